@@ -1,0 +1,3 @@
+module github.com/gpuworker/gpuworker
+
+go 1.26

@@ -1,0 +1,148 @@
+package pci
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// BDF is the address of one PCI function. The zero value is no address:
+// IsZero tells it from 0000:00:00.0, which is a host bridge everywhere.
+type BDF struct {
+	Slot     Slot
+	Function uint8 // 0-7
+	set      bool
+}
+
+// Slot is the address of a card: a BDF without its function. All functions of
+// a slot go together, since they are one piece of hardware.
+type Slot struct {
+	Domain uint32 // usually 0; VMD and some multi-root hosts use more than 16 bits
+	Bus    uint8
+	Device uint8 // 0-31
+}
+
+var (
+	bdfForm  = regexp.MustCompile(`^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-9a-f])$`)
+	slotForm = regexp.MustCompile(`^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})$`)
+)
+
+// ParseBDF reads "0000:03:00.0" or, with domain 0 understood, "03:00.0".
+// Upper case is taken and lowered. The error says what is wrong with the text
+// and shows a right one.
+func ParseBDF(text string) (BDF, error) {
+	low := strings.ToLower(strings.TrimSpace(text))
+	match := bdfForm.FindStringSubmatch(low)
+	if match == nil {
+		if slotForm.MatchString(low) {
+			full := low
+			if strings.Count(low, ":") == 1 {
+				full = "0000:" + low
+			}
+			return BDF{}, fmt.Errorf("%q has no function; write %q", text, full+".0")
+		}
+		return BDF{}, fmt.Errorf("%q is not a PCI address; write it as domain:bus:device.function, for example %q", text, "0000:03:00.0")
+	}
+	slot, err := newSlot(text, match[1], match[2], match[3])
+	if err != nil {
+		return BDF{}, err
+	}
+	function, _ := strconv.ParseUint(match[4], 16, 8)
+	if function > 7 {
+		return BDF{}, fmt.Errorf("%q: function %x does not exist, functions are 0 to 7", text, function)
+	}
+	return BDF{Slot: slot, Function: uint8(function), set: true}, nil
+}
+
+// ParseSlot reads "0000:03:00" or "03:00".
+func ParseSlot(text string) (Slot, error) {
+	match := slotForm.FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
+	if match == nil {
+		return Slot{}, fmt.Errorf("%q is not a PCI slot; write it as domain:bus:device, for example %q", text, "0000:03:00")
+	}
+	return newSlot(text, match[1], match[2], match[3])
+}
+
+func newSlot(text, domain, bus, device string) (Slot, error) {
+	var slot Slot
+	if domain != "" {
+		n, _ := strconv.ParseUint(domain, 16, 32)
+		slot.Domain = uint32(n)
+	}
+	n, _ := strconv.ParseUint(bus, 16, 8)
+	slot.Bus = uint8(n)
+	n, _ = strconv.ParseUint(device, 16, 8)
+	if n > 31 {
+		return Slot{}, fmt.Errorf("%q: device %x does not exist, devices are 00 to 1f", text, n)
+	}
+	slot.Device = uint8(n)
+	return slot, nil
+}
+
+// MustBDF is ParseBDF for constants in tests and tables; it panics on bad text.
+func MustBDF(text string) BDF {
+	bdf, err := ParseBDF(text)
+	if err != nil {
+		panic(err)
+	}
+	return bdf
+}
+
+// At is the address of one function of the slot.
+func (s Slot) At(function uint8) BDF { return BDF{Slot: s, Function: function, set: true} }
+
+// String writes the slot as the kernel does: "0000:03:00".
+func (s Slot) String() string { return fmt.Sprintf("%04x:%02x:%02x", s.Domain, s.Bus, s.Device) }
+
+// Compare orders slots by domain, bus and device.
+func (s Slot) Compare(other Slot) int {
+	return cmp.Or(cmp.Compare(s.Domain, other.Domain), cmp.Compare(s.Bus, other.Bus), cmp.Compare(s.Device, other.Device))
+}
+
+// IsZero tells that no address was given.
+func (b BDF) IsZero() bool { return !b.set }
+
+// String writes the address as the kernel does, "0000:03:00.0"; "" when zero.
+func (b BDF) String() string {
+	if !b.set {
+		return ""
+	}
+	return fmt.Sprintf("%s.%x", b.Slot, b.Function)
+}
+
+// Compare orders addresses as lspci lists them.
+func (b BDF) Compare(other BDF) int {
+	return cmp.Or(b.Slot.Compare(other.Slot), cmp.Compare(b.Function, other.Function))
+}
+
+// MarshalText writes the address for JSON and YAML.
+func (b BDF) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
+
+// UnmarshalText reads what MarshalText writes; "" is the zero BDF.
+func (b *BDF) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*b = BDF{}
+		return nil
+	}
+	parsed, err := ParseBDF(string(text))
+	if err != nil {
+		return err
+	}
+	*b = parsed
+	return nil
+}
+
+// MarshalText writes the slot for JSON and YAML.
+func (s Slot) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (s *Slot) UnmarshalText(text []byte) error {
+	parsed, err := ParseSlot(string(text))
+	if err != nil {
+		return err
+	}
+	*s = parsed
+	return nil
+}
