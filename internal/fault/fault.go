@@ -1,0 +1,137 @@
+// Package fault names what can go wrong by what the caller should decide, and
+// carries what an operator needs: what was being done, where, why it failed
+// and what to do next.
+//
+// A backend turns the texts of its hypervisor into a Kind in one place; front
+// ends turn the Kind into an exit code, a diagnostic or a condition here.
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Kind is the decision that an error asks for.
+type Kind string
+
+// The kinds. Each comment says what a caller does about it.
+const (
+	Unknown     Kind = "Unknown"     // report it
+	Invalid     Kind = "Invalid"     // mend the input
+	NotFound    Kind = "NotFound"    // treat as absent, or mend the name
+	Exists      Kind = "Exists"      // look who has it, take another
+	Conflict    Kind = "Conflict"    // the world changed: look again, plan again
+	Busy        Kind = "Busy"        // wait and try again
+	Denied      Kind = "Denied"      // grant a privilege or change the login
+	Refused     Kind = "Refused"     // our own rules or the hypervisor's forbid it
+	Unavailable Kind = "Unavailable" // unreachable; what was asked may or may not have happened
+	Unsupported Kind = "Unsupported" // this version cannot
+	Stuck       Kind = "Stuck"       // a person must act on the host
+	Failed      Kind = "Failed"      // the hypervisor tried and failed
+	Interrupted Kind = "Interrupted" // the operator stopped it
+)
+
+// Place says where something happened. Empty fields are not known or not
+// meant.
+type Place struct {
+	Hypervisor string `json:"hypervisor,omitempty"`
+	Host       string `json:"host,omitempty"`
+	VMID       int    `json:"vmid,omitempty"`
+	Worker     string `json:"worker,omitempty"`
+	Card       string `json:"card,omitempty"` // BDF or slot
+}
+
+// String writes the place as an operator says it: `VM 9101 on pve1, card 0000:03:00`.
+func (p Place) String() string {
+	var parts []string
+	if p.Worker != "" {
+		parts = append(parts, p.Worker)
+	}
+	switch {
+	case p.VMID != 0 && p.Host != "":
+		parts = append(parts, fmt.Sprintf("VM %d on %s", p.VMID, p.Host))
+	case p.VMID != 0:
+		parts = append(parts, fmt.Sprintf("VM %d", p.VMID))
+	case p.Host != "":
+		parts = append(parts, p.Host)
+	}
+	if p.Card != "" {
+		parts = append(parts, "card "+p.Card)
+	}
+	if len(parts) == 0 && p.Hypervisor != "" {
+		parts = append(parts, "hypervisor "+p.Hypervisor)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Error is a failure with its place and the way out.
+type Error struct {
+	Kind  Kind
+	Doing string // "attach the card"
+	Where Place
+	Why   string // the reason, in an operator's words; may be empty when Cause says it
+	Fix   string // what to do next; may be empty
+	Cause error
+}
+
+// Error writes "where: doing: why (fix)".
+func (e *Error) Error() string {
+	var b strings.Builder
+	if where := e.Where.String(); where != "" {
+		b.WriteString(where + ": ")
+	}
+	if e.Doing != "" {
+		b.WriteString(e.Doing + ": ")
+	}
+	switch {
+	case e.Why != "" && e.Cause != nil:
+		fmt.Fprintf(&b, "%s: %v", e.Why, e.Cause)
+	case e.Why != "":
+		b.WriteString(e.Why)
+	case e.Cause != nil:
+		b.WriteString(e.Cause.Error())
+	default:
+		b.WriteString(string(e.Kind))
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// KindOf tells the kind of the first fault in the chain. A cancelled context is
+// Interrupted, a passed deadline Unavailable, anything else Unknown.
+func KindOf(err error) Kind {
+	var f *Error
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &f):
+		return f.Kind
+	case errors.Is(err, context.Canceled):
+		return Interrupted
+	case errors.Is(err, context.DeadlineExceeded):
+		return Unavailable
+	}
+	return Unknown
+}
+
+// FixOf is the first piece of advice in the chain, "" when there is none.
+func FixOf(err error) string {
+	for err != nil {
+		var f *Error
+		if !errors.As(err, &f) {
+			return ""
+		}
+		if f.Fix != "" {
+			return f.Fix
+		}
+		err = f.Cause
+	}
+	return ""
+}
+
+// Is tells whether the error is of the kind.
+func Is(err error, kind Kind) bool { return err != nil && KindOf(err) == kind }

@@ -1,0 +1,74 @@
+// Package finding is the language of checks and refusals: one Finding says of
+// one thing in one place whether it passes, fails or could not be seen, why,
+// and what to do. Every finding has a stable ID that `gpuworker explain` knows.
+package finding
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+)
+
+// ID names a kind of finding for ever: documents, tickets and alerts refer to it.
+type ID string
+
+// Verdict is what a check concluded.
+type Verdict string
+
+// The verdicts. Unknown is never Pass: it says that nobody could look.
+const (
+	Pass    Verdict = "pass"
+	Fail    Verdict = "fail"
+	Unknown Verdict = "unknown"
+	Info    Verdict = "info"
+)
+
+// Layer is where in the stack a finding belongs. Layers are reported in this
+// order: what is lower must be well before what is higher can be judged.
+type Layer string
+
+// The layers, from the bottom.
+const (
+	LayerAPI      Layer = "api"      // reach and version of the hypervisor's API
+	LayerAccess   Layer = "access"   // login and privileges
+	LayerHost     Layer = "host"     // hosts and their IOMMU
+	LayerCard     Layer = "card"     // GPUs, their groups and holders
+	LayerTemplate Layer = "template" // templates to clone
+	LayerStorage  Layer = "storage"
+	LayerNetwork  Layer = "network"
+	LayerCapacity Layer = "capacity" // memory, VM numbers
+	LayerVM       Layer = "vm"       // VMs that exist already
+)
+
+// Layers lists all layers from the bottom.
+var Layers = []Layer{LayerAPI, LayerAccess, LayerHost, LayerCard, LayerTemplate, LayerStorage, LayerNetwork, LayerCapacity, LayerVM}
+
+// Finding is one conclusion about one thing in one place.
+type Finding struct {
+	ID      ID          `json:"id"`
+	Verdict Verdict     `json:"verdict"`
+	Layer   Layer       `json:"layer"`
+	Where   fault.Place `json:"where"`
+	Reason  string      `json:"reason"`
+	Fix     string      `json:"fix,omitempty"`
+}
+
+// Sort orders findings by layer, host, card, VM and ID.
+func Sort(findings []Finding) {
+	slices.SortStableFunc(findings, func(a, b Finding) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(Layers, a.Layer), slices.Index(Layers, b.Layer)),
+			cmp.Compare(a.Where.Host, b.Where.Host),
+			cmp.Compare(a.Where.Card, b.Where.Card),
+			cmp.Compare(a.Where.VMID, b.Where.VMID),
+			cmp.Compare(a.Where.Worker, b.Where.Worker),
+			cmp.Compare(a.ID, b.ID),
+		)
+	})
+}
+
+// Failed tells whether any finding fails.
+func Failed(findings []Finding) bool {
+	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Verdict == Fail })
+}

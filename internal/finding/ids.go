@@ -1,0 +1,48 @@
+package finding
+
+// The findings about a hypervisor, in the order of the layers. Each has a page
+// in pages.go.
+const (
+	APIVersion ID = "API-VERSION"  // the version is too old or not known
+	TLSTrust   ID = "TLS-INSECURE" // the certificate is not checked
+
+	PrivilegeMissing ID = "PRIVILEGE-MISSING"
+	RawNeedsRoot     ID = "RAW-NEEDS-ROOT"
+
+	HostOffline    ID = "HOST-OFFLINE"
+	HostUnreadable ID = "HOST-UNREADABLE"
+	HostUnknown    ID = "HOST-UNKNOWN" // a document names a host that does not exist
+	HostIOMMUOff   ID = "HOST-IOMMU-OFF"
+	HostDriver     ID = "HOST-DRIVER" // which kernel driver holds the card cannot be seen through the API
+
+	CardMissing     ID = "CARD-MISSING"
+	CardNotGPU      ID = "CARD-NOT-GPU"
+	CardGroupShared ID = "CARD-GROUP-SHARED"
+	CardHeld        ID = "CARD-HELD"    // in the configuration of another VM
+	CardClaimed     ID = "CARD-CLAIMED" // reserved for another worker
+	CardUsed        ID = "CARD-USED"    // by another worker of this plan
+	CardNoMatch     ID = "CARD-NO-MATCH"
+	MappingStale    ID = "MAPPING-STALE"
+
+	TemplateMissing     ID = "TEMPLATE-MISSING"
+	TemplateAmbiguous   ID = "TEMPLATE-AMBIGUOUS"
+	TemplateNoCloudInit ID = "TEMPLATE-NO-CLOUD-INIT"
+	TemplateHasCard     ID = "TEMPLATE-HAS-CARD"
+	TemplateNoDisk      ID = "TEMPLATE-NO-DISK"
+
+	StorageMissing ID = "STORAGE-MISSING"
+	StorageContent ID = "STORAGE-CONTENT"
+	StorageFull    ID = "STORAGE-FULL"
+
+	BridgeMissing  ID = "BRIDGE-MISSING"
+	BridgeNotAware ID = "BRIDGE-NOT-VLAN-AWARE"
+
+	MemoryShort   ID = "MEMORY-SHORT"
+	VMIDRangeFull ID = "VMID-RANGE-FULL"
+
+	VMNameTaken  ID = "VM-NAME-TAKEN"
+	VMIdentity   ID = "VM-IDENTITY"    // looks like ours, the proof fails
+	VMCloneStuck ID = "VM-CLONE-STUCK" // a clone died and left its lock
+	VMUnreadable ID = "VM-UNREADABLE"
+	VMElsewhere  ID = "VM-ELSEWHERE" // a worker's VM is not on the host of its card
+)

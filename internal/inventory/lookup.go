@@ -1,0 +1,122 @@
+package inventory
+
+import (
+	"slices"
+
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// Host finds a host by name; nil when there is none.
+func (s *Snapshot) Host(name string) *Host {
+	for i := range s.Hosts {
+		if s.Hosts[i].Name == name {
+			return &s.Hosts[i]
+		}
+	}
+	return nil
+}
+
+// VM finds a VM by number; nil when there is none.
+func (s *Snapshot) VM(vmid int) *VM {
+	i, found := slices.BinarySearchFunc(s.VMs, vmid, func(vm VM, id int) int { return vm.VMID - id })
+	if !found {
+		return nil
+	}
+	return &s.VMs[i]
+}
+
+// Claim finds the claim on a card; nil when nobody claims it.
+func (s *Snapshot) Claim(host string, slot pci.Slot) *Claim {
+	for i := range s.Claims {
+		if s.Claims[i].Host == host && s.Claims[i].Slot == slot {
+			return &s.Claims[i]
+		}
+	}
+	return nil
+}
+
+// Holders are the VMs that have the card in their configuration, running or
+// pending, in the order of their numbers. Templates hold nothing: they never
+// start.
+func (s *Snapshot) Holders(host string, slot pci.Slot) []*VM {
+	var holders []*VM
+	for i := range s.VMs {
+		vm := &s.VMs[i]
+		if vm.Host == host && !vm.Template && vm.Holds(slot) {
+			holders = append(holders, vm)
+		}
+	}
+	return holders
+}
+
+// Holds tells whether the card is in the VM's configuration in any way.
+func (vm *VM) Holds(slot pci.Slot) bool {
+	return slices.ContainsFunc(vm.Cards, func(a Attachment) bool { return slices.Contains(a.Slots, slot) })
+}
+
+// Device finds a card by slot; nil when there is none.
+func (h *Host) Device(slot pci.Slot) *pci.Device {
+	for i := range h.Devices {
+		if h.Devices[i].Slot == slot {
+			return &h.Devices[i]
+		}
+	}
+	return nil
+}
+
+// GroupMates are the functions outside the card that share an IOMMU group with
+// it and that a start of a VM would take from the host: all but bridges.
+func (h *Host) GroupMates(card pci.Device) []pci.Function {
+	groups := map[int]bool{}
+	for _, f := range card.Functions {
+		if f.Group != pci.NoGroup {
+			groups[f.Group] = true
+		}
+	}
+	var mates []pci.Function
+	for _, d := range h.Devices {
+		if d.Slot == card.Slot {
+			continue
+		}
+		for _, f := range d.Functions {
+			if groups[f.Group] && !f.Class.IsBridge() {
+				mates = append(mates, f)
+			}
+		}
+	}
+	return mates
+}
+
+// GPUs are the host's GPUs, in the order of their addresses.
+func (h *Host) GPUs() []pci.Device {
+	var gpus []pci.Device
+	for _, d := range h.Devices {
+		if _, ok := d.GPU(); ok {
+			gpus = append(gpus, d)
+		}
+	}
+	return gpus
+}
+
+// Storage finds a storage of the host; nil when there is none.
+func (h *Host) Storage(name string) *Storage {
+	for i := range h.Storages {
+		if h.Storages[i].Name == name {
+			return &h.Storages[i]
+		}
+	}
+	return nil
+}
+
+// Bridge finds a bridge of the host; nil when there is none.
+func (h *Host) Bridge(name string) *Bridge {
+	for i := range h.Bridges {
+		if h.Bridges[i].Name == name {
+			return &h.Bridges[i]
+		}
+	}
+	return nil
+}
+
+// Has tells whether the storage takes the kind of content.
+func (s *Storage) Has(content string) bool { return slices.Contains(s.Content, content) }

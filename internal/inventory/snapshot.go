@@ -1,0 +1,213 @@
+package inventory
+
+import (
+	"context"
+
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// Source observes one hypervisor. Observe returns a whole snapshot or an
+// error; what could not be seen of a world that is otherwise well is said in
+// the snapshot (Host.Gaps, VM.Unreadable, Snapshot.Missing), never left out.
+type Source interface {
+	Observe(ctx context.Context, scope Scope) (*Snapshot, error)
+}
+
+// Scope says what an observation is for, so that no more is asked than needed.
+type Scope struct {
+	// Needs are the privileges to look for, in words of the backend. Filled in
+	// by the backend when empty.
+	Storages []string // storages that VMs will use
+	Bridges  []string // bridges that VMs will use
+	Agents   bool     // ask the guest agents of our running VMs for addresses
+}
+
+// Snapshot is one hypervisor at one moment.
+type Snapshot struct {
+	Hypervisor string  `json:"hypervisor"`        // name of the document
+	Product    string  `json:"product"`           // "Proxmox VE"
+	Version    string  `json:"version"`           // "9.1.4"
+	Supported  bool    `json:"supported"`         // the version is one that we know
+	Missing    []Right `json:"missing,omitempty"` // privileges that the login lacks
+
+	Hosts  []Host  `json:"hosts"`  // by name
+	VMs    []VM    `json:"vms"`    // by VMID; templates too
+	Claims []Claim `json:"claims"` // by host and slot
+}
+
+// Right is a privilege that the login lacks, and what it is for.
+type Right struct {
+	Privilege string `json:"privilege"`
+	Path      string `json:"path"`
+	For       string `json:"for"`
+}
+
+// State is something that may not be known.
+type State string
+
+// The states.
+const (
+	On      State = "on"
+	Off     State = "off"
+	Unknown State = "unknown"
+)
+
+// Host is a machine that runs VMs.
+type Host struct {
+	Name   string `json:"name"`
+	Online bool   `json:"online"`
+	CPUs   int    `json:"cpus"`
+
+	MemoryTotal int64 `json:"memoryTotal"` // bytes
+	MemoryUsed  int64 `json:"memoryUsed"`  // bytes
+
+	IOMMU   State        `json:"iommu"`
+	Devices []pci.Device `json:"devices"` // all of them, bridges too
+
+	Bridges  []Bridge  `json:"bridges"`
+	Storages []Storage `json:"storages"`
+
+	// Gaps are the things that could not be seen, with the reason.
+	Gaps []Gap `json:"gaps,omitempty"`
+}
+
+// Gap is something that could not be seen.
+type Gap struct {
+	What string `json:"what"` // "PCI devices"
+	Why  string `json:"why"`
+}
+
+// Bridge is a network that VMs can be plugged into.
+type Bridge struct {
+	Name      string `json:"name"`
+	VLANAware bool   `json:"vlanAware"`
+}
+
+// Storage is a storage as one host sees it.
+type Storage struct {
+	Name    string   `json:"name"`
+	Type    string   `json:"type"`
+	Content []string `json:"content"` // "images", "iso", …
+	Shared  bool     `json:"shared"`
+	Active  bool     `json:"active"`
+	Total   int64    `json:"total"` // bytes
+	Free    int64    `json:"free"`  // bytes
+}
+
+// VM is a virtual machine or a template.
+type VM struct {
+	VMID     int      `json:"vmid"`
+	Host     string   `json:"host"`
+	Name     string   `json:"name"` // "" while it is being cloned
+	Template bool     `json:"template,omitempty"`
+	Running  bool     `json:"running"`
+	Lock     string   `json:"lock,omitempty"` // "clone", "backup", …
+	Tags     []string `json:"tags,omitempty"`
+	UUID     string   `json:"uuid,omitempty"` // SMBIOS, as configured
+
+	// Unreadable says why the configuration could not be read; the fields
+	// below are then empty, and which cards it holds is not known.
+	Unreadable string `json:"unreadable,omitempty"`
+
+	// Record is what our note in the VM says; nil without such a note.
+	Record *Record `json:"record,omitempty"`
+
+	// Cards are the cards that the VM holds or will hold: of the running and of
+	// the pending configuration.
+	Cards []Attachment `json:"cards,omitempty"`
+
+	// Machine is the configuration as it will be at the next start; Applied as
+	// it runs now (equal when nothing is pending or the VM is stopped).
+	Machine Machine `json:"machine"`
+	Applied Machine `json:"applied"`
+
+	// CloudInit tells that a cloud-init drive is attached.
+	CloudInit bool `json:"cloudInit"`
+	// BootDisk is the volume of the first disk, "" without a disk.
+	BootDisk string `json:"bootDisk,omitempty"`
+
+	// StuckClone tells that the VM is locked by a clone that no task works on.
+	StuckClone bool `json:"stuckClone,omitempty"`
+
+	// Agent and Addresses are asked only with Scope.Agents.
+	Agent     State    `json:"agent,omitempty"`
+	Addresses []string `json:"addresses,omitempty"`
+}
+
+// Attachment is one card in a VM's configuration.
+type Attachment struct {
+	Key     string     `json:"key"`               // "hostpci0"
+	Mapping string     `json:"mapping,omitempty"` // "" for a raw address
+	Slots   []pci.Slot `json:"slots"`             // more than one: any of these
+	// Pending: not yet in the running VM. Leaving: removed at the next stop.
+	Pending bool `json:"pending,omitempty"`
+	Leaving bool `json:"leaving,omitempty"`
+}
+
+// Machine is the part of a VM's configuration that a WorkerPool declares, in
+// words that every hypervisor shares.
+type Machine struct {
+	Cores      int    `json:"cores"`
+	MemoryMiB  int    `json:"memoryMiB"`
+	BalloonMiB int    `json:"balloonMiB"` // 0: ballooning is off
+	CPU        string `json:"cpu"`
+	Type       string `json:"type"`     // TypeQ35 or TypeI440FX
+	Firmware   string `json:"firmware"` // FirmwareOVMF or FirmwareSeaBIOS; "" in a declaration keeps the template's
+
+	DiskMiB int    `json:"diskMiB"` // 0 in a declaration keeps the template's
+	Storage string `json:"storage"` // "" in a declaration keeps the template's
+
+	NIC   NIC   `json:"nic"`
+	Guest Guest `json:"guest"`
+	Card  *Card `json:"card,omitempty"`
+
+	OnBoot     bool `json:"onBoot"`
+	Protection bool `json:"protection"`
+	Agent      bool `json:"agent"` // the guest agent's channel is there
+}
+
+// The machine types and firmwares.
+const (
+	TypeQ35         = "q35"
+	TypeI440FX      = "i440fx"
+	FirmwareOVMF    = "ovmf"
+	FirmwareSeaBIOS = "seabios"
+)
+
+// NIC is the first network card.
+type NIC struct {
+	Bridge string `json:"bridge"`
+	VLAN   int    `json:"vlan,omitempty"`
+}
+
+// Guest is what cloud-init is told through the hypervisor.
+type Guest struct {
+	User    string   `json:"user,omitempty"` // "" keeps the image's
+	SSHKeys []string `json:"sshKeys,omitempty"`
+	Address string   `json:"address"` // "dhcp" or "192.0.2.21/24"
+	Gateway string   `json:"gateway,omitempty"`
+	DNS     []string `json:"dns,omitempty"`
+	Search  []string `json:"search,omitempty"`
+}
+
+// Card is an attached card and its options.
+type Card struct {
+	Slot   pci.Slot `json:"slot"`
+	PCIe   bool     `json:"pcie"`
+	ROMBar bool     `json:"romBar"`
+	XVGA   bool     `json:"xVGA"`
+}
+
+// Claim is a card that is reserved for a worker in the hypervisor's own
+// register.
+type Claim struct {
+	Host     string   `json:"host"`
+	Slot     pci.Slot `json:"slot"`
+	Register string   `json:"register"` // the mapping's name
+	Record   Record   `json:"record"`
+	// Releasing tells that the worker is gone and the register about to be
+	// removed by whoever wrote the record.
+	Releasing bool `json:"releasing,omitempty"`
+	// Stale is why the register does not fit the hardware any more, "" when it does.
+	Stale string `json:"stale,omitempty"`
+}

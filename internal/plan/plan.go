@@ -1,0 +1,223 @@
+package plan
+
+import (
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// Plan is what would be done on one hypervisor. It is spent by one apply.
+type Plan struct {
+	Hypervisor string `json:"hypervisor"`
+	Product    string `json:"product"`
+	Version    string `json:"version"`
+	HostCount  int    `json:"hostCount"`
+	// World is the fingerprint of everything that the plan depends on.
+	World string `json:"world"`
+
+	Pools []Pool `json:"pools"`
+	// Findings are about the world as a whole, not about one worker.
+	Findings []finding.Finding `json:"findings,omitempty"`
+}
+
+// Pool is the part of a plan for one WorkerPool.
+type Pool struct {
+	Name        string `json:"name"`
+	KubeCluster string `json:"kubeCluster"`
+	Lifecycle   string `json:"lifecycle"`
+	Wanted      int    `json:"wanted"`
+	There       int    `json:"there"` // workers that have a VM of ours
+
+	Workers []Worker `json:"workers"`
+}
+
+// Action sums up what happens to a worker.
+type Action string
+
+// The actions.
+const (
+	Keep    Action = "keep"    // nothing to do
+	Create  Action = "create"  // there is no VM yet
+	Finish  Action = "finish"  // the VM is half made: do the remaining steps
+	Update  Action = "update"  // change in place, the VM goes on running
+	Restart Action = "restart" // change in place, with a stop and a start
+	Start   Action = "start"   // the VM is stopped and should run
+	Replace Action = "replace" // destroy and create
+	Destroy Action = "destroy" // the worker is to go
+	Park    Action = "park"    // stop and keep the card
+	Unpark  Action = "unpark"
+	Adopt   Action = "adopt"   // take over an existing VM
+	Release Action = "release" // only a claim is left: give it back
+	Refuse  Action = "refuse"  // cannot be done; Refusals say why
+	Hold    Action = "hold"    // differs, and waits for a person: Hint says for what
+	Wait    Action = "wait"    // somebody (or an earlier run) is at work on it
+)
+
+// Worker is what happens to one worker, and why.
+type Worker struct {
+	Name   string `json:"name"`
+	Action Action `json:"action"`
+
+	Host  string    `json:"host,omitempty"`
+	Slot  *pci.Slot `json:"slot,omitempty"`  // the card; nil for a plain worker
+	Model string    `json:"model,omitempty"` // "Tesla T4"
+	VMID  int       `json:"vmid,omitempty"`  // of the VM that is, or that is to be
+
+	// Ref is the VM that is there already; nil when there is none.
+	Ref *inventory.VMRef `json:"ref,omitempty"`
+	// Reason says why this host and card, or what was found.
+	Reason string `json:"reason,omitempty"`
+	// Hint is the next command when a person must decide.
+	Hint string `json:"hint,omitempty"`
+	// Changes are the differences between declared and observed.
+	Changes []Change `json:"changes,omitempty"`
+	// Refusals say for each candidate why it cannot be.
+	Refusals []finding.Finding `json:"refusals,omitempty"`
+	// Notes are findings that do not stop the worker.
+	Notes []finding.Finding `json:"notes,omitempty"`
+
+	// Steps are what apply does, in order.
+	Steps []StepKind `json:"steps,omitempty"`
+	// Desired is the VM as declared.
+	Desired *inventory.Machine `json:"desired,omitempty"`
+	// Record is the note and claim to write. VMID and UUID are those of the VM
+	// that is there; for a new one VMID is a proposal and UUID empty.
+	Record *inventory.Record `json:"record,omitempty"`
+	// Source is the template to clone.
+	Source *Source `json:"source,omitempty"`
+}
+
+// Source is the template of a new VM and how it is cloned.
+type Source struct {
+	Template string `json:"template"` // its name
+	VMID     int    `json:"vmid"`
+	Host     string `json:"host"` // where the template is
+	Full     bool   `json:"full"`
+	Storage  string `json:"storage,omitempty"` // for the disks of a full clone
+	Pool     string `json:"pool,omitempty"`    // resource pool of the hypervisor
+}
+
+// When says when a change takes effect.
+type When string
+
+// The classes of changes.
+const (
+	Live        When = "live"         // at once
+	NextBoot    When = "next boot"    // written now, seen by the guest when it boots
+	NeedsStop   When = "stop/start"   // the VM must be stopped and started
+	NeedsRemake When = "replace only" // cannot be changed in place
+)
+
+// Change is one difference between declared and observed.
+type Change struct {
+	Field string `json:"field"` // as in the document, "machine.memory"
+	From  string `json:"from"`
+	To    string `json:"to"`
+	When  When   `json:"when"`
+}
+
+// StepKind is one kind of work that apply does for a worker.
+type StepKind string
+
+// The steps, in the order in which a new worker goes through them; then those
+// that take one away.
+const (
+	StepClaim     StepKind = "claim"     // reserve the card
+	StepClone     StepKind = "clone"     // copy the template
+	StepConfigure StepKind = "configure" // mark as ours and set the machine
+	StepGrow      StepKind = "grow"      // enlarge the disk
+	StepAttach    StepKind = "attach"    // put the card into the VM
+	StepStart     StepKind = "start"     //
+	StepAgent     StepKind = "agent"     // wait until the guest agent answers
+
+	StepUnpark    StepKind = "unpark"    // take the parked tag off
+	StepPark      StepKind = "park"      // put the parked tag on
+	StepAdopt     StepKind = "adopt"     // write our record into an existing VM
+	StepShutdown  StepKind = "shutdown"  // stop, gracefully first
+	StepUnprotect StepKind = "unprotect" // prove identity and allow the end
+	StepDestroy   StepKind = "destroy"
+	StepRelease   StepKind = "release" // give the card's claim back
+)
+
+// Summary counts the workers of a plan by what happens to them.
+type Summary struct {
+	Create  int `json:"create"`
+	Change  int `json:"change"`
+	Restart int `json:"restart"`
+	Destroy int `json:"destroy"`
+	Refused int `json:"refused"`
+	Held    int `json:"held"`
+	Keep    int `json:"keep"`
+}
+
+// Summary counts what happens.
+func (p *Plan) Summary() Summary {
+	var s Summary
+	for worker := range p.Workers() {
+		switch worker.Action {
+		case Create, Finish, Start, Unpark:
+			s.Create++
+		case Update, Adopt, Release:
+			s.Change++
+		case Restart, Park:
+			s.Restart++
+		case Replace:
+			s.Create++
+			s.Destroy++
+		case Destroy:
+			s.Destroy++
+		case Refuse:
+			s.Refused++
+		case Hold, Wait:
+			s.Held++
+		case Keep:
+			s.Keep++
+		}
+	}
+	return s
+}
+
+// Workers yields all workers of the plan in order.
+func (p *Plan) Workers() func(yield func(*Worker) bool) {
+	return func(yield func(*Worker) bool) {
+		for i := range p.Pools {
+			for j := range p.Pools[i].Workers {
+				if !yield(&p.Pools[i].Workers[j]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Empty tells that apply would do nothing.
+func (p *Plan) Empty() bool {
+	for worker := range p.Workers() {
+		if len(worker.Steps) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// AsDeclared tells that the world is as the documents say: nothing to do,
+// nothing refused, nothing held back.
+func (p *Plan) AsDeclared() bool {
+	for worker := range p.Workers() {
+		if worker.Action != Keep {
+			return false
+		}
+	}
+	return true
+}
+
+// Destroys lists the workers whose VM would be destroyed.
+func (p *Plan) Destroys() []string {
+	var names []string
+	for worker := range p.Workers() {
+		if worker.Action == Destroy || worker.Action == Replace {
+			names = append(names, worker.Name)
+		}
+	}
+	return names
+}
