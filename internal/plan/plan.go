@@ -124,8 +124,7 @@ type StepKind string
 const (
 	StepClaim     StepKind = "claim"     // reserve the card
 	StepClone     StepKind = "clone"     // copy the template
-	StepConfigure StepKind = "configure" // mark as ours and set the machine
-	StepGrow      StepKind = "grow"      // enlarge the disk
+	StepConfigure StepKind = "configure" // mark as ours, set the machine, grow the disk
 	StepAttach    StepKind = "attach"    // put the card into the VM
 	StepStart     StepKind = "start"     //
 	StepAgent     StepKind = "agent"     // wait until the guest agent answers
