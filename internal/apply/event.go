@@ -1,0 +1,70 @@
+package apply
+
+import (
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+// Event is one piece of progress, told as it happens.
+type Event struct {
+	Worker string        `json:"worker"`
+	Step   plan.StepKind `json:"step"`
+	Phase  Phase         `json:"phase"`
+	// Detail is what the hypervisor is doing, or why the step failed.
+	Detail string `json:"detail,omitempty"`
+	// Took is how long the step took, when Phase is Done, Warned or Failed.
+	Took time.Duration `json:"took,omitempty"`
+	Time time.Time     `json:"time"`
+}
+
+// Phase is where a step is.
+type Phase string
+
+// The phases of a step. Each step that began ends in one of the last four.
+const (
+	Began   Phase = "began"
+	Working Phase = "working"
+	Done    Phase = "done"
+	Warned  Phase = "warned"  // not done, and not needed for the worker to run
+	Failed  Phase = "failed"  // the worker's later steps are not tried
+	Stopped Phase = "stopped" // interrupted; the command can be run again
+)
+
+// Outcome is what became of one worker.
+type Outcome struct {
+	Worker string      `json:"worker"`
+	Action plan.Action `json:"action"`
+	Host   string      `json:"host,omitempty"`
+	VMID   int         `json:"vmid,omitempty"`
+	// Addresses are the guest's, when the agent told them.
+	Addresses []string `json:"addresses,omitempty"`
+	Warnings  []string `json:"warnings,omitempty"`
+	// Gap is how long a replaced GPU worker was away: from the stop of the old
+	// VM to the start of the new one.
+	Gap time.Duration `json:"gap,omitempty"`
+	// Step is the one that failed.
+	Step plan.StepKind `json:"step,omitempty"`
+	Err  error         `json:"-"`
+	// Error and Fix are Err for machines.
+	Error string `json:"error,omitempty"`
+	Fix   string `json:"fix,omitempty"`
+}
+
+// Result is what became of a plan.
+type Result struct {
+	Hypervisor string        `json:"hypervisor"`
+	Outcomes   []Outcome     `json:"outcomes"`
+	Took       time.Duration `json:"took"`
+}
+
+// Failed are the outcomes with an error.
+func (r *Result) Failed() []Outcome {
+	var failed []Outcome
+	for _, o := range r.Outcomes {
+		if o.Err != nil {
+			failed = append(failed, o)
+		}
+	}
+	return failed
+}
