@@ -58,8 +58,6 @@ type CloneOrder struct {
 	Full         bool
 	Storage      string
 	ResourcePool string
-	// Progress is told what the hypervisor is doing; may be nil.
-	Progress func(string)
 }
 
 // Power starts and stops VMs.

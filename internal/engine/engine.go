@@ -23,14 +23,7 @@ type Backend interface {
 type RoleWriter interface {
 	// Role writes the commands for a person to run, with reasons as comments.
 	// version is that of the hypervisor, "" for the newest known.
-	Role(version string, needs Needs) string
-}
-
-// Needs is what a role must allow.
-type Needs struct {
-	Storages []string // that VMs use
-	Bridges  []string // that VMs use
-	Cards    bool     // cards are attached
+	Role(version string, scope inventory.Scope) string
 }
 
 // Options are what an engine works with.

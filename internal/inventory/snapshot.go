@@ -13,12 +13,12 @@ type Source interface {
 	Observe(ctx context.Context, scope Scope) (*Snapshot, error)
 }
 
-// Scope says what an observation is for, so that no more is asked than needed.
+// Scope says what an observation is for, so that no more is asked than needed,
+// and which privileges are looked for.
 type Scope struct {
-	// Needs are the privileges to look for, in words of the backend. Filled in
-	// by the backend when empty.
 	Storages []string // storages that VMs will use
 	Bridges  []string // bridges that VMs will use
+	Cards    bool     // cards will be attached
 	Agents   bool     // ask the guest agents of our running VMs for addresses
 }
 
