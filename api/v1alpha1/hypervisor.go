@@ -19,22 +19,25 @@ type HypervisorSpec struct {
 
 // Proxmox is how to reach and use a Proxmox VE cluster.
 type Proxmox struct {
-	// Endpoint is the address of any host of the cluster, "https://pve1.example.org:8006".
+	// Endpoint is the address of any host of the cluster, "https://pve1.example.org:8006":
+	// scheme, host and port, nothing more.
 	Endpoint string `json:"endpoint"`
 
 	// TLS says which certificate to trust. Left out: the system's roots.
-	TLS TLS `json:"tls,omitempty"`
+	TLS TLS `json:"tls,omitempty,omitzero"`
 
 	// Credentials say who we are. An API token is enough for everything but Attach: Raw.
 	Credentials Credentials `json:"credentials"`
 
 	// VMIDs is the range that new VMs take their numbers from. It belongs to
 	// gpuworker: others should stay out of it. Default 9100 to 9899.
-	VMIDs VMIDRange `json:"vmids,omitempty"`
+	// +kubebuilder:default={first: 9100, last: 9899}
+	VMIDs VMIDRange `json:"vmids,omitempty,omitzero"`
 
 	// Attach says how a card goes into a VM: Mapping (default; works with an
 	// API token) or Raw (needs root@pam with a password).
 	// +kubebuilder:validation:Enum=Mapping;Raw
+	// +kubebuilder:default=Mapping
 	Attach AttachMode `json:"attach,omitempty"`
 
 	// ResourcePool puts new VMs into this Proxmox pool, so that rights can be
@@ -87,10 +90,15 @@ type SecretSource struct {
 	File string `json:"file,omitempty"`
 }
 
-// VMIDRange is an inclusive range of VM numbers.
+// VMIDRange is an inclusive range of VM numbers. Both ends are written, or
+// neither.
 type VMIDRange struct {
+	// First is the lowest number, at least 100: Proxmox keeps those below.
 	// +kubebuilder:validation:Minimum=100
+	// +kubebuilder:validation:Maximum=999999999
 	First int `json:"first,omitempty"`
+	// Last is the highest number, at most 999999999.
+	// +kubebuilder:validation:Minimum=100
 	// +kubebuilder:validation:Maximum=999999999
 	Last int `json:"last,omitempty"`
 }
@@ -107,6 +115,7 @@ type KubeCluster struct {
 type KubeClusterSpec struct {
 	// Distribution is RKE2 or K3s. Default RKE2.
 	// +kubebuilder:validation:Enum=RKE2;K3s
+	// +kubebuilder:default=RKE2
 	Distribution Distribution `json:"distribution,omitempty"`
 	// Server is the address that agents register at, "https://rke2.example.org:9345".
 	Server string `json:"server"`

@@ -31,7 +31,7 @@ type WorkerPoolSpec struct {
 	// GPUs are the cards of the pool: one worker for each card.
 	GPUs []GPURequest `json:"gpus,omitempty"`
 
-	// Replicas is the number of workers of a pool without GPUs.
+	// Replicas is the number of workers of a pool without GPUs. 0 is none.
 	// +kubebuilder:validation:Minimum=0
 	Replicas *int32 `json:"replicas,omitempty"`
 
@@ -42,23 +42,25 @@ type WorkerPoolSpec struct {
 	Template Template `json:"template"`
 
 	// Machine is the size and kind of the VMs.
-	Machine Machine `json:"machine,omitempty"`
+	Machine Machine `json:"machine,omitempty,omitzero"`
 
 	// Network is how the VMs are connected.
-	Network Network `json:"network,omitempty"`
+	Network Network `json:"network,omitempty,omitzero"`
 
 	// Access is who may log in.
-	Access Access `json:"access,omitempty"`
+	Access Access `json:"access,omitempty,omitzero"`
 
 	// Passthrough are the options of the attached card.
-	Passthrough Passthrough `json:"passthrough,omitempty"`
+	Passthrough Passthrough `json:"passthrough,omitempty,omitzero"`
 
-	// Labels are put on the KubeNode.
+	// Labels are put on the KubeNode by its kubelet, so only those that a
+	// kubelet may set on itself: no node-role.kubernetes.io/….
 	Labels map[string]string `json:"labels,omitempty"`
 	// Taints are put on the KubeNode.
 	Taints []Taint `json:"taints,omitempty"`
 
 	// OnBoot starts the VMs when their host boots. Default true.
+	// +kubebuilder:default=true
 	OnBoot *bool `json:"onBoot,omitempty"`
 	// Protection has the hypervisor refuse to destroy the VM. Default: true for
 	// SemiPersistent, false for Ephemeral.
@@ -77,7 +79,7 @@ const (
 // GPURequest asks for one card by its place (Host and BDF), or for Count cards
 // by kind (Model or ID, perhaps only on some Hosts).
 type GPURequest struct {
-	// Host and BDF name one card exactly.
+	// Host is where the card of BDF is. Host and BDF name one card exactly.
 	Host string `json:"host,omitempty"`
 	// BDF is the PCI address of the card on Host, "0000:03:00.0".
 	BDF string `json:"bdf,omitempty"`
@@ -88,6 +90,7 @@ type GPURequest struct {
 	ID string `json:"id,omitempty"`
 	// Count is how many cards to take by Model or ID. Default 1.
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:default=1
 	Count int32 `json:"count,omitempty"`
 	// Hosts limits the hosts to take them from. Empty: those of the pool.
 	Hosts []string `json:"hosts,omitempty"`
@@ -97,12 +100,18 @@ type GPURequest struct {
 // Tags. A template on local storage must exist on each host that is to run
 // workers; by name or tags there may be one on each host.
 type Template struct {
-	Name string   `json:"name,omitempty"`
-	VMID int      `json:"vmid,omitempty"`
+	// Name is the name of the template.
+	Name string `json:"name,omitempty"`
+	// VMID is the number of the template.
+	// +kubebuilder:validation:Minimum=100
+	// +kubebuilder:validation:Maximum=999999999
+	VMID int `json:"vmid,omitempty"`
+	// Tags are tags that the template has, all of them.
 	Tags []string `json:"tags,omitempty"`
 
 	// Clone is Linked (default; quick, and needs the template for ever) or Full.
 	// +kubebuilder:validation:Enum=Linked;Full
+	// +kubebuilder:default=Linked
 	Clone CloneMode `json:"clone,omitempty"`
 }
 
@@ -120,28 +129,35 @@ const (
 type Machine struct {
 	// Cores is the number of virtual CPU cores, in one socket. Default 4.
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=512
+	// +kubebuilder:default=4
 	Cores int32 `json:"cores,omitempty"`
-	// Memory is a quantity, "32Gi". Default 8Gi. A GPU worker pins all of it on
-	// its host.
-	Memory resource.Quantity `json:"memory,omitempty"`
+	// Memory is a quantity in whole MiB, "32Gi". Default 8Gi. A GPU worker pins
+	// all of it on its host.
+	// +kubebuilder:default="8Gi"
+	Memory resource.Quantity `json:"memory,omitempty,omitzero"`
 	// Disk is the first disk.
-	Disk Disk `json:"disk,omitempty"`
+	Disk Disk `json:"disk,omitempty,omitzero"`
 	// CPU is the CPU model. Default "host".
+	// +kubebuilder:default=host
 	CPU string `json:"cpu,omitempty"`
 	// Type is the machine type: Q35 (default) or I440FX. PCIe passthrough needs Q35.
 	// +kubebuilder:validation:Enum=Q35;I440FX
+	// +kubebuilder:default=Q35
 	Type MachineType `json:"type,omitempty"`
 	// Firmware is OVMF (default; Secure Boot keys are never enrolled, since they
 	// refuse unsigned NVIDIA modules), SeaBIOS, or Template to keep what the
 	// template has.
 	// +kubebuilder:validation:Enum=OVMF;SeaBIOS;Template
+	// +kubebuilder:default=OVMF
 	Firmware Firmware `json:"firmware,omitempty"`
 }
 
 // Disk is the size and place of the first disk.
 type Disk struct {
-	// Size is a quantity, "80Gi". Left out: that of the template. It only grows.
-	Size resource.Quantity `json:"size,omitempty"`
+	// Size is a quantity in whole MiB, "80Gi". Left out: that of the template.
+	// It only grows.
+	Size resource.Quantity `json:"size,omitempty,omitzero"`
 	// Storage takes the disks of full clones, the EFI variables and the
 	// cloud-init drive. Left out: where the template's disk is.
 	Storage string `json:"storage,omitempty"`
@@ -169,6 +185,7 @@ const (
 // Network is the first network card of each worker.
 type Network struct {
 	// Bridge is the host's bridge. Default "vmbr0".
+	// +kubebuilder:default=vmbr0
 	Bridge string `json:"bridge,omitempty"`
 	// VLAN is the tag, 1 to 4094; 0 for none.
 	// +kubebuilder:validation:Minimum=0
@@ -180,20 +197,23 @@ type Network struct {
 	// Gateway is the default route. Needed with Addresses.
 	Gateway string `json:"gateway,omitempty"`
 	// DNS are name servers and search domains. Left out: those of the host.
-	DNS DNS `json:"dns,omitempty"`
+	DNS DNS `json:"dns,omitempty,omitzero"`
 }
 
 // DNS is the resolver of the workers.
 type DNS struct {
+	// Servers are the IP addresses of name servers.
 	Servers []string `json:"servers,omitempty"`
-	Search  []string `json:"search,omitempty"`
+	// Search are the domains that short names are looked up in.
+	Search []string `json:"search,omitempty"`
 }
 
 // Access is the login that cloud-init makes.
 type Access struct {
 	// User is the name of the login. Left out: that of the image.
 	User string `json:"user,omitempty"`
-	// SSHKeys are public keys, one a line as in authorized_keys.
+	// SSHKeys are public keys: each entry one line of authorized_keys, without
+	// options.
 	SSHKeys []string `json:"sshKeys,omitempty"`
 }
 
@@ -202,17 +222,23 @@ type Access struct {
 type Passthrough struct {
 	// XVGA makes the card the VM's primary display. Default false: only for
 	// guests that need it.
+	// +kubebuilder:default=false
 	XVGA *bool `json:"xVGA,omitempty"`
 	// PCIe shows the card as a PCI Express device. Default true; needs Q35.
+	// +kubebuilder:default=true
 	PCIe *bool `json:"pcie,omitempty"`
 	// ROMBar shows the card's firmware ROM to the guest. Default true.
+	// +kubebuilder:default=true
 	ROMBar *bool `json:"romBar,omitempty"`
 }
 
 // Taint is a taint of a KubeNode.
 type Taint struct {
-	Key   string `json:"key"`
+	// Key is a Kubernetes label key, "nvidia.com/gpu".
+	Key string `json:"key"`
+	// Value is a Kubernetes label value, or nothing.
 	Value string `json:"value,omitempty"`
+	// Effect is what the taint does.
 	// +kubebuilder:validation:Enum=NoSchedule;PreferNoSchedule;NoExecute
 	Effect TaintEffect `json:"effect"`
 }

@@ -1,0 +1,248 @@
+package v1alpha1
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// File is one YAML (or JSON) file of the operator, with any number of
+// documents.
+type File struct {
+	Name string // as the operator named it; relative names in the documents start from its folder
+	Data []byte
+}
+
+// maxFileSize keeps a wrong file name (a disk image, a log) from being parsed
+// for minutes. Ten thousand pools fit.
+const maxFileSize = 8 << 20
+
+// Load is Decode, SetDefaults and Validate in one: what a command does with
+// the files that it was given. It reports the problems of all three at once.
+func Load(files ...File) (d *Documents, warnings Problems, err error) {
+	d, problems := decode(files)
+	SetDefaults(d)
+	warnings, more := d.validate()
+	if err := append(problems, more...).orNil(); err != nil {
+		return nil, warnings, err
+	}
+	return d, warnings, nil
+}
+
+// Decode reads all documents of the files strictly: an unknown field, a field
+// written twice, a wrong type or an unknown kind is a problem, never ignored.
+// The error is of type Problems and holds all of them.
+func Decode(files ...File) (*Documents, error) {
+	d, problems := decode(files)
+	if err := problems.orNil(); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// decode returns what could be read beside the problems, so that Load can
+// validate it too.
+func decode(files []File) (*Documents, Problems) {
+	d := &Documents{origins: make(map[documentKey]*origin)}
+	var problems Problems
+	for _, file := range files {
+		r := &reader{file: file.Name, problems: &problems, fields: make(map[reflect.Type][]field)}
+		r.readFile(d, file.Data)
+	}
+	if len(d.origins) == 0 && len(problems) == 0 {
+		problem := Problem{Message: "no documents; write a Hypervisor, a KubeCluster and a WorkerPool (see examples/minimal.yaml)"}
+		if len(files) == 1 {
+			problem.File = files[0].Name
+		}
+		problems = append(problems, problem)
+	}
+	return d, problems
+}
+
+// readFile adds the documents of one file. Documents are parsed one by one: a
+// slip in the syntax of one does not hide the problems of the others.
+func (r *reader) readFile(d *Documents, data []byte) {
+	if len(data) > maxFileSize {
+		d.incomplete = true
+		r.problemf(0, "", "the file has %d MiB, and %d MiB is the limit; is it the right file?", len(data)>>20, maxFileSize>>20)
+		return
+	}
+	if line, message := unreadable(data); message != "" {
+		d.incomplete = true
+		r.problemf(line, "", "%s", message)
+		return
+	}
+	for _, chunk := range split(data) {
+		r.firstLine = chunk.line
+		parser := yaml.NewDecoder(bytes.NewReader(chunk.data))
+		for {
+			var node yaml.Node
+			err := parser.Decode(&node)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				d.incomplete = true
+				line, message := syntaxProblem(err, chunk.data)
+				r.problemf(r.lineAt(line), "", "%s", message)
+				break
+			}
+			r.readDocument(d, node.Content[0])
+		}
+	}
+}
+
+// readDocument adds one document to d. Empty ones are skipped.
+func (r *reader) readDocument(d *Documents, node *yaml.Node) {
+	if isNull(node) {
+		return
+	}
+	r.object, r.lines, r.suspects, r.aliased, r.budget = "", nil, nil, 0, maxAliased
+	line := r.lineAt(node.Line)
+	if node.Kind != yaml.MappingNode {
+		d.incomplete = true
+		r.problemf(line, "", "a document is a mapping that begins with apiVersion and kind, not %s", noun(node))
+		return
+	}
+	kind := scalarAt(node, "kind")
+	r.object = objectName(kind, scalarAt(node, "metadata", "name"))
+	into, key, ok := r.newDocument(d, node, kind)
+	if !ok {
+		d.incomplete = true
+		return
+	}
+	r.lines, r.root = make(map[string]int), into.Type()
+	r.read(into, node, "")
+	d.origins[key] = &origin{file: r.file, line: line, lines: r.lines, suspects: r.suspects}
+	if slices.ContainsFunc(r.suspects, func(path string) bool { return within("metadata.name", path) }) {
+		d.incomplete = true
+	}
+}
+
+// newDocument appends an empty document of the kind, or says what is wrong
+// with kind and apiVersion.
+func (r *reader) newDocument(d *Documents, node *yaml.Node, kind string) (into reflect.Value, key documentKey, ok bool) {
+	version := scalarAt(node, "apiVersion")
+	switch {
+	case version == "":
+		r.problemf(r.lineAt(node.Line), "apiVersion", "is missing; write %q", GroupVersion)
+		return into, key, false
+	case version != GroupVersion:
+		r.problemf(r.lineAt(lineIn(node, "apiVersion")), "apiVersion", "%s is not known to this gpuworker; write %q", clip(version), GroupVersion)
+		return into, key, false
+	}
+	switch kind {
+	case KindHypervisor:
+		into, key.index = grow(&d.Hypervisors)
+	case KindKubeCluster:
+		into, key.index = grow(&d.KubeClusters)
+	case KindWorkerPool:
+		into, key.index = grow(&d.WorkerPools)
+	case "":
+		r.problemf(r.lineAt(node.Line), "kind", "is missing; write %s", orList(kinds))
+		return into, key, false
+	default:
+		hint := "write " + orList(kinds)
+		if near := nearest(kind, kinds); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		r.problemf(r.lineAt(lineIn(node, "kind")), "kind", "%s is not a kind of document; %s", clip(kind), hint)
+		return into, key, false
+	}
+	key.kind = kind
+	return into, key, true
+}
+
+var kinds = []string{KindHypervisor, KindKubeCluster, KindWorkerPool}
+
+// grow appends a zero document and returns it for writing.
+func grow[T any](list *[]T) (last reflect.Value, index int) {
+	*list = append(*list, *new(T))
+	index = len(*list) - 1
+	return reflect.ValueOf(&(*list)[index]).Elem(), index
+}
+
+// scalarAt is the text at a path of plain keys, "" when it is not there. It is
+// for the few fields that must be known before the document is read.
+func scalarAt(node *yaml.Node, path ...string) string {
+	for _, name := range path {
+		if node = valueOf(node, name); node == nil {
+			return ""
+		}
+	}
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Kind != yaml.ScalarNode {
+		return ""
+	}
+	return node.Value
+}
+
+func valueOf(node *yaml.Node, name string) *yaml.Node {
+	if node.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == name {
+			return node.Content[i+1]
+		}
+	}
+	return nil
+}
+
+func lineIn(node *yaml.Node, name string) int {
+	if value := valueOf(node, name); value != nil {
+		return value.Line
+	}
+	return node.Line
+}
+
+func isNull(node *yaml.Node) bool {
+	return node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null"
+}
+
+// noun says what a node is, without its value.
+func noun(node *yaml.Node) string {
+	switch node.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	switch node.ShortTag() {
+	case "!!str", "!!timestamp":
+		return "text"
+	case "!!int", "!!float":
+		return "a number"
+	case "!!bool":
+		return "true or false"
+	case "!!null":
+		return "nothing"
+	}
+	return "a value with a YAML tag"
+}
+
+// orList joins words as in "a, b or c".
+func orList(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	var text string
+	for i, word := range words {
+		switch i {
+		case 0:
+			text = word
+		case len(words) - 1:
+			text = fmt.Sprintf("%s or %s", text, word)
+		default:
+			text += ", " + word
+		}
+	}
+	return text
+}

@@ -1,0 +1,397 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// maxAliased is how many values the aliases of one document may expand to.
+// A page of YAML can otherwise stand for billions.
+const maxAliased = 100_000
+
+// reader puts the YAML of one file into documents by their Go types, and
+// collects what does not fit. It never writes the value of a secret, or of
+// what may be one, into a problem.
+type reader struct {
+	file      string
+	firstLine int // of the chunk that is being read
+	problems  *Problems
+	fields    map[reflect.Type][]field // seen so far
+
+	// For the document that is being read:
+	object   string
+	root     reflect.Type
+	lines    map[string]int
+	suspects []string
+	aliased  int // how many aliases lead here
+	budget   int // values that aliases may still expand to
+	quiet    int // above 0 inside of credentials
+}
+
+// field is one field of a document's type.
+type field struct {
+	name     string // in YAML
+	index    []int  // for reflect.Value.FieldByIndex
+	typ      reflect.Type
+	optional bool
+}
+
+var (
+	quantityType    = reflect.TypeFor[resource.Quantity]()
+	objectMetaType  = reflect.TypeFor[metav1.ObjectMeta]()
+	secretType      = reflect.TypeFor[SecretSource]()
+	credentialsType = reflect.TypeFor[Credentials]()
+)
+
+// metadataFields are the fields of metadata that a person writes. The others
+// belong to the API server.
+var metadataFields = []string{"name", "namespace", "labels", "annotations"}
+
+func (r *reader) lineAt(line int) int { return r.firstLine + line - 1 }
+
+func (r *reader) problemf(line int, path, format string, args ...any) {
+	*r.problems = append(*r.problems, Problem{File: r.file, Line: line, Object: r.object, Path: path, Message: fmt.Sprintf(format, args...)})
+	if path != "" {
+		r.suspects = append(r.suspects, path)
+	}
+}
+
+// wrong is problemf for a node.
+func (r *reader) wrong(node *yaml.Node, path, format string, args ...any) {
+	r.problemf(r.lineAt(node.Line), path, format, args...)
+}
+
+// read puts node, which is written at path, into v.
+func (r *reader) read(v reflect.Value, node *yaml.Node, path string) {
+	if node.Kind == yaml.AliasNode {
+		r.aliased++
+		defer func() { r.aliased-- }()
+		node = node.Alias
+	}
+	if !r.afford(node, path) {
+		return
+	}
+	if tag := node.ShortTag(); node.Kind == yaml.MappingNode && tag != "!!map" || node.Kind == yaml.SequenceNode && tag != "!!seq" {
+		r.wrong(node, path, "has a YAML tag (!…); remove it")
+		return
+	}
+	switch t := v.Type(); {
+	case t.Kind() == reflect.Pointer:
+		target := reflect.New(t.Elem())
+		r.read(target.Elem(), node, path)
+		v.Set(target)
+	case t == quantityType:
+		r.readQuantity(v, node, path)
+	case t == secretType || t == credentialsType:
+		r.quiet++
+		r.readStruct(v, node, path)
+		r.quiet--
+	case t.Kind() == reflect.Struct:
+		r.readStruct(v, node, path)
+	case t.Kind() == reflect.Map:
+		r.readMap(v, node, path)
+	case t.Kind() == reflect.Slice:
+		r.readList(v, node, path)
+	default:
+		r.readScalar(v, node, path)
+	}
+}
+
+// afford takes one value, and the entries of a mapping, from the budget of
+// aliases. It speaks when the budget ends, and once.
+func (r *reader) afford(node *yaml.Node, path string) bool {
+	if r.aliased == 0 {
+		return true
+	}
+	if r.budget < 0 {
+		return false
+	}
+	if r.budget -= 1 + len(node.Content); r.budget < 0 {
+		r.wrong(node, path, "aliases (*name) expand to more than %d values in this document; write them out", maxAliased)
+		return false
+	}
+	return true
+}
+
+func (r *reader) readStruct(v reflect.Value, node *yaml.Node, path string) {
+	if node.Kind != yaml.MappingNode {
+		r.notMapping(v.Type(), node, path)
+		return
+	}
+	fields := r.fieldsOf(v.Type())
+	for _, e := range r.entries(node, path) {
+		at := slices.IndexFunc(fields, func(f field) bool { return f.name == e.name })
+		if at < 0 || e.key.ShortTag() != "!!str" {
+			r.unknownField(v.Type(), fields, e, path)
+			continue
+		}
+		r.readField(v.FieldByIndex(fields[at].index), fields[at], e, under(path, e.name))
+	}
+}
+
+func (r *reader) readField(v reflect.Value, f field, e keyValue, path string) {
+	r.lines[path] = r.lineAt(e.key.Line)
+	if isNull(e.value) {
+		return // as if it were left out, like Kubernetes
+	}
+	if parent(path) == "metadata" && !slices.Contains(metadataFields, f.name) {
+		r.wrong(e.key, path, "is not for a person to write; remove it")
+		return
+	}
+	r.read(v, e.value, path)
+	// The zero of an optional number means "left out" and would silently become
+	// the default. Only a VLAN has a zero, and that means the same.
+	number := v.CanInt() || v.Type() == quantityType
+	if number && f.optional && f.name != "vlan" && isZeroText(e.value) {
+		r.wrong(e.key, path, "0 is not possible here; write at least 1, or leave it out")
+	}
+}
+
+// notMapping speaks of a scalar or list where fields were expected. What is
+// written where a secret's source belongs is most likely the secret.
+func (r *reader) notMapping(t reflect.Type, node *yaml.Node, path string) {
+	if t == secretType {
+		r.wrong(node, path, "say where the secret is, not the secret itself: {env: NAME} or {file: NAME}; if this was the secret, it is no longer one: make a new one")
+		return
+	}
+	r.wrong(node, path, "want a mapping (fields below it), got %s", noun(node))
+}
+
+func (r *reader) readMap(v reflect.Value, node *yaml.Node, path string) {
+	if node.Kind != yaml.MappingNode {
+		r.wrong(node, path, "want a mapping (key: value), got %s", noun(node))
+		return
+	}
+	entries := r.entries(node, path)
+	if len(entries) == 0 {
+		return
+	}
+	result := reflect.MakeMapWithSize(v.Type(), len(entries))
+	for _, e := range entries {
+		at := entry(path, e.name)
+		r.lines[at] = r.lineAt(e.key.Line)
+		if e.key.Kind != yaml.ScalarNode || !isText(e.key) {
+			r.wrong(e.key, at, "the key is %s; put it in quotes", noun(e.key))
+			continue
+		}
+		value := reflect.New(v.Type().Elem()).Elem()
+		r.read(value, e.value, at)
+		result.SetMapIndex(reflect.ValueOf(e.name), value)
+	}
+	v.Set(result)
+}
+
+func (r *reader) readList(v reflect.Value, node *yaml.Node, path string) {
+	if node.Kind != yaml.SequenceNode {
+		hint := ""
+		if node.Kind == yaml.ScalarNode {
+			hint = "; begin the line with \"- \""
+		}
+		r.wrong(node, path, "want a list, got %s%s", noun(node), hint)
+		return
+	}
+	if len(node.Content) == 0 {
+		return
+	}
+	list := reflect.MakeSlice(v.Type(), len(node.Content), len(node.Content))
+	for i, n := range node.Content {
+		at := item(path, i)
+		r.lines[at] = r.lineAt(n.Line)
+		if isNull(n) {
+			r.wrong(n, at, "the entry is empty; write a value or remove the line")
+			continue
+		}
+		r.read(list.Index(i), n, at)
+	}
+	v.Set(list)
+}
+
+// keyValue is one entry of a mapping.
+type keyValue struct {
+	name       string
+	key, value *yaml.Node
+}
+
+// entries are the entries of a mapping with its merge keys (<<) resolved: what
+// is written in the mapping itself goes before what is merged into it. A key
+// that stands there twice is a problem.
+func (r *reader) entries(node *yaml.Node, path string) []keyValue {
+	var own, merged []keyValue
+	first := make(map[string]int, len(node.Content)/2)
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		if key.ShortTag() == "!!merge" {
+			merged = append(merged, r.merge(value, path, 0)...)
+			continue
+		}
+		if key.Kind == yaml.AliasNode {
+			key = key.Alias
+		}
+		if line, twice := first[key.Value]; twice {
+			r.wrong(key, r.fieldPath(path, key.Value), "is written twice, first in line %d; keep one", line)
+			continue
+		}
+		first[key.Value] = r.lineAt(key.Line)
+		own = append(own, keyValue{key.Value, key, value})
+	}
+	for _, e := range merged {
+		if _, there := first[e.name]; !there {
+			first[e.name] = r.lineAt(e.key.Line)
+			own = append(own, e)
+		}
+	}
+	return own
+}
+
+// merge returns the entries that a merge key brings in. The first mapping of a
+// list wins, as the YAML merge type says.
+func (r *reader) merge(node *yaml.Node, path string, depth int) []keyValue {
+	const deepest = 8
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	r.aliased++
+	defer func() { r.aliased-- }()
+	if depth > deepest {
+		r.wrong(node, path, "merge keys (<<) are nested too deep; write the fields out")
+		return nil
+	}
+	if !r.afford(node, path) {
+		return nil
+	}
+	var found []keyValue
+	switch node.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			if key, value := node.Content[i], node.Content[i+1]; key.ShortTag() != "!!merge" {
+				found = append(found, keyValue{key.Value, key, value})
+			} else {
+				found = append(found, r.merge(value, path, depth+1)...)
+			}
+		}
+	case yaml.SequenceNode:
+		for _, n := range node.Content {
+			found = append(found, r.merge(n, path, depth+1)...)
+		}
+	default:
+		r.wrong(node, path, "a merge key (<<) takes a mapping or an alias of one, got %s", noun(node))
+	}
+	return found
+}
+
+// fieldsOf lists the fields of a type by their names in YAML.
+func (r *reader) fieldsOf(t reflect.Type) []field {
+	if known, ok := r.fields[t]; ok {
+		return known
+	}
+	fields := typeFields(t)
+	r.fields[t] = fields
+	return fields
+}
+
+func typeFields(t reflect.Type) []field {
+	var fields []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case name == "-":
+		case name == "" && f.Anonymous:
+			for _, inner := range typeFields(f.Type) {
+				inner.index = append([]int{i}, inner.index...)
+				fields = append(fields, inner)
+			}
+		default:
+			fields = append(fields, field{name, []int{i}, f.Type, strings.Contains(options, "omit")})
+		}
+	}
+	return fields
+}
+
+// plainName is what a field's name may look like in a message. Anything else
+// may be a slip of the clipboard, and is not repeated.
+var plainName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_./-]{0,62}$`)
+
+// secretFields are what people try to write below a secret's source.
+var secretFields = []string{"value", "valueFrom", "secret", "secretRef", "secretKeyRef", "token", "password",
+	"username", "user", "name", "key", "path", "data", "text", "literal", "environment", "var", "env", "file", "Env", "File"}
+
+// fieldPath is the path of a field that is not to be, or that of what holds it
+// when its name may be a secret.
+func (r *reader) fieldPath(path, name string) string {
+	if !plainName.MatchString(name) || r.quiet > 0 && !slices.Contains(secretFields, name) {
+		return path
+	}
+	return under(path, name)
+}
+
+// unknownField says that there is no such field, and which one is meant: a
+// near miss here, or the same name elsewhere in the document.
+func (r *reader) unknownField(t reflect.Type, fields []field, e keyValue, path string) {
+	var names []string
+	for _, f := range fields {
+		if t != objectMetaType || slices.Contains(metadataFields, f.name) {
+			names = append(names, f.name)
+		}
+	}
+	at, message := r.fieldPath(path, e.name), "there is no such field"
+	if at == path {
+		message = "a field here has a name that is not known"
+	}
+	switch near := nearest(e.name, names); {
+	case t == secretType && e.name == "value":
+		message += "; a secret is never written in a document: write env or file. If this was a real one, make a new one"
+	case r.quiet > 0:
+		message += "; there are " + andList(names)
+	case near != "":
+		message += fmt.Sprintf("; did you mean %q?", near)
+		r.suspects = append(r.suspects, under(path, near))
+	default:
+		if places := elsewhere(r.root, "", e.name, 0); len(places) == 1 {
+			message += "; did you mean " + places[0] + "?"
+			r.suspects = append(r.suspects, places[0])
+		} else {
+			message += "; there are " + andList(names)
+		}
+	}
+	r.wrong(e.key, at, "%s", message)
+}
+
+// elsewhere finds the paths of all fields of that name.
+func elsewhere(t reflect.Type, path, name string, depth int) []string {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		if t.Kind() == reflect.Slice {
+			path += "[]"
+		}
+		t = t.Elem()
+	}
+	const deepest = 6
+	if t.Kind() != reflect.Struct || t == quantityType || t == objectMetaType || depth > deepest {
+		return nil
+	}
+	var found []string
+	for _, f := range typeFields(t) {
+		at := under(path, f.name)
+		if bare(f.name) == bare(name) {
+			found = append(found, at)
+		}
+		found = append(found, elsewhere(f.typ, at, name, depth+1)...)
+	}
+	return found
+}
+
+// andList joins words as in "a, b and c".
+func andList(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}

@@ -1,0 +1,151 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// readScalar puts one scalar into a text, a whole number or a truth value.
+func (r *reader) readScalar(v reflect.Value, node *yaml.Node, path string) {
+	if node.Kind != yaml.ScalarNode {
+		r.wrong(node, path, "want %s, got %s", wanted(v), noun(node))
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		r.readText(v, node, path)
+	case reflect.Bool:
+		r.readBool(v, node, path)
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		r.readInt(v, node, path)
+	default:
+		panic(fmt.Sprintf("v1alpha1: %s: no way to read a %s", path, v.Type()))
+	}
+}
+
+func wanted(v reflect.Value) string {
+	switch v.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		return "a whole number"
+	}
+	return "text"
+}
+
+// isText tells scalars that stand for text. A date is text too: no field is a
+// time.
+func isText(node *yaml.Node) bool {
+	tag := node.ShortTag()
+	return tag == "!!str" || tag == "!!timestamp"
+}
+
+func (r *reader) readText(v reflect.Value, node *yaml.Node, path string) {
+	switch {
+	case isText(node):
+		v.SetString(node.Value)
+	case isNull(node):
+		r.wrong(node, path, `want text, got nothing; write "" for no text`)
+	default:
+		r.wrong(node, path, "want text, got %s%s", noun(node), r.rewrite(node, strconv.Quote(node.Value)))
+	}
+}
+
+func (r *reader) readBool(v reflect.Value, node *yaml.Node, path string) {
+	switch node.Value {
+	case "true", "True", "TRUE":
+		v.SetBool(true)
+	case "false", "False", "FALSE":
+	default:
+		r.wrong(node, path, "want true or false, got %s", r.quote(node))
+		return
+	}
+	if node.ShortTag() != "!!bool" {
+		r.wrong(node, path, "want true or false, got %s%s", noun(node), r.rewrite(node, strings.ToLower(node.Value)))
+	}
+}
+
+var wholeNumber = regexp.MustCompile(`^[+-]?(0|[1-9][0-9]*)$`)
+
+func (r *reader) readInt(v reflect.Value, node *yaml.Node, path string) {
+	if !wholeNumber.MatchString(node.Value) {
+		r.wrong(node, path, "want a whole number in decimal digits, got %s", r.quote(node))
+		return
+	}
+	if node.ShortTag() != "!!int" {
+		r.wrong(node, path, "want a whole number, got %s%s", noun(node), r.rewrite(node, node.Value))
+		return
+	}
+	n, err := strconv.ParseInt(node.Value, 10, v.Type().Bits())
+	if err != nil {
+		r.wrong(node, path, "%s is too large", node.Value)
+		return
+	}
+	v.SetInt(n)
+}
+
+// quantityForm leaves out what resource.ParseQuantity also takes: exponents
+// (slow when huge), and suffixes that make no sense for bytes.
+var quantityForm = regexp.MustCompile(`^[+-]?([0-9]{1,19})(\.[0-9]{1,6})?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$`)
+
+// readQuantity reads a number of bytes, "16Gi".
+func (r *reader) readQuantity(v reflect.Value, node *yaml.Node, path string) {
+	if node.Kind != yaml.ScalarNode || isNull(node) {
+		r.wrong(node, path, `want a quantity such as "16Gi", got %s`, noun(node))
+		return
+	}
+	if !quantityForm.MatchString(node.Value) {
+		r.wrong(node, path, `%s is not a quantity; write digits and Mi, Gi or Ti, for example "16Gi"%s`, r.quote(node), unitHint(node.Value))
+		return
+	}
+	quantity, err := resource.ParseQuantity(node.Value)
+	if err != nil || quantity.CmpInt64(quantity.Value()) != 0 {
+		r.wrong(node, path, "%s is not a whole number of bytes", r.quote(node))
+		return
+	}
+	v.Set(reflect.ValueOf(quantity))
+}
+
+// unitHint recognises 16GB, 16 GiB, 16g: what people and other tools write.
+func unitHint(text string) string {
+	match := otherUnit.FindStringSubmatch(text)
+	if match == nil {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", match[1]+strings.ToUpper(match[2])+"i")
+}
+
+var otherUnit = regexp.MustCompile(`(?i)^([0-9]{1,15}) ?([kmgt])i?b?$`)
+
+// isZeroText tells a written 0 from a number that was left out.
+func isZeroText(node *yaml.Node) bool {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	return node.Kind == yaml.ScalarNode && zeroForm.MatchString(node.Value)
+}
+
+var zeroForm = regexp.MustCompile(`^[+-]?0+(\.0+)?[A-Za-z]{0,2}$`)
+
+// quote repeats a scalar in a message, unless it may be a secret.
+func (r *reader) quote(node *yaml.Node) string {
+	if r.quiet > 0 {
+		return noun(node)
+	}
+	return clip(node.Value)
+}
+
+// rewrite says how to write a scalar of the wrong type, unless it may be a
+// secret.
+func (r *reader) rewrite(node *yaml.Node, better string) string {
+	if r.quiet > 0 || len(node.Value) > 40 {
+		return "; put it in quotes if it is text"
+	}
+	return "; write " + better
+}

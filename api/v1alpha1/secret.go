@@ -1,0 +1,83 @@
+package v1alpha1
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+)
+
+// Describe says where the secret is, for messages: "environment variable
+// PVE_TOKEN" or "file /etc/gpuworker/token". It never tells the secret.
+func (s SecretSource) Describe() string {
+	switch {
+	case s.Env != "":
+		return "environment variable " + s.Env
+	case s.File != "":
+		return "file " + s.File
+	}
+	return "no source (write env or file)"
+}
+
+// In returns the source with a relative file name taken from dir: that of the
+// document which names it.
+func (s SecretSource) In(dir string) SecretSource {
+	if s.File != "" && !filepath.IsAbs(s.File) {
+		s.File = filepath.Join(dir, s.File)
+	}
+	return s
+}
+
+// SecretOf returns a source that was written in the named document, with its
+// file name made usable from the working directory.
+func (d *Documents) SecretOf(kind, name string, s SecretSource) SecretSource {
+	return s.In(d.dir(kind, name))
+}
+
+// Resolve reads the secret. It looks only through getenv and readFile, which
+// are os.LookupEnv and os.ReadFile outside tests. One line break at the end is
+// cut off, as editors and `echo` leave it. No error contains the secret.
+func (s SecretSource) Resolve(getenv func(string) (string, bool), readFile func(string) ([]byte, error)) (string, error) {
+	var secret string
+	switch {
+	case s.Env != "" && s.File != "":
+		return "", errors.New("a secret with two sources; write only one of env and file")
+	case s.Env != "":
+		value, ok := getenv(s.Env)
+		if !ok {
+			return "", fmt.Errorf("%s is not set; export it before running this command", s.Describe())
+		}
+		secret = value
+	case s.File != "":
+		data, err := readFile(s.File)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", s.Describe(), withoutPath(err))
+		}
+		secret = string(data)
+	default:
+		return "", errors.New("a secret without a source; write env or file")
+	}
+	secret = trimLineBreak(secret)
+	if strings.TrimSpace(secret) == "" {
+		return "", fmt.Errorf("%s is empty; it must hold the secret", s.Describe())
+	}
+	if strings.ContainsAny(secret, "\r\n\x00") {
+		return "", fmt.Errorf("%s holds more than one line; it must hold the secret and nothing else", s.Describe())
+	}
+	return secret, nil
+}
+
+// withoutPath drops the operation and the path from an error of the file
+// system, which the caller has named already.
+func withoutPath(err error) error {
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		return pathError.Err
+	}
+	return err
+}
+
+func trimLineBreak(text string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
+}

@@ -1,0 +1,120 @@
+package v1alpha1
+
+import (
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// takenCards says which document and field took a card, over all pools: one
+// card is for one worker.
+type takenCards map[card]takenCard
+
+// card is a physical card. Two Hypervisor documents with one endpoint are one
+// hypervisor.
+type card struct {
+	hypervisor string
+	host       string
+	slot       pci.Slot
+}
+
+type takenCard struct {
+	by   *object
+	path string
+}
+
+func (o *object) gpus(p *WorkerPool, taken takenCards) {
+	for i, g := range p.Spec.GPUs {
+		path := item("spec.gpus", i)
+		switch {
+		case g.BDF != "" || g.Host != "":
+			o.gpuByPlace(path, p, g, taken)
+		case g.Model != "" || g.ID != "":
+			o.gpuByKind(path, p, g)
+		default:
+			o.errorf(path, "says no card; write {host: pve1, bdf: \"0000:03:00.0\"} for a certain one, or {model: Tesla T4, count: 1} for any of a kind (gpuworker gpus lists them)")
+		}
+	}
+}
+
+func (o *object) gpuByPlace(path string, p *WorkerPool, g GPURequest, taken takenCards) {
+	if extra := g.kindFields(); len(extra) > 0 {
+		o.errorf(path, "host and bdf name one card already, so %s cannot be beside them", andList(extra))
+	}
+	if g.Host == "" {
+		o.errorf(under(path, "host"), "is missing beside bdf: each host has its own addresses (gpuworker gpus lists them)")
+		return
+	}
+	if wrong := hostProblem(g.Host); wrong != "" {
+		o.errorf(under(path, "host"), "%s", wrong)
+	} else if !contains(p.Spec.Hosts, g.Host) {
+		o.errorf(under(path, "host"), "%s is not among spec.hosts, which limit the whole pool to %s", clip(g.Host), andList(p.Spec.Hosts))
+	}
+	if g.BDF == "" {
+		o.errorf(under(path, "bdf"), "is missing beside host; write the address of the card, or hosts: [%s] with model and count for any card there", g.Host)
+		return
+	}
+	bdf, err := pci.ParseBDF(g.BDF)
+	if err != nil {
+		o.errorf(under(path, "bdf"), "%v (gpuworker gpus lists them)", err)
+		return
+	}
+	if bdf.Function != 0 {
+		o.warnf(under(path, "bdf"), "names function %d; the whole card goes into the VM, %s with all its functions", bdf.Function, bdf.Slot)
+	}
+	o.takeCard(path, p, g.Host, bdf.Slot, taken)
+}
+
+func (o *object) takeCard(path string, p *WorkerPool, host string, slot pci.Slot, taken takenCards) {
+	hypervisor := p.Spec.Hypervisor
+	if h, ok := o.docs.Hypervisor(hypervisor); ok && h.Spec.Proxmox != nil {
+		hypervisor = h.Spec.Proxmox.Endpoint
+	}
+	this := card{hypervisor, host, slot}
+	if first, twice := taken[this]; twice {
+		o.errorf(path, "the card %s on %s is taken by %s already; one card is for one worker", slot, host, first.by.place(first.path))
+		return
+	}
+	taken[this] = takenCard{o, path}
+}
+
+func (o *object) gpuByKind(path string, p *WorkerPool, g GPURequest) {
+	if g.Model != "" && g.ID != "" {
+		o.errorf(path, "has model and id; write only one of them")
+	}
+	if g.Model != "" && strings.TrimSpace(g.Model) == "" {
+		o.errorf(under(path, "model"), "is blank; write a name such as \"Tesla T4\"")
+	}
+	if g.ID != "" {
+		id, err := pci.ParseID(g.ID)
+		if err != nil {
+			o.errorf(under(path, "id"), "%v (gpuworker gpus lists them)", err)
+		} else if id.Vendor != pci.VendorNVIDIA {
+			o.errorf(under(path, "id"), "%s is of vendor %04x; only cards of NVIDIA (%04x) become GPU workers", id, id.Vendor, pci.VendorNVIDIA)
+		}
+	}
+	if g.Count < 0 {
+		o.errorf(under(path, "count"), "%d is not a number of cards; write 1 or more", g.Count)
+	}
+	hosts := under(path, "hosts")
+	o.distinct(hosts, g.Hosts, hostProblem)
+	for i, host := range g.Hosts {
+		if hostProblem(host) == "" && !contains(p.Spec.Hosts, host) {
+			o.errorf(item(hosts, i), "%s is not among spec.hosts, which limit the whole pool to %s", clip(host), andList(p.Spec.Hosts))
+		}
+	}
+}
+
+// kindFields are the fields that ask by kind and are set.
+func (g GPURequest) kindFields() []string {
+	var set []string
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{{"model", g.Model != ""}, {"id", g.ID != ""}, {"count", g.Count != 0 && g.BDF != ""}, {"hosts", len(g.Hosts) > 0}} {
+		if f.set {
+			set = append(set, f.name)
+		}
+	}
+	return set
+}

@@ -1,0 +1,215 @@
+package v1alpha1
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// VM numbers that Proxmox VE takes (API schema, pve-vmid).
+const (
+	lowestVMID  = 100
+	highestVMID = 999_999_999
+)
+
+// rootUser is the one login that may write a raw PCI address into a VM.
+const rootUser = "root@pam"
+
+func (v *validator) hypervisors() {
+	names := make(uniqueNames)
+	endpoints := make(map[string]*object)
+	for i := range v.docs.Hypervisors {
+		h := &v.docs.Hypervisors[i]
+		o := v.object(KindHypervisor, i, h.Name)
+		names.check(o, h.Name)
+		if h.Spec.Proxmox == nil {
+			o.errorf("spec.proxmox", "is missing; it says where the Proxmox VE cluster is and how to log in")
+			continue
+		}
+		o.proxmox("spec.proxmox", h.Spec.Proxmox)
+		if first, twice := endpoints[h.Spec.Proxmox.Endpoint]; twice {
+			o.warnf("spec.proxmox.endpoint", "is that of %s too; each counts only its own VM numbers, so give them ranges apart", first.place(""))
+		} else if h.Spec.Proxmox.Endpoint != "" {
+			endpoints[h.Spec.Proxmox.Endpoint] = o
+		}
+	}
+}
+
+func (o *object) proxmox(path string, p *Proxmox) {
+	if o.httpsURL(under(path, "endpoint"), p.Endpoint, "https://pve1.example.org:8006") && !hasPort(p.Endpoint) {
+		o.warnf(under(path, "endpoint"), "has no port and means 443; Proxmox VE listens on 8006 unless a proxy is before it")
+	}
+	o.tls(under(path, "tls"), p.TLS)
+	o.credentials(under(path, "credentials"), p.Credentials)
+	o.vmidRange(under(path, "vmids"), p.VMIDs)
+	oneOf(o, under(path, "attach"), p.Attach, AttachMapping, AttachRaw)
+	if p.Attach == AttachRaw && p.Credentials.Username != rootUser {
+		o.errorf(under(path, "attach"), "Raw needs credentials with username: %s and its password; Proxmox lets nobody else, and no token, attach a raw address. Mapping works with a token", rootUser)
+	}
+	if p.ResourcePool != "" && !resourcePoolForm.MatchString(p.ResourcePool) {
+		o.errorf(under(path, "resourcePool"), "%s is not the name of a Proxmox pool; it has letters, digits, and . - _ inside, and up to two / between levels", clip(p.ResourcePool))
+	}
+}
+
+// resourcePoolForm is Proxmox's form of a pool's ID.
+var resourcePoolForm = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+){0,2}$`)
+
+// httpsURL wants scheme, host and perhaps a port, nothing more. A URL may hold
+// a password: it is never repeated in a message.
+func (o *object) httpsURL(path, text, example string) (ok bool) {
+	if text == "" {
+		o.errorf(path, "is missing; write it as %q", example)
+		return false
+	}
+	if hostAndPort.MatchString(text) {
+		o.errorf(path, "has no scheme; write %q", "https://"+text)
+		return false
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		o.errorf(path, "is not a URL; write it as %q", example)
+	case u.User != nil:
+		o.errorf(path, "has a user name or password in it; write %q, and put the login into credentials (if it was a real password, change it)", "https://"+u.Host)
+	case u.Scheme == "http":
+		o.errorf(path, "is http, which would send the credentials readable to everybody on the way; write %q", "https://"+u.Host)
+	case u.Scheme != "https":
+		o.errorf(path, "is not an https URL; write it as %q", example)
+	case u.Hostname() == "":
+		o.errorf(path, "has no host; write it as %q", example)
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
+		o.errorf(path, "has more than scheme, host and port; write %q", "https://"+u.Host)
+	default:
+		return true
+	}
+	return false
+}
+
+var hostAndPort = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$`)
+
+func hasPort(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Port() != ""
+}
+
+func (o *object) tls(path string, tls TLS) {
+	var set []string
+	if tls.Fingerprint != "" {
+		set = append(set, "fingerprint")
+		if _, err := ParseFingerprint(tls.Fingerprint); err != nil {
+			o.errorf(under(path, "fingerprint"), "%v", err)
+		}
+	}
+	if tls.CAFile != "" {
+		set = append(set, "caFile")
+		o.fileName(under(path, "caFile"), tls.CAFile)
+	}
+	if tls.Insecure {
+		set = append(set, "insecure")
+		o.warnf(under(path, "insecure"), "the server's certificate is not checked: whoever sits between can read the credentials and answer for the server. Better: tls.fingerprint, from `pvenode cert info` on the host")
+	}
+	if len(set) > 1 {
+		o.errorf(path, "has %s; write only one of them", andList(set))
+	}
+}
+
+// ParseFingerprint reads the SHA-256 of a certificate in hexadecimal, with or
+// without colons, and returns its 32 bytes.
+func ParseFingerprint(text string) ([]byte, error) {
+	digits := strings.ReplaceAll(text, ":", "")
+	sum, err := hex.DecodeString(digits)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s is not a fingerprint; write the SHA-256 in hexadecimal, as `pvenode cert info` prints it", clip(text))
+	case len(sum) == 20:
+		return nil, fmt.Errorf("the fingerprint is a SHA-1; write the SHA-256, as `pvenode cert info` prints it")
+	case len(sum) != 32:
+		return nil, fmt.Errorf("the fingerprint has %d bytes, and a SHA-256 has 32; is a part missing?", len(sum))
+	}
+	return sum, nil
+}
+
+func (o *object) credentials(path string, c Credentials) {
+	if c.Token != nil {
+		o.secret(under(path, "token"), *c.Token, "PVE_TOKEN")
+	}
+	if c.Password != nil {
+		o.secret(under(path, "password"), *c.Password, "PVE_PASSWORD")
+	}
+	switch {
+	case c.Token == nil && c.Password == nil && c.Username == "":
+		o.errorf(path, "is missing; write token: {env: PVE_TOKEN}, and put \"user@realm!name=secret\" into that variable")
+	case c.Token != nil && (c.Password != nil || c.Username != ""):
+		o.errorf(path, "has a token and a username or password; write one login only")
+	case c.Token == nil && c.Username == "":
+		o.errorf(under(path, "username"), "is missing beside the password; write it as user@realm, for example %q", rootUser)
+	case c.Token == nil && c.Password == nil:
+		o.errorf(under(path, "password"), "is missing beside the username; write {env: PVE_PASSWORD}, or use a token")
+	}
+	o.username(under(path, "username"), c.Username)
+}
+
+// username wants user@realm. It is not repeated in messages: tokens and
+// passwords get pasted here too.
+func (o *object) username(path, name string) {
+	switch {
+	case name == "" || usernameForm.MatchString(name):
+	case strings.Contains(name, "!"):
+		o.errorf(path, "looks like an API token; write token: {env: PVE_TOKEN} instead of username, and put the token into that variable. If this was its secret, make a new one")
+	case !strings.Contains(name, "@"):
+		o.errorf(path, "has no realm; write it as user@realm, for example %q", rootUser)
+	default:
+		o.errorf(path, "is not a Proxmox login; write it as user@realm, for example %q", rootUser)
+	}
+}
+
+var usernameForm = regexp.MustCompile(`^[^\s:/!]+@[A-Za-z][A-Za-z0-9._-]+$`)
+
+func (o *object) vmidRange(path string, r VMIDRange) {
+	switch {
+	case r == VMIDRange{}:
+	case r.First == 0 || r.Last == 0:
+		o.errorf(path, "needs both first and last")
+	case r.First < lowestVMID || r.First > highestVMID:
+		o.errorf(under(path, "first"), "%d is not a VM number; Proxmox takes %d to %d", r.First, lowestVMID, highestVMID)
+	case r.Last < lowestVMID || r.Last > highestVMID:
+		o.errorf(under(path, "last"), "%d is not a VM number; Proxmox takes %d to %d", r.Last, lowestVMID, highestVMID)
+	case r.Last < r.First:
+		o.errorf(under(path, "last"), "%d is below first, %d", r.Last, r.First)
+	}
+}
+
+// secret wants exactly one source. Names are not repeated: people paste the
+// secret itself here.
+func (o *object) secret(path string, s SecretSource, variable string) {
+	switch {
+	case s.Env == "" && s.File == "":
+		o.errorf(path, "says nothing; write {env: %s} or {file: NAME}", variable)
+	case s.Env != "" && s.File != "":
+		o.errorf(path, "has env and file; write only one of them")
+	case s.Env != "" && !environmentForm.MatchString(s.Env):
+		o.errorf(under(path, "env"), "is not the name of an environment variable, such as %s (letters, digits and _). If this was the secret itself, it is no longer one: make a new one", variable)
+	case s.File != "" && looksLikeSecret(s.File):
+		o.errorf(under(path, "file"), "looks like the secret itself, not like the name of a file that holds it; if so, it is no longer secret: make a new one")
+	case s.File != "":
+		o.fileName(under(path, "file"), s.File)
+	}
+}
+
+var environmentForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// looksLikeSecret recognises a Proxmox token (user@realm!name=secret) and a
+// join token of RKE2 (K10…::server:…), and text that is no file name.
+func looksLikeSecret(text string) bool {
+	return strings.Contains(text, "!") && strings.Contains(text, "=") ||
+		strings.Contains(text, "::") || strings.ContainsAny(text, "\n\r\x00")
+}
+
+// fileName refuses ~, which only shells know.
+func (o *object) fileName(path, name string) {
+	if strings.HasPrefix(name, "~") {
+		o.errorf(path, "begins with ~, which only a shell expands; write the whole path, or one relative to this document")
+	}
+}

@@ -1,0 +1,42 @@
+package v1alpha1
+
+import (
+	"net/url"
+	"strconv"
+)
+
+// The port at which agents register, by distribution (RKE2 and K3s
+// documentation, "agent registration").
+var registrationPorts = map[Distribution]int{RKE2: 9345, K3s: 6443}
+
+func (v *validator) kubeClusters() {
+	names := make(uniqueNames)
+	for i := range v.docs.KubeClusters {
+		k := &v.docs.KubeClusters[i]
+		o := v.object(KindKubeCluster, i, k.Name)
+		names.check(o, k.Name)
+		oneOf(o, "spec.distribution", k.Spec.Distribution, RKE2, K3s)
+		if o.httpsURL("spec.server", k.Spec.Server, "https://rke2.example.org:9345") {
+			o.registrationPort("spec.server", k.Spec.Server, k.Spec.Distribution)
+		}
+		if k.Spec.JoinToken != nil {
+			o.secret("spec.joinToken", *k.Spec.JoinToken, "RKE2_TOKEN")
+		}
+	}
+}
+
+// registrationPort warns of the port of the Kubernetes API where RKE2 wants
+// the one of its supervisor: agents would wait for ever.
+func (o *object) registrationPort(path, server string, distribution Distribution) {
+	usual, known := registrationPorts[distribution]
+	u, err := url.Parse(server)
+	if err != nil || !known {
+		return
+	}
+	switch port := u.Port(); {
+	case port == "":
+		o.warnf(path, "has no port and means 443; %s agents register at %d unless a balancer is before it", distribution, usual)
+	case distribution == RKE2 && port == strconv.Itoa(registrationPorts[K3s]):
+		o.warnf(path, "%s is the port of the Kubernetes API; RKE2 agents register at %d", port, usual)
+	}
+}

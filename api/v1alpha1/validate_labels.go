@@ -1,0 +1,85 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+func (o *object) nodeLabels(path string, p *WorkerPool) {
+	for _, key := range slices.Sorted(maps.Keys(p.Spec.Labels)) {
+		at, value := entry(path, key), p.Spec.Labels[key]
+		if wrong := validation.IsQualifiedName(key); len(wrong) > 0 {
+			o.errorf(at, "the key is not a Kubernetes label: %s", wrong[0])
+			continue
+		}
+		if wrong := validation.IsValidLabelValue(value); len(wrong) > 0 {
+			o.errorf(at, "the value %s is not a Kubernetes label value: %s", clip(value), wrong[0])
+		}
+		if !kubeletMaySet(key) {
+			o.errorf(at, "a kubelet may not set this label on itself: it would refuse to start, and the node would never join. Remove it here and set it after the join: kubectl label node %s %s=%s",
+				p.WorkerName(1), key, value)
+		}
+		if key == "kubernetes.io/hostname" {
+			o.warnf(at, "each node has its own name there; a label of the pool gives all workers the same")
+		}
+	}
+}
+
+// kubeletLabels are the labels below kubernetes.io that a kubelet may set on
+// its own node, beside those of node.kubernetes.io and kubelet.kubernetes.io.
+// Source: Kubernetes, k8s.io/kubelet well-known labels, and admission plug-in
+// NodeRestriction.
+var kubeletLabels = []string{
+	"kubernetes.io/hostname", "kubernetes.io/arch", "kubernetes.io/os",
+	"topology.kubernetes.io/zone", "topology.kubernetes.io/region",
+	"node.kubernetes.io/instance-type",
+	"beta.kubernetes.io/arch", "beta.kubernetes.io/os", "beta.kubernetes.io/instance-type",
+	"failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region",
+}
+
+// kubeletMaySet tells whether a kubelet that is started with this label runs
+// and may register. Labels outside of Kubernetes' own domains are free.
+func kubeletMaySet(key string) bool {
+	domain, _, prefixed := strings.Cut(key, "/")
+	if !prefixed || !inDomain(domain, "kubernetes.io") && !inDomain(domain, "k8s.io") {
+		return true
+	}
+	return slices.Contains(kubeletLabels, key) || inDomain(domain, "node.kubernetes.io") || inDomain(domain, "kubelet.kubernetes.io")
+}
+
+func inDomain(name, domain string) bool {
+	return name == domain || strings.HasSuffix(name, "."+domain)
+}
+
+func (o *object) taints(path string, taints []Taint) {
+	type identity struct {
+		key    string
+		effect TaintEffect
+	}
+	first := make(map[identity]int)
+	for i, t := range taints {
+		at := item(path, i)
+		if t.Key == "" {
+			o.errorf(under(at, "key"), "is missing; write for example nvidia.com/gpu")
+		} else if wrong := validation.IsQualifiedName(t.Key); len(wrong) > 0 {
+			o.errorf(under(at, "key"), "%s is not the key of a taint: %s", clip(t.Key), wrong[0])
+		}
+		if wrong := validation.IsValidLabelValue(t.Value); len(wrong) > 0 {
+			o.errorf(under(at, "value"), "%s is not the value of a taint: %s", clip(t.Value), wrong[0])
+		}
+		if t.Effect == "" {
+			o.errorf(under(at, "effect"), "is missing; write NoSchedule, PreferNoSchedule or NoExecute")
+		}
+		oneOf(o, under(at, "effect"), t.Effect, NoSchedule, PreferNoSchedule, NoExecute)
+		this := identity{t.Key, t.Effect}
+		if at0, twice := first[this]; twice {
+			o.errorf(at, "is %s twice: %s has key and effect already, and Kubernetes keeps one of each", fmt.Sprintf("%s:%s", t.Key, t.Effect), item(path, at0))
+			continue
+		}
+		first[this] = i
+	}
+}

@@ -1,0 +1,99 @@
+package v1alpha1
+
+import (
+	"regexp"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// Limits of a VM.
+const (
+	mostCores = 512
+	mebibyte  = int64(1) << 20
+
+	leastMemory = 512 * mebibyte
+	mostMemory  = 64 << 20 * mebibyte // 64 TiB: no host has more
+	mostDisk    = 1 << 30 * mebibyte  // 1 PiB
+)
+
+func (o *object) machine(path string, spec WorkerPoolSpec) {
+	m := spec.Machine
+	if m.Cores < 0 || m.Cores > mostCores {
+		o.errorf(under(path, "cores"), "%d is not a number of cores; write 1 to %d", m.Cores, mostCores)
+	}
+	o.memory(under(path, "memory"), m.Memory)
+	o.disk(under(path, "disk"), m.Disk)
+	if m.CPU != "" && !cpuForm.MatchString(m.CPU) {
+		o.errorf(under(path, "cpu"), "%s is not a CPU model; write host, or a name such as x86-64-v3, without flags", clip(m.CPU))
+	}
+	oneOf(o, under(path, "type"), m.Type, Q35, I440FX)
+	oneOf(o, under(path, "firmware"), m.Firmware, OVMF, SeaBIOS, FirmwareTemplate)
+	if m.Firmware == SeaBIOS && len(spec.GPUs) > 0 {
+		o.warnf(under(path, "firmware"), "SeaBIOS places no BARs above 4 GiB that a large card needs; OVMF is the safe choice with gpus")
+	}
+}
+
+var cpuForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+func (o *object) memory(path string, q resource.Quantity) {
+	bytes := q.Value()
+	switch {
+	case bytes == 0:
+	case bytes < leastMemory:
+		o.errorf(path, "%s is %d bytes, and 512Mi is the least a worker can do with; write a unit, for example \"16Gi\"", q.String(), bytes)
+	case bytes > mostMemory:
+		o.errorf(path, "%s is more than any host has; is the unit right?", q.String())
+	default:
+		o.wholeMiB(path, q)
+	}
+}
+
+func (o *object) disk(path string, d Disk) {
+	size, bytes := under(path, "size"), d.Size.Value()
+	switch {
+	case bytes == 0:
+	case bytes < mebibyte:
+		o.errorf(size, "%s is %d bytes, which is no disk; write a unit, for example \"80Gi\"", d.Size.String(), bytes)
+	case bytes > mostDisk:
+		o.errorf(size, "%s is more than any storage has; is the unit right?", d.Size.String())
+	default:
+		o.wholeMiB(size, d.Size)
+	}
+	if d.Storage != "" && !storageForm.MatchString(d.Storage) {
+		o.errorf(under(path, "storage"), "%s is not the name of a Proxmox storage; it begins with a letter, ends with a letter or digit, and has those and - _ . inside", clip(d.Storage))
+	}
+}
+
+// storageForm is Proxmox's format pve-storage-id.
+var storageForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]$`)
+
+// wholeMiB wants what the hypervisor can set exactly, so that declared and
+// observed never differ by a rounding.
+func (o *object) wholeMiB(path string, q resource.Quantity) {
+	if bytes := q.Value(); bytes%mebibyte != 0 {
+		o.errorf(path, "%s is %d bytes, which are not whole MiB; use Mi, Gi or Ti, for example %q", q.String(), bytes, nearestSize(bytes))
+	}
+}
+
+// nearestSize is the nearest size in whole GiB, or MiB below one GiB.
+func nearestSize(bytes int64) string {
+	unit := mebibyte
+	if bytes >= 1024*mebibyte {
+		unit = 1024 * mebibyte
+	}
+	return resource.NewQuantity((bytes+unit/2)/unit*unit, resource.BinarySI).String()
+}
+
+// passthrough is judged for pools with cards only: the others ignore it.
+func (o *object) passthrough(path string, spec WorkerPoolSpec) {
+	if len(spec.GPUs) == 0 {
+		return
+	}
+	p := spec.Passthrough
+	if p.PCIe != nil && *p.PCIe && spec.Machine.Type == I440FX {
+		o.errorf(under(path, "pcie"), "PCI Express needs machine.type Q35, and it is I440FX; write type: Q35, or pcie: false (Proxmox would refuse to start the VM)")
+	}
+	if p.XVGA != nil && *p.XVGA {
+		o.warnf(under(path, "xVGA"), "the card becomes the only display, and the console of the VM in Proxmox stays black; compute guests do not need it")
+	}
+}
