@@ -5,12 +5,21 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/check"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/status"
 )
 
 // Backend is one hypervisor, seen and changed.
@@ -69,3 +78,160 @@ type Applied struct {
 
 // Plans are the plans of all hypervisors of the documents.
 type Plans []*plan.Plan
+
+// Engine joins documents and hypervisors. Its methods may be called one after
+// another, each looks at the world anew.
+type Engine struct {
+	options Options
+
+	mu       sync.Mutex
+	backends map[string]Backend
+	makers   map[*plan.Plan]maker
+}
+
+// maker makes a plan again from a newer look at the world.
+type maker func(plan.Input) (*plan.Plan, error)
+
+// New makes an engine. It logs in nowhere yet.
+func New(options Options) *Engine {
+	if options.NewUUID == nil {
+		options.NewUUID = randomUUID
+	}
+	return &Engine{options: options, backends: map[string]Backend{}, makers: map[*plan.Plan]maker{}}
+}
+
+// randomUUID makes a version 4 UUID (RFC 9562).
+func randomUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, says crypto/rand
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// backend logs in to a hypervisor, once.
+func (e *Engine) backend(ctx context.Context, hypervisor *v1alpha1.Hypervisor) (Backend, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if b := e.backends[hypervisor.Name]; b != nil {
+		return b, nil
+	}
+	b, err := e.options.Open(ctx, hypervisor)
+	if err != nil {
+		return nil, err
+	}
+	e.backends[hypervisor.Name] = b
+	return b, nil
+}
+
+// scope is what the documents need of a hypervisor.
+func (e *Engine) scope(hypervisor string) inventory.Scope {
+	var scope inventory.Scope
+	add := func(list *[]string, name string) {
+		if name != "" && !slices.Contains(*list, name) {
+			*list = append(*list, name)
+		}
+	}
+	for _, pool := range e.options.Documents.PoolsOn(hypervisor) {
+		add(&scope.Storages, pool.Spec.Machine.Disk.Storage)
+		add(&scope.Bridges, pool.Spec.Network.Bridge)
+		scope.Cards = scope.Cards || pool.IsGPU()
+	}
+	return scope
+}
+
+// look observes one hypervisor and lays it beside the documents.
+func (e *Engine) look(ctx context.Context, hypervisor *v1alpha1.Hypervisor, agents bool) (plan.Input, error) {
+	backend, err := e.backend(ctx, hypervisor)
+	if err != nil {
+		return plan.Input{}, err
+	}
+	scope := e.scope(hypervisor.Name)
+	scope.Agents = agents
+	snapshot, err := backend.Observe(ctx, scope)
+	if err != nil {
+		return plan.Input{}, err
+	}
+	in := plan.Input{Hypervisor: hypervisor, Snapshot: snapshot}
+	for _, pool := range e.options.Documents.PoolsOn(hypervisor.Name) {
+		in.Pools = append(in.Pools, *pool)
+	}
+	return in, nil
+}
+
+// lookAll observes all hypervisors at once, in the order of the documents.
+func (e *Engine) lookAll(ctx context.Context, agents bool) ([]plan.Input, error) {
+	hypervisors := e.options.Documents.Hypervisors
+	inputs := make([]plan.Input, len(hypervisors))
+	g, gctx := errgroup.WithContext(ctx)
+	for i := range hypervisors {
+		g.Go(func() (err error) {
+			inputs[i], err = e.look(gctx, &hypervisors[i], agents)
+			return err
+		})
+	}
+	return inputs, g.Wait()
+}
+
+// Observe looks at all hypervisors.
+func (e *Engine) Observe(ctx context.Context, agents bool) ([]World, error) {
+	inputs, err := e.lookAll(ctx, agents)
+	if err != nil {
+		return nil, err
+	}
+	worlds := make([]World, len(inputs))
+	for i, in := range inputs {
+		worlds[i] = World{Hypervisor: in.Hypervisor.Name, Snapshot: in.Snapshot}
+	}
+	return worlds, nil
+}
+
+// Check looks at all hypervisors and judges whether the documents can be
+// carried out there.
+func (e *Engine) Check(ctx context.Context) ([]World, error) {
+	inputs, err := e.lookAll(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	worlds := make([]World, len(inputs))
+	for i, in := range inputs {
+		worlds[i] = World{Hypervisor: in.Hypervisor.Name, Snapshot: in.Snapshot, Findings: check.Run(in)}
+	}
+	return worlds, nil
+}
+
+// Status says how each worker is, declared or owned.
+func (e *Engine) Status(ctx context.Context) ([]status.Row, error) {
+	inputs, err := e.lookAll(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	var rows []status.Row
+	for _, in := range inputs {
+		rows = append(rows, status.Report(in)...)
+	}
+	return rows, nil
+}
+
+// Role prints how to make a least-privilege login for each hypervisor. It asks
+// no hypervisor: it is what one needs before there is a login. version is the
+// hypervisor's, "" for the newest known.
+func (e *Engine) Role(ctx context.Context, version string) (string, error) {
+	var out strings.Builder
+	for i := range e.options.Documents.Hypervisors {
+		hypervisor := &e.options.Documents.Hypervisors[i]
+		backend, err := e.backend(ctx, hypervisor)
+		if err != nil {
+			return "", err
+		}
+		writer, ok := backend.(RoleWriter)
+		if !ok {
+			continue
+		}
+		if i > 0 {
+			out.WriteString("\n")
+		}
+		out.WriteString(writer.Role(version, e.scope(hypervisor.Name)))
+	}
+	return out.String(), nil
+}

@@ -1,0 +1,171 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+// How long apply waits for clones that somebody else, or an earlier run, has
+// under way, and how often it looks. A full clone of a large template over a
+// slow network takes the better part of an hour.
+const (
+	settlePatience = 90 * time.Minute
+	settleEvery    = 3 * time.Second
+)
+
+// Apply carries plans out. It looks at the world again first, and when it
+// changed in a way that changes a decision it does nothing and returns a
+// fault.Conflict. Failures of single workers are in the results and joined in
+// the error; the other workers are done all the same.
+func (e *Engine) Apply(ctx context.Context, plans Plans, options ApplyOptions) (Applied, error) {
+	results := make([]apply.Result, len(plans))
+	var g errgroup.Group // without a context: one hypervisor's trouble does not stop the work on another
+	for i, p := range plans {
+		g.Go(func() (err error) {
+			results[i], err = e.applyOne(ctx, p, options)
+			return err
+		})
+	}
+	err := g.Wait()
+	applied := Applied{Results: results}
+	for _, result := range results {
+		for _, outcome := range result.Failed() {
+			err = errors.Join(err, outcome.Err)
+		}
+	}
+	return applied, err
+}
+
+func (e *Engine) applyOne(ctx context.Context, p *plan.Plan, options ApplyOptions) (apply.Result, error) {
+	nothing := apply.Result{Hypervisor: p.Hypervisor}
+	remake, err := e.spend(p)
+	if err != nil {
+		return nothing, err
+	}
+	if p.Empty() && !waits(p) {
+		return nothing, nil
+	}
+	hypervisor, ok := e.options.Documents.Hypervisor(p.Hypervisor)
+	if !ok {
+		return nothing, fmt.Errorf("hypervisor %q is not in the documents", p.Hypervisor)
+	}
+	in, err := e.settled(ctx, hypervisor, options)
+	if err != nil {
+		return nothing, err
+	}
+	fresh, err := remake(in)
+	if err != nil {
+		return nothing, err
+	}
+	if err := unchanged(p, fresh); err != nil {
+		return nothing, err
+	}
+	backend, err := e.backend(ctx, hypervisor)
+	if err != nil {
+		return nothing, err
+	}
+	return apply.Run(ctx, backend, fresh, apply.Options{
+		By: e.options.By, NewUUID: e.options.NewUUID, Parallel: options.Parallel, Progress: options.Progress,
+	}), nil
+}
+
+func waits(p *plan.Plan) bool {
+	for worker := range p.Workers() {
+		if worker.Action == plan.Wait {
+			return true
+		}
+	}
+	return false
+}
+
+// settled looks at the hypervisor until the clones that were under way in our
+// range of numbers at the first look are done. While they are not, nobody can
+// say whose they will be: they have no name. Later ones are none of an earlier
+// run of ours.
+func (e *Engine) settled(ctx context.Context, hypervisor *v1alpha1.Hypervisor, options ApplyOptions) (plan.Input, error) {
+	in, err := e.look(ctx, hypervisor, false)
+	if err != nil {
+		return plan.Input{}, err
+	}
+	flying := inFlight(in.Snapshot, hypervisor.Spec.Proxmox.VMIDs)
+	for waited := time.Duration(0); len(flying) > 0 && waited < settlePatience; waited += settleEvery {
+		if options.Progress != nil && waited == 0 {
+			options.Progress(apply.Event{
+				Worker: "(clones)", Step: plan.StepClone, Phase: apply.Working, Time: time.Now(),
+				Detail: fmt.Sprintf("waiting for clones of an earlier run or another engine: VM %v", flying),
+			})
+		}
+		select {
+		case <-ctx.Done():
+			return plan.Input{}, &fault.Error{
+				Kind: fault.Interrupted, Doing: "wait for clones under way", Cause: ctx.Err(),
+				Fix: "they go on by themselves; run the same command again later",
+			}
+		case <-time.After(settleEvery):
+		}
+		if in, err = e.look(ctx, hypervisor, false); err != nil {
+			return plan.Input{}, err
+		}
+		still := inFlight(in.Snapshot, hypervisor.Spec.Proxmox.VMIDs)
+		flying = slices.DeleteFunc(flying, func(vmid int) bool { return !slices.Contains(still, vmid) })
+	}
+	return in, nil
+}
+
+// inFlight are the numbers of our range under which a clone is being made.
+func inFlight(s *inventory.Snapshot, numbers v1alpha1.VMIDRange) []int {
+	var flying []int
+	for _, vm := range s.VMs {
+		if vm.Lock == "clone" && !vm.StuckClone && vm.VMID >= numbers.First && vm.VMID <= numbers.Last {
+			flying = append(flying, vm.VMID)
+		}
+	}
+	return flying
+}
+
+// unchanged compares the plan that a person saw with one made just now. Workers
+// that had to be waited for are expected to differ.
+func unchanged(seen, fresh *plan.Plan) error {
+	if seen.World == fresh.World {
+		return nil
+	}
+	var waited []string
+	for worker := range seen.Workers() {
+		if worker.Action == plan.Wait {
+			waited = append(waited, worker.Name)
+		}
+	}
+	same, differences := plan.Same(without(seen, waited), without(fresh, waited))
+	if same {
+		return nil
+	}
+	return &fault.Error{
+		Kind: fault.Conflict, Doing: "apply the plan", Where: fault.Place{Hypervisor: seen.Hypervisor},
+		Why: "the world changed since the plan was made, nothing was done: " + strings.Join(differences, "; "),
+		Fix: "look at the new plan and apply that",
+	}
+}
+
+// without is a copy of the plan that lacks the named workers.
+func without(p *plan.Plan, names []string) *plan.Plan {
+	rest := *p
+	rest.Pools = slices.Clone(p.Pools)
+	for i := range rest.Pools {
+		rest.Pools[i].Workers = slices.DeleteFunc(slices.Clone(rest.Pools[i].Workers), func(w plan.Worker) bool {
+			return slices.Contains(names, w.Name)
+		})
+	}
+	return &rest
+}

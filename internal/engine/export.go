@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/place"
+)
+
+// Export writes the observed world in the input format: the Hypervisors and
+// KubeClusters as declared, one WorkerPool for each pool that is there, and the
+// cards that are free as comments to copy from.
+func (e *Engine) Export(ctx context.Context) ([]byte, error) {
+	inputs, err := e.lookAll(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	for i := range e.options.Documents.KubeClusters {
+		writeDocument(&out, e.options.Documents.KubeClusters[i])
+	}
+	for _, in := range inputs {
+		writeDocument(&out, *in.Hypervisor)
+		for _, pool := range exportPools(in.Hypervisor.Name, in.Snapshot) {
+			writeDocument(&out, pool)
+		}
+		writeFreeCards(&out, in.Snapshot)
+	}
+	return out.Bytes(), nil
+}
+
+func writeDocument(out *bytes.Buffer, document any) {
+	text, err := yaml.Marshal(document)
+	if err != nil {
+		panic(err) // our own types always marshal
+	}
+	text = bytes.ReplaceAll(text, []byte("  creationTimestamp: null\n"), nil)
+	fmt.Fprintf(out, "---\n%s", text)
+}
+
+// exportPools turns the workers that are there back into pools. What differs
+// between the workers of one pool is taken from its first.
+func exportPools(hypervisor string, s *inventory.Snapshot) []v1alpha1.WorkerPool {
+	members := map[string][]*inventory.VM{}
+	for i := range s.VMs {
+		if ownership, _ := s.VMs[i].Ownership(); ownership == inventory.Ours {
+			pool := s.VMs[i].Record.Pool
+			members[pool] = append(members[pool], &s.VMs[i])
+		}
+	}
+	var pools []v1alpha1.WorkerPool
+	for _, vms := range members {
+		slices.SortFunc(vms, func(a, b *inventory.VM) int {
+			return cmp.Or(cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.Name, b.Name))
+		})
+		pools = append(pools, exportPool(hypervisor, vms))
+	}
+	slices.SortFunc(pools, func(a, b v1alpha1.WorkerPool) int { return strings.Compare(a.Name, b.Name) })
+	return pools
+}
+
+func exportPool(hypervisor string, vms []*inventory.VM) v1alpha1.WorkerPool {
+	first, record := vms[0], vms[0].Record
+	pool := v1alpha1.WorkerPool{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion, Kind: v1alpha1.KindWorkerPool},
+		ObjectMeta: metav1.ObjectMeta{Name: record.Pool},
+		Spec: v1alpha1.WorkerPoolSpec{
+			Hypervisor: hypervisor, KubeCluster: record.KubeCluster,
+			Lifecycle: v1alpha1.Lifecycle(record.Lifecycle),
+			Template:  v1alpha1.Template{Name: record.Template},
+			Machine:   exportMachine(first.Machine),
+			Network:   exportNetwork(vms),
+			Access:    v1alpha1.Access{User: first.Machine.Guest.User, SSHKeys: first.Machine.Guest.SSHKeys},
+			Labels:    place.ParseLabels(record.Labels),
+			Taints:    place.ParseTaints(record.Taints),
+			OnBoot:    &first.Machine.OnBoot, Protection: &first.Machine.Protection,
+		},
+	}
+	for _, vm := range vms {
+		if slot, err := pci.ParseSlot(vm.Record.Card); err == nil {
+			pool.Spec.GPUs = append(pool.Spec.GPUs, v1alpha1.GPURequest{Host: vm.Host, BDF: slot.At(0).String()})
+		}
+	}
+	if len(pool.Spec.GPUs) == 0 {
+		replicas := int32(len(vms))
+		pool.Spec.Replicas = &replicas
+	} else if card := first.Machine.Card; card != nil {
+		pool.Spec.Passthrough = v1alpha1.Passthrough{XVGA: &card.XVGA, PCIe: &card.PCIe, ROMBar: &card.ROMBar}
+	}
+	return pool
+}
+
+func exportMachine(m inventory.Machine) v1alpha1.Machine {
+	machine := v1alpha1.Machine{
+		Cores: int32(m.Cores), Memory: mebibytes(m.MemoryMiB), CPU: m.CPU,
+		Disk: v1alpha1.Disk{Size: mebibytes(m.DiskMiB), Storage: m.Storage},
+		Type: v1alpha1.Q35, Firmware: v1alpha1.OVMF,
+	}
+	if m.Type == inventory.TypeI440FX {
+		machine.Type = v1alpha1.I440FX
+	}
+	if m.Firmware == inventory.FirmwareSeaBIOS {
+		machine.Firmware = v1alpha1.SeaBIOS
+	}
+	return machine
+}
+
+func mebibytes(n int) resource.Quantity { return resource.MustParse(strconv.Itoa(n) + "Mi") }
+
+func exportNetwork(vms []*inventory.VM) v1alpha1.Network {
+	first := vms[0].Machine
+	network := v1alpha1.Network{
+		Bridge: first.NIC.Bridge, VLAN: int32(first.NIC.VLAN), Gateway: first.Guest.Gateway,
+		DNS: v1alpha1.DNS{Servers: first.Guest.DNS, Search: first.Guest.Search},
+	}
+	for _, vm := range vms {
+		if address := vm.Machine.Guest.Address; address != "" && address != "dhcp" {
+			network.Addresses = append(network.Addresses, address)
+		}
+	}
+	return network
+}
+
+// writeFreeCards lists the cards that nobody has, ready to be copied into a
+// pool.
+func writeFreeCards(out *bytes.Buffer, s *inventory.Snapshot) {
+	var lines []string
+	for i := range s.Hosts {
+		host := &s.Hosts[i]
+		for _, device := range host.GPUs() {
+			if len(s.Holders(host.Name, device.Slot)) > 0 || s.Claim(host.Name, device.Slot) != nil {
+				continue
+			}
+			gpu, _ := device.GPU()
+			lines = append(lines, fmt.Sprintf("#   - {host: %s, bdf: %q}  # %s", host.Name, gpu.BDF, gpu.ShortName()))
+		}
+	}
+	if len(lines) > 0 {
+		fmt.Fprintf(out, "# Cards that no VM has (gpuworker check says which are ready):\n#   gpus:\n%s\n", strings.Join(lines, "\n"))
+	}
+}

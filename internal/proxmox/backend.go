@@ -1,0 +1,51 @@
+package proxmox
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/pve"
+)
+
+// Backend is one Proxmox VE cluster. It keeps no state of the cluster between
+// calls and may be used by many goroutines.
+type Backend struct {
+	name   string // of the Hypervisor document
+	client *pve.Client
+	spec   v1alpha1.Proxmox
+
+	// parallel bounds reads that are sent at once. A host answers with three
+	// workers by default (pveproxy, pvedaemon), so more would only queue there.
+	parallel int
+
+	// claiming serialises our own writes to the mapping file: its digest covers
+	// all mappings, so parallel writers would only make each other repeat.
+	claiming sync.Mutex
+}
+
+var (
+	_ inventory.Source = (*Backend)(nil)
+	_ apply.Target     = (*Backend)(nil)
+)
+
+// New makes a backend for the hypervisor that client talks to.
+func New(name string, spec v1alpha1.Proxmox, client *pve.Client) *Backend {
+	return &Backend{name: name, client: client, spec: spec, parallel: 8}
+}
+
+// pause waits for about d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d + rand.N(d/4+1))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,280 @@
+package proxmox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/pve"
+)
+
+// FreeVMID implements apply.Builder.
+func (b *Backend) FreeVMID(ctx context.Context, taken map[int]bool) (int, error) {
+	resources, err := b.client.Resources(ctx, "vm")
+	if err != nil {
+		return 0, b.wrap(err, "find a free VM number", fault.Place{})
+	}
+	used := map[int]bool{}
+	for _, r := range resources {
+		used[r.VMID] = true
+	}
+	for vmid := b.spec.VMIDs.First; vmid <= b.spec.VMIDs.Last; vmid++ {
+		if !used[vmid] && !taken[vmid] {
+			return vmid, nil
+		}
+	}
+	return 0, &fault.Error{
+		Kind: fault.Refused, Doing: "find a free VM number", Where: fault.Place{Hypervisor: b.name},
+		Why: fmt.Sprintf("all numbers from %d to %d are in use", b.spec.VMIDs.First, b.spec.VMIDs.Last),
+		Fix: "widen spec.proxmox.vmids of the Hypervisor",
+	}
+}
+
+// Clone implements apply.Builder.
+func (b *Backend) Clone(ctx context.Context, order apply.CloneOrder) error {
+	r := order.Record
+	return b.wrap(b.clone(ctx, order), "clone the template", fault.Place{Host: r.Host, VMID: r.VMID, Worker: r.Worker})
+}
+
+// clone sends the request at most once, unless it surely was not carried out,
+// and decides by what is there: while a clone runs, the new VM is nameless and
+// locked (facts 2.7), afterwards its note says whose it is.
+func (b *Backend) clone(ctx context.Context, order apply.CloneOrder) error {
+	sent := false
+	for {
+		state, err := b.cloneState(ctx, order.Record)
+		switch {
+		case err != nil:
+			return err
+		case state == cloneDone:
+			return nil
+		case state == cloneRunning && !sent:
+			return b.numberTaken(order.Record.VMID, "another clone is being made under it")
+		case state == cloneRunning:
+			if err := pause(ctx, 2*time.Second); err != nil {
+				return err
+			}
+			continue
+		}
+		if sent { // it was carried out, or so it seemed, and nothing is there
+			return &fault.Error{Kind: fault.Failed, Why: "the clone left no VM behind", Fix: "run the same command again"}
+		}
+		sent = true
+		if err := b.sendClone(ctx, order); err != nil && !ambiguous(err) {
+			return err
+		}
+	}
+}
+
+type cloneProgress int
+
+const (
+	cloneAbsent cloneProgress = iota
+	cloneRunning
+	cloneDone
+)
+
+func (b *Backend) cloneState(ctx context.Context, record inventory.Record) (cloneProgress, error) {
+	found, err := b.read(ctx, record.Host, record.VMID, nil)
+	switch {
+	case pve.KindOf(err) == pve.NotFound:
+		return cloneAbsent, nil
+	case err != nil:
+		return 0, err
+	case found.vm.Lock == "clone":
+		return cloneRunning, nil
+	case found.vm.Record != nil && found.vm.Record.UUID == record.UUID && found.vm.Name == record.Worker:
+		return cloneDone, nil
+	}
+	return 0, b.numberTaken(record.VMID, fmt.Sprintf("VM %q has it", found.vm.Name))
+}
+
+func (b *Backend) numberTaken(vmid int, why string) error {
+	return &fault.Error{Kind: fault.Exists, Where: fault.Place{VMID: vmid}, Why: "the VM number is taken: " + why}
+}
+
+func (b *Backend) sendClone(ctx context.Context, order apply.CloneOrder) error {
+	r := order.Record
+	options := pve.CloneOptions{
+		NewID: r.VMID, Name: r.Worker, Description: note(r, ""), Full: order.Full, Pool: order.ResourcePool,
+	}
+	if order.Full {
+		options.Storage = order.Storage
+	}
+	if order.TemplateHost != r.Host {
+		options.Target = r.Host
+	}
+	task, err := b.client.Clone(ctx, order.TemplateHost, order.TemplateVMID, options)
+	if err == nil {
+		_, err = task.Wait(ctx)
+	}
+	if pve.KindOf(err) == pve.Locked && strings.Contains(err.Error(), fmt.Sprintf("lock-%d.conf", r.VMID)) {
+		return b.numberTaken(r.VMID, "another clone took it at the same moment")
+	}
+	return err
+}
+
+// note is the text of a VM's note: a sentence for people, what they wrote
+// themselves, and our record.
+func note(record inventory.Record, rest string) string {
+	if rest == "" {
+		rest = fmt.Sprintf("Worker %s of pool %s, made and kept by gpuworker. The next line is its identity: leave it as it is.", record.Worker, record.Pool)
+	}
+	return rest + "\n" + record.Line()
+}
+
+// Configure implements apply.Builder.
+func (b *Backend) Configure(ctx context.Context, record inventory.Record, desired inventory.Machine) error {
+	ref := refOf(record)
+	if err := b.mark(ctx, record); err != nil {
+		return b.wrap(err, "mark the VM as ours", place(ref))
+	}
+	err := b.swapOurs(ctx, ref, func(found seen) pve.ConfigUpdate {
+		set, remove := found.next.update(desired)
+		return pve.ConfigUpdate{Set: set, Delete: remove}
+	})
+	if err != nil {
+		return b.wrap(err, "configure the VM", place(ref))
+	}
+	return b.wrap(b.grow(ctx, ref, desired.DiskMiB), "grow the disk", place(ref))
+}
+
+func refOf(record inventory.Record) inventory.VMRef {
+	return inventory.VMRef{Host: record.Host, VMID: record.VMID, Name: record.Worker, UUID: record.UUID}
+}
+
+// mark writes tag, UUID and note into a fresh clone of ours, by one write, and
+// brings the note of a VM that is ours already up to date.
+func (b *Backend) mark(ctx context.Context, record inventory.Record) error {
+	ref := refOf(record)
+	look := func(ctx context.Context) (seen, error) {
+		found, err := b.read(ctx, record.Host, record.VMID, nil)
+		if err != nil {
+			return seen{}, err
+		}
+		ownership, why := found.vm.Ownership()
+		fits := found.vm.Record != nil && found.vm.Record.UUID == record.UUID && sameWorker(*found.vm.Record, record)
+		if fits && (ownership == inventory.Ours || ownership == inventory.Fresh) {
+			return found, nil
+		}
+		return seen{}, b.notOurs(ref, found.vm, why)
+	}
+	return b.swap(ctx, record.Host, record.VMID, look, func(found seen) pve.ConfigUpdate {
+		return pve.ConfigUpdate{Set: marks(found, record)}
+	})
+}
+
+// marks are the options that make a VM provably ours. A fresh clone loses the
+// tags of its template.
+func marks(found seen, record inventory.Record) options {
+	set := options{}
+	ownership, _ := found.vm.Ownership()
+	if ownership != inventory.Ours {
+		set["tags"] = inventory.OwnerTag
+		set["smbios1"] = withProperty(found.next["smbios1"], "uuid", record.UUID)
+	}
+	was, _, rest, _ := inventory.ParseRecord(found.next["description"])
+	now := record
+	now.By = was.By // who made it, not who looked last
+	if now != was {
+		set["description"] = note(now, rest)
+	}
+	return set
+}
+
+// grow enlarges the first disk; it never shrinks.
+func (b *Backend) grow(ctx context.Context, ref inventory.VMRef, wantMiB int) error {
+	found, err := b.prove(ctx, ref)
+	if err != nil {
+		return err
+	}
+	key, _ := found.next.bootDisk()
+	if wantMiB == 0 || key == "" || found.vm.Machine.DiskMiB >= wantMiB {
+		return nil
+	}
+	task, err := b.client.Resize(ctx, ref.Host, ref.VMID, key, fmt.Sprintf("%dM", wantMiB))
+	if err != nil {
+		return err
+	}
+	_, err = task.Wait(ctx)
+	return err
+}
+
+// Attach implements apply.Builder.
+func (b *Backend) Attach(ctx context.Context, record inventory.Record, card inventory.Card) error {
+	ref := refOf(record)
+	where := place(ref)
+	where.Card = card.Slot.String()
+	known, err := b.guardCard(ctx, record, card.Slot)
+	if err != nil {
+		return b.wrap(err, "attach the card", where)
+	}
+	err = b.swapOurs(ctx, ref, func(found seen) pve.ConfigUpdate {
+		has := cardOf(found.next, ref.Host, known)
+		if has != nil && *has == card {
+			return pve.ConfigUpdate{}
+		}
+		value := cardValue(found.next[cardOption], registerName(ref.Host, card.Slot), b.raw(), card)
+		return pve.ConfigUpdate{Set: options{cardOption: value}}
+	})
+	return b.wrap(err, "attach the card", where)
+}
+
+// guardCard proves that the claim on a card is ours and that no other VM has
+// the card in its configuration, by fresh reads.
+func (b *Backend) guardCard(ctx context.Context, record inventory.Record, slot pci.Slot) (mappings, error) {
+	if err := b.holdsClaim(ctx, record, slot); err != nil {
+		return nil, err
+	}
+	list, err := b.client.Mappings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := mappings{}
+	for _, mapping := range list {
+		known[mapping.ID] = mapping
+	}
+	return known, b.refuseHolders(ctx, record, slot, known)
+}
+
+func (b *Backend) refuseHolders(ctx context.Context, record inventory.Record, slot pci.Slot, known mappings) error {
+	resources, err := b.client.Resources(ctx, "vm")
+	if err != nil {
+		return err
+	}
+	others := slices.DeleteFunc(resources, func(r pve.Resource) bool {
+		return r.Type != "qemu" || r.Node != record.Host || r.VMID == record.VMID
+	})
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(b.parallel)
+	for _, r := range others {
+		g.Go(func() error { return b.refuseHolder(gctx, r, slot, known) })
+	}
+	return g.Wait()
+}
+
+func (b *Backend) refuseHolder(ctx context.Context, r pve.Resource, slot pci.Slot, known mappings) error {
+	found, err := b.read(ctx, r.Node, r.VMID, known)
+	switch {
+	case pve.KindOf(err) == pve.NotFound:
+		return nil
+	case err != nil:
+		return err
+	case found.vm.Template || !found.vm.Holds(slot):
+		return nil
+	}
+	return &fault.Error{
+		Kind: fault.Exists, Doing: "make sure that nobody else has the card",
+		Where: fault.Place{Hypervisor: b.name, Host: r.Node, Card: slot.String()},
+		Why:   fmt.Sprintf("VM %d %q has it in its configuration", r.VMID, found.vm.Name),
+		Fix:   fmt.Sprintf("take the card out of VM %d, or choose another card", r.VMID),
+	}
+}

@@ -1,0 +1,267 @@
+package proxmox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/pve"
+)
+
+// A claim is our record in the description of the card's PCI resource mapping.
+// Creating a mapping whose name is taken fails, and updating one takes the
+// digest of the whole mapping file: together an atomic register for the whole
+// cluster. Source: pve-recordings 041, 044, 048; PVE::API2::Cluster::Mapping::PCI.
+//
+// Removing a mapping takes no digest. So it is done in two steps: the record is
+// swapped for one that says "releasing", and then the mapping is removed.
+// Whoever meets such a record leaves it alone for a while (tombstoneLease), for
+// its author may be about to remove it, and only then clears it away.
+
+// Words on the record's line of a register.
+const (
+	wordMade      = "made"      // we made this mapping, so we remove it
+	wordReleasing = "releasing" // its author is about to remove it
+)
+
+// tombstoneLease is how long a releasing record must stay unchanged, by our own
+// clock, before somebody else removes it. An author sends the removal at once
+// after the swap or not at all, and no request lives longer than the proxy's
+// 30 s (pve-http-server).
+const (
+	tombstoneLease = 60 * time.Second
+	tombstoneLook  = 5 * time.Second
+)
+
+// Claim implements apply.Claimer.
+func (b *Backend) Claim(ctx context.Context, record inventory.Record) error {
+	b.claiming.Lock()
+	defer b.claiming.Unlock()
+	where := fault.Place{Host: record.Host, Worker: record.Worker, Card: record.Card}
+	slot, err := pci.ParseSlot(record.Card)
+	if err != nil {
+		return b.wrap(err, "claim the card", where)
+	}
+	device, err := b.device(ctx, record.Host, slot)
+	if err != nil {
+		return b.wrap(err, "claim the card", where)
+	}
+	return b.wrap(b.claim(ctx, record, device), "claim the card", where)
+}
+
+func (b *Backend) claim(ctx context.Context, record inventory.Record, device pci.Device) error {
+	name := registerName(record.Host, device.Slot)
+	entry := registerEntry(record.Host, device)
+	const tries = 40
+	var last error
+	for try := range tries {
+		mapping, err := b.client.Mapping(ctx, name)
+		switch {
+		case pve.KindOf(err) == pve.NotFound:
+			last = b.client.CreateMapping(ctx, pve.MappingSpec{ID: name, Description: record.Line(wordMade), Map: []string{entry}})
+		case err != nil:
+			return err
+		default:
+			var done bool
+			if done, last = b.takeRegister(ctx, record, mapping, name, entry); done {
+				return last
+			}
+		}
+		kind := pve.KindOf(last)
+		if last != nil && kind != pve.Exists && kind != pve.Changed && kind != pve.Locked && kind != pve.NotFound && !ambiguous(last) {
+			return last
+		}
+		// Written, or lost against somebody else: the next read tells.
+		if last != nil {
+			if err := pause(ctx, time.Duration(try+1)*50*time.Millisecond); err != nil {
+				return err
+			}
+		}
+	}
+	return last
+}
+
+// takeRegister writes the record into a mapping that is there. done is false
+// when the register must be looked at again.
+func (b *Backend) takeRegister(ctx context.Context, record inventory.Record, mapping pve.Mapping, name, entry string) (done bool, err error) {
+	holder, words, rest, taken := inventory.ParseRecord(mapping.Description)
+	switch {
+	case taken && slices.Contains(words, wordReleasing):
+		return false, b.awaitTombstone(ctx, name, mapping.Description)
+	case taken && !sameWorker(holder, record):
+		return true, b.claimedBy(holder)
+	case taken && holder == record && slices.Equal(mapping.Map, []string{entry}):
+		return true, nil
+	}
+	words = slices.DeleteFunc(words, func(w string) bool { return w != wordMade })
+	return false, b.client.UpdateMapping(ctx, pve.MappingUpdate{
+		ID: name, Digest: mapping.Digest, Map: []string{entry},
+		Description: prependText(rest, record.Line(words...)),
+	})
+}
+
+// sameWorker tells whether two records are of one worker: its VM may have been
+// replaced.
+func sameWorker(a, b inventory.Record) bool {
+	return a.Worker == b.Worker && a.Pool == b.Pool && a.KubeCluster == b.KubeCluster
+}
+
+func (b *Backend) claimedBy(holder inventory.Record) error {
+	return &fault.Error{
+		Kind:  fault.Exists,
+		Doing: "claim the card",
+		Where: fault.Place{Hypervisor: b.name, Host: holder.Host, Card: holder.Card},
+		Why:   fmt.Sprintf("it is claimed by worker %s of pool %s (VM %d, KubeCluster %s, claimed by %s)", holder.Worker, holder.Pool, holder.VMID, holder.KubeCluster, holder.By),
+		Fix:   "choose another card, or delete that worker first: gpuworker delete " + holder.Worker,
+	}
+}
+
+// awaitTombstone waits until a register that is being released is gone, and
+// removes it when its author did not.
+func (b *Backend) awaitTombstone(ctx context.Context, name, description string) error {
+	for waited := time.Duration(0); waited < tombstoneLease; waited += tombstoneLook {
+		if err := pause(ctx, tombstoneLook); err != nil {
+			return err
+		}
+		mapping, err := b.client.Mapping(ctx, name)
+		if err != nil || mapping.Description != description {
+			return nil // gone or changed: the caller looks again
+		}
+	}
+	return b.client.DeleteMapping(ctx, name)
+}
+
+// Release implements apply.Claimer.
+func (b *Backend) Release(ctx context.Context, worker, host string, slot pci.Slot) error {
+	b.claiming.Lock()
+	defer b.claiming.Unlock()
+	where := fault.Place{Host: host, Worker: worker, Card: slot.String()}
+	return b.wrap(b.release(ctx, worker, registerName(host, slot)), "release the card", where)
+}
+
+func (b *Backend) release(ctx context.Context, worker, name string) error {
+	const tries = 40
+	var last error
+	for try := range tries {
+		mapping, err := b.client.Mapping(ctx, name)
+		if pve.KindOf(err) == pve.NotFound {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		holder, words, rest, taken := inventory.ParseRecord(mapping.Description)
+		if !taken || holder.Worker != worker {
+			return nil
+		}
+		if !slices.Contains(words, wordMade) {
+			last = b.client.UpdateMapping(ctx, pve.MappingUpdate{ID: name, Digest: mapping.Digest, Map: mapping.Map, Description: rest})
+		} else if last = b.bury(ctx, mapping, holder, words, rest, name); last == nil {
+			return nil
+		}
+		if last != nil && pve.KindOf(last) != pve.Changed && pve.KindOf(last) != pve.Locked && !ambiguous(last) {
+			return last
+		}
+		if err := pause(ctx, time.Duration(try+1)*50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return last
+}
+
+// bury marks our own register as being released and removes it. The mark is
+// what makes the removal safe: from then on nobody else claims the card by this
+// register until it is gone.
+func (b *Backend) bury(ctx context.Context, mapping pve.Mapping, holder inventory.Record, words []string, rest, name string) error {
+	if !slices.Contains(words, wordReleasing) {
+		update := pve.MappingUpdate{
+			ID: name, Digest: mapping.Digest, Map: mapping.Map,
+			Description: prependText(rest, holder.Line(wordMade, wordReleasing)),
+		}
+		if err := b.client.UpdateMapping(ctx, update); err != nil {
+			return err
+		}
+	}
+	return b.client.DeleteMapping(ctx, name)
+}
+
+// holdsClaim proves by a fresh read that the card is claimed for this record.
+func (b *Backend) holdsClaim(ctx context.Context, record inventory.Record, slot pci.Slot) error {
+	mapping, err := b.client.Mapping(ctx, registerName(record.Host, slot))
+	if err != nil {
+		return err
+	}
+	holder, words, _, taken := inventory.ParseRecord(mapping.Description)
+	switch {
+	case taken && !slices.Contains(words, wordReleasing) && sameWorker(holder, record) && holder.VMID == record.VMID:
+		return nil
+	case taken:
+		return b.claimedBy(holder)
+	}
+	return &fault.Error{
+		Kind: fault.Conflict, Doing: "prove the claim on the card",
+		Where: fault.Place{Host: record.Host, Card: slot.String()},
+		Why:   "the register no longer says that the card is ours", Fix: "run the same command again",
+	}
+}
+
+// device reads one card of a host.
+func (b *Backend) device(ctx context.Context, host string, slot pci.Slot) (pci.Device, error) {
+	found, err := b.client.PCIDevices(ctx, host)
+	if err != nil {
+		return pci.Device{}, err
+	}
+	for _, device := range pci.Devices(functions(found)) {
+		if device.Slot == slot {
+			return device, nil
+		}
+	}
+	return pci.Device{}, &fault.Error{
+		Kind: fault.NotFound, Doing: "find the card", Where: fault.Place{Host: host, Card: slot.String()},
+		Why: "the host has no such device any more", Fix: "gpuworker gpus lists what is there; addresses change when cards are moved",
+	}
+}
+
+// claims reads all claims out of the mappings. Pure.
+func claims(known mappings, hosts []inventory.Host) []inventory.Claim {
+	var all []inventory.Claim
+	for name, mapping := range known {
+		record, words, _, ok := inventory.ParseRecord(mapping.Description)
+		if !ok {
+			continue
+		}
+		slot, err := pci.ParseSlot(record.Card)
+		if err != nil {
+			continue
+		}
+		claim := inventory.Claim{
+			Host: record.Host, Slot: slot, Register: name, Record: record,
+			Releasing: slices.Contains(words, wordReleasing),
+		}
+		for i := range hosts {
+			if hosts[i].Name == record.Host && hosts[i].Online {
+				claim.Stale = staleness(mapping, record.Host, hosts[i].Device(slot))
+			}
+		}
+		all = append(all, claim)
+	}
+	slices.SortFunc(all, func(a, b inventory.Claim) int {
+		if c := strings.Compare(a.Host, b.Host); c != 0 {
+			return c
+		}
+		return a.Slot.Compare(b.Slot)
+	})
+	return all
+}
+
+func prependText(text, line string) string {
+	if text == "" {
+		return line
+	}
+	return text + " " + line
+}

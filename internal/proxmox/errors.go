@@ -1,0 +1,70 @@
+package proxmox
+
+import (
+	"context"
+	"errors"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/pve"
+)
+
+// kinds says which decision each kind of Proxmox error asks for.
+var kinds = map[pve.Kind]fault.Kind{
+	pve.NotFound:         fault.NotFound,
+	pve.Exists:           fault.Exists,
+	pve.Changed:          fault.Conflict,
+	pve.Locked:           fault.Busy,
+	pve.Denied:           fault.Denied,
+	pve.Unauthenticated:  fault.Denied,
+	pve.Invalid:          fault.Invalid,
+	pve.InUse:            fault.Exists,
+	pve.Hardware:         fault.Refused,
+	pve.Protected:        fault.Refused,
+	pve.Running:          fault.Busy,
+	pve.NotRunning:       fault.Busy,
+	pve.AlreadyRunning:   fault.Busy,
+	pve.AgentUnavailable: fault.Unavailable,
+	pve.Unsupported:      fault.Unsupported,
+	pve.Unavailable:      fault.Unavailable,
+	pve.TaskFailed:       fault.Failed,
+}
+
+// fixes is the next step for kinds of errors where it is the same everywhere.
+var fixes = map[pve.Kind]string{
+	pve.Denied:          "gpuworker role prints the commands that grant what is needed",
+	pve.Unauthenticated: "check the token or password, and that the user is enabled and not expired",
+	pve.Locked:          "something else works on this VM: look at its task list, then run the same command again",
+	pve.Changed:         "somebody else changed it at the same time: run the same command again",
+	pve.Unavailable:     "check that the host is up and the endpoint right, then run the same command again",
+	pve.Hardware:        "gpuworker check says which layer is not ready",
+	pve.InUse:           "gpuworker gpus says who holds the card",
+}
+
+// wrap turns an error of the client into a fault that says what was being done
+// and where. nil stays nil, and what is a fault already keeps its kind.
+func (b *Backend) wrap(err error, doing string, where fault.Place) error {
+	if err == nil {
+		return nil
+	}
+	where.Hypervisor = b.name
+	var own *fault.Error
+	if errors.As(err, &own) {
+		return err
+	}
+	if errors.Is(err, context.Canceled) {
+		return &fault.Error{Kind: fault.Interrupted, Doing: doing, Where: where, Cause: err}
+	}
+	kind := pve.KindOf(err)
+	decision, known := kinds[kind]
+	if !known {
+		decision = fault.Unknown
+	}
+	return &fault.Error{Kind: decision, Doing: doing, Where: where, Fix: fixes[kind], Cause: err}
+}
+
+// ambiguous tells that a request may or may not have been carried out: look
+// before doing anything else.
+func ambiguous(err error) bool {
+	var e *pve.Error
+	return errors.As(err, &e) && e.Ambiguous
+}

@@ -1,0 +1,302 @@
+package proxmox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/pve"
+)
+
+// Observe implements inventory.Source. It asks a handful of things once, five
+// things of each host, and the configuration of each VM once; all in parallel,
+// bounded.
+func (b *Backend) Observe(ctx context.Context, scope inventory.Scope) (*inventory.Snapshot, error) {
+	version, err := b.client.Version(ctx)
+	if err != nil {
+		return nil, b.wrap(err, "reach the hypervisor", fault.Place{})
+	}
+	s := &inventory.Snapshot{
+		Hypervisor: b.name, Product: "Proxmox VE", Version: version.Version, Supported: supported(version.Version),
+	}
+	known, resources, err := b.observeCluster(ctx, s, version.Version, scope)
+	if err != nil {
+		return nil, b.wrap(err, "look at the cluster", fault.Place{})
+	}
+	if err := b.observeHosts(ctx, s, resources); err != nil {
+		return nil, b.wrap(err, "look at the hosts", fault.Place{})
+	}
+	if err := b.observeVMs(ctx, s, known, resources); err != nil {
+		return nil, b.wrap(err, "look at the VMs", fault.Place{})
+	}
+	if scope.Agents {
+		b.observeAgents(ctx, s)
+	}
+	s.Claims = claims(known, s.Hosts)
+	return s, nil
+}
+
+// supported tells the versions that we know: 8.4 and 9.
+func supported(version string) bool {
+	major, minor := majorMinor(version)
+	return major == 9 || major == 8 && minor >= 4
+}
+
+func majorMinor(version string) (major, minor int) {
+	_, _ = fmt.Sscanf(version, "%d.%d", &major, &minor)
+	return major, minor
+}
+
+// observeCluster asks what is known of the cluster as a whole.
+func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, version string, scope inventory.Scope) (mappings, []pve.Resource, error) {
+	var (
+		list      []pve.Mapping
+		resources []pve.Resource
+		g, gctx   = errgroup.WithContext(ctx)
+	)
+	g.SetLimit(b.parallel)
+	g.Go(func() (err error) { list, err = b.client.Mappings(gctx); return err })
+	g.Go(func() (err error) { resources, err = b.client.Resources(gctx, ""); return err })
+	g.Go(func() (err error) { s.Missing, err = b.missing(gctx, version, scope); return err })
+	if err := g.Wait(); err != nil {
+		return nil, nil, err
+	}
+	known := mappings{}
+	for _, mapping := range list {
+		known[mapping.ID] = mapping
+	}
+	return known, resources, nil
+}
+
+// observeHosts asks each host what it has. A host that does not answer is in
+// the snapshot as not online or with gaps; it never hides the others.
+func (b *Backend) observeHosts(ctx context.Context, s *inventory.Snapshot, resources []pve.Resource) error {
+	for _, r := range resources {
+		if r.Type == "node" {
+			s.Hosts = append(s.Hosts, inventory.Host{Name: r.Node, Online: r.Status != "offline", IOMMU: inventory.Unknown})
+		}
+	}
+	slices.SortFunc(s.Hosts, func(x, y inventory.Host) int { return strings.Compare(x.Name, y.Name) })
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(b.parallel)
+	for i := range s.Hosts {
+		if s.Hosts[i].Online {
+			g.Go(func() error { return b.observeHost(gctx, &s.Hosts[i]) })
+		}
+	}
+	return g.Wait()
+}
+
+func (b *Backend) observeHost(ctx context.Context, host *inventory.Host) error {
+	asked := []struct {
+		what string
+		ask  func() error
+	}{
+		{"status", func() error { return b.hostStatus(ctx, host) }},
+		{"PCI devices", func() error { return b.hostDevices(ctx, host) }},
+		{"networks", func() error { return b.hostBridges(ctx, host) }},
+		{"storages", func() error { return b.hostStorages(ctx, host) }},
+	}
+	for _, a := range asked {
+		err := a.ask()
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case pve.KindOf(err) == pve.Unavailable:
+			// The cluster still lists a host as online for some seconds after it died.
+			host.Online = false
+			host.Gaps = append(host.Gaps, inventory.Gap{What: "everything", Why: err.Error()})
+			return nil
+		default:
+			host.Gaps = append(host.Gaps, inventory.Gap{What: a.what, Why: err.Error()})
+		}
+	}
+	return nil
+}
+
+func (b *Backend) hostStatus(ctx context.Context, host *inventory.Host) error {
+	status, err := b.client.NodeStatus(ctx, host.Name)
+	if err != nil {
+		return err
+	}
+	host.CPUs, host.MemoryTotal, host.MemoryUsed = status.CPUs, status.MemoryTotal, status.MemoryUsed
+	return nil
+}
+
+func (b *Backend) hostDevices(ctx context.Context, host *inventory.Host) error {
+	found, err := b.client.PCIDevices(ctx, host.Name)
+	if err != nil {
+		return err
+	}
+	fs := functions(found)
+	host.Devices = pci.Devices(fs)
+	host.IOMMU = iommu(fs)
+	return nil
+}
+
+// iommu judges by effect: groups are there or not. With the IOMMU off every
+// function is in group -1 (PVE::SysFSTools, lspci).
+func iommu(fs []pci.Function) inventory.State {
+	if len(fs) == 0 {
+		return inventory.Unknown
+	}
+	for _, f := range fs {
+		if f.Group != pci.NoGroup {
+			return inventory.On
+		}
+	}
+	return inventory.Off
+}
+
+// functions translates the hardware list. A device with an odd address is left
+// out: it cannot be passed through by it either.
+func functions(found []pve.PCIDevice) []pci.Function {
+	var fs []pci.Function
+	for _, d := range found {
+		bdf, err := pci.ParseBDF(d.ID)
+		if err != nil {
+			continue
+		}
+		f := pci.Function{BDF: bdf, Vendor: d.VendorName, Name: d.DeviceName, Group: d.IOMMUGroup}
+		f.Class, _ = pci.ParseClass(d.Class)
+		f.ID, _ = pci.ParseID(d.Vendor + ":" + d.Device)
+		f.SubsystemID, _ = pci.ParseID(d.SubsystemVendor + ":" + d.SubsystemDevice)
+		fs = append(fs, f)
+	}
+	return fs
+}
+
+func (b *Backend) hostBridges(ctx context.Context, host *inventory.Host) error {
+	networks, err := b.client.Networks(ctx, host.Name)
+	if err != nil {
+		return err
+	}
+	for _, n := range networks {
+		if n.Type == "bridge" || n.Type == "OVSBridge" {
+			host.Bridges = append(host.Bridges, inventory.Bridge{Name: n.Iface, VLANAware: n.VLANAware || n.Type == "OVSBridge"})
+		}
+	}
+	slices.SortFunc(host.Bridges, func(x, y inventory.Bridge) int { return strings.Compare(x.Name, y.Name) })
+	return nil
+}
+
+func (b *Backend) hostStorages(ctx context.Context, host *inventory.Host) error {
+	storages, err := b.client.Storages(ctx, host.Name)
+	if err != nil {
+		return err
+	}
+	for _, st := range storages {
+		content := strings.FieldsFunc(st.Content, func(r rune) bool { return r == ',' })
+		slices.Sort(content)
+		host.Storages = append(host.Storages, inventory.Storage{
+			Name: st.Storage, Type: st.Type, Content: content,
+			Shared: st.Shared, Active: st.Active && st.Enabled, Total: st.Total, Free: st.Avail,
+		})
+	}
+	slices.SortFunc(host.Storages, func(x, y inventory.Storage) int { return strings.Compare(x.Name, y.Name) })
+	return nil
+}
+
+// observeVMs reads the configuration of every VM: /cluster/resources does not
+// show what a VM has attached, and tags can be wrong.
+func (b *Backend) observeVMs(ctx context.Context, s *inventory.Snapshot, known mappings, resources []pve.Resource) error {
+	vms := slices.DeleteFunc(slices.Clone(resources), func(r pve.Resource) bool { return r.Type != "qemu" })
+	slices.SortFunc(vms, func(x, y pve.Resource) int { return x.VMID - y.VMID })
+	found := make([]*inventory.VM, len(vms))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(b.parallel)
+	for i, r := range vms {
+		g.Go(func() (err error) {
+			found[i], err = b.observeVM(gctx, s, r, known)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, vm := range found {
+		if vm != nil {
+			s.VMs = append(s.VMs, *vm)
+		}
+	}
+	return nil
+}
+
+// observeVM reads one VM; nil when it went away meanwhile.
+func (b *Backend) observeVM(ctx context.Context, s *inventory.Snapshot, r pve.Resource, known mappings) (*inventory.VM, error) {
+	blind := inventory.VM{
+		VMID: r.VMID, Host: r.Node, Name: r.Name, Template: r.Template,
+		Running: r.Status == "running", Lock: r.Lock, Tags: r.Tags,
+	}
+	if host := s.Host(r.Node); host == nil || !host.Online {
+		blind.Unreadable = "its host " + r.Node + " does not answer"
+		return &blind, nil
+	}
+	found, err := b.read(ctx, r.Node, r.VMID, known)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case pve.KindOf(err) == pve.NotFound:
+		return nil, nil
+	default:
+		blind.Unreadable = err.Error()
+		return &blind, nil
+	}
+	vm := found.vm
+	vm.Running = r.Status == "running"
+	if vm.Record != nil && !vm.Template || r.Status == "unknown" {
+		// What we decide about our own VMs rests on this, and the list of
+		// resources may lag by some seconds.
+		status, err := b.client.VMStatus(ctx, r.Node, r.VMID)
+		if err == nil {
+			vm.Running = status.Status == "running"
+		}
+	}
+	if vm.Lock == "clone" {
+		vm.StuckClone = b.cloneIsStuck(ctx, r.Node)
+	}
+	return &vm, nil
+}
+
+// cloneIsStuck tells whether no clone runs on the host, so that a lock left by
+// one will never go away. When the tasks cannot be seen it says no.
+func (b *Backend) cloneIsStuck(ctx context.Context, host string) bool {
+	tasks, err := b.client.Tasks(ctx, host, pve.TaskFilter{Source: "active", Type: "qmclone"})
+	if err != nil {
+		return false
+	}
+	return !slices.ContainsFunc(tasks, func(t pve.TaskInfo) bool { return t.Running() })
+}
+
+// observeAgents asks the guests of our running VMs for their addresses.
+func (b *Backend) observeAgents(ctx context.Context, s *inventory.Snapshot) {
+	var g errgroup.Group
+	g.SetLimit(b.parallel)
+	for i := range s.VMs {
+		vm := &s.VMs[i]
+		if ownership, _ := vm.Ownership(); ownership != inventory.Ours || !vm.Running {
+			continue
+		}
+		g.Go(func() error {
+			addresses, err := b.guestAddresses(ctx, vm.Host, vm.VMID)
+			switch {
+			case err == nil:
+				vm.Agent, vm.Addresses = inventory.On, addresses
+			case pve.KindOf(err) == pve.AgentUnavailable:
+				vm.Agent = inventory.Off
+			default:
+				vm.Agent = inventory.Unknown
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+}

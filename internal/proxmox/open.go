@@ -1,0 +1,47 @@
+package proxmox
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/pve"
+)
+
+// Login is what Open needs beside the document: the secrets and files that the
+// document only points at, resolved.
+type Login struct {
+	Token    string // "user@realm!name=secret", or
+	Password string // of the document's username
+	CA       []byte // PEM, of the document's caFile
+
+	// Transport replaces the network, for simulators in process; nil dials.
+	Transport http.RoundTripper
+	Logger    *slog.Logger // nil is silent
+}
+
+// Open makes a backend for a Hypervisor document. It sends nothing yet: the
+// first call logs in.
+func Open(hypervisor *v1alpha1.Hypervisor, login Login) (*Backend, error) {
+	spec := hypervisor.Spec.Proxmox
+	client, err := pve.New(pve.Options{
+		Endpoint:    spec.Endpoint,
+		Token:       login.Token,
+		Username:    spec.Credentials.Username,
+		Password:    login.Password,
+		CA:          login.CA,
+		Fingerprint: spec.TLS.Fingerprint,
+		Insecure:    spec.TLS.Insecure,
+		Transport:   login.Transport,
+		Logger:      login.Logger,
+		UserAgent:   "gpuworker",
+	})
+	if err != nil {
+		return nil, &fault.Error{
+			Kind: fault.Invalid, Doing: "open the hypervisor", Where: fault.Place{Hypervisor: hypervisor.Name}, Cause: err,
+			Fix: "mend endpoint, tls or credentials of the Hypervisor document",
+		}
+	}
+	return New(hypervisor.Name, *spec, client), nil
+}

@@ -1,0 +1,204 @@
+package proxmox
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/pve"
+)
+
+// cardOption is the option that holds a worker's one card.
+const cardOption = "hostpci0"
+
+// mappings are the cluster's PCI resource mappings by name.
+type mappings map[string]pve.Mapping
+
+// slots are the cards on a host that a mapping may give to a VM. Source:
+// GET /cluster/mapping/pci, property `map`.
+func (m mappings) slots(name, host string) []pci.Slot {
+	var slots []pci.Slot
+	mapping, known := m[name]
+	if !known {
+		if registerHost, slot, ok := parseRegister(name); ok && registerHost == strings.ToLower(host) {
+			return []pci.Slot{slot} // the register is gone, its name still tells
+		}
+		return nil
+	}
+	for _, entry := range mapping.Map {
+		if property(entry, "node", "") == host {
+			slots = append(slots, pathSlots(property(entry, "path", ""))...)
+		}
+	}
+	return slots
+}
+
+// pathSlots reads "0000:03:00.0;0000:03:00.1", each with or without a function.
+func pathSlots(path string) []pci.Slot {
+	var slots []pci.Slot
+	for _, address := range strings.Split(path, ";") {
+		slot, err := pci.ParseSlot(address)
+		if err != nil {
+			bdf, err := pci.ParseBDF(address)
+			if err != nil {
+				continue
+			}
+			slot = bdf.Slot
+		}
+		if !slices.Contains(slots, slot) {
+			slots = append(slots, slot)
+		}
+	}
+	return slots
+}
+
+// attachments are the cards in a VM's configuration, of what runs now and of
+// what is pending. Option names and forms: qm(1), hostpci[n].
+func attachments(config pve.PendingConfig, host string, known mappings) []inventory.Attachment {
+	var all []inventory.Attachment
+	for key, option := range config.Options {
+		if !strings.HasPrefix(key, "hostpci") {
+			continue
+		}
+		if option.HasValue {
+			a := attachment(key, option.Value, host, known)
+			a.Leaving = option.Delete || option.HasPending && option.Pending != option.Value
+			all = append(all, a)
+		}
+		if option.HasPending && option.Pending != option.Value {
+			a := attachment(key, option.Pending, host, known)
+			a.Pending = true
+			all = append(all, a)
+		}
+	}
+	slices.SortFunc(all, func(a, b inventory.Attachment) int {
+		return strings.Compare(fmt.Sprint(a.Key, a.Pending), fmt.Sprint(b.Key, b.Pending))
+	})
+	return all
+}
+
+func attachment(key, value, host string, known mappings) inventory.Attachment {
+	a := inventory.Attachment{Key: key, Mapping: property(value, "mapping", "")}
+	if a.Mapping != "" {
+		a.Slots = known.slots(a.Mapping, host)
+		return a
+	}
+	a.Slots = pathSlots(property(value, "host", "host"))
+	return a
+}
+
+// cardOf reads the worker's card and its options out of a configuration; nil
+// without one.
+func cardOf(o options, host string, known mappings) *inventory.Card {
+	value := o[cardOption]
+	if value == "" {
+		return nil
+	}
+	a := attachment(cardOption, value, host, known)
+	if len(a.Slots) != 1 {
+		return nil
+	}
+	return &inventory.Card{
+		Slot:   a.Slots[0],
+		PCIe:   isTrue(property(value, "pcie", "")),
+		XVGA:   isTrue(property(value, "x-vga", "")),
+		ROMBar: property(value, "rombar", "") != "0",
+	}
+}
+
+// cardValue is the value of hostpci0 for a card: by mapping, or by address for
+// root@pam. What is in old and unknown to us stays. Without a function all
+// functions of the slot go in (qm(1), hostpci).
+func cardValue(old, register string, raw bool, card inventory.Card) string {
+	value := old
+	for _, key := range []string{"", "host", "mapping"} {
+		value = withProperty(value, key, "")
+	}
+	if raw {
+		value = prepend("host="+card.Slot.String(), value)
+	} else {
+		value = prepend("mapping="+register, value)
+	}
+	value = withProperty(value, "pcie", onlyTrue(card.PCIe))
+	value = withProperty(value, "x-vga", onlyTrue(card.XVGA))
+	if card.ROMBar {
+		return withProperty(value, "rombar", "")
+	}
+	return withProperty(value, "rombar", "0")
+}
+
+func prepend(first, rest string) string {
+	if rest == "" {
+		return first
+	}
+	return first + "," + rest
+}
+
+func onlyTrue(on bool) string {
+	if on {
+		return "1"
+	}
+	return ""
+}
+
+// registerName is the name of the mapping that is the register of a card:
+// "gpu-pve1-0000-03-00". Mapping names allow [a-z][a-z0-9_-]+ (PVE::Mapping::PCI).
+func registerName(host string, slot pci.Slot) string {
+	name := "gpu-" + strings.ToLower(host) + "-" + strings.ReplaceAll(slot.String(), ":", "-")
+	return strings.ReplaceAll(name, ".", "_")
+}
+
+// parseRegister reads registerName back.
+func parseRegister(name string) (host string, slot pci.Slot, ok bool) {
+	rest, ours := strings.CutPrefix(name, "gpu-")
+	parts := strings.Split(rest, "-")
+	if !ours || len(parts) < 4 {
+		return "", pci.Slot{}, false
+	}
+	at := len(parts) - 3
+	slot, err := pci.ParseSlot(strings.Join(parts[at:], ":"))
+	if err != nil {
+		return "", pci.Slot{}, false
+	}
+	return strings.Join(parts[:at], "-"), slot, true
+}
+
+// registerEntry is the mapping's entry for a card: what Proxmox compares with
+// the hardware at each start (PVE::Mapping::PCI, assert_valid). A card with one
+// function is named with it, one with several by its slot, which passes all.
+func registerEntry(host string, device pci.Device) string {
+	first := device.Functions[0]
+	path := device.Slot.String()
+	if len(device.Functions) == 1 {
+		path = first.BDF.String()
+	}
+	entry := fmt.Sprintf("node=%s,path=%s,id=%s", host, path, first.ID)
+	if !first.SubsystemID.IsZero() {
+		entry += ",subsystem-id=" + first.SubsystemID.String()
+	}
+	if first.Group != pci.NoGroup {
+		entry += fmt.Sprintf(",iommugroup=%d", first.Group)
+	}
+	return entry
+}
+
+// staleness says how a register's entry differs from the hardware; "" when it
+// fits.
+func staleness(mapping pve.Mapping, host string, device *pci.Device) string {
+	if device == nil {
+		return "the card is not there any more"
+	}
+	want := registerEntry(host, *device)
+	if len(mapping.Map) != 1 {
+		return fmt.Sprintf("it has %d entries, a register has one", len(mapping.Map))
+	}
+	for _, key := range []string{"node", "path", "id", "subsystem-id", "iommugroup"} {
+		was, is := property(mapping.Map[0], key, ""), property(want, key, "")
+		if was != is {
+			return fmt.Sprintf("%s is %q, the hardware says %q", key, was, is)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,196 @@
+package proxmox
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/pve"
+)
+
+// How long guests get. A guest that does not shut down is stopped; an agent
+// that does not answer is not waited for any longer.
+const (
+	shutdownPatience = 3 * time.Minute
+	agentPatience    = 5 * time.Minute
+	// agentEvery keeps a start of many VMs from starving the API: each question
+	// blocks one of three workers of the host for up to 3 s (PVE::QMPClient).
+	agentEvery = 5 * time.Second
+)
+
+// Start implements apply.Power.
+func (b *Backend) Start(ctx context.Context, ref inventory.VMRef) error {
+	return b.wrap(b.start(ctx, ref), "start the VM", place(ref))
+}
+
+func (b *Backend) start(ctx context.Context, ref inventory.VMRef) error {
+	found, err := b.prove(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if running, err := b.running(ctx, ref); err != nil || running {
+		return err
+	}
+	if err := b.guardStart(ctx, found); err != nil {
+		return err
+	}
+	// The number is all that a start takes, so the proof is made again at the
+	// last moment.
+	if _, err := b.prove(ctx, ref); err != nil {
+		return err
+	}
+	task, err := b.client.Start(ctx, ref.Host, ref.VMID, pve.StartOptions{})
+	if err == nil {
+		_, err = task.Wait(ctx)
+	}
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	// A start can end in an error while QEMU runs (facts 2.9): what counts is
+	// what is there.
+	if running, lookErr := b.running(ctx, ref); lookErr == nil && running {
+		return nil
+	}
+	return err
+}
+
+// guardStart refuses to start a VM whose card is claimed for, or attached to,
+// somebody else.
+func (b *Backend) guardStart(ctx context.Context, found seen) error {
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(found.next)), func(key string) bool { return strings.HasPrefix(key, "hostpci") }) {
+		return nil
+	}
+	record := *found.vm.Record
+	list, err := b.client.Mappings(ctx)
+	if err != nil {
+		return err
+	}
+	known := mappings{}
+	for _, mapping := range list {
+		known[mapping.ID] = mapping
+	}
+	for _, a := range attachments(found.config, record.Host, known) {
+		if len(a.Slots) != 1 {
+			return &fault.Error{
+				Kind: fault.Refused, Doing: "find out which card the VM would take",
+				Why: fmt.Sprintf("%s names mapping %q, which stands for %d cards on %s", a.Key, a.Mapping, len(a.Slots), record.Host),
+				Fix: "run gpuworker apply to attach the worker's own card",
+			}
+		}
+		if err := b.holdsClaim(ctx, record, a.Slots[0]); err != nil {
+			return err
+		}
+		if err := b.refuseHolders(ctx, record, a.Slots[0], known); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Backend) running(ctx context.Context, ref inventory.VMRef) (bool, error) {
+	status, err := b.client.VMStatus(ctx, ref.Host, ref.VMID)
+	return status.Status == "running", err
+}
+
+// Stop implements apply.Power.
+func (b *Backend) Stop(ctx context.Context, ref inventory.VMRef) error {
+	return b.wrap(b.stop(ctx, ref), "stop the VM", place(ref))
+}
+
+func (b *Backend) stop(ctx context.Context, ref inventory.VMRef) error {
+	running, err := b.running(ctx, ref)
+	if pve.KindOf(err) == pve.NotFound {
+		return nil
+	}
+	if err != nil || !running {
+		return err
+	}
+	if _, err := b.prove(ctx, ref); err != nil {
+		return err
+	}
+	task, err := b.client.Shutdown(ctx, ref.Host, ref.VMID, pve.ShutdownOptions{Timeout: shutdownPatience, ForceStop: true})
+	if err == nil {
+		_, err = task.Wait(ctx)
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	if running, lookErr := b.running(ctx, ref); lookErr != nil || !running {
+		return lookErr
+	}
+	if _, err := b.prove(ctx, ref); err != nil {
+		return err
+	}
+	task, err = b.client.Stop(ctx, ref.Host, ref.VMID)
+	if err == nil {
+		_, err = task.Wait(ctx)
+	}
+	if running, lookErr := b.running(ctx, ref); lookErr == nil && !running {
+		return nil
+	}
+	return err
+}
+
+// SetParked implements apply.Power.
+func (b *Backend) SetParked(ctx context.Context, ref inventory.VMRef, parked bool) error {
+	err := b.swapOurs(ctx, ref, func(found seen) pve.ConfigUpdate {
+		if found.vm.Parked() == parked {
+			return pve.ConfigUpdate{}
+		}
+		tags := slices.DeleteFunc(slices.Clone(found.vm.Tags), func(tag string) bool { return tag == inventory.ParkedTag })
+		if parked {
+			tags = append(tags, inventory.ParkedTag)
+		}
+		return pve.ConfigUpdate{Set: options{"tags": strings.Join(tags, ";")}}
+	})
+	return b.wrap(err, "set the parked tag", place(ref))
+}
+
+// AwaitAgent implements apply.Power.
+func (b *Backend) AwaitAgent(ctx context.Context, ref inventory.VMRef) ([]string, error) {
+	addresses, err := b.awaitAgent(ctx, ref)
+	return addresses, b.wrap(err, "wait for the guest agent", place(ref))
+}
+
+func (b *Backend) awaitAgent(ctx context.Context, ref inventory.VMRef) ([]string, error) {
+	for waited := time.Duration(0); waited < agentPatience; waited += agentEvery {
+		addresses, err := b.guestAddresses(ctx, ref.Host, ref.VMID)
+		if err == nil && len(addresses) > 0 {
+			return addresses, nil
+		}
+		if kind := pve.KindOf(err); err != nil && kind != pve.AgentUnavailable && kind != pve.Unavailable {
+			return nil, err
+		}
+		if err := pause(ctx, agentEvery); err != nil {
+			return nil, err
+		}
+	}
+	return nil, &fault.Error{
+		Kind: fault.Unavailable, Doing: "wait for the guest agent", Where: place(ref),
+		Why: fmt.Sprintf("it did not answer within %s; the VM runs", agentPatience),
+		Fix: "look at the VM's console; the template needs qemu-guest-agent installed and enabled",
+	}
+}
+
+// guestAddresses are the addresses that the guest told its agent, without
+// loopback and link-local ones.
+func (b *Backend) guestAddresses(ctx context.Context, host string, vmid int) ([]string, error) {
+	interfaces, err := b.client.AgentNetworkInterfaces(ctx, host, vmid)
+	if err != nil {
+		return nil, err
+	}
+	var addresses []string
+	for _, i := range interfaces {
+		for _, a := range i.Addresses {
+			if i.Name != "lo" && !strings.HasPrefix(a.Address, "fe80:") && !strings.HasPrefix(a.Address, "169.254.") {
+				addresses = append(addresses, a.Address)
+			}
+		}
+	}
+	return addresses, nil
+}
