@@ -40,7 +40,7 @@ func (r Record) Line(extra ...string) string {
 	var b strings.Builder
 	b.WriteString(recordMark)
 	for _, field := range r.fields() {
-		if field.value != "" && field.value != "0" {
+		if field.value != "" {
 			b.WriteString(" " + field.key + "=" + url.QueryEscape(field.value))
 		}
 	}
@@ -53,9 +53,13 @@ func (r Record) Line(extra ...string) string {
 type recordField struct{ key, value string }
 
 func (r Record) fields() []recordField {
+	vmid := ""
+	if r.VMID != 0 {
+		vmid = strconv.Itoa(r.VMID)
+	}
 	return []recordField{
 		{"worker", r.Worker}, {"pool", r.Pool}, {"cluster", r.KubeCluster}, {"lifecycle", r.Lifecycle},
-		{"vmid", strconv.Itoa(r.VMID)}, {"uuid", r.UUID}, {"host", r.Host}, {"card", r.Card},
+		{"vmid", vmid}, {"uuid", r.UUID}, {"host", r.Host}, {"card", r.Card},
 		{"template", r.Template}, {"labels", r.Labels}, {"taints", r.Taints}, {"by", r.By},
 	}
 }
