@@ -1,0 +1,125 @@
+package pve
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// authenticated adds the login to each request.
+func authenticated(o Options, secrets *secrets, next handler) handler {
+	if o.Token != "" {
+		header := http.Header{"Authorization": {"PVEAPIToken=" + o.Token}}
+		return func(ctx context.Context, c *call) (*answer, error) {
+			return next(ctx, c.carrying(header))
+		}
+	}
+	t := &tickets{
+		user: o.Username, password: o.Password,
+		secrets: secrets, next: next, turn: make(chan struct{}, 1),
+	}
+	return t.handle
+}
+
+// carrying gives a copy of the call with a login's header.
+func (c *call) carrying(header http.Header) *call {
+	carrier := *c
+	carrier.header = header
+	return &carrier
+}
+
+// A ticket is valid for two hours (PVE::AccessControl::verify_ticket). It is
+// renewed well before, so that a long upload does not outlive it.
+const renewAfter = 90 * time.Minute
+
+// tickets logs in with a password and keeps the ticket.
+type tickets struct {
+	user, password string
+	secrets        *secrets
+	next           handler
+
+	// turn is held by who looks at or renews the ticket, so that many requests
+	// that find it expired log in once. A channel, to be able to give up
+	// waiting when the context ends.
+	turn    chan struct{}
+	current *ticket
+}
+
+type ticket struct {
+	Ticket  string `json:"ticket"`
+	CSRF    string `json:"CSRFPreventionToken"`
+	NeedTFA bool   `json:"NeedTFA"`
+	made    time.Time
+}
+
+// handle sends a call with the ticket. A 401 means that the server did nothing;
+// the call is sent once more with a new ticket, whatever its method. An upload
+// is not, since its reader is spent.
+func (t *tickets) handle(ctx context.Context, c *call) (*answer, error) {
+	used, err := t.get(ctx, c, nil)
+	if err != nil {
+		return nil, err
+	}
+	a, err := t.next(ctx, c.carrying(used.header(c)))
+	if err != nil || a.status != http.StatusUnauthorized || c.upload != nil {
+		return a, err
+	}
+	fresh, err := t.get(ctx, c, used)
+	if err != nil {
+		return nil, err
+	}
+	return t.next(ctx, c.carrying(fresh.header(c)))
+}
+
+func (k *ticket) header(c *call) http.Header {
+	header := http.Header{"Cookie": {"PVEAuthCookie=" + url.QueryEscape(k.Ticket)}}
+	if !c.reads() {
+		header["Csrfpreventiontoken"] = []string{k.CSRF}
+	}
+	return header
+}
+
+// get gives a ticket that is neither old nor the refused one.
+func (t *tickets) get(ctx context.Context, c *call, refused *ticket) (*ticket, error) {
+	select {
+	case t.turn <- struct{}{}:
+		defer func() { <-t.turn }()
+	case <-ctx.Done():
+		return nil, c.fail(Canceled, "canceled while waiting for the login: "+ctx.Err().Error(), ctx.Err())
+	}
+	if t.current == nil || t.current == refused || time.Since(t.current.made) > renewAfter {
+		fresh, err := t.login(ctx)
+		if err != nil {
+			return nil, err
+		}
+		t.current = fresh
+	}
+	return t.current, nil
+}
+
+// login asks for a ticket. A login changes nothing, so its errors are never
+// ambiguous: the call that needed it has not been sent.
+func (t *tickets) login(ctx context.Context) (*ticket, error) {
+	c := post("/access/ticket").with("username", t.user).with("password", t.password)
+	fresh := &ticket{made: time.Now()}
+	a, err := judged(t.next)(ctx, c)
+	if err == nil {
+		err = a.parse(c, fresh)
+	}
+	if e, ok := asError(err); ok {
+		e.Ambiguous = false
+		if e.Kind == Unauthenticated {
+			e.Message += ": the user " + t.user + ", its realm or its password is wrong, or it is disabled or expired"
+		}
+		return nil, err
+	}
+	t.secrets.addTicket(fresh.Ticket, fresh.CSRF)
+	switch {
+	case fresh.NeedTFA:
+		return nil, c.fail(Unauthenticated, "the user "+t.user+" needs a second factor, which a program cannot give: use an API token", nil)
+	case fresh.Ticket == "" || fresh.CSRF == "":
+		return nil, c.fail(Unknown, "the answer to the login has no ticket", nil)
+	}
+	return fresh, nil
+}

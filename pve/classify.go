@@ -1,0 +1,244 @@
+package pve
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// rule turns a text of Proxmox VE into a kind. What names the thing that is
+// missing or taken.
+type rule struct {
+	kind Kind
+	what string
+	text *regexp.Regexp
+}
+
+func on(kind Kind, what, text string) rule {
+	return rule{kind, what, regexp.MustCompile(text)}
+}
+
+// rules are tried in order; the first that matches counts. The texts are those
+// of qemu-server 9.2, pve-manager 9.2, pve-guest-common, pve-common and
+// pve-storage, and of QEMU as it appears in the log of a start. They are not
+// translated by the server.
+var rules = []rule{
+	on(Changed, "", `checksum mismatch \(file change`),
+	on(Changed, "", `detected modified configuration - file changed`),
+
+	on(NotFound, "pool", `pool '[^']*' does not exist`),
+	on(Denied, "", `Permission check failed`),
+	on(Denied, "", `\bonly root(@pam)? can `),
+	on(Denied, "", `user != root@pam`),
+
+	on(Exists, "vm", `unable to create VM \d+: config file already exists`),
+	on(Exists, "vm", `VM \d+ already exists`),
+	on(Exists, "vm", `close \(rename\) atomic file '[^']*\.conf' failed: File exists`),
+	on(Exists, "mapping", `pci ID '[^']*' already defined`),
+	on(Exists, "volume", `disk image '[^']*' already exists`),
+	on(Exists, "snapshot", `snapshot name '[^']*' already used`),
+
+	on(NotFound, "vm", `Configuration file '[^']*' does not exist`),
+	on(NotFound, "vm", `unable to find configuration file for VM \d+`),
+	on(NotFound, "mapping", `^mapping '[^']*' not found`),
+	on(NotFound, "mapping", `hardware mapping failed: pci ID '[^']*' does not exist`),
+	on(NotFound, "storage", `storage '[^']*' does not exist`),
+	on(NotFound, "storage", `No such storage`),
+	on(NotFound, "volume", `volume_size_info on '[^']*' failed`),
+	on(NotFound, "snapshot", `snapshot '[^']*' does not exist`),
+	on(NotFound, "interface", `interface does not exist`),
+	on(NotFound, "task", `no such task`),
+
+	on(Locked, "", `VM is locked`),
+	on(Locked, "", `can't lock file '[^']*' - `),
+	on(Locked, "", `got lock request timeout`),
+	on(Locked, "", `can't (acquire|obtain) lock`),
+	on(Locked, "", `unable to acquire (pmxcfs )?lock`),
+
+	on(InUse, "", `PCI device '[^']*' (already in use|is currently reserved for use) by VMID`),
+	on(InUse, "", `could not find a free device for 'hostpci\d+'`),
+	on(InUse, "", `failed to open /dev/vfio/\d+: Device or resource busy`),
+	on(InUse, "", `base volume '[^']*' is still in use by linked clone`),
+
+	on(Invalid, "", `q35 machine model is not enabled`),
+	on(Invalid, "", `device '[^']*' assigned more than once`),
+	on(Hardware, "", `IOMMU not present`),
+	on(Hardware, "", `no PCI device found for '`),
+	on(Hardware, "", `PCI device mapping (not found|invalid)`),
+	on(Hardware, "", `no pci device info for device`),
+	on(Hardware, "", `[Cc]annot open iommu_group`),
+	on(Hardware, "", `can't (unbind/bind|reset) PCI (group|device)`),
+	on(Hardware, "", `Cannot bind \S+ to vfio`),
+	on(Hardware, "", `Cannot find vfio-pci module`),
+	on(Hardware, "", `pci device '[^']*' not found`),
+
+	on(Protected, "", `protection mode enabled`),
+
+	on(AlreadyRunning, "", `VM \d+ already running`),
+	on(Running, "", `VM \d+ is running - destroy failed`),
+	on(Running, "", `if VM is running`),
+	on(NotRunning, "", `VM \d+ (is )?not running`),
+
+	on(AgentUnavailable, "", `No QEMU guest agent configured`),
+	on(AgentUnavailable, "", `QEMU guest agent is not running`),
+	on(AgentUnavailable, "", `qga command '[^']*' failed - got timeout`),
+
+	on(NoMemory, "", `Cannot allocate memory`),
+	on(NoMemory, "", `cannot set up guest memory`),
+	on(NoMemory, "", `hugepage allocation failed`),
+	on(Hardware, "", `vfio \S+: (group \d+ is not viable|error getting device from group|failed to (setup|get|open))`),
+	on(NoSpace, "", `No space left on device`),
+	on(NoSpace, "", `[Ii]nsufficient free space`),
+	on(NoSpace, "", `not enough free space`),
+	on(NoSpace, "", `out of space`),
+
+	on(Unavailable, "", `hostname lookup '[^']*' failed`),
+	on(Unavailable, "", `cluster not ready`),
+	on(Unavailable, "", `no quorum`),
+
+	on(Invalid, "", `hardware mapping failed: (missing value for required option|no such option|unable to delete)`),
+	on(Invalid, "", `property contains a line feed`),
+	on(Invalid, "", `no such cluster node`),
+	on(Invalid, "", `parameter '[^']*' not allowed for linked clones`),
+	on(Invalid, "", `[Ll]inked clone feature is not supported`),
+	on(Invalid, "", `can't clone (VM to node|to non-shared storage)`),
+	on(Invalid, "", `no options specified`),
+	on(Invalid, "", `unable to parse (value|volume)`),
+	on(Invalid, "", `SSH public key validation error`),
+	on(Invalid, "", `shrinking disks is not supported`),
+	on(Invalid, "", `disk '[^']*' does not exist`),
+	on(Invalid, "", `storage '[^']*' (is disabled|does not support)`),
+	on(Invalid, "", `storage '[^']*' is not available on node`),
+	on(Invalid, "", `cloud-init drive is already attached`),
+	on(Invalid, "", `you can't (start a vm if it's a template|convert a template|move to the same storage)`),
+	on(Invalid, "", `Parameter verification failed`),
+	on(Invalid, "", `unable to parse worker upid`),
+}
+
+// Classify turns what a server said into a kind. It is the one place that
+// knows Proxmox VE's texts; status is the HTTP status, 0 for the exit status
+// of a task. The text decides where it is known, since Proxmox answers lasting
+// and passing faults alike with 500; the status decides the rest.
+func Classify(status int, text string) Kind {
+	kind, _ := classify(status, text)
+	return kind
+}
+
+func classify(status int, text string) (kind Kind, what string) {
+	if status == 401 {
+		return Unauthenticated, ""
+	}
+	for _, r := range rules {
+		if r.text.MatchString(text) {
+			return r.kind, r.what
+		}
+	}
+	return kindOfStatus(status), ""
+}
+
+// kindOfStatus is for texts that say nothing known. 595 is no connection to
+// the node that a request was passed on to, 596 a broken one, 599 no answer
+// from it in 30 seconds.
+func kindOfStatus(status int) Kind {
+	switch {
+	case status == 0:
+		return TaskFailed
+	case status == 400:
+		return Invalid
+	case status == 403:
+		return Denied
+	case status == 404:
+		return NotFound
+	case status == 501, status == 506:
+		return Unsupported
+	case passingStatus(status), status == 429:
+		return Unavailable
+	default:
+		return Unknown
+	}
+}
+
+// passingStatus tells a fault of the way from one of the request.
+func passingStatus(status int) bool {
+	switch status {
+	case 502, 503, 504, 595, 596, 597, 598, 599:
+		return true
+	}
+	return false
+}
+
+// generic are exit statuses whose cause stands in the task's log above them.
+var generic = regexp.MustCompile(`QEMU exited with code|^command '.*' failed: |^start failed: command`)
+
+// classifyTask is Classify for a task that failed with the given log.
+func classifyTask(exit string, log []string) (kind Kind, what string) {
+	kind, what = classify(0, exit)
+	if kind != TaskFailed || !generic.MatchString(exit) {
+		return kind, what
+	}
+	for _, line := range slices.Backward(log) {
+		if k, w := classify(0, line); k != TaskFailed {
+			return k, w
+		}
+	}
+	return TaskFailed, ""
+}
+
+var (
+	denialForm = regexp.MustCompile(`Permission check failed \((/[^,)]*), ([^)]+)\)`)
+	rootForm   = regexp.MustCompile(`only root(@pam)? can |user != root@pam`)
+	lockForm   = regexp.MustCompile(`VM is locked \(([^)]+)\)|can't lock file '([^']+)'|cfs[- ]lock '([^']+)'`)
+	holderForm = regexp.MustCompile(`by VMID '?(\d+)'?`)
+	lockVMForm = regexp.MustCompile(`can't lock file '[^']*/lock-(\d+)\.conf'`)
+)
+
+// describe fills in the kind and all that the text tells besides.
+func (e *Error) describe() {
+	text := e.Message
+	for _, name := range sortedKeys(e.Params) {
+		text += "\n" + name + ": " + e.Params[name]
+	}
+	if e.Status == 0 && !e.Task.IsZero() {
+		e.Kind, e.What = classifyTask(text, e.Log)
+	} else {
+		e.Kind, e.What = classifyAnswer(e.Status, text, e.Params)
+	}
+	if m := denialForm.FindStringSubmatch(text); m != nil {
+		e.ACLPath, e.Privileges = m[1], strings.Split(m[2], "|")
+	}
+	e.RootOnly = e.Kind == Denied && rootForm.MatchString(text)
+	if m := lockForm.FindStringSubmatch(text); m != nil && e.Kind == Locked {
+		e.Lock = m[1] + m[2] + m[3]
+	}
+	if m := holderForm.FindStringSubmatch(text); m != nil && e.Kind == InUse {
+		e.Holder, _ = strconv.Atoi(m[1])
+	}
+}
+
+// classifyAnswer looks at each complaint of a 400 before its general message,
+// which only says that there are some.
+func classifyAnswer(status int, text string, params map[string]string) (Kind, string) {
+	for _, name := range sortedKeys(params) {
+		if kind, what := classify(status, params[name]); kind != Invalid {
+			return kind, what
+		}
+	}
+	return classify(status, text)
+}
+
+// raceForID turns "can't lock file …/lock-N.conf" of a clone into Exists when N
+// is not the source: two clones to one id meet at the new id's lock, so this is
+// a taken id and not a slow disk.
+func (e *Error) raceForID(source int) {
+	m := lockVMForm.FindStringSubmatch(e.Message)
+	if e.Kind != Locked || m == nil || m[1] == strconv.Itoa(source) {
+		return
+	}
+	e.Kind, e.What = Exists, "vm"
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	return slices.Sorted(maps.Keys(m))
+}

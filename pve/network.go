@@ -1,0 +1,129 @@
+package pve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// maxBody bounds an answer. The largest real ones are the resource list of a
+// big cluster and task logs, a few MiB.
+const maxBody = 32 << 20
+
+// network is the innermost handler: one request, one answer.
+type network struct {
+	base      string
+	timeout   time.Duration
+	transport http.RoundTripper
+	own       bool // the transport is ours and reports what it does
+	agent     string
+}
+
+var (
+	errNoAnswer = errors.New("no answer in time")
+	errTooLarge = fmt.Errorf("the answer is larger than %d MiB", maxBody>>20)
+)
+
+// send carries a call to the server and reads the answer whole. Redirects are
+// not followed: an API has none, and a followed one would repeat a write.
+func (n *network) send(ctx context.Context, c *call) (*answer, error) {
+	if ctx.Err() != nil {
+		return nil, c.fail(Canceled, "canceled before it was sent: "+ctx.Err().Error(), ctx.Err())
+	}
+	limit := c.timeout(n.timeout)
+	tryCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(limit, func() { cancel(errNoAnswer) })
+	defer timer.Stop()
+	if c.upload != nil {
+		c.upload.moved = func() { timer.Reset(limit) }
+	}
+
+	var connected atomic.Bool
+	req, err := c.request(httptrace.WithClientTrace(tryCtx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}), n.base)
+	if err != nil {
+		return nil, c.invalid(err.Error())
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", n.agent)
+
+	a, err := roundTrip(n.transport, req)
+	if err == nil {
+		return a, nil
+	}
+	e := c.networkError(ctx, tryCtx, limit, err)
+	mayHaveArrived := connected.Load() || !n.own && !isDialError(err)
+	e.Ambiguous = !c.reads() && mayHaveArrived && e.Kind != Untrusted
+	return nil, e
+}
+
+func roundTrip(transport http.RoundTripper, req *http.Request) (*answer, error) {
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err != nil {
+		return nil, fmt.Errorf("the answer broke off: %w", err)
+	}
+	if len(body) > maxBody {
+		return nil, errTooLarge
+	}
+	return &answer{
+		status:   resp.StatusCode,
+		reason:   reasonPhrase(resp),
+		location: resp.Header.Get("Location"),
+		body:     body,
+	}, nil
+}
+
+// reasonPhrase is what stands behind the number in the status line.
+func reasonPhrase(resp *http.Response) string {
+	phrase := strings.TrimSpace(strings.TrimPrefix(resp.Status, fmt.Sprint(resp.StatusCode)))
+	if phrase == "" {
+		phrase = http.StatusText(resp.StatusCode)
+	}
+	return phrase
+}
+
+// networkError tells the caller's end from our time limit, a wrong certificate
+// and a fault of the network.
+func (c *call) networkError(ctx, tryCtx context.Context, limit time.Duration, err error) *Error {
+	switch {
+	case ctx.Err() != nil:
+		return c.fail(Canceled, "canceled while waiting for the answer: "+ctx.Err().Error(), ctx.Err())
+	case errors.Is(context.Cause(tryCtx), errNoAnswer) && c.upload != nil:
+		return c.fail(Unavailable, fmt.Sprintf("the upload stood still for %v", limit), err)
+	case errors.Is(context.Cause(tryCtx), errNoAnswer):
+		return c.fail(Unavailable, fmt.Sprintf("no answer within %v", limit), err)
+	case errors.Is(err, errTooLarge):
+		return c.fail(Unknown, err.Error(), err)
+	case errors.Is(err, errUploadSize):
+		return c.fail(Invalid, err.Error(), err)
+	}
+	if text := untrusted(err); text != "" {
+		return c.fail(Untrusted, text, err)
+	}
+	e := c.fail(Unavailable, err.Error(), err)
+	if errors.Is(err, io.EOF) {
+		e.Message = "the server closed the connection without an answer (EOF)"
+	}
+	e.passing = true
+	return e
+}
+
+// isDialError tells that no connection was made, so that nothing was sent.
+func isDialError(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}

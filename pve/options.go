@@ -1,0 +1,156 @@
+package pve
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Options say which server to talk to and as whom. Give either a Token or a
+// Username and a Password.
+//
+// Printed or logged, Options show the endpoint and the user, never a secret.
+type Options struct {
+	// Endpoint is the address of any node of the cluster, "https://pve1:8006".
+	// A path is kept, for a reverse proxy; /api2/json is added.
+	Endpoint string
+
+	// Token is an API token, "user@realm!id=secret".
+	Token string `json:"-"`
+
+	// Username ("root@pam") and Password log in with a ticket, which is
+	// renewed before it expires. Needed for what no token may do, such as
+	// attaching a PCI device by its raw address.
+	Username string
+	Password string `json:"-"`
+
+	// How the server proves itself; the system's certificate authorities when
+	// all are empty. CAFile is the contents of a PEM file, on a Proxmox host
+	// /etc/pve/pve-root-ca.pem. Fingerprint is the SHA-256 of the server's
+	// certificate in hex, with or without colons; it is then the only check.
+	// Insecure accepts every server.
+	CAFile      []byte
+	RootCAs     *x509.CertPool
+	Fingerprint string
+	Insecure    bool
+
+	// Timeout is how long one try of a request may take; 60 s when zero.
+	// Requests about a node wait 35 s at most, since the server itself gives
+	// up on another node after 30 s.
+	Timeout time.Duration
+
+	// Transport replaces the network, for tests; the TLS options are unused
+	// then, and the Endpoint may have any scheme.
+	Transport http.RoundTripper `json:"-"`
+
+	UserAgent string       // "gpuworker/1.2"; "go-pve" when empty
+	Logger    *slog.Logger `json:"-"` // each request at level Debug; silent when nil
+}
+
+const defaultTimeout = 60 * time.Second
+
+// String describes the options without their secrets.
+func (o Options) String() string {
+	return fmt.Sprintf("pve.Options(%s as %s)", endpointName(o.Endpoint), o.who())
+}
+
+// GoString is String, so that %#v shows no secrets either.
+func (o Options) GoString() string { return o.String() }
+
+// Format prints String for every verb: %d would show the fields otherwise.
+func (o Options) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, o.String()) }
+
+// LogValue describes the options without their secrets.
+func (o Options) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("endpoint", endpointName(o.Endpoint)), slog.String("user", o.who()))
+}
+
+// who is the user or the token's id, without its secret.
+func (o Options) who() string {
+	if o.Token != "" {
+		id, _, found := strings.Cut(o.Token, "=")
+		if !found {
+			return "a token"
+		}
+		return id
+	}
+	if o.Username != "" {
+		return o.Username
+	}
+	return "nobody"
+}
+
+// endpointName is the endpoint for people: without user information, which is
+// refused but may be there when Options are printed before New has seen them.
+func endpointName(endpoint string) string {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return "(unreadable endpoint)"
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}
+
+// secrets are the texts that must appear nowhere.
+func (o Options) secrets() []string {
+	_, secret, _ := strings.Cut(o.Token, "=")
+	return []string{secret, o.Password}
+}
+
+// base checks the endpoint and gives the URL that paths are appended to.
+func (o Options) base() (string, error) {
+	u, err := url.Parse(strings.TrimSpace(o.Endpoint))
+	if err != nil || u.Host == "" {
+		return "", errors.New("endpoint: write it as https://host:8006")
+	}
+	switch {
+	case u.User != nil:
+		return "", errors.New("endpoint: it must not contain a user or password; use the options for them")
+	case u.RawQuery != "" || u.Fragment != "":
+		return "", errors.New("endpoint: it must not contain a query or fragment")
+	case u.Scheme != "https" && o.Transport == nil && !(u.Scheme == "http" && isLoopback(u.Hostname())):
+		return "", fmt.Errorf("endpoint: %q would send the credentials in the clear; write https://", u.Scheme+"://")
+	}
+	path := strings.TrimRight(u.EscapedPath(), "/")
+	if !strings.HasSuffix(path, "/api2/json") {
+		path += "/api2/json"
+	}
+	return u.Scheme + "://" + u.Host + path, nil
+}
+
+// isLoopback allows plain HTTP to a test server on this machine.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// A token id and a user as pve-access-control admits them.
+var (
+	tokenForm = regexp.MustCompile(`^[^\s:/!=]+@[A-Za-z][A-Za-z0-9._-]+![A-Za-z][A-Za-z0-9._-]+=\S+$`)
+	userForm  = regexp.MustCompile(`^[^\s:/!]+@[A-Za-z][A-Za-z0-9._-]+$`)
+)
+
+// checkCredentials finds what would only be answered with a 401 three seconds
+// later. It must not repeat what it was given.
+func (o Options) checkCredentials() error {
+	switch {
+	case o.Token != "" && (o.Username != "" || o.Password != ""):
+		return errors.New("give a token or a username and password, not both")
+	case o.Token != "" && !tokenForm.MatchString(o.Token):
+		return errors.New(`token: write it as "user@realm!id=secret" (the server shows the secret once, when the token is made)`)
+	case o.Token != "":
+		return nil
+	case o.Username == "" || o.Password == "":
+		return errors.New("no credentials: give a token, or a username and password")
+	case !userForm.MatchString(o.Username):
+		return errors.New(`username: write it with its realm, such as "root@pam"`)
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package pve
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// Storage is a storage as one node sees it.
+type Storage struct {
+	Name    string `json:"storage"`
+	Type    string `json:"type"`    // "dir", "lvmthin", "nfs", "rbd" …
+	Content string `json:"content"` // "images,rootdir", in no order
+	Shared  bool   `json:"shared"`
+	Enabled bool   `json:"enabled"`
+	Active  bool   `json:"active"`
+	Total   int64  `json:"total"` // bytes
+	Used    int64  `json:"used"`
+	Avail   int64  `json:"avail"`
+}
+
+// Holds tells whether the storage is meant for a kind of content: "images",
+// "iso", "snippets" …
+func (s Storage) Holds(content string) bool {
+	return slices.Contains(strings.Split(s.Content, ","), content)
+}
+
+// Storages lists the storages of a node that the caller may see.
+func (c *Client) Storages(ctx context.Context, node string) ([]Storage, error) {
+	var list []Storage
+	err := c.do(ctx, get("/nodes/{}/storage", node).at(node, 0), &list)
+	return list, err
+}
+
+// Volume is a file or disk on a storage.
+type Volume struct {
+	ID      string `json:"volid"` // "local:iso/debian-13.iso", "local-lvm:vm-101-disk-0"
+	Content string `json:"content"`
+	Format  string `json:"format"` // "raw", "qcow2", "iso" …
+	Size    int64  `json:"size"`   // bytes
+	Used    int64  `json:"used"`
+	VMID    int    `json:"vmid"`   // the VM that its name says; 0 for none
+	Parent  string `json:"parent"` // the base of a linked clone
+	Created int64  `json:"ctime"`  // seconds since 1970
+}
+
+// StorageContent lists the volumes of a storage; content "" lists all kinds.
+// Needs Datastore.Audit or Datastore.AllocateSpace on the storage.
+func (c *Client) StorageContent(ctx context.Context, node, storage, content string) ([]Volume, error) {
+	var list []Volume
+	err := c.do(ctx, get("/nodes/{}/storage/{}/content", node, storage).at(node, 0).with("content", content), &list)
+	return list, err
+}
+
+// DeleteVolume deletes a volume, "local:iso/seed.iso". One that is gone already
+// is a task that ends well. The server does not ask whether a VM uses it. Needs
+// Datastore.Allocate on the storage.
+func (c *Client) DeleteVolume(ctx context.Context, node, volid string) (Task, error) {
+	storage, _, found := strings.Cut(volid, ":")
+	call := del("/nodes/{}/storage/{}/content/{}", node, storage, slashed(volid)).at(node, 0)
+	if !found {
+		return Task{}, call.invalid("a volume is named with its storage, such as local:iso/seed.iso; nothing was sent")
+	}
+	return c.startMaybe(ctx, call)
+}

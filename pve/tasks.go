@@ -1,0 +1,101 @@
+package pve
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// TaskStatus asks for the state of a task. A user sees the tasks that it
+// started itself with the same token, and all with Sys.Audit on the node.
+func (c *Client) TaskStatus(ctx context.Context, upid UPID) (TaskStatus, error) {
+	var status TaskStatus
+	err := c.do(ctx, get("/nodes/{}/tasks/{}/status", upid.Node, upid).at(upid.Node, 0), &status)
+	return status, err
+}
+
+// TaskLog reads lines of a task's log, and tells how many there are. A limit
+// of 0 is the server's 50.
+func (c *Client) TaskLog(ctx context.Context, upid UPID, start, limit int) (lines []string, total int, err error) {
+	call := get("/nodes/{}/tasks/{}/log", upid.Node, upid).at(upid.Node, 0).
+		withInt("start", start).withInt("limit", limit)
+	a, err := c.answer(ctx, call)
+	if err != nil {
+		return nil, 0, err
+	}
+	var log struct {
+		Data []struct {
+			Text string `json:"t"`
+		} `json:"data"`
+		Total int `json:"total"` // beside data, not in it
+	}
+	if err := decode(a, &log); err != nil {
+		return nil, 0, call.fail(Unknown, "cannot read the answer: "+err.Error(), err)
+	}
+	for _, line := range log.Data {
+		lines = append(lines, line.Text)
+	}
+	return lines, log.Total, nil
+}
+
+// StopTask asks for the end of a task; it then fails with "received
+// interrupt". Stopping a task that is over is no error.
+func (c *Client) StopTask(ctx context.Context, upid UPID) error {
+	return c.do(ctx, del("/nodes/{}/tasks/{}", upid.Node, upid).at(upid.Node, upid.VMID()), nil)
+}
+
+// TaskFilter says which tasks to list; the zero value lists the last 50 that
+// are over.
+type TaskFilter struct {
+	Source string // "archive" (over, the default), "active" or "all"
+	VMID   int
+	Type   string // "qmstart"
+	Since  time.Time
+	Errors bool // only those that failed
+	Limit  int  // 50 when zero
+}
+
+// TaskInfo is a line of the list of tasks.
+type TaskInfo struct {
+	UPID      UPID   `json:"upid"`
+	Node      string `json:"node"`
+	Type      string `json:"type"`
+	ID        string `json:"id"`
+	User      string `json:"user"`
+	TokenID   string `json:"tokenid"`
+	StartTime int64  `json:"starttime"` // seconds since 1970
+	EndTime   int64  `json:"endtime"`   // 0 while it runs
+	Status    string `json:"status"`    // how it ended; empty or "RUNNING" while it runs
+}
+
+// Running tells whether the task has not ended.
+func (i TaskInfo) Running() bool { return i.EndTime == 0 }
+
+// Tasks lists the tasks of a node, the newest first.
+func (c *Client) Tasks(ctx context.Context, node string, f TaskFilter) ([]TaskInfo, error) {
+	call := get("/nodes/{}/tasks", node).at(node, f.VMID).
+		with("source", f.Source).withInt("vmid", f.VMID).with("typefilter", f.Type).
+		withFlag("errors", f.Errors).withInt("limit", f.Limit)
+	if !f.Since.IsZero() {
+		call.withInt("since", int(f.Since.Unix()))
+	}
+	var list []TaskInfo
+	err := c.do(ctx, call, &list)
+	return list, err
+}
+
+// answer gives the whole answer, for the few calls that put something beside
+// their data.
+func (c *Client) answer(ctx context.Context, call *call) (json.RawMessage, error) {
+	if err := call.check(); err != nil {
+		return nil, err
+	}
+	a, err := c.run(ctx, call)
+	if err == nil {
+		err = a.parse(call, nil)
+	}
+	if err != nil {
+		return nil, c.secrets.clean(err, call.secrets)
+	}
+	return a.body, nil
+}

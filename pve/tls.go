@@ -1,0 +1,118 @@
+package pve
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// PinError says that the server showed another certificate than the pinned
+// one: after a renewal of the certificate, or because it is another server.
+type PinError struct {
+	Want, Seen string // SHA-256 in upper-case hex with colons, as openssl prints it
+}
+
+// Error names both fingerprints and where to look.
+func (e *PinError) Error() string {
+	return fmt.Sprintf("the server's certificate is not the pinned one: expected SHA-256 fingerprint %s, seen %s; "+
+		"compare with `pvenode cert info` on the host before changing the pin", e.Want, e.Seen)
+}
+
+// newTransport is the network: HTTP/1.1 only, as pveproxy speaks nothing else,
+// and idle connections closed before the server does so after 5 s; a request
+// on a connection that is just being closed ends in EOF.
+func newTransport(o Options) (*http.Transport, error) {
+	config, err := o.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    10 * time.Second,
+		TLSClientConfig:        config,
+		Protocols:              &protocols,
+		IdleConnTimeout:        4 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+	}, nil
+}
+
+func (o Options) tlsConfig() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs}
+	if len(o.CAFile) > 0 {
+		if config.RootCAs == nil {
+			config.RootCAs = x509.NewCertPool()
+		} else {
+			config.RootCAs = config.RootCAs.Clone()
+		}
+		if !config.RootCAs.AppendCertsFromPEM(o.CAFile) {
+			return nil, errors.New("CA file: it holds no certificate in PEM form")
+		}
+	}
+	if o.Fingerprint != "" {
+		want, err := parseFingerprint(o.Fingerprint)
+		if err != nil {
+			return nil, err
+		}
+		config.InsecureSkipVerify = true // the pin below is the check
+		config.VerifyConnection = checkPin(want)
+		return config, nil
+	}
+	config.InsecureSkipVerify = o.Insecure
+	return config, nil
+}
+
+func checkPin(want [sha256.Size]byte) func(tls.ConnectionState) error {
+	return func(s tls.ConnectionState) error {
+		seen := sha256.Sum256(s.PeerCertificates[0].Raw)
+		if seen != want {
+			return &PinError{Want: formatFingerprint(want), Seen: formatFingerprint(seen)}
+		}
+		return nil
+	}
+}
+
+func parseFingerprint(s string) (sum [sha256.Size]byte, err error) {
+	raw, err := hex.DecodeString(strings.NewReplacer(":", "", " ", "").Replace(s))
+	if err != nil || len(raw) != len(sum) {
+		return sum, fmt.Errorf("fingerprint: %q is not a SHA-256 in hex (32 bytes, as `pvenode cert info` shows it)", clip(s, 120))
+	}
+	return [sha256.Size]byte(raw), nil
+}
+
+func formatFingerprint(sum [sha256.Size]byte) string {
+	parts := make([]string, len(sum))
+	for i, b := range sum {
+		parts[i] = fmt.Sprintf("%02X", b)
+	}
+	return strings.Join(parts, ":")
+}
+
+// untrusted explains a failed check of the server's certificate; "" when err is
+// something else.
+func untrusted(err error) string {
+	var pin *PinError
+	if errors.As(err, &pin) {
+		return pin.Error()
+	}
+	var check *tls.CertificateVerificationError
+	if !errors.As(err, &check) {
+		return ""
+	}
+	text := fmt.Sprintf("the server's certificate cannot be trusted: %v", check.Err)
+	if len(check.UnverifiedCertificates) > 0 {
+		seen := sha256.Sum256(check.UnverifiedCertificates[0].Raw)
+		text += fmt.Sprintf("; give its CA (/etc/pve/pve-root-ca.pem on a host), or pin its SHA-256 fingerprint %s "+
+			"after comparing it with `pvenode cert info` on the host", formatFingerprint(seen))
+	}
+	return text
+}

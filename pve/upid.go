@@ -1,0 +1,100 @@
+package pve
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// UPID is the name of a task, unique in a cluster:
+//
+//	UPID:pve1:0009E3A5:0BB5C3F1:68E4F1A2:qmstart:101:root@pam!auto:
+//
+// It is a plain value: it can be compared, stored as text and taken up again
+// with [Client.Task]. The zero value names no task.
+type UPID struct {
+	Node  string // where the task runs
+	PID   uint32 // of the worker process
+	Start int64  // seconds since 1970, by the node's clock
+	Type  string // "qmstart", "qmclone", "imgcopy" …
+	ID    string // what it works on, mostly the VMID; may be empty
+	User  string // who started it, "root@pam" or "ops@pve!ci"
+
+	raw string
+}
+
+// upidForm follows PVE::Tools::upid_decode: the process start has eight or nine
+// hex digits, the id may be empty.
+var upidForm = regexp.MustCompile(
+	`^UPID:([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?):([0-9A-Fa-f]{8}):([0-9A-Fa-f]{8,9}):([0-9A-Fa-f]{8}):([^:\s]+):([^:\s]*):([^:\s]+):$`)
+
+// ParseUPID reads a task's name.
+func ParseUPID(s string) (UPID, error) {
+	m := upidForm.FindStringSubmatch(s)
+	if m == nil {
+		return UPID{}, fmt.Errorf("%q is not a task id (UPID:node:pid:pstart:starttime:type:id:user:)", clip(s, 120))
+	}
+	// The expression admits hexadecimal digits only, of a width that fits.
+	pid, _ := strconv.ParseUint(m[2], 16, 32)
+	start, _ := strconv.ParseInt(m[4], 16, 64)
+	return UPID{Node: m[1], PID: uint32(pid), Start: start, Type: m[5], ID: m[6], User: m[7], raw: s}, nil
+}
+
+// String is the name as the server wrote it.
+func (u UPID) String() string { return u.raw }
+
+// IsZero tells whether u names no task.
+func (u UPID) IsZero() bool { return u.raw == "" }
+
+// StartTime is when the task began, by the node's clock.
+func (u UPID) StartTime() time.Time { return time.Unix(u.Start, 0) }
+
+// VMID is the number of the VM that the task works on; 0 when it is no VM's.
+func (u UPID) VMID() int {
+	id, err := strconv.Atoi(u.ID)
+	if err != nil || id < 0 {
+		return 0
+	}
+	return id
+}
+
+// what says what the task does and to whom: "qmstart of VM 101 on pve1".
+func (u UPID) what() string {
+	switch {
+	case u.VMID() != 0:
+		return fmt.Sprintf("%s of VM %d on %s", u.Type, u.VMID(), u.Node)
+	case u.ID != "":
+		return fmt.Sprintf("%s of %s on %s", u.Type, u.ID, u.Node)
+	default:
+		return fmt.Sprintf("%s on %s", u.Type, u.Node)
+	}
+}
+
+// MarshalText writes the name; the zero value becomes an empty text.
+func (u UPID) MarshalText() ([]byte, error) { return []byte(u.raw), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (u *UPID) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*u = UPID{}
+		return nil
+	}
+	parsed, err := ParseUPID(string(text))
+	if err != nil {
+		return err
+	}
+	*u = parsed
+	return nil
+}
+
+// clip shortens a text that came from outside to at most n bytes, for messages.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xC0 == 0x80 { // not in the middle of a UTF-8 sequence
+		n--
+	}
+	return s[:n] + "…"
+}

@@ -1,0 +1,124 @@
+package pve
+
+import (
+	"context"
+	"time"
+)
+
+// CloneOptions say how to clone. What is empty is left to the server.
+type CloneOptions struct {
+	NewID       int // required; making it is what reserves it
+	Name        string
+	Description string
+	// Full copies the disks. Otherwise a template is cloned by linking, and a
+	// VM that is no template in full.
+	Full    bool
+	Storage string // full clones only
+	Format  string // full clones only: "raw", "qcow2"
+	Target  string // another node; the source's storage must be shared
+	Pool    string
+}
+
+// Clone makes a VM from a template or VM; node is the one that has the source.
+// Exists means that NewID is taken, which also a task can find when two race.
+// Until the task ends the new VM has a lock and neither name nor tags.
+func (c *Client) Clone(ctx context.Context, node string, vmid int, o CloneOptions) (Task, error) {
+	call := post("/nodes/{}/qemu/{}/clone", node, vmid).at(node, vmid).
+		withInt("newid", o.NewID).with("name", o.Name).with("description", o.Description).
+		withFlag("full", o.Full).with("storage", o.Storage).with("format", o.Format).
+		with("target", o.Target).with("pool", o.Pool)
+	call.clones = true
+	return c.start(ctx, call)
+}
+
+// Resize makes a disk larger: size is "32G", or "+8G" to add. Disks cannot
+// shrink. A wrong disk or size fails in the task.
+func (c *Client) Resize(ctx context.Context, node string, vmid int, disk, size string) (Task, error) {
+	return c.start(ctx, put("/nodes/{}/qemu/{}/resize", node, vmid).at(node, vmid).with("disk", disk).with("size", size))
+}
+
+// VMStatus is the state of a VM.
+type VMStatus struct {
+	VMID      int    `json:"vmid"`
+	Name      string `json:"name"`
+	Status    string `json:"status"`    // "running" or "stopped"
+	QMPStatus string `json:"qmpstatus"` // QEMU's own: "running", "paused", "prelaunch" …
+	Lock      string `json:"lock"`      // "clone", "backup" …
+	Tags      string `json:"tags"`
+	Template  bool   `json:"template"`
+	Agent     bool   `json:"agent"`  // the guest agent is configured
+	PID       int    `json:"pid"`    // 0 when stopped
+	Uptime    int64  `json:"uptime"` // seconds
+	CPUs      int    `json:"cpus"`
+	Mem       int64  `json:"mem"` // bytes
+	MaxMem    int64  `json:"maxmem"`
+	HA        struct {
+		Managed bool `json:"managed"`
+	} `json:"ha"`
+	RunningMachine string `json:"running-machine"`
+	RunningQEMU    string `json:"running-qemu"`
+}
+
+// Running tells whether QEMU runs for the VM.
+func (s VMStatus) Running() bool { return s.Status == "running" }
+
+// TagList splits the tags.
+func (s VMStatus) TagList() []string { return splitTags(s.Tags) }
+
+// VMStatus asks for the state of a VM. Needs VM.Audit.
+func (c *Client) VMStatus(ctx context.Context, node string, vmid int) (VMStatus, error) {
+	var s VMStatus
+	err := c.do(ctx, get("/nodes/{}/qemu/{}/status/current", node, vmid).at(node, vmid), &s)
+	return s, err
+}
+
+// Start starts a VM. A timeout of 0 leaves it to the server, which allows for
+// memory and passed-through devices. That the VM runs already or a device is in
+// use is found by the task. A start that fails may leave the VM running: ask
+// VMStatus. Needs VM.PowerMgmt.
+func (c *Client) Start(ctx context.Context, node string, vmid int, timeout time.Duration) (Task, error) {
+	return c.start(ctx, power("start", node, vmid).withSeconds("timeout", timeout))
+}
+
+// Stop switches a VM off at once. Stopping a stopped one ends well.
+func (c *Client) Stop(ctx context.Context, node string, vmid int) (Task, error) {
+	return c.start(ctx, power("stop", node, vmid))
+}
+
+// ShutdownOptions say how patient a shutdown is.
+type ShutdownOptions struct {
+	Timeout   time.Duration // the server's when 0
+	ForceStop bool          // switch off when it does not go down in time
+}
+
+// Shutdown asks the guest to go down. The VM is locked until the task ends.
+func (c *Client) Shutdown(ctx context.Context, node string, vmid int, o ShutdownOptions) (Task, error) {
+	return c.start(ctx, power("shutdown", node, vmid).
+		withSeconds("timeout", o.Timeout).withFlag("forceStop", o.ForceStop))
+}
+
+// Reboot shuts a VM down and starts it again, which applies pending changes.
+func (c *Client) Reboot(ctx context.Context, node string, vmid int, timeout time.Duration) (Task, error) {
+	return c.start(ctx, power("reboot", node, vmid).withSeconds("timeout", timeout))
+}
+
+func power(verb, node string, vmid int) *call {
+	return post("/nodes/{}/qemu/{}/status/{}", node, vmid, verb).at(node, vmid)
+}
+
+// DestroyOptions say what goes with a VM.
+type DestroyOptions struct {
+	Purge bool // also from backup jobs, replication and HA
+	// DestroyUnreferencedDisks also deletes disks that carry the VM's number
+	// but are not in its configuration. Dangerous where clusters share a
+	// storage.
+	DestroyUnreferencedDisks bool
+}
+
+// Destroy deletes a VM and its disks. The server takes no digest here: prove
+// the identity of the VM first, by an UpdateConfig with the digest that was
+// read. Needs VM.Allocate.
+func (c *Client) Destroy(ctx context.Context, node string, vmid int, o DestroyOptions) (Task, error) {
+	return c.start(ctx, del("/nodes/{}/qemu/{}", node, vmid).at(node, vmid).
+		withFlag("purge", o.Purge).withFlag("destroy-unreferenced-disks", o.DestroyUnreferencedDisks))
+}
