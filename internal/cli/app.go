@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+)
+
+// app is one run of the command line: the program and its global flags.
+type app struct {
+	Program
+
+	files  []string
+	output string
+	color  string
+	quiet  bool
+
+	// running knows what is in flight, for the message of an interrupt.
+	mu      sync.Mutex
+	running *progress
+}
+
+// The values of -o.
+const (
+	outTable = "table"
+	outJSON  = "json"
+	outYAML  = "yaml"
+)
+
+var (
+	outputs = []string{outTable, outJSON, outYAML}
+	colors  = []string{"auto", "always", "never"}
+)
+
+func newApp(p Program) *app {
+	if p.Now == nil {
+		p.Now = time.Now
+	}
+	if p.Getenv == nil {
+		p.Getenv = func(string) string { return "" }
+	}
+	return &app{Program: p, output: outTable, color: "auto"}
+}
+
+func (a *app) addGlobalFlags(root *cobra.Command) {
+	flags := root.PersistentFlags()
+	flags.StringArrayVarP(&a.files, "file", "f", nil,
+		"`FILE` or directory with documents, - for standard input; repeatable (default $GPUWORKER_FILE, then ./gpuworker.yaml)")
+	flags.StringVarP(&a.output, "output", "o", outTable, "output as "+strings.Join(outputs, "|"))
+	flags.StringVar(&a.color, "color", "auto", "colour "+strings.Join(colors, "|")+"; NO_COLOR is honoured")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print results and errors only")
+	complete := func(values []string) cobra.CompletionFunc {
+		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
+	}
+	_ = root.RegisterFlagCompletionFunc("output", complete(outputs))
+	_ = root.RegisterFlagCompletionFunc("color", complete(colors))
+}
+
+// checkGlobalFlags refuses values that no output exists for.
+func (a *app) checkGlobalFlags() error {
+	if !slices.Contains(outputs, a.output) {
+		bad := a.output
+		a.output = outTable
+		return usage("-o %q is not an output; write one of %s", bad, strings.Join(outputs, ", "))
+	}
+	if !slices.Contains(colors, a.color) {
+		return usage("--color %q is not known; write one of %s", a.color, strings.Join(colors, ", "))
+	}
+	return nil
+}
+
+// forPeople tells that the output is a table, not for machines.
+func (a *app) forPeople() bool { return a.output == outTable }
+
+// paint is how to colour what goes to the stream.
+func (a *app) paint(to Stream) paint {
+	switch a.color {
+	case "always":
+		return paint{on: true}
+	case "never":
+		return paint{}
+	}
+	return paint{on: to.Terminal && a.Getenv("NO_COLOR") == "" && a.Getenv("TERM") != "dumb"}
+}
+
+// say writes a sentence for people: not with -q, and out of the way of output
+// for machines.
+func (a *app) say(format string, args ...any) {
+	if a.quiet {
+		return
+	}
+	fmt.Fprintf(a.narration(), format, args...)
+}
+
+// narration is where progress and sentences go: beside the result when that is
+// for people, to standard error when it is for machines.
+func (a *app) narration() Stream {
+	if a.forPeople() {
+		return a.Out
+	}
+	return a.Err
+}
+
+// engine reads the documents and joins them with backends.
+func (a *app) engine() (Engine, error) {
+	documents, err := a.documents()
+	if err != nil {
+		return nil, err
+	}
+	return a.NewEngine(documents, WithLogin), nil
+}
+
+// usage is an error in how the command was written.
+func usage(format string, args ...any) error {
+	return &fault.Error{Kind: fault.Invalid, Why: fmt.Sprintf(format, args...), Fix: "gpuworker --help"}
+}
+
+// verb is the part of a command's run that every verb shares.
+func verb(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args) }
+}

@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+func (a *app) assertCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "assert",
+		Short: "Exit 0 when the world is as declared, 4 when not",
+		Long: `Compare the documents with the world and change nothing. The exit code is 0 when
+every worker is there and as declared, and 4 with the differences otherwise.
+For monitoring and pipelines.`,
+		Example: `  gpuworker assert -f lab.yaml -q || echo "the lab has drifted"`,
+		RunE:    verb(a.assert),
+	}
+}
+
+// assertView is the answer for machines.
+type assertView struct {
+	AsDeclared  bool          `json:"asDeclared"`
+	Differences []plan.Worker `json:"differences"`
+}
+
+func (a *app) assert(ctx context.Context, _ []string) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	plans, err := e.Plan(ctx, engine.PlanOptions{AllowRestart: true})
+	if err != nil {
+		return err
+	}
+	view := assertView{AsDeclared: true, Differences: []plan.Worker{}}
+	workers := 0
+	for _, p := range plans {
+		view.AsDeclared = view.AsDeclared && p.AsDeclared()
+		for worker := range p.Workers() {
+			workers++
+			if worker.Action != plan.Keep {
+				view.Differences = append(view.Differences, *worker)
+			}
+		}
+	}
+	switch {
+	case !a.forPeople():
+		err = a.machine(view)
+	case view.AsDeclared:
+		a.say("As declared: %s on %s.\n", count(workers, "worker"), hypervisorNames(plans))
+	default:
+		a.printDifferences(view.Differences)
+	}
+	if err == nil && !view.AsDeclared {
+		return verdict(fault.ExitDiffers)
+	}
+	return err
+}
+
+func (a *app) printDifferences(workers []plan.Worker) {
+	p := a.paint(a.Out)
+	for _, w := range workers {
+		text := string(w.Action)
+		if w.Reason != "" {
+			text += ": " + w.Reason
+		}
+		fmt.Fprintf(a.Out, "%s %s  %s\n", p.red("✗"), p.bold(w.Name), text)
+		for _, c := range w.Changes {
+			fmt.Fprintf(a.Out, "    %s: %s → %s (%s)\n", c.Field, orNothing(c.From), orNothing(c.To), c.When)
+		}
+		for _, r := range w.Refusals {
+			fmt.Fprintf(a.Out, "    %s\n", startingWith(r.Where.String(), r.Reason))
+		}
+	}
+	fmt.Fprintf(a.Out, "Not as declared: %s.\n", differ(len(workers)))
+	a.say("%s  gpuworker plan%s\n", p.bold("Next:"), a.sameFiles())
+}
+
+func differ(n int) string {
+	if n == 1 {
+		return "1 worker differs"
+	}
+	return fmt.Sprintf("%d workers differ", n)
+}
+
+func orNothing(text string) string {
+	if text == "" {
+		return nothing
+	}
+	return text
+}
+
+func hypervisorNames(plans engine.Plans) string {
+	text := ""
+	for i, p := range plans {
+		if i > 0 {
+			text += ", "
+		}
+		text += p.Hypervisor
+	}
+	return text
+}

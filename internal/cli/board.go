@@ -1,0 +1,174 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+// board is what is known of the work in progress: a row for each worker, in
+// the order in which they began.
+type board struct{ rows []*boardRow }
+
+type boardRow struct {
+	worker string
+	steps  []boardStep
+}
+
+type boardStep struct {
+	kind   plan.StepKind
+	phase  apply.Phase
+	began  time.Time
+	took   time.Duration
+	detail string
+}
+
+// over tells that the step has ended.
+func (s boardStep) over() bool { return s.phase != apply.Began && s.phase != apply.Working }
+
+// take notes an event.
+func (b *board) take(e apply.Event) {
+	row := b.row(e.Worker)
+	at := slices.IndexFunc(row.steps, func(s boardStep) bool { return s.kind == e.Step && !s.over() })
+	if at < 0 {
+		row.steps = append(row.steps, boardStep{kind: e.Step, began: e.Time})
+		at = len(row.steps) - 1
+	}
+	step := &row.steps[at]
+	step.phase, step.took, step.detail = e.Phase, e.Took, e.Detail
+}
+
+func (b *board) row(worker string) *boardRow {
+	for _, row := range b.rows {
+		if row.worker == worker {
+			return row
+		}
+	}
+	row := &boardRow{worker: worker}
+	b.rows = append(b.rows, row)
+	return row
+}
+
+// inFlight are the steps that have not ended: "workers-3 clone".
+func (b *board) inFlight() []string {
+	var running []string
+	for _, row := range b.rows {
+		if step := row.current(); step != nil {
+			running = append(running, row.worker+" "+string(step.kind))
+		}
+	}
+	return running
+}
+
+// current is the step in work; nil when there is none.
+func (r *boardRow) current() *boardStep {
+	if n := len(r.steps); n > 0 && !r.steps[n-1].over() {
+		return &r.steps[n-1]
+	}
+	return nil
+}
+
+// usual says how long a step tends to take, for those where people begin to
+// wonder: an Ubuntu cloud image answers through its agent after about 30 s.
+var usual = map[plan.StepKind]string{plan.StepAgent: "usually 30s"}
+
+var spinner = []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+
+// spinEvery is the time between two pictures of the spinner.
+const spinEvery = 100 * time.Millisecond
+
+// frame draws the board for a terminal: one line for each worker, none wider
+// than width and not more than height of them.
+func (b *board) frame(now time.Time, width, height int, p paint) []string {
+	rows := b.rows
+	hidden := 0
+	if height > 1 && len(rows) > height-1 {
+		// Those in work are looked at; those that are done can scroll away.
+		rows = slices.Clone(rows)
+		slices.SortStableFunc(rows, func(a, b *boardRow) int { return rank(a) - rank(b) })
+		hidden = len(rows) - (height - 2)
+		rows = rows[:height-2]
+	}
+	name := 0
+	for _, row := range rows {
+		name = max(name, len(row.worker))
+	}
+	var lines []string
+	for _, row := range rows {
+		lines = append(lines, row.line(now, name, width, p))
+	}
+	if hidden > 0 {
+		lines = append(lines, p.dim(fmt.Sprintf("… and %d more", hidden)))
+	}
+	return lines
+}
+
+func rank(r *boardRow) int {
+	if r.current() != nil {
+		return 0
+	}
+	return 1
+}
+
+// line draws one worker: `workers-3   claim ✓  clone ✓ 4s  agent ⠼ 18s (usually 30s)`.
+// When it is too long the first steps make room.
+func (r *boardRow) line(now time.Time, name, width int, p paint) string {
+	parts := make([]segment, len(r.steps))
+	for i, step := range r.steps {
+		parts[i] = step.segment(now, p)
+	}
+	length := func() int {
+		sum := name + 2
+		for _, part := range parts {
+			sum += part.width + 2
+		}
+		return sum - 2
+	}
+	cut := false
+	for width > 0 && len(parts) > 1 && length()+2 > width {
+		parts, cut = parts[1:], true
+	}
+	texts := make([]string, len(parts))
+	for i, part := range parts {
+		texts[i] = part.text
+	}
+	line := fmt.Sprintf("%-*s  ", name, r.worker)
+	if cut {
+		line += "… "
+	}
+	return line + strings.Join(texts, "  ")
+}
+
+// segment is one step of a line and how wide it is without colours.
+type segment struct {
+	text  string
+	width int
+}
+
+func (s boardStep) segment(now time.Time, p paint) segment {
+	mark, colour, after := "", p.dim, seconds(s.took)
+	switch s.phase {
+	case apply.Done:
+		mark, colour = "✓", p.green
+	case apply.Warned:
+		mark, colour = "!", p.yellow
+	case apply.Failed:
+		mark, colour = "✗", p.red
+	case apply.Stopped:
+		mark, colour, after = "■", p.yellow, "stopped"
+	default:
+		elapsed := now.Sub(s.began)
+		mark, colour = string(spinner[int(elapsed/spinEvery)%len(spinner)]), p.cyan
+		after = seconds(elapsed)
+		if hint := usual[s.kind]; hint != "" && after != "" {
+			after += " (" + hint + ")"
+		}
+	}
+	plain := strings.TrimRight(string(s.kind)+" "+mark+" "+after, " ")
+	text := strings.TrimRight(string(s.kind)+" "+colour(mark)+" "+p.dim(after), " ")
+	return segment{text: text, width: len([]rune(plain))}
+}

@@ -1,0 +1,180 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/finding"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	verbose := false
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check that everything the documents need is there",
+		Long: `Check the hypervisor from the bottom up, layer by layer: API, access, hosts,
+cards, templates, storages, network, capacity, VMs. Nothing is changed.
+
+  ✓ passes   ✗ fails   ? could not be seen, which is not a pass   · good to know
+
+Every finding has a name that "gpuworker explain NAME" knows. The exit code is 3
+when anything fails.`,
+		Example: `  gpuworker check -f lab.yaml
+  gpuworker check -f lab.yaml --verbose`,
+		RunE: verb(func(ctx context.Context, _ []string) error { return a.check(ctx, verbose) }),
+	}
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "show each check that passes too")
+	return cmd
+}
+
+// checkView is the result of a check for machines.
+type checkView struct {
+	Hypervisors []checkedHypervisor `json:"hypervisors"`
+	Summary     tally               `json:"summary"`
+}
+
+type checkedHypervisor struct {
+	Name     string            `json:"name"`
+	Product  string            `json:"product"`
+	Version  string            `json:"version"`
+	Findings []finding.Finding `json:"findings"`
+}
+
+// tally counts verdicts.
+type tally struct {
+	Pass    int `json:"pass"`
+	Fail    int `json:"fail"`
+	Unknown int `json:"unknown"`
+	Info    int `json:"info"`
+}
+
+func (t *tally) add(findings []finding.Finding) {
+	for _, f := range findings {
+		switch f.Verdict {
+		case finding.Pass:
+			t.Pass++
+		case finding.Fail:
+			t.Fail++
+		case finding.Unknown:
+			t.Unknown++
+		case finding.Info:
+			t.Info++
+		}
+	}
+}
+
+func (a *app) check(ctx context.Context, verbose bool) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	worlds, err := e.Check(ctx)
+	if err != nil {
+		return err
+	}
+	view := checkView{Hypervisors: []checkedHypervisor{}}
+	for _, world := range worlds {
+		view.Summary.add(world.Findings)
+		view.Hypervisors = append(view.Hypervisors, checkedHypervisor{
+			Name: world.Hypervisor, Product: world.Snapshot.Product, Version: world.Snapshot.Version, Findings: world.Findings,
+		})
+	}
+	if a.forPeople() {
+		a.printCheck(worlds, view.Summary, verbose)
+	} else if err := a.machine(view); err != nil {
+		return err
+	}
+	if view.Summary.Fail > 0 {
+		return verdict(fault.ExitCheck)
+	}
+	return nil
+}
+
+func (a *app) printCheck(worlds []engine.World, sum tally, verbose bool) {
+	p := a.paint(a.Out)
+	for _, world := range worlds {
+		fmt.Fprintf(a.Out, "%s\n\n", headline(world, p))
+		for _, layer := range finding.Layers {
+			a.printLayer(layer, world.Findings, verbose, p)
+		}
+		fmt.Fprintln(a.Out)
+	}
+	fmt.Fprintln(a.Out, summaryLine(sum, p))
+}
+
+// printLayer prints what was found in one layer: the passes as a number unless
+// verbose, all else one by one.
+func (a *app) printLayer(layer finding.Layer, all []finding.Finding, verbose bool, p paint) {
+	var shown []finding.Finding
+	passed := 0
+	for _, f := range all {
+		switch {
+		case f.Layer != layer:
+		case f.Verdict == finding.Pass && !verbose:
+			passed++
+		default:
+			shown = append(shown, f)
+		}
+	}
+	if len(shown) == 0 && passed == 0 {
+		return
+	}
+	name := fmt.Sprintf("%-10s", layer)
+	if passed > 0 {
+		fmt.Fprintf(a.Out, " %s %s%s\n", p.green("✓"), p.bold(name), p.dim(fmt.Sprintf("%d passed", passed)))
+		name = strings.Repeat(" ", len(name))
+	}
+	for _, f := range shown {
+		a.printFinding(f, name, p)
+		name = strings.Repeat(" ", len(name))
+	}
+}
+
+// findingIndent is where the text of a finding begins: mark and layer are
+// before it.
+const findingIndent = 13
+
+func (a *app) printFinding(f finding.Finding, name string, p paint) {
+	text := f.Reason
+	if where := f.Where.String(); where != "" {
+		text = where + ": " + text
+	}
+	suffix := ""
+	if f.Verdict != finding.Pass {
+		suffix = " [" + string(f.ID) + "]"
+	}
+	indent := strings.Repeat(" ", findingIndent)
+	lines := wrap(text+suffix, a.Out.width()-findingIndent)
+	last := len(lines) - 1
+	lines[last] = strings.Replace(lines[last], strings.TrimSpace(suffix), p.dim(strings.TrimSpace(suffix)), 1)
+	fmt.Fprintf(a.Out, " %s %s%s\n", mark(f.Verdict, p), p.bold(name), strings.Join(lines, "\n"+indent))
+	if f.Fix != "" && f.Verdict != finding.Pass {
+		fix := wrap(f.Fix, a.Out.width()-findingIndent-2)
+		fmt.Fprintf(a.Out, "%s%s %s\n", indent, p.cyan("→"), strings.Join(fix, "\n"+indent+"  "))
+	}
+}
+
+func mark(v finding.Verdict, p paint) string {
+	switch v {
+	case finding.Pass:
+		return p.green("✓")
+	case finding.Fail:
+		return p.red("✗")
+	case finding.Unknown:
+		return p.yellow("?")
+	}
+	return p.dim("·")
+}
+
+func summaryLine(t tally, p paint) string {
+	line := fmt.Sprintf("%d passed, %d failed, %d unknown, %d to know.", t.Pass, t.Fail, t.Unknown, t.Info)
+	if t.Fail > 0 {
+		return p.red("✗") + " " + line + " gpuworker explain NAME tells more about a finding."
+	}
+	return p.green("✓") + " " + line
+}

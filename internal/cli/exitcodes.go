@@ -1,0 +1,55 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+)
+
+// exitMeanings says for each exit code what it means to a script. The kinds of
+// errors behind a code come from fault.ExitCode.
+var exitMeanings = []struct {
+	code    int
+	meaning string
+}{
+	{fault.ExitOK, "Done, or as declared."},
+	{fault.ExitFailed, "Something went wrong that has no code of its own, several workers failed for different reasons, or a person answered no."},
+	{fault.ExitInvalid, "The command line or a document is wrong. Nothing was changed."},
+	{fault.ExitCheck, "`check` found something that fails, or a worker was refused. The other workers were done, unless `--all-or-nothing` was given."},
+	{fault.ExitDiffers, "`assert`: the world is not as declared."},
+	{fault.ExitDenied, "The login was refused, or a privilege is missing."},
+	{fault.ExitUnavailable, "The hypervisor does not answer. What was asked last may or may not have happened; running the command again finds out."},
+	{fault.ExitConflict, "Somebody else changed it or has it. Look again."},
+	{fault.ExitStuck, "A person must act on a host; the message says how."},
+	{fault.ExitInterrupted, "Interrupted. The same command goes on where it stopped."},
+}
+
+// allKinds are the kinds of errors, in the order of package fault.
+var allKinds = []fault.Kind{
+	fault.Unknown, fault.Invalid, fault.NotFound, fault.Exists, fault.Conflict, fault.Busy, fault.Denied,
+	fault.Refused, fault.Unavailable, fault.Unsupported, fault.Stuck, fault.Failed, fault.Interrupted,
+}
+
+func exitCodeReference() []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s\n# Exit codes\n\nEvery command ends with one of these. They are stable.\n\n", generated)
+	fmt.Fprint(&b, "| Code | Meaning | Kinds of errors |\n|---:|---|---|\n")
+	for _, row := range exitMeanings {
+		fmt.Fprintf(&b, "| %d | %s | %s |\n", row.code, row.meaning, strings.Join(kindsOf(row.code), ", "))
+	}
+	fmt.Fprint(&b, "\nWith `-o json` or `-o yaml` an error is written to standard error as\n")
+	fmt.Fprint(&b, "`{\"error\": {\"kind\": …, \"message\": …, \"fix\": …, \"where\": …}}`; `kind` is one of the third column.\n")
+	return b.Bytes()
+}
+
+func kindsOf(code int) []string {
+	var kinds []string
+	for _, kind := range allKinds {
+		if fault.ExitCode(&fault.Error{Kind: kind}) == code {
+			kinds = append(kinds, "`"+string(kind)+"`")
+		}
+	}
+	return kinds
+}

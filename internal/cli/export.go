@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+)
+
+func (a *app) exportCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "export",
+		Short: "Write the observed world as documents",
+		Long: `Look at the hypervisors and write what is there in the input format: the pools
+that exist, worker by worker, and the cards that are free. A start for a new
+file, and a way to see what gpuworker sees.`,
+		Example: `  gpuworker export -f login.yaml > lab.yaml`,
+		RunE:    verb(a.export),
+	}
+}
+
+func (a *app) export(ctx context.Context, _ []string) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	text, err := e.Export(ctx)
+	if err != nil {
+		return err
+	}
+	if a.output != outJSON {
+		_, err = a.Out.Write(text)
+		return err
+	}
+	return a.exportJSON(text)
+}
+
+// exportJSON writes the documents as a stream of JSON objects.
+func (a *app) exportJSON(text []byte) error {
+	for _, document := range bytes.Split(append([]byte("\n"), text...), []byte("\n---")) {
+		if len(bytes.TrimSpace(document)) == 0 {
+			continue
+		}
+		data, err := yaml.YAMLToJSON(document)
+		if err != nil {
+			return fmt.Errorf("write the documents as JSON: %w", err)
+		}
+		if string(data) == "null" {
+			continue // only comments
+		}
+		if err := a.machine(json.RawMessage(data)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

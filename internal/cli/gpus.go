@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+func (a *app) gpusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "gpus",
+		Short: "List GPUs, who holds them, and whether they can be used",
+		Long: `List every NVIDIA GPU of every host: its address as a document names it (bdf),
+whether its IOMMU group holds anything else, who holds it, and its state:
+
+  ready      free to be used
+  in use     by a worker of gpuworker
+  reserved   claimed for a worker that has no VM yet
+  taken      by a VM that is not gpuworker's
+  blocked    attaching it would take other devices from the host
+  no IOMMU   the host cannot pass devices through
+  unknown    nobody could look; the reason says why`,
+		Example: `  gpuworker gpus -f lab.yaml
+  gpuworker gpus -f lab.yaml -o json | jq '.gpus[] | select(.state == "ready")'`,
+		RunE: verb(a.gpus),
+	}
+}
+
+func (a *app) gpus(ctx context.Context, _ []string) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	worlds, err := e.Observe(ctx, false)
+	if err != nil {
+		return err
+	}
+	if !a.forPeople() {
+		return a.machine(map[string]any{"gpus": cardViews(worlds)})
+	}
+	p := a.paint(a.Out)
+	for i, world := range worlds {
+		if len(worlds) > 1 {
+			if i > 0 {
+				fmt.Fprintln(a.Out)
+			}
+			fmt.Fprintf(a.Out, "%s\n\n", headline(world, p))
+		}
+		views := cardViews([]engine.World{world})
+		if len(views) == 0 {
+			fmt.Fprintf(a.Out, "No host of %s has an NVIDIA GPU.\n", world.Hypervisor)
+			continue
+		}
+		cardTable(views, p).write(a.Out, p, a.Out.width())
+	}
+	return nil
+}
+
+func cardViews(worlds []engine.World) []cardView {
+	views := []cardView{}
+	for _, world := range worlds {
+		for i := range world.Snapshot.Hosts {
+			views = append(views, cardsOf(world, &world.Snapshot.Hosts[i])...)
+		}
+	}
+	return views
+}
+
+func cardTable(views []cardView, p paint) *grid {
+	g := newGrid("host", "BDF", "GPU", "group", "alone", "held by", "state")
+	g.right = []int{3}
+	for _, v := range views {
+		bdf, model, group, alone := "", "", "", ""
+		if !v.BDF.IsZero() {
+			bdf, model = v.BDF.String(), v.Model
+		}
+		if len(v.With) > 0 {
+			model += " (+" + strings.Join(v.With, ", ") + ")"
+		}
+		if v.Group != pci.NoGroup {
+			group, alone = fmt.Sprint(v.Group), yesNo(v.Alone)
+		}
+		g.add(v.Host, bdf, model, group, alone, v.Holder, stateWords(v, p))
+	}
+	return g
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}
+
+// stateWords colours the state and adds the reason: "blocked: shares group 27 with …".
+func stateWords(v cardView, p paint) string {
+	colour := map[string]func(string) string{
+		cardReady: p.green, cardInUse: p.cyan, cardReserved: p.cyan, cardTaken: p.dim,
+		cardBlocked: p.red, cardNoIOMMU: p.red, cardUnknown: p.yellow,
+	}[v.State]
+	words := colour(v.State)
+	switch {
+	case v.Reason == "":
+	case v.State == cardNoIOMMU:
+		words += " (" + v.Reason + ")"
+	default:
+		words += ": " + v.Reason
+	}
+	return words
+}

@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+)
+
+func (a *app) hostsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "hosts",
+		Short: "List hosts with their memory, IOMMU, GPUs and storages",
+		Example: `  gpuworker hosts -f lab.yaml
+  gpuworker hosts -f lab.yaml -o json`,
+		RunE: verb(a.hosts),
+	}
+}
+
+// hostView is one host for machines, and the row of the table.
+type hostView struct {
+	Hypervisor  string          `json:"hypervisor"`
+	Name        string          `json:"name"`
+	Online      bool            `json:"online"`
+	CPUs        int             `json:"cpus"`
+	MemoryTotal int64           `json:"memoryTotal"` // bytes
+	MemoryUsed  int64           `json:"memoryUsed"`  // bytes
+	IOMMU       inventory.State `json:"iommu"`
+	GPUs        int             `json:"gpus"`
+	GPUsFree    int             `json:"gpusFree"`
+	Storages    []string        `json:"storages"`
+	Gaps        []inventory.Gap `json:"gaps,omitempty"`
+}
+
+func (a *app) hosts(ctx context.Context, _ []string) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	worlds, err := e.Observe(ctx, false)
+	if err != nil {
+		return err
+	}
+	if !a.forPeople() {
+		return a.machine(map[string]any{"hosts": hostViews(worlds)})
+	}
+	p := a.paint(a.Out)
+	for i, world := range worlds {
+		if i > 0 {
+			fmt.Fprintln(a.Out)
+		}
+		fmt.Fprintf(a.Out, "%s\n\n", headline(world, p))
+		hostTable(hostViews([]engine.World{world}), p).write(a.Out, p, a.Out.width())
+		a.tellGaps(world)
+	}
+	return nil
+}
+
+// headline names a hypervisor: "Hypervisor lab · Proxmox VE 9.1.4 · 3 hosts".
+func headline(world engine.World, p paint) string {
+	s := world.Snapshot
+	return fmt.Sprintf("Hypervisor %s · %s %s · %s", p.bold(world.Hypervisor), s.Product, s.Version, count(len(s.Hosts), "host"))
+}
+
+func hostViews(worlds []engine.World) []hostView {
+	views := []hostView{}
+	for _, world := range worlds {
+		for i := range world.Snapshot.Hosts {
+			views = append(views, viewHost(world, &world.Snapshot.Hosts[i]))
+		}
+	}
+	return views
+}
+
+func viewHost(world engine.World, h *inventory.Host) hostView {
+	view := hostView{
+		Hypervisor: world.Hypervisor, Name: h.Name, Online: h.Online, CPUs: h.CPUs,
+		MemoryTotal: h.MemoryTotal, MemoryUsed: h.MemoryUsed, IOMMU: h.IOMMU, Gaps: h.Gaps,
+		Storages: []string{},
+	}
+	for _, card := range cardsOf(world, h) {
+		view.GPUs++
+		if card.State == cardReady {
+			view.GPUsFree++
+		}
+	}
+	for _, s := range h.Storages {
+		if s.Active {
+			view.Storages = append(view.Storages, s.Name)
+		}
+	}
+	return view
+}
+
+func hostTable(views []hostView, p paint) *grid {
+	g := newGrid("host", "online", "CPUs", "memory", "IOMMU", "GPUs", "free", "storages")
+	g.right = []int{2, 5, 6}
+	for _, v := range views {
+		if !v.Online {
+			g.add(v.Name, p.red("no"), "", "", "", "", "", "")
+			continue
+		}
+		memory := fmt.Sprintf("%s of %s GiB", gib(v.MemoryUsed), gib(v.MemoryTotal))
+		g.add(v.Name, "yes", number(v.CPUs), memory, iommuWord(v.IOMMU, p),
+			fmt.Sprint(v.GPUs), fmt.Sprint(v.GPUsFree), strings.Join(v.Storages, ", "))
+	}
+	return g
+}
+
+func iommuWord(state inventory.State, p paint) string {
+	switch state {
+	case inventory.On:
+		return "on"
+	case inventory.Off:
+		return p.red("off")
+	}
+	return p.yellow("unknown")
+}
+
+// tellGaps says what could not be seen: unknown is not nothing.
+func (a *app) tellGaps(world engine.World) {
+	p := a.paint(a.Out)
+	for _, h := range world.Snapshot.Hosts {
+		for _, gap := range h.Gaps {
+			fmt.Fprintf(a.Out, "%s %s: %s: %s\n", p.yellow("?"), h.Name, gap.What, gap.Why)
+		}
+	}
+}

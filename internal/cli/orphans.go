@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+func (a *app) orphansCommand() *cobra.Command {
+	var s spending
+	release := false
+	cmd := &cobra.Command{
+		Use:   "orphans",
+		Short: "List what is ours and no document declares",
+		Long: `List the VMs and the claims on cards that are gpuworker's and that no document
+given with -f declares. Give all documents of the hypervisor, or workers of the
+others will look like orphans.
+
+--release gives claims back that have no VM. It never destroys a VM: name the
+worker in "gpuworker delete" for that. It is a dry run unless --yes is given.`,
+		Example: `  gpuworker orphans -f lab.yaml
+  gpuworker orphans -f lab.yaml --release --yes`,
+		RunE: verb(func(ctx context.Context, _ []string) error { return a.orphans(ctx, release, s) }),
+	}
+	cmd.Flags().BoolVar(&release, "release", false, "give claims back that have no VM")
+	s.addFlags(cmd)
+	return cmd
+}
+
+func (a *app) orphans(ctx context.Context, release bool, s spending) error {
+	if s.yes && !release {
+		return usage("--yes does nothing without --release")
+	}
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	plans, err := e.PlanOrphans(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case release:
+		return a.spend(ctx, e, plans, s)
+	case !a.forPeople():
+		return a.machine(planView{plans, sum(plans)})
+	}
+	a.printOrphans(plans)
+	return nil
+}
+
+func (a *app) printOrphans(plans engine.Plans) {
+	p := a.paint(a.Out)
+	g := newGrid("worker", "what", "host", "VM", "card", "next")
+	g.right = []int{3}
+	for _, pl := range plans {
+		for w := range pl.Workers() {
+			what, next, vmid := "worker without a document", w.Hint, number(w.VMID)
+			if w.Action == plan.Release {
+				what, next, vmid = "claim without a VM", "gpuworker orphans --release", ""
+			}
+			g.add(w.Name, what, w.Host, vmid, cardName(plans, pl.Hypervisor, w.Name), next)
+		}
+	}
+	if len(g.rows) == 0 {
+		fmt.Fprintf(a.Out, "No orphans on %s.\n", hypervisorNames(plans))
+		return
+	}
+	g.write(a.Out, p, a.Out.width())
+}

@@ -1,0 +1,23 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/internal/engine"
+)
+
+func (a *app) parkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "park NAME…",
+		Short: "Stop workers and keep their cards reserved",
+		Long: `Shut the named workers down and mark them as parked: their VMs, disks and cards
+stay theirs, and apply leaves them stopped until "gpuworker unpark".`,
+		Example: `  gpuworker park gpu-workers-1 -f lab.yaml`,
+		Args:    cobra.MinimumNArgs(1),
+	}
+	return a.careCommand(cmd, "Park?", func(ctx context.Context, e Engine, names []string) (engine.Plans, error) {
+		return e.PlanPark(ctx, names)
+	})
+}

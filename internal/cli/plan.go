@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+func (a *app) planCommand() *cobra.Command {
+	var options engine.PlanOptions
+	cmd := &cobra.Command{
+		Use:   "plan",
+		Short: "Say what apply would do, and why; change nothing",
+		Long: `Compare the documents with the world and say, worker by worker, what would be
+done, on which host, with which card, and why; and for everything that cannot be
+done, why not and what to do about it. Nothing is changed.
+
+  = as declared    + to create        ~ to change    - to destroy
+  ± to replace     ✗ refused          … waits for a person or for other work
+
+The exit code is 3 when a worker is refused.`,
+		Example: `  gpuworker plan -f lab.yaml
+  gpuworker plan -f lab.yaml -o json | jq .summary`,
+		RunE: verb(func(ctx context.Context, _ []string) error { return a.plan(ctx, options) }),
+	}
+	addPlanFlags(cmd, &options)
+	return cmd
+}
+
+func addPlanFlags(cmd *cobra.Command, options *engine.PlanOptions) {
+	cmd.Flags().BoolVar(&options.AllowRestart, "allow-restart", false, "stop and start running semi-persistent workers where a change needs it")
+	cmd.Flags().BoolVar(&options.AllOrNothing, "all-or-nothing", false, "do nothing at all when a worker is refused")
+}
+
+// planView is plans for machines.
+type planView struct {
+	Plans   engine.Plans `json:"plans"`
+	Summary plan.Summary `json:"summary"`
+}
+
+func (a *app) plan(ctx context.Context, options engine.PlanOptions) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	plans, err := e.Plan(ctx, options)
+	if err != nil {
+		return err
+	}
+	if err := a.showPlans(plans); err != nil {
+		return err
+	}
+	if sum(plans).Refused > 0 {
+		return verdict(fault.ExitCheck)
+	}
+	return nil
+}
+
+// showPlans prints plans as -o says.
+func (a *app) showPlans(plans engine.Plans) error {
+	if !a.forPeople() {
+		return a.machine(planView{plans, sum(plans)})
+	}
+	for i, p := range plans {
+		if i > 0 {
+			fmt.Fprintln(a.Out)
+		}
+		if err := a.planText(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sum adds the summaries of all hypervisors up.
+func sum(plans engine.Plans) plan.Summary {
+	var total plan.Summary
+	for _, p := range plans {
+		s := p.Summary()
+		total.Create += s.Create
+		total.Change += s.Change
+		total.Restart += s.Restart
+		total.Destroy += s.Destroy
+		total.Refused += s.Refused
+		total.Held += s.Held
+		total.Keep += s.Keep
+	}
+	return total
+}
+
+// empty tells that applying the plans would do nothing.
+func empty(plans engine.Plans) bool {
+	for _, p := range plans {
+		if !p.Empty() {
+			return false
+		}
+	}
+	return true
+}
+
+// having lists the workers whose action is one of those given.
+func having(plans engine.Plans, actions ...plan.Action) []*plan.Worker {
+	var found []*plan.Worker
+	for _, p := range plans {
+		for worker := range p.Workers() {
+			for _, action := range actions {
+				if worker.Action == action {
+					found = append(found, worker)
+				}
+			}
+		}
+	}
+	return found
+}

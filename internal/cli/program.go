@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+)
+
+// Program is the command line with everything that it needs from outside.
+type Program struct {
+	Streams
+
+	// NewEngine joins valid documents with backends.
+	NewEngine func(documents *v1alpha1.Documents, login Login) Engine
+	// Demo tells the story of `gpuworker demo`; nil leaves the verb out.
+	Demo func(ctx context.Context, request DemoRequest) error
+
+	// Getenv looks up the environment.
+	Getenv func(name string) string
+	// Interrupts delivers SIGINT and SIGTERM. The first asks for a clean end,
+	// the second calls Exit. May be nil.
+	Interrupts <-chan os.Signal
+	// Exit ends the process at once.
+	Exit func(code int)
+	// Now is the time of day for progress lines; nil takes time.Now.
+	Now func() time.Time
+}
+
+// Login says whether the engine will log in anywhere.
+type Login string
+
+// With a login the credentials of the documents must be there; without one
+// they may be missing, and no hypervisor is asked.
+const (
+	WithLogin    Login = "with login"
+	WithoutLogin Login = "without login"
+)
+
+// DemoRequest is what the demo is told.
+type DemoRequest struct {
+	// Program runs the commands of the story.
+	Program Program
+	// Keep leaves the simulator running until the context ends.
+	Keep  bool
+	Color bool
+}
+
+// Streams are where a command reads and writes.
+type Streams struct {
+	In       io.Reader
+	Out, Err Stream
+	// Asks tells that a person sits at In and can answer a question.
+	Asks bool
+}
+
+// Stream is one way out.
+type Stream struct {
+	io.Writer
+	// Terminal tells that a person looks at it as it is written.
+	Terminal bool
+	// Size is the width and height of the terminal in characters; nil or zeros
+	// when not known.
+	Size func() (width, height int)
+}
+
+// NewStream makes a stream of a file and finds out whether it is a terminal.
+func NewStream(file *os.File) Stream {
+	fd := int(file.Fd())
+	return Stream{
+		Writer:   file,
+		Terminal: term.IsTerminal(fd),
+		Size: func() (int, int) {
+			width, height, err := term.GetSize(fd)
+			if err != nil {
+				return 0, 0
+			}
+			return width, height
+		},
+	}
+}
+
+// width is the terminal's width in columns, 0 when there is none.
+func (s Stream) width() int {
+	if s.Size == nil {
+		return 0
+	}
+	width, _ := s.Size()
+	return width
+}
+
+// Process fills in the streams, environment and signals of this process.
+func (p Program) Process() Program {
+	interrupts := make(chan os.Signal, 2)
+	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	p.Streams = Streams{
+		In:   os.Stdin,
+		Out:  NewStream(os.Stdout),
+		Err:  NewStream(os.Stderr),
+		Asks: term.IsTerminal(int(os.Stdin.Fd())),
+	}
+	p.Getenv = os.Getenv
+	p.Interrupts = interrupts
+	p.Exit = os.Exit
+	return p
+}
+
+// Run runs one command line (without the program's name) and returns the exit
+// code of internal/fault.
+func (p Program) Run(ctx context.Context, args []string) int {
+	a := newApp(p)
+	ctx, stop := a.watchInterrupts(ctx)
+	defer stop()
+	root := a.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	return a.report(ctx, err)
+}

@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/apply"
+)
+
+// progress shows the work as it goes on: repainted lines on a terminal, plain
+// ones elsewhere. All of it may be used from several goroutines.
+type progress struct {
+	mu    sync.Mutex
+	board board
+	show  shower
+	stop  func()
+}
+
+// shower is a way to show progress. It is called under the lock of progress.
+type shower interface {
+	// event shows that the board changed by e.
+	event(b *board, e apply.Event)
+	// notice says something in between.
+	notice(b *board, text string)
+}
+
+// startProgress begins to show progress on the stream.
+func (a *app) startProgress() *progress {
+	to := a.narration()
+	p := &progress{stop: func() {}}
+	switch {
+	case a.quiet:
+		p.show = silent{a.Err}
+	case to.Terminal && a.Getenv("TERM") != "dumb":
+		live := &liveLines{to: to, paint: a.paint(to), now: a.Now}
+		p.show, p.stop = live, p.spin(live)
+	default:
+		p.show = &plainLines{w: to, notes: a.Err, last: map[string]time.Time{}}
+	}
+	a.setRunning(p)
+	return p
+}
+
+// finish ends the showing and leaves the last picture in place.
+func (a *app) finish(p *progress) {
+	a.setRunning(nil)
+	p.stop()
+}
+
+// event takes what the engine tells.
+func (p *progress) event(e apply.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.board.take(e)
+	p.show.event(&p.board, e)
+}
+
+// interrupted says what is in flight when the operator wants to stop.
+func (p *progress) interrupted(say func(inFlight []string) string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.show.notice(&p.board, say(p.board.inFlight()))
+}
+
+// spin repaints while nothing happens. The returned function ends it, with a
+// last picture.
+func (p *progress) spin(live *liveLines) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	repaint := func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		live.repaint(&p.board)
+	}
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(spinEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				repaint()
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+		repaint()
+	}
+}
+
+// liveLines repaints one line for each worker on a terminal.
+type liveLines struct {
+	to    Stream
+	paint paint
+	now   func() time.Time
+	drawn int // lines on the screen that belong to us
+}
+
+func (l *liveLines) event(b *board, _ apply.Event) { l.repaint(b) }
+
+func (l *liveLines) notice(b *board, text string) {
+	_, _ = io.WriteString(l.to, l.clear()+text+"\n")
+	l.drawn = 0
+	l.repaint(b)
+}
+
+// clear takes our lines off the screen.
+func (l *liveLines) clear() string {
+	up := ""
+	if l.drawn > 0 {
+		up = fmt.Sprintf("\x1b[%dA", l.drawn)
+	}
+	return up + "\r\x1b[J"
+}
+
+// repaint writes all our lines anew, in one piece so that nothing flickers.
+func (l *liveLines) repaint(b *board) {
+	width, height := 0, 0
+	if l.to.Size != nil {
+		width, height = l.to.Size()
+	}
+	lines := b.frame(l.now(), width, height, l.paint)
+	picture := l.clear()
+	for _, line := range lines {
+		picture += line + "\n"
+	}
+	l.drawn = len(lines)
+	_, _ = io.WriteString(l.to, picture)
+}
+
+// plainLines writes one line for each thing that happens, for logs:
+// `12:03:04 workers-3 clone done 4s`.
+type plainLines struct {
+	w, notes io.Writer
+	last     map[string]time.Time // worker → when its last line was written
+}
+
+// plainPause is the least time between two lines that only say that a step
+// goes on.
+const plainPause = 10 * time.Second
+
+func (l *plainLines) event(_ *board, e apply.Event) {
+	if e.Phase == apply.Working && (e.Detail == "" || e.Time.Sub(l.last[e.Worker]) < plainPause) {
+		return
+	}
+	l.last[e.Worker] = e.Time
+	fmt.Fprintln(l.w, plainLine(e))
+}
+
+func (l *plainLines) notice(_ *board, text string) { fmt.Fprintln(l.notes, text) }
+
+func plainLine(e apply.Event) string {
+	phase := string(e.Phase)
+	if e.Phase == apply.Began || e.Phase == apply.Working {
+		phase = "…"
+	}
+	words := []string{e.Time.Format(time.TimeOnly), e.Worker, string(e.Step), phase}
+	if took := seconds(e.Took); took != "" {
+		words = append(words, took)
+	}
+	line := strings.Join(words, " ")
+	if e.Detail != "" {
+		line += ": " + e.Detail
+	}
+	return line
+}
+
+// silent shows nothing; an interrupt is answered all the same.
+type silent struct{ notes io.Writer }
+
+func (silent) event(*board, apply.Event)      {}
+func (s silent) notice(_ *board, text string) { fmt.Fprintln(s.notes, text) }

@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/fault"
+)
+
+// verdict ends a command whose output said everything already: nothing more is
+// printed, and the exit code is the verdict.
+type verdict int
+
+func (v verdict) Error() string { return fmt.Sprintf("exit code %d", int(v)) }
+
+// report prints an error for the operator, if there is something to say, and
+// returns the exit code.
+func (a *app) report(ctx context.Context, err error) int {
+	var said verdict
+	switch {
+	case err == nil:
+		return fault.ExitOK
+	case errors.As(err, &said):
+		return int(said)
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) && fault.KindOf(err) != fault.Interrupted {
+		err = &fault.Error{Kind: fault.Interrupted, Why: "interrupted", Cause: err}
+	}
+	if a.forPeople() {
+		writeError(a.Err, a.paint(a.Err), err)
+	} else {
+		_ = encode(a.Err, a.output, errorReport{describe(err)})
+	}
+	return exitCode(err)
+}
+
+// exitCode is that of the error; of several joined ones the code that all
+// share, else the general one.
+func exitCode(err error) int {
+	parts := split(err)
+	code := fault.ExitCode(parts[0])
+	for _, part := range parts[1:] {
+		if fault.ExitCode(part) != code {
+			return fault.ExitFailed
+		}
+	}
+	return code
+}
+
+// split takes joined errors apart, such as those of several hypervisors.
+func split(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) > 0 {
+		var parts []error
+		for _, part := range joined.Unwrap() {
+			parts = append(parts, split(part)...)
+		}
+		return parts
+	}
+	return []error{err}
+}
+
+// writeError is the one place that prints errors for people. Problems of
+// documents are printed as they are, one a line, so that editors can jump to
+// them; all else is place, what, why, and what to do next.
+func writeError(w io.Writer, p paint, err error) {
+	var problems v1alpha1.Problems
+	if errors.As(err, &problems) {
+		fmt.Fprintln(w, strings.TrimRight(problems.Error(), "\n"))
+		return
+	}
+	for _, part := range split(err) {
+		fmt.Fprintf(w, "%s %s\n", p.red("Error:"), indentAfterFirst(part.Error(), "       "))
+		if fix := fault.FixOf(part); fix != "" {
+			fmt.Fprintf(w, "%s  %s\n", p.bold("Next:"), indentAfterFirst(fix, "       "))
+		}
+	}
+}
+
+func indentAfterFirst(text, indent string) string {
+	return strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n"+indent)
+}
+
+// errorReport is an error for machines.
+type errorReport struct {
+	Error errorView `json:"error"`
+}
+
+type errorView struct {
+	Kind    fault.Kind  `json:"kind"`
+	Message string      `json:"message"`
+	Fix     string      `json:"fix,omitempty"`
+	Where   fault.Place `json:"where"`
+	// Problems are those of the documents, when it is they that are wrong.
+	Problems v1alpha1.Problems `json:"problems,omitempty"`
+	// Others are further errors, such as those of other hypervisors.
+	Others []errorView `json:"others,omitempty"`
+}
+
+func describe(err error) errorView {
+	parts := split(err)
+	view := describeOne(parts[0])
+	for _, other := range parts[1:] {
+		view.Others = append(view.Others, describeOne(other))
+	}
+	return view
+}
+
+func describeOne(err error) errorView {
+	view := errorView{Kind: fault.KindOf(err), Message: err.Error(), Fix: fault.FixOf(err)}
+	var f *fault.Error
+	if errors.As(err, &f) {
+		view.Where = f.Where
+	}
+	errors.As(err, &view.Problems)
+	return view
+}

@@ -1,0 +1,174 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+// spentView is what became of plans, for machines.
+type spentView struct {
+	Plans   engine.Plans `json:"plans"`
+	Summary plan.Summary `json:"summary"`
+	Results []resultView `json:"results"`
+}
+
+type resultView struct {
+	Hypervisor string        `json:"hypervisor"`
+	Seconds    float64       `json:"seconds"`
+	Workers    []outcomeView `json:"workers"`
+}
+
+// outcomeView is what became of one worker, for machines.
+type outcomeView struct {
+	Worker     string        `json:"worker"`
+	Action     plan.Action   `json:"action"`
+	Outcome    string        `json:"outcome"`
+	Host       string        `json:"host,omitempty"`
+	Card       string        `json:"card,omitempty"`
+	VMID       int           `json:"vmid,omitempty"`
+	Addresses  []string      `json:"addresses,omitempty"`
+	Warnings   []string      `json:"warnings,omitempty"`
+	GapSeconds float64       `json:"gapSeconds,omitempty"` // a replaced GPU worker was away
+	Step       plan.StepKind `json:"step,omitempty"`       // that failed
+	Error      *errorView    `json:"error,omitempty"`
+}
+
+func viewOutcome(o apply.Outcome, card string) outcomeView {
+	view := outcomeView{
+		Worker: o.Worker, Action: o.Action, Outcome: outcomeWord(o), Host: o.Host, Card: card, VMID: o.VMID,
+		Addresses: o.Addresses, Warnings: o.Warnings, GapSeconds: o.Gap.Seconds(), Step: o.Step,
+	}
+	if o.Err != nil {
+		e := describe(o.Err)
+		view.Error = &e
+	}
+	return view
+}
+
+func viewSpent(plans engine.Plans, applied engine.Applied) spentView {
+	view := spentView{Plans: plans, Summary: sum(plans), Results: []resultView{}}
+	for _, result := range applied.Results {
+		r := resultView{Hypervisor: result.Hypervisor, Seconds: result.Took.Seconds(), Workers: []outcomeView{}}
+		for _, o := range result.Outcomes {
+			r.Workers = append(r.Workers, viewOutcome(o, cardName(plans, result.Hypervisor, o.Worker)))
+		}
+		view.Results = append(view.Results, r)
+	}
+	return view
+}
+
+// printApplied prints the table of results, the failures with their way out,
+// and what to do next.
+func (a *app) printApplied(plans engine.Plans, applied engine.Applied) {
+	p := a.paint(a.Out)
+	g := newGrid("worker", "host", "card", "VM", "addresses", "outcome")
+	g.right = []int{3}
+	for _, result := range applied.Results {
+		for _, o := range result.Outcomes {
+			g.add(o.Worker, o.Host, cardName(plans, result.Hypervisor, o.Worker), number(o.VMID), strings.Join(o.Addresses, ", "), outcomePainted(o, p))
+		}
+	}
+	if len(g.rows) == 0 {
+		return
+	}
+	fmt.Fprintln(a.Out)
+	g.write(a.Out, p, a.Out.width())
+	a.printTroubles(applied, p)
+	a.say("\n%s  gpuworker status%s\n", p.bold("Next:"), a.sameFiles())
+}
+
+// printTroubles prints the warnings and failures behind the words of the table.
+func (a *app) printTroubles(applied engine.Applied, p paint) {
+	for _, result := range applied.Results {
+		for _, o := range result.Outcomes {
+			for _, warning := range o.Warnings {
+				fmt.Fprintf(a.Out, "\n%s %s\n", p.yellow("!"), startingWith(o.Worker, warning))
+			}
+			if o.Err == nil {
+				continue
+			}
+			text := o.Err.Error()
+			if o.Step != "" && !strings.Contains(text, string(o.Step)) {
+				text = string(o.Step) + ": " + text
+			}
+			fmt.Fprintf(a.Out, "\n%s %s\n", p.red("✗"), indentAfterFirst(startingWith(o.Worker, text), "  "))
+			if fix := fault.FixOf(o.Err); fix != "" {
+				fmt.Fprintf(a.Out, "  %s %s\n", p.bold("Next:"), fix)
+			}
+		}
+	}
+}
+
+// startingWith puts the worker's name before a text that does not begin with
+// it already.
+func startingWith(worker, text string) string {
+	if strings.HasPrefix(text, worker) {
+		return text
+	}
+	return worker + ": " + text
+}
+
+// outcomeWord says in a word or two what became of a worker.
+func outcomeWord(o apply.Outcome) string {
+	switch {
+	case fault.Is(o.Err, fault.Interrupted):
+		return "interrupted"
+	case o.Err != nil:
+		return "failed"
+	}
+	word := map[plan.Action]string{
+		plan.Create: "created", plan.Finish: "finished", plan.Update: "changed", plan.Restart: "restarted",
+		plan.Start: "started", plan.Replace: "replaced", plan.Destroy: "destroyed", plan.Park: "parked",
+		plan.Unpark: "unparked", plan.Adopt: "adopted", plan.Release: "card released",
+	}[o.Action]
+	if word == "" {
+		word = string(o.Action)
+	}
+	return word
+}
+
+func outcomePainted(o apply.Outcome, p paint) string {
+	word := outcomeWord(o)
+	switch {
+	case fault.Is(o.Err, fault.Interrupted):
+		return p.yellow("■ " + word + " at " + string(o.Step))
+	case o.Err != nil:
+		return p.red("✗ " + word + " at " + string(o.Step))
+	}
+	if gap := seconds(o.Gap); gap != "" {
+		word += ", away for " + gap
+	}
+	if len(o.Warnings) > 0 {
+		return p.yellow("! " + word + ", with a warning")
+	}
+	return p.green("✓ " + word)
+}
+
+// cardName is the card of a worker in the plan: "Tesla T4 0000:03:00".
+func cardName(plans engine.Plans, hypervisor, worker string) string {
+	for _, p := range plans {
+		if p.Hypervisor != hypervisor {
+			continue
+		}
+		for w := range p.Workers() {
+			if w.Name == worker && w.Slot != nil {
+				return strings.TrimSpace(w.Model + " " + w.Slot.String())
+			}
+		}
+	}
+	return ""
+}
+
+// sameFiles repeats the -f flags of this command, for advice.
+func (a *app) sameFiles() string {
+	text := ""
+	for _, file := range a.files {
+		text += " -f " + file
+	}
+	return text
+}

@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// roleVersions are the versions that --pve-version takes.
+var roleVersions = []string{"8", "9"}
+
+func (a *app) roleCommand() *cobra.Command {
+	version := ""
+	cmd := &cobra.Command{
+		Use:   "role",
+		Short: "Print the commands that make a least-privilege login",
+		Long: `Print the commands that make a role, a user, a token and the access rules that
+these documents need on Proxmox VE, and nothing more, with the reason of each
+privilege. Run them as root on any host of the cluster. The hypervisor is not
+asked: this works before there is a login.`,
+		Example: `  gpuworker role -f lab.yaml
+  gpuworker role -f lab.yaml --pve-version 8 | ssh root@pve1 sh`,
+		RunE: verb(func(ctx context.Context, _ []string) error { return a.role(ctx, version) }),
+	}
+	cmd.Flags().StringVar(&version, "pve-version", "", "major version of Proxmox VE, "+strings.Join(roleVersions, " or ")+" (default the newest known)")
+	return cmd
+}
+
+func (a *app) role(ctx context.Context, version string) error {
+	major, _, _ := strings.Cut(version, ".")
+	if version != "" && !slices.Contains(roleVersions, major) {
+		return usage("--pve-version %q is not known; write %s", version, strings.Join(roleVersions, " or "))
+	}
+	documents, err := a.documents()
+	if err != nil {
+		return err
+	}
+	text, err := a.NewEngine(documents, WithoutLogin).Role(ctx, version)
+	if err != nil {
+		return err
+	}
+	if !a.forPeople() {
+		return a.machine(map[string]string{"commands": text})
+	}
+	fmt.Fprint(a.Out, text)
+	return nil
+}

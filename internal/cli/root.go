@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+)
+
+const rootLong = `gpuworker turns physical NVIDIA GPUs in Proxmox VE hosts into Kubernetes worker
+VMs, and keeps them well: one card, one VM, never destroyed by accident.
+
+You write one YAML file; "plan" says what would happen and why; "apply" does it.
+Every command can be stopped and run again.`
+
+const rootExample = `  gpuworker demo                     see the whole story against a simulator
+  gpuworker check -f lab.yaml        is everything ready?
+  gpuworker plan -f lab.yaml         what would happen, and why?
+  gpuworker apply -f lab.yaml        do it`
+
+// The groups of verbs in `gpuworker --help`.
+const (
+	groupLook   = "look"
+	groupChange = "change"
+	groupCare   = "care"
+	groupLearn  = "learn"
+)
+
+// root is the command tree.
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "gpuworker",
+		Short:         "Turns NVIDIA GPUs in Proxmox VE hosts into Kubernetes worker VMs",
+		Long:          rootLong,
+		Example:       rootExample,
+		Args:          cobra.ArbitraryArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			return a.checkGlobalFlags()
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return unknownCommand(cmd, args[0])
+		},
+	}
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &fault.Error{Kind: fault.Invalid, Why: err.Error(), Fix: cmd.CommandPath() + " --help"}
+	})
+	root.AddGroup(
+		&cobra.Group{ID: groupLook, Title: "Look:"},
+		&cobra.Group{ID: groupChange, Title: "Change:"},
+		&cobra.Group{ID: groupCare, Title: "Care for single workers:"},
+		&cobra.Group{ID: groupLearn, Title: "Learn and set up:"},
+	)
+	a.addGlobalFlags(root)
+	a.addVerbs(root)
+	root.SetHelpCommandGroupID(groupLearn)
+	root.SetCompletionCommandGroupID(groupLearn)
+	return root
+}
+
+func (a *app) addVerbs(root *cobra.Command) {
+	add := func(group string, commands ...*cobra.Command) {
+		for _, command := range commands {
+			command.GroupID = group
+			command.Args = helpfulArgs(command.Args)
+			root.AddCommand(command)
+		}
+	}
+	add(groupLook, a.hostsCommand(), a.gpusCommand(), a.checkCommand(), a.planCommand(), a.assertCommand(), a.statusCommand())
+	add(groupChange, a.applyCommand())
+	add(groupCare, a.replaceCommand(), a.deleteCommand(), a.parkCommand(), a.unparkCommand(), a.adoptCommand(), a.orphansCommand())
+	add(groupLearn, a.exportCommand(), a.roleCommand(), a.explainCommand(), a.schemaCommand(), a.versionCommand())
+	if a.Demo != nil {
+		add(groupLearn, a.demoCommand())
+	}
+	docs := a.docsCommand()
+	docs.Args = helpfulArgs(docs.Args)
+	root.AddCommand(docs)
+}
+
+// helpfulArgs gives the errors of an argument check a kind and the way out.
+func helpfulArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	if check == nil {
+		check = cobra.NoArgs
+	}
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return &fault.Error{
+				Kind: fault.Invalid,
+				Why:  "write it as: " + cmd.UseLine(),
+				Fix:  cmd.CommandPath() + " --help",
+			}
+		}
+		return nil
+	}
+}
+
+func unknownCommand(root *cobra.Command, name string) error {
+	if root.SuggestionsMinimumDistance == 0 {
+		root.SuggestionsMinimumDistance = 2
+	}
+	fix := "gpuworker --help"
+	if near := root.SuggestionsFor(name); len(near) > 0 {
+		fix = "gpuworker " + strings.Join(near, "  or  gpuworker ")
+	}
+	return &fault.Error{Kind: fault.Invalid, Why: "there is no command " + quote(name), Fix: fix}
+}

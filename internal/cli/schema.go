@@ -1,0 +1,25 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+)
+
+func (a *app) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of the documents, for editors",
+		Long: `Print the JSON Schema of the documents. Editors with a YAML language server
+complete and check fields when the first line of a document says:
+
+  # yaml-language-server: $schema=./gpuworker.schema.json`,
+		Example: `  gpuworker schema > gpuworker.schema.json`,
+		RunE: verb(func(context.Context, []string) error {
+			_, err := a.Out.Write(v1alpha1.Schema())
+			return err
+		}),
+	}
+}

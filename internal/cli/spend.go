@@ -1,0 +1,192 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+// spending is how a plan is carried out: all verbs that change something go
+// through it.
+type spending struct {
+	yes      bool
+	parallel int
+	// question is asked on a terminal. "" never asks: the command is a dry run
+	// until --yes is given.
+	question string
+}
+
+func (s *spending) addFlags(cmd *cobra.Command) {
+	about := "do it without asking, for scripts"
+	if s.question == "" {
+		about = "do it; without this flag it is a dry run"
+	}
+	cmd.Flags().BoolVar(&s.yes, "yes", false, about)
+	cmd.Flags().IntVar(&s.parallel, "parallel", 0, "workers in work at once, at most `N` (0: the default)")
+}
+
+// spend shows the plans, asks where a person has to decide, carries them out
+// and says what became of them.
+func (a *app) spend(ctx context.Context, e Engine, plans engine.Plans, s spending) error {
+	if s.parallel < 0 {
+		return usage("--parallel %d is less than nothing", s.parallel)
+	}
+	if a.forPeople() {
+		if err := a.showPlans(plans); err != nil {
+			return err
+		}
+	}
+	if empty(plans) && len(having(plans, plan.Wait)) == 0 {
+		return a.nothingToDo(plans)
+	}
+	if !s.yes {
+		ask, err := a.mayAsk(plans, s)
+		if !ask {
+			return err
+		}
+		if !a.confirm(ctx, s.question, plans) {
+			a.say("Nothing was changed.\n")
+			return verdict(fault.ExitFailed)
+		}
+	}
+	return a.carryOut(ctx, e, plans, s)
+}
+
+// nothingToDo ends a command whose plan has no steps.
+func (a *app) nothingToDo(plans engine.Plans) error {
+	if !a.forPeople() {
+		if err := a.machine(spentView{Plans: plans, Summary: sum(plans), Results: []resultView{}}); err != nil {
+			return err
+		}
+	}
+	total := sum(plans)
+	switch {
+	case total.Refused > 0:
+		a.say("\nNothing was changed.\n")
+		return verdict(fault.ExitCheck)
+	case total.Held > 0:
+		a.say("\nNothing was changed: what differs waits for a person, as the plan says.\n")
+	default:
+		a.say("\nNothing to do.\n")
+	}
+	return nil
+}
+
+// mayAsk tells whether a person can be asked. When not, err is how the command
+// ends: well for a dry run, with advice for a command that would have asked.
+func (a *app) mayAsk(plans engine.Plans, s spending) (bool, error) {
+	switch {
+	case s.question == "" && a.forPeople():
+		fmt.Fprintln(a.Out, "\nThis was a dry run: add --yes to do it.")
+		return false, nil
+	case s.question == "":
+		return false, a.showPlans(plans)
+	case !a.Asks || !a.forPeople():
+		return false, &fault.Error{
+			Kind: fault.Invalid, Why: "there is something to do and nobody to ask: nothing was changed",
+			Fix: "add --yes to do it without asking",
+		}
+	}
+	return true, nil
+}
+
+// confirm asks, and takes only a clear yes for one.
+func (a *app) confirm(ctx context.Context, question string, plans engine.Plans) bool {
+	p := a.paint(a.Out)
+	if danger := dangers(plans); danger != "" {
+		question += " " + p.red(danger)
+	}
+	fmt.Fprintf(a.Out, "\n%s [y/N] ", p.bold(question))
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(a.In).ReadString('\n') // no line is no yes
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(a.Out)
+		return false
+	case given := <-answer:
+		fmt.Fprintln(a.Out)
+		return given == "y" || given == "yes"
+	}
+}
+
+// dangers names what a yes would take away or interrupt: "It destroys workers-4
+// and restarts gpu-workers-1."
+func dangers(plans engine.Plans) string {
+	var parts []string
+	add := func(verb string, actions ...plan.Action) {
+		var names []string
+		for _, worker := range having(plans, actions...) {
+			names = append(names, worker.Name)
+		}
+		if len(names) > 0 {
+			parts = append(parts, verb+" "+strings.Join(names, ", "))
+		}
+	}
+	add("destroys", plan.Destroy)
+	add("replaces", plan.Replace)
+	add("restarts", plan.Restart)
+	add("stops", plan.Park)
+	if len(parts) == 0 {
+		return ""
+	}
+	return "It " + strings.Join(parts, " and ") + "."
+}
+
+// carryOut applies the plans and reports.
+func (a *app) carryOut(ctx context.Context, e Engine, plans engine.Plans, s spending) error {
+	if a.forPeople() {
+		a.say("\n")
+	}
+	shown := a.startProgress()
+	applied, err := e.Apply(ctx, plans, engine.ApplyOptions{Progress: shown.event, Parallel: s.parallel})
+	a.finish(shown)
+	if a.forPeople() {
+		a.printApplied(plans, applied)
+	} else if printErr := a.machine(viewSpent(plans, applied)); printErr != nil {
+		err = errors.Join(err, printErr)
+	}
+	return a.ending(plans, applied, err)
+}
+
+// ending is how a command ends after its plan was carried out. Errors of single
+// workers were printed with the results and only give the exit code.
+func (a *app) ending(plans engine.Plans, applied engine.Applied, err error) error {
+	if err == nil {
+		if sum(plans).Refused > 0 {
+			return verdict(fault.ExitCheck)
+		}
+		return nil
+	}
+	var rest []error
+	for _, part := range split(err) {
+		if !toldInResults(part, applied) {
+			rest = append(rest, part)
+		}
+	}
+	if len(rest) > 0 {
+		return errors.Join(rest...)
+	}
+	return verdict(exitCode(err))
+}
+
+func toldInResults(err error, applied engine.Applied) bool {
+	for _, result := range applied.Results {
+		for _, outcome := range result.Failed() {
+			if errors.Is(err, outcome.Err) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,22 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/internal/engine"
+)
+
+func (a *app) unparkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "unpark NAME…",
+		Short:   "Start parked workers again",
+		Long:    `Start the named workers, which were stopped with "gpuworker park".`,
+		Example: `  gpuworker unpark gpu-workers-1 -f lab.yaml`,
+		Args:    cobra.MinimumNArgs(1),
+	}
+	return a.careCommand(cmd, "Unpark?", func(ctx context.Context, e Engine, names []string) (engine.Plans, error) {
+		return e.PlanUnpark(ctx, names)
+	})
+}
