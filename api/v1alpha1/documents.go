@@ -32,7 +32,7 @@ type origin struct {
 	lines map[string]int // field path → line
 
 	// suspects are the paths where Decode found a problem; what Validate sees
-	// there follows from it and is not worth a second line.
+	// there follows from it and is not worth a second line. "" is everything.
 	suspects []string
 }
 

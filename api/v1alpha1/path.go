@@ -43,7 +43,7 @@ func within(inner, outer string) bool {
 // clip quotes text of the operator for a message, shortened to what helps to
 // recognise it.
 func clip(text string) string {
-	const most = 60
+	const most = 64
 	if short := []rune(text); len(short) > most {
 		return fmt.Sprintf("%q…", string(short[:most]))
 	}

@@ -115,6 +115,7 @@ func (r *reader) afford(node *yaml.Node, path string) bool {
 	}
 	if r.budget -= 1 + len(node.Content); r.budget < 0 {
 		r.wrong(node, path, "aliases (*name) expand to more than %d values in this document; write them out", maxAliased)
+		r.suspects = append(r.suspects, "") // what was left out is everywhere
 		return false
 	}
 	return true
@@ -126,7 +127,7 @@ func (r *reader) readStruct(v reflect.Value, node *yaml.Node, path string) {
 		return
 	}
 	fields := r.fieldsOf(v.Type())
-	for _, e := range r.entries(node, path) {
+	for _, e := range r.entries(node, path, func(name string) string { return r.fieldPath(path, name) }) {
 		at := slices.IndexFunc(fields, func(f field) bool { return f.name == e.name })
 		if at < 0 || e.key.ShortTag() != "!!str" {
 			r.unknownField(v.Type(), fields, e, path)
@@ -169,7 +170,7 @@ func (r *reader) readMap(v reflect.Value, node *yaml.Node, path string) {
 		r.wrong(node, path, "want a mapping (key: value), got %s", noun(node))
 		return
 	}
-	entries := r.entries(node, path)
+	entries := r.entries(node, path, func(name string) string { return entry(path, name) })
 	if len(entries) == 0 {
 		return
 	}
@@ -221,8 +222,8 @@ type keyValue struct {
 
 // entries are the entries of a mapping with its merge keys (<<) resolved: what
 // is written in the mapping itself goes before what is merged into it. A key
-// that stands there twice is a problem.
-func (r *reader) entries(node *yaml.Node, path string) []keyValue {
+// that stands there twice is a problem; pathOf says how to call it.
+func (r *reader) entries(node *yaml.Node, path string, pathOf func(name string) string) []keyValue {
 	var own, merged []keyValue
 	first := make(map[string]int, len(node.Content)/2)
 	for i := 0; i+1 < len(node.Content); i += 2 {
@@ -235,7 +236,7 @@ func (r *reader) entries(node *yaml.Node, path string) []keyValue {
 			key = key.Alias
 		}
 		if line, twice := first[key.Value]; twice {
-			r.wrong(key, r.fieldPath(path, key.Value), "is written twice, first in line %d; keep one", line)
+			r.wrong(key, pathOf(key.Value), "is written twice, first in line %d; keep one", line)
 			continue
 		}
 		first[key.Value] = r.lineAt(key.Line)

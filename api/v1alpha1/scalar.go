@@ -78,7 +78,7 @@ func (r *reader) readInt(v reflect.Value, node *yaml.Node, path string) {
 		r.wrong(node, path, "want a whole number in decimal digits, got %s", r.quote(node))
 		return
 	}
-	if node.ShortTag() != "!!int" {
+	if isText(node) {
 		r.wrong(node, path, "want a whole number, got %s%s", noun(node), r.rewrite(node, node.Value))
 		return
 	}
@@ -101,7 +101,7 @@ func (r *reader) readQuantity(v reflect.Value, node *yaml.Node, path string) {
 		return
 	}
 	if !quantityForm.MatchString(node.Value) {
-		r.wrong(node, path, `%s is not a quantity; write digits and Mi, Gi or Ti, for example "16Gi"%s`, r.quote(node), unitHint(node.Value))
+		r.wrong(node, path, "%s is not a quantity; write %s", r.quote(node), unitHint(node.Value))
 		return
 	}
 	quantity, err := resource.ParseQuantity(node.Value)
@@ -116,9 +116,9 @@ func (r *reader) readQuantity(v reflect.Value, node *yaml.Node, path string) {
 func unitHint(text string) string {
 	match := otherUnit.FindStringSubmatch(text)
 	if match == nil {
-		return ""
+		return `digits and Mi, Gi or Ti, for example "16Gi"`
 	}
-	return fmt.Sprintf("; did you mean %q?", match[1]+strings.ToUpper(match[2])+"i")
+	return strconv.Quote(match[1] + strings.ToUpper(match[2]) + "i")
 }
 
 var otherUnit = regexp.MustCompile(`(?i)^([0-9]{1,15}) ?([kmgt])i?b?$`)

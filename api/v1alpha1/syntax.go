@@ -95,6 +95,9 @@ func syntaxProblem(err error, data []byte) (line int, message string) {
 	if match := errorLine.FindStringSubmatch(err.Error()); match != nil {
 		line, _ = strconv.Atoi(match[1])
 		message = match[2]
+		if strings.HasPrefix(message, "did not find expected") { // of the grammar, not of a token: counted from 0
+			line = min(line+1, lineOfByte(data, len(data)-1))
+		}
 	}
 	if match := unknownAnchor.FindStringSubmatch(message); match != nil {
 		if at := bytes.Index(data, []byte("*"+match[1])); at >= 0 {
@@ -103,8 +106,8 @@ func syntaxProblem(err error, data []byte) (line int, message string) {
 		return line, "not YAML: text that begins with * must be in quotes (without them it refers to an anchor, and there is none of this name)"
 	}
 	switch {
-	case strings.Contains(message, "tab character"):
-		message += "; indent with spaces"
+	case indentedByTab(data, line):
+		message = "a tab indents this line; indent with spaces"
 	case strings.Contains(message, "cannot start any token"):
 		message += "; put text that begins with @, ` or % in quotes"
 	case strings.Contains(message, "mapping values are not allowed"):
@@ -112,9 +115,18 @@ func syntaxProblem(err error, data []byte) (line int, message string) {
 	case strings.Contains(message, "could not find expected ':'"):
 		message += "; a line near here is a key without value, or text without quotes"
 	case strings.Contains(message, "did not find expected"):
-		message += "; look at the indentation, brackets and quotes near here"
+		message += "; look at the indentation, brackets and quotes here and below"
 	case strings.Contains(message, "unexpected end of stream"):
 		message += "; a quote or bracket before it is not closed"
 	}
 	return line, "not YAML: " + message
+}
+
+func indentedByTab(data []byte, line int) bool {
+	lines := bytes.SplitN(data, []byte("\n"), line+1)
+	if len(lines) < line {
+		return false
+	}
+	text := lines[line-1]
+	return bytes.ContainsRune(text[:len(text)-len(bytes.TrimLeft(text, " \t"))], '\t')
 }

@@ -51,6 +51,9 @@ func (o *object) errorf(path, format string, args ...any) {
 }
 
 func (o *object) warnf(path, format string, args ...any) {
+	if o.origin != nil && o.origin.suspect(path) {
+		return
+	}
 	o.warnings = append(o.warnings, o.problem(path, format, args...))
 }
 
@@ -160,8 +163,8 @@ func (o *object) reference(path, kind, name string, known []string) {
 	hint := "; there is none in these files"
 	if near := nearest(name, known); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
-	} else if len(known) > 0 && len(known) <= 5 {
-		hint = "; there is " + andList(known)
+	} else if len(known) > 0 {
+		hint = "; there is " + some(known)
 	}
 	o.errorf(path, "there is no %s document %s%s", kind, clip(name), hint)
 }

@@ -48,7 +48,7 @@ func (o *object) gpuByPlace(path string, p *WorkerPool, g GPURequest, taken take
 	if wrong := hostProblem(g.Host); wrong != "" {
 		o.errorf(under(path, "host"), "%s", wrong)
 	} else if !contains(p.Spec.Hosts, g.Host) {
-		o.errorf(under(path, "host"), "%s is not among spec.hosts, which limit the whole pool to %s", clip(g.Host), andList(p.Spec.Hosts))
+		o.errorf(under(path, "host"), "%s is not among spec.hosts, which limit the whole pool to %s", clip(g.Host), some(p.Spec.Hosts))
 	}
 	if g.BDF == "" {
 		o.errorf(under(path, "bdf"), "is missing beside host; write the address of the card, or hosts: [%s] with model and count for any card there", g.Host)
@@ -100,7 +100,7 @@ func (o *object) gpuByKind(path string, p *WorkerPool, g GPURequest) {
 	o.distinct(hosts, g.Hosts, hostProblem)
 	for i, host := range g.Hosts {
 		if hostProblem(host) == "" && !contains(p.Spec.Hosts, host) {
-			o.errorf(item(hosts, i), "%s is not among spec.hosts, which limit the whole pool to %s", clip(host), andList(p.Spec.Hosts))
+			o.errorf(item(hosts, i), "%s is not among spec.hosts, which limit the whole pool to %s", clip(host), some(p.Spec.Hosts))
 		}
 	}
 }

@@ -30,7 +30,7 @@ func (v *validator) hypervisors() {
 		}
 		o.proxmox("spec.proxmox", h.Spec.Proxmox)
 		if first, twice := endpoints[h.Spec.Proxmox.Endpoint]; twice {
-			o.warnf("spec.proxmox.endpoint", "is that of %s too; each counts only its own VM numbers, so give them ranges apart", first.place(""))
+			o.warnf("spec.proxmox.endpoint", "is that of %s too; each counts only its own VM numbers, so give them ranges apart", first.place("spec.proxmox.endpoint"))
 		} else if h.Spec.Proxmox.Endpoint != "" {
 			endpoints[h.Spec.Proxmox.Endpoint] = o
 		}

@@ -13,11 +13,11 @@ func (o *object) nodeLabels(path string, p *WorkerPool) {
 	for _, key := range slices.Sorted(maps.Keys(p.Spec.Labels)) {
 		at, value := entry(path, key), p.Spec.Labels[key]
 		if wrong := validation.IsQualifiedName(key); len(wrong) > 0 {
-			o.errorf(at, "the key is not a Kubernetes label: %s", wrong[0])
+			o.errorf(at, "the key is not a Kubernetes label: %s", rule(wrong))
 			continue
 		}
 		if wrong := validation.IsValidLabelValue(value); len(wrong) > 0 {
-			o.errorf(at, "the value %s is not a Kubernetes label value: %s", clip(value), wrong[0])
+			o.errorf(at, "the value %s is not a Kubernetes label value: %s", clip(value), rule(wrong))
 		}
 		if !kubeletMaySet(key) {
 			o.errorf(at, "a kubelet may not set this label on itself: it would refuse to start, and the node would never join. Remove it here and set it after the join: kubectl label node %s %s=%s",
@@ -27,6 +27,12 @@ func (o *object) nodeLabels(path string, p *WorkerPool) {
 			o.warnf(at, "each node has its own name there; a label of the pool gives all workers the same")
 		}
 	}
+}
+
+// rule is what Kubernetes says of a name, without its regular expression.
+func rule(wrong []string) string {
+	text, _, _ := strings.Cut(wrong[0], " (e.g.")
+	return text
 }
 
 // kubeletLabels are the labels below kubernetes.io that a kubelet may set on
@@ -66,10 +72,10 @@ func (o *object) taints(path string, taints []Taint) {
 		if t.Key == "" {
 			o.errorf(under(at, "key"), "is missing; write for example nvidia.com/gpu")
 		} else if wrong := validation.IsQualifiedName(t.Key); len(wrong) > 0 {
-			o.errorf(under(at, "key"), "%s is not the key of a taint: %s", clip(t.Key), wrong[0])
+			o.errorf(under(at, "key"), "%s is not the key of a taint: %s", clip(t.Key), rule(wrong))
 		}
 		if wrong := validation.IsValidLabelValue(t.Value); len(wrong) > 0 {
-			o.errorf(under(at, "value"), "%s is not the value of a taint: %s", clip(t.Value), wrong[0])
+			o.errorf(under(at, "value"), "%s is not the value of a taint: %s", clip(t.Value), rule(wrong))
 		}
 		if t.Effect == "" {
 			o.errorf(under(at, "effect"), "is missing; write NoSchedule, PreferNoSchedule or NoExecute")

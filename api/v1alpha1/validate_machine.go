@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"regexp"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 )
@@ -71,17 +72,17 @@ var storageForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]$`)
 // observed never differ by a rounding.
 func (o *object) wholeMiB(path string, q resource.Quantity) {
 	if bytes := q.Value(); bytes%mebibyte != 0 {
-		o.errorf(path, "%s is %d bytes, which are not whole MiB; use Mi, Gi or Ti, for example %q", q.String(), bytes, nearestSize(bytes))
+		o.errorf(path, "%s is %d bytes, which are not whole MiB; write %q", q.String(), bytes, wholeSize(q))
 	}
 }
 
-// nearestSize is the nearest size in whole GiB, or MiB below one GiB.
-func nearestSize(bytes int64) string {
-	unit := mebibyte
-	if bytes >= 1024*mebibyte {
-		unit = 1024 * mebibyte
+// wholeSize is what was probably meant: 16Gi for 16G, else the nearest size in
+// whole MiB.
+func wholeSize(q resource.Quantity) string {
+	if text := q.String(); strings.ContainsAny(text[len(text)-1:], "MGTP") {
+		return text + "i"
 	}
-	return resource.NewQuantity((bytes+unit/2)/unit*unit, resource.BinarySI).String()
+	return resource.NewQuantity((q.Value()+mebibyte/2)/mebibyte*mebibyte, resource.BinarySI).String()
 }
 
 // passthrough is judged for pools with cards only: the others ignore it.

@@ -57,11 +57,14 @@ func (o *object) size(p *WorkerPool) {
 		o.errorf("spec.replicas", "a pool has gpus or replicas, never both; with gpus there is one worker for each card")
 	case p.IsGPU():
 	case replicas == nil:
-		o.errorf("spec", "says neither gpus nor replicas; write gpus (one worker for each card) or replicas: N (workers without a card)")
+		o.errorf("spec.gpus", "there is no card, and no replicas either; write gpus (one worker for each card) or replicas: N (workers without a card)")
 	case *replicas < 0:
 		o.errorf("spec.replicas", "%d is not a number of workers; write 0 or more", *replicas)
 	case *replicas == 0:
-		o.warnf("spec.replicas", "0 means no workers: those that there are would go")
+		o.warnf("spec.replicas", "0 means no workers: %s", map[bool]string{
+			true:  "the next apply destroys those that there are",
+			false: "those that there are stay until a person names them in a command",
+		}[p.Spec.Lifecycle == Ephemeral])
 	}
 }
 
@@ -173,15 +176,20 @@ func (v *validator) workerNumbers() {
 			parts = append(parts, p.Name+" "+strconv.Itoa(p.Size()))
 		}
 		if r.First > 0 && room > 0 && wanted > room {
-			const shown = 5
-			if len(parts) > shown {
-				parts = append(parts[:shown], "…")
-			}
 			o := v.object(KindHypervisor, i, h.Name)
 			o.errorf("spec.proxmox.vmids", "%d to %d is room for %d VMs, and the pools on it declare %d workers (%s); widen the range",
-				r.First, r.Last, room, wanted, strings.Join(parts, ", "))
+				r.First, r.Last, room, wanted, some(parts))
 		}
 	}
+}
+
+// some joins the first few of a list.
+func some(list []string) string {
+	const shown = 5
+	if len(list) > shown {
+		return strings.Join(list[:shown], ", ") + ", …"
+	}
+	return andList(list)
 }
 
 // contains tells that list is empty (no limit) or has the name.

@@ -1,0 +1,77 @@
+package v1alpha1
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// Each file in testdata/bad is a mistake; its name is the sentence that the
+// golden file beside it shows. Files with pools only are read together with
+// testdata/lab.yaml.
+func TestEveryMistakeIsExplained(t *testing.T) {
+	paths, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	for _, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".yaml")
+		t.Run(strings.ReplaceAll(name, "-", " "), func(t *testing.T) {
+			warnings, err := explain(t, path)
+			if err == nil && len(warnings) == 0 {
+				t.Fatal("nothing was found wrong")
+			}
+			golden(t, "testdata/bad/"+name+".txt", report(warnings, err))
+		})
+	}
+}
+
+// explain loads one scenario.
+func explain(t *testing.T, path string) (Problems, error) {
+	t.Helper()
+	files := []File{{Name: "bad.yaml", Data: read(t, path)}}
+	if text := string(files[0].Data); strings.Contains(text, "kind: WorkerPool") && !strings.Contains(text, "kind: KubeCluster") {
+		files = append(files, File{Name: "lab.yaml", Data: read(t, "testdata/lab.yaml")})
+	}
+	_, warnings, err := Load(files...)
+	return warnings, err
+}
+
+func report(warnings Problems, err error) string {
+	var b strings.Builder
+	for _, w := range warnings {
+		b.WriteString("warning: " + w.String() + "\n")
+	}
+	if err != nil {
+		b.WriteString(err.Error() + "\n")
+	}
+	return b.String()
+}
+
+func read(t testing.TB, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(string(read(t, path)), got); diff != "" {
+		t.Errorf("%s differs (-want +got); run with -update if it is meant:\n%s", path, diff)
+	}
+}
