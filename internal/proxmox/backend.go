@@ -49,3 +49,6 @@ func pause(ctx context.Context, d time.Duration) error {
 		return nil
 	}
 }
+
+// raw tells that cards are attached by address, which only root@pam may.
+func (b *Backend) raw() bool { return b.spec.Attach == v1alpha1.AttachRaw }

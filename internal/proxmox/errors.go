@@ -27,6 +27,10 @@ var kinds = map[pve.Kind]fault.Kind{
 	pve.Unsupported:      fault.Unsupported,
 	pve.Unavailable:      fault.Unavailable,
 	pve.TaskFailed:       fault.Failed,
+	pve.Untrusted:        fault.Denied,
+	pve.NoSpace:          fault.Refused,
+	pve.NoMemory:         fault.Refused,
+	pve.Canceled:         fault.Interrupted,
 }
 
 // fixes is the next step for kinds of errors where it is the same everywhere.
@@ -38,6 +42,9 @@ var fixes = map[pve.Kind]string{
 	pve.Unavailable:     "check that the host is up and the endpoint right, then run the same command again",
 	pve.Hardware:        "gpuworker check says which layer is not ready",
 	pve.InUse:           "gpuworker gpus says who holds the card",
+	pve.Untrusted:       "compare with the fingerprint that pvenode cert info prints on the host, and mend tls of the Hypervisor",
+	pve.NoSpace:         "free space on the storage, or name another in machine.disk.storage",
+	pve.NoMemory:        "free memory on the host, or make the worker smaller: a GPU worker needs all of its memory really free",
 }
 
 // wrap turns an error of the client into a fault that says what was being done

@@ -126,7 +126,7 @@ func (b *Backend) hostStatus(ctx context.Context, host *inventory.Host) error {
 	if err != nil {
 		return err
 	}
-	host.CPUs, host.MemoryTotal, host.MemoryUsed = status.CPUs, status.MemoryTotal, status.MemoryUsed
+	host.CPUs, host.MemoryTotal, host.MemoryUsed = status.CPUs, status.Memory.Total, status.Memory.Used
 	return nil
 }
 
@@ -180,7 +180,7 @@ func (b *Backend) hostBridges(ctx context.Context, host *inventory.Host) error {
 	}
 	for _, n := range networks {
 		if n.Type == "bridge" || n.Type == "OVSBridge" {
-			host.Bridges = append(host.Bridges, inventory.Bridge{Name: n.Iface, VLANAware: n.VLANAware || n.Type == "OVSBridge"})
+			host.Bridges = append(host.Bridges, inventory.Bridge{Name: n.Interface, VLANAware: n.VLANAware || n.Type == "OVSBridge"})
 		}
 	}
 	slices.SortFunc(host.Bridges, func(x, y inventory.Bridge) int { return strings.Compare(x.Name, y.Name) })
@@ -196,7 +196,7 @@ func (b *Backend) hostStorages(ctx context.Context, host *inventory.Host) error 
 		content := strings.FieldsFunc(st.Content, func(r rune) bool { return r == ',' })
 		slices.Sort(content)
 		host.Storages = append(host.Storages, inventory.Storage{
-			Name: st.Storage, Type: st.Type, Content: content,
+			Name: st.Name, Type: st.Type, Content: content,
 			Shared: st.Shared, Active: st.Active && st.Enabled, Total: st.Total, Free: st.Avail,
 		})
 	}
@@ -233,7 +233,7 @@ func (b *Backend) observeVMs(ctx context.Context, s *inventory.Snapshot, known m
 func (b *Backend) observeVM(ctx context.Context, s *inventory.Snapshot, r pve.Resource, known mappings) (*inventory.VM, error) {
 	blind := inventory.VM{
 		VMID: r.VMID, Host: r.Node, Name: r.Name, Template: r.Template,
-		Running: r.Status == "running", Lock: r.Lock, Tags: r.Tags,
+		Running: r.Status == "running", Lock: r.Lock, Tags: r.TagList(),
 	}
 	if host := s.Host(r.Node); host == nil || !host.Online {
 		blind.Unreadable = "its host " + r.Node + " does not answer"
@@ -257,7 +257,7 @@ func (b *Backend) observeVM(ctx context.Context, s *inventory.Snapshot, r pve.Re
 		// resources may lag by some seconds.
 		status, err := b.client.VMStatus(ctx, r.Node, r.VMID)
 		if err == nil {
-			vm.Running = status.Status == "running"
+			vm.Running = status.Running()
 		}
 	}
 	if vm.Lock == "clone" {

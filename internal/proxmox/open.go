@@ -30,7 +30,7 @@ func Open(hypervisor *v1alpha1.Hypervisor, login Login) (*Backend, error) {
 		Token:       login.Token,
 		Username:    spec.Credentials.Username,
 		Password:    login.Password,
-		CA:          login.CA,
+		CAFile:      login.CA,
 		Fingerprint: spec.TLS.Fingerprint,
 		Insecure:    spec.TLS.Insecure,
 		Transport:   login.Transport,

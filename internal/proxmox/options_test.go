@@ -41,7 +41,7 @@ func TestAFreshCloneIsBroughtToTheDeclaredMachine(t *testing.T) {
 		"net0":   "virtio=BC:24:11:00:00:01,bridge=vmbr1,firewall=1,tag=30",
 		"onboot": "1", "protection": "1",
 		"ciuser": "ops", "ipconfig0": "ip=192.0.2.21/24,gw=192.0.2.1", "nameserver": "192.0.2.53",
-		"sshkeys": "ssh-ed25519%20AAAA%20ops%40x%0A",
+		"sshkeys": "ssh-ed25519%20AAAA%20ops%40x",
 	}
 	if diff := cmp.Diff(want, set); diff != "" {
 		t.Errorf("set (-want +got):\n%s", diff)

@@ -44,7 +44,7 @@ func (b *Backend) start(ctx context.Context, ref inventory.VMRef) error {
 	if _, err := b.prove(ctx, ref); err != nil {
 		return err
 	}
-	task, err := b.client.Start(ctx, ref.Host, ref.VMID, pve.StartOptions{})
+	task, err := b.client.Start(ctx, ref.Host, ref.VMID, 0)
 	if err == nil {
 		_, err = task.Wait(ctx)
 	}
@@ -94,7 +94,7 @@ func (b *Backend) guardStart(ctx context.Context, found seen) error {
 
 func (b *Backend) running(ctx context.Context, ref inventory.VMRef) (bool, error) {
 	status, err := b.client.VMStatus(ctx, ref.Host, ref.VMID)
-	return status.Status == "running", err
+	return status.Running(), err
 }
 
 // Stop implements apply.Power.

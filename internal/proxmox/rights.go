@@ -88,7 +88,7 @@ func (b *Backend) missing(ctx context.Context, version string, scope inventory.S
 	g.SetLimit(b.parallel)
 	for i, path := range paths {
 		g.Go(func() error {
-			permissions, err := b.client.Permissions(gctx, path)
+			permissions, err := b.client.PermissionsAt(gctx, path)
 			granted[i] = permissions[path]
 			return err
 		})
