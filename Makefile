@@ -1,0 +1,68 @@
+# What one can do here. `make` alone lists it.
+#
+# Needs Go 1.26 and make; `make test` needs a C compiler too, for the race
+# detector. After the modules are downloaded nothing needs the network, except
+# the first `make lint`, which installs the linter.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+GO       ?= go
+RACE     ?= -race
+FUZZTIME ?= 60s
+TOOLS    ?= $(CURDIR)/bin/tools
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+
+# The root module and those below it, each with its own go.mod.
+MODULES := $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path '*/testdata/*' -not -path './bin/*' | sort)))
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: ## the whole story against a simulator: no hardware, no root, half a minute
+	@$(GO) run ./cmd/gpuworker demo
+
+.PHONY: build
+build: ## all programs into bin/
+	$(GO) build -trimpath -o bin/ ./cmd/...
+
+.PHONY: test
+test: ## all tests of all modules, with the race detector
+	@if [ -n "$(RACE)" ] && ! command -v "$$($(GO) env CC)" >/dev/null; then \
+		echo "the race detector needs a C compiler ($$($(GO) env CC)): apt-get install gcc, or go without: make test RACE=" >&2; exit 1; \
+	fi
+	@for module in $(MODULES); do (cd $$module && $(GO) test $(RACE) ./...) || exit 1; done
+
+.PHONY: lint
+lint: $(GOLANGCI) ## the linter, at a fixed version, with the import rules
+	@for module in $(MODULES); do (cd $$module && $(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+
+$(GOLANGCI):
+	@echo "installing golangci-lint $(GOLANGCI_VERSION) into $(TOOLS), once"
+	@mkdir -p $(TOOLS)/install
+	@GOBIN=$(TOOLS)/install CGO_ENABLED=0 $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	@mv $(TOOLS)/install/golangci-lint $@
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (60s)
+	@GO='$(GO)' hack/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: ## all benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: generate
+generate: ## what is generated from the code: JSON Schema and the like
+	$(GO) generate ./...
+
+.PHONY: docs
+docs: ## docs/reference from the code
+	$(GO) run ./hack/gendocs
+
+.PHONY: clean
+clean: ## remove what was built here
+	rm -rf bin dist

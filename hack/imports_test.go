@@ -1,0 +1,278 @@
+// Package hack holds what keeps the repository true: tests of its shape and of
+// its documents, and the generators of docs/reference.
+package hack
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+const module = "github.com/gpuworker/gpuworker"
+
+// importRule is one rule of depguard, as far as .golangci.yml uses its language.
+// Source: README of github.com/OpenPeeDeeP/depguard.
+type importRule struct {
+	Files    []string `json:"files"`
+	ListMode string   `json:"list-mode"`
+	Allow    []string `json:"allow"`
+	Deny     []struct {
+		Pkg  string `json:"pkg"`
+		Desc string `json:"desc"`
+	} `json:"deny"`
+}
+
+// folderOf is the folder of a pattern like "${config-path}/internal/place/**".
+func folderOf(pattern string) (folder string, ok bool) {
+	folder, ok = strings.CutPrefix(pattern, "${config-path}/")
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(folder, "/**")
+}
+
+func (r importRule) folders() []string {
+	var folders []string
+	for _, pattern := range r.Files {
+		if folder, ok := folderOf(pattern); ok {
+			folders = append(folders, folder)
+		}
+	}
+	return folders
+}
+
+// covers tells whether the rule is about a file of the repository.
+func (r importRule) covers(file string) bool {
+	if slices.Contains(r.Files, "!$test") && strings.HasSuffix(file, "_test.go") {
+		return false
+	}
+	return slices.ContainsFunc(r.folders(), func(folder string) bool { return strings.HasPrefix(file, folder+"/") })
+}
+
+// refuses says why an import is not allowed, "" when it is. Of an allowed and a
+// denied name the longer one counts; a strict rule refuses what no name is for.
+func (r importRule) refuses(imported string) (why string) {
+	allowed, denied := -1, -1
+	for _, name := range r.Allow {
+		if named(name, imported) {
+			allowed = max(allowed, len(name))
+		}
+	}
+	for _, deny := range r.Deny {
+		if named(deny.Pkg, imported) && len(deny.Pkg) > denied {
+			denied, why = len(deny.Pkg), deny.Desc
+		}
+	}
+	switch {
+	case denied > allowed:
+		return why
+	case allowed < 0 && r.ListMode == "strict":
+		return "only what the rule allows"
+	}
+	return ""
+}
+
+// named tells whether an import falls under a name of a rule.
+func named(name, imported string) bool {
+	if name == "$gostd" {
+		first, _, _ := strings.Cut(imported, "/")
+		return !strings.Contains(first, ".")
+	}
+	if exact, ok := strings.CutSuffix(name, "$"); ok {
+		return imported == exact
+	}
+	return strings.HasPrefix(imported, name)
+}
+
+func importRules(t *testing.T) map[string]importRule {
+	t.Helper()
+	text, err := os.ReadFile("../.golangci.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		Linters struct {
+			Settings struct {
+				Depguard struct {
+					Rules map[string]importRule `json:"rules"`
+				} `json:"depguard"`
+			} `json:"settings"`
+		} `json:"linters"`
+	}
+	if err := yaml.Unmarshal(text, &config); err != nil {
+		t.Fatal(err)
+	}
+	rules := config.Linters.Settings.Depguard.Rules
+	if len(rules) == 0 {
+		t.Fatal(".golangci.yml has no import rules")
+	}
+	return rules
+}
+
+// source is one Go file of the repository and what it imports.
+type source struct {
+	file    string // below the root, with slashes
+	imports []string
+}
+
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	root := os.DirFS("..")
+	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "testdata" || name != "." && strings.HasPrefix(entry.Name(), ".") || name == "bin"):
+			return fs.SkipDir
+		case path.Ext(name) != ".go":
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", name), nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		s := source{file: name}
+		for _, i := range parsed.Imports {
+			imported, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			s.imports = append(s.imports, imported)
+		}
+		all = append(all, s)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestNoPackageImportsWhatTheRulesForbid(t *testing.T) {
+	rules := importRules(t)
+	for _, s := range sources(t) {
+		for name, rule := range rules {
+			if !rule.covers(s.file) {
+				continue
+			}
+			for _, imported := range s.imports {
+				if why := rule.refuses(imported); why != "" {
+					t.Errorf("%s imports %s, which rule %q of .golangci.yml forbids: %s", s.file, imported, name, why)
+				}
+			}
+		}
+	}
+}
+
+// What is not imported must not be reached in a roundabout way either.
+func TestNoPackageReachesWhatItMustNotKnow(t *testing.T) {
+	graph := map[string][]string{} // package → packages of ours that it imports
+	for _, s := range sources(t) {
+		if strings.HasSuffix(s.file, "_test.go") {
+			continue
+		}
+		from := path.Join(module, path.Dir(s.file))
+		for _, imported := range s.imports {
+			if strings.HasPrefix(imported, module+"/") {
+				graph[from] = append(graph[from], imported)
+			}
+		}
+	}
+	const (
+		client    = module + "/pve"
+		backend   = module + "/internal/proxmox"
+		simulator = module + "/sim"
+	)
+	tests := []struct {
+		name   string
+		from   string
+		beyond []string
+	}{
+		{"the simulator shares nothing with the client that it tests", module + "/sim/", []string{client, backend}},
+		{"the command line is given its backend", module + "/internal/cli", []string{client, backend, simulator}},
+		{"the engine is given its backends", module + "/internal/engine", []string{client, backend, simulator}},
+		{"placing knows no hypervisor", module + "/internal/place", []string{client, backend, simulator}},
+		{"planning knows no hypervisor", module + "/internal/plan", []string{client, backend, simulator}},
+		{"the client stands alone", module + "/pve", []string{module + "/"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			for from := range graph {
+				if from != test.from && !strings.HasPrefix(from, strings.TrimSuffix(test.from, "/")+"/") {
+					continue
+				}
+				for reached, by := range reach(graph, from) {
+					for _, forbidden := range test.beyond {
+						if reached == forbidden || strings.HasPrefix(reached, strings.TrimSuffix(forbidden, "/")+"/") {
+							t.Errorf("%s reaches %s by way of %s", from, reached, by)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// reach is what a package imports directly or indirectly, each with the package
+// that imports it.
+func reach(graph map[string][]string, from string) map[string]string {
+	reached := map[string]string{}
+	next := []string{from}
+	for len(next) > 0 {
+		here := next[0]
+		next = next[1:]
+		for _, imported := range graph[here] {
+			if _, known := reached[imported]; !known {
+				reached[imported] = here
+				next = append(next, imported)
+			}
+		}
+	}
+	return reached
+}
+
+func TestEveryImportRuleHasAReasonAndBites(t *testing.T) {
+	for name, rule := range importRules(t) {
+		t.Run(name, func(t *testing.T) {
+			for _, pattern := range rule.Files {
+				if _, ok := folderOf(pattern); !ok && pattern != "!$test" {
+					t.Errorf("pattern %q: this test reads ${config-path}/FOLDER/** and !$test only", pattern)
+				}
+			}
+			for _, folder := range rule.folders() {
+				if _, err := os.Stat(filepath.Join("..", folder)); err != nil {
+					t.Errorf("the rule is about a folder that is not there: %v", err)
+				}
+				if !rule.covers(folder + "/x.go") {
+					t.Errorf("the rule does not cover %s/x.go", folder)
+				}
+			}
+			for _, deny := range rule.Deny {
+				if len(strings.Fields(deny.Desc)) < 3 {
+					t.Errorf("%s is forbidden without a reason", deny.Pkg)
+				}
+				if rule.refuses(strings.TrimSuffix(deny.Pkg, "$")) == "" {
+					t.Errorf("%s is forbidden, and importing it passes", deny.Pkg)
+				}
+			}
+			for _, allowed := range rule.Allow {
+				if allowed != "$gostd" && rule.refuses(allowed) != "" {
+					t.Errorf("%s is allowed, and importing it does not pass", allowed)
+				}
+			}
+			if rule.ListMode == "strict" && rule.refuses("example.org/other") == "" {
+				t.Error("the rule is strict, and an unknown import passes")
+			}
+		})
+	}
+}
