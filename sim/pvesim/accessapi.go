@@ -1,0 +1,194 @@
+package pvesim
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+func accessCalls() []call {
+	login := specs{
+		"username": text().upTo(64).req(), "password": text().req(), "realm": text().upTo(32),
+		"new-format": boolean(), "otp": text(), "tfa-challenge": text(), "path": text().upTo(64), "privs": text().upTo(64),
+	}
+	return []call{
+		{method: "GET", path: "/access", serve: index("subdir", "acl", "domains", "groups", "openid", "password", "permissions", "roles", "tfa", "ticket", "users")},
+		{method: "GET", path: "/access/ticket", world: true, serve: func(*Sim, *request) (any, error) { return nil, nil }},
+		{method: "POST", path: "/access/ticket", world: true, params: login, serve: (*Sim).login, waits: true, protected: true},
+		{method: "GET", path: "/access/permissions", params: specs{"path": text(), "userid": text()}, serve: (*Sim).listPermissions},
+		{method: "GET", path: "/access/users", params: specs{"enabled": boolean(), "full": boolean()}, serve: (*Sim).listUsers, protected: true},
+		{method: "GET", path: "/access/users/{userid}/token", serve: (*Sim).listTokens},
+		{method: "GET", path: "/access/roles", serve: (*Sim).listRoles},
+		{method: "GET", path: "/access/roles/{roleid}", serve: (*Sim).getRole},
+		{method: "GET", path: "/access/acl", serve: (*Sim).listACL},
+	}
+}
+
+// listPermissions shows what somebody may do, by path. Asking about others
+// needs Sys.Audit on /access.
+func (s *Sim) listPermissions(r *request) (any, error) {
+	who := r.who
+	if id := r.args.get("userid"); id != "" {
+		user, token, _ := strings.Cut(id, "!")
+		if user != r.who.user {
+			if err := s.need(r.who, "/access", "Sys.Audit"); err != nil {
+				return nil, err
+			}
+		}
+		who = identity{user, token}
+	}
+	paths := []string{r.args.get("path")}
+	if !r.args.has("path") {
+		paths = s.knownPaths()
+	}
+	out := map[string]any{}
+	for _, path := range paths {
+		granted := map[string]int{}
+		for priv, propagate := range s.privileges(who, path) {
+			granted[priv] = map[bool]int{true: 1, false: 0}[propagate]
+		}
+		if len(granted) > 0 || r.args.has("path") {
+			out[path] = granted
+		}
+	}
+	return out, nil
+}
+
+// knownPaths are the paths that are shown when none is asked for.
+func (s *Sim) knownPaths() []string {
+	paths := map[string]bool{}
+	add := func(path string) {
+		for _, level := range levels(path) {
+			paths[level] = true
+		}
+	}
+	for _, path := range []string{"/access/groups", "/access/realm", "/mapping", "/nodes", "/pool", "/sdn", "/storage", "/vms"} {
+		add(path)
+	}
+	for _, a := range s.access.acl {
+		add(a.Path)
+	}
+	for _, p := range s.pools {
+		add("/pool/" + p.id)
+		for _, id := range p.vms {
+			add(vmPath(id))
+		}
+	}
+	return slices.Sorted(maps.Keys(paths))
+}
+
+// seesUser tells whose entries a caller may see.
+func (s *Sim) seesUser(r *request, user string) bool {
+	return s.isSelf(r, user) || s.may(r.who, "/access/groups", "User.Modify", "Sys.Audit")
+}
+
+func (s *Sim) listUsers(r *request) (any, error) {
+	out := []any{}
+	for _, u := range s.access.users {
+		if !s.may(r.who, "/access/groups", "User.Modify", "Sys.Audit") && !(s.isSelf(r, u.ID) && s.may(r.who, "/", "Sys.Audit")) {
+			continue
+		}
+		enabled := 1
+		if u.Disabled {
+			enabled = 0
+		}
+		if r.args.has("enabled") && r.args.number("enabled", 0) != enabled {
+			continue
+		}
+		_, realm, _ := strings.Cut(u.ID, "@")
+		entry := map[string]any{"userid": u.ID, "enable": enabled, "expire": u.Expire, "realm-type": realm}
+		if r.args.flag("full") {
+			entry["groups"], entry["tokens"] = s.groupsOf(u.ID), s.tokensOf(u.ID)
+		}
+		out = append(out, entry)
+	}
+	return out, nil
+}
+
+func (s *Sim) groupsOf(user string) string {
+	var names []string
+	for _, g := range s.access.groups {
+		if slices.Contains(g.Users, user) {
+			names = append(names, g.ID)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+func (s *Sim) tokensOf(user string) []any {
+	out := []any{}
+	for _, t := range s.access.tokens {
+		owner, name, _ := strings.Cut(t.ID, "!")
+		if owner != user {
+			continue
+		}
+		privsep := 1
+		if t.NoPrivSep {
+			privsep = 0
+		}
+		out = append(out, map[string]any{"tokenid": name, "privsep": privsep, "expire": t.Expire})
+	}
+	return out
+}
+
+func (s *Sim) listTokens(r *request) (any, error) {
+	user := r.args.get("userid")
+	if !s.seesUser(r, user) {
+		return nil, forbidden("Permission check failed")
+	}
+	if !slices.ContainsFunc(s.access.users, func(u User) bool { return u.ID == user }) {
+		return nil, die("no such user ('%s')", user)
+	}
+	return s.tokensOf(user), nil
+}
+
+func (s *Sim) listRoles(*request) (any, error) {
+	out := []any{}
+	for _, name := range slices.Sorted(maps.Keys(s.access.roles)) {
+		special := 1
+		if s.access.custom[name] {
+			special = 0
+		}
+		privs := slices.Sorted(slices.Values(s.access.roles[name]))
+		out = append(out, map[string]any{"roleid": name, "special": special, "privs": strings.Join(privs, ",")})
+	}
+	return out, nil
+}
+
+func (s *Sim) getRole(r *request) (any, error) {
+	privs, ok := s.access.roles[r.args.get("roleid")]
+	if !ok {
+		return nil, die("role '%s' does not exist", r.args.get("roleid"))
+	}
+	out := map[string]int{}
+	for _, priv := range privs {
+		out[priv] = 1
+	}
+	return out, nil
+}
+
+// listACL shows the entries of paths that the caller may change or audit.
+func (s *Sim) listACL(r *request) (any, error) {
+	audit := s.may(r.who, "/access", "Sys.Audit", "Permissions.Modify")
+	out := []any{}
+	for _, a := range s.access.acl {
+		if !audit && !s.may(r.who, a.Path, "Permissions.Modify") {
+			continue
+		}
+		kind := "user"
+		switch {
+		case strings.HasPrefix(a.Who, "@"):
+			kind = "group"
+		case strings.Contains(a.Who, "!"):
+			kind = "token"
+		}
+		propagate := 1
+		if a.NoPropagate {
+			propagate = 0
+		}
+		out = append(out, map[string]any{
+			"path": a.Path, "type": kind, "ugid": strings.TrimPrefix(a.Who, "@"), "roleid": a.Role, "propagate": propagate,
+		})
+	}
+	return out, nil
+}

@@ -1,0 +1,180 @@
+package pvesim
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// GuestCall is a command that a client runs in a guest.
+type GuestCall struct {
+	VMID    int
+	Command []string
+	Input   string
+}
+
+// GuestResult is how a command in a guest ends.
+type GuestResult struct {
+	ExitCode int
+	Out, Err string
+	// After is how long it takes, divided by the time scale.
+	After Duration
+	ends  time.Time
+}
+
+// defaultGuest knows true, false and echo; whatever else is not found, as in a
+// guest without it.
+func defaultGuest(call GuestCall) GuestResult {
+	switch call.Command[0] {
+	case "true", "/bin/true":
+		return GuestResult{}
+	case "false", "/bin/false":
+		return GuestResult{ExitCode: 1}
+	case "echo", "/bin/echo":
+		return GuestResult{Out: strings.Join(call.Command[1:], " ") + "\n"}
+	}
+	return GuestResult{ExitCode: 127, Err: call.Command[0] + ": command not found\n"}
+}
+
+func agentCalls() []call {
+	base := "/nodes/{node}/qemu/{vmid}/agent"
+	audit := agentPriv("VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted")
+	unrestricted := agentPriv("VM.GuestAgent.Unrestricted")
+	agent := func(method, name string, may check, params specs, serve func(*Sim, *request, *vm) (any, error)) call {
+		return call{method: method, path: base + "/" + name, may: may, params: params, protected: true, waits: true, serve: viaAgent(serve)}
+	}
+	return []call{
+		{method: "GET", path: base, serve: index("name", "exec", "exec-status", "file-read", "file-write", "fsfreeze-freeze",
+			"fsfreeze-status", "fsfreeze-thaw", "fstrim", "get-fsinfo", "get-host-name", "get-memory-block-info",
+			"get-memory-blocks", "get-osinfo", "get-time", "get-timezone", "get-users", "get-vcpus", "info",
+			"network-get-interfaces", "ping", "set-user-password", "shutdown", "suspend-disk", "suspend-hybrid", "suspend-ram")},
+		agent("POST", "ping", audit, nil, func(*Sim, *request, *vm) (any, error) { return map[string]any{"result": map[string]any{}}, nil }),
+		agent("GET", "network-get-interfaces", audit, nil, (*Sim).guestInterfaces),
+		agent("GET", "get-osinfo", audit, nil, (*Sim).guestOS),
+		agent("GET", "get-host-name", audit, nil, (*Sim).guestName),
+		agent("POST", "exec", unrestricted, specs{"command": {kind: "array", required: true}, "input-data": text().upTo(65536)}, (*Sim).guestExec),
+		agent("GET", "exec-status", unrestricted, specs{"pid": integer().req()}, (*Sim).guestExecStatus),
+		agent("POST", "file-write", agentPriv("VM.GuestAgent.FileWrite", "VM.GuestAgent.Unrestricted"),
+			specs{"content": text().upTo(61440).req(), "file": text().req(), "encode": boolean()}, (*Sim).guestWrite),
+	}
+}
+
+func (v *vm) agentAnswers() bool {
+	return v.run != nil && v.hasAgent() && !v.run.agentUp.IsZero() && !time.Now().Before(v.run.agentUp)
+}
+
+// agentPing is how long the server waits for an agent that does not answer.
+const agentPing = Duration(3 * time.Second)
+
+// viaAgent is the way to a guest: it fails when no agent is configured, the VM
+// is off or nothing answers within three seconds.
+func viaAgent(serve func(*Sim, *request, *vm) (any, error)) func(*Sim, *request) (any, error) {
+	return func(s *Sim, r *request) (any, error) {
+		s.lock()
+		defer s.unlock()
+		for tries := 0; ; tries++ {
+			v, err := s.vmOn(r.node(), r.vmid())
+			switch {
+			case err != nil:
+				return nil, err
+			case !v.hasAgent():
+				return nil, die("No QEMU guest agent configured")
+			case v.run == nil:
+				return nil, die("VM %d is not running", v.id)
+			case v.agentAnswers() && !v.starting:
+				return serve(s, r, v)
+			case tries > 0:
+				return nil, die("QEMU guest agent is not running")
+			}
+			s.unlock()
+			err = s.sleep(r.ctx, agentPing)
+			s.lock()
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// guestInterfaces shows the loopback and a card for each network option.
+func (s *Sim) guestInterfaces(_ *request, v *vm) (any, error) {
+	cards := []any{guestCard("lo", "00:00:00:00:00:00", "127.0.0.1", 8)}
+	for i := range indexed["net"] + 1 {
+		value := v.run.conf[fmt.Sprint("net", i)]
+		if value == "" {
+			continue
+		}
+		mac, _ := netAddress(value)
+		address, bits := guestAddress(v, i)
+		cards = append(cards, guestCard(fmt.Sprint("eth", i), strings.ToLower(mac), address, bits))
+	}
+	return map[string]any{"result": cards}, nil
+}
+
+func guestCard(name, mac, address string, bits int) map[string]any {
+	return map[string]any{"name": name, "hardware-address": mac, "ip-addresses": []any{
+		map[string]any{"ip-address": address, "ip-address-type": "ipv4", "prefix": bits},
+	}}
+}
+
+// guestAddress is what cloud-init was told, or else an address in 10.0.0.0/8
+// that follows from the VM's id, as if by DHCP.
+func guestAddress(v *vm, card int) (string, int) {
+	ip := ipFormat.parse(v.run.conf[fmt.Sprint("ipconfig", card)])["ip"]
+	if p, err := netip.ParsePrefix(ip); err == nil {
+		return p.Addr().String(), p.Bits()
+	}
+	id := v.id
+	return fmt.Sprintf("10.%d.%d.%d", (id>>16&0xff)^card, id>>8&0xff, id&0xff), 8
+}
+
+func (s *Sim) guestOS(_ *request, v *vm) (any, error) {
+	return map[string]any{"result": map[string]any{"id": v.guest.OS, "name": v.guest.OS, "machine": "x86_64"}}, nil
+}
+
+func (s *Sim) guestName(_ *request, v *vm) (any, error) {
+	return map[string]any{"result": map[string]any{"host-name": v.name()}}, nil
+}
+
+// guestExec runs a command in the guest; its end is asked for by pid.
+func (s *Sim) guestExec(r *request, v *vm) (any, error) {
+	command := r.args["command"].values
+	if len(command) == 0 || command[0] == "" {
+		return nil, badParam("command", "property is missing and it is not optional")
+	}
+	call := GuestCall{VMID: v.id, Command: command, Input: r.args.get("input-data")}
+	run := v.run
+	s.unlock()
+	result := s.guest(call)
+	s.lock()
+	result.ends = time.Now().Add(time.Duration(float64(result.After) / s.timeScale))
+	run.nextPID++
+	run.execs[run.nextPID] = result
+	return map[string]any{"pid": run.nextPID}, nil
+}
+
+func (s *Sim) guestExecStatus(r *request, v *vm) (any, error) {
+	pid := r.args.number("pid", 0)
+	result, ok := v.run.execs[pid]
+	if !ok {
+		return nil, die("Agent error: PID %d does not exist", pid)
+	}
+	if time.Now().Before(result.ends) {
+		return map[string]any{"exited": 0}, nil
+	}
+	out := map[string]any{"exited": 1, "exitcode": result.ExitCode}
+	if result.Out != "" {
+		out["out-data"] = result.Out
+	}
+	if result.Err != "" {
+		out["err-data"] = result.Err
+	}
+	return out, nil
+}
+
+func (s *Sim) guestWrite(r *request, v *vm) (any, error) {
+	v.run.files[r.args.get("file")] = r.args.get("content")
+	s.changed(GuestChanged, v.node, v.id, r.args.get("file"))
+	return nil, nil
+}

@@ -1,0 +1,257 @@
+package pvesim
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+func clusterCalls() []call {
+	return []call{
+		{method: "GET", path: "/cluster", serve: index("name", "acme", "backup", "backup-info", "bulk-action", "ceph", "config",
+			"firewall", "ha", "jobs", "log", "mapping", "metrics", "nextid", "notifications", "options", "qemu", "replication",
+			"resources", "sdn", "status", "tasks")},
+		{method: "GET", path: "/cluster/resources", params: specs{"type": oneOf("vm", "storage", "node", "sdn")}, serve: (*Sim).resources},
+		{method: "GET", path: "/cluster/status", may: perm("/", "Sys.Audit"), serve: (*Sim).clusterStatus, protected: true},
+		{method: "GET", path: "/cluster/nextid", params: specs{"vmid": vmidSpec()}, serve: (*Sim).nextID},
+		{method: "GET", path: "/cluster/options", may: perm("/", "Sys.Audit"), serve: (*Sim).clusterOptions},
+		{method: "GET", path: "/cluster/ha/resources", may: perm("/", "Sys.Audit"),
+			serve: func(*Sim, *request) (any, error) { return []any{}, nil }},
+	}
+}
+
+func (s *Sim) versionInfo(*request) (any, error) {
+	major, rest, _ := strings.Cut(s.version, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	return map[string]any{"version": s.version, "release": major + "." + minor, "repoid": sha1Hex(s.version)[:8]}, nil
+}
+
+func (s *Sim) nextIDRange() (lower, upper int) {
+	lower, upper = 100, 1000000
+	if s.dc.NextIDLower > 0 {
+		lower = s.dc.NextIDLower
+	}
+	if s.dc.NextIDUpper > 0 {
+		upper = s.dc.NextIDUpper
+	}
+	return lower, upper
+}
+
+// nextID says what is free at the time of asking; it reserves nothing.
+func (s *Sim) nextID(r *request) (any, error) {
+	if r.args.has("vmid") {
+		id := r.vmid()
+		if s.vms[id] != nil {
+			return nil, badParam("vmid", "VM %d already exists", id)
+		}
+		return fmt.Sprint(id), nil
+	}
+	lower, upper := s.nextIDRange()
+	for id := lower; id < upper; id++ {
+		if s.vms[id] == nil {
+			return fmt.Sprint(id), nil
+		}
+	}
+	return nil, die("unable to get any free VMID in range [%d, %d]", lower, upper-1)
+}
+
+func (s *Sim) clusterOptions(*request) (any, error) {
+	out := map[string]any{"mac_prefix": "BC:24:11", "keyboard": "en-us"}
+	if s.dc.NextIDLower > 0 || s.dc.NextIDUpper > 0 {
+		lower, upper := s.nextIDRange()
+		out["next-id"] = map[string]any{"lower": lower, "upper": upper}
+	}
+	if len(s.dc.RegisteredTags) > 0 {
+		out["registered-tags"] = s.dc.RegisteredTags
+	}
+	if s.dc.UserTags != "" {
+		access := map[string]any{"user-allow": s.dc.UserTags}
+		if len(s.dc.UserTagsAllowed) > 0 {
+			access["user-allow-list"] = s.dc.UserTagsAllowed
+		}
+		out["user-tag-access"] = access
+	}
+	return out, nil
+}
+
+func (s *Sim) clusterStatus(*request) (any, error) {
+	out := []any{}
+	online := 0
+	for i, name := range s.hostList {
+		h := s.hosts[name]
+		up, local := 1, 0
+		if h.Offline {
+			up = 0
+		}
+		online += up
+		if name == s.localHost() {
+			local = 1
+		}
+		out = append(out, map[string]any{
+			"type": "node", "id": "node/" + name, "name": name, "ip": h.IP, "online": up, "local": local, "nodeid": i + 1, "level": "",
+		})
+	}
+	if s.clusters != "" {
+		quorate := 0
+		if online*2 > len(s.hostList) {
+			quorate = 1
+		}
+		out = append(out, map[string]any{
+			"type": "cluster", "id": "cluster", "name": s.clusters, "version": len(s.hostList), "nodes": len(s.hostList), "quorate": quorate,
+		})
+	}
+	return out, nil
+}
+
+// localHost is the host that answers requests.
+func (s *Sim) localHost() string {
+	for _, name := range s.hostList {
+		if !s.hosts[name].Offline {
+			return name
+		}
+	}
+	return s.hostList[0]
+}
+
+// resources lists what the caller may see. There is no hostpci in it.
+func (s *Sim) resources(r *request) (any, error) {
+	kind := r.args.get("type")
+	out := []any{}
+	if kind == "" {
+		for _, p := range s.pools {
+			if s.may(r.who, "/pool/"+p.id, "Pool.Audit") {
+				out = append(out, map[string]any{"id": "/pool/" + p.id, "pool": p.id, "type": "pool"})
+			}
+		}
+	}
+	if kind == "" || kind == "node" {
+		for _, name := range s.hostList {
+			out = append(out, s.nodeEntry(name, s.may(r.who, "/nodes/"+name, "Sys.Audit")))
+		}
+	}
+	if kind == "" || kind == "vm" {
+		for _, id := range s.vmIDs() {
+			if s.may(r.who, vmPath(id), "VM.Audit") {
+				out = append(out, s.vmResource(s.vms[id]))
+			}
+		}
+	}
+	if kind == "" || kind == "storage" {
+		out = append(out, s.storageResources(r)...)
+	}
+	return append(out, s.zoneResources(r, kind)...), nil
+}
+
+func (s *Sim) zoneResources(r *request, kind string) []any {
+	var out []any
+	for _, name := range s.hostList {
+		if s.hosts[name].Offline || !s.may(r.who, "/sdn/zones/localnetwork", "SDN.Audit", "SDN.Use") || !s.may(r.who, "/sdn", "SDN.Audit") {
+			continue
+		}
+		switch {
+		case s.major >= 9 && kind == "":
+			out = append(out, map[string]any{"id": "network/" + name + "/zone/localnetwork", "network": "localnetwork",
+				"network-type": "zone", "node": name, "status": "ok", "type": "network"})
+		case s.major < 9 && (kind == "" || kind == "sdn"):
+			out = append(out, map[string]any{"id": "sdn/" + name + "/localnetwork", "sdn": "localnetwork", "node": name,
+				"status": "ok", "type": "sdn"})
+		}
+	}
+	return out
+}
+
+// known tells whether statistics of a host's things are fresh.
+func (s *Sim) known(node string) bool { return !s.noStats && !s.hosts[node].Offline }
+
+func (s *Sim) nodeEntry(name string, usage bool) map[string]any {
+	h := s.hosts[name]
+	out := map[string]any{"id": "node/" + name, "node": name, "type": "node", "status": "unknown"}
+	if h.Offline {
+		out["status"] = "offline"
+	}
+	if !s.known(name) {
+		return out
+	}
+	out["status"] = "online"
+	if !usage {
+		return out
+	}
+	maps := map[string]any{
+		"cpu": 0.02, "maxcpu": h.CPUs, "mem": s.memoryUsed(h), "maxmem": h.memory(), "disk": 12 * gib, "maxdisk": 94 * gib,
+		"uptime": int64(time.Since(h.booted).Seconds()), "level": "", "cgroup-mode": 2,
+	}
+	return merge(out, maps)
+}
+
+// vmResource is a VM's entry: without fresh statistics it has no name.
+func (s *Sim) vmResource(v *vm) map[string]any {
+	out := map[string]any{"id": fmt.Sprintf("qemu/%d", v.id), "node": v.node, "vmid": v.id, "type": "qemu", "status": "unknown"}
+	if p := s.poolOf(v.id); p != nil {
+		out["pool"] = p.id
+	}
+	for _, key := range []string{"tags", "lock"} {
+		if value := v.conf[key]; value != "" {
+			out[key] = value
+		}
+	}
+	if !s.known(v.node) {
+		return out
+	}
+	stats := s.vmStats(v)
+	out["name"] = stats["name"]
+	if v.name() == "" {
+		out["name"] = fmt.Sprintf("VM %d", v.id)
+	}
+	out["status"], out["template"], out["maxcpu"] = stats["status"], flagValue(v.conf["template"]), stats["cpus"]
+	for _, key := range []string{"cpu", "mem", "memhost", "maxmem", "disk", "maxdisk", "netin", "netout", "uptime"} {
+		out[key] = stats[key]
+	}
+	out["diskread"], out["diskwrite"] = 0, 0
+	return out
+}
+
+func nodeCalls() []call {
+	network := oneOf("bridge", "bond", "eth", "alias", "vlan", "fabric", "OVSBridge", "OVSBond", "OVSPort", "OVSIntPort",
+		"vnet", "any_bridge", "any_local_bridge", "include_sdn")
+	return []call{
+		{method: "GET", path: "/nodes", serve: (*Sim).listNodes},
+		{method: "GET", path: "/nodes/{node}", serve: index("name", nodeIndex...)},
+		{method: "GET", path: "/nodes/{node}/version", serve: (*Sim).versionInfo},
+		{method: "GET", path: "/nodes/{node}/status", may: perm("/nodes/{node}", "Sys.Audit"), serve: (*Sim).nodeStatus},
+		{method: "GET", path: "/nodes/{node}/network", params: specs{"type": network}, serve: (*Sim).listNetwork},
+		{method: "GET", path: "/nodes/{node}/network/{iface}", may: perm("/nodes/{node}", "Sys.Audit"), serve: (*Sim).getNetwork},
+	}
+}
+
+var nodeIndex = []string{"aplinfo", "apt", "capabilities", "ceph", "certificates", "config", "disks", "dns", "firewall", "hardware",
+	"hosts", "journal", "lxc", "migrateall", "netstat", "network", "qemu", "query-oci-repo-tags", "query-url-metadata",
+	"replication", "report", "rrd", "rrddata", "scan", "sdn", "services", "spiceshell", "startall", "status", "stopall",
+	"storage", "subscription", "suspendall", "syslog", "tasks", "termproxy", "time", "version", "vncshell", "vzdump", "wakeonlan"}
+
+func (s *Sim) listNodes(r *request) (any, error) {
+	out := []any{}
+	for _, name := range s.hostList {
+		entry := s.nodeEntry(name, s.may(r.who, "/nodes/"+name, "Sys.Audit"))
+		entry["ssl_fingerprint"] = fingerprint(name)
+		delete(entry, "cgroup-mode")
+		out = append(out, entry)
+	}
+	return out, nil
+}
+
+// fingerprint is made up from a host's name: the simulator has one address for
+// all hosts.
+func fingerprint(host string) string {
+	sum := sha256.Sum256([]byte(host))
+	parts := make([]string, 0, len(sum))
+	for _, b := range sum {
+		parts = append(parts, fmt.Sprintf("%02X", b))
+	}
+	return strings.Join(parts, ":")
+}
+
+func vmPath(id int) string { return fmt.Sprintf("/vms/%d", id) }
+
+func sortedCopy(list []string) []string { return slices.Sorted(slices.Values(list)) }

@@ -1,0 +1,239 @@
+package pvesim
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// answer is what goes back to a client, reason phrase included.
+type answer struct {
+	status int
+	reason string
+	header http.Header
+	body   []byte
+	close  bool
+	// drop ends the connection without an answer.
+	drop bool
+	// cut closes the connection after the body, which is shorter than said.
+	cut bool
+}
+
+// inbound is a request as read, by whatever transport.
+type inbound struct {
+	ctx     context.Context // does not end when the client leaves
+	gone    <-chan struct{} // closed when it does
+	method  string
+	path    string // decoded
+	query   string // raw
+	header  http.Header
+	body    []byte
+	chunked bool
+}
+
+// maxBody is the largest form that pveproxy takes (512 KiB since
+// libpve-http-server-perl 5.2.1); uploads may be larger.
+const maxBody = 512 << 10
+
+// ServeHTTP answers one request. Errors carry the reason phrases of the real
+// API, which net/http cannot write, so the connection is taken over for them.
+func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	a := s.respond(inbound{
+		ctx: context.WithoutCancel(r.Context()), gone: r.Context().Done(), method: r.Method, path: r.URL.Path, query: r.URL.RawQuery, header: r.Header, body: body,
+		chunked: len(r.TransferEncoding) > 0,
+	})
+	a.write(w)
+}
+
+// write sends the answer over a real connection.
+func (a *answer) write(w http.ResponseWriter) {
+	plain := a.status == http.StatusOK && !a.cut && !a.drop
+	hijacker, can := w.(http.Hijacker)
+	if plain || !can {
+		for name, values := range a.header {
+			w.Header()[name] = values
+		}
+		if a.close {
+			w.Header().Set("Connection", "close")
+		}
+		w.WriteHeader(a.status)
+		w.Write(a.body)
+		return
+	}
+	conn, buffered, err := hijacker.Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	if a.drop {
+		return
+	}
+	fmt.Fprintf(buffered, "HTTP/1.1 %d %s\r\n", a.status, firstLine(a.reason))
+	header := a.header.Clone()
+	header.Set("Connection", "close")
+	length := len(a.body)
+	if a.cut {
+		length *= 2
+	}
+	header.Set("Content-Length", strconv.Itoa(length))
+	header.Write(buffered)
+	buffered.WriteString("\r\n")
+	buffered.Write(a.body)
+	buffered.Flush()
+}
+
+// Transport reaches the simulator without a network: the same answers and
+// status lines as over a connection. It works inside testing/synctest bubbles.
+// When a request's context ends, the caller gets that at once while the
+// simulator carries the request out, as a real server would.
+func (s *Sim) Transport() http.RoundTripper { return (*inProcess)(s) }
+
+type inProcess Sim
+
+func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	s := (*Sim)(t)
+	in := inbound{ctx: context.WithoutCancel(r.Context()), gone: r.Context().Done(), method: r.Method, path: r.URL.Path,
+		query: r.URL.RawQuery, header: r.Header.Clone()}
+	if r.Body != nil {
+		defer r.Body.Close()
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		in.body = body
+		in.chunked = r.ContentLength <= 0 && len(body) > 0
+	}
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	done := make(chan *answer, 1)
+	if !s.spawn(func() { done <- s.respond(in) }) {
+		return nil, io.EOF
+	}
+	select {
+	case a := <-done:
+		return a.response(r)
+	case <-r.Context().Done():
+		return nil, context.Cause(r.Context())
+	}
+}
+
+// response is the answer as a client sees it.
+func (a *answer) response(r *http.Request) (*http.Response, error) {
+	if a.drop {
+		return nil, io.EOF
+	}
+	var body io.Reader = bytes.NewReader(a.body)
+	if a.cut {
+		body = io.MultiReader(body, brokenReader{})
+	}
+	return &http.Response{
+		Status: fmt.Sprintf("%d %s", a.status, firstLine(a.reason)), StatusCode: a.status,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: a.header, Body: io.NopCloser(body), ContentLength: int64(len(a.body)),
+		Close: a.close || a.status != http.StatusOK, Request: r,
+	}, nil
+}
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func newAnswer(status int, reason string) *answer {
+	a := &answer{status: status, reason: reason, header: http.Header{}, close: status != http.StatusOK}
+	a.header.Set("Server", "pve-api-daemon/3.0")
+	a.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	a.header.Set("Pragma", "no-cache")
+	a.header.Set("Cache-Control", "max-age=0")
+	return a
+}
+
+// plainAnswer is an error that pveproxy sends before it looks at the call: the
+// text as body, without content type.
+func plainAnswer(status int, text string, body bool) *answer {
+	a := newAnswer(status, text)
+	if body {
+		a.body = []byte(text)
+	}
+	// An explicit nil keeps net/http from guessing a type.
+	a.header["Content-Type"] = nil
+	return a
+}
+
+func jsonAnswer(status int, reason string, value any) *answer {
+	a := newAnswer(status, reason)
+	a.header.Set("Content-Type", "application/json;charset=UTF-8")
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return plainAnswer(500, "simulator: cannot write the answer: "+err.Error(), true)
+	}
+	a.body = bytes.TrimRight(b.Bytes(), "\n")
+	return a
+}
+
+// listing is data with a total beside it, as task lists and logs have.
+type listing struct {
+	data  any
+	total int
+}
+
+// download is an answer that is not JSON.
+type download string
+
+// success is the 200 of a call.
+func success(data any, format string) *answer {
+	if text, ok := data.(download); ok {
+		a := plainAnswer(200, "OK", false)
+		a.header.Set("Content-Type", "text/plain")
+		a.body = []byte(text)
+		return a
+	}
+	body := map[string]any{"data": data}
+	if l, ok := data.(listing); ok {
+		body["data"], body["total"] = l.data, l.total
+	}
+	if format == "extjs" {
+		body["success"] = 1
+	}
+	return jsonAnswer(200, "OK", body)
+}
+
+// failure is the answer of a refused call.
+func failure(err *apiError, format string) *answer {
+	if err.bare {
+		return plainAnswer(err.status, err.reason, false)
+	}
+	message := err.reason + "\n"
+	if err.status == 501 {
+		message = err.reason
+	}
+	body := map[string]any{"data": nil, "message": message}
+	if err.fields != nil {
+		body["errors"] = err.fields
+	}
+	if format != "extjs" {
+		return jsonAnswer(err.status, err.reason, body)
+	}
+	body["success"], body["status"] = 0, any(err.status)
+	if err.status == 400 {
+		body["status"] = "400"
+	}
+	return jsonAnswer(200, "OK", body)
+}
+
+// segments splits a path into its parts; doubled and trailing slashes vanish.
+func segments(path string) []string {
+	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+}

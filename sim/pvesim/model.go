@@ -1,0 +1,168 @@
+package pvesim
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// host is a physical machine and what its kernel has.
+type host struct {
+	Host
+	id       int // in the cluster, from 1
+	booted   time.Time
+	bootID   string
+	drivers  map[string]string // BDF → kernel driver now
+	reserved map[string]int    // BDF → VM that runs or starts with it
+}
+
+func newHost(h Host, index int, now time.Time) *host {
+	n := &host{Host: h, id: index + 1, booted: now.Add(-time.Duration(h.Uptime))}
+	if n.IP == "" {
+		n.IP = fmt.Sprintf("192.0.2.%d", 10+index)
+	}
+	n.PCI = slices.Clone(h.PCI)
+	slices.SortFunc(n.PCI, func(a, b PCIFunction) int { return compareBDF(a.Address, b.Address) })
+	n.resetDevices()
+	return n
+}
+
+// resetDevices brings the drivers to what they are after a boot.
+func (h *host) resetDevices() {
+	h.drivers, h.reserved = map[string]string{}, map[string]int{}
+	for _, f := range h.PCI {
+		h.drivers[f.Address] = f.Driver
+	}
+}
+
+// function finds a PCI function by its full address.
+func (h *host) function(address string) *PCIFunction {
+	for i := range h.PCI {
+		if h.PCI[i].Address == address {
+			return &h.PCI[i]
+		}
+	}
+	return nil
+}
+
+// vm is a virtual machine.
+type vm struct {
+	id      int
+	node    string
+	conf    map[string]string
+	pending map[string]string
+	deletes map[string]bool
+	run     *run // nil when it does not run
+	// starting is set while a start task holds devices for it.
+	starting bool
+	guest    Guest
+}
+
+// run is a running QEMU process.
+type run struct {
+	pid     int
+	since   time.Time
+	pinned  int64 // bytes of host memory
+	agentUp time.Time
+	osUp    time.Time // from when the guest listens to ACPI
+	devices []string  // BDFs
+	conf    map[string]string
+	execs   map[int]GuestResult
+	files   map[string]string
+	nextPID int
+}
+
+func (v *vm) name() string       { return v.conf["name"] }
+func (v *vm) template() bool     { return v.conf["template"] == "1" }
+func (v *vm) configPath() string { return fmt.Sprintf("nodes/%s/qemu-server/%d.conf", v.node, v.id) }
+
+// memory is the configured memory in bytes.
+func memoryOf(conf map[string]string) int64 {
+	n, err := strconv.ParseInt(memoryFormat.parse(conf["memory"])["current"], 10, 64)
+	if err != nil {
+		n = 512
+	}
+	return n * mib
+}
+
+// merged is the configuration with pending changes in it: what GET config
+// shows without current.
+func (v *vm) merged() map[string]string {
+	out := maps.Clone(v.conf)
+	for key := range v.deletes {
+		delete(out, key)
+	}
+	maps.Copy(out, v.pending)
+	return out
+}
+
+// digest is the SHA-1 of the configuration file.
+func (v *vm) digest() string {
+	var b strings.Builder
+	writeSection(&b, v.conf)
+	if len(v.pending)+len(v.deletes) > 0 {
+		b.WriteString("[PENDING]\n")
+		writeSection(&b, v.pending)
+		fmt.Fprintln(&b, slices.Sorted(maps.Keys(v.deletes)))
+	}
+	return sha1Hex(b.String())
+}
+
+func writeSection(b *strings.Builder, section map[string]string) {
+	for _, key := range slices.Sorted(maps.Keys(section)) {
+		fmt.Fprintf(b, "%s: %s\n", key, strconv.Quote(section[key]))
+	}
+}
+
+func sha1Hex(text string) string {
+	sum := sha1.Sum([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// pool is a resource pool.
+type pool struct {
+	id, comment string
+	vms         []int
+}
+
+func (s *Sim) pool(id string) *pool {
+	for _, p := range s.pools {
+		if p.id == id {
+			return p
+		}
+	}
+	return nil
+}
+
+// poolOf is the pool that a VM is in, nil when in none.
+func (s *Sim) poolOf(vmid int) *pool {
+	for _, p := range s.pools {
+		if slices.Contains(p.vms, vmid) {
+			return p
+		}
+	}
+	return nil
+}
+
+func (s *Sim) leavePool(vmid int) {
+	if p := s.poolOf(vmid); p != nil {
+		p.vms = slices.DeleteFunc(p.vms, func(id int) bool { return id == vmid })
+	}
+}
+
+// vmIDs are the ids of all VMs, in order.
+func (s *Sim) vmIDs() []int { return slices.Sorted(maps.Keys(s.vms)) }
+
+// vmOn finds a VM on a host; the error is the one about its configuration.
+func (s *Sim) vmOn(node string, id int) (*vm, error) {
+	v := s.vms[id]
+	if v == nil || v.node != node {
+		return nil, die("Configuration file 'nodes/%s/qemu-server/%d.conf' does not exist", node, id)
+	}
+	return v, nil
+}

@@ -1,0 +1,109 @@
+package pvesim
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// hostOverhead is what a host's own software takes of the memory.
+const hostOverhead = 2 * gib
+
+func (h *host) memory() int64 { return int64(h.MemoryGiB * float64(gib)) }
+
+// memoryUsed is the memory that a host's running VMs and its own software
+// have. A VM without passthrough counts in full, too: its guest has touched
+// all of its memory.
+func (s *Sim) memoryUsed(h *host) int64 {
+	used := min(int64(hostOverhead), h.memory()/8)
+	for _, v := range s.vms {
+		if v.node == h.Name && v.run != nil {
+			used += v.run.pinned
+		}
+	}
+	return used
+}
+
+func (s *Sim) nodeStatus(r *request) (any, error) {
+	h := s.hosts[r.node()]
+	used := s.memoryUsed(h)
+	total := h.memory()
+	release, machine := "6.14.11-3-pve", "x86_64"
+	build := "#1 SMP PREEMPT_DYNAMIC PMX 6.14.11-3"
+	return map[string]any{
+		"boot-info": map[string]any{"mode": "efi", "secureboot": 0},
+		"cpu":       0.02,
+		"cpuinfo": map[string]any{"cores": h.CPUs, "cpus": h.CPUs, "sockets": 1, "model": "simulated CPU", "mhz": "3000.000",
+			"user_hz": 100, "hvm": "1", "flags": "fpu vme vmx svm"},
+		"current-kernel": map[string]any{"sysname": "Linux", "release": release, "version": build, "machine": machine},
+		"kversion":       "Linux " + release + " " + build,
+		"idle":           0, "wait": 0,
+		"ksm":        map[string]any{"shared": 0},
+		"loadavg":    []string{"0.10", "0.10", "0.10"},
+		"memory":     map[string]any{"total": total, "used": used, "free": total - used, "available": total - used},
+		"rootfs":     map[string]any{"total": 94 * gib, "used": 12 * gib, "free": 82 * gib, "avail": 77 * gib},
+		"swap":       map[string]any{"total": 0, "used": 0, "free": 0},
+		"pveversion": "pve-manager/" + s.version + "/" + sha1Hex(s.version)[:8],
+		"uptime":     int64(time.Since(h.booted).Seconds()),
+	}, nil
+}
+
+// interfaces are a host's network devices, NICs first.
+func (h *host) interfaces() []map[string]any {
+	var out []map[string]any
+	priority := 3
+	for _, nic := range h.NICs {
+		out = append(out, map[string]any{"iface": nic, "type": "eth", "active": 1, "method": "manual", "method6": "manual",
+			"families": []string{"inet"}, "priority": priority})
+		priority++
+	}
+	for _, b := range h.Bridges {
+		e := map[string]any{"iface": b.Name, "type": "bridge", "autostart": 1, "bridge_fd": "0", "bridge_stp": "off",
+			"bridge_ports": b.Ports, "families": []string{"inet"}, "method": "manual", "method6": "manual", "priority": priority}
+		if prefix, err := netip.ParsePrefix(b.CIDR); err == nil {
+			e["method"], e["cidr"], e["address"] = "static", b.CIDR, prefix.Addr().String()
+			e["netmask"] = fmt.Sprint(prefix.Bits())
+		}
+		if b.Gateway != "" {
+			e["gateway"] = b.Gateway
+		}
+		if b.VLANAware {
+			e["bridge_vlan_aware"], e["bridge_vids"] = 1, "2-4094"
+		}
+		if b.Comment != "" {
+			e["comments"] = b.Comment + "\n"
+		}
+		out = append(out, e)
+		priority++
+	}
+	return out
+}
+
+// listNetwork shows bridges to those who may use them.
+func (s *Sim) listNetwork(r *request) (any, error) {
+	kind := r.args.get("type")
+	out := []any{}
+	for _, e := range s.hosts[r.node()].interfaces() {
+		bridge := e["type"] == "bridge"
+		wanted := kind == "" || kind == e["type"] || bridge && (kind == "any_bridge" || kind == "any_local_bridge" || kind == "include_sdn")
+		if !wanted {
+			continue
+		}
+		path := fmt.Sprintf("/sdn/zones/localnetwork/%s", e["iface"])
+		if bridge && !s.may(r.who, path, "SDN.Audit", "SDN.Use") {
+			continue
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+func (s *Sim) getNetwork(r *request) (any, error) {
+	for _, e := range s.hosts[r.node()].interfaces() {
+		if e["iface"] == r.args.get("iface") {
+			delete(e, "iface")
+			return e, nil
+		}
+	}
+	return nil, badParam("iface", "interface does not exist")
+}

@@ -1,0 +1,228 @@
+package pvesim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// Damage is a function that a host used and lost, because a VM started whose
+// device is in the same IOMMU group.
+type Damage struct {
+	Host   string
+	Device string // BDF
+	Driver string // that the host had on it
+	VMID   int
+	// Foreign tells a function of another card than the one passed through.
+	Foreign bool
+	Time    time.Time
+}
+
+// passed is one hostpci option with the devices it may mean.
+type passed struct {
+	key          string
+	props        map[string]string
+	alternatives [][]string // of full BDFs; the first free one is taken
+}
+
+// parseError is an error that the real server also writes to the task's log
+// before it ends the task.
+type parseError struct{ text string }
+
+func (e *parseError) Error() string { return e.text }
+
+// parsePassed reads the hostpci options of a VM and checks mappings against
+// the hardware.
+func (s *Sim) parsePassed(v *vm) ([]passed, error) {
+	var out []passed
+	for i := range indexed["hostpci"] + 1 {
+		key := fmt.Sprint("hostpci", i)
+		if strings.TrimSpace(v.conf[key]) == "" {
+			continue
+		}
+		p := passed{key: key, props: hostpciFormat.parse(v.conf[key])}
+		if err := s.resolve(s.hosts[v.node], &p); err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func (s *Sim) resolve(h *host, p *passed) error {
+	mapped, raw := p.props["mapping"], p.props["host"]
+	switch {
+	case mapped != "" && raw != "":
+		return &parseError{"Cannot set both 'host' and 'mapping'."}
+	case mapped == "" && raw == "":
+		return &parseError{"Either 'host' or 'mapping' must be set."}
+	case raw != "":
+		ids, err := h.expand(raw)
+		p.alternatives = [][]string{ids}
+		return err
+	}
+	m := s.mappings[mapped]
+	if m == nil || len(m.on(h.Name)) == 0 {
+		return &parseError{fmt.Sprintf("PCI device mapping not found for '%s'", mapped)}
+	}
+	for _, entry := range m.on(h.Name) {
+		if text := h.assertMapping(mapped, entry); text != "" {
+			return &parseError{"PCI device mapping invalid (hardware probably changed): " + text + "\n"}
+		}
+		ids, err := h.expand(entry["path"])
+		if err != nil {
+			return err
+		}
+		p.alternatives = append(p.alternatives, ids)
+	}
+	return nil
+}
+
+// expand turns "03:00;04:00.0" into full addresses: without a function, all of
+// the card's.
+func (h *host) expand(list string) ([]string, error) {
+	var out []string
+	for want := range strings.SplitSeq(list, ";") {
+		var found []string
+		for _, f := range h.PCI {
+			if matchesAddress(f.Address, want) {
+				found = append(found, f.Address)
+			}
+		}
+		if len(found) == 0 {
+			return nil, &parseError{fmt.Sprintf("no PCI device found for '%s'", want)}
+		}
+		out = append(out, found...)
+	}
+	return out, nil
+}
+
+// matchesAddress compares an address with one that may lack domain and
+// function.
+func matchesAddress(address, want string) bool {
+	if strings.Count(want, ":") == 1 {
+		want = "0000:" + want
+	}
+	if !strings.Contains(want, ".") {
+		return strings.HasPrefix(address, want+".")
+	}
+	return address == want
+}
+
+// chooseDevices picks the devices of a start: for a mapping with several, the
+// first that is free.
+func (s *Sim) chooseDevices(v *vm, list []passed) ([]string, error) {
+	h := s.hosts[v.node]
+	used := map[string]bool{}
+	var chosen []string
+	take := func(ids []string) error {
+		for _, id := range ids {
+			if used[id] {
+				return die("device '%s' assigned more than once", id)
+			}
+			used[id] = true
+		}
+		chosen = append(chosen, ids...)
+		return nil
+	}
+	for _, p := range list {
+		if len(p.alternatives) == 1 {
+			if err := take(p.alternatives[0]); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		i := slices.IndexFunc(p.alternatives, func(ids []string) bool {
+			return !slices.ContainsFunc(ids, func(id string) bool { return used[id] || h.holder(id, v.id) != 0 })
+		})
+		if i < 0 {
+			return nil, die("could not find a free device for '%s'", p.key)
+		}
+		if err := take(p.alternatives[i]); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range list {
+		if lenientBool(p.props["pcie"]) == "1" && !strings.Contains(machineFormat.parse(v.conf["machine"])["type"], "q35") {
+			return nil, die("q35 machine model is not enabled")
+		}
+	}
+	return chosen, nil
+}
+
+// holder is the other VM that has a device reserved, 0 for none.
+func (h *host) holder(id string, not int) int {
+	if vmid := h.reserved[id]; vmid != not {
+		return vmid
+	}
+	return 0
+}
+
+// reserve takes devices for a start, all or none. Reservations are by full
+// address, of this host only, and live as long as the start and the run.
+func (s *Sim) reserve(v *vm, ids []string) error {
+	h := s.hosts[v.node]
+	for _, id := range ids {
+		other := s.vms[h.holder(id, v.id)]
+		switch {
+		case other == nil:
+		case other.starting:
+			return die("PCI device '%s' is currently reserved for use by VMID '%d'", id, other.id)
+		default:
+			return die("PCI device '%s' already in use by VMID '%d'", id, other.id)
+		}
+	}
+	for _, id := range ids {
+		h.reserved[id] = v.id
+	}
+	return nil
+}
+
+func (s *Sim) unreserve(v *vm) {
+	maps.DeleteFunc(s.hosts[v.node].reserved, func(_ string, vmid int) bool { return vmid == v.id })
+}
+
+// bind takes the whole IOMMU group of each device to vfio-pci, bridges
+// excepted. What the host used there, it loses.
+func (s *Sim) bind(v *vm, ids []string) error {
+	h := s.hosts[v.node]
+	if len(ids) > 0 && h.NoIOMMU {
+		return die("cannot prepare PCI pass-through, IOMMU not present")
+	}
+	for _, id := range ids {
+		f := h.function(id)
+		if f.Group < 0 {
+			return die("Cannot open iommu_group: No such file or directory")
+		}
+		for _, mate := range h.PCI {
+			class, _ := pci.ParseClass(mate.Class)
+			if mate.Group == f.Group && !class.IsBridge() {
+				s.take(v, mate.Address, ids)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Sim) take(v *vm, address string, ids []string) {
+	h := s.hosts[v.node]
+	driver := h.drivers[address]
+	if driver == "vfio-pci" {
+		return
+	}
+	h.drivers[address] = "vfio-pci"
+	if driver != "" {
+		s.damage = append(s.damage, Damage{Host: h.Name, Device: address, Driver: driver, VMID: v.id,
+			Foreign: !sameCard(address, ids), Time: time.Now()})
+	}
+	s.changed(DeviceBound, h.Name, v.id, address)
+}
+
+func sameCard(address string, ids []string) bool {
+	card, _, _ := strings.Cut(address, ".")
+	return slices.ContainsFunc(ids, func(id string) bool { return strings.HasPrefix(id, card+".") })
+}

@@ -1,0 +1,191 @@
+package pvesim
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// check is a test of privileges; the error is what a client gets.
+type check func(s *Sim, r *request) error
+
+var pathParam = regexp.MustCompile(`\{([^}]+)\}`)
+
+// expandPath puts the parameters of a request into /vms/{vmid}.
+func expandPath(path string, r *request) string {
+	return pathParam.ReplaceAllStringFunc(path, func(m string) string { return r.args.get(m[1 : len(m)-1]) })
+}
+
+// perm asks for one privilege on a path.
+func perm(path, priv string) check {
+	return func(s *Sim, r *request) error { return s.need(r.who, expandPath(path, r), priv) }
+}
+
+// permAny asks for one of several privileges.
+func permAny(path string, privs ...string) check {
+	return func(s *Sim, r *request) error { return s.needAny(r.who, expandPath(path, r), privs...) }
+}
+
+// orPerm passes when one of several checks does. Like the real one, it does
+// not say which was missing.
+func orPerm(checks ...check) check {
+	return func(s *Sim, r *request) error {
+		for _, c := range checks {
+			if c(s, r) == nil {
+				return nil
+			}
+		}
+		return forbidden("Permission check failed")
+	}
+}
+
+func andPerm(checks ...check) check {
+	return func(s *Sim, r *request) error {
+		for _, c := range checks {
+			if err := c(s, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// need refuses who lacks a privilege on a path.
+func (s *Sim) need(who identity, path, priv string) error {
+	return s.needAny(who, path, priv)
+}
+
+func (s *Sim) needAny(who identity, path string, privs ...string) error {
+	if s.may(who, path, privs...) {
+		return nil
+	}
+	return forbidden("Permission check failed (%s, %s)", path, strings.Join(privs, "|"))
+}
+
+// may tells whether one of the privileges is there.
+func (s *Sim) may(who identity, path string, privs ...string) bool {
+	granted := s.privileges(who, path)
+	for _, priv := range privs {
+		if _, ok := granted[priv]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// privileges are what an identity may do on a path; the value says whether it
+// holds below, too. A token with privilege separation has what both it and
+// its user have.
+func (s *Sim) privileges(who identity, path string) map[string]bool {
+	if !strings.HasPrefix(path, "/") {
+		return nil
+	}
+	if who.isRoot() {
+		return s.everything()
+	}
+	user := s.granted(who.user, path)
+	if who.user == "root@pam" {
+		user = s.everything()
+	}
+	if who.token == "" {
+		return user
+	}
+	t := s.access.token(who.String())
+	if t == nil {
+		return nil
+	}
+	if t.NoPrivSep {
+		return user
+	}
+	own := s.granted(who.String(), path)
+	maps.DeleteFunc(own, func(priv string, _ bool) bool { _, ok := user[priv]; return !ok })
+	return own
+}
+
+func (s *Sim) everything() map[string]bool {
+	all := map[string]bool{}
+	for _, priv := range allPrivileges(s.major) {
+		all[priv] = true
+	}
+	return all
+}
+
+// granted are the privileges by ACL, with those of the VM's pool.
+func (s *Sim) granted(who, path string) map[string]bool {
+	roles := s.roles(who, path)
+	if id, ok := strings.CutPrefix(path, "/vms/"); ok {
+		vmid, _ := strconv.Atoi(id)
+		if p := s.poolOf(vmid); p != nil {
+			roles = merge(roles, s.roles(who, "/pool/"+p.id))
+		}
+	}
+	out := map[string]bool{}
+	if _, none := roles["NoAccess"]; none {
+		return out
+	}
+	for role, propagate := range roles {
+		for _, priv := range s.access.roles[role] {
+			out[priv] = out[priv] || propagate
+		}
+	}
+	return out
+}
+
+// roles walks from / to the path. An entry for the user, or else for one of
+// its groups, replaces what came from above.
+func (s *Sim) roles(who, path string) map[string]bool {
+	roles := map[string]bool{}
+	for _, level := range levels(path) {
+		own, byGroup := map[string]bool{}, map[string]bool{}
+		for _, a := range s.access.acl {
+			if a.Path != level || a.NoPropagate && level != path {
+				continue
+			}
+			if a.Who == who {
+				own[a.Role] = !a.NoPropagate
+			} else if s.inGroup(who, a.Who) {
+				byGroup[a.Role] = !a.NoPropagate
+			}
+		}
+		switch {
+		case len(own) > 0:
+			roles = own
+		case len(byGroup) > 0:
+			roles = byGroup
+		}
+	}
+	return roles
+}
+
+func (s *Sim) inGroup(user, group string) bool {
+	return slices.ContainsFunc(s.access.groups, func(g Group) bool {
+		return "@"+g.ID == group && slices.Contains(g.Users, user)
+	})
+}
+
+// levels are a path and all above it: /, /vms, /vms/100.
+func levels(path string) []string {
+	out := []string{"/"}
+	current := ""
+	for _, part := range segments(path) {
+		current += "/" + part
+		out = append(out, current)
+	}
+	return out
+}
+
+// isSelf tells a request by the user itself, or by one of its tokens.
+func (s *Sim) isSelf(r *request, user string) bool { return r.who.user == user }
+
+// agentPriv is the check of an agent call, which has other privileges in
+// Proxmox VE 8 (VM.Monitor) than since 9.
+func agentPriv(privs ...string) check {
+	return func(s *Sim, r *request) error {
+		if s.major < 9 {
+			privs = []string{"VM.Monitor"}
+		}
+		return s.needAny(r.who, expandPath("/vms/{vmid}", r), privs...)
+	}
+}

@@ -1,0 +1,272 @@
+package pvesim
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+)
+
+// cloning is one clone under way.
+type cloning struct {
+	source, target *vm
+	who            identity
+	full           bool
+	storage        string
+	format         string
+	pool           string
+	conf           map[string]string // what the clone is going to have
+}
+
+// mayAllocateClone asks for VM.Allocate on the new id or on the pool.
+func mayAllocateClone(s *Sim, r *request) error {
+	pool := r.args.get("pool")
+	if s.may(r.who, "/vms/"+r.args.get("newid"), "VM.Allocate") || pool != "" && s.may(r.who, "/pool/"+pool, "VM.Allocate") {
+		return nil
+	}
+	return forbidden("Permission check failed")
+}
+
+// cloneVM checks, waits a moment as the real worker's start takes, and begins.
+// Two clones to one id that come at the same time both get a task; one fails.
+func (s *Sim) cloneVM(r *request) (any, error) {
+	s.lock()
+	_, err := s.checkClone(r)
+	s.unlock()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.sleep(r.ctx, s.timings.CloneCheck); err != nil {
+		return nil, err
+	}
+	s.lock()
+	defer s.unlock()
+	if err := s.storageLocked(r); err != nil {
+		return nil, err
+	}
+	return s.beginClone(r)
+}
+
+// storageLocked is the fault of a storage whose lock cannot be had: the task
+// fails after waiting.
+func (s *Sim) storageLocked(r *request) error {
+	if r.fault == nil || r.fault.Effect != LockHeld {
+		return nil
+	}
+	return lockTimeout(r.args.number("newid", 0))
+}
+
+// checkClone is what a clone is refused for at once.
+func (s *Sim) checkClone(r *request) (*cloning, error) {
+	source, newid := s.vms[r.vmid()], r.args.number("newid", 0)
+	if source == nil || source.node != r.node() {
+		return nil, die("unable to find configuration file for VM %d on node '%s'", r.vmid(), r.node())
+	}
+	c := &cloning{source: source, who: r.who, storage: r.args.get("storage"), format: r.args.get("format"), pool: r.args.get("pool"),
+		full: r.args.flag("full") || !r.args.has("full") && !source.template()}
+	if err := s.poolExists(c.pool); err != nil {
+		return nil, err
+	}
+	if r.args.has("snapname") {
+		return nil, die("snapshot '%s' does not exist", r.args.get("snapname"))
+	}
+	if err := s.checkCloneTarget(r, c); err != nil {
+		return nil, err
+	}
+	if err := source.checkLock(); err != nil {
+		return nil, err
+	}
+	if other := s.vms[newid]; other != nil && other.node == r.node() {
+		return nil, die("unable to create VM %d: config file already exists", newid)
+	}
+	for _, p := range []string{"storage", "format"} {
+		if !c.full && r.args.has(p) {
+			return nil, die("parameter '%s' not allowed for linked clones", p)
+		}
+	}
+	c.conf = cloneConfig(source.conf, r.args)
+	return c, s.checkCloneParts(r, c, newid)
+}
+
+// checkCloneTarget: another host can take a clone only on shared storage.
+func (s *Sim) checkCloneTarget(r *request, c *cloning) error {
+	target := r.args.get("target")
+	if target == "" || target == r.node() {
+		return nil
+	}
+	if s.hosts[target] == nil {
+		return die("no such cluster node '%s'", target)
+	}
+	if st := s.storages[c.storage]; st != nil && !st.Shared {
+		return die("can't clone to non-shared storage '%s'", c.storage)
+	}
+	for _, key := range diskKeys {
+		if st, vol := s.volumeOf(c.source.node, parseDrive(c.source.conf[key])); vol != nil && !st.Shared {
+			return die("can't clone VM to node '%s' (VM uses local storage)", target)
+		}
+	}
+	return s.reach(target)
+}
+
+// cloneConfig is what a clone inherits: every option but those of the
+// template itself.
+func cloneConfig(source map[string]string, a args) map[string]string {
+	conf := maps.Clone(source)
+	for key := range source {
+		if slices.Contains([]string{"template", "lock", "digest", "parent"}, key) || hasIndex(key, "unused") {
+			delete(conf, key)
+		}
+	}
+	conf["name"] = a.get("name")
+	if conf["name"] == "" {
+		conf["name"] = "Copy-of-VM-" + source["name"]
+		if source["name"] == "" {
+			conf["name"] = "Copy-of-VM-" + a.get("vmid")
+		}
+	}
+	if text := strings.TrimRight(a.get("description"), " \t\r\n"); text != "" {
+		conf["description"] = text
+	}
+	return conf
+}
+
+// checkCloneParts asks for the privileges on what the clone will use.
+func (s *Sim) checkCloneParts(r *request, c *cloning, newid int) error {
+	for _, key := range slices.Sorted(maps.Keys(c.conf)) {
+		value := c.conf[key]
+		switch {
+		case isHostpci(key):
+			if err := s.hostpciClonePerm(r.who, newid, c.pool, key, value); err != nil {
+				return err
+			}
+		case isNet(key):
+			if err := s.bridgePerm(r.who, value); err != nil {
+				return err
+			}
+		case isDrive(key):
+			if err := s.checkCloneDrive(r.who, c, key, parseDrive(value)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// hostpciClonePerm is hostpciPerm without the privilege on the new VM.
+func (s *Sim) hostpciClonePerm(who identity, vmid int, pool, key, value string) error {
+	if who.isRoot() {
+		return nil
+	}
+	props := hostpciFormat.parse(value)
+	if props["host"] != "" {
+		return die("only root can set '%s' config for non-mapped devices", key)
+	}
+	return s.need(who, "/mapping/pci/"+props["mapping"], "Mapping.Use")
+}
+
+func (s *Sim) checkCloneDrive(who identity, c *cloning, key string, d drive) error {
+	st, vol := s.volumeOf(c.source.node, d)
+	if vol == nil || d.isCDROM() && !d.isCloudInit() {
+		return nil
+	}
+	target := st.Name
+	if c.full && c.storage != "" {
+		target = c.storage
+	}
+	if err := s.checkImageStorage(who, target); err != nil {
+		return err
+	}
+	if !c.full && !d.isCloudInit() && !isBase(vol) {
+		return die("Linked clone feature is not supported for '%s' (%s)", d.file, key)
+	}
+	return nil
+}
+
+// isBase tells a template's disk.
+func isBase(v *volume) bool {
+	return strings.HasPrefix(v.name[strings.LastIndex(v.name, "/")+1:], "base-")
+}
+
+// beginClone starts the worker. From here on the new id is taken by a nameless
+// configuration with a lock.
+func (s *Sim) beginClone(r *request) (any, error) {
+	newid, node := r.args.number("newid", 0), r.node()
+	if target := r.args.get("target"); target != "" {
+		node = target
+	}
+	var c *cloning
+	var late, err error
+	taken := s.vms[newid]
+	switch {
+	case taken != nil && taken.node != node:
+		late = die("close (rename) atomic file '/etc/pve/nodes/%s/qemu-server/%d.conf' failed: File exists", node, newid)
+	case taken != nil:
+		late = die("unable to create VM %d: config file already exists", newid)
+	default:
+		if c, err = s.checkClone(r); err != nil {
+			return nil, err
+		}
+		c.target = &vm{id: newid, node: node, conf: map[string]string{"lock": "clone"}, pending: map[string]string{},
+			deletes: map[string]bool{}, guest: c.source.guest}
+		s.vms[newid] = c.target
+		s.changed(VMCreated, node, newid, "")
+	}
+	identity := s.streams.next("clone %d", newid)
+	return s.startTask(r, r.node(), "qmclone", fmt.Sprint(r.vmid()), func(t *task) error {
+		if late != nil {
+			return late
+		}
+		return s.runClone(t, c, identity)
+	}), nil
+}
+
+// runClone copies the drives and then writes the configuration. A clone that
+// fails or is stopped leaves nothing; one whose host went down leaves its
+// locked configuration and what was copied.
+func (s *Sim) runClone(t *task, c *cloning, identity *rand.Rand) error {
+	t.say("creating a clone of VM %d with ID %d", c.source.id, c.target.id)
+	made := map[string]string{}
+	err := s.copyDrives(t, c, made)
+	s.lock()
+	defer s.unlock()
+	if died(err) {
+		return err
+	}
+	if err == nil && t.fault != nil && t.fault.Effect == StorageLockTimeout {
+		err = die("%s", t.fault.text("cfs-lock 'storage' error: got lock request timeout"))
+	}
+	if err != nil {
+		s.discard(c.target, made)
+		return err
+	}
+	conf := c.conf
+	maps.Copy(conf, made)
+	freshIdentity(conf, identity)
+	c.target.conf = conf
+	if p := s.pool(c.pool); p != nil {
+		p.vms = append(p.vms, c.target.id)
+	}
+	s.changed(VMConfigured, c.target.node, c.target.id, "")
+	return nil
+}
+
+// freshIdentity gives a clone its own UUIDs and MAC addresses.
+func freshIdentity(conf map[string]string, r *rand.Rand) {
+	smbios := smbiosFormat.parse(conf["smbios1"])
+	smbios["uuid"] = newUUID(r)
+	text := drive{file: "uuid=" + smbios["uuid"], props: smbios}
+	delete(smbios, "uuid")
+	conf["smbios1"] = text.String()
+	if conf["vmgenid"] != "" {
+		conf["vmgenid"] = newUUID(r)
+	}
+	for i := range indexed["net"] + 1 {
+		key := fmt.Sprint("net", i)
+		if conf[key] == "" {
+			continue
+		}
+		mac, _ := netAddress(conf[key])
+		conf[key] = strings.Replace(conf[key], mac, newMAC(r), 1)
+	}
+}

@@ -1,0 +1,289 @@
+package pvesim
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// change is a request to change a VM's configuration, checked as far as it is
+// before the VM's lock is taken.
+type change struct {
+	who      identity
+	vmid     int
+	sets     map[string]string
+	deletes  []string
+	reverts  []string
+	digest   string
+	skiplock bool
+	// stop, if not 0, is after how many options the change fails with why.
+	stop int
+	why  string
+}
+
+// configControls are parameters of a configuration change that are no options.
+var configControls = []string{"node", "vmid", "digest", "delete", "revert", "skiplock", "force", "background_delay", "import-working-storage"}
+
+// prepareChange does what is refused at once, in PUT and POST alike.
+func (s *Sim) prepareChange(r *request) (*change, error) {
+	c := &change{who: r.who, vmid: r.vmid(), sets: map[string]string{}, digest: r.args.get("digest"), skiplock: r.args.flag("skiplock"),
+		deletes: splitList(r.args.get("delete")), reverts: splitList(r.args.get("revert"))}
+	for key, a := range r.args {
+		if slices.Contains(configControls, key) {
+			continue
+		}
+		if a.null {
+			return nil, die("unable to parse value of '%s' - got undefined value", key)
+		}
+		c.sets[key] = a.get0()
+	}
+	if c.skiplock && !r.who.isRoot() {
+		return nil, badParam("skiplock", "Only root may use this option.")
+	}
+	if len(c.sets)+len(c.deletes)+len(c.reverts) == 0 {
+		return nil, die("no options specified")
+	}
+	if r.fault != nil && r.fault.Effect == PartialConfig {
+		c.stop, c.why = max(1, r.fault.Options), r.fault.text("got timeout")
+	}
+	v, err := s.vmOn(r.node(), c.vmid)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkLists(); err != nil {
+		return nil, err
+	}
+	if err := checkSpecialValues(c.sets); err != nil {
+		return nil, err
+	}
+	if err := s.checkOptionPerms(c, v, ""); err != nil {
+		return nil, err
+	}
+	if c.digest != "" && c.digest != v.digest() {
+		return nil, die("checksum mismatch (file change by other user?)")
+	}
+	return c, s.checkStorages(c.who, c.sets)
+}
+
+// get0 is the first value.
+func (a arg) get0() string {
+	if len(a.values) == 0 {
+		return ""
+	}
+	return a.values[0]
+}
+
+func (c *change) checkLists() error {
+	for _, key := range c.deletes {
+		if _, known := vmOption(key); !known {
+			return badParam("delete", "unknown option '%s'", key)
+		}
+		if _, set := c.sets[key]; set {
+			return badParam("delete", "you can't use '-%s' and -delete %s' at the same time", key, key)
+		}
+	}
+	for _, key := range c.reverts {
+		if _, known := vmOption(key); !known {
+			return badParam("revert", "unknown option '%s'", key)
+		}
+	}
+	return nil
+}
+
+// checkSpecialValues looks at values whose form alone does not say whether
+// they are good.
+func checkSpecialValues(sets map[string]string) error {
+	if script := sets["hookscript"]; script != "" {
+		return badParam("hookscript", "script '%s' is not executable\n", script)
+	}
+	if keys := sets["sshkeys"]; keys != "" && !goodSSHKeys(keys) {
+		return die("SSH public key validation error")
+	}
+	return nil
+}
+
+func goodSSHKeys(encoded string) bool {
+	text, err := url.PathUnescape(encoded)
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		if len(fields) < 2 {
+			return false
+		}
+		blob, err := base64.StdEncoding.DecodeString(fields[1])
+		// A key blob begins with its type, length first; an ed25519 key has 51
+		// bytes in all.
+		if err != nil || len(blob) < 40 || !strings.HasPrefix(string(blob[4:]), fields[0]) || fields[0] == "ssh-ed25519" && len(blob) != 51 {
+			return false
+		}
+	}
+	return true
+}
+
+// putConfig changes the configuration and answers when that is done.
+func (s *Sim) putConfig(r *request) (any, error) {
+	s.lock()
+	defer s.unlock()
+	c, err := s.prepareChange(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.applyChange(r.ctx, c, r.node())
+}
+
+// postConfig does the same in a task.
+func (s *Sim) postConfig(r *request) (any, error) {
+	c, err := s.prepareChange(r)
+	if err != nil {
+		return nil, err
+	}
+	line := fmt.Sprintf("update VM %d:", c.vmid)
+	for _, key := range slices.Sorted(maps.Keys(c.sets)) {
+		value := c.sets[key]
+		if key == "cipassword" {
+			value = "<hidden>"
+		}
+		line += fmt.Sprintf(" -%s %s", key, value)
+	}
+	if len(c.deletes) > 0 {
+		line += " -delete " + strings.Join(c.deletes, ",")
+	}
+	node := r.node()
+	return s.startTask(r, node, "qmconfig", fmt.Sprint(c.vmid), func(t *task) error {
+		t.say("%s", line)
+		if err := t.sleep(s.timings.Config); err != nil {
+			return err
+		}
+		s.lock()
+		defer s.unlock()
+		return s.applyChange(t.ctx, c, node)
+	}), nil
+}
+
+// applyChange writes the options one by one under the VM's lock: a change that
+// fails in the middle leaves what came before. Then, what can be applied is.
+func (s *Sim) applyChange(ctx context.Context, c *change, node string) error {
+	if err := s.acquire(context.WithoutCancel(ctx), c.vmid); err != nil {
+		return err
+	}
+	defer s.release(c.vmid)
+	v, err := s.vmOn(node, c.vmid)
+	if err != nil {
+		return err
+	}
+	if c.digest != "" && c.digest != v.digest() {
+		return die("checksum mismatch (file change by other user?)")
+	}
+	if !c.skiplock {
+		if err := v.checkLock(); err != nil {
+			return err
+		}
+	}
+	err = s.writeOptions(c, v)
+	if err == nil || c.stop > 0 {
+		if applyErr := s.applyPending(v); err == nil {
+			err = applyErr
+		}
+	}
+	s.changed(VMConfigured, node, v.id, "")
+	return err
+}
+
+// writeOptions moves reverts, deletions and settings into the pending section.
+func (s *Sim) writeOptions(c *change, v *vm) error {
+	for _, key := range c.reverts {
+		s.dropPending(v, key)
+		delete(v.deletes, key)
+	}
+	done := 0
+	step := func() error {
+		if done++; c.stop > 0 && done >= c.stop {
+			return die("%s", c.why)
+		}
+		return nil
+	}
+	for _, key := range c.deletes {
+		if err := s.deleteOption(c, v, key); err != nil {
+			return err
+		}
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.sets)) {
+		if err := s.setOption(c, v, key, c.sets[key]); err != nil {
+			return err
+		}
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Sim) deleteOption(c *change, v *vm, key string) error {
+	current, set := v.conf[key]
+	if _, pending := v.pending[key]; !set && !pending {
+		return nil
+	}
+	if (isDrive(key) || hasIndex(key, "unused")) && v.conf["protection"] == "1" {
+		return die("can't remove drive '%s' - protection mode enabled", key)
+	}
+	if isDrive(key) {
+		if err := s.drivePerm(c.who, v.id, key, parseDrive(current), ""); err != nil {
+			return err
+		}
+	}
+	if isHostpci(key) {
+		for _, value := range []string{current, v.pending[key]} {
+			if err := s.hostpciPerm(c.who, v.id, "", key, value); err != nil {
+				return err
+			}
+		}
+	}
+	s.dropPending(v, key)
+	if set {
+		v.deletes[key] = true
+	}
+	return nil
+}
+
+func (s *Sim) setOption(c *change, v *vm, key, value string) error {
+	if isHostpci(key) {
+		for _, value := range []string{v.conf[key], v.pending[key], value} {
+			if err := s.hostpciPerm(c.who, v.id, "", key, value); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case isDrive(key):
+		if err := s.drivePerm(c.who, v.id, key, parseDrive(value), ""); err != nil {
+			return err
+		}
+		made, err := s.makeDrive(v, v.merged(), key, value, func(string, ...any) {})
+		if err != nil {
+			return err
+		}
+		value = made
+	case isNet(key):
+		value = printNet(value, func() string { return newMAC(s.streams.next("mac %d %s", v.id, key)) })
+	case key == "tags":
+		value = normaliseTags(value)
+	case key == "description":
+		value = strings.TrimRight(value, " \t\r\n")
+	}
+	s.dropPending(v, key)
+	delete(v.deletes, key)
+	v.pending[key] = value
+	return nil
+}

@@ -1,0 +1,131 @@
+package pvesim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// createControls are parameters of a creation that are no options.
+var createControls = []string{"node", "vmid", "pool", "storage", "start", "unique", "force", "archive", "bwlimit",
+	"live-restore", "ha-managed", "import-working-storage"}
+
+// createVM makes a VM. VM.Allocate on the pool will do when the VM is to be
+// in one.
+func (s *Sim) createVM(r *request) (any, error) {
+	id, pool := r.vmid(), r.args.get("pool")
+	if !s.may(r.who, vmPath(id), "VM.Allocate") && !(pool != "" && s.may(r.who, "/pool/"+pool, "VM.Allocate")) {
+		return nil, forbidden("Permission check failed")
+	}
+	for _, key := range []string{"archive", "unique", "force", "ha-managed", "live-restore"} {
+		if r.args.has(key) {
+			return nil, &apiError{status: 501, reason: fmt.Sprintf("simulator: parameter '%s' of a creation is not simulated", key)}
+		}
+	}
+	if err := s.poolExists(pool); err != nil {
+		return nil, err
+	}
+	sets := map[string]string{}
+	for key, a := range r.args {
+		if !slices.Contains(createControls, key) {
+			sets[key] = a.get0()
+		}
+	}
+	if err := s.checkCreation(r, id, pool, sets); err != nil {
+		return nil, err
+	}
+	if v := s.vms[id]; v != nil {
+		return nil, die("unable to create VM %d - VM %d already exists on node '%s'", id, id, v.node)
+	}
+	v := &vm{id: id, node: r.node(), conf: map[string]string{"lock": "create"}, pending: map[string]string{}, deletes: map[string]bool{}}
+	s.vms[id] = v
+	s.changed(VMCreated, v.node, id, "")
+	start, who := r.args.flag("start"), *r
+	return s.startTask(r, v.node, "qmcreate", fmt.Sprint(id), func(t *task) error {
+		if err := s.fillVM(t, v, sets, pool); err != nil {
+			return err
+		}
+		if start {
+			s.lock()
+			defer s.unlock()
+			who.fault = nil
+			s.queueStart(&who, v.id, 0)
+		}
+		return nil
+	}), nil
+}
+
+func (s *Sim) poolExists(name string) error {
+	if name != "" && s.pool(name) == nil {
+		return forbidden("Permission check failed (pool '%s' does not exist)", name)
+	}
+	return nil
+}
+
+func (s *Sim) checkCreation(r *request, id int, pool string, sets map[string]string) error {
+	if err := checkSpecialValues(sets); err != nil {
+		return err
+	}
+	if err := s.checkStorages(r.who, sets); err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(sets)) {
+		if isHostpci(key) {
+			if err := s.hostpciPerm(r.who, id, pool, key, sets[key]); err != nil {
+				return err
+			}
+		}
+	}
+	return s.checkOptionPerms(&change{who: r.who, vmid: id, sets: sets}, nil, pool)
+}
+
+// fillVM is the work of a creation: disks, then the configuration. When it
+// fails nothing is left, unless the host went down.
+func (s *Sim) fillVM(t *task, v *vm, sets map[string]string, pool string) error {
+	err := t.sleep(s.timings.Create)
+	s.lock()
+	defer s.unlock()
+	if died(err) {
+		return err
+	}
+	conf := map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(sets)) {
+		value := sets[key]
+		if err == nil && isDrive(key) {
+			value, err = s.makeDrive(v, conf, key, value, t.note)
+		}
+		conf[key] = value
+	}
+	if err != nil {
+		s.discard(v, conf)
+		return fmt.Errorf("unable to create VM %d - %w", v.id, err)
+	}
+	if tags, ok := conf["tags"]; ok {
+		conf["tags"] = normaliseTags(tags)
+	}
+	if text := strings.TrimRight(conf["description"], " \t\r\n"); text != "" {
+		conf["description"] = text
+	} else {
+		delete(conf, "description")
+	}
+	completeConfig(conf, t.rng, time.Now())
+	v.conf = conf
+	if p := s.pool(pool); p != nil {
+		p.vms = append(p.vms, v.id)
+	}
+	s.changed(VMConfigured, v.node, v.id, "")
+	return nil
+}
+
+// discard takes back a VM whose making failed, with its disks.
+func (s *Sim) discard(v *vm, conf map[string]string) {
+	for _, value := range conf {
+		if st, vol := s.volumeOf(v.node, parseDrive(value)); vol != nil && vol.vmid == v.id {
+			s.remove(st, vol)
+		}
+	}
+	delete(s.vms, v.id)
+	s.changed(VMDestroyed, v.node, v.id, "")
+}

@@ -1,0 +1,192 @@
+package pvesim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// makeDrive turns the value of a drive option into what is stored: new disks
+// are made, sizes are filled in. say gets the lines for the task's log.
+func (s *Sim) makeDrive(v *vm, conf map[string]string, key, value string, say func(string, ...any)) (string, error) {
+	d := parseDrive(value)
+	if name, ok := d.newCloudInit(); ok {
+		return s.makeCloudInit(v, conf, key, name, d, say)
+	}
+	if name, size, ok := d.allocation(); ok {
+		st, err := s.storageOn(v.node, name)
+		if err != nil {
+			return "", err
+		}
+		bytes := int64(size * float64(gib))
+		if key == "efidisk0" || key == "tpmstate0" {
+			bytes = firmwareSize(st, key)
+		}
+		vol, err := s.allocate(st, v.node, v.id, "", d.props["format"], bytes)
+		if err != nil {
+			return "", err
+		}
+		say("%s", st.formatLine(vol, nil))
+		delete(d.props, "format")
+		d.file = st.volid(vol)
+		d.props["size"] = formatSize(vol.size)
+		say("%s: successfully created disk '%s'", key, d)
+		return d.String(), nil
+	}
+	if name, _, ok := d.volume(); ok {
+		if _, err := s.storageOn(v.node, name); err != nil {
+			return "", err
+		}
+		_, vol := s.volumeOf(v.node, d)
+		if vol == nil {
+			return "", die("volume '%s' does not exist", d.file)
+		}
+		if !d.isCloudInit() {
+			d.props["size"] = formatSize(vol.size)
+		}
+	}
+	return d.String(), nil
+}
+
+// firmwareSize is the size of a variable store or TPM state.
+func firmwareSize(st *storage, key string) int64 {
+	if key == "efidisk0" && st.files() {
+		return 528 * kib
+	}
+	return 4 * mib
+}
+
+func (s *Sim) makeCloudInit(v *vm, conf map[string]string, key, name string, d drive, say func(string, ...any)) (string, error) {
+	for _, other := range diskKeys {
+		if other != key && conf[other] != "" && parseDrive(conf[other]).isCloudInit() {
+			return "", die("%s - cloud-init drive is already attached at '%s'", key, other)
+		}
+	}
+	st, err := s.storageOn(v.node, name)
+	if err != nil {
+		return "", err
+	}
+	vol, err := s.allocate(st, v.node, v.id, fmt.Sprintf("vm-%d-cloudinit", v.id), "qcow2", 4*mib)
+	if err != nil {
+		return "", err
+	}
+	say("%s", st.formatLine(vol, nil))
+	d.file = st.volid(vol)
+	d.props["media"] = "cdrom"
+	say("%s: successfully created disk '%s'", key, d)
+	return d.String(), nil
+}
+
+// resizeDisk always gives a task; what is wrong is said there.
+func (s *Sim) resizeDisk(r *request) (any, error) {
+	if r.args.flag("skiplock") && !r.who.isRoot() {
+		return nil, badParam("skiplock", "Only root may use this option.")
+	}
+	if _, err := s.vmOn(r.node(), r.vmid()); err != nil {
+		return nil, err
+	}
+	who, id, key, size, digest := r.who, r.vmid(), r.args.get("disk"), r.args.get("size"), r.args.get("digest")
+	return s.startTask(r, r.node(), "resize", fmt.Sprint(id), func(t *task) error {
+		if err := t.sleep(s.timings.Resize); err != nil {
+			return err
+		}
+		s.lock()
+		defer s.unlock()
+		if err := s.acquire(t.ctx, id); err != nil {
+			return err
+		}
+		defer s.release(id)
+		v, err := s.vmOn(t.node, id)
+		if err != nil {
+			return err
+		}
+		if digest != "" && digest != v.digest() {
+			return die("checksum mismatch (file change by other user?)")
+		}
+		return s.resize(t, who, v, key, size)
+	}), nil
+}
+
+func (s *Sim) resize(t *task, who identity, v *vm, key, size string) error {
+	if err := v.checkLock(); err != nil {
+		return err
+	}
+	value, ok := v.conf[key]
+	if !ok {
+		return die("disk '%s' does not exist", key)
+	}
+	d := parseDrive(value)
+	name, _, ok := d.volume()
+	if !ok {
+		return die("unable to parse volume ID '%s'", d.file)
+	}
+	if err := s.need(who, "/storage/"+name, "Datastore.AllocateSpace"); err != nil {
+		return err
+	}
+	_, vol := s.volumeOf(v.node, d)
+	if vol == nil {
+		return die("volume '%s' does not exist", d.file)
+	}
+	bytes := parseSize(strings.TrimPrefix(size, "+"))
+	if strings.HasPrefix(size, "+") {
+		bytes += vol.size
+	}
+	switch {
+	case bytes < vol.size:
+		return die("shrinking disks is not supported")
+	case bytes == vol.size:
+		return nil
+	}
+	vol.size = bytes
+	d.props["size"] = formatSize(bytes)
+	v.conf[key] = d.String()
+	t.note("Image resized.")
+	s.changed(VMConfigured, v.node, v.id, "")
+	return nil
+}
+
+// makeTemplate turns a VM into a template: its disks become base images.
+func (s *Sim) makeTemplate(r *request) (any, error) {
+	v, err := s.vmOn(r.node(), r.vmid())
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case v.template():
+		return nil, die("you can't convert a template to a template")
+	case v.run != nil:
+		return nil, die("you can't convert a VM to template if VM is running")
+	}
+	disk := r.args.get("disk")
+	return s.startTask(r, r.node(), "qmtemplate", fmt.Sprint(v.id), func(t *task) error {
+		s.lock()
+		defer s.unlock()
+		if err := s.acquire(t.ctx, v.id); err != nil {
+			return err
+		}
+		defer s.release(v.id)
+		if err := v.checkLock(); err != nil {
+			return err
+		}
+		for _, key := range slices.Sorted(maps.Keys(v.conf)) {
+			if isDrive(key) && (disk == "" || disk == key) {
+				s.makeBase(v, key)
+			}
+		}
+		v.conf["template"] = "1"
+		s.changed(VMConfigured, v.node, v.id, "")
+		return nil
+	}), nil
+}
+
+func (s *Sim) makeBase(v *vm, key string) {
+	d := parseDrive(v.conf[key])
+	st, vol := s.volumeOf(v.node, d)
+	if vol == nil || d.isCDROM() || d.isCloudInit() || vol.vmid != v.id {
+		return
+	}
+	vol.name = strings.Replace(vol.name, fmt.Sprintf("vm-%d-", v.id), fmt.Sprintf("base-%d-", v.id), 1)
+	d.file = st.volid(vol)
+	v.conf[key] = d.String()
+}

@@ -1,0 +1,158 @@
+package pvesim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// dropPending forgets a pending value; a disk that was made for it becomes an
+// unused one.
+func (s *Sim) dropPending(v *vm, key string) {
+	value, ok := v.pending[key]
+	if !ok {
+		return
+	}
+	delete(v.pending, key)
+	if isDrive(key) {
+		s.unuse(v, parseDrive(value))
+	}
+}
+
+// unuse keeps a disk of the VM as unusedN; a cloud-init drive is removed.
+func (s *Sim) unuse(v *vm, d drive) {
+	st, vol := s.volumeOf(v.node, d)
+	if vol == nil || vol.vmid != v.id {
+		return
+	}
+	if d.isCloudInit() {
+		s.remove(st, vol)
+		return
+	}
+	if d.isCDROM() {
+		return
+	}
+	for n := 0; ; n++ {
+		key := fmt.Sprint("unused", n)
+		if v.conf[key] == "" {
+			v.conf[key] = d.file
+			return
+		}
+	}
+}
+
+// alwaysApplied are options that take effect while the VM runs.
+var alwaysApplied = []string{"description", "hookscript", "lock", "migrate_downtime", "migrate_speed", "name", "onboot",
+	"protection", "shares", "startup", "tags", "vmstatestorage", "template", "cpulimit", "cpuunits"}
+
+// hotplugged tells whether a change of an option applies to a running VM:
+// network cards, SCSI and virtio disks and media of CD drives do; hostpci,
+// memory, cores and most others wait for a restart.
+func hotplugged(v *vm, key string) bool {
+	if slices.Contains(alwaysApplied, key) || hasIndex(key, "unused") || isNet(key) {
+		return true
+	}
+	if key == "balloon" {
+		return v.conf["balloon"] != "0" && v.pending["balloon"] != "0" && !v.deletes["balloon"]
+	}
+	if !isDrive(key) {
+		return false
+	}
+	old, had := v.conf[key]
+	value, set := v.pending[key]
+	if had && set && parseDrive(old).isCDROM() && parseDrive(value).isCDROM() {
+		return true
+	}
+	return hasIndex(key, "scsi") || hasIndex(key, "virtio")
+}
+
+// applyPending brings pending changes into effect: all of them when the VM is
+// off, those that can be hotplugged when it runs.
+func (s *Sim) applyPending(v *vm) error {
+	complaints := map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(v.deletes)) {
+		if v.run == nil || hotplugged(v, key) {
+			s.applyDelete(v, key)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(v.pending)) {
+		value := v.pending[key]
+		if v.run != nil {
+			if mediaChange(v.conf[key], value, key) {
+				complaints[key] = "hotplug problem - unable to change media type\n"
+				continue
+			}
+			if !hotplugged(v, key) {
+				// A value that is what runs now is no change.
+				if current, ok := v.conf[key]; ok && current == value {
+					delete(v.pending, key)
+				}
+				continue
+			}
+		}
+		s.applySet(v, key, value)
+	}
+	if len(complaints) > 0 {
+		return badParams(complaints)
+	}
+	return nil
+}
+
+// mediaChange tells a disk that would become a CD drive or the other way.
+func mediaChange(old, value, key string) bool {
+	return isDrive(key) && old != "" && parseDrive(old).isCDROM() != parseDrive(value).isCDROM()
+}
+
+func (s *Sim) applyDelete(v *vm, key string) {
+	value := v.conf[key]
+	delete(v.conf, key)
+	delete(v.deletes, key)
+	switch {
+	case isDrive(key):
+		s.unuse(v, parseDrive(value))
+	case hasIndex(key, "unused"):
+		if st, vol := s.volumeOf(v.node, parseDrive(value)); vol != nil && vol.vmid == v.id && !st.inUse(vol) {
+			s.remove(st, vol)
+		}
+	}
+	if _, changing := v.pending["boot"]; !changing {
+		dropFromBoot(v.conf, key)
+	}
+}
+
+func (s *Sim) applySet(v *vm, key, value string) {
+	old, had := v.conf[key]
+	delete(v.pending, key)
+	v.conf[key] = value
+	if key == "description" && value == "" {
+		delete(v.conf, key)
+	}
+	if !isDrive(key) {
+		return
+	}
+	d := parseDrive(value)
+	if had && parseDrive(old).file != d.file {
+		s.unuse(v, parseDrive(old))
+	}
+	// A new CD drive is appended to the boot order; disks are not.
+	if order, ok := strings.CutPrefix(v.conf["boot"], "order="); ok && !had && d.isCDROM() && !d.isCloudInit() {
+		v.conf["boot"] = "order=" + order + ";" + key
+	}
+}
+
+func dropFromBoot(conf map[string]string, key string) {
+	order, ok := strings.CutPrefix(conf["boot"], "order=")
+	if !ok {
+		return
+	}
+	keys := strings.Split(order, ";")
+	left := slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return k == key })
+	if len(left) == len(keys) {
+		return
+	}
+	conf["boot"] = ""
+	if len(left) > 0 {
+		conf["boot"] = "order=" + strings.Join(left, ";")
+	}
+}

@@ -1,0 +1,214 @@
+package pvesim
+
+import (
+	"fmt"
+	"time"
+)
+
+func powerCalls() []call {
+	base := "/nodes/{node}/qemu/{vmid}/status"
+	power := perm("/vms/{vmid}", "VM.PowerMgmt")
+	wait := specs{"timeout": integer().atLeast(0), "skiplock": boolean()}
+	post := func(name string, params specs, serve func(*Sim, *request) (any, error)) call {
+		return call{method: "POST", path: base + "/" + name, may: power, params: params, serve: serve, protected: true}
+	}
+	start := wait.and(specs{"stateuri": text(), "migratedfrom": nodeSpec(), "migration_type": oneOf("secure", "insecure"),
+		"migration_network": text(), "machine": text(), "targetstorage": text(), "force-cpu": text()})
+	stop := wait.and(specs{"keepActive": boolean(), "migratedfrom": nodeSpec(), "overrule-shutdown": boolean()})
+	return []call{
+		{method: "GET", path: base, serve: index("subdir", "current", "reboot", "reset", "shutdown", "start", "stop", "suspend")},
+		{method: "GET", path: base + "/current", may: perm("/vms/{vmid}", "VM.Audit"), serve: (*Sim).currentStatus, protected: true},
+		post("start", start, (*Sim).startVM),
+		post("stop", stop, (*Sim).stopVM),
+		post("shutdown", wait.and(specs{"forceStop": boolean(), "keepActive": boolean()}), (*Sim).shutdownVM),
+		post("reboot", specs{"timeout": integer().atLeast(0)}, (*Sim).rebootVM),
+		post("reset", specs{"skiplock": boolean()}, (*Sim).resetVM),
+		post("suspend", specs{"skiplock": boolean(), "todisk": boolean(), "statestorage": storageSpec()}, (*Sim).notRunningOnly),
+		post("resume", specs{"skiplock": boolean(), "nocheck": boolean()}, (*Sim).notRunningOnly),
+	}
+}
+
+func (s *Sim) currentStatus(r *request) (any, error) {
+	v, err := s.vmOn(r.node(), r.vmid())
+	if err != nil {
+		return nil, err
+	}
+	out := s.vmStats(v)
+	delete(out, "template")
+	if v.template() && len(v.conf) > 0 && templateDisks(v) {
+		out["template"] = 1
+	}
+	out["ha"] = map[string]any{"managed": 0}
+	out["qmpstatus"] = out["status"]
+	if v.hasAgent() {
+		out["agent"] = 1
+	}
+	if v.conf["vga"] != "" {
+		out["clipboard"] = nil
+	}
+	return out, nil
+}
+
+// templateDisks tells a template from a VM that was only marked as one.
+func templateDisks(v *vm) bool {
+	for _, key := range diskKeys {
+		if _, name, ok := parseDrive(v.conf[key]).volume(); ok && isBase(&volume{name: name}) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasAgent tells whether the agent is enabled in the configuration.
+func (v *vm) hasAgent() bool {
+	return lenientBool(agentFormat.parse(v.conf["agent"])["enabled"]) == "1"
+}
+
+// powerTask runs f in a task with the VM's lock held.
+func (s *Sim) powerTask(r *request, kind string, f func(t *task, v *vm) error) string {
+	id := r.vmid()
+	return s.startTask(r, r.node(), kind, fmt.Sprint(id), func(t *task) error {
+		s.lock()
+		defer s.unlock()
+		v := s.vms[id]
+		if v == nil || v.node != t.node {
+			return die("unable to find configuration file for VM %d on node '%s'", id, t.node)
+		}
+		if err := s.acquire(t.ctx, id); err != nil {
+			return err
+		}
+		defer s.release(id)
+		if s.vms[id] != v {
+			return die("unable to find configuration file for VM %d on node '%s'", id, t.node)
+		}
+		return f(t, v)
+	})
+}
+
+// pause lets the simulator's lock go for a while.
+func (s *Sim) pause(t *task, d Duration) error {
+	s.unlock()
+	defer s.lock()
+	return t.sleep(d)
+}
+
+func (s *Sim) stopVM(r *request) (any, error) {
+	return s.powerTask(r, "qmstop", func(t *task, v *vm) error {
+		if v.run == nil {
+			return nil
+		}
+		if err := v.checkLock(); err != nil {
+			return err
+		}
+		if err := s.pause(t, s.timings.Stop); err != nil {
+			return err
+		}
+		s.halt(v)
+		return nil
+	}), nil
+}
+
+// halt ends a VM's run: devices are free again, pending changes apply.
+func (s *Sim) halt(v *vm) {
+	v.run, v.starting = nil, false
+	s.unreserve(v)
+	s.applyPending(v)
+	s.changed(VMStopped, v.node, v.id, "")
+}
+
+func (s *Sim) shutdownVM(r *request) (any, error) {
+	timeout := s.timings.PowerdownTimeout
+	if r.args.has("timeout") {
+		timeout = Duration(time.Duration(r.args.number("timeout", 0)) * time.Second)
+	}
+	force := r.args.flag("forceStop")
+	return s.powerTask(r, "qmshutdown", func(t *task, v *vm) error {
+		if v.run == nil {
+			return nil
+		}
+		if err := v.checkLock(); err != nil {
+			return err
+		}
+		return s.powerdown(t, v, timeout, force)
+	}), nil
+}
+
+// powerdown asks the guest to shut down. A guest without a system, or one that
+// has not booted yet, does not listen.
+func (s *Sim) powerdown(t *task, v *vm, timeout Duration, force bool) error {
+	listens := !v.run.osUp.IsZero() && !time.Now().Before(v.run.osUp)
+	if listens && s.timings.Shutdown <= timeout {
+		if err := s.pause(t, s.timings.Shutdown); err != nil {
+			return err
+		}
+		s.halt(v)
+		return nil
+	}
+	if err := s.pause(t, timeout); err != nil {
+		return err
+	}
+	if force {
+		t.note("VM quit/powerdown failed - terminating now with SIGTERM")
+		s.halt(v)
+		return nil
+	}
+	t.note("VM quit/powerdown failed - got timeout")
+	if v.hasAgent() && !v.agentAnswers() {
+		t.note("QEMU Guest Agent is not running - VM %d qga command 'guest-ping' failed - got timeout", v.id)
+	}
+	return die("VM quit/powerdown failed - got timeout")
+}
+
+func (s *Sim) mustRun(r *request) (*vm, error) {
+	v, err := s.vmOn(r.node(), r.vmid())
+	if err != nil {
+		return nil, err
+	}
+	if v.run == nil || v.starting {
+		return nil, die("VM %d not running", v.id)
+	}
+	return v, nil
+}
+
+// rebootVM shuts the VM down and starts it again, with pending changes.
+func (s *Sim) rebootVM(r *request) (any, error) {
+	if _, err := s.mustRun(r); err != nil {
+		return nil, err
+	}
+	timeout := s.timings.PowerdownTimeout
+	if r.args.has("timeout") {
+		timeout = Duration(time.Duration(r.args.number("timeout", 0)) * time.Second)
+	}
+	return s.powerTask(r, "qmreboot", func(t *task, v *vm) error {
+		if v.run == nil {
+			return die("VM %d not running", v.id)
+		}
+		if err := s.powerdown(t, v, timeout, false); err != nil {
+			return err
+		}
+		return s.start(t, v.node, v.id, false, 0)
+	}), nil
+}
+
+// resetVM is the reset button: the guest boots again, QEMU stays.
+func (s *Sim) resetVM(r *request) (any, error) {
+	if _, err := s.mustRun(r); err != nil {
+		return nil, err
+	}
+	return s.powerTask(r, "qmreset", func(t *task, v *vm) error {
+		if v.run == nil {
+			return die("VM %d not running", v.id)
+		}
+		s.bootGuest(v, t.rng, time.Now())
+		s.changed(GuestChanged, v.node, v.id, "")
+		return nil
+	}), nil
+}
+
+// notRunningOnly answers calls that are simulated for stopped VMs alone.
+func (s *Sim) notRunningOnly(r *request) (any, error) {
+	if _, err := s.mustRun(r); err != nil {
+		return nil, err
+	}
+	return nil, &apiError{status: 501, reason: "simulator: suspending running VMs is not simulated"}
+}

@@ -1,0 +1,225 @@
+package pvesim
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// startVM always gives a task; what is wrong is said there.
+func (s *Sim) startVM(r *request) (any, error) {
+	if r.args.flag("skiplock") && !r.who.isRoot() {
+		return nil, badParam("skiplock", "Only root may use this option.")
+	}
+	for _, name := range []string{"stateuri", "migratedfrom", "migration_type", "migration_network", "targetstorage", "force-cpu", "machine"} {
+		if r.args.has(name) {
+			return nil, &apiError{status: 501, reason: fmt.Sprintf("simulator: parameter '%s' of a start is not simulated", name)}
+		}
+	}
+	return s.queueStart(r, r.vmid(), Duration(time.Duration(r.args.number("timeout", 0))*time.Second)), nil
+}
+
+func (s *Sim) queueStart(r *request, id int, timeout Duration) string {
+	skiplock := r.args.flag("skiplock")
+	return s.startTask(r, r.node(), "qmstart", fmt.Sprint(id), func(t *task) error {
+		s.lock()
+		defer s.unlock()
+		if err := s.acquire(t.ctx, id); err != nil {
+			return err
+		}
+		defer s.release(id)
+		return s.start(t, t.node, id, skiplock, timeout)
+	})
+}
+
+// start starts a VM; the simulator's and the VM's lock are held. It goes
+// through the checks in the order of the real server: the first that fails is
+// the one that an operator sees.
+func (s *Sim) start(t *task, node string, id int, skiplock bool, timeout Duration) error {
+	v, err := s.vmOn(node, id)
+	if err != nil {
+		return err
+	}
+	if err := v.checkLock(); err != nil && !skiplock {
+		return err
+	}
+	if v.template() {
+		return die("you can't start a vm if it's a template")
+	}
+	if v.run != nil {
+		return die("VM %d already running", id)
+	}
+	s.applyPending(v)
+	list, err := s.parsePassed(v)
+	if err != nil {
+		return t.logParseError(err)
+	}
+	ids, err := s.chooseDevices(v, list)
+	if err != nil {
+		return err
+	}
+	if err := s.reserve(v, ids); err != nil {
+		return err
+	}
+	v.starting = true
+	s.changed(VMStarting, node, id, "")
+	err = s.launch(t, v, ids, timeout)
+	if died(err) {
+		return err
+	}
+	v.starting = false
+	if err != nil {
+		s.unreserve(v)
+		s.changed(VMStopped, node, id, "")
+	}
+	return err
+}
+
+// logParseError writes errors of hostpci values to the log, as the real
+// server does before it ends the task with them.
+func (t *task) logParseError(err error) error {
+	var parse *parseError
+	if errors.As(err, &parse) {
+		t.log = append(t.log, strings.Split(parse.text, "\n")...)
+	}
+	return err
+}
+
+// launch binds the devices and runs QEMU, which takes as long as the memory
+// has to be pinned.
+func (s *Sim) launch(t *task, v *vm, ids []string, timeout Duration) error {
+	if err := s.bind(v, ids); err != nil {
+		return err
+	}
+	if v.conf["bios"] == "ovmf" && v.conf["efidisk0"] == "" {
+		t.warn("WARN: no efidisk configured! Using temporary efivars disk.")
+	}
+	for i := range indexed["net"] + 1 {
+		key := fmt.Sprint("net", i)
+		if _, bridge := netAddress(v.conf[key]); bridge != "" && !s.hosts[v.node].hasBridge(bridge) {
+			t.note("bridge '%s' does not exist", bridge)
+			t.note("kvm: -netdev type=tap,id=%s: network script /var/lib/qemu-server/pve-bridge failed with status 512", key)
+			return die("start failed: QEMU exited with code 1")
+		}
+	}
+	memory := memoryOf(v.conf)
+	h := s.hosts[v.node]
+	wait := s.timings.Start
+	enough := true
+	if len(ids) > 0 {
+		enough = s.memoryUsed(h)+memory <= h.memory()
+		pinned := memory
+		if !enough {
+			pinned = max(0, h.memory()-s.memoryUsed(h))
+		}
+		wait += Duration(float64(s.timings.StartPinGiB) * float64(pinned) / float64(gib))
+	}
+	// The memory is taken from now on: another start sees less.
+	v.run = &run{pinned: memory}
+	err := s.waitForQEMU(t, v, wait, timeout, len(ids) > 0)
+	if err == nil && !enough {
+		t.note("kvm: -device vfio-pci,host=%s,id=hostpci0: vfio %s: failed to setup container for group %d: memory listener initialization failed: "+
+			"Region pc.ram: vfio_container_dma_map = -12 (Cannot allocate memory)", ids[0], ids[0], h.function(ids[0]).Group)
+		err = die("start failed: QEMU exited with code 1")
+	}
+	if err != nil {
+		if !died(err) {
+			v.run = nil
+		}
+		return err
+	}
+	s.running(v, t.rng, ids)
+	return nil
+}
+
+// waitForQEMU lets the start take its time, with the simulator's lock let go.
+func (s *Sim) waitForQEMU(t *task, v *vm, wait, timeout Duration, passthrough bool) error {
+	limit := startTimeout(v, passthrough)
+	if timeout > 0 {
+		limit = timeout
+	}
+	s.unlock()
+	err := t.sleep(min(wait, limit))
+	s.lock()
+	if err == nil && wait > limit {
+		err = die("start failed: command '/usr/bin/kvm -id %d -name %s' failed: got timeout", v.id, v.name())
+	}
+	return err
+}
+
+// startTimeout is how long the real server lets a start take: 30 seconds, or a
+// second for each GiB when that is more; four times that with passthrough; at
+// least 150 with hugepages; 5 more for each network card.
+func startTimeout(v *vm, passthrough bool) Duration {
+	seconds := max(30, memoryOf(v.conf)/gib)
+	if passthrough {
+		seconds *= 4
+	}
+	if v.conf["hugepages"] != "" {
+		seconds = max(150, seconds)
+	}
+	for key := range v.conf {
+		if isNet(key) {
+			seconds += 5
+		}
+	}
+	return Duration(time.Duration(seconds) * time.Second)
+}
+
+func (h *host) hasBridge(name string) bool {
+	for _, b := range h.Bridges {
+		if b.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// running turns a launched VM into a running one; its guest comes up later.
+func (s *Sim) running(v *vm, r *rand.Rand, ids []string) {
+	s.nextPID++
+	now := time.Now()
+	v.run = &run{pid: s.nextPID, since: now, pinned: memoryOf(v.conf), devices: ids, conf: v.merged(),
+		execs: map[int]GuestResult{}, files: map[string]string{}, nextPID: 500}
+	s.bootGuest(v, r, now)
+	v.starting = false
+	s.changed(VMStarted, v.node, v.id, "")
+}
+
+// bootGuest says when the guest's system and agent will be there.
+func (s *Sim) bootGuest(v *vm, r *rand.Rand, now time.Time) {
+	agent := between(r, s.timings.AgentMin, s.timings.AgentMax)
+	scaled := func(d Duration) time.Time { return now.Add(time.Duration(float64(d) / s.timeScale)) }
+	v.run.osUp, v.run.agentUp = time.Time{}, time.Time{}
+	if v.guest.OS != "" {
+		v.run.osUp = scaled(agent / 2)
+	}
+	if v.guest.Agent {
+		v.run.agentUp = scaled(agent)
+	}
+}
+
+// bootAtOnce is for VMs that run when the world begins: everything in them is
+// up, and the devices are theirs.
+func (s *Sim) bootAtOnce(v *vm, r *rand.Rand) {
+	var ids []string
+	if list, err := s.parsePassed(v); err == nil {
+		ids, _ = s.chooseDevices(v, list)
+	}
+	if s.reserve(v, ids) != nil {
+		ids = nil
+	}
+	for _, id := range ids {
+		s.hosts[v.node].drivers[id] = "vfio-pci"
+	}
+	s.running(v, r, ids)
+	v.run.since = s.hosts[v.node].booted
+	if v.guest.OS != "" {
+		v.run.osUp = s.started
+	}
+	if v.guest.Agent {
+		v.run.agentUp = s.started
+	}
+}

@@ -1,0 +1,60 @@
+package pvesim
+
+import "slices"
+
+// allPrivileges are the privileges of a major version, those of 9.2 as root
+// has them in the recordings.
+func allPrivileges(major int) []string {
+	privs := []string{
+		"Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit",
+		"Group.Allocate", "Mapping.Audit", "Mapping.Modify", "Mapping.Use", "Permissions.Modify",
+		"Pool.Allocate", "Pool.Audit", "Realm.Allocate", "Realm.AllocateUser",
+		"SDN.Allocate", "SDN.Audit", "SDN.Use",
+		"Sys.AccessNetwork", "Sys.Audit", "Sys.Console", "Sys.Incoming", "Sys.Modify", "Sys.PowerMgmt", "Sys.Syslog",
+		"User.Modify",
+		"VM.Allocate", "VM.Audit", "VM.Backup", "VM.Clone", "VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit",
+		"VM.Config.Disk", "VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options",
+		"VM.Console", "VM.Migrate", "VM.PowerMgmt", "VM.Snapshot", "VM.Snapshot.Rollback",
+	}
+	if major < 9 {
+		return append(privs, "VM.Monitor")
+	}
+	return append(privs, "VM.GuestAgent.Audit", "VM.GuestAgent.FileRead", "VM.GuestAgent.FileSystemMgmt",
+		"VM.GuestAgent.FileWrite", "VM.GuestAgent.Unrestricted", "VM.Replicate")
+}
+
+// builtinRoles are the roles that every installation has.
+func builtinRoles(major int) map[string][]string {
+	all := allPrivileges(major)
+	keep := func(want ...string) []string {
+		return slices.DeleteFunc(slices.Clone(all), func(p string) bool { return !slices.Contains(want, p) })
+	}
+	without := func(not ...string) []string {
+		return slices.DeleteFunc(slices.Clone(all), func(p string) bool { return slices.Contains(not, p) })
+	}
+	vmUser := keep("VM.Audit", "VM.Backup", "VM.Config.CDROM", "VM.Config.Cloudinit", "VM.Console", "VM.PowerMgmt",
+		"VM.GuestAgent.Audit")
+	vmAdmin := slices.DeleteFunc(slices.Clone(all), func(p string) bool { return p[:3] != "VM." })
+	return map[string][]string{
+		"NoAccess":      {},
+		"Administrator": all,
+		// PVEAdmin may do all but what changes the system itself; it cannot
+		// change mappings.
+		"PVEAdmin":          without("Permissions.Modify", "Sys.AccessNetwork", "Sys.Incoming", "Sys.Modify", "Sys.PowerMgmt", "Realm.Allocate", "Mapping.Modify"),
+		"PVEAuditor":        keep("Datastore.Audit", "Mapping.Audit", "Pool.Audit", "SDN.Audit", "Sys.Audit", "VM.Audit", "VM.GuestAgent.Audit"),
+		"PVEDatastoreAdmin": keep("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit"),
+		"PVEDatastoreUser":  keep("Datastore.AllocateSpace", "Datastore.Audit"),
+		"PVEMappingAdmin":   keep("Mapping.Audit", "Mapping.Modify", "Mapping.Use"),
+		"PVEMappingAuditor": keep("Mapping.Audit"),
+		"PVEMappingUser":    keep("Mapping.Audit", "Mapping.Use"),
+		"PVEPoolAdmin":      keep("Pool.Allocate", "Pool.Audit"),
+		"PVEPoolUser":       keep("Pool.Audit"),
+		"PVESDNAdmin":       keep("SDN.Allocate", "SDN.Audit", "SDN.Use"),
+		"PVESDNUser":        keep("SDN.Audit", "SDN.Use"),
+		"PVESysAdmin":       keep("Sys.Audit", "Sys.Console", "Sys.Syslog"),
+		"PVETemplateUser":   keep("VM.Audit", "VM.Clone"),
+		"PVEUserAdmin":      keep("Group.Allocate", "Realm.AllocateUser", "User.Modify"),
+		"PVEVMAdmin":        vmAdmin,
+		"PVEVMUser":         vmUser,
+	}
+}

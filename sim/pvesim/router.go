@@ -1,0 +1,218 @@
+package pvesim
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// call is one method of the API: everything that the server must know of it.
+type call struct {
+	method, path string // {name} is a parameter, {name...} takes the rest
+	params       specs
+	// may checks the privileges, before parameters are looked at.
+	may check
+	// serve does it. It holds the lock, unless waits is set.
+	serve func(s *Sim, r *request) (any, error)
+	waits bool
+	// protected calls are handed to the privileged daemon; their answers say
+	// that the connection closes.
+	protected bool
+	// world calls need no credentials.
+	world bool
+	// proxy names the parameter with the host that must answer.
+	proxy string
+	// upload calls take multipart bodies and need no CSRF token.
+	upload bool
+
+	parts []string
+}
+
+// router finds calls by method and path.
+type router struct{ calls []*call }
+
+func newRouter(table []call) *router {
+	r := &router{}
+	for _, c := range table {
+		c.parts = segments(c.path)
+		if strings.Contains(c.path, "{node}") && c.proxy == "" {
+			c.proxy = "node"
+		}
+		c.params = merge(c.params, pathSpecs(c.parts))
+		r.calls = append(r.calls, &c)
+	}
+	return r
+}
+
+// pathSpecs are the parameters in a path.
+func pathSpecs(parts []string) specs {
+	out := specs{}
+	for _, part := range parts {
+		if !strings.HasPrefix(part, "{") {
+			continue
+		}
+		name := strings.TrimSuffix(strings.Trim(part, "{}"), "...")
+		s := text()
+		switch name {
+		case "vmid":
+			s = vmidSpec()
+		case "storage":
+			s = storageSpec()
+		case "id":
+			s = configIDSpec()
+		}
+		out[name] = s
+	}
+	return out
+}
+
+// find is the call of a request, with the values in the path.
+func (r *router) find(method string, path []string) (*call, args) {
+	for _, c := range r.calls {
+		if c.method != method {
+			continue
+		}
+		if values, ok := c.match(path); ok {
+			return c, values
+		}
+	}
+	return nil, nil
+}
+
+func (c *call) match(path []string) (args, bool) {
+	values := args{}
+	for i, part := range c.parts {
+		if strings.HasSuffix(part, "...}") {
+			if len(path) <= i {
+				return nil, false
+			}
+			values[part[1:len(part)-4]] = arg{values: []string{strings.Join(path[i:], "/")}}
+			return values, true
+		}
+		if i >= len(path) {
+			return nil, false
+		}
+		if strings.HasPrefix(part, "{") {
+			values[part[1:len(part)-1]] = arg{values: []string{path[i]}}
+		} else if part != path[i] {
+			return nil, false
+		}
+	}
+	return values, len(path) == len(c.parts)
+}
+
+// respond answers one request: the whole way of pveproxy.
+func (s *Sim) respond(in inbound) *answer {
+	path := segments(in.path)
+	if !slices.Contains([]string{"GET", "POST", "PUT", "DELETE"}, in.method) {
+		return s.refuse(in, plainAnswer(501, fmt.Sprintf("method '%s' not available", in.method), false))
+	}
+	if in.chunked {
+		return s.refuse(in, plainAnswer(501, "chunked transfer encoding not supported", true))
+	}
+	if len(path) == 0 || path[0] != "api2" {
+		return s.refuse(in, plainAnswer(500, fmt.Sprintf("no such file '%s'", in.path), true))
+	}
+	if len(path) == 1 {
+		return s.refuse(in, plainAnswer(501, "no such uri", true))
+	}
+	format, path := path[1], path[2:]
+	if format != "json" && format != "extjs" {
+		return s.refuse(in, plainAnswer(501, fmt.Sprintf("no formatter for uri /%s, %s", strings.Join(path, "/"), format), true))
+	}
+	r := &request{ctx: in.ctx, gone: in.gone, method: in.method, path: "/" + strings.Join(path, "/")}
+	c, values := s.calls.find(in.method, path)
+	data, err := s.handle(in, r, c, values)
+	var plain *plainError
+	switch {
+	case errors.As(err, &plain):
+		a := plainAnswer(plain.status, strings.TrimSuffix(plain.text, "\n"), true)
+		a.body = []byte(plain.text)
+		return s.refuse(in, a)
+	case errors.Is(err, errDropped) || errors.Is(err, errClosed):
+		return &answer{drop: true}
+	case err != nil:
+		return s.refuse(in, failure(asAPIError(err), format))
+	}
+	a := success(data, format)
+	a.close = c != nil && c.protected
+	return s.spoil(r, a)
+}
+
+// refuse logs a refusal.
+func (s *Sim) refuse(in inbound, a *answer) *answer {
+	s.logf("pvesim: %s %s: %d %s", in.method, in.path, a.status, firstLine(a.reason))
+	return a
+}
+
+// handle takes a request through credentials, faults, privileges, proxying and
+// parameters to its call, in the order of the real server.
+func (s *Sim) handle(in inbound, r *request, c *call, values args) (any, error) {
+	if err := s.authenticate(in, r, c); err != nil {
+		s.sleep(in.ctx, s.timings.RefusedLogin)
+		return nil, err
+	}
+	if err := readArgs(in, r); err != nil {
+		return nil, err
+	}
+	r.args = merge(r.args, values)
+	s.record(r)
+	if err := s.meetFault(r); err != nil {
+		return nil, err
+	}
+	if c == nil {
+		return nil, &apiError{status: 501, reason: fmt.Sprintf("Method '%s %s' not implemented", r.method, r.path)}
+	}
+	if c.waits {
+		if err := s.admit(r, c); err != nil {
+			return nil, err
+		}
+		return c.serve(s, r)
+	}
+	s.lock()
+	defer s.unlock()
+	if err := s.admitLocked(r, c); err != nil {
+		return nil, err
+	}
+	return c.serve(s, r)
+}
+
+func (s *Sim) admit(r *request, c *call) error {
+	s.lock()
+	defer s.unlock()
+	return s.admitLocked(r, c)
+}
+
+// admitLocked checks privileges, the host that must answer, and parameters.
+func (s *Sim) admitLocked(r *request, c *call) error {
+	if c.may != nil {
+		if err := c.may(s, r); err != nil {
+			if c.upload {
+				asAPIError(err).bare = true
+			}
+			return err
+		}
+	}
+	if name := c.proxy; name != "" && r.args.has(name) {
+		if err := s.reach(r.args.get(name)); err != nil {
+			return err
+		}
+	}
+	return c.params.check(r.args)
+}
+
+// reach refuses hosts that are not there or do not answer.
+func (s *Sim) reach(node string) error {
+	if node == "" {
+		return die("internal error - proxyto_callback returned nothing")
+	}
+	h := s.hosts[node]
+	if h == nil {
+		return die("hostname lookup '%s' failed - failed to get address info for: %s: Name or service not known", node, node)
+	}
+	if h.Offline {
+		return &apiError{status: 595, reason: "No route to host", bare: true}
+	}
+	return nil
+}

@@ -1,0 +1,227 @@
+package pvesim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// errClosed ends what still runs when the simulator is closed.
+var errClosed = errors.New("the simulator was closed")
+
+// Sim is a simulated Proxmox VE cluster. It is an http.Handler for the whole
+// of the API's URL space.
+type Sim struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	life   sync.Mutex // guards closed and adding to wg
+	closed bool
+	wg     sync.WaitGroup
+
+	version   string
+	major     int
+	timings   Timings
+	timeScale float64
+	logf      func(format string, args ...any)
+	hooks     []func(Event)
+	guest     func(GuestCall) GuestResult
+	secret    []byte // signs tickets
+	started   time.Time
+
+	mu       sync.Mutex
+	streams  *streams
+	calls    *router
+	clusters string
+	noStats  bool
+	hosts    map[string]*host
+	hostList []string // in the order of the world
+	storages map[string]*storage
+	storeIDs []string
+	vms      map[int]*vm
+	mappings map[string]*mapping
+	mapOrder []string
+	tasks    []*task
+	byUPID   map[string]*task
+	access   *access
+	pools    []*pool
+	dc       Datacenter
+	faults   []*fault
+	flocks   map[int]chan struct{} // a VM's lock file; closed when let go
+	storeBsy map[string]chan struct{}
+	damage   []Damage
+	requests []RequestRecord
+	nextPID  int
+	pending  []Event
+	seq      int
+}
+
+// Option changes how a simulator runs.
+type Option func(*Sim)
+
+// WithTimeScale divides all durations: 60 makes a minute a second.
+func WithTimeScale(n float64) Option { return func(s *Sim) { s.timeScale = n } }
+
+// WithLog is where the simulator says what it refused and why, one line a call.
+func WithLog(logf func(format string, args ...any)) Option {
+	return func(s *Sim) { s.logf = logf }
+}
+
+// WithHook is called after every change of the state, by the goroutine that
+// made it, before the answer to the request that caused it. Several may run at
+// once; a hook may call State, Inject and the API itself.
+func WithHook(hook func(Event)) Option {
+	return func(s *Sim) { s.hooks = append(s.hooks, hook) }
+}
+
+// WithGuest answers the commands that are run in guests by the agent.
+func WithGuest(guest func(GuestCall) GuestResult) Option {
+	return func(s *Sim) { s.guest = guest }
+}
+
+// New builds a simulator of a world. In a testing/synctest bubble, call it
+// inside the bubble. Close it when done.
+func New(world World, options ...Option) (*Sim, error) {
+	if err := world.validate(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Sim{
+		ctx: ctx, cancel: cancel,
+		version: world.Version, major: world.major(), clusters: world.Cluster, noStats: world.NoStatistics,
+		timings: DefaultTimings(), timeScale: 1, logf: log.Printf, guest: defaultGuest, started: time.Now(),
+		streams: newStreams(world.Seed), dc: world.Datacenter,
+		hosts: map[string]*host{}, storages: map[string]*storage{}, vms: map[int]*vm{}, mappings: map[string]*mapping{},
+		byUPID: map[string]*task{}, flocks: map[int]chan struct{}{}, storeBsy: map[string]chan struct{}{}, nextPID: 1000,
+	}
+	for _, option := range options {
+		option(s)
+	}
+	if !(s.timeScale > 0) {
+		cancel()
+		return nil, fmt.Errorf("time scale %g: want more than 0", s.timeScale)
+	}
+	if world.Timings != nil {
+		s.timings = *world.Timings
+	}
+	s.secret = []byte(newUUID(s.streams.next("secret")))
+	s.calls = newRouter(s.table())
+	s.access = newAccess(world)
+	s.build(world)
+	return s, nil
+}
+
+// Close ends all tasks and hanging requests and waits for them.
+func (s *Sim) Close() {
+	s.life.Lock()
+	s.closed = true
+	s.life.Unlock()
+	s.cancel()
+	s.wg.Wait()
+}
+
+// spawn runs f beside; false when the simulator is closed.
+func (s *Sim) spawn(f func()) bool {
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.closed {
+		return false
+	}
+	s.wg.Go(f)
+	return true
+}
+
+// build fills the state from a world that has been validated.
+func (s *Sim) build(world World) {
+	for i, h := range world.Hosts {
+		s.hosts[h.Name] = newHost(h, i, s.started)
+		s.hostList = append(s.hostList, h.Name)
+	}
+	for _, st := range world.Storages {
+		s.storages[st.Name] = newStorage(st, s.hostList, s.started)
+		s.storeIDs = append(s.storeIDs, st.Name)
+	}
+	for _, p := range world.Pools {
+		s.pools = append(s.pools, &pool{id: p.ID, comment: p.Comment})
+	}
+	for _, m := range world.Mappings {
+		s.mappings[m.ID] = &mapping{id: m.ID, description: m.Description, entries: m.Map}
+		s.mapOrder = append(s.mapOrder, m.ID)
+	}
+	for _, v := range world.VMs {
+		s.buildVM(v)
+	}
+	for _, f := range world.Faults {
+		s.faults = append(s.faults, newFault(f))
+	}
+	s.pending = nil
+}
+
+func (s *Sim) buildVM(v VM) {
+	config, _ := v.config()
+	r := s.streams.next("world vm %d", v.ID)
+	completeConfig(config, r, s.started)
+	m := &vm{id: v.ID, node: v.Host, conf: config, pending: map[string]string{}, deletes: map[string]bool{}, guest: v.Guest}
+	s.vms[v.ID] = m
+	if p := s.pool(v.Pool); p != nil {
+		p.vms = append(p.vms, v.ID)
+	}
+	for key, value := range config {
+		if isDrive(key) {
+			s.adoptVolume(m, parseDrive(value))
+		}
+	}
+	if v.Running {
+		s.bootAtOnce(m, r)
+	}
+}
+
+// completeConfig gives a configuration what every VM has.
+func completeConfig(config map[string]string, r *rand.Rand, now time.Time) {
+	if config["smbios1"] == "" {
+		config["smbios1"] = "uuid=" + newUUID(r)
+	} else if !strings.Contains(config["smbios1"], "uuid=") {
+		config["smbios1"] = "uuid=" + newUUID(r) + "," + config["smbios1"]
+	}
+	if config["vmgenid"] == "" {
+		config["vmgenid"] = newUUID(r)
+	}
+	if config["meta"] == "" {
+		config["meta"] = fmt.Sprintf("creation-qemu=10.1.2,ctime=%d", now.Unix())
+	}
+	for i := range indexed["net"] + 1 {
+		key := fmt.Sprint("net", i)
+		if value, ok := config[key]; ok {
+			config[key] = printNet(value, func() string { return newMAC(r) })
+		}
+	}
+	if _, ok := config["boot"]; !ok {
+		config["boot"] = defaultBoot(config)
+	}
+	if tags, ok := config["tags"]; ok {
+		config["tags"] = normaliseTags(tags)
+	}
+}
+
+// lock takes the simulator's lock. It is never held while anything waits.
+func (s *Sim) lock() { s.mu.Lock() }
+
+// unlock lets it go and then tells the hooks what changed meanwhile.
+func (s *Sim) unlock() {
+	events := s.pending
+	s.pending = nil
+	s.mu.Unlock()
+	for _, e := range events {
+		for _, hook := range s.hooks {
+			hook(e)
+		}
+	}
+}
+
+// poolForm is the form of a pool's id.
+var poolForm = regexp.MustCompile(`^[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+){0,2}$`)

@@ -1,0 +1,221 @@
+package pvesim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// storage is one storage with its volumes.
+type storage struct {
+	Storage
+	hosts   []string // that have it
+	volumes []*volume
+}
+
+// volume is a disk, image or file on a storage.
+type volume struct {
+	name    string // below the storage, without the base of a linked clone
+	node    string // "" when the storage is shared
+	content string
+	format  string
+	size    int64
+	vmid    int
+	// parent is the base of a linked clone, as in its name.
+	parent string
+	ctime  time.Time
+}
+
+func newStorage(st Storage, hosts []string, now time.Time) *storage {
+	n := &storage{Storage: st, hosts: st.Nodes}
+	if len(n.hosts) == 0 {
+		n.hosts = hosts
+	}
+	if n.Path == "" && st.Type == "dir" {
+		n.Path = "/srv/" + st.Name
+	}
+	if st.Type == "nfs" {
+		n.Path = "/mnt/pve/" + st.Name
+		n.Shared = true
+	}
+	for _, v := range st.Volumes {
+		nodes := []string{v.Host}
+		switch {
+		case n.Shared:
+			nodes = []string{""}
+		case v.Host == "":
+			nodes = n.hosts
+		}
+		content, _, _ := strings.Cut(v.Name, "/")
+		for _, node := range nodes {
+			n.volumes = append(n.volumes, &volume{name: v.Name, node: node, content: content,
+				format: fileFormat(content), size: v.Size, ctime: now})
+		}
+	}
+	return n
+}
+
+func fileFormat(content string) string {
+	switch content {
+	case "iso":
+		return "iso"
+	case "snippets":
+		return "snippet"
+	case "vztmpl":
+		return "tgz"
+	}
+	return "raw"
+}
+
+// files tells a storage that keeps disks as files.
+func (st *storage) files() bool { return st.Type != "lvmthin" }
+
+func (st *storage) holds(content string) bool { return slices.Contains(st.Content, content) }
+
+// volid is the id of a volume, with the base of a linked clone in it.
+func (st *storage) volid(v *volume) string {
+	if v.parent != "" && st.files() {
+		return st.Name + ":" + v.parent + "/" + v.name
+	}
+	return st.Name + ":" + v.name
+}
+
+// find is a volume by the name that follows the storage in its id.
+func (st *storage) find(node, name string) *volume {
+	for _, v := range st.volumes {
+		_, id, _ := strings.Cut(st.volid(v), ":")
+		if id == name && (v.node == "" || v.node == node) {
+			return v
+		}
+	}
+	return nil
+}
+
+// path is where the volume's file is, for log lines.
+func (st *storage) path(v *volume) string {
+	if !st.files() {
+		return "/dev/pve/" + v.name
+	}
+	if v.content == "iso" || v.content == "vztmpl" {
+		dir := map[string]string{"iso": "iso", "vztmpl": "cache"}[v.content]
+		return st.Path + "/template/" + dir + strings.TrimPrefix(v.name, v.content)
+	}
+	if v.content == "snippets" {
+		return st.Path + "/" + v.name
+	}
+	return st.Path + "/images/" + v.name
+}
+
+// storageOn finds an enabled storage that a host has.
+func (s *Sim) storageOn(node, name string) (*storage, error) {
+	st := s.storages[name]
+	switch {
+	case st == nil:
+		return nil, die("storage '%s' does not exist", name)
+	case st.Disabled:
+		return nil, die("storage '%s' is disabled", name)
+	case !slices.Contains(st.hosts, node):
+		return nil, die("storage '%s' is not available on node '%s'", name, node)
+	}
+	return st, nil
+}
+
+// freeDisk is the first disk number that a VM does not use on a storage.
+func (st *storage) freeDisk(vmid int) int {
+	for n := 0; ; n++ {
+		prefix := fmt.Sprintf("-%d-disk-%d", vmid, n)
+		if !slices.ContainsFunc(st.volumes, func(v *volume) bool {
+			base := v.name[strings.LastIndex(v.name, "/")+1:]
+			base, _, _ = strings.Cut(base, ".")
+			return v.vmid == vmid && strings.HasSuffix(base, prefix)
+		}) {
+			return n
+		}
+	}
+}
+
+// allocate makes a disk of a VM; the lock is held. An empty format is that of
+// the storage.
+func (s *Sim) allocate(st *storage, node string, vmid int, name, format string, size int64) (*volume, error) {
+	if name == "" {
+		name = fmt.Sprintf("vm-%d-disk-%d", vmid, st.freeDisk(vmid))
+	}
+	if format == "" || !st.files() {
+		format = "raw"
+	}
+	if st.files() {
+		name = fmt.Sprintf("%d/%s.%s", vmid, name, format)
+	}
+	if st.Shared {
+		node = ""
+	}
+	v := &volume{name: name, node: node, content: "images", format: format, size: size, vmid: vmid, ctime: time.Now()}
+	if st.find(node, name) != nil {
+		return nil, die("disk image '%s' already exists", st.path(v))
+	}
+	st.volumes = append(st.volumes, v)
+	s.changed(VolumeCreated, node, vmid, st.volid(v))
+	return v, nil
+}
+
+// remove takes a volume away; the lock is held.
+func (s *Sim) remove(st *storage, v *volume) {
+	st.volumes = slices.DeleteFunc(st.volumes, func(other *volume) bool { return other == v })
+	s.changed(VolumeRemoved, v.node, v.vmid, st.volid(v))
+}
+
+// inUse tells whether a base image has linked clones. LVM-thin does not mind:
+// its clones do not need the base.
+func (st *storage) inUse(v *volume) bool {
+	return st.files() && slices.ContainsFunc(st.volumes, func(other *volume) bool { return other.parent == v.name })
+}
+
+// formatLine is what the task log says when a disk is made.
+func (st *storage) formatLine(v *volume, base *volume) string {
+	if !st.files() {
+		return fmt.Sprintf("  Logical volume \"%s\" created.", v.name)
+	}
+	if v.format == "raw" {
+		return fmt.Sprintf("Formatting '%s', fmt=raw size=%d preallocation=off", st.path(v), v.size)
+	}
+	clusters, backing := "cluster_size=65536 extended_l2=off preallocation=metadata", ""
+	if base != nil {
+		clusters = "cluster_size=131072 extended_l2=on preallocation=off"
+		backing = fmt.Sprintf(" backing_file=../%s backing_fmt=raw", base.name)
+	}
+	return fmt.Sprintf("Formatting '%s', fmt=%s %s compression_type=zlib size=%d%s lazy_refcounts=off refcount_bits=16",
+		st.path(v), v.format, clusters, v.size, backing)
+}
+
+// volumeOf finds what a drive's file names, from a host's view.
+func (s *Sim) volumeOf(node string, d drive) (*storage, *volume) {
+	name, rest, ok := d.volume()
+	st := s.storages[name]
+	if !ok || st == nil {
+		return nil, nil
+	}
+	return st, st.find(node, rest)
+}
+
+// adoptVolume makes the volume of a VM that the world describes.
+func (s *Sim) adoptVolume(v *vm, d drive) {
+	name, rest, ok := d.volume()
+	st := s.storages[name]
+	if !ok || st == nil || st.find(v.node, rest) != nil || strings.HasPrefix(rest, "iso/") {
+		return
+	}
+	node := v.node
+	if st.Shared {
+		node = ""
+	}
+	format := "raw"
+	if dot := strings.LastIndex(rest, "."); dot >= 0 {
+		format = rest[dot+1:]
+	}
+	vol := &volume{name: rest, node: node, content: "images", format: format, size: parseSize(d.props["size"]), vmid: v.id, ctime: s.started}
+	if d.isCloudInit() && vol.size == 0 {
+		vol.size = 4 * mib
+	}
+	st.volumes = append(st.volumes, vol)
+}

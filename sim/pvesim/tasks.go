@@ -1,0 +1,127 @@
+package pvesim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// task is a worker with its log.
+type task struct {
+	sim        *Sim
+	upid, node string
+	kind, id   string
+	who        identity
+	pid        int
+	pstart     int64
+	start, end time.Time
+	exit       string // "" while it runs
+	log        []string
+	warnings   int
+	rng        *rand.Rand
+	ctx        context.Context
+	cancel     context.CancelCauseFunc
+	fault      *fault
+}
+
+var (
+	// errInterrupted ends a task that somebody stopped: it cleans up.
+	errInterrupted = errors.New("received interrupt")
+	// errHostDown ends a task whose host went down: nothing cleans up.
+	errHostDown = errors.New("unexpected status")
+)
+
+// startTask starts a worker and returns its UPID; the lock is held. run does
+// the work without the lock.
+func (s *Sim) startTask(r *request, node, kind, id string, run func(t *task) error) string {
+	s.nextPID++
+	now := time.Now()
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	t := &task{
+		sim: s, node: node, kind: kind, id: id, who: r.who, pid: s.nextPID, start: now, ctx: ctx, cancel: cancel, fault: r.fault,
+		pstart: now.Sub(s.hosts[node].booted).Milliseconds() / 10,
+		rng:    s.streams.next("task %s %s %s", node, kind, id),
+	}
+	t.upid = fmt.Sprintf("UPID:%s:%08X:%08X:%08X:%s:%s:%s:", node, t.pid, t.pstart, now.Unix(), kind, id, t.who)
+	s.tasks = append(s.tasks, t)
+	s.byUPID[t.upid] = t
+	s.changed(TaskStarted, node, 0, t.upid)
+	s.spawn(func() {
+		defer cancel(nil)
+		t.finish(t.work(run))
+	})
+	return t.upid
+}
+
+// work runs the task's function under its fault.
+func (t *task) work(run func(t *task) error) error {
+	if t.fault != nil && t.fault.Effect == TaskFails {
+		if err := t.sleep(Duration(time.Second)); err != nil {
+			return err
+		}
+		return errors.New(t.fault.text("simulated failure"))
+	}
+	err := run(t)
+	if err == nil && t.fault != nil && t.fault.Effect == TaskFailsButDone {
+		return errors.New(t.fault.text("simulated failure"))
+	}
+	return err
+}
+
+// finish notes how the task ended.
+func (t *task) finish(err error) {
+	s := t.sim
+	s.lock()
+	defer s.unlock()
+	t.end = time.Now()
+	switch {
+	case errors.Is(err, errHostDown) || errors.Is(err, errClosed):
+		t.exit = errHostDown.Error()
+	case err != nil:
+		t.exit = strings.ReplaceAll(err.Error(), "\n", " ")
+		t.log = append(t.log, "TASK ERROR: "+t.exit)
+	case t.warnings > 0:
+		t.exit = fmt.Sprintf("WARNINGS: %d", t.warnings)
+		t.log = append(t.log, "TASK "+t.exit)
+	default:
+		t.exit = "OK"
+		t.log = append(t.log, "TASK OK")
+	}
+	s.changed(TaskEnded, t.node, 0, t.upid)
+}
+
+// say writes a line to the task's log; the lock is not held.
+func (t *task) say(format string, args ...any) {
+	t.sim.lock()
+	defer t.sim.unlock()
+	t.note(format, args...)
+}
+
+// note is say for who holds the lock.
+func (t *task) note(format string, args ...any) {
+	t.log = append(t.log, fmt.Sprintf(format, args...))
+}
+
+// warn writes a warning, which makes the task end with WARNINGS.
+func (t *task) warn(format string, args ...any) {
+	t.note(format, args...)
+	t.warnings++
+}
+
+// sleep works for a while, with jitter. The error says why the task must end.
+func (t *task) sleep(d Duration) error {
+	return t.sim.sleep(t.ctx, jitter(t.rng, d))
+}
+
+// died tells that the task's host went down under it.
+func died(err error) bool { return errors.Is(err, errHostDown) || errors.Is(err, errClosed) }
+
+func (t *task) status() string {
+	if t.exit == "" {
+		return "running"
+	}
+	return "stopped"
+}

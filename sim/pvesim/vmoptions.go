@@ -1,0 +1,222 @@
+package pvesim
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// netModels are the network cards that QEMU offers in Proxmox.
+var netModels = []string{"e1000", "e1000-82540em", "e1000-82544gc", "e1000-82545em", "e1000e", "i82551", "i82557b",
+	"i82559er", "ne2k_isa", "ne2k_pci", "pcnet", "rtl8139", "virtio", "vmxnet3"}
+
+var bdfPart = `(?:[a-f0-9]{4,}:)?[a-f0-9]{2}:[a-f0-9]{2}(?:\.[a-f0-9])?`
+
+var (
+	hostpciFormat = &propFormat{defaultKey: "host", props: specs{
+		"host":          matching(bdfPart + `(?:;` + bdfPart + `)*`),
+		"mapping":       configIDSpec(),
+		"pcie":          boolean(),
+		"x-vga":         boolean(),
+		"rombar":        boolean(),
+		"romfile":       text(),
+		"mdev":          text(),
+		"driver":        oneOf("vfio", "keep"),
+		"legacy-igd":    boolean(),
+		"vendor-id":     matching(`0x[0-9a-fA-F]{4}`),
+		"device-id":     matching(`0x[0-9a-fA-F]{4}`),
+		"sub-vendor-id": matching(`0x[0-9a-fA-F]{4}`),
+		"sub-device-id": matching(`0x[0-9a-fA-F]{4}`),
+	}}
+	fullBDF        = `[a-f0-9]{4,}:[a-f0-9]{2}:[a-f0-9]{2}(?:\.[a-f0-9])?`
+	mapEntryFormat = &propFormat{props: specs{
+		"node":         nodeSpec().req(),
+		"path":         matching(fullBDF + `(?:;` + fullBDF + `)*`).req(),
+		"id":           matching(`[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}`).req(),
+		"subsystem-id": matching(`[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}`),
+		"iommugroup":   integer().atLeast(0),
+		"description":  text(),
+	}}
+	netFormat = &propFormat{defaultKey: "model", alias: netAliases(), props: specs{
+		"model":     oneOf(netModels...).req(),
+		"macaddr":   formatted(macFormat),
+		"bridge":    text(),
+		"queues":    integer().atLeast(0).atMost(64),
+		"rate":      numeric().atLeast(0),
+		"tag":       integer().atLeast(1).atMost(4094),
+		"trunks":    text(),
+		"firewall":  boolean(),
+		"link_down": boolean(),
+		"mtu":       integer().atLeast(1).atMost(65520),
+	}}
+	driveFormat = &propFormat{defaultKey: "file", props: driveProps()}
+	efiFormat   = &propFormat{defaultKey: "file", props: specs{
+		"file": formatted(driveFileFormat).req(), "format": oneOf("raw", "qcow", "qed", "qcow2", "vmdk", "cloop"),
+		"size": formatted(diskSizeFormat), "efitype": oneOf("2m", "4m"), "pre-enrolled-keys": boolean(),
+		"ms-cert": oneOf("2011", "2023", "2023w", "2023k"),
+	}}
+	tpmFormat = &propFormat{defaultKey: "file", props: specs{
+		"file": formatted(driveFileFormat).req(), "size": formatted(diskSizeFormat), "version": oneOf("v1.2", "v2.0"),
+	}}
+	memoryFormat = &propFormat{defaultKey: "current", props: specs{"current": integer().atLeast(16).req()}}
+	agentFormat  = &propFormat{defaultKey: "enabled", props: specs{
+		"enabled": boolean().req(), "type": oneOf("virtio", "isa"), "fstrim_cloned_disks": boolean(),
+		"freeze-fs-on-backup": boolean(), "freeze-fs": boolean(), "guest-fsfreeze": boolean(),
+	}}
+	ipFormat = &propFormat{props: specs{
+		"ip": formatted(ipConfigFormat), "gw": formatted(addressFormat),
+		"ip6": formatted(ip6ConfigFormat), "gw6": formatted(addressFormat),
+	}}
+	cicustomFormat = &propFormat{props: specs{
+		"user": formatted(volumeFormat), "network": formatted(volumeFormat),
+		"meta": formatted(volumeFormat), "vendor": formatted(volumeFormat),
+	}}
+	smbiosFormat = &propFormat{props: specs{
+		"uuid": matching(`[a-fA-F0-9]{8}(?:-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}`), "serial": text(), "manufacturer": text(),
+		"product": text(), "version": text(), "sku": text(), "family": text(), "base64": boolean(),
+	}}
+	machineFormat = &propFormat{defaultKey: "type", props: specs{
+		"type":   matching(`pc|pc(-i440fx)?-\d+(\.\d+)+(\+pve\d+)?(\.pxe)?|q35|pc-q35-\d+(\.\d+)+(\+pve\d+)?(\.pxe)?|virt(?:-\d+(\.\d+)+)?(\+pve\d+)?`),
+		"viommu": oneOf("intel", "virtio"), "enable-s3": boolean(), "enable-s4": boolean(), "aw-bits": numeric().atLeast(32).atMost(64),
+	}}
+	vgaFormat = &propFormat{defaultKey: "type", props: specs{
+		"type": oneOf("cirrus", "qxl", "qxl2", "qxl3", "qxl4", "none", "serial0", "serial1", "serial2", "serial3", "std",
+			"virtio", "virtio-gl", "vmware"), "memory": integer().atLeast(4).atMost(512), "clipboard": oneOf("vnc"),
+	}}
+	cpuFormat = &propFormat{defaultKey: "cputype", props: specs{
+		"cputype": text(), "flags": text(), "hidden": boolean(), "hv-vendor-id": text(), "phys-bits": text(),
+		"reported-model": text(), "guest-phys-bits": integer(),
+	}}
+)
+
+func netAliases() map[string]string {
+	alias := map[string]string{}
+	for _, model := range netModels {
+		alias[model] = "macaddr"
+	}
+	return alias
+}
+
+func driveProps() specs {
+	props := specs{
+		"file": formatted(driveFileFormat).req(), "size": formatted(diskSizeFormat), "media": oneOf("cdrom", "disk"),
+		"format": oneOf("raw", "qcow", "qed", "qcow2", "vmdk", "cloop"),
+		"cache":  oneOf("none", "writethrough", "writeback", "unsafe", "directsync"),
+		"aio":    oneOf("native", "threads", "io_uring"), "discard": oneOf("ignore", "on"),
+		"serial": text(), "import-from": text(), "queues": integer().atLeast(2), "wwn": text(),
+		"rerror": oneOf("ignore", "report", "stop"), "werror": oneOf("enospc", "ignore", "report", "stop"),
+	}
+	for _, name := range []string{"backup", "replicate", "shared", "snapshot", "ssd", "iothread", "ro", "detect_zeroes", "scsiblock"} {
+		props[name] = boolean()
+	}
+	for _, name := range []string{"mbps", "mbps_rd", "mbps_wr", "iops", "iops_rd", "iops_wr"} {
+		props[name] = numeric()
+	}
+	return props
+}
+
+// indexed are the options that come numbered, with the highest number.
+var indexed = map[string]int{"hostpci": 15, "ide": 3, "scsi": 30, "sata": 5, "virtio": 15, "net": 31, "ipconfig": 31,
+	"serial": 3, "unused": 255, "numa": 7, "parallel": 2, "usb": 13, "virtiofs": 9}
+
+var indexedForm = regexp.MustCompile(`^([a-z]+)(0|[1-9]\d*)$`)
+
+// splitIndex takes scsi0 apart; ok is false when there is no such option.
+func splitIndex(key string) (base string, index int, ok bool) {
+	m := indexedForm.FindStringSubmatch(key)
+	if m == nil {
+		return "", 0, false
+	}
+	index, err := strconv.Atoi(m[2])
+	highest, known := indexed[m[1]]
+	return m[1], index, err == nil && known && index <= highest
+}
+
+// vmOption is the specification of one option of a VM's configuration.
+func vmOption(key string) (spec, bool) {
+	if s, ok := plainOptions[key]; ok {
+		return s, true
+	}
+	base, _, ok := splitIndex(key)
+	if !ok {
+		return spec{}, false
+	}
+	return indexedOptions[base], true
+}
+
+var indexedOptions = map[string]spec{
+	"hostpci": formatted(hostpciFormat.check), "net": formatted(netFormat.check), "ipconfig": formatted(ipFormat.check),
+	"ide": formatted(driveFormat.check), "scsi": formatted(driveFormat.check), "sata": formatted(driveFormat.check),
+	"virtio": formatted(driveFormat.check), "serial": matching(`/dev/.+|socket`), "unused": formatted(volumeFormat),
+	"numa": text(), "parallel": text(), "usb": text(), "virtiofs": text(),
+}
+
+var plainOptions = specs{
+	"acpi": boolean(), "affinity": text(), "agent": formatted(agentFormat.check), "allow-ksm": boolean(), "amd-sev": text(),
+	"arch": oneOf("x86_64", "aarch64"), "args": text(), "audio0": text(), "autostart": boolean(), "balloon": integer().atLeast(0),
+	"bios": oneOf("seabios", "ovmf"), "boot": formatted(bootFormat), "bootdisk": matching(`(ide|sata|scsi|virtio)\d+`),
+	"cicustom": formatted(cicustomFormat.check), "cipassword": text(), "citype": oneOf("configdrive2", "nocloud", "opennebula"),
+	"ciupgrade": boolean(), "ciuser": text(), "cores": integer().atLeast(1), "cpu": formatted(cpuFormat.check),
+	"cpulimit": numeric().atLeast(0).atMost(128), "cpuunits": integer().atLeast(1).atMost(262144),
+	"description": text().upTo(8192), "efidisk0": formatted(efiFormat.check), "freeze": boolean(),
+	"hookscript": formatted(volumeFormat), "hotplug": formatted(hotplugFormat), "hugepages": oneOf("any", "2", "1024"),
+	"intel-tdx": text(), "ivshmem": text(), "keephugepages": boolean(), "keyboard": text(), "kvm": boolean(),
+	"localtime": boolean(), "lock": oneOf("backup", "clone", "create", "migrate", "rollback", "snapshot", "snapshot-delete",
+		"suspending", "suspended"), "machine": formatted(machineFormat.check), "memory": formatted(memoryFormat.check),
+	"migrate_downtime": numeric().atLeast(0), "migrate_speed": integer().atLeast(0), "name": formatted(dnsNameFormat),
+	"nameserver": formatted(addressListFormat), "numa": boolean(), "onboot": boolean(),
+	"ostype":     oneOf("other", "wxp", "w2k", "w2k3", "w2k8", "wvista", "win7", "win8", "win10", "win11", "l24", "l26", "solaris"),
+	"protection": boolean(), "reboot": boolean(), "rng0": text(),
+	"scsihw":       oneOf("lsi", "lsi53c810", "virtio-scsi-pci", "virtio-scsi-single", "megasas", "pvscsi"),
+	"searchdomain": text(), "shares": integer().atLeast(0).atMost(50000), "smbios1": formatted(smbiosFormat.check).upTo(512),
+	"smp": integer().atLeast(1), "sockets": integer().atLeast(1), "spice_enhancements": text(),
+	"sshkeys": formatted(urlEncodedFormat), "startdate": text(), "startup": text(), "tablet": boolean(),
+	"tags": formatted(tagsFormat), "tdf": boolean(), "template": boolean(), "tpmstate0": formatted(tpmFormat.check),
+	"vcpus": integer().atLeast(1), "vga": formatted(vgaFormat.check),
+	"vmgenid":        matching(`[a-fA-F0-9]{8}(?:-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}|[01]`),
+	"vmstatestorage": storageSpec(), "watchdog": text(),
+}
+
+// vmOptionSpecs are all options as parameters of a call.
+func vmOptionSpecs() specs {
+	out := merge(plainOptions, nil)
+	for base, highest := range indexed {
+		for i := range highest + 1 {
+			out[fmt.Sprint(base, i)] = indexedOptions[base]
+		}
+	}
+	return out
+}
+
+var diskKeys = diskOptions()
+
+// diskOptions are the drives in the order in which Proxmox names them.
+func diskOptions() []string {
+	var keys []string
+	for _, bus := range []string{"ide", "scsi", "virtio", "sata"} {
+		for i := range indexed[bus] + 1 {
+			keys = append(keys, fmt.Sprint(bus, i))
+		}
+	}
+	return append(keys, "efidisk0", "tpmstate0")
+}
+
+func isDrive(key string) bool { return slices.Contains(diskKeys, key) }
+
+func isNet(key string) bool { return hasIndex(key, "net") }
+
+func isHostpci(key string) bool { return hasIndex(key, "hostpci") }
+
+func hasIndex(key, base string) bool {
+	got, _, ok := splitIndex(key)
+	return ok && got == base
+}
+
+// normaliseTags lowers, sorts and deduplicates tags as Proxmox stores them.
+func normaliseTags(text string) string {
+	tags := splitList(strings.ToLower(text))
+	slices.Sort(tags)
+	return strings.Join(slices.Compact(tags), ";")
+}

@@ -1,0 +1,228 @@
+package pvesim
+
+import (
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// seesVolume: disks of VMs need VM.Config.Disk on the VM besides
+// Datastore.Audit; Datastore.Allocate sees everything.
+func (s *Sim) seesVolume(r *request, st *storage, v *volume) bool {
+	path := "/storage/" + st.Name
+	if s.may(r.who, path, "Datastore.Allocate") {
+		return true
+	}
+	switch v.content {
+	case "images", "rootdir":
+		return s.may(r.who, path, "Datastore.Audit") && s.may(r.who, vmPath(v.vmid), "VM.Config.Disk")
+	case "iso", "vztmpl", "import":
+		return s.may(r.who, path, "Datastore.Audit", "Datastore.AllocateSpace", "Datastore.AllocateTemplate")
+	}
+	return s.may(r.who, path, "Datastore.Audit")
+}
+
+func (s *Sim) listContent(r *request) (any, error) {
+	st, err := s.storageOn(r.node(), r.args.get("storage"))
+	if err != nil {
+		return nil, err
+	}
+	out := []any{}
+	for _, v := range st.volumes {
+		if v.node != "" && v.node != r.node() || !s.seesVolume(r, st, v) {
+			continue
+		}
+		if r.args.has("content") && r.args.get("content") != v.content || r.args.has("vmid") && r.vmid() != v.vmid {
+			continue
+		}
+		out = append(out, st.contentEntry(v))
+	}
+	return out, nil
+}
+
+func (st *storage) contentEntry(v *volume) map[string]any {
+	out := map[string]any{"volid": st.volid(v), "content": v.content, "format": v.format, "size": v.size, "ctime": v.ctime.Unix()}
+	if v.content != "images" {
+		return out
+	}
+	out["vmid"] = v.vmid
+	if st.files() {
+		out["parent"], out["used"] = nil, min(v.size, 4096)
+		if v.parent != "" {
+			out["parent"] = "../" + v.parent
+		}
+	}
+	return out
+}
+
+// volumeArg is the volume in a path, with or without the storage in front.
+func (s *Sim) volumeArg(r *request) (*storage, *volume, string, error) {
+	st, err := s.storageOn(r.node(), r.args.get("storage"))
+	if err != nil {
+		return nil, nil, "", err
+	}
+	name := strings.TrimPrefix(r.args.get("volume"), st.Name+":")
+	return st, st.find(r.node(), name), name, nil
+}
+
+func (s *Sim) getVolume(r *request) (any, error) {
+	st, v, name, err := s.volumeArg(r)
+	if err != nil {
+		return nil, err
+	}
+	if v == nil {
+		return nil, die("volume_size_info on '%s:%s' failed - no format", st.Name, name)
+	}
+	if !s.seesVolume(r, st, v) {
+		return nil, forbidden("Permission check failed (/storage/%s, Datastore.Audit)", st.Name)
+	}
+	format := v.format
+	if v.content == "iso" {
+		format = "raw"
+	}
+	return map[string]any{"format": format, "path": st.path(v), "size": v.size, "used": (v.size + 4095) / 4096 * 4096}, nil
+}
+
+func (s *Sim) createVolume(r *request) (any, error) {
+	st, err := s.storageOn(r.node(), r.args.get("storage"))
+	if err != nil {
+		return nil, err
+	}
+	name := r.args.get("filename")
+	size := parseSize(r.args.get("size"))
+	if size == 0 || !strings.ContainsAny(r.args.get("size"), "MG") {
+		size *= kib
+	}
+	base, format := name, r.args.get("format")
+	if dot := strings.LastIndex(name, "."); dot > 0 && st.files() {
+		base, format = name[:dot], name[dot+1:]
+	}
+	v, err := s.allocate(st, r.node(), r.vmid(), base, format, size)
+	if err != nil {
+		return nil, err
+	}
+	return st.volid(v), nil
+}
+
+// deleteVolume does not ask whether a VM uses the disk, only whether linked
+// clones do.
+func (s *Sim) deleteVolume(r *request) (any, error) {
+	if err := s.need(r.who, "/storage/"+r.args.get("storage"), "Datastore.Allocate"); err != nil {
+		return nil, err
+	}
+	st, v, name, err := s.volumeArg(r)
+	if err != nil {
+		return nil, err
+	}
+	id := st.Name
+	if v != nil && v.vmid != 0 {
+		id = fmt.Sprintf("%d@%s", v.vmid, st.Name)
+	}
+	return s.startTask(r, r.node(), "imgdel", id, func(t *task) error {
+		if err := t.sleep(s.timings.Delete); err != nil {
+			return err
+		}
+		s.lock()
+		defer s.unlock()
+		v := st.find(t.node, name)
+		switch {
+		case v == nil:
+			content, _, _ := strings.Cut(name, "/")
+			t.note("disk image '%s' does not exist", st.path(&volume{name: name, content: content}))
+		case st.inUse(v):
+			return die("base volume '%s' is still in use by linked cloned", st.volid(v))
+		default:
+			s.remove(st, v)
+		}
+		t.note("Removed volume '%s:%s'", st.Name, name)
+		return nil
+	}), nil
+}
+
+var (
+	badFileChar = regexp.MustCompile(`[^a-zA-Z0-9_.-]`)
+	uploadForms = map[string]*regexp.Regexp{
+		"iso":    regexp.MustCompile(`(?i)\.(iso|img)$`),
+		"vztmpl": regexp.MustCompile(`\.tar\.(gz|xz|zst|bz2)$`),
+		"import": regexp.MustCompile(`\.(ova|ovf|qcow2|raw|vmdk)$`),
+	}
+)
+
+// uploadFile takes an ISO image. It overwrites silently; a wrong checksum
+// fails in the task.
+func (s *Sim) uploadFile(r *request) (any, error) {
+	st, err := s.storageOn(r.node(), r.args.get("storage"))
+	if err != nil {
+		return nil, err
+	}
+	content := r.args.get("content")
+	name := badFileChar.ReplaceAllString(strings.TrimSpace(r.args.get("filename")), "_")
+	switch {
+	case r.file == nil:
+		return nil, &apiError{status: 400, reason: "Bad Request", bare: true}
+	case !uploadForms[content].MatchString(name):
+		return nil, badParam("filename", "wrong file extension")
+	case !st.holds(content):
+		return nil, die("storage '%s' does not support '%s' content", st.Name, content)
+	}
+	v := &volume{name: content + "/" + name, content: content, format: fileFormat(content), size: int64(len(r.file.data))}
+	if !st.Shared {
+		v.node = r.node()
+	}
+	want, algorithm, data := r.args.get("checksum"), r.args.get("checksum-algorithm"), r.file.data
+	return s.startTask(r, r.node(), "imgcopy", "", func(t *task) error {
+		temp := fmt.Sprintf("/var/tmp/pveupload-%032x", t.rng.Uint64())
+		t.say("starting file import from: %s", temp)
+		if want != "" {
+			if got := checksum(algorithm, data); got != want {
+				t.say("calculating checksum...")
+				return die("checksum mismatch: got '%s' != expect '%s'", got, want)
+			}
+			t.say("calculating checksum...OK, checksum verified")
+		}
+		t.say("target node: %s", t.node)
+		t.say("target file: %s", st.path(v))
+		t.say("file size is: %d", v.size)
+		t.say("command: cp -- %s %s", temp, st.path(v))
+		if err := t.sleep(s.timings.Upload); err != nil {
+			return err
+		}
+		s.lock()
+		defer s.unlock()
+		if old := st.find(t.node, v.name); old != nil {
+			s.remove(st, old)
+		}
+		v.ctime = time.Now()
+		st.volumes = append(st.volumes, v)
+		s.changed(VolumeCreated, t.node, 0, st.volid(v))
+		t.note("finished file import successfully")
+		return nil
+	}), nil
+}
+
+func checksum(algorithm string, data []byte) string {
+	var h hash.Hash
+	switch algorithm {
+	case "md5":
+		h = md5.New()
+	case "sha1":
+		h = sha1.New()
+	case "sha224":
+		h = sha256.New224()
+	case "sha384":
+		h = sha512.New384()
+	case "sha512":
+		h = sha512.New()
+	default:
+		h = sha256.New()
+	}
+	h.Write(data)
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,228 @@
+package pvesim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+)
+
+// World is everything that a simulator starts from: a plain document, YAML or
+// JSON. The same world and the same seed give the same UUIDs, MAC addresses
+// and task durations.
+type World struct {
+	// Version of the product, "9.1.4" or "8.4.1". It decides which privileges
+	// exist: VM.Monitor before 9, VM.GuestAgent.* since.
+	Version string `json:"version"`
+	Seed    uint64 `json:"seed,omitempty"`
+	// Cluster is its name; empty for a host that stands alone.
+	Cluster string `json:"cluster,omitempty"`
+	// NoStatistics says that pvestatd does not run: lists then show "unknown"
+	// where a real cluster shows names and usage.
+	NoStatistics bool `json:"noStatistics,omitempty"`
+
+	Hosts      []Host              `json:"hosts"`
+	Storages   []Storage           `json:"storages,omitempty"`
+	VMs        []VM                `json:"vms,omitempty"`
+	Mappings   []Mapping           `json:"mappings,omitempty"`
+	Pools      []Pool              `json:"pools,omitempty"`
+	Users      []User              `json:"users"`
+	Groups     []Group             `json:"groups,omitempty"`
+	Tokens     []Token             `json:"tokens,omitempty"`
+	Roles      map[string][]string `json:"roles,omitempty"`
+	ACL        []ACL               `json:"acl,omitempty"`
+	Datacenter Datacenter          `json:"datacenter,omitempty"`
+	Timings    *Timings            `json:"timings,omitempty"`
+	Faults     []Fault             `json:"faults,omitempty"`
+}
+
+// Host is one physical machine (Proxmox: node).
+type Host struct {
+	Name      string  `json:"name"`
+	Offline   bool    `json:"offline,omitempty"`
+	IP        string  `json:"ip,omitempty"`
+	CPUs      int     `json:"cpus"`
+	MemoryGiB float64 `json:"memoryGiB"`
+	// NoIOMMU is a host whose IOMMU is off: no groups, no passthrough.
+	NoIOMMU bool `json:"noIOMMU,omitempty"`
+	// Uptime when the simulation starts.
+	Uptime  Duration      `json:"uptime,omitempty"`
+	PCI     []PCIFunction `json:"pci,omitempty"`
+	NICs    []string      `json:"nics,omitempty"`
+	Bridges []Bridge      `json:"bridges,omitempty"`
+}
+
+// PCIFunction is one function as the host's kernel sees it.
+type PCIFunction struct {
+	Address string `json:"address"` // BDF
+	Class   string `json:"class"`   // 0x030200
+	ID      string `json:"id"`      // vendor:device
+	Vendor  string `json:"vendor,omitempty"`
+	Name    string `json:"name,omitempty"`
+
+	Subsystem       string `json:"subsystem,omitempty"` // vendor:device
+	SubsystemVendor string `json:"subsystemVendor,omitempty"`
+	SubsystemName   string `json:"subsystemName,omitempty"`
+
+	// Group is the IOMMU group, -1 for none.
+	Group int `json:"group"`
+	// Driver is the kernel driver that has it at boot: "" for none. Anything
+	// but vfio-pci means that the host uses it. The API never shows this.
+	Driver string `json:"driver,omitempty"`
+}
+
+// Bridge is a Linux bridge of a host.
+type Bridge struct {
+	Name      string `json:"name"`
+	CIDR      string `json:"cidr,omitempty"`
+	Gateway   string `json:"gateway,omitempty"`
+	Ports     string `json:"ports,omitempty"`
+	VLANAware bool   `json:"vlanAware,omitempty"`
+	Comment   string `json:"comment,omitempty"`
+}
+
+// Storage is one entry of storage.cfg. Types: dir, nfs, lvmthin.
+type Storage struct {
+	Name     string   `json:"name"`
+	Type     string   `json:"type"`
+	Path     string   `json:"path,omitempty"` // of a dir
+	Content  []string `json:"content"`
+	Shared   bool     `json:"shared,omitempty"`
+	Nodes    []string `json:"nodes,omitempty"` // empty: all hosts
+	Disabled bool     `json:"disabled,omitempty"`
+	// CapacityGiB is for each host, or for all of them when shared.
+	CapacityGiB float64  `json:"capacityGiB,omitempty"`
+	Volumes     []Volume `json:"volumes,omitempty"`
+}
+
+// Volume is a file or disk on a storage. Disks of VMs are made from the VMs'
+// configurations and need no entry.
+type Volume struct {
+	Name string `json:"name"` // below the storage: iso/debian-13.iso
+	Host string `json:"host,omitempty"`
+	Size int64  `json:"size,omitempty"` // bytes
+}
+
+// VM is a virtual machine or, with template set in its configuration, a
+// template.
+type VM struct {
+	ID      int    `json:"id"`
+	Host    string `json:"host"`
+	Running bool   `json:"running,omitempty"`
+	Pool    string `json:"pool,omitempty"`
+	// Config has the options of the configuration file as Proxmox writes them.
+	Config map[string]any `json:"config"`
+	// Guest says what is installed on the boot disk; clones inherit it.
+	Guest Guest `json:"guest,omitempty"`
+}
+
+// Guest is the operating system on a VM's disk.
+type Guest struct {
+	// OS is empty for blank disks: such a guest ignores ACPI and has no agent.
+	OS string `json:"os,omitempty"`
+	// Agent says that the QEMU guest agent is installed in it.
+	Agent bool `json:"agent,omitempty"`
+}
+
+// Mapping is a PCI resource mapping.
+type Mapping struct {
+	ID          string   `json:"id"`
+	Description string   `json:"description,omitempty"`
+	Map         []string `json:"map"`
+}
+
+// Pool is a resource pool of Proxmox.
+type Pool struct {
+	ID      string `json:"id"`
+	Comment string `json:"comment,omitempty"`
+}
+
+// User is a user, with the realm in the id: root@pam.
+type User struct {
+	ID       string `json:"id"`
+	Password string `json:"password,omitempty"`
+	Disabled bool   `json:"disabled,omitempty"`
+	Expire   int64  `json:"expire,omitempty"` // Unix seconds
+}
+
+// Group is a group of users.
+type Group struct {
+	ID      string   `json:"id"`
+	Comment string   `json:"comment,omitempty"`
+	Users   []string `json:"users,omitempty"`
+}
+
+// Token is an API token, user@realm!name. Privileges are separated unless
+// NoPrivSep is set: the token then has what its user has.
+type Token struct {
+	ID        string `json:"id"`
+	Secret    string `json:"secret"`
+	NoPrivSep bool   `json:"noPrivSep,omitempty"`
+	Expire    int64  `json:"expire,omitempty"` // Unix seconds
+}
+
+// ACL gives a role on a path to a user, token or @group.
+type ACL struct {
+	Path        string `json:"path"`
+	Who         string `json:"who"`
+	Role        string `json:"role"`
+	NoPropagate bool   `json:"noPropagate,omitempty"`
+}
+
+// Datacenter has the options of datacenter.cfg that are modelled.
+type Datacenter struct {
+	NextIDLower int `json:"nextIDLower,omitempty"` // 100
+	NextIDUpper int `json:"nextIDUpper,omitempty"` // 1000000
+	// RegisteredTags need Sys.Modify on / to be set on a VM.
+	RegisteredTags []string `json:"registeredTags,omitempty"`
+	// UserTags is user-tag-access: free (default), existing, list or none.
+	UserTags string `json:"userTags,omitempty"`
+	// UserTagsAllowed is the list for "list".
+	UserTagsAllowed []string `json:"userTagsAllowed,omitempty"`
+}
+
+// Duration is a time.Duration written "1m30s".
+type Duration time.Duration
+
+// MarshalText writes the duration as time.Duration does.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not a duration; it looks like %q", text, "1m30s")
+	}
+	if parsed < 0 {
+		return fmt.Errorf("%q: a duration cannot be negative", text)
+	}
+	*d = Duration(parsed)
+	return nil
+}
+
+// LoadWorld reads a world from YAML or JSON. It is strict: unknown fields and
+// values that contradict each other are refused, all of them in one error.
+func LoadWorld(data []byte) (World, error) {
+	raw, err := yaml.YAMLToJSONStrict(data)
+	if err != nil {
+		return World{}, fmt.Errorf("world: %w", err)
+	}
+	var world World
+	decoder := json.NewDecoder(strings.NewReader(string(raw)))
+	decoder.DisallowUnknownFields()
+	strictErr := decoder.Decode(&world)
+	if strictErr != nil {
+		world = World{}
+		if err := json.Unmarshal(raw, &world); err != nil {
+			return World{}, fmt.Errorf("world: %w", err)
+		}
+		strictErr = fmt.Errorf("world: %w", strictErr)
+	}
+	if err := errors.Join(strictErr, world.validate()); err != nil {
+		return World{}, err
+	}
+	return world, nil
+}
