@@ -1,0 +1,164 @@
+package proxmox
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"testing"
+	"testing/synctest"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/sim/pvesim"
+)
+
+func world(t *testing.T) pvesim.World {
+	t.Helper()
+	data, err := os.ReadFile("../../testdata/worlds/homelab.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := pvesim.LoadWorld(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// tokenOf is the whole token that the world gives an identity.
+func tokenOf(t *testing.T, w pvesim.World, name string) string {
+	t.Helper()
+	for _, token := range w.Tokens {
+		if token.ID == name {
+			return name + "=" + token.Secret
+		}
+	}
+	t.Fatalf("the world has no token %s", name)
+	return ""
+}
+
+func open(t *testing.T, sim *pvesim.Sim, token string) *Backend {
+	t.Helper()
+	hypervisor := &v1alpha1.Hypervisor{Spec: v1alpha1.HypervisorSpec{Proxmox: &v1alpha1.Proxmox{
+		Endpoint: "https://pve1:8006", VMIDs: v1alpha1.VMIDRange{First: 9100, Last: 9199},
+	}}}
+	hypervisor.Name = "lab"
+	b, err := Open(hypervisor, Login{Token: token, Transport: sim.Transport()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func gpuRecord() inventory.Record {
+	return inventory.Record{
+		Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent", VMID: 9101,
+		UUID: "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10", Host: "pve1", Card: "0000:03:00", Template: "ubuntu-22.04", By: "ops@desk",
+	}
+}
+
+// TestAWorkersWholeLife goes through every call of the contract, each twice:
+// the second time must find the work done.
+func TestAWorkersWholeLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world(t)
+		sim, err := pvesim.New(w, pvesim.WithLog(t.Logf))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sim.Close()
+		b := open(t, sim, tokenOf(t, w, "gpuworker@pve!engine"))
+		ctx := context.Background()
+		before := sim.State()
+
+		r := gpuRecord()
+		ref := inventory.VMRef{Host: "pve1", VMID: 9101, Name: "gpu-1", UUID: r.UUID}
+		card := inventory.Card{Slot: pci.MustBDF("0000:03:00.0").Slot, PCIe: true, ROMBar: true}
+		desired := gpuMachine()
+		desired.DiskMiB, desired.Card, desired.MemoryMiB = 40*1024, &card, 16*1024
+		desired.Guest.SSHKeys = nil
+
+		twice := func(what string, do func() error) {
+			t.Helper()
+			for n := range 2 {
+				if err := do(); err != nil {
+					t.Fatalf("%s, time %d: %v", what, n+1, err)
+				}
+			}
+		}
+		twice("claim", func() error { return b.Claim(ctx, r) })
+		twice("clone", func() error {
+			return b.Clone(ctx, apply.CloneOrder{Record: r, TemplateHost: "pve1", TemplateVMID: 9000})
+		})
+		twice("configure", func() error { return b.Configure(ctx, r, desired) })
+		twice("attach", func() error { return b.Attach(ctx, r, card) })
+		twice("start", func() error { return b.Start(ctx, ref) })
+		twice("agent", func() error { _, err := b.AwaitAgent(ctx, ref); return err })
+
+		s, err := b.Observe(ctx, inventory.Scope{Cards: true, Agents: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		vm := s.VM(9101)
+		if vm == nil {
+			t.Fatal("the VM is not in the snapshot")
+		}
+		if ownership, why := vm.Ownership(); ownership != inventory.Ours || !vm.Running || !vm.Holds(card.Slot) {
+			t.Errorf("after the start: %s (%s), running %v, cards %v", ownership, why, vm.Running, vm.Cards)
+		}
+		if vm.Machine.DiskMiB != 40*1024 || vm.Machine.Firmware != inventory.FirmwareOVMF || vm.Machine.Card == nil || *vm.Machine.Card != card {
+			t.Errorf("machine: %+v", vm.Machine)
+		}
+		if claim := s.Claim("pve1", card.Slot); claim == nil || claim.Record != r || claim.Stale != "" {
+			t.Errorf("claim: %+v", claim)
+		}
+		if len(s.Missing) > 0 || !s.Supported {
+			t.Errorf("missing rights %v, supported %v", s.Missing, s.Supported)
+		}
+
+		twice("park", func() error { return b.SetParked(ctx, ref, true) })
+		twice("unprotect", func() error { return b.Unprotect(ctx, ref) })
+		twice("stop", func() error { return b.Stop(ctx, ref) })
+		twice("destroy", func() error { return b.Destroy(ctx, ref) })
+		twice("release", func() error { return b.Release(ctx, "gpu-1", "pve1", card.Slot) })
+
+		after := sim.State()
+		if len(after.VMs) != len(before.VMs) || len(after.Mappings) != len(before.Mappings) || len(after.Volumes) != len(before.Volumes) {
+			left, _ := json.MarshalIndent(after.Mappings, "", "  ")
+			t.Errorf("left over: %d VMs, %d mappings, %d volumes, before %d, %d, %d\n%s",
+				len(after.VMs), len(after.Mappings), len(after.Volumes), len(before.VMs), len(before.Mappings), len(before.Volumes), left)
+		}
+	})
+}
+
+func TestACardThatIsClaimedIsNotClaimedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world(t)
+		sim, err := pvesim.New(w, pvesim.WithLog(t.Logf))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sim.Close()
+		b := open(t, sim, tokenOf(t, w, "gpuworker@pve!engine"))
+		ctx := context.Background()
+		if err := b.Claim(ctx, gpuRecord()); err != nil {
+			t.Fatal(err)
+		}
+		other := gpuRecord()
+		other.Worker, other.Pool, other.By = "vision-1", "vision", "eve@elsewhere"
+		err = b.Claim(ctx, other)
+		if !fault.Is(err, fault.Exists) {
+			t.Fatalf("second claim: %v, want Exists", err)
+		}
+		t.Log(err)
+		if err := b.Release(ctx, "vision-1", "pve1", pci.MustBDF("0000:03:00.0").Slot); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := b.Observe(ctx, inventory.Scope{}); err != nil || s.Claim("pve1", pci.MustBDF("0000:03:00.0").Slot) == nil {
+			t.Fatalf("somebody else's release took the claim away (%v)", err)
+		}
+	})
+}
