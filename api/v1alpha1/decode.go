@@ -78,7 +78,7 @@ func (r *reader) readFile(d *Documents, data []byte) {
 		return
 	}
 	for _, chunk := range split(data) {
-		r.firstLine = chunk.line
+		r.firstLine, r.object = chunk.line, ""
 		parser := yaml.NewDecoder(bytes.NewReader(chunk.data))
 		for {
 			var node yaml.Node

@@ -142,13 +142,17 @@ func (d *Documents) nameOf(key documentKey) string {
 
 // objectName is how a document is called in problems.
 func objectName(kind, name string) string {
-	switch {
-	case name == "":
-		return kind
-	case kind == "":
-		return clip(name)
-	case clip(name) != `"`+name+`"`:
-		return kind + "/" + clip(name) // odd characters, or far too long
+	if kind == "" || name == "" {
+		return plain(kind + name)
 	}
-	return kind + "/" + name
+	return plain(kind) + "/" + plain(name)
+}
+
+// plain is a name as it is, or quoted and clipped when it is odd or far too
+// long.
+func plain(name string) string {
+	if quoted := clip(name); quoted != `"`+name+`"` {
+		return quoted
+	}
+	return name
 }

@@ -16,6 +16,10 @@ import (
 // A page of YAML can otherwise stand for billions.
 const maxAliased = 100_000
 
+// longestKey is the length of a label or annotation key: a domain, a slash and
+// a name.
+const longestKey = 253 + 1 + 63
+
 // reader puts the YAML of one file into documents by their Go types, and
 // collects what does not fit. It never writes the value of a secret, or of
 // what may be one, into a problem.
@@ -180,6 +184,10 @@ func (r *reader) readMap(v reflect.Value, node *yaml.Node, path string) {
 		r.lines[at] = r.lineAt(e.key.Line)
 		if e.key.Kind != yaml.ScalarNode || !isText(e.key) {
 			r.wrong(e.key, at, "the key is %s; put it in quotes", noun(e.key))
+			continue
+		}
+		if len(e.name) > longestKey || strings.ContainsFunc(e.name, isControl) {
+			r.wrong(e.key, path, "the key %s is too long for Kubernetes, or has a control character in it", clip(e.name))
 			continue
 		}
 		value := reflect.New(v.Type().Elem()).Elem()

@@ -48,6 +48,8 @@ func isText(node *yaml.Node) bool {
 
 func (r *reader) readText(v reflect.Value, node *yaml.Node, path string) {
 	switch {
+	case isText(node) && strings.ContainsFunc(node.Value, isControl):
+		r.wrong(node, path, "has a control character in it; was it copied from a terminal?")
 	case isText(node):
 		v.SetString(node.Value)
 	case isNull(node):
@@ -56,6 +58,10 @@ func (r *reader) readText(v reflect.Value, node *yaml.Node, path string) {
 		r.wrong(node, path, "want text, got %s%s", noun(node), r.rewrite(node, strconv.Quote(node.Value)))
 	}
 }
+
+// isControl tells characters that would not survive being written again, or
+// that would do something to a terminal. Line breaks and tabs are text.
+func isControl(r rune) bool { return !yamlAllows(r) || r == '\u0085' || r == '\ufeff' }
 
 func (r *reader) readBool(v reflect.Value, node *yaml.Node, path string) {
 	switch node.Value {
