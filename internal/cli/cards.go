@@ -30,11 +30,29 @@ type cardView struct {
 	ID         pci.ID  `json:"id,omitzero"`
 	// With is what else is on the card: "audio".
 	With   []string `json:"with,omitempty"`
-	Group  int      `json:"group"`           // IOMMU group, -1 without IOMMU
-	Alone  bool     `json:"alone"`           // nothing else is in the group
-	Holder string   `json:"heldBy,omitzero"` // VM or worker
+	Group  int      `json:"group"` // IOMMU group, -1 without IOMMU
+	Alone  bool     `json:"alone"` // nothing else is in the group
+	HeldBy *holder  `json:"heldBy,omitempty"`
 	State  string   `json:"state"`
 	Reason string   `json:"reason,omitempty"`
+}
+
+// holder is the VM that has a card, or the worker that it is reserved for.
+type holder struct {
+	Name string `json:"name"`
+	VMID int    `json:"vmid,omitempty"` // 0 while there is no VM
+	Ours bool   `json:"ours"`
+}
+
+// String is the holder as the table names it: "vdi-7 (VM 204)", "" for nobody.
+func (h *holder) String() string {
+	switch {
+	case h == nil:
+		return ""
+	case h.VMID == 0:
+		return h.Name
+	}
+	return fmt.Sprintf("%s (VM %d)", h.Name, h.VMID)
 }
 
 // cardsOf are the GPUs of a host and how each is.
@@ -49,7 +67,7 @@ func cardsOf(world engine.World, h *inventory.Host) []cardView {
 			Hypervisor: world.Hypervisor, Host: h.Name, BDF: gpu.BDF, Model: gpu.ShortName(), ID: gpu.ID,
 			With: extras(device), Group: gpu.Group, Alone: gpu.Group != pci.NoGroup && len(h.GroupMates(device)) == 0,
 		}
-		view.State, view.Holder, view.Reason = judgeCard(world.Snapshot, h, device)
+		view.State, view.HeldBy, view.Reason = judgeCard(world.Snapshot, h, device)
 		views = append(views, view)
 	}
 	return views
@@ -81,42 +99,46 @@ func extras(device pci.Device) []string {
 }
 
 // judgeCard says how a card is, who holds it and why it is so.
-func judgeCard(s *inventory.Snapshot, h *inventory.Host, device pci.Device) (state, holder, reason string) {
+func judgeCard(s *inventory.Snapshot, h *inventory.Host, device pci.Device) (state string, by *holder, reason string) {
 	if holders := s.Holders(h.Name, device.Slot); len(holders) > 0 {
 		return heldBy(holders)
 	}
 	if claim := s.Claim(h.Name, device.Slot); claim != nil && !claim.Releasing {
-		return cardReserved, claim.Record.Worker, "claimed by " + orSomebody(claim.Record.By)
+		return cardReserved, &holder{Name: claim.Record.Worker, Ours: true}, "by " + orSomebody(claim.Record.By)
 	}
 	if h.IOMMU == inventory.Off {
-		return cardNoIOMMU, "", string(finding.HostIOMMUOff)
+		return cardNoIOMMU, nil, string(finding.HostIOMMUOff)
 	}
 	if mates := h.GroupMates(device); len(mates) > 0 {
 		names := make([]string, len(mates))
 		for i, mate := range mates {
 			names[i] = fmt.Sprintf("%s %s", mate.BDF, mate.ShortName())
 		}
-		return cardBlocked, "", fmt.Sprintf("shares group %d with %s", mates[0].Group, strings.Join(names, ", "))
+		return cardBlocked, nil, fmt.Sprintf("shares group %d with %s", mates[0].Group, strings.Join(names, ", "))
 	}
 	if vm := unreadableOn(s, h.Name); vm != nil {
-		return cardUnknown, "", fmt.Sprintf("VM %d may hold it and cannot be read (%s)", vm.VMID, finding.VMUnreadable)
+		return cardUnknown, nil, fmt.Sprintf("VM %d may hold it and cannot be read (%s)", vm.VMID, finding.VMUnreadable)
 	}
-	return cardReady, "", ""
+	return cardReady, nil, ""
 }
 
-func heldBy(holders []*inventory.VM) (state, holder, reason string) {
-	vm := holders[0]
-	holder = fmt.Sprintf("%s (VM %d)", vm.Name, vm.VMID)
-	if len(holders) > 1 {
-		reason = fmt.Sprintf("and by %s more", count(len(holders)-1, "VM"))
+func heldBy(vms []*inventory.VM) (state string, by *holder, reason string) {
+	vm := vms[0]
+	by = &holder{Name: vm.Name, VMID: vm.VMID}
+	if len(vms) > 1 {
+		reason = fmt.Sprintf("and %s more have it too", count(len(vms)-1, "VM"))
 	}
 	switch ownership, why := vm.Ownership(); ownership {
 	case inventory.Ours, inventory.Fresh:
-		return cardInUse, holder, reason
+		by.Ours = true
+		return cardInUse, by, reason
 	case inventory.Doubtful:
-		return cardTaken, holder, why
+		return cardTaken, by, "not proven to be ours: " + why
 	default:
-		return cardTaken, fmt.Sprintf("%s (VM %d, not ours)", vm.Name, vm.VMID), reason
+		if reason == "" {
+			reason = "not ours"
+		}
+		return cardTaken, by, reason
 	}
 }
 

@@ -172,7 +172,7 @@ func mark(v finding.Verdict, p paint) string {
 }
 
 func summaryLine(t tally, p paint) string {
-	line := fmt.Sprintf("%d passed, %d failed, %d unknown, %d to know.", t.Pass, t.Fail, t.Unknown, t.Info)
+	line := fmt.Sprintf("%d passed, %d failed, %d unknown, %s.", t.Pass, t.Fail, t.Unknown, count(t.Info, "note"))
 	if t.Fail > 0 {
 		return p.red("✗") + " " + line + " gpuworker explain NAME tells more about a finding."
 	}

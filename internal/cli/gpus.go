@@ -85,7 +85,7 @@ func cardTable(views []cardView, p paint) *grid {
 		if v.Group != pci.NoGroup {
 			group, alone = fmt.Sprint(v.Group), yesNo(v.Alone)
 		}
-		g.add(v.Host, bdf, model, group, alone, v.Holder, stateWords(v, p))
+		g.addNoted(v.Reason, v.Host, bdf, model, group, alone, v.HeldBy.String(), stateWord(v, p))
 	}
 	return g
 }
@@ -97,19 +97,10 @@ func yesNo(yes bool) string {
 	return "no"
 }
 
-// stateWords colours the state and adds the reason: "blocked: shares group 27 with …".
-func stateWords(v cardView, p paint) string {
+func stateWord(v cardView, p paint) string {
 	colour := map[string]func(string) string{
 		cardReady: p.green, cardInUse: p.cyan, cardReserved: p.cyan, cardTaken: p.dim,
 		cardBlocked: p.red, cardNoIOMMU: p.red, cardUnknown: p.yellow,
 	}[v.State]
-	words := colour(v.State)
-	switch {
-	case v.Reason == "":
-	case v.State == cardNoIOMMU:
-		words += " (" + v.Reason + ")"
-	default:
-		words += ": " + v.Reason
-	}
-	return words
+	return colour(v.State)
 }

@@ -16,6 +16,9 @@ const nothing = "–"
 type grid struct {
 	head []string
 	rows [][]string
+	// notes are sentences about rows, by row: behind the last column where that
+	// fits, below the row where not.
+	notes map[int]string
 	// right are the columns, from 0, whose values are numbers.
 	right []int
 }
@@ -24,7 +27,15 @@ type grid struct {
 // that a wrapped sentence is harder to read than a line that is too long.
 const lowestLastColumn = 24
 
-func newGrid(head ...string) *grid { return &grid{head: head} }
+func newGrid(head ...string) *grid { return &grid{head: head, notes: map[int]string{}} }
+
+// addNoted adds a row and a sentence about it.
+func (g *grid) addNoted(note string, cells ...string) {
+	if note != "" {
+		g.notes[len(g.rows)] = note
+	}
+	g.add(cells...)
+}
 
 func (g *grid) add(cells ...string) {
 	for i, cell := range cells {
@@ -35,8 +46,10 @@ func (g *grid) add(cells ...string) {
 	g.rows = append(g.rows, cells)
 }
 
-// write prints the table. The last column is wrapped to width; 0 wraps nothing.
+// write prints the table for a terminal of that width; 0 is as wide as it
+// takes.
 func (g *grid) write(w io.Writer, p paint, width int) {
+	below := g.placeNotes(width)
 	t := table.NewWriter()
 	t.SetStyle(calmStyle())
 	t.SuppressTrailingSpaces()
@@ -45,10 +58,40 @@ func (g *grid) write(w io.Writer, p paint, width int) {
 		t.AppendRow(g.cells(row, nil))
 	}
 	t.SetColumnConfigs(g.columns(width))
+	row := -1 // the first line is the header
 	for line := range strings.Lines(t.Render() + "\n") {
 		_, _ = io.WriteString(w, strings.TrimRight(line, " \n")+"\n")
+		if note := below[row]; note != "" {
+			lines := wrap(note, width-len(noteIndent))
+			_, _ = io.WriteString(w, p.dim(noteIndent+strings.Join(lines, "\n"+noteIndent))+"\n")
+		}
+		row++
 	}
 }
+
+// noteIndent is before a note below its row.
+const noteIndent = "      "
+
+// placeNotes puts notes behind their rows where they fit, and returns those
+// that must go below.
+func (g *grid) placeNotes(width int) (below map[int]string) {
+	before := g.widthBeforeLast()
+	last := len(g.head) - 1
+	below = map[int]string{}
+	for i, note := range g.notes {
+		if width > 0 && before+wide(g.rows[i][last])+len(noteGap)+wide(note) > width {
+			below[i] = note
+			continue
+		}
+		g.rows[i][last] += noteGap + note
+	}
+	return below
+}
+
+// noteGap is between a row's last cell and its note.
+const noteGap = ": "
+
+func wide(cell string) int { return text.StringWidthWithoutEscSequences(cell) }
 
 func (g *grid) cells(row []string, style func(string) string) table.Row {
 	out := make(table.Row, len(row))
@@ -70,7 +113,7 @@ func (g *grid) columns(width int) []table.ColumnConfig {
 		configs[i].Align = text.AlignRight
 		configs[i].AlignHeader = text.AlignRight
 	}
-	if room := width - g.widthBeforeLast(); width > 0 && room >= lowestLastColumn {
+	if room := width - g.widthBeforeLast(); len(g.notes) == 0 && width > 0 && room >= lowestLastColumn {
 		last := &configs[len(configs)-1]
 		last.WidthMax = room
 		last.WidthMaxEnforcer = text.WrapSoft
@@ -82,9 +125,9 @@ func (g *grid) columns(width int) []table.ColumnConfig {
 func (g *grid) widthBeforeLast() int {
 	sum := 0
 	for i := range len(g.head) - 1 {
-		widest := text.StringWidthWithoutEscSequences(g.head[i])
+		widest := wide(g.head[i])
 		for _, row := range g.rows {
-			widest = max(widest, text.StringWidthWithoutEscSequences(row[i]))
+			widest = max(widest, wide(row[i]))
 		}
 		sum += widest + len(gap)
 	}

@@ -1,0 +1,274 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/status"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// fakeEngine answers with what a test put in, and notes what it was asked.
+type fakeEngine struct {
+	world    *inventory.Snapshot
+	found    []finding.Finding
+	rows     []status.Row
+	plan     *plan.Plan
+	applied  []apply.Outcome
+	applyErr error
+	events   []apply.Event
+	during   func(ctx context.Context)       // runs in the middle of Apply
+	looking  func(ctx context.Context) error // runs in Observe
+	text     string
+	err      error
+
+	calls []string
+}
+
+func (f *fakeEngine) call(words ...string) error {
+	f.calls = append(f.calls, strings.Join(words, " "))
+	return f.err
+}
+
+func (f *fakeEngine) worlds(findings []finding.Finding) []engine.World {
+	return []engine.World{{Hypervisor: "lab", Snapshot: f.world, Findings: findings}}
+}
+
+func (f *fakeEngine) Observe(ctx context.Context, _ bool) ([]engine.World, error) {
+	if f.looking != nil {
+		return nil, f.looking(ctx)
+	}
+	return f.worlds(nil), f.call("observe")
+}
+
+func (f *fakeEngine) Check(context.Context) ([]engine.World, error) {
+	return f.worlds(f.found), f.call("check")
+}
+
+func (f *fakeEngine) Status(context.Context) ([]status.Row, error) { return f.rows, f.call("status") }
+
+func (f *fakeEngine) Plan(_ context.Context, o engine.PlanOptions) (engine.Plans, error) {
+	words := []string{"plan"}
+	if o.AllowRestart {
+		words = append(words, "allow-restart")
+	}
+	if o.AllOrNothing {
+		words = append(words, "all-or-nothing")
+	}
+	return engine.Plans{f.plan}, f.call(words...)
+}
+
+func (f *fakeEngine) named(verb string, names ...string) (engine.Plans, error) {
+	return engine.Plans{f.plan}, f.call(append([]string{verb}, names...)...)
+}
+
+func (f *fakeEngine) PlanReplace(_ context.Context, names []string, _ engine.PlanOptions) (engine.Plans, error) {
+	return f.named("replace", names...)
+}
+
+func (f *fakeEngine) PlanDelete(_ context.Context, names []string) (engine.Plans, error) {
+	return f.named("delete", names...)
+}
+
+func (f *fakeEngine) PlanPark(_ context.Context, names []string) (engine.Plans, error) {
+	return f.named("park", names...)
+}
+
+func (f *fakeEngine) PlanUnpark(_ context.Context, names []string) (engine.Plans, error) {
+	return f.named("unpark", names...)
+}
+
+func (f *fakeEngine) PlanAdopt(_ context.Context, vmid int, worker string) (engine.Plans, error) {
+	return f.named("adopt", number(vmid), worker)
+}
+
+func (f *fakeEngine) PlanOrphans(context.Context) (engine.Plans, error) { return f.named("orphans") }
+
+func (f *fakeEngine) Apply(ctx context.Context, _ engine.Plans, o engine.ApplyOptions) (engine.Applied, error) {
+	_ = f.call("apply")
+	for _, e := range f.events {
+		o.Progress(e)
+	}
+	if f.during != nil {
+		f.during(ctx)
+	}
+	applied := engine.Applied{Results: []apply.Result{{Hypervisor: "lab", Outcomes: f.applied}}}
+	return applied, joinFailures(f.applyErr, f.applied)
+}
+
+func joinFailures(err error, outcomes []apply.Outcome) error {
+	for _, o := range outcomes {
+		err = errors.Join(err, o.Err)
+	}
+	return err
+}
+
+func (f *fakeEngine) Export(context.Context) ([]byte, error) {
+	return []byte(f.text), f.call("export")
+}
+
+func (f *fakeEngine) Role(_ context.Context, version string) (string, error) {
+	return f.text, f.call("role", version)
+}
+
+// typed is a command line in a test: what surrounds it, and what came out.
+type typed struct {
+	engine   *fakeEngine
+	env      map[string]string
+	in       string
+	terminal bool // all streams are a terminal of 100 columns
+	signals  chan os.Signal
+
+	code     int
+	out, err string
+}
+
+// lab is the file that most commands of these tests are given.
+const lab = "testdata/lab.yaml"
+
+func (c *typed) run(t *testing.T, args ...string) *typed {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	size := func() (int, int) { return 100, 40 }
+	stream := func(b *bytes.Buffer) Stream { return Stream{Writer: b, Terminal: c.terminal} }
+	p := Program{
+		Streams: Streams{In: strings.NewReader(c.in), Out: stream(&out), Err: stream(&errOut), Asks: c.terminal},
+		NewEngine: func(_ *v1alpha1.Documents, login Login) Engine {
+			if login == WithoutLogin {
+				c.engine.calls = append(c.engine.calls, string(login))
+			}
+			return c.engine
+		},
+		Getenv:     func(name string) string { return c.env[name] },
+		Interrupts: c.signals,
+		Exit:       func(code int) { t.Errorf("left at once with %d", code) },
+		Now:        func() time.Time { return noon },
+	}
+	if c.terminal {
+		p.Out.Size, p.Err.Size = size, size
+	}
+	if c.engine == nil {
+		c.engine = &fakeEngine{}
+	}
+	c.code = p.Run(t.Context(), args)
+	c.out, c.err = out.String(), errOut.String()
+	return c
+}
+
+var noon = time.Date(2026, 11, 20, 12, 3, 4, 0, time.UTC)
+
+// wants checks the exit code.
+func (c *typed) wants(t *testing.T, code int) *typed {
+	t.Helper()
+	if c.code != code {
+		t.Errorf("exit code %d, want %d\nout: %s\nerr: %s", c.code, code, c.out, c.err)
+	}
+	return c
+}
+
+// asked checks what the engine was asked.
+func (c *typed) asked(t *testing.T, calls ...string) *typed {
+	t.Helper()
+	if !slices.Equal(c.engine.calls, calls) {
+		t.Errorf("engine was asked %q, want %q", c.engine.calls, calls)
+	}
+	return c
+}
+
+var colours = regexp.MustCompile("\x1b\\[[0-9]+m")
+
+func stripColours(text string) string { return colours.ReplaceAllString(text, "") }
+
+// golden compares a text with testdata/NAME.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s differs (-want +got), -update writes it anew:\n%s", path, diff)
+	}
+}
+
+// transcript is all that came out, for goldens.
+func (c *typed) transcript() string {
+	return "exit " + strconv.Itoa(c.code) + "\n--- out\n" + c.out + "--- err\n" + c.err
+}
+
+// homelab is the world of these tests: a free T4, one that shares its group
+// with a network card, one of somebody else, one of ours, a host without
+// IOMMU and one that is down.
+func homelab() *inventory.Snapshot {
+	return inventorytest.World(
+		inventorytest.Host("pve1", inventorytest.T4("0000:03:00").Group(14), inventorytest.RTX3090("0000:41:00").Group(27), inventorytest.NIC("0000:42:00").Group(27)),
+		inventorytest.Host("pve2", inventorytest.T4("0000:03:00").Group(11), inventorytest.T4("0000:81:00").Group(31)).Memory(64, 60),
+		inventorytest.Host("pve3", inventorytest.RTX3090("0000:0a:00")).NoIOMMU(),
+		inventorytest.Host("pve4").Offline(),
+		inventorytest.VM(204, "vdi-7", "pve2").Card("0000:81:00").Running(),
+		inventorytest.VM(9101, "gpu-workers-1", "pve1").Card("0000:03:00").Ours("gpu-workers", "rke2-lab", "SemiPersistent").Running(),
+		inventorytest.Claim("pve2", "0000:03:00", "gpu-workers-2", "gpu-workers", "rke2-lab", 9102),
+	)
+}
+
+func slot(text string) *pci.Slot {
+	s, err := pci.ParseSlot(text)
+	if err != nil {
+		panic(err)
+	}
+	return &s
+}
+
+// planOf is a plan with these workers.
+func planOf(workers ...plan.Worker) *plan.Plan {
+	return &plan.Plan{
+		Hypervisor: "lab", Product: "Proxmox VE", Version: "9.1.4", HostCount: 3, World: "7c1e00aa11bb",
+		Pools: []plan.Pool{{Name: "gpu-workers", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", Wanted: len(workers), Workers: workers}},
+	}
+}
+
+var (
+	kept    = plan.Worker{Name: "gpu-workers-1", Action: plan.Keep, Host: "pve1", VMID: 9101, Model: "Tesla T4", Slot: slot("0000:03:00")}
+	created = plan.Worker{
+		Name: "gpu-workers-2", Action: plan.Create, Host: "pve2", VMID: 9102, Model: "Tesla T4", Slot: slot("0000:03:00"),
+		Reason: "memory 41 of 128 GiB used",
+		Steps:  []plan.StepKind{plan.StepClaim, plan.StepClone, plan.StepConfigure, plan.StepAttach, plan.StepStart, plan.StepAgent},
+	}
+	refused = plan.Worker{
+		Name: "gpu-workers-3", Action: plan.Refuse,
+		Refusals: []finding.Finding{{
+			ID: finding.CardHeld, Verdict: finding.Fail, Layer: finding.LayerCard, Where: fault.Place{Host: "pve2", Card: "0000:81:00.0"},
+			Reason: `is in VM 204 "vdi-7", not ours`, Fix: "choose another card",
+		}},
+	}
+	destroyed = plan.Worker{Name: "workers-4", Action: plan.Destroy, Host: "pve3", VMID: 9104, Steps: []plan.StepKind{plan.StepShutdown, plan.StepDestroy}}
+	restarted = plan.Worker{Name: "gpu-workers-1", Action: plan.Restart, Host: "pve1", VMID: 9101, Steps: []plan.StepKind{plan.StepShutdown, plan.StepStart}}
+)

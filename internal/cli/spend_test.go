@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+func done(action plan.Action) []apply.Outcome {
+	return []apply.Outcome{{Worker: "gpu-workers-2", Action: action, Host: "pve2", VMID: 9102, Addresses: []string{"192.0.2.22"}}}
+}
+
+func TestApplyAsksBeforeItActs(t *testing.T) {
+	cases := []struct {
+		name     string
+		plan     *plan.Plan
+		args     []string
+		in       string
+		terminal bool
+
+		code  int
+		asked []string
+		says  string // somewhere on standard output or standard error
+	}{
+		{"a yes on a terminal", planOf(created), nil, "y\n", true, fault.ExitOK, []string{"plan", "apply"}, "Apply this plan? [y/N]"},
+		{"a no on a terminal", planOf(created), nil, "n\n", true, fault.ExitFailed, []string{"plan"}, "Nothing was changed."},
+		{"no answer is a no", planOf(created), nil, "", true, fault.ExitFailed, []string{"plan"}, "Nothing was changed."},
+		{"something else is a no", planOf(created), nil, "yeah\n", true, fault.ExitFailed, []string{"plan"}, "Nothing was changed."},
+		{"the question names what is destroyed and restarted", planOf(destroyed, restarted), nil, "no\n", true, fault.ExitFailed, []string{"plan"}, "It destroys workers-4 and restarts gpu-workers-1."},
+		{"a script must say --yes", planOf(created), nil, "", false, fault.ExitInvalid, []string{"plan"}, "add --yes to do it without asking"},
+		{"a script with nothing to do need not", planOf(kept), nil, "", false, fault.ExitOK, []string{"plan"}, "Nothing to do."},
+		{"--yes does not ask", planOf(created), []string{"--yes"}, "", false, fault.ExitOK, []string{"plan", "apply"}, "✓ created"},
+		{"-o json never asks", planOf(created), []string{"-o", "json"}, "y\n", true, fault.ExitInvalid, []string{"plan"}, "add --yes"},
+		{"a refused worker is an exit code after the rest is done", planOf(created, refused), []string{"--yes"}, "", false, fault.ExitCheck, []string{"plan", "apply"}, "✓ created"},
+		{"only refused workers", planOf(kept, refused), []string{"--yes"}, "", false, fault.ExitCheck, []string{"plan"}, "Nothing was changed."},
+		{"flags reach the engine", planOf(kept), []string{"--allow-restart", "--all-or-nothing"}, "", false, fault.ExitOK, []string{"plan allow-restart all-or-nothing"}, "Nothing to do."},
+		{"a bad bound is refused", planOf(created), []string{"--yes", "--parallel", "-1"}, "", false, fault.ExitInvalid, []string{"plan"}, "--parallel -1"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			f := &fakeEngine{plan: c.plan, applied: done(plan.Create)}
+			command := &typed{engine: f, in: c.in, terminal: c.terminal}
+			command.run(t, append(append([]string{"apply"}, c.args...), "-f", lab, "--color", "never")...)
+			command.wants(t, c.code).asked(t, c.asked...)
+			if !strings.Contains(command.out+command.err, c.says) {
+				t.Errorf("does not say %q:\n%s%s", c.says, command.out, command.err)
+			}
+		})
+	}
+}
+
+func TestDestructiveVerbsAreDryRunsUntilYes(t *testing.T) {
+	for _, args := range [][]string{{"delete", "gpu-workers-2"}, {"replace", "gpu-workers-2"}, {"orphans", "--release"}} {
+		t.Run(args[0], func(t *testing.T) {
+			dry := (&typed{engine: &fakeEngine{plan: planOf(destroyed)}, terminal: true, in: "y\n"}).run(t, append(args, "-f", lab)...)
+			dry.wants(t, fault.ExitOK)
+			if !strings.Contains(dry.out, "This was a dry run: add --yes to do it.") || len(dry.engine.calls) != 1 {
+				t.Errorf("calls %q, out:\n%s", dry.engine.calls, dry.out)
+			}
+			machine := (&typed{engine: &fakeEngine{plan: planOf(destroyed)}}).run(t, append(args, "-f", lab, "-o", "json")...)
+			machine.wants(t, fault.ExitOK)
+			if len(machine.engine.calls) != 1 || !strings.HasPrefix(machine.out, "{") {
+				t.Errorf("calls %q, out:\n%s", machine.engine.calls, machine.out)
+			}
+			real := (&typed{engine: &fakeEngine{plan: planOf(destroyed), applied: done(plan.Destroy)}}).run(t, append(args, "--yes", "-f", lab)...)
+			real.wants(t, fault.ExitOK)
+			if len(real.engine.calls) != 2 || real.engine.calls[1] != "apply" {
+				t.Errorf("calls %q", real.engine.calls)
+			}
+		})
+	}
+}
+
+func TestVerbsForSingleWorkersNameThemToTheEngine(t *testing.T) {
+	cases := []struct {
+		args  []string
+		asked string
+	}{
+		{[]string{"delete", "a-1", "a-2"}, "delete a-1 a-2"},
+		{[]string{"replace", "a-1"}, "replace a-1"},
+		{[]string{"park", "a-1"}, "park a-1"},
+		{[]string{"unpark", "a-1"}, "unpark a-1"},
+		{[]string{"adopt", "204", "--as", "a-1"}, "adopt 204 a-1"},
+	}
+	for _, c := range cases {
+		t.Run(c.args[0], func(t *testing.T) {
+			command := (&typed{engine: &fakeEngine{plan: planOf(created), applied: done(plan.Create)}}).run(t, append(c.args, "--yes", "-f", lab)...)
+			command.wants(t, fault.ExitOK).asked(t, c.asked, "apply")
+		})
+	}
+}
+
+func TestAdoptSaysHowItIsWritten(t *testing.T) {
+	for _, args := range [][]string{{"adopt", "204"}, {"adopt", "vdi-7", "--as", "a-1"}, {"adopt"}, {"adopt", "0", "--as", "a-1"}} {
+		c := (&typed{}).run(t, append(args, "-f", lab)...).wants(t, fault.ExitInvalid).asked(t)
+		if !strings.Contains(c.err, "adopt") || !strings.Contains(c.err, "--as") {
+			t.Errorf("%q: %s", args, c.err)
+		}
+	}
+}
+
+// results has one outcome of each sort.
+func results() []apply.Outcome {
+	full := &fault.Error{
+		Kind: fault.Failed, Doing: "clone the template", Where: fault.Place{Worker: "workers-4", Host: "pve3", VMID: 9104},
+		Why: "storage local-lvm is full", Fix: "free space on local-lvm of pve3, then run the same command again",
+	}
+	return []apply.Outcome{
+		{Worker: "gpu-workers-2", Action: plan.Create, Host: "pve2", VMID: 9102, Addresses: []string{"192.0.2.22", "2001:db8::22"}},
+		{Worker: "gpu-workers-1", Action: plan.Replace, Host: "pve1", VMID: 9101, Addresses: []string{"192.0.2.21"}, Gap: 42 * time.Second},
+		{Worker: "workers-3", Action: plan.Create, Host: "pve1", VMID: 9103, Warnings: []string{"workers-3, VM 9103 on pve1: the guest agent did not answer within 5m0s"}},
+		{Worker: "workers-4", Action: plan.Create, Host: "pve3", VMID: 9104, Step: plan.StepClone, Err: full},
+	}
+}
+
+func TestTheResultNamesEachWorkerAndEachWayOut(t *testing.T) {
+	for name, args := range map[string][]string{"apply-result.txt": nil, "apply-result.json": {"-o", "json"}} {
+		f := &fakeEngine{plan: planOf(created), applied: results(), events: story(noon)[:3]}
+		c := (&typed{engine: f}).run(t, append([]string{"apply", "--yes", "-f", lab}, args...)...)
+		golden(t, name, c.transcript())
+	}
+}
+
+func TestExitCodesOfFailedWorkers(t *testing.T) {
+	failure := func(kind fault.Kind) apply.Outcome {
+		return apply.Outcome{Worker: "w", Action: plan.Create, Step: plan.StepClone, Err: &fault.Error{Kind: kind, Why: "because"}}
+	}
+	cases := []struct {
+		name string
+		err  error
+		of   []apply.Outcome
+		code int
+	}{
+		{"one failure gives its code", nil, []apply.Outcome{failure(fault.Denied)}, fault.ExitDenied},
+		{"failures of one kind give that code", nil, []apply.Outcome{failure(fault.Denied), failure(fault.Denied)}, fault.ExitDenied},
+		{"failures of several kinds give the general code", nil, []apply.Outcome{failure(fault.Denied), failure(fault.Busy)}, fault.ExitFailed},
+		{"a world that changed is a conflict", &fault.Error{Kind: fault.Conflict, Why: "the world changed"}, nil, fault.ExitConflict},
+		{"an error without a kind is a plain failure", errors.New("out of paper"), nil, fault.ExitFailed},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			f := &fakeEngine{plan: planOf(created), applied: c.of, applyErr: c.err}
+			command := (&typed{engine: f}).run(t, "apply", "--yes", "-f", lab).wants(t, c.code)
+			if told := strings.Contains(command.err, "Error:"); told != (c.err != nil) {
+				t.Errorf("standard error:\n%s", command.err)
+			}
+		})
+	}
+}
+
+func TestAssertExitsWithFourAndTheDifferences(t *testing.T) {
+	changed := plan.Worker{
+		Name: "workers-1", Action: plan.Update, Host: "pve2",
+		Changes: []plan.Change{{Field: "labels", From: "", To: "zone=a", When: plan.Live}},
+	}
+	c := (&typed{engine: &fakeEngine{plan: planOf(kept, created, changed, refused)}}).run(t, "assert", "-f", lab)
+	c.wants(t, fault.ExitDiffers).asked(t, "plan allow-restart")
+	golden(t, "assert.txt", c.transcript())
+	c = (&typed{engine: &fakeEngine{plan: planOf(kept)}}).run(t, "assert", "-f", lab).wants(t, fault.ExitOK)
+	if c.out != "As declared: 1 worker on lab.\n" {
+		t.Errorf("out: %q", c.out)
+	}
+	c = (&typed{engine: &fakeEngine{plan: planOf(kept)}}).run(t, "assert", "-q", "-f", lab).wants(t, fault.ExitOK)
+	if c.out != "" {
+		t.Errorf("-q says %q", c.out)
+	}
+}
+
+func TestOrphansAreListedAndNeverDestroyed(t *testing.T) {
+	held := plan.Worker{Name: "old-1", Action: plan.Hold, Host: "pve1", VMID: 9150, Hint: "gpuworker delete old-1"}
+	claim := plan.Worker{Name: "old-2", Action: plan.Release, Host: "pve2", VMID: 9151, Slot: slot("0000:03:00"), Model: "Tesla T4", Steps: []plan.StepKind{plan.StepRelease}}
+	c := (&typed{engine: &fakeEngine{plan: planOf(held, claim)}}).run(t, "orphans", "-f", lab).wants(t, fault.ExitOK).asked(t, "orphans")
+	golden(t, "orphans.txt", c.out)
+	c = (&typed{engine: &fakeEngine{plan: planOf()}}).run(t, "orphans", "-f", lab).wants(t, fault.ExitOK)
+	if c.out != "No orphans on lab.\n" {
+		t.Errorf("out: %q", c.out)
+	}
+	(&typed{engine: &fakeEngine{plan: planOf(held)}}).run(t, "orphans", "--yes", "-f", lab).wants(t, fault.ExitInvalid).asked(t)
+}
