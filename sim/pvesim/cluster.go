@@ -25,7 +25,7 @@ func clusterCalls() []call {
 func (s *Sim) versionInfo(*request) (any, error) {
 	major, rest, _ := strings.Cut(s.version, ".")
 	minor, _, _ := strings.Cut(rest, ".")
-	return map[string]any{"version": s.version, "release": major + "." + minor, "repoid": sha1Hex(s.version)[:8]}, nil
+	return map[string]any{"version": s.version, "release": major + "." + minor, "repoid": s.repoID}, nil
 }
 
 func (s *Sim) nextIDRange() (lower, upper int) {

@@ -31,10 +31,10 @@ func (s *Sim) nodeStatus(r *request) (any, error) {
 	release, machine := "6.14.11-3-pve", "x86_64"
 	build := "#1 SMP PREEMPT_DYNAMIC PMX 6.14.11-3"
 	return map[string]any{
-		"boot-info": map[string]any{"mode": "efi", "secureboot": 0},
+		"boot-info": map[string]any{"mode": "legacy-bios"},
 		"cpu":       0.02,
 		"cpuinfo": map[string]any{"cores": h.CPUs, "cpus": h.CPUs, "sockets": 1, "model": "simulated CPU", "mhz": "3000.000",
-			"user_hz": 100, "hvm": "1", "flags": "fpu vme vmx svm"},
+			"user_hz": 100, "hvm": "1", "flags": "fpu vme vmx svm", "family": "25", "vendor": "AuthenticAMD"},
 		"current-kernel": map[string]any{"sysname": "Linux", "release": release, "version": build, "machine": machine},
 		"kversion":       "Linux " + release + " " + build,
 		"idle":           0, "wait": 0,
@@ -43,7 +43,7 @@ func (s *Sim) nodeStatus(r *request) (any, error) {
 		"memory":     map[string]any{"total": total, "used": used, "free": total - used, "available": total - used},
 		"rootfs":     map[string]any{"total": 94 * gib, "used": 12 * gib, "free": 82 * gib, "avail": 77 * gib},
 		"swap":       map[string]any{"total": 0, "used": 0, "free": 0},
-		"pveversion": "pve-manager/" + s.version + "/" + sha1Hex(s.version)[:8],
+		"pveversion": "pve-manager/" + s.version + "/" + s.repoID,
 		"uptime":     int64(time.Since(h.booted).Seconds()),
 	}, nil
 }

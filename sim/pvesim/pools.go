@@ -40,6 +40,7 @@ func (s *Sim) members(p *pool, kind string) []any {
 		if v := s.vms[id]; v != nil {
 			entry := s.vmResource(v)
 			delete(entry, "pool")
+			delete(entry, "tags")
 			out = append(out, entry)
 		}
 	}

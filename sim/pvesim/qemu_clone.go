@@ -77,16 +77,19 @@ func (s *Sim) checkClone(r *request) (*cloning, error) {
 	if err := source.checkLock(); err != nil {
 		return nil, err
 	}
-	if other := s.vms[newid]; other != nil && other.node == r.node() {
-		return nil, die("unable to create VM %d: config file already exists", newid)
-	}
 	for _, p := range []string{"storage", "format"} {
 		if !c.full && r.args.has(p) {
 			return nil, die("parameter '%s' not allowed for linked clones", p)
 		}
 	}
 	c.conf = cloneConfig(source.conf, r.args)
-	return c, s.checkCloneParts(r, c, newid)
+	if err := s.checkCloneParts(r, c, newid); err != nil {
+		return nil, err
+	}
+	if other := s.vms[newid]; other != nil && other.node == r.node() {
+		return nil, die("unable to create VM %d: config file already exists", newid)
+	}
+	return c, nil
 }
 
 // checkCloneTarget: another host can take a clone only on shared storage.

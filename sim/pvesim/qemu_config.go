@@ -77,6 +77,11 @@ func (a arg) get0() string {
 	return a.values[0]
 }
 
+// keys are the options that the change names.
+func (c *change) keys() []string {
+	return slices.Concat(slices.Collect(maps.Keys(c.sets)), c.deletes, c.reverts)
+}
+
 func (c *change) checkLists() error {
 	for _, key := range c.deletes {
 		if _, known := vmOption(key); !known {
@@ -190,7 +195,7 @@ func (s *Sim) applyChange(ctx context.Context, c *change, node string) error {
 	}
 	err = s.writeOptions(c, v)
 	if err == nil || c.stop > 0 {
-		if applyErr := s.applyPending(v); err == nil {
+		if applyErr := s.applyPending(v, c.keys()); err == nil {
 			err = applyErr
 		}
 	}

@@ -41,6 +41,7 @@ func (s *Sim) createVM(r *request) (any, error) {
 	}
 	v := &vm{id: id, node: r.node(), conf: map[string]string{"lock": "create"}, pending: map[string]string{}, deletes: map[string]bool{}}
 	s.vms[id] = v
+	s.flocks[id] = make(chan struct{})
 	s.changed(VMCreated, v.node, id, "")
 	start, who := r.args.flag("start"), *r
 	return s.startTask(r, v.node, "qmcreate", fmt.Sprint(id), func(t *task) error {
@@ -87,6 +88,7 @@ func (s *Sim) fillVM(t *task, v *vm, sets map[string]string, pool string) error 
 	err := t.sleep(s.timings.Create)
 	s.lock()
 	defer s.unlock()
+	defer s.release(v.id)
 	if died(err) {
 		return err
 	}

@@ -68,17 +68,20 @@ func hotplugged(v *vm, key string) bool {
 }
 
 // applyPending brings pending changes into effect: all of them when the VM is
-// off, those that can be hotplugged when it runs.
-func (s *Sim) applyPending(v *vm) error {
+// off, of those of this request that can be hotplugged when it runs.
+func (s *Sim) applyPending(v *vm, keys []string) error {
 	complaints := map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(v.deletes)) {
-		if v.run == nil || hotplugged(v, key) {
+		if v.run == nil || slices.Contains(keys, key) && hotplugged(v, key) {
 			s.applyDelete(v, key)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(v.pending)) {
 		value := v.pending[key]
 		if v.run != nil {
+			if !slices.Contains(keys, key) {
+				continue
+			}
 			if mediaChange(v.conf[key], value, key) {
 				complaints[key] = "hotplug problem - unable to change media type\n"
 				continue

@@ -112,7 +112,7 @@ func (s *Sim) stopVM(r *request) (any, error) {
 func (s *Sim) halt(v *vm) {
 	v.run, v.starting = nil, false
 	s.unreserve(v)
-	s.applyPending(v)
+	s.applyPending(v, nil)
 	s.changed(VMStopped, v.node, v.id, "")
 }
 
@@ -152,7 +152,6 @@ func (s *Sim) powerdown(t *task, v *vm, timeout Duration, force bool) error {
 		s.halt(v)
 		return nil
 	}
-	t.note("VM quit/powerdown failed - got timeout")
 	if v.hasAgent() && !v.agentAnswers() {
 		t.note("QEMU Guest Agent is not running - VM %d qga command 'guest-ping' failed - got timeout", v.id)
 	}

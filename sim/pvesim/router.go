@@ -112,7 +112,9 @@ func (s *Sim) respond(in inbound) *answer {
 		return s.refuse(in, plainAnswer(501, "chunked transfer encoding not supported", true))
 	}
 	if len(path) == 0 || path[0] != "api2" {
-		return s.refuse(in, plainAnswer(500, fmt.Sprintf("no such file '%s'", in.path), true))
+		a := plainAnswer(500, fmt.Sprintf("no such file '%s'", in.path), true)
+		a.body = append(a.body, '\n')
+		return s.refuse(in, a)
 	}
 	if len(path) == 1 {
 		return s.refuse(in, plainAnswer(501, "no such uri", true))

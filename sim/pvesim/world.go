@@ -17,7 +17,9 @@ type World struct {
 	// Version of the product, "9.1.4" or "8.4.1". It decides which privileges
 	// exist: VM.Monitor before 9, VM.GuestAgent.* since.
 	Version string `json:"version"`
-	Seed    uint64 `json:"seed,omitempty"`
+	// RepoID is the build's identity; made up when empty.
+	RepoID string `json:"repoid,omitempty"`
+	Seed   uint64 `json:"seed,omitempty"`
 	// Cluster is its name; empty for a host that stands alone.
 	Cluster string `json:"cluster,omitempty"`
 	// NoStatistics says that pvestatd does not run: lists then show "unknown"
