@@ -98,7 +98,7 @@ func (r *reader) readInt(v reflect.Value, node *yaml.Node, path string) {
 
 // quantityForm leaves out what resource.ParseQuantity also takes: exponents
 // (slow when huge), and suffixes that make no sense for bytes.
-var quantityForm = regexp.MustCompile(`^[+-]?([0-9]{1,19})(\.[0-9]{1,6})?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$`)
+var quantityForm = regexp.MustCompile(`^[0-9]{1,19}(\.[0-9]{1,6})?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$`)
 
 // readQuantity reads a number of bytes, "16Gi".
 func (r *reader) readQuantity(v reflect.Value, node *yaml.Node, path string) {
