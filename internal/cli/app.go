@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
@@ -43,8 +44,8 @@ func newApp(p Program) *app {
 	if p.Now == nil {
 		p.Now = time.Now
 	}
-	if p.Getenv == nil {
-		p.Getenv = func(string) string { return "" }
+	if p.LookupEnv == nil {
+		p.LookupEnv = func(string) (string, bool) { return "", false }
 	}
 	return &app{Program: p, output: outTable, color: "auto"}
 }
@@ -87,7 +88,7 @@ func (a *app) paint(to Stream) paint {
 	case "never":
 		return paint{}
 	}
-	return paint{on: to.Terminal && a.Getenv("NO_COLOR") == "" && a.Getenv("TERM") != "dumb"}
+	return paint{on: to.Terminal && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"}
 }
 
 // say writes a sentence for people: not with -q, and out of the way of output
@@ -114,7 +115,17 @@ func (a *app) engine() (Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.NewEngine(documents, WithLogin), nil
+	return a.newEngine(documents, WithLogin), nil
+}
+
+func (a *app) newEngine(documents *v1alpha1.Documents, login Login) Engine {
+	return a.NewEngine(EngineRequest{Documents: documents, Login: login, LookupEnv: a.LookupEnv})
+}
+
+// getenv is an environment variable, "" when it is not set.
+func (a *app) getenv(name string) string {
+	value, _ := a.LookupEnv(name)
+	return value
 }
 
 // usage is an error in how the command was written.

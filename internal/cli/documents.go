@@ -67,7 +67,7 @@ func (a *app) readFile(name string) ([]byte, error) {
 func (a *app) fileNames() ([]string, error) {
 	named := a.files
 	if len(named) == 0 {
-		named = filepath.SplitList(a.Getenv("GPUWORKER_FILE"))
+		named = filepath.SplitList(a.getenv("GPUWORKER_FILE"))
 	}
 	if len(named) == 0 {
 		if _, err := os.Stat(standardFile); err != nil {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
@@ -155,13 +154,16 @@ func (c *typed) run(t *testing.T, args ...string) *typed {
 	stream := func(b *bytes.Buffer) Stream { return Stream{Writer: b, Terminal: c.terminal} }
 	p := Program{
 		Streams: Streams{In: strings.NewReader(c.in), Out: stream(&out), Err: stream(&errOut), Asks: c.terminal},
-		NewEngine: func(_ *v1alpha1.Documents, login Login) Engine {
-			if login == WithoutLogin {
-				c.engine.calls = append(c.engine.calls, string(login))
+		NewEngine: func(request EngineRequest) Engine {
+			if request.Login == WithoutLogin {
+				c.engine.calls = append(c.engine.calls, string(request.Login))
 			}
 			return c.engine
 		},
-		Getenv:     func(name string) string { return c.env[name] },
+		LookupEnv: func(name string) (string, bool) {
+			value, ok := c.env[name]
+			return value, ok
+		},
 		Interrupts: c.signals,
 		Exit:       func(code int) { t.Errorf("left at once with %d", code) },
 		Now:        func() time.Time { return noon },

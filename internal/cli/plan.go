@@ -83,6 +83,7 @@ func sum(plans engine.Plans) plan.Summary {
 	for _, p := range plans {
 		s := p.Summary()
 		total.Create += s.Create
+		total.Start += s.Start
 		total.Change += s.Change
 		total.Restart += s.Restart
 		total.Destroy += s.Destroy

@@ -18,12 +18,12 @@ type Program struct {
 	Streams
 
 	// NewEngine joins valid documents with backends.
-	NewEngine func(documents *v1alpha1.Documents, login Login) Engine
+	NewEngine func(request EngineRequest) Engine
 	// Demo tells the story of `gpuworker demo`; nil leaves the verb out.
 	Demo func(ctx context.Context, request DemoRequest) error
 
-	// Getenv looks up the environment.
-	Getenv func(name string) string
+	// LookupEnv looks up the environment.
+	LookupEnv func(name string) (string, bool)
 	// Interrupts delivers SIGINT and SIGTERM. The first asks for a clean end,
 	// the second calls Exit. May be nil.
 	Interrupts <-chan os.Signal
@@ -31,6 +31,14 @@ type Program struct {
 	Exit func(code int)
 	// Now is the time of day for progress lines; nil takes time.Now.
 	Now func() time.Time
+}
+
+// EngineRequest says what engine a command needs.
+type EngineRequest struct {
+	Documents *v1alpha1.Documents // decoded, defaulted and valid
+	Login     Login
+	// LookupEnv is where secrets in the environment are looked up.
+	LookupEnv func(name string) (string, bool)
 }
 
 // Login says whether the engine will log in anywhere.
@@ -105,7 +113,7 @@ func (p Program) Process() Program {
 		Err:  NewStream(os.Stderr),
 		Asks: term.IsTerminal(int(os.Stdin.Fd())),
 	}
-	p.Getenv = os.Getenv
+	p.LookupEnv = os.LookupEnv
 	p.Interrupts = interrupts
 	p.Exit = os.Exit
 	return p

@@ -34,7 +34,7 @@ func (a *app) startProgress() *progress {
 	switch {
 	case a.quiet:
 		p.show = silent{a.Err}
-	case to.Terminal && a.Getenv("TERM") != "dumb":
+	case to.Terminal && a.getenv("TERM") != "dumb":
 		live := &liveLines{to: to, paint: a.paint(to), now: a.Now}
 		p.show, p.stop = live, p.spin(live)
 	default:

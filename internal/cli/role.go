@@ -38,7 +38,7 @@ func (a *app) role(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	text, err := a.NewEngine(documents, WithoutLogin).Role(ctx, version)
+	text, err := a.newEngine(documents, WithoutLogin).Role(ctx, version)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,96 @@
+// Package app is the gpuworker program: the command line joined with the
+// engine and its backends. It is wiring and nothing else; main and the
+// end-to-end tests run it.
+package app
+
+import (
+	"context"
+	"os"
+	"os/user"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/cli"
+	"github.com/gpuworker/gpuworker/internal/demo"
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/proxmox"
+)
+
+// Main runs the command line of this process and returns the exit code.
+func Main() int {
+	program := cli.Program{NewEngine: newEngine, Demo: demo.Run}.Process()
+	return program.Run(context.Background(), os.Args[1:])
+}
+
+func newEngine(request cli.EngineRequest) cli.Engine {
+	return engine.New(engine.Options{
+		Documents: request.Documents,
+		By:        whoami(),
+		Open: func(_ context.Context, hypervisor *v1alpha1.Hypervisor) (engine.Backend, error) {
+			login, err := loginOf(request, hypervisor)
+			if err != nil {
+				return nil, err
+			}
+			return proxmox.Open(hypervisor, login)
+		},
+	})
+}
+
+// loginOf resolves what the document of a hypervisor only points at.
+func loginOf(request cli.EngineRequest, hypervisor *v1alpha1.Hypervisor) (proxmox.Login, error) {
+	var login proxmox.Login
+	if request.Login == cli.WithoutLogin {
+		// Nobody is asked, so any identity will do; the document's own may not
+		// exist yet.
+		return proxmox.Login{Token: "nobody@pve!none=00000000-0000-0000-0000-000000000000"}, nil
+	}
+	spec := hypervisor.Spec.Proxmox
+	secrets := []struct {
+		field  string
+		source *v1alpha1.SecretSource
+		into   *string
+	}{
+		{"spec.proxmox.credentials.token", spec.Credentials.Token, &login.Token},
+		{"spec.proxmox.credentials.password", spec.Credentials.Password, &login.Password},
+	}
+	for _, s := range secrets {
+		if s.source == nil {
+			continue
+		}
+		source := request.Documents.SecretOf(v1alpha1.KindHypervisor, hypervisor.Name, *s.source)
+		secret, err := source.Resolve(request.LookupEnv, os.ReadFile)
+		if err != nil {
+			return login, loginFault(hypervisor, "read "+s.field, err, "put the secret where the document says it is: "+source.Describe())
+		}
+		*s.into = secret
+	}
+	if spec.TLS.CAFile == "" {
+		return login, nil
+	}
+	file := request.Documents.Path(v1alpha1.KindHypervisor, hypervisor.Name, spec.TLS.CAFile)
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return login, loginFault(hypervisor, "read spec.proxmox.tls.caFile", err, "copy /etc/pve/pve-root-ca.pem of the cluster to "+file)
+	}
+	login.CA = pem
+	return login, nil
+}
+
+func loginFault(hypervisor *v1alpha1.Hypervisor, doing string, err error, fix string) error {
+	return &fault.Error{
+		Kind: fault.Invalid, Doing: doing, Where: fault.Place{Hypervisor: hypervisor.Name}, Cause: err, Fix: fix,
+	}
+}
+
+// whoami is "user@machine", for claims.
+func whoami() string {
+	name := "somebody"
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		name = u.Username
+	}
+	machine, err := os.Hostname()
+	if err != nil {
+		machine = "somewhere"
+	}
+	return name + "@" + machine
+}
