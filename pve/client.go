@@ -52,17 +52,18 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
-// String describes the client without its secrets.
-func (c *Client) String() string { return c.name }
+// String describes the client without its secrets. This and the next three work
+// on a copied Client too.
+func (c Client) String() string { return c.name }
 
 // GoString is String, so that %#v shows no secrets either.
-func (c *Client) GoString() string { return c.name }
+func (c Client) GoString() string { return c.name }
 
 // Format prints String for every verb.
-func (c *Client) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, c.name) }
+func (c Client) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, c.name) }
 
 // LogValue describes the client without its secrets.
-func (c *Client) LogValue() slog.Value { return slog.StringValue(c.name) }
+func (c Client) LogValue() slog.Value { return slog.StringValue(c.name) }
 
 // do carries out a call and reads the data of its answer into a value; nil
 // for a call that answers nothing.

@@ -20,20 +20,29 @@ const shortestSecret = 4
 const maxTickets = 8
 
 // secrets knows the texts that must leave this package in no error and no log
-// record, even when the server repeats them.
+// record, even when the server repeats them. It holds pointers, since fmt may
+// print the contents of an unexported field but follows no pointers in it.
 type secrets struct {
 	mu      sync.Mutex
-	fixed   []string
-	tickets []string
+	fixed   []*string
+	tickets []*string
 }
 
-func newSecrets(fixed []string) *secrets { return &secrets{fixed: fixed} }
+func newSecrets(fixed []string) *secrets { return &secrets{fixed: pointers(fixed)} }
+
+func pointers(texts []string) []*string {
+	list := make([]*string, len(texts))
+	for i := range texts {
+		list[i] = &texts[i]
+	}
+	return list
+}
 
 // addTicket remembers a ticket and its token against cross-site requests.
 func (s *secrets) addTicket(texts ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tickets = append(s.tickets, texts...)
+	s.tickets = append(s.tickets, pointers(texts)...)
 	if n := len(s.tickets) - maxTickets; n > 0 {
 		s.tickets = slices.Delete(s.tickets, 0, n)
 	}
@@ -43,19 +52,17 @@ func (s *secrets) addTicket(texts ...string) {
 // URL-encoded.
 func (s *secrets) redact(text string, ofCall []string) string {
 	s.mu.Lock()
-	known := slices.Concat(s.fixed, s.tickets, ofCall)
+	known := slices.Concat(s.fixed, s.tickets, pointers(ofCall))
 	s.mu.Unlock()
-	var pairs []string
+	var forms []string
 	for _, secret := range known {
-		if len(secret) < shortestSecret {
-			continue
-		}
-		for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {
-			pairs = append(pairs, form)
+		if len(*secret) >= shortestSecret {
+			forms = append(forms, *secret, url.QueryEscape(*secret), url.PathEscape(*secret))
 		}
 	}
-	slices.SortFunc(pairs, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
-	for _, form := range pairs {
+	// The longest first, as one may be part of another.
+	slices.SortFunc(forms, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	for _, form := range forms {
 		text = strings.ReplaceAll(text, form, redacted)
 	}
 	return text

@@ -1,0 +1,516 @@
+package pve
+
+import (
+	"context"
+	"reflect"
+	"testing"
+	"time"
+)
+
+const (
+	upid = `"` + testUPID + `"`
+	null = `null`
+)
+
+// Each call is made once; the request must be the one that the recorded server
+// understood, and the recorded answer must become these values.
+func TestCallsSendWhatTheServerTakesAndReadWhatItAnswers(t *testing.T) {
+	ctx := context.Background()
+	task := func(task Task, err error) (any, error) { return task.UPID.String(), err }
+	none := func(err error) (any, error) { return nil, err }
+	tests := []struct {
+		name    string
+		do      func(*Client) (any, error)
+		answer  string // data
+		request string
+		want    any
+	}{
+		{
+			"the version", func(c *Client) (any, error) { return c.Version(ctx) },
+			`{"release":"9.2","repoid":"feasref","version":"9.2.11"}`,
+			"GET /api2/json/version", Version{Version: "9.2.11", Release: "9.2", RepoID: "feasref"},
+		},
+		{
+			"own permissions", func(c *Client) (any, error) { return c.Permissions(ctx) },
+			`{"/mapping":{"Mapping.Use":1},"/vms/100":{"VM.Audit":0}}`,
+			"GET /api2/json/access/permissions",
+			Permissions{"/mapping": {"Mapping.Use": true}, "/vms/100": {"VM.Audit": false}},
+		},
+		{
+			"no permissions", func(c *Client) (any, error) { return c.Permissions(ctx) }, `{}`,
+			"GET /api2/json/access/permissions", Permissions{},
+		},
+		{
+			"permissions at a path", func(c *Client) (any, error) { return c.PermissionsAt(ctx, "/vms/12345") },
+			`{"/vms/12345":{"VM.Audit":1}}`,
+			"GET /api2/json/access/permissions?path=%2Fvms%2F12345", Permissions{"/vms/12345": {"VM.Audit": true}},
+		},
+		{
+			"the cluster's members", func(c *Client) (any, error) { return c.ClusterStatus(ctx) },
+			`[{"id":"cluster","name":"lab","nodes":2,"quorate":1,"type":"cluster","version":3},
+			  {"id":"node/pve1","ip":"192.0.2.1","level":"","local":1,"name":"pve1","nodeid":1,"online":1,"type":"node"},
+			  {"id":"node/pve2","ip":"192.0.2.2","level":"","local":0,"name":"pve2","nodeid":2,"online":0,"type":"node"}]`,
+			"GET /api2/json/cluster/status",
+			ClusterStatus{Name: "lab", Quorate: true, Nodes: []ClusterNode{
+				{Name: "pve1", ID: 1, IP: "192.0.2.1", Online: true, Local: true},
+				{Name: "pve2", ID: 2, IP: "192.0.2.2"},
+			}},
+		},
+		{
+			"the resources of one type", func(c *Client) (any, error) { return c.Resources(ctx, "vm") },
+			`[{"id":"qemu/101","node":"pve1","pool":"gpu","status":"running","type":"qemu","vmid":101,"name":"w1","tags":"a;gpu","template":0,"maxmem":1073741824,"maxcpu":2,"cpu":0.0135,"lock":"backup"},
+			  {"id":"qemu/102","node":"pve1","status":"unknown","type":"qemu","vmid":102}]`,
+			"GET /api2/json/cluster/resources?type=vm",
+			[]Resource{
+				{ID: "qemu/101", Node: "pve1", Pool: "gpu", Status: "running", Type: "qemu", VMID: 101, Name: "w1", Tags: "a;gpu", MaxMem: 1 << 30, MaxCPU: 2, CPU: 0.0135, Lock: "backup"},
+				{ID: "qemu/102", Node: "pve1", Status: "unknown", Type: "qemu", VMID: 102},
+			},
+		},
+		{
+			"a free VMID", func(c *Client) (any, error) { return c.NextID(ctx, 5000) }, `"5000"`,
+			"GET /api2/json/cluster/nextid?vmid=5000", 5000,
+		},
+		{
+			"the nodes", func(c *Client) (any, error) { return c.Nodes(ctx) },
+			`[{"id":"node/pve1","node":"pve1","ssl_fingerprint":"12:32","status":"online","type":"node","maxcpu":32,"maxmem":137438953472}]`,
+			"GET /api2/json/nodes",
+			[]Node{{Name: "pve1", Status: "online", SSLFingerprint: "12:32", MaxCPU: 32, MaxMem: 137438953472}},
+		},
+		{
+			"a node about itself", func(c *Client) (any, error) { return c.NodeStatus(ctx, "pve1") },
+			`{"boot-info":{"mode":"efi","secureboot":0},"cpu":0,"cpuinfo":{"cores":2,"cpus":4,"model":"AMD EPYC","hvm":"","mhz":"2445.424"},
+			  "current-kernel":{"machine":"x86_64","release":"6.14.8-2-pve"},"kversion":"Linux 6.14.8-2-pve #1 SMP",
+			  "loadavg":["0.07","0.25","0.56"],"memory":{"available":24281137152,"free":23765925888,"total":25276510208,"used":995373056},
+			  "pveversion":"pve-manager/9.2.11/feasref","uptime":6558}`,
+			"GET /api2/json/nodes/pve1/status",
+			NodeStatus{
+				Uptime: 6558, CPUs: 4, CPUModel: "AMD EPYC", Kernel: "6.14.8-2-pve", KernelLine: "Linux 6.14.8-2-pve #1 SMP",
+				PVEVersion: "pve-manager/9.2.11/feasref", BootMode: "efi", LoadAverage: []string{"0.07", "0.25", "0.56"},
+				Memory: MemoryUse{Total: 25276510208, Used: 995373056, Free: 23765925888, Available: 24281137152},
+			},
+		},
+		{
+			"all PCI functions, bridges included", func(c *Client) (any, error) { return c.PCIDevices(ctx, "pve1") },
+			`[{"class":"0x030200","device":"0x1eb8","device_name":"TU104GL [Tesla T4]","id":"0000:17:00.0","iommugroup":20,"vendor":"0x10de","vendor_name":"NVIDIA Corporation"},
+			  {"class":"0x060400","device":"0xa190","id":"0000:00:1c.0","vendor":"0x8086","iommugroup":-1},
+			  {"class":"0x060400","device":"0xa191","id":"0000:00:1d.0","vendor":"0x8086"}]`,
+			"GET /api2/json/nodes/pve1/hardware/pci?pci-class-blacklist=",
+			[]PCIDevice{
+				{Class: "0x030200", Device: "0x1eb8", DeviceName: "TU104GL [Tesla T4]", ID: "0000:17:00.0", IOMMUGroup: 20, Vendor: "0x10de", VendorName: "NVIDIA Corporation"},
+				{Class: "0x060400", Device: "0xa190", ID: "0000:00:1c.0", Vendor: "0x8086", IOMMUGroup: -1},
+				{Class: "0x060400", Device: "0xa191", ID: "0000:00:1d.0", Vendor: "0x8086", IOMMUGroup: -1},
+			},
+		},
+		{
+			"the networks", func(c *Client) (any, error) { return c.Networks(ctx, "pve1") },
+			`[{"autostart":1,"bridge_fd":"0","bridge_ports":"","bridge_stp":"off","bridge_vids":"2-4094","bridge_vlan_aware":1,"comments":"storage network\n","families":["inet"],"iface":"vmbr1","method":"manual","priority":5,"type":"bridge"}]`,
+			"GET /api2/json/nodes/pve1/network",
+			[]Network{{Interface: "vmbr1", Type: "bridge", Autostart: true, VLANAware: true, VLANs: "2-4094", Comments: "storage network\n", Families: []string{"inet"}}},
+		},
+		{
+			"the storages", func(c *Client) (any, error) { return c.Storages(ctx, "pve1") },
+			`[{"active":1,"avail":64923688960,"content":"rootdir,images","enabled":1,"shared":0,"storage":"images","total":270553174016,"type":"dir","used":32869605376,"used_fraction":0.121490370591831}]`,
+			"GET /api2/json/nodes/pve1/storage",
+			[]Storage{{Name: "images", Type: "dir", Content: "rootdir,images", Enabled: true, Active: true, Total: 270553174016, Used: 32869605376, Avail: 64923688960}},
+		},
+		{
+			"the volumes of a storage", func(c *Client) (any, error) { return c.StorageContent(ctx, "pve1", "images", "images") },
+			`[{"content":"images","ctime":1795308543,"format":"raw","parent":null,"size":1073741824,"used":4096,"vmid":100,"volid":"images:100/vm-100-disk-0.raw"}]`,
+			"GET /api2/json/nodes/pve1/storage/images/content?content=images",
+			[]Volume{{ID: "images:100/vm-100-disk-0.raw", Content: "images", Format: "raw", Size: 1 << 30, Used: 4096, VMID: 100, Created: 1795308543}},
+		},
+		{
+			"deleting a volume", func(c *Client) (any, error) { return task(c.DeleteVolume(ctx, "pve1", "isos:iso/a b.iso")) }, upid,
+			"DELETE /api2/json/nodes/pve1/storage/isos/content/isos:iso/a%20b.iso", testUPID,
+		},
+		{
+			"deleting a volume that was done at once", func(c *Client) (any, error) { return task(c.DeleteVolume(ctx, "pve1", "isos:iso/a.iso")) }, null,
+			"DELETE /api2/json/nodes/pve1/storage/isos/content/isos:iso/a.iso", "",
+		},
+		{
+			"the mappings", func(c *Client) (any, error) { return c.Mappings(ctx) },
+			`[{"description":"first T4","digest":"d1","id":"gpu-a","map":["node=pve1,path=0000:17:00.0,id=10de:1eb8"],"type":"pci"}]`,
+			"GET /api2/json/cluster/mapping/pci",
+			[]Mapping{{ID: "gpu-a", Description: "first T4", Digest: "d1", Map: []string{"node=pve1,path=0000:17:00.0,id=10de:1eb8"}}},
+		},
+		{
+			"the mappings checked against a node", func(c *Client) (any, error) { return c.CheckMappings(ctx, "pve1") },
+			`[{"checks":[{"message":"No mapping for node pve1.","severity":"warning"}],"digest":"d1","id":"k6","map":["node=other,path=0000:17:00.0,id=10de:1eb8"]}]`,
+			"GET /api2/json/cluster/mapping/pci?check-node=pve1",
+			[]Mapping{{ID: "k6", Digest: "d1", Map: []string{"node=other,path=0000:17:00.0,id=10de:1eb8"}, Checks: []MappingCheck{{Severity: "warning", Message: "No mapping for node pve1."}}}},
+		},
+		{
+			"one mapping", func(c *Client) (any, error) { return c.Mapping(ctx, "s1") },
+			`{"description":"v0","digest":"d1","map":["node=pve1,path=0000:17:00.0"],"type":"pci"}`,
+			"GET /api2/json/cluster/mapping/pci/s1",
+			Mapping{ID: "s1", Description: "v0", Digest: "d1", Map: []string{"node=pve1,path=0000:17:00.0"}},
+		},
+		{
+			"making a mapping", func(c *Client) (any, error) {
+				return none(c.CreateMapping(ctx, MappingSpec{ID: "m", Description: "a; b", Map: []string{"node=pve1,path=0000:17:00.0", "node=pve2,path=0000:18:00.0"}}))
+			}, null,
+			"POST /api2/json/cluster/mapping/pci description=a%3B%20b&id=m&map=node%3Dpve1%2Cpath%3D0000%3A17%3A00.0&map=node%3Dpve2%2Cpath%3D0000%3A18%3A00.0", nil,
+		},
+		{
+			"changing a mapping", func(c *Client) (any, error) {
+				return none(c.UpdateMapping(ctx, MappingUpdate{ID: "m", Description: "v1", Map: []string{"node=pve1"}, Digest: "d1"}))
+			}, null,
+			"PUT /api2/json/cluster/mapping/pci/m description=v1&digest=d1&map=node%3Dpve1", nil,
+		},
+		{
+			"an empty description is deleted", func(c *Client) (any, error) {
+				return none(c.UpdateMapping(ctx, MappingUpdate{ID: "m", Map: []string{"node=pve1"}}))
+			}, null,
+			"PUT /api2/json/cluster/mapping/pci/m delete=description&map=node%3Dpve1", nil,
+		},
+		{
+			"deleting a mapping", func(c *Client) (any, error) { return none(c.DeleteMapping(ctx, "m")) }, null,
+			"DELETE /api2/json/cluster/mapping/pci/m", nil,
+		},
+		{
+			"current and pending options with the digest", func(c *Client) (any, error) { return c.Pending(ctx, "pve1", 211) },
+			`[{"key":"cores","pending":2,"value":1},{"key":"digest","value":"d1"},{"key":"hostpci0","pending":"mapping=gpu-b,pcie=1"},
+			  {"delete":1,"key":"memory","value":"256"},{"key":"protection","value":0},{"key":"name","value":"renamed"}]`,
+			"GET /api2/json/nodes/pve1/qemu/211/pending",
+			PendingConfig{Digest: "d1", Options: map[string]PendingOption{
+				"cores":      {Value: "1", HasValue: true, Pending: "2", HasPending: true},
+				"hostpci0":   {Pending: "mapping=gpu-b,pcie=1", HasPending: true},
+				"memory":     {Value: "256", HasValue: true, Delete: true},
+				"protection": {Value: "0", HasValue: true},
+				"name":       {Value: "renamed", HasValue: true},
+			}},
+		},
+		{
+			"the configuration as of the next start", func(c *Client) (any, error) { return c.Config(ctx, "pve1", 201, false) },
+			`{"agent":"1","balloon":0,"description":"two\nlines","digest":"d1","memory":"1024","cores":2,"tags":"a;b"}`,
+			"GET /api2/json/nodes/pve1/qemu/201/config",
+			VMConfig{Digest: "d1", Options: map[string]string{"agent": "1", "balloon": "0", "description": "two\nlines", "memory": "1024", "cores": "2", "tags": "a;b"}},
+		},
+		{
+			"the configuration as it is now", func(c *Client) (any, error) { return c.Config(ctx, "pve1", 201, true) }, `{"digest":"d1"}`,
+			"GET /api2/json/nodes/pve1/qemu/201/config?current=1",
+			VMConfig{Digest: "d1", Options: map[string]string{}},
+		},
+		{
+			"changing the configuration", func(c *Client) (any, error) {
+				return none(c.UpdateConfig(ctx, "pve1", 101, ConfigUpdate{Digest: "d1", Set: map[string]string{"hostpci0": "mapping=gpu-b,pcie=1", "description": ""}, Delete: []string{"ide2", "net1"}, Revert: []string{"memory"}}))
+			}, null,
+			"PUT /api2/json/nodes/pve1/qemu/101/config delete=ide2%2Cnet1&description=&digest=d1&hostpci0=mapping%3Dgpu-b%2Cpcie%3D1&revert=memory", nil,
+		},
+		{
+			"changing the configuration in a task", func(c *Client) (any, error) {
+				return task(c.UpdateConfigAsync(ctx, "pve1", 101, ConfigUpdate{Set: map[string]string{"memory": "768"}}))
+			}, upid,
+			"POST /api2/json/nodes/pve1/qemu/101/config memory=768", testUPID,
+		},
+		{
+			"a change that needed no task", func(c *Client) (any, error) {
+				return task(c.UpdateConfigAsync(ctx, "pve1", 101, ConfigUpdate{Set: map[string]string{"memory": "768"}}))
+			}, null,
+			"POST /api2/json/nodes/pve1/qemu/101/config memory=768", "",
+		},
+		{
+			"a linked clone", func(c *Client) (any, error) {
+				return task(c.Clone(ctx, "pve1", 9000, CloneOptions{NewID: 9105, Name: "w-1", Pool: "gpu"}))
+			}, upid,
+			"POST /api2/json/nodes/pve1/qemu/9000/clone name=w-1&newid=9105&pool=gpu", testUPID,
+		},
+		{
+			"a full clone elsewhere", func(c *Client) (any, error) {
+				return task(c.Clone(ctx, "pve1", 9000, CloneOptions{NewID: 9105, Full: true, Storage: "ceph", Format: "raw", Target: "pve2", Description: "ours"}))
+			}, upid,
+			"POST /api2/json/nodes/pve1/qemu/9000/clone description=ours&format=raw&full=1&newid=9105&storage=ceph&target=pve2", testUPID,
+		},
+		{
+			"a larger disk", func(c *Client) (any, error) { return task(c.Resize(ctx, "pve1", 101, "scsi0", "+8G")) }, upid,
+			"PUT /api2/json/nodes/pve1/qemu/101/resize disk=scsi0&size=%2B8G", testUPID,
+		},
+		{
+			"the state of a VM", func(c *Client) (any, error) { return c.VMStatus(ctx, "pve1", 301) },
+			`{"cpus":1,"ha":{"managed":0},"maxmem":268435456,"name":"vm301","pid":1366,"qmpstatus":"running","status":"running","uptime":5,"vmid":301,"agent":1,"lock":"backup","running-machine":"pc-q35-10.0+pve0"}`,
+			"GET /api2/json/nodes/pve1/qemu/301/status/current",
+			VMStatus{VMID: 301, Name: "vm301", Status: "running", QMPStatus: "running", PID: 1366, Uptime: 5, CPUs: 1, MaxMem: 268435456, Agent: true, Lock: "backup", RunningMachine: "pc-q35-10.0+pve0"},
+		},
+		{
+			"start", func(c *Client) (any, error) { return task(c.Start(ctx, "pve1", 101, 0)) }, upid,
+			"POST /api2/json/nodes/pve1/qemu/101/status/start", testUPID,
+		},
+		{
+			"start with a time limit", func(c *Client) (any, error) { return task(c.Start(ctx, "pve1", 101, 90500*time.Millisecond)) }, upid,
+			"POST /api2/json/nodes/pve1/qemu/101/status/start timeout=91", testUPID,
+		},
+		{
+			"stop", func(c *Client) (any, error) { return task(c.Stop(ctx, "pve1", 101)) }, upid,
+			"POST /api2/json/nodes/pve1/qemu/101/status/stop", testUPID,
+		},
+		{
+			"shutdown", func(c *Client) (any, error) {
+				return task(c.Shutdown(ctx, "pve1", 101, ShutdownOptions{Timeout: time.Minute, ForceStop: true}))
+			}, upid,
+			"POST /api2/json/nodes/pve1/qemu/101/status/shutdown forceStop=1&timeout=60", testUPID,
+		},
+		{
+			"reboot", func(c *Client) (any, error) { return task(c.Reboot(ctx, "pve1", 101, 0)) }, upid,
+			"POST /api2/json/nodes/pve1/qemu/101/status/reboot", testUPID,
+		},
+		{
+			"destroy", func(c *Client) (any, error) { return task(c.Destroy(ctx, "pve1", 101, DestroyOptions{Purge: true})) }, upid,
+			"DELETE /api2/json/nodes/pve1/qemu/101?purge=1", testUPID,
+		},
+		{
+			"destroy with stray disks", func(c *Client) (any, error) {
+				return task(c.Destroy(ctx, "pve1", 101, DestroyOptions{DestroyUnreferencedDisks: true}))
+			}, upid,
+			"DELETE /api2/json/nodes/pve1/qemu/101?destroy-unreferenced-disks=1", testUPID,
+		},
+		{
+			"a ping of the agent", func(c *Client) (any, error) { return none(c.AgentPing(ctx, "pve1", 101)) }, `{"result":{}}`,
+			"POST /api2/json/nodes/pve1/qemu/101/agent/ping", nil,
+		},
+		{
+			"the guest's interfaces", func(c *Client) (any, error) { return c.AgentNetworkInterfaces(ctx, "pve1", 101) },
+			`{"result":[{"hardware-address":"bc:24:11:00:00:01","ip-addresses":[{"ip-address":"192.0.2.20","ip-address-type":"ipv4","prefix":24}],"name":"eth0"}]}`,
+			"GET /api2/json/nodes/pve1/qemu/101/agent/network-get-interfaces",
+			[]AgentInterface{{Name: "eth0", MAC: "bc:24:11:00:00:01", Addresses: []AgentAddress{{Address: "192.0.2.20", Type: "ipv4", Prefix: 24}}}},
+		},
+		{
+			"a program in the guest", func(c *Client) (any, error) {
+				return c.AgentExec(ctx, "pve1", 101, []string{"sh", "-c", ""}, "in put")
+			}, `{"pid":4711}`,
+			"POST /api2/json/nodes/pve1/qemu/101/agent/exec command=sh&command=-c&command=&input-data=in%20put", 4711,
+		},
+		{
+			"how the program ended", func(c *Client) (any, error) { return c.AgentExecStatus(ctx, "pve1", 101, 4711) },
+			`{"exited":1,"exitcode":3,"out-data":"hello\n","err-truncated":true}`,
+			"GET /api2/json/nodes/pve1/qemu/101/agent/exec-status?pid=4711",
+			AgentExecResult{Exited: true, ExitCode: 3, Out: "hello\n", ErrTruncated: true},
+		},
+		{
+			"a file in the guest", func(c *Client) (any, error) {
+				return none(c.AgentFileWrite(ctx, "pve1", 101, "/etc/x", []byte("a=b\n")))
+			}, null,
+			"POST /api2/json/nodes/pve1/qemu/101/agent/file-write content=a%3Db%0A&file=%2Fetc%2Fx", nil,
+		},
+		{
+			"a file that is not ASCII", func(c *Client) (any, error) {
+				return none(c.AgentFileWrite(ctx, "pve1", 101, "/etc/x", []byte("ü")))
+			}, null,
+			"POST /api2/json/nodes/pve1/qemu/101/agent/file-write content=w7w%3D&encode=0&file=%2Fetc%2Fx", nil,
+		},
+		{
+			"the tasks of a node", func(c *Client) (any, error) {
+				return c.Tasks(ctx, "pve1", TaskFilter{Source: "all", VMID: 101, Type: "qmstart", Limit: 5})
+			},
+			`[{"endtime":1795308752,"id":"101","node":"pve1","pid":1620,"pstart":666679,"starttime":1795308751,"status":"OK","type":"qmstart","upid":"` + testUPID + `","user":"ops@pve","tokenid":"ci"}]`,
+			"GET /api2/json/nodes/pve1/tasks?limit=5&source=all&typefilter=qmstart&vmid=101",
+			[]TaskInfo{{UPID: mustUPID(testUPID), Node: "pve1", Type: "qmstart", ID: "101", User: "ops@pve", TokenID: "ci", StartTime: 1795308751, EndTime: 1795308752, Status: "OK"}},
+		},
+		{
+			"stopping a task", func(c *Client) (any, error) { return none(c.StopTask(ctx, mustUPID(testUPID))) }, null,
+			"DELETE /api2/json/nodes/pve1/tasks/UPID:pve1:0009E3A5:0BB5C3F1:68E4F1A2:qmstart:101:ops@pve%21ci:", nil,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, s := overHTTP(t, inTurn(says(tt.answer)))
+			got, err := tt.do(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if requests := s.requests(); len(requests) != 1 || requests[0] != tt.request {
+				t.Errorf("sent %q\nwant %q", requests, tt.request)
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got  %#v\nwant %#v", got, tt.want)
+			}
+		})
+	}
+}
+
+func mustUPID(s string) UPID {
+	u, err := ParseUPID(s)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}
+
+func TestTheRequestHasWhatPveproxyAsksFor(t *testing.T) {
+	ctx := context.Background()
+	t.Run("a read has no body and no content type", func(t *testing.T) {
+		c, s := overHTTP(t, inTurn(says(`{}`)))
+		if _, err := c.Version(ctx); err != nil {
+			t.Fatal(err)
+		}
+		got := s.asked[0]
+		if got.length != 0 || got.header.Get("Content-Type") != "" || got.header.Get("Transfer-Encoding") != "" {
+			t.Errorf("length %d, headers %v", got.length, got.header)
+		}
+		if h := got.header.Get("Authorization"); h != "PVEAPIToken="+testToken {
+			t.Errorf("Authorization: %q", h)
+		}
+	})
+	t.Run("a write without parameters says that its body is empty", func(t *testing.T) {
+		c, s := overHTTP(t, inTurn(says(upid)))
+		if _, err := c.Stop(ctx, "pve1", 101); err != nil {
+			t.Fatal(err)
+		}
+		got := s.asked[0]
+		if got.length != 0 || got.header.Get("Content-Length") != "0" {
+			t.Errorf("length %d, headers %v", got.length, got.header)
+		}
+	})
+	t.Run("a write has a form with a length", func(t *testing.T) {
+		c, s := overHTTP(t, inTurn(says(upid)))
+		if _, err := c.Resize(ctx, "pve1", 101, "scsi0", "8G"); err != nil {
+			t.Fatal(err)
+		}
+		got := s.asked[0]
+		if got.length != int64(len(got.body)) || got.header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+			t.Errorf("length %d, headers %v", got.length, got.header)
+		}
+	})
+	t.Run("a semicolon is escaped, at which the server would split", func(t *testing.T) {
+		c, s := overHTTP(t, inTurn(says(`{}`)))
+		if _, err := c.PermissionsAt(ctx, "/a;b c"); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.asked[0].query; got != "path=%2Fa%3Bb%20c" {
+			t.Errorf("query %q", got)
+		}
+	})
+}
+
+func TestCallsThatCannotBeRightAreNotSent(t *testing.T) {
+	ctx := context.Background()
+	tests := []struct {
+		name string
+		do   func(*Client) error
+		says string
+	}{
+		{"no node", func(c *Client) error { _, err := c.NodeStatus(ctx, ""); return err }, `"" cannot be part of a path`},
+		{"a node that climbs", func(c *Client) error { _, err := c.NodeStatus(ctx, ".."); return err }, `".." cannot be part of a path`},
+		{"a volume that climbs", func(c *Client) error { _, err := c.DeleteVolume(ctx, "pve1", "a:b/../c"); return err }, `cannot be part of a path`},
+		{"a volume without its storage", func(c *Client) error { _, err := c.DeleteVolume(ctx, "pve1", "x.iso"); return err }, `named with its storage`},
+		{"a change of nothing", func(c *Client) error { return c.UpdateConfig(ctx, "pve1", 101, ConfigUpdate{Digest: "d"}) }, `changes nothing`},
+		{"the same in a task", func(c *Client) error { _, err := c.UpdateConfigAsync(ctx, "pve1", 101, ConfigUpdate{}); return err }, `changes nothing`},
+		{"a mapping without entries", func(c *Client) error { return c.UpdateMapping(ctx, MappingUpdate{ID: "m"}) }, `must name its entries each time`},
+		{"no command", func(c *Client) error { _, err := c.AgentExec(ctx, "pve1", 101, nil, ""); return err }, `no command`},
+		{"a file that is too long", func(c *Client) error {
+			return c.AgentFileWrite(ctx, "pve1", 101, "/x", make([]byte, 60<<10+1))
+		}, `61441 bytes are more`},
+		{"a log of no task", func(c *Client) error { _, _, err := c.TaskLog(ctx, UPID{}, 0, 0); return err }, `cannot be part of a path`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, s := inProcess(t, inTurn(says(null)))
+			e := mustError(t, tt.do(c))
+			mustContain(t, e.Error(), tt.says)
+			if e.Kind != Invalid || e.Ambiguous {
+				t.Errorf("kind %s, ambiguous %v", e.Kind, e.Ambiguous)
+			}
+			if got := s.requests(); len(got) != 0 {
+				t.Errorf("sent %q", got)
+			}
+		})
+	}
+}
+
+func TestPermissionsAreInheritedFromTheNearestListedPath(t *testing.T) {
+	p := Permissions{
+		"/":            {"Sys.Audit": true, "Sys.Modify": false},
+		"/vms":         {"VM.Audit": true},
+		"/vms/100":     {"VM.PowerMgmt": false},
+		"/mapping/pci": {"Mapping.Use": false},
+	}
+	tests := []struct {
+		name, path, privilege string
+		want                  bool
+	}{
+		{"listed there", "/vms", "VM.Audit", true},
+		{"held there although it ends there", "/vms/100", "VM.PowerMgmt", true},
+		{"the nearer entry hides the one above", "/vms/100", "VM.Audit", false},
+		{"inherited", "/vms/200", "VM.Audit", true},
+		{"ends above", "/mapping/pci/gpu-a", "Mapping.Use", false},
+		{"inherited from the root", "/storage/local", "Sys.Audit", true},
+		{"ends at the root", "/storage/local", "Sys.Modify", false},
+		{"held at the root", "/", "Sys.Modify", true},
+		{"held nowhere", "/vms", "VM.Clone", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := p.Has(tt.path, tt.privilege); got != tt.want {
+				t.Errorf("Has(%q, %q) = %v", tt.path, tt.privilege, got)
+			}
+		})
+	}
+	if (Permissions{}).Has("/vms/100", "VM.Audit") {
+		t.Error("nothing listed is nothing held")
+	}
+}
+
+func TestPendingTellsNowFromNext(t *testing.T) {
+	p := PendingConfig{Options: map[string]PendingOption{
+		"cores":    {Value: "1", HasValue: true, Pending: "2", HasPending: true},
+		"hostpci0": {Pending: "mapping=a", HasPending: true},
+		"memory":   {Value: "256", HasValue: true, Delete: true},
+		"name":     {Value: "x", HasValue: true},
+	}}
+	tests := []struct {
+		option    string
+		now, next string
+		is, willB bool
+	}{
+		{"cores", "1", "2", true, true},
+		{"hostpci0", "", "mapping=a", false, true},
+		{"memory", "256", "", true, false},
+		{"name", "x", "x", true, true},
+		{"absent", "", "", false, false},
+	}
+	for _, tt := range tests {
+		if got, ok := p.Current(tt.option); got != tt.now || ok != tt.is {
+			t.Errorf("Current(%s) = %q, %v", tt.option, got, ok)
+		}
+		if got, ok := p.Next(tt.option); got != tt.next || ok != tt.willB {
+			t.Errorf("Next(%s) = %q, %v", tt.option, got, ok)
+		}
+	}
+	if got, want := p.Waiting(), []string{"cores", "hostpci0", "memory"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("Waiting() = %q", got)
+	}
+}
+
+func TestVersionsCompare(t *testing.T) {
+	tests := []struct {
+		version      string
+		major, minor int
+		want         bool
+	}{
+		{"8.4.1", 8, 4, true},
+		{"8.3.9", 8, 4, false},
+		{"9.0-beta1", 8, 4, true},
+		{"9.2.11", 9, 10, false},
+		{"10.0", 9, 2, true},
+		{"8.4-5", 8, 4, false}, // a minor that is no number is 0
+		{"", 7, 0, false},
+		{"new", 1, 0, false},
+	}
+	for _, tt := range tests {
+		if got := (Version{Version: tt.version}).AtLeast(tt.major, tt.minor); got != tt.want {
+			t.Errorf("%q.AtLeast(%d, %d) = %v", tt.version, tt.major, tt.minor, got)
+		}
+	}
+}
+
+func TestTagsAndContentsAreLists(t *testing.T) {
+	if got, want := (Resource{Tags: "a;b,c d"}).TagList(), []string{"a", "b", "c", "d"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("tags %q", got)
+	}
+	if got := (VMStatus{}).TagList(); len(got) != 0 {
+		t.Errorf("no tags, but %q", got)
+	}
+	s := Storage{Content: "rootdir,images"}
+	if !s.Holds("images") || s.Holds("image") || s.Holds("iso") {
+		t.Error("Holds compares whole words")
+	}
+}
