@@ -11,7 +11,8 @@ const (
 
 	HostOffline    ID = "HOST-OFFLINE"
 	HostUnreadable ID = "HOST-UNREADABLE"
-	HostUnknown    ID = "HOST-UNKNOWN" // a document names a host that does not exist
+	HostUnknown    ID = "HOST-UNKNOWN"     // a document names a host that does not exist
+	HostNotAllowed ID = "HOST-NOT-ALLOWED" // the pool's hosts leave it out
 	HostIOMMUOff   ID = "HOST-IOMMU-OFF"
 	HostDriver     ID = "HOST-DRIVER" // which kernel driver holds the card cannot be seen through the API
 
@@ -38,11 +39,17 @@ const (
 	BridgeNotAware ID = "BRIDGE-NOT-VLAN-AWARE"
 
 	MemoryShort   ID = "MEMORY-SHORT"
+	CPUShort      ID = "CPU-SHORT"
 	VMIDRangeFull ID = "VMID-RANGE-FULL"
+	AddressShort  ID = "ADDRESS-SHORT" // no static address is left for the worker's number
 
-	VMNameTaken  ID = "VM-NAME-TAKEN"
-	VMIdentity   ID = "VM-IDENTITY"    // looks like ours, the proof fails
-	VMCloneStuck ID = "VM-CLONE-STUCK" // a clone died and left its lock
-	VMUnreadable ID = "VM-UNREADABLE"
-	VMElsewhere  ID = "VM-ELSEWHERE" // a worker's VM is not on the host of its card
+	VMNameTaken    ID = "VM-NAME-TAKEN"
+	VMIdentity     ID = "VM-IDENTITY"      // looks like ours, the proof fails
+	VMDuplicate    ID = "VM-DUPLICATE"     // two VMs are one worker
+	VMCloneStuck   ID = "VM-CLONE-STUCK"   // a clone died and left its lock
+	VMCloneRunning ID = "VM-CLONE-RUNNING" // somebody is cloning into our range
+	VMLocked       ID = "VM-LOCKED"        // a backup, a migration, …
+	VMUnreadable   ID = "VM-UNREADABLE"
+	VMElsewhere    ID = "VM-ELSEWHERE"    // a worker's VM is not on the host of its card
+	VMCardDiffers  ID = "VM-CARD-DIFFERS" // another card than its own is attached
 )

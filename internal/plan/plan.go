@@ -14,6 +14,9 @@ type Plan struct {
 	HostCount  int    `json:"hostCount"`
 	// World is the fingerprint of everything that the plan depends on.
 	World string `json:"world"`
+	// Blocked says why nothing of the plan is done, though workers could be:
+	// one is refused, and all or nothing was asked for. "" otherwise.
+	Blocked string `json:"blocked,omitempty"`
 
 	Pools []Pool `json:"pools"`
 	// Findings are about the world as a whole, not about one worker.
@@ -63,7 +66,8 @@ type Worker struct {
 	Model string    `json:"model,omitempty"` // "Tesla T4"
 	VMID  int       `json:"vmid,omitempty"`  // of the VM that is, or that is to be
 
-	// Ref is the VM that is there already; nil when there is none.
+	// Ref is the VM that is there already; nil when there is none. Of a clone that
+	// was not marked yet it carries the UUID that the first step gives to it.
 	Ref *inventory.VMRef `json:"ref,omitempty"`
 	// Reason says why this host and card, or what was found.
 	Reason string `json:"reason,omitempty"`
@@ -78,7 +82,8 @@ type Worker struct {
 
 	// Steps are what apply does, in order.
 	Steps []StepKind `json:"steps,omitempty"`
-	// Desired is the VM as declared.
+	// Desired is the VM as the steps leave it: as declared, but for what has to
+	// wait for a person.
 	Desired *inventory.Machine `json:"desired,omitempty"`
 	// Record is the note and claim to write. VMID and UUID are those of the VM
 	// that is there; for a new one VMID is a proposal and UUID empty.
@@ -114,6 +119,9 @@ type Change struct {
 	From  string `json:"from"`
 	To    string `json:"to"`
 	When  When   `json:"when"`
+	// Written tells that the configuration says so already and only the running
+	// VM does not.
+	Written bool `json:"written,omitempty"`
 }
 
 // StepKind is one kind of work that apply does for a worker.
@@ -141,6 +149,7 @@ const (
 // Summary counts the workers of a plan by what happens to them.
 type Summary struct {
 	Create  int `json:"create"`
+	Start   int `json:"start"`
 	Change  int `json:"change"`
 	Restart int `json:"restart"`
 	Destroy int `json:"destroy"`
@@ -154,8 +163,10 @@ func (p *Plan) Summary() Summary {
 	var s Summary
 	for worker := range p.Workers() {
 		switch worker.Action {
-		case Create, Finish, Start, Unpark:
+		case Create, Finish:
 			s.Create++
+		case Start, Unpark:
+			s.Start++
 		case Update, Adopt, Release:
 			s.Change++
 		case Restart, Park:

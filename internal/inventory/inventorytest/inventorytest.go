@@ -1,7 +1,7 @@
 // Package inventorytest builds observed worlds for tests, so that a test reads
 // like the sentence that it proves:
 //
-//	World(
+//	Observed(
 //		Host("pve1", T4("03:00"), RTX3090("41:00").Group(27)),
 //		Template(9000, "ubuntu-22.04", "pve1"),
 //		VM(204, "vdi-7", "pve1").Card("03:00").Running(),
@@ -22,8 +22,8 @@ const GiB = 1 << 30
 // Part is something that a world is made of.
 type Part interface{ addTo(s *inventory.Snapshot) }
 
-// World puts the parts together, sorted as backends deliver them.
-func World(parts ...Part) *inventory.Snapshot {
+// Observed puts the parts together, sorted as backends deliver them.
+func Observed(parts ...Part) *inventory.Snapshot {
 	s := &inventory.Snapshot{Hypervisor: "lab", Product: "Proxmox VE", Version: "9.1.4", Supported: true}
 	for _, part := range parts {
 		part.addTo(s)

@@ -1,0 +1,41 @@
+package place
+
+import (
+	"fmt"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+)
+
+// CheckVersion judges whether the hypervisor's version is one that we know.
+func CheckVersion(s *inventory.Snapshot) finding.Finding {
+	f := finding.Finding{
+		ID: finding.APIVersion, Verdict: finding.Pass, Layer: finding.LayerAPI,
+		Where: fault.Place{Hypervisor: s.Hypervisor}, Reason: s.Product + " " + s.Version,
+	}
+	if !s.Supported {
+		f.Verdict, f.Reason = finding.Fail, fmt.Sprintf("%s %s is not a version that is known to work", s.Product, s.Version)
+		f.Fix = "upgrade to Proxmox VE 8.4 or 9"
+	}
+	return f
+}
+
+// CheckAccess names each privilege that the login lacks.
+func CheckAccess(s *inventory.Snapshot) []finding.Finding {
+	f := finding.Finding{
+		ID: finding.PrivilegeMissing, Layer: finding.LayerAccess, Where: fault.Place{Hypervisor: s.Hypervisor},
+		Verdict: finding.Pass, Reason: "the login has every privilege that is needed",
+	}
+	if len(s.Missing) == 0 {
+		return []finding.Finding{f}
+	}
+	var findings []finding.Finding
+	for _, right := range s.Missing {
+		f.Verdict = finding.Fail
+		f.Reason = fmt.Sprintf("the login lacks %s on %s, needed to %s", right.Privilege, right.Path, right.For)
+		f.Fix = "gpuworker role prints the commands that make the right login"
+		findings = append(findings, f)
+	}
+	return findings
+}

@@ -1,0 +1,162 @@
+package place
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// CheckCardThere judges whether the slot holds an NVIDIA GPU.
+func CheckCardThere(s *inventory.Snapshot, h *inventory.Host, slot pci.Slot) finding.Finding {
+	f := finding.Finding{ID: finding.CardMissing, Verdict: finding.Fail, Layer: finding.LayerCard, Where: at(s, h.Name)}
+	f.Where.Card = slot.String()
+	if f, is := unreadable(s, h, "PCI devices"); is {
+		f.Where.Card = slot.String()
+		return f
+	}
+	device := h.Device(slot)
+	if device == nil {
+		f.Reason = fmt.Sprintf("the host has no device at this address; it has %s", gpuList(h))
+		f.Fix = "gpuworker gpus lists the cards; addresses change when cards are added or moved"
+		return f
+	}
+	f.Where.Card = Address(*device)
+	gpu, ok := device.GPU()
+	if !ok {
+		first := device.Functions[0]
+		f.ID, f.Reason = finding.CardNotGPU, "this is no NVIDIA GPU: "+functionName(first)
+		if first.Class.IsBridge() {
+			f.Reason = fmt.Sprintf("this is a PCI bridge, the card is behind it: %s; the host has %s", functionName(first), gpuList(h))
+		}
+		f.Fix = "gpuworker gpus lists the cards"
+		return f
+	}
+	f.Verdict, f.Reason = finding.Pass, gpu.ShortName()
+	return f
+}
+
+// CheckCardAlone judges whether a start of a VM with the card would take
+// anything else from the host. Proxmox binds the whole IOMMU group to vfio-pci
+// (facts 2.3), so a group that holds anything but the card and bridges is refused.
+func CheckCardAlone(s *inventory.Snapshot, h *inventory.Host, d pci.Device) finding.Finding {
+	f := finding.Finding{ID: finding.CardGroupShared, Verdict: finding.Fail, Layer: finding.LayerCard, Where: atCard(s, h.Name, d)}
+	group := d.Functions[0].Group
+	for _, function := range d.Functions {
+		if function.Group == pci.NoGroup {
+			f.ID, f.Layer = finding.HostIOMMUOff, finding.LayerHost
+			f.Reason = fmt.Sprintf("%s is in no IOMMU group", function.BDF)
+			f.Fix = "turn VT-d or AMD-Vi on in the host's firmware, then reboot the host"
+			return f
+		}
+	}
+	mates := h.GroupMates(d)
+	if len(mates) == 0 {
+		f.Verdict, f.Reason = finding.Pass, fmt.Sprintf("alone in IOMMU group %d", group)
+		return f
+	}
+	var names []string
+	for _, mate := range mates {
+		names = append(names, functionName(mate))
+	}
+	f.Reason = fmt.Sprintf("shares IOMMU group %d with %s: a start would take that from the host too", mates[0].Group, strings.Join(names, ", "))
+	f.Fix = "move the card to another slot, or turn ACS on in the host's firmware"
+	return f
+}
+
+// CheckCardFree judges whether anybody but who has the card: in the
+// configuration of a VM, or by a claim. A VM that cannot be read may hold it.
+func CheckCardFree(s *inventory.Snapshot, h *inventory.Host, d pci.Device, who Who) []finding.Finding {
+	var findings []finding.Finding
+	for _, vm := range s.Holders(h.Name, d.Slot) {
+		if vm.VMID == who.VMID {
+			continue
+		}
+		findings = append(findings, held(s, h, d, vm))
+	}
+	findings = append(findings, hiddenHolders(s, h, d)...)
+	if claim := s.Claim(h.Name, d.Slot); claim != nil {
+		findings = append(findings, claimed(s, h, d, claim, who)...)
+	}
+	if _, notes := Split(findings); len(notes) == len(findings) {
+		findings = append(findings, finding.Finding{
+			ID: finding.CardHeld, Verdict: finding.Pass, Layer: finding.LayerCard, Where: atCard(s, h.Name, d), Reason: "free",
+		})
+	}
+	return findings
+}
+
+func held(s *inventory.Snapshot, h *inventory.Host, d pci.Device, vm *inventory.VM) finding.Finding {
+	f := finding.Finding{
+		ID: finding.CardHeld, Verdict: finding.Fail, Layer: finding.LayerCard, Where: atCard(s, h.Name, d),
+		Reason: fmt.Sprintf("attached to %s, %s", VMName(vm), whose(vm)),
+	}
+	f.Where.VMID = vm.VMID
+	for _, a := range vm.Cards {
+		for _, slot := range a.Slots {
+			if slot == d.Slot && len(a.Slots) > 1 {
+				f.Reason += fmt.Sprintf(" (by mapping %s, which stands for %d cards)", a.Mapping, len(a.Slots))
+			}
+			if slot == d.Slot {
+				f.Fix = on(h.Name, fmt.Sprintf("choose another card, or take it out of that VM: qm set %d --delete %s", vm.VMID, a.Key))
+			}
+		}
+	}
+	if ownership, _ := vm.Ownership(); ownership == inventory.Ours || ownership == inventory.Fresh {
+		f.Fix = "choose another card, or let that worker go first: gpuworker delete " + vm.Record.Worker
+	}
+	return f
+}
+
+func hiddenHolders(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding.Finding {
+	var findings []finding.Finding
+	for i := range s.VMs {
+		vm := &s.VMs[i]
+		if vm.Host != h.Name || vm.Unreadable == "" || vm.Template {
+			continue
+		}
+		f := finding.Finding{
+			ID: finding.VMUnreadable, Verdict: finding.Unknown, Layer: finding.LayerCard, Where: atCard(s, h.Name, d),
+			Reason: fmt.Sprintf("%s cannot be read, so it may hold the card: %s", VMName(vm), vm.Unreadable),
+			Fix:    "give the login VM.Audit on /vms; gpuworker check shows what it lacks",
+		}
+		f.Where.VMID = vm.VMID
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inventory.Claim, who Who) []finding.Finding {
+	f := finding.Finding{ID: finding.CardClaimed, Layer: finding.LayerCard, Where: atCard(s, h.Name, d)}
+	r := claim.Record
+	switch {
+	case claim.Releasing:
+		f.Verdict = finding.Info
+		f.Reason = fmt.Sprintf("worker %s is giving the card back just now; a claim waits up to a minute for that", r.Worker)
+	case !who.is(&r):
+		f.Verdict = finding.Fail
+		f.Reason = fmt.Sprintf("claimed for worker %s of pool %s, KubeCluster %s", r.Worker, r.Pool, r.KubeCluster)
+		if r.By != "" {
+			f.Reason += ", by " + r.By
+		}
+		f.Fix = "choose another card, or let that worker go first: gpuworker delete " + r.Worker
+	case claim.Stale != "":
+		f.ID, f.Verdict = finding.MappingStale, finding.Info
+		f.Reason = fmt.Sprintf("register %s does not fit the hardware and will be renewed: %s", claim.Register, claim.Stale)
+	default:
+		return nil
+	}
+	return []finding.Finding{f}
+}
+
+// CheckCardDriver says that nobody can say which kernel driver holds the card:
+// no API of the hypervisor shows it.
+func CheckCardDriver(s *inventory.Snapshot, h *inventory.Host, d pci.Device) finding.Finding {
+	return finding.Finding{
+		ID: finding.HostDriver, Verdict: finding.Unknown, Layer: finding.LayerHost, Where: atCard(s, h.Name, d),
+		Reason: "which kernel driver holds the card cannot be seen: the API of " + s.Product + " does not show it",
+		Fix:    on(h.Name, "lspci -nnk -s "+d.Slot.String()) + ": it should say vfio-pci, or no driver",
+	}
+}

@@ -1,0 +1,187 @@
+package place
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+)
+
+// CheckHost judges whether a host is there and can be asked.
+func CheckHost(s *inventory.Snapshot, name string) finding.Finding {
+	f := finding.Finding{ID: finding.HostOffline, Verdict: finding.Fail, Layer: finding.LayerHost, Where: at(s, name)}
+	host := s.Host(name)
+	switch {
+	case host == nil:
+		f.ID, f.Reason = finding.HostUnknown, "there is no host of this name; there are "+hostNames(s)
+		f.Fix = "correct the name in the document: gpuworker hosts"
+	case !host.Online:
+		f.Reason = "the host is offline" + gapReason(host, "everything")
+		f.Fix = "bring the host back, then run the same command again"
+	default:
+		f.Verdict, f.Reason = finding.Pass, "online"
+	}
+	return f
+}
+
+func hostNames(s *inventory.Snapshot) string {
+	var names []string
+	for _, h := range s.Hosts {
+		names = append(names, h.Name)
+	}
+	if len(names) == 0 {
+		return "no hosts at all"
+	}
+	return strings.Join(names, ", ")
+}
+
+// gap finds what could not be seen of a host.
+func gap(h *inventory.Host, what string) (why string, ok bool) {
+	i := slices.IndexFunc(h.Gaps, func(g inventory.Gap) bool { return g.What == what })
+	if i < 0 {
+		return "", false
+	}
+	return h.Gaps[i].Why, true
+}
+
+func gapReason(h *inventory.Host, what string) string {
+	if why, ok := gap(h, what); ok {
+		return ": " + why
+	}
+	return ""
+}
+
+// unreadable is the finding that part of a host could not be seen. What names
+// the part as the backends do: "PCI devices", "storages", "networks", "status".
+func unreadable(s *inventory.Snapshot, h *inventory.Host, what string) (f finding.Finding, is bool) {
+	why, is := gap(h, what)
+	return finding.Finding{
+		ID: finding.HostUnreadable, Verdict: finding.Unknown, Layer: finding.LayerHost, Where: at(s, h.Name),
+		Reason: fmt.Sprintf("%s cannot be read: %s", what, why),
+		Fix:    "gpuworker check shows which privilege the login lacks",
+	}, is
+}
+
+// CheckIOMMU judges whether the host has its IOMMU on, by effect: its devices
+// are in groups.
+func CheckIOMMU(s *inventory.Snapshot, h *inventory.Host) finding.Finding {
+	if f, is := unreadable(s, h, "PCI devices"); is {
+		return f
+	}
+	f := finding.Finding{ID: finding.HostIOMMUOff, Layer: finding.LayerHost, Where: at(s, h.Name)}
+	switch h.IOMMU {
+	case inventory.On:
+		f.Verdict, f.Reason = finding.Pass, fmt.Sprintf("IOMMU on, %d groups", len(groups(h)))
+	case inventory.Off:
+		f.Verdict, f.Reason = finding.Fail, "the IOMMU is off: no PCI device is in an IOMMU group"
+		f.Fix = "turn VT-d or AMD-Vi on in the host's firmware (and intel_iommu=on before kernel 6.8), then reboot the host"
+	default:
+		f.Verdict, f.Reason = finding.Unknown, "whether the IOMMU is on cannot be seen: the host shows no PCI devices"
+		f.Fix = on(h.Name, "ls /sys/kernel/iommu_groups")
+	}
+	return f
+}
+
+func groups(h *inventory.Host) map[int]bool {
+	all := map[int]bool{}
+	for _, d := range h.Devices {
+		for _, f := range d.Functions {
+			if f.Group >= 0 {
+				all[f.Group] = true
+			}
+		}
+	}
+	return all
+}
+
+// CheckNetwork judges whether the host has the bridge, and VLANs on it when one
+// is wanted.
+func CheckNetwork(s *inventory.Snapshot, h *inventory.Host, nic inventory.NIC) finding.Finding {
+	f := finding.Finding{ID: finding.BridgeMissing, Verdict: finding.Fail, Layer: finding.LayerNetwork, Where: at(s, h.Name)}
+	bridge := h.Bridge(nic.Bridge)
+	if bridge == nil {
+		if f, is := unreadable(s, h, "networks"); is {
+			return f
+		}
+		f.Reason = fmt.Sprintf("the host has no bridge %s; it has %s", nic.Bridge, bridgeNames(h))
+		f.Fix = "correct spec.network.bridge, or make the bridge on the host"
+		return f
+	}
+	if nic.VLAN != 0 && !bridge.VLANAware {
+		f.ID, f.Reason = finding.BridgeNotAware, fmt.Sprintf("bridge %s is not VLAN aware, and VLAN %d is wanted", nic.Bridge, nic.VLAN)
+		f.Fix = fmt.Sprintf("set bridge-vlan-aware on %s, or leave spec.network.vlan out", nic.Bridge)
+		return f
+	}
+	f.Verdict, f.Reason = finding.Pass, "bridge "+nic.Bridge
+	if nic.VLAN != 0 {
+		f.Reason += fmt.Sprintf(", VLAN %d", nic.VLAN)
+	}
+	return f
+}
+
+func bridgeNames(h *inventory.Host) string {
+	var names []string
+	for _, b := range h.Bridges {
+		names = append(names, b.Name)
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// reserveMiB is kept free on a host beside the memory of its VMs: what a start
+// itself needs, so that the host is not driven into its last page.
+const reserveMiB = 512
+
+// CheckMemory judges whether a VM of so many MiB still finds its memory on the
+// host. promisedMiB was given away by the plan already, freedMiB comes back
+// before the VM starts. A VM with a card pins all of its memory, so a host is
+// never filled by more than it has.
+func CheckMemory(s *inventory.Snapshot, h *inventory.Host, wantMiB, promisedMiB, freedMiB int) finding.Finding {
+	f := finding.Finding{ID: finding.MemoryShort, Verdict: finding.Fail, Layer: finding.LayerCapacity, Where: at(s, h.Name)}
+	if h.MemoryTotal == 0 {
+		if f, is := unreadable(s, h, "status"); is {
+			return f
+		}
+	}
+	free := h.MemoryTotal - h.MemoryUsed - int64(promisedMiB-freedMiB)*mib
+	used := memoryUsed(h)
+	if promisedMiB > 0 {
+		used += fmt.Sprintf(", %s promised in this plan", Size(int64(promisedMiB)*mib))
+	}
+	if free < int64(wantMiB+reserveMiB)*mib {
+		f.Reason = fmt.Sprintf("%s wanted and %s kept in reserve, %s free (%s)",
+			Size(int64(wantMiB)*mib), Size(reserveMiB*mib), Size(max(free, 0)), used)
+		f.Fix = "stop or move other VMs, or lower spec.machine.memory"
+		return f
+	}
+	f.Verdict, f.Reason = finding.Pass, used
+	return f
+}
+
+func memoryUsed(h *inventory.Host) string {
+	used, total := Size(h.MemoryUsed), Size(h.MemoryTotal)
+	return "memory " + strings.TrimSuffix(used, " GiB") + " of " + total + " used"
+}
+
+// CheckCPUs judges whether the host has as many CPUs as the VM gets cores: one
+// with more never starts (PVE::QemuServer, config_to_command).
+func CheckCPUs(s *inventory.Snapshot, h *inventory.Host, cores int) finding.Finding {
+	if h.CPUs == 0 {
+		if f, is := unreadable(s, h, "status"); is {
+			return f
+		}
+	}
+	f := finding.Finding{
+		ID: finding.CPUShort, Verdict: finding.Pass, Layer: finding.LayerCapacity, Where: at(s, h.Name),
+		Reason: fmt.Sprintf("%d cores of %d CPUs", cores, h.CPUs),
+	}
+	if cores > h.CPUs {
+		f.Verdict, f.Reason = finding.Fail, fmt.Sprintf("%d cores wanted, the host has %d CPUs", cores, h.CPUs)
+		f.Fix = "lower spec.machine.cores"
+	}
+	return f
+}

@@ -1,0 +1,78 @@
+package place
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+)
+
+// Volume is room that a new VM takes on a storage.
+type Volume struct {
+	Storage string
+	Bytes   int64
+}
+
+// Volumes are what a clone of the template takes: all of its disk when it is a
+// full one, the growth alone when it is linked.
+func Volumes(w Want, template *inventory.VM) []Volume {
+	home, wanted := template.Machine.Storage, max(w.DiskMiB, template.Machine.DiskMiB)
+	if w.Template.Clone == v1alpha1.CloneFull {
+		return []Volume{{orWord(w.Storage, home), int64(wanted) * mib}}
+	}
+	volumes := []Volume{{home, int64(wanted-template.Machine.DiskMiB) * mib}}
+	if w.Storage != "" && w.Storage != home {
+		volumes = append(volumes, Volume{w.Storage, 0}) // EFI variables
+	}
+	return volumes
+}
+
+// CheckStorage judges whether the host has the storage, working, for disks, and
+// with room for need bytes beside those that the plan promised already.
+func CheckStorage(s *inventory.Snapshot, h *inventory.Host, need Volume, promised int64) finding.Finding {
+	f := finding.Finding{ID: finding.StorageMissing, Verdict: finding.Fail, Layer: finding.LayerStorage, Where: at(s, h.Name)}
+	storage := h.Storage(need.Storage)
+	if storage == nil {
+		if f, is := unreadable(s, h, "storages"); is {
+			return f
+		}
+		f.Reason = fmt.Sprintf("the host has no storage %s; it has %s", orWord(need.Storage, "(unnamed)"), storageNames(h))
+		f.Fix = "correct spec.machine.disk.storage, or allow the storage on this host"
+		return f
+	}
+	free := storage.Free - promised
+	switch {
+	case !storage.Active:
+		f.Reason = fmt.Sprintf("storage %s is not active on the host", storage.Name)
+		f.Fix = on(h.Name, "pvesm status")
+	case !storage.Has("images"):
+		f.ID = finding.StorageContent
+		f.Reason = fmt.Sprintf("storage %s takes no disks of VMs, only %s", storage.Name, orWord(strings.Join(storage.Content, ", "), "nothing"))
+		f.Fix = fmt.Sprintf("choose another storage, or add the content type: pvesm set %s --content %s", storage.Name, strings.Join(slices.Concat(storage.Content, []string{"images"}), ","))
+	case storage.Total == 0 && need.Bytes > 0:
+		f.ID, f.Verdict = finding.StorageFull, finding.Unknown
+		f.Reason = fmt.Sprintf("storage %s does not tell how much room it has", storage.Name)
+	case free < need.Bytes:
+		f.ID = finding.StorageFull
+		f.Reason = fmt.Sprintf("storage %s has %s free, %s is needed", storage.Name, Size(max(free, 0)), Size(need.Bytes))
+		if promised > 0 {
+			f.Reason += fmt.Sprintf(" (%s are promised in this plan)", Size(promised))
+		}
+		f.Fix = "make room, choose another storage, or a smaller disk"
+	default:
+		f.ID, f.Verdict = finding.StorageFull, finding.Pass
+		f.Reason = fmt.Sprintf("storage %s, %s free", storage.Name, Size(storage.Free))
+	}
+	return f
+}
+
+func storageNames(h *inventory.Host) string {
+	var names []string
+	for _, s := range h.Storages {
+		names = append(names, s.Name)
+	}
+	return orWord(strings.Join(names, ", "), "none")
+}

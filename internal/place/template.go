@@ -1,0 +1,147 @@
+package place
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+)
+
+// TemplateWords says which template is asked for: `"ubuntu-22.04"`, "VM 9000",
+// "tags gpu+ubuntu".
+func TemplateWords(t v1alpha1.Template) string {
+	switch {
+	case t.Name != "":
+		return fmt.Sprintf("%q", t.Name)
+	case t.VMID != 0:
+		return fmt.Sprintf("VM %d", t.VMID)
+	}
+	return "with tags " + strings.Join(t.Tags, "+")
+}
+
+// IsTemplate tells whether the VM is what the document names, template or not.
+func IsTemplate(t v1alpha1.Template, vm *inventory.VM) bool {
+	switch {
+	case t.Name != "":
+		return vm.Name == t.Name
+	case t.VMID != 0:
+		return vm.VMID == t.VMID
+	}
+	return len(t.Tags) > 0 && !slices.ContainsFunc(t.Tags, func(tag string) bool { return !slices.Contains(vm.Tags, tag) })
+}
+
+// FindTemplate finds the one template for VMs on the host: one that is there,
+// else one on storage that this host shares. It is nil when a finding fails.
+func FindTemplate(s *inventory.Snapshot, t v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
+	var here, reachable, elsewhere, others []*inventory.VM
+	for i := range s.VMs {
+		vm := &s.VMs[i]
+		switch {
+		case !IsTemplate(t, vm):
+		case !vm.Template:
+			others = append(others, vm)
+		case vm.Host == h.Name:
+			here = append(here, vm)
+		case sharedWith(s, vm, h):
+			reachable = append(reachable, vm)
+		default:
+			elsewhere = append(elsewhere, vm)
+		}
+	}
+	candidates := here
+	if len(candidates) == 0 {
+		candidates = reachable
+	}
+	f := finding.Finding{ID: finding.TemplateMissing, Verdict: finding.Fail, Layer: finding.LayerTemplate, Where: at(s, h.Name)}
+	switch {
+	case len(candidates) > 1:
+		f.ID = finding.TemplateAmbiguous
+		f.Reason = fmt.Sprintf("%d templates %s fit: %s", len(candidates), TemplateWords(t), vmList(candidates))
+		f.Fix = "name one by spec.template.vmid, or give it a name or a tag of its own"
+		return nil, []finding.Finding{f}
+	case len(candidates) == 0:
+		f.Reason, f.Fix = noTemplate(t, h, elsewhere, others)
+		return nil, []finding.Finding{f}
+	}
+	findings := CheckTemplate(s, candidates[0])
+	if blocking, _ := Split(findings); len(blocking) > 0 {
+		return nil, findings
+	}
+	return candidates[0], findings
+}
+
+// sharedWith tells whether the template's disk is on storage that the host has
+// too, so that a clone can be made for it (facts 2.7).
+func sharedWith(s *inventory.Snapshot, template *inventory.VM, h *inventory.Host) bool {
+	home := s.Host(template.Host)
+	if home == nil || template.Machine.Storage == "" {
+		return false
+	}
+	there, mine := home.Storage(template.Machine.Storage), h.Storage(template.Machine.Storage)
+	return there != nil && there.Shared && mine != nil && mine.Active
+}
+
+func noTemplate(t v1alpha1.Template, h *inventory.Host, elsewhere, others []*inventory.VM) (reason, fix string) {
+	switch {
+	case len(elsewhere) > 0:
+		return fmt.Sprintf("the host has no template %s; there is %s, on storage that %s does not share", TemplateWords(t), vmList(elsewhere), h.Name),
+			fmt.Sprintf("make a copy of the template on %s, or keep it on shared storage", h.Name)
+	case len(others) > 0:
+		return fmt.Sprintf("there is no template %s; %s is a VM, no template", TemplateWords(t), vmList(others)),
+			on(others[0].Host, fmt.Sprintf("if it is meant to be one: qm template %d", others[0].VMID))
+	}
+	return "there is no template " + TemplateWords(t) + " on any host that can be seen",
+		"correct spec.template, or make the template; the login needs VM.Audit to see it"
+}
+
+func vmList(vms []*inventory.VM) string {
+	var names []string
+	for _, vm := range vms {
+		names = append(names, VMName(vm)+" on "+vm.Host)
+	}
+	return strings.Join(names, ", ")
+}
+
+// CheckTemplate judges whether a template is fit to become a worker.
+func CheckTemplate(s *inventory.Snapshot, vm *inventory.VM) []finding.Finding {
+	f := finding.Finding{Verdict: finding.Fail, Layer: finding.LayerTemplate, Where: atVM(s, vm)}
+	if vm.Unreadable != "" {
+		f.ID, f.Verdict = finding.VMUnreadable, finding.Unknown
+		f.Reason = fmt.Sprintf("template %s cannot be read: %s", VMName(vm), vm.Unreadable)
+		f.Fix = "give the login VM.Audit on /vms; gpuworker check shows what it lacks"
+		return []finding.Finding{f}
+	}
+	var findings []finding.Finding
+	fail := func(id finding.ID, reason, fix string) {
+		g := f
+		g.ID, g.Reason, g.Fix = id, fmt.Sprintf("template %s %s", VMName(vm), reason), on(vm.Host, fix)
+		findings = append(findings, g)
+	}
+	if vm.BootDisk == "" {
+		fail(finding.TemplateNoDisk, "has no disk to boot from", fmt.Sprintf("qm config %d shows its disks; import one and make the template anew", vm.VMID))
+	}
+	if !vm.CloudInit {
+		fail(finding.TemplateNoCloudInit, "has no cloud-init drive, so login and addresses would never reach the guest",
+			fmt.Sprintf("qm set %d --ide2 %s:cloudinit", vm.VMID, orWord(vm.Machine.Storage, "STORAGE")))
+	}
+	if len(vm.Cards) > 0 {
+		fail(finding.TemplateHasCard, "has a PCI card attached, which every clone would carry too",
+			fmt.Sprintf("qm set %d --delete %s", vm.VMID, vm.Cards[0].Key))
+	}
+	if len(findings) == 0 {
+		f.ID, f.Verdict = finding.TemplateMissing, finding.Pass
+		f.Reason = fmt.Sprintf("template %s, disk of %s on %s", VMName(vm), Size(int64(vm.Machine.DiskMiB)*mib), vm.Machine.Storage)
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+func orWord(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}

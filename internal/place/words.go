@@ -1,0 +1,147 @@
+package place
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+const (
+	mib = 1 << 20
+	gib = 1 << 30
+)
+
+// Size writes bytes as people say them: "41 GiB", "1.5 GiB", "512 MiB".
+func Size(bytes int64) string {
+	switch {
+	case bytes >= 10*gib || bytes >= gib && bytes%gib == 0:
+		return strconv.FormatInt((bytes+gib/2)/gib, 10) + " GiB"
+	case bytes >= gib:
+		return strconv.FormatFloat(float64(bytes)/gib, 'f', 1, 64) + " GiB"
+	}
+	return strconv.FormatInt(bytes/mib, 10) + " MiB"
+}
+
+// VMName writes a VM as an operator knows it: `VM 204 "vdi-7"`.
+func VMName(vm *inventory.VM) string {
+	if vm.Name == "" {
+		return fmt.Sprintf("VM %d", vm.VMID)
+	}
+	return fmt.Sprintf("VM %d %q", vm.VMID, vm.Name)
+}
+
+// whose says whose a VM is and whether it runs: "not ours, running".
+func whose(vm *inventory.VM) string {
+	words := "not ours"
+	switch ownership, why := vm.Ownership(); ownership {
+	case inventory.Ours, inventory.Fresh:
+		words = "worker " + vm.Record.Worker + " of pool " + vm.Record.Pool
+	case inventory.Doubtful:
+		words = "looks like ours, but " + why
+	}
+	if vm.Running {
+		return words + ", running"
+	}
+	return words + ", stopped"
+}
+
+// Address is how a card is called: the BDF of its GPU function, else its slot.
+func Address(d pci.Device) string {
+	if gpu, ok := d.GPU(); ok {
+		return gpu.BDF.String()
+	}
+	return d.Slot.String()
+}
+
+// functionName names a function as lspci would, in short: "0000:42:00.0 I350
+// Gigabit Network Connection (network controller)".
+func functionName(f pci.Function) string {
+	name := f.ShortName()
+	if name == f.ID.String() {
+		return fmt.Sprintf("%s %s (%s)", f.BDF, f.Class.Noun(), f.ID)
+	}
+	return fmt.Sprintf("%s %s (%s)", f.BDF, name, f.Class.Noun())
+}
+
+// gpuList names the GPUs of a host, for advice.
+func gpuList(h *inventory.Host) string {
+	var names []string
+	for _, d := range h.GPUs() {
+		gpu, _ := d.GPU()
+		names = append(names, gpu.BDF.String()+" "+gpu.ShortName())
+	}
+	if len(names) == 0 {
+		return "no NVIDIA GPU"
+	}
+	return strings.Join(names, ", ")
+}
+
+// on is advice to run a command on a host.
+func on(host, command string) string { return command + "   (on " + host + ")" }
+
+// at is a place on a host.
+func at(s *inventory.Snapshot, host string) fault.Place {
+	return fault.Place{Hypervisor: s.Hypervisor, Host: host}
+}
+
+func atCard(s *inventory.Snapshot, host string, d pci.Device) fault.Place {
+	where := at(s, host)
+	where.Card = Address(d)
+	return where
+}
+
+func atVM(s *inventory.Snapshot, vm *inventory.VM) fault.Place {
+	where := at(s, vm.Host)
+	where.VMID = vm.VMID
+	return where
+}
+
+// Blocks tells whether the finding stands in a worker's way. What is not known
+// is not taken for well, with two exceptions that the hypervisor's API can never
+// show or that the hypervisor judges itself: the kernel driver, and free space
+// on storage that does not tell.
+func Blocks(f finding.Finding) bool {
+	if f.Verdict == finding.Unknown {
+		return f.ID != finding.HostDriver && f.ID != finding.StorageFull
+	}
+	return f.Verdict == finding.Fail
+}
+
+// Split parts findings into those that block and those worth a note; passes are
+// left out.
+func Split(findings []finding.Finding) (blocking, notes []finding.Finding) {
+	for _, f := range findings {
+		switch {
+		case Blocks(f):
+			blocking = append(blocking, f)
+		case f.Verdict != finding.Pass:
+			notes = append(notes, f)
+		}
+	}
+	return blocking, notes
+}
+
+// relevance orders refusals: first what a person can mend, then what others
+// hold, then what this plan uses itself, last what does not match at all.
+func relevance(f finding.Finding) int {
+	switch f.ID {
+	case finding.CardHeld, finding.CardClaimed, finding.VMUnreadable:
+		return 1
+	case finding.CardUsed:
+		return 2
+	case finding.CardNoMatch:
+		return 3
+	}
+	return 0
+}
+
+func sortRefusals(refusals []finding.Finding) []finding.Finding {
+	slices.SortStableFunc(refusals, func(a, b finding.Finding) int { return relevance(a) - relevance(b) })
+	return refusals
+}

@@ -1,0 +1,207 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/place"
+)
+
+// BuildAdopt plans to make an existing VM a worker of a declared pool. The VM gets
+// the worker's name, our tag and our note; a running one goes on running.
+// What else differs from the declaration is shown by the next plan.
+func BuildAdopt(in Input, vmid int, worker string) (*Plan, error) {
+	b := newBuilder(in)
+	pool := b.poolOf(worker)
+	vm := in.Snapshot.VM(vmid)
+	if err := b.adoptable(pool, vm, vmid, worker); err != nil {
+		return nil, err
+	}
+	d := &draft{Worker: &Worker{Name: worker, Action: Adopt}, pool: pool, number: numberOf(pool.Name, worker)}
+	d.Host, d.VMID = vm.Host, vm.VMID
+	d.Ref = &inventory.VMRef{Host: vm.Host, VMID: vm.VMID, Name: vm.Name, UUID: vm.UUID}
+	d.Reason = fmt.Sprintf("%s on %s becomes this worker", place.VMName(vm), vm.Host)
+	record := declaredRecord(pool, worker)
+	record.VMID, record.UUID, record.Host = vm.VMID, vm.UUID, vm.Host
+	d.Record, d.Steps = &record, []StepKind{StepAdopt}
+	if pool.IsGPU() {
+		b.adoptCard(d, vm)
+	} else if len(vm.Cards) > 0 {
+		d.refuse(b.strangeCard(vm, "the pool has no GPUs, and the VM has a card attached"))
+	}
+	if len(d.Steps) > 0 && vm.Lock != "" {
+		d.member = &member{vm: vm}
+		b.waitForLock(d)
+		d.member = nil
+	}
+	b.add(d)
+	return b.plan(), nil
+}
+
+// poolOf finds the declared pool that a worker's name belongs to; nil when none
+// does.
+func (b *builder) poolOf(worker string) *v1alpha1.WorkerPool {
+	for _, pool := range b.in.pools() {
+		if numberOf(pool.Name, worker) > 0 {
+			return pool
+		}
+	}
+	return nil
+}
+
+// adoptable tells why the VM cannot be adopted under that name at all.
+func (b *builder) adoptable(pool *v1alpha1.WorkerPool, vm *inventory.VM, vmid int, worker string) error {
+	e := &fault.Error{
+		Kind: fault.Refused, Doing: "adopt as " + worker,
+		Where: fault.Place{Hypervisor: b.world.Hypervisor, VMID: vmid},
+	}
+	switch {
+	case vm == nil:
+		e.Kind, e.Why = fault.NotFound, "there is no VM of this number that can be seen"
+		e.Fix = "check the number; the login needs VM.Audit to see the VM"
+	case pool == nil:
+		e.Kind, e.Why = fault.Invalid, "the name is not that of a worker of a declared pool on this hypervisor"
+		e.Fix = "call it POOL-NUMBER: " + b.exampleNames()
+	case vm.Template:
+		e.Why, e.Fix = "it is a template", "clone it: gpuworker apply makes workers from templates"
+	case vm.Unreadable != "":
+		e.Kind, e.Why, e.Fix = fault.Denied, "it cannot be read: "+vm.Unreadable, "gpuworker check shows which privilege the login lacks"
+	case vm.UUID == "":
+		e.Why = "it has no SMBIOS UUID, by which it could be known again"
+		e.Fix = fmt.Sprintf("on %s: qm set %d --smbios1 uuid=$(uuidgen)", vm.Host, vmid)
+	default:
+		return b.adoptableName(e, pool, vm, worker)
+	}
+	return e
+}
+
+func (b *builder) adoptableName(e *fault.Error, pool *v1alpha1.WorkerPool, vm *inventory.VM, worker string) error {
+	if ownership, _ := vm.Ownership(); ownership == inventory.Ours || ownership == inventory.Fresh {
+		e.Why = fmt.Sprintf("it is ours already: worker %s of pool %s", vm.Record.Worker, vm.Record.Pool)
+		e.Fix = "gpuworker status shows it"
+		return e
+	}
+	if m := b.survey.members[identity{pool.Name, pool.Spec.KubeCluster, worker}]; m != nil && m.vm != nil {
+		e.Kind, e.Why = fault.Exists, fmt.Sprintf("worker %s exists: VM %d on %s", worker, m.vm.VMID, m.vm.Host)
+		e.Fix = "choose another number"
+		return e
+	}
+	for i := range b.world.VMs {
+		if other := &b.world.VMs[i]; other.Name == worker && other.VMID != vm.VMID {
+			e.Kind, e.Why = fault.Exists, fmt.Sprintf("%s on %s has that name", place.VMName(other), other.Host)
+			e.Fix = "choose another number, or rename that VM"
+			return e
+		}
+	}
+	return nil
+}
+
+func (b *builder) exampleNames() string {
+	var names []string
+	for _, pool := range b.in.pools() {
+		names = append(names, pool.WorkerName(1))
+	}
+	return orNothing(strings.Join(names, ", "))
+}
+
+// adoptCard finds the one card of the VM and plans to claim it.
+func (b *builder) adoptCard(d *draft, vm *inventory.VM) {
+	slots := map[pci.Slot]bool{}
+	for _, a := range vm.Cards {
+		for _, slot := range a.Slots {
+			slots[slot] = true
+		}
+	}
+	if len(slots) != 1 {
+		d.refuse(b.strangeCard(vm, fmt.Sprintf("a worker of pool %s has exactly one card attached, and the VM has %d", d.pool.Name, len(slots))))
+		return
+	}
+	var slot pci.Slot
+	for slot = range slots {
+	}
+	m := &member{vm: vm, host: vm.Host, slot: &slot}
+	wanted := slices.ContainsFunc(requests(d.pool), func(r *v1alpha1.GPURequest) bool {
+		f := fits(b.world, d.pool, r, m)
+		return f == fitNamed || f == fitSeen
+	})
+	d.Slot, d.Model = &slot, b.model(m)
+	if !wanted {
+		d.refuse(b.strangeCard(vm, fmt.Sprintf("no entry of spec.gpus of pool %s fits its card %s", d.pool.Name, slot)))
+		return
+	}
+	who := place.Who{Worker: d.Name, Pool: d.pool.Name, KubeCluster: d.pool.Spec.KubeCluster, VMID: vm.VMID}
+	host := b.world.Host(vm.Host)
+	blocking, notes := place.Split(b.room.JudgeCard(host, *host.Device(slot), who))
+	if len(blocking) > 0 {
+		d.refuse(blocking...)
+		return
+	}
+	d.Notes = append(d.Notes, notes...)
+	d.Record.Card = slot.String()
+	d.Steps = []StepKind{StepClaim, StepAdopt}
+}
+
+func (b *builder) strangeCard(vm *inventory.VM, why string) finding.Finding {
+	f := vmFinding(b.world, vm, finding.VMCardDiffers, finding.Fail)
+	f.Reason = why
+	f.Fix = fmt.Sprintf("look at it on %s: qm config %d; gpuworker gpus lists the cards", vm.Host, vm.VMID)
+	return f
+}
+
+// BuildOrphans plans for what is ours and no document declares: VMs are held for a
+// person to delete, claims without a VM are given back.
+func BuildOrphans(in Input) *Plan {
+	b := newBuilder(in)
+	declared := b.declared()
+	for _, m := range b.survey.order {
+		d := &draft{Worker: &Worker{Name: m.worker}, number: m.number(), member: m}
+		switch {
+		case declared[m]:
+		case m.vm != nil:
+			b.fill(d)
+			d.Action, d.Reason, d.Hint = Hold, "no document declares it", "gpuworker delete "+m.worker
+			b.add(d)
+		default:
+			b.fill(d)
+			b.release(d)
+			b.add(d)
+		}
+		b.orphanClaims(m)
+	}
+	return b.plan()
+}
+
+// orphanClaims gives back further cards that are claimed for a worker which has
+// another one.
+func (b *builder) orphanClaims(m *member) {
+	for _, claim := range m.extraClaims {
+		d := &draft{Worker: &Worker{Name: m.worker}, member: claimOnly(claim)}
+		if m.vm != nil && m.vm.Holds(claim.Slot) {
+			continue
+		}
+		b.fill(d)
+		b.release(d)
+		b.add(d)
+	}
+}
+
+// declared are the members that a document asks for still.
+func (b *builder) declared() map[*member]bool {
+	scratch := &builder{in: b.in, world: b.world, survey: b.survey}
+	for _, pool := range b.in.pools() {
+		scratch.enlist(pool)
+	}
+	declared := map[*member]bool{}
+	for d := range scratch.all() {
+		if d.member != nil && !d.undeclared {
+			declared[d.member] = true
+		}
+	}
+	return declared
+}

@@ -1,0 +1,327 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/place"
+)
+
+// Build makes the plan that brings the world to what the documents declare.
+func Build(in Input) *Plan {
+	b := newBuilder(in)
+	for _, pool := range in.pools() {
+		b.enlist(pool)
+	}
+	b.reserve()
+	b.decideExisting()
+	b.decideNew()
+	p := b.plan()
+	if refused := p.Summary().Refused; in.AllOrNothing && refused > 0 {
+		p.block(fmt.Sprintf("%s, and all or nothing was asked for", count(refused, "worker is refused", "workers are refused")))
+	}
+	return p
+}
+
+// block leaves the plan as it is to look at, and takes all steps away.
+func (p *Plan) block(why string) {
+	p.Blocked = why
+	for worker := range p.Workers() {
+		worker.Steps = nil
+	}
+}
+
+// builder is one plan in the making.
+type builder struct {
+	in      Input
+	world   *inventory.Snapshot
+	survey  *survey
+	room    *place.Room
+	numbers *numbers
+
+	pools    []*poolDraft
+	findings []finding.Finding
+	// nameless is the number of a clone in the making that may be one of our
+	// plain workers; 0 when there is none.
+	nameless int
+}
+
+type poolDraft struct {
+	name, kubeCluster, lifecycle string
+	wanted                       int
+	drafts                       []*draft
+}
+
+// draft is one worker of a plan in the making.
+type draft struct {
+	*Worker
+	pool    *v1alpha1.WorkerPool // nil in plans that no document declares
+	number  int
+	member  *member              // nil when nothing of it is there
+	request *v1alpha1.GPURequest // nil for a plain worker
+
+	undeclared bool     // nothing in the documents asks for it any more
+	twins      []Worker // further VMs of the same worker, to be destroyed
+}
+
+func newBuilder(in Input) *builder {
+	b := &builder{in: in, world: in.Snapshot, survey: look(in.Snapshot), room: place.NewRoom(in.Snapshot)}
+	b.numbers = newNumbers(in.vmids(), in.Snapshot)
+	b.findings, b.nameless = b.survey.clones(in)
+	return b
+}
+
+// enlist lists the workers of a pool: those that are there, and those that are
+// missing, by the lowest free numbers.
+func (b *builder) enlist(pool *v1alpha1.WorkerPool) {
+	p := &poolDraft{name: pool.Name, kubeCluster: pool.Spec.KubeCluster, lifecycle: string(pool.Spec.Lifecycle), wanted: pool.Size()}
+	b.pools = append(b.pools, p)
+	var members []*member
+	for _, m := range b.survey.order {
+		if m.pool == pool.Name && m.kubeCluster == pool.Spec.KubeCluster {
+			members = append(members, m)
+		}
+	}
+	if pool.IsGPU() {
+		b.enlistCards(p, pool, members)
+	} else {
+		enlistPlain(p, pool, members)
+	}
+	used := map[int]bool{}
+	for _, d := range p.drafts {
+		used[d.number] = true
+	}
+	for _, d := range p.drafts {
+		if d.member == nil {
+			for d.number = 1; used[d.number]; d.number++ {
+			}
+			used[d.number] = true
+			d.Name = pool.WorkerName(d.number)
+		}
+	}
+	slices.SortStableFunc(p.drafts, func(x, y *draft) int {
+		return cmp.Or(compareNumbers(x.number, y.number), cmp.Compare(x.Name, y.Name))
+	})
+}
+
+func (b *builder) enlistCards(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
+	wants := requests(pool)
+	open := map[int]bool{}
+	for i := range wants {
+		open[i] = true
+	}
+	for i, mate := range matchCards(b.world, pool, members) {
+		d := existingDraft(pool, members[i])
+		if d.undeclared = mate < 0; !d.undeclared {
+			d.request = wants[mate]
+			delete(open, mate)
+		}
+		p.drafts = append(p.drafts, d)
+	}
+	for i, want := range wants {
+		if open[i] {
+			p.drafts = append(p.drafts, &draft{Worker: &Worker{}, pool: pool, request: want})
+		}
+	}
+}
+
+// enlistPlain keeps the workers with the lowest numbers. One that holds a card
+// is none of a pool without GPUs.
+func enlistPlain(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
+	missing := pool.Size()
+	for _, m := range members {
+		d := existingDraft(pool, m)
+		d.undeclared = missing == 0 || m.slot != nil
+		if !d.undeclared {
+			missing--
+		}
+		p.drafts = append(p.drafts, d)
+	}
+	for range missing {
+		p.drafts = append(p.drafts, &draft{Worker: &Worker{}, pool: pool})
+	}
+}
+
+func existingDraft(pool *v1alpha1.WorkerPool, m *member) *draft {
+	return &draft{Worker: &Worker{Name: m.worker}, pool: pool, number: m.number(), member: m}
+}
+
+func (b *builder) all() func(yield func(*draft) bool) {
+	return func(yield func(*draft) bool) {
+		for _, p := range b.pools {
+			for _, d := range p.drafts {
+				if !yield(d) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// reserve gives each worker that is there the card that it holds: first to those
+// with a VM, then to those with a claim only.
+func (b *builder) reserve() {
+	for _, withVM := range []bool{true, false} {
+		for d := range b.all() {
+			if m := d.member; m != nil && m.slot != nil && (m.vm != nil) == withVM {
+				b.room.Reserve(m.host, *m.slot, m.worker)
+			}
+		}
+	}
+}
+
+func (b *builder) decideExisting() {
+	for d := range b.all() {
+		if d.member != nil && d.member.vm != nil {
+			b.room.Settle(d.member.who(), d.member.vm.Host)
+		}
+	}
+	for d := range b.all() {
+		if d.member != nil && d.member.vm != nil {
+			b.existing(d)
+			d.twins = b.surplusVMs(d)
+		}
+	}
+}
+
+// decideNew places the workers that have no VM: first those whose card is
+// claimed or named, then those with a choice of cards, the fewest choices first,
+// and last the plain ones. So nobody takes what somebody else alone can use.
+func (b *builder) decideNew() {
+	var selecting, plain []*draft
+	for d := range b.all() {
+		switch {
+		case d.member != nil && d.member.vm != nil:
+		case d.undeclared:
+			b.onlyClaim(d)
+		case d.member != nil:
+			b.create(d)
+		case d.request == nil:
+			plain = append(plain, d)
+		case d.request.BDF == "":
+			selecting = append(selecting, d)
+		default:
+			b.create(d)
+			b.keepForNamed(d)
+		}
+	}
+	slices.SortStableFunc(selecting, func(x, y *draft) int {
+		return cmp.Compare(b.room.Choices(b.want(x)), b.room.Choices(b.want(y)))
+	})
+	for _, d := range slices.Concat(selecting, plain) {
+		b.create(d)
+	}
+}
+
+// keepForNamed keeps a card for the request that names it, also while it cannot
+// be had: no selector of another pool takes it meanwhile.
+func (b *builder) keepForNamed(d *draft) {
+	if want := cardWant(d.request); want.Slot != nil {
+		b.room.Reserve(want.Host, *want.Slot, d.Name)
+	}
+}
+
+// want is what a draft asks of the hypervisor.
+func (b *builder) want(d *draft) place.Want {
+	w := Want(d.pool, d.Name, d.request)
+	if d.member != nil {
+		w.Who = d.member.who()
+		if d.member.slot != nil {
+			w.Card = &place.CardWant{Host: d.member.host, Slot: d.member.slot}
+		}
+	}
+	return w
+}
+
+func (b *builder) plan() *Plan {
+	p := b.empty()
+	for _, from := range b.pools {
+		pool := Pool{Name: from.name, KubeCluster: from.kubeCluster, Lifecycle: from.lifecycle, Wanted: from.wanted, Workers: []Worker{}}
+		for _, d := range from.drafts {
+			if d.member != nil && d.member.vm != nil {
+				pool.There++
+			}
+			pool.Workers = append(pool.Workers, *d.Worker)
+			pool.Workers = append(pool.Workers, d.twins...)
+		}
+		p.Pools = append(p.Pools, pool)
+	}
+	p.Findings = append(p.Findings, b.findings...)
+	finding.Sort(p.Findings)
+	return p
+}
+
+// empty is a plan without workers.
+func (b *builder) empty() *Plan {
+	p := &Plan{
+		Hypervisor: b.world.Hypervisor, Product: b.world.Product, Version: b.world.Version, HostCount: len(b.world.Hosts),
+		World: World(b.in), Pools: []Pool{},
+	}
+	for _, f := range slices.Concat(place.CheckAccess(b.world), b.survey.duplicates()) {
+		if f.Verdict != finding.Pass {
+			p.Findings = append(p.Findings, f)
+		}
+	}
+	return p
+}
+
+// surplusVMs are further VMs of one worker, such as two engines make that race.
+// An ephemeral one is destroyed; a semi-persistent one is a finding only.
+func (b *builder) surplusVMs(d *draft) []Worker {
+	var workers []Worker
+	for _, vm := range d.member.extraVMs {
+		if isSemiPersistent(d.pool) || vm.Record.Lifecycle != string(v1alpha1.Ephemeral) || vm.Record.Card != "" || len(vm.Cards) > 0 {
+			continue
+		}
+		twin := &member{identity: d.member.identity, vm: vm, fresh: !marked(vm), host: vm.Host}
+		w := &draft{Worker: &Worker{Name: twin.worker}, pool: d.pool, member: twin}
+		b.fill(w)
+		b.destroy(w, fmt.Sprintf("a second VM of this worker: VM %d is kept", d.member.vm.VMID))
+		b.waitForLock(w)
+		workers = append(workers, *w.Worker)
+	}
+	return workers
+}
+
+// numbers hands out VM numbers.
+type numbers struct {
+	first, last int
+	used        map[int]bool
+}
+
+// newNumbers is the range without the numbers of any VM or claim.
+func newNumbers(r v1alpha1.VMIDRange, world *inventory.Snapshot) *numbers {
+	n := &numbers{first: r.First, last: r.Last, used: map[int]bool{}}
+	for i := range world.VMs {
+		n.used[world.VMs[i].VMID] = true
+	}
+	for i := range world.Claims {
+		n.used[world.Claims[i].Record.VMID] = true
+	}
+	return n
+}
+
+func (n *numbers) contains(vmid int) bool { return vmid >= n.first && vmid <= n.last }
+
+// next takes the lowest free number; ok is false when there is none.
+func (n *numbers) next() (vmid int, ok bool) {
+	for vmid := max(n.first, 1); vmid <= n.last; vmid++ {
+		if !n.used[vmid] {
+			n.used[vmid] = true
+			return vmid, true
+		}
+	}
+	return 0, false
+}
+
+// count writes "1 worker", "2 workers".
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

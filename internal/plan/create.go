@@ -1,0 +1,214 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/place"
+)
+
+// create decides about a worker without a VM.
+func (b *builder) create(d *draft) {
+	if d.member != nil {
+		b.fill(d)
+	}
+	if conflicts := b.nameConflicts(d); len(conflicts) > 0 {
+		d.refuse(conflicts...)
+		return
+	}
+	if d.member != nil && b.claimedClone(d) {
+		return
+	}
+	if d.request == nil && d.member == nil && b.nameless != 0 {
+		d.Action, d.Hint = Wait, "run the same command again when that is done"
+		d.Reason = fmt.Sprintf("VM %d is being cloned by an earlier run or another engine; apply waits for it", b.nameless)
+		return
+	}
+	b.place(d, 0)
+}
+
+// place gives a worker host, card and number, and plans its making. own is the
+// number of the VM that goes before; 0 when there is none.
+func (b *builder) place(d *draft, own int) {
+	machine, enough := declaredMachine(d.pool, d.number, nil)
+	if !enough {
+		d.refuse(b.noAddress(d))
+		return
+	}
+	seat, notes, refusals := b.room.Place(b.want(d))
+	if len(refusals) > 0 {
+		d.refuse(refusals...)
+		return
+	}
+	vmid, ok := b.vmid(d, own)
+	if !ok {
+		d.refuse(b.rangeFull())
+		return
+	}
+	d.Action, d.Host, d.Slot, d.Model, d.VMID = Create, seat.Host, seat.Slot, seat.Model, vmid
+	if len(d.Notes) > 0 && d.Notes[0].ID == finding.VMCloneStuck {
+		seat.Reason += fmt.Sprintf("; another number, because VM %d is stuck", d.Notes[0].Where.VMID)
+	}
+	d.Reason, d.Notes = seat.Reason, append(d.Notes, notes...)
+	machine, _ = declaredMachine(d.pool, d.number, seat.Slot)
+	d.Desired = &machine
+	d.Source = b.source(d.pool, seat.Template)
+	record := declaredRecord(d.pool, d.Name)
+	record.VMID, record.Host, record.Card, record.Template = vmid, seat.Host, slotText(seat.Slot), seat.Template.Name
+	d.Record = &record
+	d.Steps = makingSteps(seat.Slot != nil)
+}
+
+func makingSteps(withCard bool) []StepKind {
+	if withCard {
+		return []StepKind{StepClaim, StepClone, StepConfigure, StepAttach, StepStart, StepAgent}
+	}
+	return []StepKind{StepClone, StepConfigure, StepStart, StepAgent}
+}
+
+func (b *builder) source(pool *v1alpha1.WorkerPool, template *inventory.VM) *Source {
+	source := &Source{Template: template.Name, VMID: template.VMID, Host: template.Host, Pool: b.in.resourcePool()}
+	if pool.Spec.Template.Clone == v1alpha1.CloneFull {
+		source.Full, source.Storage = true, pool.Spec.Machine.Disk.Storage
+	}
+	return source
+}
+
+// vmid is the number of a new VM: that of the VM that goes before, or that of
+// the claim while nobody else has it, or the lowest free one.
+func (b *builder) vmid(d *draft, own int) (int, bool) {
+	if b.numbers.contains(own) {
+		return own, true
+	}
+	if d.member != nil && d.member.vm == nil {
+		claimed := d.member.claim.Record.VMID
+		if b.numbers.contains(claimed) && b.world.VM(claimed) == nil && b.survey.claimed[claimed] == d.member {
+			return claimed, true
+		}
+	}
+	return b.numbers.next()
+}
+
+func (b *builder) rangeFull() finding.Finding {
+	f := finding.Finding{ID: finding.VMIDRangeFull, Verdict: finding.Fail, Layer: finding.LayerCapacity}
+	f.Where.Hypervisor = b.world.Hypervisor
+	f.Reason = fmt.Sprintf("all VM numbers from %d to %d are in use or promised", b.numbers.first, b.numbers.last)
+	f.Fix = "widen spec.proxmox.vmids of the Hypervisor"
+	return f
+}
+
+func (b *builder) noAddress(d *draft) finding.Finding {
+	f := finding.Finding{ID: finding.AddressShort, Verdict: finding.Fail, Layer: finding.LayerNetwork}
+	f.Where.Hypervisor, f.Where.Worker = b.world.Hypervisor, d.Name
+	f.Reason = fmt.Sprintf("spec.network.addresses has %d addresses, and worker number %d takes the one of that number", len(d.pool.Spec.Network.Addresses), d.number)
+	f.Fix = "add addresses at the end of the list"
+	return f
+}
+
+// claimedClone decides about a claim whose number a VM has: the clone of an
+// earlier run, or somebody else's VM. It is false when the worker can be made.
+func (b *builder) claimedClone(d *draft) bool {
+	vm := b.world.VM(d.member.claim.Record.VMID)
+	switch {
+	case vm == nil:
+		return false
+	case inFlight(vm) && !vm.StuckClone:
+		d.Action, d.Hint = Wait, "run the same command again when that is done"
+		d.Reason = fmt.Sprintf("VM %d is being cloned for it by an earlier run or another engine; apply waits for it", vm.VMID)
+		return true
+	case vm.Unreadable != "":
+		d.refuse(b.unreadable(vm, d.Name))
+		return true
+	case inFlight(vm):
+		d.Notes = append(d.Notes, StuckClone(b.world, vm))
+	}
+	return false
+}
+
+func (b *builder) unreadable(vm *inventory.VM, worker string) finding.Finding {
+	f := vmFinding(b.world, vm, finding.VMUnreadable, finding.Unknown)
+	f.Reason = fmt.Sprintf("%s on %s may be worker %s, and cannot be read: %s", place.VMName(vm), vm.Host, worker, vm.Unreadable)
+	f.Fix = "bring its host back, or give the login VM.Audit on /vms; gpuworker check shows what it lacks"
+	return f
+}
+
+// nameConflicts are the VMs that stand in the way of a worker's name: those that
+// bear it and are not the worker, and a VM that was the worker and fails the proof.
+func (b *builder) nameConflicts(d *draft) []finding.Finding {
+	var findings []finding.Finding
+	for i := range b.world.VMs {
+		vm := &b.world.VMs[i]
+		ownership, why := vm.Ownership()
+		was := vm.Record != nil && vm.Record.VMID == vm.VMID &&
+			identityOf(vm.Record) == identity{d.pool.Name, d.pool.Spec.KubeCluster, d.Name}
+		switch {
+		case vm.Name != d.Name && !(was && ownership == inventory.Doubtful):
+		case vm.Unreadable != "":
+			findings = append(findings, b.unreadable(vm, d.Name))
+		case ownership == inventory.Doubtful:
+			findings = append(findings, Doubt(b.world, vm, why))
+		case was && ownership != inventory.Foreign:
+			// The worker itself, which is going to be replaced.
+		default:
+			findings = append(findings, b.nameTaken(vm, d.Name))
+		}
+	}
+	return findings
+}
+
+func (b *builder) nameTaken(vm *inventory.VM, worker string) finding.Finding {
+	f := vmFinding(b.world, vm, finding.VMNameTaken, finding.Fail)
+	f.Reason = fmt.Sprintf("%s on %s has this name and is not ours", place.VMName(vm), vm.Host)
+	f.Fix = fmt.Sprintf("rename that VM, or make it the worker: gpuworker adopt %d --as %s", vm.VMID, worker)
+	if r := vm.Record; r != nil {
+		f.Reason = fmt.Sprintf("%s on %s has this name and is a worker of pool %s in KubeCluster %s", place.VMName(vm), vm.Host, r.Pool, r.KubeCluster)
+		f.Fix = "name one of the two pools differently"
+	}
+	return f
+}
+
+// Doubt is the finding of a VM that looks like ours and fails the proof.
+func Doubt(world *inventory.Snapshot, vm *inventory.VM, why string) finding.Finding {
+	f := vmFinding(world, vm, finding.VMIdentity, finding.Fail)
+	f.Reason = fmt.Sprintf("%s on %s looks like ours, but %s; it is not touched", place.VMName(vm), vm.Host, why)
+	switch r := vm.Record; {
+	case r == nil:
+		f.Fix = fmt.Sprintf("take the tag %s off, or make it a worker: gpuworker adopt %d --as NAME", inventory.OwnerTag, vm.VMID)
+	case r.VMID != vm.VMID:
+		f.Fix = fmt.Sprintf("take the line that begins with gpuworker: out of its note, or make it a worker: gpuworker adopt %d --as NAME", vm.VMID)
+	case r.Worker != vm.Name:
+		f.Fix = fmt.Sprintf("if it is the worker, name it so again, on %s: qm set %d --name %s", vm.Host, vm.VMID, r.Worker)
+	default:
+		f.Fix = fmt.Sprintf("if it is the worker, confirm it: gpuworker adopt %d --as %s", vm.VMID, r.Worker)
+	}
+	return f
+}
+
+// onlyClaim decides about a claim without VM that nothing declares any more. It
+// may be that of another engine at work, so nothing is done by itself.
+func (b *builder) onlyClaim(d *draft) {
+	b.fill(d)
+	d.Action, d.Hint = Hold, "gpuworker delete "+d.Name
+	d.Reason = "no longer declared; only its claim on the card is left"
+}
+
+// replace plans the end of the VM and a new one in its place: a GPU worker on
+// its own card, a plain one where it fits. The card is free before it is taken
+// again, and nothing is destroyed for which there is no place afterwards.
+func (b *builder) replace(d *draft, why string) {
+	m, ref := d.member, d.Ref
+	if b.elsewhere(d) || b.strangeCards(d) {
+		return
+	}
+	b.place(d, m.vm.VMID)
+	if d.Action != Create {
+		return
+	}
+	d.Action, d.Ref, d.Reason = Replace, ref, why
+	if m.fresh {
+		d.Ref.UUID = m.vm.UUID
+	}
+	d.Steps = append(endSteps(m), d.Steps...)
+}

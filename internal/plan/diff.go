@@ -1,0 +1,250 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// view is one side of a comparison: a worker as declared, as configured, or as
+// it runs now.
+type view struct {
+	machine inventory.Machine
+	record  inventory.Record
+}
+
+// field is one thing that a document declares about a worker: how to read it,
+// how to carry it over, and when a change of it takes effect.
+type field struct {
+	name string
+	when When
+	get  func(v *view) string
+	set  func(to, from *view)
+	// optional: a declaration of "" keeps what is there.
+	optional bool
+}
+
+// fields is the one list of what is compared, in the order in which a plan shows
+// it. When each takes effect: the hotplug rules of Proxmox VE (qm(1), hotplug;
+// facts 2.8) and of QEMU.
+var fields = []field{
+	{"labels", Live, func(v *view) string { return v.record.Labels }, func(to, from *view) { to.record.Labels = from.record.Labels }, false},
+	{"taints", Live, func(v *view) string { return v.record.Taints }, func(to, from *view) { to.record.Taints = from.record.Taints }, false},
+	{"lifecycle", Live, func(v *view) string { return v.record.Lifecycle }, func(to, from *view) { to.record.Lifecycle = from.record.Lifecycle }, false},
+	{"onBoot", Live, func(v *view) string { return yesNo(v.machine.OnBoot) }, func(to, from *view) { to.machine.OnBoot = from.machine.OnBoot }, false},
+	{"protection", Live, func(v *view) string { return yesNo(v.machine.Protection) }, func(to, from *view) { to.machine.Protection = from.machine.Protection }, false},
+	{"network.bridge", Live, func(v *view) string { return v.machine.NIC.Bridge }, func(to, from *view) { to.machine.NIC.Bridge = from.machine.NIC.Bridge }, false},
+	{"network.vlan", Live, func(v *view) string { return number(v.machine.NIC.VLAN, "") }, func(to, from *view) { to.machine.NIC.VLAN = from.machine.NIC.VLAN }, false},
+	{"machine.disk.size", Live, func(v *view) string { return mebibytes(v.machine.DiskMiB) }, func(to, from *view) { to.machine.DiskMiB = from.machine.DiskMiB }, true},
+
+	{"access.user", NextBoot, func(v *view) string { return v.machine.Guest.User }, func(to, from *view) { to.machine.Guest.User = from.machine.Guest.User }, true},
+	{"access.sshKeys", NextBoot, func(v *view) string { return strings.Join(v.machine.Guest.SSHKeys, "\n") }, func(to, from *view) { to.machine.Guest.SSHKeys = from.machine.Guest.SSHKeys }, false},
+	{"network.addresses", NextBoot, func(v *view) string { return v.machine.Guest.Address }, func(to, from *view) { to.machine.Guest.Address = from.machine.Guest.Address }, false},
+	{"network.gateway", NextBoot, func(v *view) string { return v.machine.Guest.Gateway }, func(to, from *view) { to.machine.Guest.Gateway = from.machine.Guest.Gateway }, false},
+	{"network.dns.servers", NextBoot, func(v *view) string { return strings.Join(v.machine.Guest.DNS, " ") }, func(to, from *view) { to.machine.Guest.DNS = from.machine.Guest.DNS }, true},
+	{"network.dns.search", NextBoot, func(v *view) string { return strings.Join(v.machine.Guest.Search, " ") }, func(to, from *view) { to.machine.Guest.Search = from.machine.Guest.Search }, true},
+
+	{"machine.cores", NeedsStop, func(v *view) string { return number(v.machine.Cores, "") }, func(to, from *view) { to.machine.Cores = from.machine.Cores }, false},
+	{"machine.memory", NeedsStop, func(v *view) string { return mebibytes(v.machine.MemoryMiB) }, func(to, from *view) { to.machine.MemoryMiB = from.machine.MemoryMiB }, false},
+	{"ballooning", NeedsStop, func(v *view) string { return number(v.machine.BalloonMiB, " MiB") }, func(to, from *view) { to.machine.BalloonMiB = from.machine.BalloonMiB }, false},
+	{"machine.cpu", NeedsStop, func(v *view) string { return v.machine.CPU }, func(to, from *view) { to.machine.CPU = from.machine.CPU }, false},
+	{"machine.type", NeedsStop, func(v *view) string { return v.machine.Type }, func(to, from *view) { to.machine.Type = from.machine.Type }, false},
+	{"guest agent", NeedsStop, func(v *view) string { return onlyYes(v.machine.Agent) }, func(to, from *view) { to.machine.Agent = from.machine.Agent }, true},
+
+	{"gpus", NeedsStop, cardSlot, setCard, true},
+	{"passthrough.pcie", NeedsStop, cardFlag(func(c *inventory.Card) bool { return c.PCIe }), setCard, true},
+	{"passthrough.romBar", NeedsStop, cardFlag(func(c *inventory.Card) bool { return c.ROMBar }), setCard, true},
+	{"passthrough.xVGA", NeedsStop, cardFlag(func(c *inventory.Card) bool { return c.XVGA }), setCard, true},
+
+	{"template", NeedsRemake, func(v *view) string { return v.record.Template }, func(to, from *view) { to.record.Template = from.record.Template }, true},
+	{"machine.firmware", NeedsRemake, func(v *view) string { return v.machine.Firmware }, func(to, from *view) { to.machine.Firmware = from.machine.Firmware }, true},
+	{"machine.disk.storage", NeedsRemake, func(v *view) string { return v.machine.Storage }, func(to, from *view) { to.machine.Storage = from.machine.Storage }, true},
+}
+
+func cardSlot(v *view) string {
+	if v.machine.Card == nil {
+		return ""
+	}
+	return v.machine.Card.Slot.String()
+}
+
+// cardFlag reads an option of the card; "" when there is no card yet, since the
+// line of the card itself says all then.
+func cardFlag(flag func(*inventory.Card) bool) func(v *view) string {
+	return func(v *view) string {
+		if v.machine.Card == nil {
+			return ""
+		}
+		return yesNo(flag(v.machine.Card))
+	}
+}
+
+func setCard(to, from *view) { to.machine.Card = from.machine.Card }
+
+func isCardField(name string) bool { return name == "gpus" || strings.HasPrefix(name, "passthrough.") }
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func onlyYes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return ""
+}
+
+func number(n int, unit string) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d%s", n, unit)
+}
+
+func mebibytes(n int) string {
+	switch {
+	case n == 0:
+		return ""
+	case n%1024 == 0:
+		return fmt.Sprintf("%d GiB", n/1024)
+	}
+	return fmt.Sprintf("%d MiB", n)
+}
+
+// difference is a change together with its field.
+type difference struct {
+	Change
+	field *field
+}
+
+// compare finds what of the declaration is not so. running is how the VM runs
+// now; nil when it is stopped.
+func compare(declared, configured, running *view) []difference {
+	var all []difference
+	for i := range fields {
+		f := &fields[i]
+		want, have := f.get(declared), f.get(configured)
+		if want == "" && f.optional || passthroughOfNoCard(f, configured) {
+			continue
+		}
+		d := difference{Change{Field: f.name, From: shown(f, have), To: shown(f, want), When: f.whenFor(declared, configured)}, f}
+		now := have
+		if running != nil {
+			now = f.get(running)
+		}
+		switch {
+		case want != have && f.when == NeedsStop && running != nil && now == want:
+			d.When = Live // takes back what somebody wrote for the next start
+			all = append(all, d)
+		case want != have:
+			all = append(all, d)
+		case f.when == NeedsStop && now != want:
+			d.From, d.Written = shown(f, now), true
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// passthroughOfNoCard leaves out the options of a card that is not there: the
+// line of the card itself says it.
+func passthroughOfNoCard(f *field, configured *view) bool {
+	return isCardField(f.name) && f.name != "gpus" && configured.machine.Card == nil
+}
+
+// whenFor is when a change takes effect. Two depend on the direction: a disk only
+// grows, and what was semi-persistent stays so until a person names the worker.
+func (f *field) whenFor(declared, configured *view) When {
+	switch {
+	case f.name == "machine.disk.size" && declared.machine.DiskMiB < configured.machine.DiskMiB:
+		return NeedsRemake
+	case f.name == "lifecycle" && declared.record.Lifecycle == string(v1alpha1.Ephemeral):
+		return NeedsRemake
+	}
+	return f.when
+}
+
+// shown writes a value for people: keys by their number, nothing as "none".
+func shown(f *field, value string) string {
+	switch {
+	case f.name == "access.sshKeys" && value != "":
+		return keyNames(strings.Split(value, "\n"))
+	case value == "" && f.name == "ballooning":
+		return "off"
+	case value == "":
+		return "none"
+	}
+	return value
+}
+
+// keyNames names public keys by their comments, else by the end of the key.
+func keyNames(keys []string) string {
+	var names []string
+	for _, key := range keys {
+		parts := strings.Fields(key)
+		switch {
+		case len(parts) > 2:
+			names = append(names, parts[2])
+		case len(parts) > 0:
+			last := parts[len(parts)-1]
+			names = append(names, "…"+last[max(0, len(last)-8):])
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// carry makes the view that a configure step is to reach: what is there, with
+// the differences of the given kinds brought over.
+func carry(declared, configured *view, differences []difference, kinds ...When) view {
+	result := *configured
+	for _, d := range differences {
+		for _, kind := range kinds {
+			if d.When == kind {
+				d.field.set(&result, declared)
+			}
+		}
+	}
+	return result
+}
+
+func changesOf(differences []difference) []Change {
+	var changes []Change
+	for _, d := range differences {
+		changes = append(changes, d.Change)
+	}
+	return changes
+}
+
+func has(differences []difference, test func(difference) bool) bool {
+	for _, d := range differences {
+		if test(d) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasKind(differences []difference, kinds ...When) bool {
+	return has(differences, func(d difference) bool {
+		for _, kind := range kinds {
+			if d.When == kind {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// slotText writes a slot, "" for none.
+func slotText(slot *pci.Slot) string {
+	if slot == nil {
+		return ""
+	}
+	return slot.String()
+}

@@ -1,0 +1,422 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/place"
+)
+
+// existing decides what happens to a worker that has a VM.
+func (b *builder) existing(d *draft) {
+	b.fill(d)
+	switch {
+	case b.in.replaces(d.Name) && !d.undeclared:
+		b.replace(d, "a person asked for it")
+	case d.undeclared:
+		b.letGo(d)
+	case b.elsewhere(d), b.strangeCards(d):
+	case d.member.vm.Running:
+		b.running(d)
+	default:
+		b.stopped(d)
+	}
+	if d.Action == Keep || d.Action == Hold || d.Action == Update {
+		b.warn(d)
+	}
+	b.waitForLock(d)
+}
+
+// fill writes down what there is of the worker.
+func (b *builder) fill(d *draft) {
+	m, w := d.member, d.Worker
+	w.Host, w.Slot, w.VMID = m.host, m.slot, m.record().VMID
+	if m.vm != nil {
+		w.Host, w.VMID = m.vm.Host, m.vm.VMID
+		w.Ref = &inventory.VMRef{Host: m.vm.Host, VMID: m.vm.VMID, Name: m.vm.Name, UUID: m.vm.UUID}
+		if m.fresh {
+			w.Ref.UUID = m.vm.Record.UUID
+		}
+	}
+	w.Model = b.model(m)
+	record := *m.record()
+	record.Host, record.Card = w.Host, slotText(m.slot)
+	w.Record = &record
+}
+
+func (b *builder) model(m *member) string {
+	host := b.world.Host(m.host)
+	if m.slot == nil || host == nil || host.Device(*m.slot) == nil {
+		return ""
+	}
+	gpu, ok := host.Device(*m.slot).GPU()
+	if !ok {
+		return ""
+	}
+	return gpu.ShortName()
+}
+
+// semiPersistent tells that only a person may end the worker: because its pool
+// says so, or because its own note does. A change of the pool does not make a
+// worker that was promised to stay ephemeral.
+func (d *draft) semiPersistent() bool {
+	if d.pool != nil && isSemiPersistent(d.pool) {
+		return true
+	}
+	return d.member != nil && d.member.record().Lifecycle != string(v1alpha1.Ephemeral)
+}
+
+// letGo decides about a worker that nothing declares any more.
+func (b *builder) letGo(d *draft) {
+	if d.semiPersistent() || d.member.slot != nil {
+		d.Action, d.Reason = Hold, "no longer declared; it is semi-persistent, so only you end it"
+		d.Hint = "gpuworker delete " + d.Name
+		return
+	}
+	b.destroy(d, "no longer declared")
+}
+
+// destroy plans the end of a worker.
+func (b *builder) destroy(d *draft, why string) {
+	d.Action, d.Reason, d.Steps = Destroy, why, endSteps(d.member)
+	if d.member.fresh {
+		d.Ref.UUID = d.member.vm.UUID
+	}
+}
+
+// endSteps take a VM away. A clone that was not marked yet is marked first: only
+// what is proven to be ours is destroyed.
+func endSteps(m *member) []StepKind {
+	var steps []StepKind
+	if m.fresh {
+		steps = append(steps, StepAdopt)
+	}
+	return append(steps, StepUnprotect, StepShutdown, StepDestroy)
+}
+
+// elsewhere refuses a GPU worker whose VM is not on the host of its card.
+func (b *builder) elsewhere(d *draft) bool {
+	m := d.member
+	if m.slot == nil || m.vm.Host == m.host {
+		return false
+	}
+	f := vmFinding(b.world, m.vm, finding.VMElsewhere, finding.Fail)
+	f.Where.Card = m.slot.String()
+	f.Reason = fmt.Sprintf("VM %d is on %s, its card %s is in %s", m.vm.VMID, m.vm.Host, m.slot, m.host)
+	f.Fix = fmt.Sprintf("move it back while it is stopped, on %s: qm migrate %d %s", m.vm.Host, m.vm.VMID, m.host)
+	d.refuse(f)
+	return true
+}
+
+// strangeCards holds back a worker with more cards than its own.
+func (b *builder) strangeCards(d *draft) bool {
+	var keys []string
+	for _, a := range d.member.vm.Cards {
+		if !a.Leaving && !slices.Contains(keys, a.Key) {
+			keys = append(keys, a.Key)
+		}
+	}
+	own := 0
+	if d.member.slot != nil {
+		own = 1
+	}
+	if len(keys) <= own {
+		return false
+	}
+	vm := d.member.vm
+	f := vmFinding(b.world, vm, finding.VMCardDiffers, finding.Fail)
+	f.Reason = fmt.Sprintf("VM %d has %s attached, and %s is all that is its own", vm.VMID, strings.Join(keys, ", "), orNothing(slotText(d.member.slot)))
+	f.Fix = fmt.Sprintf("look at it and take the rest out, on %s: qm config %d; qm set %d --delete KEY", vm.Host, vm.VMID, vm.VMID)
+	d.Action, d.Reason, d.Hint = Hold, f.Reason, f.Fix
+	d.Notes = append(d.Notes, f)
+	return true
+}
+
+func orNothing(text string) string {
+	if text == "" {
+		return "nothing"
+	}
+	return text
+}
+
+func (d *draft) refuse(findings ...finding.Finding) {
+	d.Action, d.Steps, d.Refusals = Refuse, nil, findings
+	d.Changes, d.Hint = nil, ""
+}
+
+// sides are the worker as declared, as configured and as it runs now.
+func (b *builder) sides(d *draft) (declared, configured, now view) {
+	m := d.member
+	machine, enough := declaredMachine(d.pool, d.number, m.slot)
+	if !enough {
+		machine.Guest.Address, machine.Guest.Gateway = m.vm.Machine.Guest.Address, m.vm.Machine.Guest.Gateway
+		d.Notes = append(d.Notes, b.noAddress(d))
+	}
+	record := declaredRecord(d.pool, d.Name)
+	record.Template = b.declaredTemplate(d)
+	declared = view{machine, record}
+	configured, now = view{m.vm.Machine, *m.vm.Record}, view{m.vm.Applied, *m.vm.Record}
+	return declared, configured, now
+}
+
+// declaredTemplate is the name of the template that the worker should come from;
+// "" when it cannot be told or never came from one.
+func (b *builder) declaredTemplate(d *draft) string {
+	t, vm := d.pool.Spec.Template, d.member.vm
+	if vm.Record.Template == "" {
+		return ""
+	}
+	if t.Name != "" {
+		return t.Name
+	}
+	host := b.world.Host(vm.Host)
+	if host == nil {
+		return ""
+	}
+	template, _ := place.FindTemplate(b.world, t, host)
+	if template == nil {
+		return ""
+	}
+	return template.Name
+}
+
+// differences compares the worker with its declaration.
+func (b *builder) differences(d *draft) (declared, configured view, all []difference) {
+	declared, configured, now := b.sides(d)
+	against := declared
+	if d.pool.Spec.Template.Clone != v1alpha1.CloneFull {
+		against.machine.Storage = "" // a linked clone stays with its template
+	}
+	if d.member.vm.Running {
+		return declared, configured, compare(&against, &configured, &now)
+	}
+	return declared, configured, compare(&against, &configured, nil)
+}
+
+// running decides about a VM that runs.
+func (b *builder) running(d *draft) {
+	declared, configured, differences := b.differences(d)
+	d.Changes = changesOf(differences)
+	later := hasKind(differences, NeedsStop)
+	remake := hasKind(differences, NeedsRemake)
+	if remake && !d.semiPersistent() {
+		b.replace(d, "differs in what cannot be changed in place")
+		return
+	}
+	switch {
+	case later && (b.in.AllowRestart || !d.semiPersistent()):
+		b.restart(d, &declared, &configured, differences)
+	case hasKind(differences, Live, NextBoot):
+		d.Action, d.Reason = Update, "running"
+		d.aim(carry(&declared, &configured, differences, Live, NextBoot))
+		d.Steps = []StepKind{StepConfigure}
+	case len(differences) > 0:
+		d.Action, d.Reason = Hold, "running, and differs"
+	default:
+		d.Action, d.Reason = Keep, "running, as declared"
+	}
+	b.renewClaim(d)
+	d.advise(differences)
+}
+
+// aim sets what the steps lead to.
+func (d *draft) aim(v view) {
+	record := *d.Record
+	record.Labels, record.Taints, record.Lifecycle, record.Template = v.record.Labels, v.record.Taints, v.record.Lifecycle, v.record.Template
+	d.Record, d.Desired = &record, &v.machine
+}
+
+// advise says what a person can do about the differences that are left.
+func (d *draft) advise(differences []difference) {
+	switch {
+	case d.Action != Hold && d.Action != Update && d.Action != Restart && d.Action != Finish && d.Action != Start:
+	case hasKind(differences, NeedsRemake):
+		d.Hint = "gpuworker replace " + d.Name
+	case hasKind(differences, NeedsStop) && (d.Action == Hold || d.Action == Update || d.Action == Finish):
+		d.Hint = "gpuworker apply --allow-restart"
+	}
+}
+
+// renewClaim sees to it that the card is claimed for the VM that has it.
+func (b *builder) renewClaim(d *draft) {
+	m := d.member
+	if m.slot == nil || m.claim != nil && m.claim.Stale == "" && m.claim.Record.VMID == m.vm.VMID {
+		return
+	}
+	if findings := b.claimable(d); len(findings) > 0 {
+		d.Notes = append(d.Notes, findings...)
+		return
+	}
+	switch d.Action {
+	case Keep:
+		d.Action, d.Reason = Finish, d.Reason+"; its claim on the card is to be renewed"
+	case Update, Restart:
+	default:
+		return
+	}
+	d.Steps = append([]StepKind{StepClaim}, d.Steps...)
+}
+
+// claimable are the reasons why the card cannot be claimed for the worker now.
+func (b *builder) claimable(d *draft) []finding.Finding {
+	host := b.world.Host(d.member.host)
+	if host == nil {
+		return []finding.Finding{place.CheckHost(b.world, d.member.host)}
+	}
+	there := place.CheckCardThere(b.world, host, *d.member.slot)
+	if place.Blocks(there) {
+		return []finding.Finding{there}
+	}
+	blocking, _ := place.Split(b.room.JudgeCard(host, *host.Device(*d.member.slot), d.member.who()))
+	return blocking
+}
+
+// restart plans a stop, the change and a start, when the start will find all
+// that it needs.
+func (b *builder) restart(d *draft, declared, configured *view, differences []difference) {
+	target := carry(declared, configured, differences, Live, NextBoot, NeedsStop)
+	notes, refusals := b.room.Keep(b.wantOf(d, &target.machine), d.Host)
+	if len(refusals) > 0 {
+		d.refuse(refusals...)
+		return
+	}
+	d.Action, d.Reason, d.Notes = Restart, "running, must be stopped for the change", append(d.Notes, notes...)
+	d.aim(target)
+	d.Steps = []StepKind{StepShutdown, StepConfigure}
+	if d.member.slot != nil && has(differences, func(f difference) bool { return isCardField(f.Field) }) {
+		d.Steps = append(d.Steps, StepAttach)
+	}
+	d.Steps = append(d.Steps, StepStart, StepAgent)
+}
+
+// wantOf is what a VM that is there needs to be started where it is.
+func (b *builder) wantOf(d *draft, machine *inventory.Machine) place.Want {
+	w := b.want(d)
+	w.MemoryMiB, w.Cores, w.NIC = machine.MemoryMiB, machine.Cores, machine.NIC
+	return w
+}
+
+// stopped decides about a VM that does not run: half made, parked, or stopped by
+// somebody.
+func (b *builder) stopped(d *draft) {
+	declared, configured, differences := b.differences(d)
+	half := b.halfMade(d, &declared)
+	d.Changes = changesOf(differences)
+	if hasKind(differences, NeedsRemake) && !half {
+		if !d.semiPersistent() {
+			b.replace(d, "differs in what cannot be changed in place")
+			return
+		}
+	}
+	target := carry(&declared, &configured, differences, Live, NextBoot, NeedsStop)
+	if half {
+		target.machine.Firmware, target.machine.Storage = declared.machine.Firmware, declared.machine.Storage
+		d.Changes = nil
+	}
+	d.aim(target)
+	d.Steps = b.remaining(d, differences, half)
+	d.name(half, differences)
+	if refusals := b.obstacles(d, &target.machine); len(refusals) > 0 {
+		d.refuse(refusals...)
+		return
+	}
+	if !half {
+		d.advise(differences)
+	}
+}
+
+// obstacles are what stands in the way of the steps of a stopped VM.
+func (b *builder) obstacles(d *draft, machine *inventory.Machine) []finding.Finding {
+	switch {
+	case slices.Contains(d.Steps, StepStart):
+		notes, refusals := b.room.Keep(b.wantOf(d, machine), d.Host)
+		d.Notes = append(d.Notes, notes...)
+		return refusals
+	case slices.Contains(d.Steps, StepAttach), slices.Contains(d.Steps, StepClaim):
+		return b.claimable(d)
+	}
+	return nil
+}
+
+// halfMade tells that an earlier run did not come to the end of making the VM.
+// The marks are written first, protection with the rest of the configuration,
+// and the card last.
+func (b *builder) halfMade(d *draft, declared *view) bool {
+	m := d.member
+	unattached := m.slot != nil && m.vm.Machine.Card == nil
+	unprotected := declared.machine.Protection && !m.vm.Machine.Protection
+	return m.fresh || !m.vm.Parked() && (unattached || unprotected && m.slot == nil && declared.machine.Firmware != m.vm.Machine.Firmware)
+}
+
+// remaining are the steps that a stopped VM still needs.
+func (b *builder) remaining(d *draft, differences []difference, half bool) []StepKind {
+	var steps []StepKind
+	m := d.member
+	plain := func(f difference) bool { return f.When != NeedsRemake && !isCardField(f.Field) }
+	carded := func(f difference) bool { return isCardField(f.Field) }
+	attach := m.slot != nil && has(differences, carded)
+	if m.slot != nil && (m.claim == nil || m.claim.Stale != "" || m.claim.Record.VMID != m.vm.VMID) {
+		steps = append(steps, StepClaim)
+	}
+	if half || has(differences, plain) {
+		steps = append(steps, StepConfigure)
+	}
+	if attach {
+		steps = append(steps, StepAttach)
+	}
+	if !m.vm.Parked() {
+		steps = append(steps, StepStart, StepAgent)
+	}
+	return steps
+}
+
+// name says in one word what happens to a stopped VM.
+func (d *draft) name(half bool, differences []difference) {
+	parked := d.member.vm.Parked()
+	switch {
+	case half:
+		d.Action, d.Reason = Finish, "half made by an earlier run"
+	case parked && len(d.Steps) > 0:
+		d.Action, d.Reason = Update, "parked"
+	case parked && len(differences) > 0:
+		d.Action, d.Reason = Hold, "parked, and differs"
+	case parked:
+		d.Action, d.Reason = Keep, "parked"
+	case len(d.Steps) > 2:
+		d.Action, d.Reason = Finish, "stopped, and differs"
+	default:
+		d.Action, d.Reason = Start, "stopped"
+	}
+}
+
+// warn notes what would keep a worker that is left running from its next start.
+func (b *builder) warn(d *draft) {
+	m := d.member
+	host := b.world.Host(m.host)
+	if m.slot == nil || host == nil || host.Device(*m.slot) == nil {
+		return
+	}
+	blocking, _ := place.Split(place.CheckCardFree(b.world, host, *host.Device(*m.slot), m.who()))
+	for _, f := range blocking {
+		if f.Verdict == finding.Fail {
+			d.Notes = append(d.Notes, f)
+		}
+	}
+}
+
+// waitForLock puts the steps off, if there are any, while somebody else works on the VM.
+func (b *builder) waitForLock(d *draft) {
+	vm := d.member.vm
+	if len(d.Steps) == 0 || vm.Lock == "" {
+		return
+	}
+	f := vmFinding(b.world, vm, finding.VMLocked, finding.Info)
+	f.Reason = fmt.Sprintf("VM %d is locked: %s", vm.VMID, vm.Lock)
+	f.Fix = "run the same command again when that is over"
+	d.Action, d.Steps, d.Reason, d.Hint = Wait, nil, f.Reason, f.Fix
+	d.Notes = append(d.Notes, f)
+}

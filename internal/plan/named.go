@@ -1,0 +1,335 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/place"
+)
+
+// BuildDelete plans the end of the named workers, declared or not: the VM and the
+// claim on its card. A name that is declared and has nothing is done already. It
+// is a fault.NotFound when a name is of no worker.
+func BuildDelete(in Input, names []string) (*Plan, error) {
+	return named(in, "delete", names, (*builder).end)
+}
+
+// BuildPark plans to stop the named workers and keep their cards.
+func BuildPark(in Input, names []string) (*Plan, error) {
+	return named(in, "park", names, (*builder).park)
+}
+
+// BuildUnpark plans to start the named parked workers again.
+func BuildUnpark(in Input, names []string) (*Plan, error) {
+	return named(in, "unpark", names, (*builder).unpark)
+}
+
+// BuildReplace plans to destroy the named workers and make them anew: a GPU worker on
+// its own card. Only the named ones are in the plan.
+func BuildReplace(in Input, names []string) (*Plan, error) {
+	in.Replace, in.AllOrNothing = names, false
+	p := Build(in)
+	known := map[string]bool{}
+	for i := range p.Pools {
+		p.Pools[i].Workers = slices.DeleteFunc(p.Pools[i].Workers, func(w Worker) bool {
+			known[w.Name] = true
+			return !slices.Contains(names, w.Name)
+		})
+	}
+	p.Pools = slices.DeleteFunc(p.Pools, func(pool Pool) bool { return len(pool.Workers) == 0 })
+	for _, name := range names {
+		if !known[name] {
+			return nil, noWorker(in, "replace", name, known)
+		}
+	}
+	return p, nil
+}
+
+// named makes a plan for workers that a person names, with one decision for each.
+func named(in Input, verb string, names []string, decide func(*builder, *draft)) (*Plan, error) {
+	b := newBuilder(in)
+	known := b.knownNames()
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		if !known[name] {
+			return nil, noWorker(in, verb, name, known)
+		}
+		drafts := b.draftsOf(name)
+		if several(drafts) {
+			return nil, severalWorkers(in, verb, name, drafts)
+		}
+		for _, d := range drafts {
+			if d.member != nil {
+				b.fill(d)
+			}
+			decide(b, d)
+			if d.member != nil && d.member.vm != nil {
+				b.waitForLock(d)
+			}
+			b.add(d)
+			if verb == "delete" && d.member != nil {
+				b.endRest(d)
+			}
+		}
+	}
+	return b.plan(), nil
+}
+
+// knownNames are the names of all workers that are there or declared.
+func (b *builder) knownNames() map[string]bool {
+	known := map[string]bool{}
+	for _, m := range b.survey.order {
+		known[m.worker] = true
+	}
+	for _, claim := range b.world.Claims {
+		known[claim.Record.Worker] = true
+	}
+	for _, pool := range b.in.pools() {
+		for n := 1; n <= pool.Size(); n++ {
+			known[pool.WorkerName(n)] = true
+		}
+	}
+	return known
+}
+
+// several tells that the drafts are of different workers with one name.
+func several(drafts []*draft) bool {
+	return slices.ContainsFunc(drafts, func(d *draft) bool {
+		return d.member != nil && d.member.identity != drafts[0].member.identity
+	})
+}
+
+// draftsOf finds what there is of a worker, the declared one when there are more
+// of the name; a draft without anything when it is only declared.
+func (b *builder) draftsOf(name string) []*draft {
+	var drafts []*draft
+	for _, m := range b.survey.order {
+		if m.worker == name {
+			pool := b.in.pool(m.record())
+			drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: pool, number: m.number(), member: m})
+		}
+	}
+	if slices.ContainsFunc(drafts, func(d *draft) bool { return d.pool != nil }) {
+		drafts = slices.DeleteFunc(drafts, func(d *draft) bool { return d.pool == nil })
+	}
+	for i := range b.world.Claims {
+		if claim := &b.world.Claims[i]; claim.Releasing && claim.Record.Worker == name && b.survey.members[identityOf(&claim.Record)] == nil {
+			drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: b.in.pool(&claim.Record), member: claimOnly(claim)})
+		}
+	}
+	for _, pool := range b.in.pools() {
+		if n := numberOf(pool.Name, name); n > 0 && len(drafts) == 0 {
+			drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: pool, number: n})
+		}
+	}
+	return drafts
+}
+
+// add puts a decided draft into the plan, in the pool that it is of.
+func (b *builder) add(d *draft) {
+	name, kubeCluster, lifecycle := "", "", ""
+	if d.member != nil {
+		name, kubeCluster, lifecycle = d.member.pool, d.member.kubeCluster, d.member.record().Lifecycle
+	}
+	if d.pool != nil {
+		name, kubeCluster, lifecycle = d.pool.Name, d.pool.Spec.KubeCluster, string(d.pool.Spec.Lifecycle)
+	}
+	at := slices.IndexFunc(b.pools, func(p *poolDraft) bool { return p.name == name && p.kubeCluster == kubeCluster })
+	if at < 0 {
+		p := &poolDraft{name: name, kubeCluster: kubeCluster, lifecycle: lifecycle}
+		if d.pool != nil {
+			p.wanted = d.pool.Size()
+		}
+		b.pools, at = append(b.pools, p), len(b.pools)
+	}
+	b.pools[at].drafts = append(b.pools[at].drafts, d)
+}
+
+// end decides about a worker that a person wants gone.
+func (b *builder) end(d *draft) {
+	switch {
+	case d.member == nil:
+		d.Action, d.Reason = Keep, "already gone"
+		if conflicts := b.doubts(d); len(conflicts) > 0 {
+			d.refuse(conflicts...)
+		}
+	case d.member.vm != nil:
+		b.destroy(d, "you named it")
+		if d.member.slot != nil {
+			d.Steps = append(d.Steps, StepRelease)
+			d.Host = d.member.host
+		}
+	default:
+		b.release(d)
+	}
+}
+
+// endRest plans the end of whatever else belongs to the worker: further VMs and
+// further claims.
+func (b *builder) endRest(d *draft) {
+	for _, vm := range d.member.extraVMs {
+		twin := &member{identity: d.member.identity, vm: vm, fresh: !marked(vm), host: vm.Host}
+		rest := &draft{Worker: &Worker{Name: d.Name}, pool: d.pool, member: twin}
+		b.fill(rest)
+		b.destroy(rest, "a second VM of this worker")
+		b.waitForLock(rest)
+		b.add(rest)
+	}
+	for _, claim := range d.member.extraClaims {
+		rest := &draft{Worker: &Worker{Name: d.Name}, pool: d.pool, member: claimOnly(claim)}
+		b.fill(rest)
+		b.release(rest)
+		b.add(rest)
+	}
+}
+
+func claimOnly(claim *inventory.Claim) *member {
+	return &member{identity: identityOf(&claim.Record), claim: claim, host: claim.Host, slot: &claim.Slot}
+}
+
+// doubts are the VMs that look like the worker and fail the proof.
+func (b *builder) doubts(d *draft) []finding.Finding {
+	return slices.DeleteFunc(b.nameConflicts(d), func(f finding.Finding) bool { return f.ID == finding.VMNameTaken })
+}
+
+// release gives back a claim without a VM, unless its clone is still there.
+func (b *builder) release(d *draft) {
+	record := d.member.claim.Record
+	vm := b.world.VM(record.VMID)
+	d.Host, d.Slot = d.member.claim.Host, &d.member.claim.Slot
+	switch {
+	case inFlight(vm) && vm.StuckClone:
+		d.refuse(StuckClone(b.world, vm))
+	case inFlight(vm):
+		d.Action, d.Hint = Wait, "run the same command again when that is done"
+		d.Reason = fmt.Sprintf("VM %d is being cloned for it", vm.VMID)
+	case vm != nil && vm.Unreadable != "":
+		d.refuse(b.unreadable(vm, d.Name))
+	case b.isDoubtful(d, vm):
+		_, why := vm.Ownership()
+		d.refuse(Doubt(b.world, vm, why))
+	default:
+		d.Action, d.Reason = Release, "its VM is gone, its claim on the card is left"
+		d.Steps = []StepKind{StepRelease}
+	}
+}
+
+// isDoubtful tells that the VM under the claim's number looks like the worker
+// and fails the proof: the card may well be in it.
+func (b *builder) isDoubtful(d *draft, vm *inventory.VM) bool {
+	if vm == nil {
+		return false
+	}
+	ownership, _ := vm.Ownership()
+	return ownership == inventory.Doubtful && (vm.Name == d.Name || vm.Record != nil && vm.Record.Worker == d.Name)
+}
+
+// park decides about a worker that is to stop and keep its card.
+func (b *builder) park(d *draft) {
+	switch {
+	case b.refuseHalf(d):
+	case d.member.vm.Parked() && !d.member.vm.Running:
+		d.Action, d.Reason = Keep, "already parked"
+	default:
+		d.Action, d.Reason, d.Steps = Park, "you named it", []StepKind{StepPark, StepShutdown}
+	}
+}
+
+// unpark decides about a parked worker that is to run again.
+func (b *builder) unpark(d *draft) {
+	switch {
+	case b.refuseHalf(d):
+		return
+	case !d.member.vm.Parked() && d.member.vm.Running:
+		d.Action, d.Reason = Keep, "running, not parked"
+		return
+	case d.member.vm.Running:
+		d.Action, d.Reason, d.Steps = Unpark, "running, and tagged as parked", []StepKind{StepUnpark}
+		return
+	case b.elsewhere(d):
+		return
+	}
+	d.Action, d.Reason = Unpark, "you named it"
+	d.Steps = []StepKind{StepUnpark, StepStart, StepAgent}
+	if refusals := b.obstaclesHere(d); len(refusals) > 0 {
+		d.refuse(refusals...)
+	}
+}
+
+// obstaclesHere is obstacles for a worker as it is configured, declared or not.
+func (b *builder) obstaclesHere(d *draft) []finding.Finding {
+	m, vm := d.member, d.member.vm
+	w := place.Want{Who: m.who(), MemoryMiB: vm.Machine.MemoryMiB, Cores: vm.Machine.Cores, NIC: vm.Machine.NIC}
+	if m.slot != nil {
+		w.Card = &place.CardWant{Host: m.host, Slot: m.slot}
+	}
+	notes, refusals := b.room.Keep(w, vm.Host)
+	d.Notes = append(d.Notes, notes...)
+	return refusals
+}
+
+// refuseHalf refuses a worker that has no finished VM.
+func (b *builder) refuseHalf(d *draft) bool {
+	if d.member != nil && d.member.vm != nil && !d.member.fresh {
+		return false
+	}
+	f := finding.Finding{ID: finding.VMIdentity, Verdict: finding.Fail, Layer: finding.LayerVM}
+	f.Where.Hypervisor, f.Where.Worker = b.world.Hypervisor, d.Name
+	f.Reason, f.Fix = "it has no finished VM", "gpuworker apply makes it, or finishes it"
+	if d.member == nil || d.member.vm == nil {
+		if conflicts := b.doubts(d); d.pool != nil && len(conflicts) > 0 {
+			d.refuse(conflicts...)
+			return true
+		}
+	}
+	d.refuse(f)
+	return true
+}
+
+func noWorker(in Input, verb, name string, known map[string]bool) error {
+	var names []string
+	for other := range known {
+		names = append(names, other)
+	}
+	fix := "gpuworker status lists all workers"
+	if close := closest(name, names); len(close) > 0 {
+		fix = "did you mean " + strings.Join(close, " or ") + "?"
+	}
+	why := "there is no worker of this name, neither declared nor on the hypervisor"
+	for i := range in.Snapshot.VMs {
+		if vm := &in.Snapshot.VMs[i]; vm.Name == name {
+			why = fmt.Sprintf("%s on %s has this name, and is no worker that these documents declare", place.VMName(vm), vm.Host)
+		}
+	}
+	return &fault.Error{
+		Kind: fault.NotFound, Doing: verb, Where: fault.Place{Hypervisor: in.Snapshot.Hypervisor, Worker: name},
+		Why: why, Fix: fix,
+	}
+}
+
+func severalWorkers(in Input, verb, name string, drafts []*draft) error {
+	var where []string
+	for _, d := range drafts {
+		where = append(where, fmt.Sprintf("pool %s of KubeCluster %s", d.member.pool, d.member.kubeCluster))
+	}
+	return &fault.Error{
+		Kind: fault.Invalid, Doing: verb, Where: fault.Place{Hypervisor: in.Snapshot.Hypervisor, Worker: name},
+		Why: "there are several workers of this name: " + strings.Join(where, "; "), Fix: "gpuworker status shows them",
+	}
+}
+
+// closest are the up to three names that are nearest to a mistyped one.
+func closest(name string, names []string) []string {
+	var near []string
+	for distance := 0; distance <= max(2, len(name)/4) && len(near) < 3; distance++ {
+		for _, other := range slices.Sorted(slices.Values(names)) {
+			if finding.EditDistance(name, other) == distance && len(near) < 3 {
+				near = append(near, other)
+			}
+		}
+	}
+	return near
+}

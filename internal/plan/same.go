@@ -1,0 +1,110 @@
+package plan
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Same tells whether two plans decide the same: which workers, what happens to
+// them, where, to which VM, by which steps. Reasons and advice may differ. When
+// they are not the same it says how, in words for an operator.
+func Same(a, b *Plan) (bool, []string) {
+	var differences []string
+	before, after := decisions(a), decisions(b)
+	for _, d := range before {
+		other, ok := find(after, d.key)
+		switch {
+		case !ok:
+			differences = append(differences, fmt.Sprintf("%s: is not in the plan any more", d.key.worker))
+		case !reflect.DeepEqual(d, other):
+			differences = append(differences, fmt.Sprintf("%s: %s", d.key.worker, strings.Join(d.unlike(other), "; ")))
+		}
+	}
+	for _, d := range after {
+		if _, ok := find(before, d.key); !ok {
+			differences = append(differences, fmt.Sprintf("%s: is new in the plan, to %s", d.key.worker, d.action))
+		}
+	}
+	if a.Blocked == "" != (b.Blocked == "") {
+		differences = append(differences, "one worker is refused now, or no longer: all or nothing decides differently")
+	}
+	return len(differences) == 0, differences
+}
+
+// decision is the part of a worker's plan that counts.
+type decision struct {
+	key    decisionKey
+	action Action
+	where  string // host, card and VM
+	ref    string
+	steps  []StepKind
+	wants  []Change
+}
+
+// decisionKey tells workers apart; nth those with one name.
+type decisionKey struct {
+	pool, kubeCluster, worker string
+	nth                       int
+}
+
+func decisions(p *Plan) []decision {
+	var all []decision
+	for _, pool := range p.Pools {
+		seen := map[string]int{}
+		for _, w := range pool.Workers {
+			d := decision{
+				key: decisionKey{pool.Name, pool.KubeCluster, w.Name, seen[w.Name]}, action: w.Action,
+				where: strings.TrimSpace(w.Host + " " + slotText(w.Slot)), steps: w.Steps, wants: w.Changes,
+			}
+			seen[w.Name]++
+			if w.Ref != nil {
+				d.ref = fmt.Sprintf("VM %d on %s (%s)", w.Ref.VMID, w.Ref.Host, w.Ref.UUID)
+			}
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+func find(all []decision, key decisionKey) (decision, bool) {
+	i := slices.IndexFunc(all, func(d decision) bool { return d.key == key })
+	if i < 0 {
+		return decision{}, false
+	}
+	return all[i], true
+}
+
+func (d decision) unlike(other decision) []string {
+	var words []string
+	say := func(what string, was, is any) {
+		if !reflect.DeepEqual(was, is) {
+			words = append(words, fmt.Sprintf("%s was %v, is now %v", what, was, is))
+		}
+	}
+	say("what happens", d.action, other.action)
+	say("the place", orNothing(d.where), orNothing(other.where))
+	say("the VM", orNothing(d.ref), orNothing(other.ref))
+	if d.action == other.action {
+		say("the steps", stepWords(d.steps), stepWords(other.steps))
+		say("the changes", changeWords(d.wants), changeWords(other.wants))
+	}
+	return words
+}
+
+func stepWords(steps []StepKind) string {
+	var words []string
+	for _, s := range steps {
+		words = append(words, string(s))
+	}
+	return orNothing(strings.Join(words, ", "))
+}
+
+func changeWords(changes []Change) string {
+	var words []string
+	for _, c := range changes {
+		words = append(words, c.String())
+	}
+	return orNothing(strings.Join(words, ", "))
+}

@@ -1,0 +1,264 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/place"
+)
+
+// identity is what makes two records speak of one worker.
+type identity struct{ pool, kubeCluster, worker string }
+
+func identityOf(r *inventory.Record) identity { return identity{r.Pool, r.KubeCluster, r.Worker} }
+
+// member is what there is of one worker: its VM, its claim, or both.
+type member struct {
+	identity
+	vm    *inventory.VM    // nil when there is only a claim
+	fresh bool             // the VM is a clone that was not marked yet
+	claim *inventory.Claim // nil for a plain worker, or when it got lost
+
+	host string    // of the card, else of the VM
+	slot *pci.Slot // nil for a plain worker
+
+	extraVMs    []*inventory.VM    // further VMs of the same worker
+	extraClaims []*inventory.Claim // further cards claimed for it
+}
+
+// number is n of a worker named POOL-n; 0 for any other name.
+func (m *member) number() int { return numberOf(m.pool, m.worker) }
+
+func numberOf(pool, worker string) int {
+	rest, ok := strings.CutPrefix(worker, pool+"-")
+	n, err := strconv.Atoi(rest)
+	if !ok || err != nil || n < 1 || strconv.Itoa(n) != rest {
+		return 0
+	}
+	return n
+}
+
+func (m *member) record() *inventory.Record {
+	if m.vm != nil {
+		return m.vm.Record
+	}
+	return &m.claim.Record
+}
+
+// survey is the observed world in the words of workers.
+type survey struct {
+	world   *inventory.Snapshot
+	members map[identity]*member
+	order   []*member // by pool, number and name
+
+	claimed map[int]*member // claims by the VM number that they name
+}
+
+func look(world *inventory.Snapshot) *survey {
+	s := &survey{world: world, members: map[identity]*member{}, claimed: map[int]*member{}}
+	s.addVMs()
+	s.addClaims()
+	for _, m := range s.members {
+		m.settle()
+		s.order = append(s.order, m)
+		for _, claim := range m.claims() {
+			s.claimed[claim.Record.VMID] = m
+		}
+	}
+	slices.SortFunc(s.order, func(a, b *member) int {
+		return cmp.Or(cmp.Compare(a.pool, b.pool), cmp.Compare(a.kubeCluster, b.kubeCluster),
+			compareNumbers(a.number(), b.number()), cmp.Compare(a.worker, b.worker))
+	})
+	return s
+}
+
+// compareNumbers puts workers with an odd name last.
+func compareNumbers(a, b int) int {
+	if a == 0 || b == 0 {
+		return cmp.Compare(b, a)
+	}
+	return cmp.Compare(a, b)
+}
+
+func (s *survey) member(id identity) *member {
+	if s.members[id] == nil {
+		s.members[id] = &member{identity: id}
+	}
+	return s.members[id]
+}
+
+func (s *survey) addVMs() {
+	for i := range s.world.VMs {
+		vm := &s.world.VMs[i]
+		if ownership, _ := vm.Ownership(); ownership == inventory.Ours || ownership == inventory.Fresh {
+			m := s.member(identityOf(vm.Record))
+			m.extraVMs = append(m.extraVMs, vm)
+		}
+	}
+}
+
+// addClaims takes all claims but those that are being given back: their worker
+// is gone.
+func (s *survey) addClaims() {
+	for i := range s.world.Claims {
+		claim := &s.world.Claims[i]
+		if !claim.Releasing {
+			m := s.member(identityOf(&claim.Record))
+			m.extraClaims = append(m.extraClaims, claim)
+		}
+	}
+}
+
+func (m *member) claims() []*inventory.Claim {
+	if m.claim == nil {
+		return m.extraClaims
+	}
+	return append([]*inventory.Claim{m.claim}, m.extraClaims...)
+}
+
+// settle chooses the VM and the claim that are the worker, when there are more
+// than one: the VM that a claim names, else one that runs, else one that is
+// marked, else the lowest number.
+func (m *member) settle() {
+	slices.SortFunc(m.extraVMs, func(a, b *inventory.VM) int {
+		return cmp.Or(
+			truesFirst(m.hasClaimFor(a.VMID), m.hasClaimFor(b.VMID)), truesFirst(a.Running, b.Running),
+			truesFirst(marked(a), marked(b)), cmp.Compare(a.VMID, b.VMID),
+		)
+	})
+	if len(m.extraVMs) > 0 {
+		m.vm, m.extraVMs = m.extraVMs[0], m.extraVMs[1:]
+		m.fresh = !marked(m.vm)
+	}
+	at := slices.IndexFunc(m.extraClaims, func(c *inventory.Claim) bool {
+		return m.vm == nil || c.Record.VMID == m.vm.VMID || m.vm.Record.Card == c.Slot.String() && m.vm.Host == c.Host
+	})
+	if at >= 0 {
+		m.claim = m.extraClaims[at]
+		m.extraClaims = slices.Delete(m.extraClaims, at, at+1)
+	} else if len(m.extraClaims) > 0 {
+		m.claim, m.extraClaims = m.extraClaims[0], m.extraClaims[1:]
+	}
+	m.host, m.slot = m.card()
+}
+
+func (m *member) hasClaimFor(vmid int) bool {
+	return slices.ContainsFunc(m.extraClaims, func(c *inventory.Claim) bool { return c.Record.VMID == vmid })
+}
+
+func marked(vm *inventory.VM) bool {
+	ownership, _ := vm.Ownership()
+	return ownership == inventory.Ours
+}
+
+func truesFirst(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}
+
+// card is the worker's card and the host that it is in: as claimed, else as
+// noted in the VM, else as attached.
+func (m *member) card() (host string, slot *pci.Slot) {
+	if m.claim != nil {
+		return m.claim.Host, &m.claim.Slot
+	}
+	if noted, err := pci.ParseSlot(m.vm.Record.Card); err == nil {
+		if m.vm.Record.Host != "" {
+			return m.vm.Record.Host, &noted
+		}
+		return m.vm.Host, &noted
+	}
+	if card := m.vm.Machine.Card; card != nil {
+		return m.vm.Host, &card.Slot
+	}
+	return m.vm.Host, nil
+}
+
+// who is the worker as package place knows it.
+func (m *member) who() place.Who {
+	who := place.Who{Worker: m.worker, Pool: m.pool, KubeCluster: m.kubeCluster}
+	if m.vm != nil {
+		who.VMID = m.vm.VMID
+	}
+	return who
+}
+
+// inFlight tells that the VM is a clone that is being made: it is locked, and
+// has neither name nor tags yet (facts 2.7).
+func inFlight(vm *inventory.VM) bool { return vm != nil && vm.Name == "" && vm.Lock == "clone" }
+
+// clones reports the nameless clones in the range of our numbers, and those that
+// a claim names. running is the number of one that nobody claimed; 0 for none.
+func (s *survey) clones(in Input) (findings []finding.Finding, running int) {
+	numbers := in.vmids()
+	for i := range s.world.VMs {
+		vm := &s.world.VMs[i]
+		claimed := s.claimed[vm.VMID] != nil
+		inRange := vm.VMID >= numbers.First && vm.VMID <= numbers.Last
+		if !inFlight(vm) || !claimed && !inRange {
+			continue
+		}
+		switch {
+		case vm.StuckClone:
+			findings = append(findings, StuckClone(s.world, vm))
+		case !claimed:
+			running = vm.VMID
+			findings = append(findings, runningClone(s.world, vm))
+		}
+	}
+	return findings, running
+}
+
+// StuckClone is the finding of a clone whose task died: only a person can take
+// its lock away (facts 2.7).
+func StuckClone(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
+	f := vmFinding(world, vm, finding.VMCloneStuck, finding.Fail)
+	f.Reason = fmt.Sprintf("VM %d is locked by a clone that no task works on any more; its number is not used again", vm.VMID)
+	f.Fix = fmt.Sprintf("as root on %s, look at it with `qm config %d`, and when it is only the rest of a clone: qm unlock %d && qm destroy %d", vm.Host, vm.VMID, vm.VMID, vm.VMID)
+	return f
+}
+
+func runningClone(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
+	f := vmFinding(world, vm, finding.VMCloneRunning, finding.Info)
+	f.Reason = fmt.Sprintf("VM %d is being cloned by an earlier run or another engine; its name cannot be seen before it is done", vm.VMID)
+	f.Fix = "apply waits for it"
+	return f
+}
+
+func vmFinding(world *inventory.Snapshot, vm *inventory.VM, id finding.ID, verdict finding.Verdict) finding.Finding {
+	f := finding.Finding{ID: id, Verdict: verdict, Layer: finding.LayerVM}
+	f.Where.Hypervisor, f.Where.Host, f.Where.VMID, f.Where.Worker = world.Hypervisor, vm.Host, vm.VMID, vm.Name
+	return f
+}
+
+// duplicates reports workers with more than one VM or card.
+func (s *survey) duplicates() []finding.Finding {
+	var findings []finding.Finding
+	for _, m := range s.order {
+		for _, vm := range m.extraVMs {
+			f := vmFinding(s.world, vm, finding.VMDuplicate, finding.Fail)
+			f.Reason = fmt.Sprintf("VM %d on %s is worker %s too, which VM %d on %s is", vm.VMID, vm.Host, m.worker, m.vm.VMID, m.vm.Host)
+			f.Fix = fmt.Sprintf("look which one is wanted, and destroy the other on %s: qm config %d; qm destroy %d", vm.Host, vm.VMID, vm.VMID)
+			findings = append(findings, f)
+		}
+		for _, claim := range m.extraClaims {
+			f := finding.Finding{ID: finding.CardClaimed, Verdict: finding.Info, Layer: finding.LayerCard}
+			f.Where.Hypervisor, f.Where.Host, f.Where.Card, f.Where.Worker = s.world.Hypervisor, claim.Host, claim.Slot.String(), m.worker
+			f.Reason = fmt.Sprintf("claimed for worker %s, which has %s %s", m.worker, m.host, m.slot)
+			f.Fix = "gpuworker orphans --release gives it back"
+			findings = append(findings, f)
+		}
+	}
+	return findings
+}

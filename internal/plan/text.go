@@ -1,0 +1,425 @@
+package plan
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/place"
+)
+
+// Style says how a plan is printed.
+type Style struct {
+	Color bool
+	Width int // columns; 0 takes 100
+}
+
+// Text prints the plan for an operator: what happens to each worker, where and
+// why there, what is refused and what to do about it.
+func Text(w io.Writer, p *Plan, style Style) error {
+	if style.Width <= 0 {
+		style.Width = 100
+	}
+	t := &printer{Style: style}
+	t.header(p)
+	for i := range p.Pools {
+		t.pool(p, &p.Pools[i])
+	}
+	if len(p.Pools) == 0 {
+		t.line("  no workers")
+		t.line("")
+	}
+	t.findings(p)
+	t.footer(p)
+	_, err := io.WriteString(w, t.out.String())
+	return err
+}
+
+type printer struct {
+	Style
+	out strings.Builder
+}
+
+func (t *printer) line(text string) { t.out.WriteString(strings.TrimRight(text, " ") + "\n") }
+
+// The colours, as SGR codes.
+const (
+	green  = "32"
+	yellow = "33"
+	red    = "31"
+	faint  = "2"
+	bold   = "1"
+)
+
+func (t *printer) paint(code, text string) string {
+	if !t.Color || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (t *printer) header(p *Plan) {
+	text := fmt.Sprintf("Hypervisor %s (%s %s, %s)", p.Hypervisor, p.Product, p.Version, count(p.HostCount, "host", "hosts"))
+	if kubeCluster := oneKubeCluster(p); kubeCluster != "" {
+		text += " · KubeCluster " + kubeCluster
+	}
+	t.line(t.paint(bold, text) + " · world " + p.World)
+	t.line("")
+}
+
+// oneKubeCluster is the KubeCluster of all pools, "" when they differ.
+func oneKubeCluster(p *Plan) string {
+	name := ""
+	for i, pool := range p.Pools {
+		if i > 0 && pool.KubeCluster != name {
+			return ""
+		}
+		name = pool.KubeCluster
+	}
+	return name
+}
+
+// columns are the widths of name, host and card.
+type columns struct{ name, host, card int }
+
+func columnsOf(pool *Pool) columns {
+	c := columns{}
+	for i := range pool.Workers {
+		w := &pool.Workers[i]
+		c.name, c.host, c.card = max(c.name, length(w.Name)), max(c.host, length(w.Host)), max(c.card, length(cardText(w)))
+	}
+	return c
+}
+
+func cardText(w *Worker) string {
+	if w.Slot == nil {
+		return ""
+	}
+	return strings.TrimSpace(w.Slot.At(0).String() + " " + w.Model)
+}
+
+func (t *printer) pool(p *Plan, pool *Pool) {
+	title := pool.Name + " · " + pool.Lifecycle
+	if oneKubeCluster(p) == "" {
+		title += " · KubeCluster " + pool.KubeCluster
+	}
+	t.line(fmt.Sprintf("  %s · %d wanted, %d there", t.paint(bold, title), pool.Wanted, pool.There))
+	c := columnsOf(pool)
+	var before *Worker
+	for i := range pool.Workers {
+		w := &pool.Workers[i]
+		t.worker(w, c)
+		t.details(w, before)
+		before = w
+	}
+	t.line("")
+}
+
+// signs are the first column: what happens, at a glance.
+var signs = map[Action]struct{ sign, color string }{
+	Keep: {"=", faint}, Create: {"+", green}, Finish: {"+", green}, Adopt: {"+", green},
+	Update: {"~", yellow}, Restart: {"~", yellow}, Start: {"~", green}, Park: {"~", yellow}, Unpark: {"~", green},
+	Replace: {"±", red}, Destroy: {"-", red}, Release: {"-", yellow},
+	Refuse: {"✗", red}, Hold: {"!", yellow}, Wait: {"…", yellow},
+}
+
+func (t *printer) worker(w *Worker, c columns) {
+	sign := signs[w.Action]
+	head := "    " + t.paint(sign.color, sign.sign) + " " + pad(w.Name, c.name) + "  "
+	if c.host > 0 {
+		head += pad(w.Host, c.host) + "  "
+	}
+	if c.card > 0 {
+		head += pad(cardText(w), c.card) + "  "
+	}
+	indent := 6 + c.name + 2 + gapAfter(c.host) + gapAfter(c.card)
+	if indent > t.Width/2 { // no room beside it: below it
+		t.line(head)
+		head, indent = strings.Repeat(" ", 8), 8
+	}
+	for i, line := range t.what(w, t.Width-indent) {
+		if i > 0 {
+			head = strings.Repeat(" ", indent)
+		}
+		t.line(head + line)
+	}
+}
+
+func gapAfter(width int) int {
+	if width == 0 {
+		return 0
+	}
+	return width + 2
+}
+
+// what says in one line what happens to the worker, and why in the same or the
+// next.
+func (t *printer) what(w *Worker, width int) []string {
+	phrase, reason := phrases[w.Action], w.Reason
+	if w.Source != nil {
+		reason = origin(w) + ", " + reason
+	}
+	words := reason
+	if phrase != nil {
+		words = phrase(w)
+	}
+	if words == reason || reason == "" {
+		return wrap(words, width)
+	}
+	if length(words)+3+length(reason) <= width {
+		return []string{words + "   " + t.paint(faint, reason)}
+	}
+	lines := wrap(words, width)
+	for _, line := range wrap(reason, width) {
+		lines = append(lines, t.paint(faint, line))
+	}
+	return lines
+}
+
+// phrases say what happens; an action without one is told by its reason alone.
+var phrases = map[Action]func(w *Worker) string{
+	Create: func(w *Worker) string { return "create " + size(w) },
+	Finish: func(w *Worker) string { return fmt.Sprintf("finish VM %d: %s", w.VMID, stepWords(w.Steps)) },
+	Update: func(w *Worker) string { return fmt.Sprintf("change VM %d in place", w.VMID) },
+	Restart: func(w *Worker) string {
+		return fmt.Sprintf("stop, change and start VM %d", w.VMID)
+	},
+	Start:   func(w *Worker) string { return fmt.Sprintf("start VM %d", w.VMID) },
+	Replace: func(w *Worker) string { return fmt.Sprintf("destroy VM %d, then create %s", w.Ref.VMID, size(w)) },
+	Destroy: func(w *Worker) string { return fmt.Sprintf("destroy VM %d and its disks", w.VMID) },
+	Park:    func(w *Worker) string { return fmt.Sprintf("stop VM %d and keep its card", w.VMID) },
+	Unpark:  func(w *Worker) string { return fmt.Sprintf("start VM %d again", w.VMID) },
+	Adopt:   func(w *Worker) string { return fmt.Sprintf("take over VM %d", w.VMID) },
+	Release: func(*Worker) string { return "give the card back" },
+	Refuse:  func(*Worker) string { return "refused" },
+}
+
+// size says what a new VM is.
+func size(w *Worker) string {
+	return fmt.Sprintf("VM %d: %s, %s", w.VMID, count(w.Desired.Cores, "core", "cores"), place.Size(int64(w.Desired.MemoryMiB)<<20))
+}
+
+// origin says what a new VM is cloned from.
+func origin(w *Worker) string {
+	if w.Source.Full {
+		return "full clone of " + w.Source.Template
+	}
+	return "linked clone of " + w.Source.Template
+}
+
+// details are the lines below a worker: changes, refusals, notes, what to do.
+// before is the worker above it, whose refusals are not repeated.
+func (t *printer) details(w, before *Worker) {
+	const indent = "        "
+	for _, c := range w.Changes {
+		text := c.String()
+		if waits(w, c) {
+			text += ", waits"
+		}
+		for i, line := range wrap(text, t.Width-len(indent)) {
+			if i > 0 {
+				line = "  " + line
+			}
+			t.line(indent + line)
+		}
+	}
+	if len(w.Refusals) > 0 && before != nil && reflect.DeepEqual(w.Refusals, before.Refusals) {
+		t.line(indent + "for the same reasons as " + before.Name)
+	} else {
+		t.list(w.Refusals, indent)
+	}
+	notes := slices.DeleteFunc(slices.Clone(w.Notes), func(f finding.Finding) bool {
+		return f.ID == finding.HostDriver || f.ID == finding.VMCloneStuck || f.Reason == w.Reason
+	})
+	t.list(notes, indent)
+	if w.Hint != "" {
+		for _, line := range wrap("→ "+w.Hint, t.Width-len(indent)) {
+			t.line(indent + line)
+		}
+	}
+}
+
+// waits tells that a change is not part of the steps.
+func waits(w *Worker, c Change) bool {
+	switch {
+	case len(w.Steps) == 0:
+		return true
+	case c.When == NeedsRemake:
+		return w.Action != Replace
+	}
+	return c.When == NeedsStop && strings.Contains(w.Hint, "--allow-restart")
+}
+
+// list prints findings: where, why, and on the next line what to do. Places are
+// aligned.
+func (t *printer) list(findings []finding.Finding, indent string) {
+	width := 0
+	for _, f := range findings {
+		width = max(width, length(findingPlace(f)))
+	}
+	for _, f := range findings {
+		head := pad(findingPlace(f), width)
+		if width > 0 {
+			head += "  "
+		}
+		room := max(t.Width-len(indent)-length(head), 30)
+		for i, line := range wrap(f.Reason+" ("+string(f.ID)+")", room) {
+			if i > 0 {
+				head = strings.Repeat(" ", length(head))
+			}
+			t.line(indent + head + line)
+		}
+		if f.Fix == "" {
+			continue
+		}
+		for i, line := range wrap(f.Fix, room-2) {
+			arrow := "→ "
+			if i > 0 {
+				arrow = "  "
+			}
+			t.line(indent + strings.Repeat(" ", length(head)) + t.paint(faint, arrow+line))
+		}
+	}
+}
+
+func findingPlace(f finding.Finding) string {
+	return strings.TrimSpace(f.Where.Host + " " + f.Where.Card)
+}
+
+// findings prints what is said of the world as a whole, and once for all cards
+// that their driver cannot be seen.
+func (t *printer) findings(p *Plan) {
+	if len(p.Findings) > 0 {
+		t.line("  Also seen:")
+		t.list(p.Findings, "    ")
+		t.line("")
+	}
+	var cards []string
+	for w := range p.Workers() {
+		for _, f := range w.Notes {
+			if f.ID == finding.HostDriver && len(w.Steps) > 0 {
+				cards = append(cards, f.Where.Host+" "+f.Where.Card)
+			}
+		}
+	}
+	if len(cards) == 0 {
+		return
+	}
+	slices.Sort(cards)
+	text := fmt.Sprintf("No API shows which kernel driver holds %s (%s). It should be vfio-pci or none: gpuworker explain %s",
+		strings.Join(slices.Compact(cards), ", "), finding.HostDriver, finding.HostDriver)
+	for _, line := range wrap(text, t.Width-2) {
+		t.line("  " + t.paint(faint, line))
+	}
+	t.line("")
+}
+
+func (t *printer) footer(p *Plan) {
+	s := p.Summary()
+	if p.AsDeclared() {
+		t.line(t.paint(bold, "Nothing to do: everything is as declared."))
+		return
+	}
+	text := fmt.Sprintf("Plan: %d to create, %d to change in place, %d to restart, %d to destroy, %d refused", s.Create, s.Change, s.Restart, s.Destroy, s.Refused)
+	if s.Start > 0 {
+		text += fmt.Sprintf(", %d to start", s.Start)
+	}
+	if s.Held > 0 {
+		text += fmt.Sprintf(", %d held back", s.Held)
+	}
+	t.line(t.paint(bold, text+"."))
+	for _, line := range wrap(consequence(p, s), t.Width) {
+		t.line(line)
+	}
+}
+
+// consequence says what apply will do with the plan.
+func consequence(p *Plan, s Summary) string {
+	var sentences []string
+	if names := p.Destroys(); len(names) > 0 && p.Blocked == "" {
+		sentences = append(sentences, "Destroyed: "+strings.Join(names, ", ")+".")
+	}
+	refused := "One worker is refused"
+	if s.Refused > 1 {
+		refused = fmt.Sprintf("%d workers are refused", s.Refused)
+	}
+	switch {
+	case p.Blocked != "":
+		sentences = append(sentences, "Nothing is done: "+p.Blocked+".")
+	case s.Refused > 0 && p.Empty():
+		sentences = append(sentences, refused+", and there is nothing else to do.")
+	case s.Refused > 0:
+		sentences = append(sentences, refused+": apply does the rest; --all-or-nothing does not.")
+	}
+	if s.Held > 0 {
+		sentences = append(sentences, "What is held back waits for you: the → lines say how.")
+	}
+	return strings.Join(sentences, " ")
+}
+
+// String writes a change as "field: from → to (when)"; labels and taints by what
+// is added and taken away.
+func (c Change) String() string {
+	when := string(c.When)
+	if c.Written {
+		when = "written, waits for a " + when
+	}
+	if c.Field == "labels" || c.Field == "taints" {
+		return fmt.Sprintf("%s: %s (%s)", c.Field, setChange(c.From, c.To), when)
+	}
+	return fmt.Sprintf("%s: %s → %s (%s)", c.Field, c.From, c.To, when)
+}
+
+// setChange writes the difference of two comma-separated sets: "+zone=a -zone=b".
+func setChange(from, to string) string {
+	was, is := setItems(from), setItems(to)
+	var words []string
+	for _, item := range is {
+		if !slices.Contains(was, item) {
+			words = append(words, "+"+item)
+		}
+	}
+	for _, item := range was {
+		if !slices.Contains(is, item) {
+			words = append(words, "-"+item)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func setItems(text string) []string {
+	if text == "none" {
+		return nil
+	}
+	return strings.Split(text, ",")
+}
+
+func length(text string) int { return utf8.RuneCountInString(text) }
+
+func pad(text string, width int) string {
+	return text + strings.Repeat(" ", max(0, width-length(text)))
+}
+
+// wrap breaks text into lines at spaces. Longer words stay whole.
+func wrap(text string, width int) []string {
+	if text == "" {
+		return nil
+	}
+	var lines []string
+	line := ""
+	for _, word := range strings.Split(text, " ") {
+		if line != "" && length(line)+1+length(word) > width {
+			lines, line = append(lines, line), word
+			continue
+		}
+		if line != "" || word == "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
+}
