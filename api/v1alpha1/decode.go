@@ -175,13 +175,18 @@ func scalarAt(node *yaml.Node, path ...string) string {
 			return ""
 		}
 	}
-	if node.Kind == yaml.AliasNode {
-		node = node.Alias
-	}
-	if node.Kind != yaml.ScalarNode {
+	if node = target(node); node.Kind != yaml.ScalarNode {
 		return ""
 	}
 	return node.Value
+}
+
+// target is the node that an alias stands for; any other is itself.
+func target(node *yaml.Node) *yaml.Node {
+	if node.Kind == yaml.AliasNode {
+		return node.Alias
+	}
+	return node
 }
 
 func valueOf(node *yaml.Node, name string) *yaml.Node {
@@ -204,6 +209,7 @@ func lineIn(node *yaml.Node, name string) int {
 }
 
 func isNull(node *yaml.Node) bool {
+	node = target(node)
 	return node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null"
 }
 

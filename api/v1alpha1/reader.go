@@ -88,9 +88,9 @@ func (r *reader) read(v reflect.Value, node *yaml.Node, path string) {
 	}
 	switch t := v.Type(); {
 	case t.Kind() == reflect.Pointer:
-		target := reflect.New(t.Elem())
-		r.read(target.Elem(), node, path)
-		v.Set(target)
+		pointed := reflect.New(t.Elem())
+		r.read(pointed.Elem(), node, path)
+		v.Set(pointed)
 	case t == quantityType:
 		r.readQuantity(v, node, path)
 	case t == secretType || t == credentialsType:
@@ -237,12 +237,10 @@ func (r *reader) entries(node *yaml.Node, path string, pathOf func(name string) 
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
 		if key.ShortTag() == "!!merge" {
-			merged = append(merged, r.merge(value, path, 0)...)
+			r.merge(&merged, value, path)
 			continue
 		}
-		if key.Kind == yaml.AliasNode {
-			key = key.Alias
-		}
+		key = target(key)
 		if line, twice := first[key.Value]; twice {
 			r.wrong(key, pathOf(key.Value), "is written twice, first in line %d; keep one", line)
 			continue
@@ -259,40 +257,32 @@ func (r *reader) entries(node *yaml.Node, path string, pathOf func(name string) 
 	return own
 }
 
-// merge returns the entries that a merge key brings in. The first mapping of a
-// list wins, as the YAML merge type says.
-func (r *reader) merge(node *yaml.Node, path string, depth int) []keyValue {
-	const deepest = 8
-	if node.Kind == yaml.AliasNode {
-		node = node.Alias
-	}
+// merge adds the entries that a merge key brings in. The first mapping of a
+// list wins, as the YAML merge type says. One that merges itself ends with the
+// budget.
+func (r *reader) merge(found *[]keyValue, node *yaml.Node, path string) {
 	r.aliased++
 	defer func() { r.aliased-- }()
-	if depth > deepest {
-		r.wrong(node, path, "merge keys (<<) are nested too deep; write the fields out")
-		return nil
-	}
+	node = target(node)
 	if !r.afford(node, path) {
-		return nil
+		return
 	}
-	var found []keyValue
 	switch node.Kind {
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(node.Content); i += 2 {
 			if key, value := node.Content[i], node.Content[i+1]; key.ShortTag() != "!!merge" {
-				found = append(found, keyValue{key.Value, key, value})
+				*found = append(*found, keyValue{key.Value, key, value})
 			} else {
-				found = append(found, r.merge(value, path, depth+1)...)
+				r.merge(found, value, path)
 			}
 		}
 	case yaml.SequenceNode:
 		for _, n := range node.Content {
-			found = append(found, r.merge(n, path, depth+1)...)
+			r.merge(found, n, path)
 		}
 	default:
 		r.wrong(node, path, "a merge key (<<) takes a mapping or an alias of one, got %s", noun(node))
 	}
-	return found
 }
 
 // fieldsOf lists the fields of a type by their names in YAML.

@@ -131,9 +131,7 @@ var otherUnit = regexp.MustCompile(`(?i)^([0-9]{1,15}) ?([kmgt])i?b?$`)
 
 // isZeroText tells a written 0 from a number that was left out.
 func isZeroText(node *yaml.Node) bool {
-	if node.Kind == yaml.AliasNode {
-		node = node.Alias
-	}
+	node = target(node)
 	return node.Kind == yaml.ScalarNode && zeroForm.MatchString(node.Value)
 }
 

@@ -58,6 +58,8 @@ func TestASecretPastedIntoADocumentIsRefusedAndNotRepeated(t *testing.T) {
 		"in an endpoint without scheme":        strings.Replace(proxmox(""), "https://pve1:8006", "root:canary@pve1:8006", 1),
 		"as a token beside the credentials":    proxmox(`token: "` + canary + `"`),
 		"as apiToken beside the credentials":   proxmox(`apiToken: "` + canary + `"`),
+		"as a field beside the credentials":    proxmox(`"` + canary + `": a`),
+		"as a field twice":                     proxmox(`"` + canary + `": a` + "\n" + `    "` + canary + `": a`),
 		"as the join token":                    cluster("joinToken: K10canary::server:canary"),
 		"as the file of the join token":        cluster("joinToken: {file: 'K10canary::server:canary'}"),
 		"as the server":                        strings.Replace(cluster(""), "https://rke2:9345", "https://x:canary@rke2:9345", 1),

@@ -56,6 +56,7 @@ func (o *object) size(p *WorkerPool) {
 	case p.IsGPU() && replicas != nil:
 		o.errorf("spec.replicas", "a pool has gpus or replicas, never both; with gpus there is one worker for each card")
 	case p.IsGPU():
+	case replicas == nil && o.doubtful("spec.replicas"):
 	case replicas == nil:
 		o.errorf("spec.gpus", "there is no card, and no replicas either; write gpus (one worker for each card) or replicas: N (workers without a card)")
 	case *replicas < 0:

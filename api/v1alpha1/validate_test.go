@@ -1,0 +1,162 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// pools loads pools on testdata/lab.yaml and on a second hypervisor and
+// cluster.
+func loadPools(t *testing.T, pools ...string) error {
+	t.Helper()
+	const more = `apiVersion: gpuworker.io/v1alpha1
+kind: Hypervisor
+metadata: {name: other}
+spec: {proxmox: {endpoint: "https://pve9.example.org:8006", credentials: {token: {env: T}}}}
+---
+apiVersion: gpuworker.io/v1alpha1
+kind: KubeCluster
+metadata: {name: edge}
+spec: {server: "https://edge.example.org:9345"}
+`
+	_, _, err := Load(lab(t), File{Name: "more.yaml", Data: []byte(more)}, File{Name: "pools.yaml", Data: []byte(strings.Join(pools, "---\n"))})
+	return err
+}
+
+func TestOneAddressMayLiveTwiceWhereItNeverMeets(t *testing.T) {
+	pool := func(name, hypervisor, kubeCluster, bridge string, vlan int) string {
+		text := poolText(name, fmt.Sprintf(`
+  replicas: 1
+  network: {bridge: %s, vlan: %d, addresses: [192.0.2.21/24], gateway: 192.0.2.1}
+`, bridge, vlan))
+		text = strings.Replace(text, "hypervisor: lab", "hypervisor: "+hypervisor, 1)
+		return strings.Replace(text, "kubeCluster: rke2", "kubeCluster: "+kubeCluster, 1)
+	}
+	first := pool("a", "lab", "rke2", "vmbr0", 10)
+	for name, test := range map[string]struct {
+		second  string
+		refused bool
+	}{
+		"the same network":                         {pool("b", "lab", "edge", "vmbr0", 10), true},
+		"the same cluster over another network":    {pool("b", "lab", "rke2", "vmbr1", 10), true},
+		"the same cluster over another hypervisor": {pool("b", "other", "rke2", "vmbr0", 10), true},
+		"another VLAN and another cluster":         {pool("b", "lab", "edge", "vmbr0", 11), false},
+		"another bridge and another cluster":       {pool("b", "lab", "edge", "vmbr1", 10), false},
+		"another hypervisor and another cluster":   {pool("b", "other", "edge", "vmbr0", 10), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := loadPools(t, first, test.second)
+			if refused := err != nil && strings.Contains(err.Error(), "is taken by WorkerPool/a spec.network.addresses[0] (pools.yaml:11)"); refused != test.refused {
+				t.Errorf("refused is %t, want %t: %v", refused, test.refused, err)
+			}
+		})
+	}
+}
+
+func TestOneAddressOfCardMayBeOnTwoHosts(t *testing.T) {
+	pool := func(name, hypervisor, host string) string {
+		text := poolText(name, fmt.Sprintf("  gpus: [{host: %s, bdf: \"0000:03:00.0\"}]\n", host))
+		return strings.Replace(text, "hypervisor: lab", "hypervisor: "+hypervisor, 1)
+	}
+	for name, test := range map[string]struct {
+		second  string
+		refused bool
+	}{
+		"on the same host":      {pool("b", "lab", "pve1"), true},
+		"on another host":       {pool("b", "lab", "pve2"), false},
+		"on another hypervisor": {pool("b", "other", "pve1"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := loadPools(t, pool("a", "lab", "pve1"), test.second)
+			if refused := err != nil && strings.Contains(err.Error(), "is taken by WorkerPool/a spec.gpus[0] (pools.yaml:10) already"); refused != test.refused {
+				t.Errorf("refused is %t, want %t: %v", refused, test.refused, err)
+			}
+		})
+	}
+}
+
+func TestTheNumberOfWorkersIsThatOfCardsOrReplicas(t *testing.T) {
+	for spec, want := range map[string]int{
+		"replicas: 0": 0,
+		"replicas: 7": 7,
+		`gpus: [{host: pve1, bdf: "0000:03:00.0"}]`:                              1,
+		`gpus: [{model: T4, count: 3}]`:                                          3,
+		`gpus: [{model: T4}]`:                                                    1,
+		`gpus: [{host: pve1, bdf: "0000:03:00.0"}, {id: "10de:1eb8", count: 2}]`: 3,
+	} {
+		d, _, err := Load(lab(t), File{Name: "a.yaml", Data: []byte(poolText("gpu", "  "+spec+"\n"))})
+		if err != nil {
+			t.Errorf("%s: %v", spec, err)
+			continue
+		}
+		if got := d.WorkerPools[0].Size(); got != want {
+			t.Errorf("%s: %d workers, want %d", spec, got, want)
+		}
+	}
+}
+
+func TestTheLongestNameThatHasRoomIsTaken(t *testing.T) {
+	name := strings.Repeat("a", 61)
+	if err := loadPools(t, poolText(name, "  replicas: 9\n")); err != nil {
+		t.Errorf("63 characters with the number: %v", err)
+	}
+	if err := loadPools(t, poolText(name, "  replicas: 10\n")); err == nil || !strings.Contains(err.Error(), "take 1 away") {
+		t.Errorf("64 characters with the number: %v", err)
+	}
+}
+
+func TestAFieldIsWithinWhatIsAroundIt(t *testing.T) {
+	for _, test := range []struct {
+		inner, outer string
+		want         bool
+	}{
+		{"spec.gpus[0].bdf", "spec.gpus[0]", true},
+		{"spec.gpus[0].bdf", "spec.gpus", true},
+		{"spec.gpus", "spec.gpus", true},
+		{"spec.gpus", "", true},
+		{"spec.gpus", "spec.gpu", false},
+		{"spec.gpus[10]", "spec.gpus[1]", false},
+		{"spec", "spec.gpus", false},
+	} {
+		if got := within(test.inner, test.outer); got != test.want {
+			t.Errorf("within(%q, %q) is %t", test.inner, test.outer, got)
+		}
+	}
+	for path, want := range map[string]string{
+		"spec.gpus[0].bdf": "spec.gpus[0]", "spec.gpus[0]": "spec.gpus", "spec": "", "": "",
+		entry("spec.labels", `a.b/c[0]"d["e`): "spec.labels",
+	} {
+		if got := parent(path); got != want {
+			t.Errorf("parent(%q) is %q, want %q", path, got, want)
+		}
+	}
+}
+
+// What Decode found wrong is not said a second time by Validate, in other
+// words, about the zero that is there instead.
+func TestOneMistakeIsOneProblem(t *testing.T) {
+	for _, spec := range []string{
+		"hypervsior: lab\n  replicas: 1",     // not: hypervisor is missing
+		"hypervisor: [lab]\n  replicas: 1",   // likewise
+		"replicas: -x",                       // not: no replicas
+		"replicsa: 3",                        // likewise
+		"gpus: [{host: pve1, bfd: 03:00.0}]", // not: bdf is missing
+		"replicas: 1\n  network: {addresses: [192.0.2.4/24], gatway: 192.0.2.1}",
+	} {
+		text := poolText("gpu", "  "+spec+"\n")
+		if strings.HasPrefix(spec, "hyp") {
+			text = strings.Replace(text, "  hypervisor: lab\n", "", 1)
+		}
+		err := loadPools(t, text)
+		if problems, _ := err.(Problems); len(problems) != 1 {
+			t.Errorf("%s: want one problem, got %v", spec, err)
+		}
+	}
+	// A document that cannot be recognised may be the one that is referred to.
+	_, _, err := Load(lab(t), File{Name: "a.yaml", Data: []byte(strings.Replace(poolText("gpu", "  replicas: 1\n"), "hypervisor: lab", "hypervisor: b", 1) +
+		"---\napiVersion: gpuworker.io/v1alpha1\nkind: Hypervisor\nmetadata: {nmae: b}\nspec: {proxmox: {endpoint: \"https://b:8006\", credentials: {token: {env: T}}}}\n")})
+	if problems, _ := err.(Problems); len(problems) != 1 {
+		t.Errorf("want one problem, got %v", err)
+	}
+}
