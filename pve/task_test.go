@@ -1,0 +1,329 @@
+package pve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// taskServer is a node with one task: it runs for a while, and then has an
+// exit status and a log.
+type taskServer struct {
+	start  time.Time
+	runs   time.Duration
+	exit   string
+	log    []string
+	before func(n int, since time.Duration) (reply, bool) // answers instead, when it says so
+	polls  []time.Duration
+}
+
+func (ts *taskServer) answer(_ int, s seen) reply {
+	since := time.Since(ts.start)
+	if strings.HasSuffix(s.path, "/log") {
+		return ts.logAnswer(s)
+	}
+	ts.polls = append(ts.polls, since)
+	if ts.before != nil {
+		if r, ok := ts.before(len(ts.polls), since); ok {
+			return r
+		}
+	}
+	if since < ts.runs {
+		return says(`{"status":"running","upid":"` + testUPID + `","type":"qmstart"}`)
+	}
+	return says(fmt.Sprintf(`{"status":"stopped","exitstatus":%q,"upid":%q}`, ts.exit, testUPID))
+}
+
+func (ts *taskServer) logAnswer(s seen) reply {
+	var start, limit int
+	for pair := range strings.SplitSeq(s.query, "&") {
+		_, _ = fmt.Sscanf(pair, "start=%d", &start)
+		_, _ = fmt.Sscanf(pair, "limit=%d", &limit)
+	}
+	var lines []string
+	for i := start; i < min(start+limit, len(ts.log)); i++ {
+		lines = append(lines, fmt.Sprintf(`{"n":%d,"t":%q}`, i+1, ts.log[i]))
+	}
+	return reply{status: 200, reason: "OK", body: fmt.Sprintf(`{"data":[%s],"total":%d}`, strings.Join(lines, ","), len(ts.log))}
+}
+
+// waitFor runs Wait in a bubble and tells how long it took.
+func waitFor(t *testing.T, ts *taskServer, limit time.Duration) (result TaskResult, err error, took time.Duration) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ts.start = time.Now()
+		c, _ := inProcess(t, ts.answer)
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		result, err = c.Task(mustUPID(testUPID)).Wait(ctx)
+		took = time.Since(ts.start)
+	})
+	return result, err, took
+}
+
+func TestWaitReturnsSoonAfterTheTaskHasEnded(t *testing.T) {
+	tests := []struct {
+		runs     time.Duration
+		maxPolls int
+	}{
+		{0, 1},
+		{time.Second, 4},
+		{20 * time.Second, 12},
+		{34 * time.Minute, 420}, // a VM with 512 GiB and a GPU
+	}
+	for _, tt := range tests {
+		t.Run(tt.runs.String(), func(t *testing.T) {
+			ts := &taskServer{runs: tt.runs, exit: "OK", log: []string{"TASK OK"}}
+			result, err, took := waitFor(t, ts, time.Hour)
+			want := TaskResult{UPID: mustUPID(testUPID), ExitStatus: "OK", Log: []string{"TASK OK"}}
+			if err != nil || !reflect.DeepEqual(result, want) {
+				t.Errorf("%+v, %v", result, err)
+			}
+			if took < tt.runs || took > tt.runs+5*time.Second || len(ts.polls) > tt.maxPolls {
+				t.Errorf("took %v and %d polls", took, len(ts.polls))
+			}
+		})
+	}
+}
+
+func TestWarningsAreSuccess(t *testing.T) {
+	ts := &taskServer{exit: "WARNINGS: 2", log: []string{
+		"WARN: no efidisk configured! Using temporary efivars disk.", "starting",
+		"WARN: failed to reset PCI device '0000:03:00.0', but trying to continue as not all devices need a reset", "TASK WARNINGS: 2",
+	}}
+	result, err, _ := waitFor(t, ts, time.Hour)
+	want := []string{"no efidisk configured! Using temporary efivars disk.", "failed to reset PCI device '0000:03:00.0', but trying to continue as not all devices need a reset"}
+	if err != nil || result.ExitStatus != "WARNINGS: 2" || !reflect.DeepEqual(result.Warnings, want) {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
+func TestAFailedTaskCarriesItsLog(t *testing.T) {
+	tests := []struct {
+		name      string
+		exit      string
+		log       []string
+		kind      Kind
+		text      string
+		ambiguous bool
+	}{
+		{
+			"the text says it all", "PCI device '0000:3b:00.0' already in use by VMID '310'",
+			[]string{"TASK ERROR: PCI device '0000:3b:00.0' already in use by VMID '310'"}, InUse,
+			"task qmstart of VM 101 on pve1 failed: PCI device '0000:3b:00.0' already in use by VMID '310'", false,
+		},
+		{
+			"a text with a line feed", "PCI device mapping invalid (hardware probably changed): 'id' does not match for 'wrong' (10de:1eb8 != 10de:1eb9)\n",
+			[]string{"PCI device mapping invalid (hardware probably changed): 'id' does not match for 'wrong' (10de:1eb8 != 10de:1eb9)", "", "TASK ERROR: …"}, Hardware,
+			"task qmstart of VM 101 on pve1 failed: PCI device mapping invalid (hardware probably changed): 'id' does not match for 'wrong' (10de:1eb8 != 10de:1eb9)\n  | TASK ERROR: …", false,
+		},
+		{
+			"the cause is in the log", "start failed: QEMU exited with code 1",
+			[]string{"kvm: warning: x", "kvm: cannot set up guest memory 'pc.ram': Cannot allocate memory", "TASK ERROR: start failed: QEMU exited with code 1"}, NoMemory,
+			"task qmstart of VM 101 on pve1 failed: start failed: QEMU exited with code 1\n  | kvm: warning: x\n  | kvm: cannot set up guest memory 'pc.ram': Cannot allocate memory", false,
+		},
+		{
+			"the node went down", "unexpected status", nil, TaskFailed,
+			"task qmstart of VM 101 on pve1 failed: unexpected status", true,
+		},
+		{
+			"no status at all", "", nil, TaskFailed,
+			"task qmstart of VM 101 on pve1 failed: unexpected status", true,
+		},
+		{
+			"only the last lines of a long log are shown", "odd",
+			[]string{"1", "2", "3", "4", "5", "6", "7"}, TaskFailed,
+			"task qmstart of VM 101 on pve1 failed: odd\n  | 3\n  | 4\n  | 5\n  | 6\n  | 7", false,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err, _ := waitFor(t, &taskServer{exit: tt.exit, log: tt.log}, time.Hour)
+			e := mustError(t, err)
+			if e.Kind != tt.kind || e.Ambiguous != tt.ambiguous || e.Error() != tt.text {
+				t.Errorf("kind %s, ambiguous %v, text %q", e.Kind, e.Ambiguous, e.Error())
+			}
+			if e.Node != "pve1" || e.VMID != 101 || e.Task.String() != testUPID || len(e.Log) != len(tt.log) {
+				t.Errorf("%+v", *e)
+			}
+		})
+	}
+}
+
+func TestTheEndOfALongLogIsLookedThrough(t *testing.T) {
+	log := make([]string, 2500)
+	for i := range log {
+		log[i] = fmt.Sprintf("transferred %d", i)
+	}
+	log[3] = "WARN: at the start"
+	log[2490] = "WARN: at the end"
+	result, err, _ := waitFor(t, &taskServer{exit: "WARNINGS: 2", log: log}, time.Hour)
+	if err != nil || len(result.Warnings) != 2 || len(result.Log) != 20 || result.Log[19] != log[2499] {
+		t.Errorf("%q, %d lines, %v", result.Warnings, len(result.Log), err)
+	}
+}
+
+func TestALogThatCannotBeReadDoesNotFailTheTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := inProcess(t, func(_ int, s seen) reply {
+			if strings.HasSuffix(s.path, "/log") {
+				return dies(596, "Broken pipe")
+			}
+			return says(`{"status":"stopped","exitstatus":"OK"}`)
+		})
+		result, err := c.Task(mustUPID(testUPID)).Wait(t.Context())
+		if err != nil || result.ExitStatus != "OK" || result.Log != nil {
+			t.Errorf("%+v, %v", result, err)
+		}
+	})
+}
+
+func TestWaitToleratesWhatPasses(t *testing.T) {
+	unknown := reply{status: 400, reason: "Parameter verification failed.", body: `{"data":null,"errors":{"upid":"no such task"},"message":"Parameter verification failed.\n"}`}
+	tests := []struct {
+		name   string
+		before func(n int, since time.Duration) (reply, bool)
+	}{
+		{"a task that is not listed yet", func(n int, _ time.Duration) (reply, bool) { return unknown, n <= 3 }},
+		{"a node that does not answer for a while", func(_ int, since time.Duration) (reply, bool) {
+			return dies(599, "Connection timed out"), since > 20*time.Second && since < 100*time.Second
+		}},
+		{"a broken connection", func(_ int, since time.Duration) (reply, bool) {
+			return reply{}, since > 20*time.Second && since < 40*time.Second
+		}},
+		{"two absences, together longer than the patience", func(_ int, since time.Duration) (reply, bool) {
+			return dies(595, "No route to host"), since%(150*time.Second) > 50*time.Second
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ts := &taskServer{runs: 5 * time.Minute, exit: "OK", before: tt.before}
+			result, err, _ := waitFor(t, ts, time.Hour)
+			if err != nil || result.ExitStatus != "OK" {
+				t.Errorf("%+v, %v", result, err)
+			}
+		})
+	}
+}
+
+func TestWaitEndsWithANameToTakeTheTaskUpWith(t *testing.T) {
+	unknown := reply{status: 400, reason: "x", body: `{"errors":{"upid":"no such task"},"message":"Parameter verification failed.\n"}`}
+	tests := []struct {
+		name   string
+		before func(n int, since time.Duration) (reply, bool)
+		limit  time.Duration
+		kind   Kind
+		after  [2]time.Duration // between
+		text   string
+	}{
+		{
+			"when the context ends", nil, 90 * time.Second, Canceled, [2]time.Duration{90 * time.Second, 90 * time.Second},
+			"stopped waiting for qmstart of VM 101 on pve1; the task may still run (" + testUPID + "): context deadline exceeded",
+		},
+		{
+			"when the server stays away", func(int, time.Duration) (reply, bool) { return dies(595, "No route to host"), true },
+			time.Hour, Unavailable, [2]time.Duration{2 * time.Minute, 150 * time.Second},
+			"the task may still run (" + testUPID + "): GET /nodes/pve1/tasks/" + testUPID + "/status: No route to host (595)",
+		},
+		{
+			"when the task stays unknown", func(int, time.Duration) (reply, bool) { return unknown, true },
+			time.Hour, NotFound, [2]time.Duration{10 * time.Second, 15 * time.Second},
+			"the server does not know the task (" + testUPID + ")",
+		},
+		{
+			"when the task may not be seen", func(int, time.Duration) (reply, bool) {
+				return dies(403, "Permission check failed (/nodes/pve1, Sys.Audit)"), true
+			},
+			time.Hour, Denied, [2]time.Duration{0, 0},
+			"the task may still run",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err, took := waitFor(t, &taskServer{runs: 2 * time.Hour, before: tt.before}, tt.limit)
+			e := mustError(t, err)
+			mustContain(t, e.Error(), tt.text)
+			if e.Kind != tt.kind || !e.Ambiguous || e.Task.String() != testUPID {
+				t.Errorf("kind %s, ambiguous %v, task %s", e.Kind, e.Ambiguous, e.Task)
+			}
+			if took < tt.after[0] || took > tt.after[1] {
+				t.Errorf("after %v", took)
+			}
+			if tt.kind == Canceled && !errors.Is(err, context.DeadlineExceeded) {
+				t.Error("the context's error is not in the chain")
+			}
+		})
+	}
+}
+
+func TestATaskIsTakenUpByItsName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := &taskServer{start: time.Now(), runs: 10 * time.Second, exit: "OK"}
+		c, _ := inProcess(t, func(n int, s seen) reply {
+			if s.method == "POST" {
+				return says(upid)
+			}
+			return ts.answer(n, s)
+		})
+		task, err := c.Start(t.Context(), "pve1", 101, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		saved := task.String() // and here the program dies
+		later, err := ParseUPID(saved)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Task(later).Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTheZeroTaskHasEndedWell(t *testing.T) {
+	result, err := Task{}.Wait(context.Background())
+	if err != nil || result.ExitStatus != "OK" || !(Task{}).IsZero() {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
+func TestTwoClonesThatRaceForAnIDEndWithExists(t *testing.T) {
+	clone := strings.Replace(testUPID, "qmstart:101", "qmclone:9000", 1)
+	for text, want := range map[string]Kind{
+		"unable to create VM 9105: config file already exists":                                       Exists,
+		"can't lock file '/var/lock/qemu-server/lock-9105.conf' - got timeout":                       Exists,
+		"can't lock file '/var/lock/qemu-server/lock-9000.conf' - got timeout":                       Locked,
+		"close (rename) atomic file '/etc/pve/nodes/pve2/qemu-server/9105.conf' failed: File exists": Exists,
+	} {
+		c, _ := inProcess(t, func(_ int, s seen) reply {
+			if strings.HasSuffix(s.path, "/log") {
+				return reply{status: 200, reason: "OK", body: `{"data":[],"total":0}`}
+			}
+			return says(fmt.Sprintf(`{"status":"stopped","exitstatus":%q}`, text))
+		})
+		_, err := c.Task(mustUPID(clone)).Wait(context.Background())
+		if got := KindOf(err); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestTheStatesOfTasks(t *testing.T) {
+	if s := (TaskStatus{Status: "running"}); !s.Running() || s.Succeeded() {
+		t.Error("running")
+	}
+	if s := (TaskStatus{Status: "stopped", ExitStatus: "WARNINGS: 1"}); s.Running() || !s.Succeeded() {
+		t.Error("warnings")
+	}
+	if s := (TaskStatus{Status: "stopped", ExitStatus: "OKAY"}); s.Succeeded() {
+		t.Error("only OK is OK")
+	}
+	if !(TaskInfo{Status: "RUNNING"}).Running() || (TaskInfo{EndTime: 1}).Running() {
+		t.Error("of the list")
+	}
+}
