@@ -1,0 +1,189 @@
+package hack
+
+import (
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/pve"
+)
+
+// document is one Markdown file of the repository.
+type document struct {
+	file string // below the root, with slashes
+	text string
+}
+
+func documents(t *testing.T) []document {
+	t.Helper()
+	var all []document
+	root := os.DirFS("..")
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
+		files, err := fs.Glob(root, pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := fs.ReadFile(root, file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, document{file, string(text)})
+		}
+	}
+	if len(all) < 10 {
+		t.Fatalf("only %d documents found", len(all))
+	}
+	return all
+}
+
+func (d document) without(blocks *regexp.Regexp) string { return blocks.ReplaceAllString(d.text, "") }
+
+var (
+	yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
+	codeBlock = regexp.MustCompile("(?ms)^```.*?^```$")
+	codeSpan  = regexp.MustCompile("`[^`\n]*`")
+	linkForm  = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading   = regexp.MustCompile(`(?m)^#+ (.*)$`)
+)
+
+func TestEveryDocumentInTheDocsIsValid(t *testing.T) {
+	count := 0
+	for _, d := range documents(t) {
+		for _, match := range yamlBlock.FindAllStringSubmatch(d.text, -1) {
+			if !strings.Contains(match[1], "apiVersion: gpuworker.io/") {
+				continue // a part of a document
+			}
+			count++
+			_, warnings, err := v1alpha1.Load(v1alpha1.File{Name: d.file, Data: []byte(match[1])})
+			if err != nil {
+				t.Errorf("%s: an example does not load: %v\n%s", d.file, err, match[1])
+			}
+			if len(warnings) > 0 {
+				t.Errorf("%s: an example has warnings: %v", d.file, warnings)
+			}
+		}
+	}
+	if count < 2 {
+		t.Errorf("only %d examples found", count)
+	}
+}
+
+func TestEveryLinkLeadsSomewhere(t *testing.T) {
+	all := documents(t)
+	anchors := map[string][]string{}
+	for _, d := range all {
+		for _, h := range heading.FindAllStringSubmatch(d.without(codeBlock), -1) {
+			anchors[d.file] = append(anchors[d.file], anchor(h[1]))
+		}
+	}
+	for _, d := range all {
+		prose := codeSpan.ReplaceAllString(d.without(codeBlock), "")
+		for _, match := range linkForm.FindAllStringSubmatch(prose, -1) {
+			link := match[1]
+			if strings.Contains(link, "://") {
+				continue
+			}
+			target, fragment, _ := strings.Cut(link, "#")
+			file := d.file
+			if target != "" {
+				file = path.Join(path.Dir(d.file), target)
+			}
+			if _, err := os.Stat(filepath.Join("..", file)); err != nil {
+				t.Errorf("%s links to %s: %v", d.file, link, err)
+			}
+			if fragment != "" && !slices.Contains(anchors[file], fragment) {
+				t.Errorf("%s links to %s: no such heading, there are %v", d.file, link, anchors[file])
+			}
+		}
+	}
+}
+
+// anchor is the fragment by which a heading is linked, as the common renderers
+// make it.
+func anchor(heading string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(heading) {
+		switch {
+		case r == ' ' || r == '-':
+			b.WriteByte('-')
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_':
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// The messages in bold in docs/troubleshooting.md are those of servers, to the
+// letter: the client must know each, or one could search for it in vain.
+func TestTroubleshootingSpeaksOfMessagesThatTheClientKnows(t *testing.T) {
+	text, err := os.ReadFile("../docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Texts whose kind comes from elsewhere: from the status of the answer, or,
+	// since they say nothing themselves, from the log above them.
+	known := map[string]int{
+		"start failed: QEMU exited with code 1":        -1,
+		"command '/usr/bin/kvm …' failed: got timeout": -1,
+		"No ticket":              401,
+		"Authentication failed!": 401,
+		"authentication failure": 401,
+		"No route to host":       595,
+		"Connection timed out":   596,
+		"Method 'GET /nodes/pve1/hardware/pci' not implemented":                        501,
+		"unable to remove VM 9101 - used in HA resources and purge parameter not set.": -1,
+	}
+	bold := regexp.MustCompile("\\*\\*`([^`]+)`\\*\\*").FindAllStringSubmatch(string(text), -1)
+	if len(bold) < 30 {
+		t.Errorf("only %d messages found", len(bold))
+	}
+	for _, match := range bold {
+		status, special := known[match[1]]
+		if !special {
+			status = 500
+		}
+		kind := pve.Classify(max(status, 0), match[1])
+		if kind == pve.Unknown || status >= 0 && kind == pve.TaskFailed {
+			t.Errorf("the client makes %s of %q", kind, match[1])
+		}
+	}
+}
+
+// docs/safety.md names the tests that prove each promise. They must be there.
+func TestThePromisesNameTestsThatExist(t *testing.T) {
+	text, err := os.ReadFile("../docs/safety.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := map[string]bool{}
+	form := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	err = fs.WalkDir(os.DirFS(".."), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(filepath.Join("..", name))
+		for _, match := range form.FindAllStringSubmatch(string(source), -1) {
+			declared[path.Dir(name)+" "+match[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`([a-z0-9/]+) ((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(string(text), -1)
+	if len(named) < 10 {
+		t.Errorf("only %d tests are named", len(named))
+	}
+	for _, match := range named {
+		if !declared[match[1]+" "+match[2]] {
+			t.Errorf("docs/safety.md names %s in %s, and there is no such test", match[2], match[1])
+		}
+	}
+}
