@@ -16,7 +16,7 @@ type host struct {
 	Host
 	id       int // in the cluster, from 1
 	booted   time.Time
-	bootID   string
+	boots    int
 	drivers  map[string]string // BDF → kernel driver now
 	reserved map[string]int    // BDF → VM that runs or starts with it
 }

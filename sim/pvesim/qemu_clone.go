@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -233,6 +234,9 @@ func (s *Sim) runClone(t *task, c *cloning, identity *rand.Rand) error {
 	err := s.copyDrives(t, c, made)
 	s.lock()
 	defer s.unlock()
+	if err == nil {
+		err = context.Cause(t.ctx)
+	}
 	if died(err) {
 		return err
 	}

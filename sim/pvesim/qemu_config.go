@@ -165,11 +165,11 @@ func (s *Sim) postConfig(r *request) (any, error) {
 	node := r.node()
 	return s.startTask(r, node, "qmconfig", fmt.Sprint(c.vmid), func(t *task) error {
 		t.say("%s", line)
-		if err := t.sleep(s.timings.Config); err != nil {
-			return err
-		}
 		s.lock()
 		defer s.unlock()
+		if err := s.pause(t, s.timings.Config); err != nil {
+			return err
+		}
 		return s.applyChange(t.ctx, c, node)
 	}), nil
 }

@@ -85,10 +85,10 @@ func (s *Sim) checkCreation(r *request, id int, pool string, sets map[string]str
 // fillVM is the work of a creation: disks, then the configuration. When it
 // fails nothing is left, unless the host went down.
 func (s *Sim) fillVM(t *task, v *vm, sets map[string]string, pool string) error {
-	err := t.sleep(s.timings.Create)
 	s.lock()
 	defer s.unlock()
 	defer s.release(v.id)
+	err := s.pause(t, s.timings.Create)
 	if died(err) {
 		return err
 	}

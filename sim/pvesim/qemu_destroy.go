@@ -31,10 +31,7 @@ func (s *Sim) destroyVM(r *request) (any, error) {
 		if err != nil {
 			return err
 		}
-		s.unlock()
-		err = t.sleep(s.timings.Destroy)
-		s.lock()
-		if err != nil {
+		if err := s.pause(t, s.timings.Destroy); err != nil {
 			return err
 		}
 		s.destroy(v, strays)

@@ -88,11 +88,11 @@ func (s *Sim) resizeDisk(r *request) (any, error) {
 	}
 	who, id, key, size, digest := r.who, r.vmid(), r.args.get("disk"), r.args.get("size"), r.args.get("digest")
 	return s.startTask(r, r.node(), "resize", fmt.Sprint(id), func(t *task) error {
-		if err := t.sleep(s.timings.Resize); err != nil {
-			return err
-		}
 		s.lock()
 		defer s.unlock()
+		if err := s.pause(t, s.timings.Resize); err != nil {
+			return err
+		}
 		if err := s.acquire(t.ctx, id); err != nil {
 			return err
 		}

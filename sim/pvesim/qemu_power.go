@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
@@ -85,11 +86,16 @@ func (s *Sim) powerTask(r *request, kind string, f func(t *task, v *vm) error) s
 	})
 }
 
-// pause lets the simulator's lock go for a while.
+// pause works for a while with the simulator's lock let go. The error says why
+// the task must end.
 func (s *Sim) pause(t *task, d Duration) error {
 	s.unlock()
-	defer s.lock()
-	return t.sleep(d)
+	err := t.sleep(d)
+	s.lock()
+	if err == nil {
+		err = context.Cause(t.ctx)
+	}
+	return err
 }
 
 func (s *Sim) stopVM(r *request) (any, error) {

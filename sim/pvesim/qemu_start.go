@@ -140,9 +140,7 @@ func (s *Sim) waitForQEMU(t *task, v *vm, wait, timeout Duration, passthrough bo
 	if timeout > 0 {
 		limit = timeout
 	}
-	s.unlock()
-	err := t.sleep(min(wait, limit))
-	s.lock()
+	err := s.pause(t, min(wait, limit))
 	if err == nil && wait > limit {
 		err = die("start failed: command '/usr/bin/kvm -id %d -name %s' failed: got timeout", v.id, v.name())
 	}

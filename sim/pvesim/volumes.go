@@ -126,11 +126,11 @@ func (s *Sim) deleteVolume(r *request) (any, error) {
 		id = fmt.Sprintf("%d@%s", v.vmid, st.Name)
 	}
 	return s.startTask(r, r.node(), "imgdel", id, func(t *task) error {
-		if err := t.sleep(s.timings.Delete); err != nil {
-			return err
-		}
 		s.lock()
 		defer s.unlock()
+		if err := s.pause(t, s.timings.Delete); err != nil {
+			return err
+		}
 		v := st.find(t.node, name)
 		switch {
 		case v == nil:
@@ -191,11 +191,11 @@ func (s *Sim) uploadFile(r *request) (any, error) {
 		t.say("target file: %s", st.path(v))
 		t.say("file size is: %d", v.size)
 		t.say("command: cp -- %s %s", temp, st.path(v))
-		if err := t.sleep(s.timings.Upload); err != nil {
-			return err
-		}
 		s.lock()
 		defer s.unlock()
+		if err := s.pause(t, s.timings.Upload); err != nil {
+			return err
+		}
 		if old := st.find(t.node, v.name); old != nil {
 			s.remove(st, old)
 		}
