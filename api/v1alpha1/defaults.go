@@ -17,7 +17,9 @@ func SetDefaults(d *Documents) {
 		setHypervisorDefaults(&d.Hypervisors[i].Spec)
 	}
 	for i := range d.KubeClusters {
-		setDefault(&d.KubeClusters[i].Spec.Distribution, RKE2)
+		spec := &d.KubeClusters[i].Spec
+		spec.Server = strings.TrimSuffix(spec.Server, "/")
+		setDefault(&spec.Distribution, RKE2)
 	}
 	for i := range d.WorkerPools {
 		setPoolDefaults(&d.WorkerPools[i].Spec)

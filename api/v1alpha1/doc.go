@@ -7,7 +7,9 @@
 // line and field path. SetDefaults fills what was left out, in one place.
 // Validate says what is wrong with a set of documents without looking at any
 // hypervisor; what needs a look at the real world is the business of `check`
-// and `plan`.
+// and `plan`. Load does the three in one. Schema is for editors.
+//
+// No message of this package repeats what is, or may be, a secret.
 //
 // +groupName=gpuworker.io
 // +kubebuilder:object:generate=true

@@ -3,7 +3,6 @@ package v1alpha1
 import (
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -39,24 +38,12 @@ type reader struct {
 	quiet    int // above 0 inside of credentials
 }
 
-// field is one field of a document's type.
-type field struct {
-	name     string // in YAML
-	index    []int  // for reflect.Value.FieldByIndex
-	typ      reflect.Type
-	optional bool
-}
-
 var (
 	quantityType    = reflect.TypeFor[resource.Quantity]()
 	objectMetaType  = reflect.TypeFor[metav1.ObjectMeta]()
 	secretType      = reflect.TypeFor[SecretSource]()
 	credentialsType = reflect.TypeFor[Credentials]()
 )
-
-// metadataFields are the fields of metadata that a person writes. The others
-// belong to the API server.
-var metadataFields = []string{"name", "namespace", "labels", "annotations"}
 
 func (r *reader) lineAt(line int) int { return r.firstLine + line - 1 }
 
@@ -283,114 +270,4 @@ func (r *reader) merge(found *[]keyValue, node *yaml.Node, path string) {
 	default:
 		r.wrong(node, path, "a merge key (<<) takes a mapping or an alias of one, got %s", noun(node))
 	}
-}
-
-// fieldsOf lists the fields of a type by their names in YAML.
-func (r *reader) fieldsOf(t reflect.Type) []field {
-	if known, ok := r.fields[t]; ok {
-		return known
-	}
-	fields := typeFields(t)
-	r.fields[t] = fields
-	return fields
-}
-
-func typeFields(t reflect.Type) []field {
-	var fields []field
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		switch {
-		case name == "-":
-		case name == "" && f.Anonymous:
-			for _, inner := range typeFields(f.Type) {
-				inner.index = append([]int{i}, inner.index...)
-				fields = append(fields, inner)
-			}
-		default:
-			fields = append(fields, field{name, []int{i}, f.Type, strings.Contains(options, "omit")})
-		}
-	}
-	return fields
-}
-
-// plainName is what a field's name may look like in a message. Anything else
-// may be a slip of the clipboard, and is not repeated.
-var plainName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_./-]{0,62}$`)
-
-// secretFields are what people try to write below a secret's source.
-var secretFields = []string{"value", "valueFrom", "secret", "secretRef", "secretKeyRef", "token", "password",
-	"username", "user", "name", "key", "path", "data", "text", "literal", "environment", "var", "env", "file", "Env", "File"}
-
-// fieldPath is the path of a field that is not to be, or that of what holds it
-// when its name may be a secret.
-func (r *reader) fieldPath(path, name string) string {
-	if !plainName.MatchString(name) || r.quiet > 0 && !slices.Contains(secretFields, name) {
-		return path
-	}
-	return under(path, name)
-}
-
-// unknownField says that there is no such field, and which one is meant: a
-// near miss here, or the same name elsewhere in the document.
-func (r *reader) unknownField(t reflect.Type, fields []field, e keyValue, path string) {
-	var names []string
-	for _, f := range fields {
-		if t != objectMetaType || slices.Contains(metadataFields, f.name) {
-			names = append(names, f.name)
-		}
-	}
-	at, message := r.fieldPath(path, e.name), "there is no such field"
-	if at == path {
-		message = "a field here has a name that is not known"
-	}
-	switch near := nearest(e.name, names); {
-	case t == secretType && e.name == "value":
-		message += "; a secret is never written in a document: write env or file. If this was a real one, make a new one"
-	case r.quiet > 0:
-		message += "; there are " + andList(names)
-	case near != "":
-		message += fmt.Sprintf("; did you mean %q?", near)
-		r.suspects = append(r.suspects, under(path, near))
-	default:
-		if places := elsewhere(r.root, "", e.name, 0); len(places) == 1 {
-			message += "; did you mean " + places[0] + "?"
-			r.suspects = append(r.suspects, places[0])
-		} else {
-			message += "; there are " + andList(names)
-		}
-	}
-	r.wrong(e.key, at, "%s", message)
-}
-
-// elsewhere finds the paths of all fields of that name.
-func elsewhere(t reflect.Type, path, name string, depth int) []string {
-	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
-		if t.Kind() == reflect.Slice {
-			path += "[]"
-		}
-		t = t.Elem()
-	}
-	const deepest = 6
-	if t.Kind() != reflect.Struct || t == quantityType || t == objectMetaType || depth > deepest {
-		return nil
-	}
-	var found []string
-	for _, f := range typeFields(t) {
-		at := under(path, f.name)
-		if bare(f.name) == bare(name) {
-			found = append(found, at)
-		}
-		found = append(found, elsewhere(f.typ, at, name, depth+1)...)
-	}
-	return found
-}
-
-// andList joins words as in "a, b and c".
-func andList(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " and " + words[last]
 }

@@ -19,7 +19,6 @@ type chunk struct {
 // document marker wherever it stands, even inside quotes. Chunks without
 // content are left out; a lone directive (%YAML) stays with what follows.
 func split(data []byte) []chunk {
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	var chunks []chunk
 	start, startLine := 0, 1
 	content, directive := false, false

@@ -19,7 +19,7 @@ const rootUser = "root@pam"
 
 func (v *validator) hypervisors() {
 	names := make(uniqueNames)
-	endpoints := make(map[string]*object)
+	endpoints := make(map[string][]numbered)
 	for i := range v.docs.Hypervisors {
 		h := &v.docs.Hypervisors[i]
 		o := v.object(KindHypervisor, i, h.Name)
@@ -29,12 +29,30 @@ func (v *validator) hypervisors() {
 			continue
 		}
 		o.proxmox("spec.proxmox", h.Spec.Proxmox)
-		if first, twice := endpoints[h.Spec.Proxmox.Endpoint]; twice {
-			o.warnf("spec.proxmox.endpoint", "is that of %s too; each counts only its own VM numbers, so give them ranges apart", first.place("spec.proxmox.endpoint"))
-		} else if h.Spec.Proxmox.Endpoint != "" {
-			endpoints[h.Spec.Proxmox.Endpoint] = o
+		o.rangeApart("spec.proxmox.vmids", h.Spec.Proxmox, endpoints)
+	}
+}
+
+// numbered is a document and the VM numbers that it takes.
+type numbered struct {
+	by    *object
+	vmids VMIDRange
+}
+
+// rangeApart warns of two documents with one endpoint that take their VM
+// numbers from one range: each counts its own workers only.
+func (o *object) rangeApart(path string, p *Proxmox, endpoints map[string][]numbered) {
+	if p.Endpoint == "" {
+		return
+	}
+	for _, other := range endpoints[p.Endpoint] {
+		if p.VMIDs.First <= other.vmids.Last && other.vmids.First <= p.VMIDs.Last {
+			o.warnf(path, "%d to %d overlaps the range of %s, which has the same endpoint; give them ranges apart, since each counts its own workers only",
+				p.VMIDs.First, p.VMIDs.Last, other.by.place(path))
+			break
 		}
 	}
+	endpoints[p.Endpoint] = append(endpoints[p.Endpoint], numbered{o, p.VMIDs})
 }
 
 func (o *object) proxmox(path string, p *Proxmox) {

@@ -96,6 +96,17 @@ func TestTheNumberOfWorkersIsThatOfCardsOrReplicas(t *testing.T) {
 	}
 }
 
+func TestAPoolWithoutCardsIgnoresTheOptionsOfCards(t *testing.T) {
+	const options = "  machine: {type: I440FX, firmware: SeaBIOS}\n  passthrough: {xVGA: true, pcie: true}\n"
+	_, warnings, err := Load(lab(t), File{Name: "a.yaml", Data: []byte(poolText("plain", "  replicas: 1\n"+options))})
+	if err != nil || len(warnings) > 0 {
+		t.Errorf("warnings %v, error %v", warnings, err)
+	}
+	if _, _, err = Load(lab(t), File{Name: "a.yaml", Data: []byte(poolText("gpu", "  gpus: [{model: T4}]\n"+options))}); err == nil {
+		t.Error("a pool with cards does not care about them either")
+	}
+}
+
 func TestTheLongestNameThatHasRoomIsTaken(t *testing.T) {
 	name := strings.Repeat("a", 61)
 	if err := loadPools(t, poolText(name, "  replicas: 9\n")); err != nil {
@@ -153,8 +164,13 @@ func TestOneMistakeIsOneProblem(t *testing.T) {
 			t.Errorf("%s: want one problem, got %v", spec, err)
 		}
 	}
+	// A problem in one document says nothing about the next.
+	err := loadPools(t, poolText("a", "  replicas: x\n"), poolText("b", "  replicas: -1\n"))
+	if problems, _ := err.(Problems); len(problems) != 2 {
+		t.Errorf("want two problems, got %v", err)
+	}
 	// A document that cannot be recognised may be the one that is referred to.
-	_, _, err := Load(lab(t), File{Name: "a.yaml", Data: []byte(strings.Replace(poolText("gpu", "  replicas: 1\n"), "hypervisor: lab", "hypervisor: b", 1) +
+	_, _, err = Load(lab(t), File{Name: "a.yaml", Data: []byte(strings.Replace(poolText("gpu", "  replicas: 1\n"), "hypervisor: lab", "hypervisor: b", 1) +
 		"---\napiVersion: gpuworker.io/v1alpha1\nkind: Hypervisor\nmetadata: {nmae: b}\nspec: {proxmox: {endpoint: \"https://b:8006\", credentials: {token: {env: T}}}}\n")})
 	if problems, _ := err.(Problems); len(problems) != 1 {
 		t.Errorf("want one problem, got %v", err)
