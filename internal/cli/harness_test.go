@@ -167,6 +167,8 @@ func (c *typed) run(t *testing.T, args ...string) *typed {
 		Interrupts: c.signals,
 		Exit:       func(code int) { t.Errorf("left at once with %d", code) },
 		Now:        func() time.Time { return noon },
+		// How plans are printed is tested where they are.
+		Seen: func(string) bool { return true },
 	}
 	if c.terminal {
 		p.Out.Size, p.Err.Size = size, size
@@ -230,7 +232,7 @@ func (c *typed) transcript() string {
 // with a network card, one of somebody else, one of ours, a host without
 // IOMMU and one that is down.
 func homelab() *inventory.Snapshot {
-	return inventorytest.World(
+	return inventorytest.Observed(
 		inventorytest.Host("pve1", inventorytest.T4("0000:03:00").Group(14), inventorytest.RTX3090("0000:41:00").Group(27), inventorytest.NIC("0000:42:00").Group(27)),
 		inventorytest.Host("pve2", inventorytest.T4("0000:03:00").Group(11), inventorytest.T4("0000:81:00").Group(31)).Memory(64, 60),
 		inventorytest.Host("pve3", inventorytest.RTX3090("0000:0a:00")).NoIOMMU(),
@@ -261,8 +263,10 @@ var (
 	kept    = plan.Worker{Name: "gpu-workers-1", Action: plan.Keep, Host: "pve1", VMID: 9101, Model: "Tesla T4", Slot: slot("0000:03:00")}
 	created = plan.Worker{
 		Name: "gpu-workers-2", Action: plan.Create, Host: "pve2", VMID: 9102, Model: "Tesla T4", Slot: slot("0000:03:00"),
-		Reason: "memory 41 of 128 GiB used",
-		Steps:  []plan.StepKind{plan.StepClaim, plan.StepClone, plan.StepConfigure, plan.StepAttach, plan.StepStart, plan.StepAgent},
+		Reason:  "memory 41 of 128 GiB used",
+		Desired: &inventory.Machine{Cores: 4, MemoryMiB: 16384},
+		Source:  &plan.Source{Template: "ubuntu-22.04", VMID: 9001, Host: "pve2"},
+		Steps:   []plan.StepKind{plan.StepClaim, plan.StepClone, plan.StepConfigure, plan.StepAttach, plan.StepStart, plan.StepAgent},
 	}
 	refused = plan.Worker{
 		Name: "gpu-workers-3", Action: plan.Refuse,

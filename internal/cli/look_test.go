@@ -57,7 +57,7 @@ func TestACheckWithoutFailuresExitsWithZero(t *testing.T) {
 }
 
 func TestAHostWhoseCardsNobodyCouldSeeIsUnknownAndNotEmpty(t *testing.T) {
-	world := inventorytest.World(inventorytest.Host("pve1", inventorytest.T4("0000:03:00")).Blind("PCI devices", "no answer within 10s"))
+	world := inventorytest.Observed(inventorytest.Host("pve1", inventorytest.T4("0000:03:00")).Blind("PCI devices", "no answer within 10s"))
 	c := (&typed{engine: &fakeEngine{world: world}}).run(t, "gpus", "-f", lab).wants(t, fault.ExitOK)
 	if !strings.Contains(c.out, "unknown: no answer within 10s") {
 		t.Errorf("out:\n%s", c.out)
@@ -69,7 +69,7 @@ func TestAHostWhoseCardsNobodyCouldSeeIsUnknownAndNotEmpty(t *testing.T) {
 }
 
 func TestACardIsUnknownWhileAVMOfItsHostCannotBeRead(t *testing.T) {
-	world := inventorytest.World(
+	world := inventorytest.Observed(
 		inventorytest.Host("pve1", inventorytest.T4("0000:03:00")),
 		inventorytest.VM(110, "nas", "pve1").Unreadable("403"),
 	)

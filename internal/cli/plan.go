@@ -2,7 +2,8 @@ package cli
 
 import (
 	"context"
-	"fmt"
+	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -66,15 +67,21 @@ func (a *app) showPlans(plans engine.Plans) error {
 	if !a.forPeople() {
 		return a.machine(planView{plans, sum(plans)})
 	}
+	var text strings.Builder
 	for i, p := range plans {
 		if i > 0 {
-			fmt.Fprintln(a.Out)
+			text.WriteString("\n")
 		}
-		if err := a.planText(p); err != nil {
+		if err := plan.Text(&text, p, plan.Style{Color: a.paint(a.Out).on, Width: a.Out.width()}); err != nil {
 			return err
 		}
 	}
-	return nil
+	if a.Seen != nil && a.Seen(text.String()) {
+		a.say("The plan is the one above.\n")
+		return nil
+	}
+	_, err := io.WriteString(a.Out, text.String())
+	return err
 }
 
 // sum adds the summaries of all hypervisors up.

@@ -29,6 +29,9 @@ type Program struct {
 	Interrupts <-chan os.Signal
 	// Exit ends the process at once.
 	Exit func(code int)
+	// Seen tells that a plan was shown before and need not be shown again; nil
+	// shows every plan. The demo's story would be told twice otherwise.
+	Seen func(plan string) bool
 	// Now is the time of day for progress lines; nil takes time.Now.
 	Now func() time.Time
 }

@@ -146,7 +146,10 @@ type plainLines struct {
 const plainPause = 10 * time.Second
 
 func (l *plainLines) event(_ *board, e apply.Event) {
-	if e.Phase == apply.Working && (e.Detail == "" || e.Time.Sub(l.last[e.Worker]) < plainPause) {
+	switch {
+	case e.Phase == apply.Began:
+		return // the line before said that something is done, so the next step is on
+	case e.Phase == apply.Working && (e.Detail == "" || e.Time.Sub(l.last[e.Worker]) < plainPause):
 		return
 	}
 	l.last[e.Worker] = e.Time
@@ -157,7 +160,7 @@ func (l *plainLines) notice(_ *board, text string) { fmt.Fprintln(l.notes, text)
 
 func plainLine(e apply.Event) string {
 	phase := string(e.Phase)
-	if e.Phase == apply.Began || e.Phase == apply.Working {
+	if e.Phase == apply.Working {
 		phase = "…"
 	}
 	words := []string{e.Time.Format(time.TimeOnly), e.Worker, string(e.Step), phase}

@@ -132,6 +132,12 @@ func (s *stage) prepareProgram() {
 		return outside(name)
 	}
 	s.Program.Interrupts = nil // the surrounding command listens
+	shown := map[string]bool{}
+	s.Program.Seen = func(plan string) bool {
+		before := shown[plan]
+		shown[plan] = true
+		return before
+	}
 	size := s.Program.Out.Size
 	s.Program.Out.Size = func() (int, int) {
 		if size != nil {

@@ -1,0 +1,35 @@
+package e2e
+
+import (
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/gpuworker/gpuworker/cmd/gpuworker/app"
+)
+
+func TestMain(m *testing.M) {
+	// The race detector sleeps for a second at the end of each process, and
+	// the scripts start many.
+	if os.Getenv("GORACE") == "" {
+		os.Setenv("GORACE", "atexit_sleep_ms=10")
+	}
+	testscript.Main(m, map[string]func(){"gpuworker": func() { os.Exit(app.Main()) }})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                "testdata/script",
+		Setup:              setUp,
+		RequireUniqueNames: true,
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits":    exits,
+			"fault":    injectFault,
+			"vms":      listVMs,
+			"mappings": listMappings,
+			"written":  written,
+			"root":     rootCall,
+		},
+	})
+}
