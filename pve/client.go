@@ -16,14 +16,15 @@ type Client struct {
 	log     *slog.Logger
 }
 
-// New makes a client. It does not connect: the first call does.
+// New makes a client. It does not connect: the first call does. Options that
+// cannot work are an *Error of kind Invalid.
 func New(o Options) (*Client, error) {
 	base, err := o.base()
 	if err == nil {
 		err = o.checkCredentials()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("pve: %w", err)
+		return nil, badOptions(err)
 	}
 	net := &network{base: base, timeout: o.Timeout, transport: o.Transport, agent: o.UserAgent}
 	if net.timeout <= 0 {
@@ -34,7 +35,7 @@ func New(o Options) (*Client, error) {
 	}
 	if net.transport == nil {
 		if net.transport, err = newTransport(o); err != nil {
-			return nil, fmt.Errorf("pve: %w", err)
+			return nil, badOptions(err)
 		}
 		net.own = true
 	}
@@ -50,6 +51,10 @@ func New(o Options) (*Client, error) {
 	c.run = judged(c.run)
 	c.run = retried(c.log, c.run)
 	return c, nil
+}
+
+func badOptions(err error) error {
+	return &Error{Kind: Invalid, Message: "pve: " + err.Error(), Cause: err}
 }
 
 // String describes the client without its secrets. This and the next three work

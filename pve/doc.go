@@ -3,8 +3,8 @@
 //
 // The first is that the meaning of an error arrives. Proxmox answers almost
 // everything with status 500 and puts the cause in the text, sometimes only in
-// the HTTP reason phrase, sometimes only in the log of a task. Every error of
-// this package is an [*Error] whose [Kind] is named after what the caller
+// the HTTP reason phrase, sometimes only in the log of a task. Every error of a
+// call is an [*Error] whose [Kind] is named after what the caller
 // should decide, with the server's own text, the place, the parameters that
 // were refused, the privilege that is missing and the last lines of the task's
 // log:

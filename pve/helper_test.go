@@ -95,8 +95,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(err)
 	}
-	defer conn.Close()
 	_, _ = conn.Write(reply.bytes())
+	_ = conn.Close()
 }
 
 // RoundTrip answers in process, so that tests can run in a synctest bubble.

@@ -71,7 +71,7 @@ func roundTrip(transport http.RoundTripper, req *http.Request) (*answer, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
 		return nil, fmt.Errorf("the answer broke off: %w", err)

@@ -259,14 +259,15 @@ func TestJitterStaysNearThePause(t *testing.T) {
 }
 
 func TestTheEndpointMayHaveAPath(t *testing.T) {
-	for endpoint, want := range map[string]string{
-		"https://pve.test:8006":                 "/api2/json/version",
-		"https://pve.test:8006/":                "/api2/json/version",
-		"https://pve.test/lab":                  "/lab/api2/json/version",
-		"https://pve.test:8006/api2/json":       "/api2/json/version",
-		" https://pve.test:8006/api2/json/  ":   "/api2/json/version",
-		"https://[2001:db8::1]:8006/pve%20lab/": "/pve%20lab/api2/json/version",
+	for _, pair := range [][2]string{
+		{"https://pve.test:8006", "/api2/json/version"},
+		{"https://pve.test:8006/", "/api2/json/version"},
+		{"https://pve.test/lab", "/lab/api2/json/version"},
+		{"https://pve.test:8006/api2/json", "/api2/json/version"},
+		{" https://pve.test:8006/api2/json/ ", "/api2/json/version"},
+		{"https://[2001:db8::1]:8006/pve%20lab/", "/pve%20lab/api2/json/version"},
 	} {
+		endpoint, want := pair[0], pair[1]
 		c, s := inProcess(t, inTurn(says(`{}`)), func(o *Options) { o.Endpoint = endpoint })
 		if _, err := c.Version(context.Background()); err != nil {
 			t.Fatal(err)

@@ -115,7 +115,7 @@ func (o Options) base() (string, error) {
 		return "", errors.New("endpoint: it must not contain a user or password; use the options for them")
 	case u.RawQuery != "" || u.Fragment != "":
 		return "", errors.New("endpoint: it must not contain a query or fragment")
-	case u.Scheme != "https" && o.Transport == nil && !(u.Scheme == "http" && isLoopback(u.Hostname())):
+	case o.Transport == nil && !isPrivate(u):
 		return "", fmt.Errorf("endpoint: %q would send the credentials in the clear; write https://", u.Scheme+"://")
 	}
 	path := strings.TrimRight(u.EscapedPath(), "/")
@@ -125,10 +125,12 @@ func (o Options) base() (string, error) {
 	return u.Scheme + "://" + u.Host + path, nil
 }
 
-// isLoopback allows plain HTTP to a test server on this machine.
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+// isPrivate tells whether nobody listens on the way: TLS, or a test server on
+// this machine.
+func isPrivate(u *url.URL) bool {
+	ip := net.ParseIP(u.Hostname())
+	local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	return u.Scheme == "https" || u.Scheme == "http" && local
 }
 
 // A token id and a user as pve-access-control admits them.

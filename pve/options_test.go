@@ -50,6 +50,9 @@ func TestOptionsAreCheckedBeforeAnythingIsSent(t *testing.T) {
 			case tt.text != "":
 				mustContain(t, err.Error(), "pve: ", tt.text)
 				mustNotLeak(t, "the error", err.Error())
+				if KindOf(err) != Invalid {
+					t.Errorf("kind %s", KindOf(err))
+				}
 			}
 		})
 	}

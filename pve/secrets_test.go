@@ -155,7 +155,7 @@ func TestOptionsAndClientsPrintWithoutSecrets(t *testing.T) {
 				t.Error(err)
 			}
 			// The endpoint is not hidden in JSON, as it has no secret when it is valid.
-			log.Write([]byte(strings.ReplaceAll(string(b), password.Endpoint, "")))
+			fmt.Fprint(&log, strings.ReplaceAll(string(b), password.Endpoint, ""))
 		}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
 			fmt.Fprintf(&log, verb+"\n", v)

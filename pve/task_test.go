@@ -53,7 +53,7 @@ func (ts *taskServer) logAnswer(s seen) reply {
 }
 
 // waitFor runs Wait in a bubble and tells how long it took.
-func waitFor(t *testing.T, ts *taskServer, limit time.Duration) (result TaskResult, err error, took time.Duration) {
+func waitFor(t *testing.T, ts *taskServer, limit time.Duration) (result TaskResult, took time.Duration, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ts.start = time.Now()
@@ -63,7 +63,7 @@ func waitFor(t *testing.T, ts *taskServer, limit time.Duration) (result TaskResu
 		result, err = c.Task(mustUPID(testUPID)).Wait(ctx)
 		took = time.Since(ts.start)
 	})
-	return result, err, took
+	return result, took, err
 }
 
 func TestWaitReturnsSoonAfterTheTaskHasEnded(t *testing.T) {
@@ -79,7 +79,7 @@ func TestWaitReturnsSoonAfterTheTaskHasEnded(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.runs.String(), func(t *testing.T) {
 			ts := &taskServer{runs: tt.runs, exit: "OK", log: []string{"TASK OK"}}
-			result, err, took := waitFor(t, ts, time.Hour)
+			result, took, err := waitFor(t, ts, time.Hour)
 			want := TaskResult{UPID: mustUPID(testUPID), ExitStatus: "OK", Log: []string{"TASK OK"}}
 			if err != nil || !reflect.DeepEqual(result, want) {
 				t.Errorf("%+v, %v", result, err)
@@ -96,7 +96,7 @@ func TestWarningsAreSuccess(t *testing.T) {
 		"WARN: no efidisk configured! Using temporary efivars disk.", "starting",
 		"WARN: failed to reset PCI device '0000:03:00.0', but trying to continue as not all devices need a reset", "TASK WARNINGS: 2",
 	}}
-	result, err, _ := waitFor(t, ts, time.Hour)
+	result, _, err := waitFor(t, ts, time.Hour)
 	want := []string{"no efidisk configured! Using temporary efivars disk.", "failed to reset PCI device '0000:03:00.0', but trying to continue as not all devices need a reset"}
 	if err != nil || result.ExitStatus != "WARNINGS: 2" || !reflect.DeepEqual(result.Warnings, want) {
 		t.Errorf("%+v, %v", result, err)
@@ -143,7 +143,7 @@ func TestAFailedTaskCarriesItsLog(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err, _ := waitFor(t, &taskServer{exit: tt.exit, log: tt.log}, time.Hour)
+			_, _, err := waitFor(t, &taskServer{exit: tt.exit, log: tt.log}, time.Hour)
 			e := mustError(t, err)
 			if e.Kind != tt.kind || e.Ambiguous != tt.ambiguous || e.Error() != tt.text {
 				t.Errorf("kind %s, ambiguous %v, text %q", e.Kind, e.Ambiguous, e.Error())
@@ -162,7 +162,7 @@ func TestTheEndOfALongLogIsLookedThrough(t *testing.T) {
 	}
 	log[3] = "WARN: at the start"
 	log[2490] = "WARN: at the end"
-	result, err, _ := waitFor(t, &taskServer{exit: "WARNINGS: 2", log: log}, time.Hour)
+	result, _, err := waitFor(t, &taskServer{exit: "WARNINGS: 2", log: log}, time.Hour)
 	if err != nil || len(result.Warnings) != 2 || len(result.Log) != 20 || result.Log[19] != log[2499] {
 		t.Errorf("%q, %d lines, %v", result.Warnings, len(result.Log), err)
 	}
@@ -203,7 +203,7 @@ func TestWaitToleratesWhatPasses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			ts := &taskServer{runs: 5 * time.Minute, exit: "OK", before: tt.before}
-			result, err, _ := waitFor(t, ts, time.Hour)
+			result, _, err := waitFor(t, ts, time.Hour)
 			if err != nil || result.ExitStatus != "OK" {
 				t.Errorf("%+v, %v", result, err)
 			}
@@ -245,7 +245,7 @@ func TestWaitEndsWithANameToTakeTheTaskUpWith(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err, took := waitFor(t, &taskServer{runs: 2 * time.Hour, before: tt.before}, tt.limit)
+			_, took, err := waitFor(t, &taskServer{runs: 2 * time.Hour, before: tt.before}, tt.limit)
 			e := mustError(t, err)
 			mustContain(t, e.Error(), tt.text)
 			if e.Kind != tt.kind || !e.Ambiguous || e.Task.String() != testUPID {
