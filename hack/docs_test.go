@@ -53,6 +53,22 @@ var (
 	heading   = regexp.MustCompile(`(?m)^#+ (.*)$`)
 )
 
+// besides are the documents that an example of a pool alone refers to.
+const besides = `
+apiVersion: gpuworker.io/v1alpha1
+kind: Hypervisor
+metadata: {name: lab}
+spec:
+  proxmox:
+    endpoint: https://pve1.example.org:8006
+    credentials: {token: {env: PVE_TOKEN}}
+---
+apiVersion: gpuworker.io/v1alpha1
+kind: KubeCluster
+metadata: {name: rke2-lab}
+spec: {server: "https://rke2.example.org:9345"}
+`
+
 func TestEveryDocumentInTheDocsIsValid(t *testing.T) {
 	count := 0
 	for _, d := range documents(t) {
@@ -61,7 +77,11 @@ func TestEveryDocumentInTheDocsIsValid(t *testing.T) {
 				continue // a part of a document
 			}
 			count++
-			_, warnings, err := v1alpha1.Load(v1alpha1.File{Name: d.file, Data: []byte(match[1])})
+			files := []v1alpha1.File{{Name: d.file, Data: []byte(match[1])}}
+			if !strings.Contains(match[1], "kind: Hypervisor") {
+				files = append(files, v1alpha1.File{Name: "beside it", Data: []byte(besides)})
+			}
+			_, warnings, err := v1alpha1.Load(files...)
 			if err != nil {
 				t.Errorf("%s: an example does not load: %v\n%s", d.file, err, match[1])
 			}
