@@ -53,9 +53,9 @@ func newApp(p Program) *app {
 func (a *app) addGlobalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringArrayVarP(&a.files, "file", "f", nil,
-		"`FILE` or directory with documents, - for standard input; repeatable (default $GPUWORKER_FILE, then ./gpuworker.yaml)")
-	flags.StringVarP(&a.output, "output", "o", outTable, "output as "+strings.Join(outputs, "|"))
-	flags.StringVar(&a.color, "color", "auto", "colour "+strings.Join(colors, "|")+"; NO_COLOR is honoured")
+		"`FILE` or directory with documents, - for standard input; repeatable\n(default $GPUWORKER_FILE, then ./gpuworker.yaml)")
+	flags.StringVarP(&a.output, "output", "o", outTable, "`FORMAT` of the output: "+strings.Join(outputs, ", "))
+	flags.StringVar(&a.color, "color", "auto", "`WHEN` to colour: "+strings.Join(colors, ", ")+"; NO_COLOR is honoured")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print results and errors only")
 	complete := func(values []string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)

@@ -47,7 +47,8 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{"an unknown colour", []string{"plan", "--color", "pink"}, "auto, always, never"},
 		{"a file that is not there", []string{"plan", "-f", "nowhere.yaml"}, "read nowhere.yaml: no such file"},
 		{"no file at all", []string{"plan"}, "gpuworker demo"},
-		{"an unknown finding", []string{"explain", "CARD-GRUOP-SHARED"}, "gpuworker explain"},
+		{"an unknown finding is told its neighbour", []string{"explain", "CARD-GRUOP-SHARED"}, "gpuworker explain CARD-GROUP-SHARED\n"},
+		{"an unknown finding far from all", []string{"explain", "xyz"}, "gpuworker explain lists all findings"},
 		{"an unknown version of Proxmox VE", []string{"role", "-f", lab, "--pve-version", "7"}, "write 8 or 9"},
 	}
 	for _, c := range cases {

@@ -48,13 +48,36 @@ func (a *app) listFindings() error {
 }
 
 func (a *app) explain(name string) error {
-	page, ok := finding.Explain(finding.ID(strings.ToUpper(name)))
+	page, ok := finding.Explain(finding.ID(name))
 	if !ok {
-		return &fault.Error{Kind: fault.Invalid, Why: "there is no finding " + quote(name), Fix: "gpuworker explain"}
+		return unknownFinding(name)
 	}
 	if !a.forPeople() {
 		return a.machine(page)
 	}
-	fmt.Fprintln(a.Out, page.Title)
+	title, rest, _ := strings.Cut(page.Text(a.readingWidth()), "\n")
+	fmt.Fprintf(a.Out, "%s\n%s", a.paint(a.Out).bold(title), rest)
 	return nil
+}
+
+func unknownFinding(name string) error {
+	fix := "gpuworker explain lists all findings"
+	var near []string
+	for _, id := range finding.Suggest(name) {
+		near = append(near, "gpuworker explain "+string(id))
+	}
+	if len(near) > 0 {
+		fix = strings.Join(near, "\n")
+	}
+	return &fault.Error{Kind: fault.Invalid, Why: "there is no finding " + quote(name), Fix: fix}
+}
+
+// readingWidth is the width for running text: that of the terminal, up to the
+// longest line that is still easy to read.
+func (a *app) readingWidth() int {
+	const longest = 100
+	if width := a.Out.width(); width > 0 {
+		return min(width, longest)
+	}
+	return longest
 }

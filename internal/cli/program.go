@@ -129,7 +129,7 @@ func (p Program) Run(ctx context.Context, args []string) int {
 	ctx, stop := a.watchInterrupts(ctx)
 	defer stop()
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // with nil, cobra takes those of the process
 	err := root.ExecuteContext(ctx)
 	return a.report(ctx, err)
 }

@@ -27,6 +27,10 @@ const (
 	groupLearn  = "learn"
 )
 
+// The help lists verbs in the order in which one comes to need them. Cobra
+// takes this wish only by a variable of its package.
+func init() { cobra.EnableCommandSorting = false }
+
 // root is the command tree.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
@@ -47,6 +51,7 @@ func (a *app) root() *cobra.Command {
 			return unknownCommand(cmd, args[0])
 		},
 	}
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable .HasParent}}", 1))
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
@@ -74,13 +79,13 @@ func (a *app) addVerbs(root *cobra.Command) {
 			root.AddCommand(command)
 		}
 	}
-	add(groupLook, a.hostsCommand(), a.gpusCommand(), a.checkCommand(), a.planCommand(), a.assertCommand(), a.statusCommand())
-	add(groupChange, a.applyCommand())
-	add(groupCare, a.replaceCommand(), a.deleteCommand(), a.parkCommand(), a.unparkCommand(), a.adoptCommand(), a.orphansCommand())
-	add(groupLearn, a.exportCommand(), a.roleCommand(), a.explainCommand(), a.schemaCommand(), a.versionCommand())
 	if a.Demo != nil {
 		add(groupLearn, a.demoCommand())
 	}
+	add(groupLook, a.hostsCommand(), a.gpusCommand(), a.checkCommand(), a.planCommand(), a.statusCommand(), a.assertCommand())
+	add(groupChange, a.applyCommand())
+	add(groupCare, a.parkCommand(), a.unparkCommand(), a.replaceCommand(), a.deleteCommand(), a.adoptCommand(), a.orphansCommand())
+	add(groupLearn, a.explainCommand(), a.roleCommand(), a.schemaCommand(), a.exportCommand(), a.versionCommand())
 	docs := a.docsCommand()
 	docs.Args = helpfulArgs(docs.Args)
 	root.AddCommand(docs)

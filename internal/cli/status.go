@@ -1,7 +1,138 @@
 package cli
 
 import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/status"
 )
 
-func (a *app) statusCommand() *cobra.Command { return &cobra.Command{Use: "status", RunE: verb(nil)} }
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status [NAME…]",
+		Short: "Show how each worker is, and what to do next",
+		Long: `Show every worker that is declared or that is gpuworker's: where it is, its card,
+VM and addresses, and how it is. With names only those workers, each with its
+conditions from the bottom up.`,
+		Example: `  gpuworker status -f lab.yaml
+  gpuworker status gpu-workers-1 -f lab.yaml`,
+		Args: cobra.ArbitraryArgs,
+		RunE: verb(a.status),
+	}
+}
+
+func (a *app) status(ctx context.Context, names []string) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	rows, err := e.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if rows, err = named(rows, names); err != nil {
+		return err
+	}
+	if !a.forPeople() {
+		return a.machine(map[string]any{"workers": rows})
+	}
+	if len(rows) == 0 {
+		fmt.Fprintln(a.Out, "No worker is declared, and none is there.")
+		return nil
+	}
+	p := a.paint(a.Out)
+	statusTable(rows, p).write(a.Out, p, a.Out.width())
+	if len(names) > 0 {
+		a.printConditions(rows, p)
+	}
+	a.printNext(rows, p)
+	return nil
+}
+
+// named are the rows of the named workers; all of them without names.
+func named(rows []status.Row, names []string) ([]status.Row, error) {
+	if len(names) == 0 {
+		return append([]status.Row{}, rows...), nil // for machines a list, never null
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(rows, func(r status.Row) bool { return r.Worker == name }) {
+			return nil, &fault.Error{
+				Kind: fault.NotFound, Doing: "find the worker " + quote(name),
+				Why: "it is not declared, and nothing of that name is there", Fix: "gpuworker status lists the workers",
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(rows), func(r status.Row) bool { return !slices.Contains(names, r.Worker) }), nil
+}
+
+func statusTable(rows []status.Row, p paint) *grid {
+	g := newGrid("worker", "host", "card", "VM", "addresses", "state")
+	g.right = []int{3}
+	for _, r := range rows {
+		card := strings.TrimSpace(r.Model + " " + r.Card)
+		g.addNoted(r.Note, r.Worker, r.Host, card, number(r.VMID), strings.Join(r.Addresses, ", "), statePainted(r, p))
+	}
+	return g
+}
+
+func statePainted(r status.Row, p paint) string {
+	word := string(r.State)
+	switch {
+	case r.State == status.Running && r.Note == "":
+		return p.green(word)
+	case r.State == status.Refused:
+		return p.red(word)
+	case r.State == status.Parked && r.Note == "":
+		return p.dim(word)
+	}
+	return p.yellow(word)
+}
+
+// marks of the conditions' statuses.
+func conditionMark(s status.Status, p paint) string {
+	switch s {
+	case status.True:
+		return p.green("✓")
+	case status.False:
+		return p.red("✗")
+	}
+	return p.dim("·")
+}
+
+func (a *app) printConditions(rows []status.Row, p paint) {
+	for _, r := range rows {
+		fmt.Fprintf(a.Out, "\n%s · %s · %s\n", p.bold(r.Worker), r.Pool, r.Lifecycle)
+		for _, c := range r.Conditions {
+			text := c.Message
+			if text == "" {
+				text = p.dim(c.Reason)
+			}
+			fmt.Fprintf(a.Out, " %s %-10s  %s\n", conditionMark(c.Status, p), c.Type, text)
+		}
+	}
+}
+
+// printNext says each piece of advice once, with the workers that it is for.
+func (a *app) printNext(rows []status.Row, p paint) {
+	var order []string
+	workers := map[string][]string{}
+	for _, r := range rows {
+		if r.Next == "" {
+			continue
+		}
+		if workers[r.Next] == nil {
+			order = append(order, r.Next)
+		}
+		workers[r.Next] = append(workers[r.Next], r.Worker)
+	}
+	head := "\n" + p.bold("Next:")
+	for _, next := range order {
+		a.say("%s  %s  %s\n", head, next+a.sameFiles(), p.dim("("+strings.Join(workers[next], ", ")+")"))
+		head = "     "
+	}
+}
