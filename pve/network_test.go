@@ -2,6 +2,8 @@ package pve
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -174,6 +176,16 @@ func TestAWriteThatNeverLeftIsNotAmbiguous(t *testing.T) {
 		e := mustError(t, c.DeleteMapping(context.Background(), "m"))
 		if e.Kind != Unavailable || e.Ambiguous || !errors.Is(e, syscall.ECONNREFUSED) {
 			t.Errorf("kind %s, ambiguous %v: %v", e.Kind, e.Ambiguous, e)
+		}
+	})
+	t.Run("over a transport that does not trust the server", func(t *testing.T) {
+		c, _ := inProcess(t, nil, through(func(*http.Request) (*http.Response, error) {
+			return nil, &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
+		}))
+		e := mustError(t, c.DeleteMapping(context.Background(), "m"))
+		mustContain(t, e.Error(), "the server's certificate cannot be trusted: x509")
+		if e.Kind != Untrusted || e.Ambiguous {
+			t.Errorf("kind %s, ambiguous %v", e.Kind, e.Ambiguous)
 		}
 	})
 	t.Run("over the network, to a port where nobody listens", func(t *testing.T) {

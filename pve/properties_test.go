@@ -71,6 +71,17 @@ func TestCopiesOfPropertiesAreIndependent(t *testing.T) {
 	}
 }
 
+func TestTwoCopiesDoNotShareTheSpareRoomOfTheirOriginal(t *testing.T) {
+	original := ParseProperties("a=1,b=2,z=3")
+	original.Delete("z") // leaves room for one more
+	x, y := original, original
+	x.Set("c", "1")
+	y.Set("d", "2")
+	if x.String() != "a=1,b=2,c=1" || y.String() != "a=1,b=2,d=2" {
+		t.Errorf("%s, %s", x, y)
+	}
+}
+
 func FuzzProperties(f *testing.F) {
 	for _, seed := range []string{
 		"", "0000:3b:00.0,pcie=1", "mapping=gpu-b,pcie=1,driver=keep", "virtio=BC:24:11:00:02:24,bridge=vmbr0",

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -113,6 +114,17 @@ func TestDataOfAnotherShapeLeaksNothing(t *testing.T) {
 	_, err := c.Nodes(context.Background())
 	mustNotLeak(t, "the error", allForms(err))
 	mustContain(t, err.Error(), "data should be a list", "[redacted]")
+}
+
+func TestATransportThatTellsWhatItSentLeaksNothing(t *testing.T) {
+	var log lockedBuffer
+	c, _ := inProcess(t, nil, through(func(r *http.Request) (*http.Response, error) {
+		return nil, fmt.Errorf("cannot send %v", r.Header)
+	}), logInto(&log))
+	err := c.DeleteMapping(context.Background(), "m")
+	mustNotLeak(t, "the error", allForms(err))
+	mustNotLeak(t, "the log", log.String())
+	mustContain(t, log.String(), "cannot send", "[redacted]")
 }
 
 func TestARefusedLoginLeaksNothing(t *testing.T) {
