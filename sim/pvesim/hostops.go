@@ -76,14 +76,22 @@ func (s *Sim) bootHost(h *host, boot int) {
 	s.changed(HostChanged, h.Name, 0, "")
 	for _, id := range s.vmIDs() {
 		v := s.vms[id]
-		if v.node != h.Name {
+		if v == nil || v.node != h.Name || h.boots != boot {
 			continue
 		}
 		s.applyPending(v, nil)
-		if v.conf["onboot"] == "1" && !v.template() {
-			r := &request{ctx: s.ctx, who: identity{user: "root@pam"}, args: args{"node": {values: []string{h.Name}}}}
-			s.queueStart(r, id, 0)
+		if v.conf["onboot"] != "1" || v.template() {
+			continue
 		}
+		// One after another, by id.
+		r := &request{ctx: s.ctx, who: identity{user: "root@pam"}, args: args{"node": {values: []string{h.Name}}}}
+		t := s.byUPID[s.queueStart(r, id, 0)]
+		s.unlock()
+		select {
+		case <-t.done:
+		case <-s.ctx.Done():
+		}
+		s.lock()
 	}
 }
 

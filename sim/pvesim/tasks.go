@@ -25,6 +25,7 @@ type task struct {
 	ctx        context.Context
 	cancel     context.CancelCauseFunc
 	fault      *fault
+	done       chan struct{} // closed at the end
 }
 
 var (
@@ -42,6 +43,7 @@ func (s *Sim) startTask(r *request, node, kind, id string, run func(t *task) err
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	t := &task{
 		sim: s, node: node, kind: kind, id: id, who: r.who, pid: s.nextPID, start: now, ctx: ctx, cancel: cancel, fault: r.fault,
+		done:   make(chan struct{}),
 		pstart: now.Sub(s.hosts[node].booted).Milliseconds() / 10,
 		rng:    s.streams.next("task %s %s %s", node, kind, id),
 	}
@@ -50,6 +52,7 @@ func (s *Sim) startTask(r *request, node, kind, id string, run func(t *task) err
 	s.byUPID[t.upid] = t
 	s.changed(TaskStarted, node, 0, t.upid)
 	s.spawn(func() {
+		defer close(t.done)
 		defer cancel(nil)
 		t.finish(t.work(run))
 	})
