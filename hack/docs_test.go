@@ -207,3 +207,61 @@ func TestThePromisesNameTestsThatExist(t *testing.T) {
 		}
 	}
 }
+
+// Every command that a page tells the reader to type must exist, with its flags.
+// What exists is read from the generated reference.
+func TestTheDocsTypeCommandsThatExist(t *testing.T) {
+	reference, err := os.ReadFile("../docs/reference/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	common, verbs, _ := strings.Cut(string(reference), "\n### ")
+	flagForm := regexp.MustCompile("(?m)^\\| `(?:(-\\w), )?(--[\\w-]+)")
+	flagsIn := func(text string) map[string]bool {
+		flags := map[string]bool{"--help": true}
+		for _, match := range flagForm.FindAllStringSubmatch(text, -1) {
+			flags[match[1]], flags[match[2]] = true, true
+		}
+		return flags
+	}
+	everywhere := flagsIn(common)
+	flags := map[string]map[string]bool{}
+	for _, section := range strings.Split(verbs, "\n### ") {
+		title, rest, _ := strings.Cut(section, "\n")
+		flags[strings.TrimPrefix(title, "gpuworker ")] = flagsIn(rest)
+	}
+	typed := regexp.MustCompile("(?m)(?:`|^|\\$ )gpuworker +([a-z]+)([^`#\n]*)")
+	count := 0
+	for _, d := range documents(t) {
+		for _, match := range typed.FindAllStringSubmatch(strings.Join(commandLines(d), "\n"), -1) {
+			count++
+			verb := match[1]
+			if flags[verb] == nil {
+				t.Errorf("%s: there is no command %q (in %q)", d.file, verb, match[0])
+				continue
+			}
+			for _, word := range strings.Fields(match[2]) {
+				flag, _, _ := strings.Cut(word, "=")
+				if strings.HasPrefix(flag, "-") && !flags[verb][flag] && !everywhere[flag] {
+					t.Errorf("%s: gpuworker %s has no flag %s", d.file, verb, flag)
+				}
+			}
+		}
+	}
+	if count < 40 {
+		t.Errorf("only %d commands found", count)
+	}
+}
+
+// commandLines are the parts of a page that one would type: code spans and the
+// lines of shell blocks. Line breaks in code spans are spaces.
+func commandLines(d document) []string {
+	var lines []string
+	for _, block := range regexp.MustCompile("(?ms)^```(?:sh|console)?\n(.*?)^```$").FindAllStringSubmatch(d.text, -1) {
+		lines = append(lines, strings.Split(block[1], "\n")...)
+	}
+	for _, span := range regexp.MustCompile("`[^`]+`").FindAllString(d.without(codeBlock), -1) {
+		lines = append(lines, strings.ReplaceAll(span, "\n", " "))
+	}
+	return lines
+}
