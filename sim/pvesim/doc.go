@@ -39,7 +39,7 @@
 //	hang                 no answer until the client gives up, nothing is done
 //	html                 carried out, but a web page comes back
 //	half-json            carried out, but the answer breaks off
-//	task-fails           the task that the request starts fails and does nothing
+//	task-fails           the task that the request starts fails half-way and cleans up
 //	task-fails-but-done  the task does its work and then fails: a VM that runs
 //	                     although its start ended in an error
 //	lock-held            "can't lock file … - got timeout" after the lock's wait

@@ -26,8 +26,8 @@ const (
 	HTML Effect = "html"
 	// HalfJSON carries the request out and breaks off in the answer.
 	HalfJSON Effect = "half-json"
-	// TaskFails lets the task that the request starts fail with the text
-	// without doing anything.
+	// TaskFails lets the task that the request starts fail with the text in
+	// the middle of its work; it cleans up as after any other failure.
 	TaskFails Effect = "task-fails"
 	// TaskFailsButDone lets the task do its work and then fail: a start that
 	// ends in an error while the VM runs.

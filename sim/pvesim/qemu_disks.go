@@ -169,6 +169,9 @@ func (s *Sim) makeTemplate(r *request) (any, error) {
 		if err := v.checkLock(); err != nil {
 			return err
 		}
+		if err := s.pause(t, s.timings.Config); err != nil {
+			return err
+		}
 		for _, key := range slices.Sorted(maps.Keys(v.conf)) {
 			if isDrive(key) && (disk == "" || disk == key) {
 				s.makeBase(v, key)

@@ -61,14 +61,8 @@ func (s *Sim) startTask(r *request, node, kind, id string, run func(t *task) err
 
 // work runs the task's function under its fault.
 func (t *task) work(run func(t *task) error) error {
-	if t.fault != nil && t.fault.Effect == TaskFails {
-		if err := t.sleep(Duration(time.Second)); err != nil {
-			return err
-		}
-		return errors.New(t.fault.text("simulated failure"))
-	}
 	err := run(t)
-	if err == nil && t.fault != nil && t.fault.Effect == TaskFailsButDone {
+	if err == nil && t.fault != nil && (t.fault.Effect == TaskFails || t.fault.Effect == TaskFailsButDone) {
 		return errors.New(t.fault.text("simulated failure"))
 	}
 	return err
@@ -116,7 +110,11 @@ func (t *task) warn(format string, args ...any) {
 
 // sleep works for a while, with jitter. The error says why the task must end.
 func (t *task) sleep(d Duration) error {
-	return t.sim.sleep(t.ctx, jitter(t.rng, d))
+	err := t.sim.sleep(t.ctx, jitter(t.rng, d))
+	if err == nil && t.fault != nil && t.fault.Effect == TaskFails {
+		return errors.New(t.fault.text("simulated failure"))
+	}
+	return err
 }
 
 // died tells that the task's host went down under it.

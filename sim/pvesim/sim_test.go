@@ -1,0 +1,218 @@
+package pvesim
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// history plays a fixed sequence of requests and returns what came of it.
+func history(t *testing.T, seed uint64) State {
+	t.Helper()
+	var state State
+	play(t, func(t *testing.T) {
+		world := homelab(t)
+		world.Seed = seed
+		sim := newSim(t, world)
+		engine := sim.as(t, engineToken)
+		engine.do("POST", "/cluster/mapping/pci", "id", "gpu-1", "map", t4pve1).ok()
+		for id := 120; id < 123; id++ {
+			engine.done(engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", fmt.Sprint(id)), "OK")
+		}
+		engine.do("PUT", qemu("pve1", 120, "/config"), "hostpci0", "mapping=gpu-1", "net1", "virtio,bridge=vmbr1").ok()
+		engine.done(engine.do("POST", qemu("pve1", 120, "/status/start")), "OK")
+		engine.done(engine.do("DELETE", qemu("pve1", 121)), "OK")
+		state = sim.State()
+	})
+	return state
+}
+
+func TestTheSameSeedAndRequestsGiveTheSameHistory(t *testing.T) {
+	first, again, other := history(t, 7), history(t, 7), history(t, 8)
+	if diff := cmp.Diff(first, again); diff != "" {
+		t.Errorf("two runs differ:\n%s", diff)
+	}
+	if first.VMs[120].Config["smbios1"] == other.VMs[120].Config["smbios1"] {
+		t.Error("another seed gave the same UUID")
+	}
+	if first.VMs[120].Config["smbios1"] == first.VMs[122].Config["smbios1"] {
+		t.Error("two clones have one UUID")
+	}
+}
+
+func TestWhatAVMGetsDoesNotDependOnOtherTraffic(t *testing.T) {
+	uuid := func(before int) (out string) {
+		play(t, func(t *testing.T) {
+			sim := newSim(t, homelab(t))
+			engine := sim.as(t, engineToken)
+			for id := range before {
+				engine.done(engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", fmt.Sprint(500+id)), "OK")
+			}
+			engine.done(engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", "120"), "OK")
+			out = sim.State().VMs[120].Config["smbios1"]
+		})
+		return out
+	}
+	if alone, late := uuid(0), uuid(3); alone != late {
+		t.Errorf("the clone alone is %s, after three others %s", alone, late)
+	}
+}
+
+func TestTwoHundredClientsAtOnce(t *testing.T) {
+	const clients = 200
+	var seen sync.Map
+	sim := newSim(t, homelab(t), WithTimeScale(5000), WithHook(func(e Event) {
+		if _, twice := seen.LoadOrStore(e.Seq, e.Kind); twice {
+			t.Errorf("event %d came twice", e.Seq)
+		}
+		checkOneCardOneVM(t, e.State())
+	}))
+	server := httptest.NewServer(sim)
+	defer server.Close()
+	engine := sim.as(t, engineToken)
+	engine.do("POST", "/cluster/mapping/pci", "id", "gpu-1", "map", t4pve1).ok()
+	transport := &http.Transport{MaxIdleConnsPerHost: clients}
+	defer transport.CloseIdleConnections()
+
+	var wg sync.WaitGroup
+	for i := range clients {
+		wg.Go(func() {
+			c := sim.as(t, engineToken)
+			if i%2 == 0 {
+				c.base, c.http = server.URL, &http.Client{Transport: transport}
+			}
+			// Forty ids for two hundred clients: most race for theirs.
+			worker(c, 1000+i%40)
+		})
+	}
+	wg.Wait()
+	state := sim.State()
+	for _, task := range state.Tasks {
+		if task.Exit == "" {
+			t.Errorf("task %s still runs", task.UPID)
+		}
+	}
+	for id, v := range state.VMs {
+		if id >= 1000 && id < 1040 && (v.Lock != "" || v.Busy || v.Starting) {
+			t.Errorf("VM %d is left with lock %q, busy %v, starting %v", id, v.Lock, v.Busy, v.Starting)
+		}
+	}
+}
+
+// worker is what one of many clients does, whatever the answers.
+func worker(c *client, id int) {
+	path := qemu("pve1", id)
+	wait := func(r *reply) {
+		if upid, ok := r.data.(string); ok && strings.HasPrefix(upid, "UPID:") {
+			c.task(r)
+		}
+	}
+	wait(c.do("POST", qemu("pve1", 9000, "/clone"), "newid", fmt.Sprint(id), "name", fmt.Sprint("w", id)))
+	c.do("GET", path+"/config")
+	c.do("PUT", path+"/config", "hostpci0", "mapping=gpu-1", "tags", "gpuworker")
+	c.do("GET", "/cluster/resources", "type", "vm")
+	wait(c.do("POST", path+"/status/start"))
+	c.do("GET", path+"/status/current")
+	c.do("GET", "/cluster/nextid")
+	wait(c.do("POST", path+"/status/stop"))
+	wait(c.do("DELETE", path))
+}
+
+// checkOneCardOneVM is the invariant that the simulator itself must keep: a
+// device is with one VM, and that VM is known.
+func checkOneCardOneVM(t *testing.T, s State) {
+	holders := map[string]int{}
+	for id, v := range s.VMs {
+		for _, device := range v.Devices {
+			key := v.Host + " " + device
+			if other, held := holders[key]; held {
+				t.Errorf("%s is with VM %d and VM %d", key, id, other)
+			}
+			holders[key] = id
+			if s.Hosts[v.Host].Reserved[device] != id {
+				t.Errorf("VM %d has %s, which is reserved for %d", id, key, s.Hosts[v.Host].Reserved[device])
+			}
+		}
+	}
+}
+
+func TestHooksSeeEachStateInOrder(t *testing.T) {
+	play(t, func(t *testing.T) {
+		type step struct {
+			Kind EventKind
+			VMID int
+		}
+		var mu sync.Mutex
+		var steps []step
+		locks := map[string]bool{}
+		var sim *Sim
+		sim = newSim(t, homelab(t), WithHook(func(e Event) {
+			sim.State() // must not deadlock
+			mu.Lock()
+			defer mu.Unlock()
+			if e.VMID == 120 && e.Kind != VolumeCreated {
+				steps = append(steps, step{e.Kind, e.VMID})
+				locks[string(e.Kind)+" "+e.State().VMs[120].Lock] = true
+			}
+		}))
+		engine := sim.as(t, engineToken)
+		engine.done(engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", "120"), "OK")
+		engine.do("PUT", qemu("pve1", 120, "/config"), "cores", "4").ok()
+		engine.done(engine.do("POST", qemu("pve1", 120, "/status/start")), "OK")
+		engine.done(engine.do("POST", qemu("pve1", 120, "/status/stop")), "OK")
+		mu.Lock()
+		defer mu.Unlock()
+		want := []step{{VMCreated, 120}, {VMConfigured, 120}, {VMConfigured, 120}, {VMStarting, 120}, {VMStarted, 120}, {VMStopped, 120}}
+		if diff := cmp.Diff(want, steps); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+		if !locks["vm.created clone"] || locks["vm.configured clone"] {
+			t.Errorf("locks seen by the hook: %v", locks)
+		}
+	})
+}
+
+func TestClosingEndsWhatStillRuns(t *testing.T) {
+	sim, err := New(homelab(t), WithLog(func(string, ...any) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := sim.as(t, engineToken)
+	engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", "120", "full", "1").ok()
+	if err := sim.Inject(Fault{Path: "/version$", Effect: Hang}); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, 1)
+	go func() { answered <- engine.do("GET", "/version").err }()
+	for len(sim.Requests()) < 2 {
+	}
+	sim.Close()
+	if err := <-answered; err == nil {
+		t.Error("the request that hung was answered")
+	}
+	if got := engine.do("GET", "/version"); got.err == nil {
+		t.Errorf("a closed simulator answered %d", got.code)
+	}
+}
+
+func TestRefusalsAreLogged(t *testing.T) {
+	var mu sync.Mutex
+	var lines []string
+	sim := newSim(t, homelab(t), WithLog(func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		lines = append(lines, fmt.Sprintf(format, args...))
+	}))
+	sim.as(t, engineToken).do("GET", "/nodes/pve1/ceph")
+	mu.Lock()
+	defer mu.Unlock()
+	want := []string{"pvesim: GET /api2/json/nodes/pve1/ceph: 501 Method 'GET /nodes/pve1/ceph' not implemented"}
+	if diff := cmp.Diff(want, lines); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
+	}
+}

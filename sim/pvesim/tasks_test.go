@@ -1,0 +1,173 @@
+package pvesim
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestATaskIsSeenByWhoStartedItAndByAuditors(t *testing.T) {
+	play(t, func(t *testing.T) {
+		sim, w, root := furnished(t)
+		as := func(id string) *client { return sim.as(t, token(t, w, id)) }
+		started := as("no-sys-audit@pve!tk").do("POST", qemu("pve1", 100, "/status/start"))
+		upid := started.ok().data.(string)
+		if !strings.Contains(upid, ":qmstart:100:no-sys-audit@pve!tk:") {
+			t.Errorf("UPID %s", upid)
+		}
+		path := "/nodes/pve1/tasks/" + url.PathEscape(upid)
+		for who, fine := range map[string]bool{"no-sys-audit@pve!tk": true, "ops@pve!ci": true, "auditor@pve!tk": true, "root@pam!auto": true, "none@pve!tk": false} {
+			for _, part := range []string{"/status", "/log"} {
+				got := as(who).do("GET", path+part)
+				if fine {
+					got.ok()
+				} else {
+					got.refused(403, "Permission check failed (/nodes/pve1, Sys.Audit)")
+				}
+			}
+		}
+		as("auditor@pve!tk").do("DELETE", path).refused(403, "Permission check failed (/nodes/pve1, Sys.Modify)")
+		status := root.do("GET", path+"/status").object()
+		if status["user"] != "no-sys-audit@pve" || status["tokenid"] != "tk" || status["status"] != "running" || status["exitstatus"] != nil {
+			t.Errorf("status: %v", status)
+		}
+		root.done(started, "OK")
+		if n := len(as("none@pve!tk").do("GET", "/nodes/pve1/tasks").list()); n != 0 {
+			t.Errorf("somebody without rights sees %d tasks", n)
+		}
+		if n := len(as("no-sys-audit@pve!tk").do("GET", "/nodes/pve1/tasks").list()); n != 1 {
+			t.Errorf("who started one task sees %d", n)
+		}
+	})
+}
+
+func TestUnknownTasksAndPagesOfALog(t *testing.T) {
+	play(t, func(t *testing.T) {
+		sim := newSim(t, homelab(t))
+		engine := sim.as(t, engineToken)
+		unknown := "/nodes/pve1/tasks/UPID:pve1:00000001:00000001:60000000:qmstart:100:root@pam:"
+		for path, text := range map[string]string{unknown: "no such task", "/nodes/pve1/tasks/garbage": "unable to parse worker upid"} {
+			if got := engine.do("GET", path+"/status"); got.code != 400 || got.errors["upid"] != text {
+				t.Errorf("%s: %d %v", path, got.code, got.errors)
+			}
+		}
+		clone := engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", "120")
+		engine.done(clone, "OK")
+		path := "/nodes/pve1/tasks/" + url.PathEscape(clone.data.(string)) + "/log"
+		all := engine.do("GET", path)
+		n := len(all.list())
+		page := engine.do("GET", path, "start", "1", "limit", "2")
+		if got := page.list(); len(got) != 2 || got[0].(map[string]any)["n"] != 2.0 || page.total != float64(n) {
+			t.Errorf("lines from 1, at most 2, of %d: %v, total %v", n, got, page.total)
+		}
+		if got := engine.do("GET", path, "limit", "-1"); got.errors["limit"] != "value must have a minimum value of 0" {
+			t.Errorf("limit -1: %v", got.errors)
+		}
+	})
+}
+
+func TestTaskListsAreFiltered(t *testing.T) {
+	play(t, func(t *testing.T) {
+		sim := newSim(t, homelab(t))
+		engine := sim.as(t, engineToken)
+		engine.done(engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", "120"), "OK")
+		engine.done(engine.do("POST", qemu("pve1", 9000, "/status/start")), "you can't start a vm if it's a template")
+		running := engine.do("POST", qemu("pve1", 120, "/status/start")).data
+		for name, tc := range map[string]struct {
+			query []string
+			want  string
+		}{
+			"what has ended":      {nil, "qmstart qmclone"},
+			"what runs":           {[]string{"source", "active"}, "qmstart"},
+			"everything":          {[]string{"source", "all"}, "qmstart qmstart qmclone"},
+			"failures":            {[]string{"errors", "1"}, "qmstart"},
+			"successes":           {[]string{"statusfilter", "ok"}, "qmclone"},
+			"one kind":            {[]string{"typefilter", "qmclone"}, "qmclone"},
+			"those of one VM":     {[]string{"vmid", "120", "source", "all"}, "qmstart"},
+			"those of a stranger": {[]string{"userfilter", "nobody"}, ""},
+			"the second":          {[]string{"start", "1", "limit", "1"}, "qmclone"},
+		} {
+			var kinds []string
+			for _, task := range engine.do("GET", "/nodes/pve1/tasks", tc.query...).list() {
+				kinds = append(kinds, task.(map[string]any)["type"].(string))
+			}
+			if got := strings.Join(kinds, " "); got != tc.want {
+				t.Errorf("%s: %q, want %q", name, got, tc.want)
+			}
+		}
+		if running == nil {
+			t.Error("the start gave no task")
+		}
+	})
+}
+
+func TestAGuestShutsDownWhenItHasBooted(t *testing.T) {
+	play(t, func(t *testing.T) {
+		sim := newSim(t, homelab(t))
+		engine := sim.as(t, engineToken)
+		engine.done(engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", "120"), "OK")
+		engine.do("POST", qemu("pve1", 120, "/status/reboot")).refused(500, "VM 120 not running")
+		engine.done(engine.do("POST", qemu("pve1", 120, "/status/shutdown")), "OK")
+		engine.done(engine.do("POST", qemu("pve1", 120, "/status/start")), "OK")
+
+		log := engine.done(engine.do("POST", qemu("pve1", 120, "/status/shutdown"), "timeout", "1"), "VM quit/powerdown failed - got timeout")
+		if log[0] != "QEMU Guest Agent is not running - VM 120 qga command 'guest-ping' failed - got timeout" {
+			t.Errorf("log: %q", log)
+		}
+		pause(t, 30*time.Second)
+		engine.done(engine.do("POST", qemu("pve1", 120, "/status/reboot")), "OK")
+		if !sim.State().VMs[120].Running {
+			t.Error("after a reboot the VM does not run")
+		}
+		pause(t, 30*time.Second)
+		began := time.Now()
+		engine.done(engine.do("POST", qemu("pve1", 120, "/status/shutdown")), "OK")
+		if took := time.Since(began); took < 7*time.Second || took > 9*time.Second {
+			t.Errorf("the shutdown took %v, want about 8 s", took)
+		}
+	})
+}
+
+func TestTheAgentAnswersOnceTheGuestIsUp(t *testing.T) {
+	play(t, func(t *testing.T) {
+		sim := newSim(t, homelab(t), WithGuest(func(call GuestCall) GuestResult {
+			return GuestResult{ExitCode: 3, Out: strings.Join(call.Command, "|") + call.Input, After: Duration(5 * time.Second)}
+		}))
+		engine := sim.as(t, engineToken)
+		agent := func(rest string) string { return qemu("pve1", 120, "/agent/", rest) }
+		engine.done(engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", "120"), "OK")
+		engine.do("POST", agent("ping")).refused(500, "VM 120 is not running")
+		engine.do("PUT", qemu("pve1", 120, "/config"), "delete", "agent").ok()
+		engine.do("POST", agent("ping")).refused(500, "No QEMU guest agent configured")
+		engine.do("PUT", qemu("pve1", 120, "/config"), "agent", "1", "ipconfig0", "ip=192.0.2.20/24").ok()
+		engine.done(engine.do("POST", qemu("pve1", 120, "/status/start")), "OK")
+
+		began := time.Now()
+		engine.do("POST", agent("ping")).refused(500, "QEMU guest agent is not running")
+		if took := time.Since(began); took != 3*time.Second {
+			t.Errorf("an agent that is not up was waited for %v, want 3 s", took)
+		}
+		pause(t, 25*time.Second)
+		cards := engine.do("GET", agent("network-get-interfaces")).object()["result"].([]any)
+		card := cards[1].(map[string]any)
+		mac, _ := netAddress(sim.State().VMs[120].Config["net0"])
+		address := card["ip-addresses"].([]any)[0].(map[string]any)["ip-address"]
+		if card["hardware-address"] != strings.ToLower(mac) || address != "192.0.2.20" {
+			t.Errorf("the card is %v, want %s with 192.0.2.20", card, strings.ToLower(mac))
+		}
+		pid := engine.do("POST", agent("exec"), "command", "sh", "command", "-c", "command", "id", "input-data", "x").object()["pid"].(float64)
+		status := func() map[string]any { return engine.do("GET", agent("exec-status"), "pid", itoa(pid)).object() }
+		if got := status(); got["exited"] != 0.0 {
+			t.Errorf("right away: %v", got)
+		}
+		pause(t, 5*time.Second)
+		if got := status(); got["exited"] != 1.0 || got["exitcode"] != 3.0 || got["out-data"] != "sh|-c|idx" {
+			t.Errorf("after five seconds: %v", got)
+		}
+		engine.do("POST", agent("file-write"), "file", "/etc/x", "content", "y").ok()
+		if got := sim.State().VMs[120].Files["/etc/x"]; got != "y" {
+			t.Errorf("the file has %q", got)
+		}
+	})
+}
