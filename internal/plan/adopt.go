@@ -160,7 +160,7 @@ func BuildOrphans(in Input) *Plan {
 	b := newBuilder(in)
 	declared := b.declared()
 	for _, m := range b.survey.order {
-		d := &draft{Worker: &Worker{Name: m.worker}, number: m.number(), member: m}
+		d := &draft{Worker: &Worker{Name: m.worker, Undeclared: true}, number: m.number(), member: m}
 		switch {
 		case declared[m]:
 		case m.vm != nil:
@@ -181,7 +181,7 @@ func BuildOrphans(in Input) *Plan {
 // another one.
 func (b *builder) orphanClaims(m *member) {
 	for _, claim := range m.extraClaims {
-		d := &draft{Worker: &Worker{Name: m.worker}, member: claimOnly(claim)}
+		d := &draft{Worker: &Worker{Name: m.worker, Undeclared: true}, member: claimOnly(claim)}
 		if m.vm != nil && m.vm.Holds(claim.Slot) {
 			continue
 		}
@@ -199,7 +199,7 @@ func (b *builder) declared() map[*member]bool {
 	}
 	declared := map[*member]bool{}
 	for d := range scratch.all() {
-		if d.member != nil && !d.undeclared {
+		if d.member != nil && !d.Undeclared {
 			declared[d.member] = true
 		}
 	}

@@ -63,9 +63,7 @@ type draft struct {
 	number  int
 	member  *member              // nil when nothing of it is there
 	request *v1alpha1.GPURequest // nil for a plain worker
-
-	undeclared bool     // nothing in the documents asks for it any more
-	twins      []Worker // further VMs of the same worker, to be destroyed
+	twins   []Worker             // further VMs of the same worker, to be destroyed
 }
 
 func newBuilder(in Input) *builder {
@@ -116,7 +114,7 @@ func (b *builder) enlistCards(p *poolDraft, pool *v1alpha1.WorkerPool, members [
 	}
 	for i, mate := range matchCards(b.world, pool, members) {
 		d := existingDraft(pool, members[i])
-		if d.undeclared = mate < 0; !d.undeclared {
+		if d.Undeclared = mate < 0; !d.Undeclared {
 			d.request = wants[mate]
 			delete(open, mate)
 		}
@@ -135,8 +133,8 @@ func enlistPlain(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
 	missing := pool.Size()
 	for _, m := range members {
 		d := existingDraft(pool, m)
-		d.undeclared = missing == 0 || m.slot != nil
-		if !d.undeclared {
+		d.Undeclared = missing == 0 || m.slot != nil
+		if !d.Undeclared {
 			missing--
 		}
 		p.drafts = append(p.drafts, d)
@@ -196,7 +194,7 @@ func (b *builder) decideNew() {
 	for d := range b.all() {
 		switch {
 		case d.member != nil && d.member.vm != nil:
-		case d.undeclared:
+		case d.Undeclared:
 			b.onlyClaim(d)
 		case d.member != nil:
 			b.create(d)

@@ -22,7 +22,7 @@ func (b *builder) create(d *draft) {
 		return
 	}
 	if d.request == nil && d.member == nil && b.nameless != 0 {
-		d.Action, d.Hint = Wait, "run the same command again when that is done"
+		d.Action = Wait
 		d.Reason = fmt.Sprintf("VM %d is being cloned by an earlier run or another engine; apply waits for it", b.nameless)
 		return
 	}
@@ -115,7 +115,7 @@ func (b *builder) claimedClone(d *draft) bool {
 	case vm == nil:
 		return false
 	case inFlight(vm) && !vm.StuckClone:
-		d.Action, d.Hint = Wait, "run the same command again when that is done"
+		d.Action = Wait
 		d.Reason = fmt.Sprintf("VM %d is being cloned for it by an earlier run or another engine; apply waits for it", vm.VMID)
 		return true
 	case vm.Unreadable != "":

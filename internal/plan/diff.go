@@ -84,7 +84,9 @@ func cardFlag(flag func(*inventory.Card) bool) func(v *view) string {
 
 func setCard(to, from *view) { to.machine.Card = from.machine.Card }
 
-func isCardField(name string) bool { return name == "gpus" || strings.HasPrefix(name, "passthrough.") }
+func isCardField(name string) bool { return name == "gpus" || isCardOption(name) }
+
+func isCardOption(name string) bool { return strings.HasPrefix(name, "passthrough.") }
 
 func yesNo(b bool) string {
 	if b {
@@ -130,8 +132,8 @@ func compare(declared, configured, running *view) []difference {
 	for i := range fields {
 		f := &fields[i]
 		want, have := f.get(declared), f.get(configured)
-		if want == "" && f.optional || passthroughOfNoCard(f, configured) {
-			continue
+		if want == "" && f.optional || isCardOption(f.name) && (configured.machine.Card == nil || running != nil && running.machine.Card == nil) {
+			continue // kept as it is; or the line of the card itself says it
 		}
 		d := difference{Change{Field: f.name, From: shown(f, have), To: shown(f, want), When: f.whenFor(declared, configured)}, f}
 		now := have
@@ -150,12 +152,6 @@ func compare(declared, configured, running *view) []difference {
 		}
 	}
 	return all
-}
-
-// passthroughOfNoCard leaves out the options of a card that is not there: the
-// line of the card itself says it.
-func passthroughOfNoCard(f *field, configured *view) bool {
-	return isCardField(f.name) && f.name != "gpus" && configured.machine.Card == nil
 }
 
 // whenFor is when a change takes effect. Two depend on the direction: a disk only

@@ -15,9 +15,9 @@ import (
 func (b *builder) existing(d *draft) {
 	b.fill(d)
 	switch {
-	case b.in.replaces(d.Name) && !d.undeclared:
+	case b.in.replaces(d.Name) && !d.Undeclared:
 		b.replace(d, "a person asked for it")
-	case d.undeclared:
+	case d.Undeclared:
 		b.letGo(d)
 	case b.elsewhere(d), b.strangeCards(d):
 	case d.member.vm.Running:
@@ -236,7 +236,7 @@ func (d *draft) advise(differences []difference) {
 	case d.Action != Hold && d.Action != Update && d.Action != Restart && d.Action != Finish && d.Action != Start:
 	case hasKind(differences, NeedsRemake):
 		d.Hint = "gpuworker replace " + d.Name
-	case hasKind(differences, NeedsStop) && (d.Action == Hold || d.Action == Update || d.Action == Finish):
+	case d.member.vm.Running && hasKind(differences, NeedsStop) && (d.Action == Hold || d.Action == Update || d.Action == Finish):
 		d.Hint = "gpuworker apply --allow-restart"
 	}
 }

@@ -69,6 +69,8 @@ type Worker struct {
 	// Ref is the VM that is there already; nil when there is none. Of a clone that
 	// was not marked yet it carries the UUID that the first step gives to it.
 	Ref *inventory.VMRef `json:"ref,omitempty"`
+	// Undeclared tells that no document asks for the worker any more.
+	Undeclared bool `json:"undeclared,omitempty"`
 	// Reason says why this host and card, or what was found.
 	Reason string `json:"reason,omitempty"`
 	// Hint is the next command when a person must decide.

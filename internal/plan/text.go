@@ -355,10 +355,20 @@ func consequence(p *Plan, s Summary) string {
 	case s.Refused > 0:
 		sentences = append(sentences, refused+": apply does the rest; --all-or-nothing does not.")
 	}
-	if s.Held > 0 {
+	if held := countAction(p, Hold); held > 0 {
 		sentences = append(sentences, "What is held back waits for you: the → lines say how.")
 	}
 	return strings.Join(sentences, " ")
+}
+
+func countAction(p *Plan, action Action) int {
+	n := 0
+	for w := range p.Workers() {
+		if w.Action == action {
+			n++
+		}
+	}
+	return n
 }
 
 // String writes a change as "field: from → to (when)"; labels and taints by what

@@ -1,0 +1,365 @@
+package check
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/place"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+// Run checks one hypervisor against the documents and returns what it found, by
+// layers from the bottom. A finding fails when it stands in the way of a worker
+// that is declared, or would sooner or later. What is wrong with a host or card
+// that no worker needs is told as information.
+func Run(in plan.Input) []finding.Finding {
+	c := &checker{in: in, world: in.Snapshot, at: map[key]int{}}
+	c.add(place.CheckVersion(c.world))
+	c.add(place.CheckAccess(c.world)...)
+	c.connection()
+	c.hosts()
+	for i := range in.Pools {
+		if pool := &in.Pools[i]; pool.Spec.Hypervisor == c.hypervisor() {
+			c.pool(pool)
+		}
+	}
+	c.numbers()
+	c.vms()
+	c.plan()
+	finding.Sort(c.found)
+	return c.found
+}
+
+type checker struct {
+	in    plan.Input
+	world *inventory.Snapshot
+	found []finding.Finding
+	at    map[key]int // where in found
+}
+
+// key tells findings apart: the same is said once, by its gravest verdict.
+type key struct {
+	id     finding.ID
+	where  fault.Place
+	reason string
+}
+
+// gravity orders verdicts.
+func gravity(v finding.Verdict) int {
+	return slices.Index([]finding.Verdict{finding.Pass, finding.Info, finding.Unknown, finding.Fail}, v)
+}
+
+func (c *checker) add(findings ...finding.Finding) {
+	for _, f := range findings {
+		k := key{f.ID, f.Where, f.Reason}
+		k.where.Worker = ""
+		i, known := c.at[k]
+		switch {
+		case !known:
+			c.at[k] = len(c.found)
+			c.found = append(c.found, f)
+		case gravity(f.Verdict) > gravity(c.found[i].Verdict):
+			c.found[i] = f
+		}
+	}
+}
+
+// inform adds findings about something that is only one of several choices: what
+// fails there fails nothing yet.
+func (c *checker) inform(findings ...finding.Finding) {
+	for _, f := range findings {
+		if f.Verdict == finding.Fail {
+			f.Verdict = finding.Info
+		}
+		c.add(f)
+	}
+}
+
+func (c *checker) hypervisor() string {
+	if c.in.Hypervisor == nil {
+		return c.world.Hypervisor
+	}
+	return c.in.Hypervisor.Name
+}
+
+// connection checks what the Hypervisor document says of trust and login.
+func (c *checker) connection() {
+	if c.in.Hypervisor == nil || c.in.Hypervisor.Spec.Proxmox == nil {
+		return
+	}
+	p := c.in.Hypervisor.Spec.Proxmox
+	tls := finding.Finding{
+		ID: finding.TLSTrust, Verdict: finding.Pass, Layer: finding.LayerAPI,
+		Where: fault.Place{Hypervisor: c.world.Hypervisor}, Reason: "the server's certificate is checked",
+	}
+	if p.TLS.Insecure {
+		tls.Verdict, tls.Reason = finding.Info, "the server's certificate is not checked: whoever sits in between gets the login"
+		tls.Fix = "set spec.proxmox.tls.fingerprint to what `pvenode cert info` prints on the host"
+	}
+	c.add(tls)
+	if p.Attach == v1alpha1.AttachRaw && (p.Credentials.Username != "root@pam" || p.Credentials.Password == nil) {
+		c.add(finding.Finding{
+			ID: finding.RawNeedsRoot, Verdict: finding.Fail, Layer: finding.LayerAccess,
+			Where:  fault.Place{Hypervisor: c.world.Hypervisor},
+			Reason: "spec.proxmox.attach is Raw, which only root@pam with a password may do",
+			Fix:    "leave spec.proxmox.attach out: an API token is enough to attach by mapping",
+		})
+	}
+}
+
+// hosts checks every host, and the names of hosts in the documents.
+func (c *checker) hosts() {
+	needed := c.neededHosts()
+	for _, name := range needed {
+		c.add(place.CheckHost(c.world, name))
+	}
+	for i := range c.world.Hosts {
+		host := &c.world.Hosts[i]
+		c.inform(place.CheckHost(c.world, host.Name))
+		if !host.Online {
+			continue
+		}
+		for _, gap := range host.Gaps {
+			c.add(finding.Finding{
+				ID: finding.HostUnreadable, Verdict: finding.Unknown, Layer: finding.LayerHost,
+				Where:  fault.Place{Hypervisor: c.world.Hypervisor, Host: host.Name},
+				Reason: fmt.Sprintf("%s cannot be read: %s", gap.What, gap.Why),
+				Fix:    "gpuworker check shows which privilege the login lacks",
+			})
+		}
+		c.inform(place.CheckIOMMU(c.world, host))
+		c.inform(place.CheckMemory(c.world, host, 0, 0, 0))
+	}
+}
+
+// neededHosts are the hosts that the documents name, and those where the pools'
+// cards are.
+func (c *checker) neededHosts() []string {
+	var names []string
+	for _, pool := range c.in.Pools {
+		if pool.Spec.Hypervisor != c.hypervisor() {
+			continue
+		}
+		names = append(names, pool.Spec.Hosts...)
+		for _, g := range pool.Spec.GPUs {
+			names = append(names, g.Hosts...)
+			if g.Host != "" {
+				names = append(names, g.Host)
+			}
+		}
+		for _, claim := range c.world.Claims {
+			if claim.Record.Pool == pool.Name && claim.Record.KubeCluster == pool.Spec.KubeCluster {
+				names = append(names, claim.Host)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// pool checks the cards that a pool may use, and what its VMs need of each host
+// where they may live.
+func (c *checker) pool(pool *v1alpha1.WorkerPool) {
+	if !pool.IsGPU() {
+		want := plan.Want(pool, pool.WorkerName(1), nil)
+		for _, name := range c.allowed(pool.Spec.Hosts) {
+			c.host(want, name, false)
+		}
+		return
+	}
+	for i := range pool.Spec.GPUs {
+		request := &pool.Spec.GPUs[i]
+		want := plan.Want(pool, pool.WorkerName(1), request)
+		if want.Card.Slot != nil {
+			c.exactCard(pool, want)
+			continue
+		}
+		hosts := request.Hosts
+		if len(hosts) == 0 {
+			hosts = pool.Spec.Hosts
+		}
+		for _, name := range c.allowed(hosts) {
+			c.cardsOf(pool, want, name)
+		}
+	}
+}
+
+func (c *checker) allowed(names []string) []string {
+	if len(names) > 0 {
+		return names
+	}
+	for _, host := range c.world.Hosts {
+		names = append(names, host.Name)
+	}
+	return names
+}
+
+// exactCard checks a card that a document names: all that is wrong with it fails.
+func (c *checker) exactCard(pool *v1alpha1.WorkerPool, want place.Want) {
+	host := c.world.Host(want.Card.Host)
+	if host == nil || !host.Online {
+		return // said by hosts already
+	}
+	there := place.CheckCardThere(c.world, host, *want.Card.Slot)
+	c.add(there)
+	if place.Blocks(there) {
+		return
+	}
+	c.add(place.CheckIOMMU(c.world, host))
+	c.card(pool, host, want, true)
+}
+
+// cardsOf checks the cards of a host that a selector may take. Each is one choice
+// of several.
+func (c *checker) cardsOf(pool *v1alpha1.WorkerPool, want place.Want, name string) {
+	host := c.world.Host(name)
+	if host == nil || !host.Online {
+		return
+	}
+	for _, device := range host.GPUs() {
+		if !want.Card.Matches(name, device) {
+			continue
+		}
+		slot := device.Slot
+		exact := want
+		exact.Card = &place.CardWant{Host: name, Slot: &slot}
+		c.inform(place.CheckCardThere(c.world, host, slot))
+		c.card(pool, host, exact, false)
+	}
+}
+
+// card checks one card that is there, and its host when it can be had.
+func (c *checker) card(pool *v1alpha1.WorkerPool, host *inventory.Host, want place.Want, named bool) {
+	device := *host.Device(*want.Card.Slot)
+	who := c.holder(pool, host, want)
+	findings := place.CheckCardFree(c.world, host, device, who)
+	if host.IOMMU == inventory.On {
+		findings = append(findings, place.CheckCardAlone(c.world, host, device))
+	}
+	driver := place.CheckCardDriver(c.world, host, device)
+	if vm := c.world.VM(who.VMID); vm != nil && vm.Running {
+		driver.Verdict, driver.Reason, driver.Fix = finding.Pass, fmt.Sprintf("VM %d runs with the card, so vfio-pci has it", vm.VMID), ""
+	}
+	findings = append(findings, driver)
+	if named {
+		c.add(findings...)
+	} else {
+		c.inform(findings...)
+	}
+	if blocking, _ := place.Split(findings); len(blocking) == 0 && who.VMID == 0 {
+		c.host(want, host.Name, named)
+	}
+}
+
+// holder is the worker of the pool that has the card already; nobody when none
+// does.
+func (c *checker) holder(pool *v1alpha1.WorkerPool, host *inventory.Host, want place.Want) place.Who {
+	who := place.Who{Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster}
+	ofPool := func(r *inventory.Record) bool {
+		return r != nil && r.Pool == who.Pool && r.KubeCluster == who.KubeCluster
+	}
+	if claim := c.world.Claim(host.Name, *want.Card.Slot); claim != nil && ofPool(&claim.Record) {
+		who.Worker = claim.Record.Worker
+	}
+	for _, vm := range c.world.Holders(host.Name, *want.Card.Slot) {
+		ownership, _ := vm.Ownership()
+		ours := ownership == inventory.Ours || ownership == inventory.Fresh
+		if ours && ofPool(vm.Record) && cmp.Or(who.Worker, vm.Record.Worker) == vm.Record.Worker {
+			who.Worker, who.VMID = vm.Record.Worker, vm.VMID
+		}
+	}
+	return who
+}
+
+// host checks what a VM of the pool needs of a host beside a card. Memory is
+// left to the plan: it knows how many VMs are still to be made.
+func (c *checker) host(want place.Want, name string, named bool) {
+	host := c.world.Host(name)
+	if host == nil || !host.Online {
+		return
+	}
+	template, findings := place.FindTemplate(c.world, want.Template, host)
+	if template != nil {
+		for _, volume := range place.Volumes(want, template) {
+			findings = append(findings, place.CheckStorage(c.world, host, volume, 0))
+		}
+	}
+	findings = append(findings, place.CheckNetwork(c.world, host, want.NIC), place.CheckCPUs(c.world, host, want.Cores))
+	if named {
+		c.add(findings...)
+		return
+	}
+	c.inform(findings...)
+}
+
+// numbers checks the range of VM numbers.
+func (c *checker) numbers() {
+	if c.in.Hypervisor == nil || c.in.Hypervisor.Spec.Proxmox == nil {
+		return
+	}
+	r := c.in.Hypervisor.Spec.Proxmox.VMIDs
+	free := r.Last - r.First + 1
+	for i := range c.world.VMs {
+		if vmid := c.world.VMs[i].VMID; vmid >= r.First && vmid <= r.Last {
+			free--
+		}
+	}
+	f := finding.Finding{
+		ID: finding.VMIDRangeFull, Verdict: finding.Pass, Layer: finding.LayerCapacity,
+		Where:  fault.Place{Hypervisor: c.world.Hypervisor},
+		Reason: fmt.Sprintf("%d VM numbers from %d to %d are free", free, r.First, r.Last),
+	}
+	if free <= 0 {
+		f.Verdict, f.Fix = finding.Info, "widen spec.proxmox.vmids of the Hypervisor before the next worker is needed"
+	}
+	c.add(f)
+}
+
+// vms checks the VMs that are there: what looks like ours and is not, what died
+// half-way, what cannot be read.
+func (c *checker) vms() {
+	ours := 0
+	for i := range c.world.VMs {
+		vm := &c.world.VMs[i]
+		switch ownership, why := vm.Ownership(); {
+		case vm.Unreadable != "":
+			c.add(unreadable(c.world, vm))
+		case ownership == inventory.Doubtful:
+			c.add(plan.Doubt(c.world, vm, why))
+		case ownership == inventory.Ours:
+			ours++
+		}
+	}
+	c.add(finding.Finding{
+		ID: finding.VMIdentity, Verdict: finding.Pass, Layer: finding.LayerVM,
+		Where:  fault.Place{Hypervisor: c.world.Hypervisor},
+		Reason: fmt.Sprintf("%d of %d VMs are proven to be ours", ours, len(c.world.VMs)),
+	})
+}
+
+func unreadable(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
+	return finding.Finding{
+		ID: finding.VMUnreadable, Verdict: finding.Unknown, Layer: finding.LayerVM,
+		Where:  fault.Place{Hypervisor: world.Hypervisor, Host: vm.Host, VMID: vm.VMID},
+		Reason: fmt.Sprintf("%s cannot be read, so which cards it holds is not known: %s", place.VMName(vm), vm.Unreadable),
+		Fix:    "give the login VM.Audit on /vms; gpuworker role prints the commands",
+	}
+}
+
+// plan adds what a plan would refuse now, and what it would say of the world.
+func (c *checker) plan() {
+	p := plan.Build(c.in)
+	c.add(p.Findings...)
+	for worker := range p.Workers() {
+		for _, f := range worker.Refusals {
+			f.Where.Worker = worker.Name
+			c.add(f)
+		}
+		c.add(worker.Notes...)
+	}
+}

@@ -1,0 +1,180 @@
+package finding
+
+import (
+	"flag"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// declaredIDs reads the constants of ids.go.
+func declaredIDs(t *testing.T) []ID {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "ids.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []ID
+	ast.Inspect(file, func(n ast.Node) bool {
+		if spec, ok := n.(*ast.ValueSpec); ok {
+			for _, value := range spec.Values {
+				text, err := strconv.Unquote(value.(*ast.BasicLit).Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids = append(ids, ID(text))
+			}
+		}
+		return true
+	})
+	return ids
+}
+
+func TestEveryIDHasOnePageInTheSameOrder(t *testing.T) {
+	var paged []ID
+	for _, p := range pages {
+		paged = append(paged, p.ID)
+	}
+	if diff := cmp.Diff(declaredIDs(t), paged); diff != "" {
+		t.Errorf("ids.go and pages.go differ (-ids +pages):\n%s", diff)
+	}
+}
+
+func TestPagesSayAllThatAnOperatorNeeds(t *testing.T) {
+	for _, p := range pages {
+		sentence := func(what, text string) {
+			if text == "" || !strings.HasSuffix(text, ".") {
+				t.Errorf("%s: %s is no sentence: %q", p.ID, what, text)
+			}
+		}
+		sentence("What", p.What)
+		sentence("Why", p.Why)
+		sentence("Detected", p.Detected)
+		if p.Title == "" || strings.HasSuffix(p.Title, ".") {
+			t.Errorf("%s: the title is a phrase without full stop: %q", p.ID, p.Title)
+		}
+		if len(p.Fix) == 0 {
+			t.Errorf("%s: says nothing about what to do", p.ID)
+		}
+		for _, step := range p.Fix {
+			sentence("a step", step)
+		}
+		if !slices.Contains(Layers, p.Layer) {
+			t.Errorf("%s: layer %q does not exist", p.ID, p.Layer)
+		}
+	}
+}
+
+func TestExplainFindsPagesInAnyCase(t *testing.T) {
+	for _, text := range []ID{"CARD-HELD", "card-held", " Card-Held "} {
+		if p, ok := Explain(text); !ok || p.ID != CardHeld {
+			t.Errorf("Explain(%q) = %q, %v", text, p.ID, ok)
+		}
+	}
+	if p, ok := Explain("CARD-HEALD"); ok {
+		t.Errorf("a misspelt ID was taken for %s", p.ID)
+	}
+}
+
+func TestSuggest(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		want []ID
+	}{
+		{"CARD-HEALD", []ID{CardHeld}},
+		{"host_iommu_of", []ID{HostIOMMUOff}},
+		{"vm clone stuk", []ID{VMCloneStuck}},
+		{"MEMORY", []ID{MemoryShort}},
+		{"xyzzy", nil},
+		{"", nil},
+	} {
+		if diff := cmp.Diff(test.want, Suggest(test.text)); diff != "" {
+			t.Errorf("Suggest(%q) (-want +got):\n%s", test.text, diff)
+		}
+	}
+}
+
+func TestEditDistance(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"abc", "abc", 0}, {"abc", "abd", 1}, {"abc", "acb", 1}, {"abc", "ab", 1}, {"", "abc", 3}, {"kitten", "sitting", 3},
+	} {
+		if got := EditDistance(test.a, test.b); got != test.want {
+			t.Errorf("EditDistance(%q, %q) = %d, want %d", test.a, test.b, got, test.want)
+		}
+		if got := EditDistance(test.b, test.a); got != test.want {
+			t.Errorf("EditDistance(%q, %q) = %d, want %d", test.b, test.a, got, test.want)
+		}
+	}
+}
+
+func TestPageText(t *testing.T) {
+	p, _ := Explain(CardGroupShared)
+	text := p.Text(80)
+	for _, line := range strings.Split(text, "\n") {
+		if n := utf8.RuneCountInString(line); n > 80 {
+			t.Errorf("a line has %d columns: %s", n, line)
+		}
+	}
+	golden(t, "card-group-shared.golden", text)
+}
+
+func TestMarkdownHasEveryPage(t *testing.T) {
+	text := string(Markdown())
+	for _, id := range declaredIDs(t) {
+		if strings.Count(text, "\n### "+string(id)+"\n") != 1 {
+			t.Errorf("the document has not exactly one section for %s", id)
+		}
+	}
+}
+
+func TestSortOrdersByLayerThenPlace(t *testing.T) {
+	at := func(id ID, layer Layer, host string) Finding {
+		f := Finding{ID: id, Layer: layer}
+		f.Where.Host = host
+		return f
+	}
+	got := []Finding{
+		at(VMIdentity, LayerVM, "a"), at(HostOffline, LayerHost, "b"), at(HostOffline, LayerHost, "a"), at(APIVersion, LayerAPI, ""),
+	}
+	Sort(got)
+	want := []Finding{
+		at(APIVersion, LayerAPI, ""), at(HostOffline, LayerHost, "a"), at(HostOffline, LayerHost, "b"), at(VMIdentity, LayerVM, "a"),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}

@@ -1,0 +1,207 @@
+package status
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+// State is how a worker is, in one word or two.
+type State string
+
+// The states.
+const (
+	Running  State = "running"
+	Parked   State = "parked"       // stopped on purpose
+	Stopped  State = "stopped"      // stopped, and should run
+	HalfMade State = "half made"    // an earlier run did not finish
+	Cloning  State = "being cloned" // by an earlier run or another engine
+	Missing  State = "missing"      // declared, and nothing is there
+	Refused  State = "refused"      // declared, nothing is there, and it cannot be made
+	Leaving  State = "claim only"   // nothing but a claim is left
+)
+
+// Row is one worker, declared or ours or both.
+type Row struct {
+	Pool        string `json:"pool"`
+	KubeCluster string `json:"kubeCluster"`
+	Lifecycle   string `json:"lifecycle"`
+	Worker      string `json:"worker"`
+	State       State  `json:"state"`
+
+	Host      string   `json:"host,omitempty"`
+	Card      string   `json:"card,omitempty"` // slot, "" for a plain worker
+	Model     string   `json:"model,omitempty"`
+	VMID      int      `json:"vmid,omitempty"`
+	Addresses []string `json:"addresses,omitempty"`
+
+	// Note says in a few words what is not as it should be; "" when all is well.
+	Note string `json:"note,omitempty"`
+	// Next is the command that helps; "" when there is nothing to do.
+	Next string `json:"next,omitempty"`
+
+	Conditions []Condition `json:"conditions"`
+}
+
+// Condition is one thing that holds, does not, or is not known, in the form of
+// Kubernetes.
+type Condition struct {
+	Type    string `json:"type"`
+	Status  Status `json:"status"`
+	Reason  string `json:"reason"` // one word, for machines
+	Message string `json:"message,omitempty"`
+}
+
+// Status is what is known of a condition.
+type Status string
+
+// The statuses, as Kubernetes writes them.
+const (
+	True    Status = "True"
+	False   Status = "False"
+	Unknown Status = "Unknown"
+)
+
+// The types of conditions, from the bottom. What is above one that is not True
+// was not evaluated, or does not hold either.
+const (
+	Declared   = "Declared"   // a document asks for the worker
+	Claimed    = "Claimed"    // its card is reserved for it; GPU workers only
+	Created    = "Created"    // it has a VM that is proven to be ours
+	Attached   = "Attached"   // its card is in the VM; GPU workers only
+	Powered    = "Running"    // the VM runs
+	AgentReady = "AgentReady" // the guest agent answers
+	AsDeclared = "AsDeclared" // nothing differs from the document
+)
+
+// Report says how every worker is that is declared or ours: those of declared
+// pools in the order of the documents, then those that no document declares.
+func Report(in plan.Input) []Row {
+	in.AllowRestart, in.AllOrNothing, in.Replace = false, false, nil
+	var rows []Row
+	for _, p := range []*plan.Plan{plan.Build(in), plan.BuildOrphans(in)} {
+		for _, pool := range p.Pools {
+			for i := range pool.Workers {
+				row := rowOf(in.Snapshot, &pool, &pool.Workers[i])
+				if !slices.ContainsFunc(rows, row.same) {
+					rows = append(rows, row)
+				}
+			}
+		}
+	}
+	return rows
+}
+
+// same tells that two rows are of one worker and VM.
+func (r Row) same(other Row) bool {
+	return r.Pool == other.Pool && r.KubeCluster == other.KubeCluster && r.Worker == other.Worker && r.VMID == other.VMID
+}
+
+// subject is one worker while its row is made.
+type subject struct {
+	world  *inventory.Snapshot
+	worker *plan.Worker
+	vm     *inventory.VM // proven to be ours, or our unmarked clone; else nil
+	claim  *inventory.Claim
+}
+
+func rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Worker) Row {
+	s := subject{world: world, worker: w}
+	if w.Ref != nil {
+		s.vm = world.VM(w.Ref.VMID)
+	}
+	if w.Slot != nil {
+		if claim := world.Claim(w.Host, *w.Slot); claim != nil && claim.Record.Worker == w.Name {
+			s.claim = claim
+		}
+	}
+	row := Row{
+		Pool: pool.Name, KubeCluster: pool.KubeCluster, Lifecycle: pool.Lifecycle,
+		Worker: w.Name, State: s.state(), Next: s.next(), Note: s.note(), Conditions: s.conditions(),
+	}
+	if s.vm != nil || s.claim != nil {
+		row.Host, row.VMID, row.Model = w.Host, w.VMID, w.Model
+		if w.Slot != nil {
+			row.Card = w.Slot.String()
+		}
+	}
+	if s.vm != nil {
+		row.Addresses = s.vm.Addresses
+	}
+	return row
+}
+
+func (s *subject) state() State {
+	switch {
+	case s.vm == nil && s.worker.Action == plan.Wait:
+		return Cloning
+	case s.vm == nil && s.claim != nil && s.worker.Undeclared:
+		return Leaving
+	case s.vm == nil && s.claim != nil && s.worker.Action == plan.Create:
+		return HalfMade
+	case s.vm == nil && s.worker.Action == plan.Refuse:
+		return Refused
+	case s.vm == nil:
+		return Missing
+	case s.vm.Running:
+		return Running
+	case s.vm.Parked():
+		return Parked
+	case s.worker.Action == plan.Finish:
+		return HalfMade
+	}
+	return Stopped
+}
+
+// note says what is not as it should be.
+func (s *subject) note() string {
+	w := s.worker
+	switch {
+	case w.Action == plan.Keep:
+		return firstProblem(w.Notes)
+	case w.Action == plan.Refuse:
+		return firstProblem(w.Refusals)
+	case len(w.Changes) > 0:
+		var words []string
+		for _, c := range w.Changes {
+			words = append(words, c.String())
+		}
+		return strings.Join(words, "; ")
+	case w.Action == plan.Create && s.claim == nil:
+		return "not made yet"
+	case w.Action == plan.Create:
+		return "only its claim on the card is there"
+	}
+	return w.Reason
+}
+
+func firstProblem(findings []finding.Finding) string {
+	for _, f := range findings {
+		if f.Verdict == finding.Fail || f.Verdict == finding.Unknown && f.ID != finding.HostDriver {
+			return fmt.Sprintf("%s (%s)", f.Reason, f.ID)
+		}
+	}
+	return ""
+}
+
+// next is the command that helps.
+func (s *subject) next() string {
+	w := s.worker
+	switch {
+	case w.Hint != "":
+		return w.Hint
+	case w.Action == plan.Refuse:
+		return "gpuworker plan"
+	case w.Action == plan.Release:
+		return "gpuworker delete " + w.Name
+	case w.Action == plan.Keep && s.vm != nil && s.vm.Parked() && !s.vm.Running:
+		return "gpuworker unpark " + w.Name
+	case w.Action == plan.Wait, len(w.Steps) > 0:
+		return "gpuworker apply"
+	}
+	return ""
+}
