@@ -79,7 +79,8 @@ type runner struct {
 
 	mu     sync.Mutex
 	limits map[string]chan struct{} // semaphores by what they limit
-	taken  map[int]bool             // VM numbers that this run uses
+
+	taken map[int]bool // VM numbers that this run uses; the limit "numbers" guards it
 
 	telling sync.Mutex
 }
@@ -164,8 +165,11 @@ func (r *runner) semaphore(l limit) chan struct{} {
 
 // newNumber finds another VM number that nobody uses, this run included.
 func (r *runner) newNumber(ctx context.Context) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	release, err := r.acquire(ctx, limit{"numbers", 1})
+	if err != nil {
+		return 0, err
+	}
+	defer release()
 	vmid, err := r.target.FreeVMID(ctx, r.taken)
 	if err == nil {
 		r.taken[vmid] = true

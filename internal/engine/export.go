@@ -16,7 +16,6 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
-	"github.com/gpuworker/gpuworker/internal/place"
 )
 
 // Export writes the observed world in the input format: the Hypervisors and
@@ -83,8 +82,8 @@ func exportPool(hypervisor string, vms []*inventory.VM) v1alpha1.WorkerPool {
 			Machine:   exportMachine(first.Machine),
 			Network:   exportNetwork(vms),
 			Access:    v1alpha1.Access{User: first.Machine.Guest.User, SSHKeys: first.Machine.Guest.SSHKeys},
-			Labels:    place.ParseLabels(record.Labels),
-			Taints:    place.ParseTaints(record.Taints),
+			Labels:    parseLabels(record.Labels),
+			Taints:    parseTaints(record.Taints),
 			OnBoot:    &first.Machine.OnBoot, Protection: &first.Machine.Protection,
 		},
 	}
@@ -151,3 +150,29 @@ func writeFreeCards(out *bytes.Buffer, s *inventory.Snapshot) {
 		fmt.Fprintf(out, "# Cards that no VM has (gpuworker check says which are ready):\n#   gpus:\n%s\n", strings.Join(lines, "\n"))
 	}
 }
+
+// parseLabels reads "a=b,c=d" of a record.
+func parseLabels(text string) map[string]string {
+	labels := map[string]string{}
+	for _, pair := range strings.FieldsFunc(text, isComma) {
+		key, value, _ := strings.Cut(pair, "=")
+		labels[key] = value
+	}
+	return labels
+}
+
+// parseTaints reads "key=value:Effect,key:Effect" of a record.
+func parseTaints(text string) []v1alpha1.Taint {
+	var taints []v1alpha1.Taint
+	for _, taint := range strings.FieldsFunc(text, isComma) {
+		at := strings.LastIndex(taint, ":")
+		if at < 0 {
+			continue
+		}
+		key, value, _ := strings.Cut(taint[:at], "=")
+		taints = append(taints, v1alpha1.Taint{Key: key, Value: value, Effect: v1alpha1.TaintEffect(taint[at+1:])})
+	}
+	return taints
+}
+
+func isComma(r rune) bool { return r == ',' }

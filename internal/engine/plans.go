@@ -28,31 +28,31 @@ func (e *Engine) PlanReplace(ctx context.Context, names []string, options PlanOp
 // PlanDelete says what would be done to destroy the named workers and give
 // their cards back. It takes orphans too.
 func (e *Engine) PlanDelete(ctx context.Context, names []string) (Plans, error) {
-	return e.planNamed(ctx, names, plan.Delete)
+	return e.planNamed(ctx, names, plan.BuildDelete)
 }
 
 // PlanPark says what would be done to stop the named workers and keep their
 // cards.
 func (e *Engine) PlanPark(ctx context.Context, names []string) (Plans, error) {
-	return e.planNamed(ctx, names, plan.Park)
+	return e.planNamed(ctx, names, plan.BuildPark)
 }
 
 // PlanUnpark says what would be done to start the named parked workers.
 func (e *Engine) PlanUnpark(ctx context.Context, names []string) (Plans, error) {
-	return e.planNamed(ctx, names, plan.Unpark)
+	return e.planNamed(ctx, names, plan.BuildUnpark)
 }
 
 // PlanAdopt says what would be done to take an existing VM over as a worker.
 func (e *Engine) PlanAdopt(ctx context.Context, vmid int, worker string) (Plans, error) {
 	return e.planNamed(ctx, []string{worker}, func(in plan.Input, _ []string) (*plan.Plan, error) {
-		return plan.Adopt(in, vmid, worker)
+		return plan.BuildAdopt(in, vmid, worker)
 	})
 }
 
 // PlanOrphans lists what is ours and nothing declares; applying it gives back
 // claims that have no VM, and nothing else.
 func (e *Engine) PlanOrphans(ctx context.Context) (Plans, error) {
-	return e.plan(ctx, func(in plan.Input) (*plan.Plan, error) { return plan.Orphans(in), nil })
+	return e.plan(ctx, func(in plan.Input) (*plan.Plan, error) { return plan.BuildOrphans(in), nil })
 }
 
 // plan looks at every hypervisor and makes its plan.

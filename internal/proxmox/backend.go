@@ -3,7 +3,6 @@ package proxmox
 import (
 	"context"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
@@ -24,8 +23,9 @@ type Backend struct {
 	parallel int
 
 	// claiming serialises our own writes to the mapping file: its digest covers
-	// all mappings, so parallel writers would only make each other repeat.
-	claiming sync.Mutex
+	// all mappings, so parallel writers would only make each other repeat. Who
+	// puts a token in may write; unlike a mutex it can be given up waiting for.
+	claiming chan struct{}
 }
 
 var (
@@ -35,7 +35,17 @@ var (
 
 // New makes a backend for the hypervisor that client talks to.
 func New(name string, spec v1alpha1.Proxmox, client *pve.Client) *Backend {
-	return &Backend{name: name, client: client, spec: spec, parallel: 8}
+	return &Backend{name: name, client: client, spec: spec, parallel: 8, claiming: make(chan struct{}, 1)}
+}
+
+// claimTurn waits for our turn to write mappings. done ends it.
+func (b *Backend) claimTurn(ctx context.Context) (done func(), err error) {
+	select {
+	case b.claiming <- struct{}{}:
+		return func() { <-b.claiming }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // pause waits for about d, or until ctx ends.

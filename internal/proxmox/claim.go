@@ -40,9 +40,12 @@ const (
 
 // Claim implements apply.Claimer.
 func (b *Backend) Claim(ctx context.Context, record inventory.Record) error {
-	b.claiming.Lock()
-	defer b.claiming.Unlock()
 	where := fault.Place{Host: record.Host, Worker: record.Worker, Card: record.Card}
+	done, err := b.claimTurn(ctx)
+	if err != nil {
+		return b.wrap(err, "claim the card", where)
+	}
+	defer done()
 	slot, err := pci.ParseSlot(record.Card)
 	if err != nil {
 		return b.wrap(err, "claim the card", where)
@@ -138,9 +141,12 @@ func (b *Backend) awaitTombstone(ctx context.Context, name, description string) 
 
 // Release implements apply.Claimer.
 func (b *Backend) Release(ctx context.Context, worker, host string, slot pci.Slot) error {
-	b.claiming.Lock()
-	defer b.claiming.Unlock()
 	where := fault.Place{Host: host, Worker: worker, Card: slot.String()}
+	done, err := b.claimTurn(ctx)
+	if err != nil {
+		return b.wrap(err, "release the card", where)
+	}
+	defer done()
 	return b.wrap(b.release(ctx, worker, registerName(host, slot)), "release the card", where)
 }
 
