@@ -12,6 +12,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/pve"
+	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
 // document is one Markdown file of the repository.
@@ -92,6 +93,32 @@ func TestEveryDocumentInTheDocsIsValid(t *testing.T) {
 	}
 	if count < 2 {
 		t.Errorf("only %d examples found", count)
+	}
+}
+
+func TestEveryWorldInTheDocsCanBeSimulated(t *testing.T) {
+	count := 0
+	for _, d := range documents(t) {
+		for _, match := range yamlBlock.FindAllStringSubmatch(d.text, -1) {
+			if !strings.HasPrefix(match[1], "version: ") {
+				continue
+			}
+			count++
+			world, err := pvesim.LoadWorld([]byte(match[1]))
+			if err != nil {
+				t.Errorf("%s: a world does not load: %v\n%s", d.file, err, match[1])
+				continue
+			}
+			sim, err := pvesim.New(world)
+			if err != nil {
+				t.Errorf("%s: a world cannot be simulated: %v", d.file, err)
+				continue
+			}
+			sim.Close()
+		}
+	}
+	if count == 0 {
+		t.Error("no world found")
 	}
 }
 
