@@ -100,6 +100,28 @@ func written(ts *testscript.TestScript, neg bool, _ []string) {
 	}
 }
 
+// await waits until the cluster has been sent a request: await 'POST /nodes/pve1/qemu/9000/clone'
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await 'METHOD PATH'")
+	}
+	c := clusterOf(ts)
+	within(ts, args[0], func() bool {
+		return slices.ContainsFunc(c.sim.Requests(), func(r pvesim.RequestRecord) bool { return r.Method+" "+r.Path == args[0] })
+	})
+}
+
+// within waits until something holds.
+func within(ts *testscript.TestScript, what string, holds func() bool) {
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(10 * time.Second); !holds(); <-ticker.C {
+		if time.Now().After(deadline) {
+			ts.Fatalf("nothing of %s", what)
+		}
+	}
+}
+
 // rootCall calls the API as root@pam, as somebody would by hand, and waits for
 // the task: root POST /nodes/pve1/qemu vmid=9100 name=other
 func rootCall(ts *testscript.TestScript, neg bool, args []string) {
@@ -122,15 +144,9 @@ func rootCall(ts *testscript.TestScript, neg bool, args []string) {
 	if json.Unmarshal(answer, &upid) != nil || !strings.HasPrefix(upid, "UPID:") {
 		return
 	}
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-		for _, task := range sim.State().Tasks {
-			if task.UPID == upid && task.Exit != "" {
-				return
-			}
-		}
-		<-time.After(time.Millisecond)
-	}
-	ts.Fatalf("%s does not end", upid)
+	within(ts, "the end of "+upid, func() bool {
+		return slices.ContainsFunc(sim.State().Tasks, func(t pvesim.TaskState) bool { return t.UPID == upid && t.Exit != "" })
+	})
 }
 
 // root is a login of root@pam.

@@ -26,6 +26,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits":    exits,
 			"fault":    injectFault,
+			"await":    await,
 			"vms":      listVMs,
 			"mappings": listMappings,
 			"written":  written,

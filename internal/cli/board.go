@@ -10,9 +10,12 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// board is what is known of the work in progress: a row for each worker, in
-// the order in which they began.
-type board struct{ rows []*boardRow }
+// board is what is known of the work in progress: a row for each worker that
+// began, in the order of the plan.
+type board struct {
+	rows  []*boardRow
+	order []string // the workers of the plan
+}
 
 type boardRow struct {
 	worker string
@@ -50,6 +53,9 @@ func (b *board) row(worker string) *boardRow {
 	}
 	row := &boardRow{worker: worker}
 	b.rows = append(b.rows, row)
+	slices.SortStableFunc(b.rows, func(x, y *boardRow) int {
+		return slices.Index(b.order, x.worker) - slices.Index(b.order, y.worker)
+	})
 	return row
 }
 
@@ -94,6 +100,9 @@ func (b *board) frame(now time.Time, width, height int, p paint) []string {
 		rows = rows[:height-2]
 	}
 	name := 0
+	for _, worker := range b.order {
+		name = max(name, len(worker))
+	}
 	for _, row := range rows {
 		name = max(name, len(row.worker))
 	}

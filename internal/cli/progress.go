@@ -27,10 +27,10 @@ type shower interface {
 	notice(b *board, text string)
 }
 
-// startProgress begins to show progress on the stream.
-func (a *app) startProgress() *progress {
+// startProgress begins to show the progress of these workers.
+func (a *app) startProgress(workers []string) *progress {
 	to := a.narration()
-	p := &progress{stop: func() {}}
+	p := &progress{board: board{order: workers}, stop: func() {}}
 	switch {
 	case a.quiet:
 		p.show = silent{a.Err}

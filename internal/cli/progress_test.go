@@ -77,6 +77,17 @@ func TestAFrameShowsOneLineForEachWorker(t *testing.T) {
 	}
 }
 
+func TestWorkersStandInTheOrderOfThePlan(t *testing.T) {
+	b := board{order: []string{"gpu-1", "plain-10", "plain-2"}}
+	for _, worker := range []string{"plain-2", "gpu-1"} {
+		b.take(apply.Event{Worker: worker, Step: plan.StepClone, Phase: apply.Done, Time: noon})
+	}
+	want := []string{"gpu-1     clone ✓", "plain-2   clone ✓"}
+	if diff := cmp.Diff(want, b.frame(noon, 100, 40, paint{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestAFrameStaysInsideTheTerminal(t *testing.T) {
 	var b board
 	for _, worker := range []string{"a-1", "a-2", "a-3", "a-4"} {
@@ -145,7 +156,7 @@ func TestLiveProgressIsRepaintedWhileTimePasses(t *testing.T) {
 		s := &screen{}
 		a := newApp(Program{Streams: Streams{Out: Stream{Writer: s, Terminal: true}, Err: Stream{Writer: s}}})
 		a.color = "never"
-		shown := a.startProgress()
+		shown := a.startProgress([]string{"workers-3"})
 		shown.event(apply.Event{Worker: "workers-3", Step: plan.StepAgent, Phase: apply.Began, Time: time.Now()})
 		time.Sleep(18*time.Second + spinEvery/2) // of the bubble: no real time passes
 		synctest.Wait()

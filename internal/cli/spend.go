@@ -148,7 +148,7 @@ func (a *app) carryOut(ctx context.Context, e Engine, plans engine.Plans, s spen
 	if a.forPeople() {
 		a.say("\n")
 	}
-	shown := a.startProgress()
+	shown := a.startProgress(atWork(plans))
 	applied, err := e.Apply(ctx, plans, engine.ApplyOptions{Progress: shown.event, Parallel: s.parallel})
 	a.finish(shown)
 	if a.forPeople() {
@@ -157,6 +157,19 @@ func (a *app) carryOut(ctx context.Context, e Engine, plans engine.Plans, s spen
 		err = errors.Join(err, printErr)
 	}
 	return a.ending(plans, applied, err)
+}
+
+// atWork are the names of the workers that have something to be done.
+func atWork(plans engine.Plans) []string {
+	var names []string
+	for _, p := range plans {
+		for worker := range p.Workers() {
+			if len(worker.Steps) > 0 {
+				names = append(names, worker.Name)
+			}
+		}
+	}
+	return names
 }
 
 // ending is how a command ends after its plan was carried out. Errors of single
