@@ -244,7 +244,7 @@ func TestEachCallDisturbedOnce(t *testing.T) {
 				}
 				runs++
 			}
-			t.Logf("%d calls disturbed, %d came through by itself", runs, healed)
+			t.Logf("%d calls disturbed; %d of the applies came through by themselves", runs, healed)
 		})
 	}
 }

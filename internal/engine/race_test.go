@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -113,13 +114,14 @@ func TestOneEngineTakesWhileTheOtherGives(t *testing.T) {
 			l.allow("red-1")
 			take := func(ctx context.Context, e *engine.Engine) error {
 				var err error
-				for range 40 { // as a person does who was told that the card is taken
-					if err = apply(ctx, e); err == nil {
+				for range 60 { // as a person does who is told that the card is taken
+					err = apply(ctx, e)
+					if plans, _ := e.Plan(ctx, engine.PlanOptions{}); len(plans) == 1 && plans[0].AsDeclared() {
 						return nil
 					}
 					time.Sleep(2 * time.Second)
 				}
-				return err
+				return errors.Join(errors.New("never got the card"), err)
 			}
 			errs := l.race(uint64(seed), map[string]command{"red": remove("red-1"), "blue": take})
 			l.whole()
