@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -139,6 +140,8 @@ type typed struct {
 	in       string
 	terminal bool // all streams are a terminal of 100 columns
 	signals  chan os.Signal
+	reader   io.Reader              // instead of in
+	seen     func(plan string) bool // how plans are printed is tested where they are
 
 	code     int
 	out, err string
@@ -167,11 +170,16 @@ func (c *typed) run(t *testing.T, args ...string) *typed {
 		Interrupts: c.signals,
 		Exit:       func(code int) { t.Errorf("left at once with %d", code) },
 		Now:        func() time.Time { return noon },
-		// How plans are printed is tested where they are.
-		Seen: func(string) bool { return true },
+		Seen:       c.seen,
 	}
 	if c.terminal {
 		p.Out.Size, p.Err.Size = size, size
+	}
+	if c.reader != nil {
+		p.In = c.reader
+	}
+	if c.seen == nil {
+		p.Seen = func(string) bool { return true }
 	}
 	if c.engine == nil {
 		c.engine = &fakeEngine{}

@@ -168,7 +168,7 @@ func plainLine(e apply.Event) string {
 		words = append(words, took)
 	}
 	line := strings.Join(words, " ")
-	if e.Detail != "" {
+	if e.Detail != "" && e.Phase != apply.Stopped { // what stopped it is known
 		line += ": " + e.Detail
 	}
 	return line

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"strings"
 	"syscall"
@@ -228,4 +229,30 @@ func TestAnInterruptWhileLookingIsNoFailureOfTheHypervisor(t *testing.T) {
 		return &fault.Error{Kind: fault.Unavailable, Doing: "list VMs", Cause: ctx.Err()}
 	}
 	c.run(t, "hosts", "-f", lab).wants(t, fault.ExitInterrupted)
+	if strings.Contains(c.err, "Error:") {
+		t.Errorf("the operator is told of an error:\n%s", c.err)
+	}
+	c = &typed{signals: signals, engine: f}
+	c.run(t, "hosts", "-f", lab, "-o", "json").wants(t, fault.ExitInterrupted)
+	if !strings.Contains(c.err, `"kind": "Interrupted"`) {
+		t.Errorf("standard error:\n%s", c.err)
+	}
+}
+
+// deaf is an input on which nobody ever types.
+type deaf struct{ done <-chan struct{} }
+
+func (d deaf) Read([]byte) (int, error) {
+	<-d.done
+	return 0, io.EOF
+}
+
+func TestAnInterruptIsAnAnswerToTheQuestion(t *testing.T) {
+	signals := make(chan os.Signal, 2)
+	c := &typed{engine: &fakeEngine{plan: planOf(created)}, signals: signals, terminal: true, reader: deaf{t.Context().Done()}}
+	c.seen = func(string) bool {
+		signals <- syscall.SIGINT
+		return true
+	}
+	c.run(t, "apply", "-f", lab).wants(t, fault.ExitInterrupted).asked(t, "plan")
 }

@@ -27,8 +27,11 @@ func (a *app) report(ctx context.Context, err error) int {
 	case errors.As(err, &said):
 		return int(said)
 	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) && fault.KindOf(err) != fault.Interrupted {
-		err = &fault.Error{Kind: fault.Interrupted, Why: "interrupted", Cause: err}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = interruption(err)
+		if a.forPeople() && fault.FixOf(err) == "" {
+			return fault.ExitInterrupted // the interrupt was answered when it came
+		}
 	}
 	if a.forPeople() {
 		writeError(a.Err, a.paint(a.Err), err)
@@ -36,6 +39,15 @@ func (a *app) report(ctx context.Context, err error) int {
 		_ = encode(a.Err, a.output, errorReport{describe(err)})
 	}
 	return exitCode(err)
+}
+
+// interruption is an error as the operator's doing: whatever broke off did so
+// because it was told to.
+func interruption(err error) error {
+	if fault.Is(err, fault.Interrupted) {
+		return err
+	}
+	return &fault.Error{Kind: fault.Interrupted, Why: "interrupted", Cause: err}
 }
 
 // exitCode is that of the error; of several joined ones the code that all

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -92,16 +93,34 @@ func (a *app) printTroubles(applied engine.Applied, p paint) {
 			if o.Err == nil {
 				continue
 			}
-			text := o.Err.Error()
-			if o.Step != "" && !strings.Contains(text, string(o.Step)) {
-				text = string(o.Step) + ": " + text
-			}
-			fmt.Fprintf(a.Out, "\n%s %s\n", p.red("✗"), indentAfterFirst(startingWith(o.Worker, text), "  "))
+			fmt.Fprintf(a.Out, "\n%s %s\n", troubleMark(o, p), indentAfterFirst(startingWith(o.Worker, troubleText(o)), "  "))
 			if fix := fault.FixOf(o.Err); fix != "" {
 				fmt.Fprintf(a.Out, "  %s %s\n", p.bold("Next:"), fix)
 			}
 		}
 	}
+}
+
+func troubleMark(o apply.Outcome, p paint) string {
+	if fault.Is(o.Err, fault.Interrupted) {
+		return p.yellow("■")
+	}
+	return p.red("✗")
+}
+
+// troubleText is what stopped a worker: the error, with the step when it does
+// not name it. A fault around another that knows the place better adds nothing.
+func troubleText(o apply.Outcome) string {
+	err := o.Err
+	var outer, inner *fault.Error
+	if errors.As(err, &outer) && errors.As(outer.Cause, &inner) {
+		err = inner
+	}
+	text := err.Error()
+	if o.Step != "" && !strings.Contains(text, string(o.Step)) {
+		text = string(o.Step) + ": " + text
+	}
+	return text
 }
 
 // startingWith puts the worker's name before a text that does not begin with

@@ -52,7 +52,11 @@ func (a *app) spend(ctx context.Context, e Engine, plans engine.Plans, s spendin
 		if !ask {
 			return err
 		}
-		if !a.confirm(ctx, s.question, plans) {
+		yes := a.confirm(ctx, s.question, plans)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !yes {
 			a.say("Nothing was changed.\n")
 			return verdict(fault.ExitFailed)
 		}

@@ -60,7 +60,7 @@ func loginOf(request cli.EngineRequest, hypervisor *v1alpha1.Hypervisor) (proxmo
 		source := request.Documents.SecretOf(v1alpha1.KindHypervisor, hypervisor.Name, *s.source)
 		secret, err := source.Resolve(request.LookupEnv, os.ReadFile)
 		if err != nil {
-			return login, loginFault(hypervisor, "read "+s.field, err, "put the secret where the document says it is: "+source.Describe())
+			return login, loginFault(hypervisor, "read "+s.field, err, "put the secret there; gpuworker role prints how to make a token")
 		}
 		*s.into = secret
 	}
