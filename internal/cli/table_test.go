@@ -36,8 +36,8 @@ func TestALongNoteGoesBelowItsRow(t *testing.T) {
 	want := "NAME  STATE\n" +
 		"a     blocked: short\n" +
 		"b     blocked\n" +
-		"      word word word word word word\n" +
-		"      word word word word word word\n"
+		"      word word word word word word word\n" +
+		"      word word word word word\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
 	}
