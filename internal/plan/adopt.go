@@ -166,6 +166,9 @@ func BuildOrphans(in Input) *Plan {
 		case m.vm != nil:
 			b.fill(d)
 			d.Action, d.Reason, d.Hint = Hold, "no document declares it", "gpuworker delete "+m.worker
+			if b.in.pool(m.record()) == nil && b.poolOf(m.worker) != nil {
+				d.Hint = fmt.Sprintf("a declared worker has this name too, so delete this one with documents that have pool %s in KubeCluster %s", m.pool, m.kubeCluster)
+			}
 			b.add(d)
 		default:
 			b.fill(d)

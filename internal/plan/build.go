@@ -66,6 +66,13 @@ type draft struct {
 	twins   []Worker             // further VMs of the same worker, to be destroyed
 }
 
+func (d *draft) identity() identity {
+	if d.member != nil {
+		return d.member.identity
+	}
+	return identity{d.pool.Name, d.pool.Spec.KubeCluster, d.Name}
+}
+
 func newBuilder(in Input) *builder {
 	b := &builder{in: in, world: in.Snapshot, survey: look(in.Snapshot), room: place.NewRoom(in.Snapshot)}
 	b.numbers = newNumbers(in.vmids(), in.Snapshot)

@@ -141,8 +141,7 @@ func (b *builder) nameConflicts(d *draft) []finding.Finding {
 	for i := range b.world.VMs {
 		vm := &b.world.VMs[i]
 		ownership, why := vm.Ownership()
-		was := vm.Record != nil && vm.Record.VMID == vm.VMID &&
-			identityOf(vm.Record) == identity{d.pool.Name, d.pool.Spec.KubeCluster, d.Name}
+		was := vm.Record != nil && vm.Record.VMID == vm.VMID && identityOf(vm.Record) == d.identity()
 		switch {
 		case vm.Name != d.Name && !(was && ownership == inventory.Doubtful):
 		case vm.Unreadable != "":

@@ -102,8 +102,10 @@ func several(drafts []*draft) bool {
 	})
 }
 
-// draftsOf finds what there is of a worker, the declared one when there are more
-// of the name; a draft without anything when it is only declared.
+// draftsOf finds what there is of a worker; a draft without anything when it is
+// only declared. A name of a declared pool means a worker of that pool and
+// KubeCluster and no other, also when that one is gone: a command that is run
+// again must not go on to somebody else's worker.
 func (b *builder) draftsOf(name string) []*draft {
 	var drafts []*draft
 	for _, m := range b.survey.order {
@@ -112,16 +114,19 @@ func (b *builder) draftsOf(name string) []*draft {
 			drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: pool, number: m.number(), member: m})
 		}
 	}
-	if slices.ContainsFunc(drafts, func(d *draft) bool { return d.pool != nil }) {
-		drafts = slices.DeleteFunc(drafts, func(d *draft) bool { return d.pool == nil })
-	}
 	for i := range b.world.Claims {
-		if claim := &b.world.Claims[i]; claim.Releasing && claim.Record.Worker == name && b.survey.members[identityOf(&claim.Record)] == nil {
+		claim := &b.world.Claims[i]
+		if claim.Releasing && claim.Record.Worker == name && len(drafts) == 0 {
 			drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: b.in.pool(&claim.Record), member: claimOnly(claim)})
 		}
 	}
 	for _, pool := range b.in.pools() {
-		if n := numberOf(pool.Name, name); n > 0 && len(drafts) == 0 {
+		n := numberOf(pool.Name, name)
+		if n == 0 {
+			continue
+		}
+		drafts = slices.DeleteFunc(drafts, func(d *draft) bool { return d.pool == nil })
+		if len(drafts) == 0 {
 			drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: pool, number: n})
 		}
 	}
@@ -178,12 +183,24 @@ func (b *builder) endRest(d *draft) {
 		b.waitForLock(rest)
 		b.add(rest)
 	}
-	for _, claim := range d.member.extraClaims {
+	for _, claim := range slices.Concat(d.member.extraClaims, b.releasing(d.member)) {
 		rest := &draft{Worker: &Worker{Name: d.Name}, pool: d.pool, member: claimOnly(claim)}
 		b.fill(rest)
 		b.release(rest)
 		b.add(rest)
 	}
+}
+
+// releasing are the claims of a worker that an earlier run began to give back.
+func (b *builder) releasing(m *member) []*inventory.Claim {
+	var claims []*inventory.Claim
+	for i := range b.world.Claims {
+		claim := &b.world.Claims[i]
+		if claim.Releasing && claim != m.claim && identityOf(&claim.Record) == m.identity {
+			claims = append(claims, claim)
+		}
+	}
+	return claims
 }
 
 func claimOnly(claim *inventory.Claim) *member {
@@ -280,7 +297,7 @@ func (b *builder) refuseHalf(d *draft) bool {
 	f.Where.Hypervisor, f.Where.Worker = b.world.Hypervisor, d.Name
 	f.Reason, f.Fix = "it has no finished VM", "gpuworker apply makes it, or finishes it"
 	if d.member == nil || d.member.vm == nil {
-		if conflicts := b.doubts(d); d.pool != nil && len(conflicts) > 0 {
+		if conflicts := b.doubts(d); len(conflicts) > 0 {
 			d.refuse(conflicts...)
 			return true
 		}

@@ -57,7 +57,7 @@ type survey struct {
 	members map[identity]*member
 	order   []*member // by pool, number and name
 
-	claimed map[int]*member // claims by the VM number that they name
+	claimed map[int]*member // who claims a VM number; the first of several
 }
 
 func look(world *inventory.Snapshot) *survey {
@@ -67,14 +67,18 @@ func look(world *inventory.Snapshot) *survey {
 	for _, m := range s.members {
 		m.settle()
 		s.order = append(s.order, m)
-		for _, claim := range m.claims() {
-			s.claimed[claim.Record.VMID] = m
-		}
 	}
 	slices.SortFunc(s.order, func(a, b *member) int {
 		return cmp.Or(cmp.Compare(a.pool, b.pool), cmp.Compare(a.kubeCluster, b.kubeCluster),
 			compareNumbers(a.number(), b.number()), cmp.Compare(a.worker, b.worker))
 	})
+	for _, m := range s.order {
+		for _, claim := range m.claims() {
+			if s.claimed[claim.Record.VMID] == nil {
+				s.claimed[claim.Record.VMID] = m
+			}
+		}
+	}
 	return s
 }
 

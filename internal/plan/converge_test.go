@@ -1,0 +1,181 @@
+package plan
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// toy is a hypervisor that does steps at once, as the contracts of apply say.
+type toy struct{ world *inventory.Snapshot }
+
+// do does the first n steps of a worker, as a run does that is killed then.
+func (h *toy) do(w *Worker, n int) {
+	record := inventory.Record{}
+	if w.Record != nil {
+		record = *w.Record
+		if record.UUID == "" {
+			record.UUID = "new-identity-of-" + record.Worker
+		}
+	}
+	vmid := record.VMID
+	if w.Ref != nil {
+		vmid = w.Ref.VMID
+	}
+	for _, step := range w.Steps[:n] {
+		if step == StepClone {
+			vmid = record.VMID
+		}
+		h.step(step, w, record, h.world.VM(vmid))
+	}
+}
+
+func (h *toy) step(step StepKind, w *Worker, record inventory.Record, vm *inventory.VM) {
+	switch step {
+	case StepClaim:
+		h.release(w.Host, *w.Slot)
+		h.world.Claims = append(h.world.Claims, inventory.Claim{Host: w.Host, Slot: *w.Slot, Register: "gpu", Record: record})
+	case StepRelease:
+		h.release(w.Host, *w.Slot)
+	case StepClone:
+		h.clone(w, record)
+	case StepConfigure, StepAdopt:
+		vm.Tags, vm.UUID, vm.Name = append(vm.Tags, inventory.OwnerTag), record.UUID, record.Worker
+		vm.Record = &record
+		if step == StepConfigure {
+			configure(vm, *w.Desired)
+		}
+	case StepAttach:
+		vm.Machine.Card = w.Desired.Card
+		vm.Cards = []inventory.Attachment{{Key: "hostpci0", Slots: []pci.Slot{*w.Slot}, Pending: vm.Running}}
+		settleVM(vm)
+	case StepStart:
+		vm.Running, vm.Applied = true, vm.Machine
+		h.world.Host(vm.Host).MemoryUsed += int64(vm.Applied.MemoryMiB) << 20
+	case StepShutdown:
+		if vm.Running {
+			h.world.Host(vm.Host).MemoryUsed -= int64(vm.Applied.MemoryMiB) << 20
+		}
+		vm.Running = false
+		settleVM(vm)
+	case StepUnprotect:
+		vm.Machine.Protection, vm.Applied.Protection = false, false
+	case StepDestroy:
+		h.world.VMs = slices.DeleteFunc(h.world.VMs, func(other inventory.VM) bool { return other.VMID == vm.VMID })
+	case StepPark:
+		vm.Tags = append(vm.Tags, inventory.ParkedTag)
+	case StepUnpark:
+		vm.Tags = slices.DeleteFunc(vm.Tags, func(tag string) bool { return tag == inventory.ParkedTag })
+	}
+}
+
+func (h *toy) release(host string, slot pci.Slot) {
+	h.world.Claims = slices.DeleteFunc(h.world.Claims, func(c inventory.Claim) bool { return c.Host == host && c.Slot == slot })
+}
+
+func (h *toy) clone(w *Worker, record inventory.Record) {
+	vm := *h.world.VM(w.Source.VMID)
+	vm.VMID, vm.Host, vm.Name, vm.Template, vm.Record, vm.UUID = record.VMID, record.Host, record.Worker, false, &record, "that-of-the-clone"
+	h.world.VMs = append(h.world.VMs, vm)
+	slices.SortFunc(h.world.VMs, func(a, b inventory.VM) int { return a.VMID - b.VMID })
+}
+
+// configure writes what is desired. Of a running VM some takes effect later.
+func configure(vm *inventory.VM, desired inventory.Machine) {
+	was, now := vm.Machine, desired
+	now.Card, now.Storage = was.Card, was.Storage
+	if now.Firmware == "" {
+		now.Firmware = was.Firmware
+	}
+	now.DiskMiB = max(now.DiskMiB, was.DiskMiB)
+	vm.Machine = now
+	if !vm.Running {
+		vm.Applied = now
+		return
+	}
+	applied := view{machine: vm.Applied}
+	for _, f := range fields {
+		if f.when != NeedsStop {
+			f.set(&applied, &view{machine: now})
+		}
+	}
+	vm.Applied = applied.machine
+}
+
+// settleVM makes what is pending real on a VM that is stopped.
+func settleVM(vm *inventory.VM) {
+	if vm.Running {
+		return
+	}
+	vm.Applied = vm.Machine
+	for i := range vm.Cards {
+		vm.Cards[i].Pending = false
+	}
+}
+
+// TestRunsConvergeWhereverTheyAreKilled kills a run in the middle of any step of
+// any worker, and runs the same command again: it comes to an end where nothing
+// is left to do, keeping the promises all the way.
+func TestRunsConvergeWhereverTheyAreKilled(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := anyInput(t)
+		in.AllOrNothing = false
+		h := &toy{in.Snapshot}
+		p := Build(in)
+		for w := range p.Workers() {
+			h.do(w, rapid.IntRange(0, len(w.Steps)).Draw(t, "killed after"))
+		}
+		named := in.Replace
+		in.Replace = nil // what was named was named once
+		for run := 1; ; run++ {
+			p = Build(in)
+			checkPromises(t, in, p, nil)
+			if p.Empty() {
+				break
+			}
+			if run > 3 {
+				t.Fatalf("after %d runs (replacing %v) there is still something to do: %v", run, named, lines(p))
+			}
+			t.Logf("run %d: %v", run, lines(p))
+			for w := range p.Workers() {
+				h.do(w, len(w.Steps))
+			}
+		}
+		for w := range p.Workers() {
+			if slices.Contains([]Action{Create, Finish, Update, Restart, Start, Replace, Destroy}, w.Action) {
+				t.Fatalf("%s is to %s, without steps", w.Name, w.Action)
+			}
+		}
+	})
+}
+
+// TestADeletedWorkerLeavesNothingWhereverTheRunIsKilled does the same for delete.
+func TestADeletedWorkerLeavesNothingWhereverTheRunIsKilled(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := anyInput(t)
+		h := &toy{in.Snapshot}
+		name := rapid.SampledFrom(somePools).Draw(t, "pool to delete from") + "-1"
+		for run := 0; ; run++ {
+			p, err := BuildDelete(in, []string{name})
+			if err != nil || p.Empty() {
+				break // unknown by now, refused, waiting, or gone
+			}
+			t.Logf("run %d: %v", run, lines(p))
+			checkPromises(t, in, p, []string{name})
+			if run > 2 {
+				t.Fatalf("after %d runs there is still something to do: %v", run, lines(p))
+			}
+			for w := range p.Workers() {
+				n := len(w.Steps)
+				if run == 0 {
+					n = rapid.IntRange(0, n).Draw(t, "killed after")
+				}
+				h.do(w, n)
+			}
+		}
+	})
+}

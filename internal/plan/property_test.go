@@ -1,0 +1,315 @@
+package plan
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+var (
+	someSlots = []string{"03:00", "41:00", "81:00"}
+	someHosts = []string{"pve1", "pve2", "pve3"}
+	somePools = []string{"gpu", "w", "old"}
+)
+
+// anyWorld draws a world in any state that operators, crashes and strangers may
+// leave it in.
+func anyWorld(t *rapid.T) *inventory.Snapshot {
+	var parts []Part
+	for i, name := range someHosts {
+		var cards []*CardBuilder
+		for _, slot := range someSlots {
+			switch rapid.IntRange(0, 5).Draw(t, "card") {
+			case 0, 1, 2:
+				cards = append(cards, T4(slot))
+			case 3:
+				cards = append(cards, RTX3090(slot).Group(99))
+			case 4:
+				cards = append(cards, NIC(slot).Group(99))
+			}
+		}
+		host := Host(name, cards...).Memory(64, rapid.SampledFrom([]int64{10, 50, 63}).Draw(t, "used"))
+		switch rapid.IntRange(0, 9).Draw(t, "host state") {
+		case 0:
+			host.Offline()
+		case 1:
+			host.NoIOMMU()
+		case 2:
+			host.Blind("PCI devices", "permission denied")
+		}
+		parts = append(parts, host)
+		if rapid.IntRange(0, 4).Draw(t, "template") > 0 {
+			parts = append(parts, Template(9000+i, "ubuntu-22.04", name))
+		}
+	}
+	for i := range rapid.IntRange(0, 7).Draw(t, "VMs") {
+		parts = append(parts, anyVM(t, 9100+i))
+	}
+	for _, host := range someHosts {
+		for _, slot := range someSlots {
+			if rapid.IntRange(0, 3).Draw(t, "claim") == 0 {
+				parts = append(parts, anyClaim(t, host, slot))
+			}
+		}
+	}
+	return Observed(parts...)
+}
+
+func anyVM(t *rapid.T, vmid int) *VMBuilder {
+	host := rapid.SampledFrom(someHosts).Draw(t, "host")
+	pool := rapid.SampledFrom(somePools).Draw(t, "pool")
+	name := fmt.Sprintf("%s-%d", pool, rapid.IntRange(1, 4).Draw(t, "n"))
+	kubeCluster := rapid.SampledFrom([]string{"rke2-lab", "rke2-lab", "other"}).Draw(t, "kubeCluster")
+	lifecycle := rapid.SampledFrom([]string{"SemiPersistent", "Ephemeral", ""}).Draw(t, "lifecycle")
+	b := VM(vmid, name, host)
+	switch rapid.IntRange(0, 9).Draw(t, "kind of VM") {
+	case 0, 1, 2, 3:
+		b.Ours(pool, kubeCluster, lifecycle)
+	case 4:
+		b.Fresh(pool, kubeCluster, lifecycle)
+	case 5:
+		b.Ours(pool, kubeCluster, lifecycle).Record(func(r *inventory.Record) { r.VMID++ }) // a copy
+	case 6:
+		b.Fresh(pool, kubeCluster, lifecycle).Running() // lost its tag
+	case 7:
+		b = InFlight(vmid, host)
+		if rapid.Bool().Draw(t, "stuck") {
+			b.Stuck()
+		}
+		return b
+	case 8:
+		return b.Unreadable("permission denied")
+	}
+	if rapid.IntRange(0, 2).Draw(t, "has card") > 0 {
+		b.Card(rapid.SampledFrom(someSlots).Draw(t, "slot"))
+	}
+	switch rapid.IntRange(0, 5).Draw(t, "power") {
+	case 0, 1, 2:
+		b.Running()
+	case 3:
+		b.Parked()
+	case 4:
+		b.Lock("backup")
+	}
+	return b.Machine(func(m *inventory.Machine) {
+		if rapid.Bool().Draw(t, "as declared") {
+			m.Cores, m.MemoryMiB, m.Firmware = 4, 8192, inventory.FirmwareOVMF
+		}
+	})
+}
+
+func anyClaim(t *rapid.T, host, slot string) *ClaimBuilder {
+	pool := rapid.SampledFrom(somePools).Draw(t, "pool of claim")
+	name := fmt.Sprintf("%s-%d", pool, rapid.IntRange(1, 4).Draw(t, "n of claim"))
+	c := Claim(host, slot, name, pool, rapid.SampledFrom([]string{"rke2-lab", "other"}).Draw(t, "kubeCluster of claim"), rapid.IntRange(9100, 9110).Draw(t, "VMID of claim"))
+	switch rapid.IntRange(0, 4).Draw(t, "state of claim") {
+	case 0:
+		c.Releasing()
+	case 1:
+		c.Stale("iommugroup differs")
+	}
+	return c
+}
+
+func anyInput(t *rapid.T) Input {
+	var pools []v1alpha1.WorkerPool
+	for _, name := range somePools {
+		var changes []poolDoc
+		switch rapid.IntRange(0, 4).Draw(t, "kind of pool") {
+		case 0:
+			continue
+		case 1, 2:
+			for range rapid.IntRange(1, 3).Draw(t, "requests") {
+				if rapid.Bool().Draw(t, "exact") {
+					changes = append(changes, exact(rapid.SampledFrom(someHosts).Draw(t, "gpu host"), "0000:"+rapid.SampledFrom(someSlots).Draw(t, "gpu slot")+".0"))
+				} else {
+					changes = append(changes, model("t4", int32(rapid.IntRange(1, 2).Draw(t, "count"))))
+				}
+			}
+		case 3:
+			changes = append(changes, replicas(int32(rapid.IntRange(0, 3).Draw(t, "replicas"))))
+		case 4:
+			changes = append(changes, replicas(int32(rapid.IntRange(0, 3).Draw(t, "replicas"))), semiPersistent)
+		}
+		pools = append(pools, pool(name, changes...))
+	}
+	in := lab(anyWorld(t), pools...)
+	in.AllowRestart = rapid.Bool().Draw(t, "allow restart")
+	in.AllOrNothing = rapid.IntRange(0, 4).Draw(t, "all or nothing") == 0
+	if rapid.IntRange(0, 2).Draw(t, "replace") == 0 {
+		in.Replace = []string{rapid.SampledFrom(somePools).Draw(t, "replaced pool") + "-1"}
+	}
+	return in
+}
+
+func TestPlansKeepThePromises(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := anyInput(t)
+		p := Build(in)
+		checkPromises(t, in, p, in.Replace)
+
+		again, err := json.Marshal(Build(in))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first, _ := json.Marshal(p); !bytes.Equal(first, again) {
+			t.Fatalf("two plans of one input differ:\n%s\n%s", first, again)
+		}
+		if same, differences := Same(p, Build(in)); !same {
+			t.Fatalf("a plan is not the same as itself: %v", differences)
+		}
+		var text bytes.Buffer
+		if err := Text(&text, p, Style{}); err != nil {
+			t.Fatal(err)
+		}
+
+		name := rapid.SampledFrom(somePools).Draw(t, "named pool") + "-1"
+		for _, build := range []func(Input, []string) (*Plan, error){BuildDelete, BuildReplace} {
+			if p, err := build(in, []string{name}); err == nil {
+				checkPromises(t, in, p, []string{name})
+			}
+		}
+		for _, build := range []func(Input, []string) (*Plan, error){BuildPark, BuildUnpark} {
+			if p, err := build(in, []string{name}); err == nil {
+				checkPromises(t, in, p, nil)
+			}
+		}
+		checkPromises(t, in, BuildOrphans(in), nil)
+	})
+}
+
+// checkPromises holds a plan against the invariants. named are the workers that a
+// person allowed to be destroyed.
+func checkPromises(t *rapid.T, in Input, p *Plan, named []string) {
+	cards := map[string]string{}
+	numbers := map[int]string{}
+	for _, pool := range p.Pools {
+		for i := range pool.Workers {
+			w := &pool.Workers[i]
+			checkRef(t, in, w)
+			checkEnd(t, in, w, named)
+			checkSteps(t, w)
+			if w.Slot != nil && slices.ContainsFunc(w.Steps, takesCard) {
+				checkCard(t, in, w, identity{pool.Name, pool.KubeCluster, w.Name})
+				key := w.Host + " " + w.Slot.String()
+				if other := cards[key]; other != "" {
+					t.Fatalf("%s is promised to %s and to %s", key, other, w.Name)
+				}
+				cards[key] = w.Name
+			}
+			if slices.Contains(w.Steps, StepClone) {
+				if other := numbers[w.VMID]; other != "" {
+					t.Fatalf("VM %d is promised to %s and to %s", w.VMID, other, w.Name)
+				}
+				numbers[w.VMID] = w.Name
+				if vm := in.Snapshot.VM(w.VMID); vm != nil && (w.Ref == nil || w.Ref.VMID != w.VMID) {
+					t.Fatalf("%s is to be VM %d, which is there already", w.Name, w.VMID)
+				}
+			}
+		}
+	}
+}
+
+// checkRef: what is changed is proven to be ours.
+func checkRef(t *rapid.T, in Input, w *Worker) {
+	if w.Ref == nil {
+		return
+	}
+	vm := in.Snapshot.VM(w.Ref.VMID)
+	ownership, why := vm.Ownership()
+	if ownership != inventory.Ours && ownership != inventory.Fresh {
+		t.Fatalf("%s refers to VM %d, which is %s: %s", w.Name, vm.VMID, ownership, why)
+	}
+	if vm.Record.Worker != w.Name {
+		t.Fatalf("%s refers to VM %d of worker %s", w.Name, vm.VMID, vm.Record.Worker)
+	}
+}
+
+// checkEnd: nothing ends a semi-persistent worker but a person who names it.
+func checkEnd(t *rapid.T, in Input, w *Worker, named []string) {
+	ends := w.Action == Replace || w.Action == Destroy || slices.Contains(w.Steps, StepDestroy) || slices.Contains(w.Steps, StepUnprotect)
+	if !ends || slices.Contains(named, w.Name) {
+		return
+	}
+	vm := in.Snapshot.VM(w.Ref.VMID)
+	if vm.Record.Lifecycle != string(v1alpha1.Ephemeral) {
+		t.Fatalf("%s is %q in its own note, nobody named it, and it is to end: %s %v", w.Name, vm.Record.Lifecycle, w.Action, w.Steps)
+	}
+	if pool := in.pool(vm.Record); pool == nil || isSemiPersistent(pool) {
+		t.Fatalf("the pool of %s is semi-persistent or not declared, nobody named it, and it is to end: %s", w.Name, w.Action)
+	}
+}
+
+// checkSteps: those who are left alone have no steps, and each step has what it
+// needs.
+func checkSteps(t *rapid.T, w *Worker) {
+	switch w.Action {
+	case Keep, Refuse, Hold, Wait:
+		if len(w.Steps) > 0 {
+			t.Fatalf("%s is to %s, and has steps %v", w.Name, w.Action, w.Steps)
+		}
+	}
+	if w.Action == Refuse && len(w.Refusals) == 0 {
+		t.Fatalf("%s is refused without a reason", w.Name)
+	}
+	for _, f := range w.Refusals {
+		if f.ID == "" || f.Reason == "" || f.Layer == "" {
+			t.Fatalf("%s is refused without words: %+v", w.Name, f)
+		}
+	}
+	for _, step := range w.Steps {
+		lacks := false
+		switch step {
+		case StepClaim, StepRelease:
+			lacks = w.Slot == nil || w.Host == "" || w.Record == nil
+		case StepClone:
+			lacks = w.Source == nil || w.Record == nil
+		case StepConfigure:
+			lacks = w.Desired == nil || w.Record == nil
+		case StepAttach:
+			lacks = w.Desired == nil || w.Desired.Card == nil || w.Slot == nil || w.Desired.Card.Slot != *w.Slot || w.Record.Card != w.Slot.String()
+		case StepUnprotect, StepShutdown, StepDestroy, StepPark, StepUnpark:
+			lacks = w.Ref == nil
+		case StepStart, StepAgent:
+			lacks = w.Ref == nil && !slices.Contains(w.Steps, StepClone)
+		}
+		if lacks {
+			t.Fatalf("%s has step %s and lacks what it needs: %+v", w.Name, step, w)
+		}
+	}
+}
+
+func takesCard(step StepKind) bool {
+	return step == StepClaim || step == StepAttach || step == StepStart
+}
+
+// checkCard: a card that is taken is held and claimed by nobody else, alone in
+// its group, and an NVIDIA GPU.
+func checkCard(t *rapid.T, in Input, w *Worker, who identity) {
+	for _, vm := range in.Snapshot.Holders(w.Host, *w.Slot) {
+		if w.Ref == nil || w.Ref.VMID != vm.VMID {
+			t.Fatalf("%s takes %s %s, which VM %d holds", w.Name, w.Host, w.Slot, vm.VMID)
+		}
+	}
+	if claim := in.Snapshot.Claim(w.Host, *w.Slot); claim != nil && !claim.Releasing && identityOf(&claim.Record) != who {
+		t.Fatalf("%s takes %s %s, which is claimed for %s", w.Name, w.Host, w.Slot, claim.Record.Worker)
+	}
+	host := in.Snapshot.Host(w.Host)
+	device := host.Device(*w.Slot)
+	if device == nil {
+		t.Fatalf("%s takes %s %s, where nothing is", w.Name, w.Host, w.Slot)
+	}
+	gpu, ok := device.GPU()
+	if !ok || gpu.Group == pci.NoGroup || len(host.GroupMates(*device)) > 0 {
+		t.Fatalf("%s takes %s %s, which is no GPU, has no group, or is not alone in it", w.Name, w.Host, w.Slot)
+	}
+}
