@@ -159,25 +159,29 @@ type segment struct {
 }
 
 func (s boardStep) segment(now time.Time, p paint) segment {
-	mark, colour, after := "", p.dim, seconds(s.took)
-	switch s.phase {
-	case apply.Done:
-		mark, colour = "✓", p.green
-	case apply.Warned:
-		mark, colour = "!", p.yellow
-	case apply.Failed:
-		mark, colour = "✗", p.red
-	case apply.Stopped:
-		mark, colour, after = "■", p.yellow, "stopped"
-	default:
-		elapsed := now.Sub(s.began)
-		mark, colour = string(spinner[int(elapsed/spinEvery)%len(spinner)]), p.cyan
-		after = seconds(elapsed)
-		if hint := usual[s.kind]; hint != "" && after != "" {
-			after += " (" + hint + ")"
-		}
-	}
+	mark, colour, after := s.picture(now, p)
 	plain := strings.TrimRight(string(s.kind)+" "+mark+" "+after, " ")
 	text := strings.TrimRight(string(s.kind)+" "+colour(mark)+" "+p.dim(after), " ")
 	return segment{text: text, width: len([]rune(plain))}
+}
+
+// picture is the step's mark, its colour, and how long the step takes.
+func (s boardStep) picture(now time.Time, p paint) (mark string, colour func(string) string, after string) {
+	switch s.phase {
+	case apply.Done:
+		return "✓", p.green, seconds(s.took)
+	case apply.Warned:
+		return "!", p.yellow, seconds(s.took)
+	case apply.Failed:
+		return "✗", p.red, seconds(s.took)
+	case apply.Stopped:
+		return "■", p.yellow, "stopped"
+	default:
+		elapsed := max(now.Sub(s.began), 0)
+		mark, after = string(spinner[int(elapsed/spinEvery)%len(spinner)]), seconds(elapsed)
+		if hint := usual[s.kind]; hint != "" && after != "" {
+			after += " (" + hint + ")"
+		}
+		return mark, p.cyan, after
+	}
 }

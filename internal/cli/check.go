@@ -167,8 +167,9 @@ func mark(v finding.Verdict, p paint) string {
 		return p.red("✗")
 	case finding.Unknown:
 		return p.yellow("?")
+	default:
+		return p.dim("·")
 	}
-	return p.dim("·")
 }
 
 func summaryLine(t tally, p paint) string {

@@ -117,8 +117,9 @@ func iommuWord(state inventory.State, p paint) string {
 		return "on"
 	case inventory.Off:
 		return p.red("off")
+	default:
+		return p.yellow("unknown")
 	}
-	return p.yellow("unknown")
 }
 
 // tellGaps says what could not be seen: unknown is not nothing.

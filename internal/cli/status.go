@@ -100,8 +100,9 @@ func conditionMark(s status.Status, p paint) string {
 		return p.green("✓")
 	case status.False:
 		return p.red("✗")
+	default:
+		return p.dim("·")
 	}
-	return p.dim("·")
 }
 
 func (a *app) printConditions(rows []status.Row, p paint) {
