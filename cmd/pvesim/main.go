@@ -111,6 +111,8 @@ func serve(ctx context.Context, c settings, sim *pvesim.Sim, world pvesim.World,
 	certificate tls.Certificate, stdout io.Writer, logger *log.Logger) error {
 	server := &http.Server{
 		Handler: sim, ErrorLog: logger, ReadHeaderTimeout: 10 * time.Second,
+		// As long as the real server keeps an idle connection.
+		IdleTimeout: 5 * time.Second,
 		// The real server speaks HTTP/1.1 only.
 		TLSConfig:    &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"http/1.1"}},
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
@@ -121,8 +123,7 @@ func serve(ctx context.Context, c settings, sim *pvesim.Sim, world pvesim.World,
 	printExports(stdout, address, certificate, world)
 	if c.readyFile != "" {
 		if err := writeReady(c.readyFile, address); err != nil {
-			server.Close()
-			return err
+			return errors.Join(err, server.Close())
 		}
 	}
 	select {
@@ -135,7 +136,8 @@ func serve(ctx context.Context, c settings, sim *pvesim.Sim, world pvesim.World,
 	shutdown, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := server.Shutdown(shutdown); err != nil {
-		server.Close()
+		// Clients that do not let go are cut off.
+		return server.Close()
 	}
 	return nil
 }
@@ -146,7 +148,8 @@ func writeReady(path, address string) error {
 	if err != nil {
 		return fmt.Errorf("write the ready file: %w", err)
 	}
-	defer os.Remove(temp.Name())
+	// Nothing is left to remove when all goes well.
+	defer func() { _ = os.Remove(temp.Name()) }()
 	_, err = temp.WriteString(address + "\n")
 	if err := errors.Join(err, temp.Close()); err != nil {
 		return fmt.Errorf("write the ready file: %w", err)

@@ -1,10 +1,12 @@
 package pvesim
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -68,6 +70,15 @@ func (a *access) token(id string) *Token {
 
 func unauthorized(reason string) error {
 	return &apiError{status: 401, reason: reason, bare: true}
+}
+
+// refuseLogin lets a refused login wait as long as the real server does. The
+// refusal is the answer also when the wait is cut short.
+func (s *Sim) refuseLogin(ctx context.Context, refusal error) error {
+	if err := s.sleep(ctx, s.timings.RefusedLogin); errors.Is(err, errClosed) {
+		return err
+	}
+	return refusal
 }
 
 var tokenHeader = regexp.MustCompile(`^\s*PVEAPIToken[= ](.+)$`)
@@ -193,8 +204,7 @@ func (s *Sim) login(r *request) (any, error) {
 	}
 	s.unlock()
 	if !good {
-		s.sleep(r.ctx, s.timings.RefusedLogin)
-		return nil, &apiError{status: 401, reason: "authentication failure"}
+		return nil, s.refuseLogin(r.ctx, &apiError{status: 401, reason: "authentication failure"})
 	}
 	ticket, csrf := s.newTicket(name)
 	out := map[string]any{"username": name, "ticket": ticket, "CSRFPreventionToken": csrf, "cap": cap}

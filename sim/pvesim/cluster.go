@@ -3,7 +3,6 @@ package pvesim
 import (
 	"crypto/sha256"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -253,5 +252,3 @@ func fingerprint(host string) string {
 }
 
 func vmPath(id int) string { return fmt.Sprintf("/vms/%d", id) }
-
-func sortedCopy(list []string) []string { return slices.Sorted(slices.Values(list)) }

@@ -173,8 +173,10 @@ func (s *Sim) meetFault(r *request) error {
 			return errDropped
 		}
 		return lockTimeout(r.args.number("newid", r.vmid()))
+	default:
+		// The others come later: in the task, the change or the answer.
+		return nil
 	}
-	return nil
 }
 
 // spoil does what a fault does to the answer of a request that was carried
@@ -193,6 +195,7 @@ func (s *Sim) spoil(r *request, a *answer) *answer {
 		return page
 	case HalfJSON:
 		a.body, a.cut = a.body[:len(a.body)/2], true
+	default:
 	}
 	return a
 }

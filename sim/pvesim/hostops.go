@@ -79,7 +79,7 @@ func (s *Sim) bootHost(h *host, boot int) {
 		if v == nil || v.node != h.Name || h.boots != boot {
 			continue
 		}
-		s.applyPending(v, nil)
+		s.applyAll(v)
 		if v.conf["onboot"] != "1" || v.template() {
 			continue
 		}

@@ -6,8 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 )
@@ -70,26 +71,34 @@ func (a *answer) write(w http.ResponseWriter) {
 		w.Write(a.body)
 		return
 	}
-	conn, buffered, err := hijacker.Hijack()
+	conn, _, err := hijacker.Hijack()
 	if err != nil {
 		return
 	}
 	defer conn.Close()
-	if a.drop {
-		return
+	if !a.drop {
+		// A client that has left cannot be told anything.
+		_, _ = conn.Write(a.wire())
 	}
-	fmt.Fprintf(buffered, "HTTP/1.1 %d %s\r\n", a.status, firstLine(a.reason))
-	header := a.header.Clone()
-	header.Set("Connection", "close")
+}
+
+// wire is the answer as it goes over a connection that ends with it.
+func (a *answer) wire() []byte {
 	length := len(a.body)
 	if a.cut {
 		length *= 2
 	}
-	header.Set("Content-Length", strconv.Itoa(length))
-	header.Write(buffered)
-	buffered.WriteString("\r\n")
-	buffered.Write(a.body)
-	buffered.Flush()
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", a.status, firstLine(a.reason))
+	fmt.Fprintf(&b, "Connection: close\r\nContent-Length: %d\r\n", length)
+	for _, name := range slices.Sorted(maps.Keys(a.header)) {
+		for _, value := range a.header[name] {
+			fmt.Fprintf(&b, "%s: %s\r\n", name, value)
+		}
+	}
+	b.WriteString("\r\n")
+	b.Write(a.body)
+	return b.Bytes()
 }
 
 // Transport reaches the simulator without a network: the same answers and

@@ -77,9 +77,8 @@ type run struct {
 	nextPID int
 }
 
-func (v *vm) name() string       { return v.conf["name"] }
-func (v *vm) template() bool     { return v.conf["template"] == "1" }
-func (v *vm) configPath() string { return fmt.Sprintf("nodes/%s/qemu-server/%d.conf", v.node, v.id) }
+func (v *vm) name() string   { return v.conf["name"] }
+func (v *vm) template() bool { return v.conf["template"] == "1" }
 
 // memory is the configured memory in bytes.
 func memoryOf(conf map[string]string) int64 {

@@ -15,7 +15,7 @@ func (h *host) memory() int64 { return int64(h.MemoryGiB * float64(gib)) }
 // have. A VM without passthrough counts in full, too: its guest has touched
 // all of its memory.
 func (s *Sim) memoryUsed(h *host) int64 {
-	used := min(int64(hostOverhead), h.memory()/8)
+	used := min(hostOverhead, h.memory()/8)
 	for _, v := range s.vms {
 		if v.node == h.Name && v.run != nil {
 			used += v.run.pinned

@@ -215,11 +215,23 @@ func (s *Sim) take(v *vm, address string, ids []string) {
 		return
 	}
 	h.drivers[address] = "vfio-pci"
+	h.claimTwins(address)
 	if driver != "" {
 		s.damage = append(s.damage, Damage{Host: h.Name, Device: address, Driver: driver, VMID: v.id,
 			Foreign: !sameCard(address, ids), Time: time.Now()})
 	}
 	s.changed(DeviceBound, h.Name, v.id, address)
+}
+
+// claimTwins is what writing a card's ID to vfio-pci's new_id does besides: the
+// driver also takes cards of the same make that have none.
+func (h *host) claimTwins(address string) {
+	made := h.function(address)
+	for _, f := range h.PCI {
+		if f.ID == made.ID && h.drivers[f.Address] == "" {
+			h.drivers[f.Address] = "vfio-pci"
+		}
+	}
 }
 
 func sameCard(address string, ids []string) bool {

@@ -218,3 +218,56 @@ func TestPrivilegesByVersion(t *testing.T) {
 		sim.as(t, engineToken).do("POST", qemu("pve1", 100, "/agent/ping")).ok()
 	})
 }
+
+func TestPermissionsOfAPathReplaceThoseFromAbove(t *testing.T) {
+	play(t, func(t *testing.T) {
+		sim, w, _ := furnished(t)
+		permissions := func(id, path string) map[string]any {
+			t.Helper()
+			got := sim.as(t, token(t, w, id)).do("GET", "/access/permissions", "path", path).object()
+			return got[path].(map[string]any)
+		}
+		// mapone has a role without Mapping.Use on / and one with nothing else
+		// on one mapping.
+		if got := permissions("mapone@pve!tk", "/mapping/pci/gpu-a"); len(got) != 1 || got["Mapping.Use"] != 1.0 {
+			t.Errorf("on the mapping with an entry of its own: %v", got)
+		}
+		if got := permissions("mapone@pve!tk", "/mapping/pci/gpu-b"); got["Mapping.Use"] != nil || got["VM.Audit"] != 1.0 {
+			t.Errorf("on a mapping without: %v", got)
+		}
+		if got := permissions("ops@pve!sep", "/vms/100"); len(got) != 0 {
+			t.Errorf("a separated token without entries has %v", got)
+		}
+		if got := permissions("ops@pve!half", "/vms/100"); got["VM.Audit"] != 1.0 || got["VM.Config.CPU"] != nil || got["SDN.Audit"] != nil {
+			t.Errorf("a separated token has what it and its user have, got %v", got)
+		}
+	})
+}
+
+func TestPermissionsOfGroupsAndWithoutPropagation(t *testing.T) {
+	play(t, func(t *testing.T) {
+		world := homelab(t)
+		world.Users = append(world.Users, User{ID: "a@pve"})
+		world.Groups = []Group{{ID: "staff", Users: []string{"a@pve"}}}
+		world.Tokens = append(world.Tokens, Token{ID: "a@pve!t1", Secret: "s", NoPrivSep: true})
+		world.ACL = append(world.ACL, ACL{Path: "/vms", Who: "@staff", Role: "PVEVMUser"},
+			ACL{Path: "/vms/100", Who: "a@pve", Role: "NoAccess"}, ACL{Path: "/storage", Who: "a@pve", Role: "PVEDatastoreUser", NoPropagate: true})
+		a := newSim(t, world).as(t, "a@pve!t1=s")
+		a.do("GET", qemu("pve2", 204, "/config")).ok()
+		a.do("GET", qemu("pve1", 100, "/config")).refused(403, "Permission check failed (/vms/100, VM.Audit)")
+		a.do("GET", "/nodes/pve1/storage/local/content").refused(403, "Permission check failed (/storage/local, Datastore.Audit|Datastore.AllocateSpace)")
+		if got := a.do("GET", "/access/permissions", "path", "/storage").object()["/storage"].(map[string]any)["Datastore.Audit"]; got != 0.0 {
+			t.Errorf("a privilege that does not propagate is shown as %v, want 0", got)
+		}
+	})
+}
+
+func TestPVEAdminCannotChangeMappings(t *testing.T) {
+	play(t, func(t *testing.T) {
+		world := homelab(t)
+		world.ACL = []ACL{{Path: "/", Who: "gpuworker@pve", Role: "Administrator"}, {Path: "/", Who: "gpuworker@pve!engine", Role: "PVEAdmin"}}
+		engine := newSim(t, world).as(t, engineToken)
+		engine.do("POST", "/cluster/mapping/pci", "id", "gpu-1", "map", t4pve1).refused(403, "Permission check failed (/mapping/pci, Mapping.Modify)")
+		engine.do("PUT", qemu("pve1", 9000, "/config"), "hostpci0", "mapping=vdi-t4").ok()
+	})
+}

@@ -67,34 +67,43 @@ func hotplugged(v *vm, key string) bool {
 	return hasIndex(key, "scsi") || hasIndex(key, "virtio")
 }
 
+// applyAll brings all pending changes of a VM that is off into effect. Nothing
+// can go wrong with that.
+func (s *Sim) applyAll(v *vm) {
+	for _, key := range slices.Sorted(maps.Keys(v.deletes)) {
+		s.applyDelete(v, key)
+	}
+	for _, key := range slices.Sorted(maps.Keys(v.pending)) {
+		s.applySet(v, key, v.pending[key])
+	}
+}
+
 // applyPending brings pending changes into effect: all of them when the VM is
 // off, of those of this request that can be hotplugged when it runs.
 func (s *Sim) applyPending(v *vm, keys []string) error {
-	complaints := map[string]string{}
-	for _, key := range slices.Sorted(maps.Keys(v.deletes)) {
-		if v.run == nil || slices.Contains(keys, key) && hotplugged(v, key) {
+	if v.run == nil {
+		s.applyAll(v)
+		return nil
+	}
+	for _, key := range keys {
+		if v.deletes[key] && hotplugged(v, key) {
 			s.applyDelete(v, key)
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(v.pending)) {
-		value := v.pending[key]
-		if v.run != nil {
-			if !slices.Contains(keys, key) {
-				continue
-			}
-			if mediaChange(v.conf[key], value, key) {
-				complaints[key] = "hotplug problem - unable to change media type\n"
-				continue
-			}
-			if !hotplugged(v, key) {
-				// A value that is what runs now is no change.
-				if current, ok := v.conf[key]; ok && current == value {
-					delete(v.pending, key)
-				}
-				continue
-			}
+	complaints := map[string]string{}
+	for _, key := range slices.Sorted(slices.Values(keys)) {
+		value, pending := v.pending[key]
+		current, had := v.conf[key]
+		switch {
+		case !pending:
+		case mediaChange(current, value, key):
+			complaints[key] = "hotplug problem - unable to change media type\n"
+		case hotplugged(v, key):
+			s.applySet(v, key, value)
+		case had && current == value:
+			// What runs now is no change.
+			delete(v.pending, key)
 		}
-		s.applySet(v, key, value)
 	}
 	if len(complaints) > 0 {
 		return badParams(complaints)

@@ -118,7 +118,7 @@ func (s *Sim) stopVM(r *request) (any, error) {
 func (s *Sim) halt(v *vm) {
 	v.run, v.starting = nil, false
 	s.unreserve(v)
-	s.applyPending(v, nil)
+	s.applyAll(v)
 	s.changed(VMStopped, v.node, v.id, "")
 }
 

@@ -51,7 +51,7 @@ func (s *Sim) start(t *task, node string, id int, skiplock bool, timeout Duratio
 	if v.run != nil {
 		return die("VM %d already running", id)
 	}
-	s.applyPending(v, nil)
+	s.applyAll(v)
 	list, err := s.parsePassed(v)
 	if err != nil {
 		return t.logParseError(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"mime"
 	"mime/multipart"
 	"net/url"
@@ -141,7 +142,7 @@ func readMultipart(body []byte, boundary string, into args, r *request) error {
 	if err != nil {
 		return &apiError{status: 400, reason: "Bad Request", bare: true}
 	}
-	defer form.RemoveAll()
+	// The form is in memory, so there are no files to remove.
 	for name, values := range form.Value {
 		into[name] = arg{values: values, array: len(values) > 1}
 	}
@@ -153,9 +154,8 @@ func readMultipart(body []byte, boundary string, into args, r *request) error {
 		if err != nil {
 			return die("simulator: cannot read the uploaded file: %v", err)
 		}
-		defer file.Close()
-		data := make([]byte, files[0].Size)
-		if _, err := file.ReadAt(data, 0); err != nil && len(data) > 0 {
+		data, err := io.ReadAll(file)
+		if err != nil {
 			return die("simulator: cannot read the uploaded file: %v", err)
 		}
 		r.file = &upload{name: files[0].Filename, data: data}

@@ -152,8 +152,7 @@ func (s *Sim) refuse(in inbound, a *answer) *answer {
 // parameters to its call, in the order of the real server.
 func (s *Sim) handle(in inbound, r *request, c *call, values args) (any, error) {
 	if err := s.authenticate(in, r, c); err != nil {
-		s.sleep(in.ctx, s.timings.RefusedLogin)
-		return nil, err
+		return nil, s.refuseLogin(in.ctx, err)
 	}
 	if err := readArgs(in, r); err != nil {
 		return nil, err

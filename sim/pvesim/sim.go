@@ -55,7 +55,6 @@ type Sim struct {
 	dc       Datacenter
 	faults   []*fault
 	flocks   map[int]chan struct{} // a VM's lock file; closed when let go
-	storeBsy map[string]chan struct{}
 	damage   []Damage
 	requests []RequestRecord
 	nextPID  int
@@ -99,7 +98,7 @@ func New(world World, options ...Option) (*Sim, error) {
 		timings: DefaultTimings(), timeScale: 1, logf: log.Printf, guest: defaultGuest, started: time.Now(),
 		streams: newStreams(world.Seed), dc: world.Datacenter,
 		hosts: map[string]*host{}, storages: map[string]*storage{}, vms: map[int]*vm{}, mappings: map[string]*mapping{},
-		byUPID: map[string]*task{}, flocks: map[int]chan struct{}{}, storeBsy: map[string]chan struct{}{}, nextPID: 1000,
+		byUPID: map[string]*task{}, flocks: map[int]chan struct{}{}, nextPID: 1000,
 	}
 	for _, option := range options {
 		option(s)

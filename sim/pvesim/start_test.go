@@ -179,6 +179,29 @@ func TestOneFunctionOfACardBindsTheOtherToo(t *testing.T) {
 	})
 }
 
+func TestBindingTakesIdleCardsOfTheSameMake(t *testing.T) {
+	play(t, func(t *testing.T) {
+		world := homelab(t)
+		twin := PCIFunction{Address: "0000:21:00.0", Class: "0x030200", ID: "10de:1eb8", Subsystem: "10de:12a2", Group: 40}
+		world.Hosts[0].PCI = append(world.Hosts[0].PCI, twin)
+		for i, f := range world.Hosts[0].PCI {
+			if f.Address == "0000:03:00.0" {
+				world.Hosts[0].PCI[i].Driver = ""
+			}
+		}
+		sim := newSim(t, world)
+		root := sim.asRoot(t, rootPass)
+		vmWith(root, "pve1", 300, "hostpci0", "0000:03:00.0")
+		root.done(root.do("POST", qemu("pve1", 300, "/status/start")), "OK")
+		if got := sim.State().Hosts["pve1"].Drivers["0000:21:00.0"]; got != "vfio-pci" {
+			t.Errorf("the idle card of the same make has driver %q, want vfio-pci", got)
+		}
+		if damage := sim.State().Damage; len(damage) != 0 {
+			t.Errorf("nobody used it, yet there is damage: %v", damage)
+		}
+	})
+}
+
 func TestPassthroughNeedsMemoryThatIsReallyFree(t *testing.T) {
 	play(t, func(t *testing.T) {
 		sim := newSim(t, homelab(t))

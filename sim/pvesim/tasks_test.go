@@ -32,6 +32,9 @@ func TestATaskIsSeenByWhoStartedItAndByAuditors(t *testing.T) {
 		if status["user"] != "no-sys-audit@pve" || status["tokenid"] != "tk" || status["status"] != "running" || status["exitstatus"] != nil {
 			t.Errorf("status: %v", status)
 		}
+		// A user's ticket sees what its tokens started; another token does not.
+		byToken := as("ops@pve!ci").do("POST", qemu("pve1", 101, "/status/stop")).ok().data.(string)
+		as("ops@pve!sep").do("GET", "/nodes/pve1/tasks/"+url.PathEscape(byToken)+"/status").refused(403, "Permission check failed (/nodes/pve1, Sys.Audit)")
 		root.done(started, "OK")
 		if n := len(as("none@pve!tk").do("GET", "/nodes/pve1/tasks").list()); n != 0 {
 			t.Errorf("somebody without rights sees %d tasks", n)
