@@ -214,6 +214,7 @@ func (r *Room) tryHost(w Want, name string) option {
 		}
 	}
 	o.refusals, o.notes = Split(findings)
+	o.refusals = slices.Compact(o.refusals) // memory and CPUs may be unknown for one reason
 	o.seat.Template, o.seat.Reason = template, memory.Reason
 	return o
 }
@@ -228,12 +229,12 @@ func (r *Room) tryCard(w Want, host *inventory.Host, device pci.Device) option {
 	}
 	gpu, _ := device.GPU()
 	o.seat.Slot, o.seat.Model = &device.Slot, gpu.ShortName()
+	o.refusals, o.notes = append(refusals, o.refusals...), append(notes, o.notes...)
 	for i := range o.refusals {
 		if o.refusals[i].Where.Card == "" {
 			o.refusals[i].Where.Card = Address(device)
 		}
 	}
-	o.refusals, o.notes = append(refusals, o.refusals...), append(notes, o.notes...)
 	return o
 }
 

@@ -111,11 +111,8 @@ func (b *HostBuilder) Shared(name string, free int64) *HostBuilder {
 	return b
 }
 
-// Without takes all bridges and storages away.
-func (b *HostBuilder) Without() *HostBuilder {
-	b.host.Bridges, b.host.Storages = nil, nil
-	return b
-}
+// Change changes anything else.
+func (b *HostBuilder) Change(change func(*inventory.Host)) *HostBuilder { change(&b.host); return b }
 
 func (b *HostBuilder) addTo(s *inventory.Snapshot) {
 	s.Hosts = append(s.Hosts, b.host)
