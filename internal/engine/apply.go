@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -30,6 +31,7 @@ const (
 // fault.Conflict. Failures of single workers are in the results and joined in
 // the error; the other workers are done all the same.
 func (e *Engine) Apply(ctx context.Context, plans Plans, options ApplyOptions) (Applied, error) {
+	options.Progress = oneAtATime(options.Progress)
 	results := make([]apply.Result, len(plans))
 	var g errgroup.Group // without a context: one hypervisor's trouble does not stop the work on another
 	for i, p := range plans {
@@ -46,6 +48,19 @@ func (e *Engine) Apply(ctx context.Context, plans Plans, options ApplyOptions) (
 		}
 	}
 	return applied, err
+}
+
+// oneAtATime keeps the promise of ApplyOptions.Progress over several
+// hypervisors.
+func oneAtATime(progress func(apply.Event)) func(apply.Event) {
+	var mu sync.Mutex
+	return func(event apply.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		if progress != nil {
+			progress(event)
+		}
+	}
 }
 
 func (e *Engine) applyOne(ctx context.Context, p *plan.Plan, options ApplyOptions) (apply.Result, error) {
@@ -101,7 +116,7 @@ func (e *Engine) settled(ctx context.Context, hypervisor *v1alpha1.Hypervisor, o
 	}
 	flying := inFlight(in.Snapshot, hypervisor.Spec.Proxmox.VMIDs)
 	for waited := time.Duration(0); len(flying) > 0 && waited < settlePatience; waited += settleEvery {
-		if options.Progress != nil && waited == 0 {
+		if waited == 0 {
 			options.Progress(apply.Event{
 				Worker: "(clones)", Step: plan.StepClone, Phase: apply.Working, Time: time.Now(),
 				Detail: fmt.Sprintf("waiting for clones of an earlier run or another engine: VM %v", flying),

@@ -2,7 +2,7 @@ package engine_test
 
 import (
 	"context"
-	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,13 +52,14 @@ func TestKilledAtAnyCall(t *testing.T) {
 		{"replace a GPU worker", true, replace("gpu-1"), "gpu-1", []string{"gpu-1", "gpu-2", "plain-1"}},
 		{"delete a GPU worker", true, remove("gpu-1"), "gpu-1", []string{"gpu-2", "plain-1"}},
 	}
-	total := 0
+	var total atomic.Int64
+	t.Cleanup(func() { t.Logf("%d cut points in all", total.Load()) })
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			points := 0
-			for _, late := range []bool{false, true} {
-				for at, cut := 1, true; cut && !t.Failed(); at++ {
-					name := fmt.Sprintf("call %d, late %v", at, late)
+		for late, when := range map[bool]string{false: "before the request", true: "before the answer"} {
+			t.Run(tt.name+", "+when, func(t *testing.T) {
+				t.Parallel()
+				at := 1
+				for cut := true; cut && !t.Failed(); at++ {
 					synctest.Test(t, func(t *testing.T) {
 						l := newLab(t)
 						l.allow(tt.named)
@@ -66,19 +67,15 @@ func TestKilledAtAnyCall(t *testing.T) {
 						l.whole()
 						l.only(tt.workers...)
 						if t.Failed() {
-							t.Log("killed at " + name)
+							t.Logf("killed at call %d", at)
 						}
 					})
-					if cut {
-						points++
-					}
 				}
-			}
-			t.Logf("%d cut points", points)
-			total += points
-		})
+				t.Logf("%d cut points", at-2)
+				total.Add(int64(at - 2))
+			})
+		}
 	}
-	t.Logf("%d cut points in all", total)
 }
 
 // crash runs the command until it dies at the given call, and once more as a
