@@ -241,17 +241,20 @@ func (c *checker) card(pool *v1alpha1.WorkerPool, host *inventory.Host, want pla
 	if host.IOMMU == inventory.On {
 		findings = append(findings, place.CheckCardAlone(c.world, host, device))
 	}
-	driver := place.CheckCardDriver(c.world, host, device)
-	if vm := c.world.VM(who.VMID); vm != nil && vm.Running {
-		driver.Verdict, driver.Reason, driver.Fix = finding.Pass, fmt.Sprintf("VM %d runs with the card, so vfio-pci has it", vm.VMID), ""
-	}
-	findings = append(findings, driver)
 	if named {
 		c.add(findings...)
 	} else {
 		c.inform(findings...)
 	}
-	if blocking, _ := place.Split(findings); len(blocking) == 0 && who.VMID == 0 {
+	if blocking, _ := place.Split(findings); len(blocking) > 0 || host.IOMMU != inventory.On {
+		return
+	}
+	driver := place.CheckCardDriver(c.world, host, device)
+	if vm := c.world.VM(who.VMID); vm != nil && vm.Running {
+		driver.Verdict, driver.Reason, driver.Fix = finding.Pass, fmt.Sprintf("VM %d runs with the card, so vfio-pci has it", vm.VMID), ""
+	}
+	c.add(driver)
+	if who.VMID == 0 {
 		c.host(want, host.Name, named)
 	}
 }
@@ -358,6 +361,9 @@ func (c *checker) plan() {
 	for worker := range p.Workers() {
 		for _, f := range worker.Refusals {
 			f.Where.Worker = worker.Name
+			if f.Layer != finding.LayerCard {
+				f.Where.Card = "" // the host's trouble, whichever card is wanted
+			}
 			c.add(f)
 		}
 		c.add(worker.Notes...)

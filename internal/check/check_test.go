@@ -1,0 +1,219 @@
+package check
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
+	"github.com/gpuworker/gpuworker/internal/place"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// documents are a hypervisor and pools, with defaults.
+func documents(world *inventory.Snapshot, pools ...v1alpha1.WorkerPool) plan.Input {
+	d := &v1alpha1.Documents{
+		Hypervisors: []v1alpha1.Hypervisor{{Spec: v1alpha1.HypervisorSpec{Proxmox: &v1alpha1.Proxmox{}}}},
+		WorkerPools: pools,
+	}
+	d.Hypervisors[0].Name = "lab"
+	v1alpha1.SetDefaults(d)
+	return plan.Input{Hypervisor: &d.Hypervisors[0], Pools: d.WorkerPools, Snapshot: world}
+}
+
+func pool(name string, gpus ...v1alpha1.GPURequest) v1alpha1.WorkerPool {
+	p := v1alpha1.WorkerPool{Spec: v1alpha1.WorkerPoolSpec{Hypervisor: "lab", KubeCluster: "rke2-lab", GPUs: gpus}}
+	p.Name, p.Spec.Template.Name = name, "ubuntu-22.04"
+	return p
+}
+
+func plainPool(name string, replicas int32) v1alpha1.WorkerPool {
+	p := pool(name)
+	p.Spec.Replicas = &replicas
+	return p
+}
+
+func card(host, bdf string) v1alpha1.GPURequest { return v1alpha1.GPURequest{Host: host, BDF: bdf} }
+
+func homelab(more ...Part) *inventory.Snapshot {
+	return Observed(append([]Part{
+		Host("pve1", T4("03:00").Group(14), RTX3090("41:00").Group(27), NIC("42:00").Group(27)),
+		Host("pve2", T4("03:00").Group(11), T4("81:00").Group(31)),
+		Host("pve3", RTX3090("0a:00")).Memory(64, 20).NoIOMMU(),
+		Template(9000, "ubuntu-22.04", "pve1"), Template(9001, "ubuntu-22.04", "pve2"), Template(9002, "ubuntu-22.04", "pve3"),
+		VM(100, "dns", "pve1").Running(), VM(204, "vdi-7", "pve2").Card("81:00").Running(),
+	}, more...)...)
+}
+
+// written writes findings a line each.
+func written(findings []finding.Finding) string {
+	var b strings.Builder
+	for _, f := range findings {
+		where := f.Where
+		where.Hypervisor = ""
+		line := fmt.Sprintf("%-7s %-8s %-22s %s: %s", f.Verdict, f.Layer, f.ID, where, f.Reason)
+		if f.Fix != "" {
+			line += " → " + f.Fix
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}
+
+func TestCheckOfALab(t *testing.T) {
+	for name, in := range map[string]plan.Input{
+		"homelab": documents(homelab(), pool("gpu-workers", card("pve1", "0000:03:00.0"), v1alpha1.GPURequest{Model: "Tesla T4", Count: 1}, card("pve1", "0000:41:00.0")), plainPool("workers", 3)),
+		"troubles": documents(homelab(
+			Host("pve4").Offline(), Host("pve5").Blind("PCI devices", "permission denied: Sys.Audit on /"),
+			VM(300, "hidden", "pve1").Unreadable("permission denied"),
+			VM(301, "w-1", "pve1").Ours("w", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VMID = 9100 }),
+			InFlight(9100, "pve1").Stuck(), InFlight(9101, "pve2"),
+		), pool("gpu", card("pve4", "0000:03:00.0"), card("pve1", "0000:03:00.0")), plainPool("w", 2)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			golden(t, name+".golden", written(Run(in)))
+		})
+	}
+}
+
+func TestWhatIsOnlyOneChoiceOfSeveralDoesNotFail(t *testing.T) {
+	in := documents(homelab(), pool("gpu", v1alpha1.GPURequest{Model: "T4", Count: 2}))
+	found := Run(in)
+	if finding.Failed(found) {
+		t.Errorf("two of three T4s can be had, two are wanted:\n%s", written(found))
+	}
+	held := slices.ContainsFunc(found, func(f finding.Finding) bool {
+		return f.ID == finding.CardHeld && f.Verdict == finding.Info && f.Where.VMID == 204
+	})
+	if !held {
+		t.Errorf("that the third is taken is worth knowing:\n%s", written(found))
+	}
+	in = documents(homelab(), pool("gpu", v1alpha1.GPURequest{Model: "T4", Count: 3}))
+	if found := Run(in); !finding.Failed(found) {
+		t.Errorf("three are wanted, two can be had:\n%s", written(found))
+	}
+}
+
+func TestWhatTheDocumentsSayOfTheConnection(t *testing.T) {
+	verdict := func(change func(*v1alpha1.Proxmox), id finding.ID) finding.Verdict {
+		in := documents(homelab(), plainPool("w", 1))
+		change(in.Hypervisor.Spec.Proxmox)
+		var worst finding.Verdict
+		for _, f := range Run(in) {
+			if f.ID == id && gravity(f.Verdict) > gravity(worst) {
+				worst = f.Verdict
+			}
+		}
+		return worst
+	}
+	for _, s := range []struct {
+		name   string
+		change func(*v1alpha1.Proxmox)
+		id     finding.ID
+		want   finding.Verdict
+	}{
+		{"a certificate that is checked", func(*v1alpha1.Proxmox) {}, finding.TLSTrust, finding.Pass},
+		{"a certificate that is not", func(p *v1alpha1.Proxmox) { p.TLS.Insecure = true }, finding.TLSTrust, finding.Info},
+		{"raw attaching by a token", func(p *v1alpha1.Proxmox) {
+			p.Attach, p.Credentials.Token = v1alpha1.AttachRaw, &v1alpha1.SecretSource{Env: "TOKEN"}
+		}, finding.RawNeedsRoot, finding.Fail},
+		{"raw attaching by root", func(p *v1alpha1.Proxmox) {
+			p.Attach, p.Credentials.Username, p.Credentials.Password = v1alpha1.AttachRaw, "root@pam", &v1alpha1.SecretSource{Env: "PASSWORD"}
+		}, finding.RawNeedsRoot, ""},
+		{"numbers that are left", func(*v1alpha1.Proxmox) {}, finding.VMIDRangeFull, finding.Pass},
+		{"numbers that are not", func(p *v1alpha1.Proxmox) { p.VMIDs = v1alpha1.VMIDRange{First: 100, Last: 100} }, finding.VMIDRangeFull, finding.Fail},
+	} {
+		if got := verdict(s.change, s.id); got != s.want {
+			t.Errorf("%s: %s is %q, want %q", s.name, s.id, got, s.want)
+		}
+	}
+}
+
+func TestTheHypervisorItself(t *testing.T) {
+	world := homelab()
+	world.Version, world.Supported = "7.4", false
+	world.Missing = []inventory.Right{{Privilege: "Mapping.Modify", Path: "/mapping/pci", For: "claim cards"}}
+	found := Run(documents(world, plainPool("w", 1)))
+	want := []string{
+		"API-VERSION: Proxmox VE 7.4 is not a version that is known to work → upgrade to Proxmox VE 8.4 or 9",
+		"PRIVILEGE-MISSING: the login lacks Mapping.Modify on /mapping/pci, needed to claim cards → gpuworker role prints the commands that make the right login",
+	}
+	var got []string
+	for _, f := range found {
+		if f.Verdict == finding.Fail {
+			got = append(got, fmt.Sprintf("%s: %s → %s", f.ID, f.Reason, f.Fix))
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestCheckAndPlanAgree holds the two against each other in worlds with one
+// trouble each: what plan refuses, check has found, and what check passes, plan
+// does not refuse.
+func TestCheckAndPlanAgree(t *testing.T) {
+	documented := []v1alpha1.WorkerPool{pool("gpu", card("pve1", "0000:03:00.0"), v1alpha1.GPURequest{Model: "T4", Count: 1}), plainPool("w", 2)}
+	for name, world := range map[string]*inventory.Snapshot{
+		"no trouble":              homelab(),
+		"no memory":               Observed(Host("pve1", T4("03:00"), T4("04:00")).Memory(32, 31), Template(9000, "ubuntu-22.04", "pve1")),
+		"no template":             Observed(Host("pve1", T4("03:00"), T4("04:00"))),
+		"no card":                 Observed(Host("pve1", T4("04:00"), T4("05:00")), Template(9000, "ubuntu-22.04", "pve1")),
+		"a stranger has the card": homelab(VM(300, "x", "pve1").Card("03:00")),
+		"a stranger has the name": homelab(VM(300, "w-2", "pve1")),
+		"somebody claimed it":     homelab(Claim("pve1", "03:00", "x-1", "x", "prod", 300)),
+		"no storage":              Observed(Host("pve1", T4("03:00"), T4("04:00")).Blind("storages", "timeout"), Template(9000, "ubuntu-22.04", "pve1")),
+		"no bridge":               Observed(Host("pve1", T4("03:00"), T4("04:00")).Blind("networks", "timeout"), Template(9000, "ubuntu-22.04", "pve1")),
+		"too few CPUs":            Observed(Host("pve1", T4("03:00"), T4("04:00")).CPUs(1), Template(9000, "ubuntu-22.04", "pve1")),
+		"half of it is made": homelab(Claim("pve1", "03:00", "gpu-1", "gpu", "rke2-lab", 9100),
+			VM(9100, "gpu-1", "pve1").Fresh("gpu", "rke2-lab", "SemiPersistent").For("03:00")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := documents(world, documented...)
+			found := Run(in)
+			blocked := slices.ContainsFunc(found, func(f finding.Finding) bool {
+				return place.Blocks(f) && f.ID != finding.HostOffline
+			})
+			refused := plan.Build(in).Summary().Refused
+			if blocked != (refused > 0) {
+				t.Errorf("%d workers are refused, check found:\n%s", refused, written(found))
+			}
+			for _, f := range found {
+				if f.Verdict != finding.Pass && f.ID != finding.CardUsed && f.ID != finding.CardNoMatch && f.Fix == "" && f.Verdict != finding.Info {
+					t.Errorf("%s says nothing about what to do: %s", f.ID, f.Reason)
+				}
+			}
+		})
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}

@@ -1,0 +1,159 @@
+package status
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+func documents(world *inventory.Snapshot, pools ...v1alpha1.WorkerPool) plan.Input {
+	d := &v1alpha1.Documents{
+		Hypervisors: []v1alpha1.Hypervisor{{Spec: v1alpha1.HypervisorSpec{Proxmox: &v1alpha1.Proxmox{}}}},
+		WorkerPools: pools,
+	}
+	d.Hypervisors[0].Name = "lab"
+	v1alpha1.SetDefaults(d)
+	return plan.Input{Hypervisor: &d.Hypervisors[0], Pools: d.WorkerPools, Snapshot: world}
+}
+
+func gpuPool(bdfs ...string) v1alpha1.WorkerPool {
+	p := v1alpha1.WorkerPool{Spec: v1alpha1.WorkerPoolSpec{Hypervisor: "lab", KubeCluster: "rke2-lab"}}
+	p.Name, p.Spec.Template.Name = "gpu", "ubuntu-22.04"
+	for _, bdf := range bdfs {
+		p.Spec.GPUs = append(p.Spec.GPUs, v1alpha1.GPURequest{Host: "pve1", BDF: bdf})
+	}
+	return p
+}
+
+func plainPool(replicas int32) v1alpha1.WorkerPool {
+	p := gpuPool()
+	p.Name, p.Spec.Replicas = "w", &replicas
+	return p
+}
+
+func lab(more ...Part) *inventory.Snapshot {
+	return Observed(append([]Part{Host("pve1", T4("03:00")), Template(9000, "ubuntu-22.04", "pve1")}, more...)...)
+}
+
+// finished is a GPU worker's VM as the pool declares it.
+func finished(vm *VMBuilder) *VMBuilder {
+	return vm.Ours("gpu", "rke2-lab", "SemiPersistent").Machine(func(m *inventory.Machine) {
+		m.Cores, m.MemoryMiB, m.Firmware = 4, 8192, inventory.FirmwareOVMF
+		m.OnBoot, m.Protection, m.Agent, m.Guest.Address = true, true, true, "dhcp"
+	}).Card("03:00")
+}
+
+func claimed() Part { return Claim("pve1", "03:00", "gpu-1", "gpu", "rke2-lab", 9100) }
+
+// conditions writes conditions as "Declared Claimed !Attached(NotAttached) ?AgentReady(NotAsked)".
+func conditions(row Row) string {
+	var words []string
+	for _, c := range row.Conditions {
+		switch c.Status {
+		case True:
+			words = append(words, c.Type)
+		case False:
+			words = append(words, fmt.Sprintf("!%s(%s)", c.Type, c.Reason))
+		case Unknown:
+			words = append(words, fmt.Sprintf("?%s(%s)", c.Type, c.Reason))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func TestReport(t *testing.T) {
+	vm := func() *VMBuilder { return finished(VM(9100, "gpu-1", "pve1")) }
+	one := gpuPool("0000:03:00.0")
+	talking := vm().Running().Change(func(vm *inventory.VM) { vm.Agent, vm.Addresses = inventory.On, []string{"192.0.2.21"} })
+	for _, s := range []struct {
+		name  string
+		in    plan.Input
+		row   string
+		holds string
+	}{
+		{"runs as declared", documents(lab(claimed(), talking), one),
+			"gpu/gpu-1 running pve1 0000:03:00 Tesla T4 VM 9100 192.0.2.21",
+			"Declared Claimed Created Attached Running AgentReady AsDeclared"},
+		{"runs, nobody asked its agent", documents(lab(claimed(), vm().Running()), one),
+			"gpu/gpu-1 running pve1 0000:03:00 Tesla T4 VM 9100 ",
+			"Declared Claimed Created Attached Running ?AgentReady(NotAsked) AsDeclared"},
+		{"runs, its agent is silent", documents(lab(claimed(), vm().Running().Change(func(vm *inventory.VM) { vm.Agent = inventory.Off })), one),
+			"gpu/gpu-1 running pve1 0000:03:00 Tesla T4 VM 9100 ",
+			"Declared Claimed Created Attached Running !AgentReady(NoAnswer) AsDeclared"},
+		{"runs with less memory than declared", documents(lab(claimed(), vm().Running().Machine(func(m *inventory.Machine) { m.MemoryMiB = 4096 })), one),
+			"gpu/gpu-1 running pve1 0000:03:00 Tesla T4 VM 9100  | machine.memory: 4 GiB → 8 GiB (stop/start) → gpuworker apply --allow-restart",
+			"Declared Claimed Created Attached Running ?AgentReady(NotAsked) !AsDeclared(Hold)"},
+		{"is parked", documents(lab(claimed(), vm().Parked()), one),
+			"gpu/gpu-1 parked pve1 0000:03:00 Tesla T4 VM 9100  → gpuworker unpark gpu-1",
+			"Declared Claimed Created Attached !Running(Parked) ?AgentReady(NotEvaluated) AsDeclared"},
+		{"was stopped by somebody", documents(lab(claimed(), vm()), one),
+			"gpu/gpu-1 stopped pve1 0000:03:00 Tesla T4 VM 9100  | stopped → gpuworker apply",
+			"Declared Claimed Created Attached !Running(VMStopped) ?AgentReady(NotEvaluated) !AsDeclared(Start)"},
+		{"is half made", documents(lab(claimed(), VM(9100, "gpu-1", "pve1").Fresh("gpu", "rke2-lab", "SemiPersistent").For("03:00")), one),
+			"gpu/gpu-1 half made pve1 0000:03:00 Tesla T4 VM 9100  | half made by an earlier run → gpuworker apply",
+			"Declared Claimed !Created(NotMarked) !Attached(NotAttached) !Running(VMStopped) ?AgentReady(NotEvaluated) !AsDeclared(Finish)"},
+		{"is claimed and not cloned", documents(lab(claimed()), one),
+			"gpu/gpu-1 half made pve1 0000:03:00 Tesla T4 VM 9100  | only its claim on the card is there → gpuworker apply",
+			"Declared Claimed !Created(NoVM) ?Attached(NotEvaluated) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) !AsDeclared(Create)"},
+		{"is being cloned", documents(lab(claimed(), InFlight(9100, "pve1")), one),
+			"gpu/gpu-1 being cloned pve1 0000:03:00 Tesla T4 VM 9100  | VM 9100 is being cloned for it by an earlier run or another engine; apply waits for it → gpuworker apply",
+			"Declared Claimed !Created(Cloning) ?Attached(NotEvaluated) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) !AsDeclared(Wait)"},
+		{"is missing", documents(lab(), plainPool(1)),
+			"w/w-1 missing   VM 0  | not made yet → gpuworker apply",
+			"Declared !Created(NoVM) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) !AsDeclared(Create)"},
+		{"cannot be made", documents(lab(VM(300, "vdi", "pve1").Card("03:00")), one),
+			`gpu/gpu-1 refused   VM 0  | attached to VM 300 "vdi", not ours, stopped (CARD-HELD) → gpuworker plan`,
+			"Declared !Created(Refused) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) !AsDeclared(Refuse)"},
+		{"runs, and a stranger has its card too", documents(lab(claimed(), vm().Running(), VM(300, "vdi", "pve1").Card("03:00")), one),
+			`gpu/gpu-1 running pve1 0000:03:00 Tesla T4 VM 9100  | attached to VM 300 "vdi", not ours, stopped (CARD-HELD)`,
+			"Declared Claimed Created Attached Running ?AgentReady(NotAsked) AsDeclared"},
+		{"runs, and no document declares it", documents(lab(claimed(), vm().Running())),
+			"gpu/gpu-1 running pve1 0000:03:00 Tesla T4 VM 9100  | no document declares it → gpuworker delete gpu-1",
+			"!Declared(NotInDocuments) Claimed Created Attached Running ?AgentReady(NotAsked) ?AsDeclared(NotDeclared)"},
+		{"is nothing but a claim that no document declares", documents(lab(claimed())),
+			"gpu/gpu-1 claim only pve1 0000:03:00 Tesla T4 VM 9100  | its VM is gone, its claim on the card is left → gpuworker delete gpu-1",
+			"!Declared(NotInDocuments) Claimed !Created(NoVM) ?Attached(NotEvaluated) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) ?AsDeclared(NotDeclared)"},
+		{"has a card that takes effect later", documents(lab(claimed(), vm().Running().Change(func(vm *inventory.VM) { vm.Applied.Card, vm.Cards[0].Pending = nil, true })), one),
+			"gpu/gpu-1 running pve1 0000:03:00 Tesla T4 VM 9100  | gpus: none → 0000:03:00 (written, waits for a stop/start) → gpuworker apply --allow-restart",
+			"Declared Claimed Created !Attached(Pending) Running ?AgentReady(NotAsked) !AsDeclared(Hold)"},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			rows := Report(s.in)
+			if len(rows) != 1 {
+				t.Fatalf("%d rows: %+v", len(rows), rows)
+			}
+			r := rows[0]
+			got := strings.TrimSuffix(fmt.Sprintf("%s/%s %s %s %s VM %d %s", r.Pool, r.Worker, r.State, r.Host, strings.TrimSpace(r.Card+" "+r.Model), r.VMID, strings.Join(r.Addresses, ",")), "")
+			if r.Note != "" {
+				got += " | " + r.Note
+			}
+			if r.Next != "" {
+				got += " → " + r.Next
+			}
+			if got != s.row {
+				t.Errorf("got  %s\nwant %s", got, s.row)
+			}
+			if diff := cmp.Diff(s.holds, conditions(r)); diff != "" {
+				t.Errorf("conditions (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestOrphansComeAfterDeclaredWorkersAndOnce(t *testing.T) {
+	world := lab(claimed(), finished(VM(9100, "gpu-1", "pve1")).Running(), VM(9200, "old-1", "pve1").Ours("old", "rke2-lab", "Ephemeral"))
+	var names []string
+	for _, row := range Report(documents(world, gpuPool("0000:04:00.0"), plainPool(1))) {
+		names = append(names, row.Worker)
+	}
+	if diff := cmp.Diff([]string{"gpu-1", "gpu-2", "w-1", "old-1"}, names); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
