@@ -52,8 +52,10 @@
 // # Limits
 //
 // One version of each rule is simulated: that of Proxmox VE 9.2 as recorded,
-// with the privileges of 8 for worlds of version 8. There are no snapshots, no
-// migration, no HA, no containers, no backups and no restore. Disks have no
-// content; a storage never fills up. A guest is a boot delay, an agent and
-// files that were written.
+// with the privileges of 8 for worlds of version 8. There is no migration, no
+// HA, no container, no backup and no restore. Disks have no content; a storage
+// never fills up, and snapshots keep the configuration only. A guest is a boot
+// delay, an agent and files that were written. The real server's
+// delays and locks are kept; its limits on headers, requests per connection
+// and workers are not.
 package pvesim

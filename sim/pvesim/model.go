@@ -57,7 +57,11 @@ type vm struct {
 	conf    map[string]string
 	pending map[string]string
 	deletes map[string]bool
-	run     *run // nil when it does not run
+	// forced are those of deletes that remove the disk, too.
+	forced map[string]bool
+	// snapshots in the order of taking.
+	snapshots []*snapshot
+	run       *run // nil when it does not run
 	// starting is set while a start task holds devices for it.
 	starting bool
 	guest    Guest
@@ -79,6 +83,11 @@ type run struct {
 
 func (v *vm) name() string   { return v.conf["name"] }
 func (v *vm) template() bool { return v.conf["template"] == "1" }
+
+// newVM is a VM with a configuration.
+func newVM(id int, node string, conf map[string]string) *vm {
+	return &vm{id: id, node: node, conf: conf, pending: map[string]string{}, deletes: map[string]bool{}, forced: map[string]bool{}}
+}
 
 // memory is the configured memory in bytes.
 func memoryOf(conf map[string]string) int64 {
@@ -108,6 +117,10 @@ func (v *vm) digest() string {
 		b.WriteString("[PENDING]\n")
 		writeSection(&b, v.pending)
 		fmt.Fprintln(&b, slices.Sorted(maps.Keys(v.deletes)))
+	}
+	for _, snap := range v.snapshots {
+		fmt.Fprintf(&b, "[%s]\n", snap.name)
+		writeSection(&b, snap.conf)
 	}
 	return sha1Hex(b.String())
 }

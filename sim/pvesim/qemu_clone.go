@@ -69,8 +69,11 @@ func (s *Sim) checkClone(r *request) (*cloning, error) {
 	if err := s.poolExists(c.pool); err != nil {
 		return nil, err
 	}
-	if r.args.has("snapname") {
-		return nil, die("snapshot '%s' does not exist", r.args.get("snapname"))
+	if name := r.args.get("snapname"); name != "" {
+		if source.snapshot(name) == nil {
+			return nil, die("snapshot '%s' does not exist", name)
+		}
+		return nil, &apiError{status: 501, reason: "simulator: cloning a snapshot is not simulated"}
 	}
 	if err := s.checkCloneTarget(r, c); err != nil {
 		return nil, err
@@ -211,8 +214,8 @@ func (s *Sim) beginClone(r *request) (any, error) {
 		if c, err = s.checkClone(r); err != nil {
 			return nil, err
 		}
-		c.target = &vm{id: newid, node: node, conf: map[string]string{"lock": "clone"}, pending: map[string]string{},
-			deletes: map[string]bool{}, guest: c.source.guest}
+		c.target = newVM(newid, node, map[string]string{"lock": "clone"})
+		c.target.guest = c.source.guest
 		s.vms[newid] = c.target
 		s.changed(VMCreated, node, newid, "")
 	}

@@ -20,6 +20,8 @@ type change struct {
 	reverts  []string
 	digest   string
 	skiplock bool
+	// force removes the disks that are deleted, too.
+	force bool
 	// stop, if not 0, is after how many options the change fails with why.
 	stop int
 	why  string
@@ -30,7 +32,7 @@ var configControls = []string{"node", "vmid", "digest", "delete", "revert", "ski
 
 // prepareChange does what is refused at once, in PUT and POST alike.
 func (s *Sim) prepareChange(r *request) (*change, error) {
-	c := &change{who: r.who, vmid: r.vmid(), sets: map[string]string{}, digest: r.args.get("digest"), skiplock: r.args.flag("skiplock"),
+	c := &change{who: r.who, vmid: r.vmid(), sets: map[string]string{}, digest: r.args.get("digest"), skiplock: r.args.flag("skiplock"), force: r.args.flag("force"),
 		deletes: splitList(r.args.get("delete")), reverts: splitList(r.args.get("revert"))}
 	for key, a := range r.args {
 		if slices.Contains(configControls, key) {
@@ -257,7 +259,7 @@ func (s *Sim) deleteOption(c *change, v *vm, key string) error {
 	}
 	s.dropPending(v, key)
 	if set {
-		v.deletes[key] = true
+		v.deletes[key], v.forced[key] = true, c.force
 	}
 	return nil
 }
@@ -284,6 +286,8 @@ func (s *Sim) setOption(c *change, v *vm, key, value string) error {
 		value = printNet(value, func() string { return newMAC(s.streams.next("mac %d %s", v.id, key)) })
 	case key == "tags":
 		value = normaliseTags(value)
+	case key == "cipassword":
+		value = s.hashPassword(value)
 	case key == "description":
 		value = strings.TrimRight(value, " \t\r\n")
 	}

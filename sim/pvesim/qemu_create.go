@@ -39,7 +39,7 @@ func (s *Sim) createVM(r *request) (any, error) {
 	if v := s.vms[id]; v != nil {
 		return nil, die("unable to create VM %d - VM %d already exists on node '%s'", id, id, v.node)
 	}
-	v := &vm{id: id, node: r.node(), conf: map[string]string{"lock": "create"}, pending: map[string]string{}, deletes: map[string]bool{}}
+	v := newVM(id, r.node(), map[string]string{"lock": "create"})
 	s.vms[id] = v
 	s.flocks[id] = make(chan struct{})
 	s.changed(VMCreated, v.node, id, "")
@@ -97,6 +97,9 @@ func (s *Sim) fillVM(t *task, v *vm, sets map[string]string, pool string) error 
 		value := sets[key]
 		if err == nil && isDrive(key) {
 			value, err = s.makeDrive(v, conf, key, value, t.note)
+		}
+		if key == "cipassword" {
+			value = s.hashPassword(value)
 		}
 		conf[key] = value
 	}

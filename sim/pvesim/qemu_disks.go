@@ -155,6 +155,8 @@ func (s *Sim) makeTemplate(r *request) (any, error) {
 	switch {
 	case v.template():
 		return nil, die("you can't convert a template to a template")
+	case len(v.snapshots) > 0:
+		return nil, die("unable to create template, because VM contains snapshots")
 	case v.run != nil:
 		return nil, die("you can't convert a VM to template if VM is running")
 	}

@@ -167,8 +167,14 @@ func (s *Sim) getConfig(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.args.has("snapshot") {
-		return nil, die("snapshot '%s' does not exist", r.args.get("snapshot"))
+	if name := r.args.get("snapshot"); name != "" {
+		snap := v.snapshot(name)
+		if snap == nil {
+			return nil, die("snapshot '%s' does not exist", name)
+		}
+		out := snap.fields()
+		out["digest"] = v.digest()
+		return out, nil
 	}
 	conf := v.merged()
 	if r.args.flag("current") {
@@ -198,6 +204,9 @@ func (s *Sim) listPending(r *request) (any, error) {
 		}
 		if v.deletes[key] {
 			entry["delete"] = 1
+			if v.forced[key] {
+				entry["delete"] = 2
+			}
 		}
 		out = append(out, entry)
 	}

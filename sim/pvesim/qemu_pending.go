@@ -33,13 +33,7 @@ func (s *Sim) unuse(v *vm, d drive) {
 	if d.isCDROM() {
 		return
 	}
-	for n := 0; ; n++ {
-		key := fmt.Sprint("unused", n)
-		if v.conf[key] == "" {
-			v.conf[key] = d.file
-			return
-		}
-	}
+	v.conf[fmt.Sprint("unused", nextUnused(v))] = d.file
 }
 
 // alwaysApplied are options that take effect while the VM runs.
@@ -120,14 +114,17 @@ func (s *Sim) applyDelete(v *vm, key string) {
 	value := v.conf[key]
 	delete(v.conf, key)
 	delete(v.deletes, key)
+	st, vol := s.volumeOf(v.node, parseDrive(value))
+	ours := vol != nil && vol.vmid == v.id && !st.inUse(vol)
 	switch {
+	case isDrive(key) && ours && v.forced[key]:
+		s.remove(st, vol)
 	case isDrive(key):
 		s.unuse(v, parseDrive(value))
-	case hasIndex(key, "unused"):
-		if st, vol := s.volumeOf(v.node, parseDrive(value)); vol != nil && vol.vmid == v.id && !st.inUse(vol) {
-			s.remove(st, vol)
-		}
+	case hasIndex(key, "unused") && ours:
+		s.remove(st, vol)
 	}
+	delete(v.forced, key)
 	if _, changing := v.pending["boot"]; !changing {
 		dropFromBoot(v.conf, key)
 	}

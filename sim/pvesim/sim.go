@@ -167,7 +167,8 @@ func (s *Sim) buildVM(v VM) {
 	config, _ := v.config()
 	r := s.streams.next("world vm %d", v.ID)
 	completeConfig(config, r, s.started)
-	m := &vm{id: v.ID, node: v.Host, conf: config, pending: map[string]string{}, deletes: map[string]bool{}, guest: v.Guest}
+	m := newVM(v.ID, v.Host, config)
+	m.guest = v.Guest
 	s.vms[v.ID] = m
 	if p := s.pool(v.Pool); p != nil {
 		p.vms = append(p.vms, v.ID)

@@ -47,6 +47,8 @@ type VMState struct {
 	Devices []string
 	// Files are what clients wrote into the guest by its agent.
 	Files map[string]string
+	// Snapshots are named in the order of taking.
+	Snapshots []string
 	// Busy tells that a task or change holds the VM's lock file.
 	Busy bool
 }
@@ -115,7 +117,7 @@ func (s *Sim) snapshot() State {
 func (s *Sim) vmState(v *vm) VMState {
 	out := VMState{ID: v.id, Host: v.node, Name: v.name(), Config: maps.Clone(v.conf), Pending: maps.Clone(v.pending),
 		Deleting: slices.Sorted(maps.Keys(v.deletes)), Digest: v.digest(), Lock: v.conf["lock"], Template: v.template(),
-		Running: v.run != nil && !v.starting, Starting: v.starting, Busy: s.flocks[v.id] != nil}
+		Running: v.run != nil && !v.starting, Starting: v.starting, Busy: s.flocks[v.id] != nil, Snapshots: v.snapshotNames()}
 	if p := s.poolOf(v.id); p != nil {
 		out.Pool = p.id
 	}

@@ -25,7 +25,7 @@ func (w *World) checkVMs(p *problems, hosts map[string]bool, storages map[string
 		}
 		for key, value := range config {
 			spec, known := vmOption(key)
-			if !known && key != "meta" {
+			if !known && key != "meta" && key != "parent" {
 				p.add("vm %d: option %q is not one of Proxmox VE", v.ID, key)
 				continue
 			}

@@ -1,0 +1,170 @@
+package pvesim
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+func cloudInitCalls() []call {
+	path := "/nodes/{node}/qemu/{vmid}/cloudinit"
+	audit := perm("/vms/{vmid}", "VM.Audit")
+	return []call{
+		{method: "GET", path: path, may: audit, serve: (*Sim).cloudInit},
+		{method: "PUT", path: path, may: perm("/vms/{vmid}", "VM.Config.Cloudinit"), serve: (*Sim).regenerateCloudInit, protected: true},
+		{method: "GET", path: path + "/dump", may: audit, serve: (*Sim).dumpCloudInit, params: specs{"type": oneOf("user", "network", "meta").req()}},
+	}
+}
+
+// cloudInit lists the options that go into the cloud-init drive.
+func (s *Sim) cloudInit(r *request) (any, error) {
+	v, err := s.vmOn(r.node(), r.vmid())
+	if err != nil {
+		return nil, err
+	}
+	out := []any{}
+	for _, key := range slices.Sorted(slices.Values(cloudInitOptions)) {
+		if value := v.conf[key]; value != "" && value != "0" {
+			out = append(out, map[string]any{"key": key, "value": typed(key, value)})
+		}
+	}
+	return out, nil
+}
+
+// regenerateCloudInit writes the drive anew. Drives have no content here, so
+// there is nothing to do but to look whether it could be done.
+func (s *Sim) regenerateCloudInit(r *request) (any, error) {
+	v, err := s.vmOn(r.node(), r.vmid())
+	if err != nil {
+		return nil, err
+	}
+	if err := v.checkLock(); err != nil {
+		return nil, err
+	}
+	s.changed(VMConfigured, v.node, v.id, "")
+	return nil, nil
+}
+
+func (s *Sim) dumpCloudInit(r *request) (any, error) {
+	v, err := s.vmOn(r.node(), r.vmid())
+	if err != nil {
+		return nil, err
+	}
+	switch r.args.get("type") {
+	case "user":
+		return v.userData(), nil
+	case "network":
+		return v.networkData(), nil
+	}
+	return fmt.Sprintf("instance-id: %s\n", sha1Hex(v.userData()+v.networkData())), nil
+}
+
+func (v *vm) userData() string {
+	name := v.name()
+	if name == "" {
+		name = fmt.Sprint("VM", v.id)
+	}
+	fqdn := name
+	if domain := v.conf["searchdomain"]; domain != "" {
+		fqdn += "." + domain
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "#cloud-config\nhostname: %s\nmanage_etc_hosts: true\nfqdn: %s\n", name, fqdn)
+	if user := v.conf["ciuser"]; user != "" {
+		fmt.Fprintf(&b, "user: %s\n", user)
+		if user == "root" {
+			b.WriteString("disable_root: False\n")
+		}
+	}
+	if password := v.conf["cipassword"]; password != "" {
+		fmt.Fprintf(&b, "password: %s\n", password)
+	}
+	if keys, err := url.PathUnescape(v.conf["sshkeys"]); err == nil && strings.TrimSpace(keys) != "" {
+		b.WriteString("ssh_authorized_keys:\n")
+		for key := range strings.Lines(keys) {
+			fmt.Fprintf(&b, "  - %s\n", strings.TrimSpace(key))
+		}
+	}
+	b.WriteString("chpasswd:\n  expire: False\n")
+	if v.conf["ciuser"] != "root" {
+		b.WriteString("users:\n  - default\n")
+	}
+	if v.conf["ciupgrade"] != "0" {
+		b.WriteString("package_upgrade: true\n")
+	}
+	return b.String()
+}
+
+// networkData is network configuration, version 1: the cards that have an
+// ipconfig, then the name servers.
+func (v *vm) networkData() string {
+	var b strings.Builder
+	b.WriteString("version: 1\nconfig:\n")
+	for i := range indexed["net"] + 1 {
+		card, config := v.conf[fmt.Sprint("net", i)], v.conf[fmt.Sprint("ipconfig", i)]
+		if card == "" || config == "" {
+			continue
+		}
+		mac, _ := netAddress(card)
+		fmt.Fprintf(&b, "    - type: physical\n      name: eth%d\n      mac_address: '%s'\n      subnets:\n", i, strings.ToLower(mac))
+		props := ipFormat.parse(config)
+		writeSubnet(&b, props["ip"], props["gw"], map[string]string{"dhcp": "dhcp4"})
+		writeSubnet(&b, props["ip6"], props["gw6"], map[string]string{"dhcp": "dhcp6", "auto": "ipv6_slaac"})
+	}
+	servers, domain := splitList(v.conf["nameserver"]), v.conf["searchdomain"]
+	if len(servers) > 0 || domain != "" {
+		b.WriteString("    - type: nameserver\n      address:\n")
+		for _, server := range servers {
+			fmt.Fprintf(&b, "      - '%s'\n", server)
+		}
+		if domain != "" {
+			fmt.Fprintf(&b, "      search:\n      - '%s'\n", domain)
+		}
+	}
+	return b.String()
+}
+
+func writeSubnet(b *strings.Builder, ip, gateway string, words map[string]string) {
+	if ip == "" {
+		return
+	}
+	if kind, ok := words[ip]; ok {
+		fmt.Fprintf(b, "      - type: %s\n", kind)
+		return
+	}
+	prefix, err := netip.ParsePrefix(ip)
+	switch {
+	case err != nil:
+		return
+	case prefix.Addr().Is4():
+		mask := net.IP(net.CIDRMask(prefix.Bits(), 32))
+		fmt.Fprintf(b, "      - type: static\n        address: '%s'\n        netmask: '%s'\n", prefix.Addr(), mask)
+	default:
+		fmt.Fprintf(b, "      - type: static6\n        address: '%s'\n", prefix)
+	}
+	if gateway != "" {
+		fmt.Fprintf(b, "        gateway: '%s'\n", gateway)
+	}
+}
+
+// hashPassword is what the configuration has in place of a password: it looks
+// like a crypt(3) hash, is the same for the same password, and is none.
+func (s *Sim) hashPassword(password string) string {
+	if password == "" || strings.HasPrefix(password, "$") {
+		return password
+	}
+	const alphabet = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	mac := hmac.New(sha256.New, s.secret)
+	mac.Write([]byte(password))
+	sum := mac.Sum(nil)
+	text := make([]byte, 51)
+	for i := range text {
+		text[i] = alphabet[(int(sum[i%len(sum)])+i)%len(alphabet)]
+	}
+	return "$5$" + string(text[:8]) + "$" + string(text[8:])
+}

@@ -1,0 +1,224 @@
+package pvesim
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// snapshot is a configuration as it was. Disks have no content, so there is
+// nothing else to keep.
+type snapshot struct {
+	name, description, parent string
+	taken                     time.Time
+	conf                      map[string]string
+}
+
+func snapshotCalls() []call {
+	base := "/nodes/{node}/qemu/{vmid}/snapshot"
+	audit := perm("/vms/{vmid}", "VM.Audit")
+	see := permAny("/vms/{vmid}", "VM.Snapshot", "VM.Snapshot.Rollback", "VM.Audit")
+	return []call{
+		{method: "GET", path: base, may: audit, serve: (*Sim).listSnapshots, protected: true},
+		{method: "POST", path: base, may: perm("/vms/{vmid}", "VM.Snapshot"), serve: (*Sim).takeSnapshot, protected: true,
+			params: specs{"snapname": configIDSpec().upTo(40).req(), "description": text(), "vmstate": boolean()}},
+		{method: "GET", path: base + "/{snapname}", serve: index("cmd", "rollback", "config")},
+		{method: "DELETE", path: base + "/{snapname}", may: perm("/vms/{vmid}", "VM.Snapshot"), serve: (*Sim).deleteSnapshot, protected: true,
+			params: specs{"force": boolean()}},
+		{method: "GET", path: base + "/{snapname}/config", may: see, serve: (*Sim).snapshotConfig},
+		{method: "POST", path: base + "/{snapname}/rollback", may: permAny("/vms/{vmid}", "VM.Snapshot", "VM.Snapshot.Rollback"),
+			serve: (*Sim).rollback, protected: true, params: specs{"start": boolean()}},
+		{method: "GET", path: "/nodes/{node}/qemu/{vmid}/feature", may: audit, serve: (*Sim).feature, protected: true,
+			params: specs{"feature": oneOf("snapshot", "clone", "copy").req(), "snapname": configIDSpec().upTo(40)}},
+	}
+}
+
+func (v *vm) snapshot(name string) *snapshot {
+	for _, snap := range v.snapshots {
+		if snap.name == name {
+			return snap
+		}
+	}
+	return nil
+}
+
+func (s *Sim) listSnapshots(r *request) (any, error) {
+	v, err := s.vmOn(r.node(), r.vmid())
+	if err != nil {
+		return nil, err
+	}
+	running := 0
+	if v.run != nil {
+		running = 1
+	}
+	current := map[string]any{"name": "current", "description": "You are here!", "digest": v.digest(), "running": running}
+	if parent := v.conf["parent"]; parent != "" {
+		current["parent"] = parent
+	}
+	out := []any{current}
+	for _, snap := range v.snapshots {
+		entry := map[string]any{"name": snap.name, "description": snap.description, "snaptime": snap.taken.Unix(), "vmstate": 0}
+		if snap.parent != "" {
+			entry["parent"] = snap.parent
+		}
+		out = append(out, entry)
+	}
+	return out, nil
+}
+
+// fields is a snapshot's configuration as the API shows it.
+func (snap *snapshot) fields() map[string]any {
+	out := map[string]any{"snaptime": snap.taken.Unix()}
+	for key, value := range snap.conf {
+		out[key] = typed(key, value)
+	}
+	delete(out, "description")
+	if snap.description != "" {
+		out["description"] = snap.description
+	}
+	return out
+}
+
+func (s *Sim) snapshotConfig(r *request) (any, error) {
+	v, err := s.vmOn(r.node(), r.vmid())
+	if err != nil {
+		return nil, err
+	}
+	snap := v.snapshot(r.args.get("snapname"))
+	if snap == nil {
+		return nil, die("snapshot '%s' does not exist", r.args.get("snapname"))
+	}
+	return snap.fields(), nil
+}
+
+// canSnapshot tells whether all disks can be snapshotted: LVM-thin volumes and
+// qcow2 files can.
+func (s *Sim) canSnapshot(v *vm) bool {
+	for _, key := range diskKeys {
+		d := parseDrive(v.conf[key])
+		st, vol := s.volumeOf(v.node, d)
+		if vol != nil && !d.isCDROM() && st.files() && vol.format != "qcow2" {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Sim) feature(r *request) (any, error) {
+	v, err := s.vmOn(r.node(), r.vmid())
+	if err != nil {
+		return nil, err
+	}
+	has := 1
+	if r.args.get("feature") == "snapshot" && !s.canSnapshot(v) || r.args.get("feature") == "clone" && !v.template() {
+		has = 0
+	}
+	return map[string]any{"hasFeature": has, "nodes": []string{v.node}}, nil
+}
+
+func (s *Sim) takeSnapshot(r *request) (any, error) {
+	name, description := r.args.get("snapname"), r.args.get("description")
+	switch {
+	case name == "current" || name == "pending":
+		return nil, die("unable to use snapshot name '%s' (reserved name)", name)
+	case r.args.flag("vmstate"):
+		return nil, &apiError{status: 501, reason: "simulator: snapshots with memory are not simulated"}
+	}
+	return s.powerTask(r, "qmsnapshot", func(t *task, v *vm) error {
+		if err := v.checkLock(); err != nil {
+			return err
+		}
+		if v.snapshot(name) != nil {
+			return die("snapshot name '%s' already used", name)
+		}
+		if !s.canSnapshot(v) {
+			return die("snapshot feature is not available")
+		}
+		for _, key := range diskKeys {
+			if d := parseDrive(v.conf[key]); v.conf[key] != "" && !d.isCDROM() {
+				t.note("snapshotting 'drive-%s' (%s)", key, d.file)
+			}
+		}
+		if err := s.pause(t, s.timings.Config); err != nil {
+			return err
+		}
+		snap := &snapshot{name: name, description: description, parent: v.conf["parent"], taken: time.Now(), conf: maps.Clone(v.conf)}
+		delete(snap.conf, "parent")
+		v.snapshots = append(v.snapshots, snap)
+		v.conf["parent"] = name
+		s.changed(VMConfigured, v.node, v.id, "")
+		return nil
+	}), nil
+}
+
+// rollback brings the configuration back and stops the VM.
+func (s *Sim) rollback(r *request) (any, error) {
+	name, start, who := r.args.get("snapname"), r.args.flag("start"), *r
+	return s.powerTask(r, "qmrollback", func(t *task, v *vm) error {
+		if err := v.checkLock(); err != nil {
+			return err
+		}
+		snap := v.snapshot(name)
+		if snap == nil {
+			return die("snapshot '%s' does not exist", name)
+		}
+		if err := s.pause(t, s.timings.Config); err != nil {
+			return err
+		}
+		if v.run != nil {
+			s.halt(v)
+		}
+		v.conf = maps.Clone(snap.conf)
+		v.conf["parent"] = name
+		if v.conf["vmgenid"] != "" {
+			v.conf["vmgenid"] = newUUID(t.rng)
+		}
+		clear(v.pending)
+		clear(v.deletes)
+		s.changed(VMConfigured, v.node, v.id, "")
+		if start {
+			who.fault = nil
+			s.queueStart(&who, v.id, 0)
+		}
+		return nil
+	}), nil
+}
+
+func (s *Sim) deleteSnapshot(r *request) (any, error) {
+	name := r.args.get("snapname")
+	return s.powerTask(r, "qmdelsnapshot", func(t *task, v *vm) error {
+		if err := v.checkLock(); err != nil {
+			return err
+		}
+		snap := v.snapshot(name)
+		if snap == nil {
+			return die("snapshot '%s' does not exist", name)
+		}
+		if err := s.pause(t, s.timings.Config); err != nil {
+			return err
+		}
+		v.snapshots = slices.DeleteFunc(v.snapshots, func(other *snapshot) bool { return other == snap })
+		for _, other := range v.snapshots {
+			if other.parent == name {
+				other.parent = snap.parent
+			}
+		}
+		if v.conf["parent"] == name {
+			v.conf["parent"] = snap.parent
+			if snap.parent == "" {
+				delete(v.conf, "parent")
+			}
+		}
+		s.changed(VMConfigured, v.node, v.id, "")
+		return nil
+	}), nil
+}
+
+// snapshotNames are the names in the order of taking.
+func (v *vm) snapshotNames() []string {
+	var names []string
+	for _, snap := range v.snapshots {
+		names = append(names, snap.name)
+	}
+	return names
+}
