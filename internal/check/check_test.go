@@ -147,7 +147,7 @@ func TestTheHypervisorItself(t *testing.T) {
 	found := Run(documents(world, plainPool("w", 1)))
 	want := []string{
 		"API-VERSION: Proxmox VE 7.4 is not a version that is known to work → upgrade to Proxmox VE 8.4 or 9",
-		"PRIVILEGE-MISSING: the login lacks Mapping.Modify on /mapping/pci, needed to claim cards → gpuworker role prints the commands that make the right login",
+		"PRIVILEGE-MISSING: the login lacks Mapping.Modify on /mapping/pci, needed to claim cards → gpuworker role -f FILE prints the commands that make the right login",
 	}
 	var got []string
 	for _, f := range found {

@@ -34,7 +34,7 @@ func CheckAccess(s *inventory.Snapshot) []finding.Finding {
 	for _, right := range s.Missing {
 		f.Verdict = finding.Fail
 		f.Reason = fmt.Sprintf("the login lacks %s on %s, needed to %s", right.Privilege, right.Path, right.For)
-		f.Fix = "gpuworker role prints the commands that make the right login"
+		f.Fix = "gpuworker role -f FILE prints the commands that make the right login"
 		findings = append(findings, f)
 	}
 	return findings

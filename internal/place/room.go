@@ -85,8 +85,8 @@ func noHosts(s *inventory.Snapshot) finding.Finding {
 }
 
 // Keep judges whether a VM that is there can be started where it is: its card,
-// its memory, its CPUs and its bridge. Its memory is given away when it can. Template and storage
-// matter no more.
+// its memory, its CPUs and its bridge. When it can, its memory is given away.
+// Template and storage matter no more.
 func (r *Room) Keep(w Want, name string) (notes, refusals []finding.Finding) {
 	if f := CheckHost(r.world, name); Blocks(f) {
 		return nil, []finding.Finding{f}
@@ -105,7 +105,7 @@ func (r *Room) Keep(w Want, name string) (notes, refusals []finding.Finding) {
 	}
 	refusals, notes = Split(findings)
 	if len(refusals) == 0 {
-		r.Promise(name, w.MemoryMiB-r.freed(w, name))
+		r.Promise(name, r.extra(w, name))
 	}
 	return notes, sortRefusals(refusals)
 }
@@ -152,7 +152,7 @@ func (r *Room) take(w Want, o option) {
 	if o.seat.Slot != nil {
 		r.Reserve(o.seat.Host, *o.seat.Slot, w.Worker)
 	}
-	r.Promise(o.seat.Host, w.MemoryMiB-r.freed(w, o.seat.Host))
+	r.Promise(o.seat.Host, r.extra(w, o.seat.Host))
 	r.Settle(w.Who, o.seat.Host)
 	for _, v := range o.volumes {
 		r.storage[r.shelf(o.seat.Host, v.Storage)] += v.Bytes
@@ -175,6 +175,11 @@ func (r *Room) freed(w Want, host string) int {
 	}
 	return 0
 }
+
+// extra is the memory in MiB that a worker takes beyond what its own VM gives
+// back. What it gives back beyond that is no gift to others: they may start
+// before it stops.
+func (r *Room) extra(w Want, host string) int { return max(0, w.MemoryMiB-r.freed(w, host)) }
 
 // options are all places to look at, in order of host and address.
 func (r *Room) options(w Want) []option {

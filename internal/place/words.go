@@ -44,6 +44,7 @@ func whose(vm *inventory.VM) string {
 		words = "worker " + vm.Record.Worker + " of pool " + vm.Record.Pool
 	case inventory.Doubtful:
 		words = "looks like ours, but " + why
+	case inventory.Foreign:
 	}
 	if vm.Running {
 		return words + ", running"

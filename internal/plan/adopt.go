@@ -87,9 +87,15 @@ func (b *builder) adoptableName(e *fault.Error, pool *v1alpha1.WorkerPool, vm *i
 		e.Fix = "gpuworker status shows it"
 		return e
 	}
-	if m := b.survey.members[identity{pool.Name, pool.Spec.KubeCluster, worker}]; m != nil && m.vm != nil {
+	switch m := b.survey.members[identity{pool.Name, pool.Spec.KubeCluster, worker}]; {
+	case m == nil:
+	case m.vm != nil:
 		e.Kind, e.Why = fault.Exists, fmt.Sprintf("worker %s exists: VM %d on %s", worker, m.vm.VMID, m.vm.Host)
 		e.Fix = "choose another number"
+		return e
+	case vm.Host != m.host || !vm.Holds(*m.slot):
+		e.Kind, e.Why = fault.Exists, fmt.Sprintf("card %s in %s is claimed for worker %s, and the VM has not got it", m.slot, m.host, worker)
+		e.Fix = "choose another number, or give that card back first: gpuworker delete " + worker
 		return e
 	}
 	for i := range b.world.VMs {

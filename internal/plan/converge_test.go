@@ -70,6 +70,7 @@ func (h *toy) step(step StepKind, w *Worker, record inventory.Record, vm *invent
 		vm.Tags = append(vm.Tags, inventory.ParkedTag)
 	case StepUnpark:
 		vm.Tags = slices.DeleteFunc(vm.Tags, func(tag string) bool { return tag == inventory.ParkedTag })
+	case StepAgent:
 	}
 }
 

@@ -73,7 +73,7 @@ func (d *draft) semiPersistent() bool {
 // letGo decides about a worker that nothing declares any more.
 func (b *builder) letGo(d *draft) {
 	if d.semiPersistent() || d.member.slot != nil {
-		d.Action, d.Reason = Hold, "no longer declared; it is semi-persistent, so only you end it"
+		d.Action, d.Reason = Hold, "no longer declared; only you end a worker that is semi-persistent or has a card"
 		d.Hint = "gpuworker delete " + d.Name
 		return
 	}

@@ -156,6 +156,7 @@ func TestPlansKeepThePromises(t *testing.T) {
 		in := anyInput(t)
 		p := Build(in)
 		checkPromises(t, in, p, in.Replace)
+		checkMemory(t, in, p)
 
 		again, err := json.Marshal(Build(in))
 		if err != nil {
@@ -252,11 +253,8 @@ func checkEnd(t *rapid.T, in Input, w *Worker, named []string) {
 // checkSteps: those who are left alone have no steps, and each step has what it
 // needs.
 func checkSteps(t *rapid.T, w *Worker) {
-	switch w.Action {
-	case Keep, Refuse, Hold, Wait:
-		if len(w.Steps) > 0 {
-			t.Fatalf("%s is to %s, and has steps %v", w.Name, w.Action, w.Steps)
-		}
+	if slices.Contains([]Action{Keep, Refuse, Hold, Wait}, w.Action) && len(w.Steps) > 0 {
+		t.Fatalf("%s is to %s, and has steps %v", w.Name, w.Action, w.Steps)
 	}
 	if w.Action == Refuse && len(w.Refusals) == 0 {
 		t.Fatalf("%s is refused without a reason", w.Name)
@@ -277,7 +275,7 @@ func checkSteps(t *rapid.T, w *Worker) {
 			lacks = w.Desired == nil || w.Record == nil
 		case StepAttach:
 			lacks = w.Desired == nil || w.Desired.Card == nil || w.Slot == nil || w.Desired.Card.Slot != *w.Slot || w.Record.Card != w.Slot.String()
-		case StepUnprotect, StepShutdown, StepDestroy, StepPark, StepUnpark:
+		case StepAdopt, StepUnprotect, StepShutdown, StepDestroy, StepPark, StepUnpark:
 			lacks = w.Ref == nil
 		case StepStart, StepAgent:
 			lacks = w.Ref == nil && !slices.Contains(w.Steps, StepClone)
@@ -290,6 +288,29 @@ func checkSteps(t *rapid.T, w *Worker) {
 
 func takesCard(step StepKind) bool {
 	return step == StepClaim || step == StepAttach || step == StepStart
+}
+
+// checkMemory: the VMs that are started fit into the memory that is free, with
+// the reserve; what is to be freed on the way counts for its own VM alone.
+func checkMemory(t *rapid.T, in Input, p *Plan) {
+	promised := map[string]int{}
+	for w := range p.Workers() {
+		if !slices.Contains(w.Steps, StepStart) {
+			continue
+		}
+		freed := 0
+		if w.Ref != nil && w.Ref.Host == w.Host && in.Snapshot.VM(w.Ref.VMID).Running {
+			freed = in.Snapshot.VM(w.Ref.VMID).Applied.MemoryMiB
+		}
+		promised[w.Host] += max(0, w.Desired.MemoryMiB-freed)
+	}
+	for name, memory := range promised {
+		host := in.Snapshot.Host(name)
+		free := int((host.MemoryTotal - host.MemoryUsed) >> 20)
+		if memory > 0 && memory+512 > free {
+			t.Fatalf("%d MiB are promised on %s, where %d are free", memory, name, free)
+		}
+	}
 }
 
 // checkCard: a card that is taken is held and claimed by nobody else, alone in
