@@ -9,6 +9,9 @@
 
 GO       ?= go
 RACE     ?= -race
+# A package of tests may take so long: on a slow machine, killing the engine at
+# each of its calls takes more than the ten minutes that go test allows.
+TIMEOUT  ?= 30m
 FUZZTIME ?= 60s
 TOOLS    ?= $(CURDIR)/bin/tools
 
@@ -35,7 +38,7 @@ test: ## all tests of all modules, with the race detector
 	@if [ -n "$(RACE)" ] && ! command -v "$$($(GO) env CC)" >/dev/null; then \
 		echo "the race detector needs a C compiler ($$($(GO) env CC)): apt-get install gcc, or go without: make test RACE=" >&2; exit 1; \
 	fi
-	@for module in $(MODULES); do (cd $$module && $(GO) test $(RACE) ./...) || exit 1; done
+	@for module in $(MODULES); do (cd $$module && $(GO) test $(RACE) -timeout $(TIMEOUT) ./...) || exit 1; done
 
 .PHONY: lint
 lint: $(GOLANGCI) ## the linter, at a fixed version, with the import rules
