@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -61,7 +62,7 @@ func agentCalls() []call {
 }
 
 func (v *vm) agentAnswers() bool {
-	return v.run != nil && v.hasAgent() && !v.run.agentUp.IsZero() && !time.Now().Before(v.run.agentUp)
+	return v.run != nil && !v.run.paused && v.hasAgent() && !v.run.agentUp.IsZero() && !time.Now().Before(v.run.agentUp)
 }
 
 // agentPing is how long the server waits for an agent that does not answer.
@@ -174,7 +175,16 @@ func (s *Sim) guestExecStatus(r *request, v *vm) (any, error) {
 }
 
 func (s *Sim) guestWrite(r *request, v *vm) (any, error) {
-	v.run.files[r.args.get("file")] = r.args.get("content")
+	content := r.args.get("content")
+	if r.args.has("encode") && !r.args.flag("encode") {
+		// Without encoding by the server the content is base64 already.
+		decoded, err := base64.StdEncoding.DecodeString(content)
+		if err != nil {
+			return nil, die("Agent error: Invalid parameter 'content'")
+		}
+		content = string(decoded)
+	}
+	v.run.files[r.args.get("file")] = content
 	s.changed(GuestChanged, v.node, v.id, r.args.get("file"))
 	return nil, nil
 }

@@ -192,6 +192,11 @@ func (s *Sim) login(r *request) (any, error) {
 	if realm := r.args.get("realm"); realm != "" && !strings.Contains(name, "@") {
 		name += "@" + realm
 	}
+	for _, extra := range []string{"otp", "tfa-challenge", "path", "privs"} {
+		if r.args.has(extra) {
+			return nil, notSimulated("parameter '%s' of a login", extra)
+		}
+	}
 	password := r.args.get("password")
 	renewed, isTicket := s.checkTicket(password)
 	s.lock()

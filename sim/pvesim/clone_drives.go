@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // copyDrives makes the clone's drives, one after another; made gets what it
@@ -72,6 +73,9 @@ func (s *Sim) copyDrive(t *task, c *cloning, key string, d drive) (value string,
 	}
 	t.note("transferred 0.0 B of %s", formatSize(copied.size))
 	wait = Duration(float64(s.timings.CloneFullGiB) * float64(copied.size) / float64(gib))
+	if c.bwlimit > 0 {
+		wait = max(wait, Duration(copied.size/(int64(c.bwlimit)*kib))*Duration(time.Second))
+	}
 	return d.String(), max(wait, s.timings.CloneFullMin), nil
 }
 

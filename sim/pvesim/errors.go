@@ -38,6 +38,11 @@ func die(format string, args ...any) error {
 	return &apiError{status: 500, reason: fmt.Sprintf(format, args...)}
 }
 
+// notSimulated refuses what the real server can do and the simulator cannot.
+func notSimulated(format string, args ...any) error {
+	return &apiError{status: 501, reason: "simulator: " + fmt.Sprintf(format, args...) + " is not simulated"}
+}
+
 // forbidden is a 403.
 func forbidden(format string, args ...any) error {
 	return &apiError{status: 403, reason: fmt.Sprintf(format, args...)}

@@ -70,6 +70,7 @@ type vm struct {
 // run is a running QEMU process.
 type run struct {
 	pid     int
+	paused  bool
 	since   time.Time
 	pinned  int64 // bytes of host memory
 	agentUp time.Time

@@ -32,7 +32,7 @@ func (s *Sim) moveDisk(r *request) (any, error) {
 		return nil, badParams(map[string]string{"storage": missing, "target-vmid": missing})
 	}
 	if r.args.has("target-vmid") {
-		return nil, &apiError{status: 501, reason: "simulator: moving a disk to another VM is not simulated"}
+		return nil, notSimulated("moving a disk to another VM")
 	}
 	key, to, format, remove := r.args.get("disk"), r.args.get("storage"), r.args.get("format"), r.args.flag("delete")
 	if err := s.checkImageStorage(r.who, to); err != nil {

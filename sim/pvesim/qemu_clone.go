@@ -17,6 +17,7 @@ type cloning struct {
 	storage        string
 	format         string
 	pool           string
+	bwlimit        int               // KiB/s, 0 for none
 	conf           map[string]string // what the clone is going to have
 }
 
@@ -65,7 +66,8 @@ func (s *Sim) checkClone(r *request) (*cloning, error) {
 		return nil, die("unable to find configuration file for VM %d on node '%s'", r.vmid(), r.node())
 	}
 	c := &cloning{source: source, who: r.who, storage: r.args.get("storage"), format: r.args.get("format"), pool: r.args.get("pool"),
-		full: r.args.flag("full") || !r.args.has("full") && !source.template()}
+		bwlimit: r.args.number("bwlimit", 0),
+		full:    r.args.flag("full") || !r.args.has("full") && !source.template()}
 	if err := s.poolExists(c.pool); err != nil {
 		return nil, err
 	}
@@ -73,7 +75,7 @@ func (s *Sim) checkClone(r *request) (*cloning, error) {
 		if source.snapshot(name) == nil {
 			return nil, die("snapshot '%s' does not exist", name)
 		}
-		return nil, &apiError{status: 501, reason: "simulator: cloning a snapshot is not simulated"}
+		return nil, notSimulated("cloning a snapshot")
 	}
 	if err := s.checkCloneTarget(r, c); err != nil {
 		return nil, err

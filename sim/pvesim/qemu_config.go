@@ -147,11 +147,21 @@ func (s *Sim) putConfig(r *request) (any, error) {
 	return nil, s.applyChange(r.ctx, c, r.node())
 }
 
-// postConfig does the same in a task.
+// postConfig does the same in a task, which background_delay waits for.
 func (s *Sim) postConfig(r *request) (any, error) {
+	s.lock()
+	upid, err := s.queueChange(r)
+	s.unlock()
+	if err != nil || !r.args.has("background_delay") {
+		return upid, err
+	}
+	return s.await(r, upid, r.args.number("background_delay", 0), fmt.Sprintf("failed to update VM %d", r.vmid()))
+}
+
+func (s *Sim) queueChange(r *request) (upid string, err error) {
 	c, err := s.prepareChange(r)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	line := fmt.Sprintf("update VM %d:", c.vmid)
 	for _, key := range slices.Sorted(maps.Keys(c.sets)) {

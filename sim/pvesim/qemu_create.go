@@ -21,7 +21,7 @@ func (s *Sim) createVM(r *request) (any, error) {
 	}
 	for _, key := range []string{"archive", "unique", "force", "ha-managed", "live-restore"} {
 		if r.args.has(key) {
-			return nil, &apiError{status: 501, reason: fmt.Sprintf("simulator: parameter '%s' of a creation is not simulated", key)}
+			return nil, notSimulated("parameter '%s' of a creation", key)
 		}
 	}
 	if err := s.poolExists(pool); err != nil {

@@ -5,8 +5,8 @@ import "fmt"
 // destroyVM refuses protected and running VMs at once; locks and linked clones
 // make the task fail.
 func (s *Sim) destroyVM(r *request) (any, error) {
-	if r.args.flag("skiplock") && !r.who.isRoot() {
-		return nil, badParam("skiplock", "Only root may use this option.")
+	if _, err := rootSkiplock(r); err != nil {
+		return nil, err
 	}
 	v, err := s.vmOn(r.node(), r.vmid())
 	if err != nil {

@@ -80,13 +80,13 @@ func (s *Sim) makeCloudInit(v *vm, conf map[string]string, key, name string, d d
 
 // resizeDisk always gives a task; what is wrong is said there.
 func (s *Sim) resizeDisk(r *request) (any, error) {
-	if r.args.flag("skiplock") && !r.who.isRoot() {
-		return nil, badParam("skiplock", "Only root may use this option.")
+	if _, err := rootSkiplock(r); err != nil {
+		return nil, err
 	}
 	if _, err := s.vmOn(r.node(), r.vmid()); err != nil {
 		return nil, err
 	}
-	who, id, key, size, digest := r.who, r.vmid(), r.args.get("disk"), r.args.get("size"), r.args.get("digest")
+	who, id, key, size, digest, skiplock := r.who, r.vmid(), r.args.get("disk"), r.args.get("size"), r.args.get("digest"), r.args.flag("skiplock")
 	return s.startTask(r, r.node(), "resize", fmt.Sprint(id), func(t *task) error {
 		s.lock()
 		defer s.unlock()
@@ -104,14 +104,14 @@ func (s *Sim) resizeDisk(r *request) (any, error) {
 		if digest != "" && digest != v.digest() {
 			return die("checksum mismatch (file change by other user?)")
 		}
+		if err := v.checkLock(); err != nil && !skiplock {
+			return err
+		}
 		return s.resize(t, who, v, key, size)
 	}), nil
 }
 
 func (s *Sim) resize(t *task, who identity, v *vm, key, size string) error {
-	if err := v.checkLock(); err != nil {
-		return err
-	}
 	value, ok := v.conf[key]
 	if !ok {
 		return die("disk '%s' does not exist", key)

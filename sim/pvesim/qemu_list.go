@@ -23,7 +23,7 @@ func qemuCalls() []call {
 		"live-restore": boolean(), "ha-managed": boolean(), "import-working-storage": storageSpec()})
 	clone := specs{"newid": vmidSpec().req(), "name": formatted(dnsNameFormat), "description": text(), "pool": matching(poolForm.String()),
 		"snapname": configIDSpec().upTo(40), "storage": storageSpec(), "format": oneOf("raw", "qcow2", "vmdk"), "full": boolean(),
-		"target": nodeSpec(), "bwlimit": integer().atLeast(0)}
+		"target": nodeSpec(), "bwlimit": integer().atLeast(0)} // bwlimit in KiB/s
 	return []call{
 		{method: "GET", path: "/nodes/{node}/qemu", params: specs{"full": boolean()}, serve: (*Sim).listVMs, protected: true},
 		{method: "POST", path: "/nodes/{node}/qemu", params: create, serve: (*Sim).createVM, protected: true},
@@ -35,7 +35,7 @@ func qemuCalls() []call {
 		{method: "GET", path: vmBase + "/config", may: audit, serve: (*Sim).getConfig,
 			params: specs{"current": boolean(), "snapshot": configIDSpec().upTo(40)}},
 		{method: "PUT", path: vmBase + "/config", may: anyConfig, params: change, serve: (*Sim).putConfig, waits: true, protected: true},
-		{method: "POST", path: vmBase + "/config", may: anyConfig, params: later, serve: (*Sim).postConfig, protected: true},
+		{method: "POST", path: vmBase + "/config", may: anyConfig, params: later, serve: (*Sim).postConfig, waits: true, protected: true},
 		{method: "GET", path: vmBase + "/pending", may: audit, serve: (*Sim).listPending},
 		{method: "POST", path: vmBase + "/clone", params: clone, serve: (*Sim).cloneVM, waits: true, protected: true,
 			may: andPerm(perm("/vms/{vmid}", "VM.Clone"), mayAllocateClone)},

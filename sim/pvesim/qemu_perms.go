@@ -177,7 +177,7 @@ func (s *Sim) checkStorages(who identity, sets map[string]string) error {
 			storage, isNew = name, true
 		}
 		if d.props["import-from"] != "" {
-			return &apiError{status: 501, reason: "simulator: import-from is not simulated"}
+			return notSimulated("import-from")
 		}
 		if !isNew {
 			if name, _, ok := d.volume(); ok && s.storages[name] == nil {

@@ -24,8 +24,8 @@ func powerCalls() []call {
 		post("shutdown", wait.and(specs{"forceStop": boolean(), "keepActive": boolean()}), (*Sim).shutdownVM),
 		post("reboot", specs{"timeout": integer().atLeast(0)}, (*Sim).rebootVM),
 		post("reset", specs{"skiplock": boolean()}, (*Sim).resetVM),
-		post("suspend", specs{"skiplock": boolean(), "todisk": boolean(), "statestorage": storageSpec()}, (*Sim).notRunningOnly),
-		post("resume", specs{"skiplock": boolean(), "nocheck": boolean()}, (*Sim).notRunningOnly),
+		post("suspend", specs{"skiplock": boolean(), "todisk": boolean(), "statestorage": storageSpec()}, (*Sim).suspendVM),
+		post("resume", specs{"skiplock": boolean(), "nocheck": boolean()}, (*Sim).resumeVM),
 	}
 }
 
@@ -41,6 +41,9 @@ func (s *Sim) currentStatus(r *request) (any, error) {
 	}
 	out["ha"] = map[string]any{"managed": 0}
 	out["qmpstatus"] = out["status"]
+	if v.run != nil && v.run.paused {
+		out["qmpstatus"] = "paused"
+	}
 	if v.hasAgent() {
 		out["agent"] = 1
 	}
@@ -98,12 +101,28 @@ func (s *Sim) pause(t *task, d Duration) error {
 	return err
 }
 
+// stopVM pulls the VM's plug. overrule-shutdown ends a shutdown that is under
+// way, which would hold the VM's lock.
 func (s *Sim) stopVM(r *request) (any, error) {
+	skiplock, err := rootSkiplock(r)
+	if err != nil {
+		return nil, err
+	}
+	if r.args.has("migratedfrom") {
+		return nil, notSimulated("migration")
+	}
+	if r.args.flag("overrule-shutdown") {
+		for _, t := range s.tasks {
+			if t.kind == "qmshutdown" && t.id == fmt.Sprint(r.vmid()) && t.exit == "" {
+				t.cancel(errInterrupted)
+			}
+		}
+	}
 	return s.powerTask(r, "qmstop", func(t *task, v *vm) error {
 		if v.run == nil {
 			return nil
 		}
-		if err := v.checkLock(); err != nil {
+		if err := v.checkLock(); err != nil && !skiplock {
 			return err
 		}
 		if err := s.pause(t, s.timings.Stop); err != nil {
@@ -112,6 +131,14 @@ func (s *Sim) stopVM(r *request) (any, error) {
 		s.halt(v)
 		return nil
 	}), nil
+}
+
+// rootSkiplock is the parameter that only root@pam may set.
+func rootSkiplock(r *request) (bool, error) {
+	if r.args.flag("skiplock") && !r.who.isRoot() {
+		return false, badParam("skiplock", "Only root may use this option.")
+	}
+	return r.args.flag("skiplock"), nil
 }
 
 // halt ends a VM's run: devices are free again, pending changes apply.
@@ -128,11 +155,15 @@ func (s *Sim) shutdownVM(r *request) (any, error) {
 		timeout = Duration(time.Duration(r.args.number("timeout", 0)) * time.Second)
 	}
 	force := r.args.flag("forceStop")
+	skiplock, err := rootSkiplock(r)
+	if err != nil {
+		return nil, err
+	}
 	return s.powerTask(r, "qmshutdown", func(t *task, v *vm) error {
 		if v.run == nil {
 			return nil
 		}
-		if err := v.checkLock(); err != nil {
+		if err := v.checkLock(); err != nil && !skiplock {
 			return err
 		}
 		return s.powerdown(t, v, timeout, force)
@@ -142,7 +173,7 @@ func (s *Sim) shutdownVM(r *request) (any, error) {
 // powerdown asks the guest to shut down. A guest without a system, or one that
 // has not booted yet, does not listen.
 func (s *Sim) powerdown(t *task, v *vm, timeout Duration, force bool) error {
-	listens := !v.run.osUp.IsZero() && !time.Now().Before(v.run.osUp)
+	listens := !v.run.paused && !v.run.osUp.IsZero() && !time.Now().Before(v.run.osUp)
 	if listens && s.timings.Shutdown <= timeout {
 		if err := s.pause(t, s.timings.Shutdown); err != nil {
 			return err
@@ -210,10 +241,28 @@ func (s *Sim) resetVM(r *request) (any, error) {
 	}), nil
 }
 
-// notRunningOnly answers calls that are simulated for stopped VMs alone.
-func (s *Sim) notRunningOnly(r *request) (any, error) {
+// suspendVM pauses the guest in memory.
+func (s *Sim) suspendVM(r *request) (any, error) { return s.setPaused(r, "qmsuspend", true) }
+
+// resumeVM lets it go on.
+func (s *Sim) resumeVM(r *request) (any, error) { return s.setPaused(r, "qmresume", false) }
+
+func (s *Sim) setPaused(r *request, kind string, paused bool) (any, error) {
+	if r.args.flag("todisk") {
+		return nil, notSimulated("suspending to disk")
+	}
+	if _, err := rootSkiplock(r); err != nil {
+		return nil, err
+	}
 	if _, err := s.mustRun(r); err != nil {
 		return nil, err
 	}
-	return nil, &apiError{status: 501, reason: "simulator: suspending running VMs is not simulated"}
+	return s.powerTask(r, kind, func(_ *task, v *vm) error {
+		if v.run == nil {
+			return die("VM %d not running", v.id)
+		}
+		v.run.paused = paused
+		s.changed(GuestChanged, v.node, v.id, "")
+		return nil
+	}), nil
 }

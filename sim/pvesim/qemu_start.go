@@ -10,12 +10,12 @@ import (
 
 // startVM always gives a task; what is wrong is said there.
 func (s *Sim) startVM(r *request) (any, error) {
-	if r.args.flag("skiplock") && !r.who.isRoot() {
-		return nil, badParam("skiplock", "Only root may use this option.")
+	if _, err := rootSkiplock(r); err != nil {
+		return nil, err
 	}
 	for _, name := range []string{"stateuri", "migratedfrom", "migration_type", "migration_network", "targetstorage", "force-cpu", "machine"} {
 		if r.args.has(name) {
-			return nil, &apiError{status: 501, reason: fmt.Sprintf("simulator: parameter '%s' of a start is not simulated", name)}
+			return nil, notSimulated("parameter '%s' of a start", name)
 		}
 	}
 	return s.queueStart(r, r.vmid(), Duration(time.Duration(r.args.number("timeout", 0))*time.Second)), nil

@@ -9,6 +9,8 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -101,6 +103,8 @@ type plainError struct {
 
 func (e *plainError) Error() string { return e.text }
 
+var hexForm = regexp.MustCompile(`^[0-9a-fA-F]+$`)
+
 // readArgs collects the parameters of query and body; those of the query win.
 func readArgs(in inbound, r *request) error {
 	query := args{}
@@ -144,6 +148,10 @@ func readMultipart(body []byte, boundary string, into args, r *request) error {
 	}
 	// The form is in memory, so there are no files to remove.
 	for name, values := range form.Value {
+		known := slices.Contains([]string{"content", "checksum", "checksum-algorithm"}, name)
+		if !known || name == "checksum" && !hexForm.MatchString(values[0]) {
+			return &apiError{status: 400, reason: "Bad Request", bare: true}
+		}
 		into[name] = arg{values: values, array: len(values) > 1}
 	}
 	for name, files := range form.File {

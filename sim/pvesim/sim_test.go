@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -178,26 +179,27 @@ func TestHooksSeeEachStateInOrder(t *testing.T) {
 }
 
 func TestClosingEndsWhatStillRuns(t *testing.T) {
-	sim, err := New(homelab(t), WithLog(func(string, ...any) {}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	engine := sim.as(t, engineToken)
-	engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", "120", "full", "1").ok()
-	if err := sim.Inject(Fault{Path: "/version$", Effect: Hang}); err != nil {
-		t.Fatal(err)
-	}
-	answered := make(chan error, 1)
-	go func() { answered <- engine.do("GET", "/version").err }()
-	for len(sim.Requests()) < 2 {
-	}
-	sim.Close()
-	if err := <-answered; err == nil {
-		t.Error("the request that hung was answered")
-	}
-	if got := engine.do("GET", "/version"); got.err == nil {
-		t.Errorf("a closed simulator answered %d", got.code)
-	}
+	play(t, func(t *testing.T) {
+		sim, err := New(homelab(t), WithLog(func(string, ...any) {}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		engine := sim.as(t, engineToken)
+		engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", "120", "full", "1").ok()
+		if err := sim.Inject(Fault{Path: "/version$", Effect: Hang}); err != nil {
+			t.Fatal(err)
+		}
+		answered := make(chan error, 1)
+		go func() { answered <- engine.do("GET", "/version").err }()
+		synctest.Wait()
+		sim.Close()
+		if err := <-answered; err == nil {
+			t.Error("the request that hung was answered")
+		}
+		if got := engine.do("GET", "/version"); got.err == nil {
+			t.Errorf("a closed simulator answered %d", got.code)
+		}
+	})
 }
 
 func TestRefusalsAreLogged(t *testing.T) {

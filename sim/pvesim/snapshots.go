@@ -122,7 +122,7 @@ func (s *Sim) takeSnapshot(r *request) (any, error) {
 	case name == "current" || name == "pending":
 		return nil, die("unable to use snapshot name '%s' (reserved name)", name)
 	case r.args.flag("vmstate"):
-		return nil, &apiError{status: 501, reason: "simulator: snapshots with memory are not simulated"}
+		return nil, notSimulated("a snapshot with memory")
 	}
 	return s.powerTask(r, "qmsnapshot", func(t *task, v *vm) error {
 		if err := v.checkLock(); err != nil {

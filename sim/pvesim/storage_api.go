@@ -25,7 +25,7 @@ func storageCalls() []call {
 				"format": oneOf("raw", "qcow2", "subvol", "vmdk").with("size")}},
 		{method: "GET", path: base + "/content/{volume...}", serve: (*Sim).getVolume, protected: true},
 		{method: "DELETE", path: base + "/content/{volume...}", params: specs{"delay": integer().atLeast(1).atMost(30)},
-			serve: (*Sim).deleteVolume, protected: true},
+			serve: (*Sim).deleteVolume, waits: true, protected: true},
 		{method: "POST", path: base + "/upload", may: perm("/storage/{storage}", "Datastore.AllocateTemplate"), upload: true,
 			serve: (*Sim).uploadFile, protected: true, params: specs{
 				"content":  {kind: "string", format: contentFormat, enum: []string{"iso", "vztmpl", "import"}, required: true},
@@ -116,6 +116,9 @@ func (st *storage) used(node string) int64 {
 }
 
 func (s *Sim) hostStorages(r *request) (any, error) {
+	if r.args.flag("format") {
+		return nil, notSimulated("the formats of storages")
+	}
 	out := []any{}
 	for _, id := range s.storeIDs {
 		st := s.storages[id]

@@ -50,6 +50,11 @@ func TestUploadsAreRefused(t *testing.T) {
 				r.t.Errorf("errors: %v", r.errors)
 			}
 		}},
+		"with a field that it does not have": {"local", "x.iso", []string{"content", "iso", "bogus", "1"}, func(r *reply) {
+			if r.refused(400, "Bad Request"); r.body != "" {
+				r.t.Errorf("body %s", r.body)
+			}
+		}},
 		"with unknown content": {"local", "x.iso", []string{"content", "snippets"}, func(r *reply) {
 			if text, _ := r.errors["content"].(string); !strings.Contains(text, "does not have a value in the enumeration") {
 				r.t.Errorf("errors: %v", r.errors)

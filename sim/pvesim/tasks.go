@@ -90,6 +90,30 @@ func (t *task) finish(err error) {
 	s.changed(TaskEnded, t.node, 0, t.upid)
 }
 
+// await gives a task some seconds to end, as background_delay and delay ask
+// for: nil when it ended well, else its UPID or what went wrong. No lock may be
+// held.
+func (s *Sim) await(r *request, upid string, seconds int, failed string) (any, error) {
+	s.lock()
+	t := s.byUPID[upid]
+	s.unlock()
+	timer := time.NewTimer(time.Duration(float64(time.Duration(seconds)*time.Second) / s.timeScale))
+	defer timer.Stop()
+	select {
+	case <-t.done:
+	case <-timer.C:
+		return upid, nil
+	case <-s.ctx.Done():
+		return nil, errClosed
+	}
+	s.lock()
+	defer s.unlock()
+	if t.exit == "OK" || strings.HasPrefix(t.exit, "WARNINGS: ") {
+		return nil, nil
+	}
+	return nil, die("%s: %s", failed, t.exit)
+}
+
 // say writes a line to the task's log; the lock is not held.
 func (t *task) say(format string, args ...any) {
 	t.sim.lock()

@@ -174,3 +174,96 @@ func TestTheAgentAnswersOnceTheGuestIsUp(t *testing.T) {
 		}
 	})
 }
+
+func TestACallerMayWaitForItsTask(t *testing.T) {
+	play(t, func(t *testing.T) {
+		sim := newSim(t, homelab(t))
+		root := sim.asRoot(t, rootPass)
+		config := qemu("pve1", 9000, "/config")
+		if got := root.do("POST", config, "cores", "3", "background_delay", "5").ok().data; got != nil || sim.State().VMs[9000].Config["cores"] != "3" {
+			t.Errorf("a change that was waited for answers %v, cores are %s", got, sim.State().VMs[9000].Config["cores"])
+		}
+		const raw = "only root can set 'hostpci0' config for non-mapped devices"
+		sim.as(t, engineToken).do("POST", config, "hostpci0", "03:00.0", "background_delay", "5").refused(500, "failed to update VM 9000: "+raw)
+		root.done(uploadTo(root, "/nodes/pve1/storage/local/upload", "x.iso", "x", "content", "iso"), "OK")
+		if got := root.do("DELETE", "/nodes/pve1/storage/local/content/local:iso/x.iso", "delay", "5").ok().data; got != nil {
+			t.Errorf("a deletion that was waited for answers %v", got)
+		}
+	})
+}
+
+func TestAStopMayEndAShutdown(t *testing.T) {
+	play(t, func(t *testing.T) {
+		sim := newSim(t, homelab(t))
+		engine := sim.as(t, engineToken)
+		engine.done(engine.do("POST", qemu("pve3", 110, "/status/reset")), "OK")
+		shutdown := engine.do("POST", qemu("pve3", 110, "/status/shutdown"))
+		pause(t, time.Second)
+		began := time.Now()
+		engine.done(engine.do("POST", qemu("pve3", 110, "/status/stop"), "overrule-shutdown", "1"), "OK")
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("the stop took %v", took)
+		}
+		engine.done(shutdown, "received interrupt")
+	})
+}
+
+func TestAStopWaitsForTheLockOfAShutdown(t *testing.T) {
+	play(t, func(t *testing.T) {
+		sim := newSim(t, homelab(t))
+		engine := sim.as(t, engineToken)
+		engine.done(engine.do("POST", qemu("pve3", 110, "/status/reset")), "OK")
+		shutdown := engine.do("POST", qemu("pve3", 110, "/status/shutdown"), "forceStop", "1", "timeout", "30")
+		pause(t, time.Second)
+		engine.done(engine.do("POST", qemu("pve3", 110, "/status/stop")), "can't lock file '/var/lock/qemu-server/lock-110.conf' - got timeout")
+		log := engine.done(shutdown, "OK")
+		if log[0] != "VM quit/powerdown failed - terminating now with SIGTERM" {
+			t.Errorf("log: %q", log)
+		}
+	})
+}
+
+func TestAPausedGuestDoesNotAnswer(t *testing.T) {
+	play(t, func(t *testing.T) {
+		sim := newSim(t, homelab(t))
+		engine := sim.as(t, engineToken)
+		status := func() any {
+			return engine.do("GET", qemu("pve1", 100, "/status/current")).object()["qmpstatus"]
+		}
+		engine.done(engine.do("POST", qemu("pve1", 100, "/status/suspend")), "OK")
+		if got := status(); got != "paused" {
+			t.Errorf("status %v", got)
+		}
+		engine.do("POST", qemu("pve1", 100, "/agent/ping")).refused(500, "QEMU guest agent is not running")
+		engine.done(engine.do("POST", qemu("pve1", 100, "/status/resume")), "OK")
+		engine.do("POST", qemu("pve1", 100, "/agent/ping")).ok()
+		engine.do("POST", qemu("pve1", 100, "/status/suspend"), "todisk", "1").refused(501, "simulator: suspending to disk is not simulated")
+	})
+}
+
+func TestLocksMayBeSkippedByRootOnly(t *testing.T) {
+	play(t, func(t *testing.T) {
+		world := homelab(t)
+		world.VMs = append(world.VMs, VM{ID: 120, Host: "pve1", Running: true, Config: map[string]any{"lock": "backup", "scsi0": "local-lvm:vm-120-disk-0,size=1G"}})
+		sim := newSim(t, world)
+		engine, root := sim.as(t, engineToken), sim.asRoot(t, rootPass)
+		for _, call := range []struct {
+			method, path string
+			fields       []string
+		}{
+			{"POST", "/status/stop", nil},
+			{"POST", "/status/start", nil},
+			{"PUT", "/resize", []string{"disk", "scsi0", "size", "+1G"}},
+			{"POST", "/status/shutdown", []string{"forceStop", "1"}},
+			{"DELETE", "", nil},
+		} {
+			path := qemu("pve1", 120, call.path)
+			root.done(root.do(call.method, path, call.fields...), "VM is locked (backup)")
+			fields := append(call.fields, "skiplock", "1")
+			if got := engine.do(call.method, path, fields...); got.errors["skiplock"] != "Only root may use this option." {
+				t.Errorf("%s %s by a token: %d %v", call.method, call.path, got.code, got.errors)
+			}
+			root.done(root.do(call.method, path, fields...), "OK")
+		}
+	})
+}

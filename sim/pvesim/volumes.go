@@ -112,14 +112,24 @@ func (s *Sim) createVolume(r *request) (any, error) {
 }
 
 // deleteVolume does not ask whether a VM uses the disk, only whether linked
-// clones do.
+// clones do. delay waits for the task.
 func (s *Sim) deleteVolume(r *request) (any, error) {
+	s.lock()
+	upid, err := s.queueDeletion(r)
+	s.unlock()
+	if err != nil || !r.args.has("delay") {
+		return upid, err
+	}
+	return s.await(r, upid, r.args.number("delay", 0), "failed to remove volume")
+}
+
+func (s *Sim) queueDeletion(r *request) (upid string, err error) {
 	if err := s.need(r.who, "/storage/"+r.args.get("storage"), "Datastore.Allocate"); err != nil {
-		return nil, err
+		return "", err
 	}
 	st, v, name, err := s.volumeArg(r)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	id := st.Name
 	if v != nil && v.vmid != 0 {
