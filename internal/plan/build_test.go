@@ -174,6 +174,12 @@ func TestBuild(t *testing.T) {
 				})), one), []string{
 					"gpu-1 finish pve1 0000:03:00 VM 9100 [configure attach start agent]",
 				}},
+			{"a marked plain VM with the template's firmware is configured, not held",
+				lab(twoT4s(made(semi, 1, 9100, "pve1", "").Machine(func(m *inventory.Machine) {
+					m.Firmware, m.Protection = inventory.FirmwareSeaBIOS, false
+				}), made(semi, 2, 9101, "pve2", "").Running()), semi), []string{
+					"w-1 finish pve1 VM 9100 [configure start agent]", "w-2 keep",
+				}},
 			{"plain workers wait for a nameless clone in our range",
 				lab(twoT4s(InFlight(9105, "pve1"), made(plain, 1, 9100, "pve1", "").Running()), plain), []string{
 					"w-1 keep", "w-2 wait",

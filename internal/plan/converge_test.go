@@ -26,6 +26,9 @@ func (h *toy) do(w *Worker, n int) {
 	if w.Ref != nil {
 		vmid = w.Ref.VMID
 	}
+	if n < len(w.Steps) && w.Steps[n] == StepConfigure {
+		defer h.markOnly(vmid, record) // killed between the marks and the rest
+	}
 	for _, step := range w.Steps[:n] {
 		if step == StepClone {
 			vmid = record.VMID
@@ -71,6 +74,13 @@ func (h *toy) step(step StepKind, w *Worker, record inventory.Record, vm *invent
 	case StepUnpark:
 		vm.Tags = slices.DeleteFunc(vm.Tags, func(tag string) bool { return tag == inventory.ParkedTag })
 	case StepAgent:
+	}
+}
+
+// markOnly does the first half of configure.
+func (h *toy) markOnly(vmid int, record inventory.Record) {
+	if vm := h.world.VM(vmid); vm != nil && vm.Record != nil && vm.Record.Worker == record.Worker {
+		vm.Tags, vm.UUID, vm.Record = append(vm.Tags, inventory.OwnerTag), record.UUID, &record
 	}
 }
 

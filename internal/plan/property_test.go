@@ -37,7 +37,7 @@ func anyWorld(t *rapid.T) *inventory.Snapshot {
 				cards = append(cards, NIC(slot).Group(99))
 			}
 		}
-		host := Host(name, cards...).Memory(64, rapid.SampledFrom([]int64{10, 50, 63}).Draw(t, "used"))
+		host := Host(name, cards...).Memory(32, rapid.SampledFrom([]int64{4, 16, 18, 31}).Draw(t, "used"))
 		switch rapid.IntRange(0, 9).Draw(t, "host state") {
 		case 0:
 			host.Offline()
@@ -237,6 +237,14 @@ func checkRef(t *rapid.T, in Input, w *Worker) {
 
 // checkEnd: nothing ends a semi-persistent worker but a person who names it.
 func checkEnd(t *rapid.T, in Input, w *Worker, named []string) {
+	if slices.Contains(w.Steps, StepDestroy) {
+		if ownership, _ := in.Snapshot.VM(w.Ref.VMID).Ownership(); ownership == inventory.Fresh && w.Steps[0] != StepAdopt {
+			t.Fatalf("%s is not marked as ours, and is to end before it is: %v", w.Name, w.Steps)
+		}
+		if unprotect := slices.Index(w.Steps, StepUnprotect); unprotect < 0 || unprotect > slices.Index(w.Steps, StepDestroy) {
+			t.Fatalf("the identity of %s is not proven before its end: %v", w.Name, w.Steps)
+		}
+	}
 	ends := w.Action == Replace || w.Action == Destroy || slices.Contains(w.Steps, StepDestroy) || slices.Contains(w.Steps, StepUnprotect)
 	if !ends || slices.Contains(named, w.Name) {
 		return
