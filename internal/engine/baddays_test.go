@@ -153,8 +153,14 @@ func TestATokenWithoutAPrivilegeIsToldWhichAndHowToGetIt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = e.Apply(context.Background(), plans, engine.ApplyOptions{})
-		t.Log(err)
+		for worker := range plans[0].Workers() {
+			if strings.HasPrefix(worker.Name, "gpu-") != (worker.Action == plan.Refuse) {
+				t.Errorf("%s: %s, want only GPU workers refused", worker.Name, worker.Action)
+			}
+		}
+		if _, err = e.Apply(context.Background(), plans, engine.ApplyOptions{}); err != nil {
+			t.Error(err)
+		}
 		for id, vm := range l.sim.State().VMs {
 			if _, was := before.VMs[id]; !was && strings.Contains(vm.Name, "gpu-") {
 				t.Errorf("GPU worker VM %d was made without the right to claim a card", id)

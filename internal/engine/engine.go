@@ -128,7 +128,7 @@ func (e *Engine) backend(ctx context.Context, hypervisor *v1alpha1.Hypervisor) (
 func (e *Engine) scope(hypervisor string) inventory.Scope {
 	var scope inventory.Scope
 	add := func(list *[]string, name string) {
-		if name != "" && !slices.Contains(*list, name) {
+		if !slices.Contains(*list, name) {
 			*list = append(*list, name)
 		}
 	}

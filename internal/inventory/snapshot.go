@@ -16,7 +16,7 @@ type Source interface {
 // Scope says what an observation is for, so that no more is asked than needed,
 // and which privileges are looked for.
 type Scope struct {
-	Storages []string // storages that VMs will use
+	Storages []string // storages that VMs will use; "" is that of the template
 	Bridges  []string // bridges that VMs will use
 	Cards    bool     // cards will be attached
 	Agents   bool     // ask the guest agents of our running VMs for addresses
@@ -35,12 +35,24 @@ type Snapshot struct {
 	Claims []Claim `json:"claims"` // by host and slot
 }
 
-// Right is a privilege that the login lacks, and what it is for.
+// Right is a privilege that the login lacks, what it is for, and what cannot be
+// done without it.
 type Right struct {
 	Privilege string `json:"privilege"`
 	Path      string `json:"path"`
 	For       string `json:"for"`
+	Stops     Stops  `json:"stops,omitempty"`
 }
+
+// Stops is what a missing privilege stops.
+type Stops string
+
+// What can be stopped.
+const (
+	StopsNothing Stops = ""            // something is not seen, everything works
+	StopsCards   Stops = "GPU workers" // workers with a card cannot be made
+	StopsAll     Stops = "workers"     // no worker can be made
+)
 
 // State is something that may not be known.
 type State string

@@ -33,9 +33,24 @@ func CheckAccess(s *inventory.Snapshot) []finding.Finding {
 	var findings []finding.Finding
 	for _, right := range s.Missing {
 		f.Verdict = finding.Fail
+		if right.Stops == inventory.StopsNothing {
+			f.Verdict = finding.Unknown
+		}
 		f.Reason = fmt.Sprintf("the login lacks %s on %s, needed to %s", right.Privilege, right.Path, right.For)
 		f.Fix = "gpuworker role -f FILE prints the commands that make the right login"
 		findings = append(findings, f)
 	}
 	return findings
+}
+
+// RefuseAccess are the refusals of a worker that the login cannot make: better
+// none than one that stays half made.
+func RefuseAccess(s *inventory.Snapshot, withCard bool) []finding.Finding {
+	var refusals []finding.Finding
+	for i, f := range CheckAccess(s) {
+		if f.Verdict == finding.Fail && (withCard || s.Missing[i].Stops == inventory.StopsAll) {
+			refusals = append(refusals, f)
+		}
+	}
+	return refusals
 }

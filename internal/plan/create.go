@@ -37,7 +37,12 @@ func (b *builder) place(d *draft, own int) {
 		d.refuse(b.noAddress(d))
 		return
 	}
-	seat, notes, refusals := b.room.Place(b.want(d))
+	want := b.want(d)
+	if refusals := place.RefuseAccess(b.world, want.Card != nil); len(refusals) > 0 {
+		d.refuse(refusals...)
+		return
+	}
+	seat, notes, refusals := b.room.Place(want)
 	if len(refusals) > 0 {
 		d.refuse(refusals...)
 		return

@@ -16,50 +16,52 @@ import (
 // permission checks of each call in the API schema, and PVE::API2::Qemu.
 type right struct {
 	path, privilege, reason string
+	stops                   inventory.Stops
 }
 
 // rights are the privileges for a scope, on a Proxmox VE of the given version.
 func (b *Backend) rights(version string, scope inventory.Scope) []right {
+	const all, cards, nothing = inventory.StopsAll, inventory.StopsCards, inventory.StopsNothing
 	vms := "/vms"
 	if b.spec.ResourcePool != "" {
 		vms = "/pool/" + b.spec.ResourcePool
 	}
 	list := []right{
-		{"/", "Sys.Audit", "read the hosts' PCI devices and the tasks"},
-		{"/vms", "VM.Audit", "see which VM holds which card: of all VMs, also those of others"},
-		{"/vms", "VM.Clone", "clone the template"},
-		{vms, "VM.Allocate", "make and destroy VMs"},
+		{"/", "Sys.Audit", "read the hosts' PCI devices and the tasks", all},
+		{"/vms", "VM.Audit", "see which VM holds which card: of all VMs, also those of others", all},
+		{"/vms", "VM.Clone", "clone the template", all},
+		{vms, "VM.Allocate", "make and destroy VMs", all},
 	}
 	for _, p := range []struct{ privilege, reason string }{
 		{"VM.Config.CPU", "set cores and CPU model"},
 		{"VM.Config.Memory", "set memory"},
 		{"VM.Config.Disk", "make the EFI variables, grow the disk"},
-		{"VM.Config.CDROM", "change the cloud-init drive"},
-		{"VM.Config.Network", "plug in the network card"},
+		{"VM.Config.Network", "plug in the network card, tell cloud-init login and addresses"},
 		{"VM.Config.HWType", "set the machine type and attach the card"},
 		{"VM.Config.Options", "set name, tags, note and protection"},
-		{"VM.Config.Cloudinit", "set login and addresses"},
 		{"VM.PowerMgmt", "start and stop"},
-		{agentPrivilege(version), "ask the guest agent for addresses"},
 	} {
-		list = append(list, right{vms, p.privilege, p.reason})
+		list = append(list, right{vms, p.privilege, p.reason, all})
 	}
+	list = append(list, right{vms, agentPrivilege(version), "ask the guest agent for addresses", nothing})
 	for _, storage := range scope.Storages {
+		path := strings.TrimSuffix("/storage/"+storage, "/")
 		list = append(list,
-			right{"/storage/" + storage, "Datastore.AllocateSpace", "make disks"},
-			right{"/storage/" + storage, "Datastore.Audit", "see the free space"})
+			right{path, "Datastore.AllocateSpace", "make disks", all},
+			right{path, "Datastore.Audit", "see the free space", all})
 	}
 	for _, bridge := range scope.Bridges {
-		list = append(list, right{"/sdn/zones/localnetwork/" + bridge, "SDN.Use", "plug VMs into the bridge"})
+		path := strings.TrimSuffix("/sdn/zones/localnetwork/"+bridge, "/")
+		list = append(list, right{path, "SDN.Use", "plug VMs into bridges, also into that of the template while cloning", all})
 	}
 	if scope.Cards {
 		list = append(list,
-			right{"/mapping/pci", "Mapping.Audit", "see who claims which card"},
-			right{"/mapping/pci", "Mapping.Modify", "claim cards"},
-			right{"/mapping/pci", "Mapping.Use", "attach cards"})
+			right{"/mapping/pci", "Mapping.Audit", "see who claims which card", cards},
+			right{"/mapping/pci", "Mapping.Modify", "claim cards", cards},
+			right{"/mapping/pci", "Mapping.Use", "attach cards", cards})
 	}
 	if b.spec.ResourcePool != "" {
-		list = append(list, right{"/pool/" + b.spec.ResourcePool, "Pool.Audit", "see the pool"})
+		list = append(list, right{"/pool/" + b.spec.ResourcePool, "Pool.Audit", "see the pool", nothing})
 	}
 	return list
 }
@@ -76,6 +78,9 @@ func agentPrivilege(version string) string {
 // missing asks for the login's own privileges on each path that matters and
 // returns those that it lacks. Source: GET /access/permissions.
 func (b *Backend) missing(ctx context.Context, version string, scope inventory.Scope) ([]inventory.Right, error) {
+	// Which storage the template is on is not known yet; a clone without the
+	// right to it is refused before anything is made.
+	scope.Storages = slices.DeleteFunc(slices.Clone(scope.Storages), func(name string) bool { return name == "" })
 	needed := b.rights(version, scope)
 	var paths []string
 	for _, r := range needed {
@@ -101,7 +106,7 @@ func (b *Backend) missing(ctx context.Context, version string, scope inventory.S
 		// The value tells whether a grant is inherited further down; that it is
 		// there is enough here.
 		if _, ok := granted[slices.Index(paths, r.path)][r.privilege]; !ok {
-			lacking = append(lacking, inventory.Right{Privilege: r.privilege, Path: r.path, For: r.reason})
+			lacking = append(lacking, inventory.Right{Privilege: r.privilege, Path: r.path, For: r.reason, Stops: r.stops})
 		}
 	}
 	return lacking, nil
@@ -112,6 +117,9 @@ func (b *Backend) missing(ctx context.Context, version string, scope inventory.S
 // each grant to what is needed there.
 func (b *Backend) Role(version string, scope inventory.Scope) string {
 	const user, token = "gpuworker@pve", "engine"
+	// A clone is checked for the template's bridge too, which only an
+	// observation shows: so the right is given on all local bridges.
+	scope.Bridges = []string{""}
 	byPath := map[string][]right{}
 	var paths []string
 	for _, r := range b.rights(version, scope) {

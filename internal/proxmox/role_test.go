@@ -1,0 +1,135 @@
+package proxmox
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/sim/pvesim"
+)
+
+var (
+	roleLine = regexp.MustCompile(`(?m)^pveum role add (\S+) --privs "([^"]+)"$`)
+	aclLine  = regexp.MustCompile(`(?m)^pveum acl modify (\S+) --(?:users|tokens) '?([^' ]+)'? --roles (\S+)$`)
+)
+
+// obey makes the world's only rights those that the printed commands grant.
+func obey(w *pvesim.World, commands string) {
+	w.ACL, w.Roles = nil, map[string][]string{}
+	for _, m := range roleLine.FindAllStringSubmatch(commands, -1) {
+		w.Roles[m[1]] = strings.Fields(m[2])
+	}
+	for _, m := range aclLine.FindAllStringSubmatch(commands, -1) {
+		w.ACL = append(w.ACL, pvesim.ACL{Path: m[1], Who: m[2], Role: m[3]})
+	}
+}
+
+var roleScope = inventory.Scope{Storages: []string{"local-lvm"}, Bridges: []string{"vmbr0", "vmbr1"}, Cards: true}
+
+// TestThePrintedRoleIsEnough follows the printed commands to the letter, on both
+// major versions, and lives a worker's life with that login.
+func TestThePrintedRoleIsEnough(t *testing.T) {
+	for _, version := range []string{"8.4.1", "9.1.4"} {
+		t.Run(version, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := world(t)
+				w.Version = version
+				obey(&w, (&Backend{}).Role(version, roleScope))
+				missing, err := life(t, w)
+				if err != nil || len(missing) > 0 {
+					t.Errorf("missing %v, life: %v", missing, err)
+				}
+			})
+		})
+	}
+}
+
+// TestEachPrivilegeIsNeeded takes each privilege out of the printed roles in
+// turn: the login must be told that it lacks exactly this one, and what it is
+// for must then really fail, unless it is said to stop nothing.
+func TestEachPrivilegeIsNeeded(t *testing.T) {
+	needed := (&Backend{}).rights("9.1.4", roleScope)
+	for _, r := range needed {
+		t.Run(r.privilege, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := world(t)
+				obey(&w, (&Backend{}).Role("9.1.4", roleScope))
+				for role, privileges := range w.Roles {
+					w.Roles[role] = slices.DeleteFunc(slices.Clone(privileges), func(p string) bool { return p == r.privilege })
+				}
+				missing, err := life(t, w)
+				var want []inventory.Right
+				for _, n := range needed {
+					if n.privilege == r.privilege {
+						want = append(want, inventory.Right{Privilege: n.privilege, Path: n.path, For: n.reason, Stops: n.stops})
+					}
+				}
+				if !slices.Equal(missing, want) {
+					t.Errorf("missing %v, want %v", missing, want)
+				}
+				t.Logf("life without it: %v", err)
+				if err == nil && r.stops != inventory.StopsNothing && !onlyForSeeing[r.privilege] {
+					t.Errorf("everything works without it: why is it asked for?")
+				}
+			})
+		})
+	}
+}
+
+// onlyForSeeing are privileges without which the calls work, on less knowledge:
+// what is not seen is refused by the plan.
+var onlyForSeeing = map[string]bool{"Datastore.Audit": true, "Mapping.Audit": true}
+
+// life makes a GPU worker and takes it away again.
+func life(t *testing.T, w pvesim.World) (missing []inventory.Right, err error) {
+	sim, err := pvesim.New(w, pvesim.WithLog(func(string, ...any) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sim.Close()
+	b := open(t, sim, tokenOf(t, w, "gpuworker@pve!engine"))
+	ctx := context.Background()
+	s, err := b.Observe(ctx, roleScope)
+	if err != nil {
+		return nil, fmt.Errorf("observe: %w", err)
+	}
+	if len(s.Host("pve1").Devices) == 0 {
+		return s.Missing, fmt.Errorf("no devices: %v", s.Host("pve1").Gaps)
+	}
+	r := gpuRecord()
+	ref := refOf(r)
+	desired := gpuMachine()
+	desired.DiskMiB, desired.MemoryMiB = 20*1024, 4096
+	desired.Guest.SSHKeys = []string{"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFnAjZjg2HBkjA959g2Ns2WMo/o6CkMaEYy1MEMEDafg ops@desk"}
+	card := inventory.Card{Slot: pci.MustBDF("0000:03:00.0").Slot, PCIe: true, ROMBar: true}
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"claim", func() error { return b.Claim(ctx, r) }},
+		{"clone", func() error {
+			return b.Clone(ctx, apply.CloneOrder{Record: r, TemplateHost: "pve1", TemplateVMID: 9000})
+		}},
+		{"configure", func() error { return b.Configure(ctx, r, desired) }},
+		{"attach", func() error { return b.Attach(ctx, r, card) }},
+		{"start", func() error { return b.Start(ctx, ref) }},
+		{"agent", func() error { _, err := b.AwaitAgent(ctx, ref); return err }},
+		{"park", func() error { return b.SetParked(ctx, ref, true) }},
+		{"unprotect", func() error { return b.Unprotect(ctx, ref) }},
+		{"stop", func() error { return b.Stop(ctx, ref) }},
+		{"destroy", func() error { return b.Destroy(ctx, ref) }},
+		{"release", func() error { return b.Release(ctx, r.Worker, r.Host, card.Slot) }},
+	} {
+		if err := step.do(); err != nil {
+			return s.Missing, fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	return s.Missing, nil
+}
