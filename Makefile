@@ -42,7 +42,7 @@ test: ## all tests of all modules, with the race detector
 
 .PHONY: lint
 lint: $(GOLANGCI) ## the linter, at a fixed version, with the import rules
-	@for module in $(MODULES); do (cd $$module && $(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	@for module in $(MODULES); do (cd $$module && $(GOLANGCI) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 $(GOLANGCI):
 	@echo "installing golangci-lint $(GOLANGCI_VERSION) into $(TOOLS), once"
