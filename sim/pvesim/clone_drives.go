@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -53,11 +54,9 @@ func (s *Sim) copyDrive(t *task, c *cloning, key string, d drive) (value string,
 	if to, err = s.storageOn(c.target.node, to.Name); err != nil {
 		return "", 0, err
 	}
-	format, name := vol.format, ""
+	format, name := cmp.Or(c.format, vol.format), ""
 	if cloudInit {
 		format, name = "qcow2", fmt.Sprintf("vm-%d-cloudinit", c.target.id)
-	} else if c.format != "" {
-		format = c.format
 	}
 	t.note("create full clone of drive %s (%s)", key, d.file)
 	copied, err := s.allocate(to, c.target.node, c.target.id, name, format, vol.size)
@@ -72,11 +71,16 @@ func (s *Sim) copyDrive(t *task, c *cloning, key string, d drive) (value string,
 		return d.String(), 1, nil
 	}
 	t.note("transferred 0.0 B of %s", formatSize(copied.size))
-	wait = Duration(float64(s.timings.CloneFullGiB) * float64(copied.size) / float64(gib))
-	if c.bwlimit > 0 {
-		wait = max(wait, Duration(copied.size/(int64(c.bwlimit)*kib))*Duration(time.Second))
+	return d.String(), s.copyTime(copied.size, c.bwlimit), nil
+}
+
+// copyTime is how long a disk takes to be copied, with a limit in KiB/s.
+func (s *Sim) copyTime(size int64, limit int) Duration {
+	wait := Duration(float64(s.timings.CloneFullGiB) * float64(size) / float64(gib))
+	if limit > 0 {
+		wait = max(wait, Duration(size/(int64(limit)*kib))*Duration(time.Second))
 	}
-	return d.String(), max(wait, s.timings.CloneFullMin), nil
+	return max(wait, s.timings.CloneFullMin)
 }
 
 func (s *Sim) linkDrive(t *task, c *cloning, key string, d drive, st *storage, base *volume) (string, Duration, error) {

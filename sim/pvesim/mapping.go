@@ -201,20 +201,35 @@ func (s *Sim) updateMapping(r *request) (any, error) {
 	if !r.args.has("map") {
 		return fail("missing value for required option 'map'")
 	}
-	for _, option := range splitList(r.args.get("delete")) {
-		switch {
-		case option == "map":
-			return fail("unable to delete required option 'map'")
-		case !slices.Contains([]string{"description", "mdev", "live-migration-capable"}, option):
-			return fail("no such option '%s'", option)
-		case r.args.has(option):
-			return fail("unable to set and delete option '%s' at the same time", option)
-		}
+	if text := undeletable(r.args); text != "" {
+		return fail("%s", text)
 	}
 	if strings.Contains(r.args.get("description"), "\n") {
 		return fail("property contains a line feed")
 	}
-	for _, option := range splitList(r.args.get("delete")) {
+	m.drop(splitList(r.args.get("delete")))
+	m.set(r.args)
+	s.changed(MappingChanged, "", 0, m.id)
+	return nil, nil
+}
+
+// undeletable says what is wrong with the options to delete.
+func undeletable(a args) string {
+	for _, option := range splitList(a.get("delete")) {
+		switch {
+		case option == "map":
+			return "unable to delete required option 'map'"
+		case !slices.Contains([]string{"description", "mdev", "live-migration-capable"}, option):
+			return fmt.Sprintf("no such option '%s'", option)
+		case a.has(option):
+			return fmt.Sprintf("unable to set and delete option '%s' at the same time", option)
+		}
+	}
+	return ""
+}
+
+func (m *mapping) drop(options []string) {
+	for _, option := range options {
 		switch option {
 		case "description":
 			m.description, m.hasDescription = "", false
@@ -224,9 +239,6 @@ func (s *Sim) updateMapping(r *request) (any, error) {
 			m.live = ""
 		}
 	}
-	m.set(r.args)
-	s.changed(MappingChanged, "", 0, m.id)
-	return nil, nil
 }
 
 // deleteMapping takes no digest and does not mind mappings that are gone or in

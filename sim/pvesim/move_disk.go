@@ -35,6 +35,7 @@ func (s *Sim) moveDisk(r *request) (any, error) {
 		return nil, notSimulated("moving a disk to another VM")
 	}
 	key, to, format, remove := r.args.get("disk"), r.args.get("storage"), r.args.get("format"), r.args.flag("delete")
+	limit := r.args.number("bwlimit", 0)
 	if err := s.checkImageStorage(r.who, to); err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func (s *Sim) moveDisk(r *request) (any, error) {
 		if err := v.checkLock(); err != nil {
 			return err
 		}
-		return s.move(t, v, key, to, format, remove)
+		return s.move(t, v, key, to, format, remove, limit)
 	}), nil
 }
 
@@ -75,7 +76,7 @@ func (s *Sim) movable(v *vm, key, to, format string) (*volume, error) {
 	return vol, nil
 }
 
-func (s *Sim) move(t *task, v *vm, key, to, format string, remove bool) error {
+func (s *Sim) move(t *task, v *vm, key, to, format string, remove bool, limit int) error {
 	vol, err := s.movable(v, key, to, format)
 	if err != nil {
 		return err
@@ -95,8 +96,7 @@ func (s *Sim) move(t *task, v *vm, key, to, format string, remove bool) error {
 	}
 	t.note("%s", target.formatLine(copied, nil))
 	t.note("allocated target volume '%s'", target.volid(copied))
-	wait := Duration(float64(s.timings.CloneFullGiB) * float64(vol.size) / float64(gib))
-	if err := s.pause(t, max(wait, s.timings.CloneFullMin)); err != nil {
+	if err := s.pause(t, s.copyTime(vol.size, limit)); err != nil {
 		if !died(err) {
 			s.remove(target, copied)
 		}

@@ -19,21 +19,8 @@ func (s *Sim) createVM(r *request) (any, error) {
 	if !s.may(r.who, vmPath(id), "VM.Allocate") && !(pool != "" && s.may(r.who, "/pool/"+pool, "VM.Allocate")) {
 		return nil, forbidden("Permission check failed")
 	}
-	for _, key := range []string{"archive", "unique", "force", "ha-managed", "live-restore"} {
-		if r.args.has(key) {
-			return nil, notSimulated("parameter '%s' of a creation", key)
-		}
-	}
-	if err := s.poolExists(pool); err != nil {
-		return nil, err
-	}
-	sets := map[string]string{}
-	for key, a := range r.args {
-		if !slices.Contains(createControls, key) {
-			sets[key] = a.get0()
-		}
-	}
-	if err := s.checkCreation(r, id, pool, sets); err != nil {
+	sets, err := s.checkCreation(r, id, pool)
+	if err != nil {
 		return nil, err
 	}
 	if v := s.vms[id]; v != nil {
@@ -65,21 +52,36 @@ func (s *Sim) poolExists(name string) error {
 	return nil
 }
 
-func (s *Sim) checkCreation(r *request, id int, pool string, sets map[string]string) error {
+// checkCreation is what a creation is refused for at once, else its options.
+func (s *Sim) checkCreation(r *request, id int, pool string) (sets map[string]string, err error) {
+	for _, key := range []string{"archive", "unique", "force", "ha-managed", "live-restore"} {
+		if r.args.has(key) {
+			return nil, notSimulated("parameter '%s' of a creation", key)
+		}
+	}
+	if err := s.poolExists(pool); err != nil {
+		return nil, err
+	}
+	sets = map[string]string{}
+	for key, a := range r.args {
+		if !slices.Contains(createControls, key) {
+			sets[key] = a.get0()
+		}
+	}
 	if err := checkSpecialValues(sets); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.checkStorages(r.who, sets); err != nil {
-		return err
+		return nil, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(sets)) {
 		if isHostpci(key) {
 			if err := s.hostpciPerm(r.who, id, pool, key, sets[key]); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	return s.checkOptionPerms(&change{who: r.who, vmid: id, sets: sets}, nil, pool)
+	return sets, s.checkOptionPerms(&change{who: r.who, vmid: id, sets: sets}, nil, pool)
 }
 
 // fillVM is the work of a creation: disks, then the configuration. When it

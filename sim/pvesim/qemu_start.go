@@ -96,13 +96,8 @@ func (s *Sim) launch(t *task, v *vm, ids []string, timeout Duration) error {
 	if v.conf["bios"] == "ovmf" && v.conf["efidisk0"] == "" {
 		t.warn("WARN: no efidisk configured! Using temporary efivars disk.")
 	}
-	for i := range indexed["net"] + 1 {
-		key := fmt.Sprint("net", i)
-		if _, bridge := netAddress(v.conf[key]); bridge != "" && !s.hosts[v.node].hasBridge(bridge) {
-			t.note("bridge '%s' does not exist", bridge)
-			t.note("kvm: -netdev type=tap,id=%s: network script /var/lib/qemu-server/pve-bridge failed with status 512", key)
-			return die("start failed: QEMU exited with code 1")
-		}
+	if err := s.plugNetwork(t, v); err != nil {
+		return err
 	}
 	memory := memoryOf(v.conf)
 	h := s.hosts[v.node]
@@ -131,6 +126,19 @@ func (s *Sim) launch(t *task, v *vm, ids []string, timeout Duration) error {
 		return err
 	}
 	s.running(v, t.rng, ids)
+	return nil
+}
+
+// plugNetwork fails for bridges that the host does not have.
+func (s *Sim) plugNetwork(t *task, v *vm) error {
+	for i := range indexed["net"] + 1 {
+		key := fmt.Sprint("net", i)
+		if _, bridge := netAddress(v.conf[key]); bridge != "" && !s.hosts[v.node].hasBridge(bridge) {
+			t.note("bridge '%s' does not exist", bridge)
+			t.note("kvm: -netdev type=tap,id=%s: network script /var/lib/qemu-server/pve-bridge failed with status 512", key)
+			return die("start failed: QEMU exited with code 1")
+		}
+	}
 	return nil
 }
 

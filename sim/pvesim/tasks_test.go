@@ -2,6 +2,7 @@ package pvesim
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -259,7 +260,7 @@ func TestLocksMayBeSkippedByRootOnly(t *testing.T) {
 		} {
 			path := qemu("pve1", 120, call.path)
 			root.done(root.do(call.method, path, call.fields...), "VM is locked (backup)")
-			fields := append(call.fields, "skiplock", "1")
+			fields := slices.Concat(call.fields, []string{"skiplock", "1"})
 			if got := engine.do(call.method, path, fields...); got.errors["skiplock"] != "Only root may use this option." {
 				t.Errorf("%s %s by a token: %d %v", call.method, call.path, got.code, got.errors)
 			}

@@ -197,24 +197,29 @@ func (s *Sim) uploadFile(r *request) (any, error) {
 			}
 			t.say("calculating checksum...OK, checksum verified")
 		}
-		t.say("target node: %s", t.node)
-		t.say("target file: %s", st.path(v))
-		t.say("file size is: %d", v.size)
-		t.say("command: cp -- %s %s", temp, st.path(v))
-		s.lock()
-		defer s.unlock()
-		if err := s.pause(t, s.timings.Upload); err != nil {
-			return err
-		}
-		if old := st.find(t.node, v.name); old != nil {
-			s.remove(st, old)
-		}
-		v.ctime = time.Now()
-		st.volumes = append(st.volumes, v)
-		s.changed(VolumeCreated, t.node, 0, st.volid(v))
-		t.note("finished file import successfully")
-		return nil
+		return s.importFile(t, st, v, temp)
 	}), nil
+}
+
+// importFile copies an uploaded file to its place.
+func (s *Sim) importFile(t *task, st *storage, v *volume, temp string) error {
+	s.lock()
+	defer s.unlock()
+	t.note("target node: %s", t.node)
+	t.note("target file: %s", st.path(v))
+	t.note("file size is: %d", v.size)
+	t.note("command: cp -- %s %s", temp, st.path(v))
+	if err := s.pause(t, s.timings.Upload); err != nil {
+		return err
+	}
+	if old := st.find(t.node, v.name); old != nil {
+		s.remove(st, old)
+	}
+	v.ctime = time.Now()
+	st.volumes = append(st.volumes, v)
+	s.changed(VolumeCreated, t.node, 0, st.volid(v))
+	t.note("finished file import successfully")
+	return nil
 }
 
 func checksum(algorithm string, data []byte) string {

@@ -171,6 +171,11 @@ func (w *World) checkAccess(p *problems) {
 			}
 		}
 	}
+	w.checkRoles(p, who)
+}
+
+// checkRoles looks at roles and who has them where.
+func (w *World) checkRoles(p *problems, who map[string]bool) {
 	privileges := allPrivileges(w.major())
 	for role, privs := range w.Roles {
 		for _, priv := range privs {
