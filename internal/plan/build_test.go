@@ -156,6 +156,10 @@ func TestBuild(t *testing.T) {
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), VM(9100, "gpu-1", "pve1").Unreadable("permission denied")), one), []string{
 					"gpu-1 refuse VM-UNREADABLE",
 				}},
+			{"a claim whose number an unreadable VM of another name has is refused too",
+				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), VM(9100, "renamed", "pve2").Unreadable("permission denied")), one), []string{
+					"gpu-1 refuse VM-UNREADABLE",
+				}},
 			{"a clone that was not marked goes on with configure",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), VM(9100, "gpu-1", "pve1").Fresh("gpu", "rke2-lab", "SemiPersistent").For("03:00")), one), []string{
 					"gpu-1 finish pve1 0000:03:00 VM 9100 [configure attach start agent]",
@@ -201,6 +205,10 @@ func TestBuild(t *testing.T) {
 					VM(9102, "w-1", "pve2").Fresh("w", "rke2-lab", "Ephemeral")), plain), []string{
 					"w-1 keep", "w-1 destroy pve2 VM 9102 [adopt unprotect shutdown destroy]", "w-2 keep",
 				}},
+			{"of two stopped VMs of one worker the marked one is kept",
+				lab(twoT4s(VM(9100, "w-1", "pve2").Fresh("w", "rke2-lab", "Ephemeral"), made(plain, 1, 9101, "pve1", ""), made(plain, 2, 9102, "pve2", "").Running()), plain), []string{
+					"w-1 start pve1 VM 9101 [start agent]", "w-1 destroy pve2 VM 9100 [adopt unprotect shutdown destroy]", "w-2 keep",
+				}},
 			{"a second VM of a semi-persistent worker is left for a person",
 				lab(twoT4s(made(semi, 1, 9100, "pve1", "").Running(), made(semi, 2, 9101, "pve2", "").Running(),
 					VM(9102, "w-1", "pve2").Fresh("w", "rke2-lab", "SemiPersistent")), semi), []string{"w-1 keep", "w-2 keep"}},
@@ -223,6 +231,18 @@ func TestBuild(t *testing.T) {
 				lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Running(),
 					claim(gpu, 2, 9101, "pve2", "03:00"), made(gpu, 2, 9101, "pve2", "03:00").Running()),
 					pool("gpu", model("t4", 1), model("t4", 1, "pve1"))), []string{"gpu-1 keep", "gpu-2 keep"}},
+			{"a worker fulfils the request that names its card before any selector",
+				lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Running()),
+					pool("gpu", model("t4", 1), exact("pve1", "0000:03:00.0"))), []string{
+					"gpu-1 keep", "gpu-2 create pve2 0000:03:00 VM 9101 " + makeGPU,
+				}},
+			{"of two workers for one selector the one whose card can be seen is declared",
+				lab(Observed(Host("pve1").Blind("PCI devices", "timeout"), Host("pve2", T4("03:00")), Template(9001, "ubuntu-22.04", "pve2"),
+					claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Running(),
+					claim(gpu, 2, 9101, "pve2", "03:00"), made(gpu, 2, 9101, "pve2", "03:00").Running()),
+					pool("gpu", model("t4", 1))), []string{
+					"gpu-1 hold pve1 0000:03:00 → gpuworker delete gpu-1", "gpu-2 keep",
+				}},
 			{"a worker on a host that is down is not taken for undeclared",
 				lab(Observed(Host("pve1", T4("03:00")).Offline(), Host("pve2", T4("03:00")), Template(9001, "ubuntu-22.04", "pve2"),
 					claim(gpu, 1, 9100, "pve1", "03:00"), VM(9100, "gpu-1", "pve1").Unreadable("its host does not answer")),
