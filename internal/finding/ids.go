@@ -51,5 +51,6 @@ const (
 	VMLocked       ID = "VM-LOCKED"        // a backup, a migration, …
 	VMUnreadable   ID = "VM-UNREADABLE"
 	VMElsewhere    ID = "VM-ELSEWHERE"    // a worker's VM is not on the host of its card
+	VMAdoptRemake  ID = "VM-ADOPT-REMAKE" // adopting it would lead to its end
 	VMCardDiffers  ID = "VM-CARD-DIFFERS" // another card than its own is attached
 )

@@ -301,6 +301,13 @@ var pages = []Page{
 		Detected: "The host of the VM, and the host in the card's claim.",
 	},
 	{
+		ID: VMAdoptRemake, Layer: LayerVM, Title: "Adopting the VM would lead to its end",
+		What:     "The VM differs from its pool's declaration in something that cannot be changed in place, such as its firmware, and the pool is Ephemeral.",
+		Why:      "Workers of Ephemeral pools are destroyed and made anew when they differ that way: the next apply would destroy the VM that you just named.",
+		Fix:      []string{"Declare what the VM is: `machine.firmware`, `machine.disk.storage`, `machine.disk.size`.", "Or adopt it into a SemiPersistent pool, which is never replaced unless you name the worker."},
+		Detected: "The VM's configuration beside the pool's declaration.",
+	},
+	{
 		ID: VMCardDiffers, Layer: LayerVM, Title: "A worker's VM has other cards than its own",
 		What:     "Beside its own card, or instead of it, a PCI device is attached that nobody declared.",
 		Why:      "A worker has exactly one card. An unknown one may be somebody else's, so the worker is left alone until a person has looked.",

@@ -35,6 +35,7 @@ func BuildAdopt(in Input, vmid int, worker string) (*Plan, error) {
 	} else if len(vm.Cards) > 0 {
 		d.refuse(b.strangeCard(vm, "the pool has no GPUs, and the VM has a card attached"))
 	}
+	b.adoptLasts(d, vm)
 	if len(d.Steps) > 0 && vm.Lock != "" {
 		d.member = &member{vm: vm}
 		b.waitForLock(d)
@@ -42,6 +43,28 @@ func BuildAdopt(in Input, vmid int, worker string) (*Plan, error) {
 	}
 	b.add(d)
 	return b.plan(), nil
+}
+
+// adoptLasts refuses to adopt a VM that the next apply would replace.
+func (b *builder) adoptLasts(d *draft, vm *inventory.VM) {
+	if len(d.Steps) == 0 || isSemiPersistent(d.pool) {
+		return
+	}
+	as := *vm
+	as.Record = d.Record
+	pretended := &draft{Worker: &Worker{Name: d.Name}, pool: d.pool, number: d.number, member: &member{vm: &as, host: vm.Host, slot: d.Slot}}
+	_, _, differences := b.differences(pretended)
+	for _, difference := range differences {
+		if difference.When != NeedsRemake {
+			continue
+		}
+		f := vmFinding(b.world, vm, finding.VMAdoptRemake, finding.Fail)
+		f.Reason = fmt.Sprintf("%s is %s and declared as %s, which cannot be changed in place: as a worker of an Ephemeral pool it would be destroyed by the next apply",
+			difference.Field, difference.From, difference.To)
+		f.Fix = fmt.Sprintf("declare spec.%s as it is, or adopt it into a SemiPersistent pool", difference.Field)
+		d.refuse(f)
+		return
+	}
 }
 
 // poolOf finds the declared pool that a worker's name belongs to; nil when none

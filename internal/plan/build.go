@@ -214,9 +214,13 @@ func (b *builder) decideNew() {
 			b.keepForNamed(d)
 		}
 	}
-	slices.SortStableFunc(selecting, func(x, y *draft) int {
-		return cmp.Compare(b.room.Choices(b.want(x)), b.room.Choices(b.want(y)))
-	})
+	choices := map[*v1alpha1.GPURequest]int{} // the same for all workers of one request
+	for _, d := range selecting {
+		if _, counted := choices[d.request]; !counted {
+			choices[d.request] = b.room.Choices(b.want(d))
+		}
+	}
+	slices.SortStableFunc(selecting, func(x, y *draft) int { return cmp.Compare(choices[x.request], choices[y.request]) })
 	for _, d := range slices.Concat(selecting, plain) {
 		b.create(d)
 	}

@@ -152,6 +152,7 @@ func TestBuildAdopt(t *testing.T) {
 	gpu := pool("gpu", model("Tesla T4", 2))
 	plain := pool("w", replicas(2))
 	own := made(plain, 2, 9101, "pve2", "").Running()
+	ovmf := func(m *inventory.Machine) { m.Firmware = inventory.FirmwareOVMF }
 
 	t.Run("plans", func(t *testing.T) {
 		for _, s := range []struct {
@@ -162,15 +163,16 @@ func TestBuildAdopt(t *testing.T) {
 		}{
 			{"a VM with one card of the right kind", twoT4s(VM(204, "vdi", "pve1").Card("03:00").Running()), "gpu-1",
 				"gpu-1 adopt pve1 0000:03:00 VM 204 [claim adopt]"},
-			{"a plain VM", twoT4s(VM(204, "web", "pve1").Running()), "w-1", "w-1 adopt pve1 VM 204 [adopt]"},
-			{"a copy of a worker", twoT4s(VM(204, "w-9", "pve1").Ours("w", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VMID = 1 })), "w-1",
+			{"a plain VM", twoT4s(VM(204, "web", "pve1").Machine(ovmf).Running()), "w-1", "w-1 adopt pve1 VM 204 [adopt]"},
+			{"a VM that the next apply would replace", twoT4s(VM(204, "web", "pve1").Running()), "w-1", "w-1 refuse VM-ADOPT-REMAKE"},
+			{"a copy of a worker", twoT4s(VM(204, "w-9", "pve1").Machine(ovmf).Ours("w", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VMID = 1 })), "w-1",
 				"w-1 adopt pve1 VM 204 [adopt]"},
 			{"a VM without a card in a pool of GPUs", twoT4s(VM(204, "vdi", "pve1")), "gpu-1", "gpu-1 refuse VM-CARD-DIFFERS"},
 			{"a VM with a card in a pool without GPUs", twoT4s(VM(204, "vdi", "pve1").Card("03:00")), "w-1", "w-1 refuse VM-CARD-DIFFERS"},
 			{"a VM with two cards", twoT4s(VM(204, "vdi", "pve1").Card("03:00").Card("04:00")), "gpu-1", "gpu-1 refuse VM-CARD-DIFFERS"},
 			{"a VM with a card of another kind", Observed(Host("pve1", RTX3090("03:00")), VM(204, "vdi", "pve1").Card("03:00")), "gpu-1", "gpu-1 refuse VM-CARD-DIFFERS"},
 			{"a card that somebody else claimed", twoT4s(VM(204, "vdi", "pve1").Card("03:00"), Claim("pve1", "03:00", "x-1", "x", "other", 300)), "gpu-1", "gpu-1 refuse CARD-CLAIMED"},
-			{"a VM under backup", twoT4s(VM(204, "web", "pve1").Lock("backup")), "w-1", "w-1 wait pve1 → run the same command again when that is over"},
+			{"a VM under backup", twoT4s(VM(204, "web", "pve1").Machine(ovmf).Lock("backup")), "w-1", "w-1 wait pve1 → run the same command again when that is over"},
 		} {
 			p, err := BuildAdopt(lab(s.world, gpu, plain), 204, s.worker)
 			if err != nil {

@@ -125,6 +125,9 @@ func rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Worker) Row {
 	}
 	if s.vm != nil || s.claim != nil {
 		row.Host, row.VMID, row.Model = w.Host, w.VMID, w.Model
+		if w.Ref != nil { // a worker that is going to be replaced: where it is, not where it will be
+			row.Host, row.VMID = w.Ref.Host, w.Ref.VMID
+		}
 		if w.Slot != nil {
 			row.Card = w.Slot.String()
 		}

@@ -157,3 +157,18 @@ func TestOrphansComeAfterDeclaredWorkersAndOnce(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestAWorkerThatIsToBeReplacedIsShownWhereItIs(t *testing.T) {
+	pool := plainPool(1)
+	pool.Spec.Hosts = []string{"pve1"}
+	old := VM(300, "w-1", "pve1").Ours("w", "rke2-lab", "Ephemeral").Running().Machine(func(m *inventory.Machine) {
+		m.Firmware = inventory.FirmwareSeaBIOS // declared is OVMF, which needs a new VM
+	})
+	in := documents(lab(old), pool)
+	if action := plan.Build(in).Pools[0].Workers[0].Action; action != plan.Replace {
+		t.Fatalf("the plan says %s", action)
+	}
+	if row := Report(in)[0]; row.VMID != 300 || row.Host != "pve1" || row.State != Running {
+		t.Errorf("got %+v", row)
+	}
+}
