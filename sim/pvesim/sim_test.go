@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -122,6 +124,72 @@ func worker(c *client, id int) {
 	c.do("GET", "/cluster/nextid")
 	wait(c.do("POST", path+"/status/stop"))
 	wait(c.do("DELETE", path))
+}
+
+func TestRebootsAmongManyClientsLeaveNothingHalfHeld(t *testing.T) {
+	play(t, func(t *testing.T) {
+		sim := newSim(t, homelab(t), WithHook(func(e Event) { checkOneCardOneVM(t, e.State()) }))
+		engine := sim.as(t, engineToken)
+		engine.do("POST", "/cluster/mapping/pci", "id", "gpu-1", "map", t4pve1).ok()
+		var wg sync.WaitGroup
+		for i := range 40 {
+			wg.Go(func() {
+				pause(t, time.Duration(i)*700*time.Millisecond)
+				c := sim.as(t, engineToken)
+				for range 3 {
+					patientWorker(c, 1000+i%8)
+				}
+			})
+		}
+		for range 6 {
+			pause(t, 17*time.Second)
+			if err := sim.RebootHost("pve1"); err != nil {
+				t.Error(err)
+			}
+		}
+		wg.Wait()
+		pause(t, 10*time.Minute)
+		state := sim.State()
+		for id, v := range state.VMs {
+			if v.Busy || v.Starting {
+				t.Errorf("VM %d is left busy (%v) or starting (%v)", id, v.Busy, v.Starting)
+			}
+		}
+		for name, h := range state.Hosts {
+			for device, id := range h.Reserved {
+				if v := state.VMs[id]; !v.Running || !slices.Contains(v.Devices, device) {
+					t.Errorf("%s keeps %s for VM %d, which runs: %v with %v", name, device, id, v.Running, v.Devices)
+				}
+			}
+		}
+		died := 0
+		for _, task := range state.Tasks {
+			if task.Exit == "" {
+				t.Errorf("task %s never ended", task.UPID)
+			}
+			if task.Exit == "unexpected status" {
+				died++
+			}
+		}
+		if died == 0 {
+			t.Error("no task died in a reboot; the test does not test much")
+		}
+	})
+}
+
+// patientWorker goes on whatever the answers are, also while its host is away.
+func patientWorker(c *client, id int) {
+	path := qemu("pve1", id)
+	for _, step := range [][]string{
+		{"POST", qemu("pve1", 9000, "/clone"), "newid", fmt.Sprint(id)},
+		{"PUT", path + "/config", "hostpci0", "mapping=gpu-1", "onboot", "1"},
+		{"POST", path + "/status/start"},
+		{"POST", path + "/status/shutdown", "timeout", "5", "forceStop", "1"},
+		{"DELETE", path},
+	} {
+		c.do(step[0], step[1], step[2:]...)
+		pause(c.t, 3*time.Second)
+	}
 }
 
 // checkOneCardOneVM is the invariant that the simulator itself must keep: a
