@@ -70,7 +70,7 @@ func named(in Input, verb string, names []string, decide func(*builder, *draft))
 				b.waitForLock(d)
 			}
 			b.add(d)
-			if verb == "delete" && d.member != nil {
+			if verb == "delete" && d.member != nil && !d.releasing() {
 				b.endRest(d)
 			}
 		}
@@ -98,8 +98,13 @@ func (b *builder) knownNames() map[string]bool {
 // several tells that the drafts are of different workers with one name.
 func several(drafts []*draft) bool {
 	return slices.ContainsFunc(drafts, func(d *draft) bool {
-		return d.member != nil && d.member.identity != drafts[0].member.identity
+		return d.member != nil && d.member.identity != drafts[0].member.identity && !d.releasing()
 	})
+}
+
+// releasing tells that nothing is left but a claim that is being given back.
+func (d *draft) releasing() bool {
+	return d.member != nil && d.member.vm == nil && d.member.claim.Releasing
 }
 
 // draftsOf finds what there is of a worker; a draft without anything when it is
@@ -114,10 +119,11 @@ func (b *builder) draftsOf(name string) []*draft {
 			drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: pool, number: m.number(), member: m})
 		}
 	}
-	for i := range b.world.Claims {
-		claim := &b.world.Claims[i]
-		if claim.Releasing && claim.Record.Worker == name && len(drafts) == 0 {
-			drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: b.in.pool(&claim.Record), member: claimOnly(claim)})
+	if len(drafts) == 0 { // somebody began to give these back, so all of them may go
+		for i := range b.world.Claims {
+			if claim := &b.world.Claims[i]; claim.Releasing && claim.Record.Worker == name {
+				drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: b.in.pool(&claim.Record), member: claimOnly(claim)})
+			}
 		}
 	}
 	for _, pool := range b.in.pools() {
@@ -334,7 +340,7 @@ func severalWorkers(in Input, verb, name string, drafts []*draft) error {
 	}
 	return &fault.Error{
 		Kind: fault.Invalid, Doing: verb, Where: fault.Place{Hypervisor: in.Snapshot.Hypervisor, Worker: name},
-		Why: "there are several workers of this name: " + strings.Join(where, "; "), Fix: "gpuworker status shows them",
+		Why: "there are several workers of this name: " + strings.Join(where, "; "), Fix: "give documents that declare the pool of the one that is meant",
 	}
 }
 
