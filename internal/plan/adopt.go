@@ -204,17 +204,22 @@ func BuildOrphans(in Input) *Plan {
 			b.release(d)
 			b.add(d)
 		}
-		b.orphanClaims(m)
+		b.orphanClaims(m, m.extraClaims)
+	}
+	for i := range b.world.Claims {
+		if claim := &b.world.Claims[i]; claim.Releasing { // an earlier run was cut off
+			b.orphanClaims(b.survey.members[identityOf(&claim.Record)], []*inventory.Claim{claim})
+		}
 	}
 	return b.plan()
 }
 
-// orphanClaims gives back further cards that are claimed for a worker which has
-// another one.
-func (b *builder) orphanClaims(m *member) {
-	for _, claim := range m.extraClaims {
-		d := &draft{Worker: &Worker{Name: m.worker, Undeclared: true}, member: claimOnly(claim)}
-		if m.vm != nil && m.vm.Holds(claim.Slot) {
+// orphanClaims gives back claims that are not, or no more, those of their worker,
+// but for cards that its VM has. The worker m is nil when there is nothing else of it.
+func (b *builder) orphanClaims(m *member, claims []*inventory.Claim) {
+	for _, claim := range claims {
+		d := &draft{Worker: &Worker{Name: claim.Record.Worker, Undeclared: true}, member: claimOnly(claim)}
+		if m != nil && m.vm != nil && m.vm.Host == claim.Host && m.vm.Holds(claim.Slot) {
 			continue
 		}
 		b.fill(d)

@@ -225,12 +225,17 @@ func TestBuildOrphans(t *testing.T) {
 		claim(gpu, 1, 9100, "pve1", "03:00"),                                                                            // declared, not made yet
 		Claim("pve2", "03:00", "old-1", "old", "rke2-lab", 9200),                                                        // nobody declares it
 		VM(9300, "gone-1", "pve2").Ours("gone", "rke2-lab", "Ephemeral"),                                                // nor this
+		Claim("pve2", "04:00", "half-1", "half", "rke2-lab", 9500).Releasing(),                                          // an earlier run was cut off
+		Claim("pve2", "05:00", "gone-1", "gone", "rke2-lab", 9300),                                                      // the worker's own card
+		Claim("pve2", "06:00", "gone-1", "gone", "rke2-lab", 9301),                                                      // and one too many
 		VM(100, "dns", "pve1").Running(),                                                                                // not ours
 		VM(9400, "copy", "pve1").Ours("gone", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VMID = 1 }), // doubtful
 	)
 	want := []string{
-		"gone-1 hold pve2 → gpuworker delete gone-1",
+		"gone-1 hold pve2 0000:05:00 → gpuworker delete gone-1",
+		"gone-1 release pve2 0000:06:00 VM 9301 [release]",
 		"old-1 release pve2 0000:03:00 VM 9200 [release]",
+		"half-1 release pve2 0000:04:00 VM 9500 [release]",
 	}
 	p := BuildOrphans(lab(world, gpu))
 	if diff := cmp.Diff(want, lines(p)); diff != "" {
