@@ -143,16 +143,20 @@ func TestWhatTheDocumentsSayOfTheConnection(t *testing.T) {
 func TestTheHypervisorItself(t *testing.T) {
 	world := homelab()
 	world.Version, world.Supported = "7.4", false
-	world.Missing = []inventory.Right{{Privilege: "Mapping.Modify", Path: "/mapping/pci", For: "claim cards"}}
+	world.Missing = []inventory.Right{
+		{Privilege: "Mapping.Modify", Path: "/mapping/pci", For: "claim cards", Stops: inventory.StopsCards},
+		{Privilege: "VM.Audit", Path: "/vms", For: "see all VMs"},
+	}
 	found := Run(documents(world, plainPool("w", 1)))
 	want := []string{
-		"API-VERSION: Proxmox VE 7.4 is not a version that is known to work → upgrade to Proxmox VE 8.4 or 9",
-		"PRIVILEGE-MISSING: the login lacks Mapping.Modify on /mapping/pci, needed to claim cards → gpuworker role -f FILE prints the commands that make the right login",
+		"fail API-VERSION: Proxmox VE 7.4 is not a version that is known to work → upgrade to Proxmox VE 8.4 or 9",
+		"fail PRIVILEGE-MISSING: the login lacks Mapping.Modify on /mapping/pci, needed to claim cards → gpuworker role -f FILE prints the commands that make the right login",
+		"unknown PRIVILEGE-MISSING: the login lacks VM.Audit on /vms, needed to see all VMs → gpuworker role -f FILE prints the commands that make the right login",
 	}
 	var got []string
 	for _, f := range found {
-		if f.Verdict == finding.Fail {
-			got = append(got, fmt.Sprintf("%s: %s → %s", f.ID, f.Reason, f.Fix))
+		if f.Verdict == finding.Fail || f.Verdict == finding.Unknown && f.Layer == finding.LayerAccess {
+			got = append(got, fmt.Sprintf("%s %s: %s → %s", f.Verdict, f.ID, f.Reason, f.Fix))
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/finding"
@@ -58,82 +57,6 @@ func (b *builder) model(m *member) string {
 		return ""
 	}
 	return gpu.ShortName()
-}
-
-// semiPersistent tells that only a person may end the worker: because its pool
-// says so, or because its own note does. A change of the pool does not make a
-// worker that was promised to stay ephemeral.
-func (d *draft) semiPersistent() bool {
-	if d.pool != nil && isSemiPersistent(d.pool) {
-		return true
-	}
-	return d.member != nil && d.member.record().Lifecycle != string(v1alpha1.Ephemeral)
-}
-
-// letGo decides about a worker that nothing declares any more.
-func (b *builder) letGo(d *draft) {
-	if d.semiPersistent() || d.member.slot != nil {
-		d.Action, d.Reason = Hold, "no longer declared; only you end a worker that is semi-persistent or has a card"
-		d.Hint = "gpuworker delete " + d.Name
-		return
-	}
-	b.destroy(d, "no longer declared")
-}
-
-// destroy plans the end of a worker.
-func (b *builder) destroy(d *draft, why string) {
-	d.Action, d.Reason, d.Steps = Destroy, why, endSteps(d.member)
-	if d.member.fresh {
-		d.Ref.UUID = d.member.vm.UUID
-	}
-}
-
-// endSteps take a VM away. A clone that was not marked yet is marked first: only
-// what is proven to be ours is destroyed.
-func endSteps(m *member) []StepKind {
-	var steps []StepKind
-	if m.fresh {
-		steps = append(steps, StepAdopt)
-	}
-	return append(steps, StepUnprotect, StepShutdown, StepDestroy)
-}
-
-// elsewhere refuses a GPU worker whose VM is not on the host of its card.
-func (b *builder) elsewhere(d *draft) bool {
-	m := d.member
-	if m.slot == nil || m.vm.Host == m.host {
-		return false
-	}
-	f := vmFinding(b.world, m.vm, finding.VMElsewhere, finding.Fail)
-	f.Where.Card = m.slot.String()
-	f.Reason = fmt.Sprintf("VM %d is on %s, its card %s is in %s", m.vm.VMID, m.vm.Host, m.slot, m.host)
-	f.Fix = fmt.Sprintf("move it back while it is stopped, on %s: qm migrate %d %s", m.vm.Host, m.vm.VMID, m.host)
-	d.refuse(f)
-	return true
-}
-
-// strangeCards holds back a worker with more cards than its own.
-func (b *builder) strangeCards(d *draft) bool {
-	var keys []string
-	for _, a := range d.member.vm.Cards {
-		if !a.Leaving && !slices.Contains(keys, a.Key) {
-			keys = append(keys, a.Key)
-		}
-	}
-	own := 0
-	if d.member.slot != nil {
-		own = 1
-	}
-	if len(keys) <= own {
-		return false
-	}
-	vm := d.member.vm
-	f := vmFinding(b.world, vm, finding.VMCardDiffers, finding.Fail)
-	f.Reason = fmt.Sprintf("VM %d has %s attached, and %s is all that is its own", vm.VMID, strings.Join(keys, ", "), orNothing(slotText(d.member.slot)))
-	f.Fix = fmt.Sprintf("look at it and take the rest out, on %s: qm config %d; qm set %d --delete KEY", vm.Host, vm.VMID, vm.VMID)
-	d.Action, d.Reason, d.Hint = Hold, f.Reason, f.Fix
-	d.Notes = append(d.Notes, f)
-	return true
 }
 
 func orNothing(text string) string {

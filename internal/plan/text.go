@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/place"
@@ -369,67 +368,4 @@ func countAction(p *Plan, action Action) int {
 		}
 	}
 	return n
-}
-
-// String writes a change as "field: from → to (when)"; labels and taints by what
-// is added and taken away.
-func (c Change) String() string {
-	when := string(c.When)
-	if c.Written {
-		when = "written, waits for a " + when
-	}
-	if c.Field == "labels" || c.Field == "taints" {
-		return fmt.Sprintf("%s: %s (%s)", c.Field, setChange(c.From, c.To), when)
-	}
-	return fmt.Sprintf("%s: %s → %s (%s)", c.Field, c.From, c.To, when)
-}
-
-// setChange writes the difference of two comma-separated sets: "+zone=a -zone=b".
-func setChange(from, to string) string {
-	was, is := setItems(from), setItems(to)
-	var words []string
-	for _, item := range is {
-		if !slices.Contains(was, item) {
-			words = append(words, "+"+item)
-		}
-	}
-	for _, item := range was {
-		if !slices.Contains(is, item) {
-			words = append(words, "-"+item)
-		}
-	}
-	return strings.Join(words, " ")
-}
-
-func setItems(text string) []string {
-	if text == "none" {
-		return nil
-	}
-	return strings.Split(text, ",")
-}
-
-func length(text string) int { return utf8.RuneCountInString(text) }
-
-func pad(text string, width int) string {
-	return text + strings.Repeat(" ", max(0, width-length(text)))
-}
-
-// wrap breaks text into lines at spaces. Longer words stay whole.
-func wrap(text string, width int) []string {
-	if text == "" {
-		return nil
-	}
-	var lines []string
-	line := ""
-	for _, word := range strings.Split(text, " ") {
-		if line != "" && length(line)+1+length(word) > width {
-			lines, line = append(lines, line), word
-			continue
-		}
-		if line != "" || word == "" {
-			line += " "
-		}
-		line += word
-	}
-	return append(lines, line)
 }
