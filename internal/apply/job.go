@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,8 @@ type job struct {
 	record  inventory.Record
 	ref     inventory.VMRef // the VM that the next step is about
 	outcome Outcome
-	away    time.Time // when the worker's VM was stopped
+	away    time.Time        // when the worker's VM was stopped
+	claimed inventory.Record // what the card's register says of the worker, as seen or written last; zero for nothing
 }
 
 // step does one step, tells its progress, and repeats it when it was only
@@ -72,7 +74,7 @@ func (j *job) persist(ctx context.Context, step plan.StepKind) error {
 func (j *job) do(ctx context.Context, step plan.StepKind) error {
 	switch step {
 	case plan.StepClaim:
-		return j.target.Claim(ctx, j.record)
+		return j.claim(ctx)
 	case plan.StepClone:
 		return j.clone(ctx)
 	case plan.StepConfigure:
@@ -97,7 +99,7 @@ func (j *job) do(ctx context.Context, step plan.StepKind) error {
 	case plan.StepDestroy:
 		return j.target.Destroy(ctx, j.ref)
 	case plan.StepRelease:
-		return j.target.Release(ctx, j.worker.Name, j.worker.Host, *j.worker.Slot)
+		return j.release(ctx)
 	}
 	return fmt.Errorf("unknown step %q", step)
 }
@@ -145,7 +147,26 @@ func (j *job) renumber(ctx context.Context) error {
 	if j.worker.Slot == nil {
 		return nil
 	}
-	return j.target.Claim(ctx, j.record)
+	return j.claim(ctx)
+}
+
+// claim reserves the card, in place of the claim that the plan was made with or
+// that this job wrote before.
+func (j *job) claim(ctx context.Context) error {
+	err := j.target.Claim(ctx, j.record, j.claimed)
+	if err == nil {
+		j.claimed = j.record
+	}
+	return err
+}
+
+// release gives back the claim that the plan was made with.
+func (j *job) release(ctx context.Context) error {
+	held := j.claimed
+	if held.Worker == "" {
+		held = j.record
+	}
+	return j.target.Release(ctx, held, j.worker.Host, *j.worker.Slot)
 }
 
 func (j *job) start(ctx context.Context) error {
@@ -161,10 +182,17 @@ func (j *job) agent(ctx context.Context) (err error) {
 	return err
 }
 
+// adopt makes a VM provably ours. When that VM is going to be replaced, the
+// record is the new one's, and the old VM keeps its own number, host and UUID.
 func (j *job) adopt(ctx context.Context) error {
-	if err := j.target.Adopt(ctx, j.ref, j.record); err != nil {
+	record := j.record
+	if j.worker.Action == plan.Replace {
+		record.Host, record.VMID = j.ref.Host, j.ref.VMID
+		record.UUID = cmp.Or(j.ref.UUID, record.UUID)
+	}
+	if err := j.target.Adopt(ctx, j.ref, record); err != nil {
 		return err
 	}
-	j.ref = refOf(j.record)
+	j.ref = refOf(record)
 	return nil
 }

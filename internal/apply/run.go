@@ -14,6 +14,8 @@ import (
 type Options struct {
 	// By names who runs this, for claims.
 	By string
+	// Claims are those of the snapshot that the plan was made from.
+	Claims []inventory.Claim
 	// NewUUID makes the identity of a new VM.
 	NewUUID func() string
 	// Parallel bounds the workers in work at once, over all hosts.
@@ -101,6 +103,7 @@ func (r *runner) run(ctx context.Context, worker *plan.Worker) Outcome {
 			j.ref = refOf(j.record)
 		}
 	}
+	j.claimed = r.claimOf(worker)
 	release, err := r.acquire(ctx, limit{"all", r.options.Parallel}, limit{"host " + worker.Host, r.options.PerHost})
 	if err != nil {
 		return j.stop(worker.Steps[0], err)
@@ -113,6 +116,16 @@ func (r *runner) run(ctx context.Context, worker *plan.Worker) Outcome {
 	}
 	j.outcome.VMID = j.ref.VMID
 	return j.outcome
+}
+
+// claimOf is the claim on the worker's card, as the plan saw it; zero for none.
+func (r *runner) claimOf(worker *plan.Worker) inventory.Record {
+	for _, claim := range r.options.Claims {
+		if worker.Slot != nil && claim.Host == worker.Host && claim.Slot == *worker.Slot && claim.Record.Worker == worker.Name {
+			return claim.Record
+		}
+	}
+	return inventory.Record{}
 }
 
 func refOf(record inventory.Record) inventory.VMRef {

@@ -25,13 +25,16 @@ type Target interface {
 // Claimer reserves cards.
 type Claimer interface {
 	// Claim reserves the card record.Host/record.Card for record.Worker and
-	// writes record into the register. When the same worker holds the claim
-	// already the record is brought up to date. Another holder is a
-	// fault.Exists that names it; nothing is changed then.
-	Claim(ctx context.Context, record inventory.Record) error
-	// Release gives the card back and removes the register if we made it. A
-	// claim of somebody else, or none, is nothing to do.
-	Release(ctx context.Context, worker, host string, slot pci.Slot) error
+	// writes record into the register, in place of was: the claim of the same
+	// worker that the caller has seen there, zero for none. Another worker's
+	// claim is a fault.Exists that names it; a claim of the same worker that the
+	// caller has not seen is another engine's, and a fault.Conflict. Nothing is
+	// changed then.
+	Claim(ctx context.Context, record, was inventory.Record) error
+	// Release gives the card host/slot back, and removes the register if we made
+	// it. Only the claim held is given back: another one, be it of the same
+	// worker for another VM, or none, is nothing to do.
+	Release(ctx context.Context, held inventory.Record, host string, slot pci.Slot) error
 }
 
 // Builder makes and changes VMs.

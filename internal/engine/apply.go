@@ -24,6 +24,7 @@ import (
 const (
 	settlePatience = 90 * time.Minute
 	settleEvery    = 3 * time.Second
+	settleSeldom   = 20 * time.Second // each look reads every VM of the cluster
 )
 
 // Apply carries plans out. It looks at the world again first, and when it
@@ -92,7 +93,7 @@ func (e *Engine) applyOne(ctx context.Context, p *plan.Plan, options ApplyOption
 		return nothing, err
 	}
 	return apply.Run(ctx, backend, fresh, apply.Options{
-		By: e.options.By, NewUUID: e.options.NewUUID, Parallel: options.Parallel, Progress: options.Progress,
+		By: e.options.By, NewUUID: e.options.NewUUID, Claims: in.Snapshot.Claims, Parallel: options.Parallel, Progress: options.Progress,
 	}), nil
 }
 
@@ -115,8 +116,9 @@ func (e *Engine) settled(ctx context.Context, hypervisor *v1alpha1.Hypervisor, o
 		return plan.Input{}, err
 	}
 	flying := inFlight(in.Snapshot, hypervisor.Spec.Proxmox.VMIDs)
-	for waited := time.Duration(0); len(flying) > 0 && waited < settlePatience; waited += settleEvery {
-		if waited == 0 {
+	began, every := time.Now(), settleEvery
+	for first := true; len(flying) > 0 && time.Since(began) < settlePatience; first = false {
+		if first {
 			options.Progress(apply.Event{
 				Worker: "(clones)", Step: plan.StepClone, Phase: apply.Working, Time: time.Now(),
 				Detail: fmt.Sprintf("waiting for clones of an earlier run or another engine: VM %v", flying),
@@ -128,8 +130,9 @@ func (e *Engine) settled(ctx context.Context, hypervisor *v1alpha1.Hypervisor, o
 				Kind: fault.Interrupted, Doing: "wait for clones under way", Cause: ctx.Err(),
 				Fix: "they go on by themselves; run the same command again later",
 			}
-		case <-time.After(settleEvery):
+		case <-time.After(every):
 		}
+		every = min(every*3/2, settleSeldom)
 		if in, err = e.look(ctx, hypervisor, false); err != nil {
 			return plan.Input{}, err
 		}

@@ -301,8 +301,8 @@ func (l *lab) asDeclared(documents string, workers ...string) {
 	l.only(workers...)
 }
 
-// only fails the test unless exactly these workers exist, running, marked and
-// with their cards, and nothing else of ours does.
+// only fails the test unless exactly these workers exist, running unless they are
+// parked, marked and with their cards, and nothing else of ours does.
 func (l *lab) only(workers ...string) {
 	l.t.Helper()
 	state := l.sim.State()
@@ -317,7 +317,7 @@ func (l *lab) only(workers ...string) {
 		case record == nil || record.VMID != id || record.Worker != vm.Name:
 			l.t.Errorf("VM %d (%s) has the record %+v", id, vm.Name, record)
 			continue
-		case !vm.Running || vm.Lock != "" || !strings.Contains(vm.Config["smbios1"], record.UUID) || !strings.Contains(vm.Config["tags"], "gpuworker"):
+		case vm.Running == strings.Contains(vm.Config["tags"], inventory.ParkedTag) || vm.Lock != "" || !strings.Contains(vm.Config["smbios1"], record.UUID) || !strings.Contains(vm.Config["tags"], "gpuworker"):
 			l.t.Errorf("VM %d (%s) is not a finished worker: running %v, %v", id, vm.Name, vm.Running, vm.Config)
 		}
 		if record.Card != "" {

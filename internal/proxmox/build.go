@@ -44,14 +44,32 @@ func (b *Backend) Clone(ctx context.Context, order apply.CloneOrder) error {
 	return b.wrap(b.clone(ctx, order), "clone the template", fault.Place{Host: r.Host, VMID: r.VMID, Worker: r.Worker})
 }
 
+// clonePatience is how long a host with a clone under way may be silent: a
+// reboot of a large server takes ten minutes.
+const clonePatience = 15 * time.Minute
+
 // clone sends the request at most once, unless it surely was not carried out,
 // and decides by what is there: while a clone runs, the new VM is nameless and
 // locked (facts 2.7), afterwards its note says whose it is.
 func (b *Backend) clone(ctx context.Context, order apply.CloneOrder) error {
 	sent := false
+	heard := time.Now() // when the host answered last
 	for {
 		state, err := b.cloneState(ctx, order.Record)
 		switch {
+		case sent && pve.KindOf(err) == pve.Unavailable && time.Since(heard) < clonePatience:
+			// Giving up now would look like a failure, and a second try would
+			// make a second VM beside the one that nobody sees.
+			if err := pause(ctx, 5*time.Second); err != nil {
+				return err
+			}
+			continue
+		case sent && pve.KindOf(err) == pve.Unavailable:
+			return &fault.Error{
+				Kind: fault.Failed, Doing: "clone the template", Cause: err,
+				Why: "the host has not answered for " + clonePatience.String() + ", and nobody knows how far the clone is",
+				Fix: "when the host answers again, run the same command again: it waits for the clone",
+			}
 		case err != nil:
 			return err
 		case state == cloneDone:
@@ -59,11 +77,13 @@ func (b *Backend) clone(ctx context.Context, order apply.CloneOrder) error {
 		case state == cloneRunning && !sent:
 			return b.numberTaken(order.Record.VMID, "another clone is being made under it")
 		case state == cloneRunning:
+			heard = time.Now()
 			if err := pause(ctx, 2*time.Second); err != nil {
 				return err
 			}
 			continue
 		}
+		heard = time.Now()
 		if sent { // it was carried out, or so it seemed, and nothing is there
 			return &fault.Error{Kind: fault.Failed, Why: "the clone left no VM behind", Fix: "run the same command again"}
 		}

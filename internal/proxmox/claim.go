@@ -39,7 +39,7 @@ const (
 )
 
 // Claim implements apply.Claimer.
-func (b *Backend) Claim(ctx context.Context, record inventory.Record) error {
+func (b *Backend) Claim(ctx context.Context, record, was inventory.Record) error {
 	where := fault.Place{Host: record.Host, Worker: record.Worker, Card: record.Card}
 	done, err := b.claimTurn(ctx)
 	if err != nil {
@@ -54,10 +54,10 @@ func (b *Backend) Claim(ctx context.Context, record inventory.Record) error {
 	if err != nil {
 		return b.wrap(err, "claim the card", where)
 	}
-	return b.wrap(b.claim(ctx, record, device), "claim the card", where)
+	return b.wrap(b.claim(ctx, record, was, device), "claim the card", where)
 }
 
-func (b *Backend) claim(ctx context.Context, record inventory.Record, device pci.Device) error {
+func (b *Backend) claim(ctx context.Context, record, was inventory.Record, device pci.Device) error {
 	name := registerName(record.Host, device.Slot)
 	entry := registerEntry(record.Host, device)
 	const tries = 40
@@ -71,7 +71,7 @@ func (b *Backend) claim(ctx context.Context, record inventory.Record, device pci
 			return err
 		default:
 			var done bool
-			if done, last = b.takeRegister(ctx, record, mapping, name, entry); done {
+			if done, last = b.takeRegister(ctx, record, was, mapping, name, entry); done {
 				return last
 			}
 		}
@@ -91,13 +91,15 @@ func (b *Backend) claim(ctx context.Context, record inventory.Record, device pci
 
 // takeRegister writes the record into a mapping that is there. done is false
 // when the register must be looked at again.
-func (b *Backend) takeRegister(ctx context.Context, record inventory.Record, mapping pve.Mapping, name, entry string) (done bool, err error) {
+func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record, mapping pve.Mapping, name, entry string) (done bool, err error) {
 	holder, words, rest, taken := inventory.ParseRecord(mapping.Description)
 	switch {
 	case taken && slices.Contains(words, wordReleasing):
 		return false, b.awaitTombstone(ctx, name, mapping.Description)
 	case taken && !sameWorker(holder, record):
 		return true, b.claimedBy(holder)
+	case taken && !sameVM(holder, record) && !sameVM(holder, was):
+		return true, b.claimedMeanwhile(holder)
 	case taken && holder == record && slices.Equal(mapping.Map, []string{entry}):
 		return true, nil
 	}
@@ -112,6 +114,25 @@ func (b *Backend) takeRegister(ctx context.Context, record inventory.Record, map
 // replaced.
 func sameWorker(a, b inventory.Record) bool {
 	return a.Worker == b.Worker && a.Pool == b.Pool && a.KubeCluster == b.KubeCluster
+}
+
+// sameVM tells whether two records are of one worker and one VM: the number and
+// UUID that it has or will have.
+func sameVM(a, b inventory.Record) bool {
+	return sameWorker(a, b) && a.VMID == b.VMID && a.UUID == b.UUID
+}
+
+// claimedMeanwhile is the error for a claim of the same worker that was not
+// there when the plan was made. Its author is at work on the worker now: to
+// take the claim over would leave both with half a worker.
+func (b *Backend) claimedMeanwhile(holder inventory.Record) error {
+	return &fault.Error{
+		Kind:  fault.Conflict,
+		Doing: "claim the card",
+		Where: fault.Place{Hypervisor: b.name, Host: holder.Host, Worker: holder.Worker, Card: holder.Card},
+		Why:   fmt.Sprintf("%s works on this worker at the same time: the card was claimed for VM %d meanwhile", holder.By, holder.VMID),
+		Fix:   "wait until that run is over, then run the same command again",
+	}
 }
 
 func (b *Backend) claimedBy(holder inventory.Record) error {
@@ -140,17 +161,17 @@ func (b *Backend) awaitTombstone(ctx context.Context, name, description string) 
 }
 
 // Release implements apply.Claimer.
-func (b *Backend) Release(ctx context.Context, worker, host string, slot pci.Slot) error {
-	where := fault.Place{Host: host, Worker: worker, Card: slot.String()}
+func (b *Backend) Release(ctx context.Context, held inventory.Record, host string, slot pci.Slot) error {
+	where := fault.Place{Host: host, Worker: held.Worker, Card: slot.String()}
 	done, err := b.claimTurn(ctx)
 	if err != nil {
 		return b.wrap(err, "release the card", where)
 	}
 	defer done()
-	return b.wrap(b.release(ctx, worker, registerName(host, slot)), "release the card", where)
+	return b.wrap(b.release(ctx, held, registerName(host, slot)), "release the card", where)
 }
 
-func (b *Backend) release(ctx context.Context, worker, name string) error {
+func (b *Backend) release(ctx context.Context, held inventory.Record, name string) error {
 	const tries = 40
 	var last error
 	for try := range tries {
@@ -162,7 +183,7 @@ func (b *Backend) release(ctx context.Context, worker, name string) error {
 			return err
 		}
 		holder, words, rest, taken := inventory.ParseRecord(mapping.Description)
-		if !taken || holder.Worker != worker {
+		if !taken || !sameVM(holder, held) {
 			return nil
 		}
 		if !slices.Contains(words, wordMade) {
@@ -199,20 +220,22 @@ func (b *Backend) bury(ctx context.Context, mapping pve.Mapping, holder inventor
 // holdsClaim proves by a fresh read that the card is claimed for this record.
 func (b *Backend) holdsClaim(ctx context.Context, record inventory.Record, slot pci.Slot) error {
 	mapping, err := b.client.Mapping(ctx, registerName(record.Host, slot))
-	if err != nil {
+	if err != nil && pve.KindOf(err) != pve.NotFound {
 		return err
 	}
 	holder, words, _, taken := inventory.ParseRecord(mapping.Description)
 	switch {
-	case taken && !slices.Contains(words, wordReleasing) && sameWorker(holder, record) && holder.VMID == record.VMID:
+	case taken && !slices.Contains(words, wordReleasing) && sameVM(holder, record):
 		return nil
-	case taken:
+	case taken && !slices.Contains(words, wordReleasing) && sameWorker(holder, record):
+		return b.claimedMeanwhile(holder)
+	case taken && !slices.Contains(words, wordReleasing):
 		return b.claimedBy(holder)
 	}
 	return &fault.Error{
 		Kind: fault.Conflict, Doing: "prove the claim on the card",
 		Where: fault.Place{Host: record.Host, Card: slot.String()},
-		Why:   "the register no longer says that the card is ours", Fix: "run the same command again",
+		Why:   "its register no longer says that the card is claimed for " + record.Worker, Fix: "run the same command again",
 	}
 }
 

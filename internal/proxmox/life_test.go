@@ -89,7 +89,7 @@ func TestAWorkersWholeLife(t *testing.T) {
 				}
 			}
 		}
-		twice("claim", func() error { return b.Claim(ctx, r) })
+		twice("claim", func() error { return b.Claim(ctx, r, inventory.Record{}) })
 		twice("clone", func() error {
 			return b.Clone(ctx, apply.CloneOrder{Record: r, TemplateHost: "pve1", TemplateVMID: 9000})
 		})
@@ -123,7 +123,7 @@ func TestAWorkersWholeLife(t *testing.T) {
 		twice("unprotect", func() error { return b.Unprotect(ctx, ref) })
 		twice("stop", func() error { return b.Stop(ctx, ref) })
 		twice("destroy", func() error { return b.Destroy(ctx, ref) })
-		twice("release", func() error { return b.Release(ctx, "gpu-1", "pve1", card.Slot) })
+		twice("release", func() error { return b.Release(ctx, r, "pve1", card.Slot) })
 
 		after := sim.State()
 		if len(after.VMs) != len(before.VMs) || len(after.Mappings) != len(before.Mappings) || len(after.Volumes) != len(before.Volumes) {
@@ -144,17 +144,17 @@ func TestACardThatIsClaimedIsNotClaimedAgain(t *testing.T) {
 		defer sim.Close()
 		b := open(t, sim, tokenOf(t, w, "gpuworker@pve!engine"))
 		ctx := context.Background()
-		if err := b.Claim(ctx, gpuRecord()); err != nil {
+		if err := b.Claim(ctx, gpuRecord(), inventory.Record{}); err != nil {
 			t.Fatal(err)
 		}
 		other := gpuRecord()
 		other.Worker, other.Pool, other.By = "vision-1", "vision", "eve@elsewhere"
-		err = b.Claim(ctx, other)
+		err = b.Claim(ctx, other, gpuRecord())
 		if !fault.Is(err, fault.Exists) {
 			t.Fatalf("second claim: %v, want Exists", err)
 		}
 		t.Log(err)
-		if err := b.Release(ctx, "vision-1", "pve1", pci.MustBDF("0000:03:00.0").Slot); err != nil {
+		if err := b.Release(ctx, other, "pve1", pci.MustBDF("0000:03:00.0").Slot); err != nil {
 			t.Fatal(err)
 		}
 		if s, err := b.Observe(ctx, inventory.Scope{}); err != nil || s.Claim("pve1", pci.MustBDF("0000:03:00.0").Slot) == nil {

@@ -45,10 +45,7 @@ func (b *Backend) start(ctx context.Context, ref inventory.VMRef) error {
 		return err
 	}
 	task, err := b.client.Start(ctx, ref.Host, ref.VMID, 0)
-	if err == nil {
-		_, err = task.Wait(ctx)
-	}
-	if err == nil || ctx.Err() != nil {
+	if err = b.seeThrough(ctx, ref, "qmstart", task, err); err == nil || ctx.Err() != nil {
 		return err
 	}
 	// A start can end in an error while QEMU runs (facts 2.9): what counts is
@@ -114,14 +111,14 @@ func (b *Backend) stop(ctx context.Context, ref inventory.VMRef) error {
 		return err
 	}
 	task, err := b.client.Shutdown(ctx, ref.Host, ref.VMID, pve.ShutdownOptions{Timeout: shutdownPatience, ForceStop: true})
-	if err == nil {
-		_, err = task.Wait(ctx)
-	}
-	if ctx.Err() != nil {
+	if err = b.seeThrough(ctx, ref, "qmshutdown", task, err); ctx.Err() != nil {
 		return err
 	}
 	if running, lookErr := b.running(ctx, ref); lookErr != nil || !running {
 		return lookErr
+	}
+	if ambiguous(err) || pve.KindOf(err) == pve.Locked || pve.KindOf(err) == pve.Unavailable {
+		return err // the guest was not asked yet: that is no reason to pull the plug
 	}
 	if _, err := b.prove(ctx, ref); err != nil {
 		return err
@@ -132,6 +129,29 @@ func (b *Backend) stop(ctx context.Context, ref inventory.VMRef) error {
 	}
 	if running, lookErr := b.running(ctx, ref); lookErr == nil && !running {
 		return nil
+	}
+	return err
+}
+
+// seeThrough waits for a task that was asked for. When nobody knows whether the
+// request arrived, or the VM is locked, it looks whether such a task is under
+// way, and waits for that.
+func (b *Backend) seeThrough(ctx context.Context, ref inventory.VMRef, kind string, task pve.Task, err error) error {
+	if err == nil {
+		_, err = task.Wait(ctx)
+	}
+	if !ambiguous(err) && pve.KindOf(err) != pve.Locked {
+		return err
+	}
+	under, lookErr := b.client.Tasks(ctx, ref.Host, pve.TaskFilter{Source: "active", VMID: ref.VMID, Type: kind})
+	if lookErr != nil {
+		return err
+	}
+	for _, info := range under {
+		if info.Running() {
+			_, err = b.client.Task(info.UPID).Wait(ctx)
+			return err
+		}
 	}
 	return err
 }
@@ -158,7 +178,7 @@ func (b *Backend) AwaitAgent(ctx context.Context, ref inventory.VMRef) ([]string
 }
 
 func (b *Backend) awaitAgent(ctx context.Context, ref inventory.VMRef) ([]string, error) {
-	for waited := time.Duration(0); waited < agentPatience; waited += agentEvery {
+	for began := time.Now(); time.Since(began) < agentPatience; {
 		addresses, err := b.guestAddresses(ctx, ref.Host, ref.VMID)
 		if err == nil && len(addresses) > 0 {
 			return addresses, nil

@@ -19,7 +19,7 @@ func (b *Backend) Adopt(ctx context.Context, ref inventory.VMRef, record invento
 			return seen{}, err
 		}
 		ownership, _ := found.vm.Ownership()
-		done := ownership == inventory.Ours && sameWorker(*found.vm.Record, record)
+		done := ownership == inventory.Ours && sameVM(*found.vm.Record, record)
 		if !done && (found.vm.Name != ref.Name || found.vm.UUID != ref.UUID) {
 			return seen{}, b.notOurs(ref, found.vm, "its name or UUID changed since it was named")
 		}

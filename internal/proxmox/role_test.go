@@ -113,7 +113,7 @@ func life(t *testing.T, w pvesim.World) (missing []inventory.Right, err error) {
 		name string
 		do   func() error
 	}{
-		{"claim", func() error { return b.Claim(ctx, r) }},
+		{"claim", func() error { return b.Claim(ctx, r, inventory.Record{}) }},
 		{"clone", func() error {
 			return b.Clone(ctx, apply.CloneOrder{Record: r, TemplateHost: "pve1", TemplateVMID: 9000})
 		}},
@@ -125,7 +125,7 @@ func life(t *testing.T, w pvesim.World) (missing []inventory.Right, err error) {
 		{"unprotect", func() error { return b.Unprotect(ctx, ref) }},
 		{"stop", func() error { return b.Stop(ctx, ref) }},
 		{"destroy", func() error { return b.Destroy(ctx, ref) }},
-		{"release", func() error { return b.Release(ctx, r.Worker, r.Host, card.Slot) }},
+		{"release", func() error { return b.Release(ctx, r, r.Host, card.Slot) }},
 	} {
 		if err := step.do(); err != nil {
 			return s.Missing, fmt.Errorf("%s: %w", step.name, err)
