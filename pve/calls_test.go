@@ -222,7 +222,7 @@ func TestCallsSendWhatTheServerTakesAndReadWhatItAnswers(t *testing.T) {
 			"POST /api2/json/nodes/pve1/qemu/9000/clone description=ours&format=raw&full=1&newid=9105&storage=ceph&target=pve2", testUPID,
 		},
 		{
-			"a larger disk", func(c *Client) (any, error) { return task(c.Resize(ctx, "pve1", 101, "scsi0", "+8G")) }, upid,
+			"a larger disk", func(c *Client) (any, error) { return task(c.Resize(ctx, "pve1", 101, "scsi0", "+8G", "")) }, upid,
 			"PUT /api2/json/nodes/pve1/qemu/101/resize disk=scsi0&size=%2B8G", testUPID,
 		},
 		{
@@ -362,7 +362,7 @@ func TestTheRequestHasWhatPveproxyAsksFor(t *testing.T) {
 	})
 	t.Run("a write has a form with a length", func(t *testing.T) {
 		c, s := overHTTP(t, inTurn(says(upid)))
-		if _, err := c.Resize(ctx, "pve1", 101, "scsi0", "8G"); err != nil {
+		if _, err := c.Resize(ctx, "pve1", 101, "scsi0", "8G", ""); err != nil {
 			t.Fatal(err)
 		}
 		got := s.asked[0]

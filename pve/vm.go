@@ -32,9 +32,11 @@ func (c *Client) Clone(ctx context.Context, node string, vmid int, o CloneOption
 }
 
 // Resize makes a disk larger: size is "32G", or "+8G" to add. Disks cannot
-// shrink. A wrong disk or size fails in the task.
-func (c *Client) Resize(ctx context.Context, node string, vmid int, disk, size string) (Task, error) {
-	return c.start(ctx, put("/nodes/{}/qemu/{}/resize", node, vmid).at(node, vmid).with("disk", disk).with("size", size))
+// shrink. A wrong disk or size fails in the task. With the digest of a
+// configuration that was read, it fails with Changed when that is another now.
+func (c *Client) Resize(ctx context.Context, node string, vmid int, disk, size, digest string) (Task, error) {
+	return c.start(ctx, put("/nodes/{}/qemu/{}/resize", node, vmid).at(node, vmid).
+		with("disk", disk).with("size", size).with("digest", digest))
 }
 
 // VMStatus is the state of a VM.

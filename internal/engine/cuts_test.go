@@ -111,7 +111,7 @@ func scenes() []scene {
 	fullClones := edit("{name: ubuntu-22.04}", "{name: ubuntu-22.04, clone: Full}")
 	long := func(w *pvesim.World) {
 		timings := pvesim.DefaultTimings()
-		timings.CloneFullMin = pvesim.Duration(20 * time.Minute)
+		timings.CloneFullMin = pvesim.Duration(3 * time.Minute)
 		w.Timings = &timings
 	}
 	return []scene{
@@ -141,11 +141,11 @@ func scenes() []scene {
 			},
 		},
 		{
-			name: "a full clone that takes 20 minutes, with a card", world: long,
+			name: "a full clone that takes minutes, with a card", world: long,
 			documents: fullClones(solo), run: apply, workers: []string{"gpu-1"},
 		},
 		{
-			name: "a plain full clone that takes 20 minutes", world: long,
+			name: "a plain full clone that takes minutes", world: long,
 			documents: fullClones(duo), run: apply, workers: []string{"plain-1"},
 		},
 		{

@@ -88,7 +88,7 @@ func (b *Backend) clone(ctx context.Context, order apply.CloneOrder) error {
 			return &fault.Error{Kind: fault.Failed, Why: "the clone left no VM behind", Fix: "run the same command again"}
 		}
 		sent = true
-		if err := b.sendClone(ctx, order); err != nil && !ambiguous(err) {
+		if err := b.sendClone(ctx, order); err != nil && (!ambiguous(err) || ctx.Err() != nil) {
 			return err
 		}
 	}
@@ -210,22 +210,32 @@ func marks(found seen, record inventory.Record) options {
 	return set
 }
 
-// grow enlarges the first disk; it never shrinks.
+// grow enlarges the first disk; it never shrinks. Like every change it is bound
+// to the configuration that was proven, and starts over when that changed.
 func (b *Backend) grow(ctx context.Context, ref inventory.VMRef, wantMiB int) error {
-	found, err := b.prove(ctx, ref)
-	if err != nil {
-		return err
+	const tries = 6
+	var last error
+	for try := range tries {
+		found, err := b.prove(ctx, ref)
+		if err != nil {
+			return err
+		}
+		key, _ := found.next.bootDisk()
+		if wantMiB == 0 || key == "" || found.vm.Machine.DiskMiB >= wantMiB {
+			return nil
+		}
+		task, err := b.client.Resize(ctx, ref.Host, ref.VMID, key, fmt.Sprintf("%dM", wantMiB), found.config.Digest)
+		if err == nil {
+			_, err = task.Wait(ctx)
+		}
+		if last = err; pve.KindOf(err) != pve.Changed {
+			return err
+		}
+		if err := pause(ctx, time.Duration(try+1)*500*time.Millisecond); err != nil {
+			return err
+		}
 	}
-	key, _ := found.next.bootDisk()
-	if wantMiB == 0 || key == "" || found.vm.Machine.DiskMiB >= wantMiB {
-		return nil
-	}
-	task, err := b.client.Resize(ctx, ref.Host, ref.VMID, key, fmt.Sprintf("%dM", wantMiB))
-	if err != nil {
-		return err
-	}
-	_, err = task.Wait(ctx)
-	return err
+	return last
 }
 
 // Attach implements apply.Builder.
@@ -249,11 +259,54 @@ func (b *Backend) Attach(ctx context.Context, record inventory.Record, card inve
 }
 
 // guardCard proves that the claim on a card is ours and that no other VM has
-// the card in its configuration, by fresh reads.
+// the card in its configuration, by fresh reads. It returns the mappings.
 func (b *Backend) guardCard(ctx context.Context, record inventory.Record, slot pci.Slot) (mappings, error) {
 	if err := b.holdsClaim(ctx, record, slot); err != nil {
 		return nil, err
 	}
+	return b.refuseHolders(ctx, record, slot)
+}
+
+// refuseHolders reads the configurations of all other VMs on the host, and then
+// the mappings: a VM that was given the card by a mapping made just now would
+// otherwise name one that we do not know.
+func (b *Backend) refuseHolders(ctx context.Context, record inventory.Record, slot pci.Slot) (mappings, error) {
+	resources, err := b.client.Resources(ctx, "vm")
+	if err != nil {
+		return nil, err
+	}
+	others := slices.DeleteFunc(resources, func(r pve.Resource) bool {
+		return r.Type != "qemu" || r.Node != record.Host || r.VMID == record.VMID
+	})
+	found := make([]seen, len(others))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(b.parallel)
+	for i, r := range others {
+		g.Go(func() (err error) {
+			found[i], err = b.read(gctx, r.Node, r.VMID, nil)
+			if pve.KindOf(err) == pve.NotFound {
+				return nil // gone meanwhile
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	known, err := b.mappings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range others {
+		if err := b.refuseHolder(r, found[i], slot, known); err != nil {
+			return nil, err
+		}
+	}
+	return known, nil
+}
+
+// mappings reads all PCI resource mappings of the cluster.
+func (b *Backend) mappings(ctx context.Context) (mappings, error) {
 	list, err := b.client.Mappings(ctx)
 	if err != nil {
 		return nil, err
@@ -262,33 +315,12 @@ func (b *Backend) guardCard(ctx context.Context, record inventory.Record, slot p
 	for _, mapping := range list {
 		known[mapping.ID] = mapping
 	}
-	return known, b.refuseHolders(ctx, record, slot, known)
+	return known, nil
 }
 
-func (b *Backend) refuseHolders(ctx context.Context, record inventory.Record, slot pci.Slot, known mappings) error {
-	resources, err := b.client.Resources(ctx, "vm")
-	if err != nil {
-		return err
-	}
-	others := slices.DeleteFunc(resources, func(r pve.Resource) bool {
-		return r.Type != "qemu" || r.Node != record.Host || r.VMID == record.VMID
-	})
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(b.parallel)
-	for _, r := range others {
-		g.Go(func() error { return b.refuseHolder(gctx, r, slot, known) })
-	}
-	return g.Wait()
-}
-
-func (b *Backend) refuseHolder(ctx context.Context, r pve.Resource, slot pci.Slot, known mappings) error {
-	found, err := b.read(ctx, r.Node, r.VMID, known)
-	switch {
-	case pve.KindOf(err) == pve.NotFound:
-		return nil
-	case err != nil:
-		return err
-	case found.vm.Template || !found.vm.Holds(slot):
+func (b *Backend) refuseHolder(r pve.Resource, found seen, slot pci.Slot, known mappings) error {
+	vm := inventory.VM{Cards: attachments(found.config, r.Node, known)}
+	if found.vm.Template || !vm.Holds(slot) {
 		return nil
 	}
 	return &fault.Error{

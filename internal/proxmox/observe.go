@@ -56,20 +56,16 @@ func majorMinor(version string) (major, minor int) {
 // observeCluster asks what is known of the cluster as a whole.
 func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, version string, scope inventory.Scope) (mappings, []pve.Resource, error) {
 	var (
-		list      []pve.Mapping
+		known     mappings
 		resources []pve.Resource
 		g, gctx   = errgroup.WithContext(ctx)
 	)
 	g.SetLimit(b.parallel)
-	g.Go(func() (err error) { list, err = b.client.Mappings(gctx); return err })
+	g.Go(func() (err error) { known, err = b.mappings(gctx); return err })
 	g.Go(func() (err error) { resources, err = b.client.Resources(gctx, ""); return err })
 	g.Go(func() (err error) { s.Missing, err = b.missing(gctx, version, scope); return err })
 	if err := g.Wait(); err != nil {
 		return nil, nil, err
-	}
-	known := mappings{}
-	for _, mapping := range list {
-		known[mapping.ID] = mapping
 	}
 	return known, resources, nil
 }

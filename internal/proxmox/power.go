@@ -63,13 +63,9 @@ func (b *Backend) guardStart(ctx context.Context, found seen) error {
 		return nil
 	}
 	record := *found.vm.Record
-	list, err := b.client.Mappings(ctx)
+	known, err := b.mappings(ctx)
 	if err != nil {
 		return err
-	}
-	known := mappings{}
-	for _, mapping := range list {
-		known[mapping.ID] = mapping
 	}
 	for _, a := range attachments(found.config, record.Host, known) {
 		if len(a.Slots) != 1 {
@@ -79,10 +75,7 @@ func (b *Backend) guardStart(ctx context.Context, found seen) error {
 				Fix: "run gpuworker apply to attach the worker's own card",
 			}
 		}
-		if err := b.holdsClaim(ctx, record, a.Slots[0]); err != nil {
-			return err
-		}
-		if err := b.refuseHolders(ctx, record, a.Slots[0], known); err != nil {
+		if _, err := b.guardCard(ctx, record, a.Slots[0]); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,261 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/pve"
+	"github.com/gpuworker/gpuworker/sim/pvesim"
+)
+
+// meddler is a network on which, right before one request, somebody does
+// something by hand.
+type meddler struct {
+	next http.RoundTripper
+	at   int // the request, from 1
+	hand func()
+
+	mu     sync.Mutex
+	count  int
+	done   bool
+	before []string // "METHOD path" of the requests up to that one
+	after  []string // and from it on
+}
+
+func (m *meddler) RoundTrip(request *http.Request) (*http.Response, error) {
+	m.mu.Lock()
+	m.count++
+	mine := m.count == m.at
+	list := &m.before
+	if m.count >= m.at {
+		list = &m.after
+	}
+	*list = append(*list, request.Method+" "+strings.TrimPrefix(request.URL.Path, "/api2/json"))
+	m.mu.Unlock()
+	if mine {
+		m.hand()
+		m.mu.Lock()
+		m.done = true
+		m.mu.Unlock()
+	}
+	return m.next.RoundTrip(request)
+}
+
+// blind tells whether a request like act was sent, after the hand moved, before
+// the configuration of the VM was read again. Start, stop and destroy take no
+// digest, so between the last proof and the request nothing protects: this is the
+// one window that is known (docs/architecture.md).
+func (m *meddler) blind(vmid int, act func(request string) bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, request := range m.after {
+		if act(request) {
+			return true
+		}
+		if strings.HasPrefix(request, "GET ") && strings.HasSuffix(request, fmt.Sprintf("/qemu/%d/pending", vmid)) {
+			return false
+		}
+	}
+	return false
+}
+
+// eachCall runs the command as often as it has calls, with the hand moving right
+// before each in turn, and then judges.
+func eachCall(t *testing.T, s scene, hand func(l *lab), judge func(l *lab, m *meddler, err error)) {
+	t.Helper()
+	calls := 0
+	for at, reached := 1, true; reached && !t.Failed(); at++ {
+		synctest.Test(t, func(t *testing.T) {
+			l := s.set(t)
+			m := &meddler{next: l.sim.Transport(), at: at, hand: func() { hand(l) }}
+			err := s.run(context.Background(), l.engine("ops@desk", s.documents, m))
+			if reached = m.done; reached {
+				calls = at
+				judge(l, m, err)
+				l.usable(err)
+			}
+			if t.Failed() {
+				t.Logf("at call %d (%s): %v", at, first(m.after), err)
+			}
+		})
+	}
+	t.Logf("%d calls", calls)
+}
+
+func first(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}
+
+// usable fails the test for an error that an operator cannot act on.
+func (l *lab) usable(err error) {
+	l.t.Helper()
+	if err != nil && (fault.Is(err, fault.Unknown) || fault.FixOf(err) == "" && !fault.Is(err, fault.NotFound)) {
+		l.t.Errorf("an error that helps nobody: %s: %v", fault.KindOf(err), err)
+	}
+}
+
+// try does as root what may fail, because the VM is locked or gone.
+func (l *lab) try(task pve.Task, err error) bool {
+	if err == nil {
+		_, err = task.Wait(context.Background())
+	}
+	return err == nil
+}
+
+// tryRecycle is recycle in the middle of things: when a lock is in the way
+// nothing happens.
+func (l *lab) tryRecycle(vmid int) {
+	ctx, root := context.Background(), l.root()
+	vm, there := l.sim.State().VMs[vmid]
+	if _, foreign := l.foreignNow(vmid); foreign {
+		return
+	}
+	if there {
+		if root.UpdateConfig(ctx, vm.Host, vmid, pve.ConfigUpdate{Set: map[string]string{"protection": "0"}}) != nil {
+			return
+		}
+		l.try(root.Stop(ctx, vm.Host, vmid))
+		if !l.try(root.Destroy(ctx, vm.Host, vmid, pve.DestroyOptions{})) {
+			return
+		}
+	}
+	if !l.try(root.Clone(ctx, "pve1", templateOn["pve1"], pve.CloneOptions{NewID: vmid, Name: "payroll"})) {
+		return
+	}
+	l.must(root.UpdateConfig(ctx, "pve1", vmid, pve.ConfigUpdate{Set: map[string]string{"memory": "1024", "tags": "finance"}}))
+	l.await(root.Start(ctx, "pve1", vmid, 0))
+	l.keep(vmid)
+}
+
+func (l *lab) foreignNow(vmid int) (pvesim.VMState, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	vm, ok := l.foreign[vmid]
+	return vm, ok
+}
+
+// TestANumberIsRecycledInTheMiddle destroys the worker's VM by hand and makes
+// somebody else's VM under its number, before each call of each command. That VM
+// must stay as it is.
+func TestANumberIsRecycledInTheMiddle(t *testing.T) {
+	bigger := edit("memory: 8Gi", "memory: 16Gi")(solo)
+	for _, s := range []scene{
+		{name: "apply", documents: solo, run: apply},
+		{name: "apply with a restart", made: solo, documents: bigger, run: restart},
+		{name: "replace", made: solo, documents: solo, run: replace("gpu-1"), named: "gpu-1"},
+		{name: "delete", made: solo, documents: solo, run: remove("gpu-1"), named: "gpu-1"},
+		{name: "park", made: solo, documents: solo, run: park("gpu-1")},
+		{name: "fewer plain workers", made: plainWorkers(1), documents: plainWorkers(0), run: apply},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			windows := 0
+			eachCall(t, s, func(l *lab) { l.allow("gpu-1"); l.tryRecycle(9100) }, func(l *lab, m *meddler, _ error) {
+				acts := func(r string) bool {
+					return strings.HasPrefix(r, "POST ") && strings.Contains(r, "/qemu/9100/status/") ||
+						strings.HasPrefix(r, "DELETE ") && strings.HasSuffix(r, "/qemu/9100")
+				}
+				if len(l.broken) > 0 && m.blind(9100, acts) {
+					windows++
+					return
+				}
+				l.whole()
+			})
+			t.Logf("%d of them in the window between the last proof and the request", windows)
+		})
+	}
+}
+
+// TestAPersonTakesTheCardInTheMiddle gives the card to another person's VM, which
+// is stopped, before each call of an apply: we never start ours then.
+func TestAPersonTakesTheCardInTheMiddle(t *testing.T) {
+	mapped := func(l *lab) {
+		ctx, root := context.Background(), l.root()
+		_ = root.CreateMapping(ctx, pve.MappingSpec{ID: "theirs", Map: []string{"node=pve1,path=0000:03:00.0,id=10de:1eb8,subsystem-id=10de:12a2,iommugroup=14"}})
+		l.must(root.UpdateConfig(ctx, "pve1", 300, pve.ConfigUpdate{Set: map[string]string{"machine": "q35", "hostpci0": "mapping=theirs"}}))
+	}
+	raw := func(l *lab) {
+		l.must(l.root().UpdateConfig(context.Background(), "pve1", 300, pve.ConfigUpdate{Set: map[string]string{"machine": "q35", "hostpci0": "0000:03:00.0"}}))
+	}
+	for how, hand := range map[string]func(*lab){"by a mapping": mapped, "by address": raw} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			windows := 0
+			s := scene{documents: solo, run: apply, prepare: func(l *lab) { l.plantOn("pve1", 300, map[string]string{"name": "theirs"}) }}
+			eachCall(t, s, hand, func(l *lab, m *meddler, _ error) {
+				starts := func(r string) bool { return r == "POST /nodes/pve1/qemu/9100/status/start" }
+				if len(l.broken) > 0 && (m.blind(300, starts) || slices.ContainsFunc(m.before, starts)) {
+					windows++
+					return
+				}
+				l.whole()
+			})
+			t.Logf("%d of them in the window between the last look and the start", windows)
+		})
+	}
+}
+
+// TestAPersonDestroysOurVMInTheMiddle destroys the half-made VM by hand before
+// each call; the same command again must make the worker.
+func TestAPersonDestroysOurVMInTheMiddle(t *testing.T) {
+	hand := func(l *lab) {
+		ctx, root := context.Background(), l.root()
+		l.allow("gpu-1")
+		if vm, there := l.sim.State().VMs[9100]; there && vm.Lock == "" {
+			_ = root.UpdateConfig(ctx, vm.Host, 9100, pve.ConfigUpdate{Set: map[string]string{"protection": "0"}})
+			l.try(root.Stop(ctx, vm.Host, 9100))
+			l.try(root.Destroy(ctx, vm.Host, 9100, pve.DestroyOptions{}))
+		}
+	}
+	for _, s := range []scene{
+		{name: "apply", documents: solo, run: apply},
+		{name: "replace", made: solo, documents: solo, run: replace("gpu-1"), named: "gpu-1"},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			eachCall(t, s, hand, func(l *lab, _ *meddler, _ error) { l.converges(solo, "gpu-1") })
+		})
+	}
+}
+
+// TestTheHostGoesAwayInTheMiddle cuts the host off before each call, for ten
+// minutes. The command must come to an end, and the same command afterwards must
+// converge.
+func TestTheHostGoesAwayInTheMiddle(t *testing.T) {
+	for _, s := range []scene{
+		{name: "apply", documents: solo, run: apply},
+		{name: "replace", made: solo, documents: solo, run: replace("gpu-1"), named: "gpu-1"},
+		{name: "delete", made: solo, documents: solo, run: remove("gpu-1"), named: "gpu-1"},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			hand := func(l *lab) {
+				l.must(l.sim.SetHostOnline("pve1", false))
+				time.AfterFunc(10*time.Minute, func() { _ = l.sim.SetHostOnline("pve1", true) })
+			}
+			eachCall(t, s, hand, func(l *lab, _ *meddler, _ error) {
+				time.Sleep(11 * time.Minute)
+				if err := s.run(context.Background(), l.engine("ops@desk", solo, nil)); err != nil && !fault.Is(err, fault.NotFound) {
+					l.t.Errorf("when the host is back: %v", err)
+				}
+				l.whole()
+				if s.name == "delete" {
+					l.only()
+					return
+				}
+				l.only("gpu-1")
+			})
+		})
+	}
+}
