@@ -23,7 +23,7 @@ MODULES := $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path '*/testd
 
 .PHONY: help
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: ## the whole story against a simulator: no hardware, no root, half a minute
@@ -58,13 +58,23 @@ fuzz: ## each fuzz target for FUZZTIME (60s)
 bench: ## all benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: e2e-recordings
+e2e-recordings: ## the simulator against recordings of a real Proxmox VE, where there are any
+	@$(GO) run ./hack/recordings
+
+.PHONY: ledger
+ledger: ## the same, and note in the ledger what it proved
+	$(GO) run ./hack/recordings -ledger sim/pvesim/ledger.txt
+	$(GO) run ./hack/pvesimledger
+
 .PHONY: generate
 generate: ## what is generated from the code: JSON Schema and the like
 	$(GO) generate ./...
 
 .PHONY: docs
-docs: ## docs/reference from the code
+docs: ## docs/reference and the simulator's ledger from the code
 	$(GO) run ./hack/gendocs
+	$(GO) run ./hack/pvesimledger
 
 .PHONY: clean
 clean: ## remove what was built here

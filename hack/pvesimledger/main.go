@@ -1,0 +1,102 @@
+// Command pvesimledger writes the ledger of the simulator into docs/pvesim.md:
+// each call of the Proxmox VE API, whether it is simulated, and how its answers
+// are known to be true. `make docs` runs it in the root of the repository; a
+// test compares what is there with what it would write.
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/sim/pvesim"
+)
+
+const page = "docs/pvesim.md"
+
+func main() {
+	if err := update(page); err != nil {
+		fmt.Fprintln(os.Stderr, "pvesimledger:", err)
+		os.Exit(1)
+	}
+}
+
+func update(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("run it in the root of the repository: %w", err)
+	}
+	fresh, err := replace(string(text), section(pvesim.Ledger()))
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return os.WriteFile(file, []byte(fresh), 0o644)
+}
+
+const (
+	begin = "<!-- made by `make docs`: do not edit below -->\n"
+	end   = "<!-- end of what `make docs` makes -->"
+)
+
+// replace puts the section between the two marks.
+func replace(text, section string) (string, error) {
+	before, rest, ok := strings.Cut(text, begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		return "", fmt.Errorf("the marks %q and %q are not there, or not in this order", strings.TrimSpace(begin), end)
+	}
+	return before + begin + section + end + after, nil
+}
+
+// section is the ledger as Markdown.
+func section(entries []pvesim.Entry) string {
+	var b strings.Builder
+	b.WriteString("\n" + summary(entries) + "\n| Call | Simulated | Known from |\n|---|---|---|\n")
+	for _, e := range entries {
+		if e.Implemented {
+			fmt.Fprintf(&b, "| `%s %s` | yes | %s |\n", e.Method, e.Path, source(e))
+		}
+	}
+	b.WriteString("\nThese calls exist in Proxmox VE, clients may expect them, and the simulator answers them with 501:\n\n")
+	for _, e := range entries {
+		if !e.Implemented {
+			fmt.Fprintf(&b, "* `%s %s`\n", e.Method, e.Path)
+		}
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
+// source says how the answers of a simulated call are known.
+func source(e pvesim.Entry) string {
+	switch e.Checked {
+	case 0:
+		return "documentation and source only"
+	case 1:
+		return "1 recorded exchange"
+	}
+	return fmt.Sprintf("%d recorded exchanges", e.Checked)
+}
+
+func summary(entries []pvesim.Entry) string {
+	declared, both, implemented, checked, exchanges := 0, 0, 0, 0, 0
+	for _, e := range entries {
+		if e.Declared {
+			declared++
+		}
+		if !e.Implemented {
+			continue
+		}
+		implemented++
+		if e.Declared {
+			both++
+		}
+		if e.Checked > 0 {
+			checked++
+			exchanges += e.Checked
+		}
+	}
+	return fmt.Sprintf("Simulated are %d calls: %d of the %d that Proxmox VE 9.1 declares for clients like ours, and %d beyond those.\n"+
+		"%d of them answered recorded exchanges (%d in all) as the real server did; %d are made from documentation and source only.\n",
+		implemented, both, declared, implemented-both, checked, exchanges, implemented-checked)
+}
