@@ -40,7 +40,7 @@ func CheckCardThere(s *inventory.Snapshot, h *inventory.Host, slot pci.Slot) fin
 
 // CheckCardAlone judges whether a start of a VM with the card would take
 // anything else from the host. Proxmox binds the whole IOMMU group to vfio-pci
-// (facts 2.3), so a group that holds anything but the card and bridges is refused.
+// (PVE::SysFSTools, pci_dev_group_bind_to_vfio), so a group that holds anything but the card and bridges is refused.
 func CheckCardAlone(s *inventory.Snapshot, h *inventory.Host, d pci.Device) finding.Finding {
 	f := finding.Finding{ID: finding.CardGroupShared, Verdict: finding.Fail, Layer: finding.LayerCard, Where: atCard(s, h.Name, d)}
 	group := d.Functions[0].Group

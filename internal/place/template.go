@@ -74,7 +74,7 @@ func FindTemplate(s *inventory.Snapshot, t v1alpha1.Template, h *inventory.Host)
 }
 
 // sharedWith tells whether the template's disk is on storage that the host has
-// too, so that a clone can be made for it (facts 2.7).
+// too, so that a clone can be made for it (PVE::API2::Qemu, clone_vm).
 func sharedWith(s *inventory.Snapshot, template *inventory.VM, h *inventory.Host) bool {
 	home := s.Host(template.Host)
 	if home == nil || template.Machine.Storage == "" {

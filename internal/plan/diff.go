@@ -29,7 +29,7 @@ type field struct {
 
 // fields is the one list of what is compared, in the order in which a plan shows
 // it. When each takes effect: the hotplug rules of Proxmox VE (qm(1), hotplug;
-// facts 2.8) and of QEMU.
+// pending changes) and of QEMU.
 var fields = []field{
 	{"labels", Live, func(v *view) string { return v.record.Labels }, func(to, from *view) { to.record.Labels = from.record.Labels }, false},
 	{"taints", Live, func(v *view) string { return v.record.Taints }, func(to, from *view) { to.record.Taints = from.record.Taints }, false},

@@ -199,7 +199,7 @@ func (m *member) who() place.Who {
 }
 
 // inFlight tells that the VM is a clone that is being made: it is locked, and
-// has neither name nor tags yet (facts 2.7).
+// has neither name nor tags yet (PVE::API2::Qemu, clone_vm).
 func inFlight(vm *inventory.VM) bool { return vm != nil && vm.Name == "" && vm.Lock == "clone" }
 
 // clones reports the nameless clones in the range of our numbers, and those that
@@ -225,7 +225,7 @@ func (s *survey) clones(in Input) (findings []finding.Finding, running int) {
 }
 
 // StuckClone is the finding of a clone whose task died: only a person can take
-// its lock away (facts 2.7).
+// its lock away: no call of the API unlocks.
 func StuckClone(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
 	f := vmFinding(world, vm, finding.VMCloneStuck, finding.Fail)
 	f.Reason = fmt.Sprintf("VM %d is locked by a clone that no task works on any more; its number is not used again", vm.VMID)

@@ -50,7 +50,7 @@ const clonePatience = 15 * time.Minute
 
 // clone sends the request at most once, unless it surely was not carried out,
 // and decides by what is there: while a clone runs, the new VM is nameless and
-// locked (facts 2.7), afterwards its note says whose it is.
+// locked (PVE::API2::Qemu, clone_vm), afterwards its note says whose it is.
 func (b *Backend) clone(ctx context.Context, order apply.CloneOrder) error {
 	sent := false
 	heard := time.Now() // when the host answered last

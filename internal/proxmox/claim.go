@@ -16,12 +16,13 @@ import (
 // A claim is our record in the description of the card's PCI resource mapping.
 // Creating a mapping whose name is taken fails, and updating one takes the
 // digest of the whole mapping file: together an atomic register for the whole
-// cluster. Source: pve-recordings 041, 044, 048; PVE::API2::Cluster::Mapping::PCI.
+// cluster. Source: PVE::API2::Cluster::Mapping::PCI, and seen on a real cluster.
 //
 // Removing a mapping takes no digest. So it is done in two steps: the record is
 // swapped for one that says "releasing", and then the mapping is removed.
 // Whoever meets such a record leaves it alone for a while (tombstoneLease), for
-// its author may be about to remove it, and only then clears it away.
+// its author may be about to remove it, and only then takes the register over,
+// by digest, so that of several who wait one wins.
 
 // Words on the record's line of a register.
 const (
@@ -30,7 +31,7 @@ const (
 )
 
 // tombstoneLease is how long a releasing record must stay unchanged, by our own
-// clock, before somebody else removes it. An author sends the removal at once
+// clock, before somebody else takes it over. An author sends the removal at once
 // after the swap or not at all, and no request lives longer than the proxy's
 // 30 s (pve-http-server).
 const (
@@ -95,7 +96,11 @@ func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record
 	holder, words, rest, taken := inventory.ParseRecord(mapping.Description)
 	switch {
 	case taken && slices.Contains(words, wordReleasing):
-		return false, b.awaitTombstone(ctx, name, mapping.Description)
+		left, err := b.outlived(ctx, name, mapping)
+		if left == nil || err != nil {
+			return false, err
+		}
+		mapping = *left // its author is gone: the register is ours to take, by digest
 	case taken && !sameWorker(holder, record):
 		return true, b.claimedBy(holder)
 	case taken && !sameVM(holder, record) && !sameVM(holder, was):
@@ -145,19 +150,21 @@ func (b *Backend) claimedBy(holder inventory.Record) error {
 	}
 }
 
-// awaitTombstone waits until a register that is being released is gone, and
-// removes it when its author did not.
-func (b *Backend) awaitTombstone(ctx context.Context, name, description string) error {
+// outlived waits until a register that is being released is gone. When it stays
+// as it is for the whole lease, its author died: the register is returned as it
+// was read last. nil means that it is gone or changed, so look again.
+func (b *Backend) outlived(ctx context.Context, name string, tombstone pve.Mapping) (*pve.Mapping, error) {
 	for waited := time.Duration(0); waited < tombstoneLease; waited += tombstoneLook {
 		if err := pause(ctx, tombstoneLook); err != nil {
-			return err
+			return nil, err
 		}
-		mapping, err := b.client.Mapping(ctx, name)
-		if err != nil || mapping.Description != description {
-			return nil // gone or changed: the caller looks again
+		now, err := b.client.Mapping(ctx, name)
+		if err != nil || now.Description != tombstone.Description {
+			return nil, nil
 		}
+		tombstone = now
 	}
-	return b.client.DeleteMapping(ctx, name)
+	return &tombstone, nil
 }
 
 // Release implements apply.Claimer.

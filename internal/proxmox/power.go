@@ -48,7 +48,7 @@ func (b *Backend) start(ctx context.Context, ref inventory.VMRef) error {
 	if err = b.seeThrough(ctx, ref, "qmstart", task, err); err == nil || ctx.Err() != nil {
 		return err
 	}
-	// A start can end in an error while QEMU runs (facts 2.9): what counts is
+	// A start can end in an error while QEMU runs: what counts is
 	// what is there.
 	if running, lookErr := b.running(ctx, ref); lookErr == nil && running {
 		return nil
