@@ -251,6 +251,7 @@ func (r *Room) JudgeCard(host *inventory.Host, device pci.Device, who Who) []fin
 		return []finding.Finding{{
 			ID: finding.CardUsed, Verdict: finding.Fail, Layer: finding.LayerCard, Where: atCard(r.world, host.Name, device),
 			Reason: "used by " + taker,
+			Fix:    "there are fewer cards than workers that want one: add a card, or lower count",
 		}}
 	}
 	findings := []finding.Finding{CheckIOMMU(r.world, host)}
@@ -315,6 +316,7 @@ func (r *Room) tryCards(w Want, name string) []option {
 		return refuse(finding.Finding{
 			ID: finding.CardNoMatch, Verdict: finding.Fail, Layer: finding.LayerCard, Where: at(r.world, name),
 			Reason: fmt.Sprintf("no %s here; the host has %s", w.Card, gpuList(host)),
+			Fix:    "correct the model, or allow a host that has one: gpuworker gpus",
 		})
 	}
 	return options

@@ -260,7 +260,7 @@ func (t *printer) list(findings []finding.Finding, indent string) {
 	for _, f := range findings {
 		width = max(width, length(findingPlace(f)))
 	}
-	for _, f := range findings {
+	for n, f := range findings {
 		head := pad(findingPlace(f), width)
 		if width > 0 {
 			head += "  "
@@ -272,8 +272,8 @@ func (t *printer) list(findings []finding.Finding, indent string) {
 			}
 			t.line(indent + head + line)
 		}
-		if f.Fix == "" {
-			continue
+		if f.Fix == "" || n+1 < len(findings) && findings[n+1].Fix == f.Fix {
+			continue // said once, below the last of them
 		}
 		for i, line := range wrap(f.Fix, room-2) {
 			arrow := "→ "
