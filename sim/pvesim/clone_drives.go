@@ -8,70 +8,115 @@ import (
 	"time"
 )
 
+// atOnce is how long copying takes that takes no time, unlike linking, which
+// takes CloneLinked for all drives together.
+const atOnce = Duration(1)
+
 // copyDrives makes the clone's drives, one after another; made gets what it
-// has made so far.
+// has made so far. After each one the configuration is written anew: from the
+// first on it has the clone's name, and no drives but those that are ready.
 func (s *Sim) copyDrives(t *task, c *cloning, made map[string]string) error {
-	linked := false
-	for _, key := range slices.Sorted(maps.Keys(c.conf)) {
-		d := parseDrive(c.conf[key])
-		if !isDrive(key) || d.isCDROM() && !d.isCloudInit() {
-			continue
+	drives := map[string]drive{}
+	for key, value := range c.conf {
+		if d := parseDrive(value); isDrive(key) && (!d.isCDROM() || d.isCloudInit()) {
+			drives[key] = d
 		}
-		copied, wait, err := s.copyDrive(t, c, key, d)
+	}
+	linked := false
+	for _, key := range slices.Sorted(maps.Keys(drives)) {
+		wait, err := s.copyDrive(t, c, key, drives[key], made)
+		linked = linked || wait == 0
+		if err == nil {
+			err = s.pause(t, wait)
+		}
+		if err == nil && wait > atOnce && s.fullForCopy(c, made[key]) {
+			err = t.outOfSpace(s, c, made[key])
+		}
 		if err != nil {
 			return err
 		}
-		if copied != "" {
-			made[key] = copied
-		}
-		linked = linked || wait == 0
-		if err := t.sleep(wait); err != nil {
-			return err
-		}
+		s.writeSoFar(c, drives, made)
 	}
 	if linked || len(made) == 0 {
-		return t.sleep(s.timings.CloneLinked)
+		return s.pause(t, s.timings.CloneLinked)
 	}
 	return nil
 }
 
+// writeSoFar writes the configuration of a clone under way.
+func (s *Sim) writeSoFar(c *cloning, drives map[string]drive, made map[string]string) {
+	conf := maps.Clone(c.conf)
+	for key := range drives {
+		delete(conf, key)
+	}
+	maps.Copy(conf, made)
+	conf["lock"] = "clone"
+	c.target.conf = conf
+	s.changed(VMConfigured, c.target.node, c.target.id, "")
+}
+
+// fullForCopy tells whether the copy of a disk no longer fits: files grow while
+// they are written.
+func (s *Sim) fullForCopy(c *cloning, value string) bool {
+	st, vol := s.volumeOf(c.target.node, parseDrive(value))
+	return vol != nil && st.full(c.target.node, 0)
+}
+
+// outOfSpace is how copying onto a full storage ends.
+func (t *task) outOfSpace(s *Sim, c *cloning, value string) error {
+	st, vol := s.volumeOf(c.target.node, parseDrive(value))
+	t.note("qemu-img: error while writing at byte %d: No space left on device", vol.size/2)
+	return die("copy failed: command '/usr/bin/qemu-img convert -p -n -f raw -O %s %s' failed: exit code 1", vol.format, st.path(vol))
+}
+
 // copyDrive makes one drive and says how long copying its content takes.
-func (s *Sim) copyDrive(t *task, c *cloning, key string, d drive) (value string, wait Duration, err error) {
-	s.lock()
-	defer s.unlock()
+func (s *Sim) copyDrive(t *task, c *cloning, key string, d drive, made map[string]string) (wait Duration, err error) {
 	from, vol := s.volumeOf(c.source.node, d)
 	if vol == nil {
-		return "", 0, die("volume '%s' does not exist", d.file)
+		return 0, die("volume '%s' does not exist", d.file)
 	}
 	cloudInit := d.isCloudInit()
 	if !c.full && !cloudInit {
-		return s.linkDrive(t, c, key, d, from, vol)
+		return 0, s.linkDrive(t, c, key, d, from, vol, made)
 	}
 	to := from
 	if c.full && c.storage != "" {
 		to = s.storages[c.storage]
 	}
 	if to, err = s.storageOn(c.target.node, to.Name); err != nil {
-		return "", 0, err
+		return 0, err
 	}
 	format, name := cmp.Or(c.format, vol.format), ""
 	if cloudInit {
 		format, name = "qcow2", fmt.Sprintf("vm-%d-cloudinit", c.target.id)
 	}
 	t.note("create full clone of drive %s (%s)", key, d.file)
-	copied, err := s.allocate(to, c.target.node, c.target.id, name, format, vol.size)
+	copied, err := s.allocateClone(t, to, c, name, format, vol.size)
 	if err != nil {
-		return "", 0, err
+		return 0, err
 	}
 	t.note("%s", to.formatLine(copied, nil))
 	t.note("allocated target volume '%s'", to.volid(copied))
 	d.file = to.volid(copied)
 	d.props["size"] = formatSize(copied.size)
+	made[key] = d.String()
 	if cloudInit || key == "efidisk0" || key == "tpmstate0" {
-		return d.String(), 1, nil
+		return atOnce, nil
 	}
 	t.note("transferred 0.0 B of %s", formatSize(copied.size))
-	return d.String(), s.copyTime(copied.size, c.bwlimit), nil
+	return s.copyTime(copied.size, c.bwlimit), nil
+}
+
+// allocateClone is allocate under the fault of a storage whose lock cannot be
+// had.
+func (s *Sim) allocateClone(t *task, st *storage, c *cloning, name, format string, size int64) (*volume, error) {
+	if t.fault != nil && t.fault.Effect == StorageLockTimeout {
+		if err := s.pause(t, s.timings.StorageLock); err != nil {
+			return nil, err
+		}
+		return nil, die("%s", t.fault.text(st.lockOf(c.target.node).timeout().Error()))
+	}
+	return s.allocate(t.ctx, st, c.target.node, c.target.id, name, format, size)
 }
 
 // copyTime is how long a disk takes to be copied, with a limit in KiB/s.
@@ -83,11 +128,11 @@ func (s *Sim) copyTime(size int64, limit int) Duration {
 	return max(wait, s.timings.CloneFullMin)
 }
 
-func (s *Sim) linkDrive(t *task, c *cloning, key string, d drive, st *storage, base *volume) (string, Duration, error) {
+func (s *Sim) linkDrive(t *task, c *cloning, key string, d drive, st *storage, base *volume, made map[string]string) error {
 	t.note("create linked clone of drive %s (%s)", key, d.file)
-	linked, err := s.allocate(st, c.target.node, c.target.id, "", "qcow2", base.size)
+	linked, err := s.allocateClone(t, st, c, "", "qcow2", base.size)
 	if err != nil {
-		return "", 0, err
+		return err
 	}
 	linked.parent = base.name
 	if st.files() {
@@ -97,5 +142,6 @@ func (s *Sim) linkDrive(t *task, c *cloning, key string, d drive, st *storage, b
 	t.note("%s", st.formatLine(linked, base))
 	d.file = st.volid(linked)
 	d.props["size"] = formatSize(linked.size)
-	return d.String(), 0, nil
+	made[key] = d.String()
+	return nil
 }

@@ -43,24 +43,29 @@ func TestACloneInheritsAllButItsIdentity(t *testing.T) {
 	})
 }
 
-func TestACloneUnderWayHasALockAndNoName(t *testing.T) {
+func TestACloneUnderWayHasALockAndAtFirstNoName(t *testing.T) {
 	play(t, func(t *testing.T) {
 		sim := newSim(t, homelab(t))
 		engine := sim.as(t, engineToken)
-		clone := engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", "120", "name", "gpu-1", "full", "1")
-		if diff := cmp.Diff(map[string]string{"lock": "clone"}, sim.State().VMs[120].Config); diff != "" {
-			t.Errorf("the configuration meanwhile (-want +got):\n%s", diff)
+		clone := engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", "120", "name", "gpu-1", "full", "1", "bwlimit", "524288")
+		if diff := cmp.Diff(map[string]string{"lock": "clone", "description": " qmclone temporary file"}, sim.State().VMs[120].Config); diff != "" {
+			t.Errorf("the configuration before the first drive (-want +got):\n%s", diff)
+		}
+		pause(t, time.Second)
+		// The small cloud-init drive comes first; then there is a name.
+		if v := sim.State().VMs[120]; v.Name != "gpu-1" || v.Lock != "clone" || v.Config["ide2"] == "" || v.Config["scsi0"] != "" {
+			t.Errorf("after the first drive: name %q, lock %q, ide2 %q, scsi0 %q", v.Name, v.Lock, v.Config["ide2"], v.Config["scsi0"])
 		}
 		engine.do("PUT", qemu("pve1", 120, "/config"), "memory", "512").refused(500, "VM is locked (clone)")
-		engine.done(engine.do("DELETE", qemu("pve1", 120)), "VM is locked (clone)")
-		engine.done(engine.do("POST", qemu("pve1", 120, "/status/start")), "VM is locked (clone)")
+		// A task waits for the lock file first, which the clone holds.
+		engine.done(engine.do("DELETE", qemu("pve1", 120)), "can't lock file '/var/lock/qemu-server/lock-120.conf' - got timeout")
 		if got := engine.do("GET", "/cluster/nextid", "vmid", "120"); got.errors["vmid"] != "VM 120 already exists" {
 			t.Errorf("nextid: %v", got.errors)
 		}
 		began := time.Now()
 		engine.done(clone, "OK")
-		if took := time.Since(began); took > 11*time.Second {
-			t.Errorf("10 GiB took another %v, want about 10 s in all", took)
+		if took := time.Since(began); took > 12*time.Second {
+			t.Errorf("10 GiB at 512 MiB a second took another %v after 11 s, want about 20 s in all", took)
 		}
 	})
 }
@@ -85,9 +90,15 @@ func TestAnIDIsTakenInThreeWays(t *testing.T) {
 			}
 		})
 	})
-	t.Run("in the task when two come together", func(t *testing.T) {
+	together := func(t *testing.T, quick bool) {
 		play(t, func(t *testing.T) {
-			sim := newSim(t, homelab(t))
+			world := homelab(t)
+			if quick {
+				timings := DefaultTimings()
+				timings.CloneLinked = timings.CloneCheck
+				world.Timings = &timings
+			}
+			sim := newSim(t, world)
 			var wg sync.WaitGroup
 			exits := make([]string, 2)
 			for i := range exits {
@@ -98,11 +109,17 @@ func TestAnIDIsTakenInThreeWays(t *testing.T) {
 			}
 			wg.Wait()
 			slices.Sort(exits)
-			if diff := cmp.Diff([]string{"OK", "unable to create VM 120: config file already exists"}, exits); diff != "" {
+			want := []string{"OK", "can't lock file '/var/lock/qemu-server/lock-120.conf' - got timeout"}
+			if quick {
+				want = []string{"OK", "unable to create VM 120: config file already exists"}
+			}
+			if diff := cmp.Diff(want, exits); diff != "" {
 				t.Errorf("ends of the two tasks (-want +got):\n%s", diff)
 			}
 		})
-	})
+	}
+	t.Run("in the task when two come together", func(t *testing.T) { together(t, false) })
+	t.Run("in the task when two come together and the first is done within a second", func(t *testing.T) { together(t, true) })
 }
 
 func TestClonesAreRefused(t *testing.T) {
@@ -144,7 +161,7 @@ func TestACloneThatIsInterruptedCleansUpAndOneWhoseHostDiesDoesNot(t *testing.T)
 		pause(t, time.Second)
 		upid := clone.data.(string)
 		engine.do("DELETE", "/nodes/pve1/tasks/"+upid).ok()
-		engine.done(clone, "received interrupt")
+		engine.done(clone, "clone failed: interrupted by signal")
 		if state := sim.State(); state.VMs[120].ID != 0 || countVolumes(state, 120) != 0 {
 			t.Errorf("an interrupted clone left VM %v and %d volumes", state.VMs[120].ID, countVolumes(state, 120))
 		}
@@ -157,8 +174,8 @@ func TestACloneThatIsInterruptedCleansUpAndOneWhoseHostDiesDoesNot(t *testing.T)
 		pause(t, 4*time.Minute)
 		engine.done(clone, "unexpected status")
 		state := sim.State()
-		if diff := cmp.Diff(map[string]string{"lock": "clone"}, state.VMs[121].Config); diff != "" || countVolumes(state, 121) == 0 {
-			t.Errorf("a clone whose host died left %d volumes and the configuration (-want +got):\n%s", countVolumes(state, 121), diff)
+		if left := state.VMs[121]; left.Lock != "clone" || left.Config["scsi0"] != "" || countVolumes(state, 121) != 2 {
+			t.Errorf("a clone whose host died left %d volumes and %v", countVolumes(state, 121), left.Config)
 		}
 		// No token can clean this up; somebody must unlock it on the host.
 		engine.done(engine.do("DELETE", qemu("pve1", 121)), "VM is locked (clone)")

@@ -172,7 +172,7 @@ func (s *Sim) meetFault(r *request) error {
 		if err := s.sleep(r.ctx, s.timings.VMLock); err != nil {
 			return errDropped
 		}
-		return lockTimeout(r.args.number("newid", r.vmid()))
+		return vmLock(r.node(), r.args.number("newid", r.vmid())).timeout()
 	default:
 		// The others come later: in the task, the change or the answer.
 		return nil

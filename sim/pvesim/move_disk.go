@@ -1,14 +1,18 @@
 package pvesim
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 func diskCalls() []call {
 	base := "/nodes/{node}/qemu/{vmid}"
 	disk := perm("/vms/{vmid}", "VM.Config.Disk")
+	movable := append(slices.Clone(diskKeys), unusedKeys()...)
 	return []call{
 		{method: "POST", path: base + "/move_disk", may: disk, serve: (*Sim).moveDisk, protected: true, params: specs{
-			"disk": oneOf(diskKeys...).req(), "storage": storageSpec(), "format": oneOf("raw", "qcow2", "vmdk"), "delete": boolean(),
-			"digest": text().upTo(40), "bwlimit": integer().atLeast(0), "target-vmid": vmidSpec(), "target-disk": text(), "target-digest": text().upTo(40)}},
+			"disk": oneOf(movable...).req(), "storage": storageSpec(), "format": oneOf("raw", "qcow2", "vmdk"), "delete": boolean(),
+			"digest": text().upTo(40), "bwlimit": integer().atLeast(0), "target-vmid": vmidSpec(), "target-disk": oneOf(movable...), "target-digest": text().upTo(40)}},
 		{method: "PUT", path: base + "/unlink", may: disk, serve: (*Sim).unlinkDisk, waits: true, protected: true,
 			params: specs{"idlist": formatted(configListFormat).asList().req(), "force": boolean()}},
 	}
@@ -33,6 +37,9 @@ func (s *Sim) moveDisk(r *request) (any, error) {
 	}
 	if r.args.has("target-vmid") {
 		return nil, notSimulated("moving a disk to another VM")
+	}
+	if hasIndex(r.args.get("disk"), "unused") {
+		return nil, notSimulated("moving an unused disk")
 	}
 	key, to, format, remove := r.args.get("disk"), r.args.get("storage"), r.args.get("format"), r.args.flag("delete")
 	limit := r.args.number("bwlimit", 0)
@@ -90,7 +97,7 @@ func (s *Sim) move(t *task, v *vm, key, to, format string, remove bool, limit in
 	source := d.file
 	t.note("copying volume '%s' from current storage '%s' to target storage '%s'", source, from.Name, to)
 	t.note("create full clone of drive %s (%s)", key, source)
-	copied, err := s.allocate(target, v.node, v.id, "", format, vol.size)
+	copied, err := s.allocate(t.ctx, target, v.node, v.id, "", format, vol.size)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package pvesim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -44,19 +45,7 @@ func (s *Sim) cloneVM(r *request) (any, error) {
 	}
 	s.lock()
 	defer s.unlock()
-	if err := s.storageLocked(r); err != nil {
-		return nil, err
-	}
-	return s.beginClone(r)
-}
-
-// storageLocked is the fault of a storage whose lock cannot be had: the task
-// fails after waiting.
-func (s *Sim) storageLocked(r *request) error {
-	if r.fault == nil || r.fault.Effect != LockHeld {
-		return nil
-	}
-	return lockTimeout(r.args.number("newid", 0))
+	return s.beginClone(r), nil
 }
 
 // checkClone is what a clone is refused for at once.
@@ -197,70 +186,108 @@ func isBase(v *volume) bool {
 	return strings.HasPrefix(v.name[strings.LastIndex(v.name, "/")+1:], "base-")
 }
 
-// beginClone starts the worker. From here on the new id is taken by a nameless
-// configuration with a lock.
-func (s *Sim) beginClone(r *request) (any, error) {
+// beginClone starts the worker. It works under the locks of source and target,
+// which it waits a second for each; another clone to the same id has them for
+// as long as it copies.
+func (s *Sim) beginClone(r *request) string {
+	source, target := vmLock(r.node(), r.vmid()), vmLock(r.node(), r.args.number("newid", 0))
+	share := s.vms[r.vmid()] == nil || s.vms[r.vmid()].run == nil
+	identity := s.streams.next("clone %s", r.args.get("newid"))
+	var c *cloning
+	var err error
+	// The locks are mostly free, and the new id is then taken at once.
+	begun := s.tryAcquire(source, share)
+	if begun && !s.tryAcquire(target, false) {
+		s.release(source)
+		begun = false
+	}
+	if begun {
+		c, err = s.takeID(r)
+	}
+	return s.startTask(r, r.node(), "qmclone", fmt.Sprint(r.vmid()), func(t *task) error {
+		s.lock()
+		defer s.unlock()
+		if !begun {
+			if err := s.acquire(t.ctx, source, s.timings.CloneLock, share); err != nil {
+				return err
+			}
+		}
+		defer s.release(source)
+		if !begun {
+			if err := s.acquire(t.ctx, target, s.timings.CloneLock, false); err != nil {
+				return err
+			}
+		}
+		defer s.release(target)
+		if !begun {
+			c, err = s.takeID(r)
+		}
+		if c == nil {
+			return err
+		}
+		return s.runClone(t, c, identity)
+	})
+}
+
+// takeID looks again, under the locks, and writes the configuration of the new
+// VM: a comment and a lock. The cluster's file system refuses ids that another
+// host has.
+func (s *Sim) takeID(r *request) (*cloning, error) {
 	newid, node := r.args.number("newid", 0), r.node()
+	c, err := s.checkClone(r)
+	if err != nil {
+		return nil, err
+	}
+	if s.vms[newid] != nil {
+		return nil, die("close (rename) atomic file '/etc/pve/nodes/%s/qemu-server/%d.conf' failed: File exists", node, newid)
+	}
 	if target := r.args.get("target"); target != "" {
 		node = target
 	}
-	var c *cloning
-	var late, err error
-	taken := s.vms[newid]
-	switch {
-	case taken != nil && taken.node != node:
-		late = die("close (rename) atomic file '/etc/pve/nodes/%s/qemu-server/%d.conf' failed: File exists", node, newid)
-	case taken != nil:
-		late = die("unable to create VM %d: config file already exists", newid)
-	default:
-		if c, err = s.checkClone(r); err != nil {
-			return nil, err
-		}
-		c.target = newVM(newid, node, map[string]string{"lock": "clone"})
-		c.target.guest = c.source.guest
-		s.vms[newid] = c.target
-		s.changed(VMCreated, node, newid, "")
-	}
-	identity := s.streams.next("clone %d", newid)
-	return s.startTask(r, r.node(), "qmclone", fmt.Sprint(r.vmid()), func(t *task) error {
-		if late != nil {
-			return late
-		}
-		return s.runClone(t, c, identity)
-	}), nil
+	c.target = newVM(newid, node, map[string]string{"lock": "clone", "description": " qmclone temporary file"})
+	c.target.guest = c.source.guest
+	s.vms[newid] = c.target
+	s.changed(VMCreated, node, newid, "")
+	return c, nil
 }
 
 // runClone copies the drives and then writes the configuration. A clone that
 // fails or is stopped leaves nothing; one whose host went down leaves its
 // locked configuration and what was copied.
 func (s *Sim) runClone(t *task, c *cloning, identity *rand.Rand) error {
-	t.say("creating a clone of VM %d with ID %d", c.source.id, c.target.id)
+	t.note("creating a clone of VM %d with ID %d", c.source.id, c.target.id)
+	freshIdentity(c.conf, identity)
 	made := map[string]string{}
 	err := s.copyDrives(t, c, made)
-	s.lock()
-	defer s.unlock()
 	if err == nil {
 		err = context.Cause(t.ctx)
 	}
-	if died(err) {
+	switch {
+	case died(err):
 		return err
-	}
-	if err == nil && t.fault != nil && t.fault.Effect == StorageLockTimeout {
-		err = die("%s", t.fault.text("cfs-lock 'storage' error: got lock request timeout"))
-	}
-	if err != nil {
+	case err != nil:
 		s.discard(c.target, made)
-		return err
+		return cloneFailed(t, err)
 	}
-	conf := c.conf
-	maps.Copy(conf, made)
-	freshIdentity(conf, identity)
-	c.target.conf = conf
+	maps.Copy(c.conf, made)
+	c.target.conf = c.conf
 	if p := s.pool(c.pool); p != nil {
 		p.vms = append(p.vms, c.target.id)
 	}
 	s.changed(VMConfigured, c.target.node, c.target.id, "")
 	return nil
+}
+
+// cloneFailed is what a clone that broke off ends with; the text of a fault
+// stays as it is.
+func cloneFailed(t *task, err error) error {
+	switch {
+	case t.fault != nil && t.fault.Text != "" && err.Error() == t.fault.Text:
+		return err
+	case errors.Is(err, errInterrupted):
+		return die("clone failed: interrupted by signal")
+	}
+	return die("clone failed: %v", err)
 }
 
 // freshIdentity gives a clone its own UUIDs and MAC addresses.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -65,10 +66,36 @@ func (s *Sim) prepareChange(r *request) (*change, error) {
 	if err := s.checkOptionPerms(c, v, ""); err != nil {
 		return nil, err
 	}
-	if c.digest != "" && c.digest != v.digest() {
-		return nil, die("checksum mismatch (file change by other user?)")
+	if err := s.checkStorages(c.who, c.sets); err != nil {
+		return nil, err
 	}
-	return c, s.checkStorages(c.who, c.sets)
+	return c, c.fits(v)
+}
+
+// fits is what is looked at before and again under the VM's lock.
+func (c *change) fits(v *vm) error {
+	if c.digest != "" && c.digest != v.digest() {
+		return die("checksum mismatch (file change by other user?)")
+	}
+	if err := v.checkLock(); err != nil && !c.skiplock {
+		return err
+	}
+	return c.checkBalloon(v)
+}
+
+// checkBalloon: the least memory may not be more than the most.
+func (c *change) checkBalloon(v *vm) error {
+	_, memory := c.sets["memory"]
+	_, balloon := c.sets["balloon"]
+	if !memory && !balloon {
+		return nil
+	}
+	conf := merge(v.merged(), c.sets)
+	least, err := strconv.ParseInt(conf["balloon"], 10, 64)
+	if err == nil && least*mib > memoryOf(conf) {
+		return die("balloon value too large (must be smaller than assigned memory)")
+	}
+	return nil
 }
 
 // get0 is the first value.
@@ -104,6 +131,9 @@ func (c *change) checkLists() error {
 // checkSpecialValues looks at values whose form alone does not say whether
 // they are good.
 func checkSpecialValues(sets map[string]string) error {
+	if _, old := sets["cdrom"]; old {
+		return notSimulated("option 'cdrom', an old name of ide2")
+	}
 	if script := sets["hookscript"]; script != "" {
 		return badParam("hookscript", "script '%s' is not executable\n", script)
 	}
@@ -189,23 +219,18 @@ func (s *Sim) queueChange(r *request) (upid string, err error) {
 // applyChange writes the options one by one under the VM's lock: a change that
 // fails in the middle leaves what came before. Then, what can be applied is.
 func (s *Sim) applyChange(ctx context.Context, c *change, node string) error {
-	if err := s.acquire(context.WithoutCancel(ctx), c.vmid); err != nil {
+	if err := s.acquireVM(context.WithoutCancel(ctx), node, c.vmid); err != nil {
 		return err
 	}
-	defer s.release(c.vmid)
+	defer s.releaseVM(node, c.vmid)
 	v, err := s.vmOn(node, c.vmid)
 	if err != nil {
 		return err
 	}
-	if c.digest != "" && c.digest != v.digest() {
-		return die("checksum mismatch (file change by other user?)")
+	if err := c.fits(v); err != nil {
+		return err
 	}
-	if !c.skiplock {
-		if err := v.checkLock(); err != nil {
-			return err
-		}
-	}
-	err = s.writeOptions(c, v)
+	err = s.writeOptions(ctx, c, v)
 	if err == nil || c.stop > 0 {
 		if applyErr := s.applyPending(v, c.keys()); err == nil {
 			err = applyErr
@@ -216,7 +241,7 @@ func (s *Sim) applyChange(ctx context.Context, c *change, node string) error {
 }
 
 // writeOptions moves reverts, deletions and settings into the pending section.
-func (s *Sim) writeOptions(c *change, v *vm) error {
+func (s *Sim) writeOptions(ctx context.Context, c *change, v *vm) error {
 	for _, key := range c.reverts {
 		s.dropPending(v, key)
 		delete(v.deletes, key)
@@ -237,7 +262,7 @@ func (s *Sim) writeOptions(c *change, v *vm) error {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.sets)) {
-		if err := s.setOption(c, v, key, c.sets[key]); err != nil {
+		if err := s.setOption(ctx, c, v, key, c.sets[key]); err != nil {
 			return err
 		}
 		if err := step(); err != nil {
@@ -274,7 +299,7 @@ func (s *Sim) deleteOption(c *change, v *vm, key string) error {
 	return nil
 }
 
-func (s *Sim) setOption(c *change, v *vm, key, value string) error {
+func (s *Sim) setOption(ctx context.Context, c *change, v *vm, key, value string) error {
 	if isHostpci(key) {
 		for _, value := range []string{v.conf[key], v.pending[key], value} {
 			if err := s.hostpciPerm(c.who, v.id, "", key, value); err != nil {
@@ -287,7 +312,7 @@ func (s *Sim) setOption(c *change, v *vm, key, value string) error {
 		if err := s.drivePerm(c.who, v.id, key, parseDrive(value), ""); err != nil {
 			return err
 		}
-		made, err := s.makeDrive(v, v.merged(), key, value, func(string, ...any) {})
+		made, err := s.makeDrive(context.WithoutCancel(ctx), v, v.merged(), key, value, func(string, ...any) {})
 		if err != nil {
 			return err
 		}

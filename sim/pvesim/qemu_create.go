@@ -28,7 +28,6 @@ func (s *Sim) createVM(r *request) (any, error) {
 	}
 	v := newVM(id, r.node(), map[string]string{"lock": "create"})
 	s.vms[id] = v
-	s.flocks[id] = make(chan struct{})
 	s.changed(VMCreated, v.node, id, "")
 	start, who := r.args.flag("start"), *r
 	return s.startTask(r, v.node, "qmcreate", fmt.Sprint(id), func(t *task) error {
@@ -89,8 +88,11 @@ func (s *Sim) checkCreation(r *request, id int, pool string) (sets map[string]st
 func (s *Sim) fillVM(t *task, v *vm, sets map[string]string, pool string) error {
 	s.lock()
 	defer s.unlock()
-	defer s.release(v.id)
-	err := s.pause(t, s.timings.Create)
+	err := s.acquireVM(t.ctx, v.node, v.id)
+	if err == nil {
+		defer s.releaseVM(v.node, v.id)
+		err = s.pause(t, s.timings.Create)
+	}
 	if died(err) {
 		return err
 	}
@@ -98,7 +100,7 @@ func (s *Sim) fillVM(t *task, v *vm, sets map[string]string, pool string) error 
 	for _, key := range slices.Sorted(maps.Keys(sets)) {
 		value := sets[key]
 		if err == nil && isDrive(key) {
-			value, err = s.makeDrive(v, conf, key, value, t.note)
+			value, err = s.makeDrive(t.ctx, v, conf, key, value, t.note)
 		}
 		if key == "cipassword" {
 			value = s.hashPassword(value)

@@ -23,10 +23,10 @@ func (s *Sim) destroyVM(r *request) (any, error) {
 	return s.startTask(r, r.node(), "qmdestroy", fmt.Sprint(id), func(t *task) error {
 		s.lock()
 		defer s.unlock()
-		if err := s.acquire(t.ctx, id); err != nil {
+		if err := s.acquireVM(t.ctx, t.node, id); err != nil {
 			return err
 		}
-		defer s.release(id)
+		defer s.releaseVM(t.node, id)
 		v, err := s.checkDestroy(t.node, id, skiplock)
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,10 +10,10 @@ import (
 
 // makeDrive turns the value of a drive option into what is stored: new disks
 // are made, sizes are filled in. say gets the lines for the task's log.
-func (s *Sim) makeDrive(v *vm, conf map[string]string, key, value string, say func(string, ...any)) (string, error) {
+func (s *Sim) makeDrive(ctx context.Context, v *vm, conf map[string]string, key, value string, say func(string, ...any)) (string, error) {
 	d := parseDrive(value)
 	if name, ok := d.newCloudInit(); ok {
-		return s.makeCloudInit(v, conf, key, name, d, say)
+		return s.makeCloudInit(ctx, v, conf, key, name, d, say)
 	}
 	if name, size, ok := d.allocation(); ok {
 		st, err := s.storageOn(v.node, name)
@@ -23,7 +24,7 @@ func (s *Sim) makeDrive(v *vm, conf map[string]string, key, value string, say fu
 		if key == "efidisk0" || key == "tpmstate0" {
 			bytes = firmwareSize(st, key)
 		}
-		vol, err := s.allocate(st, v.node, v.id, "", d.props["format"], bytes)
+		vol, err := s.allocate(ctx, st, v.node, v.id, "", d.props["format"], bytes)
 		if err != nil {
 			return "", err
 		}
@@ -57,7 +58,7 @@ func firmwareSize(st *storage, key string) int64 {
 	return 4 * mib
 }
 
-func (s *Sim) makeCloudInit(v *vm, conf map[string]string, key, name string, d drive, say func(string, ...any)) (string, error) {
+func (s *Sim) makeCloudInit(ctx context.Context, v *vm, conf map[string]string, key, name string, d drive, say func(string, ...any)) (string, error) {
 	for _, other := range diskKeys {
 		if other != key && conf[other] != "" && parseDrive(conf[other]).isCloudInit() {
 			return "", die("%s - cloud-init drive is already attached at '%s'", key, other)
@@ -67,7 +68,7 @@ func (s *Sim) makeCloudInit(v *vm, conf map[string]string, key, name string, d d
 	if err != nil {
 		return "", err
 	}
-	vol, err := s.allocate(st, v.node, v.id, fmt.Sprintf("vm-%d-cloudinit", v.id), "qcow2", 4*mib)
+	vol, err := s.allocate(ctx, st, v.node, v.id, fmt.Sprintf("vm-%d-cloudinit", v.id), "qcow2", 4*mib)
 	if err != nil {
 		return "", err
 	}
@@ -93,10 +94,10 @@ func (s *Sim) resizeDisk(r *request) (any, error) {
 		if err := s.pause(t, s.timings.Resize); err != nil {
 			return err
 		}
-		if err := s.acquire(t.ctx, id); err != nil {
+		if err := s.acquireVM(t.ctx, t.node, id); err != nil {
 			return err
 		}
-		defer s.release(id)
+		defer s.releaseVM(t.node, id)
 		v, err := s.vmOn(t.node, id)
 		if err != nil {
 			return err
@@ -164,10 +165,10 @@ func (s *Sim) makeTemplate(r *request) (any, error) {
 	return s.startTask(r, r.node(), "qmtemplate", fmt.Sprint(v.id), func(t *task) error {
 		s.lock()
 		defer s.unlock()
-		if err := s.acquire(t.ctx, v.id); err != nil {
+		if err := s.acquireVM(t.ctx, t.node, v.id); err != nil {
 			return err
 		}
-		defer s.release(v.id)
+		defer s.releaseVM(t.node, v.id)
 		if err := v.checkLock(); err != nil {
 			return err
 		}

@@ -13,8 +13,9 @@ func powerCalls() []call {
 	post := func(name string, params specs, serve func(*Sim, *request) (any, error)) call {
 		return call{method: "POST", path: base + "/" + name, may: power, params: params, serve: serve, protected: true}
 	}
-	start := wait.and(specs{"stateuri": text(), "migratedfrom": nodeSpec(), "migration_type": oneOf("secure", "insecure"),
-		"migration_network": text(), "machine": text(), "targetstorage": text(), "force-cpu": text()})
+	start := wait.and(specs{"stateuri": text().upTo(128), "nets-host-mtu": matching(`net\d+=\d+(,net\d+=\d+)*`), "with-conntrack-state": boolean(),
+		 "migratedfrom": nodeSpec(), "migration_type": oneOf("secure", "insecure"),
+		"migration_network": text(), "machine": formatted(machineFormat.check), "targetstorage": text(), "force-cpu": text()})
 	stop := wait.and(specs{"keepActive": boolean(), "migratedfrom": nodeSpec(), "overrule-shutdown": boolean()})
 	return []call{
 		{method: "GET", path: base, serve: index("subdir", "current", "reboot", "reset", "shutdown", "start", "stop", "suspend")},
@@ -24,7 +25,7 @@ func powerCalls() []call {
 		post("shutdown", wait.and(specs{"forceStop": boolean(), "keepActive": boolean()}), (*Sim).shutdownVM),
 		post("reboot", specs{"timeout": integer().atLeast(0)}, (*Sim).rebootVM),
 		post("reset", specs{"skiplock": boolean()}, (*Sim).resetVM),
-		post("suspend", specs{"skiplock": boolean(), "todisk": boolean(), "statestorage": storageSpec()}, (*Sim).suspendVM),
+		post("suspend", specs{"skiplock": boolean(), "todisk": boolean(), "statestorage": storageSpec().with("todisk")}, (*Sim).suspendVM),
 		post("resume", specs{"skiplock": boolean(), "nocheck": boolean()}, (*Sim).resumeVM),
 	}
 }
@@ -78,10 +79,10 @@ func (s *Sim) powerTask(r *request, kind string, f func(t *task, v *vm) error) s
 		if v == nil || v.node != t.node {
 			return die("unable to find configuration file for VM %d on node '%s'", id, t.node)
 		}
-		if err := s.acquire(t.ctx, id); err != nil {
+		if err := s.acquireVM(t.ctx, t.node, id); err != nil {
 			return err
 		}
-		defer s.release(id)
+		defer s.releaseVM(t.node, id)
 		if s.vms[id] != v {
 			return die("unable to find configuration file for VM %d on node '%s'", id, t.node)
 		}

@@ -13,7 +13,8 @@ func (s *Sim) startVM(r *request) (any, error) {
 	if _, err := rootSkiplock(r); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"stateuri", "migratedfrom", "migration_type", "migration_network", "targetstorage", "force-cpu", "machine"} {
+	for _, name := range []string{"stateuri", "migratedfrom", "migration_type", "migration_network", "targetstorage", "force-cpu", "machine",
+		"nets-host-mtu", "with-conntrack-state"} {
 		if r.args.has(name) {
 			return nil, notSimulated("parameter '%s' of a start", name)
 		}
@@ -26,10 +27,10 @@ func (s *Sim) queueStart(r *request, id int, timeout Duration) string {
 	return s.startTask(r, r.node(), "qmstart", fmt.Sprint(id), func(t *task) error {
 		s.lock()
 		defer s.unlock()
-		if err := s.acquire(t.ctx, id); err != nil {
+		if err := s.acquireVM(t.ctx, t.node, id); err != nil {
 			return err
 		}
-		defer s.release(id)
+		defer s.releaseVM(t.node, id)
 		return s.start(t, t.node, id, skiplock, timeout)
 	})
 }

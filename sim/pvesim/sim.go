@@ -54,7 +54,7 @@ type Sim struct {
 	pools    []*pool
 	dc       Datacenter
 	faults   []*fault
-	flocks   map[int]chan struct{} // a VM's lock file; closed when let go
+	locks    map[lockName]*heldLock
 	damage   []Damage
 	requests []RequestRecord
 	nextPID  int
@@ -98,7 +98,7 @@ func New(world World, options ...Option) (*Sim, error) {
 		timings: DefaultTimings(), timeScale: 1, logf: log.Printf, guest: defaultGuest, started: time.Now(),
 		streams: newStreams(world.Seed), dc: world.Datacenter,
 		hosts: map[string]*host{}, storages: map[string]*storage{}, vms: map[int]*vm{}, mappings: map[string]*mapping{},
-		byUPID: map[string]*task{}, flocks: map[int]chan struct{}{}, nextPID: 1000,
+		byUPID: map[string]*task{}, locks: map[lockName]*heldLock{}, nextPID: 1000,
 	}
 	for _, option := range options {
 		option(s)

@@ -236,11 +236,12 @@ func TestHooksSeeEachStateInOrder(t *testing.T) {
 		engine.done(engine.do("POST", qemu("pve1", 120, "/status/stop")), "OK")
 		mu.Lock()
 		defer mu.Unlock()
-		want := []step{{VMCreated, 120}, {VMConfigured, 120}, {VMConfigured, 120}, {VMStarting, 120}, {VMStarted, 120}, {VMStopped, 120}}
+		// A clone is written after each of its two drives and at its end.
+		want := []step{{VMCreated, 120}, {VMConfigured, 120}, {VMConfigured, 120}, {VMConfigured, 120}, {VMConfigured, 120}, {VMStarting, 120}, {VMStarted, 120}, {VMStopped, 120}}
 		if diff := cmp.Diff(want, steps); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
 		}
-		if !locks["vm.created clone"] || locks["vm.configured clone"] {
+		if !locks["vm.created clone"] || !locks["vm.configured clone"] || !locks["vm.configured "] {
 			t.Errorf("locks seen by the hook: %v", locks)
 		}
 	})

@@ -117,7 +117,7 @@ func (s *Sim) snapshot() State {
 func (s *Sim) vmState(v *vm) VMState {
 	out := VMState{ID: v.id, Host: v.node, Name: v.name(), Config: maps.Clone(v.conf), Pending: maps.Clone(v.pending),
 		Deleting: slices.Sorted(maps.Keys(v.deletes)), Digest: v.digest(), Lock: v.conf["lock"], Template: v.template(),
-		Running: v.run != nil && !v.starting, Starting: v.starting, Busy: s.flocks[v.id] != nil, Snapshots: v.snapshotNames()}
+		Running: v.run != nil && !v.starting, Starting: v.starting, Busy: s.locks[vmLock(v.node, v.id)] != nil, Snapshots: v.snapshotNames()}
 	if p := s.poolOf(v.id); p != nil {
 		out.Pool = p.id
 	}

@@ -1,6 +1,8 @@
 package pvesim
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -135,9 +137,27 @@ func (st *storage) freeDisk(vmid int) int {
 	}
 }
 
-// allocate makes a disk of a VM; the lock is held. An empty format is that of
-// the storage.
-func (s *Sim) allocate(st *storage, node string, vmid int, name, format string, size int64) (*volume, error) {
+// allocate makes a disk of a VM; the simulator's lock is held, but not while
+// it waits for the storage's lock or works under it. An empty format is that
+// of the storage.
+func (s *Sim) allocate(ctx context.Context, st *storage, node string, vmid int, name, format string, size int64) (*volume, error) {
+	lock := st.lockOf(node)
+	if err := s.acquire(ctx, lock, s.timings.StorageLock, false); err != nil {
+		return nil, err
+	}
+	defer s.release(lock)
+	if st.Allocate > 0 {
+		s.unlock()
+		err := s.sleep(ctx, st.Allocate)
+		s.lock()
+		if err != nil {
+			return nil, err
+		}
+	}
+	if st.full(node, thin(size)) && !st.files() {
+		return nil, die("lvcreate 'pve/%s' error:   Cannot create new thin volume, free space in thin pool pve/data reached threshold.",
+			cmp.Or(name, fmt.Sprintf("vm-%d-disk-%d", vmid, st.freeDisk(vmid))))
+	}
 	if name == "" {
 		name = fmt.Sprintf("vm-%d-disk-%d", vmid, st.freeDisk(vmid))
 	}
@@ -157,6 +177,14 @@ func (s *Sim) allocate(st *storage, node string, vmid int, name, format string, 
 	st.volumes = append(st.volumes, v)
 	s.changed(VolumeCreated, node, vmid, st.volid(v))
 	return v, nil
+}
+
+// thin is how much of a disk is taken to be written.
+func thin(size int64) int64 { return size / 10 }
+
+// full tells whether a storage whose capacity is given has no room for more.
+func (st *storage) full(node string, more int64) bool {
+	return st.CapacityGiB > 0 && float64(st.used(node)+more) > st.CapacityGiB*float64(gib)
 }
 
 // remove takes a volume away; the lock is held.

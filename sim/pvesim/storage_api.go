@@ -107,7 +107,7 @@ func (st *storage) used(node string) int64 {
 			continue
 		}
 		if v.content == "images" {
-			used += v.size / 10
+			used += thin(v.size)
 		} else {
 			used += v.size
 		}

@@ -17,6 +17,7 @@ type Timings struct {
 	RefusedLogin Duration `json:"refusedLogin"` // before each 401
 	VMLock       Duration `json:"vmLock"`       // wait for a VM's lock before "got timeout"
 	StorageLock  Duration `json:"storageLock"`  // wait for a storage's lock before it times out
+	CloneLock    Duration `json:"cloneLock"`    // wait of a clone for the locks of source and target
 
 	CloneLinked Duration `json:"cloneLinked"`
 	CloneCheck  Duration `json:"cloneCheck"` // between a clone's first check and its start
@@ -50,7 +51,7 @@ func DefaultTimings() Timings {
 	s := Duration(time.Second)
 	ms := Duration(time.Millisecond)
 	return Timings{
-		RefusedLogin: 3 * s, VMLock: 10 * s, StorageLock: 60 * s,
+		RefusedLogin: 3 * s, VMLock: 10 * s, StorageLock: 10 * s, CloneLock: s,
 		CloneLinked: 2 * s, CloneCheck: 20 * ms, CloneFullMin: 5 * s, CloneFullGiB: s,
 		Create: s, Config: 200 * ms, Resize: 500 * ms, Destroy: s, Upload: 300 * ms, Delete: 300 * ms,
 		Start: 2 * s, StartPinGiB: 75 * ms, AgentMin: 15 * s, AgentMax: 25 * s,

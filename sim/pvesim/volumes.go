@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"context"
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -104,7 +105,7 @@ func (s *Sim) createVolume(r *request) (any, error) {
 	if dot := strings.LastIndex(name, "."); dot > 0 && st.files() {
 		base, format = name[:dot], name[dot+1:]
 	}
-	v, err := s.allocate(st, r.node(), r.vmid(), base, format, size)
+	v, err := s.allocate(context.WithoutCancel(r.ctx), st, r.node(), r.vmid(), base, format, size)
 	if err != nil {
 		return nil, err
 	}

@@ -96,8 +96,12 @@ type Storage struct {
 	Nodes    []string `json:"nodes,omitempty"` // empty: all hosts
 	Disabled bool     `json:"disabled,omitempty"`
 	// CapacityGiB is for each host, or for all of them when shared.
-	CapacityGiB float64  `json:"capacityGiB,omitempty"`
-	Volumes     []Volume `json:"volumes,omitempty"`
+	CapacityGiB float64 `json:"capacityGiB,omitempty"`
+	// Allocate is how long making a volume takes. The storage's lock is held
+	// meanwhile, on all hosts when it is shared: with some seconds, parallel
+	// clones time out.
+	Allocate Duration `json:"allocate,omitempty"`
+	Volumes  []Volume `json:"volumes,omitempty"`
 }
 
 // Volume is a file or disk on a storage. Disks of VMs are made from the VMs'
