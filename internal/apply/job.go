@@ -21,6 +21,7 @@ type job struct {
 	outcome Outcome
 	away    time.Time        // when the worker's VM was stopped
 	claimed inventory.Record // what the card's register says of the worker, as seen or written last; zero for nothing
+	seen    inventory.Record // the same, as the plan was made with
 }
 
 // step does one step, tells its progress, and repeats it when it was only
@@ -131,9 +132,25 @@ func (j *job) clone(ctx context.Context) error {
 		if !fault.Is(err, fault.Exists) || try == tries {
 			return err
 		}
+		if try == 1 && j.worker.Action == plan.Create && j.seen.VMID == j.record.VMID {
+			return j.mayBeOurs(err)
+		}
 		if err := j.renumber(ctx); err != nil {
 			return err
 		}
+	}
+}
+
+// mayBeOurs is the error for a number that an earlier run had claimed for this
+// worker, that was free when we looked, and is taken now: most likely by the
+// clone that the earlier run asked for just before it died. Another number would
+// give the worker a second VM; the next look shows whose it is.
+func (j *job) mayBeOurs(err error) error {
+	return &fault.Error{
+		Kind: fault.Conflict, Doing: "clone the template",
+		Where: fault.Place{Host: j.record.Host, VMID: j.record.VMID, Worker: j.worker.Name},
+		Why:   "an earlier run claimed this number for this worker, and a moment ago it was free", Cause: err,
+		Fix: "run the same command again: it waits for a clone of the earlier run, and takes another number when the VM is somebody else's",
 	}
 }
 

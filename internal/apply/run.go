@@ -103,7 +103,8 @@ func (r *runner) run(ctx context.Context, worker *plan.Worker) Outcome {
 			j.ref = refOf(j.record)
 		}
 	}
-	j.claimed = r.claimOf(worker)
+	j.seen = r.claimOf(worker)
+	j.claimed = j.seen
 	release, err := r.acquire(ctx, limit{"all", r.options.Parallel}, limit{"host " + worker.Host, r.options.PerHost})
 	if err != nil {
 		return j.stop(worker.Steps[0], err)

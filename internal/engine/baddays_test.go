@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -217,42 +218,67 @@ func TestAnAPIThatMisbehaves(t *testing.T) {
 	}
 }
 
-// TestEachCallDisturbedOnce lets each call of an apply go wrong once, in the
-// ways in which networks and Proxmox do, without the program dying. It must
-// come through by itself or, run again, converge.
+// TestEachCallDisturbedOnce lets each call of an apply, of a replace and of a
+// delete go wrong once, in the ways in which networks and Proxmox do, without the
+// program dying. It must come through by itself or, run again, converge.
 func TestEachCallDisturbedOnce(t *testing.T) {
-	for _, effect := range []pvesim.Fault{
+	// What happens to locks and tasks can only happen to calls that change VMs.
+	changing := `/(clone|config|resize|start|shutdown|stop)$|/qemu/\d+$`
+	effects := []pvesim.Fault{
 		{Effect: pvesim.DropBefore}, {Effect: pvesim.DropAfter}, {Effect: pvesim.HalfJSON},
 		{Effect: pvesim.Status, Code: 596, Text: "Connection timed out"},
-		{Effect: pvesim.LockHeld}, {Effect: pvesim.TaskFails, Text: "interrupted by signal"}, {Effect: pvesim.TaskFailsButDone, Text: "start failed: QEMU exited with code 1"},
-	} {
-		t.Run(string(effect.Effect), func(t *testing.T) {
-			runs, healed := 0, 0
-			for nth := 1; ; nth++ {
-				reached := false
-				synctest.Test(t, func(t *testing.T) {
-					l := newLab(t)
-					disturbance := effect
-					disturbance.Nth = nth
-					l.must(l.sim.Inject(disturbance))
-					err := apply(context.Background(), l.engine("ops@desk", fleet, nil))
-					reached = len(l.sim.Requests()) >= nth
-					if err == nil {
-						healed++
-					} else if err = apply(context.Background(), l.engine("ops@desk", fleet, nil)); err != nil {
-						t.Errorf("call %d: the second run: %v", nth, err)
-					}
-					l.whole()
-					l.only("gpu-1", "gpu-2", "plain-1")
-				})
-				if !reached || t.Failed() {
-					break
-				}
-				runs++
-			}
-			t.Logf("%d calls disturbed; %d of the applies came through by themselves", runs, healed)
-		})
+		{Effect: pvesim.LockHeld, Path: changing}, {Effect: pvesim.PartialConfig, Path: "/config$", Text: "no space left"},
+		{Effect: pvesim.StorageLockTimeout, Path: "/clone$"},
+		{Effect: pvesim.TaskFails, Path: changing, Text: "interrupted by signal"},
+		{Effect: pvesim.TaskFailsButDone, Path: changing, Text: "start failed: QEMU exited with code 1"},
 	}
+	scenes := []scene{
+		{name: "apply", documents: solo, run: apply, workers: []string{"gpu-1"}},
+		{name: "replace", made: solo, documents: solo, run: replace("gpu-1"), named: "gpu-1", workers: []string{"gpu-1"}},
+		{name: "delete", made: solo, documents: solo, run: remove("gpu-1"), named: "gpu-1"},
+	}
+	for _, s := range scenes {
+		for _, effect := range effects {
+			t.Run(s.name+", "+string(effect.Effect), func(t *testing.T) {
+				t.Parallel()
+				runs, healed := 0, 0
+				for nth, reached := 1, true; reached && !t.Failed(); nth++ {
+					synctest.Test(t, func(t *testing.T) {
+						l := s.set(t)
+						disturbance := effect
+						disturbance.Nth = nth
+						l.must(l.sim.Inject(disturbance))
+						err := s.run(context.Background(), l.engine("ops@desk", s.documents, nil))
+						if reached = l.matching(effect.Path) >= nth; reached {
+							runs++
+						}
+						l.usable(err)
+						if err == nil {
+							healed++
+						} else {
+							l.again(s, "ops@desk")
+						}
+						l.settledAs(s)
+						if t.Failed() {
+							t.Logf("call %d, the first run: %v", nth, err)
+						}
+					})
+				}
+				t.Logf("%d calls disturbed; %d came through by themselves", runs, healed)
+			})
+		}
+	}
+}
+
+// matching counts the requests that a fault with this path meets.
+func (l *lab) matching(path string) int {
+	form, n := regexp.MustCompile(path), 0
+	for _, r := range l.sim.Requests() {
+		if form.MatchString(r.Path) {
+			n++
+		}
+	}
+	return n
 }
 
 func TestAWrongPinIsNamed(t *testing.T) {

@@ -72,10 +72,11 @@ const raceSeeds = 200
 // over networks of random speed. Exactly one gets the card; the other must say
 // who has it. Their plain workers, which want the same VM number, both come up.
 func TestTwoEnginesWantOneCard(t *testing.T) {
+	t.Parallel()
 	won := map[string]int{}
 	for seed := range raceSeeds {
 		synctest.Test(t, func(t *testing.T) {
-			l := newLab(t)
+			l := newLab(t, oneHost)
 			errs := l.race(uint64(seed), map[string]command{"red": apply, "blue": apply})
 			l.whole()
 			winner, loser := "red", "blue"
@@ -105,12 +106,10 @@ func TestTwoEnginesWantOneCard(t *testing.T) {
 // another already wants the card: the dangerous moment is that between mark and
 // removal of the register.
 func TestOneEngineTakesWhileTheOtherGives(t *testing.T) {
+	t.Parallel()
 	for seed := range raceSeeds {
 		synctest.Test(t, func(t *testing.T) {
-			l := newLab(t)
-			if err := apply(context.Background(), l.engine("red@desk", wanting("red"), nil)); err != nil {
-				t.Fatal(err)
-			}
+			l := newLab(t, made(t, wanting("red")))
 			l.allow("red-1")
 			take := func(ctx context.Context, e *engine.Engine) error {
 				var err error

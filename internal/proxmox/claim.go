@@ -224,7 +224,9 @@ func (b *Backend) bury(ctx context.Context, mapping pve.Mapping, holder inventor
 	return b.client.DeleteMapping(ctx, name)
 }
 
-// holdsClaim proves by a fresh read that the card is claimed for this record.
+// holdsClaim proves by a fresh read that the card is claimed for this worker and
+// VM number. The UUID may be that of a run whose clone came second to the clone
+// of the run before it, under the same number.
 func (b *Backend) holdsClaim(ctx context.Context, record inventory.Record, slot pci.Slot) error {
 	mapping, err := b.client.Mapping(ctx, registerName(record.Host, slot))
 	if err != nil && pve.KindOf(err) != pve.NotFound {
@@ -232,7 +234,7 @@ func (b *Backend) holdsClaim(ctx context.Context, record inventory.Record, slot 
 	}
 	holder, words, _, taken := inventory.ParseRecord(mapping.Description)
 	switch {
-	case taken && !slices.Contains(words, wordReleasing) && sameVM(holder, record):
+	case taken && !slices.Contains(words, wordReleasing) && sameWorker(holder, record) && holder.VMID == record.VMID:
 		return nil
 	case taken && !slices.Contains(words, wordReleasing) && sameWorker(holder, record):
 		return b.claimedMeanwhile(holder)

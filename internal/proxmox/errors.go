@@ -1,6 +1,7 @@
 package proxmox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -35,6 +36,7 @@ var kinds = map[pve.Kind]fault.Kind{
 
 // fixes is the next step for kinds of errors where it is the same everywhere.
 var fixes = map[pve.Kind]string{
+	pve.NotFound:        "it went away meanwhile: look with gpuworker status, then run the same command again",
 	pve.Denied:          "gpuworker role prints the commands that grant what is needed",
 	pve.Unauthenticated: "check the token or password, and that the user is enabled and not expired",
 	pve.Locked:          "something else works on this VM: look at its task list, then run the same command again",
@@ -44,8 +46,12 @@ var fixes = map[pve.Kind]string{
 	pve.InUse:           "gpuworker gpus says who holds the card",
 	pve.Untrusted:       "compare with the fingerprint that pvenode cert info prints on the host, and mend tls of the Hypervisor",
 	pve.NoSpace:         "free space on the storage, or name another in machine.disk.storage",
+	pve.TaskFailed:      "the message is the hypervisor's: the task's log on the host says more; mend that, then run the same command again",
 	pve.NoMemory:        "free memory on the host, or make the worker smaller: a GPU worker needs all of its memory really free",
 }
+
+// otherFix is the next step for what the hypervisor says and we do not know.
+const otherFix = "the message is the hypervisor's: look at the task list and the system log of the host, mend that, then run the same command again"
 
 // wrap turns an error of the client into a fault that says what was being done
 // and where. nil stays nil, and what is a fault already keeps its kind.
@@ -66,7 +72,7 @@ func (b *Backend) wrap(err error, doing string, where fault.Place) error {
 	if !known {
 		decision = fault.Unknown
 	}
-	return &fault.Error{Kind: decision, Doing: doing, Where: where, Fix: fixes[kind], Cause: err}
+	return &fault.Error{Kind: decision, Doing: doing, Where: where, Fix: cmp.Or(fixes[kind], otherFix), Cause: err}
 }
 
 // ambiguous tells that a request may or may not have been carried out: look

@@ -1,0 +1,151 @@
+package proxmox
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/pve"
+	"github.com/gpuworker/gpuworker/sim/pvesim"
+)
+
+// guarded is a worker's VM that is made but for its card, and root beside it.
+func guarded(t *testing.T) (*Backend, *pve.Client, inventory.Record, inventory.Card) {
+	t.Helper()
+	w := world(t)
+	sim, err := pvesim.New(w, pvesim.WithLog(t.Logf))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sim.Close)
+	b := open(t, sim, tokenOf(t, w, "gpuworker@pve!engine"))
+	root, err := pve.New(pve.Options{Endpoint: "https://pve1:8006", Username: "root@pam", Password: "homelab-root", Transport: sim.Transport()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, r := context.Background(), gpuRecord()
+	desired := gpuMachine()
+	desired.MemoryMiB, desired.DiskMiB, desired.Guest.SSHKeys = 4096, 0, nil
+	for _, do := range []func() error{
+		func() error { return b.Claim(ctx, r, inventory.Record{}) },
+		func() error {
+			return b.Clone(ctx, apply.CloneOrder{Record: r, TemplateHost: "pve1", TemplateVMID: 9000})
+		},
+		func() error { return b.Configure(ctx, r, desired) },
+	} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b, root, r, inventory.Card{Slot: pci.MustBDF("0000:03:00.0").Slot, PCIe: true, ROMBar: true}
+}
+
+// TestACardIsOnlyTakenWhileItIsClaimedForThisVM changes the register by hand
+// before the attach, and before the start. Neither may happen then.
+func TestACardIsOnlyTakenWhileItIsClaimedForThisVM(t *testing.T) {
+	other, renumbered := gpuRecord(), gpuRecord()
+	other.Worker, other.Pool = "vision-1", "vision"
+	renumbered.VMID = 9150
+	for name, description := range map[string]string{
+		"a claim of another worker":        other.Line(wordMade),
+		"a claim with another number":      renumbered.Line(wordMade),
+		"a claim that is being given back": gpuRecord().Line(wordMade, wordReleasing),
+		"no claim":                         "a T4",
+		"no register":                      "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, root, r, card := guarded(t)
+				ctx, register := context.Background(), registerName("pve1", card.Slot)
+				was, err := root.Mapping(ctx, register)
+				must(t, err)
+				write := func() {
+					if description == "" {
+						must(t, root.DeleteMapping(ctx, register))
+						return
+					}
+					must(t, root.UpdateMapping(ctx, pve.MappingUpdate{ID: register, Map: was.Map, Description: description}))
+				}
+				write()
+				refused(t, "attach", b.Attach(ctx, r, card))
+				if config, _ := root.Pending(ctx, "pve1", 9101); config.Options[cardOption].HasValue {
+					t.Error("the card was attached")
+				}
+				if description == "" {
+					must(t, root.CreateMapping(ctx, pve.MappingSpec{ID: register, Map: was.Map, Description: was.Description}))
+				} else {
+					must(t, root.UpdateMapping(ctx, pve.MappingUpdate{ID: register, Map: was.Map, Description: was.Description}))
+				}
+				must(t, b.Attach(ctx, r, card))
+				write()
+				refused(t, "start", b.Start(ctx, refOf(r)))
+				if status, _ := root.VMStatus(ctx, "pve1", 9101); status.Running() {
+					t.Error("the VM was started")
+				}
+			})
+		})
+	}
+}
+
+// TestACardOfAnotherVMIsNotTaken gives the card to a stopped VM of somebody else
+// before the attach, and before the start.
+func TestACardOfAnotherVMIsNotTaken(t *testing.T) {
+	for name, value := range map[string]string{"by address": "0000:03:00.0", "without a function": "0000:03:00", "by our register": "mapping=gpu-pve1-0000-03-00"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, root, r, card := guarded(t)
+				ctx := context.Background()
+				task, err := root.Clone(ctx, "pve1", 9000, pve.CloneOptions{NewID: 300, Name: "theirs"})
+				must(t, err)
+				_, err = task.Wait(ctx)
+				must(t, err)
+				give := pve.ConfigUpdate{Set: map[string]string{"machine": "q35", "hostpci3": value}}
+				must(t, root.UpdateConfig(ctx, "pve1", 300, give))
+				refused(t, "attach", b.Attach(ctx, r, card))
+				must(t, root.UpdateConfig(ctx, "pve1", 300, pve.ConfigUpdate{Delete: []string{"hostpci3"}}))
+				must(t, b.Attach(ctx, r, card))
+				must(t, root.UpdateConfig(ctx, "pve1", 300, give))
+				refused(t, "start", b.Start(ctx, refOf(r)))
+			})
+		})
+	}
+}
+
+// TestAClaimReplacesOnlyWhatWasSeen: a claim of the same worker that was not
+// there when the plan was made is that of an engine at work.
+func TestAClaimReplacesOnlyWhatWasSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _, r, card := guarded(t)
+		ctx, mine := context.Background(), gpuRecord()
+		mine.UUID, mine.VMID = "77777777-7777-4777-8777-777777777777", 9102
+		if err := b.Claim(ctx, mine, inventory.Record{}); !fault.Is(err, fault.Conflict) || fault.FixOf(err) == "" {
+			t.Errorf("a claim that nobody saw was replaced: %v", err)
+		}
+		must(t, b.Release(ctx, mine, "pve1", card.Slot)) // not ours: nothing to do
+		must(t, b.holdsClaim(ctx, r, card.Slot))
+		must(t, b.Claim(ctx, mine, r))
+		must(t, b.Release(ctx, r, "pve1", card.Slot)) // no longer ours
+		must(t, b.holdsClaim(ctx, mine, card.Slot))
+	})
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func refused(t *testing.T, what string, err error) {
+	t.Helper()
+	if !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.Exists) {
+		t.Errorf("%s: %s %v, want it refused", what, fault.KindOf(err), err)
+	}
+	if err != nil && fault.FixOf(err) == "" {
+		t.Errorf("%s: no next step: %v", what, err)
+	}
+}
