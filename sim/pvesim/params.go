@@ -154,7 +154,7 @@ func checkArg(s spec, name string, a arg, complaints map[string]string) {
 
 var (
 	integerForm = regexp.MustCompile(`^[+-]?\d+$`)
-	numberForm  = regexp.MustCompile(`^[+-]?(\d+\.?\d*|\.\d+)$`)
+	numberForm  = regexp.MustCompile(`^[+-]?(\d+\.?\d*|\.\d+)([Ee][+-]?\d+)?$`)
 )
 
 // check returns the complaint about one value, "" when it is fine.

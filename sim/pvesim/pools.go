@@ -3,7 +3,7 @@ package pvesim
 func poolCalls() []call {
 	kinds := oneOf("qemu", "lxc", "storage")
 	return []call{
-		{method: "GET", path: "/pools", params: specs{"poolid": matching(poolForm.String()), "type": kinds}, serve: (*Sim).listPools},
+		{method: "GET", path: "/pools", params: specs{"poolid": matching(poolForm.String()), "type": kinds.with("poolid")}, serve: (*Sim).listPools},
 		{method: "GET", path: "/pools/{poolid...}", params: specs{"type": kinds}, may: perm("/pool/{poolid}", "Pool.Audit"), serve: (*Sim).getPool},
 	}
 }

@@ -42,11 +42,11 @@ var (
 	netFormat = &propFormat{defaultKey: "model", alias: netAliases(), props: specs{
 		"model":     oneOf(netModels...).req(),
 		"macaddr":   formatted(macFormat),
-		"bridge":    text(),
+		"bridge":    formatted(bridgeFormat),
 		"queues":    integer().atLeast(0).atMost(64),
 		"rate":      numeric().atLeast(0),
 		"tag":       integer().atLeast(1).atMost(4094),
-		"trunks":    text(),
+		"trunks":    matching(idRanges),
 		"firewall":  boolean(),
 		"link_down": boolean(),
 		"mtu":       integer().atLeast(1).atMost(65520),
@@ -149,39 +149,39 @@ func vmOption(key string) (spec, bool) {
 var indexedOptions = map[string]spec{
 	"hostpci": formatted(hostpciFormat.check), "net": formatted(netFormat.check), "ipconfig": formatted(ipFormat.check),
 	"ide": formatted(driveFormat.check), "scsi": formatted(driveFormat.check), "sata": formatted(driveFormat.check),
-	"virtio": formatted(driveFormat.check), "serial": matching(`/dev/.+|socket`), "unused": formatted(volumeFormat),
-	"numa": text(), "parallel": text(), "usb": text(), "virtiofs": text(),
+	"virtio": formatted(driveFormat.check), "serial": matching(`/dev/.+|socket`), "unused": formatted(unusedFormat.check), "numa": formatted(numaFormat.check),
+	"parallel": matching(`/dev/parport\d+|/dev/usb/lp\d+`), "usb": formatted(usbFormat.check), "virtiofs": formatted(virtiofsFormat.check),
 }
 
 var plainOptions = specs{
 	"acpi": boolean(), "affinity": text(), "agent": formatted(agentFormat.check), "allow-ksm": boolean(), "amd-sev": text(),
-	"arch": oneOf("x86_64", "aarch64"), "args": text(), "audio0": text(), "autostart": boolean(), "balloon": integer().atLeast(0),
+	"arch": oneOf("x86_64", "aarch64"), "args": text(), "audio0": formatted(audioFormat.check), "autostart": boolean(), "balloon": integer().atLeast(0),
 	"bios": oneOf("seabios", "ovmf"), "boot": formatted(bootFormat), "bootdisk": matching(`(ide|sata|scsi|virtio)\d+`),
 	"cicustom": formatted(cicustomFormat.check), "cipassword": text(), "citype": oneOf("configdrive2", "nocloud", "opennebula"),
 	"ciupgrade": boolean(), "ciuser": text(), "cores": integer().atLeast(1), "cpu": formatted(cpuFormat.check),
 	"cpulimit": numeric().atLeast(0).atMost(128), "cpuunits": integer().atLeast(1).atMost(262144),
 	"description": text().upTo(8192), "efidisk0": formatted(efiFormat.check), "freeze": boolean(),
 	"hookscript": formatted(volumeFormat), "hotplug": formatted(hotplugFormat), "hugepages": oneOf("any", "2", "1024"),
-	"intel-tdx": text(), "ivshmem": text(), "keephugepages": boolean(), "keyboard": text(), "kvm": boolean(),
+	"intel-tdx": text(), "ivshmem": formatted(ivshmemFormat.check), "keephugepages": boolean(), "keyboard": oneOf(keyboards...), "kvm": boolean(),
 	"localtime": boolean(), "lock": oneOf("backup", "clone", "create", "migrate", "rollback", "snapshot", "snapshot-delete",
 		"suspending", "suspended"), "machine": formatted(machineFormat.check), "memory": formatted(memoryFormat.check),
 	"migrate_downtime": numeric().atLeast(0), "migrate_speed": integer().atLeast(0), "name": formatted(dnsNameFormat),
 	"nameserver": formatted(addressListFormat), "numa": boolean(), "onboot": boolean(),
 	"ostype":     oneOf("other", "wxp", "w2k", "w2k3", "w2k8", "wvista", "win7", "win8", "win10", "win11", "l24", "l26", "solaris"),
-	"protection": boolean(), "reboot": boolean(), "rng0": text(),
+	"protection": boolean(), "reboot": boolean(), "rng0": formatted(rngFormat.check),
 	"scsihw":       oneOf("lsi", "lsi53c810", "virtio-scsi-pci", "virtio-scsi-single", "megasas", "pvscsi"),
 	"searchdomain": text(), "shares": integer().atLeast(0).atMost(50000), "smbios1": formatted(smbiosFormat.check).upTo(512),
-	"smp": integer().atLeast(1), "sockets": integer().atLeast(1), "spice_enhancements": text(),
-	"sshkeys": formatted(urlEncodedFormat), "startdate": text(), "startup": text(), "tablet": boolean(),
+	"smp": integer().atLeast(1), "sockets": integer().atLeast(1), "spice_enhancements": formatted(spiceFormat.check),
+	"sshkeys": formatted(urlEncodedFormat), "startdate": matching(startDate), "startup": formatted(startupFormat.check), "tablet": boolean(),
 	"tags": formatted(tagsFormat), "tdf": boolean(), "template": boolean(), "tpmstate0": formatted(tpmFormat.check),
 	"vcpus": integer().atLeast(1), "vga": formatted(vgaFormat.check),
 	"vmgenid":        matching(`[a-fA-F0-9]{8}(?:-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}|[01]`),
-	"vmstatestorage": storageSpec(), "watchdog": text(),
+	"vmstatestorage": storageSpec(), "watchdog": formatted(watchdogFormat.check),
 }
 
 // vmOptionSpecs are all options as parameters of a call.
 func vmOptionSpecs() specs {
-	out := merge(plainOptions, nil)
+	out := merge(plainOptions, specs{"cdrom": formatted(driveFormat.check)})
 	for base, highest := range indexed {
 		for i := range highest + 1 {
 			out[fmt.Sprint(base, i)] = indexedOptions[base]
