@@ -164,6 +164,12 @@ func (l *lab) judge(e pvesim.Event) {
 	}
 }
 
+func (l *lab) isBroken() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.broken) > 0
+}
+
 func (l *lab) breakf(e pvesim.Event, format string, args ...any) {
 	l.broken = append(l.broken, fmt.Sprintf("%s of VM %d %s: invariant ", e.Kind, e.VMID, e.ID)+fmt.Sprintf(format, args...))
 }

@@ -185,6 +185,12 @@ func (b *Backend) mark(ctx context.Context, record inventory.Record) error {
 		if fits && (ownership == inventory.Ours || ownership == inventory.Fresh) {
 			return found, nil
 		}
+		switch {
+		case ownership == inventory.Foreign:
+			why = noMark
+		case why == "":
+			why = "its note is that of another worker, or of another VM of it"
+		}
 		return seen{}, b.notOurs(ref, found.vm, why)
 	}
 	return b.swap(ctx, record.Host, record.VMID, look, func(found seen) pve.ConfigUpdate {

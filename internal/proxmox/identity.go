@@ -53,6 +53,9 @@ func parseVM(config pve.PendingConfig, host string, vmid int, known mappings) in
 	return vm
 }
 
+// noMark is why a VM is not ours, when nothing speaks for it.
+const noMark = "it carries neither our tag nor our note"
+
 // prove reads the VM of ref and makes sure that it is that very VM and ours.
 func (b *Backend) prove(ctx context.Context, ref inventory.VMRef) (seen, error) {
 	found, err := b.read(ctx, ref.Host, ref.VMID, nil)
@@ -62,7 +65,7 @@ func (b *Backend) prove(ctx context.Context, ref inventory.VMRef) (seen, error) 
 	ownership, why := found.vm.Ownership()
 	switch {
 	case ownership == inventory.Foreign:
-		why = "it carries neither our tag nor our note"
+		why = noMark
 	case ownership == inventory.Fresh:
 		why = "it was never marked as ours"
 	case ownership == inventory.Ours && found.vm.UUID != ref.UUID:
