@@ -250,10 +250,12 @@ func (b *builder) plan() *Plan {
 	p := b.empty()
 	for _, from := range b.pools {
 		pool := Pool{Name: from.name, KubeCluster: from.kubeCluster, Lifecycle: from.lifecycle, Wanted: from.wanted, Workers: []Worker{}}
-		for _, d := range from.drafts {
-			if d.member != nil && d.member.vm != nil {
+		for _, m := range b.survey.order {
+			if m.pool == from.name && m.kubeCluster == from.kubeCluster && m.vm != nil {
 				pool.There++
 			}
+		}
+		for _, d := range from.drafts {
 			pool.Workers = append(pool.Workers, *d.Worker)
 			pool.Workers = append(pool.Workers, d.twins...)
 		}

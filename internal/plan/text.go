@@ -340,7 +340,7 @@ func (t *printer) footer(p *Plan) {
 func consequence(p *Plan, s Summary) string {
 	var sentences []string
 	if names := p.Destroys(); len(names) > 0 && p.Blocked == "" {
-		sentences = append(sentences, "Destroyed: "+strings.Join(names, ", ")+".")
+		sentences = append(sentences, "To be destroyed: "+strings.Join(names, ", ")+".")
 	}
 	refused := "One worker is refused"
 	if s.Refused > 1 {
