@@ -14,7 +14,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// scene is a world, of one host unless it is wide, what was done in it before, and a command.
+// scene is a world, what was done in it before, and a command.
 type scene struct {
 	name      string
 	world     func(*pvesim.World)
@@ -24,7 +24,8 @@ type scene struct {
 	run       command
 	named     string   // the worker that the command may destroy
 	workers   []string // that are there in the end, and no others
-	wide      bool
+	wide      bool     // in the whole homelab instead of on one host
+	every     bool     // with interference at every call, not at each third
 	end       func(*lab)
 }
 
@@ -216,32 +217,28 @@ func TestKilledTwice(t *testing.T) {
 // TestKilledAndThenAnotherFile kills an apply at each call; then another file is
 // applied, that wants less and other, and after that the first one again.
 func TestKilledAndThenAnotherFile(t *testing.T) {
+	t.Parallel()
 	first := scene{documents: onlyPool(fleet), run: apply}
 	other := scene{
 		documents: edit("    - {host: pve1, bdf: \"0000:03:00.0\"}\n", "")(edit("memory: 8Gi", "memory: 4Gi")(onlyPool(fleet))),
 		run:       apply,
 	}
-	for _, late := range []bool{false, true} {
-		t.Run(fmt.Sprintf("late %v", late), func(t *testing.T) {
-			t.Parallel()
-			for at, cut := 1, true; cut && !t.Failed(); at++ {
-				synctest.Test(t, func(t *testing.T) {
-					l := newLab(t, noThirdHost)
-					cut = l.killed(first, "ops@desk", at, late)
-					err := apply(context.Background(), l.engine("eve@desk", other.documents, nil))
-					if fault.Is(err, fault.Conflict) { // the last request of the dead engine was not done yet
-						err = apply(context.Background(), l.engine("eve@desk", other.documents, nil))
-					}
-					if err != nil {
-						t.Errorf("the other file: %v", err)
-					}
-					l.must(restart(context.Background(), l.engine("ops@desk", first.documents, nil)))
-					l.whole()
-					l.only("gpu-1", "gpu-2")
-					if t.Failed() {
-						t.Logf("killed at call %d", at)
-					}
-				})
+	for at, cut := 1, true; cut && !t.Failed(); at++ {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLab(t, noThirdHost)
+			cut = l.killed(first, "ops@desk", at, at%2 == 0)
+			err := apply(context.Background(), l.engine("eve@desk", other.documents, nil))
+			if fault.Is(err, fault.Conflict) { // the last request of the dead engine was not done yet
+				err = apply(context.Background(), l.engine("eve@desk", other.documents, nil))
+			}
+			if err != nil {
+				t.Errorf("the other file: %v", err)
+			}
+			l.must(restart(context.Background(), l.engine("ops@desk", first.documents, nil)))
+			l.whole()
+			l.only("gpu-1", "gpu-2")
+			if t.Failed() {
+				t.Logf("killed at call %d", at)
 			}
 		})
 	}

@@ -8,13 +8,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
-	steps "github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
@@ -90,155 +87,6 @@ func TestWhatPeopleEditByHand(t *testing.T) {
 	}
 }
 
-// TestATombstoneOfADeadEngineIsWaitedFor leaves a register that says "releasing"
-// and nobody removes. The next apply waits a minute, and goes on.
-func TestATombstoneOfADeadEngineIsWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t)
-		l.must(l.root().CreateMapping(context.Background(), pve.MappingSpec{
-			ID: "gpu-pve1-0000-03-00", Map: []string{"node=pve1,path=0000:03:00.0,id=10de:1eb8,subsystem-id=10de:12a2,iommugroup=14"},
-			Description: "gpuworker: worker=x-1 pool=x cluster=rke2 lifecycle=SemiPersistent vmid=9150 uuid=1 host=pve1 card=0000%3A03%3A00 by=eve made releasing",
-		}))
-		began := time.Now()
-		l.must(apply(context.Background(), l.engine("ops@desk", solo, nil)))
-		if took := time.Since(began); took < time.Minute {
-			t.Errorf("it took %s; its author may have been about to remove it", took)
-		}
-		l.whole()
-		l.asDeclared(solo, "gpu-1")
-	})
-}
-
-// TestATombstoneThatGoesAwayIsNotWaitedForLonger: mostly the author is alive.
-func TestATombstoneThatGoesAwayIsNotWaitedForLonger(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t)
-		l.must(l.root().CreateMapping(context.Background(), pve.MappingSpec{
-			ID: "gpu-pve1-0000-03-00", Map: []string{"node=pve1,path=0000:03:00.0,id=10de:1eb8,subsystem-id=10de:12a2,iommugroup=14"},
-			Description: "gpuworker: worker=x-1 pool=x cluster=rke2 lifecycle=SemiPersistent vmid=9150 uuid=1 host=pve1 card=0000%3A03%3A00 by=eve made releasing",
-		}))
-		gone := time.AfterFunc(8*time.Second, func() { _ = l.root().DeleteMapping(context.Background(), "gpu-pve1-0000-03-00") })
-		defer gone.Stop()
-		l.must(apply(context.Background(), l.engine("ops@desk", solo, nil)))
-		l.whole()
-		l.asDeclared(solo, "gpu-1")
-	})
-}
-
-// TestALockThatGoesAwayIsWaitedFor locks the VM's file for a while at each step,
-// as a backup does when it begins.
-func TestALockThatGoesAwayIsWaitedFor(t *testing.T) {
-	for _, path := range []string{"/config$", "/status/start$", "/resize$"} {
-		t.Run(path, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				l := newLab(t)
-				l.must(l.sim.Inject(pvesim.Fault{Method: "", Path: "/qemu/9100" + path, Effect: pvesim.LockHeld, Times: 2}))
-				l.must(apply(context.Background(), l.engine("ops@desk", solo, nil)))
-				l.whole()
-				l.asDeclared(solo, "gpu-1")
-			})
-		})
-	}
-}
-
-// TestALostAnswerToAShutdownDoesNotPullThePlug: a guest that is asked to shut
-// down gets its time, also when nobody heard that it was asked.
-func TestALostAnswerToAShutdownDoesNotPullThePlug(t *testing.T) {
-	for _, effect := range []pvesim.Effect{pvesim.DropAfter, pvesim.DropBefore, pvesim.HalfJSON} {
-		t.Run(string(effect), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				l := newLab(t, slowly(func(timings *pvesim.Timings) { timings.Shutdown = pvesim.Duration(90 * time.Second) }))
-				l.must(apply(context.Background(), l.engine("ops@desk", solo, nil)))
-				l.must(l.sim.Inject(pvesim.Fault{Method: "POST", Path: "/status/shutdown$", Effect: effect}))
-				l.must(park("gpu-1")(context.Background(), l.engine("ops@desk", solo, nil)))
-				for _, r := range l.sim.Requests() {
-					if strings.HasSuffix(r.Path, "/status/stop") {
-						t.Errorf("the plug was pulled %s", r.Time)
-					}
-				}
-				l.whole()
-				l.isParked("gpu-1", true)
-			})
-		})
-	}
-}
-
-// TestAHostThatIsSilentDuringACloneGetsNoSecondOne cuts the host off for five
-// minutes while a clone runs there; one VM must come out of it.
-func TestAHostThatIsSilentDuringACloneGetsNoSecondOne(t *testing.T) {
-	for name, documents := range map[string]string{"with a card": solo, "plain": edit("  replicas: 1", "  hosts: [pve1]\n  replicas: 1")(duo)} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				l := newLab(t, slowly(func(timings *pvesim.Timings) { timings.CloneFullMin = pvesim.Duration(12 * time.Minute) }))
-				time.AfterFunc(time.Minute, func() { _ = l.sim.SetHostOnline("pve1", false) })
-				time.AfterFunc(6*time.Minute, func() { _ = l.sim.SetHostOnline("pve1", true) })
-				documents := edit("{name: ubuntu-22.04}", "{name: ubuntu-22.04, clone: Full}")(documents)
-				l.must(apply(context.Background(), l.engine("ops@desk", documents, nil)))
-				clones := 0
-				for _, r := range l.sim.Requests() {
-					if strings.HasSuffix(r.Path, "/clone") {
-						clones++
-					}
-				}
-				if clones != 1 {
-					t.Errorf("%d clones were asked for", clones)
-				}
-				l.whole()
-			})
-		})
-	}
-}
-
-// TestALostAnswerToAStartIsWaitedFor: the start of a large GPU worker takes many
-// minutes, and nobody heard that it began.
-func TestALostAnswerToAStartIsWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, slowly(func(timings *pvesim.Timings) { timings.StartPinGiB = pvesim.Duration(15 * time.Second) }))
-		l.must(l.sim.Inject(pvesim.Fault{Method: "POST", Path: "/status/start$", Effect: pvesim.DropAfter}))
-		l.must(apply(context.Background(), l.engine("ops@desk", solo, nil)))
-		l.whole()
-		l.asDeclared(solo, "gpu-1")
-	})
-}
-
-func slowly(change func(*pvesim.Timings)) func(*pvesim.World) {
-	return func(w *pvesim.World) {
-		timings := pvesim.DefaultTimings()
-		change(&timings)
-		w.Timings = &timings
-	}
-}
-
-// TestInterruptedInALongTask presses Ctrl-C while the VM starts: the error says
-// what still runs, and the same command again converges.
-func TestInterruptedInALongTask(t *testing.T) {
-	for step, slow := range map[string]func(*pvesim.Timings){
-		"start": func(timings *pvesim.Timings) { timings.StartPinGiB = pvesim.Duration(15 * time.Second) },
-		"clone": func(timings *pvesim.Timings) { timings.CloneLinked = pvesim.Duration(30 * time.Minute) },
-	} {
-		t.Run(step, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				l := newLab(t, slowly(slow))
-				ctx, interrupt := context.WithCancel(context.Background())
-				time.AfterFunc(time.Minute, interrupt)
-				began := time.Now()
-				err := apply(ctx, l.engine("ops@desk", solo, nil))
-				t.Logf("%v\nfix: %s", err, fault.FixOf(err))
-				if !fault.Is(err, fault.Interrupted) || !strings.Contains(err.Error(), "UPID:") || !strings.Contains(err.Error(), "still run") {
-					t.Errorf("the error does not say what still runs: %v", err)
-				}
-				if took := time.Since(began); took > 3*time.Minute {
-					t.Errorf("it ended %s after the start", took)
-				}
-				l.must(apply(context.Background(), l.engine("ops@desk", solo, nil)))
-				time.Sleep(time.Hour)
-				l.whole()
-				l.asDeclared(solo, "gpu-1")
-			})
-		})
-	}
-}
-
 // TestALoginThatLosesAPrivilege is refused one kind of call from some moment on.
 // Each error says which privilege and what to do, and once it is back the same
 // command converges.
@@ -288,6 +136,7 @@ func TestTooLittleMemoryAtTheStart(t *testing.T) {
 
 // TestRawAttachIsKilledAtAnyCall is the life with a root ticket and raw addresses.
 func TestRawAttachIsKilledAtAnyCall(t *testing.T) {
+	t.Parallel()
 	documents := strings.Replace(solo, "credentials: {token: {env: PVE_TOKEN}}", "credentials: {username: root@pam, password: {env: PVE_PASSWORD}}\n    attach: Raw", 1)
 	open := func(l *lab, wire http.RoundTripper) *engine.Engine {
 		return engine.New(engine.Options{Documents: decode(l.t, documents), By: "ops@desk",
@@ -295,29 +144,24 @@ func TestRawAttachIsKilledAtAnyCall(t *testing.T) {
 				return proxmox.Open(h, proxmox.Login{Password: l.rootPassword, Transport: wire})
 			}})
 	}
-	for _, late := range []bool{false, true} {
-		t.Run(fmt.Sprintf("late %v", late), func(t *testing.T) {
-			t.Parallel()
-			calls := 0
-			for at, cut := 1, true; cut && !t.Failed(); at++ {
-				synctest.Test(t, func(t *testing.T) {
-					l := newLab(t)
-					dying, kill := context.WithCancel(context.Background())
-					defer kill()
-					wire := &cutter{next: l.sim.Transport(), at: at, late: late, kill: kill}
-					_ = apply(dying, open(l, wire))
-					cut, calls = wire.dead, at
-					l.must(apply(context.Background(), open(l, l.sim.Transport())))
-					l.whole()
-					l.only("gpu-1")
-					if value := l.sim.State().VMs[l.vmid("gpu-1")].Config["hostpci0"]; !strings.HasPrefix(value, "host=0000:03:00") {
-						t.Errorf("hostpci0 is %q", value)
-					}
-				})
+	calls := 0
+	for at, cut := 1, true; cut && !t.Failed(); at++ {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLab(t, oneHost)
+			dying, kill := context.WithCancel(context.Background())
+			defer kill()
+			wire := &cutter{next: l.sim.Transport(), at: at, late: at%2 == 0, kill: kill}
+			_ = apply(dying, open(l, wire))
+			cut, calls = wire.dead, at
+			l.must(apply(context.Background(), open(l, l.sim.Transport())))
+			l.whole()
+			l.only("gpu-1")
+			if value := l.sim.State().VMs[l.vmid("gpu-1")].Config["hostpci0"]; !strings.HasPrefix(value, "host=0000:03:00") {
+				t.Errorf("hostpci0 is %q", value)
 			}
-			t.Logf("%d cut points", calls-1)
 		})
 	}
+	t.Logf("%d cut points", calls-1)
 }
 
 // TestProxmox8 does a life on Proxmox VE 8.4.
@@ -344,91 +188,6 @@ func TestProxmox8(t *testing.T) {
 		l.asDeclared(fleet, "gpu-1", "gpu-2", "plain-1")
 		l.whole()
 	})
-}
-
-// TestManyWorkersKeepTheLimits makes 30 workers on one host by full clones: one
-// clone at a time on the storage, four workers at a time on the host; and counts
-// what it asks of the API.
-func TestManyWorkersKeepTheLimits(t *testing.T) {
-	for _, n := range []int{1, 10, 30} {
-		t.Run(fmt.Sprintf("%d workers", n), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				l := newLab(t, func(w *pvesim.World) {
-					w.Hosts[0].MemoryGiB = 512
-					w.Storages = slices.Clone(w.Storages)
-					w.Storages[1].CapacityGiB = 5000
-				})
-				documents := edit("  replicas: 1", fmt.Sprintf("  hosts: [pve1]\n  replicas: %d", n))(duo)
-				documents = edit("{name: ubuntu-22.04}", "{name: ubuntu-22.04, clone: Full}")(documents)
-				e := l.engine("ops@desk", documents, nil)
-				plans, err := e.Plan(context.Background(), engine.PlanOptions{})
-				l.must(err)
-				asked := len(l.sim.Requests())
-				t.Logf("plan of nothing there: %d requests", asked)
-				var watch limits
-				_, err = e.Apply(context.Background(), plans, engine.ApplyOptions{Progress: watch.see})
-				l.must(err)
-				if watch.most > 4 {
-					t.Errorf("%d workers of one host at once", watch.most)
-				}
-				if n > 4 && watch.most < 4 {
-					t.Errorf("never more than %d workers at once", watch.most)
-				}
-				t.Logf("apply: %d requests in %s", len(l.sim.Requests())-asked, time.Since(watch.began))
-				asked = len(l.sim.Requests())
-				l.must(apply(context.Background(), l.engine("ops@desk", documents, nil)))
-				t.Logf("apply that changes nothing: %d requests", len(l.sim.Requests())-asked)
-				l.whole()
-				if together := l.clonesTogether(); together > 1 {
-					t.Errorf("%d full clones at once on one storage", together)
-				}
-			})
-		})
-	}
-}
-
-// limits watches how many workers are at work at once.
-type limits struct {
-	mu    sync.Mutex
-	began time.Time
-	busy  map[string]bool
-	most  int
-}
-
-func (w *limits) see(e steps.Event) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.busy == nil {
-		w.busy, w.began = map[string]bool{}, time.Now()
-	}
-	switch {
-	case e.Phase == steps.Began:
-		w.busy[e.Worker] = true
-	case e.Step == "agent" && (e.Phase == steps.Done || e.Phase == steps.Warned):
-		delete(w.busy, e.Worker)
-	}
-	w.most = max(w.most, len(w.busy))
-}
-
-// clonesTogether is the largest number of clone tasks that ran at once.
-func (l *lab) clonesTogether() int {
-	l.t.Helper()
-	tasks, err := l.root().Tasks(context.Background(), "pve1", pve.TaskFilter{Source: "all", Type: "qmclone", Limit: 500})
-	l.must(err)
-	if len(tasks) == 0 {
-		l.t.Error("no clone is listed")
-	}
-	most := 0
-	for _, at := range tasks {
-		n := 0
-		for _, other := range tasks {
-			if other.StartTime <= at.StartTime && at.StartTime < other.EndTime {
-				n++
-			}
-		}
-		most = max(most, n)
-	}
-	return most
 }
 
 // TestSeveralHypervisorsAtOnce applies one file to two clusters; trouble with one

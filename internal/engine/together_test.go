@@ -24,7 +24,7 @@ func TestTwoEnginesAtTheSameWorker(t *testing.T) {
 		red, blue command
 		seeds     int
 	}{
-		{"both apply", false, apply, apply, 200},
+		{"both apply", false, apply, apply, 100},
 		{"both replace", true, replace("gpu-1"), replace("gpu-1"), 40},
 		{"one deletes, one applies", true, remove("gpu-1"), apply, 40},
 		{"one replaces, one deletes", true, replace("gpu-1"), remove("gpu-1"), 40},

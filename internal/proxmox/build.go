@@ -45,52 +45,61 @@ func (b *Backend) Clone(ctx context.Context, order apply.CloneOrder) error {
 }
 
 // clonePatience is how long a host with a clone under way may be silent: a
-// reboot of a large server takes ten minutes.
-const clonePatience = 15 * time.Minute
+// reboot of a large server takes ten minutes. cloneLook is how often it is asked.
+const (
+	clonePatience = 15 * time.Minute
+	cloneLook     = 3 * time.Second
+)
 
-// clone sends the request at most once, unless it surely was not carried out,
-// and decides by what is there: while a clone runs, the new VM is nameless and
-// locked (PVE::API2::Qemu, clone_vm), afterwards its note says whose it is.
+// clone sends the request at most once, and decides by what is there: while a
+// clone runs, the new VM is nameless and locked (PVE::API2::Qemu, clone_vm),
+// afterwards its note says whose it is.
 func (b *Backend) clone(ctx context.Context, order apply.CloneOrder) error {
-	sent := false
-	heard := time.Now() // when the host answered last
-	for {
-		state, err := b.cloneState(ctx, order.Record)
+	state, err := b.cloneState(ctx, order.Record)
+	switch {
+	case err != nil:
+		return err
+	case state == cloneDone:
+		return nil
+	case state == cloneRunning:
+		return b.numberTaken(order.Record.VMID, "another clone is being made under it")
+	}
+	if err := b.sendClone(ctx, order); err != nil && (!ambiguous(err) || ctx.Err() != nil) {
+		return err
+	}
+	return b.awaitClone(ctx, order.Record)
+}
+
+// awaitClone waits for a clone that was asked for, also while its host does not
+// answer: giving up would look like a failure, and a second try would make a
+// second VM beside the one that nobody sees.
+func (b *Backend) awaitClone(ctx context.Context, record inventory.Record) error {
+	for heard := time.Now(); ; {
+		state, err := b.cloneState(ctx, record)
 		switch {
-		case sent && pve.KindOf(err) == pve.Unavailable && time.Since(heard) < clonePatience:
-			// Giving up now would look like a failure, and a second try would
-			// make a second VM beside the one that nobody sees.
-			if err := pause(ctx, 5*time.Second); err != nil {
-				return err
-			}
-			continue
-		case sent && pve.KindOf(err) == pve.Unavailable:
-			return &fault.Error{
-				Kind: fault.Failed, Doing: "clone the template", Cause: err,
-				Why: "the host has not answered for " + clonePatience.String() + ", and nobody knows how far the clone is",
-				Fix: "when the host answers again, run the same command again: it waits for the clone",
-			}
-		case err != nil:
-			return err
-		case state == cloneDone:
+		case err == nil && state == cloneDone:
 			return nil
-		case state == cloneRunning && !sent:
-			return b.numberTaken(order.Record.VMID, "another clone is being made under it")
-		case state == cloneRunning:
+		case err == nil && state == cloneAbsent: // it was carried out, or so it seemed
+			return &fault.Error{Kind: fault.Failed, Doing: "clone the template", Where: place(refOf(record)),
+				Why: "the clone left no VM behind", Fix: "run the same command again"}
+		case err == nil:
 			heard = time.Now()
-			if err := pause(ctx, 2*time.Second); err != nil {
-				return err
-			}
-			continue
+		case pve.KindOf(err) != pve.Unavailable:
+			return err
+		case time.Since(heard) > clonePatience:
+			return lostClone(err)
 		}
-		heard = time.Now()
-		if sent { // it was carried out, or so it seemed, and nothing is there
-			return &fault.Error{Kind: fault.Failed, Why: "the clone left no VM behind", Fix: "run the same command again"}
-		}
-		sent = true
-		if err := b.sendClone(ctx, order); err != nil && (!ambiguous(err) || ctx.Err() != nil) {
+		if err := pause(ctx, cloneLook); err != nil {
 			return err
 		}
+	}
+}
+
+func lostClone(cause error) error {
+	return &fault.Error{
+		Kind: fault.Failed, Doing: "clone the template", Cause: cause,
+		Why: "the host has not answered for " + clonePatience.String() + ", and nobody knows how far the clone is",
+		Fix: "when the host answers again, run the same command again: it waits for the clone",
 	}
 }
 

@@ -2,6 +2,8 @@ package proxmox
 
 import (
 	"context"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -16,13 +18,21 @@ import (
 // guarded is a worker's VM that is made but for its card, and root beside it.
 func guarded(t *testing.T) (*Backend, *pve.Client, inventory.Record, inventory.Card) {
 	t.Helper()
+	b, root, r, card, _ := guardedOver(t)
+	return b, root, r, card
+}
+
+// guardedOver is guarded, with a connection to meddle with.
+func guardedOver(t *testing.T) (*Backend, *pve.Client, inventory.Record, inventory.Card, *before) {
+	t.Helper()
 	w := world(t)
 	sim, err := pvesim.New(w, pvesim.WithLog(t.Logf))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(sim.Close)
-	b := open(t, sim, tokenOf(t, w, "gpuworker@pve!engine"))
+	wire := &before{next: sim.Transport()}
+	b := openOver(t, wire, tokenOf(t, w, "gpuworker@pve!engine"))
 	root, err := pve.New(pve.Options{Endpoint: "https://pve1:8006", Username: "root@pam", Password: "homelab-root", Transport: sim.Transport()})
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +51,7 @@ func guarded(t *testing.T) (*Backend, *pve.Client, inventory.Record, inventory.C
 			t.Fatal(err)
 		}
 	}
-	return b, root, r, inventory.Card{Slot: pci.MustBDF("0000:03:00.0").Slot, PCIe: true, ROMBar: true}
+	return b, root, r, inventory.Card{Slot: pci.MustBDF("0000:03:00.0").Slot, PCIe: true, ROMBar: true}, wire
 }
 
 // TestACardIsOnlyTakenWhileItIsClaimedForThisVM changes the register by hand
@@ -130,6 +140,75 @@ func TestAClaimReplacesOnlyWhatWasSeen(t *testing.T) {
 		must(t, b.Claim(ctx, mine, r))
 		must(t, b.Release(ctx, r, "pve1", card.Slot)) // no longer ours
 		must(t, b.holdsClaim(ctx, mine, card.Slot))
+	})
+}
+
+// before is a connection on which something happens right before the requests of
+// one method.
+type before struct {
+	next   http.RoundTripper
+	method string
+	hand   func()
+}
+
+func (b *before) RoundTrip(r *http.Request) (*http.Response, error) {
+	if hand := b.hand; r.Method == b.method && hand != nil {
+		b.hand = nil
+		hand()
+	}
+	return b.next.RoundTrip(r)
+}
+
+// TestAReleaseTakesNobodyElsesClaim: removing a mapping takes no digest, so it is
+// only removed when it says that nobody may write into it; and who wrote his claim
+// into it before that keeps it.
+func TestAReleaseTakesNobodyElsesClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, root, r, card, wire := guardedOver(t)
+		ctx, register := context.Background(), registerName("pve1", card.Slot)
+		was, err := root.Mapping(ctx, register)
+		must(t, err)
+		next := gpuRecord()
+		next.VMID, next.UUID = 9102, "77777777-7777-4777-8777-777777777777"
+		wire.method, wire.hand = "PUT", func() {
+			must(t, root.UpdateMapping(ctx, pve.MappingUpdate{ID: register, Map: was.Map, Description: next.Line(wordMade)}))
+		}
+		must(t, b.Release(ctx, r, "pve1", card.Slot))
+		must(t, b.holdsClaim(ctx, next, card.Slot))
+
+		said := ""
+		wire.method, wire.hand = "DELETE", func() {
+			mapping, err := root.Mapping(ctx, register)
+			must(t, err)
+			said = mapping.Description
+		}
+		must(t, b.Release(ctx, next, "pve1", card.Slot))
+		if !strings.Contains(said, wordReleasing) {
+			t.Errorf("the register was removed while it said %q", said)
+		}
+	})
+}
+
+// TestOfTwoThatClaimAPersonsMappingOneWins lets another engine write its claim
+// into a mapping that a person made, between our look and our write.
+func TestOfTwoThatClaimAPersonsMappingOneWins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, root, r, card, wire := guardedOver(t)
+		ctx, register := context.Background(), registerName("pve1", card.Slot)
+		was, err := root.Mapping(ctx, register)
+		must(t, err)
+		must(t, root.UpdateMapping(ctx, pve.MappingUpdate{ID: register, Map: was.Map, Description: "the T4 in slot 3"}))
+		other := gpuRecord()
+		other.Worker, other.Pool = "vision-1", "vision"
+		wire.method, wire.hand = "PUT", func() {
+			must(t, root.UpdateMapping(ctx, pve.MappingUpdate{ID: register, Map: was.Map, Description: "the T4 in slot 3 " + other.Line()}))
+		}
+		refused(t, "claim", b.Claim(ctx, r, inventory.Record{}))
+		must(t, b.holdsClaim(ctx, other, card.Slot))
+		must(t, b.Release(ctx, other, "pve1", card.Slot))
+		if now, err := root.Mapping(ctx, register); err != nil || now.Description != "the T4 in slot 3" {
+			t.Errorf("the person's mapping says %q now (%v)", now.Description, err)
+		}
 	})
 }
 

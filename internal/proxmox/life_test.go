@@ -3,6 +3,7 @@ package proxmox
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -42,11 +43,16 @@ func tokenOf(t *testing.T, w pvesim.World, name string) string {
 
 func open(t *testing.T, sim *pvesim.Sim, token string) *Backend {
 	t.Helper()
+	return openOver(t, sim.Transport(), token)
+}
+
+func openOver(t *testing.T, wire http.RoundTripper, token string) *Backend {
+	t.Helper()
 	hypervisor := &v1alpha1.Hypervisor{Spec: v1alpha1.HypervisorSpec{Proxmox: &v1alpha1.Proxmox{
 		Endpoint: "https://pve1:8006", VMIDs: v1alpha1.VMIDRange{First: 9100, Last: 9199},
 	}}}
 	hypervisor.Name = "lab"
-	b, err := Open(hypervisor, Login{Token: token, Transport: sim.Transport()})
+	b, err := Open(hypervisor, Login{Token: token, Transport: wire})
 	if err != nil {
 		t.Fatal(err)
 	}
