@@ -14,7 +14,7 @@ func powerCalls() []call {
 		return call{method: "POST", path: base + "/" + name, may: power, params: params, serve: serve, protected: true}
 	}
 	start := wait.and(specs{"stateuri": text().upTo(128), "nets-host-mtu": matching(`net\d+=\d+(,net\d+=\d+)*`), "with-conntrack-state": boolean(),
-		 "migratedfrom": nodeSpec(), "migration_type": oneOf("secure", "insecure"),
+		"migratedfrom": nodeSpec(), "migration_type": oneOf("secure", "insecure"),
 		"migration_network": text(), "machine": formatted(machineFormat.check), "targetstorage": text(), "force-cpu": text()})
 	stop := wait.and(specs{"keepActive": boolean(), "migratedfrom": nodeSpec(), "overrule-shutdown": boolean()})
 	return []call{
