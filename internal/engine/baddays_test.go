@@ -309,11 +309,10 @@ func TestNobodyTellsTheSecret(t *testing.T) {
 		l := newLab(t)
 		var heard strings.Builder
 		logger := slog.New(slog.NewJSONHandler(&heard, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		transport := http.RoundTripper(l.sim.Transport())
 		e := engine.New(engine.Options{
 			Documents: decode(t, fleet), By: "ops@desk",
 			Open: func(_ context.Context, h *v1alpha1.Hypervisor) (engine.Backend, error) {
-				return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, Transport: transport, Logger: logger})
+				return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, Transport: l.sim.Transport(), Logger: logger})
 			},
 		})
 		ctx := context.Background()
