@@ -271,7 +271,9 @@ func (s *Sim) runClone(t *task, c *cloning, identity *rand.Rand) error {
 	}
 	maps.Copy(c.conf, made)
 	c.target.conf = c.conf
-	s.joinPool(c.pool, c.target.id)
+	if p := s.pool(c.pool); p != nil {
+		p.vms = append(p.vms, c.target.id)
+	}
 	s.changed(VMConfigured, c.target.node, c.target.id, "")
 	return nil
 }

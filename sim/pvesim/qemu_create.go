@@ -121,7 +121,9 @@ func (s *Sim) fillVM(t *task, v *vm, sets map[string]string, pool string) error 
 	}
 	completeConfig(conf, t.rng, time.Now())
 	v.conf = conf
-	s.joinPool(pool, v.id)
+	if p := s.pool(pool); p != nil {
+		p.vms = append(p.vms, v.id)
+	}
 	s.changed(VMConfigured, v.node, v.id, "")
 	return nil
 }

@@ -14,28 +14,6 @@ type storage struct {
 	Storage
 	hosts   []string // that have it
 	volumes []*volume
-	byName  map[volumeName]*volume
-}
-
-// volumeName is how a volume is found: the host is empty when the storage is
-// shared, the name is what follows the storage in the volume's id.
-type volumeName struct{ host, name string }
-
-func (st *storage) nameOf(v *volume) volumeName {
-	return volumeName{v.node, strings.TrimPrefix(st.volid(v), st.Name+":")}
-}
-
-// add takes a volume in.
-func (st *storage) add(v *volume) {
-	st.volumes = append(st.volumes, v)
-	st.byName[st.nameOf(v)] = v
-}
-
-// rename changes what a volume is called or where it is.
-func (st *storage) rename(v *volume, change func()) {
-	delete(st.byName, st.nameOf(v))
-	change()
-	st.byName[st.nameOf(v)] = v
 }
 
 // volume is a disk, image or file on a storage.
@@ -52,7 +30,7 @@ type volume struct {
 }
 
 func newStorage(st Storage, hosts []string, now time.Time) *storage {
-	n := &storage{Storage: st, hosts: st.Nodes, byName: map[volumeName]*volume{}}
+	n := &storage{Storage: st, hosts: st.Nodes}
 	if len(n.hosts) == 0 {
 		n.hosts = hosts
 	}
@@ -73,7 +51,8 @@ func newStorage(st Storage, hosts []string, now time.Time) *storage {
 		}
 		content, _, _ := strings.Cut(v.Name, "/")
 		for _, node := range nodes {
-			n.add(&volume{name: v.Name, node: node, content: content, format: fileFormat(content), size: v.Size, ctime: now})
+			n.volumes = append(n.volumes, &volume{name: v.Name, node: node, content: content,
+				format: fileFormat(content), size: v.Size, ctime: now})
 		}
 	}
 	return n
@@ -106,10 +85,13 @@ func (st *storage) volid(v *volume) string {
 
 // find is a volume by the name that follows the storage in its id.
 func (st *storage) find(node, name string) *volume {
-	if v := st.byName[volumeName{"", name}]; v != nil {
-		return v
+	for _, v := range st.volumes {
+		_, id, _ := strings.Cut(st.volid(v), ":")
+		if id == name && (v.node == "" || v.node == node) {
+			return v
+		}
 	}
-	return st.byName[volumeName{node, name}]
+	return nil
 }
 
 // path is where the volume's file is, for log lines.
@@ -192,7 +174,7 @@ func (s *Sim) allocate(ctx context.Context, st *storage, node string, vmid int, 
 	if st.find(node, name) != nil {
 		return nil, die("disk image '%s' already exists", st.path(v))
 	}
-	st.add(v)
+	st.volumes = append(st.volumes, v)
 	s.changed(VolumeCreated, node, vmid, st.volid(v))
 	return v, nil
 }
@@ -208,9 +190,6 @@ func (st *storage) full(node string, more int64) bool {
 // remove takes a volume away; the lock is held.
 func (s *Sim) remove(st *storage, v *volume) {
 	st.volumes = slices.DeleteFunc(st.volumes, func(other *volume) bool { return other == v })
-	if name := st.nameOf(v); st.byName[name] == v {
-		delete(st.byName, name)
-	}
 	s.changed(VolumeRemoved, v.node, v.vmid, st.volid(v))
 }
 
@@ -266,5 +245,5 @@ func (s *Sim) adoptVolume(v *vm, d drive) {
 	if d.isCloudInit() && vol.size == 0 {
 		vol.size = 4 * mib
 	}
-	st.add(vol)
+	st.volumes = append(st.volumes, vol)
 }

@@ -6,8 +6,7 @@ import "slices"
 func (s *Sim) table() []call {
 	return slices.Concat(
 		rootCalls(), accessCalls(), clusterCalls(), mappingCalls(), nodeCalls(), hardwareCalls(), storageCalls(),
-		taskCalls(), poolCalls(), qemuCalls(), powerCalls(), agentCalls(), cloudInitCalls(), diskCalls(), snapshotCalls(), migrationCalls(),
-		strangerCalls(), poolChanges(), guestReadCalls(),
+		taskCalls(), poolCalls(), qemuCalls(), powerCalls(), agentCalls(), cloudInitCalls(), diskCalls(), snapshotCalls(),
 	)
 }
 
