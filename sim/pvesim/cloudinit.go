@@ -50,13 +50,12 @@ func (s *Sim) regenerateCloudInit(r *request) (any, error) {
 	return nil, nil
 }
 
+// dumpCloudInit shows what would be made from the options, whatever cicustom
+// says.
 func (s *Sim) dumpCloudInit(r *request) (any, error) {
 	v, err := s.vmOn(r.node(), r.vmid())
 	if err != nil {
 		return nil, err
-	}
-	if cicustomFormat.parse(v.conf["cicustom"])[r.args.get("type")] != "" {
-		return nil, notSimulated("the content of files that cicustom names")
 	}
 	switch r.args.get("type") {
 	case "user":

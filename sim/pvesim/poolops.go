@@ -83,11 +83,9 @@ func (s *Sim) updatePool(r *request) (any, error) {
 	}
 	for _, text := range ids {
 		id, _ := strconv.Atoi(text) // checked by its format
-		for _, other := range s.pools {
-			other.vms = slices.DeleteFunc(other.vms, func(member int) bool { return member == id })
-		}
+		s.leavePool(id)
 		if !remove {
-			p.vms = append(p.vms, id)
+			s.joinPool(p.id, id)
 		}
 	}
 	if r.args.has("comment") {

@@ -70,6 +70,9 @@ func (s *Sim) checkCreation(r *request, id int, pool string) (sets map[string]st
 	if err := checkSpecialValues(sets); err != nil {
 		return nil, err
 	}
+	if err := s.checkVersion(sets); err != nil {
+		return nil, err
+	}
 	if err := s.checkStorages(r.who, sets); err != nil {
 		return nil, err
 	}
