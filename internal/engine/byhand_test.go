@@ -113,7 +113,7 @@ func (l *lab) try(task pve.Task, err error) bool {
 
 // tryRecycle is recycle in the middle of things: when a lock is in the way
 // nothing happens.
-func (l *lab) tryRecycle(vmid int) {
+func (l *lab) tryRecycle(vmid int, running bool) {
 	ctx, root := context.Background(), l.root()
 	vm, there := l.sim.State().VMs[vmid]
 	if _, foreign := l.foreignNow(vmid); foreign {
@@ -132,7 +132,9 @@ func (l *lab) tryRecycle(vmid int) {
 		return
 	}
 	l.must(root.UpdateConfig(ctx, "pve1", vmid, pve.ConfigUpdate{Set: map[string]string{"memory": "1024", "tags": "finance"}}))
-	l.await(root.Start(ctx, "pve1", vmid, 0))
+	if running {
+		l.await(root.Start(ctx, "pve1", vmid, 0))
+	}
 	l.keep(vmid)
 }
 
@@ -148,6 +150,10 @@ func (l *lab) foreignNow(vmid int) (pvesim.VMState, bool) {
 // must stay as it is.
 func TestANumberIsRecycledInTheMiddle(t *testing.T) {
 	bigger := edit("memory: 8Gi", "memory: 16Gi")(solo)
+	acts := func(r string) bool {
+		return strings.HasPrefix(r, "POST ") && strings.Contains(r, "/qemu/9100/status/") ||
+			strings.HasPrefix(r, "DELETE ") && strings.HasSuffix(r, "/qemu/9100")
+	}
 	for _, s := range []scene{
 		{name: "apply", documents: solo, run: apply, every: true},
 		{name: "apply with a restart", made: solo, documents: bigger, run: restart},
@@ -156,22 +162,20 @@ func TestANumberIsRecycledInTheMiddle(t *testing.T) {
 		{name: "park", made: solo, documents: solo, run: park("gpu-1")},
 		{name: "fewer plain workers", made: plainWorkers(1), documents: plainWorkers(0), run: apply},
 	} {
-		t.Run(s.name, func(t *testing.T) {
-			t.Parallel()
-			windows := 0
-			eachCall(t, s, func(l *lab) { l.allow("gpu-1"); l.tryRecycle(9100) }, func(l *lab, m *meddler, _ error) {
-				acts := func(r string) bool {
-					return strings.HasPrefix(r, "POST ") && strings.Contains(r, "/qemu/9100/status/") ||
-						strings.HasPrefix(r, "DELETE ") && strings.HasSuffix(r, "/qemu/9100")
-				}
-				if l.isBroken() && m.blind(1, acts) {
-					windows++
-					return
-				}
-				l.whole()
+		for how, running := range map[string]bool{"running": true, "stopped": false} {
+			t.Run(s.name+", "+how, func(t *testing.T) {
+				t.Parallel()
+				windows := 0
+				eachCall(t, s, func(l *lab) { l.allow("gpu-1"); l.tryRecycle(9100, running) }, func(l *lab, m *meddler, _ error) {
+					if l.isBroken() && m.blind(1, acts) {
+						windows++
+						return
+					}
+					l.whole()
+				})
+				t.Logf("%d of them in the window between the last proof and the request", windows)
 			})
-			t.Logf("%d of them in the window between the last proof and the request", windows)
-		})
+		}
 	}
 }
 

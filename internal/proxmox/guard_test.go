@@ -212,6 +212,26 @@ func TestOfTwoThatClaimAPersonsMappingOneWins(t *testing.T) {
 	})
 }
 
+// TestOnlyTheVMThatAPersonNamedIsAdopted: another VM has its number now.
+func TestOnlyTheVMThatAPersonNamedIsAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, root, r, _ := guarded(t)
+		ctx := context.Background()
+		task, err := root.Clone(ctx, "pve1", 9000, pve.CloneOptions{NewID: 300, Name: "trainer"})
+		must(t, err)
+		_, err = task.Wait(ctx)
+		must(t, err)
+		r.Worker, r.VMID = "gpu-2", 300
+		config, err := root.Pending(ctx, "pve1", 300)
+		must(t, err)
+		uuid := nextOptions(config).uuid()
+		refused(t, "adopt", b.Adopt(ctx, inventory.VMRef{Host: "pve1", VMID: 300, Name: "trainer", UUID: "88888888-8888-4888-8888-888888888888"}, r))
+		refused(t, "adopt", b.Adopt(ctx, inventory.VMRef{Host: "pve1", VMID: 300, Name: "other", UUID: uuid}, r))
+		r.UUID = uuid
+		must(t, b.Adopt(ctx, inventory.VMRef{Host: "pve1", VMID: 300, Name: "trainer", UUID: uuid}, r))
+	})
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
