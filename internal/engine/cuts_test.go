@@ -24,7 +24,7 @@ type scene struct {
 	run       command
 	named     string   // the worker that the command may destroy
 	workers   []string // that are there in the end, and no others
-	wide      bool     // in the whole homelab instead of on one host
+	wide      bool     // on two hosts instead of one
 	every     bool     // with interference at every call, not at each third
 	end       func(*lab)
 }
@@ -36,7 +36,9 @@ func (s scene) set(t *testing.T) *lab {
 	switch {
 	case s.made != "":
 		changes = append(changes, made(t, s.made))
-	case !s.wide:
+	case s.wide:
+		changes = append(changes, noThirdHost)
+	default:
 		changes = append(changes, oneHost)
 	}
 	if s.world != nil {

@@ -118,7 +118,7 @@ func TestOneEngineTakesWhileTheOtherGives(t *testing.T) {
 					if plans, _ := e.Plan(ctx, engine.PlanOptions{}); len(plans) == 1 && plans[0].AsDeclared() {
 						return nil
 					}
-					time.Sleep(5 * time.Second)
+					time.Sleep(10 * time.Second)
 				}
 				return errors.Join(errors.New("never got the card"), err)
 			}
