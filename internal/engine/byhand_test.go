@@ -20,7 +20,8 @@ import (
 // something by hand.
 type meddler struct {
 	next http.RoundTripper
-	at   int // the request, from 1
+	at   int                       // the request, from 1; or
+	when func(request string) bool // the first that is so
 	hand func()
 
 	mu     sync.Mutex
@@ -33,12 +34,16 @@ type meddler struct {
 func (m *meddler) RoundTrip(request *http.Request) (*http.Response, error) {
 	m.mu.Lock()
 	m.count++
+	said := request.Method + " " + strings.TrimPrefix(request.URL.Path, "/api2/json")
+	if m.at == 0 && m.when(said) {
+		m.at = m.count
+	}
 	mine := m.count == m.at
 	list := &m.before
-	if m.count >= m.at {
+	if m.at > 0 && m.count >= m.at {
 		list = &m.after
 	}
-	*list = append(*list, request.Method+" "+strings.TrimPrefix(request.URL.Path, "/api2/json"))
+	*list = append(*list, said)
 	m.mu.Unlock()
 	if mine {
 		m.hand()

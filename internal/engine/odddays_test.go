@@ -120,6 +120,52 @@ func TestALoginThatLosesAPrivilege(t *testing.T) {
 	}
 }
 
+// TestANumberThatIsTakenBeforeTheCloneIsLeftAlone: somebody makes a VM under the
+// number right before we do. The worker gets another one, and so does its claim.
+func TestANumberThatIsTakenBeforeTheCloneIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, oneHost)
+		wire := &meddler{next: l.sim.Transport(), hand: func() { l.tryRecycle(9100, true) }}
+		wire.when = func(request string) bool { return strings.HasSuffix(request, "/clone") }
+		l.must(apply(context.Background(), l.engine("ops@desk", solo, wire)))
+		l.whole()
+		l.asDeclared(solo, "gpu-1")
+		if at := l.vmid("gpu-1"); at == 9100 {
+			t.Error("nobody took the number")
+		}
+	})
+}
+
+// TestAPlanOfAnotherWorldIsNotCarriedOut changes the world between the plan that a
+// person saw and the apply.
+func TestAPlanOfAnotherWorldIsNotCarriedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, oneHost)
+		ctx, e := context.Background(), l.engine("ops@desk", solo, nil)
+		plans, err := e.Plan(ctx, engine.PlanOptions{})
+		l.must(err)
+		l.plant(300, map[string]string{"name": "theirs", "machine": "q35", "hostpci0": "0000:03:00.0"})
+		_, err = e.Apply(ctx, plans, engine.ApplyOptions{})
+		if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "gpu-1") {
+			t.Errorf("got %v", err)
+		}
+		l.usable(err)
+		l.whole()
+		l.only()
+	})
+}
+
+// TestAStartThatFailsAndRunsIsDone: what counts is what is there.
+func TestAStartThatFailsAndRunsIsDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, oneHost)
+		l.must(l.sim.Inject(pvesim.Fault{Method: "POST", Path: "/status/start$", Effect: pvesim.TaskFailsButDone, Text: "start failed: QEMU exited with code 1"}))
+		l.must(apply(context.Background(), l.engine("ops@desk", solo, nil)))
+		l.whole()
+		l.asDeclared(solo, "gpu-1")
+	})
+}
+
 // TestTooLittleMemoryAtTheStart: the host's memory went elsewhere meanwhile.
 func TestTooLittleMemoryAtTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

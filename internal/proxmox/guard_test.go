@@ -212,6 +212,40 @@ func TestOfTwoThatClaimAPersonsMappingOneWins(t *testing.T) {
 	})
 }
 
+// TestTheNextVMOfAWorkerIsNotTheOneThatWasMeant: a worker was replaced since the
+// plan was made. Same number, same name, another UUID.
+func TestTheNextVMOfAWorkerIsNotTheOneThatWasMeant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, root, r, card := guarded(t)
+		ctx, old, desired := context.Background(), r, gpuMachine()
+		must(t, b.Attach(ctx, r, card))
+		must(t, b.Start(ctx, refOf(r)))
+		old.UUID = "88888888-8888-4888-8888-888888888888"
+		before, err := root.Pending(ctx, "pve1", 9101)
+		must(t, err)
+		for name, do := range map[string]func() error{
+			"configure": func() error { return b.Configure(ctx, old, desired) },
+			"attach":    func() error { return b.Attach(ctx, old, inventory.Card{Slot: card.Slot}) },
+			"start":     func() error { return b.Start(ctx, refOf(old)) },
+			"stop":      func() error { return b.Stop(ctx, refOf(old)) },
+			"park":      func() error { return b.SetParked(ctx, refOf(old), true) },
+			"unprotect": func() error { return b.Unprotect(ctx, refOf(old)) },
+			"destroy":   func() error { return b.Destroy(ctx, refOf(old)) },
+			"adopt":     func() error { return b.Adopt(ctx, refOf(old), old) },
+		} {
+			refused(t, name, do())
+		}
+		moved := refOf(r)
+		moved.Host = "pve2" // as the plan saw it
+		refused(t, "destroy what was moved", b.Destroy(ctx, moved))
+		after, err := root.Pending(ctx, "pve1", 9101)
+		must(t, err)
+		if status, _ := root.VMStatus(ctx, "pve1", 9101); !status.Running() || before.Digest != after.Digest {
+			t.Error("the next VM was touched")
+		}
+	})
+}
+
 // TestOnlyTheVMThatAPersonNamedIsAdopted: another VM has its number now.
 func TestOnlyTheVMThatAPersonNamedIsAdopted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
