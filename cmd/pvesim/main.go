@@ -24,6 +24,8 @@ import (
 	"syscall"
 	"time"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
@@ -45,6 +47,7 @@ type settings struct {
 	world, listen, readyFile string
 	cert, key                string
 	timeScale                float64
+	faults                   []pvesim.Fault
 	quiet                    bool
 }
 
@@ -58,6 +61,14 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.Float64Var(&c.timeScale, "time-scale", 1, "divide all durations by this")
 	flags.StringVar(&c.cert, "cert", "", "PEM file with the certificate (default: a new self-signed one)")
 	flags.StringVar(&c.key, "key", "", "PEM file with the certificate's key")
+	flags.Func("fault", "one more fault, as in a world: '{path: /status/start$, effect: hang}'; may be repeated", func(text string) error {
+		var f pvesim.Fault
+		if err := yaml.UnmarshalStrict([]byte(text), &f); err != nil {
+			return err
+		}
+		c.faults = append(c.faults, f)
+		return nil
+	})
 	flags.BoolVar(&c.quiet, "quiet", false, "do not log refused requests")
 	if err := flags.Parse(args); err != nil {
 		return c, err
@@ -87,6 +98,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.world, err)
 	}
+	world.Faults = append(world.Faults, c.faults...)
 	certificate, err := certificate(c)
 	if err != nil {
 		return err

@@ -125,8 +125,10 @@ func TestWrongCommandLinesSayWhatToDo(t *testing.T) {
 		"a world that is not there": {[]string{"-world", "nope.yaml"}, []string{"nope.yaml"}},
 		"a world with faults shows all of them": {[]string{"-world", broken},
 			[]string{broken, `unknown field "bogus"`, `version "7.4"`, "no hosts", "root@pam is missing"}},
-		"an address that cannot be": {[]string{"-world", homelab, "-listen", "256.0.0.1:1"}, []string{"listen on 256.0.0.1:1"}},
-		"time that runs backwards":  {[]string{"-world", homelab, "-time-scale", "-1"}, []string{"time scale -1"}},
+		"an address that cannot be":   {[]string{"-world", homelab, "-listen", "256.0.0.1:1"}, []string{"listen on 256.0.0.1:1"}},
+		"a fault that there is not":   {[]string{"-world", homelab, "-fault", "{effect: nope}"}, []string{`effect "nope"`}},
+		"a fault with a typing error": {[]string{"-world", homelab, "-fault", "{efect: hang}"}, []string{`unknown field "efect"`}},
+		"time that runs backwards":    {[]string{"-world", homelab, "-time-scale", "-1"}, []string{"time scale -1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := run(t.Context(), tc.args, io.Discard, io.Discard)

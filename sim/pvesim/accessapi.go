@@ -9,15 +9,16 @@ import (
 func accessCalls() []call {
 	login := specs{
 		"username": text().upTo(64).req(), "password": text().req(), "realm": text().upTo(32),
-		"new-format": boolean(), "otp": text(), "tfa-challenge": text(), "path": text().upTo(64), "privs": text().upTo(64),
+		"new-format": boolean(), "otp": text(), "tfa-challenge": text(), "path": text().upTo(64).with("privs"), "privs": text().upTo(64).with("path"),
 	}
 	return []call{
 		{method: "GET", path: "/access", serve: index("subdir", "acl", "domains", "groups", "openid", "password", "permissions", "roles", "tfa", "ticket", "users")},
 		{method: "GET", path: "/access/ticket", world: true, serve: func(*Sim, *request) (any, error) { return nil, nil }},
 		{method: "POST", path: "/access/ticket", world: true, params: login, serve: (*Sim).login, waits: true, protected: true},
-		{method: "GET", path: "/access/permissions", params: specs{"path": text(), "userid": text()}, serve: (*Sim).listPermissions},
+		{method: "GET", path: "/access/permissions", params: specs{"path": text(), "userid": matching(userOrToken)}, serve: (*Sim).listPermissions},
 		{method: "GET", path: "/access/users", params: specs{"enabled": boolean(), "full": boolean()}, serve: (*Sim).listUsers, protected: true},
-		{method: "GET", path: "/access/users/{userid}/token", serve: (*Sim).listTokens},
+		{method: "GET", path: "/access/users/{userid}/token", params: specs{"userid": formatted(userFormat).upTo(64)}, may: selfOrUsers("User.Modify"),
+			serve: (*Sim).listTokens},
 		{method: "GET", path: "/access/roles", serve: (*Sim).listRoles},
 		{method: "GET", path: "/access/roles/{roleid}", serve: (*Sim).getRole},
 		{method: "GET", path: "/access/acl", serve: (*Sim).listACL},
@@ -77,9 +78,14 @@ func (s *Sim) knownPaths() []string {
 	return slices.Sorted(maps.Keys(paths))
 }
 
-// seesUser tells whose entries a caller may see.
-func (s *Sim) seesUser(r *request, user string) bool {
-	return s.isSelf(r, user) || s.may(r.who, "/access/groups", "User.Modify", "Sys.Audit")
+// selfOrUsers asks for a privilege on users, unless it is about the caller.
+func selfOrUsers(privs ...string) check {
+	return func(s *Sim, r *request) error {
+		if s.isSelf(r, r.args.get("userid")) || s.may(r.who, "/access/groups", privs...) {
+			return nil
+		}
+		return forbidden("Permission check failed")
+	}
 }
 
 func (s *Sim) listUsers(r *request) (any, error) {
@@ -133,9 +139,6 @@ func (s *Sim) tokensOf(user string) []any {
 
 func (s *Sim) listTokens(r *request) (any, error) {
 	user := r.args.get("userid")
-	if !s.seesUser(r, user) {
-		return nil, forbidden("Permission check failed")
-	}
 	if !slices.ContainsFunc(s.access.users, func(u User) bool { return u.ID == user }) {
 		return nil, die("no such user ('%s')", user)
 	}

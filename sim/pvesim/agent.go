@@ -45,6 +45,7 @@ func agentCalls() []call {
 	agent := func(method, name string, may check, params specs, serve func(*Sim, *request, *vm) (any, error)) call {
 		return call{method: method, path: base + "/" + name, may: may, params: params, protected: true, waits: true, serve: viaAgent(serve)}
 	}
+	files := specs{"file": text().req(), "count": integer().atLeast(1).atMost(maxAgentRead), "offset": integer().atLeast(0), "decode": boolean()}
 	return []call{
 		{method: "GET", path: base, serve: index("name", "exec", "exec-status", "file-read", "file-write", "fsfreeze-freeze",
 			"fsfreeze-status", "fsfreeze-thaw", "fstrim", "get-fsinfo", "get-host-name", "get-memory-block-info",
@@ -56,6 +57,7 @@ func agentCalls() []call {
 		agent("GET", "get-host-name", audit, nil, (*Sim).guestName),
 		agent("POST", "exec", unrestricted, specs{"command": {kind: "array", required: true}, "input-data": text().upTo(65536)}, (*Sim).guestExec),
 		agent("GET", "exec-status", unrestricted, specs{"pid": integer().req()}, (*Sim).guestExecStatus),
+		agent("GET", "file-read", agentPriv("VM.GuestAgent.FileRead", "VM.GuestAgent.Unrestricted"), files, (*Sim).guestRead),
 		agent("POST", "file-write", agentPriv("VM.GuestAgent.FileWrite", "VM.GuestAgent.Unrestricted"),
 			specs{"content": text().upTo(61440).req(), "file": text().req(), "encode": boolean()}, (*Sim).guestWrite),
 	}
@@ -79,17 +81,23 @@ func viaAgent(serve func(*Sim, *request, *vm) (any, error)) func(*Sim, *request)
 			switch {
 			case err != nil:
 				return nil, err
-			case !v.hasAgent():
+			case v.conf["agent"] == "":
 				return nil, die("No QEMU guest agent configured")
 			case v.run == nil:
 				return nil, die("VM %d is not running", v.id)
-			case v.agentAnswers() && !v.starting:
-				return serve(s, r, v)
+			case v.agentAnswers() && !v.starting && v.guest.Slow < agentPing:
+				if tries > 0 || v.guest.Slow == 0 {
+					return serve(s, r, v)
+				}
 			case tries > 0:
 				return nil, die("QEMU guest agent is not running")
 			}
+			wait := agentPing
+			if v.agentAnswers() {
+				wait = min(wait, v.guest.Slow)
+			}
 			s.unlock()
-			err = s.sleep(r.ctx, agentPing)
+			err = s.sleep(r.ctx, wait)
 			s.lock()
 			if err != nil {
 				return nil, err
@@ -170,6 +178,31 @@ func (s *Sim) guestExecStatus(r *request, v *vm) (any, error) {
 	}
 	if result.Err != "" {
 		out["err-data"] = result.Err
+	}
+	return out, nil
+}
+
+// maxAgentRead is how much of a file can be read at once.
+const maxAgentRead = 16 << 20
+
+// guestRead reads a file that was written before, or that the world's guest
+// has.
+func (s *Sim) guestRead(r *request, v *vm) (any, error) {
+	name := r.args.get("file")
+	content, there := v.run.files[name]
+	if !there {
+		return nil, die("Agent error: failed to open file '%s' (mode: 'r'): No such file or directory", name)
+	}
+	content = content[min(len(content), r.args.number("offset", 0)):]
+	count := r.args.number("count", maxAgentRead)
+	out := map[string]any{}
+	if len(content) > count {
+		content = content[:count]
+		out["truncated"] = 1
+	}
+	out["bytes-read"], out["content"] = len(content), content
+	if r.args.has("decode") && !r.args.flag("decode") {
+		out["content"] = base64.StdEncoding.EncodeToString([]byte(content))
 	}
 	return out, nil
 }

@@ -116,6 +116,21 @@ func (c *client) do(method, path string, fields ...string) *reply {
 	return c.send(req)
 }
 
+// behind makes a call whose answer nobody waits for.
+func (c *client) behind(method, path string) {
+	c.t.Helper()
+	req, err := http.NewRequest(method, c.base+"/api2/json"+path, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.Header = c.header.Clone()
+	go func() {
+		if resp, err := c.http.Do(req); err == nil {
+			resp.Body.Close()
+		}
+	}()
+}
+
 func (c *client) send(req *http.Request) *reply {
 	c.t.Helper()
 	resp, err := c.http.Do(req)

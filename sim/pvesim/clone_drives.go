@@ -134,7 +134,7 @@ func (s *Sim) linkDrive(t *task, c *cloning, key string, d drive, st *storage, b
 	if err != nil {
 		return err
 	}
-	linked.parent = base.name
+	st.rename(linked, func() { linked.parent = base.name })
 	if st.files() {
 		short := linked.name[len(fmt.Sprint(c.target.id))+1:]
 		t.note("clone %s: images, %s, %d to %s (base=../%s)", base.name, short, c.target.id, short, base.name)

@@ -50,6 +50,8 @@ func (s *Sim) regenerateCloudInit(r *request) (any, error) {
 	return nil, nil
 }
 
+// dumpCloudInit shows what would be made from the options, whatever cicustom
+// says.
 func (s *Sim) dumpCloudInit(r *request) (any, error) {
 	v, err := s.vmOn(r.node(), r.vmid())
 	if err != nil {
@@ -62,6 +64,38 @@ func (s *Sim) dumpCloudInit(r *request) (any, error) {
 		return v.networkData(), nil
 	}
 	return fmt.Sprintf("instance-id: %s\n", sha1Hex(v.userData()+v.networkData())), nil
+}
+
+// makeSeed makes the cloud-init drive, as each start does. The files of cicustom
+// must be there by now.
+func (s *Sim) makeSeed(v *vm) error {
+	for _, key := range diskKeys {
+		if v.conf[key] == "" || !parseDrive(v.conf[key]).isCloudInit() {
+			continue
+		}
+		sum := int64(len(v.userData()) + len(v.networkData()))
+		for _, part := range []string{"network", "user", "meta", "vendor"} {
+			volid := cicustomFormat.parse(v.conf["cicustom"])[part]
+			if volid == "" {
+				continue
+			}
+			_, vol := s.volumeOf(v.node, drive{file: volid})
+			switch {
+			case vol != nil && vol.content != "snippets":
+				return die("%s is not in the snippets directory", volid)
+			case vol == nil:
+				return die("volume '%s' does not exist", volid)
+			case vol.size > mib:
+				st := s.storages[volid[:strings.Index(volid, ":")]]
+				return die("file '%s' too long - aborting", st.path(vol))
+			}
+			sum += vol.size
+		}
+		if sum > 3*mib {
+			return die("Cloud-Init sum of snippets too big (> 3 MiB)")
+		}
+	}
+	return nil
 }
 
 func (v *vm) userData() string {

@@ -3,6 +3,7 @@ package pvesim
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,9 +16,9 @@ func clusterCalls() []call {
 		{method: "GET", path: "/cluster/resources", params: specs{"type": oneOf("vm", "storage", "node", "sdn")}, serve: (*Sim).resources},
 		{method: "GET", path: "/cluster/status", may: perm("/", "Sys.Audit"), serve: (*Sim).clusterStatus, protected: true},
 		{method: "GET", path: "/cluster/nextid", params: specs{"vmid": vmidSpec()}, serve: (*Sim).nextID},
-		{method: "GET", path: "/cluster/options", may: perm("/", "Sys.Audit"), serve: (*Sim).clusterOptions},
-		{method: "GET", path: "/cluster/ha/resources", may: perm("/", "Sys.Audit"),
-			serve: func(*Sim, *request) (any, error) { return []any{}, nil }},
+		{method: "GET", path: "/cluster/options", serve: (*Sim).clusterOptions},
+		{method: "GET", path: "/cluster/ha/resources", params: specs{"type": oneOf("ct", "vm")}, may: perm("/", "Sys.Audit"),
+			serve: (*Sim).haResources},
 	}
 }
 
@@ -56,8 +57,14 @@ func (s *Sim) nextID(r *request) (any, error) {
 	return nil, die("unable to get any free VMID in range [%d, %d]", lower, upper-1)
 }
 
-func (s *Sim) clusterOptions(*request) (any, error) {
-	out := map[string]any{"mac_prefix": "BC:24:11", "keyboard": "en-us"}
+// clusterOptions are shown to those who may see them; everybody is told which
+// tags are allowed.
+func (s *Sim) clusterOptions(r *request) (any, error) {
+	out := map[string]any{"allowed-tags": s.allowedTags(r.who)}
+	if !s.may(r.who, "/", "Sys.Audit") {
+		return out, nil
+	}
+	out["mac_prefix"], out["keyboard"] = "BC:24:11", "en-us"
 	if s.dc.NextIDLower > 0 || s.dc.NextIDUpper > 0 {
 		lower, upper := s.nextIDRange()
 		out["next-id"] = map[string]any{"lower": lower, "upper": upper}
@@ -73,6 +80,29 @@ func (s *Sim) clusterOptions(*request) (any, error) {
 		out["user-tag-access"] = access
 	}
 	return out, nil
+}
+
+// allowedTags are the tags that a caller may be offered: those of guests that
+// it sees, or those of the list, and the registered ones for who may set them.
+func (s *Sim) allowedTags(who identity) []string {
+	tags := []string{}
+	switch s.dc.UserTags {
+	case "none":
+	case "list":
+		tags = append(tags, s.dc.UserTagsAllowed...)
+	default:
+		tags = append(tags, s.dc.UserTagsAllowed...)
+		for id, v := range s.vms {
+			if s.may(who, vmPath(id), "VM.Audit") {
+				tags = append(tags, splitList(normaliseTags(v.conf["tags"]))...)
+			}
+		}
+	}
+	if s.may(who, "/", "Sys.Modify") {
+		tags = append(tags, s.dc.RegisteredTags...)
+	}
+	slices.Sort(tags)
+	return slices.Compact(tags)
 }
 
 func (s *Sim) clusterStatus(*request) (any, error) {
@@ -126,8 +156,9 @@ func (s *Sim) resources(r *request) (any, error) {
 		}
 	}
 	if kind == "" || kind == "node" {
+		memory := s.memoryByHost()
 		for _, name := range s.hostList {
-			out = append(out, s.nodeEntry(name, s.may(r.who, "/nodes/"+name, "Sys.Audit")))
+			out = append(out, s.nodeEntry(name, memory[name], s.may(r.who, "/nodes/"+name, "Sys.Audit")))
 		}
 	}
 	if kind == "" || kind == "vm" {
@@ -164,7 +195,7 @@ func (s *Sim) zoneResources(r *request, kind string) []any {
 // known tells whether statistics of a host's things are fresh.
 func (s *Sim) known(node string) bool { return !s.noStats && !s.hosts[node].Offline }
 
-func (s *Sim) nodeEntry(name string, usage bool) map[string]any {
+func (s *Sim) nodeEntry(name string, memory int64, usage bool) map[string]any {
 	h := s.hosts[name]
 	out := map[string]any{"id": "node/" + name, "node": name, "type": "node", "status": "unknown"}
 	if h.Offline {
@@ -178,7 +209,7 @@ func (s *Sim) nodeEntry(name string, usage bool) map[string]any {
 		return out
 	}
 	maps := map[string]any{
-		"cpu": 0.02, "maxcpu": h.CPUs, "mem": s.memoryUsed(h), "maxmem": h.memory(), "disk": 12 * gib, "maxdisk": 94 * gib,
+		"cpu": 0.02, "maxcpu": h.CPUs, "mem": memory, "maxmem": h.memory(), "disk": 12 * gib, "maxdisk": 94 * gib,
 		"uptime": int64(time.Since(h.booted).Seconds()), "level": "", "cgroup-mode": 2,
 	}
 	return merge(out, maps)
@@ -216,7 +247,7 @@ func nodeCalls() []call {
 		"vnet", "any_bridge", "any_local_bridge", "include_sdn")
 	return []call{
 		{method: "GET", path: "/nodes", serve: (*Sim).listNodes},
-		{method: "GET", path: "/nodes/{node}", serve: index("name", nodeIndex...)},
+		{method: "GET", path: "/nodes/{node}", proxy: anyHost, serve: index("name", nodeIndex...)},
 		{method: "GET", path: "/nodes/{node}/version", serve: (*Sim).versionInfo},
 		{method: "GET", path: "/nodes/{node}/status", may: perm("/nodes/{node}", "Sys.Audit"), serve: (*Sim).nodeStatus},
 		{method: "GET", path: "/nodes/{node}/network", params: specs{"type": network}, serve: (*Sim).listNetwork},
@@ -231,8 +262,9 @@ var nodeIndex = []string{"aplinfo", "apt", "capabilities", "ceph", "certificates
 
 func (s *Sim) listNodes(r *request) (any, error) {
 	out := []any{}
+	memory := s.memoryByHost()
 	for _, name := range s.hostList {
-		entry := s.nodeEntry(name, s.may(r.who, "/nodes/"+name, "Sys.Audit"))
+		entry := s.nodeEntry(name, memory[name], s.may(r.who, "/nodes/"+name, "Sys.Audit"))
 		entry["ssl_fingerprint"] = fingerprint(name)
 		delete(entry, "cgroup-mode")
 		out = append(out, entry)

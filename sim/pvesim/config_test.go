@@ -161,14 +161,16 @@ func TestTagsMayHaveRules(t *testing.T) {
 		world.Datacenter = Datacenter{RegisteredTags: []string{"admin"}, UserTags: "list", UserTagsAllowed: []string{"gpuworker", "vdi"}}
 		sim := newSim(t, world)
 		engine := sim.as(t, engineToken)
-		const denied = "Permission check failed (/, Sys.Modify)"
+		denied := func(tag string) string {
+			return "Permission check failed (/, Sys.Modify for modifying tag '" + tag + "')"
+		}
 		engine.do("PUT", qemu("pve2", 204, "/config"), "tags", "vdi;gpuworker").ok()
-		engine.do("PUT", qemu("pve2", 204, "/config"), "tags", "vdi;other").refused(403, denied)
-		engine.do("PUT", qemu("pve2", 204, "/config"), "tags", "vdi;admin").refused(403, denied)
+		engine.do("PUT", qemu("pve2", 204, "/config"), "tags", "vdi;other").refused(403, denied("other"))
+		engine.do("PUT", qemu("pve2", 204, "/config"), "tags", "vdi;admin").refused(403, denied("admin"))
 		sim.asRoot(t, rootPass).do("PUT", qemu("pve2", 204, "/config"), "tags", "vdi;admin;other").ok()
 		// What stays is not looked at.
 		engine.do("PUT", qemu("pve2", 204, "/config"), "tags", "vdi;admin;other;gpuworker").ok()
-		engine.do("PUT", qemu("pve2", 204, "/config"), "tags", "vdi").refused(403, denied)
+		engine.do("PUT", qemu("pve2", 204, "/config"), "tags", "vdi").refused(403, denied("admin"))
 	})
 }
 

@@ -44,18 +44,56 @@
 //	                     although its start ended in an error
 //	lock-held            "can't lock file … - got timeout" after the lock's wait
 //	storage-lock         a clone fails on the storage's lock, nothing is left
+//	upload-lost          the file of an upload is not where its task looks for it
 //	partial-config       only the first options of a change are written
 //	nothing              only the delay
 //
 // A world may have faults from the start; Inject adds them later.
 //
+// # What need not be injected
+//
+// Much goes wrong by itself when the world or the clients are so. Each text
+// that the real server is known for has a test that shows how it comes about,
+// see textsOfTheRealServer:
+//
+//   - Storage.Allocate is how long making a volume takes under the storage's
+//     lock: with some seconds, parallel clones time out. Clones hold the lock
+//     files of source and target, too.
+//   - Storage.CapacityGiB, when given, is a limit: LVM-thin then refuses new
+//     disks, directories fail while a disk is copied or a file uploaded.
+//   - PCIFunction.Broken and Host.NoVFIO are hardware and kernels that do not
+//     give a device away; SetPCI and RebootHost renumber it.
+//   - Guest.Slow is an agent that is slow, or wedged from three seconds on;
+//     SetGuest changes a guest while it runs. World.Workers is how many requests
+//     the privileged daemon of a host works on at once: agents that hang then
+//     starve everybody else, and pveproxy answers 596 after half a minute.
+//   - VM.HA is a VM that the HA manager starts and stops by itself.
+//
+// # Versions
+//
+// Rules are those of Proxmox VE 9.2 as recorded, but for what is known to
+// differ: worlds of version 8 have the privilege VM.Monitor in place of
+// VM.GuestAgent.*; driver= of hostpci is known since 9.1; World.HTTPServer, or
+// else the version, decides whether errors have a message in their JSON and
+// whether forms may have 64 or 512 KiB.
+//
+// # Connections
+//
+// The simulator answers as pveproxy does on any HTTP/1.1 server: reason phrases,
+// closing after errors and after a hundred requests, no answer at all to headers
+// beyond 64 lines or 8 KiB. Server makes one that also closes idle connections
+// after five seconds.
+//
 // # Limits
 //
-// One version of each rule is simulated: that of Proxmox VE 9.2 as recorded,
-// with the privileges of 8 for worlds of version 8. There is no migration, no
-// HA, no container, no backup and no restore. Disks have no content; a storage
-// never fills up, and snapshots keep the configuration only. A guest is a boot
-// delay, an agent and files that were written. The real server's
-// delays and locks are kept; its limits on headers, requests per connection
-// and workers are not.
+// Not simulated, and 501 where a call asks for it: live migration and migration
+// to other storages, suspending to disk, snapshots with memory, cloning
+// snapshots, backup and restore, import of disks, replication, containers,
+// mediated devices, and the configuration of HA, storages and networks by the
+// API. Nor is fencing: a host that is away keeps its VMs. Disks have no content,
+// so that snapshots keep the configuration only, what a disk takes is a tenth of
+// its size, and the files that cicustom names have a length and no text. A
+// guest is a boot delay, an agent and files that were written. What a VM that
+// runs with a device writes to the host's disks, or the 5 to 10 seconds for
+// which a host that went away still looks alive, is not there.
 package pvesim

@@ -36,6 +36,9 @@ const (
 	LockHeld Effect = "lock-held"
 	// StorageLockTimeout lets a clone fail on the storage's lock.
 	StorageLockTimeout Effect = "storage-lock"
+	// UploadLost lets an upload fail as it does when it was sent to one host for
+	// another, and the file is not where the task looks for it.
+	UploadLost Effect = "upload-lost"
 	// PartialConfig writes only the first options of a change and then fails.
 	PartialConfig Effect = "partial-config"
 	// Nothing only delays.
@@ -43,7 +46,7 @@ const (
 )
 
 var effects = []Effect{Status, DropBefore, DropAfter, Hang, HTML, HalfJSON, TaskFails, TaskFailsButDone, LockHeld,
-	StorageLockTimeout, PartialConfig, Nothing}
+	StorageLockTimeout, UploadLost, PartialConfig, Nothing}
 
 // Fault is something that goes wrong: for which requests, and how.
 type Fault struct {

@@ -9,13 +9,14 @@ import (
 )
 
 func hardwareCalls() []call {
+	device := specs{"pci-id-or-mapping": matching(`(?:[0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-9a-fA-F].*|.*[a-zA-Z][a-zA-Z0-9_-]+`)}
 	return []call{
-		{method: "GET", path: "/nodes/{node}/hardware", serve: index("type", "pci", "usb")},
+		{method: "GET", path: "/nodes/{node}/hardware", proxy: anyHost, serve: index("type", "pci", "usb")},
 		{method: "GET", path: "/nodes/{node}/hardware/pci", may: permAny("/", "Sys.Audit", "Sys.Modify"), serve: (*Sim).listPCI,
 			params: specs{"pci-class-blacklist": text(), "verbose": boolean()}, protected: true},
 		// Anything is answered here, also devices that do not exist.
-		{method: "GET", path: "/nodes/{node}/hardware/pci/{pci-id-or-mapping}", serve: index("method", "mdev")},
-		{method: "GET", path: "/nodes/{node}/hardware/pci/{pci-id-or-mapping}/mdev", serve: noMdev, protected: true},
+		{method: "GET", path: "/nodes/{node}/hardware/pci/{pci-id-or-mapping}", params: device, proxy: anyHost, serve: index("method", "mdev")},
+		{method: "GET", path: "/nodes/{node}/hardware/pci/{pci-id-or-mapping}/mdev", params: device, may: permAny("/", "Sys.Audit", "Sys.Modify"), serve: noMdev, protected: true},
 	}
 }
 

@@ -135,6 +135,29 @@ func (s *Sim) PCI(name string) ([]PCIFunction, error) {
 	return slices.Clone(h.PCI), nil
 }
 
+// SetGuest changes what is in a VM: an agent that is removed, that hangs, or
+// that somebody installs. A running guest has it at once.
+func (s *Sim) SetGuest(id int, guest Guest) error {
+	s.lock()
+	defer s.unlock()
+	v := s.vms[id]
+	if v == nil {
+		return fmt.Errorf("no VM %d in this world", id)
+	}
+	v.guest = guest
+	if v.run != nil {
+		v.run.agentUp, v.run.osUp = time.Time{}, time.Time{}
+		if guest.OS != "" {
+			v.run.osUp = time.Now()
+		}
+		if guest.Agent {
+			v.run.agentUp = time.Now()
+		}
+	}
+	s.changed(GuestChanged, v.node, id, "")
+	return nil
+}
+
 // UnlockVM is "qm unlock" on the VM's host: it removes the lock from the
 // configuration. The API has no such call.
 func (s *Sim) UnlockVM(id int) error {

@@ -32,15 +32,12 @@ type inbound struct {
 	gone    <-chan struct{} // closed when it does
 	method  string
 	path    string // decoded
+	host    string
 	query   string // raw
 	header  http.Header
 	body    []byte
 	chunked bool
 }
-
-// maxBody is the largest form that pveproxy takes (512 KiB since
-// libpve-http-server-perl 5.2.1); uploads may be larger.
-const maxBody = 512 << 10
 
 // ServeHTTP answers one request. Errors carry the reason phrases of the real
 // API, which net/http cannot write, so the connection is taken over for them.
@@ -50,9 +47,12 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a := s.respond(inbound{
-		ctx: context.WithoutCancel(r.Context()), gone: r.Context().Done(), method: r.Method, path: r.URL.Path, query: r.URL.RawQuery, header: r.Header, body: body,
+		ctx: context.WithoutCancel(r.Context()), gone: r.Context().Done(), method: r.Method, path: r.URL.Path, query: r.URL.RawQuery, host: r.Host, header: r.Header, body: body,
 		chunked: len(r.TransferEncoding) > 0,
 	})
+	if s.lastRequest(r.RemoteAddr) {
+		a.close = true
+	}
 	a.write(w)
 }
 
@@ -112,7 +112,7 @@ type inProcess Sim
 func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	s := (*Sim)(t)
 	in := inbound{ctx: context.WithoutCancel(r.Context()), gone: r.Context().Done(), method: r.Method, path: r.URL.Path,
-		query: r.URL.RawQuery, header: r.Header.Clone()}
+		query: r.URL.RawQuery, host: r.URL.Host, header: r.Header.Clone()}
 	if r.Body != nil {
 		defer r.Body.Close()
 		body, err := io.ReadAll(r.Body)
@@ -220,7 +220,7 @@ func success(data any, format string) *answer {
 }
 
 // failure is the answer of a refused call.
-func failure(err *apiError, format string) *answer {
+func (s *Sim) failure(err *apiError, format string) *answer {
 	if err.bare {
 		return plainAnswer(err.status, err.reason, false)
 	}
@@ -233,6 +233,9 @@ func failure(err *apiError, format string) *answer {
 		body["errors"] = err.fields
 	}
 	if format != "extjs" {
+		if s.httpServer.before(5, 2, 0) {
+			delete(body, "message")
+		}
 		return jsonAnswer(err.status, err.reason, body)
 	}
 	body["success"], body["status"] = 0, any(err.status)

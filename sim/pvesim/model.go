@@ -19,6 +19,10 @@ type host struct {
 	boots    int
 	drivers  map[string]string // BDF → kernel driver now
 	reserved map[string]int    // BDF → VM that runs or starts with it
+	shown    struct {          // copies that were given out
+		drivers  map[string]string
+		reserved map[string]int
+	}
 }
 
 func newHost(h Host, index int, now time.Time) *host {
@@ -65,6 +69,9 @@ type vm struct {
 	// starting is set while a start task holds devices for it.
 	starting bool
 	guest    Guest
+	shown    shownVM
+	// ha says that the HA manager looks after it.
+	ha bool
 }
 
 // run is a running QEMU process.
@@ -111,7 +118,9 @@ func (v *vm) merged() map[string]string {
 }
 
 // digest is the SHA-1 of the configuration file.
-func (v *vm) digest() string {
+func (v *vm) digest() string { return v.look().digest }
+
+func (v *vm) hash() string {
 	var b strings.Builder
 	writeSection(&b, v.conf)
 	if len(v.pending)+len(v.deletes) > 0 {
@@ -154,17 +163,21 @@ func (s *Sim) pool(id string) *pool {
 
 // poolOf is the pool that a VM is in, nil when in none.
 func (s *Sim) poolOf(vmid int) *pool {
-	for _, p := range s.pools {
-		if slices.Contains(p.vms, vmid) {
-			return p
-		}
+	return s.poolByVM[vmid]
+}
+
+// joinPool puts a VM into a pool.
+func (s *Sim) joinPool(id string, vmid int) {
+	if p := s.pool(id); p != nil {
+		p.vms = append(p.vms, vmid)
+		s.poolByVM[vmid] = p
 	}
-	return nil
 }
 
 func (s *Sim) leavePool(vmid int) {
 	if p := s.poolOf(vmid); p != nil {
 		p.vms = slices.DeleteFunc(p.vms, func(id int) bool { return id == vmid })
+		delete(s.poolByVM, vmid)
 	}
 }
 

@@ -14,11 +14,17 @@ func (h *host) memory() int64 { return int64(h.MemoryGiB * float64(gib)) }
 // memoryUsed is the memory that a host's running VMs and its own software
 // have. A VM without passthrough counts in full, too: its guest has touched
 // all of its memory.
-func (s *Sim) memoryUsed(h *host) int64 {
-	used := min(hostOverhead, h.memory()/8)
+func (s *Sim) memoryUsed(h *host) int64 { return s.memoryByHost()[h.Name] }
+
+// memoryByHost is memoryUsed of all hosts.
+func (s *Sim) memoryByHost() map[string]int64 {
+	used := make(map[string]int64, len(s.hosts))
+	for name, h := range s.hosts {
+		used[name] = min(hostOverhead, h.memory()/8)
+	}
 	for _, v := range s.vms {
-		if v.node == h.Name && v.run != nil {
-			used += v.run.pinned
+		if v.run != nil {
+			used[v.node] += v.run.pinned
 		}
 	}
 	return used

@@ -46,6 +46,19 @@ var keyboards = []string{"de", "de-ch", "da", "en-gb", "en-us", "es", "fi", "fr"
 
 const startDate = `now|\d{4}-\d{1,2}-\d{1,2}(T\d{1,2}:\d{1,2}:\d{1,2})?`
 
+// userOrToken is a user, or a token of one: ops@pve!ci.
+const userOrToken = `[^\s:/]+@[A-Za-z][A-Za-z0-9.\-_]+(?:![A-Za-z][A-Za-z0-9.\-_]+)?`
+
+func userFormat(_, v string) string {
+	switch {
+	case len(v) < 3:
+		return fmt.Sprintf("user name '%s' is too short", v)
+	case !userForm.MatchString(v):
+		return fmt.Sprintf("value '%s' does not look like a valid user name", v)
+	}
+	return ""
+}
+
 var bridgeForm = regexp.MustCompile(`^[-_.\w]+$`)
 
 func bridgeFormat(_, v string) string {

@@ -187,22 +187,79 @@ func (s *Sim) unreserve(v *vm) {
 }
 
 // bind takes the whole IOMMU group of each device to vfio-pci, bridges
-// excepted. What the host used there, it loses.
-func (s *Sim) bind(v *vm, ids []string) error {
+// excepted. What the host used there, it loses. Devices with driver=keep stay
+// as they are.
+func (s *Sim) bind(t *task, v *vm, ids []string, kept map[string]bool) error {
 	h := s.hosts[v.node]
 	if len(ids) > 0 && h.NoIOMMU {
 		return die("cannot prepare PCI pass-through, IOMMU not present")
 	}
 	for _, id := range ids {
 		f := h.function(id)
-		if f.Group < 0 {
-			return die("Cannot open iommu_group: No such file or directory")
+		if f == nil || f.Broken == "info" {
+			return die("no pci device info for device '%s'", id)
 		}
+		if kept[id] {
+			continue
+		}
+		if err := s.bindGroup(v, f, ids); err != nil {
+			return err
+		}
+		if f.Broken == "reset" {
+			t.note("failed to reset PCI device '%s', but trying to continue as not all devices need a reset", id)
+		}
+	}
+	return nil
+}
+
+func (s *Sim) bindGroup(v *vm, f *PCIFunction, ids []string) error {
+	h := s.hosts[v.node]
+	switch {
+	case h.NoVFIO:
+		return die("Cannot find vfio-pci module!")
+	case f.Group < 0:
+		return die("Cannot open iommu_group: No such file or directory")
+	case f.Broken == "group":
+		return die("can't unbind/bind PCI group to VFIO '%s'", f.Address)
+	}
+	for _, mate := range h.PCI {
+		if !h.endpointOf(mate, f.Group) {
+			continue
+		}
+		if mate.Broken == "bind" {
+			return die("Cannot bind %s to vfio", mate.Address)
+		}
+		s.take(v, mate.Address, ids)
+	}
+	return nil
+}
+
+// endpointOf tells a function of a group that is no bridge.
+func (h *host) endpointOf(f PCIFunction, group int) bool {
+	class, _ := pci.ParseClass(f.Class)
+	return f.Group == group && !class.IsBridge()
+}
+
+// openable is QEMU's own look at the devices: the whole group of each must be
+// with vfio-pci, which with driver=keep nobody has seen to.
+func (s *Sim) openable(t *task, v *vm, ids []string) error {
+	h := s.hosts[v.node]
+	for i, id := range ids {
+		f := h.function(id)
+		text := ""
 		for _, mate := range h.PCI {
-			class, _ := pci.ParseClass(mate.Class)
-			if mate.Group == f.Group && !class.IsBridge() {
-				s.take(v, mate.Address, ids)
+			driver := h.drivers[mate.Address]
+			switch {
+			case f == nil || !h.endpointOf(mate, f.Group) || driver == "vfio-pci" || driver == "" && mate.Address != id:
+			case mate.Address == id:
+				text = fmt.Sprintf("vfio %s: failed to open /dev/vfio/%d: No such file or directory", id, f.Group)
+			case text == "":
+				text = fmt.Sprintf("vfio %s: group %d is not viable: Please ensure all devices within the iommu_group are bound to their vfio bus driver.", id, f.Group)
 			}
+		}
+		if text != "" {
+			t.note("kvm: -device vfio-pci,host=%s,id=hostpci%d: %s", id, i, text)
+			return die("start failed: QEMU exited with code 1")
 		}
 	}
 	return nil
@@ -232,6 +289,19 @@ func (h *host) claimTwins(address string) {
 			h.drivers[f.Address] = "vfio-pci"
 		}
 	}
+}
+
+// keptDevices are the devices of options with driver=keep.
+func keptDevices(list []passed) map[string]bool {
+	kept := map[string]bool{}
+	for _, p := range list {
+		for _, ids := range p.alternatives {
+			for _, id := range ids {
+				kept[id] = kept[id] || p.props["driver"] == "keep"
+			}
+		}
+	}
+	return kept
 }
 
 func sameCard(address string, ids []string) bool {

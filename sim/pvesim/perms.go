@@ -85,9 +85,11 @@ func (s *Sim) privileges(who identity, path string) map[string]bool {
 	if who.isRoot() {
 		return s.everything()
 	}
-	user := s.granted(who.user, path)
+	var user map[string]bool
 	if who.user == "root@pam" {
 		user = s.everything()
+	} else {
+		user = s.granted(who.user, path)
 	}
 	if who.token == "" {
 		return user
@@ -100,16 +102,22 @@ func (s *Sim) privileges(who identity, path string) map[string]bool {
 		return user
 	}
 	own := s.granted(who.String(), path)
+	if who.user == "root@pam" {
+		return own
+	}
 	maps.DeleteFunc(own, func(priv string, _ bool) bool { _, ok := user[priv]; return !ok })
 	return own
 }
 
+// everything is root's; nobody may write to it.
 func (s *Sim) everything() map[string]bool {
-	all := map[string]bool{}
-	for _, priv := range allPrivileges(s.major) {
-		all[priv] = true
+	if s.allPrivs == nil {
+		s.allPrivs = map[string]bool{}
+		for _, priv := range allPrivileges(s.major) {
+			s.allPrivs[priv] = true
+		}
 	}
-	return all
+	return s.allPrivs
 }
 
 // granted are the privileges by ACL, with those of the VM's pool.
@@ -136,17 +144,17 @@ func (s *Sim) granted(who, path string) map[string]bool {
 // roles walks from / to the path. An entry for the user, or else for one of
 // its groups, replaces what came from above.
 func (s *Sim) roles(who, path string) map[string]bool {
-	roles := map[string]bool{}
+	var roles map[string]bool
 	for _, level := range levels(path) {
-		own, byGroup := map[string]bool{}, map[string]bool{}
+		var own, byGroup map[string]bool
 		for _, a := range s.access.acl {
 			if a.Path != level || a.NoPropagate && level != path {
 				continue
 			}
 			if a.Who == who {
-				own[a.Role] = !a.NoPropagate
+				own = with(own, a.Role, !a.NoPropagate)
 			} else if s.inGroup(who, a.Who) {
-				byGroup[a.Role] = !a.NoPropagate
+				byGroup = with(byGroup, a.Role, !a.NoPropagate)
 			}
 		}
 		switch {
@@ -157,6 +165,15 @@ func (s *Sim) roles(who, path string) map[string]bool {
 		}
 	}
 	return roles
+}
+
+// with is a map with one entry more.
+func with(m map[string]bool, key string, value bool) map[string]bool {
+	if m == nil {
+		m = map[string]bool{}
+	}
+	m[key] = value
+	return m
 }
 
 func (s *Sim) inGroup(user, group string) bool {

@@ -58,7 +58,6 @@ var permissionTable = []struct {
 	{"GET", "/nodes/pve1/hardware/pci", nil, map[string]string{"none": "(/, Sys.Audit|Sys.Modify)", "no-sys-audit": "(/, Sys.Audit|Sys.Modify)"}},
 	{"GET", "/nodes/pve1/status", nil, map[string]string{"none": "(/nodes/pve1, Sys.Audit)", "no-sys-audit": "(/nodes/pve1, Sys.Audit)"}},
 	{"GET", "/cluster/status", nil, map[string]string{"none": "(/, Sys.Audit)", "no-sys-audit": "(/, Sys.Audit)"}},
-	{"GET", "/cluster/options", nil, map[string]string{"none": "(/, Sys.Audit)"}},
 	{"GET", "/pools/gpu", nil, map[string]string{"none": "(/pool/gpu, Pool.Audit)", "no-pool-audit": "(/pool/gpu, Pool.Audit)"}},
 	{"GET", "/nodes/pve1/storage/local/content", nil, map[string]string{"none": "(/storage/local, Datastore.Audit|Datastore.AllocateSpace)"}},
 	{"GET", "/nodes/pve1/storage/local/status", nil, map[string]string{"none": "(/storage/local, Datastore.Audit|Datastore.AllocateSpace)"}},

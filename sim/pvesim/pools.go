@@ -3,8 +3,8 @@ package pvesim
 func poolCalls() []call {
 	kinds := oneOf("qemu", "lxc", "storage")
 	return []call{
-		{method: "GET", path: "/pools", params: specs{"poolid": matching(poolForm.String()), "type": kinds.with("poolid")}, serve: (*Sim).listPools},
-		{method: "GET", path: "/pools/{poolid...}", params: specs{"type": kinds}, may: perm("/pool/{poolid}", "Pool.Audit"), serve: (*Sim).getPool},
+		{method: "GET", path: "/pools", params: specs{"poolid": formatted(poolFormat), "type": kinds.with("poolid")}, serve: (*Sim).listPools},
+		{method: "GET", path: "/pools/{poolid...}", params: specs{"poolid": formatted(poolFormat), "type": kinds}, may: perm("/pool/{poolid}", "Pool.Audit"), serve: (*Sim).getPool},
 	}
 }
 

@@ -271,9 +271,7 @@ func (s *Sim) runClone(t *task, c *cloning, identity *rand.Rand) error {
 	}
 	maps.Copy(c.conf, made)
 	c.target.conf = c.conf
-	if p := s.pool(c.pool); p != nil {
-		p.vms = append(p.vms, c.target.id)
-	}
+	s.joinPool(c.pool, c.target.id)
 	s.changed(VMConfigured, c.target.node, c.target.id, "")
 	return nil
 }

@@ -63,6 +63,9 @@ func (s *Sim) prepareChange(r *request) (*change, error) {
 	if err := checkSpecialValues(c.sets); err != nil {
 		return nil, err
 	}
+	if err := s.checkVersion(c.sets); err != nil {
+		return nil, err
+	}
 	if err := s.checkOptionPerms(c, v, ""); err != nil {
 		return nil, err
 	}
@@ -139,6 +142,26 @@ func checkSpecialValues(sets map[string]string) error {
 	}
 	if keys := sets["sshkeys"]; keys != "" && !goodSSHKeys(keys) {
 		return die("SSH public key validation error")
+	}
+	return nil
+}
+
+// checkVersion refuses what came later than the world's version: driver= of
+// passed-through devices is known since Proxmox VE 9.1.
+func (s *Sim) checkVersion(sets map[string]string) error {
+	if !strings.HasPrefix(s.version, "8.") && !strings.HasPrefix(s.version, "9.0") {
+		return nil
+	}
+	older := *hostpciFormat
+	older.props = maps.Clone(older.props)
+	delete(older.props, "driver")
+	for key, value := range sets {
+		if !isHostpci(key) {
+			continue
+		}
+		if text := older.check(key, value); text != "" {
+			return badParam(key, "%s", text)
+		}
 	}
 	return nil
 }

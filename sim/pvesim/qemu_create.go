@@ -70,6 +70,9 @@ func (s *Sim) checkCreation(r *request, id int, pool string) (sets map[string]st
 	if err := checkSpecialValues(sets); err != nil {
 		return nil, err
 	}
+	if err := s.checkVersion(sets); err != nil {
+		return nil, err
+	}
 	if err := s.checkStorages(r.who, sets); err != nil {
 		return nil, err
 	}
@@ -121,9 +124,7 @@ func (s *Sim) fillVM(t *task, v *vm, sets map[string]string, pool string) error 
 	}
 	completeConfig(conf, t.rng, time.Now())
 	v.conf = conf
-	if p := s.pool(pool); p != nil {
-		p.vms = append(p.vms, v.id)
-	}
+	s.joinPool(pool, v.id)
 	s.changed(VMConfigured, v.node, v.id, "")
 	return nil
 }

@@ -15,6 +15,9 @@ func (s *Sim) destroyVM(r *request) (any, error) {
 	if v.conf["protection"] == "1" {
 		return nil, die("can't remove VM %d - protection mode enabled", v.id)
 	}
+	if v.ha && !r.args.flag("purge") {
+		return nil, die("unable to remove VM %d - used in HA resources and purge parameter not set.", v.id)
+	}
 	if v.run != nil {
 		return nil, die("VM %d is running - destroy failed", v.id)
 	}
@@ -27,7 +30,7 @@ func (s *Sim) destroyVM(r *request) (any, error) {
 			return err
 		}
 		defer s.releaseVM(t.node, id)
-		v, err := s.checkDestroy(t.node, id, skiplock)
+		v, err := s.checkDestroy(t.node, id, skiplock, purge)
 		if err != nil {
 			return err
 		}
@@ -37,13 +40,16 @@ func (s *Sim) destroyVM(r *request) (any, error) {
 		s.destroy(v, strays)
 		if purge {
 			t.note("purging VM %d from related configurations..", id)
+			if v.ha {
+				t.note("NOTE: removed VM %d from HA resource configuration.", id)
+			}
 		}
 		return nil
 	}), nil
 }
 
 // checkDestroy looks again under the VM's lock.
-func (s *Sim) checkDestroy(node string, id int, skiplock bool) (*vm, error) {
+func (s *Sim) checkDestroy(node string, id int, skiplock, purge bool) (*vm, error) {
 	v, err := s.vmOn(node, id)
 	if err != nil {
 		return nil, err
@@ -51,6 +57,8 @@ func (s *Sim) checkDestroy(node string, id int, skiplock bool) (*vm, error) {
 	switch {
 	case v.conf["protection"] == "1":
 		return nil, die("can't remove VM %d - protection mode enabled", id)
+	case v.ha && !purge:
+		return nil, die("unable to remove VM %d - used in HA resources and purge parameter not set.", id)
 	case v.run != nil:
 		return nil, die("VM %d is running - destroy failed", id)
 	case !skiplock && v.checkLock() != nil:

@@ -192,7 +192,9 @@ func (s *Sim) makeBase(v *vm, key string) {
 	if vol == nil || d.isCDROM() || d.isCloudInit() || vol.vmid != v.id {
 		return
 	}
-	vol.name = strings.Replace(vol.name, fmt.Sprintf("vm-%d-", v.id), fmt.Sprintf("base-%d-", v.id), 1)
+	st.rename(vol, func() {
+		vol.name = strings.Replace(vol.name, fmt.Sprintf("vm-%d-", v.id), fmt.Sprintf("base-%d-", v.id), 1)
+	})
 	d.file = st.volid(vol)
 	v.conf[key] = d.String()
 }

@@ -16,12 +16,12 @@ func qemuCalls() []call {
 		"VM.Config.Network", "VM.Config.HWType", "VM.Config.Options", "VM.Config.Cloudinit")
 	options := vmOptionSpecs()
 	change := options.and(specs{"digest": text().upTo(40), "delete": formatted(configListFormat).asList(),
-		"revert": formatted(configListFormat).asList(), "skiplock": boolean(), "force": boolean()})
+		"revert": formatted(configListFormat).asList(), "skiplock": boolean(), "force": boolean().with("delete")})
 	later := change.and(specs{"background_delay": integer().atLeast(1).atMost(30), "import-working-storage": storageSpec()})
-	create := options.and(specs{"vmid": vmidSpec().req(), "pool": matching(poolForm.String()), "storage": storageSpec(),
-		"start": boolean(), "unique": boolean(), "force": boolean(), "archive": text(), "bwlimit": integer().atLeast(0),
+	create := options.and(specs{"vmid": vmidSpec().req(), "pool": formatted(poolFormat), "storage": storageSpec(),
+		"start": boolean(), "unique": boolean().with("archive"), "force": boolean().with("archive"), "archive": text().upTo(255), "bwlimit": integer().atLeast(0),
 		"live-restore": boolean(), "ha-managed": boolean(), "import-working-storage": storageSpec()})
-	clone := specs{"newid": vmidSpec().req(), "name": formatted(dnsNameFormat), "description": text(), "pool": matching(poolForm.String()),
+	clone := specs{"newid": vmidSpec().req(), "name": formatted(dnsNameFormat), "description": text(), "pool": formatted(poolFormat),
 		"snapname": configIDSpec().upTo(40), "storage": storageSpec(), "format": oneOf("raw", "qcow2", "vmdk"), "full": boolean(),
 		"target": nodeSpec(), "bwlimit": integer().atLeast(0)} // bwlimit in KiB/s
 	return []call{

@@ -52,7 +52,7 @@ func (s *Sim) checkOptionPerms(c *change, v *vm, pool string) error {
 		if v != nil {
 			old = v.conf["tags"]
 		}
-		return s.tagPerm(c.who, c.vmid, old, tags)
+		return s.tagPerm(c.who, old, tags)
 	}
 	return nil
 }
@@ -91,15 +91,15 @@ func (s *Sim) bridgePerm(who identity, value string) error {
 }
 
 // tagPerm applies the datacenter's rules for tags to those that change.
-func (s *Sim) tagPerm(who identity, vmid int, old, new string) error {
+func (s *Sim) tagPerm(who identity, old, new string) error {
 	before, after := splitList(normaliseTags(old)), splitList(normaliseTags(new))
 	for _, tag := range append(slices.Clone(before), after...) {
 		if slices.Contains(before, tag) && slices.Contains(after, tag) {
 			continue
 		}
 		if slices.Contains(s.dc.RegisteredTags, tag) {
-			if err := s.need(who, "/", "Sys.Modify"); err != nil {
-				return err
+			if !s.may(who, "/", "Sys.Modify") {
+				return forbidden("Permission check failed (/, Sys.Modify for modifying tag '%s')", tag)
 			}
 			continue
 		}
@@ -110,18 +110,19 @@ func (s *Sim) tagPerm(who identity, vmid int, old, new string) error {
 		case "list":
 			allowed = slices.Contains(s.dc.UserTagsAllowed, tag)
 		case "existing":
-			allowed = slices.Contains(s.dc.UserTagsAllowed, tag) || s.tagInUse(tag, vmid)
+			allowed = slices.Contains(s.dc.UserTagsAllowed, tag) || s.tagInUse(who, tag)
 		}
 		if !allowed && !s.may(who, "/", "Sys.Modify") {
-			return forbidden("Permission check failed (/, Sys.Modify)")
+			return forbidden("Permission check failed (/, Sys.Modify for modifying tag '%s')", tag)
 		}
 	}
 	return nil
 }
 
-func (s *Sim) tagInUse(tag string, not int) bool {
+// tagInUse tells whether a guest that the caller may see has a tag.
+func (s *Sim) tagInUse(who identity, tag string) bool {
 	for id, v := range s.vms {
-		if id != not && slices.Contains(splitList(v.conf["tags"]), tag) {
+		if s.may(who, vmPath(id), "VM.Audit") && slices.Contains(splitList(v.conf["tags"]), tag) {
 			return true
 		}
 	}

@@ -40,7 +40,7 @@ func (s *Sim) currentStatus(r *request) (any, error) {
 	if v.template() && len(v.conf) > 0 && templateDisks(v) {
 		out["template"] = 1
 	}
-	out["ha"] = map[string]any{"managed": 0}
+	out["ha"] = v.haStatus()
 	out["qmpstatus"] = out["status"]
 	if v.run != nil && v.run.paused {
 		out["qmpstatus"] = "paused"
@@ -112,6 +112,12 @@ func (s *Sim) stopVM(r *request) (any, error) {
 	if r.args.has("migratedfrom") {
 		return nil, notSimulated("migration")
 	}
+	if v := s.vms[r.vmid()]; v != nil && v.ha && v.node == r.node() {
+		if r.args.flag("overrule-shutdown") {
+			return nil, badParam("overrule-shutdown", "Not applicable for HA resources.")
+		}
+		return s.haRequest(r, "hastop", func(own *request) { s.queueStop(own, false) }), nil
+	}
 	if r.args.flag("overrule-shutdown") {
 		for _, t := range s.tasks {
 			if t.kind == "qmshutdown" && t.id == fmt.Sprint(r.vmid()) && t.exit == "" {
@@ -119,6 +125,10 @@ func (s *Sim) stopVM(r *request) (any, error) {
 			}
 		}
 	}
+	return s.queueStop(r, skiplock), nil
+}
+
+func (s *Sim) queueStop(r *request, skiplock bool) string {
 	return s.powerTask(r, "qmstop", func(t *task, v *vm) error {
 		if v.run == nil {
 			return nil
@@ -131,7 +141,7 @@ func (s *Sim) stopVM(r *request) (any, error) {
 		}
 		s.halt(v)
 		return nil
-	}), nil
+	})
 }
 
 // rootSkiplock is the parameter that only root@pam may set.
@@ -160,6 +170,13 @@ func (s *Sim) shutdownVM(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if v := s.vms[r.vmid()]; v != nil && v.ha && v.node == r.node() {
+		return s.haRequest(r, "hastop", func(own *request) { s.queueShutdown(own, timeout, force, false) }), nil
+	}
+	return s.queueShutdown(r, timeout, force, skiplock), nil
+}
+
+func (s *Sim) queueShutdown(r *request, timeout Duration, force, skiplock bool) string {
 	return s.powerTask(r, "qmshutdown", func(t *task, v *vm) error {
 		if v.run == nil {
 			return nil
@@ -168,7 +185,7 @@ func (s *Sim) shutdownVM(r *request) (any, error) {
 			return err
 		}
 		return s.powerdown(t, v, timeout, force)
-	}), nil
+	})
 }
 
 // powerdown asks the guest to shut down. A guest without a system, or one that
@@ -248,15 +265,32 @@ func (s *Sim) suspendVM(r *request) (any, error) { return s.setPaused(r, "qmsusp
 // resumeVM lets it go on.
 func (s *Sim) resumeVM(r *request) (any, error) { return s.setPaused(r, "qmresume", false) }
 
-func (s *Sim) setPaused(r *request, kind string, paused bool) (any, error) {
-	if r.args.flag("todisk") {
-		return nil, notSimulated("suspending to disk")
+// toDisk refuses what the real server does; the rest is not simulated.
+func (s *Sim) toDisk(r *request, v *vm) error {
+	if v.ha {
+		return die("Cannot suspend HA managed VM to disk")
 	}
+	if err := s.vmNeed(r.who, v.id, "", "VM.Config.Disk"); err != nil {
+		return err
+	}
+	for key := range v.conf {
+		if isHostpci(key) {
+			return die("cannot suspend VM to disk due to passed-through PCI device(s), which lack the possibility to save/restore their internal state")
+		}
+	}
+	return notSimulated("suspending to disk")
+}
+
+func (s *Sim) setPaused(r *request, kind string, paused bool) (any, error) {
 	if _, err := rootSkiplock(r); err != nil {
 		return nil, err
 	}
-	if _, err := s.mustRun(r); err != nil {
+	v, err := s.mustRun(r)
+	if err != nil {
 		return nil, err
+	}
+	if r.args.flag("todisk") {
+		return nil, s.toDisk(r, v)
 	}
 	return s.powerTask(r, kind, func(_ *task, v *vm) error {
 		if v.run == nil {

@@ -19,6 +19,9 @@ func (s *Sim) startVM(r *request) (any, error) {
 			return nil, notSimulated("parameter '%s' of a start", name)
 		}
 	}
+	if v := s.vms[r.vmid()]; v != nil && v.ha && v.node == r.node() {
+		return s.haRequest(r, "hastart", func(own *request) { s.queueStart(own, v.id, 0) }), nil
+	}
 	return s.queueStart(r, r.vmid(), Duration(time.Duration(r.args.number("timeout", 0))*time.Second)), nil
 }
 
@@ -53,6 +56,9 @@ func (s *Sim) start(t *task, node string, id int, skiplock bool, timeout Duratio
 		return die("VM %d already running", id)
 	}
 	s.applyAll(v)
+	if err := s.makeSeed(v); err != nil {
+		return err
+	}
 	list, err := s.parsePassed(v)
 	if err != nil {
 		return t.logParseError(err)
@@ -66,7 +72,7 @@ func (s *Sim) start(t *task, node string, id int, skiplock bool, timeout Duratio
 	}
 	v.starting = true
 	s.changed(VMStarting, node, id, "")
-	err = s.launch(t, v, ids, timeout)
+	err = s.launch(t, v, ids, keptDevices(list), timeout)
 	if died(err) {
 		return err
 	}
@@ -90,14 +96,17 @@ func (t *task) logParseError(err error) error {
 
 // launch binds the devices and runs QEMU, which takes as long as the memory
 // has to be pinned.
-func (s *Sim) launch(t *task, v *vm, ids []string, timeout Duration) error {
-	if err := s.bind(v, ids); err != nil {
+func (s *Sim) launch(t *task, v *vm, ids []string, kept map[string]bool, timeout Duration) error {
+	if err := s.bind(t, v, ids, kept); err != nil {
 		return err
 	}
 	if v.conf["bios"] == "ovmf" && v.conf["efidisk0"] == "" {
 		t.warn("WARN: no efidisk configured! Using temporary efivars disk.")
 	}
 	if err := s.plugNetwork(t, v); err != nil {
+		return err
+	}
+	if err := s.openable(t, v, ids); err != nil {
 		return err
 	}
 	memory := memoryOf(v.conf)

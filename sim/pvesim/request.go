@@ -106,7 +106,7 @@ func (e *plainError) Error() string { return e.text }
 var hexForm = regexp.MustCompile(`^[0-9a-fA-F]+$`)
 
 // readArgs collects the parameters of query and body; those of the query win.
-func readArgs(in inbound, r *request) error {
+func readArgs(in inbound, r *request, maxForm int) error {
 	query := args{}
 	if err := parseForm(in.query, query); err != nil {
 		return err
@@ -123,7 +123,7 @@ func readArgs(in inbound, r *request) error {
 		if err := readMultipart(in.body, params["boundary"], body, r); err != nil {
 			return err
 		}
-	case len(in.body) > maxBody:
+	case len(in.body) > maxForm:
 		return &plainError{501, "for data too large"}
 	case contentType == "application/json":
 		if err := parseJSON(in.body, body); err != nil {

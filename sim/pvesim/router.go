@@ -21,13 +21,17 @@ type call struct {
 	protected bool
 	// world calls need no credentials.
 	world bool
-	// proxy names the parameter with the host that must answer.
+	// proxy names the parameter with the host that must answer, anyHost when
+	// whichever is asked does.
 	proxy string
 	// upload calls take multipart bodies and need no CSRF token.
 	upload bool
 
 	parts []string
 }
+
+// anyHost is for calls that do not ask the host in their path.
+const anyHost = "-"
 
 // router finds calls by method and path.
 type router struct{ calls []*call }
@@ -39,7 +43,7 @@ func newRouter(table []call) *router {
 		if strings.Contains(c.path, "{node}") && c.proxy == "" {
 			c.proxy = "node"
 		}
-		c.params = merge(c.params, pathSpecs(c.parts))
+		c.params = merge(pathSpecs(c.parts), c.params)
 		r.calls = append(r.calls, &c)
 	}
 	return r
@@ -59,6 +63,10 @@ func pathSpecs(parts []string) specs {
 			s = vmidSpec()
 		case "storage":
 			s = storageSpec()
+		case "node":
+			s = nodeSpec()
+		case "snapname":
+			s = configIDSpec().upTo(40)
 		case "id":
 			s = configIDSpec()
 		}
@@ -105,6 +113,10 @@ func (c *call) match(path []string) (args, bool) {
 // respond answers one request: the whole way of pveproxy.
 func (s *Sim) respond(in inbound) *answer {
 	path := segments(in.path)
+	if headersTooLong(in) {
+		_ = s.sleep(in.ctx, Duration(idleTime))
+		return &answer{drop: true}
+	}
 	if !slices.Contains([]string{"GET", "POST", "PUT", "DELETE"}, in.method) {
 		return s.refuse(in, plainAnswer(501, fmt.Sprintf("method '%s' not available", in.method), false))
 	}
@@ -135,7 +147,7 @@ func (s *Sim) respond(in inbound) *answer {
 	case errors.Is(err, errDropped) || errors.Is(err, errClosed):
 		return &answer{drop: true}
 	case err != nil:
-		return s.refuse(in, failure(asAPIError(err), format))
+		return s.refuse(in, s.failure(asAPIError(err), format))
 	}
 	a := success(data, format)
 	a.close = c != nil && c.protected
@@ -154,7 +166,7 @@ func (s *Sim) handle(in inbound, r *request, c *call, values args) (any, error) 
 	if err := s.authenticate(in, r, c); err != nil {
 		return nil, s.refuseLogin(in.ctx, err)
 	}
-	if err := readArgs(in, r); err != nil {
+	if err := readArgs(in, r, s.maxForm()); err != nil {
 		return nil, err
 	}
 	r.args = merge(r.args, values)
@@ -165,18 +177,20 @@ func (s *Sim) handle(in inbound, r *request, c *call, values args) (any, error) 
 	if c == nil {
 		return nil, &apiError{status: 501, reason: fmt.Sprintf("Method '%s %s' not implemented", r.method, r.path)}
 	}
-	if c.waits {
-		if err := s.admit(r, c); err != nil {
+	return s.atWorker(r, c, func() (any, error) {
+		if c.waits {
+			if err := s.admit(r, c); err != nil {
+				return nil, err
+			}
+			return c.serve(s, r)
+		}
+		s.lock()
+		defer s.unlock()
+		if err := s.admitLocked(r, c); err != nil {
 			return nil, err
 		}
 		return c.serve(s, r)
-	}
-	s.lock()
-	defer s.unlock()
-	if err := s.admitLocked(r, c); err != nil {
-		return nil, err
-	}
-	return c.serve(s, r)
+	})
 }
 
 func (s *Sim) admit(r *request, c *call) error {

@@ -25,16 +25,19 @@ type Sim struct {
 	closed bool
 	wg     sync.WaitGroup
 
-	version   string
-	repoID    string
-	major     int
-	timings   Timings
-	timeScale float64
-	logf      func(format string, args ...any)
-	hooks     []func(Event)
-	guest     func(GuestCall) GuestResult
-	secret    []byte // signs tickets
-	started   time.Time
+	version string
+	repoID  string
+	major   int
+	// httpServer is the version of libpve-http-server-perl.
+	httpServer release
+	workers    int
+	timings    Timings
+	timeScale  float64
+	logf       func(format string, args ...any)
+	hooks      []func(Event)
+	guest      func(GuestCall) GuestResult
+	secret     []byte // signs tickets
+	started    time.Time
 
 	mu       sync.Mutex
 	streams  *streams
@@ -51,15 +54,20 @@ type Sim struct {
 	tasks    []*task
 	byUPID   map[string]*task
 	access   *access
+	allPrivs map[string]bool
 	pools    []*pool
+	poolByVM map[int]*pool
 	dc       Datacenter
 	faults   []*fault
 	locks    map[lockName]*heldLock
-	damage   []Damage
-	requests []RequestRecord
-	nextPID  int
-	pending  []Event
-	seq      int
+	// connections are those of real servers, by the peer's address.
+	connections map[string]*connection
+	freeWorkers map[string]chan struct{} // by host
+	damage      []Damage
+	requests    []RequestRecord
+	nextPID     int
+	pending     []Event
+	seq         int
 }
 
 // Option changes how a simulator runs.
@@ -94,11 +102,11 @@ func New(world World, options ...Option) (*Sim, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Sim{
 		ctx: ctx, cancel: cancel,
-		version: world.Version, repoID: cmp.Or(world.RepoID, sha1Hex(world.Version)[:8]), major: world.major(), clusters: world.Cluster, noStats: world.NoStatistics,
+		version: world.Version, repoID: cmp.Or(world.RepoID, sha1Hex(world.Version)[:8]), major: world.major(), httpServer: world.httpServer(), workers: world.Workers, clusters: world.Cluster, noStats: world.NoStatistics,
 		timings: DefaultTimings(), timeScale: 1, logf: log.Printf, guest: defaultGuest, started: time.Now(),
 		streams: newStreams(world.Seed), dc: world.Datacenter,
 		hosts: map[string]*host{}, storages: map[string]*storage{}, vms: map[int]*vm{}, mappings: map[string]*mapping{},
-		byUPID: map[string]*task{}, locks: map[lockName]*heldLock{}, nextPID: 1000,
+		byUPID: map[string]*task{}, poolByVM: map[int]*pool{}, locks: map[lockName]*heldLock{}, connections: map[string]*connection{}, freeWorkers: map[string]chan struct{}{}, nextPID: 1000,
 	}
 	for _, option := range options {
 		option(s)
@@ -168,11 +176,9 @@ func (s *Sim) buildVM(v VM) {
 	r := s.streams.next("world vm %d", v.ID)
 	completeConfig(config, r, s.started)
 	m := newVM(v.ID, v.Host, config)
-	m.guest = v.Guest
+	m.guest, m.ha = v.Guest, v.HA
 	s.vms[v.ID] = m
-	if p := s.pool(v.Pool); p != nil {
-		p.vms = append(p.vms, v.ID)
-	}
+	s.joinPool(v.Pool, v.ID)
 	for key, value := range config {
 		if isDrive(key) {
 			s.adoptVolume(m, parseDrive(value))

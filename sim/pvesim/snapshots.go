@@ -22,7 +22,7 @@ func snapshotCalls() []call {
 		{method: "GET", path: base, may: audit, serve: (*Sim).listSnapshots, protected: true},
 		{method: "POST", path: base, may: perm("/vms/{vmid}", "VM.Snapshot"), serve: (*Sim).takeSnapshot, protected: true,
 			params: specs{"snapname": configIDSpec().upTo(40).req(), "description": text(), "vmstate": boolean()}},
-		{method: "GET", path: base + "/{snapname}", serve: index("cmd", "rollback", "config")},
+		{method: "GET", path: base + "/{snapname}", proxy: anyHost, serve: index("cmd", "rollback", "config")},
 		{method: "DELETE", path: base + "/{snapname}", may: perm("/vms/{vmid}", "VM.Snapshot"), serve: (*Sim).deleteSnapshot, protected: true,
 			params: specs{"force": boolean()}},
 		{method: "GET", path: base + "/{snapname}/config", may: see, serve: (*Sim).snapshotConfig},
@@ -118,10 +118,11 @@ func (s *Sim) feature(r *request) (any, error) {
 
 func (s *Sim) takeSnapshot(r *request) (any, error) {
 	name, description := r.args.get("snapname"), r.args.get("description")
-	switch {
-	case name == "current" || name == "pending":
+	if name == "current" || name == "pending" {
 		return nil, die("unable to use snapshot name '%s' (reserved name)", name)
-	case r.args.flag("vmstate"):
+	}
+	withMemory := r.args.flag("vmstate")
+	if v := s.vms[r.vmid()]; withMemory && v != nil && v.run != nil && len(v.run.devices) == 0 {
 		return nil, notSimulated("a snapshot with memory")
 	}
 	return s.powerTask(r, "qmsnapshot", func(t *task, v *vm) error {
@@ -133,6 +134,9 @@ func (s *Sim) takeSnapshot(r *request) (any, error) {
 		}
 		if !s.canSnapshot(v) {
 			return die("snapshot feature is not available")
+		}
+		if withMemory && v.run != nil {
+			return s.saveMemory(t, v)
 		}
 		for _, key := range diskKeys {
 			if d := parseDrive(v.conf[key]); v.conf[key] != "" && !d.isCDROM() {
@@ -149,6 +153,19 @@ func (s *Sim) takeSnapshot(r *request) (any, error) {
 		s.changed(VMConfigured, v.node, v.id, "")
 		return nil
 	}), nil
+}
+
+// saveMemory is a snapshot with memory of a VM with passthrough: Proxmox lets it
+// begin, and QEMU refuses, since the device's state cannot be saved. A snapshot
+// without memory is taken.
+func (s *Sim) saveMemory(t *task, v *vm) error {
+	if len(v.run.devices) == 0 {
+		return notSimulated("a snapshot with memory")
+	}
+	if err := s.pause(t, s.timings.Config); err != nil {
+		return err
+	}
+	return die("VM %d qmp command 'savevm-start' failed - %s: VFIO migration is not supported in kernel", v.id, v.run.devices[0])
 }
 
 // rollback brings the configuration back and stops the VM.

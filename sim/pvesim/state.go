@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// State is a plain copy of all there is, for assertions. Nothing in it is
-// shared with the simulator.
+// State is a plain copy of all there is, for assertions. Nothing in it changes
+// any more; but maps and lists may be shared with the states before and after,
+// so whoever wants to change them must copy them.
 type State struct {
 	Hosts    map[string]HostState
 	VMs      map[int]VMState
@@ -41,6 +42,8 @@ type VMState struct {
 	Digest   string
 	Lock     string
 	Template bool
+	// HA tells that the HA manager looks after it.
+	HA       bool
 	Running  bool
 	Starting bool
 	// Devices are the BDFs that the running VM holds.
@@ -83,12 +86,16 @@ func (s *Sim) State() State {
 	return s.snapshot()
 }
 
+// snapshot copies what changed since the last one; what did not is shared with
+// it.
 func (s *Sim) snapshot() State {
-	out := State{Hosts: map[string]HostState{}, VMs: map[int]VMState{}, Mappings: map[string]MappingState{},
-		Volumes: map[string]VolumeState{}, Damage: slices.Clone(s.damage)}
+	out := State{Hosts: make(map[string]HostState, len(s.hosts)), VMs: make(map[int]VMState, len(s.vms)),
+		Mappings: make(map[string]MappingState, len(s.mappings)), Volumes: map[string]VolumeState{}, Damage: slices.Clone(s.damage)}
+	memory := s.memoryByHost()
 	for name, h := range s.hosts {
-		out.Hosts[name] = HostState{Online: !h.Offline, Booted: h.booted, MemoryUsed: s.memoryUsed(h),
-			Drivers: maps.Clone(h.drivers), Reserved: maps.Clone(h.reserved)}
+		h.shown.drivers = same(h.shown.drivers, h.drivers)
+		h.shown.reserved = same(h.shown.reserved, h.reserved)
+		out.Hosts[name] = HostState{Online: !h.Offline, Booted: h.booted, MemoryUsed: memory[name], Drivers: h.shown.drivers, Reserved: h.shown.reserved}
 	}
 	for id, v := range s.vms {
 		out.VMs[id] = s.vmState(v)
@@ -97,33 +104,69 @@ func (s *Sim) snapshot() State {
 		out.Mappings[id] = MappingState{ID: id, Description: m.description, Map: slices.Clone(m.entries)}
 	}
 	for _, st := range s.storages {
-		for _, v := range st.volumes {
-			host := v.node
+		for name, v := range st.byName {
+			host := name.host
 			if host == "" {
 				host = "*"
 			}
-			id := st.volid(v)
+			id := st.Name + ":" + name.name
 			out.Volumes[host+"/"+id] = VolumeState{ID: id, Host: v.node, Content: v.content, Format: v.format, Size: v.size,
 				VMID: v.vmid, Parent: v.parent}
 		}
 	}
+	out.Tasks = make([]TaskState, 0, len(s.tasks))
 	for _, t := range s.tasks {
-		out.Tasks = append(out.Tasks, TaskState{UPID: t.upid, Host: t.node, Type: t.kind, ID: t.id, User: t.who.String(),
-			Exit: t.exit, Start: t.start, End: t.end, Log: slices.Clone(t.log)})
+		out.Tasks = append(out.Tasks, TaskState{UPID: t.upid, Host: t.node, Type: t.kind, ID: t.id, User: t.user,
+			Exit: t.exit, Start: t.start, End: t.end, Log: slices.Clip(t.log)})
 	}
 	return out
 }
 
+// same is the copy that was made before, as long as it is still one.
+func same[M ~map[K]V, K, V comparable](before, now M) M {
+	if before != nil && maps.Equal(before, now) {
+		return before
+	}
+	return maps.Clone(now)
+}
+
+// shownVM is a VM as it was shown the last time: copies of what is in its file,
+// and the digest of that.
+type shownVM struct {
+	conf, pending map[string]string
+	deletes       map[string]bool
+	deleting      []string
+	snapshots     []*snapshot
+	digest        string
+	files         map[string]string
+}
+
+// look brings the copies up to date.
+func (v *vm) look() *shownVM {
+	was := &v.shown
+	if was.digest != "" && maps.Equal(was.conf, v.conf) && maps.Equal(was.pending, v.pending) && maps.Equal(was.deletes, v.deletes) &&
+		slices.Equal(was.snapshots, v.snapshots) {
+		return was
+	}
+	was.conf, was.pending, was.deletes = same(was.conf, v.conf), same(was.pending, v.pending), same(was.deletes, v.deletes)
+	was.deleting = slices.Sorted(maps.Keys(v.deletes))
+	was.snapshots = slices.Clone(v.snapshots)
+	was.digest = v.hash()
+	return was
+}
+
 func (s *Sim) vmState(v *vm) VMState {
-	out := VMState{ID: v.id, Host: v.node, Name: v.name(), Config: maps.Clone(v.conf), Pending: maps.Clone(v.pending),
-		Deleting: slices.Sorted(maps.Keys(v.deletes)), Digest: v.digest(), Lock: v.conf["lock"], Template: v.template(),
+	seen := v.look()
+	out := VMState{ID: v.id, Host: v.node, Name: v.name(), Config: seen.conf, Pending: seen.pending, Deleting: seen.deleting,
+		Digest: seen.digest, Lock: v.conf["lock"], Template: v.template(), HA: v.ha,
 		Running: v.run != nil && !v.starting, Starting: v.starting, Busy: s.locks[vmLock(v.node, v.id)] != nil, Snapshots: v.snapshotNames()}
 	if p := s.poolOf(v.id); p != nil {
 		out.Pool = p.id
 	}
 	if v.run != nil {
 		out.Devices = slices.Clone(v.run.devices)
-		out.Files = maps.Clone(v.run.files)
+		seen.files = same(seen.files, v.run.files)
+		out.Files = seen.files
 	}
 	return out
 }

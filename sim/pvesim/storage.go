@@ -14,6 +14,28 @@ type storage struct {
 	Storage
 	hosts   []string // that have it
 	volumes []*volume
+	byName  map[volumeName]*volume
+}
+
+// volumeName is how a volume is found: the host is empty when the storage is
+// shared, the name is what follows the storage in the volume's id.
+type volumeName struct{ host, name string }
+
+func (st *storage) nameOf(v *volume) volumeName {
+	return volumeName{v.node, strings.TrimPrefix(st.volid(v), st.Name+":")}
+}
+
+// add takes a volume in.
+func (st *storage) add(v *volume) {
+	st.volumes = append(st.volumes, v)
+	st.byName[st.nameOf(v)] = v
+}
+
+// rename changes what a volume is called or where it is.
+func (st *storage) rename(v *volume, change func()) {
+	delete(st.byName, st.nameOf(v))
+	change()
+	st.byName[st.nameOf(v)] = v
 }
 
 // volume is a disk, image or file on a storage.
@@ -30,7 +52,7 @@ type volume struct {
 }
 
 func newStorage(st Storage, hosts []string, now time.Time) *storage {
-	n := &storage{Storage: st, hosts: st.Nodes}
+	n := &storage{Storage: st, hosts: st.Nodes, byName: map[volumeName]*volume{}}
 	if len(n.hosts) == 0 {
 		n.hosts = hosts
 	}
@@ -51,8 +73,7 @@ func newStorage(st Storage, hosts []string, now time.Time) *storage {
 		}
 		content, _, _ := strings.Cut(v.Name, "/")
 		for _, node := range nodes {
-			n.volumes = append(n.volumes, &volume{name: v.Name, node: node, content: content,
-				format: fileFormat(content), size: v.Size, ctime: now})
+			n.add(&volume{name: v.Name, node: node, content: content, format: fileFormat(content), size: v.Size, ctime: now})
 		}
 	}
 	return n
@@ -85,13 +106,10 @@ func (st *storage) volid(v *volume) string {
 
 // find is a volume by the name that follows the storage in its id.
 func (st *storage) find(node, name string) *volume {
-	for _, v := range st.volumes {
-		_, id, _ := strings.Cut(st.volid(v), ":")
-		if id == name && (v.node == "" || v.node == node) {
-			return v
-		}
+	if v := st.byName[volumeName{"", name}]; v != nil {
+		return v
 	}
-	return nil
+	return st.byName[volumeName{node, name}]
 }
 
 // path is where the volume's file is, for log lines.
@@ -174,7 +192,7 @@ func (s *Sim) allocate(ctx context.Context, st *storage, node string, vmid int, 
 	if st.find(node, name) != nil {
 		return nil, die("disk image '%s' already exists", st.path(v))
 	}
-	st.volumes = append(st.volumes, v)
+	st.add(v)
 	s.changed(VolumeCreated, node, vmid, st.volid(v))
 	return v, nil
 }
@@ -190,6 +208,9 @@ func (st *storage) full(node string, more int64) bool {
 // remove takes a volume away; the lock is held.
 func (s *Sim) remove(st *storage, v *volume) {
 	st.volumes = slices.DeleteFunc(st.volumes, func(other *volume) bool { return other == v })
+	if name := st.nameOf(v); st.byName[name] == v {
+		delete(st.byName, name)
+	}
 	s.changed(VolumeRemoved, v.node, v.vmid, st.volid(v))
 }
 
@@ -245,5 +266,5 @@ func (s *Sim) adoptVolume(v *vm, d drive) {
 	if d.isCloudInit() && vol.size == 0 {
 		vol.size = 4 * mib
 	}
-	st.volumes = append(st.volumes, vol)
+	st.add(vol)
 }

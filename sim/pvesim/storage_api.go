@@ -14,7 +14,7 @@ func storageCalls() []call {
 		{method: "GET", path: "/storage", params: specs{"type": types}, serve: (*Sim).listStorages},
 		{method: "GET", path: "/storage/{storage}", may: perm("/storage/{storage}", "Datastore.Allocate"), serve: (*Sim).getStorage},
 		{method: "GET", path: "/nodes/{node}/storage", params: list, serve: (*Sim).hostStorages, protected: true},
-		{method: "GET", path: base, may: see, serve: index("subdir", "content", "download-url", "file-restore",
+		{method: "GET", path: base, may: see, proxy: anyHost, serve: index("subdir", "content", "download-url", "file-restore",
 			"identity", "import-metadata", "oci-registry-pull", "prunebackups", "rrd", "rrddata", "status", "upload")},
 		{method: "GET", path: base + "/status", may: see, serve: (*Sim).storageStatus, protected: true},
 		{method: "GET", path: base + "/content", may: see, serve: (*Sim).listContent, protected: true,
@@ -80,6 +80,13 @@ func (s *Sim) getStorage(r *request) (any, error) {
 
 // usage is a storage as a host sees it.
 func (s *Sim) usage(st *storage, node string) map[string]any {
+	if st.Disabled {
+		return s.usageOf(st, 0)
+	}
+	return s.usageOf(st, st.used(node))
+}
+
+func (s *Sim) usageOf(st *storage, used int64) map[string]any {
 	shared := 0
 	if st.Shared {
 		shared = 1
@@ -93,7 +100,6 @@ func (s *Sim) usage(st *storage, node string) map[string]any {
 	if total == 0 {
 		total = 100 * gib
 	}
-	used := st.used(node)
 	out["active"], out["enabled"], out["total"], out["used"], out["avail"] = 1, 1, total, used, max(0, total-used)
 	return out
 }
@@ -101,15 +107,18 @@ func (s *Sim) usage(st *storage, node string) map[string]any {
 // used is what the volumes of a host take: disks are thin, a tenth of them is
 // taken to be written.
 func (st *storage) used(node string) int64 {
-	var used int64
+	by := st.usedByHost()
+	return by[""] + by[node]
+}
+
+// usedByHost is what the volumes of each host take, "" for shared ones.
+func (st *storage) usedByHost() map[string]int64 {
+	used := map[string]int64{}
 	for _, v := range st.volumes {
-		if v.node != "" && v.node != node {
-			continue
-		}
 		if v.content == "images" {
-			used += thin(v.size)
+			used[v.node] += thin(v.size)
 		} else {
-			used += v.size
+			used[v.node] += v.size
 		}
 	}
 	return used
@@ -160,11 +169,12 @@ func (s *Sim) storageResources(r *request) []any {
 	var out []any
 	for _, id := range s.storeIDs {
 		st := s.storages[id]
+		used := st.usedByHost()
 		for _, node := range st.hosts {
 			if st.Disabled || !s.may(r.who, "/storage/"+id, "Datastore.Audit", "Datastore.AllocateSpace") {
 				continue
 			}
-			usage := s.usage(st, node)
+			usage := s.usageOf(st, used[""]+used[node])
 			entry := map[string]any{"id": "storage/" + node + "/" + id, "node": node, "storage": id, "type": "storage",
 				"plugintype": st.Type, "content": usage["content"], "shared": usage["shared"], "status": "unknown"}
 			if s.known(node) {

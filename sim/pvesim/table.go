@@ -6,7 +6,8 @@ import "slices"
 func (s *Sim) table() []call {
 	return slices.Concat(
 		rootCalls(), accessCalls(), clusterCalls(), mappingCalls(), nodeCalls(), hardwareCalls(), storageCalls(),
-		taskCalls(), poolCalls(), qemuCalls(), powerCalls(), agentCalls(), cloudInitCalls(), diskCalls(), snapshotCalls(),
+		taskCalls(), poolCalls(), qemuCalls(), powerCalls(), agentCalls(), cloudInitCalls(), diskCalls(), snapshotCalls(), migrationCalls(),
+		strangerCalls(), poolChanges(), guestReadCalls(),
 	)
 }
 

@@ -15,6 +15,7 @@ type task struct {
 	upid, node string
 	kind, id   string
 	who        identity
+	user       string // who it is, in text
 	pid        int
 	pstart     int64
 	start, end time.Time
@@ -42,12 +43,12 @@ func (s *Sim) startTask(r *request, node, kind, id string, run func(t *task) err
 	now := time.Now()
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	t := &task{
-		sim: s, node: node, kind: kind, id: id, who: r.who, pid: s.nextPID, start: now, ctx: ctx, cancel: cancel, fault: r.fault,
+		sim: s, node: node, kind: kind, id: id, who: r.who, user: r.who.String(), pid: s.nextPID, start: now, ctx: ctx, cancel: cancel, fault: r.fault,
 		done:   make(chan struct{}),
 		pstart: now.Sub(s.hosts[node].booted).Milliseconds() / 10,
 		rng:    s.streams.next("task %s %s %s", node, kind, id),
 	}
-	t.upid = fmt.Sprintf("UPID:%s:%08X:%08X:%08X:%s:%s:%s:", node, t.pid, t.pstart, now.Unix(), kind, id, t.who)
+	t.upid = fmt.Sprintf("UPID:%s:%08X:%08X:%08X:%s:%s:%s:", node, t.pid, t.pstart, now.Unix(), kind, id, t.user)
 	s.tasks = append(s.tasks, t)
 	s.byUPID[t.upid] = t
 	s.changed(TaskStarted, node, 0, t.upid)

@@ -17,7 +17,7 @@ func taskCalls() []call {
 	}
 	return []call{
 		{method: "GET", path: "/nodes/{node}/tasks", params: list, serve: (*Sim).listTasks},
-		{method: "GET", path: "/nodes/{node}/tasks/{upid}", serve: index("name", "log", "status")},
+		{method: "GET", path: "/nodes/{node}/tasks/{upid}", proxy: anyHost, serve: index("name", "log", "status")},
 		{method: "GET", path: "/nodes/{node}/tasks/{upid}/status", serve: (*Sim).taskStatus, protected: true},
 		{method: "GET", path: "/nodes/{node}/tasks/{upid}/log", serve: (*Sim).taskLog, protected: true,
 			params: specs{"start": integer().atLeast(0), "limit": integer().atLeast(0), "download": boolean()}},

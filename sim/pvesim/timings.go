@@ -44,6 +44,7 @@ type Timings struct {
 	// PowerdownTimeout is how long a shutdown waits when no timeout is given.
 	PowerdownTimeout Duration `json:"powerdownTimeout"`
 	HostBoot         Duration `json:"hostBoot"` // a host's reboot
+	HA               Duration `json:"ha"`       // until the HA manager acts on a request
 }
 
 // DefaultTimings are typical of a small cluster with fast local disks.
@@ -55,7 +56,7 @@ func DefaultTimings() Timings {
 		CloneLinked: 2 * s, CloneCheck: 20 * ms, CloneFullMin: 5 * s, CloneFullGiB: s,
 		Create: s, Config: 200 * ms, Resize: 500 * ms, Destroy: s, Upload: 300 * ms, Delete: 300 * ms,
 		Start: 2 * s, StartPinGiB: 75 * ms, AgentMin: 15 * s, AgentMax: 25 * s,
-		Shutdown: 8 * s, Stop: s, PowerdownTimeout: 60 * s, HostBoot: 180 * s,
+		Shutdown: 8 * s, Stop: s, PowerdownTimeout: 60 * s, HostBoot: 180 * s, HA: 10 * s,
 	}
 }
 

@@ -209,15 +209,26 @@ func (s *Sim) importFile(t *task, st *storage, v *volume, temp string) error {
 	t.note("target node: %s", t.node)
 	t.note("target file: %s", st.path(v))
 	t.note("file size is: %d", v.size)
-	t.note("command: cp -- %s %s", temp, st.path(v))
+	lost := t.fault != nil && t.fault.Effect == UploadLost
+	if lost {
+		t.note("command: /usr/bin/scp -o BatchMode=yes -p -- %s [%s]:%s", temp, s.hosts[t.node].IP, st.path(v))
+	} else {
+		t.note("command: cp -- %s %s", temp, st.path(v))
+	}
 	if err := s.pause(t, s.timings.Upload); err != nil {
 		return err
+	}
+	switch {
+	case lost:
+		return die(`import failed: /usr/bin/scp: stat local "%s": No such file or directory`, temp)
+	case st.full(t.node, v.size):
+		return die("import failed: cp: error writing '%s': No space left on device", st.path(v))
 	}
 	if old := st.find(t.node, v.name); old != nil {
 		s.remove(st, old)
 	}
 	v.ctime = time.Now()
-	st.volumes = append(st.volumes, v)
+	st.add(v)
 	s.changed(VolumeCreated, t.node, 0, st.volid(v))
 	t.note("finished file import successfully")
 	return nil

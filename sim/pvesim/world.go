@@ -19,7 +19,14 @@ type World struct {
 	Version string `json:"version"`
 	// RepoID is the build's identity; made up when empty.
 	RepoID string `json:"repoid,omitempty"`
-	Seed   uint64 `json:"seed,omitempty"`
+	// HTTPServer is the version of libpve-http-server-perl, that which came
+	// with the product's version when empty. Before 5.2.0 errors have no
+	// message in their JSON, before 5.2.1 forms may have 64 KiB, since 512.
+	HTTPServer string `json:"httpServer,omitempty"`
+	// Workers is how many requests the privileged daemon of each host works
+	// on at once; the others wait. 0 is no limit, a real host has 3.
+	Workers int    `json:"workers,omitempty"`
+	Seed    uint64 `json:"seed,omitempty"`
 	// Cluster is its name; empty for a host that stands alone.
 	Cluster string `json:"cluster,omitempty"`
 	// NoStatistics says that pvestatd does not run: lists then show "unknown"
@@ -50,6 +57,8 @@ type Host struct {
 	MemoryGiB float64 `json:"memoryGiB"`
 	// NoIOMMU is a host whose IOMMU is off: no groups, no passthrough.
 	NoIOMMU bool `json:"noIOMMU,omitempty"`
+	// NoVFIO is a host without the vfio-pci module.
+	NoVFIO bool `json:"noVFIO,omitempty"`
 	// Uptime when the simulation starts.
 	Uptime  Duration      `json:"uptime,omitempty"`
 	PCI     []PCIFunction `json:"pci,omitempty"`
@@ -74,6 +83,10 @@ type PCIFunction struct {
 	// Driver is the kernel driver that has it at boot: "" for none. Anything
 	// but vfio-pci means that the host uses it. The API never shows this.
 	Driver string `json:"driver,omitempty"`
+	// Broken says what fails when a VM starts with the function: "info" (the
+	// kernel does not tell about it any more), "bind" (it stays with its
+	// driver), "group" (its group does) or "reset" (only a warning).
+	Broken string `json:"broken,omitempty"`
 }
 
 // Bridge is a Linux bridge of a host.
@@ -119,6 +132,8 @@ type VM struct {
 	Host    string `json:"host"`
 	Running bool   `json:"running,omitempty"`
 	Pool    string `json:"pool,omitempty"`
+	// HA says that the VM is a resource of the HA manager.
+	HA bool `json:"ha,omitempty"`
 	// Config has the options of the configuration file as Proxmox writes them.
 	Config map[string]any `json:"config"`
 	// Guest says what is installed on the boot disk; clones inherit it.
@@ -131,6 +146,9 @@ type Guest struct {
 	OS string `json:"os,omitempty"`
 	// Agent says that the QEMU guest agent is installed in it.
 	Agent bool `json:"agent,omitempty"`
+	// Slow is how long the agent takes for each answer. From three seconds on
+	// the server does not wait for it: the agent is wedged.
+	Slow Duration `json:"slow,omitempty"`
 }
 
 // Mapping is a PCI resource mapping.

@@ -31,6 +31,12 @@ func (w *World) validate() error {
 	if !versionForm.MatchString(w.Version) {
 		p.add("version %q: want 8.x or 9.x, such as 9.1.4", w.Version)
 	}
+	if _, err := parseRelease(w.HTTPServer); w.HTTPServer != "" && err != nil {
+		p.add("httpServer: %v", err)
+	}
+	if w.Workers < 0 {
+		p.add("workers is %d, want 0 or more", w.Workers)
+	}
 	hosts := w.checkHosts(&p)
 	storages := w.checkStorages(&p, hosts)
 	w.checkAccess(&p)
@@ -95,6 +101,9 @@ func checkPCI(p *problems, h Host) {
 				p.add("host %q: %s: id %q: want vendor:device, such as 10de:1eb8", h.Name, f.Address, id)
 			}
 		}
+		if !slices.Contains([]string{"", "info", "bind", "group", "reset"}, f.Broken) {
+			p.add("host %q: %s: broken %q: there are info, bind, group, reset", h.Name, f.Address, f.Broken)
+		}
 		if f.Group < -1 {
 			p.add("host %q: %s: group %d: want a group, or -1 for none", h.Name, f.Address, f.Group)
 		}
@@ -129,6 +138,9 @@ func (w *World) checkStorages(p *problems, hosts map[string]bool) map[string]Sto
 			if !hosts[n] {
 				p.add("storage %q: node %q is not a host of this world", s.Name, n)
 			}
+		}
+		if s.Allocate < 0 {
+			p.add("storage %q: allocate must not be negative", s.Name)
 		}
 		if s.CapacityGiB < 0 || s.CapacityGiB > 1<<30 {
 			p.add("storage %q: capacityGiB is %g", s.Name, s.CapacityGiB)

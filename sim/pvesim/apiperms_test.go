@@ -1,0 +1,222 @@
+package pvesim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// grant is a privilege on a path.
+type grant struct{ path, priv string }
+
+// checkTree is a permission check of the table, read on its own: nested lists
+// such as ["and", ["perm", "/vms/{vmid}", ["VM.Clone"]], …].
+type checkTree []any
+
+func (c checkTree) kind() string { return fmt.Sprint(c[0]) }
+
+// below are the checks that an "and" or "or" is made of.
+func (c checkTree) below() []checkTree {
+	var out []checkTree
+	for _, sub := range c[1:] {
+		out = append(out, checkTree(sub.([]any)))
+	}
+	return out
+}
+
+func (c checkTree) privs(at int) []string {
+	var out []string
+	for _, p := range c[at].([]any) {
+		out = append(out, fmt.Sprint(p))
+	}
+	return out
+}
+
+// option is the value behind a word at the end: "any", 1.
+func (c checkTree) option(word string) string {
+	if i := slices.IndexFunc(c, func(v any) bool { return v == word }); i >= 0 && i+1 < len(c) {
+		return fmt.Sprint(c[i+1])
+	}
+	return ""
+}
+
+// groupsPath is where rights on all users are given.
+const groupsPath = "/access/groups"
+
+// grants are all privileges that the check asks for.
+func (c checkTree) grants(values map[string]string) []grant {
+	var out []grant
+	switch c.kind() {
+	case "and", "or":
+		for _, sub := range c.below() {
+			out = append(out, sub.grants(values)...)
+		}
+	case "perm":
+		for _, priv := range c.privs(2) {
+			out = append(out, grant{fill(fmt.Sprint(c[1]), values), priv})
+		}
+	case "userid-group":
+		for _, priv := range c.privs(1) {
+			out = append(out, grant{groupsPath, priv})
+		}
+	}
+	return out
+}
+
+// passes tells whether who has these grants may do it.
+func (c checkTree) passes(has []grant, values map[string]string) bool {
+	holds := func(path string) func(string) bool {
+		return func(priv string) bool { return slices.Contains(has, grant{path, priv}) }
+	}
+	switch c.kind() {
+	case "and":
+		return !slices.ContainsFunc(c.below(), func(sub checkTree) bool { return !sub.passes(has, values) })
+	case "or":
+		return slices.ContainsFunc(c.below(), func(sub checkTree) bool { return sub.passes(has, values) })
+	case "userid-param":
+		return c[1] == "self" && values["userid"] == probeUser
+	case "userid-group":
+		return slices.ContainsFunc(c.privs(1), holds(groupsPath))
+	case "perm":
+		if needed := c.option("require_param"); needed != "" && values[needed] == "" {
+			return false
+		}
+		path := fill(fmt.Sprint(c[1]), values)
+		if c.option("any") == "1" {
+			return slices.ContainsFunc(c.privs(2), holds(path))
+		}
+		return !slices.ContainsFunc(c.privs(2), func(priv string) bool { return !holds(path)(priv) })
+	}
+	panic("a check that this test cannot read: " + c.kind())
+}
+
+func fill(path string, values map[string]string) string {
+	return pathParam.ReplaceAllStringFunc(path, func(m string) string { return values[m[1:len(m)-1]] })
+}
+
+const (
+	probeUser  = "probe@pve"
+	probeToken = "probe@pve!t0=55555555-5555-4555-8555-555555555555"
+)
+
+// give replaces what the probing user may do.
+func (s *Sim) give(grants []grant) {
+	s.lock()
+	defer s.unlock()
+	s.access.acl = nil
+	byPath := map[string][]string{}
+	for _, g := range grants {
+		byPath[g.path] = append(byPath[g.path], g.priv)
+	}
+	for path, privs := range byPath {
+		role := "Probe" + path
+		s.access.roles[role] = privs
+		s.access.acl = append(s.access.acl, ACL{Path: path, Who: probeUser, Role: role, NoPropagate: path == "/"})
+	}
+}
+
+// subsets are the sets of grants that are tried: all when there are few, else
+// none, all, each alone, and all but each.
+func subsets(all []grant) [][]grant {
+	slices.SortFunc(all, func(a, b grant) int { return strings.Compare(a.path+a.priv, b.path+b.priv) })
+	all = slices.Compact(all)
+	var out [][]grant
+	if len(all) <= 4 {
+		for mask := range 1 << len(all) {
+			var some []grant
+			for i, g := range all {
+				if mask&(1<<i) != 0 {
+					some = append(some, g)
+				}
+			}
+			out = append(out, some)
+		}
+		return out
+	}
+	out = append(out, nil, all)
+	for i, g := range all {
+		out = append(out, []grant{g}, slices.Delete(slices.Clone(all), i, i+1))
+	}
+	return out
+}
+
+// elsewhere are the same privileges on paths that only look alike, and all the
+// other privileges there are: neither may help.
+func elsewhere(s *Sim, all []grant) []grant {
+	var out []grant
+	for _, g := range all {
+		if g.path != "/" {
+			out = append(out, grant{g.path + "9", g.priv})
+		}
+		for _, priv := range allPrivileges(s.major) {
+			if !slices.ContainsFunc(all, func(g grant) bool { return g.priv == priv }) {
+				out = append(out, grant{g.path, priv})
+			}
+		}
+	}
+	return out
+}
+
+func TestPrivilegesAreThoseOfTheTable(t *testing.T) {
+	world := homelab(t)
+	world.Users = append(world.Users, User{ID: probeUser})
+	name, secret, _ := strings.Cut(probeToken, "=")
+	world.Tokens = append(world.Tokens, Token{ID: name, Secret: secret, NoPrivSep: true})
+	sim := newSim(t, world)
+	tried := 0
+	eachDeclared(t, func(t *testing.T, c call, d declaredCall) {
+		if d.Permissions == nil {
+			t.Skip("not judged: the table says nothing of its privileges")
+		}
+		if d.Permissions.User == "world" {
+			if !c.world {
+				t.Error("it wants credentials")
+			}
+			return
+		}
+		for _, values := range valuesFor(d) {
+			var all []grant
+			if d.Permissions.User != "all" {
+				all = checkTree(d.Permissions.Check).grants(values)
+			}
+			for _, has := range append(subsets(all), elsewhere(sim, all)) {
+				want := d.Permissions.User == "all" || checkTree(d.Permissions.Check).passes(has, values)
+				sim.give(has)
+				got := sim.as(t, probeToken).do(c.method, fill(declaredPath(c.path), values), probeFields(c, values)...)
+				tried++
+				if got.err != nil || got.code == 401 || (got.code != 403) != want {
+					if !deviation(t, c.key()+" privileges") {
+						t.Errorf("with %v of %v: %d %s, want allowed %v", has, all, got.code, got.reason, want)
+					}
+				}
+			}
+		}
+	})
+	t.Logf("%d sets of privileges were tried", tried)
+}
+
+// valuesFor are the parameters of a call that decide which paths are asked.
+func valuesFor(d declaredCall) []map[string]string {
+	base := map[string]string{"node": "pve1", "vmid": "100", "storage": "local", "id": "vdi-t4", "upid": "UPID:x", "volume": "iso", "newid": "130",
+		"userid": "root@pam", "tokenid": "t0", "roleid": "PVEAdmin", "poolid": "gpu-workers", "snapname": "before", "pci-id-or-mapping": "vdi-t4"}
+	all := []map[string]string{base}
+	if text := fmt.Sprint(d.Permissions.Check); strings.Contains(text, "{pool}") {
+		all = append(all, merge(base, map[string]string{"pool": "gpu-workers"}))
+	} else if strings.Contains(text, "self") {
+		all = append(all, merge(base, map[string]string{"userid": probeUser}))
+	}
+	return all
+}
+
+// probeFields are parameters that let a call be refused for them, after the
+// privileges were looked at.
+func probeFields(c call, values map[string]string) []string {
+	fields := []string{bogus, "1"}
+	for _, name := range []string{"newid", "pool", "poolid"} {
+		if _, takes := c.params[name]; takes && values[name] != "" {
+			fields = append(fields, name, values[name])
+		}
+	}
+	return fields
+}

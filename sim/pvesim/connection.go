@@ -1,0 +1,167 @@
+package pvesim
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What pveproxy demands of connections, headers and bodies: libpve-http-server-perl,
+// src/PVE/APIServer/AnyEvent.pm, and PVE/Service/pveproxy.pm for the first.
+const (
+	maxPerConnection = 100 // requests
+	idleTime         = 5 * time.Second
+	maxHeaderLines   = 64 // with the empty one at the end, at which it gives up
+	maxHeaderSize    = 8 << 10
+	proxyTimeout     = Duration(30 * time.Second)
+)
+
+// release is the version of a package.
+type release [3]int
+
+func parseRelease(text string) (r release, err error) {
+	if n, err := fmt.Sscanf(text+" ", "%d.%d.%d ", &r[0], &r[1], &r[2]); n != 3 || err != nil {
+		return r, fmt.Errorf("version %q: want three numbers, such as 5.2.1", text)
+	}
+	return r, nil
+}
+
+func (r release) before(major, minor, patch int) bool {
+	return slices.Compare(r[:], []int{major, minor, patch}) < 0
+}
+
+// httpServer is the version of libpve-http-server-perl that a world has: that
+// which it says, or that which was current when the product's version came out.
+func (w *World) httpServer() release {
+	if r, err := parseRelease(w.HTTPServer); err == nil {
+		return r
+	}
+	switch {
+	case w.major() >= 9:
+		return release{6, 0, 5}
+	case strings.HasPrefix(w.Version, "8.4"):
+		return release{5, 2, 2}
+	case strings.HasPrefix(w.Version, "8.3"):
+		return release{5, 1, 2}
+	}
+	return release{5, 1, 0}
+}
+
+// maxForm is the largest body of a form or of JSON; uploads may be larger.
+func (s *Sim) maxForm() int {
+	if s.httpServer.before(5, 2, 1) {
+		return 64 << 10
+	}
+	return 512 << 10
+}
+
+// Server is an HTTP server for the simulator that treats connections as
+// pveproxy does: HTTP/1.1 only, closed after five seconds without a request.
+// Other servers will do, but leave connections open for longer.
+func (s *Sim) Server() *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Server{Handler: s, Protocols: protocols, ReadHeaderTimeout: idleTime, IdleTimeout: idleTime}
+}
+
+// connection counts the requests that came over one.
+type connection struct {
+	requests int
+	last     time.Time
+}
+
+// lastRequest counts a request and tells whether its connection ends with it.
+func (s *Sim) lastRequest(peer string) bool {
+	s.lock()
+	defer s.unlock()
+	now := time.Now()
+	c := s.connections[peer]
+	if c == nil || now.Sub(c.last) > idleTime {
+		c = &connection{}
+		s.connections[peer] = c
+	}
+	c.requests++
+	c.last = now
+	if c.requests >= maxPerConnection {
+		delete(s.connections, peer)
+		return true
+	}
+	if len(s.connections) > 4096 {
+		for other, c := range s.connections {
+			if now.Sub(c.last) > idleTime {
+				delete(s.connections, other)
+			}
+		}
+	}
+	return false
+}
+
+// headersTooLong tells headers with too many or too long lines. pveproxy then
+// stops reading and answers nothing; the connection ends when it was idle for
+// long enough.
+func headersTooLong(in inbound) bool {
+	lines, size := 2, len("Host: ")+len(in.host)
+	for name, values := range in.header {
+		for _, value := range values {
+			lines++
+			size += len(name) + len(": ") + len(value)
+		}
+	}
+	return lines >= maxHeaderLines || size >= maxHeaderSize
+}
+
+// onTime runs the work of a request that another daemon does. After half a
+// minute pveproxy gives up waiting, and the work goes on. However fast
+// simulated time goes, the simulator itself has ten seconds.
+func (s *Sim) onTime(work func() (any, error)) (any, error) {
+	type result struct {
+		data any
+		err  error
+	}
+	done := make(chan result, 1)
+	if !s.spawn(func() {
+		data, err := work()
+		done <- result{data, err}
+	}) {
+		return nil, errClosed
+	}
+	timer := time.NewTimer(max(10*time.Second, time.Duration(float64(proxyTimeout)/s.timeScale)))
+	defer timer.Stop()
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-timer.C:
+		return nil, &apiError{status: 596, reason: "Connection timed out", bare: true}
+	}
+}
+
+// atWorker does a request's work when one of the host's workers is free.
+func (s *Sim) atWorker(r *request, c *call, work func() (any, error)) (any, error) {
+	if !c.protected && !c.waits {
+		return work()
+	}
+	host := r.node()
+	return s.onTime(func() (any, error) {
+		if s.workers > 0 && c.protected {
+			s.lock()
+			if host == "" {
+				host = s.localHost()
+			}
+			free := s.freeWorkers[host]
+			if free == nil {
+				free = make(chan struct{}, s.workers)
+				s.freeWorkers[host] = free
+			}
+			s.unlock()
+			select {
+			case free <- struct{}{}:
+			case <-s.ctx.Done():
+				return nil, errClosed
+			}
+			defer func() { <-free }()
+		}
+		return work()
+	})
+}

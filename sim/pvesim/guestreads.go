@@ -1,0 +1,57 @@
+package pvesim
+
+import "time"
+
+// guestReadCalls are what clients also ask a guest's agent: its clock, its
+// processors, its disks. The guest is one that was just installed: in UTC, with
+// one file system, and nobody has logged in.
+func guestReadCalls() []call {
+	audit := agentPriv("VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted")
+	read := func(name string, result func(v *vm) any) call {
+		return call{
+			method: "GET", path: "/nodes/{node}/qemu/{vmid}/agent/" + name, may: audit, protected: true, waits: true,
+			serve: viaAgent(func(_ *Sim, _ *request, v *vm) (any, error) { return map[string]any{"result": result(v)}, nil }),
+		}
+	}
+	return []call{
+		read("get-time", func(*vm) any { return time.Now().UnixNano() }),
+		read("get-timezone", func(*vm) any { return map[string]any{"offset": 0, "zone": "UTC"} }),
+		read("get-users", func(*vm) any { return []any{} }),
+		read("get-vcpus", guestProcessors),
+		read("get-fsinfo", guestFileSystems),
+		read("info", guestAgent),
+	}
+}
+
+func guestProcessors(v *vm) any {
+	out := []any{}
+	for i := range vcpus(v.run.conf) {
+		out = append(out, map[string]any{"logical-id": i, "online": true, "can-offline": i > 0})
+	}
+	return out
+}
+
+// guestFileSystems is one, on the first disk of the boot order's kind. How full
+// it is, is not simulated, and left out as by an agent that cannot tell.
+func guestFileSystems(v *vm) any {
+	for _, key := range diskKeys {
+		if d := parseDrive(v.run.conf[key]); v.run.conf[key] != "" && !d.isCDROM() && isBootBus(key) {
+			return []any{map[string]any{"name": "sda1", "mountpoint": "/", "type": "ext4", "disk": []any{}}}
+		}
+	}
+	return []any{}
+}
+
+// isBootBus tells the drives that can have a file system from the firmware's.
+func isBootBus(key string) bool { return key != "efidisk0" && key != "tpmstate0" }
+
+// guestAgent lists the commands that the simulated agent knows.
+func guestAgent(*vm) any {
+	commands := []any{}
+	for _, name := range []string{"guest-exec", "guest-exec-status", "guest-file-close", "guest-file-open", "guest-file-read",
+		"guest-file-write", "guest-get-fsinfo", "guest-get-host-name", "guest-get-osinfo", "guest-get-time", "guest-get-timezone",
+		"guest-get-users", "guest-get-vcpus", "guest-info", "guest-network-get-interfaces", "guest-ping"} {
+		commands = append(commands, map[string]any{"name": name, "enabled": true, "success-response": true})
+	}
+	return map[string]any{"version": "8.2.2", "supported_commands": commands}
+}

@@ -1,0 +1,179 @@
+package pvesim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// strangerCalls are reads that other clients make: gpuworker needs none of
+// them. Their answers follow the API's documentation and source.
+func strangerCalls() []call {
+	groups := func(s *Sim, r *request) error {
+		return s.needAny(r.who, "/access/groups", "Sys.Audit", "Group.Allocate")
+	}
+	realms := permAny("/access/realm", "Realm.Allocate", "Sys.Audit")
+	user := specs{"userid": formatted(userFormat).upTo(64)}
+	token := user.and(specs{"tokenid": matching(`[A-Za-z][A-Za-z0-9.\-_]+`)})
+	see := perm("/nodes/{node}", "Sys.Audit")
+	return []call{
+		{method: "GET", path: "/access/users/{userid}", params: user, may: users("User.Modify", "Sys.Audit"), serve: (*Sim).getUser},
+		{method: "GET", path: "/access/users/{userid}/token/{tokenid}", params: token, may: selfOrUsers("User.Modify"), serve: (*Sim).getToken},
+		{method: "GET", path: "/access/groups", serve: (*Sim).listGroups},
+		{method: "GET", path: "/access/groups/{groupid}", may: groups, serve: (*Sim).getGroup},
+		{method: "GET", path: "/access/domains", world: true, serve: (*Sim).listRealms},
+		{method: "GET", path: "/access/domains/{realm}", may: realms, serve: (*Sim).getRealm},
+		{method: "GET", path: "/nodes/{node}/time", may: see, serve: hostTime},
+		{method: "GET", path: "/nodes/{node}/dns", may: see, serve: hostDNS},
+		{method: "GET", path: "/nodes/{node}/hosts", may: perm("/", "Sys.Audit"), serve: (*Sim).hostsFile, protected: true},
+		{method: "PUT", path: "/nodes/{node}/qemu/{vmid}/snapshot/{snapname}/config", may: perm("/vms/{vmid}", "VM.Snapshot"),
+			params: specs{"description": text()}, serve: (*Sim).describeSnapshot, protected: true},
+	}
+}
+
+// users asks for a privilege on users.
+func users(privs ...string) check {
+	return func(s *Sim, r *request) error {
+		if s.may(r.who, "/access/groups", privs...) {
+			return nil
+		}
+		return forbidden("Permission check failed")
+	}
+}
+
+func (s *Sim) getUser(r *request) (any, error) {
+	id := r.args.get("userid")
+	for _, u := range s.access.users {
+		if u.ID != id {
+			continue
+		}
+		enabled := 1
+		if u.Disabled {
+			enabled = 0
+		}
+		tokens := map[string]any{}
+		for _, t := range s.access.tokens {
+			if owner, name, _ := strings.Cut(t.ID, "!"); owner == id {
+				tokens[name] = tokenFields(t)
+			}
+		}
+		out := map[string]any{"enable": enabled, "expire": u.Expire, "groups": splitList(s.groupsOf(id))}
+		if len(tokens) > 0 {
+			out["tokens"] = tokens
+		}
+		return out, nil
+	}
+	return nil, die("no such user ('%s')", id)
+}
+
+func tokenFields(t Token) map[string]any {
+	privsep := 1
+	if t.NoPrivSep {
+		privsep = 0
+	}
+	return map[string]any{"privsep": privsep, "expire": t.Expire}
+}
+
+func (s *Sim) getToken(r *request) (any, error) {
+	user, name := r.args.get("userid"), r.args.get("tokenid")
+	for _, t := range s.access.tokens {
+		if t.ID == user+"!"+name {
+			return tokenFields(t), nil
+		}
+	}
+	return nil, die("no such token '%s' for user '%s'", name, user)
+}
+
+// listGroups shows the groups that the caller may see or change.
+func (s *Sim) listGroups(r *request) (any, error) {
+	out := []any{}
+	for _, g := range s.access.groups {
+		if !s.may(r.who, "/access/groups/"+g.ID, "User.Modify", "Sys.Audit", "Group.Allocate") {
+			continue
+		}
+		entry := map[string]any{"groupid": g.ID, "users": strings.Join(g.Users, ",")}
+		if g.Comment != "" {
+			entry["comment"] = g.Comment
+		}
+		out = append(out, entry)
+	}
+	return out, nil
+}
+
+func (s *Sim) getGroup(r *request) (any, error) {
+	id := r.args.get("groupid")
+	i := slices.IndexFunc(s.access.groups, func(g Group) bool { return g.ID == id })
+	if i < 0 {
+		return nil, die("group '%s' does not exist", id)
+	}
+	out := map[string]any{"members": append([]string{}, s.access.groups[i].Users...)}
+	if comment := s.access.groups[i].Comment; comment != "" {
+		out["comment"] = comment
+	}
+	return out, nil
+}
+
+// realm is where users come from. A world has the two that every cluster has.
+type realm struct{ name, comment string }
+
+var realms = []realm{{"pam", "Linux PAM standard authentication"}, {"pve", "Proxmox VE authentication server"}}
+
+func (s *Sim) listRealms(*request) (any, error) {
+	out := []any{}
+	for _, r := range realms {
+		out = append(out, map[string]any{"realm": r.name, "type": r.name, "comment": r.comment})
+	}
+	return out, nil
+}
+
+func (s *Sim) getRealm(r *request) (any, error) {
+	for _, known := range realms {
+		if known.name == r.args.get("realm") {
+			return map[string]any{"type": known.name, "comment": known.comment, "digest": sha1Hex(known.comment)}, nil
+		}
+	}
+	return nil, die("domain '%s' does not exist", r.args.get("realm"))
+}
+
+// hostTime is the clock of a host; all hosts are in UTC.
+func hostTime(*Sim, *request) (any, error) {
+	now := time.Now().Unix()
+	return map[string]any{"time": now, "localtime": now, "timezone": "UTC"}, nil
+}
+
+// hostDNS asks the gateway of the documentation's network for names.
+func hostDNS(*Sim, *request) (any, error) {
+	return map[string]any{"search": domain, "dns1": "192.0.2.1"}, nil
+}
+
+const domain = "example.org"
+
+// hostsFile is the /etc/hosts that installing a cluster leaves.
+func (s *Sim) hostsFile(*request) (any, error) {
+	data := "127.0.0.1 localhost.localdomain localhost\n"
+	for _, name := range s.hostList {
+		data += fmt.Sprintf("%s %s.%s %s\n", s.hosts[name].IP, name, domain, name)
+	}
+	return map[string]any{"data": data, "digest": sha1Hex(data)}, nil
+}
+
+// describeSnapshot changes what is all that can be changed of a snapshot.
+func (s *Sim) describeSnapshot(r *request) (any, error) {
+	v, err := s.vmOn(r.node(), r.vmid())
+	if err != nil {
+		return nil, err
+	}
+	if err := v.checkLock(); err != nil {
+		return nil, err
+	}
+	snap := v.snapshot(r.args.get("snapname"))
+	if snap == nil {
+		return nil, die("snapshot '%s' does not exist", r.args.get("snapname"))
+	}
+	if r.args.has("description") {
+		snap.description = r.args.get("description")
+	}
+	s.changed(VMConfigured, v.node, v.id, "")
+	return nil, nil
+}
