@@ -232,6 +232,12 @@ func TestCallsSendWhatTheServerTakesAndReadWhatItAnswers(t *testing.T) {
 			VMStatus{VMID: 301, Name: "vm301", Status: "running", QMPStatus: "running", PID: 1366, Uptime: 5, CPUs: 1, MaxMem: 268435456, Agent: true, Lock: "backup", RunningMachine: "pc-q35-10.0+pve0"},
 		},
 		{
+			"the VMs of a node", func(c *Client) (any, error) { return c.VMs(ctx, "pve1") },
+			`[{"cpu":0,"cpus":1,"maxmem":268435456,"mem":0,"name":"plain","status":"stopped","uptime":0,"vmid":100},{"cpus":2,"name":"tmpl-q35","serial":1,"status":"stopped","template":1,"vmid":9000},{"name":"vm301","pid":1366,"status":"running","tags":"a;b","vmid":301}]`,
+			"GET /api2/json/nodes/pve1/qemu",
+			[]VMStatus{{VMID: 100, Name: "plain", Status: "stopped", CPUs: 1, MaxMem: 268435456}, {VMID: 9000, Name: "tmpl-q35", Status: "stopped", CPUs: 2, Template: true}, {VMID: 301, Name: "vm301", Status: "running", PID: 1366, Tags: "a;b"}},
+		},
+		{
 			"start", func(c *Client) (any, error) { return task(c.Start(ctx, "pve1", 101, 0)) }, upid,
 			"POST /api2/json/nodes/pve1/qemu/101/status/start", testUPID,
 		},

@@ -74,6 +74,15 @@ func (c *Client) VMStatus(ctx context.Context, node string, vmid int) (VMStatus,
 	return s, err
 }
 
+// VMs lists the VMs of a node as they are now, while the list of Resources may
+// lag by some seconds. It tells nothing of HA, agent and running versions. VMs
+// without VM.Audit are left out.
+func (c *Client) VMs(ctx context.Context, node string) ([]VMStatus, error) {
+	var list []VMStatus
+	err := c.do(ctx, get("/nodes/{}/qemu", node).at(node, 0), &list)
+	return list, err
+}
+
 // Start starts a VM. A timeout of 0 leaves it to the server, which allows for
 // memory and passed-through devices. That the VM runs already or a device is in
 // use is found by the task. A start that fails may leave the VM running: ask

@@ -87,6 +87,7 @@ type Engine struct {
 	mu       sync.Mutex
 	backends map[string]Backend
 	makers   map[*plan.Plan]maker
+	named    []int // VMs of other people that a command named
 }
 
 // maker makes a plan again from a newer look at the world.
@@ -126,7 +127,9 @@ func (e *Engine) backend(ctx context.Context, hypervisor *v1alpha1.Hypervisor) (
 
 // scope is what the documents need of a hypervisor.
 func (e *Engine) scope(hypervisor string) inventory.Scope {
-	var scope inventory.Scope
+	e.mu.Lock()
+	scope := inventory.Scope{VMs: slices.Clone(e.named)}
+	e.mu.Unlock()
 	add := func(list *[]string, name string) {
 		if !slices.Contains(*list, name) {
 			*list = append(*list, name)
@@ -135,6 +138,7 @@ func (e *Engine) scope(hypervisor string) inventory.Scope {
 	for _, pool := range e.options.Documents.PoolsOn(hypervisor) {
 		add(&scope.Storages, pool.Spec.Machine.Disk.Storage)
 		add(&scope.Bridges, pool.Spec.Network.Bridge)
+		add(&scope.Pools, pool.Name)
 		scope.Cards = scope.Cards || pool.IsGPU()
 	}
 	return scope

@@ -27,7 +27,7 @@ const canary = "ca4a4111-0000-4000-8000-5ec4e7000001"
 
 // lab is a simulated cluster whose every change is held against the invariants.
 type lab struct {
-	t            *testing.T
+	t            testing.TB
 	sim          *pvesim.Sim
 	rootPassword string
 
@@ -48,7 +48,26 @@ var homelab = sync.OnceValues(func() (pvesim.World, error) {
 })
 
 // newLab starts the cluster. Call it inside the bubble of the test.
-func newLab(t *testing.T, change ...func(*pvesim.World)) *lab {
+func newLab(t testing.TB, change ...func(*pvesim.World)) *lab {
+	t.Helper()
+	l := &lab{t: t, mayDestroy: map[string]bool{}}
+	l.start(change, pvesim.WithHook(l.judge))
+	l.before = l.sim.State()
+	l.foreign = maps.Clone(l.before.VMs)
+	maps.DeleteFunc(l.foreign, func(_ int, vm pvesim.VMState) bool { return recordOf(vm) != nil }) // of made
+	return l
+}
+
+// newFreeLab starts a cluster that nobody watches, for measurements.
+func newFreeLab(t testing.TB, change ...func(*pvesim.World)) *lab {
+	t.Helper()
+	l := &lab{t: t}
+	l.start(change)
+	return l
+}
+
+func (l *lab) start(change []func(*pvesim.World), options ...pvesim.Option) {
+	t := l.t
 	t.Helper()
 	world, err := homelab()
 	if err != nil {
@@ -63,21 +82,16 @@ func newLab(t *testing.T, change ...func(*pvesim.World)) *lab {
 	for _, c := range change {
 		c(&world)
 	}
-	l := &lab{t: t, mayDestroy: map[string]bool{}}
 	for _, user := range world.Users {
 		if user.ID == "root@pam" {
 			l.rootPassword = user.Password
 		}
 	}
-	l.sim, err = pvesim.New(world, pvesim.WithHook(l.judge), pvesim.WithLog(func(string, ...any) {}))
+	l.sim, err = pvesim.New(world, append(options, pvesim.WithLog(func(string, ...any) {}))...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.sim.Close)
-	l.before = l.sim.State()
-	l.foreign = maps.Clone(l.before.VMs)
-	maps.DeleteFunc(l.foreign, func(_ int, vm pvesim.VMState) bool { return recordOf(vm) != nil }) // of made
-	return l
 }
 
 // allow lets the named workers be destroyed, as a person does by a command.
@@ -224,7 +238,7 @@ func (l *lab) engine(by, documents string, transport http.RoundTripper) *engine.
 	})
 }
 
-func decode(t *testing.T, text string) *v1alpha1.Documents {
+func decode(t testing.TB, text string) *v1alpha1.Documents {
 	t.Helper()
 	docs, err := v1alpha1.Decode(v1alpha1.File{Name: "test.yaml", Data: []byte(text)})
 	if err != nil {

@@ -44,6 +44,9 @@ func (e *Engine) PlanUnpark(ctx context.Context, names []string) (Plans, error) 
 
 // PlanAdopt says what would be done to take an existing VM over as a worker.
 func (e *Engine) PlanAdopt(ctx context.Context, vmid int, worker string) (Plans, error) {
+	e.mu.Lock()
+	e.named = append(e.named, vmid)
+	e.mu.Unlock()
 	return e.planNamed(ctx, []string{worker}, func(in plan.Input, _ []string) (*plan.Plan, error) {
 		return plan.BuildAdopt(in, vmid, worker)
 	})

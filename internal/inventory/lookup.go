@@ -7,14 +7,7 @@ import (
 )
 
 // Host finds a host by name; nil when there is none.
-func (s *Snapshot) Host(name string) *Host {
-	for i := range s.Hosts {
-		if s.Hosts[i].Name == name {
-			return &s.Hosts[i]
-		}
-	}
-	return nil
-}
+func (s *Snapshot) Host(name string) *Host { return s.lookup().hosts[name] }
 
 // VM finds a VM by number; nil when there is none.
 func (s *Snapshot) VM(vmid int) *VM {
@@ -27,22 +20,19 @@ func (s *Snapshot) VM(vmid int) *VM {
 
 // Claim finds the claim on a card; nil when nobody claims it.
 func (s *Snapshot) Claim(host string, slot pci.Slot) *Claim {
-	for i := range s.Claims {
-		if s.Claims[i].Host == host && s.Claims[i].Slot == slot {
-			return &s.Claims[i]
-		}
-	}
-	return nil
+	return s.lookup().claims[cardKey{host, slot}]
 }
+
+// Residents are the VMs and templates of a host, in the order of their numbers.
+func (s *Snapshot) Residents(host string) []*VM { return s.lookup().residents[host] }
 
 // Holders are the VMs that have the card in their configuration, running or
 // pending, in the order of their numbers. Templates hold nothing: they never
 // start.
 func (s *Snapshot) Holders(host string, slot pci.Slot) []*VM {
 	var holders []*VM
-	for i := range s.VMs {
-		vm := &s.VMs[i]
-		if vm.Host == host && !vm.Template && vm.Holds(slot) {
+	for _, vm := range s.Residents(host) {
+		if !vm.Template && vm.Holds(slot) {
 			holders = append(holders, vm)
 		}
 	}

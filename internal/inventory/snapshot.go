@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
@@ -18,6 +19,8 @@ type Source interface {
 type Scope struct {
 	Storages []string // storages that VMs will use; "" is that of the template
 	Bridges  []string // bridges that VMs will use
+	Pools    []string // pools whose workers are looked for by name, beside those that carry our mark
+	VMs      []int    // VMs of other people that are asked about
 	Cards    bool     // cards will be attached
 	Agents   bool     // ask the guest agents of our running VMs for addresses
 }
@@ -33,6 +36,8 @@ type Snapshot struct {
 	Hosts  []Host  `json:"hosts"`  // by name
 	VMs    []VM    `json:"vms"`    // by VMID; templates too
 	Claims []Claim `json:"claims"` // by host and slot
+
+	index atomic.Pointer[index]
 }
 
 // Right is a privilege that the login lacks, what it is for, and what cannot be
@@ -120,6 +125,10 @@ type VM struct {
 	// Unreadable says why the configuration could not be read; the fields
 	// below are then empty, and which cards it holds is not known.
 	Unreadable string `json:"unreadable,omitempty"`
+	// Passed tells that the configuration was not asked for, since nothing can
+	// depend on it: the VM is somebody else's, and its host has no cards. The
+	// fields below are then empty.
+	Passed bool `json:"passed,omitempty"`
 
 	// Record is what our note in the VM says; nil without such a note.
 	Record *Record `json:"record,omitempty"`

@@ -112,9 +112,8 @@ func held(s *inventory.Snapshot, h *inventory.Host, d pci.Device, vm *inventory.
 
 func hiddenHolders(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding.Finding {
 	var findings []finding.Finding
-	for i := range s.VMs {
-		vm := &s.VMs[i]
-		if vm.Host != h.Name || vm.Unreadable == "" || vm.Template {
+	for _, vm := range s.Residents(h.Name) {
+		if vm.Unreadable == "" || vm.Template {
 			continue
 		}
 		f := finding.Finding{

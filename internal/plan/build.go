@@ -48,6 +48,9 @@ type builder struct {
 	// nameless is the number of a clone in the making that may be one of our
 	// plain workers; 0 when there is none.
 	nameless int
+	// refused is why workers could not be placed, since a place was given away
+	// last.
+	refused map[wish][]finding.Finding
 }
 
 type poolDraft struct {
@@ -74,7 +77,7 @@ func (d *draft) identity() identity {
 }
 
 func newBuilder(in Input) *builder {
-	b := &builder{in: in, world: in.Snapshot, survey: look(in.Snapshot), room: place.NewRoom(in.Snapshot)}
+	b := &builder{in: in, world: in.Snapshot, survey: look(in.Snapshot), room: place.NewRoom(in.Snapshot), refused: map[wish][]finding.Finding{}}
 	b.numbers = newNumbers(in.vmids(), in.Snapshot)
 	b.findings, b.nameless = b.survey.clones(in)
 	return b

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/finding"
@@ -42,7 +43,7 @@ func (b *builder) place(d *draft, own int) {
 		d.refuse(refusals...)
 		return
 	}
-	seat, notes, refusals := b.room.Place(want)
+	seat, notes, refusals := b.seat(d, want)
 	if len(refusals) > 0 {
 		d.refuse(refusals...)
 		return
@@ -64,6 +65,31 @@ func (b *builder) place(d *draft, own int) {
 	record.VMID, record.Host, record.Card, record.Template = vmid, seat.Host, slotText(seat.Slot), seat.Template.Name
 	d.Record = &record
 	d.Steps = makingSteps(seat.Slot != nil)
+}
+
+// wish is what tells two new workers of a plan apart to package place: beside
+// their names, nothing else.
+type wish struct {
+	pool    *v1alpha1.WorkerPool
+	request *v1alpha1.GPURequest
+}
+
+// seat places a worker. When one was refused and nothing was given away since,
+// all that wish for the same are refused for the same reasons: in a large world
+// without a fitting card that spares a thousand judgments for each of them.
+func (b *builder) seat(d *draft, want place.Want) (place.Seat, []finding.Finding, []finding.Finding) {
+	wish := wish{d.pool, d.request}
+	if refusals := b.refused[wish]; len(refusals) > 0 && d.member == nil {
+		return place.Seat{}, nil, slices.Clone(refusals)
+	}
+	seat, notes, refusals := b.room.Place(want)
+	switch {
+	case len(refusals) == 0:
+		clear(b.refused)
+	case d.member == nil:
+		b.refused[wish] = slices.Clone(refusals)
+	}
+	return seat, notes, refusals
 }
 
 func makingSteps(withCard bool) []StepKind {

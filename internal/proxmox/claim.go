@@ -1,6 +1,7 @@
 package proxmox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -289,10 +290,7 @@ func claims(known mappings, hosts []inventory.Host) []inventory.Claim {
 		all = append(all, claim)
 	}
 	slices.SortFunc(all, func(a, b inventory.Claim) int {
-		if c := strings.Compare(a.Host, b.Host); c != 0 {
-			return c
-		}
-		return a.Slot.Compare(b.Slot)
+		return cmp.Or(strings.Compare(a.Host, b.Host), a.Slot.Compare(b.Slot), strings.Compare(a.Register, b.Register))
 	})
 	return all
 }

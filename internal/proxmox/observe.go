@@ -14,9 +14,9 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// Observe implements inventory.Source. It asks a handful of things once, five
-// things of each host, and the configuration of each VM once; all in parallel,
-// bounded.
+// Observe implements inventory.Source. It asks a handful of things of the
+// cluster, at most six of each host, and the configuration of each VM that
+// matters once; all in parallel, bounded.
 func (b *Backend) Observe(ctx context.Context, scope inventory.Scope) (*inventory.Snapshot, error) {
 	version, err := b.client.Version(ctx)
 	if err != nil {
@@ -32,13 +32,13 @@ func (b *Backend) Observe(ctx context.Context, scope inventory.Scope) (*inventor
 	if err := b.observeHosts(ctx, s, resources); err != nil {
 		return nil, b.wrap(err, "look at the hosts", fault.Place{})
 	}
-	if err := b.observeVMs(ctx, s, known, resources); err != nil {
+	s.Claims = claims(known, s.Hosts)
+	if err := b.observeVMs(ctx, s, scope, known, resources); err != nil {
 		return nil, b.wrap(err, "look at the VMs", fault.Place{})
 	}
 	if scope.Agents {
 		b.observeAgents(ctx, s)
 	}
-	s.Claims = claims(known, s.Hosts)
 	return s, nil
 }
 
@@ -198,78 +198,6 @@ func (b *Backend) hostStorages(ctx context.Context, host *inventory.Host) error 
 	}
 	slices.SortFunc(host.Storages, func(x, y inventory.Storage) int { return strings.Compare(x.Name, y.Name) })
 	return nil
-}
-
-// observeVMs reads the configuration of every VM: /cluster/resources does not
-// show what a VM has attached, and tags can be wrong.
-func (b *Backend) observeVMs(ctx context.Context, s *inventory.Snapshot, known mappings, resources []pve.Resource) error {
-	vms := slices.DeleteFunc(slices.Clone(resources), func(r pve.Resource) bool { return r.Type != "qemu" })
-	slices.SortFunc(vms, func(x, y pve.Resource) int { return x.VMID - y.VMID })
-	found := make([]*inventory.VM, len(vms))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(b.parallel)
-	for i, r := range vms {
-		g.Go(func() (err error) {
-			found[i], err = b.observeVM(gctx, s, r, known)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	for _, vm := range found {
-		if vm != nil {
-			s.VMs = append(s.VMs, *vm)
-		}
-	}
-	return nil
-}
-
-// observeVM reads one VM; nil when it went away meanwhile.
-func (b *Backend) observeVM(ctx context.Context, s *inventory.Snapshot, r pve.Resource, known mappings) (*inventory.VM, error) {
-	blind := inventory.VM{
-		VMID: r.VMID, Host: r.Node, Name: r.Name, Template: r.Template,
-		Running: r.Status == "running", Lock: r.Lock, Tags: r.TagList(),
-	}
-	if host := s.Host(r.Node); host == nil || !host.Online {
-		blind.Unreadable = "its host " + r.Node + " does not answer"
-		return &blind, nil
-	}
-	found, err := b.read(ctx, r.Node, r.VMID, known)
-	switch {
-	case err == nil:
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case pve.KindOf(err) == pve.NotFound:
-		return nil, nil
-	default:
-		blind.Unreadable = err.Error()
-		return &blind, nil
-	}
-	vm := found.vm
-	vm.Running = r.Status == "running"
-	if vm.Record != nil && !vm.Template || r.Status == "unknown" {
-		// What we decide about our own VMs rests on this, and the list of
-		// resources may lag by some seconds.
-		status, err := b.client.VMStatus(ctx, r.Node, r.VMID)
-		if err == nil {
-			vm.Running = status.Running()
-		}
-	}
-	if vm.Lock == "clone" {
-		vm.StuckClone = b.cloneIsStuck(ctx, r.Node)
-	}
-	return &vm, nil
-}
-
-// cloneIsStuck tells whether no clone runs on the host, so that a lock left by
-// one will never go away. When the tasks cannot be seen it says no.
-func (b *Backend) cloneIsStuck(ctx context.Context, host string) bool {
-	tasks, err := b.client.Tasks(ctx, host, pve.TaskFilter{Source: "active", Type: "qmclone"})
-	if err != nil {
-		return false
-	}
-	return !slices.ContainsFunc(tasks, func(t pve.TaskInfo) bool { return t.Running() })
 }
 
 // observeAgents asks the guests of our running VMs for their addresses.

@@ -1,0 +1,44 @@
+package inventory
+
+import (
+	"slices"
+
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// index finds things in a snapshot by name. It is made at the first lookup, and
+// anew when the snapshot has grown since.
+type index struct {
+	hosts     map[string]*Host
+	residents map[string][]*VM
+	claims    map[cardKey]*Claim
+	size      [3]int
+}
+
+type cardKey struct {
+	host string
+	slot pci.Slot
+}
+
+func (s *Snapshot) size() [3]int { return [3]int{len(s.Hosts), len(s.VMs), len(s.Claims)} }
+
+func (s *Snapshot) lookup() *index {
+	if i := s.index.Load(); i != nil && i.size == s.size() {
+		return i
+	}
+	i := &index{
+		hosts: make(map[string]*Host, len(s.Hosts)), residents: make(map[string][]*VM, len(s.Hosts)),
+		claims: make(map[cardKey]*Claim, len(s.Claims)), size: s.size(),
+	}
+	for n := range s.Hosts {
+		i.hosts[s.Hosts[n].Name] = &s.Hosts[n]
+	}
+	for n := range s.VMs {
+		i.residents[s.VMs[n].Host] = append(i.residents[s.VMs[n].Host], &s.VMs[n])
+	}
+	for n := range slices.Backward(s.Claims) { // the first of several wins
+		i.claims[cardKey{s.Claims[n].Host, s.Claims[n].Slot}] = &s.Claims[n]
+	}
+	s.index.Store(i)
+	return i
+}

@@ -1,0 +1,187 @@
+package place
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// option is one host, or one card of a host, for a worker.
+type option struct {
+	seat     Seat
+	volumes  []Volume
+	refusals []finding.Finding
+	notes    []finding.Finding
+}
+
+// options are all places to look at, the best first. Each is judged only when
+// it is asked for: the first is nearly always the last that is needed.
+func (r *Room) options(w Want) iter.Seq[option] {
+	return func(yield func(option) bool) {
+		if w.Card != nil && w.Card.Slot != nil {
+			yield(r.tryExact(w))
+			return
+		}
+		for _, name := range r.ranked(w) {
+			if w.Card == nil {
+				if !yield(r.tryHost(w, name)) {
+					return
+				}
+				continue
+			}
+			for o := range r.tryCards(w, name) {
+				if !yield(o) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// ranked are the hosts that may run the worker, the best first.
+func (r *Room) ranked(w Want) []string {
+	names := w.hosts(r.world)
+	type rank struct {
+		workers int
+		memory  int64
+	}
+	ranks := make(map[string]rank, len(names))
+	for _, name := range names {
+		ranks[name] = rank{r.workers[crew{w.Pool, w.KubeCluster, name}], r.freeMemory(name)}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(ranks[a].workers, ranks[b].workers), cmp.Compare(ranks[b].memory, ranks[a].memory), cmp.Compare(a, b))
+	})
+	return names
+}
+
+// tryHost judges all that a worker asks of a host beside a card.
+func (r *Room) tryHost(w Want, name string) option {
+	o := option{seat: Seat{Host: name}}
+	if f := CheckHost(r.world, name); Blocks(f) {
+		o.refusals = append(o.refusals, f)
+		return o
+	}
+	host := r.world.Host(name)
+	memory := CheckMemory(r.world, host, w.MemoryMiB, r.memory[name], r.freed(w, name))
+	findings := []finding.Finding{memory, CheckCPUs(r.world, host, w.Cores), CheckNetwork(r.world, host, w.NIC)}
+	template, more := FindTemplate(r.world, w.Template, host)
+	findings = append(findings, more...)
+	if template != nil {
+		o.volumes = Volumes(w, template)
+		for _, v := range o.volumes {
+			findings = append(findings, CheckStorage(r.world, host, v, r.storage[r.shelf(name, v.Storage)]))
+		}
+	}
+	o.refusals, o.notes = Split(findings)
+	o.refusals = slices.Compact(o.refusals) // memory and CPUs may be unknown for one reason
+	o.seat.Template, o.seat.Reason = template, memory.Reason
+	return o
+}
+
+// tryCard judges one card and, when it may be had, its host.
+func (r *Room) tryCard(w Want, host *inventory.Host, device pci.Device, onHost func() option) option {
+	refusals, notes := Split(r.JudgeCard(host, device, w.Who))
+	o := option{seat: Seat{Host: host.Name}}
+	if len(refusals) == 0 {
+		o = onHost()
+		o.seat.Reason = fmt.Sprintf("alone in group %d, %s", device.Functions[0].Group, o.seat.Reason)
+	}
+	gpu, _ := device.GPU()
+	o.seat.Slot, o.seat.Model = &device.Slot, gpu.ShortName()
+	o.refusals, o.notes = slices.Concat(refusals, o.refusals), slices.Concat(notes, o.notes)
+	for i := range o.refusals {
+		if o.refusals[i].Where.Card == "" {
+			o.refusals[i].Where.Card = Address(device)
+		}
+	}
+	return o
+}
+
+// JudgeCard judges all that stands between a worker and a card, this plan
+// included.
+func (r *Room) JudgeCard(host *inventory.Host, device pci.Device, who Who) []finding.Finding {
+	taker := r.cards[card{host.Name, device.Slot}]
+	if taker != "" && taker != who.Worker {
+		return []finding.Finding{{
+			ID: finding.CardUsed, Verdict: finding.Fail, Layer: finding.LayerCard, Where: atCard(r.world, host.Name, device),
+			Reason: "used by " + taker,
+			Fix:    "there are fewer cards than workers that want one: add a card, or lower count",
+		}}
+	}
+	findings := []finding.Finding{CheckIOMMU(r.world, host)}
+	if !Blocks(findings[0]) {
+		findings = append(findings, CheckCardAlone(r.world, host, device))
+	}
+	findings = append(findings, CheckCardFree(r.world, host, device, who)...)
+	return append(findings, CheckCardDriver(r.world, host, device))
+}
+
+// tryExact judges the card that a document names by its place.
+func (r *Room) tryExact(w Want) option {
+	name, slot := w.Card.Host, *w.Card.Slot
+	o := option{seat: Seat{Host: name, Slot: &slot}}
+	refuse := func(f finding.Finding) option {
+		if f.Where.Card == "" {
+			f.Where.Card = slot.String()
+		}
+		o.refusals = append(o.refusals, f)
+		return o
+	}
+	if f := CheckHost(r.world, name); Blocks(f) {
+		return refuse(f)
+	}
+	if len(w.Hosts) > 0 && !slices.Contains(w.Hosts, name) {
+		return refuse(notAllowed(r.world, w, name))
+	}
+	host := r.world.Host(name)
+	if f := CheckCardThere(r.world, host, slot); Blocks(f) {
+		return refuse(f)
+	}
+	return r.tryCard(w, host, *host.Device(slot), func() option { return r.tryHost(w, name) })
+}
+
+func notAllowed(s *inventory.Snapshot, w Want, host string) finding.Finding {
+	return finding.Finding{
+		ID: finding.HostNotAllowed, Verdict: finding.Fail, Layer: finding.LayerHost, Where: at(s, host),
+		Reason: fmt.Sprintf("the card is on %s, and spec.hosts of pool %s leaves that host out", host, w.Pool),
+		Fix:    "add the host to spec.hosts, or name another card",
+	}
+}
+
+// tryCards judges the cards of a host that a selector fits, in the order of
+// their addresses.
+func (r *Room) tryCards(w Want, name string) iter.Seq[option] {
+	refuse := func(f finding.Finding) iter.Seq[option] {
+		return slices.Values([]option{{seat: Seat{Host: name}, refusals: []finding.Finding{f}}})
+	}
+	if f := CheckHost(r.world, name); Blocks(f) {
+		return refuse(f)
+	}
+	host := r.world.Host(name)
+	if f, is := unreadable(r.world, host, "PCI devices"); is {
+		return refuse(f)
+	}
+	cards := slices.DeleteFunc(host.GPUs(), func(d pci.Device) bool { return !w.Card.Matches(name, d) })
+	if len(cards) == 0 {
+		return refuse(finding.Finding{
+			ID: finding.CardNoMatch, Verdict: finding.Fail, Layer: finding.LayerCard, Where: at(r.world, name),
+			Reason: fmt.Sprintf("no %s here; the host has %s", w.Card, gpuList(host)),
+			Fix:    "correct the model, or allow a host that has one: gpuworker gpus",
+		})
+	}
+	return func(yield func(option) bool) {
+		onHost := sync.OnceValue(func() option { return r.tryHost(w, name) }) // the same for all cards
+		for _, device := range cards {
+			if !yield(r.tryCard(w, host, device, onHost)) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package proxmox
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/pve"
+)
+
+// observeVMs reads the configuration of every VM that matters: which cards it
+// has attached and whose it is are only there, and tags can be wrong.
+func (b *Backend) observeVMs(ctx context.Context, s *inventory.Snapshot, scope inventory.Scope, known mappings, resources []pve.Resource) error {
+	vms := slices.DeleteFunc(slices.Clone(resources), func(r pve.Resource) bool { return r.Type != "qemu" })
+	slices.SortFunc(vms, func(x, y pve.Resource) int { return x.VMID - y.VMID })
+	found := make([]*inventory.VM, len(vms))
+	matters := b.matters(s, scope)
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(b.parallel)
+	for i, r := range vms {
+		if !matters(r) {
+			found[i] = listed(r)
+			found[i].Passed = true
+			continue
+		}
+		g.Go(func() (err error) {
+			found[i], err = b.observeVM(gctx, s, r, known)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, vm := range found {
+		if vm != nil {
+			s.VMs = append(s.VMs, *vm)
+		}
+	}
+	b.observePower(ctx, s)
+	b.observeLocks(ctx, s)
+	return nil
+}
+
+// matters tells which VMs are looked at: all that can hold a card, and all that
+// are or may be ours. The others are running or stopped somewhere else, under
+// numbers and names of others: on a cluster where few hosts have cards they are
+// most of all, and each costs a request.
+func (b *Backend) matters(s *inventory.Snapshot, scope inventory.Scope) func(pve.Resource) bool {
+	claimed := map[int]bool{}
+	for i := range s.Claims {
+		claimed[s.Claims[i].Record.VMID] = true
+	}
+	cards := map[string]bool{}
+	for i := range s.Hosts {
+		cards[s.Hosts[i].Name] = mayHaveCards(&s.Hosts[i])
+	}
+	ofPool := func(name string) bool {
+		return slices.ContainsFunc(scope.Pools, func(pool string) bool { return strings.HasPrefix(name, pool+"-") })
+	}
+	return func(r pve.Resource) bool {
+		hasCards, seen := cards[r.Node]
+		return hasCards || !seen || r.Template || r.Lock != "" || r.Status == "unknown" ||
+			slices.Contains(r.TagList(), inventory.OwnerTag) || ofPool(r.Name) || claimed[r.VMID] ||
+			b.spec.VMIDs.First <= r.VMID && r.VMID <= b.spec.VMIDs.Last || slices.Contains(scope.VMs, r.VMID)
+	}
+}
+
+// mayHaveCards is false only for a host whose devices were seen, and no GPU
+// among them.
+func mayHaveCards(h *inventory.Host) bool {
+	unseen := slices.ContainsFunc(h.Gaps, func(g inventory.Gap) bool { return g.What == "PCI devices" })
+	return !h.Online || unseen || len(h.Devices) == 0 || len(h.GPUs()) > 0
+}
+
+// listed is what the list of the cluster's resources tells of a VM.
+func listed(r pve.Resource) *inventory.VM {
+	return &inventory.VM{
+		VMID: r.VMID, Host: r.Node, Name: r.Name, Template: r.Template,
+		Running: r.Status == "running", Lock: r.Lock, Tags: r.TagList(),
+	}
+}
+
+// observeVM reads one VM; nil when it went away meanwhile.
+func (b *Backend) observeVM(ctx context.Context, s *inventory.Snapshot, r pve.Resource, known mappings) (*inventory.VM, error) {
+	blind := listed(r)
+	if host := s.Host(r.Node); host == nil || !host.Online {
+		blind.Unreadable = "its host " + r.Node + " does not answer"
+		return blind, nil
+	}
+	found, err := b.read(ctx, r.Node, r.VMID, known)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case pve.KindOf(err) == pve.NotFound:
+		return nil, nil
+	default:
+		blind.Unreadable = err.Error()
+		return blind, nil
+	}
+	found.vm.Running = r.Status == "running"
+	return &found.vm, nil
+}
+
+// observePower asks the hosts of our own VMs whether they run: what we decide
+// about them rests on it, and the list of the cluster's resources may lag by
+// some seconds. A host that does not tell leaves it at what the list says.
+func (b *Backend) observePower(ctx context.Context, s *inventory.Snapshot) {
+	b.onHosts(s, func(vm *inventory.VM) bool { return vm.Record != nil && !vm.Template }, func(host string) {
+		now, err := b.client.VMs(ctx, host)
+		if err != nil {
+			return
+		}
+		for _, status := range now {
+			if vm := s.VM(status.VMID); vm != nil && vm.Host == host {
+				vm.Running = status.Running()
+			}
+		}
+	})
+}
+
+// observeLocks tells clones that are being made from those whose task died, so
+// that their lock will never go away. When the tasks cannot be seen, a clone
+// counts as being made.
+func (b *Backend) observeLocks(ctx context.Context, s *inventory.Snapshot) {
+	cloning := func(vm *inventory.VM) bool { return vm.Lock == "clone" && vm.Unreadable == "" }
+	b.onHosts(s, cloning, func(host string) {
+		tasks, err := b.client.Tasks(ctx, host, pve.TaskFilter{Source: "active", Type: "qmclone"})
+		if err != nil || slices.ContainsFunc(tasks, pve.TaskInfo.Running) {
+			return
+		}
+		for _, vm := range s.Residents(host) {
+			vm.StuckClone = cloning(vm)
+		}
+	})
+}
+
+// onHosts does something for each host that has a VM of a kind, in parallel.
+func (b *Backend) onHosts(s *inventory.Snapshot, kind func(*inventory.VM) bool, do func(host string)) {
+	var g errgroup.Group
+	g.SetLimit(b.parallel)
+	for i := range s.Hosts {
+		if host := s.Hosts[i].Name; slices.ContainsFunc(s.Residents(host), kind) {
+			g.Go(func() error {
+				do(host)
+				return nil
+			})
+		}
+	}
+	_ = g.Wait()
+}
