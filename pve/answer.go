@@ -9,33 +9,32 @@ import (
 	"strings"
 )
 
-// envelope is the frame of every answer of the API. Data is nil when there is
-// no such key, and "null" when it is null.
+// envelope is the frame of every answer of the API.
 type envelope struct {
-	Data    json.RawMessage   `json:"data"`
-	Message string            `json:"message"`
-	Errors  map[string]string `json:"errors"`
+	Data    any
+	HasData bool // there is such a key, if only with null
+	Message string
+	Errors  map[string]string
 }
 
 // open reads the frame; ok is false when the body is no JSON object.
 func (a *answer) open() (frame envelope, ok bool) {
-	var raw map[string]json.RawMessage
-	if json.Unmarshal(a.body, &raw) != nil || raw == nil {
+	v, err := readJSON(a.body)
+	object, isObject := v.(map[string]any)
+	if err != nil || !isObject {
 		return frame, false
 	}
-	frame.Data = raw["data"]
+	frame.Data, frame.HasData = object["data"]
 	// A message or errors of another shape are of no use to anybody.
-	_ = json.Unmarshal(raw["message"], &frame.Message)
-	if errs, there := raw["errors"]; there {
-		_ = decode(errs, &frame.Errors)
-	}
+	frame.Message, _ = object["message"].(string)
+	_ = fill(object["errors"], &frame.Errors)
 	return frame, true
 }
 
 // parse reads the data of a good answer into a value; nil takes any data.
 func (a *answer) parse(c *call, into any) error {
 	frame, ok := a.open()
-	if !ok || frame.Data == nil {
+	if !ok || !frame.HasData {
 		e := c.fail(Unavailable, a.notTheAPI(), nil)
 		e.Status, e.Reason = a.status, a.reason
 		e.Ambiguous = !c.reads()
@@ -44,7 +43,7 @@ func (a *answer) parse(c *call, into any) error {
 	if into == nil {
 		return nil
 	}
-	if err := decode(frame.Data, into); err != nil {
+	if err := fill(frame.Data, into); err != nil {
 		e := c.fail(Unknown, "cannot read the answer: "+err.Error(), err)
 		e.Status, e.Reason = a.status, a.reason
 		e.Ambiguous = !c.reads()

@@ -3,117 +3,170 @@ package pve
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 )
 
-// decode reads JSON into a value as tolerantly as Proxmox VE writes it: a
-// number may come as a string ("memory": "256" beside "cores": 1), a boolean
-// as 0 and 1, a missing list as null. Struct fields are matched by their json
-// tag only; a field that is missing or null takes the text of its default tag,
-// if it has one.
-func decode(data []byte, into any) error {
+// readJSON reads one JSON document; numbers stay as they are written.
+func readJSON(data []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
-		return err
+		return nil, err
 	}
-	return assign(reflect.ValueOf(into).Elem(), v, "data")
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is more after the JSON document")
+	}
+	return v, nil
 }
 
-// assign puts a decoded JSON value into a Go value; at names it in errors.
-func assign(dst reflect.Value, v any, at string) error {
+// decode reads a JSON document into a value.
+func decode(data []byte, into any) error {
+	v, err := readJSON(data)
+	if err != nil {
+		return err
+	}
+	return fill(v, into)
+}
+
+// fill puts the data of an answer into a value, as tolerantly as Proxmox VE
+// writes it: a number may come as a string ("memory": "256" beside "cores": 1),
+// a boolean as 0 and 1, a missing list as null. Struct fields are matched by
+// their json tag only; a field that is missing or null takes the text of its
+// default tag, if it has one.
+func fill(v, into any) error {
+	if err := assign(reflect.ValueOf(into).Elem(), v); err != nil {
+		return fmt.Errorf("data%w", err)
+	}
+	return nil
+}
+
+// assign puts a decoded JSON value into a Go value. Its errors begin with the
+// path to what did not fit: "[3].vmid should be …".
+func assign(dst reflect.Value, v any) error {
 	if v == nil {
 		return nil
 	}
 	switch dst.Kind() {
 	case reflect.Pointer:
 		dst.Set(reflect.New(dst.Type().Elem()))
-		return assign(dst.Elem(), v, at)
+		return assign(dst.Elem(), v)
 	case reflect.Interface:
 		dst.Set(reflect.ValueOf(v))
 		return nil
 	case reflect.Struct:
-		return assignStruct(dst, v, at)
+		return assignStruct(dst, v)
 	case reflect.Slice:
-		return assignSlice(dst, v, at)
+		return assignSlice(dst, v)
 	case reflect.Map:
-		return assignMap(dst, v, at)
+		return assignMap(dst, v)
 	default:
-		return assignScalar(dst, v, at)
+		return assignScalar(dst, v)
 	}
 }
 
-func assignStruct(dst reflect.Value, v any, at string) error {
+// field is a struct field that JSON is read into.
+type field struct {
+	index    int
+	name     string
+	fallback any // nil without a default tag
+}
+
+var fieldsOf sync.Map // of reflect.Type: []field
+
+// fields reads the tags of a struct type, once.
+func fields(t reflect.Type) []field {
+	if known, ok := fieldsOf.Load(t); ok {
+		return known.([]field) //nolint:forcetypeassert // nothing else is stored
+	}
+	var list []field
+	for i := range t.NumField() {
+		tag := t.Field(i).Tag
+		name, tagged := tag.Lookup("json")
+		if !tagged || name == "-" {
+			continue
+		}
+		f := field{index: i, name: name}
+		if text, ok := tag.Lookup("default"); ok {
+			f.fallback = text
+		}
+		list = append(list, f)
+	}
+	fieldsOf.Store(t, list)
+	return list
+}
+
+func assignStruct(dst reflect.Value, v any) error {
 	if dst.Type() == reflect.TypeFor[UPID]() {
 		s, _ := v.(string)
 		u, err := ParseUPID(s)
 		dst.Set(reflect.ValueOf(u))
-		return err
+		if err != nil {
+			return fmt.Errorf(": %w", err)
+		}
+		return nil
 	}
 	object, ok := v.(map[string]any)
 	if !ok {
-		return mismatch(at, "an object", v)
+		return mismatch("an object", v)
 	}
-	for i := range dst.NumField() {
-		field := dst.Type().Field(i)
-		name, tagged := field.Tag.Lookup("json")
-		if !tagged || name == "-" {
-			continue
+	for _, f := range fields(dst.Type()) {
+		value := object[f.name]
+		if value == nil {
+			value = f.fallback
 		}
-		value := object[name]
-		if def, ok := field.Tag.Lookup("default"); ok && value == nil {
-			value = def
-		}
-		if err := assign(dst.Field(i), value, at+"."+name); err != nil {
-			return err
+		if err := assign(dst.Field(f.index), value); err != nil {
+			return fmt.Errorf(".%s%w", f.name, err)
 		}
 	}
 	return nil
 }
 
-func assignSlice(dst reflect.Value, v any, at string) error {
+func assignSlice(dst reflect.Value, v any) error {
 	list, ok := v.([]any)
 	if !ok {
-		return mismatch(at, "a list", v)
+		return mismatch("a list", v)
 	}
 	dst.Set(reflect.MakeSlice(dst.Type(), len(list), len(list)))
 	for i, item := range list {
-		if err := assign(dst.Index(i), item, fmt.Sprintf("%s[%d]", at, i)); err != nil {
-			return err
+		if err := assign(dst.Index(i), item); err != nil {
+			return fmt.Errorf("[%d]%w", i, err)
 		}
 	}
 	return nil
 }
 
-func assignMap(dst reflect.Value, v any, at string) error {
+func assignMap(dst reflect.Value, v any) error {
 	object, ok := v.(map[string]any)
 	if !ok {
 		if list, ok := v.([]any); ok && len(list) == 0 {
 			object = map[string]any{} // Perl's empty list and empty hash look alike
 		} else {
-			return mismatch(at, "an object", v)
+			return mismatch("an object", v)
 		}
 	}
 	dst.Set(reflect.MakeMapWithSize(dst.Type(), len(object)))
 	for key, item := range object {
 		element := reflect.New(dst.Type().Elem()).Elem()
-		if err := assign(element, item, at+"."+key); err != nil {
-			return err
+		if err := assign(element, item); err != nil {
+			return fmt.Errorf(".%s%w", key, err)
 		}
 		dst.SetMapIndex(reflect.ValueOf(key), element)
 	}
 	return nil
 }
 
-func assignScalar(dst reflect.Value, v any, at string) error {
+func assignScalar(dst reflect.Value, v any) error {
 	text, ok := scalarText(v)
 	if !ok {
-		return mismatch(at, "a "+dst.Kind().String(), v)
+		return mismatch("a "+dst.Kind().String(), v)
 	}
 	switch dst.Kind() {
 	case reflect.String:
@@ -122,26 +175,26 @@ func assignScalar(dst reflect.Value, v any, at string) error {
 	case reflect.Bool:
 		b, ok := parseBool(text)
 		if !ok {
-			return mismatch(at, "a boolean", v)
+			return mismatch("a boolean", v)
 		}
 		dst.SetBool(b)
 		return nil
 	case reflect.Int, reflect.Int64:
 		n, err := parseInt(text)
 		if err != nil || dst.OverflowInt(n) {
-			return mismatch(at, "an integer", v)
+			return mismatch("an integer", v)
 		}
 		dst.SetInt(n)
 		return nil
 	case reflect.Float64:
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil {
-			return mismatch(at, "a number", v)
+			return mismatch("a number", v)
 		}
 		dst.SetFloat(f)
 		return nil
 	default:
-		return fmt.Errorf("%s: cannot decode into %s", at, dst.Type())
+		return fmt.Errorf(": cannot decode into %s", dst.Type())
 	}
 }
 
@@ -191,6 +244,6 @@ func parseInt(s string) (int64, error) {
 	return int64(f), nil
 }
 
-func mismatch(at, want string, got any) error {
-	return fmt.Errorf("%s should be %s, but is %s", at, want, clip(fmt.Sprintf("%#v", got), 60))
+func mismatch(want string, got any) error {
+	return fmt.Errorf(" should be %s, but is %s", want, clip(fmt.Sprintf("%#v", got), 60))
 }

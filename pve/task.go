@@ -57,10 +57,12 @@ func goodExit(exit string) bool {
 }
 
 // How Wait asks: soon at first, as many tasks take a second, and seldom later,
-// as a VM with much memory and a GPU takes half an hour.
+// as a VM with much memory and a GPU takes half an hour. The end of a task is
+// seen late by half a second, or by an eighth of what it took, at most 5 s.
 const (
 	firstPoll  = 500 * time.Millisecond
 	slowestAsk = 5 * time.Second
+	pollShare  = 8
 
 	// A task that has just been started may not be listed yet.
 	unknownGrace = 10 * time.Second
@@ -84,7 +86,7 @@ func (t Task) Wait(ctx context.Context) (TaskResult, error) {
 	}
 	start := time.Now()
 	heard := start // when the server last answered
-	for pause := firstPoll; ; pause = min(pause*3/2, slowestAsk) {
+	for {
 		status, err := t.client.TaskStatus(ctx, t.UPID)
 		switch {
 		case err == nil && !status.Running():
@@ -94,7 +96,7 @@ func (t Task) Wait(ctx context.Context) (TaskResult, error) {
 		case !t.worthAsking(err, time.Since(start), time.Since(heard)):
 			return TaskResult{}, t.lost(err)
 		}
-		if !sleep(ctx, pause) {
+		if !sleep(ctx, min(max(firstPoll, time.Since(start)/pollShare), slowestAsk)) {
 			return TaskResult{}, t.lost(ctx.Err())
 		}
 	}

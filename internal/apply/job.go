@@ -110,9 +110,9 @@ func (j *job) do(ctx context.Context, step plan.StepKind) error {
 // is what tells whose the nameless clone is.
 func (j *job) clone(ctx context.Context) error {
 	source := j.worker.Source
-	kind := limit{fmt.Sprintf("linked clones on %s %s", source.Host, source.Storage), j.options.LinkedClones}
+	kind := limit{"linked clones on " + source.Shelf, j.options.LinkedClones}
 	if source.Full {
-		kind = limit{fmt.Sprintf("full clones on %s %s", source.Host, source.Storage), j.options.FullClones}
+		kind = limit{"full clones on " + source.Shelf, j.options.FullClones}
 	}
 	release, err := j.acquire(ctx, kind)
 	if err != nil {

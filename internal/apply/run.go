@@ -18,13 +18,14 @@ type Options struct {
 	Claims []inventory.Claim
 	// NewUUID makes the identity of a new VM.
 	NewUUID func() string
-	// Parallel bounds the workers in work at once, over all hosts.
+	// Parallel bounds the workers in work at once, over all hosts. One that only
+	// waits for its guest is not in work.
 	Parallel int
 	// PerHost bounds them on one host: starts of large VMs compete for memory.
 	PerHost int
-	// FullClones and LinkedClones bound the clones on one storage. With more
-	// than two full clones at once the storage's lock times out
-	// (pve-storage, cluster_lock_storage).
+	// FullClones and LinkedClones bound the clones on one storage, of all hosts
+	// that share it. With more than two full clones at once the storage's lock
+	// times out (pve-storage, cluster_lock_storage).
 	FullClones, LinkedClones int
 	// Progress is told each event, one at a time. May be nil.
 	Progress func(Event)
@@ -36,10 +37,10 @@ func (o Options) withDefaults() Options {
 			*value = fallback
 		}
 	}
-	pick(&o.Parallel, 16)
+	pick(&o.Parallel, 64)
 	pick(&o.PerHost, 4)
-	pick(&o.FullClones, 1)
-	pick(&o.LinkedClones, 3)
+	pick(&o.FullClones, 2)
+	pick(&o.LinkedClones, 4)
 	if o.Progress == nil {
 		o.Progress = func(Event) {}
 	}
@@ -105,12 +106,18 @@ func (r *runner) run(ctx context.Context, worker *plan.Worker) Outcome {
 	}
 	j.seen = r.claimOf(worker)
 	j.claimed = j.seen
-	release, err := r.acquire(ctx, limit{"all", r.options.Parallel}, limit{"host " + worker.Host, r.options.PerHost})
+	// The host first: whoever waits for a busy host must not keep others from an
+	// idle one.
+	release, err := r.acquire(ctx, limit{"host " + worker.Host, r.options.PerHost}, limit{"all", r.options.Parallel})
 	if err != nil {
 		return j.stop(worker.Steps[0], err)
 	}
+	release = sync.OnceFunc(release)
 	defer release()
 	for _, step := range worker.Steps {
+		if step == plan.StepAgent {
+			release() // the guest boots, which is no work of the host's API
+		}
 		if err := j.step(ctx, step); err != nil {
 			return j.stop(step, err)
 		}

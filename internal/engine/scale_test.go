@@ -2,74 +2,87 @@ package engine_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/engine"
-	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// fleetSize is a generated cluster: hosts with GPUs, and VMs of other people, of
-// which some hold a card.
-type fleetSize struct{ hosts, gpus, vms int } // gpus and vms for each host
+// fleetSize is a generated cluster. Each host with cards has a template and VMs
+// of other people, of which the first holds the first card.
+type fleetSize struct {
+	hosts int // with cards
+	plain int // hosts without cards, with as many VMs
+	gpus  int // of each host with cards
+	vms   int // of each host, the template included
+}
 
 // large is the cluster that docs/performance.md speaks of: 200 hosts, 1,000
 // GPUs, 5,000 VMs.
 var large = fleetSize{hosts: 200, gpus: 5, vms: 25}
 
-func (f fleetSize) world(l *pvesim.World) {
-	base := l.Hosts[0]
-	l.Hosts, l.VMs, l.Mappings = nil, nil, nil
-	for h := range f.hosts {
+func (f fleetSize) world(w *pvesim.World) {
+	base := w.Hosts[0]
+	w.Hosts, w.VMs, w.Mappings = nil, nil, nil
+	for h := range f.hosts + f.plain {
 		host := base
-		host.Name, host.IP, host.PCI = fmt.Sprintf("h%03d", h), "", nil
-		host.CPUs, host.MemoryGiB = 256, 2048
+		host.Name, host.IP, host.CPUs, host.MemoryGiB = fmt.Sprintf("h%03d", h), "", 256, 2048
 		host.Bridges = []pvesim.Bridge{{Name: "vmbr0", CIDR: fmt.Sprintf("10.9.%d.1/24", h%250)}}
-		for _, f := range base.PCI[:3] {
-			host.PCI = append(host.PCI, f)
-		}
-		for g := range f.gpus {
-			host.PCI = append(host.PCI, pvesim.PCIFunction{
-				Address: fmt.Sprintf("0000:%02x:00.0", 0x81+g), Class: "0x030200", ID: "10de:1eb8",
-				Vendor: "NVIDIA Corporation", Name: "TU104GL [Tesla T4]", Subsystem: "10de:12a2", Group: 40 + g, Driver: "vfio-pci",
-			})
-		}
-		l.Hosts = append(l.Hosts, host)
-		l.VMs = append(l.VMs, templateVM(100000+h, host.Name))
-		for v := range f.vms - 1 {
-			vm := pvesim.VM{ID: 200000 + h*100 + v, Host: host.Name, Running: true, Config: map[string]any{
-				"name": fmt.Sprintf("vm-%d-%d", h, v), "memory": "2048", "cores": 2, "machine": "q35", "ostype": "l26",
-				"scsi0": fmt.Sprintf("local-lvm:vm-%d-disk-0,size=10G", 200000+h*100+v),
-			}}
-			if v == 0 { // one card of each host is somebody else's
-				vm.Config["hostpci0"] = "0000:81:00,pcie=1"
+		host.PCI = []pvesim.PCIFunction{{
+			Address: "0000:01:00.0", Class: "0x020000", ID: "8086:1572", Vendor: "Intel Corporation",
+			Name: "Ethernet Controller X710 for 10GbE SFP+", Subsystem: "8086:0000", Group: 30, Driver: "i40e",
+		}}
+		if h < f.hosts {
+			for g := range f.gpus {
+				host.PCI = append(host.PCI, pvesim.PCIFunction{
+					Address: fmt.Sprintf("0000:%02x:00.0", 0x81+g), Class: "0x030200", ID: "10de:1eb8",
+					Vendor: "NVIDIA Corporation", Name: "TU104GL [Tesla T4]", Subsystem: "10de:12a2", Group: 40 + g, Driver: "vfio-pci",
+				})
 			}
-			l.VMs = append(l.VMs, vm)
 		}
+		w.Hosts = append(w.Hosts, host)
+		w.VMs = append(w.VMs, f.residents(h, host.Name)...)
 	}
 }
 
-func templateVM(vmid int, host string) pvesim.VM {
-	return pvesim.VM{ID: vmid, Host: host, Guest: pvesim.Guest{OS: "ubuntu", Agent: true}, Config: map[string]any{
+func (f fleetSize) residents(h int, host string) []pvesim.VM {
+	template := 100000 + h
+	vms := []pvesim.VM{{ID: template, Host: host, Guest: pvesim.Guest{OS: "ubuntu", Agent: true}, Config: map[string]any{
 		"name": "ubuntu-22.04", "template": 1, "memory": "2048", "cores": 2, "ostype": "l26", "agent": "1", "boot": "order=scsi0",
-		"scsi0": fmt.Sprintf("local-lvm:base-%d-disk-0,size=10G", vmid), "ide2": fmt.Sprintf("local-lvm:vm-%d-cloudinit,media=cdrom", vmid),
+		"scsi0": fmt.Sprintf("local-lvm:base-%d-disk-0,size=10G", template), "ide2": fmt.Sprintf("local-lvm:vm-%d-cloudinit,media=cdrom", template),
 		"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0", "serial0": "socket", "vga": "serial0",
-	}}
+	}}}
+	for v := range f.vms - 1 {
+		id := 200000 + h*100 + v
+		config := map[string]any{
+			"name": fmt.Sprintf("vm-%d-%d", h, v), "memory": "2048", "cores": 2, "machine": "q35", "ostype": "l26",
+			"scsi0": fmt.Sprintf("local-lvm:vm-%d-disk-0,size=10G", id),
+		}
+		if v == 0 && h < f.hosts {
+			config["hostpci0"] = "0000:81:00,pcie=1"
+		}
+		vms = append(vms, pvesim.VM{ID: id, Host: host, Running: true, Config: config})
+	}
+	return vms
 }
 
-// wanted is a file that wants n GPU workers of the generated fleet.
+// wanted is a file that wants n GPU workers.
 func wanted(n int) string {
-	documents := strings.Replace(header, "{first: 9100, last: 9199}", "{first: 9100, last: 19999}", 1)
-	return documents + fmt.Sprintf(`
+	return strings.Replace(header, "last: 9199", "last: 19999", 1) + fmt.Sprintf(`
 apiVersion: gpuworker.io/v1alpha1
 kind: WorkerPool
 metadata: {name: gpu}
@@ -85,95 +98,169 @@ spec:
 // counter counts requests by what they ask for.
 type counter struct {
 	next http.RoundTripper
-	all  atomic.Int64
 
 	mu   sync.Mutex
 	seen map[string]int
 }
 
+func (l *lab) counter() *counter { return &counter{next: l.sim.Transport(), seen: map[string]int{}} }
+
 func (c *counter) RoundTrip(request *http.Request) (*http.Response, error) {
-	c.all.Add(1)
 	c.mu.Lock()
 	c.seen[request.Method+" "+request.URL.RequestURI()]++
 	c.mu.Unlock()
 	return c.next.RoundTrip(request)
 }
 
-func (l *lab) counting() *counter { return &counter{next: l.sim.Transport(), seen: map[string]int{}} }
-
-// TestAnObservationAsksNothingTwice counts what a plan asks: each VM once, a
-// small constant for each host, and nothing twice.
-func TestAnObservationAsksNothingTwice(t *testing.T) {
-	size := fleetSize{hosts: 10, gpus: 5, vms: 25}
-	l := newLab(t, size.world)
-	wire := l.counting()
-	plans, err := l.engine("ops@desk", wanted(8), wire).Plan(context.Background(), engine.PlanOptions{})
-	l.must(err)
-	if got := plans[0].Summary().Create; got != 8 {
-		t.Errorf("%d to create, want 8", got)
-	}
-	perVM, perHost := 0, 0
-	for what, times := range wire.seen {
-		if times > 1 {
-			t.Errorf("asked %d times: %s", times, what)
-		}
+// asked sorts the questions: of single VMs, of hosts, of the cluster.
+func (c *counter) asked() (vms, hosts, cluster int) {
+	for what := range c.seen {
 		switch {
 		case strings.Contains(what, "/qemu/"):
-			perVM++
+			vms++
 		case strings.Contains(what, "/nodes/"):
-			perHost++
+			hosts++
+		default:
+			cluster++
 		}
 	}
-	if perVM > size.hosts*size.vms || perHost > 5*size.hosts {
-		t.Errorf("%d questions about %d VMs, %d about %d hosts", perVM, size.hosts*size.vms, perHost, size.hosts)
-	}
-	t.Logf("%d requests: %d for %d VMs, %d for %d hosts, %d for the cluster", wire.all.Load(), perVM, size.hosts*size.vms,
-		perHost, size.hosts, int(wire.all.Load())-perVM-perHost)
+	return vms, hosts, cluster
 }
 
-// BenchmarkPlan measures the parts of a plan of 64 GPU workers on the large
-// fleet, as ratios within one run: the whole plan against a bare loop that makes
-// the same requests with the same parallelism, and the pure part by itself.
+// TestAnObservationAsksNothingTwice counts what a plan asks, before and after
+// the workers are there: each VM that can hold a card once, few things of each
+// host, and nothing of other people's VMs on hosts without cards.
+func TestAnObservationAsksNothingTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		size := fleetSize{hosts: 10, plain: 6, gpus: 3, vms: 25}
+		l := newFreeLab(t, size.world)
+		look := func() (vms, hosts, cluster int) {
+			t.Helper()
+			wire := l.counter()
+			_, err := l.engine("ops@desk", wanted(12), wire).Plan(t.Context(), engine.PlanOptions{})
+			l.must(err)
+			for what, times := range wire.seen {
+				if times > 1 {
+					t.Errorf("asked %d times: %s", times, what)
+				}
+			}
+			return wire.asked()
+		}
+		vms, hosts, cluster := look()
+		if want := size.hosts*size.vms + size.plain; vms != want || hosts != 4*(size.hosts+size.plain) || cluster > 8 {
+			t.Errorf("asked %d VMs (want %d: all where cards are, elsewhere the template), %d things of 16 hosts, %d of the cluster", vms, want, hosts, cluster)
+		}
+		l.must(apply(t.Context(), l.engine("ops@desk", wanted(12), nil)))
+		vms, hosts, cluster = look()
+		if want := size.hosts*size.vms + size.plain + 12; vms != want || hosts != 4*(size.hosts+size.plain)+size.hosts || cluster > 8 {
+			t.Errorf("with 12 workers: asked %d VMs (want %d), %d things of 16 hosts, %d of the cluster", vms, want, hosts, cluster)
+		}
+	})
+}
+
+// TestAnApplyOfNothingCostsWhatAPlanCosts: where all is as declared, apply sends
+// what plan sends, and nothing more.
+func TestAnApplyOfNothingCostsWhatAPlanCosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newFreeLab(t, fleetSize{hosts: 4, gpus: 3, vms: 5}.world)
+		l.must(apply(t.Context(), l.engine("ops@desk", wanted(6), nil)))
+		planned, applied := l.counter(), l.counter()
+		_, err := l.engine("ops@desk", wanted(6), planned).Plan(t.Context(), engine.PlanOptions{})
+		l.must(err)
+		l.must(apply(t.Context(), l.engine("ops@desk", wanted(6), applied)))
+		if !maps.Equal(planned.seen, applied.seen) {
+			t.Errorf("plan sends %v\napply sends %v", planned.seen, applied.seen)
+		}
+	})
+}
+
+// TestSixtyFourWorkersTakeLittleLongerThanTheCriticalPath makes 64 workers on 16
+// hosts and reads the simulated clock. The path: as many rounds of clones as the
+// limit of each host's storage asks for, a start that pins 8 GiB, and the slowest
+// guest of all. What is beyond it is looking when things are done.
+func TestSixtyFourWorkersTakeLittleLongerThanTheCriticalPath(t *testing.T) {
+	timing := pvesim.DefaultTimings()
+	start, boot := timing.Start+8*timing.StartPinGiB, timing.AgentMax
+	paths := map[string]pvesim.Duration{
+		"Linked": timing.CloneLinked + start + boot,       // four at once on a storage
+		"Full":   2*10*timing.CloneFullGiB + start + boot, // two at once, of 10 GiB
+	}
+	for _, clone := range slices.Sorted(maps.Keys(paths)) {
+		t.Run(clone, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newFreeLab(t, fleetSize{hosts: 16, gpus: 5, vms: 25}.world)
+				documents := strings.ReplaceAll(wanted(64), "{name: ubuntu-22.04}", "{name: ubuntu-22.04, clone: "+clone+"}")
+				e := l.engine("ops@desk", documents, nil)
+				plans, err := e.Plan(t.Context(), engine.PlanOptions{})
+				l.must(err)
+				asked := len(l.sim.Requests())
+				began := time.Now()
+				_, err = e.Apply(t.Context(), plans, engine.ApplyOptions{})
+				l.must(err)
+				took, path := time.Since(began), time.Duration(paths[clone])
+				if ratio := float64(took) / float64(path); ratio > 1.25 {
+					t.Errorf("took %s, the critical path is %s: %.2f times", took, path, ratio)
+				}
+				t.Logf("took %s, %.2f times the critical path of %s, with %d requests", took.Round(time.Second), float64(took)/float64(path), path, len(l.sim.Requests())-asked)
+			})
+		})
+	}
+}
+
+// BenchmarkPlan measures a plan of 64 GPU workers on the large cluster, over
+// HTTPS, as ratios within one run: the whole plan to a bare loop that makes the
+// very same requests with the same parallelism and throws the answers away; and
+// the pure part, which places and plans, by itself. heap-MiB is the most in use
+// after a plan, the simulated cluster (sim-MiB) included.
 func BenchmarkPlan(b *testing.B) {
 	l := newFreeLab(b, large.world)
-	ctx := context.Background()
-	e := l.engine("ops@desk", wanted(64), nil)
-	_, err := e.Plan(ctx, engine.PlanOptions{})
+	before := heapInUse()
+	server := httptest.NewTLSServer(l.sim)
+	defer server.Close()
+	address := server.Listener.Addr().String()
+	wire := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, ServerName: "example.com"},
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		},
+		MaxIdleConnsPerHost: 16,
+	}
+	count := l.counter()
+	worlds, err := l.engine("ops@desk", wanted(64), count).Observe(context.Background(), false)
 	if err != nil {
 		b.Fatal(err)
 	}
-	worlds, err := e.Observe(ctx, false)
-	if err != nil {
-		b.Fatal(err)
-	}
+	requests := slices.Collect(maps.Keys(count.seen))
 	docs := decode(b, wanted(64))
 	in := plan.Input{Hypervisor: &docs.Hypervisors[0], Pools: docs.WorkerPools, Snapshot: worlds[0].Snapshot}
 	var whole, bare, pure time.Duration
 	var heap uint64
 	for b.Loop() {
-		began := time.Now()
-		if _, err := l.engine("ops@desk", wanted(64), nil).Plan(ctx, engine.PlanOptions{}); err != nil {
-			b.Fatal(err)
-		}
-		whole += time.Since(began)
+		whole += timed(func() {
+			if _, err := l.engine("ops@desk", wanted(64), wire).Plan(context.Background(), engine.PlanOptions{}); err != nil {
+				b.Fatal(err)
+			}
+		})
 		heap = max(heap, heapInUse())
-
-		began = time.Now()
-		l.bareLoop(worlds[0].Snapshot, 8)
-		bare += time.Since(began)
-
-		began = time.Now()
-		p := plan.Build(in)
-		pure += time.Since(began)
-		if p.Summary().Create != 64 {
-			b.Fatalf("%d to create", p.Summary().Create)
-		}
+		bare += timed(func() { bareLoop(b, wire, requests, 8) })
+		pure += timed(func() {
+			if p := plan.Build(in); p.Summary().Create != 64 {
+				b.Fatalf("%+v", p.Summary())
+			}
+		})
 	}
-	n := float64(b.N)
 	b.ReportMetric(float64(whole)/float64(bare), "whole/bare")
-	b.ReportMetric(float64(pure.Milliseconds())/n, "place+plan-ms")
-	b.ReportMetric(float64(whole.Milliseconds())/n, "whole-ms")
+	b.ReportMetric(float64(pure.Milliseconds())/float64(b.N), "place+plan-ms")
+	b.ReportMetric(float64(whole.Milliseconds())/float64(b.N), "whole-ms")
+	b.ReportMetric(float64(len(requests)), "requests")
 	b.ReportMetric(float64(heap)/(1<<20), "heap-MiB")
+	b.ReportMetric(float64(before)/(1<<20), "sim-MiB")
+}
+
+func timed(do func()) time.Duration {
+	began := time.Now()
+	do()
+	return time.Since(began)
 }
 
 func heapInUse() uint64 {
@@ -183,35 +270,57 @@ func heapInUse() uint64 {
 }
 
 // bareLoop makes the requests of an observation and throws the answers away.
-func (l *lab) bareLoop(s *inventory.Snapshot, parallel int) {
-	paths := []string{"/version", "/cluster/mapping/pci", "/cluster/resources"}
-	for _, h := range s.Hosts {
-		for _, what := range []string{"status", "hardware/pci?pci-class-blacklist=", "network", "storage", "qemu"} {
-			paths = append(paths, "/nodes/"+h.Name+"/"+what)
-		}
-	}
-	for _, vm := range s.VMs {
-		paths = append(paths, fmt.Sprintf("/nodes/%s/qemu/%d/pending", vm.Host, vm.VMID))
-	}
+func bareLoop(b *testing.B, wire http.RoundTripper, requests []string, parallel int) {
 	work := make(chan string)
 	var group sync.WaitGroup
 	for range parallel {
 		group.Go(func() {
-			for path := range work {
-				request, _ := http.NewRequest(http.MethodGet, "https://pve1:8006/api2/json"+path, nil)
+			for what := range work {
+				method, path, _ := strings.Cut(what, " ")
+				request, err := http.NewRequestWithContext(context.Background(), method, "https://pve1:8006"+path, http.NoBody)
+				if err != nil {
+					b.Error(err)
+					continue
+				}
 				request.Header.Set("Authorization", "PVEAPIToken=gpuworker@pve!engine="+canary)
-				answer, err := l.sim.Transport().RoundTrip(request)
+				answer, err := wire.RoundTrip(request)
 				if err != nil || answer.StatusCode != http.StatusOK {
-					panic(fmt.Sprint(path, answer, err))
+					b.Error(what, answer, err)
+					continue
 				}
 				_, _ = io.Copy(io.Discard, answer.Body)
 				_ = answer.Body.Close()
 			}
 		})
 	}
-	for _, path := range paths {
-		work <- path
+	for _, what := range requests {
+		work <- what
 	}
 	close(work)
 	group.Wait()
+}
+
+// BenchmarkRefusals plans workers that no card of the large cluster fits: the
+// reasons of a thousand cards are found once, not for each worker.
+func BenchmarkRefusals(b *testing.B) {
+	l := newFreeLab(b, large.world)
+	worlds, err := l.engine("ops@desk", wanted(1), nil).Observe(context.Background(), false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	build := func(n int) time.Duration {
+		docs := decode(b, strings.ReplaceAll(wanted(n), "Tesla T4", "H100"))
+		in := plan.Input{Hypervisor: &docs.Hypervisors[0], Pools: docs.WorkerPools, Snapshot: worlds[0].Snapshot}
+		return timed(func() {
+			if p := plan.Build(in); p.Summary().Refused != n {
+				b.Fatalf("%+v", p.Summary())
+			}
+		})
+	}
+	var one, many time.Duration
+	for b.Loop() {
+		one += build(1)
+		many += build(64)
+	}
+	b.ReportMetric(float64(many)/float64(one), "64/1")
 }

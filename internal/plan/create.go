@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -101,8 +102,15 @@ func makingSteps(withCard bool) []StepKind {
 
 func (b *builder) source(pool *v1alpha1.WorkerPool, template *inventory.VM) *Source {
 	source := &Source{Template: template.Name, VMID: template.VMID, Host: template.Host, Pool: b.in.resourcePool()}
+	source.Shelf = template.Machine.Storage
 	if pool.Spec.Template.Clone == v1alpha1.CloneFull {
 		source.Full, source.Storage = true, pool.Spec.Machine.Disk.Storage
+		source.Shelf = cmp.Or(source.Storage, source.Shelf)
+	}
+	if host := b.world.Host(template.Host); host != nil {
+		if storage := host.Storage(source.Shelf); storage == nil || !storage.Shared {
+			source.Shelf += " on " + host.Name
+		}
 	}
 	return source
 }

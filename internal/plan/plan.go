@@ -102,6 +102,10 @@ type Source struct {
 	Full     bool   `json:"full"`
 	Storage  string `json:"storage,omitempty"` // for the disks of a full clone
 	Pool     string `json:"pool,omitempty"`    // resource pool of the hypervisor
+
+	// Shelf is the storage that the clone is written to, "local-lvm on pve1", or
+	// "nfs" when hosts share it: what must not be written to by too many at once.
+	Shelf string `json:"-"`
 }
 
 // When says when a change takes effect.

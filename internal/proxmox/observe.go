@@ -25,12 +25,9 @@ func (b *Backend) Observe(ctx context.Context, scope inventory.Scope) (*inventor
 	s := &inventory.Snapshot{
 		Hypervisor: b.name, Product: "Proxmox VE", Version: version.Version, Supported: supported(version.Version),
 	}
-	known, resources, err := b.observeCluster(ctx, s, version.Version, scope)
+	known, resources, err := b.observeCluster(ctx, s, scope)
 	if err != nil {
 		return nil, b.wrap(err, "look at the cluster", fault.Place{})
-	}
-	if err := b.observeHosts(ctx, s, resources); err != nil {
-		return nil, b.wrap(err, "look at the hosts", fault.Place{})
 	}
 	s.Claims = claims(known, s.Hosts)
 	if err := b.observeVMs(ctx, s, scope, known, resources); err != nil {
@@ -53,42 +50,41 @@ func majorMinor(version string) (major, minor int) {
 	return major, minor
 }
 
-// observeCluster asks what is known of the cluster as a whole.
-func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, version string, scope inventory.Scope) (mappings, []pve.Resource, error) {
-	var (
-		known     mappings
-		resources []pve.Resource
-		g, gctx   = errgroup.WithContext(ctx)
-	)
-	g.SetLimit(b.parallel)
-	g.Go(func() (err error) { known, err = b.mappings(gctx); return err })
-	g.Go(func() (err error) { resources, err = b.client.Resources(gctx, ""); return err })
-	g.Go(func() (err error) { s.Missing, err = b.missing(gctx, version, scope); return err })
-	if err := g.Wait(); err != nil {
+// observeCluster asks what is known of the cluster as a whole, and each host
+// what it has. The list of all VMs takes the longest by far, so it goes first.
+func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, scope inventory.Scope) (known mappings, resources []pve.Resource, err error) {
+	if s.Hosts, err = b.hosts(ctx); err != nil {
 		return nil, nil, err
 	}
-	return known, resources, nil
-}
-
-// observeHosts asks each host what it has. A host that does not answer is in
-// the snapshot as not online or with gaps; it never hides the others.
-func (b *Backend) observeHosts(ctx context.Context, s *inventory.Snapshot, resources []pve.Resource) error {
-	for _, r := range resources {
-		if r.Type == "node" {
-			s.Hosts = append(s.Hosts, inventory.Host{Name: r.Node, Online: r.Status != "offline", IOMMU: inventory.Unknown})
-		}
-	}
-	slices.SortFunc(s.Hosts, func(x, y inventory.Host) int { return strings.Compare(x.Name, y.Name) })
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(b.parallel)
+	g.Go(func() (err error) { resources, err = b.client.Resources(gctx, "vm"); return err })
+	g.Go(func() (err error) { known, err = b.mappings(gctx); return err })
+	g.Go(func() (err error) { s.Missing, err = b.missing(gctx, s.Version, scope); return err })
 	for i := range s.Hosts {
 		if s.Hosts[i].Online {
 			g.Go(func() error { return b.observeHost(gctx, &s.Hosts[i]) })
 		}
 	}
-	return g.Wait()
+	return known, resources, g.Wait()
 }
 
+// hosts lists the hosts by name.
+func (b *Backend) hosts(ctx context.Context) ([]inventory.Host, error) {
+	nodes, err := b.client.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var hosts []inventory.Host
+	for _, n := range nodes {
+		hosts = append(hosts, inventory.Host{Name: n.Name, Online: n.Status != "offline", IOMMU: inventory.Unknown})
+	}
+	slices.SortFunc(hosts, func(x, y inventory.Host) int { return strings.Compare(x.Name, y.Name) })
+	return hosts, nil
+}
+
+// observeHost asks one host what it has. A host that does not answer is in the
+// snapshot as not online or with gaps; it never hides the others.
 func (b *Backend) observeHost(ctx context.Context, host *inventory.Host) error {
 	asked := []struct {
 		what string
