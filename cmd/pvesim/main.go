@@ -45,6 +45,7 @@ func main() {
 // settings are what the command line says.
 type settings struct {
 	world, listen, readyFile string
+	fleet                    *pvesim.Fleet
 	cert, key                string
 	timeScale                float64
 	faults                   []pvesim.Fault
@@ -55,7 +56,12 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	var c settings
 	flags := flag.NewFlagSet("pvesim", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&c.world, "world", "", "file with the world to simulate, YAML or JSON (required)")
+	flags.StringVar(&c.world, "world", "", "file with the world to simulate, YAML or JSON")
+	flags.Func("fleet", "instead of -world, a made-up cluster: HOSTSxGPUSxVMS, as in 200x5x25", func(text string) error {
+		fleet, err := pvesim.ParseFleet(text)
+		c.fleet = &fleet
+		return err
+	})
 	flags.StringVar(&c.listen, "listen", "127.0.0.1:0", "address to listen on; port 0 takes a free one")
 	flags.StringVar(&c.readyFile, "ready-file", "", "file that gets the address once connections are accepted")
 	flags.Float64Var(&c.timeScale, "time-scale", 1, "divide all durations by this")
@@ -76,8 +82,11 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	if flags.NArg() > 0 {
 		return c, fmt.Errorf("unexpected argument %q; see pvesim -help", flags.Arg(0))
 	}
-	if c.world == "" {
-		return c, errors.New("no world given; use -world FILE, for example testdata/worlds/homelab.yaml")
+	if c.world == "" && c.fleet == nil {
+		return c, errors.New("no world given; use -world FILE, for example testdata/worlds/homelab.yaml, or -fleet 3x2x5")
+	}
+	if c.world != "" && c.fleet != nil {
+		return c, errors.New("-world and -fleet exclude each other")
 	}
 	if (c.cert == "") != (c.key == "") {
 		return c, errors.New("-cert and -key belong together; give both or none")
@@ -90,13 +99,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	data, err := os.ReadFile(c.world)
+	world, err := c.load()
 	if err != nil {
-		return fmt.Errorf("read the world: %w", err)
-	}
-	world, err := pvesim.LoadWorld(data)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.world, err)
+		return err
 	}
 	world.Faults = append(world.Faults, c.faults...)
 	certificate, err := certificate(c)
@@ -117,6 +122,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("listen on %s: %w", c.listen, err)
 	}
 	return serve(ctx, c, sim, world, listener, certificate, stdout, logger)
+}
+
+func (c settings) load() (pvesim.World, error) {
+	if c.fleet != nil {
+		return c.fleet.World(), nil
+	}
+	data, err := os.ReadFile(c.world)
+	if err != nil {
+		return pvesim.World{}, fmt.Errorf("read the world: %w", err)
+	}
+	world, err := pvesim.LoadWorld(data)
+	if err != nil {
+		return pvesim.World{}, fmt.Errorf("%s: %w", c.world, err)
+	}
+	return world, nil
 }
 
 func serve(ctx context.Context, c settings, sim *pvesim.Sim, world pvesim.World, listener net.Listener,

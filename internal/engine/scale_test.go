@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -22,62 +21,18 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// fleetSize is a generated cluster. Each host with cards has a template and VMs
-// of other people, of which the first holds the first card.
-type fleetSize struct {
-	hosts int // with cards
-	plain int // hosts without cards, with as many VMs
-	gpus  int // of each host with cards
-	vms   int // of each host, the template included
-}
-
 // large is the cluster that docs/performance.md speaks of: 200 hosts, 1,000
 // GPUs, 5,000 VMs.
-var large = fleetSize{hosts: 200, gpus: 5, vms: 25}
+var large = pvesim.Fleet{Hosts: 200, GPUs: 5, VMs: 25}
 
-func (f fleetSize) world(w *pvesim.World) {
-	base := w.Hosts[0]
-	w.Hosts, w.VMs, w.Mappings = nil, nil, nil
-	for h := range f.hosts + f.plain {
-		host := base
-		host.Name, host.IP, host.CPUs, host.MemoryGiB = fmt.Sprintf("h%03d", h), "", 256, 2048
-		host.Bridges = []pvesim.Bridge{{Name: "vmbr0", CIDR: fmt.Sprintf("10.9.%d.1/24", h%250)}}
-		host.PCI = []pvesim.PCIFunction{{
-			Address: "0000:01:00.0", Class: "0x020000", ID: "8086:1572", Vendor: "Intel Corporation",
-			Name: "Ethernet Controller X710 for 10GbE SFP+", Subsystem: "8086:0000", Group: 30, Driver: "i40e",
-		}}
-		if h < f.hosts {
-			for g := range f.gpus {
-				host.PCI = append(host.PCI, pvesim.PCIFunction{
-					Address: fmt.Sprintf("0000:%02x:00.0", 0x81+g), Class: "0x030200", ID: "10de:1eb8",
-					Vendor: "NVIDIA Corporation", Name: "TU104GL [Tesla T4]", Subsystem: "10de:12a2", Group: 40 + g, Driver: "vfio-pci",
-				})
-			}
-		}
-		w.Hosts = append(w.Hosts, host)
-		w.VMs = append(w.VMs, f.residents(h, host.Name)...)
-	}
-}
-
-func (f fleetSize) residents(h int, host string) []pvesim.VM {
-	template := 100000 + h
-	vms := []pvesim.VM{{ID: template, Host: host, Guest: pvesim.Guest{OS: "ubuntu", Agent: true}, Config: map[string]any{
-		"name": "ubuntu-22.04", "template": 1, "memory": "2048", "cores": 2, "ostype": "l26", "agent": "1", "boot": "order=scsi0",
-		"scsi0": fmt.Sprintf("local-lvm:base-%d-disk-0,size=10G", template), "ide2": fmt.Sprintf("local-lvm:vm-%d-cloudinit,media=cdrom", template),
-		"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0", "serial0": "socket", "vga": "serial0",
-	}}}
-	for v := range f.vms - 1 {
-		id := 200000 + h*100 + v
-		config := map[string]any{
-			"name": fmt.Sprintf("vm-%d-%d", h, v), "memory": "2048", "cores": 2, "machine": "q35", "ostype": "l26",
-			"scsi0": fmt.Sprintf("local-lvm:vm-%d-disk-0,size=10G", id),
-		}
-		if v == 0 && h < f.hosts {
-			config["hostpci0"] = "0000:81:00,pcie=1"
-		}
-		vms = append(vms, pvesim.VM{ID: id, Host: host, Running: true, Config: config})
-	}
-	return vms
+// fleetLab starts a generated cluster that nobody watches.
+func fleetLab(t testing.TB, size pvesim.Fleet) *lab {
+	t.Helper()
+	return newFreeLab(t, func(w *pvesim.World) {
+		tokens := w.Tokens // with the canary
+		*w = size.World()
+		w.Tokens = tokens[:1]
+	})
 }
 
 // wanted is a file that wants n GPU workers.
@@ -132,8 +87,8 @@ func (c *counter) asked() (vms, hosts, cluster int) {
 // host, and nothing of other people's VMs on hosts without cards.
 func TestAnObservationAsksNothingTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		size := fleetSize{hosts: 10, plain: 6, gpus: 3, vms: 25}
-		l := newFreeLab(t, size.world)
+		size := pvesim.Fleet{Hosts: 10, Plain: 6, GPUs: 3, VMs: 25}
+		l := fleetLab(t, size)
 		look := func() (vms, hosts, cluster int) {
 			t.Helper()
 			wire := l.counter()
@@ -147,12 +102,12 @@ func TestAnObservationAsksNothingTwice(t *testing.T) {
 			return wire.asked()
 		}
 		vms, hosts, cluster := look()
-		if want := size.hosts*size.vms + size.plain; vms != want || hosts != 4*(size.hosts+size.plain) || cluster > 8 {
+		if want := size.Hosts*size.VMs + size.Plain; vms != want || hosts != 4*(size.Hosts+size.Plain) || cluster > 8 {
 			t.Errorf("asked %d VMs (want %d: all where cards are, elsewhere the template), %d things of 16 hosts, %d of the cluster", vms, want, hosts, cluster)
 		}
 		l.must(apply(t.Context(), l.engine("ops@desk", wanted(12), nil)))
 		vms, hosts, cluster = look()
-		if want := size.hosts*size.vms + size.plain + 12; vms != want || hosts != 4*(size.hosts+size.plain)+size.hosts || cluster > 8 {
+		if want := size.Hosts*size.VMs + size.Plain + 12; vms != want || hosts != 4*(size.Hosts+size.Plain)+size.Hosts || cluster > 8 {
 			t.Errorf("with 12 workers: asked %d VMs (want %d), %d things of 16 hosts, %d of the cluster", vms, want, hosts, cluster)
 		}
 	})
@@ -162,7 +117,7 @@ func TestAnObservationAsksNothingTwice(t *testing.T) {
 // what plan sends, and nothing more.
 func TestAnApplyOfNothingCostsWhatAPlanCosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newFreeLab(t, fleetSize{hosts: 4, gpus: 3, vms: 5}.world)
+		l := fleetLab(t, pvesim.Fleet{Hosts: 4, GPUs: 3, VMs: 5})
 		l.must(apply(t.Context(), l.engine("ops@desk", wanted(6), nil)))
 		planned, applied := l.counter(), l.counter()
 		_, err := l.engine("ops@desk", wanted(6), planned).Plan(t.Context(), engine.PlanOptions{})
@@ -188,7 +143,7 @@ func TestSixtyFourWorkersTakeLittleLongerThanTheCriticalPath(t *testing.T) {
 	for _, clone := range slices.Sorted(maps.Keys(paths)) {
 		t.Run(clone, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := newFreeLab(t, fleetSize{hosts: 16, gpus: 5, vms: 25}.world)
+				l := fleetLab(t, pvesim.Fleet{Hosts: 16, GPUs: 5, VMs: 25})
 				documents := strings.ReplaceAll(wanted(64), "{name: ubuntu-22.04}", "{name: ubuntu-22.04, clone: "+clone+"}")
 				e := l.engine("ops@desk", documents, nil)
 				plans, err := e.Plan(t.Context(), engine.PlanOptions{})
@@ -210,11 +165,10 @@ func TestSixtyFourWorkersTakeLittleLongerThanTheCriticalPath(t *testing.T) {
 // BenchmarkPlan measures a plan of 64 GPU workers on the large cluster, over
 // HTTPS, as ratios within one run: the whole plan to a bare loop that makes the
 // very same requests with the same parallelism and throws the answers away; and
-// the pure part, which places and plans, by itself. heap-MiB is the most in use
-// after a plan, the simulated cluster (sim-MiB) included.
+// the pure part, which places and plans, by itself. What memory the program takes
+// is measured from outside, in package e2e.
 func BenchmarkPlan(b *testing.B) {
-	l := newFreeLab(b, large.world)
-	before := heapInUse()
+	l := fleetLab(b, large)
 	server := httptest.NewTLSServer(l.sim)
 	defer server.Close()
 	address := server.Listener.Addr().String()
@@ -234,14 +188,12 @@ func BenchmarkPlan(b *testing.B) {
 	docs := decode(b, wanted(64))
 	in := plan.Input{Hypervisor: &docs.Hypervisors[0], Pools: docs.WorkerPools, Snapshot: worlds[0].Snapshot}
 	var whole, bare, pure time.Duration
-	var heap uint64
 	for b.Loop() {
 		whole += timed(func() {
 			if _, err := l.engine("ops@desk", wanted(64), wire).Plan(context.Background(), engine.PlanOptions{}); err != nil {
 				b.Fatal(err)
 			}
 		})
-		heap = max(heap, heapInUse())
 		bare += timed(func() { bareLoop(b, wire, requests, 8) })
 		pure += timed(func() {
 			if p := plan.Build(in); p.Summary().Create != 64 {
@@ -253,20 +205,12 @@ func BenchmarkPlan(b *testing.B) {
 	b.ReportMetric(float64(pure.Milliseconds())/float64(b.N), "place+plan-ms")
 	b.ReportMetric(float64(whole.Milliseconds())/float64(b.N), "whole-ms")
 	b.ReportMetric(float64(len(requests)), "requests")
-	b.ReportMetric(float64(heap)/(1<<20), "heap-MiB")
-	b.ReportMetric(float64(before)/(1<<20), "sim-MiB")
 }
 
 func timed(do func()) time.Duration {
 	began := time.Now()
 	do()
 	return time.Since(began)
-}
-
-func heapInUse() uint64 {
-	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	return stats.HeapInuse
 }
 
 // bareLoop makes the requests of an observation and throws the answers away.
@@ -303,7 +247,7 @@ func bareLoop(b *testing.B, wire http.RoundTripper, requests []string, parallel 
 // BenchmarkRefusals plans workers that no card of the large cluster fits: the
 // reasons of a thousand cards are found once, not for each worker.
 func BenchmarkRefusals(b *testing.B) {
-	l := newFreeLab(b, large.world)
+	l := fleetLab(b, large)
 	worlds, err := l.engine("ops@desk", wanted(1), nil).Observe(context.Background(), false)
 	if err != nil {
 		b.Fatal(err)
