@@ -147,6 +147,24 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 	return near, nil
 }
 
+// overHTTP serves the simulator on connections and lets the clients use them:
+// byte for byte what they would read from a network.
+func (s *Sim) overHTTP(t *testing.T, clients ...*client) {
+	t.Helper()
+	network := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+	server := s.Server()
+	go server.Serve(network)
+	wire := &http.Transport{DialContext: network.dial, IdleConnTimeout: 4 * time.Second}
+	for _, c := range clients {
+		c.http = &http.Client{Transport: wire}
+	}
+	t.Cleanup(func() {
+		s.Close()
+		wire.CloseIdleConnections()
+		_ = server.Close()
+	})
+}
+
 func TestAConnectionIsClosedAfterFiveIdleSeconds(t *testing.T) {
 	play(t, func(t *testing.T) {
 		sim := newSim(t, homelab(t))

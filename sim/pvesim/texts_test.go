@@ -280,7 +280,9 @@ func TestEachTextOfTheRealServerCanBeProvoked(t *testing.T) {
 						p.world(&world)
 					}
 					sim := newSim(t, world)
-					got := p.act(sim, sim.as(t, engineToken), sim.asRoot(t, rootPass))
+					engine, root := sim.as(t, engineToken), sim.asRoot(t, rootPass)
+					sim.overHTTP(t, engine, root)
+					got := p.act(sim, engine, root)
 					if !strings.Contains(got, text) {
 						t.Errorf("the client was told:\n%s", got)
 					}
