@@ -28,7 +28,7 @@ when anything fails.`,
   gpuworker check -f lab.yaml --verbose`,
 		RunE: verb(func(ctx context.Context, _ []string) error { return a.check(ctx, verbose) }),
 	}
-	cmd.Flags().BoolVar(&verbose, "verbose", false, "show each check that passes too")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "show each check that passes too, and each place")
 	return cmd
 }
 
@@ -107,8 +107,8 @@ func (a *app) printCheck(worlds []engine.World, sum tally, verbose bool) {
 	fmt.Fprintln(a.Out, summaryLine(sum, p))
 }
 
-// printLayer prints what was found in one layer: the passes as a number unless
-// verbose, all else one by one.
+// printLayer prints what was found in one layer. Unless verbose, the passes are
+// a number, and what is the same in many places is said once.
 func (a *app) printLayer(layer finding.Layer, all []finding.Finding, verbose bool, p paint) {
 	var shown []finding.Finding
 	passed := 0
@@ -129,20 +129,36 @@ func (a *app) printLayer(layer finding.Layer, all []finding.Finding, verbose boo
 		fmt.Fprintf(a.Out, " %s %s%s\n", p.green("✓"), p.bold(name), p.dim(fmt.Sprintf("%d passed", passed)))
 		name = strings.Repeat(" ", len(name))
 	}
-	for _, f := range shown {
+	groups := finding.Alike(shown)
+	if verbose {
+		groups = each(shown)
+	}
+	for _, f := range groups {
 		a.printFinding(f, name, p)
 		name = strings.Repeat(" ", len(name))
 	}
+}
+
+// each leaves all findings by themselves.
+func each(findings []finding.Finding) []finding.Group {
+	var groups []finding.Group
+	for _, f := range findings {
+		groups = append(groups, finding.Group{Finding: f})
+	}
+	return groups
 }
 
 // findingIndent is where the text of a finding begins: mark and layer are
 // before it.
 const findingIndent = 13
 
-func (a *app) printFinding(f finding.Finding, name string, p paint) {
+func (a *app) printFinding(f finding.Group, name string, p paint) {
 	text := f.Reason
 	if where := f.Where.String(); where != "" {
 		text = where + ": " + text
+	}
+	if len(f.Others) > 0 {
+		text += fmt.Sprintf("; the same in %d more places (--verbose lists them)", len(f.Others))
 	}
 	suffix := ""
 	if f.Verdict != finding.Pass {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/status"
 )
 
@@ -133,7 +134,7 @@ func (a *app) printNext(rows []status.Row, p paint) {
 	}
 	head := "\n" + p.bold("Next:")
 	for _, next := range order {
-		a.say("%s  %s  %s\n", head, next+a.sameFiles(), p.dim("("+strings.Join(workers[next], ", ")+")"))
+		a.say("%s  %s  %s\n", head, next+a.sameFiles(), p.dim("("+finding.Several(workers[next])+")"))
 		head = "     "
 	}
 }

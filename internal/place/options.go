@@ -172,7 +172,7 @@ func (r *Room) tryCards(w Want, name string) iter.Seq[option] {
 	if len(cards) == 0 {
 		return refuse(finding.Finding{
 			ID: finding.CardNoMatch, Verdict: finding.Fail, Layer: finding.LayerCard, Where: at(r.world, name),
-			Reason: fmt.Sprintf("no %s here; the host has %s", w.Card, gpuList(host)),
+			Reason: fmt.Sprintf("no %s here; the host has %s", w.Card, gpuModels(host)),
 			Fix:    "correct the model, or allow a host that has one: gpuworker gpus",
 		})
 	}

@@ -86,7 +86,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		{"no host has the kind of card", Observed(Host("pve1", T4("03:00")), Host("pve2"), Host("pve3").Offline()), want("gpu-1", ofModel("A100")),
 			[]string{
 				"HOST-OFFLINE pve3 : the host is offline → bring the host back, then run the same command again",
-				"CARD-NO-MATCH pve1 : no A100 here; the host has 0000:03:00.0 Tesla T4 → correct the model, or allow a host that has one: gpuworker gpus",
+				"CARD-NO-MATCH pve1 : no A100 here; the host has 1 × Tesla T4 → correct the model, or allow a host that has one: gpuworker gpus",
 				"CARD-NO-MATCH pve2 : no A100 here; the host has no NVIDIA GPU → correct the model, or allow a host that has one: gpuworker gpus",
 			}},
 

@@ -83,6 +83,22 @@ func gpuList(h *inventory.Host) string {
 	return strings.Join(names, ", ")
 }
 
+// gpuModels names the kinds of GPUs of a host: "5 × Tesla T4, 1 × A2".
+func gpuModels(h *inventory.Host) string {
+	number := map[string]int{}
+	var models []string
+	for _, d := range h.GPUs() {
+		gpu, _ := d.GPU()
+		if number[gpu.ShortName()]++; number[gpu.ShortName()] == 1 {
+			models = append(models, gpu.ShortName())
+		}
+	}
+	for i, model := range models {
+		models[i] = fmt.Sprintf("%d × %s", number[model], model)
+	}
+	return orWord(strings.Join(models, ", "), "no NVIDIA GPU")
+}
+
 // on is advice to run a command on a host.
 func on(host, command string) string { return command + "   (on " + host + ")" }
 

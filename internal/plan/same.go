@@ -18,7 +18,7 @@ func Same(a, b *Plan) (bool, []string) {
 		switch {
 		case !ok:
 			differences = append(differences, fmt.Sprintf("%s: is not in the plan any more", d.key.worker))
-		case !reflect.DeepEqual(d, other):
+		case !d.same(other):
 			differences = append(differences, fmt.Sprintf("%s: %s", d.key.worker, strings.Join(d.unlike(other), "; ")))
 		}
 	}
@@ -41,6 +41,13 @@ type decision struct {
 	ref    string
 	steps  []StepKind
 	wants  []Change
+
+	refusal string // why, which may differ
+}
+
+func (d decision) same(other decision) bool {
+	d.refusal, other.refusal = "", ""
+	return reflect.DeepEqual(d, other)
 }
 
 // decisionKey tells workers apart; nth those with one name.
@@ -59,6 +66,9 @@ func decisions(p *Plan) []decision {
 				where: strings.TrimSpace(w.Host + " " + slotText(w.Slot)), steps: w.Steps, wants: w.Changes,
 			}
 			seen[w.Name]++
+			if len(w.Refusals) > 0 {
+				d.refusal = w.Refusals[0].Reason
+			}
 			if w.Ref != nil {
 				d.ref = fmt.Sprintf("VM %d on %s (%s)", w.Ref.VMID, w.Ref.Host, w.Ref.UUID)
 			}
@@ -84,6 +94,9 @@ func (d decision) unlike(other decision) []string {
 		}
 	}
 	say("what happens", d.action, other.action)
+	if d.action != other.action && other.refusal != "" {
+		words[0] += " (" + other.refusal + ")"
+	}
 	say("the place", orNothing(d.where), orNothing(other.where))
 	say("the VM", orNothing(d.ref), orNothing(other.ref))
 	if d.action == other.action {

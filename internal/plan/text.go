@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/place"
 )
@@ -255,18 +256,19 @@ func waits(w *Worker, c Change) bool {
 
 // list prints findings: where, why, and on the next line what to do. Places are
 // aligned.
-func (t *printer) list(findings []finding.Finding, indent string) {
+func (t *printer) list(all []finding.Finding, indent string) {
+	findings := finding.Alike(all)
 	width := 0
 	for _, f := range findings {
-		width = max(width, length(findingPlace(f)))
+		width = max(width, length(findingPlace(f.Where)))
 	}
 	for n, f := range findings {
-		head := pad(findingPlace(f), width)
+		head := pad(findingPlace(f.Where), width)
 		if width > 0 {
 			head += "  "
 		}
 		room := max(t.Width-len(indent)-length(head), 30)
-		for i, line := range wrap(f.Reason+" ("+string(f.ID)+")", room) {
+		for i, line := range wrap(f.Reason+" ("+string(f.ID)+")"+others(f), room) {
 			if i > 0 {
 				head = strings.Repeat(" ", length(head))
 			}
@@ -285,8 +287,18 @@ func (t *printer) list(findings []finding.Finding, indent string) {
 	}
 }
 
-func findingPlace(f finding.Finding) string {
-	return strings.TrimSpace(f.Where.Host + " " + f.Where.Card)
+func findingPlace(where fault.Place) string { return strings.TrimSpace(where.Host + " " + where.Card) }
+
+// others names the other places of which the same is said.
+func others(f finding.Group) string {
+	if len(f.Others) == 0 {
+		return ""
+	}
+	var places []string
+	for _, where := range f.Others {
+		places = append(places, findingPlace(where))
+	}
+	return "; the same: " + finding.Several(places)
 }
 
 // findings prints what is said of the world as a whole, and once for all cards
@@ -310,7 +322,7 @@ func (t *printer) findings(p *Plan) {
 	}
 	slices.Sort(cards)
 	text := fmt.Sprintf("No API shows which kernel driver holds %s (%s). It should be vfio-pci or none: gpuworker explain %s",
-		strings.Join(slices.Compact(cards), ", "), finding.HostDriver, finding.HostDriver)
+		finding.Several(slices.Compact(cards)), finding.HostDriver, finding.HostDriver)
 	for _, line := range wrap(text, t.Width-2) {
 		t.line("  " + t.paint(faint, line))
 	}

@@ -183,12 +183,20 @@ func (s *subject) note() string {
 }
 
 func firstProblem(findings []finding.Finding) string {
+	text, more := "", 0
 	for _, f := range findings {
-		if f.Verdict == finding.Fail || f.Verdict == finding.Unknown && f.ID != finding.HostDriver {
-			return fmt.Sprintf("%s (%s)", f.Reason, f.ID)
+		switch {
+		case f.Verdict != finding.Fail && (f.Verdict != finding.Unknown || f.ID == finding.HostDriver):
+		case text == "":
+			text = fmt.Sprintf("%s (%s)", f.Reason, f.ID)
+		default:
+			more++
 		}
 	}
-	return ""
+	if more > 0 {
+		text += fmt.Sprintf(", and %d more: gpuworker plan shows all", more)
+	}
+	return text
 }
 
 // next is the command that helps.
