@@ -46,7 +46,7 @@ func ParseFleet(text string) (Fleet, error) {
 // gpuworker@pve!engine, which may do everything.
 func (f Fleet) World() World {
 	w := World{
-		Version: "9.1.4", Seed: 1, Cluster: "fleet",
+		Version: "9.1.4", Seed: 1, Cluster: "fleet", Workers: 3,
 		Storages: []Storage{{Name: "local-lvm", Type: "lvmthin", Content: []string{"images", "rootdir"}, CapacityGiB: 4096}},
 		Users:    []User{{ID: "root@pam", Password: "fleet-root"}, {ID: "gpuworker@pve"}},
 		Tokens:   []Token{{ID: "gpuworker@pve!engine", Secret: "11111111-1111-4111-8111-111111111111"}},
