@@ -17,7 +17,7 @@ func accessCalls() []call {
 		{method: "POST", path: "/access/ticket", world: true, params: login, serve: (*Sim).login, waits: true, protected: true},
 		{method: "GET", path: "/access/permissions", params: specs{"path": text(), "userid": matching(userOrToken)}, serve: (*Sim).listPermissions},
 		{method: "GET", path: "/access/users", params: specs{"enabled": boolean(), "full": boolean()}, serve: (*Sim).listUsers, protected: true},
-		{method: "GET", path: "/access/users/{userid}/token", params: specs{"userid": formatted(userFormat).upTo(64)}, may: selfOrUsers("User.Modify"),
+		{method: "GET", path: "/access/users/{userid}/token", params: specs{"userid": formatted(userFormat).upTo(64)}, may: orPerm(self, overUser("User.Modify")),
 			serve: (*Sim).listTokens},
 		{method: "GET", path: "/access/roles", serve: (*Sim).listRoles},
 		{method: "GET", path: "/access/roles/{roleid}", serve: (*Sim).getRole},
@@ -25,13 +25,13 @@ func accessCalls() []call {
 	}
 }
 
-// listPermissions shows what somebody may do, by path. Asking about others
-// needs Sys.Audit on /access.
+// listPermissions shows what somebody may do, by path. Asking about others than
+// oneself and one's own tokens needs Sys.Audit on /access.
 func (s *Sim) listPermissions(r *request) (any, error) {
 	who := r.who
 	if id := r.args.get("userid"); id != "" {
-		user, token, _ := strings.Cut(id, "!")
-		if user != r.who.user {
+		user, token, isToken := strings.Cut(id, "!")
+		if own := r.who.String(); own != id && !(isToken && own == user) {
 			if err := s.need(r.who, "/access", "Sys.Audit"); err != nil {
 				return nil, err
 			}
@@ -63,14 +63,13 @@ func (s *Sim) knownPaths() []string {
 			paths[level] = true
 		}
 	}
-	for _, path := range []string{"/access/groups", "/access/realm", "/mapping", "/nodes", "/pool", "/sdn", "/storage", "/vms"} {
+	for _, path := range []string{"/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"} {
 		add(path)
 	}
 	for _, a := range s.access.acl {
 		add(a.Path)
 	}
 	for _, p := range s.pools {
-		add("/pool/" + p.id)
 		for _, id := range p.vms {
 			add(vmPath(id))
 		}
@@ -78,37 +77,44 @@ func (s *Sim) knownPaths() []string {
 	return slices.Sorted(maps.Keys(paths))
 }
 
-// selfOrUsers asks for a privilege on users, unless it is about the caller.
-func selfOrUsers(privs ...string) check {
-	return func(s *Sim, r *request) error {
-		if s.isSelf(r, r.args.get("userid")) || s.may(r.who, "/access/groups", privs...) {
-			return nil
-		}
-		return forbidden("Permission check failed")
-	}
-}
-
+// listUsers shows the users that the caller is over, and the caller. A token is
+// not its user: it sees only what it has privileges for.
 func (s *Sim) listUsers(r *request) (any, error) {
 	out := []any{}
+	privs := []string{"User.Modify", "Sys.Audit"}
+	all := s.may(r.who, "/access/groups", privs...)
 	for _, u := range s.access.users {
-		if !s.may(r.who, "/access/groups", "User.Modify", "Sys.Audit") && !(s.isSelf(r, u.ID) && s.may(r.who, "/", "Sys.Audit")) {
+		if !all && r.who.String() != u.ID && !s.overGroupOf(r.who, u.ID, privs...) {
 			continue
 		}
-		enabled := 1
-		if u.Disabled {
-			enabled = 0
-		}
-		if r.args.has("enabled") && r.args.number("enabled", 0) != enabled {
+		if r.args.has("enabled") && r.args.flag("enabled") == u.Disabled {
 			continue
 		}
-		_, realm, _ := strings.Cut(u.ID, "@")
-		entry := map[string]any{"userid": u.ID, "enable": enabled, "expire": u.Expire, "realm-type": realm}
+		entry := u.fields()
+		entry["userid"] = u.ID
+		if realm := realmOf(u.ID); realm == "pam" || realm == "pve" {
+			entry["realm-type"] = realm
+		}
 		if r.args.flag("full") {
 			entry["groups"], entry["tokens"] = s.groupsOf(u.ID), s.tokensOf(u.ID)
 		}
 		out = append(out, entry)
 	}
 	return out, nil
+}
+
+// fields are what is said of a user; texts that are empty are left out.
+func (u User) fields() map[string]any {
+	out := map[string]any{"enable": 1, "expire": u.Expire}
+	if u.Disabled {
+		out["enable"] = 0
+	}
+	for name, text := range u.texts() {
+		if *text != "" {
+			out[name] = *text
+		}
+	}
+	return out
 }
 
 func (s *Sim) groupsOf(user string) string {
@@ -121,26 +127,10 @@ func (s *Sim) groupsOf(user string) string {
 	return strings.Join(names, ",")
 }
 
-func (s *Sim) tokensOf(user string) []any {
-	out := []any{}
-	for _, t := range s.access.tokens {
-		owner, name, _ := strings.Cut(t.ID, "!")
-		if owner != user {
-			continue
-		}
-		privsep := 1
-		if t.NoPrivSep {
-			privsep = 0
-		}
-		out = append(out, map[string]any{"tokenid": name, "privsep": privsep, "expire": t.Expire})
-	}
-	return out
-}
-
 func (s *Sim) listTokens(r *request) (any, error) {
 	user := r.args.get("userid")
-	if !slices.ContainsFunc(s.access.users, func(u User) bool { return u.ID == user }) {
-		return nil, die("no such user ('%s')", user)
+	if err := s.knownUser(user); err != nil {
+		return nil, err
 	}
 	return s.tokensOf(user), nil
 }
@@ -172,10 +162,10 @@ func (s *Sim) getRole(r *request) (any, error) {
 
 // listACL shows the entries of paths that the caller may change or audit.
 func (s *Sim) listACL(r *request) (any, error) {
-	audit := s.may(r.who, "/access", "Sys.Audit", "Permissions.Modify")
+	audit := s.may(r.who, "/access", "Sys.Audit")
 	out := []any{}
 	for _, a := range s.access.acl {
-		if !audit && !s.may(r.who, a.Path, "Permissions.Modify") {
+		if !audit && !s.may(r.who, a.Path, rightsToRules(a.Path)...) {
 			continue
 		}
 		kind := "user"

@@ -60,8 +60,33 @@ func (c checkTree) grants(values map[string]string) []grant {
 		for _, priv := range c.privs(1) {
 			out = append(out, grant{groupsPath, priv})
 		}
+	case "userid-param":
+		if c[1] != "self" {
+			out = append(out, grant{realmPath(values), fmt.Sprint(c[1])})
+		}
+	case "perm-modify":
+		for _, priv := range modifiers(values["path"]) {
+			out = append(out, grant{values["path"], priv})
+		}
 	}
 	return out
+}
+
+// realmPath is where rights on the users of a realm are given.
+func realmPath(values map[string]string) string {
+	_, realm, _ := strings.Cut(values["userid"], "@")
+	return "/access/realm/" + realm
+}
+
+// modifiers are the privileges of which each is enough to change the access
+// rules of a path, as the documentation of the call says.
+func modifiers(path string) []string {
+	extra := map[string]string{"storage": "Datastore.Allocate", "vms": "VM.Allocate", "pool": "Pool.Allocate"}
+	parts := strings.Split(path, "/")
+	if priv := extra[parts[1]]; priv != "" && len(parts) > 2 {
+		return []string{"Permissions.Modify", priv}
+	}
+	return []string{"Permissions.Modify"}
 }
 
 // passes tells whether who has these grants may do it.
@@ -75,7 +100,10 @@ func (c checkTree) passes(has []grant, values map[string]string) bool {
 	case "or":
 		return slices.ContainsFunc(c.below(), func(sub checkTree) bool { return sub.passes(has, values) })
 	case "userid-param":
-		return c[1] == "self" && values["userid"] == probeUser
+		// The probing user asks by a token, and a token is not its user.
+		return c[1] != "self" && holds(realmPath(values))(fmt.Sprint(c[1]))
+	case "perm-modify":
+		return slices.ContainsFunc(modifiers(values["path"]), holds(values["path"]))
 	case "userid-group":
 		return slices.ContainsFunc(c.privs(1), holds(groupsPath))
 	case "perm":
@@ -205,6 +233,11 @@ func valuesFor(d declaredCall) []map[string]string {
 		all = append(all, merge(base, map[string]string{"pool": "gpu-workers"}))
 	} else if strings.Contains(text, "self") {
 		all = append(all, merge(base, map[string]string{"userid": probeUser}))
+	} else if strings.Contains(text, "perm-modify") {
+		all = nil
+		for _, path := range []string{"/access", "/vms", "/vms/100", "/storage", "/storage/local", "/pool/gpu-workers", "/nodes/pve1"} {
+			all = append(all, merge(base, map[string]string{"path": path}))
+		}
 	}
 	return all
 }
@@ -213,8 +246,9 @@ func valuesFor(d declaredCall) []map[string]string {
 // privileges were looked at.
 func probeFields(c call, values map[string]string) []string {
 	fields := []string{bogus, "1"}
-	for _, name := range []string{"newid", "pool", "poolid"} {
-		if _, takes := c.params[name]; takes && values[name] != "" {
+	for _, name := range []string{"newid", "pool", "poolid", "userid", "path"} {
+		inPath := strings.Contains(c.path, "{"+name+"}")
+		if _, takes := c.params[name]; takes && values[name] != "" && !inPath {
 			fields = append(fields, name, values[name])
 		}
 	}

@@ -68,6 +68,8 @@ func perl(pattern string) *regexp.Regexp {
 		}
 		return "(?:"
 	})
+	// Go counts no further than 1000; no probe is as long as that.
+	pattern = strings.ReplaceAll(pattern, "{0,4096}", "*")
 	perlForms[original] = regexp.MustCompile("^" + pattern + "$")
 	return perlForms[original]
 }
@@ -145,6 +147,13 @@ var namedFormats = map[string]*regexp.Regexp{
 	"pve-vmid-list":        regexp.MustCompile(`^([1-9][0-9]{2,8}[,; ]*)+$`),
 	"pve-storage-id-list":  regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9._-]*[a-zA-Z0-9][,; ]*)+$`),
 	"pve-userid":           regexp.MustCompile(`^[^\s:/]+@[A-Za-z][A-Za-z0-9.\-_]+$`),
+	"pve-userid-list":      regexp.MustCompile(`^([^\s:/,;]+@[A-Za-z][A-Za-z0-9.\-_]+[,; ]*)+$`),
+	"pve-tokenid-list":     regexp.MustCompile(`^([^\s:/!,;]+@[A-Za-z][A-Za-z0-9.\-_]+![A-Za-z][A-Za-z0-9.\-_]+[,; ]*)+$`),
+	"pve-groupid-list":     regexp.MustCompile(`^([A-Za-z0-9.\-_]+[,; ]*)+$`),
+	"pve-roleid-list":      regexp.MustCompile(`^([A-Za-z0-9.\-_]+[,; ]*)+$`),
+	"pve-roleid":           regexp.MustCompile(`^[A-Za-z0-9.\-_]+$`),
+	"pve-priv-list":        regexp.MustCompile(`^((VM|Sys|Datastore|SDN|Pool|Mapping|User|Group|Realm|Permissions)\.[A-Z][A-Za-z.]+[,; ]*)+$`),
+	"email-opt":            regexp.MustCompile(`^[\w+~-]+(\.[\w+~-]+)*@[a-zA-Z0-9-]+(\.[a-zA-Z0-9-]+)*$`),
 	"pve-bridge-id":        regexp.MustCompile(`^[-_.\w]+$`),
 	"disk-size":            regexp.MustCompile(`^\d+(\.\d+)?[KMGT]?$`),
 	"mac-addr":             regexp.MustCompile(`^(?i)[a-f0-9][02468ace](:[a-f0-9]{2}){5}$`),
@@ -166,6 +175,9 @@ func (p schema) probes() []string {
 	}
 	if p.MaxLength > 0 {
 		values = append(values, strings.Repeat("a", p.MaxLength), strings.Repeat("a", p.MaxLength+1))
+	}
+	if p.MinLength > 0 {
+		values = append(values, strings.Repeat("a", p.MinLength-1), strings.Repeat("a", p.MinLength))
 	}
 	values = append(values, patternSamples[p.Pattern]...)
 	return append(values, formatSamples[p.formatName()]...)
@@ -279,6 +291,13 @@ var formatSamples = map[string][]string{
 	"pve-vmid-list":                  {"100,101", "100,x"},
 	"pve-storage-id-list":            {"local,local-lvm", "local,-"},
 	"pve-userid":                     {"root@pam", "root", "a@b"},
+	"pve-userid-list":                {"root@pam,ops@pve", "root@pam,ops"},
+	"pve-tokenid-list":               {"root@pam!ci,ops@pve!ci", "root@pam!ci,ops@pve", "ops@pve!c"},
+	"pve-groupid-list":               {"staff,a.b-c_d", "sta/ff"},
+	"pve-roleid-list":                {"PVEAdmin;My.Role", "my/role"},
+	"pve-roleid":                     {"My_Role-1.x", "my/role", "my role"},
+	"pve-priv-list":                  {"VM.Audit", "VM.Audit,Sys.Audit", "vm.audit", "VM.Audit,nope"},
+	"email-opt":                      {"ops@example.org", "a+b.c@x", "ops@", "@x", "a b@x"},
 	"pve-bridge-id":                  {"vmbr0", "vmbr0/1"},
 	"disk-size":                      {"10G", "10P"},
 	"mac-addr":                       {"BC:24:11:00:00:01", "BD:24:11:00:00:01"},

@@ -30,44 +30,6 @@ func (i identity) String() string {
 // isRoot tells root@pam with a password; root's tokens are somebody else.
 func (i identity) isRoot() bool { return i == identity{user: "root@pam"} }
 
-// access is the content of user.cfg and its like.
-type access struct {
-	users  []User
-	groups []Group
-	tokens []Token
-	roles  map[string][]string
-	custom map[string]bool // roles that are not built in
-	acl    []ACL
-}
-
-func newAccess(w World) *access {
-	a := &access{users: w.Users, groups: w.Groups, tokens: w.Tokens, acl: w.ACL, roles: builtinRoles(w.major()), custom: map[string]bool{}}
-	for name, privs := range w.Roles {
-		a.roles[name] = privs
-		a.custom[name] = true
-	}
-	return a
-}
-
-// user finds a user that may log in now.
-func (a *access) user(id string, now time.Time) *User {
-	for i, u := range a.users {
-		if u.ID == id && !u.Disabled && (u.Expire == 0 || u.Expire > now.Unix()) {
-			return &a.users[i]
-		}
-	}
-	return nil
-}
-
-func (a *access) token(id string) *Token {
-	for i, t := range a.tokens {
-		if t.ID == id {
-			return &a.tokens[i]
-		}
-	}
-	return nil
-}
-
 func unauthorized(reason string) error {
 	return &apiError{status: 401, reason: reason, bare: true}
 }
@@ -202,7 +164,7 @@ func (s *Sim) login(r *request) (any, error) {
 	s.lock()
 	u := s.access.user(name, time.Now())
 	good := u != nil && (isTicket && renewed == name ||
-		u.Password != "" && subtle.ConstantTimeCompare([]byte(u.Password), []byte(password)) == 1)
+		s.access.goodPassword(name, password))
 	cap := map[string]any{}
 	if good {
 		cap = s.capabilities(identity{user: name})

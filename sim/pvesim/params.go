@@ -46,6 +46,7 @@ type spec struct {
 	required bool
 	enum     []string
 	min, max *float64
+	minLen   int
 	maxLen   int
 	pattern  *regexp.Regexp
 	// format returns what is wrong with a value, "" when nothing is. name is
@@ -73,19 +74,20 @@ func matching(re string) spec {
 	return spec{kind: "string", pattern: regexp.MustCompile("^(?:" + re + ")$")}
 }
 
-func (s spec) req() spec           { s.required = true; return s }
-func (s spec) atLeast(n int) spec  { v := float64(n); s.min = &v; return s }
-func (s spec) atMost(n int) spec   { v := float64(n); s.max = &v; return s }
-func (s spec) upTo(n int) spec     { s.maxLen = n; return s }
-func (s spec) asList() spec        { s.list = true; return s }
-func (s spec) with(o string) spec  { s.requires = o; return s }
-func (s spec) numberInJSON() bool  { return s.kind == "integer" || s.kind == "boolean" }
-func vmidSpec() spec               { s := integer(); s.format = vmidFormat; return s }
-func storageSpec() spec            { return formatted(storageFormat) }
-func configIDSpec() spec           { return formatted(configIDFormat) }
-func nodeSpec() spec               { return formatted(nodeFormat) }
-func (s specs) and(o specs) specs  { return merge(s, o) }
-func (s specs) check(a args) error { return checkArgs(s, a) }
+func (s spec) req() spec              { s.required = true; return s }
+func (s spec) atLeast(n int) spec     { v := float64(n); s.min = &v; return s }
+func (s spec) atMost(n int) spec      { v := float64(n); s.max = &v; return s }
+func (s spec) upTo(n int) spec        { s.maxLen = n; return s }
+func (s spec) atLeastLong(n int) spec { s.minLen = n; return s }
+func (s spec) asList() spec           { s.list = true; return s }
+func (s spec) with(o string) spec     { s.requires = o; return s }
+func (s spec) numberInJSON() bool     { return s.kind == "integer" || s.kind == "boolean" }
+func vmidSpec() spec                  { s := integer(); s.format = vmidFormat; return s }
+func storageSpec() spec               { return formatted(storageFormat) }
+func configIDSpec() spec              { return formatted(configIDFormat) }
+func nodeSpec() spec                  { return formatted(nodeFormat) }
+func (s specs) and(o specs) specs     { return merge(s, o) }
+func (s specs) check(a args) error    { return checkArgs(s, a) }
 
 func merge[M ~map[string]V, V any](a, b M) M {
 	out := M{}
@@ -169,6 +171,9 @@ func (s spec) check(name, value string) string {
 	}
 	if s.maxLen > 0 && len(value) > s.maxLen {
 		return fmt.Sprintf("value may only be %d characters long", s.maxLen)
+	}
+	if len(value) < s.minLen {
+		return fmt.Sprintf("value must be at least %d characters long", s.minLen)
 	}
 	if s.pattern != nil && !s.pattern.MatchString(value) {
 		return "value does not match the regex pattern"

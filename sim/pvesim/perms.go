@@ -1,7 +1,6 @@
 package pvesim
 
 import (
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -105,8 +104,13 @@ func (s *Sim) privileges(who identity, path string) map[string]bool {
 	if who.user == "root@pam" {
 		return own
 	}
-	maps.DeleteFunc(own, func(priv string, _ bool) bool { _, ok := user[priv]; return !ok })
-	return own
+	both := map[string]bool{}
+	for priv, below := range own {
+		if userBelow, has := user[priv]; has {
+			both[priv] = below && userBelow
+		}
+	}
+	return both
 }
 
 // everything is root's; nobody may write to it.
@@ -126,7 +130,7 @@ func (s *Sim) granted(who, path string) map[string]bool {
 	if id, ok := strings.CutPrefix(path, "/vms/"); ok {
 		vmid, _ := strconv.Atoi(id)
 		if p := s.poolOf(vmid); p != nil {
-			roles = merge(roles, s.roles(who, "/pool/"+p.id))
+			roles = withPool(roles, s.roles(who, "/pool/"+p.id))
 		}
 	}
 	out := map[string]bool{}
@@ -139,6 +143,19 @@ func (s *Sim) granted(who, path string) map[string]bool {
 		}
 	}
 	return out
+}
+
+// withPool adds the roles on a VM's pool. They hold on the VM and not below it,
+// and having no access to the pool counts for the VM, too.
+func withPool(roles, pool map[string]bool) map[string]bool {
+	if _, none := pool["NoAccess"]; none {
+		return map[string]bool{"NoAccess": false}
+	}
+	out := map[string]bool{}
+	for role := range pool {
+		out[role] = false
+	}
+	return merge(out, roles)
 }
 
 // roles walks from / to the path. An entry for the user, or else for one of
@@ -192,9 +209,6 @@ func levels(path string) []string {
 	}
 	return out
 }
-
-// isSelf tells a request by the user itself, or by one of its tokens.
-func (s *Sim) isSelf(r *request, user string) bool { return r.who.user == user }
 
 // agentPriv is the check of an agent call, which has other privileges in
 // Proxmox VE 8 (VM.Monitor) than since 9.

@@ -133,5 +133,6 @@ func (s *Sim) deletePool(r *request) (any, error) {
 		}
 	}
 	s.pools = slices.DeleteFunc(s.pools, func(other *pool) bool { return other == p })
+	s.access.forget(func(rule ACL) bool { return rule.Path == "/pool/"+id })
 	return nil, nil
 }

@@ -105,6 +105,7 @@ func (s *Sim) destroy(v *vm, strays bool) {
 		}
 	}
 	s.leavePool(v.id)
+	s.access.forget(func(rule ACL) bool { return rule.Path == vmPath(v.id) })
 	delete(s.vms, v.id)
 	s.changed(VMDestroyed, v.node, v.id, "")
 }

@@ -33,7 +33,7 @@ func builtinRoles(major int) map[string][]string {
 		return slices.DeleteFunc(slices.Clone(all), func(p string) bool { return slices.Contains(not, p) })
 	}
 	vmUser := keep("VM.Audit", "VM.Backup", "VM.Config.CDROM", "VM.Config.Cloudinit", "VM.Console", "VM.PowerMgmt",
-		"VM.GuestAgent.Audit")
+		"VM.GuestAgent.Audit", "VM.GuestAgent.FileRead", "VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.FileWrite")
 	vmAdmin := slices.DeleteFunc(slices.Clone(all), func(p string) bool { return p[:3] != "VM." })
 	return map[string][]string{
 		"NoAccess":      {},
@@ -45,7 +45,6 @@ func builtinRoles(major int) map[string][]string {
 		"PVEDatastoreAdmin": keep("Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit"),
 		"PVEDatastoreUser":  keep("Datastore.AllocateSpace", "Datastore.Audit"),
 		"PVEMappingAdmin":   keep("Mapping.Audit", "Mapping.Modify", "Mapping.Use"),
-		"PVEMappingAuditor": keep("Mapping.Audit"),
 		"PVEMappingUser":    keep("Mapping.Audit", "Mapping.Use"),
 		"PVEPoolAdmin":      keep("Pool.Allocate", "Pool.Audit"),
 		"PVEPoolUser":       keep("Pool.Audit"),

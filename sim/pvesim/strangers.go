@@ -15,11 +15,11 @@ func strangerCalls() []call {
 	}
 	realms := permAny("/access/realm", "Realm.Allocate", "Sys.Audit")
 	user := specs{"userid": formatted(userFormat).upTo(64)}
-	token := user.and(specs{"tokenid": matching(`[A-Za-z][A-Za-z0-9.\-_]+`)})
+	token := user.and(specs{"tokenid": tokenNameSpec()})
 	see := perm("/nodes/{node}", "Sys.Audit")
 	return []call{
-		{method: "GET", path: "/access/users/{userid}", params: user, may: users("User.Modify", "Sys.Audit"), serve: (*Sim).getUser},
-		{method: "GET", path: "/access/users/{userid}/token/{tokenid}", params: token, may: selfOrUsers("User.Modify"), serve: (*Sim).getToken},
+		{method: "GET", path: "/access/users/{userid}", params: user, may: overUser("User.Modify", "Sys.Audit"), serve: (*Sim).getUser},
+		{method: "GET", path: "/access/users/{userid}/token/{tokenid}", params: token, may: orPerm(self, overUser("User.Modify")), serve: (*Sim).getToken},
 		{method: "GET", path: "/access/groups", serve: (*Sim).listGroups},
 		{method: "GET", path: "/access/groups/{groupid}", may: groups, serve: (*Sim).getGroup},
 		{method: "GET", path: "/access/domains", world: true, serve: (*Sim).listRealms},
@@ -32,57 +32,31 @@ func strangerCalls() []call {
 	}
 }
 
-// users asks for a privilege on users.
-func users(privs ...string) check {
-	return func(s *Sim, r *request) error {
-		if s.may(r.who, "/access/groups", privs...) {
-			return nil
-		}
-		return forbidden("Permission check failed")
-	}
-}
-
 func (s *Sim) getUser(r *request) (any, error) {
 	id := r.args.get("userid")
-	for _, u := range s.access.users {
-		if u.ID != id {
-			continue
-		}
-		enabled := 1
-		if u.Disabled {
-			enabled = 0
-		}
-		tokens := map[string]any{}
-		for _, t := range s.access.tokens {
-			if owner, name, _ := strings.Cut(t.ID, "!"); owner == id {
-				tokens[name] = tokenFields(t)
-			}
-		}
-		out := map[string]any{"enable": enabled, "expire": u.Expire, "groups": splitList(s.groupsOf(id))}
-		if len(tokens) > 0 {
-			out["tokens"] = tokens
-		}
-		return out, nil
+	if err := s.knownUser(id); err != nil {
+		return nil, err
 	}
-	return nil, die("no such user ('%s')", id)
-}
-
-func tokenFields(t Token) map[string]any {
-	privsep := 1
-	if t.NoPrivSep {
-		privsep = 0
+	out := s.access.find(id).fields()
+	out["groups"] = splitList(s.groupsOf(id))
+	tokens := map[string]any{}
+	for _, t := range s.access.tokens {
+		if owner, name, _ := strings.Cut(t.ID, "!"); owner == id {
+			tokens[name] = tokenFields(t)
+		}
 	}
-	return map[string]any{"privsep": privsep, "expire": t.Expire}
+	if len(tokens) > 0 {
+		out["tokens"] = tokens
+	}
+	return out, nil
 }
 
 func (s *Sim) getToken(r *request) (any, error) {
-	user, name := r.args.get("userid"), r.args.get("tokenid")
-	for _, t := range s.access.tokens {
-		if t.ID == user+"!"+name {
-			return tokenFields(t), nil
-		}
+	t, err := s.ownToken(r)
+	if err != nil {
+		return nil, err
 	}
-	return nil, die("no such token '%s' for user '%s'", name, user)
+	return tokenFields(*t), nil
 }
 
 // listGroups shows the groups that the caller may see or change.

@@ -7,8 +7,17 @@ func (s *Sim) table() []call {
 	return slices.Concat(
 		rootCalls(), accessCalls(), clusterCalls(), mappingCalls(), nodeCalls(), hardwareCalls(), storageCalls(),
 		taskCalls(), poolCalls(), qemuCalls(), powerCalls(), agentCalls(), cloudInitCalls(), diskCalls(), snapshotCalls(), migrationCalls(),
-		strangerCalls(), poolChanges(), guestReadCalls(),
+		strangerCalls(), poolChanges(), guestReadCalls(), accessChanges(s.majorVersion()),
 	)
+}
+
+// majorVersion is that of the product, the newest where there is no
+// simulator: the table is read without one, too.
+func (s *Sim) majorVersion() int {
+	if s == nil {
+		return 9
+	}
+	return s.major
 }
 
 // index is a directory of the API: one entry a name.

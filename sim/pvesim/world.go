@@ -170,6 +170,12 @@ type User struct {
 	Password string `json:"password,omitempty"`
 	Disabled bool   `json:"disabled,omitempty"`
 	Expire   int64  `json:"expire,omitempty"` // Unix seconds
+	// These are kept and shown, and have no effect.
+	Comment   string `json:"comment,omitempty"`
+	Email     string `json:"email,omitempty"`
+	FirstName string `json:"firstname,omitempty"`
+	LastName  string `json:"lastname,omitempty"`
+	Keys      string `json:"keys,omitempty"`
 }
 
 // Group is a group of users.
@@ -186,6 +192,7 @@ type Token struct {
 	Secret    string `json:"secret"`
 	NoPrivSep bool   `json:"noPrivSep,omitempty"`
 	Expire    int64  `json:"expire,omitempty"` // Unix seconds
+	Comment   string `json:"comment,omitempty"`
 }
 
 // ACL gives a role on a path to a user, token or @group.
