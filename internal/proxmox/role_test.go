@@ -87,14 +87,18 @@ func TestEachPrivilegeIsNeeded(t *testing.T) {
 // what is not seen is refused by the plan.
 var onlyForSeeing = map[string]bool{"Datastore.Audit": true, "Mapping.Audit": true}
 
-// life makes a GPU worker and takes it away again.
+// life is a worker's life with the engine's token in a world.
 func life(t *testing.T, w pvesim.World) (missing []inventory.Right, err error) {
 	sim, err := pvesim.New(w, pvesim.WithLog(func(string, ...any) {}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer sim.Close()
-	b := open(t, sim, tokenOf(t, w, "gpuworker@pve!engine"))
+	return live(open(t, sim, tokenOf(t, w, "gpuworker@pve!engine")))
+}
+
+// live makes a GPU worker and takes it away again.
+func live(b *Backend) (missing []inventory.Right, err error) {
 	ctx := context.Background()
 	s, err := b.Observe(ctx, roleScope)
 	if err != nil {
