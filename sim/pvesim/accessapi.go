@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-func accessCalls() []call {
+func accessCalls(major int) []call {
 	login := specs{
 		"username": text().upTo(64).req(), "password": text().req(), "realm": text().upTo(32),
-		"new-format": boolean(), "otp": text(), "tfa-challenge": text(), "path": text().upTo(64).with("privs"), "privs": text().upTo(64).with("path"),
+		"new-format": boolean(), "otp": text(), "tfa-challenge": text(), "path": text().upTo(64).with("privs"), "privs": formatted(listOf(privFormat(major))).upTo(64).with("path"),
 	}
 	return []call{
 		{method: "GET", path: "/access", serve: index("subdir", "acl", "domains", "groups", "openid", "password", "permissions", "roles", "tfa", "ticket", "users")},
@@ -20,7 +20,7 @@ func accessCalls() []call {
 		{method: "GET", path: "/access/users/{userid}/token", params: specs{"userid": formatted(userFormat).upTo(64)}, may: orPerm(self, overUser("User.Modify")),
 			serve: (*Sim).listTokens},
 		{method: "GET", path: "/access/roles", serve: (*Sim).listRoles},
-		{method: "GET", path: "/access/roles/{roleid}", serve: (*Sim).getRole},
+		{method: "GET", path: "/access/roles/{roleid}", params: specs{"roleid": formatted(roleFormat)}, serve: (*Sim).getRole},
 		{method: "GET", path: "/access/acl", serve: (*Sim).listACL},
 	}
 }

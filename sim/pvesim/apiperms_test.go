@@ -227,7 +227,7 @@ func TestPrivilegesAreThoseOfTheTable(t *testing.T) {
 // valuesFor are the parameters of a call that decide which paths are asked.
 func valuesFor(d declaredCall) []map[string]string {
 	base := map[string]string{"node": "pve1", "vmid": "100", "storage": "local", "id": "vdi-t4", "upid": "UPID:x", "volume": "iso", "newid": "130",
-		"userid": "root@pam", "tokenid": "t0", "roleid": "PVEAdmin", "poolid": "gpu-workers", "snapname": "before", "pci-id-or-mapping": "vdi-t4"}
+		"userid": "root@pam", "tokenid": "t0", "roleid": "PVEAdmin", "poolid": "gpu-workers", "sid": "vm:100", "snapname": "before", "pci-id-or-mapping": "vdi-t4"}
 	all := []map[string]string{base}
 	if text := fmt.Sprint(d.Permissions.Check); strings.Contains(text, "{pool}") {
 		all = append(all, merge(base, map[string]string{"pool": "gpu-workers"}))

@@ -190,7 +190,7 @@ const bogus = "no-such-parameter"
 // is done, and the answer names all that the server finds wrong.
 func probe(c call, d declaredCall, name, value string) (path string, fields []string) {
 	samples := map[string]string{"node": "pve1", "vmid": "120", "storage": "local", "id": "vdi-t4", "upid": "UPID:x", "volume": "iso/x.iso",
-		"userid": "root@pam", "tokenid": "t0", "roleid": "PVEAdmin", "poolid": "gpu-workers", "iface": "vmbr0", "snapname": "before", "pci-id-or-mapping": "vdi-t4"}
+		"userid": "root@pam", "tokenid": "t0", "roleid": "PVEAdmin", "poolid": "gpu-workers", "sid": "vm:100", "iface": "vmbr0", "snapname": "before", "pci-id-or-mapping": "vdi-t4"}
 	given := map[string]string{bogus: "1"}
 	for parameter, p := range d.Parameters {
 		if !p.required() {

@@ -17,8 +17,6 @@ func clusterCalls() []call {
 		{method: "GET", path: "/cluster/status", may: perm("/", "Sys.Audit"), serve: (*Sim).clusterStatus, protected: true},
 		{method: "GET", path: "/cluster/nextid", params: specs{"vmid": vmidSpec()}, serve: (*Sim).nextID},
 		{method: "GET", path: "/cluster/options", serve: (*Sim).clusterOptions},
-		{method: "GET", path: "/cluster/ha/resources", params: specs{"type": oneOf("ct", "vm")}, may: perm("/", "Sys.Audit"),
-			serve: (*Sim).haResources},
 	}
 }
 

@@ -1,57 +1,171 @@
 package pvesim
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
 
-// haResources lists the VMs that the HA manager looks after.
-func (s *Sim) haResources(*request) (any, error) {
-	out := []any{}
-	for _, id := range s.vmIDs() {
-		if s.vms[id].ha {
-			out = append(out, map[string]any{"sid": fmt.Sprintf("vm:%d", id), "type": "vm", "state": s.vms[id].haState(),
-				"max_restart": 1, "max_relocate": 1, "digest": sha1Hex(fmt.Sprint(s.vmIDs()))})
-		}
-	}
-	return out, nil
-}
-
-func (v *vm) haState() string {
-	if v.run != nil {
-		return "started"
-	}
-	return "stopped"
-}
+// What the HA manager does. It acts by itself, as root@pam, some seconds after
+// it was told something; requests of users for VMs that it looks after only
+// tell it.
 
 // haStatus is the part of a VM's status that is about HA.
 func (v *vm) haStatus() map[string]any {
-	if !v.ha {
+	if !v.haManaged() {
 		return map[string]any{"managed": 0}
 	}
-	return map[string]any{"managed": 1, "state": v.haState()}
+	state := "stopped"
+	if v.run != nil {
+		state = "started"
+	}
+	return map[string]any{"managed": 1, "state": state}
+}
+
+// haTimeout is how long the manager lets a guest shut down before it pulls the
+// plug.
+const haTimeout = Duration(time.Minute)
+
+// haLater does something for a VM once the manager has noticed.
+func (s *Sim) haLater(id int, act func(v *vm, own *request)) {
+	s.spawn(func() {
+		if s.sleep(s.ctx, s.timings.HA) != nil {
+			return
+		}
+		s.lock()
+		defer s.unlock()
+		if v := s.vms[id]; v != nil && v.haManaged() && !s.hosts[v.node].Offline {
+			act(v, s.ownRequest(v))
+		}
+	})
+}
+
+// ownRequest is what the manager itself asks for.
+func (s *Sim) ownRequest(v *vm) *request {
+	return &request{ctx: s.ctx, who: identity{user: "root@pam"}, args: args{
+		"node": {values: []string{v.node}}, "vmid": {values: []string{strconv.Itoa(v.id)}},
+	}}
+}
+
+// haTold is that a resource was made or changed.
+func (s *Sim) haTold(v *vm) {
+	s.changed(VMConfigured, v.node, v.id, "")
+	s.haLater(v.id, func(v *vm, own *request) {
+		s.haSettle(v, own, func() { s.queueShutdown(own, haTimeout, true, false) })
+	})
+}
+
+// haSettle brings a VM to the state that is wanted, if it is not there yet.
+func (s *Sim) haSettle(v *vm, own *request, stop func()) {
+	switch running := v.run != nil || v.starting; v.ha.wanted() {
+	case "started":
+		if !running {
+			s.queueStart(own, v.id, 0)
+		}
+	case "stopped", "disabled":
+		if running {
+			stop()
+		}
+	}
 }
 
 // haRequest is what start and stop of a VM that the HA manager looks after
-// are: the task only asks the manager, which acts by itself some seconds
-// later, as root@pam.
-func (s *Sim) haRequest(r *request, kind string, act func(*request)) string {
-	id, node := r.vmid(), r.node()
-	verb := map[string]string{"hastart": "start", "hastop": "stop"}[kind]
-	return s.startTask(r, node, kind, fmt.Sprint(id), func(t *task) error {
+// are: the task writes down what is wanted, and the manager acts on it.
+func (s *Sim) haRequest(r *request, kind string, stop func(own *request)) string {
+	id := r.vmid()
+	verb, state := "start", "started"
+	if kind == "hastop" {
+		verb, state = "stop", "stopped"
+	}
+	return s.startTask(r, r.node(), kind, fmt.Sprint(id), func(t *task) error {
 		s.lock()
 		defer s.unlock()
 		t.note("Requesting HA %s for VM %d", verb, id)
 		if err := s.pause(t, s.timings.Config); err != nil {
 			return err
 		}
-		s.spawn(func() {
-			if s.sleep(s.ctx, s.timings.HA) != nil {
-				return
-			}
-			s.lock()
-			defer s.unlock()
-			if v := s.vms[id]; v != nil && v.node == node && v.ha && !s.hosts[node].Offline {
-				act(&request{ctx: s.ctx, who: identity{user: "root@pam"}, args: r.args})
-			}
-		})
+		v := s.vms[id]
+		if v == nil || v.ha == nil {
+			return die("resource 'vm:%d' is not HA managed", id)
+		}
+		v.ha.options = merge(v.ha.options, map[string]any{"state": state})
+		s.haLater(id, func(v *vm, own *request) { s.haSettle(v, own, func() { stop(own) }) })
 		return nil
 	})
+}
+
+// moveHAResource asks the manager to bring a VM to another host: migrate while
+// it runs, relocate with a stop in between.
+func (s *Sim) moveHAResource(r *request) (any, error) {
+	sid, _, _, err := s.parseSID(r.args.get("sid"))
+	if err != nil {
+		return nil, err
+	}
+	v := s.haGuest(sid)
+	if v == nil || !v.haManaged() {
+		return nil, die("resource '%s' is not HA managed", sid)
+	}
+	if v.run != nil && strings.HasSuffix(r.path, "/migrate") {
+		return nil, notSimulated("live migration")
+	}
+	target := r.args.get("node")
+	s.haMove(v.id, target)
+	return map[string]any{"sid": sid, "requested-node": target}, nil
+}
+
+// haMigrate is the migration that a user asks for of a VM that the manager
+// looks after.
+func (s *Sim) haMigrate(r *request, target string) string {
+	id := r.vmid()
+	return s.startTask(r, r.node(), "hamigrate", fmt.Sprint(id), func(t *task) error {
+		s.lock()
+		defer s.unlock()
+		t.note("Requesting HA migration for VM %d to node %s", id, target)
+		if err := s.pause(t, s.timings.Config); err != nil {
+			return err
+		}
+		s.haMove(id, target)
+		return nil
+	})
+}
+
+// haMove stops a VM if it runs, moves it, and brings it to the state that is
+// wanted. Hosts that are not there the manager passes over, as it does with
+// those on which the VM is.
+func (s *Sim) haMove(id int, target string) {
+	s.haLater(id, func(v *vm, _ *request) {
+		if h := s.hosts[target]; h == nil || h.Offline || v.node == target {
+			return
+		}
+		var steps []func(own *request) (upid string)
+		if v.run != nil {
+			steps = append(steps, func(own *request) string { return s.queueShutdown(own, haTimeout, true, false) })
+		}
+		steps = append(steps, func(own *request) string { return s.queueMigrate(own, target, true, 0) })
+		s.spawn(func() { s.haFollow(id, steps) })
+	})
+}
+
+// haFollow runs tasks one after the other, and settles the VM at the end.
+func (s *Sim) haFollow(id int, steps []func(own *request) (upid string)) {
+	s.lock()
+	defer s.unlock()
+	for _, step := range steps {
+		v := s.vms[id]
+		if v == nil || !v.haManaged() {
+			return
+		}
+		t := s.byUPID[step(s.ownRequest(v))]
+		s.unlock()
+		select {
+		case <-t.done:
+		case <-s.ctx.Done():
+		}
+		s.lock()
+	}
+	if v := s.vms[id]; v != nil && v.haManaged() {
+		own := s.ownRequest(v)
+		s.haSettle(v, own, func() { s.queueShutdown(own, haTimeout, true, false) })
+	}
 }

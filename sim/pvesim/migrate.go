@@ -146,7 +146,13 @@ func (s *Sim) migrateVM(r *request) (any, error) {
 	if err := s.mayMigrate(r, v, target); err != nil {
 		return nil, err
 	}
-	force, limit := r.args.flag("force"), r.args.number("bwlimit", 0)
+	if v.haManaged() {
+		return s.haMigrate(r, target), nil
+	}
+	return s.queueMigrate(r, target, r.args.flag("force"), r.args.number("bwlimit", 0)), nil
+}
+
+func (s *Sim) queueMigrate(r *request, target string, force bool, limit int) string {
 	return s.powerTask(r, "qmigrate", func(t *task, v *vm) error {
 		began := time.Now()
 		err := s.migrate(t, v, target, force, limit)
@@ -161,7 +167,7 @@ func (s *Sim) migrateVM(r *request) (any, error) {
 		}
 		t.dated("migration finished successfully (duration %s)", span)
 		return nil
-	}), nil
+	})
 }
 
 // mayMigrate is what is refused before there is a task.
@@ -174,8 +180,6 @@ func (s *Sim) mayMigrate(r *request, v *vm, target string) error {
 		return die("can't migrate running VM without --online")
 	case v.run != nil:
 		return notSimulated("live migration")
-	case v.ha:
-		return notSimulated("migration by the HA manager")
 	case r.args.has("targetstorage"):
 		return notSimulated("migration to another storage")
 	}

@@ -70,8 +70,8 @@ type vm struct {
 	starting bool
 	guest    Guest
 	shown    shownVM
-	// ha says that the HA manager looks after it.
-	ha bool
+	// ha is what the HA manager is told of it, nil for nothing.
+	ha *haResource
 }
 
 // run is a running QEMU process.

@@ -15,7 +15,7 @@ func (s *Sim) destroyVM(r *request) (any, error) {
 	if v.conf["protection"] == "1" {
 		return nil, die("can't remove VM %d - protection mode enabled", v.id)
 	}
-	if v.ha && !r.args.flag("purge") {
+	if v.ha != nil && !r.args.flag("purge") {
 		return nil, die("unable to remove VM %d - used in HA resources and purge parameter not set.", v.id)
 	}
 	if v.run != nil {
@@ -40,7 +40,7 @@ func (s *Sim) destroyVM(r *request) (any, error) {
 		s.destroy(v, strays)
 		if purge {
 			t.note("purging VM %d from related configurations..", id)
-			if v.ha {
+			if v.ha != nil {
 				t.note("NOTE: removed VM %d from HA resource configuration.", id)
 			}
 		}
@@ -57,7 +57,7 @@ func (s *Sim) checkDestroy(node string, id int, skiplock, purge bool) (*vm, erro
 	switch {
 	case v.conf["protection"] == "1":
 		return nil, die("can't remove VM %d - protection mode enabled", id)
-	case v.ha && !purge:
+	case v.ha != nil && !purge:
 		return nil, die("unable to remove VM %d - used in HA resources and purge parameter not set.", id)
 	case v.run != nil:
 		return nil, die("VM %d is running - destroy failed", id)

@@ -112,7 +112,7 @@ func (s *Sim) stopVM(r *request) (any, error) {
 	if r.args.has("migratedfrom") {
 		return nil, notSimulated("migration")
 	}
-	if v := s.vms[r.vmid()]; v != nil && v.ha && v.node == r.node() {
+	if v := s.vms[r.vmid()]; v != nil && v.haManaged() && v.node == r.node() {
 		if r.args.flag("overrule-shutdown") {
 			return nil, badParam("overrule-shutdown", "Not applicable for HA resources.")
 		}
@@ -170,7 +170,7 @@ func (s *Sim) shutdownVM(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v := s.vms[r.vmid()]; v != nil && v.ha && v.node == r.node() {
+	if v := s.vms[r.vmid()]; v != nil && v.haManaged() && v.node == r.node() {
 		return s.haRequest(r, "hastop", func(own *request) { s.queueShutdown(own, timeout, force, false) }), nil
 	}
 	return s.queueShutdown(r, timeout, force, skiplock), nil
@@ -267,7 +267,7 @@ func (s *Sim) resumeVM(r *request) (any, error) { return s.setPaused(r, "qmresum
 
 // toDisk refuses what the real server does; the rest is not simulated.
 func (s *Sim) toDisk(r *request, v *vm) error {
-	if v.ha {
+	if v.haManaged() {
 		return die("Cannot suspend HA managed VM to disk")
 	}
 	if err := s.vmNeed(r.who, v.id, "", "VM.Config.Disk"); err != nil {

@@ -19,8 +19,8 @@ func (s *Sim) startVM(r *request) (any, error) {
 			return nil, notSimulated("parameter '%s' of a start", name)
 		}
 	}
-	if v := s.vms[r.vmid()]; v != nil && v.ha && v.node == r.node() {
-		return s.haRequest(r, "hastart", func(own *request) { s.queueStart(own, v.id, 0) }), nil
+	if v := s.vms[r.vmid()]; v != nil && v.haManaged() && v.node == r.node() {
+		return s.haRequest(r, "hastart", nil), nil
 	}
 	return s.queueStart(r, r.vmid(), Duration(time.Duration(r.args.number("timeout", 0))*time.Second)), nil
 }

@@ -176,7 +176,7 @@ func (s *Sim) buildVM(v VM) {
 	r := s.streams.next("world vm %d", v.ID)
 	completeConfig(config, r, s.started)
 	m := newVM(v.ID, v.Host, config)
-	m.guest, m.ha = v.Guest, v.HA
+	m.guest, m.ha = v.Guest, v.haResource()
 	s.vms[v.ID] = m
 	s.joinPool(v.Pool, v.ID)
 	for key, value := range config {

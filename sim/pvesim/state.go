@@ -158,7 +158,7 @@ func (v *vm) look() *shownVM {
 func (s *Sim) vmState(v *vm) VMState {
 	seen := v.look()
 	out := VMState{ID: v.id, Host: v.node, Name: v.name(), Config: seen.conf, Pending: seen.pending, Deleting: seen.deleting,
-		Digest: seen.digest, Lock: v.conf["lock"], Template: v.template(), HA: v.ha,
+		Digest: seen.digest, Lock: v.conf["lock"], Template: v.template(), HA: v.ha != nil,
 		Running: v.run != nil && !v.starting, Starting: v.starting, Busy: s.locks[vmLock(v.node, v.id)] != nil, Snapshots: v.snapshotNames()}
 	if p := s.poolOf(v.id); p != nil {
 		out.Pool = p.id

@@ -5,9 +5,9 @@ import "slices"
 // table is the whole API that is simulated. Everything else is 501.
 func (s *Sim) table() []call {
 	return slices.Concat(
-		rootCalls(), accessCalls(), clusterCalls(), mappingCalls(), nodeCalls(), hardwareCalls(), storageCalls(),
+		rootCalls(), accessCalls(s.majorVersion()), clusterCalls(), mappingCalls(), nodeCalls(), hardwareCalls(), storageCalls(),
 		taskCalls(), poolCalls(), qemuCalls(), powerCalls(), agentCalls(), cloudInitCalls(), diskCalls(), snapshotCalls(), migrationCalls(),
-		strangerCalls(), poolChanges(), guestReadCalls(), accessChanges(s.majorVersion()),
+		strangerCalls(), poolChanges(), guestReadCalls(), accessChanges(s.majorVersion()), haCalls(),
 	)
 }
 

@@ -1,0 +1,251 @@
+package pvesim
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// haResource is what the HA manager is told of a VM: the options as they were
+// written.
+type haResource struct{ options map[string]any }
+
+// wanted is the state that the manager brings the VM to.
+func (h *haResource) wanted() string {
+	switch state := h.options["state"]; state {
+	case nil, "enabled":
+		return "started"
+	default:
+		return state.(string)
+	}
+}
+
+// haManaged tells the VMs that the HA manager starts and stops; those whose
+// resource is "ignored" are their users' own.
+func (v *vm) haManaged() bool { return v.ha != nil && v.ha.wanted() != "ignored" }
+
+func haCalls() []call {
+	const one = "/cluster/ha/resources/{sid}"
+	sid := specs{"sid": formatted(sidFormat)}
+	options := specs{"comment": text().upTo(4096), "failback": boolean(), "group": configIDSpec(), "max_relocate": integer().atLeast(0),
+		"max_restart": integer().atLeast(0), "state": oneOf("started", "stopped", "enabled", "disabled", "ignored")}
+	audit, console := perm("/", "Sys.Audit"), perm("/", "Sys.Console")
+	move := sid.and(specs{"node": nodeSpec().req()})
+	return []call{
+		{method: "GET", path: "/cluster/ha/resources", params: specs{"type": oneOf("ct", "vm")}, may: audit, serve: (*Sim).haResources},
+		{method: "POST", path: "/cluster/ha/resources", params: options.and(specs{"sid": formatted(sidFormat).req(), "type": oneOf("ct", "vm")}), may: console,
+			serve: (*Sim).createHAResource, protected: true},
+		{method: "GET", path: one, params: sid, may: audit, serve: (*Sim).getHAResource},
+		{method: "PUT", path: one, params: sid.and(options).and(specs{"delete": formatted(configListFormat).upTo(4096).asList(), "digest": text().upTo(64)}), may: console,
+			serve: (*Sim).updateHAResource, protected: true},
+		{method: "DELETE", path: one, params: sid.and(specs{"purge": boolean()}), may: console, serve: (*Sim).deleteHAResource, protected: true},
+		{method: "POST", path: one + "/migrate", params: move, may: console, serve: (*Sim).moveHAResource, protected: true},
+		{method: "POST", path: one + "/relocate", params: move, may: console, serve: (*Sim).moveHAResource, protected: true},
+	}
+}
+
+var (
+	sidForm      = regexp.MustCompile(`^(?:[a-z]+:\S+|\d+)$`)
+	guestForm    = regexp.MustCompile(`^[1-9][0-9]+$`)
+	haOptionList = []string{"comment", "failback", "group", "max_relocate", "max_restart", "state"}
+)
+
+func sidFormat(_, v string) string {
+	if !sidForm.MatchString(v) {
+		return "value does not look like a valid ha resource id"
+	}
+	return ""
+}
+
+// parseSID reads vm:100, or just 100 for a VM that is there.
+func (s *Sim) parseSID(text string) (sid, kind, name string, err error) {
+	kind, name, found := strings.Cut(text, ":")
+	if found {
+		return text, kind, name, nil
+	}
+	if id, _ := strconv.Atoi(text); s.vms[id] == nil {
+		return "", "", "", die("unable to detect SID from VMID - VM/CT %s does not exist", text)
+	}
+	return "vm:" + text, "vm", text, nil
+}
+
+// haGuest is the VM of a resource, nil when it is no resource.
+func (s *Sim) haGuest(sid string) *vm {
+	name, isVM := strings.CutPrefix(sid, "vm:")
+	id, _ := strconv.Atoi(name)
+	if v := s.vms[id]; isVM && v != nil && v.ha != nil {
+		return v
+	}
+	return nil
+}
+
+// haDigest is of the file with all resources.
+func (s *Sim) haDigest() string {
+	var b strings.Builder
+	for _, id := range s.vmIDs() {
+		if v := s.vms[id]; v.ha != nil {
+			fmt.Fprintf(&b, "vm: %d\n", id)
+			for _, key := range slices.Sorted(maps.Keys(v.ha.options)) {
+				fmt.Fprintf(&b, "\t%s %v\n", key, v.ha.options[key])
+			}
+		}
+	}
+	return sha1Hex(b.String())
+}
+
+func (s *Sim) haFields(v *vm) map[string]any {
+	return merge(v.ha.options, map[string]any{"sid": fmt.Sprintf("vm:%d", v.id), "type": "vm", "digest": s.haDigest()})
+}
+
+// haResources lists the VMs that the HA manager looks after.
+func (s *Sim) haResources(r *request) (any, error) {
+	out := []any{}
+	for _, id := range s.vmIDs() {
+		if v := s.vms[id]; v.ha != nil && r.args.get("type") != "ct" {
+			out = append(out, s.haFields(v))
+		}
+	}
+	return out, nil
+}
+
+func (s *Sim) getHAResource(r *request) (any, error) {
+	sid, _, _, err := s.parseSID(r.args.get("sid"))
+	if err != nil {
+		return nil, err
+	}
+	v := s.haGuest(sid)
+	if v == nil {
+		return nil, die("no such resource '%s'", sid)
+	}
+	return s.haFields(v), nil
+}
+
+// createHAResource gives a VM to the manager, which some seconds later brings
+// it to the state that is asked for: it runs, unless another is.
+func (s *Sim) createHAResource(r *request) (any, error) {
+	sid, kind, name, err := s.parseSID(r.args.get("sid"))
+	if err != nil {
+		return nil, err
+	}
+	if want := r.args.get("type"); want != "" && want != kind {
+		return nil, die("types does not match")
+	}
+	options, err := s.haOptions(r)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.guestToManage(sid, kind, name)
+	if err != nil {
+		return nil, err
+	}
+	if v.ha != nil {
+		return nil, die("create resource failed: resource ID '%s' already defined", sid)
+	}
+	v.ha = &haResource{options: options}
+	s.haTold(v)
+	return nil, nil
+}
+
+// guestToManage is the VM that a new resource is about. There are no
+// containers here, so whatever is called one is a VM or not there.
+func (s *Sim) guestToManage(sid, kind, name string) (*vm, error) {
+	if kind != "vm" && kind != "ct" {
+		return nil, die("unknown section type '%s'", kind)
+	}
+	if !guestForm.MatchString(name) {
+		return nil, die("invalid VMID")
+	}
+	id, _ := strconv.Atoi(name)
+	v := s.vms[id]
+	switch {
+	case v == nil:
+		return nil, die("resource '%s' does not exist in cluster", sid)
+	case kind == "ct":
+		return nil, die("resource '%s' - guest with ID %d is not a container", sid, id)
+	}
+	return v, nil
+}
+
+// haOptions are the options that a request sets. HA groups are gone since
+// version 9, and not simulated before.
+func (s *Sim) haOptions(r *request) (map[string]any, error) {
+	if r.args.has("group") {
+		if s.major < 9 {
+			return nil, notSimulated("a HA group")
+		}
+		return nil, die("invalid parameter 'group': ha groups have been migrated to rules")
+	}
+	options := map[string]any{}
+	for _, key := range haOptionList {
+		value := r.args.get(key)
+		switch {
+		case !r.args.has(key):
+		case strings.ContainsAny(value, "\r\n"):
+			return nil, die("property contains a line feed")
+		case key == "comment" || key == "state":
+			options[key] = value
+		default:
+			options[key] = r.args.number(key, 0)
+		}
+	}
+	return options, nil
+}
+
+func (s *Sim) updateHAResource(r *request) (any, error) {
+	sid, _, _, err := s.parseSID(r.args.get("sid"))
+	if err != nil {
+		return nil, err
+	}
+	options, err := s.haOptions(r)
+	if err != nil {
+		return nil, err
+	}
+	const failed = "update resources config failed: "
+	v := s.haGuest(sid)
+	switch digest := r.args.get("digest"); {
+	case digest != "" && digest != s.haDigest():
+		return nil, die(failed + "detected modified configuration - file changed by other user? Try again.")
+	case v == nil:
+		return nil, die(failed+"no such resource '%s'", sid)
+	}
+	changed := merge(v.ha.options, options)
+	for _, key := range splitList(r.args.get("delete")) {
+		if !slices.Contains(haOptionList, key) {
+			return nil, die(failed+"no such option '%s'", key)
+		}
+		delete(changed, key)
+	}
+	v.ha.options = changed
+	s.haTold(v)
+	return nil, nil
+}
+
+// deleteHAResource takes a VM from the manager and leaves it as it is.
+func (s *Sim) deleteHAResource(r *request) (any, error) {
+	sid, _, _, err := s.parseSID(r.args.get("sid"))
+	if err != nil {
+		return nil, err
+	}
+	v := s.haGuest(sid)
+	if v == nil {
+		return nil, die("cannot delete service '%s', not HA managed!", sid)
+	}
+	v.ha = nil
+	s.changed(VMConfigured, v.node, v.id, "")
+	return nil, nil
+}
+
+// haResource is the resource of a world's VM: it is wanted as it is.
+func (v VM) haResource() *haResource {
+	if !v.HA {
+		return nil
+	}
+	state := "stopped"
+	if v.Running {
+		state = "started"
+	}
+	return &haResource{options: map[string]any{"state": state, "max_restart": 1, "max_relocate": 1}}
+}
