@@ -73,6 +73,7 @@ const agentPing = Duration(3 * time.Second)
 // viaAgent is the way to a guest: it fails when no agent is configured, the VM
 // is off or nothing answers within three seconds.
 func viaAgent(serve func(*Sim, *request, *vm) (any, error)) func(*Sim, *request) (any, error) {
+	serve = thawed(serve)
 	return func(s *Sim, r *request) (any, error) {
 		s.lock()
 		defer s.unlock()

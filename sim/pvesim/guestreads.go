@@ -1,26 +1,35 @@
 package pvesim
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // guestReadCalls are what clients also ask a guest's agent: its clock, its
 // processors, its disks. The guest is one that was just installed: in UTC, with
 // one file system, and nobody has logged in.
 func guestReadCalls() []call {
 	audit := agentPriv("VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted")
-	read := func(name string, result func(v *vm) any) call {
-		return call{
+	var calls []call
+	for _, name := range slices.Sorted(maps.Keys(guestReads)) {
+		read := guestReads[name]
+		calls = append(calls, call{
 			method: "GET", path: "/nodes/{node}/qemu/{vmid}/agent/" + name, may: audit, protected: true, waits: true,
-			serve: viaAgent(func(_ *Sim, _ *request, v *vm) (any, error) { return map[string]any{"result": result(v)}, nil }),
-		}
+			serve: viaAgent(func(_ *Sim, _ *request, v *vm) (any, error) { return result(read(v)), nil }),
+		})
 	}
-	return []call{
-		read("get-time", func(*vm) any { return time.Now().UnixNano() }),
-		read("get-timezone", func(*vm) any { return map[string]any{"offset": 0, "zone": "UTC"} }),
-		read("get-users", func(*vm) any { return []any{} }),
-		read("get-vcpus", guestProcessors),
-		read("get-fsinfo", guestFileSystems),
-		read("info", guestAgent),
-	}
+	return calls
+}
+
+// guestReads are the answers of those commands.
+var guestReads = map[string]func(v *vm) any{
+	"get-time":     func(*vm) any { return time.Now().UnixNano() },
+	"get-timezone": func(*vm) any { return map[string]any{"offset": 0, "zone": "UTC"} },
+	"get-users":    func(*vm) any { return []any{} },
+	"get-vcpus":    guestProcessors,
+	"get-fsinfo":   guestFileSystems,
+	"info":         guestAgent,
 }
 
 func guestProcessors(v *vm) any {
@@ -49,8 +58,9 @@ func isBootBus(key string) bool { return key != "efidisk0" && key != "tpmstate0"
 func guestAgent(*vm) any {
 	commands := []any{}
 	for _, name := range []string{"guest-exec", "guest-exec-status", "guest-file-close", "guest-file-open", "guest-file-read",
-		"guest-file-write", "guest-get-fsinfo", "guest-get-host-name", "guest-get-osinfo", "guest-get-time", "guest-get-timezone",
-		"guest-get-users", "guest-get-vcpus", "guest-info", "guest-network-get-interfaces", "guest-ping"} {
+		"guest-file-write", "guest-fsfreeze-freeze", "guest-fsfreeze-status", "guest-fsfreeze-thaw",
+		"guest-fstrim", "guest-get-fsinfo", "guest-get-host-name", "guest-get-osinfo", "guest-get-time", "guest-get-timezone",
+		"guest-get-users", "guest-get-vcpus", "guest-info", "guest-network-get-interfaces", "guest-ping", "guest-set-user-password", "guest-shutdown"} {
 		commands = append(commands, map[string]any{"name": name, "enabled": true, "success-response": true})
 	}
 	return map[string]any{"version": "8.2.2", "supported_commands": commands}

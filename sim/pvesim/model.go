@@ -87,6 +87,8 @@ type run struct {
 	execs   map[int]GuestResult
 	files   map[string]string
 	nextPID int
+	// frozen file systems let nobody write, and the agent do next to nothing.
+	frozen bool
 }
 
 func (v *vm) name() string   { return v.conf["name"] }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // arg is one parameter as it came: a form or query value, or a JSON value.
@@ -172,7 +173,7 @@ func (s spec) check(name, value string) string {
 	if s.maxLen > 0 && len(value) > s.maxLen {
 		return fmt.Sprintf("value may only be %d characters long", s.maxLen)
 	}
-	if len(value) < s.minLen {
+	if utf8.RuneCountInString(value) < s.minLen {
 		return fmt.Sprintf("value must be at least %d characters long", s.minLen)
 	}
 	if s.pattern != nil && !s.pattern.MatchString(value) {

@@ -7,7 +7,7 @@ func (s *Sim) table() []call {
 	return slices.Concat(
 		rootCalls(), accessCalls(s.majorVersion()), clusterCalls(), mappingCalls(), nodeCalls(), hardwareCalls(), storageCalls(),
 		taskCalls(), poolCalls(), qemuCalls(), powerCalls(), agentCalls(), cloudInitCalls(), diskCalls(), snapshotCalls(), migrationCalls(),
-		strangerCalls(), poolChanges(), guestReadCalls(), accessChanges(s.majorVersion()), haCalls(),
+		strangerCalls(), poolChanges(), guestReadCalls(), accessChanges(s.majorVersion()), haCalls(), capabilityCalls(), guestCommandCalls(),
 	)
 }
 

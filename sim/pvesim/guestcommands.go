@@ -1,0 +1,164 @@
+package pvesim
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// guestCommandCalls are what clients ask a guest's agent to do.
+func guestCommandCalls() []call {
+	const base = "/nodes/{node}/qemu/{vmid}/agent"
+	unrestricted := agentPriv("VM.GuestAgent.Unrestricted")
+	files := agentPriv("VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.Unrestricted")
+	power := func(s *Sim, r *request) error {
+		if s.major < 9 {
+			return s.need(r.who, vmPath(r.vmid()), "VM.Monitor")
+		}
+		return s.needAny(r.who, vmPath(r.vmid()), "VM.PowerMgmt", "VM.GuestAgent.Unrestricted")
+	}
+	post := func(name string, may check, params specs, serve func(*Sim, *request, *vm) (any, error)) call {
+		return call{method: "POST", path: base + name, may: may, params: params, protected: true, waits: true, serve: viaAgent(serve)}
+	}
+	return []call{
+		// All commands without parameters, by name: the old way to them.
+		post("", agentPriv("VM.GuestAgent.Unrestricted", "VM.GuestAgent.Unrestricted"),
+			specs{"command": oneOf(plainGuestCommands...).req()}, (*Sim).guestCommand),
+		post("/fsfreeze-status", agentPriv("VM.GuestAgent.Audit", "VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.Unrestricted"), nil, (*Sim).guestFreezeStatus),
+		post("/fsfreeze-freeze", files, nil, (*Sim).guestFreeze),
+		post("/fsfreeze-thaw", files, nil, (*Sim).guestThaw),
+		post("/fstrim", files, nil, (*Sim).guestTrim),
+		post("/shutdown", power, nil, (*Sim).guestShutdown),
+		post("/set-user-password", unrestricted, specs{"username": text().req(), "password": text().atLeastLong(5).upTo(1024).req(), "crypted": boolean()},
+			(*Sim).guestPassword),
+	}
+}
+
+var plainGuestCommands = []string{"fsfreeze-freeze", "fsfreeze-status", "fsfreeze-thaw", "fstrim", "get-fsinfo", "get-host-name",
+	"get-memory-block-info", "get-memory-blocks", "get-osinfo", "get-time", "get-timezone", "get-users", "get-vcpus", "info",
+	"network-get-interfaces", "ping", "shutdown", "suspend-disk", "suspend-hybrid", "suspend-ram"}
+
+// guestCommand does what the call with the command's own path would do.
+func (s *Sim) guestCommand(r *request, v *vm) (any, error) {
+	name := r.args.get("command")
+	if refusal := v.frozenRefusal(name); refusal != nil {
+		return result(refusal), nil
+	}
+	switch name {
+	case "ping":
+		return result(map[string]any{}), nil
+	case "fsfreeze-status":
+		return s.guestFreezeStatus(r, v)
+	case "fsfreeze-freeze":
+		return s.guestFreeze(r, v)
+	case "fsfreeze-thaw":
+		return s.guestThaw(r, v)
+	case "fstrim":
+		return s.guestTrim(r, v)
+	case "shutdown":
+		return s.guestShutdown(r, v)
+	case "network-get-interfaces":
+		return s.guestInterfaces(r, v)
+	case "get-osinfo":
+		return s.guestOS(r, v)
+	case "get-host-name":
+		return s.guestName(r, v)
+	}
+	if read, ok := guestReads[name]; ok {
+		return result(read(v)), nil
+	}
+	return nil, notSimulated("the agent's command '%s'", name)
+}
+
+func result(value any) map[string]any { return map[string]any{"result": value} }
+
+// frozenRefusal is what the agent answers while the file systems are frozen: it
+// would hang on the first file that it touches. Source: QEMU's qga/main.c.
+func (v *vm) frozenRefusal(command string) map[string]any {
+	if !v.run.frozen || slices.Contains([]string{"ping", "info", "fsfreeze-status", "fsfreeze-thaw"}, command) {
+		return nil
+	}
+	return map[string]any{"error": map[string]any{"class": "CommandNotFound", "desc": frozenText(command)}}
+}
+
+func frozenText(command string) string {
+	return "Command guest-" + command + " has been disabled: the agent is in frozen state"
+}
+
+// thawed keeps calls from a guest with frozen file systems: those with
+// parameters fail, those without return the agent's error as a result.
+func thawed(serve func(*Sim, *request, *vm) (any, error)) func(*Sim, *request, *vm) (any, error) {
+	return func(s *Sim, r *request, v *vm) (any, error) {
+		command := path.Base(r.path)
+		refusal := v.frozenRefusal(command)
+		switch {
+		case refusal == nil || command == "agent": // which looks for itself
+			return serve(s, r, v)
+		case strings.HasPrefix(command, "file-"):
+			return nil, die("Agent error: %s", frozenText("file-open"))
+		case slices.Contains([]string{"exec", "exec-status", "set-user-password"}, command):
+			return nil, die("Agent error: %s", frozenText(command))
+		}
+		return result(refusal), nil
+	}
+}
+
+func (s *Sim) guestFreezeStatus(_ *request, v *vm) (any, error) {
+	if v.run.frozen {
+		return result("frozen"), nil
+	}
+	return result("thawed"), nil
+}
+
+// guestFreeze answers with how many file systems it froze, thaw with how many
+// it let go.
+func (s *Sim) guestFreeze(_ *request, v *vm) (any, error) {
+	v.run.frozen = true
+	s.changed(GuestChanged, v.node, v.id, "")
+	return result(len(guestFileSystems(v).([]any))), nil
+}
+
+func (s *Sim) guestThaw(_ *request, v *vm) (any, error) {
+	count := 0
+	if v.run.frozen {
+		count = len(guestFileSystems(v).([]any))
+	}
+	v.run.frozen = false
+	s.changed(GuestChanged, v.node, v.id, "")
+	return result(count), nil
+}
+
+// guestTrim finds nothing to give back: disks have no content.
+func (s *Sim) guestTrim(_ *request, v *vm) (any, error) {
+	paths := []any{}
+	for _, fs := range guestFileSystems(v).([]any) {
+		paths = append(paths, map[string]any{"path": fs.(map[string]any)["mountpoint"], "trimmed": 0, "minimum": 0})
+	}
+	return result(map[string]any{"paths": paths}), nil
+}
+
+// guestShutdown lets the guest go down by itself. There is no task, and the
+// agent does not say that it understood.
+func (s *Sim) guestShutdown(_ *request, v *vm) (any, error) {
+	run := v.run
+	s.spawn(func() {
+		if s.sleep(s.ctx, s.timings.Shutdown) != nil {
+			return
+		}
+		s.lock()
+		defer s.unlock()
+		if v.run == run && s.vms[v.id] == v && !run.paused {
+			s.halt(v)
+		}
+	})
+	return result(nil), nil
+}
+
+// guestPassword knows root and the user that cloud-init made. Passwords are
+// not kept: nothing here logs in to a guest.
+func (s *Sim) guestPassword(r *request, v *vm) (any, error) {
+	if name := r.args.get("username"); name != "root" && name != v.run.conf["ciuser"] {
+		return nil, die("Agent error: child process has failed to set user password")
+	}
+	return result(map[string]any{}), nil
+}
