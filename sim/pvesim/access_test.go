@@ -310,6 +310,8 @@ var accessRefusals = map[string]struct {
 	"a rule for a group that is not there": {"PUT", "/access/acl", rule("/", "PVEAdmin", "groups", "nope"), 500, "ACL update failed: group 'nope' does not exist", "", ""},
 	"a rule for a token that is not there": {"PUT", "/access/acl", rule("/", "PVEAdmin", "tokens", "gpuworker@pve!nope"), 500, "ACL update failed: no such token 'nope' for user 'gpuworker@pve'", "", ""},
 	"a rule for a token of nobody":         {"PUT", "/access/acl", rule("/", "PVEAdmin", "tokens", "nope@pve!x1"), 500, "ACL update failed: no such user ('nope@pve')", "", ""},
+	"a name in the path and another beside it": {"PUT", "/access/users/gpuworker@pve", []string{"userid", "root@pam"}, 400, "Parameter verification failed.",
+		"userid", "duplicate parameter (already defined in URI) with conflicting values!"},
 	"a password for a user that is not there": {"PUT", "/access/password", []string{"userid", "nope@pve", "password", "very-secret"}, 500,
 		"no such user ('nope@pve')", "", ""},
 }

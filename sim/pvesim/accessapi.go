@@ -83,7 +83,8 @@ func (s *Sim) listUsers(r *request) (any, error) {
 	out := []any{}
 	privs := []string{"User.Modify", "Sys.Audit"}
 	all := s.may(r.who, "/access/groups", privs...)
-	for _, u := range s.access.users {
+	byID := func(a, b User) int { return strings.Compare(a.ID, b.ID) }
+	for _, u := range slices.SortedFunc(slices.Values(s.access.users), byID) {
 		if !all && r.who.String() != u.ID && !s.overGroupOf(r.who, u.ID, privs...) {
 			continue
 		}

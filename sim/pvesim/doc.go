@@ -89,11 +89,13 @@
 // Not simulated, and 501 where a call asks for it: live migration and migration
 // to other storages, suspending to disk, snapshots with memory, cloning
 // snapshots, backup and restore, import of disks, replication, containers,
-// mediated devices, and the configuration of HA, storages and networks by the
-// API. Nor is fencing: a host that is away keeps its VMs. Disks have no content,
-// so that snapshots keep the configuration only, what a disk takes is a tenth of
-// its size, and the files that cicustom names have a length and no text. A
-// guest is a boot delay, an agent and files that were written. What a VM that
-// runs with a device writes to the host's disks, or the 5 to 10 seconds for
-// which a host that went away still looks alive, is not there.
+// mediated devices, HA groups and rules, realms and second factors, and the
+// configuration of storages and networks by the API. Nor is fencing: a host
+// that is away keeps its VMs, and the HA manager does not try again what
+// failed. Disks have no content, so that snapshots keep the configuration only,
+// what a disk takes is a tenth of its size, and the files that cicustom names
+// have a length and no text. A guest is a boot delay, an agent and files that
+// were written. What a VM that runs with a device writes to the host's disks,
+// or the 5 to 10 seconds for which a host that went away still looks alive, is
+// not there.
 package pvesim

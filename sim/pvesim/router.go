@@ -169,6 +169,7 @@ func (s *Sim) handle(in inbound, r *request, c *call, values args) (any, error) 
 	if err := readArgs(in, r, s.maxForm()); err != nil {
 		return nil, err
 	}
+	twice := conflict(r.args, values)
 	r.args = merge(r.args, values)
 	s.record(r)
 	if err := s.meetFault(r); err != nil {
@@ -176,6 +177,9 @@ func (s *Sim) handle(in inbound, r *request, c *call, values args) (any, error) 
 	}
 	if c == nil {
 		return nil, &apiError{status: 501, reason: fmt.Sprintf("Method '%s %s' not implemented", r.method, r.path)}
+	}
+	if twice != nil {
+		return nil, twice
 	}
 	return s.atWorker(r, c, func() (any, error) {
 		if c.waits {
@@ -191,6 +195,16 @@ func (s *Sim) handle(in inbound, r *request, c *call, values args) (any, error) 
 		}
 		return c.serve(s, r)
 	})
+}
+
+// conflict refuses parameters that say something else than the path.
+func conflict(given, inPath args) error {
+	for name := range inPath {
+		if given.has(name) && given.get(name) != inPath.get(name) {
+			return badParam(name, "duplicate parameter (already defined in URI) with conflicting values!")
+		}
+	}
+	return nil
 }
 
 func (s *Sim) admit(r *request, c *call) error {
