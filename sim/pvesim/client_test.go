@@ -197,6 +197,8 @@ func (c *client) task(r *reply) (exit string, log []string) {
 	}
 	path := "/nodes/" + strings.Split(upid, ":")[1] + "/tasks/" + url.PathEscape(upid)
 	for range 10000 {
+		// First, since a task that ends at once would race with the question.
+		pause(c.t, 97*time.Millisecond)
 		status := c.do("GET", path+"/status").object()
 		if status["status"] == "stopped" {
 			for _, line := range c.do("GET", path+"/log", "limit", "0").list() {
@@ -204,7 +206,6 @@ func (c *client) task(r *reply) (exit string, log []string) {
 			}
 			return status["exitstatus"].(string), log
 		}
-		pause(c.t, 100*time.Millisecond)
 	}
 	c.t.Fatal("the task does not end")
 	return "", nil
