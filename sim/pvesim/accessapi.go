@@ -39,7 +39,7 @@ func (s *Sim) listPermissions(r *request) (any, error) {
 		who = identity{user, token}
 	}
 	paths := []string{r.args.get("path")}
-	if !r.args.has("path") {
+	if paths[0] == "" {
 		paths = s.knownPaths()
 	}
 	out := map[string]any{}
@@ -48,7 +48,7 @@ func (s *Sim) listPermissions(r *request) (any, error) {
 		for priv, propagate := range s.privileges(who, path) {
 			granted[priv] = map[bool]int{true: 1, false: 0}[propagate]
 		}
-		if len(granted) > 0 || r.args.has("path") {
+		if len(granted) > 0 || r.args.get("path") != "" {
 			out[path] = granted
 		}
 	}

@@ -133,11 +133,14 @@ func (s *Sim) createHAResource(r *request) (any, error) {
 	if want := r.args.get("type"); want != "" && want != kind {
 		return nil, die("types does not match")
 	}
-	options, err := s.haOptions(r)
-	if err != nil {
+	if err := s.noHAGroup(r); err != nil {
 		return nil, err
 	}
 	v, err := s.guestToManage(sid, kind, name)
+	if err != nil {
+		return nil, err
+	}
+	options, err := haOptions(r.args)
 	if err != nil {
 		return nil, err
 	}
@@ -169,26 +172,31 @@ func (s *Sim) guestToManage(sid, kind, name string) (*vm, error) {
 	return v, nil
 }
 
-// haOptions are the options that a request sets. HA groups are gone since
-// version 9, and not simulated before.
-func (s *Sim) haOptions(r *request) (map[string]any, error) {
-	if r.args.has("group") {
-		if s.major < 9 {
-			return nil, notSimulated("a HA group")
-		}
-		return nil, die("invalid parameter 'group': ha groups have been migrated to rules")
+// noHAGroup refuses HA groups: they are gone since version 9, and not simulated
+// before.
+func (s *Sim) noHAGroup(r *request) error {
+	switch {
+	case !r.args.has("group"):
+		return nil
+	case s.major < 9:
+		return notSimulated("a HA group")
 	}
+	return die("invalid parameter 'group': ha groups have been migrated to rules")
+}
+
+// haOptions are the options that a request sets.
+func haOptions(given args) (map[string]any, error) {
 	options := map[string]any{}
 	for _, key := range haOptionList {
-		value := r.args.get(key)
+		value := given.get(key)
 		switch {
-		case !r.args.has(key):
+		case !given.has(key):
 		case strings.ContainsAny(value, "\r\n"):
 			return nil, die("property contains a line feed")
 		case key == "comment" || key == "state":
 			options[key] = value
 		default:
-			options[key] = r.args.number(key, 0)
+			options[key] = given.number(key, 0)
 		}
 	}
 	return options, nil
@@ -199,8 +207,7 @@ func (s *Sim) updateHAResource(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	options, err := s.haOptions(r)
-	if err != nil {
+	if err := s.noHAGroup(r); err != nil {
 		return nil, err
 	}
 	const failed = "update resources config failed: "
@@ -210,6 +217,10 @@ func (s *Sim) updateHAResource(r *request) (any, error) {
 		return nil, die(failed + "detected modified configuration - file changed by other user? Try again.")
 	case v == nil:
 		return nil, die(failed+"no such resource '%s'", sid)
+	}
+	options, err := haOptions(r.args)
+	if err != nil {
+		return nil, die(failed+"%v", err)
 	}
 	changed := merge(v.ha.options, options)
 	for _, key := range splitList(r.args.get("delete")) {

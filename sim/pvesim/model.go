@@ -171,6 +171,7 @@ func (s *Sim) poolOf(vmid int) *pool {
 // joinPool puts a VM into a pool.
 func (s *Sim) joinPool(id string, vmid int) {
 	if p := s.pool(id); p != nil {
+		s.leavePool(vmid)
 		p.vms = append(p.vms, vmid)
 		s.poolByVM[vmid] = p
 	}

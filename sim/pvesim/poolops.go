@@ -3,6 +3,7 @@ package pvesim
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,13 +53,20 @@ func storageListFormat(_, v string) string {
 	return ""
 }
 
+// letterFirst is how names of new pools begin, since version 9.
+var letterFirst = regexp.MustCompile(`^[A-Za-z]`)
+
 func (s *Sim) createPool(r *request) (any, error) {
 	id := r.args.get("poolid")
 	if s.pool(id) != nil {
 		return nil, die("create pool failed: pool '%s' already exists", id)
 	}
-	if at := strings.LastIndex(id, "/"); at >= 0 && s.pool(id[:at]) == nil {
+	at := strings.LastIndex(id, "/")
+	if at >= 0 && s.pool(id[:at]) == nil {
 		return nil, die("create pool failed: parent '%s' of pool '%s' does not exist", id[:at], id)
+	}
+	if s.major >= 9 && !letterFirst.MatchString(id[at+1:]) {
+		return nil, die("create pool failed: pool name must start with a letter")
 	}
 	s.pools = append(s.pools, &pool{id: id, comment: r.args.get("comment")})
 	slices.SortFunc(s.pools, func(a, b *pool) int { return cmp.Compare(a.id, b.id) })
@@ -94,24 +102,25 @@ func (s *Sim) updatePool(r *request) (any, error) {
 	return nil, nil
 }
 
-// poolMember tells what is against moving a VM into a pool or out of it.
+// poolMember tells what is against moving a VM into a pool or out of it. The
+// VM need not be there; its number is then in the pool before it is. What the
+// caller may not is found late, and told as an error of the server.
 func (s *Sim) poolMember(r *request, p *pool, id int, remove bool) error {
 	in := s.poolOf(id)
+	if err := s.needAny(r.who, vmPath(id), rightsToRules(vmPath(id))...); err != nil {
+		return die("update pools failed: %v", err)
+	}
 	switch {
-	case !s.may(r.who, vmPath(id), "VM.Allocate"):
-		return forbidden("Permission check failed (%s, VM.Allocate)", vmPath(id))
 	case remove && in != p:
 		return die("update pools failed: VM %d is not a pool member", id)
 	case remove:
 		return nil
-	case s.vms[id] == nil:
-		return die("update pools failed: VM %d does not exist", id)
 	case in == p:
 		return die("update pools failed: VM %d is already a pool member", id)
 	case in != nil && !r.args.flag("allow-move"):
-		return die("update pools failed: VM %d belongs already to pool '%s' and allow-move is not set", id, in.id)
+		return die("update pools failed: VM %d belongs already to pool '%s' and 'allow-move' is not set", id, in.id)
 	case in != nil && !s.may(r.who, "/pool/"+in.id, "Pool.Allocate"):
-		return forbidden("Permission check failed (/pool/%s, Pool.Allocate)", in.id)
+		return die("update pools failed: %v", s.need(r.who, "/pool/"+in.id, "Pool.Allocate"))
 	}
 	return nil
 }

@@ -23,12 +23,12 @@ func TestPoolsAreMadeFilledAndRemoved(t *testing.T) {
 		}{
 			{"POST", "/pools", []string{"poolid", "a"}, "create pool failed: pool 'a' already exists"},
 			{"POST", "/pools", []string{"poolid", "x/y"}, "create pool failed: parent 'x' of pool 'x/y' does not exist"},
+			{"POST", "/pools", []string{"poolid", "a/9"}, "create pool failed: pool name must start with a letter"},
 			{"PUT", "/pools", []string{"poolid", "nope", "comment", "x"}, "update pools failed: pool 'nope' does not exist"},
-			{"PUT", "/pools", []string{"poolid", "a", "vms", "100,777"}, "update pools failed: VM 777 does not exist"},
 			{"PUT", "/pools", []string{"poolid", "a", "vms", "100"}, ""},
 			{"PUT", "/pools/a", []string{"vms", "100"}, "update pools failed: VM 100 is already a pool member"},
 			{"PUT", "/pools", []string{"poolid", "a/b", "vms", "100"},
-				"update pools failed: VM 100 belongs already to pool 'a' and allow-move is not set"},
+				"update pools failed: VM 100 belongs already to pool 'a' and 'allow-move' is not set"},
 			{"PUT", "/pools", []string{"poolid", "a/b", "vms", "100", "allow-move", "1"}, ""},
 			{"PUT", "/pools", []string{"poolid", "a", "vms", "100", "delete", "1"}, "update pools failed: VM 100 is not a pool member"},
 			{"DELETE", "/pools", []string{"poolid", "a"}, "delete pool failed: pool 'a' is not empty (contains pool 'a/b')"},
@@ -48,6 +48,13 @@ func TestPoolsAreMadeFilledAndRemoved(t *testing.T) {
 		if got := sim.State().VMs[100].Pool; got != "" {
 			t.Errorf("VM 100 is in pool %q", got)
 		}
+		// A number may be in a pool before there is a VM of it.
+		root.do("POST", "/pools", "poolid", "early").ok()
+		root.do("PUT", "/pools", "poolid", "early", "vms", "777").ok()
+		root.done(root.do("POST", "/nodes/pve1/qemu", "vmid", "777"), "OK")
+		if got := sim.State().VMs[777].Pool; got != "early" {
+			t.Errorf("VM 777 is in pool %q", got)
+		}
 	})
 }
 
@@ -58,7 +65,7 @@ func TestAPoolTakesOnlyVMsThatTheCallerMayGive(t *testing.T) {
 		world.ACL = append(world.ACL, ACL{Path: "/pool/gpu-workers", Who: "gpuworker@pve!audit", Role: "Pools"}, ACL{Path: "/pool/gpu-workers", Who: "gpuworker@pve", Role: "Pools"})
 		sim := newSim(t, world)
 		audit := sim.as(t, auditToken)
-		audit.do("PUT", "/pools", "poolid", "gpu-workers", "vms", "100").refused(403, "Permission check failed (/vms/100, VM.Allocate)")
+		audit.do("PUT", "/pools", "poolid", "gpu-workers", "vms", "100").refused(500, "update pools failed: 403 Permission check failed (/vms/100, Permissions.Modify|VM.Allocate)")
 		audit.do("PUT", "/pools", "poolid", "gpu-workers", "comment", "mine").ok()
 		audit.do("POST", "/pools", "poolid", "other").refused(403, "Permission check failed (/pool/other, Pool.Allocate)")
 		if sim.State().VMs[100].Pool != "" {
