@@ -114,9 +114,14 @@ func (b *Backend) observePower(ctx context.Context, s *inventory.Snapshot) {
 		if err != nil {
 			return
 		}
+		running := map[int]bool{}
 		for _, status := range now {
-			if vm := s.VM(status.VMID); vm != nil && vm.Host == host {
-				vm.Running = status.Running()
+			running[status.VMID] = status.Running()
+		}
+		// Only this host's VMs: others are being written at the same time.
+		for _, vm := range s.Residents(host) {
+			if up, told := running[vm.VMID]; told {
+				vm.Running = up
 			}
 		}
 	})
