@@ -33,24 +33,6 @@ func obey(w *pvesim.World, commands string) {
 
 var roleScope = inventory.Scope{Storages: []string{"local-lvm"}, Bridges: []string{"vmbr0", "vmbr1"}, Cards: true}
 
-// TestThePrintedRoleIsEnough follows the printed commands to the letter, on both
-// major versions, and lives a worker's life with that login.
-func TestThePrintedRoleIsEnough(t *testing.T) {
-	for _, version := range []string{"8.4.1", "9.1.4"} {
-		t.Run(version, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := world(t)
-				w.Version = version
-				obey(&w, (&Backend{}).Role(version, roleScope))
-				missing, err := life(t, w)
-				if err != nil || len(missing) > 0 {
-					t.Errorf("missing %v, life: %v", missing, err)
-				}
-			})
-		})
-	}
-}
-
 // TestEachPrivilegeIsNeeded takes each privilege out of the printed roles in
 // turn: the login must be told that it lacks exactly this one, and what it is
 // for must then really fail, unless it is said to stop nothing.

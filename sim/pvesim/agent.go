@@ -51,7 +51,7 @@ func agentCalls() []call {
 			"fsfreeze-status", "fsfreeze-thaw", "fstrim", "get-fsinfo", "get-host-name", "get-memory-block-info",
 			"get-memory-blocks", "get-osinfo", "get-time", "get-timezone", "get-users", "get-vcpus", "info",
 			"network-get-interfaces", "ping", "set-user-password", "shutdown", "suspend-disk", "suspend-hybrid", "suspend-ram")},
-		agent("POST", "ping", audit, nil, func(*Sim, *request, *vm) (any, error) { return map[string]any{"result": map[string]any{}}, nil }),
+		agent("POST", "ping", audit, nil, (*Sim).guestPing),
 		agent("GET", "network-get-interfaces", audit, nil, (*Sim).guestInterfaces),
 		agent("GET", "get-osinfo", audit, nil, (*Sim).guestOS),
 		agent("GET", "get-host-name", audit, nil, (*Sim).guestName),

@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -9,31 +10,44 @@ import (
 // guestCommandCalls are what clients ask a guest's agent to do.
 func guestCommandCalls() []call {
 	const base = "/nodes/{node}/qemu/{vmid}/agent"
-	unrestricted := agentPriv("VM.GuestAgent.Unrestricted")
 	files := agentPriv("VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.Unrestricted")
-	power := func(s *Sim, r *request) error {
-		if s.major < 9 {
-			return s.need(r.who, vmPath(r.vmid()), "VM.Monitor")
-		}
-		return s.needAny(r.who, vmPath(r.vmid()), "VM.PowerMgmt", "VM.GuestAgent.Unrestricted")
-	}
+	power := agentPriv("VM.PowerMgmt", "VM.GuestAgent.Unrestricted")
 	post := func(name string, may check, params specs, serve func(*Sim, *request, *vm) (any, error)) call {
 		return call{method: "POST", path: base + name, may: may, params: params, protected: true, waits: true, serve: viaAgent(serve)}
 	}
-	return []call{
+	mays := map[string]check{
+		"fsfreeze-status": agentPriv("VM.GuestAgent.Audit", "VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.Unrestricted"),
+		"fsfreeze-freeze": files, "fsfreeze-thaw": files, "fstrim": files, "shutdown": power,
+	}
+	calls := []call{
 		// All commands without parameters, by name: the old way to them.
 		post("", agentPriv("VM.GuestAgent.Unrestricted", "VM.GuestAgent.Unrestricted"),
 			specs{"command": oneOf(plainGuestCommands...).req()}, (*Sim).guestCommand),
-		post("/fsfreeze-status", agentPriv("VM.GuestAgent.Audit", "VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.Unrestricted"), nil, (*Sim).guestFreezeStatus),
-		post("/fsfreeze-freeze", files, nil, (*Sim).guestFreeze),
-		post("/fsfreeze-thaw", files, nil, (*Sim).guestThaw),
-		post("/fstrim", files, nil, (*Sim).guestTrim),
-		post("/shutdown", power, nil, (*Sim).guestShutdown),
-		post("/set-user-password", unrestricted, specs{"username": text().req(), "password": text().atLeastLong(5).upTo(1024).req(), "crypted": boolean()},
-			(*Sim).guestPassword),
+		post("/set-user-password", agentPriv("VM.GuestAgent.Unrestricted"),
+			specs{"username": text().req(), "password": text().atLeastLong(5).upTo(1024).req(), "crypted": boolean()}, (*Sim).guestPassword),
 	}
+	for _, name := range slices.Sorted(maps.Keys(mays)) {
+		calls = append(calls, post("/"+name, mays[name], nil, guestActions[name]))
+	}
+	return calls
 }
 
+// guestActions are the commands without parameters that need more than the VM;
+// guestReads has the others.
+var guestActions = map[string]func(*Sim, *request, *vm) (any, error){
+	"ping":                   (*Sim).guestPing,
+	"fsfreeze-status":        (*Sim).guestFreezeStatus,
+	"fsfreeze-freeze":        (*Sim).guestFreeze,
+	"fsfreeze-thaw":          (*Sim).guestThaw,
+	"fstrim":                 (*Sim).guestTrim,
+	"shutdown":               (*Sim).guestShutdown,
+	"network-get-interfaces": (*Sim).guestInterfaces,
+	"get-osinfo":             (*Sim).guestOS,
+	"get-host-name":          (*Sim).guestName,
+}
+
+// plainGuestCommands are all commands without parameters, also those that are
+// not simulated.
 var plainGuestCommands = []string{"fsfreeze-freeze", "fsfreeze-status", "fsfreeze-thaw", "fstrim", "get-fsinfo", "get-host-name",
 	"get-memory-block-info", "get-memory-blocks", "get-osinfo", "get-time", "get-timezone", "get-users", "get-vcpus", "info",
 	"network-get-interfaces", "ping", "shutdown", "suspend-disk", "suspend-hybrid", "suspend-ram"}
@@ -44,25 +58,8 @@ func (s *Sim) guestCommand(r *request, v *vm) (any, error) {
 	if refusal := v.frozenRefusal(name); refusal != nil {
 		return result(refusal), nil
 	}
-	switch name {
-	case "ping":
-		return result(map[string]any{}), nil
-	case "fsfreeze-status":
-		return s.guestFreezeStatus(r, v)
-	case "fsfreeze-freeze":
-		return s.guestFreeze(r, v)
-	case "fsfreeze-thaw":
-		return s.guestThaw(r, v)
-	case "fstrim":
-		return s.guestTrim(r, v)
-	case "shutdown":
-		return s.guestShutdown(r, v)
-	case "network-get-interfaces":
-		return s.guestInterfaces(r, v)
-	case "get-osinfo":
-		return s.guestOS(r, v)
-	case "get-host-name":
-		return s.guestName(r, v)
+	if act, ok := guestActions[name]; ok {
+		return act(s, r, v)
 	}
 	if read, ok := guestReads[name]; ok {
 		return result(read(v)), nil
@@ -102,6 +99,8 @@ func thawed(serve func(*Sim, *request, *vm) (any, error)) func(*Sim, *request, *
 		return result(refusal), nil
 	}
 }
+
+func (s *Sim) guestPing(*request, *vm) (any, error) { return result(map[string]any{}), nil }
 
 func (s *Sim) guestFreezeStatus(_ *request, v *vm) (any, error) {
 	if v.run.frozen {
