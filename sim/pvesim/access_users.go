@@ -15,12 +15,12 @@ func accessChanges(major int) []call {
 	groupID, roleID := specs{"groupid": formatted(groupFormat)}, specs{"roleid": formatted(roleFormat)}
 	calls := []call{
 		{method: "POST", path: "/access/users", may: andPerm(intoRealm, intoGroups("User.Modify")), serve: (*Sim).createUser,
-			params: userSpecs().and(newID).and(specs{"password": text().atLeastLong(8).upTo(64)})},
+			params: userSpecs().and(newID).and(specs{"password": text().from(8).upTo(64)})},
 		{method: "PUT", path: user, may: andPerm(intoGroupsOf, overUser("User.Modify")), serve: (*Sim).updateUser,
 			params: userSpecs().and(id).and(specs{"append": boolean().with("groups")})},
 		{method: "DELETE", path: user, params: id, may: andPerm(intoRealm, overUser("User.Modify")), serve: (*Sim).deleteUser},
 		{method: "PUT", path: "/access/password", may: andPerm(byTicket, selfOr(andPerm(intoRealm, overUser("User.Modify")))), serve: (*Sim).changePassword,
-			params: newID.and(specs{"password": text().atLeastLong(8).upTo(64).req(), "confirmation-password": text().atLeastLong(5).upTo(64)})},
+			params: newID.and(specs{"password": text().from(8).upTo(64).req(), "confirmation-password": text().from(5).upTo(64)})},
 		{method: "POST", path: token, params: tokenSpecs(), may: owner, serve: (*Sim).createToken},
 		{method: "PUT", path: token, may: owner, serve: (*Sim).updateToken,
 			params: tokenSpecs().and(specs{"delete": formatted(configListFormat).asList(), "regenerate": boolean()})},

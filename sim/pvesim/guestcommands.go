@@ -24,7 +24,7 @@ func guestCommandCalls() []call {
 		post("", agentPriv("VM.GuestAgent.Unrestricted", "VM.GuestAgent.Unrestricted"),
 			specs{"command": oneOf(plainGuestCommands...).req()}, (*Sim).guestCommand),
 		post("/set-user-password", agentPriv("VM.GuestAgent.Unrestricted"),
-			specs{"username": text().req(), "password": text().atLeastLong(5).upTo(1024).req(), "crypted": boolean()}, (*Sim).guestPassword),
+			specs{"username": text().req(), "password": text().from(5).upTo(1024).req(), "crypted": boolean()}, (*Sim).guestPassword),
 	}
 	for _, name := range slices.Sorted(maps.Keys(mays)) {
 		calls = append(calls, post("/"+name, mays[name], nil, guestActions[name]))

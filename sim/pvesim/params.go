@@ -75,20 +75,20 @@ func matching(re string) spec {
 	return spec{kind: "string", pattern: regexp.MustCompile("^(?:" + re + ")$")}
 }
 
-func (s spec) req() spec              { s.required = true; return s }
-func (s spec) atLeast(n int) spec     { v := float64(n); s.min = &v; return s }
-func (s spec) atMost(n int) spec      { v := float64(n); s.max = &v; return s }
-func (s spec) upTo(n int) spec        { s.maxLen = n; return s }
-func (s spec) atLeastLong(n int) spec { s.minLen = n; return s }
-func (s spec) asList() spec           { s.list = true; return s }
-func (s spec) with(o string) spec     { s.requires = o; return s }
-func (s spec) numberInJSON() bool     { return s.kind == "integer" || s.kind == "boolean" }
-func vmidSpec() spec                  { s := integer(); s.format = vmidFormat; return s }
-func storageSpec() spec               { return formatted(storageFormat) }
-func configIDSpec() spec              { return formatted(configIDFormat) }
-func nodeSpec() spec                  { return formatted(nodeFormat) }
-func (s specs) and(o specs) specs     { return merge(s, o) }
-func (s specs) check(a args) error    { return checkArgs(s, a) }
+func (s spec) req() spec           { s.required = true; return s }
+func (s spec) atLeast(n int) spec  { v := float64(n); s.min = &v; return s }
+func (s spec) atMost(n int) spec   { v := float64(n); s.max = &v; return s }
+func (s spec) upTo(n int) spec     { s.maxLen = n; return s }
+func (s spec) from(n int) spec     { s.minLen = n; return s }
+func (s spec) asList() spec        { s.list = true; return s }
+func (s spec) with(o string) spec  { s.requires = o; return s }
+func (s spec) numberInJSON() bool  { return s.kind == "integer" || s.kind == "boolean" }
+func vmidSpec() spec               { s := integer(); s.format = vmidFormat; return s }
+func storageSpec() spec            { return formatted(storageFormat) }
+func configIDSpec() spec           { return formatted(configIDFormat) }
+func nodeSpec() spec               { return formatted(nodeFormat) }
+func (s specs) and(o specs) specs  { return merge(s, o) }
+func (s specs) check(a args) error { return checkArgs(s, a) }
 
 func merge[M ~map[string]V, V any](a, b M) M {
 	out := M{}
