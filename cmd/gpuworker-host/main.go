@@ -1,0 +1,25 @@
+// Command gpuworker-host looks at one Linux host that runs virtual machines: is
+// it ready to give its GPUs away, and if not, which layer says no. It has no
+// network code, and changes nothing unless it is told to bind or unbind.
+package main
+
+import (
+	"os"
+	"runtime/debug"
+
+	"github.com/gpuworker/gpuworker/internal/hostcli"
+)
+
+func main() {
+	tool := &hostcli.Tool{Out: os.Stdout, Err: os.Stderr, Version: version()}
+	os.Exit(tool.Main(os.Args[1:]))
+}
+
+// version is what the build says of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,200 @@
+package hostcli
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/hosttree"
+)
+
+// The exit codes of the host tool.
+const (
+	ExitOK      = 0
+	ExitCheck   = 1 // a check failed, or something could not be done
+	ExitUsage   = 2
+	ExitRefused = 3 // our own rules forbid it
+	ExitStuck   = 4 // the kernel does not answer, or a reboot is needed
+)
+
+// Tool is one run of the program.
+type Tool struct {
+	Out, Err io.Writer
+	Version  string
+
+	root string // directory or archive
+	json bool
+	tree hosttree.Reader
+}
+
+// command is one verb.
+type command struct {
+	name    string
+	args    string // "[BDF]"
+	summary string
+	long    string
+	example string
+	// flags declares what the command takes, and returns what it does.
+	flags func(t *Tool, flags *flag.FlagSet) func(args []string) error
+}
+
+// commands are all verbs, as the help lists them.
+func commands() []command {
+	return []command{listCommand()}
+}
+
+// exitError ends the program with a code of its own.
+type exitError struct {
+	code int
+	err  error // nil when everything was said already
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func usage(format string, args ...any) error {
+	return &exitError{ExitUsage, fmt.Errorf(format, args...)}
+}
+
+// Main runs the program and returns its exit code.
+func (t *Tool) Main(args []string) int {
+	err := t.run(args)
+	var exit *exitError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return ExitOK
+	case !errors.As(err, &exit):
+		fmt.Fprintln(t.Err, "gpuworker-host:", err)
+		return ExitCheck
+	case exit.err != nil:
+		fmt.Fprintln(t.Err, "gpuworker-host:", exit.err)
+	}
+	return exit.code
+}
+
+func (t *Tool) run(args []string) error {
+	if len(args) == 0 || slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
+		t.help()
+		return nil
+	}
+	if args[0] == "version" || args[0] == "--version" {
+		fmt.Fprintln(t.Out, "gpuworker-host", t.Version)
+		return nil
+	}
+	all := commands()
+	i := slices.IndexFunc(all, func(c command) bool { return c.name == args[0] })
+	if i < 0 {
+		return usage("there is no command %q; gpuworker-host help lists them", args[0])
+	}
+	return t.command(all[i], args[1:])
+}
+
+func (t *Tool) command(c command, args []string) error {
+	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&t.root, "root", "/", "read this `DIR` or captured archive instead of this machine")
+	output := flags.String("o", "", "`json` for machines")
+	run := c.flags(t, flags)
+	rest, err := parseAnywhere(flags, args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		t.commandHelp(c, flags)
+		return err
+	case err != nil:
+		return usage("%s: %w; see gpuworker-host %s -h", c.name, err, c.name)
+	case !slices.Contains([]string{"", "json", "table"}, *output):
+		return usage("%s: -o is json or table, not %q", c.name, *output)
+	}
+	t.json = *output == "json"
+	if err := t.open(); err != nil {
+		return usage("%w", err)
+	}
+	return run(rest)
+}
+
+// parseAnywhere takes flags before and behind the arguments, as people write
+// them.
+func parseAnywhere(flags *flag.FlagSet, args []string) (rest []string, err error) {
+	for {
+		if err := flags.Parse(args); err != nil {
+			return nil, err
+		}
+		if flags.NArg() == 0 {
+			return rest, nil
+		}
+		rest = append(rest, flags.Arg(0))
+		args = flags.Args()[1:]
+	}
+}
+
+// open opens the tree that --root names.
+func (t *Tool) open() error {
+	info, err := os.Stat(t.root)
+	if err != nil {
+		return fmt.Errorf("--root: %w", err)
+	}
+	if info.IsDir() {
+		t.tree, err = hosttree.Open(t.root)
+		return err
+	}
+	data, err := os.ReadFile(t.root)
+	if err != nil {
+		return fmt.Errorf("--root: %w", err)
+	}
+	if t.tree, err = hosttree.Parse(data); err != nil {
+		return fmt.Errorf("--root: %s is no captured archive: %w", t.root, err)
+	}
+	return nil
+}
+
+// machine writes a value for machines.
+func (t *Tool) machine(value any) error {
+	encoder := json.NewEncoder(t.Out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+func (t *Tool) help() {
+	fmt.Fprint(t.Out, `gpuworker-host looks at one Linux host: is it ready to give its GPUs to virtual machines?
+
+It changes nothing unless you say bind or unbind with --yes and the address of a card.
+
+Usage: gpuworker-host COMMAND [flags]
+
+`)
+	for _, c := range commands() {
+		fmt.Fprintf(t.Out, "  %-22s %s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
+	}
+	fmt.Fprint(t.Out, `  version                the version of this program
+
+gpuworker-host COMMAND -h shows flags and examples. Exit codes: 0 ok, 1 a check failed, 2 usage,
+3 refused by policy, 4 stuck: a reboot is needed.
+`)
+}
+
+func (t *Tool) commandHelp(c command, flags *flag.FlagSet) {
+	fmt.Fprintf(t.Out, "Usage: gpuworker-host %s [flags]\n\n%s\n", strings.TrimSpace(c.name+" "+c.args), strings.TrimSpace(c.long))
+	if c.example != "" {
+		fmt.Fprintf(t.Out, "\nExamples:\n%s\n", strings.TrimRight(c.example, "\n"))
+	}
+	fmt.Fprint(t.Out, "\nFlags:\n")
+	flags.VisitAll(func(f *flag.Flag) {
+		name, text := flag.UnquoteUsage(f)
+		dashes := "--"
+		if len(f.Name) == 1 {
+			dashes = "-"
+		}
+		fmt.Fprintf(t.Out, "  %-22s %s\n", strings.TrimSpace(dashes+f.Name+" "+name), text)
+	})
+}

@@ -1,0 +1,67 @@
+package hosttree
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"syscall"
+)
+
+// Dir is a tree on disk, such as that of this machine, "/".
+type Dir struct{ root *os.Root }
+
+// Open opens a tree on disk. Nothing outside it is ever read, whatever its
+// links say.
+func Open(path string) (*Dir, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{root: root}, nil
+}
+
+// Close lets go of the tree.
+func (d *Dir) Close() error { return d.root.Close() }
+
+// ReadFile implements Reader. It does not wait for pipes.
+func (d *Dir) ReadFile(name string) ([]byte, error) {
+	f, err := d.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, MaxFile))
+}
+
+// ReadDir implements Reader.
+func (d *Dir) ReadDir(name string) ([]string, error) {
+	f, err := d.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	names, err := f.Readdirnames(-1)
+	slices.Sort(names)
+	return names, err
+}
+
+// Readlink implements Reader.
+func (d *Dir) Readlink(name string) (string, error) { return d.root.Readlink(name) }
+
+func (d *Dir) open(name string) (*os.File, error) {
+	f, err := d.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	// A path that leads out of the root is not part of the tree.
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) && escapes(err) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return f, err
+}
+
+// escapes tells os.Root's error for a path that leads out of it, which has no
+// name of its own.
+func escapes(err error) bool {
+	var p *fs.PathError
+	return errors.As(err, &p) && p.Err != nil && p.Err.Error() == "path escapes from parent"
+}

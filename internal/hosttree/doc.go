@@ -1,0 +1,23 @@
+// Package hosttree reads the parts of a Linux host that are files: sysfs,
+// procfs, boot configuration. A tree is the machine itself (Dir) or one that was
+// captured earlier (Archive): a user's bug report becomes a test's fixture.
+//
+// Names are slash-separated and relative to the root: "sys/class/iommu".
+// Symbolic links are followed inside the root and never out of it. Errors are
+// those of io/fs: fs.ErrNotExist says that something is not there,
+// fs.ErrPermission that nobody could look, which is not the same.
+package hosttree
+
+// Reader is a tree that can be read.
+type Reader interface {
+	// ReadFile reads a file, at most MaxFile bytes of it.
+	ReadFile(name string) ([]byte, error)
+	// ReadDir lists the names in a directory, sorted.
+	ReadDir(name string) ([]string, error)
+	// Readlink is the target of a symbolic link as it is written.
+	Readlink(name string) (string, error)
+}
+
+// MaxFile bounds what is read of a file. The largest that matter are the list of
+// PCI names and modules.builtin; an attribute of sysfs has 4 KiB at most.
+const MaxFile = 8 << 20
