@@ -1,6 +1,7 @@
 package hostcli
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -27,9 +28,10 @@ type Tool struct {
 	Out, Err io.Writer
 	Version  string
 
-	root string // directory or archive
-	json bool
-	tree hosttree.Reader
+	root   string // directory or archive
+	output string // what -o says
+	json   bool
+	tree   hosttree.Reader
 }
 
 // command is one verb.
@@ -39,13 +41,15 @@ type command struct {
 	summary string
 	long    string
 	example string
+	// output says what -o is, when it is a file and not the form of the output.
+	output string
 	// flags declares what the command takes, and returns what it does.
 	flags func(t *Tool, flags *flag.FlagSet) func(args []string) error
 }
 
 // commands are all verbs, as the help lists them.
 func commands() []command {
-	return []command{listCommand()}
+	return []command{listCommand(), captureCommand(), metricsCommand()}
 }
 
 // exitError ends the program with a code of its own.
@@ -104,7 +108,7 @@ func (t *Tool) command(c command, args []string) error {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&t.root, "root", "/", "read this `DIR` or captured archive instead of this machine")
-	output := flags.String("o", "", "`json` for machines")
+	flags.StringVar(&t.output, "o", "", cmp.Or(c.output, "`json` for machines"))
 	run := c.flags(t, flags)
 	rest, err := parseAnywhere(flags, args)
 	switch {
@@ -113,10 +117,10 @@ func (t *Tool) command(c command, args []string) error {
 		return err
 	case err != nil:
 		return usage("%s: %w; see gpuworker-host %s -h", c.name, err, c.name)
-	case !slices.Contains([]string{"", "json", "table"}, *output):
-		return usage("%s: -o is json or table, not %q", c.name, *output)
+	case c.output == "" && !slices.Contains([]string{"", "json", "table"}, t.output):
+		return usage("%s: -o is json or table, not %q", c.name, t.output)
 	}
-	t.json = *output == "json"
+	t.json = c.output == "" && t.output == "json"
 	if err := t.open(); err != nil {
 		return usage("%w", err)
 	}

@@ -1,0 +1,260 @@
+package hostcapture
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/hostpci"
+	"github.com/gpuworker/gpuworker/internal/hosttree"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// files are copied with their content. A star stands for any one name.
+var files = []string{
+	"proc/cmdline", "proc/modules", "proc/iomem", "proc/interrupts", "proc/meminfo", "proc/mounts",
+	"proc/sys/kernel/osrelease", "proc/spl/kstat/zfs/arcstats",
+	"etc/os-release", "etc/default/grub", "etc/default/grub.d/*", "etc/kernel/cmdline", "etc/kernel/proxmox-boot-uuids",
+	"etc/modules", "etc/modules-load.d/*", "etc/modprobe.d/*", "etc/pve/.version",
+	"sys/module/*/parameters/enable_unsafe_noiommu_mode", "sys/module/vfio_iommu_type1/parameters/*",
+	"sys/module/vfio_pci/parameters/*", "sys/kernel/iommu_groups/*/type", "sys/kernel/security/lockdown",
+	"sys/class/graphics/*/name", "sys/bus/pci/slots/*/address", "sys/module/sysfb/parameters/*",
+	hostpci.Reservations,
+}
+
+// present are things of which only matters that they are there.
+var present = []string{
+	"sys/firmware/acpi/tables/DMAR", "sys/firmware/acpi/tables/IVRS", "sys/firmware/efi/efivars/SecureBoot-*",
+	"sys/class/iommu/*", "sys/bus/pci/drivers/*", "dev/vfio/*",
+}
+
+// links are copied as links.
+var links = []string{"sys/class/drm/*/device", "sys/class/net/*", "sys/class/block/*"}
+
+// attributes of a PCI function are copied; those that hold serial numbers (vpd,
+// and config behind its first 64 bytes) are not among them.
+var attributes = []string{
+	"class", "vendor", "device", "subsystem_vendor", "subsystem_device", "revision", "driver_override", "numa_node", "boot_vga",
+	"resource", "current_link_speed", "current_link_width", "max_link_speed", "max_link_width", "power_state", "d3cold_allowed",
+	"power/control", "reset_method", "sriov_numvfs", "sriov_totalvfs", "enable",
+}
+
+var (
+	attributeLinks = []string{"driver", "iommu_group", "physfn"}
+	attributeDirs  = []string{"pci_bus", "mdev_supported_types", "nvidia"}
+)
+
+// configHead is the standard header of the configuration space (PCI 3.0, 6.1).
+const configHead = 64
+
+// Capture copies a host. What was there and could not be read is in the archive
+// as such.
+func Capture(tree hosttree.Reader) (*hosttree.Archive, error) {
+	host, err := hostpci.Read(tree)
+	if err != nil {
+		return nil, err
+	}
+	c := &capture{tree: tree, to: hosttree.NewArchive(), scrub: newScrubber()}
+	for i := range host.Functions {
+		c.function(host.Functions[i].BDF)
+	}
+	for _, pattern := range files {
+		c.each(pattern, c.file)
+	}
+	for _, pattern := range present {
+		c.each(pattern, c.presence)
+	}
+	for _, pattern := range links {
+		c.each(pattern, c.link)
+	}
+	c.names(host)
+	c.builtin()
+	c.configs()
+	c.nvidia()
+	c.holders(host)
+	return c.to, nil
+}
+
+type capture struct {
+	tree  hosttree.Reader
+	to    *hosttree.Archive
+	scrub *scrubber
+}
+
+// each finds the names that fit a pattern.
+func (c *capture) each(pattern string, do func(name string)) {
+	dir, rest, star := strings.Cut(pattern, "*")
+	if !star {
+		do(pattern)
+		return
+	}
+	dir, prefix := path.Split(dir)
+	names, err := c.tree.ReadDir(path.Clean(dir))
+	if err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			c.to.Deny(path.Clean(dir))
+		}
+		return
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, prefix) && !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) {
+			c.each(path.Join(dir, name)+rest, do)
+		}
+	}
+}
+
+func (c *capture) file(name string) { c.content(name, c.scrub.text) }
+
+func (c *capture) content(name string, change func([]byte) []byte) {
+	data, err := c.tree.ReadFile(name)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		c.to.Deny(name)
+	case err == nil:
+		c.to.WriteFile(name, change(data))
+	}
+}
+
+func (c *capture) presence(name string) {
+	if _, err := c.tree.ReadDir(name); err == nil {
+		c.to.Mkdir(name)
+		return
+	}
+	if _, err := c.tree.ReadFile(name); err == nil || errors.Is(err, fs.ErrPermission) {
+		c.to.WriteFile(name, nil)
+	}
+}
+
+func (c *capture) link(name string) {
+	if target, err := c.tree.Readlink(name); err == nil {
+		c.to.Symlink(name, target)
+	}
+}
+
+// function copies one PCI function.
+func (c *capture) function(bdf pci.BDF) {
+	dir := path.Join("sys/bus/pci/devices", bdf.String())
+	if target, err := c.tree.Readlink(dir); err == nil {
+		c.to.Mkdir(path.Join(path.Dir(dir), target))
+		c.to.Symlink(dir, target)
+	}
+	for _, name := range attributes {
+		c.content(path.Join(dir, name), bytes.Clone)
+	}
+	c.content(path.Join(dir, "config"), func(data []byte) []byte { return data[:min(len(data), configHead)] })
+	for _, name := range attributeLinks {
+		c.link(path.Join(dir, name))
+	}
+	for _, name := range attributeDirs {
+		c.presence(path.Join(dir, name))
+	}
+	c.presence(path.Join(dir, "reset"))
+	c.each(path.Join(dir, "consumer:pci:*"), c.link)
+}
+
+// names keeps of the list of PCI names what this host needs.
+func (c *capture) names(host *hostpci.Host) {
+	vendors := map[uint16]string{}
+	models := map[uint16][]string{}
+	for i := range host.Functions {
+		f := &host.Functions[i]
+		if f.Name == "" {
+			continue
+		}
+		vendors[f.ID.Vendor] = f.Vendor
+		line := fmt.Sprintf("\t%04x  %s\n", f.ID.Device, f.Name)
+		if !slices.Contains(models[f.ID.Vendor], line) {
+			models[f.ID.Vendor] = append(models[f.ID.Vendor], line)
+		}
+	}
+	var list strings.Builder
+	for vendor := range 0x10000 {
+		if name := vendors[uint16(vendor)]; name != "" {
+			slices.Sort(models[uint16(vendor)])
+			fmt.Fprintf(&list, "%04x  %s\n%s", vendor, name, strings.Join(models[uint16(vendor)], ""))
+		}
+	}
+	if list.Len() > 0 {
+		c.to.WriteFile("usr/share/misc/pci.ids", []byte(list.String()))
+	}
+}
+
+// builtin keeps of the list of built-in modules what has to do with passthrough
+// and screens.
+func (c *capture) builtin() {
+	release, err := c.tree.ReadFile("proc/sys/kernel/osrelease")
+	if err != nil {
+		return
+	}
+	c.content(path.Join("lib/modules", strings.TrimSpace(string(release)), "modules.builtin"), func(data []byte) []byte {
+		return lines(data, func(line string) bool {
+			return slices.ContainsFunc([]string{"vfio", "iommu", "drm", "fb", "simple"}, func(word string) bool { return strings.Contains(line, word) })
+		})
+	})
+}
+
+// configs keeps of the configurations of VMs what matters for cards.
+func (c *capture) configs() {
+	c.each("etc/pve/qemu-server/*", func(name string) {
+		c.content(name, func(data []byte) []byte {
+			data, _, _ = bytes.Cut(data, []byte("\n[")) // snapshots
+			kept := lines(data, func(line string) bool {
+				key, _, _ := strings.Cut(line, ":")
+				key = strings.TrimRight(key, "0123456789")
+				return slices.Contains([]string{"hostpci", "machine", "bios", "cpu", "memory", "balloon", "numa", "cores", "sockets", "template"}, key)
+			})
+			return c.scrub.text(kept)
+		})
+	})
+}
+
+// nvidia keeps which device file is which card.
+func (c *capture) nvidia() {
+	c.each("proc/driver/nvidia/gpus/*", func(dir string) {
+		c.content(dir+"/information", func(data []byte) []byte {
+			return lines(data, func(line string) bool {
+				return strings.HasPrefix(line, "Device Minor") || strings.HasPrefix(line, "Model")
+			})
+		})
+	})
+}
+
+// lines keeps some lines of a text.
+func lines(data []byte, keep func(line string) bool) []byte {
+	var kept []byte
+	for line := range bytes.Lines(data) {
+		if keep(string(line)) {
+			kept = append(kept, line...)
+		}
+	}
+	return kept
+}
+
+// holders keeps the processes that hold a card: name, VM number and the device
+// files, nothing else of them.
+func (c *capture) holders(host *hostpci.Host) {
+	found := hostpci.ReadHolders(c.tree, host)
+	if found.Unseen > 0 {
+		c.to.Deny("proc/1/fd")
+	}
+	number := 0
+	for i := range host.Functions {
+		for _, holder := range found.Of(host.Functions[i].BDF.Slot) {
+			if holder.PID == 0 || !strings.HasPrefix(holder.By, "/dev/") {
+				continue
+			}
+			dir := path.Join("proc", strconv.Itoa(holder.PID))
+			c.to.WriteFile(dir+"/comm", []byte(holder.Name+"\n"))
+			if holder.VMID != 0 {
+				c.to.WriteFile(dir+"/cmdline", fmt.Appendf(nil, "%s\x00-id\x00%d\x00", holder.Name, holder.VMID))
+			}
+			c.to.Symlink(fmt.Sprintf("%s/fd/%d", dir, number), holder.By)
+			number++
+		}
+	}
+}

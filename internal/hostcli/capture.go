@@ -1,0 +1,51 @@
+package hostcli
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/gpuworker/gpuworker/internal/hostcapture"
+)
+
+func captureCommand() command {
+	return command{
+		name: "capture", args: "-o FILE", summary: "copy what matters of this host into one text file",
+		long: `Copy the part of this host that matters for handing out GPUs into one text file: for a bug
+report, or to look at it elsewhere with --root FILE. Serial numbers, MAC and IP addresses,
+UUIDs, names of VMs and everything that is no part of the question stay here. Read the file
+before you send it: it is text. Run it as root, or it will lack what only root can see.`,
+		example: "  gpuworker-host capture -o pve1.txt\n  gpuworker-host list --root pve1.txt",
+		output:  "the `FILE` to write; it must not exist yet",
+		flags: func(t *Tool, _ *flag.FlagSet) func([]string) error {
+			return func(args []string) error {
+				if len(args) > 0 || t.output == "" {
+					return usage("capture takes -o FILE and nothing else")
+				}
+				return t.capture(t.output)
+			}
+		},
+	}
+}
+
+func (t *Tool) capture(name string) error {
+	archive, err := hostcapture.Capture(t.tree)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return usage("%s exists already; name another file", name)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(archive.Format())
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	fmt.Fprintf(t.Out, "Wrote %s. Look through it, then attach it to your report.\n", name)
+	return nil
+}
