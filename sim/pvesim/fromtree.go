@@ -1,0 +1,31 @@
+package pvesim
+
+import (
+	"github.com/gpuworker/gpuworker/internal/hostpci"
+	"github.com/gpuworker/gpuworker/internal/hosttree"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// TakeHardware gives the host the PCI devices of a Linux host: those of a tree
+// that `gpuworker-host capture` wrote. With an IOMMU that is off there it is off
+// here.
+func (h *Host) TakeHardware(tree hosttree.Reader) error {
+	found, err := hostpci.Read(tree)
+	if err != nil {
+		return err
+	}
+	h.PCI, h.NoIOMMU = nil, len(found.IOMMUs) == 0
+	for _, f := range found.Functions {
+		function := PCIFunction{
+			Address: f.BDF.String(), Class: f.Class.String(), ID: f.ID.String(), Vendor: f.Vendor, Name: f.Name, Group: f.Group, Driver: f.Driver,
+		}
+		if !f.SubsystemID.IsZero() {
+			function.Subsystem = f.SubsystemID.String()
+		}
+		if f.Group == pci.NoGroup {
+			function.Group = -1
+		}
+		h.PCI = append(h.PCI, function)
+	}
+	return nil
+}
