@@ -2,6 +2,15 @@ package pvesim
 
 import "slices"
 
+// Privileges are those that exist in a version of the product.
+func Privileges(version string) []string { return allPrivileges((&World{Version: version}).major()) }
+
+// Roles are the roles that every installation of a version has, with their
+// privileges.
+func Roles(version string) map[string][]string {
+	return builtinRoles((&World{Version: version}).major())
+}
+
 // allPrivileges are the privileges of a major version, those of 9.2 as root
 // has them in the recordings.
 func allPrivileges(major int) []string {

@@ -187,6 +187,20 @@ func (s *Sim) buildVM(v VM) {
 	if v.Running {
 		s.bootAtOnce(m, r)
 	}
+	s.setPending(m, v)
+}
+
+// setPending is what waits for the VM's next start.
+func (s *Sim) setPending(m *vm, v VM) {
+	m.pending, _ = texts(v.Pending)
+	for key, value := range m.pending {
+		if isDrive(key) {
+			s.adoptVolume(m, parseDrive(value))
+		}
+	}
+	for _, key := range v.Deleting {
+		m.deletes[key] = true
+	}
 }
 
 // completeConfig gives a configuration what every VM has.

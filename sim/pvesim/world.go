@@ -136,6 +136,10 @@ type VM struct {
 	HA bool `json:"ha,omitempty"`
 	// Config has the options of the configuration file as Proxmox writes them.
 	Config map[string]any `json:"config"`
+	// Pending are options that wait for the VM's next start, Deleting the names
+	// of those that it removes.
+	Pending  map[string]any `json:"pending,omitempty"`
+	Deleting []string       `json:"deleting,omitempty"`
 	// Guest says what is installed on the boot disk; clones inherit it.
 	Guest Guest `json:"guest,omitempty"`
 }

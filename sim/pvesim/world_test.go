@@ -1,7 +1,9 @@
 package pvesim
 
 import (
+	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -83,12 +85,58 @@ func TestTheHomelabIsWhatItSays(t *testing.T) {
 	})
 }
 
+func TestAWorldsPendingOptionsWaitForTheNextStart(t *testing.T) {
+	play(t, func(t *testing.T) {
+		world := homelab(t)
+		at := slices.IndexFunc(world.VMs, func(v VM) bool { return v.ID == 204 })
+		world.VMs[at].Pending = map[string]any{"cores": 12, "ide0": "local-lvm:vm-204-disk-2,size=1G"}
+		world.VMs[at].Deleting = []string{"hostpci0"}
+		sim := newSim(t, world)
+		root := sim.asRoot(t, "homelab-root")
+		config := func(fields ...string) map[string]any {
+			return root.do("GET", qemu("pve2", 204, "/config"), fields...).object()
+		}
+		if now := config("current", "1"); fmt.Sprint(now["cores"]) != "8" || now["hostpci0"] == nil || now["ide0"] != nil {
+			t.Errorf("what runs is %v", now)
+		}
+		if next := config(); fmt.Sprint(next["cores"]) != "12" || next["hostpci0"] != nil || next["ide0"] == nil {
+			t.Errorf("what will run is %v", next)
+		}
+		if volume := sim.State().Volumes["pve2/local-lvm:vm-204-disk-2"]; volume.VMID != 204 {
+			t.Errorf("the disk to come is %+v", volume)
+		}
+		root.done(root.do("POST", qemu("pve2", 204, "/status/stop")), "OK")
+		root.done(root.do("POST", qemu("pve2", 204, "/status/start")), "OK")
+		state := sim.State().VMs[204]
+		if state.Config["cores"] != "12" || state.Config["hostpci0"] != "" || len(state.Pending)+len(state.Deleting)+len(state.Devices) != 0 {
+			t.Errorf("after the start it is %+v", state)
+		}
+	})
+}
+
+func TestAWorldsPendingOptionsAreLookedAtLikeOthers(t *testing.T) {
+	_, err := LoadWorld([]byte(`
+version: 9.1.4
+hosts: [{name: pve1, cpus: 1, memoryGiB: 1}]
+users: [{id: root@pam}]
+vms:
+  - {id: 100, host: pve1, config: {memory: 64}, pending: {memory: lots, scsi0: "nope:vm-100-disk-0,size=1G"}, deleting: [net0]}
+  - {id: 101, host: pve1, config: {}, pending: {memory: [64]}}
+`))
+	for _, want := range []string{`vm 100: option "memory" is "lots"`, `vm 100: option "scsi0": storage "nope" is not known`,
+		`vm 100: deleting "net0": there is no such option`, `vm 101: pending: option "memory": want a text`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error %v does not contain %q", err, want)
+		}
+	}
+}
+
 // FuzzWorld looks for documents that crash the loader, or that it takes
 // though no simulator can be built of them.
 func FuzzWorld(f *testing.F) {
 	f.Add([]byte("version: 9.1.4\nhosts: [{name: a, cpus: 1, memoryGiB: 1}]\nusers: [{id: root@pam}]\n"))
 	f.Add([]byte("version: 9.1.4\nhosts: [{name: a, cpus: 1, memoryGiB: 1, pci: [{address: '0000:03:00.0', class: '0x030200', id: '10de:1eb8', group: 1}]}]\n" +
-		"users: [{id: root@pam}]\nvms: [{id: 100, host: a, running: true, config: {hostpci0: '03:00', net0: virtio, boot: order=scsi0, tags: 'b;a'}}]\n"))
+		"users: [{id: root@pam}]\nvms: [{id: 100, host: a, running: true, config: {hostpci0: '03:00', net0: virtio, boot: order=scsi0, tags: 'b;a'}, pending: {net1: virtio, boot: ''}, deleting: [net0]}]\n"))
 	f.Add([]byte("version: 8.4.1\nhosts: [{name: a, cpus: 1, memoryGiB: 1, bridges: [{name: vmbr0, cidr: 192.0.2.1/24}]}]\nusers: [{id: root@pam}, {id: u@pve}]\n" +
 		"storages: [{name: st, type: dir, content: [images]}]\npools: [{id: p}]\ntokens: [{id: u@pve!t1, secret: s}]\nacl: [{path: /vms, who: u@pve, role: PVEAdmin}]\n" +
 		"mappings: [{id: m1, map: ['node=a,path=0000:03:00.0,id=10de:1eb8']}]\ntimings: {start: 1s}\nfaults: [{effect: hang, path: x}]\n" +

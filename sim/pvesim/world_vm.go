@@ -23,23 +23,16 @@ func (w *World) checkVMs(p *problems, hosts map[string]bool, storages map[string
 			p.add("vm %d: %v", v.ID, err)
 			continue
 		}
-		for key, value := range config {
-			spec, known := vmOption(key)
-			if !known && key != "meta" && key != "parent" {
-				p.add("vm %d: option %q is not one of Proxmox VE", v.ID, key)
-				continue
-			}
-			if text := spec.check(key, value); known && text != "" {
-				p.add("vm %d: option %q is %q: %s", v.ID, key, value, strings.TrimSpace(text))
-			}
-			if !isDrive(key) {
-				continue
-			}
-			drive := parseDrive(value)
-			if storage, _, isVolume := drive.volume(); isVolume {
-				if _, known := storages[storage]; !known {
-					p.add("vm %d: option %q: storage %q is not known", v.ID, key, storage)
-				}
+		checkConfig(p, v.ID, config, storages)
+		pending, err := texts(v.Pending)
+		if err != nil {
+			p.add("vm %d: pending: %v", v.ID, err)
+			continue
+		}
+		checkConfig(p, v.ID, pending, storages)
+		for _, key := range v.Deleting {
+			if _, there := config[key]; !there {
+				p.add("vm %d: deleting %q: there is no such option in its config", v.ID, key)
 			}
 		}
 		if v.Running && config["template"] == "1" {
@@ -48,10 +41,47 @@ func (w *World) checkVMs(p *problems, hosts map[string]bool, storages map[string
 	}
 }
 
+// checkConfig looks at options that a VM has or will have.
+func checkConfig(p *problems, id int, config map[string]string, storages map[string]Storage) {
+	for key, value := range config {
+		if err := CheckOption(key, value); err != nil {
+			p.add("vm %d: %v", id, err)
+			continue
+		}
+		if !isDrive(key) {
+			continue
+		}
+		if storage, _, isVolume := parseDrive(value).volume(); isVolume {
+			if _, known := storages[storage]; !known {
+				p.add("vm %d: option %q: storage %q is not known", id, key, storage)
+			}
+		}
+	}
+}
+
+// CheckOption says what keeps a world from having an option of a VM's
+// configuration with this value; nil when nothing does.
+func CheckOption(key, value string) error {
+	spec, known := vmOption(key)
+	if !known {
+		if key == "meta" || key == "parent" {
+			return nil
+		}
+		return fmt.Errorf("option %q is not one of Proxmox VE", key)
+	}
+	if text := spec.check(key, value); text != "" {
+		return fmt.Errorf("option %q is %q: %s", key, value, strings.TrimSpace(text))
+	}
+	return nil
+}
+
 // config is the VM's configuration with all values as the file has them.
-func (v VM) config() (map[string]string, error) {
+func (v VM) config() (map[string]string, error) { return texts(v.Config) }
+
+// texts are options with all values as the configuration file has them.
+func texts(options map[string]any) (map[string]string, error) {
 	config := map[string]string{}
-	for key, value := range v.Config {
+	for key, value := range options {
 		switch x := value.(type) {
 		case string:
 			config[key] = x
