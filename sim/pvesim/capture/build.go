@@ -1,0 +1,301 @@
+package capture
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/sim/pvesim"
+)
+
+// builder makes a world of what a cluster said. It asks nobody: the same
+// answers give the same world.
+type builder struct {
+	in    *cluster
+	names *names
+	world pvesim.World
+	notes
+	users map[string]bool // that the world has, by their new ids
+	// gone are options that were left out, unread VMs whose options could not be
+	// read: name, or why → VMs.
+	gone, unread map[string][]int
+}
+
+func build(in *cluster, names *names) *Result {
+	b := &builder{in: in, names: names, users: map[string]bool{}, gone: map[string][]int{}, unread: map[string][]int{}}
+	b.prepareNames()
+	b.product()
+	b.lacking()
+	b.hosts()
+	b.storages()
+	b.vms()
+	b.mappings()
+	b.pools()
+	login, secret := b.access()
+	b.volumes()
+	b.refusals()
+	names.known["network"] = names.nets.known
+	return &Result{World: b.world, Notes: b.sorted(), Login: login, Secret: secret, Names: names.known}
+}
+
+// prepareNames counts pseudonyms in the order of names, where that is also the
+// order of lists.
+func (b *builder) prepareNames() {
+	b.names.prepare(hostKind, slices.Collect(maps.Keys(b.in.Hosts)))
+	var storages, bridges []string
+	for _, s := range b.in.Storages {
+		storages = append(storages, s.Storage)
+	}
+	for _, host := range b.in.Hosts {
+		for _, i := range host.Network {
+			if i.bridge() {
+				bridges = append(bridges, i.Iface)
+			}
+		}
+	}
+	b.names.prepare(storageKind, storages)
+	b.names.prepare(bridgeKind, bridges)
+	for _, pool := range b.poolIDs() {
+		b.names.pool(pool)
+	}
+	var mappings []string
+	for _, m := range b.in.Mappings {
+		mappings = append(mappings, m.ID)
+	}
+	slices.SortFunc(mappings, natural)
+	for _, id := range mappings {
+		b.names.mapping(id)
+	}
+	for _, id := range b.vmIDs() {
+		b.names.vm(id, b.in.VMs[id].name())
+	}
+}
+
+// product is what the cluster as a whole is.
+func (b *builder) product() {
+	release := regexp.MustCompile(`^\d+\.\d+(\.\d+)?`).FindString(b.in.Version.Version)
+	b.world.Version, b.world.Seed = release, 1
+	b.world.RepoID = matched(b.in.Version.RepoID, `^[0-9a-z]{1,40}$`)
+	for _, entry := range b.in.Status {
+		if entry.Type == "cluster" {
+			b.world.Cluster = b.names.note("cluster", entry.Name, orElse(b.names.keep, entry.Name, "captured"))
+		}
+	}
+	if len(b.in.Status) == 0 && len(b.in.Nodes) > 1 {
+		b.world.Cluster = "captured"
+	}
+	unknown := func(n apiNode) bool { return n.Status == "unknown" }
+	b.world.NoStatistics = slices.ContainsFunc(b.in.Nodes, unknown) &&
+		!slices.ContainsFunc(b.in.Nodes, func(n apiNode) bool { return n.Status == "online" })
+	b.world.Datacenter = b.datacenter()
+}
+
+func (b *builder) datacenter() pvesim.Datacenter {
+	o := b.in.Options
+	tags := func(all texts) []string {
+		out := split(b.names.tags(strings.Join(all, ";")))
+		if len(out) == 0 {
+			return nil
+		}
+		return out
+	}
+	dc := pvesim.Datacenter{NextIDLower: o.NextID.integer("lower"), NextIDUpper: o.NextID.integer("upper"),
+		RegisteredTags: tags(o.Registered), UserTagsAllowed: tags(o.UserTags["user-allow-list"])}
+	if mode := o.UserTags["user-allow"]; len(mode) == 1 && slices.Contains([]string{"free", "existing", "list", "none"}, mode[0]) {
+		dc.UserTags = mode[0]
+	}
+	return dc
+}
+
+// What is assumed of a host whose size cannot be seen.
+const (
+	assumedCPUs   = 16
+	assumedMemory = 64
+)
+
+func (b *builder) hosts() {
+	ids := slices.SortedFunc(maps.Keys(b.in.Hosts), natural)
+	for _, id := range ids {
+		b.host(id, b.in.Hosts[id])
+	}
+	b.drivers()
+}
+
+func (b *builder) host(id string, in *hostAnswers) {
+	host := pvesim.Host{Name: b.names.of(hostKind, id), Offline: in.Silent != nil}
+	for _, entry := range b.in.Status {
+		if entry.Type == "node" && entry.Name == id {
+			host.IP = b.names.nets.text(entry.IP)
+		}
+	}
+	node := b.in.Nodes[slices.IndexFunc(b.in.Nodes, func(n apiNode) bool { return n.Node == id })]
+	host.CPUs = cmp.Or(in.Status.CPUInfo.CPUs.integer(), node.MaxCPU.integer(), assumedCPUs)
+	host.MemoryGiB = cmp.Or(gib(in.Status.Memory.Total), gib(node.MaxMem), assumedMemory)
+	sized := in.Status.CPUInfo.CPUs.integer() > 0 || node.MaxCPU.integer() > 0
+	if host.Offline {
+		b.missing("networks, PCI functions, sizes and files of "+host.Name, "it does not answer"+b.reason(in.Silent),
+			"capture again when it does")
+	}
+	if !sized {
+		b.assumed(fmt.Sprintf("%s has %d processors and %d GiB of memory", host.Name, assumedCPUs, assumedMemory),
+			orElse(host.Offline, "it does not answer", "the login may not see it"), "change them in this file")
+	}
+	b.network(&host, in.Network)
+	for _, f := range in.PCI {
+		b.function(&host, f)
+	}
+	slices.SortFunc(host.PCI, func(x, y pvesim.PCIFunction) int { return strings.Compare(x.Address, y.Address) })
+	host.NoIOMMU = len(host.PCI) > 0 && !slices.ContainsFunc(host.PCI, func(f pvesim.PCIFunction) bool { return f.Group >= 0 })
+	b.world.Hosts = append(b.world.Hosts, host)
+}
+
+// reason is why something could not be read, as far as that names nothing.
+func (b *builder) reason(err error) string {
+	if failed := asError(err); failed != nil && failed.brief != "" {
+		return ": " + failed.brief
+	}
+	return ""
+}
+
+// gib is a number of bytes in GiB, to a hundredth: 10 MiB more or less do not
+// matter, and people read the file.
+func gib(bytes scalar) float64 { return math.Round(bytes.number()/(1<<30)*100) / 100 }
+
+func (i apiInterface) bridge() bool { return i.Type == "bridge" || i.Type == "OVSBridge" }
+
+func (b *builder) network(host *pvesim.Host, in []apiInterface) {
+	slices.SortFunc(in, func(x, y apiInterface) int { return natural(x.Iface, y.Iface) })
+	others := map[string]int{}
+	for _, i := range in {
+		switch {
+		case i.bridge():
+			if i.Type == "OVSBridge" {
+				others["OVSBridge"]++
+			}
+			if i.CIDR6 != "" {
+				others["IPv6 address"]++
+			}
+			var ports []string
+			for _, port := range split(i.Ports + " " + i.OVSPorts) {
+				ports = append(ports, b.names.of(nicKind, port))
+			}
+			host.Bridges = append(host.Bridges, pvesim.Bridge{Name: b.names.of(bridgeKind, i.Iface), CIDR: b.names.nets.cidr(i.CIDR),
+				Gateway: b.names.nets.text(i.Gateway), Ports: strings.Join(ports, " "), VLANAware: i.VLANAware.set()})
+		case i.Type == "eth":
+			host.NICs = append(host.NICs, b.names.of(nicKind, i.Iface))
+		default:
+			others[i.Type]++
+		}
+	}
+	slices.SortFunc(host.NICs, natural)
+	slices.SortFunc(host.Bridges, func(x, y pvesim.Bridge) int { return natural(x.Name, y.Name) })
+	var kinds []string
+	for _, kind := range slices.Sorted(maps.Keys(others)) {
+		kinds = append(kinds, fmt.Sprintf("%d × %s", others[kind], matched(kind, `^[A-Za-z0-9 -]{1,20}$`)))
+	}
+	if len(kinds) > 0 {
+		b.missing(fmt.Sprintf("of the network of %s: %s", host.Name, strings.Join(kinds, ", ")), "a world has NICs and Linux bridges with IPv4 only", "")
+	}
+}
+
+func (b *builder) function(host *pvesim.Host, in apiPCI) {
+	pair := func(vendor, device string) string {
+		if vendor == "" || device == "" {
+			return ""
+		}
+		return strings.ToLower(strings.TrimPrefix(vendor, "0x") + ":" + strings.TrimPrefix(device, "0x"))
+	}
+	f := pvesim.PCIFunction{Class: strings.ToLower(in.Class), ID: pair(in.Vendor, in.Device), Vendor: in.VendorName, Name: in.DeviceName,
+		Subsystem: pair(in.SubVendor, in.SubDevice), SubsystemVendor: in.SubVendorName, SubsystemName: in.SubsystemDevice, Group: pci.NoGroup}
+	if in.Group != nil {
+		f.Group = max(in.Group.integer(), pci.NoGroup)
+	}
+	address, err := pci.ParseBDF(in.ID)
+	_, classErr := pci.ParseClass(f.Class)
+	_, idErr := pci.ParseID(f.ID)
+	if err != nil || classErr != nil || idErr != nil || len(f.Class) != 8 {
+		b.missing("a PCI function of "+host.Name, "its address, class or id cannot be read", "")
+		return
+	}
+	if id, err := pci.ParseID(f.Subsystem); err != nil || id.String() != f.Subsystem {
+		f.Subsystem = ""
+	}
+	f.Address = address.String()
+	host.PCI = append(host.PCI, f)
+}
+
+// Drivers that are assumed, since the API does not show them.
+const (
+	passedDriver = "vfio-pci"
+	usedDriver   = "in-use"
+)
+
+// drivers assumes of each function whether the host uses it: the safe way is
+// to take disks and network cards for used.
+func (b *builder) drivers() {
+	given := b.givenSlots()
+	any := false
+	for h := range b.world.Hosts {
+		host := &b.world.Hosts[h]
+		cards := map[string]bool{}
+		for _, f := range host.PCI {
+			if slot := f.Address[:len(f.Address)-2]; strings.HasPrefix(f.Class, "0x03") && strings.HasPrefix(f.ID, "10de:") || given[host.Name+" "+slot] {
+				cards[slot] = true
+			}
+		}
+		for i := range host.PCI {
+			f := &host.PCI[i]
+			any = true
+			switch {
+			case cards[f.Address[:len(f.Address)-2]]:
+				f.Driver = passedDriver
+			case slices.Contains([]string{"01", "02", "03", "04", "0c"}, f.Class[2:4]):
+				f.Driver = usedDriver
+			}
+		}
+	}
+	if any {
+		b.assumed(fmt.Sprintf("NVIDIA cards, and what mappings and VMs name, are with %s; other disks, network cards, displays, sound and USB are %s",
+			passedDriver, usedDriver), "the API does not show kernel drivers", "change driver in this file")
+	}
+}
+
+var slotForm = regexp.MustCompile(`[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}`)
+
+// givenSlots are those that mappings and VMs pass through: host and slot.
+func (b *builder) givenSlots() map[string]bool {
+	given := map[string]bool{}
+	add := func(host, text string) {
+		for _, slot := range slotForm.FindAllString(text, -1) {
+			given[b.names.of(hostKind, host)+" "+slot] = true
+		}
+	}
+	for _, m := range b.in.Mappings {
+		for _, entry := range m.Map {
+			add(property(entry, "node"), property(entry, "path"))
+		}
+	}
+	for _, vm := range b.in.VMs {
+		for _, option := range vm.Options {
+			if strings.HasPrefix(option.Key, "hostpci") && option.Value != nil {
+				add(vm.Guest.Node, string(*option.Value))
+			}
+		}
+	}
+	return given
+}
+
+// property is one of a property string's, "" when it has none of that name.
+func property(text, key string) string {
+	for part := range strings.SplitSeq(text, ",") {
+		if name, value, _ := strings.Cut(part, "="); name == key {
+			return value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,359 @@
+package capture
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/sim/pvesim"
+)
+
+const rootUser = "root@pam"
+
+// needs are the privileges without which something is hidden, mostly without a
+// word: lists show what a login may see.
+var needs = []struct {
+	what, path string
+	privileges []string
+}{
+	{"addresses of hosts, the cluster's name, HA, the numbers and tags of the datacenter", "/", []string{"Sys.Audit"}},
+	{"processors and memory of hosts", "/nodes", []string{"Sys.Audit"}},
+	{"PCI functions", "/", []string{"Sys.Audit", "Sys.Modify"}},
+	{"VMs, or some of them", "/vms", []string{"VM.Audit"}},
+	{"storages and their files, or some of them", "/storage", []string{"Datastore.Audit"}},
+	{"PCI mappings, or some of them", "/mapping/pci", []string{"Mapping.Audit", "Mapping.Use", "Mapping.Modify"}},
+	{"bridges, or some of them", "/sdn/zones/localnetwork", []string{"SDN.Audit", "SDN.Use"}},
+	{"pools, or some of them", "/pool", []string{"Pool.Audit"}},
+}
+
+// lacking notes what the login's privileges hide.
+func (b *builder) lacking() {
+	for _, need := range needs {
+		if !b.may(need.path, need.privileges...) {
+			b.missing(need.what, fmt.Sprintf("the login lacks %s on %s", strings.Join(need.privileges, " or "), need.path), giveAuditor)
+		}
+	}
+}
+
+// may tells whether the login has one of the privileges on a path that was
+// asked for.
+func (b *builder) may(path string, privileges ...string) bool {
+	for _, privilege := range privileges {
+		if _, ok := b.in.Permissions[path][privilege]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// refusals notes reads that failed for another reason than those of needs.
+func (b *builder) refusals() {
+	var failed []string
+	for path, err := range b.in.Failed {
+		e := asError(err)
+		hidden := e != nil && e.kind == denied && (strings.HasPrefix(path, "/cluster/") && !b.may("/", "Sys.Audit") ||
+			strings.Contains(path, "/hardware/pci") && !b.may("/", "Sys.Audit", "Sys.Modify") ||
+			strings.HasSuffix(path, "/status") && !b.may("/nodes", "Sys.Audit") ||
+			strings.Contains(path, "/storage/") && !b.may("/storage", "Datastore.Audit"))
+		if !hidden {
+			failed = append(failed, path)
+		}
+	}
+	slices.SortFunc(failed, natural)
+	for _, path := range failed {
+		because := "the server refused"
+		switch asError(b.in.Failed[path]).kind {
+		case denied:
+			because = "the login may not see it"
+		case unreachable:
+			because = "the host did not answer in time"
+		case fatal, refused:
+		}
+		b.missing(b.call(path), because, "look there, and capture again")
+	}
+}
+
+// call is a path of the API with new names in it.
+func (b *builder) call(path string) string {
+	path, _, _ = strings.Cut(path, "?")
+	parts := strings.Split(path, "/")
+	for i := 1; i < len(parts); i++ {
+		switch parts[i-1] {
+		case "nodes":
+			parts[i] = b.names.of(hostKind, parts[i])
+		case "storage":
+			parts[i] = b.names.of(storageKind, parts[i])
+		}
+	}
+	return strings.Join(parts, "/")
+}
+
+func asError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return nil
+}
+
+func asText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// access is who may do what. When the login may not see all of it, the world
+// has the login alone, with its own permissions: it is refused the same things.
+func (b *builder) access() (login, secret string) {
+	all := b.may("/access", "Sys.Audit", "Permissions.Modify") && b.may("/access/groups", "Sys.Audit", "User.Modify") &&
+		b.in.Failed["/access/users?full=1"] == nil && b.in.Failed["/access/acl"] == nil && b.in.Failed["/access/roles"] == nil
+	if all {
+		b.everybody()
+	} else {
+		b.missing("users, groups, tokens, roles and permissions of others", "the login lacks Sys.Audit on /access", giveAuditor)
+	}
+	owner, _, _ := strings.Cut(b.in.Login, "!")
+	for _, user := range []string{rootUser, owner} {
+		b.user(pvesim.User{ID: b.names.login(user)})
+	}
+	login = b.names.login(b.in.Login)
+	if !all {
+		b.loginAlone(owner, login)
+	}
+	slices.SortFunc(b.world.Users, func(x, y pvesim.User) int { return natural(x.ID, y.ID) })
+	slices.SortFunc(b.world.Tokens, func(x, y pvesim.Token) int { return natural(x.ID, y.ID) })
+	slices.SortFunc(b.world.ACL, func(x, y pvesim.ACL) int {
+		return cmp.Or(natural(x.Path, y.Path), natural(x.Who, y.Who), natural(x.Role, y.Role))
+	})
+	b.world.ACL = slices.Compact(b.world.ACL)
+	for i := range b.world.Tokens {
+		b.world.Tokens[i].Secret = fmt.Sprintf("00000000-0000-4000-8000-%012d", i+1)
+		if b.world.Tokens[i].ID == login {
+			secret = b.world.Tokens[i].Secret
+		}
+	}
+	return login, secret
+}
+
+func (b *builder) user(u pvesim.User) {
+	if !b.users[u.ID] {
+		u.Password = password
+		b.users[u.ID] = true
+		b.world.Users = append(b.world.Users, u)
+	}
+}
+
+// everybody are all users with what they may do.
+func (b *builder) everybody() {
+	slices.SortFunc(b.in.Users, func(x, y apiUser) int { return natural(x.ID, y.ID) })
+	for _, in := range b.in.Users {
+		id := b.names.login(in.ID)
+		b.user(pvesim.User{ID: id, Disabled: !yes(in.Enable), Expire: int64(in.Expire.number())})
+		slices.SortFunc(in.Tokens, func(x, y apiToken) int { return natural(x.ID, y.ID) })
+		for _, token := range in.Tokens {
+			b.world.Tokens = append(b.world.Tokens, pvesim.Token{ID: b.names.login(in.ID + "!" + token.ID), NoPrivSep: !yes(token.PrivSep),
+				Expire: int64(token.Expire.number())})
+		}
+	}
+	slices.SortFunc(b.in.Groups, func(x, y apiGroup) int { return natural(x.ID, y.ID) })
+	for _, in := range b.in.Groups {
+		g := pvesim.Group{ID: b.names.of(groupKind, in.ID)}
+		for _, member := range split(in.Users) {
+			if id := b.names.login(member); b.users[id] {
+				g.Users = append(g.Users, id)
+			}
+		}
+		slices.SortFunc(g.Users, natural)
+		b.world.Groups = append(b.world.Groups, g)
+	}
+	b.roles()
+	b.acl()
+}
+
+// roles are those that were made; the others every installation has.
+func (b *builder) roles() {
+	known := pvesim.Privileges(b.world.Version)
+	slices.SortFunc(b.in.Roles, func(x, y apiRole) int { return natural(x.ID, y.ID) })
+	for _, in := range b.in.Roles {
+		if in.Special.set() {
+			continue
+		}
+		privileges := split(in.Privs)
+		slices.Sort(privileges)
+		b.role(b.names.of(roleKind, in.ID), privileges, known)
+	}
+}
+
+func (b *builder) role(name string, privileges, known []string) {
+	kept := []string{}
+	for _, privilege := range privileges {
+		if slices.Contains(known, privilege) {
+			kept = append(kept, privilege)
+			continue
+		}
+		b.missing(fmt.Sprintf("privilege %s of role %s", matched(privilege, `^[A-Za-z.]{1,40}$`), name), "pvesim does not know it", "")
+	}
+	if b.world.Roles == nil {
+		b.world.Roles = map[string][]string{}
+	}
+	b.world.Roles[name] = kept
+}
+
+func (b *builder) acl() {
+	builtin := pvesim.Roles(b.world.Version)
+	who := maps.Clone(b.users)
+	for _, token := range b.world.Tokens {
+		who[token.ID] = true
+	}
+	for _, group := range b.world.Groups {
+		who["@"+group.ID] = true
+	}
+	lost := 0
+	for _, in := range b.in.ACL {
+		entry := pvesim.ACL{Path: b.path(in.Path), Role: in.Role, NoPropagate: !yes(in.Propagate)}
+		if builtin[in.Role] == nil {
+			entry.Role = b.names.known[roleKind][in.Role]
+		}
+		if in.Type == "group" {
+			entry.Who = "@" + b.names.of(groupKind, in.Who)
+		} else {
+			entry.Who = b.names.login(in.Who)
+		}
+		if entry.Role == "" || !who[entry.Who] {
+			lost++
+			continue
+		}
+		b.world.ACL = append(b.world.ACL, entry)
+	}
+	if lost > 0 {
+		b.missing(fmt.Sprintf("%d permissions", lost), "their role or user is unknown to pvesim, or not in the cluster's lists", "")
+	}
+}
+
+// topPaths are those that have permissions of their own.
+var topPaths = []string{"", "access", "mapping", "nodes", "pool", "sdn", "storage", "vms"}
+
+// path is a path of permissions with new names in it.
+func (b *builder) path(path string) string {
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	if len(parts) < 2 && slices.Contains(topPaths, parts[0]) {
+		return path
+	}
+	rest := parts[1:]
+	switch parts[0] {
+	case "vms":
+	case "nodes":
+		rest[0] = b.names.of(hostKind, rest[0])
+	case "storage":
+		rest[0] = b.names.of(storageKind, rest[0])
+	case "pool":
+		rest = []string{b.names.pool(strings.Join(rest, "/"))}
+	case "mapping", "access", "sdn":
+		b.deeper(parts[0], rest)
+	default:
+		for i := range parts {
+			parts[i] = b.names.of(otherKind, parts[i])
+		}
+	}
+	return "/" + parts[0] + "/" + strings.Join(rest, "/")
+}
+
+// deeper renames paths whose second part is a word and whose third is a name:
+// /mapping/pci/NAME, /access/realm/NAME, /sdn/zones/ZONE/BRIDGE/VLAN.
+func (b *builder) deeper(first string, rest []string) {
+	for i := 1; i < len(rest); i++ {
+		switch kind := first + "/" + rest[0]; {
+		case kind == "mapping/pci":
+			rest[i] = b.names.mapping(rest[i])
+		case first == "mapping":
+			rest[i] = b.names.of(sharedKind, rest[i])
+		case kind == "access/realm":
+			rest[i] = b.names.of(realmKind, rest[i])
+		case kind == "access/groups":
+			rest[i] = b.names.of(groupKind, rest[i])
+		case kind == "sdn/zones" && i == 1:
+			rest[i] = b.names.of(zoneKind, rest[i])
+		case kind == "sdn/zones" && i == 2:
+			rest[i] = b.names.of(bridgeKind, rest[i])
+		case kind == "sdn/zones":
+			rest[i] = orElse(matched(rest[i], `^\d{1,4}$`) != "", rest[i], "1")
+		default:
+			rest[i] = b.names.of(otherKind, rest[i])
+		}
+	}
+}
+
+// loginAlone gives the login what it may do, path by path: an entry is needed
+// where that differs from what comes from above.
+func (b *builder) loginAlone(owner, login string) {
+	token := pvesim.Token{ID: login, NoPrivSep: owner != rootUser}
+	// root@pam has everything, so its tokens need entries of their own.
+	who := orElse(token.NoPrivSep, b.names.login(owner), login)
+	b.world.Tokens = append(b.world.Tokens, token)
+	roles := map[string]string{}
+	for _, path := range slices.SortedFunc(maps.Keys(b.in.Permissions), natural) {
+		here := b.in.Permissions[path]
+		above := b.fromAbove(path)
+		if maps.Equal(keys(here), above) && path != "/" && !slices.ContainsFunc(slices.Collect(maps.Values(here)), func(s scalar) bool { return !s.set() }) {
+			continue
+		}
+		if len(here) == 0 && path == "/" {
+			continue
+		}
+		b.grant(b.path(path), who, here, roles)
+	}
+}
+
+// fromAbove are the privileges that the nearest known path above hands down.
+func (b *builder) fromAbove(path string) map[string]bool {
+	for path != "/" {
+		path = path[:strings.LastIndex(path, "/")]
+		if path == "" {
+			path = "/"
+		}
+		if granted, known := b.in.Permissions[path]; known {
+			down := maps.Clone(granted)
+			maps.DeleteFunc(down, func(_ string, propagate scalar) bool { return !propagate.set() })
+			return keys(down)
+		}
+	}
+	return map[string]bool{}
+}
+
+func keys(granted map[string]scalar) map[string]bool {
+	out := map[string]bool{}
+	for privilege := range granted {
+		out[privilege] = true
+	}
+	return out
+}
+
+// grant writes entries for privileges that are handed down, and for those that
+// are not. Having none where there would be some is a role, too.
+func (b *builder) grant(path, who string, granted map[string]scalar, roles map[string]string) {
+	if len(granted) == 0 {
+		b.world.ACL = append(b.world.ACL, pvesim.ACL{Path: path, Who: who, Role: "NoAccess"})
+		return
+	}
+	for _, down := range []bool{true, false} {
+		var privileges []string
+		for _, privilege := range slices.Sorted(maps.Keys(granted)) {
+			if granted[privilege].set() == down {
+				privileges = append(privileges, privilege)
+			}
+		}
+		if len(privileges) == 0 {
+			continue
+		}
+		key := strings.Join(privileges, ",")
+		if roles[key] == "" {
+			roles[key] = fmt.Sprintf("Login%d", len(roles)+1)
+			b.role(roles[key], privileges, pvesim.Privileges(b.world.Version))
+		}
+		b.world.ACL = append(b.world.ACL, pvesim.ACL{Path: path, Who: who, Role: roles[key], NoPropagate: !down})
+	}
+}
