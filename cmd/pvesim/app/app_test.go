@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bufio"
@@ -22,13 +22,12 @@ import (
 // exit codes are real.
 func TestMain(m *testing.M) {
 	if os.Getenv("PVESIM_AS_PROGRAM") == "1" {
-		main()
-		os.Exit(0)
+		os.Exit(Main())
 	}
 	os.Exit(m.Run())
 }
 
-const homelab = "../../testdata/worlds/homelab.yaml"
+const homelab = "../../../testdata/worlds/homelab.yaml"
 
 func TestTheProgramServesUntilItIsTerminated(t *testing.T) {
 	ready := filepath.Join(t.TempDir(), "ready")

@@ -1,0 +1,239 @@
+// Package app is the pvesim program. It serves a simulated Proxmox VE cluster:
+// prints what a client needs as lines for a shell, then runs until it gets
+// SIGINT or SIGTERM. Or it captures a real cluster as a world. main and the
+// end-to-end tests run it.
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/gpuworker/gpuworker/sim/pvesim"
+)
+
+// Main runs the command line of this process and returns the exit code.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	err := dispatch(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "pvesim:", err)
+		return 1
+	}
+	return 0
+}
+
+func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == "capture" {
+		return captureCluster(ctx, args[1:], os.Getenv, stdout, stderr)
+	}
+	return run(ctx, args, stdout, stderr)
+}
+
+// settings are what the command line says.
+type settings struct {
+	world, listen, readyFile string
+	fleet                    *pvesim.Fleet
+	cert, key                string
+	timeScale                float64
+	faults                   []pvesim.Fault
+	quiet                    bool
+}
+
+func parse(args []string, stderr io.Writer) (settings, error) {
+	var c settings
+	flags := flag.NewFlagSet("pvesim", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprint(stderr, "Usage: pvesim -world FILE [flags]       serve a simulated cluster\n"+
+			"       pvesim -fleet HOSTSxGPUSxVMS     serve a made-up one\n"+
+			"       pvesim capture [flags]           make a world of a real one; see pvesim capture -help\n\n")
+		flags.PrintDefaults()
+	}
+	flags.StringVar(&c.world, "world", "", "file with the world to simulate, YAML or JSON")
+	flags.Func("fleet", "instead of -world, a made-up cluster: HOSTSxGPUSxVMS, as in 200x5x25", func(text string) error {
+		fleet, err := pvesim.ParseFleet(text)
+		c.fleet = &fleet
+		return err
+	})
+	flags.StringVar(&c.listen, "listen", "127.0.0.1:0", "address to listen on; port 0 takes a free one")
+	flags.StringVar(&c.readyFile, "ready-file", "", "file that gets the address once connections are accepted")
+	flags.Float64Var(&c.timeScale, "time-scale", 1, "divide all durations by this")
+	flags.StringVar(&c.cert, "cert", "", "PEM file with the certificate (default: a new self-signed one)")
+	flags.StringVar(&c.key, "key", "", "PEM file with the certificate's key")
+	flags.Func("fault", "one more fault, as in a world: '{path: /status/start$, effect: hang}'; may be repeated", func(text string) error {
+		var f pvesim.Fault
+		if err := yaml.UnmarshalStrict([]byte(text), &f); err != nil {
+			return err
+		}
+		c.faults = append(c.faults, f)
+		return nil
+	})
+	flags.BoolVar(&c.quiet, "quiet", false, "do not log refused requests")
+	if err := flags.Parse(args); err != nil {
+		return c, err
+	}
+	if flags.NArg() > 0 {
+		return c, fmt.Errorf("unexpected argument %q; see pvesim -help", flags.Arg(0))
+	}
+	if c.world == "" && c.fleet == nil {
+		return c, errors.New("no world given; use -world FILE, for example testdata/worlds/homelab.yaml, or -fleet 3x2x5")
+	}
+	if c.world != "" && c.fleet != nil {
+		return c, errors.New("-world and -fleet exclude each other")
+	}
+	if (c.cert == "") != (c.key == "") {
+		return c, errors.New("-cert and -key belong together; give both or none")
+	}
+	return c, nil
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	c, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	world, err := c.load()
+	if err != nil {
+		return err
+	}
+	world.Faults = append(world.Faults, c.faults...)
+	certificate, err := certificate(c)
+	if err != nil {
+		return err
+	}
+	logger := log.New(stderr, "", log.LstdFlags)
+	if c.quiet {
+		logger.SetOutput(io.Discard)
+	}
+	sim, err := pvesim.New(world, pvesim.WithTimeScale(c.timeScale), pvesim.WithLog(logger.Printf))
+	if err != nil {
+		return err
+	}
+	defer sim.Close()
+	listener, err := net.Listen("tcp", c.listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", c.listen, err)
+	}
+	return serve(ctx, c, sim, world, listener, certificate, stdout, logger)
+}
+
+func (c settings) load() (pvesim.World, error) {
+	if c.fleet != nil {
+		return c.fleet.World(), nil
+	}
+	data, err := os.ReadFile(c.world)
+	if err != nil {
+		return pvesim.World{}, fmt.Errorf("read the world: %w", err)
+	}
+	world, err := pvesim.LoadWorld(data)
+	if err != nil {
+		return pvesim.World{}, fmt.Errorf("%s: %w", c.world, err)
+	}
+	return world, nil
+}
+
+func serve(ctx context.Context, c settings, sim *pvesim.Sim, world pvesim.World, listener net.Listener,
+	certificate tls.Certificate, stdout io.Writer, logger *log.Logger) error {
+	server := &http.Server{
+		Handler: sim, ErrorLog: logger, ReadHeaderTimeout: 10 * time.Second,
+		// As long as the real server keeps an idle connection.
+		IdleTimeout: 5 * time.Second,
+		// The real server speaks HTTP/1.1 only.
+		TLSConfig:    &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"http/1.1"}},
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.ServeTLS(listener, "", "") }()
+	address := listener.Addr().String()
+	printExports(stdout, address, certificate, world)
+	if c.readyFile != "" {
+		if err := writeReady(c.readyFile, address); err != nil {
+			return errors.Join(err, server.Close())
+		}
+	}
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve on %s: %w", address, err)
+	case <-ctx.Done():
+	}
+	// Tasks and hanging requests end first, so that the server can.
+	sim.Close()
+	shutdown, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := server.Shutdown(shutdown); err != nil {
+		// Clients that do not let go are cut off.
+		return server.Close()
+	}
+	return nil
+}
+
+// writeReady writes the address in one step: who sees the file sees all of it.
+func writeReady(path, address string) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), ".pvesim-ready-*")
+	if err != nil {
+		return fmt.Errorf("write the ready file: %w", err)
+	}
+	// Nothing is left to remove when all goes well.
+	defer func() { _ = os.Remove(temp.Name()) }()
+	_, err = temp.WriteString(address + "\n")
+	if err := errors.Join(err, temp.Close()); err != nil {
+		return fmt.Errorf("write the ready file: %w", err)
+	}
+	if err := os.Rename(temp.Name(), path); err != nil {
+		return fmt.Errorf("write the ready file: %w", err)
+	}
+	return nil
+}
+
+// printExports says how to reach the simulator, in lines for a shell.
+func printExports(out io.Writer, address string, certificate tls.Certificate, world pvesim.World) {
+	sum := sha256.Sum256(certificate.Certificate[0])
+	fmt.Fprintf(out, "export PVE_ENDPOINT='https://%s'\n", address)
+	fmt.Fprintf(out, "export PVE_FINGERPRINT='%s'\n", colons(sum[:]))
+	for _, t := range world.Tokens {
+		fmt.Fprintf(out, "export PVE_TOKEN_%s='%s=%s'\n", variable(t.ID), t.ID, t.Secret)
+	}
+	for _, u := range world.Users {
+		if u.Password != "" {
+			fmt.Fprintf(out, "export PVE_PASSWORD_%s='%s'\n", variable(u.ID), u.Password)
+		}
+	}
+}
+
+func colons(sum []byte) string {
+	parts := make([]string, len(sum))
+	for i, b := range sum {
+		parts[i] = fmt.Sprintf("%02X", b)
+	}
+	return strings.Join(parts, ":")
+}
+
+// variable makes a name for the environment of an id: gpuworker@pve!engine is
+// GPUWORKER_PVE_ENGINE.
+func variable(id string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToUpper(id))
+}
