@@ -6,7 +6,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/gpuworker/gpuworker/cmd/gpuworker/app"
+	gpuworker "github.com/gpuworker/gpuworker/cmd/gpuworker/app"
+	pvesim "github.com/gpuworker/gpuworker/cmd/pvesim/app"
 )
 
 func TestMain(m *testing.M) {
@@ -15,7 +16,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv("GORACE") == "" {
 		os.Setenv("GORACE", "atexit_sleep_ms=10")
 	}
-	testscript.Main(m, map[string]func(){"gpuworker": func() { os.Exit(app.Main()) }})
+	testscript.Main(m, map[string]func(){
+		"gpuworker": func() { os.Exit(gpuworker.Main()) },
+		"pvesim":    func() { os.Exit(pvesim.Main()) },
+	})
 }
 
 func TestScripts(t *testing.T) {
@@ -31,6 +35,7 @@ func TestScripts(t *testing.T) {
 			"mappings": listMappings,
 			"written":  written,
 			"root":     rootCall,
+			"replay":   replay,
 		},
 	})
 }
