@@ -47,19 +47,24 @@ func build(in *cluster, names *names) *Result {
 // order of lists.
 func (b *builder) prepareNames() {
 	b.names.prepare(hostKind, slices.Collect(maps.Keys(b.in.Hosts)))
-	var storages, bridges []string
+	var storages, bridges, nics []string
 	for _, s := range b.in.Storages {
 		storages = append(storages, s.Storage)
 	}
 	for _, host := range b.in.Hosts {
 		for _, i := range host.Network {
-			if i.bridge() {
+			switch {
+			case i.bridge():
 				bridges = append(bridges, i.Iface)
+				nics = append(nics, i.ports()...)
+			case i.Type == "eth":
+				nics = append(nics, i.Iface)
 			}
 		}
 	}
 	b.names.prepare(storageKind, storages)
 	b.names.prepare(bridgeKind, bridges)
+	b.names.prepare(nicKind, nics)
 	for _, pool := range b.poolIDs() {
 		b.names.pool(pool)
 	}
@@ -72,7 +77,9 @@ func (b *builder) prepareNames() {
 		b.names.mapping(id)
 	}
 	for _, id := range b.vmIDs() {
-		b.names.vm(id, b.in.VMs[id].name())
+		vm := b.in.VMs[id]
+		slices.SortFunc(vm.Options, func(x, y apiPending) int { return natural(x.Key, y.Key) })
+		b.names.vm(id, vm.name())
 	}
 }
 
@@ -168,6 +175,8 @@ func gib(bytes scalar) float64 { return math.Round(bytes.number()/(1<<30)*100) /
 
 func (i apiInterface) bridge() bool { return i.Type == "bridge" || i.Type == "OVSBridge" }
 
+func (i apiInterface) ports() []string { return split(i.Ports + " " + i.OVSPorts) }
+
 func (b *builder) network(host *pvesim.Host, in []apiInterface) {
 	slices.SortFunc(in, func(x, y apiInterface) int { return natural(x.Iface, y.Iface) })
 	others := map[string]int{}
@@ -181,7 +190,7 @@ func (b *builder) network(host *pvesim.Host, in []apiInterface) {
 				others["IPv6 address"]++
 			}
 			var ports []string
-			for _, port := range split(i.Ports + " " + i.OVSPorts) {
+			for _, port := range i.ports() {
 				ports = append(ports, b.names.of(nicKind, port))
 			}
 			host.Bridges = append(host.Bridges, pvesim.Bridge{Name: b.names.of(bridgeKind, i.Iface), CIDR: b.names.nets.cidr(i.CIDR),
@@ -271,6 +280,9 @@ var slotForm = regexp.MustCompile(`[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}`)
 func (b *builder) givenSlots() map[string]bool {
 	given := map[string]bool{}
 	add := func(host, text string) {
+		if b.in.Hosts[host] == nil {
+			return // it was taken out of the cluster
+		}
 		for _, slot := range slotForm.FindAllString(text, -1) {
 			given[b.names.of(hostKind, host)+" "+slot] = true
 		}

@@ -127,7 +127,7 @@ func (b *builder) access() (login, secret string) {
 	slices.SortFunc(b.world.Users, func(x, y pvesim.User) int { return natural(x.ID, y.ID) })
 	slices.SortFunc(b.world.Tokens, func(x, y pvesim.Token) int { return natural(x.ID, y.ID) })
 	slices.SortFunc(b.world.ACL, func(x, y pvesim.ACL) int {
-		return cmp.Or(natural(x.Path, y.Path), natural(x.Who, y.Who), natural(x.Role, y.Role))
+		return cmp.Or(natural(x.Path, y.Path), natural(x.Who, y.Who), natural(x.Role, y.Role), natural(fmt.Sprint(x.NoPropagate), fmt.Sprint(y.NoPropagate)))
 	})
 	b.world.ACL = slices.Compact(b.world.ACL)
 	for i := range b.world.Tokens {
@@ -212,6 +212,9 @@ func (b *builder) acl() {
 	for _, group := range b.world.Groups {
 		who["@"+group.ID] = true
 	}
+	slices.SortFunc(b.in.ACL, func(x, y apiACL) int {
+		return cmp.Or(natural(x.Path, y.Path), natural(x.Who, y.Who), natural(x.Role, y.Role))
+	})
 	lost := 0
 	for _, in := range b.in.ACL {
 		entry := pvesim.ACL{Path: b.path(in.Path), Role: in.Role, NoPropagate: !yes(in.Propagate)}

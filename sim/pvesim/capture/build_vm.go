@@ -67,7 +67,6 @@ func (b *builder) options(vm *pvesim.VM, in *vmAnswers) {
 		}
 		return
 	}
-	slices.SortFunc(in.Options, func(x, y apiPending) int { return natural(x.Key, y.Key) })
 	pending := map[string]any{}
 	for _, option := range in.Options {
 		if option.Value != nil {
@@ -146,8 +145,8 @@ func guest(config map[string]any) pvesim.Guest {
 	case kind == "solaris":
 		g.OS = kind
 	}
-	enabled, _, _ := strings.Cut(fmt.Sprint(config["agent"]), ",")
-	g.Agent = slices.Contains([]string{"1", "enabled=1"}, enabled)
+	agent := split(fmt.Sprint(config["agent"]))
+	g.Agent = slices.Contains(agent, "1") || slices.Contains(agent, "enabled=1")
 	return g
 }
 

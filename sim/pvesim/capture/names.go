@@ -29,7 +29,7 @@ const (
 	poolKind     = "pool"
 	mappingKind  = "mapping"
 	bridgeKind   = "bridge"
-	nicKind      = "nic"
+	nicKind      = "port" // of a bridge
 	tagKind      = "tag"
 	roleKind     = "role"
 	zoneKind     = "zone"
