@@ -32,9 +32,10 @@ func (s *scalar) UnmarshalJSON(data []byte) error {
 
 func (s scalar) set() bool { return s != "" && s != "0" }
 
+// number is 0 for what is none, or larger than any count of bytes.
 func (s scalar) number() float64 {
 	n, err := strconv.ParseFloat(string(s), 64)
-	if err != nil {
+	if err != nil || !(n >= 0 && n < 1<<60) {
 		return 0
 	}
 	return n

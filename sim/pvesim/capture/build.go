@@ -28,6 +28,7 @@ type builder struct {
 
 func build(in *cluster, names *names) *Result {
 	b := &builder{in: in, names: names, users: map[string]bool{}, gone: map[string][]int{}, unread: map[string][]int{}}
+	b.dropNameless()
 	b.prepareNames()
 	b.product()
 	b.lacking()
@@ -41,6 +42,20 @@ func build(in *cluster, names *names) *Result {
 	b.refusals()
 	names.known["network"] = names.nets.known
 	return &Result{World: b.world, Notes: b.sorted(), Login: login, Secret: secret, Names: names.known}
+}
+
+// dropNameless leaves out what has no name to go by, which no cluster of
+// Proxmox VE has.
+func (b *builder) dropNameless() {
+	in := b.in
+	delete(in.Hosts, "")
+	for _, host := range in.Hosts {
+		host.Network = slices.DeleteFunc(host.Network, func(i apiInterface) bool { return i.Iface == "" })
+	}
+	in.Storages = slices.DeleteFunc(in.Storages, func(s apiStorage) bool { return s.Storage == "" })
+	in.Mappings = slices.DeleteFunc(in.Mappings, func(m apiMapping) bool { return m.ID == "" })
+	in.Pools = slices.DeleteFunc(in.Pools, func(p apiPool) bool { return strings.Trim(p.ID, "/") == "" })
+	in.ACL = slices.DeleteFunc(in.ACL, func(a apiACL) bool { return !strings.HasPrefix(a.Path, "/") })
 }
 
 // prepareNames counts pseudonyms in the order of names, where that is also the
@@ -141,8 +156,9 @@ func (b *builder) host(id string, in *hostAnswers) {
 		}
 	}
 	node := b.in.Nodes[slices.IndexFunc(b.in.Nodes, func(n apiNode) bool { return n.Node == id })]
-	host.CPUs = cmp.Or(in.Status.CPUInfo.CPUs.integer(), node.MaxCPU.integer(), assumedCPUs)
-	host.MemoryGiB = cmp.Or(gib(in.Status.Memory.Total), gib(node.MaxMem), assumedMemory)
+	// No host is larger than a world allows.
+	host.CPUs = min(cmp.Or(in.Status.CPUInfo.CPUs.integer(), node.MaxCPU.integer(), assumedCPUs), 8192)
+	host.MemoryGiB = min(cmp.Or(gib(in.Status.Memory.Total), gib(node.MaxMem), assumedMemory), 65536)
 	sized := in.Status.CPUInfo.CPUs.integer() > 0 || node.MaxCPU.integer() > 0
 	if host.Offline {
 		b.missing("networks, PCI functions, sizes and files of "+host.Name, "it does not answer"+b.reason(in.Silent),
@@ -222,7 +238,10 @@ func (b *builder) function(host *pvesim.Host, in apiPCI) {
 	f := pvesim.PCIFunction{Class: strings.ToLower(in.Class), ID: pair(in.Vendor, in.Device), Vendor: in.VendorName, Name: in.DeviceName,
 		Subsystem: pair(in.SubVendor, in.SubDevice), SubsystemVendor: in.SubVendorName, SubsystemName: in.SubsystemDevice, Group: pci.NoGroup}
 	if in.Group != nil {
-		f.Group = max(in.Group.integer(), pci.NoGroup)
+		f.Group = in.Group.integer()
+		if strings.HasPrefix(string(*in.Group), "-") {
+			f.Group = pci.NoGroup
+		}
 	}
 	address, err := pci.ParseBDF(in.ID)
 	_, classErr := pci.ParseClass(f.Class)

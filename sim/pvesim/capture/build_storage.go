@@ -99,7 +99,7 @@ func (b *builder) hiddenStorages() {
 				if value == nil || !driveForm(option.Key) {
 					continue
 				}
-				if storage, volume, ok := strings.Cut(firstProperty(string(*value)), ":"); ok && !strings.HasPrefix(storage, "/") {
+				if storage, volume, ok := strings.Cut(firstProperty(string(*value)), ":"); ok && storage != "" && !strings.HasPrefix(storage, "/") {
 					name := b.names.of(storageKind, storage)
 					files[name] = files[name] || strings.Contains(volume, "/")
 				}

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -168,7 +169,7 @@ func (n *names) login(id string) string {
 	if !standard[userKind].MatchString(name) {
 		key = user
 	}
-	user = n.of(userKind, key) + "@" + n.of(realmKind, realm)
+	user = n.of(userKind, cmp.Or(key, "nobody")) + "@" + n.of(realmKind, cmp.Or(realm, "nowhere"))
 	if !isToken {
 		return user
 	}

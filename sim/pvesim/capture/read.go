@@ -32,12 +32,12 @@ type cluster struct {
 	Hosts       map[string]*hostAnswers
 	VMs         map[int]*vmAnswers
 	// Failed are reads that were refused: their path and why.
-	Failed map[string]error
+	Failed map[string]error `json:"-"`
 }
 
 // hostAnswers is what one host said.
 type hostAnswers struct {
-	Silent   error // it did not answer
+	Silent   error `json:"-"` // it did not answer
 	Status   apiHostStatus
 	Network  []apiInterface
 	PCI      []apiPCI
@@ -50,7 +50,7 @@ type hostAnswers struct {
 type vmAnswers struct {
 	Guest   apiGuest
 	Options []apiPending
-	Failed  error // why the options are not known
+	Failed  error `json:"-"` // why the options are not known
 }
 
 // reader fills a cluster, by requests that run in parallel.
