@@ -106,7 +106,10 @@ func captureCluster(ctx context.Context, args []string, getenv func(string) stri
 	c.options.Progress = progress.note
 	result, err := capture.Capture(ctx, c.options)
 	progress.stop()
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("interrupted; nothing was written")
+	case err != nil:
 		return err
 	}
 	file, err := result.YAML()

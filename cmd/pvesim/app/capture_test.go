@@ -126,6 +126,19 @@ func TestAFailedCaptureLeavesNoFile(t *testing.T) {
 	}
 }
 
+func TestAnInterruptedCaptureLeavesNoFile(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	path := filepath.Join(t.TempDir(), "world.yaml")
+	err := captureCluster(ctx, []string{"-o", path}, cluster(t), io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "interrupted; nothing was written") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("there is a file")
+	}
+}
+
 func TestWrongCommandLinesOfCaptureSayWhatToDo(t *testing.T) {
 	folder := t.TempDir()
 	full := map[string]string{"PVE_ENDPOINT": "https://pve1.example.org:8006", "PVE_TOKEN": "a@pve!b=the-secret"}

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
 // names gives pseudonyms: the same for the same name, counted in the order in
@@ -62,7 +64,7 @@ var standard = map[string]*regexp.Regexp{
 	storageKind: regexp.MustCompile(`^local(-lvm|-zfs|-btrfs)?$`),
 	bridgeKind:  regexp.MustCompile(`^vmbr\d{1,4}$`),
 	nicKind:     regexp.MustCompile(`^(lo|eth\d{1,3}|nic\d{1,3}|bond\d{1,3}|en(o|s|p)[0-9][0-9a-z]{0,10})(\.\d{1,4})?$`),
-	tagKind:     regexp.MustCompile(`^(gpuworker(-[a-z]+)?|template)$`),
+	tagKind:     regexp.MustCompile(`^(` + inventory.OwnerTag + `|` + inventory.ParkedTag + `|template)$`),
 	userKind:    regexp.MustCompile(`^root$`),
 	realmKind:   regexp.MustCompile(`^(pam|pve)$`),
 	zoneKind:    regexp.MustCompile(`^localnetwork$`),

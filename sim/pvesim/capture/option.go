@@ -322,7 +322,7 @@ func (n *names) drive(vmid int, value string) string {
 }
 
 // diskForm is how Proxmox VE itself names disks, linked clones included.
-var diskForm = regexp.MustCompile(`^(\d+/)?(base-\d+-disk-\d+(\.\w{1,8})?/)?(\d+/)?(vm|base)-\d+-(disk-\d+|cloudinit)(\.\w{1,8})?$`)
+var diskForm = regexp.MustCompile(`^(\d+/)?(base-\d+-disk-\d+(\.(raw|qcow2|vmdk))?/)?(\d+/)?(vm|base)-\d+-(disk-\d+|cloudinit)(\.(raw|qcow2|vmdk))?$`)
 
 // volume is a volume, a path of the host, "none" or "cdrom".
 func (n *names) volume(vmid int, id string) string {
