@@ -233,7 +233,7 @@ func (b *builder) acl() {
 		b.world.ACL = append(b.world.ACL, entry)
 	}
 	if lost > 0 {
-		b.missing(fmt.Sprintf("%d permissions", lost), "their role or user is unknown to pvesim, or not in the cluster's lists", "")
+		b.missing(fmt.Sprintf("%d entries of permissions", lost), "their role or user is unknown to pvesim, or not in the cluster's lists", "")
 	}
 }
 
