@@ -270,7 +270,12 @@ func scenarios(t *testing.T) map[string]struct {
 		}
 	}
 	older.Roles["GpuWorkerVM"] = slices.Compact(older.Roles["GpuWorkerVM"])
+	fleet, err := pvesim.ParseFleet("11+1x2x4")
+	if err != nil {
+		t.Fatal(err)
+	}
 	return map[string]scenario{
+		"a fleet of more than nine hosts":               {fleet.World(), "gpuworker@pve!engine"},
 		"a home lab, as its engine":                     {loadWorld(t, "homelab"), "gpuworker@pve!engine"},
 		"a home lab, as an auditor":                     {loadWorld(t, "homelab"), "gpuworker@pve!audit"},
 		"a home lab of version 8.4":                     {older, "gpuworker@pve!engine"},
