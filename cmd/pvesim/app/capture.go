@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -211,11 +210,14 @@ func summary(out io.Writer, c captureSettings, r *capture.Result) {
 		fmt.Fprintln(out, note)
 	}
 	if !c.options.KeepNames {
-		var hosts []string
-		for real, pseudonym := range r.Names["host"] {
-			hosts = append(hosts, pseudonym+" is "+real)
+		real := map[string]string{}
+		for name, pseudonym := range r.Names["host"] {
+			real[pseudonym] = name
 		}
-		slices.Sort(hosts)
+		var hosts []string
+		for _, host := range w.Hosts {
+			hosts = append(hosts, host.Name+" is "+real[host.Name])
+		}
 		fmt.Fprintf(out, "names (not in the file): %s\n", strings.Join(hosts, ", "))
 	}
 	if c.output != "-" {

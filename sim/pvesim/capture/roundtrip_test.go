@@ -29,7 +29,18 @@ import (
 // loadWorld reads a world of the repository.
 func loadWorld(t *testing.T, name string) pvesim.World {
 	t.Helper()
-	data, err := os.ReadFile("../../../testdata/worlds/" + name + ".yaml")
+	return loadFile(t, "../../../testdata/worlds/"+name+".yaml")
+}
+
+// everything is a world with all that a world has room for.
+func everything(t *testing.T) pvesim.World {
+	t.Helper()
+	return loadFile(t, "testdata/everything.yaml")
+}
+
+func loadFile(t *testing.T, file string) pvesim.World {
+	t.Helper()
+	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -477,18 +488,4 @@ func comparable(path string, answer any) any {
 		})
 	}
 	return answer
-}
-
-// everything is a world with all that a world has room for.
-func everything(t *testing.T) pvesim.World {
-	t.Helper()
-	data, err := os.ReadFile("testdata/everything.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	world, err := pvesim.LoadWorld(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return world
 }
