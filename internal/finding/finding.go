@@ -30,9 +30,22 @@ type Layer string
 
 // The layers, from the bottom.
 const (
-	LayerAPI      Layer = "api"      // reach and version of the hypervisor's API
-	LayerAccess   Layer = "access"   // login and privileges
-	LayerHost     Layer = "host"     // hosts and their IOMMU
+	LayerAPI    Layer = "api"    // reach and version of the hypervisor's API
+	LayerAccess Layer = "access" // login and privileges
+	LayerHost   Layer = "host"   // hosts and their IOMMU
+
+	// What the host tool sees of a Linux host, in the order in which one thing
+	// needs the other.
+	LayerFirmware Layer = "firmware"
+	LayerKernel   Layer = "kernel"   // its command line and what it made of it
+	LayerModules  Layer = "modules"  // VFIO
+	LayerGroup    Layer = "group"    // what cannot be kept apart from the card
+	LayerOwner    Layer = "owner"    // drivers, VMs and programs that have the card
+	LayerWindow   Layer = "window"   // the card's memory windows (BARs), the framebuffer
+	LayerReset    Layer = "reset"    // reset and power
+	LayerMemory   Layer = "memory"   // the host's memory and where it is
+	LayerIdentity Layer = "identity" // is it still the same card
+
 	LayerCard     Layer = "card"     // GPUs, their groups and holders
 	LayerTemplate Layer = "template" // templates to clone
 	LayerStorage  Layer = "storage"
@@ -42,7 +55,11 @@ const (
 )
 
 // Layers lists all layers from the bottom.
-var Layers = []Layer{LayerAPI, LayerAccess, LayerHost, LayerCard, LayerTemplate, LayerStorage, LayerNetwork, LayerCapacity, LayerVM}
+var Layers = []Layer{
+	LayerAPI, LayerAccess, LayerHost,
+	LayerFirmware, LayerKernel, LayerModules, LayerGroup, LayerOwner, LayerWindow, LayerReset, LayerMemory, LayerIdentity,
+	LayerCard, LayerTemplate, LayerStorage, LayerNetwork, LayerCapacity, LayerVM,
+}
 
 // Finding is one conclusion about one thing in one place.
 type Finding struct {

@@ -25,6 +25,9 @@ type Page struct {
 	Sources []string `json:"sources,omitempty"`
 }
 
+// pages has one page for each ID.
+var pages = slices.Concat(hypervisorPages, hostPages)
+
 // All returns every page, in the order of the layers.
 func All() []Page {
 	all := slices.Clone(pages)
@@ -115,8 +118,8 @@ func paragraph(b *strings.Builder, head, text string, width int) {
 func Markdown() []byte {
 	var b bytes.Buffer
 	b.WriteString("# Findings\n\n")
-	b.WriteString("Every finding of `gpuworker check`, and every refusal of `gpuworker plan`, has one of these IDs. They are stable: alerts and tickets may refer to them.\n")
-	b.WriteString("`gpuworker explain ID` prints the same text. This page is made from `internal/finding/pages.go`.\n")
+	b.WriteString("Every finding of `gpuworker check` and `gpuworker-host check`, and every refusal of `gpuworker plan`, has one of these IDs. They are stable: alerts and tickets may refer to them.\n")
+	b.WriteString("`gpuworker explain ID` and `gpuworker-host explain ID` print the same text. This page is made from `internal/finding`.\n")
 	layer := Layer("")
 	for _, p := range All() {
 		if p.Layer != layer {

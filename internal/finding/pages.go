@@ -1,7 +1,7 @@
 package finding
 
-// pages has one page for each ID, in the order of ids.go.
-var pages = []Page{
+// hypervisorPages has one page for each ID, in the order of ids.go.
+var hypervisorPages = []Page{
 	{
 		ID: APIVersion, Layer: LayerAPI, Title: "The hypervisor's version is not one that we know",
 		What:     "The hypervisor answers, and its version is older or newer than those that gpuworker is tested with: Proxmox VE 8.4 and 9.",
