@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -12,15 +13,18 @@ import (
 type drive struct {
 	file  string
 	props map[string]string // without file
+	// implied: the file says that this is a CD drive, the value does not.
+	implied bool
 }
 
 // parseDrive reads a value that has been checked.
 func parseDrive(value string) drive {
 	props := driveFormat.parse(value)
-	d := drive{file: props["file"], props: props}
+	d := drive{file: cmp.Or(props["file"], props["volume"]), props: props}
 	delete(props, "file")
+	delete(props, "volume")
 	if (d.file == "none" || d.file == "cdrom") && props["media"] == "" {
-		props["media"] = "cdrom"
+		props["media"], d.implied = "cdrom", true
 	}
 	return d
 }

@@ -102,7 +102,7 @@ func urlEncodedFormat(_, v string) string {
 
 func addressListFormat(_, v string) string {
 	for _, a := range splitList(v) {
-		if _, err := netip.ParseAddr(a); err != nil && dnsNameFormat("", a) != "" {
+		if ip, err := netip.ParseAddr(a); (err != nil || ip.Zone() != "") && dnsNameFormat("", a) != "" {
 			return "value does not look like a valid address: " + a
 		}
 	}
@@ -113,7 +113,7 @@ func ipConfigFormat(_, v string) string {
 	if v == "dhcp" || v == "manual" {
 		return ""
 	}
-	if p, err := netip.ParsePrefix(v); err != nil || !p.Addr().Is4() {
+	if p, err := netip.ParsePrefix(v); err != nil || !p.Addr().Is4() || p.Bits() < 8 {
 		return "value does not look like a valid ipv4 network configuration"
 	}
 	return ""
@@ -129,9 +129,17 @@ func ip6ConfigFormat(_, v string) string {
 	return ""
 }
 
-func addressFormat(_, v string) string {
-	if _, err := netip.ParseAddr(v); err != nil {
-		return "value does not look like a valid IP address"
+// ip4Format takes an address of IPv4, ip6Format one of IPv6.
+func ip4Format(_, v string) string {
+	if a, err := netip.ParseAddr(v); err != nil || !a.Is4() {
+		return "value does not look like a valid IPv4 address"
+	}
+	return ""
+}
+
+func ip6Format(_, v string) string {
+	if a, err := netip.ParseAddr(v); err != nil || !a.Is6() || a.Zone() != "" {
+		return "value does not look like a valid IPv6 address"
 	}
 	return ""
 }
@@ -148,15 +156,6 @@ var diskSizeForm = regexp.MustCompile(`^(\d+(\.\d+)?)([KMGT])?$`)
 func diskSizeFormat(_, v string) string {
 	if !diskSizeForm.MatchString(v) {
 		return "value does not look like a valid disk size: " + v
-	}
-	return ""
-}
-
-var bootForm = regexp.MustCompile(`^(?:order=[a-z0-9;]*|legacy=[acdn]{1,4}|[acdn]{1,4})$`)
-
-func bootFormat(_, v string) string {
-	if !bootForm.MatchString(v) {
-		return "value does not look like a valid boot order"
 	}
 	return ""
 }

@@ -8,6 +8,11 @@ import (
 // Formats of options that are kept and shown, and have no effect here. Their
 // values are refused like those of any other, so that a mistake shows.
 
+const (
+	uuidPattern = `[a-fA-F0-9]{8}(?:-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}`
+	base64Text  = `[A-Za-z0-9+/]+={0,2}`
+)
+
 const idRanges = `\d+(?:-\d+)?(?:;\d+(?:-\d+)?)*` // 0-3;8
 
 var (
@@ -34,10 +39,13 @@ var (
 	watchdogFormat = &propFormat{defaultKey: "model", props: specs{
 		"model": oneOf("i6300esb", "ib700"), "action": oneOf("reset", "shutdown", "poweroff", "pause", "debug", "none"),
 	}}
-	startupFormat = &propFormat{defaultKey: "order", props: specs{
-		"order": matching(`\d+`), "up": matching(`\d+`), "down": matching(`\d+`),
+	sevFormat = &propFormat{defaultKey: "type", props: specs{
+		"type": oneOf("std", "es", "snp").upTo(3).req(), "no-debug": boolean(), "no-key-sharing": boolean(), "kernel-hashes": boolean(), "allow-smt": boolean(),
 	}}
-	unusedFormat = &propFormat{defaultKey: "file", alias: map[string]string{"volume": "file"}, props: specs{"file": formatted(volumeFormat).req()}}
+	tdxFormat = &propFormat{defaultKey: "type", props: specs{
+		"type": oneOf("tdx").req(), "attestation": boolean().req(), "vsock-cid": integer().atLeast(2), "vsock-port": integer().atLeast(0),
+	}}
+	unusedFormat = &propFormat{defaultKey: "file", alias: volumeAlias, props: specs{"file": formatted(volumeFormat).req()}}
 )
 
 // keyboards are the layouts that a VM's display may have.

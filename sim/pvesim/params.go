@@ -165,19 +165,19 @@ func (s spec) check(name, value string) string {
 	if text := s.checkKind(value); text != "" {
 		return text
 	}
-	if s.format != nil && value != "" {
+	if s.format != nil {
 		if text := s.format(name, value); text != "" {
 			return "invalid format - " + text + "\n"
 		}
+	}
+	if s.pattern != nil && !s.pattern.MatchString(value) {
+		return "value does not match the regex pattern"
 	}
 	if s.maxLen > 0 && len(value) > s.maxLen {
 		return fmt.Sprintf("value may only be %d characters long", s.maxLen)
 	}
 	if utf8.RuneCountInString(value) < s.minLen {
 		return fmt.Sprintf("value must be at least %d characters long", s.minLen)
-	}
-	if s.pattern != nil && !s.pattern.MatchString(value) {
-		return "value does not match the regex pattern"
 	}
 	if s.min != nil || s.max != nil {
 		if text := s.checkRange(value); text != "" {

@@ -11,8 +11,13 @@ type propFormat struct {
 	// defaultKey is the property that may be given without its name.
 	defaultKey string
 	props      specs
-	// alias maps one name to another: virtio=MAC is macaddr and says the model.
+	// alias maps one name to another: virtio=MAC is macaddr.
 	alias map[string]string
+	// keyAlias is the property that the name of an alias is the value of:
+	// virtio=MAC says the model, too.
+	keyAlias string
+	// whole, if any, looks at all properties together once each is right.
+	whole func(props map[string]string) string
 }
 
 // prop is one part of a property string, in the order in which it was given.
@@ -21,7 +26,7 @@ type prop struct{ key, value string }
 // split takes a property string apart; complaint is what is wrong with its
 // form.
 func (f *propFormat) split(text string) (props []prop, complaint string) {
-	seen := map[string]bool{}
+	seen, short := map[string]bool{}, false
 	for part := range strings.SplitSeq(text, ",") {
 		if strings.TrimSpace(part) == "" {
 			continue
@@ -29,8 +34,10 @@ func (f *propFormat) split(text string) (props []prop, complaint string) {
 		key, value, named := strings.Cut(part, "=")
 		switch {
 		case named && key != "" && value != "":
+		case !named && f.defaultKey != "" && !short:
+			key, value, short = f.defaultKey, part, true
 		case !named && f.defaultKey != "":
-			key, value = f.defaultKey, part
+			return nil, "duplicate key in comma-separated list property: " + f.defaultKey
 		case !named:
 			return nil, "value without key, but schema does not define a default key"
 		default:
@@ -40,6 +47,15 @@ func (f *propFormat) split(text string) (props []prop, complaint string) {
 			return nil, "duplicate key in comma-separated list property: " + key
 		}
 		seen[key] = true
+		if name, isAlias := f.alias[key]; isAlias {
+			if f.keyAlias != "" && seen[f.keyAlias] {
+				return nil, fmt.Sprintf("key alias '%s' is already defined", f.keyAlias)
+			}
+			if seen[name] {
+				return nil, fmt.Sprintf("key '%s' is already defined (via alias)", name)
+			}
+			seen[f.keyAlias], seen[name] = true, true
+		}
 		props = append(props, prop{key, value})
 	}
 	return props, ""
@@ -51,36 +67,53 @@ func (f *propFormat) check(name, text string) string {
 	if complaint != "" {
 		return complaint
 	}
-	given := map[string]bool{}
-	var complaints []string
+	given := map[string]string{}
 	for _, p := range props {
 		key := p.key
-		if model, ok := f.alias[key]; ok {
-			given[f.defaultKey], key = true, model
+		if to, isAlias := f.alias[key]; isAlias {
+			if f.keyAlias != "" {
+				given[f.keyAlias] = key
+			}
+			key = to
 		}
-		given[key] = true
-		s, known := f.props[key]
-		if !known {
-			complaints = append(complaints, fmt.Sprintf("%s.%s: %s\n", name, p.key, unknownProperty))
-			continue
-		}
-		if s.kind == "boolean" {
+		if f.props[key].kind == "boolean" {
 			p.value = lenientBool(p.value)
 		}
-		if text := s.check(p.key, p.value); text != "" {
-			complaints = append(complaints, fmt.Sprintf("%s.%s: %s\n", name, p.key, text))
+		given[key] = p.value
+	}
+	if complaints := f.complaints(name, given); len(complaints) > 0 {
+		slices.Sort(complaints)
+		return strings.TrimSuffix("format error\n"+strings.Join(complaints, ""), "\n")
+	}
+	if f.whole != nil {
+		return f.whole(given)
+	}
+	return ""
+}
+
+// complaints are what is wrong with single properties, a line each.
+func (f *propFormat) complaints(name string, given map[string]string) []string {
+	var out []string
+	say := func(key, text string) { out = append(out, fmt.Sprintf("%s.%s: %s\n", name, key, text)) }
+	for key, value := range given {
+		s, known := f.props[key]
+		if !known {
+			say(key, unknownProperty)
+			continue
+		}
+		if text := s.check(key, value); text != "" {
+			say(key, text)
+		}
+		if _, there := given[s.requires]; s.requires != "" && !there {
+			say(s.requires, fmt.Sprintf("missing property required by '%s.%s'", name, key))
 		}
 	}
 	for key, s := range f.props {
-		if s.required && !given[key] {
-			complaints = append(complaints, fmt.Sprintf("%s.%s: property is missing and it is not optional\n", name, key))
+		if _, there := given[key]; s.required && !there {
+			say(key, "property is missing and it is not optional")
 		}
 	}
-	if len(complaints) == 0 {
-		return ""
-	}
-	slices.Sort(complaints)
-	return strings.TrimSuffix("format error\n"+strings.Join(complaints, ""), "\n")
+	return out
 }
 
 // lenientBool takes the spellings that property strings allow for booleans.

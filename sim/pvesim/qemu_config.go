@@ -47,7 +47,7 @@ func (s *Sim) prepareChange(r *request) (*change, error) {
 	if c.skiplock && !r.who.isRoot() {
 		return nil, badParam("skiplock", "Only root may use this option.")
 	}
-	if len(c.sets)+len(c.deletes)+len(c.reverts) == 0 {
+	if len(c.sets) == 0 && r.args.get("delete") == "" && r.args.get("revert") == "" {
 		return nil, die("no options specified")
 	}
 	if r.fault != nil && r.fault.Effect == PartialConfig {
@@ -60,16 +60,19 @@ func (s *Sim) prepareChange(r *request) (*change, error) {
 	if err := c.checkLists(); err != nil {
 		return nil, err
 	}
-	if err := checkSpecialValues(c.sets); err != nil {
+	if err := s.checkSpecialValues(r.node(), c.sets); err != nil {
 		return nil, err
 	}
 	if err := s.checkVersion(c.sets); err != nil {
 		return nil, err
 	}
-	if err := s.checkOptionPerms(c, v, ""); err != nil {
+	if err := s.checkOptionPerms(c, ""); err != nil {
 		return nil, err
 	}
-	if err := s.checkStorages(c.who, c.sets); err != nil {
+	if err := s.checkStorages(c.who, c.vmid, c.sets); err != nil {
+		return nil, err
+	}
+	if err := s.checkBridges(c.who, c.sets); err != nil {
 		return nil, err
 	}
 	return c, c.fits(v)
@@ -115,35 +118,92 @@ func (c *change) keys() []string {
 }
 
 func (c *change) checkLists() error {
-	for _, key := range c.deletes {
-		if _, known := vmOption(key); !known {
-			return badParam("delete", "unknown option '%s'", key)
+	for _, key := range c.reverts {
+		if !optionExists(key) {
+			return badParam("revert", "unknown option '%s'", key)
 		}
+		if _, set := c.sets[key]; set {
+			return badParam("delete", "you can't use '-%s' and -revert %s' at the same time", key, key)
+		}
+	}
+	for _, key := range c.deletes {
 		if _, set := c.sets[key]; set {
 			return badParam("delete", "you can't use '-%s' and -delete %s' at the same time", key, key)
 		}
-	}
-	for _, key := range c.reverts {
-		if _, known := vmOption(key); !known {
-			return badParam("revert", "unknown option '%s'", key)
+		if slices.Contains(c.reverts, key) {
+			return badParam("revert", "you can't use '-delete %s' and -revert %s' at the same time", key, key)
+		}
+		if !optionExists(key) {
+			return badParam("delete", "unknown option '%s'", key)
 		}
 	}
 	return nil
 }
 
+// inner are options that the server keeps for itself. They cannot be set, but
+// a deletion may name them.
+var inner = []string{"meta", "parent", "snaptime", "vmstate", "runningmachine", "runningcpu", "running-nets-host-mtu"}
+
+func optionExists(key string) bool {
+	_, known := vmOption(key)
+	return known || slices.Contains(inner, key)
+}
+
 // checkSpecialValues looks at values whose form alone does not say whether
-// they are good.
-func checkSpecialValues(sets map[string]string) error {
-	if _, old := sets["cdrom"]; old {
-		return notSimulated("option 'cdrom', an old name of ide2")
-	}
-	if script := sets["hookscript"]; script != "" {
-		return badParam("hookscript", "script '%s' is not executable\n", script)
-	}
-	if keys := sets["sshkeys"]; keys != "" && !goodSSHKeys(keys) {
+// they are good, and writes those that are kept in another form.
+func (s *Sim) checkSpecialValues(node string, sets map[string]string) error {
+	if keys := sets["sshkeys"]; strings.TrimSpace(keys) != "" && !goodSSHKeys(keys) {
 		return die("SSH public key validation error")
 	}
+	if units, err := strconv.Atoi(sets["cpuunits"]); err == nil && units > maxCPUWeight {
+		sets["cpuunits"] = strconv.Itoa(maxCPUWeight)
+	}
+	if value, old := sets["cdrom"]; old {
+		delete(sets, "cdrom")
+		sets["ide2"] = value
+		if !strings.Contains(value, "media=") {
+			sets["ide2"] += ",media=cdrom"
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(sets)) {
+		if isDrive(key) {
+			if err := s.checkDrive(key, sets); err != nil {
+				return err
+			}
+		}
+	}
+	if script, ok := sets["hookscript"]; ok {
+		return s.checkHookScript(node, script)
+	}
 	return nil
+}
+
+// maxCPUWeight is the most that control groups of version 2 take.
+const maxCPUWeight = 10000
+
+// checkHookScript always refuses: a script must be a file that can be run, and
+// no file of the simulator can.
+func (s *Sim) checkHookScript(node, volid string) error {
+	d := drive{file: volid}
+	name, path, ok := d.volume()
+	st := s.storages[name]
+	switch {
+	case !ok:
+		return badParam("hookscript", "unable to parse volume ID '%s'\n", volid)
+	case st == nil:
+		return badParam("hookscript", "storage '%s' does not exist\n", name)
+	}
+	kind, err := parseVolumeName(st, path)
+	if err != nil {
+		return badParam("hookscript", "%s\n", err)
+	}
+	if kind.content != "snippets" {
+		return badParam("hookscript", "'%s' is not in the snippets directory\n", volid)
+	}
+	if _, vol := s.volumeOf(node, d); vol == nil {
+		return badParam("hookscript", "script '%s' does not exist\n", volid)
+	}
+	return badParam("hookscript", "script '%s' is not executable\n", volid)
 }
 
 // checkVersion refuses what came later than the world's version: driver= of
@@ -303,16 +363,14 @@ func (s *Sim) deleteOption(c *change, v *vm, key string) error {
 	if (isDrive(key) || hasIndex(key, "unused")) && v.conf["protection"] == "1" {
 		return die("can't remove drive '%s' - protection mode enabled", key)
 	}
-	if isDrive(key) {
-		if err := s.drivePerm(c.who, v.id, key, parseDrive(current), ""); err != nil {
+	for _, value := range []string{current, v.pending[key]} {
+		if err := s.lateOptionPerm(c.who, v.id, "delete", key, value); err != nil {
 			return err
 		}
 	}
-	if isHostpci(key) {
-		for _, value := range []string{current, v.pending[key]} {
-			if err := s.hostpciPerm(c.who, v.id, "", key, value); err != nil {
-				return err
-			}
+	if key == "tags" {
+		if err := s.tagPerm(c.who, v.id, current, ""); err != nil {
+			return err
 		}
 	}
 	s.dropPending(v, key)
@@ -322,35 +380,89 @@ func (s *Sim) deleteOption(c *change, v *vm, key string) error {
 	return nil
 }
 
-func (s *Sim) setOption(ctx context.Context, c *change, v *vm, key, value string) error {
-	if isHostpci(key) {
-		for _, value := range []string{v.conf[key], v.pending[key], value} {
-			if err := s.hostpciPerm(c.who, v.id, "", key, value); err != nil {
-				return err
-			}
-		}
-	}
+// lateOptionPerm is asked for each value that an option had and gets.
+func (s *Sim) lateOptionPerm(who identity, vmid int, verb, key, value string) error {
 	switch {
 	case isDrive(key):
-		if err := s.drivePerm(c.who, v.id, key, parseDrive(value), ""); err != nil {
-			return err
-		}
-		made, err := s.makeDrive(context.WithoutCancel(ctx), v, v.merged(), key, value, func(string, ...any) {})
-		if err != nil {
-			return err
-		}
-		value = made
+		return s.drivePerm(who, vmid, value)
+	case hasIndex(key, "unused") && value != "":
+		return s.vmNeed(who, vmid, "", "VM.Config.Disk")
 	case isNet(key):
-		value = printNet(value, func() string { return newMAC(s.streams.next("mac %d %s", v.id, key)) })
-	case key == "tags":
-		value = normaliseTags(value)
-	case key == "cipassword":
-		value = s.hashPassword(value)
-	case key == "description":
-		value = strings.TrimRight(value, " \t\r\n")
+		return s.bridgePerm(who, value)
+	}
+	return s.devicePerm(who, vmid, "", verb, key, value)
+}
+
+func (s *Sim) setOption(ctx context.Context, c *change, v *vm, key, value string) error {
+	for _, value := range []string{v.conf[key], v.pending[key], value} {
+		if hasIndex(key, "unused") {
+			break
+		}
+		if err := s.lateOptionPerm(c.who, v.id, "modify", key, value); err != nil {
+			return err
+		}
+	}
+	value, err := s.storedValue(ctx, c, v, key, value)
+	if err != nil || value == "" && isDrive(key) {
+		return err
 	}
 	s.dropPending(v, key)
 	delete(v.deletes, key)
 	v.pending[key] = value
+	return nil
+}
+
+// storedValue is what is written for an option: new disks are made, addresses
+// chosen, lists sorted. A drive that comes out empty is not written.
+func (s *Sim) storedValue(ctx context.Context, c *change, v *vm, key, value string) (string, error) {
+	switch {
+	case isDrive(key):
+		d := parseDrive(value)
+		if d.implied && (hasIndex(key, "virtio") || key == "efidisk0" || key == "tpmstate0") {
+			// The server writes it, cannot read it back and forgets it.
+			return "", nil
+		}
+		return s.makeDrive(context.WithoutCancel(ctx), v, v.merged(), key, value, func(string, ...any) {})
+	case isNet(key):
+		return printNet(value, func() string { return newMAC(s.streams.next("mac %d %s", v.id, key)) }), nil
+	case key == "tags":
+		return normaliseTags(value), s.tagPerm(c.who, v.id, v.conf["tags"], value)
+	case key == "cipassword":
+		return s.hashPassword(value), nil
+	case key == "description":
+		return strings.TrimRight(value, " \t\r\n"), nil
+	case key == "vmgenid" && value == "1":
+		return newUUID(s.streams.next("vmgenid %d", v.id)), nil
+	case key == "machine":
+		return value, checkMachine(value)
+	case key == "boot":
+		return value, c.checkBoot(v, value)
+	}
+	return value, nil
+}
+
+// checkMachine is what is wrong with a machine whose form is right.
+func checkMachine(value string) error {
+	props := machineFormat.parse(value)
+	bits := props["aw-bits"]
+	switch {
+	case props["viommu"] == "intel" && !strings.Contains(props["type"], "q35"):
+		return die("to use Intel vIOMMU please set the machine type to q35")
+	case props["viommu"] == "intel" && bits != "" && bits != "39" && bits != "48":
+		return die("Intel vIOMMU supports only 39 or 48 bits as address width")
+	case bits != "" && props["viommu"] == "":
+		return die("cannot set aw-bits if no vIOMMU is configured")
+	}
+	return nil
+}
+
+// checkBoot: what is to be started from must be there.
+func (c *change) checkBoot(v *vm, value string) error {
+	for _, key := range splitList(bootFormat.parse(value)["order"]) {
+		there := v.conf[key] != "" || v.pending[key] != "" || c.sets[key] != ""
+		if !there || slices.Contains(c.deletes, key) {
+			return die("invalid bootorder: device '%s' does not exist'", key)
+		}
+	}
 	return nil
 }

@@ -67,23 +67,24 @@ func (s *Sim) checkCreation(r *request, id int, pool string) (sets map[string]st
 			sets[key] = a.get0()
 		}
 	}
-	if err := checkSpecialValues(sets); err != nil {
+	if err := s.checkSpecialValues(r.node(), sets); err != nil {
 		return nil, err
 	}
 	if err := s.checkVersion(sets); err != nil {
 		return nil, err
 	}
-	if err := s.checkStorages(r.who, sets); err != nil {
+	if err := s.checkStorages(r.who, id, sets); err != nil {
+		return nil, err
+	}
+	if err := s.checkOptionPerms(&change{who: r.who, vmid: id, sets: sets}, pool); err != nil {
 		return nil, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(sets)) {
-		if isHostpci(key) {
-			if err := s.hostpciPerm(r.who, id, pool, key, sets[key]); err != nil {
-				return nil, err
-			}
+		if err := s.devicePerm(r.who, id, pool, "set", key, sets[key]); err != nil {
+			return nil, err
 		}
 	}
-	return sets, s.checkOptionPerms(&change{who: r.who, vmid: id, sets: sets}, nil, pool)
+	return sets, s.checkBridges(r.who, sets)
 }
 
 // fillVM is the work of a creation: disks, then the configuration. When it

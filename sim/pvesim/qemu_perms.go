@@ -1,18 +1,21 @@
 package pvesim
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // optionPrivs says which privilege an option needs; what is in no list may be
 // set by root@pam only. Network, drives and hostpci have rules of their own.
 var optionPrivs = map[string][]string{
-	"VM.Config.CPU":    {"cpu", "cores", "cpulimit", "cpuunits", "numa", "smp", "sockets", "vcpus"},
-	"VM.Config.Memory": {"memory", "balloon", "shares"},
-	"VM.Config.HWType": {"acpi", "audio0", "hotplug", "kvm", "machine", "rng0", "scsihw", "smbios1", "tablet", "vga", "vmgenid", "watchdog"},
-	"VM.Config.Options": {"agent", "allow-ksm", "autostart", "bios", "description", "keyboard", "localtime", "migrate_downtime",
-		"migrate_speed", "name", "onboot", "ostype", "protection", "reboot", "startdate", "startup", "tags", "tdf", "template"},
+	"VM.Config.CPU":    {"cpu", "cores", "cpulimit", "cpuunits", "numa", "smp", "sockets", "vcpus", "runningcpu"},
+	"VM.Config.Memory": {"memory", "balloon", "shares", "allow-ksm"},
+	"VM.Config.HWType": {"acpi", "audio0", "hotplug", "kvm", "machine", "rng0", "scsihw", "smbios1", "runningmachine", "tablet", "vga", "watchdog"},
+	"VM.Config.Options": {"agent", "autostart", "bios", "description", "keyboard", "localtime", "migrate_downtime",
+		"migrate_speed", "name", "onboot", "ostype", "protection", "reboot", "startdate", "startup", "tdf", "template"},
 	"VM.Config.Disk": {"boot", "bootdisk", "vmstatestorage"},
 	"VM.PowerMgmt":   {"freeze"},
 }
@@ -36,62 +39,155 @@ func (s *Sim) vmNeed(who identity, vmid int, pool string, privs ...string) error
 	return s.needAny(who, vmPath(vmid), privs...)
 }
 
-// checkOptionPerms looks at all options of a change but drives and hostpci,
-// which are looked at when they are written.
-func (s *Sim) checkOptionPerms(c *change, v *vm, pool string) error {
+// checkOptionPerms looks at all options of a change but those whose privilege
+// depends on the old value, too: they are looked at when they are written.
+func (s *Sim) checkOptionPerms(c *change, pool string) error {
 	if c.who.isRoot() {
 		return nil
 	}
 	for _, key := range append(slices.Clone(c.deletes), slices.Sorted(maps.Keys(c.sets))...) {
-		if err := s.optionPerm(c.who, c.vmid, pool, key, c.sets[key]); err != nil {
+		if err := s.optionPerm(c.who, c.vmid, pool, key); err != nil {
 			return err
 		}
-	}
-	if tags, ok := c.sets["tags"]; ok {
-		old := ""
-		if v != nil {
-			old = v.conf["tags"]
-		}
-		return s.tagPerm(c.who, old, tags)
 	}
 	return nil
 }
 
-func (s *Sim) optionPerm(who identity, vmid int, pool, key, value string) error {
+// latePerms are the options that devicePerm, drivePerm and tagPerm are for.
+var latePerms = []string{"hostpci", "unused", "serial", "usb", "virtiofs"}
+
+func (s *Sim) optionPerm(who identity, vmid int, pool, key string) error {
+	base, _, _ := splitIndex(key)
 	switch {
-	case isDrive(key) || isHostpci(key) || hasIndex(key, "unused"):
+	case isDrive(key) || slices.Contains(latePerms, base) || key == "tags":
 		return nil
-	case isNet(key):
-		if err := s.vmNeed(who, vmid, pool, "VM.Config.Network"); err != nil {
-			return err
-		}
-		return s.bridgePerm(who, value)
-	case slices.Contains(cloudInitOptions, key) || hasIndex(key, "ipconfig"):
+	case base == "net" || key == "running-nets-host-mtu":
+		return s.vmNeed(who, vmid, pool, "VM.Config.Network")
+	case base == "numa":
+		return s.vmNeed(who, vmid, pool, "VM.Config.CPU")
+	case slices.Contains(cloudInitOptions, key) || base == "ipconfig":
 		return s.vmNeed(who, vmid, pool, "VM.Config.Cloudinit", "VM.Config.Network")
-	case hasIndex(key, "serial") && (value == "socket" || value == ""):
-		return s.vmNeed(who, vmid, pool, "VM.Config.HWType")
 	}
-	if priv := privOf(key); priv != "" {
-		return s.vmNeed(who, vmid, pool, priv)
+	priv := privOf(key)
+	if priv == "" {
+		return die("only root can set '%s' config", key)
 	}
-	return die("only root can set '%s' config", key)
+	if err := s.vmNeed(who, vmid, pool, priv); err != nil || key != "startup" {
+		return err
+	}
+	// The order of starting is about the host, not the VM alone.
+	return s.need(who, "/", "Sys.Modify")
 }
 
-// bridgePerm asks for SDN.Use on the bridge of a network card.
+// checkBridges asks for SDN.Use on the bridges of network cards.
+func (s *Sim) checkBridges(who identity, sets map[string]string) error {
+	for _, key := range slices.Sorted(maps.Keys(sets)) {
+		if !isNet(key) {
+			continue
+		}
+		if err := s.bridgePerm(who, sets[key]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bridgePerm asks for SDN.Use on a card's bridge, or on its VLANs there.
 func (s *Sim) bridgePerm(who identity, value string) error {
 	_, bridge := netAddress(value)
 	if bridge == "" {
 		return nil
 	}
-	path := "/sdn/zones/localnetwork/" + bridge
-	if tag := netFormat.parse(value)["tag"]; tag != "" && s.may(who, path+"/"+tag, "SDN.Use") {
+	path, props := "/sdn/zones/localnetwork/"+bridge, netFormat.parse(value)
+	vlans := vlansOf(props["trunks"])
+	if tag := props["tag"]; tag != "" {
+		vlans = append([]string{tag}, vlans...)
+	}
+	for _, vlan := range vlans {
+		if err := s.need(who, path+"/"+vlan, "SDN.Use"); err != nil {
+			return err
+		}
+	}
+	if len(vlans) > 0 {
 		return nil
 	}
 	return s.need(who, path, "SDN.Use")
 }
 
+// vlansOf are the numbers in a list of ranges: 5;10-12.
+func vlansOf(trunks string) []string {
+	var out []string
+	for part := range strings.SplitSeq(trunks, ";") {
+		first, last, isRange := strings.Cut(part, "-")
+		from, err := strconv.Atoi(first)
+		if err != nil {
+			continue
+		}
+		to := from
+		if isRange {
+			to, _ = strconv.Atoi(last)
+		}
+		for n := from; n <= min(to, 4094); n++ {
+			out = append(out, strconv.Itoa(n))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// devicePerm is asked for the old and the new value of what a VM may get of
+// its host. verb says what is done with it, for real serial ports.
+func (s *Sim) devicePerm(who identity, vmid int, pool, verb, key, value string) error {
+	base, _, _ := splitIndex(key)
+	if value == "" || who.isRoot() {
+		return nil
+	}
+	if base == "hostpci" {
+		return s.hostpciPerm(who, vmid, pool, key, value)
+	}
+	if base == "serial" && value != "socket" {
+		return die("only root can %s '%s' config for real devices", verb, key)
+	}
+	priv := map[string]string{"serial": "VM.Config.HWType", "usb": "VM.Config.HWType", "virtiofs": "VM.Config.Disk"}[base]
+	if key == "rng0" {
+		priv = "VM.Config.HWType"
+	}
+	if priv == "" {
+		return nil
+	}
+	if err := s.vmNeed(who, vmid, pool, priv); err != nil {
+		return err
+	}
+	return s.hostThingPerm(who, base, key, value)
+}
+
+// hostThingPerm asks for the mapping of what a device stands for.
+func (s *Sim) hostThingPerm(who identity, base, key, value string) error {
+	switch {
+	case key == "rng0" && rngFormat.parse(value)["source"] == "/dev/hwrng":
+		return s.need(who, "/mapping/hwrng", "Mapping.Use")
+	case base == "virtiofs":
+		return s.need(who, "/mapping/dir/"+virtiofsFormat.parse(value)["dirid"], "Mapping.Use")
+	case base == "usb":
+		props := usbFormat.parse(value)
+		switch {
+		case strings.EqualFold(props["host"], "spice"):
+			return nil
+		case props["host"] != "":
+			return die("only root can set '%s' config for real devices", key)
+		case props["mapping"] == "":
+			return die("either 'host' or 'mapping' must be set.")
+		}
+		return s.need(who, "/mapping/usb/"+props["mapping"], "Mapping.Use")
+	}
+	return nil
+}
+
 // tagPerm applies the datacenter's rules for tags to those that change.
-func (s *Sim) tagPerm(who identity, old, new string) error {
+func (s *Sim) tagPerm(who identity, vmid int, old, new string) error {
+	if err := s.vmNeed(who, vmid, "", "VM.Config.Options"); err != nil {
+		return err
+	}
 	before, after := splitList(normaliseTags(old)), splitList(normaliseTags(new))
 	for _, tag := range append(slices.Clone(before), after...) {
 		if slices.Contains(before, tag) && slices.Contains(after, tag) {
@@ -151,50 +247,85 @@ func (s *Sim) hostpciPerm(who identity, vmid int, pool, key, value string) error
 	return s.need(who, "/mapping/pci/"+props["mapping"], "Mapping.Use")
 }
 
-// drivePerm is asked when a drive is set or deleted.
-func (s *Sim) drivePerm(who identity, vmid int, key string, d drive, pool string) error {
-	if who.isRoot() {
+// drivePerm is asked when a drive is set or deleted, for the old one, too.
+func (s *Sim) drivePerm(who identity, vmid int, value string) error {
+	if value == "" || who.isRoot() {
 		return nil
 	}
-	priv := "VM.Config.Disk"
+	d, privs := parseDrive(value), []string{"VM.Config.Disk"}
 	switch {
 	case d.isCloudInit():
-		priv = "VM.Config.Cloudinit"
+		privs = []string{"VM.Config.Cloudinit", "VM.Config.CDROM"}
 	case d.isCDROM():
-		priv = "VM.Config.CDROM"
+		privs = []string{"VM.Config.CDROM"}
 	}
-	return s.vmNeed(who, vmid, pool, priv)
+	for _, priv := range privs {
+		if err := s.vmNeed(who, vmid, "", priv); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// checkStorages looks at the storages of new disks.
-func (s *Sim) checkStorages(who identity, sets map[string]string) error {
+// checkStorages asks for the storages and volumes that options name.
+func (s *Sim) checkStorages(who identity, vmid int, sets map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(sets)) {
 		if !isDrive(key) {
 			continue
 		}
 		d := parseDrive(sets[key])
-		storage, _, isNew := d.allocation()
-		if name, ok := d.newCloudInit(); ok {
-			storage, isNew = name, true
+		if err := s.checkDriveStorage(who, vmid, key, d); err != nil {
+			return err
 		}
-		if d.props["import-from"] != "" {
-			return notSimulated("import-from")
-		}
-		if !isNew {
-			if name, _, ok := d.volume(); ok && s.storages[name] == nil {
-				return die("storage '%s' does not exist", name)
-			} else if ok {
-				if err := s.needAny(who, "/storage/"+name, "Datastore.AllocateSpace", "Datastore.Audit"); err != nil {
-					return err
-				}
-			}
-			continue
-		}
-		if err := s.checkImageStorage(who, storage); err != nil {
+		if err := s.importPerm(who, vmid, key, d); err != nil {
 			return err
 		}
 	}
+	for _, key := range unusedKeys() {
+		if value, ok := sets[key]; ok {
+			if err := s.checkUnused(who, vmid, parseDrive(value)); err != nil {
+				return err
+			}
+		}
+	}
+	if name, ok := sets["vmstatestorage"]; ok {
+		return s.need(who, "/storage/"+name, "Datastore.AllocateSpace")
+	}
 	return nil
+}
+
+func (s *Sim) checkDriveStorage(who identity, vmid int, key string, d drive) error {
+	storage, _, isNew := d.allocation()
+	_, fresh := d.newCloudInit()
+	switch {
+	case d.file == "none" || fresh:
+		return nil
+	case d.isCDROM() && d.file == "cdrom":
+		return s.need(who, "/", "Sys.Console")
+	case isNew && !d.isCDROM():
+		return s.checkImageStorage(who, storage)
+	}
+	if err := s.volumePerm(who, vmid, d); err != nil {
+		return err
+	}
+	if _, _, ok := d.volume(); !ok {
+		return nil
+	}
+	if kind, err := s.volumeKindOf(d); err != nil || kind.content != "images" && kind.content != "iso" {
+		return cmp.Or(err, badParam(key, "content type needs to be 'images' or 'iso'"))
+	}
+	return nil
+}
+
+func (s *Sim) checkUnused(who identity, vmid int, d drive) error {
+	kind, err := s.volumeKindOf(d)
+	if err != nil {
+		return err
+	}
+	if kind.content != "images" {
+		return die("unable to use volume %s - content type needs to be 'images'", d.file)
+	}
+	return s.volumePerm(who, vmid, d)
 }
 
 // checkImageStorage asks for a storage that takes disks.

@@ -39,7 +39,7 @@ var (
 		"iommugroup":   integer().atLeast(0),
 		"description":  text(),
 	}}
-	netFormat = &propFormat{defaultKey: "model", alias: netAliases(), props: specs{
+	netFormat = &propFormat{defaultKey: "model", alias: netAliases(), keyAlias: "model", props: specs{
 		"model":     oneOf(netModels...).req(),
 		"macaddr":   formatted(macFormat),
 		"bridge":    formatted(bridgeFormat),
@@ -51,31 +51,23 @@ var (
 		"link_down": boolean(),
 		"mtu":       integer().atLeast(1).atMost(65520),
 	}}
-	driveFormat = &propFormat{defaultKey: "file", props: driveProps()}
-	efiFormat   = &propFormat{defaultKey: "file", props: specs{
-		"file": formatted(driveFileFormat).req(), "format": oneOf("raw", "qcow", "qed", "qcow2", "vmdk", "cloop"),
-		"size": formatted(diskSizeFormat), "efitype": oneOf("2m", "4m"), "pre-enrolled-keys": boolean(),
-		"ms-cert": oneOf("2011", "2023", "2023w", "2023k"),
-	}}
-	tpmFormat = &propFormat{defaultKey: "file", props: specs{
-		"file": formatted(driveFileFormat).req(), "size": formatted(diskSizeFormat), "version": oneOf("v1.2", "v2.0"),
-	}}
 	memoryFormat = &propFormat{defaultKey: "current", props: specs{"current": integer().atLeast(16).req()}}
 	agentFormat  = &propFormat{defaultKey: "enabled", props: specs{
 		"enabled": boolean().req(), "type": oneOf("virtio", "isa"), "fstrim_cloned_disks": boolean(),
 		"freeze-fs-on-backup": boolean(), "freeze-fs": boolean(), "guest-fsfreeze": boolean(),
 	}}
 	ipFormat = &propFormat{props: specs{
-		"ip": formatted(ipConfigFormat), "gw": formatted(addressFormat),
-		"ip6": formatted(ip6ConfigFormat), "gw6": formatted(addressFormat),
+		"ip": formatted(ipConfigFormat), "gw": formatted(ip4Format).with("ip"),
+		"ip6": formatted(ip6ConfigFormat), "gw6": formatted(ip6Format).with("ip6"),
 	}}
 	cicustomFormat = &propFormat{props: specs{
 		"user": formatted(volumeFormat), "network": formatted(volumeFormat),
 		"meta": formatted(volumeFormat), "vendor": formatted(volumeFormat),
 	}}
 	smbiosFormat = &propFormat{props: specs{
-		"uuid": matching(`[a-fA-F0-9]{8}(?:-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}`), "serial": text(), "manufacturer": text(),
-		"product": text(), "version": text(), "sku": text(), "family": text(), "base64": boolean(),
+		"uuid": matching(uuidPattern), "serial": matching(base64Text), "manufacturer": matching(base64Text),
+		"product": matching(base64Text), "version": matching(base64Text), "sku": matching(base64Text),
+		"family": matching(base64Text), "base64": boolean(),
 	}}
 	machineFormat = &propFormat{defaultKey: "type", props: specs{
 		"type":   matching(`pc|pc(-i440fx)?-\d+(\.\d+)+(\+pve\d+)?(\.pxe)?|q35|pc-q35-\d+(\.\d+)+(\+pve\d+)?(\.pxe)?|virt(?:-\d+(\.\d+)+)?(\+pve\d+)?`),
@@ -85,10 +77,6 @@ var (
 		"type": oneOf("cirrus", "qxl", "qxl2", "qxl3", "qxl4", "none", "serial0", "serial1", "serial2", "serial3", "std",
 			"virtio", "virtio-gl", "vmware"), "memory": integer().atLeast(4).atMost(512), "clipboard": oneOf("vnc"),
 	}}
-	cpuFormat = &propFormat{defaultKey: "cputype", props: specs{
-		"cputype": text(), "flags": text(), "hidden": boolean(), "hv-vendor-id": text(), "phys-bits": text(),
-		"reported-model": text(), "guest-phys-bits": integer(),
-	}}
 )
 
 func netAliases() map[string]string {
@@ -97,24 +85,6 @@ func netAliases() map[string]string {
 		alias[model] = "macaddr"
 	}
 	return alias
-}
-
-func driveProps() specs {
-	props := specs{
-		"file": formatted(driveFileFormat).req(), "size": formatted(diskSizeFormat), "media": oneOf("cdrom", "disk"),
-		"format": oneOf("raw", "qcow", "qed", "qcow2", "vmdk", "cloop"),
-		"cache":  oneOf("none", "writethrough", "writeback", "unsafe", "directsync"),
-		"aio":    oneOf("native", "threads", "io_uring"), "discard": oneOf("ignore", "on"),
-		"serial": text(), "import-from": text(), "queues": integer().atLeast(2), "wwn": text(),
-		"rerror": oneOf("ignore", "report", "stop"), "werror": oneOf("enospc", "ignore", "report", "stop"),
-	}
-	for _, name := range []string{"backup", "replicate", "shared", "snapshot", "ssd", "iothread", "ro", "detect_zeroes", "scsiblock"} {
-		props[name] = boolean()
-	}
-	for _, name := range []string{"mbps", "mbps_rd", "mbps_wr", "iops", "iops_rd", "iops_wr"} {
-		props[name] = numeric()
-	}
-	return props
 }
 
 // indexed are the options that come numbered, with the highest number.
@@ -148,21 +118,21 @@ func vmOption(key string) (spec, bool) {
 
 var indexedOptions = map[string]spec{
 	"hostpci": formatted(hostpciFormat.check), "net": formatted(netFormat.check), "ipconfig": formatted(ipFormat.check),
-	"ide": formatted(driveFormat.check), "scsi": formatted(driveFormat.check), "sata": formatted(driveFormat.check),
-	"virtio": formatted(driveFormat.check), "serial": matching(`/dev/.+|socket`), "unused": formatted(unusedFormat.check), "numa": formatted(numaFormat.check),
+	"ide": formatted(ideFormat.check), "scsi": formatted(scsiFormat.check), "sata": formatted(sataFormat.check),
+	"virtio": formatted(virtioFormat.check), "serial": matching(`/dev/.+|socket`), "unused": formatted(unusedFormat.check), "numa": formatted(numaFormat.check),
 	"parallel": matching(`/dev/parport\d+|/dev/usb/lp\d+`), "usb": formatted(usbFormat.check), "virtiofs": formatted(virtiofsFormat.check),
 }
 
 var plainOptions = specs{
-	"acpi": boolean(), "affinity": text(), "agent": formatted(agentFormat.check), "allow-ksm": boolean(), "amd-sev": text(),
+	"acpi": boolean(), "affinity": formatted(cpuSetFormat), "agent": formatted(agentFormat.check), "allow-ksm": boolean(), "amd-sev": formatted(sevFormat.check),
 	"arch": oneOf("x86_64", "aarch64"), "args": text(), "audio0": formatted(audioFormat.check), "autostart": boolean(), "balloon": integer().atLeast(0),
-	"bios": oneOf("seabios", "ovmf"), "boot": formatted(bootFormat), "bootdisk": matching(`(ide|sata|scsi|virtio)\d+`),
+	"bios": oneOf("seabios", "ovmf"), "boot": formatted(bootFormat.check), "bootdisk": formatted(bootDiskFormat),
 	"cicustom": formatted(cicustomFormat.check), "cipassword": text(), "citype": oneOf("configdrive2", "nocloud", "opennebula"),
 	"ciupgrade": boolean(), "ciuser": text(), "cores": integer().atLeast(1), "cpu": formatted(cpuFormat.check),
 	"cpulimit": numeric().atLeast(0).atMost(128), "cpuunits": integer().atLeast(1).atMost(262144),
 	"description": text().upTo(8192), "efidisk0": formatted(efiFormat.check), "freeze": boolean(),
 	"hookscript": formatted(volumeFormat), "hotplug": formatted(hotplugFormat), "hugepages": oneOf("any", "2", "1024"),
-	"intel-tdx": text(), "ivshmem": formatted(ivshmemFormat.check), "keephugepages": boolean(), "keyboard": oneOf(keyboards...), "kvm": boolean(),
+	"intel-tdx": formatted(tdxFormat.check), "ivshmem": formatted(ivshmemFormat.check), "keephugepages": boolean(), "keyboard": oneOf(keyboards...), "kvm": boolean(),
 	"localtime": boolean(), "lock": oneOf("backup", "clone", "create", "migrate", "rollback", "snapshot", "snapshot-delete",
 		"suspending", "suspended"), "machine": formatted(machineFormat.check), "memory": formatted(memoryFormat.check),
 	"migrate_downtime": numeric().atLeast(0), "migrate_speed": integer().atLeast(0), "name": formatted(dnsNameFormat),
@@ -172,16 +142,16 @@ var plainOptions = specs{
 	"scsihw":       oneOf("lsi", "lsi53c810", "virtio-scsi-pci", "virtio-scsi-single", "megasas", "pvscsi"),
 	"searchdomain": text(), "shares": integer().atLeast(0).atMost(50000), "smbios1": formatted(smbiosFormat.check).upTo(512),
 	"smp": integer().atLeast(1), "sockets": integer().atLeast(1), "spice_enhancements": formatted(spiceFormat.check),
-	"sshkeys": formatted(urlEncodedFormat), "startdate": matching(startDate), "startup": formatted(startupFormat.check), "tablet": boolean(),
+	"sshkeys": formatted(urlEncodedFormat), "startdate": matching(startDate), "startup": formatted(startupFormat), "tablet": boolean(),
 	"tags": formatted(tagsFormat), "tdf": boolean(), "template": boolean(), "tpmstate0": formatted(tpmFormat.check),
 	"vcpus": integer().atLeast(1), "vga": formatted(vgaFormat.check),
-	"vmgenid":        matching(`[a-fA-F0-9]{8}(?:-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}|[01]`),
+	"vmgenid":        matching(uuidPattern + `|[01]`),
 	"vmstatestorage": storageSpec(), "watchdog": formatted(watchdogFormat.check),
 }
 
 // vmOptionSpecs are all options as parameters of a call.
 func vmOptionSpecs() specs {
-	out := merge(plainOptions, specs{"cdrom": formatted(driveFormat.check)})
+	out := merge(plainOptions, specs{"cdrom": formatted(ideFormat.check)})
 	for base, highest := range indexed {
 		for i := range highest + 1 {
 			out[fmt.Sprint(base, i)] = indexedOptions[base]
