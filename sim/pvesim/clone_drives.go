@@ -88,7 +88,7 @@ func (s *Sim) copyDrive(t *task, c *cloning, key string, d drive, made map[strin
 	}
 	format, name := cmp.Or(c.format, vol.format), ""
 	if cloudInit {
-		format, name = "qcow2", fmt.Sprintf("vm-%d-cloudinit", c.target.id)
+		format, name = cmp.Or(c.format, "qcow2"), fmt.Sprintf("vm-%d-cloudinit", c.target.id)
 	}
 	t.note("create full clone of drive %s (%s)", key, d.file)
 	copied, err := s.allocateClone(t, to, c, name, format, vol.size)
@@ -137,7 +137,8 @@ func (s *Sim) linkDrive(t *task, c *cloning, key string, d drive, st *storage, b
 	st.rename(linked, func() { linked.parent = base.name })
 	if st.files() {
 		short := linked.name[len(fmt.Sprint(c.target.id))+1:]
-		t.note("clone %s: images, %s, %d to %s (base=../%s)", base.name, short, c.target.id, short, base.name)
+		_, whole, _ := d.volume()
+		t.note("clone %s: images, %s, %d to %s (base=../%s)", whole, short, c.target.id, short, base.name)
 	}
 	t.note("%s", st.formatLine(linked, base))
 	d.file = st.volid(linked)

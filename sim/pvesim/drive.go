@@ -101,6 +101,9 @@ func parseSize(text string) int64 {
 
 // formatSize writes a size in the largest unit that divides it.
 func formatSize(bytes int64) string {
+	if bytes == 0 {
+		return "0T"
+	}
 	for _, u := range []struct {
 		unit int64
 		name string

@@ -373,11 +373,49 @@ func (s *Sim) deleteOption(c *change, v *vm, key string) error {
 			return err
 		}
 	}
+	if hasIndex(key, "unused") {
+		if err := s.checkUnusedVolume(c.who, v, key); err != nil {
+			return err
+		}
+	}
 	s.dropPending(v, key)
 	if set {
 		v.deletes[key], v.forced[key] = true, c.force
 	}
 	return nil
+}
+
+// checkUnusedVolume asks whether the volume of an unused disk may be removed
+// with it: neither a drive nor a snapshot may name it.
+func (s *Sim) checkUnusedVolume(who identity, v *vm, key string) error {
+	d := parseDrive(v.conf[key])
+	st, vol := s.volumeOf(v.node, d)
+	if vol == nil || vol.vmid != v.id {
+		return nil
+	}
+	if err := s.need(who, "/storage/"+st.Name, "Datastore.AllocateSpace"); err != nil {
+		return err
+	}
+	if v.names(d.file, key) {
+		return die("unable to delete '%s' - volume is still in use (snapshot?)", d.file)
+	}
+	return nil
+}
+
+// names tells whether a drive besides one, or a snapshot, is a volume.
+func (v *vm) names(volid, except string) bool {
+	confs := []map[string]string{v.conf, v.pending}
+	for _, snap := range v.snapshots {
+		confs = append(confs, snap.conf)
+	}
+	for i, conf := range confs {
+		for key, value := range conf {
+			if isDrive(key) && (i > 0 || key != except) && parseDrive(value).file == volid {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // lateOptionPerm is asked for each value that an option had and gets.

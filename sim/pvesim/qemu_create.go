@@ -35,6 +35,7 @@ func (s *Sim) createVM(r *request) (any, error) {
 			return err
 		}
 		if start {
+			t.note("Execute autostart")
 			s.lock()
 			defer s.unlock()
 			who.fault = nil

@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -20,6 +21,9 @@ func (s *Sim) makeDrive(ctx context.Context, v *vm, conf map[string]string, key,
 		if err != nil {
 			return "", err
 		}
+		if source := d.props["import-from"]; source != "" {
+			return s.importDrive(ctx, v, key, d, st, say)
+		}
 		bytes := int64(size * float64(gib))
 		if key == "efidisk0" || key == "tpmstate0" {
 			bytes = firmwareSize(st, key)
@@ -35,6 +39,9 @@ func (s *Sim) makeDrive(ctx context.Context, v *vm, conf map[string]string, key,
 		say("%s: successfully created disk '%s'", key, d)
 		return d.String(), nil
 	}
+	if strings.HasPrefix(d.file, "/dev/") {
+		return "", die("volume %s does not exist", d.file)
+	}
 	if name, _, ok := d.volume(); ok {
 		if _, err := s.storageOn(v.node, name); err != nil {
 			return "", err
@@ -47,6 +54,32 @@ func (s *Sim) makeDrive(ctx context.Context, v *vm, conf map[string]string, key,
 			d.props["size"] = formatSize(vol.size)
 		}
 	}
+	return d.String(), nil
+}
+
+// importDrive makes a drive that is a copy of another volume. Copying takes no
+// time here.
+func (s *Sim) importDrive(ctx context.Context, v *vm, key string, d drive, to *storage, say func(string, ...any)) (string, error) {
+	source := drive{file: d.props["import-from"]}
+	if _, _, ok := source.volume(); !ok {
+		return "", notSimulated("importing from a path")
+	}
+	_, vol := s.volumeOf(v.node, source)
+	if vol == nil {
+		return "", die("volume_size_info on '%s' failed - no format", source.file)
+	}
+	say("create full clone of drive %s (%s)", key, source.file)
+	copied, err := s.allocate(ctx, to, v.node, v.id, "", cmp.Or(d.props["format"], vol.format), vol.size)
+	if err != nil {
+		return "", err
+	}
+	say("%s", to.formatLine(copied, nil))
+	say("allocated target volume '%s'", to.volid(copied))
+	delete(d.props, "format")
+	delete(d.props, "import-from")
+	d.file = to.volid(copied)
+	d.props["size"] = formatSize(copied.size)
+	say("%s: successfully created disk '%s'", key, d)
 	return d.String(), nil
 }
 
@@ -119,8 +152,11 @@ func (s *Sim) resize(t *task, who identity, v *vm, key, size string) error {
 	}
 	d := parseDrive(value)
 	name, _, ok := d.volume()
-	if !ok {
+	switch {
+	case !ok:
 		return die("unable to parse volume ID '%s'", d.file)
+	case d.isCDROM():
+		return die("you can't resize a cdrom")
 	}
 	if err := s.need(who, "/storage/"+name, "Datastore.AllocateSpace"); err != nil {
 		return err
@@ -154,6 +190,8 @@ func (s *Sim) makeTemplate(r *request) (any, error) {
 		return nil, err
 	}
 	switch {
+	case v.checkLock() != nil:
+		return nil, v.checkLock()
 	case v.template():
 		return nil, die("you can't convert a template to a template")
 	case len(v.snapshots) > 0:

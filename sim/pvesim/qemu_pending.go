@@ -30,15 +30,31 @@ func (s *Sim) unuse(v *vm, d drive) {
 		s.remove(st, vol)
 		return
 	}
-	if d.isCDROM() {
+	if d.isCDROM() || v.hasDrive(d.file) {
 		return
 	}
 	v.conf[fmt.Sprint("unused", nextUnused(v))] = d.file
 }
 
+// hasDrive tells whether a volume is one of the VM's drives.
+func (v *vm) hasDrive(volid string) bool {
+	for key, value := range v.conf {
+		if isDrive(key) && parseDrive(value).file == volid {
+			return true
+		}
+	}
+	return false
+}
+
 // alwaysApplied are options that take effect while the VM runs.
 var alwaysApplied = []string{"description", "hookscript", "lock", "migrate_downtime", "migrate_speed", "name", "onboot",
-	"protection", "shares", "startup", "tags", "vmstatestorage", "template", "cpulimit", "cpuunits"}
+	"protection", "shares", "startup", "tags", "vmstatestorage", "template", "cpulimit", "cpuunits", "tablet"}
+
+// hotplugWaits: who switches the hotplug of memory or CPUs restarts the VM.
+func hotplugWaits(v *vm) bool {
+	both := v.conf["hotplug"] + "," + v.pending["hotplug"]
+	return strings.Contains(both, "memory") || strings.Contains(both, "cpu")
+}
 
 // hotplugged tells whether a change of an option applies to a running VM:
 // network cards, SCSI and virtio disks and media of CD drives do; hostpci,
@@ -47,18 +63,53 @@ func hotplugged(v *vm, key string) bool {
 	if slices.Contains(alwaysApplied, key) || hasIndex(key, "unused") || isNet(key) {
 		return true
 	}
+	if slices.Contains(cloudInitOptions, key) || hasIndex(key, "ipconfig") {
+		return true
+	}
+	if key == "hotplug" {
+		return !hotplugWaits(v)
+	}
 	if key == "balloon" {
 		return v.conf["balloon"] != "0" && v.pending["balloon"] != "0" && !v.deletes["balloon"]
 	}
-	if !isDrive(key) {
-		return false
-	}
 	old, had := v.conf[key]
 	value, set := v.pending[key]
-	if had && set && parseDrive(old).isCDROM() && parseDrive(value).isCDROM() {
+	if key == "agent" {
+		return had && set && onlyDiffers(agentFormat.parse(old), agentFormat.parse(value), "fstrim_cloned_disks")
+	}
+	return isDrive(key) && driveHotplugged(key, old, value)
+}
+
+// fixedProps are properties of a disk that the guest sees: they wait for a restart.
+var fixedProps = []string{"aio", "discard", "iothread", "queues", "product", "cache", "ssd", "vendor", "ro"}
+
+// driveHotplugged tells whether a drive may change while the VM runs: media of
+// CD drives and limits of any disk do, and disks of buses that can be plugged.
+func driveHotplugged(key, old, value string) bool {
+	if key == "efidisk0" || key == "tpmstate0" {
+		return false
+	}
+	was, is := parseDrive(old), parseDrive(value)
+	if old != "" && value != "" && was.isCDROM() && is.isCDROM() {
+		return true
+	}
+	if old != "" && was.file == is.file {
+		for _, name := range fixedProps {
+			if was.props[name] != is.props[name] {
+				return false
+			}
+		}
 		return true
 	}
 	return hasIndex(key, "scsi") || hasIndex(key, "virtio")
+}
+
+// onlyDiffers tells whether two values are equal but for one property.
+func onlyDiffers(a, b map[string]string, name string) bool {
+	a, b = maps.Clone(a), maps.Clone(b)
+	delete(a, name)
+	delete(b, name)
+	return maps.Equal(a, b)
 }
 
 // applyAll brings all pending changes of a VM that is off into effect. Nothing

@@ -202,13 +202,13 @@ func (s *Sim) powerdown(t *task, v *vm, timeout Duration, force bool) error {
 	if err := s.pause(t, timeout); err != nil {
 		return err
 	}
-	if force {
-		t.note("VM quit/powerdown failed - terminating now with SIGTERM")
-		s.halt(v)
-		return nil
-	}
 	if v.hasAgent() && !v.agentAnswers() {
 		t.note("QEMU Guest Agent is not running - VM %d qga command 'guest-ping' failed - got timeout", v.id)
+	}
+	if force {
+		t.note("VM still running - terminating now with SIGTERM")
+		s.halt(v)
+		return nil
 	}
 	return die("VM quit/powerdown failed - got timeout")
 }
@@ -246,6 +246,9 @@ func (s *Sim) rebootVM(r *request) (any, error) {
 
 // resetVM is the reset button: the guest boots again, QEMU stays.
 func (s *Sim) resetVM(r *request) (any, error) {
+	if _, err := rootSkiplock(r); err != nil {
+		return nil, err
+	}
 	if _, err := s.mustRun(r); err != nil {
 		return nil, err
 	}
@@ -260,7 +263,7 @@ func (s *Sim) resetVM(r *request) (any, error) {
 }
 
 // suspendVM pauses the guest in memory.
-func (s *Sim) suspendVM(r *request) (any, error) { return s.setPaused(r, "qmsuspend", true) }
+func (s *Sim) suspendVM(r *request) (any, error) { return s.setPaused(r, "qmpause", true) }
 
 // resumeVM lets it go on.
 func (s *Sim) resumeVM(r *request) (any, error) { return s.setPaused(r, "qmresume", false) }

@@ -13,7 +13,10 @@ func (s *Sim) startVM(r *request) (any, error) {
 	if _, err := rootSkiplock(r); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"stateuri", "migratedfrom", "migration_type", "migration_network", "targetstorage", "force-cpu", "machine",
+	if r.args.has("force-cpu") && !r.who.isRoot() {
+		return nil, badParam("force-cpu", "Only root may use this option.")
+	}
+	for _, name := range []string{"stateuri", "migratedfrom", "migration_type", "migration_network", "targetstorage",
 		"nets-host-mtu", "with-conntrack-state"} {
 		if r.args.has(name) {
 			return nil, notSimulated("parameter '%s' of a start", name)

@@ -8,7 +8,6 @@ import (
 	"log"
 	"math/rand/v2"
 	"regexp"
-	"strings"
 	"sync"
 	"time"
 )
@@ -207,10 +206,8 @@ func (s *Sim) setPending(m *vm, v VM) {
 func completeConfig(config map[string]string, r *rand.Rand, now time.Time) {
 	if config["smbios1"] == "" {
 		config["smbios1"] = "uuid=" + newUUID(r)
-	} else if !strings.Contains(config["smbios1"], "uuid=") {
-		config["smbios1"] = "uuid=" + newUUID(r) + "," + config["smbios1"]
 	}
-	if config["vmgenid"] == "" {
+	if config["vmgenid"] == "" || config["vmgenid"] == "1" {
 		config["vmgenid"] = newUUID(r)
 	}
 	if config["meta"] == "" {

@@ -69,6 +69,9 @@ func (s *Sim) listSnapshots(r *request) (any, error) {
 // fields is a snapshot's configuration as the API shows it.
 func (snap *snapshot) fields() map[string]any {
 	out := map[string]any{"snaptime": snap.taken.Unix()}
+	if snap.parent != "" {
+		out["parent"] = snap.parent
+	}
 	for key, value := range snap.conf {
 		out[key] = typed(key, value)
 	}

@@ -228,10 +228,16 @@ func (st *storage) formatLine(v *volume, base *volume) string {
 	if v.format == "raw" {
 		return fmt.Sprintf("Formatting '%s', fmt=raw size=%d preallocation=off", st.path(v), v.size)
 	}
+	if v.format == "vmdk" {
+		return fmt.Sprintf("Formatting '%s', fmt=vmdk size=%d compat6=off hwversion=undefined", st.path(v), v.size)
+	}
 	clusters, backing := "cluster_size=65536 extended_l2=off preallocation=metadata", ""
 	if base != nil {
 		clusters = "cluster_size=131072 extended_l2=on preallocation=off"
-		backing = fmt.Sprintf(" backing_file=../%s backing_fmt=raw", base.name)
+		if base.format == "qcow2" {
+			clusters = "cluster_size=131072 extended_l2=on preallocation=metadata"
+		}
+		backing = fmt.Sprintf(" backing_file=../%s backing_fmt=%s", base.name, base.format)
 	}
 	return fmt.Sprintf("Formatting '%s', fmt=%s %s compression_type=zlib size=%d%s lazy_refcounts=off refcount_bits=16",
 		st.path(v), v.format, clusters, v.size, backing)

@@ -218,7 +218,7 @@ func TestAStopWaitsForTheLockOfAShutdown(t *testing.T) {
 		pause(t, time.Second)
 		engine.done(engine.do("POST", qemu("pve3", 110, "/status/stop")), "can't lock file '/var/lock/qemu-server/lock-110.conf' - got timeout")
 		log := engine.done(shutdown, "OK")
-		if log[0] != "VM quit/powerdown failed - terminating now with SIGTERM" {
+		if log[0] != "VM still running - terminating now with SIGTERM" {
 			t.Errorf("log: %q", log)
 		}
 	})

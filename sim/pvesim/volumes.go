@@ -64,28 +64,39 @@ func (st *storage) contentEntry(v *volume) map[string]any {
 }
 
 // volumeArg is the volume in a path, with or without the storage in front.
-func (s *Sim) volumeArg(r *request) (*storage, *volume, string, error) {
-	st, err := s.storageOn(r.node(), r.args.get("storage"))
-	if err != nil {
-		return nil, nil, "", err
+func (s *Sim) volumeArg(r *request) (*storage, volumeKind, string, error) {
+	name, volume := r.args.get("storage"), r.args.get("volume")
+	if m := volumeIDForm.FindStringSubmatch(volume); m != nil {
+		if m[1] != name {
+			return nil, volumeKind{}, "", badParam("volume", "storage ID mismatch (%s != %s)\n", m[1], name)
+		}
+		volume = m[2]
 	}
-	name := strings.TrimPrefix(r.args.get("volume"), st.Name+":")
-	return st, st.find(r.node(), name), name, nil
+	st := s.storages[name]
+	if st == nil {
+		return nil, volumeKind{}, "", die("storage '%s' does not exist", name)
+	}
+	kind, err := parseVolumeName(st, volume)
+	return st, kind, volume, err
 }
 
 func (s *Sim) getVolume(r *request) (any, error) {
-	st, v, name, err := s.volumeArg(r)
+	st, kind, name, err := s.volumeArg(r)
 	if err != nil {
 		return nil, err
 	}
+	if err := s.volumePerm(r.who, 0, drive{file: st.Name + ":" + name}); err != nil {
+		return nil, err
+	}
+	if _, err := s.storageOn(r.node(), st.Name); err != nil {
+		return nil, err
+	}
+	v := st.find(r.node(), name)
 	if v == nil {
 		return nil, die("volume_size_info on '%s:%s' failed - no format", st.Name, name)
 	}
-	if !s.seesVolume(r, st, v) {
-		return nil, forbidden("Permission check failed (/storage/%s, Datastore.Audit)", st.Name)
-	}
 	format := v.format
-	if v.content == "iso" {
+	if kind.content != "images" {
 		format = "raw"
 	}
 	return map[string]any{"format": format, "path": st.path(v), "size": v.size, "used": (v.size + 4095) / 4096 * 4096}, nil
@@ -102,8 +113,17 @@ func (s *Sim) createVolume(r *request) (any, error) {
 		size *= kib
 	}
 	base, format := name, r.args.get("format")
-	if dot := strings.LastIndex(name, "."); dot > 0 && st.files() {
-		base, format = name[:dot], name[dot+1:]
+	if st.files() {
+		kind, err := parseVolumeName(st, fmt.Sprintf("%d/%s", r.vmid(), name))
+		switch {
+		case strings.Contains(name, "/"):
+			return nil, die("unable to parse volume filename '%s'", name)
+		case err != nil:
+			return nil, err
+		case format != "" && format != kind.format:
+			return nil, badParam("format", "different storage formats (%s != %s)", format, kind.format)
+		}
+		base, format = strings.TrimSuffix(name, "."+kind.format), kind.format
 	}
 	v, err := s.allocate(context.WithoutCancel(r.ctx), st, r.node(), r.vmid(), base, format, size)
 	if err != nil {
@@ -125,16 +145,19 @@ func (s *Sim) deleteVolume(r *request) (any, error) {
 }
 
 func (s *Sim) queueDeletion(r *request) (upid string, err error) {
-	if err := s.need(r.who, "/storage/"+r.args.get("storage"), "Datastore.Allocate"); err != nil {
-		return "", err
-	}
-	st, v, name, err := s.volumeArg(r)
+	st, kind, name, err := s.volumeArg(r)
 	if err != nil {
 		return "", err
 	}
+	if err := s.need(r.who, "/storage/"+st.Name, "Datastore.Allocate"); err != nil {
+		return "", err
+	}
+	if _, err := s.storageOn(r.node(), st.Name); err != nil {
+		return "", err
+	}
 	id := st.Name
-	if v != nil && v.vmid != 0 {
-		id = fmt.Sprintf("%d@%s", v.vmid, st.Name)
+	if kind.vmid != 0 {
+		id = fmt.Sprintf("%d@%s", kind.vmid, st.Name)
 	}
 	return s.startTask(r, r.node(), "imgdel", id, func(t *task) error {
 		s.lock()
