@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -35,26 +36,34 @@ func (s *Sim) moveDisk(r *request) (any, error) {
 		const missing = "both 'storage' and 'target-vmid' missing, either needs to be set"
 		return nil, badParams(map[string]string{"storage": missing, "target-vmid": missing})
 	}
-	if r.args.has("target-vmid") {
-		return nil, notSimulated("moving a disk to another VM")
+	if r.args.has("target-vmid") && r.args.has("storage") {
+		const both = "either set 'storage' or 'target-vmid', but not both"
+		return nil, badParams(map[string]string{"storage": both, "target-vmid": both})
 	}
-	if hasIndex(r.args.get("disk"), "unused") {
-		return nil, notSimulated("moving an unused disk")
+	if r.args.has("target-vmid") {
+		return s.reassignDisk(r)
 	}
 	key, to, format, remove := r.args.get("disk"), r.args.get("storage"), r.args.get("format"), r.args.flag("delete")
 	limit := r.args.number("bwlimit", 0)
-	if err := s.checkImageStorage(r.who, to); err != nil {
+	if err := s.need(r.who, "/storage/"+to, "Datastore.AllocateSpace"); err != nil {
 		return nil, err
 	}
 	v, err := s.vmOn(r.node(), r.vmid())
 	if err != nil {
 		return nil, err
 	}
-	if digest := r.args.get("digest"); digest != "" && digest != v.digest() {
-		return nil, die("checksum mismatch (file change by other user?)")
-	}
-	if _, err := s.movable(v, key, to, format); err != nil {
+	if err := v.checkLock(); err != nil {
 		return nil, err
+	}
+	if digest := r.args.get("digest"); digest != "" && digest != v.digest() {
+		return nil, die("detected modified configuration - file changed by other user? Try again.")
+	}
+	vol, err := s.movable(v, key, to, format)
+	if err != nil {
+		return nil, err
+	}
+	if remove && v.names(parseDrive(v.conf[key]).file, key) && vol != nil {
+		return nil, die("you can't move a disk with snapshots and delete the source")
 	}
 	return s.powerTask(r, "qmmove", func(t *task, v *vm) error {
 		if err := v.checkLock(); err != nil {
@@ -73,14 +82,18 @@ func (s *Sim) movable(v *vm, key, to, format string) (*volume, error) {
 	d := parseDrive(value)
 	from, vol := s.volumeOf(v.node, d)
 	switch {
-	case d.isCDROM():
+	case d.isCDROM() && !d.isCloudInit():
 		return nil, die("you can't move a cdrom")
 	case vol == nil:
 		return nil, die("volume '%s' does not exist", d.file)
 	case from.Name == to && (format == "" || format == vol.format):
 		return nil, die("you can't move to the same storage with same format")
 	}
-	return vol, nil
+	target, err := s.storageOn(v.node, to)
+	if err == nil && !target.holds("images") {
+		err = badParam("storage", "storage '%s' does not support vm images", to)
+	}
+	return vol, err
 }
 
 func (s *Sim) move(t *task, v *vm, key, to, format string, remove bool, limit int) error {
@@ -96,8 +109,15 @@ func (s *Sim) move(t *task, v *vm, key, to, format string, remove bool, limit in
 	}
 	source := d.file
 	t.note("copying volume '%s' from current storage '%s' to target storage '%s'", source, from.Name, to)
+	if v.names(source, key) {
+		t.note("moving disk with snapshots, snapshots will not be moved!")
+	}
 	t.note("create full clone of drive %s (%s)", key, source)
-	copied, err := s.allocate(t.ctx, target, v.node, v.id, "", format, vol.size)
+	name := ""
+	if d.isCloudInit() {
+		name = fmt.Sprintf("vm-%d-cloudinit", v.id)
+	}
+	copied, err := s.allocate(t.ctx, target, v.node, v.id, name, cmp.Or(format, vol.format), vol.size)
 	if err != nil {
 		return err
 	}
@@ -111,7 +131,16 @@ func (s *Sim) move(t *task, v *vm, key, to, format string, remove bool, limit in
 	}
 	old := drive{file: source}
 	d.file = target.volid(copied)
+	if d.isCloudInit() {
+		d.props["size"] = formatSize(copied.size)
+	}
 	v.conf[key] = d.String()
+	if d.isCloudInit() && !remove {
+		t.note("found unused cloudinit disk '%s', removing it", source)
+		s.remove(from, vol)
+		s.changed(VMConfigured, v.node, v.id, "")
+		return nil
+	}
 	if remove {
 		t.note("removing source volume '%s' after successful copy", source)
 		s.remove(from, vol)

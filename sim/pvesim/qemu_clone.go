@@ -77,6 +77,9 @@ func (s *Sim) checkClone(r *request) (*cloning, error) {
 			return nil, die("parameter '%s' not allowed for linked clones", p)
 		}
 	}
+	if st := s.storages[c.storage]; st != nil && st.Disabled {
+		return nil, die("storage '%s' is disabled", c.storage)
+	}
 	c.conf = cloneConfig(source.conf, r.args)
 	if err := s.checkCloneParts(r, c, newid); err != nil {
 		return nil, err

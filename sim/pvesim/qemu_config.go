@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -58,6 +59,9 @@ func (s *Sim) prepareChange(r *request) (*change, error) {
 		return nil, err
 	}
 	if err := c.checkLists(); err != nil {
+		return nil, err
+	}
+	if err := checkStored(c.sets); err != nil {
 		return nil, err
 	}
 	if err := s.checkSpecialValues(r.node(), c.sets); err != nil {
@@ -174,6 +178,20 @@ func (s *Sim) checkSpecialValues(node string, sets map[string]string) error {
 	}
 	if script, ok := sets["hookscript"]; ok {
 		return s.checkHookScript(node, script)
+	}
+	return nil
+}
+
+// checkStored refuses what the file of a configuration cannot hold.
+func checkStored(sets map[string]string) error {
+	for _, key := range slices.Sorted(maps.Keys(sets)) {
+		value, option := sets[key], plainOptions[key]
+		switch {
+		case key != "description" && strings.Contains(value, "\n"):
+			return die("unable to parse value of '%s' - property contains a line feed", key)
+		case option.kind == "integer" && strings.HasPrefix(value, "+"):
+			return die("unable to parse value of '%s' - type check ('integer') failed - got '%s'", key, value)
+		}
 	}
 	return nil
 }
@@ -473,6 +491,11 @@ func (s *Sim) storedValue(ctx context.Context, c *change, v *vm, key, value stri
 		return newUUID(s.streams.next("vmgenid %d", v.id)), nil
 	case key == "machine":
 		return value, checkMachine(value)
+	case key == "ostype":
+		if machine := pinned(v.conf["machine"], value); machine != "" && !slices.Contains(c.keys(), "machine") && v.pending["machine"] == "" {
+			v.pending["machine"] = machine
+		}
+		return value, nil
 	case key == "boot":
 		return value, c.checkBoot(v, value)
 	}
@@ -492,6 +515,26 @@ func checkMachine(value string) error {
 		return die("cannot set aw-bits if no vIOMMU is configured")
 	}
 	return nil
+}
+
+// pinnedMachine is the version of the machine that a VM with Windows gets: that
+// of the QEMU that runs here.
+const pinnedMachine = "10.0+pve1"
+
+// pinned is the machine with its version for a guest that does not take well
+// to other hardware, "" for one that does not mind.
+func pinned(machine, ostype string) string {
+	d := drive{props: machineFormat.parse(machine)}
+	kind := cmp.Or(d.props["type"], "pc")
+	if !strings.HasPrefix(ostype, "w") || kind != "pc" && kind != "q35" {
+		return ""
+	}
+	delete(d.props, "type")
+	d.file = "pc-i440fx-" + pinnedMachine
+	if kind == "q35" {
+		d.file = "pc-q35-" + pinnedMachine
+	}
+	return d.String()
 }
 
 // checkBoot: what is to be started from must be there.

@@ -101,6 +101,10 @@ func (s *Sim) fillVM(t *task, v *vm, sets map[string]string, pool string) error 
 	if died(err) {
 		return err
 	}
+	if machine := pinned(sets["machine"], sets["ostype"]); err == nil && machine != "" {
+		sets["machine"] = machine
+		t.note("pinning machine type to '%s' for Windows guest OS", machine[:strings.IndexByte(machine+",", ',')])
+	}
 	conf := map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(sets)) {
 		value := sets[key]
