@@ -151,6 +151,15 @@ func contentFormat(_, v string) string {
 	return ""
 }
 
+func contentListFormat(_, v string) string {
+	for _, content := range splitList(v) {
+		if text := contentFormat("", content); text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
 var diskSizeForm = regexp.MustCompile(`^(\d+(\.\d+)?)([KMGT])?$`)
 
 func diskSizeFormat(_, v string) string {

@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -99,7 +100,7 @@ func (s *Sim) checkMapping(m *mapping, node string) []any {
 	}
 	out := []any{}
 	for _, entry := range entries {
-		if text := s.hosts[node].assertMapping(m.id, entry); text != "" {
+		if text := s.hosts[node].assertMapping(m, entry); text != "" {
 			out = append(out, map[string]any{"severity": "error", "message": "Invalid configuration: " + text + "\n"})
 		}
 	}
@@ -117,31 +118,45 @@ func (m *mapping) on(node string) []map[string]string {
 	return out
 }
 
-// assertMapping compares an entry with the hardware; "" when they agree. The
-// IOMMU group is not looked at on a host without IOMMU: there the start says
-// what is wrong (recording 085).
-func (h *host) assertMapping(name string, entry map[string]string) string {
-	path, _, _ := strings.Cut(entry["path"], ";")
-	f := h.function(path)
-	if f == nil {
-		f = h.function(path + ".0")
+// assertMapping compares an entry, and whether its mapping is for mediated
+// devices, with the hardware; "" when they agree. All devices of an entry are
+// the same model, the IOMMU group is that of the first.
+func (h *host) assertMapping(m *mapping, entry map[string]string) string {
+	for i, path := range strings.Split(entry["path"], ";") {
+		if !strings.Contains(path, ".") {
+			path += ".0"
+		}
+		f := h.function(path)
+		if f == nil {
+			return fmt.Sprintf("pci device '%s' not found", path)
+		}
+		if text := h.assertFunction(m, entry, f, i == 0); text != "" {
+			return text
+		}
 	}
-	if f == nil {
-		return fmt.Sprintf("pci device '%s' not found", path)
+	return ""
+}
+
+// assertFunction compares one function. The IOMMU group is not looked at on a
+// host without IOMMU: there the start says what is wrong (recording 085).
+func (h *host) assertFunction(m *mapping, entry map[string]string, f *PCIFunction, first bool) string {
+	right := map[string]string{"id": f.ID, "iommugroup": fmt.Sprint(f.Group), "mdev": "0", "subsystem-id": f.Subsystem}
+	if f.Group < 0 {
+		right["iommugroup"] = ""
 	}
-	right := map[string]string{"id": f.ID, "iommugroup": fmt.Sprint(f.Group), "subsystem-id": f.Subsystem}
-	for _, key := range []string{"id", "iommugroup", "subsystem-id"} {
-		if key == "iommugroup" && h.NoIOMMU {
+	entry = merge(entry, map[string]string{"mdev": cmp.Or(m.mdev, "0")})
+	for _, key := range []string{"id", "iommugroup", "mdev", "subsystem-id"} {
+		if key == "iommugroup" && (h.NoIOMMU || !first) {
 			continue
 		}
 		want, given := right[key], entry[key]
 		switch {
 		case want != "" && given == "":
-			return fmt.Sprintf("missing expected property '%s' for device '%s'", key, path)
+			return fmt.Sprintf("missing expected property '%s' for device '%s'", key, f.Address)
 		case want == "" && given != "":
-			return fmt.Sprintf("unexpected property '%s' configured for device '%s'", key, path)
+			return fmt.Sprintf("unexpected property '%s' configured for device '%s'", key, f.Address)
 		case want != given:
-			return fmt.Sprintf("'%s' does not match for '%s' (%s != %s)", key, name, want, given)
+			return fmt.Sprintf("'%s' does not match for '%s' (%s != %s)", key, m.id, want, given)
 		}
 	}
 	return ""
@@ -176,7 +191,9 @@ func (m *mapping) set(a args) {
 		m.entries = slices.Clone(a["map"].values)
 	}
 	if a.has("description") {
-		m.description, m.hasDescription = a.get("description"), true
+		// Blanks around a value do not survive the file, and neither does nothing.
+		m.description = strings.TrimSpace(a.get("description"))
+		m.hasDescription = m.description != ""
 	}
 	if a.has("live-migration-capable") {
 		m.live = a.get("live-migration-capable")
@@ -193,7 +210,7 @@ func (s *Sim) updateMapping(r *request) (any, error) {
 	}
 	m := s.mappings[r.args.get("id")]
 	switch {
-	case r.args.has("digest") && r.args.get("digest") != s.mapDigest():
+	case r.args.get("digest") != "" && r.args.get("digest") != s.mapDigest():
 		return fail("detected modified configuration - file changed by other user? Try again.")
 	case m == nil:
 		return fail("pci ID '%s' does not exist", r.args.get("id"))
@@ -222,7 +239,7 @@ func undeletable(a args) string {
 		case !slices.Contains([]string{"description", "mdev", "live-migration-capable"}, option):
 			return fmt.Sprintf("no such option '%s'", option)
 		case a.has(option):
-			return fmt.Sprintf("unable to set and delete option '%s' at the same time", option)
+			return fmt.Sprintf("cannot set and delete property '%s' at the same time!", option)
 		}
 	}
 	return ""

@@ -137,6 +137,8 @@ func checkArgs(schema specs, given args) error {
 
 func checkArg(s spec, name string, a arg, complaints map[string]string) {
 	switch {
+	case s.kind == "array" && !a.array && a.get0() == "":
+		complaints[name] = "type check ('array') failed"
 	case s.kind == "array":
 		for i, v := range a.values {
 			key := fmt.Sprintf("%s[%d]", name, i)

@@ -41,7 +41,7 @@ func (s *Sim) parsePassed(v *vm) ([]passed, error) {
 	var out []passed
 	for i := range indexed["hostpci"] + 1 {
 		key := fmt.Sprint("hostpci", i)
-		if strings.TrimSpace(v.conf[key]) == "" {
+		if _, set := v.conf[key]; !set {
 			continue
 		}
 		p := passed{key: key, props: hostpciFormat.parse(v.conf[key])}
@@ -70,7 +70,7 @@ func (s *Sim) resolve(h *host, p *passed) error {
 		return &parseError{fmt.Sprintf("PCI device mapping not found for '%s'", mapped)}
 	}
 	for _, entry := range m.on(h.Name) {
-		if text := h.assertMapping(mapped, entry); text != "" {
+		if text := h.assertMapping(m, entry); text != "" {
 			return &parseError{"PCI device mapping invalid (hardware probably changed): " + text + "\n"}
 		}
 		ids, err := h.expand(entry["path"])
@@ -149,6 +149,9 @@ func (s *Sim) chooseDevices(v *vm, list []passed) ([]string, error) {
 	for _, p := range list {
 		if lenientBool(p.props["pcie"]) == "1" && !strings.Contains(machineFormat.parse(v.conf["machine"])["type"], "q35") {
 			return nil, die("q35 machine model is not enabled")
+		}
+		if lenientBool(p.props["legacy-igd"]) == "1" && vgaFormat.parse(v.conf["vga"])["type"] != "none" {
+			return nil, die("legacy IGD assignment requires VGA mode to be 'none'")
 		}
 	}
 	return chosen, nil

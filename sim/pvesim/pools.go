@@ -19,7 +19,9 @@ func (p *pool) fields() map[string]any {
 func (s *Sim) listPools(r *request) (any, error) {
 	out := []any{}
 	for _, p := range s.pools {
-		if !s.may(r.who, "/pool/"+p.id, "Pool.Audit") || r.args.has("poolid") && r.args.get("poolid") != p.id {
+		// A pool that is asked for by name is shown to everybody.
+		asked := r.args.has("poolid")
+		if asked && r.args.get("poolid") != p.id || !asked && !s.may(r.who, "/pool/"+p.id, "Pool.Audit") {
 			continue
 		}
 		entry := p.fields()

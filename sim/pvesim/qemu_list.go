@@ -53,7 +53,11 @@ func (s *Sim) listVMs(r *request) (any, error) {
 		if v.node != r.node() || !s.may(r.who, vmPath(id), "VM.Audit") {
 			continue
 		}
-		out = append(out, s.vmStats(v))
+		entry := s.vmStats(v)
+		if r.args.flag("full") && entry["qmpstatus"] == nil {
+			entry["qmpstatus"] = entry["status"]
+		}
+		out = append(out, entry)
 	}
 	return out, nil
 }

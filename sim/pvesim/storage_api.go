@@ -7,7 +7,7 @@ import (
 
 func storageCalls() []call {
 	see := permAny("/storage/{storage}", "Datastore.Audit", "Datastore.AllocateSpace")
-	list := specs{"content": text().asList(), "enabled": boolean(), "format": boolean(), "storage": storageSpec(), "target": nodeSpec()}
+	list := specs{"content": formatted(contentListFormat).asList(), "enabled": boolean(), "format": boolean(), "storage": storageSpec(), "target": nodeSpec()}
 	types := oneOf("btrfs", "cephfs", "cifs", "dir", "esxi", "iscsi", "iscsidirect", "lvm", "lvmthin", "nfs", "pbs", "rbd", "zfs", "zfspool")
 	base := "/nodes/{node}/storage/{storage}"
 	return []call{
@@ -127,6 +127,9 @@ func (st *storage) usedByHost() map[string]int64 {
 func (s *Sim) hostStorages(r *request) (any, error) {
 	if r.args.flag("format") {
 		return nil, notSimulated("the formats of storages")
+	}
+	if name := r.args.get("storage"); name != "" && s.storages[name] == nil {
+		return nil, badParam("storage", "No such storage.")
 	}
 	out := []any{}
 	for _, id := range s.storeIDs {

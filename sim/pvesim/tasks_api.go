@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,7 +14,7 @@ func taskCalls() []call {
 	list := specs{
 		"start": integer().atLeast(0), "limit": integer().atLeast(0), "userfilter": text(), "typefilter": text(),
 		"vmid": vmidSpec(), "errors": boolean(), "source": oneOf("archive", "active", "all"), "since": integer(), "until": integer(),
-		"statusfilter": text().asList(),
+		"statusfilter": formatted(taskStatusFormat).asList(),
 	}
 	return []call{
 		{method: "GET", path: "/nodes/{node}/tasks", params: list, serve: (*Sim).listTasks},
@@ -171,4 +172,14 @@ func (s *Sim) clusterTasks(r *request) (any, error) {
 		}
 	}
 	return out, nil
+}
+
+// taskStatusFormat takes kinds of ends of tasks.
+func taskStatusFormat(_, v string) string {
+	for _, status := range splitList(v) {
+		if !slices.Contains([]string{"ok", "error", "warning", "unknown"}, strings.ToLower(status)) {
+			return fmt.Sprintf("invalid status '%s'", status)
+		}
+	}
+	return ""
 }

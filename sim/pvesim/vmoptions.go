@@ -36,7 +36,7 @@ var (
 		"path":         matching(fullBDF + `(?:;` + fullBDF + `)*`).req(),
 		"id":           matching(`[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}`).req(),
 		"subsystem-id": matching(`[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}`),
-		"iommugroup":   integer().atLeast(0),
+		"iommugroup":   integer(),
 		"description":  text(),
 	}}
 	netFormat = &propFormat{defaultKey: "model", alias: netAliases(), keyAlias: "model", props: specs{
