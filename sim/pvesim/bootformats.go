@@ -30,7 +30,7 @@ func bootable(key string) bool {
 }
 
 func bootDiskFormat(_, v string) string {
-	if !isDrive(v) {
+	if !isDrive(v) || !bootable(v) {
 		return fmt.Sprintf("invalid boot disk '%s'", v)
 	}
 	return ""

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// cpuModels are the CPUs that QEMU knows, cpuLevels those that Proxmox adds.
-var cpuModels = []string{
+// knownCPUs are the CPUs that QEMU knows, cpuLevels those that Proxmox adds.
+var knownCPUs = []string{
 	"486", "a64fx", "athlon", "Broadwell", "Broadwell-IBRS", "Broadwell-noTSX", "Broadwell-noTSX-IBRS",
 	"Cascadelake-Server", "Cascadelake-Server-noTSX", "Cascadelake-Server-v2", "Cascadelake-Server-v4",
 	"Cascadelake-Server-v5", "ClearwaterForest", "Conroe", "Cooperlake", "Cooperlake-v2", "core2duo", "coreduo",
@@ -36,7 +36,7 @@ var cpuFlags = []string{"aes", "amd-no-ssb", "amd-ssbd", "hv-evmcs", "hv-tlbflus
 	"pdpe1gb", "spec-ctrl", "ssbd", "virt-ssbd"}
 
 var cpuFormat = &propFormat{defaultKey: "cputype", whole: checkCPU, props: specs{
-	"cputype": text(), "hidden": boolean(), "reported-model": oneOf(cpuModels...), "hv-vendor-id": matching(`[a-zA-Z0-9]{1,12}`),
+	"cputype": text(), "hidden": boolean(), "reported-model": oneOf(knownCPUs...), "hv-vendor-id": matching(`[a-zA-Z0-9]{1,12}`),
 	"flags": matching(anyFlag + `(?:;` + anyFlag + `)*`), "phys-bits": formatted(physBitsFormat),
 	"guest-phys-bits": integer().atLeast(32).atMost(64), "level": integer().atLeast(0).atMost(4294967295),
 }}
@@ -55,13 +55,11 @@ var allowedFlags = regexp.MustCompile(`^[+-](?:` + strings.Join(cpuFlags, "|") +
 // checkCPU is what a VM may not ask of its CPU although the form is right.
 func checkCPU(props map[string]string) string {
 	model := props["cputype"]
-	name, custom := strings.CutPrefix(model, "custom-")
+	custom := strings.HasPrefix(model, "custom-")
 	switch {
-	case custom:
-		return fmt.Sprintf("Custom cputype '%s' not found", name)
 	case model == "" && len(props) == 0:
 		return ""
-	case !slices.Contains(cpuModels, model) && !slices.Contains(cpuLevels, model):
+	case !custom && !slices.Contains(knownCPUs, model) && !slices.Contains(cpuLevels, model):
 		return fmt.Sprintf("Built-in cputype '%s' is not defined (missing 'custom-' prefix?)", model)
 	case props["flags"] != "" && !allowedFlags.MatchString(props["flags"]):
 		return "VM-specific CPU flags must be a subset of: " + strings.Join(cpuFlags, ", ")

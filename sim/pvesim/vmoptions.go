@@ -124,7 +124,7 @@ var indexedOptions = map[string]spec{
 }
 
 var plainOptions = specs{
-	"acpi": boolean(), "affinity": formatted(cpuSetFormat), "agent": formatted(agentFormat.check), "allow-ksm": boolean(), "amd-sev": formatted(sevFormat.check),
+	"acpi": boolean(), "affinity": formatted(cpuSetFormat), "agent": formatted(agentFormat.check), "allow-ksm": boolean(), "amd-sev": text(),
 	"arch": oneOf("x86_64", "aarch64"), "args": text(), "audio0": formatted(audioFormat.check), "autostart": boolean(), "balloon": integer().atLeast(0),
 	"bios": oneOf("seabios", "ovmf"), "boot": formatted(bootFormat.check), "bootdisk": formatted(bootDiskFormat),
 	"cicustom": formatted(cicustomFormat.check), "cipassword": text(), "citype": oneOf("configdrive2", "nocloud", "opennebula"),
@@ -132,7 +132,7 @@ var plainOptions = specs{
 	"cpulimit": numeric().atLeast(0).atMost(128), "cpuunits": integer().atLeast(1).atMost(262144),
 	"description": text().upTo(8192), "efidisk0": formatted(efiFormat.check), "freeze": boolean(),
 	"hookscript": formatted(volumeFormat), "hotplug": formatted(hotplugFormat), "hugepages": oneOf("any", "2", "1024"),
-	"intel-tdx": formatted(tdxFormat.check), "ivshmem": formatted(ivshmemFormat.check), "keephugepages": boolean(), "keyboard": oneOf(keyboards...), "kvm": boolean(),
+	"intel-tdx": text(), "ivshmem": formatted(ivshmemFormat.check), "keephugepages": boolean(), "keyboard": oneOf(keyboards...), "kvm": boolean(),
 	"localtime": boolean(), "lock": oneOf("backup", "clone", "create", "migrate", "rollback", "snapshot", "snapshot-delete",
 		"suspending", "suspended"), "machine": formatted(machineFormat.check), "memory": formatted(memoryFormat.check),
 	"migrate_downtime": numeric().atLeast(0), "migrate_speed": integer().atLeast(0), "name": formatted(dnsNameFormat),

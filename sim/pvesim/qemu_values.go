@@ -1,0 +1,161 @@
+package pvesim
+
+import (
+	"cmp"
+	"encoding/base64"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// checkSpecialValues looks at values whose form alone does not say whether
+// they are good, and writes those that are kept in another form.
+func (s *Sim) checkSpecialValues(node string, sets map[string]string) error {
+	if keys := sets["sshkeys"]; strings.TrimSpace(keys) != "" && !goodSSHKeys(keys) {
+		return die("SSH public key validation error")
+	}
+	if units, err := strconv.Atoi(sets["cpuunits"]); err == nil && units > maxCPUWeight {
+		sets["cpuunits"] = strconv.Itoa(maxCPUWeight)
+	}
+	if value, old := sets["cdrom"]; old {
+		delete(sets, "cdrom")
+		sets["ide2"] = value
+		if !strings.Contains(value, "media=") {
+			sets["ide2"] += ",media=cdrom"
+		}
+	}
+	if err := checkNewValues(sets); err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(sets)) {
+		if isDrive(key) {
+			if err := s.checkDrive(key, sets); err != nil {
+				return err
+			}
+		}
+	}
+	if script, ok := sets["hookscript"]; ok {
+		return s.checkHookScript(node, script)
+	}
+	return nil
+}
+
+// checkStored refuses what the file of a configuration cannot hold.
+func checkStored(sets map[string]string) error {
+	for _, key := range slices.Sorted(maps.Keys(sets)) {
+		value, option := sets[key], plainOptions[key]
+		switch {
+		case key != "description" && strings.Contains(value, "\n"):
+			return die("unable to parse value of '%s' - property contains a line feed", key)
+		case option.kind == "integer" && strings.HasPrefix(value, "+"):
+			return die("unable to parse value of '%s' - type check ('integer') failed - got '%s'", key, value)
+		}
+	}
+	return nil
+}
+
+// checkNewValues refuses what a world may have and a request may not set: CPU
+// types that only the cluster knows, and protections of a VM's memory.
+func checkNewValues(sets map[string]string) error {
+	if name, custom := strings.CutPrefix(cpuFormat.parse(sets["cpu"])["cputype"], "custom-"); custom {
+		return badParam("cpu", "invalid format - Custom cputype '%s' not found\n", name)
+	}
+	for key, format := range map[string]*propFormat{"amd-sev": sevFormat, "intel-tdx": tdxFormat} {
+		value, set := sets[key]
+		if !set {
+			continue
+		}
+		if text := format.check(key, value); text != "" {
+			return badParam(key, "invalid format - %s\n", text)
+		}
+	}
+	return nil
+}
+
+// maxCPUWeight is the most that control groups of version 2 take.
+const maxCPUWeight = 10000
+
+// checkHookScript always refuses: a script must be a file that can be run, and
+// no file of the simulator can.
+func (s *Sim) checkHookScript(node, volid string) error {
+	d := drive{file: volid}
+	name, path, ok := d.volume()
+	st := s.storages[name]
+	switch {
+	case !ok:
+		return badParam("hookscript", "unable to parse volume ID '%s'\n", volid)
+	case st == nil:
+		return badParam("hookscript", "storage '%s' does not exist\n", name)
+	}
+	kind, err := parseVolumeName(st, path)
+	if err != nil {
+		return badParam("hookscript", "%s\n", err)
+	}
+	if kind.content != "snippets" {
+		return badParam("hookscript", "'%s' is not in the snippets directory\n", volid)
+	}
+	if _, vol := s.volumeOf(node, d); vol == nil {
+		return badParam("hookscript", "script '%s' does not exist\n", volid)
+	}
+	return badParam("hookscript", "script '%s' is not executable\n", volid)
+}
+
+func goodSSHKeys(encoded string) bool {
+	text, err := url.PathUnescape(encoded)
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		if len(fields) < 2 {
+			return false
+		}
+		blob, err := base64.StdEncoding.DecodeString(fields[1])
+		// A key blob begins with its type, length first; an ed25519 key has 51
+		// bytes in all.
+		if err != nil || len(blob) < 40 || !strings.HasPrefix(string(blob[4:]), fields[0]) || fields[0] == "ssh-ed25519" && len(blob) != 51 {
+			return false
+		}
+	}
+	return true
+}
+
+// checkMachine is what is wrong with a machine whose form is right.
+func checkMachine(value string) error {
+	props := machineFormat.parse(value)
+	bits := props["aw-bits"]
+	switch {
+	case props["viommu"] == "intel" && !strings.Contains(props["type"], "q35"):
+		return die("to use Intel vIOMMU please set the machine type to q35")
+	case props["viommu"] == "intel" && bits != "" && bits != "39" && bits != "48":
+		return die("Intel vIOMMU supports only 39 or 48 bits as address width")
+	case bits != "" && props["viommu"] == "":
+		return die("cannot set aw-bits if no vIOMMU is configured")
+	}
+	return nil
+}
+
+// pinnedMachine is the version of the machine that a VM with Windows gets: that
+// of the QEMU that runs here.
+const pinnedMachine = "10.0+pve1"
+
+// pinned is the machine with its version for a guest that does not take well
+// to other hardware, "" for one that does not mind.
+func pinned(machine, ostype string) string {
+	d := drive{props: machineFormat.parse(machine)}
+	kind := cmp.Or(d.props["type"], "pc")
+	if !strings.HasPrefix(ostype, "w") || kind != "pc" && kind != "q35" {
+		return ""
+	}
+	delete(d.props, "type")
+	d.file = "pc-i440fx-" + pinnedMachine
+	if kind == "q35" {
+		d.file = "pc-q35-" + pinnedMachine
+	}
+	return d.String()
+}
