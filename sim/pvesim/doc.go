@@ -88,7 +88,7 @@
 //
 // Not simulated, and 501 where a call asks for it: live migration and migration
 // to other storages, suspending to disk, snapshots with memory, cloning
-// snapshots, backup and restore, import of disks, replication, containers,
+// snapshots, backup and restore, import of disks from files, replication, containers,
 // mediated devices, HA groups and rules, realms and second factors, and the
 // configuration of storages and networks by the API. Nor is fencing: a host
 // that is away keeps its VMs, and the HA manager does not try again what
