@@ -1,0 +1,123 @@
+package hostcli
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// run runs the program on a captured host and returns what it printed.
+func run(t *testing.T, host string, args ...string) (code int, out, complaint string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	tool := &Tool{Out: &stdout, Err: &stderr, Version: "v0.0.0-test"}
+	if host != "" {
+		args = append(args, "--root", filepath.Join("testdata", host))
+	}
+	return tool.Main(args), stdout.String(), stderr.String()
+}
+
+// golden compares with a file, or writes it.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s differs (-want +got), -update writes it anew:\n%s", file, diff)
+	}
+}
+
+func TestListShowsCardsWithAllTheirFunctions(t *testing.T) {
+	code, out, complaint := run(t, "workstation.txt", "list")
+	if code != ExitOK || complaint != "" {
+		t.Errorf("exit %d: %s", code, complaint)
+	}
+	golden(t, "list.golden", out)
+}
+
+func TestListForMachinesSaysTheSame(t *testing.T) {
+	code, out, _ := run(t, "workstation.txt", "list", "-o", "json")
+	var view listView
+	if err := json.Unmarshal([]byte(out), &view); err != nil || code != ExitOK {
+		t.Fatalf("exit %d, %v\n%s", code, err, out)
+	}
+	if len(view.Cards) != 2 || len(view.Cards[0].Functions) != 2 || view.Cards[1].Holders[0].VMID != 204 || len(view.Cards[1].Mates) != 1 {
+		t.Errorf("%s", out)
+	}
+}
+
+func TestAHostWithoutCardsIsSaidSo(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "empty.txt")
+	if err := os.WriteFile(file, []byte("-- sys/bus/pci/devices/ --\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, _ := run(t, "", "list", "--root", file)
+	if code != ExitOK || out != "This host has no GPU.\n" {
+		t.Errorf("exit %d: %s", code, out)
+	}
+}
+
+func TestACaptureReadsLikeTheHost(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "captured.txt")
+	if code, _, complaint := run(t, "workstation.txt", "capture", "-o", file); code != ExitOK {
+		t.Fatalf("exit %d: %s", code, complaint)
+	}
+	_, want, _ := run(t, "workstation.txt", "list")
+	_, got, _ := run(t, "", "list", "--root", file)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if code, _, complaint := run(t, "workstation.txt", "capture", "-o", file); code != ExitUsage || !strings.Contains(complaint, "exists already") {
+		t.Errorf("over a file that is there: exit %d: %s", code, complaint)
+	}
+}
+
+func TestMetricsAreTextForNodeExporter(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gpu.prom")
+	if code, _, complaint := run(t, "workstation.txt", "metrics", "-o", file); code != ExitOK {
+		t.Fatalf("exit %d: %s", code, complaint)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "metrics.golden", string(data))
+}
+
+func TestWrongCommandLinesAreUsageErrors(t *testing.T) {
+	for _, args := range [][]string{
+		{"lst"}, {"list", "x"}, {"list", "--bogus"}, {"list", "-o", "yaml"}, {"list", "--root", "/nowhere"}, {"capture"}, {"metrics", "x"},
+	} {
+		if code, out, complaint := run(t, "", args...); code != ExitUsage || complaint == "" || out != "" {
+			t.Errorf("%v: exit %d, %q, %q", args, code, out, complaint)
+		}
+	}
+}
+
+func TestHelpNamesEveryCommand(t *testing.T) {
+	_, out, _ := run(t, "", "help")
+	for _, c := range commands() {
+		if !strings.Contains(out, "\n  "+c.name) {
+			t.Errorf("%s is not in the help:\n%s", c.name, out)
+		}
+		if code, text, _ := run(t, "", c.name, "-h"); code != ExitOK || !strings.Contains(text, "Usage: gpuworker-host "+c.name) {
+			t.Errorf("%s -h: exit %d\n%s", c.name, code, text)
+		}
+	}
+}
