@@ -1,0 +1,151 @@
+package hostcheck
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/hostpci"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// outlook is whether a function will be free after the next reboot, and why.
+type outlook struct {
+	verdict  finding.Verdict
+	because  string
+	evidence []Evidence
+}
+
+// worse is the worse of two outlooks.
+func (o outlook) worse(other outlook) outlook {
+	if other.verdict != o.verdict && worst(o.verdict, other.verdict) == other.verdict {
+		return other
+	}
+	return o
+}
+
+// ownerNext tells which driver will have a function after the next reboot: that
+// of a rule for this very card, vfio-pci by the ID of the model, or one of the
+// host that nothing keeps away.
+func (f *facts) ownerNext(function *hostpci.Function) outlook {
+	if rule, ok := f.ruleFor(function); ok {
+		return rule
+	}
+	wanting, all := f.wanting(function)
+	if source, listed := f.listedID(function.ID); listed {
+		return f.byID(function, wanting, source)
+	}
+	switch {
+	case !all && len(wanting) == 0:
+		return outlook{finding.Unknown, "which drivers of the host would take " + function.BDF.String() + " could not be told", nil}
+	case len(wanting) == 0 && !isFree(function.Driver):
+		return outlook{finding.Unknown, "modprobe.d keeps " + trim(function.Driver) + " away, but it has the card now: the initramfs may not know yet", nil}
+	case len(wanting) == 0:
+		return outlook{finding.Pass, "no driver of the host wants it", nil}
+	}
+	return outlook{finding.Fail, strings.Join(wanting, " or ") + " takes " + function.BDF.String() + ": no rule on disk keeps it for VMs", nil}
+}
+
+// byID is the outlook of a function whose model vfio-pci is told to take.
+func (f *facts) byID(function *hostpci.Function, wanting []string, source Evidence) outlook {
+	loadedWith := read(f.tree, "sys/module/vfio_pci/parameters/ids")
+	switch {
+	case len(wanting) == 0:
+		return outlook{finding.Pass, "vfio-pci takes this model, and no driver of the host wants it", []Evidence{source}}
+	case hasID(strings.Split(loadedWith.value(), ","), function.ID) && isFree(function.Driver):
+		return outlook{finding.Pass, "vfio-pci took this model at this boot", []Evidence{source, loadedWith.evidence()}}
+	}
+	return outlook{
+		finding.Unknown, fmt.Sprintf("vfio-pci is told to take this model, but was not loaded so at this boot: the initramfs may not know it yet (%s)", f.boot.initramfs()),
+		[]Evidence{source, loadedWith.evidence()},
+	}
+}
+
+// listedID finds where vfio-pci is told to take a model.
+func (f *facts) listedID(id pci.ID) (Evidence, bool) {
+	if ids, ok := f.modprobe.option("vfio_pci", "ids"); ok && hasID(strings.Split(ids, ","), id) {
+		return Evidence{File: "/etc/modprobe.d", Says: trim("options vfio-pci ids=" + ids)}, true
+	}
+	if ids := f.boot.next.all("vfio-pci.ids"); f.boot.known() && hasID(ids, id) {
+		return f.boot.effective.line("vfio-pci.ids=" + strings.Join(ids, ",")), true
+	}
+	return Evidence{}, false
+}
+
+// hasID looks for a model in a list of vfio-pci: "10de:1eb8", with subsystem and
+// class behind it or not.
+func hasID(list []string, id pci.ID) bool {
+	return slices.ContainsFunc(list, func(entry string) bool {
+		parts := strings.Split(strings.TrimSpace(entry), ":")
+		if len(parts) < 2 {
+			return false
+		}
+		parsed, err := pci.ParseID(parts[0] + ":" + parts[1])
+		return err == nil && parsed == id
+	})
+}
+
+// takers are the modules of the host that take functions of a class, by vendor
+// for GPUs.
+func takers(f *hostpci.Function) (modules []string, known bool) {
+	if f.IsDisplay() {
+		switch f.ID.Vendor {
+		case pci.VendorNVIDIA:
+			return []string{"nouveau", "nvidia", "nvidiafb"}, true
+		case 0x1002:
+			return []string{"amdgpu", "radeon"}, true
+		case 0x8086:
+			return []string{"i915", "xe"}, true
+		}
+		return nil, false
+	}
+	switch f.Class.Code() {
+	case 0x0403:
+		return []string{"snd_hda_intel"}, true
+	case 0x0c03:
+		return []string{"xhci_pci"}, true
+	case 0x0c80:
+		return []string{"i2c_nvidia_gpu"}, true
+	}
+	return nil, false
+}
+
+// wanting are the drivers of the host that will take the function, unless it is
+// theirs no longer: those that the kernel has on disk and that nothing keeps
+// away. all is false when there may be more.
+func (f *facts) wanting(function *hostpci.Function) (modules []string, all bool) {
+	candidates, known := takers(function)
+	if !isFree(function.Driver) && !known {
+		candidates = append(candidates, moduleName(function.Driver))
+	}
+	onDisk := f.deps.ok() && (f.built.ok() || f.built.absent())
+	for _, module := range candidates {
+		blocked := f.modprobe.blacklist[module] || f.modprobe.disabled[module] ||
+			f.boot.next.has("modprobe.blacklist", module) || f.boot.next.has("module_blacklist", module)
+		there := f.shipped[module] || f.builtin[module] || f.loaded[module]
+		if (!blocked || f.builtin[module]) && (there || !onDisk) {
+			modules = append(modules, module)
+		}
+	}
+	return modules, known && onDisk
+}
+
+// ruleFor finds a rule for this very card: one of driverctl, or one of ours.
+func (f *facts) ruleFor(function *hostpci.Function) (outlook, bool) {
+	name := function.BDF.String()
+	for _, file := range []string{path.Join("etc/driverctl.d", name), path.Join("etc/driverctl.d", "pci-"+name)} {
+		if rule := read(f.tree, file); rule.ok() && isFree(rule.value()) && rule.value() != "" {
+			return outlook{finding.Pass, "driverctl binds it at boot", []Evidence{rule.evidence()}}, true
+		}
+	}
+	rule, ok := f.rules[function.BDF.Slot]
+	if !ok {
+		return outlook{}, false
+	}
+	if differs := f.ruleDiffers(rule.body, hostpci.Card{Slot: function.BDF.Slot, Functions: f.pci.Slot(function.BDF.Slot)}); differs != "" {
+		return outlook{finding.Fail, "the record of gpuworker-host means another card, so nothing is bound at boot: " + differs, []Evidence{rule.line(differs)}}, true
+	}
+	return outlook{finding.Pass, "gpuworker-host binds it at boot", []Evidence{rule.line("means this card")}}, true
+}
