@@ -247,7 +247,7 @@ var hostPages = []Page{
 		What:     "A QEMU that does not run as root is limited in how much memory it may lock.",
 		Why:      "The start fails: vfio_pin_pages_remote: RLIMIT_MEMLOCK exceeded. On Proxmox QEMU runs as root, which has no limit.",
 		Fix:      []string{"Let libvirt set it: `<memtune><hard_limit>` of the domain, with the guest's memory and 1 GiB more.", "Without libvirt: LimitMEMLOCK= in the service, or memlock in /etc/security/limits.d."},
-		Detected: "Max locked memory in /proc/PID/limits of the QEMUs that run. Without one it is not judged.",
+		Detected: "The kernel's log, where it can be read. A QEMU that has the card has its memory locked already. Max locked memory in /proc/PID/limits of other QEMUs is only a hint.",
 		Sources:  []string{"KubeVirt issue 8472"},
 	},
 	{

@@ -42,7 +42,7 @@ func checkKernelIOMMU(f *facts) []Finding {
 	bad := base(finding.Fail, reason).after(after).see(f.boot.running.evidence()).fix(f.iommuFix()).
 		then("/sys/class/iommu has dmar0 (Intel) or ivhd0 (AMD)")
 	if after == finding.Pass {
-		bad = bad.see(f.boot.effective.evidence()).fix("reboot: what is needed is already in " + "/" + f.boot.effective.name)
+		bad = bad.see(f.boot.effective.line(strings.Join(f.boot.next.pick(iommuOptions...), " "))).fix("reboot: what is needed is already in /" + f.boot.effective.name)
 	}
 	return one(bad)
 }

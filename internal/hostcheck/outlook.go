@@ -33,19 +33,22 @@ func (f *facts) ownerNext(function *hostpci.Function) outlook {
 	if rule, ok := f.ruleFor(function); ok {
 		return rule
 	}
-	wanting, all := f.wanting(function)
+	wanting, sure := f.wanting(function)
 	if source, listed := f.listedID(function.ID); listed {
 		return f.byID(function, wanting, source)
 	}
+	names := strings.Join(wanting, " or ")
 	switch {
-	case !all && len(wanting) == 0:
+	case len(wanting) > 0 && sure:
+		return outlook{finding.Fail, names + " takes " + function.BDF.String() + ": no rule on disk keeps it for VMs", nil}
+	case len(wanting) > 0:
+		return outlook{finding.Unknown, names + " may take " + function.BDF.String() + ": no rule on disk keeps it for VMs, and which drivers this kernel has could not be read", []Evidence{f.deps.evidence()}}
+	case !sure:
 		return outlook{finding.Unknown, "which drivers of the host would take " + function.BDF.String() + " could not be told", nil}
-	case len(wanting) == 0 && !isFree(function.Driver):
+	case !isFree(function.Driver):
 		return outlook{finding.Unknown, "modprobe.d keeps " + trim(function.Driver) + " away, but it has the card now: the initramfs may not know yet", nil}
-	case len(wanting) == 0:
-		return outlook{finding.Pass, "no driver of the host wants it", nil}
 	}
-	return outlook{finding.Fail, strings.Join(wanting, " or ") + " takes " + function.BDF.String() + ": no rule on disk keeps it for VMs", nil}
+	return outlook{finding.Pass, "no driver of the host wants it", nil}
 }
 
 // byID is the outlook of a function whose model vfio-pci is told to take.
@@ -113,23 +116,36 @@ func takers(f *hostpci.Function) (modules []string, known bool) {
 }
 
 // wanting are the drivers of the host that will take the function, unless it is
-// theirs no longer: those that the kernel has on disk and that nothing keeps
-// away. all is false when there may be more.
-func (f *facts) wanting(function *hostpci.Function) (modules []string, all bool) {
+// theirs no longer: those that the kernel has and that nothing keeps away. sure
+// is false when it could not be read which ones the kernel has, or when others
+// than those that are known may want it.
+func (f *facts) wanting(function *hostpci.Function) (modules []string, sure bool) {
 	candidates, known := takers(function)
 	if !isFree(function.Driver) && !known {
-		candidates = append(candidates, moduleName(function.Driver))
+		candidates, known = []string{moduleName(function.Driver)}, true
 	}
 	onDisk := f.deps.ok() && (f.built.ok() || f.built.absent())
+	certain := false
 	for _, module := range candidates {
-		blocked := f.modprobe.blacklist[module] || f.modprobe.disabled[module] ||
-			f.boot.next.has("modprobe.blacklist", module) || f.boot.next.has("module_blacklist", module)
+		if f.keptAway(module) {
+			continue
+		}
 		there := f.shipped[module] || f.builtin[module] || f.loaded[module]
-		if (!blocked || f.builtin[module]) && (there || !onDisk) {
+		if there || !onDisk {
 			modules = append(modules, module)
 		}
+		certain = certain || there
 	}
-	return modules, known && onDisk
+	return modules, certain || known && onDisk
+}
+
+// keptAway tells that a module is not loaded for a device that asks for it.
+func (f *facts) keptAway(module string) bool {
+	if f.builtin[module] {
+		return false
+	}
+	return f.modprobe.blacklist[module] || f.modprobe.disabled[module] ||
+		f.boot.next.has("modprobe.blacklist", module) || f.boot.next.has("module_blacklist", module)
 }
 
 // ruleFor finds a rule for this very card: one of driverctl, or one of ours.

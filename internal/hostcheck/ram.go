@@ -3,7 +3,6 @@ package hostcheck
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -58,40 +57,37 @@ func (f *facts) memoryNext(vm vmConf, total uint64) finding.Verdict {
 	return finding.Pass
 }
 
-// checkMemlock is condition 25: QEMU may not lock enough memory.
+// checkMemlock is condition 25: QEMU may not lock enough memory. A QEMU that has
+// the card has pinned its memory already; one that has none is no proof.
 func checkMemlock(f *facts, card hostpci.Card) []Finding {
 	if f.proxmox {
 		return one(found(finding.HostMemlock, finding.Pass, "on Proxmox QEMU runs as root, which has no limit"))
 	}
-	total := parseMeminfo(read(f.tree, "proc/meminfo").body)["MemTotal"]
-	for _, pid := range f.qemus(card) {
-		limits := read(f.tree, path.Join("proc", strconv.Itoa(pid), "limits"))
-		bytes, limited, ok := lockedLimit(limits.body)
-		// A limit of a fraction of the host's memory was set for that VM; one of
-		// a few megabytes is the default, which no VM with a card fits in.
-		if ok && limited && bytes < 512<<20 && bytes < total {
-			return one(found(finding.HostMemlock, finding.Fail, fmt.Sprintf("QEMU (process %d) may lock %s only", pid, bytesText(bytes))).after(finding.Unknown).
-				see(limits.line(fmt.Sprintf("Max locked memory %d", bytes))).
-				fix("with libvirt set memtune hard_limit of the domain; else LimitMEMLOCK=infinity in its service").then("the line says unlimited, or more than the guest's memory"))
+	if line, logged := f.logged("RLIMIT_MEMLOCK", "exceeded"); logged {
+		return one(found(finding.HostMemlock, finding.Fail, "a QEMU could not lock its memory since the host was started").after(finding.Unknown).see(line).
+			fix("with libvirt set memtune hard_limit of the domain; else LimitMEMLOCK=infinity in its service").then("the VM starts with its card"))
+	}
+	for _, h := range f.holders.Of(card.Slot) {
+		if h.PID != 0 && strings.HasPrefix(h.By, "/dev/vfio/") {
+			return one(found(finding.HostMemlock, finding.Pass, fmt.Sprintf("%s (process %d) has locked its memory", trim(h.Name), h.PID)))
 		}
-		if ok {
-			return one(found(finding.HostMemlock, finding.Pass, fmt.Sprintf("QEMU (process %d) may lock enough memory", pid)))
+	}
+	for _, pid := range f.qemus() {
+		limits := read(f.tree, path.Join("proc", strconv.Itoa(pid), "limits"))
+		if bytes, limited, ok := lockedLimit(limits.body); ok && limited {
+			return one(found(finding.HostMemlock, finding.Info, fmt.Sprintf("a QEMU without a card (process %d) may lock %s; libvirt raises that for a VM with one, others must", pid, bytesText(bytes))).
+				see(limits.line(fmt.Sprintf("Max locked memory %d", bytes))))
 		}
 	}
 	return one(found(finding.HostMemlock, finding.Info, "no QEMU runs that could be asked how much memory it may lock"))
 }
 
-// qemus are the processes that look like QEMU: those that have the card first.
-func (f *facts) qemus(card hostpci.Card) []int {
+// qemus are the processes that look like QEMU.
+func (f *facts) qemus() []int {
 	var pids []int
-	for _, h := range f.holders.Of(card.Slot) {
-		if h.PID != 0 {
-			pids = append(pids, h.PID)
-		}
-	}
 	for _, name := range readDir(f.tree, "proc").names {
 		pid, err := strconv.Atoi(name)
-		if err != nil || slices.Contains(pids, pid) {
+		if err != nil {
 			continue
 		}
 		if comm := read(f.tree, path.Join("proc", name, "comm")).value(); strings.HasPrefix(comm, "qemu") || comm == "kvm" {

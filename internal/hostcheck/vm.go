@@ -36,7 +36,7 @@ func checkHidden(f *facts, card hostpci.Card) []Finding {
 		case property(c.vm.values["cpu"], "hidden", "") == "1":
 			line = "cpu: " + c.vm.values["cpu"]
 		case strings.Contains(c.vm.values["args"], "kvm=off"):
-			line = "args: " + c.vm.values["args"]
+			line = "args: … kvm=off …"
 		case property(c.device.value, "x-vga", "") == "1":
 			line = c.device.key + ": " + c.device.value
 		default:
