@@ -15,6 +15,11 @@ type Hypervisor struct {
 type HypervisorSpec struct {
 	// Proxmox is a Proxmox VE cluster, 8.4 or 9.x.
 	Proxmox *Proxmox `json:"proxmox,omitempty"`
+
+	// RequireHostFacts uses a card only when its host was looked at with
+	// gpuworker-host (--host-facts, --ssh) and nothing about the card is unknown.
+	// Without it what is not known is a note, and what fails is refused all the same.
+	RequireHostFacts bool `json:"requireHostFacts,omitempty"`
 }
 
 // Proxmox is how to reach and use a Proxmox VE cluster.

@@ -249,11 +249,13 @@ func (c *checker) card(pool *v1alpha1.WorkerPool, host *inventory.Host, want pla
 	if blocking, _ := place.Split(findings); len(blocking) > 0 || host.IOMMU != inventory.On {
 		return
 	}
-	driver := place.CheckCardDriver(c.world, host, device)
-	if vm := c.world.VM(who.VMID); vm != nil && vm.Running {
-		driver.Verdict, driver.Reason, driver.Fix = finding.Pass, fmt.Sprintf("VM %d runs with the card, so vfio-pci has it", vm.VMID), ""
+	facts := place.CheckHostFacts(c.world, host, device, c.in.Hypervisor != nil && c.in.Hypervisor.Spec.RequireHostFacts)
+	for i := range facts {
+		if vm := c.world.VM(who.VMID); vm != nil && vm.Running && facts[i].ID == finding.HostDriver {
+			facts[i].Verdict, facts[i].Reason, facts[i].Fix = finding.Pass, fmt.Sprintf("VM %d runs with the card, so vfio-pci has it", vm.VMID), ""
+		}
 	}
-	c.add(driver)
+	c.add(facts...)
 	if who.VMID == 0 {
 		c.host(want, host.Name, named)
 	}

@@ -11,7 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/hostfacts"
 )
 
 // app is one run of the command line: the program and its global flags.
@@ -19,6 +21,8 @@ type app struct {
 	Program
 
 	files  []string
+	facts  string
+	ssh    []string
 	output string
 	color  string
 	quiet  bool
@@ -54,6 +58,8 @@ func (a *app) addGlobalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringArrayVarP(&a.files, "file", "f", nil,
 		"`FILE` or directory with documents, - for standard input; repeatable\n(default $GPUWORKER_FILE, then ./gpuworker.yaml)")
+	flags.StringVar(&a.facts, "host-facts", "", "`DIR` with what gpuworker-host check -o json says on each host, HOST.json")
+	flags.StringArrayVar(&a.ssh, "ssh", nil, "ask the hosts for it by SSH: `USER@{host}` is all of them, USER@HOST one; repeatable")
 	flags.StringVarP(&a.output, "output", "o", outTable, "`FORMAT` of the output: "+strings.Join(outputs, ", "))
 	flags.StringVar(&a.color, "color", "auto", "`WHEN` to colour: "+strings.Join(colors, ", ")+"; NO_COLOR is honoured")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print results and errors only")
@@ -115,7 +121,19 @@ func (a *app) engine() (Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.newEngine(documents, WithLogin), nil
+	facts, err := a.hostFacts()
+	if err != nil {
+		return nil, err
+	}
+	return a.NewEngine(EngineRequest{Documents: documents, Login: WithLogin, LookupEnv: a.LookupEnv, Facts: facts}), nil
+}
+
+// hostFacts is who lets the hosts speak for themselves; nil when nobody does.
+func (a *app) hostFacts() (engine.FactSource, error) {
+	if a.facts == "" && len(a.ssh) == 0 {
+		return nil, nil
+	}
+	return hostfacts.Open(a.facts, a.ssh)
 }
 
 func (a *app) newEngine(documents *v1alpha1.Documents, login Login) Engine {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/engine"
 )
 
 // Program is the command line with everything that it needs from outside.
@@ -42,6 +43,8 @@ type EngineRequest struct {
 	Login     Login
 	// LookupEnv is where secrets in the environment are looked up.
 	LookupEnv func(name string) (string, bool)
+	// Facts lets hosts speak for themselves; may be nil.
+	Facts engine.FactSource
 }
 
 // Login says whether the engine will log in anywhere.

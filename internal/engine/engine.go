@@ -45,6 +45,15 @@ type Options struct {
 	By string
 	// NewUUID makes identities for new VMs; nil takes random ones.
 	NewUUID func() string
+	// Facts lets hosts speak for themselves; may be nil.
+	Facts FactSource
+}
+
+// FactSource knows what hosts say of themselves.
+type FactSource interface {
+	// Facts are those of the named hosts. One that could not be asked is there
+	// with the reason, one that nobody knows how to ask is not.
+	Facts(ctx context.Context, hosts []string) map[string]*inventory.Facts
 }
 
 // World is one hypervisor of the documents, as observed.
@@ -156,11 +165,29 @@ func (e *Engine) look(ctx context.Context, hypervisor *v1alpha1.Hypervisor, agen
 	if err != nil {
 		return plan.Input{}, err
 	}
+	e.askHosts(ctx, snapshot)
 	in := plan.Input{Hypervisor: hypervisor, Snapshot: snapshot}
 	for _, pool := range e.options.Documents.PoolsOn(hypervisor.Name) {
 		in.Pools = append(in.Pools, *pool)
 	}
 	return in, nil
+}
+
+// askHosts lets the hosts that have cards speak for themselves.
+func (e *Engine) askHosts(ctx context.Context, s *inventory.Snapshot) {
+	if e.options.Facts == nil {
+		return
+	}
+	var names []string
+	for i := range s.Hosts {
+		if s.Hosts[i].Online && len(s.Hosts[i].GPUs()) > 0 {
+			names = append(names, s.Hosts[i].Name)
+		}
+	}
+	facts := e.options.Facts.Facts(ctx, names)
+	for i := range s.Hosts {
+		s.Hosts[i].Facts = facts[s.Hosts[i].Name]
+	}
 }
 
 // lookAll observes all hypervisors at once, in the order of the documents.

@@ -15,6 +15,8 @@ const (
 	HostNotAllowed ID = "HOST-NOT-ALLOWED" // the pool's hosts leave it out
 	HostIOMMUOff   ID = "HOST-IOMMU-OFF"
 	HostDriver     ID = "HOST-DRIVER" // which kernel driver holds the card cannot be seen through the API
+	HostFactsNone  ID = "HOST-FACTS-MISSING"
+	HostFactsOld   ID = "HOST-FACTS-OLD"
 
 	CardMissing     ID = "CARD-MISSING"
 	CardNotGPU      ID = "CARD-NOT-GPU"

@@ -81,6 +81,20 @@ var hypervisorPages = []Page{
 		Sources:  []string{"pve-docs, PCI(e) Passthrough, Verify", "Proxmox VE API, /nodes/{node}/hardware/pci"},
 	},
 	{
+		ID: HostFactsNone, Layer: LayerHost, Title: "The host did not say enough of itself, and that is required",
+		What:     "The Hypervisor document says `requireHostFacts: true`, and something about the card is unknown: there are no facts of its host, or the tool could not see something there.",
+		Why:      "Whoever asks for facts wants no surprises at the start of a VM. What is unknown is not taken for well.",
+		Fix:      []string{"Run `gpuworker-host check -o json` as root on the host, and give gpuworker the directory with such files: `--host-facts DIR`. Or let it ask by SSH: `--ssh USER@{host}`.", "If something stays unknown, the same command without `-o json` says what and why.", "Or take `requireHostFacts` out: what is unknown is then a note."},
+		Detected: "No file or answer for this host, or a finding in it with the verdict unknown.",
+	},
+	{
+		ID: HostFactsOld, Layer: LayerHost, Title: "The facts of the host are of another time",
+		What:     "The file with the facts speaks of another card at this address, or of none.",
+		Why:      "Cards move and are exchanged. What is said of another card says nothing of this one, so it is unknown.",
+		Fix:      []string{"Make new facts: `gpuworker-host check -o json` on the host."},
+		Detected: "Vendor and device of the card in the facts, compared with what the hypervisor shows now.",
+	},
+	{
 		ID: CardMissing, Layer: LayerCard, Title: "There is no device at this address",
 		What:     "The document names a PCI address where the host has nothing.",
 		Why:      "Addresses move when cards are added, removed or put into another slot, and after some firmware changes.",

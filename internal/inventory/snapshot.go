@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 
+	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
@@ -86,6 +87,38 @@ type Host struct {
 
 	// Gaps are the things that could not be seen, with the reason.
 	Gaps []Gap `json:"gaps,omitempty"`
+
+	// Facts are what the host says of itself; nil when nobody asked it.
+	Facts *Facts `json:"facts,omitempty"`
+}
+
+// Facts are what a host says of itself that its hypervisor's API does not show:
+// firmware, kernel, drivers, resets. gpuworker-host tells.
+type Facts struct {
+	From string `json:"from"` // "facts/pve1.json", "ssh root@pve1"
+	// Missing says why there are none after all; the rest is then empty.
+	Missing string `json:"missing,omitempty"`
+
+	Findings []finding.Finding `json:"findings,omitempty"` // of the host as a whole
+	Cards    []CardFacts       `json:"cards,omitempty"`
+}
+
+// CardFacts are what a host says of one card.
+type CardFacts struct {
+	Slot     pci.Slot          `json:"slot"`
+	ID       pci.ID            `json:"id"`
+	Driver   string            `json:"driver"` // "" for none
+	Findings []finding.Finding `json:"findings,omitempty"`
+}
+
+// Card is what the facts say of a card; nil when they say nothing.
+func (f *Facts) Card(slot pci.Slot) *CardFacts {
+	for i := range f.Cards {
+		if f.Cards[i].Slot == slot {
+			return &f.Cards[i]
+		}
+	}
+	return nil
 }
 
 // Gap is something that could not be seen.

@@ -149,13 +149,3 @@ func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inve
 	}
 	return []finding.Finding{f}
 }
-
-// CheckCardDriver says that nobody can say which kernel driver holds the card:
-// no API of the hypervisor shows it.
-func CheckCardDriver(s *inventory.Snapshot, h *inventory.Host, d pci.Device) finding.Finding {
-	return finding.Finding{
-		ID: finding.HostDriver, Verdict: finding.Unknown, Layer: finding.LayerHost, Where: atCard(s, h.Name, d),
-		Reason: "which kernel driver holds the card cannot be seen: the API of " + s.Product + " does not show it",
-		Fix:    on(h.Name, "lspci -nnk -s "+d.Slot.String()) + ": it should say vfio-pci, or no driver",
-	}
-}

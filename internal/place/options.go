@@ -120,7 +120,7 @@ func (r *Room) JudgeCard(host *inventory.Host, device pci.Device, who Who) []fin
 		findings = append(findings, CheckCardAlone(r.world, host, device))
 	}
 	findings = append(findings, CheckCardFree(r.world, host, device, who)...)
-	return append(findings, CheckCardDriver(r.world, host, device))
+	return append(findings, CheckHostFacts(r.world, host, device, r.requireFacts)...)
 }
 
 // tryExact judges the card that a document names by its place.

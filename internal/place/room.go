@@ -13,6 +13,8 @@ type Room struct {
 	memory  map[string]int  // MiB by host
 	storage map[shelf]int64 // bytes
 	workers map[crew]int
+
+	requireFacts bool
 }
 
 type card struct {
@@ -27,6 +29,12 @@ type crew struct{ pool, kubeCluster, host string }
 // NewRoom is all that the world has, with nothing given away.
 func NewRoom(s *inventory.Snapshot) *Room {
 	return &Room{world: s, cards: map[card]string{}, memory: map[string]int{}, storage: map[shelf]int64{}, workers: map[crew]int{}}
+}
+
+// RequireFacts refuses cards of hosts that did not say all of themselves.
+func (r *Room) RequireFacts() *Room {
+	r.requireFacts = true
+	return r
 }
 
 // Reserve gives a card to a worker. ok is false when another one has it.

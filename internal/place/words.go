@@ -121,11 +121,12 @@ func atVM(s *inventory.Snapshot, vm *inventory.VM) fault.Place {
 
 // Blocks tells whether the finding stands in a worker's way. What is not known
 // is not taken for well, with two exceptions that the hypervisor's API can never
-// show or that the hypervisor judges itself: the kernel driver, and free space
-// on storage that does not tell.
+// show or that the hypervisor judges itself: what the host could say of the card,
+// and free space on storage that does not tell.
 func Blocks(f finding.Finding) bool {
 	if f.Verdict == finding.Unknown {
-		return f.ID != finding.HostDriver && f.ID != finding.StorageFull
+		return f.ID != finding.HostDriver && f.ID != finding.HostFactsOld && f.ID != finding.StorageFull &&
+			!slices.Contains(toldByHost, f.Layer)
 	}
 	return f.Verdict == finding.Fail
 }

@@ -78,6 +78,9 @@ func (d *draft) identity() identity {
 
 func newBuilder(in Input) *builder {
 	b := &builder{in: in, world: in.Snapshot, survey: look(in.Snapshot), room: place.NewRoom(in.Snapshot), refused: map[wish][]finding.Finding{}}
+	if in.Hypervisor != nil && in.Hypervisor.Spec.RequireHostFacts {
+		b.room.RequireFacts()
+	}
 	b.numbers = newNumbers(in.vmids(), in.Snapshot)
 	b.findings, b.nameless = b.survey.clones(in)
 	return b

@@ -4,10 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
@@ -57,6 +59,7 @@ type hostPrint struct {
 	Bridges  []inventory.Bridge
 	Storages []storagePrint
 	Gaps     []string
+	Refused  []string `json:",omitempty"` // what the host itself says against cards
 }
 
 type storagePrint struct {
@@ -73,7 +76,26 @@ func printHost(h *inventory.Host) hostPrint {
 	for _, g := range h.Gaps {
 		p.Gaps = append(p.Gaps, g.What)
 	}
+	if h.Facts != nil {
+		p.Refused = refusedByHost(h.Facts)
+	}
 	return p
+}
+
+func refusedByHost(facts *inventory.Facts) []string {
+	var refused []string
+	say := func(where string, findings []finding.Finding) {
+		for _, f := range findings {
+			if f.Verdict == finding.Fail || f.Verdict == finding.Unknown {
+				refused = append(refused, fmt.Sprint(where, f.ID, f.Verdict))
+			}
+		}
+	}
+	say("", facts.Findings)
+	for _, card := range facts.Cards {
+		say(card.Slot.String(), card.Findings)
+	}
+	return refused
 }
 
 type vmPrint struct {

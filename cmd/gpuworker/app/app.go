@@ -26,6 +26,7 @@ func newEngine(request cli.EngineRequest) cli.Engine {
 	return engine.New(engine.Options{
 		Documents: request.Documents,
 		By:        whoami(),
+		Facts:     request.Facts,
 		Open: func(_ context.Context, hypervisor *v1alpha1.Hypervisor) (engine.Backend, error) {
 			login, err := loginOf(request, hypervisor)
 			if err != nil {

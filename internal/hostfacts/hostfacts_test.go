@@ -1,0 +1,141 @@
+package hostfacts
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/hostcheck"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// report is what a host with one card says.
+func report(host string, findings ...hostcheck.Finding) []byte {
+	r := hostcheck.Report{
+		Version: hostcheck.FormatVersion, Host: host,
+		Cards: []hostcheck.Card{{BDF: pci.MustBDF("0000:03:00.0"), ID: pci.MustID("10de:1eb8"), Driver: "nouveau", Findings: findings}},
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+func told(id finding.ID, now, after finding.Verdict) hostcheck.Finding {
+	return hostcheck.Finding{Finding: finding.Finding{ID: id, Verdict: now, Layer: finding.LayerOwner, Reason: "because"}, AfterReboot: after}
+}
+
+func TestOnlyWhatTheHypervisorDoesNotKnowBetterIsTaken(t *testing.T) {
+	host, facts, err := Parse(report("pve1",
+		told(finding.HostDriverOwns, finding.Fail, finding.Fail),
+		told(finding.HostPowerStuck, finding.Unknown, finding.Unknown),
+		told(finding.HostVFIOMissing, finding.Pass, finding.Fail), // lost at the next reboot
+		told(finding.HostROM, finding.Info, finding.Info),
+		told(finding.HostMemoryShort, finding.Fail, finding.Fail),
+		told(finding.HostCardClaimed, finding.Fail, finding.Fail),
+	), "pve1.json")
+	if err != nil || host != "pve1" {
+		t.Fatal(host, err)
+	}
+	card := facts.Card(pci.MustBDF("0000:03:00.0").Slot)
+	if card == nil || card.Driver != "nouveau" || len(card.Findings) != 3 {
+		t.Fatalf("%+v", card)
+	}
+	for i, want := range []struct {
+		id      finding.ID
+		verdict finding.Verdict
+	}{{finding.HostDriverOwns, finding.Fail}, {finding.HostPowerStuck, finding.Unknown}, {finding.HostVFIOMissing, finding.Info}} {
+		if got := card.Findings[i]; got.ID != want.id || got.Verdict != want.verdict {
+			t.Errorf("%+v, want %v", got, want)
+		}
+	}
+}
+
+func TestADirectoryIsReadWithAllItsProblems(t *testing.T) {
+	dir := t.TempDir()
+	for name, data := range map[string][]byte{
+		"a.json": report("pve1"), "b.json": report("pve1"), "pve2.json": report(""), "c.json": []byte("{}"), "d.json": []byte("<html>"),
+		"e.json": []byte(`{"version": 99}`), "notes.txt": []byte("x"),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := ReadDir(dir)
+	if all["pve1"] == nil || all["pve2"] == nil || len(all) != 2 {
+		t.Errorf("%v", all)
+	}
+	for _, name := range []string{"b.json", "c.json", "d.json", "e.json"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("nothing is said of %s: %v", name, err)
+		}
+	}
+	if !fault.Is(err, fault.Invalid) {
+		t.Errorf("kind %v", fault.KindOf(err))
+	}
+	if _, err := ReadDir(filepath.Join(dir, "nothing")); err == nil {
+		t.Error("a directory that is not there was read")
+	}
+}
+
+func TestHostsAreAskedThatNobodyHasFactsOf(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "pve1.json"), report("pve1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(dir, []string{"ops@pve2.example.org"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.run = func(_ context.Context, target string) ([]byte, error) {
+		if target != "ops@pve2.example.org" {
+			t.Errorf("asked %s", target)
+		}
+		return report("pve2"), nil
+	}
+	facts := s.Facts(t.Context(), []string{"pve1", "pve2", "pve3"})
+	if facts["pve1"] == nil || facts["pve2"] == nil || facts["pve3"] != nil {
+		t.Errorf("%v", facts)
+	}
+}
+
+func TestAHostThatDoesNotAnswerIsSaidSo(t *testing.T) {
+	for name, answer := range map[string]func() ([]byte, error){
+		"no connection": func() ([]byte, error) { return nil, errors.New("Connection refused") },
+		"another shell": func() ([]byte, error) { return []byte("Last login: today\n"), nil },
+		"an old tool":   func() ([]byte, error) { return []byte(`{"cards": []}`), nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Open("", []string{"root@{host}"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.run = func(context.Context, string) ([]byte, error) { return answer() }
+			facts := s.Facts(t.Context(), []string{"pve1"})["pve1"]
+			if facts == nil || facts.Missing == "" || facts.From != "ssh root@pve1" {
+				t.Errorf("%+v", facts)
+			}
+		})
+	}
+}
+
+func TestTargetsThatWouldBeFlagsOfSSHAreRefused(t *testing.T) {
+	for _, target := range []string{"-oProxyCommand=x", "", "root@pve1 rm"} {
+		if _, err := Open("", []string{target}); err == nil {
+			t.Errorf("%q was taken", target)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(report("pve1", told(finding.HostDriverOwns, finding.Fail, finding.Fail)))
+	f.Add([]byte(`{"version":1,"cards":[{"bdf":""}]}`))
+	f.Fuzz(func(_ *testing.T, data []byte) { _, _, _ = Parse(data, "x") })
+}

@@ -1,0 +1,69 @@
+package place
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// CheckHostFacts judges a card by what its host says of itself. Without facts
+// nobody can say which kernel driver holds the card, for no API of the
+// hypervisor shows it. What is unknown is worth a note; when facts are required
+// it fails.
+func CheckHostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device, required bool) []finding.Finding {
+	findings := hostFacts(s, h, d)
+	if required {
+		for i := range findings {
+			if f := &findings[i]; f.Verdict == finding.Unknown {
+				f.Verdict, f.Reason = finding.Fail, f.Reason+"; spec.requireHostFacts of the Hypervisor asks for more"
+				if f.ID == finding.HostDriver {
+					f.ID = finding.HostFactsNone
+				}
+			}
+		}
+	}
+	return findings
+}
+
+func hostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding.Finding {
+	f := finding.Finding{ID: finding.HostDriver, Verdict: finding.Unknown, Layer: finding.LayerHost, Where: atCard(s, h.Name, d)}
+	switch {
+	case h.Facts == nil:
+		f.Reason = "which kernel driver holds the card cannot be seen: the API of " + s.Product + " does not show it"
+		f.Fix = on(h.Name, "lspci -nnk -s "+d.Slot.String()) + ": it should say vfio-pci, or no driver"
+		return []finding.Finding{f}
+	case h.Facts.Missing != "":
+		f.Reason = fmt.Sprintf("the host did not say which kernel driver holds the card: %s: %s", h.Facts.From, h.Facts.Missing)
+		f.Fix = on(h.Name, "gpuworker-host check")
+		return []finding.Finding{f}
+	}
+	card := h.Facts.Card(d.Slot)
+	gpu, _ := d.GPU()
+	if card == nil || card.ID != gpu.ID {
+		f.ID, f.Fix = finding.HostFactsOld, on(h.Name, "gpuworker-host check -o json")+" makes new ones"
+		f.Reason = fmt.Sprintf("the facts of the host are of another time: in %s there is no such card", h.Facts.From)
+		if card != nil {
+			f.Reason = fmt.Sprintf("the facts of the host are of another time: in %s this card is %s, now it is %s", h.Facts.From, card.ID, gpu.ID)
+		}
+		return []finding.Finding{f}
+	}
+	told := slices.Concat(h.Facts.Findings, card.Findings)
+	for i := range told {
+		told[i].Where = atCard(s, h.Name, d)
+	}
+	told = slices.DeleteFunc(told, func(f finding.Finding) bool { return f.Verdict == finding.Pass })
+	if !slices.ContainsFunc(told, func(f finding.Finding) bool { return f.Verdict != finding.Info }) {
+		f.Verdict, f.Reason = finding.Pass, fmt.Sprintf("%s, says %s", orWord(card.Driver, "no driver"), h.Facts.From)
+		told = append(told, f)
+	}
+	return told
+}
+
+// toldByHost are the layers that only the host itself can see.
+var toldByHost = []finding.Layer{
+	finding.LayerFirmware, finding.LayerKernel, finding.LayerModules, finding.LayerGroup, finding.LayerOwner,
+	finding.LayerWindow, finding.LayerReset, finding.LayerMemory, finding.LayerIdentity,
+}

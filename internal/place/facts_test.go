@@ -1,0 +1,65 @@
+package place
+
+import (
+	"testing"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// told are facts of pve1 about its T4.
+func told(findings ...finding.Finding) *inventory.Facts {
+	return &inventory.Facts{From: "facts/pve1.json", Cards: []inventory.CardFacts{{
+		Slot: pci.MustBDF("03:00.0").Slot, ID: pci.MustID("10de:1eb8"), Driver: "vfio-pci", Findings: findings,
+	}}}
+}
+
+func TestWhatAHostSaysOfACardCounts(t *testing.T) {
+	fails := finding.Finding{ID: finding.HostDriverOwns, Verdict: finding.Fail, Layer: finding.LayerOwner, Reason: "nouveau has it"}
+	unknown := finding.Finding{ID: finding.HostPowerStuck, Verdict: finding.Unknown, Layer: finding.LayerReset, Reason: "not seen"}
+	moved := told()
+	moved.Cards[0].ID = pci.MustID("10de:2204")
+	tests := []struct {
+		name     string
+		facts    *inventory.Facts
+		required bool
+		refused  finding.ID // "" when the card may be had
+		note     finding.ID
+	}{
+		{"nobody asked the host", nil, false, "", finding.HostDriver},
+		{"nobody asked the host, and facts are required", nil, true, finding.HostFactsNone, ""},
+		{"the host did not answer", &inventory.Facts{From: "ssh root@pve1", Missing: "refused"}, false, "", finding.HostDriver},
+		{"all is well", told(), true, "", ""},
+		{"something fails", told(fails), false, finding.HostDriverOwns, ""},
+		{"something is unknown", told(unknown), false, "", finding.HostPowerStuck},
+		{"something is unknown, and facts are required", told(unknown), true, finding.HostPowerStuck, ""},
+		{"the facts speak of another card", moved, false, "", finding.HostFactsOld},
+		{"the facts speak of no such card", &inventory.Facts{From: "x"}, true, finding.HostFactsOld, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			world := Observed(Host("pve1", T4("03:00")), Template(9000, "ubuntu-22.04", "pve1"))
+			world.Hosts[0].Facts = tt.facts
+			room := NewRoom(world)
+			if tt.required {
+				room.RequireFacts()
+			}
+			_, notes, refusals := room.Place(want("gpu-1", exactly("pve1", "03:00")))
+			if got := first(refusals); got != tt.refused {
+				t.Errorf("refused for %q, want %q: %v", got, tt.refused, refusals)
+			}
+			if got := first(notes); tt.refused == "" && got != tt.note {
+				t.Errorf("noted %q, want %q: %v", got, tt.note, notes)
+			}
+		})
+	}
+}
+
+func first(findings []finding.Finding) finding.ID {
+	if len(findings) == 0 {
+		return ""
+	}
+	return findings[0].ID
+}
