@@ -73,7 +73,7 @@ func (w *limits) see(e steps.Event) {
 		w.busy, w.began = map[string]bool{}, time.Now()
 	}
 	switch {
-	case e.Step == plan.StepAgent:
+	case e.Step == plan.StepStart && e.Phase == steps.Done, e.Step == plan.StepAgent:
 		delete(w.busy, e.Worker)
 	case e.Phase == steps.Began:
 		w.busy[e.Worker] = true

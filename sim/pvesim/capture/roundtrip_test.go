@@ -281,7 +281,7 @@ func scenarios(t *testing.T) map[string]struct {
 		}
 	}
 	older.Roles["GpuWorkerVM"] = slices.Compact(older.Roles["GpuWorkerVM"])
-	fleet, err := pvesim.ParseFleet("11+1x2x4")
+	fleet, err := pvesim.ParseFleet("10+1x1x2")
 	if err != nil {
 		t.Fatal(err)
 	}
