@@ -161,6 +161,11 @@ func (t *Tool) printFindings(findings []hostcheck.Finding, skipped []finding.Lay
 // before it.
 const findingIndent = 13
 
+// afterWords say what will be.
+var afterWords = map[finding.Verdict]string{
+	finding.Pass: "this passes", finding.Fail: "this fails", finding.Unknown: "not known", finding.Info: "nothing that stands in the way",
+}
+
 func (t *Tool) printFinding(f hostcheck.Finding, name string) {
 	p := paint{t.Colour}
 	quiet := f.Verdict == finding.Pass && f.AfterReboot == finding.Pass
@@ -180,13 +185,13 @@ func (t *Tool) printFinding(f hostcheck.Finding, name string) {
 		line("│", e.File+": "+e.Says, dim)
 	}
 	if f.AfterReboot != f.Verdict {
-		line("↻", "after the next reboot: "+string(f.AfterReboot), yellow)
+		line("↻", "after the next reboot: "+afterWords[f.AfterReboot], yellow)
 	}
 	if f.Fix != "" {
 		line("→", f.Fix, cyan)
 	}
 	if f.Then != "" {
-		line("=", "then "+f.Then, dim)
+		line(" ", "afterwards: "+f.Then, dim)
 	}
 }
 
