@@ -14,7 +14,6 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-
 // A fixture is testdata/base.txt, a healthy host, and a file that changes it.
 // The lines before the first part of that file say what it is about:
 //
