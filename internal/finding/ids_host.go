@@ -25,7 +25,7 @@ const (
 	HostDriverOwns     ID = "HOST-DRIVER-OWNS-CARD"
 	HostFunctionsLeft  ID = "HOST-FUNCTIONS-LEFT-BEHIND"
 	HostCardDivided    ID = "HOST-CARD-DIVIDED" // virtual functions, vGPU
-	HostCardClaims     ID = "HOST-CARD-CLAIMS"
+	HostCardClaimed    ID = "HOST-CARD-CLAIMS"
 	HostOnlyConsole    ID = "HOST-ONLY-CONSOLE"
 	HostFramebuffer    ID = "HOST-FRAMEBUFFER-HOLDS-BAR"
 	HostBARUnassigned  ID = "HOST-BAR-UNASSIGNED"

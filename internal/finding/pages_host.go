@@ -155,7 +155,7 @@ var hostPages = []Page{
 		Sources:  []string{"pve-docs, NVIDIA vGPU on Proxmox VE"},
 	},
 	{
-		ID: HostCardClaims, Layer: LayerOwner, Title: "Two VMs claim the card",
+		ID: HostCardClaimed, Layer: LayerOwner, Title: "Two VMs claim the card",
 		What:     "The configurations of two VMs name the card, or it is reserved for a VM that does not name it.",
 		Why:      "Proxmox does not mind until both start: PCI device already in use by VMID. Whoever starts first has it.",
 		Fix:      []string{"Take the card out of all VMs but one: `qm set VMID --delete hostpciN`.", "VMs that are stopped count too."},
