@@ -127,8 +127,10 @@ func (c *capture) mappings() {
 	})
 }
 
-// excerpts keeps single lines of files that are long and about much else.
+// excerpts keeps who is in which group, and single lines of files that are long
+// and about much else.
 func (c *capture) excerpts() {
+	c.each("sys/kernel/iommu_groups/*/devices/*", c.link)
 	c.content("proc/cpuinfo", func(data []byte) []byte {
 		first := true
 		return lines(data, func(line string) bool {
