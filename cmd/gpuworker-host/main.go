@@ -7,11 +7,17 @@ import (
 	"os"
 	"runtime/debug"
 
+	"golang.org/x/term"
+
 	"github.com/gpuworker/gpuworker/internal/hostcli"
 )
 
 func main() {
 	tool := &hostcli.Tool{Out: os.Stdout, Err: os.Stderr, Version: version()}
+	if fd := int(os.Stdout.Fd()); term.IsTerminal(fd) {
+		tool.Colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+		tool.Width, _, _ = term.GetSize(fd)
+	}
 	os.Exit(tool.Main(os.Args[1:]))
 }
 

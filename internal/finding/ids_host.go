@@ -25,7 +25,7 @@ const (
 	HostDriverOwns     ID = "HOST-DRIVER-OWNS-CARD"
 	HostFunctionsLeft  ID = "HOST-FUNCTIONS-LEFT-BEHIND"
 	HostCardDivided    ID = "HOST-CARD-DIVIDED" // virtual functions, vGPU
-	HostCardClaimed    ID = "HOST-CARD-CLAIMED-TWICE"
+	HostCardClaimed    ID = "HOST-CARD-CLAIMS"
 	HostOnlyConsole    ID = "HOST-ONLY-CONSOLE"
 	HostFramebuffer    ID = "HOST-FRAMEBUFFER-HOLDS-BAR"
 	HostBARUnassigned  ID = "HOST-BAR-UNASSIGNED"

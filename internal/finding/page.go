@@ -37,6 +37,14 @@ func All() []Page {
 	return all
 }
 
+// OfHost returns the pages of what the host tool finds, in the order of the
+// layers.
+func OfHost() []Page {
+	return slices.DeleteFunc(All(), func(p Page) bool {
+		return !slices.ContainsFunc(hostPages, func(of Page) bool { return of.ID == p.ID })
+	})
+}
+
 // Explain finds the page of an ID, in any case. ok is false when there is none;
 // Suggest then helps.
 func Explain(id ID) (page Page, ok bool) {

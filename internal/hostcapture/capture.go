@@ -23,14 +23,17 @@ var files = []string{
 	"etc/modules", "etc/modules-load.d/*", "etc/modprobe.d/*", "etc/pve/.version",
 	"sys/module/*/parameters/enable_unsafe_noiommu_mode", "sys/module/vfio_iommu_type1/parameters/*",
 	"sys/module/vfio_pci/parameters/*", "sys/kernel/iommu_groups/*/type", "sys/kernel/security/lockdown",
+	"sys/kernel/iommu_groups/*/reserved_regions", "sys/class/iommu/*/intel-iommu/cap", "sys/firmware/efi/efivars/SecureBoot-*",
+	"lib/modprobe.d/*", "usr/lib/modprobe.d/*", "run/modprobe.d/*", "lib/modules-load.d/*", "usr/lib/modules-load.d/*", "run/modules-load.d/*",
+	"etc/initramfs-tools/modules", "etc/driverctl.d/*", "etc/gpuworker-host/cards/*",
 	"sys/class/graphics/*/name", "sys/bus/pci/slots/*/address", "sys/module/sysfb/parameters/*",
 	hostpci.Reservations,
 }
 
 // present are things of which only matters that they are there.
 var present = []string{
-	"sys/firmware/acpi/tables/DMAR", "sys/firmware/acpi/tables/IVRS", "sys/firmware/efi/efivars/SecureBoot-*",
-	"sys/class/iommu/*", "sys/bus/pci/drivers/*", "dev/vfio/*",
+	"sys/firmware/acpi/tables", "sys/firmware/acpi/tables/DMAR", "sys/firmware/acpi/tables/IVRS", "sys/firmware/acpi/tables/IORT",
+	"sys/class/iommu", "sys/class/iommu/*", "sys/bus/pci/drivers/*", "dev/vfio/*", "etc/initramfs-tools", "etc/dracut.conf", "etc/pve/local",
 }
 
 // links are copied as links.
@@ -73,8 +76,11 @@ func Capture(tree hosttree.Reader) (*hosttree.Archive, error) {
 		c.each(pattern, c.link)
 	}
 	c.names(host)
-	c.builtin()
+	c.modules()
+	c.boot()
 	c.configs()
+	c.mappings()
+	c.excerpts()
 	c.nvidia()
 	c.holders(host)
 	return c.to, nil
@@ -131,8 +137,12 @@ func (c *capture) presence(name string) {
 }
 
 func (c *capture) link(name string) {
-	if target, err := c.tree.Readlink(name); err == nil {
+	target, err := c.tree.Readlink(name)
+	switch {
+	case err == nil:
 		c.to.Symlink(name, target)
+	case !errors.Is(err, fs.ErrNotExist): // no link, or one that nobody may see
+		c.to.Deny(name)
 	}
 }
 
@@ -182,35 +192,6 @@ func (c *capture) names(host *hostpci.Host) {
 	if list.Len() > 0 {
 		c.to.WriteFile("usr/share/misc/pci.ids", []byte(list.String()))
 	}
-}
-
-// builtin keeps of the list of built-in modules what has to do with passthrough
-// and screens.
-func (c *capture) builtin() {
-	release, err := c.tree.ReadFile("proc/sys/kernel/osrelease")
-	if err != nil {
-		return
-	}
-	c.content(path.Join("lib/modules", strings.TrimSpace(string(release)), "modules.builtin"), func(data []byte) []byte {
-		return lines(data, func(line string) bool {
-			return slices.ContainsFunc([]string{"vfio", "iommu", "drm", "fb", "simple"}, func(word string) bool { return strings.Contains(line, word) })
-		})
-	})
-}
-
-// configs keeps of the configurations of VMs what matters for cards.
-func (c *capture) configs() {
-	c.each("etc/pve/qemu-server/*", func(name string) {
-		c.content(name, func(data []byte) []byte {
-			data, _, _ = bytes.Cut(data, []byte("\n[")) // snapshots
-			kept := lines(data, func(line string) bool {
-				key, _, _ := strings.Cut(line, ":")
-				key = strings.TrimRight(key, "0123456789")
-				return slices.Contains([]string{"hostpci", "machine", "bios", "cpu", "memory", "balloon", "numa", "cores", "sockets", "template"}, key)
-			})
-			return c.scrub.text(kept)
-		})
-	})
 }
 
 // nvidia keeps which device file is which card.

@@ -61,7 +61,7 @@ func oddFunction(f *hostpci.Function) []Finding {
 // iommuOn tells whether the IOMMU is on, by what Proxmox itself asks: is there
 // anything in /sys/class/iommu. known is false when nobody could look.
 func (f *facts) iommuOn() (on, known bool) {
-	return len(f.iommus.names) > 0, !f.iommus.hidden()
+	return len(f.iommus.names) > 0, f.iommus.err == nil || !f.iommus.hidden() && f.pciErr == nil
 }
 
 // table is the ACPI table that describes the IOMMU: DMAR (Intel), IVRS (AMD) or

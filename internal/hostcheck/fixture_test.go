@@ -2,7 +2,6 @@ package hostcheck
 
 import (
 	"cmp"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,8 +13,6 @@ import (
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // A fixture is testdata/base.txt, a healthy host, and a file that changes it.
 // The lines before the first part of that file say what it is about:

@@ -1,6 +1,7 @@
 package hostcheck
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -23,9 +24,11 @@ func checkKernelIOMMU(f *facts) []Finding {
 		after, because := f.iommuNext(true)
 		pass := base(finding.Pass, "the IOMMU is on").after(after)
 		if after != finding.Pass {
-			pass = pass.see(f.boot.effective.line(strings.Join(f.boot.next.pick(iommuOptions...), " ")))
 			pass.Reason += "; after the next reboot: " + because
-			pass = pass.fix(f.iommuFix()).then("/sys/class/iommu is not empty after the reboot either")
+		}
+		if f.boot.known() && after != finding.Pass {
+			pass = pass.see(f.boot.effective.line(strings.Join(f.boot.next.pick(iommuOptions...), " "))).
+				fix(f.iommuFix()).then("/sys/class/iommu is not empty after the reboot either")
 		}
 		return one(pass)
 	case f.table() == "" && f.tables.err == nil:
@@ -203,16 +206,15 @@ func checkMode(f *facts) []Finding {
 	if len(f.pci.Groups) == 0 {
 		return nil
 	}
-	reason := "the host's own devices are translated by the IOMMU too"
-	if types["identity"] > 0 {
-		reason = "the host's own devices go past the IOMMU (iommu=pt)"
-	}
-	if types[""] == len(f.pci.Groups) {
-		reason = "this kernel does not tell how the host's own devices use the IOMMU"
-	}
 	first := f.pci.Groups[0]
-	return one(found(finding.HostIOMMUMode, finding.Info, reason+"; for cards of VMs it makes no difference").
-		see(Evidence{File: fmt.Sprintf("/sys/kernel/iommu_groups/%d/type", first.Number), Says: trim(first.Type)}))
+	says := Evidence{File: fmt.Sprintf("/sys/kernel/iommu_groups/%d/type", first.Number), Says: cmp.Or(trim(first.Type), "is not there")}
+	switch {
+	case types["identity"] > 0:
+		return one(found(finding.HostIOMMUMode, finding.Info, "the host's own devices go past the IOMMU (iommu=pt); for cards of VMs it makes no difference").see(f.boot.running.line(strings.Join(f.boot.now.pick("iommu"), " "))))
+	case types[""] == len(f.pci.Groups):
+		return one(found(finding.HostIOMMUMode, finding.Info, "this kernel does not tell how the host's own devices use the IOMMU; for cards of VMs it makes no difference").see(says))
+	}
+	return one(found(finding.HostIOMMUMode, finding.Pass, "the host's own devices are translated by the IOMMU too").see(says))
 }
 
 // reportedKernels are versions with which users say that cards are not reset.

@@ -40,7 +40,7 @@ func (f *facts) ownerNext(function *hostpci.Function) outlook {
 	names := strings.Join(wanting, " or ")
 	switch {
 	case len(wanting) > 0 && sure:
-		return outlook{finding.Fail, names + " takes " + function.BDF.String() + ": no rule on disk keeps it for VMs", nil}
+		return outlook{finding.Fail, names + " takes " + function.BDF.String() + ": no rule on disk keeps it for VMs", []Evidence{f.deps.line("has " + names)}}
 	case len(wanting) > 0:
 		return outlook{finding.Unknown, names + " may take " + function.BDF.String() + ": no rule on disk keeps it for VMs, and which drivers this kernel has could not be read", []Evidence{f.deps.evidence()}}
 	case !sure:

@@ -153,10 +153,11 @@ func (f *facts) claimed(vmids []int, others []string, evidence []Evidence) Findi
 			fix("take it out of all but one: qm set VMID --delete hostpciN; a VM that is stopped counts too").then("one VM names the card")
 	case len(hidden) > 0:
 		return found(finding.HostCardClaimed, finding.Unknown, "whether two VMs claim the card could not be seen").see(firstOf(hidden)...).fix("run it as root")
+	case f.holders.Unseen > 0:
+		return found(finding.HostCardClaimed, finding.Unknown, fmt.Sprintf("who else has the card could not be seen: %d processes do not show what they have open", f.holders.Unseen)).
+			see(firstOf(evidence)...).fix("run it as root")
 	case len(names)+len(others) > 0:
 		return found(finding.HostCardClaimed, finding.Info, "is with "+strings.Join(append(names, others...), ", ")).see(firstOf(evidence)...)
-	case f.holders.Unseen > 0:
-		return found(finding.HostCardClaimed, finding.Unknown, fmt.Sprintf("no VM names the card, but what %d processes have open could not be seen", f.holders.Unseen)).fix("run it as root")
 	}
 	return found(finding.HostCardClaimed, finding.Pass, "no VM claims the card")
 }

@@ -22,9 +22,7 @@ func assignments(before map[string]string, body string) map[string]string {
 		key, add, value := match[1], match[2] == "+", match[3]
 		value, literal := unquote(value)
 		if !literal {
-			value = variable.ReplaceAllStringFunc(value, func(name string) string {
-				return values[strings.Trim(name, "${}")]
-			})
+			value = expand(value, values)
 		}
 		if add {
 			value = values[key] + value
@@ -36,9 +34,25 @@ func assignments(before map[string]string, body string) map[string]string {
 	return values
 }
 
+// expand puts values in the place of variables, up to a little more than a value
+// may have.
+func expand(value string, values map[string]string) string {
+	var b strings.Builder
+	for b.Len() <= maxAssigned {
+		at := variable.FindStringIndex(value)
+		if at == nil {
+			break
+		}
+		b.WriteString(value[:at[0]])
+		b.WriteString(values[strings.Trim(value[at[0]:at[1]], "${}")])
+		value = value[at[1]:]
+	}
+	return b.String() + value
+}
+
 // maxAssigned bounds a value: one that doubles itself in each line would not
 // end. The command line of the kernel has 4 KiB at most.
-const maxAssigned = 64 << 10
+const maxAssigned = 8 << 10
 
 var (
 	assignment = regexp.MustCompile(`^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)(\+?)=(.*)$`)

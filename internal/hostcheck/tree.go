@@ -1,6 +1,7 @@
 package hostcheck
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"path"
@@ -46,11 +47,16 @@ func (t text) evidence() Evidence {
 	if t.err != nil {
 		return Evidence{File: "/" + t.name, Says: why(t.err)}
 	}
-	return Evidence{File: "/" + t.name, Says: trim(t.body)}
+	return Evidence{File: "/" + t.name, Says: cmp.Or(trim(t.body), "is empty")}
 }
 
 // line is a file of which only some lines matter.
-func (t text) line(line string) Evidence { return Evidence{File: "/" + t.name, Says: trim(line)} }
+func (t text) line(line string) Evidence {
+	if !t.ok() {
+		return t.evidence()
+	}
+	return Evidence{File: "/" + t.name, Says: cmp.Or(trim(line), "says nothing about it")}
+}
 
 // maxEvidence is how much of a file is worth showing, in characters.
 const maxEvidence = 200

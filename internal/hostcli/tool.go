@@ -27,6 +27,8 @@ const (
 type Tool struct {
 	Out, Err io.Writer
 	Version  string
+	Colour   bool // Out is a terminal that may be coloured
+	Width    int  // columns of Out, 0 when it is no terminal
 
 	root   string // directory or archive
 	output string // what -o says
@@ -49,7 +51,7 @@ type command struct {
 
 // commands are all verbs, as the help lists them.
 func commands() []command {
-	return []command{listCommand(), captureCommand(), metricsCommand()}
+	return []command{listCommand(), checkCommand(), explainCommand(), captureCommand(), metricsCommand()}
 }
 
 // exitError ends the program with a code of its own.

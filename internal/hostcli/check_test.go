@@ -1,0 +1,128 @@
+package hostcli
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/hostcheck"
+)
+
+// fixture is a host of package hostcheck's fixtures: the healthy one with the
+// parts of another file put over it.
+func fixture(t *testing.T, change string) string {
+	t.Helper()
+	dir := "../hostcheck/testdata"
+	base := filepath.Join(dir, "base.txt")
+	if change == "" {
+		return base
+	}
+	text, err := os.ReadFile(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, err := os.ReadFile(filepath.Join(dir, change))
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, parts, _ := strings.Cut(string(over), "\n-- ")
+	if strings.Contains(head, "\nremove: ") {
+		t.Fatalf("%s takes something out", change)
+	}
+	file := filepath.Join(t.TempDir(), change)
+	if err := os.WriteFile(file, append(text, "-- "+parts...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestCheckOfAHealthyHost(t *testing.T) {
+	code, out, complaint := run(t, "", "check", "--root", fixture(t, ""))
+	if code != ExitOK || complaint != "" {
+		t.Errorf("exit %d: %s", code, complaint)
+	}
+	golden(t, "check-healthy.golden", out)
+	code, out, _ = run(t, "", "check", "--root", fixture(t, ""), "01:00.0", "--verbose")
+	if code != ExitOK {
+		t.Errorf("exit %d", code)
+	}
+	golden(t, "check-verbose.golden", out)
+}
+
+func TestCheckSaysWhichLayerSaysNo(t *testing.T) {
+	code, out, complaint := run(t, "", "check", "--root", fixture(t, "08-nouveau-has-the-card.txt"))
+	if code != ExitCheck || complaint != "" {
+		t.Errorf("exit %d: %s", code, complaint)
+	}
+	golden(t, "check-nouveau.golden", out)
+}
+
+func TestCheckOfWhatARebootWouldChange(t *testing.T) {
+	code, out, _ := run(t, "", "check", "--root", fixture(t, "08b-bound-by-hand.txt"))
+	if code != ExitOK {
+		t.Errorf("what is well now is exit %d", code)
+	}
+	golden(t, "check-by-hand.golden", out)
+}
+
+func TestCheckOnATerminal(t *testing.T) {
+	const width = 80
+	var out bytes.Buffer
+	tool := &Tool{Out: &out, Err: &out, Colour: true, Width: width}
+	tool.Main([]string{"check", "--root", fixture(t, "14-framebuffer-in-the-window.txt")})
+	plain := out.String()
+	for _, code := range []string{"\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m"} {
+		plain = strings.ReplaceAll(plain, code, "")
+	}
+	if plain == out.String() {
+		t.Error("a terminal shows no colour")
+	}
+	for _, line := range strings.Split(plain, "\n") {
+		if n := utf8.RuneCountInString(line); n > width && strings.Contains(strings.TrimSpace(line), " ") && !strings.Contains(line, "·") {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	golden(t, "check-at-80-columns.golden", out.String())
+}
+
+func TestCheckForMachines(t *testing.T) {
+	code, out, _ := run(t, "", "check", "-o", "json", "--root", fixture(t, "08-nouveau-has-the-card.txt"))
+	var report hostcheck.Report
+	if err := json.Unmarshal([]byte(out), &report); err != nil || code != ExitCheck {
+		t.Fatalf("exit %d, %v", code, err)
+	}
+	if report.Version != hostcheck.FormatVersion || report.Tool != "v0.0.0-test" || report.Host != "pve1" || len(report.Cards) != 2 || report.Cards[0].Now != finding.Fail {
+		t.Errorf("%s", out)
+	}
+	golden(t, "check.json.golden", out)
+}
+
+func TestCheckWantsAddresses(t *testing.T) {
+	code, _, complaint := run(t, "", "check", "01:00", "--root", fixture(t, ""))
+	if code != ExitUsage || !strings.Contains(complaint, `write "0000:01:00.0"`) {
+		t.Errorf("exit %d: %s", code, complaint)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	code, out, _ := run(t, "", "explain", "host-group-foreign-device")
+	if code != ExitOK {
+		t.Errorf("exit %d", code)
+	}
+	golden(t, "explain.golden", out)
+	_, out, _ = run(t, "", "explain")
+	for _, page := range finding.OfHost() {
+		if !strings.Contains(out, string(page.ID)) {
+			t.Errorf("the list lacks %s", page.ID)
+		}
+	}
+	code, _, complaint := run(t, "", "explain", "HOST-IOMMU-OFF-KERNAL")
+	if code != ExitUsage || !strings.Contains(complaint, "HOST-IOMMU-OFF-KERNEL") {
+		t.Errorf("exit %d: %s", code, complaint)
+	}
+}
