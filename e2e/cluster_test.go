@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 	"github.com/gpuworker/gpuworker/testdata/worlds"
 )
@@ -63,6 +64,9 @@ func setUp(env *testscript.Env) error {
 	}
 	env.Setenv("PVE_TOKEN", env.Getenv("ENGINE_TOKEN"))
 	env.Setenv("USER", "tester")
+	if dir, err := filepath.Abs(captured); err == nil {
+		env.Setenv("CAPTURED", dir)
+	}
 	return expandFiles(env)
 }
 
@@ -117,6 +121,7 @@ spec:
 //
 //	offline HOST        the host is down
 //	memory HOST GIB     the host has so much memory
+//	hardware HOST FILE  the host has the PCI devices of a captured one ($CAPTURED/FILE)
 //	unlike STORAGE WHAT the storage does not take the content
 func changeWorld(world *pvesim.World, file string) error {
 	data, err := os.ReadFile(file)
@@ -138,6 +143,10 @@ func changeWorld(world *pvesim.World, file string) error {
 			if world.Hosts[host].MemoryGiB, err = strconv.ParseFloat(words[2], 64); err != nil {
 				return err
 			}
+		case "hardware":
+			if err := takeHardware(&world.Hosts[host], words[2]); err != nil {
+				return err
+			}
 		case "unlike":
 			s := &world.Storages[storage]
 			s.Content = slices.DeleteFunc(s.Content, func(c string) bool { return c == words[2] })
@@ -146,4 +155,19 @@ func changeWorld(world *pvesim.World, file string) error {
 		}
 	}
 	return err
+}
+
+// captured is where captured hosts are.
+const captured = "../internal/hostcheck/testdata"
+
+func takeHardware(host *pvesim.Host, file string) error {
+	data, err := os.ReadFile(filepath.Join(captured, file))
+	if err != nil {
+		return err
+	}
+	tree, err := hosttree.Parse(data)
+	if err != nil {
+		return err
+	}
+	return host.TakeHardware(tree)
 }

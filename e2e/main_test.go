@@ -8,6 +8,7 @@ import (
 
 	gpuworker "github.com/gpuworker/gpuworker/cmd/gpuworker/app"
 	pvesim "github.com/gpuworker/gpuworker/cmd/pvesim/app"
+	"github.com/gpuworker/gpuworker/internal/hostcli"
 )
 
 func TestMain(m *testing.M) {
@@ -18,7 +19,11 @@ func TestMain(m *testing.M) {
 	}
 	testscript.Main(m, map[string]func(){
 		"gpuworker": func() { os.Exit(gpuworker.Main()) },
-		"pvesim":    func() { os.Exit(pvesim.Main()) },
+		"gpuworker-host": func() {
+			tool := hostcli.Tool{Out: os.Stdout, Err: os.Stderr, Version: "v0.0.0-test"}
+			os.Exit(tool.Main(os.Args[1:]))
+		},
+		"pvesim": func() { os.Exit(pvesim.Main()) },
 	})
 }
 

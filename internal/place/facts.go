@@ -18,7 +18,7 @@ func CheckHostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device, requ
 	if required {
 		for i := range findings {
 			if f := &findings[i]; f.Verdict == finding.Unknown {
-				f.Verdict, f.Reason = finding.Fail, f.Reason+"; spec.requireHostFacts of the Hypervisor asks for more"
+				f.Verdict, f.Reason = finding.Fail, f.Reason+" (spec.requireHostFacts)"
 				if f.ID == finding.HostDriver {
 					f.ID = finding.HostFactsNone
 				}
@@ -53,6 +53,9 @@ func hostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding
 	told := slices.Concat(h.Facts.Findings, card.Findings)
 	for i := range told {
 		told[i].Where = atCard(s, h.Name, d)
+		if told[i].Fix != "" {
+			told[i].Fix = on(h.Name, told[i].Fix)
+		}
 	}
 	told = slices.DeleteFunc(told, func(f finding.Finding) bool { return f.Verdict == finding.Pass })
 	if !slices.ContainsFunc(told, func(f finding.Finding) bool { return f.Verdict != finding.Info }) {
