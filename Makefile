@@ -32,6 +32,7 @@ demo: ## the whole story against a simulator: no hardware, no root, half a minut
 .PHONY: build
 build: ## all programs into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/gpuworker-host
 
 .PHONY: test
 test: ## all tests of all modules, with the race detector
