@@ -39,7 +39,7 @@ var hostPages = []Page{
 		What:     "A file on disk has options for the kernel that it was not started with and will not be started with.",
 		Why:      "There is no message at all: after the reboot the option is simply not there. Proxmox on ZFS and UEFI reads /etc/kernel/cmdline; other installations read /etc/default/grub.",
 		Fix:      []string{"Write the options into the file that the check names.", "Run the command that it names, `proxmox-boot-tool refresh` or `update-grub`, and start the host again."},
-		Detected: "/proc/cmdline compared with /etc/kernel/cmdline, /etc/default/grub and the boot loader's own configuration. Which loader is used: BOOT_IMAGE= on the running command line is GRUB's, initrd=\\EFI is systemd-boot's.",
+		Detected: "/proc/cmdline compared with /etc/kernel/cmdline, /etc/default/grub and the boot loader's own configuration. Which loader is used: BOOT_IMAGE= on the running command line is GRUB's, initrd=\\ is systemd-boot's.",
 		Sources:  []string{"pve-docs, Host Bootloader"},
 	},
 	{
@@ -159,7 +159,7 @@ var hostPages = []Page{
 		What:     "The configurations of two VMs name the card, or it is reserved for a VM that does not name it.",
 		Why:      "Proxmox does not mind until both start: PCI device already in use by VMID. Whoever starts first has it.",
 		Fix:      []string{"Take the card out of all VMs but one: `qm set VMID --delete hostpciN`.", "VMs that are stopped count too."},
-		Detected: "/etc/pve/qemu-server/*.conf, resource mappings, and /run/qemu-server/pci-id-reservations. VMs on other hosts are not looked at.",
+		Detected: "/etc/pve/qemu-server/*.conf, resource mappings, and /run/qemu-server/pci-id-reservations. VMs on other hosts, and those of libvirt that do not run, are not looked at.",
 		Sources:  []string{"qemu-server, PVE/QemuServer/PCI.pm"},
 	},
 	{

@@ -74,8 +74,8 @@ func loaderOf(b boot, kernelCmdline, grub text) (loader, told string) {
 	switch {
 	case b.now.named("BOOT_IMAGE"):
 		return loaderGRUB, "GRUB started this kernel (BOOT_IMAGE= on the command line)"
-	case strings.Contains(b.running.body, `initrd=\EFI\`):
-		return loaderSystemd, `systemd-boot started this kernel (initrd=\EFI on the command line)`
+	case strings.Contains(b.running.body, `initrd=\`):
+		return loaderSystemd, `systemd-boot started this kernel (initrd=\ on the command line)`
 	case b.proxmoxESP && kernelCmdline.ok():
 		return loaderSystemd, "/etc/kernel/proxmox-boot-uuids and /etc/kernel/cmdline are there"
 	case grub.ok():

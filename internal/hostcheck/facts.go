@@ -60,7 +60,7 @@ func readFacts(tree hosttree.Reader, o Options) *facts {
 	}
 	f.release = read(tree, "proc/sys/kernel/osrelease").value()
 	f.name, _, _ = strings.Cut(read(tree, "proc/sys/kernel/hostname").value(), ".")
-	if f.name == "" {
+	if f.name == "" || f.name == "(none)" { // which the kernel says of a host that was given no name
 		f.name, _, _ = strings.Cut(read(tree, "etc/hostname").value(), ".")
 	}
 	f.boot = readBoot(tree, f.release, f.system)

@@ -58,7 +58,7 @@ func checkForeign(f *facts, card hostpci.Card) []Finding {
 	case len(names) > 0:
 		return one(found(finding.HostGroupForeign, finding.Fail, "shares IOMMU group "+strings.Join(groupNames(card), ", ")+" with "+finding.Several(names)).
 			see(firstOf(evidence)...).
-			fix("use another slot for one of them, or switch on ACS in the firmware; Proxmox would take them all from the host when the VM starts").
+			fix("use another slot for one of them, or switch on ACS in the firmware; a VM with the card would take them all from the host").
 			then("the group has the card and bridges only"))
 	case len(doubts) > 0:
 		return one(found(finding.HostGroupForeign, finding.Unknown, "whether another device shares the group could not be seen").see(firstOf(doubts)...).fix("run it as root"))
@@ -139,7 +139,7 @@ func checkBridges(f *facts, card hostpci.Card) []Finding {
 // checkACS is condition 12: the groups are not to be trusted.
 func checkACS(f *facts) []Finding {
 	now, next := f.boot.now.pick("pcie_acs_override"), f.boot.next.pick("pcie_acs_override")
-	after := finding.Pass
+	after, reason := finding.Pass, "the groups are those of the hardware"
 	if len(next) > 0 || !f.boot.known() {
 		after = finding.Unknown
 	}
@@ -150,10 +150,12 @@ func checkACS(f *facts) []Finding {
 	case !f.boot.running.ok():
 		return one(found(finding.HostACSOverride, finding.Unknown, "the kernel's command line could not be read").see(f.boot.running.evidence()))
 	case len(next) > 0:
-		return one(found(finding.HostACSOverride, finding.Pass, "the groups are those of the hardware; after the next reboot they are not").
-			after(finding.Unknown).see(f.boot.effective.line(next[0])).fix(f.boot.dropOption(next[0])))
+		return one(found(finding.HostACSOverride, finding.Pass, reason+"; after the next reboot they are not").
+			after(after).see(f.boot.effective.line(next[0])).fix(f.boot.dropOption(next[0])))
+	case !f.boot.known():
+		reason += "; what the next start brings could not be read"
 	}
-	return one(found(finding.HostACSOverride, finding.Pass, "the groups are those of the hardware").after(after))
+	return one(found(finding.HostACSOverride, finding.Pass, reason).after(after))
 }
 
 // classNVSwitch is the class of NVIDIA's switches between GPUs: a bridge of no

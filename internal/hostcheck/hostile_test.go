@@ -59,6 +59,10 @@ var hostile = []struct {
 		a.Remove("etc/pve/nodes")
 		a.Deny("etc/pve/nodes/pve1/qemu-server")
 	}, finding.Pass},
+	{"the cluster file system of Proxmox is not mounted", func(a *hosttree.Archive) {
+		a.Remove("etc/pve")
+		a.Mkdir("etc/pve")
+	}, finding.Pass},
 	{"one VM may not be read", func(a *hosttree.Archive) { a.Deny("etc/pve/nodes/pve1/qemu-server/107.conf") }, finding.Pass},
 	{"the command line may not be read", func(a *hosttree.Archive) { a.Deny("proc/cmdline") }, finding.Pass},
 	{"the processes may not be read", func(a *hosttree.Archive) { a.Deny("proc/77/fd") }, finding.Pass},

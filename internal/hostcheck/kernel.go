@@ -97,8 +97,11 @@ func (f *facts) iommuFix() string {
 			return f.boot.dropOption(off[0])
 		}
 	}
-	if f.isAMD() {
+	switch {
+	case f.isAMD():
 		return "AMD's IOMMU needs no option: look in the kernel's log for AMD-Vi, and for newer firmware"
+	case f.table() == "IORT":
+		return "Arm's IOMMU needs no option: look in the kernel's log for arm-smmu, and for newer firmware"
 	}
 	return f.boot.addOption("intel_iommu=on")
 }

@@ -159,13 +159,16 @@ func (f *facts) claimed(vmids []int, others []string, evidence []Evidence) Findi
 	case len(names)+len(others) > 0:
 		return found(finding.HostCardClaimed, finding.Info, "is with "+strings.Join(append(names, others...), ", ")).see(firstOf(evidence)...)
 	}
+	if !f.proxmox {
+		return found(finding.HostCardClaimed, finding.Pass, "no process has the card; VMs that do not run are looked at on Proxmox only")
+	}
 	return found(finding.HostCardClaimed, finding.Pass, "no VM claims the card")
 }
 
 // hiddenVMs are configurations of VMs that are there and could not be read.
 func (f *facts) hiddenVMs() []Evidence {
 	var hidden []Evidence
-	if f.vmDir.hidden() {
+	if f.vmDir.hidden() || f.proxmox && f.vmDir.err != nil { // without pmxcfs, /etc/pve is empty
 		hidden = append(hidden, f.vmDir.evidence())
 	}
 	if f.mapFile.hidden() {

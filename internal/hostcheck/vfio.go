@@ -43,7 +43,11 @@ func checkVFIO(f *facts) []Finding {
 }
 
 func (f *facts) vfioFix() string {
-	return fmt.Sprintf("write %s, one a line, to /etc/modules-load.d/vfio.conf and run %s; now: modprobe vfio-pci", strings.Join(vfioModules, ", "), f.boot.initramfs())
+	fix := fmt.Sprintf("write %s, one a line, to /etc/modules-load.d/vfio.conf and run %s", strings.Join(vfioModules, ", "), f.boot.initramfs())
+	if !f.has("vfio_pci") {
+		fix += "; now: modprobe vfio-pci"
+	}
+	return fix
 }
 
 // vfioEvidence is what tells which of the drivers are there: the names alone,
