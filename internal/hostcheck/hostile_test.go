@@ -204,3 +204,30 @@ func BenchmarkRunOf64Devices(b *testing.B) {
 		}
 	}
 }
+
+// FuzzHost judges trees of any content: whatever they hold, no card passes
+// without an IOMMU, and nothing writes on the terminal what it likes.
+func FuzzHost(f *testing.F) {
+	names, err := filepath.Glob("testdata/*.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range names {
+		_, parts, _ := strings.Cut(readTestdata(f, filepath.Base(name)), "\n-- ")
+		f.Add([]byte("-- " + parts))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		tree, err := hosttree.Parse(data)
+		if err != nil {
+			return
+		}
+		r := Run(tree, Options{Cards: []pci.BDF{t4}})
+		units, _ := tree.ReadDir("sys/class/iommu")
+		if card := r.Cards[0]; len(units) == 0 && card.Now == finding.Pass {
+			t.Fatalf("%s passes without an IOMMU:\n%s", card.BDF, tell(everything(r)))
+		}
+		for _, f := range everything(r) {
+			clean(t, f)
+		}
+	})
+}
