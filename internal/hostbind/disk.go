@@ -36,11 +36,7 @@ func (d *Disk) Close() error { return errors.Join(d.Dir.Close(), d.root.Close())
 // WriteFile implements Files: a new file beside the old one, on the disk, takes
 // its name, and that is on the disk too before it returns.
 func (d *Disk) WriteFile(name string, data []byte, mode fs.FileMode) error {
-	dirMode := fs.FileMode(0o755)
-	if mode&0o077 == 0 {
-		dirMode = 0o700 // what is nobody's business is in a directory that is nobody's business
-	}
-	if err := d.root.MkdirAll(path.Dir(name), dirMode); err != nil {
+	if err := d.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err
 	}
 	temporary := path.Join(path.Dir(name), "."+path.Base(name)+".new")
@@ -103,7 +99,7 @@ var ErrBusy = errors.New("another gpuworker-host is binding or unbinding a card 
 
 // Lock implements Files.
 func (d *Disk) Lock(name string) (unlock func(), err error) {
-	if err := d.root.MkdirAll(path.Dir(name), 0o700); err != nil {
+	if err := d.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return nil, fmt.Errorf("lock /%s: %w", name, err)
 	}
 	f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)

@@ -103,9 +103,10 @@ func (m *Machine) now() time.Time {
 	return now().UTC().Truncate(time.Second)
 }
 
-// save writes the journal.
+// save writes the journal. Everybody may read it: it holds no secret, and who
+// lists cards without root must know which not to touch.
 func (m *Machine) save(j *Journal) error {
-	if err := m.Files.WriteFile(journalFile(j.Card.Slot), FormatJournal(j), 0o600); err != nil {
+	if err := m.Files.WriteFile(journalFile(j.Card.Slot), FormatJournal(j), 0o644); err != nil {
 		return &saveError{err}
 	}
 	return nil

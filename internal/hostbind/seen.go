@@ -2,6 +2,8 @@ package hostbind
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -48,7 +50,9 @@ func see(tree, files hosttree.Reader, card Card) (Seen, error) {
 	for _, f := range now.Functions {
 		s.Functions = append(s.Functions, State{f.BDF, f.Driver, f.Override})
 	}
-	s.Loaded, err = tree.ReadDir("sys/bus/pci/drivers")
+	if s.Loaded, err = tree.ReadDir(pciDrivers); errors.Is(err, fs.ErrNotExist) {
+		err = nil // a captured host need not have them
+	}
 	return s, err
 }
 

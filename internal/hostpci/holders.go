@@ -205,10 +205,7 @@ func classFiles(tree hosttree.Reader) map[string]pci.Slot {
 		names, _ := tree.ReadDir(path.Join("sys/class", class))
 		for _, name := range names {
 			at := path.Join("sys/class", class, name)
-			target, err := tree.Readlink(at)
-			if err != nil {
-				continue
-			}
+			target, _ := tree.Readlink(at)
 			device, _ := tree.Readlink(path.Join(at, "device"))
 			if slot, ok := lastSlot(target + "/" + device); ok {
 				files[dir+name] = slot
