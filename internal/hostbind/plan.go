@@ -88,11 +88,14 @@ func (m *Machine) PlanBind(ctx context.Context, bdf pci.BDF, o Options) (*Plan, 
 		return nil, err
 	}
 	p.take(seen)
+	if p.Refused = p.unclear(l); len(p.Refused) > 0 {
+		p.Already = false
+	}
 	if len(p.Steps) == 0 {
 		return p, nil
 	}
 	facts := m.facts(ctx, l)
-	p.Refused = append(p.unclear(l), Refusals(facts, o, p.Steps)...)
+	p.Refused = append(p.Refused, Refusals(facts, o, p.Steps)...)
 	p.foreign(m.Files, seen)
 	p.bindNotes(seen, facts)
 	return p, nil
