@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
+	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/sim/sysfsim"
 )
 
@@ -131,6 +133,10 @@ func cutOnce(t *testing.T, slot, verb, next string, c cut) bool {
 		t.Errorf("%s says nothing of the error", verb)
 	}
 	w.comeBack()
+	var save *saveError
+	if state := w.state(slot); c.kind == failure && verb == BindVerb && !errors.As(err, &save) && state != "free" {
+		t.Errorf("it did not go back: %s", state)
+	}
 	w.told(slot, "after "+verb)
 	if hung {
 		w.sim.Mend()
@@ -172,5 +178,92 @@ func (w *world) stays(slot string) {
 	}
 	if n := w.sim.HungReads(); n > 0 {
 		w.t.Errorf("%d reads would never have returned", n)
+	}
+}
+
+func TestWhatTheKernelDoesNotDo(t *testing.T) {
+	const slot = sysfsim.FourFunctions
+	for name, test := range map[string]struct {
+		verb   string
+		faults []sysfsim.Fault
+		says   string
+		state  string // afterwards; "" when the journal must say that it is neither
+	}{
+		"vfio-pci is bound in silence to nothing": {BindVerb, []sysfsim.Fault{{Path: "vfio-pci/bind", Data: slot + ".1", Ignore: true}}, "the kernel took it and did nothing", "free"},
+		"vfio-pci refuses one function":           {BindVerb, []sysfsim.Fault{{Path: "vfio-pci/bind", Data: slot + ".3", Err: syscall.EINVAL}}, "invalid argument; everything is again as it was before", "free"},
+		"an override is not taken":                {BindVerb, []sysfsim.Fault{{Path: ".2/driver_override", Err: syscall.EINVAL, Times: 1}}, "as it was before", "free"},
+		"a driver does not let go":                {BindVerb, []sysfsim.Fault{{Path: "xhci_hcd/unbind", Err: syscall.EBUSY}}, "busy; everything is again", "free"},
+		"there is no way back either": {BindVerb, []sysfsim.Fault{{Path: "vfio-pci/bind", Data: slot + ".3", Err: syscall.EINVAL}, {Path: "nouveau/bind", Err: syscall.EBUSY}},
+			"going back failed too", ""},
+		"the old driver does not take it back": {UnbindVerb, []sysfsim.Fault{{Path: "nouveau/bind", Err: syscall.ENODEV}}, "not yet as it was before", ""},
+		"the old driver says nothing":          {UnbindVerb, []sysfsim.Fault{{Path: "snd_hda_intel/bind", Ignore: true}}, "did nothing", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, sysfsim.Common())
+			if test.verb == UnbindVerb {
+				if err := w.bind(slot, Options{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, f := range test.faults {
+				w.sim.Set(f)
+			}
+			if err := w.do(slot, test.verb); err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("got %v", err)
+			}
+			w.told(slot, "afterwards")
+			if state := w.state(slot); test.state != "" && state != test.state || test.state == "" && !strings.HasPrefix(state, "neither") {
+				t.Errorf("the card is %s", state)
+			}
+			w.sim.Mend()
+			if missing, err := w.machine().Assert(pci.MustBDF(slot + ".0")); err != nil || len(missing) == 0 {
+				t.Errorf("assert: %v, %v", missing, err)
+			}
+			if err := w.unbind(slot); err != nil || w.state(slot) != "free" {
+				t.Errorf("when the cause is mended: %v, %s", err, w.state(slot))
+			}
+		})
+	}
+}
+
+func TestAnInitramfsWithoutTheCardIsNoSuccess(t *testing.T) {
+	w := newWorld(t, sysfsim.Common())
+	w.forgetful = true
+	err := w.bind(two, Options{})
+	if err == nil || !strings.Contains(err.Error(), "0000:01:00.card is not in /boot/initrd.img-6.12.1-amd64") {
+		t.Errorf("got %v", err)
+	}
+	if state := w.state(two); state != "free" {
+		t.Error(state)
+	}
+	w.forgetful = false
+	if err := w.bind(two, Options{NoPersist: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.forgetful = true
+	if err := w.bind(two, Options{}); err == nil {
+		t.Error("it was persisted")
+	}
+	if state := w.state(two); state != "bound" { // a card that is bound is not taken back for a file
+		t.Error(state)
+	}
+}
+
+func TestABrokenDriverDoesNotKeepTheRestOfTheCard(t *testing.T) {
+	w := newWorld(t, sysfsim.Common())
+	if err := w.bind(four, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	w.sim.Set(sysfsim.Fault{Path: "nvidia-gpu/bind", Err: syscall.EINVAL}) // the first that is given back
+	if err := w.unbind(four); err == nil {
+		t.Error("it says nothing")
+	}
+	if w.sim.Driver(four+".3") != "" || w.sim.Driver(four+".0") != "nouveau" || w.sim.Override(four+".3") != "" {
+		t.Errorf("they are on %v", w.drivers())
+	}
+	w.told(four, "afterwards")
+	w.reboot() // our files are gone, so the kernel gets it all back
+	if err := w.unbind(four); err != nil || w.state(four) != "free" {
+		t.Errorf("after a reboot: %v, %s", err, w.state(four))
 	}
 }

@@ -84,10 +84,14 @@ func (m *Machine) unbind(ctx context.Context, p *Plan) error {
 }
 
 // pursue does steps until none remains. Before each the journal is on the disk;
-// after each the host is looked at again.
+// after each the host is looked at again. On the way to free, a function that
+// its old driver does not take is left for the end: the others and our files are
+// not kept for its sake.
 func (m *Machine) pursue(ctx context.Context, j *Journal) error {
 	j.Settled = false
 	last := ""
+	left := map[pci.BDF]bool{}
+	var failures []error
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -96,24 +100,37 @@ func (m *Machine) pursue(ctx context.Context, j *Journal) error {
 		if err != nil {
 			return err
 		}
-		steps := Remaining(j, seen)
-		if len(steps) == 0 {
+		steps := slices.DeleteFunc(Remaining(j, seen), func(s Step) bool { return left[s.BDF] })
+		switch {
+		case len(steps) == 0 && len(failures) > 0:
+			return m.wrong(j, errors.Join(failures...))
+		case len(steps) == 0:
 			return m.settle(j)
 		}
-		step := steps[0]
-		if step.String() == last {
-			return m.wrong(j, fmt.Errorf("%s: the kernel took it and did nothing", step))
-		}
-		last = step.String()
-		j.Doing = last
-		j.Rebuild = j.Rebuild || step.Kind == Put || step.Kind == Remove
-		if err := m.save(j); err != nil {
-			return err
-		}
-		if err := m.step(ctx, j, seen, step); err != nil {
+		err = m.next(ctx, j, seen, steps[0], last)
+		last = steps[0].String()
+		switch {
+		case err == nil:
+		case j.Goal == Free && mayGoBack(err) && (steps[0].Kind == Give || steps[0].Kind == Offer):
+			left[steps[0].BDF] = true
+			failures = append(failures, err)
+		default:
 			return m.wrong(j, err)
 		}
 	}
+}
+
+// next does one step, with the journal before it.
+func (m *Machine) next(ctx context.Context, j *Journal, seen Seen, step Step, last string) error {
+	if step.String() == last {
+		return fmt.Errorf("%s: the kernel took it and did nothing", step)
+	}
+	j.Doing = step.String()
+	j.Rebuild = j.Rebuild || step.Kind == Put || step.Kind == Remove
+	if err := m.save(j); err != nil {
+		return err
+	}
+	return m.step(ctx, j, seen, step)
 }
 
 // see looks at what the steps depend on. Of a card that is stuck only the files

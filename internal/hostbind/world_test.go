@@ -33,6 +33,7 @@ type world struct {
 	smi       string            // what nvidia-smi says
 	before    map[string]string // driver of each function at the start
 	said      []string
+	forgetful bool // update-initramfs leaves out what our hook adds
 
 	effects int
 	cut     cut
@@ -251,7 +252,7 @@ func (w *world) Run(_ context.Context, _ io.Writer, argv ...string) (string, err
 // makeInitramfs copies what our hook copies, if the hook is there.
 func (w *world) makeInitramfs() {
 	w.initramfs = map[string]string{}
-	if _, err := w.disk.ReadFile("etc/initramfs-tools/hooks/gpuworker-host"); err != nil {
+	if _, err := w.disk.ReadFile("etc/initramfs-tools/hooks/gpuworker-host"); err != nil || w.forgetful {
 		return
 	}
 	names, _ := w.disk.ReadDir(cardsDir)

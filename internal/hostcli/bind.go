@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
@@ -139,8 +138,7 @@ func (t *Tool) host(yes bool) (*hostbind.Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find this program, to write to the kernel from a process of its own: %w", err)
 	}
-	show := t.Err
-	return &hostbind.Machine{Tree: t.tree, Files: disk, Kernel: hostbind.Child{Program: program, Root: t.root}, Runner: hostbind.Commands{}, Show: show}, nil
+	return &hostbind.Machine{Tree: t.tree, Files: disk, Kernel: hostbind.Child{Program: program, Root: t.root}, Runner: hostbind.Commands{}, Show: t.Err}, nil
 }
 
 // onlyRead are files that are looked at.
@@ -219,13 +217,17 @@ func whatIsNow(p *hostbind.Plan) string {
 
 // again is the command that does what the plan says.
 func again(p *hostbind.Plan) string {
-	words := []string{p.Verb, p.BDF.String()}
-	for flag, set := range map[string]bool{"--at-next-boot": p.Options.AtNextBoot, "--console-loss-ok": p.Options.ConsoleLossOK, "--no-persist": p.Options.NoPersist} {
-		if set {
-			words = append(words, flag)
-		}
+	text := p.Verb + " " + p.BDF.String()
+	if p.Options.AtNextBoot {
+		text += " --at-next-boot"
 	}
-	return strings.Join(append(words, "--yes"), " ")
+	if p.Options.ConsoleLossOK {
+		text += " --console-loss-ok"
+	}
+	if p.Options.NoPersist {
+		text += " --no-persist"
+	}
+	return text + " --yes"
 }
 
 // exitOf gives an error of binding its exit code.
