@@ -5,6 +5,9 @@ if [ "$1" = prereqs ]; then
 fi
 . /usr/share/initramfs-tools/hook-functions
 
+if [ ! -f /etc/gpuworker-host/boot ]; then
+	exit 0
+fi
 mkdir -p "$DESTDIR/etc/gpuworker-host/cards"
 cp -p /etc/gpuworker-host/boot "$DESTDIR/etc/gpuworker-host/boot"
 for card in /etc/gpuworker-host/cards/*.card; do
