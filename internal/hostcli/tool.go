@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 )
 
@@ -29,6 +30,8 @@ type Tool struct {
 	Version  string
 	Colour   bool // Out is a terminal that may be coloured
 	Width    int  // columns of Out, 0 when it is no terminal
+	// Host is where cards are bound; nil is this machine.
+	Host *hostbind.Machine
 
 	root   string // directory or archive
 	output string // what -o says
@@ -51,7 +54,10 @@ type command struct {
 
 // commands are all verbs, as the help lists them.
 func commands() []command {
-	return []command{listCommand(), checkCommand(), explainCommand(), captureCommand(), metricsCommand()}
+	return []command{
+		listCommand(), checkCommand(), explainCommand(), bindCommand(), unbindCommand(), assertCommand(),
+		captureCommand(), metricsCommand(),
+	}
 }
 
 // exitError ends the program with a code of its own.
@@ -97,6 +103,9 @@ func (t *Tool) run(args []string) error {
 	if args[0] == "version" || args[0] == "--version" {
 		fmt.Fprintln(t.Out, "gpuworker-host", t.Version)
 		return nil
+	}
+	if args[0] == hostbind.WriteVerb && len(args) == 4 {
+		return hostbind.WriteAttribute(t.Out, args[1], args[2], args[3])
 	}
 	all := commands()
 	i := slices.IndexFunc(all, func(c command) bool { return c.name == args[0] })
@@ -151,8 +160,13 @@ func (t *Tool) open() error {
 		return fmt.Errorf("--root: %w", err)
 	}
 	if info.IsDir() {
-		t.tree, err = hosttree.Open(t.root)
-		return err
+		dir, err := hosttree.Open(t.root)
+		if err != nil {
+			return err
+		}
+		journals, _ := hostbind.ReadJournals(dir) // who needs them says what is odd
+		t.tree = hostbind.Careful(dir, journals)
+		return nil
 	}
 	data, err := os.ReadFile(t.root)
 	if err != nil {

@@ -111,9 +111,13 @@ func (a *Archive) ReadDir(name string) ([]string, error) {
 	case directory:
 	}
 	var names []string
+	above := dir + "/"
+	if dir == "." {
+		above = ""
+	}
 	for other := range a.entries {
-		if other != "." && path.Dir(other) == dir {
-			names = append(names, path.Base(other))
+		if name, below := strings.CutPrefix(other, above); below && other != "." && !strings.Contains(name, "/") {
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)

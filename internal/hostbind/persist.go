@@ -1,0 +1,132 @@
+package hostbind
+
+import (
+	_ "embed" // the files of the boot
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/hosttree"
+)
+
+//go:embed boot/boot.sh
+var bootScript string
+
+//go:embed boot/initramfs-hook.sh
+var initramfsHook string
+
+//go:embed boot/initramfs-top.sh
+var initramfsTop string
+
+//go:embed boot/dracut-module.sh
+var dracutModule string
+
+//go:embed boot/dracut-pre-udev.sh
+var dracutPreUdev string
+
+//go:embed boot/udev.rules
+var udevRules string
+
+// File is a file of ours.
+type File struct {
+	Name string
+	Data []byte
+	Mode fs.FileMode
+}
+
+// Mechanism is how this host keeps a card bound over a reboot.
+type Mechanism struct {
+	Name    string     // "initramfs-tools", "dracut" or "udev"
+	Shared  []File     // that all cards need
+	Rebuild [][]string // commands that make the initramfs anew
+	Images  []string   // that the card's file must be in afterwards
+	Lister  string     // command that lists an image
+}
+
+// FindMechanism chooses by what is installed, not by the distribution's name.
+// Before udev is the only place where no driver of the host can be faster: a
+// driver takes all cards that it matches when it is loaded for the first one.
+func FindMechanism(tree hosttree.Reader) Mechanism {
+	m := Mechanism{Name: "udev", Shared: []File{
+		{"etc/gpuworker-host/boot", seal(bootScript), 0o755},
+		{"etc/udev/rules.d/05-gpuworker-host.rules", seal(udevRules), 0o644},
+	}}
+	switch {
+	case program(tree, "update-initramfs"):
+		m.Name, m.Lister = "initramfs-tools", "lsinitramfs"
+		m.Shared = append(m.Shared, File{"etc/initramfs-tools/hooks/gpuworker-host", seal(initramfsHook), 0o755},
+			File{"etc/initramfs-tools/scripts/init-top/gpuworker-host", seal(initramfsTop), 0o755})
+		m.Rebuild = [][]string{{"update-initramfs", "-u", "-k", "all"}}
+		m.Images = images(tree, "initrd.img-", "")
+		if _, err := tree.ReadFile("etc/kernel/proxmox-boot-uuids"); err == nil {
+			m.Rebuild = append(m.Rebuild, []string{"proxmox-boot-tool", "refresh"})
+		}
+	case program(tree, "dracut"):
+		m.Name, m.Lister = "dracut", "lsinitrd"
+		const dir = "usr/lib/dracut/modules.d/90gpuworker-host"
+		m.Shared = append(m.Shared, File{dir + "/module-setup.sh", seal(dracutModule), 0o755}, File{dir + "/pre-udev.sh", seal(dracutPreUdev), 0o755})
+		m.Rebuild = [][]string{{"dracut", "-f", "--regenerate-all"}}
+		m.Images = images(tree, "initramfs-", ".img")
+	}
+	return m
+}
+
+// program tells whether a program of the system is installed.
+func program(tree hosttree.Reader, name string) bool {
+	for _, dir := range []string{"usr/sbin", "usr/bin", "sbin", "bin"} {
+		if names, err := tree.ReadDir(dir); err == nil && slices.Contains(names, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// images are the initramfs of the kernels that are installed. Others, such as
+// that of a rescue system, are not made anew.
+func images(tree hosttree.Reader, before, after string) []string {
+	kernels := map[string]bool{}
+	for _, dir := range []string{"lib/modules", "usr/lib/modules"} {
+		names, _ := tree.ReadDir(dir)
+		for _, name := range names {
+			kernels[name] = true
+		}
+	}
+	var images []string
+	names, _ := tree.ReadDir("boot")
+	for _, name := range names {
+		version, ok := strings.CutPrefix(name, before)
+		if version, more := strings.CutSuffix(version, after); ok && more && kernels[version] {
+			images = append(images, path.Join("/boot", name))
+		}
+	}
+	return images
+}
+
+// inImage tells whether a listing of an initramfs has a file: lsinitramfs writes
+// names, lsinitrd lines like those of ls -l.
+func inImage(listing, file string) bool {
+	for line := range strings.Lines(listing) {
+		fields := strings.Fields(line)
+		if n := len(fields); n > 0 && strings.TrimPrefix(fields[n-1], "./") == file {
+			return true
+		}
+	}
+	return false
+}
+
+// foreign says which files of ours are there and are not ours.
+func foreign(files hosttree.Reader, names []string) []string {
+	var odd []string
+	for _, name := range names {
+		data, err := files.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		if _, err := unseal(data); err != nil {
+			odd = append(odd, fmt.Sprintf("/%s: %v", name, err))
+		}
+	}
+	return odd
+}

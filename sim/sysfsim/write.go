@@ -1,0 +1,222 @@
+package sysfsim
+
+import (
+	"context"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// Fault is something that goes wrong at a write.
+type Fault struct {
+	// Nth is the write that it hits, from 1, counted from when the fault was set;
+	// 0 is every write.
+	Nth int
+	// Path and Data limit it to writes to names with this ending and of this
+	// text; "" is any.
+	Path, Data string
+	// Times is how often it happens; 0 is always.
+	Times int
+	// Err is the error of the write: a syscall.Errno.
+	Err error
+	// Ignore: the write says yes and does nothing.
+	Ignore bool
+	// Hang: the write never returns, and the device stays locked.
+	Hang bool
+	// PowerLoss: the power goes at this write.
+	PowerLoss bool
+	// After: the write happens first.
+	After bool
+
+	seen, done int
+}
+
+// Set sets a fault.
+func (h *Host) Set(f Fault) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.faults = append(h.faults, &f)
+}
+
+// Mend takes all faults away. What hangs goes on hanging.
+func (h *Host) Mend() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.faults = nil
+}
+
+func (h *Host) fault(w Write) *Fault {
+	for _, f := range h.faults {
+		if !strings.HasSuffix(w.Name, f.Path) || f.Data != "" && strings.TrimSpace(w.Data) != f.Data {
+			continue
+		}
+		f.seen++
+		if f.Nth != 0 && f.seen != f.Nth || f.Times != 0 && f.done >= f.Times {
+			continue
+		}
+		f.done++
+		return f
+	}
+	return nil
+}
+
+// Write writes to an attribute of sysfs, as the kernel takes it. It returns the
+// context's error when the kernel did not answer before the context ended.
+func (h *Host) Write(ctx context.Context, name string, data []byte) error {
+	hang, err := h.write(Write{name, string(data)})
+	if hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if err != nil && err != ErrPowerLost { //nolint:errorlint // it is never wrapped here
+		return &fs.PathError{Op: "write", Path: name, Err: err}
+	}
+	return err
+}
+
+func (h *Host) write(w Write) (hang bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.off {
+		return false, ErrPowerLost
+	}
+	h.writes = append(h.writes, w)
+	f := h.fault(w)
+	if f == nil {
+		return h.store(w)
+	}
+	if f.After {
+		_, _ = h.store(w)
+	}
+	switch {
+	case f.PowerLoss:
+		h.off = true
+		return false, ErrPowerLost
+	case f.Hang:
+		h.lock(w)
+		return true, nil
+	}
+	return false, f.Err // nil when it is ignored
+}
+
+// lock marks the device of a write that hangs.
+func (h *Host) lock(w Write) {
+	for _, bdf := range []string{strings.TrimSpace(w.Data), path.Base(path.Dir(w.Name))} {
+		if d := h.find(bdf); d != nil {
+			d.locked = true
+		}
+	}
+}
+
+// store is what the kernel does with a write.
+func (h *Host) store(w Write) (hang bool, err error) {
+	real, err := h.tree.Resolve(w.Name)
+	if err != nil {
+		return false, err
+	}
+	text := strings.TrimRight(w.Data, "\n")
+	dir, attribute := path.Split(real)
+	dir = path.Clean(dir)
+	switch {
+	case real == "sys/bus/pci/drivers_probe":
+		return h.probeDevice(text)
+	case real == "sys/bus/pci/rescan":
+		return false, nil // everything is there already
+	case attribute == "driver_override":
+		return h.setOverride(path.Base(dir), w.Data)
+	case path.Dir(dir) != driversDir:
+		return false, syscall.EACCES
+	}
+	driver := path.Base(dir)
+	switch attribute {
+	case "bind":
+		return h.bind(driver, text)
+	case "unbind":
+		return h.unbind(driver, text)
+	case "new_id":
+		return false, h.newID(driver, text)
+	}
+	return false, syscall.EACCES
+}
+
+// pageSize bounds a write to driver_override.
+const pageSize = 4096
+
+func (h *Host) setOverride(bdf, data string) (hang bool, err error) {
+	d := h.find(bdf)
+	switch {
+	case d == nil:
+		return false, syscall.ENODEV
+	case len(data) >= pageSize-1:
+		return false, syscall.EINVAL
+	case d.locked:
+		return true, nil
+	}
+	d.override, _, _ = strings.Cut(data, "\n")
+	h.showOverride(d)
+	return false, nil
+}
+
+func (h *Host) bind(driver, bdf string) (hang bool, err error) {
+	d := h.find(bdf)
+	switch {
+	case d == nil || !h.matches(driver, d):
+		return false, syscall.ENODEV
+	case d.locked:
+		return true, nil
+	}
+	return false, h.probe(driver, d)
+}
+
+func (h *Host) unbind(driver, bdf string) (hang bool, err error) {
+	d := h.find(bdf)
+	switch {
+	case d == nil || d.driver != driver:
+		return false, syscall.ENODEV
+	case d.locked:
+		return true, nil
+	case d.inUse:
+		d.locked = true
+		return true, nil
+	}
+	h.detach(d)
+	return false, nil
+}
+
+func (h *Host) probeDevice(bdf string) (hang bool, err error) {
+	d := h.find(bdf)
+	switch {
+	case d == nil:
+		return false, syscall.ENODEV
+	case d.locked:
+		return true, nil
+	}
+	h.attach(d)
+	return false, nil
+}
+
+// newID reads "10de 1eb8".
+func (h *Host) newID(driver, text string) error {
+	fields := strings.Fields(text)
+	if len(fields) < 2 {
+		return syscall.EINVAL
+	}
+	id, err := pci.ParseID(fields[0] + ":" + fields[1])
+	if err != nil {
+		return syscall.EINVAL
+	}
+	if slices.Contains(h.dynamic[driver], id) {
+		return syscall.EEXIST
+	}
+	h.dynamic[driver] = append(h.dynamic[driver], id)
+	for _, d := range h.devices {
+		if d.driver == "" && !d.locked && h.matches(driver, d) {
+			_ = h.probe(driver, d)
+		}
+	}
+	return nil
+}
