@@ -31,13 +31,15 @@ type machine struct {
 //	02:00.0 its twin, alone
 //	04:01.0 a third one and 04:02.0 a network card, behind one bridge to
 //	        conventional PCI, which cannot tell them apart
+//
+// The first slots of the board stay free: the AMD IOMMU takes one.
 var cards = []string{
-	"pcie-root-port,id=port1,bus=pcie.0,addr=1,chassis=1",
+	"pcie-root-port,id=port1,bus=pcie.0,addr=4,chassis=1",
 	"bochs-display,bus=port1,addr=0.0,multifunction=on",
 	"intel-hda,bus=port1,addr=0.1",
-	"pcie-root-port,id=port2,bus=pcie.0,addr=2,chassis=2",
+	"pcie-root-port,id=port2,bus=pcie.0,addr=5,chassis=2",
 	"bochs-display,bus=port2,addr=0.0",
-	"pcie-root-port,id=port3,bus=pcie.0,addr=3,chassis=3",
+	"pcie-root-port,id=port3,bus=pcie.0,addr=6,chassis=3",
 	"pcie-pci-bridge,id=old,bus=port3,addr=0",
 	"bochs-display,bus=old,addr=1",
 	"e1000,bus=old,addr=2,romfile=",
@@ -203,11 +205,17 @@ func (g *guest) read(t *testing.T, path string) string {
 	return strings.TrimSpace(g.do(t, call.Request{Op: call.Read, Path: path}).Text)
 }
 
-// leads is the last element of where a link leads; "" when there is none.
+// link is where a link leads, as it is written; "" when there is none.
+func (g *guest) link(t *testing.T, path string) string {
+	t.Helper()
+	return g.do(t, call.Request{Op: call.Readlink, Path: path}).Text
+}
+
+// leads is the last element of that.
 func (g *guest) leads(t *testing.T, path string) string {
 	t.Helper()
-	r := g.do(t, call.Request{Op: call.Readlink, Path: path})
-	return r.Text[strings.LastIndexByte(r.Text, '/')+1:]
+	target := g.link(t, path)
+	return target[strings.LastIndexByte(target, '/')+1:]
 }
 
 func (g *guest) names(t *testing.T, path string) []string {

@@ -17,7 +17,7 @@ const (
 	Remove   Op = "remove"   // a file or a directory with all below it
 	Readlink Op = "readlink" // the target as it is written
 	List     Op = "list"     // the names in a directory
-	Hold     Op = "hold"     // open a file for reading and writing, and keep it open
+	Hold     Op = "hold"     // open a file and keep it open; with an address in Text, as a VM holds the card
 	Release  Op = "release"  // close what is held
 	Off      Op = "off"      // the machine
 )
@@ -26,7 +26,7 @@ const (
 type Request struct {
 	Op   Op       `json:"op"`
 	Path string   `json:"path,omitempty"`
-	Text string   `json:"text,omitempty"` // for Write and Create
+	Text string   `json:"text,omitempty"` // for Write, Create and Hold
 	Argv []string `json:"argv,omitempty"` // for Run
 	Kill *Kill    `json:"kill,omitempty"` // for Run
 }

@@ -16,10 +16,12 @@ import (
 
 // patience is how long a program or a write may take. Emulated, and on a busy
 // machine, a program that does nothing takes a quarter of a second.
-const patience = 60 * time.Second
+const patience = 20 * time.Second
 
 // hands do what is asked.
-type hands struct{ held map[string]*os.File }
+type hands struct {
+	held map[string][]*os.File // by path
+}
 
 func (h *hands) do(r call.Request) call.Reply {
 	began := time.Now()
@@ -57,15 +59,9 @@ func (h *hands) one(r call.Request) call.Reply {
 	case call.List:
 		return list(r.Path)
 	case call.Hold:
-		f, err := os.OpenFile(r.Path, os.O_RDWR, 0)
-		if err == nil {
-			h.held[r.Path] = f
-		}
-		return reply("", err)
+		return reply("", h.hold(r.Path, r.Text))
 	case call.Release:
-		f := h.held[r.Path]
-		delete(h.held, r.Path)
-		return reply("", f.Close())
+		return reply("", h.release(r.Path))
 	case call.Off:
 	}
 	return call.Reply{Error: "there is no op " + string(r.Op)}

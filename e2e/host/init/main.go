@@ -108,7 +108,7 @@ func serve(tty *os.File) error {
 	if err := out.Encode(call.Reply{}); err != nil {
 		return err
 	}
-	h := &hands{held: map[string]*os.File{}}
+	h := &hands{held: map[string][]*os.File{}}
 	in := bufio.NewReaderSize(tty, 1<<16)
 	for {
 		text, err := in.ReadBytes('\n')

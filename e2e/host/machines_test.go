@@ -1,0 +1,43 @@
+package host
+
+import "testing"
+
+// scenario is something to try on a machine. Each leaves the machine as it found
+// it.
+type scenario struct {
+	says string
+	try  func(*testing.T, *guest)
+}
+
+func (g *guest) try(t *testing.T, scenarios ...scenario) {
+	for _, s := range scenarios {
+		t.Run(s.says, func(t *testing.T) { s.try(t, g) })
+	}
+}
+
+func TestOnAnIntelHost(t *testing.T) {
+	t.Parallel()
+	boot(t, intel).try(t,
+		scenario{"the groups are those of the board", theGroupsAreThoseOfTheBoard},
+		scenario{"the list is the truth", theListIsTheTruth},
+		scenario{"the kernel keeps to the rules", theRules},
+		scenario{"after all that the list is the truth", theListIsTheTruth},
+	)
+}
+
+func TestOnAnAMDHost(t *testing.T) {
+	t.Parallel()
+	boot(t, amd).try(t,
+		scenario{"the groups are those of the board", theGroupsAreThoseOfTheBoard},
+		scenario{"the list is the truth", theListIsTheTruth},
+		scenario{"the kernel keeps to the rules", theRules},
+	)
+}
+
+func TestOnAHostWithoutIOMMU(t *testing.T) {
+	t.Parallel()
+	boot(t, none).try(t,
+		scenario{"nobody has a group", nobodyHasAGroup},
+		scenario{"the list is the truth", theListIsTheTruth},
+	)
+}
