@@ -21,6 +21,7 @@ func TestOnAnIntelHost(t *testing.T) {
 		scenario{"the groups are those of the board", theGroupsAreThoseOfTheBoard},
 		scenario{"the list is the truth", theListIsTheTruth},
 		scenario{"the kernel keeps to the rules", theRules},
+		scenario{"held", aCardThatAVMHolds},
 		scenario{"after all that the list is the truth", theListIsTheTruth},
 	)
 }

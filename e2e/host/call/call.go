@@ -29,6 +29,8 @@ type Request struct {
 	Text string   `json:"text,omitempty"` // for Write, Create and Hold
 	Argv []string `json:"argv,omitempty"` // for Run
 	Kill *Kill    `json:"kill,omitempty"` // for Run
+	// Patience is after how many milliseconds it is stuck; 0 is the usual time.
+	Patience int `json:"patience,omitempty"`
 }
 
 // Kill says when a program and all that it started are killed with SIGKILL, the

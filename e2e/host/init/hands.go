@@ -16,7 +16,14 @@ import (
 
 // patience is how long a program or a write may take. Emulated, and on a busy
 // machine, a program that does nothing takes a quarter of a second.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
+
+func patienceFor(r call.Request) time.Duration {
+	if r.Patience > 0 {
+		return time.Duration(r.Patience) * time.Millisecond
+	}
+	return patience
+}
 
 // hands do what is asked.
 type hands struct {
@@ -30,7 +37,7 @@ func (h *hands) do(r call.Request) call.Reply {
 	var reply call.Reply
 	select {
 	case reply = <-done:
-	case <-time.After(patience + time.Second):
+	case <-time.After(patienceFor(r) + time.Second): // a program has a second to be killed in
 		reply = call.Reply{Stuck: true}
 	}
 	reply.Micros = int(time.Since(began).Microseconds())
@@ -115,7 +122,7 @@ func run(r call.Request) call.Reply {
 	}
 	ended := make(chan struct{})
 	stuck := make(chan bool, 1)
-	go func() { stuck <- watch(cmd.Process.Pid, r.Kill, before, ended) }()
+	go func() { stuck <- watch(cmd.Process.Pid, r, before, ended) }()
 	_ = cmd.Wait() // the exit code says more
 	close(ended)
 	return call.Reply{Text: stdout.String(), Stderr: stderr.String(), Code: cmd.ProcessState.ExitCode(), Stuck: <-stuck}
@@ -123,8 +130,9 @@ func run(r call.Request) call.Reply {
 
 // watch kills a process group when it is time, and tells whether that was
 // because it took too long.
-func watch(pid int, kill *call.Kill, before string, ended <-chan struct{}) (stuck bool) {
-	late := time.After(patience)
+func watch(pid int, r call.Request, before string, ended <-chan struct{}) (stuck bool) {
+	kill := r.Kill
+	late := time.After(patienceFor(r))
 	var soon <-chan time.Time
 	// A link is looked at all the time: the moment between two writes is short.
 	var look <-chan struct{}
