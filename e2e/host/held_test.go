@@ -1,42 +1,85 @@
 package host
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/gpuworker/gpuworker/e2e/host/call"
 )
 
-func aCardThatAVMHolds(t *testing.T, g *guest) {
+// give puts the card on vfio-pci without our program.
+func (g *guest) give(t *testing.T) {
+	t.Helper()
 	for bdf, driver := range map[string]string{card: "bochs-drm", sound: "snd_hda_intel"} {
 		g.mustWrite(t, pciDevices+bdf+"/driver_override", "vfio-pci")
 		g.mustWrite(t, "/sys/bus/pci/drivers/"+driver+"/unbind", bdf)
 		g.mustWrite(t, "/sys/bus/pci/drivers_probe", bdf)
 	}
+}
+
+// takeBack gives both functions their own drivers again.
+func (g *guest) takeBack(t *testing.T) {
+	t.Helper()
+	for _, bdf := range []string{card, sound} {
+		g.mustWrite(t, pciDevices+bdf+"/driver_override", "\n")
+		if driver := g.leads(t, pciDevices+bdf+"/driver"); driver != "" {
+			g.mustWrite(t, "/sys/bus/pci/drivers/"+driver+"/unbind", bdf)
+		}
+		g.mustWrite(t, "/sys/bus/pci/drivers_probe", bdf)
+	}
+}
+
+// hold holds the card as a VM does, and returns what lets go of it.
+func (g *guest) hold(t *testing.T) (release func()) {
+	t.Helper()
 	node := "/dev/vfio/" + g.leads(t, pciDevices+card+"/iommu_group")
 	if r := g.do(t, call.Request{Op: call.Hold, Path: node, Text: card}); r.Error != "" {
 		t.Fatal(r.Error)
 	}
-	t.Log(g.tool(t, "list").Text)
-	r := g.do(t, call.Request{Op: call.Write, Path: "/sys/bus/pci/drivers/vfio-pci/unbind", Text: card, Patience: 1000})
-	t.Logf("%+v", r)
-	for _, f := range g.names(t, pciDevices+card) {
-		r := g.do(t, call.Request{Op: call.Read, Path: pciDevices+card+"/"+f, Patience: 100})
-		if r.Stuck { t.Log("STUCK ", f) }
+	return func() { g.do(t, call.Request{Op: call.Release, Path: node}) }
+}
+
+func whoHoldsACardIsNamed(t *testing.T, g *guest) {
+	g.give(t)
+	defer g.takeBack(t)
+	release := g.hold(t)
+	defer release()
+	l := g.list(t)
+	if got := l.Cards[0].Holders; len(got) != 1 || got[0] != (holder{1, "init"}) {
+		t.Errorf("process 1 holds the card, the list says %+v", got)
 	}
-	r = g.do(t, call.Request{Op: call.Run, Argv: []string{"/bin/gpuworker-host", "list"}, Patience: 3000})
-	t.Logf("%+v", r)
-	r = g.do(t, call.Request{Op: call.List, Path: pciDevices+card})
-	t.Logf("%+v", r)
-	for _, b := range []string{card, sound, twin} {
-	r = g.do(t, call.Request{Op: call.Write, Path: "/sys/bus/pci/drivers_probe", Text: b, Patience: 500})
-	t.Logf("%+v", r)
+	if text := g.tool(t, "list").Text; !strings.Contains(row(text, card), "init (1)") {
+		t.Errorf("the table does not say it:\n%s", text)
 	}
-	r = g.do(t, call.Request{Op: call.Write, Path: pciDevices+sound+"/driver_override", Text: "\n", Patience: 500})
-	t.Logf("%+v", r)
-	r = g.do(t, call.Request{Op: call.Write, Path: pciDevices+card+"/driver_override", Text: "\n", Patience: 500})
-	t.Logf("%+v", r)
-	r = g.do(t, call.Request{Op: call.Release, Path: node, Text: card})
-	t.Logf("%+v", r)
-	r = g.do(t, call.Request{Op: call.Run, Argv: []string{"/bin/gpuworker-host", "list"}, Patience: 3000})
-	t.Logf("%+v", r)
+}
+
+// aLockedDeviceHidesNothing unbinds a card that is held: the kernel waits with
+// the card's lock until it is let go, like a driver that hangs, and whoever reads
+// the card's override waits too.
+func aLockedDeviceHidesNothing(t *testing.T, g *guest) {
+	g.give(t)
+	defer g.takeBack(t)
+	release := g.hold(t)
+	defer release()
+	unbind := call.Request{Op: call.Write, Path: "/sys/bus/pci/drivers/vfio-pci/unbind", Text: card, Patience: 500}
+	if r := g.do(t, unbind); !r.Stuck {
+		t.Fatalf("the unbind of a held card returned: %+v", r)
+	}
+	if r := g.do(t, call.Request{Op: call.Read, Path: pciDevices + card + "/driver_override", Patience: 500}); !r.Stuck {
+		t.Fatalf("the override of a locked card was read: %+v", r)
+	}
+	// Emulated, the two seconds of patience are not the only ones.
+	quick := call.Request{Op: call.Run, Argv: []string{"/bin/gpuworker-host", "list"}, Patience: 20_000}
+	for _, most := range []time.Duration{10 * time.Second, 2 * time.Second} {
+		r := g.do(t, quick)
+		took := time.Duration(r.Micros) * time.Microsecond
+		if r.Stuck || r.Code != 0 || took > most {
+			t.Errorf("list took %v of at most %v: %+v", took, most, r)
+		}
+		if !strings.Contains(r.Text, card+": driver_override could not be read: the kernel does not answer") || row(r.Text, twin) == "" {
+			t.Errorf("list does not say that the card is locked, or not what else there is:\n%s", r.Text)
+		}
+		t.Logf("list took %v", took)
+	}
 }

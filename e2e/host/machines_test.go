@@ -21,7 +21,8 @@ func TestOnAnIntelHost(t *testing.T) {
 		scenario{"the groups are those of the board", theGroupsAreThoseOfTheBoard},
 		scenario{"the list is the truth", theListIsTheTruth},
 		scenario{"the kernel keeps to the rules", theRules},
-		scenario{"held", aCardThatAVMHolds},
+		scenario{"who holds a card is named", whoHoldsACardIsNamed},
+		scenario{"a locked device hides nothing", aLockedDeviceHidesNothing},
 		scenario{"after all that the list is the truth", theListIsTheTruth},
 	)
 }

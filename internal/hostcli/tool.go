@@ -98,6 +98,9 @@ func (t *Tool) run(args []string) error {
 		fmt.Fprintln(t.Out, "gpuworker-host", t.Version)
 		return nil
 	}
+	if args[0] == apartVerb {
+		return t.serveApart(args[1:])
+	}
 	all := commands()
 	i := slices.IndexFunc(all, func(c command) bool { return c.name == args[0] })
 	if i < 0 {
@@ -151,7 +154,10 @@ func (t *Tool) open() error {
 		return fmt.Errorf("--root: %w", err)
 	}
 	if info.IsDir() {
-		t.tree, err = hosttree.Open(t.root)
+		dir, err := hosttree.Open(t.root)
+		if t.tree = dir; t.root == "/" { // the kernel's own, which may not answer
+			t.tree = apart(dir, t.root)
+		}
 		return err
 	}
 	data, err := os.ReadFile(t.root)
