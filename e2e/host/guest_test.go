@@ -223,6 +223,17 @@ func (g *guest) names(t *testing.T, path string) []string {
 	return g.do(t, call.Request{Op: call.List, Path: path}).Names
 }
 
+// keep writes what a machine showed into the directory that -keep names.
+func (g *guest) keep(t *testing.T, what, text string) {
+	t.Helper()
+	if *kept == "" {
+		return
+	}
+	if err := os.WriteFile(filepath.Join(*kept, g.name+"-"+what+".txt"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // console is what a machine prints on its first serial line.
 type console struct {
 	mu   sync.Mutex

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +13,10 @@ import (
 // labVariable names the directory that prepare made. Without it the tests are
 // left out.
 const labVariable = "GPUWORKER_E2E_HOST"
+
+// kept is a directory for what the machines show: captures of real hosts, from
+// which fixtures can be made.
+var kept = flag.String("keep", "", "put captures of the machines into this `directory`")
 
 // lab is what all machines boot.
 type lab struct {

@@ -23,6 +23,8 @@ func TestOnAnIntelHost(t *testing.T) {
 		scenario{"the kernel keeps to the rules", theRules},
 		scenario{"who holds a card is named", whoHoldsACardIsNamed},
 		scenario{"a locked device hides nothing", aLockedDeviceHidesNothing},
+		scenario{"a group in use takes no driver of the host", aGroupInUse},
+		scenario{"a capture reads like the host", theCaptureReadsLikeTheHost},
 		scenario{"after all that the list is the truth", theListIsTheTruth},
 	)
 }
@@ -33,6 +35,7 @@ func TestOnAnAMDHost(t *testing.T) {
 		scenario{"the groups are those of the board", theGroupsAreThoseOfTheBoard},
 		scenario{"the list is the truth", theListIsTheTruth},
 		scenario{"the kernel keeps to the rules", theRules},
+		scenario{"a capture reads like the host", theCaptureReadsLikeTheHost},
 	)
 }
 
@@ -41,5 +44,7 @@ func TestOnAHostWithoutIOMMU(t *testing.T) {
 	boot(t, none).try(t,
 		scenario{"nobody has a group", nobodyHasAGroup},
 		scenario{"the list is the truth", theListIsTheTruth},
+		scenario{"the kernel keeps to the rules", theRules},
+		scenario{"a capture reads like the host", theCaptureReadsLikeTheHost},
 	)
 }

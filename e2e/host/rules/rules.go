@@ -58,9 +58,22 @@ const (
 	clear  = "\n"
 )
 
-// Rules are all rules for a world, which is afterwards as it was before.
+// Rules are those for a world with an IOMMU, which is afterwards as it was before.
 func Rules(w World) []Rule {
 	return slices.Concat(w.mistakes(), w.overrides(), w.moving(), w.twins())
+}
+
+// WithoutIOMMU are those for a world without one.
+func WithoutIOMMU(w World) []Rule {
+	display := func(driver, override string) []State { return []State{{w.Display, driver, override, false}} }
+	return slices.Concat(w.mistakes(), w.overrides(), []Rule{
+		{"the display gets an override", override(w.Display), vfio, 0, display(w.DisplayDriver, vfio)},
+		{"it leaves its driver", driver(w.DisplayDriver, "unbind"), w.Display, 0, display("", vfio)},
+		{"vfio-pci refuses a device without a group, and the override stays", driver(vfio, "bind"), w.Display, syscall.EINVAL, display("", vfio)},
+		{"probing does not say that it was refused", "drivers_probe", w.Display, 0, display("", vfio)},
+		{"the override is cleared", override(w.Display), clear, 0, display("", "")},
+		{"it has its own driver again", "drivers_probe", w.Display, 0, display(w.DisplayDriver, "")},
+	})
 }
 
 func driver(name, verb string) string { return "drivers/" + name + "/" + verb }
@@ -148,9 +161,9 @@ func (w World) twins() []Rule {
 }
 
 // Run holds a kernel to the rules.
-func Run(t *testing.T, k Kernel, w World) {
+func Run(t *testing.T, k Kernel, rules []Rule) {
 	t.Helper()
-	for _, rule := range Rules(w) {
+	for _, rule := range rules {
 		var errno syscall.Errno
 		if err := k.Write(t.Context(), "sys/bus/pci/"+rule.Name, []byte(rule.Text)); err != nil && !errors.As(err, &errno) {
 			t.Fatalf("%s: %v", rule.Says, err)
