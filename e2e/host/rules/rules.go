@@ -10,6 +10,7 @@ package rules
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ import (
 // Kernel is a kernel, or something that plays one.
 type Kernel interface {
 	hosttree.Reader
-	// Write writes into an attribute; an error is a syscall.Errno.
+	// Write writes into an attribute; an error is a syscall.Errno, or fs.ErrNotExist.
 	Write(ctx context.Context, name string, data []byte) error
 }
 
@@ -164,8 +165,8 @@ func (w World) twins() []Rule {
 func Run(t *testing.T, k Kernel, rules []Rule) {
 	t.Helper()
 	for _, rule := range rules {
-		var errno syscall.Errno
-		if err := k.Write(t.Context(), "sys/bus/pci/"+rule.Name, []byte(rule.Text)); err != nil && !errors.As(err, &errno) {
+		errno, err := number(k.Write(t.Context(), "sys/bus/pci/"+rule.Name, []byte(rule.Text)))
+		if err != nil {
 			t.Fatalf("%s: %v", rule.Says, err)
 		}
 		if errno != rule.Errno {
@@ -177,6 +178,17 @@ func Run(t *testing.T, k Kernel, rules []Rule) {
 			}
 		}
 	}
+}
+
+// number is the kernel's number of an error.
+func number(err error) (errno syscall.Errno, other error) {
+	switch {
+	case errors.As(err, &errno):
+		return errno, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return syscall.ENOENT, nil
+	}
+	return 0, err
 }
 
 func brief(text string) string { return text[:min(len(text), 40)] }
