@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -39,10 +40,13 @@ func (h *Holders) Of(slot pci.Slot) []Holder { return h.BySlot[slot] }
 const Reservations = "run/qemu-server/pci-id-reservations"
 
 // ReadHolders looks for who uses the cards: QEMU by the group's file of VFIO,
-// programs by the files of the NVIDIA and the display drivers, and Proxmox's own
-// reservations.
+// programs by the files of the NVIDIA, display and sound drivers, and Proxmox's own
+// reservations. Sound is no detail: snd_hda_intel is not unbound before the last
+// program has closed its files, and nothing ends who waits for that (seen on Linux
+// 6.1; snd_card_free).
 func ReadHolders(tree hosttree.Reader, h *Host) *Holders {
 	r := &holderReader{tree: tree, host: h, found: &Holders{BySlot: map[pci.Slot][]Holder{}}, minors: nvidiaMinors(tree), cards: drmCards(tree)}
+	maps.Copy(r.cards, soundCards(tree, h))
 	r.processes()
 	r.reservations()
 	return r.found
@@ -53,7 +57,7 @@ type holderReader struct {
 	host   *Host
 	found  *Holders
 	minors map[string]pci.Slot // "/dev/nvidia0"
-	cards  map[string]pci.Slot // "/dev/dri/card0"
+	cards  map[string]pci.Slot // "/dev/dri/card0", "/dev/snd/controlC0"
 }
 
 func (r *holderReader) add(slot pci.Slot, holder Holder) {
@@ -208,6 +212,29 @@ func drmCards(tree hosttree.Reader) map[string]pci.Slot {
 		}
 		if bdf, err := pci.ParseBDF(path.Base(target)); err == nil {
 			cards["/dev/dri/"+name] = bdf.Slot
+		}
+	}
+	return cards
+}
+
+// soundCards are the device files of the sound functions of GPUs. The way to one
+// leads through its function: "…/0000:01:00.1/sound/card0/pcmC0D3p".
+func soundCards(tree hosttree.Reader, h *Host) map[string]pci.Slot {
+	const dir = "sys/class/sound"
+	cards := map[string]pci.Slot{}
+	names, _ := tree.ReadDir(dir)
+	for _, name := range names {
+		target, err := tree.Readlink(path.Join(dir, name))
+		if err != nil {
+			continue
+		}
+		above, _, _ := strings.Cut(target, "/sound/")
+		bdf, err := pci.ParseBDF(path.Base(above))
+		if err != nil {
+			continue
+		}
+		if _, ok := h.Card(bdf.Slot); ok {
+			cards["/dev/snd/"+name] = bdf.Slot
 		}
 	}
 	return cards
