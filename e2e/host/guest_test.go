@@ -36,7 +36,8 @@ type machine struct {
 var cards = []string{
 	"pcie-root-port,id=port1,bus=pcie.0,addr=4,chassis=1",
 	"bochs-display,bus=port1,addr=0.0,multifunction=on",
-	"intel-hda,bus=port1,addr=0.1",
+	"intel-hda,id=hda,bus=port1,addr=0.1",
+	"hda-output,bus=hda.0,audiodev=quiet",
 	"pcie-root-port,id=port2,bus=pcie.0,addr=5,chassis=2",
 	"bochs-display,bus=port2,addr=0.0",
 	"pcie-root-port,id=port3,bus=pcie.0,addr=6,chassis=3",
@@ -111,7 +112,7 @@ func (l *lab) command(m machine, socket string) *exec.Cmd {
 		"-accel", "tcg", "-machine", "q35,kernel-irqchip=split", "-m", "512", "-nodefaults", "-nographic", "-no-reboot",
 		"-kernel", l.kernel, "-initrd", l.initrd,
 		"-append", strings.TrimSpace("console=ttyS0 loglevel=5 panic=-1 rdinit=/init " + m.kernel),
-		"-serial", "stdio", "-chardev", "socket,id=test,path=" + socket, "-serial", "chardev:test",
+		"-audiodev", "none,id=quiet", "-serial", "stdio", "-chardev", "socket,id=test,path=" + socket, "-serial", "chardev:test",
 	}, l.qemu.args...)
 	if m.cpu != "" {
 		args = append(args, "-cpu", m.cpu)

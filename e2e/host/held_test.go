@@ -2,6 +2,7 @@ package host
 
 import (
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gpuworker/gpuworker/e2e/host/call"
@@ -51,6 +52,29 @@ func whoHoldsACardIsNamed(t *testing.T, g *guest) {
 	if text := g.tool(t, "list").Text; !strings.Contains(row(text, card), "init (1)") {
 		t.Errorf("the table does not say it:\n%s", text)
 	}
+}
+
+// whoListensIsNamed holds the sound of the card, for which an unbind waits as
+// well.
+func whoListensIsNamed(t *testing.T, g *guest) {
+	const control = "/dev/snd/controlC0"
+	// The driver looks for its codecs when it is bound already.
+	for _, op := range []call.Op{call.Await, call.Hold} {
+		if r := g.do(t, call.Request{Op: op, Path: control}); r.Error != "" {
+			t.Fatal(r.Error)
+		}
+	}
+	release := sync.OnceFunc(func() { g.do(t, call.Request{Op: call.Release, Path: control}) })
+	defer release()
+	if got := g.list(t).Cards[0].Holders; len(got) != 1 || got[0] != (holder{1, "init"}) {
+		t.Errorf("process 1 has the sound open, the list says %+v", got)
+	}
+	unbind := call.Request{Op: call.Write, Path: "/sys/bus/pci/drivers/snd_hda_intel/unbind", Text: sound, Patience: 500}
+	if r := g.do(t, unbind); !r.Stuck {
+		t.Errorf("so the kernel does not wait for who has the sound open: %+v", r)
+	}
+	release()
+	g.mustWrite(t, "/sys/bus/pci/drivers_probe", sound)
 }
 
 // aLockedDeviceHidesNothing unbinds a card that is held: the kernel waits with

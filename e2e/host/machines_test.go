@@ -22,6 +22,7 @@ func TestOnAnIntelHost(t *testing.T) {
 		scenario{"the list is the truth", theListIsTheTruth},
 		scenario{"the kernel keeps to the rules", theRules},
 		scenario{"who holds a card is named", whoHoldsACardIsNamed},
+		scenario{"who listens to its sound is named", whoListensIsNamed},
 		scenario{"a locked device hides nothing", aLockedDeviceHidesNothing},
 		scenario{"a group in use takes no driver of the host", aGroupInUse},
 		scenario{"a capture reads like the host", theCaptureReadsLikeTheHost},

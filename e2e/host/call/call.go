@@ -17,6 +17,7 @@ const (
 	Remove   Op = "remove"   // a file or a directory with all below it
 	Readlink Op = "readlink" // the target as it is written
 	List     Op = "list"     // the names in a directory
+	Await    Op = "await"    // that a file is there
 	Hold     Op = "hold"     // open a file and keep it open; with an address in Text, as a VM holds the card
 	Release  Op = "release"  // close what is held
 	Off      Op = "off"      // the machine

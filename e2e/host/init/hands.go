@@ -65,6 +65,8 @@ func (h *hands) one(r call.Request) call.Reply {
 		return reply(target, err)
 	case call.List:
 		return list(r.Path)
+	case call.Await:
+		return reply("", await(r.Path, patienceFor(r)))
 	case call.Hold:
 		return reply("", h.hold(r.Path, r.Text))
 	case call.Release:
@@ -92,6 +94,15 @@ func write(path, text string) error {
 	defer func() { _ = f.Close() }()
 	_, err = f.Write([]byte(text))
 	return err
+}
+
+// await waits for what the kernel makes when it has the time.
+func await(path string, most time.Duration) error {
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Lstat(path); err == nil || time.Since(began) > most {
+			return err
+		}
+	}
 }
 
 func list(path string) call.Reply {
