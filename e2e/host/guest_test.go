@@ -5,12 +5,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +26,8 @@ type machine struct {
 	cpu     string   // QEMU's own default when ""
 	devices []string // beside the cards
 	kernel  string   // arguments
+	cards   []string // other ones than usual
+	files   map[string]string
 }
 
 // cards are the devices of every machine, each behind a root port as on a board:
@@ -83,7 +88,13 @@ func boot(t *testing.T, m machine) *guest {
 	}
 	defer listener.Close()
 	g := &guest{machine: m, nvidia: l.qemu.why == "", console: &console{}}
-	g.qemu = l.command(m, socket)
+	initrd := l.initrd
+	if len(m.files) > 0 {
+		if initrd, err = l.withFiles(m.name, m.files); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.qemu = l.command(m, initrd, socket)
 	g.qemu.Stdout, g.qemu.Stderr = g.console, g.console
 	if err := g.qemu.Start(); err != nil {
 		t.Fatal(err)
@@ -107,17 +118,20 @@ func boot(t *testing.T, m machine) *guest {
 }
 
 // command is QEMU's command line.
-func (l *lab) command(m machine, socket string) *exec.Cmd {
+func (l *lab) command(m machine, initrd, socket string) *exec.Cmd {
 	args := append([]string{
 		"-accel", "tcg", "-machine", "q35,kernel-irqchip=split", "-m", "512", "-nodefaults", "-nographic", "-no-reboot",
-		"-kernel", l.kernel, "-initrd", l.initrd,
+		"-kernel", l.kernel, "-initrd", initrd,
 		"-append", strings.TrimSpace("console=ttyS0 loglevel=5 panic=-1 rdinit=/init " + m.kernel),
 		"-audiodev", "none,id=quiet", "-serial", "stdio", "-chardev", "socket,id=test,path=" + socket, "-serial", "chardev:test",
 	}, l.qemu.args...)
 	if m.cpu != "" {
 		args = append(args, "-cpu", m.cpu)
 	}
-	for _, d := range append(m.devices, cards...) {
+	if m.cards == nil {
+		m.cards = cards
+	}
+	for _, d := range slices.Concat(m.devices, m.cards) {
 		args = append(args, "-device", d)
 	}
 	cmd := exec.Command(l.qemu.path, args...)
@@ -233,6 +247,25 @@ func (g *guest) keep(t *testing.T, what, text string) {
 	if err := os.WriteFile(filepath.Join(*kept, g.name+"-"+what+".txt"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// files are the files below a directory of the machine.
+func (g *guest) files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, name := range g.names(t, dir) {
+		name = dir + "/" + name
+		r := g.do(t, call.Request{Op: call.Read, Path: name})
+		switch r.Errno {
+		case 0:
+			found[name] = r.Text
+		case syscall.EISDIR:
+			maps.Copy(found, g.files(t, name))
+		default:
+			t.Fatal(r.Error)
+		}
+	}
+	return found
 }
 
 // console is what a machine prints on its first serial line.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -22,6 +23,7 @@ var kept = flag.String("keep", "", "put captures of the machines into this `dire
 type lab struct {
 	kernel  string
 	initrd  string
+	shell   string // that an initramfs has
 	qemu    *emulator
 	version string // of the kernel
 }
@@ -58,7 +60,7 @@ func TestMain(m *testing.M) {
 
 var makeLab = sync.OnceValues(func() (*lab, error) {
 	dir := os.Getenv(labVariable)
-	l := &lab{kernel: filepath.Join(dir, "vmlinuz"), initrd: filepath.Join(scratch, "initrd")}
+	l := &lab{kernel: filepath.Join(dir, "vmlinuz"), initrd: filepath.Join(scratch, "initrd"), shell: filepath.Join(dir, "busybox")}
 	version, err := os.ReadFile(filepath.Join(dir, "version"))
 	if err != nil {
 		return nil, fmt.Errorf("%s=%s has no prepared kernel, see e2e/host/prepare: %w", labVariable, dir, err)
@@ -95,4 +97,22 @@ func pack(initrd, dir string) error {
 	}
 	a.add("etc/os-release", []byte("PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\nVERSION_ID=\"12\"\n"))
 	return os.WriteFile(initrd, a.bytes(), 0o600)
+}
+
+// withFiles is the initial file system with more files in it, and a shell: the
+// kernel unpacks one archive after the other.
+func (l *lab) withFiles(name string, files map[string]string) (string, error) {
+	first, err := os.ReadFile(l.initrd)
+	if err != nil {
+		return "", err
+	}
+	a := archive{}
+	if err := a.copy("bin/sh", l.shell); err != nil {
+		return "", err
+	}
+	for file, text := range files {
+		a.add(strings.TrimPrefix(file, "/"), []byte(text))
+	}
+	initrd := filepath.Join(scratch, name+".initrd")
+	return initrd, os.WriteFile(initrd, append(first, a.bytes()...), 0o600)
 }

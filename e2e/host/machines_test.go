@@ -1,51 +1,77 @@
 package host
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // scenario is something to try on a machine. Each leaves the machine as it found
 // it.
 type scenario struct {
-	says string
-	try  func(*testing.T, *guest)
+	says  string
+	try   func(*testing.T, *guest)
+	needs string // a command
 }
 
 func (g *guest) try(t *testing.T, scenarios ...scenario) {
 	for _, s := range scenarios {
-		t.Run(s.says, func(t *testing.T) { s.try(t, g) })
+		t.Run(s.says, func(t *testing.T) {
+			if s.needs != "" && !strings.Contains(g.tool(t, "help").Text, "\n  "+s.needs+" ") {
+				t.Skipf("gpuworker-host has no %s", s.needs)
+			}
+			s.try(t, g)
+		})
 	}
+}
+
+// giving is what can be tried where there is an IOMMU.
+var giving = []scenario{
+	{says: "a plan moves nothing", try: aPlanMovesNothing, needs: "bind"},
+	{says: "a card is given and taken back", try: aCardIsGivenAndTakenBack, needs: "bind"},
+	{says: "a shared group is refused", try: aSharedGroupIsRefused, needs: "bind"},
+	{says: "a card in use is refused", try: aCardInUseIsRefused, needs: "bind"},
+	{says: "killed anywhere it goes on", try: killedAnywhereItGoesOn, needs: "bind"},
 }
 
 func TestOnAnIntelHost(t *testing.T) {
 	t.Parallel()
-	boot(t, intel).try(t,
-		scenario{"the groups are those of the board", theGroupsAreThoseOfTheBoard},
-		scenario{"the list is the truth", theListIsTheTruth},
-		scenario{"the kernel keeps to the rules", theRules},
-		scenario{"who holds a card is named", whoHoldsACardIsNamed},
-		scenario{"who listens to its sound is named", whoListensIsNamed},
-		scenario{"a locked device hides nothing", aLockedDeviceHidesNothing},
-		scenario{"a group in use takes no driver of the host", aGroupInUse},
-		scenario{"a capture reads like the host", theCaptureReadsLikeTheHost},
-		scenario{"after all that the list is the truth", theListIsTheTruth},
+	g := boot(t, intel)
+	g.try(t,
+		scenario{says: "the groups are those of the board", try: theGroupsAreThoseOfTheBoard},
+		scenario{says: "the list is the truth", try: theListIsTheTruth},
+		scenario{says: "the kernel keeps to the rules", try: theRules},
+		scenario{says: "who holds a card is named", try: whoHoldsACardIsNamed},
+		scenario{says: "who listens to its sound is named", try: whoListensIsNamed},
+		scenario{says: "a locked device hides nothing", try: aLockedDeviceHidesNothing},
+		scenario{says: "a group in use takes no driver of the host", try: aGroupInUse},
+		scenario{says: "a capture reads like the host", try: theCaptureReadsLikeTheHost},
+	)
+	g.try(t, giving...)
+	g.try(t,
+		scenario{says: "after all that the list is the truth", try: theListIsTheTruth},
+		scenario{says: "what is given stays given after a reboot", try: afterAReboot, needs: "bind"},
 	)
 }
 
 func TestOnAnAMDHost(t *testing.T) {
 	t.Parallel()
-	boot(t, amd).try(t,
-		scenario{"the groups are those of the board", theGroupsAreThoseOfTheBoard},
-		scenario{"the list is the truth", theListIsTheTruth},
-		scenario{"the kernel keeps to the rules", theRules},
-		scenario{"a capture reads like the host", theCaptureReadsLikeTheHost},
+	g := boot(t, amd)
+	g.try(t,
+		scenario{says: "the groups are those of the board", try: theGroupsAreThoseOfTheBoard},
+		scenario{says: "the list is the truth", try: theListIsTheTruth},
+		scenario{says: "the kernel keeps to the rules", try: theRules},
+		scenario{says: "a capture reads like the host", try: theCaptureReadsLikeTheHost},
 	)
+	g.try(t, giving...)
 }
 
 func TestOnAHostWithoutIOMMU(t *testing.T) {
 	t.Parallel()
 	boot(t, none).try(t,
-		scenario{"nobody has a group", nobodyHasAGroup},
-		scenario{"the list is the truth", theListIsTheTruth},
-		scenario{"the kernel keeps to the rules", theRules},
-		scenario{"a capture reads like the host", theCaptureReadsLikeTheHost},
+		scenario{says: "nobody has a group", try: nobodyHasAGroup},
+		scenario{says: "the list is the truth", try: theListIsTheTruth},
+		scenario{says: "the kernel keeps to the rules", try: theRules},
+		scenario{says: "a capture reads like the host", try: theCaptureReadsLikeTheHost},
+		scenario{says: "a card is refused", try: withoutIOMMUItIsRefused, needs: "bind"},
 	)
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -60,9 +61,13 @@ func mountAll() error {
 	return nil
 }
 
+// prepared is what gpuworker-host left for the next boot.
+const prepared = "/etc/gpuworker-host/boot"
+
 // loadAll loads the modules that the file order lists, which has each behind
-// those that it needs. One that the kernel does not want is no reason to stop:
-// the AMD machine has no use for what the Intel one needs.
+// those that it needs, and those of VFIO first. Behind them is the moment in
+// which an initramfs runs what gpuworker-host left there: before any driver of
+// the host can have a card.
 func loadAll(dir string) error {
 	order, err := os.ReadFile(filepath.Join(dir, "order"))
 	if err != nil {
@@ -78,6 +83,14 @@ func loadAll(dir string) error {
 			uintptr(unsafe.Pointer(&image[0])), uintptr(len(image)), uintptr(unsafe.Pointer(&options[0])))
 		if errno != 0 {
 			fmt.Printf("init: load %s: %v\n", name, errno)
+		}
+		if name != "vfio-pci.ko" {
+			continue
+		}
+		if _, err := os.Stat(prepared); err == nil {
+			if out, err := exec.Command("/bin/sh", prepared).CombinedOutput(); err != nil || len(out) > 0 {
+				fmt.Printf("init: %s: %v\n%s", prepared, err, out)
+			}
 		}
 	}
 	return nil
