@@ -54,17 +54,25 @@ func whoHoldsACardIsNamed(t *testing.T, g *guest) {
 	}
 }
 
-// whoListensIsNamed holds the sound of the card, for which an unbind waits as
-// well.
-func whoListensIsNamed(t *testing.T, g *guest) {
-	const control = "/dev/snd/controlC0"
+// control is the file by which programs speak with the card's sound.
+const control = "/dev/snd/controlC0"
+
+// listen keeps the card's sound open, and returns what closes it.
+func (g *guest) listen(t *testing.T) (release func()) {
+	t.Helper()
 	// The driver looks for its codecs when it is bound already.
 	for _, op := range []call.Op{call.Await, call.Hold} {
 		if r := g.do(t, call.Request{Op: op, Path: control}); r.Error != "" {
 			t.Fatal(r.Error)
 		}
 	}
-	release := sync.OnceFunc(func() { g.do(t, call.Request{Op: call.Release, Path: control}) })
+	return sync.OnceFunc(func() { g.do(t, call.Request{Op: call.Release, Path: control}) })
+}
+
+// whoListensIsNamed holds the sound of the card, for which an unbind waits as
+// well.
+func whoListensIsNamed(t *testing.T, g *guest) {
+	release := g.listen(t)
 	defer release()
 	if got := g.list(t).Cards[0].Holders; len(got) != 1 || got[0] != (holder{1, "init"}) {
 		t.Errorf("process 1 has the sound open, the list says %+v", got)

@@ -30,7 +30,6 @@ var giving = []scenario{
 	{says: "a card is given and taken back", try: aCardIsGivenAndTakenBack, needs: "bind"},
 	{says: "a shared group is refused", try: aSharedGroupIsRefused, needs: "bind"},
 	{says: "a card in use is refused", try: aCardInUseIsRefused, needs: "bind"},
-	{says: "killed anywhere it goes on", try: killedAnywhereItGoesOn, needs: "bind"},
 }
 
 func TestOnAnIntelHost(t *testing.T) {
@@ -48,6 +47,9 @@ func TestOnAnIntelHost(t *testing.T) {
 	)
 	g.try(t, giving...)
 	g.try(t,
+		// On the emulated AMD IOMMU the sound has no codec, and nothing to listen to.
+		scenario{says: "a card with listeners is refused", try: aCardWithListenersIsRefused, needs: "bind"},
+		scenario{says: "killed anywhere it goes on", try: killedAnywhereItGoesOn, needs: "bind"},
 		scenario{says: "after all that the list is the truth", try: theListIsTheTruth},
 		scenario{says: "what is given stays given after a reboot", try: afterAReboot, needs: "bind"},
 	)

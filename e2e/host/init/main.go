@@ -14,10 +14,14 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/gpuworker/gpuworker/e2e/host/call"
 )
+
+// alone is how long nobody may say anything before the machine turns itself off.
+const alone = 5 * time.Minute
 
 // line is the serial line on which the test speaks.
 const line = "/dev/ttyS1"
@@ -27,8 +31,10 @@ func main() {
 		// The console is what the test shows when a machine does not come up.
 		fmt.Println("init:", err)
 	}
-	_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
+	off()
 }
+
+func off() { _ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF) }
 
 func start() error {
 	if err := mountAll(); err != nil {
@@ -123,7 +129,10 @@ func serve(tty *os.File) error {
 	}
 	h := &hands{held: map[string][]*os.File{}}
 	in := bufio.NewReaderSize(tty, 1<<16)
+	// A test that was killed turns nothing off.
+	forgotten := time.AfterFunc(alone, off)
 	for {
+		forgotten.Reset(alone)
 		text, err := in.ReadBytes('\n')
 		if err != nil {
 			return fmt.Errorf("read %s: %w", line, err)
