@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -40,13 +39,10 @@ func (h *Holders) Of(slot pci.Slot) []Holder { return h.BySlot[slot] }
 const Reservations = "run/qemu-server/pci-id-reservations"
 
 // ReadHolders looks for who uses the cards: QEMU by the group's file of VFIO,
-// programs by the files of the NVIDIA, display and sound drivers, and Proxmox's own
-// reservations. Sound is no detail: snd_hda_intel is not unbound before the last
-// program has closed its files, and nothing ends who waits for that (seen on Linux
-// 6.1; snd_card_free).
+// programs by the files of the NVIDIA and the display drivers, and Proxmox's own
+// reservations.
 func ReadHolders(tree hosttree.Reader, h *Host) *Holders {
-	r := &holderReader{tree: tree, host: h, found: &Holders{BySlot: map[pci.Slot][]Holder{}}, minors: nvidiaMinors(tree), cards: drmCards(tree)}
-	maps.Copy(r.cards, soundCards(tree, h))
+	r := &holderReader{tree: tree, host: h, found: &Holders{BySlot: map[pci.Slot][]Holder{}}, minors: nvidiaMinors(tree), cards: classFiles(tree)}
 	r.processes()
 	r.reservations()
 	return r.found
@@ -57,7 +53,7 @@ type holderReader struct {
 	host   *Host
 	found  *Holders
 	minors map[string]pci.Slot // "/dev/nvidia0"
-	cards  map[string]pci.Slot // "/dev/dri/card0", "/dev/snd/controlC0"
+	cards  map[string]pci.Slot // "/dev/dri/card0", "/dev/snd/controlC1"
 }
 
 func (r *holderReader) add(slot pci.Slot, holder Holder) {
@@ -200,42 +196,32 @@ func nvidiaMinors(tree hosttree.Reader) map[string]pci.Slot {
 	return minors
 }
 
-// drmCards are the device files of the kernel's display drivers.
-func drmCards(tree hosttree.Reader) map[string]pci.Slot {
-	const dir = "sys/class/drm"
-	cards := map[string]pci.Slot{}
-	names, _ := tree.ReadDir(dir)
-	for _, name := range names {
-		target, err := tree.Readlink(path.Join(dir, name, "device"))
-		if err != nil {
-			continue
-		}
-		if bdf, err := pci.ParseBDF(path.Base(target)); err == nil {
-			cards["/dev/dri/"+name] = bdf.Slot
+// classFiles are the device files of display drivers, of sound, and of VFIO's
+// devices (those of IOMMUFD, which have a file of their own beside the group's).
+// An unbind waits for whoever has one open.
+func classFiles(tree hosttree.Reader) map[string]pci.Slot {
+	files := map[string]pci.Slot{}
+	for class, dir := range map[string]string{"drm": "/dev/dri/", "sound": "/dev/snd/", "vfio-dev": "/dev/vfio/devices/"} {
+		names, _ := tree.ReadDir(path.Join("sys/class", class))
+		for _, name := range names {
+			at := path.Join("sys/class", class, name)
+			target, _ := tree.Readlink(at)
+			device, _ := tree.Readlink(path.Join(at, "device"))
+			if slot, ok := lastSlot(target + "/" + device); ok {
+				files[dir+name] = slot
+			}
 		}
 	}
-	return cards
+	return files
 }
 
-// soundCards are the device files of the sound functions of GPUs. The way to one
-// leads through its function: "…/0000:01:00.1/sound/card0/pcmC0D3p".
-func soundCards(tree hosttree.Reader, h *Host) map[string]pci.Slot {
-	const dir = "sys/class/sound"
-	cards := map[string]pci.Slot{}
-	names, _ := tree.ReadDir(dir)
-	for _, name := range names {
-		target, err := tree.Readlink(path.Join(dir, name))
-		if err != nil {
-			continue
-		}
-		above, _, _ := strings.Cut(target, "/sound/")
-		bdf, err := pci.ParseBDF(path.Base(above))
-		if err != nil {
-			continue
-		}
-		if _, ok := h.Card(bdf.Slot); ok {
-			cards["/dev/snd/"+name] = bdf.Slot
+// lastSlot is the slot of the last address in a path of sysfs: the device itself,
+// behind its bridges.
+func lastSlot(target string) (slot pci.Slot, ok bool) {
+	for part := range strings.SplitSeq(target, "/") {
+		if bdf, err := pci.ParseBDF(part); err == nil {
+			slot, ok = bdf.Slot, true
 		}
 	}
-	return cards
+	return slot, ok
 }

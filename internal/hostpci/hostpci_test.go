@@ -178,6 +178,7 @@ func TestWhoHoldsACard(t *testing.T) {
 	}
 	got := ReadHolders(m, h)
 	want := map[pci.Slot][]Holder{
+		pci.MustBDF("0000:00:1f.3").Slot: {{PID: 85, Name: "pipewire", By: "/dev/snd/controlC0"}}, // of the board
 		pci.MustBDF("0000:01:00.0").Slot: {{PID: 80, Name: "Xorg", By: "/dev/dri/card0"}, {PID: 85, Name: "pipewire", By: "/dev/snd/controlC1"}, {PID: 90, Name: "python3", By: "/dev/nvidia0"}},
 		pci.MustBDF("0000:81:00.0").Slot: {
 			{PID: 4711, Name: "kvm", VMID: 204, By: "/dev/vfio/31"},
