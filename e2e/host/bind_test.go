@@ -1,7 +1,6 @@
 package host
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -131,14 +130,9 @@ func withoutIOMMUItIsRefused(t *testing.T, g *guest) {
 }
 
 // cuts are the moments at which a run is killed: when a function's driver
-// changes, and after a part of the time that it takes.
+// changes, and after half the time that it takes.
 func cuts(micros int) []call.Kill {
-	all := []call.Kill{{Link: pciDevices + card + "/driver"}, {Link: pciDevices + sound + "/driver"}}
-	const parts = 4
-	for i := 1; i < parts; i++ {
-		all = append(all, call.Kill{After: micros * i / parts})
-	}
-	return all
+	return []call.Kill{{Link: pciDevices + card + "/driver"}, {After: micros / 2}, {Link: pciDevices + sound + "/driver"}}
 }
 
 // killed runs the tool and kills it, with all that it started, at a cut.
@@ -156,31 +150,27 @@ func (g *guest) killed(t *testing.T, cut call.Kill, before []string, args ...str
 // again, or the opposite. Emulated, each run takes seconds, so there are few cuts
 // here, and no files of the next boot; the simulator has them all.
 func killedAnywhereItGoesOn(t *testing.T, g *guest) {
-	binding := g.exits(t, 0, "bind", card, "--yes", "--no-persist").Micros
-	unbinding := g.exits(t, 0, "unbind", card, "--yes").Micros
-	g.clean(t)
+	bind, unbind := []string{"bind", card, "--yes", "--no-persist"}, []string{"unbind", card, "--yes"}
+	binding, unbinding := g.exits(t, 0, bind...).Micros, g.exits(t, 0, unbind...).Micros
 	for i, cut := range cuts(binding) {
-		g.killed(t, cut, own, "bind", card, "--yes", "--no-persist")
-		if i%2 == 0 {
-			g.exits(t, 0, "bind", card, "--yes", "--no-persist")
+		g.killed(t, cut, own, bind...)
+		if i == 1 { // the way back, once
+			g.exits(t, 0, unbind...)
+			g.clean(t)
+		}
+		g.exits(t, 0, bind...)
+		g.has(t, given)
+		g.killed(t, cuts(unbinding)[i], given, unbind...)
+		if i == 1 {
+			g.exits(t, 0, bind...)
 			g.has(t, given)
 		}
-		g.exits(t, 0, "unbind", card, "--yes")
-		g.clean(t)
-	}
-	for i, cut := range cuts(unbinding) {
-		g.exits(t, 0, "bind", card, "--yes", "--no-persist")
-		g.killed(t, cut, given, "unbind", card, "--yes")
-		if i%2 == 1 {
-			g.exits(t, 0, "bind", card, "--yes", "--no-persist")
-			g.has(t, given)
-		}
-		g.exits(t, 0, "unbind", card, "--yes")
+		g.exits(t, 0, unbind...)
 		g.clean(t)
 	}
 	if t.Failed() {
 		for _, name := range g.names(t, journals) {
-			t.Log(fmt.Sprintf("%s:\n%s", name, g.read(t, journals+"/"+name)))
+			t.Logf("%s:\n%s", name, g.read(t, journals+"/"+name))
 		}
 	}
 }

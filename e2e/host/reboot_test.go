@@ -27,6 +27,7 @@ func afterAReboot(t *testing.T, g *guest) {
 	}
 
 	t.Run("at the same place", func(t *testing.T) {
+		t.Parallel()
 		again := intel
 		again.name, again.files = "rebooted", left
 		g := boot(t, again)
@@ -37,6 +38,7 @@ func afterAReboot(t *testing.T, g *guest) {
 		g.clean(t)
 	})
 	t.Run("but not what is in its place now", func(t *testing.T) {
+		t.Parallel()
 		other := intel
 		other.name, other.files, other.cards = "moved", left, moved
 		g := boot(t, other)
