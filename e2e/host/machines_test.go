@@ -26,6 +26,8 @@ func (g *guest) try(t *testing.T, scenarios ...scenario) {
 
 // giving is what can be tried where there is an IOMMU.
 var giving = []scenario{
+	{says: "the check finds who has the card", try: theCheckFindsWhoHasTheCard, needs: "check"},
+	{says: "the check is content with a given card", try: theCheckIsContentWithAGivenCard, needs: "check"},
 	{says: "a plan moves nothing", try: aPlanMovesNothing, needs: "bind"},
 	{says: "a card is given and taken back", try: aCardIsGivenAndTakenBack, needs: "bind"},
 	{says: "a shared group is refused", try: aSharedGroupIsRefused, needs: "bind"},
@@ -47,6 +49,7 @@ func TestOnAnIntelHost(t *testing.T) {
 	g.try(t, giving...)
 	g.try(t,
 		scenario{says: "a card in use is refused", try: aCardInUseIsRefused, needs: "bind"},
+		scenario{says: "the check does not pass a locked card", try: theCheckDoesNotPassALockedCard, needs: "check"},
 		// On the emulated AMD IOMMU the sound has no codec, and nothing to listen to.
 		scenario{says: "a card with listeners is refused", try: aCardWithListenersIsRefused, needs: "bind"},
 		scenario{says: "killed anywhere it goes on", try: killedAnywhereItGoesOn, needs: "bind"},
@@ -74,6 +77,27 @@ func TestOnAHostWithoutIOMMU(t *testing.T) {
 		scenario{says: "the list is the truth", try: theListIsTheTruth},
 		scenario{says: "the kernel keeps to the rules", try: theRules},
 		scenario{says: "a capture reads like the host", try: theCaptureReadsLikeTheHost},
+		scenario{says: "the check names the firmware", try: blocked("HOST-IOMMU-OFF-FIRMWARE"), needs: "check"},
 		scenario{says: "a card is refused", try: withoutIOMMUItIsRefused, needs: "bind"},
+	)
+}
+
+func TestOnAHostThatWasToldNotToUseItsIOMMU(t *testing.T) {
+	t.Parallel()
+	m := intel
+	m.name, m.kernel = "told", "intel_iommu=off"
+	boot(t, m).try(t,
+		scenario{says: "nobody has a group", try: nobodyHasAGroup},
+		scenario{says: "the check names the kernel", try: blocked("HOST-IOMMU-OFF-KERNEL"), needs: "check"},
+	)
+}
+
+func TestOnAHostWithoutInterruptRemapping(t *testing.T) {
+	t.Parallel()
+	m := intel
+	m.name, m.devices = "no-remapping", []string{"intel-iommu,intremap=off,caching-mode=on"}
+	boot(t, m).try(t,
+		scenario{says: "the groups are those of the board", try: theGroupsAreThoseOfTheBoard},
+		scenario{says: "the check names the interrupts", try: blocked("HOST-NO-INTERRUPT-REMAPPING"), needs: "check"},
 	)
 }
