@@ -40,6 +40,7 @@ test: ## all tests of all modules, with the race detector
 		echo "the race detector needs a C compiler ($$($(GO) env CC)): apt-get install gcc, or go without: make test RACE=" >&2; exit 1; \
 	fi
 	@for module in $(MODULES); do (cd $$module && $(GO) test $(RACE) -timeout $(TIMEOUT) ./...) || exit 1; done
+	@echo "left out: gpuworker-host in a real kernel, which needs QEMU (apt-get) and a minute: make e2e-host"
 
 .PHONY: lint
 lint: $(GOLANGCI) ## the linter, at a fixed version, with the import rules
@@ -62,6 +63,10 @@ bench: ## all benchmarks
 .PHONY: e2e-recordings
 e2e-recordings: ## the simulator against recordings of a real Proxmox VE, where there are any
 	@$(GO) run ./hack/recordings
+
+.PHONY: e2e-host
+e2e-host: ## gpuworker-host in a real Linux kernel under QEMU: with an Intel IOMMU, an AMD one, none
+	@lab=$$(e2e/host/prepare) && GPUWORKER_E2E_HOST=$$lab $(GO) test -count=1 -v ./e2e/host
 
 .PHONY: ledger
 ledger: ## the same, and note in the ledger what it proved

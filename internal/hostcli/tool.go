@@ -107,6 +107,9 @@ func (t *Tool) run(args []string) error {
 	if args[0] == hostbind.WriteVerb && len(args) == 4 {
 		return hostbind.WriteAttribute(t.Out, args[1], args[2], args[3])
 	}
+	if args[0] == apartVerb {
+		return t.serveApart(args[1:])
+	}
 	all := commands()
 	i := slices.IndexFunc(all, func(c command) bool { return c.name == args[0] })
 	if i < 0 {
@@ -165,7 +168,11 @@ func (t *Tool) open() error {
 			return err
 		}
 		journals, _ := hostbind.ReadJournals(dir) // who needs them says what is odd
-		t.tree = hostbind.Careful(dir, journals)
+		t.tree = dir
+		if t.root == "/" { // the kernel's own, which may not answer
+			t.tree = apart(dir, t.root)
+		}
+		t.tree = hostbind.Careful(t.tree, journals)
 		return nil
 	}
 	data, err := os.ReadFile(t.root)

@@ -64,9 +64,7 @@ func (a *Archive) put(name string, e entry) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	name = path.Clean(strings.TrimPrefix(name, "/"))
-	if dir, err := a.resolve(path.Dir(name)); err == nil {
-		name = path.Join(dir, path.Base(name))
-	}
+	name = a.place(name)
 	if old, there := a.entries[name]; there && old.kind == directory && e.kind == directory {
 		return
 	}
@@ -77,6 +75,17 @@ func (a *Archive) put(name string, e entry) {
 		}
 		a.entries[dir] = entry{kind: directory}
 	}
+}
+
+// place is where a name is when the links in the directories above it are
+// followed, as far as there are any.
+func (a *Archive) place(name string) string {
+	for dir := path.Dir(name); dir != "." && dir != "/"; dir = path.Dir(dir) {
+		if real, err := a.resolve(dir); err == nil {
+			return path.Join(real, strings.TrimPrefix(name, dir+"/"))
+		}
+	}
+	return name
 }
 
 // ReadFile implements Reader.

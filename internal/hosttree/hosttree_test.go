@@ -101,6 +101,10 @@ func TestATreeCanBeChanged(t *testing.T) {
 	if target, err := archive.Readlink("sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/driver"); err != nil || filepath.Base(target) != "vfio-pci" {
 		t.Errorf("written through a link: %q, %v", target, err)
 	}
+	archive.WriteFile("sys/bus/pci/devices/0000:01:00.0/power/control", []byte("auto\n"))
+	if data, err := archive.ReadFile("sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/power/control"); err != nil || string(data) != "auto\n" {
+		t.Errorf("written into a new directory behind a link: %q, %v", data, err)
+	}
 	archive.Remove("sys/devices/pci0000:00")
 	if _, err := archive.ReadFile("sys/bus/pci/devices/0000:01:00.0/class"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("after the device is gone: %v", err)

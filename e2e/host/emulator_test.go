@@ -1,0 +1,96 @@
+package host
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// emulator is a QEMU.
+type emulator struct {
+	path string
+	args []string // that a copy needs to find its files
+	env  []string
+	// why says why its cards are not NVIDIA's; "" when they are.
+	why string
+}
+
+// QEMU has no NVIDIA card. Its bochs-display is a display device that a Linux
+// driver binds; a private copy of QEMU, in which it has the address and class of
+// a T4, shows what a host with a T4 shows.
+var (
+	bochsID  = []byte{0x34, 0x12, 0x11, 0x11} // 1234:1111 as the program has it
+	teslaID  = []byte{0xde, 0x10, 0xb8, 0x1e} // 10de:1eb8
+	setClass = []byte{0xba, 0x80, 0x03, 0, 0} // mov $0x380,%edx: "other display controller"
+	set3D    = []byte{0xba, 0x02, 0x03, 0, 0} // mov $0x302,%edx: "3D controller"
+)
+
+// nearby is how far behind the class a device of QEMU sets its vendor.
+const nearby = 48
+
+// findEmulator finds QEMU and makes the copy in dir. Where the copy cannot be
+// made, the machines get the cards as QEMU has them.
+func findEmulator(dir string) (*emulator, error) {
+	path, err := exec.LookPath("qemu-system-x86_64")
+	if err != nil {
+		return nil, err
+	}
+	program, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := patch(program); err != nil {
+		return &emulator{path: path, why: err.Error()}, nil
+	}
+	file := filepath.Join(dir, "qemu")
+	e := &emulator{
+		path: file, args: []string{"-L", "/usr/share/seabios", "-L", "/usr/share/qemu"},
+		env: []string{"QEMU_MODULE_DIR=/usr/lib/x86_64-linux-gnu/qemu"},
+	}
+	return e, os.WriteFile(file, program, 0o700)
+}
+
+// patch changes the program only where it is certain what is changed: the ID
+// must occur once, and one piece of code must set the class and then read that
+// ID.
+func patch(program []byte) error {
+	if n := bytes.Count(program, bochsID); n != 1 {
+		return fmt.Errorf("%d places of QEMU look like the ID of bochs-display, not 1", n)
+	}
+	id := bytes.Index(program, bochsID)
+	class := -1
+	for at := 0; ; at++ {
+		next := bytes.Index(program[at:], setClass)
+		if next < 0 {
+			break
+		}
+		if at += next; !refers(program, at+len(setClass), id) {
+			continue
+		}
+		if class >= 0 {
+			return errors.New("several places of QEMU look like the class of bochs-display")
+		}
+		class = at
+	}
+	if class < 0 {
+		return errors.New("no place of QEMU looks like the class of bochs-display")
+	}
+	copy(program[id:], teslaID)
+	copy(program[class:], set3D)
+	return nil
+}
+
+// refers tells whether code soon behind a place reads what is at target: it says
+// so by the distance from the end of the instruction.
+func refers(program []byte, from, target int) bool {
+	for at := from; at < from+nearby && at+4 <= len(program); at++ {
+		if distance := int32(binary.LittleEndian.Uint32(program[at:])); at+4+int(distance) == target {
+			return true
+		}
+	}
+	return false
+}

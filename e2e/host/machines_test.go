@@ -1,0 +1,103 @@
+package host
+
+import (
+	"strings"
+	"testing"
+)
+
+// scenario is something to try on a machine. Each leaves the machine as it found
+// it.
+type scenario struct {
+	says  string
+	try   func(*testing.T, *guest)
+	needs string // a command
+}
+
+func (g *guest) try(t *testing.T, scenarios ...scenario) {
+	for _, s := range scenarios {
+		t.Run(s.says, func(t *testing.T) {
+			if s.needs != "" && !strings.Contains(g.tool(t, "help").Text, "\n  "+s.needs+" ") {
+				t.Skipf("gpuworker-host has no %s", s.needs)
+			}
+			s.try(t, g)
+		})
+	}
+}
+
+// giving is what can be tried where there is an IOMMU.
+var giving = []scenario{
+	{says: "the check finds who has the card", try: theCheckFindsWhoHasTheCard, needs: "check"},
+	{says: "the check is content with a given card", try: theCheckIsContentWithAGivenCard, needs: "check"},
+	{says: "a plan moves nothing", try: aPlanMovesNothing, needs: "bind"},
+	{says: "a card is given and taken back", try: aCardIsGivenAndTakenBack, needs: "bind"},
+	{says: "a shared group is refused", try: aSharedGroupIsRefused, needs: "bind"},
+}
+
+func TestOnAnIntelHost(t *testing.T) {
+	t.Parallel()
+	g := boot(t, intel)
+	g.try(t,
+		scenario{says: "the groups are those of the board", try: theGroupsAreThoseOfTheBoard},
+		scenario{says: "the list is the truth", try: theListIsTheTruth},
+		scenario{says: "the kernel keeps to the rules", try: theRules},
+		scenario{says: "who holds a card is named", try: whoHoldsACardIsNamed},
+		scenario{says: "who listens to its sound is named", try: whoListensIsNamed},
+		scenario{says: "a locked device hides nothing", try: aLockedDeviceHidesNothing},
+		scenario{says: "a group in use takes no driver of the host", try: aGroupInUse},
+		scenario{says: "a capture reads like the host", try: theCaptureReadsLikeTheHost},
+	)
+	g.try(t, giving...)
+	g.try(t,
+		scenario{says: "a card in use is refused", try: aCardInUseIsRefused, needs: "bind"},
+		scenario{says: "the check does not pass a locked card", try: theCheckDoesNotPassALockedCard, needs: "check"},
+		// On the emulated AMD IOMMU the sound has no codec, and nothing to listen to.
+		scenario{says: "a card with listeners is refused", try: aCardWithListenersIsRefused, needs: "bind"},
+		scenario{says: "killed anywhere it goes on", try: killedAnywhereItGoesOn, needs: "bind"},
+		scenario{says: "after all that the list is the truth", try: theListIsTheTruth},
+		scenario{says: "what is given stays given after a reboot", try: afterAReboot, needs: "bind"},
+	)
+}
+
+func TestOnAnAMDHost(t *testing.T) {
+	t.Parallel()
+	g := boot(t, amd)
+	g.try(t,
+		scenario{says: "the groups are those of the board", try: theGroupsAreThoseOfTheBoard},
+		scenario{says: "the list is the truth", try: theListIsTheTruth},
+		scenario{says: "the kernel keeps to the rules", try: theRules},
+		scenario{says: "a capture reads like the host", try: theCaptureReadsLikeTheHost},
+	)
+	g.try(t, giving...)
+}
+
+func TestOnAHostWithoutIOMMU(t *testing.T) {
+	t.Parallel()
+	boot(t, none).try(t,
+		scenario{says: "nobody has a group", try: nobodyHasAGroup},
+		scenario{says: "the list is the truth", try: theListIsTheTruth},
+		scenario{says: "the kernel keeps to the rules", try: theRules},
+		scenario{says: "a capture reads like the host", try: theCaptureReadsLikeTheHost},
+		scenario{says: "the check names the firmware", try: blocked("HOST-IOMMU-OFF-FIRMWARE"), needs: "check"},
+		scenario{says: "a card is refused", try: withoutIOMMUItIsRefused, needs: "bind"},
+	)
+}
+
+func TestOnAHostThatWasToldNotToUseItsIOMMU(t *testing.T) {
+	t.Parallel()
+	m := intel
+	m.name, m.kernel = "told", "intel_iommu=off"
+	boot(t, m).try(t,
+		scenario{says: "nobody has a group", try: nobodyHasAGroup},
+		scenario{says: "the check names the kernel", try: blocked("HOST-IOMMU-OFF-KERNEL"), needs: "check"},
+	)
+}
+
+func TestOnAHostWithoutInterruptRemapping(t *testing.T) {
+	t.Parallel()
+	m := intel
+	m.name, m.devices = "no-remapping", []string{"intel-iommu,intremap=off,caching-mode=on"}
+	boot(t, m).try(t,
+		scenario{says: "the groups are those of the board", try: theGroupsAreThoseOfTheBoard},
+		scenario{says: "the check names the interrupts", try: blocked("HOST-NO-INTERRUPT-REMAPPING"), needs: "check"},
+	)
+}
