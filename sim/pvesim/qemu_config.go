@@ -21,6 +21,8 @@ type change struct {
 	skiplock bool
 	// force removes the disks that are deleted, too.
 	force bool
+	// derived are options that the change brings along.
+	derived []string
 	// stop, if not 0, is after how many options the change fails with why.
 	stop int
 	why  string
@@ -115,7 +117,7 @@ func (a arg) get0() string {
 
 // keys are the options that the change names.
 func (c *change) keys() []string {
-	return slices.Concat(slices.Collect(maps.Keys(c.sets)), c.deletes, c.reverts)
+	return slices.Concat(slices.Collect(maps.Keys(c.sets)), c.deletes, c.reverts, c.derived)
 }
 
 func (c *change) checkLists() error {
@@ -240,6 +242,7 @@ func (s *Sim) applyChange(ctx context.Context, c *change, node string) error {
 			err = applyErr
 		}
 	}
+	v.dropReused()
 	s.changed(VMConfigured, node, v.id, "")
 	return err
 }
@@ -250,6 +253,7 @@ func (s *Sim) writeOptions(ctx context.Context, c *change, v *vm) error {
 		s.dropPending(v, key)
 		delete(v.deletes, key)
 	}
+	boot := bootOrderOf(v)
 	done := 0
 	step := func() error {
 		if done++; c.stop > 0 && done >= c.stop {
@@ -261,6 +265,7 @@ func (s *Sim) writeOptions(ctx context.Context, c *change, v *vm) error {
 		if err := s.deleteOption(c, v, key); err != nil {
 			return err
 		}
+		boot.drop(c, v, key)
 		if err := step(); err != nil {
 			return err
 		}
@@ -269,6 +274,7 @@ func (s *Sim) writeOptions(ctx context.Context, c *change, v *vm) error {
 		if err := s.setOption(ctx, c, v, key, c.sets[key]); err != nil {
 			return err
 		}
+		boot.add(c, v, key)
 		if err := step(); err != nil {
 			return err
 		}
@@ -353,7 +359,12 @@ func (s *Sim) lateOptionPerm(who identity, vmid int, verb, key, value string) er
 }
 
 func (s *Sim) setOption(ctx context.Context, c *change, v *vm, key, value string) error {
-	for _, value := range []string{v.conf[key], v.pending[key], value} {
+	values := []string{v.conf[key], v.pending[key], value}
+	if hasIndex(key, "serial") && value != "socket" {
+		// That it is a real port is said first.
+		values = []string{value}
+	}
+	for _, value := range values {
 		if hasIndex(key, "unused") {
 			break
 		}
@@ -400,6 +411,10 @@ func (s *Sim) storedValue(ctx context.Context, c *change, v *vm, key, value stri
 		}
 		return value, nil
 	case key == "boot":
+		if order := bootFormat.parse(value)["order"]; order != "" {
+			// The letters of old go.
+			value = "order=" + strings.Join(splitList(order), ";")
+		}
 		return value, c.checkBoot(v, value)
 	}
 	return value, nil

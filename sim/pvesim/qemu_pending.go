@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // dropPending forgets a pending value; a disk that was made for it becomes an
@@ -33,7 +32,30 @@ func (s *Sim) unuse(v *vm, d drive) {
 	if d.isCDROM() || v.hasDrive(d.file) {
 		return
 	}
-	v.conf[fmt.Sprint("unused", nextUnused(v))] = d.file
+	v.keepUnused(d.file)
+}
+
+// keepUnused notes a volume that no drive uses any more.
+func (v *vm) keepUnused(volid string) {
+	for key, value := range v.conf {
+		if hasIndex(key, "unused") && value == volid {
+			return
+		}
+	}
+	v.conf[fmt.Sprint("unused", nextUnused(v))] = volid
+}
+
+// dropReused forgets unused disks whose volume is one of the drives again.
+func (v *vm) dropReused() {
+	used := map[string]bool{}
+	for _, conf := range []map[string]string{v.conf, v.pending} {
+		for key, value := range conf {
+			if isDrive(key) {
+				used[parseDrive(value).file] = true
+			}
+		}
+	}
+	maps.DeleteFunc(v.conf, func(key, value string) bool { return hasIndex(key, "unused") && used[parseDrive(value).file] })
 }
 
 // hasDrive tells whether a volume is one of the VM's drives.
@@ -44,72 +66,6 @@ func (v *vm) hasDrive(volid string) bool {
 		}
 	}
 	return false
-}
-
-// alwaysApplied are options that take effect while the VM runs.
-var alwaysApplied = []string{"description", "hookscript", "lock", "migrate_downtime", "migrate_speed", "name", "onboot",
-	"protection", "shares", "startup", "tags", "vmstatestorage", "template", "cpulimit", "cpuunits", "tablet"}
-
-// hotplugWaits: who switches the hotplug of memory or CPUs restarts the VM.
-func hotplugWaits(v *vm) bool {
-	both := v.conf["hotplug"] + "," + v.pending["hotplug"]
-	return strings.Contains(both, "memory") || strings.Contains(both, "cpu")
-}
-
-// hotplugged tells whether a change of an option applies to a running VM:
-// network cards, SCSI and virtio disks and media of CD drives do; hostpci,
-// memory, cores and most others wait for a restart.
-func hotplugged(v *vm, key string) bool {
-	if slices.Contains(alwaysApplied, key) || hasIndex(key, "unused") || isNet(key) {
-		return true
-	}
-	if slices.Contains(cloudInitOptions, key) || hasIndex(key, "ipconfig") {
-		return true
-	}
-	if key == "hotplug" {
-		return !hotplugWaits(v)
-	}
-	if key == "balloon" {
-		return v.conf["balloon"] != "0" && v.pending["balloon"] != "0" && !v.deletes["balloon"]
-	}
-	old, had := v.conf[key]
-	value, set := v.pending[key]
-	if key == "agent" {
-		return had && set && onlyDiffers(agentFormat.parse(old), agentFormat.parse(value), "fstrim_cloned_disks")
-	}
-	return isDrive(key) && driveHotplugged(key, old, value)
-}
-
-// fixedProps are properties of a disk that the guest sees: they wait for a restart.
-var fixedProps = []string{"aio", "discard", "iothread", "queues", "product", "cache", "ssd", "vendor", "ro"}
-
-// driveHotplugged tells whether a drive may change while the VM runs: media of
-// CD drives and limits of any disk do, and disks of buses that can be plugged.
-func driveHotplugged(key, old, value string) bool {
-	if key == "efidisk0" || key == "tpmstate0" {
-		return false
-	}
-	was, is := parseDrive(old), parseDrive(value)
-	if old != "" && value != "" && was.isCDROM() && is.isCDROM() {
-		return true
-	}
-	if old != "" && was.file == is.file {
-		for _, name := range fixedProps {
-			if was.props[name] != is.props[name] {
-				return false
-			}
-		}
-		return true
-	}
-	return hasIndex(key, "scsi") || hasIndex(key, "virtio")
-}
-
-// onlyDiffers tells whether two values are equal but for one property.
-func onlyDiffers(a, b map[string]string, name string) bool {
-	a, b = maps.Clone(a), maps.Clone(b)
-	delete(a, name)
-	delete(b, name)
-	return maps.Equal(a, b)
 }
 
 // applyAll brings all pending changes of a VM that is off into effect. Nothing
@@ -130,8 +86,9 @@ func (s *Sim) applyPending(v *vm, keys []string) error {
 		s.applyAll(v)
 		return nil
 	}
+	can := pluggable(v.conf)
 	for _, key := range keys {
-		if v.deletes[key] && hotplugged(v, key) {
+		if v.deletes[key] && can.unplug(v, key) {
 			s.applyDelete(v, key)
 		}
 	}
@@ -143,7 +100,7 @@ func (s *Sim) applyPending(v *vm, keys []string) error {
 		case !pending:
 		case mediaChange(current, value, key):
 			complaints[key] = "hotplug problem - unable to change media type\n"
-		case hotplugged(v, key):
+		case can.plug(v, key):
 			s.applySet(v, key, value)
 		case had && current == value:
 			// What runs now is no change.
@@ -176,9 +133,6 @@ func (s *Sim) applyDelete(v *vm, key string) {
 		s.remove(st, vol)
 	}
 	delete(v.forced, key)
-	if _, changing := v.pending["boot"]; !changing {
-		dropFromBoot(v.conf, key)
-	}
 }
 
 func (s *Sim) applySet(v *vm, key, value string) {
@@ -194,25 +148,5 @@ func (s *Sim) applySet(v *vm, key, value string) {
 	d := parseDrive(value)
 	if had && parseDrive(old).file != d.file {
 		s.unuse(v, parseDrive(old))
-	}
-	// A new CD drive is appended to the boot order; disks are not.
-	if order, ok := strings.CutPrefix(v.conf["boot"], "order="); ok && !had && d.isCDROM() && !d.isCloudInit() {
-		v.conf["boot"] = "order=" + order + ";" + key
-	}
-}
-
-func dropFromBoot(conf map[string]string, key string) {
-	order, ok := strings.CutPrefix(conf["boot"], "order=")
-	if !ok {
-		return
-	}
-	keys := strings.Split(order, ";")
-	left := slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return k == key })
-	if len(left) == len(keys) {
-		return
-	}
-	conf["boot"] = ""
-	if len(left) > 0 {
-		conf["boot"] = "order=" + strings.Join(left, ";")
 	}
 }

@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -129,6 +130,9 @@ func (s *Sim) takeSnapshot(r *request) (any, error) {
 		return nil, notSimulated("a snapshot with memory")
 	}
 	return s.powerTask(r, "qmsnapshot", func(t *task, v *vm) error {
+		if v.template() {
+			return die("you can't take a snapshot if it's a template")
+		}
 		if err := v.checkLock(); err != nil {
 			return err
 		}
@@ -141,11 +145,7 @@ func (s *Sim) takeSnapshot(r *request) (any, error) {
 		if withMemory && v.run != nil {
 			return s.saveMemory(t, v)
 		}
-		for _, key := range diskKeys {
-			if d := parseDrive(v.conf[key]); v.conf[key] != "" && !d.isCDROM() {
-				t.note("snapshotting 'drive-%s' (%s)", key, d.file)
-			}
-		}
+		s.noteSnapshot(t, v)
 		if err := s.pause(t, s.timings.Config); err != nil {
 			return err
 		}
@@ -156,6 +156,38 @@ func (s *Sim) takeSnapshot(r *request) (any, error) {
 		s.changed(VMConfigured, v.node, v.id, "")
 		return nil
 	}), nil
+}
+
+// noteSnapshot says what happens to the drives. Those of a running VM are
+// snapshotted by QEMU, with its file systems frozen where the agent is there.
+func (s *Sim) noteSnapshot(t *task, v *vm) {
+	if v.run != nil {
+		t.noteFreeze(v)
+	}
+	for _, key := range diskKeys {
+		d := parseDrive(v.conf[key])
+		if v.conf[key] == "" || d.isCDROM() {
+			continue
+		}
+		t.note("snapshotting 'drive-%s' (%s)", key, d.file)
+		if st, vol := s.volumeOf(v.node, d); v.run != nil && vol != nil && st.files() && key != "tpmstate0" {
+			t.note("internal qemu snapshot")
+		}
+	}
+}
+
+// noteFreeze says why the file systems of a guest are not frozen, if so.
+func (t *task) noteFreeze(v *vm) {
+	agent := agentFormat.parse(v.conf["agent"])
+	freezes := cmp.Or(agent["guest-fsfreeze"], agent["freeze-fs"], agent["freeze-fs-on-backup"], "1")
+	switch {
+	case !v.hasAgent() || lenientBool(freezes) != "1":
+		t.note("skipping guest filesystem freeze - disabled in VM options")
+	case !v.agentAnswers():
+		t.note("skipping guest filesystem freeze - agent configured but not running?")
+	case v.run.frozen:
+		t.note("skipping guest filesystem freeze - already frozen")
+	}
 }
 
 // saveMemory is a snapshot with memory of a VM with passthrough: Proxmox lets it
@@ -175,12 +207,15 @@ func (s *Sim) saveMemory(t *task, v *vm) error {
 func (s *Sim) rollback(r *request) (any, error) {
 	name, start, who := r.args.get("snapname"), r.args.flag("start"), *r
 	return s.powerTask(r, "qmrollback", func(t *task, v *vm) error {
-		if err := v.checkLock(); err != nil {
-			return err
+		if v.template() {
+			return die("you can't rollback if vm is a template")
 		}
 		snap := v.snapshot(name)
 		if snap == nil {
 			return die("snapshot '%s' does not exist", name)
+		}
+		if err := v.checkLock(); err != nil {
+			return err
 		}
 		if err := s.pause(t, s.timings.Config); err != nil {
 			return err
@@ -188,7 +223,7 @@ func (s *Sim) rollback(r *request) (any, error) {
 		if v.run != nil {
 			s.halt(v)
 		}
-		v.conf = maps.Clone(snap.conf)
+		v.conf = v.rolledBack(snap)
 		v.conf["parent"] = name
 		if v.conf["vmgenid"] != "" {
 			v.conf["vmgenid"] = newUUID(t.rng)
@@ -202,6 +237,30 @@ func (s *Sim) rollback(r *request) (any, error) {
 		}
 		return nil
 	}), nil
+}
+
+// rolledBack is the configuration of a snapshot with what a rollback keeps of
+// the current one: its description, and disks that the snapshot does not know.
+func (v *vm) rolledBack(snap *snapshot) map[string]string {
+	now, then := v.conf, &vm{conf: map[string]string{}}
+	for _, key := range slices.Sorted(maps.Keys(now)) {
+		if hasIndex(key, "unused") || key == "description" {
+			then.conf[key] = now[key]
+		}
+	}
+	for _, key := range diskKeys {
+		d, was := parseDrive(now[key]), &vm{conf: snap.conf}
+		if _, _, volume := d.volume(); volume && (!d.isCDROM() || d.isCloudInit()) && !was.hasDrive(d.file) {
+			then.keepUnused(d.file)
+		}
+	}
+	for key, value := range snap.conf {
+		if !hasIndex(key, "unused") && key != "description" {
+			then.conf[key] = value
+		}
+	}
+	then.dropReused()
+	return then.conf
 }
 
 func (s *Sim) deleteSnapshot(r *request) (any, error) {
