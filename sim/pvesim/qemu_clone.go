@@ -13,6 +13,8 @@ import (
 // cloning is one clone under way.
 type cloning struct {
 	source, target *vm
+	from           map[string]string // the configuration that is cloned: of now or of a snapshot
+	snapshot       string
 	who            identity
 	full           bool
 	storage        string
@@ -52,7 +54,7 @@ func (s *Sim) cloneVM(r *request) (any, error) {
 func (s *Sim) checkClone(r *request) (*cloning, error) {
 	source, newid := s.vms[r.vmid()], r.args.number("newid", 0)
 	if source == nil || source.node != r.node() {
-		return nil, die("unable to find configuration file for VM %d on node '%s'", r.vmid(), r.node())
+		return nil, noConfigFile(r.vmid(), r.node())
 	}
 	c := &cloning{source: source, who: r.who, storage: r.args.get("storage"), format: r.args.get("format"), pool: r.args.get("pool"),
 		bwlimit: r.args.number("bwlimit", 0),
@@ -60,17 +62,18 @@ func (s *Sim) checkClone(r *request) (*cloning, error) {
 	if err := s.poolExists(c.pool); err != nil {
 		return nil, err
 	}
-	if name := r.args.get("snapname"); name != "" {
-		if source.snapshot(name) == nil {
-			return nil, die("snapshot '%s' does not exist", name)
-		}
-		return nil, notSimulated("cloning a snapshot")
+	c.from, c.snapshot = source.conf, r.args.get("snapname")
+	if snap := source.snapshot(c.snapshot); snap != nil {
+		c.from = snap.conf
 	}
 	if err := s.checkCloneTarget(r, c); err != nil {
 		return nil, err
 	}
 	if err := source.checkLock(); err != nil {
 		return nil, err
+	}
+	if c.snapshot != "" && source.snapshot(c.snapshot) == nil {
+		return nil, die("snapshot '%s' does not exist", c.snapshot)
 	}
 	for _, p := range []string{"storage", "format"} {
 		if !c.full && r.args.has(p) {
@@ -80,7 +83,7 @@ func (s *Sim) checkClone(r *request) (*cloning, error) {
 	if st := s.storages[c.storage]; st != nil && st.Disabled {
 		return nil, die("storage '%s' is disabled", c.storage)
 	}
-	c.conf = cloneConfig(source.conf, r.args)
+	c.conf = cloneConfig(c.from, r.args)
 	if err := s.checkCloneParts(r, c, newid); err != nil {
 		return nil, err
 	}
@@ -103,7 +106,7 @@ func (s *Sim) checkCloneTarget(r *request, c *cloning) error {
 		return die("can't clone to non-shared storage '%s'", c.storage)
 	}
 	for _, key := range diskKeys {
-		if st, vol := s.volumeOf(c.source.node, parseDrive(c.source.conf[key])); vol != nil && !st.Shared {
+		if st, vol := s.volumeOf(c.source.node, parseDrive(c.from[key])); vol != nil && !st.Shared {
 			return die("can't clone VM to node '%s' (VM uses local storage)", target)
 		}
 	}
@@ -178,8 +181,24 @@ func (s *Sim) checkCloneDrive(who identity, c *cloning, key string, d drive) err
 	if err := s.checkImageStorage(who, target); err != nil {
 		return err
 	}
-	if !c.full && !d.isCloudInit() && !isBase(vol) {
-		return die("Linked clone feature is not supported for '%s' (%s)", d.file, key)
+	return c.checkFeature(key, d, st, vol)
+}
+
+// checkFeature asks whether a storage can do what the clone needs: linked ones
+// are made of templates only, and snapshots copied where they are kept.
+func (c *cloning) checkFeature(key string, d drive, st *storage, vol *volume) error {
+	of := ""
+	if c.snapshot != "" {
+		of = " a snapshot of"
+	}
+	full := c.full || d.isCloudInit() || key == "tpmstate0"
+	switch {
+	case full && c.source.run != nil && c.snapshot == "" && key == "tpmstate0":
+		return die("cannot clone TPM state while VM is running")
+	case full && c.snapshot != "" && st.files() && vol.format != "qcow2":
+		return die("Full clone feature is not supported for%s '%s' (%s)", of, d.file, key)
+	case !full && (c.snapshot != "" || !isBase(vol)):
+		return die("Linked clone feature is not supported for%s '%s' (%s)", of, d.file, key)
 	}
 	return nil
 }

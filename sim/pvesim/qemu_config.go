@@ -392,7 +392,11 @@ func (s *Sim) storedValue(ctx context.Context, c *change, v *vm, key, value stri
 			// The server writes it, cannot read it back and forgets it.
 			return "", nil
 		}
-		return s.makeDrive(context.WithoutCancel(ctx), v, v.merged(), key, value, func(string, ...any) {})
+		made, err := s.makeDrive(context.WithoutCancel(ctx), v, v.merged(), key, value, func(string, ...any) {})
+		if _, _, fresh := d.allocation(); err == nil && fresh && v.template() {
+			made = s.baseOf(v, made)
+		}
+		return made, err
 	case isNet(key):
 		return printNet(value, func() string { return newMAC(s.streams.next("mac %d %s", v.id, key)) }), nil
 	case key == "tags":

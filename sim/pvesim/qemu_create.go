@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,6 +17,9 @@ var createControls = []string{"node", "vmid", "pool", "storage", "start", "uniqu
 // in one.
 func (s *Sim) createVM(r *request) (any, error) {
 	id, pool := r.vmid(), r.args.get("pool")
+	if err := s.createPerms(r, id, pool); err != nil {
+		return nil, err
+	}
 	if !s.may(r.who, vmPath(id), "VM.Allocate") && !(pool != "" && s.may(r.who, "/pool/"+pool, "VM.Allocate")) {
 		return nil, forbidden("Permission check failed")
 	}
@@ -29,10 +33,16 @@ func (s *Sim) createVM(r *request) (any, error) {
 	v := newVM(id, r.node(), map[string]string{"lock": "create"})
 	s.vms[id] = v
 	s.changed(VMCreated, v.node, id, "")
-	start, who := r.args.flag("start"), *r
+	start, managed, who := r.args.flag("start"), r.args.flag("ha-managed"), *r
 	return s.startTask(r, v.node, "qmcreate", fmt.Sprint(id), func(t *task) error {
-		if err := s.fillVM(t, v, sets, pool); err != nil {
+		if err := s.fillVM(t, who.who, v, sets, pool); err != nil {
 			return err
+		}
+		if managed {
+			s.lock()
+			t.note("Add as HA resource")
+			v.ha = &haResource{options: map[string]any{"state": map[bool]string{true: "started", false: "stopped"}[start]}}
+			s.unlock()
 		}
 		if start {
 			t.note("Execute autostart")
@@ -45,6 +55,27 @@ func (s *Sim) createVM(r *request) (any, error) {
 	}), nil
 }
 
+// createPerms asks for what a creation does besides making a VM.
+func (s *Sim) createPerms(r *request, id int, pool string) error {
+	if err := s.poolExists(pool); err != nil {
+		return err
+	}
+	if name := r.args.get("storage"); name != "" {
+		if err := s.need(r.who, "/storage/"+name, "Datastore.AllocateSpace"); err != nil {
+			return err
+		}
+	}
+	if r.args.flag("ha-managed") {
+		if err := s.need(r.who, "/", "Sys.Console"); err != nil {
+			return err
+		}
+	}
+	if !r.args.flag("start") || r.who.isRoot() {
+		return nil
+	}
+	return s.vmNeed(r.who, id, pool, "VM.PowerMgmt")
+}
+
 func (s *Sim) poolExists(name string) error {
 	if name != "" && s.pool(name) == nil {
 		return forbidden("Permission check failed (pool '%s' does not exist)", name)
@@ -54,19 +85,14 @@ func (s *Sim) poolExists(name string) error {
 
 // checkCreation is what a creation is refused for at once, else its options.
 func (s *Sim) checkCreation(r *request, id int, pool string) (sets map[string]string, err error) {
-	for _, key := range []string{"archive", "unique", "force", "ha-managed", "live-restore"} {
-		if r.args.has(key) {
-			return nil, notSimulated("parameter '%s' of a creation", key)
-		}
-	}
-	if err := s.poolExists(pool); err != nil {
-		return nil, err
-	}
 	sets = map[string]string{}
 	for key, a := range r.args {
 		if !slices.Contains(createControls, key) {
 			sets[key] = a.get0()
 		}
+	}
+	if r.args.get("archive") != "" {
+		return nil, s.checkArchive(r, sets)
 	}
 	if err := s.checkSpecialValues(r.node(), sets); err != nil {
 		return nil, err
@@ -88,9 +114,38 @@ func (s *Sim) checkCreation(r *request, id int, pool string) (sets map[string]st
 	return sets, s.checkBridges(r.who, sets)
 }
 
+// checkArchive refuses a restore: no world has backups.
+func (s *Sim) checkArchive(r *request, sets map[string]string) error {
+	for _, key := range slices.Sorted(maps.Keys(sets)) {
+		if isDrive(key) {
+			return badParam(key, "option conflicts with option 'archive'")
+		}
+	}
+	d := drive{file: r.args.get("archive")}
+	if d.file == "-" {
+		return die("pipe requires cli environment")
+	}
+	_, _, isVolume := d.volume()
+	if isVolume {
+		if kind, err := s.volumeKindOf(d); err != nil || kind.content != "backup" {
+			return cmp.Or(err, die("unable to use volume %s - content type needs to be 'backup'", d.file))
+		}
+	}
+	if err := s.volumePerm(r.who, r.vmid(), d); err != nil {
+		return err
+	}
+	switch _, vol := s.volumeOf(r.node(), d); {
+	case !isVolume:
+		return die("can't find file '%s'", d.file)
+	case vol == nil:
+		return die("volume '%s' does not exist", d.file)
+	}
+	return notSimulated("restoring a backup")
+}
+
 // fillVM is the work of a creation: disks, then the configuration. When it
 // fails nothing is left, unless the host went down.
-func (s *Sim) fillVM(t *task, v *vm, sets map[string]string, pool string) error {
+func (s *Sim) fillVM(t *task, who identity, v *vm, sets map[string]string, pool string) error {
 	s.lock()
 	defer s.unlock()
 	err := s.acquireVM(t.ctx, v.node, v.id)
@@ -116,12 +171,13 @@ func (s *Sim) fillVM(t *task, v *vm, sets map[string]string, pool string) error 
 		}
 		conf[key] = value
 	}
+	if tags, ok := conf["tags"]; ok && err == nil {
+		err = s.tagPerm(who, v.id, "", tags)
+		conf["tags"] = normaliseTags(tags)
+	}
 	if err != nil {
 		s.discard(v, conf)
 		return fmt.Errorf("unable to create VM %d - %w", v.id, err)
-	}
-	if tags, ok := conf["tags"]; ok {
-		conf["tags"] = normaliseTags(tags)
 	}
 	if text := strings.TrimRight(conf["description"], " \t\r\n"); text != "" {
 		conf["description"] = text

@@ -224,15 +224,18 @@ func (s *Sim) makeTemplate(r *request) (any, error) {
 	}), nil
 }
 
-func (s *Sim) makeBase(v *vm, key string) {
-	d := parseDrive(v.conf[key])
+func (s *Sim) makeBase(v *vm, key string) { v.conf[key] = s.baseOf(v, v.conf[key]) }
+
+// baseOf turns a template's disk into a base image and returns its new value.
+func (s *Sim) baseOf(v *vm, value string) string {
+	d := parseDrive(value)
 	st, vol := s.volumeOf(v.node, d)
-	if vol == nil || d.isCDROM() || d.isCloudInit() || vol.vmid != v.id {
-		return
+	if vol == nil || d.isCDROM() || d.isCloudInit() || vol.vmid != v.id || isBase(vol) {
+		return value
 	}
 	st.rename(vol, func() {
 		vol.name = strings.Replace(vol.name, fmt.Sprintf("vm-%d-", v.id), fmt.Sprintf("base-%d-", v.id), 1)
 	})
 	d.file = st.volid(vol)
-	v.conf[key] = d.String()
+	return d.String()
 }

@@ -77,14 +77,14 @@ func (s *Sim) powerTask(r *request, kind string, f func(t *task, v *vm) error) s
 		defer s.unlock()
 		v := s.vms[id]
 		if v == nil || v.node != t.node {
-			return die("unable to find configuration file for VM %d on node '%s'", id, t.node)
+			return noConfigFile(id, t.node)
 		}
 		if err := s.acquireVM(t.ctx, t.node, id); err != nil {
 			return err
 		}
 		defer s.releaseVM(t.node, id)
 		if s.vms[id] != v {
-			return die("unable to find configuration file for VM %d on node '%s'", id, t.node)
+			return noConfigFile(id, t.node)
 		}
 		return f(t, v)
 	})
@@ -142,6 +142,11 @@ func (s *Sim) queueStop(r *request, skiplock bool) string {
 		s.halt(v)
 		return nil
 	})
+}
+
+// noConfigFile is what those say who look first whether a VM runs.
+func noConfigFile(id int, node string) error {
+	return die("unable to find configuration file for VM %d on node '%s'", id, node)
 }
 
 // rootSkiplock is the parameter that only root@pam may set.

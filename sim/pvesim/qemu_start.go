@@ -139,6 +139,12 @@ func (s *Sim) launch(t *task, v *vm, ids []string, kept map[string]bool, timeout
 		return err
 	}
 	s.running(v, t.rng, ids)
+	for i := range indexed["net"] + 1 {
+		value := v.conf[fmt.Sprint("net", i)]
+		if _, bridge := netAddress(value); value != "" && bridge == "" {
+			t.warn("WARN: Interface 'tap%di%d' not attached to any bridge.", v.id, i)
+		}
+	}
 	return nil
 }
 

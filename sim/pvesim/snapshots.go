@@ -48,11 +48,7 @@ func (s *Sim) listSnapshots(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	running := 0
-	if v.run != nil {
-		running = 1
-	}
-	current := map[string]any{"name": "current", "description": "You are here!", "digest": v.digest(), "running": running}
+	current := map[string]any{"name": "current", "description": "You are here!", "digest": v.digest(), "running": flagOf(v.run != nil)}
 	if parent := v.conf["parent"]; parent != "" {
 		current["parent"] = parent
 	}
@@ -109,15 +105,35 @@ func (s *Sim) canSnapshot(v *vm) bool {
 }
 
 func (s *Sim) feature(r *request) (any, error) {
-	v, err := s.vmOn(r.node(), r.vmid())
-	if err != nil {
-		return nil, err
+	v := s.vms[r.vmid()]
+	if v == nil || v.node != r.node() {
+		return nil, noConfigFile(r.vmid(), r.node())
+	}
+	name, of := r.args.get("snapname"), v
+	if name != "" {
+		snap := v.snapshot(name)
+		if snap == nil {
+			return nil, die("snapshot '%s' does not exist", name)
+		}
+		of = &vm{id: v.id, node: v.node, conf: snap.conf}
 	}
 	has := 1
-	if r.args.get("feature") == "snapshot" && !s.canSnapshot(v) || r.args.get("feature") == "clone" && !v.template() {
-		has = 0
+	switch r.args.get("feature") {
+	case "snapshot":
+		has = flagOf(s.canSnapshot(of))
+	case "clone":
+		has = flagOf(name == "" && v.template())
+	case "copy":
+		has = flagOf(name == "" || s.canSnapshot(of))
 	}
 	return map[string]any{"hasFeature": has, "nodes": []string{v.node}}, nil
+}
+
+func flagOf(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 func (s *Sim) takeSnapshot(r *request) (any, error) {
