@@ -91,7 +91,11 @@ func (s *Sim) copyDrive(t *task, c *cloning, key string, d drive, made map[strin
 		format, name = cmp.Or(c.format, "qcow2"), fmt.Sprintf("vm-%d-cloudinit", c.target.id)
 	}
 	t.note("create full clone of drive %s (%s)", key, d.file)
-	copied, err := s.allocateClone(t, to, c, name, format, vol.size)
+	size := vol.size
+	if c.snapshot != "" && d.props["size"] != "" {
+		size = parseSize(d.props["size"])
+	}
+	copied, err := s.allocateClone(t, to, c, name, format, size)
 	if err != nil {
 		return 0, err
 	}

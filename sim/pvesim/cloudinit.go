@@ -68,7 +68,7 @@ func (s *Sim) dumpCloudInit(r *request) (any, error) {
 
 // makeSeed makes the cloud-init drive, as each start does. The files of cicustom
 // must be there by now.
-func (s *Sim) makeSeed(v *vm) error {
+func (s *Sim) makeSeed(t *task, v *vm) error {
 	for _, key := range diskKeys {
 		if v.conf[key] == "" || !parseDrive(v.conf[key]).isCloudInit() {
 			continue
@@ -94,6 +94,7 @@ func (s *Sim) makeSeed(v *vm) error {
 		if sum > 3*mib {
 			return die("Cloud-Init sum of snippets too big (> 3 MiB)")
 		}
+		t.note("generating cloud-init ISO")
 	}
 	return nil
 }

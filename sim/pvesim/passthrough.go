@@ -157,6 +157,22 @@ func (s *Sim) chooseDevices(v *vm, list []passed) ([]string, error) {
 	return chosen, nil
 }
 
+// mediate fails for devices of which a part is wanted: none here can be shared.
+func (t *task) mediate(list []passed) error {
+	for _, p := range list {
+		if p.props["mdev"] == "" {
+			continue
+		}
+		for _, ids := range p.alternatives {
+			for _, id := range ids {
+				t.note("pci device '%s' does not support mediated devices ", id)
+			}
+		}
+		return die("could not create mediated device")
+	}
+	return nil
+}
+
 // holder is the other VM that has a device reserved, 0 for none.
 func (h *host) holder(id string, not int) int {
 	if vmid := h.reserved[id]; vmid != not {

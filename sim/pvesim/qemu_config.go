@@ -378,7 +378,7 @@ func (s *Sim) setOption(ctx context.Context, c *change, v *vm, key, value string
 	}
 	s.dropPending(v, key)
 	delete(v.deletes, key)
-	v.pending[key] = value
+	v.pending[key] = asRead(key, value)
 	return nil
 }
 

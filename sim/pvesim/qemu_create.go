@@ -164,12 +164,12 @@ func (s *Sim) fillVM(t *task, who identity, v *vm, sets map[string]string, pool 
 	for _, key := range slices.Sorted(maps.Keys(sets)) {
 		value := sets[key]
 		if err == nil && isDrive(key) {
-			value, err = s.makeDrive(t.ctx, v, conf, key, value, t.note)
+			value, err = s.makeDrive(t.ctx, v, merge(sets, conf), key, value, t.note)
 		}
 		if key == "cipassword" {
 			value = s.hashPassword(value)
 		}
-		conf[key] = value
+		conf[key] = asRead(key, value)
 	}
 	if tags, ok := conf["tags"]; ok && err == nil {
 		err = s.tagPerm(who, v.id, "", tags)

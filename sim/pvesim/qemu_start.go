@@ -59,7 +59,7 @@ func (s *Sim) start(t *task, node string, id int, skiplock bool, timeout Duratio
 		return die("VM %d already running", id)
 	}
 	s.applyAll(v)
-	if err := s.makeSeed(v); err != nil {
+	if err := s.makeSeed(t, v); err != nil {
 		return err
 	}
 	list, err := s.parsePassed(v)
@@ -68,6 +68,9 @@ func (s *Sim) start(t *task, node string, id int, skiplock bool, timeout Duratio
 	}
 	ids, err := s.chooseDevices(v, list)
 	if err != nil {
+		return err
+	}
+	if err := t.mediate(list); err != nil {
 		return err
 	}
 	if err := s.reserve(v, ids); err != nil {

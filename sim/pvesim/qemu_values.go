@@ -42,6 +42,15 @@ func (s *Sim) checkSpecialValues(node string, sets map[string]string) error {
 	return nil
 }
 
+// asRead is a value as it comes back from the file of a configuration, whose
+// lines lose the blanks around it.
+func asRead(key, value string) string {
+	if key == "description" {
+		return value
+	}
+	return strings.TrimSpace(value)
+}
+
 // checkStored refuses what the file of a configuration cannot hold.
 func checkStored(sets map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(sets)) {

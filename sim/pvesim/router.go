@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // call is one method of the API: everything that the server must know of it.
@@ -102,6 +103,10 @@ func (c *call) match(path []string) (args, bool) {
 			return nil, false
 		}
 		if strings.HasPrefix(part, "{") {
+			if strings.ContainsFunc(path[i], unicode.IsSpace) {
+				// No name in a path has blanks: such a path is no call at all.
+				return nil, false
+			}
 			values[part[1:len(part)-1]] = arg{values: []string{path[i]}}
 		} else if part != path[i] {
 			return nil, false

@@ -240,6 +240,7 @@ func (s *Sim) rollback(r *request) (any, error) {
 			s.halt(v)
 		}
 		v.conf = v.rolledBack(snap)
+		s.sizesOf(v)
 		v.conf["parent"] = name
 		if v.conf["vmgenid"] != "" {
 			v.conf["vmgenid"] = newUUID(t.rng)
@@ -253,6 +254,17 @@ func (s *Sim) rollback(r *request) (any, error) {
 		}
 		return nil
 	}), nil
+}
+
+// sizesOf gives the disks the sizes that the configuration says: those of a
+// snapshot come back with it.
+func (s *Sim) sizesOf(v *vm) {
+	for _, key := range diskKeys {
+		d := parseDrive(v.conf[key])
+		if _, vol := s.volumeOf(v.node, d); vol != nil && d.props["size"] != "" {
+			vol.size = parseSize(d.props["size"])
+		}
+	}
 }
 
 // rolledBack is the configuration of a snapshot with what a rollback keeps of

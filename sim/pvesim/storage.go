@@ -182,6 +182,9 @@ func (s *Sim) allocate(ctx context.Context, st *storage, node string, vmid int, 
 	if format == "" || !st.files() {
 		format = "raw"
 	}
+	if st.files() && !slices.Contains([]string{"raw", "qcow2", "vmdk"}, format) {
+		return nil, die("unable to parse volume filename '%s.%s'", name, format)
+	}
 	if st.files() {
 		name = fmt.Sprintf("%d/%s.%s", vmid, name, format)
 	}
