@@ -21,6 +21,8 @@ type change struct {
 	skiplock bool
 	// force removes the disks that are deleted, too.
 	force bool
+	// say writes to the log of the task that makes the change, if one does.
+	say func(format string, args ...any)
 	// derived are options that the change brings along.
 	derived []string
 	// stop, if not 0, is after how many options the change fails with why.
@@ -33,7 +35,7 @@ var configControls = []string{"node", "vmid", "digest", "delete", "revert", "ski
 
 // prepareChange does what is refused at once, in PUT and POST alike.
 func (s *Sim) prepareChange(r *request) (*change, error) {
-	c := &change{who: r.who, vmid: r.vmid(), sets: map[string]string{}, digest: r.args.get("digest"), skiplock: r.args.flag("skiplock"), force: r.args.flag("force"),
+	c := &change{who: r.who, vmid: r.vmid(), say: func(string, ...any) {}, sets: map[string]string{}, digest: r.args.get("digest"), skiplock: r.args.flag("skiplock"), force: r.args.flag("force"),
 		deletes: splitList(r.args.get("delete")), reverts: splitList(r.args.get("revert"))}
 	for key, a := range r.args {
 		if slices.Contains(configControls, key) {
@@ -79,6 +81,17 @@ func (s *Sim) prepareChange(r *request) (*change, error) {
 		return nil, err
 	}
 	return c, c.fits(v)
+}
+
+// freshSeed tells whether the change brings a cloud-init drive, which is then
+// made; that of a running VM waits.
+func (c *change) freshSeed(v *vm) bool {
+	for key := range c.sets {
+		if isDrive(key) && v.run == nil && parseDrive(v.pending[key]).isCloudInit() {
+			return true
+		}
+	}
+	return false
 }
 
 // fits is what is looked at before and again under the VM's lock.
@@ -218,6 +231,7 @@ func (s *Sim) queueChange(r *request) (upid string, err error) {
 		if err := s.pause(t, s.timings.Config); err != nil {
 			return err
 		}
+		c.say = t.note
 		return s.applyChange(t.ctx, c, node)
 	}), nil
 }
@@ -237,6 +251,9 @@ func (s *Sim) applyChange(ctx context.Context, c *change, node string) error {
 		return err
 	}
 	err = s.writeOptions(ctx, c, v)
+	if err == nil && c.freshSeed(v) {
+		defer c.say("generating cloud-init ISO")
+	}
 	if err == nil || c.stop > 0 {
 		if applyErr := s.applyPending(v, c.keys()); err == nil {
 			err = applyErr
@@ -285,6 +302,7 @@ func (s *Sim) writeOptions(ctx context.Context, c *change, v *vm) error {
 func (s *Sim) deleteOption(c *change, v *vm, key string) error {
 	current, set := v.conf[key]
 	if _, pending := v.pending[key]; !set && !pending {
+		c.say("cannot delete '%s' - not set in current configuration!", key)
 		return nil
 	}
 	if (isDrive(key) || hasIndex(key, "unused")) && v.conf["protection"] == "1" {
@@ -392,7 +410,7 @@ func (s *Sim) storedValue(ctx context.Context, c *change, v *vm, key, value stri
 			// The server writes it, cannot read it back and forgets it.
 			return "", nil
 		}
-		made, err := s.makeDrive(context.WithoutCancel(ctx), v, v.merged(), key, value, func(string, ...any) {})
+		made, err := s.makeDrive(context.WithoutCancel(ctx), v, v.merged(), key, value, c.say)
 		if _, _, fresh := d.allocation(); err == nil && fresh && v.template() {
 			made = s.baseOf(v, made)
 		}

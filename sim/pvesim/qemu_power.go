@@ -219,9 +219,9 @@ func (s *Sim) powerdown(t *task, v *vm, timeout Duration, force bool) error {
 }
 
 func (s *Sim) mustRun(r *request) (*vm, error) {
-	v, err := s.vmOn(r.node(), r.vmid())
-	if err != nil {
-		return nil, err
+	v := s.vms[r.vmid()]
+	if v == nil || v.node != r.node() {
+		return nil, noConfigFile(r.vmid(), r.node())
 	}
 	if v.run == nil || v.starting {
 		return nil, die("VM %d not running", v.id)

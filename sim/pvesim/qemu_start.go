@@ -70,6 +70,9 @@ func (s *Sim) start(t *task, node string, id int, skiplock bool, timeout Duratio
 	if err != nil {
 		return err
 	}
+	if cpus := s.hosts[node].CPUs; cpus > 0 && vcpus(v.conf) > cpus {
+		return die("MAX %d vcpus allowed per VM on this node", cpus)
+	}
 	if err := t.mediate(list); err != nil {
 		return err
 	}
