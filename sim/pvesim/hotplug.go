@@ -97,10 +97,11 @@ func (can plugs) plug(v *vm, key string) bool {
 // card, which the guest does not see.
 func sameNetCard(old, value string) bool {
 	was, is := netFormat.parse(old), netFormat.parse(value)
-	mac, bridge := netAddress(old)
-	newMAC, newBridge := netAddress(value)
-	return mac == newMAC && bridge != "" && newBridge != "" &&
-		was["model"] == is["model"] && was["queues"] == is["queues"] && was["mtu"] == is["mtu"]
+	_, bridge := netAddress(old)
+	_, newBridge := netAddress(value)
+	card, _, _ := strings.Cut(old, ",") // model=address
+	newCard, _, _ := strings.Cut(value, ",")
+	return card == newCard && bridge != "" && newBridge != "" && was["queues"] == is["queues"] && was["mtu"] == is["mtu"]
 }
 
 // fixedProps are properties of a disk that the guest sees: they wait for a restart.

@@ -70,7 +70,7 @@ func (s *Sim) start(t *task, node string, id int, skiplock bool, timeout Duratio
 	if err != nil {
 		return err
 	}
-	if cpus := s.hosts[node].CPUs; cpus > 0 && vcpus(v.conf) > cpus {
+	if cpus := s.hosts[node].CPUs; cpus > 0 && vcpus(merge(v.conf, map[string]string{"vcpus": ""})) > cpus {
 		return die("MAX %d vcpus allowed per VM on this node", cpus)
 	}
 	if err := t.mediate(list); err != nil {
