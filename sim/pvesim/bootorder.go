@@ -63,3 +63,14 @@ func dropFromBoot(conf map[string]string, key string) {
 		conf["boot"] = "order=" + strings.Join(left, ";")
 	}
 }
+
+// checkBoot: what is to be started from must be there.
+func (c *change) checkBoot(v *vm, value string) error {
+	for _, key := range splitList(bootFormat.parse(value)["order"]) {
+		there := v.conf[key] != "" || v.pending[key] != "" || c.sets[key] != ""
+		if !there || slices.Contains(c.deletes, key) {
+			return die("invalid bootorder: device '%s' does not exist'", key)
+		}
+	}
+	return nil
+}

@@ -88,10 +88,11 @@
 //
 // Not simulated, and 501 where a call asks for it: live migration and migration
 // to other storages, suspending to disk, snapshots with memory, backup and
-// restore, import of disks from files, replication, containers, HA groups and rules, realms and second factors, and the
-// configuration of storages and networks by the API. No device can be shared:
-// starts with mdev= fail. Nor is fencing simulated: a host
-// that is away keeps its VMs, and the HA manager does not try again what
+// restore, import of disks from files, replication, containers, HA groups and
+// rules, realms and second factors, and the configuration of storages and
+// networks by the API. No device can be shared: starts with mdev= fail. Nor is
+// fencing simulated: a host that is away keeps its VMs, and the HA manager does
+// not try again what
 // failed. Disks have no content, so that snapshots keep the configuration only,
 // what a disk takes is a tenth of its size, and the files that cicustom names
 // have a length and no text. A guest is a boot delay, an agent and files that
