@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -29,11 +30,33 @@ func (s *Sim) cloudInit(r *request) (any, error) {
 	}
 	out := []any{}
 	for _, key := range slices.Sorted(slices.Values(cloudInitOptions)) {
-		if value := v.conf[key]; value != "" && value != "0" {
-			out = append(out, map[string]any{"key": key, "value": typed(key, value)})
+		if entry := v.seedEntry(key); entry != nil {
+			out = append(out, entry)
 		}
 	}
 	return out, nil
+}
+
+// seedEntry is an option of the cloud-init drive, nil for one that is not set.
+// What changed since the drive of a running VM was made is not in there yet.
+func (v *vm) seedEntry(key string) map[string]any {
+	given := func(value string) bool { return value != "" && value != "0" }
+	is := v.conf[key]
+	was := is
+	if v.run != nil {
+		was = v.run.seed[key]
+	}
+	switch {
+	case !given(is) && !given(was):
+		return nil
+	case !given(is):
+		return map[string]any{"key": key, "delete": 1}
+	case !given(was):
+		return map[string]any{"key": key, "pending": typed(key, is)}
+	case is != was:
+		return map[string]any{"key": key, "value": typed(key, was), "pending": typed(key, is)}
+	}
+	return map[string]any{"key": key, "value": typed(key, is)}
 }
 
 // regenerateCloudInit writes the drive anew. Drives have no content here, so
@@ -45,6 +68,9 @@ func (s *Sim) regenerateCloudInit(r *request) (any, error) {
 	}
 	if err := v.checkLock(); err != nil {
 		return nil, err
+	}
+	if v.run != nil {
+		v.run.seed = maps.Clone(v.conf)
 	}
 	s.changed(VMConfigured, v.node, v.id, "")
 	return nil, nil

@@ -110,6 +110,15 @@ func TestTheLogOfAChangeSaysWhatWasMade(t *testing.T) {
 		if log := root.done(root.do("POST", qemu("pve1", 300, "/status/start")), "OK"); log[0] != "generating cloud-init ISO" {
 			t.Errorf("the log of the start: %q", log)
 		}
+		root.do("PUT", qemu("pve1", 300, "/config"), "ciuser", "worker").ok()
+		seed := func() any { return root.do("GET", qemu("pve1", 300, "/cloudinit")).data }
+		if diff := cmp.Diff([]any{map[string]any{"key": "ciuser", "pending": "worker"}}, seed()); diff != "" {
+			t.Errorf("an option that the drive does not have yet (-want +got):\n%s", diff)
+		}
+		root.do("PUT", qemu("pve1", 300, "/cloudinit")).ok()
+		if diff := cmp.Diff([]any{map[string]any{"key": "ciuser", "value": "worker"}}, seed()); diff != "" {
+			t.Errorf("after the drive was made anew (-want +got):\n%s", diff)
+		}
 		vmWith(root, "pve1", 301, "memory", "256", "cores", "3")
 		root.done(root.do("POST", qemu("pve1", 301, "/status/start")), "MAX 2 vcpus allowed per VM on this node")
 	})

@@ -84,6 +84,7 @@ type run struct {
 	osUp    time.Time // from when the guest listens to ACPI
 	devices []string  // BDFs
 	conf    map[string]string
+	seed    map[string]string // the options that its cloud-init drive was made of
 	execs   map[int]GuestResult
 	files   map[string]string
 	nextPID int

@@ -3,6 +3,7 @@ package pvesim
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -212,7 +213,7 @@ func (h *host) hasBridge(name string) bool {
 func (s *Sim) running(v *vm, r *rand.Rand, ids []string) {
 	s.nextPID++
 	now := time.Now()
-	v.run = &run{pid: s.nextPID, since: now, pinned: memoryOf(v.conf), devices: ids, conf: v.merged(),
+	v.run = &run{pid: s.nextPID, since: now, pinned: memoryOf(v.conf), devices: ids, conf: v.merged(), seed: maps.Clone(v.conf),
 		execs: map[int]GuestResult{}, files: map[string]string{}, nextPID: 500}
 	s.bootGuest(v, r, now)
 	v.starting = false
