@@ -265,3 +265,22 @@ func TestABrokenDriverDoesNotKeepTheRestOfTheCard(t *testing.T) {
 		t.Errorf("after a reboot: %v, %s", err, w.state(four))
 	}
 }
+
+func TestSomebodyElseMovesTheCardAllTheTime(t *testing.T) {
+	w := newWorld(t, small())
+	m := w.machine()
+	m.Say = func(text string) {
+		if strings.Contains(text, ".1/driver_override") { // takes back what the first function was given
+			w.sim.Set(sysfsim.Fault{Path: ".1/driver_override", Ignore: true, Times: 1})
+			_ = w.sim.Write(t.Context(), "sys/bus/pci/devices/"+two+".0/driver_override", []byte("\n"))
+		}
+	}
+	plan, err := m.PlanBind(t.Context(), pci.MustBDF(two+".0"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Apply(t.Context(), plan); err == nil || !strings.Contains(err.Error(), "somebody else moves it too") {
+		t.Errorf("got %v", err)
+	}
+	w.told(two, "afterwards")
+}

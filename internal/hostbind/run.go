@@ -92,7 +92,7 @@ func (m *Machine) pursue(ctx context.Context, j *Journal) error {
 	last := ""
 	left := map[pci.BDF]bool{}
 	var failures []error
-	for {
+	for range mostSteps {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -118,7 +118,11 @@ func (m *Machine) pursue(ctx context.Context, j *Journal) error {
 			return m.wrong(j, err)
 		}
 	}
+	return m.wrong(j, fmt.Errorf("the card is still not %s after %d steps: somebody else moves it too", j.Goal, mostSteps))
 }
+
+// mostSteps is far more than a card with eight functions takes.
+const mostSteps = 200
 
 // next does one step, with the journal before it.
 func (m *Machine) next(ctx context.Context, j *Journal, seen Seen, step Step, last string) error {
