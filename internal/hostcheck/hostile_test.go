@@ -37,6 +37,10 @@ var hostile = []struct {
 	}, finding.Pass},
 	{"the group of another device is no link", func(a *hosttree.Archive) { a.WriteFile(nvmeDir+"/iommu_group", []byte("14\n")) }, finding.Pass},
 	{"the driver of the card is no link", func(a *hosttree.Archive) { a.WriteFile(t4Dir+"/driver", []byte("vfio-pci\n")) }, finding.Pass},
+	{"an unbind of the card hangs: its link is gone, and its override cannot be read", func(a *hosttree.Archive) {
+		a.Remove(t4Dir + "/driver")
+		a.Deny(t4Dir + "/driver_override")
+	}, finding.Pass},
 	{"the list of modules may not be read", func(a *hosttree.Archive) { a.Deny("proc/modules") }, finding.Pass},
 	{"the memory map may not be read", func(a *hosttree.Archive) { a.Deny("proc/iomem") }, finding.Pass},
 	{"the memory map hides its addresses", func(a *hosttree.Archive) {

@@ -2,6 +2,7 @@ package hostcheck
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -34,9 +35,9 @@ func bindFix(f *hostpci.Function) string {
 func checkDriver(f *facts, card hostpci.Card) []Finding {
 	main := card.Main()
 	next := f.ownerNext(main)
-	switch odd, unreadable := main.Unreadable["driver"]; {
-	case unreadable:
-		return one(found(finding.HostDriverOwns, finding.Unknown, "which driver has the card could not be read").see(Evidence{File: driverFile(main), Says: trim(odd)}))
+	switch odd, unknown := driverUnknown(main); {
+	case unknown:
+		return one(found(finding.HostDriverOwns, finding.Unknown, "which driver has the card could not be told").see(odd))
 	case !isFree(main.Driver):
 		bad := found(finding.HostDriverOwns, finding.Fail, trim(main.Driver)+" has the card").after(next.verdict).see(driverSays(main)).see(next.evidence...).
 			fix(bindFix(main)).then(driverFile(main) + " is vfio-pci, or not there")
@@ -51,6 +52,17 @@ func checkDriver(f *facts, card hostpci.Card) []Finding {
 		name = trim(main.Driver) + " has it"
 	}
 	return one(next.add(found(finding.HostDriverOwns, finding.Pass, name).see(driverSays(main)), bindFix(main)))
+}
+
+// driverUnknown tells that nobody can say which driver has a function. While an
+// unbind hangs the link to the driver is gone already, and the driver is not; what
+// shows it is that the override cannot be read (seen on Linux 6.1).
+func driverUnknown(f *hostpci.Function) (why Evidence, unknown bool) {
+	if odd, unreadable := f.Unreadable["driver"]; unreadable {
+		return Evidence{File: driverFile(f), Says: trim(odd)}, true
+	}
+	odd, unreadable := f.Unreadable["driver_override"]
+	return Evidence{File: path.Join(path.Dir(driverFile(f)), "driver_override"), Says: trim(odd)}, unreadable && f.Driver == ""
 }
 
 // add puts what will be after the next reboot into a finding that passes now.
@@ -77,8 +89,9 @@ func checkSiblings(f *facts, card hostpci.Card) []Finding {
 		if sibling == main {
 			continue
 		}
-		if _, unreadable := sibling.Unreadable["driver"]; unreadable {
+		if odd, not := driverUnknown(sibling); not {
 			unknown = true
+			evidence = append(evidence, odd)
 		}
 		if !isFree(sibling.Driver) {
 			left = append(left, fmt.Sprintf("%s (%s)", sibling.BDF, trim(sibling.Driver)))
@@ -91,7 +104,7 @@ func checkSiblings(f *facts, card hostpci.Card) []Finding {
 		return one(found(finding.HostFunctionsLeft, finding.Fail, "the host still has "+strings.Join(left, ", ")).after(next.verdict).see(evidence...).
 			fix(bindFix(main)).then("no function of the slot has a driver other than vfio-pci"))
 	case unknown:
-		return one(found(finding.HostFunctionsLeft, finding.Unknown, "which drivers have the other functions could not be read"))
+		return one(found(finding.HostFunctionsLeft, finding.Unknown, "which drivers have the other functions could not be told").see(evidence...))
 	}
 	return one(next.add(found(finding.HostFunctionsLeft, finding.Pass, fmt.Sprintf("all %d functions are free", len(card.Functions))), bindFix(main)))
 }
