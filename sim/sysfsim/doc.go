@@ -15,7 +15,9 @@
 //   - new_id: EEXIST for what the driver matches already, otherwise it takes
 //     every unbound device of that make, the twin included.
 //   - A device whose unbind hangs is locked: whoever reads or writes its
-//     driver_override hangs too.
+//     driver_override hangs too. The links to its driver are gone already.
+//
+// A test holds it to the rules that e2e/host proves in a real kernel.
 //
 // Faults are data: an error, silence, a hang or a power loss at the n-th write
 // or at a path. After a power loss the tree stays as it is until Reboot.

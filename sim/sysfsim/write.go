@@ -107,8 +107,18 @@ func (h *Host) write(w Write) (hang bool, err error) {
 func (h *Host) lock(w Write) {
 	for _, bdf := range []string{strings.TrimSpace(w.Data), path.Base(path.Dir(w.Name))} {
 		if d := h.find(bdf); d != nil {
-			d.locked = true
+			h.stick(d, path.Base(w.Name) == "unbind")
 		}
+	}
+}
+
+// stick locks a device. An unbind takes the links to the driver away before the
+// driver is asked, so while it hangs the driver cannot be seen, and has the device.
+func (h *Host) stick(d *device, unbinding bool) {
+	d.locked = true
+	if unbinding && d.driver != "" {
+		h.tree.Remove(path.Join(h.real(d), "driver"))
+		h.tree.Remove(path.Join(driversDir, d.driver, d.bdf))
 	}
 }
 
@@ -117,6 +127,9 @@ func (h *Host) store(w Write) (hang bool, err error) {
 	real, err := h.tree.Resolve(w.Name)
 	if err != nil {
 		return false, err
+	}
+	if w.Data == "" {
+		return false, nil // never comes to the attribute
 	}
 	text := strings.TrimRight(w.Data, "\n")
 	dir, attribute := path.Split(real)
@@ -139,6 +152,8 @@ func (h *Host) store(w Write) (hang bool, err error) {
 		return h.unbind(driver, text)
 	case "new_id":
 		return false, h.newID(driver, text)
+	case "remove_id":
+		return false, h.removeID(driver, text)
 	}
 	return false, syscall.EACCES
 }
@@ -180,7 +195,7 @@ func (h *Host) unbind(driver, bdf string) (hang bool, err error) {
 	case d.locked:
 		return true, nil
 	case d.inUse:
-		d.locked = true
+		h.stick(d, true)
 		return true, nil
 	}
 	h.detach(d)
@@ -192,7 +207,7 @@ func (h *Host) probeDevice(bdf string) (hang bool, err error) {
 	switch {
 	case d == nil:
 		return false, syscall.ENODEV
-	case d.locked:
+	case d.locked && d.driver == "":
 		return true, nil
 	}
 	h.attach(d)
@@ -201,13 +216,9 @@ func (h *Host) probeDevice(bdf string) (hang bool, err error) {
 
 // newID reads "10de 1eb8".
 func (h *Host) newID(driver, text string) error {
-	fields := strings.Fields(text)
-	if len(fields) < 2 {
-		return syscall.EINVAL
-	}
-	id, err := pci.ParseID(fields[0] + ":" + fields[1])
+	id, err := parseID(text)
 	if err != nil {
-		return syscall.EINVAL
+		return err
 	}
 	if slices.Contains(h.dynamic[driver], id) {
 		return syscall.EEXIST
@@ -219,4 +230,31 @@ func (h *Host) newID(driver, text string) error {
 		}
 	}
 	return nil
+}
+
+// removeID forgets an ID; who was bound for it stays.
+func (h *Host) removeID(driver, text string) error {
+	id, err := parseID(text)
+	if err != nil {
+		return err
+	}
+	i := slices.Index(h.dynamic[driver], id)
+	if i < 0 {
+		return syscall.ENODEV
+	}
+	h.dynamic[driver] = slices.Delete(h.dynamic[driver], i, i+1)
+	return nil
+}
+
+// parseID reads "10de 1eb8".
+func parseID(text string) (pci.ID, error) {
+	fields := strings.Fields(text)
+	if len(fields) < 2 {
+		return pci.ID{}, syscall.EINVAL
+	}
+	id, err := pci.ParseID(fields[0] + ":" + fields[1])
+	if err != nil {
+		return pci.ID{}, syscall.EINVAL
+	}
+	return id, nil
 }
