@@ -284,7 +284,11 @@ func (p *Plan) unbindReasons(l look, seen Seen) {
 		return
 	}
 	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Take }) {
-		f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host)}
+		f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host), Below: readBelow(l.tree, l.card.Slot)}
+		f.Below = slices.DeleteFunc(f.Below, func(b Below) bool { // what is plugged into a function that stays is safe
+			return !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Take && s.BDF == b.BDF })
+		})
+		p.Refused = append(p.Refused, f.below()...)
 		for _, r := range f.Held() {
 			if r.ID != "NVIDIA-UNPROVEN" { // the function that is taken is on vfio-pci
 				p.Refused = append(p.Refused, r)

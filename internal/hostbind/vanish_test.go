@@ -2,6 +2,8 @@ package hostbind
 
 import (
 	"context"
+	"errors"
+	"path"
 	"strings"
 	"testing"
 
@@ -67,5 +69,48 @@ func TestACardThatChangesWhileItIsMovedIsNeitherDoneNorForgotten(t *testing.T) {
 				t.Errorf("%+v, %v", j, err)
 			}
 		})
+	}
+}
+
+func TestAnUnbindTakesNoDriverFromADiskThatIsInUse(t *testing.T) {
+	tree := sysfsim.Common()
+	w := newWorld(t, tree)
+	if err := w.bind(four, Options{NoPersist: true}); err != nil {
+		t.Fatal(err)
+	}
+	// It was bound until the reboot only. Since then its USB has a driver that the
+	// journal does not know of, and a disk.
+	j, err := w.journal(four)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Before[2].Driver, j.Before[2].Module = "", ""
+	w.reboot()
+	if err := w.disk.WriteFile(journalFile(j.Card.Slot), FormatJournal(j), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tree.Below(four+".2", "usb3/3-1", "block", "sdb")
+	p, err := w.machine().PlanUnbind(context.Background(), pci.MustBDF(four+".0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Refused) != 1 || p.Refused[0].ID != "IN-USE-BELOW" {
+		t.Errorf("the disk would be lost: %v, refused %v", p.Steps, p.Refused)
+	}
+}
+
+func TestALinkInThePlaceOfAFileOfOursIsForeign(t *testing.T) {
+	const rules = "etc/udev/rules.d/05-gpuworker-host.rules"
+	w := onDisk(t, sysfsim.Common())
+	disk := w.disk.(*Disk)
+	if err := errors.Join(disk.root.MkdirAll(path.Dir(rules), 0o755), disk.root.Symlink("/dev/null", rules)); err != nil {
+		t.Fatal(err)
+	}
+	err := w.bind(two, Options{})
+	if err == nil || !strings.Contains(err.Error(), "it is a link to /dev/null") || w.state(two) == "bound" {
+		t.Errorf("somebody masked our rule, and bind says %v", err)
+	}
+	if target, err := disk.Readlink(rules); err != nil || target != "/dev/null" {
+		t.Errorf("the mask was replaced: %q, %v", target, err)
 	}
 }
