@@ -37,7 +37,7 @@ var present = []string{
 }
 
 // links are copied as links.
-var links = []string{"sys/class/drm/*/device", "sys/class/sound/*", "sys/class/net/*", "sys/class/block/*"}
+var links = []string{"sys/class/drm/*/device", "sys/class/sound/*", "sys/class/i2c-dev/*", "sys/class/net/*", "sys/class/block/*"}
 
 // attributes of a PCI function are copied; those that hold serial numbers (vpd,
 // and config behind its first 64 bytes) are not among them.
