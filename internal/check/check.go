@@ -250,11 +250,7 @@ func (c *checker) card(pool *v1alpha1.WorkerPool, host *inventory.Host, want pla
 		return
 	}
 	facts := place.CheckHostFacts(c.world, host, device, c.in.Hypervisor != nil && c.in.Hypervisor.Spec.RequireHostFacts)
-	for i := range facts {
-		if vm := c.world.VM(who.VMID); vm != nil && vm.Running && facts[i].ID == finding.HostDriver {
-			facts[i].Verdict, facts[i].Reason, facts[i].Fix = finding.Pass, fmt.Sprintf("VM %d runs with the card, so vfio-pci has it", vm.VMID), ""
-		}
-	}
+	facts = place.ProvenByVM(c.world, who.VMID, device.Slot, facts)
 	c.add(facts...)
 	if who.VMID == 0 {
 		c.host(want, host.Name, named)

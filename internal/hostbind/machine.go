@@ -89,6 +89,23 @@ func (e *RefusedError) Error() string {
 	return text
 }
 
+// movedError is a card that changed while it was moved, as one that fell off the
+// bus does. Which of its functions still is what it was nobody knows.
+type movedError struct {
+	slot pci.Slot
+	why  string // "" when it is again what it was
+}
+
+func (e *movedError) Error() string {
+	why := e.why
+	if why == "" {
+		why = "it is again what it was before"
+	}
+	return fmt.Sprintf("%s changed while it was moved: %s. No driver is touched any more; see gpuworker-host list. "+
+		"The journal /%s keeps what was there before. Unbind touches no driver of a card that changed, and ends the journal",
+		e.slot, why, journalFile(e.slot))
+}
+
 func (m *Machine) say(format string, args ...any) {
 	if m.Say != nil {
 		m.Say(fmt.Sprintf(format, args...))

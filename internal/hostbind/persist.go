@@ -2,6 +2,7 @@ package hostbind
 
 import (
 	_ "embed" // the files of the boot
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -116,15 +117,23 @@ func inImage(listing, file string) bool {
 	return false
 }
 
-// foreign says which files of ours are there and are not ours.
+// foreign says which files of ours are there and are not ours. A link never is: who
+// wants no udev rule of ours makes one to /dev/null.
 func foreign(files hosttree.Reader, names []string) []string {
 	var odd []string
 	for _, name := range names {
-		data, err := files.ReadFile(name)
-		if err != nil {
+		if target, err := files.Readlink(name); err == nil {
+			odd = append(odd, fmt.Sprintf("/%s: it is a link to %s", name, target))
 			continue
 		}
-		if _, err := unseal(data); err != nil {
+		data, err := files.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			_, err = unseal(data)
+		}
+		if err != nil {
 			odd = append(odd, fmt.Sprintf("/%s: %v", name, err))
 		}
 	}

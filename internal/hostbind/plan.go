@@ -33,6 +33,9 @@ type Plan struct {
 	Notes []string `json:"notes"`
 	// Already tells that nothing is left to do.
 	Already bool `json:"already"`
+	// Moved says why the card is not the one of the journal any more; its drivers
+	// are then left alone.
+	Moved string `json:"-"`
 
 	journal *Journal // as it will be; nil when there is none to be
 	from    *Journal // as it was; nil when there was none
@@ -276,12 +279,16 @@ func (p *Plan) unbindReasons(l look, seen Seen) {
 		p.Refused = append(p.Refused, Reason{"NOT-OURS", "the card was given to vfio-pci by somebody else, and which drivers it had before is not known",
 			"undo it where it was done: options in /etc/modprobe.d, driverctl, or Proxmox at the start of a VM"})
 	}
-	if seen.Moved != "" {
+	if p.Moved = seen.Moved; p.Moved != "" {
 		p.Notes = append(p.Notes, fmt.Sprintf("The card is not at %s any more: %s. No driver is touched; our files are removed.", p.BDF.Slot, seen.Moved))
 		return
 	}
 	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Take }) {
-		f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host)}
+		f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host), Below: readBelow(l.tree, l.card.Slot)}
+		f.Below = slices.DeleteFunc(f.Below, func(b Below) bool { // what is plugged into a function that stays is safe
+			return !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Take && s.BDF == b.BDF })
+		})
+		p.Refused = append(p.Refused, f.below()...)
 		for _, r := range f.Held() {
 			if r.ID != "NVIDIA-UNPROVEN" { // the function that is taken is on vfio-pci
 				p.Refused = append(p.Refused, r)

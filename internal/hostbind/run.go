@@ -43,7 +43,7 @@ func (m *Machine) again(ctx context.Context, p *Plan) (*Plan, error) {
 // bind goes to the goal, and back when that fails.
 func (m *Machine) bind(ctx context.Context, p *Plan) error {
 	j := p.journal
-	err := m.pursue(ctx, j)
+	err := m.pursue(ctx, j, "")
 	if err == nil || !mayGoBack(err) {
 		return err
 	}
@@ -54,7 +54,7 @@ func (m *Machine) bind(ctx context.Context, p *Plan) error {
 		j.Goal, j.AtBoot, j.Persist = Bound, p.from.AtBoot, p.from.Persist
 	}
 	m.say("going back")
-	if back := m.pursue(ctx, j); back != nil {
+	if back := m.pursue(ctx, j, ""); back != nil {
 		return fmt.Errorf("%w; and going back failed too: %w. The journal /%s keeps what was there before: "+
 			"mend the cause and say gpuworker-host unbind %s --yes", err, back, journalFile(j.Card.Slot), p.BDF)
 	}
@@ -70,13 +70,14 @@ func (s Step) moves() bool {
 func mayGoBack(err error) bool {
 	var stuck *StuckError
 	var save *saveError
-	return !errors.As(err, &stuck) && !errors.As(err, &save) && !errors.Is(err, context.Canceled)
+	var moved *movedError
+	return !errors.As(err, &stuck) && !errors.As(err, &save) && !errors.As(err, &moved) && !errors.Is(err, context.Canceled)
 }
 
 // unbind goes to the goal. It does not turn back: that would take functions from
 // drivers that have just got them, and somebody may use them already.
 func (m *Machine) unbind(ctx context.Context, p *Plan) error {
-	if err := m.pursue(ctx, p.journal); err != nil {
+	if err := m.pursue(ctx, p.journal, p.Moved); err != nil {
 		return fmt.Errorf("%w; the card is not yet as it was before. The journal keeps what remains: mend the cause and say gpuworker-host unbind %s --yes again",
 			err, p.BDF)
 	}
@@ -86,8 +87,10 @@ func (m *Machine) unbind(ctx context.Context, p *Plan) error {
 // pursue does steps until none remains. Before each the journal is on the disk;
 // after each the host is looked at again. On the way to free, a function that
 // its old driver does not take is left for the end: the others and our files are
-// not kept for its sake.
-func (m *Machine) pursue(ctx context.Context, j *Journal) error {
+// not kept for its sake. moved is what the operator was told of a card that is not
+// at its address any more; one that changes later ends the run, and stays in the
+// journal.
+func (m *Machine) pursue(ctx context.Context, j *Journal, moved string) error {
 	j.Settled = false
 	last := ""
 	left := map[pci.BDF]bool{}
@@ -99,6 +102,9 @@ func (m *Machine) pursue(ctx context.Context, j *Journal) error {
 		seen, err := m.see(j)
 		if err != nil {
 			return err
+		}
+		if seen.Moved != moved {
+			return m.wrong(j, &movedError{j.Card.Slot, seen.Moved})
 		}
 		steps := slices.DeleteFunc(Remaining(j, seen), func(s Step) bool { return left[s.BDF] })
 		switch {

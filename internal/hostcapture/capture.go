@@ -17,7 +17,7 @@ import (
 
 // files are copied with their content. A star stands for any one name.
 var files = []string{
-	"proc/cmdline", "proc/modules", "proc/iomem", "proc/interrupts", "proc/meminfo", "proc/mounts",
+	"proc/cmdline", "proc/modules", "proc/iomem", "proc/interrupts", "proc/meminfo",
 	"proc/sys/kernel/osrelease", "proc/spl/kstat/zfs/arcstats",
 	"etc/os-release", "etc/default/grub", "etc/default/grub.d/*", "etc/kernel/cmdline", "etc/kernel/proxmox-boot-uuids",
 	"etc/modules", "etc/modules-load.d/*", "etc/modprobe.d/*", "etc/pve/.version",
@@ -25,7 +25,7 @@ var files = []string{
 	"sys/module/vfio_pci/parameters/*", "sys/kernel/iommu_groups/*/type", "sys/kernel/security/lockdown",
 	"sys/kernel/iommu_groups/*/reserved_regions", "sys/class/iommu/*/intel-iommu/cap", "sys/firmware/efi/efivars/SecureBoot-*",
 	"lib/modprobe.d/*", "usr/lib/modprobe.d/*", "run/modprobe.d/*", "lib/modules-load.d/*", "usr/lib/modules-load.d/*", "run/modules-load.d/*",
-	"etc/initramfs-tools/modules", "etc/driverctl.d/*", "etc/gpuworker-host/cards/*",
+	"etc/initramfs-tools/modules", "etc/driverctl.d/*",
 	"sys/class/graphics/*/name", "sys/bus/pci/slots/*/address", "sys/module/sysfb/parameters/*",
 	hostpci.Reservations,
 }
@@ -37,7 +37,7 @@ var present = []string{
 }
 
 // links are copied as links.
-var links = []string{"sys/class/drm/*/device", "sys/class/sound/*", "sys/class/net/*", "sys/class/block/*"}
+var links = []string{"sys/class/drm/*/device", "sys/class/sound/*", "sys/class/i2c-dev/*", "sys/class/net/*", "sys/class/block/*"}
 
 // attributes of a PCI function are copied; those that hold serial numbers (vpd,
 // and config behind its first 64 bytes) are not among them.
@@ -75,6 +75,7 @@ func Capture(tree hosttree.Reader) (*hosttree.Archive, error) {
 	for _, pattern := range links {
 		c.each(pattern, c.link)
 	}
+	c.each("etc/gpuworker-host/cards/*", c.record)
 	c.names(host)
 	c.modules()
 	c.boot()
@@ -116,6 +117,13 @@ func (c *capture) each(pattern string, do func(name string)) {
 
 func (c *capture) file(name string) { c.content(name, c.scrub.text) }
 
+// record copies our own record of a card, but for the card's serial number.
+func (c *capture) record(name string) {
+	c.content(name, func(data []byte) []byte {
+		return c.scrub.text(lines(data, func(line string) bool { return !strings.HasPrefix(line, "serial ") }))
+	})
+}
+
 func (c *capture) content(name string, change func([]byte) []byte) {
 	data, err := c.tree.ReadFile(name)
 	switch {
@@ -140,7 +148,7 @@ func (c *capture) link(name string) {
 	target, err := c.tree.Readlink(name)
 	switch {
 	case err == nil:
-		c.to.Symlink(name, target)
+		c.to.Symlink(c.scrub.name(name), c.scrub.name(target))
 	case !errors.Is(err, fs.ErrNotExist): // no link, or one that nobody may see
 		c.to.Deny(name)
 	}

@@ -42,6 +42,17 @@ DMA-FQ
 -- sys/class/net/eno1 -> ../../devices/pci0000:00/0000:00:02.0/0000:02:00.0/net/eno1 --
 -- proc/cmdline --
 BOOT_IMAGE=/boot/vmlinuz root=UUID=6f9619ff-8b86-d011-b42d-00c04fc964ff iommu.passthrough=1 ip=10.1.2.3 token=canary-token quiet
+-- proc/mounts --
+//canary-files/home /home/canary cifs rw,username=canary,domain=CANARY 0 0
+-- etc/gpuworker-host/cards/0000:01:00.card --
+gpuworker-host card 1
+slot 0000:01:00
+serial canary5f00112233
+end
+-- etc/modprobe.d/net.conf --
+options wireless psk=canary-psk
+# http://someone:canary-pw@example.org/
+-- sys/class/net/enxaabbccddeeff -> ../../devices/pci0000:00/0000:00:02.0/0000:02:00.0/usb1/net/enxaabbccddeeff --
 -- proc/iomem (denied) --
 -- proc/sys/kernel/osrelease --
 6.8.12-4-pve
@@ -131,14 +142,14 @@ func TestNothingPersonalIsCaptured(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(captured.Format())
-	for _, secret := range []string{"canary", "63616e617279", "6f9619ff", "10.1.2.3", "AA:BB:CC"} {
+	for _, secret := range []string{"canary", "63616e617279", "6f9619ff", "10.1.2.3", "AA:BB:CC", "aabbcc"} {
 		if i := strings.Index(strings.ToLower(text), strings.ToLower(secret)); i >= 0 {
 			t.Errorf("%q is in the archive: …%s…", secret, text[max(0, i-60):min(len(text), i+60)])
 		}
 	}
 	for _, needed := range []string{
 		"iommu.passthrough=1", `GRUB_CMDLINE_LINUX="intel_iommu=on"`, "hostpci0: 0000:01:00,pcie=1", "-- proc/iomem (denied) --",
-		"vfio.ko", "Device Minor", "net/eno1", "quiet",
+		"vfio.ko", "Device Minor", "net/eno1", "net/enx", "slot 0000:01:00\nend", "quiet",
 	} {
 		if !strings.Contains(text, needed) {
 			t.Errorf("%q is not in the archive", needed)

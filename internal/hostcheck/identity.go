@@ -116,15 +116,18 @@ func (f *facts) readRules() {
 // class path" of a record with the card. "" when it is the same, in which case
 // the boot helper binds it.
 func (f *facts) ruleDiffers(body string, card hostpci.Card) string {
+	if !strings.HasSuffix("\n"+strings.TrimSpace(body), "\nend") {
+		return "it is not whole"
+	}
 	var recorded, here []string
 	for line := range strings.Lines(body) {
 		if fields := strings.Fields(line); len(fields) >= 8 && fields[0] == "function" {
-			recorded = append(recorded, strings.Join(fields[1:7], " "))
+			recorded = append(recorded, strings.Join(fields[1:8], " "))
 		}
 	}
 	for _, function := range card.Functions {
-		here = append(here, fmt.Sprintf("%s 0x%04x 0x%04x 0x%04x 0x%04x %s", function.BDF, function.ID.Vendor, function.ID.Device,
-			function.SubsystemID.Vendor, function.SubsystemID.Device, function.Class))
+		here = append(here, fmt.Sprintf("%s 0x%04x 0x%04x 0x%04x 0x%04x %s %s", function.BDF, function.ID.Vendor, function.ID.Device,
+			function.SubsystemID.Vendor, function.SubsystemID.Device, function.Class, function.Path))
 	}
 	if slices.Equal(recorded, here) {
 		return ""

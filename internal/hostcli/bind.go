@@ -207,6 +207,8 @@ func (t *Tool) carryOut(m *hostbind.Machine, plan *hostbind.Plan, err error, yes
 
 func whatIsNow(p *hostbind.Plan) string {
 	switch {
+	case p.Moved != "":
+		return fmt.Sprintf("the files and the journal of %s are gone; no driver was touched.", p.BDF.Slot)
 	case p.Verb == hostbind.UnbindVerb:
 		return fmt.Sprintf("%s is as it was before.", p.BDF.Slot)
 	case p.Options.AtNextBoot:

@@ -100,9 +100,11 @@ func Parse(data []byte, from string) (host string, facts *inventory.Facts, err e
 }
 
 // findings translates. What is well now and will not be after a reboot is worth
-// a note; layers that were not judged need none, since what is below them fails.
-func findings(told []hostcheck.Finding, _ []finding.Layer) []finding.Finding {
+// a note. Layers that were not judged need none as long as what fails below them is
+// told too; when that is left to the hypervisor, they are not known.
+func findings(told []hostcheck.Finding, notJudged []finding.Layer) []finding.Finding {
 	var all []finding.Finding
+	fails := func(f finding.Finding) bool { return f.Verdict == finding.Fail }
 	for _, t := range told {
 		f := t.Finding
 		switch {
@@ -113,5 +115,21 @@ func findings(told []hostcheck.Finding, _ []finding.Layer) []finding.Finding {
 		}
 		all = append(all, f)
 	}
+	left := slices.IndexFunc(told, func(t hostcheck.Finding) bool { return fails(t.Finding) })
+	if len(notJudged) > 0 && left >= 0 && !slices.ContainsFunc(all, fails) {
+		all = append(all, finding.Finding{
+			ID: finding.HostDriver, Verdict: finding.Unknown, Layer: finding.LayerHost,
+			Reason: fmt.Sprintf("the host did not look at %s since %s failed then: %s", joined(notJudged), told[left].ID, told[left].Reason),
+			Fix:    "gpuworker-host check -o json",
+		})
+	}
 	return all
+}
+
+func joined(layers []finding.Layer) string {
+	var names []string
+	for _, layer := range layers {
+		names = append(names, string(layer))
+	}
+	return strings.Join(names, ", ")
 }

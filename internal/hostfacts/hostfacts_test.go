@@ -58,6 +58,26 @@ func TestOnlyWhatTheHypervisorDoesNotKnowBetterIsTaken(t *testing.T) {
 	}
 }
 
+func TestWhatWasNotLookedAtIsNotTakenForWell(t *testing.T) {
+	r := hostcheck.Report{Version: hostcheck.FormatVersion, Host: "pve1", Cards: []hostcheck.Card{{
+		BDF: pci.MustBDF("0000:03:00.0"), ID: pci.MustID("10de:1eb8"), Driver: "vfio-pci",
+		Findings:     []hostcheck.Finding{told(finding.HostDriverOwns, finding.Pass, finding.Pass), told(finding.HostCardClaimed, finding.Fail, finding.Fail)},
+		NotEvaluated: []finding.Layer{finding.LayerWindow, finding.LayerReset},
+	}}}
+	data, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, facts, err := Parse(data, "pve1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := facts.Cards[0].Findings
+	if n := len(got); n != 2 || got[1].Verdict != finding.Unknown || !strings.Contains(got[1].Reason, string(finding.HostCardClaimed)) {
+		t.Errorf("two VMs claimed the card, and nobody looked whether it can be reset: %+v", got)
+	}
+}
+
 func TestADirectoryIsReadWithAllItsProblems(t *testing.T) {
 	dir := t.TempDir()
 	for name, data := range map[string][]byte{
@@ -110,6 +130,7 @@ func TestAHostThatDoesNotAnswerIsSaidSo(t *testing.T) {
 	for name, answer := range map[string]func() ([]byte, error){
 		"no connection": func() ([]byte, error) { return nil, errors.New("Connection refused") },
 		"another shell": func() ([]byte, error) { return []byte("Last login: today\n"), nil },
+		"another host":  func() ([]byte, error) { return report("pve2"), nil },
 		"an old tool":   func() ([]byte, error) { return []byte(`{"cards": []}`), nil },
 	} {
 		t.Run(name, func(t *testing.T) {

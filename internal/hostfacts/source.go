@@ -70,7 +70,7 @@ func (s *Source) Facts(ctx context.Context, hosts []string) map[string]*inventor
 			continue
 		}
 		g.Go(func() error {
-			facts := s.ask(ctx, target)
+			facts := s.ask(ctx, host, target)
 			mu.Lock()
 			defer mu.Unlock()
 			all[host] = facts
@@ -99,17 +99,24 @@ func (s *Source) target(host string) (target string, ok bool) {
 	return "", false
 }
 
-func (s *Source) ask(ctx context.Context, target string) *inventory.Facts {
+// ask asks a host. An answer in another host's name, as behind a wrong alias, is
+// none: cards of hosts of one make are at the same addresses.
+func (s *Source) ask(ctx context.Context, host, target string) *inventory.Facts {
 	ctx, cancel := context.WithTimeout(ctx, askingTakes)
 	defer cancel()
 	from := "ssh " + target
 	out, err := s.run(ctx, target)
 	if err == nil {
-		_, facts, parseErr := Parse(out, from)
-		if parseErr == nil {
+		name, facts, parseErr := Parse(out, from)
+		short, _, _ := strings.Cut(host, ".")
+		switch {
+		case parseErr != nil:
+			err = parseErr
+		case name != "" && !strings.EqualFold(name, host) && !strings.EqualFold(name, short):
+			err = fmt.Errorf("it is host %s that answered", name)
+		default:
 			return facts
 		}
-		err = parseErr
 	}
 	return &inventory.Facts{From: from, Missing: err.Error()}
 }

@@ -196,12 +196,16 @@ func nvidiaMinors(tree hosttree.Reader) map[string]pci.Slot {
 	return minors
 }
 
-// classFiles are the device files of display drivers, of sound, and of VFIO's
-// devices (those of IOMMUFD, which have a file of their own beside the group's).
-// An unbind waits for whoever has one open.
+// classFiles are the device files of display drivers and of their I2C buses, by
+// which programs speak to monitors and fans, of sound, and of VFIO's devices (those
+// of IOMMUFD, which have a file of their own beside the group's). An unbind waits
+// for whoever has one open (for I2C it is i2c_del_adapter that waits).
 func classFiles(tree hosttree.Reader) map[string]pci.Slot {
 	files := map[string]pci.Slot{}
-	for class, dir := range map[string]string{"drm": "/dev/dri/", "sound": "/dev/snd/", "vfio-dev": "/dev/vfio/devices/"} {
+	for class, dir := range map[string]string{
+		"drm": "/dev/dri/", "sound": "/dev/snd/", "vfio-dev": "/dev/vfio/devices/",
+		"i2c-dev": "/dev/",
+	} {
 		names, _ := tree.ReadDir(path.Join("sys/class", class))
 		for _, name := range names {
 			at := path.Join("sys/class", class, name)

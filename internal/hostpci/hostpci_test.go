@@ -167,6 +167,9 @@ func TestWhoHoldsACard(t *testing.T) {
 	m.Symlink("sys/class/sound/controlC0", "../../devices/pci0000:00/0000:00:1f.3/sound/card0/controlC0")
 	m.Symlink("sys/class/sound/controlC1", "../../devices/pci0000:00/0000:00:01.0/0000:01:00.1/sound/card1/controlC1")
 	m.Symlink("sys/class/sound/timer", "../../devices/virtual/sound/timer")
+	m.WriteFile("proc/86/comm", []byte("ddcutil\n"))
+	m.Symlink("proc/86/fd/3", "/dev/i2c-4")
+	m.Symlink("sys/class/i2c-dev/i2c-4", "../../devices/pci0000:00/0000:00:01.0/0000:01:00.0/i2c-4/i2c-dev/i2c-4")
 	m.WriteFile("proc/90/comm", []byte("python3\n"))
 	m.Symlink("proc/90/fd/4", "/dev/nvidia0")
 	m.WriteFile("proc/driver/nvidia/gpus/0000:01:00.0/information", []byte("Model: \t\t NVIDIA\nDevice Minor: \t 0\n"))
@@ -179,7 +182,7 @@ func TestWhoHoldsACard(t *testing.T) {
 	got := ReadHolders(m, h)
 	want := map[pci.Slot][]Holder{
 		pci.MustBDF("0000:00:1f.3").Slot: {{PID: 85, Name: "pipewire", By: "/dev/snd/controlC0"}}, // of the board
-		pci.MustBDF("0000:01:00.0").Slot: {{PID: 80, Name: "Xorg", By: "/dev/dri/card0"}, {PID: 85, Name: "pipewire", By: "/dev/snd/controlC1"}, {PID: 90, Name: "python3", By: "/dev/nvidia0"}},
+		pci.MustBDF("0000:01:00.0").Slot: {{PID: 80, Name: "Xorg", By: "/dev/dri/card0"}, {PID: 85, Name: "pipewire", By: "/dev/snd/controlC1"}, {PID: 86, Name: "ddcutil", By: "/dev/i2c-4"}, {PID: 90, Name: "python3", By: "/dev/nvidia0"}},
 		pci.MustBDF("0000:81:00.0").Slot: {
 			{PID: 4711, Name: "kvm", VMID: 204, By: "/dev/vfio/31"},
 			{PID: 4711, VMID: 204, By: "/" + Reservations}, {VMID: 301, By: "/" + Reservations},

@@ -65,6 +65,25 @@ func hostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding
 	return told
 }
 
+// ProvenByVM corrects what facts say of the card's driver when the VM runs with the
+// card, which it cannot unless vfio-pci has it: such facts are of another time. A
+// card that waits for the next start, or that is one of several the VM may have got,
+// proves nothing.
+func ProvenByVM(s *inventory.Snapshot, vmid int, slot pci.Slot, findings []finding.Finding) []finding.Finding {
+	vm := s.VM(vmid)
+	if vm == nil || !vm.Running || !slices.ContainsFunc(vm.Cards, func(a inventory.Attachment) bool {
+		return !a.Pending && len(a.Slots) == 1 && a.Slots[0] == slot
+	}) {
+		return findings
+	}
+	for i := range findings {
+		if f := &findings[i]; f.ID == finding.HostDriver || f.ID == finding.HostDriverOwns {
+			f.Verdict, f.Reason, f.Fix = finding.Pass, fmt.Sprintf("VM %d runs with the card, so vfio-pci has it", vmid), ""
+		}
+	}
+	return findings
+}
+
 // toldByHost are the layers that only the host itself can see.
 var toldByHost = []finding.Layer{
 	finding.LayerFirmware, finding.LayerKernel, finding.LayerModules, finding.LayerGroup, finding.LayerOwner,

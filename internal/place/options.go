@@ -120,7 +120,11 @@ func (r *Room) JudgeCard(host *inventory.Host, device pci.Device, who Who) []fin
 		findings = append(findings, CheckCardAlone(r.world, host, device))
 	}
 	findings = append(findings, CheckCardFree(r.world, host, device, who)...)
-	return append(findings, CheckHostFacts(r.world, host, device, r.requireFacts)...)
+	facts := CheckHostFacts(r.world, host, device, r.requireFacts)
+	if slices.ContainsFunc(facts, Blocks) {
+		facts = ProvenByVM(r.world, who.VMID, device.Slot, facts)
+	}
+	return append(findings, facts...)
 }
 
 // tryExact judges the card that a document names by its place.
