@@ -144,7 +144,7 @@ func TestSixtyFourWorkersTakeLittleLongerThanTheCriticalPath(t *testing.T) {
 	for _, clone := range slices.Sorted(maps.Keys(paths)) {
 		t.Run(clone, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := fleetLab(t, pvesim.Fleet{Hosts: 16, GPUs: 5, VMs: 25})
+				l := fleetLab(t, pvesim.Fleet{Hosts: 16, GPUs: 5, VMs: 5})
 				documents := strings.ReplaceAll(wanted(64), "{name: ubuntu-22.04}", "{name: ubuntu-22.04, clone: "+clone+"}")
 				e := l.engine("ops@desk", documents, nil)
 				plans, err := e.Plan(t.Context(), engine.PlanOptions{})
