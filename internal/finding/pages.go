@@ -76,8 +76,8 @@ var hypervisorPages = []Page{
 		ID: HostDriver, Layer: LayerHost, Title: "Which kernel driver holds the card cannot be seen",
 		What:     "No API of Proxmox VE shows the kernel driver of a device, so this is unknown, never passed. It does not stop a worker.",
 		Why:      "A card that nouveau or nvidia drives on the host can hang the host when a VM takes it. gpuworker never rebinds drivers: they are yours.",
-		Fix:      []string{"On the host run `lspci -nnk -s ADDRESS`. `Kernel driver in use` must be vfio-pci, or the line must be missing.", "If it says nouveau, nvidia or snd_hda_intel: bind the card to vfio-pci at boot, with `options vfio-pci ids=VENDOR:DEVICE` and `softdep nouveau pre: vfio-pci` in /etc/modprobe.d, then `update-initramfs -u -k all` and a reboot."},
-		Detected: "It is not. A card that is in a running VM has vfio-pci for sure.",
+		Fix:      []string{"Let the host say it: `gpuworker-host check` there, and its facts by `--host-facts DIR` or `--ssh USER@{host}`.", "Or look yourself: `lspci -nnk -s ADDRESS` on the host. `Kernel driver in use` must be vfio-pci, or the line must be missing.", "If it says nouveau, nvidia or snd_hda_intel: bind the card to vfio-pci at boot, with `options vfio-pci ids=VENDOR:DEVICE` and `softdep nouveau pre: vfio-pci` in /etc/modprobe.d, then `update-initramfs -u -k all` and a reboot."},
+		Detected: "Not through the API. The facts of the host tell, where gpuworker is given them. A card that is in a running VM has vfio-pci for sure.",
 		Sources:  []string{"pve-docs, PCI(e) Passthrough, Verify", "Proxmox VE API, /nodes/{node}/hardware/pci"},
 	},
 	{
