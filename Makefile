@@ -35,11 +35,12 @@ build: ## all programs into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/gpuworker-host
 
 .PHONY: test
-test: ## all tests of all modules, with the race detector
+test: ## all tests of all modules, with the race detector; then all cut points, without it
 	@if [ -n "$(RACE)" ] && ! command -v "$$($(GO) env CC)" >/dev/null; then \
 		echo "the race detector needs a C compiler ($$($(GO) env CC)): apt-get install gcc, or go without: make test RACE=" >&2; exit 1; \
 	fi
 	@for module in $(MODULES); do (cd $$module && $(GO) test $(RACE) -timeout $(TIMEOUT) ./...) || exit 1; done
+	@[ -z "$(RACE)" ] || $(GO) test -timeout $(TIMEOUT) $$(grep -rl --include='*_test.go' internal/thorough\" ./internal ./sim | xargs -n 1 dirname | sort -u)
 	@echo "left out: gpuworker-host in a real kernel, which needs QEMU (apt-get) and a minute: make e2e-host"
 
 .PHONY: lint

@@ -18,6 +18,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
+	"github.com/gpuworker/gpuworker/internal/thorough"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
@@ -241,7 +242,7 @@ func TestEachCallDisturbedOnce(t *testing.T) {
 			t.Run(s.name+", "+string(effect.Effect), func(t *testing.T) {
 				t.Parallel()
 				runs, healed := 0, 0
-				for nth, reached := 1, true; reached && !t.Failed(); nth++ {
+				for nth, reached := 1, true; reached && !t.Failed(); nth += thorough.Every {
 					synctest.Test(t, func(t *testing.T) {
 						l := s.set(t)
 						disturbance := effect

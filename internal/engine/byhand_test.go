@@ -3,7 +3,6 @@ package engine_test
 import (
 	"context"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/thorough"
 	"github.com/gpuworker/gpuworker/pve"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
@@ -66,16 +66,10 @@ func (m *meddler) blind(within int, act func(request string) bool) bool {
 
 // eachCall runs the command as often as it has calls, with the hand moving right
 // before each in turn, and then judges.
-//
-// Of scenes that do not ask for every call, each third is taken; all are with
-// GPUWORKER_EVERY_CALL in the environment, which takes three times as long.
 func eachCall(t *testing.T, s scene, hand func(l *lab), judge func(l *lab, m *meddler, err error)) {
 	t.Helper()
-	calls, stride := 0, 3
-	if s.every || os.Getenv("GPUWORKER_EVERY_CALL") != "" {
-		stride = 1
-	}
-	for at, reached := 1+len(t.Name())%stride, true; reached && !t.Failed(); at += stride {
+	calls := 0
+	for at, reached := 1+len(t.Name())%thorough.Every, true; reached && !t.Failed(); at += thorough.Every {
 		synctest.Test(t, func(t *testing.T) {
 			l := s.set(t)
 			m := &meddler{next: l.sim.Transport(), at: at, hand: func() { hand(l) }}
@@ -160,10 +154,10 @@ func TestANumberIsRecycledInTheMiddle(t *testing.T) {
 			strings.HasPrefix(r, "DELETE ") && strings.HasSuffix(r, "/qemu/9100")
 	}
 	for _, s := range []scene{
-		{name: "apply", documents: solo, run: apply, every: true},
+		{name: "apply", documents: solo, run: apply},
 		{name: "apply with a restart", made: solo, documents: bigger, run: restart},
 		{name: "replace", made: solo, documents: solo, run: replace("gpu-1"), named: "gpu-1"},
-		{name: "delete", made: solo, documents: solo, run: remove("gpu-1"), named: "gpu-1", every: true},
+		{name: "delete", made: solo, documents: solo, run: remove("gpu-1"), named: "gpu-1"},
 		{name: "park", made: solo, documents: solo, run: park("gpu-1")},
 		{name: "fewer plain workers", made: plainWorkers(1), documents: plainWorkers(0), run: apply},
 	} {

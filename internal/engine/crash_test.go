@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/thorough"
 )
 
 // command is one run of the program.
@@ -52,11 +53,12 @@ func TestKilledAtAnyCall(t *testing.T) {
 		for late, when := range map[bool]string{false: "before the request", true: "before the answer"} {
 			t.Run(s.name+", "+when, func(t *testing.T) {
 				t.Parallel()
-				at := 1
-				for cut := true; cut && !t.Failed(); at++ {
+				points := 0
+				for at, cut := 1, true; cut && !t.Failed(); at += thorough.Every {
 					synctest.Test(t, func(t *testing.T) {
 						l := s.set(t)
 						if cut = l.killed(s, "ops@desk", at, late); cut {
+							points++
 							time.Sleep(time.Second) // a person takes a moment to look and to type
 							l.again(s, "ops@desk")
 						}
@@ -66,8 +68,8 @@ func TestKilledAtAnyCall(t *testing.T) {
 						}
 					})
 				}
-				t.Logf("%d cut points", at-2)
-				total.Add(int64(at - 2))
+				t.Logf("%d cut points", points)
+				total.Add(int64(points))
 			})
 		}
 	}

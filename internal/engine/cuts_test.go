@@ -11,6 +11,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/thorough"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
@@ -25,7 +26,6 @@ type scene struct {
 	named     string   // the worker that the command may destroy
 	workers   []string // that are there in the end, and no others
 	wide      bool     // on two hosts instead of one
-	every     bool     // with interference at every call, not at each third
 	end       func(*lab)
 }
 
@@ -168,11 +168,12 @@ func TestKilledAtAnyCallOfTheOtherCommands(t *testing.T) {
 		for _, late := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, late %v", s.name, late), func(t *testing.T) {
 				t.Parallel()
-				at := 1
-				for cut := true; cut && !t.Failed(); at++ {
+				points := 0
+				for at, cut := 1, true; cut && !t.Failed(); at += thorough.Every {
 					synctest.Test(t, func(t *testing.T) {
 						l := s.set(t)
 						if cut = l.killed(s, "ops@desk", at, late); cut {
+							points++
 							l.again(s, "colleague@desk")
 						}
 						l.settledAs(s)
@@ -181,7 +182,7 @@ func TestKilledAtAnyCallOfTheOtherCommands(t *testing.T) {
 						}
 					})
 				}
-				t.Logf("%d cut points", at-2)
+				t.Logf("%d cut points", points)
 			})
 		}
 	}
@@ -197,7 +198,7 @@ func TestKilledTwice(t *testing.T) {
 	for _, s := range all {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range 25 {
+			for seed := range thorough.Of(25) {
 				synctest.Test(t, func(t *testing.T) {
 					random := rand.New(rand.NewPCG(uint64(seed), 7))
 					l := s.set(t)
@@ -225,7 +226,7 @@ func TestKilledAndThenAnotherFile(t *testing.T) {
 		documents: edit("    - {host: pve1, bdf: \"0000:03:00.0\"}\n", "")(edit("memory: 8Gi", "memory: 4Gi")(onlyPool(fleet))),
 		run:       apply,
 	}
-	for at, cut := 1, true; cut && !t.Failed(); at++ {
+	for at, cut := 1, true; cut && !t.Failed(); at += thorough.Every {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLab(t, noThirdHost)
 			cut = l.killed(first, "ops@desk", at, at%2 == 0)

@@ -15,6 +15,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/thorough"
 )
 
 // jitter is a network on which every request and every answer takes a while,
@@ -66,7 +67,7 @@ spec:
 `, pool)
 }
 
-const raceSeeds = 200
+var raceSeeds = thorough.Of(200)
 
 // TestTwoEnginesWantOneCard lets two engines with different files apply at once,
 // over networks of random speed. Exactly one gets the card; the other must say

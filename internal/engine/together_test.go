@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/thorough"
 )
 
 // TestTwoEnginesAtTheSameWorker lets two engines with one file work on the same
@@ -35,7 +36,7 @@ func TestTwoEnginesAtTheSameWorker(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			ends := map[string]int{}
-			for seed := range tt.seeds {
+			for seed := range thorough.Of(tt.seeds) {
 				synctest.Test(t, func(t *testing.T) {
 					before := oneHost
 					if tt.made {
@@ -52,7 +53,7 @@ func TestTwoEnginesAtTheSameWorker(t *testing.T) {
 					t.Fatalf("seed %d", seed)
 				}
 			}
-			t.Logf("%d seeds: %v", tt.seeds, ends)
+			t.Logf("%d seeds: %v", thorough.Of(tt.seeds), ends)
 		})
 	}
 }

@@ -1,0 +1,5 @@
+//go:build !race
+
+package thorough
+
+const every = 1
