@@ -98,6 +98,7 @@ func (m *Machine) PlanBind(ctx context.Context, bdf pci.BDF, o Options) (*Plan, 
 		return p, nil
 	}
 	facts := m.facts(ctx, l)
+	facts.Claims = readClaims(l.tree, m.Files, l.host)
 	p.Refused = append(p.Refused, Refusals(facts, o, p.Steps)...)
 	p.foreign(m.Files, seen)
 	p.bindNotes(seen, facts)

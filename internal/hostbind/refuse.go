@@ -23,6 +23,8 @@ type Facts struct {
 	Holders *hostpci.Holders
 	Below   []Below
 	NVIDIA  NVIDIA
+	// Claims are those of vfio-pci on all cards.
+	Claims map[pci.Slot]Claim
 }
 
 // NVIDIA is what is known of the NVIDIA driver's use of a card.
@@ -135,20 +137,6 @@ func (f Facts) below() []Reason {
 		reasons = append(reasons, Reason{"IN-USE-BELOW", fmt.Sprintf("%s has the %s", b.BDF, b.What), "unplug it, or plug it in elsewhere"})
 	}
 	return reasons
-}
-
-// console refuses to take the only screen.
-func (f Facts) console(o Options) []Reason {
-	if o.ConsoleLossOK || !slices.ContainsFunc(f.Card.Functions, func(fn *hostpci.Function) bool { return fn.BootVGA }) {
-		return nil
-	}
-	for _, other := range f.Host.Cards() {
-		if other.Slot != f.Card.Slot && other.Main().Class.Code() != 0x0302 && other.Main().Driver != VFIO { // 0302 drives no screen
-			return nil
-		}
-	}
-	return []Reason{{"ONLY-CONSOLE", fmt.Sprintf("the console of this host is on %s, and no other screen is there", f.Card.Slot),
-		"be sure that you reach the host over the network or a serial line, and say --console-loss-ok"}}
 }
 
 func (f Facts) noIOMMU() []Reason {
