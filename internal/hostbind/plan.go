@@ -232,10 +232,12 @@ func (m *Machine) nvidia(ctx context.Context, tree hosttree.Reader, bdf pci.BDF)
 	if m.Runner == nil {
 		return n
 	}
-	output, err := m.output(ctx, nil, "nvidia-smi", "--id="+bdf.String(), "--query-gpu=persistence_mode", "--format=csv,noheader")
-	if err == nil {
-		n.Persistence = strings.TrimSpace(output)
+	output, err := m.ask(ctx, askDeadline, "nvidia-smi", "--id="+bdf.String(), "--query-gpu=persistence_mode", "--format=csv,noheader")
+	if err != nil {
+		n.Silent = err.Error()
+		return n
 	}
+	n.Persistence = strings.TrimSpace(output)
 	return n
 }
 

@@ -39,6 +39,8 @@ type NVIDIA struct {
 	// Persistence is the driver's persistence mode: "Enabled", "Disabled", or ""
 	// when it could not be told.
 	Persistence string
+	// Silent is why nvidia-smi did not say; "" when it was not asked, or answered.
+	Silent string
 }
 
 // Options are what the operator allowed.
@@ -186,7 +188,11 @@ func (f Facts) nvidia() []Reason {
 	switch f.NVIDIA.Persistence {
 	case "Disabled":
 	case "":
-		unsure("whether persistence mode is on could not be told: nvidia-smi did not say", "look with nvidia-smi -q")
+		why := "whether persistence mode is on could not be told: nvidia-smi did not say"
+		if f.NVIDIA.Silent != "" {
+			why += ": " + f.NVIDIA.Silent
+		}
+		unsure(why, "look with nvidia-smi -q")
 	default:
 		unsure("persistence mode is on: the driver itself holds the card", "turn it off: nvidia-smi -pm 0")
 	}

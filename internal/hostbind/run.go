@@ -232,7 +232,7 @@ func (m *Machine) rebuild(ctx context.Context, j *Journal, mechanism Mechanism) 
 	file := cardFile(j.Card.Slot)
 	wanted := j.Goal == Bound && j.Persist
 	for _, image := range mechanism.Images {
-		listing, err := m.output(ctx, nil, mechanism.Lister, image)
+		listing, err := m.ask(ctx, listDeadline, mechanism.Lister, image)
 		if err != nil {
 			return fmt.Errorf("look whether /%s is in %s: %w%s", file, image, err, tail(listing))
 		}

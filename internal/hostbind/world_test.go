@@ -225,12 +225,6 @@ func (w *world) Run(_ context.Context, _ io.Writer, argv ...string) (string, err
 	if w.dead {
 		return "", errKilled
 	}
-	switch argv[0] {
-	case "lsinitramfs":
-		return strings.Join(slices.Sorted(maps.Keys(w.initramfs)), "\n") + "\n", nil
-	case "nvidia-smi":
-		return w.smi + "\n", nil
-	}
 	do, err := w.effect(false)
 	if !do {
 		return "it went wrong", err
@@ -241,6 +235,26 @@ func (w *world) Run(_ context.Context, _ io.Writer, argv ...string) (string, err
 	case "update-initramfs":
 		w.makeInitramfs()
 		return "update-initramfs: Generating /boot/initrd.img-6.12.1-amd64\n", err
+	}
+	return "", fmt.Errorf("%s: not found", argv[0])
+}
+
+// hung is what nvidia-smi says when it never ends.
+const hung = "nothing"
+
+// Ask implements Runner.
+func (w *world) Ask(ctx context.Context, argv ...string) (string, error) {
+	switch {
+	case w.dead:
+		return "", errKilled
+	case argv[0] == "lsinitramfs":
+		return strings.Join(slices.Sorted(maps.Keys(w.initramfs)), "\n") + "\n", nil
+	case argv[0] == "nvidia-smi" && w.smi == hung:
+		began := time.Now()
+		<-ctx.Done()
+		return "", &hungError{fmt.Sprintf("it did not end within %v and was killed", time.Since(began)), ctx.Err()}
+	case argv[0] == "nvidia-smi":
+		return w.smi + "\n", nil
 	}
 	return "", fmt.Errorf("%s: not found", argv[0])
 }
