@@ -167,7 +167,7 @@ func (f *facts) claimed(vmids []int, others []string, evidence []Evidence) Findi
 	case len(hidden) > 0:
 		return found(finding.HostCardClaimed, finding.Unknown, "whether two VMs claim the card could not be seen").see(firstOf(hidden)...).fix("run it as root")
 	case f.holders.Unseen > 0:
-		return found(finding.HostCardClaimed, finding.Unknown, fmt.Sprintf("who else has the card could not be seen: %d processes do not show what they have open", f.holders.Unseen)).
+		return found(finding.HostCardClaimed, finding.Unknown, "who else has the card could not be seen: "+trim(f.holders.Blind())).
 			see(firstOf(evidence)...).fix("run it as root")
 	case len(names)+len(others) > 0:
 		return found(finding.HostCardClaimed, finding.Info, "is with "+strings.Join(append(names, others...), ", ")).see(firstOf(evidence)...)
