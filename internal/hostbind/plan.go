@@ -196,6 +196,11 @@ func (p *Plan) bindNotes(seen Seen, f Facts) {
 	if p.Options.AtNextBoot && len(f.Host.IOMMUs) == 0 {
 		note("The IOMMU is off now. vfio-pci takes the card only when it is on: see gpuworker-host check.")
 	}
+	for _, b := range f.Below {
+		if b.Goes {
+			note("%s has the %s. It goes with the card; plug it in elsewhere when the host needs it.", b.BDF, b.What)
+		}
+	}
 	if slices.ContainsFunc(f.Card.Functions, func(fn *hostpci.Function) bool { return fn.BootVGA }) {
 		note("The firmware shows its screen on this card. That screen stays dark from then on.")
 	}

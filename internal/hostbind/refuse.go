@@ -136,6 +136,9 @@ func on(driver string) string {
 func (f Facts) below() []Reason {
 	var reasons []Reason
 	for _, b := range f.Below {
+		if b.Goes {
+			continue
+		}
 		reasons = append(reasons, Reason{"IN-USE-BELOW", fmt.Sprintf("%s has the %s", b.BDF, b.What), "unplug it, or plug it in elsewhere"})
 	}
 	return reasons
@@ -155,8 +158,8 @@ func (f Facts) Held() []Reason {
 	for _, h := range f.Holders.Of(f.Card.Slot) {
 		reasons = append(reasons, held(f.Card.Slot, h))
 	}
-	if f.Holders.Unseen > 0 {
-		reasons = append(reasons, Reason{"HOLDERS-UNKNOWN", fmt.Sprintf("what %d processes have open could not be seen, so nobody knows whether the card is in use", f.Holders.Unseen), "run it as root"})
+	if blind := f.Holders.Blind(); blind != "" {
+		reasons = append(reasons, Reason{"HOLDERS-UNKNOWN", fmt.Sprintf("it could not be seen who uses the card: %s", blind), "run it as root, " + atNextBoot})
 	}
 	if slices.ContainsFunc(f.Card.Functions, func(fn *hostpci.Function) bool { return fn.Driver == "nvidia" }) {
 		reasons = append(reasons, f.nvidia()...)

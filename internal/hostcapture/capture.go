@@ -27,7 +27,7 @@ var files = []string{
 	"lib/modprobe.d/*", "usr/lib/modprobe.d/*", "run/modprobe.d/*", "lib/modules-load.d/*", "usr/lib/modules-load.d/*", "run/modules-load.d/*",
 	"etc/initramfs-tools/modules", "etc/driverctl.d/*",
 	"sys/class/graphics/*/name", "sys/bus/pci/slots/*/address", "sys/module/sysfb/parameters/*",
-	hostpci.Reservations,
+	"proc/consoles", hostpci.Reservations,
 }
 
 // present are things of which only matters that they are there.
@@ -37,7 +37,10 @@ var present = []string{
 }
 
 // links are copied as links.
-var links = []string{"sys/class/drm/*/device", "sys/class/sound/*", "sys/class/i2c-dev/*", "sys/class/net/*", "sys/class/block/*"}
+var links = []string{
+	"sys/class/drm/*/device", "sys/class/sound/*", "sys/class/i2c-dev/*", "sys/class/net/*", "sys/class/block/*",
+	"sys/class/tty/ttyUSB*", "sys/class/tty/ttyACM*", "sys/class/hidraw/*", "sys/class/usbmisc/*", "sys/class/video4linux/*",
+}
 
 // attributes of a PCI function are copied; those that hold serial numbers (vpd,
 // and config behind its first 64 bytes) are not among them.
@@ -75,6 +78,7 @@ func Capture(tree hosttree.Reader) (*hosttree.Archive, error) {
 	for _, pattern := range links {
 		c.each(pattern, c.link)
 	}
+	c.each("sys/bus/usb/devices/*", c.usb)
 	c.each("etc/gpuworker-host/cards/*", c.record)
 	c.names(host)
 	c.modules()
@@ -151,6 +155,19 @@ func (c *capture) link(name string) {
 		c.to.Symlink(c.scrub.name(name), c.scrub.name(target))
 	case !errors.Is(err, fs.ErrNotExist): // no link, or one that nobody may see
 		c.to.Deny(name)
+	}
+}
+
+// usb copies what a USB device is, without the names that people give to theirs.
+func (c *capture) usb(name string) {
+	target, err := c.tree.Readlink(name)
+	if err != nil {
+		return
+	}
+	c.to.Mkdir(path.Join(path.Dir(name), target))
+	c.to.Symlink(name, target)
+	for _, attribute := range []string{"busnum", "devnum", "idVendor", "idProduct", "bDeviceClass", "bInterfaceClass", "bInterfaceProtocol"} {
+		c.content(path.Join(name, attribute), bytes.Clone)
 	}
 }
 
