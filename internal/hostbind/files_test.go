@@ -268,6 +268,67 @@ func TestTheMechanismIsWhatIsInstalled(t *testing.T) {
 	}
 }
 
+// TestTheProgramThatMakesTheInitramfsIsAnother: the hooks of the one before go,
+// whichever it was.
+func TestTheProgramThatMakesTheInitramfsIsAnother(t *testing.T) {
+	hook := map[string]string{"update-initramfs": "etc/initramfs-tools/hooks/gpuworker-host", "dracut": "usr/lib/dracut/modules.d/90gpuworker-host/module-setup.sh"}
+	for before, after := range map[string]string{"update-initramfs": "dracut", "dracut": "update-initramfs"} {
+		for _, verb := range []string{BindVerb, UnbindVerb} {
+			t.Run(before+" before, then "+verb, func(t *testing.T) {
+				w := newWorld(t, sysfsim.Common())
+				w.installs(before)
+				if err := w.bind(two, Options{}); err != nil {
+					t.Fatal(err)
+				}
+				if err := w.bind(sysfsim.Twin, Options{NoPersist: true}); err != nil {
+					t.Fatal(err)
+				}
+				w.installs(after)
+				if err := w.do(two, verb); err != nil {
+					t.Fatal(err)
+				}
+				_, old := w.disk.ReadFile(hook[before])
+				_, now := w.disk.ReadFile(hook[after])
+				if !errors.Is(old, fs.ErrNotExist) || (now == nil) != (verb == BindVerb) {
+					t.Errorf("the hook of %s: %v; that of %s: %v", before, old, after, now)
+				}
+				names, _ := w.disk.ReadDir("usr/lib/dracut/modules.d/90gpuworker-host")
+				more, _ := w.disk.ReadDir("etc/initramfs-tools/scripts/init-top")
+				if verb == UnbindVerb && len(names)+len(more) > 0 {
+					t.Errorf("left behind: %v %v", names, more)
+				}
+			})
+		}
+	}
+}
+
+// installs makes a program the one that makes the initramfs.
+func (w *world) installs(program string) {
+	tree := w.sim.Tree()
+	for _, other := range []string{"update-initramfs", "dracut"} {
+		tree.Remove("usr/sbin/" + other)
+	}
+	tree.WriteFile("usr/sbin/"+program, nil)
+	if program == "dracut" {
+		tree.WriteFile("boot/initramfs-6.12.1-amd64.img", nil)
+	}
+}
+
+func TestALeftoverThatSomebodyChangedIsNamed(t *testing.T) {
+	w := newWorld(t, sysfsim.Common())
+	if err := w.bind(two, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	const hook = "etc/initramfs-tools/hooks/gpuworker-host"
+	if err := w.disk.WriteFile(hook, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.installs("dracut")
+	if err := w.unbind(two); err == nil || !strings.Contains(err.Error(), "FOREIGN-FILE: /"+hook) {
+		t.Errorf("unbind: %v", err)
+	}
+}
+
 func TestAnImageWithoutTheCardIsAnError(t *testing.T) {
 	for _, listing := range []string{"", "etc/gpuworker-host/cards/0000:01:00.card.bak\n", "etc/gpuworker-host/cards\n"} {
 		if inImage(listing, "etc/gpuworker-host/cards/0000:01:00.card") {

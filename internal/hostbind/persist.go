@@ -41,6 +41,7 @@ type File struct {
 type Mechanism struct {
 	Name    string     // "initramfs-tools", "dracut" or "udev"
 	Shared  []File     // that all cards need
+	Stale   []string   // files of ours that another mechanism would need: there was another program before
 	Rebuild [][]string // commands that make the initramfs anew
 	Images  []string   // that the card's file must be in afterwards
 	Lister  string     // command that lists an image
@@ -57,8 +58,6 @@ func FindMechanism(tree hosttree.Reader) Mechanism {
 	switch {
 	case program(tree, "update-initramfs"):
 		m.Name, m.Lister = "initramfs-tools", "lsinitramfs"
-		m.Shared = append(m.Shared, File{"etc/initramfs-tools/hooks/gpuworker-host", seal(initramfsHook), 0o755},
-			File{"etc/initramfs-tools/scripts/init-top/gpuworker-host", seal(initramfsTop), 0o755})
 		m.Rebuild = [][]string{{"update-initramfs", "-u", "-k", "all"}}
 		m.Images = images(tree, "initrd.img-", "")
 		if _, err := tree.ReadFile("etc/kernel/proxmox-boot-uuids"); err == nil {
@@ -66,12 +65,33 @@ func FindMechanism(tree hosttree.Reader) Mechanism {
 		}
 	case program(tree, "dracut"):
 		m.Name, m.Lister = "dracut", "lsinitrd"
-		const dir = "usr/lib/dracut/modules.d/90gpuworker-host"
-		m.Shared = append(m.Shared, File{dir + "/module-setup.sh", seal(dracutModule), 0o755}, File{dir + "/pre-udev.sh", seal(dracutPreUdev), 0o755})
 		m.Rebuild = [][]string{{"dracut", "-f", "--regenerate-all"}}
 		m.Images = images(tree, "initramfs-", ".img")
 	}
+	for _, hook := range hooks() {
+		if hook.mechanism == m.Name {
+			m.Shared = append(m.Shared, hook.File)
+		} else {
+			m.Stale = append(m.Stale, hook.Name)
+		}
+	}
 	return m
+}
+
+// hook is a file by which a program takes what is ours into the initramfs.
+type hook struct {
+	mechanism string
+	File
+}
+
+func hooks() []hook {
+	const dracut = "usr/lib/dracut/modules.d/90gpuworker-host"
+	return []hook{
+		{"initramfs-tools", File{"etc/initramfs-tools/hooks/gpuworker-host", seal(initramfsHook), 0o755}},
+		{"initramfs-tools", File{"etc/initramfs-tools/scripts/init-top/gpuworker-host", seal(initramfsTop), 0o755}},
+		{"dracut", File{dracut + "/module-setup.sh", seal(dracutModule), 0o755}},
+		{"dracut", File{dracut + "/pre-udev.sh", seal(dracutPreUdev), 0o755}},
+	}
 }
 
 // program tells whether a program of the system is installed.

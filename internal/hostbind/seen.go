@@ -77,7 +77,7 @@ func (s Seen) owned(slot pci.Slot) []string {
 	for _, f := range s.Mechanism.Shared {
 		names = append(names, f.Name)
 	}
-	return names
+	return append(names, s.Mechanism.Stale...)
 }
 
 func (s Seen) has(f File) bool {
