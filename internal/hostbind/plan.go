@@ -51,7 +51,7 @@ type look struct {
 }
 
 // look reads the card's journal and then, unless the card is stuck, the host.
-func (m *Machine) look(slot pci.Slot) (look, error) {
+func (m *Machine) look(slot pci.Slot, read func(hosttree.Reader) (*hostpci.Host, error)) (look, error) {
 	journals, _ := ReadJournals(m.Files) // an odd one of another card is no reason
 	l := look{tree: Careful(m.Tree, journals)}
 	var err error
@@ -61,7 +61,7 @@ func (m *Machine) look(slot pci.Slot) (look, error) {
 	if l.stuck() {
 		return l, nil
 	}
-	if l.host, err = hostpci.Read(l.tree); err != nil {
+	if l.host, err = read(l.tree); err != nil {
 		return l, err
 	}
 	l.card, _ = l.host.Card(slot)
@@ -69,11 +69,16 @@ func (m *Machine) look(slot pci.Slot) (look, error) {
 	return l, nil
 }
 
+// lookAtCard is look for those who need no more of the host than the card.
+func (m *Machine) lookAtCard(slot pci.Slot) (look, error) {
+	return m.look(slot, func(tree hosttree.Reader) (*hostpci.Host, error) { return hostpci.ReadSlot(tree, slot) })
+}
+
 func (l look) stuck() bool { return l.journal != nil && l.journal.StuckNow(BootID(l.tree)) }
 
 // PlanBind is what binding the card of this function would do.
 func (m *Machine) PlanBind(ctx context.Context, bdf pci.BDF, o Options) (*Plan, error) {
-	l, err := m.look(bdf.Slot)
+	l, err := m.look(bdf.Slot, hostpci.Read)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +103,6 @@ func (m *Machine) PlanBind(ctx context.Context, bdf pci.BDF, o Options) (*Plan, 
 		return p, nil
 	}
 	facts := m.facts(ctx, l)
-	facts.Claims = readClaims(l.tree, m.Files, l.host)
 	p.Refused = append(p.Refused, Refusals(facts, o, p.Steps)...)
 	p.foreign(m.Files, seen)
 	p.bindNotes(seen, facts)
@@ -206,9 +210,17 @@ func (p *Plan) bindNotes(seen Seen, f Facts) {
 	}
 }
 
-// facts is what is known of the card's use.
+// facts is what is known of the card and the host.
 func (m *Machine) facts(ctx context.Context, l look) Facts {
-	f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host), Below: readBelow(l.tree, l.card.Slot)}
+	f := m.use(ctx, l)
+	f.Below = readBelow(l.tree, l.card.Slot)
+	f.Claims = readClaims(l.tree, m.Files, l.host)
+	return f
+}
+
+// use is who uses the card. It may be asked with the card's slot only.
+func (m *Machine) use(ctx context.Context, l look) Facts {
+	f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host)}
 	i := slices.IndexFunc(l.card.Functions, func(fn *hostpci.Function) bool { return fn.Driver == "nvidia" })
 	if i >= 0 {
 		f.NVIDIA = m.nvidia(ctx, l.tree, l.card.Functions[i].BDF)
@@ -248,7 +260,7 @@ func (m *Machine) nvidia(ctx context.Context, tree hosttree.Reader, bdf pci.BDF)
 
 // PlanUnbind is what giving the card of this function back would do.
 func (m *Machine) PlanUnbind(_ context.Context, bdf pci.BDF) (*Plan, error) {
-	l, err := m.look(bdf.Slot)
+	l, err := m.look(bdf.Slot, hostpci.Read)
 	if err != nil {
 		return nil, err
 	}

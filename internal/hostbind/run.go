@@ -204,11 +204,11 @@ func (m *Machine) loadOrLose(ctx context.Context, j *Journal, s Step) error {
 // unheld looks once more, directly before a driver loses a function, whether
 // somebody uses the card: an unbind waits for them and cannot be killed.
 func (m *Machine) unheld(ctx context.Context, j *Journal, s Step) error {
-	l, err := m.look(j.Card.Slot)
+	l, err := m.lookAtCard(j.Card.Slot)
 	if err != nil {
 		return err
 	}
-	f := m.facts(ctx, l)
+	f := m.use(ctx, l)
 	var reasons []Reason
 	for _, r := range f.Held() {
 		main := l.host.Function(s.BDF)
@@ -275,7 +275,7 @@ func (m *Machine) wrong(j *Journal, err error) error {
 // Assert says what is missing for the card of this function to be bound now;
 // nothing when it is.
 func (m *Machine) Assert(bdf pci.BDF) (missing []string, err error) {
-	l, err := m.look(bdf.Slot)
+	l, err := m.lookAtCard(bdf.Slot)
 	switch {
 	case err != nil:
 		return nil, err

@@ -33,7 +33,8 @@ type world struct {
 	smi       string            // what nvidia-smi says
 	before    map[string]string // driver of each function at the start
 	said      []string
-	forgetful bool // update-initramfs leaves out what our hook adds
+	reads     []string // files that were read since the first effect
+	forgetful bool     // update-initramfs leaves out what our hook adds
 
 	effects int
 	cut     cut
@@ -200,6 +201,9 @@ func (w *world) reader(name string) hosttree.Reader {
 func (w *world) ReadFile(name string) ([]byte, error) {
 	if w.dead {
 		return nil, errKilled
+	}
+	if w.effects > 0 {
+		w.reads = append(w.reads, name)
 	}
 	return w.reader(name).ReadFile(name)
 }

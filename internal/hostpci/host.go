@@ -53,6 +53,24 @@ func Read(tree hosttree.Reader) (*Host, error) {
 	return h, nil
 }
 
+// ReadSlot reads the functions of one slot, and nothing of the rest of the host: no
+// groups and no names. It is for those who look often. A slot that is empty has no
+// functions.
+func ReadSlot(tree hosttree.Reader, slot pci.Slot) (*Host, error) {
+	names, err := tree.ReadDir(devices)
+	if err != nil {
+		return nil, fmt.Errorf("list the PCI devices of the host in /%s: %w", devices, err)
+	}
+	h := &Host{IOMMUs: []string{}}
+	for _, name := range names {
+		if bdf, err := pci.ParseBDF(name); err == nil && bdf.Slot == slot {
+			h.Functions = append(h.Functions, read(tree, bdf))
+		}
+	}
+	slices.SortFunc(h.Functions, func(a, b Function) int { return a.BDF.Compare(b.BDF) })
+	return h, nil
+}
+
 // readGroups makes the groups of what the functions say, which is what the
 // kernel acts on, and adds their types.
 func readGroups(tree hosttree.Reader, functions []Function) []Group {

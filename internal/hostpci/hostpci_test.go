@@ -107,6 +107,29 @@ func TestACardIsReadWithAllItsFunctions(t *testing.T) {
 	}
 }
 
+func TestASlotReadsAsItDoesInTheWholeHost(t *testing.T) {
+	m := turing()
+	m.Remove("usr/share/misc/pci.ids") // names are not read of a slot
+	m.function("0000:02:00.0", "pci0000:00/0000:00:02.0", "class 0x010802", "vendor 0x144d", "device 0xa80a")
+	whole, err := Read(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{"0000:01:00.0", "0000:02:00.0", "0000:09:00.0"} {
+		slot := pci.MustBDF(address).Slot
+		one, err := ReadSlot(m, slot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(whole.Slot(slot), one.Slot(slot), sameBDF); diff != "" || len(one.Functions) != len(whole.Slot(slot)) {
+			t.Errorf("%s (-whole +alone):\n%s", slot, diff)
+		}
+	}
+	if h, err := ReadSlot(hosttree.NewArchive(), pci.MustBDF("0000:01:00.0").Slot); err == nil {
+		t.Errorf("without PCI: %+v", h)
+	}
+}
+
 func TestAForeignEndpointInTheGroupIsAMate(t *testing.T) {
 	m := turing()
 	m.function("0000:02:00.0", "pci0000:00/0000:00:02.0", "class 0x010802", "vendor 0x144d", "device 0xa80a", "iommu_group -> kernel/iommu_groups/1")
