@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 )
@@ -51,10 +52,7 @@ type Mechanism struct {
 // Before udev is the only place where no driver of the host can be faster: a
 // driver takes all cards that it matches when it is loaded for the first one.
 func FindMechanism(tree hosttree.Reader) Mechanism {
-	m := Mechanism{Name: "udev", Shared: []File{
-		{"etc/gpuworker-host/boot", seal(bootScript), 0o755},
-		{"etc/udev/rules.d/05-gpuworker-host.rules", seal(udevRules), 0o644},
-	}}
+	m := Mechanism{Name: "udev"}
 	switch {
 	case program(tree, "update-initramfs"):
 		m.Name, m.Lister = "initramfs-tools", "lsinitramfs"
@@ -68,31 +66,34 @@ func FindMechanism(tree hosttree.Reader) Mechanism {
 		m.Rebuild = [][]string{{"dracut", "-f", "--regenerate-all"}}
 		m.Images = images(tree, "initramfs-", ".img")
 	}
-	for _, hook := range hooks() {
-		if hook.mechanism == m.Name {
-			m.Shared = append(m.Shared, hook.File)
+	for _, f := range sharedFiles() {
+		if f.mechanism == "" || f.mechanism == m.Name {
+			m.Shared = append(m.Shared, f.File)
 		} else {
-			m.Stale = append(m.Stale, hook.Name)
+			m.Stale = append(m.Stale, f.Name)
 		}
 	}
 	return m
 }
 
-// hook is a file by which a program takes what is ours into the initramfs.
-type hook struct {
+// shared is a file that all cards need, of one mechanism or of all ("").
+type shared struct {
 	mechanism string
 	File
 }
 
-func hooks() []hook {
+// sharedFiles are made once: they are looked at before each step.
+var sharedFiles = sync.OnceValue(func() []shared {
 	const dracut = "usr/lib/dracut/modules.d/90gpuworker-host"
-	return []hook{
+	return []shared{
+		{"", File{"etc/gpuworker-host/boot", seal(bootScript), 0o755}},
+		{"", File{"etc/udev/rules.d/05-gpuworker-host.rules", seal(udevRules), 0o644}},
 		{"initramfs-tools", File{"etc/initramfs-tools/hooks/gpuworker-host", seal(initramfsHook), 0o755}},
 		{"initramfs-tools", File{"etc/initramfs-tools/scripts/init-top/gpuworker-host", seal(initramfsTop), 0o755}},
 		{"dracut", File{dracut + "/module-setup.sh", seal(dracutModule), 0o755}},
 		{"dracut", File{dracut + "/pre-udev.sh", seal(dracutPreUdev), 0o755}},
 	}
-}
+})
 
 // program tells whether a program of the system is installed.
 func program(tree hosttree.Reader, name string) bool {

@@ -51,17 +51,23 @@ type look struct {
 }
 
 // look reads the card's journal and then, unless the card is stuck, the host.
-func (m *Machine) look(slot pci.Slot, read func(hosttree.Reader) (*hostpci.Host, error)) (look, error) {
+func (m *Machine) look(slot pci.Slot) (look, error) {
 	journals, _ := ReadJournals(m.Files) // an odd one of another card is no reason
-	l := look{tree: Careful(m.Tree, journals)}
-	var err error
-	if l.journal, err = ReadJournal(m.Files, slot); err != nil {
+	tree := Careful(m.Tree, journals)
+	return m.lookIn(tree, slot, func() (*hostpci.Host, error) { return hostpci.Read(tree) })
+}
+
+// lookAtCard is look for those who need no more of the host than who has the card.
+func (m *Machine) lookAtCard(slot pci.Slot) (look, error) {
+	return m.lookIn(m.Tree, slot, func() (*hostpci.Host, error) { return hostpci.ReadSlot(m.Tree, slot) })
+}
+
+func (m *Machine) lookIn(tree hosttree.Reader, slot pci.Slot, read func() (*hostpci.Host, error)) (l look, err error) {
+	l.tree = tree
+	if l.journal, err = ReadJournal(m.Files, slot); err != nil || l.stuck() {
 		return l, err
 	}
-	if l.stuck() {
-		return l, nil
-	}
-	if l.host, err = read(l.tree); err != nil {
+	if l.host, err = read(); err != nil {
 		return l, err
 	}
 	l.card, _ = l.host.Card(slot)
@@ -69,16 +75,11 @@ func (m *Machine) look(slot pci.Slot, read func(hosttree.Reader) (*hostpci.Host,
 	return l, nil
 }
 
-// lookAtCard is look for those who need no more of the host than the card.
-func (m *Machine) lookAtCard(slot pci.Slot) (look, error) {
-	return m.look(slot, func(tree hosttree.Reader) (*hostpci.Host, error) { return hostpci.ReadSlot(tree, slot) })
-}
-
 func (l look) stuck() bool { return l.journal != nil && l.journal.StuckNow(BootID(l.tree)) }
 
 // PlanBind is what binding the card of this function would do.
 func (m *Machine) PlanBind(ctx context.Context, bdf pci.BDF, o Options) (*Plan, error) {
-	l, err := m.look(bdf.Slot, hostpci.Read)
+	l, err := m.look(bdf.Slot)
 	if err != nil {
 		return nil, err
 	}
@@ -260,7 +261,7 @@ func (m *Machine) nvidia(ctx context.Context, tree hosttree.Reader, bdf pci.BDF)
 
 // PlanUnbind is what giving the card of this function back would do.
 func (m *Machine) PlanUnbind(_ context.Context, bdf pci.BDF) (*Plan, error) {
-	l, err := m.look(bdf.Slot, hostpci.Read)
+	l, err := m.look(bdf.Slot)
 	if err != nil {
 		return nil, err
 	}

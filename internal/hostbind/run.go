@@ -146,12 +146,10 @@ func (m *Machine) next(ctx context.Context, j *Journal, seen Seen, step Step, la
 // see looks at what the steps depend on. Of a card that is stuck only the files
 // are looked at.
 func (m *Machine) see(j *Journal) (Seen, error) {
-	journals, _ := ReadJournals(m.Files)
-	tree := Careful(m.Tree, journals)
-	if j.StuckNow(BootID(tree)) {
-		return seeFiles(tree, m.Files, j.Card.Slot), nil
+	if j.Stuck != nil && j.StuckNow(BootID(m.Tree)) {
+		return seeFiles(m.Tree, m.Files, j.Card.Slot), nil
 	}
-	return see(tree, m.Files, j.Card)
+	return see(m.Tree, m.Files, j.Card)
 }
 
 // step does one step and notes what only we know of it.

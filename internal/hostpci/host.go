@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -53,9 +54,9 @@ func Read(tree hosttree.Reader) (*Host, error) {
 	return h, nil
 }
 
-// ReadSlot reads the functions of one slot, and nothing of the rest of the host: no
-// groups and no names. It is for those who look often. A slot that is empty has no
-// functions.
+// ReadSlot reads of the functions of one slot what they are, where they are and who
+// has them, and nothing else of the host: it is for those who look often. A slot
+// that is empty has no functions.
 func ReadSlot(tree hosttree.Reader, slot pci.Slot) (*Host, error) {
 	names, err := tree.ReadDir(devices)
 	if err != nil {
@@ -63,9 +64,17 @@ func ReadSlot(tree hosttree.Reader, slot pci.Slot) (*Host, error) {
 	}
 	h := &Host{IOMMUs: []string{}}
 	for _, name := range names {
-		if bdf, err := pci.ParseBDF(name); err == nil && bdf.Slot == slot {
-			h.Functions = append(h.Functions, read(tree, bdf))
+		if !strings.HasPrefix(name, slot.String()+".") {
+			continue
 		}
+		bdf, err := pci.ParseBDF(name)
+		if err != nil {
+			h.Odd = append(h.Odd, err.Error())
+			continue
+		}
+		f := Function{Function: pci.Function{BDF: bdf, Group: pci.NoGroup}, NUMANode: -1}
+		attributes{tree: tree, dir: path.Join(devices, name), f: &f}.identity()
+		h.Functions = append(h.Functions, f)
 	}
 	slices.SortFunc(h.Functions, func(a, b Function) int { return a.BDF.Compare(b.BDF) })
 	return h, nil
