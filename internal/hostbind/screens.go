@@ -36,7 +36,7 @@ func claim(tree hosttree.Reader, card hostpci.Card, j *Journal, unreadable error
 		if !f.IsDisplay() {
 			continue
 		}
-		c.Now = c.Now || f.Driver == VFIO || f.Override == VFIO || f.Unreadable["driver_override"] != ""
+		c.Now = c.Now || forVMs(f.Driver) || forVMs(f.Override) || f.Unreadable["driver_override"] != ""
 		c.Next = c.Next || listed[f.ID] || driverctl(tree, f.BDF)
 	}
 	switch {
@@ -53,10 +53,17 @@ func claim(tree hosttree.Reader, card hostpci.Card, j *Journal, unreadable error
 	return c
 }
 
-// driverctl tells whether its rule for a function is vfio-pci (driverctl(8)).
+// forVMs tells the drivers that keep a device for virtual machines: vfio-pci, those
+// made from it for some models (nvgrace_gpu_vfio_pci), and pci-stub, which only
+// keeps others away.
+func forVMs(driver string) bool {
+	return driver == "pci-stub" || strings.HasSuffix(strings.ReplaceAll(driver, "_", "-"), VFIO)
+}
+
+// driverctl tells whether its rule for a function is such a driver (driverctl(8)).
 func driverctl(tree hosttree.Reader, bdf pci.BDF) bool {
 	for _, name := range []string{bdf.String(), "pci-" + bdf.String()} {
-		if data, err := tree.ReadFile(path.Join("etc/driverctl.d", name)); err == nil && strings.TrimSpace(string(data)) == VFIO {
+		if data, err := tree.ReadFile(path.Join("etc/driverctl.d", name)); err == nil && forVMs(strings.TrimSpace(string(data))) {
 			return true
 		}
 	}

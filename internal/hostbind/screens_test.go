@@ -67,6 +67,13 @@ func TestOneScreenIsLeftWhicheverCardGoesFirst(t *testing.T) {
 			steps: []given{{slot: other, refused: true}},
 		},
 		"somebody else has said so in its override": {host: []func(sysfsim.Tree){options(device(two, "driver_override"), "vfio-pci")}, steps: []given{{slot: other, refused: true}}},
+		"pci-stub keeps the firmware's for somebody": {
+			host: []func(sysfsim.Tree){func(t sysfsim.Tree) {
+				t.Mkdir("sys/bus/pci/drivers/pci-stub")
+				t.Symlink(device(two, "driver"), "../../../../bus/pci/drivers/pci-stub")
+			}},
+			steps: []given{{slot: other, refused: true}},
+		},
 		"the other is without a driver": {
 			host:  []func(sysfsim.Tree){func(t sysfsim.Tree) { t.Remove("sys/devices/pci0000:00/0000:00:01.2/" + other + ".0/driver") }},
 			steps: []given{{slot: two, refused: true}},
