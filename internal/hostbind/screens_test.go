@@ -2,6 +2,7 @@ package hostbind
 
 import (
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -122,6 +123,41 @@ func (w *world) gives(number int, step given) {
 	console := errors.As(err, &refused) && len(refused.Reasons) == 1 && refused.Reasons[0].ID == "ONLY-CONSOLE"
 	if console != step.refused || !console && err != nil {
 		w.t.Errorf("step %d, bind %s %+v: %v", number, step.slot, step.options, err)
+	}
+}
+
+// TestWhateverIsSaidAScreenIsLeft binds, gives back and reboots as dice say. Nobody
+// says that the console may be lost, so it never is: not now, and not by what the
+// next boot finds.
+func TestWhateverIsSaidAScreenIsLeft(t *testing.T) {
+	type move struct {
+		name string
+		do   func(w *world, slot string) error
+	}
+	bind := func(o Options) func(*world, string) error {
+		return func(w *world, slot string) error { return w.bind(slot, o) }
+	}
+	moves := []move{
+		{"bind", bind(Options{})}, {"bind --at-next-boot", bind(Options{AtNextBoot: true})}, {"bind --no-persist", bind(Options{NoPersist: true})},
+		{"unbind", (*world).unbind}, {"reboot, not", func(w *world, _ string) error { w.reboot(); return nil }},
+	}
+	for seed := range uint64(15) {
+		dice := rand.New(rand.NewPCG(seed, 34))
+		w := newWorld(t, twoScreens())
+		var told []string
+		for range 8 {
+			slot, m := []string{two, other}[dice.IntN(2)], moves[dice.IntN(len(moves))]
+			var refused *RefusedError
+			if err := m.do(w, slot); err != nil && !errors.As(err, &refused) {
+				t.Fatalf("%v, then %s %s: %v", told, m.name, slot, err)
+			}
+			told = append(told, m.name+" "+slot)
+			_, first := w.initramfs[cardsDir+"/"+two+".card"]
+			_, second := w.initramfs[cardsDir+"/"+other+".card"]
+			if first && second || w.sim.Driver(two+".0") == VFIO && w.sim.Driver(other+".0") == VFIO {
+				t.Fatalf("after %v no screen is left: %v, at the next boot %v and %v", told, w.drivers(), first, second)
+			}
+		}
 	}
 }
 
