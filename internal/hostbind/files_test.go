@@ -244,6 +244,12 @@ func TestTheMechanismIsWhatIsInstalled(t *testing.T) {
 			"initramfs-tools", "[update-initramfs -u -k all] [proxmox-boot-tool refresh]", "/boot/initrd.img-6.14.8-2-pve"},
 		"Rocky": {[]string{"usr/bin/dracut", "boot/initramfs-5.14.0-503.el9.x86_64.img", "boot/initramfs-0-rescue-aa.img", "boot/initramfs-5.14.0-503.el9.x86_64kdump.img", "lib/modules/5.14.0-503.el9.x86_64/x"},
 			"dracut", "[dracut -f --regenerate-all]", "/boot/initramfs-5.14.0-503.el9.x86_64.img"},
+		"Debian with dracut": {[]string{"usr/bin/dracut", "boot/initrd.img-6.1.0-40-amd64", "lib/modules/6.1.0-40-amd64/x"},
+			"dracut", "[dracut -f --regenerate-all]", "/boot/initrd.img-6.1.0-40-amd64"},
+		"Debian 14, whose dracut has an update-initramfs": {[]string{"usr/bin/dracut", "usr/sbin/update-initramfs", "boot/initrd.img-6.18.1-amd64", "lib/modules/6.18.1-amd64/x"},
+			"dracut", "[dracut -f --regenerate-all]", "/boot/initrd.img-6.18.1-amd64"},
+		"Debian with dracut's core beside": {[]string{"usr/bin/dracut", "usr/sbin/update-initramfs", "usr/sbin/mkinitramfs", "boot/initrd.img-6.1.0-40-amd64", "lib/modules/6.1.0-40-amd64/x"},
+			"initramfs-tools", "[update-initramfs -u -k all]", "/boot/initrd.img-6.1.0-40-amd64"},
 		"something else": {nil, "udev", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -311,6 +317,22 @@ func (w *world) installs(program string) {
 	tree.WriteFile("usr/sbin/"+program, nil)
 	if program == "dracut" {
 		tree.WriteFile("boot/initramfs-6.12.1-amd64.img", nil)
+	}
+}
+
+func TestAnInitramfsThatNobodyLooksIntoIsSaid(t *testing.T) {
+	for _, image := range []bool{true, false} {
+		w := newWorld(t, sysfsim.Common())
+		if !image {
+			w.sim.Tree().Remove("boot/initrd.img-6.12.1-amd64")
+		}
+		p, err := w.machine().PlanBind(t.Context(), pci.MustBDF(two+".0"), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := strings.Contains(strings.Join(p.Notes, "\n"), "nobody looks whether the card is in it"); said == image {
+			t.Errorf("there is an image: %v; notes %q", image, p.Notes)
+		}
 	}
 }
 

@@ -54,7 +54,9 @@ type Mechanism struct {
 func FindMechanism(tree hosttree.Reader) Mechanism {
 	m := Mechanism{Name: "udev"}
 	switch {
-	case program(tree, "update-initramfs"):
+	// From Debian 14 on dracut brings an update-initramfs too, and knows no hooks of
+	// initramfs-tools; what those are for is mkinitramfs.
+	case program(tree, "update-initramfs") && (program(tree, "mkinitramfs") || !program(tree, "dracut")):
 		m.Name, m.Lister = "initramfs-tools", "lsinitramfs"
 		m.Rebuild = [][]string{{"update-initramfs", "-u", "-k", "all"}}
 		m.Images = images(tree, "initrd.img-", "")
@@ -64,7 +66,7 @@ func FindMechanism(tree hosttree.Reader) Mechanism {
 	case program(tree, "dracut"):
 		m.Name, m.Lister = "dracut", "lsinitrd"
 		m.Rebuild = [][]string{{"dracut", "-f", "--regenerate-all"}}
-		m.Images = images(tree, "initramfs-", ".img")
+		m.Images = append(images(tree, "initramfs-", ".img"), images(tree, "initrd.img-", "")...) // Debian's have their old names
 	}
 	for _, f := range sharedFiles() {
 		if f.mechanism == "" || f.mechanism == m.Name {
