@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/thorough"
 	"github.com/gpuworker/gpuworker/sim/sysfsim"
 )
 
@@ -77,7 +78,7 @@ func TestCutAtEachEffect(t *testing.T) {
 
 func cutEverywhere(t *testing.T, verb, next string, c cut) {
 	const slot = sysfsim.TwoFunctions
-	for c.at = 1; ; c.at++ {
+	for c.at = 1; ; c.at += thorough.Every {
 		reached := false
 		t.Run(fmt.Sprint(c.at), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { reached = cutOnce(t, slot, verb, next, c) })

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/thorough"
 	"github.com/gpuworker/gpuworker/sim/sysfsim"
 )
 
@@ -141,7 +142,7 @@ func TestWhateverIsSaidAScreenIsLeft(t *testing.T) {
 		{"bind", bind(Options{})}, {"bind --at-next-boot", bind(Options{AtNextBoot: true})}, {"bind --no-persist", bind(Options{NoPersist: true})},
 		{"unbind", (*world).unbind}, {"reboot, not", func(w *world, _ string) error { w.reboot(); return nil }},
 	}
-	for seed := range uint64(15) {
+	for seed := range uint64(thorough.Of(100)) {
 		dice := rand.New(rand.NewPCG(seed, 34))
 		w := newWorld(t, twoScreens())
 		var told []string
