@@ -330,7 +330,7 @@ func TestAnInitramfsThatNobodyLooksIntoIsSaid(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if said := strings.Contains(strings.Join(p.Notes, "\n"), "nobody looks whether the card is in it"); said == image {
+		if said := strings.Contains(strings.Join(p.Notes, "\n"), "nobody looks whether the card is in one"); said == image {
 			t.Errorf("there is an image: %v; notes %q", image, p.Notes)
 		}
 	}

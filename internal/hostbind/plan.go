@@ -196,7 +196,7 @@ func (p *Plan) bindNotes(seen Seen, f Facts) {
 		note("No program that makes an initramfs was found. At boot the card is given to vfio-pci by udev, which is too late when the initramfs has a driver for it.")
 	}
 	if p.journal.Persist && len(seen.Mechanism.Rebuild) > 0 && len(seen.Mechanism.Images) == 0 {
-		note("No initramfs of an installed kernel was found in /boot. One is made anew, but nobody looks whether the card is in it.")
+		note("No initramfs of an installed kernel was found in /boot, so nobody looks whether the card is in one. After the reboot, gpuworker-host assert tells.")
 	}
 	if !p.journal.Persist {
 		note("After a reboot the card is free again (--no-persist).")
