@@ -2,6 +2,8 @@ package hostcheck
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/hostpci"
@@ -11,7 +13,8 @@ import (
 
 // Options are what a check needs beside the tree.
 type Options struct {
-	Tool string // version of the program, for the report
+	Tool  string // version of the program, for the report
+	Taken string // when the host was looked at, for the report; see Report
 	// Cards are the addresses to judge. Without any, all NVIDIA GPUs are judged.
 	Cards []pci.BDF
 	// KernelLog is the log of the running kernel, nil when it could not be read.
@@ -50,7 +53,7 @@ var cardChecks = []func(*facts, hostpci.Card) []Finding{
 // Run judges the host that the tree shows.
 func Run(tree hosttree.Reader, o Options) *Report {
 	f := readFacts(tree, o)
-	r := &Report{Version: FormatVersion, Tool: o.Tool, Host: f.name, System: f.describe(), Cards: []Card{}}
+	r := &Report{Version: FormatVersion, Tool: o.Tool, Taken: o.Taken, Host: f.name, System: f.describe(), Cards: []Card{}}
 	var all []Finding
 	for _, check := range hostChecks {
 		all = append(all, check(f)...)
@@ -67,8 +70,19 @@ func Run(tree hosttree.Reader, o Options) *Report {
 func (f *facts) describe() System {
 	return System{
 		Name: trim(f.system["PRETTY_NAME"]), Kernel: trim(f.release), Proxmox: f.proxmox, BootLoader: f.boot.loader,
-		Root: f.iomem.ok() && !f.zeroed && f.holders.Unseen == 0,
+		Root: f.iomem.ok() && !f.zeroed && f.holders.Unseen == 0, Uptime: uptime(read(f.tree, "proc/uptime").body),
 	}
+}
+
+// uptime reads proc(5), uptime: seconds since the start, with a fraction; 0 when
+// it says nothing.
+func uptime(body string) int64 {
+	seconds, _, _ := strings.Cut(body, ".")
+	n, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
 }
 
 // chosen are the addresses of the cards to judge: those that were asked for, or

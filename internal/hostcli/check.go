@@ -43,7 +43,7 @@ when anything fails now.`,
 }
 
 func (t *Tool) check(cards []pci.BDF, verbose bool) error {
-	options := hostcheck.Options{Tool: t.Version, Cards: cards}
+	options := hostcheck.Options{Tool: t.Version, Taken: t.taken(), Cards: cards}
 	if t.root == "/" {
 		options.KernelLog = kernelLog()
 	}
