@@ -81,6 +81,7 @@ type storagePrint struct {
 // answer and that all is well are three worlds.
 type factsPrint struct {
 	Missing bool
+	Old     bool
 	Host    []factPrint
 	Cards   []cardPrint
 }
@@ -117,7 +118,7 @@ func printFacts(facts *inventory.Facts) *factsPrint {
 	if facts == nil {
 		return nil
 	}
-	p := &factsPrint{Missing: facts.Missing != "", Host: printFindings(facts.Findings)}
+	p := &factsPrint{Missing: facts.Missing != "", Old: facts.Old != "", Host: printFindings(facts.Findings)}
 	for _, c := range facts.Cards {
 		p.Cards = append(p.Cards, cardPrint{c.Slot, c.ID, c.Driver, printFindings(c.Findings)})
 	}

@@ -16,6 +16,7 @@ var leftOut = map[string]string{
 	"Host.MemoryUsed": "changes by itself; judged anew by the steps", "Storage.Free": "changes by itself; judged anew by the steps",
 	"Storage.Total": "judged anew by the steps; that it is known is followed", "Storage.Type": "words",
 	"Gap.Why": "the words of a request that failed", "Facts.From": "where the words come from", "Facts.Missing": "the words of a request that failed; that they are missing is followed",
+	"Host.Uptime": "changes by itself; what it says of facts is followed", "Facts.Old": "words with a time; that they are old is followed",
 	"Finding.Fix": "advice", "Place.Hypervisor": "package place says where", "Place.Host": "likewise", "Place.Card": "likewise", "Place.VMID": "likewise",
 	"Place.Worker":  "likewise",
 	"VM.Unreadable": "the words of a request that failed; that it is unreadable is followed", "VM.Passed": "nothing can depend on it",
