@@ -36,18 +36,8 @@ func (c *capture) release() string {
 	return "unknown"
 }
 
-// boot keeps the kernel's command lines that the boot loader has on disk, and
-// whether the kernel has the IOMMU on without being told.
+// boot keeps whether the kernel has the IOMMU on without being told.
 func (c *capture) boot() {
-	linux := func(data []byte) []byte {
-		return c.scrub.text(lines(data, func(line string) bool {
-			fields := strings.Fields(line)
-			return len(fields) > 1 && slices.Contains([]string{"linux", "linuxefi", "options"}, fields[0])
-		}))
-	}
-	c.content("boot/grub/grub.cfg", linux)
-	c.content("boot/grub2/grub.cfg", linux)
-	c.each("boot/loader/entries/*", func(name string) { c.content(name, linux) })
 	c.content("boot/config-"+c.release(), func(data []byte) []byte {
 		return lines(data, func(line string) bool { return strings.Contains(line, "CONFIG_INTEL_IOMMU_DEFAULT_ON") })
 	})
@@ -152,11 +142,4 @@ func (c *capture) excerpts() {
 		}
 		return kept
 	})
-	for _, log := range []string{"var/log/dmesg", "var/log/kern.log"} {
-		c.content(log, func(data []byte) []byte {
-			return c.scrub.text(lines(data, func(line string) bool {
-				return slices.ContainsFunc([]string{"vfio", "DMAR", "AMD-Vi", "RMRR", "D3cold", "bus reset", "iommu"}, func(word string) bool { return strings.Contains(line, word) })
-			}))
-		})
-	}
 }

@@ -12,15 +12,19 @@ import (
 // TestACaptureIsJudgedLikeTheHost holds the list of what is captured and what
 // the checks read together: a user's bug report says what the user saw.
 func TestACaptureIsJudgedLikeTheHost(t *testing.T) {
-	verdicts := func(r *Report) (all []expectation) {
+	type said struct {
+		expectation
+		reason, fix, then string
+	}
+	verdicts := func(r *Report) (all []said) {
 		for _, f := range everything(r) {
-			all = append(all, expectation{f.ID, f.Verdict, f.AfterReboot, f.Where.Card})
+			all = append(all, said{expectation{f.ID, f.Verdict, f.AfterReboot, f.Where.Card}, f.Reason, f.Fix, f.Then})
 		}
 		return all
 	}
 	for _, f := range fixtures(t) {
 		t.Run(f.name, func(t *testing.T) {
-			captured, err := hostcapture.Capture(f.tree)
+			captured, err := hostcapture.Capture(f.tree, hostcapture.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -29,7 +33,7 @@ func TestACaptureIsJudgedLikeTheHost(t *testing.T) {
 				t.Fatal(err)
 			}
 			want, got := Run(f.tree, Options{}), Run(again, Options{})
-			if diff := cmp.Diff(verdicts(want), verdicts(got), cmp.AllowUnexported(expectation{})); diff != "" {
+			if diff := cmp.Diff(verdicts(want), verdicts(got), cmp.AllowUnexported(expectation{}, said{})); diff != "" {
 				t.Errorf("(-host +captured):\n%s", diff)
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/internal/hostpci"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -20,6 +21,9 @@ type Options struct {
 	// KernelLog is the log of the running kernel, nil when it could not be read.
 	// It is only evidence: what sysfs says decides.
 	KernelLog []byte
+	// Images are, by their paths, the listings of the initramfs images that cards of
+	// ours must be in; nil takes what a capture kept.
+	Images map[string]hostbind.Listing
 }
 
 // layers are the layers of a host check, from the bottom.
@@ -42,7 +46,7 @@ var hostChecks = []func(*facts) []Finding{
 var cardChecks = []func(*facts, hostpci.Card) []Finding{
 	checkRMRR,
 	checkHasGroup, checkForeign, checkBridges, checkNVSwitch,
-	checkDriver, checkSiblings, checkDivided, checkClaims, checkConsole,
+	checkDriver, checkSiblings, checkBound, checkDivided, checkClaims, checkConsole,
 	checkFramebuffer, checkBARs, checkGuestWindow, checkAddressWidth, checkROM,
 	checkGone, checkReset, checkPower,
 	checkMemory, checkMemlock, checkStartTime, checkNUMA,
