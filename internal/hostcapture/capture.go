@@ -38,7 +38,7 @@ var files = []struct {
 	{"sys/module/vfio_pci/parameters/*", (*scrubber).text}, {"sys/module/sysfb/parameters/*", (*scrubber).text},
 	{"sys/kernel/iommu_groups/*/type", (*scrubber).text}, {"sys/kernel/iommu_groups/*/reserved_regions", (*scrubber).text},
 	{"sys/kernel/security/lockdown", (*scrubber).text}, {"sys/class/iommu/*/intel-iommu/cap", (*scrubber).text},
-	{"sys/firmware/efi/efivars/SecureBoot-*", (*scrubber).text}, {"sys/class/graphics/*/name", (*scrubber).text},
+	{"sys/firmware/efi/efivars/SecureBoot-*", (*scrubber).flag}, {"sys/class/graphics/*/name", (*scrubber).text},
 	{"sys/bus/pci/slots/*/address", (*scrubber).text}, {hostpci.Reservations, (*scrubber).text},
 }
 

@@ -28,15 +28,12 @@ var (
 	ipForm   = regexp.MustCompile(`\b(?:\d{1,3}\.){3}\d{1,3}\b`)
 	// What names something secret is followed by it: one word behind "=", else
 	// the rest of the line.
-	secretWord = regexp.MustCompile(`(?i)\b((?:(?:passw|passphrase|secret|token|serial_?n)\w*|pass|pwd|psk)=)\S+`)
-	secretLine = regexp.MustCompile(`(?i)\b((?:passw|passphrase|secret|token|serial_?n)\w*[: \t]).*`)
+	secretWord = regexp.MustCompile(`(?i)\b((?:(?:passw|passphrase|secret|token|serial)\w*|pass|pwd|psk)=)\S+`)
+	secretLine = regexp.MustCompile(`(?i)\b((?:passw|passphrase|secret|token|serial)\w*[: \t]).*`)
 	mailForm   = regexp.MustCompile(`[\w.+-]+@[\w-]+\.[\w.-]+`)
 )
 
 func (s *scrubber) text(data []byte) []byte {
-	if bytes.IndexByte(data, 0) >= 0 {
-		return data
-	}
 	data = userForm.ReplaceAll(data, []byte("://removed@"))
 	data = s.names(data)
 	data = s.replace(uuidForm, data, func(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) })

@@ -163,6 +163,14 @@ func (s *scrubber) interrupts(data []byte) []byte {
 	})
 }
 
+// flag keeps an EFI variable that is one: four bytes of attributes and one of value.
+func (s *scrubber) flag(data []byte) []byte {
+	if len(data) != 5 {
+		return nil
+	}
+	return data
+}
+
 // logWords are in the lines of the kernel's log that matter for cards.
 var logWords = []string{"vfio", "DMAR", "AMD-Vi", "RMRR", "D3cold", "bus reset", "iommu", "IOMMU", "BAR ", "MEMLOCK"}
 
