@@ -64,6 +64,9 @@ var (
 	attributeDirs  = []string{"pci_bus", "mdev_supported_types", "nvidia"}
 )
 
+// attributeSize is the most that an attribute of sysfs has (Documentation/filesystems/sysfs.rst).
+const attributeSize = 4096
+
 // configHead is the standard header of the configuration space (PCI 3.0, 6.1).
 const configHead = 64
 
@@ -86,6 +89,7 @@ func Capture(tree hosttree.Reader, o Options) (*hosttree.Archive, error) {
 	for i := range host.Functions {
 		c.function(host.Functions[i].BDF)
 	}
+	c.oddities()
 	for _, file := range files {
 		c.each(file.pattern, func(name string) { c.content(name, func(data []byte) []byte { return file.keep(c.scrub, data) }) })
 	}
@@ -154,10 +158,10 @@ func (c *capture) moment() {
 func (c *capture) content(name string, change func([]byte) []byte) {
 	data, err := c.tree.ReadFile(name)
 	switch {
-	case errors.Is(err, fs.ErrPermission):
-		c.to.Deny(name)
 	case err == nil:
 		c.to.WriteFile(name, change(data))
+	case !errors.Is(err, fs.ErrNotExist): // it is there, whatever it is
+		c.to.Deny(name)
 	}
 }
 
@@ -181,6 +185,20 @@ func (c *capture) link(name string) {
 	}
 }
 
+// oddities keeps that the list of devices has entries which are no address, by names
+// that hold nothing else.
+func (c *capture) oddities() {
+	const list = "sys/bus/pci/devices"
+	names, _ := c.tree.ReadDir(list)
+	odd := 0
+	for _, name := range names {
+		if _, err := pci.ParseBDF(name); err != nil {
+			odd++
+			c.to.Mkdir(path.Join(list, fmt.Sprintf("odd-%d", odd)))
+		}
+	}
+}
+
 // function copies one PCI function.
 func (c *capture) function(bdf pci.BDF) {
 	dir := path.Join("sys/bus/pci/devices", bdf.String())
@@ -189,7 +207,7 @@ func (c *capture) function(bdf pci.BDF) {
 		c.to.Symlink(dir, target)
 	}
 	for _, name := range attributes {
-		c.content(path.Join(dir, name), bytes.Clone)
+		c.content(path.Join(dir, name), func(data []byte) []byte { return data[:min(len(data), attributeSize)] })
 	}
 	c.content(path.Join(dir, "config"), func(data []byte) []byte { return data[:min(len(data), configHead)] })
 	for _, name := range attributeLinks {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/hostcapture"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
@@ -99,6 +100,15 @@ func TestHostileTreesNeitherHideNorLie(t *testing.T) {
 			for _, f := range everything(r) {
 				clean(t, f)
 			}
+			captured, err := hostcapture.Capture(tree, hostcapture.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := hosttree.Parse(captured.Format())
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameSaid(t, r, Run(again, Options{Cards: []pci.BDF{t4, rtx}}))
 		})
 	}
 }
