@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
@@ -110,40 +109,48 @@ func (f *facts) listing(image string) hostbind.Listing {
 // card that bind never had there is nothing to say.
 func checkBound(f *facts, card hostpci.Card) []Finding {
 	o, main := f.oursOf(card.Slot), card.Main()
-	file := text{name: hostbind.JournalFile(card.Slot)}
-	say := func(v finding.Verdict, reason, says string) Finding {
-		return found(finding.HostBindUnfinished, v, reason).see(file.line(says))
-	}
 	j := o.journal
 	switch {
 	case o.journalErr != nil:
-		return one(say(finding.Unknown, "what was done to the card is not known, since its journal cannot be trusted", trim(unwrapped(o.journalErr).Error())).
-			fix("gpuworker-host list shows its drivers; when they are as they should be, move /" + file.name + " away, then: " + bindFix(main)))
+		file := hostbind.JournalFile(card.Slot)
+		return one(unfinished(card, finding.Unknown, "what was done to the card is not known, since its journal cannot be trusted", trim(unwrapped(o.journalErr).Error())).
+			fix("gpuworker-host list shows its drivers; when they are as they should be, move /" + file + " away, then: " + bindFix(main)))
 	case j == nil:
 		return nil
 	case j.StuckNow(f.bootID):
-		return one(say(finding.Fail, "the card is stuck in the kernel: this write did not return: "+trim(j.Stuck.Step), "stuck").after(afterStuck(j)).
+		return one(unfinished(card, finding.Fail, "the card is stuck in the kernel: this write did not return: "+trim(j.Stuck.Step), "stuck").after(afterStuck(j)).
 			fix("move what runs on this host elsewhere, then reboot; to have the card bound from then on, say first: gpuworker-host bind " + main.BDF.String() + " --at-next-boot --yes").
 			then("after the reboot the card answers"))
 	case !j.Settled:
-		return one(say(finding.Fail, fmt.Sprintf("a run on the way to %q was cut off, or is at work still", j.Goal), strings.Join(slices.DeleteFunc([]string{
-			"goal " + string(j.Goal), about("at", j.Doing), about("wrong", j.Wrong)}, func(s string) bool { return s == "" }), ", ")).
+		says := "goal " + string(j.Goal) + about("at", j.Doing) + about("wrong", j.Wrong)
+		return one(unfinished(card, finding.Fail, fmt.Sprintf("a run on the way to %q was cut off, or is at work still", j.Goal), says).
 			fix(resume(j, main) + " goes on from there").then("gpuworker-host " + verbOf(j) + " " + main.BDF.String() + " says that there is nothing to do"))
 	}
-	var moved []string
+	return one(settled(j, card))
+}
+
+// settled is a card that was bound, or will be at the next boot, and what became of
+// it since.
+func settled(j *hostbind.Journal, card hostpci.Card) Finding {
+	var others []string
 	for _, function := range card.Functions {
 		if function.Driver != hostbind.VFIO {
-			moved = append(moved, function.BDF.String()+" has "+cmp.Or(trim(function.Driver), "no driver"))
+			others = append(others, function.BDF.String()+" has "+cmp.Or(trim(function.Driver), "no driver"))
 		}
 	}
 	switch {
-	case len(moved) == 0:
-		return one(say(finding.Pass, "gpuworker-host gave it to vfio-pci, and nothing is left to do", "bound, settled"))
+	case len(others) == 0:
+		return unfinished(card, finding.Pass, "gpuworker-host gave it to vfio-pci, and nothing is left to do", "bound, settled")
 	case j.AtBoot:
-		return one(say(finding.Info, "gpuworker-host gives it to vfio-pci at the next boot and not before: "+strings.Join(moved, ", "), "bound at the next boot, settled"))
+		return unfinished(card, finding.Info, "gpuworker-host gives it to vfio-pci at the next boot and not before: "+strings.Join(others, ", "), "bound at the next boot, settled")
 	}
-	return one(say(finding.Info, "somebody moved the card since gpuworker-host gave it to vfio-pci: "+strings.Join(moved, ", "), "bound, settled").
-		fix(bindFix(main) + ", unless a VM is to have it anyway"))
+	return unfinished(card, finding.Info, "somebody moved the card since gpuworker-host gave it to vfio-pci: "+strings.Join(others, ", "), "bound, settled").
+		fix(bindFix(card.Main()) + ", unless a VM is to have it anyway")
+}
+
+// unfinished is a finding with the journal for evidence.
+func unfinished(card hostpci.Card, v finding.Verdict, reason, says string) Finding {
+	return found(finding.HostBindUnfinished, v, reason).see(text{name: hostbind.JournalFile(card.Slot)}.line(says))
 }
 
 // afterStuck is what a reboot makes of a card that is stuck: it answers again, but
@@ -178,7 +185,7 @@ func about(what, text string) string {
 	if text == "" {
 		return ""
 	}
-	return what + ": " + trim(text)
+	return ", " + what + ": " + trim(text)
 }
 
 func unwrapped(err error) error {
