@@ -179,6 +179,13 @@ func (c *capture) link(name string) {
 	target, err := c.tree.Readlink(name)
 	switch {
 	case err == nil:
+		// A line of the archive holds the link.
+		target = strings.Map(func(r rune) rune {
+			if r < ' ' {
+				return '_'
+			}
+			return r
+		}, target)
 		c.to.Symlink(c.scrub.name(name), c.scrub.name(target))
 	case !errors.Is(err, fs.ErrNotExist): // no link, or one that nobody may see
 		c.to.Deny(name)

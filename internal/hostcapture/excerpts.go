@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // drivers are words in the names of modules that have to do with passthrough,
@@ -30,7 +31,8 @@ func (c *capture) modules() {
 // not be read.
 func (c *capture) release() string {
 	data, err := c.tree.ReadFile("proc/sys/kernel/osrelease")
-	if name := strings.TrimSpace(string(data)); err == nil && name != "" && !strings.Contains(name, "/") {
+	name := strings.TrimSpace(string(data))
+	if err == nil && name != "" && !strings.ContainsFunc(name, func(r rune) bool { return r == '/' || r == ' ' || !unicode.IsPrint(r) }) {
 		return name
 	}
 	return "unknown"

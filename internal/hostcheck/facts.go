@@ -64,6 +64,9 @@ func readFacts(tree hosttree.Reader, o Options) *facts {
 		f.system = assignments(nil, read(tree, "usr/lib/os-release").body)
 	}
 	f.release = read(tree, "proc/sys/kernel/osrelease").value()
+	if trim(f.release) != f.release || strings.Contains(f.release, " ") { // no kernel says so, and names of files are made of it
+		f.release = ""
+	}
 	f.name, _, _ = strings.Cut(read(tree, "proc/sys/kernel/hostname").value(), ".")
 	if f.name == "" || f.name == "(none)" { // which the kernel says of a host that was given no name
 		f.name, _, _ = strings.Cut(read(tree, "etc/hostname").value(), ".")
