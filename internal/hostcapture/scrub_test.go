@@ -168,7 +168,7 @@ func FuzzScrub(f *testing.F) {
 func TestEachFileThatIsKeptIsOneOfThoseThatAreTested(t *testing.T) {
 	tree := everywhere("x")
 	untested := []string{ // the kernel writes them, and people cannot
-		"proc/modules", "proc/meminfo", "proc/uptime", "proc/spl/", "sys/", "etc/pve/.version",
+		"proc/modules", "proc/meminfo", "proc/uptime", "proc/spl/", "sys/", "etc/pve/.version", "proc/consoles",
 	}
 	alike := []string{"boot/grub2/grub.cfg", "lib/modprobe.d/", "usr/lib/", "run/modprobe.d/", "lib/modules-load.d/", "run/modules-load.d/", "proc/sys/kernel/osrelease"}
 	for _, file := range files {

@@ -99,6 +99,11 @@ func (h *boundHost) Run(_ context.Context, _ io.Writer, argv ...string) (string,
 	return "", fmt.Errorf("there is no %s", argv[0])
 }
 
+// Ask is Run of what changes nothing.
+func (h *boundHost) Ask(ctx context.Context, argv ...string) (string, error) {
+	return h.Run(ctx, nil, argv...)
+}
+
 func (h *boundHost) machine() *hostbind.Machine {
 	return &hostbind.Machine{Tree: h, Files: h, Kernel: h, Runner: h, Deadline: time.Minute,
 		Now: func() time.Time { return time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC) }}
