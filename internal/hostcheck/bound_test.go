@@ -14,6 +14,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/thorough"
 	"github.com/gpuworker/gpuworker/sim/sysfsim"
 )
 
@@ -144,7 +145,7 @@ func (h *boundHost) owner(t *testing.T) map[finding.ID]Finding {
 // which command goes on, that command does.
 func TestTheCheckAgreesWithBindAndAssert(t *testing.T) {
 	for _, o := range []hostbind.Options{{}, {NoPersist: true}, {AtNextBoot: true}} {
-		for cut := 1; ; cut++ {
+		for cut := 1; ; cut += thorough.Every {
 			h := newBoundHost()
 			h.cut = cut
 			err := h.bind(o)
