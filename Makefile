@@ -67,7 +67,8 @@ e2e-recordings: ## the simulator against recordings of a real Proxmox VE, where 
 
 .PHONY: e2e-host
 e2e-host: ## gpuworker-host in a real Linux kernel under QEMU: with an Intel IOMMU, an AMD one, none
-	@lab=$$(e2e/host/prepare) && GPUWORKER_E2E_HOST=$$lab $(GO) test -count=1 -v ./e2e/host
+	@lab=$$(e2e/host/prepare) && { system=$$(e2e/host/prepare-system $$lab) || echo "LEFT OUT: a real initramfs; the reason is above"; } && \
+		GPUWORKER_E2E_HOST=$$lab GPUWORKER_E2E_SYSTEM=$$system $(GO) test -count=1 -v ./e2e/host
 
 .PHONY: ledger
 ledger: ## the same, and note in the ledger what it proved

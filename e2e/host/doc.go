@@ -4,6 +4,10 @@
 // a test reads like what an operator types, and can look at the kernel's own
 // files to see whether the program told the truth.
 //
+// What bind leaves for the next boot is tried with the initramfs that a real
+// initramfs-tools, and a real dracut, make of it in an installed Debian.
+//
 // "make e2e-host" runs it; it needs QEMU and a Debian kernel, which the script
-// prepare fetches. Plain "go test" skips it.
+// prepare fetches, and that Debian, which prepare-system makes. Plain "go test"
+// skips it.
 package host

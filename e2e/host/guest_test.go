@@ -3,6 +3,7 @@ package host
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -28,6 +29,7 @@ type machine struct {
 	kernel  string   // arguments
 	cards   []string // other ones than usual
 	files   map[string]string
+	initrd  string // in place of ours; it goes over to our /init
 }
 
 // cards are the devices of every machine, each behind a root port as on a board:
@@ -88,7 +90,7 @@ func boot(t *testing.T, m machine) *guest {
 	}
 	defer listener.Close()
 	g := &guest{machine: m, nvidia: l.qemu.why == "", console: &console{}}
-	initrd := l.initrd
+	initrd := cmp.Or(m.initrd, l.initrd)
 	if len(m.files) > 0 {
 		if initrd, err = l.withFiles(m.name, m.files); err != nil {
 			t.Fatal(err)

@@ -82,7 +82,15 @@ func whoListensIsNamed(t *testing.T, g *guest) {
 		t.Errorf("so the kernel does not wait for who has the sound open: %+v", r)
 	}
 	release()
+	g.settled(t, sound)
 	g.mustWrite(t, "/sys/bus/pci/drivers_probe", sound)
+}
+
+// settled waits until nothing is being done to a function. To read its override
+// takes its lock; drivers_probe does not wait for that when there still is a driver.
+func (g *guest) settled(t *testing.T, bdf string) {
+	t.Helper()
+	g.read(t, pciDevices+bdf+"/driver_override")
 }
 
 // aLockedDeviceHidesNothing unbinds a card that is held: the kernel waits with

@@ -99,5 +99,6 @@ func TestOnAHostWithoutInterruptRemapping(t *testing.T) {
 	boot(t, m).try(t,
 		scenario{says: "the groups are those of the board", try: theGroupsAreThoseOfTheBoard},
 		scenario{says: "the check names the interrupts", try: blocked("HOST-NO-INTERRUPT-REMAPPING"), needs: "check"},
+		scenario{says: "what the kernel does not let go is stuck until the reboot", try: aCardThatIsStuck, needs: "bind"}, // the last one: it stays so
 	)
 }

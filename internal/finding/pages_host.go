@@ -175,7 +175,7 @@ var hostPages = []Page{
 		What:     "The firmware shows its screen on this card, and the host has no other.",
 		Why:      "Once the card is given away, the screen stays black; only the network leads to the host.",
 		Fix:      []string{"Make sure of another way in: SSH, a BMC, a serial console.", "Or make the board's own graphics the primary one in the firmware."},
-		Detected: "boot_vga is 1, and no other display device is there.",
+		Detected: "boot_vga is 1, and no other display device is there that has outputs and is not with vfio-pci.",
 		Sources:  []string{"kernel, Documentation/ABI/testing/sysfs-bus-pci"},
 	},
 	{

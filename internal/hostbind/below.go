@@ -10,17 +10,26 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Below is something of the host that would be lost with a function: a network
-// interface or a disk that is plugged into it.
+// Below is something of the host that would be lost with a function, since it is
+// plugged into it.
 type Below struct {
 	BDF pci.BDF `json:"bdf"`
-	// What it is: "network interface eno1, which is up", "disk sda, mounted at /srv".
+	// What it is: "network interface eno1, which is up", "disk sda, mounted at
+	// /srv", "USB keyboard 3-1 (046d:c31c, Logitech USB Keyboard)".
 	What string `json:"what"`
+	// Goes tells that the host may well do without it, as without a keyboard: the
+	// operator is told that it goes with the card.
+	Goes bool `json:"goes,omitempty"`
 }
 
-// readBelow finds what is below the functions of a slot. sys/class leads to
-// every interface and disk by the path of the device that it belongs to.
+// readBelow finds what is below the functions of a slot.
 func readBelow(tree hosttree.Reader, slot pci.Slot) []Below {
+	return slices.Concat(readUsed(tree, slot), readConsoles(tree, slot), readUSB(tree, slot))
+}
+
+// readUsed finds interfaces and disks. sys/class leads to each by the path of the
+// device that it belongs to.
+func readUsed(tree hosttree.Reader, slot pci.Slot) []Below {
 	var found []Below
 	mounts := readMounts(tree)
 	for _, class := range []string{"net", "block", "infiniband"} {
@@ -31,7 +40,7 @@ func readBelow(tree hosttree.Reader, slot pci.Slot) []Below {
 				continue
 			}
 			if bdf, below := functionAbove(target, slot); below {
-				found = append(found, Below{bdf, describe(tree, class, name, mounts)})
+				found = append(found, Below{BDF: bdf, What: describe(tree, class, name, mounts)})
 			}
 		}
 	}

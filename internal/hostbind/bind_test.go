@@ -91,6 +91,31 @@ func cutEverywhere(t *testing.T, verb, next string, c cut) {
 	}
 }
 
+// TestTheStepsLookAtTheCardOnly: a host may have hundreds of functions, and a step
+// takes a moment.
+func TestTheStepsLookAtTheCardOnly(t *testing.T) {
+	for _, verb := range []string{BindVerb, UnbindVerb} {
+		w := newWorld(t, sysfsim.Common())
+		if verb == UnbindVerb {
+			if err := w.bind(two, Options{}); err != nil {
+				t.Fatal(err)
+			}
+			w.effects, w.reads = 0, nil
+		}
+		if err := w.do(two, verb); err != nil {
+			t.Fatal(err)
+		}
+		if len(w.reads) == 0 {
+			t.Errorf("%s looked at nothing", verb)
+		}
+		for _, name := range w.reads {
+			if strings.HasPrefix(name, pciDevices) && !strings.HasPrefix(name, pciDevices+"/"+two) || strings.HasSuffix(name, "pci.ids") {
+				t.Fatalf("%s, after its first step, reads %s", verb, name)
+			}
+		}
+	}
+}
+
 // small is a host with little more than a card with two functions and a twin.
 func small() sysfsim.Tree {
 	t := sysfsim.NewTree()

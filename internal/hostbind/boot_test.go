@@ -23,7 +23,9 @@ func TestTheBootScript(t *testing.T) {
 		host func(sysfsim.Tree)
 		file func(string) string
 		args []string
-		says string // in the log; "" when the card is given
+		disk map[string]string // other files
+		says string            // in the log; "" when the card is given
+		sets bool              // the overrides, although the card is not given
 	}{
 		"the same card":            {},
 		"the same card, from udev": {args: []string{two + ".1"}},
@@ -48,7 +50,10 @@ func TestTheBootScript(t *testing.T) {
 		"a file with another line": {file: func(s string) string { return strings.Replace(s, "end\n", "run rm\nend\n", 1) }, says: "is damaged"},
 		"a file of another format": {file: func(s string) string { return strings.Replace(s, "card 1\n", "card 2\n", 1) }, says: "is not whole"},
 		"an empty file":            {file: func(string) string { return "" }, says: "is not whole"},
-		"another card, from udev":  {args: []string{sysfsim.Twin + ".0"}, says: "-"},
+		"there is no vfio-pci":     {disk: map[string]string{"no-vfio": ""}, says: "0000:01:00 is not given to vfio-pci: that driver could not be loaded", sets: true},
+		"vfio-pci does not take a function": {disk: map[string]string{"refuses": two + ".1\n"},
+			says: "0000:01:00 is not given to vfio-pci: it did not take 0000:01:00.1, which has no driver now", sets: true},
+		"another card, from udev": {args: []string{sysfsim.Twin + ".0"}, says: "-"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tree := sysfsim.Common()
@@ -67,15 +72,18 @@ func TestTheBootScript(t *testing.T) {
 			dir := t.TempDir()
 			copyTree(t, tree, "sys", dir)
 			write(t, filepath.Join(dir, cardsDir, two+".card"), file)
+			for name, text := range test.disk {
+				write(t, filepath.Join(dir, name), text)
+			}
 			log := runBoot(t, dir, string(seal(bootScript)), test.args...)
 			given := test.says == ""
-			if given && !strings.Contains(log, "0000:01:00 is given to vfio-pci: 0000:01:00.0 0000:01:00.1") || !given && test.says != "-" && !strings.Contains(log, test.says) {
+			if given && !strings.Contains(log, "0000:01:00 is given to vfio-pci: 0000:01:00.0 0000:01:00.1") || !given && test.says != "-" && !strings.Contains(log, test.says) || !given && strings.Contains(log, "is given to") {
 				t.Errorf("it says %q", log)
 			}
 			for _, bdf := range []string{two + ".0", two + ".1", sysfsim.Twin + ".0", "0000:05:00.0"} {
 				text, err := os.ReadFile(filepath.Join(dir, device(bdf), "driver_override"))
 				want := "(null)\n"
-				if given && strings.HasPrefix(bdf, two) {
+				if (given || test.sets) && strings.HasPrefix(bdf, two) {
 					want = "vfio-pci\n"
 				}
 				if err == nil && string(text) != want {

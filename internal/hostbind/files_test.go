@@ -244,6 +244,12 @@ func TestTheMechanismIsWhatIsInstalled(t *testing.T) {
 			"initramfs-tools", "[update-initramfs -u -k all] [proxmox-boot-tool refresh]", "/boot/initrd.img-6.14.8-2-pve"},
 		"Rocky": {[]string{"usr/bin/dracut", "boot/initramfs-5.14.0-503.el9.x86_64.img", "boot/initramfs-0-rescue-aa.img", "boot/initramfs-5.14.0-503.el9.x86_64kdump.img", "lib/modules/5.14.0-503.el9.x86_64/x"},
 			"dracut", "[dracut -f --regenerate-all]", "/boot/initramfs-5.14.0-503.el9.x86_64.img"},
+		"Debian with dracut": {[]string{"usr/bin/dracut", "boot/initrd.img-6.1.0-40-amd64", "lib/modules/6.1.0-40-amd64/x"},
+			"dracut", "[dracut -f --regenerate-all]", "/boot/initrd.img-6.1.0-40-amd64"},
+		"Debian 14, whose dracut has an update-initramfs": {[]string{"usr/bin/dracut", "usr/sbin/update-initramfs", "boot/initrd.img-6.18.1-amd64", "lib/modules/6.18.1-amd64/x"},
+			"dracut", "[dracut -f --regenerate-all]", "/boot/initrd.img-6.18.1-amd64"},
+		"Debian with dracut's core beside": {[]string{"usr/bin/dracut", "usr/sbin/update-initramfs", "usr/sbin/mkinitramfs", "boot/initrd.img-6.1.0-40-amd64", "lib/modules/6.1.0-40-amd64/x"},
+			"initramfs-tools", "[update-initramfs -u -k all]", "/boot/initrd.img-6.1.0-40-amd64"},
 		"something else": {nil, "udev", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -265,6 +271,83 @@ func TestTheMechanismIsWhatIsInstalled(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTheProgramThatMakesTheInitramfsIsAnother: the hooks of the one before go,
+// whichever it was.
+func TestTheProgramThatMakesTheInitramfsIsAnother(t *testing.T) {
+	hook := map[string]string{"update-initramfs": "etc/initramfs-tools/hooks/gpuworker-host", "dracut": "usr/lib/dracut/modules.d/90gpuworker-host/module-setup.sh"}
+	for before, after := range map[string]string{"update-initramfs": "dracut", "dracut": "update-initramfs"} {
+		for _, verb := range []string{BindVerb, UnbindVerb} {
+			t.Run(before+" before, then "+verb, func(t *testing.T) {
+				w := newWorld(t, sysfsim.Common())
+				w.installs(before)
+				if err := w.bind(two, Options{}); err != nil {
+					t.Fatal(err)
+				}
+				if err := w.bind(sysfsim.Twin, Options{NoPersist: true}); err != nil {
+					t.Fatal(err)
+				}
+				w.installs(after)
+				if err := w.do(two, verb); err != nil {
+					t.Fatal(err)
+				}
+				_, old := w.disk.ReadFile(hook[before])
+				_, now := w.disk.ReadFile(hook[after])
+				if !errors.Is(old, fs.ErrNotExist) || (now == nil) != (verb == BindVerb) {
+					t.Errorf("the hook of %s: %v; that of %s: %v", before, old, after, now)
+				}
+				names, _ := w.disk.ReadDir("usr/lib/dracut/modules.d/90gpuworker-host")
+				more, _ := w.disk.ReadDir("etc/initramfs-tools/scripts/init-top")
+				if verb == UnbindVerb && len(names)+len(more) > 0 {
+					t.Errorf("left behind: %v %v", names, more)
+				}
+			})
+		}
+	}
+}
+
+// installs makes a program the one that makes the initramfs.
+func (w *world) installs(program string) {
+	tree := w.sim.Tree()
+	for _, other := range []string{"update-initramfs", "dracut"} {
+		tree.Remove("usr/sbin/" + other)
+	}
+	tree.WriteFile("usr/sbin/"+program, nil)
+	if program == "dracut" {
+		tree.WriteFile("boot/initramfs-6.12.1-amd64.img", nil)
+	}
+}
+
+func TestAnInitramfsThatNobodyLooksIntoIsSaid(t *testing.T) {
+	for _, image := range []bool{true, false} {
+		w := newWorld(t, sysfsim.Common())
+		if !image {
+			w.sim.Tree().Remove("boot/initrd.img-6.12.1-amd64")
+		}
+		p, err := w.machine().PlanBind(t.Context(), pci.MustBDF(two+".0"), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := strings.Contains(strings.Join(p.Notes, "\n"), "nobody looks whether the card is in it"); said == image {
+			t.Errorf("there is an image: %v; notes %q", image, p.Notes)
+		}
+	}
+}
+
+func TestALeftoverThatSomebodyChangedIsNamed(t *testing.T) {
+	w := newWorld(t, sysfsim.Common())
+	if err := w.bind(two, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	const hook = "etc/initramfs-tools/hooks/gpuworker-host"
+	if err := w.disk.WriteFile(hook, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.installs("dracut")
+	if err := w.unbind(two); err == nil || !strings.Contains(err.Error(), "FOREIGN-FILE: /"+hook) {
+		t.Errorf("unbind: %v", err)
 	}
 }
 

@@ -38,6 +38,9 @@ type Runner interface {
 	// Run returns what the command printed, and shows it meanwhile unless show is
 	// nil.
 	Run(ctx context.Context, show io.Writer, argv ...string) (output string, err error)
+	// Ask is Run for a command that changes nothing. When the context ends it is
+	// killed with all that it started, or left behind when it cannot be.
+	Ask(ctx context.Context, argv ...string) (output string, err error)
 }
 
 // Machine is the host that cards are bound on.
@@ -57,10 +60,14 @@ type Machine struct {
 }
 
 // The longest that is waited. A card with much memory may take some seconds to
-// be unbound; an initramfs for each of many kernels takes minutes.
+// be unbound; an initramfs for each of many kernels takes minutes, and to list a
+// large one from a slow disk takes one. nvidia-smi answers in a second, or in ten
+// when it has to wake many cards; where a card is broken it never does.
 const (
 	Deadline        = 60 * time.Second
 	commandDeadline = 30 * time.Minute
+	listDeadline    = 5 * time.Minute
+	askDeadline     = 20 * time.Second
 )
 
 // StuckError is a write that never returned.
@@ -172,17 +179,20 @@ func (m *Machine) perform(ctx context.Context, s Step) error {
 }
 
 func (m *Machine) command(ctx context.Context, argv ...string) error {
-	output, err := m.output(ctx, m.Show, argv...)
+	ctx, cancel := context.WithTimeout(ctx, commandDeadline)
+	defer cancel()
+	output, err := m.Runner.Run(ctx, m.Show, argv...)
 	if err != nil {
 		return fmt.Errorf("run %s: %w%s", strings.Join(argv, " "), err, tail(output))
 	}
 	return nil
 }
 
-func (m *Machine) output(ctx context.Context, show io.Writer, argv ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandDeadline)
+// ask runs a command that changes nothing.
+func (m *Machine) ask(ctx context.Context, deadline time.Duration, argv ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	return m.Runner.Run(ctx, show, argv...)
+	return m.Runner.Ask(ctx, argv...)
 }
 
 // tail is the end of what a command printed, where the reason usually is.

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 )
@@ -41,6 +42,7 @@ type File struct {
 type Mechanism struct {
 	Name    string     // "initramfs-tools", "dracut" or "udev"
 	Shared  []File     // that all cards need
+	Stale   []string   // files of ours that another mechanism would need: there was another program before
 	Rebuild [][]string // commands that make the initramfs anew
 	Images  []string   // that the card's file must be in afterwards
 	Lister  string     // command that lists an image
@@ -50,15 +52,12 @@ type Mechanism struct {
 // Before udev is the only place where no driver of the host can be faster: a
 // driver takes all cards that it matches when it is loaded for the first one.
 func FindMechanism(tree hosttree.Reader) Mechanism {
-	m := Mechanism{Name: "udev", Shared: []File{
-		{"etc/gpuworker-host/boot", seal(bootScript), 0o755},
-		{"etc/udev/rules.d/05-gpuworker-host.rules", seal(udevRules), 0o644},
-	}}
+	m := Mechanism{Name: "udev"}
 	switch {
-	case program(tree, "update-initramfs"):
+	// From Debian 14 on dracut brings an update-initramfs too, and knows no hooks of
+	// initramfs-tools; what those are for is mkinitramfs.
+	case program(tree, "update-initramfs") && (program(tree, "mkinitramfs") || !program(tree, "dracut")):
 		m.Name, m.Lister = "initramfs-tools", "lsinitramfs"
-		m.Shared = append(m.Shared, File{"etc/initramfs-tools/hooks/gpuworker-host", seal(initramfsHook), 0o755},
-			File{"etc/initramfs-tools/scripts/init-top/gpuworker-host", seal(initramfsTop), 0o755})
 		m.Rebuild = [][]string{{"update-initramfs", "-u", "-k", "all"}}
 		m.Images = images(tree, "initrd.img-", "")
 		if _, err := tree.ReadFile("etc/kernel/proxmox-boot-uuids"); err == nil {
@@ -66,13 +65,37 @@ func FindMechanism(tree hosttree.Reader) Mechanism {
 		}
 	case program(tree, "dracut"):
 		m.Name, m.Lister = "dracut", "lsinitrd"
-		const dir = "usr/lib/dracut/modules.d/90gpuworker-host"
-		m.Shared = append(m.Shared, File{dir + "/module-setup.sh", seal(dracutModule), 0o755}, File{dir + "/pre-udev.sh", seal(dracutPreUdev), 0o755})
 		m.Rebuild = [][]string{{"dracut", "-f", "--regenerate-all"}}
-		m.Images = images(tree, "initramfs-", ".img")
+		m.Images = append(images(tree, "initramfs-", ".img"), images(tree, "initrd.img-", "")...) // Debian's have their old names
+	}
+	for _, f := range sharedFiles() {
+		if f.mechanism == "" || f.mechanism == m.Name {
+			m.Shared = append(m.Shared, f.File)
+		} else {
+			m.Stale = append(m.Stale, f.Name)
+		}
 	}
 	return m
 }
+
+// shared is a file that all cards need, of one mechanism or of all ("").
+type shared struct {
+	mechanism string
+	File
+}
+
+// sharedFiles are made once: they are looked at before each step.
+var sharedFiles = sync.OnceValue(func() []shared {
+	const dracut = "usr/lib/dracut/modules.d/90gpuworker-host"
+	return []shared{
+		{"", File{"etc/gpuworker-host/boot", seal(bootScript), 0o755}},
+		{"", File{"etc/udev/rules.d/05-gpuworker-host.rules", seal(udevRules), 0o644}},
+		{"initramfs-tools", File{"etc/initramfs-tools/hooks/gpuworker-host", seal(initramfsHook), 0o755}},
+		{"initramfs-tools", File{"etc/initramfs-tools/scripts/init-top/gpuworker-host", seal(initramfsTop), 0o755}},
+		{"dracut", File{dracut + "/module-setup.sh", seal(dracutModule), 0o755}},
+		{"dracut", File{dracut + "/pre-udev.sh", seal(dracutPreUdev), 0o755}},
+	}
+})
 
 // program tells whether a program of the system is installed.
 func program(tree hosttree.Reader, name string) bool {

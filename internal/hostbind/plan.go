@@ -53,15 +53,21 @@ type look struct {
 // look reads the card's journal and then, unless the card is stuck, the host.
 func (m *Machine) look(slot pci.Slot) (look, error) {
 	journals, _ := ReadJournals(m.Files) // an odd one of another card is no reason
-	l := look{tree: Careful(m.Tree, journals)}
-	var err error
-	if l.journal, err = ReadJournal(m.Files, slot); err != nil {
+	tree := Careful(m.Tree, journals)
+	return m.lookIn(tree, slot, func() (*hostpci.Host, error) { return hostpci.Read(tree) })
+}
+
+// lookAtCard is look for those who need no more of the host than who has the card.
+func (m *Machine) lookAtCard(slot pci.Slot) (look, error) {
+	return m.lookIn(m.Tree, slot, func() (*hostpci.Host, error) { return hostpci.ReadSlot(m.Tree, slot) })
+}
+
+func (m *Machine) lookIn(tree hosttree.Reader, slot pci.Slot, read func() (*hostpci.Host, error)) (l look, err error) {
+	l.tree = tree
+	if l.journal, err = ReadJournal(m.Files, slot); err != nil || l.stuck() {
 		return l, err
 	}
-	if l.stuck() {
-		return l, nil
-	}
-	if l.host, err = hostpci.Read(l.tree); err != nil {
+	if l.host, err = read(); err != nil {
 		return l, err
 	}
 	l.card, _ = l.host.Card(slot)
@@ -189,20 +195,36 @@ func (p *Plan) bindNotes(seen Seen, f Facts) {
 	if p.journal.Persist && seen.Mechanism.Name == "udev" {
 		note("No program that makes an initramfs was found. At boot the card is given to vfio-pci by udev, which is too late when the initramfs has a driver for it.")
 	}
+	if p.journal.Persist && len(seen.Mechanism.Rebuild) > 0 && len(seen.Mechanism.Images) == 0 {
+		note("No initramfs of an installed kernel was found in /boot. One is made anew, but nobody looks whether the card is in it.")
+	}
 	if !p.journal.Persist {
 		note("After a reboot the card is free again (--no-persist).")
 	}
 	if p.Options.AtNextBoot && len(f.Host.IOMMUs) == 0 {
 		note("The IOMMU is off now. vfio-pci takes the card only when it is on: see gpuworker-host check.")
 	}
+	for _, b := range f.Below {
+		if b.Goes {
+			note("%s has the %s. It goes with the card; plug it in elsewhere when the host needs it.", b.BDF, b.What)
+		}
+	}
 	if slices.ContainsFunc(f.Card.Functions, func(fn *hostpci.Function) bool { return fn.BootVGA }) {
 		note("The firmware shows its screen on this card. That screen stays dark from then on.")
 	}
 }
 
-// facts is what is known of the card's use.
+// facts is what is known of the card and the host.
 func (m *Machine) facts(ctx context.Context, l look) Facts {
-	f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host), Below: readBelow(l.tree, l.card.Slot)}
+	f := m.use(ctx, l)
+	f.Below = readBelow(l.tree, l.card.Slot)
+	f.Claims = readClaims(l.tree, m.Files, l.host)
+	return f
+}
+
+// use is who uses the card. It may be asked with the card's slot only.
+func (m *Machine) use(ctx context.Context, l look) Facts {
+	f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host)}
 	i := slices.IndexFunc(l.card.Functions, func(fn *hostpci.Function) bool { return fn.Driver == "nvidia" })
 	if i >= 0 {
 		f.NVIDIA = m.nvidia(ctx, l.tree, l.card.Functions[i].BDF)
@@ -231,10 +253,12 @@ func (m *Machine) nvidia(ctx context.Context, tree hosttree.Reader, bdf pci.BDF)
 	if m.Runner == nil {
 		return n
 	}
-	output, err := m.output(ctx, nil, "nvidia-smi", "--id="+bdf.String(), "--query-gpu=persistence_mode", "--format=csv,noheader")
-	if err == nil {
-		n.Persistence = strings.TrimSpace(output)
+	output, err := m.ask(ctx, askDeadline, "nvidia-smi", "--id="+bdf.String(), "--query-gpu=persistence_mode", "--format=csv,noheader")
+	if err != nil {
+		n.Silent = err.Error()
+		return n
 	}
+	n.Persistence = strings.TrimSpace(output)
 	return n
 }
 

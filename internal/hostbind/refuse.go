@@ -23,6 +23,8 @@ type Facts struct {
 	Holders *hostpci.Holders
 	Below   []Below
 	NVIDIA  NVIDIA
+	// Claims are those of vfio-pci on all cards.
+	Claims map[pci.Slot]Claim
 }
 
 // NVIDIA is what is known of the NVIDIA driver's use of a card.
@@ -37,6 +39,8 @@ type NVIDIA struct {
 	// Persistence is the driver's persistence mode: "Enabled", "Disabled", or ""
 	// when it could not be told.
 	Persistence string
+	// Silent is why nvidia-smi did not say; "" when it was not asked, or answered.
+	Silent string
 }
 
 // Options are what the operator allowed.
@@ -132,23 +136,12 @@ func on(driver string) string {
 func (f Facts) below() []Reason {
 	var reasons []Reason
 	for _, b := range f.Below {
+		if b.Goes {
+			continue
+		}
 		reasons = append(reasons, Reason{"IN-USE-BELOW", fmt.Sprintf("%s has the %s", b.BDF, b.What), "unplug it, or plug it in elsewhere"})
 	}
 	return reasons
-}
-
-// console refuses to take the only screen.
-func (f Facts) console(o Options) []Reason {
-	if o.ConsoleLossOK || !slices.ContainsFunc(f.Card.Functions, func(fn *hostpci.Function) bool { return fn.BootVGA }) {
-		return nil
-	}
-	for _, other := range f.Host.Cards() {
-		if other.Slot != f.Card.Slot && other.Main().Class.Code() != 0x0302 && other.Main().Driver != VFIO { // 0302 drives no screen
-			return nil
-		}
-	}
-	return []Reason{{"ONLY-CONSOLE", fmt.Sprintf("the console of this host is on %s, and no other screen is there", f.Card.Slot),
-		"be sure that you reach the host over the network or a serial line, and say --console-loss-ok"}}
 }
 
 func (f Facts) noIOMMU() []Reason {
@@ -165,8 +158,8 @@ func (f Facts) Held() []Reason {
 	for _, h := range f.Holders.Of(f.Card.Slot) {
 		reasons = append(reasons, held(f.Card.Slot, h))
 	}
-	if f.Holders.Unseen > 0 {
-		reasons = append(reasons, Reason{"HOLDERS-UNKNOWN", fmt.Sprintf("what %d processes have open could not be seen, so nobody knows whether the card is in use", f.Holders.Unseen), "run it as root"})
+	if blind := f.Holders.Blind(); blind != "" {
+		reasons = append(reasons, Reason{"HOLDERS-UNKNOWN", fmt.Sprintf("it could not be seen who uses the card: %s", blind), "run it as root, " + atNextBoot})
 	}
 	if slices.ContainsFunc(f.Card.Functions, func(fn *hostpci.Function) bool { return fn.Driver == "nvidia" }) {
 		reasons = append(reasons, f.nvidia()...)
@@ -198,7 +191,11 @@ func (f Facts) nvidia() []Reason {
 	switch f.NVIDIA.Persistence {
 	case "Disabled":
 	case "":
-		unsure("whether persistence mode is on could not be told: nvidia-smi did not say", "look with nvidia-smi -q")
+		why := "whether persistence mode is on could not be told: nvidia-smi did not say"
+		if f.NVIDIA.Silent != "" {
+			why += ": " + f.NVIDIA.Silent
+		}
+		unsure(why, "look with nvidia-smi -q")
 	default:
 		unsure("persistence mode is on: the driver itself holds the card", "turn it off: nvidia-smi -pm 0")
 	}

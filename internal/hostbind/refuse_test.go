@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/sim/sysfsim"
@@ -122,33 +123,38 @@ func TestACardOnTheNVIDIADriverIsTakenOnlyWhenNobodyHoldsIt(t *testing.T) {
 		"DCGM is there":                   {smi: "Disabled", host: func(t sysfsim.Tree) { t.Process(52, "nv-hostengine") }, says: "nv-hostengine"},
 		"persistence mode is on":          {smi: "Enabled", says: "nvidia-smi -pm 0"},
 		"nvidia-smi does not say":         {smi: "", says: "could not be told"},
+		"nvidia-smi hangs":                {smi: hung, says: "nvidia-smi did not say: it did not end within 20s and was killed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tree := sysfsim.Common()
-			onNVIDIA(tree)
-			if test.host != nil {
-				test.host(tree)
-			}
-			w := newWorld(t, tree)
-			w.smi = test.smi
-			err := w.bind(two, Options{})
-			if test.says == "" {
-				if err != nil || w.state(two) != "bound" {
-					t.Errorf("got %v, %s", err, w.state(two))
-				}
-				return
-			}
-			if err == nil || !strings.Contains(err.Error(), test.says) || !strings.Contains(err.Error(), "--at-next-boot") || len(w.sim.Writes()) > 0 {
-				t.Errorf("got %v", err)
-			}
-			if err := w.bind(two, Options{AtNextBoot: true}); err != nil || w.sim.Driver(two+".0") != "nvidia" {
-				t.Fatalf("at the next boot: %v, on %q", err, w.sim.Driver(two+".0"))
-			}
-			w.reboot()
-			if state := w.state(two); state != "bound" {
-				t.Errorf("after the boot: %s", state)
-			}
+			synctest.Test(t, func(t *testing.T) { takesFromNVIDIA(t, test.host, test.smi, test.says) })
 		})
+	}
+}
+
+func takesFromNVIDIA(t *testing.T, host func(sysfsim.Tree), smi, says string) {
+	tree := sysfsim.Common()
+	onNVIDIA(tree)
+	if host != nil {
+		host(tree)
+	}
+	w := newWorld(t, tree)
+	w.smi = smi
+	err := w.bind(two, Options{})
+	if says == "" {
+		if err != nil || w.state(two) != "bound" {
+			t.Errorf("got %v, %s", err, w.state(two))
+		}
+		return
+	}
+	if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "--at-next-boot") || len(w.sim.Writes()) > 0 {
+		t.Errorf("got %v", err)
+	}
+	if err := w.bind(two, Options{AtNextBoot: true}); err != nil || w.sim.Driver(two+".0") != "nvidia" {
+		t.Fatalf("at the next boot: %v, on %q", err, w.sim.Driver(two+".0"))
+	}
+	w.reboot()
+	if state := w.state(two); state != "bound" {
+		t.Errorf("after the boot: %s", state)
 	}
 }
 

@@ -146,12 +146,10 @@ func (m *Machine) next(ctx context.Context, j *Journal, seen Seen, step Step, la
 // see looks at what the steps depend on. Of a card that is stuck only the files
 // are looked at.
 func (m *Machine) see(j *Journal) (Seen, error) {
-	journals, _ := ReadJournals(m.Files)
-	tree := Careful(m.Tree, journals)
-	if j.StuckNow(BootID(tree)) {
-		return seeFiles(tree, m.Files, j.Card.Slot), nil
+	if j.Stuck != nil && j.StuckNow(BootID(m.Tree)) {
+		return seeFiles(m.Tree, m.Files, j.Card.Slot), nil
 	}
-	return see(tree, m.Files, j.Card)
+	return see(m.Tree, m.Files, j.Card)
 }
 
 // step does one step and notes what only we know of it.
@@ -204,11 +202,11 @@ func (m *Machine) loadOrLose(ctx context.Context, j *Journal, s Step) error {
 // unheld looks once more, directly before a driver loses a function, whether
 // somebody uses the card: an unbind waits for them and cannot be killed.
 func (m *Machine) unheld(ctx context.Context, j *Journal, s Step) error {
-	l, err := m.look(j.Card.Slot)
+	l, err := m.lookAtCard(j.Card.Slot)
 	if err != nil {
 		return err
 	}
-	f := m.facts(ctx, l)
+	f := m.use(ctx, l)
 	var reasons []Reason
 	for _, r := range f.Held() {
 		main := l.host.Function(s.BDF)
@@ -232,7 +230,7 @@ func (m *Machine) rebuild(ctx context.Context, j *Journal, mechanism Mechanism) 
 	file := cardFile(j.Card.Slot)
 	wanted := j.Goal == Bound && j.Persist
 	for _, image := range mechanism.Images {
-		listing, err := m.output(ctx, nil, mechanism.Lister, image)
+		listing, err := m.ask(ctx, listDeadline, mechanism.Lister, image)
 		if err != nil {
 			return fmt.Errorf("look whether /%s is in %s: %w%s", file, image, err, tail(listing))
 		}
@@ -275,7 +273,7 @@ func (m *Machine) wrong(j *Journal, err error) error {
 // Assert says what is missing for the card of this function to be bound now;
 // nothing when it is.
 func (m *Machine) Assert(bdf pci.BDF) (missing []string, err error) {
-	l, err := m.look(bdf.Slot)
+	l, err := m.lookAtCard(bdf.Slot)
 	switch {
 	case err != nil:
 		return nil, err

@@ -40,7 +40,7 @@ type Seen struct {
 
 // see looks at what a card's steps depend on.
 func see(tree, files hosttree.Reader, card Card) (Seen, error) {
-	host, err := hostpci.Read(tree)
+	host, err := hostpci.ReadSlot(tree, card.Slot)
 	if err != nil {
 		return Seen{}, err
 	}
@@ -77,7 +77,7 @@ func (s Seen) owned(slot pci.Slot) []string {
 	for _, f := range s.Mechanism.Shared {
 		names = append(names, f.Name)
 	}
-	return names
+	return append(names, s.Mechanism.Stale...)
 }
 
 func (s Seen) has(f File) bool {

@@ -158,6 +158,11 @@ func files(j *Journal, s Seen) []Step {
 			steps = append([]Step{{Kind: Remove, Name: f.Name}}, steps...) // the card's first: it is what acts
 		}
 	}
+	for _, name := range s.Mechanism.Stale {
+		if _, there := s.Files[name]; there && (wanted || !s.OtherCards) {
+			steps = append(steps, Step{Kind: Remove, Name: name})
+		}
+	}
 	if len(steps) > 0 || j.Rebuild {
 		for _, argv := range s.Mechanism.Rebuild {
 			steps = append(steps, Step{Kind: Rebuild, Argv: argv})

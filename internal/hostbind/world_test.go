@@ -33,7 +33,8 @@ type world struct {
 	smi       string            // what nvidia-smi says
 	before    map[string]string // driver of each function at the start
 	said      []string
-	forgetful bool // update-initramfs leaves out what our hook adds
+	reads     []string // files that were read since the first effect
+	forgetful bool     // update-initramfs leaves out what our hook adds
 
 	effects int
 	cut     cut
@@ -201,6 +202,9 @@ func (w *world) ReadFile(name string) ([]byte, error) {
 	if w.dead {
 		return nil, errKilled
 	}
+	if w.effects > 0 {
+		w.reads = append(w.reads, name)
+	}
 	return w.reader(name).ReadFile(name)
 }
 
@@ -225,12 +229,6 @@ func (w *world) Run(_ context.Context, _ io.Writer, argv ...string) (string, err
 	if w.dead {
 		return "", errKilled
 	}
-	switch argv[0] {
-	case "lsinitramfs":
-		return strings.Join(slices.Sorted(maps.Keys(w.initramfs)), "\n") + "\n", nil
-	case "nvidia-smi":
-		return w.smi + "\n", nil
-	}
 	do, err := w.effect(false)
 	if !do {
 		return "it went wrong", err
@@ -238,17 +236,37 @@ func (w *world) Run(_ context.Context, _ io.Writer, argv ...string) (string, err
 	switch argv[0] {
 	case "modprobe":
 		return "", errors.Join(err, w.sim.Modprobe(argv[1]))
-	case "update-initramfs":
-		w.makeInitramfs()
+	case "update-initramfs", "dracut":
+		w.makeInitramfs(map[string]string{"update-initramfs": "etc/initramfs-tools/hooks/gpuworker-host", "dracut": "usr/lib/dracut/modules.d/90gpuworker-host/module-setup.sh"}[argv[0]])
 		return "update-initramfs: Generating /boot/initrd.img-6.12.1-amd64\n", err
 	}
 	return "", fmt.Errorf("%s: not found", argv[0])
 }
 
+// hung is what nvidia-smi says when it never ends.
+const hung = "nothing"
+
+// Ask implements Runner.
+func (w *world) Ask(ctx context.Context, argv ...string) (string, error) {
+	switch {
+	case w.dead:
+		return "", errKilled
+	case argv[0] == "lsinitramfs" || argv[0] == "lsinitrd":
+		return strings.Join(slices.Sorted(maps.Keys(w.initramfs)), "\n") + "\n", nil
+	case argv[0] == "nvidia-smi" && w.smi == hung:
+		began := time.Now()
+		<-ctx.Done()
+		return "", &hungError{fmt.Sprintf("it did not end within %v and was killed", time.Since(began)), ctx.Err()}
+	case argv[0] == "nvidia-smi":
+		return w.smi + "\n", nil
+	}
+	return "", fmt.Errorf("%s: not found", argv[0])
+}
+
 // makeInitramfs copies what our hook copies, if the hook is there.
-func (w *world) makeInitramfs() {
+func (w *world) makeInitramfs(hook string) {
 	w.initramfs = map[string]string{}
-	if _, err := w.disk.ReadFile("etc/initramfs-tools/hooks/gpuworker-host"); err != nil || w.forgetful {
+	if _, err := w.disk.ReadFile(hook); err != nil || w.forgetful {
 		return
 	}
 	names, _ := w.disk.ReadDir(cardsDir)
@@ -337,10 +355,35 @@ func bootOnce(t *testing.T, tree *hosttree.Archive, files map[string]string, scr
 	return result
 }
 
+// modprobe and vfioBind are the kernel that the boot script meets in a copy of a
+// tree: a driver that is loaded takes what has its override, and bind takes one
+// function, unless there is a file "refuses" with its address.
+const (
+	modprobe = `#!/bin/sh
+[ ! -e DIR/no-vfio ] || exit 1
+mkdir -p DIR/sys/bus/pci/drivers/vfio-pci
+for device in DIR/sys/bus/pci/devices/*; do
+	read -r override <$device/driver_override
+	[ "$override" != vfio-pci ] || [ -e $device/driver ] || echo ${device##*/} | vfio-bind
+done
+`
+	vfioBind = `#!/bin/sh
+read -r bdf
+[ -e DIR/sys/bus/pci/drivers/vfio-pci ] || exit 0
+if [ -e DIR/refuses ] && read -r refused <DIR/refuses && [ $refused = $bdf ]; then
+	exit 0
+fi
+mkdir -p DIR/sys/bus/pci/drivers/vfio-pci/$bdf
+ln -s DIR/sys/bus/pci/drivers/vfio-pci DIR/sys/bus/pci/devices/$bdf/driver
+`
+)
+
 // runBoot runs the boot script over the tree below dir and returns what it logged.
 func runBoot(t *testing.T, dir, script string, args ...string) string {
 	t.Helper()
-	write(t, filepath.Join(dir, "bin/modprobe"), "#!/bin/sh\nmkdir -p "+dir+"/sys/bus/pci/drivers/vfio-pci\n")
+	write(t, filepath.Join(dir, "bin/modprobe"), strings.ReplaceAll(modprobe, "DIR", dir))
+	write(t, filepath.Join(dir, "bin/vfio-bind"), strings.ReplaceAll(vfioBind, "DIR", dir))
+	script = strings.ReplaceAll(script, `>"$sys/bus/pci/drivers/vfio-pci/bind"`, `| vfio-bind`)
 	script = strings.NewReplacer("=/etc/", "="+dir+"/etc/", "=/sys\n", "="+dir+"/sys\n", "=/dev/kmsg", "="+dir+"/log").Replace(script)
 	script = strings.ReplaceAll(script, `>"$log"`, `>>"$log"`)
 	write(t, filepath.Join(dir, "boot"), script)

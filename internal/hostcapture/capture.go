@@ -39,7 +39,7 @@ var files = []struct {
 	{"sys/kernel/iommu_groups/*/type", (*scrubber).text}, {"sys/kernel/iommu_groups/*/reserved_regions", (*scrubber).text},
 	{"sys/kernel/security/lockdown", (*scrubber).text}, {"sys/class/iommu/*/intel-iommu/cap", (*scrubber).text},
 	{"sys/firmware/efi/efivars/SecureBoot-*", (*scrubber).flag}, {"sys/class/graphics/*/name", (*scrubber).text},
-	{"sys/bus/pci/slots/*/address", (*scrubber).text}, {hostpci.Reservations, (*scrubber).text},
+	{"sys/bus/pci/slots/*/address", (*scrubber).text}, {"proc/consoles", (*scrubber).text}, {hostpci.Reservations, (*scrubber).text},
 }
 
 // present are things of which only matters that they are there.
@@ -49,7 +49,10 @@ var present = []string{
 }
 
 // links are copied as links.
-var links = []string{"sys/class/drm/*/device", "sys/class/sound/*", "sys/class/i2c-dev/*", "sys/class/net/*", "sys/class/block/*"}
+var links = []string{
+	"sys/class/drm/*/device", "sys/class/sound/*", "sys/class/i2c-dev/*", "sys/class/net/*", "sys/class/block/*",
+	"sys/class/tty/ttyUSB*", "sys/class/tty/ttyACM*", "sys/class/hidraw/*", "sys/class/usbmisc/*", "sys/class/video4linux/*",
+}
 
 // attributes of a PCI function are copied; those that hold serial numbers (vpd,
 // and config behind its first 64 bytes) are not among them.
@@ -99,6 +102,7 @@ func Capture(tree hosttree.Reader, o Options) (*hosttree.Archive, error) {
 	for _, pattern := range links {
 		c.each(pattern, c.link)
 	}
+	c.each("sys/bus/usb/devices/*", c.usb)
 	c.ours()
 	c.moment()
 	c.names(host)
@@ -203,6 +207,19 @@ func (c *capture) oddities() {
 			odd++
 			c.to.Mkdir(path.Join(list, fmt.Sprintf("odd-%d", odd)))
 		}
+	}
+}
+
+// usb copies what a USB device is, without the names that people give to theirs.
+func (c *capture) usb(name string) {
+	target, err := c.tree.Readlink(name)
+	if err != nil {
+		return
+	}
+	c.to.Mkdir(path.Join(path.Dir(name), target))
+	c.to.Symlink(name, target)
+	for _, attribute := range []string{"busnum", "devnum", "idVendor", "idProduct", "bDeviceClass", "bInterfaceClass", "bInterfaceProtocol"} {
+		c.content(path.Join(name, attribute), bytes.Clone)
 	}
 }
 

@@ -34,6 +34,16 @@ de10b81e00000000000000000000000000000000000000000000000000000000
 -- sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/reset (denied) --
 -- sys/devices/pci0000:00/0000:00:02.0/0000:02:00.0/class --
 0x020000
+-- sys/devices/pci0000:00/0000:00:02.0/0000:02:00.0/usb3/3-1/product --
+canary's telephone
+-- sys/devices/pci0000:00/0000:00:02.0/0000:02:00.0/usb3/3-1/serial --
+canary-usb-serial
+-- sys/devices/pci0000:00/0000:00:02.0/0000:02:00.0/usb3/3-1/busnum --
+3
+-- sys/devices/pci0000:00/0000:00:02.0/0000:02:00.0/usb3/3-1/3-1:1.0/bInterfaceClass --
+06
+-- sys/bus/usb/devices/3-1 -> ../../../devices/pci0000:00/0000:00:02.0/0000:02:00.0/usb3/3-1 --
+-- sys/bus/usb/devices/3-1:1.0 -> ../../../devices/pci0000:00/0000:00:02.0/0000:02:00.0/usb3/3-1/3-1:1.0 --
 -- sys/bus/pci/drivers/nvidia/canary-other --
 x
 -- sys/kernel/iommu_groups/14/type --
@@ -149,7 +159,7 @@ func TestNothingPersonalIsCaptured(t *testing.T) {
 	}
 	for _, needed := range []string{
 		"iommu.passthrough=1", `GRUB_CMDLINE_LINUX="intel_iommu=on"`, "hostpci0: 0000:01:00,pcie=1", "-- proc/iomem (denied) --",
-		"vfio.ko", "Device Minor", "net/eno1", "net/enx", "-- etc/gpuworker-host/cards/0000:01:00.card --\ndamaged\n", "quiet",
+		"vfio.ko", "Device Minor", "net/eno1", "net/enx", "-- etc/gpuworker-host/cards/0000:01:00.card --\ndamaged\n", "quiet", "usb3/3-1/3-1:1.0/bInterfaceClass --\n06\n",
 	} {
 		if !strings.Contains(text, needed) {
 			t.Errorf("%q is not in the archive", needed)

@@ -168,7 +168,7 @@ func (f *facts) claimed(vmids []int, others []string, evidence []Evidence) Findi
 	case len(hidden) > 0:
 		return found(finding.HostCardClaimed, finding.Unknown, "whether two VMs claim the card could not be seen").see(firstOf(hidden)...).fix("run it as root")
 	case f.holders.Unseen > 0:
-		return found(finding.HostCardClaimed, finding.Unknown, fmt.Sprintf("who else has the card could not be seen: %d processes do not show what they have open", f.holders.Unseen)).
+		return found(finding.HostCardClaimed, finding.Unknown, "who else has the card could not be seen: "+trim(f.holders.Blind())).
 			see(firstOf(evidence)...).fix("run it as root")
 	case len(names)+len(others) > 0:
 		return found(finding.HostCardClaimed, finding.Info, "is with "+strings.Join(append(names, others...), ", ")).see(firstOf(evidence)...)
@@ -199,13 +199,11 @@ func (f *facts) hiddenVMs() []Evidence {
 // checkConsole is condition 34: the card is the host's only screen.
 func checkConsole(f *facts, card hostpci.Card) []Finding {
 	main := card.Main()
-	screens := 0
-	for i := range f.pci.Functions {
-		if f.pci.Functions[i].IsDisplay() {
-			screens++
-		}
-	}
-	if main.BootVGA && screens == 1 {
+	// A 3D controller (0302) has no outputs, and a card that VMs have, or nobody, is dark.
+	another := slices.ContainsFunc(f.pci.Functions, func(fn hostpci.Function) bool {
+		return fn.BDF.Slot != card.Slot && fn.IsDisplay() && fn.Class.Code() != 0x0302 && !isFree(fn.Driver)
+	})
+	if main.BootVGA && !another {
 		return one(found(finding.HostOnlyConsole, finding.Info, "it is the only screen of this host, which stays black once the card is given away").
 			see(Evidence{File: "/sys/bus/pci/devices/" + main.BDF.String() + "/boot_vga", Says: "1"}).
 			fix("make sure that you reach the host by SSH, BMC or serial console"))

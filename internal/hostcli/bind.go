@@ -20,15 +20,15 @@ func bindCommand() command {
 and after each boot. Without --yes it prints what it would do and does nothing. With --yes
 the address must be the whole one, domain included.
 
-It refuses when somebody uses the card, when its IOMMU group holds other devices, when it is
-the only screen, and when a disk or a network interface is plugged into it. What it does is
-in a journal first: after an error it goes back, after a crash say it again.`,
+It refuses when somebody uses the card, when its IOMMU group holds other devices, when no
+screen of the host would be left, and when a disk or a network interface is plugged into it.
+What it does is in a journal first: after an error it goes back, after a crash say it again.`,
 		example: "  gpuworker-host bind 0000:01:00.0\n  gpuworker-host bind 0000:01:00.0 --yes\n  gpuworker-host bind 0000:01:00.0 --at-next-boot --yes",
 		flags: func(t *Tool, flags *flag.FlagSet) func([]string) error {
 			var o hostbind.Options
 			yes := flags.Bool("yes", false, "do it")
 			flags.BoolVar(&o.AtNextBoot, "at-next-boot", false, "only prepare the next boot, and touch no driver now")
-			flags.BoolVar(&o.ConsoleLossOK, "console-loss-ok", false, "the only screen of the host may go dark")
+			flags.BoolVar(&o.ConsoleLossOK, "console-loss-ok", false, "the last screen of the host may go dark")
 			flags.BoolVar(&o.NoPersist, "no-persist", false, "until the next reboot only")
 			return func(args []string) error {
 				bdf, err := oneCard("bind", args, *yes)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,6 +36,9 @@ func newLab(t *testing.T) *lab {
 func (l *lab) Run(_ context.Context, _ io.Writer, argv ...string) (string, error) {
 	return "", l.Modprobe(argv[1])
 }
+
+// Ask implements hostbind.Runner.
+func (l *lab) Ask(context.Context, ...string) (string, error) { return "", fs.ErrNotExist }
 
 func (l *lab) run(args ...string) (code int, out, complaint string) {
 	var stdout, stderr bytes.Buffer

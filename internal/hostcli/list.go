@@ -40,7 +40,8 @@ type listView struct {
 	IOMMUs []string `json:"iommus"`
 	Cards  []listed `json:"cards"`
 	Odd    []string `json:"odd,omitempty"`
-	// Unseen is the number of processes whose open files could not be listed.
+	// Unseen is the number of processes of which it could not be seen what they have
+	// open; Proxmox's reservations count as one.
 	Unseen int `json:"unseenProcesses"`
 }
 

@@ -32,7 +32,7 @@ func (t *Tool) images() map[string]hostbind.Listing {
 	listings := map[string]hostbind.Listing{}
 	for _, image := range mechanism.Images {
 		ctx, cancel := context.WithTimeout(context.Background(), listingTakes)
-		text, err := runner.Run(ctx, nil, mechanism.Lister, image)
+		text, err := runner.Ask(ctx, mechanism.Lister, image)
 		cancel()
 		listings[image] = hostbind.Listing{Text: text, Err: err}
 	}

@@ -170,6 +170,23 @@ func (a attributes) hexNumber(name string) uint64 {
 func read(tree hosttree.Reader, bdf pci.BDF) Function {
 	f := Function{Function: pci.Function{BDF: bdf, Group: pci.NoGroup}, NUMANode: -1}
 	a := attributes{tree: tree, dir: path.Join(devices, bdf.String()), f: &f}
+	a.identity()
+	f.Bus = a.exists("pci_bus")
+	f.NUMANode = a.number("numa_node", -1)
+	f.BootVGA = a.text("boot_vga") == "1"
+	f.BARs = a.bars()
+	a.link()
+	a.power()
+	a.reset()
+	a.shares()
+	f.Gone = a.gone()
+	return f
+}
+
+// identity reads what a function is, where it is and who has it. Nothing of that
+// asks the device itself.
+func (a attributes) identity() {
+	f := a.f
 	f.Class = pci.Class(a.hexNumber("class"))
 	f.ID = pci.ID{Vendor: uint16(a.hexNumber("vendor")), Device: uint16(a.hexNumber("device"))}
 	f.SubsystemID = pci.ID{Vendor: uint16(a.hexNumber("subsystem_vendor")), Device: uint16(a.hexNumber("subsystem_device"))}
@@ -186,16 +203,6 @@ func read(tree hosttree.Reader, bdf pci.BDF) Function {
 		}
 	}
 	f.Path = a.place()
-	f.Bus = a.exists("pci_bus")
-	f.NUMANode = a.number("numa_node", -1)
-	f.BootVGA = a.text("boot_vga") == "1"
-	f.BARs = a.bars()
-	a.link()
-	a.power()
-	a.reset()
-	a.shares()
-	f.Gone = a.gone()
-	return f
 }
 
 // place is the path below sys/devices.

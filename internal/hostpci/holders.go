@@ -3,11 +3,13 @@ package hostpci
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -26,9 +28,30 @@ type Holder struct {
 // Holders are the users of all cards.
 type Holders struct {
 	BySlot map[pci.Slot][]Holder
-	// Unseen are the processes whose open files could not be listed: without
-	// root nobody can say what they hold.
+	// Unseen are the processes of which it could not be seen what they have open:
+	// without root nobody can say what they hold. Reservations that could not be
+	// read count as one more.
 	Unseen int
+	// Why says of what could not be seen the reason, in the same order.
+	Why []string
+}
+
+func (h *Holders) unseen(what string, err error) {
+	h.Unseen++
+	h.Why = append(h.Why, what+": "+reason(err))
+}
+
+// Blind says what could not be seen; "" when everything could.
+func (h *Holders) Blind() string {
+	switch {
+	case h.Unseen == 0:
+		return ""
+	case len(h.Why) == 0:
+		return fmt.Sprintf("%d of what could hold the card", h.Unseen)
+	case len(h.Why) == 1:
+		return h.Why[0]
+	}
+	return fmt.Sprintf("%s, and %d more", h.Why[0], len(h.Why)-1)
 }
 
 // Of are the holders of a card.
@@ -39,10 +62,10 @@ func (h *Holders) Of(slot pci.Slot) []Holder { return h.BySlot[slot] }
 const Reservations = "run/qemu-server/pci-id-reservations"
 
 // ReadHolders looks for who uses the cards: QEMU by the group's file of VFIO,
-// programs by the files of the NVIDIA and the display drivers, and Proxmox's own
-// reservations.
+// programs by the files of the NVIDIA and the display drivers and of what is
+// plugged into a card, and Proxmox's own reservations.
 func ReadHolders(tree hosttree.Reader, h *Host) *Holders {
-	r := &holderReader{tree: tree, host: h, found: &Holders{BySlot: map[pci.Slot][]Holder{}}, minors: nvidiaMinors(tree), cards: classFiles(tree)}
+	r := &holderReader{tree: tree, host: h, found: &Holders{BySlot: map[pci.Slot][]Holder{}}, minors: nvidiaMinors(tree), cards: classFiles(tree), patience: hosttree.Patience}
 	r.processes()
 	r.reservations()
 	return r.found
@@ -54,37 +77,13 @@ type holderReader struct {
 	found  *Holders
 	minors map[string]pci.Slot // "/dev/nvidia0"
 	cards  map[string]pci.Slot // "/dev/dri/card0", "/dev/snd/controlC1"
+
+	patience time.Duration // with processes that hang
 }
 
 func (r *holderReader) add(slot pci.Slot, holder Holder) {
 	if !slices.Contains(r.found.BySlot[slot], holder) {
 		r.found.BySlot[slot] = append(r.found.BySlot[slot], holder)
-	}
-}
-
-func (r *holderReader) processes() {
-	names, err := r.tree.ReadDir("proc")
-	if err != nil {
-		r.found.Unseen++
-		return
-	}
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		files, err := r.tree.ReadDir(path.Join("proc", name, "fd"))
-		if err != nil {
-			if !errors.Is(err, fs.ErrNotExist) { // it ended meanwhile, or is a thread of the kernel
-				r.found.Unseen++
-			}
-			continue
-		}
-		for _, file := range files {
-			if target, err := r.tree.Readlink(path.Join("proc", name, "fd", file)); err == nil && strings.HasPrefix(target, "/dev/") {
-				r.open(pid, target)
-			}
-		}
 	}
 }
 
@@ -145,7 +144,11 @@ func (r *holderReader) vmid(pid int) int {
 
 func (r *holderReader) reservations() {
 	data, err := r.tree.ReadFile(Reservations)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // no Proxmox, or no VM had a device since the boot
+		return
+	case err != nil:
+		r.found.unseen("/"+Reservations, err)
 		return
 	}
 	for line := range strings.Lines(string(data)) {
@@ -174,58 +177,4 @@ func parseReservation(line string) (bdf pci.BDF, vmid, pid int, ok bool) {
 		}
 	}
 	return bdf, vmid, pid, true
-}
-
-// nvidiaMinors are the device files of the cards that the NVIDIA driver has.
-func nvidiaMinors(tree hosttree.Reader) map[string]pci.Slot {
-	const dir = "proc/driver/nvidia/gpus"
-	minors := map[string]pci.Slot{}
-	names, _ := tree.ReadDir(dir)
-	for _, name := range names {
-		bdf, err := pci.ParseBDF(name)
-		if err != nil {
-			continue
-		}
-		data, _ := tree.ReadFile(path.Join(dir, name, "information"))
-		for line := range strings.Lines(string(data)) {
-			if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "Device Minor" {
-				minors["/dev/nvidia"+strings.TrimSpace(value)] = bdf.Slot
-			}
-		}
-	}
-	return minors
-}
-
-// classFiles are the device files of display drivers and of their I2C buses, by
-// which programs speak to monitors and fans, of sound, and of VFIO's devices (those
-// of IOMMUFD, which have a file of their own beside the group's). An unbind waits
-// for whoever has one open (for I2C it is i2c_del_adapter that waits).
-func classFiles(tree hosttree.Reader) map[string]pci.Slot {
-	files := map[string]pci.Slot{}
-	for class, dir := range map[string]string{
-		"drm": "/dev/dri/", "sound": "/dev/snd/", "vfio-dev": "/dev/vfio/devices/",
-		"i2c-dev": "/dev/",
-	} {
-		names, _ := tree.ReadDir(path.Join("sys/class", class))
-		for _, name := range names {
-			at := path.Join("sys/class", class, name)
-			target, _ := tree.Readlink(at)
-			device, _ := tree.Readlink(path.Join(at, "device"))
-			if slot, ok := lastSlot(target + "/" + device); ok {
-				files[dir+name] = slot
-			}
-		}
-	}
-	return files
-}
-
-// lastSlot is the slot of the last address in a path of sysfs: the device itself,
-// behind its bridges.
-func lastSlot(target string) (slot pci.Slot, ok bool) {
-	for part := range strings.SplitSeq(target, "/") {
-		if bdf, err := pci.ParseBDF(part); err == nil {
-			slot, ok = bdf.Slot, true
-		}
-	}
-	return slot, ok
 }

@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -50,6 +51,32 @@ func Read(tree hosttree.Reader) (*Host, error) {
 	}
 	h.Groups = readGroups(tree, h.Functions)
 	name(tree, h.Functions)
+	return h, nil
+}
+
+// ReadSlot reads of the functions of one slot what they are, where they are and who
+// has them, and nothing else of the host: it is for those who look often. A slot
+// that is empty has no functions.
+func ReadSlot(tree hosttree.Reader, slot pci.Slot) (*Host, error) {
+	names, err := tree.ReadDir(devices)
+	if err != nil {
+		return nil, fmt.Errorf("list the PCI devices of the host in /%s: %w", devices, err)
+	}
+	h := &Host{IOMMUs: []string{}}
+	for _, name := range names {
+		if !strings.HasPrefix(name, slot.String()+".") {
+			continue
+		}
+		bdf, err := pci.ParseBDF(name)
+		if err != nil {
+			h.Odd = append(h.Odd, err.Error())
+			continue
+		}
+		f := Function{Function: pci.Function{BDF: bdf, Group: pci.NoGroup}, NUMANode: -1}
+		attributes{tree: tree, dir: path.Join(devices, name), f: &f}.identity()
+		h.Functions = append(h.Functions, f)
+	}
+	slices.SortFunc(h.Functions, func(a, b Function) int { return a.BDF.Compare(b.BDF) })
 	return h, nil
 }
 

@@ -107,6 +107,37 @@ func TestACardIsReadWithAllItsFunctions(t *testing.T) {
 	}
 }
 
+// TestASlotReadsAsItDoesInTheWholeHost: what a function is and who has it, and
+// nothing for which the device itself would be asked.
+func TestASlotReadsAsItDoesInTheWholeHost(t *testing.T) {
+	m := turing()
+	m.set("0000:01:00.0", "driver_override vfio-pci")
+	m.Deny(devices + "/0000:01:00.1/driver_override")
+	m.function("0000:02:00.0", "pci0000:00/0000:00:02.0", "class 0x010802", "vendor 0x144d", "device 0xa80a")
+	whole, err := Read(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{"0000:01:00.0", "0000:02:00.0", "0000:09:00.0"} {
+		slot := pci.MustBDF(address).Slot
+		one, err := ReadSlot(m, slot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []Function
+		for _, f := range whole.Slot(slot) {
+			f.Function.Vendor, f.Function.Name = "", ""
+			want = append(want, Function{Function: f.Function, Driver: f.Driver, Override: f.Override, Path: f.Path, NUMANode: -1, Unreadable: f.Unreadable})
+		}
+		if diff := cmp.Diff(want, one.Functions, sameBDF); diff != "" {
+			t.Errorf("%s (-whole +alone):\n%s", slot, diff)
+		}
+	}
+	if h, err := ReadSlot(hosttree.NewArchive(), pci.MustBDF("0000:01:00.0").Slot); err == nil {
+		t.Errorf("without PCI: %+v", h)
+	}
+}
+
 func TestAForeignEndpointInTheGroupIsAMate(t *testing.T) {
 	m := turing()
 	m.function("0000:02:00.0", "pci0000:00/0000:00:02.0", "class 0x010802", "vendor 0x144d", "device 0xa80a", "iommu_group -> kernel/iommu_groups/1")

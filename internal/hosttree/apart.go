@@ -22,10 +22,11 @@ var ErrStuck = errors.New("the kernel does not answer: the device is locked, as 
 const Patience = 2 * time.Second
 
 // waiting are the attributes of a device that the kernel reads under the
-// device's lock (driver_override_show, sriov_numvfs_show, uevent_show). While an
+// device's lock (driver_override_show, sriov_numvfs_show, uevent_show; product_show of
+// USB). While an
 // unbind hangs, reading one of them hangs too, and nothing ends who reads it,
 // not even SIGKILL.
-var waiting = []string{"driver_override", "sriov_numvfs", "uevent"}
+var waiting = []string{"driver_override", "sriov_numvfs", "uevent", "product"}
 
 // Apart reads a live tree so that the reader ends whatever the kernel does: what
 // may hang is read by a helper, a process of its own, which is left behind when

@@ -85,6 +85,32 @@ func (t Tree) Below(bdf, sub, class, name string) Tree {
 	return t
 }
 
+// USB plugs a device into a USB controller: port "3-1", model "046d:c31c", and for
+// each interface its class and protocol, "03/01" for a keyboard.
+func (t Tree) USB(bdf, port, id, product string, interfaces ...string) Tree {
+	dir, _ := t.Resolve(path.Join(devicesDir, bdf))
+	bus, _, _ := strings.Cut(port, "-")
+	dir = path.Join(dir, "usb"+bus, port)
+	const list = "sys/bus/usb/devices"
+	t.Symlink(path.Join(list, "usb"+bus), "../../../"+strings.TrimPrefix(path.Dir(dir), "sys/"))
+	t.Symlink(path.Join(list, port), "../../../"+strings.TrimPrefix(dir, "sys/"))
+	vendor, model, _ := strings.Cut(id, ":")
+	devices, _ := t.ReadDir(list)
+	for name, text := range map[string]string{
+		"idVendor": vendor, "idProduct": model, "product": product, "bDeviceClass": "00", "busnum": bus, "devnum": fmt.Sprint(len(devices)),
+	} {
+		t.WriteFile(path.Join(dir, name), []byte(text+"\n"))
+	}
+	for i, kind := range interfaces {
+		part := path.Join(dir, fmt.Sprintf("%s:1.%d", port, i))
+		class, protocol, _ := strings.Cut(kind, "/")
+		t.WriteFile(path.Join(part, "bInterfaceClass"), []byte(class+"\n"))
+		t.WriteFile(path.Join(part, "bInterfaceProtocol"), []byte(protocol+"\n"))
+		t.Symlink(path.Join(list, path.Base(part)), "../../../"+strings.TrimPrefix(part, "sys/"))
+	}
+	return t
+}
+
 // Process adds a process that has files open.
 func (t Tree) Process(pid int, name string, files ...string) Tree {
 	dir := fmt.Sprintf("proc/%d", pid)

@@ -19,7 +19,8 @@ const (
 	List     Op = "list"     // the names in a directory
 	Await    Op = "await"    // that a file is there
 	Hold     Op = "hold"     // open a file and keep it open; with an address in Text, as a VM holds the card
-	Release  Op = "release"  // close what is held
+	Hide     Op = "hide"     // open a file and keep it open so that no process shows it
+	Release  Op = "release"  // close what is held or hidden
 	Off      Op = "off"      // the machine
 )
 

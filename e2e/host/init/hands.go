@@ -69,6 +69,8 @@ func (h *hands) one(r call.Request) call.Reply {
 		return reply("", await(r.Path, patienceFor(r)))
 	case call.Hold:
 		return reply("", h.hold(r.Path, r.Text))
+	case call.Hide:
+		return reply("", h.hide(r.Path))
 	case call.Release:
 		return reply("", h.release(r.Path))
 	case call.Off:

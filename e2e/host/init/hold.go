@@ -50,6 +50,24 @@ func (h *hands) hold(path, function string) error {
 	return nil
 }
 
+// hide keeps a file open as a message on its way between two sockets does: it is
+// open for the kernel, and no process has it (unix(7), SCM_RIGHTS).
+func (h *hands) hide(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_DGRAM, 0)
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	for _, end := range ends {
+		h.held[path] = append(h.held[path], os.NewFile(uintptr(end), "socket"))
+	}
+	err = syscall.Sendmsg(ends[0], []byte{0}, syscall.UnixRights(int(f.Fd())), nil, 0)
+	return errors.Join(err, f.Close())
+}
+
 // release closes what was opened for a path, the last first.
 func (h *hands) release(path string) error {
 	var err error

@@ -37,11 +37,15 @@ func main() {
 func off() { _ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF) }
 
 func start() error {
-	if err := mountAll(); err != nil {
-		return err
-	}
-	if err := loadAll("/modules"); err != nil {
-		return err
+	// Said by the initramfs of an installed system, which did all that.
+	up := len(os.Args) > 1 && os.Args[1] == "up"
+	if !up {
+		if err := mountAll(); err != nil {
+			return err
+		}
+		if err := loadAll("/modules"); err != nil {
+			return err
+		}
 	}
 	tty, err := os.OpenFile(line, os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {

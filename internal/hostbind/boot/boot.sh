@@ -88,6 +88,22 @@ give() {
 	for bdf in $functions; do
 		[ -e "$sys/bus/pci/devices/$bdf/driver" ] || echo "$bdf" >"$sys/bus/pci/drivers/vfio-pci/bind"
 	done
+	tell
+}
+
+# tell says what has become of the functions.
+tell() {
+	for bdf in $functions; do
+		if [ ! -e "$sys/bus/pci/drivers/vfio-pci" ]; then
+			say "$slot is not given to vfio-pci: that driver could not be loaded"
+			return
+		elif [ ! -e "$sys/bus/pci/drivers/vfio-pci/$bdf" ]; then
+			has=$(cd -P "$sys/bus/pci/devices/$bdf/driver" && pwd -P)
+			has=${has##*/}
+			say "$slot is not given to vfio-pci: it did not take $bdf, which has ${has:-no} driver now"
+			return
+		fi
+	done
 	say "$slot is given to vfio-pci:$functions"
 }
 
