@@ -21,8 +21,7 @@ type app struct {
 	Program
 
 	files  []string
-	facts  string
-	ssh    []string
+	facts  hostfacts.Options
 	output string
 	color  string
 	quiet  bool
@@ -58,8 +57,9 @@ func (a *app) addGlobalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringArrayVarP(&a.files, "file", "f", nil,
 		"`FILE` or directory with documents, - for standard input; repeatable\n(default $GPUWORKER_FILE, then ./gpuworker.yaml)")
-	flags.StringVar(&a.facts, "host-facts", "", "`DIR` with what gpuworker-host check -o json says on each host, HOST.json")
-	flags.StringArrayVar(&a.ssh, "ssh", nil, "ask the hosts for it by SSH: `USER@{host}` is all of them, USER@HOST one; repeatable")
+	flags.StringVar(&a.facts.Dir, "host-facts", "", "`DIR` with what gpuworker-host check -o json says on each host, HOST.json")
+	flags.DurationVar(&a.facts.MaxAge, "host-facts-max-age", hostfacts.MaxAge, "what hosts said longer ago than this `AGE` is not believed")
+	flags.StringArrayVar(&a.facts.SSH, "ssh", nil, "ask the hosts for it by SSH: `USER@{host}` is all of them, USER@HOST one; repeatable")
 	flags.StringVarP(&a.output, "output", "o", outTable, "`FORMAT` of the output: "+strings.Join(outputs, ", "))
 	flags.StringVar(&a.color, "color", "auto", "`WHEN` to colour: "+strings.Join(colors, ", ")+"; NO_COLOR is honoured")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print results and errors only")
@@ -79,6 +79,9 @@ func (a *app) checkGlobalFlags() error {
 	}
 	if !slices.Contains(colors, a.color) {
 		return usage("--color %q is not known; write one of %s", a.color, strings.Join(colors, ", "))
+	}
+	if a.facts.MaxAge <= 0 {
+		return usage("--host-facts-max-age %s is no age; write for example 24h", a.facts.MaxAge)
 	}
 	return nil
 }
@@ -130,10 +133,12 @@ func (a *app) engine() (Engine, error) {
 
 // hostFacts is who lets the hosts speak for themselves; nil when nobody does.
 func (a *app) hostFacts() (engine.FactSource, error) {
-	if a.facts == "" && len(a.ssh) == 0 {
+	if a.facts.Dir == "" && len(a.facts.SSH) == 0 {
 		return nil, nil
 	}
-	return hostfacts.Open(a.facts, a.ssh)
+	o := a.facts
+	o.Now = a.Now
+	return hostfacts.Open(o)
 }
 
 func (a *app) newEngine(documents *v1alpha1.Documents, login Login) Engine {

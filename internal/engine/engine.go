@@ -51,9 +51,9 @@ type Options struct {
 
 // FactSource knows what hosts say of themselves.
 type FactSource interface {
-	// Facts are those of the named hosts. One that could not be asked is there
+	// Facts are those of the hosts, by name. One that could not be asked is there
 	// with the reason, one that nobody knows how to ask is not.
-	Facts(ctx context.Context, hosts []string) map[string]*inventory.Facts
+	Facts(ctx context.Context, hosts []*inventory.Host) map[string]*inventory.Facts
 }
 
 // World is one hypervisor of the documents, as observed.
@@ -178,13 +178,13 @@ func (e *Engine) askHosts(ctx context.Context, s *inventory.Snapshot) {
 	if e.options.Facts == nil {
 		return
 	}
-	var names []string
+	var hosts []*inventory.Host
 	for i := range s.Hosts {
 		if s.Hosts[i].Online && len(s.Hosts[i].GPUs()) > 0 {
-			names = append(names, s.Hosts[i].Name)
+			hosts = append(hosts, &s.Hosts[i])
 		}
 	}
-	facts := e.options.Facts.Facts(ctx, names)
+	facts := e.options.Facts.Facts(ctx, hosts)
 	for i := range s.Hosts {
 		s.Hosts[i].Facts = facts[s.Hosts[i].Name]
 	}

@@ -26,6 +26,7 @@ const (
 	HostFunctionsLeft  ID = "HOST-FUNCTIONS-LEFT-BEHIND"
 	HostCardDivided    ID = "HOST-CARD-DIVIDED" // virtual functions, vGPU
 	HostCardClaimed    ID = "HOST-CARD-CLAIMS"
+	HostBindUnfinished ID = "HOST-BIND-UNFINISHED"
 	HostOnlyConsole    ID = "HOST-ONLY-CONSOLE"
 	HostFramebuffer    ID = "HOST-FRAMEBUFFER-HOLDS-BAR"
 	HostBARUnassigned  ID = "HOST-BAR-UNASSIGNED"

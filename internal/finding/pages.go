@@ -89,10 +89,10 @@ var hypervisorPages = []Page{
 	},
 	{
 		ID: HostFactsOld, Layer: LayerHost, Title: "The facts of the host are of another time",
-		What:     "The file with the facts speaks of another card at this address, or of none.",
-		Why:      "Cards move and are exchanged. What is said of another card says nothing of this one, so it is unknown.",
-		Fix:      []string{"Make new facts: `gpuworker-host check -o json` on the host."},
-		Detected: "Vendor and device of the card in the facts, compared with what the hypervisor shows now.",
+		What:     "The facts were made longer ago than they are believed (24 hours, `--host-facts-max-age`), before the host was last started, or in the future; or they speak of another card at this address, or of none.",
+		Why:      "Drivers, modules and settings change, most of all with a reboot, and cards move and are exchanged. What was said then says nothing of now, so it is unknown. It does not stop a worker unless the Hypervisor document says `requireHostFacts: true`.",
+		Fix:      []string{"Make new facts: `gpuworker-host check -o json` on the host. With `--ssh USER@{host}` they are always new.", "When the facts seem to be from the future, or to be older than they are: set the clock of the host, or that of the machine which gpuworker runs on.", "When facts are collected by a timer that runs less than daily, say so: `--host-facts-max-age 168h`."},
+		Detected: "`taken` in the facts, by the clock of the host, compared with the clock here; `system.uptime` there, compared with how long the hypervisor says that the host has run; vendor and device of the card, compared with what the hypervisor shows now.",
 	},
 	{
 		ID: CardMissing, Layer: LayerCard, Title: "There is no device at this address",

@@ -135,7 +135,7 @@ var hostPages = []Page{
 		What:     "The GPU is bound to nouveau, nvidia or another driver of the host, or will be after the next reboot.",
 		Why:      "The kernel does not let a VM have it: group is not viable. Proxmox tries to take it away when the VM starts; with the nvidia driver that can hang the host for ever.",
 		Fix:      []string{"`gpuworker-host bind ADDRESS --yes` moves all functions of the card to vfio-pci, now and for each boot.", "By hand, for all cards of the model: `options vfio-pci ids=VENDOR:DEVICE` and `softdep nouveau pre: vfio-pci` in /etc/modprobe.d, then `update-initramfs -u -k all`, then a reboot.", "Afterwards `lspci -nnk -s ADDRESS` says vfio-pci, or has no line about a driver at all. Both are fine."},
-		Detected: "The driver link in /sys/bus/pci/devices/ADDRESS. For the next reboot: driver_override rules, modprobe.d, the command line on disk, and what vfio-pci was loaded with at this boot. What is in an initramfs can often not be read, and is unknown then.",
+		Detected: "The driver link in /sys/bus/pci/devices/ADDRESS. For the next reboot: rules of driverctl, the record of `gpuworker-host bind` with the files that act on it and the listing of each initramfs that must have it, modprobe.d, the command line on disk, and what vfio-pci was loaded with at this boot. What else is in an initramfs can often not be read, and is unknown then.",
 		Sources:  []string{"pve-docs, PCI(e) Passthrough", "NVIDIA open-gpu-kernel-modules issues 1119, 1374"},
 	},
 	{
@@ -161,6 +161,14 @@ var hostPages = []Page{
 		Fix:      []string{"Take the card out of all VMs but one: `qm set VMID --delete hostpciN`.", "VMs that are stopped count too."},
 		Detected: "/etc/pve/qemu-server/*.conf, resource mappings, and /run/qemu-server/pci-id-reservations. VMs on other hosts, and those of libvirt that do not run, are not looked at.",
 		Sources:  []string{"qemu-server, PVE/QemuServer/PCI.pm"},
+	},
+	{
+		ID: HostBindUnfinished, Layer: LayerOwner, Title: "A run of bind or unbind is not finished",
+		What:     "`gpuworker-host bind` or `unbind` was at work on the card and was cut off, the card is stuck in the kernel, or the journal of the card cannot be trusted.",
+		Why:      "Each step is in a journal before it is taken. A journal that is not settled says that some functions of the card may have moved and others not, or that the files for the next boot are not all written. A VM that takes such a card may fail, and the next boot may bring something else.",
+		Fix:      []string{"Say the command again that was cut off: `gpuworker-host bind ADDRESS --yes` or `gpuworker-host unbind ADDRESS --yes`. It goes on from the journal, and does nothing twice.", "A card that is stuck answers only after a reboot of the host. Nothing else is tried.", "When the journal cannot be trusted: see `gpuworker-host list`, move the journal away when the drivers are as they should be, and say bind again."},
+		Detected: "/var/lib/gpuworker-host/journal, one file for each card. `gpuworker-host assert ADDRESS --bound` reads the same.",
+		Sources:  []string{"docs/hosts.md, Take the card from the host"},
 	},
 	{
 		ID: HostOnlyConsole, Layer: LayerOwner, Title: "The card is the host's only console",

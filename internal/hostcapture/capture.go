@@ -10,24 +10,36 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/internal/hostpci"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// files are copied with their content. A star stands for any one name.
-var files = []string{
-	"proc/cmdline", "proc/modules", "proc/iomem", "proc/interrupts", "proc/meminfo",
-	"proc/sys/kernel/osrelease", "proc/spl/kstat/zfs/arcstats",
-	"etc/os-release", "etc/default/grub", "etc/default/grub.d/*", "etc/kernel/cmdline", "etc/kernel/proxmox-boot-uuids",
-	"etc/modules", "etc/modules-load.d/*", "etc/modprobe.d/*", "etc/pve/.version",
-	"sys/module/*/parameters/enable_unsafe_noiommu_mode", "sys/module/vfio_iommu_type1/parameters/*",
-	"sys/module/vfio_pci/parameters/*", "sys/kernel/iommu_groups/*/type", "sys/kernel/security/lockdown",
-	"sys/kernel/iommu_groups/*/reserved_regions", "sys/class/iommu/*/intel-iommu/cap", "sys/firmware/efi/efivars/SecureBoot-*",
-	"lib/modprobe.d/*", "usr/lib/modprobe.d/*", "run/modprobe.d/*", "lib/modules-load.d/*", "usr/lib/modules-load.d/*", "run/modules-load.d/*",
-	"etc/initramfs-tools/modules", "etc/driverctl.d/*",
-	"sys/class/graphics/*/name", "sys/bus/pci/slots/*/address", "sys/module/sysfb/parameters/*",
-	"proc/consoles", hostpci.Reservations,
+// files are copied with their content as far as their kind is understood. A star
+// stands for any one name.
+var files = []struct {
+	pattern string
+	keep    func(*scrubber, []byte) []byte
+}{
+	{"proc/cmdline", (*scrubber).cmdline}, {"etc/kernel/cmdline", (*scrubber).cmdline},
+	{"etc/default/grub", (*scrubber).grub}, {"etc/default/grub.d/*", (*scrubber).grub},
+	{"boot/grub/grub.cfg", (*scrubber).entries}, {"boot/grub2/grub.cfg", (*scrubber).entries}, {"boot/loader/entries/*", (*scrubber).entries},
+	{"etc/modprobe.d/*", (*scrubber).modprobe}, {"lib/modprobe.d/*", (*scrubber).modprobe}, {"usr/lib/modprobe.d/*", (*scrubber).modprobe}, {"run/modprobe.d/*", (*scrubber).modprobe},
+	{"etc/modules", (*scrubber).moduleNames}, {"etc/initramfs-tools/modules", (*scrubber).moduleNames},
+	{"etc/modules-load.d/*", (*scrubber).moduleNames}, {"lib/modules-load.d/*", (*scrubber).moduleNames},
+	{"usr/lib/modules-load.d/*", (*scrubber).moduleNames}, {"run/modules-load.d/*", (*scrubber).moduleNames},
+	{"etc/driverctl.d/*", (*scrubber).moduleNames}, {"etc/os-release", (*scrubber).osRelease}, {"usr/lib/os-release", (*scrubber).osRelease},
+	{"proc/interrupts", (*scrubber).interrupts}, {"var/log/dmesg", (*scrubber).kernelLog}, {"var/log/kern.log", (*scrubber).kernelLog},
+	{"proc/modules", (*scrubber).text}, {"proc/iomem", (*scrubber).text}, {"proc/meminfo", (*scrubber).text}, {"proc/uptime", (*scrubber).text},
+	{"proc/sys/kernel/osrelease", (*scrubber).text}, {"proc/spl/kstat/zfs/arcstats", (*scrubber).text},
+	{"etc/kernel/proxmox-boot-uuids", (*scrubber).text}, {"etc/pve/.version", (*scrubber).text},
+	{"sys/module/*/parameters/enable_unsafe_noiommu_mode", (*scrubber).text}, {"sys/module/vfio_iommu_type1/parameters/*", (*scrubber).text},
+	{"sys/module/vfio_pci/parameters/*", (*scrubber).text}, {"sys/module/sysfb/parameters/*", (*scrubber).text},
+	{"sys/kernel/iommu_groups/*/type", (*scrubber).text}, {"sys/kernel/iommu_groups/*/reserved_regions", (*scrubber).text},
+	{"sys/kernel/security/lockdown", (*scrubber).text}, {"sys/class/iommu/*/intel-iommu/cap", (*scrubber).text},
+	{"sys/firmware/efi/efivars/SecureBoot-*", (*scrubber).flag}, {"sys/class/graphics/*/name", (*scrubber).text},
+	{"sys/bus/pci/slots/*/address", (*scrubber).text}, {"proc/consoles", (*scrubber).text}, {hostpci.Reservations, (*scrubber).text},
 }
 
 // present are things of which only matters that they are there.
@@ -55,22 +67,34 @@ var (
 	attributeDirs  = []string{"pci_bus", "mdev_supported_types", "nvidia"}
 )
 
+// attributeSize is the most that an attribute of sysfs has (Documentation/filesystems/sysfs.rst).
+const attributeSize = 4096
+
 // configHead is the standard header of the configuration space (PCI 3.0, 6.1).
 const configHead = 64
 
+// Options are what a capture needs beside the tree. Without them it keeps what an
+// earlier capture has.
+type Options struct {
+	Taken     string                      // when, RFC 3339; "" when nobody knows
+	KernelLog []byte                      // of the running kernel; nil when it could not be read
+	Images    map[string]hostbind.Listing // of initramfs images, by their paths
+}
+
 // Capture copies a host. What was there and could not be read is in the archive
 // as such.
-func Capture(tree hosttree.Reader) (*hosttree.Archive, error) {
+func Capture(tree hosttree.Reader, o Options) (*hosttree.Archive, error) {
 	host, err := hostpci.Read(tree)
 	if err != nil {
 		return nil, err
 	}
-	c := &capture{tree: tree, to: hosttree.NewArchive(), scrub: newScrubber()}
+	c := &capture{tree: tree, to: hosttree.NewArchive(), scrub: newScrubber(), options: o}
 	for i := range host.Functions {
 		c.function(host.Functions[i].BDF)
 	}
-	for _, pattern := range files {
-		c.each(pattern, c.file)
+	c.oddities()
+	for _, file := range files {
+		c.each(file.pattern, func(name string) { c.content(name, func(data []byte) []byte { return file.keep(c.scrub, data) }) })
 	}
 	for _, pattern := range present {
 		c.each(pattern, c.presence)
@@ -79,7 +103,8 @@ func Capture(tree hosttree.Reader) (*hosttree.Archive, error) {
 		c.each(pattern, c.link)
 	}
 	c.each("sys/bus/usb/devices/*", c.usb)
-	c.each("etc/gpuworker-host/cards/*", c.record)
+	c.ours()
+	c.moment()
 	c.names(host)
 	c.modules()
 	c.boot()
@@ -92,9 +117,10 @@ func Capture(tree hosttree.Reader) (*hosttree.Archive, error) {
 }
 
 type capture struct {
-	tree  hosttree.Reader
-	to    *hosttree.Archive
-	scrub *scrubber
+	tree    hosttree.Reader
+	to      *hosttree.Archive
+	scrub   *scrubber
+	options Options
 }
 
 // each finds the names that fit a pattern.
@@ -119,22 +145,27 @@ func (c *capture) each(pattern string, do func(name string)) {
 	}
 }
 
-func (c *capture) file(name string) { c.content(name, c.scrub.text) }
-
-// record copies our own record of a card, but for the card's serial number.
-func (c *capture) record(name string) {
-	c.content(name, func(data []byte) []byte {
-		return c.scrub.text(lines(data, func(line string) bool { return !strings.HasPrefix(line, "serial ") }))
-	})
+// moment keeps what is no file: when it was, and the log of the running kernel.
+func (c *capture) moment() {
+	if c.options.Taken != "" {
+		c.to.WriteFile(hosttree.CapturedDate, []byte(c.options.Taken+"\n"))
+	} else {
+		c.content(hosttree.CapturedDate, c.scrub.text)
+	}
+	if c.options.KernelLog != nil {
+		c.to.WriteFile(hosttree.CapturedKmsg, c.scrub.kernelLog(c.options.KernelLog))
+	} else {
+		c.content(hosttree.CapturedKmsg, c.scrub.kernelLog)
+	}
 }
 
 func (c *capture) content(name string, change func([]byte) []byte) {
 	data, err := c.tree.ReadFile(name)
 	switch {
-	case errors.Is(err, fs.ErrPermission):
-		c.to.Deny(name)
 	case err == nil:
 		c.to.WriteFile(name, change(data))
+	case !errors.Is(err, fs.ErrNotExist): // it is there, whatever it is
+		c.to.Deny(name)
 	}
 }
 
@@ -152,9 +183,30 @@ func (c *capture) link(name string) {
 	target, err := c.tree.Readlink(name)
 	switch {
 	case err == nil:
+		// A line of the archive holds the link.
+		target = strings.Map(func(r rune) rune {
+			if r < ' ' {
+				return '_'
+			}
+			return r
+		}, target)
 		c.to.Symlink(c.scrub.name(name), c.scrub.name(target))
 	case !errors.Is(err, fs.ErrNotExist): // no link, or one that nobody may see
 		c.to.Deny(name)
+	}
+}
+
+// oddities keeps that the list of devices has entries which are no address, by names
+// that hold nothing else.
+func (c *capture) oddities() {
+	const list = "sys/bus/pci/devices"
+	names, _ := c.tree.ReadDir(list)
+	odd := 0
+	for _, name := range names {
+		if _, err := pci.ParseBDF(name); err != nil {
+			odd++
+			c.to.Mkdir(path.Join(list, fmt.Sprintf("odd-%d", odd)))
+		}
 	}
 }
 
@@ -179,7 +231,7 @@ func (c *capture) function(bdf pci.BDF) {
 		c.to.Symlink(dir, target)
 	}
 	for _, name := range attributes {
-		c.content(path.Join(dir, name), bytes.Clone)
+		c.content(path.Join(dir, name), func(data []byte) []byte { return data[:min(len(data), attributeSize)] })
 	}
 	c.content(path.Join(dir, "config"), func(data []byte) []byte { return data[:min(len(data), configHead)] })
 	for _, name := range attributeLinks {
@@ -230,6 +282,22 @@ func (c *capture) nvidia() {
 	})
 }
 
+// locks keeps how much memory each QEMU may lock, whether it has a card or not.
+func (c *capture) locks() {
+	names, _ := c.tree.ReadDir("proc")
+	for _, pid := range names {
+		comm, _ := c.tree.ReadFile(path.Join("proc", pid, "comm"))
+		name := strings.TrimSpace(string(comm))
+		if strings.Trim(pid, "0123456789") != "" || name != "kvm" && !strings.HasPrefix(name, "qemu") {
+			continue
+		}
+		c.to.WriteFile(path.Join("proc", pid, "comm"), []byte(name+"\n"))
+		c.content(path.Join("proc", pid, "limits"), func(data []byte) []byte {
+			return lines(data, func(line string) bool { return strings.HasPrefix(line, "Max locked memory") })
+		})
+	}
+}
+
 // lines keeps some lines of a text.
 func lines(data []byte, keep func(line string) bool) []byte {
 	var kept []byte
@@ -248,6 +316,7 @@ func (c *capture) holders(host *hostpci.Host) {
 	if found.Unseen > 0 {
 		c.to.Deny("proc/1/fd")
 	}
+	c.locks()
 	number := 0
 	for i := range host.Functions {
 		for _, holder := range found.Of(host.Functions[i].BDF.Slot) {

@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // drivers are words in the names of modules that have to do with passthrough,
@@ -30,24 +31,15 @@ func (c *capture) modules() {
 // not be read.
 func (c *capture) release() string {
 	data, err := c.tree.ReadFile("proc/sys/kernel/osrelease")
-	if name := strings.TrimSpace(string(data)); err == nil && name != "" && !strings.Contains(name, "/") {
+	name := strings.TrimSpace(string(data))
+	if err == nil && name != "" && !strings.ContainsFunc(name, func(r rune) bool { return r == '/' || r == ' ' || !unicode.IsPrint(r) }) {
 		return name
 	}
 	return "unknown"
 }
 
-// boot keeps the kernel's command lines that the boot loader has on disk, and
-// whether the kernel has the IOMMU on without being told.
+// boot keeps whether the kernel has the IOMMU on without being told.
 func (c *capture) boot() {
-	linux := func(data []byte) []byte {
-		return c.scrub.text(lines(data, func(line string) bool {
-			fields := strings.Fields(line)
-			return len(fields) > 1 && slices.Contains([]string{"linux", "linuxefi", "options"}, fields[0])
-		}))
-	}
-	c.content("boot/grub/grub.cfg", linux)
-	c.content("boot/grub2/grub.cfg", linux)
-	c.each("boot/loader/entries/*", func(name string) { c.content(name, linux) })
 	c.content("boot/config-"+c.release(), func(data []byte) []byte {
 		return lines(data, func(line string) bool { return strings.Contains(line, "CONFIG_INTEL_IOMMU_DEFAULT_ON") })
 	})
@@ -152,11 +144,4 @@ func (c *capture) excerpts() {
 		}
 		return kept
 	})
-	for _, log := range []string{"var/log/dmesg", "var/log/kern.log"} {
-		c.content(log, func(data []byte) []byte {
-			return c.scrub.text(lines(data, func(line string) bool {
-				return slices.ContainsFunc([]string{"vfio", "DMAR", "AMD-Vi", "RMRR", "D3cold", "bus reset", "iommu"}, func(word string) bool { return strings.Contains(line, word) })
-			}))
-		})
-	}
 }

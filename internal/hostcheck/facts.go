@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/internal/hostpci"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -39,7 +40,11 @@ type facts struct {
 	deps     text // modules.dep
 	listed   map[string]text
 	modprobe modprobe
-	rules    map[pci.Slot]text // our own rules that bind a card at boot
+	rules    map[pci.Slot]text // our own records that bind a card at boot
+
+	mechanism hostbind.Mechanism // that binds them
+	images    map[string]hostbind.Listing
+	bootID    string
 
 	regions []region
 	iomem   text
@@ -59,6 +64,9 @@ func readFacts(tree hosttree.Reader, o Options) *facts {
 		f.system = assignments(nil, read(tree, "usr/lib/os-release").body)
 	}
 	f.release = read(tree, "proc/sys/kernel/osrelease").value()
+	if trim(f.release) != f.release || strings.Contains(f.release, " ") { // no kernel says so, and names of files are made of it
+		f.release = ""
+	}
 	f.name, _, _ = strings.Cut(read(tree, "proc/sys/kernel/hostname").value(), ".")
 	if f.name == "" || f.name == "(none)" { // which the kernel says of a host that was given no name
 		f.name, _, _ = strings.Cut(read(tree, "etc/hostname").value(), ".")
@@ -72,6 +80,7 @@ func readFacts(tree hosttree.Reader, o Options) *facts {
 	f.holders = hostpci.ReadHolders(tree, f.pci)
 	f.readModules()
 	f.readRules()
+	f.mechanism, f.images, f.bootID = hostbind.FindMechanism(tree), o.Images, hostbind.BootID(tree)
 	f.iomem = read(tree, "proc/iomem")
 	f.regions, f.zeroed = parseIomem(f.iomem.body)
 	f.log = kernelLog(tree, o.KernelLog)
@@ -84,6 +93,9 @@ func readFacts(tree hosttree.Reader, o Options) *facts {
 func kernelLog(tree hosttree.Reader, running []byte) text {
 	if running != nil {
 		return text{name: "dev/kmsg", body: strings.ToValidUTF8(string(running), "\uFFFD")}
+	}
+	if kept := read(tree, hosttree.CapturedKmsg); kept.ok() {
+		return text{name: "dev/kmsg", body: kept.body}
 	}
 	var first text
 	for _, name := range []string{"var/log/dmesg", "var/log/kern.log"} {

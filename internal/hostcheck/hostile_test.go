@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/hostcapture"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
@@ -73,6 +74,11 @@ var hostile = []struct {
 	{"the configuration space may not be read", func(a *hosttree.Archive) { a.Deny(t4Dir + "/config") }, finding.Pass},
 	{"the free memory may not be read", func(a *hosttree.Archive) { a.Deny("proc/meminfo") }, finding.Pass},
 	{"the modules on disk are noise", func(a *hosttree.Archive) { a.WriteFile("lib/modules/6.14.8-2-pve/modules.dep", []byte("\xff\x00\xfe")) }, ""},
+	{"the version of the kernel has lines", func(a *hosttree.Archive) { a.WriteFile("proc/sys/kernel/osrelease", []byte("6.14\n8\n")) }, ""},
+	{"the driver of another device has lines in its name", func(a *hosttree.Archive) {
+		a.Remove(nvmeDir + "/driver")
+		a.Symlink(nvmeDir+"/driver", "../../../../bus/pci/drivers/a --\n-- b")
+	}, ""},
 	{"another device is empty", func(a *hosttree.Archive) {
 		a.Mkdir("sys/devices/pci0000:00/0000:00:09.0")
 		a.Symlink("sys/bus/pci/devices/0000:00:09.0", "../../../devices/pci0000:00/0000:00:09.0")
@@ -99,6 +105,15 @@ func TestHostileTreesNeitherHideNorLie(t *testing.T) {
 			for _, f := range everything(r) {
 				clean(t, f)
 			}
+			captured, err := hostcapture.Capture(tree, hostcapture.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := hosttree.Parse(captured.Format())
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameSaid(t, r, Run(again, Options{Cards: []pci.BDF{t4, rtx}}))
 		})
 	}
 }

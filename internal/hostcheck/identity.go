@@ -3,11 +3,11 @@ package hostcheck
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/internal/hostpci"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
@@ -55,16 +55,32 @@ func checkIdentity(f *facts, card hostpci.Card) []Finding {
 				fix("see with gpuworker-host list which card this is now, then correct the mapping").then("ID, subsystem and group of the mapping are those of the card"))
 		}
 	}
-	if rule, ok := f.rules[card.Slot]; ok {
-		if differs := f.ruleDiffers(rule.body, card); differs != "" {
-			return one(found(finding.HostCardMoved, finding.Fail, "our own record of the card does not fit: "+differs).see(rule.line(differs)).
-				fix("gpuworker-host list shows which card this is now; gpuworker-host unbind and bind write the record anew"))
-		}
+	if moved, is := f.movedFromOurs(card); is {
+		return one(moved)
 	}
 	if f.mapFile.hidden() {
 		return one(found(finding.HostCardMoved, finding.Unknown, "whether the mappings mean this card could not be read").see(f.mapFile.evidence()).fix("run it as root"))
 	}
 	return one(found(finding.HostCardMoved, finding.Pass, "the records of this host mean this card"))
+}
+
+// movedFromOurs compares the card with what bind noted of it: the record for the
+// boot, and the journal.
+func (f *facts) movedFromOurs(card hostpci.Card) (Finding, bool) {
+	o, now := f.oursOf(card.Slot), f.fingerprint(card.Slot)
+	differs, from := "", o.record
+	if o.record.ok() && o.recordErr == nil {
+		differs = o.card.Differs(now)
+	}
+	if differs == "" && o.journal != nil {
+		differs, from = o.journal.Card.Differs(now), text{name: hostbind.JournalFile(card.Slot)}
+	}
+	if differs == "" {
+		return Finding{}, false
+	}
+	bdf := card.Main().BDF
+	return found(finding.HostCardMoved, finding.Fail, "our own record of the card does not fit: "+trim(differs)).see(from.line(differs)).
+		fix(fmt.Sprintf("gpuworker-host list shows which card this is now; gpuworker-host unbind %s --yes ends the record and touches no driver, bind writes a new one", bdf)), true
 }
 
 // mapped is the function that a mapping names, or the GPU when it names the
@@ -99,7 +115,7 @@ func (m mapped) describe() string {
 
 // rulesDir is where `gpuworker-host bind` keeps a file for each card that is
 // bound at boot, named by its slot.
-const rulesDir = "etc/gpuworker-host/cards"
+const rulesDir = hostbind.CardsDir
 
 // readRules reads our own records.
 func (f *facts) readRules() {
@@ -110,30 +126,4 @@ func (f *facts) readRules() {
 			f.rules[slot] = file
 		}
 	}
-}
-
-// ruleDiffers compares the lines "function BDF vendor device subvendor subdevice
-// class path" of a record with the card. "" when it is the same, in which case
-// the boot helper binds it.
-func (f *facts) ruleDiffers(body string, card hostpci.Card) string {
-	if !strings.HasSuffix("\n"+strings.TrimSpace(body), "\nend") {
-		return "it is not whole"
-	}
-	var recorded, here []string
-	for line := range strings.Lines(body) {
-		if fields := strings.Fields(line); len(fields) >= 8 && fields[0] == "function" {
-			recorded = append(recorded, strings.Join(fields[1:8], " "))
-		}
-	}
-	for _, function := range card.Functions {
-		here = append(here, fmt.Sprintf("%s 0x%04x 0x%04x 0x%04x 0x%04x %s %s", function.BDF, function.ID.Vendor, function.ID.Device,
-			function.SubsystemID.Vendor, function.SubsystemID.Device, function.Class, function.Path))
-	}
-	if slices.Equal(recorded, here) {
-		return ""
-	}
-	if gone := less(recorded, here); len(gone) > 0 {
-		return "it was " + trim(gone[0])
-	}
-	return "it had other functions"
 }

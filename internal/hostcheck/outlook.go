@@ -16,6 +16,17 @@ type outlook struct {
 	verdict  finding.Verdict
 	because  string
 	evidence []Evidence
+	fix      string // "" when binding the card mends it
+}
+
+func foresee(v finding.Verdict, because string, evidence ...Evidence) outlook {
+	return outlook{verdict: v, because: because, evidence: evidence}
+}
+
+// mend is the outlook with what mends it.
+func (o outlook) mend(fix string) outlook {
+	o.fix = fix
+	return o
 }
 
 // worse is the worse of two outlooks.
@@ -33,6 +44,16 @@ func (f *facts) ownerNext(function *hostpci.Function) outlook {
 	if rule, ok := f.ruleFor(function); ok {
 		return rule
 	}
+	next := f.unruled(function)
+	if gone, lost := f.lostRecord(function.BDF.Slot); lost && next.verdict != finding.Pass {
+		next.because = fmt.Sprintf("%s is gone, which gpuworker-host bind wrote; %s", gone.File, next.because)
+		next.evidence = append([]Evidence{gone}, next.evidence...)
+	}
+	return next
+}
+
+// unruled is the outlook of a function that no rule for this very card keeps.
+func (f *facts) unruled(function *hostpci.Function) outlook {
 	wanting, sure := f.wanting(function)
 	if source, listed := f.listedID(function.ID); listed {
 		return f.byID(function, wanting, source)
@@ -40,15 +61,15 @@ func (f *facts) ownerNext(function *hostpci.Function) outlook {
 	names := strings.Join(wanting, " or ")
 	switch {
 	case len(wanting) > 0 && sure:
-		return outlook{finding.Fail, names + " takes " + function.BDF.String() + ": no rule on disk keeps it for VMs", []Evidence{f.deps.line("has " + names)}}
+		return foresee(finding.Fail, names+" takes "+function.BDF.String()+": no rule on disk keeps it for VMs", f.deps.line("has "+names))
 	case len(wanting) > 0:
-		return outlook{finding.Unknown, names + " may take " + function.BDF.String() + ": no rule on disk keeps it for VMs, and which drivers this kernel has could not be read", []Evidence{f.deps.evidence()}}
+		return foresee(finding.Unknown, names+" may take "+function.BDF.String()+": no rule on disk keeps it for VMs, and which drivers this kernel has could not be read", f.deps.evidence())
 	case !sure:
-		return outlook{finding.Unknown, "which drivers of the host would take " + function.BDF.String() + " could not be told", nil}
+		return foresee(finding.Unknown, "which drivers of the host would take "+function.BDF.String()+" could not be told")
 	case !isFree(function.Driver):
-		return outlook{finding.Unknown, "modprobe.d keeps " + trim(function.Driver) + " away, but it has the card now: the initramfs may not know yet", nil}
+		return foresee(finding.Unknown, "modprobe.d keeps "+trim(function.Driver)+" away, but it has the card now: the initramfs may not know yet")
 	}
-	return outlook{finding.Pass, "no driver of the host wants it", nil}
+	return foresee(finding.Pass, "no driver of the host wants it")
 }
 
 // byID is the outlook of a function whose model vfio-pci is told to take.
@@ -56,14 +77,12 @@ func (f *facts) byID(function *hostpci.Function, wanting []string, source Eviden
 	loadedWith := read(f.tree, "sys/module/vfio_pci/parameters/ids")
 	switch {
 	case len(wanting) == 0:
-		return outlook{finding.Pass, "vfio-pci takes this model, and no driver of the host wants it", []Evidence{source}}
+		return foresee(finding.Pass, "vfio-pci takes this model, and no driver of the host wants it", source)
 	case hasID(strings.Split(loadedWith.value(), ","), function.ID) && isFree(function.Driver):
-		return outlook{finding.Pass, "vfio-pci took this model at this boot", []Evidence{source, loadedWith.evidence()}}
+		return foresee(finding.Pass, "vfio-pci took this model at this boot", source, loadedWith.evidence())
 	}
-	return outlook{
-		finding.Unknown, fmt.Sprintf("vfio-pci is told to take this model, but was not loaded so at this boot: the initramfs may not know it yet (%s)", f.boot.initramfs()),
-		[]Evidence{source, loadedWith.evidence()},
-	}
+	return foresee(finding.Unknown, fmt.Sprintf("vfio-pci is told to take this model, but was not loaded so at this boot: the initramfs may not know it yet (%s)", f.boot.initramfs()),
+		source, loadedWith.evidence())
 }
 
 // listedID finds where vfio-pci is told to take a model.
@@ -153,15 +172,8 @@ func (f *facts) ruleFor(function *hostpci.Function) (outlook, bool) {
 	name := function.BDF.String()
 	for _, file := range []string{path.Join("etc/driverctl.d", name), path.Join("etc/driverctl.d", "pci-"+name)} {
 		if rule := read(f.tree, file); rule.ok() && isFree(rule.value()) && rule.value() != "" {
-			return outlook{finding.Pass, "driverctl binds it at boot", []Evidence{rule.evidence()}}, true
+			return foresee(finding.Pass, "driverctl binds it at boot", rule.evidence()), true
 		}
 	}
-	rule, ok := f.rules[function.BDF.Slot]
-	if !ok {
-		return outlook{}, false
-	}
-	if differs := f.ruleDiffers(rule.body, hostpci.Card{Slot: function.BDF.Slot, Functions: f.pci.Slot(function.BDF.Slot)}); differs != "" {
-		return outlook{finding.Fail, "the record of gpuworker-host means another card, so nothing is bound at boot: " + differs, []Evidence{rule.line(differs)}}, true
-	}
-	return outlook{finding.Pass, "gpuworker-host binds it at boot", []Evidence{rule.line("means this card")}}, true
+	return f.atBoot(function)
 }

@@ -1,6 +1,7 @@
 package hostcheck
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -70,7 +71,7 @@ func (o outlook) add(pass Finding, fix string) Finding {
 	pass = pass.after(o.verdict).see(o.evidence...)
 	if o.verdict != finding.Pass {
 		pass.Reason += "; after the next reboot: " + o.because
-		pass = pass.fix(fix).then("the same after a reboot")
+		pass = pass.fix(cmp.Or(o.fix, fix)).then("the same after a reboot")
 	}
 	return pass
 }

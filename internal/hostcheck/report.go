@@ -13,11 +13,11 @@ const FormatVersion = 1
 
 // Report is what was found on one host. As JSON it is the output of
 // `gpuworker-host check -o json`, and what other programs read as host facts.
-// When it was made is known to whoever made it; the report has no clock.
 type Report struct {
-	Version int    `json:"version"`        // FormatVersion
-	Tool    string `json:"tool"`           // version of the program that made it
-	Host    string `json:"host,omitempty"` // name of the host, short, as Proxmox calls its node
+	Version int    `json:"version"`         // FormatVersion
+	Tool    string `json:"tool"`            // version of the program that made it
+	Taken   string `json:"taken,omitempty"` // when the host was looked at, by its own clock, RFC 3339; "" when nobody knows
+	Host    string `json:"host,omitempty"`  // name of the host, short, as Proxmox calls its node
 	System  System `json:"system"`
 
 	// Now and AfterReboot are the worst of the host's own findings, those of its
@@ -40,6 +40,7 @@ type System struct {
 	Proxmox    bool   `json:"proxmox,omitempty"`    // it is a Proxmox VE host
 	BootLoader string `json:"bootLoader,omitempty"` // "grub", "systemd-boot"; "" when it could not be told
 	Root       bool   `json:"root"`                 // everything could be read that only root may read
+	Uptime     int64  `json:"uptime,omitempty"`     // seconds since the host was started when it was looked at; 0 when not known
 }
 
 // Card is what was found of one card: all functions of its slot.

@@ -2,8 +2,11 @@ package hostcheck
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/internal/hostpci"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -11,12 +14,16 @@ import (
 
 // Options are what a check needs beside the tree.
 type Options struct {
-	Tool string // version of the program, for the report
+	Tool  string // version of the program, for the report
+	Taken string // when the host was looked at, for the report; see Report
 	// Cards are the addresses to judge. Without any, all NVIDIA GPUs are judged.
 	Cards []pci.BDF
 	// KernelLog is the log of the running kernel, nil when it could not be read.
 	// It is only evidence: what sysfs says decides.
 	KernelLog []byte
+	// Images are, by their paths, the listings of the initramfs images that cards of
+	// ours must be in; nil takes what a capture kept.
+	Images map[string]hostbind.Listing
 }
 
 // layers are the layers of a host check, from the bottom.
@@ -39,7 +46,7 @@ var hostChecks = []func(*facts) []Finding{
 var cardChecks = []func(*facts, hostpci.Card) []Finding{
 	checkRMRR,
 	checkHasGroup, checkForeign, checkBridges, checkNVSwitch,
-	checkDriver, checkSiblings, checkDivided, checkClaims, checkConsole,
+	checkDriver, checkSiblings, checkBound, checkDivided, checkClaims, checkConsole,
 	checkFramebuffer, checkBARs, checkGuestWindow, checkAddressWidth, checkROM,
 	checkGone, checkReset, checkPower,
 	checkMemory, checkMemlock, checkStartTime, checkNUMA,
@@ -50,7 +57,7 @@ var cardChecks = []func(*facts, hostpci.Card) []Finding{
 // Run judges the host that the tree shows.
 func Run(tree hosttree.Reader, o Options) *Report {
 	f := readFacts(tree, o)
-	r := &Report{Version: FormatVersion, Tool: o.Tool, Host: f.name, System: f.describe(), Cards: []Card{}}
+	r := &Report{Version: FormatVersion, Tool: o.Tool, Taken: o.Taken, Host: f.name, System: f.describe(), Cards: []Card{}}
 	var all []Finding
 	for _, check := range hostChecks {
 		all = append(all, check(f)...)
@@ -67,8 +74,19 @@ func Run(tree hosttree.Reader, o Options) *Report {
 func (f *facts) describe() System {
 	return System{
 		Name: trim(f.system["PRETTY_NAME"]), Kernel: trim(f.release), Proxmox: f.proxmox, BootLoader: f.boot.loader,
-		Root: f.iomem.ok() && !f.zeroed && f.holders.Unseen == 0,
+		Root: f.iomem.ok() && !f.zeroed && f.holders.Unseen == 0, Uptime: uptime(read(f.tree, "proc/uptime").body),
 	}
+}
+
+// uptime reads proc(5), uptime: seconds since the start, with a fraction; 0 when
+// it says nothing.
+func uptime(body string) int64 {
+	seconds, _, _ := strings.Cut(body, ".")
+	n, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
 }
 
 // chosen are the addresses of the cards to judge: those that were asked for, or

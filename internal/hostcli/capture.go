@@ -31,7 +31,7 @@ before you send it: it is text. Run it as root, or it will lack what only root c
 }
 
 func (t *Tool) capture(name string) error {
-	archive, err := hostcapture.Capture(t.tree)
+	archive, err := hostcapture.Capture(t.tree, hostcapture.Options{Taken: t.taken(), KernelLog: t.kernelLog(), Images: t.images()})
 	if err != nil {
 		return err
 	}

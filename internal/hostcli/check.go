@@ -43,11 +43,9 @@ when anything fails now.`,
 }
 
 func (t *Tool) check(cards []pci.BDF, verbose bool) error {
-	options := hostcheck.Options{Tool: t.Version, Cards: cards}
-	if t.root == "/" {
-		options.KernelLog = kernelLog()
-	}
-	report := hostcheck.Run(t.tree, options)
+	report := hostcheck.Run(t.tree, hostcheck.Options{
+		Tool: t.Version, Taken: t.taken(), Cards: cards, KernelLog: t.kernelLog(), Images: t.images(),
+	})
 	if t.json {
 		if err := t.machine(report); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
@@ -32,6 +33,8 @@ type Tool struct {
 	Width    int  // columns of Out, 0 when it is no terminal
 	// Host is where cards are bound; nil is this machine.
 	Host *hostbind.Machine
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
 
 	root   string // directory or archive
 	output string // what -o says
@@ -81,6 +84,7 @@ func usage(format string, args ...any) error {
 
 // Main runs the program and returns its exit code.
 func (t *Tool) Main(args []string) int {
+	t.Out, t.Err = plain{t.Out}, plain{t.Err}
 	err := t.run(args)
 	var exit *exitError
 	switch {
@@ -183,6 +187,24 @@ func (t *Tool) open() error {
 		return fmt.Errorf("--root: %s is no captured archive: %w", t.root, err)
 	}
 	return nil
+}
+
+// taken is when the host was as the tree shows it, RFC 3339: now, or when it was
+// captured. "" when that is not known.
+func (t *Tool) taken() string {
+	if _, captured := t.tree.(*hosttree.Archive); captured {
+		date, _ := t.tree.ReadFile(hosttree.CapturedDate)
+		parsed, err := time.Parse(time.RFC3339, strings.TrimSpace(string(date)))
+		if err != nil {
+			return ""
+		}
+		return parsed.Format(time.RFC3339)
+	}
+	now := time.Now
+	if t.Now != nil {
+		now = t.Now
+	}
+	return now().UTC().Format(time.RFC3339)
 }
 
 // machine writes a value for machines.

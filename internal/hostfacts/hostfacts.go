@@ -7,10 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
@@ -25,10 +28,17 @@ var aboutVMs = []finding.ID{
 	finding.HostStartTimeout, finding.HostNUMA, finding.HostVMNotQ35, finding.HostVMHidesKVM,
 }
 
-// ReadDir reads all files NAME.json of a directory, by the name of the host that
+// statement is what one host said, and when.
+type statement struct {
+	facts  *inventory.Facts
+	taken  time.Time     // by the clock of the host; zero when it does not say
+	uptime time.Duration // of the host then; 0 when it does not say
+}
+
+// readDir reads all files NAME.json of a directory, by the name of the host that
 // they speak of; that of the file when they do not say. All problems come at
 // once.
-func ReadDir(dir string) (map[string]*inventory.Facts, error) {
+func readDir(dir string) (map[string]statement, error) {
 	names, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.json"))
 	if err != nil {
 		return nil, err
@@ -36,17 +46,17 @@ func ReadDir(dir string) (map[string]*inventory.Facts, error) {
 	if _, err := os.ReadDir(dir); err != nil {
 		return nil, problem(dir, err.Error())
 	}
-	all := map[string]*inventory.Facts{}
+	all := map[string]statement{}
 	var problems []error
 	for _, name := range names {
-		host, facts, err := readFile(name)
-		switch {
+		host, said, err := readFile(name)
+		switch other, twice := all[host]; {
 		case err != nil:
 			problems = append(problems, err)
-		case all[host] != nil:
-			problems = append(problems, problem(name, fmt.Sprintf("speaks of host %s, and so does %s", host, all[host].From)))
+		case twice:
+			problems = append(problems, problem(name, fmt.Sprintf("speaks of host %s, and so does %s", host, other.facts.From)))
 		default:
-			all[host] = facts
+			all[host] = said
 		}
 	}
 	return all, errors.Join(problems...)
@@ -56,19 +66,37 @@ func escapeGlob(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
 }
 
-func readFile(name string) (host string, facts *inventory.Facts, err error) {
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return "", nil, problem(name, err.Error())
+func readFile(name string) (host string, said statement, err error) {
+	data, err := readBounded(name)
+	if err == nil {
+		host, said, err = parse(data, name)
 	}
-	host, facts, err = Parse(data, name)
 	if err != nil {
-		return "", nil, problem(name, err.Error())
+		return "", statement{}, problem(name, err.Error())
 	}
 	if host == "" {
 		host = strings.TrimSuffix(filepath.Base(name), ".json")
 	}
-	return host, facts, nil
+	return host, said, nil
+}
+
+// maxAnswer bounds what a host may say, in bytes. What 64 cards have to say is
+// less than one MiB.
+const maxAnswer = 16 << 20
+
+var errTooLong = fmt.Errorf("it is longer than %d MiB: this is no output of gpuworker-host check -o json", maxAnswer>>20)
+
+func readBounded(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, maxAnswer+1))
+	if err == nil && len(data) > maxAnswer {
+		err = errTooLong
+	}
+	return data, err
 }
 
 func problem(name, why string) error {
@@ -78,31 +106,67 @@ func problem(name, why string) error {
 	}
 }
 
-// Parse reads the output of gpuworker-host. from says where it is from.
-func Parse(data []byte, from string) (host string, facts *inventory.Facts, err error) {
+// parse reads the output of gpuworker-host. from says where it is from.
+func parse(data []byte, from string) (host string, said statement, err error) {
 	var report hostcheck.Report
 	if err := json.Unmarshal(data, &report); err != nil {
-		return "", nil, fmt.Errorf("this is no output of gpuworker-host check -o json: %w", err)
+		return "", statement{}, fmt.Errorf("this is no output of gpuworker-host check -o json: %w", err)
 	}
 	switch {
 	case report.Version == 0:
-		return "", nil, errors.New("this is no output of gpuworker-host check -o json: it has no version")
+		return "", statement{}, errors.New("this is no output of gpuworker-host check -o json: it has no version")
 	case report.Version > hostcheck.FormatVersion:
-		return "", nil, fmt.Errorf("it is of version %d, this gpuworker reads up to %d: take a newer one", report.Version, hostcheck.FormatVersion)
+		return "", statement{}, fmt.Errorf("it is of version %d, this gpuworker reads up to %d: take a newer one", report.Version, hostcheck.FormatVersion)
 	}
-	facts = &inventory.Facts{From: from, Findings: findings(report.Findings, report.NotEvaluated)}
+	if report.Taken != "" {
+		if said.taken, err = time.Parse(time.RFC3339, report.Taken); err != nil {
+			return "", statement{}, fmt.Errorf("taken is no date: %w", err)
+		}
+	}
+	const century = 100 * 365 * 24 * 3600 // seconds; more would be no duration
+	said.uptime = time.Duration(min(max(report.System.Uptime, 0), century)) * time.Second
+	said.facts = &inventory.Facts{From: from, Findings: findings(report.Findings, report.NotEvaluated)}
 	for _, card := range report.Cards {
-		facts.Cards = append(facts.Cards, inventory.CardFacts{
-			Slot: card.BDF.Slot, ID: card.ID, Driver: card.Driver, Findings: findings(card.Findings, card.NotEvaluated),
+		said.facts.Cards = append(said.facts.Cards, inventory.CardFacts{
+			Slot: card.BDF.Slot, ID: card.ID, Driver: plain(card.Driver), Findings: findings(card.Findings, card.NotEvaluated),
 		})
 	}
-	return report.Host, facts, nil
+	return plain(report.Host), said, nil
+}
+
+// plain makes text of a host fit for a terminal: whoever can write the facts could
+// else write there what they like. Everything that is shown goes through it.
+func plain(text string) string {
+	const most = 2000 // characters; what the tool itself says is a few hundred
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
+	if runes := []rune(text); len(runes) > most {
+		text = string(runes[:most-1]) + "…"
+	}
+	return text
+}
+
+// plainFinding is a finding of which all can be shown. A verdict that is none is
+// not known.
+func plainFinding(t hostcheck.Finding) hostcheck.Finding {
+	known := func(v finding.Verdict) finding.Verdict {
+		if !slices.Contains([]finding.Verdict{finding.Pass, finding.Fail, finding.Unknown, finding.Info}, v) {
+			return finding.Unknown
+		}
+		return v
+	}
+	t.ID, t.Layer, t.Reason, t.Fix = finding.ID(plain(string(t.ID))), finding.Layer(plain(string(t.Layer))), plain(t.Reason), plain(t.Fix)
+	t.Verdict, t.AfterReboot, t.Where = known(t.Verdict), known(t.AfterReboot), fault.Place{}
+	return t
 }
 
 // findings translates. What is well now and will not be after a reboot is worth
 // a note. Layers that were not judged need none as long as what fails below them is
 // told too; when that is left to the hypervisor, they are not known.
-func findings(told []hostcheck.Finding, notJudged []finding.Layer) []finding.Finding {
+func findings(said []hostcheck.Finding, notJudged []finding.Layer) []finding.Finding {
+	var told []hostcheck.Finding
+	for _, f := range said {
+		told = append(told, plainFinding(f))
+	}
 	var all []finding.Finding
 	fails := func(f finding.Finding) bool { return f.Verdict == finding.Fail }
 	for _, t := range told {
@@ -129,7 +193,7 @@ func findings(told []hostcheck.Finding, notJudged []finding.Layer) []finding.Fin
 func joined(layers []finding.Layer) string {
 	var names []string
 	for _, layer := range layers {
-		names = append(names, string(layer))
+		names = append(names, plain(string(layer)))
 	}
 	return strings.Join(names, ", ")
 }

@@ -6,19 +6,29 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/hostcheck"
+	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
+
+// noon is when the hosts of the tests were looked at.
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func atNoon() time.Time { return noon }
 
 // report is what a host with one card says.
 func report(host string, findings ...hostcheck.Finding) []byte {
 	r := hostcheck.Report{
-		Version: hostcheck.FormatVersion, Host: host,
+		Version: hostcheck.FormatVersion, Host: host, Taken: noon.Format(time.RFC3339),
 		Cards: []hostcheck.Card{{BDF: pci.MustBDF("0000:03:00.0"), ID: pci.MustID("10de:1eb8"), Driver: "nouveau", Findings: findings}},
 	}
 	data, err := json.Marshal(r)
@@ -33,7 +43,7 @@ func told(id finding.ID, now, after finding.Verdict) hostcheck.Finding {
 }
 
 func TestOnlyWhatTheHypervisorDoesNotKnowBetterIsTaken(t *testing.T) {
-	host, facts, err := Parse(report("pve1",
+	host, said, err := parse(report("pve1",
 		told(finding.HostDriverOwns, finding.Fail, finding.Fail),
 		told(finding.HostPowerStuck, finding.Unknown, finding.Unknown),
 		told(finding.HostVFIOMissing, finding.Pass, finding.Fail), // lost at the next reboot
@@ -44,7 +54,7 @@ func TestOnlyWhatTheHypervisorDoesNotKnowBetterIsTaken(t *testing.T) {
 	if err != nil || host != "pve1" {
 		t.Fatal(host, err)
 	}
-	card := facts.Card(pci.MustBDF("0000:03:00.0").Slot)
+	card := said.facts.Card(pci.MustBDF("0000:03:00.0").Slot)
 	if card == nil || card.Driver != "nouveau" || len(card.Findings) != 3 {
 		t.Fatalf("%+v", card)
 	}
@@ -68,11 +78,11 @@ func TestWhatWasNotLookedAtIsNotTakenForWell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, facts, err := Parse(data, "pve1.json")
+	_, said, err := parse(data, "pve1.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := facts.Cards[0].Findings
+	got := said.facts.Cards[0].Findings
 	if n := len(got); n != 2 || got[1].Verdict != finding.Unknown || !strings.Contains(got[1].Reason, string(finding.HostCardClaimed)) {
 		t.Errorf("two VMs claimed the card, and nobody looked whether it can be reset: %+v", got)
 	}
@@ -88,8 +98,8 @@ func TestADirectoryIsReadWithAllItsProblems(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all, err := ReadDir(dir)
-	if all["pve1"] == nil || all["pve2"] == nil || len(all) != 2 {
+	all, err := readDir(dir)
+	if all["pve1"].facts == nil || all["pve2"].facts == nil || len(all) != 2 {
 		t.Errorf("%v", all)
 	}
 	for _, name := range []string{"b.json", "c.json", "d.json", "e.json"} {
@@ -100,7 +110,7 @@ func TestADirectoryIsReadWithAllItsProblems(t *testing.T) {
 	if !fault.Is(err, fault.Invalid) {
 		t.Errorf("kind %v", fault.KindOf(err))
 	}
-	if _, err := ReadDir(filepath.Join(dir, "nothing")); err == nil {
+	if _, err := readDir(filepath.Join(dir, "nothing")); err == nil {
 		t.Error("a directory that is not there was read")
 	}
 }
@@ -110,7 +120,7 @@ func TestHostsAreAskedThatNobodyHasFactsOf(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "pve1.json"), report("pve1"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(dir, []string{"ops@pve2.example.org"})
+	s, err := Open(Options{Dir: dir, SSH: []string{"ops@pve2.example.org"}, Now: atNoon})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +130,7 @@ func TestHostsAreAskedThatNobodyHasFactsOf(t *testing.T) {
 		}
 		return report("pve2"), nil
 	}
-	facts := s.Facts(t.Context(), []string{"pve1", "pve2", "pve3"})
+	facts := s.Facts(t.Context(), hosts("pve1", "pve2", "pve3"))
 	if facts["pve1"] == nil || facts["pve2"] == nil || facts["pve3"] != nil {
 		t.Errorf("%v", facts)
 	}
@@ -134,12 +144,12 @@ func TestAHostThatDoesNotAnswerIsSaidSo(t *testing.T) {
 		"an old tool":   func() ([]byte, error) { return []byte(`{"cards": []}`), nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := Open("", []string{"root@{host}"})
+			s, err := Open(Options{SSH: []string{"root@{host}"}, Now: atNoon})
 			if err != nil {
 				t.Fatal(err)
 			}
 			s.run = func(context.Context, string) ([]byte, error) { return answer() }
-			facts := s.Facts(t.Context(), []string{"pve1"})["pve1"]
+			facts := s.Facts(t.Context(), hosts("pve1"))["pve1"]
 			if facts == nil || facts.Missing == "" || facts.From != "ssh root@pve1" {
 				t.Errorf("%+v", facts)
 			}
@@ -149,14 +159,56 @@ func TestAHostThatDoesNotAnswerIsSaidSo(t *testing.T) {
 
 func TestTargetsThatWouldBeFlagsOfSSHAreRefused(t *testing.T) {
 	for _, target := range []string{"-oProxyCommand=x", "", "root@pve1 rm"} {
-		if _, err := Open("", []string{target}); err == nil {
+		if _, err := Open(Options{SSH: []string{target}}); err == nil {
 			t.Errorf("%q was taken", target)
 		}
 	}
 }
 
+// hosts are hosts of a hypervisor.
+func hosts(names ...string) []*inventory.Host {
+	var all []*inventory.Host
+	for _, name := range names {
+		all = append(all, &inventory.Host{Name: name})
+	}
+	return all
+}
+
+// FuzzParse reads facts of any content: nothing of them writes on the terminal
+// what it likes, and none is of an age that cannot be told.
 func FuzzParse(f *testing.F) {
 	f.Add(report("pve1", told(finding.HostDriverOwns, finding.Fail, finding.Fail)))
 	f.Add([]byte(`{"version":1,"cards":[{"bdf":""}]}`))
-	f.Fuzz(func(_ *testing.T, data []byte) { _, _, _ = Parse(data, "x") })
+	f.Add([]byte(`{"version":1,"host":"\u001b[2J","taken":"9999-12-31T23:59:59Z","system":{"uptime":9223372036854775807},"findings":[{"id":"\n","verdict":"?","reason":"\u202e"}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		host, said, err := parse(data, "x")
+		if err != nil {
+			return
+		}
+		old := outdated(said, time.Hour, noon, MaxAge)
+		for _, text := range append(texts(said.facts), host, old) {
+			if !shown(text) {
+				t.Fatalf("%q would be shown", text)
+			}
+		}
+	})
+}
+
+// texts are all texts of facts that may be shown.
+func texts(facts *inventory.Facts) []string {
+	all := []string{facts.Missing, facts.Old}
+	found := facts.Findings
+	for _, card := range facts.Cards {
+		all = append(all, card.Driver)
+		found = append(slices.Clone(found), card.Findings...)
+	}
+	for _, f := range found {
+		all = append(all, string(f.ID), string(f.Verdict), string(f.Layer), f.Reason, f.Fix, f.Where.Host, f.Where.Card, f.Where.Worker)
+	}
+	return all
+}
+
+// shown tells what may be written on a terminal.
+func shown(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }

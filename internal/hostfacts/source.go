@@ -2,6 +2,7 @@ package hostfacts
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,22 +17,38 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
+// Options say where facts are from.
+type Options struct {
+	// Dir has a file HOST.json for each host; "" for none.
+	Dir string
+	// SSH are targets to ask: "root@{host}" is for every host,
+	// "root@pve1.example.org" for host pve1 alone. What Dir has is not asked for.
+	SSH []string
+	// MaxAge is how old facts may be; 0 takes MaxAge.
+	MaxAge time.Duration
+	// Now is the clock; nil takes that of this machine.
+	Now func() time.Time
+}
+
 // Source knows or asks for the facts of hosts.
 type Source struct {
-	known map[string]*inventory.Facts
-	ssh   []string
-	run   func(ctx context.Context, target string) ([]byte, error)
+	known  map[string]statement
+	ssh    []string
+	maxAge time.Duration
+	now    func() time.Time
+	run    func(ctx context.Context, target string) ([]byte, error)
 }
 
 // hostMark stands for the name of a host in an SSH target.
 const hostMark = "{host}"
 
-// Open reads the directory ("" for none) and takes the SSH targets to ask:
-// "root@{host}" is for every host, "root@pve1.example.org" for host pve1 alone.
-// What the directory has is not asked for.
-func Open(dir string, ssh []string) (*Source, error) {
-	s := &Source{ssh: ssh, run: runSSH}
-	for _, target := range ssh {
+// Open reads the directory and takes the SSH targets.
+func Open(o Options) (*Source, error) {
+	s := &Source{ssh: o.SSH, maxAge: cmp.Or(o.MaxAge, MaxAge), now: o.Now, run: runSSH}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	for _, target := range o.SSH {
 		if strings.HasPrefix(target, "-") || strings.ContainsAny(target, " \t\n") || target == "" {
 			return nil, &fault.Error{
 				Kind: fault.Invalid, Doing: "read --ssh", Why: fmt.Sprintf("%q is no SSH target", target),
@@ -39,11 +56,11 @@ func Open(dir string, ssh []string) (*Source, error) {
 			}
 		}
 	}
-	if dir == "" {
+	if o.Dir == "" {
 		return s, nil
 	}
 	var err error
-	s.known, err = ReadDir(dir)
+	s.known, err = readDir(o.Dir)
 	return s, err
 }
 
@@ -55,25 +72,25 @@ const (
 
 // Facts implements engine.FactSource. A host that could not be asked is in the
 // answer with the reason; one that nobody told how to ask is not.
-func (s *Source) Facts(ctx context.Context, hosts []string) map[string]*inventory.Facts {
+func (s *Source) Facts(ctx context.Context, hosts []*inventory.Host) map[string]*inventory.Facts {
 	all := map[string]*inventory.Facts{}
 	var mu sync.Mutex
 	var g errgroup.Group
 	g.SetLimit(askingAtOnce)
 	for _, host := range hosts {
-		if facts := s.known[host]; facts != nil {
-			all[host] = facts
+		if said, known := s.known[host.Name]; known {
+			all[host.Name] = s.dated(said, host)
 			continue
 		}
-		target, ok := s.target(host)
+		target, ok := s.target(host.Name)
 		if !ok {
 			continue
 		}
 		g.Go(func() error {
-			facts := s.ask(ctx, host, target)
+			said := s.ask(ctx, host.Name, target)
 			mu.Lock()
 			defer mu.Unlock()
-			all[host] = facts
+			all[host.Name] = s.dated(said, host)
 			return nil
 		})
 	}
@@ -101,13 +118,13 @@ func (s *Source) target(host string) (target string, ok bool) {
 
 // ask asks a host. An answer in another host's name, as behind a wrong alias, is
 // none: cards of hosts of one make are at the same addresses.
-func (s *Source) ask(ctx context.Context, host, target string) *inventory.Facts {
+func (s *Source) ask(ctx context.Context, host, target string) statement {
 	ctx, cancel := context.WithTimeout(ctx, askingTakes)
 	defer cancel()
 	from := "ssh " + target
 	out, err := s.run(ctx, target)
 	if err == nil {
-		name, facts, parseErr := Parse(out, from)
+		name, said, parseErr := parse(out, from)
 		short, _, _ := strings.Cut(host, ".")
 		switch {
 		case parseErr != nil:
@@ -115,10 +132,10 @@ func (s *Source) ask(ctx context.Context, host, target string) *inventory.Facts 
 		case name != "" && !strings.EqualFold(name, host) && !strings.EqualFold(name, short):
 			err = fmt.Errorf("it is host %s that answered", name)
 		default:
-			return facts
+			return said
 		}
 	}
-	return &inventory.Facts{From: from, Missing: err.Error()}
+	return statement{facts: &inventory.Facts{From: from, Missing: plain(err.Error())}}
 }
 
 // runSSH asks a host. The command is what an unrestricted login would run; a key
@@ -126,21 +143,49 @@ func (s *Source) ask(ctx context.Context, host, target string) *inventory.Facts 
 // nothing else.
 func runSSH(ctx context.Context, target string) ([]byte, error) {
 	command := exec.CommandContext(ctx, "ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--", target, "gpuworker-host check -o json")
-	var out, complaint bytes.Buffer
-	command.Stdout, command.Stderr = &out, &complaint
+	out, complaint := &bounded{}, &ending{}
+	command.Stdout, command.Stderr = out, complaint
 	command.WaitDelay = time.Second
 	err := command.Run()
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("no answer within %s", askingTakes)
-	case err == nil, errors.As(err, &exit) && exit.ExitCode() == 1 && out.Len() > 0: // a check that failed is an answer
-		return out.Bytes(), nil
+	case out.over:
+		return nil, errTooLong
+	case err == nil, errors.As(err, &exit) && exit.ExitCode() == 1 && out.kept.Len() > 0: // a check that failed is an answer
+		return out.kept.Bytes(), nil
 	}
-	if text := strings.TrimSpace(complaint.String()); text != "" {
+	if text := strings.TrimSpace(string(complaint.kept)); text != "" {
 		return nil, errors.New(lastLine(text))
 	}
 	return nil, err
+}
+
+// bounded keeps what is written to it up to maxAnswer. More is an error, which
+// ends the program that writes.
+type bounded struct {
+	kept bytes.Buffer
+	over bool
+}
+
+func (b *bounded) Write(data []byte) (int, error) {
+	if b.over = b.over || b.kept.Len()+len(data) > maxAnswer; b.over {
+		return 0, errTooLong
+	}
+	return b.kept.Write(data)
+}
+
+// ending keeps the end of what is written to it, where the reason usually is.
+type ending struct{ kept []byte }
+
+func (e *ending) Write(data []byte) (int, error) {
+	const most = 4 << 10
+	e.kept = append(e.kept, data...)
+	if n := len(e.kept); n > most {
+		e.kept = append(e.kept[:0], e.kept[n-most:]...)
+	}
+	return len(data), nil
 }
 
 func lastLine(text string) string { return text[strings.LastIndex(text, "\n")+1:] }

@@ -18,6 +18,14 @@ type Reader interface {
 	Readlink(name string) (string, error)
 }
 
+// What a capture keeps that is no file of the host stands in a directory that no
+// host has.
+const (
+	CapturedDate   = "captured/date"      // when, by the host's clock, RFC 3339
+	CapturedKmsg   = "captured/kmsg"      // lines of the kernel's log
+	CapturedImages = "captured/initramfs" // for each image in /boot, which files of ours are in it
+)
+
 // MaxFile bounds what is read of a file. The largest that matter are the list of
 // PCI names and modules.builtin; an attribute of sysfs has 4 KiB at most.
 const MaxFile = 8 << 20

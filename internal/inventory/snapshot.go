@@ -75,6 +75,7 @@ type Host struct {
 	Name   string `json:"name"`
 	Online bool   `json:"online"`
 	CPUs   int    `json:"cpus"`
+	Uptime int64  `json:"uptime,omitempty"` // seconds since it was started; 0 when not known
 
 	MemoryTotal int64 `json:"memoryTotal"` // bytes
 	MemoryUsed  int64 `json:"memoryUsed"`  // bytes
@@ -98,6 +99,9 @@ type Facts struct {
 	From string `json:"from"` // "facts/pve1.json", "ssh root@pve1"
 	// Missing says why there are none after all; the rest is then empty.
 	Missing string `json:"missing,omitempty"`
+	// Old says why they are not believed any more: they were made too long ago,
+	// before the host was started, or nobody knows when.
+	Old string `json:"old,omitempty"`
 
 	Findings []finding.Finding `json:"findings,omitempty"` // of the host as a whole
 	Cards    []CardFacts       `json:"cards,omitempty"`

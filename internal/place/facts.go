@@ -40,10 +40,16 @@ func hostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding
 		f.Fix = on(h.Name, "gpuworker-host check")
 		return []finding.Finding{f}
 	}
+	renew := on(h.Name, "gpuworker-host check -o json") + " makes new ones"
+	if h.Facts.Old != "" {
+		f.ID, f.Fix = finding.HostFactsOld, renew
+		f.Reason = fmt.Sprintf("the facts of the host are not believed: %s %s", h.Facts.From, h.Facts.Old)
+		return []finding.Finding{f}
+	}
 	card := h.Facts.Card(d.Slot)
 	gpu, _ := d.GPU()
 	if card == nil || card.ID != gpu.ID {
-		f.ID, f.Fix = finding.HostFactsOld, on(h.Name, "gpuworker-host check -o json")+" makes new ones"
+		f.ID, f.Fix = finding.HostFactsOld, renew
 		f.Reason = fmt.Sprintf("the facts of the host are of another time: in %s there is no such card", h.Facts.From)
 		if card != nil {
 			f.Reason = fmt.Sprintf("the facts of the host are of another time: in %s this card is %s, now it is %s", h.Facts.From, card.ID, gpu.ID)

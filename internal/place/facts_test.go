@@ -35,6 +35,9 @@ func TestWhatAHostSaysOfACardCounts(t *testing.T) {
 		{"something fails", told(fails), false, finding.HostDriverOwns, ""},
 		{"something is unknown", told(unknown), false, "", finding.HostPowerStuck},
 		{"something is unknown, and facts are required", told(unknown), true, finding.HostPowerStuck, ""},
+		{"the facts are old, although nothing failed then", old(), false, "", finding.HostFactsOld},
+		{"the facts are old, and something failed then", old(fails), false, "", finding.HostFactsOld},
+		{"the facts are old, and facts are required", old(), true, finding.HostFactsOld, ""},
 		{"the facts speak of another card", moved, false, "", finding.HostFactsOld},
 		{"the facts speak of no such card", &inventory.Facts{From: "x"}, true, finding.HostFactsOld, ""},
 	}
@@ -55,6 +58,13 @@ func TestWhatAHostSaysOfACardCounts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// old are facts that nobody believes any more.
+func old(findings ...finding.Finding) *inventory.Facts {
+	facts := told(findings...)
+	facts.Old = "was made 370 days ago"
+	return facts
 }
 
 func first(findings []finding.Finding) finding.ID {

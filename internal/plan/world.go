@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -17,8 +16,10 @@ import (
 // World is the fingerprint of what a plan depends on: the same print means that
 // the same documents lead to the same decisions. It covers
 //
-//   - of each host: whether it is online, its IOMMU, its PCI devices and their
-//     groups, its bridges, the presence of its storages, what could not be read;
+//   - the privileges that the login lacks, and whether the version is known;
+//   - of each host: whether it is online, its size, its IOMMU, its PCI devices and
+//     their groups, its bridges, the presence of its storages, what could not be
+//     read, and what it says of itself, lost or not;
 //   - all claims;
 //   - of the VMs: those that are ours or look like it, that hold cards, that
 //     cannot be read, that are templates, that have a number of our range or a
@@ -28,7 +29,11 @@ import (
 // It leaves out what changes by itself: memory and disk usage, addresses and
 // guest agents. Those are judged anew by the steps themselves.
 func World(in Input) string {
-	print := worldPrint{Hosts: []hostPrint{}, VMs: []vmPrint{}, Claims: in.Snapshot.Claims}
+	print := worldPrint{Supported: in.Snapshot.Supported, Hosts: []hostPrint{}, VMs: []vmPrint{}, Claims: in.Snapshot.Claims}
+	for _, right := range in.Snapshot.Missing {
+		right.For = "" // words
+		print.Lacks = append(print.Lacks, right)
+	}
 	for i := range in.Snapshot.Hosts {
 		print.Hosts = append(print.Hosts, printHost(&in.Snapshot.Hosts[i]))
 	}
@@ -46,56 +51,89 @@ func World(in Input) string {
 }
 
 type worldPrint struct {
-	Hosts  []hostPrint
-	VMs    []vmPrint
-	Claims []inventory.Claim
+	Supported bool
+	Lacks     []inventory.Right
+	Hosts     []hostPrint
+	VMs       []vmPrint
+	Claims    []inventory.Claim
 }
 
 type hostPrint struct {
 	Name     string
 	Online   bool
+	CPUs     int
+	Memory   int64 // bytes
 	IOMMU    inventory.State
 	Devices  []pci.Device
 	Bridges  []inventory.Bridge
 	Storages []storagePrint
 	Gaps     []string
-	Refused  []string `json:",omitempty"` // what the host itself says against cards
+	Facts    *factsPrint `json:",omitempty"`
 }
 
 type storagePrint struct {
-	Name           string
-	Shared, Active bool
-	Content        []string
+	Name                  string
+	Shared, Active, Known bool // Known: its size could be read
+	Content               []string
+}
+
+// factsPrint is what a host says of itself. That nobody asked it, that it did not
+// answer and that all is well are three worlds.
+type factsPrint struct {
+	Missing bool
+	Old     bool
+	Host    []factPrint
+	Cards   []cardPrint
+}
+
+type cardPrint struct {
+	Slot   pci.Slot
+	ID     pci.ID
+	Driver string
+	Facts  []factPrint
+}
+
+type factPrint struct {
+	ID      finding.ID
+	Verdict finding.Verdict
+	Layer   finding.Layer
+	Reason  string
 }
 
 func printHost(h *inventory.Host) hostPrint {
-	p := hostPrint{Name: h.Name, Online: h.Online, IOMMU: h.IOMMU, Devices: h.Devices, Bridges: h.Bridges}
+	p := hostPrint{
+		Name: h.Name, Online: h.Online, CPUs: h.CPUs, Memory: h.MemoryTotal, IOMMU: h.IOMMU,
+		Devices: h.Devices, Bridges: h.Bridges, Facts: printFacts(h.Facts),
+	}
 	for _, s := range h.Storages {
-		p.Storages = append(p.Storages, storagePrint{s.Name, s.Shared, s.Active, s.Content})
+		p.Storages = append(p.Storages, storagePrint{s.Name, s.Shared, s.Active, s.Total > 0, s.Content})
 	}
 	for _, g := range h.Gaps {
 		p.Gaps = append(p.Gaps, g.What)
 	}
-	if h.Facts != nil {
-		p.Refused = refusedByHost(h.Facts)
+	return p
+}
+
+func printFacts(facts *inventory.Facts) *factsPrint {
+	if facts == nil {
+		return nil
+	}
+	p := &factsPrint{Missing: facts.Missing != "", Old: facts.Old != "", Host: printFindings(facts.Findings)}
+	for _, c := range facts.Cards {
+		p.Cards = append(p.Cards, cardPrint{c.Slot, c.ID, c.Driver, printFindings(c.Findings)})
 	}
 	return p
 }
 
-func refusedByHost(facts *inventory.Facts) []string {
-	var refused []string
-	say := func(where string, findings []finding.Finding) {
-		for _, f := range findings {
-			if f.Verdict == finding.Fail || f.Verdict == finding.Unknown {
-				refused = append(refused, fmt.Sprint(where, f.ID, f.Verdict))
-			}
+// printFindings leaves out what is well, as placing does.
+func printFindings(findings []finding.Finding) []factPrint {
+	var print []factPrint
+	for _, f := range findings {
+		if f.Verdict != finding.Pass {
+			print = append(print, factPrint{f.ID, f.Verdict, f.Layer, f.Reason})
 		}
 	}
-	say("", facts.Findings)
-	for _, card := range facts.Cards {
-		say(card.Slot.String(), card.Findings)
-	}
-	return refused
+	return print
 }
 
 type vmPrint struct {

@@ -118,7 +118,7 @@ func (b *Backend) hostStatus(ctx context.Context, host *inventory.Host) error {
 	if err != nil {
 		return err
 	}
-	host.CPUs, host.MemoryTotal, host.MemoryUsed = status.CPUs, status.Memory.Total, status.Memory.Used
+	host.CPUs, host.Uptime, host.MemoryTotal, host.MemoryUsed = status.CPUs, status.Uptime, status.Memory.Total, status.Memory.Used
 	return nil
 }
 
