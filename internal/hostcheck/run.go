@@ -183,8 +183,13 @@ func (f Finding) after(v finding.Verdict) Finding {
 	return f
 }
 
+// see adds evidence. Names of files are as little to be trusted as what is in them.
 func (f Finding) see(evidence ...Evidence) Finding {
-	f.Evidence = append(slices.Clone(f.Evidence), evidence...)
+	f.Evidence = slices.Clone(f.Evidence)
+	for _, e := range evidence {
+		e.File = trim(e.File)
+		f.Evidence = append(f.Evidence, e)
+	}
 	return f
 }
 
