@@ -9,6 +9,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/hostpci"
+	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
 // framebuffers are the names of those that hold the picture of the firmware:
@@ -87,12 +88,23 @@ func checkBARs(_ *facts, card hostpci.Card) []Finding {
 	main := card.Main()
 	file := "/sys/bus/pci/devices/" + main.BDF.String() + "/resource"
 	switch {
+	case lacksWindow(main):
+		return one(noAddress("the card has one memory window, that of its registers; the firmware found no room for the others, and this kernel does not list them",
+			Evidence{File: file, Says: "has one window of memory only"}))
 	case len(memoryBARs(main)) > 0:
 		return one(found(finding.HostBARUnassigned, finding.Pass, "all memory windows have an address"))
 	case len(main.BARs) == 0:
 		return one(found(finding.HostBARUnassigned, finding.Unknown, "this host does not show the memory windows of the card").see(Evidence{File: file, Says: "has no window"}))
 	}
 	return one(noAddress("the card has no memory window at all: the firmware found no room for one", Evidence{File: file, Says: "has no memory window"}))
+}
+
+// lacksWindow tells NVIDIA's cards of which only the first window is there: its
+// registers. Each has a second one for its memory. A kernel that finds no room for
+// a window may make it one of size 0 (reset_resource in drivers/pci/setup-bus.c),
+// which looks as if the card had none. Virtual functions have windows elsewhere.
+func lacksWindow(f *hostpci.Function) bool {
+	return f.ID.Vendor == pci.VendorNVIDIA && f.PhysFn == "" && len(memoryBARs(f)) == 1 && memoryBARs(f)[0].Index == 0
 }
 
 func noAddress(reason string, evidence Evidence) Finding {
