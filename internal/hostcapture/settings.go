@@ -172,7 +172,7 @@ func (s *scrubber) flag(data []byte) []byte {
 }
 
 // logWords are in the lines of the kernel's log that matter for cards.
-var logWords = []string{"vfio", "DMAR", "AMD-Vi", "RMRR", "D3cold", "bus reset", "iommu", "IOMMU", "BAR ", "MEMLOCK"}
+var logWords = []string{"vfio", "DMAR", "AMD-Vi", "RMRR", "D3cold", "giving up", "bus reset", "iommu", "IOMMU", "BAR ", "MEMLOCK"}
 
 // kernelLog keeps lines of the kernel's log, without what syslog puts before them:
 // the date and the name of the host.

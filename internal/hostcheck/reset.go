@@ -27,9 +27,13 @@ func checkGone(_ *facts, card hostpci.Card) []Finding {
 func checkReset(f *facts, card hostpci.Card) []Finding {
 	main := card.Main()
 	dir := "/sys/bus/pci/devices/" + main.BDF.String()
-	if line, failed := f.logged(main.BDF.String(), "after bus reset; giving up"); failed {
-		return one(found(finding.HostResetMissing, finding.Fail, "a reset of the card failed since the host was started").after(finding.Unknown).see(line).
-			fix("switch the host off and on").then("the kernel's log has no such line"))
+	// The kernel names the kind of reset between these words: "FLR", "bus reset",
+	// "resume" (pci_dev_wait in drivers/pci/pci.c).
+	for _, function := range card.Functions {
+		if line, failed := f.logged(function.BDF.String(), "not ready", "; giving up"); failed {
+			return one(found(finding.HostResetMissing, finding.Fail, "a reset of the card failed since the host was started").after(finding.Unknown).see(line).
+				fix("switch the host off and on").then("the kernel's log has no such line"))
+		}
 	}
 	switch {
 	case main.CanReset:
