@@ -176,8 +176,13 @@ func checkRemapping(f *facts) []Finding {
 		return one(found(finding.HostNoRemapping, finding.Info, "interrupts are remapped, and allow_unsafe_interrupts is on without need").
 			see(interrupts.line(remapped[0]), unsafe.evidence()).fix("take allow_unsafe_interrupts out of /etc/modprobe.d, then run " + f.boot.initramfs()))
 	case len(plain) > 0 && allowed:
-		return one(found(finding.HostNoRemapping, finding.Info, "INSECURE: interrupts are not remapped, and VFIO was told not to mind: a guest can take over the host").
-			see(interrupts.line(plain[0]), unsafe.evidence()).fix("update the firmware and switch on x2APIC there; until then trust the guests like the host"))
+		insecure := found(finding.HostNoRemapping, finding.Info, "INSECURE: interrupts are not remapped, and VFIO was told not to mind: a guest can take over the host").
+			see(interrupts.line(plain[0]), unsafe.evidence()).fix("update the firmware and switch on x2APIC there; until then trust the guests like the host")
+		if !f.unsafeNext() {
+			insecure = insecure.after(finding.Fail)
+			insecure.Reason += "; after the next reboot VFIO refuses to work, since nothing on disk tells it so"
+		}
+		return one(insecure)
 	case len(plain) > 0:
 		bad := found(finding.HostNoRemapping, finding.Fail, "interrupts are not remapped, so VFIO refuses to work").see(interrupts.line(plain[0])).
 			fix("update the firmware and switch on x2APIC there").then("lines of /proc/interrupts say IR-PCI-MSI")
@@ -188,6 +193,18 @@ func checkRemapping(f *facts) []Finding {
 	}
 	return one(found(finding.HostNoRemapping, finding.Unknown, "whether interrupts are remapped could not be seen").see(interrupts.evidence()).
 		fix("look for Enabled IRQ remapping (Intel) or Interrupt remapping enabled (AMD) in dmesg"))
+}
+
+// unsafeNext tells whether VFIO is told at the next start not to mind interrupts that
+// are not remapped.
+func (f *facts) unsafeNext() bool {
+	value, _ := f.modprobe.option("vfio_iommu_type1", "allow_unsafe_interrupts")
+	for _, said := range append(f.boot.next.all("vfio_iommu_type1.allow_unsafe_interrupts"), value) {
+		if slices.Contains([]string{"1", "y", "Y", "on"}, said) {
+			return true
+		}
+	}
+	return false
 }
 
 func remapOff(line cmdline) string {
