@@ -56,14 +56,14 @@ func FindMechanism(tree hosttree.Reader) Mechanism {
 	switch {
 	// From Debian 14 on dracut brings an update-initramfs too, and knows no hooks of
 	// initramfs-tools; what those are for is mkinitramfs.
-	case program(tree, "update-initramfs") && (program(tree, "mkinitramfs") || !program(tree, "dracut")):
+	case Installed(tree, "update-initramfs") && (Installed(tree, "mkinitramfs") || !Installed(tree, "dracut")):
 		m.Name, m.Lister = "initramfs-tools", "lsinitramfs"
 		m.Rebuild = [][]string{{"update-initramfs", "-u", "-k", "all"}}
 		m.Images = images(tree, "initrd.img-", "")
 		if _, err := tree.ReadFile("etc/kernel/proxmox-boot-uuids"); err == nil {
 			m.Rebuild = append(m.Rebuild, []string{"proxmox-boot-tool", "refresh"})
 		}
-	case program(tree, "dracut"):
+	case Installed(tree, "dracut"):
 		m.Name, m.Lister = "dracut", "lsinitrd"
 		m.Rebuild = [][]string{{"dracut", "-f", "--regenerate-all"}}
 		m.Images = append(images(tree, "initramfs-", ".img"), images(tree, "initrd.img-", "")...) // Debian's have their old names
@@ -97,8 +97,8 @@ var sharedFiles = sync.OnceValue(func() []shared {
 	}
 })
 
-// program tells whether a program of the system is installed.
-func program(tree hosttree.Reader, name string) bool {
+// Installed tells whether a program of the system is installed.
+func Installed(tree hosttree.Reader, name string) bool {
 	for _, dir := range []string{"usr/sbin", "usr/bin", "sbin", "bin"} {
 		if names, err := tree.ReadDir(dir); err == nil && slices.Contains(names, name) {
 			return true

@@ -25,7 +25,7 @@ func (c *capture) ours() {
 			return damaged(data)
 		})
 	}
-	for _, program := range []string{"update-initramfs", "dracut"} {
+	for _, program := range []string{"update-initramfs", "mkinitramfs", "dracut", "driverctl"} {
 		for _, dir := range []string{"usr/sbin", "usr/bin", "sbin", "bin"} {
 			c.presence(path.Join(dir, program))
 		}

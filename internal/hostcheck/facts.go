@@ -42,6 +42,8 @@ type facts struct {
 	modprobe modprobe
 	rules    map[pci.Slot]text // our own records that bind a card at boot
 
+	driverctl bool // is installed
+
 	mechanism hostbind.Mechanism // that binds them
 	images    map[string]hostbind.Listing
 	bootID    string
@@ -80,6 +82,7 @@ func readFacts(tree hosttree.Reader, o Options) *facts {
 	f.holders = hostpci.ReadHolders(tree, f.pci)
 	f.readModules()
 	f.readRules()
+	f.driverctl = hostbind.Installed(tree, "driverctl")
 	f.mechanism, f.images, f.bootID = hostbind.FindMechanism(tree), o.Images, hostbind.BootID(tree)
 	f.iomem = read(tree, "proc/iomem")
 	f.regions, f.zeroed = parseIomem(f.iomem.body)

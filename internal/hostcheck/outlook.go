@@ -66,7 +66,11 @@ func (f *facts) unruled(function *hostpci.Function) outlook {
 		return foresee(finding.Unknown, names+" may take "+function.BDF.String()+": no rule on disk keeps it for VMs, and which drivers this kernel has could not be read", f.deps.evidence())
 	case !sure:
 		return foresee(finding.Unknown, "which drivers of the host would take "+function.BDF.String()+" could not be told")
-	case !isFree(function.Driver):
+	case f.keptInVain(function) != "":
+		name := f.keptInVain(function)
+		return foresee(finding.Unknown, "modprobe.d keeps "+name+" away, but it is in the kernel now: the initramfs may not know yet", f.modules.line("has "+name)).
+			mend("run " + f.boot.initramfs())
+	case !hostpci.ForVMs(function.Driver):
 		return foresee(finding.Unknown, "modprobe.d keeps "+trim(function.Driver)+" away, but it has the card now: the initramfs may not know yet")
 	}
 	return foresee(finding.Pass, "no driver of the host wants it")
@@ -78,7 +82,7 @@ func (f *facts) byID(function *hostpci.Function, wanting []string, source Eviden
 	switch {
 	case len(wanting) == 0:
 		return foresee(finding.Pass, "vfio-pci takes this model, and no driver of the host wants it", source)
-	case hasID(strings.Split(loadedWith.value(), ","), function.ID) && isFree(function.Driver):
+	case hasID(strings.Split(loadedWith.value(), ","), function.ID) && hostpci.ForVMs(function.Driver):
 		return foresee(finding.Pass, "vfio-pci took this model at this boot", source, loadedWith.evidence())
 	}
 	return foresee(finding.Unknown, fmt.Sprintf("vfio-pci is told to take this model, but was not loaded so at this boot: the initramfs may not know it yet (%s)", f.boot.initramfs()),
@@ -140,7 +144,7 @@ func takers(f *hostpci.Function) (modules []string, known bool) {
 // than those that are known may want it.
 func (f *facts) wanting(function *hostpci.Function) (modules []string, sure bool) {
 	candidates, known := takers(function)
-	if !isFree(function.Driver) && !known {
+	if !hostpci.ForVMs(function.Driver) && !known {
 		candidates, known = []string{moduleName(function.Driver)}, true
 	}
 	onDisk := f.deps.ok() && (f.built.ok() || f.built.absent())
@@ -158,6 +162,18 @@ func (f *facts) wanting(function *hostpci.Function) (modules []string, sure bool
 	return modules, certain || known && onDisk
 }
 
+// keptInVain is a driver that would take the function, is not to be loaded, and is
+// loaded all the same; "" without one.
+func (f *facts) keptInVain(function *hostpci.Function) string {
+	modules, _ := takers(function)
+	for _, module := range modules {
+		if f.loaded[module] && f.keptAway(module) {
+			return module
+		}
+	}
+	return ""
+}
+
 // keptAway tells that a module is not loaded for a device that asks for it.
 func (f *facts) keptAway(module string) bool {
 	if f.builtin[module] {
@@ -167,11 +183,12 @@ func (f *facts) keptAway(module string) bool {
 		f.boot.next.has("modprobe.blacklist", module) || f.boot.next.has("module_blacklist", module)
 }
 
-// ruleFor finds a rule for this very card: one of driverctl, or one of ours.
+// ruleFor finds a rule for this very card: one of driverctl, whose settings stay when
+// it is removed, or one of ours.
 func (f *facts) ruleFor(function *hostpci.Function) (outlook, bool) {
 	name := function.BDF.String()
 	for _, file := range []string{path.Join("etc/driverctl.d", name), path.Join("etc/driverctl.d", "pci-"+name)} {
-		if rule := read(f.tree, file); rule.ok() && isFree(rule.value()) && rule.value() != "" {
+		if rule := read(f.tree, file); rule.ok() && hostpci.OfVFIO(rule.value()) && f.driverctl {
 			return foresee(finding.Pass, "driverctl binds it at boot", rule.evidence()), true
 		}
 	}

@@ -11,12 +11,6 @@ import (
 	"github.com/gpuworker/gpuworker/internal/hostpci"
 )
 
-// isFree tells drivers that leave a function to VMs: none, vfio-pci and its
-// relatives for single makes, and pci-stub (drivers/vfio/vfio_main.c).
-func isFree(driver string) bool {
-	return driver == "" || driver == "pci-stub" || strings.HasSuffix(dashed(driver), "vfio_pci")
-}
-
 func driverFile(f *hostpci.Function) string {
 	return "/sys/bus/pci/devices/" + f.BDF.String() + "/driver"
 }
@@ -39,7 +33,7 @@ func checkDriver(f *facts, card hostpci.Card) []Finding {
 	switch odd, unknown := driverUnknown(main); {
 	case unknown:
 		return one(found(finding.HostDriverOwns, finding.Unknown, "which driver has the card could not be told").see(odd))
-	case !isFree(main.Driver):
+	case !hostpci.ForVMs(main.Driver):
 		bad := found(finding.HostDriverOwns, finding.Fail, trim(main.Driver)+" has the card").after(next.verdict).see(driverSays(main)).see(next.evidence...).
 			fix(bindFix(main)).then(driverFile(main) + " is vfio-pci, or not there")
 		if next.verdict == finding.Pass {
@@ -47,12 +41,26 @@ func checkDriver(f *facts, card hostpci.Card) []Finding {
 			bad.Fix = "reboot, or at once: " + bindFix(main)
 		}
 		return one(bad)
+	case isWithheld(main):
+		return one(found(finding.HostDriverOwns, finding.Fail, "no other driver than "+trim(main.Override)+" may have the card, so vfio-pci is refused when a VM starts").
+			after(next.verdict).see(overrideSays(main)).see(next.evidence...).fix(bindFix(main)).then(driverFile(main) + " is vfio-pci"))
 	}
 	name := "no driver has it"
 	if main.Driver != "" {
 		name = trim(main.Driver) + " has it"
 	}
 	return one(next.add(found(finding.HostDriverOwns, finding.Pass, name).see(driverSays(main)), bindFix(main)))
+}
+
+// isWithheld tells a function that is with no driver of VFIO, and that only one of
+// others may have: the kernel offers it to no driver but that of its override
+// (Documentation/ABI/testing/sysfs-bus-pci, driver_override).
+func isWithheld(f *hostpci.Function) bool {
+	return f.Override != "" && !hostpci.OfVFIO(f.Override) && !hostpci.OfVFIO(f.Driver)
+}
+
+func overrideSays(f *hostpci.Function) Evidence {
+	return Evidence{File: path.Join(path.Dir(driverFile(f)), "driver_override"), Says: trim(f.Override)}
 }
 
 // driverUnknown tells that nobody can say which driver has a function. While an
@@ -94,9 +102,13 @@ func checkSiblings(f *facts, card hostpci.Card) []Finding {
 			unknown = true
 			evidence = append(evidence, odd)
 		}
-		if !isFree(sibling.Driver) {
+		switch {
+		case !hostpci.ForVMs(sibling.Driver):
 			left = append(left, fmt.Sprintf("%s (%s)", sibling.BDF, trim(sibling.Driver)))
 			evidence = append(evidence, driverSays(sibling))
+		case isWithheld(sibling):
+			left = append(left, fmt.Sprintf("%s (for %s alone)", sibling.BDF, trim(sibling.Override)))
+			evidence = append(evidence, overrideSays(sibling))
 		}
 		next = next.worse(f.ownerNext(sibling))
 	}
@@ -201,7 +213,7 @@ func checkConsole(f *facts, card hostpci.Card) []Finding {
 	main := card.Main()
 	// A 3D controller (0302) has no outputs, and a card that VMs have, or nobody, is dark.
 	another := slices.ContainsFunc(f.pci.Functions, func(fn hostpci.Function) bool {
-		return fn.BDF.Slot != card.Slot && fn.IsDisplay() && fn.Class.Code() != 0x0302 && !isFree(fn.Driver)
+		return fn.BDF.Slot != card.Slot && fn.IsDisplay() && fn.Class.Code() != 0x0302 && !hostpci.ForVMs(fn.Driver)
 	})
 	if main.BootVGA && !another {
 		return one(found(finding.HostOnlyConsole, finding.Info, "it is the only screen of this host, which stays black once the card is given away").

@@ -70,6 +70,15 @@ type Power struct {
 // IsDisplay tells GPUs of any make: base class 03.
 func (f *Function) IsDisplay() bool { return f.Class>>16 == 0x03 }
 
+// ForVMs tells drivers that leave a function to VMs: none (""), those of VFIO, and
+// pci-stub (drivers/vfio/vfio_main.c).
+func ForVMs(driver string) bool { return driver == "" || driver == "pci-stub" || OfVFIO(driver) }
+
+// OfVFIO tells vfio-pci and its relatives for single makes.
+func OfVFIO(driver string) bool {
+	return strings.HasSuffix(strings.ReplaceAll(driver, "-", "_"), "vfio_pci")
+}
+
 // devices is where the kernel lists all functions.
 const devices = "sys/bus/pci/devices"
 

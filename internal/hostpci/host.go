@@ -152,7 +152,10 @@ func (h *Host) Card(slot pci.Slot) (card Card, ok bool) {
 }
 
 // Mates are the functions that share a group with the card and are no part of
-// it and no bridge: what must not be there.
+// it and no bridge: what must not be there. A bridge without a bus behind it, such
+// as that to ISA, is one when a driver of the host works with it: only drivers of
+// bridges to buses (and those of VFIO) leave the group to others
+// (driver_managed_dma in struct pci_driver).
 func (h *Host) Mates(card Card) []*Function {
 	groups := map[int]bool{}
 	for _, f := range card.Functions {
@@ -163,7 +166,7 @@ func (h *Host) Mates(card Card) []*Function {
 	var mates []*Function
 	for i := range h.Functions {
 		f := &h.Functions[i]
-		if f.BDF.Slot != card.Slot && groups[f.Group] && !f.Class.IsBridge() && !f.Bus {
+		if f.BDF.Slot != card.Slot && groups[f.Group] && !f.Bus && !(f.Class.IsBridge() && ForVMs(f.Driver)) {
 			mates = append(mates, f)
 		}
 	}
