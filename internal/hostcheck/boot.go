@@ -60,7 +60,7 @@ func readBoot(tree hosttree.Reader, release string, system map[string]string) bo
 	case loaderGRUB:
 		b.source, b.wanted = grub.source, grub.line
 		b.effective, b.next = grubConfig(tree, release)
-		if b.inBLS = strings.HasPrefix(b.effective.name, "boot/loader/"); !b.effective.ok() {
+		if b.inBLS = strings.HasPrefix(b.effective.name, "boot/loader/"); b.effective.absent() {
 			b.effective, b.next = b.source, b.wanted
 		}
 		b.other, b.otherLine = kernelCmdline, parseCmdline(kernelCmdline.body)
@@ -158,7 +158,7 @@ func grubLinux(body, release string) (cmdline, bool) {
 // reached the loader's own configuration: options that are new, options that
 // are gone.
 func (b boot) stale() (added, removed []string) {
-	if b.source.name == b.effective.name || b.inBLS || !b.source.ok() {
+	if b.source.name == b.effective.name || b.inBLS || !b.source.ok() || !b.effective.ok() {
 		return nil, nil
 	}
 	return less(b.wanted.relevant(), b.next.relevant()), less(b.next.relevant(), b.wanted.relevant())

@@ -72,12 +72,13 @@ func (f *facts) atBoot(function *hostpci.Function) (next outlook, recorded bool)
 				mend("move /" + shared.Name + " away, then: " + bind), true
 		}
 	}
-	return f.inImages(o.record), true
+	return f.inImages(function, o.record), true
 }
 
 // inImages is the outlook of a card of which all our files are there: an initramfs
-// that lacks its record has a driver of the host before us.
-func (f *facts) inImages(record text) outlook {
+// that lacks its record has a driver of the host before us. Where none is found to
+// look into, there may be one all the same, of a program that we do not know.
+func (f *facts) inImages(function *hostpci.Function, record text) outlook {
 	for _, image := range f.mechanism.Images {
 		listing := f.listing(image)
 		switch {
@@ -87,6 +88,10 @@ func (f *facts) inImages(record text) outlook {
 			return foresee(finding.Fail, "the initramfs was made without the record of gpuworker-host, so a driver of the host is there first", Evidence{File: image, Says: "lacks " + record.name}).
 				mend("run " + f.boot.initramfs())
 		}
+	}
+	if wanting, sure := f.wanting(function); len(f.mechanism.Images) == 0 && (len(wanting) > 0 || !sure) {
+		return foresee(finding.Unknown, "gpuworker-host binds it at boot, unless an initramfs has a driver for it; none was found to look into", record.line("means this card")).
+			mend("after the reboot: gpuworker-host assert " + function.BDF.String() + " --bound")
 	}
 	return foresee(finding.Pass, "gpuworker-host binds it at boot", record.line("means this card"))
 }
