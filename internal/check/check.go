@@ -249,7 +249,10 @@ func (c *checker) card(pool *v1alpha1.WorkerPool, host *inventory.Host, want pla
 	if blocking, _ := place.Split(findings); len(blocking) > 0 || host.IOMMU != inventory.On {
 		return
 	}
-	facts := place.CheckHostFacts(c.world, host, device, c.in.Hypervisor != nil && c.in.Hypervisor.Spec.RequireHostFacts)
+	// A worker that runs with its card is not unwell because its host said nothing
+	// lately; only who takes a card must know.
+	required := c.in.Hypervisor != nil && c.in.Hypervisor.Spec.RequireHostFacts && !place.RunsWith(c.world, who.VMID, device.Slot)
+	facts := place.CheckHostFacts(c.world, host, device, required)
 	facts = place.ProvenByVM(c.world, who.VMID, device.Slot, facts)
 	c.add(facts...)
 	if who.VMID == 0 {

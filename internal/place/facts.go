@@ -22,6 +22,9 @@ func CheckHostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device, requ
 				if f.ID == finding.HostDriver {
 					f.ID = finding.HostFactsNone
 				}
+				if h.Facts == nil {
+					f.Fix = on(h.Name, "gpuworker-host check -o json") + " makes a file for --host-facts DIR; or let gpuworker ask: --ssh USER@{host}"
+				}
 			}
 		}
 	}
@@ -76,10 +79,7 @@ func hostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding
 // card that waits for the next start, or that is one of several the VM may have got,
 // proves nothing.
 func ProvenByVM(s *inventory.Snapshot, vmid int, slot pci.Slot, findings []finding.Finding) []finding.Finding {
-	vm := s.VM(vmid)
-	if vm == nil || !vm.Running || !slices.ContainsFunc(vm.Cards, func(a inventory.Attachment) bool {
-		return !a.Pending && len(a.Slots) == 1 && a.Slots[0] == slot
-	}) {
+	if !RunsWith(s, vmid, slot) {
 		return findings
 	}
 	for i := range findings {
@@ -88,6 +88,14 @@ func ProvenByVM(s *inventory.Snapshot, vmid int, slot pci.Slot, findings []findi
 		}
 	}
 	return findings
+}
+
+// RunsWith tells that the VM runs, and has this card for sure.
+func RunsWith(s *inventory.Snapshot, vmid int, slot pci.Slot) bool {
+	vm := s.VM(vmid)
+	return vm != nil && vm.Running && slices.ContainsFunc(vm.Cards, func(a inventory.Attachment) bool {
+		return !a.Pending && len(a.Slots) == 1 && a.Slots[0] == slot
+	})
 }
 
 // toldByHost are the layers that only the host itself can see.
