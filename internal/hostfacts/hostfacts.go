@@ -87,6 +87,13 @@ const maxAnswer = 16 << 20
 var errTooLong = fmt.Errorf("it is longer than %d MiB: this is no output of gpuworker-host check -o json", maxAnswer>>20)
 
 func readBounded(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err == nil && !info.Mode().IsRegular() { // to open a pipe waits for who writes
+		err = errors.New("it is no file")
+	}
+	if err != nil {
+		return nil, err
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode"
@@ -211,4 +212,20 @@ func texts(facts *inventory.Facts) []string {
 // shown tells what may be written on a terminal.
 func shown(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+func TestWhatIsNoFileHoldsNobodyUp(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, "pve1.json"), 0o600); err != nil {
+		t.Skip("no pipes here: ", err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "pve2.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err := readDir(dir)
+	for _, name := range []string{"pve1.json", "pve2.json"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("nothing is said of %s: %v", name, err)
+		}
+	}
 }
