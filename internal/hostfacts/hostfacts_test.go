@@ -229,3 +229,28 @@ func TestWhatIsNoFileHoldsNobodyUp(t *testing.T) {
 		}
 	}
 }
+
+func TestAFileOfAHostThatSpeaksOfAnotherIsSaidSo(t *testing.T) {
+	dir := t.TempDir()
+	for name, host := range map[string]string{"pve1.json": "pve9", "pve2.json": "PVE2", "any.json": "pve3"} {
+		if err := os.WriteFile(filepath.Join(dir, name), report(host), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(Options{Dir: dir, Now: atNoon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts := s.Facts(t.Context(), hosts("pve1", "pve2", "pve3", "pve4"))
+	if f := facts["pve1"]; f == nil || len(f.Cards) > 0 || !strings.Contains(f.Missing, "speaks of host pve9") {
+		t.Errorf("pve1.json is of pve9: %+v", f)
+	}
+	for _, name := range []string{"pve2", "pve3"} {
+		if f := facts[name]; f == nil || f.Missing != "" || len(f.Cards) != 1 {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+	if facts["pve4"] != nil {
+		t.Errorf("nobody spoke of pve4: %+v", facts["pve4"])
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -78,12 +79,15 @@ func (s *Source) Facts(ctx context.Context, hosts []*inventory.Host) map[string]
 	var g errgroup.Group
 	g.SetLimit(askingAtOnce)
 	for _, host := range hosts {
-		if said, known := s.known[host.Name]; known {
+		if said, known := s.file(host.Name); known {
 			all[host.Name] = s.dated(said, host)
 			continue
 		}
 		target, ok := s.target(host.Name)
 		if !ok {
+			if mistaken := s.misnamed(host.Name); mistaken != nil {
+				all[host.Name] = mistaken
+			}
 			continue
 		}
 		g.Go(func() error {
@@ -96,6 +100,30 @@ func (s *Source) Facts(ctx context.Context, hosts []*inventory.Host) map[string]
 	}
 	_ = g.Wait()
 	return all
+}
+
+// file is what the file of a host says. Names of hosts have no case.
+func (s *Source) file(host string) (said statement, known bool) {
+	if said, known = s.known[host]; known {
+		return said, true
+	}
+	for name, said := range s.known {
+		if strings.EqualFold(name, host) {
+			return said, true
+		}
+	}
+	return statement{}, false
+}
+
+// misnamed are facts of nobody, for a host whose file speaks of another one: who put
+// it there believes that the host was looked at. nil when there is no such file.
+func (s *Source) misnamed(host string) *inventory.Facts {
+	for name, said := range s.known {
+		if strings.EqualFold(filepath.Base(said.facts.From), host+".json") {
+			return &inventory.Facts{From: said.facts.From, Missing: "it speaks of host " + name}
+		}
+	}
+	return nil
 }
 
 // target is where a host is asked.
