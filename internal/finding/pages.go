@@ -81,10 +81,10 @@ var hypervisorPages = []Page{
 		Sources:  []string{"pve-docs, PCI(e) Passthrough, Verify", "Proxmox VE API, /nodes/{node}/hardware/pci"},
 	},
 	{
-		ID: HostFactsNone, Layer: LayerHost, Title: "The host did not say enough of itself, and that is required",
-		What:     "The Hypervisor document says `requireHostFacts: true`, and something about the card is unknown: there are no facts of its host, or the tool could not see something there.",
-		Why:      "Whoever asks for facts wants no surprises at the start of a VM. What is unknown is not taken for well.",
-		Fix:      []string{"Run `gpuworker-host check -o json` as root on the host, and give gpuworker the directory with such files: `--host-facts DIR`. Or let it ask by SSH: `--ssh USER@{host}`.", "If something stays unknown, the same command without `-o json` says what and why.", "Or take `requireHostFacts` out: what is unknown is then a note."},
+		ID: HostFactsNone, Layer: LayerHost, Title: "The host did not say what it was asked",
+		What:     "The host was asked and did not answer, or the file of that name speaks of another host. Or the Hypervisor document says `requireHostFacts: true`, and something about the card is unknown: there are no facts of its host, or the tool could not see something there.",
+		Why:      "Whoever asks for facts wants no surprises at the start of a VM. What is unknown is not taken for well. It does not stop a worker unless facts are required.",
+		Fix:      []string{"Run `gpuworker-host check -o json` as root on the host, and give gpuworker the directory with such files: `--host-facts DIR`. Or let it ask by SSH: `--ssh USER@{host}`.", "By SSH it must work without a password and without a question: `ssh USER@HOST gpuworker-host check -o json`.", "If something stays unknown, the same command without `-o json` says what and why.", "Or take `requireHostFacts` out: what is unknown is then a note."},
 		Detected: "No file or answer for this host, or a finding in it with the verdict unknown.",
 	},
 	{

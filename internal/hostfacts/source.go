@@ -181,7 +181,8 @@ func runSSH(ctx context.Context, target string) ([]byte, error) {
 		return nil, fmt.Errorf("no answer within %s", askingTakes)
 	case out.over:
 		return nil, errTooLong
-	case err == nil, errors.As(err, &exit) && exit.ExitCode() == 1 && out.kept.Len() > 0: // a check that failed is an answer
+	case err == nil, errors.Is(err, exec.ErrWaitDelay), // it ended well, and what it leaves behind holds its output, as a shared connection may
+		errors.As(err, &exit) && exit.ExitCode() == 1 && out.kept.Len() > 0: // a check that failed is an answer
 		return out.kept.Bytes(), nil
 	}
 	if text := strings.TrimSpace(string(complaint.kept)); text != "" {

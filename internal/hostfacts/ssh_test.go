@@ -55,6 +55,15 @@ func TestWhatAHostAnswersIsBoundedAndClean(t *testing.T) {
 	}
 }
 
+// An ssh that keeps its connection open for the next one goes on behind the answer,
+// and may keep the output.
+func TestAnAnswerCountsWhenSomethingStaysBehind(t *testing.T) {
+	facts := asked(t, `printf '{"version":1,"host":"pve1","taken":"2026-11-22T12:00:00Z"}'; sleep 5 &`)
+	if facts == nil || facts.Missing != "" || facts.Old != "" {
+		t.Errorf("%+v", facts)
+	}
+}
+
 func TestAFileOfFactsIsBounded(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "pve1.json")
 	if err := os.WriteFile(name, []byte(`{"version":1,"host":"`+strings.Repeat("x", maxAnswer)+`"}`), 0o600); err != nil {

@@ -39,6 +39,7 @@ func hostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding
 		f.Fix = on(h.Name, "lspci -nnk -s "+d.Slot.String()) + ": it should say vfio-pci, or no driver"
 		return []finding.Finding{f}
 	case h.Facts.Missing != "":
+		f.ID = finding.HostFactsNone
 		f.Reason = fmt.Sprintf("the host did not say which kernel driver holds the card: %s: %s", h.Facts.From, h.Facts.Missing)
 		f.Fix = on(h.Name, "gpuworker-host check")
 		return []finding.Finding{f}
@@ -83,7 +84,7 @@ func ProvenByVM(s *inventory.Snapshot, vmid int, slot pci.Slot, findings []findi
 		return findings
 	}
 	for i := range findings {
-		if f := &findings[i]; f.ID == finding.HostDriver || f.ID == finding.HostDriverOwns {
+		if f := &findings[i]; f.ID == finding.HostDriver || f.ID == finding.HostDriverOwns || f.ID == finding.HostFactsNone && f.Verdict == finding.Unknown {
 			f.Verdict, f.Reason, f.Fix = finding.Pass, fmt.Sprintf("VM %d runs with the card, so vfio-pci has it", vmid), ""
 		}
 	}

@@ -30,7 +30,7 @@ func TestWhatAHostSaysOfACardCounts(t *testing.T) {
 	}{
 		{"nobody asked the host", nil, false, "", finding.HostDriver},
 		{"nobody asked the host, and facts are required", nil, true, finding.HostFactsNone, ""},
-		{"the host did not answer", &inventory.Facts{From: "ssh root@pve1", Missing: "refused"}, false, "", finding.HostDriver},
+		{"the host did not answer", &inventory.Facts{From: "ssh root@pve1", Missing: "refused"}, false, "", finding.HostFactsNone},
 		{"all is well", told(), true, "", ""},
 		{"something fails", told(fails), false, finding.HostDriverOwns, ""},
 		{"something is unknown", told(unknown), false, "", finding.HostPowerStuck},

@@ -125,7 +125,7 @@ func atVM(s *inventory.Snapshot, vm *inventory.VM) fault.Place {
 // and free space on storage that does not tell.
 func Blocks(f finding.Finding) bool {
 	if f.Verdict == finding.Unknown {
-		return f.ID != finding.HostDriver && f.ID != finding.HostFactsOld && f.ID != finding.StorageFull &&
+		return f.ID != finding.HostDriver && f.ID != finding.HostFactsNone && f.ID != finding.HostFactsOld && f.ID != finding.StorageFull &&
 			!slices.Contains(toldByHost, f.Layer)
 	}
 	return f.Verdict == finding.Fail
