@@ -163,9 +163,9 @@ func (c *capture) content(name string, change func([]byte) []byte) {
 	data, err := c.tree.ReadFile(name)
 	switch {
 	case err == nil:
-		c.to.WriteFile(name, change(data))
+		c.to.WriteFile(c.scrub.name(name), change(data))
 	case !errors.Is(err, fs.ErrNotExist): // it is there, whatever it is
-		c.to.Deny(name)
+		c.to.Deny(c.scrub.name(name))
 	}
 }
 
@@ -182,6 +182,7 @@ func (c *capture) presence(name string) {
 func (c *capture) link(name string) {
 	target, err := c.tree.Readlink(name)
 	switch {
+	case err == nil && strings.Contains(target, "/virtual/net/"): // on no card, and named by people
 	case err == nil:
 		// A line of the archive holds the link.
 		target = strings.Map(func(r rune) rune {

@@ -22,10 +22,12 @@ var (
 	// IPv6, and hardware addresses that are longer or glued to something.
 	ip6Form = regexp.MustCompile(`[0-9a-fA-F.]*(?::[0-9a-fA-F.]*){2,}`)
 	// An interface on USB, or a wireless one, is named by its address.
-	enxForm  = regexp.MustCompile(`\b(?:enx|wlx|wwx)[0-9a-f]{12}\b`)
-	diskForm = regexp.MustCompile(`/dev/(?:disk|mapper)/[^\s,;"']+`)
-	userForm = regexp.MustCompile(`://[^/\s@]+@`) // of an URL, with a password
-	ipForm   = regexp.MustCompile(`\b(?:\d{1,3}\.){3}\d{1,3}\b`)
+	enxForm = regexp.MustCompile(`\b(?:enx|wlx|wwx)[0-9a-f]{12}\b`)
+	// machine-id(5), which begins the names of the boot loader's entries.
+	machineForm = regexp.MustCompile(`\b[0-9a-f]{32}\b`)
+	diskForm    = regexp.MustCompile(`/dev/(?:disk|mapper)/[^\s,;"']+`)
+	userForm    = regexp.MustCompile(`://[^/\s@]+@`) // of an URL, with a password
+	ipForm      = regexp.MustCompile(`\b(?:\d{1,3}\.){3}\d{1,3}\b`)
 	// What names something secret is followed by it: one word behind "=", else
 	// the rest of the line.
 	secretWord = regexp.MustCompile(`(?i)\b((?:(?:passw|passphrase|secret|token|serial)\w*|pass|pwd|psk)=)\S+`)
@@ -55,6 +57,7 @@ func (s *scrubber) text(data []byte) []byte {
 func (s *scrubber) name(name string) string { return string(s.names([]byte(name))) }
 
 func (s *scrubber) names(data []byte) []byte {
+	data = s.replace(machineForm, data, func(n int) string { return fmt.Sprintf("%032x", n) })
 	return s.replace(enxForm, data, func(n int) string { return fmt.Sprintf("enx00005e0053%02x", n%256) })
 }
 

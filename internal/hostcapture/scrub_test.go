@@ -104,6 +104,33 @@ func TestNothingThatTellsAMachineComesOut(t *testing.T) {
 	}
 }
 
+// Names of files and links tell machines apart too: entries of the boot loader have
+// the number of the machine, virtual interfaces what people call their networks, and
+// a kernel on ZFS lies below the name of a dataset.
+func TestNoNameTellsAMachine(t *testing.T) {
+	const machine, release = "0123456789abcdef0123456789abcdef", "6.8.12-4-pve"
+	tree := everywhere("x")
+	tree.WriteFile("boot/loader/entries/"+machine+"-"+release+".conf", []byte("title x\nlinux /"+machine+"/"+release+"/linux\noptions intel_iommu=on\n"))
+	tree.WriteFile("boot/grub/grub.cfg", []byte("\tlinux /canaryset/ROOT/pve-1@/boot/vmlinuz-"+release+" root=ZFS=canaryset ro intel_iommu=on\n"))
+	tree.Symlink("sys/class/net/canarylan", "../../devices/virtual/net/canarylan")
+	tree.Symlink("sys/class/net/eno1", "../../devices/pci0000:00/0000:00:01.0/net/eno1")
+	captured, err := Capture(tree, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(captured.Format())
+	for _, part := range []string{machine, "canary"} {
+		if i := strings.Index(text, part); i >= 0 {
+			t.Errorf("came out: …%s…", text[max(0, i-80):min(len(text), i+60)])
+		}
+	}
+	for _, kept := range []string{"-" + release + ".conf --", "vmlinuz-" + release + " root=removed ro intel_iommu=on", "sys/class/net/eno1 ->"} {
+		if !strings.Contains(text, kept) {
+			t.Errorf("%q is lost", kept)
+		}
+	}
+}
+
 func TestWhatDecidesStaysInACommandLine(t *testing.T) {
 	for line, want := range map[string]string{
 		"BOOT_IMAGE=/vmlinuz root=/dev/mapper/canary-root ro quiet intel_iommu=on iommu=pt": "BOOT_IMAGE=removed root=removed ro quiet intel_iommu=on iommu=pt",

@@ -1,6 +1,7 @@
 package hostcapture
 
 import (
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -76,7 +77,7 @@ func (s *scrubber) entries(data []byte) []byte {
 		case len(fields) > 1 && fields[0] == "options":
 			return "options " + options(strings.Join(fields[1:], " "))
 		case len(fields) > 1 && (fields[0] == "linux" || fields[0] == "linuxefi"):
-			return "\t" + fields[0] + " " + fields[1] + " " + options(strings.Join(fields[2:], " "))
+			return "\t" + fields[0] + " /" + path.Base(fields[1]) + " " + options(strings.Join(fields[2:], " "))
 		}
 		return ""
 	})
