@@ -126,3 +126,16 @@ func TestExplain(t *testing.T) {
 		t.Errorf("exit %d: %s", code, complaint)
 	}
 }
+
+func TestAFileThatIsNoCaptureIsNoHost(t *testing.T) {
+	for name, text := range map[string]string{"empty": "", "notes": "The host pve1 has a T4.\n"} {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, out, complaint := run(t, "", "check", "--root", file)
+		if code != ExitUsage || out != "" || !strings.Contains(complaint, "is no captured archive") {
+			t.Errorf("%s: exit %d, %q, %q", name, code, out, complaint)
+		}
+	}
+}

@@ -183,9 +183,14 @@ func (t *Tool) open() error {
 	if err != nil {
 		return fmt.Errorf("--root: %w", err)
 	}
-	if t.tree, err = hosttree.Parse(data); err != nil {
+	archive, err := hosttree.Parse(data)
+	if err != nil {
 		return fmt.Errorf("--root: %s is no captured archive: %w", t.root, err)
 	}
+	if names, err := archive.ReadDir("."); err == nil && len(names) == 0 { // any text is an archive with a comment and no more
+		return fmt.Errorf("--root: %s is no captured archive: gpuworker-host capture makes one", t.root)
+	}
+	t.tree = archive
 	return nil
 }
 
