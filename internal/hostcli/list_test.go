@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -118,6 +119,47 @@ func TestHelpNamesEveryCommand(t *testing.T) {
 		}
 		if code, text, _ := run(t, "", c.name, "-h"); code != ExitOK || !strings.Contains(text, "Usage: gpuworker-host "+c.name) {
 			t.Errorf("%s -h: exit %d\n%s", c.name, code, text)
+		}
+	}
+}
+
+// A rename would put a file in the place of /dev/stdout or /dev/null, for all
+// programs of the host.
+func TestMetricsGoIntoADeviceAndNotInItsPlace(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Skip("no pipes here: ", err)
+	}
+	reader, err := os.OpenFile(pipe, os.O_RDWR, 0) // so that nobody waits
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Close() }()
+	if code, _, complaint := run(t, "", "metrics", "-o", pipe, "--root", fixture(t, "")); code != ExitOK {
+		t.Fatalf("exit %d: %s", code, complaint)
+	}
+	if info, err := os.Lstat(pipe); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
+		t.Fatalf("%v, %v", info.Mode(), err)
+	}
+	got := make([]byte, 6)
+	if _, err := reader.Read(got); err != nil || string(got) != "# HELP" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestWhatCouldNotBeWrittenIsNoSuccess(t *testing.T) {
+	for _, args := range [][]string{{"list"}, {"check"}, {"check", "-o", "json"}, {"explain"}, {"metrics", "-o", "-"}, {"help"}} {
+		var complaint bytes.Buffer
+		if args[0] != "help" {
+			args = append(args, "--root", fixture(t, ""))
+		}
+		if code := (&Tool{Out: full{}, Err: &complaint}).Main(args); code != ExitCheck || !strings.Contains(complaint.String(), "no space left") {
+			t.Errorf("%v: exit %d, %q", args, code, complaint.String())
 		}
 	}
 }

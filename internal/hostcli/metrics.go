@@ -43,8 +43,17 @@ func (t *Tool) metrics(name string) error {
 	return replaceFile(name, text)
 }
 
-// replaceFile writes a file beside the old one and puts it in its place.
+// replaceFile writes a file beside the old one and puts it in its place. What is no
+// file, as /dev/stdout, stays and is written to.
 func replaceFile(name string, data []byte) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(data)
+		return errors.Join(err, f.Close())
+	}
 	f, err := os.CreateTemp(filepath.Dir(name), ".gpuworker-*")
 	if err != nil {
 		return err

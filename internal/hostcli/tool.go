@@ -84,8 +84,12 @@ func usage(format string, args ...any) error {
 
 // Main runs the program and returns its exit code.
 func (t *Tool) Main(args []string) int {
-	t.Out, t.Err = plain{t.Out}, plain{t.Err}
+	out := &plain{to: t.Out}
+	t.Out, t.Err = out, &plain{to: t.Err}
 	err := t.run(args)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("write the output: %w", out.err)
+	}
 	var exit *exitError
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
