@@ -100,10 +100,10 @@ var hostPages = []Page{
 	},
 	{
 		ID: HostGroupForeign, Layer: LayerGroup, Title: "Another device shares the card's IOMMU group",
-		What:     "A device that is no part of the card and no bridge is in the same group.",
+		What:     "A device that is no part of the card and no bridge is in the same group; or a bridge without a bus behind it, as that to ISA, which a driver of the host works with.",
 		Why:      "The kernel gives a group away as a whole or not at all: Please ensure all devices within the iommu_group are bound to their vfio bus driver. Proxmox does not ask: it takes the whole group from the host when the VM starts, even if that is the disk that the host runs from.",
 		Fix:      []string{"Put the card, or the other device, into another slot; slots of the processor itself are usually alone.", "Switch on ACS, and SR-IOV or ARI, in the firmware if it has the options.", "Do not use `pcie_acs_override`: it only hides the group, the devices can still reach each other."},
-		Detected: "The members of the group by the iommu_group links of all devices and by /sys/kernel/iommu_groups/N/devices, without bridges.",
+		Detected: "The members of the group by the iommu_group links of all devices and by /sys/kernel/iommu_groups/N/devices, without bridges to buses (pci_bus) and bridges without a driver.",
 		Sources:  []string{"kernel, Documentation/driver-api/vfio.rst", "pve-common, PVE/SysFSTools.pm, pci_dev_group_bind_to_vfio"},
 	},
 	{
@@ -127,7 +127,7 @@ var hostPages = []Page{
 		What:     "This is an HGX or DGX board: NVSwitch devices connect its GPUs.",
 		Why:      "A GPU of such a board computes only after a Fabric Manager has set up the fabric; in a VM of its own it says: system not yet initialized (CUDA 802). One GPU for one VM needs partitions that gpuworker does not make.",
 		Fix:      []string{"Give the whole board, GPUs and switches, to one VM by hand, or run Kubernetes on the host itself.", "See NVIDIA's guide for Fabric Manager in the shared NVSwitch model."},
-		Detected: "A device of vendor 10de and class 0680.",
+		Detected: "A device of vendor 10de and class 0680. The switches of boards with B200, B300, GB200 and GB300 are not on the PCI bus: with those models it is unknown.",
 		Sources:  []string{"NVIDIA, Fabric Manager User Guide"},
 	},
 	{
@@ -135,7 +135,7 @@ var hostPages = []Page{
 		What:     "The GPU is bound to nouveau, nvidia or another driver of the host, or will be after the next reboot.",
 		Why:      "The kernel does not let a VM have it: group is not viable. Proxmox tries to take it away when the VM starts; with the nvidia driver that can hang the host for ever.",
 		Fix:      []string{"`gpuworker-host bind ADDRESS --yes` moves all functions of the card to vfio-pci, now and for each boot.", "By hand, for all cards of the model: `options vfio-pci ids=VENDOR:DEVICE` and `softdep nouveau pre: vfio-pci` in /etc/modprobe.d, then `update-initramfs -u -k all`, then a reboot.", "Afterwards `lspci -nnk -s ADDRESS` says vfio-pci, or has no line about a driver at all. Both are fine."},
-		Detected: "The driver link in /sys/bus/pci/devices/ADDRESS. For the next reboot: rules of driverctl, the record of `gpuworker-host bind` with the files that act on it and the listing of each initramfs that must have it, modprobe.d, the command line on disk, and what vfio-pci was loaded with at this boot. What else is in an initramfs can often not be read, and is unknown then.",
+		Detected: "The driver link and driver_override in /sys/bus/pci/devices/ADDRESS. For the next reboot: rules of driverctl where it is installed, the record of `gpuworker-host bind` with the files that act on it and the listing of each initramfs that must have it, modprobe.d, the command line on disk, and what vfio-pci was loaded with at this boot. What else is in an initramfs can often not be read, and is unknown then.",
 		Sources:  []string{"pve-docs, PCI(e) Passthrough", "NVIDIA open-gpu-kernel-modules issues 1119, 1374"},
 	},
 	{
@@ -191,7 +191,7 @@ var hostPages = []Page{
 		What:     "The firmware found no room for a memory window of the card.",
 		Why:      "The card cannot be used. In the guest the driver says: This PCI I/O region assigned to your NVIDIA device is invalid.",
 		Fix:      []string{"In the firmware switch on Above 4G Decoding (servers: MMIOH, Memory Mapped I/O above 4 GB) and, for cards with large windows, raise the MMIO size.", "Start the host again; `lspci -vs ADDRESS` must show an address for each region."},
-		Detected: "/sys/bus/pci/devices/ADDRESS/resource: a window with flags and without address.",
+		Detected: "/sys/bus/pci/devices/ADDRESS/resource: a window with flags and without address; or a card of NVIDIA with its first window only, since a kernel may show windows without room as if there were none.",
 		Sources:  []string{"kernel, Documentation/PCI/sysfs-pci.rst"},
 	},
 	{

@@ -162,6 +162,11 @@ func checkACS(f *facts) []Finding {
 // kind of its own.
 const classNVSwitch = 0x0680
 
+// behindHiddenSwitch are the models that are only on boards with NVSwitches of the
+// fourth generation: B200, B300, GB200, GB300. Those switches are managed through
+// network cards and are not on the PCI bus (NVIDIA Fabric Manager User Guide).
+var behindHiddenSwitch = []uint16{0x2901, 0x3182, 0x2941, 0x31c2, 0x31c3}
+
 // checkNVSwitch is condition 29: GPUs that are tied together.
 func checkNVSwitch(f *facts, card hostpci.Card) []Finding {
 	for i := range f.pci.Functions {
@@ -171,6 +176,11 @@ func checkNVSwitch(f *facts, card hostpci.Card) []Finding {
 				see(Evidence{File: "/sys/bus/pci/devices/" + other.BDF.String() + "/class", Says: other.Class.String()}).
 				fix("give the whole board to one VM, or run Kubernetes on the host itself; gpuworker makes no fabric partitions"))
 		}
+	}
+	if main := card.Main(); main.ID.Vendor == pci.VendorNVIDIA && slices.Contains(behindHiddenSwitch, main.ID.Device) {
+		return one(found(finding.HostNVSwitch, finding.Unknown, "cards of this model are on boards whose NVSwitch is no PCI device of the host: whether one alone computes cannot be seen").
+			see(Evidence{File: "/sys/bus/pci/devices/" + main.BDF.String() + "/device", Says: main.ID.String()}).
+			fix("look into the Fabric Manager guide for this board: without a partition for the card, CUDA does not start in the VM"))
 	}
 	return one(found(finding.HostNVSwitch, finding.Pass, "no NVSwitch is in this host"))
 }
