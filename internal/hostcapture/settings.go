@@ -14,7 +14,7 @@ import (
 // as underscores. Of others only the name is; so the name of a root volume, the
 // serial number of a disk or the address of a network card never leaves the host.
 var optionsKept = []string{
-	"intel_iommu", "amd_iommu", "iommu", "intremap", "pcie_acs_override", "initcall_blacklist", "pci", "video", "modprobe.blacklist", "module_blacklist",
+	"intel_iommu", "amd_iommu", "iommu", "intremap", "pcie_acs_override", "initcall_blacklist", "pci", "video", "modprobe.blacklist", "module_blacklist", "rd.driver.pre",
 	"default_hugepagesz", "hugepagesz", "hugepages", "dyndbg",
 }
 

@@ -83,10 +83,35 @@ func (f *facts) byID(function *hostpci.Function, wanting []string, source Eviden
 	case len(wanting) == 0:
 		return foresee(finding.Pass, "vfio-pci takes this model, and no driver of the host wants it", source)
 	case hasID(strings.Split(loadedWith.value(), ","), function.ID) && hostpci.ForVMs(function.Driver):
+		if rival := f.rival(wanting); rival != "" {
+			return foresee(finding.Unknown, fmt.Sprintf("vfio-pci is told to take this model, and nothing says that it is there before %s", rival), source, loadedWith.evidence()).
+				mend(fmt.Sprintf("write softdep %s pre: vfio-pci to a file in /etc/modprobe.d and run %s", rival, f.boot.initramfs()))
+		}
 		return foresee(finding.Pass, "vfio-pci took this model at this boot", source, loadedWith.evidence())
 	}
 	return foresee(finding.Unknown, fmt.Sprintf("vfio-pci is told to take this model, but was not loaded so at this boot: the initramfs may not know it yet (%s)", f.boot.initramfs()),
 		source, loadedWith.evidence())
+}
+
+// rival is the first of the drivers that this kernel has and that may be loaded before
+// vfio-pci: one without a softdep on it (modprobe.d(5)), where vfio-pci is not built
+// in, and where neither the initramfs (initramfs-tools(7), modules) nor the command
+// line (dracut.cmdline(7), rd.driver.pre) loads it before all others. "" without one.
+func (f *facts) rival(drivers []string) string {
+	early := listedModules(read(f.tree, "etc/initramfs-tools/modules").body)
+	for _, driver := range f.boot.next.all("rd.driver.pre") {
+		early = append(early, moduleName(driver))
+	}
+	if f.builtin["vfio_pci"] || slices.Contains(early, "vfio_pci") {
+		return ""
+	}
+	i := slices.IndexFunc(drivers, func(driver string) bool {
+		return (f.shipped[driver] || f.has(driver)) && !slices.Contains(f.modprobe.pre[driver], "vfio_pci")
+	})
+	if i < 0 {
+		return ""
+	}
+	return drivers[i]
 }
 
 // listedID finds where vfio-pci is told to take a model.
