@@ -17,8 +17,8 @@ func captureCommand() command {
 report, or to look at it elsewhere with --root FILE. Serial numbers, MAC and IP addresses,
 UUIDs, names of VMs and everything that is no part of the question stay here. Read the file
 before you send it: it is text. Run it as root, or it will lack what only root can see.`,
-		example: "  gpuworker-host capture -o pve1.txt\n  gpuworker-host list --root pve1.txt",
-		output:  "the `FILE` to write; it must not exist yet",
+		example: "  gpuworker-host capture -o pve1.txt\n  gpuworker-host list --root pve1.txt\n  ssh root@pve1 gpuworker-host capture -o - > pve1.txt",
+		output:  "the `FILE` to write, which must not exist yet; - for standard output",
 		flags: func(t *Tool, _ *flag.FlagSet) func([]string) error {
 			return func(args []string) error {
 				if len(args) > 0 || t.output == "" {
@@ -33,6 +33,10 @@ before you send it: it is text. Run it as root, or it will lack what only root c
 func (t *Tool) capture(name string) error {
 	archive, err := hostcapture.Capture(t.tree, hostcapture.Options{Taken: t.taken(), KernelLog: t.kernelLog(), Images: t.images()})
 	if err != nil {
+		return err
+	}
+	if name == "-" {
+		_, err := t.bytes.Write(archive.Format())
 		return err
 	}
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

@@ -84,6 +84,13 @@ func TestACaptureReadsLikeTheHost(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	written, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, out, _ := run(t, "workstation.txt", "capture", "-o", "-"); out != string(written) {
+		t.Error("to the terminal goes something else:\n" + cmp.Diff(string(written), out))
+	}
 	if code, _, complaint := run(t, "workstation.txt", "capture", "-o", file); code != ExitUsage || !strings.Contains(complaint, "exists already") {
 		t.Errorf("over a file that is there: exit %d: %s", code, complaint)
 	}

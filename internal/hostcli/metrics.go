@@ -18,7 +18,7 @@ func metricsCommand() command {
 		long: `Write metrics of the GPUs for the textfile collector of node_exporter. The file is replaced
 at once, so that nobody reads half of it. Run it from a timer; there is no server here.`,
 		example: "  gpuworker-host metrics -o /var/lib/prometheus/node-exporter/gpuworker.prom\n  gpuworker-host metrics -o -",
-		output:  "the `FILE` to write, - for the terminal",
+		output:  "the `FILE` to write, - for standard output",
 		flags: func(t *Tool, _ *flag.FlagSet) func([]string) error {
 			return func(args []string) error {
 				if len(args) > 0 || t.output == "" {

@@ -40,6 +40,7 @@ type Tool struct {
 	output string // what -o says
 	json   bool
 	tree   hosttree.Reader
+	bytes  io.Writer // Out as it is, for what must come out unchanged
 }
 
 // command is one verb.
@@ -85,6 +86,9 @@ func usage(format string, args ...any) error {
 // Main runs the program and returns its exit code.
 func (t *Tool) Main(args []string) int {
 	out := &plain{to: t.Out}
+	if t.bytes = t.Out; t.Width > 0 {
+		t.bytes = out // people look at it
+	}
 	t.Out, t.Err = out, &plain{to: t.Err}
 	err := t.run(args)
 	if err == nil && out.err != nil {
