@@ -53,12 +53,9 @@ func claim(tree hosttree.Reader, card hostpci.Card, j *Journal, unreadable error
 	return c
 }
 
-// forVMs tells the drivers that keep a device for virtual machines: vfio-pci, those
-// made from it for some models (nvgrace_gpu_vfio_pci), and pci-stub, which only
-// keeps others away.
-func forVMs(driver string) bool {
-	return driver == "pci-stub" || strings.HasSuffix(strings.ReplaceAll(driver, "_", "-"), VFIO)
-}
+// forVMs tells the drivers that keep a device for virtual machines, or from others;
+// no driver does not.
+func forVMs(driver string) bool { return driver != "" && hostpci.ForVMs(driver) }
 
 // driverctl tells whether its rule for a function is such a driver (driverctl(8)).
 func driverctl(tree hosttree.Reader, bdf pci.BDF) bool {
