@@ -2,6 +2,7 @@ package hack
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -291,4 +292,40 @@ func commandLines(d document) []string {
 		lines = append(lines, strings.ReplaceAll(span, "\n", " "))
 	}
 	return lines
+}
+
+// TestEachRefusalOfBindIsInTheTroubleshooting holds the reasons of the host tool
+// and their section together.
+func TestEachRefusalOfBindIsInTheTroubleshooting(t *testing.T) {
+	files, err := filepath.Glob("../internal/hostbind/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := map[string]bool{}
+	for _, file := range files {
+		code, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, m := range regexp.MustCompile(`Reason\{+"([A-Z-]+)"`).FindAllStringSubmatch(string(code), -1) {
+			in[m[1]] = true
+		}
+	}
+	text, err := os.ReadFile("../docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "## Giving a card away on the host")
+	told := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^### ([A-Z-]+(?:, [A-Z-]+)*)$`).FindAllStringSubmatch(section, -1) {
+		for _, id := range strings.Split(m[1], ", ") {
+			told[id] = true
+		}
+	}
+	if len(in) < 15 || !maps.Equal(in, told) {
+		t.Errorf("hostbind refuses for %v\ndocs/troubleshooting.md has %v", slices.Sorted(maps.Keys(in)), slices.Sorted(maps.Keys(told)))
+	}
 }

@@ -169,7 +169,7 @@ func (f Facts) Held() []Reason {
 
 func held(slot pci.Slot, h hostpci.Holder) Reason {
 	if h.VMID != 0 {
-		return Reason{"HELD", fmt.Sprintf("VM %d holds %s (%s)", h.VMID, slot, h.By), fmt.Sprintf("stop it first: qm stop %d", h.VMID)}
+		return Reason{"HELD", fmt.Sprintf("VM %d holds %s (%s)", h.VMID, slot, h.By), fmt.Sprintf("stop it first: qm shutdown %d", h.VMID)}
 	}
 	return Reason{"HELD", fmt.Sprintf("process %d (%s) has %s open", h.PID, h.Name, h.By), "end it first, " + atNextBoot}
 }
