@@ -22,6 +22,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/gpuworker/gpuworker/internal/thorough"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 	"github.com/gpuworker/gpuworker/sim/pvesim/capture"
 )
@@ -338,11 +339,15 @@ func TestACapturedClusterAnswersLikeTheRealOne(t *testing.T) {
 
 func TestEveryLoginHasTheSamePermissionsInTheCapturedWorld(t *testing.T) {
 	world := loadWorld(t, "recorded")
-	for _, token := range world.Tokens {
+	for i, token := range world.Tokens {
 		if strings.HasPrefix(token.ID, "disabled@") || strings.HasPrefix(token.ID, "gone@") || token.Expire != 0 {
 			continue // they cannot log in
 		}
+		if i%thorough.Every > 0 {
+			continue
+		}
 		t.Run(token.ID, func(t *testing.T) {
+			t.Parallel()
 			real := serve(t, world, token.ID)
 			result := real.captureInside(true)
 			_, loaded := load(t, result)
