@@ -89,7 +89,7 @@ func TestEachConditionHasAFixture(t *testing.T) {
 func TestEachFindingSaysWhatItMustSay(t *testing.T) {
 	for _, f := range fixtures(t) {
 		for _, g := range everything(Run(f.tree, Options{})) {
-			clean(t, g)
+			isClean(t, g)
 			page, ok := finding.Explain(g.ID)
 			alarming := worst(g.Verdict, g.AfterReboot) == finding.Fail
 			switch {

@@ -103,7 +103,7 @@ func TestHostileTreesNeitherHideNorLie(t *testing.T) {
 				t.Errorf("the other card is hidden:\n%s", tell(other.Findings))
 			}
 			for _, f := range everything(r) {
-				clean(t, f)
+				isClean(t, f)
 			}
 			captured, err := hostcapture.Capture(tree, hostcapture.Options{})
 			if err != nil {
@@ -119,7 +119,7 @@ func TestHostileTreesNeitherHideNorLie(t *testing.T) {
 }
 
 // clean tells evidence that would write on the terminal what it likes.
-func clean(t *testing.T, f Finding) {
+func isClean(t *testing.T, f Finding) {
 	t.Helper()
 	texts := []string{f.Reason, f.Fix, f.Then}
 	for _, e := range f.Evidence {
@@ -246,7 +246,7 @@ func FuzzHost(f *testing.F) {
 			t.Fatalf("%s passes without an IOMMU:\n%s", card.BDF, tell(everything(r)))
 		}
 		for _, f := range everything(r) {
-			clean(t, f)
+			isClean(t, f)
 		}
 	})
 }

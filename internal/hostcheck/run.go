@@ -67,7 +67,30 @@ func Run(tree hosttree.Reader, o Options) *Report {
 	for _, bdf := range f.chosen(o.Cards) {
 		r.Cards = append(r.Cards, f.judge(bdf, r))
 	}
+	r.clean()
 	return r
+}
+
+// clean makes all that is said fit for a terminal. Parts of the host are in each
+// text: names of files and options of the kernel are as little to be trusted as
+// what is in a file.
+func (r *Report) clean() {
+	clean(r.Findings)
+	for i := range r.Cards {
+		c := &r.Cards[i]
+		c.Name, c.Driver = plain(c.Name), plain(c.Driver)
+		clean(c.Findings)
+	}
+}
+
+func clean(findings []Finding) {
+	for i := range findings {
+		f := &findings[i]
+		f.Reason, f.Fix, f.Then = plain(f.Reason), plain(f.Fix), plain(f.Then)
+		for j, e := range f.Evidence {
+			f.Evidence[j] = Evidence{File: plain(e.File), Says: plain(e.Says)}
+		}
+	}
 }
 
 // describe says what the host runs.
@@ -183,13 +206,8 @@ func (f Finding) after(v finding.Verdict) Finding {
 	return f
 }
 
-// see adds evidence. Names of files are as little to be trusted as what is in them.
 func (f Finding) see(evidence ...Evidence) Finding {
-	f.Evidence = slices.Clone(f.Evidence)
-	for _, e := range evidence {
-		e.File = trim(e.File)
-		f.Evidence = append(f.Evidence, e)
-	}
+	f.Evidence = append(slices.Clone(f.Evidence), evidence...)
 	return f
 }
 

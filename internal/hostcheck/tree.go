@@ -64,12 +64,26 @@ const maxEvidence = 200
 // trim makes content fit for one line of a terminal: no control characters, no
 // escape sequences of whoever wrote the file, and not too much.
 func trim(content string) string {
-	content = strings.ToValidUTF8(content, "\uFFFD")
-	content = strings.Join(strings.FieldsFunc(content, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
-	if utf8.RuneCountInString(content) <= maxEvidence {
-		return content
+	return cut(strings.Join(strings.Fields(plain(content)), " "), maxEvidence)
+}
+
+// plain is a text without what cannot be printed, and of a length that a finding
+// may have.
+func plain(text string) string {
+	return cut(strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(text, "\uFFFD")), 5*maxEvidence)
+}
+
+// cut is a text of at most so many characters.
+func cut(text string, most int) string {
+	if utf8.RuneCountInString(text) <= most {
+		return text
 	}
-	return string([]rune(content)[:maxEvidence-1]) + "…"
+	return string([]rune(text)[:most-1]) + "…"
 }
 
 // why is what an error says, in plain words and without the path.
