@@ -2,6 +2,7 @@ package hostcapture
 
 import (
 	"bytes"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"testing"
@@ -15,9 +16,9 @@ import (
 // secrets are forms of what tells a machine or its people, each with the part that
 // must not come out.
 var secrets = []struct{ form, part string }{
-	{"fd12:dead:beef::c0fe:1", "beef"},
-	{"[2a01:4f8:dead:beef:1:2:3:4]:8006", "beef"},
-	{"fe80::dead:beef%eno1", "beef"},
+	{"fd12:dead:beef::c0fe:1", "dead:beef"},
+	{"[2a01:4f8:dead:beef:1:2:3:4]:8006", "dead:beef"},
+	{"fe80::dead:beef%eno1", "dead:beef"},
 	{"10.99.88.77", "99.88"},
 	{"de:ad:be:ef:ca:fe", "ef:ca"},
 	{"DE-AD-BE-EF-CA-FE", "EF-CA"},
@@ -171,6 +172,10 @@ func FuzzScrub(f *testing.F) {
 	f.Add("0:", ":1", uint8(3))
 	f.Fuzz(func(t *testing.T, before, after string, which uint8) {
 		secret := secrets[int(which)%len(secrets)]
+		// What is no text is written as hexadecimal digits, which may look like a word.
+		if strings.Contains(hex.EncodeToString([]byte(before+"\n"+after)), strings.ToLower(secret.part)) {
+			return
+		}
 		// What is glued to letters and digits is a word of its own, which nobody can
 		// tell; and a secret may stand in what is around it only by our hand.
 		const edges = " \t=\"',;()[]\n"
