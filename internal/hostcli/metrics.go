@@ -76,9 +76,9 @@ type metric struct {
 }
 
 var metricFamilies = []metric{
-	{"gpuworker_host_gpu_on_vfio", "Whether vfio-pci has all functions of the card, or no driver has them.", func(_ *hostpci.Host, _ *hostpci.Holders, c hostpci.Card) float64 {
+	{"gpuworker_host_gpu_on_vfio", "Whether all functions of the card are left to VMs: on vfio-pci or a relative, on pci-stub, or on no driver.", func(_ *hostpci.Host, _ *hostpci.Holders, c hostpci.Card) float64 {
 		for _, f := range c.Functions {
-			if f.Driver != "" && f.Driver != "vfio-pci" {
+			if !hostpci.ForVMs(f.Driver) {
 				return 0
 			}
 		}
