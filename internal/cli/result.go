@@ -80,6 +80,7 @@ func (a *app) printApplied(plans engine.Plans, applied engine.Applied) {
 	fmt.Fprintln(a.Out)
 	g.write(a.Out, p, a.Out.width())
 	a.printTroubles(applied, p)
+	a.sayNamed(plans)
 	a.say("\n%s  gpuworker status%s\n", p.bold("Next:"), a.sameFiles())
 }
 

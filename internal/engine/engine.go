@@ -167,6 +167,9 @@ func (e *Engine) look(ctx context.Context, hypervisor *v1alpha1.Hypervisor, agen
 	}
 	e.askHosts(ctx, snapshot)
 	in := plan.Input{Hypervisor: hypervisor, Snapshot: snapshot}
+	for _, kubeCluster := range e.options.Documents.KubeClusters {
+		in.KubeClusters = append(in.KubeClusters, kubeCluster.Name)
+	}
 	for _, pool := range e.options.Documents.PoolsOn(hypervisor.Name) {
 		in.Pools = append(in.Pools, *pool)
 	}

@@ -127,14 +127,24 @@ func hiddenHolders(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []fin
 	return findings
 }
 
+// Unbelieved is the finding of a card whose claim must not be believed: it is
+// taken, and nobody can say by whom.
+func Unbelieved(s *inventory.Snapshot, claim *inventory.Claim) finding.Finding {
+	f := finding.Finding{ID: finding.CardClaimed, Verdict: finding.Fail, Layer: finding.LayerCard, Where: at(s, claim.Host)}
+	f.Where.Card = claim.Slot.String()
+	f.Reason = fmt.Sprintf("register %s claims it, and %s", claim.Register, claim.Problem)
+	f.Fix = inventory.RecordFix("the description of PCI resource mapping " + claim.Register)
+	return f
+}
+
 func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inventory.Claim, who Who) []finding.Finding {
 	f := finding.Finding{ID: finding.CardClaimed, Layer: finding.LayerCard, Where: atCard(s, h.Name, d)}
 	r := claim.Record
 	switch {
 	case claim.Problem != "":
-		f.Verdict = finding.Fail
-		f.Reason = fmt.Sprintf("register %s claims it, and %s", claim.Register, claim.Problem)
-		f.Fix = inventory.RecordFix("the description of PCI resource mapping " + claim.Register)
+		where := f.Where
+		f = Unbelieved(s, claim)
+		f.Where = where
 	case claim.Releasing:
 		f.Verdict = finding.Info
 		f.Reason = fmt.Sprintf("worker %s is giving the card back just now; a claim waits up to a minute for that", r.Worker)

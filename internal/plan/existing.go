@@ -14,10 +14,9 @@ import (
 func (b *builder) existing(d *draft) {
 	b.fill(d)
 	switch {
-	case b.in.replaces(d.Name) && !d.Undeclared:
-		b.replace(d, "a person asked for it")
 	case d.Undeclared:
 		b.letGo(d)
+	case b.asked(d) && b.replaceAsked(d):
 	case b.elsewhere(d), b.strangeCards(d):
 	case d.member.vm.Running:
 		b.running(d)
@@ -27,6 +26,7 @@ func (b *builder) existing(d *draft) {
 	if d.Action == Keep || d.Action == Hold || d.Action == Update {
 		b.warn(d)
 	}
+	b.finishReplace(d)
 	b.waitForLock(d)
 }
 
@@ -126,7 +126,7 @@ func (b *builder) running(d *draft) {
 	d.Changes = changesOf(differences)
 	later := hasKind(differences, NeedsStop)
 	remake := hasKind(differences, NeedsRemake)
-	if remake && !d.semiPersistent() {
+	if remake && !d.semiPersistent() && !b.asked(d) {
 		b.replace(d, "differs in what cannot be changed in place")
 		return
 	}
@@ -230,7 +230,7 @@ func (b *builder) stopped(d *draft) {
 	half := b.halfMade(d, &declared)
 	d.Changes = changesOf(differences)
 	if hasKind(differences, NeedsRemake) && !half {
-		if !d.semiPersistent() {
+		if !d.semiPersistent() && !b.asked(d) {
 			b.replace(d, "differs in what cannot be changed in place")
 			return
 		}

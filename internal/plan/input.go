@@ -17,8 +17,11 @@ type Input struct {
 
 	// AllowRestart lets running semi-persistent workers be stopped and started.
 	AllowRestart bool
-	// Replace names the workers that are to be destroyed and made anew.
-	Replace []string
+	// KubeClusters are those that the documents declare. Workers of ours in these,
+	// of pools that are not declared, are in the plan too; with none, all of ours.
+	KubeClusters []string
+	// Replace says which workers are to be destroyed and made anew; nil for none.
+	Replace *Replacement
 	// AllOrNothing has the plan do nothing when one worker is refused.
 	AllOrNothing bool
 }
@@ -59,4 +62,7 @@ func (in Input) resourcePool() string {
 	return in.Hypervisor.Spec.Proxmox.ResourcePool
 }
 
-func (in Input) replaces(worker string) bool { return slices.Contains(in.Replace, worker) }
+// declares reports whether the documents speak of the KubeCluster.
+func (in Input) declares(kubeCluster string) bool {
+	return len(in.KubeClusters) == 0 || slices.Contains(in.KubeClusters, kubeCluster)
+}

@@ -118,7 +118,7 @@ func TestReport(t *testing.T) {
 			"gpu/gpu-1 running pve1 0000:03:00 Tesla T4 VM 9100  | no document declares it → gpuworker delete gpu-1",
 			"!Declared(NotInDocuments) Claimed Created Attached Running ?AgentReady(NotAsked) ?AsDeclared(NotDeclared)"},
 		{"is nothing but a claim that no document declares", documents(lab(claimed())),
-			"gpu/gpu-1 claim only pve1 0000:03:00 Tesla T4 VM 9100  | its VM is gone, its claim on the card is left → gpuworker delete gpu-1",
+			"gpu/gpu-1 claim only pve1 0000:03:00 Tesla T4 VM 9100  | no longer declared; only its claim on the card is left → gpuworker delete gpu-1",
 			"!Declared(NotInDocuments) Claimed !Created(NoVM) ?Attached(NotEvaluated) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) ?AsDeclared(NotDeclared)"},
 		{"has a card that takes effect later", documents(lab(claimed(), vm().Running().Change(func(vm *inventory.VM) { vm.Applied.Card, vm.Cards[0].Pending = nil, true })), one),
 			"gpu/gpu-1 running pve1 0000:03:00 Tesla T4 VM 9100  | gpus: none → 0000:03:00 (written, waits for a stop/start) → gpuworker apply --allow-restart",
