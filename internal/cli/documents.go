@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // standardFile is read when nobody names a file.
@@ -27,7 +27,7 @@ func (a *app) documents() (*v1alpha1.Documents, error) {
 	if !a.quiet {
 		p := a.paint(a.Err)
 		for _, warning := range warnings {
-			fmt.Fprintf(a.Err, "%s %s\n", p.yellow("warning:"), warning)
+			term.Fprintf(a.Err, "%s %s\n", p.Yellow("warning:"), warning)
 		}
 	}
 	if err != nil {

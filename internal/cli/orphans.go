@@ -2,12 +2,12 @@ package cli
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func (a *app) orphansCommand() *cobra.Command {
@@ -67,7 +67,7 @@ func (a *app) printOrphans(plans engine.Plans) {
 		}
 	}
 	if len(g.rows) == 0 {
-		fmt.Fprintf(a.Out, "No orphans on %s.\n", hypervisorNames(plans))
+		term.Fprintf(a.Out, "No orphans on %s.\n", hypervisorNames(plans))
 		return
 	}
 	g.write(a.Out, p, a.Out.width())

@@ -2,13 +2,14 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/shell"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // spentView is what became of plans, for machines.
@@ -71,41 +72,41 @@ func (a *app) printApplied(plans engine.Plans, applied engine.Applied) {
 	g.right = []int{3}
 	for _, result := range applied.Results {
 		for _, o := range result.Outcomes {
-			g.add(o.Worker, o.Host, cardName(plans, result.Hypervisor, o.Worker), number(o.VMID), strings.Join(o.Addresses, ", "), outcomePainted(o, p))
+			g.add(o.Worker, o.Host, cardName(plans, result.Hypervisor, o.Worker), number(o.VMID), term.List(o.Addresses, maxListed), outcomePainted(o, p))
 		}
 	}
 	if len(g.rows) == 0 {
 		return
 	}
-	fmt.Fprintln(a.Out)
+	term.Fprintln(a.Out, "")
 	g.write(a.Out, p, a.Out.width())
 	a.printTroubles(applied, p)
-	a.say("\n%s  gpuworker status%s\n", p.bold("Next:"), a.sameFiles())
+	a.say("\n%s  %s\n", p.Bold("Next:"), a.withFiles("gpuworker status"))
 }
 
 // printTroubles prints the warnings and failures behind the words of the table.
-func (a *app) printTroubles(applied engine.Applied, p paint) {
+func (a *app) printTroubles(applied engine.Applied, p term.Paint) {
 	for _, result := range applied.Results {
 		for _, o := range result.Outcomes {
 			for _, warning := range o.Warnings {
-				fmt.Fprintf(a.Out, "\n%s %s\n", p.yellow("!"), startingWith(o.Worker, warning))
+				term.Fprintf(a.Out, "\n%s %s\n", p.Yellow("!"), startingWith(o.Worker, warning))
 			}
 			if o.Err == nil {
 				continue
 			}
-			fmt.Fprintf(a.Out, "\n%s %s\n", troubleMark(o, p), indentAfterFirst(startingWith(o.Worker, troubleText(o)), "  "))
+			term.Fprintf(a.Out, "\n%s %s\n", troubleMark(o, p), indentAfterFirst(startingWith(o.Worker, troubleText(o)), "  "))
 			if fix := fault.FixOf(o.Err); fix != "" {
-				fmt.Fprintf(a.Out, "  %s %s\n", p.bold("Next:"), fix)
+				term.Fprintf(a.Out, "  %s %s\n", p.Bold("Next:"), indentAfterFirst(fix, "        "))
 			}
 		}
 	}
 }
 
-func troubleMark(o apply.Outcome, p paint) string {
+func troubleMark(o apply.Outcome, p term.Paint) term.Text {
 	if fault.Is(o.Err, fault.Interrupted) {
-		return p.yellow("■")
+		return p.Yellow("■")
 	}
-	return p.red("✗")
+	return p.Red("✗")
 }
 
 // troubleText is what stopped a worker: the error, with the step when it does
@@ -151,21 +152,21 @@ func outcomeWord(o apply.Outcome) string {
 	return word
 }
 
-func outcomePainted(o apply.Outcome, p paint) string {
+func outcomePainted(o apply.Outcome, p term.Paint) term.Text {
 	word := outcomeWord(o)
 	switch {
 	case fault.Is(o.Err, fault.Interrupted):
-		return p.yellow("■ " + word + " at " + string(o.Step))
+		return p.Yellow("■ " + word + " at " + string(o.Step))
 	case o.Err != nil:
-		return p.red("✗ " + word + " at " + string(o.Step))
+		return p.Red("✗ " + word + " at " + string(o.Step))
 	}
 	if gap := seconds(o.Gap); gap != "" {
 		word += ", away for " + gap
 	}
 	if len(o.Warnings) > 0 {
-		return p.yellow("! " + word + ", with a warning")
+		return p.Yellow("! " + word + ", with a warning")
 	}
-	return p.green("✓ " + word)
+	return p.Green("✓ " + word)
 }
 
 // cardName is the card of a worker in the plan: "Tesla T4 0000:03:00".
@@ -183,11 +184,18 @@ func cardName(plans engine.Plans, hypervisor, worker string) string {
 	return ""
 }
 
-// sameFiles repeats the -f flags of this command, for advice.
-func (a *app) sameFiles() string {
-	text := ""
-	for _, file := range a.files {
-		text += " -f " + file
+// withFiles adds the -f flags of this command to a command of ours, for advice.
+// Advice that is no command stays as it is.
+func (a *app) withFiles(next string) string {
+	if !strings.HasPrefix(next, "gpuworker ") {
+		return next
 	}
-	return text
+	for _, file := range a.files {
+		word, ok := shell.Word(file)
+		if !ok {
+			word = "FILE"
+		}
+		next += " -f " + word
+	}
+	return next
 }

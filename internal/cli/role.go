@@ -43,7 +43,7 @@ func (a *app) role(ctx context.Context, version string) error {
 		return err
 	}
 	if !a.forPeople() {
-		return a.machine(map[string]string{"commands": text})
+		return a.machine(map[string][]string{"commands": strings.Split(strings.TrimRight(text, "\n"), "\n")})
 	}
 	fmt.Fprint(a.Out, text)
 	return nil

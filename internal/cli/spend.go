@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // spending is how a plan is carried out: all verbs that change something go
@@ -89,7 +89,7 @@ func (a *app) nothingToDo(plans engine.Plans) error {
 func (a *app) mayAsk(plans engine.Plans, s spending) (bool, error) {
 	switch {
 	case s.question == "" && a.forPeople():
-		fmt.Fprintln(a.Out, "\nThis was a dry run: add --yes to do it.")
+		term.Fprintln(a.Out, "\nThis was a dry run: add --yes to do it.")
 		return false, nil
 	case s.question == "":
 		return false, a.showPlans(plans)
@@ -105,10 +105,11 @@ func (a *app) mayAsk(plans engine.Plans, s spending) (bool, error) {
 // confirm asks, and takes only a clear yes for one.
 func (a *app) confirm(ctx context.Context, question string, plans engine.Plans) bool {
 	p := a.paint(a.Out)
-	if danger := dangers(plans); danger != "" {
-		question += " " + p.red(danger)
+	danger := p.Red(dangers(plans))
+	if danger != "" {
+		danger = " " + danger
 	}
-	fmt.Fprintf(a.Out, "\n%s [y/N] ", p.bold(question))
+	term.Fprintf(a.Out, "\n%s%s [y/N] ", p.Bold(question), danger)
 	answer := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(a.In).ReadString('\n') // no line is no yes
@@ -116,10 +117,10 @@ func (a *app) confirm(ctx context.Context, question string, plans engine.Plans) 
 	}()
 	select {
 	case <-ctx.Done():
-		fmt.Fprintln(a.Out)
+		term.Fprintln(a.Out, "")
 		return false
 	case given := <-answer:
-		fmt.Fprintln(a.Out)
+		term.Fprintln(a.Out, "")
 		return given == "y" || given == "yes"
 	}
 }

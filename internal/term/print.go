@@ -49,3 +49,12 @@ func cleanArgument(arg any) any {
 	}
 	return string(Clean(fmt.Sprint(arg)))
 }
+
+// Cell is a value as it may stand in a table: Text as it is, everything else
+// cleaned, and not longer than MaxCell.
+func Cell(value any) Text {
+	if text, ok := value.(Text); ok {
+		return text
+	}
+	return clean(fmt.Sprint(value), MaxCell)
+}

@@ -3,6 +3,7 @@ package term
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -152,5 +153,43 @@ func TestWrapBreaksNoQuotedArgument(t *testing.T) {
 	want := "that worker's card is taken:|gpuworker delete|'gpu-2 ; touch /tmp/x it'\\''s'|and look again"
 	if got := strings.Join(lines, "|"); got != want {
 		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+func TestWrappingLosesNoWordAndKeepsToTheWidth(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		words := rapid.SliceOfN(rapid.StringMatching(`[a-zé→]{1,20}`), 1, 40).Draw(t, "words")
+		width := rapid.IntRange(Narrowest, 120).Draw(t, "width")
+		lines := Wrap(strings.Join(words, " "), width)
+		if got := strings.Fields(string(Lines(lines, 1))); !slices.Equal(got, words) {
+			t.Fatalf("words %q became %q", words, got)
+		}
+		for _, line := range lines {
+			if utf8.RuneCountInString(string(line)) > width {
+				t.Fatalf("a line of %d characters: %q", utf8.RuneCountInString(string(line)), line)
+			}
+		}
+	})
+}
+
+func TestCleanAllCleansACopy(t *testing.T) {
+	type inner struct{ Name, hidden string }
+	type outer struct {
+		Kind  error
+		List  []inner
+		Map   map[string]*inner
+		Array [1]string
+		Any   any
+		None  *inner
+		N     int
+	}
+	const bad, good = "a\x1b", `a\x1b`
+	value := outer{List: []inner{{bad, bad}}, Map: map[string]*inner{bad: {Name: bad}}, Array: [1]string{bad}, Any: bad, N: 7}
+	got := CleanAll(&value)
+	if got.List[0] != (inner{good, bad}) || got.Map[good] == nil || got.Map[good].Name != good || got.Array[0] != good || got.Any != good || got.N != 7 || got.None != nil {
+		t.Errorf("%+v", got)
+	}
+	if value.List[0].Name != bad || value.Map[bad].Name != bad || value.Array[0] != bad {
+		t.Errorf("the value itself was changed: %+v", value)
 	}
 }

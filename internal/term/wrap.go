@@ -18,34 +18,35 @@ func Wrap(text string, width int) []Text {
 		return []Text{Text(whole)}
 	}
 	var lines []Text
-	line, length := "", 0
-	for _, word := range words(whole) {
-		n := utf8.RuneCountInString(word)
-		switch {
-		case length == 0:
-			line, length = word, n
-		case length+1+n > width:
-			lines = append(lines, Text(line))
-			line, length = word, n
-		default:
-			line, length = line+" "+word, length+1+n
+	line := ""
+	for _, word := range Words(whole) {
+		if line != "" && utf8.RuneCountInString(line+" "+word) > width {
+			lines, line = append(lines, Text(line)), ""
+		}
+		if line == "" {
+			line = strings.TrimLeft(word, " ")
+		} else {
+			line += " " + word
 		}
 	}
 	return append(lines, Text(line))
 }
 
-// words splits a text at spaces, but not within what is quoted for a shell.
-func words(text string) []string {
+// Words splits a text at single spaces, but not within what is quoted for a
+// shell. Where there are several spaces, all but one begin the next word.
+func Words(text string) []string {
 	var all []string
-	for text = strings.TrimLeft(text, " "); text != ""; text = strings.TrimLeft(text, " ") {
-		end := quotedLength(text)
+	text = strings.Trim(text, " ")
+	for text != "" {
+		blanks := len(text) - len(strings.TrimLeft(text, " "))
+		end := blanks + quotedLength(text[blanks:])
 		if next := strings.IndexByte(text[end:], ' '); next >= 0 {
 			end += next
 		} else {
 			end = len(text)
 		}
 		all = append(all, text[:end])
-		text = text[end:]
+		text = strings.TrimPrefix(text[end:], " ")
 	}
 	return all
 }
@@ -66,4 +67,16 @@ func quotedLength(text string) int {
 		length += len(`\'`)
 	}
 	return length
+}
+
+// Lines joins lines; all but the first are indented.
+func Lines(lines []Text, indent int) Text {
+	var b strings.Builder
+	for i, line := range lines {
+		if i > 0 {
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+		}
+		b.WriteString(string(line))
+	}
+	return Text(b.String())
 }
