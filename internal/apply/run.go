@@ -129,7 +129,7 @@ func (r *runner) run(ctx context.Context, worker *plan.Worker) Outcome {
 // claimOf is the claim on the worker's card, as the plan saw it; zero for none.
 func (r *runner) claimOf(worker *plan.Worker) inventory.Record {
 	for _, claim := range r.options.Claims {
-		if worker.Slot != nil && claim.Host == worker.Host && claim.Slot == *worker.Slot && claim.Record.Worker == worker.Name {
+		if worker.Slot != nil && claim.Host == worker.Host && claim.Slot == *worker.Slot && claim.Record.Worker == worker.Name && claim.Problem == "" {
 			return claim.Record
 		}
 	}

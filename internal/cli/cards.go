@@ -103,7 +103,9 @@ func judgeCard(s *inventory.Snapshot, h *inventory.Host, device pci.Device) (sta
 	if holders := s.Holders(h.Name, device.Slot); len(holders) > 0 {
 		return heldBy(holders)
 	}
-	if claim := s.Claim(h.Name, device.Slot); claim != nil && !claim.Releasing {
+	if claim := s.Claim(h.Name, device.Slot); claim != nil && claim.Problem != "" {
+		return cardReserved, &holder{Name: claim.Register}, claim.Problem
+	} else if claim != nil && !claim.Releasing {
 		return cardReserved, &holder{Name: claim.Record.Worker, Ours: true}, "by " + orSomebody(claim.Record.By)
 	}
 	if h.IOMMU == inventory.Off {

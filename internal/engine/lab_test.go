@@ -189,11 +189,11 @@ func (l *lab) whole() {
 }
 
 func recordOf(vm pvesim.VMState) *inventory.Record {
-	record, _, _, ok := inventory.ParseRecord(vm.Config["description"])
+	note, ok := inventory.ParseRecord(vm.Config["description"])
 	if !ok {
 		return nil
 	}
-	return &record
+	return &note.Record
 }
 
 // slots are the cards in a VM's configuration, running and pending.

@@ -3,15 +3,25 @@ package inventory
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 )
 
+// RecordVersion is the version of the records that this program writes. A record
+// without a version is of version 0. It rises only when a program that does not
+// know a new key would do harm; in every version the mark "gpuworker:" and the
+// keys worker, pool, cluster, vmid and uuid mean the same.
+const RecordVersion = 1
+
 // Record is what we write beside everything that is ours, in the note of a VM
 // and in the register of a card: who it is for and how to prove it. It holds no
 // secret.
 type Record struct {
+	// Version is the one that was read; RecordVersion is what is written.
+	Version int `json:"version,omitempty"`
+
 	Worker      string `json:"worker"`
 	Pool        string `json:"pool"`
 	KubeCluster string `json:"kubeCluster"`
@@ -27,83 +37,196 @@ type Record struct {
 	Labels   string `json:"labels,omitempty"`   // declared for the KubeNode, "a=b,c=d"
 	Taints   string `json:"taints,omitempty"`   // likewise, "key=value:Effect"
 
+	// Created is when the VM was made, in RFC 3339 and UTC; "" when it was not by
+	// us, or by a program that did not note it.
+	Created string `json:"created,omitempty"`
+	// Replacing is the UUID of the VM in whose place this one is made, while that
+	// replace is unfinished; Replaced the same when it is finished. UnknownVM when
+	// the old VM was gone already and nobody knows its UUID.
+	Replacing string `json:"replacing,omitempty"`
+	Replaced  string `json:"replaced,omitempty"`
+
 	// By is who wrote it, "user@machine".
 	By string `json:"by,omitempty"`
+
+	// Unknown are the "key=value" words that this program does not know, as they
+	// were read. They are written back.
+	Unknown string `json:"unknown,omitempty"`
 }
+
+// RecordFix says what to do about a record that must not be believed. where is
+// the text that holds it.
+func RecordFix(where string) string {
+	return "use the newest gpuworker; when the record is damaged, look who wrote it, then take the line that begins with " + recordMark + " out of " + where
+}
+
+// UnknownVM stands for the UUID of a VM that nobody knows any more.
+const UnknownVM = "unknown"
 
 // recordMark begins the line that holds a record.
 const recordMark = "gpuworker:"
 
+// Newer says that a newer program wrote the record, so that this one must not
+// write over it; "" otherwise.
+func (r Record) Newer() string {
+	if r.Version <= RecordVersion {
+		return ""
+	}
+	return fmt.Sprintf("its record was written by a newer gpuworker (record version %d, this program knows %d)", r.Version, RecordVersion)
+}
+
 // Line writes the record as one line of text that survives in a note:
-// "gpuworker: worker=gpu-1 pool=gpu …", values escaped as in a URL query.
-func (r Record) Line(extra ...string) string {
+// "gpuworker: v=1 worker=gpu-1 pool=gpu …", values escaped as in a URL query.
+// flags are words without a value.
+func (r Record) Line(flags ...string) string {
 	var b strings.Builder
-	b.WriteString(recordMark)
-	for _, field := range r.fields() {
-		if field.value != "" {
-			b.WriteString(" " + field.key + "=" + url.QueryEscape(field.value))
+	b.WriteString(recordMark + " v=" + strconv.Itoa(RecordVersion))
+	for _, key := range recordKeys {
+		if value := *key.field(&r); value != "" {
+			b.WriteString(" " + key.name + "=" + url.QueryEscape(value))
+		}
+		if key.name == "cluster" && r.VMID != 0 {
+			b.WriteString(" vmid=" + strconv.Itoa(r.VMID))
 		}
 	}
-	for _, word := range extra {
+	for _, word := range append(strings.Fields(r.Unknown), flags...) {
 		b.WriteString(" " + word)
 	}
 	return b.String()
 }
 
-type recordField struct{ key, value string }
-
-func (r Record) fields() []recordField {
-	vmid := ""
-	if r.VMID != 0 {
-		vmid = strconv.Itoa(r.VMID)
-	}
-	return []recordField{
-		{"worker", r.Worker}, {"pool", r.Pool}, {"cluster", r.KubeCluster}, {"lifecycle", r.Lifecycle},
-		{"vmid", vmid}, {"uuid", r.UUID}, {"host", r.Host}, {"card", r.Card},
-		{"template", r.Template}, {"labels", r.Labels}, {"taints", r.Taints}, {"by", r.By},
-	}
+// recordKey is a key of a record's line with a text as its value.
+type recordKey struct {
+	name  string
+	field func(*Record) *string
+	form  *regexp.Regexp // of a value that may stand there; nil for any text
+	ever  bool           // means the same in every version
 }
 
-// ParseRecord finds the record in a note. words are those parts of the record's
-// line that are no field of it. rest is the note without the line, to be kept.
-// ok is false when there is no record.
-func ParseRecord(note string) (record Record, words []string, rest string, ok bool) {
-	at := strings.LastIndex(note, recordMark)
+// The forms of values. Whatever stands in a name goes into commands that people
+// copy, so a record with another name is not believed.
+var (
+	nameForm = regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$`)
+	wordForm = regexp.MustCompile(`^[A-Za-z]{0,64}$`)
+	uuidForm = regexp.MustCompile(`^([0-9A-Fa-f-]{1,36}|` + UnknownVM + `)?$`)
+	hostForm = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,252})?$`)
+	cardForm = regexp.MustCompile(`^[0-9A-Fa-f:.]{0,16}$`)
+	timeForm = regexp.MustCompile(`^[0-9TZ:.+-]{0,40}$`)
+)
+
+var recordKeys = []recordKey{
+	{"worker", func(r *Record) *string { return &r.Worker }, nameForm, true},
+	{"pool", func(r *Record) *string { return &r.Pool }, nameForm, true},
+	{"cluster", func(r *Record) *string { return &r.KubeCluster }, nameForm, true},
+	{"lifecycle", func(r *Record) *string { return &r.Lifecycle }, wordForm, false},
+	{"uuid", func(r *Record) *string { return &r.UUID }, uuidForm, true},
+	{"host", func(r *Record) *string { return &r.Host }, hostForm, false},
+	{"card", func(r *Record) *string { return &r.Card }, cardForm, false},
+	{"template", func(r *Record) *string { return &r.Template }, nil, false},
+	{"labels", func(r *Record) *string { return &r.Labels }, nil, false},
+	{"taints", func(r *Record) *string { return &r.Taints }, nil, false},
+	{"created", func(r *Record) *string { return &r.Created }, timeForm, false},
+	{"replacing", func(r *Record) *string { return &r.Replacing }, uuidForm, false},
+	{"replaced", func(r *Record) *string { return &r.Replaced }, uuidForm, false},
+	{"by", func(r *Record) *string { return &r.By }, nil, false},
+}
+
+// Note is a text in which a record was found.
+type Note struct {
+	Record Record
+	Flags  []string // words of the record's line that have no value
+	Rest   string   // the text without the record's line, to be kept
+	// Problem says why the record must not be believed, and nothing be written in
+	// its place: it is damaged, or a newer program wrote it. Record then holds at
+	// most what means the same in every version.
+	Problem string
+}
+
+// Has reports whether the record's line has the flag.
+func (n Note) Has(flag string) bool { return slices.Contains(n.Flags, flag) }
+
+// ParseRecord finds the record in a text; ok is false when there is none.
+func ParseRecord(text string) (note Note, ok bool) {
+	at := strings.LastIndex(text, recordMark)
 	if at < 0 {
-		return Record{}, nil, note, false
+		return Note{Rest: text}, false
 	}
-	line, after, _ := strings.Cut(note[at+len(recordMark):], "\n")
-	rest = strings.TrimRight(note[:at], " \n") + strings.TrimRight("\n"+after, " \n")
-	rest = strings.Trim(rest, "\n")
+	line, after, _ := strings.Cut(text[at+len(recordMark):], "\n")
+	note.Rest = strings.TrimRight(text[:at], " \n") + strings.TrimRight("\n"+after, " \n")
+	note.Rest = strings.Trim(note.Rest, "\n")
+	values := note.words(line)
+	if _, named := values["worker"]; !named && values["v"] == "" {
+		return Note{Rest: text}, false // it only mentions us
+	}
+	note.read(values)
+	return note, true
+}
+
+// words sorts the words of a record's line into values by key, which it
+// returns, and flags.
+func (n *Note) words(line string) map[string]string {
+	values := map[string]string{}
 	for _, word := range strings.Fields(line) {
 		key, escaped, found := strings.Cut(word, "=")
 		value, err := url.QueryUnescape(escaped)
-		if !found || err != nil || !record.set(key, value) {
-			words = append(words, word)
+		_, twice := values[key]
+		switch {
+		case !found:
+			n.Flags = append(n.Flags, word)
+		case !isRecordKey(key):
+			n.Record.Unknown = strings.TrimSpace(n.Record.Unknown + " " + word)
+		case err != nil:
+			n.Problem = fmt.Sprintf("its record is damaged: %s is not a value", key)
+		case twice:
+			n.Problem = fmt.Sprintf("its record is damaged: it has two values of %s", key)
+		default:
+			values[key] = value
+		}
+		if found && err != nil {
+			values[key] = "" // it was there
 		}
 	}
-	if record.Worker == "" {
-		return Record{}, nil, note, false
-	}
-	return record, words, rest, true
+	return values
 }
 
-func (r *Record) set(key, value string) bool {
-	target := map[string]*string{
-		"worker": &r.Worker, "pool": &r.Pool, "cluster": &r.KubeCluster, "lifecycle": &r.Lifecycle,
-		"uuid": &r.UUID, "host": &r.Host, "card": &r.Card,
-		"template": &r.Template, "labels": &r.Labels, "taints": &r.Taints, "by": &r.By,
-	}[key]
-	if key == "vmid" {
-		n, err := strconv.Atoi(value)
-		r.VMID = n
-		return err == nil
+func isRecordKey(key string) bool {
+	return key == "v" || key == "vmid" || slices.ContainsFunc(recordKeys, func(k recordKey) bool { return k.name == key })
+}
+
+// read takes the values over, those that have their form.
+func (n *Note) read(values map[string]string) {
+	number := func(key string) int {
+		value, there := values[key]
+		if !there {
+			return 0
+		}
+		number, err := strconv.ParseUint(value, 10, 31)
+		if err != nil {
+			n.Problem = fmt.Sprintf("its record is damaged: %s is not a number", key)
+		}
+		return int(number)
 	}
-	if target == nil {
-		return false
+	n.Record.Version, n.Record.VMID = number("v"), number("vmid")
+	newer := n.Record.Newer()
+	for _, key := range recordKeys {
+		value := values[key.name]
+		switch {
+		case newer != "" && !key.ever:
+		case key.form != nil && !key.form.MatchString(value):
+			n.Problem = fmt.Sprintf("its record is damaged: the value of %s is not of the form that gpuworker writes", key.name)
+		default:
+			*key.field(&n.Record) = value
+		}
 	}
-	*target = value
-	return true
+	if n.Record.Worker == "" && n.Problem == "" {
+		n.Problem = "its record is damaged: it names no worker"
+	}
+	switch {
+	case n.Problem != "":
+		n.Record = Record{VMID: n.Record.VMID}
+	case newer != "":
+		n.Problem = newer
+	}
 }
 
 // OwnerTag is on every VM of ours; ParkedTag on those that are stopped on
@@ -136,6 +259,8 @@ func (vm *VM) Ownership() (Ownership, string) {
 	tagged := slices.Contains(vm.Tags, OwnerTag)
 	r := vm.Record
 	switch {
+	case vm.RecordProblem != "":
+		return Doubtful, vm.RecordProblem
 	case r == nil && tagged:
 		return Doubtful, fmt.Sprintf("has the tag %q, but no record in its note", OwnerTag)
 	case r == nil:

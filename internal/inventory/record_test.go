@@ -9,14 +9,16 @@ import (
 
 func worker() Record {
 	return Record{
-		Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent",
-		VMID: 9101, UUID: "6e0f…", Host: "pve1", Card: "0000:03:00",
-		Template: "ubuntu 22.04 (new)", Labels: "a=b,c=d e", Taints: "nvidia.com/gpu=present:NoSchedule", By: "ops@desk",
+		Version: RecordVersion,
+		Worker:  "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent",
+		VMID: 9101, UUID: "6e0f0000-0000-4000-8000-000000000001", Host: "pve1", Card: "0000:03:00",
+		Template: "ubuntu 22.04 (new)", Labels: "a=b,c=d e", Taints: "nvidia.com/gpu=present:NoSchedule",
+		Created: "2026-11-29T18:00:00Z", Replaced: "5e0f0000-0000-4000-8000-000000000001", By: "ops@desk",
 	}
 }
 
 func TestARecordSurvivesANote(t *testing.T) {
-	for name, note := range map[string]string{
+	for name, text := range map[string]string{
 		"alone":                           worker().Line(),
 		"below what people wrote":         "# My card\nkeep me\n" + worker().Line(),
 		"above what people wrote":         worker().Line() + "\nkeep me too",
@@ -24,28 +26,75 @@ func TestARecordSurvivesANote(t *testing.T) {
 		"behind a description, on a line": "the left card " + worker().Line("made"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, _, rest, ok := ParseRecord(note)
-			if !ok || got != worker() {
-				t.Errorf("got %v, %v", ok, cmp.Diff(worker(), got))
+			got, ok := ParseRecord(text)
+			if !ok || got.Problem != "" || got.Record != worker() {
+				t.Errorf("got %v %q, %v", ok, got.Problem, cmp.Diff(worker(), got.Record))
 			}
-			if strings.Contains(rest, "gpuworker:") || strings.Contains(note, "keep me") != strings.Contains(rest, "keep me") {
-				t.Errorf("rest = %q", rest)
+			if strings.Contains(got.Rest, "gpuworker:") || strings.Contains(text, "keep me") != strings.Contains(got.Rest, "keep me") {
+				t.Errorf("the rest is %q", got.Rest)
 			}
 		})
 	}
 }
 
-func TestWordsThatAreNoFieldAreToldApart(t *testing.T) {
-	_, words, _, _ := ParseRecord(worker().Line("made", "releasing", "future=thing"))
-	if diff := cmp.Diff([]string{"made", "releasing", "future=thing"}, words); diff != "" {
-		t.Error(diff)
+func TestWhatWasWrittenBeforeThereWereVersionsIsRead(t *testing.T) {
+	got, ok := ParseRecord("gpuworker: worker=gpu-1 pool=gpu cluster=rke2 lifecycle=SemiPersistent vmid=9101 uuid=6e0f-01 host=pve1 card=0000%3A03%3A00 made")
+	want := Record{Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent", VMID: 9101, UUID: "6e0f-01", Host: "pve1", Card: "0000:03:00"}
+	if !ok || got.Problem != "" || got.Record != want || !got.Has("made") {
+		t.Errorf("got %+v, %s", got, cmp.Diff(want, got.Record))
 	}
 }
 
-func TestANoteThatOnlyMentionsUsIsNoRecord(t *testing.T) {
-	for _, note := range []string{"", "managed by gpuworker", "gpuworker: hello", "gpuworker: vmid=9101"} {
-		if _, _, rest, ok := ParseRecord(note); ok || rest != note {
-			t.Errorf("%q was taken for a record (rest %q)", note, rest)
+func TestUnknownKeysAndFlagsAreKept(t *testing.T) {
+	note, _ := ParseRecord(worker().Line("made", "later") + " gpu-uuid=GPU-1%2F2 probe=passed")
+	if diff := cmp.Diff([]string{"made", "later"}, note.Flags); diff != "" {
+		t.Error(diff)
+	}
+	again, ok := ParseRecord(note.Record.Line(note.Flags...))
+	if diff := cmp.Diff(note, again); !ok || diff != "" {
+		t.Error(diff)
+	}
+	if line := note.Record.Line(); !strings.Contains(line, " gpu-uuid=GPU-1%2F2 probe=passed") {
+		t.Errorf("the unknown keys are gone: %s", line)
+	}
+}
+
+// TestARecordOfANewerProgramIsNotBelieved holds what binds all versions: worker,
+// pool, cluster, vmid and uuid mean the same, everything else may not.
+func TestARecordOfANewerProgramIsNotBelieved(t *testing.T) {
+	note, ok := ParseRecord("gpuworker: v=2 worker=gpu-1 pool=gpu cluster=rke2 vmid=9101 uuid=6e0f-01 host=3 card=anything made")
+	want := Record{Version: 2, Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", VMID: 9101, UUID: "6e0f-01"}
+	if !ok || note.Record != want {
+		t.Error(cmp.Diff(want, note.Record))
+	}
+	if want := "written by a newer gpuworker (record version 2, this program knows 1)"; !strings.Contains(note.Problem, want) {
+		t.Errorf("the problem is %q, want %q in it", note.Problem, want)
+	}
+}
+
+// TestADamagedRecordIsNotBelieved: what stands in a name goes into commands that
+// people copy.
+func TestADamagedRecordIsNotBelieved(t *testing.T) {
+	for _, line := range []string{
+		"worker=gpu-2%20%3B%20touch%20x", "worker=gpu-1 pool=%1b%5D0;x", "worker=gpu-1 cluster=a%0Ab", "worker=%zz", "worker=",
+		"worker=gpu-1 worker=gpu-2", "worker=gpu-1 vmid=abc", "worker=gpu-1 vmid=-1", "worker=gpu-1 uuid=$(id)", "worker=gpu-1 host=pve1%3Bid",
+		"worker=gpu-1 v=x", "v=9", "worker=gpu-1 replacing=x%20y", "worker=gpu-1 card=%60id%60", "v=2 worker=%60id%60",
+		"worker=" + strings.Repeat("a", 64),
+	} {
+		note, ok := ParseRecord("gpuworker: " + line)
+		if !ok || note.Problem == "" {
+			t.Errorf("%s is taken for a record: %+v", line, note)
+		}
+		if note.Record.Worker != "" || note.Record.Pool != "" {
+			t.Errorf("%s: names of a damaged record are passed on: %+v", line, note.Record)
+		}
+	}
+}
+
+func TestATextThatOnlyMentionsUsIsNoRecord(t *testing.T) {
+	for _, text := range []string{"", "managed by gpuworker", "gpuworker: hello", "gpuworker: vmid=9101"} {
+		if note, ok := ParseRecord(text); ok || note.Rest != text {
+			t.Errorf("%q was taken for a record (rest %q)", text, note.Rest)
 		}
 	}
 }
@@ -69,6 +118,7 @@ func TestOwnershipNeedsTheWholeProof(t *testing.T) {
 		{"another UUID on a running VM is a restored copy", func(vm *VM) { vm.UUID, vm.Running = "other", true }, Doubtful},
 		{"a fresh clone has neither tag nor our UUID yet", func(vm *VM) { vm.UUID, vm.Tags = "template's", nil }, Fresh},
 		{"a template is never ours", func(vm *VM) { vm.Template = true }, Doubtful},
+		{"a damaged record proves nothing", func(vm *VM) { vm.Record, vm.RecordProblem = nil, "it is damaged" }, Doubtful},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -82,13 +132,20 @@ func TestOwnershipNeedsTheWholeProof(t *testing.T) {
 }
 
 func FuzzRecord(f *testing.F) {
-	f.Add("gpu 1", "a=b", "note", "gpuworker: worker=x")
-	f.Fuzz(func(t *testing.T, name, labels, by, note string) {
-		ParseRecord(note) // must not panic
-		r := Record{Worker: "w" + name, Labels: labels, By: by, VMID: 100}
-		got, _, _, ok := ParseRecord(r.Line())
-		if !ok || got != r {
-			t.Fatalf("%q reads back as %+v", r.Line(), got)
+	f.Add("gpu-1", "a=b", "note", "gpuworker: worker=x")
+	f.Add("gpu-1", "a=b", "note", "gpuworker: v=3 worker=x vmid=7 a=%zz made")
+	f.Fuzz(func(t *testing.T, name, labels, by, text string) {
+		if note, ok := ParseRecord(text); ok && note.Problem == "" {
+			again, _ := ParseRecord(note.Record.Line(note.Flags...))
+			again.Record.Version, note.Record.Version, again.Rest, note.Rest = 0, 0, "", ""
+			if diff := cmp.Diff(note, again); diff != "" {
+				t.Fatalf("%q is written as another record: %s", text, diff)
+			}
+		}
+		r := Record{Version: RecordVersion, Worker: name, Labels: labels, By: by, VMID: 100}
+		note, _ := ParseRecord(r.Line())
+		if valid := name != "" && nameForm.MatchString(name); valid != (note.Problem == "" && note.Record == r) {
+			t.Fatalf("%q reads back as %+v", r.Line(), note)
 		}
 	})
 }

@@ -167,8 +167,12 @@ type VM struct {
 	// fields below are then empty.
 	Passed bool `json:"passed,omitempty"`
 
-	// Record is what our note in the VM says; nil without such a note.
+	// Record is what our note in the VM says; nil without such a note, and when
+	// it must not be believed.
 	Record *Record `json:"record,omitempty"`
+	// RecordProblem says why the record in the VM's note must not be believed: it
+	// is damaged, or a newer program wrote it. Such a VM is never written.
+	RecordProblem string `json:"recordProblem,omitempty"`
 
 	// Cards are the cards that the VM holds or will hold: of the running and of
 	// the pending configuration.
@@ -266,6 +270,10 @@ type Claim struct {
 	// Releasing tells that the worker is gone and the register about to be
 	// removed by whoever wrote the record.
 	Releasing bool `json:"releasing,omitempty"`
+	// Problem says why the record must not be believed, and the register not be
+	// written: it is damaged, or a newer program wrote it. The card counts as taken.
+	// Record then holds at most the worker's identity.
+	Problem string `json:"problem,omitempty"`
 	// Stale is why the register does not fit the hardware any more, "" when it does.
 	Stale string `json:"stale,omitempty"`
 }

@@ -131,6 +131,10 @@ func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inve
 	f := finding.Finding{ID: finding.CardClaimed, Layer: finding.LayerCard, Where: atCard(s, h.Name, d)}
 	r := claim.Record
 	switch {
+	case claim.Problem != "":
+		f.Verdict = finding.Fail
+		f.Reason = fmt.Sprintf("register %s claims it, and %s", claim.Register, claim.Problem)
+		f.Fix = inventory.RecordFix("the description of PCI resource mapping " + claim.Register)
 	case claim.Releasing:
 		f.Verdict = finding.Info
 		f.Reason = fmt.Sprintf("worker %s is giving the card back just now; a claim waits up to a minute for that", r.Worker)

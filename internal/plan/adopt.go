@@ -95,6 +95,8 @@ func (b *builder) adoptable(pool *v1alpha1.WorkerPool, vm *inventory.VM, vmid in
 		e.Why, e.Fix = "it is a template", "clone it: gpuworker apply makes workers from templates"
 	case vm.Unreadable != "":
 		e.Kind, e.Why, e.Fix = fault.Denied, "it cannot be read: "+vm.Unreadable, "gpuworker check shows which privilege the login lacks"
+	case vm.RecordProblem != "":
+		e.Why, e.Fix = vm.RecordProblem, inventory.RecordFix("its note")
 	case vm.UUID == "":
 		e.Why = "it has no SMBIOS UUID, by which it could be known again"
 		e.Fix = fmt.Sprintf("on %s: qm set %d --smbios1 uuid=$(uuidgen)", vm.Host, vmid)
@@ -207,7 +209,7 @@ func BuildOrphans(in Input) *Plan {
 		b.orphanClaims(m, m.extraClaims)
 	}
 	for i := range b.world.Claims {
-		if claim := &b.world.Claims[i]; claim.Releasing { // an earlier run was cut off
+		if claim := &b.world.Claims[i]; claim.Releasing && claim.Problem == "" { // an earlier run was cut off
 			b.orphanClaims(b.survey.members[identityOf(&claim.Record)], []*inventory.Claim{claim})
 		}
 	}

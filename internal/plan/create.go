@@ -212,6 +212,8 @@ func Doubt(world *inventory.Snapshot, vm *inventory.VM, why string) finding.Find
 	f := vmFinding(world, vm, finding.VMIdentity, finding.Fail)
 	f.Reason = fmt.Sprintf("%s on %s looks like ours, but %s; it is not touched", place.VMName(vm), vm.Host, why)
 	switch r := vm.Record; {
+	case vm.RecordProblem != "":
+		f.Fix = inventory.RecordFix("its note")
 	case r == nil:
 		f.Fix = fmt.Sprintf("take the tag %s off, or make it a worker: gpuworker adopt %d --as NAME", inventory.OwnerTag, vm.VMID)
 	case r.VMID != vm.VMID:

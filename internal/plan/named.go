@@ -121,7 +121,7 @@ func (b *builder) draftsOf(name string) []*draft {
 	}
 	if len(drafts) == 0 { // somebody began to give these back, so all of them may go
 		for i := range b.world.Claims {
-			if claim := &b.world.Claims[i]; claim.Releasing && claim.Record.Worker == name {
+			if claim := &b.world.Claims[i]; claim.Releasing && claim.Problem == "" && claim.Record.Worker == name {
 				drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: b.in.pool(&claim.Record), member: claimOnly(claim)})
 			}
 		}
@@ -202,7 +202,7 @@ func (b *builder) releasing(m *member) []*inventory.Claim {
 	var claims []*inventory.Claim
 	for i := range b.world.Claims {
 		claim := &b.world.Claims[i]
-		if claim.Releasing && claim != m.claim && identityOf(&claim.Record) == m.identity {
+		if claim.Releasing && claim.Problem == "" && claim != m.claim && identityOf(&claim.Record) == m.identity {
 			claims = append(claims, claim)
 		}
 	}

@@ -107,12 +107,12 @@ func (s *survey) addVMs() {
 	}
 }
 
-// addClaims takes all claims but those that are being given back: their worker
-// is gone.
+// addClaims takes all claims but those that are being given back, whose worker
+// is gone, and those whose record must not be believed.
 func (s *survey) addClaims() {
 	for i := range s.world.Claims {
 		claim := &s.world.Claims[i]
-		if !claim.Releasing {
+		if !claim.Releasing && claim.Problem == "" {
 			m := s.member(identityOf(&claim.Record))
 			m.extraClaims = append(m.extraClaims, claim)
 		}

@@ -143,6 +143,7 @@ type vmPrint struct {
 	CloudInit, StuckClone         bool
 	Tags                          []string
 	Record                        *inventory.Record
+	RecordProblem                 string `json:",omitempty"`
 	Cards                         []inventory.Attachment
 	Machine, Applied              inventory.Machine
 	BootDisk                      string
@@ -153,7 +154,7 @@ func printVM(vm *inventory.VM) vmPrint {
 		VMID: vm.VMID, Host: vm.Host, Name: vm.Name, UUID: vm.UUID, Lock: vm.Lock,
 		Template: vm.Template, Running: vm.Running, Unreadable: vm.Unreadable != "",
 		CloudInit: vm.CloudInit, StuckClone: vm.StuckClone, Tags: slices.Sorted(slices.Values(vm.Tags)),
-		Record: vm.Record, Cards: vm.Cards, Machine: vm.Machine, Applied: vm.Applied, BootDisk: vm.BootDisk,
+		Record: vm.Record, RecordProblem: vm.RecordProblem, Cards: vm.Cards, Machine: vm.Machine, Applied: vm.Applied, BootDisk: vm.BootDisk,
 	}
 }
 

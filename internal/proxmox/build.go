@@ -216,11 +216,12 @@ func marks(found seen, record inventory.Record) options {
 		set["tags"] = inventory.OwnerTag
 		set["smbios1"] = withProperty(found.next["smbios1"], "uuid", record.UUID)
 	}
-	was, _, rest, _ := inventory.ParseRecord(found.next["description"])
+	was, _ := inventory.ParseRecord(found.next["description"])
 	now := record
-	now.By = was.By // who made it, not who looked last
-	if now != was {
-		set["description"] = note(now, rest)
+	now.By = was.Record.By // who made it, not who looked last
+	now.Unknown = was.Record.Unknown
+	if now != was.Record {
+		set["description"] = note(now, was.Rest)
 	}
 	return set
 }

@@ -94,9 +94,12 @@ func (b *Backend) claim(ctx context.Context, record, was inventory.Record, devic
 // takeRegister writes the record into a mapping that is there. done is false
 // when the register must be looked at again.
 func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record, mapping pve.Mapping, name, entry string) (done bool, err error) {
-	holder, words, rest, taken := inventory.ParseRecord(mapping.Description)
+	note, taken := inventory.ParseRecord(mapping.Description)
+	holder := note.Record
 	switch {
-	case taken && slices.Contains(words, wordReleasing):
+	case note.Problem != "":
+		return true, b.notToBeWritten(name, note.Problem)
+	case taken && note.Has(wordReleasing):
 		left, err := b.outlived(ctx, name, mapping)
 		if left == nil || err != nil {
 			return false, err
@@ -109,11 +112,23 @@ func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record
 	case taken && holder == record && slices.Equal(mapping.Map, []string{entry}):
 		return true, nil
 	}
-	words = slices.DeleteFunc(words, func(w string) bool { return w != wordMade })
+	if sameWorker(holder, record) {
+		record.Unknown = holder.Unknown
+	}
+	flags := slices.DeleteFunc(note.Flags, func(flag string) bool { return flag == wordReleasing })
 	return false, b.client.UpdateMapping(ctx, pve.MappingUpdate{
 		ID: name, Digest: mapping.Digest, Map: []string{entry},
-		Description: prependText(rest, record.Line(words...)),
+		Description: prependText(note.Rest, record.Line(flags...)),
 	})
+}
+
+// notToBeWritten is the error for a register whose record must not be believed.
+func (b *Backend) notToBeWritten(register, problem string) error {
+	return &fault.Error{
+		Kind: fault.Exists, Doing: "claim the card", Where: fault.Place{Hypervisor: b.name},
+		Why: fmt.Sprintf("PCI resource mapping %s: %s; the card counts as taken", register, problem),
+		Fix: inventory.RecordFix("the description of the mapping"),
+	}
 }
 
 // sameWorker tells whether two records are of one worker: its VM may have been
@@ -190,13 +205,13 @@ func (b *Backend) release(ctx context.Context, held inventory.Record, name strin
 		if err != nil {
 			return err
 		}
-		holder, words, rest, taken := inventory.ParseRecord(mapping.Description)
-		if !taken || !sameVM(holder, held) {
+		note, taken := inventory.ParseRecord(mapping.Description)
+		if !taken || note.Problem != "" || !sameVM(note.Record, held) {
 			return nil
 		}
-		if !slices.Contains(words, wordMade) {
-			last = b.client.UpdateMapping(ctx, pve.MappingUpdate{ID: name, Digest: mapping.Digest, Map: mapping.Map, Description: rest})
-		} else if last = b.bury(ctx, mapping, holder, words, rest, name); last == nil {
+		if !note.Has(wordMade) {
+			last = b.client.UpdateMapping(ctx, pve.MappingUpdate{ID: name, Digest: mapping.Digest, Map: mapping.Map, Description: note.Rest})
+		} else if last = b.bury(ctx, mapping, note, name); last == nil {
 			return nil
 		}
 		if last != nil && pve.KindOf(last) != pve.Changed && pve.KindOf(last) != pve.Locked && !ambiguous(last) {
@@ -212,11 +227,11 @@ func (b *Backend) release(ctx context.Context, held inventory.Record, name strin
 // bury marks our own register as being released and removes it. The mark is
 // what makes the removal safe: from then on nobody else claims the card by this
 // register until it is gone.
-func (b *Backend) bury(ctx context.Context, mapping pve.Mapping, holder inventory.Record, words []string, rest, name string) error {
-	if !slices.Contains(words, wordReleasing) {
+func (b *Backend) bury(ctx context.Context, mapping pve.Mapping, note inventory.Note, name string) error {
+	if !note.Has(wordReleasing) {
 		update := pve.MappingUpdate{
 			ID: name, Digest: mapping.Digest, Map: mapping.Map,
-			Description: prependText(rest, holder.Line(wordMade, wordReleasing)),
+			Description: prependText(note.Rest, note.Record.Line(append(note.Flags, wordReleasing)...)),
 		}
 		if err := b.client.UpdateMapping(ctx, update); err != nil {
 			return err
@@ -233,13 +248,16 @@ func (b *Backend) holdsClaim(ctx context.Context, record inventory.Record, slot 
 	if err != nil && pve.KindOf(err) != pve.NotFound {
 		return err
 	}
-	holder, words, _, taken := inventory.ParseRecord(mapping.Description)
+	note, taken := inventory.ParseRecord(mapping.Description)
+	holder, held := note.Record, taken && !note.Has(wordReleasing)
 	switch {
-	case taken && !slices.Contains(words, wordReleasing) && sameWorker(holder, record) && holder.VMID == record.VMID:
+	case note.Problem != "":
+		return b.notToBeWritten(mapping.ID, note.Problem)
+	case held && sameWorker(holder, record) && holder.VMID == record.VMID:
 		return nil
-	case taken && !slices.Contains(words, wordReleasing) && sameWorker(holder, record):
+	case held && sameWorker(holder, record):
 		return b.claimedMeanwhile(holder)
-	case taken && !slices.Contains(words, wordReleasing):
+	case held:
 		return b.claimedBy(holder)
 	}
 	return &fault.Error{
@@ -270,29 +288,54 @@ func (b *Backend) device(ctx context.Context, host string, slot pci.Slot) (pci.D
 func claims(known mappings, hosts []inventory.Host) []inventory.Claim {
 	var all []inventory.Claim
 	for name, mapping := range known {
-		record, words, _, ok := inventory.ParseRecord(mapping.Description)
-		if !ok {
-			continue
+		note, ok := inventory.ParseRecord(mapping.Description)
+		switch {
+		case !ok:
+		case note.Problem != "":
+			all = append(all, unbelieved(mapping, note, hosts)...)
+		default:
+			all = append(all, believed(name, mapping, note, hosts)...)
 		}
-		slot, err := pci.ParseSlot(record.Card)
-		if err != nil {
-			continue
-		}
-		claim := inventory.Claim{
-			Host: record.Host, Slot: slot, Register: name, Record: record,
-			Releasing: slices.Contains(words, wordReleasing),
-		}
-		for i := range hosts {
-			if hosts[i].Name == record.Host && hosts[i].Online {
-				claim.Stale = staleness(mapping, record.Host, hosts[i].Device(slot))
-			}
-		}
-		all = append(all, claim)
 	}
 	slices.SortFunc(all, func(a, b inventory.Claim) int {
 		return cmp.Or(strings.Compare(a.Host, b.Host), a.Slot.Compare(b.Slot), strings.Compare(a.Register, b.Register))
 	})
 	return all
+}
+
+// believed is the claim that a register holds; none when its record names no card.
+func believed(name string, mapping pve.Mapping, note inventory.Note, hosts []inventory.Host) []inventory.Claim {
+	slot, err := pci.ParseSlot(note.Record.Card)
+	if err != nil {
+		return nil
+	}
+	claim := inventory.Claim{
+		Host: note.Record.Host, Slot: slot, Register: name, Record: note.Record, Releasing: note.Has(wordReleasing),
+	}
+	for i := range hosts {
+		if hosts[i].Name == claim.Host && hosts[i].Online {
+			claim.Stale = staleness(mapping, claim.Host, hosts[i].Device(slot))
+		}
+	}
+	return []inventory.Claim{claim}
+}
+
+// unbelieved are the cards that a register stands for whose record must not be
+// believed: by its entries, and by its name, which is all that is left to tell.
+func unbelieved(mapping pve.Mapping, note inventory.Note, hosts []inventory.Host) []inventory.Claim {
+	var claims []inventory.Claim
+	for i := range hosts {
+		slots := mappings{mapping.ID: mapping}.slots(mapping.ID, hosts[i].Name)
+		if host, slot, ok := parseRegister(mapping.ID); ok && host == strings.ToLower(hosts[i].Name) && !slices.Contains(slots, slot) {
+			slots = append(slots, slot)
+		}
+		for _, slot := range slots {
+			claims = append(claims, inventory.Claim{
+				Host: hosts[i].Name, Slot: slot, Register: mapping.ID, Record: note.Record, Problem: note.Problem,
+			})
+		}
+	}
+	return claims
 }
 
 func prependText(text, line string) string {

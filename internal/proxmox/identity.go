@@ -47,8 +47,11 @@ func parseVM(config pve.PendingConfig, host string, vmid int, known mappings) in
 	}
 	vm.Machine.Card = cardOf(next, host, known)
 	vm.Applied.Card = cardOf(applied, host, known)
-	if record, _, _, ok := inventory.ParseRecord(next["description"]); ok {
-		vm.Record = &record
+	switch note, ok := inventory.ParseRecord(next["description"]); {
+	case note.Problem != "":
+		vm.RecordProblem = note.Problem
+	case ok:
+		vm.Record = &note.Record
 	}
 	return vm
 }

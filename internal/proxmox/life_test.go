@@ -61,7 +61,7 @@ func openOver(t *testing.T, wire http.RoundTripper, token string) *Backend {
 
 func gpuRecord() inventory.Record {
 	return inventory.Record{
-		Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent", VMID: 9101,
+		Version: inventory.RecordVersion, Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent", VMID: 9101,
 		UUID: "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10", Host: "pve1", Card: "0000:03:00", Template: "ubuntu-22.04", By: "ops@desk",
 	}
 }

@@ -23,6 +23,9 @@ func (b *Backend) Adopt(ctx context.Context, ref inventory.VMRef, record invento
 		if !done && (found.vm.Name != ref.Name || found.vm.UUID != ref.UUID) {
 			return seen{}, b.notOurs(ref, found.vm, "its name or UUID changed since it was named")
 		}
+		if found.vm.RecordProblem != "" {
+			return seen{}, b.notOurs(ref, found.vm, found.vm.RecordProblem)
+		}
 		if ownership == inventory.Ours && !done || found.vm.Template || found.vm.Lock != "" {
 			return seen{}, b.notOurs(ref, found.vm, "it is a template, locked, or another worker")
 		}
@@ -47,9 +50,12 @@ func adoption(found seen, record inventory.Record) options {
 	if !slices.Contains(found.vm.Tags, inventory.OwnerTag) {
 		set["tags"] = strings.Join(append(slices.Clone(found.vm.Tags), inventory.OwnerTag), ";")
 	}
-	was, _, rest, _ := inventory.ParseRecord(found.next["description"])
-	if was != record {
-		set["description"] = note(record, strings.TrimSpace(rest))
+	was, _ := inventory.ParseRecord(found.next["description"])
+	if sameVM(was.Record, record) {
+		record.Unknown = was.Record.Unknown
+	}
+	if was.Record != record {
+		set["description"] = note(record, strings.TrimSpace(was.Rest))
 	}
 	return set
 }

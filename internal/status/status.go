@@ -115,7 +115,7 @@ func rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Worker) Row {
 		s.vm = world.VM(w.Ref.VMID)
 	}
 	if w.Slot != nil {
-		if claim := world.Claim(w.Host, *w.Slot); claim != nil && claim.Record.Worker == w.Name && (!claim.Releasing || w.Undeclared) {
+		if claim := world.Claim(w.Host, *w.Slot); claim != nil && claim.Problem == "" && claim.Record.Worker == w.Name && (!claim.Releasing || w.Undeclared) {
 			s.claim = claim
 		}
 	}

@@ -149,10 +149,11 @@ var lifecycles = []string{"Ephemeral", "SemiPersistent"}
 
 // record keeps of a text gpuworker's own line, with new names; all else goes.
 func (n *names) record(note string) string {
-	record, words, _, ok := inventory.ParseRecord(note)
-	if !ok {
+	found, ok := inventory.ParseRecord(note)
+	if !ok || found.Problem != "" {
 		return ""
 	}
+	record := found.Record
 	record.Worker, record.Pool = n.worker(record.Worker), n.of(workersKind, record.Pool)
 	record.KubeCluster, record.Host = n.of(kubeKind, record.KubeCluster), n.of(hostKind, record.Host)
 	record.Template = n.template(record.Template)
@@ -162,11 +163,17 @@ func (n *names) record(note string) string {
 	if record.UUID != "" {
 		record.UUID = n.uuid(record.UUID)
 	}
+	for _, uuid := range []*string{&record.Replacing, &record.Replaced} {
+		if *uuid != "" && *uuid != inventory.UnknownVM {
+			*uuid = n.uuid(*uuid)
+		}
+	}
 	if record.By != "" {
 		record.By = "somebody@somewhere"
 	}
-	words = slices.DeleteFunc(words, func(word string) bool { return !slices.Contains(recordWords, word) })
-	return record.Line(words...)
+	record.Unknown = ""
+	found.Flags = slices.DeleteFunc(found.Flags, func(word string) bool { return !slices.Contains(recordWords, word) })
+	return record.Line(found.Flags...)
 }
 
 // labels are "a=b,c=d", taints "key=value:Effect".

@@ -67,8 +67,9 @@ func TestARecordStillProvesWhatItProved(t *testing.T) {
 	name, _ := n.option(120, "name", "gpu-7")
 	identity, _ := n.option(120, "smbios1", "uuid=5E2A0000-0000-4000-8000-000000000001")
 	note, ok := n.option(120, "description", "Ask Jane.\n"+record.Line("made", "payroll"))
-	got, words, rest, parsed := inventory.ParseRecord(note)
-	if !ok || !parsed || rest != "" || !slices.Equal(words, []string{"made"}) {
+	found, parsed := inventory.ParseRecord(note)
+	got := found.Record
+	if !ok || !parsed || found.Rest != "" || !slices.Equal(found.Flags, []string{"made"}) {
 		t.Fatalf("the note is %q", note)
 	}
 	if got.Worker != name || "uuid="+got.UUID != identity || got.VMID != 120 || got.Card != "0000:03:00" || got.Host != "host1" {
