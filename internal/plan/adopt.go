@@ -11,6 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/place"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // BuildAdopt plans to make an existing VM a worker of a declared pool. The VM gets
@@ -120,7 +121,7 @@ func (b *builder) adoptableName(e *fault.Error, pool *v1alpha1.WorkerPool, vm *i
 		return e
 	case vm.Host != m.host || !vm.Holds(*m.slot):
 		e.Kind, e.Why = fault.Exists, fmt.Sprintf("card %s in %s is claimed for worker %s, and the VM has not got it", m.slot, m.host, worker)
-		e.Fix = "choose another number, or give that card back first: gpuworker delete " + worker
+		e.Fix = "choose another number, or give that card back first: " + shell.Command("gpuworker delete %s", worker)
 		return e
 	}
 	for i := range b.world.VMs {
@@ -196,7 +197,7 @@ func BuildOrphans(in Input) *Plan {
 		case declared[m]:
 		case m.vm != nil:
 			b.fill(d)
-			d.Action, d.Reason, d.Hint = Hold, "no document declares it", "gpuworker delete "+m.worker
+			d.Action, d.Reason, d.Hint = Hold, "no document declares it", shell.Command("gpuworker delete %s", m.worker)
 			if b.in.pool(m.record()) == nil && b.poolOf(m.worker) != nil {
 				d.Hint = fmt.Sprintf("a declared worker has this name too, so delete this one with documents that have pool %s in KubeCluster %s", m.pool, m.kubeCluster)
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // semiPersistent tells that only a person may end the worker: because its pool
@@ -23,7 +24,7 @@ func (d *draft) semiPersistent() bool {
 func (b *builder) letGo(d *draft) {
 	if d.semiPersistent() || d.member.slot != nil {
 		d.Action, d.Reason = Hold, "no longer declared; only you end a worker that is semi-persistent or has a card"
-		d.Hint = "gpuworker delete " + d.Name
+		d.Hint = shell.Command("gpuworker delete %s", d.Name)
 		return
 	}
 	b.destroy(d, "no longer declared")
@@ -56,7 +57,7 @@ func (b *builder) elsewhere(d *draft) bool {
 	f := vmFinding(b.world, m.vm, finding.VMElsewhere, finding.Fail)
 	f.Where.Card = m.slot.String()
 	f.Reason = fmt.Sprintf("VM %d is on %s, its card %s is in %s", m.vm.VMID, m.vm.Host, m.slot, m.host)
-	f.Fix = fmt.Sprintf("move it back while it is stopped, on %s: qm migrate %d %s", m.vm.Host, m.vm.VMID, m.host)
+	f.Fix = fmt.Sprintf("move it back while it is stopped, on %s: %s", m.vm.Host, shell.Command("qm migrate %d %s", m.vm.VMID, m.host))
 	d.refuse(f)
 	return true
 }
