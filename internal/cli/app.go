@@ -124,8 +124,8 @@ func (a *app) narration() Stream {
 }
 
 // engine reads the documents and joins them with backends.
-func (a *app) engine() (Engine, error) {
-	documents, err := a.documents()
+func (a *app) engine(ctx context.Context) (Engine, error) {
+	documents, err := a.documents(ctx)
 	if err != nil {
 		return nil, err
 	}

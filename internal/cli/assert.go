@@ -31,7 +31,7 @@ type assertView struct {
 }
 
 func (a *app) assert(ctx context.Context, _ []string) error {
-	e, err := a.engine()
+	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}

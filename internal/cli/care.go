@@ -16,7 +16,7 @@ func (a *app) careCommand(cmd *cobra.Command, question string, make func(ctx con
 	s := spending{question: question}
 	s.addFlags(cmd)
 	cmd.RunE = verb(func(ctx context.Context, args []string) error {
-		e, err := a.engine()
+		e, err := a.engine(ctx)
 		if err != nil {
 			return err
 		}

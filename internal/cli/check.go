@@ -70,7 +70,7 @@ func (t *tally) add(findings []finding.Finding) {
 }
 
 func (a *app) check(ctx context.Context, verbose bool) error {
-	e, err := a.engine()
+	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}

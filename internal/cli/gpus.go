@@ -33,7 +33,7 @@ whether its IOMMU group holds anything else, who holds it, and its state:
 }
 
 func (a *app) gpus(ctx context.Context, _ []string) error {
-	e, err := a.engine()
+	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ type hostView struct {
 }
 
 func (a *app) hosts(ctx context.Context, _ []string) error {
-	e, err := a.engine()
+	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func (a *app) orphans(ctx context.Context, release bool, s spending) error {
 	if s.yes && !release {
 		return usage("--yes does nothing without --release")
 	}
-	e, err := a.engine()
+	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ type planView struct {
 }
 
 func (a *app) plan(ctx context.Context, options engine.PlanOptions) error {
-	e, err := a.engine()
+	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}

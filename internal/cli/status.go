@@ -28,7 +28,7 @@ conditions from the bottom up.`,
 }
 
 func (a *app) status(ctx context.Context, names []string) error {
-	e, err := a.engine()
+	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}
