@@ -40,7 +40,7 @@ func TestOnlyAddressesOfAGuestAreTaken(t *testing.T) {
 		"too many":                           {many, many[:maxGuestAddresses]},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := openOver(t, guest{test.says}, "a@pve!b=00000000-0000-0000-0000-000000000000").guestAddresses(t.Context(), "pve1", 9101)
+			got, err := openOver(t, guest{test.says}, "a@pve!engine=00000000-0000-0000-0000-000000000000").guestAddresses(t.Context(), "pve1", 9101)
 			if err != nil || !slices.Equal(got, test.want) {
 				t.Errorf("%q, %v; want %q", got, err, test.want)
 			}
