@@ -104,8 +104,8 @@ func KindOf(err error) Kind {
 //	  | kvm: -device vfio-pci,…: Cannot allocate memory
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString(e.where())
-	b.WriteString(oneLine(e.text()))
+	b.WriteString(clip(e.where(), maxShownText))
+	b.WriteString(clip(oneLine(e.text()), maxShownText))
 	if e.Status != 0 {
 		fmt.Fprintf(&b, " (%d)", e.Status)
 	}
@@ -113,7 +113,7 @@ func (e *Error) Error() string {
 		b.WriteString("; the request may or may not have been carried out: look before repeating it")
 	}
 	for _, line := range e.tellingLog() {
-		b.WriteString("\n  | " + line)
+		b.WriteString("\n  | " + clip(line, maxShownLine))
 	}
 	return b.String()
 }
@@ -164,6 +164,13 @@ func (e *Error) text() string {
 	}
 	return strings.TrimSuffix(text, ".") + ": " + strings.Join(complaints, "; ")
 }
+
+// How much of what the server says goes into an error's text, in bytes. Its own
+// messages are a few hundred.
+const (
+	maxShownText = 2000
+	maxShownLine = 500
+)
 
 // maxShownLog is how many lines of a task's log go into an error's text. QEMU's
 // own complaint is mostly among the last three.

@@ -245,3 +245,14 @@ func TestAnErrorWithoutAMessageStillSaysSomething(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+func TestAnErrorIsNotLongerThanAnybodyReads(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	e := &Error{
+		Method: "GET", Path: "/nodes/" + long, Message: long, Params: map[string]string{"net0": long},
+		Log: []string{long + "1", long + "2", long + "3", long + "4", long + "5", long + "6"},
+	}
+	if text := e.Error(); len(text) > 10_000 || !strings.Contains(text, "x…") {
+		t.Errorf("%d bytes: %.100s", len(text), text)
+	}
+}

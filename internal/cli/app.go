@@ -14,12 +14,14 @@ import (
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/hostfacts"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // app is one run of the command line: the program and its global flags.
 type app struct {
 	Program
 
+	args   []string // of this command line
 	files  []string
 	facts  hostfacts.Options
 	output string
@@ -50,7 +52,11 @@ func newApp(p Program) *app {
 	if p.LookupEnv == nil {
 		p.LookupEnv = func(string) (string, bool) { return "", false }
 	}
-	return &app{Program: p, output: outTable, color: "auto"}
+	a := &app{Program: p, output: outTable, color: "auto"}
+	out, err := p.Out, p.Err
+	a.Out = out.guarded(func() bool { return a.paint(out).On })
+	a.Err = err.guarded(func() bool { return a.paint(err).On })
+	return a
 }
 
 func (a *app) addGlobalFlags(root *cobra.Command) {
@@ -90,23 +96,23 @@ func (a *app) checkGlobalFlags() error {
 func (a *app) forPeople() bool { return a.output == outTable }
 
 // paint is how to colour what goes to the stream.
-func (a *app) paint(to Stream) paint {
+func (a *app) paint(to Stream) term.Paint {
 	switch a.color {
 	case "always":
-		return paint{on: true}
+		return term.Paint{On: true}
 	case "never":
-		return paint{}
+		return term.Paint{}
 	}
-	return paint{on: to.Terminal && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"}
+	return term.Paint{On: to.Terminal && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"}
 }
 
 // say writes a sentence for people: not with -q, and out of the way of output
-// for machines.
+// for machines. The arguments are cleaned.
 func (a *app) say(format string, args ...any) {
 	if a.quiet {
 		return
 	}
-	fmt.Fprintf(a.narration(), format, args...)
+	term.Fprintf(a.narration(), format, args...)
 }
 
 // narration is where progress and sentences go: beside the result when that is
@@ -119,8 +125,8 @@ func (a *app) narration() Stream {
 }
 
 // engine reads the documents and joins them with backends.
-func (a *app) engine() (Engine, error) {
-	documents, err := a.documents()
+func (a *app) engine(ctx context.Context) (Engine, error) {
+	documents, err := a.documents(ctx)
 	if err != nil {
 		return nil, err
 	}

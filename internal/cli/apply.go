@@ -25,7 +25,7 @@ need a stop and start of one wait for --allow-restart.`,
 		Example: `  gpuworker apply -f lab.yaml
   gpuworker apply -f lab.yaml --yes --all-or-nothing -o json`,
 		RunE: verb(func(ctx context.Context, _ []string) error {
-			e, err := a.engine()
+			e, err := a.engine(ctx)
 			if err != nil {
 				return err
 			}

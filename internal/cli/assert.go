@@ -9,6 +9,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func (a *app) assertCommand() *cobra.Command {
@@ -30,7 +31,7 @@ type assertView struct {
 }
 
 func (a *app) assert(ctx context.Context, _ []string) error {
-	e, err := a.engine()
+	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -70,16 +71,16 @@ func (a *app) printDifferences(workers []plan.Worker) {
 		if w.Reason != "" {
 			text += ": " + w.Reason
 		}
-		fmt.Fprintf(a.Out, "%s %s  %s\n", p.red("✗"), p.bold(w.Name), text)
+		term.Fprintf(a.Out, "%s %s  %s\n", p.Red("✗"), p.Bold(w.Name), text)
 		for _, c := range w.Changes {
-			fmt.Fprintf(a.Out, "    %s: %s → %s (%s)\n", c.Field, orNothing(c.From), orNothing(c.To), c.When)
+			term.Fprintf(a.Out, "    %s: %s → %s (%s)\n", c.Field, orNothing(c.From), orNothing(c.To), c.When)
 		}
 		for _, r := range w.Refusals {
-			fmt.Fprintf(a.Out, "    %s\n", startingWith(r.Where.String(), r.Reason))
+			term.Fprintf(a.Out, "    %s\n", startingWith(r.Where.String(), r.Reason))
 		}
 	}
-	fmt.Fprintf(a.Out, "Not as declared: %s.\n", differ(len(workers)))
-	a.say("%s  gpuworker plan%s\n", p.bold("Next:"), a.sameFiles())
+	term.Fprintf(a.Out, "Not as declared: %s.\n", differ(len(workers)))
+	a.say("%s  %s\n", p.Bold("Next:"), a.withFiles("gpuworker plan"))
 }
 
 func differ(n int) string {

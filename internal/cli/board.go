@@ -8,6 +8,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // board is what is known of the work in progress: a row for each worker that
@@ -89,7 +90,7 @@ const spinEvery = 100 * time.Millisecond
 
 // frame draws the board for a terminal: one line for each worker, none wider
 // than width and not more than height of them.
-func (b *board) frame(now time.Time, width, height int, p paint) []string {
+func (b *board) frame(now time.Time, width, height int, p term.Paint) []term.Text {
 	rows := b.rows
 	hidden := 0
 	if height > 1 && len(rows) > height-1 {
@@ -101,17 +102,17 @@ func (b *board) frame(now time.Time, width, height int, p paint) []string {
 	}
 	name := 0
 	for _, worker := range b.order {
-		name = max(name, len(worker))
+		name = max(name, len(term.Clean(worker)))
 	}
 	for _, row := range rows {
-		name = max(name, len(row.worker))
+		name = max(name, len(term.Clean(row.worker)))
 	}
-	var lines []string
+	var lines []term.Text
 	for _, row := range rows {
 		lines = append(lines, row.line(now, name, width, p))
 	}
 	if hidden > 0 {
-		lines = append(lines, p.dim(fmt.Sprintf("… and %d more", hidden)))
+		lines = append(lines, p.Dim(fmt.Sprintf("… and %d more", hidden)))
 	}
 	return lines
 }
@@ -125,7 +126,7 @@ func rank(r *boardRow) int {
 
 // line draws one worker: `workers-3   claim ✓  clone ✓ 4s  agent ⠼ 18s (usually 30s)`.
 // When it is too long the first steps make room.
-func (r *boardRow) line(now time.Time, name, width int, p paint) string {
+func (r *boardRow) line(now time.Time, name, width int, p term.Paint) term.Text {
 	parts := make([]segment, len(r.steps))
 	for i, step := range r.steps {
 		parts[i] = step.segment(now, p)
@@ -141,47 +142,52 @@ func (r *boardRow) line(now time.Time, name, width int, p paint) string {
 	for width > 0 && len(parts) > 1 && length()+2 > width {
 		parts, cut = parts[1:], true
 	}
-	texts := make([]string, len(parts))
-	for i, part := range parts {
-		texts[i] = part.text
-	}
-	line := fmt.Sprintf("%-*s  ", name, r.worker)
+	line := term.Sprintf("%-*s  ", name, r.worker)
 	if cut {
 		line += "… "
 	}
-	return line + strings.Join(texts, "  ")
+	for i, part := range parts {
+		if i > 0 {
+			line += "  "
+		}
+		line += part.text
+	}
+	return line
 }
 
 // segment is one step of a line and how wide it is without colours.
 type segment struct {
-	text  string
+	text  term.Text
 	width int
 }
 
-func (s boardStep) segment(now time.Time, p paint) segment {
+func (s boardStep) segment(now time.Time, p term.Paint) segment {
 	mark, colour, after := s.picture(now, p)
 	plain := strings.TrimRight(string(s.kind)+" "+mark+" "+after, " ")
-	text := strings.TrimRight(string(s.kind)+" "+colour(mark)+" "+p.dim(after), " ")
+	text := term.Sprintf("%s %s", s.kind, colour(mark))
+	if after != "" {
+		text += " " + p.Dim(after)
+	}
 	return segment{text: text, width: len([]rune(plain))}
 }
 
 // picture is the step's mark, its colour, and how long the step takes.
-func (s boardStep) picture(now time.Time, p paint) (mark string, colour func(string) string, after string) {
+func (s boardStep) picture(now time.Time, p term.Paint) (mark string, colour func(string) term.Text, after string) {
 	switch s.phase {
 	case apply.Done:
-		return "✓", p.green, seconds(s.took)
+		return "✓", p.Green, seconds(s.took)
 	case apply.Warned:
-		return "!", p.yellow, seconds(s.took)
+		return "!", p.Yellow, seconds(s.took)
 	case apply.Failed:
-		return "✗", p.red, seconds(s.took)
+		return "✗", p.Red, seconds(s.took)
 	case apply.Stopped:
-		return "■", p.yellow, "stopped"
+		return "■", p.Yellow, "stopped"
 	default:
 		elapsed := max(now.Sub(s.began), 0)
 		mark, after = string(spinner[int(elapsed/spinEvery)%len(spinner)]), seconds(elapsed)
 		if hint := usual[s.kind]; hint != "" && after != "" {
 			after += " (" + hint + ")"
 		}
-		return mark, p.cyan, after
+		return mark, p.Cyan, after
 	}
 }

@@ -19,7 +19,7 @@ import (
 func (a *app) careCommand(cmd *cobra.Command, s *spending, make func(ctx context.Context, e Engine, args []string) (engine.Plans, error)) *cobra.Command {
 	s.addFlags(cmd)
 	cmd.RunE = verb(func(ctx context.Context, args []string) error {
-		e, err := a.engine()
+		e, err := a.engine(ctx)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func (a *app) checkCommand() *cobra.Command {
@@ -69,7 +70,7 @@ func (t *tally) add(findings []finding.Finding) {
 }
 
 func (a *app) check(ctx context.Context, verbose bool) error {
-	e, err := a.engine()
+	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -98,18 +99,18 @@ func (a *app) check(ctx context.Context, verbose bool) error {
 func (a *app) printCheck(worlds []engine.World, sum tally, verbose bool) {
 	p := a.paint(a.Out)
 	for _, world := range worlds {
-		fmt.Fprintf(a.Out, "%s\n\n", headline(world, p))
+		term.Fprintf(a.Out, "%s\n\n", headline(world, p))
 		for _, layer := range finding.Layers {
 			a.printLayer(layer, world.Findings, verbose, p)
 		}
-		fmt.Fprintln(a.Out)
+		term.Fprintln(a.Out, "")
 	}
-	fmt.Fprintln(a.Out, summaryLine(sum, p))
+	term.Fprintln(a.Out, summaryLine(sum, p))
 }
 
 // printLayer prints what was found in one layer. Unless verbose, the passes are
 // a number, and what is the same in many places is said once.
-func (a *app) printLayer(layer finding.Layer, all []finding.Finding, verbose bool, p paint) {
+func (a *app) printLayer(layer finding.Layer, all []finding.Finding, verbose bool, p term.Paint) {
 	var shown []finding.Finding
 	passed := 0
 	for _, f := range all {
@@ -124,18 +125,19 @@ func (a *app) printLayer(layer finding.Layer, all []finding.Finding, verbose boo
 	if len(shown) == 0 && passed == 0 {
 		return
 	}
-	name := fmt.Sprintf("%-10s", layer)
+	const blank = "          "
+	name := term.Sprintf("%-10s", layer)
 	if passed > 0 {
-		fmt.Fprintf(a.Out, " %s %s%s\n", p.green("✓"), p.bold(name), p.dim(fmt.Sprintf("%d passed", passed)))
-		name = strings.Repeat(" ", len(name))
+		term.Fprintf(a.Out, " %s %s%s\n", p.Green("✓"), p.Bold(string(name)), p.Dim(fmt.Sprintf("%d passed", passed)))
+		name = blank
 	}
 	groups := finding.Alike(shown)
 	if verbose {
 		groups = each(shown)
 	}
 	for _, f := range groups {
-		a.printFinding(f, name, p)
-		name = strings.Repeat(" ", len(name))
+		a.printFinding(f, p.Bold(string(name)), p)
+		name = blank
 	}
 }
 
@@ -152,7 +154,7 @@ func each(findings []finding.Finding) []finding.Group {
 // before it.
 const findingIndent = 13
 
-func (a *app) printFinding(f finding.Group, name string, p paint) {
+func (a *app) printFinding(f finding.Group, name term.Text, p term.Paint) {
 	text := f.Reason
 	if where := f.Where.String(); where != "" {
 		text = where + ": " + text
@@ -164,34 +166,35 @@ func (a *app) printFinding(f finding.Group, name string, p paint) {
 	if f.Verdict != finding.Pass {
 		suffix = " [" + string(f.ID) + "]"
 	}
-	indent := strings.Repeat(" ", findingIndent)
-	lines := wrap(text+suffix, a.Out.width()-findingIndent)
-	last := len(lines) - 1
-	lines[last] = strings.Replace(lines[last], strings.TrimSpace(suffix), p.dim(strings.TrimSpace(suffix)), 1)
-	fmt.Fprintf(a.Out, " %s %s%s\n", mark(f.Verdict, p), p.bold(name), strings.Join(lines, "\n"+indent))
+	lines := term.Wrap(text+suffix, a.Out.width()-findingIndent)
+	last := &lines[len(lines)-1]
+	if before, ok := strings.CutSuffix(string(*last), strings.TrimSpace(suffix)); ok {
+		*last = term.Text(before) + p.Dim(strings.TrimSpace(suffix))
+	}
+	term.Fprintf(a.Out, " %s %s%s\n", mark(f.Verdict, p), name, term.Lines(lines, findingIndent))
 	if f.Fix != "" && f.Verdict != finding.Pass {
-		fix := wrap(f.Fix, a.Out.width()-findingIndent-2)
-		fmt.Fprintf(a.Out, "%s%s %s\n", indent, p.cyan("→"), strings.Join(fix, "\n"+indent+"  "))
+		fix := term.Wrap(f.Fix, a.Out.width()-findingIndent-2)
+		term.Fprintf(a.Out, "%*s%s %s\n", findingIndent, "", p.Cyan("→"), term.Lines(fix, findingIndent+2))
 	}
 }
 
-func mark(v finding.Verdict, p paint) string {
+func mark(v finding.Verdict, p term.Paint) term.Text {
 	switch v {
 	case finding.Pass:
-		return p.green("✓")
+		return p.Green("✓")
 	case finding.Fail:
-		return p.red("✗")
+		return p.Red("✗")
 	case finding.Unknown:
-		return p.yellow("?")
+		return p.Yellow("?")
 	default:
-		return p.dim("·")
+		return p.Dim("·")
 	}
 }
 
-func summaryLine(t tally, p paint) string {
-	line := fmt.Sprintf("%d passed, %d failed, %d unknown, %s.", t.Pass, t.Fail, t.Unknown, count(t.Info, "note"))
+func summaryLine(t tally, p term.Paint) term.Text {
+	line := term.Sprintf("%d passed, %d failed, %d unknown, %s.", t.Pass, t.Fail, t.Unknown, count(t.Info, "note"))
 	if t.Fail > 0 {
-		return p.red("✗") + " " + line + " gpuworker explain NAME tells more about a finding."
+		return p.Red("✗") + " " + line + " gpuworker explain NAME tells more about a finding."
 	}
-	return p.green("✓") + " " + line
+	return p.Green("✓") + " " + line
 }

@@ -17,7 +17,7 @@ no hardware, no network, no root.`,
 		Example: `  gpuworker demo
   gpuworker demo --keep     leave the simulator running, to play with`,
 		RunE: verb(func(ctx context.Context, _ []string) error {
-			return a.Demo(ctx, DemoRequest{Keep: keep, Program: a.Program, Color: a.paint(a.Out).on})
+			return a.Demo(ctx, DemoRequest{Keep: keep, Program: a.Program, Color: a.paint(a.Out).On})
 		}),
 	}
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave the simulator running until Ctrl-C")

@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // standardFile is read when nobody names a file.
@@ -18,8 +19,8 @@ const standardFile = "gpuworker.yaml"
 
 // documents reads, completes and validates what -f names. Warnings go to
 // standard error; problems come back all at once.
-func (a *app) documents() (*v1alpha1.Documents, error) {
-	files, err := a.readFiles()
+func (a *app) documents(ctx context.Context) (*v1alpha1.Documents, error) {
+	files, err := a.readFiles(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +28,7 @@ func (a *app) documents() (*v1alpha1.Documents, error) {
 	if !a.quiet {
 		p := a.paint(a.Err)
 		for _, warning := range warnings {
-			fmt.Fprintf(a.Err, "%s %s\n", p.yellow("warning:"), warning)
+			term.Fprintf(a.Err, "%s %s\n", p.Yellow("warning:"), warning)
 		}
 	}
 	if err != nil {
@@ -37,17 +38,22 @@ func (a *app) documents() (*v1alpha1.Documents, error) {
 }
 
 // readFiles reads everything that -f, or its defaults, name.
-func (a *app) readFiles() ([]v1alpha1.File, error) {
+func (a *app) readFiles(ctx context.Context) ([]v1alpha1.File, error) {
 	names, err := a.fileNames()
 	if err != nil {
 		return nil, err
 	}
 	var files []v1alpha1.File
+	room := maxDocuments
 	for _, name := range names {
-		data, err := a.readFile(name)
+		data, err := a.readFile(ctx, name, room)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		if err != nil {
 			return nil, unreadable(name, err)
 		}
+		room -= len(data)
 		if name == "-" {
 			name = "<stdin>"
 		}
@@ -56,11 +62,47 @@ func (a *app) readFiles() ([]v1alpha1.File, error) {
 	return files, nil
 }
 
-func (a *app) readFile(name string) ([]byte, error) {
-	if name == "-" {
-		return io.ReadAll(a.In)
+// maxDocuments is how large all documents together may be, in bytes. A pool of a
+// thousand cards is a tenth of a MiB.
+const maxDocuments = 16 << 20
+
+var errTooLarge = errors.New("all files together are larger than 16 MiB, so they are not documents alone")
+
+// readFile reads a file, or standard input, of at most room bytes. A pipe may
+// have nothing to say for ever: the end of the context ends the waiting.
+func (a *app) readFile(ctx context.Context, name string, room int) ([]byte, error) {
+	type content struct {
+		data []byte
+		err  error
 	}
-	return os.ReadFile(name)
+	read := make(chan content, 1)
+	go func() {
+		data, err := a.readBounded(name, room)
+		read <- content{data, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case c := <-read:
+		return c.data, c.err
+	}
+}
+
+func (a *app) readBounded(name string, room int) ([]byte, error) {
+	from := a.In
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = file.Close() }()
+		from = file
+	}
+	data, err := io.ReadAll(io.LimitReader(from, int64(room)+1))
+	if err == nil && len(data) > room {
+		err = errTooLarge
+	}
+	return data, err
 }
 
 // fileNames are the files to read, directories opened up.

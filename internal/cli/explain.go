@@ -2,13 +2,13 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -56,7 +56,7 @@ func (a *app) explain(name string) error {
 		return a.machine(page)
 	}
 	title, rest, _ := strings.Cut(page.Text(a.readingWidth()), "\n")
-	fmt.Fprintf(a.Out, "%s\n%s", a.paint(a.Out).bold(title), rest)
+	term.Fprintf(a.Out, "%s\n%s", a.paint(a.Out).Bold(title), term.Text(rest)) // our own page
 	return nil
 }
 

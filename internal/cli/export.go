@@ -23,7 +23,7 @@ file, and a way to see what gpuworker sees.`,
 }
 
 func (a *app) export(ctx context.Context, _ []string) error {
-	e, err := a.engine()
+	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}

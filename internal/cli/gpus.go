@@ -9,6 +9,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func (a *app) gpusCommand() *cobra.Command {
@@ -32,7 +33,7 @@ whether its IOMMU group holds anything else, who holds it, and its state:
 }
 
 func (a *app) gpus(ctx context.Context, _ []string) error {
-	e, err := a.engine()
+	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -47,13 +48,13 @@ func (a *app) gpus(ctx context.Context, _ []string) error {
 	for i, world := range worlds {
 		if len(worlds) > 1 {
 			if i > 0 {
-				fmt.Fprintln(a.Out)
+				term.Fprintln(a.Out, "")
 			}
-			fmt.Fprintf(a.Out, "%s\n\n", headline(world, p))
+			term.Fprintf(a.Out, "%s\n\n", headline(world, p))
 		}
 		views := cardViews([]engine.World{world})
 		if len(views) == 0 {
-			fmt.Fprintf(a.Out, "No host of %s has an NVIDIA GPU.\n", world.Hypervisor)
+			term.Fprintf(a.Out, "No host of %s has an NVIDIA GPU.\n", world.Hypervisor)
 			continue
 		}
 		cardTable(views, p).write(a.Out, p, a.Out.width())
@@ -71,7 +72,7 @@ func cardViews(worlds []engine.World) []cardView {
 	return views
 }
 
-func cardTable(views []cardView, p paint) *grid {
+func cardTable(views []cardView, p term.Paint) *grid {
 	g := newGrid("host", "BDF", "GPU", "group", "alone", "held by", "state")
 	g.right = []int{3}
 	for _, v := range views {
@@ -97,10 +98,10 @@ func yesNo(yes bool) string {
 	return "no"
 }
 
-func stateWord(v cardView, p paint) string {
-	colour := map[string]func(string) string{
-		cardReady: p.green, cardInUse: p.cyan, cardReserved: p.cyan, cardTaken: p.dim,
-		cardBlocked: p.red, cardNoIOMMU: p.red, cardUnknown: p.yellow,
+func stateWord(v cardView, p term.Paint) term.Text {
+	colour := map[string]func(string) term.Text{
+		cardReady: p.Green, cardInUse: p.Cyan, cardReserved: p.Cyan, cardTaken: p.Dim,
+		cardBlocked: p.Red, cardNoIOMMU: p.Red, cardUnknown: p.Yellow,
 	}[v.State]
 	return colour(v.State)
 }

@@ -145,6 +145,7 @@ type typed struct {
 	terminal bool // all streams are a terminal of 100 columns
 	signals  chan os.Signal
 	reader   io.Reader              // instead of in
+	disk     io.Writer              // takes standard output, when not nil
 	seen     func(plan string) bool // how plans are printed is tested where they are
 
 	code     int
@@ -178,6 +179,9 @@ func (c *typed) run(t *testing.T, args ...string) *typed {
 	}
 	if c.terminal {
 		p.Out.Size, p.Err.Size = size, size
+	}
+	if c.disk != nil {
+		p.Out.Writer = c.disk
 	}
 	if c.reader != nil {
 		p.In = c.reader

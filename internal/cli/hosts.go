@@ -3,12 +3,12 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func (a *app) hostsCommand() *cobra.Command {
@@ -37,7 +37,7 @@ type hostView struct {
 }
 
 func (a *app) hosts(ctx context.Context, _ []string) error {
-	e, err := a.engine()
+	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -51,9 +51,9 @@ func (a *app) hosts(ctx context.Context, _ []string) error {
 	p := a.paint(a.Out)
 	for i, world := range worlds {
 		if i > 0 {
-			fmt.Fprintln(a.Out)
+			term.Fprintln(a.Out, "")
 		}
-		fmt.Fprintf(a.Out, "%s\n\n", headline(world, p))
+		term.Fprintf(a.Out, "%s\n\n", headline(world, p))
 		hostTable(hostViews([]engine.World{world}), p).write(a.Out, p, a.Out.width())
 		a.tellGaps(world)
 	}
@@ -61,9 +61,9 @@ func (a *app) hosts(ctx context.Context, _ []string) error {
 }
 
 // headline names a hypervisor: "Hypervisor lab · Proxmox VE 9.1.4 · 3 hosts".
-func headline(world engine.World, p paint) string {
+func headline(world engine.World, p term.Paint) term.Text {
 	s := world.Snapshot
-	return fmt.Sprintf("Hypervisor %s · %s %s · %s", p.bold(world.Hypervisor), s.Product, s.Version, count(len(s.Hosts), "host"))
+	return term.Sprintf("Hypervisor %s · %s %s · %s", p.Bold(world.Hypervisor), s.Product, s.Version, count(len(s.Hosts), "host"))
 }
 
 func hostViews(worlds []engine.World) []hostView {
@@ -96,29 +96,29 @@ func viewHost(world engine.World, h *inventory.Host) hostView {
 	return view
 }
 
-func hostTable(views []hostView, p paint) *grid {
+func hostTable(views []hostView, p term.Paint) *grid {
 	g := newGrid("host", "online", "CPUs", "memory", "IOMMU", "GPUs", "free", "storages")
 	g.right = []int{2, 5, 6}
 	for _, v := range views {
 		if !v.Online {
-			g.add(v.Name, p.red("no"), "", "", "", "", "", "")
+			g.add(v.Name, p.Red("no"), "", "", "", "", "", "")
 			continue
 		}
 		memory := fmt.Sprintf("%s of %s GiB", gib(v.MemoryUsed), gib(v.MemoryTotal))
 		g.add(v.Name, "yes", number(v.CPUs), memory, iommuWord(v.IOMMU, p),
-			fmt.Sprint(v.GPUs), fmt.Sprint(v.GPUsFree), strings.Join(v.Storages, ", "))
+			fmt.Sprint(v.GPUs), fmt.Sprint(v.GPUsFree), term.List(v.Storages, maxListed))
 	}
 	return g
 }
 
-func iommuWord(state inventory.State, p paint) string {
+func iommuWord(state inventory.State, p term.Paint) term.Text {
 	switch state {
 	case inventory.On:
 		return "on"
 	case inventory.Off:
-		return p.red("off")
+		return p.Red("off")
 	default:
-		return p.yellow("unknown")
+		return p.Yellow("unknown")
 	}
 }
 
@@ -127,7 +127,7 @@ func (a *app) tellGaps(world engine.World) {
 	p := a.paint(a.Out)
 	for _, h := range world.Snapshot.Hosts {
 		for _, gap := range h.Gaps {
-			fmt.Fprintf(a.Out, "%s %s: %s: %s\n", p.yellow("?"), h.Name, gap.What, gap.Why)
+			term.Fprintf(a.Out, "%s %s: %s: %s\n", p.Yellow("?"), h.Name, gap.What, gap.Why)
 		}
 	}
 }

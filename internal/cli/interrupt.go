@@ -2,10 +2,9 @@ package cli
 
 import (
 	"context"
-	"fmt"
-	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // watchInterrupts ends the context at the first signal, and the process at the
@@ -37,10 +36,10 @@ func (a *app) watchInterrupts(parent context.Context) (ctx context.Context, stop
 // tellInterrupted says what is still in flight, and that nothing is lost.
 func (a *app) tellInterrupted() {
 	p := a.paint(a.Err)
-	say := func(inFlight []string) string {
-		text := p.yellow("Interrupted.")
+	say := func(inFlight []string) term.Text {
+		text := p.Yellow("Interrupted.")
 		if len(inFlight) > 0 {
-			text += " Still under way: " + strings.Join(inFlight, ", ") + "."
+			text += " Still under way: " + term.List(inFlight, maxListed) + "."
 		}
 		return text + "\nThe same command goes on where this one stops. Press Ctrl-C again to leave at once."
 	}
@@ -51,7 +50,7 @@ func (a *app) tellInterrupted() {
 		running.interrupted(say)
 		return
 	}
-	fmt.Fprintln(a.Err, "\n"+p.yellow("Interrupted.")+" Press Ctrl-C again to leave at once.")
+	term.Fprintln(a.Err, "\n"+p.Yellow("Interrupted.")+" Press Ctrl-C again to leave at once.")
 }
 
 // setRunning says whose progress is shown from now on; nil for nobody's.

@@ -2,12 +2,12 @@ package cli
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func (a *app) orphansCommand() *cobra.Command {
@@ -35,7 +35,7 @@ func (a *app) orphans(ctx context.Context, release bool, s spending) error {
 	if s.yes && !release {
 		return usage("--yes does nothing without --release")
 	}
-	e, err := a.engine()
+	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (a *app) printOrphans(plans engine.Plans) {
 		}
 	}
 	if len(g.rows) == 0 {
-		fmt.Fprintf(a.Out, "No orphans on %s.\n", hypervisorNames(plans))
+		term.Fprintf(a.Out, "No orphans on %s.\n", hypervisorNames(plans))
 		return
 	}
 	g.write(a.Out, p, a.Out.width())

@@ -1,35 +1,27 @@
 package cli
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
 	"time"
 
-	"sigs.k8s.io/yaml"
+	"github.com/gpuworker/gpuworker/internal/machine"
 )
 
 // machine prints a value as -o json or -o yaml says.
 func (a *app) machine(value any) error { return encode(a.Out, a.output, value) }
 
 func encode(w io.Writer, output string, value any) error {
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(value); err != nil {
+	write := machine.JSON
+	if output == outYAML {
+		write = machine.YAML
+	}
+	data, err := write(value)
+	if err != nil {
 		return fmt.Errorf("write the result as %s: %w", output, err)
 	}
-	data := text.Bytes()
-	if output == outYAML {
-		var err error
-		if data, err = yaml.JSONToYAML(data); err != nil {
-			return fmt.Errorf("write the result as YAML: %w", err)
-		}
-	}
-	_, err := w.Write(data)
+	_, err = w.Write(data)
 	return err
 }
 

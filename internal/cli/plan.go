@@ -45,7 +45,7 @@ type planView struct {
 }
 
 func (a *app) plan(ctx context.Context, options engine.PlanOptions) error {
-	e, err := a.engine()
+	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (a *app) showPlans(plans engine.Plans) error {
 		if i > 0 {
 			text.WriteString("\n")
 		}
-		if err := plan.Text(&text, p, plan.Style{Color: a.paint(a.Out).on, Width: a.Out.width()}); err != nil {
+		if err := plan.Text(&text, p, plan.Style{Color: a.paint(a.Out).On, Width: a.Out.width()}); err != nil {
 			return err
 		}
 	}

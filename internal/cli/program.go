@@ -8,10 +8,11 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/term"
+	xterm "golang.org/x/term"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // Program is the command line with everything that it needs from outside.
@@ -82,6 +83,19 @@ type Stream struct {
 	// Size is the width and height of the terminal in characters; nil or zeros
 	// when not known.
 	Size func() (width, height int)
+
+	// guard is the Writer while a command runs: it cleans all that is written.
+	guard *term.Writer
+}
+
+// guarded is the stream behind its guard.
+func (s Stream) guarded(colour func() bool) Stream {
+	if s.Writer == nil {
+		s.Writer = io.Discard
+	}
+	s.guard = term.NewWriter(s.Writer, colour)
+	s.Writer = s.guard
+	return s
 }
 
 // NewStream makes a stream of a file and finds out whether it is a terminal.
@@ -89,9 +103,9 @@ func NewStream(file *os.File) Stream {
 	fd := int(file.Fd())
 	return Stream{
 		Writer:   file,
-		Terminal: term.IsTerminal(fd),
+		Terminal: xterm.IsTerminal(fd),
 		Size: func() (int, int) {
-			width, height, err := term.GetSize(fd)
+			width, height, err := xterm.GetSize(fd)
 			if err != nil {
 				return 0, 0
 			}
@@ -117,7 +131,7 @@ func (p Program) Process() Program {
 		In:   os.Stdin,
 		Out:  NewStream(os.Stdout),
 		Err:  NewStream(os.Stderr),
-		Asks: term.IsTerminal(int(os.Stdin.Fd())),
+		Asks: xterm.IsTerminal(int(os.Stdin.Fd())),
 	}
 	p.LookupEnv = os.LookupEnv
 	p.Interrupts = interrupts
@@ -129,10 +143,11 @@ func (p Program) Process() Program {
 // code of internal/fault.
 func (p Program) Run(ctx context.Context, args []string) int {
 	a := newApp(p)
+	a.args = args
 	ctx, stop := a.watchInterrupts(ctx)
 	defer stop()
 	root := a.root()
 	root.SetArgs(append([]string{}, args...)) // with nil, cobra takes those of the process
 	err := root.ExecuteContext(ctx)
-	return a.report(ctx, err)
+	return a.written(a.report(ctx, err))
 }

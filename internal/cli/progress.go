@@ -1,13 +1,13 @@
 package cli
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // progress shows the work as it goes on: repainted lines on a terminal, plain
@@ -24,7 +24,7 @@ type shower interface {
 	// event shows that the board changed by e.
 	event(b *board, e apply.Event)
 	// notice says something in between.
-	notice(b *board, text string)
+	notice(b *board, text term.Text)
 }
 
 // startProgress begins to show the progress of these workers.
@@ -59,7 +59,7 @@ func (p *progress) event(e apply.Event) {
 }
 
 // interrupted says what is in flight when the operator wants to stop.
-func (p *progress) interrupted(say func(inFlight []string) string) {
+func (p *progress) interrupted(say func(inFlight []string) term.Text) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.show.notice(&p.board, say(p.board.inFlight()))
@@ -97,26 +97,17 @@ func (p *progress) spin(live *liveLines) (stop func()) {
 // liveLines repaints one line for each worker on a terminal.
 type liveLines struct {
 	to    Stream
-	paint paint
+	paint term.Paint
 	now   func() time.Time
 	drawn int // lines on the screen that belong to us
 }
 
 func (l *liveLines) event(b *board, _ apply.Event) { l.repaint(b) }
 
-func (l *liveLines) notice(b *board, text string) {
-	_, _ = io.WriteString(l.to, l.clear()+text+"\n")
+func (l *liveLines) notice(b *board, text term.Text) {
+	l.to.guard.Repaint(l.drawn, []term.Text{text})
 	l.drawn = 0
 	l.repaint(b)
-}
-
-// clear takes our lines off the screen.
-func (l *liveLines) clear() string {
-	up := ""
-	if l.drawn > 0 {
-		up = fmt.Sprintf("\x1b[%dA", l.drawn)
-	}
-	return up + "\r\x1b[J"
 }
 
 // repaint writes all our lines anew, in one piece so that nothing flickers.
@@ -126,12 +117,8 @@ func (l *liveLines) repaint(b *board) {
 		width, height = l.to.Size()
 	}
 	lines := b.frame(l.now(), width, height, l.paint)
-	picture := l.clear()
-	for _, line := range lines {
-		picture += line + "\n"
-	}
+	l.to.guard.Repaint(l.drawn, lines)
 	l.drawn = len(lines)
-	_, _ = io.WriteString(l.to, picture)
 }
 
 // plainLines writes one line for each thing that happens, for logs:
@@ -153,12 +140,12 @@ func (l *plainLines) event(_ *board, e apply.Event) {
 		return
 	}
 	l.last[e.Worker] = e.Time
-	fmt.Fprintln(l.w, plainLine(e))
+	term.Fprintln(l.w, plainLine(e))
 }
 
-func (l *plainLines) notice(_ *board, text string) { fmt.Fprintln(l.notes, text) }
+func (l *plainLines) notice(_ *board, text term.Text) { term.Fprintln(l.notes, text) }
 
-func plainLine(e apply.Event) string {
+func plainLine(e apply.Event) term.Text {
 	phase := string(e.Phase)
 	if e.Phase == apply.Working {
 		phase = "…"
@@ -171,11 +158,11 @@ func plainLine(e apply.Event) string {
 	if e.Detail != "" && e.Phase != apply.Stopped { // what stopped it is known
 		line += ": " + e.Detail
 	}
-	return line
+	return term.Clean(line)
 }
 
 // silent shows nothing; an interrupt is answered all the same.
 type silent struct{ notes io.Writer }
 
-func (silent) event(*board, apply.Event)      {}
-func (s silent) notice(_ *board, text string) { fmt.Fprintln(s.notes, text) }
+func (silent) event(*board, apply.Event)         {}
+func (s silent) notice(_ *board, text term.Text) { term.Fprintln(s.notes, text) }

@@ -16,6 +16,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // story is what an engine tells of two workers.
@@ -63,8 +64,8 @@ func TestAFrameShowsOneLineForEachWorker(t *testing.T) {
 	}
 	b.take(apply.Event{Worker: "workers-4", Step: plan.StepStart, Phase: apply.Stopped, Time: noon})
 	b.take(apply.Event{Worker: "workers-5", Step: plan.StepAgent, Phase: apply.Warned, Took: 3 * time.Minute, Time: noon})
-	got := b.frame(noon.Add(32*time.Second+400*time.Millisecond), 100, 40, paint{})
-	want := []string{
+	got := b.frame(noon.Add(32*time.Second+400*time.Millisecond), 100, 40, term.Paint{})
+	want := []term.Text{
 		"workers-3      clone ✓ 14s  agent ⠼ 18s (usually 30s)",
 		"gpu-workers-2  claim ✓  clone ✗ 16s",
 		"workers-4      start ■ stopped",
@@ -83,8 +84,8 @@ func TestWorkersStandInTheOrderOfThePlan(t *testing.T) {
 	for _, worker := range []string{"plain-2", "gpu-1"} {
 		b.take(apply.Event{Worker: worker, Step: plan.StepClone, Phase: apply.Done, Time: noon})
 	}
-	want := []string{"gpu-1     clone ✓", "plain-2   clone ✓"}
-	if diff := cmp.Diff(want, b.frame(noon, 100, 40, paint{})); diff != "" {
+	want := []term.Text{"gpu-1     clone ✓", "plain-2   clone ✓"}
+	if diff := cmp.Diff(want, b.frame(noon, 100, 40, term.Paint{})); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -97,8 +98,8 @@ func TestAFrameStaysInsideTheTerminal(t *testing.T) {
 		}
 	}
 	b.take(apply.Event{Worker: "a-4", Step: plan.StepAttach, Phase: apply.Began, Time: noon})
-	got := b.frame(noon, 40, 4, paint{})
-	want := []string{
+	got := b.frame(noon, 40, 4, term.Paint{})
+	want := []term.Text{
 		"a-4  … configure ✓ 5s  attach ⠋",
 		"a-1  … clone ✓ 5s  configure ✓ 5s",
 		"… and 2 more",
@@ -113,10 +114,10 @@ func TestColourDoesNotChangeWhatIsCut(t *testing.T) {
 	for _, e := range story(noon) {
 		b.take(e)
 	}
-	plain := b.frame(noon, 30, 40, paint{})
-	coloured := b.frame(noon, 30, 40, paint{on: true})
+	plain := b.frame(noon, 30, 40, term.Paint{})
+	coloured := b.frame(noon, 30, 40, term.Paint{On: true})
 	for i := range coloured {
-		if stripped := stripColours(coloured[i]); stripped != plain[i] {
+		if stripped := stripColours(string(coloured[i])); stripped != string(plain[i]) {
 			t.Errorf("line %d is %q in colour and %q without", i, stripped, plain[i])
 		}
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // verdict ends a command whose output said everything already: nothing more is
@@ -39,6 +41,18 @@ func (a *app) report(ctx context.Context, err error) int {
 		_ = encode(a.Err, a.output, errorReport{describe(err)})
 	}
 	return exitCode(err)
+}
+
+// written is the exit code after all was written: a command whose result nobody
+// got did not end well.
+func (a *app) written(code int) int {
+	a.Out.guard.Flush()
+	a.Err.guard.Flush()
+	if err := a.Out.guard.Err(); err != nil {
+		term.Fprintf(a.Err, "%s the output could not be written: %s\n", a.paint(a.Err).Red("Error:"), err)
+		return cmp.Or(code, fault.ExitFailed)
+	}
+	return code
 }
 
 // interruption is an error as the operator's doing: whatever broke off did so
@@ -78,22 +92,24 @@ func split(err error) []error {
 // writeError is the one place that prints errors for people. Problems of
 // documents are printed as they are, one a line, so that editors can jump to
 // them; all else is place, what, why, and what to do next.
-func writeError(w io.Writer, p paint, err error) {
+func writeError(w io.Writer, p term.Paint, err error) {
 	var problems v1alpha1.Problems
 	if errors.As(err, &problems) {
-		fmt.Fprintln(w, strings.TrimRight(problems.Error(), "\n"))
+		term.Fprintln(w, term.CleanLines(problems.Error()))
 		return
 	}
 	for _, part := range split(err) {
-		fmt.Fprintf(w, "%s %s\n", p.red("Error:"), indentAfterFirst(part.Error(), "       "))
+		term.Fprintf(w, "%s %s\n", p.Red("Error:"), indentAfterFirst(part.Error(), "       "))
 		if fix := fault.FixOf(part); fix != "" {
-			fmt.Fprintf(w, "%s  %s\n", p.bold("Next:"), indentAfterFirst(fix, "       "))
+			term.Fprintf(w, "%s  %s\n", p.Bold("Next:"), indentAfterFirst(fix, "       "))
 		}
 	}
 }
 
-func indentAfterFirst(text, indent string) string {
-	return strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n"+indent)
+// indentAfterFirst cleans a text of several lines and indents all but the first,
+// so that none of them looks like something that we say.
+func indentAfterFirst(text, indent string) term.Text {
+	return term.Text(strings.ReplaceAll(string(term.CleanLines(text)), "\n", "\n"+indent))
 }
 
 // errorReport is an error for machines.

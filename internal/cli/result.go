@@ -2,13 +2,14 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/shell"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // spentView is what became of plans, for machines.
@@ -71,42 +72,46 @@ func (a *app) printApplied(plans engine.Plans, applied engine.Applied) {
 	g.right = []int{3}
 	for _, result := range applied.Results {
 		for _, o := range result.Outcomes {
-			g.add(o.Worker, o.Host, cardName(plans, result.Hypervisor, o.Worker), number(o.VMID), strings.Join(o.Addresses, ", "), outcomePainted(o, p))
+			g.add(o.Worker, o.Host, cardName(plans, result.Hypervisor, o.Worker), number(o.VMID), term.List(o.Addresses, maxListed), outcomePainted(o, p))
 		}
 	}
 	if len(g.rows) == 0 {
 		return
 	}
-	fmt.Fprintln(a.Out)
+	term.Fprintln(a.Out, "")
 	g.write(a.Out, p, a.Out.width())
 	a.printTroubles(applied, p)
 	a.sayNamed(plans)
-	a.say("\n%s  gpuworker status%s\n", p.bold("Next:"), a.sameFiles())
+	next := a.withFiles("gpuworker status")
+	if interrupted(applied) {
+		next = a.again()
+	}
+	a.say("\n%s  %s\n", p.Bold("Next:"), next)
 }
 
 // printTroubles prints the warnings and failures behind the words of the table.
-func (a *app) printTroubles(applied engine.Applied, p paint) {
+func (a *app) printTroubles(applied engine.Applied, p term.Paint) {
 	for _, result := range applied.Results {
 		for _, o := range result.Outcomes {
 			for _, warning := range o.Warnings {
-				fmt.Fprintf(a.Out, "\n%s %s\n", p.yellow("!"), startingWith(o.Worker, warning))
+				term.Fprintf(a.Out, "\n%s %s\n", p.Yellow("!"), startingWith(o.Worker, warning))
 			}
 			if o.Err == nil {
 				continue
 			}
-			fmt.Fprintf(a.Out, "\n%s %s\n", troubleMark(o, p), indentAfterFirst(startingWith(o.Worker, troubleText(o)), "  "))
+			term.Fprintf(a.Out, "\n%s %s\n", troubleMark(o, p), indentAfterFirst(startingWith(o.Worker, troubleText(o)), "  "))
 			if fix := fault.FixOf(o.Err); fix != "" {
-				fmt.Fprintf(a.Out, "  %s %s\n", p.bold("Next:"), fix)
+				term.Fprintf(a.Out, "  %s %s\n", p.Bold("Next:"), indentAfterFirst(fix, "        "))
 			}
 		}
 	}
 }
 
-func troubleMark(o apply.Outcome, p paint) string {
+func troubleMark(o apply.Outcome, p term.Paint) term.Text {
 	if fault.Is(o.Err, fault.Interrupted) {
-		return p.yellow("■")
+		return p.Yellow("■")
 	}
-	return p.red("✗")
+	return p.Red("✗")
 }
 
 // troubleText is what stopped a worker: the error, with the step when it does
@@ -152,21 +157,21 @@ func outcomeWord(o apply.Outcome) string {
 	return word
 }
 
-func outcomePainted(o apply.Outcome, p paint) string {
+func outcomePainted(o apply.Outcome, p term.Paint) term.Text {
 	word := outcomeWord(o)
 	switch {
 	case fault.Is(o.Err, fault.Interrupted):
-		return p.yellow("■ " + word + " at " + string(o.Step))
+		return p.Yellow("■ " + word + " at " + string(o.Step))
 	case o.Err != nil:
-		return p.red("✗ " + word + " at " + string(o.Step))
+		return p.Red("✗ " + word + " at " + string(o.Step))
 	}
 	if gap := seconds(o.Gap); gap != "" {
 		word += ", away for " + gap
 	}
 	if len(o.Warnings) > 0 {
-		return p.yellow("! " + word + ", with a warning")
+		return p.Yellow("! " + word + ", with a warning")
 	}
-	return p.green("✓ " + word)
+	return p.Green("✓ " + word)
 }
 
 // cardName is the card of a worker in the plan: "Tesla T4 0000:03:00".
@@ -184,11 +189,43 @@ func cardName(plans engine.Plans, hypervisor, worker string) string {
 	return ""
 }
 
-// sameFiles repeats the -f flags of this command, for advice.
-func (a *app) sameFiles() string {
-	text := ""
-	for _, file := range a.files {
-		text += " -f " + file
+// interrupted reports whether the operator stopped the work on a worker.
+func interrupted(applied engine.Applied) bool {
+	for _, result := range applied.Results {
+		for _, o := range result.Failed() {
+			if fault.Is(o.Err, fault.Interrupted) {
+				return true
+			}
+		}
 	}
-	return text
+	return false
+}
+
+// again is this very command line.
+func (a *app) again() string {
+	line := "gpuworker"
+	for _, arg := range a.args {
+		word, ok := shell.Argument(arg)
+		if !ok {
+			return "run the same command again"
+		}
+		line += " " + word
+	}
+	return line
+}
+
+// withFiles adds the -f flags of this command to a command of ours, for advice.
+// Advice that is no command stays as it is.
+func (a *app) withFiles(next string) string {
+	if !strings.HasPrefix(next, "gpuworker ") {
+		return next
+	}
+	for _, file := range a.files {
+		word, ok := shell.Word(file)
+		if !ok {
+			word = "FILE"
+		}
+		next += " -f " + word
+	}
+	return next
 }

@@ -2,7 +2,7 @@ package cli
 
 import (
 	"context"
-	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -34,7 +34,7 @@ func (a *app) role(ctx context.Context, version string) error {
 	if version != "" && !slices.Contains(roleVersions, major) {
 		return usage("--pve-version %q is not known; write %s", version, strings.Join(roleVersions, " or "))
 	}
-	documents, err := a.documents()
+	documents, err := a.documents(ctx)
 	if err != nil {
 		return err
 	}
@@ -43,8 +43,8 @@ func (a *app) role(ctx context.Context, version string) error {
 		return err
 	}
 	if !a.forPeople() {
-		return a.machine(map[string]string{"commands": text})
+		return a.machine(map[string][]string{"commands": strings.Split(strings.TrimRight(text, "\n"), "\n")})
 	}
-	fmt.Fprint(a.Out, text)
-	return nil
+	_, err = io.WriteString(a.Out, text)
+	return err
 }

@@ -64,6 +64,9 @@ func (a *app) root() *cobra.Command {
 		&cobra.Group{ID: groupCare, Title: "Care for single workers:"},
 		&cobra.Group{ID: groupLearn, Title: "Learn and set up:"},
 	)
+	root.Version = string(thisVersion().line())
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.Flags().Bool("version", false, "print what \"gpuworker version\" prints")
 	a.addGlobalFlags(root)
 	a.addVerbs(root)
 	root.SetHelpCommandGroupID(groupLearn)

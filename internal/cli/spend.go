@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // spending is how a plan is carried out: all verbs that change something go
@@ -93,10 +93,10 @@ func (a *app) nothingToDo(plans engine.Plans) error {
 // keeps, with what is needed to run them as printed.
 func (a *app) sayNamed(plans engine.Plans) {
 	p := a.paint(a.narration())
-	head := "\n" + p.bold("Next:")
+	head := "\n" + p.Bold("Next:")
 	for _, w := range having(plans, plan.Keep) {
 		if w.Hint != "" {
-			a.say("%s  %s\n", head, w.Hint+a.sameFiles())
+			a.say("%s  %s\n", head, a.withFiles(w.Hint))
 			head = "     "
 		}
 	}
@@ -110,7 +110,7 @@ func (a *app) mayAsk(plans engine.Plans, s spending) (bool, error) {
 	case asks:
 		return true, nil
 	case s.dryRun && a.forPeople():
-		fmt.Fprintln(a.Out, "\nThis was a dry run: add --yes to do it.")
+		term.Fprintln(a.Out, "\nThis was a dry run: add --yes to do it.")
 		return false, nil
 	case s.dryRun:
 		return false, a.showPlans(plans)
@@ -125,10 +125,11 @@ func (a *app) mayAsk(plans engine.Plans, s spending) (bool, error) {
 // confirm asks, and takes only a clear yes for one.
 func (a *app) confirm(ctx context.Context, question string, plans engine.Plans) bool {
 	p := a.paint(a.Out)
-	if danger := dangers(plans); danger != "" {
-		question += " " + p.red(danger)
+	danger := p.Red(dangers(plans))
+	if danger != "" {
+		danger = " " + danger
 	}
-	fmt.Fprintf(a.Out, "\n%s [y/N] ", p.bold(question))
+	term.Fprintf(a.Out, "\n%s%s [y/N] ", p.Bold(question), danger)
 	answer := make(chan string, 1)
 	go func() {
 		line, _ := bufio.NewReader(a.In).ReadString('\n') // no line is no yes
@@ -136,10 +137,10 @@ func (a *app) confirm(ctx context.Context, question string, plans engine.Plans) 
 	}()
 	select {
 	case <-ctx.Done():
-		fmt.Fprintln(a.Out)
+		term.Fprintln(a.Out, "")
 		return false
 	case given := <-answer:
-		fmt.Fprintln(a.Out)
+		term.Fprintln(a.Out, "")
 		return given == "y" || given == "yes"
 	}
 }

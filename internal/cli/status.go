@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/status"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -28,7 +28,7 @@ conditions from the bottom up.`,
 }
 
 func (a *app) status(ctx context.Context, names []string) error {
-	e, err := a.engine()
+	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (a *app) showStatus(rows []status.Row, names []string) error {
 		return a.machine(map[string]any{"workers": rows})
 	}
 	if len(rows) == 0 {
-		fmt.Fprintln(a.Out, "No worker is declared, and none is there.")
+		term.Fprintln(a.Out, "No worker is declared, and none is there.")
 		return nil
 	}
 	p := a.paint(a.Out)
@@ -90,56 +90,56 @@ func named(rows []status.Row, names []string) ([]status.Row, error) {
 	}
 }
 
-func statusTable(rows []status.Row, p paint) *grid {
+func statusTable(rows []status.Row, p term.Paint) *grid {
 	g := newGrid("worker", "host", "card", "VM", "addresses", "state")
 	g.right = []int{3}
 	for _, r := range rows {
 		card := strings.TrimSpace(r.Model + " " + r.Card)
-		g.addNoted(r.Note, r.Worker, r.Host, card, number(r.VMID), strings.Join(r.Addresses, ", "), statePainted(r, p))
+		g.addNoted(r.Note, r.Worker, r.Host, card, number(r.VMID), term.List(r.Addresses, maxListed), statePainted(r, p))
 	}
 	return g
 }
 
-func statePainted(r status.Row, p paint) string {
+func statePainted(r status.Row, p term.Paint) term.Text {
 	word := string(r.State)
 	switch {
 	case r.State == status.Running && r.Note == "":
-		return p.green(word)
+		return p.Green(word)
 	case r.State == status.Refused:
-		return p.red(word)
+		return p.Red(word)
 	case r.State == status.Parked && r.Note == "":
-		return p.dim(word)
+		return p.Dim(word)
 	}
-	return p.yellow(word)
+	return p.Yellow(word)
 }
 
 // marks of the conditions' statuses.
-func conditionMark(s status.Status, p paint) string {
+func conditionMark(s status.Status, p term.Paint) term.Text {
 	switch s {
 	case status.True:
-		return p.green("✓")
+		return p.Green("✓")
 	case status.False:
-		return p.red("✗")
+		return p.Red("✗")
 	default:
-		return p.dim("·")
+		return p.Dim("·")
 	}
 }
 
-func (a *app) printConditions(rows []status.Row, p paint) {
+func (a *app) printConditions(rows []status.Row, p term.Paint) {
 	for _, r := range rows {
-		fmt.Fprintf(a.Out, "\n%s · %s · %s\n", p.bold(r.Worker), r.Pool, r.Lifecycle)
+		term.Fprintf(a.Out, "\n%s · %s · %s\n", p.Bold(r.Worker), r.Pool, r.Lifecycle)
 		for _, c := range r.Conditions {
-			text := c.Message
+			text := term.Clean(c.Message)
 			if text == "" {
-				text = p.dim(c.Reason)
+				text = p.Dim(c.Reason)
 			}
-			fmt.Fprintf(a.Out, " %s %-10s  %s\n", conditionMark(c.Status, p), c.Type, text)
+			term.Fprintf(a.Out, " %s %-10s  %s\n", conditionMark(c.Status, p), c.Type, text)
 		}
 	}
 }
 
 // printNext says each piece of advice once, with the workers that it is for.
-func (a *app) printNext(rows []status.Row, p paint) {
+func (a *app) printNext(rows []status.Row, p term.Paint) {
 	var order []string
 	workers := map[string][]string{}
 	for _, r := range rows {
@@ -151,9 +151,9 @@ func (a *app) printNext(rows []status.Row, p paint) {
 		}
 		workers[r.Next] = append(workers[r.Next], r.Worker)
 	}
-	head := "\n" + p.bold("Next:")
+	head := "\n" + p.Bold("Next:")
 	for _, next := range order {
-		a.say("%s  %s  %s\n", head, next+a.sameFiles(), p.dim("("+finding.Several(workers[next])+")"))
+		a.say("%s  %s  %s\n", head, a.withFiles(next), p.Dim("("+finding.Several(workers[next])+")"))
 		head = "     "
 	}
 }

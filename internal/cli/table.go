@@ -6,7 +6,12 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/gpuworker/gpuworker/internal/term"
 )
+
+// maxListed is how many addresses, storages and the like a cell lists.
+const maxListed = 16
 
 // nothing stands in an empty cell, so that a row never looks broken.
 const nothing = "–"
@@ -15,7 +20,7 @@ const nothing = "–"
 // columns, nothing at the end of lines.
 type grid struct {
 	head []string
-	rows [][]string
+	rows [][]term.Text
 	// notes are sentences about rows, by row: behind the last column where that
 	// fits, below the row where not.
 	notes map[int]string
@@ -23,47 +28,50 @@ type grid struct {
 	right []int
 }
 
-// lowestLastColumn is the narrowest that the last column is wrapped to: below
-// that a wrapped sentence is harder to read than a line that is too long.
-const lowestLastColumn = 24
-
 func newGrid(head ...string) *grid { return &grid{head: head, notes: map[int]string{}} }
 
 // addNoted adds a row and a sentence about it.
-func (g *grid) addNoted(note string, cells ...string) {
+func (g *grid) addNoted(note string, cells ...any) {
 	if note != "" {
 		g.notes[len(g.rows)] = note
 	}
 	g.add(cells...)
 }
 
-func (g *grid) add(cells ...string) {
+// add adds a row. Cells that are not term.Text are cleaned.
+func (g *grid) add(cells ...any) {
+	row := make([]term.Text, len(cells))
 	for i, cell := range cells {
-		if cell == "" {
-			cells[i] = nothing
+		if row[i] = term.Cell(cell); row[i] == "" {
+			row[i] = nothing
 		}
 	}
-	g.rows = append(g.rows, cells)
+	g.rows = append(g.rows, row)
 }
 
 // write prints the table for a terminal of that width; 0 is as wide as it
 // takes.
-func (g *grid) write(w io.Writer, p paint, width int) {
+func (g *grid) write(w io.Writer, p term.Paint, width int) {
 	below := g.placeNotes(width)
 	t := table.NewWriter()
 	t.SetStyle(calmStyle())
 	t.SuppressTrailingSpaces()
-	t.AppendHeader(g.cells(g.head, p.dim))
+	t.AppendHeader(g.header(p))
 	for _, row := range g.rows {
-		t.AppendRow(g.cells(row, nil))
+		cells := make(table.Row, len(row))
+		for i, cell := range row {
+			cells[i] = string(cell)
+		}
+		t.AppendRow(cells)
 	}
 	t.SetColumnConfigs(g.columns(width))
 	row := -1 // the first line is the header
 	for line := range strings.Lines(t.Render() + "\n") {
 		_, _ = io.WriteString(w, strings.TrimRight(line, " \n")+"\n")
 		if note := below[row]; note != "" {
-			lines := wrap(note, width-len(noteIndent))
-			_, _ = io.WriteString(w, p.dim(noteIndent+strings.Join(lines, "\n"+noteIndent))+"\n")
+			for _, line := range term.Wrap(note, width-len(noteIndent)) {
+				term.Fprintln(w, p.Dim(noteIndent+string(line)))
+			}
 		}
 		row++
 	}
@@ -79,11 +87,12 @@ func (g *grid) placeNotes(width int) (below map[int]string) {
 	last := len(g.head) - 1
 	below = map[int]string{}
 	for i, note := range g.notes {
-		if width > 0 && before+wide(g.rows[i][last])+len(noteGap)+wide(note) > width {
+		clean := term.Clean(note)
+		if width > 0 && before+wide(g.rows[i][last])+len(noteGap)+wide(clean) > width {
 			below[i] = note
 			continue
 		}
-		g.rows[i][last] += noteGap + note
+		g.rows[i][last] += noteGap + clean
 	}
 	return below
 }
@@ -91,15 +100,12 @@ func (g *grid) placeNotes(width int) (below map[int]string) {
 // noteGap is between a row's last cell and its note.
 const noteGap = ": "
 
-func wide(cell string) int { return text.StringWidthWithoutEscSequences(cell) }
+func wide(cell term.Text) int { return text.StringWidthWithoutEscSequences(string(cell)) }
 
-func (g *grid) cells(row []string, style func(string) string) table.Row {
-	out := make(table.Row, len(row))
-	for i, cell := range row {
-		if style != nil {
-			cell = style(strings.ToUpper(cell))
-		}
-		out[i] = cell
+func (g *grid) header(p term.Paint) table.Row {
+	out := make(table.Row, len(g.head))
+	for i, cell := range g.head {
+		out[i] = string(p.Dim(strings.ToUpper(cell)))
 	}
 	return out
 }
@@ -113,7 +119,7 @@ func (g *grid) columns(width int) []table.ColumnConfig {
 		configs[i].Align = text.AlignRight
 		configs[i].AlignHeader = text.AlignRight
 	}
-	if room := width - g.widthBeforeLast(); len(g.notes) == 0 && width > 0 && room >= lowestLastColumn {
+	if room := width - g.widthBeforeLast(); len(g.notes) == 0 && width > 0 && room >= term.Narrowest {
 		last := &configs[len(configs)-1]
 		last.WidthMax = room
 		last.WidthMaxEnforcer = text.WrapSoft
@@ -125,7 +131,7 @@ func (g *grid) columns(width int) []table.ColumnConfig {
 func (g *grid) widthBeforeLast() int {
 	sum := 0
 	for i := range len(g.head) - 1 {
-		widest := wide(g.head[i])
+		widest := wide(term.Text(g.head[i]))
 		for _, row := range g.rows {
 			widest = max(widest, wide(row[i]))
 		}

@@ -3,21 +3,21 @@ package cli
 import (
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
+
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func TestATableIsAlignedAndHasNothingAtTheEndOfLines(t *testing.T) {
-	p := paint{on: true}
+	p := term.Paint{On: true}
 	g := newGrid("name", "n", "state")
 	g.right = []int{1}
-	g.add("a", "7", p.green("ready"))
+	g.add("a", "7", p.Green("ready"))
 	g.add("a-long-name", "", "")
-	g.addNoted("because", "b", "1000", p.red("blocked"))
+	g.addNoted("because", "b", "1000", p.Red("blocked"))
 	var out strings.Builder
-	g.write(&out, paint{}, 0)
+	g.write(&out, term.Paint{}, 0)
 	want := "NAME            N  STATE\n" +
 		"a               7  ready\n" +
 		"a-long-name     –  –\n" +
@@ -32,7 +32,7 @@ func TestALongNoteGoesBelowItsRow(t *testing.T) {
 	g.addNoted("short", "a", "blocked")
 	g.addNoted(strings.Repeat("word ", 12), "b", "blocked")
 	var out strings.Builder
-	g.write(&out, paint{}, 40)
+	g.write(&out, term.Paint{}, 40)
 	want := "NAME  STATE\n" +
 		"a     blocked: short\n" +
 		"b     blocked\n" +
@@ -41,20 +41,4 @@ func TestALongNoteGoesBelowItsRow(t *testing.T) {
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
 	}
-}
-
-func TestWrappingLosesNoWordAndKeepsToTheWidth(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		words := rapid.SliceOfN(rapid.StringMatching(`[a-zé→]{1,20}`), 1, 40).Draw(t, "words")
-		width := rapid.IntRange(lowestLastColumn, 120).Draw(t, "width")
-		lines := wrap(strings.Join(words, " "), width)
-		if got := strings.Fields(strings.Join(lines, " ")); !cmp.Equal(got, words) {
-			t.Fatalf("words %q became %q", words, got)
-		}
-		for _, line := range lines {
-			if utf8.RuneCountInString(line) > width {
-				t.Fatalf("a line of %d characters: %q", utf8.RuneCountInString(line), line)
-			}
-		}
-	})
 }

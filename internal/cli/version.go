@@ -2,11 +2,12 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // Version is set by the linker for releases:
@@ -23,10 +24,14 @@ func (a *app) versionCommand() *cobra.Command {
 			if !a.forPeople() {
 				return a.machine(v)
 			}
-			fmt.Fprintf(a.Out, "gpuworker %s (commit %s, %s, %s)\n", v.Version, v.Commit, v.Go, v.Platform)
+			term.Fprintln(a.Out, v.line())
 			return nil
 		}),
 	}
+}
+
+func (v versionView) line() term.Text {
+	return term.Sprintf("gpuworker %s (commit %s, %s, %s)", v.Version, v.Commit, v.Go, v.Platform)
 }
 
 type versionView struct {

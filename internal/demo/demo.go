@@ -12,6 +12,7 @@ import (
 	"github.com/gpuworker/gpuworker/examples"
 	"github.com/gpuworker/gpuworker/internal/cli"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/shell"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 	"github.com/gpuworker/gpuworker/testdata/worlds"
 )
@@ -163,7 +164,7 @@ func (s *stage) keep(ctx context.Context) {
 	s.printf("%s\n\n", s.heading("Over to you"))
 	s.printf("The simulator goes on until Ctrl-C. In another terminal:\n\n")
 	s.printf("  export PVE_TOKEN='%s'\n", s.secret)
-	s.printf("  export GPUWORKER_FILE=%s\n", filepath.Join(s.folder, file))
+	s.printf("  %s\n", shell.Command("export GPUWORKER_FILE=%s", filepath.Join(s.folder, file)))
 	s.printf("  gpuworker status\n")
 	<-ctx.Done()
 }

@@ -11,11 +11,12 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/machine"
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // Export writes the observed world in the input format: the Hypervisors and
@@ -41,7 +42,7 @@ func (e *Engine) Export(ctx context.Context) ([]byte, error) {
 }
 
 func writeDocument(out *bytes.Buffer, document any) {
-	text, err := yaml.Marshal(document)
+	text, err := machine.YAML(document)
 	if err != nil {
 		panic(err) // our own types always marshal
 	}
@@ -143,12 +144,21 @@ func writeFreeCards(out *bytes.Buffer, s *inventory.Snapshot) {
 				continue
 			}
 			gpu, _ := device.GPU()
-			lines = append(lines, fmt.Sprintf("#   - {host: %s, bdf: %q}  # %s", host.Name, gpu.BDF, gpu.ShortName()))
+			lines = append(lines, string(term.Sprintf("#   - {host: %s, bdf: %q}  # %s", yamlName(host.Name), gpu.BDF.String(), gpu.ShortName())))
 		}
 	}
 	if len(lines) > 0 {
 		fmt.Fprintf(out, "# Cards that no VM has (gpuworker check says which are ready):\n#   gpus:\n%s\n", strings.Join(lines, "\n"))
 	}
+}
+
+// yamlName is a name as it stands in a list in braces.
+func yamlName(name string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-."
+	if strings.Trim(name, plain) == "" {
+		return name
+	}
+	return strconv.Quote(name)
 }
 
 // parseLabels reads "a=b,c=d" of a record.

@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/engine"
-	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/thorough"
 )
 

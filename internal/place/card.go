@@ -7,6 +7,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // CheckCardThere judges whether the slot holds an NVIDIA GPU.
@@ -100,12 +101,12 @@ func held(s *inventory.Snapshot, h *inventory.Host, d pci.Device, vm *inventory.
 				f.Reason += fmt.Sprintf(" (by mapping %s, which stands for %d cards)", a.Mapping, len(a.Slots))
 			}
 			if slot == d.Slot {
-				f.Fix = on(h.Name, fmt.Sprintf("choose another card, or take it out of that VM: qm set %d --delete %s", vm.VMID, a.Key))
+				f.Fix = on(h.Name, "choose another card, or take it out of that VM: "+shell.Command("qm set %d --delete %s", vm.VMID, a.Key))
 			}
 		}
 	}
 	if ownership, _ := vm.Ownership(); ownership == inventory.Ours || ownership == inventory.Fresh {
-		f.Fix = "choose another card, or let that worker go first: gpuworker delete " + vm.Record.Worker
+		f.Fix = "choose another card, or let that worker go first: " + shell.Command("gpuworker delete %s", vm.Record.Worker)
 	}
 	return f
 }
@@ -154,7 +155,7 @@ func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inve
 		if r.By != "" {
 			f.Reason += ", by " + r.By
 		}
-		f.Fix = "choose another card, or let that worker go first: gpuworker delete " + r.Worker
+		f.Fix = "choose another card, or let that worker go first: " + shell.Command("gpuworker delete %s", r.Worker)
 	case claim.Stale != "":
 		f.ID, f.Verdict = finding.MappingStale, finding.Info
 		f.Reason = fmt.Sprintf("register %s does not fit the hardware and will be renewed: %s", claim.Register, claim.Stale)

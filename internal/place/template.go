@@ -8,6 +8,7 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // TemplateWords says which template is asked for: `"ubuntu-22.04"`, "VM 9000",
@@ -125,11 +126,11 @@ func CheckTemplate(s *inventory.Snapshot, vm *inventory.VM) []finding.Finding {
 	}
 	if !vm.CloudInit {
 		fail(finding.TemplateNoCloudInit, "has no cloud-init drive, so login and addresses would never reach the guest",
-			fmt.Sprintf("qm set %d --ide2 %s:cloudinit", vm.VMID, orWord(vm.Machine.Storage, "STORAGE")))
+			shell.Command("qm set %d --ide2 %s", vm.VMID, orWord(vm.Machine.Storage, "STORAGE")+":cloudinit"))
 	}
 	if len(vm.Cards) > 0 {
 		fail(finding.TemplateHasCard, "has a PCI card attached, which every clone would carry too",
-			fmt.Sprintf("qm set %d --delete %s", vm.VMID, vm.Cards[0].Key))
+			shell.Command("qm set %d --delete %s", vm.VMID, vm.Cards[0].Key))
 	}
 	if len(findings) == 0 {
 		f.ID, f.Verdict = finding.TemplateMissing, finding.Pass

@@ -11,6 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/place"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // BuildAdopt plans to make an existing VM a worker of a declared pool. The VM gets
@@ -143,7 +144,7 @@ func (b *builder) adoptableName(e *fault.Error, pool *v1alpha1.WorkerPool, vm *i
 		return e
 	case vm.Host != m.host || !vm.Holds(*m.slot):
 		e.Kind, e.Why = fault.Exists, fmt.Sprintf("card %s in %s is claimed for worker %s, and the VM has not got it", m.slot, m.host, worker)
-		e.Fix = "choose another number, or give that card back first: gpuworker delete " + worker
+		e.Fix = "choose another number, or give that card back first: " + shell.Command("gpuworker delete %s", worker)
 		return e
 	}
 	for i := range b.world.VMs {

@@ -9,6 +9,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/place"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // create decides about a worker without a VM.
@@ -224,7 +225,7 @@ func (b *builder) nameConflicts(d *draft) []finding.Finding {
 func (b *builder) nameTaken(vm *inventory.VM, worker string) finding.Finding {
 	f := vmFinding(b.world, vm, finding.VMNameTaken, finding.Fail)
 	f.Reason = fmt.Sprintf("%s on %s has this name and is not ours", place.VMName(vm), vm.Host)
-	f.Fix = fmt.Sprintf("rename that VM, or make it the worker: gpuworker adopt %d --as %s", vm.VMID, worker)
+	f.Fix = "rename that VM, or make it the worker: " + shell.Command("gpuworker adopt %d --as %s", vm.VMID, worker)
 	if r := vm.Record; r != nil {
 		f.Reason = fmt.Sprintf("%s on %s has this name and is a worker of pool %s in KubeCluster %s", place.VMName(vm), vm.Host, r.Pool, r.KubeCluster)
 		f.Fix = "name one of the two pools differently"
@@ -244,9 +245,9 @@ func Doubt(world *inventory.Snapshot, vm *inventory.VM, why string) finding.Find
 	case r.VMID != vm.VMID:
 		f.Fix = fmt.Sprintf("take the line that begins with gpuworker: out of its note, or make it a worker: gpuworker adopt %d --as NAME", vm.VMID)
 	case r.Worker != vm.Name:
-		f.Fix = fmt.Sprintf("if it is the worker, name it so again, on %s: qm set %d --name %s", vm.Host, vm.VMID, r.Worker)
+		f.Fix = fmt.Sprintf("if it is the worker, name it so again, on %s: %s", vm.Host, shell.Command("qm set %d --name %s", vm.VMID, r.Worker))
 	default:
-		f.Fix = fmt.Sprintf("if it is the worker, confirm it: gpuworker adopt %d --as %s", vm.VMID, r.Worker)
+		f.Fix = "if it is the worker, confirm it: " + shell.Command("gpuworker adopt %d --as %s", vm.VMID, r.Worker)
 	}
 	return f
 }
@@ -255,7 +256,7 @@ func Doubt(world *inventory.Snapshot, vm *inventory.VM, why string) finding.Find
 // may be that of another engine at work, so nothing is done by itself.
 func (b *builder) onlyClaim(d *draft) {
 	b.fill(d)
-	d.Action, d.Hint = Hold, "gpuworker delete "+d.Name
+	d.Action, d.Hint = Hold, shell.Command("gpuworker delete %s", d.Name)
 	d.Reason = "no longer declared; only its claim on the card is left"
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // semiPersistent tells that only a person may end the worker: because its pool
@@ -27,7 +28,7 @@ func (b *builder) letGo(d *draft) {
 	}
 	if d.semiPersistent() || d.member.slot != nil {
 		d.Action, d.Reason = Hold, "no longer declared; only you end a worker that is semi-persistent or has a card"
-		d.Hint = "gpuworker delete " + d.Name
+		d.Hint = shell.Command("gpuworker delete %s", d.Name)
 		return
 	}
 	b.destroy(d, "no longer declared")
@@ -38,7 +39,7 @@ func (b *builder) endHint(m *member) string {
 	if b.in.pool(m.record()) == nil && b.poolOf(m.worker) != nil {
 		return fmt.Sprintf("a declared worker has this name too, so delete this one with documents that have pool %s in KubeCluster %s", m.pool, m.kubeCluster)
 	}
-	return "gpuworker delete " + m.worker
+	return shell.Command("gpuworker delete %s", m.worker)
 }
 
 // destroy plans the end of a worker.
@@ -68,7 +69,7 @@ func (b *builder) elsewhere(d *draft) bool {
 	f := vmFinding(b.world, m.vm, finding.VMElsewhere, finding.Fail)
 	f.Where.Card = m.slot.String()
 	f.Reason = fmt.Sprintf("VM %d is on %s, its card %s is in %s", m.vm.VMID, m.vm.Host, m.slot, m.host)
-	f.Fix = fmt.Sprintf("move it back while it is stopped, on %s: qm migrate %d %s", m.vm.Host, m.vm.VMID, m.host)
+	f.Fix = fmt.Sprintf("move it back while it is stopped, on %s: %s", m.vm.Host, shell.Command("qm migrate %d %s", m.vm.VMID, m.host))
 	d.refuse(f)
 	return true
 }

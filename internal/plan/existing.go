@@ -8,6 +8,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/place"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // existing decides what happens to a worker that has a VM.
@@ -158,7 +159,7 @@ func (d *draft) advise(differences []difference) {
 	switch {
 	case d.Action != Hold && d.Action != Update && d.Action != Restart && d.Action != Finish && d.Action != Start:
 	case hasKind(differences, NeedsRemake):
-		d.Hint = "gpuworker replace " + d.Name
+		d.Hint = shell.Command("gpuworker replace %s", d.Name)
 	case d.member.vm.Running && hasKind(differences, NeedsStop) && (d.Action == Hold || d.Action == Update || d.Action == Finish):
 		d.Hint = "gpuworker apply --allow-restart"
 	}

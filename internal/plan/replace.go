@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // Replacement says which workers a person wants destroyed and made anew.
@@ -101,7 +102,7 @@ func (b *builder) replaceAsked(d *draft) bool {
 	case meant == "" && b.in.Replace.KeepRecent && b.recent(record):
 		d.Action = Keep
 		d.Reason = fmt.Sprintf("VM %d (%s) was %s: it is left alone, unless it is named", vm.VMID, d.Ref.UUID, b.history(record))
-		d.Hint = fmt.Sprintf("gpuworker replace %s --vm %s --yes", d.Name, d.Ref.UUID)
+		d.Hint = shell.Command("gpuworker replace %s --vm %s --yes", d.Name, d.Ref.UUID)
 	default:
 		b.replace(d, fmt.Sprintf("you named it: VM %s, %s", d.Ref.UUID, b.history(record)))
 	}

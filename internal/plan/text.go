@@ -10,6 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/place"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // Style says how a plan is printed.
@@ -24,6 +25,7 @@ func Text(w io.Writer, p *Plan, style Style) error {
 	if style.Width <= 0 {
 		style.Width = 100
 	}
+	p = term.CleanAll(p) // names and messages are from outside
 	t := &printer{Style: style}
 	t.header(p)
 	for i := range p.Pools {

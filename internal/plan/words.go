@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // String writes a change as "field: from → to (when)"; labels and taints by what
@@ -50,22 +52,23 @@ func pad(text string, width int) string {
 	return text + strings.Repeat(" ", max(0, width-length(text)))
 }
 
-// wrap breaks text into lines at spaces. Longer words stay whole.
+// wrap breaks text into lines at spaces. Longer words stay whole, and so do
+// arguments that are quoted for a shell.
 func wrap(text string, width int) []string {
 	if text == "" {
 		return nil
 	}
 	var lines []string
 	line := ""
-	for _, word := range strings.Split(text, " ") {
+	for _, word := range term.Words(text) {
 		if line != "" && length(line)+1+length(word) > width {
-			lines, line = append(lines, line), word
-			continue
+			lines, line = append(lines, line), ""
 		}
-		if line != "" || word == "" {
-			line += " "
+		if line == "" {
+			line = strings.TrimLeft(word, " ")
+		} else {
+			line += " " + word
 		}
-		line += word
 	}
 	return append(lines, line)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/shell"
 	"github.com/gpuworker/gpuworker/pve"
 )
 
@@ -162,7 +163,7 @@ func (b *Backend) claimedBy(holder inventory.Record) error {
 		Doing: "claim the card",
 		Where: fault.Place{Hypervisor: b.name, Host: holder.Host, Card: holder.Card},
 		Why:   fmt.Sprintf("it is claimed by worker %s of pool %s (VM %d, KubeCluster %s, claimed by %s)", holder.Worker, holder.Pool, holder.VMID, holder.KubeCluster, holder.By),
-		Fix:   "choose another card, or delete that worker first: gpuworker delete " + holder.Worker,
+		Fix:   "choose another card, or delete that worker first: " + shell.Command("gpuworker delete %s", holder.Worker),
 	}
 }
 

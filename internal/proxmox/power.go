@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -190,8 +191,14 @@ func (b *Backend) awaitAgent(ctx context.Context, ref inventory.VMRef) ([]string
 	}
 }
 
+// maxGuestAddresses is how many addresses of a guest are kept. A node of a
+// Kubernetes cluster has one for each of its pods' interfaces, too; the first
+// are those of its own network cards.
+const maxGuestAddresses = 16
+
 // guestAddresses are the addresses that the guest told its agent, without
-// loopback and link-local ones.
+// loopback and link-local ones. The guest may tell anything: what is no address
+// is left out, and so is what is more than anybody reads.
 func (b *Backend) guestAddresses(ctx context.Context, host string, vmid int) ([]string, error) {
 	interfaces, err := b.client.AgentNetworkInterfaces(ctx, host, vmid)
 	if err != nil {
@@ -200,8 +207,12 @@ func (b *Backend) guestAddresses(ctx context.Context, host string, vmid int) ([]
 	var addresses []string
 	for _, i := range interfaces {
 		for _, a := range i.Addresses {
-			if i.Name != "lo" && !strings.HasPrefix(a.Address, "fe80:") && !strings.HasPrefix(a.Address, "169.254.") {
-				addresses = append(addresses, a.Address)
+			address, err := netip.ParseAddr(a.Address)
+			if err != nil || address.Zone() != "" || i.Name == "lo" || !address.IsGlobalUnicast() {
+				continue
+			}
+			if addresses = append(addresses, address.String()); len(addresses) == maxGuestAddresses {
+				return addresses, nil
 			}
 		}
 	}

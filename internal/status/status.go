@@ -8,6 +8,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // State is how a worker is, in one word or two.
@@ -209,9 +210,9 @@ func (s *subject) next() string {
 	case w.Action == plan.Refuse:
 		return "gpuworker plan"
 	case w.Action == plan.Release:
-		return "gpuworker delete " + w.Name
+		return shell.Command("gpuworker delete %s", w.Name)
 	case w.Action == plan.Keep && s.vm != nil && s.vm.Parked() && !s.vm.Running:
-		return "gpuworker unpark " + w.Name
+		return shell.Command("gpuworker unpark %s", w.Name)
 	case w.Action == plan.Wait, len(w.Steps) > 0:
 		return "gpuworker apply"
 	}

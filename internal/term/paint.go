@@ -1,0 +1,69 @@
+package term
+
+import (
+	"slices"
+	"strconv"
+)
+
+// Paint colours text for a terminal, or leaves it alone. Colour only ever
+// repeats what the words say. What is painted is cleaned first, as a value of
+// one line.
+type Paint struct{ On bool }
+
+// The colours, as SGR codes.
+const (
+	plain  = 0
+	bold   = 1
+	dim    = 2
+	red    = 31
+	green  = 32
+	yellow = 33
+	cyan   = 36
+)
+
+// sequences are all escape sequences that paint: the only ones that Writer lets
+// through.
+var sequences = func() []string {
+	var all []string
+	for _, code := range []int{plain, bold, dim, red, green, yellow, cyan} {
+		all = append(all, sequence(code))
+	}
+	return all
+}()
+
+func sequence(code int) string { return "\x1b[" + strconv.Itoa(code) + "m" }
+
+// isSequence tells whether a text begins with one of our colours.
+func isSequence(text string) (found string, ok bool) {
+	at := slices.IndexFunc(sequences, func(s string) bool { return len(text) >= len(s) && text[:len(s)] == s })
+	if at < 0 {
+		return "", false
+	}
+	return sequences[at], true
+}
+
+func (p Paint) as(code int, text string) Text {
+	clean := clean(text, maxProse)
+	if !p.On || clean == "" {
+		return clean
+	}
+	return Text(sequence(code)) + clean + Text(sequence(plain))
+}
+
+// Bold is for headings and names.
+func (p Paint) Bold(text string) Text { return p.as(bold, text) }
+
+// Dim is for what may be passed over.
+func (p Paint) Dim(text string) Text { return p.as(dim, text) }
+
+// Red is for what failed.
+func (p Paint) Red(text string) Text { return p.as(red, text) }
+
+// Green is for what is well.
+func (p Paint) Green(text string) Text { return p.as(green, text) }
+
+// Yellow is for what needs a look.
+func (p Paint) Yellow(text string) Text { return p.as(yellow, text) }
+
+// Cyan is for what is going on.
+func (p Paint) Cyan(text string) Text { return p.as(cyan, text) }

@@ -1,0 +1,150 @@
+package term
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// Writer cleans all that is written to a stream, as the last guard: it lets
+// printable characters, line feeds and tabs through, our own colours when colour
+// is on, and no line that is longer than MaxLine. Everything else becomes
+// visible.
+//
+// It keeps the first error of writing, since who prints a line does not look.
+type Writer struct {
+	to     io.Writer
+	colour func() bool
+
+	mu    sync.Mutex
+	part  []byte // the beginning of a character whose rest is still to come
+	width int    // bytes of the line so far
+	cut   bool   // the rest of the line is left out
+	err   error
+}
+
+// NewWriter makes the guard of a stream; colour tells whether colours may pass
+// at the moment, nil that they may not.
+func NewWriter(to io.Writer, colour func() bool) *Writer {
+	if colour == nil {
+		colour = func() bool { return false }
+	}
+	return &Writer{to: to, colour: colour}
+}
+
+// Write implements io.Writer.
+func (w *Writer) Write(data []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	text := string(w.part) + string(data)
+	w.part = nil
+	if whole := wholeCharacters(text); whole < len(text) {
+		w.part, text = []byte(text[whole:]), text[:whole]
+	}
+	return len(data), w.write(w.guarded(text))
+}
+
+func (w *Writer) write(text string) error {
+	if text == "" {
+		return nil
+	}
+	_, err := io.WriteString(w.to, text)
+	if w.err == nil {
+		w.err = err
+	}
+	return err
+}
+
+// Err is the first error of writing.
+func (w *Writer) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// Flush writes what is held back: a character that was never completed.
+func (w *Writer) Flush() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	text := w.guarded(string(w.part))
+	w.part = nil
+	_ = w.write(text)
+}
+
+// Repaint writes lines in place of the last ones, drawn before: the only way to
+// move the cursor.
+func (w *Writer) Repaint(drawn int, lines []Text) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	up := ""
+	if drawn > 0 {
+		up = fmt.Sprintf("\x1b[%dA", drawn)
+	}
+	var b strings.Builder
+	for _, line := range lines {
+		b.WriteString(w.guarded(string(line) + "\n"))
+	}
+	_ = w.write(up + "\r\x1b[J" + b.String())
+}
+
+// wholeCharacters is the length of a text without a character at its end that
+// only began.
+func wholeCharacters(text string) int {
+	for back := 1; back < utf8.UTFMax && back <= len(text); back++ {
+		if at := len(text) - back; utf8.RuneStart(text[at]) {
+			if !utf8.FullRuneInString(text[at:]) {
+				return at
+			}
+			break
+		}
+	}
+	return len(text)
+}
+
+// guarded is the text as it may be written.
+func (w *Writer) guarded(text string) string {
+	colours := w.colour()
+	var b strings.Builder
+	for text != "" {
+		r, size := utf8.DecodeRuneInString(text)
+		shown := text[:size]
+		switch {
+		case r == '\n':
+			w.width, w.cut = 0, false
+			b.WriteByte('\n')
+			text = text[size:]
+			continue
+		case r == '\x1b' && colours:
+			if found, ours := isSequence(text); ours {
+				shown, size = found, len(found)
+				break
+			}
+			shown = escape(r, shown)
+		case r == '\t':
+		case r == utf8.RuneError && size == 1, !Shown(r):
+			shown = escape(r, shown)
+		}
+		w.add(&b, shown, colours)
+		text = text[size:]
+	}
+	return b.String()
+}
+
+// add writes a character, or what ends a line that is too long.
+func (w *Writer) add(b *strings.Builder, shown string, colours bool) {
+	end := ellipsis
+	if colours {
+		end += sequence(plain)
+	}
+	switch {
+	case w.cut:
+	case w.width+len(shown)+len(end) > MaxLine-1: // with its line feed
+		b.WriteString(end)
+		w.cut = true
+	default:
+		b.WriteString(shown)
+		w.width += len(shown)
+	}
+}
