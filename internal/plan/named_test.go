@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -68,7 +69,7 @@ func TestPlansForNamedWorkers(t *testing.T) {
 		{"replace keeps host, card and number", replaceNamed, lab(with(running), gpu), []string{"gpu-1"},
 			[]string{"gpu-1 replace pve1 0000:03:00 VM 9100 [unprotect shutdown destroy claim clone configure attach start agent replaced]"}},
 		{"replace after a crash in the middle simply creates", replaceNamed, lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00")), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 create pve1 0000:03:00 VM 9100 " + makeGPU}},
+			[]string{"gpu-1 create pve1 0000:03:00 VM 9100 " + strings.Replace(makeGPU, "]", " replaced]", 1)}},
 		{"replace is in the plan alone", replaceNamed, lab(with(running, made(plain, 1, 9101, "pve1", "").Running()), gpu, plain), []string{"w-1"},
 			[]string{"w-1 replace pve1 VM 9101 [unprotect shutdown destroy clone configure start agent replaced]"}},
 		{"replace is refused before anything is destroyed when there is no template", replaceNamed,
