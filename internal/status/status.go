@@ -176,6 +176,8 @@ func (s *subject) note() string {
 			words = append(words, c.String())
 		}
 		return strings.Join(words, "; ")
+	case w.Action == plan.Start:
+		return "it should run"
 	case w.Action == plan.Create && s.claim == nil:
 		return "not made yet"
 	case w.Action == plan.Create:

@@ -94,7 +94,7 @@ func TestReport(t *testing.T) {
 			"gpu/gpu-1 parked pve1 0000:03:00 Tesla T4 VM 9100  → gpuworker unpark gpu-1",
 			"Declared Claimed Created Attached !Running(Parked) ?AgentReady(NotEvaluated) AsDeclared"},
 		{"was stopped by somebody", documents(lab(claimed(), vm()), one),
-			"gpu/gpu-1 stopped pve1 0000:03:00 Tesla T4 VM 9100  | stopped → gpuworker apply",
+			"gpu/gpu-1 stopped pve1 0000:03:00 Tesla T4 VM 9100  | it should run → gpuworker apply",
 			"Declared Claimed Created Attached !Running(VMStopped) ?AgentReady(NotEvaluated) !AsDeclared(Start)"},
 		{"is half made", documents(lab(claimed(), VM(9100, "gpu-1", "pve1").Fresh("gpu", "rke2-lab", "SemiPersistent").For("03:00")), one),
 			"gpu/gpu-1 half made pve1 0000:03:00 Tesla T4 VM 9100  | half made by an earlier run → gpuworker apply",
