@@ -29,7 +29,7 @@ type ReplaceOptions struct {
 // PlanReplace says what would be done to destroy the named workers and make
 // them anew. No other worker is touched.
 func (e *Engine) PlanReplace(ctx context.Context, options ReplaceOptions) (Plans, error) {
-	replacement := &plan.Replacement{Names: options.Names, VMs: options.VMs, Now: time.Now(), KeepRecent: options.KeepRecent}
+	replacement := &plan.Replacement{Names: options.Names, VMs: options.VMs, Now: time.Now().UTC().Format(time.RFC3339), KeepRecent: options.KeepRecent}
 	return e.planNamed(ctx, func(in plan.Input) (*plan.Plan, error) {
 		in.Replace = replacement
 		return plan.BuildReplace(in)

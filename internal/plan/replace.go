@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/inventory"
@@ -22,16 +21,16 @@ type Replacement struct {
 	// whichever VM is there is meant. With a UUID the command may be repeated for
 	// ever: when that VM is gone, there is nothing to destroy.
 	VMs []string
-	// Now is when the command is run.
-	Now time.Time
-	// KeepRecent leaves alone what a replace made less than RecentReplace before
-	// Now, unless its UUID is given: a script that tries again does not mean the new VM.
+	// Now is when the command is run, in RFC 3339.
+	Now string
+	// KeepRecent leaves alone what a replace made less than RecentReplace seconds
+	// before Now, unless its UUID is given: a script that tries again does not mean the new VM.
 	KeepRecent bool
 }
 
-// RecentReplace is how long a VM that a replace made is not replaced again
-// without a person's word.
-const RecentReplace = time.Hour
+// RecentReplace is how long, in seconds, a VM that a replace made is not replaced
+// again without a person's word.
+const RecentReplace = 3600
 
 // has reports whether the worker is to be replaced.
 func (r *Replacement) has(worker string) bool { return r != nil && slices.Contains(r.Names, worker) }
@@ -115,15 +114,15 @@ func (b *builder) recent(record *inventory.Record) bool {
 	if record.Replaced == "" {
 		return false
 	}
-	created, err := time.Parse(time.RFC3339, record.Created)
-	return err != nil || b.in.Replace.Now.Sub(created) < RecentReplace
+	age, known := record.Age(b.in.Replace.Now)
+	return !known || age < RecentReplace
 }
 
 // history says when the VM was made, and in place of which.
 func (b *builder) history(record *inventory.Record) string {
 	text := "its age is not recorded"
-	if created, err := time.Parse(time.RFC3339, record.Created); err == nil {
-		text = fmt.Sprintf("made %s (%s ago)", record.Created, ageText(b.in.Replace.Now.Sub(created)))
+	if age, known := record.Age(b.in.Replace.Now); known {
+		text = fmt.Sprintf("made %s (%s ago)", record.Created, ageText(age))
 	}
 	if record.Replaced != "" {
 		text += " in place of VM " + record.Replaced
@@ -131,17 +130,18 @@ func (b *builder) history(record *inventory.Record) string {
 	return text
 }
 
-// ageText writes an age in its largest unit, "12 minutes".
-func ageText(age time.Duration) string {
+// ageText writes an age in seconds in its largest unit, "12 minutes".
+func ageText(seconds int) string {
+	const minute, hour, day = 60, 60 * 60, 24 * 60 * 60
 	switch {
-	case age >= 48*time.Hour:
-		return count(int(age/(24*time.Hour)), "day", "days")
-	case age >= 2*time.Hour:
-		return count(int(age/time.Hour), "hour", "hours")
-	case age >= 2*time.Minute:
-		return count(int(age/time.Minute), "minute", "minutes")
+	case seconds >= 2*day:
+		return count(seconds/day, "day", "days")
+	case seconds >= 2*hour:
+		return count(seconds/hour, "hour", "hours")
+	case seconds >= 2*minute:
+		return count(seconds/minute, "minute", "minutes")
 	}
-	return count(max(int(age/time.Second), 0), "second", "seconds")
+	return count(max(seconds, 0), "second", "seconds")
 }
 
 // replacing is the UUID of the VM in whose place a new one is made for a replace
