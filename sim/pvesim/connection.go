@@ -149,7 +149,7 @@ func (s *Sim) onTime(work func() (any, error)) (any, error) {
 	}) {
 		return nil, errClosed
 	}
-	timer := time.NewTimer(max(10*time.Second, time.Duration(float64(proxyTimeout)/s.timeScale)))
+	timer := time.NewTimer(max(10*time.Second, s.scaled(proxyTimeout)))
 	defer timer.Stop()
 	select {
 	case r := <-done:
