@@ -171,5 +171,10 @@ func (s *Sim) changePassword(r *request) (any, error) {
 			return nil, forbidden("Permission check failed")
 		}
 	}
+	if realmOf(id) == "pve" {
+		if err := s.lockFor(shadowLock, ""); err != nil {
+			return nil, err
+		}
+	}
 	return nil, s.access.setPassword(id, r.args.get("password"))
 }

@@ -161,7 +161,9 @@ func rootSkiplock(r *request) (bool, error) {
 func (s *Sim) halt(v *vm) {
 	v.run, v.starting = nil, false
 	s.unreserve(v)
-	s.applyAll(v)
+	if s.quorate() {
+		s.applyAll(v)
+	}
 	s.changed(VMStopped, v.node, v.id, "")
 }
 

@@ -62,6 +62,8 @@ type Sim struct {
 	// connections are those of real servers, by the peer's address.
 	connections map[string]*connection
 	freeWorkers map[string]chan struct{} // by host
+	// alone is set while the host that answers does not hear from the others.
+	alone bool
 	// listLag is the time between two broadcasts, 0 for lists without lag.
 	listLag    Duration
 	lagChanges int

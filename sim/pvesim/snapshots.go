@@ -165,6 +165,9 @@ func (s *Sim) takeSnapshot(r *request) (any, error) {
 		if err := s.pause(t, s.timings.Config); err != nil {
 			return err
 		}
+		if err := s.writable(v, t.pid); err != nil {
+			return err
+		}
 		snap := &snapshot{name: name, description: description, parent: v.conf["parent"], taken: time.Now(), conf: maps.Clone(v.conf)}
 		delete(snap.conf, "parent")
 		v.snapshots = append(v.snapshots, snap)
@@ -236,6 +239,9 @@ func (s *Sim) rollback(r *request) (any, error) {
 		if err := s.pause(t, s.timings.Config); err != nil {
 			return err
 		}
+		if err := s.writable(v, t.pid); err != nil {
+			return err
+		}
 		if v.run != nil {
 			s.halt(v)
 		}
@@ -302,6 +308,9 @@ func (s *Sim) deleteSnapshot(r *request) (any, error) {
 			return die("snapshot '%s' does not exist", name)
 		}
 		if err := s.pause(t, s.timings.Config); err != nil {
+			return err
+		}
+		if err := s.writable(v, t.pid); err != nil {
 			return err
 		}
 		v.snapshots = slices.DeleteFunc(v.snapshots, func(other *snapshot) bool { return other == snap })

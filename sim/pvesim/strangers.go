@@ -145,6 +145,9 @@ func (s *Sim) describeSnapshot(r *request) (any, error) {
 	if snap == nil {
 		return nil, die("snapshot '%s' does not exist", r.args.get("snapname"))
 	}
+	if err := s.writable(v, workerPID); err != nil {
+		return nil, err
+	}
 	if r.args.has("description") {
 		snap.description = r.args.get("description")
 	}
