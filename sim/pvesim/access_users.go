@@ -61,7 +61,7 @@ func listOf(format func(name, value string) string) func(name, value string) str
 var emailForm = regexp.MustCompile(`^[\w+\-~]+(\.[\w+\-~]+)*@[a-zA-Z0-9\-]+(\.[a-zA-Z0-9\-]+)*$`)
 
 func emailFormat(_, v string) string {
-	if !emailForm.MatchString(v) {
+	if v != "" && !emailForm.MatchString(v) {
 		return "value does not look like a valid email address"
 	}
 	return ""

@@ -244,7 +244,11 @@ func (s *Sim) reach(node string) error {
 	}
 	h := s.hosts[node]
 	if h == nil {
-		return die("hostname lookup '%s' failed - failed to get address info for: %s: Name or service not known", node, node)
+		why := "Name or service not known"
+		if s.noDNS {
+			why = "Temporary failure in name resolution"
+		}
+		return die("hostname lookup '%s' failed - failed to get address info for: %s: %s", node, node, why)
 	}
 	if h.Offline {
 		return &apiError{status: 595, reason: "No route to host", bare: true}

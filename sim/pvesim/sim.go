@@ -43,6 +43,7 @@ type Sim struct {
 	calls    *router
 	clusters string
 	noStats  bool
+	noDNS    bool
 	hosts    map[string]*host
 	hostList []string // in the order of the world
 	storages map[string]*storage
@@ -107,7 +108,7 @@ func New(world World, options ...Option) (*Sim, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Sim{
 		ctx: ctx, cancel: cancel,
-		version: world.Version, repoID: cmp.Or(world.RepoID, sha1Hex(world.Version)[:8]), major: world.major(), httpServer: world.httpServer(), workers: world.Workers, clusters: world.Cluster, noStats: world.NoStatistics,
+		version: world.Version, repoID: cmp.Or(world.RepoID, sha1Hex(world.Version)[:8]), major: world.major(), httpServer: world.httpServer(), workers: world.Workers, clusters: world.Cluster, noStats: world.NoStatistics, noDNS: world.NoDNS,
 		timings: DefaultTimings(), timeScale: 1, logf: log.Printf, guest: defaultGuest, started: time.Now(),
 		streams: newStreams(world.Seed), dc: world.Datacenter,
 		hosts: map[string]*host{}, storages: map[string]*storage{}, vms: map[int]*vm{}, mappings: map[string]*mapping{},

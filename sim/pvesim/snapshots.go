@@ -126,7 +126,27 @@ func (s *Sim) feature(r *request) (any, error) {
 	case "copy":
 		has = flagOf(name == "" || s.canSnapshot(of))
 	}
-	return map[string]any{"hasFeature": has, "nodes": []string{v.node}}, nil
+	return map[string]any{"hasFeature": has, "nodes": s.nodesFor(v)}, nil
+}
+
+// nodesFor are the hosts that can reach all storages of a VM: those that a
+// storage is limited to, and else all when it is shared.
+func (s *Sim) nodesFor(v *vm) []string {
+	nodes := slices.Clone(s.hostList)
+	for _, key := range diskKeys {
+		name, _, ok := parseDrive(v.conf[key]).volume()
+		st := s.storages[name]
+		if !ok || st == nil {
+			continue
+		}
+		nodes = slices.DeleteFunc(nodes, func(node string) bool {
+			if len(st.Nodes) > 0 {
+				return st.Disabled || !slices.Contains(st.Nodes, node)
+			}
+			return st.Disabled || !st.Shared && node != v.node
+		})
+	}
+	return nodes
 }
 
 func flagOf(yes bool) int {
