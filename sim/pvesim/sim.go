@@ -8,6 +8,7 @@ import (
 	"log"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 )
@@ -125,7 +126,7 @@ func New(world World, options ...Option) (*Sim, error) {
 		s.timings = *world.Timings
 	}
 	s.secret = []byte(newUUID(s.streams.next("secret")))
-	s.calls = newRouter(s.table())
+	s.calls = newRouter(slices.Concat(s.table(), absentCalls()))
 	s.access = newAccess(world)
 	s.build(world)
 	return s, nil
