@@ -10,11 +10,11 @@ func TestWhoMayNotIsRefusedBeforeACallIsNotSimulated(t *testing.T) {
 	play(t, func(t *testing.T) {
 		sim := newSim(t, homelab(t))
 		for path, want := range map[string]string{
-			"PUT /cluster/options":   "Permission check failed (/, Sys.Modify)",
-			"PUT /nodes/pve1/time":   "Permission check failed (/nodes/pve1, Sys.Modify)",
-			"POST /storage":          "Permission check failed (/storage, Datastore.Allocate)",
-			"DELETE /storage/local":  "Permission check failed (/storage, Datastore.Allocate)",
-			"POST /nodes/pve1/hosts": "Permission check failed (/nodes/pve1, Sys.Modify)",
+			"PUT /cluster/options":                                 "Permission check failed (/, Sys.Modify)",
+			"PUT /nodes/pve1/time":                                 "Permission check failed (/nodes/pve1, Sys.Modify)",
+			"POST /storage":                                        "Permission check failed (/storage, Datastore.Allocate)",
+			"DELETE /storage/local":                                "Permission check failed (/storage, Datastore.Allocate)",
+			"POST /nodes/pve1/hosts":                               "Permission check failed (/nodes/pve1, Sys.Modify)",
 			"POST /nodes/pve1/qemu/100/agent/suspend-ram":          "Permission check failed (/vms/100, VM.PowerMgmt|VM.GuestAgent.Unrestricted)",
 			"POST /nodes/pve1/storage/local/content/local:iso/x/y": "Permission check failed",
 		} {

@@ -174,7 +174,7 @@ func (s *Sim) handle(in inbound, r *request, c *call, values args) (any, error) 
 	if err := s.authenticate(in, r, c); err != nil {
 		return nil, s.refuseLogin(in.ctx, err)
 	}
-	if err := readArgs(in, r, s.maxForm()); err != nil {
+	if err := s.readArgs(in, r, c); err != nil {
 		return nil, err
 	}
 	twice := conflict(r.args, values)

@@ -103,8 +103,8 @@ type Bridge struct {
 	Ports     string `json:"ports,omitempty"`
 	VLANAware bool   `json:"vlanAware,omitempty"`
 	// Down is a bridge that is configured and not up: it is not active.
-	Down bool `json:"down,omitempty"`
-	Comment   string `json:"comment,omitempty"`
+	Down    bool   `json:"down,omitempty"`
+	Comment string `json:"comment,omitempty"`
 }
 
 // Storage is one entry of storage.cfg. Types: dir, nfs, lvmthin.
