@@ -130,30 +130,6 @@ func TestHelpNamesEveryCommand(t *testing.T) {
 	}
 }
 
-// A rename would put a file in the place of /dev/stdout or /dev/null, for all
-// programs of the host.
-func TestMetricsGoIntoADeviceAndNotInItsPlace(t *testing.T) {
-	pipe := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Skip("no pipes here: ", err)
-	}
-	reader, err := os.OpenFile(pipe, os.O_RDWR, 0) // so that nobody waits
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = reader.Close() }()
-	if code, _, complaint := run(t, "", "metrics", "-o", pipe, "--root", fixture(t, "")); code != ExitOK {
-		t.Fatalf("exit %d: %s", code, complaint)
-	}
-	if info, err := os.Lstat(pipe); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
-		t.Fatalf("%v, %v", info.Mode(), err)
-	}
-	got := make([]byte, 6)
-	if _, err := reader.Read(got); err != nil || string(got) != "# HELP" {
-		t.Errorf("%q, %v", got, err)
-	}
-}
-
 // full is a disk without room.
 type full struct{}
 

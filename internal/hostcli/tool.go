@@ -102,7 +102,7 @@ func (t *Tool) Main(args []string) int {
 		fmt.Fprintln(t.Err, "gpuworker-host:", err)
 		return ExitCheck
 	case exit.err != nil:
-		fmt.Fprintln(t.Err, "gpuworker-host:", exit.err)
+		fmt.Fprintln(t.Err, "gpuworker-host:", err)
 	}
 	return exit.code
 }
