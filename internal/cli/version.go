@@ -3,15 +3,11 @@ package cli
 import (
 	"context"
 	"fmt"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
-)
 
-// Version is set by the linker for releases:
-// -ldflags "-X github.com/gpuworker/gpuworker/internal/cli.Version=v0.1.0".
-var Version = ""
+	"github.com/gpuworker/gpuworker/internal/buildinfo"
+)
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
@@ -19,45 +15,12 @@ func (a *app) versionCommand() *cobra.Command {
 		Short:   "Print version, commit and Go version",
 		Example: `  gpuworker version -o json`,
 		RunE: verb(func(context.Context, []string) error {
-			v := thisVersion()
+			v := buildinfo.This()
 			if !a.forPeople() {
 				return a.machine(v)
 			}
-			fmt.Fprintf(a.Out, "gpuworker %s (commit %s, %s, %s)\n", v.Version, v.Commit, v.Go, v.Platform)
+			fmt.Fprintln(a.Out, v.Line("gpuworker"))
 			return nil
 		}),
 	}
-}
-
-type versionView struct {
-	Version  string `json:"version"`
-	Commit   string `json:"commit"`
-	Go       string `json:"go"`
-	Platform string `json:"platform"`
-}
-
-// thisVersion is what this binary was built from.
-func thisVersion() versionView {
-	v := versionView{Version: Version, Commit: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		info = &debug.BuildInfo{}
-	}
-	if v.Version == "" {
-		v.Version = info.Main.Version
-	}
-	if v.Version == "" {
-		v.Version = "(devel)"
-	}
-	dirty := ""
-	for _, setting := range info.Settings {
-		switch {
-		case setting.Key == "vcs.revision":
-			v.Commit = setting.Value[:min(12, len(setting.Value))]
-		case setting.Key == "vcs.modified" && setting.Value == "true":
-			dirty = "+changes"
-		}
-	}
-	v.Commit += dirty
-	return v
 }

@@ -44,7 +44,7 @@ when anything fails now.`,
 
 func (t *Tool) check(cards []pci.BDF, verbose bool) error {
 	report := hostcheck.Run(t.tree, hostcheck.Options{
-		Tool: t.Version, Taken: t.taken(), Cards: cards, KernelLog: t.kernelLog(), Images: t.images(),
+		Tool: t.Version.Version, Taken: t.taken(), Cards: cards, KernelLog: t.kernelLog(), Images: t.images(),
 	})
 	if t.json {
 		if err := t.machine(report); err != nil {
