@@ -60,7 +60,7 @@ func (t *Tool) check(cards []pci.BDF, verbose bool) error {
 }
 
 func (t *Tool) printReport(r *hostcheck.Report, verbose bool) {
-	p := paint{t.Colour}
+	p := t.paint
 	fmt.Fprintln(t.Out, p.as(bold, hostLine(r)))
 	t.printFindings(r.Findings, r.NotEvaluated, verbose)
 	for _, card := range r.Cards {
@@ -127,7 +127,7 @@ func verdictLine(c hostcheck.Card, p paint) string {
 // printFindings prints findings by layer. Unless verbose, the passes of a layer
 // are a number.
 func (t *Tool) printFindings(findings []hostcheck.Finding, skipped []finding.Layer, verbose bool) {
-	p := paint{t.Colour}
+	p := t.paint
 	for _, layer := range finding.Layers {
 		passed := 0
 		var shown []hostcheck.Finding
@@ -165,7 +165,7 @@ var afterWords = map[finding.Verdict]string{
 }
 
 func (t *Tool) printFinding(f hostcheck.Finding, name string) {
-	p := paint{t.Colour}
+	p := t.paint
 	quiet := f.Verdict == finding.Pass && f.AfterReboot == finding.Pass
 	text := f.Reason
 	if !quiet {

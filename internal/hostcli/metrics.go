@@ -94,12 +94,13 @@ func metricsText(h *hostpci.Host, holders *hostpci.Holders) []byte {
 	return b.Bytes()
 }
 
-// label keeps a name to what a label may hold without escapes.
+// label keeps a name to what a label may hold without escapes, and to a length that
+// the name of a card may have.
 func label(name string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '"' || r == '\\' || r < ' ' {
+	return short(strings.Map(func(r rune) rune {
+		if r == '"' || r == '\\' || !visible(r) {
 			return ' '
 		}
 		return r
-	}, name)
+	}, name))
 }

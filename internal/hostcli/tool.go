@@ -2,7 +2,6 @@ package hostcli
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -42,6 +41,7 @@ type Tool struct {
 	json   bool
 	tree   hosttree.Reader
 	bytes  io.Writer // Out as it is, for what must come out unchanged
+	paint  paint
 }
 
 // command is one verb.
@@ -86,11 +86,14 @@ func usage(format string, args ...any) error {
 
 // Main runs the program and returns its exit code.
 func (t *Tool) Main(args []string) int {
-	out := &plain{to: t.Out}
+	out := newPlain(t.Out)
 	if t.bytes = t.Out; t.Width > 0 {
 		t.bytes = out // people look at it
 	}
-	t.Out, t.Err = out, &plain{to: t.Err}
+	if t.Colour {
+		t.paint.begin = out.mark
+	}
+	t.Out, t.Err = out, newPlain(t.Err)
 	err := t.run(args)
 	var exit *exitError
 	if said := err == nil || errors.Is(err, flag.ErrHelp) || errors.As(err, &exit) && exit.err == nil; said && out.err != nil {
@@ -237,13 +240,6 @@ func (t *Tool) taken() string {
 		now = t.Now
 	}
 	return now().UTC().Format(time.RFC3339)
-}
-
-// machine writes a value for machines.
-func (t *Tool) machine(value any) error {
-	encoder := json.NewEncoder(t.Out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
 }
 
 func (t *Tool) help() {
