@@ -45,7 +45,7 @@ var files = []struct {
 // present are things of which only matters that they are there.
 var present = []string{
 	"sys/firmware/acpi/tables", "sys/firmware/acpi/tables/DMAR", "sys/firmware/acpi/tables/IVRS", "sys/firmware/acpi/tables/IORT",
-	"sys/class/iommu", "sys/class/iommu/*", "sys/bus/pci/drivers/*", "dev/vfio/*", "etc/initramfs-tools", "etc/dracut.conf", "etc/pve/local",
+	"sys/class/iommu", "sys/class/iommu/*", "sys/bus/pci/drivers/*", "etc/initramfs-tools", "etc/dracut.conf", "etc/pve/local",
 }
 
 // links are copied as links.
@@ -102,6 +102,7 @@ func Capture(tree hosttree.Reader, o Options) (*hosttree.Archive, error) {
 	for _, pattern := range links {
 		c.each(pattern, c.link)
 	}
+	c.each("dev/vfio/*", c.device)
 	c.each("sys/bus/usb/devices/*", c.usb)
 	c.ours()
 	c.moment()
@@ -177,6 +178,16 @@ func (c *capture) presence(name string) {
 	if _, err := c.tree.ReadFile(name); err == nil || errors.Is(err, fs.ErrPermission) {
 		c.to.WriteFile(name, nil)
 	}
+}
+
+// device keeps that a device file of VFIO is there. It is not opened: a group has one
+// user at a time, and a VM that starts just then would find it taken.
+func (c *capture) device(name string) {
+	if path.Base(name) == "devices" { // the directory of those of iommufd
+		c.to.Mkdir(name)
+		return
+	}
+	c.to.WriteFile(name, nil)
 }
 
 func (c *capture) link(name string) {

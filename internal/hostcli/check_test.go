@@ -139,3 +139,10 @@ func TestAFileThatIsNoCaptureIsNoHost(t *testing.T) {
 		}
 	}
 }
+
+func TestAHostWithoutEndIsNotRead(t *testing.T) {
+	code, out, complaint := run(t, "", "check", "--root", "/dev/zero")
+	if code != ExitUsage || out != "" || !strings.Contains(complaint, "longer than 32 MiB") {
+		t.Errorf("exit %d, %q, %q", code, out, complaint)
+	}
+}

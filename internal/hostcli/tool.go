@@ -209,11 +209,12 @@ func (t *Tool) open() error {
 		t.tree = hostbind.Careful(t.tree, journals)
 		return nil
 	}
-	data, err := os.ReadFile(t.root)
+	f, err := os.Open(t.root)
 	if err != nil {
 		return fmt.Errorf("--root: %w", err)
 	}
-	archive, err := hosttree.Parse(data)
+	defer func() { _ = f.Close() }()
+	archive, err := hosttree.ReadArchive(f)
 	if err != nil {
 		return fmt.Errorf("--root: %s is no captured archive: %w", t.root, err)
 	}
