@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gpuworker/gpuworker/internal/buildinfo"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 )
@@ -51,7 +50,7 @@ func TestVersionTellsWhatTheBinaryIsMadeOf(t *testing.T) {
 		t.Errorf("out: %q", c.out)
 	}
 	c = (&typed{}).run(t, "version", "-o", "json").wants(t, fault.ExitOK)
-	var v buildinfo.Info
+	var v versionView
 	if err := json.Unmarshal([]byte(c.out), &v); err != nil || v.Go == "" {
 		t.Errorf("%v: %s", err, c.out)
 	}

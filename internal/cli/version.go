@@ -15,12 +15,17 @@ func (a *app) versionCommand() *cobra.Command {
 		Short:   "Print version, commit and Go version",
 		Example: `  gpuworker version -o json`,
 		RunE: verb(func(context.Context, []string) error {
-			v := buildinfo.This()
+			v := thisVersion()
 			if !a.forPeople() {
 				return a.machine(v)
 			}
-			fmt.Fprintln(a.Out, v.Line("gpuworker"))
+			fmt.Fprintf(a.Out, "gpuworker %s (commit %s, %s, %s)\n", v.Version, v.Commit, v.Go, v.Platform)
 			return nil
 		}),
 	}
 }
+
+type versionView struct{ buildinfo.Info }
+
+// thisVersion is what this binary was built from.
+func thisVersion() versionView { return versionView{buildinfo.This()} }
