@@ -131,19 +131,25 @@ func (s *Source) misnamed(host string) *inventory.Facts {
 // target is where a host is asked.
 func (s *Source) target(host string) (target string, ok bool) {
 	for _, target := range s.ssh {
-		_, name, found := strings.Cut(target, "@")
-		if !found {
-			name = target
-		}
-		short, _, _ := strings.Cut(name, ".")
 		switch {
 		case strings.Contains(target, hostMark):
 			return strings.ReplaceAll(target, hostMark, host), true
-		case name == host || short == host:
+		case isOf(target, host):
 			return target, true
 		}
 	}
 	return "", false
+}
+
+// isOf tells whether a target names this host: by its name, or by one that begins
+// with it.
+func isOf(target, host string) bool {
+	_, name, found := strings.Cut(target, "@")
+	if !found {
+		name = target
+	}
+	short, _, _ := strings.Cut(name, ".")
+	return name == host || short == host
 }
 
 // ask asks a host. An answer in another host's name, as behind a wrong alias, is
