@@ -9,6 +9,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/hostcheck"
+	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
@@ -72,7 +73,7 @@ func (t *Tool) printReport(r *hostcheck.Report, verbose bool) {
 		fmt.Fprint(t.Out, "\nThis host has no NVIDIA GPU; gpuworker-host check BDF judges any card.\n")
 	}
 	if !r.System.Root {
-		fmt.Fprint(t.Out, "\nNot everything could be seen: run it as root.\n")
+		fmt.Fprintf(t.Out, "\nNot everything could be seen: %s.\n", hosttree.ToSeeMore(t.tree))
 	}
 	if slices.ContainsFunc(r.Cards, func(c hostcheck.Card) bool { return c.Now != finding.Pass }) || r.Now == finding.Fail {
 		fmt.Fprint(t.Out, "\ngpuworker-host explain NAME tells more about a finding.\n")
