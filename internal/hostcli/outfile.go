@@ -88,6 +88,7 @@ func noun(mode fs.FileMode) string {
 		return "a directory"
 	case fs.ModeNamedPipe:
 		return "a FIFO"
+	default:
+		return "a device, or a socket"
 	}
-	return "no regular file"
 }
