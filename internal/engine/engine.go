@@ -54,6 +54,8 @@ type FactSource interface {
 	// Facts are those of the hosts, by name. One that could not be asked is there
 	// with the reason, one that nobody knows how to ask is not.
 	Facts(ctx context.Context, hosts []*inventory.Host) map[string]*inventory.Facts
+	// Unused tells what it knows of none of these, the hosts of all hypervisors.
+	Unused(hosts []string) []finding.Finding
 }
 
 // World is one hypervisor of the documents, as observed.
@@ -204,7 +206,24 @@ func (e *Engine) lookAll(ctx context.Context, agents bool) ([]plan.Input, error)
 			return err
 		})
 	}
-	return inputs, g.Wait()
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if e.options.Facts != nil && len(inputs) > 0 {
+		// Nobody knows of which hypervisor they should be; so they are told once.
+		inputs[0].Given = e.options.Facts.Unused(hostNames(inputs))
+	}
+	return inputs, nil
+}
+
+func hostNames(inputs []plan.Input) []string {
+	var names []string
+	for _, in := range inputs {
+		for i := range in.Snapshot.Hosts {
+			names = append(names, in.Snapshot.Hosts[i].Name)
+		}
+	}
+	return names
 }
 
 // Observe looks at all hypervisors.

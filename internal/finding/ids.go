@@ -18,6 +18,8 @@ const (
 	HostFactsNone  ID = "HOST-FACTS-MISSING"
 	HostFactsOld   ID = "HOST-FACTS-OLD"
 
+	HostFactsUnused ID = "HOST-FACTS-UNUSED" // they are of no host of a hypervisor
+
 	CardMissing     ID = "CARD-MISSING"
 	CardNotGPU      ID = "CARD-NOT-GPU"
 	CardGroupShared ID = "CARD-GROUP-SHARED"

@@ -95,6 +95,13 @@ var hypervisorPages = []Page{
 		Detected: "`taken` in the facts, by the clock of the host, compared with the clock here; `system.uptime` there, compared with how long the hypervisor says that the host has run; vendor and device of the card, compared with what the hypervisor shows now.",
 	},
 	{
+		ID: HostFactsUnused, Layer: LayerHost, Title: "Facts of a host that no hypervisor has",
+		What:     "A file in the directory of `--host-facts` speaks of a host, or a target of `--ssh` names one, that no hypervisor of the documents has.",
+		Why:      "Whoever gives facts wants the host judged by them. With a mistaken name it is not, and nothing else would say so. It stops no worker.",
+		Fix:      []string{"`gpuworker hosts` lists the hosts by the names that count.", "A file speaks of the host that is in it as `host`; when it has none, of the one after which it is named: HOST.json.", "A target names the host before its first dot: `root@pve1.example.org` is pve1. For a target by address give the host a name in `~/.ssh/config`.", "Take away what is left from a host that is gone."},
+		Detected: "The names in files and targets, compared with the hosts of all hypervisors, whether they are online and have cards or not.",
+	},
+	{
 		ID: CardMissing, Layer: LayerCard, Title: "There is no device at this address",
 		What:     "The document names a PCI address where the host has nothing.",
 		Why:      "Addresses move when cards are added, removed or put into another slot, and after some firmware changes.",

@@ -294,7 +294,7 @@ func (b *builder) empty() *Plan {
 		Hypervisor: b.world.Hypervisor, Product: b.world.Product, Version: b.world.Version, HostCount: len(b.world.Hosts),
 		World: World(b.in), Pools: []Pool{},
 	}
-	for _, f := range slices.Concat(place.CheckAccess(b.world), b.survey.duplicates()) {
+	for _, f := range slices.Concat(place.CheckAccess(b.world), b.survey.duplicates(), b.in.Given) {
 		if f.Verdict != finding.Pass {
 			p.Findings = append(p.Findings, f)
 		}

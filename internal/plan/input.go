@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
@@ -14,6 +15,9 @@ type Input struct {
 	// Pools may hold those of other hypervisors too; they are left out.
 	Pools    []v1alpha1.WorkerPool
 	Snapshot *inventory.Snapshot
+	// Given is what was found about what the plan is made with, such as facts of a host
+	// that does not exist. It is told and decides nothing.
+	Given []finding.Finding
 
 	// AllowRestart lets running semi-persistent workers be stopped and started.
 	AllowRestart bool
