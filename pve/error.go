@@ -175,7 +175,7 @@ func (e *Error) tellingLog() []string {
 	for _, line := range e.Log {
 		line = strings.TrimSpace(line)
 		if line != "" && !strings.Contains(line, strings.TrimSpace(e.Message)) {
-			lines = append(lines, line)
+			lines = append(lines, clip(line, maxText))
 		}
 	}
 	return lines[max(0, len(lines)-maxShownLog):]

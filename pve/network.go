@@ -1,6 +1,7 @@
 package pve
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ type network struct {
 
 var (
 	errNoAnswer = errors.New("no answer in time")
-	errTooLarge = fmt.Errorf("the answer is larger than %d MiB", maxBody>>20)
+	errTooLarge = fmt.Errorf("the answer is larger than %d MiB, which is no answer of a Proxmox VE API", maxBody>>20)
 )
 
 // send carries a call to the server and reads the answer whole. Redirects are
@@ -72,12 +73,9 @@ func roundTrip(transport http.RoundTripper, req *http.Request) (*answer, error) 
 		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	body, err := readBody(resp)
 	if err != nil {
-		return nil, fmt.Errorf("the answer broke off: %w", err)
-	}
-	if len(body) > maxBody {
-		return nil, errTooLarge
+		return nil, err
 	}
 	return &answer{
 		status:   resp.StatusCode,
@@ -85,6 +83,23 @@ func roundTrip(transport http.RoundTripper, req *http.Request) (*answer, error) 
 		location: resp.Header.Get("Location"),
 		body:     body,
 	}, nil
+}
+
+// readBody reads a body that is not too large, in one piece when its length is
+// told.
+func readBody(resp *http.Response) ([]byte, error) {
+	if resp.ContentLength > maxBody {
+		return nil, errTooLarge
+	}
+	var body bytes.Buffer
+	body.Grow(int(max(resp.ContentLength, 0)) + bytes.MinRead)
+	if _, err := body.ReadFrom(io.LimitReader(resp.Body, maxBody+1)); err != nil {
+		return nil, fmt.Errorf("the answer broke off: %w", err)
+	}
+	if body.Len() > maxBody {
+		return nil, errTooLarge
+	}
+	return body.Bytes(), nil
 }
 
 // reasonPhrase is what stands behind the number in the status line.
