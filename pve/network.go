@@ -61,8 +61,12 @@ func (n *network) send(ctx context.Context, c *call) (*answer, error) {
 	if err == nil {
 		return a, nil
 	}
+	proxy := n.byProxy(req, err)
+	if proxy != nil {
+		err = proxy
+	}
 	e := c.networkError(ctx, tryCtx, limit, err)
-	mayHaveArrived := connected.Load() || !n.own && !isDialError(err)
+	mayHaveArrived := proxy == nil && (connected.Load() || !n.own && !isDialError(err))
 	e.Ambiguous = !c.reads() && mayHaveArrived && e.Kind != Untrusted
 	return nil, e
 }
@@ -130,6 +134,10 @@ func (c *call) networkError(ctx, tryCtx context.Context, limit time.Duration, er
 		return c.fail(Untrusted, text, err)
 	}
 	e := c.fail(Unavailable, err.Error(), err)
+	var proxy *ProxyError
+	if errors.As(err, &proxy) && proxy.Status != "" {
+		return e // it will say the same again
+	}
 	if errors.Is(err, io.EOF) {
 		e.Message = "the server closed the connection without an answer (EOF)"
 	}

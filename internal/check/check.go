@@ -20,6 +20,9 @@ import (
 func Run(in plan.Input) []finding.Finding {
 	c := &checker{in: in, world: in.Snapshot, at: map[key]int{}}
 	c.add(place.CheckVersion(c.world))
+	if f := place.CheckWritable(c.world); place.Blocks(f) {
+		c.add(f)
+	}
 	c.add(place.CheckAccess(c.world)...)
 	c.connection()
 	c.hosts()
@@ -289,6 +292,7 @@ func (c *checker) host(want place.Want, name string, named bool) {
 	}
 	template, findings := place.FindTemplate(c.world, want.Template, host)
 	if template != nil {
+		findings = append(findings, place.CheckReach(c.world, host, want, template)...)
 		for _, volume := range place.Volumes(want, template) {
 			findings = append(findings, place.CheckStorage(c.world, host, volume, 0))
 		}

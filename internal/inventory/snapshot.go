@@ -34,11 +34,24 @@ type Snapshot struct {
 	Supported  bool    `json:"supported"`         // the version is one that we know
 	Missing    []Right `json:"missing,omitempty"` // privileges that the login lacks
 
+	// Frozen says why nothing can be changed at present; nil when it can.
+	Frozen *Frozen `json:"frozen,omitempty"`
+	// MissingPool is the resource pool that new VMs are to go into and that does
+	// not exist; "" when it does, when none is wanted, or when it cannot be seen.
+	MissingPool string `json:"missingPool,omitempty"`
+
 	Hosts  []Host  `json:"hosts"`  // by name
 	VMs    []VM    `json:"vms"`    // by VMID; templates too
 	Claims []Claim `json:"claims"` // by host and slot
 
 	index atomic.Pointer[index]
+}
+
+// Frozen is a hypervisor that shows everything and takes no changes, such as a
+// cluster without quorum.
+type Frozen struct {
+	Why string `json:"why"`
+	Fix string `json:"fix"`
 }
 
 // Right is a privilege that the login lacks, what it is for, and what cannot be
