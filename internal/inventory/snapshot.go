@@ -197,6 +197,10 @@ type VM struct {
 	// BootDisk is the volume of the first disk, "" without a disk.
 	BootDisk string `json:"bootDisk,omitempty"`
 
+	// Storages are those of all drives of a template, CD-ROMs too: a clone for
+	// another host needs all of them shared.
+	Storages []string `json:"storages,omitempty"`
+
 	// StuckClone tells that the VM is locked by a clone that no task works on.
 	StuckClone bool `json:"stuckClone,omitempty"`
 

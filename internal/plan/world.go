@@ -149,6 +149,7 @@ type vmPrint struct {
 	Cards                         []inventory.Attachment
 	Machine, Applied              inventory.Machine
 	BootDisk                      string
+	Storages                      []string `json:",omitempty"`
 }
 
 func printVM(vm *inventory.VM) vmPrint {
@@ -157,6 +158,7 @@ func printVM(vm *inventory.VM) vmPrint {
 		Template: vm.Template, Running: vm.Running, Unreadable: vm.Unreadable != "",
 		CloudInit: vm.CloudInit, StuckClone: vm.StuckClone, Tags: slices.Sorted(slices.Values(vm.Tags)),
 		Record: vm.Record, Cards: vm.Cards, Machine: vm.Machine, Applied: vm.Applied, BootDisk: vm.BootDisk,
+		Storages: vm.Storages,
 	}
 }
 
