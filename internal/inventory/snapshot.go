@@ -23,7 +23,12 @@ type Scope struct {
 	Pools    []string // pools whose workers are looked for by name, beside those that carry our mark
 	VMs      []int    // VMs of other people that are asked about
 	Cards    bool     // cards will be attached
-	Agents   bool     // ask the guest agents of our running VMs for addresses
+
+	// ResourcePools are the resource pools that VMs go into, "" for none; empty is
+	// none too.
+	ResourcePools []string
+
+	Agents bool // ask the guest agents of our running VMs for addresses
 }
 
 // Snapshot is one hypervisor at one moment.
