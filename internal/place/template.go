@@ -117,7 +117,7 @@ func CheckTemplate(s *inventory.Snapshot, vm *inventory.VM) []finding.Finding {
 	if vm.Unreadable != "" {
 		f.ID, f.Verdict = finding.VMUnreadable, finding.Unknown
 		f.Reason = fmt.Sprintf("template %s cannot be read: %s", VMName(vm), vm.Unreadable)
-		f.Fix = "give the login VM.Audit on /vms; gpuworker check shows what it lacks"
+		f.Fix = UnreadableFix(s, vm)
 		return []finding.Finding{f}
 	}
 	var findings []finding.Finding
