@@ -195,7 +195,7 @@ func (b *builder) claimedClone(d *draft) bool {
 func (b *builder) unreadable(vm *inventory.VM, worker string) finding.Finding {
 	f := vmFinding(b.world, vm, finding.VMUnreadable, finding.Unknown)
 	f.Reason = fmt.Sprintf("%s on %s may be worker %s, and cannot be read: %s", place.VMName(vm), vm.Host, worker, vm.Unreadable)
-	f.Fix = "bring its host back, or give the login VM.Audit on /vms; gpuworker check shows what it lacks"
+	f.Fix = place.UnreadableFix(b.world, vm)
 	return f
 }
 
