@@ -156,6 +156,9 @@ func TestOfOptionsOfModulesTheNamesStayAndValuesThatAreKnown(t *testing.T) {
 		`options nvidia NVreg_RegistryDwords="canary=1; more" NVreg_canary-key=ab`: "options nvidia NVreg_RegistryDwords=removed NVreg_canary-key=removed",
 		"options kvm ignore_msrs=1 secret_of=canary":                               "options kvm ignore_msrs=1 secret_of=removed",
 		"options kvm ignore_msrs=can\x1bary canary":                                "options kvm ignore_msrs=removed",
+		"options wifi key=with canary=in it":                                       "options wifi key=removed canary=removed",
+		"options wifi key=with a canary=in it":                                     "options wifi key=removed",
+		"\toptions\t wifi  psk=canary":                                             "options wifi psk=removed",
 		"options wifi psk=canary":                                                  "options wifi psk=removed",
 		"options pcitoken key='canary with words' =canary ca\x1b=x":                "options pcitoken key=removed",
 	} {

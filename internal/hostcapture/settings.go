@@ -125,7 +125,7 @@ func (s *scrubber) modprobe(data []byte) []byte {
 		}
 		switch fields[0] {
 		case "options":
-			return strings.Join(append(fields[:2:2], parameters(fields[1], line)...), " ")
+			return strings.Join(append(fields[:2:2], parameters(fields[1], strings.Join(fields[2:], " "))...), " ")
 		case "blacklist":
 			return "blacklist " + fields[1]
 		case "softdep":
@@ -140,15 +140,16 @@ func (s *scrubber) modprobe(data []byte) []byte {
 	})
 }
 
-// parameters keeps of a line "options MODULE NAME=VALUE …" which parameters are set,
-// and to what when that matters. Words without a value are parts of one, as often as
-// not.
+// parameters keeps of "NAME=VALUE …" behind a module which parameters are set,
+// and to what when that matters. At a word that is none it ends: what follows may be
+// the rest of a value with blanks.
 func parameters(module, line string) []string {
 	var kept []string
 	for _, field := range quoted.FindAllString(line, -1) {
 		name, value, hasValue := strings.Cut(field, "=")
 		switch {
 		case !hasValue || !moduleForm.MatchString(name):
+			return kept
 		case keptParameter(module, name, value):
 			kept = append(kept, field)
 		default:
