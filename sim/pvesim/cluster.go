@@ -213,7 +213,7 @@ func (s *Sim) nodeEntry(name string, memory int64, usage bool) map[string]any {
 	return merge(out, maps)
 }
 
-// vmResource is a VM's entry: without fresh statistics it has no name.
+// vmResource is a VM's entry: without a broadcast of its host it has no name.
 func (s *Sim) vmResource(v *vm) map[string]any {
 	out := map[string]any{"id": fmt.Sprintf("qemu/%d", v.id), "node": v.node, "vmid": v.id, "type": "qemu", "status": "unknown"}
 	if p := s.poolOf(v.id); p != nil {
@@ -224,20 +224,7 @@ func (s *Sim) vmResource(v *vm) map[string]any {
 			out[key] = value
 		}
 	}
-	if !s.known(v.node) {
-		return out
-	}
-	stats := s.vmStats(v)
-	out["name"] = stats["name"]
-	if v.name() == "" {
-		out["name"] = fmt.Sprintf("VM %d", v.id)
-	}
-	out["status"], out["template"], out["maxcpu"] = stats["status"], flagValue(v.conf["template"]), stats["cpus"]
-	for _, key := range []string{"cpu", "mem", "memhost", "maxmem", "disk", "maxdisk", "netin", "netout", "uptime"} {
-		out[key] = stats[key]
-	}
-	out["diskread"], out["diskwrite"] = 0, 0
-	return out
+	return merge(out, s.lastBroadcast(v))
 }
 
 func nodeCalls() []call {

@@ -98,6 +98,28 @@ func (s *Sim) lastRequest(peer string) bool {
 	return false
 }
 
+// connectionOf are the Connection headers of a good answer. pveproxy keeps the
+// connection open and says so, behind what the daemon said that it has the
+// answer from: pvedaemon's "close" of its own connection, and what another
+// host's pveproxy said. The HTTP client in between joins headers by commas.
+func (s *Sim) connectionOf(r *request, c *call) []string {
+	if c == nil {
+		return []string{"Keep-Alive"}
+	}
+	s.lock()
+	elsewhere := c.proxy != "" && c.proxy != anyHost && r.args.has(c.proxy) && r.args.get(c.proxy) != s.localHost()
+	s.unlock()
+	switch {
+	case elsewhere && c.protected:
+		return []string{"close,Keep-Alive", "Keep-Alive"}
+	case elsewhere:
+		return []string{"Keep-Alive", "Keep-Alive"}
+	case c.protected:
+		return []string{"close", "Keep-Alive"}
+	}
+	return []string{"Keep-Alive"}
+}
+
 // headersTooLong tells headers with too many or too long lines. pveproxy then
 // stops reading and answers nothing; the connection ends when it was idle for
 // long enough.
@@ -127,7 +149,7 @@ func (s *Sim) onTime(work func() (any, error)) (any, error) {
 	}) {
 		return nil, errClosed
 	}
-	timer := time.NewTimer(max(10*time.Second, time.Duration(float64(proxyTimeout)/s.timeScale)))
+	timer := time.NewTimer(max(10*time.Second, s.scaled(proxyTimeout)))
 	defer timer.Stop()
 	select {
 	case r := <-done:

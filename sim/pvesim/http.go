@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -19,7 +20,10 @@ type answer struct {
 	reason string
 	header http.Header
 	body   []byte
-	close  bool
+	// connection are the Connection headers of an answer after which the
+	// connection stays open.
+	connection []string
+	close      bool
 	// drop ends the connection without an answer.
 	drop bool
 	// cut closes the connection after the body, which is shorter than said.
@@ -50,7 +54,7 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ctx: context.WithoutCancel(r.Context()), gone: r.Context().Done(), method: r.Method, path: r.URL.Path, query: r.URL.RawQuery, host: r.Host, header: r.Header, body: body,
 		chunked: len(r.TransferEncoding) > 0,
 	})
-	if s.lastRequest(r.RemoteAddr) {
+	if s.lastRequest(r.RemoteAddr) || r.Close {
 		a.close = true
 	}
 	a.write(w)
@@ -64,9 +68,14 @@ func (a *answer) write(w http.ResponseWriter) {
 		for name, values := range a.header {
 			w.Header()[name] = values
 		}
-		if a.close {
-			w.Header().Set("Connection", "close")
+		for _, value := range a.connectionHeaders() {
+			if value == "close" && !a.close {
+				// net/http would close the connection; the blank is not sent.
+				value += " "
+			}
+			w.Header().Add("Connection", value)
 		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 		w.WriteHeader(a.status)
 		w.Write(a.body)
 		return
@@ -80,6 +89,14 @@ func (a *answer) write(w http.ResponseWriter) {
 		// A client that has left cannot be told anything.
 		_, _ = conn.Write(a.wire())
 	}
+}
+
+// connectionHeaders are the Connection headers of an answer.
+func (a *answer) connectionHeaders() []string {
+	if a.close || a.status != http.StatusOK || a.cut {
+		return []string{"close"}
+	}
+	return a.connection
 }
 
 // wire is the answer as it goes over a connection that ends with it.
@@ -146,11 +163,17 @@ func (a *answer) response(r *http.Request) (*http.Response, error) {
 	if a.cut {
 		body = io.MultiReader(body, brokenReader{})
 	}
+	header := a.header.Clone()
+	connection := a.connectionHeaders()
+	closes := strings.HasPrefix(connection[0], "close")
+	if !closes {
+		header["Connection"] = connection // net/http hides the others
+	}
 	return &http.Response{
 		Status: fmt.Sprintf("%d %s", a.status, firstLine(a.reason)), StatusCode: a.status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: a.header, Body: io.NopCloser(body), ContentLength: int64(len(a.body)),
-		Close: a.close || a.status != http.StatusOK, Request: r,
+		Header: header, Body: io.NopCloser(body), ContentLength: int64(len(a.body)),
+		Close: closes, Request: r,
 	}, nil
 }
 

@@ -223,7 +223,7 @@ func (s *Sim) running(v *vm, r *rand.Rand, ids []string) {
 // bootGuest says when the guest's system and agent will be there.
 func (s *Sim) bootGuest(v *vm, r *rand.Rand, now time.Time) {
 	agent := between(r, s.timings.AgentMin, s.timings.AgentMax)
-	scaled := func(d Duration) time.Time { return now.Add(time.Duration(float64(d) / s.timeScale)) }
+	scaled := func(d Duration) time.Time { return now.Add(s.scaled(d)) }
 	v.run.osUp, v.run.agentUp, v.run.frozen = time.Time{}, time.Time{}, false
 	if v.guest.OS != "" {
 		v.run.osUp = scaled(agent / 2)

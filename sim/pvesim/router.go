@@ -17,8 +17,7 @@ type call struct {
 	// serve does it. It holds the lock, unless waits is set.
 	serve func(s *Sim, r *request) (any, error)
 	waits bool
-	// protected calls are handed to the privileged daemon; their answers say
-	// that the connection closes.
+	// protected calls are handed to the privileged daemon.
 	protected bool
 	// world calls need no credentials.
 	world bool
@@ -152,11 +151,13 @@ func (s *Sim) respond(in inbound) *answer {
 	case errors.Is(err, errDropped) || errors.Is(err, errClosed):
 		return &answer{drop: true}
 	case err != nil:
-		return s.refuse(in, s.failure(asAPIError(err), format))
+		a := s.refuse(in, s.failure(asAPIError(err), format))
+		a.connection = s.connectionOf(r, c) // of extjs, whose errors are 200
+		return a
 	}
-	a := success(data, format)
-	a.close = c != nil && c.protected
-	return s.spoil(r, a)
+	a := s.spoil(r, success(data, format))
+	a.connection, a.close = s.connectionOf(r, c), c.upload
+	return a
 }
 
 // refuse logs a refusal.

@@ -62,11 +62,15 @@ type Sim struct {
 	// connections are those of real servers, by the peer's address.
 	connections map[string]*connection
 	freeWorkers map[string]chan struct{} // by host
-	damage      []Damage
-	requests    []RequestRecord
-	nextPID     int
-	pending     []Event
-	seq         int
+	// listLag is the time between two broadcasts, 0 for lists without lag.
+	listLag    Duration
+	lagChanges int
+	broadcasts map[int]broadcast // the last of each VM
+	damage     []Damage
+	requests   []RequestRecord
+	nextPID    int
+	pending    []Event
+	seq        int
 }
 
 // Option changes how a simulator runs.
@@ -105,7 +109,7 @@ func New(world World, options ...Option) (*Sim, error) {
 		timings: DefaultTimings(), timeScale: 1, logf: log.Printf, guest: defaultGuest, started: time.Now(),
 		streams: newStreams(world.Seed), dc: world.Datacenter,
 		hosts: map[string]*host{}, storages: map[string]*storage{}, vms: map[int]*vm{}, mappings: map[string]*mapping{},
-		byUPID: map[string]*task{}, poolByVM: map[int]*pool{}, locks: map[lockName]*heldLock{}, connections: map[string]*connection{}, freeWorkers: map[string]chan struct{}{}, nextPID: 1000,
+		byUPID: map[string]*task{}, poolByVM: map[int]*pool{}, locks: map[lockName]*heldLock{}, connections: map[string]*connection{}, freeWorkers: map[string]chan struct{}{}, broadcasts: map[int]broadcast{}, nextPID: 1000,
 	}
 	for _, option := range options {
 		option(s)
@@ -167,6 +171,7 @@ func (s *Sim) build(world World) {
 	for _, f := range world.Faults {
 		s.faults = append(s.faults, newFault(f))
 	}
+	s.setListLag(world.ListLag)
 	s.pending = nil
 }
 

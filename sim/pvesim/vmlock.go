@@ -52,7 +52,7 @@ func (s *Sim) acquire(ctx context.Context, name lockName, wait Duration, shared 
 	}
 	w := &waiter{shared: shared, granted: make(chan struct{})}
 	s.locks[name].queue = append(s.locks[name].queue, w)
-	timer := time.NewTimer(time.Duration(float64(wait) / s.timeScale))
+	timer := time.NewTimer(s.scaled(wait))
 	defer timer.Stop()
 	s.unlock()
 	var err error

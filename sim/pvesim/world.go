@@ -32,6 +32,9 @@ type World struct {
 	// NoStatistics says that pvestatd does not run: lists then show "unknown"
 	// where a real cluster shows names and usage.
 	NoStatistics bool `json:"noStatistics,omitempty"`
+	// ListLag is how far GET /cluster/resources may be behind, see
+	// Sim.SetListLag: 10s on a real cluster; nothing when empty.
+	ListLag Duration `json:"listLag,omitempty"`
 
 	Hosts      []Host              `json:"hosts"`
 	Storages   []Storage           `json:"storages,omitempty"`
