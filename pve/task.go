@@ -29,7 +29,7 @@ type TaskResult struct {
 	UPID       UPID
 	ExitStatus string   // "OK" or "WARNINGS: 1"
 	Warnings   []string // the warnings of the log, without "WARN: "
-	Log        []string // the end of the log; empty when it could not be read
+	Log        []string // the end of the log, with warnings; empty when it could not be read
 }
 
 // TaskStatus is the state of a task.
@@ -56,9 +56,9 @@ func goodExit(exit string) bool {
 	return exit == "OK" || strings.HasPrefix(exit, "WARNINGS: ")
 }
 
-// How Wait asks: soon at first, as many tasks take a second, and seldom later,
-// as a VM with much memory and a GPU takes half an hour. The end of a task is
-// seen late by half a second, or by an eighth of what it took, at most 5 s.
+// How Wait asks: after half a second, as many tasks take a second, and seldom
+// later, as a VM with much memory and a GPU takes half an hour. The end of a task
+// is seen late by half a second, or by an eighth of what it took, at most 5 s.
 const (
 	firstPoll  = 500 * time.Millisecond
 	slowestAsk = 5 * time.Second
@@ -87,6 +87,9 @@ func (t Task) Wait(ctx context.Context) (TaskResult, error) {
 	start := time.Now()
 	heard := start // when the server last answered
 	for {
+		if !sleep(ctx, min(max(firstPoll, time.Since(start)/pollShare), slowestAsk)) {
+			return TaskResult{}, t.lost(ctx.Err())
+		}
 		status, err := t.client.TaskStatus(ctx, t.UPID)
 		switch {
 		case err == nil && !status.Running():
@@ -95,9 +98,6 @@ func (t Task) Wait(ctx context.Context) (TaskResult, error) {
 			heard = time.Now()
 		case !t.worthAsking(err, time.Since(start), time.Since(heard)):
 			return TaskResult{}, t.lost(err)
-		}
-		if !sleep(ctx, min(max(firstPoll, time.Since(start)/pollShare), slowestAsk)) {
-			return TaskResult{}, t.lost(ctx.Err())
 		}
 	}
 }
@@ -128,8 +128,12 @@ func (t Task) lost(err error) error {
 	return e
 }
 
-// ended makes the result of a task that is over.
+// ended makes the result of a task that is over. The log of one that ended
+// without warnings has nothing to tell.
 func (t Task) ended(ctx context.Context, status TaskStatus) (TaskResult, error) {
+	if status.Succeeded() && status.ExitStatus == "OK" {
+		return TaskResult{UPID: t.UPID, ExitStatus: status.ExitStatus}, nil
+	}
 	log := t.logEnd(ctx)
 	if status.Succeeded() {
 		return TaskResult{UPID: t.UPID, ExitStatus: status.ExitStatus, Warnings: warnings(log), Log: tail(log, keptLog)}, nil
