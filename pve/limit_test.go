@@ -79,7 +79,7 @@ func (c *crowd) all(t *testing.T, client *Client, nodes, vms int, call func(node
 	var group sync.WaitGroup
 	for i := range nodes * vms {
 		group.Go(func() {
-			if err := call(fmt.Sprint("pve", i%nodes), 100+i/nodes); err != nil {
+			if err := call(fmt.Sprint("pve", i/vms), 100+i%vms); err != nil {
 				t.Error(err)
 			}
 		})
@@ -87,13 +87,13 @@ func (c *crowd) all(t *testing.T, client *Client, nodes, vms int, call func(node
 	group.Wait()
 }
 
-// TestNeverMoreUnderWayThanTheLimit asks 240 things of 12 nodes at once. The
+// TestNeverMoreUnderWayThanTheLimit asks 30 things of each of eight nodes at once. The
 // server waits until 24 are there, so the bound is reached; and a connection is
 // made for none above it, and kept.
 func TestNeverMoreUnderWayThanTheLimit(t *testing.T) {
 	c := &crowd{full: 24}
 	client := c.client(t, NewLimit(24, 3))
-	c.all(t, client, 12, 20, func(node string, vmid int) error {
+	c.all(t, client, 8, 30, func(node string, vmid int) error {
 		return client.do(t.Context(), get("/nodes/{}/qemu/{}/pending", node, vmid).at(node, vmid), nil)
 	})
 	if c.most["all"] != 24 || c.connections != 24 {
