@@ -62,26 +62,31 @@ func (b *Backend) Claim(ctx context.Context, record, was inventory.Record) error
 func (b *Backend) claim(ctx context.Context, record, was inventory.Record, device pci.Device) error {
 	name := registerName(record.Host, device.Slot)
 	entry := registerEntry(record.Host, device)
+	create := func() error {
+		return b.client.CreateMapping(ctx, pve.MappingSpec{ID: name, Description: record.Line(wordMade), Map: []string{entry}})
+	}
 	const tries = 40
 	var last error
+	if was.Worker == "" { // most often there is no register yet
+		if last = create(); last == nil || !lost(last) {
+			return last
+		}
+	}
 	for try := range tries {
 		mapping, err := b.client.Mapping(ctx, name)
+		var done bool
 		switch {
 		case pve.KindOf(err) == pve.NotFound:
-			last = b.client.CreateMapping(ctx, pve.MappingSpec{ID: name, Description: record.Line(wordMade), Map: []string{entry}})
+			last = create()
+			done = last == nil
 		case err != nil:
 			return err
 		default:
-			var done bool
-			if done, last = b.takeRegister(ctx, record, was, mapping, name, entry); done {
-				return last
-			}
+			done, last = b.takeRegister(ctx, record, was, mapping, name, entry)
 		}
-		kind := pve.KindOf(last)
-		if last != nil && kind != pve.Exists && kind != pve.Changed && kind != pve.Locked && kind != pve.NotFound && !ambiguous(last) {
+		if done || last != nil && !lost(last) {
 			return last
 		}
-		// Written, or lost against somebody else: the next read tells.
 		if last != nil {
 			if err := pause(ctx, time.Duration(try+1)*50*time.Millisecond); err != nil {
 				return err
@@ -89,6 +94,13 @@ func (b *Backend) claim(ctx context.Context, record, was inventory.Record, devic
 		}
 	}
 	return last
+}
+
+// lost reports whether a write of a register came second to another one, or may
+// have been carried out: the next read tells.
+func lost(err error) bool {
+	kind := pve.KindOf(err)
+	return kind == pve.Exists || kind == pve.Changed || kind == pve.Locked || kind == pve.NotFound || ambiguous(err)
 }
 
 // takeRegister writes the record into a mapping that is there. done is false
@@ -110,10 +122,11 @@ func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record
 		return true, nil
 	}
 	words = slices.DeleteFunc(words, func(w string) bool { return w != wordMade })
-	return false, b.client.UpdateMapping(ctx, pve.MappingUpdate{
+	err = b.client.UpdateMapping(ctx, pve.MappingUpdate{
 		ID: name, Digest: mapping.Digest, Map: []string{entry},
 		Description: prependText(rest, record.Line(words...)),
 	})
+	return err == nil, err
 }
 
 // sameWorker tells whether two records are of one worker: its VM may have been
@@ -225,15 +238,11 @@ func (b *Backend) bury(ctx context.Context, mapping pve.Mapping, holder inventor
 	return b.client.DeleteMapping(ctx, name)
 }
 
-// holdsClaim proves by a fresh read that the card is claimed for this worker and
+// holdsClaim proves by the mappings that the card is claimed for this worker and
 // VM number. The UUID may be that of a run whose clone came second to the clone
 // of the run before it, under the same number.
-func (b *Backend) holdsClaim(ctx context.Context, record inventory.Record, slot pci.Slot) error {
-	mapping, err := b.client.Mapping(ctx, registerName(record.Host, slot))
-	if err != nil && pve.KindOf(err) != pve.NotFound {
-		return err
-	}
-	holder, words, _, taken := inventory.ParseRecord(mapping.Description)
+func (b *Backend) holdsClaim(known mappings, record inventory.Record, slot pci.Slot) error {
+	holder, words, _, taken := inventory.ParseRecord(known[registerName(record.Host, slot)].Description)
 	switch {
 	case taken && !slices.Contains(words, wordReleasing) && sameWorker(holder, record) && holder.VMID == record.VMID:
 		return nil
@@ -249,13 +258,13 @@ func (b *Backend) holdsClaim(ctx context.Context, record inventory.Record, slot 
 	}
 }
 
-// device reads one card of a host.
+// device is one card of a host.
 func (b *Backend) device(ctx context.Context, host string, slot pci.Slot) (pci.Device, error) {
-	found, err := b.client.PCIDevices(ctx, host)
+	devices, err := b.devices(ctx, host)
 	if err != nil {
 		return pci.Device{}, err
 	}
-	for _, device := range pci.Devices(functions(found)) {
+	for _, device := range devices {
 		if device.Slot == slot {
 			return device, nil
 		}

@@ -18,14 +18,21 @@ type seen struct {
 	vm     inventory.VM // without Running: that is no part of the configuration
 }
 
-// read looks at a VM's configuration. known resolves mappings to cards; nil
-// when cards do not matter.
+// read looks at a VM's configuration, and remembers what matters to the VM's
+// neighbours. known resolves mappings to cards; nil when cards do not matter.
 func (b *Backend) read(ctx context.Context, host string, vmid int, known mappings) (seen, error) {
+	view := b.view(host)
+	began := view.begin()
 	config, err := b.client.Pending(ctx, host, vmid)
+	if pve.KindOf(err) == pve.NotFound {
+		view.forget(vmid)
+	}
 	if err != nil {
 		return seen{}, err
 	}
-	return seen{config: config, next: nextOptions(config), vm: parseVM(config, host, vmid, known)}, nil
+	found := seen{config: config, next: nextOptions(config), vm: parseVM(config, host, vmid, known)}
+	view.remember(vmid, began, found)
+	return found, nil
 }
 
 // parseVM translates a configuration. Pure.
@@ -107,6 +114,7 @@ func (b *Backend) swap(ctx context.Context, host string, vmid int, look func(con
 		}
 		update.Digest = found.config.Digest
 		last = b.client.UpdateConfig(ctx, host, vmid, update)
+		b.view(host).forget(vmid)
 		switch {
 		case last == nil:
 			return nil

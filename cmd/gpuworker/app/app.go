@@ -23,6 +23,7 @@ func Main() int {
 }
 
 func newEngine(request cli.EngineRequest) cli.Engine {
+	limit := proxmox.NewLimit()
 	return engine.New(engine.Options{
 		Documents: request.Documents,
 		By:        whoami(),
@@ -32,6 +33,7 @@ func newEngine(request cli.EngineRequest) cli.Engine {
 			if err != nil {
 				return nil, err
 			}
+			login.Limit = limit
 			return proxmox.Open(hypervisor, login)
 		},
 	})
