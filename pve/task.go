@@ -56,11 +56,13 @@ func goodExit(exit string) bool {
 	return exit == "OK" || strings.HasPrefix(exit, "WARNINGS: ")
 }
 
-// How Wait asks: after half a second, as many tasks take a second, and seldom
-// later, as a VM with much memory and a GPU takes half an hour. The end of a task
-// is seen late by half a second, or by an eighth of what it took, at most 5 s.
+// How Wait asks: after a second, as few tasks take less, and seldom later, as a VM
+// with much memory and a GPU takes half an hour. The end of a task that took a
+// second or more is seen late by half a second, or by an eighth of what it took,
+// at most 5 s.
 const (
-	firstPoll  = 500 * time.Millisecond
+	firstPoll  = time.Second
+	oftenAsk   = 500 * time.Millisecond
 	slowestAsk = 5 * time.Second
 	pollShare  = 8
 
@@ -87,7 +89,7 @@ func (t Task) Wait(ctx context.Context) (TaskResult, error) {
 	start := time.Now()
 	heard := start // when the server last answered
 	for {
-		if !sleep(ctx, min(max(firstPoll, time.Since(start)/pollShare), slowestAsk)) {
+		if !sleep(ctx, nextPoll(time.Since(start))) {
 			return TaskResult{}, t.lost(ctx.Err())
 		}
 		status, err := t.client.TaskStatus(ctx, t.UPID)
@@ -100,6 +102,15 @@ func (t Task) Wait(ctx context.Context) (TaskResult, error) {
 			return TaskResult{}, t.lost(err)
 		}
 	}
+}
+
+// nextPoll is how long to wait until the task is asked for again, when it has
+// taken so long.
+func nextPoll(took time.Duration) time.Duration {
+	if took < firstPoll {
+		return firstPoll
+	}
+	return min(max(oftenAsk, took/pollShare), slowestAsk)
 }
 
 // worthAsking tells whether an error of asking may pass.

@@ -1,8 +1,10 @@
 package proxmox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -121,9 +123,6 @@ func (v *hostView) unread(listed []pve.VMStatus, now time.Time) []int {
 		if !known || h.outdated(vm, now) {
 			unread = append(unread, vm.VMID)
 			delete(v.vms, vm.VMID)
-		} else {
-			h.up = vm.Running()
-			v.vms[vm.VMID] = h
 		}
 	}
 	for vmid := range v.vms {
@@ -151,7 +150,8 @@ func (v *hostView) of(listed []pve.VMStatus) map[int]holding {
 	all := map[int]holding{}
 	for _, vm := range listed {
 		if h, known := v.vms[vm.VMID]; known {
-			all[vm.VMID] = h
+			h.up = vm.Running()
+			v.vms[vm.VMID], all[vm.VMID] = h, h
 		}
 	}
 	return all
@@ -160,7 +160,7 @@ func (v *hostView) of(listed []pve.VMStatus) map[int]holding {
 // residents lists the VMs of a host and reads those that have to be read.
 func (b *Backend) residents(ctx context.Context, host string) (map[int]holding, error) {
 	view := b.view(host)
-	return view.looks.get(ctx, func(ctx context.Context) (map[int]holding, error) {
+	all, err := view.looks.get(ctx, func(ctx context.Context) (map[int]holding, error) {
 		listed, err := b.client.VMs(ctx, host)
 		if err != nil {
 			return nil, err
@@ -170,6 +170,7 @@ func (b *Backend) residents(ctx context.Context, host string) (map[int]holding, 
 		}
 		return view.of(listed), nil
 	})
+	return maps.Clone(all), err
 }
 
 // readAll reads VMs of a host into its view. One that is gone is no error.
@@ -188,6 +189,7 @@ func (b *Backend) readAll(ctx context.Context, host string, vmids []int) error {
 type freedom struct {
 	known mappings
 	until time.Time // the proof is good
+	up    bool      // the VM runs; told also when there is no proof
 }
 
 // good reports whether what was read is still young enough to act on.
@@ -201,37 +203,33 @@ func (b *Backend) guard(ctx context.Context, record inventory.Record, slots func
 	if err != nil {
 		return freedom{}, err
 	}
-	cards, err := slots(known)
-	if err != nil {
-		return freedom{}, err
-	}
+	cards, claimErr := slots(known)
 	for _, slot := range cards {
-		if err := b.holdsClaim(known, record, slot); err != nil {
-			return freedom{}, err
-		}
+		claimErr = cmp.Or(claimErr, b.holdsClaim(known, record, slot))
 	}
 	residents, err := b.residents(ctx, record.Host)
 	if err != nil {
 		return freedom{}, err
 	}
-	if known, err = b.freshMappings(ctx); err != nil {
-		return freedom{}, err
+	free := freedom{until: time.Now().Add(configsLast), up: residents[record.VMID].up}
+	delete(residents, record.VMID)
+	if claimErr != nil {
+		return free, claimErr
 	}
-	until := time.Now().Add(configsLast)
+	if free.known, err = b.freshMappings(ctx); err != nil {
+		return free, err
+	}
 	for vmid, h := range residents {
-		if vmid == record.VMID {
-			continue
-		}
-		if oldest := h.at.Add(configsLast); oldest.Before(until) {
-			until = oldest
+		if oldest := h.at.Add(configsLast); oldest.Before(free.until) {
+			free.until = oldest
 		}
 		for _, slot := range cards {
-			if err := b.refuseHolder(ctx, record.Host, vmid, h, slot, known); err != nil {
-				return freedom{}, err
+			if err := b.refuseHolder(ctx, record.Host, vmid, h, slot, free.known); err != nil {
+				return free, err
 			}
 		}
 	}
-	return freedom{known, until}, nil
+	return free, nil
 }
 
 // speaksOf reports whether a VM has a card, or has it in its record: such a VM of

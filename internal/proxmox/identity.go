@@ -3,6 +3,9 @@ package proxmox
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
@@ -114,7 +117,9 @@ func (b *Backend) swap(ctx context.Context, host string, vmid int, look func(con
 		}
 		update.Digest = found.config.Digest
 		last = b.client.UpdateConfig(ctx, host, vmid, update)
-		b.view(host).forget(vmid)
+		if concernsOthers(update) {
+			b.view(host).forget(vmid)
+		}
 		switch {
 		case last == nil:
 			return nil
@@ -127,6 +132,15 @@ func (b *Backend) swap(ctx context.Context, host string, vmid int, look func(con
 		}
 	}
 	return last
+}
+
+// concernsOthers reports whether an update changes what is remembered of a VM for
+// its neighbours.
+func concernsOthers(update pve.ConfigUpdate) bool {
+	keys := slices.AppendSeq(slices.Clone(update.Delete), maps.Keys(update.Set))
+	return slices.ContainsFunc(keys, func(key string) bool {
+		return strings.HasPrefix(key, "hostpci") || key == "name" || key == "description"
+	})
 }
 
 // swapOurs is swap on a VM that is proven to be ours.

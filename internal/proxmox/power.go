@@ -34,10 +34,7 @@ func (b *Backend) start(ctx context.Context, ref inventory.VMRef) error {
 	if err != nil {
 		return err
 	}
-	if running, err := b.running(ctx, ref); err != nil || running {
-		return err
-	}
-	if err := b.guardStart(ctx, ref, found); err != nil {
+	if running, err := b.guardStart(ctx, ref, found); err != nil || running {
 		return err
 	}
 	task, err := b.client.Start(ctx, ref.Host, ref.VMID, 0)
@@ -53,25 +50,30 @@ func (b *Backend) start(ctx context.Context, ref inventory.VMRef) error {
 }
 
 // guardStart refuses to start a VM whose card is claimed for, or attached to,
-// somebody else. The number is all that a start takes, so the proof of the VM is
-// made again at the last moment.
-func (b *Backend) guardStart(ctx context.Context, ref inventory.VMRef, found seen) error {
+// somebody else. It reports whether the VM runs already, so that there is nothing
+// to refuse. The number is all that a start takes, so the proof of the VM is made
+// again at the last moment.
+func (b *Backend) guardStart(ctx context.Context, ref inventory.VMRef, found seen) (running bool, err error) {
 	for range guardTries {
 		free := freedom{until: time.Now().Add(configsLast)}
-		var err error
 		if hasCards(found) {
 			free, err = b.guard(ctx, *found.vm.Record, func(known mappings) ([]pci.Slot, error) { return cardsToTake(found, known) })
+		} else {
+			free.up, err = b.running(ctx, ref)
+		}
+		if free.up {
+			return true, nil
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		again, err := b.prove(ctx, ref)
 		if err != nil || free.good() && again.config.Digest == found.config.Digest {
-			return err
+			return false, err
 		}
 		found = again
 	}
-	return b.tooSlow(ref.Host)
+	return false, b.tooSlow(ref.Host)
 }
 
 func hasCards(found seen) bool {
