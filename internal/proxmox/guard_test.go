@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/fault"
@@ -102,7 +103,7 @@ func TestACardIsOnlyTakenWhileItIsClaimedForThisVM(t *testing.T) {
 }
 
 // TestACardOfAnotherVMIsNotTaken gives the card to a stopped VM of somebody else
-// before the attach, and before the start.
+// before the attach, and a minute before the start.
 func TestACardOfAnotherVMIsNotTaken(t *testing.T) {
 	for name, value := range map[string]string{"by address": "0000:03:00.0", "without a function": "0000:03:00", "by our register": "mapping=gpu-pve1-0000-03-00"} {
 		t.Run(name, func(t *testing.T) {
@@ -119,6 +120,7 @@ func TestACardOfAnotherVMIsNotTaken(t *testing.T) {
 				must(t, root.UpdateConfig(ctx, "pve1", 300, pve.ConfigUpdate{Delete: []string{"hostpci3"}}))
 				must(t, b.Attach(ctx, r, card))
 				must(t, root.UpdateConfig(ctx, "pve1", 300, give))
+				time.Sleep(configsLast + time.Second) // what attach read is old
 				refused(t, "start", b.Start(ctx, refOf(r)))
 			})
 		})
