@@ -57,11 +57,6 @@ func (s *Sim) setListLag(interval Duration) {
 // broadcastAll is one round of broadcasts, of the hosts that are heard.
 func (s *Sim) broadcastAll() {
 	now := time.Now()
-	for id, b := range s.broadcasts {
-		if now.Sub(b.at) > s.scaled(broadcastLife) {
-			delete(s.broadcasts, id)
-		}
-	}
 	for id, v := range s.vms {
 		if s.known(v.node) {
 			s.broadcasts[id] = broadcast{now, s.broadcastFields(v)}
@@ -72,13 +67,16 @@ func (s *Sim) broadcastAll() {
 // lastBroadcast is what the list says of a VM; nothing when its host has not yet
 // said anything, or not for long.
 func (s *Sim) lastBroadcast(v *vm) map[string]any {
-	if !s.known(v.node) {
+	b := s.broadcasts[v.id]
+	switch {
+	case s.noStats || s.hosts[v.node].Offline:
+		return nil
+	case s.listLag <= 0 && s.heard(v.node):
+		return s.broadcastFields(v)
+	case time.Since(b.at) > s.scaled(broadcastLife):
 		return nil
 	}
-	if s.listLag <= 0 {
-		return s.broadcastFields(v)
-	}
-	return s.broadcasts[v.id].fields
+	return b.fields
 }
 
 // broadcastFields is how a VM is now.

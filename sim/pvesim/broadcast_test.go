@@ -89,7 +89,9 @@ func TestANumberThatIsUsedAgainIsListedAsBefore(t *testing.T) {
 
 func TestAVMThatWasNeverBroadcastIsUnknown(t *testing.T) {
 	play(t, func(t *testing.T) {
-		sim := newSim(t, homelab(t))
+		world := homelab(t)
+		slowStorage(&world)
+		sim := newSim(t, world)
 		sim.SetListLag(Duration(10 * time.Second))
 		engine := sim.as(t, engineToken)
 		// A full clone, of some ten seconds, is under way when the next broadcast comes.

@@ -105,14 +105,12 @@ func (s *Sim) allowedTags(who identity) []string {
 
 func (s *Sim) clusterStatus(*request) (any, error) {
 	out := []any{}
-	online := 0
 	for i, name := range s.hostList {
 		h := s.hosts[name]
 		up, local := 1, 0
-		if h.Offline {
+		if !s.heard(name) {
 			up = 0
 		}
-		online += up
 		if name == s.localHost() {
 			local = 1
 		}
@@ -121,12 +119,8 @@ func (s *Sim) clusterStatus(*request) (any, error) {
 		})
 	}
 	if s.clusters != "" {
-		quorate := 0
-		if online*2 > len(s.hostList) {
-			quorate = 1
-		}
 		out = append(out, map[string]any{
-			"type": "cluster", "id": "cluster", "name": s.clusters, "version": len(s.hostList), "nodes": len(s.hostList), "quorate": quorate,
+			"type": "cluster", "id": "cluster", "name": s.clusters, "version": len(s.hostList), "nodes": len(s.hostList), "quorate": flagOf(s.quorate()),
 		})
 	}
 	return out, nil
@@ -191,12 +185,12 @@ func (s *Sim) zoneResources(r *request, kind string) []any {
 }
 
 // known tells whether statistics of a host's things are fresh.
-func (s *Sim) known(node string) bool { return !s.noStats && !s.hosts[node].Offline }
+func (s *Sim) known(node string) bool { return !s.noStats && s.heard(node) }
 
 func (s *Sim) nodeEntry(name string, memory int64, usage bool) map[string]any {
 	h := s.hosts[name]
 	out := map[string]any{"id": "node/" + name, "node": name, "type": "node", "status": "unknown"}
-	if h.Offline {
+	if !s.heard(name) {
 		out["status"] = "offline"
 	}
 	if !s.known(name) {

@@ -15,6 +15,7 @@ const (
 	idleTime         = 5 * time.Second
 	maxHeaderLines   = 64 // with the empty one at the end, at which it gives up
 	maxHeaderSize    = 8 << 10
+	maxHead          = 64 << 10 // all before the body, the first line included
 	proxyTimeout     = Duration(30 * time.Second)
 )
 
@@ -50,7 +51,7 @@ func (w *World) httpServer() release {
 }
 
 // maxForm is the largest body of a form or of JSON; uploads may be larger.
-func (s *Sim) maxForm() int {
+func (s *Sim) maxForm() int64 {
 	if s.httpServer.before(5, 2, 1) {
 		return 64 << 10
 	}
@@ -63,7 +64,7 @@ func (s *Sim) maxForm() int {
 func (s *Sim) Server() *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	return &http.Server{Handler: s, Protocols: protocols, ReadHeaderTimeout: idleTime, IdleTimeout: idleTime}
+	return &http.Server{Handler: s, Protocols: protocols, ReadHeaderTimeout: idleTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHead}
 }
 
 // connection counts the requests that came over one.
@@ -131,7 +132,7 @@ func headersTooLong(in inbound) bool {
 			size += len(name) + len(": ") + len(value)
 		}
 	}
-	return lines >= maxHeaderLines || size >= maxHeaderSize
+	return lines >= maxHeaderLines || size >= maxHeaderSize || len(in.path)+len(in.query) >= maxHead
 }
 
 // onTime runs the work of a request that another daemon does. After half a

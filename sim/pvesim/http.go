@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -39,17 +40,14 @@ type inbound struct {
 	host    string
 	query   string // raw
 	header  http.Header
-	body    []byte
+	body    *body
 	chunked bool
 }
 
 // ServeHTTP answers one request. Errors carry the reason phrases of the real
 // API, which net/http cannot write, so the connection is taken over for them.
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return
-	}
+	body := newBody(r.Body, r.ContentLength)
 	a := s.respond(inbound{
 		ctx: context.WithoutCancel(r.Context()), gone: r.Context().Done(), method: r.Method, path: r.URL.Path, query: r.URL.RawQuery, host: r.Host, header: r.Header, body: body,
 		chunked: len(r.TransferEncoding) > 0,
@@ -57,11 +55,12 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.lastRequest(r.RemoteAddr) || r.Close {
 		a.close = true
 	}
-	a.write(w)
+	a.write(w, body.left > 0)
 }
 
-// write sends the answer over a real connection.
-func (a *answer) write(w http.ResponseWriter) {
+// write sends the answer over a real connection. When a part of the request was
+// not read, the connection ends with it, not at once.
+func (a *answer) write(w http.ResponseWriter, unread bool) {
 	plain := a.status == http.StatusOK && !a.cut && !a.drop
 	hijacker, can := w.(http.Hijacker)
 	if plain || !can {
@@ -88,7 +87,20 @@ func (a *answer) write(w http.ResponseWriter) {
 	if !a.drop {
 		// A client that has left cannot be told anything.
 		_, _ = conn.Write(a.wire())
+		if unread {
+			linger(conn)
+		}
 	}
+}
+
+// linger takes a little of what a client is still sending, so that it sees the
+// answer before the end of the connection.
+func linger(conn net.Conn) {
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+	_, _ = io.CopyN(io.Discard, conn, 1<<20)
 }
 
 // connectionHeaders are the Connection headers of an answer.
@@ -129,14 +141,14 @@ type inProcess Sim
 func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	s := (*Sim)(t)
 	in := inbound{ctx: context.WithoutCancel(r.Context()), gone: r.Context().Done(), method: r.Method, path: r.URL.Path,
-		query: r.URL.RawQuery, host: r.URL.Host, header: r.Header.Clone()}
+		query: r.URL.RawQuery, host: r.URL.Host, header: r.Header.Clone(), body: newBody(nil, 0)}
 	if r.Body != nil {
 		defer r.Body.Close()
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return nil, err
 		}
-		in.body = body
+		in.body = newBody(bytes.NewReader(body), int64(len(body)))
 		in.chunked = r.ContentLength <= 0 && len(body) > 0
 	}
 	if err := r.Context().Err(); err != nil {

@@ -47,6 +47,11 @@ type waiter struct {
 // acquire takes a lock; with shared, beside others that share it. The
 // simulator's lock is held on entry and on return, but not while waiting.
 func (s *Sim) acquire(ctx context.Context, name lockName, wait Duration, shared bool) error {
+	if name.host == "" {
+		if err := s.clusterLock(ctx, name.path); err != nil {
+			return err
+		}
+	}
 	if s.tryAcquire(name, shared) {
 		return nil
 	}
