@@ -53,9 +53,13 @@ func BenchmarkAnApplyOfManyWorkers(b *testing.B) {
 			}
 		})
 	}
-	perWorker, perOther := fitCost(points)
-	b.ReportMetric(perWorker, "a")
-	b.ReportMetric(perOther, "b")
+	b.Run("fit", func(b *testing.B) {
+		for b.Loop() { // nothing is left to do
+		}
+		perWorker, perOther := fitCost(points)
+		b.ReportMetric(perWorker, "a")
+		b.ReportMetric(perOther, "b")
+	})
 }
 
 type costPoint struct{ others, requests int }
@@ -110,6 +114,7 @@ spec:
 	if err := os.WriteFile(file, []byte(documents), 0o600); err != nil {
 		b.Fatal(err)
 	}
+	time.Sleep(2 * time.Second) // a VM that was started after it was read is read again, and these were just now
 	command := exec.CommandContext(b.Context(), "gpuworker", "apply", "-f", file, "--yes")
 	command.Env = append(os.Environ(), "PVE_TOKEN="+world.Tokens[0].ID+"="+world.Tokens[0].Secret)
 	began := time.Now()

@@ -45,10 +45,12 @@ func newTransport(o Options) (*http.Transport, error) {
 	if o.Limit != nil {
 		kept, most = o.Limit.Total(), o.Limit.Total()
 	}
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    10 * time.Second,
+		DialContext:            dialer.DialContext,
+		DialTLSContext:         dialTLS(dialer, config),
+		TLSHandshakeTimeout:    handshakeTimeout,
 		TLSClientConfig:        config,
 		Protocols:              &protocols,
 		MaxConnsPerHost:        most, // 0 is no bound
