@@ -50,21 +50,17 @@ func (s *shared[T]) get(ctx context.Context, read func(context.Context) (T, erro
 // at once on a host as it has workers, so that all hosts are busy whatever the
 // order. The client bounds them over all. The first error ends it.
 func spread[T any](ctx context.Context, things []T, host func(T) string, do func(context.Context, T) error) error {
-	of := map[string]chan T{}
+	of := map[string][]T{}
 	for _, thing := range things {
-		name := host(thing)
-		if of[name] == nil {
-			of[name] = make(chan T, len(things))
-		}
-		of[name] <- thing
+		of[host(thing)] = append(of[host(thing)], thing)
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	for _, queue := range of {
-		close(queue)
-		for range min(hostRequests, len(queue)) {
+	for _, here := range of {
+		var next atomic.Int64
+		for range min(hostRequests, len(here)) {
 			g.Go(func() error {
-				for thing := range queue {
-					if err := do(gctx, thing); err != nil {
+				for i := next.Add(1) - 1; int(i) < len(here); i = next.Add(1) - 1 {
+					if err := do(gctx, here[i]); err != nil {
 						return err
 					}
 				}
