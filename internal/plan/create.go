@@ -64,6 +64,9 @@ func (b *builder) place(d *draft, own int) {
 	d.Source = b.source(d.pool, seat.Template)
 	record := declaredRecord(d.pool, d.Name)
 	record.VMID, record.Host, record.Card, record.Template = vmid, seat.Host, slotText(seat.Slot), seat.Template.Name
+	if d.Source.Full {
+		record.Clone = string(v1alpha1.CloneFull)
+	}
 	d.Record = &record
 	d.Steps = makingSteps(seat.Slot != nil)
 }
