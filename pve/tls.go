@@ -48,6 +48,7 @@ func newTransport(o Options) (*http.Transport, error) {
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: refusedByProxy,
 		DialContext:            dialer.DialContext,
 		DialTLSContext:         dialTLS(dialer, config),
 		TLSHandshakeTimeout:    handshakeTimeout,

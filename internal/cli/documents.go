@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -24,11 +23,8 @@ func (a *app) documents() (*v1alpha1.Documents, error) {
 		return nil, err
 	}
 	documents, warnings, err := v1alpha1.Load(files...)
-	if !a.quiet {
-		p := a.paint(a.Err)
-		for _, warning := range warnings {
-			fmt.Fprintf(a.Err, "%s %s\n", p.yellow("warning:"), warning)
-		}
+	for _, warning := range warnings {
+		a.warn(warning.String())
 	}
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Invalid, Cause: err}

@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -150,6 +149,9 @@ func (e *Engine) scope(hypervisor string) inventory.Scope {
 		add(&scope.Pools, pool.Name)
 		scope.Cards = scope.Cards || pool.IsGPU()
 	}
+	if h, ok := e.options.Documents.Hypervisor(hypervisor); ok && h.Spec.Proxmox != nil {
+		scope.ResourcePools = []string{h.Spec.Proxmox.ResourcePool}
+	}
 	return scope
 }
 
@@ -242,27 +244,4 @@ func (e *Engine) Status(ctx context.Context) ([]status.Row, error) {
 		rows = append(rows, status.Report(in)...)
 	}
 	return rows, nil
-}
-
-// Role prints how to make a least-privilege login for each hypervisor. It asks
-// no hypervisor: it is what one needs before there is a login. version is the
-// hypervisor's, "" for the newest known.
-func (e *Engine) Role(ctx context.Context, version string) (string, error) {
-	var out strings.Builder
-	for i := range e.options.Documents.Hypervisors {
-		hypervisor := &e.options.Documents.Hypervisors[i]
-		backend, err := e.backend(ctx, hypervisor)
-		if err != nil {
-			return "", err
-		}
-		writer, ok := backend.(RoleWriter)
-		if !ok {
-			continue
-		}
-		if i > 0 {
-			out.WriteString("\n")
-		}
-		out.WriteString(writer.Role(version, e.scope(hypervisor.Name)))
-	}
-	return out.String(), nil
 }

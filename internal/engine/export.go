@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -64,7 +65,11 @@ func exportPools(hypervisor string, s *inventory.Snapshot) []v1alpha1.WorkerPool
 		slices.SortFunc(vms, func(a, b *inventory.VM) int {
 			return cmp.Or(cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.Name, b.Name))
 		})
-		pools = append(pools, exportPool(hypervisor, vms))
+		pool := exportPool(hypervisor, vms)
+		if isFullClone(s, vms[0]) {
+			pool.Spec.Template.Clone = v1alpha1.CloneFull
+		}
+		pools = append(pools, pool)
 	}
 	slices.SortFunc(pools, func(a, b v1alpha1.WorkerPool) int { return strings.Compare(a.Name, b.Name) })
 	return pools
@@ -99,6 +104,25 @@ func exportPool(hypervisor string, vms []*inventory.VM) v1alpha1.WorkerPool {
 		pool.Spec.Passthrough = v1alpha1.Passthrough{XVGA: &card.XVGA, PCIe: &card.PCIe, ROMBar: &card.ROMBar}
 	}
 	return pool
+}
+
+// isFullClone tells whether a worker is a full copy of its template: its record
+// says so or, of those that were made before records did, its disk is on another
+// storage than the template's, where no linked clone can be.
+func isFullClone(s *inventory.Snapshot, vm *inventory.VM) bool {
+	if vm.Record.Clone == string(v1alpha1.CloneFull) {
+		return true
+	}
+	moved := false
+	for i := range s.VMs {
+		if t := &s.VMs[i]; t.Template && t.Name == vm.Record.Template && t.Machine.Storage != "" {
+			if t.Machine.Storage == vm.Machine.Storage {
+				return false
+			}
+			moved = true
+		}
+	}
+	return moved
 }
 
 func exportMachine(m inventory.Machine) v1alpha1.Machine {
@@ -143,12 +167,22 @@ func writeFreeCards(out *bytes.Buffer, s *inventory.Snapshot) {
 				continue
 			}
 			gpu, _ := device.GPU()
-			lines = append(lines, fmt.Sprintf("#   - {host: %s, bdf: %q}  # %s", host.Name, gpu.BDF, gpu.ShortName()))
+			lines = append(lines, fmt.Sprintf("#   - {host: %s, bdf: %q}  # %s", inComment(host.Name), gpu.BDF, inComment(gpu.ShortName())))
 		}
 	}
 	if len(lines) > 0 {
 		fmt.Fprintf(out, "# Cards that no VM has (gpuworker check says which are ready):\n#   gpus:\n%s\n", strings.Join(lines, "\n"))
 	}
+}
+
+// inComment is a text that does not end the comment that it is in.
+func inComment(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // parseLabels reads "a=b,c=d" of a record.

@@ -24,6 +24,7 @@ type Record struct {
 	Card string `json:"card,omitempty"` // slot, "" for a plain worker
 
 	Template string `json:"template,omitempty"` // what it was cloned from, "ubuntu-22.04"
+	Clone    string `json:"clone,omitempty"`    // "Full" when it is a full copy of it, "" when linked or not known
 	Labels   string `json:"labels,omitempty"`   // declared for the KubeNode, "a=b,c=d"
 	Taints   string `json:"taints,omitempty"`   // likewise, "key=value:Effect"
 
@@ -60,7 +61,7 @@ func (r Record) fields() []recordField {
 	return []recordField{
 		{"worker", r.Worker}, {"pool", r.Pool}, {"cluster", r.KubeCluster}, {"lifecycle", r.Lifecycle},
 		{"vmid", vmid}, {"uuid", r.UUID}, {"host", r.Host}, {"card", r.Card},
-		{"template", r.Template}, {"labels", r.Labels}, {"taints", r.Taints}, {"by", r.By},
+		{"template", r.Template}, {"clone", r.Clone}, {"labels", r.Labels}, {"taints", r.Taints}, {"by", r.By},
 	}
 }
 
@@ -92,7 +93,7 @@ func (r *Record) set(key, value string) bool {
 	target := map[string]*string{
 		"worker": &r.Worker, "pool": &r.Pool, "cluster": &r.KubeCluster, "lifecycle": &r.Lifecycle,
 		"uuid": &r.UUID, "host": &r.Host, "card": &r.Card,
-		"template": &r.Template, "labels": &r.Labels, "taints": &r.Taints, "by": &r.By,
+		"template": &r.Template, "clone": &r.Clone, "labels": &r.Labels, "taints": &r.Taints, "by": &r.By,
 	}[key]
 	if key == "vmid" {
 		n, err := strconv.Atoi(value)

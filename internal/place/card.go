@@ -119,7 +119,7 @@ func hiddenHolders(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []fin
 		f := finding.Finding{
 			ID: finding.VMUnreadable, Verdict: finding.Unknown, Layer: finding.LayerCard, Where: atCard(s, h.Name, d),
 			Reason: fmt.Sprintf("%s cannot be read, so it may hold the card: %s", VMName(vm), vm.Unreadable),
-			Fix:    "give the login VM.Audit on /vms; gpuworker check shows what it lacks",
+			Fix:    UnreadableFix(s, vm),
 		}
 		f.Where.VMID = vm.VMID
 		findings = append(findings, f)

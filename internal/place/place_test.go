@@ -57,6 +57,17 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 			[]string{"HOST-UNKNOWN pve9 0000:03:00: there is no host of this name; there are pve1, pve2 → correct the name in the document: gpuworker hosts"}},
 		{"the host is offline", Observed(Host("pve1").Offline()), want("gpu-1", exactly("pve1", "03:00")),
 			[]string{"HOST-OFFLINE pve1 0000:03:00: the host is offline → bring the host back, then run the same command again"}},
+		{
+			"a full clone cannot go to local storage of another host",
+			Observed(
+				Host("pve1").Shared("nas", 500).Storage("local-lvm", 500), Host("pve2").Shared("nas", 500).Storage("local-lvm", 500),
+				Template(9000, "ubuntu-22.04", "pve1").On("nas"),
+			),
+			want("w-1", func(w *Want) {
+				w.Hosts, w.Storage, w.Template.Clone = []string{"pve2"}, "local-lvm", v1alpha1.CloneFull
+			}),
+			[]string{`STORAGE-NOT-SHARED pve2 : template VM 9000 "ubuntu-22.04" is on pve1, and a full clone goes to another host on shared storage only: local-lvm is local to each host → set spec.machine.disk.storage to one that is shared (nas), make a copy of the template on pve2, or allow pve1 alone in spec.hosts`},
+		},
 		{"the host's devices cannot be read", Observed(Host("pve1").Blind("PCI devices", "permission denied: Sys.Audit on /")), want("gpu-1", exactly("pve1", "03:00")),
 			[]string{"HOST-UNREADABLE pve1 0000:03:00: PCI devices cannot be read: permission denied: Sys.Audit on / → gpuworker check shows which privilege the login lacks"}},
 		{"the pool leaves the host out", Observed(Host("pve1", T4("03:00")), ubuntu), want("gpu-1", exactly("pve1", "03:00"), func(w *Want) { w.Hosts = []string{"pve2"} }),
@@ -91,7 +102,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 			}},
 
 		{"the template is on local storage of another host", Observed(Host("pve1"), Host("pve2"), ubuntu), want("gpu-1", func(w *Want) { w.Hosts = []string{"pve2"} }),
-			[]string{`TEMPLATE-MISSING pve2 : the host has no template "ubuntu-22.04"; there is VM 9000 "ubuntu-22.04" on pve1, on storage that pve2 does not share → make a copy of the template on pve2, or keep it on shared storage`}},
+			[]string{`TEMPLATE-MISSING pve2 : the host has no template "ubuntu-22.04"; there is VM 9000 "ubuntu-22.04" on pve1, on storage that pve2 does not share → make a copy of the template on pve2, or keep all of it on shared storage, its cloud-init drive too`}},
 		{"the template is still a VM", Observed(Host("pve1"), VM(9000, "ubuntu-22.04", "pve1")), want("gpu-1"),
 			[]string{`TEMPLATE-MISSING pve1 : there is no template "ubuntu-22.04"; VM 9000 "ubuntu-22.04" on pve1 is a VM, no template → if it is meant to be one: qm template 9000   (on pve1)`}},
 		{"no template has these tags", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Want) { w.Template = v1alpha1.Template{Tags: []string{"gpu", "jammy"}} }),
@@ -215,7 +226,7 @@ func TestSharedStorageIsOneForAllHosts(t *testing.T) {
 	}
 	_, _, refusals := room.Place(want("gpu-2", full))
 	says := []string{
-		`TEMPLATE-MISSING pve3 : the host has no template "ubuntu-22.04"; there is VM 9000 "ubuntu-22.04" on pve1, on storage that pve3 does not share → make a copy of the template on pve3, or keep it on shared storage`,
+		`TEMPLATE-MISSING pve3 : the host has no template "ubuntu-22.04"; there is VM 9000 "ubuntu-22.04" on pve1, on storage that pve3 does not share → make a copy of the template on pve3, or keep all of it on shared storage, its cloud-init drive too`,
 		"STORAGE-FULL pve1 : storage ceph has 5 GiB free, 10 GiB is needed (10 GiB are promised in this plan) → make room, choose another storage, or a smaller disk",
 		"STORAGE-FULL pve2 : storage ceph has 5 GiB free, 10 GiB is needed (10 GiB are promised in this plan) → make room, choose another storage, or a smaller disk",
 	}

@@ -94,7 +94,10 @@ func (b *builder) adoptable(pool *v1alpha1.WorkerPool, vm *inventory.VM, vmid in
 	case vm.Template:
 		e.Why, e.Fix = "it is a template", "clone it: gpuworker apply makes workers from templates"
 	case vm.Unreadable != "":
-		e.Kind, e.Why, e.Fix = fault.Denied, "it cannot be read: "+vm.Unreadable, "gpuworker check shows which privilege the login lacks"
+		e.Kind, e.Why, e.Fix = fault.Denied, "it cannot be read: "+vm.Unreadable, place.UnreadableFix(b.world, vm)
+		if host := b.world.Host(vm.Host); host == nil || !host.Online {
+			e.Kind = fault.Unavailable
+		}
 	case vm.UUID == "":
 		e.Why = "it has no SMBIOS UUID, by which it could be known again"
 		e.Fix = fmt.Sprintf("on %s: qm set %d --smbios1 uuid=$(uuidgen)", vm.Host, vmid)

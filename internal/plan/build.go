@@ -269,7 +269,22 @@ func (b *builder) plan() *Plan {
 	}
 	p.Findings = append(p.Findings, b.findings...)
 	finding.Sort(p.Findings)
+	p.freeze(place.CheckWritable(b.world))
 	return p
+}
+
+// freeze refuses all workers that something was to be done for, when nothing can
+// be changed at present.
+func (p *Plan) freeze(writable finding.Finding) {
+	if !place.Blocks(writable) {
+		return
+	}
+	for w := range p.Workers() {
+		if len(w.Steps) > 0 {
+			w.Action, w.Steps, w.Refusals = Refuse, nil, []finding.Finding{writable}
+			w.Changes, w.Hint = nil, ""
+		}
+	}
 }
 
 // empty is a plan without workers.
@@ -278,7 +293,8 @@ func (b *builder) empty() *Plan {
 		Hypervisor: b.world.Hypervisor, Product: b.world.Product, Version: b.world.Version, HostCount: len(b.world.Hosts),
 		World: World(b.in), Pools: []Pool{},
 	}
-	for _, f := range slices.Concat(place.CheckAccess(b.world), b.survey.duplicates()) {
+	world := append([]finding.Finding{place.CheckWritable(b.world)}, place.CheckAccess(b.world)...)
+	for _, f := range slices.Concat(world, b.survey.duplicates()) {
 		if f.Verdict != finding.Pass {
 			p.Findings = append(p.Findings, f)
 		}

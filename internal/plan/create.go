@@ -64,6 +64,9 @@ func (b *builder) place(d *draft, own int) {
 	d.Source = b.source(d.pool, seat.Template)
 	record := declaredRecord(d.pool, d.Name)
 	record.VMID, record.Host, record.Card, record.Template = vmid, seat.Host, slotText(seat.Slot), seat.Template.Name
+	if d.Source.Full {
+		record.Clone = string(v1alpha1.CloneFull)
+	}
 	d.Record = &record
 	d.Steps = makingSteps(seat.Slot != nil)
 }
@@ -169,7 +172,7 @@ func (b *builder) claimedClone(d *draft) bool {
 func (b *builder) unreadable(vm *inventory.VM, worker string) finding.Finding {
 	f := vmFinding(b.world, vm, finding.VMUnreadable, finding.Unknown)
 	f.Reason = fmt.Sprintf("%s on %s may be worker %s, and cannot be read: %s", place.VMName(vm), vm.Host, worker, vm.Unreadable)
-	f.Fix = "bring its host back, or give the login VM.Audit on /vms; gpuworker check shows what it lacks"
+	f.Fix = place.UnreadableFix(b.world, vm)
 	return f
 }
 

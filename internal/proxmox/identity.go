@@ -55,6 +55,9 @@ func parseVM(config pve.PendingConfig, host string, vmid int, known mappings) in
 		CloudInit: next.cloudInitDrive(),
 		BootDisk:  volume,
 	}
+	if vm.Template {
+		vm.Storages = next.storages()
+	}
 	vm.Machine.Card = cardOf(next, host, known)
 	vm.Applied.Card = cardOf(applied, host, known)
 	if record, _, _, ok := inventory.ParseRecord(next["description"]); ok {
