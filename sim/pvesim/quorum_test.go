@@ -95,6 +95,9 @@ func TestWithoutQuorumWritesFail(t *testing.T) {
 		fails(root.do("POST", qemu("pve1", 130, "/template")), denied("pve1", 130))
 		fails(root.do("PUT", qemu("pve1", 100, "/resize"), "disk", "scsi0", "size", "+1G"), file)
 		after := sim.State()
+		if size := after.Volumes["pve1/local-lvm:vm-100-disk-0"].Size - before.Volumes["pve1/local-lvm:vm-100-disk-0"].Size; size != gib {
+			t.Errorf("the volume grew by %d bytes: it is resized before that is written", size)
+		}
 		if before.VMs[100].Digest != after.VMs[100].Digest || len(before.VMs) != len(after.VMs) {
 			t.Error("something was written without quorum")
 		}
