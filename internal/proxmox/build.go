@@ -3,6 +3,7 @@ package proxmox
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/shell"
 	"github.com/gpuworker/gpuworker/pve"
 )
 
@@ -57,7 +59,7 @@ func (b *Backend) clone(ctx context.Context, order apply.CloneOrder) error {
 	case err == nil || ctx.Err() != nil:
 		return err
 	case ambiguous(err):
-		return b.awaitClone(ctx, order.Record)
+		return b.awaitClone(ctx, order)
 	}
 	state, lookErr := b.cloneState(ctx, order.Record)
 	switch {
@@ -73,9 +75,11 @@ func (b *Backend) clone(ctx context.Context, order apply.CloneOrder) error {
 
 // awaitClone waits for a clone that was asked for, also while its host does not
 // answer: giving up would look like a failure, and a second try would make a
-// second VM beside the one that nobody sees.
-func (b *Backend) awaitClone(ctx context.Context, record inventory.Record) error {
-	for heard := time.Now(); ; {
+// second VM beside the one that nobody sees. A clone whose task died keeps its
+// lock for ever: two looks in a row that find no task tell.
+func (b *Backend) awaitClone(ctx context.Context, order apply.CloneOrder) error {
+	record := order.Record
+	for heard, dead := time.Now(), 0; ; {
 		state, err := b.cloneState(ctx, record)
 		switch {
 		case err == nil && state == cloneDone:
@@ -85,6 +89,12 @@ func (b *Backend) awaitClone(ctx context.Context, record inventory.Record) error
 				Why: "the clone left no VM behind", Fix: "run the same command again"}
 		case err == nil:
 			heard = time.Now()
+			if dead++; b.cloneTaskRuns(ctx, order.TemplateHost) {
+				dead = 0
+			}
+			if dead == 2 {
+				return deadClone(record)
+			}
 		case pve.KindOf(err) != pve.Unavailable:
 			return err
 		case time.Since(heard) > clonePatience:
@@ -93,6 +103,22 @@ func (b *Backend) awaitClone(ctx context.Context, record inventory.Record) error
 		if err := pause(ctx, cloneLook); err != nil {
 			return err
 		}
+	}
+}
+
+// cloneTaskRuns reports whether a host works on a clone, of whatever: a clone's
+// task runs where the template is. When that cannot be seen, it is taken for so.
+func (b *Backend) cloneTaskRuns(ctx context.Context, host string) bool {
+	tasks, err := b.client.Tasks(ctx, host, pve.TaskFilter{Source: "active", Type: "qmclone"})
+	return err != nil || slices.ContainsFunc(tasks, pve.TaskInfo.Running)
+}
+
+func deadClone(record inventory.Record) error {
+	return &fault.Error{
+		Kind: fault.Stuck, Doing: "clone the template", Where: place(refOf(record)),
+		Why: "the VM is locked by a clone that no task works on any more",
+		Fix: shell.Command("as root on %s, look at it with `qm config %d`, and when it is only the rest of a clone: qm unlock %d && qm destroy %d; then run the same command again",
+			record.Host, record.VMID, record.VMID, record.VMID),
 	}
 }
 
