@@ -66,7 +66,8 @@ const (
 // CAFile and Insecure is set.
 type TLS struct {
 	// Fingerprint is the SHA-256 of the server's certificate in hexadecimal,
-	// with or without colons, as `pvenode cert info` prints it.
+	// with or without colons, as `pvenode cert info` prints it for pveproxy-ssl.pem,
+	// or for pve-ssl.pem when there is none.
 	Fingerprint string `json:"fingerprint,omitempty"`
 	// CAFile is a PEM file of certificate authorities, such as
 	// /etc/pve/pve-root-ca.pem of the cluster. Relative to the document.

@@ -102,7 +102,7 @@ func (c *checker) connection() {
 	}
 	if p.TLS.Insecure {
 		tls.Verdict, tls.Reason = finding.Info, "the server's certificate is not checked: whoever sits in between gets the login"
-		tls.Fix = "set spec.proxmox.tls.fingerprint to what `pvenode cert info` prints on the host"
+		tls.Fix = "set spec.proxmox.tls.fingerprint to what `pvenode cert info` prints on the host for pveproxy-ssl.pem, or for pve-ssl.pem when there is none"
 	}
 	c.add(tls)
 	if p.Attach == v1alpha1.AttachRaw && (p.Credentials.Username != "root@pam" || p.Credentials.Password == nil) {

@@ -52,7 +52,7 @@ var fixes = map[pve.Kind]string{
 	pve.Unavailable:     "check that the host is up and the endpoint right, then run the same command again",
 	pve.Hardware:        "gpuworker check says which layer is not ready",
 	pve.InUse:           "gpuworker gpus says who holds the card",
-	pve.Untrusted:       "compare with the fingerprint that pvenode cert info prints on the host, and mend tls of the Hypervisor",
+	pve.Untrusted:       "compare with the fingerprint that pvenode cert info prints on the host for pveproxy-ssl.pem, or for pve-ssl.pem when there is none, and mend tls of the Hypervisor",
 	pve.NoSpace:         "free space on the storage, or name another in machine.disk.storage",
 	pve.TaskFailed:      "the message is the hypervisor's: the task's log on the host says more; mend that, then run the same command again",
 	pve.NoMemory:        "free memory on the host, or make the worker smaller: a GPU worker needs all of its memory really free",
