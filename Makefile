@@ -30,7 +30,8 @@ demo: ## the whole story against a simulator: no hardware, no root, half a minut
 	@$(GO) run ./cmd/gpuworker demo
 
 .PHONY: build
-build: ## all programs into bin/
+build: ## all programs into bin/; the first time it takes some minutes
+	@echo "building into bin/; the first time this takes some minutes"
 	$(GO) build -trimpath -o bin/ ./cmd/...
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/gpuworker-host
 

@@ -8,6 +8,7 @@ import (
 
 	gpuworker "github.com/gpuworker/gpuworker/cmd/gpuworker/app"
 	pvesim "github.com/gpuworker/gpuworker/cmd/pvesim/app"
+	"github.com/gpuworker/gpuworker/internal/buildinfo"
 	"github.com/gpuworker/gpuworker/internal/hostcli"
 )
 
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"gpuworker": func() { os.Exit(gpuworker.Main()) },
 		"gpuworker-host": func() {
-			tool := hostcli.Tool{Out: os.Stdout, Err: os.Stderr, Version: "v0.0.0-test"}
+			tool := hostcli.Tool{Out: os.Stdout, Err: os.Stderr, Version: buildinfo.Info{Version: "v0.0.0-test"}}
 			os.Exit(tool.Main(os.Args[1:]))
 		},
 		"pvesim": func() { os.Exit(pvesim.Main()) },

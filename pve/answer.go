@@ -3,60 +3,87 @@ package pve
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
+	"reflect"
 	"regexp"
 	"strings"
 )
 
 // envelope is the frame of every answer of the API.
 type envelope struct {
-	Data    any
 	HasData bool // there is such a key, if only with null
 	Message string
 	Errors  map[string]string
 }
 
-// open reads the frame; ok is false when the body is no JSON object.
-func (a *answer) open() (frame envelope, ok bool) {
-	v, err := readJSON(a.body)
-	object, isObject := v.(map[string]any)
-	if err != nil || !isObject {
-		return frame, false
+var errNoFrame = errors.New("the answer is no JSON object")
+
+// open reads the frame, and its data into a value; the zero Value skips them.
+// What is wrong with the data is a misfit or errTooMany; any other error says
+// that the body is no JSON object.
+func (a *answer) open(into reflect.Value) (frame envelope, err error) {
+	r, err := newReader(a.body)
+	if err != nil || r.next() != '{' {
+		return frame, errNoFrame
 	}
-	frame.Data, frame.HasData = object["data"]
-	// A message or errors of another shape are of no use to anybody.
-	frame.Message, _ = object["message"].(string)
-	_ = fill(object["errors"], &frame.Errors)
-	return frame, true
+	r.at++
+	for r.more() {
+		if err := r.part(unquoted(r.raw()), &frame, into); err != nil {
+			return frame, err
+		}
+	}
+	return frame, nil
 }
 
-// parse reads the data of a good answer into a value; nil takes any data.
-func (a *answer) parse(c *call, into any) error {
-	frame, ok := a.open()
-	if !ok || !frame.HasData {
-		e := c.fail(Unavailable, a.notTheAPI(), nil)
-		e.Status, e.Reason = a.status, a.reason
-		e.Ambiguous = !c.reads()
-		return e
-	}
-	if into == nil {
-		return nil
-	}
-	if err := fill(frame.Data, into); err != nil {
-		e := c.fail(Unknown, "cannot read the answer: "+err.Error(), err)
-		e.Status, e.Reason = a.status, a.reason
-		e.Ambiguous = !c.reads()
-		return e
+// part reads one part of the frame. A message or errors of another shape than
+// the server's are of no use to anybody.
+func (r *reader) part(key string, frame *envelope, into reflect.Value) error {
+	switch key {
+	case "data":
+		frame.HasData = true
+		if into.IsValid() {
+			return below("data", r.value(into))
+		}
+		r.raw()
+	case "message":
+		_ = decode(r.raw(), &frame.Message)
+	case "errors":
+		_ = decode(r.raw(), &frame.Errors)
+	default:
+		r.raw()
 	}
 	return nil
+}
+
+// parse reads the data of a good answer into a value, which is changed only when
+// all of it fits; nil takes any data.
+func (a *answer) parse(c *call, into any) error {
+	err := wholly(into, func(dst reflect.Value) error {
+		frame, err := a.open(dst)
+		if err == nil && !frame.HasData {
+			return errNoFrame
+		}
+		return err
+	})
+	if err == nil {
+		return nil
+	}
+	e := c.fail(Unavailable, a.notTheAPI(), nil)
+	if errors.As(err, new(misfit)) || errors.Is(err, errTooMany) {
+		e = c.fail(Unknown, "cannot read the answer: "+err.Error(), err)
+	}
+	e.Status, e.Reason = a.status, clip(a.reason, maxText)
+	e.Ambiguous = !c.reads()
+	return e
 }
 
 // failure makes the error of an answer that is not 2xx.
 func (a *answer) failure(c *call) *Error {
 	e := c.fail(Unknown, "", nil)
-	e.Status, e.Reason = a.status, a.reason
-	frame, isJSON := a.open()
+	e.Status, e.Reason = a.status, clip(a.reason, maxText)
+	frame, notJSON := a.open(reflect.Value{})
 	switch {
 	case a.status < 400:
 		e.Kind = Unavailable
@@ -67,7 +94,7 @@ func (a *answer) failure(c *call) *Error {
 		e.Kind, e.Message = Unavailable, a.notTheAPI()
 	default:
 		e.Params = trimmed(frame.Errors)
-		e.Message = a.message(frame, isJSON)
+		e.Message = a.message(frame, notJSON == nil)
 		e.describe()
 	}
 	if c.clones {
@@ -87,13 +114,19 @@ var perlPlace = regexp.MustCompile(` at /usr/\S+ line \d+\.?$`)
 func (a *answer) message(frame envelope, isJSON bool) string {
 	text := strings.TrimSpace(frame.Message)
 	if text == "" && !isJSON {
-		text = clip(strings.TrimSpace(string(a.body)), 500)
+		text = strings.TrimSpace(string(a.body))
 	}
 	if text == "" || text == "null" {
 		text = a.reason
 	}
-	return perlPlace.ReplaceAllString(text, "")
+	return perlPlace.ReplaceAllString(clip(text, maxText), "")
 }
+
+// What a server says is as long as it likes; what goes on is not.
+const (
+	maxText       = 1000 // bytes of a message
+	maxComplaints = 20   // of a 400
+)
 
 func (a *answer) isHTML() bool {
 	return bytes.HasPrefix(bytes.TrimSpace(a.body), []byte("<"))
@@ -122,10 +155,15 @@ func (a *answer) notTheAPI() string {
 	}
 }
 
-// trimmed takes the line feeds from the ends of a 400's complaints.
+// trimmed are the first of a 400's complaints, without the line feeds at their
+// ends.
 func trimmed(complaints map[string]string) map[string]string {
-	for name, text := range complaints {
-		complaints[name] = strings.TrimSpace(text)
+	var kept map[string]string
+	if len(complaints) > 0 {
+		kept = map[string]string{}
 	}
-	return complaints
+	for _, name := range sortedKeys(complaints)[:min(len(complaints), maxComplaints)] {
+		kept[clip(name, 100)] = clip(strings.TrimSpace(complaints[name]), maxText)
+	}
+	return kept
 }

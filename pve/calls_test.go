@@ -344,7 +344,7 @@ func mustUPID(s string) UPID {
 func TestTheRequestHasWhatPveproxyAsksFor(t *testing.T) {
 	ctx := context.Background()
 	t.Run("a read has no body and no content type", func(t *testing.T) {
-		c, s := overHTTP(t, inTurn(says(`{}`)))
+		c, s := overHTTP(t, inTurn(says(`{"version":"9.1.4"}`)))
 		if _, err := c.Version(ctx); err != nil {
 			t.Fatal(err)
 		}

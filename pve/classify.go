@@ -25,6 +25,11 @@ func on(kind Kind, what, text string) rule {
 // pve-storage, and of QEMU as it appears in the log of a start. They are not
 // translated by the server.
 var rules = []rule{
+	// Without quorum pmxcfs refuses all writes below /etc/pve, root's too.
+	on(NoQuorum, "", `no quorum`),
+	on(NoQuorum, "", `cluster not ready`),
+	on(NoQuorum, "", `unable to open file '/etc/pve/[^']*' - Permission denied`),
+
 	on(Changed, "", `checksum mismatch \(file change`),
 	on(Changed, "", `detected modified configuration - file changed`),
 
@@ -60,6 +65,7 @@ var rules = []rule{
 	on(InUse, "", `PCI device '[^']*' (already in use|is currently reserved for use) by VMID`),
 	on(InUse, "", `could not find a free device for 'hostpci\d+'`),
 	on(InUse, "", `failed to open /dev/vfio/\d+: Device or resource busy`),
+	on(InUse, "", `Could not open '/dev/vfio/\d+': Device or resource busy`),
 	on(InUse, "", `base volume '[^']*' is still in use by linked clone`),
 
 	on(Invalid, "", `q35 machine model is not enabled`),
@@ -89,14 +95,13 @@ var rules = []rule{
 	on(NoMemory, "", `cannot set up guest memory`),
 	on(NoMemory, "", `hugepage allocation failed`),
 	on(Hardware, "", `vfio \S+: (group \d+ is not viable|error getting device from group|failed to (setup|get|open))`),
+	on(Hardware, "", `Could not open '/dev/vfio/\d+'`),
 	on(NoSpace, "", `No space left on device`),
 	on(NoSpace, "", `[Ii]nsufficient free space`),
 	on(NoSpace, "", `not enough free space`),
 	on(NoSpace, "", `out of space`),
 
 	on(Unavailable, "", `hostname lookup '[^']*' failed`),
-	on(Unavailable, "", `cluster not ready`),
-	on(Unavailable, "", `no quorum`),
 
 	on(Invalid, "", `hardware mapping failed: (missing value for required option|no such option|unable to delete)`),
 	on(Invalid, "", `property contains a line feed`),

@@ -148,8 +148,16 @@ func TestClassifyKnowsTheTextsOfRealServers(t *testing.T) {
 
 		// The way to the server or between nodes.
 		{500, "hostname lookup 'other' failed - failed to get address info for: other: Name or service not known", Unavailable, ""},
-		{500, "cluster not ready - no quorum?", Unavailable, ""},
-		{500, "cfs-lock 'file-user_cfg' error: no quorum!", Unavailable, ""},
+
+		// A cluster without quorum, asked by a real client.
+		{500, "cluster not ready - no quorum?", NoQuorum, ""},
+		{500, "cfs-lock 'file-user_cfg' error: no quorum!", NoQuorum, ""},
+		{500, "create hardware mapping failed: cfs-lock 'file-mapping_pci_cfg' error: no quorum!", NoQuorum, ""},
+		{500, "update hardware mapping failed: cfs-lock 'file-mapping_pci_cfg' error: no quorum!", NoQuorum, ""},
+		{500, "delete pci mapping failed: cfs-lock 'file-mapping_pci_cfg' error: no quorum!", NoQuorum, ""},
+		{500, "unable to open file '/etc/pve/nodes/pve1/qemu-server/9102.conf.tmp.10202' - Permission denied", NoQuorum, ""},
+		{0, "unable to open file '/etc/pve/nodes/pve1/qemu-server/9102.conf.tmp.12110' - Permission denied", NoQuorum, ""},
+		{500, "create hardware mapping failed: unable to open file '/etc/pve/mapping/pci.cfg.tmp.188' - No such file or directory", Unknown, ""},
 		{595, "No route to host", Unavailable, ""},
 		{595, "Connection refused", Unavailable, ""},
 		{596, "Connection timed out", Unavailable, ""},
@@ -194,6 +202,19 @@ func TestAFailedStartTakesItsKindFromTheLogWhenItsTextIsGeneric(t *testing.T) {
 		{
 			"another program has the group open", "start failed: QEMU exited with code 1",
 			[]string{"kvm: -device vfio-pci,host=0000:03:00.0: vfio 0000:03:00.0: failed to open /dev/vfio/14: Device or resource busy"},
+			InUse,
+		},
+		{
+			"nothing is bound to vfio-pci, as QEMU 10 says it", "start failed: QEMU exited with code 1",
+			[]string{
+				"kvm: -device vfio-pci,host=0000:3b:00.0,id=hostpci0,bus=ich9-pcie-port-1,addr=0x0: vfio 0000:3b:00.0: Could not open '/dev/vfio/21': No such file or directory",
+				"TASK ERROR: start failed: QEMU exited with code 1",
+			},
+			Hardware,
+		},
+		{
+			"another program has the group open, as QEMU 10 says it", "start failed: QEMU exited with code 1",
+			[]string{"kvm: -device vfio-pci,host=0000:3b:00.0: vfio 0000:3b:00.0: Could not open '/dev/vfio/21': Device or resource busy"},
 			InUse,
 		},
 		{

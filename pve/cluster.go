@@ -2,14 +2,15 @@ package pve
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 )
 
 // Version is the version of the server.
 type Version struct {
-	Version string `json:"version"` // "9.1.4"
-	Release string `json:"release"` // "9.1"
+	Version string `json:"version" required:""` // "9.1.4"
+	Release string `json:"release"`             // "9.1"
 	RepoID  string `json:"repoid"`
 }
 
@@ -93,8 +94,8 @@ type ClusterNode struct {
 // ClusterStatus asks for the members of the cluster. Needs Sys.Audit on /.
 func (c *Client) ClusterStatus(ctx context.Context) (ClusterStatus, error) {
 	var list []struct {
-		Type    string `json:"type"`
-		Name    string `json:"name"`
+		Type    string `json:"type" required:""`
+		Name    string `json:"name" required:""`
 		Quorate bool   `json:"quorate"`
 		ID      int    `json:"nodeid"`
 		IP      string `json:"ip"`
@@ -120,8 +121,8 @@ func (c *Client) ClusterStatus(ctx context.Context) (ClusterStatus, error) {
 // of what the nodes last reported: a VM that has just been made may lack its
 // figures, and Status is "unknown" until its node has reported.
 type Resource struct {
-	ID         string  `json:"id"`   // "qemu/101", "node/pve1", "storage/pve1/local"
-	Type       string  `json:"type"` // "qemu", "lxc", "node", "storage", "pool", "network" …
+	ID         string  `json:"id" required:""`   // "qemu/101", "node/pve1", "storage/pve1/local"
+	Type       string  `json:"type" required:""` // "qemu", "lxc", "node", "storage", "pool", "network" …
 	Node       string  `json:"node"`
 	Status     string  `json:"status"` // "running", "stopped", "online", "available", "unknown" …
 	VMID       int     `json:"vmid"`
@@ -155,9 +156,17 @@ func splitTags(tags string) []string {
 // is of one type: "vm", "storage", "node" or "sdn". What the caller has no
 // audit privilege for is silently missing.
 func (c *Client) Resources(ctx context.Context, kind string) ([]Resource, error) {
+	call := get("/cluster/resources").with("type", kind)
 	var list []Resource
-	err := c.do(ctx, get("/cluster/resources").with("type", kind), &list)
-	return list, err
+	if err := c.do(ctx, call, &list); err != nil {
+		return nil, err
+	}
+	for _, r := range list {
+		if (r.Type == "qemu" || r.Type == "lxc") && (r.VMID == 0 || r.Node == "") {
+			return nil, call.fail(Unknown, fmt.Sprintf("cannot read the answer: the VM %q has no number or no node", clip(r.ID, 60)), nil)
+		}
+	}
+	return list, nil
 }
 
 // NextID asks for the lowest free VMID, or whether the given one is free, which

@@ -2,7 +2,6 @@ package pve
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -65,7 +64,7 @@ func (p PendingConfig) Waiting() []string {
 func (c *Client) Pending(ctx context.Context, node string, vmid int) (PendingConfig, error) {
 	call := get("/nodes/{}/qemu/{}/pending", node, vmid).at(node, vmid)
 	var list []struct {
-		Key     string  `json:"key"`
+		Key     string  `json:"key" required:""`
 		Value   *string `json:"value"`
 		Pending *string `json:"pending"`
 		Delete  int     `json:"delete"` // 2 when forced
@@ -93,21 +92,13 @@ func (c *Client) Pending(ctx context.Context, node string, vmid int) (PendingCon
 // now when current is true. Pending tells both. Needs VM.Audit.
 func (c *Client) Config(ctx context.Context, node string, vmid int, current bool) (VMConfig, error) {
 	call := get("/nodes/{}/qemu/{}/config", node, vmid).at(node, vmid).withFlag("current", current)
-	var options map[string]any
+	var options map[string]string
 	if err := c.do(ctx, call, &options); err != nil {
 		return VMConfig{}, err
 	}
-	config := VMConfig{Options: make(map[string]string, len(options))}
-	for name, v := range options {
-		text, ok := scalarText(v)
-		if !ok && v != nil {
-			return VMConfig{}, call.fail(Unknown, fmt.Sprintf("cannot read the answer: option %s is no plain value", name), nil)
-		}
-		config.Options[name] = text
-	}
-	config.Digest = config.Options["digest"]
-	delete(config.Options, "digest")
-	return config, nil
+	digest := options["digest"]
+	delete(options, "digest")
+	return VMConfig{Digest: digest, Options: options}, nil
 }
 
 // ConfigUpdate is a change of a VM's configuration. With a Digest it fails with

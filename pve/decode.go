@@ -1,82 +1,280 @@
 package pve
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 )
 
-// readJSON reads one JSON document; numbers stay as they are written.
-func readJSON(data []byte) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is more after the JSON document")
-	}
-	return v, nil
-}
+// maxEntries bounds the entries of all lists and objects of one answer that are
+// kept. The longest real answer is the list of resources of a large cluster, some
+// ten thousand; without a bound 32 MiB of "{}," would become gigabytes.
+const maxEntries = 100_000
 
-// decode reads a JSON document into a value.
-func decode(data []byte, into any) error {
-	v, err := readJSON(data)
-	if err != nil {
-		return err
-	}
-	return fill(v, into)
-}
+// errTooMany is for an answer that no Proxmox VE gives.
+var errTooMany = fmt.Errorf("the answer has more than %d entries", maxEntries)
 
-// fill puts the data of an answer into a value, as tolerantly as Proxmox VE
+// decode reads a JSON document into a value, as tolerantly as Proxmox VE
 // writes it: a number may come as a string ("memory": "256" beside "cores": 1),
 // a boolean as 0 and 1, a missing list as null. Struct fields are matched by
 // their json tag only; a field that is missing or null takes the text of its
-// default tag, if it has one.
-func fill(v, into any) error {
-	if err := assign(reflect.ValueOf(into).Elem(), v); err != nil {
-		return fmt.Errorf("data%w", err)
+// default tag, if it has one. A field with the tag required must be there and
+// not empty: an entry without what names it would be taken for something else.
+//
+// The document goes straight into the value, without a tree of it in between, so
+// that the memory that it takes is bounded by the value's own types, maxEntries
+// and the length of the text. A value is changed only when all of the document could be read.
+func decode(data []byte, into any) error {
+	return wholly(into, func(dst reflect.Value) error {
+		r, err := newReader(data)
+		if err != nil {
+			return err
+		}
+		return below("data", r.value(dst))
+	})
+}
+
+// wholly changes a value only when all of the reading went well; nil is read into
+// nothing.
+func wholly(into any, read func(dst reflect.Value) error) error {
+	if into == nil {
+		return read(reflect.Value{})
+	}
+	dst := reflect.ValueOf(into).Elem()
+	fresh := reflect.New(dst.Type()).Elem()
+	fresh.Set(dst)
+	if err := read(fresh); err != nil {
+		return err
+	}
+	dst.Set(fresh)
+	return nil
+}
+
+// misfit is a value that does not fit its place; its text begins with the path
+// to it: "[3].vmid should be an integer, …".
+type misfit struct{ text string }
+
+func (m misfit) Error() string { return m.text }
+
+// below puts a step of the path before a misfit. Other errors are of the whole
+// document and stay as they are.
+func below(step string, err error) error {
+	var m misfit
+	if errors.As(err, &m) {
+		return misfit{step + m.text}
+	}
+	return err
+}
+
+func mismatch(want, got string) error {
+	return misfit{fmt.Sprintf(" should be %s, but is %s", want, clip(got, 60))}
+}
+
+// reader reads one JSON document that is known to be valid, so that every token
+// ends where its kind says and separators carry no meaning.
+type reader struct {
+	data []byte
+	at   int
+	left int // entries that may still come
+}
+
+// newReader makes sure that the text is one JSON document and nothing more.
+func newReader(data []byte) (*reader, error) {
+	return &reader{data: data, left: maxEntries}, json.Unmarshal(data, &skipped{})
+}
+
+// skipped takes any JSON value and keeps nothing of it.
+type skipped struct{}
+
+func (*skipped) UnmarshalJSON([]byte) error { return nil }
+
+// next is the first byte of the next token.
+func (r *reader) next() byte {
+	for strings.IndexByte(" \t\r\n,:", r.data[r.at]) >= 0 {
+		r.at++
+	}
+	return r.data[r.at]
+}
+
+// raw takes the next value as it is written.
+func (r *reader) raw() []byte {
+	r.next()
+	start, depth := r.at, 0
+	for {
+		switch r.data[r.at] {
+		case '"':
+			r.passText()
+		case '{', '[':
+			r.at++
+			depth++
+		case '}', ']':
+			r.at++
+			depth--
+		case ' ', '\t', '\r', '\n', ',', ':':
+			r.at++
+		default:
+			for r.at < len(r.data) && strings.IndexByte(" \t\r\n,:}]", r.data[r.at]) < 0 {
+				r.at++
+			}
+		}
+		if depth == 0 {
+			return r.data[start:r.at]
+		}
+	}
+}
+
+// passText goes behind a string.
+func (r *reader) passText() {
+	for r.at++; r.data[r.at] != '"'; r.at++ {
+		if r.data[r.at] == '\\' {
+			r.at++
+		}
+	}
+	r.at++
+}
+
+// more tells whether a list or object goes on; it goes behind its end otherwise.
+func (r *reader) more() bool {
+	if c := r.next(); c != '}' && c != ']' {
+		return true
+	}
+	r.at++
+	return false
+}
+
+// count takes one of the entries that may be kept.
+func (r *reader) count() error {
+	if r.left--; r.left < 0 {
+		return errTooMany
 	}
 	return nil
 }
 
-// assign puts a decoded JSON value into a Go value. Its errors begin with the
-// path to what did not fit: "[3].vmid should be …".
-func assign(dst reflect.Value, v any) error {
-	if v == nil {
-		return nil
-	}
-	switch dst.Kind() {
-	case reflect.Pointer:
-		dst.Set(reflect.New(dst.Type().Elem()))
-		return assign(dst.Elem(), v)
-	case reflect.Interface:
-		dst.Set(reflect.ValueOf(v))
-		return nil
-	case reflect.Struct:
-		return assignStruct(dst, v)
-	case reflect.Slice:
-		return assignSlice(dst, v)
-	case reflect.Map:
-		return assignMap(dst, v)
+// value reads the next value. null leaves the destination as it is.
+func (r *reader) value(dst reflect.Value) error {
+	switch {
+	case dst.Type() == reflect.TypeFor[UPID]():
+		return r.upid(dst)
+	case dst.Kind() == reflect.Struct:
+		return r.structure(dst)
+	case dst.Kind() == reflect.Slice:
+		return r.list(dst)
+	case dst.Kind() == reflect.Map:
+		return r.object(dst)
 	default:
-		return assignScalar(dst, v)
+		return r.scalar(dst)
 	}
+}
+
+// open goes into a list or object of one of the allowed kinds; opened is false
+// for null.
+func (r *reader) open(want, allowed string) (opened bool, err error) {
+	c := r.next()
+	switch {
+	case c == 'n':
+		r.raw()
+		return false, nil
+	case strings.IndexByte(allowed, c) < 0:
+		return false, mismatch(want, string(r.raw()))
+	}
+	r.at++
+	return true, nil
+}
+
+func (r *reader) structure(dst reflect.Value) error {
+	fields := fields(dst.Type())
+	for _, f := range fields {
+		if f.fallback != "" {
+			if err := assignText(dst.Field(f.index), f.fallback); err != nil {
+				return err
+			}
+		}
+	}
+	opened, err := r.open("an object", "{")
+	if err == nil && opened {
+		err = r.entries(dst, fields)
+	}
+	if err != nil {
+		return err
+	}
+	for _, f := range fields {
+		if f.required && dst.Field(f.index).IsZero() {
+			return misfit{fmt.Sprintf(" has no %q, which a Proxmox VE always tells", f.name)}
+		}
+	}
+	return nil
+}
+
+// entries reads the entries of an object into the fields of a struct.
+func (r *reader) entries(dst reflect.Value, fields []field) error {
+	for r.more() {
+		key := unquoted(r.raw())
+		i := slices.IndexFunc(fields, func(f field) bool { return f.name == key })
+		if i < 0 {
+			r.raw()
+		} else if err := r.value(dst.Field(fields[i].index)); err != nil {
+			return below("."+key, err)
+		}
+	}
+	return nil
+}
+
+func (r *reader) list(dst reflect.Value) error {
+	opened, err := r.open("a list", "[")
+	if err != nil || !opened {
+		return err
+	}
+	dst.Set(reflect.MakeSlice(dst.Type(), 0, 0))
+	for n := 0; r.more(); n++ {
+		if err := r.count(); err != nil {
+			return err
+		}
+		if n == dst.Cap() {
+			dst.Grow(max(4, n/2))
+		}
+		dst.SetLen(n + 1)
+		if err := r.value(dst.Index(n)); err != nil {
+			return below("["+strconv.Itoa(n)+"]", err)
+		}
+	}
+	return nil
+}
+
+func (r *reader) object(dst reflect.Value) error {
+	opened, err := r.open("an object", "{[")
+	if err != nil || !opened {
+		return err
+	}
+	inList := r.data[r.at-1] == '['
+	dst.Set(reflect.MakeMap(dst.Type()))
+	for r.more() {
+		if inList { // Perl's empty list and empty hash look alike, others do not
+			return mismatch("an object", "a list")
+		}
+		if err := r.count(); err != nil {
+			return err
+		}
+		key := unquoted(r.raw())
+		element := reflect.New(dst.Type().Elem()).Elem()
+		if err := r.value(element); err != nil {
+			return below("."+key, err)
+		}
+		dst.SetMapIndex(reflect.ValueOf(key), element)
+	}
+	return nil
 }
 
 // field is a struct field that JSON is read into.
 type field struct {
 	index    int
 	name     string
-	fallback any // nil without a default tag
+	fallback string // "" without a default tag
+	required bool
 }
 
 var fieldsOf sync.Map // of reflect.Type: []field
@@ -93,157 +291,39 @@ func fields(t reflect.Type) []field {
 		if !tagged || name == "-" {
 			continue
 		}
-		f := field{index: i, name: name}
-		if text, ok := tag.Lookup("default"); ok {
-			f.fallback = text
-		}
-		list = append(list, f)
+		_, required := tag.Lookup("required")
+		list = append(list, field{index: i, name: name, fallback: tag.Get("default"), required: required})
 	}
 	fieldsOf.Store(t, list)
 	return list
 }
 
-func assignStruct(dst reflect.Value, v any) error {
-	if dst.Type() == reflect.TypeFor[UPID]() {
-		s, _ := v.(string)
-		u, err := ParseUPID(s)
-		dst.Set(reflect.ValueOf(u))
-		if err != nil {
-			return fmt.Errorf(": %w", err)
-		}
+func (r *reader) scalar(dst reflect.Value) error {
+	raw := r.raw()
+	if raw[0] == 'n' {
 		return nil
 	}
-	object, ok := v.(map[string]any)
+	if dst.Kind() == reflect.Pointer {
+		dst.Set(reflect.New(dst.Type().Elem()))
+		dst = dst.Elem()
+	}
+	text, ok := scalarText(raw)
 	if !ok {
-		return mismatch("an object", v)
+		return mismatch("a "+dst.Kind().String(), string(raw))
 	}
-	for _, f := range fields(dst.Type()) {
-		value := object[f.name]
-		if value == nil {
-			value = f.fallback
-		}
-		if err := assign(dst.Field(f.index), value); err != nil {
-			return fmt.Errorf(".%s%w", f.name, err)
-		}
-	}
-	return nil
+	return assignText(dst, text)
 }
 
-func assignSlice(dst reflect.Value, v any) error {
-	list, ok := v.([]any)
-	if !ok {
-		return mismatch("a list", v)
-	}
-	dst.Set(reflect.MakeSlice(dst.Type(), len(list), len(list)))
-	for i, item := range list {
-		if err := assign(dst.Index(i), item); err != nil {
-			return fmt.Errorf("[%d]%w", i, err)
-		}
-	}
-	return nil
-}
-
-func assignMap(dst reflect.Value, v any) error {
-	object, ok := v.(map[string]any)
-	if !ok {
-		if list, ok := v.([]any); ok && len(list) == 0 {
-			object = map[string]any{} // Perl's empty list and empty hash look alike
-		} else {
-			return mismatch("an object", v)
-		}
-	}
-	dst.Set(reflect.MakeMapWithSize(dst.Type(), len(object)))
-	for key, item := range object {
-		element := reflect.New(dst.Type().Elem()).Elem()
-		if err := assign(element, item); err != nil {
-			return fmt.Errorf(".%s%w", key, err)
-		}
-		dst.SetMapIndex(reflect.ValueOf(key), element)
-	}
-	return nil
-}
-
-func assignScalar(dst reflect.Value, v any) error {
-	text, ok := scalarText(v)
-	if !ok {
-		return mismatch("a "+dst.Kind().String(), v)
-	}
-	switch dst.Kind() {
-	case reflect.String:
-		dst.SetString(text)
+func (r *reader) upid(dst reflect.Value) error {
+	raw := r.raw()
+	if raw[0] == 'n' {
 		return nil
-	case reflect.Bool:
-		b, ok := parseBool(text)
-		if !ok {
-			return mismatch("a boolean", v)
-		}
-		dst.SetBool(b)
-		return nil
-	case reflect.Int, reflect.Int64:
-		n, err := parseInt(text)
-		if err != nil || dst.OverflowInt(n) {
-			return mismatch("an integer", v)
-		}
-		dst.SetInt(n)
-		return nil
-	case reflect.Float64:
-		f, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			return mismatch("a number", v)
-		}
-		dst.SetFloat(f)
-		return nil
-	default:
-		return fmt.Errorf(": cannot decode into %s", dst.Type())
 	}
-}
-
-// scalarText is the text of a string, number or boolean as Proxmox would write
-// it in a configuration file: booleans as 1 and 0.
-func scalarText(v any) (string, bool) {
-	switch x := v.(type) {
-	case string:
-		return x, true
-	case json.Number:
-		return x.String(), true
-	case bool:
-		if x {
-			return "1", true
-		}
-		return "0", true
-	default:
-		return "", false
-	}
-}
-
-// parseBool knows the spellings of PVE::JSONSchema::parse_boolean; Perl's false
-// is an empty string.
-func parseBool(s string) (value, ok bool) {
-	switch strings.ToLower(s) {
-	case "1", "on", "yes", "true":
-		return true, true
-	case "0", "off", "no", "false", "":
-		return false, true
-	}
-	return false, false
-}
-
-// parseInt takes "1024", and "1.5e9" or "2048.0" as Perl writes large or
-// computed numbers.
-func parseInt(s string) (int64, error) {
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return n, nil
-	}
-	f, err := strconv.ParseFloat(s, 64)
+	text, _ := scalarText(raw)
+	u, err := ParseUPID(text)
+	dst.Set(reflect.ValueOf(u))
 	if err != nil {
-		return 0, err
+		return misfit{": " + err.Error()}
 	}
-	if math.IsNaN(f) || math.Abs(f) > 1<<62 {
-		return 0, strconv.ErrRange
-	}
-	return int64(f), nil
-}
-
-func mismatch(want string, got any) error {
-	return fmt.Errorf(" should be %s, but is %s", want, clip(fmt.Sprintf("%#v", got), 60))
+	return nil
 }

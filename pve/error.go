@@ -35,6 +35,7 @@ const (
 	Unsupported      Kind = "Unsupported"      // this server does not know the call
 	Unavailable      Kind = "Unavailable"      // no usable answer: network, proxying, timeout, not the API
 	TaskFailed       Kind = "TaskFailed"       // a task failed with a text that has no kind of its own
+	NoQuorum         Kind = "NoQuorum"         // too few nodes of the cluster are up: nothing can be written
 	Canceled         Kind = "Canceled"         // the caller's context ended
 )
 
@@ -182,7 +183,7 @@ func (e *Error) tellingLog() []string {
 	for _, line := range e.Log {
 		line = strings.TrimSpace(line)
 		if line != "" && !strings.Contains(line, strings.TrimSpace(e.Message)) {
-			lines = append(lines, line)
+			lines = append(lines, clip(line, maxText))
 		}
 	}
 	return lines[max(0, len(lines)-maxShownLog):]

@@ -2,6 +2,7 @@ package pve
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -160,7 +161,7 @@ func TestAnAnswerOfAnotherShapeIsNotTakenForAnEmptyOne(t *testing.T) {
 		{"a word for a number", `[{"vmid":"many"}]`, `data[0].vmid should be an integer, but is "many"`, func(c *Client) error { _, err := c.Resources(ctx, ""); return err }},
 		{"a word for a task", `"done"`, `"done" is not a task id`, func(c *Client) error { _, err := c.Stop(ctx, "pve1", 1); return err }},
 		{"null for a task", `null`, "names no task", func(c *Client) error { _, err := c.Stop(ctx, "pve1", 1); return err }},
-		{"an object for an option", `{"cores":{"a":1}}`, "option cores is no plain value", func(c *Client) error { _, err := c.Config(ctx, "pve1", 1, true); return err }},
+		{"an object for an option", `{"cores":{"a":1}}`, "data.cores should be a string", func(c *Client) error { _, err := c.Config(ctx, "pve1", 1, true); return err }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -254,5 +255,56 @@ func TestAnErrorIsNotLongerThanAnybodyReads(t *testing.T) {
 	}
 	if text := e.Error(); len(text) > 10_000 || !strings.Contains(text, "x…") {
 		t.Errorf("%d bytes: %.100s", len(text), text)
+	}
+}
+
+// TestAnEntryWithoutWhatNamesItIsRefused: taken as it is, it would be a VM with
+// number 0, or a host without a name.
+func TestAnEntryWithoutWhatNamesItIsRefused(t *testing.T) {
+	ctx := context.Background()
+	for data, do := range map[string]func(*Client) error{
+		`[{"node":"pve1","status":"online"},{"status":"online"}]`: func(c *Client) error { _, err := c.Nodes(ctx); return err },
+		`[{"id":"qemu/101","type":"qemu","node":"pve1"}]`:         func(c *Client) error { _, err := c.Resources(ctx, "vm"); return err },
+		`[{"id":"qemu/101","type":"qemu","vmid":101}]`:            func(c *Client) error { _, err := c.Resources(ctx, "vm"); return err },
+		`[{"vmid":101}]`:                func(c *Client) error { _, err := c.VMs(ctx, "pve1"); return err },
+		`{"status":"running"}`:          func(c *Client) error { _, err := c.VMStatus(ctx, "pve1", 101); return err },
+		`null`:                          func(c *Client) error { _, err := c.VMStatus(ctx, "pve1", 101); return err },
+		`[{"value":"4"}]`:               func(c *Client) error { _, err := c.Pending(ctx, "pve1", 101); return err },
+		`[{"description":"","map":[]}]`: func(c *Client) error { _, err := c.Mappings(ctx); return err },
+		`[{"id":"0000:03:00.0"}]`:       func(c *Client) error { _, err := c.PCIDevices(ctx, "pve1"); return err },
+		`[{"storage":"local"}]`:         func(c *Client) error { _, err := c.Storages(ctx, "pve1"); return err },
+		`[{"iface":"vmbr0"}]`:           func(c *Client) error { _, err := c.Networks(ctx, "pve1"); return err },
+		`[{"type":"cluster"}]`:          func(c *Client) error { _, err := c.ClusterStatus(ctx); return err },
+		`{"exitstatus":"OK"}`:           func(c *Client) error { _, err := c.TaskStatus(ctx, mustUPID(testUPID)); return err },
+	} {
+		c, _ := inProcess(t, inTurn(says(data)))
+		e := mustError(t, do(c))
+		if e.Kind != Unknown || !strings.Contains(e.Message, "cannot read the answer: ") {
+			t.Errorf("%s: %s, %v", data, e.Kind, e)
+		}
+	}
+}
+
+// TestAnErrorIsNoLongerThanAPersonReads: whatever the server says of it.
+func TestAnErrorIsNoLongerThanAPersonReads(t *testing.T) {
+	long := strings.Repeat("spam ", 200_000)
+	complaints := map[string]string{}
+	for i := range 5000 {
+		complaints[fmt.Sprint("option", i)] = long[:10_000]
+	}
+	body, err := json.Marshal(map[string]any{"data": nil, "message": long, "errors": complaints})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, reply := range map[string]reply{
+		"a message":  {status: 500, reason: "no", body: `{"data":null,"message":"` + long + `"}`},
+		"a text":     {status: 501, reason: "no", body: long},
+		"complaints": {status: 400, reason: "no", body: string(body)},
+		"a title":    {status: 502, reason: "no", body: "<title>" + long},
+	} {
+		c, _ := inProcess(t, inTurn(reply))
+		if e := mustError(t, c.UpdateConfig(context.Background(), "pve1", 101, ConfigUpdate{Delete: []string{"net0"}})); len(e.Error()) > 30_000 {
+			t.Errorf("%s: %d bytes", name, len(e.Error()))
+		}
 	}
 }

@@ -5,7 +5,7 @@ import "context"
 // Mapping is a resource mapping of PCI devices: a name under which a VM can be
 // given a device without root@pam.
 type Mapping struct {
-	ID          string `json:"id"`
+	ID          string `json:"id" required:""`
 	Description string `json:"description"`
 	// Map has an entry for each device, a property string:
 	// "node=pve1,path=0000:03:00.0,id=10de:1eb8,iommugroup=14,subsystem-id=10de:12a2".

@@ -1,6 +1,7 @@
 package pve
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ type network struct {
 
 var (
 	errNoAnswer = errors.New("no answer in time")
-	errTooLarge = fmt.Errorf("the answer is larger than %d MiB", maxBody>>20)
+	errTooLarge = fmt.Errorf("the answer is larger than %d MiB, which is no answer of a Proxmox VE API", maxBody>>20)
 )
 
 // send carries a call to the server and reads the answer whole. Redirects are
@@ -60,8 +61,12 @@ func (n *network) send(ctx context.Context, c *call) (*answer, error) {
 	if err == nil {
 		return a, nil
 	}
+	proxy := n.byProxy(req, err)
+	if proxy != nil {
+		err = proxy
+	}
 	e := c.networkError(ctx, tryCtx, limit, err)
-	mayHaveArrived := connected.Load() || !n.own && !isDialError(err)
+	mayHaveArrived := proxy == nil && (connected.Load() || !n.own && !isDialError(err))
 	e.Ambiguous = !c.reads() && mayHaveArrived && e.Kind != Untrusted
 	return nil, e
 }
@@ -72,12 +77,9 @@ func roundTrip(transport http.RoundTripper, req *http.Request) (*answer, error) 
 		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	body, err := readBody(resp)
 	if err != nil {
-		return nil, fmt.Errorf("the answer broke off: %w", err)
-	}
-	if len(body) > maxBody {
-		return nil, errTooLarge
+		return nil, err
 	}
 	return &answer{
 		status:   resp.StatusCode,
@@ -85,6 +87,23 @@ func roundTrip(transport http.RoundTripper, req *http.Request) (*answer, error) 
 		location: resp.Header.Get("Location"),
 		body:     body,
 	}, nil
+}
+
+// readBody reads a body that is not too large, in one piece when its length is
+// told.
+func readBody(resp *http.Response) ([]byte, error) {
+	if resp.ContentLength > maxBody {
+		return nil, errTooLarge
+	}
+	var body bytes.Buffer
+	body.Grow(int(max(resp.ContentLength, 0)) + bytes.MinRead)
+	if _, err := body.ReadFrom(io.LimitReader(resp.Body, maxBody+1)); err != nil {
+		return nil, fmt.Errorf("the answer broke off: %w", err)
+	}
+	if body.Len() > maxBody {
+		return nil, errTooLarge
+	}
+	return body.Bytes(), nil
 }
 
 // reasonPhrase is what stands behind the number in the status line.
@@ -115,6 +134,10 @@ func (c *call) networkError(ctx, tryCtx context.Context, limit time.Duration, er
 		return c.fail(Untrusted, text, err)
 	}
 	e := c.fail(Unavailable, err.Error(), err)
+	var proxy *ProxyError
+	if errors.As(err, &proxy) && proxy.Status != "" {
+		return e // it will say the same again
+	}
 	if errors.Is(err, io.EOF) {
 		e.Message = "the server closed the connection without an answer (EOF)"
 	}

@@ -280,7 +280,7 @@ func TestTheEndpointMayHaveAPath(t *testing.T) {
 		{"https://[2001:db8::1]:8006/pve%20lab/", "/pve%20lab/api2/json/version"},
 	} {
 		endpoint, want := pair[0], pair[1]
-		c, s := inProcess(t, inTurn(says(`{}`)), func(o *Options) { o.Endpoint = endpoint })
+		c, s := inProcess(t, inTurn(says(`{"version":"9.1.4"}`)), func(o *Options) { o.Endpoint = endpoint })
 		if _, err := c.Version(context.Background()); err != nil {
 			t.Fatal(err)
 		}

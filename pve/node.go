@@ -6,10 +6,10 @@ import (
 
 // Node is a member of the cluster in the list of nodes.
 type Node struct {
-	Name           string  `json:"node"`
-	Status         string  `json:"status"` // "online", "offline" or "unknown"
-	Uptime         int64   `json:"uptime"` // seconds
-	CPU            float64 `json:"cpu"`    // share of MaxCPU that is used
+	Name           string  `json:"node" required:""`
+	Status         string  `json:"status" required:""` // "online", "offline" or "unknown"
+	Uptime         int64   `json:"uptime"`             // seconds
+	CPU            float64 `json:"cpu"`                // share of MaxCPU that is used
 	MaxCPU         int     `json:"maxcpu"`
 	Mem            int64   `json:"mem"` // bytes
 	MaxMem         int64   `json:"maxmem"`
@@ -79,10 +79,10 @@ func (c *Client) NodeStatus(ctx context.Context, node string) (NodeStatus, error
 // PCIDevice is a function of a PCI device, with the texts as the server gives
 // them.
 type PCIDevice struct {
-	ID                  string `json:"id"`     // "0000:03:00.0"
-	Class               string `json:"class"`  // "0x030200"
-	Vendor              string `json:"vendor"` // "0x10de"
-	Device              string `json:"device"` // "0x1eb8"
+	ID                  string `json:"id" required:""`     // "0000:03:00.0"
+	Class               string `json:"class" required:""`  // "0x030200"
+	Vendor              string `json:"vendor" required:""` // "0x10de"
+	Device              string `json:"device" required:""` // "0x1eb8"
 	VendorName          string `json:"vendor_name"`
 	DeviceName          string `json:"device_name"` // "TU104GL [Tesla T4]"
 	SubsystemVendor     string `json:"subsystem_vendor"`
@@ -109,9 +109,9 @@ func (c *Client) PCIDevices(ctx context.Context, node string) ([]PCIDevice, erro
 
 // Network is a network interface of a node as configured.
 type Network struct {
-	Interface string   `json:"iface"`
-	Type      string   `json:"type"`   // "bridge", "OVSBridge", "eth", "bond", "vlan" …
-	Active    bool     `json:"active"` // it is up
+	Interface string   `json:"iface" required:""`
+	Type      string   `json:"type" required:""` // "bridge", "OVSBridge", "eth", "bond", "vlan" …
+	Active    bool     `json:"active"`           // it is up
 	Autostart bool     `json:"autostart"`
 	Ports     string   `json:"bridge_ports"` // "nic0 nic1"
 	VLANAware bool     `json:"bridge_vlan_aware"`

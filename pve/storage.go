@@ -8,9 +8,9 @@ import (
 
 // Storage is a storage as one node sees it.
 type Storage struct {
-	Name    string `json:"storage"`
-	Type    string `json:"type"`    // "dir", "lvmthin", "nfs", "rbd" …
-	Content string `json:"content"` // "images,rootdir", in no order
+	Name    string `json:"storage" required:""`
+	Type    string `json:"type" required:""` // "dir", "lvmthin", "nfs", "rbd" …
+	Content string `json:"content"`          // "images,rootdir", in no order
 	Shared  bool   `json:"shared"`
 	Enabled bool   `json:"enabled"`
 	Active  bool   `json:"active"`
@@ -34,7 +34,7 @@ func (c *Client) Storages(ctx context.Context, node string) ([]Storage, error) {
 
 // Volume is a file or disk on a storage.
 type Volume struct {
-	ID      string `json:"volid"` // "local:iso/debian-13.iso", "local-lvm:vm-101-disk-0"
+	ID      string `json:"volid" required:""` // "local:iso/debian-13.iso", "local-lvm:vm-101-disk-0"
 	Content string `json:"content"`
 	Format  string `json:"format"` // "raw", "qcow2", "iso" …
 	Size    int64  `json:"size"`   // bytes

@@ -39,8 +39,8 @@ type TaskStatus struct {
 	Type       string `json:"type"`
 	ID         string `json:"id"`
 	User       string `json:"user"`
-	TokenID    string `json:"tokenid"` // the user's token that started it, "ci"
-	Status     string `json:"status"`  // "running" or "stopped"
+	TokenID    string `json:"tokenid"`            // the user's token that started it, "ci"
+	Status     string `json:"status" required:""` // "running" or "stopped"
 	ExitStatus string `json:"exitstatus"`
 	PID        int    `json:"pid"`
 	StartTime  int64  `json:"starttime"` // seconds since 1970

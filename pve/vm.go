@@ -41,11 +41,11 @@ func (c *Client) Resize(ctx context.Context, node string, vmid int, disk, size, 
 
 // VMStatus is the state of a VM.
 type VMStatus struct {
-	VMID      int    `json:"vmid"`
+	VMID      int    `json:"vmid" required:""`
 	Name      string `json:"name"`
-	Status    string `json:"status"`    // "running" or "stopped"
-	QMPStatus string `json:"qmpstatus"` // QEMU's own: "running", "paused", "prelaunch" …
-	Lock      string `json:"lock"`      // "clone", "backup" …
+	Status    string `json:"status" required:""` // "running" or "stopped"
+	QMPStatus string `json:"qmpstatus"`          // QEMU's own: "running", "paused", "prelaunch" …
+	Lock      string `json:"lock"`               // "clone", "backup" …
 	Tags      string `json:"tags"`
 	Template  bool   `json:"template"`
 	Agent     bool   `json:"agent"`  // the guest agent is configured

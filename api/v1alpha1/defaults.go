@@ -43,7 +43,7 @@ func setHypervisorDefaults(spec *HypervisorSpec) {
 }
 
 func setPoolDefaults(spec *WorkerPoolSpec) {
-	if len(spec.GPUs) > 0 {
+	if len(spec.GPUs) > 0 || spec.Replicas == nil {
 		setDefault(&spec.Lifecycle, SemiPersistent)
 	} else {
 		setDefault(&spec.Lifecycle, Ephemeral)

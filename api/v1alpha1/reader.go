@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -142,8 +143,21 @@ func (r *reader) readField(v reflect.Value, f field, e keyValue, path string) {
 	// the default. Only a VLAN has a zero, and that means the same.
 	number := v.CanInt() || v.Type() == quantityType
 	if number && f.optional && f.name != "vlan" && isZeroText(e.value) {
-		r.wrong(e.key, path, "0 is not possible here; write at least 1, or leave it out")
+		r.wrong(e.key, path, "0 is not possible here; write at least %s, or leave it out", least(f.name))
 	}
+}
+
+// least is the smallest value that a field of that name takes.
+func least(field string) string {
+	switch field {
+	case "vmid", "first", "last":
+		return strconv.Itoa(lowestVMID)
+	case "memory":
+		return resource.NewQuantity(leastMemory, resource.BinarySI).String()
+	case "size":
+		return resource.NewQuantity(mebibyte, resource.BinarySI).String()
+	}
+	return "1"
 }
 
 // notMapping speaks of a scalar or list where fields were expected. What is

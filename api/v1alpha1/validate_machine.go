@@ -40,6 +40,8 @@ func (o *object) memory(path string, q resource.Quantity) {
 	bytes := q.Value()
 	switch {
 	case bytes == 0:
+	case bytes < leastMemory && bytes >= mebibyte:
+		o.errorf(path, "%s is too little; %s is the least that a worker can do with", q.String(), least("memory"))
 	case bytes < leastMemory:
 		o.errorf(path, "%s is %d bytes, and 512Mi is the least a worker can do with; write a unit, for example \"16Gi\"", q.String(), bytes)
 	case bytes > mostMemory:

@@ -49,7 +49,8 @@ func (d *Documents) names(kind string) []string {
 	return names
 }
 
-// size wants a number of workers: by gpus or by replicas.
+// size wants a number of workers: by gpus or by replicas. With neither the pool is
+// empty, as it is when its last card was taken out.
 func (o *object) size(p *WorkerPool) {
 	replicas := p.Spec.Replicas
 	switch {
@@ -58,15 +59,20 @@ func (o *object) size(p *WorkerPool) {
 	case p.IsGPU():
 	case replicas == nil && o.doubtful("spec.replicas"):
 	case replicas == nil:
-		o.errorf("spec.gpus", "there is no card, and no replicas either; write gpus (one worker for each card) or replicas: N (workers without a card)")
+		o.warnf("spec.gpus", "the pool is empty, it has neither gpus nor replicas: %s", o.fateOfOthers(p))
 	case *replicas < 0:
 		o.errorf("spec.replicas", "%d is not a number of workers; write 0 or more", *replicas)
 	case *replicas == 0:
-		o.warnf("spec.replicas", "0 means no workers: %s", map[bool]string{
-			true:  "the next apply destroys those that there are",
-			false: "those that there are stay until a person names them in a command",
-		}[p.Spec.Lifecycle == Ephemeral])
+		o.warnf("spec.replicas", "0 means no workers: %s", o.fateOfOthers(p))
 	}
+}
+
+// fateOfOthers says what becomes of the workers that an empty pool has.
+func (o *object) fateOfOthers(p *WorkerPool) string {
+	if p.Spec.Lifecycle == Ephemeral {
+		return "the next apply destroys the workers that are there"
+	}
+	return "the workers that are there stay until a person names them in a command"
 }
 
 // workerNames wants room for the longest <pool>-<n>, which is a host name and

@@ -23,8 +23,8 @@ type WorkerPoolSpec struct {
 	KubeCluster string `json:"kubeCluster"`
 
 	// Lifecycle is SemiPersistent (changed in place, never destroyed but by
-	// name) or Ephemeral (replaced freely). Default: SemiPersistent with GPUs,
-	// Ephemeral without. A pool with GPUs cannot be Ephemeral.
+	// name) or Ephemeral (replaced freely). Default: Ephemeral with replicas,
+	// SemiPersistent with GPUs or neither. A pool with GPUs cannot be Ephemeral.
 	// +kubebuilder:validation:Enum=SemiPersistent;Ephemeral
 	Lifecycle Lifecycle `json:"lifecycle,omitempty"`
 

@@ -5,27 +5,18 @@ package main
 
 import (
 	"os"
-	"runtime/debug"
 
 	"golang.org/x/term"
 
+	"github.com/gpuworker/gpuworker/internal/buildinfo"
 	"github.com/gpuworker/gpuworker/internal/hostcli"
 )
 
 func main() {
-	tool := &hostcli.Tool{Out: os.Stdout, Err: os.Stderr, Version: version()}
+	tool := &hostcli.Tool{Out: os.Stdout, Err: os.Stderr, Version: buildinfo.This()}
 	if fd := int(os.Stdout.Fd()); term.IsTerminal(fd) {
 		tool.Colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 		tool.Width, _, _ = term.GetSize(fd)
 	}
 	os.Exit(tool.Main(os.Args[1:]))
-}
-
-// version is what the build says of itself.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
-	}
-	return info.Main.Version
 }

@@ -1,10 +1,32 @@
 package main
 
 import (
+	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
+
+// asProgram makes this test binary the program itself.
+const asProgram = "TEST_AS_GPUWORKER_HOST"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// program is a run of gpuworker-host that was not started yet.
+func program(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	return cmd
+}
 
 // TestTheHostToolKnowsNoNetwork lists what is linked into it.
 func TestTheHostToolKnowsNoNetwork(t *testing.T) {
@@ -15,6 +37,56 @@ func TestTheHostToolKnowsNoNetwork(t *testing.T) {
 	for name := range strings.FieldsSeq(string(out)) {
 		if name == "net" || strings.HasPrefix(name, "net/") && name != "net/url" && name != "net/netip" || strings.HasPrefix(name, "crypto/tls") {
 			t.Errorf("%s is linked into a program that runs as root and needs no network", name)
+		}
+	}
+}
+
+func TestAFullDiskIsNoSuccess(t *testing.T) {
+	const host = " --root ../../internal/hostcli/testdata/workstation.txt"
+	for _, args := range []string{"version", "list -h", "explain", "explain -o json", "list" + host, "list -o json" + host, "check" + host} {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var complaint strings.Builder
+		cmd := program(t, strings.Fields(args)...)
+		cmd.Stdout, cmd.Stderr = full, &complaint
+		err = cmd.Run()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || !strings.Contains(complaint.String(), "no space left on device") {
+			t.Errorf("%s: %v, %q", args, err, complaint.String())
+		}
+		if err := full.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Who waits at a FIFO for a host that nobody writes can go away.
+func TestASignalEndsWhoReadsAFIFO(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		pipe := filepath.Join(t.TempDir(), "host.txt")
+		if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := program(t, "check", "--root", pipe)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		writer, err := os.OpenFile(pipe, os.O_WRONLY, 0) // returns when the program reads
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		err = cmd.Wait() // does not return when the program goes on reading
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != signal {
+			t.Errorf("%v: %v", signal, err)
+		}
+		if err := writer.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -47,8 +47,23 @@ func (j *job) step(ctx context.Context, step plan.StepKind) error {
 		err = nil
 	default:
 		event.Phase, event.Detail = Failed, err.Error()
+		err = inTheMiddle(err)
 	}
 	j.tell(event)
+	return err
+}
+
+// inTheMiddle is an error of a step as the error of a command that has begun to
+// change things. What is not there any more was there when the plan was made: it
+// was somebody else. What the hypervisor does not take is no fault of the command
+// line, which would mean that nothing was changed.
+func inTheMiddle(err error) error {
+	switch fault.KindOf(err) {
+	case fault.NotFound:
+		return &fault.Error{Kind: fault.Conflict, Cause: err}
+	case fault.Invalid, fault.Unsupported:
+		return &fault.Error{Kind: fault.Failed, Cause: err}
+	}
 	return err
 }
 
@@ -101,6 +116,8 @@ func (j *job) do(ctx context.Context, step plan.StepKind) error {
 		return j.target.Destroy(ctx, j.ref)
 	case plan.StepRelease:
 		return j.release(ctx)
+	case plan.StepReplaced:
+		return j.replaced(ctx)
 	}
 	return fmt.Errorf("unknown step %q", step)
 }
@@ -206,10 +223,22 @@ func (j *job) adopt(ctx context.Context) error {
 	if j.worker.Action == plan.Replace {
 		record.Host, record.VMID = j.ref.Host, j.ref.VMID
 		record.UUID = cmp.Or(j.ref.UUID, record.UUID)
+		record.Replacing, record.Created = "", "" // those are the successor's
 	}
 	if err := j.target.Adopt(ctx, j.ref, record); err != nil {
 		return err
 	}
 	j.ref = refOf(record)
+	return nil
+}
+
+// replaced notes in the VM that the replace which made it is finished.
+func (j *job) replaced(ctx context.Context) error {
+	record := j.record
+	record.Replaced, record.Replacing = record.Replacing, ""
+	if err := j.target.Adopt(ctx, j.ref, record); err != nil {
+		return err
+	}
+	j.record = record
 	return nil
 }

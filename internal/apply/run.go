@@ -97,8 +97,9 @@ func (r *runner) run(ctx context.Context, worker *plan.Worker) Outcome {
 	if worker.Record != nil {
 		j.record = *worker.Record
 		j.record.By = r.options.By
-		if j.record.UUID == "" {
+		if j.record.UUID == "" { // a VM that is to be made
 			j.record.UUID = r.options.NewUUID()
+			j.record.Created = time.Now().UTC().Format(time.RFC3339)
 		}
 		if worker.Ref == nil {
 			j.ref = refOf(j.record)

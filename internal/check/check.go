@@ -20,6 +20,9 @@ import (
 func Run(in plan.Input) []finding.Finding {
 	c := &checker{in: in, world: in.Snapshot, at: map[key]int{}}
 	c.add(place.CheckVersion(c.world))
+	if f := place.CheckWritable(c.world); place.Blocks(f) {
+		c.add(f)
+	}
 	c.add(place.CheckAccess(c.world)...)
 	c.connection()
 	c.hosts()
@@ -29,8 +32,8 @@ func Run(in plan.Input) []finding.Finding {
 		}
 	}
 	c.numbers()
-	c.vms()
 	c.plan()
+	c.vms()
 	finding.Sort(c.found)
 	return c.found
 }
@@ -289,6 +292,7 @@ func (c *checker) host(want place.Want, name string, named bool) {
 	}
 	template, findings := place.FindTemplate(c.world, want.Template, host)
 	if template != nil {
+		findings = append(findings, place.CheckReach(c.world, host, want, template)...)
 		for _, volume := range place.Volumes(want, template) {
 			findings = append(findings, place.CheckStorage(c.world, host, volume, 0))
 		}
@@ -322,37 +326,6 @@ func (c *checker) numbers() {
 		f.Verdict, f.Fix = finding.Info, "widen spec.proxmox.vmids of the Hypervisor before the next worker is needed"
 	}
 	c.add(f)
-}
-
-// vms checks the VMs that are there: what looks like ours and is not, what died
-// half-way, what cannot be read.
-func (c *checker) vms() {
-	ours := 0
-	for i := range c.world.VMs {
-		vm := &c.world.VMs[i]
-		switch ownership, why := vm.Ownership(); {
-		case vm.Unreadable != "":
-			c.add(unreadable(c.world, vm))
-		case ownership == inventory.Doubtful:
-			c.add(plan.Doubt(c.world, vm, why))
-		case ownership == inventory.Ours:
-			ours++
-		}
-	}
-	c.add(finding.Finding{
-		ID: finding.VMIdentity, Verdict: finding.Pass, Layer: finding.LayerVM,
-		Where:  fault.Place{Hypervisor: c.world.Hypervisor},
-		Reason: fmt.Sprintf("%d of %d VMs are proven to be ours", ours, len(c.world.VMs)),
-	})
-}
-
-func unreadable(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
-	return finding.Finding{
-		ID: finding.VMUnreadable, Verdict: finding.Unknown, Layer: finding.LayerVM,
-		Where:  fault.Place{Hypervisor: world.Hypervisor, Host: vm.Host, VMID: vm.VMID},
-		Reason: fmt.Sprintf("%s cannot be read, so which cards it holds is not known: %s", place.VMName(vm), vm.Unreadable),
-		Fix:    "give the login VM.Audit on /vms; gpuworker role prints the commands",
-	}
 }
 
 // plan adds what a plan would refuse now, and what it would say of the world.

@@ -24,7 +24,7 @@ without GPUs.`,
 		Args:    cobra.ExactArgs(1),
 	}
 	cmd.Flags().StringVar(&name, "as", "", "`NAME` of the worker that the VM becomes, <pool>-<number>")
-	return a.careCommand(cmd, "Adopt this VM?", func(ctx context.Context, e Engine, args []string) (engine.Plans, error) {
+	return a.careCommand(cmd, &spending{question: "Adopt this VM?"}, func(ctx context.Context, e Engine, args []string) (engine.Plans, error) {
 		vmid, err := strconv.Atoi(args[0])
 		if err != nil || vmid < 1 {
 			return nil, usage("%q is not the number of a VM; write it as in: gpuworker adopt 204 --as gpu-workers-2", args[0])

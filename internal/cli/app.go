@@ -21,6 +21,7 @@ import (
 type app struct {
 	Program
 
+	args   []string // of this command line
 	files  []string
 	facts  hostfacts.Options
 	output string
@@ -86,7 +87,7 @@ func (a *app) checkGlobalFlags() error {
 		return usage("--color %q is not known; write one of %s", a.color, strings.Join(colors, ", "))
 	}
 	if a.facts.MaxAge <= 0 {
-		return usage("--host-facts-max-age %s is no age; write for example 24h", a.facts.MaxAge)
+		return usage("--host-facts-max-age %s: it must be more than zero; write for example 24h", a.facts.MaxAge)
 	}
 	return nil
 }

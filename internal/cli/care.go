@@ -2,18 +2,21 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
 // The verbs for single workers all work alike: a plan for the workers named,
 // shown, and carried out when a person agreed.
 
 // careCommand completes a command that makes a plan for named workers.
-func (a *app) careCommand(cmd *cobra.Command, question string, make func(ctx context.Context, e Engine, args []string) (engine.Plans, error)) *cobra.Command {
-	s := spending{question: question}
+func (a *app) careCommand(cmd *cobra.Command, s *spending, make func(ctx context.Context, e Engine, args []string) (engine.Plans, error)) *cobra.Command {
 	s.addFlags(cmd)
 	cmd.RunE = verb(func(ctx context.Context, args []string) error {
 		e, err := a.engine(ctx)
@@ -24,7 +27,90 @@ func (a *app) careCommand(cmd *cobra.Command, question string, make func(ctx con
 		if err != nil {
 			return err
 		}
-		return a.spend(ctx, e, plans, s)
+		return a.care(ctx, e, plans, *s)
 	})
 	return cmd
+}
+
+// care carries plans for named workers out. Names that are of no worker do not
+// keep the others from being done.
+func (a *app) care(ctx context.Context, e Engine, plans engine.Plans, s spending) error {
+	missing := absent(plans)
+	if len(missing) > 0 && len(workersOf(plans)) == 0 {
+		if s.goneIsDone {
+			return a.nothingThere(plans, missing)
+		}
+		return &fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)}
+	}
+	if s.goneIsDone {
+		a.sayGone(missing)
+	}
+	err := a.spend(ctx, e, plans, s)
+	if len(missing) == 0 || s.goneIsDone || ctx.Err() != nil {
+		return err
+	}
+	a.report(ctx, &fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)})
+	if err != nil {
+		return err
+	}
+	return verdict(fault.ExitFailed)
+}
+
+// nothingThere ends a delete of workers of which nothing is there.
+func (a *app) nothingThere(plans engine.Plans, missing []plan.Absent) error {
+	a.sayGone(missing)
+	if a.forPeople() {
+		return nil
+	}
+	return a.machine(spentView{Plans: plans, Summary: sum(plans), Results: []resultView{}})
+}
+
+// sayGone says of each name that it is done already, since nothing is there.
+func (a *app) sayGone(missing []plan.Absent) {
+	for _, m := range missing {
+		text := m.Name + ": not there, nothing to delete"
+		if len(m.Near) > 0 {
+			text += " (did you mean " + strings.Join(m.Near, " or ") + "?)"
+		}
+		a.say("%s\n", text)
+	}
+}
+
+// absent are the names of the command that are of no worker.
+func absent(plans engine.Plans) []plan.Absent {
+	var all []plan.Absent
+	for _, p := range plans {
+		all = append(all, p.Absent...)
+	}
+	return all
+}
+
+func absences(missing []plan.Absent) []string {
+	var texts []string
+	for _, m := range missing {
+		texts = append(texts, fmt.Sprintf("%s: %s", m.Name, m.Why))
+	}
+	return texts
+}
+
+func adviceFor(missing []plan.Absent) string {
+	var near []string
+	for _, m := range missing {
+		near = append(near, m.Near...)
+	}
+	if len(near) == 0 {
+		return "gpuworker status lists all workers"
+	}
+	return "did you mean " + strings.Join(near, " or ") + "?"
+}
+
+// workersOf are all workers of the plans.
+func workersOf(plans engine.Plans) []*plan.Worker {
+	var workers []*plan.Worker
+	for _, p := range plans {
+		for w := range p.Workers() {
+			workers = append(workers, w)
+		}
+	}
+	return workers
 }

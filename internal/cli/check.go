@@ -196,5 +196,8 @@ func summaryLine(t tally, p term.Paint) term.Text {
 	if t.Fail > 0 {
 		return p.Red("✗") + " " + line + " gpuworker explain NAME tells more about a finding."
 	}
+	if t.Unknown > 0 {
+		return p.Yellow("?") + " " + line + " Unknown is what nobody could look at: it has not passed, and does not change the exit code; gpuworker plan says whether it stops a worker."
+	}
 	return p.Green("✓") + " " + line
 }

@@ -17,13 +17,14 @@ the only way in which a semi-persistent worker is destroyed, and it takes
 workers that no document declares any more. Only VMs that are proven to be
 gpuworker's are touched.
 
-This is a dry run unless --yes is given. A worker that is still declared comes
+A name of which nothing is there is done already, and the others are carried
+out. This is a dry run unless --yes is given. A worker that is still declared comes
 back with the next apply: take it out of the documents first.`,
 		Example: `  gpuworker delete gpu-workers-2 -f lab.yaml          what would happen
   gpuworker delete gpu-workers-2 -f lab.yaml --yes    do it`,
 		Args: cobra.MinimumNArgs(1),
 	}
-	return a.careCommand(cmd, "", func(ctx context.Context, e Engine, names []string) (engine.Plans, error) {
+	return a.careCommand(cmd, &spending{dryRun: true, goneIsDone: true}, func(ctx context.Context, e Engine, names []string) (engine.Plans, error) {
 		return e.PlanDelete(ctx, names)
 	})
 }

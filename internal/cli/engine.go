@@ -31,7 +31,7 @@ type looker interface {
 // planner decides and changes nothing.
 type planner interface {
 	Plan(ctx context.Context, options engine.PlanOptions) (engine.Plans, error)
-	PlanReplace(ctx context.Context, names []string, options engine.PlanOptions) (engine.Plans, error)
+	PlanReplace(ctx context.Context, options engine.ReplaceOptions) (engine.Plans, error)
 	PlanDelete(ctx context.Context, names []string) (engine.Plans, error)
 	PlanPark(ctx context.Context, names []string) (engine.Plans, error)
 	PlanUnpark(ctx context.Context, names []string) (engine.Plans, error)

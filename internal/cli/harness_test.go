@@ -84,8 +84,12 @@ func (f *fakeEngine) named(verb string, names ...string) (engine.Plans, error) {
 	return engine.Plans{f.plan}, f.call(append([]string{verb}, names...)...)
 }
 
-func (f *fakeEngine) PlanReplace(_ context.Context, names []string, _ engine.PlanOptions) (engine.Plans, error) {
-	return f.named("replace", names...)
+func (f *fakeEngine) PlanReplace(_ context.Context, o engine.ReplaceOptions) (engine.Plans, error) {
+	words := append(slices.Clone(o.Names), o.VMs...)
+	if o.KeepRecent {
+		words = append(words, "keep-recent")
+	}
+	return f.named("replace", words...)
 }
 
 func (f *fakeEngine) PlanDelete(_ context.Context, names []string) (engine.Plans, error) {

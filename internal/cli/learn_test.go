@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gpuworker/gpuworker/internal/buildinfo"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 )
@@ -50,7 +51,7 @@ func TestVersionTellsWhatTheBinaryIsMadeOf(t *testing.T) {
 		t.Errorf("out: %q", c.out)
 	}
 	c = (&typed{}).run(t, "version", "-o", "json").wants(t, fault.ExitOK)
-	var v versionView
+	var v buildinfo.Info
 	if err := json.Unmarshal([]byte(c.out), &v); err != nil || v.Go == "" {
 		t.Errorf("%v: %s", err, c.out)
 	}

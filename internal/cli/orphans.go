@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) orphansCommand() *cobra.Command {
-	var s spending
+	s := spending{dryRun: true}
 	release := false
 	cmd := &cobra.Command{
 		Use:   "orphans",

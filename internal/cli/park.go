@@ -17,7 +17,7 @@ stay theirs, and apply leaves them stopped until "gpuworker unpark".`,
 		Example: `  gpuworker park gpu-workers-1 -f lab.yaml`,
 		Args:    cobra.MinimumNArgs(1),
 	}
-	return a.careCommand(cmd, "Park?", func(ctx context.Context, e Engine, names []string) (engine.Plans, error) {
+	return a.careCommand(cmd, &spending{question: "Park?"}, func(ctx context.Context, e Engine, names []string) (engine.Plans, error) {
 		return e.PlanPark(ctx, names)
 	})
 }

@@ -93,6 +93,7 @@ func sum(plans engine.Plans) plan.Summary {
 		total.Start += s.Start
 		total.Change += s.Change
 		total.Restart += s.Restart
+		total.Stop += s.Stop
 		total.Destroy += s.Destroy
 		total.Refused += s.Refused
 		total.Held += s.Held

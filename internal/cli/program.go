@@ -143,6 +143,7 @@ func (p Program) Process() Program {
 // code of internal/fault.
 func (p Program) Run(ctx context.Context, args []string) int {
 	a := newApp(p)
+	a.args = args
 	ctx, stop := a.watchInterrupts(ctx)
 	defer stop()
 	root := a.root()

@@ -81,7 +81,12 @@ func (a *app) printApplied(plans engine.Plans, applied engine.Applied) {
 	term.Fprintln(a.Out, "")
 	g.write(a.Out, p, a.Out.width())
 	a.printTroubles(applied, p)
-	a.say("\n%s  %s\n", p.Bold("Next:"), a.withFiles("gpuworker status"))
+	a.sayNamed(plans)
+	next := a.withFiles("gpuworker status")
+	if interrupted(applied) {
+		next = a.again()
+	}
+	a.say("\n%s  %s\n", p.Bold("Next:"), next)
 }
 
 // printTroubles prints the warnings and failures behind the words of the table.
@@ -182,6 +187,31 @@ func cardName(plans engine.Plans, hypervisor, worker string) string {
 		}
 	}
 	return ""
+}
+
+// interrupted reports whether the operator stopped the work on a worker.
+func interrupted(applied engine.Applied) bool {
+	for _, result := range applied.Results {
+		for _, o := range result.Failed() {
+			if fault.Is(o.Err, fault.Interrupted) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// again is this very command line.
+func (a *app) again() string {
+	line := "gpuworker"
+	for _, arg := range a.args {
+		word, ok := shell.Argument(arg)
+		if !ok {
+			return "run the same command again"
+		}
+		line += " " + word
+	}
+	return line
 }
 
 // withFiles adds the -f flags of this command to a command of ours, for advice.

@@ -19,8 +19,13 @@ func (a *app) roleCommand() *cobra.Command {
 		Short: "Print the commands that make a least-privilege login",
 		Long: `Print the commands that make a role, a user, a token and the access rules that
 these documents need on Proxmox VE, and nothing more, with the reason of each
-privilege. Run them as root on any host of the cluster. The hypervisor is not
-asked: this works before there is a login.`,
+privilege; and the resource pool, when they name one. The hypervisor is not
+asked: this works before there is a login.
+
+Run the commands as root on any host of the cluster, and again when the documents
+change: what is there is brought up to date, the token stays, and what its user
+and the token were granted earlier and need no more is taken back. So name all
+files of one cluster at once.`,
 		Example: `  gpuworker role -f lab.yaml
   gpuworker role -f lab.yaml --pve-version 8 | ssh root@pve1 sh`,
 		RunE: verb(func(ctx context.Context, _ []string) error { return a.role(ctx, version) }),

@@ -64,7 +64,7 @@ func (a *app) root() *cobra.Command {
 		&cobra.Group{ID: groupCare, Title: "Care for single workers:"},
 		&cobra.Group{ID: groupLearn, Title: "Learn and set up:"},
 	)
-	root.Version = string(thisVersion().line())
+	root.Version = string(versionLine())
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.Flags().Bool("version", false, "print what \"gpuworker version\" prints")
 	a.addGlobalFlags(root)

@@ -19,14 +19,18 @@ import (
 type spending struct {
 	yes      bool
 	parallel int
-	// question is asked on a terminal. "" never asks: the command is a dry run
-	// until --yes is given.
+	// question is asked on a terminal; "" never asks.
 	question string
+	// dryRun says that without --yes and without an answer the command only shows
+	// what would happen.
+	dryRun bool
+	// goneIsDone says that a worker of which nothing is there is what the command wants.
+	goneIsDone bool
 }
 
 func (s *spending) addFlags(cmd *cobra.Command) {
 	about := "do it without asking, for scripts"
-	if s.question == "" {
+	if s.dryRun {
 		about = "do it; without this flag it is a dry run"
 	}
 	cmd.Flags().BoolVar(&s.yes, "yes", false, about)
@@ -71,6 +75,7 @@ func (a *app) nothingToDo(plans engine.Plans) error {
 			return err
 		}
 	}
+	a.sayNamed(plans)
 	total := sum(plans)
 	switch {
 	case total.Refused > 0:
@@ -84,22 +89,37 @@ func (a *app) nothingToDo(plans engine.Plans) error {
 	return nil
 }
 
+// sayNamed prints the commands that a plan leaves to a person for workers that it
+// keeps, with what is needed to run them as printed.
+func (a *app) sayNamed(plans engine.Plans) {
+	p := a.paint(a.narration())
+	head := "\n" + p.Bold("Next:")
+	for _, w := range having(plans, plan.Keep) {
+		if w.Hint != "" {
+			a.say("%s  %s\n", head, a.withFiles(w.Hint))
+			head = "     "
+		}
+	}
+}
+
 // mayAsk tells whether a person can be asked. When not, err is how the command
 // ends: well for a dry run, with advice for a command that would have asked.
 func (a *app) mayAsk(plans engine.Plans, s spending) (bool, error) {
+	asks := s.question != "" && a.Asks && a.forPeople()
 	switch {
-	case s.question == "" && a.forPeople():
+	case asks:
+		return true, nil
+	case s.dryRun && a.forPeople():
 		term.Fprintln(a.Out, "\nThis was a dry run: add --yes to do it.")
 		return false, nil
-	case s.question == "":
+	case s.dryRun:
 		return false, a.showPlans(plans)
-	case !a.Asks || !a.forPeople():
+	default:
 		return false, &fault.Error{
 			Kind: fault.Invalid, Why: "there is something to do and nobody to ask: nothing was changed",
 			Fix: "add --yes to do it without asking",
 		}
 	}
-	return true, nil
 }
 
 // confirm asks, and takes only a clear yes for one.

@@ -57,7 +57,8 @@ func TestApplyAsksBeforeItActs(t *testing.T) {
 func TestDestructiveVerbsAreDryRunsUntilYes(t *testing.T) {
 	for _, args := range [][]string{{"delete", "gpu-workers-2"}, {"replace", "gpu-workers-2"}, {"orphans", "--release"}} {
 		t.Run(args[0], func(t *testing.T) {
-			dry := (&typed{engine: &fakeEngine{plan: planOf(destroyed)}, terminal: true, in: "y\n"}).run(t, append(args, "-f", lab)...)
+			terminal := args[0] != "replace" // which asks there
+			dry := (&typed{engine: &fakeEngine{plan: planOf(destroyed)}, terminal: terminal, in: "y\n"}).run(t, append(args, "-f", lab)...)
 			dry.wants(t, fault.ExitOK)
 			if !strings.Contains(dry.out, "This was a dry run: add --yes to do it.") || len(dry.engine.calls) != 1 {
 				t.Errorf("calls %q, out:\n%s", dry.engine.calls, dry.out)
@@ -82,15 +83,70 @@ func TestVerbsForSingleWorkersNameThemToTheEngine(t *testing.T) {
 		asked string
 	}{
 		{[]string{"delete", "a-1", "a-2"}, "delete a-1 a-2"},
-		{[]string{"replace", "a-1"}, "replace a-1"},
+		{[]string{"replace", "a-1"}, "replace a-1 keep-recent"},
+		{[]string{"replace", "a-1", "--vm", "0B7DD7B9-8a51-4a38-8ef2-2f3f5c1f4a10"}, "replace a-1 0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10 keep-recent"},
 		{[]string{"park", "a-1"}, "park a-1"},
 		{[]string{"unpark", "a-1"}, "unpark a-1"},
 		{[]string{"adopt", "204", "--as", "a-1"}, "adopt 204 a-1"},
 	}
 	for _, c := range cases {
-		t.Run(c.args[0], func(t *testing.T) {
+		t.Run(c.asked, func(t *testing.T) {
 			command := (&typed{engine: &fakeEngine{plan: planOf(created), applied: done(plan.Create)}}).run(t, append(c.args, "--yes", "-f", lab)...)
 			command.wants(t, fault.ExitOK).asked(t, c.asked, "apply")
+		})
+	}
+}
+
+func TestReplaceAsksOnATerminal(t *testing.T) {
+	for answer, calls := range map[string][]string{"y\n": {"replace a-1", "apply"}, "n\n": {"replace a-1"}} {
+		f := &fakeEngine{plan: planOf(destroyed), applied: done(plan.Replace)}
+		command := (&typed{engine: f, terminal: true, in: answer}).run(t, "replace", "a-1", "-f", lab, "--color", "never")
+		command.asked(t, calls...)
+		if !strings.Contains(command.out, "Replace? It destroys workers-4. [y/N]") {
+			t.Errorf("it did not ask:\n%s", command.out)
+		}
+	}
+}
+
+func TestReplaceWantsOneVMForEachName(t *testing.T) {
+	const uuid = "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10"
+	for _, args := range [][]string{{"a-1", "a-2", "--vm", uuid}, {"a-1", "--vm", "9100"}, {"a-1", "a-1", "--vm", uuid, "--vm", uuid}} {
+		c := (&typed{}).run(t, append([]string{"replace", "-f", lab}, args...)...).wants(t, fault.ExitInvalid).asked(t)
+		if !strings.Contains(c.err, "--vm") {
+			t.Errorf("%v: %s", args, c.err)
+		}
+	}
+}
+
+// TestNamesThatAreOfNoWorkerDoNotStopTheOthers: for delete they are done already,
+// for the other verbs they are an error that is told after the others are done.
+func TestNamesThatAreOfNoWorkerDoNotStopTheOthers(t *testing.T) {
+	missing := plan.Absent{Name: "gpu-9", Why: "no worker of this name is declared or on the hypervisor", Near: []string{"gpu-1"}}
+	with := func(p *plan.Plan) *plan.Plan { p.Absent = []plan.Absent{missing}; return p }
+	cases := []struct {
+		args  []string
+		plan  *plan.Plan
+		code  int
+		calls []string
+		says  string
+	}{
+		{[]string{"delete", "gpu-9", "workers-4"}, with(planOf(destroyed)), fault.ExitOK, []string{"delete gpu-9 workers-4", "apply"},
+			"gpu-9: not there, nothing to delete (did you mean gpu-1?)"},
+		{[]string{"delete", "gpu-9"}, with(planOf()), fault.ExitOK, []string{"delete gpu-9"}, "gpu-9: not there, nothing to delete"},
+		{[]string{"delete", "gpu-9", "-o", "json"}, with(planOf()), fault.ExitOK, []string{"delete gpu-9"}, `"name": "gpu-9"`},
+		{[]string{"park", "gpu-9", "workers-4"}, with(planOf(destroyed)), fault.ExitFailed, []string{"park gpu-9 workers-4", "apply"},
+			"gpu-9: no worker of this name is declared or on the hypervisor"},
+		{[]string{"park", "gpu-9"}, with(planOf()), fault.ExitInvalid, []string{"park gpu-9"}, "did you mean gpu-1?"},
+		{[]string{"replace", "gpu-9"}, with(planOf()), fault.ExitInvalid, []string{"replace gpu-9 keep-recent"}, "did you mean gpu-1?"},
+	}
+	for _, c := range cases {
+		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			f := &fakeEngine{plan: c.plan, applied: done(plan.Destroy)}
+			command := (&typed{engine: f}).run(t, append(c.args, "--yes", "-f", lab)...)
+			command.wants(t, c.code).asked(t, c.calls...)
+			if !strings.Contains(command.out+command.err, c.says) {
+				t.Errorf("does not say %q:\n%s%s", c.says, command.out, command.err)
+			}
 		})
 	}
 }

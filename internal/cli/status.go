@@ -36,9 +36,18 @@ func (a *app) status(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	if rows, err = named(rows, names); err != nil {
+	rows, unknown := named(rows, names)
+	if unknown != nil && len(rows) == 0 {
+		return unknown
+	}
+	if err := a.showStatus(rows, names); err != nil || unknown == nil {
 		return err
 	}
+	a.report(ctx, unknown)
+	return verdict(fault.ExitFailed)
+}
+
+func (a *app) showStatus(rows []status.Row, names []string) error {
 	if !a.forPeople() {
 		return a.machine(map[string]any{"workers": rows})
 	}
@@ -55,20 +64,30 @@ func (a *app) status(ctx context.Context, names []string) error {
 	return nil
 }
 
-// named are the rows of the named workers; all of them without names.
+// named are the rows of the named workers, and an error for names that are of no
+// worker; all rows without names.
 func named(rows []status.Row, names []string) ([]status.Row, error) {
-	if len(names) == 0 {
-		return append([]status.Row{}, rows...), nil // for machines a list, never null
-	}
-	for _, name := range names {
-		if !slices.ContainsFunc(rows, func(r status.Row) bool { return r.Worker == name }) {
-			return nil, &fault.Error{
-				Kind: fault.NotFound, Doing: "find the worker " + quote(name),
-				Why: "it is not declared, and nothing of that name is there", Fix: "gpuworker status lists the workers",
-			}
+	chosen := []status.Row{} // for machines a list, never null
+	there := map[string]bool{}
+	for _, row := range rows {
+		if len(names) == 0 || slices.Contains(names, row.Worker) {
+			chosen = append(chosen, row)
+			there[row.Worker] = true
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(rows), func(r status.Row) bool { return !slices.Contains(names, r.Worker) }), nil
+	var unknown []string
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		if !there[name] {
+			unknown = append(unknown, quote(name))
+		}
+	}
+	if len(unknown) == 0 {
+		return chosen, nil
+	}
+	return chosen, &fault.Error{
+		Kind: fault.NotFound, Doing: "find " + strings.Join(unknown, ", "),
+		Why: "not declared, and nothing of that name is there", Fix: "gpuworker status lists the workers",
+	}
 }
 
 func statusTable(rows []status.Row, p term.Paint) *grid {

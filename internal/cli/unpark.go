@@ -16,7 +16,7 @@ func (a *app) unparkCommand() *cobra.Command {
 		Example: `  gpuworker unpark gpu-workers-1 -f lab.yaml`,
 		Args:    cobra.MinimumNArgs(1),
 	}
-	return a.careCommand(cmd, "Unpark?", func(ctx context.Context, e Engine, names []string) (engine.Plans, error) {
+	return a.careCommand(cmd, &spending{question: "Unpark?"}, func(ctx context.Context, e Engine, names []string) (engine.Plans, error) {
 		return e.PlanUnpark(ctx, names)
 	})
 }

@@ -82,6 +82,9 @@ func (e *Engine) applyOne(ctx context.Context, p *plan.Plan, options ApplyOption
 		return nothing, err
 	}
 	fresh, err := remake(in)
+	if fault.Is(err, fault.NotFound) { // it was there when the plan was made
+		err = &fault.Error{Kind: fault.Conflict, Cause: err}
+	}
 	if err != nil {
 		return nothing, err
 	}

@@ -119,11 +119,7 @@ func (l *lab) tryRecycle(vmid int, running bool) {
 		return
 	}
 	if there {
-		if root.UpdateConfig(ctx, vm.Host, vmid, pve.ConfigUpdate{Set: map[string]string{"protection": "0"}}) != nil {
-			return
-		}
-		l.try(root.Stop(ctx, vm.Host, vmid))
-		if !l.try(root.Destroy(ctx, vm.Host, vmid, pve.DestroyOptions{})) {
+		if l.destroyByHand(vm.Host, vmid) != nil {
 			return
 		}
 	}
@@ -213,12 +209,9 @@ func TestAPersonTakesTheCardInTheMiddle(t *testing.T) {
 // each call; the same command again must make the worker.
 func TestAPersonDestroysOurVMInTheMiddle(t *testing.T) {
 	hand := func(l *lab) {
-		ctx, root := context.Background(), l.root()
 		l.allow("gpu-1")
 		if vm, there := l.sim.State().VMs[9100]; there && vm.Lock == "" {
-			_ = root.UpdateConfig(ctx, vm.Host, 9100, pve.ConfigUpdate{Set: map[string]string{"protection": "0"}})
-			l.try(root.Stop(ctx, vm.Host, 9100))
-			l.try(root.Destroy(ctx, vm.Host, 9100, pve.DestroyOptions{}))
+			_ = l.destroyByHand(vm.Host, 9100) // it may be in the middle of something
 		}
 	}
 	for _, s := range []scene{

@@ -16,7 +16,7 @@ type command func(ctx context.Context, e *engine.Engine) error
 
 func replace(name string) command {
 	return func(ctx context.Context, e *engine.Engine) error {
-		plans, err := e.PlanReplace(ctx, []string{name}, engine.PlanOptions{})
+		plans, err := e.PlanReplace(ctx, engine.ReplaceOptions{Names: []string{name}, KeepRecent: true})
 		if err != nil {
 			return err
 		}

@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -54,6 +53,8 @@ type FactSource interface {
 	// Facts are those of the hosts, by name. One that could not be asked is there
 	// with the reason, one that nobody knows how to ask is not.
 	Facts(ctx context.Context, hosts []*inventory.Host) map[string]*inventory.Facts
+	// Unused tells what it knows of none of these, the hosts of all hypervisors.
+	Unused(hosts []string) []finding.Finding
 }
 
 // World is one hypervisor of the documents, as observed.
@@ -150,6 +151,9 @@ func (e *Engine) scope(hypervisor string) inventory.Scope {
 		add(&scope.Pools, pool.Name)
 		scope.Cards = scope.Cards || pool.IsGPU()
 	}
+	if h, ok := e.options.Documents.Hypervisor(hypervisor); ok && h.Spec.Proxmox != nil {
+		scope.ResourcePools = []string{h.Spec.Proxmox.ResourcePool}
+	}
 	return scope
 }
 
@@ -167,6 +171,9 @@ func (e *Engine) look(ctx context.Context, hypervisor *v1alpha1.Hypervisor, agen
 	}
 	e.askHosts(ctx, snapshot)
 	in := plan.Input{Hypervisor: hypervisor, Snapshot: snapshot}
+	for _, kubeCluster := range e.options.Documents.KubeClusters {
+		in.KubeClusters = append(in.KubeClusters, kubeCluster.Name)
+	}
 	for _, pool := range e.options.Documents.PoolsOn(hypervisor.Name) {
 		in.Pools = append(in.Pools, *pool)
 	}
@@ -201,7 +208,24 @@ func (e *Engine) lookAll(ctx context.Context, agents bool) ([]plan.Input, error)
 			return err
 		})
 	}
-	return inputs, g.Wait()
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if e.options.Facts != nil && len(inputs) > 0 {
+		// Nobody knows of which hypervisor they should be; so they are told once.
+		inputs[0].Given = e.options.Facts.Unused(hostNames(inputs))
+	}
+	return inputs, nil
+}
+
+func hostNames(inputs []plan.Input) []string {
+	var names []string
+	for _, in := range inputs {
+		for i := range in.Snapshot.Hosts {
+			names = append(names, in.Snapshot.Hosts[i].Name)
+		}
+	}
+	return names
 }
 
 // Observe looks at all hypervisors.
@@ -242,27 +266,4 @@ func (e *Engine) Status(ctx context.Context) ([]status.Row, error) {
 		rows = append(rows, status.Report(in)...)
 	}
 	return rows, nil
-}
-
-// Role prints how to make a least-privilege login for each hypervisor. It asks
-// no hypervisor: it is what one needs before there is a login. version is the
-// hypervisor's, "" for the newest known.
-func (e *Engine) Role(ctx context.Context, version string) (string, error) {
-	var out strings.Builder
-	for i := range e.options.Documents.Hypervisors {
-		hypervisor := &e.options.Documents.Hypervisors[i]
-		backend, err := e.backend(ctx, hypervisor)
-		if err != nil {
-			return "", err
-		}
-		writer, ok := backend.(RoleWriter)
-		if !ok {
-			continue
-		}
-		if i > 0 {
-			out.WriteString("\n")
-		}
-		out.WriteString(writer.Role(version, e.scope(hypervisor.Name)))
-	}
-	return out.String(), nil
 }

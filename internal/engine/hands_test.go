@@ -51,9 +51,7 @@ func (l *lab) recycle(vmid int) {
 	l.t.Helper()
 	ctx, root := context.Background(), l.root()
 	host := l.sim.State().VMs[vmid].Host
-	l.must(root.UpdateConfig(ctx, host, vmid, pve.ConfigUpdate{Set: map[string]string{"protection": "0"}}))
-	l.await(root.Stop(ctx, host, vmid))
-	l.await(root.Destroy(ctx, host, vmid, pve.DestroyOptions{}))
+	l.must(l.destroyByHand(host, vmid))
 	l.plantOn(host, vmid, map[string]string{"name": "payroll", "memory": "1024", "description": "do not touch"})
 	l.await(root.Start(ctx, host, vmid, 0))
 	l.keep(vmid)

@@ -18,6 +18,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
+	"github.com/gpuworker/gpuworker/pve"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
@@ -34,6 +35,7 @@ type lab struct {
 	mu         sync.Mutex
 	foreign    map[int]pvesim.VMState // VMs of other people, as they must stay
 	mayDestroy map[string]bool        // workers that a person named
+	byHand     bool                   // a person destroys at the web interface
 	before     pvesim.State           // of the last event
 	broken     []string
 }
@@ -103,6 +105,29 @@ func (l *lab) allow(workers ...string) {
 	}
 }
 
+// destroyByHand destroys a VM as a person does at the web interface.
+func (l *lab) destroyByHand(host string, vmid int) error {
+	set := func(byHand bool) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.byHand = byHand
+	}
+	set(true)
+	defer set(false)
+	ctx, root := context.Background(), l.root()
+	if err := root.UpdateConfig(ctx, host, vmid, pve.ConfigUpdate{Set: map[string]string{"protection": "0"}}); err != nil {
+		return err
+	}
+	task, err := root.Stop(ctx, host, vmid)
+	if err == nil {
+		_, _ = task.Wait(ctx) // when it is stopped, or cannot be, the next call tells
+	}
+	if task, err = root.Destroy(ctx, host, vmid, pve.DestroyOptions{}); err == nil {
+		_, err = task.Wait(ctx)
+	}
+	return err
+}
+
 // judge holds one change against the invariants of the product.
 func (l *lab) judge(e pvesim.Event) {
 	state := e.State()
@@ -170,6 +195,9 @@ func (l *lab) foreignStay(e pvesim.Event, state pvesim.State) {
 
 func (l *lab) destroyedByName(e pvesim.Event, before pvesim.State) {
 	record := recordOf(before.VMs[e.VMID])
+	if record != nil && record.Replacing+record.Replaced != "" && !l.byHand && !l.mayDestroy[record.UUID] {
+		l.breakf(e, "3: %s was made by a replace, and nobody named that VM", record.Worker)
+	}
 	if record != nil && record.Lifecycle == "SemiPersistent" && !l.mayDestroy[record.Worker] {
 		l.breakf(e, "3: semi-persistent worker %s was destroyed and nobody named it", record.Worker)
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/plan"
@@ -16,30 +17,40 @@ func (e *Engine) Plan(ctx context.Context, options PlanOptions) (Plans, error) {
 	})
 }
 
+// ReplaceOptions say which workers are to be replaced; see plan.Replacement.
+type ReplaceOptions struct {
+	Names []string
+	// VMs are the UUIDs of the VMs that are to go, one for each name; may be nil.
+	VMs []string
+	// KeepRecent leaves alone what a replace made in the last hour.
+	KeepRecent bool
+}
+
 // PlanReplace says what would be done to destroy the named workers and make
 // them anew. No other worker is touched.
-func (e *Engine) PlanReplace(ctx context.Context, names []string, options PlanOptions) (Plans, error) {
-	return e.planNamed(ctx, names, func(in plan.Input, names []string) (*plan.Plan, error) {
-		in.AllowRestart, in.Replace = options.AllowRestart, names
-		return only(plan.Build(in), names)
+func (e *Engine) PlanReplace(ctx context.Context, options ReplaceOptions) (Plans, error) {
+	replacement := &plan.Replacement{Names: options.Names, VMs: options.VMs, Now: time.Now().UTC().Format(time.RFC3339), KeepRecent: options.KeepRecent}
+	return e.planNamed(ctx, func(in plan.Input) (*plan.Plan, error) {
+		in.Replace = replacement
+		return plan.BuildReplace(in)
 	})
 }
 
 // PlanDelete says what would be done to destroy the named workers and give
 // their cards back. It takes orphans too.
 func (e *Engine) PlanDelete(ctx context.Context, names []string) (Plans, error) {
-	return e.planNamed(ctx, names, plan.BuildDelete)
+	return e.planNamed(ctx, func(in plan.Input) (*plan.Plan, error) { return plan.BuildDelete(in, names) })
 }
 
 // PlanPark says what would be done to stop the named workers and keep their
 // cards.
 func (e *Engine) PlanPark(ctx context.Context, names []string) (Plans, error) {
-	return e.planNamed(ctx, names, plan.BuildPark)
+	return e.planNamed(ctx, func(in plan.Input) (*plan.Plan, error) { return plan.BuildPark(in, names) })
 }
 
 // PlanUnpark says what would be done to start the named parked workers.
 func (e *Engine) PlanUnpark(ctx context.Context, names []string) (Plans, error) {
-	return e.planNamed(ctx, names, plan.BuildUnpark)
+	return e.planNamed(ctx, func(in plan.Input) (*plan.Plan, error) { return plan.BuildUnpark(in, names) })
 }
 
 // PlanAdopt says what would be done to take an existing VM over as a worker.
@@ -47,9 +58,27 @@ func (e *Engine) PlanAdopt(ctx context.Context, vmid int, worker string) (Plans,
 	e.mu.Lock()
 	e.named = append(e.named, vmid)
 	e.mu.Unlock()
-	return e.planNamed(ctx, []string{worker}, func(in plan.Input, _ []string) (*plan.Plan, error) {
-		return plan.BuildAdopt(in, vmid, worker)
-	})
+	return e.planAdopt(ctx, func(in plan.Input) (*plan.Plan, error) { return plan.BuildAdopt(in, vmid, worker) })
+}
+
+// planAdopt makes the plan of the hypervisor that has both the VM and the pool.
+func (e *Engine) planAdopt(ctx context.Context, make maker) (Plans, error) {
+	inputs, err := e.lookAll(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	var missing error
+	for _, in := range inputs {
+		p, err := make(in)
+		switch {
+		case err == nil:
+			return Plans{e.remember(p, make)}, nil
+		case !fault.Is(err, fault.NotFound):
+			return nil, err
+		}
+		missing = err
+	}
+	return nil, missing
 }
 
 // PlanOrphans lists what is ours and nothing declares; applying it gives back
@@ -76,45 +105,26 @@ func (e *Engine) plan(ctx context.Context, make maker) (Plans, error) {
 }
 
 // planNamed makes plans for workers by name: each on the hypervisor that knows
-// it. A name that no hypervisor knows is an error.
-func (e *Engine) planNamed(ctx context.Context, names []string, make func(plan.Input, []string) (*plan.Plan, error)) (Plans, error) {
-	inputs, err := e.lookAll(ctx, false)
+// it. Names that no hypervisor knows are said in the first plan.
+func (e *Engine) planNamed(ctx context.Context, make maker) (Plans, error) {
+	plans, err := e.plan(ctx, make)
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]bool{}
-	unknown := map[string]error{}
-	var plans Plans
-	for _, in := range inputs {
-		var here []string
-		for _, name := range names {
-			_, err := make(in, []string{name})
-			switch {
-			case err == nil:
-				here = append(here, name)
-				known[name] = true
-			case fault.Is(err, fault.NotFound):
-				unknown[name] = err
-			default:
-				return nil, err
-			}
-		}
-		if len(here) == 0 {
-			continue
-		}
-		again := func(in plan.Input) (*plan.Plan, error) { return make(in, here) }
-		p, err := again(in)
-		if err != nil {
-			return nil, err
-		}
-		plans = append(plans, e.remember(p, again))
+	absent := plans[0].Absent
+	for _, p := range plans[1:] {
+		absent = slices.DeleteFunc(absent, func(a plan.Absent) bool {
+			return !slices.ContainsFunc(p.Absent, func(other plan.Absent) bool { return other.Name == a.Name })
+		})
+		p.Absent = nil
 	}
-	for _, name := range names {
-		if !known[name] {
-			return nil, unknown[name]
-		}
+	plans[0].Absent = nil
+	concerned := slices.DeleteFunc(slices.Clone(plans), func(p *plan.Plan) bool { return len(p.Pools) == 0 })
+	if len(concerned) == 0 {
+		concerned = plans[:1]
 	}
-	return plans, nil
+	concerned[0].Absent = absent
+	return concerned, nil
 }
 
 func (e *Engine) remember(p *plan.Plan, make maker) *plan.Plan {
@@ -134,23 +144,4 @@ func (e *Engine) spend(p *plan.Plan) (maker, error) {
 	}
 	delete(e.makers, p)
 	return make, nil
-}
-
-// only keeps the named workers of a plan.
-func only(p *plan.Plan, names []string) (*plan.Plan, error) {
-	found := 0
-	p.Pools = slices.DeleteFunc(p.Pools, func(pool plan.Pool) bool {
-		return !slices.ContainsFunc(pool.Workers, func(w plan.Worker) bool { return slices.Contains(names, w.Name) })
-	})
-	for i := range p.Pools {
-		p.Pools[i].Workers = slices.DeleteFunc(p.Pools[i].Workers, func(w plan.Worker) bool { return !slices.Contains(names, w.Name) })
-		found += len(p.Pools[i].Workers)
-	}
-	if found < len(names) {
-		return nil, &fault.Error{
-			Kind: fault.NotFound, Doing: "find the worker", Where: fault.Place{Hypervisor: p.Hypervisor, Worker: names[0]},
-			Why: "no such worker is declared or there", Fix: "gpuworker status lists the workers",
-		}
-	}
-	return p, nil
 }

@@ -6,7 +6,10 @@ const (
 	APIVersion ID = "API-VERSION"  // the version is too old or not known
 	TLSTrust   ID = "TLS-INSECURE" // the certificate is not checked
 
+	ClusterNoQuorum ID = "CLUSTER-NO-QUORUM" // nothing can be written
+
 	PrivilegeMissing ID = "PRIVILEGE-MISSING"
+	PoolMissing      ID = "RESOURCE-POOL-MISSING"
 	RawNeedsRoot     ID = "RAW-NEEDS-ROOT"
 
 	HostOffline    ID = "HOST-OFFLINE"
@@ -17,6 +20,8 @@ const (
 	HostDriver     ID = "HOST-DRIVER" // which kernel driver holds the card cannot be seen through the API
 	HostFactsNone  ID = "HOST-FACTS-MISSING"
 	HostFactsOld   ID = "HOST-FACTS-OLD"
+
+	HostFactsUnused ID = "HOST-FACTS-UNUSED" // they are of no host of a hypervisor
 
 	CardMissing     ID = "CARD-MISSING"
 	CardNotGPU      ID = "CARD-NOT-GPU"
@@ -36,6 +41,7 @@ const (
 	StorageMissing ID = "STORAGE-MISSING"
 	StorageContent ID = "STORAGE-CONTENT"
 	StorageFull    ID = "STORAGE-FULL"
+	StorageLocal   ID = "STORAGE-NOT-SHARED" // a full clone to another host needs shared storage
 
 	BridgeMissing  ID = "BRIDGE-MISSING"
 	BridgeNotAware ID = "BRIDGE-NOT-VLAN-AWARE"

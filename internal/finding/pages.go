@@ -19,12 +19,28 @@ var hypervisorPages = []Page{
 		Sources:  []string{"pve-docs, Certificate Management"},
 	},
 	{
+		ID: ClusterNoQuorum, Layer: LayerAPI, Title: "The cluster has lost its quorum",
+		What:     "Fewer than half of the cluster's votes are there, so that /etc/pve takes no changes on any host.",
+		Why:      "Everything can be looked at, and nothing can be made, changed, started or destroyed. A shutdown would still be carried out, but the VM could not be started again. So nothing is tried.",
+		Fix:      []string{"Bring the missing hosts back: power, and the network between the hosts. `pvecm status` on a host that is up shows who is missing and how many votes are needed.", "Run the same command again. `gpuworker status` works meanwhile.", "`pvecm expected` makes the rest go on without the others. That is for hosts that are gone for good: when both halves are made to write, VMs run twice."},
+		Detected: "GET /cluster/status says quorate 0. A write that meets it ends with: no quorum, or unable to open file '/etc/pve/…' - Permission denied.",
+		Sources:  []string{"pve-docs, Cluster Manager, Quorum", "answers of a real cluster of two hosts, one of them down"},
+	},
+	{
 		ID: PrivilegeMissing, Layer: LayerAccess, Title: "The login lacks a privilege",
 		What:     "The user or token has not got a privilege on a path where gpuworker needs it.",
 		Why:      "The step that needs it would fail half-way. Without VM.Audit or Sys.Audit we do not even see who holds a card, and what is not seen is not taken for free.",
 		Fix:      []string{"Print the commands that make a login with exactly what is needed: `gpuworker role -f FILE`.", "Run them as root on any host. A token with privilege separation needs its own grants beside those of its user.", "Run `gpuworker check` again."},
 		Detected: "GET /access/permissions for each path, compared with the list behind `gpuworker role`.",
 		Sources:  []string{"pve-docs, User Management", "Proxmox VE API schema, permission checks"},
+	},
+	{
+		ID: PoolMissing, Layer: LayerAccess, Title: "The resource pool does not exist",
+		What:     "The Hypervisor document says `resourcePool`, and the cluster has no pool of that name.",
+		Why:      "New VMs are put into it when they are cloned, and the clone is refused, after the card was claimed.",
+		Fix:      []string{"Correct `spec.proxmox.resourcePool`, or leave it out.", "Or make the pool: `gpuworker role -f FILE` prints the command beside those for the rights on it."},
+		Detected: "GET /pools with the name. Without Pool.Audit on it one is refused whether it exists or not; then this is not known.",
+		Sources:  []string{"pve-manager, PVE/API2/Pool.pm", "pve-docs, User Management, Pools"},
 	},
 	{
 		ID: RawNeedsRoot, Layer: LayerAccess, Title: "Attaching by address needs root@pam with a password",
@@ -93,6 +109,13 @@ var hypervisorPages = []Page{
 		Why:      "Drivers, modules and settings change, most of all with a reboot, and cards move and are exchanged. What was said then says nothing of now, so it is unknown. It does not stop a worker unless the Hypervisor document says `requireHostFacts: true`.",
 		Fix:      []string{"Make new facts: `gpuworker-host check -o json` on the host. With `--ssh USER@{host}` they are always new.", "When the facts seem to be from the future, or to be older than they are: set the clock of the host, or that of the machine which gpuworker runs on.", "When facts are collected by a timer that runs less than daily, say so: `--host-facts-max-age 168h`."},
 		Detected: "`taken` in the facts, by the clock of the host, compared with the clock here; `system.uptime` there, compared with how long the hypervisor says that the host has run; vendor and device of the card, compared with what the hypervisor shows now.",
+	},
+	{
+		ID: HostFactsUnused, Layer: LayerHost, Title: "Facts of a host that no hypervisor has",
+		What:     "A file in the directory of `--host-facts` speaks of a host, or a target of `--ssh` names one, that no hypervisor of the documents has.",
+		Why:      "Whoever gives facts wants the host judged by them. With a mistaken name it is not, and nothing else would say so. It stops no worker.",
+		Fix:      []string{"`gpuworker hosts` lists the hosts by the names that count.", "A file speaks of the host that is in it as `host`; when it has none, of the one after which it is named: HOST.json.", "A target names the host before its first dot: `root@pve1.example.org` is pve1. For a target by address give the host a name in `~/.ssh/config`.", "Take away what is left from a host that is gone."},
+		Detected: "The names in files and targets, compared with the hosts of all hypervisors, whether they are online and have cards or not.",
 	},
 	{
 		ID: CardMissing, Layer: LayerCard, Title: "There is no device at this address",
@@ -213,6 +236,14 @@ var hypervisorPages = []Page{
 		Why:      "A storage that runs full stops every VM on it.",
 		Fix:      []string{"Make room, choose another storage or a smaller disk, or use linked clones."},
 		Detected: "Free space as the storage reports it, less what the plan promised. Thin storage can run full later: it promises more than it has. When a storage does not tell, this is unknown and does not stop a worker.",
+	},
+	{
+		ID: StorageLocal, Layer: LayerStorage, Title: "A full clone cannot go to local storage of another host",
+		What:     "The template is on another host, on shared storage, and the full clone is to go to a storage that each host has for itself.",
+		Why:      "Proxmox copies the disks on the template's host, which does not see the other host's storage. The clone fails: can't clone to non-shared storage.",
+		Fix:      []string{"Leave `spec.machine.disk.storage` out, so that the clone stays on the template's storage, or name another that is shared.", "Or make a copy of the template on the host, or allow only the template's own host in `spec.hosts`."},
+		Detected: "The hosts of the template and of the worker differ, and the storage is not shared.",
+		Sources:  []string{"qemu-server, PVE/API2/Qemu.pm, clone_vm"},
 	},
 	{
 		ID: BridgeMissing, Layer: LayerNetwork, Title: "The host has not got the bridge",

@@ -224,7 +224,7 @@ func (m *Machine) facts(ctx context.Context, l look) Facts {
 
 // use is who uses the card. It may be asked with the card's slot only.
 func (m *Machine) use(ctx context.Context, l look) Facts {
-	f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host)}
+	f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host), SeeMore: hosttree.ToSeeMore(l.tree)}
 	i := slices.IndexFunc(l.card.Functions, func(fn *hostpci.Function) bool { return fn.Driver == "nvidia" })
 	if i >= 0 {
 		f.NVIDIA = m.nvidia(ctx, l.tree, l.card.Functions[i].BDF)
@@ -308,7 +308,7 @@ func (p *Plan) unbindReasons(l look, seen Seen) {
 		return
 	}
 	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Take }) {
-		f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host), Below: readBelow(l.tree, l.card.Slot)}
+		f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host), Below: readBelow(l.tree, l.card.Slot), SeeMore: hosttree.ToSeeMore(l.tree)}
 		f.Below = slices.DeleteFunc(f.Below, func(b Below) bool { // what is plugged into a function that stays is safe
 			return !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Take && s.BDF == b.BDF })
 		})

@@ -25,6 +25,8 @@ type Facts struct {
 	NVIDIA  NVIDIA
 	// Claims are those of vfio-pci on all cards.
 	Claims map[pci.Slot]Claim
+	// SeeMore is what to do where something could not be seen.
+	SeeMore string
 }
 
 // NVIDIA is what is known of the NVIDIA driver's use of a card.
@@ -84,7 +86,7 @@ func (f Facts) notACard() []Reason {
 		}
 		for name, why := range fn.Unreadable {
 			if slices.Contains([]string{"class", "vendor", "device", "driver", "driver_override", "iommu_group"}, name) {
-				reasons = append(reasons, Reason{"UNREADABLE", fmt.Sprintf("%s of %s could not be read: %s", name, fn.BDF, why), "what is not known is not touched; run it as root"})
+				reasons = append(reasons, Reason{"UNREADABLE", fmt.Sprintf("%s of %s could not be read: %s", name, fn.BDF, why), "what is not known is not touched; " + f.SeeMore})
 			}
 		}
 	}
@@ -159,7 +161,7 @@ func (f Facts) Held() []Reason {
 		reasons = append(reasons, held(f.Card.Slot, h))
 	}
 	if blind := f.Holders.Blind(); blind != "" {
-		reasons = append(reasons, Reason{"HOLDERS-UNKNOWN", fmt.Sprintf("it could not be seen who uses the card: %s", blind), "run it as root, " + atNextBoot})
+		reasons = append(reasons, Reason{"HOLDERS-UNKNOWN", fmt.Sprintf("it could not be seen who uses the card: %s", blind), f.SeeMore + ", " + atNextBoot})
 	}
 	if slices.ContainsFunc(f.Card.Functions, func(fn *hostpci.Function) bool { return fn.Driver == "nvidia" }) {
 		reasons = append(reasons, f.nvidia()...)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/internal/hostpci"
@@ -38,14 +39,14 @@ var files = []struct {
 	{"sys/module/vfio_pci/parameters/*", (*scrubber).text}, {"sys/module/sysfb/parameters/*", (*scrubber).text},
 	{"sys/kernel/iommu_groups/*/type", (*scrubber).text}, {"sys/kernel/iommu_groups/*/reserved_regions", (*scrubber).text},
 	{"sys/kernel/security/lockdown", (*scrubber).text}, {"sys/class/iommu/*/intel-iommu/cap", (*scrubber).text},
-	{"sys/firmware/efi/efivars/SecureBoot-*", (*scrubber).flag}, {"sys/class/graphics/*/name", (*scrubber).text},
+	{"sys/class/graphics/*/name", (*scrubber).text},
 	{"sys/bus/pci/slots/*/address", (*scrubber).text}, {"proc/consoles", (*scrubber).text}, {hostpci.Reservations, (*scrubber).text},
 }
 
 // present are things of which only matters that they are there.
 var present = []string{
 	"sys/firmware/acpi/tables", "sys/firmware/acpi/tables/DMAR", "sys/firmware/acpi/tables/IVRS", "sys/firmware/acpi/tables/IORT",
-	"sys/class/iommu", "sys/class/iommu/*", "sys/bus/pci/drivers/*", "dev/vfio/*", "etc/initramfs-tools", "etc/dracut.conf", "etc/pve/local",
+	"sys/class/iommu", "sys/class/iommu/*", "sys/bus/pci/drivers/*", "etc/initramfs-tools", "etc/dracut.conf", "etc/pve/local",
 }
 
 // links are copied as links.
@@ -88,7 +89,7 @@ func Capture(tree hosttree.Reader, o Options) (*hosttree.Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &capture{tree: tree, to: hosttree.NewArchive(), scrub: newScrubber(), options: o}
+	c := &capture{tree: tree, to: readable{hosttree.NewArchive()}, scrub: newScrubber(), options: o}
 	for i := range host.Functions {
 		c.function(host.Functions[i].BDF)
 	}
@@ -102,6 +103,8 @@ func Capture(tree hosttree.Reader, o Options) (*hosttree.Archive, error) {
 	for _, pattern := range links {
 		c.each(pattern, c.link)
 	}
+	c.each("dev/vfio/*", c.device)
+	c.each("sys/firmware/efi/efivars/SecureBoot-*", func(name string) { c.binary(name, flag) })
 	c.each("sys/bus/usb/devices/*", c.usb)
 	c.ours()
 	c.moment()
@@ -113,12 +116,12 @@ func Capture(tree hosttree.Reader, o Options) (*hosttree.Archive, error) {
 	c.excerpts()
 	c.nvidia()
 	c.holders(host)
-	return c.to, nil
+	return c.to.Archive, nil
 }
 
 type capture struct {
 	tree    hosttree.Reader
-	to      *hosttree.Archive
+	to      readable
 	scrub   *scrubber
 	options Options
 }
@@ -139,7 +142,7 @@ func (c *capture) each(pattern string, do func(name string)) {
 		return
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, prefix) && !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) {
+		if strings.HasPrefix(name, prefix) && !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			c.each(path.Join(dir, name)+rest, do)
 		}
 	}
@@ -159,11 +162,19 @@ func (c *capture) moment() {
 	}
 }
 
+// content keeps of a text what change makes of it.
 func (c *capture) content(name string, change func([]byte) []byte) {
+	c.copied(name, func(data []byte) []byte { return plainText(change(data)) })
+}
+
+// binary keeps of a file that is no text what change makes of it.
+func (c *capture) binary(name string, change func([]byte) []byte) { c.copied(name, change) }
+
+func (c *capture) copied(name string, change func([]byte) []byte) {
 	data, err := c.tree.ReadFile(name)
 	switch {
 	case err == nil:
-		c.to.WriteFile(c.scrub.name(name), change(data))
+		c.to.Archive.WriteFile(c.scrub.name(name), change(data))
 	case !errors.Is(err, fs.ErrNotExist): // it is there, whatever it is
 		c.to.Deny(c.scrub.name(name))
 	}
@@ -179,18 +190,21 @@ func (c *capture) presence(name string) {
 	}
 }
 
+// device keeps that a device file of VFIO is there. It is not opened: a group has one
+// user at a time, and a VM that starts just then would find it taken.
+func (c *capture) device(name string) {
+	if path.Base(name) == "devices" { // the directory of those of iommufd
+		c.to.Mkdir(name)
+		return
+	}
+	c.to.WriteFile(name, nil)
+}
+
 func (c *capture) link(name string) {
 	target, err := c.tree.Readlink(name)
 	switch {
 	case err == nil && strings.Contains(target, "/virtual/net/"): // on no card, and named by people
 	case err == nil:
-		// A line of the archive holds the link.
-		target = strings.Map(func(r rune) rune {
-			if r < ' ' {
-				return '_'
-			}
-			return r
-		}, target)
 		c.to.Symlink(c.scrub.name(name), c.scrub.name(target))
 	case !errors.Is(err, fs.ErrNotExist): // no link, or one that nobody may see
 		c.to.Deny(name)
@@ -234,7 +248,7 @@ func (c *capture) function(bdf pci.BDF) {
 	for _, name := range attributes {
 		c.content(path.Join(dir, name), func(data []byte) []byte { return data[:min(len(data), attributeSize)] })
 	}
-	c.content(path.Join(dir, "config"), func(data []byte) []byte { return data[:min(len(data), configHead)] })
+	c.binary(path.Join(dir, "config"), func(data []byte) []byte { return data[:min(len(data), configHead)] })
 	for _, name := range attributeLinks {
 		c.link(path.Join(dir, name))
 	}
@@ -327,7 +341,7 @@ func (c *capture) holders(host *hostpci.Host) {
 			dir := path.Join("proc", strconv.Itoa(holder.PID))
 			c.to.WriteFile(dir+"/comm", []byte(holder.Name+"\n"))
 			if holder.VMID != 0 {
-				c.to.WriteFile(dir+"/cmdline", fmt.Appendf(nil, "%s\x00-id\x00%d\x00", holder.Name, holder.VMID))
+				c.to.Archive.WriteFile(dir+"/cmdline", fmt.Appendf(nil, "%s\x00-id\x00%d\x00", plainText([]byte(holder.Name)), holder.VMID))
 			}
 			c.to.Symlink(fmt.Sprintf("%s/fd/%d", dir, number), holder.By)
 			number++

@@ -166,3 +166,35 @@ func TestNothingPersonalIsCaptured(t *testing.T) {
 		}
 	}
 }
+
+// watched is a tree in which nobody may open the files of VFIO.
+type watched struct {
+	hosttree.Reader
+	t *testing.T
+}
+
+func (w watched) ReadFile(name string) ([]byte, error) {
+	if strings.HasPrefix(name, "dev/vfio/") {
+		w.t.Errorf("%s is opened", name)
+	}
+	return w.Reader.ReadFile(name)
+}
+
+func (w watched) ReadDir(name string) ([]string, error) {
+	if strings.HasPrefix(name, "dev/vfio/") {
+		w.t.Errorf("%s is opened", name)
+	}
+	return w.Reader.ReadDir(name)
+}
+
+// A group of VFIO has one user at a time: to look whether its file can be opened
+// would keep a VM from starting.
+func TestNoDeviceIsOpened(t *testing.T) {
+	captured, err := Capture(watched{parse(t, host+"-- dev/vfio/14 --\n-- dev/vfio/vfio --\n"), t}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names, err := captured.ReadDir("dev/vfio"); err != nil || strings.Join(names, " ") != "14 vfio" {
+		t.Errorf("%v, %v", names, err)
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
@@ -147,6 +149,66 @@ func TestWhatDecidesStaysInACommandLine(t *testing.T) {
 	}
 }
 
+func TestOfOptionsOfModulesTheNamesStayAndValuesThatAreKnown(t *testing.T) {
+	for line, want := range map[string]string{
+		"options vfio-pci ids=10de:1eb8,10de:2204 disable_vga=1":                   "options vfio-pci ids=10de:1eb8,10de:2204 disable_vga=1",
+		"options vfio_iommu_type1 allow_unsafe_interrupts=1":                       "options vfio_iommu_type1 allow_unsafe_interrupts=1",
+		`options nvidia NVreg_RegistryDwords="canary=1; more" NVreg_canary-key=ab`: "options nvidia NVreg_RegistryDwords=removed NVreg_canary-key=removed",
+		"options kvm ignore_msrs=1 secret_of=canary":                               "options kvm ignore_msrs=1 secret_of=removed",
+		"options kvm ignore_msrs=can\x1bary canary":                                "options kvm ignore_msrs=removed",
+		"options wifi key=with canary=in it":                                       "options wifi key=removed canary=removed",
+		"options wifi key=with a canary=in it":                                     "options wifi key=removed",
+		"\toptions\t wifi  psk=canary":                                             "options wifi psk=removed",
+		"options wifi psk=canary":                                                  "options wifi psk=removed",
+		"options pcitoken key='canary with words' =canary ca\x1b=x":                "options pcitoken key=removed",
+	} {
+		got := string(newScrubber().modprobe([]byte(line + "\n")))
+		if strings.TrimSuffix(got, "\n") != want {
+			t.Errorf("%q\nbecame %q\nwant   %q", line, got, want)
+		}
+	}
+	for line, want := range map[string]string{
+		"nvidia.NVreg_x=canary vfio-pci.ids=10de:1eb8 kvm.token=canary i915.modeset=0 zfs.zfs_arc_max=1073741824": "nvidia.NVreg_x=removed vfio-pci.ids=10de:1eb8 kvm.token=removed i915.modeset=0 zfs.zfs_arc_max=1073741824",
+	} {
+		if got := options(line); got != want {
+			t.Errorf("%q\nbecame %q\nwant   %q", line, got, want)
+		}
+	}
+}
+
+// A capture is a text that people read: nothing in it paints their terminal.
+func TestACaptureIsPlainText(t *testing.T) {
+	const evil = "\x1b[8m\x1b]0;x\a\u009b2J\u202e\u200b\x00\xff\x7f"
+	tree := everywhere(evil + " iommu=pt " + evil)
+	const card = "sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0"
+	tree.Symlink("sys/bus/pci/devices/0000:01:00.0", "../../../devices/pci0000:00/0000:00:01.0/0000:01:00.0")
+	for _, name := range append(slices.Clone(attributes), "class", "vendor") {
+		tree.WriteFile(card+"/"+name, []byte(evil+"\n"))
+	}
+	tree.Symlink(card+"/driver", "../../../../bus/pci/drivers/x"+evil)
+	tree.Mkdir("sys/bus/pci/drivers/x" + evil)
+	tree.Mkdir("sys/class/iommu/x" + evil)
+	tree.WriteFile("usr/share/misc/pci.ids", []byte("10de  N"+evil+"\n\t1eb8  T"+evil+"\n"))
+	tree.WriteFile("etc/modules-load.d/x"+evil+".conf", []byte("vfio\n"))
+	tree.WriteFile("lib/modules/6.8.12-4-pve/modules.dep", []byte("kernel/drivers/vfio"+evil+".ko:\n"))
+	tree.Symlink("proc/77/fd/9", "/dev/nvidia0")
+	tree.WriteFile("proc/77/comm", []byte("kvm"+evil+"\n"))
+	tree.WriteFile("proc/driver/nvidia/gpus/0000:01:00.0/information", []byte("Model: "+evil+"\nDevice Minor: 0\n"))
+	captured, err := Capture(tree, Options{KernelLog: []byte("DMAR: " + evil + "\n"), Images: map[string]hostbind.Listing{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(captured.Format())
+	for line := range strings.Lines(text) {
+		if strings.ContainsFunc(line, func(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }) || !utf8.ValidString(line) {
+			t.Errorf("%q", line)
+		}
+	}
+	if !strings.Contains(text, "DMAR: ") || !strings.Contains(text, "iommu=pt") {
+		t.Error("what matters is lost")
+	}
+}
+
 func TestAJournalStaysOneAndItsBootIsTheSame(t *testing.T) {
 	const boot = "0b2a5c1e-5b0c-4f0e-9d6b-1c2d3e4f5a6b"
 	tree := everywhere("x")
@@ -209,7 +271,7 @@ func TestEachFileThatIsKeptIsOneOfThoseThatAreTested(t *testing.T) {
 			continue
 		}
 		found := false
-		(&capture{tree: tree, to: hosttree.NewArchive()}).each(file.pattern, func(name string) {
+		(&capture{tree: tree, to: readable{hosttree.NewArchive()}}).each(file.pattern, func(name string) {
 			_, err := tree.ReadFile(name)
 			found = found || err == nil
 		})

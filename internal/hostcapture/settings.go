@@ -21,13 +21,27 @@ var optionsKept = []string{
 // wordsKept are the parameters without a value that are kept.
 var wordsKept = []string{"quiet", "splash", "ro", "rw", "nomodeset", "nointremap", "nox2apic", "single"}
 
-// modulesKept are beginnings of the names of modules whose parameters are kept.
-var modulesKept = []string{"iommu", "vfio", "nvidia", "nouveau", "kvm", "amdgpu", "radeon", "i915", "xe", "drm", "snd_hda", "pci", "zfs", "sysfb", "efifb", "vesafb", "simplefb"}
-
-func keptModule(name string) bool {
-	name = strings.ReplaceAll(name, "-", "_")
-	return slices.ContainsFunc(modulesKept, func(begin string) bool { return strings.HasPrefix(name, begin) })
+// parametersKept are the parameters of modules whose values are kept, as on the
+// kernel's command line. Of all others only the name is: what it takes may be a
+// password, a path or a serial number.
+var parametersKept = []string{
+	"vfio_pci.ids", "vfio_pci.disable_idle_d3", "vfio_pci.disable_vga", "vfio_pci.nointxmask", "vfio_iommu_type1.allow_unsafe_interrupts",
+	"vfio_iommu_type1.dma_entry_limit", "vfio.enable_unsafe_noiommu_mode", "iommu.passthrough", "iommu.strict",
+	"kvm.ignore_msrs", "kvm.report_ignored_msrs", "kvm_intel.nested", "kvm_amd.nested", "kvm_amd.avic",
+	"nouveau.modeset", "nvidia_drm.modeset", "nvidia_drm.fbdev", "nvidia.NVreg_PreserveVideoMemoryAllocations", "nvidia.NVreg_OpenRmEnableUnsupportedGpus",
+	"amdgpu.modeset", "radeon.modeset", "i915.modeset", "i915.enable_guc", "i915.force_probe", "xe.force_probe", "zfs.zfs_arc_max", "zfs.zfs_arc_min",
 }
+
+// valueForm is what a value of theirs is: numbers, words, identifiers.
+var valueForm = regexp.MustCompile(`^[A-Za-z0-9_:,.*!-]{0,500}$`)
+
+// keptParameter tells whether the value of a module's parameter is kept.
+func keptParameter(module, name, value string) bool {
+	return slices.Contains(parametersKept, underscored(module+"."+name)) && valueForm.MatchString(value)
+}
+
+// underscored is a name as the kernel writes it.
+func underscored(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
 // options keeps of a kernel's command line what is understood.
 func options(line string) string {
@@ -37,14 +51,14 @@ func options(line string) string {
 			break // what follows is for init
 		}
 		key, value, hasValue := strings.Cut(field, "=")
-		plainKey := strings.ReplaceAll(strings.Trim(key, `"`), "-", "_")
-		module, _, ofModule := strings.Cut(plainKey, ".")
+		plainKey := underscored(strings.Trim(key, `"`))
+		module, parameter, _ := strings.Cut(plainKey, ".")
 		switch {
 		case variable.MatchString(field), !hasValue && slices.Contains(wordsKept, field):
 			kept = append(kept, field)
-		case !hasValue || !optionName.MatchString(key):
-		case slices.Contains(optionsKept, plainKey), ofModule && keptModule(module):
+		case hasValue && (slices.Contains(optionsKept, plainKey) || keptParameter(module, parameter, value)):
 			kept = append(kept, field)
+		case !hasValue || !optionName.MatchString(key):
 		case strings.HasPrefix(value, `\`): // a path of EFI, which tells systemd-boot
 			kept = append(kept, key+`=\removed`)
 		default:
@@ -111,10 +125,7 @@ func (s *scrubber) modprobe(data []byte) []byte {
 		}
 		switch fields[0] {
 		case "options":
-			if keptModule(fields[1]) {
-				return strings.Join(fields, " ")
-			}
-			return "options " + fields[1]
+			return strings.Join(append(fields[:2:2], parameters(fields[1], strings.Join(fields[2:], " "))...), " ")
 		case "blacklist":
 			return "blacklist " + fields[1]
 		case "softdep":
@@ -127,6 +138,25 @@ func (s *scrubber) modprobe(data []byte) []byte {
 		}
 		return ""
 	})
+}
+
+// parameters keeps of "NAME=VALUE …" behind a module which parameters are set,
+// and to what when that matters. At a word that is none it ends: what follows may be
+// the rest of a value with blanks.
+func parameters(module, line string) []string {
+	var kept []string
+	for _, field := range quoted.FindAllString(line, -1) {
+		name, value, hasValue := strings.Cut(field, "=")
+		switch {
+		case !hasValue || !moduleForm.MatchString(name):
+			return kept
+		case keptParameter(module, name, value):
+			kept = append(kept, field)
+		default:
+			kept = append(kept, name+"=removed")
+		}
+	}
+	return kept
 }
 
 // moduleNames keeps lists of modules: the first word of each line.
@@ -165,7 +195,7 @@ func (s *scrubber) interrupts(data []byte) []byte {
 }
 
 // flag keeps an EFI variable that is one: four bytes of attributes and one of value.
-func (s *scrubber) flag(data []byte) []byte {
+func flag(data []byte) []byte {
 	if len(data) != 5 {
 		return nil
 	}

@@ -184,7 +184,7 @@ func (b boot) apply() string {
 func (b boot) addOption(option string) string {
 	switch {
 	case b.rocky:
-		return `grubby --update-kernel=ALL --args="` + option + `", then reboot`
+		return "grubby --update-kernel=ALL --args=" + shellQuoted(option) + ", then reboot"
 	case b.loader == loaderSystemd:
 		return "in /etc/kernel/cmdline add " + option + " at the end of its one line, then run " + b.apply() + " and reboot"
 	case b.loader == loaderGRUB:
@@ -197,7 +197,7 @@ func (b boot) addOption(option string) string {
 func (b boot) dropOption(option string) string {
 	switch {
 	case b.rocky:
-		return `grubby --update-kernel=ALL --remove-args="` + option + `", then reboot`
+		return "grubby --update-kernel=ALL --remove-args=" + shellQuoted(option) + ", then reboot"
 	case b.loader == loaderSystemd:
 		return "in /etc/kernel/cmdline take out " + option + ", then run " + b.apply() + " and reboot"
 	case b.loader == loaderGRUB:

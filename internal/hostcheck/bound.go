@@ -45,13 +45,12 @@ func (f *facts) fingerprint(slot pci.Slot) hostbind.Card {
 // atBoot is what our own files make of a function at the next boot; false when
 // there is no record of its card.
 func (f *facts) atBoot(function *hostpci.Function) (next outlook, recorded bool) {
-	const asRoot = "run it as root"
 	o, bind := f.oursOf(function.BDF.Slot), bindFix(function)
 	switch {
 	case o.record.absent():
 		return outlook{}, false
 	case !o.record.ok():
-		return foresee(finding.Unknown, "whether gpuworker-host binds it at boot could not be read", o.record.evidence()).mend(asRoot), true
+		return foresee(finding.Unknown, "whether gpuworker-host binds it at boot could not be read", o.record.evidence()).mend(f.seeMore), true
 	case o.recordErr != nil:
 		return foresee(finding.Unknown, "what the boot makes of the record of gpuworker-host cannot be told: "+trim(o.recordErr.Error()), o.record.line("is damaged")).
 			mend("move /" + o.record.name + " away, then: " + bind), true
@@ -66,7 +65,7 @@ func (f *facts) atBoot(function *hostpci.Function) (next outlook, recorded bool)
 		case file.absent():
 			return foresee(finding.Fail, fmt.Sprintf("/%s is gone, without which nothing is bound at boot", shared.Name), file.evidence()).mend(bind + " writes it anew"), true
 		case !file.ok():
-			return foresee(finding.Unknown, fmt.Sprintf("/%s, which binds it at boot, could not be read", shared.Name), file.evidence()).mend(asRoot), true
+			return foresee(finding.Unknown, fmt.Sprintf("/%s, which binds it at boot, could not be read", shared.Name), file.evidence()).mend(f.seeMore), true
 		case err != nil:
 			return foresee(finding.Unknown, fmt.Sprintf("/%s, which binds it at boot, is not as gpuworker-host wrote it", shared.Name), file.line(err.Error())).
 				mend("move /" + shared.Name + " away, then: " + bind), true
@@ -83,7 +82,7 @@ func (f *facts) inImages(function *hostpci.Function, record text) outlook {
 		listing := f.listing(image)
 		switch {
 		case listing.Err != nil:
-			return foresee(finding.Unknown, "whether the initramfs has the record of gpuworker-host could not be read", Evidence{File: image, Says: why(listing.Err)}).mend("run it as root")
+			return foresee(finding.Unknown, "whether the initramfs has the record of gpuworker-host could not be read", Evidence{File: image, Says: why(listing.Err)}).mend(f.seeMore)
 		case !hostbind.InImage(listing.Text, record.name):
 			return foresee(finding.Fail, "the initramfs was made without the record of gpuworker-host, so a driver of the host is there first", Evidence{File: image, Says: "lacks " + record.name}).
 				mend("run " + f.boot.initramfs())

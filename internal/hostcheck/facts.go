@@ -19,6 +19,7 @@ var errNoEntry = errors.New("has no entry for this kernel")
 type facts struct {
 	tree    hosttree.Reader
 	name    string // of the host
+	seeMore string // what to do where something could not be seen
 	release string // of the kernel
 	system  map[string]string
 	proxmox bool
@@ -61,7 +62,7 @@ type facts struct {
 
 // readFacts reads the host once.
 func readFacts(tree hosttree.Reader, o Options) *facts {
-	f := &facts{tree: tree, system: assignments(nil, read(tree, "etc/os-release").body)}
+	f := &facts{tree: tree, seeMore: hosttree.ToSeeMore(tree), system: assignments(nil, read(tree, "etc/os-release").body)}
 	if len(f.system) == 0 {
 		f.system = assignments(nil, read(tree, "usr/lib/os-release").body)
 	}

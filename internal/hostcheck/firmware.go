@@ -27,7 +27,7 @@ func checkDevices(f *facts) []Finding {
 			fix("such a device is left out; report it with gpuworker-host capture"))
 	}
 	for i := range f.pci.Functions {
-		odd = append(odd, oddFunction(&f.pci.Functions[i])...)
+		odd = append(odd, f.oddFunction(&f.pci.Functions[i])...)
 	}
 	if len(odd) == 0 {
 		return one(found(finding.HostDeviceUnreadable, finding.Pass, fmt.Sprintf("all %d PCI functions could be read", len(f.pci.Functions))))
@@ -39,23 +39,23 @@ func checkDevices(f *facts) []Finding {
 // or with whom it shares a group. Others are reported where they matter.
 var deciding = []string{".", "class", "vendor", "device", "driver", "iommu_group"}
 
-func oddFunction(f *hostpci.Function) []Finding {
-	missing := maps.Clone(f.Unreadable)
-	if f.Class == 0 && f.ID.IsZero() && len(missing) == 0 {
+func (f *facts) oddFunction(function *hostpci.Function) []Finding {
+	missing := maps.Clone(function.Unreadable)
+	if function.Class == 0 && function.ID.IsZero() && len(missing) == 0 {
 		missing = map[string]string{"class": "is not there"}
 	}
 	var evidence []Evidence
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
 		if slices.Contains(deciding, name) {
-			evidence = append(evidence, Evidence{File: path.Join("/sys/bus/pci/devices", f.BDF.String(), name), Says: trim(missing[name])})
+			evidence = append(evidence, Evidence{File: path.Join("/sys/bus/pci/devices", function.BDF.String(), name), Says: trim(missing[name])})
 		}
 	}
 	if len(evidence) == 0 {
 		return nil
 	}
-	reason := fmt.Sprintf("what the device at %s is, or with whom it shares a group, could not be read", f.BDF)
+	reason := fmt.Sprintf("what the device at %s is, or with whom it shares a group, could not be read", function.BDF)
 	return one(found(finding.HostDeviceUnreadable, finding.Unknown, reason).see(evidence...).
-		fix("run it as root; if it stays, look for the address in dmesg"))
+		fix(f.seeMore + "; if it stays, look for the address in dmesg"))
 }
 
 // iommuOn tells whether the IOMMU is on, by what Proxmox itself asks: is there
@@ -89,7 +89,7 @@ func checkFirmware(f *facts) []Finding {
 		return one(base(finding.Pass, "the firmware offers an IOMMU: "+table))
 	case !known || f.tables.err != nil:
 		return one(base(finding.Unknown, "whether the firmware offers an IOMMU could not be seen").
-			fix("run it as root, on the host itself; otherwise look for VT-d or AMD-Vi in the firmware"))
+			fix(f.seeMore + "; otherwise look for VT-d or AMD-Vi in the firmware"))
 	}
 	return one(base(finding.Fail, "the firmware offers no IOMMU: VT-d or AMD-Vi is off, or the board has none").
 		fix("in the setup of the firmware switch on VT-d (Intel) or AMD-Vi / IOMMU (AMD), then start the host again").

@@ -61,7 +61,7 @@ func checkForeign(f *facts, card hostpci.Card) []Finding {
 			fix("use another slot for one of them, or switch on ACS in the firmware; a VM with the card would take them all from the host").
 			then("the group has the card and bridges only"))
 	case len(doubts) > 0:
-		return one(found(finding.HostGroupForeign, finding.Unknown, "whether another device shares the group could not be seen").see(firstOf(doubts)...).fix("run it as root"))
+		return one(found(finding.HostGroupForeign, finding.Unknown, "whether another device shares the group could not be seen").see(firstOf(doubts)...).fix(f.seeMore))
 	}
 	return one(found(finding.HostGroupForeign, finding.Pass, "alone in its group, but for bridges"))
 }

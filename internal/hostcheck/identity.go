@@ -59,7 +59,7 @@ func checkIdentity(f *facts, card hostpci.Card) []Finding {
 		return one(moved)
 	}
 	if f.mapFile.hidden() {
-		return one(found(finding.HostCardMoved, finding.Unknown, "whether the mappings mean this card could not be read").see(f.mapFile.evidence()).fix("run it as root"))
+		return one(found(finding.HostCardMoved, finding.Unknown, "whether the mappings mean this card could not be read").see(f.mapFile.evidence()).fix(f.seeMore))
 	}
 	return one(found(finding.HostCardMoved, finding.Pass, "the records of this host mean this card"))
 }

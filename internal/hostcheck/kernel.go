@@ -19,7 +19,7 @@ func checkKernelIOMMU(f *facts) []Finding {
 	}
 	switch {
 	case !known:
-		return one(base(finding.Unknown, "whether the IOMMU is on could not be seen").fix("run it as root, on the host itself"))
+		return one(base(finding.Unknown, "whether the IOMMU is on could not be seen").fix(f.seeMore))
 	case on:
 		after, because := f.iommuNext(true)
 		pass := base(finding.Pass, "the IOMMU is on").after(after)

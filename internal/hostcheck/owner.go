@@ -178,10 +178,10 @@ func (f *facts) claimed(vmids []int, others []string, evidence []Evidence) Findi
 		return found(finding.HostCardClaimed, finding.Fail, strings.Join(names, " and ")+" claim the card").see(firstOf(evidence)...).
 			fix("take it out of all but one: qm set VMID --delete hostpciN; a VM that is stopped counts too").then("one VM names the card")
 	case len(hidden) > 0:
-		return found(finding.HostCardClaimed, finding.Unknown, "whether two VMs claim the card could not be seen").see(firstOf(hidden)...).fix("run it as root")
+		return found(finding.HostCardClaimed, finding.Unknown, "whether two VMs claim the card could not be seen").see(firstOf(hidden)...).fix(f.seeMore)
 	case f.holders.Unseen > 0:
 		return found(finding.HostCardClaimed, finding.Unknown, "who else has the card could not be seen: "+trim(f.holders.Blind())).
-			see(firstOf(evidence)...).fix("run it as root")
+			see(firstOf(evidence)...).fix(f.seeMore)
 	case len(names)+len(others) > 0:
 		return found(finding.HostCardClaimed, finding.Info, "is with "+strings.Join(append(names, others...), ", ")).see(firstOf(evidence)...)
 	}

@@ -200,3 +200,19 @@ func FuzzVMConfiguration(f *testing.F) {
 		}
 	})
 }
+
+func TestACommandThatIsShownDoesWhatItSays(t *testing.T) {
+	rocky := boot{rocky: true}
+	for option, want := range map[string]string{
+		"intel_iommu=on iommu=pt":   `grubby --update-kernel=ALL --args="intel_iommu=on iommu=pt", then reboot`,
+		"pci=$(touch /x) `y` \"; z": `grubby --update-kernel=ALL --args='pci=$(touch /x) ` + "`y` \"; z'" + `, then reboot`,
+		"pci='; z":                  `grubby --update-kernel=ALL --args='pci='\''; z', then reboot`,
+	} {
+		if got := rocky.addOption(option); got != want {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+		if got := rocky.dropOption(option); got != strings.Replace(want, "--args", "--remove-args", 1) {
+			t.Errorf("%s", got)
+		}
+	}
+}

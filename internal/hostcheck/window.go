@@ -38,7 +38,7 @@ func checkFramebuffer(f *facts, card hostpci.Card) []Finding {
 		}
 	}
 	if !f.iomem.ok() || f.zeroed {
-		hidden := found(finding.HostFramebuffer, finding.Unknown, "whether the boot framebuffer sits in the card's memory could not be seen").see(f.iomem.evidence()).fix("run it as root")
+		hidden := found(finding.HostFramebuffer, finding.Unknown, "whether the boot framebuffer sits in the card's memory could not be seen").see(f.iomem.evidence()).fix(f.seeMore)
 		if f.iomem.ok() {
 			hidden.Evidence = []Evidence{f.iomem.line("shows its addresses to root only")}
 		}

@@ -1,11 +1,8 @@
 package hostcli
 
 import (
-	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"github.com/gpuworker/gpuworker/internal/hostcapture"
 )
@@ -39,15 +36,7 @@ func (t *Tool) capture(name string) error {
 		_, err := t.bytes.Write(archive.Format())
 		return err
 	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return usage("%s exists already; name another file", name)
-	}
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(archive.Format())
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err := createFile(name, archive.Format()); err != nil {
 		return err
 	}
 	fmt.Fprintf(t.Out, "Wrote %s. Look through it, then attach it to your report.\n", name)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/hostcheck"
+	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
@@ -44,7 +45,7 @@ when anything fails now.`,
 
 func (t *Tool) check(cards []pci.BDF, verbose bool) error {
 	report := hostcheck.Run(t.tree, hostcheck.Options{
-		Tool: t.Version, Taken: t.taken(), Cards: cards, KernelLog: t.kernelLog(), Images: t.images(),
+		Tool: t.Version.Version, Taken: t.taken(), Cards: cards, KernelLog: t.kernelLog(), Images: t.images(),
 	})
 	if t.json {
 		if err := t.machine(report); err != nil {
@@ -60,7 +61,7 @@ func (t *Tool) check(cards []pci.BDF, verbose bool) error {
 }
 
 func (t *Tool) printReport(r *hostcheck.Report, verbose bool) {
-	p := paint{t.Colour}
+	p := t.paint
 	fmt.Fprintln(t.Out, p.as(bold, hostLine(r)))
 	t.printFindings(r.Findings, r.NotEvaluated, verbose)
 	for _, card := range r.Cards {
@@ -72,7 +73,7 @@ func (t *Tool) printReport(r *hostcheck.Report, verbose bool) {
 		fmt.Fprint(t.Out, "\nThis host has no NVIDIA GPU; gpuworker-host check BDF judges any card.\n")
 	}
 	if !r.System.Root {
-		fmt.Fprint(t.Out, "\nNot everything could be seen: run it as root.\n")
+		fmt.Fprintf(t.Out, "\nNot everything could be seen: %s.\n", hosttree.ToSeeMore(t.tree))
 	}
 	if slices.ContainsFunc(r.Cards, func(c hostcheck.Card) bool { return c.Now != finding.Pass }) || r.Now == finding.Fail {
 		fmt.Fprint(t.Out, "\ngpuworker-host explain NAME tells more about a finding.\n")
@@ -127,7 +128,7 @@ func verdictLine(c hostcheck.Card, p paint) string {
 // printFindings prints findings by layer. Unless verbose, the passes of a layer
 // are a number.
 func (t *Tool) printFindings(findings []hostcheck.Finding, skipped []finding.Layer, verbose bool) {
-	p := paint{t.Colour}
+	p := t.paint
 	for _, layer := range finding.Layers {
 		passed := 0
 		var shown []hostcheck.Finding
@@ -165,7 +166,7 @@ var afterWords = map[finding.Verdict]string{
 }
 
 func (t *Tool) printFinding(f hostcheck.Finding, name string) {
-	p := paint{t.Colour}
+	p := t.paint
 	quiet := f.Verdict == finding.Pass && f.AfterReboot == finding.Pass
 	text := f.Reason
 	if !quiet {

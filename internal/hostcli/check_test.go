@@ -139,3 +139,29 @@ func TestAFileThatIsNoCaptureIsNoHost(t *testing.T) {
 		}
 	}
 }
+
+func TestAHostWithoutEndIsNotRead(t *testing.T) {
+	code, out, complaint := run(t, "", "check", "--root", "/dev/zero")
+	if code != ExitUsage || out != "" || !strings.Contains(complaint, "longer than 32 MiB") {
+		t.Errorf("exit %d, %q, %q", code, out, complaint)
+	}
+}
+
+// Root in a container is not told to be root.
+func TestRootInAContainerIsToldWhatIsMissing(t *testing.T) {
+	data, err := os.ReadFile(fixture(t, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const container = "-- proc/33/fd (denied) --\n-- proc/self/status --\nUid:\t0\t0\t0\t0\nCapEff:\t00000000a80425fb\n"
+	file := filepath.Join(t.TempDir(), "container.txt")
+	if err := os.WriteFile(file, append(data, container...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"list"}, {"check"}, {"check", "-o", "json"}, {"bind", "0000:01:00.0"}} {
+		_, out, complaint := run(t, "", append(args, "--root", file)...)
+		if strings.Contains(out+complaint, "run it as root") || args[0] != "bind" && !strings.Contains(out, "CAP_SYS_PTRACE") {
+			t.Errorf("%v:\n%s%s", args, out, complaint)
+		}
+	}
+}

@@ -50,7 +50,7 @@ func (t *Tool) explain(name string) error {
 		return t.machine(page)
 	}
 	title, rest, _ := strings.Cut(page.Text(cmp.Or(min(t.Width, longest), longest)), "\n")
-	fmt.Fprintf(t.Out, "%s\n%s", paint{t.Colour}.as(bold, title), rest)
+	fmt.Fprintf(t.Out, "%s\n%s", t.paint.as(bold, title), rest)
 	return nil
 }
 

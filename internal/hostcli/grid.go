@@ -13,7 +13,22 @@ type grid struct{ rows [][]string }
 
 func newGrid(head ...string) *grid { return &grid{rows: [][]string{head}} }
 
-func (g *grid) add(cells ...string) { g.rows = append(g.rows, cells) }
+// add adds a row. Cells that others stand behind are not too wide.
+func (g *grid) add(cells ...string) {
+	for i := range len(cells) - 1 {
+		cells[i] = short(cells[i])
+	}
+	g.rows = append(g.rows, cells)
+}
+
+// short is a text of at most the length that one cell of a table may have.
+func short(text string) string {
+	const most = 120 // characters; names of cards are shorter
+	if utf8.RuneCountInString(text) <= most {
+		return text
+	}
+	return string([]rune(text)[:most-1]) + "…"
+}
 
 func (g *grid) write(w io.Writer) {
 	widths := make([]int, len(g.rows[0]))

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/hostpci"
+	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
@@ -92,7 +93,7 @@ func (t *Tool) printList(view listView) {
 		}
 	}
 	if view.Unseen > 0 {
-		fmt.Fprintf(t.Out, "\nWhat %d processes have open could not be seen, so HELD BY may lack some: run it as root.\n", view.Unseen)
+		fmt.Fprintf(t.Out, "\nWhat %d processes have open could not be seen, so HELD BY may lack some: %s.\n", view.Unseen, hosttree.ToSeeMore(t.tree))
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpuworker/gpuworker/internal/buildinfo"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -19,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func run(t *testing.T, host string, args ...string) (code int, out, complaint string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	tool := &Tool{Out: &stdout, Err: &stderr, Version: "v0.0.0-test"}
+	tool := &Tool{Out: &stdout, Err: &stderr, Version: buildinfo.Info{Version: "v0.0.0-test", Commit: "0123456789ab", Go: "go1.26", Platform: "linux/amd64"}}
 	if host != "" {
 		args = append(args, "--root", filepath.Join("testdata", host))
 	}
@@ -130,43 +132,44 @@ func TestHelpNamesEveryCommand(t *testing.T) {
 	}
 }
 
-// A rename would put a file in the place of /dev/stdout or /dev/null, for all
-// programs of the host.
-func TestMetricsGoIntoADeviceAndNotInItsPlace(t *testing.T) {
-	pipe := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Skip("no pipes here: ", err)
-	}
-	reader, err := os.OpenFile(pipe, os.O_RDWR, 0) // so that nobody waits
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = reader.Close() }()
-	if code, _, complaint := run(t, "", "metrics", "-o", pipe, "--root", fixture(t, "")); code != ExitOK {
-		t.Fatalf("exit %d: %s", code, complaint)
-	}
-	if info, err := os.Lstat(pipe); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
-		t.Fatalf("%v, %v", info.Mode(), err)
-	}
-	got := make([]byte, 6)
-	if _, err := reader.Read(got); err != nil || string(got) != "# HELP" {
-		t.Errorf("%q, %v", got, err)
-	}
-}
-
 // full is a disk without room.
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
 func TestWhatCouldNotBeWrittenIsNoSuccess(t *testing.T) {
-	for _, args := range [][]string{{"list"}, {"check"}, {"check", "-o", "json"}, {"explain"}, {"metrics", "-o", "-"}, {"help"}} {
-		var complaint bytes.Buffer
-		if args[0] != "help" {
-			args = append(args, "--root", fixture(t, ""))
+	host := []string{"--root", fixture(t, "")}
+	calls := [][]string{{"help"}, {"version"}, {"--version"}, {"version", "-o", "json"}, {"capture", "-o", "-"}, {"metrics", "-o", "-"}}
+	for _, c := range commands() {
+		calls = append(calls, []string{c.name, "-h"})
+	}
+	for _, call := range [][]string{{"list"}, {"check"}, {"explain"}, {"explain", "HOST-RMRR"}, {"bind", gpu}, {"unbind", gpu}, {"assert", "0000:03:00.0", "--bound"}} {
+		calls = append(calls, call, append(call, "-o", "json"))
+	}
+	for _, args := range calls {
+		if _, isCommand := commandNamed(args[0]); isCommand {
+			args = append(args, host...)
 		}
-		if code := (&Tool{Out: full{}, Err: &complaint}).Main(args); code != ExitCheck || !strings.Contains(complaint.String(), "no space left") {
+		var complaint bytes.Buffer
+		if code := (&Tool{Out: full{}, Err: &complaint}).Main(args); code == ExitOK || !strings.Contains(complaint.String(), "no space left") {
 			t.Errorf("%v: exit %d, %q", args, code, complaint.String())
 		}
+	}
+}
+
+func TestTheVersionIsSaidAsAllProgramsSayIt(t *testing.T) {
+	const line = "gpuworker-host v0.0.0-test (commit 0123456789ab, go1.26, linux/amd64)\n"
+	for _, args := range [][]string{{"version"}, {"--version"}} {
+		if code, out, complaint := run(t, "", args...); code != ExitOK || out != line || complaint != "" {
+			t.Errorf("%v: exit %d, %q, %q", args, code, out, complaint)
+		}
+	}
+	code, out, _ := run(t, "", "version", "-o", "json")
+	var said buildinfo.Info
+	if err := json.Unmarshal([]byte(out), &said); err != nil || code != ExitOK || said.Line("gpuworker-host")+"\n" != line {
+		t.Errorf("exit %d, %v: %s", code, err, out)
+	}
+	if code, out, _ := run(t, "", "version", "now"); code != ExitUsage || out != "" {
+		t.Errorf("exit %d, %q", code, out)
 	}
 }

@@ -2,11 +2,8 @@ package hostcli
 
 import (
 	"bytes"
-	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/hostpci"
@@ -16,7 +13,8 @@ func metricsCommand() command {
 	return command{
 		name: "metrics", args: "-o FILE.prom", summary: "write what Prometheus should know of the GPUs",
 		long: `Write metrics of the GPUs for the textfile collector of node_exporter. The file is replaced
-at once, so that nobody reads half of it. Run it from a timer; there is no server here.`,
+at once, so that nobody reads half of it. Links, devices and FIFOs are not written to: standard
+output is -. Run it from a timer; there is no server here.`,
 		example: "  gpuworker-host metrics -o /var/lib/prometheus/node-exporter/gpuworker.prom\n  gpuworker-host metrics -o -",
 		output:  "the `FILE` to write, - for standard output",
 		flags: func(t *Tool, _ *flag.FlagSet) func([]string) error {
@@ -41,32 +39,6 @@ func (t *Tool) metrics(name string) error {
 		return err
 	}
 	return replaceFile(name, text)
-}
-
-// replaceFile writes a file beside the old one and puts it in its place. What is no
-// file, as /dev/stdout, stays and is written to.
-func replaceFile(name string, data []byte) error {
-	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		f, err := os.OpenFile(name, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		_, err = f.Write(data)
-		return errors.Join(err, f.Close())
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".gpuworker-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
 }
 
 // metric is one family of metrics.
@@ -122,12 +94,13 @@ func metricsText(h *hostpci.Host, holders *hostpci.Holders) []byte {
 	return b.Bytes()
 }
 
-// label keeps a name to what a label may hold without escapes.
+// label keeps a name to what a label may hold without escapes, and to a length that
+// the name of a card may have.
 func label(name string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '"' || r == '\\' || r < ' ' {
+	return short(strings.Map(func(r rune) rune {
+		if r == '"' || r == '\\' || !visible(r) {
 			return ' '
 		}
 		return r
-	}, name)
+	}, name))
 }

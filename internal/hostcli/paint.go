@@ -7,7 +7,9 @@ import (
 )
 
 // paint colours text on a terminal. Colour only ever repeats what the words say.
-type paint struct{ on bool }
+type paint struct {
+	begin string // how colours begin for the writer that knows them as ours; "" for none
+}
 
 // The colours, as SGR codes.
 const (
@@ -20,10 +22,10 @@ const (
 )
 
 func (p paint) as(code int, text string) string {
-	if !p.on || text == "" {
+	if p.begin == "" || text == "" {
 		return text
 	}
-	return "\x1b[" + strconv.Itoa(code) + "m" + text + "\x1b[0m"
+	return p.begin + strconv.Itoa(code) + "m" + text + p.begin + "0m"
 }
 
 // mark is a verdict as one sign.

@@ -2,33 +2,41 @@ package hostcli
 
 import (
 	"cmp"
+	"crypto/rand"
 	"io"
-	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // plain writes what may be written on a terminal: files of the host, and captured
-// ones of others even more, may hold control characters. What cannot be printed
-// becomes a blank; our own colours stay. It keeps the first error, since who prints
-// a line does not look.
+// ones of others even more, may hold anything. What cannot be seen becomes a blank,
+// and a line has an end. Our own colours stay: they begin with a mark that nobody
+// outside of this run can know. It keeps the first error, since who prints a line
+// does not look.
 type plain struct {
-	to  io.Writer
-	err error
+	to   io.Writer
+	mark string
+	line int  // bytes of the line so far
+	cut  bool // the rest of the line is left out
+	err  error
 }
 
-var colourForm = regexp.MustCompile("\x1b\\[[0-9]{1,2}m")
+// maxLine bounds a line, in bytes without colours; with them it has 4 KiB at most.
+const maxLine = 4000
+
+func newPlain(to io.Writer) *plain { return &plain{to: to, mark: "\x1b" + rand.Text()} }
 
 func (p *plain) Write(data []byte) (int, error) {
-	text := string(data)
 	var b strings.Builder
-	last := 0
-	for _, at := range colourForm.FindAllStringIndex(text, -1) {
-		b.WriteString(printable(text[last:at[0]]))
-		b.WriteString(text[at[0]:at[1]])
-		last = at[1]
+	for i, part := range strings.Split(string(data), p.mark) {
+		if i > 0 {
+			code, text, _ := strings.Cut(part, "m")
+			b.WriteString("\x1b[" + code + "m")
+			part = text
+		}
+		p.clean(&b, part)
 	}
-	b.WriteString(printable(text[last:]))
 	if _, err := io.WriteString(p.to, b.String()); err != nil {
 		p.err = cmp.Or(p.err, err)
 		return 0, err
@@ -36,11 +44,31 @@ func (p *plain) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || unicode.IsPrint(r) {
-			return r
+func (p *plain) clean(b *strings.Builder, text string) {
+	const more = "…"
+	for _, r := range text {
+		if r == '\n' {
+			p.line, p.cut = 0, false
+			b.WriteRune(r)
+			continue
 		}
-		return ' '
-	}, text)
+		if !visible(r) {
+			r = ' '
+		}
+		p.line += utf8.RuneLen(r)
+		switch {
+		case p.cut:
+		case p.line > maxLine-len(more):
+			p.cut = true
+			b.WriteString(more)
+		default:
+			b.WriteRune(r)
+		}
+	}
+}
+
+// visible tells characters that take a place of their own on a terminal and change
+// nothing around them. Marks that are put on the character before do not.
+func visible(r rune) bool {
+	return unicode.IsPrint(r) && !unicode.In(r, unicode.Mn, unicode.Me, unicode.Other_Default_Ignorable_Code_Point)
 }

@@ -2,7 +2,6 @@ package hostcli
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gpuworker/gpuworker/internal/buildinfo"
 	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 )
@@ -28,7 +28,7 @@ const (
 // Tool is one run of the program.
 type Tool struct {
 	Out, Err io.Writer
-	Version  string
+	Version  buildinfo.Info
 	Colour   bool // Out is a terminal that may be coloured
 	Width    int  // columns of Out, 0 when it is no terminal
 	// Host is where cards are bound; nil is this machine.
@@ -41,6 +41,7 @@ type Tool struct {
 	json   bool
 	tree   hosttree.Reader
 	bytes  io.Writer // Out as it is, for what must come out unchanged
+	paint  paint
 }
 
 // command is one verb.
@@ -85,16 +86,19 @@ func usage(format string, args ...any) error {
 
 // Main runs the program and returns its exit code.
 func (t *Tool) Main(args []string) int {
-	out := &plain{to: t.Out}
+	out := newPlain(t.Out)
 	if t.bytes = t.Out; t.Width > 0 {
 		t.bytes = out // people look at it
 	}
-	t.Out, t.Err = out, &plain{to: t.Err}
+	if t.Colour {
+		t.paint.begin = out.mark
+	}
+	t.Out, t.Err = out, newPlain(t.Err)
 	err := t.run(args)
-	if err == nil && out.err != nil {
+	var exit *exitError
+	if said := err == nil || errors.Is(err, flag.ErrHelp) || errors.As(err, &exit) && exit.err == nil; said && out.err != nil {
 		err = fmt.Errorf("write the output: %w", out.err)
 	}
-	var exit *exitError
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return ExitOK
@@ -102,7 +106,7 @@ func (t *Tool) Main(args []string) int {
 		fmt.Fprintln(t.Err, "gpuworker-host:", err)
 		return ExitCheck
 	case exit.err != nil:
-		fmt.Fprintln(t.Err, "gpuworker-host:", exit.err)
+		fmt.Fprintln(t.Err, "gpuworker-host:", err)
 	}
 	return exit.code
 }
@@ -113,8 +117,7 @@ func (t *Tool) run(args []string) error {
 		return nil
 	}
 	if args[0] == "version" || args[0] == "--version" {
-		fmt.Fprintln(t.Out, "gpuworker-host", t.Version)
-		return nil
+		return t.version(args[1:])
 	}
 	if args[0] == hostbind.WriteVerb && len(args) == 4 {
 		return hostbind.WriteAttribute(t.Out, args[1], args[2], args[3])
@@ -122,12 +125,31 @@ func (t *Tool) run(args []string) error {
 	if args[0] == apartVerb {
 		return t.serveApart(args[1:])
 	}
-	all := commands()
-	i := slices.IndexFunc(all, func(c command) bool { return c.name == args[0] })
-	if i < 0 {
+	c, ok := commandNamed(args[0])
+	if !ok {
 		return usage("there is no command %q; gpuworker-host help lists them", args[0])
 	}
-	return t.command(all[i], args[1:])
+	return t.command(c, args[1:])
+}
+
+func commandNamed(name string) (c command, ok bool) {
+	all := commands()
+	i := slices.IndexFunc(all, func(c command) bool { return c.name == name })
+	if i < 0 {
+		return command{}, false
+	}
+	return all[i], true
+}
+
+func (t *Tool) version(args []string) error {
+	switch strings.Join(args, " ") {
+	case "", "-o table":
+		fmt.Fprintln(t.Out, t.Version.Line("gpuworker-host"))
+		return nil
+	case "-o json":
+		return t.machine(t.Version)
+	}
+	return usage("version takes -o json and nothing else")
 }
 
 func (t *Tool) command(c command, args []string) error {
@@ -187,11 +209,12 @@ func (t *Tool) open() error {
 		t.tree = hostbind.Careful(t.tree, journals)
 		return nil
 	}
-	data, err := os.ReadFile(t.root)
+	f, err := os.Open(t.root)
 	if err != nil {
 		return fmt.Errorf("--root: %w", err)
 	}
-	archive, err := hosttree.Parse(data)
+	defer func() { _ = f.Close() }()
+	archive, err := hosttree.ReadArchive(f)
 	if err != nil {
 		return fmt.Errorf("--root: %s is no captured archive: %w", t.root, err)
 	}
@@ -218,13 +241,6 @@ func (t *Tool) taken() string {
 		now = t.Now
 	}
 	return now().UTC().Format(time.RFC3339)
-}
-
-// machine writes a value for machines.
-func (t *Tool) machine(value any) error {
-	encoder := json.NewEncoder(t.Out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
 }
 
 func (t *Tool) help() {

@@ -127,7 +127,7 @@ func parse(data []byte, from string) (host string, said statement, err error) {
 	}
 	if report.Taken != "" {
 		if said.taken, err = time.Parse(time.RFC3339, report.Taken); err != nil {
-			return "", statement{}, fmt.Errorf("taken is no date: %w", err)
+			return "", statement{}, fmt.Errorf("the field taken is not a date: %w", err)
 		}
 	}
 	const century = 100 * 365 * 24 * 3600 // seconds; more would be no duration

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -252,5 +253,42 @@ func TestAFileOfAHostThatSpeaksOfAnotherIsSaidSo(t *testing.T) {
 	}
 	if facts["pve4"] != nil {
 		t.Errorf("nobody spoke of pve4: %+v", facts["pve4"])
+	}
+}
+
+func TestFactsThatNoHostAskedForAreTold(t *testing.T) {
+	dir := t.TempDir()
+	for name, host := range map[string]string{"pve1.json": "pve1", "PVE2.json": "PVE2", "typo.json": "pve\x1b[8m7"} {
+		if err := os.WriteFile(filepath.Join(dir, name), report(host), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(Options{Dir: dir, SSH: []string{"root@{host}", "root@pve2.example.org", "root@10.0.0.7", "pve8"}, Now: atNoon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := s.Unused([]string{"pve1", "pve2", "pve3"})
+	var told []string
+	for _, f := range found {
+		if f.ID != finding.HostFactsUnused || f.Verdict != finding.Info || f.Fix == "" || !shown(f.Reason) {
+			t.Errorf("%+v", f)
+		}
+		told = append(told, f.Reason)
+	}
+	text := strings.Join(told, "\n")
+	if len(found) != 3 || !strings.Contains(text, "typo.json") || !strings.Contains(text, "pve [8m7") || !strings.Contains(text, "--ssh root@10.0.0.7") || !strings.Contains(text, "--ssh pve8") {
+		t.Errorf("%d:\n%s", len(found), text)
+	}
+}
+
+func TestWhatIsToldOfManyFilesHasAnEnd(t *testing.T) {
+	s := &Source{known: map[string]statement{}}
+	for i := range 1000 {
+		name := fmt.Sprintf("old%d", i)
+		s.known[name] = statement{facts: &inventory.Facts{From: name + ".json"}}
+	}
+	found := s.Unused([]string{"pve1"})
+	if len(found) > 20 || !strings.Contains(found[len(found)-1].Reason, "more") {
+		t.Errorf("%d findings: %+v", len(found), found[len(found)-1])
 	}
 }

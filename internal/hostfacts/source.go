@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -129,19 +131,25 @@ func (s *Source) misnamed(host string) *inventory.Facts {
 // target is where a host is asked.
 func (s *Source) target(host string) (target string, ok bool) {
 	for _, target := range s.ssh {
-		_, name, found := strings.Cut(target, "@")
-		if !found {
-			name = target
-		}
-		short, _, _ := strings.Cut(name, ".")
 		switch {
 		case strings.Contains(target, hostMark):
 			return strings.ReplaceAll(target, hostMark, host), true
-		case name == host || short == host:
+		case isOf(target, host):
 			return target, true
 		}
 	}
 	return "", false
+}
+
+// isOf tells whether a target names this host: by its name, or by one that begins
+// with it.
+func isOf(target, host string) bool {
+	_, name, found := strings.Cut(target, "@")
+	if !found {
+		name = target
+	}
+	short, _, _ := strings.Cut(name, ".")
+	return name == host || short == host
 }
 
 // ask asks a host. An answer in another host's name, as behind a wrong alias, is
@@ -173,6 +181,7 @@ func runSSH(ctx context.Context, target string) ([]byte, error) {
 	command := exec.CommandContext(ctx, "ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--", target, "gpuworker-host check -o json")
 	out, complaint := &bounded{}, &ending{}
 	command.Stdout, command.Stderr = out, complaint
+	command.Env = forSSH(os.Environ())
 	command.WaitDelay = time.Second
 	err := command.Run()
 	var exit *exec.ExitError
@@ -189,6 +198,25 @@ func runSSH(ctx context.Context, target string) ([]byte, error) {
 		return nil, errors.New(lastLine(text))
 	}
 	return nil, err
+}
+
+// toSSH are the variables that ssh, its agent, its question for a passphrase and its
+// Kerberos work with (ssh(1), ENVIRONMENT; ssh-add(1)). SHELL runs proxy commands.
+var toSSH = []string{
+	"HOME", "PATH", "USER", "LOGNAME", "SHELL", "TMPDIR", "TERM", "LANG", "LANGUAGE", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR",
+	"SSH_AUTH_SOCK", "SSH_AGENT_PID", "SSH_ASKPASS", "SSH_ASKPASS_REQUIRE", "SSH_SK_PROVIDER", "KRB5CCNAME", "KRB5_CONFIG",
+}
+
+// forSSH is what of our environment is passed on: the rest may be secret, and
+// everything that ssh starts would see it.
+func forSSH(environment []string) []string {
+	kept := []string{} // nil would be all of it
+	for _, variable := range environment {
+		if name, _, _ := strings.Cut(variable, "="); slices.Contains(toSSH, name) || strings.HasPrefix(name, "LC_") {
+			kept = append(kept, variable)
+		}
+	}
+	return kept
 }
 
 // bounded keeps what is written to it up to maxAnswer. More is an error, which

@@ -73,3 +73,31 @@ func TestAFileOfFactsIsBounded(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// What we know is nothing to ssh, to a proxy command or to the host: only what ssh
+// works with is passed on.
+func TestSSHGetsNoSecretOfOurs(t *testing.T) {
+	seen := filepath.Join(t.TempDir(), "environment")
+	for _, name := range []string{"GPUWORKER_TOKEN", "PROXMOX_VE_API_TOKEN", "PM_API_TOKEN_SECRET", "PVE_PASSWORD", "RANCHER_TOKEN", "LCSECRET", "SSH_SECRET"} {
+		t.Setenv(name, "canary")
+	}
+	for name, value := range map[string]string{"SSH_AUTH_SOCK": "/run/agent", "LC_ALL": "C", "LANG": "C", "HOME": "/home/ops", "TERM": "dumb", "DISPLAY": ":7"} {
+		t.Setenv(name, value)
+	}
+	asked(t, "env > "+seen+"; exit 255")
+	data, err := os.ReadFile(seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "\n" + string(data)
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "canary") {
+			t.Errorf("ssh is told %s", line)
+		}
+	}
+	for _, kept := range []string{"SSH_AUTH_SOCK=/run/agent", "LC_ALL=C", "LANG=C", "HOME=/home/ops", "TERM=dumb", "DISPLAY=:7"} {
+		if !strings.Contains(text, "\n"+kept+"\n") {
+			t.Errorf("ssh is not told %s", kept)
+		}
+	}
+}

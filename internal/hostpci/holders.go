@@ -30,7 +30,7 @@ type Holders struct {
 	BySlot map[pci.Slot][]Holder
 	// Unseen are the processes of which it could not be seen what they have open:
 	// without root nobody can say what they hold. Reservations that could not be
-	// read count as one more.
+	// read count as one more, and so do all processes that a PID namespace hides.
 	Unseen int
 	// Why says of what could not be seen the reason, in the same order.
 	Why []string

@@ -117,7 +117,9 @@ func TestWhatCouldNotBeSeenIsSaid(t *testing.T) {
 			m.Mkdir("proc/90/task/90/fd")
 			m.Deny("proc/90/task/91/fd")
 		}, "what process 90 has open: permission denied"},
-		"Proxmox's reservations": {func(m machine) { m.Deny(Reservations) }, "/" + Reservations + ": permission denied"},
+		"there are processes that a container hides": {func(m machine) { m.Symlink("proc/self/ns/pid", "pid:[4026532201]") }, "as in a container"},
+		"it is no container":                         {func(m machine) { m.Symlink("proc/self/ns/pid", "pid:[4026531836]") }, ""},
+		"Proxmox's reservations":                     {func(m machine) { m.Deny(Reservations) }, "/" + Reservations + ": permission denied"},
 		"the same, and a process": {func(m machine) { m.Deny(Reservations); m.Deny("proc/90/maps") },
 			"what process 90 has open: permission denied, and 1 more"},
 	} {

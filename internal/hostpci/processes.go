@@ -21,6 +21,9 @@ func (r *holderReader) processes() {
 		r.found.unseen("/proc", err)
 		return
 	}
+	if hosttree.InPIDNamespace(r.tree) {
+		r.found.unseen("the processes of the host", errHidden)
+	}
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
 		if err != nil {
@@ -78,6 +81,7 @@ func (r *holderReader) links(pid int, dir string, names []string) {
 }
 
 var (
+	errHidden   = errors.New("this is a PID namespace of its own, as in a container")
 	errMapsLong = errors.New("its list of what it has mapped is too long to be read")
 	errMapsLate = errors.New("its list of what it has mapped could not be read in time: it waits in the kernel")
 )

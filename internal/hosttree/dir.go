@@ -1,6 +1,7 @@
 package hosttree
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -25,13 +26,17 @@ func Open(path string) (*Dir, error) {
 // Close lets go of the tree.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// ReadFile implements Reader. It does not wait for pipes.
+// ReadFile implements Reader. What is neither file nor directory, and may never end,
+// is not read: ErrNoFile.
 func (d *Dir) ReadFile(name string) ([]byte, error) {
 	f, err := d.open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
+	if info, err := f.Stat(); err != nil || info.Mode()&^fs.ModeDir&fs.ModeType != 0 {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: cmp.Or(err, ErrNoFile)}
+	}
 	return io.ReadAll(io.LimitReader(f, MaxFile))
 }
 
@@ -42,7 +47,13 @@ func (d *Dir) ReadDir(name string) ([]string, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	names, err := f.Readdirnames(-1)
+	names, err := f.Readdirnames(MaxNames)
+	if errors.Is(err, io.EOF) { // it is empty
+		err = nil
+	}
+	if len(names) == MaxNames {
+		err = &fs.PathError{Op: "readdirent", Path: name, Err: errors.New("it has too many entries")}
+	}
 	slices.Sort(names)
 	return names, err
 }

@@ -8,6 +8,8 @@
 // fs.ErrPermission that nobody could look, which is not the same.
 package hosttree
 
+import "errors"
+
 // Reader is a tree that can be read.
 type Reader interface {
 	// ReadFile reads a file, at most MaxFile bytes of it.
@@ -26,6 +28,22 @@ const (
 	CapturedImages = "captured/initramfs" // for each image in /boot, which files of ours are in it
 )
 
-// MaxFile bounds what is read of a file. The largest that matter are the list of
-// PCI names and modules.builtin; an attribute of sysfs has 4 KiB at most.
-const MaxFile = 8 << 20
+// What is read of a tree is bounded: it may be somebody else's, or damaged.
+const (
+	// MaxFile is what is read of a file, in bytes. The largest that matter are the
+	// list of PCI names and modules.builtin; an attribute of sysfs has 4 KiB at most.
+	MaxFile = 8 << 20
+	// MaxNames is what is read of a directory. The largest is that of the processes.
+	MaxNames = 1 << 18
+	// MaxArchive is the length of an archive, in bytes. That of a large host has one
+	// MiB or two.
+	MaxArchive = 32 << 20
+	// MaxEntries is the number of files, directories and links of an archive; that of
+	// a large host has some ten thousand.
+	MaxEntries = 1 << 17
+	// maxPath is the length of a path, as in the kernel (PATH_MAX).
+	maxPath = 4096
+)
+
+// ErrNoFile says that something is there and is neither file nor directory.
+var ErrNoFile = errors.New("it is no file")

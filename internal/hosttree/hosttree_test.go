@@ -2,10 +2,14 @@ package hosttree
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -118,6 +122,83 @@ func TestACircleOfLinksEnds(t *testing.T) {
 	if _, err := archive.ReadFile("a"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// What is no file, as a FIFO that somebody holds open and never writes to, ends no
+// run and is not read.
+func TestWhatIsNoFileIsNotRead(t *testing.T) {
+	root := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(root, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	silent, err := os.OpenFile(filepath.Join(root, "pipe"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Close() })
+	dir, err := Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dir.Close() })
+	if data, err := dir.ReadFile("pipe"); !errors.Is(err, ErrNoFile) {
+		t.Errorf("%q, %v", data, err)
+	}
+}
+
+func TestALargeFileIsReadInPart(t *testing.T) {
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "large"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(root, "large"), 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dir.Close() })
+	if data, err := dir.ReadFile("large"); err != nil || len(data) != MaxFile {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+}
+
+// endless is a text that goes on for ever.
+type endless string
+
+func (e endless) Read(data []byte) (int, error) {
+	n := 0
+	for n < len(data) {
+		n += copy(data[n:], e)
+	}
+	return n, nil
+}
+
+func TestAnArchiveIsBounded(t *testing.T) {
+	deep := strings.Repeat("a/", 3000)
+	for name, text := range map[string]io.Reader{
+		"a text without end":      endless("-- a --\n"),
+		"too many entries":        strings.NewReader(entries(MaxEntries + 1)),
+		"a path that is too long": strings.NewReader("-- " + deep + "b --\n"),
+		"a link that is too long": strings.NewReader("-- a -> " + deep + " --\n"),
+	} {
+		if _, err := ReadArchive(text); err == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+	if archive, err := ReadArchive(strings.NewReader(entries(1000))); err != nil || len(archive.entries) != 1001 {
+		t.Errorf("%v", err)
+	}
+}
+
+// entries is an archive of so many entries.
+func entries(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "-- f%d --\n", i)
+	}
+	return b.String()
 }
 
 func FuzzArchive(f *testing.F) {

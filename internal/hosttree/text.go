@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"maps"
 	"path"
 	"slices"
@@ -32,6 +33,18 @@ const (
 	linkMark   = " -> "
 )
 
+// ReadArchive reads the text of an archive, which may be of anybody.
+func ReadArchive(from io.Reader) (*Archive, error) {
+	text, err := io.ReadAll(io.LimitReader(from, MaxArchive+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(text) > MaxArchive:
+		return nil, fmt.Errorf("it is longer than %d MiB", MaxArchive>>20)
+	}
+	return Parse(text)
+}
+
 // Parse reads the text of an archive.
 func Parse(text []byte) (*Archive, error) {
 	a := NewArchive()
@@ -47,8 +60,9 @@ func Parse(text []byte) (*Archive, error) {
 		}
 		return nil
 	}
-	began := 0
-	for number, line := range bytes.SplitAfter(text, []byte("\n")) {
+	began, number := 0, 0
+	for line := range bytes.Lines(text) {
+		number++
 		head, isHead := partName(string(line))
 		if !isHead {
 			body.Write(line)
@@ -57,7 +71,7 @@ func Parse(text []byte) (*Archive, error) {
 		if err := end(began); err != nil {
 			return nil, err
 		}
-		name, begun, began = head, true, number+1
+		name, begun, began = head, true, number
 		body.Reset()
 	}
 	return a, end(began)
@@ -91,8 +105,14 @@ func (a *Archive) parsePart(head string, body []byte) error {
 	case isDir:
 		name = dir
 	}
+	if len(head) > maxPath {
+		return fmt.Errorf("a name of %d bytes, and %d is the most", len(head), maxPath)
+	}
 	if clean := path.Clean(name); clean != name || clean == "." || strings.Contains(name, " ->") || path.IsAbs(clean) || strings.HasPrefix(clean, "..") {
 		return fmt.Errorf("%q is no name inside a tree", name)
+	}
+	if len(a.entries) >= MaxEntries {
+		return fmt.Errorf("there are more than %d entries", MaxEntries)
 	}
 	switch {
 	case isLink:

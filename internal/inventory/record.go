@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // RecordVersion is the version of the records that this program writes. A record
@@ -73,6 +74,17 @@ func (r Record) Newer() string {
 		return ""
 	}
 	return fmt.Sprintf("its record was written by a newer gpuworker (record version %d, this program knows %d)", r.Version, RecordVersion)
+}
+
+// Age is how many seconds before now, a time in RFC 3339, the VM was made; known
+// is false when one of the two times cannot be read.
+func (r Record) Age(now string) (seconds int, known bool) {
+	created, err := time.Parse(time.RFC3339, r.Created)
+	if err != nil {
+		return 0, false
+	}
+	until, err := time.Parse(time.RFC3339, now)
+	return int(until.Sub(created) / time.Second), err == nil
 }
 
 // Line writes the record as one line of text that survives in a note:

@@ -23,7 +23,12 @@ type Scope struct {
 	Pools    []string // pools whose workers are looked for by name, beside those that carry our mark
 	VMs      []int    // VMs of other people that are asked about
 	Cards    bool     // cards will be attached
-	Agents   bool     // ask the guest agents of our running VMs for addresses
+
+	// ResourcePools are the resource pools that VMs go into, "" for none; empty is
+	// none too.
+	ResourcePools []string
+
+	Agents bool // ask the guest agents of our running VMs for addresses
 }
 
 // Snapshot is one hypervisor at one moment.
@@ -34,11 +39,24 @@ type Snapshot struct {
 	Supported  bool    `json:"supported"`         // the version is one that we know
 	Missing    []Right `json:"missing,omitempty"` // privileges that the login lacks
 
+	// Frozen says why nothing can be changed at present; nil when it can.
+	Frozen *Frozen `json:"frozen,omitempty"`
+	// MissingPool is the resource pool that new VMs are to go into and that does
+	// not exist; "" when it does, when none is wanted, or when it cannot be seen.
+	MissingPool string `json:"missingPool,omitempty"`
+
 	Hosts  []Host  `json:"hosts"`  // by name
 	VMs    []VM    `json:"vms"`    // by VMID; templates too
 	Claims []Claim `json:"claims"` // by host and slot
 
 	index atomic.Pointer[index]
+}
+
+// Frozen is a hypervisor that shows everything and takes no changes, such as a
+// cluster without quorum.
+type Frozen struct {
+	Why string `json:"why"`
+	Fix string `json:"fix"`
 }
 
 // Right is a privilege that the login lacks, what it is for, and what cannot be
@@ -187,6 +205,10 @@ type VM struct {
 	CloudInit bool `json:"cloudInit"`
 	// BootDisk is the volume of the first disk, "" without a disk.
 	BootDisk string `json:"bootDisk,omitempty"`
+
+	// Storages are those of all drives of a template, CD-ROMs too: a clone for
+	// another host needs all of them shared.
+	Storages []string `json:"storages,omitempty"`
 
 	// StuckClone tells that the VM is locked by a clone that no task works on.
 	StuckClone bool `json:"stuckClone,omitempty"`

@@ -21,8 +21,37 @@ func CheckVersion(s *inventory.Snapshot) finding.Finding {
 	return f
 }
 
-// CheckAccess names each privilege that the login lacks.
+// CheckWritable judges whether anything can be changed at present.
+func CheckWritable(s *inventory.Snapshot) finding.Finding {
+	f := finding.Finding{
+		ID: finding.ClusterNoQuorum, Verdict: finding.Pass, Layer: finding.LayerAPI,
+		Where: fault.Place{Hypervisor: s.Hypervisor}, Reason: "changes are taken",
+	}
+	if s.Frozen != nil {
+		f.Verdict, f.Reason, f.Fix = finding.Fail, s.Frozen.Why, s.Frozen.Fix
+	}
+	return f
+}
+
+// CheckAccess names each privilege that the login lacks, and the resource pool
+// when it does not exist.
 func CheckAccess(s *inventory.Snapshot) []finding.Finding {
+	findings := checkPrivileges(s)
+	if s.MissingPool != "" {
+		findings = append(findings, poolMissing(s))
+	}
+	return findings
+}
+
+func poolMissing(s *inventory.Snapshot) finding.Finding {
+	return finding.Finding{
+		ID: finding.PoolMissing, Verdict: finding.Fail, Layer: finding.LayerAccess, Where: fault.Place{Hypervisor: s.Hypervisor},
+		Reason: fmt.Sprintf("there is no resource pool %s, and new VMs are to go into it", s.MissingPool),
+		Fix:    "correct spec.proxmox.resourcePool of the Hypervisor, or make the pool: gpuworker role -f FILE prints the commands",
+	}
+}
+
+func checkPrivileges(s *inventory.Snapshot) []finding.Finding {
 	f := finding.Finding{
 		ID: finding.PrivilegeMissing, Layer: finding.LayerAccess, Where: fault.Place{Hypervisor: s.Hypervisor},
 		Verdict: finding.Pass, Reason: "the login has every privilege that is needed",
@@ -47,10 +76,13 @@ func CheckAccess(s *inventory.Snapshot) []finding.Finding {
 // none than one that stays half made.
 func RefuseAccess(s *inventory.Snapshot, withCard bool) []finding.Finding {
 	var refusals []finding.Finding
-	for i, f := range CheckAccess(s) {
+	for i, f := range checkPrivileges(s) {
 		if f.Verdict == finding.Fail && (withCard || s.Missing[i].Stops == inventory.StopsAll) {
 			refusals = append(refusals, f)
 		}
+	}
+	if s.MissingPool != "" {
+		refusals = append(refusals, poolMissing(s))
 	}
 	return refusals
 }

@@ -120,7 +120,7 @@ func hiddenHolders(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []fin
 		f := finding.Finding{
 			ID: finding.VMUnreadable, Verdict: finding.Unknown, Layer: finding.LayerCard, Where: atCard(s, h.Name, d),
 			Reason: fmt.Sprintf("%s cannot be read, so it may hold the card: %s", VMName(vm), vm.Unreadable),
-			Fix:    "give the login VM.Audit on /vms; gpuworker check shows what it lacks",
+			Fix:    UnreadableFix(s, vm),
 		}
 		f.Where.VMID = vm.VMID
 		findings = append(findings, f)
@@ -128,14 +128,24 @@ func hiddenHolders(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []fin
 	return findings
 }
 
+// Unbelieved is the finding of a card whose claim must not be believed: it is
+// taken, and nobody can say by whom.
+func Unbelieved(s *inventory.Snapshot, claim *inventory.Claim) finding.Finding {
+	f := finding.Finding{ID: finding.CardClaimed, Verdict: finding.Fail, Layer: finding.LayerCard, Where: at(s, claim.Host)}
+	f.Where.Card = claim.Slot.String()
+	f.Reason = fmt.Sprintf("register %s claims it, and %s", claim.Register, claim.Problem)
+	f.Fix = inventory.RecordFix("the description of PCI resource mapping " + claim.Register)
+	return f
+}
+
 func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inventory.Claim, who Who) []finding.Finding {
 	f := finding.Finding{ID: finding.CardClaimed, Layer: finding.LayerCard, Where: atCard(s, h.Name, d)}
 	r := claim.Record
 	switch {
 	case claim.Problem != "":
-		f.Verdict = finding.Fail
-		f.Reason = fmt.Sprintf("register %s claims it, and %s", claim.Register, claim.Problem)
-		f.Fix = inventory.RecordFix("the description of PCI resource mapping " + claim.Register)
+		where := f.Where
+		f = Unbelieved(s, claim)
+		f.Where = where
 	case claim.Releasing:
 		f.Verdict = finding.Info
 		f.Reason = fmt.Sprintf("worker %s is giving the card back just now; a claim waits up to a minute for that", r.Worker)

@@ -105,6 +105,13 @@ func CheckNetwork(s *inventory.Snapshot, h *inventory.Host, nic inventory.NIC) f
 		if f, is := unreadable(s, h, "networks"); is {
 			return f
 		}
+		if right := hides(s, nic.Bridge); right != nil {
+			f.Verdict = finding.Unknown
+			f.Reason = fmt.Sprintf("whether there is a bridge %s cannot be seen: the login lacks %s on %s, and %s shows only bridges that it may use",
+				nic.Bridge, right.Privilege, right.Path, s.Product)
+			f.Fix = "gpuworker role -f FILE prints the commands that make the right login"
+			return f
+		}
 		f.Reason = fmt.Sprintf("the host has no bridge %s; it has %s", nic.Bridge, bridgeNames(h))
 		f.Fix = "correct spec.network.bridge, or make the bridge on the host"
 		return f
@@ -119,6 +126,18 @@ func CheckNetwork(s *inventory.Snapshot, h *inventory.Host, nic inventory.NIC) f
 		f.Reason += fmt.Sprintf(", VLAN %d", nic.VLAN)
 	}
 	return f
+}
+
+// hides finds the privilege whose want keeps a bridge from being seen; nil when
+// none does.
+func hides(s *inventory.Snapshot, bridge string) *inventory.Right {
+	i := slices.IndexFunc(s.Missing, func(r inventory.Right) bool {
+		return r.Privilege == "SDN.Use" && strings.HasSuffix(r.Path, "/"+bridge)
+	})
+	if i < 0 {
+		return nil
+	}
+	return &s.Missing[i]
 }
 
 func bridgeNames(h *inventory.Host) string {

@@ -75,6 +75,7 @@ func (r *Room) tryHost(w Want, name string) option {
 	findings = append(findings, more...)
 	if template != nil {
 		o.volumes = Volumes(w, template)
+		findings = append(findings, CheckReach(r.world, host, w, template)...)
 		for _, v := range o.volumes {
 			findings = append(findings, CheckStorage(r.world, host, v, r.storage[r.shelf(name, v.Storage)]))
 		}

@@ -91,7 +91,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 			}},
 
 		{"the template is on local storage of another host", Observed(Host("pve1"), Host("pve2"), ubuntu), want("gpu-1", func(w *Want) { w.Hosts = []string{"pve2"} }),
-			[]string{`TEMPLATE-MISSING pve2 : the host has no template "ubuntu-22.04"; there is VM 9000 "ubuntu-22.04" on pve1, on storage that pve2 does not share → make a copy of the template on pve2, or keep it on shared storage`}},
+			[]string{`TEMPLATE-MISSING pve2 : the host has no template "ubuntu-22.04"; there is VM 9000 "ubuntu-22.04" on pve1, on storage that pve2 does not share → make a copy of the template on pve2, or keep all of it on shared storage, its cloud-init drive too`}},
 		{"the template is still a VM", Observed(Host("pve1"), VM(9000, "ubuntu-22.04", "pve1")), want("gpu-1"),
 			[]string{`TEMPLATE-MISSING pve1 : there is no template "ubuntu-22.04"; VM 9000 "ubuntu-22.04" on pve1 is a VM, no template → if it is meant to be one: qm template 9000   (on pve1)`}},
 		{"no template has these tags", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Want) { w.Template = v1alpha1.Template{Tags: []string{"gpu", "jammy"}} }),
@@ -215,7 +215,7 @@ func TestSharedStorageIsOneForAllHosts(t *testing.T) {
 	}
 	_, _, refusals := room.Place(want("gpu-2", full))
 	says := []string{
-		`TEMPLATE-MISSING pve3 : the host has no template "ubuntu-22.04"; there is VM 9000 "ubuntu-22.04" on pve1, on storage that pve3 does not share → make a copy of the template on pve3, or keep it on shared storage`,
+		`TEMPLATE-MISSING pve3 : the host has no template "ubuntu-22.04"; there is VM 9000 "ubuntu-22.04" on pve1, on storage that pve3 does not share → make a copy of the template on pve3, or keep all of it on shared storage, its cloud-init drive too`,
 		"STORAGE-FULL pve1 : storage ceph has 5 GiB free, 10 GiB is needed (10 GiB are promised in this plan) → make room, choose another storage, or a smaller disk",
 		"STORAGE-FULL pve2 : storage ceph has 5 GiB free, 10 GiB is needed (10 GiB are promised in this plan) → make room, choose another storage, or a smaller disk",
 	}

@@ -31,6 +31,21 @@ func Volumes(w Want, template *inventory.VM) []Volume {
 	return volumes
 }
 
+// CheckReach finds what keeps a clone of the template from going where it is to go:
+// to another host only onto storage that both share; nothing when it can (PVE::API2::Qemu, clone_vm).
+// Whether the template's own storage is shared is FindTemplate's question.
+func CheckReach(s *inventory.Snapshot, h *inventory.Host, w Want, template *inventory.VM) []finding.Finding {
+	full := w.Template.Clone == v1alpha1.CloneFull && w.Storage != ""
+	storage := h.Storage(w.Storage)
+	if !full || template.Host == h.Name || storage == nil || storage.Shared {
+		return nil
+	}
+	f := finding.Finding{ID: finding.StorageLocal, Verdict: finding.Fail, Layer: finding.LayerStorage, Where: at(s, h.Name)}
+	f.Reason = fmt.Sprintf("template %s is on %s, and a full clone goes to another host on shared storage only: %s is local to each host", VMName(template), template.Host, storage.Name)
+	f.Fix = fmt.Sprintf("make a copy of the template on %s, name a shared storage in spec.machine.disk.storage, or allow %s alone in spec.hosts", h.Name, template.Host)
+	return []finding.Finding{f}
+}
+
 // CheckStorage judges whether the host has the storage, working, for disks, and
 // with room for need bytes beside those that the plan promised already.
 func CheckStorage(s *inventory.Snapshot, h *inventory.Host, need Volume, promised int64) finding.Finding {

@@ -74,22 +74,28 @@ func FindTemplate(s *inventory.Snapshot, t v1alpha1.Template, h *inventory.Host)
 	return candidates[0], findings
 }
 
-// sharedWith tells whether the template's disk is on storage that the host has
-// too, so that a clone can be made for it (PVE::API2::Qemu, clone_vm).
+// sharedWith tells whether the template's disk, and whatever else it has in its
+// drives, is on storage that the host has too, so that a clone can be made for it
+// (PVE::API2::Qemu, clone_vm and check_storage_access_clone).
 func sharedWith(s *inventory.Snapshot, template *inventory.VM, h *inventory.Host) bool {
 	home := s.Host(template.Host)
 	if home == nil || template.Machine.Storage == "" {
 		return false
 	}
-	there, mine := home.Storage(template.Machine.Storage), h.Storage(template.Machine.Storage)
-	return there != nil && there.Shared && mine != nil && mine.Active
+	for _, name := range append([]string{template.Machine.Storage}, template.Storages...) {
+		there, mine := home.Storage(name), h.Storage(name)
+		if there == nil || !there.Shared || mine == nil || !mine.Active {
+			return false
+		}
+	}
+	return true
 }
 
 func noTemplate(t v1alpha1.Template, h *inventory.Host, elsewhere, others []*inventory.VM) (reason, fix string) {
 	switch {
 	case len(elsewhere) > 0:
 		return fmt.Sprintf("the host has no template %s; there is %s, on storage that %s does not share", TemplateWords(t), vmList(elsewhere), h.Name),
-			fmt.Sprintf("make a copy of the template on %s, or keep it on shared storage", h.Name)
+			fmt.Sprintf("make a copy of the template on %s, or keep all of it on shared storage, its cloud-init drive too", h.Name)
 	case len(others) > 0:
 		return fmt.Sprintf("there is no template %s; %s is a VM, no template", TemplateWords(t), vmList(others)),
 			on(others[0].Host, fmt.Sprintf("if it is meant to be one: qm template %d", others[0].VMID))
@@ -112,7 +118,7 @@ func CheckTemplate(s *inventory.Snapshot, vm *inventory.VM) []finding.Finding {
 	if vm.Unreadable != "" {
 		f.ID, f.Verdict = finding.VMUnreadable, finding.Unknown
 		f.Reason = fmt.Sprintf("template %s cannot be read: %s", VMName(vm), vm.Unreadable)
-		f.Fix = "give the login VM.Audit on /vms; gpuworker check shows what it lacks"
+		f.Fix = UnreadableFix(s, vm)
 		return []finding.Finding{f}
 	}
 	var findings []finding.Finding

@@ -36,6 +36,14 @@ func VMName(vm *inventory.VM) string {
 	return fmt.Sprintf("VM %d %q", vm.VMID, vm.Name)
 }
 
+// UnreadableFix is the way out for a VM that cannot be read.
+func UnreadableFix(s *inventory.Snapshot, vm *inventory.VM) string {
+	if host := s.Host(vm.Host); host == nil || !host.Online {
+		return "bring host " + vm.Host + " back, then run the same command again"
+	}
+	return "give the login VM.Audit on /vms; gpuworker check shows what it lacks"
+}
+
 // whose says whose a VM is and whether it runs: "not ours, running".
 func whose(vm *inventory.VM) string {
 	words := "not ours"

@@ -21,6 +21,9 @@ func BuildAdopt(in Input, vmid int, worker string) (*Plan, error) {
 	b := newBuilder(in)
 	pool := b.poolOf(worker)
 	vm := in.Snapshot.VM(vmid)
+	if m := b.adopted(pool, vm, worker); m != nil {
+		return b.adoptedAlready(pool, m), nil
+	}
 	if err := b.adoptable(pool, vm, vmid, worker); err != nil {
 		return nil, err
 	}
@@ -44,6 +47,26 @@ func BuildAdopt(in Input, vmid int, worker string) (*Plan, error) {
 	}
 	b.add(d)
 	return b.plan(), nil
+}
+
+// adopted is the worker when the VM is that very worker already; else nil.
+func (b *builder) adopted(pool *v1alpha1.WorkerPool, vm *inventory.VM, worker string) *member {
+	if pool == nil || vm == nil {
+		return nil
+	}
+	m := b.survey.members[identity{pool.Name, pool.Spec.KubeCluster, worker}]
+	if m == nil || m.vm != vm || m.fresh {
+		return nil
+	}
+	return m
+}
+
+func (b *builder) adoptedAlready(pool *v1alpha1.WorkerPool, m *member) *Plan {
+	d := existingDraft(pool, m)
+	b.fill(d)
+	d.Action, d.Reason = Keep, fmt.Sprintf("VM %d is this worker already", m.vm.VMID)
+	b.add(d)
+	return b.plan()
 }
 
 // adoptLasts refuses to adopt a VM that the next apply would replace.
@@ -95,7 +118,10 @@ func (b *builder) adoptable(pool *v1alpha1.WorkerPool, vm *inventory.VM, vmid in
 	case vm.Template:
 		e.Why, e.Fix = "it is a template", "clone it: gpuworker apply makes workers from templates"
 	case vm.Unreadable != "":
-		e.Kind, e.Why, e.Fix = fault.Denied, "it cannot be read: "+vm.Unreadable, "gpuworker check shows which privilege the login lacks"
+		e.Kind, e.Why, e.Fix = fault.Denied, "it cannot be read: "+vm.Unreadable, place.UnreadableFix(b.world, vm)
+		if host := b.world.Host(vm.Host); host == nil || !host.Online {
+			e.Kind = fault.Unavailable
+		}
 	case vm.RecordProblem != "":
 		e.Why, e.Fix = vm.RecordProblem, inventory.RecordFix("its note")
 	case vm.UUID == "":
@@ -197,10 +223,7 @@ func BuildOrphans(in Input) *Plan {
 		case declared[m]:
 		case m.vm != nil:
 			b.fill(d)
-			d.Action, d.Reason, d.Hint = Hold, "no document declares it", shell.Command("gpuworker delete %s", m.worker)
-			if b.in.pool(m.record()) == nil && b.poolOf(m.worker) != nil {
-				d.Hint = fmt.Sprintf("a declared worker has this name too, so delete this one with documents that have pool %s in KubeCluster %s", m.pool, m.kubeCluster)
-			}
+			d.Action, d.Reason, d.Hint = Hold, "no document declares it", b.endHint(m)
 			b.add(d)
 		default:
 			b.fill(d)

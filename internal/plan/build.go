@@ -17,6 +17,7 @@ func Build(in Input) *Plan {
 	for _, pool := range in.pools() {
 		b.enlist(pool)
 	}
+	b.enlistUndeclared()
 	b.reserve()
 	b.decideExisting()
 	b.decideNew()
@@ -70,8 +71,11 @@ type draft struct {
 }
 
 func (d *draft) identity() identity {
-	if d.member != nil {
+	switch {
+	case d.member != nil:
 		return d.member.identity
+	case d.pool == nil:
+		return identity{worker: d.Name}
 	}
 	return identity{d.pool.Name, d.pool.Spec.KubeCluster, d.Name}
 }
@@ -157,6 +161,18 @@ func enlistPlain(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
 	}
 }
 
+// enlistUndeclared lists the workers of ours that are of no declared pool.
+func (b *builder) enlistUndeclared() {
+	for _, m := range b.survey.order {
+		if b.in.pool(m.record()) != nil || !b.in.declares(m.kubeCluster) {
+			continue
+		}
+		d := existingDraft(nil, m)
+		d.Undeclared = true
+		b.add(d)
+	}
+}
+
 func existingDraft(pool *v1alpha1.WorkerPool, m *member) *draft {
 	return &draft{Worker: &Worker{Name: m.worker}, pool: pool, number: m.number(), member: m}
 }
@@ -173,12 +189,12 @@ func (b *builder) all() func(yield func(*draft) bool) {
 	}
 }
 
-// reserve gives each worker that is there the card that it holds: first to those
-// with a VM, then to those with a claim only.
+// reserve gives each worker of a declared pool that is there the card that it
+// holds: first to those with a VM, then to those with a claim only.
 func (b *builder) reserve() {
 	for _, withVM := range []bool{true, false} {
 		for d := range b.all() {
-			if m := d.member; m != nil && m.slot != nil && (m.vm != nil) == withVM {
+			if m := d.member; m != nil && m.slot != nil && (m.vm != nil) == withVM && d.pool != nil {
 				b.room.Reserve(m.host, *m.slot, m.worker)
 			}
 		}
@@ -269,7 +285,22 @@ func (b *builder) plan() *Plan {
 	}
 	p.Findings = append(p.Findings, b.findings...)
 	finding.Sort(p.Findings)
+	p.freeze(place.CheckWritable(b.world))
 	return p
+}
+
+// freeze refuses all workers that something was to be done for, when nothing can
+// be changed at present.
+func (p *Plan) freeze(writable finding.Finding) {
+	if !place.Blocks(writable) {
+		return
+	}
+	for w := range p.Workers() {
+		if len(w.Steps) > 0 {
+			w.Action, w.Steps, w.Refusals = Refuse, nil, []finding.Finding{writable}
+			w.Changes, w.Hint = nil, ""
+		}
+	}
 }
 
 // empty is a plan without workers.
@@ -278,7 +309,8 @@ func (b *builder) empty() *Plan {
 		Hypervisor: b.world.Hypervisor, Product: b.world.Product, Version: b.world.Version, HostCount: len(b.world.Hosts),
 		World: World(b.in), Pools: []Pool{},
 	}
-	for _, f := range slices.Concat(place.CheckAccess(b.world), b.survey.duplicates()) {
+	world := append([]finding.Finding{place.CheckWritable(b.world)}, place.CheckAccess(b.world)...)
+	for _, f := range slices.Concat(world, b.survey.duplicates(), b.in.Given) {
 		if f.Verdict != finding.Pass {
 			p.Findings = append(p.Findings, f)
 		}
@@ -291,7 +323,7 @@ func (b *builder) empty() *Plan {
 func (b *builder) surplusVMs(d *draft) []Worker {
 	var workers []Worker
 	for _, vm := range d.member.extraVMs {
-		if isSemiPersistent(d.pool) || vm.Record.Lifecycle != string(v1alpha1.Ephemeral) || vm.Record.Card != "" || len(vm.Cards) > 0 {
+		if d.pool == nil || isSemiPersistent(d.pool) || vm.Record.Lifecycle != string(v1alpha1.Ephemeral) || vm.Record.Card != "" || len(vm.Cards) > 0 {
 			continue
 		}
 		twin := &member{identity: d.member.identity, vm: vm, fresh: !marked(vm), host: vm.Host}

@@ -338,7 +338,8 @@ func TestACreatedWorkerCarriesAllThatApplyNeeds(t *testing.T) {
 			Card:  &inventory.Card{Slot: slot, PCIe: true, ROMBar: true}, OnBoot: true, Protection: true, Agent: true,
 		},
 		Record: &inventory.Record{
-			Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", VMID: 9100, Host: "pve1",
+			Version: inventory.RecordVersion,
+			Worker:  "gpu-1", Pool: "gpu", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", VMID: 9100, Host: "pve1",
 			Card: "0000:03:00", Template: "ubuntu-22.04", Labels: "zone=a", Taints: "gpu=yes:NoSchedule",
 		},
 		Source: &Source{Template: "ubuntu-22.04", VMID: 9000, Host: "pve1", Full: true, Storage: "local-lvm", Pool: "gpuworkers", Shelf: "local-lvm on pve1"},

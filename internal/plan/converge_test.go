@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -11,7 +12,11 @@ import (
 )
 
 // toy is a hypervisor that does steps at once, as the contracts of apply say.
-type toy struct{ world *inventory.Snapshot }
+type toy struct {
+	world     *inventory.Snapshot
+	made      int      // VMs, so far
+	destroyed []string // UUIDs
+}
 
 // do does the first n steps of a worker, as a run does that is killed then.
 func (h *toy) do(w *Worker, n int) {
@@ -19,7 +24,8 @@ func (h *toy) do(w *Worker, n int) {
 	if w.Record != nil {
 		record = *w.Record
 		if record.UUID == "" {
-			record.UUID = "new-identity-of-" + record.Worker
+			h.made++
+			record.UUID = fmt.Sprintf("new-identity-%d-of-%s", h.made, record.Worker)
 		}
 	}
 	vmid := record.VMID
@@ -47,6 +53,9 @@ func (h *toy) step(step StepKind, w *Worker, record inventory.Record, vm *invent
 	case StepClone:
 		h.clone(w, record)
 	case StepConfigure, StepAdopt:
+		if step == StepAdopt {
+			record.UUID, record.Replacing = w.Ref.UUID, "" // the new ones are the successor's
+		}
 		vm.Tags, vm.UUID, vm.Name = append(vm.Tags, inventory.OwnerTag), record.UUID, record.Worker
 		vm.Record = &record
 		if step == StepConfigure {
@@ -67,7 +76,11 @@ func (h *toy) step(step StepKind, w *Worker, record inventory.Record, vm *invent
 		settleVM(vm)
 	case StepUnprotect:
 		vm.Machine.Protection, vm.Applied.Protection = false, false
+	case StepReplaced:
+		record.Replaced, record.Replacing = record.Replacing, ""
+		vm.Record = &record
 	case StepDestroy:
+		h.destroyed = append(h.destroyed, vm.UUID)
 		h.world.VMs = slices.DeleteFunc(h.world.VMs, func(other inventory.VM) bool { return other.VMID == vm.VMID })
 	case StepPark:
 		vm.Tags = append(vm.Tags, inventory.ParkedTag)
@@ -135,7 +148,7 @@ func TestRunsConvergeWhereverTheyAreKilled(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyInput(t)
 		in.AllOrNothing = false
-		h := &toy{in.Snapshot}
+		h := &toy{world: in.Snapshot}
 		p := Build(in)
 		for w := range p.Workers() {
 			h.do(w, rapid.IntRange(0, len(w.Steps)).Draw(t, "killed after"))
@@ -164,11 +177,51 @@ func TestRunsConvergeWhereverTheyAreKilled(t *testing.T) {
 	})
 }
 
+// TestAReplaceThatIsRepeatedDestroysNothingMore kills a replace in the middle of
+// any step and runs the same command again, and again when it is done: nothing is
+// destroyed but the VMs that were there in the beginning.
+func TestAReplaceThatIsRepeatedDestroysNothingMore(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := anyInput(t)
+		in.Replace = &Replacement{Names: []string{rapid.SampledFrom(somePools).Draw(t, "replaced pool") + "-1"}, KeepRecent: true}
+		h := &toy{world: in.Snapshot}
+		there := map[string]bool{}
+		for i := range in.Snapshot.VMs {
+			there[in.Snapshot.VMs[i].UUID] = true
+			if r := in.Snapshot.VMs[i].Record; r != nil {
+				there[r.UUID] = true // of a clone that is marked before its end
+			}
+		}
+		for run := 0; run < 6; run++ {
+			p, err := BuildReplace(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("run %d: %v", run, lines(p))
+			if run > 3 && !p.Empty() {
+				t.Fatalf("after %d runs there is still something to do: %v", run, lines(p))
+			}
+			for w := range p.Workers() {
+				n := len(w.Steps)
+				if run < 2 {
+					n = rapid.IntRange(0, n).Draw(t, "killed after")
+				}
+				h.do(w, n)
+			}
+			for _, uuid := range h.destroyed {
+				if !there[uuid] {
+					t.Fatalf("run %d destroyed VM %s, which the replace itself had made", run, uuid)
+				}
+			}
+		}
+	})
+}
+
 // TestADeletedWorkerLeavesNothingWhereverTheRunIsKilled does the same for delete.
 func TestADeletedWorkerLeavesNothingWhereverTheRunIsKilled(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyInput(t)
-		h := &toy{in.Snapshot}
+		h := &toy{world: in.Snapshot}
 		name := rapid.SampledFrom(somePools).Draw(t, "pool to delete from") + "-1"
 		for run := 0; ; run++ {
 			p, err := BuildDelete(in, []string{name})

@@ -30,7 +30,13 @@ func (b *builder) create(d *draft) {
 		return
 	}
 	b.place(d, 0)
+	if d.Action == Create && d.Record.Replacing != "" {
+		d.Reason += fmt.Sprintf("; in place of VM %s, which is gone", d.Record.Replacing)
+	}
 }
+
+// asked reports whether a person wants the worker replaced.
+func (b *builder) asked(d *draft) bool { return b.in.Replace.has(d.Name) }
 
 // place gives a worker host, card and number, and plans its making. own is the
 // number of the VM that goes before; 0 when there is none.
@@ -45,7 +51,7 @@ func (b *builder) place(d *draft, own int) {
 		d.refuse(refusals...)
 		return
 	}
-	seat, notes, refusals := b.seat(d, want)
+	seat, notes, refusals := b.seatOf(d, want)
 	if len(refusals) > 0 {
 		d.refuse(refusals...)
 		return
@@ -65,8 +71,27 @@ func (b *builder) place(d *draft, own int) {
 	d.Source = b.source(d.pool, seat.Template)
 	record := declaredRecord(d.pool, d.Name)
 	record.VMID, record.Host, record.Card, record.Template = vmid, seat.Host, slotText(seat.Slot), seat.Template.Name
+	record.Replacing = b.replacing(d)
 	d.Record = &record
 	d.Steps = makingSteps(seat.Slot != nil)
+	if record.Replacing != "" {
+		d.Steps = append(d.Steps, StepReplaced)
+	}
+}
+
+// seatOf places a worker; one that is replaced on its host, when it fits there.
+func (b *builder) seatOf(d *draft, want place.Want) (place.Seat, []finding.Finding, []finding.Finding) {
+	if d.member == nil || d.member.vm == nil || want.Card != nil {
+		return b.seat(d, want)
+	}
+	host, same := d.member.vm.Host, want
+	same.Hosts = []string{host}
+	if len(want.Hosts) == 0 || slices.Contains(want.Hosts, host) {
+		if seat, notes, refusals := b.room.Place(same); len(refusals) == 0 {
+			return seat, notes, nil
+		}
+	}
+	return b.seat(d, want)
 }
 
 // wish is what tells two new workers of a plan apart to package place: beside
@@ -170,7 +195,7 @@ func (b *builder) claimedClone(d *draft) bool {
 func (b *builder) unreadable(vm *inventory.VM, worker string) finding.Finding {
 	f := vmFinding(b.world, vm, finding.VMUnreadable, finding.Unknown)
 	f.Reason = fmt.Sprintf("%s on %s may be worker %s, and cannot be read: %s", place.VMName(vm), vm.Host, worker, vm.Unreadable)
-	f.Fix = "bring its host back, or give the login VM.Audit on /vms; gpuworker check shows what it lacks"
+	f.Fix = place.UnreadableFix(b.world, vm)
 	return f
 }
 

@@ -88,7 +88,7 @@ func isSemiPersistent(pool *v1alpha1.WorkerPool) bool {
 // declaredRecord is the note of a new worker. Apply adds UUID and By.
 func declaredRecord(pool *v1alpha1.WorkerPool, worker string) inventory.Record {
 	return inventory.Record{
-		Worker: worker, Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster, Lifecycle: string(pool.Spec.Lifecycle),
+		Version: inventory.RecordVersion, Worker: worker, Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster, Lifecycle: string(pool.Spec.Lifecycle),
 		Labels: labelText(pool.Spec.Labels), Taints: taintText(pool.Spec.Taints),
 	}
 }

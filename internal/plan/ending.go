@@ -22,12 +22,24 @@ func (d *draft) semiPersistent() bool {
 
 // letGo decides about a worker that nothing declares any more.
 func (b *builder) letGo(d *draft) {
+	if d.pool == nil { // the pool may be declared in another file
+		d.Action, d.Reason, d.Hint = Hold, "no document declares it", b.endHint(d.member)
+		return
+	}
 	if d.semiPersistent() || d.member.slot != nil {
 		d.Action, d.Reason = Hold, "no longer declared; only you end a worker that is semi-persistent or has a card"
 		d.Hint = shell.Command("gpuworker delete %s", d.Name)
 		return
 	}
 	b.destroy(d, "no longer declared")
+}
+
+// endHint is the command that ends a worker that nothing declares.
+func (b *builder) endHint(m *member) string {
+	if b.in.pool(m.record()) == nil && b.poolOf(m.worker) != nil {
+		return fmt.Sprintf("a declared worker has this name too, so delete this one with documents that have pool %s in KubeCluster %s", m.pool, m.kubeCluster)
+	}
+	return shell.Command("gpuworker delete %s", m.worker)
 }
 
 // destroy plans the end of a worker.

@@ -15,10 +15,9 @@ import (
 func (b *builder) existing(d *draft) {
 	b.fill(d)
 	switch {
-	case b.in.replaces(d.Name) && !d.Undeclared:
-		b.replace(d, "a person asked for it")
 	case d.Undeclared:
 		b.letGo(d)
+	case b.asked(d) && b.replaceAsked(d):
 	case b.elsewhere(d), b.strangeCards(d):
 	case d.member.vm.Running:
 		b.running(d)
@@ -28,6 +27,7 @@ func (b *builder) existing(d *draft) {
 	if d.Action == Keep || d.Action == Hold || d.Action == Update {
 		b.warn(d)
 	}
+	b.finishReplace(d)
 	b.waitForLock(d)
 }
 
@@ -127,7 +127,7 @@ func (b *builder) running(d *draft) {
 	d.Changes = changesOf(differences)
 	later := hasKind(differences, NeedsStop)
 	remake := hasKind(differences, NeedsRemake)
-	if remake && !d.semiPersistent() {
+	if remake && !d.semiPersistent() && !b.asked(d) {
 		b.replace(d, "differs in what cannot be changed in place")
 		return
 	}
@@ -231,7 +231,7 @@ func (b *builder) stopped(d *draft) {
 	half := b.halfMade(d, &declared)
 	d.Changes = changesOf(differences)
 	if hasKind(differences, NeedsRemake) && !half {
-		if !d.semiPersistent() {
+		if !d.semiPersistent() && !b.asked(d) {
 			b.replace(d, "differs in what cannot be changed in place")
 			return
 		}

@@ -67,11 +67,17 @@ func spec(change func(*v1alpha1.WorkerPoolSpec)) poolDoc {
 	return func(p *v1alpha1.WorkerPool) { change(&p.Spec) }
 }
 
+// replaceNamed is BuildReplace of whichever VMs the workers have.
+func replaceNamed(in Input, names []string) (*Plan, error) {
+	in.Replace = &Replacement{Names: names}
+	return BuildReplace(in)
+}
+
 func lab(world *inventory.Snapshot, pools ...v1alpha1.WorkerPool) Input {
 	docs := &v1alpha1.Documents{Hypervisors: []v1alpha1.Hypervisor{{Spec: v1alpha1.HypervisorSpec{Proxmox: &v1alpha1.Proxmox{}}}}}
 	docs.Hypervisors[0].Name = "lab"
 	v1alpha1.SetDefaults(docs)
-	return Input{Hypervisor: &docs.Hypervisors[0], Pools: pools, Snapshot: world}
+	return Input{Hypervisor: &docs.Hypervisors[0], Pools: pools, KubeClusters: []string{"rke2-lab"}, Snapshot: world}
 }
 
 // made is the VM of a worker exactly as the pool declares it.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
@@ -14,11 +15,17 @@ type Input struct {
 	// Pools may hold those of other hypervisors too; they are left out.
 	Pools    []v1alpha1.WorkerPool
 	Snapshot *inventory.Snapshot
+	// Given is what was found about what the plan is made with, such as facts of a host
+	// that does not exist. It is told and decides nothing.
+	Given []finding.Finding
 
 	// AllowRestart lets running semi-persistent workers be stopped and started.
 	AllowRestart bool
-	// Replace names the workers that are to be destroyed and made anew.
-	Replace []string
+	// KubeClusters are those that the documents declare. Workers of ours in these,
+	// of pools that are not declared, are in the plan too; with none, all of ours.
+	KubeClusters []string
+	// Replace says which workers are to be destroyed and made anew; nil for none.
+	Replace *Replacement
 	// AllOrNothing has the plan do nothing when one worker is refused.
 	AllOrNothing bool
 }
@@ -59,4 +66,7 @@ func (in Input) resourcePool() string {
 	return in.Hypervisor.Spec.Proxmox.ResourcePool
 }
 
-func (in Input) replaces(worker string) bool { return slices.Contains(in.Replace, worker) }
+// declares reports whether the documents speak of the KubeCluster.
+func (in Input) declares(kubeCluster string) bool {
+	return len(in.KubeClusters) == 0 || slices.Contains(in.KubeClusters, kubeCluster)
+}

@@ -12,8 +12,8 @@ import (
 )
 
 // BuildDelete plans the end of the named workers, declared or not: the VM and the
-// claim on its card. A name that is declared and has nothing is done already. It
-// is a fault.NotFound when a name is of no worker.
+// claim on its card. Of a name of which nothing is there, that is said (Absent):
+// it is done already.
 func BuildDelete(in Input, names []string) (*Plan, error) {
 	return named(in, "delete", names, (*builder).end)
 }
@@ -28,34 +28,15 @@ func BuildUnpark(in Input, names []string) (*Plan, error) {
 	return named(in, "unpark", names, (*builder).unpark)
 }
 
-// BuildReplace plans to destroy the named workers and make them anew: a GPU worker on
-// its own card. Only the named ones are in the plan.
-func BuildReplace(in Input, names []string) (*Plan, error) {
-	in.Replace, in.AllOrNothing = names, false
-	p := Build(in)
-	known := map[string]bool{}
-	for i := range p.Pools {
-		p.Pools[i].Workers = slices.DeleteFunc(p.Pools[i].Workers, func(w Worker) bool {
-			known[w.Name] = true
-			return !slices.Contains(names, w.Name)
-		})
-	}
-	p.Pools = slices.DeleteFunc(p.Pools, func(pool Pool) bool { return len(pool.Workers) == 0 })
-	for _, name := range names {
-		if !known[name] {
-			return nil, noWorker(in, "replace", name, known)
-		}
-	}
-	return p, nil
-}
-
 // named makes a plan for workers that a person names, with one decision for each.
 func named(in Input, verb string, names []string, decide func(*builder, *draft)) (*Plan, error) {
 	b := newBuilder(in)
 	known := b.knownNames()
+	var absent []Absent
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
 		if !known[name] {
-			return nil, noWorker(in, verb, name, known)
+			absent = append(absent, noWorker(in, name, known))
+			continue
 		}
 		drafts := b.draftsOf(name)
 		if several(drafts) {
@@ -66,6 +47,10 @@ func named(in Input, verb string, names []string, decide func(*builder, *draft))
 				b.fill(d)
 			}
 			decide(b, d)
+			if d.Action == Keep && verb == "delete" {
+				absent = append(absent, Absent{Name: name, Why: d.Reason})
+				continue
+			}
 			if d.member != nil && d.member.vm != nil {
 				b.waitForLock(d)
 			}
@@ -75,17 +60,28 @@ func named(in Input, verb string, names []string, decide func(*builder, *draft))
 			}
 		}
 	}
-	return b.plan(), nil
+	p := b.plan()
+	p.Absent = absent
+	return p, nil
 }
 
-// knownNames are the names of all workers that are there or declared.
+// knownNames are the names of all workers that are there or declared, or that
+// may be there: a VM that looks like ours or cannot be read is not passed over.
 func (b *builder) knownNames() map[string]bool {
 	known := map[string]bool{}
 	for _, m := range b.survey.order {
 		known[m.worker] = true
 	}
 	for _, claim := range b.world.Claims {
-		known[claim.Record.Worker] = true
+		if claim.Record.Worker != "" {
+			known[claim.Record.Worker] = true
+		}
+	}
+	for i := range b.world.VMs {
+		vm := &b.world.VMs[i]
+		if ownership, _ := vm.Ownership(); vm.Name != "" && (ownership == inventory.Doubtful || vm.Unreadable != "") {
+			known[vm.Name] = true
+		}
 	}
 	for _, pool := range b.in.pools() {
 		for n := 1; n <= pool.Size(); n++ {
@@ -136,6 +132,9 @@ func (b *builder) draftsOf(name string) []*draft {
 			drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: pool, number: n})
 		}
 	}
+	if len(drafts) == 0 { // a VM or a claim of this name that is not believed
+		drafts = append(drafts, &draft{Worker: &Worker{Name: name}})
+	}
 	return drafts
 }
 
@@ -163,7 +162,7 @@ func (b *builder) add(d *draft) {
 func (b *builder) end(d *draft) {
 	switch {
 	case d.member == nil:
-		d.Action, d.Reason = Keep, "already gone"
+		d.Action, d.Reason = Keep, "nothing of it is there"
 		if conflicts := b.doubts(d); len(conflicts) > 0 {
 			d.refuse(conflicts...)
 		}
@@ -213,9 +212,16 @@ func claimOnly(claim *inventory.Claim) *member {
 	return &member{identity: identityOf(&claim.Record), claim: claim, host: claim.Host, slot: &claim.Slot}
 }
 
-// doubts are the VMs that look like the worker and fail the proof.
+// doubts are the VMs that look like the worker and fail the proof, and the claims
+// for it that must not be believed.
 func (b *builder) doubts(d *draft) []finding.Finding {
-	return slices.DeleteFunc(b.nameConflicts(d), func(f finding.Finding) bool { return f.ID == finding.VMNameTaken })
+	doubts := slices.DeleteFunc(b.nameConflicts(d), func(f finding.Finding) bool { return f.ID == finding.VMNameTaken })
+	for i := range b.world.Claims {
+		if claim := &b.world.Claims[i]; claim.Problem != "" && claim.Record.Worker == d.Name {
+			doubts = append(doubts, place.Unbelieved(b.world, claim))
+		}
+	}
+	return doubts
 }
 
 // release gives back a claim without a VM, unless its clone is still there.
@@ -312,25 +318,19 @@ func (b *builder) refuseHalf(d *draft) bool {
 	return true
 }
 
-func noWorker(in Input, verb, name string, known map[string]bool) error {
+// noWorker says what is known of a name that is of no worker.
+func noWorker(in Input, name string, known map[string]bool) Absent {
 	var names []string
 	for other := range known {
 		names = append(names, other)
 	}
-	fix := "gpuworker status lists all workers"
-	if close := closest(name, names); len(close) > 0 {
-		fix = "did you mean " + strings.Join(close, " or ") + "?"
-	}
-	why := "there is no worker of this name, neither declared nor on the hypervisor"
+	absent := Absent{Name: name, Why: "no worker of this name is declared or on the hypervisor", Near: closest(name, names)}
 	for i := range in.Snapshot.VMs {
 		if vm := &in.Snapshot.VMs[i]; vm.Name == name {
-			why = fmt.Sprintf("%s on %s has this name, and is no worker that these documents declare", place.VMName(vm), vm.Host)
+			absent.Why = fmt.Sprintf("%s on %s has this name, and is no worker that these documents declare", place.VMName(vm), vm.Host)
 		}
 	}
-	return &fault.Error{
-		Kind: fault.NotFound, Doing: verb, Where: fault.Place{Hypervisor: in.Snapshot.Hypervisor, Worker: name},
-		Why: why, Fix: fix,
-	}
+	return absent
 }
 
 func severalWorkers(in Input, verb, name string, drafts []*draft) error {

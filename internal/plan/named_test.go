@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -37,7 +38,7 @@ func TestPlansForNamedWorkers(t *testing.T) {
 		{"delete finishes a release that was cut off", BuildDelete, lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00").Releasing()), gpu), []string{"gpu-1"},
 			[]string{"gpu-1 release pve1 0000:03:00 VM 9100 [release]"}},
 		{"delete of a declared worker that has nothing is done already", BuildDelete, lab(twoT4s(), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 keep"}},
+			nil},
 		{"delete does not give the card back under a VM that looks like the worker", BuildDelete,
 			lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Running().Change(func(vm *inventory.VM) { vm.Tags = nil })), gpu), []string{"gpu-1"},
 			[]string{"gpu-1 refuse VM-IDENTITY"}},
@@ -65,19 +66,19 @@ func TestPlansForNamedWorkers(t *testing.T) {
 			[]string{"gpu-1 refuse CARD-HELD"}},
 		{"unpark of a running worker is done already", BuildUnpark, lab(with(running), gpu), []string{"gpu-1"}, []string{"gpu-1 keep"}},
 
-		{"replace keeps host, card and number", BuildReplace, lab(with(running), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 replace pve1 0000:03:00 VM 9100 [unprotect shutdown destroy claim clone configure attach start agent]"}},
-		{"replace after a crash in the middle simply creates", BuildReplace, lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00")), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 create pve1 0000:03:00 VM 9100 " + makeGPU}},
-		{"replace is in the plan alone", BuildReplace, lab(with(running, made(plain, 1, 9101, "pve1", "").Running()), gpu, plain), []string{"w-1"},
-			[]string{"w-1 replace pve2 VM 9101 [unprotect shutdown destroy clone configure start agent]"}},
-		{"replace is refused before anything is destroyed when there is no template", BuildReplace,
+		{"replace keeps host, card and number", replaceNamed, lab(with(running), gpu), []string{"gpu-1"},
+			[]string{"gpu-1 replace pve1 0000:03:00 VM 9100 [unprotect shutdown destroy claim clone configure attach start agent replaced]"}},
+		{"replace after a crash in the middle simply creates", replaceNamed, lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00")), gpu), []string{"gpu-1"},
+			[]string{"gpu-1 create pve1 0000:03:00 VM 9100 " + strings.Replace(makeGPU, "]", " replaced]", 1)}},
+		{"replace is in the plan alone", replaceNamed, lab(with(running, made(plain, 1, 9101, "pve1", "").Running()), gpu, plain), []string{"w-1"},
+			[]string{"w-1 replace pve1 VM 9101 [unprotect shutdown destroy clone configure start agent replaced]"}},
+		{"replace is refused before anything is destroyed when there is no template", replaceNamed,
 			lab(Observed(append([]Part{Host("pve1", T4("03:00"))}, running...)...), gpu), []string{"gpu-1"},
 			[]string{"gpu-1 refuse TEMPLATE-MISSING"}},
-		{"replace does not need its memory twice", BuildReplace,
+		{"replace does not need its memory twice", replaceNamed,
 			lab(Observed(append([]Part{Host("pve1", T4("03:00")).Memory(16, 12), Template(9000, "ubuntu-22.04", "pve1")}, running...)...), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 replace pve1 0000:03:00 VM 9100 [unprotect shutdown destroy claim clone configure attach start agent]"}},
-		{"replace of a worker that nothing declares is held", BuildReplace,
+			[]string{"gpu-1 replace pve1 0000:03:00 VM 9100 [unprotect shutdown destroy claim clone configure attach start agent replaced]"}},
+		{"replace of a worker that nothing declares is held", replaceNamed,
 			lab(with(running), pool("gpu", exact("pve2", "0000:03:00.0"))), []string{"gpu-1"},
 			[]string{"gpu-1 hold pve1 0000:03:00 → gpuworker delete gpu-1"}},
 	}
@@ -97,7 +98,7 @@ func TestPlansForNamedWorkers(t *testing.T) {
 func TestAReplacedWorkerGetsANewIdentity(t *testing.T) {
 	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
 	in := lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Running()), gpu)
-	p, err := BuildReplace(in, []string{"gpu-1"})
+	p, err := replaceNamed(in, []string{"gpu-1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,22 +111,46 @@ func TestAReplacedWorkerGetsANewIdentity(t *testing.T) {
 	}
 }
 
-func TestUnknownNamesAreAnsweredWithAdvice(t *testing.T) {
+func TestUnknownNamesAreSaidAndTheOthersAreDone(t *testing.T) {
 	plain := pool("workers", replicas(3))
-	in := lab(twoT4s(VM(100, "dns", "pve1")), plain)
-	for _, test := range []struct{ name, why, fix string }{
-		{"wokers-1", "there is no worker of this name, neither declared nor on the hypervisor", "did you mean workers-1 or workers-2 or workers-3?"},
-		{"nothing-like-it", "there is no worker of this name, neither declared nor on the hypervisor", "gpuworker status lists all workers"},
-		{"dns", `VM 100 "dns" on pve1 has this name, and is no worker that these documents declare`, "gpuworker status lists all workers"},
+	in := lab(twoT4s(VM(100, "dns", "pve1"), made(plain, 1, 9100, "pve1", "").Running()), plain)
+	const none = "no worker of this name is declared or on the hypervisor"
+	want := []Absent{
+		{"dns", `VM 100 "dns" on pve1 has this name, and is no worker that these documents declare`, nil},
+		{"nothing-like-it", none, nil},
+		{"wokers-1", none, []string{"workers-1", "workers-2", "workers-3"}},
+	}
+	for verb, build := range map[string]func(Input, []string) (*Plan, error){"delete": BuildDelete, "replace": replaceNamed, "park": BuildPark} {
+		p, err := build(in, []string{"wokers-1", "workers-1", "nothing-like-it", "dns", "wokers-1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, p.Absent); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", verb, diff)
+		}
+		if w := worker(t, p, "workers-1"); len(w.Steps) == 0 {
+			t.Errorf("%s: nothing is done to workers-1", verb)
+		}
+	}
+}
+
+// TestWhatMayBeThereIsNotPassedOver: "not there" is said only of what is not there.
+func TestWhatMayBeThereIsNotPassedOver(t *testing.T) {
+	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
+	newer := claim(gpu, 1, 9100, "pve1", "03:00").Problem("its record was written by a newer gpuworker")
+	for name, world := range map[string]*inventory.Snapshot{
+		"a VM that cannot be read":    twoT4s(VM(9100, "gpu-1", "pve1").Unreadable("its host does not answer")),
+		"a VM whose record is newer":  twoT4s(VM(9100, "gpu-1", "pve1").Change(func(vm *inventory.VM) { vm.RecordProblem = "a newer gpuworker wrote it" })),
+		"a claim whose record newer":  twoT4s(newer),
+		"a copy, with our tag and no": twoT4s(VM(9100, "gpu-1", "pve1").Tags(inventory.OwnerTag)),
 	} {
-		for verb, build := range map[string]func(Input, []string) (*Plan, error){"delete": BuildDelete, "replace": BuildReplace, "park": BuildPark} {
-			_, err := build(in, []string{test.name})
-			if !fault.Is(err, fault.NotFound) || fault.FixOf(err) != test.fix {
-				t.Errorf("%s %s: %v, fix %q", verb, test.name, err, fault.FixOf(err))
-				continue
+		for _, in := range []Input{lab(world), lab(world, gpu)} {
+			p, err := BuildDelete(in, []string{"gpu-1"})
+			if err != nil {
+				t.Fatal(err)
 			}
-			if want := test.name + ": " + verb + ": " + test.why; err.Error() != want {
-				t.Errorf("got  %s\nwant %s", err, want)
+			if len(p.Absent) > 0 || worker(t, p, "gpu-1").Action != Refuse {
+				t.Errorf("%s: %v, absent %v", name, lines(p), p.Absent)
 			}
 		}
 	}
@@ -212,7 +237,7 @@ func TestBuildAdopt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := &inventory.Record{Worker: "gpu-2", Pool: "gpu", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", VMID: 204, UUID: UUID(204), Host: "pve1", Card: "0000:03:00"}
+		want := &inventory.Record{Version: inventory.RecordVersion, Worker: "gpu-2", Pool: "gpu", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", VMID: 204, UUID: UUID(204), Host: "pve1", Card: "0000:03:00"}
 		if diff := cmp.Diff(want, worker(t, p, "gpu-2").Record); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}

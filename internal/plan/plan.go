@@ -19,8 +19,18 @@ type Plan struct {
 	Blocked string `json:"blocked,omitempty"`
 
 	Pools []Pool `json:"pools"`
+	// Absent are the names in the command that are of no worker.
+	Absent []Absent `json:"absent,omitempty"`
 	// Findings are about the world as a whole, not about one worker.
 	Findings []finding.Finding `json:"findings,omitempty"`
+}
+
+// Absent is a name that a command gave and that is of no worker: none is declared
+// so, or a declared one has nothing that the command could be about.
+type Absent struct {
+	Name string   `json:"name"`
+	Why  string   `json:"why"`
+	Near []string `json:"near,omitempty"` // workers with nearly the same name
 }
 
 // Pool is the part of a plan for one WorkerPool.
@@ -150,6 +160,8 @@ const (
 	StepUnprotect StepKind = "unprotect" // prove identity and allow the end
 	StepDestroy   StepKind = "destroy"
 	StepRelease   StepKind = "release" // give the card's claim back
+	// StepReplaced notes in the VM that the replace which made it is finished.
+	StepReplaced StepKind = "replaced"
 )
 
 // Summary counts the workers of a plan by what happens to them.
@@ -158,6 +170,7 @@ type Summary struct {
 	Start   int `json:"start"`
 	Change  int `json:"change"`
 	Restart int `json:"restart"`
+	Stop    int `json:"stop"`
 	Destroy int `json:"destroy"`
 	Refused int `json:"refused"`
 	Held    int `json:"held"`
@@ -175,8 +188,10 @@ func (p *Plan) Summary() Summary {
 			s.Start++
 		case Update, Adopt, Release:
 			s.Change++
-		case Restart, Park:
+		case Restart:
 			s.Restart++
+		case Park:
+			s.Stop++
 		case Replace:
 			s.Create++
 			s.Destroy++

@@ -146,7 +146,7 @@ func anyInput(t *rapid.T) Input {
 	in.AllowRestart = rapid.Bool().Draw(t, "allow restart")
 	in.AllOrNothing = rapid.IntRange(0, 4).Draw(t, "all or nothing") == 0
 	if rapid.IntRange(0, 2).Draw(t, "replace") == 0 {
-		in.Replace = []string{rapid.SampledFrom(somePools).Draw(t, "replaced pool") + "-1"}
+		in.Replace = &Replacement{Names: []string{rapid.SampledFrom(somePools).Draw(t, "replaced pool") + "-1"}}
 	}
 	return in
 }
@@ -155,7 +155,7 @@ func TestPlansKeepThePromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyInput(t)
 		p := Build(in)
-		checkPromises(t, in, p, in.Replace)
+		checkPromises(t, in, p, namesOf(in))
 		checkMemory(t, in, p)
 
 		again, err := json.Marshal(Build(in))
@@ -174,7 +174,7 @@ func TestPlansKeepThePromises(t *testing.T) {
 		}
 
 		name := rapid.SampledFrom(somePools).Draw(t, "named pool") + "-1"
-		for _, build := range []func(Input, []string) (*Plan, error){BuildDelete, BuildReplace} {
+		for _, build := range []func(Input, []string) (*Plan, error){BuildDelete, replaceNamed} {
 			if p, err := build(in, []string{name}); err == nil {
 				checkPromises(t, in, p, []string{name})
 			}
@@ -186,6 +186,14 @@ func TestPlansKeepThePromises(t *testing.T) {
 		}
 		checkPromises(t, in, BuildOrphans(in), nil)
 	})
+}
+
+// namesOf are the workers that a person wants replaced.
+func namesOf(in Input) []string {
+	if in.Replace == nil {
+		return nil
+	}
+	return in.Replace.Names
 }
 
 // checkPromises holds a plan against the invariants. named are the workers that a
@@ -285,6 +293,8 @@ func checkSteps(t *rapid.T, w *Worker) {
 			lacks = w.Desired == nil || w.Desired.Card == nil || w.Slot == nil || w.Desired.Card.Slot != *w.Slot || w.Record.Card != w.Slot.String()
 		case StepAdopt, StepUnprotect, StepShutdown, StepDestroy, StepPark, StepUnpark:
 			lacks = w.Ref == nil
+		case StepReplaced:
+			lacks = w.Record == nil || w.Record.Replacing == ""
 		case StepStart, StepAgent:
 			lacks = w.Ref == nil && !slices.Contains(w.Steps, StepClone)
 		}

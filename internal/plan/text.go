@@ -105,10 +105,11 @@ func cardText(w *Worker) string {
 }
 
 func (t *printer) pool(p *Plan, pool *Pool) {
-	title := pool.Name + " · " + pool.Lifecycle
-	if oneKubeCluster(p) == "" {
-		title += " · KubeCluster " + pool.KubeCluster
+	parts := []string{pool.Name, pool.Lifecycle}
+	if oneKubeCluster(p) == "" && pool.KubeCluster != "" {
+		parts = append(parts, "KubeCluster "+pool.KubeCluster)
 	}
+	title := strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), " · ")
 	t.line(fmt.Sprintf("  %s · %d wanted, %d there", t.paint(bold, title), pool.Wanted, pool.There))
 	c := columnsOf(pool)
 	var before *Worker
@@ -190,8 +191,13 @@ var phrases = map[Action]func(w *Worker) string{
 	Restart: func(w *Worker) string {
 		return fmt.Sprintf("stop, change and start VM %d", w.VMID)
 	},
-	Start:   func(w *Worker) string { return fmt.Sprintf("start VM %d", w.VMID) },
-	Replace: func(w *Worker) string { return fmt.Sprintf("destroy VM %d, then create %s", w.Ref.VMID, size(w)) },
+	Start: func(w *Worker) string { return fmt.Sprintf("start VM %d", w.VMID) },
+	Replace: func(w *Worker) string {
+		if w.Ref.Host != w.Host {
+			return fmt.Sprintf("destroy VM %d on %s, then create %s", w.Ref.VMID, w.Ref.Host, size(w))
+		}
+		return fmt.Sprintf("destroy VM %d, then create %s", w.Ref.VMID, size(w))
+	},
 	Destroy: func(w *Worker) string { return fmt.Sprintf("destroy VM %d and its disks", w.VMID) },
 	Park:    func(w *Worker) string { return fmt.Sprintf("stop VM %d and keep its card", w.VMID) },
 	Unpark:  func(w *Worker) string { return fmt.Sprintf("start VM %d again", w.VMID) },
@@ -340,6 +346,9 @@ func (t *printer) footer(p *Plan) {
 	text := fmt.Sprintf("Plan: %d to create, %d to change in place, %d to restart, %d to destroy, %d refused", s.Create, s.Change, s.Restart, s.Destroy, s.Refused)
 	if s.Start > 0 {
 		text += fmt.Sprintf(", %d to start", s.Start)
+	}
+	if s.Stop > 0 {
+		text += fmt.Sprintf(", %d to stop", s.Stop)
 	}
 	if s.Held > 0 {
 		text += fmt.Sprintf(", %d held back", s.Held)

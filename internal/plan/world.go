@@ -16,7 +16,8 @@ import (
 // World is the fingerprint of what a plan depends on: the same print means that
 // the same documents lead to the same decisions. It covers
 //
-//   - the privileges that the login lacks, and whether the version is known;
+//   - the privileges that the login lacks, whether the version is known, whether
+//     anything can be changed at all, and whether the resource pool exists;
 //   - of each host: whether it is online, its size, its IOMMU, its PCI devices and
 //     their groups, its bridges, the presence of its storages, what could not be
 //     read, and what it says of itself, lost or not;
@@ -29,7 +30,7 @@ import (
 // It leaves out what changes by itself: memory and disk usage, addresses and
 // guest agents. Those are judged anew by the steps themselves.
 func World(in Input) string {
-	print := worldPrint{Supported: in.Snapshot.Supported, Hosts: []hostPrint{}, VMs: []vmPrint{}, Claims: in.Snapshot.Claims}
+	print := worldPrint{Supported: in.Snapshot.Supported, Frozen: in.Snapshot.Frozen != nil, LacksPool: in.Snapshot.MissingPool, Hosts: []hostPrint{}, VMs: []vmPrint{}, Claims: in.Snapshot.Claims}
 	for _, right := range in.Snapshot.Missing {
 		right.For = "" // words
 		print.Lacks = append(print.Lacks, right)
@@ -52,6 +53,8 @@ func World(in Input) string {
 
 type worldPrint struct {
 	Supported bool
+	Frozen    bool   `json:",omitempty"`
+	LacksPool string `json:",omitempty"`
 	Lacks     []inventory.Right
 	Hosts     []hostPrint
 	VMs       []vmPrint
@@ -147,6 +150,7 @@ type vmPrint struct {
 	Cards                         []inventory.Attachment
 	Machine, Applied              inventory.Machine
 	BootDisk                      string
+	Storages                      []string `json:",omitempty"`
 }
 
 func printVM(vm *inventory.VM) vmPrint {
@@ -155,6 +159,7 @@ func printVM(vm *inventory.VM) vmPrint {
 		Template: vm.Template, Running: vm.Running, Unreadable: vm.Unreadable != "",
 		CloudInit: vm.CloudInit, StuckClone: vm.StuckClone, Tags: slices.Sorted(slices.Values(vm.Tags)),
 		Record: vm.Record, RecordProblem: vm.RecordProblem, Cards: vm.Cards, Machine: vm.Machine, Applied: vm.Applied, BootDisk: vm.BootDisk,
+		Storages: vm.Storages,
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 // why no decision of a plan turns on them alone.
 var leftOut = map[string]string{
 	"Snapshot.Hypervisor": "the name of the document", "Snapshot.Product": "words", "Snapshot.Version": "words; Supported decides", "Right.For": "words",
+	"Frozen.Why": "words; that it is frozen is followed", "Frozen.Fix": "advice",
 	"Host.MemoryUsed": "changes by itself; judged anew by the steps", "Storage.Free": "changes by itself; judged anew by the steps",
 	"Storage.Total": "judged anew by the steps; that it is known is followed", "Storage.Type": "words",
 	"Gap.Why": "the words of a request that failed", "Facts.From": "where the words come from", "Facts.Missing": "the words of a request that failed; that they are missing is followed",

@@ -4,8 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/pve"
 )
 
@@ -27,6 +33,7 @@ var kinds = map[pve.Kind]fault.Kind{
 	pve.AgentUnavailable: fault.Unavailable,
 	pve.Unsupported:      fault.Unsupported,
 	pve.Unavailable:      fault.Unavailable,
+	pve.NoQuorum:         fault.Unavailable,
 	pve.TaskFailed:       fault.Failed,
 	pve.Untrusted:        fault.Denied,
 	pve.NoSpace:          fault.Refused,
@@ -68,11 +75,83 @@ func (b *Backend) wrap(err error, doing string, where fault.Place) error {
 		return &fault.Error{Kind: fault.Interrupted, Doing: doing, Where: where, Cause: err}
 	}
 	kind := pve.KindOf(err)
+	if kind == pve.NoQuorum {
+		return b.noQuorum(err, doing, where)
+	}
 	decision, known := kinds[kind]
 	if !known {
 		decision = fault.Unknown
 	}
-	return &fault.Error{Kind: decision, Doing: doing, Where: where, Fix: cmp.Or(fixes[kind], otherFix), Cause: err}
+	return &fault.Error{Kind: decision, Doing: doing, Where: where, Fix: cmp.Or(fixFor(err, where), fixes[kind], otherFix), Cause: err}
+}
+
+// vfioForm is what QEMU says of a card that it could not open: vfio-pci has not
+// got it, or not all of its IOMMU group.
+var vfioForm = regexp.MustCompile(`vfio ([0-9a-f:.]+): (?:Could not open|failed to open) '?/dev/vfio/`)
+
+// fixFor is the next step where more is known than the kind of the error.
+func fixFor(err error, where fault.Place) string {
+	var proxy *pve.ProxyError
+	var e *pve.Error
+	switch {
+	case errors.As(err, &proxy):
+		host, _, _ := strings.Cut(proxy.Target, ":")
+		return "let the proxy through to " + proxy.Target + ", or go past it: export NO_PROXY=" + host
+	case !errors.As(err, &e):
+		return ""
+	case e.Kind == pve.Hardware:
+		if m := vfioForm.FindStringSubmatch(err.Error()); m != nil {
+			return fmt.Sprintf("gpuworker-host check %[1]s   (on %[2]s) says who has the card; gpuworker-host bind %[1]s   (on %[2]s) shows how vfio-pci gets it",
+				m[1], cmp.Or(where.Host, e.Node))
+		}
+	case e.Kind == pve.NotFound && e.What == "pool":
+		return "make the resource pool, or correct spec.proxmox.resourcePool of the Hypervisor: gpuworker role prints the commands that make it"
+	}
+	return ""
+}
+
+// quorumLook is how long the cluster may take to say whether it has its quorum.
+const quorumLook = 10 * time.Second
+
+// noQuorum is the fault of a write that the cluster refused for want of quorum. It
+// asks the cluster once more, to name the hosts that are missing; not in the
+// caller's time, which may be over.
+func (b *Backend) noQuorum(err error, doing string, where fault.Place) error {
+	ctx, cancel := context.WithTimeout(context.Background(), quorumLook)
+	defer cancel()
+	f := &fault.Error{Kind: fault.Unavailable, Doing: doing, Where: where, Cause: err}
+	switch status, lookErr := b.client.ClusterStatus(ctx); {
+	case lookErr != nil:
+		f.Why = "the cluster has lost its quorum, it seems: nothing can be written"
+		f.Fix = "look on any host: pvecm status; when it is quorate again, run the same command again"
+	case status.Quorate:
+		f.Why = "the cluster could not write, as without its quorum; it has it now"
+		f.Fix = "run the same command again; if that does not help, look on the host: pvecm status, and systemctl status pve-cluster"
+	default:
+		frozen := frozen(status)
+		f.Why, f.Fix = frozen.Why, frozen.Fix
+	}
+	return f
+}
+
+// frozen says that a cluster without quorum takes no changes, and which hosts it
+// misses; nil when it has its quorum.
+func frozen(status pve.ClusterStatus) *inventory.Frozen {
+	if status.Quorate {
+		return nil
+	}
+	var missing []string
+	for _, node := range status.Nodes {
+		if !node.Online {
+			missing = append(missing, node.Name)
+		}
+	}
+	slices.Sort(missing)
+	why := fmt.Sprintf("the cluster has lost its quorum, nothing can be written: %d of %d hosts are up", len(status.Nodes)-len(missing), len(status.Nodes))
+	return &inventory.Frozen{
+		Why: why,
+		Fix: "bring back " + cmp.Or(strings.Join(missing, ", "), "the network between the hosts") + "; on a host that is up, pvecm status shows who is missing",
+	}
 }
 
 // ambiguous tells that a request may or may not have been carried out: look

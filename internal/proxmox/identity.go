@@ -45,6 +45,9 @@ func parseVM(config pve.PendingConfig, host string, vmid int, known mappings) in
 		CloudInit: next.cloudInitDrive(),
 		BootDisk:  volume,
 	}
+	if vm.Template {
+		vm.Storages = next.storages()
+	}
 	vm.Machine.Card = cardOf(next, host, known)
 	vm.Applied.Card = cardOf(applied, host, known)
 	switch note, ok := inventory.ParseRecord(next["description"]); {

@@ -61,6 +61,8 @@ func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, sco
 	g.Go(func() (err error) { resources, err = b.client.Resources(gctx, "vm"); return err })
 	g.Go(func() (err error) { known, err = b.mappings(gctx); return err })
 	g.Go(func() (err error) { s.Missing, err = b.missing(gctx, s.Version, scope); return err })
+	g.Go(func() (err error) { s.MissingPool, err = b.missingPool(gctx); return err })
+	g.Go(func() error { return b.observeQuorum(gctx, s) })
 	for i := range s.Hosts {
 		if s.Hosts[i].Online {
 			g.Go(func() error { return b.observeHost(gctx, &s.Hosts[i]) })

@@ -130,6 +130,21 @@ func (o options) cloudInitDrive() bool {
 	return false
 }
 
+// storages are those of all drives, EFI variables, TPM state and CD-ROMs included.
+func (o options) storages() []string {
+	var names []string
+	for key, value := range o {
+		bus := strings.TrimRight(key, "0123456789")
+		drive := bus != key && slices.Contains([]string{"scsi", "virtio", "sata", "ide", "efidisk", "tpmstate"}, bus)
+		name := storageOf(property(value, "file", "file"))
+		if drive && name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // sizeMiB reads "10G", "528K", "40960M"; 0 when it cannot.
 func sizeMiB(text string) int {
 	if text == "" {

@@ -111,7 +111,7 @@ func (b *Backend) stop(ctx context.Context, ref inventory.VMRef) error {
 	if running, lookErr := b.running(ctx, ref); lookErr != nil || !running {
 		return lookErr
 	}
-	if ambiguous(err) || pve.KindOf(err) == pve.Locked || pve.KindOf(err) == pve.Unavailable {
+	if ambiguous(err) || pve.KindOf(err) == pve.Locked || pve.KindOf(err) == pve.Unavailable || pve.KindOf(err) == pve.NoQuorum {
 		return err // the guest was not asked yet: that is no reason to pull the plug
 	}
 	if _, err := b.prove(ctx, ref); err != nil {

@@ -1,46 +1,105 @@
 package proxmox
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// pveumCalls are the API calls that pveum's commands are: the call, and what
-// the words after the command are called there.
+// The printed commands are run by a real shell. The pveum that it finds is this
+// test program under another name, which makes the API calls that pveum makes.
+
+// What the stand-in is told by its environment.
+const (
+	pveumEndpoint = "PVEUM_ENDPOINT" // of the simulated cluster
+	pveumPassword = "PVEUM_PASSWORD" // of root@pam
+	pveumJournal  = "PVEUM_JOURNAL"  // the file that each command line is written to
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(pveumJournal) == "" {
+		os.Exit(m.Run())
+	}
+	if err := pveum(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(255) // as pveum does
+	}
+}
+
+// pveumCalls are the API calls that pveum's commands are (PVE::CLI::pveum): the
+// call, what the words after the command are called there, and what is set besides.
 var pveumCalls = map[string]struct {
 	method, path string
 	words        []string
+	form         url.Values
 }{
-	"user add":       {"POST", "/access/users", []string{"userid"}},
-	"role add":       {"POST", "/access/roles", []string{"roleid"}},
-	"user token add": {"POST", "/access/users/{userid}/token/{tokenid}", []string{"userid", "tokenid"}},
-	"acl modify":     {"PUT", "/access/acl", []string{"path"}},
+	"user add":          {"POST", "/access/users", []string{"userid"}, nil},
+	"user modify":       {"PUT", "/access/users/{userid}", []string{"userid"}, nil},
+	"role add":          {"POST", "/access/roles", []string{"roleid"}, nil},
+	"role modify":       {"PUT", "/access/roles/{roleid}", []string{"roleid"}, nil},
+	"pool add":          {"POST", "/pools", []string{"poolid"}, nil},
+	"pool modify":       {"PUT", "/pools", []string{"poolid"}, nil},
+	"user token add":    {"POST", "/access/users/{userid}/token/{tokenid}", []string{"userid", "tokenid"}, nil},
+	"user token modify": {"PUT", "/access/users/{userid}/token/{tokenid}", []string{"userid", "tokenid"}, nil},
+	"acl modify":        {"PUT", "/access/acl", []string{"path"}, nil},
+	"acl delete":        {"PUT", "/access/acl", []string{"path"}, url.Values{"delete": {"1"}}},
+	"acl list":          {"GET", "/access/acl", nil, nil},
 }
 
-// pveum translates one printed command into the API call that it makes.
-func pveum(line string) (method, path string, form url.Values, err error) {
-	words := shellWords(line)
-	if len(words) < 2 || words[0] != "pveum" {
-		return "", "", nil, fmt.Errorf("%q is no pveum command", line)
+// pveum carries out one command line.
+func pveum(args []string, out io.Writer) error {
+	line, err := json.Marshal(args)
+	if err != nil {
+		return err
 	}
+	journal, err := os.OpenFile(os.Getenv(pveumJournal), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(journal, "%s\n", line); err != nil {
+		return err
+	}
+	method, path, form, err := pveumCall(args)
+	if err != nil || os.Getenv(pveumEndpoint) == "" {
+		_, _ = io.WriteString(out, map[string]string{http.MethodGet: "[]"}[method])
+		return err
+	}
+	root := &administrator{base: os.Getenv(pveumEndpoint), wire: http.DefaultTransport}
+	if err := root.login(os.Getenv(pveumPassword)); err != nil {
+		return err
+	}
+	data, err := root.call(method, path, form)
+	if err != nil || string(data) == "null" {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%s\n", data)
+	return err
+}
+
+// pveumCall translates a command line into the API call that it makes.
+func pveumCall(args []string) (method, path string, form url.Values, err error) {
 	for name, call := range pveumCalls {
 		command := strings.Fields(name)
-		if len(words) <= len(command) || strings.Join(words[1:1+len(command)], " ") != name {
+		if len(args) < len(command)+len(call.words) || !slices.Equal(args[:len(command)], command) {
 			continue
 		}
-		rest := words[1+len(command):]
-		if len(rest) < len(call.words) || len(rest)%2 != len(call.words)%2 {
-			return "", "", nil, fmt.Errorf("%q: want %v and options with values", line, call.words)
-		}
 		path, form = call.path, url.Values{}
+		for key, values := range call.form {
+			form[key] = values
+		}
+		rest := args[len(command):]
 		for i, word := range call.words {
 			if placeholder := "{" + word + "}"; strings.Contains(path, placeholder) {
 				path = strings.ReplaceAll(path, placeholder, url.PathEscape(rest[i]))
@@ -50,53 +109,32 @@ func pveum(line string) (method, path string, form url.Values, err error) {
 		}
 		for options := rest[len(call.words):]; len(options) > 0; options = options[2:] {
 			option, ok := strings.CutPrefix(options[0], "--")
-			if !ok {
-				return "", "", nil, fmt.Errorf("%q: %q is no option", line, options[0])
+			if !ok || len(options) < 2 {
+				return "", "", nil, fmt.Errorf("pveum %q: want options with values", args)
 			}
-			form.Add(option, options[1])
+			if option != "output-format" {
+				form.Add(option, options[1])
+			}
 		}
 		return call.method, path, form, nil
 	}
-	return "", "", nil, fmt.Errorf("%q: no such command is known here", line)
-}
-
-// shellWords splits a line as a shell does: blanks, and both kinds of quotes.
-func shellWords(line string) []string {
-	var words []string
-	var word strings.Builder
-	inside, quote := false, rune(0)
-	for _, c := range line {
-		switch {
-		case quote != 0 && c == quote:
-			quote = 0
-		case quote != 0:
-			word.WriteRune(c)
-		case c == '\'' || c == '"':
-			quote, inside = c, true
-		case c == ' ' && inside:
-			words, inside = append(words, word.String()), false
-			word.Reset()
-		case c != ' ':
-			word.WriteRune(c)
-			inside = true
-		}
-	}
-	if inside {
-		words = append(words, word.String())
-	}
-	return words
+	return "", "", nil, fmt.Errorf("pveum %q: no such command is known here", args)
 }
 
 // administrator makes calls as root@pam, whom pveum acts for.
 type administrator struct {
+	base   string
 	wire   http.RoundTripper
 	header http.Header
 }
 
-func (a *administrator) call(method, path string, form url.Values) (data map[string]any, err error) {
-	r, err := http.NewRequest(method, "https://pve1:8006/api2/json"+path, strings.NewReader(form.Encode()))
+func (a *administrator) call(method, path string, form url.Values) (data json.RawMessage, err error) {
+	r, err := http.NewRequest(method, a.base+"/api2/json"+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
+	}
+	if method == http.MethodGet {
+		r.Body, r.ContentLength, r.URL.RawQuery = nil, 0, form.Encode()
 	}
 	r.Header = a.header.Clone()
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -110,7 +148,7 @@ func (a *administrator) call(method, path string, form url.Values) (data map[str
 		return nil, fmt.Errorf("%s %s: %s: %s (%v)", method, path, answer.Status, body, err)
 	}
 	var envelope struct {
-		Data map[string]any `json:"data"`
+		Data json.RawMessage `json:"data"`
 	}
 	return envelope.Data, json.Unmarshal(body, &envelope)
 }
@@ -118,35 +156,17 @@ func (a *administrator) call(method, path string, form url.Values) (data map[str
 // login gets a ticket for root@pam.
 func (a *administrator) login(password string) error {
 	a.header = http.Header{}
-	ticket, err := a.call("POST", "/access/ticket", url.Values{"username": {"root@pam"}, "password": {password}})
+	data, err := a.call("POST", "/access/ticket", url.Values{"username": {"root@pam"}, "password": {password}})
 	if err != nil {
 		return err
 	}
-	a.header.Set("Cookie", "PVEAuthCookie="+url.QueryEscape(ticket["ticket"].(string)))
-	a.header.Set("CSRFPreventionToken", ticket["CSRFPreventionToken"].(string))
-	return nil
-}
-
-// obeyAll carries out every command that is printed, and returns the token
-// that one of them made.
-func (a *administrator) obeyAll(commands string) (token string, err error) {
-	for line := range strings.Lines(commands) {
-		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		method, path, form, err := pveum(line)
-		if err != nil {
-			return "", err
-		}
-		answer, err := a.call(method, path, form)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", line, err)
-		}
-		if secret, made := answer["value"].(string); made {
-			token = answer["full-tokenid"].(string) + "=" + secret
-		}
+	var ticket struct{ Ticket, CSRFPreventionToken string }
+	if err := json.Unmarshal(data, &ticket); err != nil {
+		return err
 	}
-	return token, nil
+	a.header.Set("Cookie", "PVEAuthCookie="+url.QueryEscape(ticket.Ticket))
+	a.header.Set("CSRFPreventionToken", ticket.CSRFPreventionToken)
+	return nil
 }
 
 // bare takes everybody but root@pam out of a world, and all rights.
@@ -161,59 +181,91 @@ func bare(w *pvesim.World) (rootPassword string) {
 	return rootPassword
 }
 
-// TestThePrintedCommandsMakeALoginThatIsEnough runs what is printed as an
-// administrator of a fresh cluster would, word for word, and lives a worker's
-// life with the token that comes out.
-func TestThePrintedCommandsMakeALoginThatIsEnough(t *testing.T) {
-	for _, version := range []string{"8.4.1", "9.1.4"} {
-		t.Run(version, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := world(t)
-				w.Version = version
-				password := bare(&w)
-				sim, err := pvesim.New(w, pvesim.WithLog(t.Logf))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer sim.Close()
-				root := &administrator{wire: sim.Transport()}
-				if err := root.login(password); err != nil {
-					t.Fatal(err)
-				}
-				commands := (&Backend{}).Role(version, roleScope)
-				token, err := root.obeyAll(commands)
-				if err != nil || token == "" {
-					t.Fatalf("token made: %v, %v, by:\n%s", token != "", err, commands)
-				}
-				missing, err := live(open(t, sim, token))
-				if err != nil || len(missing) > 0 {
-					t.Errorf("missing %v, life: %v", missing, err)
-				}
-				if _, err := root.obeyAll(commands); err == nil || !strings.Contains(err.Error(), "user 'gpuworker@pve' already exists") {
-					t.Errorf("a second time: %v, want that the user is there", err)
-				}
-			})
-		})
-	}
+// clusterHost is a host of a simulated cluster, with a shell, on which printed
+// commands are run.
+type clusterHost struct {
+	t       *testing.T
+	dir     string // where the shell runs
+	journal string
+	env     []string
+	root    *administrator
 }
 
-func TestPrintedCommandsAreReadAsAShellReadsThem(t *testing.T) {
-	for line, want := range map[string]string{
-		`pveum user add a@pve --comment 'two words'`:          `POST /access/users comment=two+words&userid=a%40pve`,
-		`pveum role add R --privs "VM.Audit VM.Clone"`:        `POST /access/roles privs=VM.Audit+VM.Clone&roleid=R`,
-		`pveum user token add a@pve t1 --privsep 1`:           `POST /access/users/a@pve/token/t1 privsep=1`,
-		`pveum acl modify /vms --tokens 'a@pve!t1' --roles R`: `PUT /access/acl path=%2Fvms&roles=R&tokens=a%40pve%21t1`,
-		`rm -rf /`:                      `"rm -rf /" is no pveum command`,
-		`pveum user delete a@pve`:       `"pveum user delete a@pve": no such command is known here`,
-		`pveum user add a@pve --enable`: `"pveum user add a@pve --enable": want [userid] and options with values`,
-	} {
-		method, path, form, err := pveum(line)
-		got := fmt.Sprint(method, " ", path, " ", form.Encode())
-		if err != nil {
-			got = err.Error()
-		}
-		if got != want {
-			t.Errorf("%s\n got %s\nwant %s", line, got, want)
+func newClusterHost(t *testing.T, w pvesim.World, rootPassword string) *clusterHost {
+	t.Helper()
+	sim, err := pvesim.New(w, pvesim.WithLog(func(string, ...any) {}))
+	must(t, err)
+	t.Cleanup(sim.Close)
+	server := httptest.NewServer(sim)
+	t.Cleanup(server.Close)
+	h := newShell(t, server.URL)
+	h.env = append(h.env, pveumPassword+"="+rootPassword)
+	h.root = &administrator{base: server.URL, wire: http.DefaultTransport}
+	must(t, h.root.login(rootPassword))
+	return h
+}
+
+// newShell is a shell whose pveum asks the cluster at an address; without one it
+// writes down what it was asked for, and all is well.
+func newShell(t *testing.T, address string) *clusterHost {
+	t.Helper()
+	self, err := os.Executable()
+	must(t, err)
+	bin := t.TempDir()
+	must(t, os.Symlink(self, filepath.Join(bin, "pveum")))
+	h := &clusterHost{t: t, dir: t.TempDir(), journal: filepath.Join(bin, "journal")}
+	h.env = []string{
+		"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=/nowhere", "LC_ALL=C",
+		pveumJournal + "=" + h.journal, pveumEndpoint + "=" + address,
+	}
+	return h
+}
+
+// run gives a script to a shell by its standard input, as ssh does.
+func (h *clusterHost) run(shell, script string) (out, complaints string, err error) {
+	h.t.Helper()
+	must(h.t, os.WriteFile(h.journal, nil, 0o600))
+	c := exec.Command(shell)
+	c.Dir, c.Env, c.Stdin = h.dir, h.env, strings.NewReader(script)
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	err = c.Run()
+	return stdout.String(), stderr.String(), err
+}
+
+// typed are the command lines of pveum that the last script ran.
+func (h *clusterHost) typed() (lines [][]string) {
+	h.t.Helper()
+	data, err := os.ReadFile(h.journal)
+	must(h.t, err)
+	for line := range strings.Lines(string(data)) {
+		var words []string
+		must(h.t, json.Unmarshal([]byte(line), &words))
+		lines = append(lines, words)
+	}
+	return lines
+}
+
+// rights are the access rules and the roles of the cluster, as root sees them.
+func (h *clusterHost) rights() (rules []pvesim.ACL, roles map[string][]string) {
+	h.t.Helper()
+	data, err := h.root.call("GET", "/access/acl", nil)
+	must(h.t, err)
+	var list []struct{ Path, UGID, RoleID string }
+	must(h.t, json.Unmarshal(data, &list))
+	for _, rule := range list {
+		rules = append(rules, pvesim.ACL{Path: rule.Path, Who: rule.UGID, Role: rule.RoleID})
+	}
+	data, err = h.root.call("GET", "/access/roles", nil)
+	must(h.t, err)
+	var made []struct{ RoleID, Privs string }
+	must(h.t, json.Unmarshal(data, &made))
+	roles = map[string][]string{}
+	for _, role := range made {
+		if strings.HasPrefix(role.RoleID, "GpuWorker") {
+			roles[role.RoleID] = strings.Split(role.Privs, ",")
+			slices.Sort(roles[role.RoleID])
 		}
 	}
+	return rules, roles
 }

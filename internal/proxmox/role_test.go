@@ -16,8 +16,8 @@ import (
 )
 
 var (
-	roleLine = regexp.MustCompile(`(?m)^pveum role add (\S+) --privs "([^"]+)"$`)
-	aclLine  = regexp.MustCompile(`(?m)^pveum acl modify (\S+) --(?:users|tokens) '?([^' ]+)'? --roles (\S+)$`)
+	roleLine  = regexp.MustCompile(`(?m)^role (\S+) '?([^'\n]+)'?$`)
+	grantLine = regexp.MustCompile(`(?m)^grant (\S+) (\S+)$`)
 )
 
 // obey makes the world's only rights those that the printed commands grant.
@@ -26,8 +26,10 @@ func obey(w *pvesim.World, commands string) {
 	for _, m := range roleLine.FindAllStringSubmatch(commands, -1) {
 		w.Roles[m[1]] = strings.Fields(m[2])
 	}
-	for _, m := range aclLine.FindAllStringSubmatch(commands, -1) {
-		w.ACL = append(w.ACL, pvesim.ACL{Path: m[1], Who: m[2], Role: m[3]})
+	for _, m := range grantLine.FindAllStringSubmatch(commands, -1) {
+		for _, who := range []string{roleUser, roleUser + "!" + roleToken} {
+			w.ACL = append(w.ACL, pvesim.ACL{Path: m[1], Who: who, Role: m[2]})
+		}
 	}
 }
 
@@ -37,7 +39,7 @@ var roleScope = inventory.Scope{Storages: []string{"local-lvm"}, Bridges: []stri
 // turn: the login must be told that it lacks exactly this one, and what it is
 // for must then really fail, unless it is said to stop nothing.
 func TestEachPrivilegeIsNeeded(t *testing.T) {
-	needed := (&Backend{}).rights("9.1.4", roleScope)
+	needed := rights("9.1.4", roleScope)
 	for _, r := range needed {
 		t.Run(r.privilege, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

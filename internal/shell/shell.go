@@ -43,10 +43,19 @@ func Command(format string, args ...any) string {
 	return fmt.Sprintf(format, words...)
 }
 
-// Word quotes one argument; ok is false when it cannot be typed.
+// Word quotes one argument that is no flag; ok is false when it cannot be typed,
+// or would be taken for a flag.
 func Word(arg string) (word string, ok bool) {
+	if strings.HasPrefix(arg, "-") && arg != "-" {
+		return "", false
+	}
+	return Argument(arg)
+}
+
+// Argument quotes one argument, be it a flag; ok is false when it cannot be typed.
+func Argument(arg string) (word string, ok bool) {
 	switch {
-	case len(arg) > MaxArgument, !utf8.ValidString(arg), strings.HasPrefix(arg, "-") && arg != "-":
+	case len(arg) > MaxArgument, !utf8.ValidString(arg):
 		return "", false
 	case strings.ContainsFunc(arg, func(r rune) bool { return !term.Shown(r) }):
 		return "", false

@@ -38,6 +38,7 @@ type Row struct {
 	Card      string   `json:"card,omitempty"` // slot, "" for a plain worker
 	Model     string   `json:"model,omitempty"`
 	VMID      int      `json:"vmid,omitempty"`
+	UUID      string   `json:"uuid,omitempty"` // of the VM
 	Addresses []string `json:"addresses,omitempty"`
 
 	// Note says in a few words what is not as it should be; "" when all is well.
@@ -127,7 +128,7 @@ func rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Worker) Row {
 	if s.vm != nil || s.claim != nil {
 		row.Host, row.VMID, row.Model = w.Host, w.VMID, w.Model
 		if w.Ref != nil { // a worker that is going to be replaced: where it is, not where it will be
-			row.Host, row.VMID = w.Ref.Host, w.Ref.VMID
+			row.Host, row.VMID, row.UUID = w.Ref.Host, w.Ref.VMID, w.Ref.UUID
 		}
 		if w.Slot != nil {
 			row.Card = w.Slot.String()
@@ -175,6 +176,8 @@ func (s *subject) note() string {
 			words = append(words, c.String())
 		}
 		return strings.Join(words, "; ")
+	case w.Action == plan.Start:
+		return "it should run"
 	case w.Action == plan.Create && s.claim == nil:
 		return "not made yet"
 	case w.Action == plan.Create:

@@ -170,6 +170,9 @@ func (a *access) copy() *access {
 // changeAccess makes a change wholly or not at all; what goes wrong is said
 // after what failed, as an error of the server even where it is the caller's.
 func (s *Sim) changeAccess(failed string, change func(a *access) error) (any, error) {
+	if err := s.lockFor(userLock, failed); err != nil {
+		return nil, err
+	}
 	draft := s.access.copy()
 	if err := change(draft); err != nil {
 		return nil, die("%s: %v", failed, err)

@@ -17,6 +17,9 @@ func (s *Sim) createToken(r *request) (any, error) {
 	if err := s.knownUser(user); err != nil {
 		return nil, err
 	}
+	if err := s.lockFor(userLock, "generating token failed"); err != nil {
+		return nil, err
+	}
 	id := user + "!" + name
 	if s.access.token(id) != nil {
 		return nil, badParam("tokenid", "Token already exists.")
@@ -64,6 +67,9 @@ func (s *Sim) ownToken(r *request) (*Token, error) {
 func (s *Sim) updateToken(r *request) (any, error) {
 	if r.args.has("regenerate") && s.productBefore(9, 2) {
 		return nil, badParam("regenerate", unknownProperty)
+	}
+	if err := s.lockFor(userLock, "updating token info failed"); err != nil {
+		return nil, err
 	}
 	old, err := s.ownToken(r)
 	if err != nil {

@@ -61,7 +61,7 @@ func listOf(format func(name, value string) string) func(name, value string) str
 var emailForm = regexp.MustCompile(`^[\w+\-~]+(\.[\w+\-~]+)*@[a-zA-Z0-9\-]+(\.[a-zA-Z0-9\-]+)*$`)
 
 func emailFormat(_, v string) string {
-	if !emailForm.MatchString(v) {
+	if v != "" && !emailForm.MatchString(v) {
 		return "value does not look like a valid email address"
 	}
 	return ""
@@ -169,6 +169,11 @@ func (s *Sim) changePassword(r *request) (any, error) {
 			return nil, die("invalid credentials")
 		case id != own && realmOf(id) == "pam":
 			return nil, forbidden("Permission check failed")
+		}
+	}
+	if realmOf(id) == "pve" {
+		if err := s.lockFor(shadowLock, ""); err != nil {
+			return nil, err
 		}
 	}
 	return nil, s.access.setPassword(id, r.args.get("password"))

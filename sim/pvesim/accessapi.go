@@ -104,7 +104,8 @@ func (s *Sim) listUsers(r *request) (any, error) {
 	return out, nil
 }
 
-// fields are what is said of a user; texts that are empty are left out.
+// fields are what is said of a user; texts that are empty are left out, but for
+// an address that others follow in the user's line of user.cfg.
 func (u User) fields() map[string]any {
 	out := map[string]any{"enable": 1, "expire": u.Expire}
 	if u.Disabled {
@@ -114,6 +115,9 @@ func (u User) fields() map[string]any {
 		if *text != "" {
 			out[name] = *text
 		}
+	}
+	if u.Comment+u.Keys != "" {
+		out["email"] = u.Email
 	}
 	return out
 }

@@ -158,7 +158,7 @@ func (s *Sim) guestExec(r *request, v *vm) (any, error) {
 	s.unlock()
 	result := s.guest(call)
 	s.lock()
-	result.ends = time.Now().Add(time.Duration(float64(result.After) / s.timeScale))
+	result.ends = time.Now().Add(s.scaled(result.After))
 	run.nextPID++
 	run.execs[run.nextPID] = result
 	return map[string]any{"pid": run.nextPID}, nil

@@ -186,12 +186,19 @@ func elsewhere(s *Sim, all []grant) []grant {
 	return out
 }
 
-func TestPrivilegesAreThoseOfTheTable(t *testing.T) {
+// newProbed is a simulator with the probing user.
+func newProbed(t *testing.T) (*Sim, *client) {
+	t.Helper()
 	world := homelab(t)
 	world.Users = append(world.Users, User{ID: probeUser})
 	name, secret, _ := strings.Cut(probeToken, "=")
 	world.Tokens = append(world.Tokens, Token{ID: name, Secret: secret, NoPrivSep: true})
 	sim := newSim(t, world)
+	return sim, sim.as(t, probeToken)
+}
+
+func TestPrivilegesAreThoseOfTheTable(t *testing.T) {
+	sim, probe := newProbed(t)
 	tried := 0
 	eachDeclared(t, func(t *testing.T, c call, d declaredCall) {
 		if d.Permissions == nil {
@@ -211,7 +218,7 @@ func TestPrivilegesAreThoseOfTheTable(t *testing.T) {
 			for _, has := range append(subsets(all), elsewhere(sim, all)) {
 				want := d.Permissions.User == "all" || checkTree(d.Permissions.Check).passes(has, values)
 				sim.give(has)
-				got := sim.as(t, probeToken).do(c.method, fill(declaredPath(c.path), values), probeFields(c, values)...)
+				got := probe.do(c.method, fill(declaredPath(c.path), values), probeFields(c, values)...)
 				tried++
 				if got.err != nil || got.code == 401 || (got.code != 403) != want {
 					if !deviation(t, c.key()+" privileges") {

@@ -35,6 +35,9 @@ func (s *Sim) copyDrives(t *task, c *cloning, made map[string]string) error {
 		if err != nil {
 			return err
 		}
+		if err := s.writable(c.target, t.pid); err != nil {
+			return err
+		}
 		s.writeSoFar(c, drives, made)
 	}
 	if linked || len(made) == 0 {

@@ -69,6 +69,9 @@ func (s *Sim) regenerateCloudInit(r *request) (any, error) {
 	if err := v.checkLock(); err != nil {
 		return nil, err
 	}
+	if err := s.writable(v, workerPID); err != nil {
+		return nil, err
+	}
 	if v.run != nil {
 		v.run.seed = maps.Clone(v.conf)
 	}

@@ -105,14 +105,12 @@ func (s *Sim) allowedTags(who identity) []string {
 
 func (s *Sim) clusterStatus(*request) (any, error) {
 	out := []any{}
-	online := 0
 	for i, name := range s.hostList {
 		h := s.hosts[name]
 		up, local := 1, 0
-		if h.Offline {
+		if !s.heard(name) {
 			up = 0
 		}
-		online += up
 		if name == s.localHost() {
 			local = 1
 		}
@@ -121,12 +119,8 @@ func (s *Sim) clusterStatus(*request) (any, error) {
 		})
 	}
 	if s.clusters != "" {
-		quorate := 0
-		if online*2 > len(s.hostList) {
-			quorate = 1
-		}
 		out = append(out, map[string]any{
-			"type": "cluster", "id": "cluster", "name": s.clusters, "version": len(s.hostList), "nodes": len(s.hostList), "quorate": quorate,
+			"type": "cluster", "id": "cluster", "name": s.clusters, "version": len(s.hostList), "nodes": len(s.hostList), "quorate": flagOf(s.quorate()),
 		})
 	}
 	return out, nil
@@ -191,12 +185,12 @@ func (s *Sim) zoneResources(r *request, kind string) []any {
 }
 
 // known tells whether statistics of a host's things are fresh.
-func (s *Sim) known(node string) bool { return !s.noStats && !s.hosts[node].Offline }
+func (s *Sim) known(node string) bool { return !s.noStats && s.heard(node) }
 
 func (s *Sim) nodeEntry(name string, memory int64, usage bool) map[string]any {
 	h := s.hosts[name]
 	out := map[string]any{"id": "node/" + name, "node": name, "type": "node", "status": "unknown"}
-	if h.Offline {
+	if !s.heard(name) {
 		out["status"] = "offline"
 	}
 	if !s.known(name) {
@@ -213,7 +207,7 @@ func (s *Sim) nodeEntry(name string, memory int64, usage bool) map[string]any {
 	return merge(out, maps)
 }
 
-// vmResource is a VM's entry: without fresh statistics it has no name.
+// vmResource is a VM's entry: without a broadcast of its host it has no name.
 func (s *Sim) vmResource(v *vm) map[string]any {
 	out := map[string]any{"id": fmt.Sprintf("qemu/%d", v.id), "node": v.node, "vmid": v.id, "type": "qemu", "status": "unknown"}
 	if p := s.poolOf(v.id); p != nil {
@@ -224,20 +218,7 @@ func (s *Sim) vmResource(v *vm) map[string]any {
 			out[key] = value
 		}
 	}
-	if !s.known(v.node) {
-		return out
-	}
-	stats := s.vmStats(v)
-	out["name"] = stats["name"]
-	if v.name() == "" {
-		out["name"] = fmt.Sprintf("VM %d", v.id)
-	}
-	out["status"], out["template"], out["maxcpu"] = stats["status"], flagValue(v.conf["template"]), stats["cpus"]
-	for _, key := range []string{"cpu", "mem", "memhost", "maxmem", "disk", "maxdisk", "netin", "netout", "uptime"} {
-		out[key] = stats[key]
-	}
-	out["diskread"], out["diskwrite"] = 0, 0
-	return out
+	return merge(out, s.lastBroadcast(v))
 }
 
 func nodeCalls() []call {

@@ -15,6 +15,7 @@ const (
 	idleTime         = 5 * time.Second
 	maxHeaderLines   = 64 // with the empty one at the end, at which it gives up
 	maxHeaderSize    = 8 << 10
+	maxHead          = 64 << 10 // all before the body, the first line included
 	proxyTimeout     = Duration(30 * time.Second)
 )
 
@@ -50,7 +51,7 @@ func (w *World) httpServer() release {
 }
 
 // maxForm is the largest body of a form or of JSON; uploads may be larger.
-func (s *Sim) maxForm() int {
+func (s *Sim) maxForm() int64 {
 	if s.httpServer.before(5, 2, 1) {
 		return 64 << 10
 	}
@@ -63,7 +64,7 @@ func (s *Sim) maxForm() int {
 func (s *Sim) Server() *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	return &http.Server{Handler: s, Protocols: protocols, ReadHeaderTimeout: idleTime, IdleTimeout: idleTime}
+	return &http.Server{Handler: s, Protocols: protocols, ReadHeaderTimeout: idleTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHead}
 }
 
 // connection counts the requests that came over one.
@@ -98,6 +99,28 @@ func (s *Sim) lastRequest(peer string) bool {
 	return false
 }
 
+// connectionOf are the Connection headers of a good answer. pveproxy keeps the
+// connection open and says so, behind what the daemon said that it has the
+// answer from: pvedaemon's "close" of its own connection, and what another
+// host's pveproxy said. The HTTP client in between joins headers by commas.
+func (s *Sim) connectionOf(r *request, c *call) []string {
+	if c == nil {
+		return []string{"Keep-Alive"}
+	}
+	s.lock()
+	elsewhere := c.proxy != "" && c.proxy != anyHost && r.args.has(c.proxy) && r.args.get(c.proxy) != s.localHost()
+	s.unlock()
+	switch {
+	case elsewhere && c.protected:
+		return []string{"close,Keep-Alive", "Keep-Alive"}
+	case elsewhere:
+		return []string{"Keep-Alive", "Keep-Alive"}
+	case c.protected:
+		return []string{"close", "Keep-Alive"}
+	}
+	return []string{"Keep-Alive"}
+}
+
 // headersTooLong tells headers with too many or too long lines. pveproxy then
 // stops reading and answers nothing; the connection ends when it was idle for
 // long enough.
@@ -109,7 +132,7 @@ func headersTooLong(in inbound) bool {
 			size += len(name) + len(": ") + len(value)
 		}
 	}
-	return lines >= maxHeaderLines || size >= maxHeaderSize
+	return lines >= maxHeaderLines || size >= maxHeaderSize || len(in.path)+len(in.query) >= maxHead
 }
 
 // onTime runs the work of a request that another daemon does. After half a
@@ -127,7 +150,7 @@ func (s *Sim) onTime(work func() (any, error)) (any, error) {
 	}) {
 		return nil, errClosed
 	}
-	timer := time.NewTimer(max(10*time.Second, time.Duration(float64(proxyTimeout)/s.timeScale)))
+	timer := time.NewTimer(max(10*time.Second, s.scaled(proxyTimeout)))
 	defer timer.Stop()
 	select {
 	case r := <-done:

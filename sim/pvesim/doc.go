@@ -46,6 +46,9 @@
 //	storage-lock         a clone fails on the storage's lock, nothing is left
 //	upload-lost          the file of an upload is not where its task looks for it
 //	partial-config       only the first options of a change are written
+//	quorum-lost          the cluster loses its quorum before the request is
+//	                     carried out, see Sim.SetQuorum
+//	quorum-back          it gets it back
 //	nothing              only the delay
 //
 // A world may have faults from the start; Inject adds them later.
@@ -67,6 +70,10 @@
 //     SetGuest changes a guest while it runs. World.Workers is how many requests
 //     the privileged daemon of a host works on at once: agents that hang then
 //     starve everybody else, and pveproxy answers 596 after half a minute.
+//   - SetQuorum takes the quorum from a cluster; SetHostOnline does, too, when half
+//     of the hosts are away.
+//   - World.ListLag and SetListLag make GET /cluster/resources as late as it is on
+//     a real cluster.
 //   - VM.HA is a VM that the HA manager starts and stops by itself.
 //
 // # Versions
@@ -80,9 +87,13 @@
 // # Connections
 //
 // The simulator answers as pveproxy does on any HTTP/1.1 server: reason phrases,
-// closing after errors and after a hundred requests, no answer at all to headers
-// beyond 64 lines or 8 KiB. Server makes one that also closes idle connections
-// after five seconds.
+// closing after errors, uploads and a hundred requests, no answer at all to
+// headers beyond 64 lines or 8 KiB. After all other answers the connection stays
+// open, also after those that carry "Connection: close" beside "Keep-Alive",
+// which are those of the privileged daemon. Bodies are read once it is known who
+// asks, and only up to the limit of forms; files that are uploaded are measured
+// and not kept. Server makes one that also closes idle connections after five
+// seconds.
 //
 // # Limits
 //

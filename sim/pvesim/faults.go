@@ -41,12 +41,16 @@ const (
 	UploadLost Effect = "upload-lost"
 	// PartialConfig writes only the first options of a change and then fails.
 	PartialConfig Effect = "partial-config"
+	// QuorumLost takes the quorum from the cluster, see Sim.SetQuorum, before the
+	// request is carried out; QuorumBack gives it back.
+	QuorumLost Effect = "quorum-lost"
+	QuorumBack Effect = "quorum-back"
 	// Nothing only delays.
 	Nothing Effect = "nothing"
 )
 
 var effects = []Effect{Status, DropBefore, DropAfter, Hang, HTML, HalfJSON, TaskFails, TaskFailsButDone, LockHeld,
-	StorageLockTimeout, UploadLost, PartialConfig, Nothing}
+	StorageLockTimeout, UploadLost, PartialConfig, QuorumLost, QuorumBack, Nothing}
 
 // Fault is something that goes wrong: for which requests, and how.
 type Fault struct {
@@ -114,6 +118,9 @@ func (s *Sim) Inject(f Fault) error {
 	}
 	s.lock()
 	defer s.unlock()
+	if f.Effect == QuorumLost && s.clusters == "" {
+		return fmt.Errorf("fault %q: %w", f.Name, errNoCluster)
+	}
 	s.faults = append(s.faults, newFault(f))
 	return nil
 }
@@ -171,6 +178,10 @@ func (s *Sim) meetFault(r *request) error {
 		return errDropped
 	case Status:
 		return &apiError{status: r.fault.Code, reason: r.fault.text("simulated failure"), bare: r.fault.Code > 590}
+	case QuorumLost, QuorumBack:
+		s.lock()
+		defer s.unlock()
+		return s.setQuorum(r.fault.Effect == QuorumBack)
 	case LockHeld:
 		if err := s.sleep(r.ctx, s.timings.VMLock); err != nil {
 			return errDropped

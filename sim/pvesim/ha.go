@@ -35,7 +35,7 @@ func (s *Sim) haLater(id int, act func(v *vm, own *request)) {
 		}
 		s.lock()
 		defer s.unlock()
-		if v := s.vms[id]; v != nil && v.haManaged() && !s.hosts[v.node].Offline {
+		if v := s.vms[id]; v != nil && v.haManaged() && !s.hosts[v.node].Offline && s.quorate() {
 			act(v, s.ownRequest(v))
 		}
 	})
@@ -85,6 +85,9 @@ func (s *Sim) haRequest(r *request, kind string, stop func(own *request)) string
 		if err := s.pause(t, s.timings.Config); err != nil {
 			return err
 		}
+		if err := s.clusterLock(t.ctx, haLock); err != nil {
+			return err
+		}
 		v := s.vms[id]
 		if v == nil || v.ha == nil {
 			return die("resource 'vm:%d' is not HA managed", id)
@@ -123,6 +126,9 @@ func (s *Sim) haMigrate(r *request, target string) string {
 		defer s.unlock()
 		t.note("Requesting HA migration for VM %d to node %s", id, target)
 		if err := s.pause(t, s.timings.Config); err != nil {
+			return err
+		}
+		if err := s.clusterLock(t.ctx, haLock); err != nil {
 			return err
 		}
 		s.haMove(id, target)

@@ -126,6 +126,9 @@ func (s *Sim) getHAResource(r *request) (any, error) {
 // createHAResource gives a VM to the manager, which some seconds later brings
 // it to the state that is asked for: it runs, unless another is.
 func (s *Sim) createHAResource(r *request) (any, error) {
+	if err := s.lockFor(haLock, "create resource failed"); err != nil {
+		return nil, err
+	}
 	sid, kind, name, err := s.parseSID(r.args.get("sid"))
 	if err != nil {
 		return nil, err
@@ -203,6 +206,9 @@ func haOptions(given args) (map[string]any, error) {
 }
 
 func (s *Sim) updateHAResource(r *request) (any, error) {
+	if err := s.lockFor(haLock, "update resources config failed"); err != nil {
+		return nil, err
+	}
 	sid, _, _, err := s.parseSID(r.args.get("sid"))
 	if err != nil {
 		return nil, err
@@ -236,6 +242,9 @@ func (s *Sim) updateHAResource(r *request) (any, error) {
 
 // deleteHAResource takes a VM from the manager and leaves it as it is.
 func (s *Sim) deleteHAResource(r *request) (any, error) {
+	if err := s.lockFor(haLock, "delete resource failed"); err != nil {
+		return nil, err
+	}
 	sid, _, _, err := s.parseSID(r.args.get("sid"))
 	if err != nil {
 		return nil, err

@@ -76,7 +76,7 @@ func (s *Sim) bootHost(h *host, boot int) {
 	s.changed(HostChanged, h.Name, 0, "")
 	for _, id := range s.vmIDs() {
 		v := s.vms[id]
-		if v == nil || v.node != h.Name || h.boots != boot {
+		if v == nil || v.node != h.Name || h.boots != boot || !s.quorate() {
 			continue
 		}
 		s.applyAll(v)
@@ -166,6 +166,9 @@ func (s *Sim) UnlockVM(id int) error {
 	v := s.vms[id]
 	if v == nil {
 		return fmt.Errorf("no VM %d in this world", id)
+	}
+	if err := s.writable(v, workerPID); err != nil {
+		return err
 	}
 	delete(v.conf, "lock")
 	s.changed(VMConfigured, v.node, id, "")

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -19,7 +21,10 @@ type answer struct {
 	reason string
 	header http.Header
 	body   []byte
-	close  bool
+	// connection are the Connection headers of an answer after which the
+	// connection stays open.
+	connection []string
+	close      bool
 	// drop ends the connection without an answer.
 	drop bool
 	// cut closes the connection after the body, which is shorter than said.
@@ -35,38 +40,41 @@ type inbound struct {
 	host    string
 	query   string // raw
 	header  http.Header
-	body    []byte
+	body    *body
 	chunked bool
 }
 
 // ServeHTTP answers one request. Errors carry the reason phrases of the real
 // API, which net/http cannot write, so the connection is taken over for them.
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return
-	}
+	body := newBody(r.Body, r.ContentLength)
 	a := s.respond(inbound{
 		ctx: context.WithoutCancel(r.Context()), gone: r.Context().Done(), method: r.Method, path: r.URL.Path, query: r.URL.RawQuery, host: r.Host, header: r.Header, body: body,
 		chunked: len(r.TransferEncoding) > 0,
 	})
-	if s.lastRequest(r.RemoteAddr) {
+	if s.lastRequest(r.RemoteAddr) || r.Close {
 		a.close = true
 	}
-	a.write(w)
+	a.write(w, body.left > 0)
 }
 
-// write sends the answer over a real connection.
-func (a *answer) write(w http.ResponseWriter) {
+// write sends the answer over a real connection. When a part of the request was
+// not read, the connection ends with it, not at once.
+func (a *answer) write(w http.ResponseWriter, unread bool) {
 	plain := a.status == http.StatusOK && !a.cut && !a.drop
 	hijacker, can := w.(http.Hijacker)
 	if plain || !can {
 		for name, values := range a.header {
 			w.Header()[name] = values
 		}
-		if a.close {
-			w.Header().Set("Connection", "close")
+		for _, value := range a.connectionHeaders() {
+			if value == "close" && !a.close {
+				// net/http would close the connection; the blank is not sent.
+				value += " "
+			}
+			w.Header().Add("Connection", value)
 		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 		w.WriteHeader(a.status)
 		w.Write(a.body)
 		return
@@ -79,7 +87,28 @@ func (a *answer) write(w http.ResponseWriter) {
 	if !a.drop {
 		// A client that has left cannot be told anything.
 		_, _ = conn.Write(a.wire())
+		if unread {
+			linger(conn)
+		}
 	}
+}
+
+// linger takes a little of what a client is still sending, so that it sees the
+// answer before the end of the connection.
+func linger(conn net.Conn) {
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+	_, _ = io.CopyN(io.Discard, conn, 1<<20)
+}
+
+// connectionHeaders are the Connection headers of an answer.
+func (a *answer) connectionHeaders() []string {
+	if a.close || a.status != http.StatusOK || a.cut {
+		return []string{"close"}
+	}
+	return a.connection
 }
 
 // wire is the answer as it goes over a connection that ends with it.
@@ -112,14 +141,14 @@ type inProcess Sim
 func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	s := (*Sim)(t)
 	in := inbound{ctx: context.WithoutCancel(r.Context()), gone: r.Context().Done(), method: r.Method, path: r.URL.Path,
-		query: r.URL.RawQuery, host: r.URL.Host, header: r.Header.Clone()}
+		query: r.URL.RawQuery, host: r.URL.Host, header: r.Header.Clone(), body: newBody(nil, 0)}
 	if r.Body != nil {
 		defer r.Body.Close()
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return nil, err
 		}
-		in.body = body
+		in.body = newBody(bytes.NewReader(body), int64(len(body)))
 		in.chunked = r.ContentLength <= 0 && len(body) > 0
 	}
 	if err := r.Context().Err(); err != nil {
@@ -146,11 +175,17 @@ func (a *answer) response(r *http.Request) (*http.Response, error) {
 	if a.cut {
 		body = io.MultiReader(body, brokenReader{})
 	}
+	header := a.header.Clone()
+	connection := a.connectionHeaders()
+	closes := strings.HasPrefix(connection[0], "close")
+	if !closes {
+		header["Connection"] = connection // net/http hides the others
+	}
 	return &http.Response{
 		Status: fmt.Sprintf("%d %s", a.status, firstLine(a.reason)), StatusCode: a.status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: a.header, Body: io.NopCloser(body), ContentLength: int64(len(a.body)),
-		Close: a.close || a.status != http.StatusOK, Request: r,
+		Header: header, Body: io.NopCloser(body), ContentLength: int64(len(a.body)),
+		Close: closes, Request: r,
 	}, nil
 }
 

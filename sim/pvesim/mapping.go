@@ -172,6 +172,9 @@ func (s *Sim) getMapping(r *request) (any, error) {
 
 func (s *Sim) createMapping(r *request) (any, error) {
 	id := r.args.get("id")
+	if err := s.lockFor(mappingLock, "create hardware mapping failed"); err != nil {
+		return nil, err
+	}
 	if s.mappings[id] != nil {
 		return nil, die("create hardware mapping failed: pci ID '%s' already defined", id)
 	}
@@ -207,6 +210,9 @@ func (m *mapping) set(a args) {
 func (s *Sim) updateMapping(r *request) (any, error) {
 	fail := func(format string, args ...any) (any, error) {
 		return nil, die("update hardware mapping failed: "+format, args...)
+	}
+	if err := s.lockFor(mappingLock, "update hardware mapping failed"); err != nil {
+		return nil, err
 	}
 	m := s.mappings[r.args.get("id")]
 	switch {
@@ -262,6 +268,9 @@ func (m *mapping) drop(options []string) {
 // use.
 func (s *Sim) deleteMapping(r *request) (any, error) {
 	id := r.args.get("id")
+	if err := s.lockFor(mappingLock, "delete pci mapping failed"); err != nil {
+		return nil, err
+	}
 	if s.mappings[id] != nil {
 		delete(s.mappings, id)
 		s.mapOrder = slices.DeleteFunc(s.mapOrder, func(other string) bool { return other == id })

@@ -139,6 +139,9 @@ func (s *Sim) migrateVM(r *request) (any, error) {
 			return nil, badParam(name, "Only root may use this option.")
 		}
 	}
+	if err := s.needQuorum(); err != nil {
+		return nil, err
+	}
 	v, err := s.vmOn(r.node(), r.vmid())
 	if err != nil {
 		return nil, err
@@ -213,6 +216,9 @@ func (s *Sim) migrate(t *task, v *vm, target string, force bool, limit int) erro
 		t.dated("migrating VM which uses mapped local devices")
 	}
 	t.dated("starting migration of VM %d to node '%s' (%s)", v.id, target, s.hosts[target].IP)
+	if err := s.writable(v, t.pid); err != nil {
+		return err
+	}
 	v.conf["lock"] = "migrate"
 	s.changed(VMConfigured, v.node, v.id, "")
 	if err := s.copyLocalDisks(t, v, target, limit); err != nil {

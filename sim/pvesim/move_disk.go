@@ -129,6 +129,10 @@ func (s *Sim) move(t *task, v *vm, key, to, format string, remove bool, limit in
 		}
 		return err
 	}
+	if err := s.writable(v, t.pid); err != nil {
+		s.remove(target, copied)
+		return die("storage migration failed: %v", err)
+	}
 	old := drive{file: source}
 	d.file = target.volid(copied)
 	if d.isCloudInit() {

@@ -76,6 +76,9 @@ func (h *host) interfaces() []map[string]any {
 		if b.VLANAware {
 			e["bridge_vlan_aware"], e["bridge_vids"] = 1, "2-4094"
 		}
+		if !b.Down {
+			e["active"] = 1
+		}
 		if b.Comment != "" {
 			e["comments"] = b.Comment + "\n"
 		}

@@ -271,17 +271,36 @@ func (s *Sim) openable(t *task, v *vm, ids []string) error {
 			switch {
 			case f == nil || !h.endpointOf(mate, f.Group) || driver == "vfio-pci" || driver == "" && mate.Address != id:
 			case mate.Address == id:
-				text = fmt.Sprintf("vfio %s: failed to open /dev/vfio/%d: No such file or directory", id, f.Group)
+				text = fmt.Sprintf("vfio %s: %s: No such file or directory", id, s.unopened(f.Group))
 			case text == "":
 				text = fmt.Sprintf("vfio %s: group %d is not viable: Please ensure all devices within the iommu_group are bound to their vfio bus driver.", id, f.Group)
 			}
 		}
 		if text != "" {
-			t.note("kvm: -device vfio-pci,host=%s,id=hostpci%d: %s", id, i, text)
+			t.note("kvm: -device %s: %s", v.vfioDevice(i, id), text)
 			return die("start failed: QEMU exited with code 1")
 		}
 	}
 	return nil
+}
+
+// unopened is what QEMU says of a group's device that it cannot open: version 10,
+// of Proxmox VE 9, in other words than those before.
+func (s *Sim) unopened(group int) string {
+	if s.major < 9 {
+		return fmt.Sprintf("failed to open /dev/vfio/%d", group)
+	}
+	return fmt.Sprintf("Could not open '/dev/vfio/%d'", group)
+}
+
+// vfioDevice is a device as it is on QEMU's command line. Where one that is not
+// on PCIe is plugged in is left out.
+func (v *vm) vfioDevice(i int, id string) string {
+	arg := fmt.Sprintf("vfio-pci,host=%s,id=hostpci%d", id, i)
+	if lenientBool(hostpciFormat.parse(v.conf[fmt.Sprint("hostpci", i)])["pcie"]) == "1" {
+		arg += fmt.Sprintf(",bus=ich9-pcie-port-%d,addr=0x0", i+1)
+	}
+	return arg
 }
 
 func (s *Sim) take(v *vm, address string, ids []string) {

@@ -57,6 +57,9 @@ func storageListFormat(_, v string) string {
 var letterFirst = regexp.MustCompile(`^[A-Za-z]`)
 
 func (s *Sim) createPool(r *request) (any, error) {
+	if err := s.lockFor(userLock, "create pool failed"); err != nil {
+		return nil, err
+	}
 	id := r.args.get("poolid")
 	if s.pool(id) != nil {
 		return nil, die("create pool failed: pool '%s' already exists", id)
@@ -75,6 +78,9 @@ func (s *Sim) createPool(r *request) (any, error) {
 
 // updatePool changes the comment, and puts VMs in or takes them out.
 func (s *Sim) updatePool(r *request) (any, error) {
+	if err := s.lockFor(userLock, "update pools failed"); err != nil {
+		return nil, err
+	}
 	p := s.pool(r.args.get("poolid"))
 	if p == nil {
 		return nil, die("update pools failed: pool '%s' does not exist", r.args.get("poolid"))
@@ -126,6 +132,9 @@ func (s *Sim) poolMember(r *request, p *pool, id int, remove bool) error {
 }
 
 func (s *Sim) deletePool(r *request) (any, error) {
+	if err := s.lockFor(userLock, "delete pool failed"); err != nil {
+		return nil, err
+	}
 	id := r.args.get("poolid")
 	p := s.pool(id)
 	if p == nil {

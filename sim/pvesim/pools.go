@@ -18,6 +18,9 @@ func (p *pool) fields() map[string]any {
 
 func (s *Sim) listPools(r *request) (any, error) {
 	out := []any{}
+	if id := r.args.get("poolid"); r.args.has("poolid") && s.pool(id) == nil {
+		return nil, die("pool '%s' does not exist", id)
+	}
 	for _, p := range s.pools {
 		// A pool that is asked for by name is shown to everybody.
 		asked := r.args.has("poolid")

@@ -69,6 +69,9 @@ func (s *Sim) checkClone(r *request) (*cloning, error) {
 	if err := s.checkCloneTarget(r, c); err != nil {
 		return nil, err
 	}
+	if err := s.needQuorum(); err != nil {
+		return nil, err
+	}
 	if err := source.checkLock(); err != nil {
 		return nil, err
 	}
@@ -283,6 +286,9 @@ func (s *Sim) runClone(t *task, c *cloning, identity *rand.Rand) error {
 	err := s.copyDrives(t, c, made)
 	if err == nil {
 		err = context.Cause(t.ctx)
+	}
+	if err == nil {
+		err = s.writable(c.target, t.pid)
 	}
 	switch {
 	case died(err):

@@ -25,6 +25,8 @@ type change struct {
 	say func(format string, args ...any)
 	// derived are options that the change brings along.
 	derived []string
+	// pid is the process that writes the change.
+	pid int
 	// stop, if not 0, is after how many options the change fails with why.
 	stop int
 	why  string
@@ -35,7 +37,7 @@ var configControls = []string{"node", "vmid", "digest", "delete", "revert", "ski
 
 // prepareChange does what is refused at once, in PUT and POST alike.
 func (s *Sim) prepareChange(r *request) (*change, error) {
-	c := &change{who: r.who, vmid: r.vmid(), say: func(string, ...any) {}, sets: map[string]string{}, digest: r.args.get("digest"), skiplock: r.args.flag("skiplock"), force: r.args.flag("force"),
+	c := &change{who: r.who, vmid: r.vmid(), pid: workerPID, say: func(string, ...any) {}, sets: map[string]string{}, digest: r.args.get("digest"), skiplock: r.args.flag("skiplock"), force: r.args.flag("force"),
 		deletes: splitList(r.args.get("delete")), reverts: splitList(r.args.get("revert"))}
 	for key, a := range r.args {
 		if slices.Contains(configControls, key) {
@@ -231,7 +233,7 @@ func (s *Sim) queueChange(r *request) (upid string, err error) {
 		if err := s.pause(t, s.timings.Config); err != nil {
 			return err
 		}
-		c.say = t.note
+		c.say, c.pid = t.note, t.pid
 		return s.applyChange(t.ctx, c, node)
 	}), nil
 }
@@ -250,6 +252,9 @@ func (s *Sim) applyChange(ctx context.Context, c *change, node string) error {
 	if err := c.fits(v); err != nil {
 		return err
 	}
+	if refused := s.writable(v, c.pid); refused != nil {
+		return s.failToWrite(ctx, c, v, refused)
+	}
 	err = s.writeOptions(ctx, c, v)
 	if err == nil && c.freshSeed(v) {
 		defer c.say("generating cloud-init ISO")
@@ -262,6 +267,20 @@ func (s *Sim) applyChange(ctx context.Context, c *change, node string) error {
 	v.dropReused()
 	s.changed(VMConfigured, node, v.id, "")
 	return err
+}
+
+// failToWrite is a change without quorum: it goes as far as the first option, and
+// a disk that is made for that stays.
+func (s *Sim) failToWrite(ctx context.Context, c *change, v *vm, refused error) error {
+	trial := *v
+	trial.conf, trial.pending = maps.Clone(v.conf), maps.Clone(v.pending)
+	trial.deletes, trial.forced = maps.Clone(v.deletes), maps.Clone(v.forced)
+	first := *c
+	first.stop, first.why = 1, refused.Error()
+	if err := s.writeOptions(ctx, &first, &trial); err != nil {
+		return err
+	}
+	return refused
 }
 
 // writeOptions moves reverts, deletions and settings into the pending section.

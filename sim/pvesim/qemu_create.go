@@ -17,6 +17,9 @@ var createControls = []string{"node", "vmid", "pool", "storage", "start", "uniqu
 // in one.
 func (s *Sim) createVM(r *request) (any, error) {
 	id, pool := r.vmid(), r.args.get("pool")
+	if err := s.needQuorum(); err != nil {
+		return nil, err
+	}
 	if err := s.createPerms(r, id, pool); err != nil {
 		return nil, err
 	}
@@ -175,6 +178,9 @@ func (s *Sim) fillVM(t *task, who identity, v *vm, sets map[string]string, pool 
 		err = s.tagPerm(who, v.id, "", tags)
 		conf["tags"] = normaliseTags(tags)
 	}
+	if err == nil {
+		err = s.writable(v, t.pid)
+	}
 	if err != nil {
 		s.discard(v, conf)
 		return fmt.Errorf("unable to create VM %d - %w", v.id, err)
@@ -191,12 +197,16 @@ func (s *Sim) fillVM(t *task, who identity, v *vm, sets map[string]string, pool 
 	return nil
 }
 
-// discard takes back a VM whose making failed, with its disks.
+// discard takes back a VM whose making failed, with its disks. Without quorum
+// its locked configuration stays.
 func (s *Sim) discard(v *vm, conf map[string]string) {
 	for _, value := range conf {
 		if st, vol := s.volumeOf(v.node, parseDrive(value)); vol != nil && vol.vmid == v.id {
 			s.remove(st, vol)
 		}
+	}
+	if !s.quorate() {
+		return
 	}
 	delete(s.vms, v.id)
 	s.changed(VMDestroyed, v.node, v.id, "")

@@ -37,6 +37,9 @@ func (s *Sim) destroyVM(r *request) (any, error) {
 		if err := s.pause(t, s.timings.Destroy); err != nil {
 			return err
 		}
+		if err := s.writable(v, t.pid); err != nil {
+			return err
+		}
 		s.destroy(v, strays)
 		if purge {
 			t.note("purging VM %d from related configurations..", id)

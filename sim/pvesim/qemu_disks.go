@@ -176,6 +176,9 @@ func (s *Sim) resize(t *task, who identity, v *vm, key, size string) error {
 		return nil
 	}
 	vol.size = bytes
+	if err := s.writable(v, t.pid); err != nil {
+		return err
+	}
 	d.props["size"] = formatSize(bytes)
 	v.conf[key] = d.String()
 	t.note("Image resized.")
@@ -211,6 +214,9 @@ func (s *Sim) makeTemplate(r *request) (any, error) {
 			return err
 		}
 		if err := s.pause(t, s.timings.Config); err != nil {
+			return err
+		}
+		if err := s.writable(v, t.pid); err != nil {
 			return err
 		}
 		for _, key := range slices.Sorted(maps.Keys(v.conf)) {

@@ -54,8 +54,8 @@ func (s *Sim) listVMs(r *request) (any, error) {
 			continue
 		}
 		entry := s.vmStats(v)
-		if r.args.flag("full") && entry["qmpstatus"] == nil {
-			entry["qmpstatus"] = entry["status"]
+		if r.args.flag("full") {
+			entry = merge(entry, v.fullStats(entry["status"]))
 		}
 		out = append(out, entry)
 	}
@@ -87,6 +87,27 @@ func (s *Sim) vmStats(v *vm) map[string]any {
 		for _, kind := range []string{"cpu", "io", "memory"} {
 			out["pressure"+kind+"some"], out["pressure"+kind+"full"] = 0, 0
 		}
+	}
+	return out
+}
+
+// fullStats are what QEMU and the host's network say of a VM that has a status.
+func (v *vm) fullStats(status any) map[string]any {
+	out := map[string]any{"qmpstatus": status}
+	if v.run == nil || v.starting {
+		return out
+	}
+	if v.run.paused {
+		out["qmpstatus"] = "paused"
+	}
+	nics := map[string]any{}
+	for i := range indexed["net"] + 1 {
+		if v.run.conf[fmt.Sprint("net", i)] != "" {
+			nics[fmt.Sprintf("tap%di%d", v.id, i)] = map[string]any{"netin": 0, "netout": 0}
+		}
+	}
+	if len(nics) > 0 {
+		out["nics"] = nics
 	}
 	return out
 }

@@ -41,10 +41,7 @@ func (s *Sim) currentStatus(r *request) (any, error) {
 		out["template"] = 1
 	}
 	out["ha"] = v.haStatus()
-	out["qmpstatus"] = out["status"]
-	if v.run != nil && v.run.paused {
-		out["qmpstatus"] = "paused"
-	}
+	out = merge(out, v.fullStats(out["status"]))
 	if v.hasAgent() {
 		out["agent"] = 1
 	}
@@ -161,7 +158,9 @@ func rootSkiplock(r *request) (bool, error) {
 func (s *Sim) halt(v *vm) {
 	v.run, v.starting = nil, false
 	s.unreserve(v)
-	s.applyAll(v)
+	if s.quorate() {
+		s.applyAll(v)
+	}
 	s.changed(VMStopped, v.node, v.id, "")
 }
 

@@ -23,6 +23,9 @@ func (s *Sim) startVM(r *request) (any, error) {
 			return nil, notSimulated("parameter '%s' of a start", name)
 		}
 	}
+	if err := s.needQuorum(); err != nil {
+		return nil, err
+	}
 	if v := s.vms[r.vmid()]; v != nil && v.haManaged() && v.node == r.node() {
 		return s.haRequest(r, "hastart", nil), nil
 	}
@@ -58,6 +61,11 @@ func (s *Sim) start(t *task, node string, id int, skiplock bool, timeout Duratio
 	}
 	if v.run != nil {
 		return die("VM %d already running", id)
+	}
+	if len(v.pending)+len(v.deletes) > 0 {
+		if err := s.writable(v, t.pid); err != nil {
+			return err
+		}
 	}
 	s.applyAll(v)
 	if err := s.makeSeed(t, v); err != nil {
@@ -223,7 +231,7 @@ func (s *Sim) running(v *vm, r *rand.Rand, ids []string) {
 // bootGuest says when the guest's system and agent will be there.
 func (s *Sim) bootGuest(v *vm, r *rand.Rand, now time.Time) {
 	agent := between(r, s.timings.AgentMin, s.timings.AgentMax)
-	scaled := func(d Duration) time.Time { return now.Add(time.Duration(float64(d) / s.timeScale)) }
+	scaled := func(d Duration) time.Time { return now.Add(s.scaled(d)) }
 	v.run.osUp, v.run.agentUp, v.run.frozen = time.Time{}, time.Time{}, false
 	if v.guest.OS != "" {
 		v.run.osUp = scaled(agent / 2)

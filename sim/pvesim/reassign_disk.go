@@ -44,6 +44,9 @@ func (s *Sim) reassignDisk(r *request) (any, error) {
 		if err := s.checkReassignment(m); err != nil {
 			return err
 		}
+		if err := s.writable(s.vms[m.from], t.pid); err != nil {
+			return err
+		}
 		return s.reassign(t, m)
 	}), nil
 }

@@ -3,8 +3,15 @@ package pvesim
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -26,10 +33,10 @@ type request struct {
 	fault  *fault
 }
 
-// upload is the file of a multipart body.
+// upload is what is known of the file of a multipart body: nothing keeps it.
 type upload struct {
-	name string
-	data []byte
+	size int64
+	sums map[string]hash.Hash // by algorithm
 }
 
 func (r *request) node() string { return r.args.get("node") }
@@ -106,68 +113,126 @@ func (e *plainError) Error() string { return e.text }
 var hexForm = regexp.MustCompile(`^[0-9a-fA-F]+$`)
 
 // readArgs collects the parameters of query and body; those of the query win.
-func readArgs(in inbound, r *request, maxForm int) error {
-	query := args{}
+// The body is read once who asks is known, and only if it is short enough; what
+// is uploaded may be of any length, and is not kept.
+func (s *Sim) readArgs(in inbound, r *request, c *call) error {
+	query, body := args{}, args{}
 	if err := parseForm(in.query, query); err != nil {
 		return err
 	}
-	body := args{}
 	contentType, params, _ := mime.ParseMediaType(in.header.Get("Content-Type"))
-	hasBody := len(in.body) > 0
-	switch {
-	case in.method == "GET" || in.method == "DELETE":
-		if hasBody {
-			return &plainError{501, fmt.Sprintf("Unexpected content for method '%s'", in.method)}
-		}
-	case contentType == "multipart/form-data":
-		if err := readMultipart(in.body, params["boundary"], body, r); err != nil {
+	if c != nil && c.upload && contentType == "multipart/form-data" {
+		if err := readUpload(multipart.NewReader(in.body, params["boundary"]), body, r); err != nil {
 			return err
 		}
-	case len(in.body) > maxForm:
-		return &plainError{501, "for data too large"}
-	case contentType == "application/json":
-		if err := parseJSON(in.body, body); err != nil {
-			return err
-		}
-	case hasBody && contentType != "" && contentType != "application/x-www-form-urlencoded":
-		return &plainError{506, fmt.Sprintf("upload 'Content-Type '%s' not implemented", in.header.Get("Content-Type"))}
-	default:
-		if err := parseForm(string(in.body), body); err != nil {
-			return err
-		}
+		r.args = merge(body, query)
+		return nil
+	}
+	raw, err := s.readBody(in, contentType)
+	if err != nil {
+		return err
+	}
+	if contentType == "application/json" && in.mayHaveBody() {
+		err = parseJSON(raw, body)
+	} else {
+		err = parseForm(string(raw), body)
 	}
 	r.args = merge(body, query)
-	return nil
+	return err
 }
 
-func readMultipart(body []byte, boundary string, into args, r *request) error {
-	reader := multipart.NewReader(bytes.NewReader(body), boundary)
-	form, err := reader.ReadForm(int64(len(body)) + 1)
+func (in inbound) mayHaveBody() bool { return in.method == "PUT" || in.method == "POST" }
+
+// readBody is the body of a form or of JSON, once it is known to be one.
+func (s *Sim) readBody(in inbound, contentType string) ([]byte, error) {
+	switch {
+	case in.body.left == 0:
+		return nil, nil
+	case !in.mayHaveBody():
+		return nil, &plainError{501, fmt.Sprintf("Unexpected content for method '%s'", in.method)}
+	case in.body.left > s.maxForm():
+		return nil, &plainError{501, "for data too large"}
+	case !slices.Contains([]string{"", "application/json", "application/x-www-form-urlencoded"}, contentType):
+		return nil, &plainError{506, fmt.Sprintf("upload 'Content-Type '%s' not implemented", in.header.Get("Content-Type"))}
+	}
+	raw, err := io.ReadAll(in.body)
 	if err != nil {
-		return &apiError{status: 400, reason: "Bad Request", bare: true}
+		return nil, errDropped // the client has left in the middle
 	}
-	// The form is in memory, so there are no files to remove.
-	for name, values := range form.Value {
-		known := slices.Contains([]string{"content", "checksum", "checksum-algorithm"}, name)
-		if !known || name == "checksum" && !hexForm.MatchString(values[0]) {
-			return &apiError{status: 400, reason: "Bad Request", bare: true}
+	return raw, nil
+}
+
+// maxFields is how long all that comes with an uploaded file may be.
+const maxFields = 64 << 10
+
+// readUpload reads a multipart body: some fields and one file.
+func readUpload(reader *multipart.Reader, into args, r *request) error {
+	bad := &apiError{status: 400, reason: "Bad Request", bare: true}
+	room := int64(maxFields)
+	for {
+		part, err := reader.NextPart()
+		if errors.Is(err, io.EOF) {
+			return nil
 		}
-		into[name] = arg{values: values, array: len(values) > 1}
-	}
-	for name, files := range form.File {
-		if name != "filename" || len(files) != 1 {
-			return &apiError{status: 400, reason: "Bad Request", bare: true}
-		}
-		file, err := files[0].Open()
 		if err != nil {
-			return die("simulator: cannot read the uploaded file: %v", err)
+			return bad
 		}
-		data, err := io.ReadAll(file)
-		if err != nil {
-			return die("simulator: cannot read the uploaded file: %v", err)
+		switch name := part.FormName(); {
+		case name == "filename" && part.FileName() != "" && r.file == nil:
+			if r.file, err = measure(part); err != nil {
+				return bad
+			}
+			into["filename"] = arg{values: []string{part.FileName()}}
+		case slices.Contains([]string{"content", "checksum", "checksum-algorithm"}, name) && part.FileName() == "":
+			value, err := io.ReadAll(io.LimitReader(part, room+1))
+			if room -= int64(len(value)); err != nil || room < 0 || name == "checksum" && !hexForm.Match(value) {
+				return bad
+			}
+			a := into[name]
+			a.values = append(a.values, string(value))
+			a.array = len(a.values) > 1
+			into[name] = a
+		default:
+			return bad
 		}
-		r.file = &upload{name: files[0].Filename, data: data}
-		into["filename"] = arg{values: []string{files[0].Filename}}
 	}
-	return nil
+}
+
+// measure reads an uploaded file to its end.
+func measure(file io.Reader) (*upload, error) {
+	u := &upload{sums: map[string]hash.Hash{"md5": md5.New(), "sha1": sha1.New(), "sha224": sha256.New224(), "sha256": sha256.New(),
+		"sha384": sha512.New384(), "sha512": sha512.New()}}
+	writers := make([]io.Writer, 0, len(u.sums))
+	for _, sum := range u.sums {
+		writers = append(writers, sum)
+	}
+	var err error
+	u.size, err = io.Copy(io.MultiWriter(writers...), file)
+	return u, err
+}
+
+// checksum of the file, in hexadecimal.
+func (u *upload) checksum(algorithm string) string {
+	return hex.EncodeToString(u.sums[algorithm].Sum(nil))
+}
+
+// body is what follows the headers of a request, as long as these say.
+type body struct {
+	from io.Reader
+	left int64
+}
+
+func newBody(from io.Reader, length int64) *body { return &body{from, max(0, length)} }
+
+// Read implements io.Reader.
+func (b *body) Read(into []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := b.from.Read(into[:min(int64(len(into)), b.left)])
+	b.left -= int64(n)
+	if errors.Is(err, io.EOF) && b.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }

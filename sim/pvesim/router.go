@@ -17,8 +17,7 @@ type call struct {
 	// serve does it. It holds the lock, unless waits is set.
 	serve func(s *Sim, r *request) (any, error)
 	waits bool
-	// protected calls are handed to the privileged daemon; their answers say
-	// that the connection closes.
+	// protected calls are handed to the privileged daemon.
 	protected bool
 	// world calls need no credentials.
 	world bool
@@ -27,6 +26,8 @@ type call struct {
 	proxy string
 	// upload calls take multipart bodies and need no CSRF token.
 	upload bool
+	// absent calls are not simulated, see absentCalls.
+	absent bool
 
 	parts []string
 }
@@ -152,11 +153,13 @@ func (s *Sim) respond(in inbound) *answer {
 	case errors.Is(err, errDropped) || errors.Is(err, errClosed):
 		return &answer{drop: true}
 	case err != nil:
-		return s.refuse(in, s.failure(asAPIError(err), format))
+		a := s.refuse(in, s.failure(asAPIError(err), format))
+		a.connection = s.connectionOf(r, c) // of extjs, whose errors are 200
+		return a
 	}
-	a := success(data, format)
-	a.close = c != nil && c.protected
-	return s.spoil(r, a)
+	a := s.spoil(r, success(data, format))
+	a.connection, a.close = s.connectionOf(r, c), c.upload
+	return a
 }
 
 // refuse logs a refusal.
@@ -171,7 +174,7 @@ func (s *Sim) handle(in inbound, r *request, c *call, values args) (any, error) 
 	if err := s.authenticate(in, r, c); err != nil {
 		return nil, s.refuseLogin(in.ctx, err)
 	}
-	if err := readArgs(in, r, s.maxForm()); err != nil {
+	if err := s.readArgs(in, r, c); err != nil {
 		return nil, err
 	}
 	twice := conflict(r.args, values)
@@ -180,8 +183,8 @@ func (s *Sim) handle(in inbound, r *request, c *call, values args) (any, error) 
 	if err := s.meetFault(r); err != nil {
 		return nil, err
 	}
-	if c == nil {
-		return nil, &apiError{status: 501, reason: fmt.Sprintf("Method '%s %s' not implemented", r.method, r.path)}
+	if c == nil || c.absent {
+		return nil, s.refuseAbsent(r, c)
 	}
 	if twice != nil {
 		return nil, twice
@@ -200,6 +203,18 @@ func (s *Sim) handle(in inbound, r *request, c *call, values args) (any, error) 
 		}
 		return c.serve(s, r)
 	})
+}
+
+// refuseAbsent is what a call gets that is not there, or not simulated.
+func (s *Sim) refuseAbsent(r *request, c *call) error {
+	s.lock()
+	defer s.unlock()
+	if c != nil && c.may != nil {
+		if err := c.may(s, r); err != nil {
+			return err
+		}
+	}
+	return &apiError{status: 501, reason: fmt.Sprintf("Method '%s %s' not implemented", r.method, r.path)}
 }
 
 // conflict refuses parameters that say something else than the path.
@@ -243,7 +258,11 @@ func (s *Sim) reach(node string) error {
 	}
 	h := s.hosts[node]
 	if h == nil {
-		return die("hostname lookup '%s' failed - failed to get address info for: %s: Name or service not known", node, node)
+		why := "Name or service not known"
+		if s.noDNS {
+			why = "Temporary failure in name resolution"
+		}
+		return die("hostname lookup '%s' failed - failed to get address info for: %s: %s", node, node, why)
 	}
 	if h.Offline {
 		return &apiError{status: 595, reason: "No route to host", bare: true}

@@ -8,6 +8,7 @@ import (
 	"log"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 )
@@ -43,6 +44,7 @@ type Sim struct {
 	calls    *router
 	clusters string
 	noStats  bool
+	noDNS    bool
 	hosts    map[string]*host
 	hostList []string // in the order of the world
 	storages map[string]*storage
@@ -62,11 +64,17 @@ type Sim struct {
 	// connections are those of real servers, by the peer's address.
 	connections map[string]*connection
 	freeWorkers map[string]chan struct{} // by host
-	damage      []Damage
-	requests    []RequestRecord
-	nextPID     int
-	pending     []Event
-	seq         int
+	// alone is set while the host that answers does not hear from the others.
+	alone bool
+	// listLag is the time between two broadcasts, 0 for lists without lag.
+	listLag    Duration
+	lagChanges int
+	broadcasts map[int]broadcast // the last of each VM
+	damage     []Damage
+	requests   []RequestRecord
+	nextPID    int
+	pending    []Event
+	seq        int
 }
 
 // Option changes how a simulator runs.
@@ -101,11 +109,11 @@ func New(world World, options ...Option) (*Sim, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Sim{
 		ctx: ctx, cancel: cancel,
-		version: world.Version, repoID: cmp.Or(world.RepoID, sha1Hex(world.Version)[:8]), major: world.major(), httpServer: world.httpServer(), workers: world.Workers, clusters: world.Cluster, noStats: world.NoStatistics,
+		version: world.Version, repoID: cmp.Or(world.RepoID, sha1Hex(world.Version)[:8]), major: world.major(), httpServer: world.httpServer(), workers: world.Workers, clusters: world.Cluster, noStats: world.NoStatistics, noDNS: world.NoDNS,
 		timings: DefaultTimings(), timeScale: 1, logf: log.Printf, guest: defaultGuest, started: time.Now(),
 		streams: newStreams(world.Seed), dc: world.Datacenter,
 		hosts: map[string]*host{}, storages: map[string]*storage{}, vms: map[int]*vm{}, mappings: map[string]*mapping{},
-		byUPID: map[string]*task{}, poolByVM: map[int]*pool{}, locks: map[lockName]*heldLock{}, connections: map[string]*connection{}, freeWorkers: map[string]chan struct{}{}, nextPID: 1000,
+		byUPID: map[string]*task{}, poolByVM: map[int]*pool{}, locks: map[lockName]*heldLock{}, connections: map[string]*connection{}, freeWorkers: map[string]chan struct{}{}, broadcasts: map[int]broadcast{}, nextPID: 1000,
 	}
 	for _, option := range options {
 		option(s)
@@ -118,7 +126,7 @@ func New(world World, options ...Option) (*Sim, error) {
 		s.timings = *world.Timings
 	}
 	s.secret = []byte(newUUID(s.streams.next("secret")))
-	s.calls = newRouter(s.table())
+	s.calls = newRouter(slices.Concat(s.table(), absentCalls()))
 	s.access = newAccess(world)
 	s.build(world)
 	return s, nil
@@ -167,6 +175,7 @@ func (s *Sim) build(world World) {
 	for _, f := range world.Faults {
 		s.faults = append(s.faults, newFault(f))
 	}
+	s.setListLag(world.ListLag)
 	s.pending = nil
 }
 

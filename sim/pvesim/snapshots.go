@@ -126,7 +126,27 @@ func (s *Sim) feature(r *request) (any, error) {
 	case "copy":
 		has = flagOf(name == "" || s.canSnapshot(of))
 	}
-	return map[string]any{"hasFeature": has, "nodes": []string{v.node}}, nil
+	return map[string]any{"hasFeature": has, "nodes": s.nodesFor(v)}, nil
+}
+
+// nodesFor are the hosts that can reach all storages of a VM: those that a
+// storage is limited to, and else all when it is shared.
+func (s *Sim) nodesFor(v *vm) []string {
+	nodes := slices.Clone(s.hostList)
+	for _, key := range diskKeys {
+		name, _, ok := parseDrive(v.conf[key]).volume()
+		st := s.storages[name]
+		if !ok || st == nil {
+			continue
+		}
+		nodes = slices.DeleteFunc(nodes, func(node string) bool {
+			if len(st.Nodes) > 0 {
+				return st.Disabled || !slices.Contains(st.Nodes, node)
+			}
+			return st.Disabled || !st.Shared && node != v.node
+		})
+	}
+	return nodes
 }
 
 func flagOf(yes bool) int {
@@ -163,6 +183,9 @@ func (s *Sim) takeSnapshot(r *request) (any, error) {
 		}
 		s.noteSnapshot(t, v)
 		if err := s.pause(t, s.timings.Config); err != nil {
+			return err
+		}
+		if err := s.writable(v, t.pid); err != nil {
 			return err
 		}
 		snap := &snapshot{name: name, description: description, parent: v.conf["parent"], taken: time.Now(), conf: maps.Clone(v.conf)}
@@ -236,6 +259,9 @@ func (s *Sim) rollback(r *request) (any, error) {
 		if err := s.pause(t, s.timings.Config); err != nil {
 			return err
 		}
+		if err := s.writable(v, t.pid); err != nil {
+			return err
+		}
 		if v.run != nil {
 			s.halt(v)
 		}
@@ -302,6 +328,9 @@ func (s *Sim) deleteSnapshot(r *request) (any, error) {
 			return die("snapshot '%s' does not exist", name)
 		}
 		if err := s.pause(t, s.timings.Config); err != nil {
+			return err
+		}
+		if err := s.writable(v, t.pid); err != nil {
 			return err
 		}
 		v.snapshots = slices.DeleteFunc(v.snapshots, func(other *snapshot) bool { return other == snap })

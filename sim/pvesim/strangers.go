@@ -39,15 +39,13 @@ func (s *Sim) getUser(r *request) (any, error) {
 	}
 	out := s.access.find(id).fields()
 	out["groups"] = splitList(s.groupsOf(id))
-	tokens := map[string]any{}
+	var tokens map[string]any // null when there are none
 	for _, t := range s.access.tokens {
 		if owner, name, _ := strings.Cut(t.ID, "!"); owner == id {
-			tokens[name] = tokenFields(t)
+			tokens = merge(tokens, map[string]any{name: tokenFields(t)})
 		}
 	}
-	if len(tokens) > 0 {
-		out["tokens"] = tokens
-	}
+	out["tokens"] = tokens
 	return out, nil
 }
 
@@ -144,6 +142,9 @@ func (s *Sim) describeSnapshot(r *request) (any, error) {
 	snap := v.snapshot(r.args.get("snapname"))
 	if snap == nil {
 		return nil, die("snapshot '%s' does not exist", r.args.get("snapname"))
+	}
+	if err := s.writable(v, workerPID); err != nil {
+		return nil, err
 	}
 	if r.args.has("description") {
 		snap.description = r.args.get("description")

@@ -98,7 +98,7 @@ func (s *Sim) await(r *request, upid string, seconds int, failed string) (any, e
 	s.lock()
 	t := s.byUPID[upid]
 	s.unlock()
-	timer := time.NewTimer(time.Duration(float64(time.Duration(seconds)*time.Second) / s.timeScale))
+	timer := time.NewTimer(s.scaled(Duration(time.Duration(seconds) * time.Second)))
 	defer timer.Stop()
 	select {
 	case <-t.done:

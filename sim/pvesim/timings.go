@@ -95,10 +95,13 @@ func between(r *rand.Rand, low, high Duration) Duration {
 	return low + Duration(float64(high-low)*r.Float64())
 }
 
+// scaled is how long a simulated duration really takes.
+func (s *Sim) scaled(d Duration) time.Duration { return time.Duration(float64(d) / s.timeScale) }
+
 // sleep waits for a simulated duration, or until ctx or the simulator ends; it
 // then returns why. No lock may be held.
 func (s *Sim) sleep(ctx context.Context, d Duration) error {
-	scaled := time.Duration(float64(d) / s.timeScale)
+	scaled := s.scaled(d)
 	if scaled <= 0 {
 		return context.Cause(ctx)
 	}

@@ -47,12 +47,17 @@ type waiter struct {
 // acquire takes a lock; with shared, beside others that share it. The
 // simulator's lock is held on entry and on return, but not while waiting.
 func (s *Sim) acquire(ctx context.Context, name lockName, wait Duration, shared bool) error {
+	if name.host == "" {
+		if err := s.clusterLock(ctx, name.path); err != nil {
+			return err
+		}
+	}
 	if s.tryAcquire(name, shared) {
 		return nil
 	}
 	w := &waiter{shared: shared, granted: make(chan struct{})}
 	s.locks[name].queue = append(s.locks[name].queue, w)
-	timer := time.NewTimer(time.Duration(float64(wait) / s.timeScale))
+	timer := time.NewTimer(s.scaled(wait))
 	defer timer.Stop()
 	s.unlock()
 	var err error

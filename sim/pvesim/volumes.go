@@ -2,13 +2,7 @@ package pvesim
 
 import (
 	"context"
-	"crypto/md5"
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/hex"
 	"fmt"
-	"hash"
 	"regexp"
 	"strings"
 	"time"
@@ -206,16 +200,16 @@ func (s *Sim) uploadFile(r *request) (any, error) {
 	case !st.holds(content):
 		return nil, die("storage '%s' does not support '%s' content", st.Name, content)
 	}
-	v := &volume{name: content + "/" + name, content: content, format: fileFormat(content), size: int64(len(r.file.data))}
+	v := &volume{name: content + "/" + name, content: content, format: fileFormat(content), size: r.file.size}
 	if !st.Shared {
 		v.node = r.node()
 	}
-	want, algorithm, data := r.args.get("checksum"), r.args.get("checksum-algorithm"), r.file.data
+	want, algorithm, file := r.args.get("checksum"), r.args.get("checksum-algorithm"), r.file
 	return s.startTask(r, r.node(), "imgcopy", "", func(t *task) error {
 		temp := fmt.Sprintf("/var/tmp/pveupload-%032x", t.rng.Uint64())
 		t.say("starting file import from: %s", temp)
 		if want != "" {
-			if got := checksum(algorithm, data); got != want {
+			if got := file.checksum(algorithm); got != want {
 				t.say("calculating checksum...")
 				return die("checksum mismatch: got '%s' != expect '%s'", got, want)
 			}
@@ -255,24 +249,4 @@ func (s *Sim) importFile(t *task, st *storage, v *volume, temp string) error {
 	s.changed(VolumeCreated, t.node, 0, st.volid(v))
 	t.note("finished file import successfully")
 	return nil
-}
-
-func checksum(algorithm string, data []byte) string {
-	var h hash.Hash
-	switch algorithm {
-	case "md5":
-		h = md5.New()
-	case "sha1":
-		h = sha1.New()
-	case "sha224":
-		h = sha256.New224()
-	case "sha384":
-		h = sha512.New384()
-	case "sha512":
-		h = sha512.New()
-	default:
-		h = sha256.New()
-	}
-	h.Write(data)
-	return hex.EncodeToString(h.Sum(nil))
 }

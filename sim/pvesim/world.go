@@ -32,6 +32,12 @@ type World struct {
 	// NoStatistics says that pvestatd does not run: lists then show "unknown"
 	// where a real cluster shows names and usage.
 	NoStatistics bool `json:"noStatistics,omitempty"`
+	// NoDNS says that the hosts have no name server, which changes the error
+	// about a host that is not known.
+	NoDNS bool `json:"noDNS,omitempty"`
+	// ListLag is how far GET /cluster/resources may be behind, see
+	// Sim.SetListLag: 10s on a real cluster; nothing when empty.
+	ListLag Duration `json:"listLag,omitempty"`
 
 	Hosts      []Host              `json:"hosts"`
 	Storages   []Storage           `json:"storages,omitempty"`
@@ -96,7 +102,9 @@ type Bridge struct {
 	Gateway   string `json:"gateway,omitempty"`
 	Ports     string `json:"ports,omitempty"`
 	VLANAware bool   `json:"vlanAware,omitempty"`
-	Comment   string `json:"comment,omitempty"`
+	// Down is a bridge that is configured and not up: it is not active.
+	Down    bool   `json:"down,omitempty"`
+	Comment string `json:"comment,omitempty"`
 }
 
 // Storage is one entry of storage.cfg. Types: dir, nfs, lvmthin.

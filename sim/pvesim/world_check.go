@@ -248,6 +248,9 @@ func (w *World) checkRest(p *problems) {
 		if err := f.validate(); err != nil {
 			p.add("fault %d (%s): %v", i, f.Name, err)
 		}
+		if f.Effect == QuorumLost && w.Cluster == "" {
+			p.add("fault %d (%s): %v", i, f.Name, errNoCluster)
+		}
 	}
 	if w.Timings != nil {
 		if err := w.Timings.validate(); err != nil {

@@ -14,7 +14,6 @@ import (
 	"io"
 	"log"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -55,6 +54,7 @@ type settings struct {
 	cert, key                string
 	timeScale                float64
 	faults                   []pvesim.Fault
+	listLag                  pvesim.Duration
 	quiet                    bool
 }
 
@@ -87,6 +87,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		c.faults = append(c.faults, f)
 		return nil
 	})
+	flags.TextVar(&c.listLag, "list-lag", pvesim.Duration(0), "how far GET /cluster/resources may be behind: 10s on a real cluster; 0s leaves it to the world")
 	flags.BoolVar(&c.quiet, "quiet", false, "do not log refused requests")
 	if err := flags.Parse(args); err != nil {
 		return c, err
@@ -116,6 +117,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	world.Faults = append(world.Faults, c.faults...)
+	if c.listLag > 0 {
+		world.ListLag = c.listLag
+	}
 	certificate, err := certificate(c)
 	if err != nil {
 		return err
@@ -153,14 +157,9 @@ func (c settings) load() (pvesim.World, error) {
 
 func serve(ctx context.Context, c settings, sim *pvesim.Sim, world pvesim.World, listener net.Listener,
 	certificate tls.Certificate, stdout io.Writer, logger *log.Logger) error {
-	server := &http.Server{
-		Handler: sim, ErrorLog: logger, ReadHeaderTimeout: 10 * time.Second,
-		// As long as the real server keeps an idle connection.
-		IdleTimeout: 5 * time.Second,
-		// The real server speaks HTTP/1.1 only.
-		TLSConfig:    &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"http/1.1"}},
-		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
-	}
+	server := sim.Server()
+	server.ErrorLog = logger
+	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	served := make(chan error, 1)
 	go func() { served <- server.ServeTLS(listener, "", "") }()
 	address := listener.Addr().String()

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -76,6 +77,47 @@ func TestTheProgramServesUntilItIsTerminated(t *testing.T) {
 	}
 }
 
+func TestTheProgramServesAClusterWithoutQuorum(t *testing.T) {
+	exports := background(t.Context(), t, "-world testdata/worlds/homelab.yaml -fault '{effect: quorum-lost}' -list-lag 1h -time-scale 20")
+	client := pinned(exports["PVE_FINGERPRINT"])
+	ask := func(method, path string) (status, body string) {
+		req, err := http.NewRequestWithContext(t.Context(), method, exports["PVE_ENDPOINT"]+"/api2/json"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "PVEAPIToken="+exports["PVE_TOKEN_GPUWORKER_PVE_ENGINE"])
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		data, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.Status, string(data)
+	}
+	if status, body := ask("GET", "/nodes"); status != "200 OK" || strings.Count(body, `"status":"offline"`) != 2 {
+		t.Errorf("GET /nodes: %s %s", status, body)
+	}
+	if status, _ := ask("POST", "/nodes/pve1/qemu/9000/clone?newid=130"); status != "500 cluster not ready - no quorum?" {
+		t.Errorf("a clone: %s", status)
+	}
+	// A VM that was stopped is listed as it was in the last broadcast.
+	if status, _ := ask("POST", "/nodes/pve1/qemu/100/status/stop"); status != "200 OK" {
+		t.Errorf("a stop: %s", status)
+	}
+	entry := regexp.MustCompile(`\{[^{}]*"vmid":100\b[^{}]*\}`)
+	for ended := false; !ended; {
+		<-time.After(20 * time.Millisecond)
+		_, body := ask("GET", "/nodes/pve1/qemu")
+		ended = strings.Contains(entry.FindString(body), `"status":"stopped"`)
+	}
+	if _, body := ask("GET", "/cluster/resources?type=vm"); !strings.Contains(entry.FindString(body), `"status":"running"`) {
+		t.Errorf("it is listed as %s", entry.FindString(body))
+	}
+}
+
 // readExports reads the lines for the shell up to the one of the last name.
 func readExports(t *testing.T, from io.Reader, last string) map[string]string {
 	t.Helper()
@@ -127,6 +169,8 @@ func TestWrongCommandLinesSayWhatToDo(t *testing.T) {
 		"an address that cannot be":   {[]string{"-world", homelab, "-listen", "256.0.0.1:1"}, []string{"listen on 256.0.0.1:1"}},
 		"a fault that there is not":   {[]string{"-world", homelab, "-fault", "{effect: nope}"}, []string{`effect "nope"`}},
 		"a fault with a typing error": {[]string{"-world", homelab, "-fault", "{efect: hang}"}, []string{`unknown field "efect"`}},
+		"a list from the future":      {[]string{"-world", homelab, "-list-lag", "-1s"}, []string{"-1s"}},
+		"a host alone without quorum": {[]string{"-world", "../../../testdata/worlds/recorded.yaml", "-fault", "{effect: quorum-lost}"}, []string{"stands alone"}},
 		"time that runs backwards":    {[]string{"-world", homelab, "-time-scale", "-1"}, []string{"time scale -1"}},
 	} {
 		t.Run(name, func(t *testing.T) {

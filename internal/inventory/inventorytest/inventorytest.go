@@ -293,6 +293,9 @@ func (b *ClaimBuilder) Stale(why string) *ClaimBuilder { b.claim.Stale = why; re
 // Releasing says that the register is about to be removed.
 func (b *ClaimBuilder) Releasing() *ClaimBuilder { b.claim.Releasing = true; return b }
 
+// Problem says that the claim's record must not be believed.
+func (b *ClaimBuilder) Problem(why string) *ClaimBuilder { b.claim.Problem = why; return b }
+
 func (b *ClaimBuilder) addTo(s *inventory.Snapshot) { s.Claims = append(s.Claims, b.claim) }
 
 func mustSlot(text string) pci.Slot {

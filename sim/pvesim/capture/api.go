@@ -164,6 +164,7 @@ type (
 		Ports     string `json:"bridge_ports"`
 		OVSPorts  string `json:"ovs_ports"`
 		VLANAware scalar `json:"bridge_vlan_aware"`
+		Active    scalar `json:"active"`
 	}
 	apiPCI struct {
 		ID              string  `json:"id"` // BDF

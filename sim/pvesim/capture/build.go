@@ -210,7 +210,7 @@ func (b *builder) network(host *pvesim.Host, in []apiInterface) {
 				ports = append(ports, b.names.of(nicKind, port))
 			}
 			host.Bridges = append(host.Bridges, pvesim.Bridge{Name: b.names.of(bridgeKind, i.Iface), CIDR: b.names.nets.cidr(i.CIDR),
-				Gateway: b.names.nets.text(i.Gateway), Ports: strings.Join(ports, " "), VLANAware: i.VLANAware.set()})
+				Gateway: b.names.nets.text(i.Gateway), Ports: strings.Join(ports, " "), VLANAware: i.VLANAware.set(), Down: !i.Active.set()})
 		case i.Type == "eth":
 			host.NICs = append(host.NICs, b.names.of(nicKind, i.Iface))
 		default:

@@ -1,0 +1,78 @@
+package check
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/place"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+// vms checks the VMs that are there: what looks like ours and is not, what died
+// half-way, what cannot be read. What the plan said of an unreadable VM already,
+// as it may be a worker, is not said again.
+func (c *checker) vms() {
+	ours, silent := 0, map[string][]string{}
+	for i := range c.world.VMs {
+		vm := &c.world.VMs[i]
+		switch ownership, why := vm.Ownership(); {
+		case vm.Unreadable != "" && c.said(finding.VMUnreadable, vm.VMID):
+		case vm.Unreadable != "" && c.silent(vm.Host):
+			silent[vm.Host] = append(silent[vm.Host], place.VMName(vm))
+		case vm.Unreadable != "":
+			c.add(unreadable(c.world, vm))
+		case ownership == inventory.Doubtful:
+			c.add(plan.Doubt(c.world, vm, why))
+		case ownership == inventory.Ours:
+			ours++
+		}
+	}
+	for _, host := range slices.Sorted(maps.Keys(silent)) {
+		c.add(silentHost(c.world, host, silent[host]))
+	}
+	c.add(finding.Finding{
+		ID: finding.VMIdentity, Verdict: finding.Pass, Layer: finding.LayerVM,
+		Where:  fault.Place{Hypervisor: c.world.Hypervisor},
+		Reason: fmt.Sprintf("%d of %d VMs are proven to be ours", ours, len(c.world.VMs)),
+	})
+}
+
+// said tells that there is a finding of the kind about a VM itself.
+func (c *checker) said(id finding.ID, vmid int) bool {
+	return slices.ContainsFunc(c.found, func(f finding.Finding) bool { return f.ID == id && f.Layer == finding.LayerVM && f.Where.VMID == vmid })
+}
+
+// silent tells that nothing of the host can be read, for it does not answer.
+func (c *checker) silent(host string) bool {
+	h := c.world.Host(host)
+	return h == nil || !h.Online
+}
+
+// silentHost is one finding for all VMs of a host that does not answer.
+func silentHost(world *inventory.Snapshot, host string, vms []string) finding.Finding {
+	const shown = 5
+	names := strings.Join(vms[:min(len(vms), shown)], ", ")
+	if more := len(vms) - shown; more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	return finding.Finding{
+		ID: finding.VMUnreadable, Verdict: finding.Unknown, Layer: finding.LayerVM,
+		Where:  fault.Place{Hypervisor: world.Hypervisor, Host: host},
+		Reason: fmt.Sprintf("which cards its VMs hold is not known while the host does not answer: %s", names),
+		Fix:    "bring host " + host + " back, then run the same command again",
+	}
+}
+
+func unreadable(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
+	return finding.Finding{
+		ID: finding.VMUnreadable, Verdict: finding.Unknown, Layer: finding.LayerVM,
+		Where:  fault.Place{Hypervisor: world.Hypervisor, Host: vm.Host, VMID: vm.VMID},
+		Reason: fmt.Sprintf("%s cannot be read, so which cards it holds is not known: %s", place.VMName(vm), vm.Unreadable),
+		Fix:    "give the login VM.Audit on /vms; gpuworker role prints the commands",
+	}
+}

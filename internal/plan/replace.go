@@ -1,0 +1,180 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/shell"
+)
+
+// Replacement says which workers a person wants destroyed and made anew.
+//
+// A replace is several steps, and its command is run again when it was
+// interrupted. So the record of the successor names the VM that it replaces, as
+// unfinished until the last step. While that stands, the command finishes that
+// replace and destroys nothing.
+type Replacement struct {
+	Names []string
+	// VMs are the UUIDs of the VMs that are to go, one for each name; nil when
+	// whichever VM is there is meant. With a UUID the command may be repeated for
+	// ever: when that VM is gone, there is nothing to destroy.
+	VMs []string
+	// Now is when the command is run, in RFC 3339.
+	Now string
+	// KeepRecent leaves alone what a replace made less than RecentReplace seconds
+	// before Now, unless its UUID is given: a script that tries again does not mean the new VM.
+	KeepRecent bool
+}
+
+// RecentReplace is how long, in seconds, a VM that a replace made is not replaced
+// again without a person's word.
+const RecentReplace = 3600
+
+// has reports whether the worker is to be replaced.
+func (r *Replacement) has(worker string) bool { return r != nil && slices.Contains(r.Names, worker) }
+
+// vm is the UUID of the worker's VM that is to go; "" when none was given.
+func (r *Replacement) vm(worker string) string {
+	if at := slices.Index(r.Names, worker); at >= 0 && at < len(r.VMs) {
+		return r.VMs[at]
+	}
+	return ""
+}
+
+// BuildReplace plans to destroy the named workers and make them anew: a GPU
+// worker on its own card, a plain one on its host when it fits there. A declared
+// worker whose VM is gone is made. Only the named workers are in the plan.
+func BuildReplace(in Input) (*Plan, error) {
+	in.AllOrNothing = false
+	if err := in.strangeVM(); err != nil {
+		return nil, err
+	}
+	p := Build(in)
+	known := map[string]bool{}
+	for i := range p.Pools {
+		p.Pools[i].Workers = slices.DeleteFunc(p.Pools[i].Workers, func(w Worker) bool {
+			known[w.Name] = true
+			return !in.Replace.has(w.Name)
+		})
+	}
+	p.Pools = slices.DeleteFunc(p.Pools, func(pool Pool) bool { return len(pool.Workers) == 0 })
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(in.Replace.Names))) {
+		if !known[name] {
+			p.Absent = append(p.Absent, noWorker(in, name, known))
+		}
+	}
+	return p, nil
+}
+
+// strangeVM is the error for a UUID that is that of another worker.
+func (in Input) strangeVM() error {
+	for i, uuid := range in.Replace.VMs {
+		for j := range in.Snapshot.VMs {
+			vm := &in.Snapshot.VMs[j]
+			if vm.UUID != uuid || vm.Record == nil || vm.Record.Worker == in.Replace.Names[i] {
+				continue
+			}
+			return &fault.Error{
+				Kind: fault.Invalid, Doing: "replace", Where: fault.Place{Worker: in.Replace.Names[i]},
+				Why: fmt.Sprintf("VM %s is worker %s; each --vm belongs to the name at the same place in the list", uuid, vm.Record.Worker),
+				Fix: "gpuworker status -o json shows the UUID of each worker's VM",
+			}
+		}
+	}
+	return nil
+}
+
+// replaceAsked decides about a VM that a person wants replaced. It is false when
+// nothing is to be destroyed and the worker is to be looked at like any other.
+func (b *builder) replaceAsked(d *draft) bool {
+	record, meant, vm := d.member.record(), b.in.Replace.vm(d.Name), d.member.vm
+	switch {
+	case meant == "" && record.Replacing != "":
+		return false
+	case meant != "" && meant != d.Ref.UUID && record.Replacing != "":
+		return false
+	case meant != "" && meant != d.Ref.UUID:
+		d.Action = Keep
+		d.Reason = fmt.Sprintf("VM %s is gone; the worker is VM %s now, %s", meant, d.Ref.UUID, b.history(record))
+	case meant == "" && b.in.Replace.KeepRecent && b.recent(record):
+		d.Action = Keep
+		d.Reason = fmt.Sprintf("VM %d (%s) was %s: it is left alone, unless it is named", vm.VMID, d.Ref.UUID, b.history(record))
+		d.Hint = shell.Command("gpuworker replace %s --vm %s --yes", d.Name, d.Ref.UUID)
+	default:
+		b.replace(d, fmt.Sprintf("you named it: VM %s, %s", d.Ref.UUID, b.history(record)))
+	}
+	return true
+}
+
+// recent reports whether a replace made the VM less than RecentReplace ago. A
+// time that cannot be read or lies ahead counts as recent: clocks differ.
+func (b *builder) recent(record *inventory.Record) bool {
+	if record.Replaced == "" {
+		return false
+	}
+	age, known := record.Age(b.in.Replace.Now)
+	return !known || age < RecentReplace
+}
+
+// history says when the VM was made, and in place of which.
+func (b *builder) history(record *inventory.Record) string {
+	text := "its age is not recorded"
+	if age, known := record.Age(b.in.Replace.Now); known {
+		text = fmt.Sprintf("made %s (%s ago)", record.Created, ageText(age))
+	}
+	if record.Replaced != "" {
+		text += " in place of VM " + record.Replaced
+	}
+	return text
+}
+
+// ageText writes an age in seconds in its largest unit, "12 minutes".
+func ageText(seconds int) string {
+	const minute, hour, day = 60, 60 * 60, 24 * 60 * 60
+	switch {
+	case seconds >= 2*day:
+		return count(seconds/day, "day", "days")
+	case seconds >= 2*hour:
+		return count(seconds/hour, "hour", "hours")
+	case seconds >= 2*minute:
+		return count(seconds/minute, "minute", "minutes")
+	}
+	return count(max(seconds, 0), "second", "seconds")
+}
+
+// replacing is the UUID of the VM in whose place a new one is made for a replace
+// that a person asked for; "" when it is made for another reason. The VM, and
+// after it the claim on its card, tell it.
+func (b *builder) replacing(d *draft) string {
+	if m := d.member; m != nil && m.vm == nil && m.claim.Record.Replacing != "" {
+		return m.claim.Record.Replacing
+	}
+	switch {
+	case !b.asked(d):
+		return ""
+	case d.member != nil && d.member.record().UUID != "":
+		return d.member.record().UUID
+	case b.in.Replace.vm(d.Name) != "":
+		return b.in.Replace.vm(d.Name)
+	}
+	return inventory.UnknownVM
+}
+
+// finishReplace adds the last act of an unfinished replace to the steps of its
+// successor.
+func (b *builder) finishReplace(d *draft) {
+	record := d.member.record()
+	if record.Replacing == "" || d.Undeclared || d.Action == Refuse || d.Action == Replace || d.Action == Destroy {
+		return
+	}
+	if d.Action == Keep || d.Action == Hold {
+		if d.member.vm.Running {
+			d.Steps = append(d.Steps, StepAgent)
+		}
+		d.Action = Finish
+	}
+	d.Steps = append(d.Steps, StepReplaced)
+	d.Reason += fmt.Sprintf("; the replace of VM %s is unfinished: this finishes it, nothing is destroyed", record.Replacing)
+}

@@ -1,0 +1,169 @@
+package proxmox
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/gpuworker/gpuworker/internal/inventory"
+)
+
+// Whom the printed commands make.
+const (
+	roleUser  = "gpuworker@pve"
+	roleToken = "engine"
+)
+
+// Role writes a shell script that makes a least-privilege user, token, roles and
+// access rules, and the resource pools of the documents; to be run as root on any
+// host of the cluster, as often as one likes. One role a path keeps each grant to
+// what is needed there.
+func (b *Backend) Role(version string, scope inventory.Scope) string {
+	// A clone is checked for the template's bridge too, which only an
+	// observation shows: so the right is given on all local bridges.
+	scope.Bridges = []string{""}
+	byPath := map[string][]right{}
+	var paths []string
+	for _, r := range rights(version, scope) {
+		if _, known := byPath[r.path]; !known {
+			paths = append(paths, r.path)
+		}
+		byPath[r.path] = append(byPath[r.path], r)
+	}
+	var out strings.Builder
+	major, _ := majorMinor(cmp.Or(version, "9"))
+	fmt.Fprintf(&out, roleHead, major, shellWord(roleUser), shellWord(roleUser+"!"+roleToken), roleToken)
+	for _, pool := range poolsToMake(scope) {
+		fmt.Fprintf(&out, "pool %s\n", shellWord(pool))
+	}
+	roles := map[string]string{} // privileges → role
+	for _, path := range paths {
+		fmt.Fprintf(&out, "\n# %s\n", inComment(path))
+		var privileges []string
+		for _, r := range byPath[path] {
+			privileges = append(privileges, r.privilege)
+			fmt.Fprintf(&out, "#   %-24s %s\n", r.privilege, r.reason)
+		}
+		joined := strings.Join(privileges, " ")
+		role, made := roles[joined]
+		if !made {
+			role = roleName(path, slices.Collect(maps.Values(roles)))
+			roles[joined] = role
+			fmt.Fprintf(&out, "role %s %s\n", role, shellWord(joined))
+		}
+		fmt.Fprintf(&out, "grant %s %s\n", shellWord(path), role)
+	}
+	out.WriteString(roleTail)
+	return out.String()
+}
+
+// roleHead begins the script. Everything is changed first, and made when that
+// fails: what fails for another reason than that it is not there fails again when
+// it is made, and says why. A shell reads all between { and } before it runs any
+// of it, so that half a script that is piped does nothing.
+const roleHead = `# Least-privilege login for gpuworker on Proxmox VE %[1]d.
+#
+# Run as root on any host of the cluster, as often as you like: what is there is
+# brought up to date, and what was granted to this user and this token earlier and
+# is not below any more is taken back. So give gpuworker role all files of one
+# cluster at once. The rights of others are not touched.
+#
+# The secret of the token is printed once, when the token is made: keep it. A token
+# that is there stays as it is.
+{
+set -eu
+
+user=%[2]s
+token=%[3]s
+granted=''
+
+pool() { # NAME
+	pveum pool modify "$1" 2>/dev/null || pveum pool add "$1" --comment 'VMs of gpuworker'
+}
+role() { # NAME PRIVILEGES
+	pveum role modify "$1" --privs "$2" 2>/dev/null || pveum role add "$1" --privs "$2"
+}
+grant() { # PATH ROLE
+	pveum acl modify "$1" --users "$user" --roles "$2"
+	pveum acl modify "$1" --tokens "$token" --roles "$2"
+	granted="$granted$1 $2
+"
+}
+
+pveum user modify "$user" --comment 'gpuworker engine' 2>/dev/null || pveum user add "$user" --comment 'gpuworker engine'
+pveum user token modify "$user" %[4]s --privsep 1 >/dev/null 2>&1 || pveum user token add "$user" %[4]s --privsep 1
+`
+
+// roleTail takes back what is granted and was not printed. pveum is written in
+// Perl, so that Perl is there.
+const roleTail = `
+# What was granted earlier and is not above is taken back.
+rules=$(pveum acl list --output-format json)
+stale=$(printf '%s' "$rules" | perl -MJSON::PP -e '
+	my ($user, $token, $granted) = @ARGV;
+	my %option = ("user $user" => "--users", "token $token" => "--tokens");
+	my %keep = map { $_ => 1 } split /\n/, $granted;
+	for my $rule (@{ decode_json(join "", <STDIN>) }) {
+		my $option = $option{"$rule->{type} $rule->{ugid}"} or next;
+		my $what = "$rule->{path} $rule->{roleid}";
+		print "$what $option $rule->{ugid}\n" unless $keep{$what};
+	}
+' "$user" "$token" "$granted")
+printf '%s\n' "$stale" | while read -r path role option who; do
+	[ -n "$path" ] || continue
+	echo "taken back from $who: $role on $path"
+	pveum acl delete "$path" "$option" "$who" --roles "$role"
+done
+}
+`
+
+// poolsToMake are the resource pools and those that they are in, the outer ones
+// first: Proxmox makes none in a pool that is not there.
+func poolsToMake(scope inventory.Scope) []string {
+	var all []string
+	for _, pool := range scope.ResourcePools {
+		for at, c := range pool + "/" {
+			if c == '/' && at > 0 && !slices.Contains(all, pool[:at]) {
+				all = append(all, pool[:at])
+			}
+		}
+	}
+	return all
+}
+
+// roleName names a role after the kind of path, "/storage/x" → "GpuWorkerStorage",
+// with a number when there is one of that name with other privileges.
+func roleName(path string, taken []string) string {
+	word, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	word = cmp.Or(word, "audit")
+	first := "GpuWorker" + strings.ToUpper(word[:1]) + word[1:]
+	name := first
+	for n := 2; slices.Contains(taken, name); n++ {
+		name = fmt.Sprint(first, n)
+	}
+	return name
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+:./-]+$`)
+
+// shellWord writes a text as one word of a POSIX shell, whatever is in it.
+func shellWord(text string) string {
+	if plainWord.MatchString(text) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// inComment is a text that does not end the comment that it is in.
+func inComment(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}

@@ -1,0 +1,66 @@
+package pve
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// allocated is how many bytes a call has the program allocate, all in all.
+func allocated(do func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	do()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// TestAHugeAnswerTakesBoundedMemory answers with as much as may be read, made of
+// the smallest entries that there are. Each entry becomes a struct of a few
+// hundred bytes, so that without a bound the program would be killed.
+func TestAHugeAnswerTakesBoundedMemory(t *testing.T) {
+	ctx := context.Background()
+	full := func(entry string) string {
+		return "[" + strings.Repeat(entry+",", (31<<20)/(len(entry)+1)) + entry + "]"
+	}
+	resources := func(c *Client) error { _, err := c.Resources(ctx, ""); return err }
+	for name, tt := range map[string]struct {
+		data, want string
+		do         func(*Client) error
+	}{
+		"entries without anything": {full(`{}`), `data[0] has no "id"`, resources},
+		"nulls":                    {full(`null`), `data[0] has no "id"`, resources},
+		"entries with their keys":  {full(`{"id":"a","type":"b"}`), "more than 100000 entries", resources},
+		"strings": {full(`""`), "more than 100000 entries", func(c *Client) error {
+			var list []string
+			return c.do(ctx, get("/x"), &list)
+		}},
+		"lists in a field that nobody reads": {`[{"id":"a","type":"b","x":` + full(`[]`) + `}]`, "", resources},
+		"a deep nest in a field that nobody reads": {
+			`[{"id":"a","type":"b","x":` + strings.Repeat("[", 15<<20) + strings.Repeat("]", 15<<20) + `}]`, "", resources,
+		},
+		"lines of a log": {full(`{"t":"","n":1}`), "more than 100000 entries", func(c *Client) error {
+			upid, _ := ParseUPID(testUPID)
+			_, _, err := c.TaskLog(ctx, upid, 0, 0)
+			return err
+		}},
+		"options of a VM": {
+			`{` + strings.Repeat(`"":"",`, 5<<20) + `"a":"b"}`, "more than 100000 entries",
+			func(c *Client) error { _, err := c.Config(ctx, "pve1", 1, true); return err },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, _ := inProcess(t, inTurn(says(tt.data)))
+			var err error
+			const most = 400 << 20
+			if n := allocated(func() { err = tt.do(c) }); n > most {
+				t.Errorf("it took %d MiB, want at most %d", n>>20, most>>20)
+			}
+			if got := fmt.Sprint(err); tt.want != "" && !strings.Contains(got, tt.want) {
+				t.Errorf("%.200s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
