@@ -69,8 +69,9 @@ var forms = []string{
 	"qm set # --delete *", "qm set # --ide2 *", "qm set # --name *", "qm migrate # *", "pvesm set * --content *",
 }
 
-// forged is advice that we never gave.
-var forged = regexp.MustCompile(`(?m)^[ →]*(?:Next: *)?gpuworker forged`)
+// forged is advice that we never gave, where only ours begins: texts of others are
+// behind something, or indented.
+var forged = regexp.MustCompile(`(?m)^(?:Next: *)?gpuworker forged`)
 
 // sentences are the parts of an output that commands may stand in: lines where
 // they are not broken, or the texts of JSON.

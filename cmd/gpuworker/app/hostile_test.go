@@ -213,9 +213,11 @@ func TestTextsOfAHypervisorAreHarmlessEverywhere(t *testing.T) {
 			}
 			bubble(t, fmt.Sprint(i, n, " ", at), func(l *lab) {
 				l.liar.lie(at, text, i+n)
-				l.tryAll(i + n)
-				if l.liar.lies == 0 {
-					l.t.Error("nothing was planted")
+				for turn := i + n; l.liar.lies == 0; turn++ {
+					if turn == i+n+turns {
+						l.t.Fatal("nothing was planted")
+					}
+					l.tryAll(turn)
 				}
 			})
 		}
