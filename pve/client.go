@@ -44,9 +44,11 @@ func New(o Options) (*Client, error) {
 		c.log = slog.New(slog.DiscardHandler)
 	}
 	// Read from the inside out: a request goes to the network, is logged there,
-	// carries the login, has its answer judged, and is repeated if it may be.
+	// had to wait for its turn, carries the login, has its answer judged, and is
+	// repeated if it may be.
 	c.run = net.send
 	c.run = logged(c.log, c.secrets, c.run)
+	c.run = bounded(o.Limit, base, c.run)
 	c.run = authenticated(o, c.secrets, c.run)
 	c.run = judged(c.run)
 	c.run = retried(c.log, c.run)

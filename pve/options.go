@@ -46,6 +46,10 @@ type Options struct {
 	// up on another node after 30 s.
 	Timeout time.Duration
 
+	// Limit bounds the requests under way at once; nil is no bound. As many idle
+	// connections are kept open.
+	Limit *Limit
+
 	// Transport replaces the network, for tests; the TLS options are unused
 	// then, and the Endpoint may have any scheme.
 	Transport http.RoundTripper `json:"-"`

@@ -29,7 +29,7 @@ type TaskResult struct {
 	UPID       UPID
 	ExitStatus string   // "OK" or "WARNINGS: 1"
 	Warnings   []string // the warnings of the log, without "WARN: "
-	Log        []string // the end of the log; empty when it could not be read
+	Log        []string // the end of the log, with warnings; empty when it could not be read
 }
 
 // TaskStatus is the state of a task.
@@ -56,11 +56,13 @@ func goodExit(exit string) bool {
 	return exit == "OK" || strings.HasPrefix(exit, "WARNINGS: ")
 }
 
-// How Wait asks: soon at first, as many tasks take a second, and seldom later,
-// as a VM with much memory and a GPU takes half an hour. The end of a task is
-// seen late by half a second, or by an eighth of what it took, at most 5 s.
+// How Wait asks: after a second, as few tasks take less, and seldom later, as a VM
+// with much memory and a GPU takes half an hour. The end of a task that took a
+// second or more is seen late by half a second, or by an eighth of what it took,
+// at most 5 s.
 const (
-	firstPoll  = 500 * time.Millisecond
+	firstPoll  = time.Second
+	oftenAsk   = 500 * time.Millisecond
 	slowestAsk = 5 * time.Second
 	pollShare  = 8
 
@@ -87,6 +89,9 @@ func (t Task) Wait(ctx context.Context) (TaskResult, error) {
 	start := time.Now()
 	heard := start // when the server last answered
 	for {
+		if !sleep(ctx, nextPoll(time.Since(start))) {
+			return TaskResult{}, t.lost(ctx.Err())
+		}
 		status, err := t.client.TaskStatus(ctx, t.UPID)
 		switch {
 		case err == nil && !status.Running():
@@ -96,10 +101,16 @@ func (t Task) Wait(ctx context.Context) (TaskResult, error) {
 		case !t.worthAsking(err, time.Since(start), time.Since(heard)):
 			return TaskResult{}, t.lost(err)
 		}
-		if !sleep(ctx, min(max(firstPoll, time.Since(start)/pollShare), slowestAsk)) {
-			return TaskResult{}, t.lost(ctx.Err())
-		}
 	}
+}
+
+// nextPoll is how long to wait until the task is asked for again, when it has
+// taken so long.
+func nextPoll(took time.Duration) time.Duration {
+	if took < firstPoll {
+		return firstPoll
+	}
+	return min(max(oftenAsk, took/pollShare), slowestAsk)
 }
 
 // worthAsking tells whether an error of asking may pass.
@@ -128,8 +139,12 @@ func (t Task) lost(err error) error {
 	return e
 }
 
-// ended makes the result of a task that is over.
+// ended makes the result of a task that is over. The log of one that ended
+// without warnings has nothing to tell.
 func (t Task) ended(ctx context.Context, status TaskStatus) (TaskResult, error) {
+	if status.Succeeded() && status.ExitStatus == "OK" {
+		return TaskResult{UPID: t.UPID, ExitStatus: status.ExitStatus}, nil
+	}
 	log := t.logEnd(ctx)
 	if status.Succeeded() {
 		return TaskResult{UPID: t.UPID, ExitStatus: status.ExitStatus, Warnings: warnings(log), Log: tail(log, keptLog)}, nil

@@ -25,9 +25,15 @@ func (e *PinError) Error() string {
 		"compare with `pvenode cert info` on the host before changing the pin", e.Want, e.Seen)
 }
 
+// keptConnections is how many idle connections are kept for requests that have
+// no Limit.
+const keptConnections = 8
+
 // newTransport is the network: HTTP/1.1 only, as pveproxy speaks nothing else,
 // and idle connections closed before the server does so after 5 s; a request
-// on a connection that is just being closed ends in EOF.
+// on a connection that is just being closed ends in EOF. As many connections are
+// kept as requests may be under way: a new one costs both sides a TLS handshake,
+// which takes longer than most answers.
 func newTransport(o Options) (*http.Transport, error) {
 	config, err := o.tlsConfig()
 	if err != nil {
@@ -35,13 +41,22 @@ func newTransport(o Options) (*http.Transport, error) {
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
+	kept, most := keptConnections, 0
+	if o.Limit != nil {
+		kept, most = o.Limit.Total(), o.Limit.Total()
+	}
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		OnProxyConnectResponse: refusedByProxy,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    10 * time.Second,
+		DialContext:            dialer.DialContext,
+		DialTLSContext:         dialTLS(dialer, config),
+		TLSHandshakeTimeout:    handshakeTimeout,
 		TLSClientConfig:        config,
 		Protocols:              &protocols,
+		MaxConnsPerHost:        most, // 0 is no bound
+		MaxIdleConns:           kept,
+		MaxIdleConnsPerHost:    kept,
 		IdleConnTimeout:        4 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 	}, nil

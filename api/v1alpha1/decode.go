@@ -97,12 +97,49 @@ func (r *reader) readFile(d *Documents, data []byte) {
 	}
 }
 
-// readDocument adds one document to d. Empty ones are skipped.
+// readDocument adds one document to d, or all of a List. Empty ones are skipped.
 func (r *reader) readDocument(d *Documents, node *yaml.Node) {
-	if isNull(node) {
-		return
+	r.object, r.suspects, r.budget = "", nil, maxAliased
+	switch {
+	case isNull(node):
+	case scalarAt(node, "apiVersion") == "v1" && scalarAt(node, "kind") == kindList:
+		r.readItems(d, node)
+	default:
+		r.readObject(d, node)
 	}
-	r.object, r.lines, r.suspects, r.aliased, r.budget = "", nil, nil, 0, maxAliased
+}
+
+// kindList is Kubernetes' own kind for several objects in one, of apiVersion v1:
+// what kubectl get and gpuworker export write as JSON.
+const kindList = "List"
+
+// readItems adds the documents of a List.
+func (r *reader) readItems(d *Documents, node *yaml.Node) {
+	r.object = kindList
+	for _, e := range r.entries(node, "", func(name string) string { return name }) {
+		switch {
+		case slices.Contains([]string{"apiVersion", "kind", "metadata"}, e.name):
+		case e.name != "items":
+			d.incomplete = true
+			r.wrong(e.key, plain(e.name), "is not a field of a List; it has items")
+		case isNull(e.value):
+		case e.value.Kind != yaml.SequenceNode:
+			d.incomplete = true
+			r.wrong(e.value, e.name, "want a list, got %s", noun(e.value))
+		case slices.ContainsFunc(e.value.Content, func(n *yaml.Node) bool { return n.Kind == yaml.AliasNode }):
+			d.incomplete = true
+			r.wrong(e.value, e.name, "an item is an alias (*name); write it out")
+		default:
+			for _, document := range e.value.Content {
+				r.readObject(d, document)
+			}
+		}
+	}
+}
+
+// readObject adds one document that is there.
+func (r *reader) readObject(d *Documents, node *yaml.Node) {
+	r.object, r.lines, r.suspects, r.aliased = "", nil, nil, 0
 	line := r.lineAt(node.Line)
 	if node.Kind != yaml.MappingNode {
 		d.incomplete = true

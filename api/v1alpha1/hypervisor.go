@@ -91,7 +91,8 @@ type Credentials struct {
 type SecretSource struct {
 	// Env is the name of an environment variable.
 	Env string `json:"env,omitempty"`
-	// File is a file that holds the secret and nothing else. Relative to the document.
+	// File is a regular file that holds the secret and nothing else, readable by
+	// its owner alone (mode 600). Relative to the document.
 	File string `json:"file,omitempty"`
 }
 

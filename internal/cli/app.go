@@ -134,7 +134,7 @@ func (a *app) engine(ctx context.Context) (Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.NewEngine(EngineRequest{Documents: documents, Login: WithLogin, LookupEnv: a.LookupEnv, Facts: facts}), nil
+	return a.NewEngine(EngineRequest{Documents: documents, Login: WithLogin, LookupEnv: a.LookupEnv, Facts: facts, Warn: a.warn}), nil
 }
 
 // hostFacts is who lets the hosts speak for themselves; nil when nobody does.
@@ -148,7 +148,14 @@ func (a *app) hostFacts() (engine.FactSource, error) {
 }
 
 func (a *app) newEngine(documents *v1alpha1.Documents, login Login) Engine {
-	return a.NewEngine(EngineRequest{Documents: documents, Login: login, LookupEnv: a.LookupEnv})
+	return a.NewEngine(EngineRequest{Documents: documents, Login: login, LookupEnv: a.LookupEnv, Warn: a.warn})
+}
+
+// warn says what is no reason to stop.
+func (a *app) warn(text string) {
+	if !a.quiet {
+		term.Fprintf(a.Err, "%s %s\n", a.paint(a.Err).Yellow("warning:"), text)
+	}
 }
 
 // getenv is an environment variable, "" when it is not set.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/fault"
-	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // standardFile is read when nobody names a file.
@@ -25,11 +24,8 @@ func (a *app) documents(ctx context.Context) (*v1alpha1.Documents, error) {
 		return nil, err
 	}
 	documents, warnings, err := v1alpha1.Load(files...)
-	if !a.quiet {
-		p := a.paint(a.Err)
-		for _, warning := range warnings {
-			term.Fprintf(a.Err, "%s %s\n", p.Yellow("warning:"), warning)
-		}
+	for _, warning := range warnings {
+		a.warn(warning.String())
 	}
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Invalid, Cause: err}

@@ -38,8 +38,16 @@ func (a *app) export(ctx context.Context, _ []string) error {
 	return a.exportJSON(text)
 }
 
-// exportJSON writes the documents as a stream of JSON objects.
+// list is several documents as one JSON value, which -f reads again.
+type list struct {
+	APIVersion string            `json:"apiVersion"`
+	Kind       string            `json:"kind"`
+	Items      []json.RawMessage `json:"items"`
+}
+
+// exportJSON writes the documents as one List.
 func (a *app) exportJSON(text []byte) error {
+	all := list{APIVersion: "v1", Kind: "List", Items: []json.RawMessage{}}
 	for _, document := range bytes.Split(append([]byte("\n"), text...), []byte("\n---")) {
 		if len(bytes.TrimSpace(document)) == 0 {
 			continue
@@ -51,9 +59,7 @@ func (a *app) exportJSON(text []byte) error {
 		if string(data) == "null" {
 			continue // only comments
 		}
-		if err := a.machine(json.RawMessage(data)); err != nil {
-			return err
-		}
+		all.Items = append(all.Items, data)
 	}
-	return nil
+	return a.machine(all)
 }

@@ -13,8 +13,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/cobra"
 
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/buildinfo"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
@@ -65,24 +68,32 @@ func TestRoleNeedsNoLogin(t *testing.T) {
 	}
 }
 
-func TestExportIsYAMLOrAStreamOfJSON(t *testing.T) {
-	text := "---\nkind: A\n---\nkind: B\n---\n# only a comment\n"
+// TestExportIsYAMLOrOneJSONValue: both are read back by -f, and mean the same.
+func TestExportIsYAMLOrOneJSONValue(t *testing.T) {
+	documents, err := os.ReadFile(lab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(documents) + "---\n# only a comment\n"
 	c := (&typed{engine: &fakeEngine{text: text}}).run(t, "export", "-f", lab).wants(t, fault.ExitOK)
 	if c.out != text {
 		t.Errorf("out: %q", c.out)
 	}
 	c = (&typed{engine: &fakeEngine{text: text}}).run(t, "export", "-f", lab, "-o", "json").wants(t, fault.ExitOK)
-	decoder := json.NewDecoder(strings.NewReader(c.out))
-	var kinds []string
-	for decoder.More() {
-		var object struct{ Kind string }
-		if err := decoder.Decode(&object); err != nil {
-			t.Fatal(err)
-		}
-		kinds = append(kinds, object.Kind)
+	var one any
+	if err := json.Unmarshal([]byte(c.out), &one); err != nil {
+		t.Errorf("this is no JSON value: %v\n%s", err, c.out)
 	}
-	if strings.Join(kinds, " ") != "A B" {
-		t.Errorf("kinds %q", kinds)
+	want, err := v1alpha1.Decode(v1alpha1.File{Name: "lab.yaml", Data: documents})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := v1alpha1.Decode(v1alpha1.File{Name: "lab.json", Data: []byte(c.out)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(v1alpha1.Documents{})); diff != "" || len(got.WorkerPools) == 0 {
+		t.Errorf("read back (-want +got):\n%s", diff)
 	}
 }
 

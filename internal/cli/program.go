@@ -46,6 +46,8 @@ type EngineRequest struct {
 	LookupEnv func(name string) (string, bool)
 	// Facts lets hosts speak for themselves; may be nil.
 	Facts engine.FactSource
+	// Warn says something that is no reason to stop; may be nil.
+	Warn func(text string)
 }
 
 // Login says whether the engine will log in anywhere.

@@ -65,7 +65,11 @@ func exportPools(hypervisor string, s *inventory.Snapshot) []v1alpha1.WorkerPool
 		slices.SortFunc(vms, func(a, b *inventory.VM) int {
 			return cmp.Or(cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.Name, b.Name))
 		})
-		pools = append(pools, exportPool(hypervisor, vms))
+		pool := exportPool(hypervisor, vms)
+		if isFullClone(s, vms[0]) {
+			pool.Spec.Template.Clone = v1alpha1.CloneFull
+		}
+		pools = append(pools, pool)
 	}
 	slices.SortFunc(pools, func(a, b v1alpha1.WorkerPool) int { return strings.Compare(a.Name, b.Name) })
 	return pools
@@ -100,6 +104,25 @@ func exportPool(hypervisor string, vms []*inventory.VM) v1alpha1.WorkerPool {
 		pool.Spec.Passthrough = v1alpha1.Passthrough{XVGA: &card.XVGA, PCIe: &card.PCIe, ROMBar: &card.ROMBar}
 	}
 	return pool
+}
+
+// isFullClone tells whether a worker is a full copy of its template: its record
+// says so or, of those that were made before records did, its disk is on another
+// storage than the template's, where no linked clone can be.
+func isFullClone(s *inventory.Snapshot, vm *inventory.VM) bool {
+	if vm.Record.Clone == string(v1alpha1.CloneFull) {
+		return true
+	}
+	moved := false
+	for i := range s.VMs {
+		if t := &s.VMs[i]; t.Template && t.Name == vm.Record.Template && t.Machine.Storage != "" {
+			if t.Machine.Storage == vm.Machine.Storage {
+				return false
+			}
+			moved = true
+		}
+	}
+	return moved
 }
 
 func exportMachine(m inventory.Machine) v1alpha1.Machine {

@@ -176,10 +176,12 @@ func TestWithoutQuorumNothingIsTried(t *testing.T) {
 			t.Errorf("status: %d rows, %v", len(rows), err)
 		}
 		for verb, build := range map[string]func() (engine.Plans, error){
-			"apply":   func() (engine.Plans, error) { return e.Plan(ctx, engine.PlanOptions{}) },
-			"delete":  func() (engine.Plans, error) { return e.PlanDelete(ctx, []string{"gpu-1"}) },
-			"park":    func() (engine.Plans, error) { return e.PlanPark(ctx, []string{"gpu-1"}) },
-			"replace": func() (engine.Plans, error) { return e.PlanReplace(ctx, engine.ReplaceOptions{Names: []string{"gpu-1"}}) },
+			"apply":  func() (engine.Plans, error) { return e.Plan(ctx, engine.PlanOptions{}) },
+			"delete": func() (engine.Plans, error) { return e.PlanDelete(ctx, []string{"gpu-1"}) },
+			"park":   func() (engine.Plans, error) { return e.PlanPark(ctx, []string{"gpu-1"}) },
+			"replace": func() (engine.Plans, error) {
+				return e.PlanReplace(ctx, engine.ReplaceOptions{Names: []string{"gpu-1"}})
+			},
 		} {
 			plans, err := build()
 			l.must(err)

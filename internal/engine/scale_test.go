@@ -2,12 +2,11 @@ package engine_test
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -17,9 +16,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/internal/thorough"
+	"github.com/gpuworker/gpuworker/pve"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
@@ -169,12 +171,12 @@ func TestSixtyFourWorkersTakeLittleLongerThanTheCriticalPath(t *testing.T) {
 	}
 }
 
-// BenchmarkPlan measures a plan of 64 GPU workers on the large cluster, over
-// HTTPS, as ratios within one run: the whole plan to a bare loop that makes the
-// very same requests with the same parallelism and throws the answers away, at
-// once and with answers that take 5 ms longer, as real ones do; and the pure
-// part, which places and plans, by itself. What memory the program takes is
-// measured from outside, in package e2e.
+// BenchmarkPlan measures a plan of 64 GPU workers on the large cluster, over the
+// product's own connections, as ratios within one run: the whole plan to a bare
+// loop that makes the very same requests with the same parallelism and throws the
+// answers away, at once and with answers that take 5 ms longer, as real ones do;
+// and the pure part, which places and plans, by itself. What memory the program
+// takes is measured from outside, in package e2e.
 func BenchmarkPlan(b *testing.B) {
 	l := fleetLab(b, large)
 	count := l.counter()
@@ -185,22 +187,18 @@ func BenchmarkPlan(b *testing.B) {
 	requests := slices.Collect(maps.Keys(count.seen))
 	docs := decode(b, wanted(64))
 	in := plan.Input{Hypervisor: &docs.Hypervisors[0], Pools: docs.WorkerPools, Snapshot: worlds[0].Snapshot}
-	wire := l.overHTTPS(b)
-	ratio := func(b *testing.B, wire http.RoundTripper) {
+	ratio := func(b *testing.B, takes time.Duration) {
+		server := l.overHTTPS(b, takes)
 		var whole, bare time.Duration
 		for b.Loop() {
-			whole += timed(func() {
-				if _, err := l.engine("ops@desk", wanted(64), wire).Plan(context.Background(), engine.PlanOptions{}); err != nil {
-					b.Fatal(err)
-				}
-			})
-			bare += timed(func() { bareLoop(b, wire, requests, 8) })
+			whole += timed(func() { planOver(b, server, proxmox.NewLimit()) })
+			bare += timed(func() { bareLoop(b, server, requests, proxmox.NewLimit().Total()) })
 		}
 		b.ReportMetric(float64(len(requests)), "requests")
 		b.ReportMetric(float64(whole)/float64(bare), "whole/bare")
 	}
-	b.Run("at once", func(b *testing.B) { ratio(b, wire) })
-	b.Run("5 ms later", func(b *testing.B) { ratio(b, later{wire, 5 * time.Millisecond}) })
+	b.Run("at once", func(b *testing.B) { ratio(b, 0) })
+	b.Run("5 ms later", func(b *testing.B) { ratio(b, 5*time.Millisecond) })
 	b.Run("place and plan", func(b *testing.B) {
 		for b.Loop() {
 			if p := plan.Build(in); p.Summary().Create != 64 {
@@ -208,6 +206,38 @@ func BenchmarkPlan(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkRequestsAtOnce plans with different bounds on the requests that are
+// under way, on clusters whose answers take as long as real ones do.
+func BenchmarkRequestsAtOnce(b *testing.B) {
+	l := fleetLab(b, pvesim.Fleet{Hosts: 64, GPUs: 5, VMs: 25})
+	for _, takes := range []time.Duration{5 * time.Millisecond, 20 * time.Millisecond} {
+		server := l.overHTTPS(b, takes)
+		for _, bound := range []int{8, 16, 24, 48} {
+			b.Run(fmt.Sprintf("%s/%d", takes, bound), func(b *testing.B) {
+				for b.Loop() {
+					planOver(b, server, pve.NewLimit(bound, 3))
+				}
+			})
+		}
+	}
+}
+
+// planOver makes a plan over the product's own connections.
+func planOver(b *testing.B, server *httptest.Server, limit *pve.Limit) {
+	b.Helper()
+	documents := strings.Replace(wanted(64), "https://pve1:8006", server.URL, 1)
+	trusted := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	e := engine.New(engine.Options{
+		Documents: decode(b, documents), By: "ops@desk",
+		Open: func(_ context.Context, h *v1alpha1.Hypervisor) (engine.Backend, error) {
+			return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, CA: trusted, Limit: limit})
+		},
+	})
+	if _, err := e.Plan(context.Background(), engine.PlanOptions{}); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // later is a network that takes its time.
@@ -221,20 +251,19 @@ func (l later) RoundTrip(request *http.Request) (*http.Response, error) {
 	return l.next.RoundTrip(request)
 }
 
-// overHTTPS is a transport to the cluster over TLS on the loopback.
-func (l *lab) overHTTPS(b *testing.B) http.RoundTripper {
+// overHTTPS serves the cluster over TLS on the loopback, with answers that take
+// so long.
+func (l *lab) overHTTPS(b *testing.B, takes time.Duration) *httptest.Server {
 	b.Helper()
-	server := httptest.NewTLSServer(l.sim)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(takes)
+		l.sim.ServeHTTP(w, r)
+	}))
+	server.Config.IdleTimeout = l.sim.Server().IdleTimeout
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
 	b.Cleanup(server.Close)
-	trusted := x509.NewCertPool()
-	trusted.AddCert(server.Certificate())
-	return &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: trusted, ServerName: "example.com"},
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
-		},
-		MaxIdleConnsPerHost: 16,
-	}
+	return server
 }
 
 func timed(do func()) time.Duration {
@@ -244,14 +273,17 @@ func timed(do func()) time.Duration {
 }
 
 // bareLoop makes the requests of an observation and throws the answers away.
-func bareLoop(b *testing.B, wire http.RoundTripper, requests []string, parallel int) {
+func bareLoop(b *testing.B, server *httptest.Server, requests []string, parallel int) {
+	wire := server.Client().Transport.(*http.Transport).Clone()
+	wire.MaxIdleConnsPerHost = parallel
+	defer wire.CloseIdleConnections()
 	work := make(chan string)
 	var group sync.WaitGroup
 	for range parallel {
 		group.Go(func() {
 			for what := range work {
 				method, path, _ := strings.Cut(what, " ")
-				request, err := http.NewRequestWithContext(context.Background(), method, "https://pve1:8006"+path, http.NoBody)
+				request, err := http.NewRequestWithContext(context.Background(), method, server.URL+path, http.NoBody)
 				if err != nil {
 					b.Error(err)
 					continue

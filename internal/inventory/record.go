@@ -35,6 +35,7 @@ type Record struct {
 	Card string `json:"card,omitempty"` // slot, "" for a plain worker
 
 	Template string `json:"template,omitempty"` // what it was cloned from, "ubuntu-22.04"
+	Clone    string `json:"clone,omitempty"`    // "Full" when it is a full copy of it, "" when linked or not known
 	Labels   string `json:"labels,omitempty"`   // declared for the KubeNode, "a=b,c=d"
 	Taints   string `json:"taints,omitempty"`   // likewise, "key=value:Effect"
 
@@ -135,6 +136,7 @@ var recordKeys = []recordKey{
 	{"host", func(r *Record) *string { return &r.Host }, hostForm, false},
 	{"card", func(r *Record) *string { return &r.Card }, cardForm, false},
 	{"template", func(r *Record) *string { return &r.Template }, nil, false},
+	{"clone", func(r *Record) *string { return &r.Clone }, wordForm, false},
 	{"labels", func(r *Record) *string { return &r.Labels }, nil, false},
 	{"taints", func(r *Record) *string { return &r.Taints }, nil, false},
 	{"created", func(r *Record) *string { return &r.Created }, timeForm, false},

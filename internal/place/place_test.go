@@ -57,6 +57,17 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 			[]string{"HOST-UNKNOWN pve9 0000:03:00: there is no host of this name; there are pve1, pve2 → correct the name in the document: gpuworker hosts"}},
 		{"the host is offline", Observed(Host("pve1").Offline()), want("gpu-1", exactly("pve1", "03:00")),
 			[]string{"HOST-OFFLINE pve1 0000:03:00: the host is offline → bring the host back, then run the same command again"}},
+		{
+			"a full clone cannot go to local storage of another host",
+			Observed(
+				Host("pve1").Shared("nas", 500).Storage("local-lvm", 500), Host("pve2").Shared("nas", 500).Storage("local-lvm", 500),
+				Template(9000, "ubuntu-22.04", "pve1").On("nas"),
+			),
+			want("w-1", func(w *Want) {
+				w.Hosts, w.Storage, w.Template.Clone = []string{"pve2"}, "local-lvm", v1alpha1.CloneFull
+			}),
+			[]string{`STORAGE-NOT-SHARED pve2 : template VM 9000 "ubuntu-22.04" is on pve1, and a full clone goes to another host on shared storage only: local-lvm is local to each host → set spec.machine.disk.storage to one that is shared (nas), make a copy of the template on pve2, or allow pve1 alone in spec.hosts`},
+		},
 		{"the host's devices cannot be read", Observed(Host("pve1").Blind("PCI devices", "permission denied: Sys.Audit on /")), want("gpu-1", exactly("pve1", "03:00")),
 			[]string{"HOST-UNREADABLE pve1 0000:03:00: PCI devices cannot be read: permission denied: Sys.Audit on / → gpuworker check shows which privilege the login lacks"}},
 		{"the pool leaves the host out", Observed(Host("pve1", T4("03:00")), ubuntu), want("gpu-1", exactly("pve1", "03:00"), func(w *Want) { w.Hosts = []string{"pve2"} }),

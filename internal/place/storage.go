@@ -32,7 +32,7 @@ func Volumes(w Want, template *inventory.VM) []Volume {
 }
 
 // CheckReach finds what keeps a clone of the template from going where it is to go:
-// to another host only onto storage that both share; nothing when it can (PVE::API2::Qemu, clone_vm).
+// to another host only onto storage that both share (PVE::API2::Qemu, clone_vm).
 // Whether the template's own storage is shared is FindTemplate's question.
 func CheckReach(s *inventory.Snapshot, h *inventory.Host, w Want, template *inventory.VM) []finding.Finding {
 	full := w.Template.Clone == v1alpha1.CloneFull && w.Storage != ""
@@ -42,8 +42,23 @@ func CheckReach(s *inventory.Snapshot, h *inventory.Host, w Want, template *inve
 	}
 	f := finding.Finding{ID: finding.StorageLocal, Verdict: finding.Fail, Layer: finding.LayerStorage, Where: at(s, h.Name)}
 	f.Reason = fmt.Sprintf("template %s is on %s, and a full clone goes to another host on shared storage only: %s is local to each host", VMName(template), template.Host, storage.Name)
-	f.Fix = fmt.Sprintf("make a copy of the template on %s, name a shared storage in spec.machine.disk.storage, or allow %s alone in spec.hosts", h.Name, template.Host)
+	shared := "name a shared storage in spec.machine.disk.storage"
+	if names := sharedStorages(h); len(names) > 0 {
+		shared = fmt.Sprintf("set spec.machine.disk.storage to one that is shared (%s)", strings.Join(names, ", "))
+	}
+	f.Fix = fmt.Sprintf("%s, make a copy of the template on %s, or allow %s alone in spec.hosts", shared, h.Name, template.Host)
 	return []finding.Finding{f}
+}
+
+// sharedStorages are the storages of the host that a clone from another host may go to.
+func sharedStorages(h *inventory.Host) []string {
+	var names []string
+	for i := range h.Storages {
+		if s := &h.Storages[i]; s.Shared && s.Active && s.Has("images") {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 // CheckStorage judges whether the host has the storage, working, for disks, and

@@ -340,7 +340,7 @@ func TestACreatedWorkerCarriesAllThatApplyNeeds(t *testing.T) {
 		Record: &inventory.Record{
 			Version: inventory.RecordVersion,
 			Worker:  "gpu-1", Pool: "gpu", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", VMID: 9100, Host: "pve1",
-			Card: "0000:03:00", Template: "ubuntu-22.04", Labels: "zone=a", Taints: "gpu=yes:NoSchedule",
+			Card: "0000:03:00", Template: "ubuntu-22.04", Clone: "Full", Labels: "zone=a", Taints: "gpu=yes:NoSchedule",
 		},
 		Source: &Source{Template: "ubuntu-22.04", VMID: 9000, Host: "pve1", Full: true, Storage: "local-lvm", Pool: "gpuworkers", Shelf: "local-lvm on pve1"},
 	}

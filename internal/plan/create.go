@@ -72,6 +72,9 @@ func (b *builder) place(d *draft, own int) {
 	record := declaredRecord(d.pool, d.Name)
 	record.VMID, record.Host, record.Card, record.Template = vmid, seat.Host, slotText(seat.Slot), seat.Template.Name
 	record.Replacing = b.replacing(d)
+	if d.Source.Full {
+		record.Clone = string(v1alpha1.CloneFull)
+	}
 	d.Record = &record
 	d.Steps = makingSteps(seat.Slot != nil)
 	if record.Replacing != "" {

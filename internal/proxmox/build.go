@@ -7,12 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/shell"
 	"github.com/gpuworker/gpuworker/pve"
 )
 
@@ -51,30 +50,36 @@ const (
 	cloneLook     = 3 * time.Second
 )
 
-// clone sends the request at most once, and decides by what is there: while a
-// clone runs, the new VM is nameless and locked (PVE::API2::Qemu, clone_vm),
-// afterwards its note says whose it is.
+// clone asks for the clone, whose number Proxmox gives out once, and when that
+// fails it decides by what is there: while a clone runs, the new VM is nameless
+// and locked (PVE::API2::Qemu, clone_vm), afterwards its note says whose it is.
 func (b *Backend) clone(ctx context.Context, order apply.CloneOrder) error {
-	state, err := b.cloneState(ctx, order.Record)
+	err := b.sendClone(ctx, order)
 	switch {
-	case err != nil:
+	case err == nil || ctx.Err() != nil:
 		return err
-	case state == cloneDone:
+	case ambiguous(err):
+		return b.awaitClone(ctx, order)
+	}
+	state, lookErr := b.cloneState(ctx, order.Record)
+	switch {
+	case fault.Is(lookErr, fault.Exists):
+		return lookErr // it says who has the number
+	case lookErr == nil && state == cloneDone:
 		return nil
-	case state == cloneRunning:
+	case lookErr == nil && state == cloneRunning:
 		return b.numberTaken(order.Record.VMID, "another clone is being made under it")
 	}
-	if err := b.sendClone(ctx, order); err != nil && (!ambiguous(err) || ctx.Err() != nil) {
-		return err
-	}
-	return b.awaitClone(ctx, order.Record)
+	return err
 }
 
 // awaitClone waits for a clone that was asked for, also while its host does not
 // answer: giving up would look like a failure, and a second try would make a
-// second VM beside the one that nobody sees.
-func (b *Backend) awaitClone(ctx context.Context, record inventory.Record) error {
-	for heard := time.Now(); ; {
+// second VM beside the one that nobody sees. A clone whose task died keeps its
+// lock for ever: two looks in a row that find no task tell.
+func (b *Backend) awaitClone(ctx context.Context, order apply.CloneOrder) error {
+	record := order.Record
+	for heard, dead := time.Now(), 0; ; {
 		state, err := b.cloneState(ctx, record)
 		switch {
 		case err == nil && state == cloneDone:
@@ -84,6 +89,12 @@ func (b *Backend) awaitClone(ctx context.Context, record inventory.Record) error
 				Why: "the clone left no VM behind", Fix: "run the same command again"}
 		case err == nil:
 			heard = time.Now()
+			if dead++; b.cloneTaskRuns(ctx, order.TemplateHost) {
+				dead = 0
+			}
+			if dead == 2 {
+				return deadClone(record)
+			}
 		case pve.KindOf(err) != pve.Unavailable:
 			return err
 		case time.Since(heard) > clonePatience:
@@ -92,6 +103,22 @@ func (b *Backend) awaitClone(ctx context.Context, record inventory.Record) error
 		if err := pause(ctx, cloneLook); err != nil {
 			return err
 		}
+	}
+}
+
+// cloneTaskRuns reports whether a host works on a clone, of whatever: a clone's
+// task runs where the template is. When that cannot be seen, it is taken for so.
+func (b *Backend) cloneTaskRuns(ctx context.Context, host string) bool {
+	tasks, err := b.client.Tasks(ctx, host, pve.TaskFilter{Source: "active", Type: "qmclone"})
+	return err != nil || slices.ContainsFunc(tasks, pve.TaskInfo.Running)
+}
+
+func deadClone(record inventory.Record) error {
+	return &fault.Error{
+		Kind: fault.Stuck, Doing: "clone the template", Where: place(refOf(record)),
+		Why: "the VM is locked by a clone that no task works on any more",
+		Fix: shell.Command("as root on %s, look at it with `qm config %d`, and when it is only the rest of a clone: qm unlock %d && qm destroy %d; then run the same command again",
+			record.Host, record.VMID, record.VMID, record.VMID),
 	}
 }
 
@@ -229,6 +256,9 @@ func marks(found seen, record inventory.Record) options {
 // grow enlarges the first disk; it never shrinks. Like every change it is bound
 // to the configuration that was proven, and starts over when that changed.
 func (b *Backend) grow(ctx context.Context, ref inventory.VMRef, wantMiB int) error {
+	if wantMiB == 0 {
+		return nil
+	}
 	const tries = 6
 	var last error
 	for try := range tries {
@@ -237,7 +267,7 @@ func (b *Backend) grow(ctx context.Context, ref inventory.VMRef, wantMiB int) er
 			return err
 		}
 		key, _ := found.next.bootDisk()
-		if wantMiB == 0 || key == "" || found.vm.Machine.DiskMiB >= wantMiB {
+		if key == "" || found.vm.Machine.DiskMiB >= wantMiB {
 			return nil
 		}
 		task, err := b.client.Resize(ctx, ref.Host, ref.VMID, key, fmt.Sprintf("%dM", wantMiB), found.config.Digest)
@@ -259,11 +289,12 @@ func (b *Backend) Attach(ctx context.Context, record inventory.Record, card inve
 	ref := refOf(record)
 	where := place(ref)
 	where.Card = card.Slot.String()
-	known, err := b.guardCard(ctx, record, card.Slot)
-	if err != nil {
-		return b.wrap(err, "attach the card", where)
+	var known mappings
+	look := func(ctx context.Context) (found seen, err error) {
+		found, known, err = b.proveFree(ctx, record, card.Slot)
+		return found, err
 	}
-	err = b.swapOurs(ctx, ref, func(found seen) pve.ConfigUpdate {
+	err := b.swap(ctx, ref.Host, ref.VMID, look, func(found seen) pve.ConfigUpdate {
 		has := cardOf(found.next, ref.Host, known)
 		if has != nil && *has == card {
 			return pve.ConfigUpdate{}
@@ -274,75 +305,18 @@ func (b *Backend) Attach(ctx context.Context, record inventory.Record, card inve
 	return b.wrap(err, "attach the card", where)
 }
 
-// guardCard proves that the claim on a card is ours and that no other VM has
-// the card in its configuration, by fresh reads. It returns the mappings.
-func (b *Backend) guardCard(ctx context.Context, record inventory.Record, slot pci.Slot) (mappings, error) {
-	if err := b.holdsClaim(ctx, record, slot); err != nil {
-		return nil, err
-	}
-	return b.refuseHolders(ctx, record, slot)
-}
-
-// refuseHolders reads the configurations of all other VMs on the host, and then
-// the mappings: a VM that was given the card by a mapping made just now would
-// otherwise name one that we do not know.
-func (b *Backend) refuseHolders(ctx context.Context, record inventory.Record, slot pci.Slot) (mappings, error) {
-	resources, err := b.client.Resources(ctx, "vm")
-	if err != nil {
-		return nil, err
-	}
-	others := slices.DeleteFunc(resources, func(r pve.Resource) bool {
-		return r.Type != "qemu" || r.Node != record.Host || r.VMID == record.VMID
-	})
-	found := make([]seen, len(others))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(b.parallel)
-	for i, r := range others {
-		g.Go(func() (err error) {
-			found[i], err = b.read(gctx, r.Node, r.VMID, nil)
-			if pve.KindOf(err) == pve.NotFound {
-				return nil // gone meanwhile
-			}
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	known, err := b.mappings(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for i, r := range others {
-		if err := b.refuseHolder(r, found[i], slot, known); err != nil {
-			return nil, err
+// proveFree proves that a card is claimed for a VM and that no other VM has it,
+// and then that the VM is the one that is meant.
+func (b *Backend) proveFree(ctx context.Context, record inventory.Record, slot pci.Slot) (seen, mappings, error) {
+	for range guardTries {
+		free, err := b.guard(ctx, record, func(mappings) ([]pci.Slot, error) { return []pci.Slot{slot}, nil })
+		if err != nil {
+			return seen{}, nil, err
+		}
+		found, err := b.prove(ctx, refOf(record))
+		if err != nil || free.good() {
+			return found, free.known, err
 		}
 	}
-	return known, nil
-}
-
-// mappings reads all PCI resource mappings of the cluster.
-func (b *Backend) mappings(ctx context.Context) (mappings, error) {
-	list, err := b.client.Mappings(ctx)
-	if err != nil {
-		return nil, err
-	}
-	known := mappings{}
-	for _, mapping := range list {
-		known[mapping.ID] = mapping
-	}
-	return known, nil
-}
-
-func (b *Backend) refuseHolder(r pve.Resource, found seen, slot pci.Slot, known mappings) error {
-	vm := inventory.VM{Cards: attachments(found.config, r.Node, known)}
-	if found.vm.Template || !vm.Holds(slot) {
-		return nil
-	}
-	return &fault.Error{
-		Kind: fault.Exists, Doing: "make sure that nobody else has the card",
-		Where: fault.Place{Hypervisor: b.name, Host: r.Node, Card: slot.String()},
-		Why:   fmt.Sprintf("VM %d %q has it in its configuration", r.VMID, found.vm.Name),
-		Fix:   fmt.Sprintf("take the card out of VM %d, or choose another card", r.VMID),
-	}
+	return seen{}, nil, b.tooSlow(record.Host)
 }

@@ -63,26 +63,31 @@ func (b *Backend) Claim(ctx context.Context, record, was inventory.Record) error
 func (b *Backend) claim(ctx context.Context, record, was inventory.Record, device pci.Device) error {
 	name := registerName(record.Host, device.Slot)
 	entry := registerEntry(record.Host, device)
+	create := func() error {
+		return b.client.CreateMapping(ctx, pve.MappingSpec{ID: name, Description: record.Line(wordMade), Map: []string{entry}})
+	}
 	const tries = 40
 	var last error
+	if was.Worker == "" { // most often there is no register yet
+		if last = create(); last == nil || !lost(last) {
+			return last
+		}
+	}
 	for try := range tries {
 		mapping, err := b.client.Mapping(ctx, name)
+		var done bool
 		switch {
 		case pve.KindOf(err) == pve.NotFound:
-			last = b.client.CreateMapping(ctx, pve.MappingSpec{ID: name, Description: record.Line(wordMade), Map: []string{entry}})
+			last = create()
+			done = last == nil
 		case err != nil:
 			return err
 		default:
-			var done bool
-			if done, last = b.takeRegister(ctx, record, was, mapping, name, entry); done {
-				return last
-			}
+			done, last = b.takeRegister(ctx, record, was, mapping, name, entry)
 		}
-		kind := pve.KindOf(last)
-		if last != nil && kind != pve.Exists && kind != pve.Changed && kind != pve.Locked && kind != pve.NotFound && !ambiguous(last) {
+		if done || last != nil && !lost(last) {
 			return last
 		}
-		// Written, or lost against somebody else: the next read tells.
 		if last != nil {
 			if err := pause(ctx, time.Duration(try+1)*50*time.Millisecond); err != nil {
 				return err
@@ -90,6 +95,13 @@ func (b *Backend) claim(ctx context.Context, record, was inventory.Record, devic
 		}
 	}
 	return last
+}
+
+// lost reports whether a write of a register came second to another one, or may
+// have been carried out: the next read tells.
+func lost(err error) bool {
+	kind := pve.KindOf(err)
+	return kind == pve.Exists || kind == pve.Changed || kind == pve.Locked || kind == pve.NotFound || ambiguous(err)
 }
 
 // takeRegister writes the record into a mapping that is there. done is false
@@ -117,10 +129,11 @@ func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record
 		record.Unknown = holder.Unknown
 	}
 	flags := slices.DeleteFunc(note.Flags, func(flag string) bool { return flag == wordReleasing })
-	return false, b.client.UpdateMapping(ctx, pve.MappingUpdate{
+	err = b.client.UpdateMapping(ctx, pve.MappingUpdate{
 		ID: name, Digest: mapping.Digest, Map: []string{entry},
 		Description: prependText(note.Rest, record.Line(flags...)),
 	})
+	return err == nil, err
 }
 
 // notToBeWritten is the error for a register whose record must not be believed.
@@ -241,19 +254,16 @@ func (b *Backend) bury(ctx context.Context, mapping pve.Mapping, note inventory.
 	return b.client.DeleteMapping(ctx, name)
 }
 
-// holdsClaim proves by a fresh read that the card is claimed for this worker and
+// holdsClaim proves by the mappings that the card is claimed for this worker and
 // VM number. The UUID may be that of a run whose clone came second to the clone
 // of the run before it, under the same number.
-func (b *Backend) holdsClaim(ctx context.Context, record inventory.Record, slot pci.Slot) error {
-	mapping, err := b.client.Mapping(ctx, registerName(record.Host, slot))
-	if err != nil && pve.KindOf(err) != pve.NotFound {
-		return err
-	}
-	note, taken := inventory.ParseRecord(mapping.Description)
+func (b *Backend) holdsClaim(known mappings, record inventory.Record, slot pci.Slot) error {
+	register := registerName(record.Host, slot)
+	note, taken := inventory.ParseRecord(known[register].Description)
 	holder, held := note.Record, taken && !note.Has(wordReleasing)
 	switch {
 	case note.Problem != "":
-		return b.notToBeWritten(mapping.ID, note.Problem)
+		return b.notToBeWritten(register, note.Problem)
 	case held && sameWorker(holder, record) && holder.VMID == record.VMID:
 		return nil
 	case held && sameWorker(holder, record):
@@ -268,13 +278,13 @@ func (b *Backend) holdsClaim(ctx context.Context, record inventory.Record, slot 
 	}
 }
 
-// device reads one card of a host.
+// device is one card of a host.
 func (b *Backend) device(ctx context.Context, host string, slot pci.Slot) (pci.Device, error) {
-	found, err := b.client.PCIDevices(ctx, host)
+	devices, err := b.devices(ctx, host)
 	if err != nil {
 		return pci.Device{}, err
 	}
-	for _, device := range pci.Devices(functions(found)) {
+	for _, device := range devices {
 		if device.Slot == slot {
 			return device, nil
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -95,8 +96,11 @@ func fixFor(err error, where fault.Place) string {
 	var e *pve.Error
 	switch {
 	case errors.As(err, &proxy):
-		host, _, _ := strings.Cut(proxy.Target, ":")
-		return "let the proxy through to " + proxy.Target + ", or go past it: export NO_PROXY=" + host
+		host, _, err := net.SplitHostPort(proxy.Target)
+		if err != nil {
+			host = proxy.Target
+		}
+		return "let the proxy through to " + proxy.Target + ", or go past it: add " + host + " to NO_PROXY in the environment"
 	case !errors.As(err, &e):
 		return ""
 	case e.Kind == pve.Hardware:

@@ -33,7 +33,7 @@ func TestWhatToDoFollowsFromTheCause(t *testing.T) {
 		},
 		"a proxy does not let us through": {
 			&pve.Error{Kind: pve.Unavailable, Cause: &pve.ProxyError{Proxy: "http://proxy:3128", Target: "pve1.lab:8006", Status: "403 Forbidden"}},
-			fault.Unavailable, "let the proxy through to pve1.lab:8006, or go past it: export NO_PROXY=pve1.lab",
+			fault.Unavailable, "let the proxy through to pve1.lab:8006, or go past it: add pve1.lab to NO_PROXY in the environment",
 		},
 		"the resource pool went away": {
 			&pve.Error{Kind: pve.NotFound, What: "pool", Status: 403, Message: "Permission check failed (pool 'gpupool' does not exist)"},

@@ -3,6 +3,9 @@ package proxmox
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
@@ -18,14 +21,21 @@ type seen struct {
 	vm     inventory.VM // without Running: that is no part of the configuration
 }
 
-// read looks at a VM's configuration. known resolves mappings to cards; nil
-// when cards do not matter.
+// read looks at a VM's configuration, and remembers what matters to the VM's
+// neighbours. known resolves mappings to cards; nil when cards do not matter.
 func (b *Backend) read(ctx context.Context, host string, vmid int, known mappings) (seen, error) {
+	view := b.view(host)
+	began := view.begin()
 	config, err := b.client.Pending(ctx, host, vmid)
+	if pve.KindOf(err) == pve.NotFound {
+		view.forget(vmid)
+	}
 	if err != nil {
 		return seen{}, err
 	}
-	return seen{config: config, next: nextOptions(config), vm: parseVM(config, host, vmid, known)}, nil
+	found := seen{config: config, next: nextOptions(config), vm: parseVM(config, host, vmid, known)}
+	view.remember(vmid, began, found)
+	return found, nil
 }
 
 // parseVM translates a configuration. Pure.
@@ -113,6 +123,9 @@ func (b *Backend) swap(ctx context.Context, host string, vmid int, look func(con
 		}
 		update.Digest = found.config.Digest
 		last = b.client.UpdateConfig(ctx, host, vmid, update)
+		if concernsOthers(update) {
+			b.view(host).forget(vmid)
+		}
 		switch {
 		case last == nil:
 			return nil
@@ -125,6 +138,15 @@ func (b *Backend) swap(ctx context.Context, host string, vmid int, look func(con
 		}
 	}
 	return last
+}
+
+// concernsOthers reports whether an update changes what is remembered of a VM for
+// its neighbours.
+func concernsOthers(update pve.ConfigUpdate) bool {
+	keys := slices.AppendSeq(slices.Clone(update.Delete), maps.Keys(update.Set))
+	return slices.ContainsFunc(keys, func(key string) bool {
+		return strings.HasPrefix(key, "hostpci") || key == "name" || key == "description"
+	})
 }
 
 // swapOurs is swap on a VM that is proven to be ours.

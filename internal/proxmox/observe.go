@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -57,7 +58,7 @@ func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, sco
 		return nil, nil, err
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(b.parallel)
+	g.SetLimit(maxRequests)
 	g.Go(func() (err error) { resources, err = b.client.Resources(gctx, "vm"); return err })
 	g.Go(func() (err error) { known, err = b.mappings(gctx); return err })
 	g.Go(func() (err error) { s.Missing, err = b.missing(gctx, s.Version, scope); return err })
@@ -125,12 +126,14 @@ func (b *Backend) hostStatus(ctx context.Context, host *inventory.Host) error {
 }
 
 func (b *Backend) hostDevices(ctx context.Context, host *inventory.Host) error {
+	began := time.Now()
 	found, err := b.client.PCIDevices(ctx, host.Name)
 	if err != nil {
 		return err
 	}
 	fs := functions(found)
 	host.Devices = pci.Devices(fs)
+	b.view(host.Name).setDevices(host.Devices, began)
 	host.IOMMU = iommu(fs)
 	return nil
 }
@@ -200,25 +203,22 @@ func (b *Backend) hostStorages(ctx context.Context, host *inventory.Host) error 
 
 // observeAgents asks the guests of our running VMs for their addresses.
 func (b *Backend) observeAgents(ctx context.Context, s *inventory.Snapshot) {
-	var g errgroup.Group
-	g.SetLimit(b.parallel)
+	var ours []*inventory.VM
 	for i := range s.VMs {
-		vm := &s.VMs[i]
-		if ownership, _ := vm.Ownership(); ownership != inventory.Ours || !vm.Running {
-			continue
+		if ownership, _ := s.VMs[i].Ownership(); ownership == inventory.Ours && s.VMs[i].Running {
+			ours = append(ours, &s.VMs[i])
 		}
-		g.Go(func() error {
-			addresses, err := b.guestAddresses(ctx, vm.Host, vm.VMID)
-			switch {
-			case err == nil:
-				vm.Agent, vm.Addresses = inventory.On, addresses
-			case pve.KindOf(err) == pve.AgentUnavailable:
-				vm.Agent = inventory.Off
-			default:
-				vm.Agent = inventory.Unknown
-			}
-			return nil
-		})
 	}
-	_ = g.Wait()
+	_ = spread(ctx, ours, func(vm *inventory.VM) string { return vm.Host }, func(ctx context.Context, vm *inventory.VM) error {
+		addresses, err := b.guestAddresses(ctx, vm.Host, vm.VMID)
+		switch {
+		case err == nil:
+			vm.Agent, vm.Addresses = inventory.On, addresses
+		case pve.KindOf(err) == pve.AgentUnavailable:
+			vm.Agent = inventory.Off
+		default:
+			vm.Agent = inventory.Unknown
+		}
+		return nil
+	})
 }

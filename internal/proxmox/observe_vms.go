@@ -18,20 +18,20 @@ func (b *Backend) observeVMs(ctx context.Context, s *inventory.Snapshot, scope i
 	slices.SortFunc(vms, func(x, y pve.Resource) int { return x.VMID - y.VMID })
 	found := make([]*inventory.VM, len(vms))
 	matters := b.matters(s, scope)
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(b.parallel)
+	var asked []int // indexes
 	for i, r := range vms {
-		if !matters(r) {
-			found[i] = listed(r)
-			found[i].Passed = true
+		if matters(r) {
+			asked = append(asked, i)
 			continue
 		}
-		g.Go(func() (err error) {
-			found[i], err = b.observeVM(gctx, s, r, known)
-			return err
-		})
+		found[i] = listed(r)
+		found[i].Passed = true
 	}
-	if err := g.Wait(); err != nil {
+	err := spread(ctx, asked, func(i int) string { return vms[i].Node }, func(ctx context.Context, i int) (err error) {
+		found[i], err = b.observeVM(ctx, s, vms[i], known)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	for _, vm := range found {
@@ -146,7 +146,7 @@ func (b *Backend) observeLocks(ctx context.Context, s *inventory.Snapshot) {
 // onHosts does something for each host that has a VM of a kind, in parallel.
 func (b *Backend) onHosts(s *inventory.Snapshot, kind func(*inventory.VM) bool, do func(host string)) {
 	var g errgroup.Group
-	g.SetLimit(b.parallel)
+	g.SetLimit(maxRequests)
 	for i := range s.Hosts {
 		if host := s.Hosts[i].Name; slices.ContainsFunc(s.Residents(host), kind) {
 			g.Go(func() error {

@@ -18,13 +18,19 @@ type Login struct {
 
 	// Transport replaces the network, for simulators in process; nil dials.
 	Transport http.RoundTripper
-	Logger    *slog.Logger // nil is silent
+	// Limit bounds the requests under way, together with other backends; nil
+	// bounds this one alone.
+	Limit  *pve.Limit
+	Logger *slog.Logger // nil is silent
 }
 
 // Open makes a backend for a Hypervisor document. It sends nothing yet: the
 // first call logs in.
 func Open(hypervisor *v1alpha1.Hypervisor, login Login) (*Backend, error) {
 	spec := hypervisor.Spec.Proxmox
+	if login.Limit == nil {
+		login.Limit = NewLimit()
+	}
 	client, err := pve.New(pve.Options{
 		Endpoint:    spec.Endpoint,
 		Token:       login.Token,
@@ -34,6 +40,7 @@ func Open(hypervisor *v1alpha1.Hypervisor, login Login) (*Backend, error) {
 		Fingerprint: spec.TLS.Fingerprint,
 		Insecure:    spec.TLS.Insecure,
 		Transport:   login.Transport,
+		Limit:       login.Limit,
 		Logger:      login.Logger,
 		UserAgent:   "gpuworker",
 	})

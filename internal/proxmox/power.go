@@ -11,6 +11,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/pve"
 )
 
@@ -34,15 +35,7 @@ func (b *Backend) start(ctx context.Context, ref inventory.VMRef) error {
 	if err != nil {
 		return err
 	}
-	if running, err := b.running(ctx, ref); err != nil || running {
-		return err
-	}
-	if err := b.guardStart(ctx, found); err != nil {
-		return err
-	}
-	// The number is all that a start takes, so the proof is made again at the
-	// last moment.
-	if _, err := b.prove(ctx, ref); err != nil {
+	if running, err := b.guardStart(ctx, ref, found); err != nil || running {
 		return err
 	}
 	task, err := b.client.Start(ctx, ref.Host, ref.VMID, 0)
@@ -58,29 +51,51 @@ func (b *Backend) start(ctx context.Context, ref inventory.VMRef) error {
 }
 
 // guardStart refuses to start a VM whose card is claimed for, or attached to,
-// somebody else.
-func (b *Backend) guardStart(ctx context.Context, found seen) error {
-	if !slices.ContainsFunc(slices.Collect(maps.Keys(found.next)), func(key string) bool { return strings.HasPrefix(key, "hostpci") }) {
-		return nil
+// somebody else. It reports whether the VM runs already, so that there is nothing
+// to refuse. The number is all that a start takes, so the proof of the VM is made
+// again at the last moment.
+func (b *Backend) guardStart(ctx context.Context, ref inventory.VMRef, found seen) (running bool, err error) {
+	for range guardTries {
+		free := freedom{until: time.Now().Add(configsLast)}
+		if hasCards(found) {
+			free, err = b.guard(ctx, *found.vm.Record, func(known mappings) ([]pci.Slot, error) { return cardsToTake(found, known) })
+		} else {
+			free.up, err = b.running(ctx, ref)
+		}
+		if free.up {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		again, err := b.prove(ctx, ref)
+		if err != nil || free.good() && again.config.Digest == found.config.Digest {
+			return false, err
+		}
+		found = again
 	}
-	record := *found.vm.Record
-	known, err := b.mappings(ctx)
-	if err != nil {
-		return err
-	}
-	for _, a := range attachments(found.config, record.Host, known) {
+	return false, b.tooSlow(ref.Host)
+}
+
+func hasCards(found seen) bool {
+	return slices.ContainsFunc(slices.Collect(maps.Keys(found.next)), func(key string) bool { return strings.HasPrefix(key, "hostpci") })
+}
+
+// cardsToTake are the cards that a VM takes when it starts.
+func cardsToTake(found seen, known mappings) ([]pci.Slot, error) {
+	var slots []pci.Slot
+	host := found.vm.Record.Host
+	for _, a := range attachments(found.config, host, known) {
 		if len(a.Slots) != 1 {
-			return &fault.Error{
+			return nil, &fault.Error{
 				Kind: fault.Refused, Doing: "find out which card the VM would take",
-				Why: fmt.Sprintf("%s names mapping %q, which stands for %d cards on %s", a.Key, a.Mapping, len(a.Slots), record.Host),
+				Why: fmt.Sprintf("%s names mapping %q, which stands for %d cards on %s", a.Key, a.Mapping, len(a.Slots), host),
 				Fix: "run gpuworker apply to attach the worker's own card",
 			}
 		}
-		if _, err := b.guardCard(ctx, record, a.Slots[0]); err != nil {
-			return err
-		}
+		slots = append(slots, a.Slots[0])
 	}
-	return nil
+	return slots, nil
 }
 
 func (b *Backend) running(ctx context.Context, ref inventory.VMRef) (bool, error) {

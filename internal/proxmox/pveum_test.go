@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,11 +26,10 @@ import (
 const (
 	pveumEndpoint = "PVEUM_ENDPOINT" // of the simulated cluster
 	pveumPassword = "PVEUM_PASSWORD" // of root@pam
-	pveumJournal  = "PVEUM_JOURNAL"  // the file that each command line is written to
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(pveumJournal) == "" {
+	if os.Getenv(pveumEndpoint) == "" {
 		os.Exit(m.Run())
 	}
 	if err := pveum(os.Args[1:], os.Stdout); err != nil {
@@ -60,20 +60,8 @@ var pveumCalls = map[string]struct {
 
 // pveum carries out one command line.
 func pveum(args []string, out io.Writer) error {
-	line, err := json.Marshal(args)
-	if err != nil {
-		return err
-	}
-	journal, err := os.OpenFile(os.Getenv(pveumJournal), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(journal, "%s\n", line); err != nil {
-		return err
-	}
 	method, path, form, err := pveumCall(args)
-	if err != nil || os.Getenv(pveumEndpoint) == "" {
-		_, _ = io.WriteString(out, map[string]string{http.MethodGet: "[]"}[method])
+	if err != nil {
 		return err
 	}
 	root := &administrator{base: os.Getenv(pveumEndpoint), wire: http.DefaultTransport}
@@ -184,11 +172,10 @@ func bare(w *pvesim.World) (rootPassword string) {
 // clusterHost is a host of a simulated cluster, with a shell, on which printed
 // commands are run.
 type clusterHost struct {
-	t       *testing.T
-	dir     string // where the shell runs
-	journal string
-	env     []string
-	root    *administrator
+	t    *testing.T
+	dir  string // where the shell runs
+	env  []string
+	root *administrator
 }
 
 func newClusterHost(t *testing.T, w pvesim.World, rootPassword string) *clusterHost {
@@ -198,33 +185,23 @@ func newClusterHost(t *testing.T, w pvesim.World, rootPassword string) *clusterH
 	t.Cleanup(sim.Close)
 	server := httptest.NewServer(sim)
 	t.Cleanup(server.Close)
-	h := newShell(t, server.URL)
-	h.env = append(h.env, pveumPassword+"="+rootPassword)
+	self, err := os.Executable()
+	must(t, err)
+	bin := t.TempDir()
+	must(t, os.Symlink(self, filepath.Join(bin, "pveum")))
+	h := newHost(t, bin, pveumEndpoint+"="+server.URL, pveumPassword+"="+rootPassword)
 	h.root = &administrator{base: server.URL, wire: http.DefaultTransport}
 	must(t, h.root.login(rootPassword))
 	return h
 }
 
-// newShell is a shell whose pveum asks the cluster at an address; without one it
-// writes down what it was asked for, and all is well.
-func newShell(t *testing.T, address string) *clusterHost {
-	t.Helper()
-	self, err := os.Executable()
-	must(t, err)
-	bin := t.TempDir()
-	must(t, os.Symlink(self, filepath.Join(bin, "pveum")))
-	h := &clusterHost{t: t, dir: t.TempDir(), journal: filepath.Join(bin, "journal")}
-	h.env = []string{
-		"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=/nowhere", "LC_ALL=C",
-		pveumJournal + "=" + h.journal, pveumEndpoint + "=" + address,
-	}
-	return h
+func newHost(t *testing.T, bin string, env ...string) *clusterHost {
+	return &clusterHost{t: t, dir: t.TempDir(), env: append(env, "PATH="+bin+":"+os.Getenv("PATH"), "HOME=/nowhere", "LC_ALL=C")}
 }
 
 // run gives a script to a shell by its standard input, as ssh does.
 func (h *clusterHost) run(shell, script string) (out, complaints string, err error) {
 	h.t.Helper()
-	must(h.t, os.WriteFile(h.journal, nil, 0o600))
 	c := exec.Command(shell)
 	c.Dir, c.Env, c.Stdin = h.dir, h.env, strings.NewReader(script)
 	var stdout, stderr bytes.Buffer
@@ -233,15 +210,33 @@ func (h *clusterHost) run(shell, script string) (out, complaints string, err err
 	return stdout.String(), stderr.String(), err
 }
 
-// typed are the command lines of pveum that the last script ran.
-func (h *clusterHost) typed() (lines [][]string) {
-	h.t.Helper()
-	data, err := os.ReadFile(h.journal)
-	must(h.t, err)
-	for line := range strings.Lines(string(data)) {
-		var words []string
-		must(h.t, json.Unmarshal([]byte(line), &words))
-		lines = append(lines, words)
+// listener is a host whose pveum writes down what it is asked for, and says that
+// all is well.
+type listener struct {
+	*clusterHost
+	journal string
+}
+
+func newListener(t *testing.T) *listener {
+	t.Helper()
+	bin := t.TempDir()
+	journal := filepath.Join(bin, "journal")
+	must(t, os.WriteFile(journal, nil, 0o600))
+	script := "#!/bin/sh\nprintf '%s\\0' \"$#\" \"$@\" >> '" + journal + "'\n[ \"$2\" != list ] || echo '[]'\n"
+	must(t, os.WriteFile(filepath.Join(bin, "pveum"), []byte(script), 0o700))
+	return &listener{newHost(t, bin), journal}
+}
+
+// heard are the command lines that pveum was run with.
+func (l *listener) heard() (lines [][]string) {
+	l.t.Helper()
+	data, err := os.ReadFile(l.journal)
+	must(l.t, err)
+	for words := strings.Split(string(data), "\x00"); len(words) > 1; {
+		n, err := strconv.Atoi(words[0])
+		must(l.t, err)
+		lines = append(lines, words[1:1+n])
+		words = words[1+n:]
 	}
 	return lines
 }

@@ -97,7 +97,7 @@ func (b *Backend) missing(ctx context.Context, version string, scope inventory.S
 	}
 	granted := make([]map[string]bool, len(paths))
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(b.parallel)
+	g.SetLimit(hostRequests)
 	for i, path := range paths {
 		g.Go(func() error {
 			permissions, err := b.client.PermissionsAt(gctx, path)

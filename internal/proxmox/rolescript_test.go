@@ -154,11 +154,11 @@ func TestNoNameInTheDocumentsIsRunAsACommand(t *testing.T) {
 	}
 	script := role("9", inventory.Scope{Storages: names, ResourcePools: names})
 	for _, shell := range shells(t) {
-		h := newShell(t, "")
+		h := newListener(t)
 		if out, complaints, err := h.run(shell, script); err != nil || out+complaints != "" {
 			t.Errorf("%s: %v\n%s%s", shell, err, out, complaints)
 		}
-		typed := fmt.Sprintf("%q", h.typed())
+		typed := fmt.Sprintf("%q", h.heard())
 		for _, name := range names {
 			for _, words := range [][]string{
 				{"pool", "modify", name},
@@ -178,14 +178,14 @@ func TestNoNameInTheDocumentsIsRunAsACommand(t *testing.T) {
 
 // TestHalfAScriptDoesNothing cuts it at each line.
 func TestHalfAScriptDoesNothing(t *testing.T) {
-	h := newShell(t, "")
+	h := newListener(t)
 	script := strings.TrimSuffix(role("9", roleScope), "\n")
 	for at, c := range script {
 		if c != '\n' || at < strings.Index(script, "{\n") {
 			continue
 		}
-		if _, _, err := h.run("sh", script[:at]); err == nil || len(h.typed()) > 0 {
-			t.Fatalf("%d bytes: %v, ran %q", at, err, h.typed())
+		if _, _, err := h.run("sh", script[:at]); err == nil || len(h.heard()) > 0 {
+			t.Fatalf("%d bytes: %v, ran %q", at, err, h.heard())
 		}
 	}
 }

@@ -23,6 +23,7 @@ func Main() int {
 }
 
 func newEngine(request cli.EngineRequest) cli.Engine {
+	limit := proxmox.NewLimit()
 	return engine.New(engine.Options{
 		Documents: request.Documents,
 		By:        whoami(),
@@ -32,6 +33,7 @@ func newEngine(request cli.EngineRequest) cli.Engine {
 			if err != nil {
 				return nil, err
 			}
+			login.Limit = limit
 			return proxmox.Open(hypervisor, login)
 		},
 	})
@@ -59,7 +61,7 @@ func loginOf(request cli.EngineRequest, hypervisor *v1alpha1.Hypervisor) (proxmo
 			continue
 		}
 		source := request.Documents.SecretOf(v1alpha1.KindHypervisor, hypervisor.Name, *s.source)
-		secret, err := source.Resolve(request.LookupEnv, os.ReadFile)
+		secret, err := source.Resolve(request.LookupEnv, readSecret(request.Warn))
 		if err != nil {
 			return login, loginFault(hypervisor, "read "+s.field, err, "put the secret there; gpuworker role prints how to make a token")
 		}
@@ -69,7 +71,7 @@ func loginOf(request cli.EngineRequest, hypervisor *v1alpha1.Hypervisor) (proxmo
 		return login, nil
 	}
 	file := request.Documents.Path(v1alpha1.KindHypervisor, hypervisor.Name, spec.TLS.CAFile)
-	pem, err := os.ReadFile(file)
+	pem, _, err := readSmall(file)
 	if err != nil {
 		return login, loginFault(hypervisor, "read spec.proxmox.tls.caFile", err, "copy /etc/pve/pve-root-ca.pem of the cluster to "+file)
 	}

@@ -1,0 +1,72 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// maxCredentials is far more than any token, password or bundle of certificate
+// authorities has.
+const maxCredentials = 1 << 20
+
+// readSecret reads a file with a secret, and warns when others may read it too.
+func readSecret(warn func(string)) func(name string) ([]byte, error) {
+	return func(name string) ([]byte, error) {
+		data, mode, err := readSmall(name)
+		if err == nil && mode&0o007 != 0 && warn != nil {
+			warn(fmt.Sprintf("everybody on this machine may read or change the secret in %s (mode %04o); run: chmod 600 %s", name, mode.Perm(), shellWord(name)))
+		}
+		return data, err
+	}
+}
+
+// readSmall reads a regular file that is not too large. Anything else, a FIFO or
+// a device, may never end, or never begin: the open would hang, and Ctrl-C with
+// it.
+func readSmall(name string) ([]byte, fs.FileMode, error) {
+	if info, err := os.Stat(name); err != nil {
+		return nil, 0, err
+	} else if err := regular(info); err != nil {
+		return nil, 0, err
+	}
+	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it may be a FIFO by now
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := regular(info); err != nil {
+		return nil, 0, err
+	}
+	data, err := io.ReadAll(io.LimitReader(file, maxCredentials+1))
+	if err == nil && len(data) > maxCredentials {
+		err = fmt.Errorf("it is larger than %d KiB; is it the right file?", maxCredentials>>10)
+	}
+	return data, info.Mode(), err
+}
+
+func regular(info fs.FileInfo) error {
+	switch mode := info.Mode(); {
+	case mode.IsRegular():
+		return nil
+	case mode.IsDir():
+		return errors.New("it is a directory; name the file in it")
+	case mode&fs.ModeNamedPipe != 0:
+		return errors.New("it is a FIFO, which may never answer; write the secret to a file of mode 600, or use env")
+	default:
+		return errors.New("it is no regular file")
+	}
+}
+
+// shellWord writes a text as one word of a POSIX shell.
+func shellWord(text string) string {
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}

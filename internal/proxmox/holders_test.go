@@ -1,0 +1,347 @@
+package proxmox
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/pve"
+)
+
+// recorder is a network that takes its time and remembers what was asked when.
+type recorder struct {
+	next  http.RoundTripper
+	takes func(said string) time.Duration
+
+	mu   sync.Mutex
+	said []string // "GET /nodes/pve1/qemu"
+	at   []time.Time
+}
+
+func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
+	said := request.Method + " " + strings.TrimPrefix(request.URL.Path, "/api2/json")
+	r.mu.Lock()
+	r.said, r.at = append(r.said, said), append(r.at, time.Now())
+	r.mu.Unlock()
+	if r.takes != nil {
+		if err := pauseExactly(request.Context(), r.takes(said)); err != nil {
+			return nil, err
+		}
+	}
+	return r.next.RoundTrip(request)
+}
+
+func pauseExactly(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// times tells how often something was asked, and forgets it.
+func (r *recorder) times(said string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, one := range r.said {
+		if one == said {
+			n++
+			r.said[i] = ""
+		}
+	}
+	return n
+}
+
+// neighbour is a guarded worker with a VM of somebody else beside it, seen by a
+// look at the cluster just now. give puts a card into that VM.
+type neighbour struct {
+	*testing.T
+	b    *Backend
+	root *pve.Client
+	r    inventory.Record
+	card inventory.Card
+	wire *recorder
+}
+
+func withNeighbour(t *testing.T) *neighbour {
+	t.Helper()
+	b, root, r, card, wire := guardedOver(t)
+	n := &neighbour{t, b, root, r, card, &recorder{next: wire.next}}
+	wire.next = n.wire
+	n.makeVM(300, "theirs")
+	time.Sleep(time.Minute) // whatever was read is old
+	n.look()
+	return n
+}
+
+func (n *neighbour) look() {
+	n.Helper()
+	_, err := n.b.Observe(context.Background(), inventory.Scope{})
+	must(n.T, err)
+	n.wire.said, n.wire.at = nil, nil
+}
+
+func (n *neighbour) makeVM(vmid int, name string) {
+	n.Helper()
+	n.await(n.root.Clone(context.Background(), "pve1", 9000, pve.CloneOptions{NewID: vmid, Name: name}))
+}
+
+func (n *neighbour) await(task pve.Task, err error) {
+	n.Helper()
+	must(n.T, err)
+	_, err = task.Wait(context.Background())
+	must(n.T, err)
+}
+
+func (n *neighbour) give(vmid int) {
+	n.Helper()
+	give := pve.ConfigUpdate{Set: map[string]string{"machine": "q35", "hostpci3": "0000:03:00"}}
+	must(n.T, n.root.UpdateConfig(context.Background(), "pve1", vmid, give))
+}
+
+func (n *neighbour) take(vmid int) {
+	n.Helper()
+	must(n.T, n.root.UpdateConfig(context.Background(), "pve1", vmid, pve.ConfigUpdate{Delete: []string{"hostpci3"}}))
+}
+
+func (n *neighbour) attach() error { return n.b.Attach(context.Background(), n.r, n.card) }
+func (n *neighbour) start() error  { return n.b.Start(context.Background(), refOf(n.r)) }
+
+const (
+	readOf300  = "GET /nodes/pve1/qemu/300/pending"
+	listOfHost = "GET /nodes/pve1/qemu"
+)
+
+// TestALookServesAttachAndStartForAMinute counts the reads of a VM of somebody
+// else: none by attach and start shortly after a look, one when a minute is over.
+func TestALookServesAttachAndStartForAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := withNeighbour(t)
+		must(t, n.attach())
+		if reads, lists := n.wire.times(readOf300), n.wire.times(listOfHost); reads != 0 || lists != 1 {
+			t.Errorf("attach read the other VM %d times and the list %d times, want 0 and 1", reads, lists)
+		}
+		time.Sleep(time.Minute + time.Second)
+		must(t, n.start())
+		if reads, lists := n.wire.times(readOf300), n.wire.times(listOfHost); reads != 1 || lists != 1 {
+			t.Errorf("start read the other VM %d times and the list %d times, want 1 and 1", reads, lists)
+		}
+	})
+}
+
+// TestWhatWasReadIsNotTooOldWhenItIsUsed: proving our own VM takes so long that
+// the minute is over before the write.
+func TestWhatWasReadIsNotTooOldWhenItIsUsed(t *testing.T) {
+	for what, write := range map[string]string{"attach": "PUT /nodes/pve1/qemu/9101/config", "start": "POST /nodes/pve1/qemu/9101/status/start"} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := withNeighbour(t)
+				do := n.attach
+				if what == "start" {
+					must(t, n.attach())
+					do = n.start
+				}
+				n.look()
+				n.wire.takes = func(said string) time.Duration {
+					if said == "GET /nodes/pve1/qemu/9101/pending" {
+						return 30 * time.Second
+					}
+					return 0
+				}
+				time.Sleep(35 * time.Second)
+				looked := time.Now().Add(-35 * time.Second)
+				must(t, do())
+				for i, said := range n.wire.said {
+					if said == readOf300 {
+						looked = n.wire.at[i]
+					}
+					if age := n.wire.at[i].Sub(looked); said == write && age > time.Minute {
+						t.Errorf("what was read of the other VM was %s old at the write", age)
+					}
+				}
+				if n.wire.times(readOf300) == 0 {
+					t.Error("the other VM was not read again")
+				}
+			})
+		})
+	}
+}
+
+// TestANewVMIsReadAtOnce has the card in a VM that the last look did not have, or
+// that is another one under the same number.
+func TestANewVMIsReadAtOnce(t *testing.T) {
+	ctx := context.Background()
+	for name, hand := range map[string]func(n *neighbour){
+		"a new number": func(n *neighbour) { n.makeVM(301, "new"); n.give(301) },
+		"another name": func(n *neighbour) {
+			n.await(n.root.Destroy(ctx, "pve1", 300, pve.DestroyOptions{}))
+			n.makeVM(300, "other")
+			n.give(300)
+		},
+		"started since": func(n *neighbour) {
+			must(n.T, n.root.UpdateConfig(ctx, "pve1", 300, pve.ConfigUpdate{Set: map[string]string{"machine": "q35", "hostpci3": "mapping=gpu-pve1-0000-03-00"}}))
+			n.await(n.root.Start(ctx, "pve1", 300, 0))
+		},
+	} {
+		for what, do := range map[string]func(*neighbour) error{"attach": (*neighbour).attach, "start": (*neighbour).start} {
+			t.Run(name+", "+what, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					n := withNeighbour(t)
+					if what == "start" {
+						must(t, n.attach())
+					}
+					hand(n)
+					refused(t, what, do(n))
+				})
+			})
+		}
+	}
+}
+
+// TestAVMThatWasStoppedSinceIsReadAtOnce: it ran when it was listed last.
+func TestAVMThatWasStoppedSinceIsReadAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := withNeighbour(t)
+		ctx := context.Background()
+		n.await(n.root.Start(ctx, "pve1", 300, 0))
+		time.Sleep(time.Minute)
+		n.look()
+		must(t, n.attach())
+		n.await(n.root.Stop(ctx, "pve1", 300))
+		n.give(300)
+		refused(t, "start", n.start())
+	})
+}
+
+// TestTheHostsOwnListCounts: that of the cluster may be late.
+func TestTheHostsOwnListCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := withNeighbour(t)
+		must(t, n.attach())
+		must(t, n.start())
+		if asked := n.wire.times("GET /cluster/resources"); asked > 0 {
+			t.Errorf("the cluster's list was asked for %d times", asked)
+		}
+	})
+}
+
+// TestOurOtherVMThatSpeaksOfTheCardIsReadEachTime: its record names the card, so
+// it may be given it at any moment, as far as we know.
+func TestOurOtherVMThatSpeaksOfTheCardIsReadEachTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := withNeighbour(t)
+		other := gpuRecord()
+		other.Worker, other.VMID, other.UUID = "gpu-2", 300, "77777777-7777-4777-8777-777777777777"
+		config, err := n.root.Pending(context.Background(), "pve1", 300)
+		must(t, err)
+		must(t, n.b.Adopt(context.Background(), inventory.VMRef{Host: "pve1", VMID: 300, Name: "theirs", UUID: nextOptions(config).uuid()}, other))
+		n.look()
+		n.give(300)
+		refused(t, "attach", n.attach())
+		n.take(300)
+		must(t, n.attach())
+		if n.wire.times(readOf300) < 2 {
+			t.Error("it was not read each time")
+		}
+		n.give(300)
+		refused(t, "start", n.start())
+	})
+}
+
+// TestAMappingMadeJustNowIsKnown: the other VM names a mapping, which is turned
+// to the card after the VM was read.
+func TestAMappingMadeJustNowIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := withNeighbour(t)
+		ctx := context.Background()
+		entry := []string{"node=pve1,path=0000:04:00.0,id=10de:1eb8"}
+		must(t, n.root.CreateMapping(ctx, pve.MappingSpec{ID: "theirs", Map: entry}))
+		must(t, n.root.UpdateConfig(ctx, "pve1", 300, pve.ConfigUpdate{Set: map[string]string{"machine": "q35", "hostpci0": "mapping=theirs"}}))
+		n.look()
+		must(t, n.root.UpdateMapping(ctx, pve.MappingUpdate{ID: "theirs", Map: []string{"node=pve1,path=0000:03:00.0,id=10de:1eb8"}}))
+		refused(t, "attach", n.attach())
+	})
+}
+
+// TestWorkersOfAHostShareItsReads lets eight ask at once, when what was read is
+// old: the first reads for itself, and the second for all others.
+func TestWorkersOfAHostShareItsReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := withNeighbour(t)
+		time.Sleep(2 * time.Minute)
+		n.wire.takes = func(string) time.Duration { return 10 * time.Millisecond }
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				only := func(mappings) ([]pci.Slot, error) { return []pci.Slot{n.card.Slot}, nil }
+				if _, err := n.b.guard(t.Context(), n.r, only); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		if reads := n.wire.times(readOf300); reads != 1 {
+			t.Errorf("the other VM was read %d times", reads)
+		}
+		if lists := n.wire.times(listOfHost); lists < 1 || lists > 2 {
+			t.Errorf("the list was read %d times", lists)
+		}
+		if lists := n.wire.times("GET /cluster/mapping/pci"); lists < 2 || lists > 6 {
+			t.Errorf("the mappings were read %d times", lists)
+		}
+	})
+}
+
+// TestAWriteMakesWhatWasReadOld: a read that began before a write of ours ended
+// tells nothing, whenever its answer comes.
+func TestAWriteMakesWhatWasReadOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := withNeighbour(t)
+		view := n.b.view("pve1")
+		config, err := n.root.Pending(context.Background(), "pve1", 9101)
+		must(t, err)
+		late := view.begin()
+		must(t, n.attach())
+		view.remember(9101, late, seen{config: config, next: nextOptions(config)})
+		if h, known := view.vms[9101]; known && len(h.cards) == 0 {
+			t.Error("our own attach is not seen")
+		}
+	})
+}
+
+// TestASharedReadEndsWithItsCallersContext: who gives up waiting does so at once,
+// and who reads for others and gives up leaves the reading to them.
+func TestASharedReadEndsWithItsCallersContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reads := newShared[int]()
+		slow := func(ctx context.Context) (int, error) { return 7, pauseExactly(ctx, 10*time.Second) }
+		first, endFirst := context.WithTimeout(t.Context(), 3*time.Second)
+		defer endFirst()
+		second, endSecond := context.WithTimeout(t.Context(), time.Second)
+		defer endSecond()
+		began := time.Now()
+		ask := func(ctx context.Context, want error, after time.Duration) func() {
+			return func() {
+				_, err := reads.get(ctx, slow)
+				if took := time.Since(began); !errors.Is(err, want) || took != after {
+					t.Errorf("%v after %v, want %v after %v", err, took, want, after)
+				}
+			}
+		}
+		var group sync.WaitGroup
+		group.Go(ask(first, context.DeadlineExceeded, 3*time.Second))
+		synctest.Wait()
+		group.Go(ask(second, context.DeadlineExceeded, time.Second))
+		group.Go(ask(t.Context(), nil, 13*time.Second))
+		group.Go(ask(t.Context(), nil, 13*time.Second))
+		group.Wait()
+	})
+}
