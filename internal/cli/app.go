@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,10 @@ type app struct {
 	output string
 	color  string
 	quiet  bool
+
+	// chosen is the value of --color once it is known: an interrupt is answered at
+	// any time, also while flags are read.
+	chosen atomic.Value
 
 	// running knows what is in flight, for the message of an interrupt.
 	mu      sync.Mutex
@@ -83,6 +88,7 @@ func (a *app) checkGlobalFlags() error {
 		a.output = outTable
 		return usage("-o %q is not an output; write one of %s", bad, strings.Join(outputs, ", "))
 	}
+	a.chosen.Store(a.color)
 	if !slices.Contains(colors, a.color) {
 		return usage("--color %q is not known; write one of %s", a.color, strings.Join(colors, ", "))
 	}
@@ -97,7 +103,7 @@ func (a *app) forPeople() bool { return a.output == outTable }
 
 // paint is how to colour what goes to the stream.
 func (a *app) paint(to Stream) term.Paint {
-	switch a.color {
+	switch a.chosen.Load() {
 	case "always":
 		return term.Paint{On: true}
 	case "never":

@@ -157,7 +157,7 @@ func TestLiveProgressIsRepaintedWhileTimePasses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &screen{}
 		a := newApp(Program{Streams: Streams{Out: Stream{Writer: s, Terminal: true}, Err: Stream{Writer: s}}})
-		a.color = "never"
+		a.chosen.Store("never")
 		shown := a.startProgress([]string{"workers-3"})
 		shown.event(apply.Event{Worker: "workers-3", Step: plan.StepAgent, Phase: apply.Began, Time: time.Now()})
 		time.Sleep(18*time.Second + spinEvery/2) // of the bubble: no real time passes

@@ -95,7 +95,11 @@ func split(err error) []error {
 func writeError(w io.Writer, p term.Paint, err error) {
 	var problems v1alpha1.Problems
 	if errors.As(err, &problems) {
-		term.Fprintln(w, term.CleanLines(problems.Error()))
+		for _, problem := range problems {
+			term.Fprintln(w, term.Line(problem.String()))
+		}
+		all := problems.Error()
+		term.Fprintln(w, term.Line(all[strings.LastIndex(all, "\n")+1:])) // their number
 		return
 	}
 	for _, part := range split(err) {

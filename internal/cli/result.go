@@ -201,8 +201,12 @@ func interrupted(applied engine.Applied) bool {
 	return false
 }
 
+// maxCommand is the longest command line, in bytes, that is shown: one that is cut
+// off would be another command.
+const maxCommand = 2 << 10
+
 // again is this very command line.
-func (a *app) again() string {
+func (a *app) again() term.Text {
 	line := "gpuworker"
 	for _, arg := range a.args {
 		word, ok := shell.Argument(arg)
@@ -211,21 +215,28 @@ func (a *app) again() string {
 		}
 		line += " " + word
 	}
-	return line
+	if len(line) > maxCommand {
+		return "run the same command again"
+	}
+	return term.Line(line)
 }
 
 // withFiles adds the -f flags of this command to a command of ours, for advice.
 // Advice that is no command stays as it is.
-func (a *app) withFiles(next string) string {
+func (a *app) withFiles(next string) term.Text {
 	if !strings.HasPrefix(next, "gpuworker ") {
-		return next
+		return term.Line(next)
 	}
+	flags := ""
 	for _, file := range a.files {
 		word, ok := shell.Word(file)
 		if !ok {
 			word = "FILE"
 		}
-		next += " -f " + word
+		flags += " -f " + word
 	}
-	return next
+	if len(flags) > maxCommand {
+		flags = " -f FILE"
+	}
+	return term.Line(next + flags)
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// MaxArgument is the longest argument, in bytes, that is worth being typed.
+// MaxArgument is the longest argument, in bytes and with its quotes, that is worth
+// being typed.
 const MaxArgument = 256
 
 // Untypable stands for a command one of whose arguments cannot be typed: it has
@@ -55,14 +56,19 @@ func Word(arg string) (word string, ok bool) {
 // Argument quotes one argument, be it a flag; ok is false when it cannot be typed.
 func Argument(arg string) (word string, ok bool) {
 	switch {
-	case len(arg) > MaxArgument, !utf8.ValidString(arg):
+	case !utf8.ValidString(arg):
 		return "", false
 	case strings.ContainsFunc(arg, func(r rune) bool { return !term.Shown(r) }):
 		return "", false
 	case arg != "" && arg[0] != '=' && strings.Trim(arg, plain) == "": // zsh expands =ls
-		return arg, true
+		word = arg
+	default:
+		word = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 	}
-	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'", true
+	if len(word) > MaxArgument {
+		return "", false
+	}
+	return word, true
 }
 
 // plain are the characters that no shell takes for anything but themselves.

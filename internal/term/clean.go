@@ -40,6 +40,10 @@ func Shown(r rune) bool {
 // what is over MaxValue is cut off. Text that is clean stays as it is.
 func Clean(value string) Text { return clean(value, MaxValue) }
 
+// Line makes a sentence fit to be printed, as Clean does, and lets it be almost
+// as long as a line.
+func Line(text string) Text { return clean(text, maxProse) }
+
 func clean(value string, most int) Text {
 	if isClean(value) && len(value) <= most {
 		return Text(value)
