@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/shell"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // Whom the printed commands make.
@@ -36,13 +36,13 @@ func (b *Backend) Role(version string, scope inventory.Scope) string {
 	}
 	var out strings.Builder
 	major, _ := majorMinor(cmp.Or(version, "9"))
-	fmt.Fprintf(&out, roleHead, major, shellWord(roleUser), shellWord(roleUser+"!"+roleToken), roleToken)
+	fmt.Fprintf(&out, roleHead, major, shell.Quote(roleUser), shell.Quote(roleUser+"!"+roleToken), roleToken)
 	for _, pool := range poolsToMake(scope) {
-		fmt.Fprintf(&out, "pool %s\n", shellWord(pool))
+		fmt.Fprintf(&out, "pool %s\n", shell.Quote(pool))
 	}
 	roles := map[string]string{} // privileges → role
 	for _, path := range paths {
-		fmt.Fprintf(&out, "\n# %s\n", inComment(path))
+		fmt.Fprintf(&out, "\n# %s\n", string(term.Clean(path)))
 		var privileges []string
 		for _, r := range byPath[path] {
 			privileges = append(privileges, r.privilege)
@@ -53,9 +53,9 @@ func (b *Backend) Role(version string, scope inventory.Scope) string {
 		if !made {
 			role = roleName(path, slices.Collect(maps.Values(roles)))
 			roles[joined] = role
-			fmt.Fprintf(&out, "role %s %s\n", role, shellWord(joined))
+			fmt.Fprintf(&out, "role %s %s\n", role, shell.Quote(joined))
 		}
-		fmt.Fprintf(&out, "grant %s %s\n", shellWord(path), role)
+		fmt.Fprintf(&out, "grant %s %s\n", shell.Quote(path), role)
 	}
 	out.WriteString(roleTail)
 	return out.String()
@@ -146,24 +146,4 @@ func roleName(path string, taken []string) string {
 		name = fmt.Sprint(first, n)
 	}
 	return name
-}
-
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+:./-]+$`)
-
-// shellWord writes a text as one word of a POSIX shell, whatever is in it.
-func shellWord(text string) string {
-	if plainWord.MatchString(text) {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
-}
-
-// inComment is a text that does not end the comment that it is in.
-func inComment(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return '?'
-		}
-		return r
-	}, text)
 }

@@ -208,14 +208,3 @@ func TestACommandThatFailsEndsTheScriptAndSaysWhy(t *testing.T) {
 		}
 	}
 }
-
-func TestWordsOfAShell(t *testing.T) {
-	for text, want := range map[string]string{"/storage/local-lvm": "/storage/local-lvm", "a b": "'a b'", "": "''", "it's": `'it'\''s'`, "gpuworker@pve!engine": "'gpuworker@pve!engine'"} {
-		if got := shellWord(text); got != want {
-			t.Errorf("%q: %s, want %s", text, got, want)
-		}
-	}
-	if got := inComment("/storage/x\nrm"); got != "/storage/x?rm" {
-		t.Error(fmt.Sprint("comment ", got))
-	}
-}

@@ -55,20 +55,21 @@ func Word(arg string) (word string, ok bool) {
 
 // Argument quotes one argument, be it a flag; ok is false when it cannot be typed.
 func Argument(arg string) (word string, ok bool) {
-	switch {
-	case !utf8.ValidString(arg):
+	if !utf8.ValidString(arg) || strings.ContainsFunc(arg, func(r rune) bool { return !term.Shown(r) }) {
 		return "", false
-	case strings.ContainsFunc(arg, func(r rune) bool { return !term.Shown(r) }):
-		return "", false
-	case arg != "" && arg[0] != '=' && strings.Trim(arg, plain) == "": // zsh expands =ls
-		word = arg
-	default:
-		word = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 	}
-	if len(word) > MaxArgument {
+	if word = Quote(arg); len(word) > MaxArgument {
 		return "", false
 	}
 	return word, true
+}
+
+// Quote writes any text as one word of a shell, for scripts, which nobody types.
+func Quote(text string) string {
+	if text != "" && text[0] != '=' && strings.Trim(text, plain) == "" { // zsh expands =ls
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // plain are the characters that no shell takes for anything but themselves.

@@ -6,8 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strings"
 	"syscall"
+
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // maxCredentials is far more than any token, password or bundle of certificate
@@ -19,7 +20,7 @@ func readSecret(warn func(string)) func(name string) ([]byte, error) {
 	return func(name string) ([]byte, error) {
 		data, mode, err := readSmall(name)
 		if err == nil && mode&0o007 != 0 && warn != nil {
-			warn(fmt.Sprintf("everybody on this machine may read or change the secret in %s (mode %04o); run: chmod 600 %s", name, mode.Perm(), shellWord(name)))
+			warn(fmt.Sprintf("everybody on this machine may read or change the secret in %s (mode %04o); run: %s", name, mode.Perm(), shell.Command("chmod 600 %s", name)))
 		}
 		return data, err
 	}
@@ -64,9 +65,4 @@ func regular(info fs.FileInfo) error {
 	default:
 		return errors.New("it is no regular file")
 	}
-}
-
-// shellWord writes a text as one word of a POSIX shell.
-func shellWord(text string) string {
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

@@ -71,7 +71,7 @@ func TestASecretThatOthersMayReadIsSaid(t *testing.T) {
 			t.Errorf("%04o: %v", mode, err)
 		}
 		text := strings.Join(said, "\n")
-		if want := "chmod 600 '" + file + "'"; warned != strings.Contains(text, want) || len(said) > 1 || strings.Contains(text, "secret-in") {
+		if want := "chmod 600 " + file; warned != strings.Contains(text, want) || len(said) > 1 || strings.Contains(text, "secret-in") {
 			t.Errorf("%04o: said %q", mode, text)
 		}
 		if !filepath.IsAbs(file) {
