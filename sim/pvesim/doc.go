@@ -70,8 +70,8 @@
 //     SetGuest changes a guest while it runs. World.Workers is how many requests
 //     the privileged daemon of a host works on at once: agents that hang then
 //     starve everybody else, and pveproxy answers 596 after half a minute.
-//   - SetQuorum takes the quorum from a cluster; SetHostOnline does, too, when half
-//     of the hosts are away.
+//   - SetQuorum takes the quorum from a cluster; SetHostOnline does not, however
+//     many hosts are away.
 //   - World.ListLag and SetListLag make GET /cluster/resources as late as it is on
 //     a real cluster.
 //   - VM.HA is a VM that the HA manager starts and stops by itself.

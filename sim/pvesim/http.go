@@ -144,6 +144,7 @@ func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 		query: r.URL.RawQuery, host: r.URL.Host, header: r.Header.Clone(), body: newBody(nil, 0)}
 	if r.Body != nil {
 		defer r.Body.Close()
+		// All of it, whatever its length: it is this process that made it.
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return nil, err

@@ -27,8 +27,8 @@ var errNoCluster = errors.New("this world is one host that stands alone (cluster
 // stopped on them. They are listed as offline, and still answer requests. The
 // error is for worlds without a cluster.
 //
-// A cluster also has no quorum while half of its hosts are offline, see
-// SetHostOnline.
+// Nothing else takes the quorum: with hosts that are offline, see SetHostOnline,
+// the others have it all the same, as with a QDevice.
 func (s *Sim) SetQuorum(quorate bool) error {
 	s.lock()
 	defer s.unlock()
@@ -48,16 +48,7 @@ func (s *Sim) setQuorum(quorate bool) error {
 }
 
 // quorate reports whether there is quorum.
-func (s *Sim) quorate() bool {
-	if s.clusters == "" {
-		return true
-	}
-	online := 0
-	for _, h := range s.hosts {
-		online += flagOf(!h.Offline)
-	}
-	return !s.alone && online*2 > len(s.hosts)
-}
+func (s *Sim) quorate() bool { return !s.alone }
 
 // heard reports whether the host that answers hears from another one.
 func (s *Sim) heard(name string) bool {

@@ -108,3 +108,18 @@ func TestAnUnknownHostIsAFailureOfTheResolver(t *testing.T) {
 		})
 	}
 }
+
+func TestTextsThatTwoHostsGave(t *testing.T) {
+	play(t, func(t *testing.T) {
+		world := homelab(t)
+		world.Storages = append(world.Storages, Storage{Name: "images", Type: "dir", Path: "/mnt/images", Content: []string{"images"}})
+		sim := newSim(t, world)
+		root, weak := sim.asRoot(t, rootPass), sim.as(t, weakToken)
+		clone := func(fields ...string) *reply {
+			return root.do("POST", qemu("pve1", 9000, "/clone"), append([]string{"newid", "130"}, fields...)...)
+		}
+		clone("target", "pve2", "full", "1", "storage", "images").refused(500, "can't clone to non-shared storage 'images'")
+		clone("pool", "gpupool").refused(403, "Permission check failed (pool 'gpupool' does not exist)")
+		weak.do("GET", "/pools/none").refused(403, "Permission check failed (/pool/none, Pool.Audit)")
+	})
+}
