@@ -99,6 +99,7 @@ func TestALoginThatLosesAPrivilege(t *testing.T) {
 		{"POST", "/cluster/mapping/pci$", "/mapping/pci", "Mapping.Modify"},
 		{"GET", "/cluster/mapping/pci$", "/mapping/pci", "Mapping.Audit"},
 		{"GET", "/qemu/9100/pending$", "/vms/9100", "VM.Audit"},
+		{"GET", "/nodes/pve1/qemu$", "/nodes/pve1", "VM.Audit"},
 		{"GET", "/tasks/.*/status$", "/nodes/pve1", "Sys.Audit"},
 	} {
 		t.Run(lost.privilege+" "+lost.path, func(t *testing.T) {
