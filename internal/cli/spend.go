@@ -92,12 +92,9 @@ func (a *app) nothingToDo(plans engine.Plans) error {
 // sayNamed prints the commands that a plan leaves to a person for workers that it
 // keeps, with what is needed to run them as printed.
 func (a *app) sayNamed(plans engine.Plans) {
-	p := a.paint(a.narration())
-	head := "\n" + p.Bold("Next:")
 	for _, w := range having(plans, plan.Keep) {
 		if w.Hint != "" {
-			a.say("%s  %s\n", head, a.withFiles(w.Hint))
-			head = "     "
+			a.say("\nIf you mean that VM of %s:  %s\n", w.Name, a.withFiles(w.Hint))
 		}
 	}
 }

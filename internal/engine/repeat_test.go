@@ -177,7 +177,8 @@ func (s typing) set(t *testing.T, file string) (*lab, []string) {
 // name; nil when it suggests none.
 func printedLine(out string) []string {
 	for line := range strings.Lines(out) {
-		if command, ok := strings.CutPrefix(strings.TrimSpace(line), "Next:  gpuworker "); ok {
+		_, command, ok := strings.Cut(line, ":  gpuworker ") // "Next:", or a sentence
+		if ok {
 			return strings.Fields(command)
 		}
 	}
