@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -32,6 +33,7 @@ func BuildUnpark(in Input, names []string) (*Plan, error) {
 func named(in Input, verb string, names []string, decide func(*builder, *draft)) (*Plan, error) {
 	b := newBuilder(in)
 	known := b.knownNames()
+	maps.DeleteFunc(known, func(name string, _ bool) bool { return in.meantElsewhere(name) })
 	var absent []Absent
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
 		if !known[name] {
@@ -70,10 +72,12 @@ func named(in Input, verb string, names []string, decide func(*builder, *draft))
 func (b *builder) knownNames() map[string]bool {
 	known := map[string]bool{}
 	for _, m := range b.survey.order {
-		known[m.worker] = true
+		if !b.in.toldBeside(m.record()) {
+			known[m.worker] = true
+		}
 	}
 	for _, claim := range b.world.Claims {
-		if claim.Record.Worker != "" {
+		if claim.Record.Worker != "" && !b.in.toldBeside(&claim.Record) {
 			known[claim.Record.Worker] = true
 		}
 	}
@@ -110,7 +114,7 @@ func (d *draft) releasing() bool {
 func (b *builder) draftsOf(name string) []*draft {
 	var drafts []*draft
 	for _, m := range b.survey.order {
-		if m.worker == name {
+		if m.worker == name && !b.in.toldBeside(m.record()) {
 			pool := b.in.pool(m.record())
 			drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: pool, number: m.number(), member: m})
 		}
