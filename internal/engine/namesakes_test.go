@@ -130,3 +130,28 @@ func TestANameOnTwoHypervisorsIsTheDeclaredOne(t *testing.T) {
 		l.only("gpu-1", "plain-1")
 	})
 }
+
+// TestAWorkerOnAHostThatIsOffIsNotGone: Proxmox lists the VMs of such a host
+// without names. A plain worker among them is not made a second time, and not
+// said to be gone.
+func TestAWorkerOnAHostThatIsOffIsNotGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.must(apply(context.Background(), l.engine("ops@desk", fleet, nil)))
+		l.must(l.sim.SetHostOnline(l.sim.State().VMs[l.vmid("plain-1")].Host, false))
+		file := filepath.Join(t.TempDir(), "lab.yaml")
+		l.must(os.WriteFile(file, []byte(fleet), 0o600))
+		for line, code := range map[string]int{
+			"plan": fault.ExitCheck, "apply --yes": fault.ExitCheck, "delete plain-1 --yes": fault.ExitCheck, "delete plain-2 --yes": fault.ExitCheck,
+			"replace plain-1 --yes": fault.ExitCheck, "park plain-1 --yes": fault.ExitCheck, "status plain-1": fault.ExitOK,
+		} {
+			got, out := l.typed(l.sim.Transport(), nil, append(strings.Fields(line), "-f", file)...)
+			if text := strings.Join(strings.Fields(out), " "); got != code || !strings.Contains(text, "and cannot be read: its host") {
+				t.Errorf("gpuworker %s: code %d, want %d:\n%s", line, got, code, out)
+			}
+		}
+		l.whole()
+		l.must(l.sim.SetHostOnline("pve1", true))
+		l.only("gpu-1", "gpu-2", "plain-1")
+	})
+}
