@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -162,14 +163,20 @@ func unchanged(seen, fresh *plan.Plan) error {
 	if seen.World == fresh.World {
 		return nil
 	}
-	var waited []string
+	waited := map[string]*plan.Worker{}
 	for worker := range seen.Workers() {
 		if worker.Action == plan.Wait {
-			waited = append(waited, worker.Name)
+			waited[worker.Name] = worker
 		}
 	}
-	same, differences := plan.Same(without(seen, waited), without(fresh, waited))
-	if same {
+	names := slices.Collect(maps.Keys(waited))
+	_, differences := plan.Same(without(seen, names), without(fresh, names))
+	for worker := range fresh.Workers() {
+		if before := waited[worker.Name]; before != nil && worker.Action == plan.Replace && !sawAll(before, worker) {
+			differences = append(differences, fmt.Sprintf("%s: it has another VM now than the one that was to be replaced", worker.Name))
+		}
+	}
+	if len(differences) == 0 {
 		return nil
 	}
 	return &fault.Error{
@@ -177,6 +184,12 @@ func unchanged(seen, fresh *plan.Plan) error {
 		Why: "the world changed since the plan was made, nothing was done: " + strings.Join(differences, "; "),
 		Fix: "look at the new plan and apply that",
 	}
+}
+
+// sawAll reports whether the VM that is to be replaced is the one that the plan
+// showed while it had to be waited for, and was a finished one then.
+func sawAll(waited, now *plan.Worker) bool {
+	return waited.Ref != nil && now.Ref != nil && waited.Ref.UUID == now.Ref.UUID && waited.Record.Replacing == ""
 }
 
 // without is a copy of the plan that lacks the named workers.

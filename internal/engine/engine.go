@@ -177,7 +177,26 @@ func (e *Engine) look(ctx context.Context, hypervisor *v1alpha1.Hypervisor, agen
 	for _, pool := range e.options.Documents.PoolsOn(hypervisor.Name) {
 		in.Pools = append(in.Pools, *pool)
 	}
+	e.besides(&in)
 	return in, nil
+}
+
+// besides adds what the documents say of other hypervisors.
+func (e *Engine) besides(in *plan.Input) {
+	before := true
+	for i := range e.options.Documents.Hypervisors {
+		other := &e.options.Documents.Hypervisors[i]
+		if other.Name == in.Hypervisor.Name {
+			before = false
+			continue
+		}
+		pools := e.options.Documents.PoolsOn(other.Name)
+		in.Elsewhere = append(in.Elsewhere, pools...)
+		if other.Spec.Proxmox != nil && in.Hypervisor.Spec.Proxmox != nil && other.Spec.Proxmox.Endpoint == in.Hypervisor.Spec.Proxmox.Endpoint {
+			in.Beside = append(in.Beside, pools...)
+			in.Second = in.Second || before
+		}
+	}
 }
 
 // askHosts lets the hosts that have cards speak for themselves.

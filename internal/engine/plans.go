@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -111,6 +112,9 @@ func (e *Engine) planNamed(ctx context.Context, make maker) (Plans, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := oneOfEachName(plans); err != nil {
+		return nil, err
+	}
 	absent := plans[0].Absent
 	for _, p := range plans[1:] {
 		absent = slices.DeleteFunc(absent, func(a plan.Absent) bool {
@@ -125,6 +129,26 @@ func (e *Engine) planNamed(ctx context.Context, make maker) (Plans, error) {
 	}
 	concerned[0].Absent = absent
 	return concerned, nil
+}
+
+// oneOfEachName is the error for a name of which several hypervisors have a
+// worker, so that nobody knows which one a person means.
+func oneOfEachName(plans Plans) error {
+	where := map[string]string{}
+	for _, p := range plans {
+		for w := range p.Workers() {
+			first, known := where[w.Name]
+			if known && first != p.Hypervisor {
+				return &fault.Error{
+					Kind: fault.Invalid, Where: fault.Place{Worker: w.Name},
+					Why: fmt.Sprintf("hypervisors %s and %s have a worker of this name each, and no pool of the documents says which one is meant", first, p.Hypervisor),
+					Fix: "give documents that have the Hypervisor of the one that is meant, and not the other",
+				}
+			}
+			where[w.Name] = p.Hypervisor
+		}
+	}
+	return nil
 }
 
 func (e *Engine) remember(p *plan.Plan, make maker) *plan.Plan {

@@ -159,21 +159,50 @@ type Note struct {
 // Has reports whether the record's line has the flag.
 func (n Note) Has(flag string) bool { return slices.Contains(n.Flags, flag) }
 
-// ParseRecord finds the record in a text; ok is false when there is none.
+// ParseRecord finds the record in a text; ok is false when there is none. Beside
+// it, people may mention us. Of two records nobody knows which one is true.
 func ParseRecord(text string) (note Note, ok bool) {
-	at := strings.LastIndex(text, recordMark)
-	if at < 0 {
+	for begin, end := nextMark(text, 0); begin < len(text); begin, end = nextMark(text, end) {
+		var found Note
+		values := found.words(text[begin+len(recordMark) : end])
+		_, named := values["worker"]
+		switch {
+		case !named && values["v"] == "": // it only mentions us
+		case ok:
+			return Note{Rest: note.Rest, Problem: "its record is damaged: there are two"}, true
+		default:
+			found.read(values)
+			found.Rest = without(text, begin, end)
+			note, ok = found, true
+		}
+	}
+	if !ok {
 		return Note{Rest: text}, false
 	}
-	line, after, _ := strings.Cut(text[at+len(recordMark):], "\n")
-	note.Rest = strings.TrimRight(text[:at], " \n") + strings.TrimRight("\n"+after, " \n")
-	note.Rest = strings.Trim(note.Rest, "\n")
-	values := note.words(line)
-	if _, named := values["worker"]; !named && values["v"] == "" {
-		return Note{Rest: text}, false // it only mentions us
-	}
-	note.read(values)
 	return note, true
+}
+
+// nextMark is where the next mark begins, and where what it marks ends: with its
+// line, or at another mark. Both are the end of the text when there is none.
+func nextMark(text string, from int) (begin, end int) {
+	at := strings.Index(text[from:], recordMark)
+	if at < 0 {
+		return len(text), len(text)
+	}
+	begin = from + at
+	words := text[begin+len(recordMark):]
+	words, _, _ = strings.Cut(words, "\n")
+	words, _, _ = strings.Cut(words, recordMark)
+	return begin, begin + len(recordMark) + len(words)
+}
+
+// without is a text without what is between two places.
+func without(text string, begin, end int) string {
+	before, after := strings.TrimRight(text[:begin], " \n"), strings.TrimRight(text[end:], " \n")
+	if after != "" && after[0] != '\n' {
+		before += " "
+	}
+	return strings.Trim(before+after, " \n")
 }
 
 // words sorts the words of a record's line into values by key, which it

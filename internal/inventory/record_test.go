@@ -24,13 +24,17 @@ func TestARecordSurvivesANote(t *testing.T) {
 		"above what people wrote":         worker().Line() + "\nkeep me too",
 		"with a line feed at the end":     worker().Line() + "\n",
 		"behind a description, on a line": "the left card " + worker().Line("made"),
+		"above a line that mentions us":   worker().Line() + "\ngpuworker-managed, keep me: see gpuworker: docs",
+		"below a line that mentions us":   "gpuworker: keep me\n" + worker().Line(),
+		"before a mention, on a line":     worker().Line("made") + " gpuworker: keep me",
+		"behind a mention, on a line":     "gpuworker: keep me " + worker().Line("made"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, ok := ParseRecord(text)
 			if !ok || got.Problem != "" || got.Record != worker() {
 				t.Errorf("got %v %q, %v", ok, got.Problem, cmp.Diff(worker(), got.Record))
 			}
-			if strings.Contains(got.Rest, "gpuworker:") || strings.Contains(text, "keep me") != strings.Contains(got.Rest, "keep me") {
+			if strings.Contains(got.Rest, "v=1") || strings.Contains(text, "keep me") != strings.Contains(got.Rest, "keep me") {
 				t.Errorf("the rest is %q", got.Rest)
 			}
 		})
@@ -80,6 +84,7 @@ func TestADamagedRecordIsNotBelieved(t *testing.T) {
 		"worker=gpu-1 worker=gpu-2", "worker=gpu-1 vmid=abc", "worker=gpu-1 vmid=-1", "worker=gpu-1 uuid=$(id)", "worker=gpu-1 host=pve1%3Bid",
 		"worker=gpu-1 v=x", "v=9", "worker=gpu-1 replacing=x%20y", "worker=gpu-1 card=%60id%60", "v=2 worker=%60id%60",
 		"worker=" + strings.Repeat("a", 64),
+		"worker=gpu-1\ngpuworker: worker=gpu-1", "worker=gpu-1 made gpuworker: worker=gpu-2", "v=2 worker=gpu-1\ngpuworker: worker=gpu-1",
 	} {
 		note, ok := ParseRecord("gpuworker: " + line)
 		if !ok || note.Problem == "" {

@@ -220,6 +220,8 @@ func BuildOrphans(in Input) *Plan {
 	for _, m := range b.survey.order {
 		d := &draft{Worker: &Worker{Name: m.worker, Undeclared: true}, number: m.number(), member: m}
 		switch {
+		case b.in.toldBeside(m.record()):
+			continue
 		case declared[m]:
 		case m.vm != nil:
 			b.fill(d)

@@ -164,7 +164,7 @@ func enlistPlain(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
 // enlistUndeclared lists the workers of ours that are of no declared pool.
 func (b *builder) enlistUndeclared() {
 	for _, m := range b.survey.order {
-		if b.in.pool(m.record()) != nil || !b.in.declares(m.kubeCluster) {
+		if b.in.pool(m.record()) != nil || !b.in.declares(m.kubeCluster) || b.in.toldBeside(m.record()) {
 			continue
 		}
 		d := existingDraft(nil, m)

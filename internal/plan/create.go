@@ -24,6 +24,10 @@ func (b *builder) create(d *draft) {
 	if d.member != nil && b.claimedClone(d) {
 		return
 	}
+	if hidden := b.hidden(); d.request == nil && d.member == nil && hidden != nil {
+		d.refuse(b.unreadable(hidden, d.Name))
+		return
+	}
 	if d.request == nil && d.member == nil && b.nameless != 0 {
 		d.Action = Wait
 		d.Reason = fmt.Sprintf("VM %d is being cloned by an earlier run or another engine; apply waits for it", b.nameless)
@@ -193,6 +197,19 @@ func (b *builder) claimedClone(d *draft) bool {
 		d.Notes = append(d.Notes, StuckClone(b.world, vm))
 	}
 	return false
+}
+
+// hidden is a VM that may be one of our plain workers, as far as its number goes,
+// and of which neither name nor record can be seen: so Proxmox lists the VMs of a
+// host that is off. nil when there is none.
+func (b *builder) hidden() *inventory.VM {
+	for i := range b.world.VMs {
+		vm := &b.world.VMs[i]
+		if vm.Unreadable != "" && vm.Name == "" && b.numbers.contains(vm.VMID) && b.survey.claimed[vm.VMID] == nil {
+			return vm
+		}
+	}
+	return nil
 }
 
 func (b *builder) unreadable(vm *inventory.VM, worker string) finding.Finding {

@@ -24,6 +24,14 @@ type Input struct {
 	// KubeClusters are those that the documents declare. Workers of ours in these,
 	// of pools that are not declared, are in the plan too; with none, all of ours.
 	KubeClusters []string
+	// Elsewhere are the pools of other Hypervisor documents: a person who names a
+	// worker of theirs does not mean one of the same name here. Beside are those
+	// whose Hypervisor is this cluster under another name: their workers are seen
+	// here too, and they are declared.
+	Elsewhere, Beside []*v1alpha1.WorkerPool
+	// Second says that a Hypervisor document before this one is the same cluster:
+	// that one tells of the workers that nothing declares.
+	Second bool
 	// Replace says which workers are to be destroyed and made anew; nil for none.
 	Replace *Replacement
 	// AllOrNothing has the plan do nothing when one worker is refused.
@@ -69,4 +77,18 @@ func (in Input) resourcePool() string {
 // declares reports whether the documents speak of the KubeCluster.
 func (in Input) declares(kubeCluster string) bool {
 	return len(in.KubeClusters) == 0 || slices.Contains(in.KubeClusters, kubeCluster)
+}
+
+// toldBeside reports whether another Hypervisor document of the same cluster
+// answers for a worker: it declares its pool, or comes first and nothing here does.
+func (in Input) toldBeside(r *inventory.Record) bool {
+	beside := slices.ContainsFunc(in.Beside, func(p *v1alpha1.WorkerPool) bool { return p.Name == r.Pool && p.Spec.KubeCluster == r.KubeCluster })
+	return beside || in.Second && in.pool(r) == nil
+}
+
+// meantElsewhere reports whether a name is that of a worker of another
+// hypervisor's pool, and of no pool here.
+func (in Input) meantElsewhere(worker string) bool {
+	named := func(p *v1alpha1.WorkerPool) bool { return numberOf(p.Name, worker) > 0 }
+	return slices.ContainsFunc(in.Elsewhere, named) && !slices.ContainsFunc(in.pools(), named)
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -32,9 +33,10 @@ func BuildUnpark(in Input, names []string) (*Plan, error) {
 func named(in Input, verb string, names []string, decide func(*builder, *draft)) (*Plan, error) {
 	b := newBuilder(in)
 	known := b.knownNames()
+	maps.DeleteFunc(known, func(name string, _ bool) bool { return in.meantElsewhere(name) })
 	var absent []Absent
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
-		if !known[name] {
+		if !known[name] && (verb != "delete" || b.hidden() == nil || in.meantElsewhere(name)) {
 			absent = append(absent, noWorker(in, name, known))
 			continue
 		}
@@ -70,10 +72,12 @@ func named(in Input, verb string, names []string, decide func(*builder, *draft))
 func (b *builder) knownNames() map[string]bool {
 	known := map[string]bool{}
 	for _, m := range b.survey.order {
-		known[m.worker] = true
+		if !b.in.toldBeside(m.record()) {
+			known[m.worker] = true
+		}
 	}
 	for _, claim := range b.world.Claims {
-		if claim.Record.Worker != "" {
+		if claim.Record.Worker != "" && !b.in.toldBeside(&claim.Record) {
 			known[claim.Record.Worker] = true
 		}
 	}
@@ -110,7 +114,7 @@ func (d *draft) releasing() bool {
 func (b *builder) draftsOf(name string) []*draft {
 	var drafts []*draft
 	for _, m := range b.survey.order {
-		if m.worker == name {
+		if m.worker == name && !b.in.toldBeside(m.record()) {
 			pool := b.in.pool(m.record())
 			drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: pool, number: m.number(), member: m})
 		}
@@ -164,6 +168,7 @@ func (b *builder) end(d *draft) {
 	case d.member == nil:
 		d.Action, d.Reason = Keep, "nothing of it is there"
 		if conflicts := b.doubts(d); len(conflicts) > 0 {
+			d.Reason = ""
 			d.refuse(conflicts...)
 		}
 	case d.member.vm != nil:
@@ -212,9 +217,12 @@ func claimOnly(claim *inventory.Claim) *member {
 	return &member{identity: identityOf(&claim.Record), claim: claim, host: claim.Host, slot: &claim.Slot}
 }
 
-// doubts are the VMs that look like the worker and fail the proof, and the claims
-// for it that must not be believed.
+// doubts are the VMs that look like the worker and fail the proof, or may be it
+// and cannot be seen, and the claims for it that must not be believed.
 func (b *builder) doubts(d *draft) []finding.Finding {
+	if hidden := b.hidden(); d.member == nil && hidden != nil {
+		return []finding.Finding{b.unreadable(hidden, d.Name)}
+	}
 	doubts := slices.DeleteFunc(b.nameConflicts(d), func(f finding.Finding) bool { return f.ID == finding.VMNameTaken })
 	for i := range b.world.Claims {
 		if claim := &b.world.Claims[i]; claim.Problem != "" && claim.Record.Worker == d.Name {

@@ -55,8 +55,11 @@ func BuildReplace(in Input) (*Plan, error) {
 	known := map[string]bool{}
 	for i := range p.Pools {
 		p.Pools[i].Workers = slices.DeleteFunc(p.Pools[i].Workers, func(w Worker) bool {
-			known[w.Name] = true
-			return !in.Replace.has(w.Name)
+			elsewhere := in.meantElsewhere(w.Name)
+			if !elsewhere {
+				known[w.Name] = true
+			}
+			return elsewhere || !in.Replace.has(w.Name)
 		})
 	}
 	p.Pools = slices.DeleteFunc(p.Pools, func(pool Pool) bool { return len(pool.Workers) == 0 })

@@ -179,12 +179,12 @@ func (b *Backend) sendClone(ctx context.Context, order apply.CloneOrder) error {
 }
 
 // note is the text of a VM's note: a sentence for people, what they wrote
-// themselves, and our record.
-func note(record inventory.Record, rest string) string {
+// themselves, and our record with its flags.
+func note(record inventory.Record, rest string, flags ...string) string {
 	if rest == "" {
 		rest = fmt.Sprintf("Worker %s of pool %s, made and kept by gpuworker. The next line is its identity: leave it as it is.", record.Worker, record.Pool)
 	}
-	return rest + "\n" + record.Line()
+	return rest + "\n" + record.Line(flags...)
 }
 
 // Configure implements apply.Builder.
@@ -248,7 +248,7 @@ func marks(found seen, record inventory.Record) options {
 	now.By = was.Record.By // who made it, not who looked last
 	now.Unknown = was.Record.Unknown
 	if now != was.Record {
-		set["description"] = note(now, was.Rest)
+		set["description"] = note(now, was.Rest, was.Flags...)
 	}
 	return set
 }

@@ -28,6 +28,10 @@ import (
 // See docs/adr/0012-other-vms-are-read-once-a-minute.md.
 const configsLast = 60 * time.Second
 
+// oursLast is the same for VMs of ours. Claims exclude them, but for what a person
+// does to one by hand; they are few, and mostly read within this time anyway.
+const oursLast = 5 * time.Second
+
 // guardTries bounds how often a guard is repeated because a host answers so
 // slowly that what was read is too old when it is to be used.
 const guardTries = 4
@@ -53,6 +57,7 @@ type holding struct {
 	up       bool                         // it ran, when it was listed last
 	cards    map[string]pve.PendingOption // the options that pass devices through
 	claims   string                       // the card that its record names, when it has one
+	ours     bool                         // it has a record, believed or not
 }
 
 // moment is when a read began.
@@ -93,6 +98,7 @@ func (v *hostView) remember(vmid int, began moment, found seen) {
 	if found.vm.Record != nil {
 		h.claims = found.vm.Record.Card
 	}
+	h.ours = found.vm.Record != nil || found.vm.RecordProblem != ""
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if began.tick > v.written[vmid] && began.tick > v.vms[vmid].tick {
@@ -120,7 +126,7 @@ func (v *hostView) unread(listed []pve.VMStatus, now time.Time) []int {
 	for _, vm := range listed {
 		there[vm.VMID] = true
 		h, known := v.vms[vm.VMID]
-		if !known || h.outdated(vm, now) {
+		if !known || h.ours && now.Sub(h.at) > oursLast || h.outdated(vm, now) {
 			unread = append(unread, vm.VMID)
 			delete(v.vms, vm.VMID)
 		}

@@ -175,6 +175,28 @@ func TestWhatWasReadIsNotTooOldWhenItIsUsed(t *testing.T) {
 	}
 }
 
+// TestAVMOfOursIsReadAgain gives the card by hand to another worker, whose record
+// names another card: its claim keeps nobody from that.
+func TestAVMOfOursIsReadAgain(t *testing.T) {
+	for what, do := range map[string]func(*neighbour) error{"attach": (*neighbour).attach, "start": (*neighbour).start} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := withNeighbour(t)
+				other := n.r
+				other.Worker, other.VMID, other.Card, other.UUID = "theirs", 300, "0000:41:00", "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a11"
+				must(t, n.root.UpdateConfig(context.Background(), "pve1", 300, pve.ConfigUpdate{Set: map[string]string{"description": note(other, "")}}))
+				if what == "start" {
+					must(t, n.attach())
+				}
+				n.look()
+				n.give(300)
+				time.Sleep(oursLast + time.Second)
+				refused(t, what, do(n))
+			})
+		})
+	}
+}
+
 // TestANewVMIsReadAtOnce has the card in a VM that the last look did not have, or
 // that is another one under the same number.
 func TestANewVMIsReadAtOnce(t *testing.T) {

@@ -94,7 +94,7 @@ func TestWhatALaterProgramAddedIsKept(t *testing.T) {
 		was, err := root.Mapping(ctx, register)
 		must(t, err)
 		must(t, root.UpdateMapping(ctx, pve.MappingUpdate{ID: register, Digest: was.Digest, Map: was.Map, Description: was.Description + " " + added + " " + flag}))
-		must(t, root.UpdateConfig(ctx, "pve1", r.VMID, pve.ConfigUpdate{Set: map[string]string{"description": note(r, "") + " " + added}}))
+		must(t, root.UpdateConfig(ctx, "pve1", r.VMID, pve.ConfigUpdate{Set: map[string]string{"description": note(r, "") + " " + added + " " + flag}}))
 
 		next := r
 		next.Labels = "zone=a"
@@ -102,6 +102,8 @@ func TestWhatALaterProgramAddedIsKept(t *testing.T) {
 		desired.DiskMiB, desired.Guest.SSHKeys = 0, nil
 		must(t, b.Claim(ctx, next, r))
 		must(t, b.Configure(ctx, next, desired))
+		next.Replaced = "5e0f0000-0000-4000-8000-000000000001"
+		must(t, b.Adopt(ctx, refOf(next), next))
 
 		is, err := root.Mapping(ctx, register)
 		must(t, err)
@@ -110,7 +112,7 @@ func TestWhatALaterProgramAddedIsKept(t *testing.T) {
 		}
 		config, err := root.Pending(ctx, "pve1", r.VMID)
 		must(t, err)
-		if text := nextOptions(config)["description"]; !strings.Contains(text, added) || !strings.Contains(text, "zone") {
+		if text := nextOptions(config)["description"]; !strings.Contains(text, added) || !strings.Contains(text, flag) || !strings.Contains(text, "zone") || !strings.Contains(text, "replaced=") {
 			t.Errorf("the note says %q", text)
 		}
 	})

@@ -53,9 +53,11 @@ func adoption(found seen, record inventory.Record) options {
 	was, _ := inventory.ParseRecord(found.next["description"])
 	if sameVM(was.Record, record) {
 		record.Unknown = was.Record.Unknown
+	} else {
+		was.Flags = nil // of another worker's record
 	}
 	if was.Record != record {
-		set["description"] = note(record, strings.TrimSpace(was.Rest))
+		set["description"] = note(record, strings.TrimSpace(was.Rest), was.Flags...)
 	}
 	return set
 }

@@ -1,0 +1,157 @@
+package engine_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/pve"
+	"github.com/gpuworker/gpuworker/sim/pvesim"
+)
+
+// TestAReplaceThatHadToWaitTakesNoVMThatNobodySaw: somebody says yes to a replace
+// while a colleague's replace of the same worker clones, and a slow clone of
+// somebody else is waited for. The colleague's new VM must not be destroyed then.
+func TestAReplaceThatHadToWaitTakesNoVMThatNobodySaw(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, made(t, solo), func(w *pvesim.World) {
+			timings := pvesim.DefaultTimings()
+			timings.CloneFullMin = pvesim.Duration(10 * time.Minute)
+			timings.CloneLinked = pvesim.Duration(20 * time.Second)
+			w.Timings = &timings
+		})
+		l.allow("gpu-1")
+		ctx := context.Background()
+		colleague := make(chan error, 1)
+		go func() { colleague <- replace("gpu-1")(ctx, l.engine("red@desk", solo, nil)) }()
+		slow, err := l.root().Clone(ctx, "pve1", 9000, pve.CloneOptions{NewID: 9150, Name: "theirs", Full: true})
+		l.must(err)
+		l.mu.Lock()
+		l.before = l.sim.State()
+		l.mu.Unlock()
+
+		e := l.engine("blue@desk", solo, nil)
+		var plans engine.Plans
+		for range 100 {
+			time.Sleep(500 * time.Millisecond)
+			plans, err = e.PlanReplace(ctx, engine.ReplaceOptions{Names: []string{"gpu-1"}})
+			l.must(err)
+			if plans[0].Pools[0].Workers[0].Action == plan.Wait {
+				break
+			}
+		}
+		if action := plans[0].Pools[0].Workers[0].Action; action != plan.Wait {
+			t.Fatalf("the clone was never to be waited for: %s", action)
+		}
+		if _, err = e.Apply(ctx, plans, engine.ApplyOptions{}); !fault.Is(err, fault.Conflict) {
+			t.Errorf("the plan that was agreed to showed no VM: %v", err)
+		}
+		l.must(<-colleague)
+		l.await(slow, nil)
+		l.whole()
+	})
+}
+
+// twice is documents with a second Hypervisor before the first.
+func twice(t *testing.T, endpoint, documents string) string {
+	t.Helper()
+	first, _, _ := strings.Cut(header, "---")
+	return strings.NewReplacer("name: lab", "name: second", "https://pve1:8006", endpoint, "9100", "9200", "9199", "9299").Replace(first) + "---" + documents
+}
+
+// TestOneClusterUnderTwoNames: two Hypervisor documents of one cluster, as for two
+// logins, see each other's workers. They are declared, and each is there once.
+func TestOneClusterUnderTwoNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		documents := onlyGPU1AndPlain()
+		l := newLab(t, made(t, documents))
+		file := filepath.Join(t.TempDir(), "lab.yaml")
+		run := func(want int, once string, line string) {
+			t.Helper()
+			code, out := l.typed(l.sim.Transport(), nil, append(strings.Fields(line), "-f", file)...)
+			if code != want || strings.Count(out, once) != 1 || strings.Contains(out, "no document declares it") != (want == fault.ExitDiffers) {
+				t.Errorf("gpuworker %s: code %d, want %d and once %q:\n%s", line, code, want, once, out)
+			}
+		}
+		l.must(os.WriteFile(file, []byte(twice(t, "https://pve1:8006", documents)), 0o600))
+		run(fault.ExitOK, "= gpu-1", "plan")
+		run(fault.ExitOK, "plain-1  pve1", "status plain-1")
+		run(fault.ExitOK, `"held": 0`, "orphans -o json")
+		run(fault.ExitOK, "To be destroyed: gpu-1.", "delete gpu-1")
+		run(fault.ExitOK, "To be destroyed: gpu-1.", "replace gpu-1")
+		run(fault.ExitOK, "1 to stop", "park gpu-1 --yes")
+		run(fault.ExitOK, "unparked", "unpark gpu-1 --yes")
+		run(fault.ExitOK, "gpu-9: not there, nothing to delete", "delete gpu-9 --yes")
+		nothing := header[:strings.LastIndex(header, "---")]
+		l.must(os.WriteFile(file, []byte(twice(t, "https://pve1:8006", nothing)), 0o600))
+		run(fault.ExitDiffers, "plain-1", "assert -q")
+		l.whole()
+		l.only("gpu-1", "plain-1")
+	})
+}
+
+// TestANameOnTwoHypervisorsIsTheDeclaredOne: of two workers with one name, on two
+// hypervisors, a command by name means that of the declared pool, and none when
+// nothing says which.
+func TestANameOnTwoHypervisorsIsTheDeclaredOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		documents := onlyGPU1AndPlain()
+		l := newLab(t, made(t, documents)) // answers at both endpoints
+		file := filepath.Join(t.TempDir(), "lab.yaml")
+		run := func(want int, says string, line string) string {
+			t.Helper()
+			code, out := l.typed(l.sim.Transport(), nil, append(strings.Fields(line), "-f", file)...)
+			if code != want || !strings.Contains(out, says) {
+				t.Errorf("gpuworker %s: code %d, want %d and %q:\n%s", line, code, want, says, out)
+			}
+			return out
+		}
+		l.must(os.WriteFile(file, []byte(twice(t, "https://pve2:8006", documents)), 0o600))
+		for _, verb := range []string{"delete", "replace", "park"} {
+			if out := run(map[bool]int{true: fault.ExitInvalid}[verb == "park"], "Hypervisor lab ", verb+" gpu-1"); strings.Contains(out, "Hypervisor second ") {
+				t.Errorf("%s means both:\n%s", verb, out)
+			}
+		}
+		run(fault.ExitDiffers, "", "assert")
+		run(fault.ExitOK, "a worker of another Hypervisor document", "plan")
+		nothing := header[:strings.LastIndex(header, "---")]
+		l.must(os.WriteFile(file, []byte(twice(t, "https://pve2:8006", nothing)), 0o600))
+		for _, line := range []string{"delete gpu-1 --yes", "park plain-1 gpu-1 --yes"} {
+			run(fault.ExitInvalid, "hypervisors second and lab have a worker of this name each", line)
+		}
+		l.whole()
+		l.only("gpu-1", "plain-1")
+	})
+}
+
+// TestAWorkerOnAHostThatIsOffIsNotGone: Proxmox lists the VMs of such a host
+// without names. A plain worker among them is not made a second time, and not
+// said to be gone.
+func TestAWorkerOnAHostThatIsOffIsNotGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.must(apply(context.Background(), l.engine("ops@desk", fleet, nil)))
+		l.must(l.sim.SetHostOnline(l.sim.State().VMs[l.vmid("plain-1")].Host, false))
+		file := filepath.Join(t.TempDir(), "lab.yaml")
+		l.must(os.WriteFile(file, []byte(fleet), 0o600))
+		for line, code := range map[string]int{
+			"plan": fault.ExitCheck, "apply --yes": fault.ExitCheck, "delete plain-1 --yes": fault.ExitCheck, "delete plain-2 --yes": fault.ExitCheck,
+			"replace plain-1 --yes": fault.ExitCheck, "park plain-1 --yes": fault.ExitCheck, "status plain-1": fault.ExitOK,
+		} {
+			got, out := l.typed(l.sim.Transport(), nil, append(strings.Fields(line), "-f", file)...)
+			if text := strings.Join(strings.Fields(out), " "); got != code || !strings.Contains(text, "and cannot be read: its host") {
+				t.Errorf("gpuworker %s: code %d, want %d:\n%s", line, got, code, out)
+			}
+		}
+		l.whole()
+		l.must(l.sim.SetHostOnline("pve1", true))
+		l.only("gpu-1", "gpu-2", "plain-1")
+	})
+}
