@@ -49,6 +49,9 @@ type builder struct {
 	// nameless is the number of a clone in the making that may be one of our
 	// plain workers; 0 when there is none.
 	nameless int
+	// hidden is a VM that may be one of our plain workers and of which nothing can
+	// be seen; nil when there is none.
+	hidden *inventory.VM
 	// refused is why workers could not be placed, since a place was given away
 	// last.
 	refused map[wish][]finding.Finding
@@ -87,6 +90,7 @@ func newBuilder(in Input) *builder {
 	}
 	b.numbers = newNumbers(in.vmids(), in.Snapshot)
 	b.findings, b.nameless = b.survey.clones(in)
+	b.hidden = b.findHidden()
 	return b
 }
 

@@ -24,8 +24,8 @@ func (b *builder) create(d *draft) {
 	if d.member != nil && b.claimedClone(d) {
 		return
 	}
-	if hidden := b.hidden(); d.request == nil && d.member == nil && hidden != nil {
-		d.refuse(b.unreadable(hidden, d.Name))
+	if d.request == nil && d.member == nil && b.hidden != nil {
+		d.refuse(b.unreadable(b.hidden, d.Name))
 		return
 	}
 	if d.request == nil && d.member == nil && b.nameless != 0 {
@@ -199,10 +199,10 @@ func (b *builder) claimedClone(d *draft) bool {
 	return false
 }
 
-// hidden is a VM that may be one of our plain workers, as far as its number goes,
-// and of which neither name nor record can be seen: so Proxmox lists the VMs of a
-// host that is off. nil when there is none.
-func (b *builder) hidden() *inventory.VM {
+// findHidden finds a VM that may be one of our plain workers, as far as its number
+// goes, and of which neither name nor record can be seen: so Proxmox lists the VMs
+// of a host that is off. nil when there is none.
+func (b *builder) findHidden() *inventory.VM {
 	for i := range b.world.VMs {
 		vm := &b.world.VMs[i]
 		if vm.Unreadable != "" && vm.Name == "" && b.numbers.contains(vm.VMID) && b.survey.claimed[vm.VMID] == nil {

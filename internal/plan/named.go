@@ -36,7 +36,7 @@ func named(in Input, verb string, names []string, decide func(*builder, *draft))
 	maps.DeleteFunc(known, func(name string, _ bool) bool { return in.meantElsewhere(name) })
 	var absent []Absent
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
-		if !known[name] && (verb != "delete" || b.hidden() == nil || in.meantElsewhere(name)) {
+		if !known[name] && (verb != "delete" || b.hidden == nil || in.meantElsewhere(name)) {
 			absent = append(absent, noWorker(in, name, known))
 			continue
 		}
@@ -220,8 +220,8 @@ func claimOnly(claim *inventory.Claim) *member {
 // doubts are the VMs that look like the worker and fail the proof, or may be it
 // and cannot be seen, and the claims for it that must not be believed.
 func (b *builder) doubts(d *draft) []finding.Finding {
-	if hidden := b.hidden(); d.member == nil && hidden != nil {
-		return []finding.Finding{b.unreadable(hidden, d.Name)}
+	if d.member == nil && b.hidden != nil {
+		return []finding.Finding{b.unreadable(b.hidden, d.Name)}
 	}
 	doubts := slices.DeleteFunc(b.nameConflicts(d), func(f finding.Finding) bool { return f.ID == finding.VMNameTaken })
 	for i := range b.world.Claims {
