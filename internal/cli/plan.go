@@ -72,7 +72,7 @@ func (a *app) showPlans(plans engine.Plans) error {
 		if i > 0 {
 			text.WriteString("\n")
 		}
-		if err := plan.Text(&text, p, plan.Style{Color: a.paint(a.Out).On, Width: a.Out.width()}); err != nil {
+		if err := plan.Text(&text, p, plan.Style{Color: a.paint(a.Out).On, Width: a.Out.width(), Command: a.withFiles}); err != nil {
 			return err
 		}
 	}
