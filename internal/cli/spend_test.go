@@ -254,7 +254,7 @@ func TestAPlansCommandsCanBeTypedAsPrinted(t *testing.T) {
 	}
 	held := plan.Worker{Name: "old-1", Action: plan.Hold, Host: "pve1", VMID: 9150, Hint: "gpuworker delete old-1"}
 	for _, verb := range []string{"plan", "orphans"} {
-		c := (&typed{engine: &fakeEngine{plan: planOf(held)}}).run(t, verb, "-f", file).wants(t, fault.ExitOK)
+		c := (&typed{engine: &fakeEngine{plan: planOf(held)}, seen: func(string) bool { return false }}).run(t, verb, "-f", file).wants(t, fault.ExitOK)
 		if want := "gpuworker delete old-1 -f '" + strings.ReplaceAll(file, "'", `'\''`) + "'\n"; !strings.Contains(c.out, want) {
 			t.Errorf("%s does not print %q:\n%s", verb, want, c.out)
 		}
