@@ -223,7 +223,7 @@ func (j *job) adopt(ctx context.Context) error {
 	if j.worker.Action == plan.Replace {
 		record.Host, record.VMID = j.ref.Host, j.ref.VMID
 		record.UUID = cmp.Or(j.ref.UUID, record.UUID)
-		record.Replacing, record.Created = "", "" // those are the successor's
+		record.Replacing, record.Created, record.Finished = "", "", "" // those are the successor's
 	}
 	if err := j.target.Adopt(ctx, j.ref, record); err != nil {
 		return err
@@ -236,6 +236,7 @@ func (j *job) adopt(ctx context.Context) error {
 func (j *job) replaced(ctx context.Context) error {
 	record := j.record
 	record.Replaced, record.Replacing = record.Replacing, ""
+	record.Finished = time.Now().UTC().Format(time.RFC3339)
 	if err := j.target.Adopt(ctx, j.ref, record); err != nil {
 		return err
 	}

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/apply"
@@ -84,7 +86,7 @@ func (a *app) printApplied(plans engine.Plans, applied engine.Applied) {
 	a.sayNamed(plans)
 	next := a.withFiles("gpuworker status")
 	if interrupted(applied) {
-		next = a.again()
+		next = a.again(plans)
 	}
 	a.say("\n%s  %s\n", p.Bold("Next:"), next)
 }
@@ -201,8 +203,9 @@ func interrupted(applied engine.Applied) bool {
 	return false
 }
 
-// again is this very command line.
-func (a *app) again() string {
+// again is this very command line. A replace names the VMs that it began with, so
+// that it stays right however long nobody runs it.
+func (a *app) again(plans engine.Plans) string {
 	line := "gpuworker"
 	for _, arg := range a.args {
 		word, ok := shell.Argument(arg)
@@ -211,7 +214,29 @@ func (a *app) again() string {
 		}
 		line += " " + word
 	}
+	for _, vm := range oldVMs(plans, a.renamed) {
+		line += " --vm " + vm
+	}
 	return line
+}
+
+// oldVMs are the UUIDs of the VMs that a replace of the named workers destroys, or
+// destroyed, one for each; nil when that of one is not known.
+func oldVMs(plans engine.Plans, names []string) []string {
+	var vms []string
+	for i, name := range names {
+		old := ""
+		for _, w := range workersOf(plans) {
+			if w.Name == name && w.Record != nil {
+				old = cmp.Or(w.Record.Replacing, w.Record.Replaced)
+			}
+		}
+		if !uuidForm.MatchString(old) || slices.Contains(names[:i], name) {
+			return nil
+		}
+		vms = append(vms, old)
+	}
+	return vms
 }
 
 // withFiles adds the -f flags of this command to a command of ours, for advice.

@@ -184,6 +184,43 @@ func printedLine(out string) []string {
 	return nil
 }
 
+// TestAReplaceThatTookLongIsNotRepeated: the clone alone takes more than the hour
+// for which the new VM is left alone. That hour begins when the replace is finished;
+// and the command that an interrupt prints names the old VM, so it is right for ever.
+func TestAReplaceThatTookLongIsNotRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, made(t, solo), func(w *pvesim.World) {
+			timings := pvesim.DefaultTimings()
+			timings.CloneFullMin = pvesim.Duration(70 * time.Minute)
+			w.Timings = &timings
+		})
+		l.allow("gpu-1")
+		file := filepath.Join(t.TempDir(), "lab.yaml")
+		l.must(os.WriteFile(file, []byte(edit("{name: ubuntu-22.04}", "{name: ubuntu-22.04, clone: Full}")(solo)), 0o600))
+		args := []string{"replace", "gpu-1", "--yes", "-f", file}
+		uuid := func() string { return recordOf(l.sim.State().VMs[l.vmid("gpu-1")]).UUID }
+		press := make(chan os.Signal, 1)
+		time.AfterFunc(30*time.Minute, func() { press <- os.Interrupt })
+		first := uuid()
+		_, out := l.typed(l.sim.Transport(), press, args...)
+		printed := printedLine(out)
+		if !strings.Contains(strings.Join(printed, " "), "--vm "+first) {
+			t.Errorf("it prints %v", printed)
+		}
+		for _, line := range [][]string{args, args, printed} {
+			if code, out := l.typed(l.sim.Transport(), nil, line...); code != fault.ExitOK {
+				t.Errorf("%v: code %d:\n%s", line, code, out)
+			}
+		}
+		second := uuid()
+		time.Sleep(2 * time.Hour)
+		if _, out := l.typed(l.sim.Transport(), nil, printed...); uuid() != second || second == first {
+			t.Errorf("the printed command destroyed the new VM:\n%s", out)
+		}
+		l.whole()
+	})
+}
+
 // TestAReplacedWorkerIsNotReplacedByARepeat: for an hour, --yes does not cover
 // the VM that a replace made. Its UUID does, and after that hour the name does.
 func TestAReplacedWorkerIsNotReplacedByARepeat(t *testing.T) {
