@@ -58,10 +58,10 @@ func (j *job) step(ctx context.Context, step plan.StepKind) error {
 // was somebody else. What the hypervisor does not take is no fault of the command
 // line, which would mean that nothing was changed.
 func inTheMiddle(err error) error {
-	switch fault.KindOf(err) {
-	case fault.NotFound:
+	switch kind := fault.KindOf(err); {
+	case kind == fault.NotFound:
 		return &fault.Error{Kind: fault.Conflict, Cause: err}
-	case fault.Invalid, fault.Unsupported:
+	case kind == fault.Invalid, kind == fault.Unsupported:
 		return &fault.Error{Kind: fault.Failed, Cause: err}
 	}
 	return err
