@@ -58,10 +58,10 @@ func (j *job) step(ctx context.Context, step plan.StepKind) error {
 // was somebody else. What the hypervisor does not take is no fault of the command
 // line, which would mean that nothing was changed.
 func inTheMiddle(err error) error {
-	switch {
-	case fault.Is(err, fault.NotFound):
+	switch kind := fault.KindOf(err); {
+	case kind == fault.NotFound:
 		return &fault.Error{Kind: fault.Conflict, Cause: err}
-	case fault.Is(err, fault.Invalid), fault.Is(err, fault.Unsupported):
+	case kind == fault.Invalid, kind == fault.Unsupported:
 		return &fault.Error{Kind: fault.Failed, Cause: err}
 	}
 	return err
@@ -223,7 +223,7 @@ func (j *job) adopt(ctx context.Context) error {
 	if j.worker.Action == plan.Replace {
 		record.Host, record.VMID = j.ref.Host, j.ref.VMID
 		record.UUID = cmp.Or(j.ref.UUID, record.UUID)
-		record.Replacing, record.Created = "", "" // those are the successor's
+		record.Replacing, record.Created, record.Finished = "", "", "" // those are the successor's
 	}
 	if err := j.target.Adopt(ctx, j.ref, record); err != nil {
 		return err
@@ -236,6 +236,7 @@ func (j *job) adopt(ctx context.Context) error {
 func (j *job) replaced(ctx context.Context) error {
 	record := j.record
 	record.Replaced, record.Replacing = record.Replacing, ""
+	record.Finished = time.Now().UTC().Format(time.RFC3339)
 	if err := j.target.Adopt(ctx, j.ref, record); err != nil {
 		return err
 	}

@@ -22,12 +22,15 @@ import (
 type app struct {
 	Program
 
-	args   []string // of this command line
-	files  []string
-	facts  hostfacts.Options
-	output string
-	color  string
-	quiet  bool
+	args []string // of this command line
+	// renamed are the workers that it replaces by name alone: to be run again it
+	// names their VMs.
+	renamed []string
+	files   []string
+	facts   hostfacts.Options
+	output  string
+	color   string
+	quiet   bool
 
 	// chosen is the value of --color once it is known: an interrupt is answered at
 	// any time, also while flags are read.

@@ -63,7 +63,7 @@ func (a *app) printOrphans(plans engine.Plans) {
 			if w.Action == plan.Release {
 				what, next, vmid = "claim without a VM", "gpuworker orphans --release", ""
 			}
-			g.add(w.Name, what, w.Host, vmid, cardName(plans, pl.Hypervisor, w.Name), term.Clean(next))
+			g.add(w.Name, what, w.Host, vmid, cardName(plans, pl.Hypervisor, w.Name), a.withFiles(next))
 		}
 	}
 	if len(g.rows) == 0 {

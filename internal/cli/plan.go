@@ -68,11 +68,12 @@ func (a *app) showPlans(plans engine.Plans) error {
 		return a.machine(planView{plans, sum(plans)})
 	}
 	var text strings.Builder
+	complete := func(command string) string { return string(a.withFiles(command)) }
 	for i, p := range plans {
 		if i > 0 {
 			text.WriteString("\n")
 		}
-		if err := plan.Text(&text, p, plan.Style{Color: a.paint(a.Out).On, Width: a.Out.width()}); err != nil {
+		if err := plan.Text(&text, p, plan.Style{Color: a.paint(a.Out).On, Width: a.Out.width(), Command: complete}); err != nil {
 			return err
 		}
 	}

@@ -46,6 +46,9 @@ is destroyed.`,
 		if len(vms) > 0 && (len(vms) != len(names) || len(unique) != len(names)) {
 			return nil, usage("--vm is given once for each name, in the same order: there are %d names and %d --vm", len(unique), len(vms))
 		}
+		if len(vms) == 0 {
+			a.renamed = names
+		}
 		return e.PlanReplace(ctx, engine.ReplaceOptions{Names: names, VMs: vms, KeepRecent: s.yes})
 	})
 }

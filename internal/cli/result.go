@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/apply"
@@ -81,10 +83,9 @@ func (a *app) printApplied(plans engine.Plans, applied engine.Applied) {
 	term.Fprintln(a.Out, "")
 	g.write(a.Out, p, a.Out.width())
 	a.printTroubles(applied, p)
-	a.sayNamed(plans)
 	next := a.withFiles("gpuworker status")
 	if interrupted(applied) {
-		next = a.again()
+		next = a.again(plans)
 	}
 	a.say("\n%s  %s\n", p.Bold("Next:"), next)
 }
@@ -205,8 +206,9 @@ func interrupted(applied engine.Applied) bool {
 // off would be another command.
 const maxCommand = 2 << 10
 
-// again is this very command line.
-func (a *app) again() term.Text {
+// again is this very command line. A replace names the VMs that it began with, so
+// that it stays right however long nobody runs it.
+func (a *app) again(plans engine.Plans) term.Text {
 	line := "gpuworker"
 	for _, arg := range a.args {
 		word, ok := shell.Argument(arg)
@@ -215,10 +217,32 @@ func (a *app) again() term.Text {
 		}
 		line += " " + word
 	}
+	for _, vm := range oldVMs(plans, a.renamed) {
+		line += " --vm " + vm
+	}
 	if len(line) > maxCommand {
 		return "run the same command again"
 	}
 	return term.Line(line)
+}
+
+// oldVMs are the UUIDs of the VMs that a replace of the named workers destroys, or
+// destroyed, one for each; nil when that of one is not known.
+func oldVMs(plans engine.Plans, names []string) []string {
+	var vms []string
+	for i, name := range names {
+		old := ""
+		for _, w := range workersOf(plans) {
+			if w.Name == name && w.Record != nil {
+				old = cmp.Or(w.Record.Replacing, w.Record.Replaced)
+			}
+		}
+		if !uuidForm.MatchString(old) || slices.Contains(names[:i], name) {
+			return nil
+		}
+		vms = append(vms, old)
+	}
+	return vms
 }
 
 // withFiles adds the -f flags of this command to a command of ours, for advice.

@@ -75,7 +75,6 @@ func (a *app) nothingToDo(plans engine.Plans) error {
 			return err
 		}
 	}
-	a.sayNamed(plans)
 	total := sum(plans)
 	switch {
 	case total.Refused > 0:
@@ -87,16 +86,6 @@ func (a *app) nothingToDo(plans engine.Plans) error {
 		a.say("\nNothing to do.\n")
 	}
 	return nil
-}
-
-// sayNamed prints the commands that a plan leaves to a person for workers that it
-// keeps, with what is needed to run them as printed.
-func (a *app) sayNamed(plans engine.Plans) {
-	for _, w := range having(plans, plan.Keep) {
-		if w.Hint != "" {
-			a.say("\nIf you mean that VM of %s:  %s\n", w.Name, a.withFiles(w.Hint))
-		}
-	}
 }
 
 // mayAsk tells whether a person can be asked. When not, err is how the command

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -237,4 +239,24 @@ func TestOrphansAreListedAndNeverDestroyed(t *testing.T) {
 		t.Errorf("out: %q", c.out)
 	}
 	(&typed{engine: &fakeEngine{plan: planOf(held)}}).run(t, "orphans", "--yes", "-f", lab).wants(t, fault.ExitInvalid).asked(t)
+}
+
+// TestAPlansCommandsCanBeTypedAsPrinted: with the files of the command, and in one
+// line, however long it is.
+func TestAPlansCommandsCanBeTypedAsPrinted(t *testing.T) {
+	text, err := os.ReadFile(lab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), strings.Repeat("a long name, ", 10)+"it's \"mine\".yaml")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	held := plan.Worker{Name: "old-1", Action: plan.Hold, Host: "pve1", VMID: 9150, Hint: "gpuworker delete old-1"}
+	for _, verb := range []string{"plan", "orphans"} {
+		c := (&typed{engine: &fakeEngine{plan: planOf(held)}, seen: func(string) bool { return false }}).run(t, verb, "-f", file).wants(t, fault.ExitOK)
+		if want := "gpuworker delete old-1 -f '" + strings.ReplaceAll(file, "'", `'\''`) + "'\n"; !strings.Contains(c.out, want) {
+			t.Errorf("%s does not print %q:\n%s", verb, want, c.out)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -47,6 +48,8 @@ type Record struct {
 	// the old VM was gone already and nobody knows its UUID.
 	Replacing string `json:"replacing,omitempty"`
 	Replaced  string `json:"replaced,omitempty"`
+	// Finished is when that replace was finished, as Created.
+	Finished string `json:"finished,omitempty"`
 
 	// By is who wrote it, "user@machine".
 	By string `json:"by,omitempty"`
@@ -79,8 +82,15 @@ func (r Record) Newer() string {
 
 // Age is how many seconds before now, a time in RFC 3339, the VM was made; known
 // is false when one of the two times cannot be read.
-func (r Record) Age(now string) (seconds int, known bool) {
-	created, err := time.Parse(time.RFC3339, r.Created)
+func (r Record) Age(now string) (seconds int, known bool) { return between(r.Created, now) }
+
+// SinceReplace is the same for the end of the replace that made the VM.
+func (r Record) SinceReplace(now string) (seconds int, known bool) {
+	return between(cmp.Or(r.Finished, r.Created), now)
+}
+
+func between(then, now string) (seconds int, known bool) {
+	created, err := time.Parse(time.RFC3339, then)
 	if err != nil {
 		return 0, false
 	}
@@ -142,6 +152,7 @@ var recordKeys = []recordKey{
 	{"created", func(r *Record) *string { return &r.Created }, timeForm, false},
 	{"replacing", func(r *Record) *string { return &r.Replacing }, uuidForm, false},
 	{"replaced", func(r *Record) *string { return &r.Replaced }, uuidForm, false},
+	{"finished", func(r *Record) *string { return &r.Finished }, timeForm, false},
 	{"by", func(r *Record) *string { return &r.By }, nil, false},
 }
 

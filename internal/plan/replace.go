@@ -117,7 +117,7 @@ func (b *builder) recent(record *inventory.Record) bool {
 	if record.Replaced == "" {
 		return false
 	}
-	age, known := record.Age(b.in.Replace.Now)
+	age, known := record.SinceReplace(b.in.Replace.Now)
 	return !known || age < RecentReplace
 }
 

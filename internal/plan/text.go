@@ -17,6 +17,9 @@ import (
 type Style struct {
 	Color bool
 	Width int // columns; 0 takes 100
+	// Command completes a command of ours with what it needs to be run as printed;
+	// nil when it needs nothing.
+	Command func(string) string
 }
 
 // Text prints the plan for an operator: what happens to each worker, where and
@@ -244,8 +247,21 @@ func (t *printer) details(w, before *Worker) {
 		return f.ID == finding.HostDriver || f.ID == finding.VMCloneStuck || f.Reason == w.Reason
 	})
 	t.list(notes, indent)
-	if w.Hint != "" {
-		for _, line := range wrap("→ "+w.Hint, t.Width-len(indent)) {
+	t.hint(w.Hint, indent)
+}
+
+// hint prints what a person can do next: a command in one line, so that it can be
+// copied.
+func (t *printer) hint(text, indent string) {
+	switch {
+	case text == "":
+	case strings.HasPrefix(text, "gpuworker "):
+		if t.Command != nil {
+			text = t.Command(text)
+		}
+		t.line(indent + "→ " + text)
+	default:
+		for _, line := range wrap("→ "+text, t.Width-len(indent)) {
 			t.line(indent + line)
 		}
 	}
