@@ -196,7 +196,8 @@ func newClusterHost(t *testing.T, w pvesim.World, rootPassword string) *clusterH
 }
 
 func newHost(t *testing.T, bin string, env ...string) *clusterHost {
-	return &clusterHost{t: t, dir: t.TempDir(), env: append(env, "PATH="+bin+":"+os.Getenv("PATH"), "HOME=/nowhere", "LC_ALL=C")}
+	return &clusterHost{t: t, dir: t.TempDir(), env: append(env, "PATH="+bin+":"+os.Getenv("PATH"), "HOME=/nowhere", "LC_ALL=C",
+		"GORACE=atexit_sleep_ms=0")} // a pveum that was built with the race detector would take a second more each time
 }
 
 // run gives a script to a shell by its standard input, as ssh does.
