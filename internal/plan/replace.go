@@ -73,17 +73,20 @@ func BuildReplace(in Input) (*Plan, error) {
 
 // strangeVM is the error for a UUID that is that of another worker.
 func (in Input) strangeVM() error {
+	meant := map[string]string{} // UUID → worker
 	for i, uuid := range in.Replace.VMs {
-		for j := range in.Snapshot.VMs {
-			vm := &in.Snapshot.VMs[j]
-			if vm.UUID != uuid || vm.Record == nil || vm.Record.Worker == in.Replace.Names[i] {
-				continue
-			}
-			return &fault.Error{
-				Kind: fault.Invalid, Doing: "replace", Where: fault.Place{Worker: in.Replace.Names[i]},
-				Why: fmt.Sprintf("VM %s is worker %s; each --vm belongs to the name at the same place in the list", uuid, vm.Record.Worker),
-				Fix: "gpuworker status -o json shows the UUID of each worker's VM",
-			}
+		meant[uuid] = in.Replace.Names[i]
+	}
+	for i := range in.Snapshot.VMs {
+		vm := &in.Snapshot.VMs[i]
+		worker, named := meant[vm.UUID]
+		if !named || vm.Record == nil || vm.Record.Worker == worker {
+			continue
+		}
+		return &fault.Error{
+			Kind: fault.Invalid, Doing: "replace", Where: fault.Place{Worker: worker},
+			Why: fmt.Sprintf("VM %s is worker %s; each --vm belongs to the name at the same place in the list", vm.UUID, vm.Record.Worker),
+			Fix: "gpuworker status -o json shows the UUID of each worker's VM",
 		}
 	}
 	return nil
