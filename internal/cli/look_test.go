@@ -51,6 +51,9 @@ func TestLookingAtTheWorld(t *testing.T) {
 func TestACheckWithoutFailuresExitsWithZero(t *testing.T) {
 	c := &typed{engine: &fakeEngine{world: homelab(), found: findings()[3:]}}
 	c.run(t, "check", "-f", lab).wants(t, fault.ExitOK).asked(t, "check")
+	if !strings.Contains(c.out, "? ") || !strings.Contains(strings.Join(strings.Fields(c.out), " "), "Unknown is what nobody could look at: it has not passed, and does not change the exit code") {
+		t.Errorf("it does not say what unknown means:\n%s", c.out)
+	}
 	if !strings.Contains(c.out, "0 failed, 1 unknown") {
 		t.Errorf("the unknown is not told:\n%s", c.out)
 	}

@@ -111,6 +111,45 @@ func TestAReplacedWorkerGetsANewIdentity(t *testing.T) {
 	}
 }
 
+// TestAPlainWorkerStaysOnItsHostWhenItIsReplaced, while it fits there; else the plan
+// says where the old VM is.
+func TestAPlainWorkerStaysOnItsHostWhenItIsReplaced(t *testing.T) {
+	plain := pool("w", replicas(1))
+	for _, test := range []struct {
+		name, text string
+		host       *HostBuilder
+	}{
+		{"it fits", "destroy VM 9100, then create VM 9100", Host("pve1").Memory(128, 100)},
+		{"it does not", "destroy VM 9100 on pve1, then create VM 9100", Host("pve1").Memory(2, 1)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			world := Observed(test.host, Host("pve2"), Template(9000, "ubuntu-22.04", "pve1"), Template(9001, "ubuntu-22.04", "pve2"),
+				made(plain, 1, 9100, "pve1", ""))
+			p, err := replaceNamed(lab(world, plain), []string{"w-1"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := textOf(t, p); !strings.Contains(text, test.text) {
+				t.Errorf("the plan does not say %q:\n%s", test.text, text)
+			}
+		})
+	}
+}
+
+func TestAWorkerThatIsParkedIsToStopAndNotToRestart(t *testing.T) {
+	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
+	p, err := BuildPark(lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Running()), gpu), []string{"gpu-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := p.Summary(); s.Stop != 1 || s.Restart != 0 {
+		t.Errorf("%+v", s)
+	}
+	if text := textOf(t, p); !strings.Contains(text, "0 to restart, 0 to destroy, 0 refused, 1 to stop.") {
+		t.Error(text)
+	}
+}
+
 func TestUnknownNamesAreSaidAndTheOthersAreDone(t *testing.T) {
 	plain := pool("workers", replicas(3))
 	in := lab(twoT4s(VM(100, "dns", "pve1"), made(plain, 1, 9100, "pve1", "").Running()), plain)
