@@ -23,6 +23,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/gpuworker/gpuworker/internal/term"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
@@ -30,11 +31,12 @@ import (
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	err := dispatch(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	complaints := term.NewWriter(os.Stderr, nil) // clients and real clusters put words into them
+	err := dispatch(ctx, os.Args[1:], os.Stdout, complaints)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "pvesim:", err)
+		fmt.Fprintln(complaints, "pvesim:", err)
 		return 1
 	}
 	return 0
