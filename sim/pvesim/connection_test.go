@@ -143,8 +143,19 @@ func (p *pipes) Addr() net.Addr {
 
 func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 	near, far := net.Pipe()
-	p.conns <- far
+	p.conns <- lingering{far}
 	return near, nil
+}
+
+// lingering is the server's end of a connection. A network takes what a client
+// still sends while the server closes; a pipe does not, and the client would see
+// that instead of the answer.
+type lingering struct{ net.Conn }
+
+func (l lingering) Close() error {
+	_ = l.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+	_, _ = io.Copy(io.Discard, l.Conn)
+	return l.Conn.Close()
 }
 
 // overHTTP serves the simulator on connections and lets the clients use them:
