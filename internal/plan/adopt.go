@@ -184,8 +184,8 @@ func (b *builder) adoptCard(d *draft, vm *inventory.VM) {
 	for slot = range slots {
 	}
 	m := &member{vm: vm, host: vm.Host, slot: &slot}
-	wanted := slices.ContainsFunc(requests(d.pool), func(r *v1alpha1.GPURequest) bool {
-		f := fits(b.world, d.pool, r, m)
+	wanted := slices.ContainsFunc(d.pool.Spec.GPUs, func(r v1alpha1.GPURequest) bool {
+		f := fits(b.world, d.pool, &r, m)
 		return f == fitNamed || f == fitSeen
 	})
 	d.Slot, d.Model = &slot, b.model(m)

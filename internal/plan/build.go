@@ -128,22 +128,21 @@ func (b *builder) enlist(pool *v1alpha1.WorkerPool) {
 }
 
 func (b *builder) enlistCards(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
-	wants := requests(pool)
-	open := map[int]bool{}
-	for i := range wants {
-		open[i] = true
+	open := make([]int, len(pool.Spec.GPUs)) // cards that nobody has yet, by entry
+	for i := range pool.Spec.GPUs {
+		open[i] = pool.Spec.GPUs[i].Cards()
 	}
 	for i, mate := range matchCards(b.world, pool, members) {
 		d := existingDraft(pool, members[i])
 		if d.Undeclared = mate < 0; !d.Undeclared {
-			d.request = wants[mate]
-			delete(open, mate)
+			d.request = &pool.Spec.GPUs[mate]
+			open[mate]--
 		}
 		p.drafts = append(p.drafts, d)
 	}
-	for i, want := range wants {
-		if open[i] {
-			p.drafts = append(p.drafts, &draft{Worker: &Worker{}, pool: pool, request: want})
+	for i := range pool.Spec.GPUs {
+		for range open[i] {
+			p.drafts = append(p.drafts, &draft{Worker: &Worker{}, pool: pool, request: &pool.Spec.GPUs[i]})
 		}
 	}
 }

@@ -8,40 +8,158 @@ import (
 	"github.com/gpuworker/gpuworker/internal/place"
 )
 
-// requests are the declared cards of a pool, one entry for each worker.
-func requests(pool *v1alpha1.WorkerPool) []*v1alpha1.GPURequest {
-	var all []*v1alpha1.GPURequest
-	for i := range pool.Spec.GPUs {
-		for range pool.Spec.GPUs[i].Cards() {
-			all = append(all, &pool.Spec.GPUs[i])
-		}
-	}
-	return all
-}
-
-// matchCards finds for each worker that is there the request that it fulfils,
-// by the card that it holds and not by its place in the list: taking a request
-// out of the middle moves nobody else. The result has the index of the request
-// for each member, -1 for none.
+// matchCards finds for each worker that is there the entry of spec.gpus that it
+// fulfils, by the card that it holds and not by its place in the list: taking an
+// entry out of the middle moves nobody else. The result has the index of the
+// entry for each member, -1 for none.
 //
-// Requests that name the card come first. For the others as many workers as
-// possible find a request; a card that cannot be seen just now is given the
+// Entries that name the card come first. For the others as many workers as
+// possible find an entry; a card that cannot be seen just now is given the
 // benefit of the doubt, after all that can.
 func matchCards(world *inventory.Snapshot, pool *v1alpha1.WorkerPool, members []*member) []int {
-	wants := requests(pool)
-	m := matching{mate: filled(len(members)), taken: filled(len(wants))}
-	for _, sure := range []fit{fitNamed, fitSeen, fitUnseen} {
-		for i, member := range members {
-			if m.mate[i] >= 0 || member.slot == nil {
-				continue
-			}
-			m.augment(i, make([]bool, len(wants)), func(i, j int) bool {
-				f := fits(world, pool, wants[j], members[i])
-				return f != fitNever && f <= sure
-			})
+	m := newMatching(pool, len(members))
+	var seen, unseen []int
+	for i, member := range members {
+		switch {
+		case member.slot == nil || m.takeNamed(i, member):
+		case cardSeen(world, member):
+			seen = append(seen, i)
+		default:
+			unseen = append(unseen, i)
 		}
 	}
+	for _, i := range slices.Concat(seen, unseen) {
+		m.place(i, m.kind(world, members[i]))
+	}
 	return m.mate
+}
+
+func cardSeen(world *inventory.Snapshot, m *member) bool {
+	host := world.Host(m.host)
+	return host != nil && host.Device(*m.slot) != nil
+}
+
+// matching assigns members to entries that each take so many. Members that the
+// same entries would take are of one kind, and entries are not taken apart into
+// single cards, so that its size is that of the document and not of the pool.
+type matching struct {
+	mate    []int            // entry of each member, -1 for none
+	entries []matchEntry     //
+	named   map[cardName]int // entry that names a card
+	kinds   map[string]*memberKind
+}
+
+type matchEntry struct {
+	want place.CardWant
+	free int           // cards that nobody has yet
+	of   []*memberKind // those who have some
+}
+
+// cardName is a card as an entry names it: host and slot.
+type cardName struct{ host, slot string }
+
+// memberKind are the members that the same entries would take.
+type memberKind struct {
+	entries []int         // that would take them
+	members map[int][]int // those who have a card, by entry
+	full    bool          // no entry can be made free for one more, now or later
+}
+
+func newMatching(pool *v1alpha1.WorkerPool, members int) *matching {
+	m := &matching{mate: slices.Repeat([]int{-1}, members), named: map[cardName]int{}, kinds: map[string]*memberKind{}}
+	for i := range pool.Spec.GPUs {
+		request := &pool.Spec.GPUs[i]
+		want := cardWant(request)
+		if want.Slot != nil {
+			m.named[cardName{want.Host, want.Slot.String()}] = i
+		} else if len(want.Hosts) == 0 {
+			want.Hosts = pool.Spec.Hosts
+		}
+		m.entries = append(m.entries, matchEntry{want: want, free: request.Cards()})
+	}
+	return m
+}
+
+// takeNamed gives a member the entry that names its card.
+func (m *matching) takeNamed(i int, member *member) bool {
+	entry, named := m.named[cardName{member.host, member.slot.String()}]
+	if !named || m.entries[entry].free == 0 {
+		return false
+	}
+	m.mate[i] = entry
+	m.entries[entry].free--
+	return true
+}
+
+// kind is that of a member.
+func (m *matching) kind(world *inventory.Snapshot, member *member) *memberKind {
+	var entries []int
+	key := make([]byte, len(m.entries))
+	for e := range m.entries {
+		if want := m.entries[e].want; want.Slot == nil && fitsKind(world, want, member) != fitNever {
+			entries, key[e] = append(entries, e), 1
+		}
+	}
+	if m.kinds[string(key)] == nil {
+		m.kinds[string(key)] = &memberKind{entries: entries, members: map[int][]int{}}
+	}
+	return m.kinds[string(key)]
+}
+
+// place gives a member an entry, if need be by moving others to entries that take
+// them too: whoever has an entry keeps one.
+func (m *matching) place(i int, k *memberKind) {
+	if k.full {
+		return
+	}
+	entry, found := m.makeFree(k, map[*memberKind]bool{})
+	if !found {
+		k.full = true
+		return
+	}
+	m.give(i, k, entry)
+}
+
+// makeFree finds an entry with a free card for a member of the kind, or makes one
+// free by moving one member of each kind on the way (augmenting paths). Only
+// entries with a free card are taken at once, the others are tried after that.
+func (m *matching) makeFree(k *memberKind, visited map[*memberKind]bool) (entry int, found bool) {
+	visited[k] = true
+	for _, e := range k.entries {
+		if m.entries[e].free > 0 {
+			return e, true
+		}
+	}
+	for _, e := range k.entries {
+		for _, other := range m.entries[e].of {
+			if visited[other] || len(other.members[e]) == 0 {
+				continue
+			}
+			if to, ok := m.makeFree(other, visited); ok {
+				m.move(other, e, to)
+				return e, true
+			}
+		}
+	}
+	return 0, false
+}
+
+func (m *matching) give(i int, k *memberKind, entry int) {
+	m.mate[i] = entry
+	m.entries[entry].free--
+	k.members[entry] = append(k.members[entry], i)
+	if !slices.Contains(m.entries[entry].of, k) {
+		m.entries[entry].of = append(m.entries[entry].of, k)
+	}
+}
+
+// move moves one member of a kind to another entry.
+func (m *matching) move(k *memberKind, from, to int) {
+	last := len(k.members[from]) - 1
+	i := k.members[from][last]
+	k.members[from] = k.members[from][:last]
+	m.entries[from].free++
+	m.give(i, k, to)
 }
 
 // fit says how well a worker's card fits a request.
@@ -83,33 +201,4 @@ func fitsKind(world *inventory.Snapshot, want place.CardWant, m *member) fit {
 		return fitSeen
 	}
 	return fitNever
-}
-
-// matching is a matching in a bipartite graph that grows by augmenting paths
-// (Kuhn's algorithm): whoever has a partner keeps one, though maybe another.
-type matching struct {
-	mate  []int // partner of each on the left, -1 for none
-	taken []int // and on the right
-}
-
-func filled(n int) []int {
-	all := make([]int, n)
-	for i := range all {
-		all[i] = -1
-	}
-	return all
-}
-
-func (m *matching) augment(i int, visited []bool, edge func(i, j int) bool) bool {
-	for j := range m.taken {
-		if visited[j] || !edge(i, j) {
-			continue
-		}
-		visited[j] = true
-		if m.taken[j] < 0 || m.augment(m.taken[j], visited, edge) {
-			m.mate[i], m.taken[j] = j, i
-			return true
-		}
-	}
-	return false
 }
