@@ -27,8 +27,9 @@ type meddler struct {
 	mu     sync.Mutex
 	count  int
 	done   bool
-	before []string // "METHOD path" of the requests up to that one
-	after  []string // and from it on
+	moved  chan struct{} // closed when the hand has moved; nil before it begins
+	before []string      // "METHOD path" of the requests up to that one
+	after  []string      // and from it on
 	times  []time.Time
 }
 
@@ -46,12 +47,20 @@ func (m *meddler) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	*list = append(*list, said)
 	m.times = append(m.times, time.Now())
-	m.mu.Unlock()
 	if mine {
+		m.moved = make(chan struct{})
+	}
+	moved := m.moved
+	m.mu.Unlock()
+	switch {
+	case mine:
 		m.hand()
 		m.mu.Lock()
 		m.done = true
 		m.mu.Unlock()
+		close(moved)
+	case moved != nil:
+		<-moved // what counts as sent after the hand moved is carried out after it
 	}
 	return m.next.RoundTrip(request)
 }
