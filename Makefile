@@ -41,7 +41,7 @@ test: ## all tests of all modules, with the race detector; then all cut points, 
 		echo "the race detector needs a C compiler ($$($(GO) env CC)): apt-get install gcc, or go without: make test RACE=" >&2; exit 1; \
 	fi
 	@for module in $(MODULES); do (cd $$module && $(GO) test $(RACE) -timeout $(TIMEOUT) ./...) || exit 1; done
-	@[ -z "$(RACE)" ] || $(GO) test -timeout $(TIMEOUT) $$(grep -rl --include='*_test.go' internal/thorough\" ./internal ./sim | xargs -n 1 dirname | sort -u)
+	@[ -z "$(RACE)" ] || $(GO) test -timeout $(TIMEOUT) $$(grep -rl --include='*_test.go' internal/thorough\" ./cmd ./internal ./sim | xargs -n 1 dirname | sort -u)
 	@echo "left out: gpuworker-host in a real kernel, which needs QEMU (apt-get) and a minute: make e2e-host"
 
 .PHONY: lint
