@@ -17,6 +17,7 @@ import (
 	"github.com/gpuworker/gpuworker/examples"
 	"github.com/gpuworker/gpuworker/internal/cli"
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 	"github.com/gpuworker/gpuworker/testdata/worlds"
@@ -94,7 +95,7 @@ func engineOn(sim *pvesim.Sim, token string, request cli.EngineRequest) cli.Engi
 	return engine.New(engine.Options{
 		Documents: request.Documents,
 		By:        "operator@desk",
-		Open: func(_ context.Context, hypervisor *v1alpha1.Hypervisor) (engine.Backend, error) {
+		Open: func(_ context.Context, hypervisor *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 			return proxmox.Open(hypervisor, proxmox.Login{Token: token, Transport: sim.Transport()})
 		},
 	})

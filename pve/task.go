@@ -104,6 +104,31 @@ func (t Task) Wait(ctx context.Context) (TaskResult, error) {
 	}
 }
 
+// Poll asks once whether the task has ended, for callers that have better to do
+// than to wait; ended is false while it runs. began is when the caller was given
+// the task, by his own clock: one that has just been started may not be known to
+// the server yet. The result and the error are those of [Task.Wait].
+func (t Task) Poll(ctx context.Context, began time.Time) (ended bool, result TaskResult, err error) {
+	if t.IsZero() {
+		return true, TaskResult{ExitStatus: "OK"}, nil
+	}
+	status, err := t.client.TaskStatus(ctx, t.UPID)
+	switch e, ok := asError(err); {
+	case err == nil && !status.Running():
+		result, err = t.ended(ctx, status)
+		return true, result, err
+	case err == nil:
+		return false, TaskResult{}, nil
+	case ok && e.Kind == NotFound && e.What == "task" && time.Since(began) < unknownGrace:
+		return false, TaskResult{}, nil
+	}
+	return false, TaskResult{}, t.lost(err)
+}
+
+// NextPoll is how long to wait until a task is asked for again, when it has taken
+// so long.
+func NextPoll(took time.Duration) time.Duration { return nextPoll(took) }
+
 // nextPoll is how long to wait until the task is asked for again, when it has
 // taken so long.
 func nextPoll(took time.Duration) time.Duration {

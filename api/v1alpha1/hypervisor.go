@@ -138,3 +138,20 @@ const (
 	RKE2 Distribution = "RKE2"
 	K3s  Distribution = "K3s"
 )
+
+// Endpoint is where the hypervisor's API is; "" when the document has none.
+// Documents with one endpoint speak of one hypervisor.
+func (h *Hypervisor) Endpoint() string {
+	if h.Spec.Proxmox == nil {
+		return ""
+	}
+	return h.Spec.Proxmox.Endpoint
+}
+
+// ResourcePool is the pool of the hypervisor that new VMs go into; "" for none.
+func (h *Hypervisor) ResourcePool() string {
+	if h.Spec.Proxmox == nil {
+		return ""
+	}
+	return h.Spec.Proxmox.ResourcePool
+}

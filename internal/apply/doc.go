@@ -1,4 +1,5 @@
-// Package apply carries out a Plan: several workers at a time, the steps of
-// each in order, each step safe to repeat. It keeps no state: after a crash the
-// next plan holds the steps that remain.
+// Package apply carries out a Plan. Advance does one step of one worker and
+// returns; Run calls it for all workers of a plan, bounded, until each is done,
+// for a program that has nothing else to do meanwhile. No state is kept: after a
+// crash the next plan holds the steps that remain.
 package apply

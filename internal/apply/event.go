@@ -36,7 +36,7 @@ type Outcome struct {
 	Worker string      `json:"worker"`
 	Action plan.Action `json:"action"`
 	Host   string      `json:"host,omitempty"`
-	VMID   int         `json:"vmid,omitempty"`
+	VM     string      `json:"vm,omitempty"`
 	// Addresses are the guest's, when the agent told them.
 	Addresses []string `json:"addresses,omitempty"`
 	Warnings  []string `json:"warnings,omitempty"`

@@ -24,14 +24,13 @@ func Run(in plan.Input) []finding.Finding {
 		c.add(f)
 	}
 	c.add(place.CheckAccess(c.world)...)
-	c.connection()
+	c.add(c.world.Setup...)
 	c.hosts()
 	for i := range in.Pools {
 		if pool := &in.Pools[i]; pool.Spec.Hypervisor == c.hypervisor() {
 			c.pool(pool)
 		}
 	}
-	c.numbers()
 	c.plan()
 	c.vms()
 	finding.Sort(c.found)
@@ -88,31 +87,6 @@ func (c *checker) hypervisor() string {
 		return c.world.Hypervisor
 	}
 	return c.in.Hypervisor.Name
-}
-
-// connection checks what the Hypervisor document says of trust and login.
-func (c *checker) connection() {
-	if c.in.Hypervisor == nil || c.in.Hypervisor.Spec.Proxmox == nil {
-		return
-	}
-	p := c.in.Hypervisor.Spec.Proxmox
-	tls := finding.Finding{
-		ID: finding.TLSTrust, Verdict: finding.Pass, Layer: finding.LayerAPI,
-		Where: fault.Place{Hypervisor: c.world.Hypervisor}, Reason: "the server's certificate is checked",
-	}
-	if p.TLS.Insecure {
-		tls.Verdict, tls.Reason = finding.Info, "the server's certificate is not checked: whoever sits in between gets the login"
-		tls.Fix = "set spec.proxmox.tls.fingerprint to what `pvenode cert info` prints on the host for pveproxy-ssl.pem, or for pve-ssl.pem when there is none"
-	}
-	c.add(tls)
-	if p.Attach == v1alpha1.AttachRaw && (p.Credentials.Username != "root@pam" || p.Credentials.Password == nil) {
-		c.add(finding.Finding{
-			ID: finding.RawNeedsRoot, Verdict: finding.Fail, Layer: finding.LayerAccess,
-			Where:  fault.Place{Hypervisor: c.world.Hypervisor},
-			Reason: "spec.proxmox.attach is Raw, which only root@pam with a password may do",
-			Fix:    "leave spec.proxmox.attach out: an API token is enough to attach by mapping",
-		})
-	}
 }
 
 // hosts checks every host, and the names of hosts in the documents.
@@ -254,11 +228,11 @@ func (c *checker) card(pool *v1alpha1.WorkerPool, host *inventory.Host, want pla
 	}
 	// A worker that runs with its card is not unwell because its host said nothing
 	// lately; only who takes a card must know.
-	required := c.in.Hypervisor != nil && c.in.Hypervisor.Spec.RequireHostFacts && !place.RunsWith(c.world, who.VMID, device.Slot)
+	required := c.in.Hypervisor != nil && c.in.Hypervisor.Spec.RequireHostFacts && !place.RunsWith(c.world, who.VM, device.Slot)
 	facts := place.CheckHostFacts(c.world, host, device, required)
-	facts = place.ProvenByVM(c.world, who.VMID, device.Slot, facts)
+	facts = place.ProvenByVM(c.world, who.VM, device.Slot, facts)
 	c.add(facts...)
-	if who.VMID == 0 {
+	if who.VM == "" {
 		c.host(want, host.Name, named)
 	}
 }
@@ -277,7 +251,7 @@ func (c *checker) holder(pool *v1alpha1.WorkerPool, host *inventory.Host, want p
 		ownership, _ := vm.Ownership()
 		ours := ownership == inventory.Ours || ownership == inventory.Fresh
 		if ours && ofPool(vm.Record) && cmp.Or(who.Worker, vm.Record.Worker) == vm.Record.Worker {
-			who.Worker, who.VMID = vm.Record.Worker, vm.VMID
+			who.Worker, who.VM = vm.Record.Worker, vm.ID
 		}
 	}
 	return who
@@ -303,29 +277,6 @@ func (c *checker) host(want place.Want, name string, named bool) {
 		return
 	}
 	c.inform(findings...)
-}
-
-// numbers checks the range of VM numbers.
-func (c *checker) numbers() {
-	if c.in.Hypervisor == nil || c.in.Hypervisor.Spec.Proxmox == nil {
-		return
-	}
-	r := c.in.Hypervisor.Spec.Proxmox.VMIDs
-	free := r.Last - r.First + 1
-	for i := range c.world.VMs {
-		if vmid := c.world.VMs[i].VMID; vmid >= r.First && vmid <= r.Last {
-			free--
-		}
-	}
-	f := finding.Finding{
-		ID: finding.VMIDRangeFull, Verdict: finding.Pass, Layer: finding.LayerCapacity,
-		Where:  fault.Place{Hypervisor: c.world.Hypervisor},
-		Reason: fmt.Sprintf("%d VM numbers from %d to %d are free", free, r.First, r.Last),
-	}
-	if free <= 0 {
-		f.Verdict, f.Fix = finding.Info, "widen spec.proxmox.vmids of the Hypervisor before the next worker is needed"
-	}
-	c.add(f)
 }
 
 // plan adds what a plan would refuse now, and what it would say of the world.

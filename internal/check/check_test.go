@@ -77,7 +77,7 @@ func TestCheckOfALab(t *testing.T) {
 		"troubles": documents(homelab(
 			Host("pve4").Offline(), Host("pve5").Blind("PCI devices", "permission denied: Sys.Audit on /"),
 			VM(300, "hidden", "pve1").Unreadable("permission denied"),
-			VM(301, "w-1", "pve1").Ours("w", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VMID = 9100 }),
+			VM(301, "w-1", "pve1").Ours("w", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VM = "9100" }),
 			InFlight(9100, "pve1").Stuck(), InFlight(9101, "pve2"),
 		), pool("gpu", card("pve4", "0000:03:00.0"), card("pve1", "0000:03:00.0")), plainPool("w", 2)),
 	} {
@@ -94,7 +94,7 @@ func TestWhatIsOnlyOneChoiceOfSeveralDoesNotFail(t *testing.T) {
 		t.Errorf("two of three T4s can be had, two are wanted:\n%s", written(found))
 	}
 	held := slices.ContainsFunc(found, func(f finding.Finding) bool {
-		return f.ID == finding.CardHeld && f.Verdict == finding.Info && f.Where.VMID == 204
+		return f.ID == finding.CardHeld && f.Verdict == finding.Info && f.Where.VM == "204"
 	})
 	if !held {
 		t.Errorf("that the third is taken is worth knowing:\n%s", written(found))
@@ -131,8 +131,8 @@ func TestWhatTheDocumentsSayOfTheConnection(t *testing.T) {
 		{"raw attaching by root", func(p *v1alpha1.Proxmox) {
 			p.Attach, p.Credentials.Username, p.Credentials.Password = v1alpha1.AttachRaw, "root@pam", &v1alpha1.SecretSource{Env: "PASSWORD"}
 		}, finding.RawNeedsRoot, ""},
-		{"numbers that are left", func(*v1alpha1.Proxmox) {}, finding.VMIDRangeFull, finding.Pass},
-		{"numbers that are not", func(p *v1alpha1.Proxmox) { p.VMIDs = v1alpha1.VMIDRange{First: 100, Last: 100} }, finding.VMIDRangeFull, finding.Fail},
+		{"numbers that are left", func(*v1alpha1.Proxmox) {}, finding.IDRangeFull, finding.Pass},
+		{"numbers that are not", func(p *v1alpha1.Proxmox) { p.VMIDs = v1alpha1.VMIDRange{First: 100, Last: 100} }, finding.IDRangeFull, finding.Fail},
 	} {
 		if got := verdict(s.change, s.id); got != s.want {
 			t.Errorf("%s: %s is %q, want %q", s.name, s.id, got, s.want)

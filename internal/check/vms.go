@@ -21,7 +21,7 @@ func (c *checker) vms() {
 	for i := range c.world.VMs {
 		vm := &c.world.VMs[i]
 		switch ownership, why := vm.Ownership(); {
-		case vm.Unreadable != "" && c.said(finding.VMUnreadable, vm.VMID):
+		case vm.Unreadable != "" && c.said(finding.VMUnreadable, vm.ID):
 		case vm.Unreadable != "" && c.silent(vm.Host):
 			silent[vm.Host] = append(silent[vm.Host], place.VMName(vm))
 		case vm.Unreadable != "":
@@ -43,8 +43,8 @@ func (c *checker) vms() {
 }
 
 // said tells that there is a finding of the kind about a VM itself.
-func (c *checker) said(id finding.ID, vmid int) bool {
-	return slices.ContainsFunc(c.found, func(f finding.Finding) bool { return f.ID == id && f.Layer == finding.LayerVM && f.Where.VMID == vmid })
+func (c *checker) said(id finding.ID, vm string) bool {
+	return slices.ContainsFunc(c.found, func(f finding.Finding) bool { return f.ID == id && f.Layer == finding.LayerVM && f.Where.VM == vm })
 }
 
 // silent tells that nothing of the host can be read, for it does not answer.
@@ -71,7 +71,7 @@ func silentHost(world *inventory.Snapshot, host string, vms []string) finding.Fi
 func unreadable(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
 	return finding.Finding{
 		ID: finding.VMUnreadable, Verdict: finding.Unknown, Layer: finding.LayerVM,
-		Where:  fault.Place{Hypervisor: world.Hypervisor, Host: vm.Host, VMID: vm.VMID},
+		Where:  fault.Place{Hypervisor: world.Hypervisor, Host: vm.Host, VM: vm.ID},
 		Reason: fmt.Sprintf("%s cannot be read, so which cards it holds is not known: %s", place.VMName(vm), vm.Unreadable),
 		Fix:    "give the login VM.Audit on /vms; gpuworker role prints the commands",
 	}

@@ -2,17 +2,17 @@ package cli
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 func (a *app) adoptCommand() *cobra.Command {
 	name := ""
 	cmd := &cobra.Command{
-		Use:   "adopt VMID --as NAME",
+		Use:   "adopt VM --as NAME",
 		Short: "Take an existing VM over as a worker",
 		Long: `Take over a VM that was made by hand as the worker NAME of a declared pool. Its
 owner tag and note are written and its card, if it has one, is claimed; it goes
@@ -25,13 +25,9 @@ without GPUs.`,
 	}
 	cmd.Flags().StringVar(&name, "as", "", "`NAME` of the worker that the VM becomes, <pool>-<number>")
 	return a.careCommand(cmd, &spending{question: "Adopt this VM?"}, func(ctx context.Context, e Engine, args []string) (engine.Plans, error) {
-		vmid, err := strconv.Atoi(args[0])
-		if err != nil || vmid < 1 {
-			return nil, usage("%q is not the number of a VM; write it as in: gpuworker adopt 204 --as gpu-workers-2", args[0])
-		}
 		if name == "" {
-			return nil, usage("--as is missing: say which worker VM %d becomes, as in: gpuworker adopt %d --as gpu-workers-2", vmid, vmid)
+			return nil, usage("--as is missing: say which worker VM %s becomes, as in: %s", args[0], shell.Command("gpuworker adopt %s --as gpu-workers-2", args[0]))
 		}
-		return e.PlanAdopt(ctx, vmid, name)
+		return e.PlanAdopt(ctx, args[0], name)
 	})
 }

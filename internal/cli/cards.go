@@ -40,7 +40,7 @@ type cardView struct {
 // holder is the VM that has a card, or the worker that it is reserved for.
 type holder struct {
 	Name string `json:"name"`
-	VMID int    `json:"vmid,omitempty"` // 0 while there is no VM
+	VM   string `json:"vm,omitempty"` // 0 while there is no VM
 	Ours bool   `json:"ours"`
 }
 
@@ -49,10 +49,10 @@ func (h *holder) String() string {
 	switch {
 	case h == nil:
 		return ""
-	case h.VMID == 0:
+	case h.VM == "":
 		return h.Name
 	}
-	return fmt.Sprintf("%s (VM %d)", h.Name, h.VMID)
+	return fmt.Sprintf("%s (VM %s)", h.Name, h.VM)
 }
 
 // cardsOf are the GPUs of a host and how each is.
@@ -119,14 +119,14 @@ func judgeCard(s *inventory.Snapshot, h *inventory.Host, device pci.Device) (sta
 		return cardBlocked, nil, fmt.Sprintf("shares group %d with %s", mates[0].Group, strings.Join(names, ", "))
 	}
 	if vm := unreadableOn(s, h.Name); vm != nil {
-		return cardUnknown, nil, fmt.Sprintf("VM %d may hold it and cannot be read (%s)", vm.VMID, finding.VMUnreadable)
+		return cardUnknown, nil, fmt.Sprintf("VM %s may hold it and cannot be read (%s)", vm.ID, finding.VMUnreadable)
 	}
 	return cardReady, nil, ""
 }
 
 func heldBy(vms []*inventory.VM) (state string, by *holder, reason string) {
 	vm := vms[0]
-	by = &holder{Name: vm.Name, VMID: vm.VMID}
+	by = &holder{Name: vm.Name, VM: vm.ID}
 	if len(vms) > 1 {
 		reason = fmt.Sprintf("and %s more have it too", count(len(vms)-1, "VM"))
 	}

@@ -35,7 +35,7 @@ type planner interface {
 	PlanDelete(ctx context.Context, names []string) (engine.Plans, error)
 	PlanPark(ctx context.Context, names []string) (engine.Plans, error)
 	PlanUnpark(ctx context.Context, names []string) (engine.Plans, error)
-	PlanAdopt(ctx context.Context, vmid int, worker string) (engine.Plans, error)
+	PlanAdopt(ctx context.Context, vm, worker string) (engine.Plans, error)
 	PlanOrphans(ctx context.Context) (engine.Plans, error)
 }
 

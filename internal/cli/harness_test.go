@@ -104,8 +104,8 @@ func (f *fakeEngine) PlanUnpark(_ context.Context, names []string) (engine.Plans
 	return f.named("unpark", names...)
 }
 
-func (f *fakeEngine) PlanAdopt(_ context.Context, vmid int, worker string) (engine.Plans, error) {
-	return f.named("adopt", number(vmid), worker)
+func (f *fakeEngine) PlanAdopt(_ context.Context, vm, worker string) (engine.Plans, error) {
+	return f.named("adopt", vm, worker)
 }
 
 func (f *fakeEngine) PlanOrphans(context.Context) (engine.Plans, error) { return f.named("orphans") }
@@ -276,12 +276,12 @@ func planOf(workers ...plan.Worker) *plan.Plan {
 }
 
 var (
-	kept    = plan.Worker{Name: "gpu-workers-1", Action: plan.Keep, Host: "pve1", VMID: 9101, Model: "Tesla T4", Slot: slot("0000:03:00")}
+	kept    = plan.Worker{Name: "gpu-workers-1", Action: plan.Keep, Host: "pve1", VM: "9101", Model: "Tesla T4", Slot: slot("0000:03:00")}
 	created = plan.Worker{
-		Name: "gpu-workers-2", Action: plan.Create, Host: "pve2", VMID: 9102, Model: "Tesla T4", Slot: slot("0000:03:00"),
+		Name: "gpu-workers-2", Action: plan.Create, Host: "pve2", VM: "9102", Model: "Tesla T4", Slot: slot("0000:03:00"),
 		Reason:  "memory 41 of 128 GiB used",
 		Desired: &inventory.Machine{Cores: 4, MemoryMiB: 16384},
-		Source:  &plan.Source{Template: "ubuntu-22.04", VMID: 9001, Host: "pve2"},
+		Source:  &plan.Source{Template: "ubuntu-22.04", VM: "9001", Host: "pve2"},
 		Steps:   []plan.StepKind{plan.StepClaim, plan.StepClone, plan.StepConfigure, plan.StepAttach, plan.StepStart, plan.StepAgent},
 	}
 	refused = plan.Worker{
@@ -291,6 +291,6 @@ var (
 			Reason: `is in VM 204 "vdi-7", not ours`, Fix: "choose another card",
 		}},
 	}
-	destroyed = plan.Worker{Name: "workers-4", Action: plan.Destroy, Host: "pve3", VMID: 9104, Steps: []plan.StepKind{plan.StepShutdown, plan.StepDestroy}}
-	restarted = plan.Worker{Name: "gpu-workers-1", Action: plan.Restart, Host: "pve1", VMID: 9101, Steps: []plan.StepKind{plan.StepShutdown, plan.StepStart}}
+	destroyed = plan.Worker{Name: "workers-4", Action: plan.Destroy, Host: "pve3", VM: "9104", Steps: []plan.StepKind{plan.StepShutdown, plan.StepDestroy}}
+	restarted = plan.Worker{Name: "gpu-workers-1", Action: plan.Restart, Host: "pve1", VM: "9101", Steps: []plan.StepKind{plan.StepShutdown, plan.StepStart}}
 )

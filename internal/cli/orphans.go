@@ -59,11 +59,11 @@ func (a *app) printOrphans(plans engine.Plans) {
 	g.right = []int{3}
 	for _, pl := range plans {
 		for w := range pl.Workers() {
-			what, next, vmid := "worker without a document", w.Hint, number(w.VMID)
+			what, next, vm := "worker without a document", w.Hint, w.VM
 			if w.Action == plan.Release {
-				what, next, vmid = "claim without a VM", "gpuworker orphans --release", ""
+				what, next, vm = "claim without a VM", "gpuworker orphans --release", ""
 			}
-			g.add(w.Name, what, w.Host, vmid, cardName(plans, pl.Hypervisor, w.Name), a.withFiles(next))
+			g.add(w.Name, what, w.Host, vm, cardName(plans, pl.Hypervisor, w.Name), a.withFiles(next))
 		}
 	}
 	if len(g.rows) == 0 {

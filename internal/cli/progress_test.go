@@ -183,7 +183,7 @@ func TestTheFirstInterruptEndsCleanlyAndSaysWhatStillRuns(t *testing.T) {
 		signals <- syscall.SIGINT
 		<-ctx.Done()
 		f.applied = []apply.Outcome{{
-			Worker: "gpu-workers-2", Action: plan.Create, Host: "pve2", VMID: 9102, Step: plan.StepClone,
+			Worker: "gpu-workers-2", Action: plan.Create, Host: "pve2", VM: "9102", Step: plan.StepClone,
 			Err: &fault.Error{Kind: fault.Interrupted, Doing: "clone", Where: fault.Place{Worker: "gpu-workers-2"}, Cause: ctx.Err(), Fix: "run the same command again: it goes on from here"},
 		}}
 	}

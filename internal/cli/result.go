@@ -34,7 +34,7 @@ type outcomeView struct {
 	Outcome    string        `json:"outcome"`
 	Host       string        `json:"host,omitempty"`
 	Card       string        `json:"card,omitempty"`
-	VMID       int           `json:"vmid,omitempty"`
+	VM         string        `json:"vm,omitempty"`
 	Addresses  []string      `json:"addresses,omitempty"`
 	Warnings   []string      `json:"warnings,omitempty"`
 	GapSeconds float64       `json:"gapSeconds,omitempty"` // a replaced GPU worker was away
@@ -44,7 +44,7 @@ type outcomeView struct {
 
 func viewOutcome(o apply.Outcome, card string) outcomeView {
 	view := outcomeView{
-		Worker: o.Worker, Action: o.Action, Outcome: outcomeWord(o), Host: o.Host, Card: card, VMID: o.VMID,
+		Worker: o.Worker, Action: o.Action, Outcome: outcomeWord(o), Host: o.Host, Card: card, VM: o.VM,
 		Addresses: o.Addresses, Warnings: o.Warnings, GapSeconds: o.Gap.Seconds(), Step: o.Step,
 	}
 	if o.Err != nil {
@@ -74,7 +74,7 @@ func (a *app) printApplied(plans engine.Plans, applied engine.Applied) {
 	g.right = []int{3}
 	for _, result := range applied.Results {
 		for _, o := range result.Outcomes {
-			g.add(o.Worker, o.Host, cardName(plans, result.Hypervisor, o.Worker), number(o.VMID), term.List(o.Addresses, maxListed), outcomePainted(o, p))
+			g.add(o.Worker, o.Host, cardName(plans, result.Hypervisor, o.Worker), o.VM, term.List(o.Addresses, maxListed), outcomePainted(o, p))
 		}
 	}
 	if len(g.rows) == 0 {

@@ -14,7 +14,7 @@ import (
 )
 
 func done(action plan.Action) []apply.Outcome {
-	return []apply.Outcome{{Worker: "gpu-workers-2", Action: action, Host: "pve2", VMID: 9102, Addresses: []string{"192.0.2.22"}}}
+	return []apply.Outcome{{Worker: "gpu-workers-2", Action: action, Host: "pve2", VM: "9102", Addresses: []string{"192.0.2.22"}}}
 }
 
 func TestApplyAsksBeforeItActs(t *testing.T) {
@@ -165,14 +165,14 @@ func TestAdoptSaysHowItIsWritten(t *testing.T) {
 // results has one outcome of each sort.
 func results() []apply.Outcome {
 	full := &fault.Error{
-		Kind: fault.Failed, Doing: "clone the template", Where: fault.Place{Worker: "workers-4", Host: "pve3", VMID: 9104},
+		Kind: fault.Failed, Doing: "clone the template", Where: fault.Place{Worker: "workers-4", Host: "pve3", VM: "9104"},
 		Why: "storage local-lvm is full", Fix: "free space on local-lvm of pve3, then run the same command again",
 	}
 	return []apply.Outcome{
-		{Worker: "gpu-workers-2", Action: plan.Create, Host: "pve2", VMID: 9102, Addresses: []string{"192.0.2.22", "2001:db8::22"}},
-		{Worker: "gpu-workers-1", Action: plan.Replace, Host: "pve1", VMID: 9101, Addresses: []string{"192.0.2.21"}, Gap: 42 * time.Second},
-		{Worker: "workers-3", Action: plan.Create, Host: "pve1", VMID: 9103, Warnings: []string{"workers-3, VM 9103 on pve1: the guest agent did not answer within 5m0s"}},
-		{Worker: "workers-4", Action: plan.Create, Host: "pve3", VMID: 9104, Step: plan.StepClone, Err: full},
+		{Worker: "gpu-workers-2", Action: plan.Create, Host: "pve2", VM: "9102", Addresses: []string{"192.0.2.22", "2001:db8::22"}},
+		{Worker: "gpu-workers-1", Action: plan.Replace, Host: "pve1", VM: "9101", Addresses: []string{"192.0.2.21"}, Gap: 42 * time.Second},
+		{Worker: "workers-3", Action: plan.Create, Host: "pve1", VM: "9103", Warnings: []string{"workers-3, VM 9103 on pve1: the guest agent did not answer within 5m0s"}},
+		{Worker: "workers-4", Action: plan.Create, Host: "pve3", VM: "9104", Step: plan.StepClone, Err: full},
 	}
 }
 
@@ -230,8 +230,8 @@ func TestAssertExitsWithFourAndTheDifferences(t *testing.T) {
 }
 
 func TestOrphansAreListedAndNeverDestroyed(t *testing.T) {
-	held := plan.Worker{Name: "old-1", Action: plan.Hold, Host: "pve1", VMID: 9150, Hint: "gpuworker delete old-1"}
-	claim := plan.Worker{Name: "old-2", Action: plan.Release, Host: "pve2", VMID: 9151, Slot: slot("0000:03:00"), Model: "Tesla T4", Steps: []plan.StepKind{plan.StepRelease}}
+	held := plan.Worker{Name: "old-1", Action: plan.Hold, Host: "pve1", VM: "9150", Hint: "gpuworker delete old-1"}
+	claim := plan.Worker{Name: "old-2", Action: plan.Release, Host: "pve2", VM: "9151", Slot: slot("0000:03:00"), Model: "Tesla T4", Steps: []plan.StepKind{plan.StepRelease}}
 	c := (&typed{engine: &fakeEngine{plan: planOf(held, claim)}}).run(t, "orphans", "-f", lab).wants(t, fault.ExitOK).asked(t, "orphans")
 	golden(t, "orphans.txt", c.out)
 	c = (&typed{engine: &fakeEngine{plan: planOf()}}).run(t, "orphans", "-f", lab).wants(t, fault.ExitOK)
@@ -252,7 +252,7 @@ func TestAPlansCommandsCanBeTypedAsPrinted(t *testing.T) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	held := plan.Worker{Name: "old-1", Action: plan.Hold, Host: "pve1", VMID: 9150, Hint: "gpuworker delete old-1"}
+	held := plan.Worker{Name: "old-1", Action: plan.Hold, Host: "pve1", VM: "9150", Hint: "gpuworker delete old-1"}
 	for _, verb := range []string{"plan", "orphans"} {
 		c := (&typed{engine: &fakeEngine{plan: planOf(held)}, seen: func(string) bool { return false }}).run(t, verb, "-f", file).wants(t, fault.ExitOK)
 		if want := "gpuworker delete old-1 -f '" + strings.ReplaceAll(file, "'", `'\''`) + "'\n"; !strings.Contains(c.out, want) {

@@ -95,7 +95,7 @@ func statusTable(rows []status.Row, p term.Paint) *grid {
 	g.right = []int{3}
 	for _, r := range rows {
 		card := strings.TrimSpace(r.Model + " " + r.Card)
-		g.addNoted(r.Note, r.Worker, r.Host, card, number(r.VMID), term.List(r.Addresses, maxListed), statePainted(r, p))
+		g.addNoted(r.Note, r.Worker, r.Host, card, r.VM, term.List(r.Addresses, maxListed), statePainted(r, p))
 	}
 	return g
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -15,17 +14,7 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/fault"
-	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
-)
-
-// How long apply waits for clones that somebody else, or an earlier run, has
-// under way, and how often it looks. A full clone of a large template over a
-// slow network takes the better part of an hour.
-const (
-	settlePatience = 90 * time.Minute
-	settleEvery    = 3 * time.Second
-	settleSeldom   = 20 * time.Second // each look reads every VM of the cluster
 )
 
 // Apply carries plans out. It looks at the world again first, and when it
@@ -65,40 +54,74 @@ func oneAtATime(progress func(apply.Event)) func(apply.Event) {
 	}
 }
 
+// applyOne carries out the plan of one hypervisor. Workers that may be under way
+// as a clone of an earlier run are waited for, beside the others; what they need
+// is planned when that clone is done.
 func (e *Engine) applyOne(ctx context.Context, p *plan.Plan, options ApplyOptions) (apply.Result, error) {
-	nothing := apply.Result{Hypervisor: p.Hypervisor}
+	result := apply.Result{Hypervisor: p.Hypervisor}
 	remake, err := e.spend(p)
-	if err != nil {
-		return nothing, err
+	if err != nil || p.Empty() && !waits(p) {
+		return result, err
 	}
-	if p.Empty() && !waits(p) {
-		return nothing, nil
-	}
-	hypervisor, ok := e.options.Documents.Hypervisor(p.Hypervisor)
+	document, ok := e.options.Documents.Hypervisor(p.Hypervisor)
 	if !ok {
-		return nothing, fmt.Errorf("hypervisor %q is not in the documents", p.Hypervisor)
+		return result, fmt.Errorf("hypervisor %q is not in the documents", p.Hypervisor)
 	}
-	in, err := e.settled(ctx, hypervisor, options)
+	began := time.Now()
+	fresh, in, err := e.again(ctx, document, remake)
+	if err == nil {
+		err = unchanged(p, fresh)
+	}
+	for err == nil {
+		var settled []string
+		if settled, err = e.round(ctx, document, fresh, in, options, &result); err != nil || len(settled) == 0 {
+			break
+		}
+		if fresh, in, err = e.again(ctx, document, remake); err == nil {
+			fresh = only(fresh, settled)
+			err = conflict(p, differently(p, fresh))
+		}
+	}
+	result.Took = time.Since(began)
+	return result, err
+}
+
+// again looks at the hypervisor and makes a plan anew.
+func (e *Engine) again(ctx context.Context, document *v1alpha1.Hypervisor, remake maker) (*plan.Plan, plan.Input, error) {
+	in, err := e.look(ctx, document, false)
 	if err != nil {
-		return nothing, err
+		return nil, in, err
 	}
 	fresh, err := remake(in)
 	if fault.Is(err, fault.NotFound) { // it was there when the plan was made
 		err = &fault.Error{Kind: fault.Conflict, Cause: err}
 	}
+	return fresh, in, err
+}
+
+// round carries a plan out once, and tells which workers had to be waited for and
+// can be planned now.
+func (e *Engine) round(ctx context.Context, document *v1alpha1.Hypervisor, p *plan.Plan, in plan.Input, options ApplyOptions, result *apply.Result) (settled []string, err error) {
+	backend, err := e.backend(ctx, document)
 	if err != nil {
-		return nothing, err
+		return nil, err
 	}
-	if err := unchanged(p, fresh); err != nil {
-		return nothing, err
+	for worker := range p.Workers() {
+		if worker.Awaits != nil {
+			worker.Steps = []plan.StepKind{plan.StepSettle}
+		}
 	}
-	backend, err := e.backend(ctx, hypervisor)
-	if err != nil {
-		return nothing, err
-	}
-	return apply.Run(ctx, backend, fresh, apply.Options{
+	done := apply.Run(ctx, backend, p, apply.Options{
 		By: e.options.By, NewUUID: e.options.NewUUID, Claims: in.Snapshot.Claims, Parallel: options.Parallel, Progress: options.Progress,
-	}), nil
+	})
+	for _, outcome := range done.Outcomes {
+		if outcome.Action == plan.Wait && outcome.Err == nil && len(outcome.Warnings) == 0 {
+			settled = append(settled, outcome.Worker)
+		} else {
+			result.Outcomes = append(result.Outcomes, outcome)
+		}
+	}
+	return settled, nil
 }
 
 func waits(p *plan.Plan) bool {
@@ -110,72 +133,41 @@ func waits(p *plan.Plan) bool {
 	return false
 }
 
-// settled looks at the hypervisor until the clones that were under way in our
-// range of numbers at the first look are done. While they are not, nobody can
-// say whose they will be: they have no name. Later ones are none of an earlier
-// run of ours.
-func (e *Engine) settled(ctx context.Context, hypervisor *v1alpha1.Hypervisor, options ApplyOptions) (plan.Input, error) {
-	in, err := e.look(ctx, hypervisor, false)
-	if err != nil {
-		return plan.Input{}, err
-	}
-	flying := inFlight(in.Snapshot, hypervisor.Spec.Proxmox.VMIDs)
-	began, every := time.Now(), settleEvery
-	for first := true; len(flying) > 0 && time.Since(began) < settlePatience; first = false {
-		if first {
-			options.Progress(apply.Event{
-				Worker: "(clones)", Step: plan.StepClone, Phase: apply.Working, Time: time.Now(),
-				Detail: fmt.Sprintf("waiting for clones of an earlier run or another engine: VM %v", flying),
-			})
-		}
-		select {
-		case <-ctx.Done():
-			return plan.Input{}, &fault.Error{
-				Kind: fault.Interrupted, Doing: "wait for clones under way", Cause: ctx.Err(),
-				Fix: "they go on by themselves; run the same command again later",
-			}
-		case <-time.After(every):
-		}
-		every = min(every*3/2, settleSeldom)
-		if in, err = e.look(ctx, hypervisor, false); err != nil {
-			return plan.Input{}, err
-		}
-		still := inFlight(in.Snapshot, hypervisor.Spec.Proxmox.VMIDs)
-		flying = slices.DeleteFunc(flying, func(vmid int) bool { return !slices.Contains(still, vmid) })
-	}
-	return in, nil
-}
-
-// inFlight are the numbers of our range under which a clone is being made.
-func inFlight(s *inventory.Snapshot, numbers v1alpha1.VMIDRange) []int {
-	var flying []int
-	for _, vm := range s.VMs {
-		if vm.Lock == "clone" && !vm.StuckClone && vm.VMID >= numbers.First && vm.VMID <= numbers.Last {
-			flying = append(flying, vm.VMID)
-		}
-	}
-	return flying
-}
-
 // unchanged compares the plan that a person saw with one made just now. Workers
 // that had to be waited for are expected to differ.
 func unchanged(seen, fresh *plan.Plan) error {
 	if seen.World == fresh.World {
 		return nil
 	}
+	var waited []string
+	for worker := range seen.Workers() {
+		if worker.Action == plan.Wait {
+			waited = append(waited, worker.Name)
+		}
+	}
+	_, differences := plan.Same(without(seen, waited), without(fresh, waited))
+	return conflict(seen, append(differences, differently(seen, fresh)...))
+}
+
+// differently says of workers that had to be waited for what nobody saw when the
+// plan was shown: another VM that would be destroyed.
+func differently(seen, fresh *plan.Plan) []string {
 	waited := map[string]*plan.Worker{}
 	for worker := range seen.Workers() {
 		if worker.Action == plan.Wait {
 			waited[worker.Name] = worker
 		}
 	}
-	names := slices.Collect(maps.Keys(waited))
-	_, differences := plan.Same(without(seen, names), without(fresh, names))
+	var differences []string
 	for worker := range fresh.Workers() {
 		if before := waited[worker.Name]; before != nil && worker.Action == plan.Replace && !sawAll(before, worker) {
 			differences = append(differences, fmt.Sprintf("%s: it has another VM now than the one that was to be replaced", worker.Name))
 		}
 	}
+	return differences
+}
+
+func conflict(seen *plan.Plan, differences []string) error {
 	if len(differences) == 0 {
 		return nil
 	}
@@ -192,14 +184,20 @@ func sawAll(waited, now *plan.Worker) bool {
 	return waited.Ref != nil && now.Ref != nil && waited.Ref.UUID == now.Ref.UUID && waited.Record.Replacing == ""
 }
 
-// without is a copy of the plan that lacks the named workers.
+// without is a copy of the plan that lacks the named workers; only has no others.
 func without(p *plan.Plan, names []string) *plan.Plan {
+	return filter(p, func(w plan.Worker) bool { return !slices.Contains(names, w.Name) })
+}
+
+func only(p *plan.Plan, names []string) *plan.Plan {
+	return filter(p, func(w plan.Worker) bool { return slices.Contains(names, w.Name) })
+}
+
+func filter(p *plan.Plan, keep func(plan.Worker) bool) *plan.Plan {
 	rest := *p
 	rest.Pools = slices.Clone(p.Pools)
 	for i := range rest.Pools {
-		rest.Pools[i].Workers = slices.DeleteFunc(slices.Clone(rest.Pools[i].Workers), func(w plan.Worker) bool {
-			return slices.Contains(names, w.Name)
-		})
+		rest.Pools[i].Workers = slices.DeleteFunc(slices.Clone(rest.Pools[i].Workers), func(w plan.Worker) bool { return !keep(w) })
 	}
 	return &rest
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/internal/thorough"
@@ -136,7 +137,7 @@ func TestATokenWithoutAPrivilegeIsToldWhichAndHowToGetIt(t *testing.T) {
 		before := l.sim.State()
 		e := engine.New(engine.Options{
 			Documents: decode(t, fleet), By: "ops@desk",
-			Open: func(_ context.Context, h *v1alpha1.Hypervisor) (engine.Backend, error) {
+			Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 				return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!weak=22222222-2222-4222-8222-222222222222", Transport: l.sim.Transport()})
 			},
 		})
@@ -164,7 +165,7 @@ func TestATokenWithoutAPrivilegeIsToldWhichAndHowToGetIt(t *testing.T) {
 		}
 		for id, vm := range l.sim.State().VMs {
 			if _, was := before.VMs[id]; !was && strings.Contains(vm.Name, "gpu-") {
-				t.Errorf("GPU worker VM %d was made without the right to claim a card", id)
+				t.Errorf("GPU worker VM %s was made without the right to claim a card", id)
 			}
 		}
 		l.whole()
@@ -177,7 +178,7 @@ func TestATicketThatExpiredIsRenewed(t *testing.T) {
 		documents := strings.Replace(fleet, "credentials: {token: {env: PVE_TOKEN}}", "credentials: {username: root@pam, password: {env: PVE_PASSWORD}}\n    attach: Raw", 1)
 		e := engine.New(engine.Options{
 			Documents: decode(t, documents), By: "ops@desk",
-			Open: func(_ context.Context, h *v1alpha1.Hypervisor) (engine.Backend, error) {
+			Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 				return proxmox.Open(h, proxmox.Login{Password: l.rootPassword, Transport: l.sim.Transport()})
 			},
 		})
@@ -289,7 +290,7 @@ func TestAWrongPinIsNamed(t *testing.T) {
 	documents = strings.Replace(documents, "    credentials:", "    tls: {fingerprint: \""+strings.Repeat("ab:", 31)+"ab\"}\n    credentials:", 1)
 	e := engine.New(engine.Options{
 		Documents: decode(t, documents),
-		Open: func(_ context.Context, h *v1alpha1.Hypervisor) (engine.Backend, error) {
+		Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 			return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary})
 		},
 	})
@@ -311,7 +312,7 @@ func TestNobodyTellsTheSecret(t *testing.T) {
 		logger := slog.New(slog.NewJSONHandler(&heard, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		e := engine.New(engine.Options{
 			Documents: decode(t, fleet), By: "ops@desk",
-			Open: func(_ context.Context, h *v1alpha1.Hypervisor) (engine.Backend, error) {
+			Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 				return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, Transport: l.sim.Transport(), Logger: logger})
 			},
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -93,7 +94,7 @@ func restart(ctx context.Context, e *engine.Engine) error {
 
 func adopt(vmid int, worker string) command {
 	return func(ctx context.Context, e *engine.Engine) error {
-		plans, err := e.PlanAdopt(ctx, vmid, worker)
+		plans, err := e.PlanAdopt(ctx, strconv.Itoa(vmid), worker)
 		if fault.Is(err, fault.Refused) && strings.Contains(err.Error(), "ours already") {
 			return nil // the second time
 		}

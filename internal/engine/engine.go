@@ -16,22 +16,17 @@ import (
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/check"
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/status"
 )
 
-// Backend is one hypervisor, seen and changed.
-type Backend interface {
-	inventory.Source
-	apply.Target
-}
-
 // RoleWriter is a backend that can print how to make a least-privilege login.
 type RoleWriter interface {
 	// Role writes the commands for a person to run, with reasons as comments.
 	// version is that of the hypervisor, "" for the newest known.
-	Role(version string, scope inventory.Scope) string
+	Role(version string, scope hypervisor.Scope) string
 }
 
 // Options are what an engine works with.
@@ -39,7 +34,7 @@ type Options struct {
 	// Documents are decoded, defaulted and valid.
 	Documents *v1alpha1.Documents
 	// Open logs in to a hypervisor.
-	Open func(ctx context.Context, hypervisor *v1alpha1.Hypervisor) (Backend, error)
+	Open func(ctx context.Context, hypervisor *v1alpha1.Hypervisor) (hypervisor.Backend, error)
 	// By names who runs this, "user@machine", for claims.
 	By string
 	// NewUUID makes identities for new VMs; nil takes random ones.
@@ -95,9 +90,9 @@ type Engine struct {
 	options Options
 
 	mu       sync.Mutex
-	backends map[string]Backend
+	backends map[string]hypervisor.Backend
 	makers   map[*plan.Plan]maker
-	named    []int // VMs of other people that a command named
+	named    []string // VMs of other people that a command named
 }
 
 // maker makes a plan again from a newer look at the world.
@@ -108,7 +103,7 @@ func New(options Options) *Engine {
 	if options.NewUUID == nil {
 		options.NewUUID = randomUUID
 	}
-	return &Engine{options: options, backends: map[string]Backend{}, makers: map[*plan.Plan]maker{}}
+	return &Engine{options: options, backends: map[string]hypervisor.Backend{}, makers: map[*plan.Plan]maker{}}
 }
 
 // randomUUID makes a version 4 UUID (RFC 9562).
@@ -121,7 +116,7 @@ func randomUUID() string {
 }
 
 // backend logs in to a hypervisor, once.
-func (e *Engine) backend(ctx context.Context, hypervisor *v1alpha1.Hypervisor) (Backend, error) {
+func (e *Engine) backend(ctx context.Context, hypervisor *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if b := e.backends[hypervisor.Name]; b != nil {
@@ -136,24 +131,23 @@ func (e *Engine) backend(ctx context.Context, hypervisor *v1alpha1.Hypervisor) (
 }
 
 // scope is what the documents need of a hypervisor.
-func (e *Engine) scope(hypervisor string) inventory.Scope {
+func (e *Engine) scope(of *v1alpha1.Hypervisor) hypervisor.Scope {
 	e.mu.Lock()
-	scope := inventory.Scope{VMs: slices.Clone(e.named)}
+	scope := hypervisor.Scope{VMs: slices.Clone(e.named)}
 	e.mu.Unlock()
 	add := func(list *[]string, name string) {
 		if !slices.Contains(*list, name) {
 			*list = append(*list, name)
 		}
 	}
-	for _, pool := range e.options.Documents.PoolsOn(hypervisor) {
+	for _, pool := range e.options.Documents.PoolsOn(of.Name) {
 		add(&scope.Storages, pool.Spec.Machine.Disk.Storage)
 		add(&scope.Bridges, pool.Spec.Network.Bridge)
 		add(&scope.Pools, pool.Name)
 		scope.Cards = scope.Cards || pool.IsGPU()
+		scope.NewVMs += pool.Size()
 	}
-	if h, ok := e.options.Documents.Hypervisor(hypervisor); ok && h.Spec.Proxmox != nil {
-		scope.ResourcePools = []string{h.Spec.Proxmox.ResourcePool}
-	}
+	scope.ResourcePools = []string{of.ResourcePool()}
 	return scope
 }
 
@@ -163,7 +157,7 @@ func (e *Engine) look(ctx context.Context, hypervisor *v1alpha1.Hypervisor, agen
 	if err != nil {
 		return plan.Input{}, err
 	}
-	scope := e.scope(hypervisor.Name)
+	scope := e.scope(hypervisor)
 	scope.Agents = agents
 	snapshot, err := backend.Observe(ctx, scope)
 	if err != nil {
@@ -192,7 +186,7 @@ func (e *Engine) besides(in *plan.Input) {
 		}
 		pools := e.options.Documents.PoolsOn(other.Name)
 		in.Elsewhere = append(in.Elsewhere, pools...)
-		if other.Spec.Proxmox != nil && in.Hypervisor.Spec.Proxmox != nil && other.Spec.Proxmox.Endpoint == in.Hypervisor.Spec.Proxmox.Endpoint {
+		if other.Endpoint() != "" && other.Endpoint() == in.Hypervisor.Endpoint() {
 			in.Beside = append(in.Beside, pools...)
 			in.Second = in.Second || before
 		}

@@ -23,7 +23,7 @@ func (l *lab) root() *pve.Client {
 func (l *lab) vmid(worker string) int {
 	l.t.Helper()
 	for id, vm := range l.sim.State().VMs {
-		if r := recordOf(vm); r != nil && r.Worker == worker && r.VMID == id {
+		if r := recordOf(vm); r != nil && r.Worker == worker && r.VM == id {
 			return id
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/internal/thorough"
 	"github.com/gpuworker/gpuworker/pve"
@@ -187,7 +188,7 @@ func TestRawAttachIsKilledAtAnyCall(t *testing.T) {
 	documents := strings.Replace(solo, "credentials: {token: {env: PVE_TOKEN}}", "credentials: {username: root@pam, password: {env: PVE_PASSWORD}}\n    attach: Raw", 1)
 	open := func(l *lab, wire http.RoundTripper) *engine.Engine {
 		return engine.New(engine.Options{Documents: decode(l.t, documents), By: "ops@desk",
-			Open: func(_ context.Context, h *v1alpha1.Hypervisor) (engine.Backend, error) {
+			Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 				return proxmox.Open(h, proxmox.Login{Password: l.rootPassword, Transport: wire})
 			}})
 	}
@@ -249,7 +250,7 @@ func TestSeveralHypervisorsAtOnce(t *testing.T) {
 		documents := solo + "---" + second + "---" + strings.NewReplacer("{name: gpu}", "{name: fargpu}", "hypervisor: lab", "hypervisor: far").Replace(pool)
 		e := func() *engine.Engine {
 			return engine.New(engine.Options{Documents: decode(t, documents), By: "ops@desk",
-				Open: func(_ context.Context, h *v1alpha1.Hypervisor) (engine.Backend, error) {
+				Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 					l := map[string]*lab{"lab": near, "far": far}[h.Name]
 					return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, Transport: l.sim.Transport()})
 				}})
@@ -281,7 +282,7 @@ func TestAMovedVMIsFoundAndNotDoubled(t *testing.T) {
 			config[key] = value
 		}
 		there := newLab(t, func(w *pvesim.World) {
-			w.VMs = append(slices.Clone(w.VMs), pvesim.VM{ID: 9100, Host: "pve2", Running: true, Config: config, Guest: pvesim.Guest{OS: "ubuntu", Agent: true}})
+			w.VMs = append(slices.Clone(w.VMs), pvesim.VM{ID: "9100", Host: "pve2", Running: true, Config: config, Guest: pvesim.Guest{OS: "ubuntu", Agent: true}})
 		})
 		delete(there.foreign, 9100)
 		ctx := context.Background()

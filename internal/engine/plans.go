@@ -55,11 +55,11 @@ func (e *Engine) PlanUnpark(ctx context.Context, names []string) (Plans, error) 
 }
 
 // PlanAdopt says what would be done to take an existing VM over as a worker.
-func (e *Engine) PlanAdopt(ctx context.Context, vmid int, worker string) (Plans, error) {
+func (e *Engine) PlanAdopt(ctx context.Context, vm, worker string) (Plans, error) {
 	e.mu.Lock()
-	e.named = append(e.named, vmid)
+	e.named = append(e.named, vm)
 	e.mu.Unlock()
-	return e.planAdopt(ctx, func(in plan.Input) (*plan.Plan, error) { return plan.BuildAdopt(in, vmid, worker) })
+	return e.planAdopt(ctx, func(in plan.Input) (*plan.Plan, error) { return plan.BuildAdopt(in, vm, worker) })
 }
 
 // planAdopt makes the plan of the hypervisor that has both the VM and the pool.

@@ -18,6 +18,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/cli"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/internal/thorough"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
@@ -32,7 +33,7 @@ func (l *lab) typed(wire http.RoundTripper, interrupts <-chan os.Signal, args ..
 		NewEngine: func(request cli.EngineRequest) cli.Engine {
 			return engine.New(engine.Options{
 				Documents: request.Documents, By: "ops@desk",
-				Open: func(_ context.Context, h *v1alpha1.Hypervisor) (engine.Backend, error) {
+				Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 					return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, Transport: wire})
 				},
 			})

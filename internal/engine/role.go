@@ -5,8 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
-	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 )
 
 // Role prints how to make a least-privilege login for each hypervisor. It asks
@@ -25,25 +24,18 @@ func (e *Engine) Role(ctx context.Context, version string) (string, error) {
 			return "", err
 		}
 		writer, ok := backend.(RoleWriter)
-		if !ok || clusters[endpoint(hypervisor)] {
+		if !ok || clusters[hypervisor.Endpoint()] {
 			continue
 		}
-		clusters[endpoint(hypervisor)] = true
-		parts = append(parts, writer.Role(version, e.clusterScope(endpoint(hypervisor))))
+		clusters[hypervisor.Endpoint()] = true
+		parts = append(parts, writer.Role(version, e.clusterScope(hypervisor.Endpoint())))
 	}
 	return strings.Join(parts, "\n"), nil
 }
 
-func endpoint(h *v1alpha1.Hypervisor) string {
-	if h.Spec.Proxmox == nil {
-		return ""
-	}
-	return h.Spec.Proxmox.Endpoint
-}
-
 // clusterScope is what all documents with an endpoint need of it.
-func (e *Engine) clusterScope(of string) inventory.Scope {
-	var all inventory.Scope
+func (e *Engine) clusterScope(of string) hypervisor.Scope {
+	var all hypervisor.Scope
 	join := func(list *[]string, more []string) {
 		for _, name := range more {
 			if !slices.Contains(*list, name) {
@@ -52,11 +44,11 @@ func (e *Engine) clusterScope(of string) inventory.Scope {
 		}
 	}
 	for i := range e.options.Documents.Hypervisors {
-		hypervisor := &e.options.Documents.Hypervisors[i]
-		if endpoint(hypervisor) != of {
+		document := &e.options.Documents.Hypervisors[i]
+		if document.Endpoint() != of {
 			continue
 		}
-		scope := e.scope(hypervisor.Name)
+		scope := e.scope(document)
 		join(&all.Storages, scope.Storages)
 		join(&all.ResourcePools, scope.ResourcePools)
 		all.Cards = all.Cards || scope.Cards

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 )
 
@@ -21,7 +22,7 @@ func TestDocumentsOfOneClusterGetOneLogin(t *testing.T) {
 	other := strings.NewReplacer("name: deep}", "name: far}", "pve1:8006", "far:8006").Replace(hypervisor)
 	e := engine.New(engine.Options{
 		Documents: decode(t, duo+"---\n"+hypervisor+pool+"---\n"+other),
-		Open: func(_ context.Context, h *v1alpha1.Hypervisor) (engine.Backend, error) {
+		Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 			return proxmox.Open(h, proxmox.Login{Token: "nobody@pve!none=1"})
 		},
 	})

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/internal/thorough"
@@ -231,7 +232,7 @@ func planOver(b *testing.B, server *httptest.Server, limit *pve.Limit) {
 	trusted := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	e := engine.New(engine.Options{
 		Documents: decode(b, documents), By: "ops@desk",
-		Open: func(_ context.Context, h *v1alpha1.Hypervisor) (engine.Backend, error) {
+		Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 			return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, CA: trusted, Limit: limit})
 		},
 	})

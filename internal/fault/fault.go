@@ -38,7 +38,7 @@ const (
 type Place struct {
 	Hypervisor string `json:"hypervisor,omitempty"`
 	Host       string `json:"host,omitempty"`
-	VMID       int    `json:"vmid,omitempty"`
+	VM         string `json:"vm,omitempty"`
 	Worker     string `json:"worker,omitempty"`
 	Card       string `json:"card,omitempty"` // BDF or slot
 }
@@ -50,10 +50,10 @@ func (p Place) String() string {
 		parts = append(parts, p.Worker)
 	}
 	switch {
-	case p.VMID != 0 && p.Host != "":
-		parts = append(parts, fmt.Sprintf("VM %d on %s", p.VMID, p.Host))
-	case p.VMID != 0:
-		parts = append(parts, fmt.Sprintf("VM %d", p.VMID))
+	case p.VM != "" && p.Host != "":
+		parts = append(parts, fmt.Sprintf("VM %s on %s", p.VM, p.Host))
+	case p.VM != "":
+		parts = append(parts, fmt.Sprintf("VM %s", p.VM))
 	case p.Host != "":
 		parts = append(parts, p.Host)
 	}

@@ -26,9 +26,10 @@ const (
 	CardMissing     ID = "CARD-MISSING"
 	CardNotGPU      ID = "CARD-NOT-GPU"
 	CardGroupShared ID = "CARD-GROUP-SHARED"
-	CardHeld        ID = "CARD-HELD"    // in the configuration of another VM
-	CardClaimed     ID = "CARD-CLAIMED" // reserved for another worker
-	CardUsed        ID = "CARD-USED"    // by another worker of this plan
+	CardGroupHidden ID = "CARD-GROUP-HIDDEN" // whether it is alone in its group cannot be seen
+	CardHeld        ID = "CARD-HELD"         // in the configuration of another VM
+	CardClaimed     ID = "CARD-CLAIMED"      // reserved for another worker
+	CardUsed        ID = "CARD-USED"         // by another worker of this plan
 	CardNoMatch     ID = "CARD-NO-MATCH"
 	MappingStale    ID = "MAPPING-STALE"
 
@@ -46,10 +47,10 @@ const (
 	BridgeMissing  ID = "BRIDGE-MISSING"
 	BridgeNotAware ID = "BRIDGE-NOT-VLAN-AWARE"
 
-	MemoryShort   ID = "MEMORY-SHORT"
-	CPUShort      ID = "CPU-SHORT"
-	VMIDRangeFull ID = "VMID-RANGE-FULL"
-	AddressShort  ID = "ADDRESS-SHORT" // no static address is left for the worker's number
+	MemoryShort  ID = "MEMORY-SHORT"
+	CPUShort     ID = "CPU-SHORT"
+	IDRangeFull  ID = "VMID-RANGE-FULL"
+	AddressShort ID = "ADDRESS-SHORT" // no static address is left for the worker's number
 
 	VMNameTaken    ID = "VM-NAME-TAKEN"
 	VMIdentity     ID = "VM-IDENTITY"      // looks like ours, the proof fails
@@ -61,4 +62,12 @@ const (
 	VMElsewhere    ID = "VM-ELSEWHERE"    // a worker's VM is not on the host of its card
 	VMAdoptRemake  ID = "VM-ADOPT-REMAKE" // adopting it would lead to its end
 	VMCardDiffers  ID = "VM-CARD-DIFFERS" // another card than its own is attached
+
+	// A step of apply that took longer than it may.
+	StepCloneLate   ID = "STEP-CLONE-LATE"
+	StepClaimLate   ID = "STEP-CLAIM-LATE"
+	StepWriteLate   ID = "STEP-WRITE-LATE"
+	StepPowerLate   ID = "STEP-POWER-LATE"
+	StepDestroyLate ID = "STEP-DESTROY-LATE"
+	StepAgentLate   ID = "STEP-AGENT-LATE"
 )

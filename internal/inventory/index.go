@@ -11,6 +11,7 @@ import (
 type index struct {
 	hosts     map[string]*Host
 	residents map[string][]*VM
+	vms       map[string]*VM
 	claims    map[cardKey]*Claim
 	size      [3]int
 }
@@ -27,13 +28,14 @@ func (s *Snapshot) lookup() *index {
 		return i
 	}
 	i := &index{
-		hosts: make(map[string]*Host, len(s.Hosts)), residents: make(map[string][]*VM, len(s.Hosts)),
+		hosts: make(map[string]*Host, len(s.Hosts)), residents: make(map[string][]*VM, len(s.Hosts)), vms: make(map[string]*VM, len(s.VMs)),
 		claims: make(map[cardKey]*Claim, len(s.Claims)), size: s.size(),
 	}
 	for n := range s.Hosts {
 		i.hosts[s.Hosts[n].Name] = &s.Hosts[n]
 	}
 	for n := range s.VMs {
+		i.vms[s.VMs[n].ID] = &s.VMs[n]
 		i.residents[s.VMs[n].Host] = append(i.residents[s.VMs[n].Host], &s.VMs[n])
 	}
 	for n := range slices.Backward(s.Claims) { // the first of several wins

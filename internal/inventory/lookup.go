@@ -1,7 +1,9 @@
 package inventory
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
@@ -9,25 +11,22 @@ import (
 // Host finds a host by name; nil when there is none.
 func (s *Snapshot) Host(name string) *Host { return s.lookup().hosts[name] }
 
-// VM finds a VM by number; nil when there is none.
-func (s *Snapshot) VM(vmid int) *VM {
-	i, found := slices.BinarySearchFunc(s.VMs, vmid, func(vm VM, id int) int { return vm.VMID - id })
-	if !found {
-		return nil
-	}
-	return &s.VMs[i]
-}
+// VM finds a VM by its identifier; nil when there is none.
+func (s *Snapshot) VM(id string) *VM { return s.lookup().vms[id] }
+
+// CompareIDs orders identifiers: numbers by their value.
+func CompareIDs(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)) }
 
 // Claim finds the claim on a card; nil when nobody claims it.
 func (s *Snapshot) Claim(host string, slot pci.Slot) *Claim {
 	return s.lookup().claims[cardKey{host, slot}]
 }
 
-// Residents are the VMs and templates of a host, in the order of their numbers.
+// Residents are the VMs and templates of a host, in the order of their identifiers.
 func (s *Snapshot) Residents(host string) []*VM { return s.lookup().residents[host] }
 
 // Holders are the VMs that have the card in their configuration, running or
-// pending, in the order of their numbers. Templates hold nothing: they never
+// pending, in the order of their identifiers. Templates hold nothing: they never
 // start.
 func (s *Snapshot) Holders(host string, slot pci.Slot) []*VM {
 	var holders []*VM

@@ -29,8 +29,8 @@ type Record struct {
 	KubeCluster string `json:"kubeCluster"`
 	Lifecycle   string `json:"lifecycle"`
 
-	VMID int    `json:"vmid"`
-	UUID string `json:"uuid"` // SMBIOS UUID that the VM has or will have
+	VM   string `json:"vm,omitempty"` // identifier; "" where the hypervisor chooses it
+	UUID string `json:"uuid"`         // SMBIOS UUID that the VM has or will have
 
 	Host string `json:"host,omitempty"`
 	Card string `json:"card,omitempty"` // slot, "" for a plain worker
@@ -108,9 +108,6 @@ func (r Record) Line(flags ...string) string {
 		if value := *key.field(&r); value != "" {
 			b.WriteString(" " + key.name + "=" + url.QueryEscape(value))
 		}
-		if key.name == "cluster" && r.VMID != 0 {
-			b.WriteString(" vmid=" + strconv.Itoa(r.VMID))
-		}
 	}
 	for _, word := range append(strings.Fields(r.Unknown), flags...) {
 		b.WriteString(" " + word)
@@ -134,6 +131,7 @@ var (
 	uuidForm = regexp.MustCompile(`^([0-9A-Fa-f-]{1,36}|` + UnknownVM + `)?$`)
 	hostForm = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,252})?$`)
 	cardForm = regexp.MustCompile(`^[0-9A-Fa-f:.]{0,16}$`)
+	idForm   = regexp.MustCompile(`^[0-9A-Za-z._:-]{0,64}$`)
 	timeForm = regexp.MustCompile(`^[0-9TZ:.+-]{0,40}$`)
 )
 
@@ -141,6 +139,7 @@ var recordKeys = []recordKey{
 	{"worker", func(r *Record) *string { return &r.Worker }, nameForm, true},
 	{"pool", func(r *Record) *string { return &r.Pool }, nameForm, true},
 	{"cluster", func(r *Record) *string { return &r.KubeCluster }, nameForm, true},
+	{"vmid", func(r *Record) *string { return &r.VM }, idForm, true},
 	{"lifecycle", func(r *Record) *string { return &r.Lifecycle }, wordForm, false},
 	{"uuid", func(r *Record) *string { return &r.UUID }, uuidForm, true},
 	{"host", func(r *Record) *string { return &r.Host }, hostForm, false},
@@ -244,23 +243,18 @@ func (n *Note) words(line string) map[string]string {
 }
 
 func isRecordKey(key string) bool {
-	return key == "v" || key == "vmid" || slices.ContainsFunc(recordKeys, func(k recordKey) bool { return k.name == key })
+	return key == "v" || slices.ContainsFunc(recordKeys, func(k recordKey) bool { return k.name == key })
 }
 
 // read takes the values over, those that have their form.
 func (n *Note) read(values map[string]string) {
-	number := func(key string) int {
-		value, there := values[key]
-		if !there {
-			return 0
-		}
-		number, err := strconv.ParseUint(value, 10, 31)
+	if version, there := values["v"]; there {
+		number, err := strconv.ParseUint(version, 10, 31)
 		if err != nil {
-			n.Problem = fmt.Sprintf("its record is damaged: %s is not a number", key)
+			n.Problem = "its record is damaged: v is not a number"
 		}
-		return int(number)
+		n.Record.Version = int(number)
 	}
-	n.Record.Version, n.Record.VMID = number("v"), number("vmid")
 	newer := n.Record.Newer()
 	for _, key := range recordKeys {
 		value := values[key.name]
@@ -277,7 +271,7 @@ func (n *Note) read(values map[string]string) {
 	}
 	switch {
 	case n.Problem != "":
-		n.Record = Record{VMID: n.Record.VMID}
+		n.Record = Record{VM: n.Record.VM}
 	case newer != "":
 		n.Problem = newer
 	}
@@ -297,9 +291,10 @@ type Ownership string
 const (
 	// Foreign: not ours, never touched.
 	Foreign Ownership = "foreign"
-	// Ours: owner tag, recorded UUID, recorded number and name all fit.
+	// Ours: owner tag, recorded UUID and name all fit, and the recorded identifier
+	// when there is one.
 	Ours Ownership = "ours"
-	// Fresh: our own clone that was not marked yet: record, number and name fit,
+	// Fresh: our own clone that was not marked yet: record, identifier and name fit,
 	// it never ran, and tag or UUID are still the template's. It may be marked,
 	// and after that is Ours.
 	Fresh Ownership = "fresh"
@@ -319,14 +314,16 @@ func (vm *VM) Ownership() (Ownership, string) {
 		return Doubtful, fmt.Sprintf("has the tag %q, but no record in its note", OwnerTag)
 	case r == nil:
 		return Foreign, ""
-	case r.VMID != vm.VMID:
-		return Doubtful, fmt.Sprintf("its note is that of VM %d: a copy or a restored backup", r.VMID)
+	case r.VM != vm.ID && r.VM != "":
+		return Doubtful, fmt.Sprintf("its note is that of VM %s: a copy or a restored backup", r.VM)
 	case r.Worker != vm.Name:
 		return Doubtful, fmt.Sprintf("its note names worker %q, its name is %q", r.Worker, vm.Name)
 	case vm.Template:
 		return Doubtful, "it is a template"
 	case tagged && r.UUID != "" && r.UUID == vm.UUID:
 		return Ours, ""
+	case r.VM == "":
+		return Doubtful, "owner tag or SMBIOS UUID do not fit its note: a copy or a restored backup"
 	case vm.Running:
 		return Doubtful, "owner tag or SMBIOS UUID do not fit its note, and it is running"
 	default:
@@ -341,7 +338,7 @@ func (vm *VM) Parked() bool { return slices.Contains(vm.Tags, ParkedTag) }
 // changes a VM compares all of it first: a number alone proves nothing.
 type VMRef struct {
 	Host string `json:"host"`
-	VMID int    `json:"vmid"`
+	ID   string `json:"id"`
 	Name string `json:"name"`
 	UUID string `json:"uuid"`
 }

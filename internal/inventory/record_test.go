@@ -11,7 +11,7 @@ func worker() Record {
 	return Record{
 		Version: RecordVersion,
 		Worker:  "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent",
-		VMID: 9101, UUID: "6e0f0000-0000-4000-8000-000000000001", Host: "pve1", Card: "0000:03:00",
+		VM: "9101", UUID: "6e0f0000-0000-4000-8000-000000000001", Host: "pve1", Card: "0000:03:00",
 		Template: "ubuntu 22.04 (new)", Labels: "a=b,c=d e", Taints: "nvidia.com/gpu=present:NoSchedule",
 		Created: "2026-11-29T18:00:00Z", Replaced: "5e0f0000-0000-4000-8000-000000000001", By: "ops@desk",
 	}
@@ -43,7 +43,7 @@ func TestARecordSurvivesANote(t *testing.T) {
 
 func TestWhatWasWrittenBeforeThereWereVersionsIsRead(t *testing.T) {
 	got, ok := ParseRecord("gpuworker: worker=gpu-1 pool=gpu cluster=rke2 lifecycle=SemiPersistent vmid=9101 uuid=6e0f-01 host=pve1 card=0000%3A03%3A00 made")
-	want := Record{Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent", VMID: 9101, UUID: "6e0f-01", Host: "pve1", Card: "0000:03:00"}
+	want := Record{Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent", VM: "9101", UUID: "6e0f-01", Host: "pve1", Card: "0000:03:00"}
 	if !ok || got.Problem != "" || got.Record != want || !got.Has("made") {
 		t.Errorf("got %+v, %s", got, cmp.Diff(want, got.Record))
 	}
@@ -67,7 +67,7 @@ func TestUnknownKeysAndFlagsAreKept(t *testing.T) {
 // pool, cluster, vmid and uuid mean the same, everything else may not.
 func TestARecordOfANewerProgramIsNotBelieved(t *testing.T) {
 	note, ok := ParseRecord("gpuworker: v=2 worker=gpu-1 pool=gpu cluster=rke2 vmid=9101 uuid=6e0f-01 host=3 card=anything made")
-	want := Record{Version: 2, Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", VMID: 9101, UUID: "6e0f-01"}
+	want := Record{Version: 2, Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", VM: "9101", UUID: "6e0f-01"}
 	if !ok || note.Record != want {
 		t.Error(cmp.Diff(want, note.Record))
 	}
@@ -107,7 +107,7 @@ func TestATextThatOnlyMentionsUsIsNoRecord(t *testing.T) {
 func TestOwnershipNeedsTheWholeProof(t *testing.T) {
 	ours := func() VM {
 		r := worker()
-		return VM{VMID: r.VMID, Name: r.Worker, UUID: r.UUID, Tags: []string{"x", OwnerTag}, Record: &r}
+		return VM{ID: r.VM, Name: r.Worker, UUID: r.UUID, Tags: []string{"x", OwnerTag}, Record: &r}
 	}
 	tests := []struct {
 		name   string
@@ -118,7 +118,7 @@ func TestOwnershipNeedsTheWholeProof(t *testing.T) {
 		{"running or not does not matter then", func(vm *VM) { vm.Running = true }, Ours},
 		{"a VM without tag and note is somebody else's", func(vm *VM) { vm.Record, vm.Tags = nil, nil }, Foreign},
 		{"a tag alone proves nothing", func(vm *VM) { vm.Record = nil }, Doubtful},
-		{"a clone of our VM has its note and another number", func(vm *VM) { vm.VMID = 9102 }, Doubtful},
+		{"a clone of our VM has its note and another number", func(vm *VM) { vm.ID = "9102" }, Doubtful},
 		{"a renamed VM is not taken for ours", func(vm *VM) { vm.Name = "other" }, Doubtful},
 		{"another UUID on a running VM is a restored copy", func(vm *VM) { vm.UUID, vm.Running = "other", true }, Doubtful},
 		{"a fresh clone has neither tag nor our UUID yet", func(vm *VM) { vm.UUID, vm.Tags = "template's", nil }, Fresh},
@@ -147,7 +147,7 @@ func FuzzRecord(f *testing.F) {
 				t.Fatalf("%q is written as another record: %s", text, diff)
 			}
 		}
-		r := Record{Version: RecordVersion, Worker: name, Labels: labels, By: by, VMID: 100}
+		r := Record{Version: RecordVersion, Worker: name, Labels: labels, By: by, VM: "100"}
 		note, _ := ParseRecord(r.Line())
 		if valid := name != "" && nameForm.MatchString(name); valid != (note.Problem == "" && note.Record == r) {
 			t.Fatalf("%q reads back as %+v", r.Line(), note)

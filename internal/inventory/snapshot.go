@@ -1,35 +1,11 @@
 package inventory
 
 import (
-	"context"
 	"sync/atomic"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
-
-// Source observes one hypervisor. Observe returns a whole snapshot or an
-// error; what could not be seen of a world that is otherwise well is said in
-// the snapshot (Host.Gaps, VM.Unreadable, Snapshot.Missing), never left out.
-type Source interface {
-	Observe(ctx context.Context, scope Scope) (*Snapshot, error)
-}
-
-// Scope says what an observation is for, so that no more is asked than needed,
-// and which privileges are looked for.
-type Scope struct {
-	Storages []string // storages that VMs will use; "" is that of the template
-	Bridges  []string // bridges that VMs will use
-	Pools    []string // pools whose workers are looked for by name, beside those that carry our mark
-	VMs      []int    // VMs of other people that are asked about
-	Cards    bool     // cards will be attached
-
-	// ResourcePools are the resource pools that VMs go into, "" for none; empty is
-	// none too.
-	ResourcePools []string
-
-	Agents bool // ask the guest agents of our running VMs for addresses
-}
 
 // Snapshot is one hypervisor at one moment.
 type Snapshot struct {
@@ -40,13 +16,26 @@ type Snapshot struct {
 	Missing    []Right `json:"missing,omitempty"` // privileges that the login lacks
 
 	// Frozen says why nothing can be changed at present; nil when it can.
-	Frozen *Frozen `json:"frozen,omitempty"`
+	Frozen       *Frozen      `json:"frozen,omitempty"`
+	Capabilities Capabilities `json:"capabilities"`
+	// FreeIDs are identifiers for new VMs, in the order in which they are to be
+	// used; empty when there is none left, or when the hypervisor chooses them.
+	FreeIDs []string `json:"freeIDs,omitempty"`
+	// IDRange says which identifiers new VMs may have, "9100 to 9199".
+	IDRange string `json:"idRange,omitempty"`
+	// Advice says what a person does in the hypervisor's own words.
+	Advice Advice `json:"-"`
+
+	// Setup are findings about how the hypervisor is reached and what new VMs may be
+	// called. They decide nothing.
+	Setup []finding.Finding `json:"setup,omitempty"`
+
 	// MissingPool is the resource pool that new VMs are to go into and that does
 	// not exist; "" when it does, when none is wanted, or when it cannot be seen.
 	MissingPool string `json:"missingPool,omitempty"`
 
 	Hosts  []Host  `json:"hosts"`  // by name
-	VMs    []VM    `json:"vms"`    // by VMID; templates too
+	VMs    []VM    `json:"vms"`    // by identifier; templates too
 	Claims []Claim `json:"claims"` // by host and slot
 
 	index atomic.Pointer[index]
@@ -168,12 +157,13 @@ type Storage struct {
 
 // VM is a virtual machine or a template.
 type VM struct {
-	VMID     int      `json:"vmid"`
+	ID       string   `json:"id"`
 	Host     string   `json:"host"`
 	Name     string   `json:"name"` // "" while it is being cloned
 	Template bool     `json:"template,omitempty"`
 	Running  bool     `json:"running"`
-	Lock     string   `json:"lock,omitempty"` // "clone", "backup", …
+	State    VMState  `json:"state,omitempty"`  // what stands in the way of a change
+	Locked   string   `json:"locked,omitempty"` // by what, "backup", when State is Locked
 	Tags     []string `json:"tags,omitempty"`
 	UUID     string   `json:"uuid,omitempty"` // SMBIOS, as configured
 
@@ -210,13 +200,24 @@ type VM struct {
 	// another host needs all of them shared.
 	Storages []string `json:"storages,omitempty"`
 
-	// StuckClone tells that the VM is locked by a clone that no task works on.
-	StuckClone bool `json:"stuckClone,omitempty"`
+	// FromRange reports whether the identifier is one that we give to new VMs.
+	FromRange bool `json:"fromRange,omitempty"`
 
 	// Agent and Addresses are asked only with Scope.Agents.
 	Agent     State    `json:"agent,omitempty"`
 	Addresses []string `json:"addresses,omitempty"`
 }
+
+// VMState is what stands in the way of changing a VM.
+type VMState string
+
+// The states of a VM.
+const (
+	Free      VMState = ""           // nothing
+	Cloning   VMState = "cloning"    // it is being made
+	CloneDead VMState = "clone dead" // it is locked by a clone that nothing works on any more
+	Locked    VMState = "locked"     // somebody else's work on it
+)
 
 // Attachment is one card in a VM's configuration.
 type Attachment struct {
@@ -292,6 +293,8 @@ type Claim struct {
 	// Releasing tells that the worker is gone and the register about to be
 	// removed by whoever wrote the record.
 	Releasing bool `json:"releasing,omitempty"`
+	// FromRange is that of the record's VM; see VM.
+	FromRange bool `json:"fromRange,omitempty"`
 	// Problem says why the record must not be believed, and the register not be
 	// written: it is damaged, or a newer program wrote it. The card counts as taken.
 	// Record then holds at most the worker's identity.

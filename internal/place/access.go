@@ -16,7 +16,7 @@ func CheckVersion(s *inventory.Snapshot) finding.Finding {
 	}
 	if !s.Supported {
 		f.Verdict, f.Reason = finding.Fail, fmt.Sprintf("%s %s is not a version that is known to work", s.Product, s.Version)
-		f.Fix = "upgrade to Proxmox VE 8.4 or 9"
+		f.Fix = s.Advise(inventory.Upgrade, inventory.Subject{})
 	}
 	return f
 }
@@ -47,7 +47,7 @@ func poolMissing(s *inventory.Snapshot) finding.Finding {
 	return finding.Finding{
 		ID: finding.PoolMissing, Verdict: finding.Fail, Layer: finding.LayerAccess, Where: fault.Place{Hypervisor: s.Hypervisor},
 		Reason: fmt.Sprintf("there is no resource pool %s, and new VMs are to go into it", s.MissingPool),
-		Fix:    "correct spec.proxmox.resourcePool of the Hypervisor, or make the pool: gpuworker role -f FILE prints the commands",
+		Fix:    s.Advise(inventory.MakePool, inventory.Subject{}),
 	}
 }
 

@@ -72,7 +72,7 @@ func CheckCardAlone(s *inventory.Snapshot, h *inventory.Host, d pci.Device) find
 func CheckCardFree(s *inventory.Snapshot, h *inventory.Host, d pci.Device, who Who) []finding.Finding {
 	var findings []finding.Finding
 	for _, vm := range s.Holders(h.Name, d.Slot) {
-		if vm.VMID == who.VMID {
+		if vm.ID == who.VM {
 			continue
 		}
 		findings = append(findings, held(s, h, d, vm))
@@ -94,14 +94,14 @@ func held(s *inventory.Snapshot, h *inventory.Host, d pci.Device, vm *inventory.
 		ID: finding.CardHeld, Verdict: finding.Fail, Layer: finding.LayerCard, Where: atCard(s, h.Name, d),
 		Reason: fmt.Sprintf("attached to %s, %s", VMName(vm), whose(vm)),
 	}
-	f.Where.VMID = vm.VMID
+	f.Where.VM = vm.ID
 	for _, a := range vm.Cards {
 		for _, slot := range a.Slots {
 			if slot == d.Slot && len(a.Slots) > 1 {
 				f.Reason += fmt.Sprintf(" (by mapping %s, which stands for %d cards)", a.Mapping, len(a.Slots))
 			}
 			if slot == d.Slot {
-				f.Fix = on(h.Name, "choose another card, or take it out of that VM: "+shell.Command("qm set %d --delete %s", vm.VMID, a.Key))
+				f.Fix = on(h.Name, "choose another card, or "+s.Advise(inventory.TakeCardOut, inventory.Subject{VM: vm.ID, Key: a.Key}))
 			}
 		}
 	}
@@ -122,7 +122,7 @@ func hiddenHolders(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []fin
 			Reason: fmt.Sprintf("%s cannot be read, so it may hold the card: %s", VMName(vm), vm.Unreadable),
 			Fix:    UnreadableFix(s, vm),
 		}
-		f.Where.VMID = vm.VMID
+		f.Where.VM = vm.ID
 		findings = append(findings, f)
 	}
 	return findings

@@ -79,21 +79,21 @@ func hostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding
 // card, which it cannot unless vfio-pci has it: such facts are of another time. A
 // card that waits for the next start, or that is one of several the VM may have got,
 // proves nothing.
-func ProvenByVM(s *inventory.Snapshot, vmid int, slot pci.Slot, findings []finding.Finding) []finding.Finding {
-	if !RunsWith(s, vmid, slot) {
+func ProvenByVM(s *inventory.Snapshot, id string, slot pci.Slot, findings []finding.Finding) []finding.Finding {
+	if !RunsWith(s, id, slot) {
 		return findings
 	}
 	for i := range findings {
 		if f := &findings[i]; f.ID == finding.HostDriver || f.ID == finding.HostDriverOwns || f.ID == finding.HostFactsNone && f.Verdict == finding.Unknown {
-			f.Verdict, f.Reason, f.Fix = finding.Pass, fmt.Sprintf("VM %d runs with the card, so vfio-pci has it", vmid), ""
+			f.Verdict, f.Reason, f.Fix = finding.Pass, fmt.Sprintf("VM %s runs with the card, so vfio-pci has it", id), ""
 		}
 	}
 	return findings
 }
 
 // RunsWith tells that the VM runs, and has this card for sure.
-func RunsWith(s *inventory.Snapshot, vmid int, slot pci.Slot) bool {
-	vm := s.VM(vmid)
+func RunsWith(s *inventory.Snapshot, id string, slot pci.Slot) bool {
+	vm := s.VM(id)
 	return vm != nil && vm.Running && slices.ContainsFunc(vm.Cards, func(a inventory.Attachment) bool {
 		return !a.Pending && len(a.Slots) == 1 && a.Slots[0] == slot
 	})

@@ -89,8 +89,8 @@ func TestOldFactsDoNotSpeakAgainstAVMThatRunsWithTheCard(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			world := Observed(Host("pve1", T4("03:00")))
-			world.VMs = append(world.VMs, inventory.VM{VMID: 101, Host: "pve1", Running: test.running, Cards: []inventory.Attachment{test.card}})
-			got := ProvenByVM(world, 101, slot, []finding.Finding{{ID: finding.HostDriverOwns, Verdict: finding.Fail, Reason: "nouveau has it"}})
+			world.VMs = append(world.VMs, inventory.VM{ID: "101", Host: "pve1", Running: test.running, Cards: []inventory.Attachment{test.card}})
+			got := ProvenByVM(world, "101", slot, []finding.Finding{{ID: finding.HostDriverOwns, Verdict: finding.Fail, Reason: "nouveau has it"}})
 			if got[0].Verdict != test.want {
 				t.Errorf("%+v", got)
 			}

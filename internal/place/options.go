@@ -123,7 +123,7 @@ func (r *Room) JudgeCard(host *inventory.Host, device pci.Device, who Who) []fin
 	findings = append(findings, CheckCardFree(r.world, host, device, who)...)
 	facts := CheckHostFacts(r.world, host, device, r.requireFacts)
 	if slices.ContainsFunc(facts, Blocks) {
-		facts = ProvenByVM(r.world, who.VMID, device.Slot, facts)
+		facts = ProvenByVM(r.world, who.VM, device.Slot, facts)
 	}
 	return append(findings, facts...)
 }

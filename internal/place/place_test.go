@@ -221,7 +221,7 @@ func TestSharedStorageIsOneForAllHosts(t *testing.T) {
 	full := func(w *Want) { w.Template.Clone = v1alpha1.CloneFull }
 	room := NewRoom(world)
 	seat, _, _ := room.Place(want("gpu-1", full, func(w *Want) { w.Hosts = []string{"pve2"} }))
-	if seat.Host != "pve2" || seat.Template.VMID != 9000 {
+	if seat.Host != "pve2" || seat.Template.ID != "9000" {
 		t.Errorf("a template on shared storage reaches the other host: %+v", seat)
 	}
 	_, _, refusals := room.Place(want("gpu-2", full))
@@ -240,7 +240,7 @@ func TestAWorkerIsNotInItsOwnWay(t *testing.T) {
 	own := VM(9100, "gpu-1", "pve1").Ours("gpu", "rke2-lab", "SemiPersistent").Card("03:00").Running().Machine(func(m *inventory.Machine) { m.MemoryMiB = 8192 })
 	world := Observed(Host("pve1", T4("03:00")).Memory(16, 12), Template(9000, "ubuntu-22.04", "pve1"), own,
 		Claim("pve1", "03:00", "gpu-1", "gpu", "rke2-lab", 9100).Stale("iommugroup is 14, the hardware says 15"))
-	w := want("gpu-1", exactly("pve1", "03:00"), func(w *Want) { w.VMID = 9100 })
+	w := want("gpu-1", exactly("pve1", "03:00"), func(w *Want) { w.VM = "9100" })
 	seat, notes, refusals := NewRoom(world).Place(w)
 	if seat.Host != "pve1" || len(refusals) > 0 {
 		t.Fatalf("its own card, claim and memory stand in its way: %v", written(refusals))

@@ -147,7 +147,7 @@ func (r *Room) shelf(host, storage string) shelf {
 
 // freed is the memory in MiB that comes back when the worker's own VM stops.
 func (r *Room) freed(w Want, host string) int {
-	if own := r.world.VM(w.VMID); w.VMID != 0 && own != nil && own.Running && own.Host == host {
+	if own := r.world.VM(w.VM); w.VM != "" && own != nil && own.Running && own.Host == host {
 		return own.Applied.MemoryMiB
 	}
 	return 0

@@ -8,7 +8,6 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
-	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // Volume is room that a new VM takes on a storage.
@@ -78,11 +77,11 @@ func CheckStorage(s *inventory.Snapshot, h *inventory.Host, need Volume, promise
 	switch {
 	case !storage.Active:
 		f.Reason = fmt.Sprintf("storage %s is not active on the host", storage.Name)
-		f.Fix = on(h.Name, "pvesm status")
+		f.Fix = on(h.Name, s.Advise(inventory.ActivateStorage, inventory.Subject{}))
 	case !storage.Has("images"):
 		f.ID = finding.StorageContent
 		f.Reason = fmt.Sprintf("storage %s takes no disks of VMs, only %s", storage.Name, orWord(strings.Join(storage.Content, ", "), "nothing"))
-		f.Fix = "choose another storage, or add the content type: " + shell.Command("pvesm set %s --content %s", storage.Name, strings.Join(slices.Concat(storage.Content, []string{"images"}), ","))
+		f.Fix = s.Advise(inventory.AddContent, inventory.Subject{Storage: storage.Name, Content: strings.Join(slices.Concat(storage.Content, []string{"images"}), ",")})
 	case storage.Total == 0 && need.Bytes > 0:
 		f.ID, f.Verdict = finding.StorageFull, finding.Unknown
 		f.Reason = fmt.Sprintf("storage %s does not tell how much room it has", storage.Name)

@@ -3,12 +3,12 @@ package place
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
-	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // TemplateWords says which template is asked for: `"ubuntu-22.04"`, "VM 9000",
@@ -29,7 +29,7 @@ func IsTemplate(t v1alpha1.Template, vm *inventory.VM) bool {
 	case t.Name != "":
 		return vm.Name == t.Name
 	case t.VMID != 0:
-		return vm.VMID == t.VMID
+		return vm.ID == strconv.Itoa(t.VMID)
 	}
 	return len(t.Tags) > 0 && !slices.ContainsFunc(t.Tags, func(tag string) bool { return !slices.Contains(vm.Tags, tag) })
 }
@@ -64,7 +64,7 @@ func FindTemplate(s *inventory.Snapshot, t v1alpha1.Template, h *inventory.Host)
 		f.Fix = "name one by spec.template.vmid, or give it a name or a tag of its own"
 		return nil, []finding.Finding{f}
 	case len(candidates) == 0:
-		f.Reason, f.Fix = noTemplate(t, h, elsewhere, others)
+		f.Reason, f.Fix = noTemplate(s, t, h, elsewhere, others)
 		return nil, []finding.Finding{f}
 	}
 	findings := CheckTemplate(s, candidates[0])
@@ -91,14 +91,14 @@ func sharedWith(s *inventory.Snapshot, template *inventory.VM, h *inventory.Host
 	return true
 }
 
-func noTemplate(t v1alpha1.Template, h *inventory.Host, elsewhere, others []*inventory.VM) (reason, fix string) {
+func noTemplate(s *inventory.Snapshot, t v1alpha1.Template, h *inventory.Host, elsewhere, others []*inventory.VM) (reason, fix string) {
 	switch {
 	case len(elsewhere) > 0:
 		return fmt.Sprintf("the host has no template %s; there is %s, on storage that %s does not share", TemplateWords(t), vmList(elsewhere), h.Name),
 			fmt.Sprintf("make a copy of the template on %s, or keep all of it on shared storage, its cloud-init drive too", h.Name)
 	case len(others) > 0:
 		return fmt.Sprintf("there is no template %s; %s is a VM, no template", TemplateWords(t), vmList(others)),
-			on(others[0].Host, fmt.Sprintf("if it is meant to be one: qm template %d", others[0].VMID))
+			on(others[0].Host, s.AdviseVM(inventory.MakeTemplate, others[0]))
 	}
 	return "there is no template " + TemplateWords(t) + " on any host that can be seen",
 		"correct spec.template, or make the template; the login needs VM.Audit to see it"
@@ -128,15 +128,15 @@ func CheckTemplate(s *inventory.Snapshot, vm *inventory.VM) []finding.Finding {
 		findings = append(findings, g)
 	}
 	if vm.BootDisk == "" {
-		fail(finding.TemplateNoDisk, "has no disk to boot from", fmt.Sprintf("qm config %d shows its disks; import one and make the template anew", vm.VMID))
+		fail(finding.TemplateNoDisk, "has no disk to boot from", s.AdviseVM(inventory.AddDisk, vm))
 	}
 	if !vm.CloudInit {
 		fail(finding.TemplateNoCloudInit, "has no cloud-init drive, so login and addresses would never reach the guest",
-			shell.Command("qm set %d --ide2 %s", vm.VMID, orWord(vm.Machine.Storage, "STORAGE")+":cloudinit"))
+			s.Advise(inventory.AddCloudInit, inventory.Subject{VM: vm.ID, Storage: orWord(vm.Machine.Storage, "STORAGE")}))
 	}
 	if len(vm.Cards) > 0 {
 		fail(finding.TemplateHasCard, "has a PCI card attached, which every clone would carry too",
-			shell.Command("qm set %d --delete %s", vm.VMID, vm.Cards[0].Key))
+			s.Advise(inventory.EmptyTemplate, inventory.Subject{VM: vm.ID, Key: vm.Cards[0].Key}))
 	}
 	if len(findings) == 0 {
 		f.ID, f.Verdict = finding.TemplateMissing, finding.Pass

@@ -29,7 +29,7 @@ type Who struct {
 	Worker      string
 	Pool        string
 	KubeCluster string
-	VMID        int // of its VM; 0 when it has none
+	VM          string // of its VM; "" when it has none
 }
 
 // is tells whether a record speaks of this worker.

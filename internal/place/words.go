@@ -31,9 +31,9 @@ func Size(bytes int64) string {
 // VMName writes a VM as an operator knows it: `VM 204 "vdi-7"`.
 func VMName(vm *inventory.VM) string {
 	if vm.Name == "" {
-		return fmt.Sprintf("VM %d", vm.VMID)
+		return fmt.Sprintf("VM %s", vm.ID)
 	}
-	return fmt.Sprintf("VM %d %q", vm.VMID, vm.Name)
+	return fmt.Sprintf("VM %s %q", vm.ID, vm.Name)
 }
 
 // UnreadableFix is the way out for a VM that cannot be read.
@@ -123,7 +123,7 @@ func atCard(s *inventory.Snapshot, host string, d pci.Device) fault.Place {
 
 func atVM(s *inventory.Snapshot, vm *inventory.VM) fault.Place {
 	where := at(s, vm.Host)
-	where.VMID = vm.VMID
+	where.VM = vm.ID
 	return where
 }
 

@@ -17,22 +17,22 @@ import (
 // BuildAdopt plans to make an existing VM a worker of a declared pool. The VM gets
 // the worker's name, our tag and our note; a running one goes on running.
 // What else differs from the declaration is shown by the next plan.
-func BuildAdopt(in Input, vmid int, worker string) (*Plan, error) {
+func BuildAdopt(in Input, id, worker string) (*Plan, error) {
 	b := newBuilder(in)
 	pool := b.poolOf(worker)
-	vm := in.Snapshot.VM(vmid)
+	vm := in.Snapshot.VM(id)
 	if m := b.adopted(pool, vm, worker); m != nil {
 		return b.adoptedAlready(pool, m), nil
 	}
-	if err := b.adoptable(pool, vm, vmid, worker); err != nil {
+	if err := b.adoptable(pool, vm, id, worker); err != nil {
 		return nil, err
 	}
 	d := &draft{Worker: &Worker{Name: worker, Action: Adopt}, pool: pool, number: numberOf(pool.Name, worker)}
-	d.Host, d.VMID = vm.Host, vm.VMID
-	d.Ref = &inventory.VMRef{Host: vm.Host, VMID: vm.VMID, Name: vm.Name, UUID: vm.UUID}
+	d.Host, d.VM = vm.Host, vm.ID
+	d.Ref = &inventory.VMRef{Host: vm.Host, ID: vm.ID, Name: vm.Name, UUID: vm.UUID}
 	d.Reason = fmt.Sprintf("%s on %s becomes this worker", place.VMName(vm), vm.Host)
 	record := declaredRecord(pool, worker)
-	record.VMID, record.UUID, record.Host = vm.VMID, vm.UUID, vm.Host
+	record.VM, record.UUID, record.Host = vm.ID, vm.UUID, vm.Host
 	d.Record, d.Steps = &record, []StepKind{StepAdopt}
 	if pool.IsGPU() {
 		b.adoptCard(d, vm)
@@ -40,7 +40,7 @@ func BuildAdopt(in Input, vmid int, worker string) (*Plan, error) {
 		d.refuse(b.strangeCard(vm, "the pool has no GPUs, and the VM has a card attached"))
 	}
 	b.adoptLasts(d, vm)
-	if len(d.Steps) > 0 && vm.Lock != "" {
+	if len(d.Steps) > 0 && vm.State != inventory.Free {
 		d.member = &member{vm: vm}
 		b.waitForLock(d)
 		d.member = nil
@@ -64,7 +64,7 @@ func (b *builder) adopted(pool *v1alpha1.WorkerPool, vm *inventory.VM, worker st
 func (b *builder) adoptedAlready(pool *v1alpha1.WorkerPool, m *member) *Plan {
 	d := existingDraft(pool, m)
 	b.fill(d)
-	d.Action, d.Reason = Keep, fmt.Sprintf("VM %d is this worker already", m.vm.VMID)
+	d.Action, d.Reason = Keep, fmt.Sprintf("VM %s is this worker already", m.vm.ID)
 	b.add(d)
 	return b.plan()
 }
@@ -103,10 +103,10 @@ func (b *builder) poolOf(worker string) *v1alpha1.WorkerPool {
 }
 
 // adoptable tells why the VM cannot be adopted under that name at all.
-func (b *builder) adoptable(pool *v1alpha1.WorkerPool, vm *inventory.VM, vmid int, worker string) error {
+func (b *builder) adoptable(pool *v1alpha1.WorkerPool, vm *inventory.VM, id, worker string) error {
 	e := &fault.Error{
 		Kind: fault.Refused, Doing: "adopt as " + worker,
-		Where: fault.Place{Hypervisor: b.world.Hypervisor, VMID: vmid},
+		Where: fault.Place{Hypervisor: b.world.Hypervisor, VM: id},
 	}
 	switch {
 	case vm == nil:
@@ -126,7 +126,7 @@ func (b *builder) adoptable(pool *v1alpha1.WorkerPool, vm *inventory.VM, vmid in
 		e.Why, e.Fix = vm.RecordProblem, inventory.RecordFix("its note")
 	case vm.UUID == "":
 		e.Why = "it has no SMBIOS UUID, by which it could be known again"
-		e.Fix = fmt.Sprintf("on %s: qm set %d --smbios1 uuid=$(uuidgen)", vm.Host, vmid)
+		e.Fix = b.world.AdviseVM(inventory.GiveUUID, vm)
 	default:
 		return b.adoptableName(e, pool, vm, worker)
 	}
@@ -142,7 +142,7 @@ func (b *builder) adoptableName(e *fault.Error, pool *v1alpha1.WorkerPool, vm *i
 	switch m := b.survey.members[identity{pool.Name, pool.Spec.KubeCluster, worker}]; {
 	case m == nil:
 	case m.vm != nil:
-		e.Kind, e.Why = fault.Exists, fmt.Sprintf("worker %s exists: VM %d on %s", worker, m.vm.VMID, m.vm.Host)
+		e.Kind, e.Why = fault.Exists, fmt.Sprintf("worker %s exists: VM %s on %s", worker, m.vm.ID, m.vm.Host)
 		e.Fix = "choose another number"
 		return e
 	case vm.Host != m.host || !vm.Holds(*m.slot):
@@ -151,7 +151,7 @@ func (b *builder) adoptableName(e *fault.Error, pool *v1alpha1.WorkerPool, vm *i
 		return e
 	}
 	for i := range b.world.VMs {
-		if other := &b.world.VMs[i]; other.Name == worker && other.VMID != vm.VMID {
+		if other := &b.world.VMs[i]; other.Name == worker && other.ID != vm.ID {
 			e.Kind, e.Why = fault.Exists, fmt.Sprintf("%s on %s has that name", place.VMName(other), other.Host)
 			e.Fix = "choose another number, or rename that VM"
 			return e
@@ -193,7 +193,7 @@ func (b *builder) adoptCard(d *draft, vm *inventory.VM) {
 		d.refuse(b.strangeCard(vm, fmt.Sprintf("no entry of spec.gpus of pool %s fits its card %s", d.pool.Name, slot)))
 		return
 	}
-	who := place.Who{Worker: d.Name, Pool: d.pool.Name, KubeCluster: d.pool.Spec.KubeCluster, VMID: vm.VMID}
+	who := place.Who{Worker: d.Name, Pool: d.pool.Name, KubeCluster: d.pool.Spec.KubeCluster, VM: vm.ID}
 	host := b.world.Host(vm.Host)
 	blocking, notes := place.Split(b.room.JudgeCard(host, *host.Device(slot), who))
 	if len(blocking) > 0 {
@@ -208,7 +208,7 @@ func (b *builder) adoptCard(d *draft, vm *inventory.VM) {
 func (b *builder) strangeCard(vm *inventory.VM, why string) finding.Finding {
 	f := vmFinding(b.world, vm, finding.VMCardDiffers, finding.Fail)
 	f.Reason = why
-	f.Fix = fmt.Sprintf("look at it on %s: qm config %d; gpuworker gpus lists the cards", vm.Host, vm.VMID)
+	f.Fix = b.world.AdviseVM(inventory.LookAtVM, vm)
 	return f
 }
 

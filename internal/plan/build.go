@@ -38,17 +38,17 @@ func (p *Plan) block(why string) {
 
 // builder is one plan in the making.
 type builder struct {
-	in      Input
-	world   *inventory.Snapshot
-	survey  *survey
-	room    *place.Room
-	numbers *numbers
+	in     Input
+	world  *inventory.Snapshot
+	survey *survey
+	room   *place.Room
+	given  int // how many of the free identifiers are given away
 
 	pools    []*poolDraft
 	findings []finding.Finding
-	// nameless is the number of a clone in the making that may be one of our
-	// plain workers; 0 when there is none.
-	nameless int
+	// nameless is the identifier of a clone in the making that may be one of our
+	// plain workers; "" when there is none.
+	nameless string
 	// hidden is a VM that may be one of our plain workers and of which nothing can
 	// be seen; nil when there is none.
 	hidden *inventory.VM
@@ -88,8 +88,7 @@ func newBuilder(in Input) *builder {
 	if in.Hypervisor != nil && in.Hypervisor.Spec.RequireHostFacts {
 		b.room.RequireFacts()
 	}
-	b.numbers = newNumbers(in.vmids(), in.Snapshot)
-	b.findings, b.nameless = b.survey.clones(in)
+	b.findings, b.nameless = b.survey.clones()
 	b.hidden = b.findHidden()
 	return b
 }
@@ -332,42 +331,11 @@ func (b *builder) surplusVMs(d *draft) []Worker {
 		twin := &member{identity: d.member.identity, vm: vm, fresh: !marked(vm), host: vm.Host}
 		w := &draft{Worker: &Worker{Name: twin.worker}, pool: d.pool, member: twin}
 		b.fill(w)
-		b.destroy(w, fmt.Sprintf("a second VM of this worker: VM %d is kept", d.member.vm.VMID))
+		b.destroy(w, fmt.Sprintf("a second VM of this worker: VM %s is kept", d.member.vm.ID))
 		b.waitForLock(w)
 		workers = append(workers, *w.Worker)
 	}
 	return workers
-}
-
-// numbers hands out VM numbers.
-type numbers struct {
-	first, last int
-	used        map[int]bool
-}
-
-// newNumbers is the range without the numbers of any VM or claim.
-func newNumbers(r v1alpha1.VMIDRange, world *inventory.Snapshot) *numbers {
-	n := &numbers{first: r.First, last: r.Last, used: map[int]bool{}}
-	for i := range world.VMs {
-		n.used[world.VMs[i].VMID] = true
-	}
-	for i := range world.Claims {
-		n.used[world.Claims[i].Record.VMID] = true
-	}
-	return n
-}
-
-func (n *numbers) contains(vmid int) bool { return vmid >= n.first && vmid <= n.last }
-
-// next takes the lowest free number; ok is false when there is none.
-func (n *numbers) next() (vmid int, ok bool) {
-	for vmid := max(n.first, 1); vmid <= n.last; vmid++ {
-		if !n.used[vmid] {
-			n.used[vmid] = true
-			return vmid, true
-		}
-	}
-	return 0, false
 }
 
 // count writes "1 worker", "2 workers".

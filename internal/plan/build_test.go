@@ -23,7 +23,7 @@ func lines(p *Plan) []string {
 			words = append(words, strings.TrimSpace(w.Host+" "+slotText(w.Slot)))
 		}
 		if len(w.Steps) > 0 {
-			words = append(words, fmt.Sprintf("VM %d", w.VMID))
+			words = append(words, fmt.Sprintf("VM %s", w.VM))
 			words = append(words, "["+strings.Join(stepNames(w.Steps), " ")+"]")
 		}
 		for _, f := range w.Refusals {
@@ -112,7 +112,7 @@ func TestBuild(t *testing.T) {
 					"w-1 refuse VM-NAME-TAKEN", "w-2 create pve1 VM 9100 " + makePlain,
 				}},
 			{"a copy that looks like the worker is not taken for it",
-				lab(twoT4s(VM(300, "w-1", "pve1").Ours("w", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VMID = 9100 })), plain), []string{
+				lab(twoT4s(VM(300, "w-1", "pve1").Ours("w", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VM = "9100" })), plain), []string{
 					"w-1 refuse VM-IDENTITY", "w-2 create pve1 VM 9100 " + makePlain,
 				}},
 			{"a worker that somebody renamed is not made a second time",
@@ -328,7 +328,7 @@ func TestACreatedWorkerCarriesAllThatApplyNeeds(t *testing.T) {
 	w := worker(t, Build(in), "gpu-1")
 	slot := *w.Slot
 	want := &Worker{
-		Name: "gpu-1", Action: Create, Host: "pve1", Slot: &slot, Model: "Tesla T4", VMID: 9100,
+		Name: "gpu-1", Action: Create, Host: "pve1", Slot: &slot, Model: "Tesla T4", VM: "9100",
 		Reason: "alone in group 12, memory 40 of 128 GiB used", Notes: w.Notes,
 		Steps: []StepKind{StepClaim, StepClone, StepConfigure, StepAttach, StepStart, StepAgent},
 		Desired: &inventory.Machine{
@@ -339,10 +339,10 @@ func TestACreatedWorkerCarriesAllThatApplyNeeds(t *testing.T) {
 		},
 		Record: &inventory.Record{
 			Version: inventory.RecordVersion,
-			Worker:  "gpu-1", Pool: "gpu", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", VMID: 9100, Host: "pve1",
+			Worker:  "gpu-1", Pool: "gpu", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", VM: "9100", Host: "pve1",
 			Card: "0000:03:00", Template: "ubuntu-22.04", Clone: "Full", Labels: "zone=a", Taints: "gpu=yes:NoSchedule",
 		},
-		Source: &Source{Template: "ubuntu-22.04", VMID: 9000, Host: "pve1", Full: true, Storage: "local-lvm", Pool: "gpuworkers", Shelf: "local-lvm on pve1"},
+		Source: &Source{Template: "ubuntu-22.04", VM: "9000", Host: "pve1", Full: true, Storage: "local-lvm", Shelf: "local-lvm on pve1"},
 	}
 	if diff := cmp.Diff(want, w); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -356,7 +356,7 @@ func TestAFreshCloneIsProvenByTheUUIDThatItGets(t *testing.T) {
 	one := pool("gpu", exact("pve1", "0000:03:00.0"))
 	fresh := VM(9100, "gpu-1", "pve1").Fresh("gpu", "rke2-lab", "SemiPersistent").For("03:00").Change(func(vm *inventory.VM) { vm.UUID = UUID(1) })
 	w := worker(t, Build(lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), fresh), one)), "gpu-1")
-	want := &inventory.VMRef{Host: "pve1", VMID: 9100, Name: "gpu-1", UUID: UUID(9100)}
+	want := &inventory.VMRef{Host: "pve1", ID: "9100", Name: "gpu-1", UUID: UUID(9100)}
 	if diff := cmp.Diff(want, w.Ref); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -28,16 +28,17 @@ func (h *toy) do(w *Worker, n int) {
 			record.UUID = fmt.Sprintf("new-identity-%d-of-%s", h.made, record.Worker)
 		}
 	}
-	vmid := record.VMID
+	defer Range(h.world, 9100, 9199)
+	vmid := record.VM
 	if w.Ref != nil {
-		vmid = w.Ref.VMID
+		vmid = w.Ref.ID
 	}
 	if n < len(w.Steps) && w.Steps[n] == StepConfigure {
 		defer h.markOnly(vmid, record) // killed between the marks and the rest
 	}
 	for _, step := range w.Steps[:n] {
 		if step == StepClone {
-			vmid = record.VMID
+			vmid = record.VM
 		}
 		h.step(step, w, record, h.world.VM(vmid))
 	}
@@ -81,7 +82,7 @@ func (h *toy) step(step StepKind, w *Worker, record inventory.Record, vm *invent
 		vm.Record = &record
 	case StepDestroy:
 		h.destroyed = append(h.destroyed, vm.UUID)
-		h.world.VMs = slices.DeleteFunc(h.world.VMs, func(other inventory.VM) bool { return other.VMID == vm.VMID })
+		h.world.VMs = slices.DeleteFunc(h.world.VMs, func(other inventory.VM) bool { return other.ID == vm.ID })
 	case StepPark:
 		vm.Tags = append(vm.Tags, inventory.ParkedTag)
 	case StepUnpark:
@@ -91,7 +92,7 @@ func (h *toy) step(step StepKind, w *Worker, record inventory.Record, vm *invent
 }
 
 // markOnly does the first half of configure.
-func (h *toy) markOnly(vmid int, record inventory.Record) {
+func (h *toy) markOnly(vmid string, record inventory.Record) {
 	if vm := h.world.VM(vmid); vm != nil && vm.Record != nil && vm.Record.Worker == record.Worker {
 		vm.Tags, vm.UUID, vm.Record = append(vm.Tags, inventory.OwnerTag), record.UUID, &record
 	}
@@ -102,10 +103,10 @@ func (h *toy) release(host string, slot pci.Slot) {
 }
 
 func (h *toy) clone(w *Worker, record inventory.Record) {
-	vm := *h.world.VM(w.Source.VMID)
-	vm.VMID, vm.Host, vm.Name, vm.Template, vm.Record, vm.UUID = record.VMID, record.Host, record.Worker, false, &record, "that-of-the-clone"
+	vm := *h.world.VM(w.Source.VM)
+	vm.ID, vm.Host, vm.Name, vm.Template, vm.Record, vm.UUID = record.VM, record.Host, record.Worker, false, &record, "that-of-the-clone"
 	h.world.VMs = append(h.world.VMs, vm)
-	slices.SortFunc(h.world.VMs, func(a, b inventory.VM) int { return a.VMID - b.VMID })
+	slices.SortFunc(h.world.VMs, func(a, b inventory.VM) int { return inventory.CompareIDs(a.ID, b.ID) })
 }
 
 // configure writes what is desired. Of a running VM some takes effect later.

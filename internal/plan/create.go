@@ -28,12 +28,13 @@ func (b *builder) create(d *draft) {
 		d.refuse(b.unreadable(b.hidden, d.Name))
 		return
 	}
-	if d.request == nil && d.member == nil && b.nameless != 0 {
+	if d.request == nil && d.member == nil && b.nameless != "" {
 		d.Action = Wait
-		d.Reason = fmt.Sprintf("VM %d is being cloned by an earlier run or another engine; apply waits for it", b.nameless)
+		d.Reason = fmt.Sprintf("VM %s is being cloned by an earlier run or another engine; apply waits for it", b.nameless)
+		d.await(b.world.VM(b.nameless))
 		return
 	}
-	b.place(d, 0)
+	b.place(d, nil)
 	if d.Action == Create && d.Record.Replacing != "" {
 		d.Reason += fmt.Sprintf("; in place of VM %s, which is gone", d.Record.Replacing)
 	}
@@ -43,8 +44,8 @@ func (b *builder) create(d *draft) {
 func (b *builder) asked(d *draft) bool { return b.in.Replace.has(d.Name) }
 
 // place gives a worker host, card and number, and plans its making. own is the
-// number of the VM that goes before; 0 when there is none.
-func (b *builder) place(d *draft, own int) {
+// VM that goes before; nil when there is none.
+func (b *builder) place(d *draft, own *inventory.VM) {
 	machine, enough := declaredMachine(d.pool, d.number, nil)
 	if !enough {
 		d.refuse(b.noAddress(d))
@@ -60,21 +61,21 @@ func (b *builder) place(d *draft, own int) {
 		d.refuse(refusals...)
 		return
 	}
-	vmid, ok := b.vmid(d, own)
+	id, ok := b.newID(d, own)
 	if !ok {
-		d.refuse(b.rangeFull())
+		d.refuse(b.noIDs())
 		return
 	}
-	d.Action, d.Host, d.Slot, d.Model, d.VMID = Create, seat.Host, seat.Slot, seat.Model, vmid
+	d.Action, d.Host, d.Slot, d.Model, d.VM = Create, seat.Host, seat.Slot, seat.Model, id
 	if len(d.Notes) > 0 && d.Notes[0].ID == finding.VMCloneStuck {
-		seat.Reason += fmt.Sprintf("; another number, because VM %d is stuck", d.Notes[0].Where.VMID)
+		seat.Reason += fmt.Sprintf("; another number, because VM %s is stuck", d.Notes[0].Where.VM)
 	}
 	d.Reason, d.Notes = seat.Reason, append(d.Notes, notes...)
 	machine, _ = declaredMachine(d.pool, d.number, seat.Slot)
 	d.Desired = &machine
 	d.Source = b.source(d.pool, seat.Template)
 	record := declaredRecord(d.pool, d.Name)
-	record.VMID, record.Host, record.Card, record.Template = vmid, seat.Host, slotText(seat.Slot), seat.Template.Name
+	record.VM, record.Host, record.Card, record.Template = id, seat.Host, slotText(seat.Slot), seat.Template.Name
 	record.Replacing = b.replacing(d)
 	if d.Source.Full {
 		record.Clone = string(v1alpha1.CloneFull)
@@ -134,7 +135,7 @@ func makingSteps(withCard bool) []StepKind {
 }
 
 func (b *builder) source(pool *v1alpha1.WorkerPool, template *inventory.VM) *Source {
-	source := &Source{Template: template.Name, VMID: template.VMID, Host: template.Host, Pool: b.in.resourcePool()}
+	source := &Source{Template: template.Name, VM: template.ID, Host: template.Host}
 	source.Shelf = template.Machine.Storage
 	if pool.Spec.Template.Clone == v1alpha1.CloneFull {
 		source.Full, source.Storage = true, pool.Spec.Machine.Disk.Storage
@@ -148,26 +149,34 @@ func (b *builder) source(pool *v1alpha1.WorkerPool, template *inventory.VM) *Sou
 	return source
 }
 
-// vmid is the number of a new VM: that of the VM that goes before, or that of
-// the claim while nobody else has it, or the lowest free one.
-func (b *builder) vmid(d *draft, own int) (int, bool) {
-	if b.numbers.contains(own) {
-		return own, true
+// newID is the identifier of a new VM: that of the VM that goes before, or that
+// of the claim while nobody else has it, or the next free one; "" when the
+// hypervisor chooses it. ok is false when there is none left.
+func (b *builder) newID(d *draft, own *inventory.VM) (id string, ok bool) {
+	switch {
+	case b.world.Capabilities.ChoosesIDs:
+		return "", true
+	case own != nil && own.FromRange:
+		return own.ID, true
 	}
 	if d.member != nil && d.member.vm == nil {
-		claimed := d.member.claim.Record.VMID
-		if b.numbers.contains(claimed) && b.world.VM(claimed) == nil && b.survey.claimed[claimed] == d.member {
-			return claimed, true
+		claim := d.member.claim
+		if claim.FromRange && b.world.VM(claim.Record.VM) == nil && b.survey.claimed[claim.Record.VM] == d.member {
+			return claim.Record.VM, true
 		}
 	}
-	return b.numbers.next()
+	if b.given == len(b.world.FreeIDs) {
+		return "", false
+	}
+	b.given++
+	return b.world.FreeIDs[b.given-1], true
 }
 
-func (b *builder) rangeFull() finding.Finding {
-	f := finding.Finding{ID: finding.VMIDRangeFull, Verdict: finding.Fail, Layer: finding.LayerCapacity}
+func (b *builder) noIDs() finding.Finding {
+	f := finding.Finding{ID: finding.IDRangeFull, Verdict: finding.Fail, Layer: finding.LayerCapacity}
 	f.Where.Hypervisor = b.world.Hypervisor
-	f.Reason = fmt.Sprintf("all VM numbers from %d to %d are in use or promised", b.numbers.first, b.numbers.last)
-	f.Fix = "widen spec.proxmox.vmids of the Hypervisor"
+	f.Reason = fmt.Sprintf("all VM numbers from %s are in use or promised", b.world.IDRange)
+	f.Fix = b.world.Advise(inventory.MoreIDs, inventory.Subject{})
 	return f
 }
 
@@ -182,30 +191,31 @@ func (b *builder) noAddress(d *draft) finding.Finding {
 // claimedClone decides about a claim whose number a VM has: the clone of an
 // earlier run, or somebody else's VM. It is false when the worker can be made.
 func (b *builder) claimedClone(d *draft) bool {
-	vm := b.world.VM(d.member.claim.Record.VMID)
+	vm := b.world.VM(d.member.claim.Record.VM)
 	switch {
 	case vm == nil:
 		return false
-	case inFlight(vm) && !vm.StuckClone:
+	case vm.State == inventory.Cloning:
 		d.Action = Wait
-		d.Reason = fmt.Sprintf("VM %d is being cloned for it by an earlier run or another engine; apply waits for it", vm.VMID)
+		d.Reason = fmt.Sprintf("VM %s is being cloned for it by an earlier run or another engine; apply waits for it", vm.ID)
+		d.await(vm)
 		return true
 	case vm.Unreadable != "":
 		d.refuse(b.unreadable(vm, d.Name))
 		return true
-	case inFlight(vm):
+	case vm.State == inventory.CloneDead:
 		d.Notes = append(d.Notes, StuckClone(b.world, vm))
 	}
 	return false
 }
 
-// findHidden finds a VM that may be one of our plain workers, as far as its number
-// goes, and of which neither name nor record can be seen: so Proxmox lists the VMs
-// of a host that is off. nil when there is none.
+// findHidden finds a VM that may be one of our plain workers, as far as its
+// identifier goes, and of which neither name nor record can be seen, as when its
+// host is off. nil when there is none.
 func (b *builder) findHidden() *inventory.VM {
 	for i := range b.world.VMs {
 		vm := &b.world.VMs[i]
-		if vm.Unreadable != "" && vm.Name == "" && b.numbers.contains(vm.VMID) && b.survey.claimed[vm.VMID] == nil {
+		if vm.Unreadable != "" && vm.Name == "" && vm.FromRange && b.survey.claimed[vm.ID] == nil {
 			return vm
 		}
 	}
@@ -226,7 +236,7 @@ func (b *builder) nameConflicts(d *draft) []finding.Finding {
 	for i := range b.world.VMs {
 		vm := &b.world.VMs[i]
 		ownership, why := vm.Ownership()
-		was := vm.Record != nil && vm.Record.VMID == vm.VMID && identityOf(vm.Record) == d.identity()
+		was := vm.Record != nil && vm.Record.VM == vm.ID && identityOf(vm.Record) == d.identity()
 		switch {
 		case vm.Name != d.Name && !(was && ownership == inventory.Doubtful):
 		case vm.Unreadable != "":
@@ -245,7 +255,7 @@ func (b *builder) nameConflicts(d *draft) []finding.Finding {
 func (b *builder) nameTaken(vm *inventory.VM, worker string) finding.Finding {
 	f := vmFinding(b.world, vm, finding.VMNameTaken, finding.Fail)
 	f.Reason = fmt.Sprintf("%s on %s has this name and is not ours", place.VMName(vm), vm.Host)
-	f.Fix = "rename that VM, or make it the worker: " + shell.Command("gpuworker adopt %d --as %s", vm.VMID, worker)
+	f.Fix = "rename that VM, or make it the worker: " + shell.Command("gpuworker adopt %s --as %s", vm.ID, worker)
 	if r := vm.Record; r != nil {
 		f.Reason = fmt.Sprintf("%s on %s has this name and is a worker of pool %s in KubeCluster %s", place.VMName(vm), vm.Host, r.Pool, r.KubeCluster)
 		f.Fix = "name one of the two pools differently"
@@ -261,13 +271,13 @@ func Doubt(world *inventory.Snapshot, vm *inventory.VM, why string) finding.Find
 	case vm.RecordProblem != "":
 		f.Fix = inventory.RecordFix("its note")
 	case r == nil:
-		f.Fix = fmt.Sprintf("take the tag %s off, or make it a worker: gpuworker adopt %d --as NAME", inventory.OwnerTag, vm.VMID)
-	case r.VMID != vm.VMID:
-		f.Fix = fmt.Sprintf("take the line that begins with gpuworker: out of its note, or make it a worker: gpuworker adopt %d --as NAME", vm.VMID)
+		f.Fix = fmt.Sprintf("take the tag %s off, or make it a worker: gpuworker adopt %s --as NAME", inventory.OwnerTag, vm.ID)
+	case r.VM != vm.ID:
+		f.Fix = fmt.Sprintf("take the line that begins with gpuworker: out of its note, or make it a worker: gpuworker adopt %s --as NAME", vm.ID)
 	case r.Worker != vm.Name:
-		f.Fix = fmt.Sprintf("if it is the worker, name it so again, on %s: %s", vm.Host, shell.Command("qm set %d --name %s", vm.VMID, r.Worker))
+		f.Fix = world.Advise(inventory.GiveNameBack, inventory.Subject{Host: vm.Host, VM: vm.ID, Name: r.Worker})
 	default:
-		f.Fix = "if it is the worker, confirm it: " + shell.Command("gpuworker adopt %d --as %s", vm.VMID, r.Worker)
+		f.Fix = "if it is the worker, confirm it: " + shell.Command("gpuworker adopt %s --as %s", vm.ID, r.Worker)
 	}
 	return f
 }
@@ -288,7 +298,7 @@ func (b *builder) replace(d *draft, why string) {
 	if b.elsewhere(d) || b.strangeCards(d) {
 		return
 	}
-	b.place(d, m.vm.VMID)
+	b.place(d, m.vm)
 	if d.Action != Create {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
@@ -71,8 +72,8 @@ func (b *builder) elsewhere(d *draft) bool {
 	}
 	f := vmFinding(b.world, m.vm, finding.VMElsewhere, finding.Fail)
 	f.Where.Card = m.slot.String()
-	f.Reason = fmt.Sprintf("VM %d is on %s, its card %s is in %s", m.vm.VMID, m.vm.Host, m.slot, m.host)
-	f.Fix = fmt.Sprintf("move it back while it is stopped, on %s: %s", m.vm.Host, shell.Command("qm migrate %d %s", m.vm.VMID, m.host))
+	f.Reason = fmt.Sprintf("VM %s is on %s, its card %s is in %s", m.vm.ID, m.vm.Host, m.slot, m.host)
+	f.Fix = b.world.Advise(inventory.MoveBack, inventory.Subject{Host: m.vm.Host, VM: m.vm.ID, To: m.host})
 	d.refuse(f)
 	return true
 }
@@ -94,8 +95,8 @@ func (b *builder) strangeCards(d *draft) bool {
 	}
 	vm := d.member.vm
 	f := vmFinding(b.world, vm, finding.VMCardDiffers, finding.Fail)
-	f.Reason = fmt.Sprintf("VM %d has %s attached, and %s is all that is its own", vm.VMID, strings.Join(keys, ", "), orNothing(slotText(d.member.slot)))
-	f.Fix = fmt.Sprintf("look at it and take the rest out, on %s: qm config %d; qm set %d --delete KEY", vm.Host, vm.VMID, vm.VMID)
+	f.Reason = fmt.Sprintf("VM %s has %s attached, and %s is all that is its own", vm.ID, strings.Join(keys, ", "), orNothing(slotText(d.member.slot)))
+	f.Fix = b.world.AdviseVM(inventory.TakeRestOut, vm)
 	d.Action, d.Reason, d.Hint = Hold, f.Reason, f.Fix
 	d.Notes = append(d.Notes, f)
 	return true

@@ -34,10 +34,10 @@ func (b *builder) existing(d *draft) {
 // fill writes down what there is of the worker.
 func (b *builder) fill(d *draft) {
 	m, w := d.member, d.Worker
-	w.Host, w.Slot, w.VMID = m.host, m.slot, m.record().VMID
+	w.Host, w.Slot, w.VM = m.host, m.slot, m.record().VM
 	if m.vm != nil {
-		w.Host, w.VMID = m.vm.Host, m.vm.VMID
-		w.Ref = &inventory.VMRef{Host: m.vm.Host, VMID: m.vm.VMID, Name: m.vm.Name, UUID: m.vm.UUID}
+		w.Host, w.VM = m.vm.Host, m.vm.ID
+		w.Ref = &inventory.VMRef{Host: m.vm.Host, ID: m.vm.ID, Name: m.vm.Name, UUID: m.vm.UUID}
 		if m.fresh {
 			w.Ref.UUID = m.vm.Record.UUID
 		}
@@ -168,7 +168,7 @@ func (d *draft) advise(differences []difference) {
 // renewClaim sees to it that the card is claimed for the VM that has it.
 func (b *builder) renewClaim(d *draft) {
 	m := d.member
-	if m.slot == nil || m.claim != nil && m.claim.Stale == "" && m.claim.Record.VMID == m.vm.VMID {
+	if m.slot == nil || m.claim != nil && m.claim.Stale == "" && m.claim.Record.VM == m.vm.ID {
 		return
 	}
 	if findings := b.claimable(d); len(findings) > 0 {
@@ -228,7 +228,7 @@ func (b *builder) wantOf(d *draft, machine *inventory.Machine) place.Want {
 // somebody.
 func (b *builder) stopped(d *draft) {
 	declared, configured, differences := b.differences(d)
-	half := b.halfMade(d, &declared)
+	half := b.halfMade(d)
 	d.Changes = changesOf(differences)
 	if hasKind(differences, NeedsRemake) && !half {
 		if !d.semiPersistent() && !b.asked(d) {
@@ -266,14 +266,13 @@ func (b *builder) obstacles(d *draft, machine *inventory.Machine) []finding.Find
 	return nil
 }
 
-// halfMade tells that an earlier run did not come to the end of making the VM.
-// The marks are written first, protection with the rest of the configuration,
-// and the card last.
-func (b *builder) halfMade(d *draft, declared *view) bool {
+// halfMade reports whether an earlier run did not come to the end of making the
+// VM, by what is missing: the marks, which are written with the configuration, or
+// the card, which is put in last. Its firmware may still be changed in place.
+func (b *builder) halfMade(d *draft) bool {
 	m := d.member
 	unattached := m.slot != nil && m.vm.Machine.Card == nil
-	unprotected := declared.machine.Protection && !m.vm.Machine.Protection
-	return m.fresh || !m.vm.Parked() && (unattached || unprotected && m.slot == nil && declared.machine.Firmware != m.vm.Machine.Firmware)
+	return m.fresh || !m.vm.Parked() && unattached
 }
 
 // remaining are the steps that a stopped VM still needs.
@@ -283,7 +282,7 @@ func (b *builder) remaining(d *draft, differences []difference, half bool) []Ste
 	plain := func(f difference) bool { return f.When != NeedsRemake && !isCardField(f.Field) }
 	carded := func(f difference) bool { return isCardField(f.Field) }
 	attach := m.slot != nil && has(differences, carded)
-	if m.slot != nil && (m.claim == nil || m.claim.Stale != "" || m.claim.Record.VMID != m.vm.VMID) {
+	if m.slot != nil && (m.claim == nil || m.claim.Stale != "" || m.claim.Record.VM != m.vm.ID) {
 		steps = append(steps, StepClaim)
 	}
 	if half || has(differences, plain) {
@@ -335,12 +334,27 @@ func (b *builder) warn(d *draft) {
 // waitForLock puts the steps off, if there are any, while somebody else works on the VM.
 func (b *builder) waitForLock(d *draft) {
 	vm := d.member.vm
-	if len(d.Steps) == 0 || vm.Lock == "" {
+	if len(d.Steps) == 0 || vm.State == inventory.Free {
+		return
+	}
+	if vm.State == inventory.CloneDead {
+		d.refuse(StuckClone(b.world, vm))
 		return
 	}
 	f := vmFinding(b.world, vm, finding.VMLocked, finding.Info)
-	f.Reason = fmt.Sprintf("VM %d is locked: %s", vm.VMID, vm.Lock)
+	f.Reason = fmt.Sprintf("VM %s is locked: %s", vm.ID, lockWord(vm))
 	f.Fix = "run the same command again when that is over"
 	d.Action, d.Steps, d.Reason, d.Hint = Wait, nil, f.Reason, f.Fix
+	if vm.State == inventory.Cloning {
+		d.await(vm)
+	}
 	d.Notes = append(d.Notes, f)
+}
+
+// lockWord says what goes on with a VM that is locked.
+func lockWord(vm *inventory.VM) string {
+	if vm.State == inventory.Locked {
+		return vm.Locked
+	}
+	return string(vm.State)
 }

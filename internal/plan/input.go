@@ -59,21 +59,6 @@ func (in Input) pool(r *inventory.Record) *v1alpha1.WorkerPool {
 	return nil
 }
 
-// vmids is the range of numbers for new VMs.
-func (in Input) vmids() v1alpha1.VMIDRange {
-	if in.Hypervisor == nil || in.Hypervisor.Spec.Proxmox == nil {
-		return v1alpha1.VMIDRange{}
-	}
-	return in.Hypervisor.Spec.Proxmox.VMIDs
-}
-
-func (in Input) resourcePool() string {
-	if in.Hypervisor == nil || in.Hypervisor.Spec.Proxmox == nil {
-		return ""
-	}
-	return in.Hypervisor.Spec.Proxmox.ResourcePool
-}
-
 // declares reports whether the documents speak of the KubeCluster.
 func (in Input) declares(kubeCluster string) bool {
 	return len(in.KubeClusters) == 0 || slices.Contains(in.KubeClusters, kubeCluster)

@@ -235,14 +235,15 @@ func (b *builder) doubts(d *draft) []finding.Finding {
 // release gives back a claim without a VM, unless its clone is still there.
 func (b *builder) release(d *draft) {
 	record := d.member.claim.Record
-	vm := b.world.VM(record.VMID)
+	vm := b.world.VM(record.VM)
 	d.Host, d.Slot = d.member.claim.Host, &d.member.claim.Slot
 	switch {
-	case inFlight(vm) && vm.StuckClone:
+	case vm != nil && vm.State == inventory.CloneDead:
 		d.refuse(StuckClone(b.world, vm))
-	case inFlight(vm):
+	case isClone(vm):
 		d.Action, d.Hint = Wait, "run the same command again when that is done"
-		d.Reason = fmt.Sprintf("VM %d is being cloned for it", vm.VMID)
+		d.Reason = fmt.Sprintf("VM %s is being cloned for it", vm.ID)
+		d.await(vm)
 	case vm != nil && vm.Unreadable != "":
 		d.refuse(b.unreadable(vm, d.Name))
 	case b.isDoubtful(d, vm):

@@ -229,7 +229,7 @@ func TestBuildAdopt(t *testing.T) {
 				"gpu-1 adopt pve1 0000:03:00 VM 204 [claim adopt]"},
 			{"a plain VM", twoT4s(VM(204, "web", "pve1").Machine(ovmf).Running()), "w-1", "w-1 adopt pve1 VM 204 [adopt]"},
 			{"a VM that the next apply would replace", twoT4s(VM(204, "web", "pve1").Running()), "w-1", "w-1 refuse VM-ADOPT-REMAKE"},
-			{"a copy of a worker", twoT4s(VM(204, "w-9", "pve1").Machine(ovmf).Ours("w", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VMID = 1 })), "w-1",
+			{"a copy of a worker", twoT4s(VM(204, "w-9", "pve1").Machine(ovmf).Ours("w", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VM = "1" })), "w-1",
 				"w-1 adopt pve1 VM 204 [adopt]"},
 			{"a VM without a card in a pool of GPUs", twoT4s(VM(204, "vdi", "pve1")), "gpu-1", "gpu-1 refuse VM-CARD-DIFFERS"},
 			{"a VM with a card in a pool without GPUs", twoT4s(VM(204, "vdi", "pve1").Card("03:00")), "w-1", "w-1 refuse VM-CARD-DIFFERS"},
@@ -276,7 +276,7 @@ func TestBuildAdopt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := &inventory.Record{Version: inventory.RecordVersion, Worker: "gpu-2", Pool: "gpu", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", VMID: 204, UUID: UUID(204), Host: "pve1", Card: "0000:03:00"}
+		want := &inventory.Record{Version: inventory.RecordVersion, Worker: "gpu-2", Pool: "gpu", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", VM: "204", UUID: UUID(204), Host: "pve1", Card: "0000:03:00"}
 		if diff := cmp.Diff(want, worker(t, p, "gpu-2").Record); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
@@ -293,7 +293,7 @@ func TestBuildOrphans(t *testing.T) {
 		Claim("pve2", "05:00", "gone-1", "gone", "rke2-lab", 9300),                                                      // the worker's own card
 		Claim("pve2", "06:00", "gone-1", "gone", "rke2-lab", 9301),                                                      // and one too many
 		VM(100, "dns", "pve1").Running(),                                                                                // not ours
-		VM(9400, "copy", "pve1").Ours("gone", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VMID = 1 }), // doubtful
+		VM(9400, "copy", "pve1").Ours("gone", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VM = "1" }), // doubtful
 	)
 	want := []string{
 		"gone-1 hold pve2 0000:05:00 → gpuworker delete gone-1",

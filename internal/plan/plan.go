@@ -74,11 +74,14 @@ type Worker struct {
 	Host  string    `json:"host,omitempty"`
 	Slot  *pci.Slot `json:"slot,omitempty"`  // the card; nil for a plain worker
 	Model string    `json:"model,omitempty"` // "Tesla T4"
-	VMID  int       `json:"vmid,omitempty"`  // of the VM that is, or that is to be
+	VM    string    `json:"vm,omitempty"`    // of the VM that is, or that is to be
 
 	// Ref is the VM that is there already; nil when there is none. Of a clone that
 	// was not marked yet it carries the UUID that the first step gives to it.
 	Ref *inventory.VMRef `json:"ref,omitempty"`
+	// Awaits is the VM under way that has to be waited for, when Action is Wait; nil
+	// when there is nothing to wait for but a person's next run.
+	Awaits *inventory.VMRef `json:"awaits,omitempty"`
 	// Undeclared tells that no document asks for the worker any more.
 	Undeclared bool `json:"undeclared,omitempty"`
 	// Reason says why this host and card, or what was found.
@@ -97,8 +100,9 @@ type Worker struct {
 	// Desired is the VM as the steps leave it: as declared, but for what has to
 	// wait for a person.
 	Desired *inventory.Machine `json:"desired,omitempty"`
-	// Record is the note and claim to write. VMID and UUID are those of the VM
-	// that is there; for a new one VMID is a proposal and UUID empty.
+	// Record is the note and claim to write. VM and UUID are those of the VM that is
+	// there; for a new one VM is a proposal, "" where the hypervisor chooses, and
+	// UUID empty.
 	Record *inventory.Record `json:"record,omitempty"`
 	// Source is the template to clone.
 	Source *Source `json:"source,omitempty"`
@@ -107,11 +111,10 @@ type Worker struct {
 // Source is the template of a new VM and how it is cloned.
 type Source struct {
 	Template string `json:"template"` // its name
-	VMID     int    `json:"vmid"`
+	VM       string `json:"vm"`
 	Host     string `json:"host"` // where the template is
 	Full     bool   `json:"full"`
 	Storage  string `json:"storage,omitempty"` // for the disks of a full clone
-	Pool     string `json:"pool,omitempty"`    // resource pool of the hypervisor
 
 	// Shelf is the storage that the clone is written to, "local-lvm on pve1", or
 	// "nfs" when hosts share it: what must not be written to by too many at once.
@@ -162,6 +165,9 @@ const (
 	StepRelease   StepKind = "release" // give the card's claim back
 	// StepReplaced notes in the VM that the replace which made it is finished.
 	StepReplaced StepKind = "replaced"
+	// StepSettle waits for a clone that may be the worker; what is done then is for
+	// a new plan to say.
+	StepSettle StepKind = "settle"
 )
 
 // Summary counts the workers of a plan by what happens to them.

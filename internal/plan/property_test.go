@@ -77,7 +77,7 @@ func anyVM(t *rapid.T, vmid int) *VMBuilder {
 	case 4:
 		b.Fresh(pool, kubeCluster, lifecycle)
 	case 5:
-		b.Ours(pool, kubeCluster, lifecycle).Record(func(r *inventory.Record) { r.VMID++ }) // a copy
+		b.Ours(pool, kubeCluster, lifecycle).Record(func(r *inventory.Record) { r.VM += "1" }) // a copy
 	case 6:
 		b.Fresh(pool, kubeCluster, lifecycle).Running() // lost its tag
 	case 7:
@@ -216,12 +216,12 @@ func checkPromises(t *rapid.T, in Input, p *Plan, named []string) {
 				cards[key] = w.Name
 			}
 			if slices.Contains(w.Steps, StepClone) {
-				if other := numbers[w.VMID]; other != "" {
-					t.Fatalf("VM %d is promised to %s and to %s", w.VMID, other, w.Name)
+				if other := numbers[w.VM]; other != "" {
+					t.Fatalf("VM %s is promised to %s and to %s", w.VM, other, w.Name)
 				}
-				numbers[w.VMID] = w.Name
-				if vm := in.Snapshot.VM(w.VMID); vm != nil && (w.Ref == nil || w.Ref.VMID != w.VMID) {
-					t.Fatalf("%s is to be VM %d, which is there already", w.Name, w.VMID)
+				numbers[w.VM] = w.Name
+				if vm := in.Snapshot.VM(w.VM); vm != nil && (w.Ref == nil || w.Ref.ID != w.VM) {
+					t.Fatalf("%s is to be VM %s, which is there already", w.Name, w.VM)
 				}
 			}
 		}
@@ -233,20 +233,20 @@ func checkRef(t *rapid.T, in Input, w *Worker) {
 	if w.Ref == nil {
 		return
 	}
-	vm := in.Snapshot.VM(w.Ref.VMID)
+	vm := in.Snapshot.VM(w.Ref.ID)
 	ownership, why := vm.Ownership()
 	if ownership != inventory.Ours && ownership != inventory.Fresh {
-		t.Fatalf("%s refers to VM %d, which is %s: %s", w.Name, vm.VMID, ownership, why)
+		t.Fatalf("%s refers to VM %s, which is %s: %s", w.Name, vm.ID, ownership, why)
 	}
 	if vm.Record.Worker != w.Name {
-		t.Fatalf("%s refers to VM %d of worker %s", w.Name, vm.VMID, vm.Record.Worker)
+		t.Fatalf("%s refers to VM %s of worker %s", w.Name, vm.ID, vm.Record.Worker)
 	}
 }
 
 // checkEnd: nothing ends a semi-persistent worker but a person who names it.
 func checkEnd(t *rapid.T, in Input, w *Worker, named []string) {
 	if slices.Contains(w.Steps, StepDestroy) {
-		if ownership, _ := in.Snapshot.VM(w.Ref.VMID).Ownership(); ownership == inventory.Fresh && w.Steps[0] != StepAdopt {
+		if ownership, _ := in.Snapshot.VM(w.Ref.ID).Ownership(); ownership == inventory.Fresh && w.Steps[0] != StepAdopt {
 			t.Fatalf("%s is not marked as ours, and is to end before it is: %v", w.Name, w.Steps)
 		}
 		if unprotect := slices.Index(w.Steps, StepUnprotect); unprotect < 0 || unprotect > slices.Index(w.Steps, StepDestroy) {
@@ -257,7 +257,7 @@ func checkEnd(t *rapid.T, in Input, w *Worker, named []string) {
 	if !ends || slices.Contains(named, w.Name) {
 		return
 	}
-	vm := in.Snapshot.VM(w.Ref.VMID)
+	vm := in.Snapshot.VM(w.Ref.ID)
 	if vm.Record.Lifecycle != string(v1alpha1.Ephemeral) {
 		t.Fatalf("%s is %q in its own note, nobody named it, and it is to end: %s %v", w.Name, vm.Record.Lifecycle, w.Action, w.Steps)
 	}
@@ -317,8 +317,8 @@ func checkMemory(t *rapid.T, in Input, p *Plan) {
 			continue
 		}
 		freed := 0
-		if w.Ref != nil && w.Ref.Host == w.Host && in.Snapshot.VM(w.Ref.VMID).Running {
-			freed = in.Snapshot.VM(w.Ref.VMID).Applied.MemoryMiB
+		if w.Ref != nil && w.Ref.Host == w.Host && in.Snapshot.VM(w.Ref.ID).Running {
+			freed = in.Snapshot.VM(w.Ref.ID).Applied.MemoryMiB
 		}
 		promised[w.Host] += max(0, w.Desired.MemoryMiB-freed)
 	}
@@ -335,8 +335,8 @@ func checkMemory(t *rapid.T, in Input, p *Plan) {
 // its group, and an NVIDIA GPU.
 func checkCard(t *rapid.T, in Input, w *Worker, who identity) {
 	for _, vm := range in.Snapshot.Holders(w.Host, *w.Slot) {
-		if w.Ref == nil || w.Ref.VMID != vm.VMID {
-			t.Fatalf("%s takes %s %s, which VM %d holds", w.Name, w.Host, w.Slot, vm.VMID)
+		if w.Ref == nil || w.Ref.ID != vm.ID {
+			t.Fatalf("%s takes %s %s, which VM %s holds", w.Name, w.Host, w.Slot, vm.ID)
 		}
 	}
 	if claim := in.Snapshot.Claim(w.Host, *w.Slot); claim != nil && !claim.Releasing && identityOf(&claim.Record) != who {

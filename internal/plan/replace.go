@@ -106,7 +106,7 @@ func (b *builder) replaceAsked(d *draft) bool {
 		d.Reason = fmt.Sprintf("VM %s is gone; the worker is VM %s now, %s", meant, d.Ref.UUID, b.history(record))
 	case meant == "" && b.in.Replace.KeepRecent && b.recent(record):
 		d.Action = Keep
-		d.Reason = fmt.Sprintf("VM %d (%s) was %s: it is left alone, unless it is named", vm.VMID, d.Ref.UUID, b.history(record))
+		d.Reason = fmt.Sprintf("VM %s (%s) was %s: it is left alone, unless it is named", vm.ID, d.Ref.UUID, b.history(record))
 		d.Hint = shell.Command("gpuworker replace %s --vm %s --yes", d.Name, d.Ref.UUID)
 	default:
 		b.replace(d, fmt.Sprintf("you named it: VM %s, %s", d.Ref.UUID, b.history(record)))

@@ -70,7 +70,7 @@ func decisions(p *Plan) []decision {
 				d.refusal = w.Refusals[0].Reason
 			}
 			if w.Ref != nil {
-				d.ref = fmt.Sprintf("VM %d on %s (%s)", w.Ref.VMID, w.Ref.Host, w.Ref.UUID)
+				d.ref = fmt.Sprintf("VM %s on %s (%s)", w.Ref.ID, w.Ref.Host, w.Ref.UUID)
 			}
 			all = append(all, d)
 		}

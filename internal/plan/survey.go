@@ -57,11 +57,11 @@ type survey struct {
 	members map[identity]*member
 	order   []*member // by pool, number and name
 
-	claimed map[int]*member // who claims a VM number; the first of several
+	claimed map[string]*member // who claims a VM number; the first of several
 }
 
 func look(world *inventory.Snapshot) *survey {
-	s := &survey{world: world, members: map[identity]*member{}, claimed: map[int]*member{}}
+	s := &survey{world: world, members: map[identity]*member{}, claimed: map[string]*member{}}
 	s.addVMs()
 	s.addClaims()
 	for _, m := range s.members {
@@ -74,8 +74,8 @@ func look(world *inventory.Snapshot) *survey {
 	})
 	for _, m := range s.order {
 		for _, claim := range m.claims() {
-			if s.claimed[claim.Record.VMID] == nil {
-				s.claimed[claim.Record.VMID] = m
+			if s.claimed[claim.Record.VM] == nil {
+				s.claimed[claim.Record.VM] = m
 			}
 		}
 	}
@@ -132,8 +132,8 @@ func (m *member) claims() []*inventory.Claim {
 func (m *member) settle() {
 	slices.SortFunc(m.extraVMs, func(a, b *inventory.VM) int {
 		return cmp.Or(
-			truesFirst(m.hasClaimFor(a.VMID), m.hasClaimFor(b.VMID)), truesFirst(a.Running, b.Running),
-			truesFirst(marked(a), marked(b)), cmp.Compare(a.VMID, b.VMID),
+			truesFirst(m.hasClaimFor(a.ID), m.hasClaimFor(b.ID)), truesFirst(a.Running, b.Running),
+			truesFirst(marked(a), marked(b)), inventory.CompareIDs(a.ID, b.ID),
 		)
 	})
 	if len(m.extraVMs) > 0 {
@@ -141,7 +141,7 @@ func (m *member) settle() {
 		m.fresh = !marked(m.vm)
 	}
 	at := slices.IndexFunc(m.extraClaims, func(c *inventory.Claim) bool {
-		return m.vm == nil || c.Record.VMID == m.vm.VMID || m.vm.Record.Card == c.Slot.String() && m.vm.Host == c.Host
+		return m.vm == nil || c.Record.VM == m.vm.ID || m.vm.Record.Card == c.Slot.String() && m.vm.Host == c.Host
 	})
 	if at >= 0 {
 		m.claim = m.extraClaims[at]
@@ -152,8 +152,8 @@ func (m *member) settle() {
 	m.host, m.slot = m.card()
 }
 
-func (m *member) hasClaimFor(vmid int) bool {
-	return slices.ContainsFunc(m.extraClaims, func(c *inventory.Claim) bool { return c.Record.VMID == vmid })
+func (m *member) hasClaimFor(id string) bool {
+	return slices.ContainsFunc(m.extraClaims, func(c *inventory.Claim) bool { return c.Record.VM == id })
 }
 
 func marked(vm *inventory.VM) bool {
@@ -193,31 +193,31 @@ func (m *member) card() (host string, slot *pci.Slot) {
 func (m *member) who() place.Who {
 	who := place.Who{Worker: m.worker, Pool: m.pool, KubeCluster: m.kubeCluster}
 	if m.vm != nil {
-		who.VMID = m.vm.VMID
+		who.VM = m.vm.ID
 	}
 	return who
 }
 
-// inFlight tells that the VM is a clone that is being made: it is locked, and
-// has neither name nor tags yet (PVE::API2::Qemu, clone_vm).
-func inFlight(vm *inventory.VM) bool { return vm != nil && vm.Name == "" && vm.Lock == "clone" }
+// isClone reports whether the VM is a clone that is being made, or should be.
+func isClone(vm *inventory.VM) bool {
+	return vm != nil && (vm.State == inventory.Cloning || vm.State == inventory.CloneDead)
+}
 
-// clones reports the nameless clones in the range of our numbers, and those that
-// a claim names. running is the number of one that nobody claimed; 0 for none.
-func (s *survey) clones(in Input) (findings []finding.Finding, running int) {
-	numbers := in.vmids()
+// clones reports the clones that are being made and do not show whose they are:
+// those whose identifier may be ours or that a claim names. running is the
+// identifier of one that nobody claimed; "" for none.
+func (s *survey) clones() (findings []finding.Finding, running string) {
 	for i := range s.world.VMs {
 		vm := &s.world.VMs[i]
-		claimed := s.claimed[vm.VMID] != nil
-		inRange := vm.VMID >= numbers.First && vm.VMID <= numbers.Last
-		if !inFlight(vm) || !claimed && !inRange {
+		claimed := s.claimed[vm.ID] != nil
+		if !isClone(vm) || vm.Name != "" || !claimed && !vm.FromRange {
 			continue
 		}
 		switch {
-		case vm.StuckClone:
+		case vm.State == inventory.CloneDead:
 			findings = append(findings, StuckClone(s.world, vm))
 		case !claimed:
-			running = vm.VMID
+			running = vm.ID
 			findings = append(findings, runningClone(s.world, vm))
 		}
 	}
@@ -228,21 +228,21 @@ func (s *survey) clones(in Input) (findings []finding.Finding, running int) {
 // its lock away: no call of the API unlocks.
 func StuckClone(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
 	f := vmFinding(world, vm, finding.VMCloneStuck, finding.Fail)
-	f.Reason = fmt.Sprintf("VM %d is locked by a clone that no task works on any more; its number is not used again", vm.VMID)
-	f.Fix = fmt.Sprintf("as root on %s, look at it with `qm config %d`, and when it is only the rest of a clone: qm unlock %d && qm destroy %d", vm.Host, vm.VMID, vm.VMID, vm.VMID)
+	f.Reason = fmt.Sprintf("VM %s is locked by a clone that no task works on any more; its number is not used again", vm.ID)
+	f.Fix = world.AdviseVM(inventory.RemoveClone, vm)
 	return f
 }
 
 func runningClone(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
 	f := vmFinding(world, vm, finding.VMCloneRunning, finding.Info)
-	f.Reason = fmt.Sprintf("VM %d is being cloned by an earlier run or another engine; its name cannot be seen before it is done", vm.VMID)
+	f.Reason = fmt.Sprintf("VM %s is being cloned by an earlier run or another engine; its name cannot be seen before it is done", vm.ID)
 	f.Fix = "apply waits for it"
 	return f
 }
 
 func vmFinding(world *inventory.Snapshot, vm *inventory.VM, id finding.ID, verdict finding.Verdict) finding.Finding {
 	f := finding.Finding{ID: id, Verdict: verdict, Layer: finding.LayerVM}
-	f.Where.Hypervisor, f.Where.Host, f.Where.VMID, f.Where.Worker = world.Hypervisor, vm.Host, vm.VMID, vm.Name
+	f.Where.Hypervisor, f.Where.Host, f.Where.VM, f.Where.Worker = world.Hypervisor, vm.Host, vm.ID, vm.Name
 	return f
 }
 
@@ -252,8 +252,8 @@ func (s *survey) duplicates() []finding.Finding {
 	for _, m := range s.order {
 		for _, vm := range m.extraVMs {
 			f := vmFinding(s.world, vm, finding.VMDuplicate, finding.Fail)
-			f.Reason = fmt.Sprintf("VM %d on %s is worker %s too, which VM %d on %s is", vm.VMID, vm.Host, m.worker, m.vm.VMID, m.vm.Host)
-			f.Fix = fmt.Sprintf("look which one is wanted, and destroy the other on %s: qm config %d; qm destroy %d", vm.Host, vm.VMID, vm.VMID)
+			f.Reason = fmt.Sprintf("VM %s on %s is worker %s too, which VM %s on %s is", vm.ID, vm.Host, m.worker, m.vm.ID, m.vm.Host)
+			f.Fix = s.world.AdviseVM(inventory.RemoveTwin, vm)
 			findings = append(findings, f)
 		}
 		for _, claim := range m.extraClaims {
@@ -265,4 +265,9 @@ func (s *survey) duplicates() []finding.Finding {
 		}
 	}
 	return findings
+}
+
+// await notes which clone under way the worker has to wait for.
+func (d *draft) await(vm *inventory.VM) {
+	d.Awaits = &inventory.VMRef{Host: vm.Host, ID: vm.ID, Name: vm.Name, UUID: vm.UUID}
 }

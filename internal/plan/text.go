@@ -189,29 +189,29 @@ func (t *printer) what(w *Worker, width int) []string {
 // phrases say what happens; an action without one is told by its reason alone.
 var phrases = map[Action]func(w *Worker) string{
 	Create: func(w *Worker) string { return "create " + size(w) },
-	Finish: func(w *Worker) string { return fmt.Sprintf("finish VM %d: %s", w.VMID, stepWords(w.Steps)) },
-	Update: func(w *Worker) string { return fmt.Sprintf("change VM %d in place", w.VMID) },
+	Finish: func(w *Worker) string { return fmt.Sprintf("finish VM %s: %s", w.VM, stepWords(w.Steps)) },
+	Update: func(w *Worker) string { return fmt.Sprintf("change VM %s in place", w.VM) },
 	Restart: func(w *Worker) string {
-		return fmt.Sprintf("stop, change and start VM %d", w.VMID)
+		return fmt.Sprintf("stop, change and start VM %s", w.VM)
 	},
-	Start: func(w *Worker) string { return fmt.Sprintf("start VM %d", w.VMID) },
+	Start: func(w *Worker) string { return fmt.Sprintf("start VM %s", w.VM) },
 	Replace: func(w *Worker) string {
 		if w.Ref.Host != w.Host {
-			return fmt.Sprintf("destroy VM %d on %s, then create %s", w.Ref.VMID, w.Ref.Host, size(w))
+			return fmt.Sprintf("destroy VM %s on %s, then create %s", w.Ref.ID, w.Ref.Host, size(w))
 		}
-		return fmt.Sprintf("destroy VM %d, then create %s", w.Ref.VMID, size(w))
+		return fmt.Sprintf("destroy VM %s, then create %s", w.Ref.ID, size(w))
 	},
-	Destroy: func(w *Worker) string { return fmt.Sprintf("destroy VM %d and its disks", w.VMID) },
-	Park:    func(w *Worker) string { return fmt.Sprintf("stop VM %d and keep its card", w.VMID) },
-	Unpark:  func(w *Worker) string { return fmt.Sprintf("start VM %d again", w.VMID) },
-	Adopt:   func(w *Worker) string { return fmt.Sprintf("take over VM %d", w.VMID) },
+	Destroy: func(w *Worker) string { return fmt.Sprintf("destroy VM %s and its disks", w.VM) },
+	Park:    func(w *Worker) string { return fmt.Sprintf("stop VM %s and keep its card", w.VM) },
+	Unpark:  func(w *Worker) string { return fmt.Sprintf("start VM %s again", w.VM) },
+	Adopt:   func(w *Worker) string { return fmt.Sprintf("take over VM %s", w.VM) },
 	Release: func(*Worker) string { return "give the card back" },
 	Refuse:  func(*Worker) string { return "refused" },
 }
 
 // size says what a new VM is.
 func size(w *Worker) string {
-	return fmt.Sprintf("VM %d: %s, %s", w.VMID, count(w.Desired.Cores, "core", "cores"), place.Size(int64(w.Desired.MemoryMiB)<<20))
+	return fmt.Sprintf("VM %s: %s, %s", w.VM, count(w.Desired.Cores, "core", "cores"), place.Size(int64(w.Desired.MemoryMiB)<<20))
 }
 
 // origin says what a new VM is cloned from.

@@ -140,10 +140,12 @@ func printFindings(findings []finding.Finding) []factPrint {
 }
 
 type vmPrint struct {
-	VMID                          int
-	Host, Name, UUID, Lock        string
+	ID                            string
+	Host, Name, UUID              string
+	State                         inventory.VMState
+	Locked                        string
 	Template, Running, Unreadable bool
-	CloudInit, StuckClone         bool
+	CloudInit, FromRange          bool
 	Tags                          []string
 	Record                        *inventory.Record
 	RecordProblem                 string `json:",omitempty"`
@@ -155,9 +157,9 @@ type vmPrint struct {
 
 func printVM(vm *inventory.VM) vmPrint {
 	return vmPrint{
-		VMID: vm.VMID, Host: vm.Host, Name: vm.Name, UUID: vm.UUID, Lock: vm.Lock,
+		ID: vm.ID, Host: vm.Host, Name: vm.Name, UUID: vm.UUID, State: vm.State, Locked: vm.Locked,
 		Template: vm.Template, Running: vm.Running, Unreadable: vm.Unreadable != "",
-		CloudInit: vm.CloudInit, StuckClone: vm.StuckClone, Tags: slices.Sorted(slices.Values(vm.Tags)),
+		CloudInit: vm.CloudInit, FromRange: vm.FromRange, Tags: slices.Sorted(slices.Values(vm.Tags)),
 		Record: vm.Record, RecordProblem: vm.RecordProblem, Cards: vm.Cards, Machine: vm.Machine, Applied: vm.Applied, BootDisk: vm.BootDisk,
 		Storages: vm.Storages,
 	}
@@ -166,11 +168,10 @@ func printVM(vm *inventory.VM) vmPrint {
 // concerns tells whether anything about the VM can change a plan.
 func concerns(in Input, vm *inventory.VM) bool {
 	ownership, _ := vm.Ownership()
-	numbers := in.vmids()
 	switch {
 	case ownership != inventory.Foreign, len(vm.Cards) > 0, vm.Unreadable != "", vm.Template:
 		return true
-	case vm.VMID >= numbers.First && vm.VMID <= numbers.Last:
+	case vm.FromRange:
 		return true
 	}
 	return slices.ContainsFunc(in.Pools, func(p v1alpha1.WorkerPool) bool { return strings.HasPrefix(vm.Name, p.Name+"-") })

@@ -26,11 +26,11 @@ func TestTheFingerprintFollowsWhatMatters(t *testing.T) {
 		"memory in use":     func(s *inventory.Snapshot) { s.Hosts[0].MemoryUsed += GiB },
 		"room on a storage": func(s *inventory.Snapshot) { s.Hosts[0].Storages[0].Free -= GiB },
 		"the guest's addresses": func(s *inventory.Snapshot) {
-			s.VM(9100).Addresses, s.VM(9100).Agent = []string{"192.0.2.1"}, inventory.On
+			s.VM("9100").Addresses, s.VM("9100").Agent = []string{"192.0.2.1"}, inventory.On
 		},
-		"a stranger's VM that stops":    func(s *inventory.Snapshot) { s.VM(100).Running = false },
+		"a stranger's VM that stops":    func(s *inventory.Snapshot) { s.VM("100").Running = false },
 		"the words of a failed request": func(s *inventory.Snapshot) { s.Product = "Proxmox Virtual Environment" },
-		"the order of tags":             func(s *inventory.Snapshot) { s.VM(100).Tags = []string{"b", "a"} },
+		"the order of tags":             func(s *inventory.Snapshot) { s.VM("100").Tags = []string{"b", "a"} },
 	} {
 		if world(change) != before {
 			t.Errorf("%s changed the fingerprint", name)
@@ -43,19 +43,19 @@ func TestTheFingerprintFollowsWhatMatters(t *testing.T) {
 		"a storage that is gone": func(s *inventory.Snapshot) { s.Hosts[0].Storages = nil },
 		"a bridge that is gone":  func(s *inventory.Snapshot) { s.Hosts[0].Bridges = nil },
 		"a claim":                func(s *inventory.Snapshot) { s.Claims = nil },
-		"our VM stopping":        func(s *inventory.Snapshot) { s.VM(9100).Running = false },
-		"our VM's tags":          func(s *inventory.Snapshot) { s.VM(9100).Tags = nil },
-		"our VM's memory":        func(s *inventory.Snapshot) { s.VM(9100).Machine.MemoryMiB++ },
-		"a lock":                 func(s *inventory.Snapshot) { s.VM(9100).Lock = "backup" },
-		"the template":           func(s *inventory.Snapshot) { s.VM(9000).Name = "debian" },
+		"our VM stopping":        func(s *inventory.Snapshot) { s.VM("9100").Running = false },
+		"our VM's tags":          func(s *inventory.Snapshot) { s.VM("9100").Tags = nil },
+		"our VM's memory":        func(s *inventory.Snapshot) { s.VM("9100").Machine.MemoryMiB++ },
+		"a lock":                 func(s *inventory.Snapshot) { s.VM("9100").Lock = "backup" },
+		"the template":           func(s *inventory.Snapshot) { s.VM("9000").Name = "debian" },
 		"a stranger that takes a card": func(s *inventory.Snapshot) {
-			s.VM(100).Cards = []inventory.Attachment{{Key: "hostpci0", Slots: []pci.Slot{{Bus: 3}}}}
+			s.VM("100").Cards = []inventory.Attachment{{Key: "hostpci0", Slots: []pci.Slot{{Bus: 3}}}}
 		},
-		"a stranger that takes a name":  func(s *inventory.Snapshot) { s.VM(100).Name = "gpu-2" },
-		"a VM that becomes unreadable":  func(s *inventory.Snapshot) { s.VM(100).Unreadable = "permission denied" },
-		"a VM in our range of numbers":  func(s *inventory.Snapshot) { s.VMs = append(s.VMs, inventory.VM{VMID: 9105, Name: "x", Host: "pve1"}) },
+		"a stranger that takes a name":  func(s *inventory.Snapshot) { s.VM("100").Name = "gpu-2" },
+		"a VM that becomes unreadable":  func(s *inventory.Snapshot) { s.VM("100").Unreadable = "permission denied" },
+		"a VM in our range of numbers":  func(s *inventory.Snapshot) { s.VMs = append(s.VMs, inventory.VM{ID: "9105", Name: "x", Host: "pve1"}) },
 		"devices that cannot be read":   func(s *inventory.Snapshot) { s.Hosts[0].Gaps = []inventory.Gap{{What: "PCI devices"}} },
-		"our note in a stranger's copy": func(s *inventory.Snapshot) { s.VM(100).Record = s.VM(9100).Record },
+		"our note in a stranger's copy": func(s *inventory.Snapshot) { s.VM("100").Record = s.VM("9100").Record },
 	} {
 		if world(change) == before {
 			t.Errorf("%s did not change the fingerprint", name)

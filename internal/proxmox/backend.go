@@ -2,12 +2,10 @@ package proxmox
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
-	"time"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
-	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/pve"
 )
@@ -38,22 +36,27 @@ type Backend struct {
 	// puts a token in may write; unlike a mutex it can be given up waiting for.
 	claiming chan struct{}
 
-	mapped *shared[mappings] // reads of the mappings
+	mapped  *shared[mappings]  // reads of the mappings
+	flights *flights           // tasks that are under way
+	clones  *keyed[[]pve.UPID] // reads of the clones under way, by host
 
 	viewing sync.Mutex
 	views   map[string]*hostView // by host
 }
 
-var (
-	_ inventory.Source = (*Backend)(nil)
-	_ apply.Target     = (*Backend)(nil)
-)
+var _ hypervisor.Backend = (*Backend)(nil)
+
+// Capabilities implements hypervisor.Source. The claim on a card is the
+// description of its resource mapping, and VM numbers are ours to choose.
+func (b *Backend) Capabilities() inventory.Capabilities {
+	return inventory.Capabilities{Guest: inventory.GuestAgent}
+}
 
 // New makes a backend for the hypervisor that client talks to.
 func New(name string, spec v1alpha1.Proxmox, client *pve.Client) *Backend {
 	return &Backend{
 		name: name, client: client, spec: spec, claiming: make(chan struct{}, 1),
-		mapped: newShared[mappings](), views: map[string]*hostView{},
+		mapped: newShared[mappings](), flights: newFlights(), clones: newKeyed[[]pve.UPID](), views: map[string]*hostView{},
 	}
 }
 
@@ -64,18 +67,6 @@ func (b *Backend) claimTurn(ctx context.Context) (done func(), err error) {
 		return func() { <-b.claiming }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	}
-}
-
-// pause waits for about d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d + rand.N(d/4+1))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }
 

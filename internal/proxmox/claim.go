@@ -3,12 +3,17 @@ package proxmox
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/shell"
@@ -30,110 +35,127 @@ import (
 const (
 	wordMade      = "made"      // we made this mapping, so we remove it
 	wordReleasing = "releasing" // its author is about to remove it
+	wordNonce     = "mark-"     // begins a word that makes one releasing record differ from the next
 )
 
 // tombstoneLease is how long a releasing record must stay unchanged, by our own
-// clock, before somebody else takes it over. An author sends the removal at once
-// after the swap or not at all, and no request lives longer than the proxy's
+// clock, before somebody else takes it over. An author sends the removal within
+// burial of the swap or swaps again, and no request lives longer than the proxy's
 // 30 s (pve-http-server).
 const (
 	tombstoneLease = 60 * time.Second
 	tombstoneLook  = 5 * time.Second
+	burial         = 20 * time.Second
 )
 
-// Claim implements apply.Claimer.
-func (b *Backend) Claim(ctx context.Context, record, was inventory.Record) error {
+// Claim implements hypervisor.Claimer.
+func (b *Backend) Claim(ctx context.Context, _ inventory.VMRef, record, was inventory.Record, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	where := fault.Place{Host: record.Host, Worker: record.Worker, Card: record.Card}
+	wait, err := b.claimIn(ctx, record, was, recall(handle))
+	return wait, b.wrap(err, "claim the card", where)
+}
+
+// claimIn claims when it is our turn to write.
+func (b *Backend) claimIn(ctx context.Context, record, was inventory.Record, m memo) (*hypervisor.Wait, error) {
 	done, err := b.claimTurn(ctx)
 	if err != nil {
-		return b.wrap(err, "claim the card", where)
+		return nil, err
 	}
 	defer done()
 	slot, err := pci.ParseSlot(record.Card)
 	if err != nil {
-		return b.wrap(err, "claim the card", where)
+		return nil, err
 	}
 	device, err := b.device(ctx, record.Host, slot)
 	if err != nil {
-		return b.wrap(err, "claim the card", where)
+		return nil, err
 	}
-	return b.wrap(b.claim(ctx, record, was, device), "claim the card", where)
+	return b.claim(ctx, record, was, device, m)
 }
 
-func (b *Backend) claim(ctx context.Context, record, was inventory.Record, device pci.Device) error {
-	name := registerName(record.Host, device.Slot)
-	entry := registerEntry(record.Host, device)
-	create := func() error {
-		return b.client.CreateMapping(ctx, pve.MappingSpec{ID: name, Description: record.Line(wordMade), Map: []string{entry}})
+func (b *Backend) claim(ctx context.Context, record, was inventory.Record, device pci.Device, m memo) (*hypervisor.Wait, error) {
+	register := pve.MappingSpec{
+		ID: registerName(record.Host, device.Slot), Description: record.Line(wordMade),
+		Map: []string{registerEntry(record.Host, device)},
 	}
-	const tries = 40
-	var last error
-	if was.Worker == "" { // most often there is no register yet
-		if last = create(); last == nil || !lost(last) {
-			return last
-		}
+	if was.Worker == "" && m.Since.IsZero() { // most often there is no register yet
+		return m.orSecond(b.client.CreateMapping(ctx, register))
 	}
-	for try := range tries {
-		mapping, err := b.client.Mapping(ctx, name)
-		var done bool
-		switch {
-		case pve.KindOf(err) == pve.NotFound:
-			last = create()
-			done = last == nil
-		case err != nil:
-			return err
-		default:
-			done, last = b.takeRegister(ctx, record, was, mapping, name, entry)
-		}
-		if done || last != nil && !lost(last) {
-			return last
-		}
-		if last != nil {
-			if err := pause(ctx, time.Duration(try+1)*50*time.Millisecond); err != nil {
-				return err
-			}
-		}
+	mapping, err := b.client.Mapping(ctx, register.ID)
+	switch {
+	case pve.KindOf(err) == pve.NotFound:
+		return m.orSecond(b.client.CreateMapping(ctx, register))
+	case err != nil:
+		return nil, err
 	}
-	return last
+	return b.takeRegister(ctx, record, was, mapping, register, m)
+}
+
+// orSecond is how a write of a register ended: a Wait when it came second to
+// another one, or may have been carried out, so that the next read tells.
+func (m memo) orSecond(err error) (*hypervisor.Wait, error) {
+	if !lost(err) {
+		return nil, err
+	}
+	const pause = 50 * time.Millisecond
+	m = memo{Since: time.Now(), Count: min(m.Count+1, 40)}
+	return m.wait("another claim to be written", time.Duration(m.Count)*pause+rand.N(pause)), nil
 }
 
 // lost reports whether a write of a register came second to another one, or may
-// have been carried out: the next read tells.
+// have been carried out.
 func lost(err error) bool {
 	kind := pve.KindOf(err)
 	return kind == pve.Exists || kind == pve.Changed || kind == pve.Locked || kind == pve.NotFound || ambiguous(err)
 }
 
-// takeRegister writes the record into a mapping that is there. done is false
-// when the register must be looked at again.
-func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record, mapping pve.Mapping, name, entry string) (done bool, err error) {
-	note, taken := inventory.ParseRecord(mapping.Description)
+// takeRegister writes the record into a mapping that is there.
+func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record, mapping pve.Mapping, register pve.MappingSpec, m memo) (*hypervisor.Wait, error) {
+	note, taken := parseRecord(mapping.Description)
 	holder := note.Record
 	switch {
 	case note.Problem != "":
-		return true, b.notToBeWritten(name, note.Problem)
+		return nil, b.notToBeWritten(register.ID, note.Problem)
 	case taken && note.Has(wordReleasing):
-		left, err := b.outlived(ctx, name, mapping)
-		if left == nil || err != nil {
-			return false, err
+		if wait := outlive(holder, mapping, m); wait != nil {
+			return wait, nil
 		}
-		mapping = *left // its author is gone: the register is ours to take, by digest
+		// Its author is gone: the register is ours to take, by digest.
 	case taken && !sameWorker(holder, record):
-		return true, b.claimedBy(holder)
+		return nil, b.claimedBy(holder)
 	case taken && !sameVM(holder, record) && !sameVM(holder, was):
-		return true, b.claimedMeanwhile(holder)
-	case taken && holder == record && slices.Equal(mapping.Map, []string{entry}):
-		return true, nil
+		return nil, b.claimedMeanwhile(holder)
+	case taken && holder == record && slices.Equal(mapping.Map, register.Map):
+		return nil, nil
 	}
 	if sameWorker(holder, record) {
 		record.Unknown = holder.Unknown
 	}
-	flags := slices.DeleteFunc(note.Flags, func(flag string) bool { return flag == wordReleasing })
-	err = b.client.UpdateMapping(ctx, pve.MappingUpdate{
-		ID: name, Digest: mapping.Digest, Map: []string{entry},
-		Description: prependText(note.Rest, record.Line(flags...)),
-	})
-	return err == nil, err
+	return m.orSecond(b.client.UpdateMapping(ctx, pve.MappingUpdate{
+		ID: register.ID, Digest: mapping.Digest, Map: register.Map,
+		Description: prependText(note.Rest, record.Line(slices.DeleteFunc(note.Flags, ofRelease)...)),
+	}))
+}
+
+// ofRelease reports whether a flag belongs to a record that is being released.
+func ofRelease(flag string) bool { return flag == wordReleasing || strings.HasPrefix(flag, wordNonce) }
+
+// outlive is the Wait for a register that is being released to go; nil when it
+// stayed as it is for the whole lease, so that its author died.
+func outlive(holder inventory.Record, tombstone pve.Mapping, m memo) *hypervisor.Wait {
+	seen := fingerprint(tombstone.Description)
+	if m.Seen != seen {
+		m = memo{Since: time.Now(), Seen: seen}
+	}
+	if time.Since(m.Since) >= tombstoneLease {
+		return nil
+	}
+	return m.wait("worker "+holder.Worker+" to give the card back", tombstoneLook)
+}
+
+func fingerprint(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:8])
 }
 
 // notToBeWritten is the error for a register whose record must not be believed.
@@ -154,7 +176,7 @@ func sameWorker(a, b inventory.Record) bool {
 // sameVM tells whether two records are of one worker and one VM: the number and
 // UUID that it has or will have.
 func sameVM(a, b inventory.Record) bool {
-	return sameWorker(a, b) && a.VMID == b.VMID && a.UUID == b.UUID
+	return sameWorker(a, b) && a.VM == b.VM && a.UUID == b.UUID
 }
 
 // claimedMeanwhile is the error for a claim of the same worker that was not
@@ -165,7 +187,7 @@ func (b *Backend) claimedMeanwhile(holder inventory.Record) error {
 		Kind:  fault.Conflict,
 		Doing: "claim the card",
 		Where: fault.Place{Hypervisor: b.name, Host: holder.Host, Worker: holder.Worker, Card: holder.Card},
-		Why:   fmt.Sprintf("%s works on this worker at the same time: the card was claimed for VM %d meanwhile", holder.By, holder.VMID),
+		Why:   fmt.Sprintf("%s works on this worker at the same time: the card was claimed for VM %s meanwhile", holder.By, holder.VM),
 		Fix:   "wait until that run is over, then run the same command again",
 	}
 }
@@ -175,83 +197,64 @@ func (b *Backend) claimedBy(holder inventory.Record) error {
 		Kind:  fault.Exists,
 		Doing: "claim the card",
 		Where: fault.Place{Hypervisor: b.name, Host: holder.Host, Card: holder.Card},
-		Why:   fmt.Sprintf("it is claimed by worker %s of pool %s (VM %d, KubeCluster %s, claimed by %s)", holder.Worker, holder.Pool, holder.VMID, holder.KubeCluster, holder.By),
+		Why:   fmt.Sprintf("it is claimed by worker %s of pool %s (VM %s, KubeCluster %s, claimed by %s)", holder.Worker, holder.Pool, holder.VM, holder.KubeCluster, holder.By),
 		Fix:   "choose another card, or delete that worker first: " + shell.Command("gpuworker delete %s", holder.Worker),
 	}
 }
 
-// outlived waits until a register that is being released is gone. When it stays
-// as it is for the whole lease, its author died: the register is returned as it
-// was read last. nil means that it is gone or changed, so look again.
-func (b *Backend) outlived(ctx context.Context, name string, tombstone pve.Mapping) (*pve.Mapping, error) {
-	for waited := time.Duration(0); waited < tombstoneLease; waited += tombstoneLook {
-		if err := pause(ctx, tombstoneLook); err != nil {
-			return nil, err
-		}
-		now, err := b.client.Mapping(ctx, name)
-		if err != nil || now.Description != tombstone.Description {
-			return nil, nil
-		}
-		tombstone = now
-	}
-	return &tombstone, nil
-}
-
-// Release implements apply.Claimer.
-func (b *Backend) Release(ctx context.Context, held inventory.Record, host string, slot pci.Slot) error {
+// Release implements hypervisor.Claimer.
+func (b *Backend) Release(ctx context.Context, held inventory.Record, host string, slot pci.Slot, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	where := fault.Place{Host: host, Worker: held.Worker, Card: slot.String()}
 	done, err := b.claimTurn(ctx)
 	if err != nil {
-		return b.wrap(err, "release the card", where)
+		return nil, b.wrap(err, "release the card", where)
 	}
 	defer done()
-	return b.wrap(b.release(ctx, held, registerName(host, slot)), "release the card", where)
+	wait, err := b.release(ctx, held, registerName(host, slot), recall(handle))
+	return wait, b.wrap(err, "release the card", where)
 }
 
-func (b *Backend) release(ctx context.Context, held inventory.Record, name string) error {
-	const tries = 40
-	var last error
-	for try := range tries {
-		mapping, err := b.client.Mapping(ctx, name)
-		if pve.KindOf(err) == pve.NotFound {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		note, taken := inventory.ParseRecord(mapping.Description)
-		if !taken || note.Problem != "" || !sameVM(note.Record, held) {
-			return nil
-		}
-		if !note.Has(wordMade) {
-			last = b.client.UpdateMapping(ctx, pve.MappingUpdate{ID: name, Digest: mapping.Digest, Map: mapping.Map, Description: note.Rest})
-		} else if last = b.bury(ctx, mapping, note, name); last == nil {
-			return nil
-		}
-		if last != nil && pve.KindOf(last) != pve.Changed && pve.KindOf(last) != pve.Locked && !ambiguous(last) {
-			return last
-		}
-		if err := pause(ctx, time.Duration(try+1)*50*time.Millisecond); err != nil {
-			return err
-		}
+func (b *Backend) release(ctx context.Context, held inventory.Record, name string, m memo) (*hypervisor.Wait, error) {
+	mapping, err := b.client.Mapping(ctx, name)
+	if pve.KindOf(err) == pve.NotFound {
+		return nil, nil
 	}
-	return last
+	if err != nil {
+		return nil, err
+	}
+	note, taken := parseRecord(mapping.Description)
+	switch {
+	case !taken || note.Problem != "" || !sameVM(note.Record, held):
+		return nil, nil
+	case !note.Has(wordMade):
+		return m.releasedOr(b.client.UpdateMapping(ctx, pve.MappingUpdate{ID: name, Digest: mapping.Digest, Map: mapping.Map, Description: note.Rest}))
+	case m.Seen == fingerprint(mapping.Description) && time.Since(m.Since) < burial:
+		return m.releasedOr(b.client.DeleteMapping(ctx, name))
+	}
+	return b.bury(ctx, mapping, note, name, m)
 }
 
-// bury marks our own register as being released and removes it. The mark is
-// what makes the removal safe: from then on nobody else claims the card by this
-// register until it is gone.
-func (b *Backend) bury(ctx context.Context, mapping pve.Mapping, note inventory.Note, name string) error {
-	if !note.Has(wordReleasing) {
-		update := pve.MappingUpdate{
-			ID: name, Digest: mapping.Digest, Map: mapping.Map,
-			Description: prependText(note.Rest, note.Record.Line(append(note.Flags, wordReleasing)...)),
-		}
-		if err := b.client.UpdateMapping(ctx, update); err != nil {
-			return err
-		}
+// releasedOr is how a write of a release ended.
+func (m memo) releasedOr(err error) (*hypervisor.Wait, error) {
+	if pve.KindOf(err) == pve.NotFound {
+		return nil, nil
 	}
-	return b.client.DeleteMapping(ctx, name)
+	return m.orSecond(err)
+}
+
+// bury marks our own register as being released. The mark is what makes the
+// removal safe: from then on nobody else claims the card by this register until it
+// is gone or the lease is over. It differs each time, so that the lease begins
+// anew for all who wait.
+func (b *Backend) bury(ctx context.Context, mapping pve.Mapping, note inventory.Note, name string, m memo) (*hypervisor.Wait, error) {
+	flags := append(slices.DeleteFunc(note.Flags, ofRelease), wordReleasing, wordNonce+strconv.FormatUint(rand.Uint64(), 36))
+	description := prependText(note.Rest, note.Record.Line(flags...))
+	began := time.Now()
+	err := b.client.UpdateMapping(ctx, pve.MappingUpdate{ID: name, Digest: mapping.Digest, Map: mapping.Map, Description: description})
+	if err != nil {
+		return m.orSecond(err)
+	}
+	return &hypervisor.Wait{Handle: memo{Since: began, Seen: fingerprint(description)}.handle()}, nil
 }
 
 // holdsClaim proves by the mappings that the card is claimed for this worker and
@@ -259,12 +262,12 @@ func (b *Backend) bury(ctx context.Context, mapping pve.Mapping, note inventory.
 // of the run before it, under the same number.
 func (b *Backend) holdsClaim(known mappings, record inventory.Record, slot pci.Slot) error {
 	register := registerName(record.Host, slot)
-	note, taken := inventory.ParseRecord(known[register].Description)
+	note, taken := parseRecord(known[register].Description)
 	holder, held := note.Record, taken && !note.Has(wordReleasing)
 	switch {
 	case note.Problem != "":
 		return b.notToBeWritten(register, note.Problem)
-	case held && sameWorker(holder, record) && holder.VMID == record.VMID:
+	case held && sameWorker(holder, record) && holder.VM == record.VM:
 		return nil
 	case held && sameWorker(holder, record):
 		return b.claimedMeanwhile(holder)
@@ -299,7 +302,7 @@ func (b *Backend) device(ctx context.Context, host string, slot pci.Slot) (pci.D
 func claims(known mappings, hosts []inventory.Host) []inventory.Claim {
 	var all []inventory.Claim
 	for name, mapping := range known {
-		note, ok := inventory.ParseRecord(mapping.Description)
+		note, ok := parseRecord(mapping.Description)
 		switch {
 		case !ok:
 		case note.Problem != "":

@@ -60,7 +60,7 @@ func guardedOver(t *testing.T) (*Backend, *pve.Client, inventory.Record, invento
 func TestACardIsOnlyTakenWhileItIsClaimedForThisVM(t *testing.T) {
 	other, renumbered := gpuRecord(), gpuRecord()
 	other.Worker, other.Pool = "vision-1", "vision"
-	renumbered.VMID = 9150
+	renumbered.VM = 9150
 	for name, description := range map[string]string{
 		"a claim of another worker":        other.Line(wordMade),
 		"a claim with another number":      renumbered.Line(wordMade),
@@ -133,7 +133,7 @@ func TestAClaimReplacesOnlyWhatWasSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _, r, card := guarded(t)
 		ctx, mine := context.Background(), gpuRecord()
-		mine.UUID, mine.VMID = "77777777-7777-4777-8777-777777777777", 9102
+		mine.UUID, mine.VM = "77777777-7777-4777-8777-777777777777", 9102
 		if err := b.Claim(ctx, mine, inventory.Record{}); !fault.Is(err, fault.Conflict) || fault.FixOf(err) == "" {
 			t.Errorf("a claim that nobody saw was replaced: %v", err)
 		}
@@ -171,7 +171,7 @@ func TestAReleaseTakesNobodyElsesClaim(t *testing.T) {
 		was, err := root.Mapping(ctx, register)
 		must(t, err)
 		next := gpuRecord()
-		next.VMID, next.UUID = 9102, "77777777-7777-4777-8777-777777777777"
+		next.VM, next.UUID = 9102, "77777777-7777-4777-8777-777777777777"
 		wire.method, wire.hand = "PUT", func() {
 			must(t, root.UpdateMapping(ctx, pve.MappingUpdate{ID: register, Map: was.Map, Description: next.Line(wordMade)}))
 		}
@@ -257,14 +257,14 @@ func TestOnlyTheVMThatAPersonNamedIsAdopted(t *testing.T) {
 		must(t, err)
 		_, err = task.Wait(ctx)
 		must(t, err)
-		r.Worker, r.VMID = "gpu-2", 300
+		r.Worker, r.VM = "gpu-2", 300
 		config, err := root.Pending(ctx, "pve1", 300)
 		must(t, err)
 		uuid := nextOptions(config).uuid()
-		refused(t, "adopt", b.Adopt(ctx, inventory.VMRef{Host: "pve1", VMID: 300, Name: "trainer", UUID: "88888888-8888-4888-8888-888888888888"}, r))
-		refused(t, "adopt", b.Adopt(ctx, inventory.VMRef{Host: "pve1", VMID: 300, Name: "other", UUID: uuid}, r))
+		refused(t, "adopt", b.Adopt(ctx, inventory.VMRef{Host: "pve1", ID: 300, Name: "trainer", UUID: "88888888-8888-4888-8888-888888888888"}, r))
+		refused(t, "adopt", b.Adopt(ctx, inventory.VMRef{Host: "pve1", ID: 300, Name: "other", UUID: uuid}, r))
 		r.UUID = uuid
-		must(t, b.Adopt(ctx, inventory.VMRef{Host: "pve1", VMID: 300, Name: "trainer", UUID: uuid}, r))
+		must(t, b.Adopt(ctx, inventory.VMRef{Host: "pve1", ID: 300, Name: "trainer", UUID: uuid}, r))
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/pve"
@@ -31,10 +32,6 @@ const configsLast = 60 * time.Second
 // oursLast is the same for VMs of ours. Claims exclude them, but for what a person
 // does to one by hand; they are few, and mostly read within this time anyway.
 const oursLast = 5 * time.Second
-
-// guardTries bounds how often a guard is repeated because a host answers so
-// slowly that what was read is too old when it is to be used.
-const guardTries = 4
 
 // hostView is what the backend remembers of one host.
 type hostView struct {
@@ -217,8 +214,8 @@ func (b *Backend) guard(ctx context.Context, record inventory.Record, slots func
 	if err != nil {
 		return freedom{}, err
 	}
-	free := freedom{until: time.Now().Add(configsLast), up: residents[record.VMID].up}
-	delete(residents, record.VMID)
+	free := freedom{until: time.Now().Add(configsLast), up: residents[number(record.VM)].up}
+	delete(residents, number(record.VM))
 	if claimErr != nil {
 		return free, claimErr
 	}
@@ -274,14 +271,12 @@ func (b *Backend) refuseHolder(ctx context.Context, host string, vmid int, h hol
 	}
 }
 
-// tooSlow is the error for a host that takes longer to answer than its answers
-// are good for.
-func (b *Backend) tooSlow(host string) error {
-	return &fault.Error{
-		Kind: fault.Unavailable, Doing: "make sure that nobody else has the card",
-		Where: fault.Place{Hypervisor: b.name, Host: host},
-		Why:   fmt.Sprintf("what the host tells of its VMs is older than %s before it can be used", configsLast),
-		Fix:   "find out why the host answers so slowly, then run the same command again",
+// tooSlow is the Wait for a host that takes longer to answer than its answers are
+// good for.
+func tooSlow(host string) *hypervisor.Wait {
+	return &hypervisor.Wait{
+		For:   fmt.Sprintf("a faster answer: what %s tells of its VMs is older than %s before it can be used", host, configsLast),
+		Again: time.Second,
 	}
 }
 

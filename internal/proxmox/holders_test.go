@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/pve"
@@ -84,7 +85,7 @@ func withNeighbour(t *testing.T) *neighbour {
 
 func (n *neighbour) look() {
 	n.Helper()
-	_, err := n.b.Observe(context.Background(), inventory.Scope{})
+	_, err := n.b.Observe(context.Background(), hypervisor.Scope{})
 	must(n.T, err)
 	n.wire.said, n.wire.at = nil, nil
 }
@@ -127,12 +128,12 @@ func TestALookServesAttachAndStartForAMinute(t *testing.T) {
 		n := withNeighbour(t)
 		must(t, n.attach())
 		if reads, lists := n.wire.times(readOf300), n.wire.times(listOfHost); reads != 0 || lists != 1 {
-			t.Errorf("attach read the other VM %d times and the list %d times, want 0 and 1", reads, lists)
+			t.Errorf("attach read the other VM %s times and the list %d times, want 0 and 1", reads, lists)
 		}
 		time.Sleep(time.Minute + time.Second)
 		must(t, n.start())
 		if reads, lists := n.wire.times(readOf300), n.wire.times(listOfHost); reads != 1 || lists != 1 {
-			t.Errorf("start read the other VM %d times and the list %d times, want 1 and 1", reads, lists)
+			t.Errorf("start read the other VM %s times and the list %d times, want 1 and 1", reads, lists)
 		}
 	})
 }
@@ -183,7 +184,7 @@ func TestAVMOfOursIsReadAgain(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := withNeighbour(t)
 				other := n.r
-				other.Worker, other.VMID, other.Card, other.UUID = "theirs", 300, "0000:41:00", "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a11"
+				other.Worker, other.VM, other.Card, other.UUID = "theirs", 300, "0000:41:00", "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a11"
 				must(t, n.root.UpdateConfig(context.Background(), "pve1", 300, pve.ConfigUpdate{Set: map[string]string{"description": note(other, "")}}))
 				if what == "start" {
 					must(t, n.attach())
@@ -261,10 +262,10 @@ func TestOurOtherVMThatSpeaksOfTheCardIsReadEachTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := withNeighbour(t)
 		other := gpuRecord()
-		other.Worker, other.VMID, other.UUID = "gpu-2", 300, "77777777-7777-4777-8777-777777777777"
+		other.Worker, other.VM, other.UUID = "gpu-2", 300, "77777777-7777-4777-8777-777777777777"
 		config, err := n.root.Pending(context.Background(), "pve1", 300)
 		must(t, err)
-		must(t, n.b.Adopt(context.Background(), inventory.VMRef{Host: "pve1", VMID: 300, Name: "theirs", UUID: nextOptions(config).uuid()}, other))
+		must(t, n.b.Adopt(context.Background(), inventory.VMRef{Host: "pve1", ID: 300, Name: "theirs", UUID: nextOptions(config).uuid()}, other))
 		n.look()
 		n.give(300)
 		refused(t, "attach", n.attach())

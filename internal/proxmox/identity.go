@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/pve"
 )
@@ -43,10 +44,9 @@ func parseVM(config pve.PendingConfig, host string, vmid int, known mappings) in
 	next, applied := nextOptions(config), appliedOptions(config)
 	_, volume := next.bootDisk()
 	vm := inventory.VM{
-		VMID: vmid, Host: host,
+		ID: idOf(vmid), Host: host,
 		Name:      next["name"],
 		Template:  next.flag("template"),
-		Lock:      next["lock"],
 		Tags:      next.tags(),
 		UUID:      next.uuid(),
 		Cards:     attachments(config, host, known),
@@ -55,12 +55,13 @@ func parseVM(config pve.PendingConfig, host string, vmid int, known mappings) in
 		CloudInit: next.cloudInitDrive(),
 		BootDisk:  volume,
 	}
+	vm.State, vm.Locked = stateOf(next["lock"], vm.Name)
 	if vm.Template {
 		vm.Storages = next.storages()
 	}
 	vm.Machine.Card = cardOf(next, host, known)
 	vm.Applied.Card = cardOf(applied, host, known)
-	switch note, ok := inventory.ParseRecord(next["description"]); {
+	switch note, ok := parseRecord(next["description"]); {
 	case note.Problem != "":
 		vm.RecordProblem = note.Problem
 	case ok:
@@ -69,12 +70,34 @@ func parseVM(config pve.PendingConfig, host string, vmid int, known mappings) in
 	return vm
 }
 
+// parseRecord finds the record in a note or a register's description. Here every
+// record names the number of its VM.
+func parseRecord(text string) (note inventory.Note, ok bool) {
+	note, ok = inventory.ParseRecord(text)
+	if ok && note.Problem == "" && number(note.Record.VM) == 0 {
+		return inventory.Note{Rest: note.Rest, Problem: "its record is damaged: it names no VM number"}, true
+	}
+	return note, ok
+}
+
+// stateOf reads a lock. While a clone is made it has no name (PVE::API2::Qemu,
+// clone_vm).
+func stateOf(lock, name string) (state inventory.VMState, by string) {
+	switch {
+	case lock == "clone" && name == "":
+		return inventory.Cloning, ""
+	case lock != "":
+		return inventory.Locked, lock
+	}
+	return inventory.Free, ""
+}
+
 // noMark is why a VM is not ours, when nothing speaks for it.
 const noMark = "it carries neither our tag nor our note"
 
 // prove reads the VM of ref and makes sure that it is that very VM and ours.
 func (b *Backend) prove(ctx context.Context, ref inventory.VMRef) (seen, error) {
-	found, err := b.read(ctx, ref.Host, ref.VMID, nil)
+	found, err := b.read(ctx, ref.Host, number(ref.ID), nil)
 	if err != nil {
 		return seen{}, err
 	}
@@ -98,46 +121,28 @@ func (b *Backend) notOurs(ref inventory.VMRef, vm inventory.VM, why string) erro
 	return &fault.Error{
 		Kind:  fault.Conflict,
 		Doing: "prove that the VM is " + ref.Name,
-		Where: fault.Place{Hypervisor: b.name, Host: ref.Host, VMID: ref.VMID},
+		Where: fault.Place{Hypervisor: b.name, Host: ref.Host, VM: ref.ID},
 		Why:   fmt.Sprintf("this is another VM now (%q): %s; it was not touched", vm.Name, why),
 		Fix:   "gpuworker plan shows where the worker is now; gpuworker adopt takes a VM over on purpose",
 	}
 }
 
-// swap changes a VM's configuration by compare-and-swap: it reads, lets check
-// prove and change decide, and writes with the digest of what was read. When
-// the VM changed in between, when it is locked for a moment, or when it is not
-// known whether the write was carried out, it starts over. change returns an
-// empty update when there is nothing left to do.
-func (b *Backend) swap(ctx context.Context, host string, vmid int, look func(context.Context) (seen, error), change func(seen) pve.ConfigUpdate) error {
-	const tries = 6
-	var last error
-	for try := range tries {
-		found, err := look(ctx)
-		if err != nil {
-			return err
-		}
-		update := change(found)
-		if len(update.Set) == 0 && len(update.Delete) == 0 {
-			return nil
-		}
-		update.Digest = found.config.Digest
-		last = b.client.UpdateConfig(ctx, host, vmid, update)
-		if concernsOthers(update) {
-			b.view(host).forget(vmid)
-		}
-		switch {
-		case last == nil:
-			return nil
-		case pve.KindOf(last) == pve.Changed, pve.KindOf(last) == pve.Locked, ambiguous(last):
-			if err := pause(ctx, time.Duration(try+1)*500*time.Millisecond); err != nil {
-				return err
-			}
-		default:
-			return last
-		}
+// write changes a VM's configuration by compare-and-swap: with the digest of what
+// was found. When the VM changed meanwhile, or nobody knows whether the write
+// arrived, the caller's next look tells.
+func (b *Backend) write(ctx context.Context, ref inventory.VMRef, found seen, update pve.ConfigUpdate) (*hypervisor.Wait, error) {
+	if len(update.Set) == 0 && len(update.Delete) == 0 {
+		return nil, nil
 	}
-	return last
+	update.Digest = found.config.Digest
+	err := b.client.UpdateConfig(ctx, ref.Host, number(ref.ID), update)
+	if concernsOthers(update) {
+		b.view(ref.Host).forget(number(ref.ID))
+	}
+	if pve.KindOf(err) == pve.Changed || ambiguous(err) {
+		return second(), nil
+	}
+	return nil, err
 }
 
 // concernsOthers reports whether an update changes what is remembered of a VM for
@@ -149,12 +154,28 @@ func concernsOthers(update pve.ConfigUpdate) bool {
 	})
 }
 
-// swapOurs is swap on a VM that is proven to be ours.
-func (b *Backend) swapOurs(ctx context.Context, ref inventory.VMRef, change func(seen) pve.ConfigUpdate) error {
-	look := func(ctx context.Context) (seen, error) { return b.prove(ctx, ref) }
-	return b.swap(ctx, ref.Host, ref.VMID, look, change)
+// writeOurs is write on a VM that is proven to be ours. change returns an empty
+// update when there is nothing left to do.
+func (b *Backend) writeOurs(ctx context.Context, ref inventory.VMRef, change func(seen) pve.ConfigUpdate) (*hypervisor.Wait, error) {
+	found, err := b.prove(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return b.write(ctx, ref, found, change(found))
 }
 
+// number is the number of a VM, which is its identifier here; 0, which no VM has,
+// for what is none.
+func number(id string) int {
+	n, err := strconv.Atoi(id)
+	if err != nil || n < 0 || strconv.Itoa(n) != id {
+		return 0
+	}
+	return n
+}
+
+func idOf(vmid int) string { return strconv.Itoa(vmid) }
+
 func place(ref inventory.VMRef) fault.Place {
-	return fault.Place{Host: ref.Host, VMID: ref.VMID, Worker: ref.Name}
+	return fault.Place{Host: ref.Host, VM: ref.ID, Worker: ref.Name}
 }

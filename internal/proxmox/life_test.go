@@ -11,6 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
@@ -61,7 +62,7 @@ func openOver(t *testing.T, wire http.RoundTripper, token string) *Backend {
 
 func gpuRecord() inventory.Record {
 	return inventory.Record{
-		Version: inventory.RecordVersion, Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent", VMID: 9101,
+		Version: inventory.RecordVersion, Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent", VM: 9101,
 		UUID: "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10", Host: "pve1", Card: "0000:03:00", Template: "ubuntu-22.04", By: "ops@desk",
 	}
 }
@@ -81,7 +82,7 @@ func TestAWorkersWholeLife(t *testing.T) {
 		before := sim.State()
 
 		r := gpuRecord()
-		ref := inventory.VMRef{Host: "pve1", VMID: 9101, Name: "gpu-1", UUID: r.UUID}
+		ref := inventory.VMRef{Host: "pve1", ID: 9101, Name: "gpu-1", UUID: r.UUID}
 		card := inventory.Card{Slot: pci.MustBDF("0000:03:00.0").Slot, PCIe: true, ROMBar: true}
 		desired := gpuMachine()
 		desired.DiskMiB, desired.Card, desired.MemoryMiB = 40*1024, &card, 16*1024
@@ -104,7 +105,7 @@ func TestAWorkersWholeLife(t *testing.T) {
 		twice("start", func() error { return b.Start(ctx, ref) })
 		twice("agent", func() error { _, err := b.AwaitAgent(ctx, ref); return err })
 
-		s, err := b.Observe(ctx, inventory.Scope{Cards: true, Agents: true})
+		s, err := b.Observe(ctx, hypervisor.Scope{Cards: true, Agents: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +164,7 @@ func TestACardThatIsClaimedIsNotClaimedAgain(t *testing.T) {
 		if err := b.Release(ctx, other, "pve1", pci.MustBDF("0000:03:00.0").Slot); err != nil {
 			t.Fatal(err)
 		}
-		if s, err := b.Observe(ctx, inventory.Scope{}); err != nil || s.Claim("pve1", pci.MustBDF("0000:03:00.0").Slot) == nil {
+		if s, err := b.Observe(ctx, hypervisor.Scope{}); err != nil || s.Claim("pve1", pci.MustBDF("0000:03:00.0").Slot) == nil {
 			t.Fatalf("somebody else's release took the claim away (%v)", err)
 		}
 	})

@@ -10,33 +10,40 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// Observe implements inventory.Source. It asks a handful of things of the
+// Observe implements hypervisor.Source. It asks a handful of things of the
 // cluster, at most six of each host, and the configuration of each VM that
 // matters once; all in parallel, bounded.
-func (b *Backend) Observe(ctx context.Context, scope inventory.Scope) (*inventory.Snapshot, error) {
+func (b *Backend) Observe(ctx context.Context, scope hypervisor.Scope) (*inventory.Snapshot, error) {
 	version, err := b.client.Version(ctx)
 	if err != nil {
 		return nil, b.wrap(err, "reach the hypervisor", fault.Place{})
 	}
 	s := &inventory.Snapshot{
 		Hypervisor: b.name, Product: "Proxmox VE", Version: version.Version, Supported: supported(version.Version),
+		Capabilities: b.Capabilities(), Advice: advice, IDRange: fmt.Sprintf("%d to %d", b.spec.VMIDs.First, b.spec.VMIDs.Last),
 	}
 	known, resources, err := b.observeCluster(ctx, s, scope)
 	if err != nil {
 		return nil, b.wrap(err, "look at the cluster", fault.Place{})
 	}
 	s.Claims = claims(known, s.Hosts)
+	for i := range s.Claims {
+		s.Claims[i].FromRange = fromRange(b.spec.VMIDs, number(s.Claims[i].Record.VM))
+	}
+	s.FreeIDs = b.freeIDs(resources, s.Claims, scope.NewVMs)
 	if err := b.observeVMs(ctx, s, scope, known, resources); err != nil {
 		return nil, b.wrap(err, "look at the VMs", fault.Place{})
 	}
 	if scope.Agents {
 		b.observeAgents(ctx, s)
 	}
+	s.Setup = b.setup(s)
 	return s, nil
 }
 
@@ -53,7 +60,7 @@ func majorMinor(version string) (major, minor int) {
 
 // observeCluster asks what is known of the cluster as a whole, and each host
 // what it has. The list of all VMs takes the longest by far, so it goes first.
-func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, scope inventory.Scope) (known mappings, resources []pve.Resource, err error) {
+func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, scope hypervisor.Scope) (known mappings, resources []pve.Resource, err error) {
 	if s.Hosts, err = b.hosts(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -210,7 +217,7 @@ func (b *Backend) observeAgents(ctx context.Context, s *inventory.Snapshot) {
 		}
 	}
 	_ = spread(ctx, ours, func(vm *inventory.VM) string { return vm.Host }, func(ctx context.Context, vm *inventory.VM) error {
-		addresses, err := b.guestAddresses(ctx, vm.Host, vm.VMID)
+		addresses, err := b.guestAddresses(ctx, vm.Host, number(vm.ID))
 		switch {
 		case err == nil:
 			vm.Agent, vm.Addresses = inventory.On, addresses

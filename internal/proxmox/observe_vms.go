@@ -7,13 +7,14 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/pve"
 )
 
 // observeVMs reads the configuration of every VM that matters: which cards it
 // has attached and whose it is are only there, and tags can be wrong.
-func (b *Backend) observeVMs(ctx context.Context, s *inventory.Snapshot, scope inventory.Scope, known mappings, resources []pve.Resource) error {
+func (b *Backend) observeVMs(ctx context.Context, s *inventory.Snapshot, scope hypervisor.Scope, known mappings, resources []pve.Resource) error {
 	vms := slices.DeleteFunc(slices.Clone(resources), func(r pve.Resource) bool { return r.Type != "qemu" })
 	slices.SortFunc(vms, func(x, y pve.Resource) int { return x.VMID - y.VMID })
 	found := make([]*inventory.VM, len(vms))
@@ -36,6 +37,7 @@ func (b *Backend) observeVMs(ctx context.Context, s *inventory.Snapshot, scope i
 	}
 	for _, vm := range found {
 		if vm != nil {
+			vm.FromRange = fromRange(b.spec.VMIDs, number(vm.ID))
 			s.VMs = append(s.VMs, *vm)
 		}
 	}
@@ -48,10 +50,10 @@ func (b *Backend) observeVMs(ctx context.Context, s *inventory.Snapshot, scope i
 // are or may be ours. The others are running or stopped somewhere else, under
 // numbers and names of others: on a cluster where few hosts have cards they are
 // most of all, and each costs a request.
-func (b *Backend) matters(s *inventory.Snapshot, scope inventory.Scope) func(pve.Resource) bool {
-	claimed := map[int]bool{}
+func (b *Backend) matters(s *inventory.Snapshot, scope hypervisor.Scope) func(pve.Resource) bool {
+	claimed := map[string]bool{}
 	for i := range s.Claims {
-		claimed[s.Claims[i].Record.VMID] = true
+		claimed[s.Claims[i].Record.VM] = true
 	}
 	cards := map[string]bool{}
 	for i := range s.Hosts {
@@ -63,8 +65,8 @@ func (b *Backend) matters(s *inventory.Snapshot, scope inventory.Scope) func(pve
 	return func(r pve.Resource) bool {
 		hasCards, seen := cards[r.Node]
 		return hasCards || !seen || r.Template || r.Lock != "" || r.Status == "unknown" ||
-			slices.Contains(r.TagList(), inventory.OwnerTag) || ofPool(r.Name) || claimed[r.VMID] ||
-			b.spec.VMIDs.First <= r.VMID && r.VMID <= b.spec.VMIDs.Last || slices.Contains(scope.VMs, r.VMID)
+			slices.Contains(r.TagList(), inventory.OwnerTag) || ofPool(r.Name) || claimed[idOf(r.VMID)] ||
+			fromRange(b.spec.VMIDs, r.VMID) || slices.Contains(scope.VMs, idOf(r.VMID))
 	}
 }
 
@@ -77,10 +79,12 @@ func mayHaveCards(h *inventory.Host) bool {
 
 // listed is what the list of the cluster's resources tells of a VM.
 func listed(r pve.Resource) *inventory.VM {
-	return &inventory.VM{
-		VMID: r.VMID, Host: r.Node, Name: r.Name, Template: r.Template,
-		Running: r.Status == "running", Lock: r.Lock, Tags: r.TagList(),
+	vm := &inventory.VM{
+		ID: idOf(r.VMID), Host: r.Node, Name: r.Name, Template: r.Template,
+		Running: r.Status == "running", Tags: r.TagList(),
 	}
+	vm.State, vm.Locked = stateOf(r.Lock, r.Name)
+	return vm
 }
 
 // observeVM reads one VM; nil when it went away meanwhile.
@@ -120,7 +124,7 @@ func (b *Backend) observePower(ctx context.Context, s *inventory.Snapshot) {
 		}
 		// Only this host's VMs: others are being written at the same time.
 		for _, vm := range s.Residents(host) {
-			if up, told := running[vm.VMID]; told {
+			if up, told := running[number(vm.ID)]; told {
 				vm.Running = up
 			}
 		}
@@ -131,14 +135,16 @@ func (b *Backend) observePower(ctx context.Context, s *inventory.Snapshot) {
 // that their lock will never go away. When the tasks cannot be seen, a clone
 // counts as being made.
 func (b *Backend) observeLocks(ctx context.Context, s *inventory.Snapshot) {
-	cloning := func(vm *inventory.VM) bool { return vm.Lock == "clone" && vm.Unreadable == "" }
+	cloning := func(vm *inventory.VM) bool { return vm.State == inventory.Cloning && vm.Unreadable == "" }
 	b.onHosts(s, cloning, func(host string) {
 		tasks, err := b.client.Tasks(ctx, host, pve.TaskFilter{Source: "active", Type: "qmclone"})
-		if err != nil || slices.ContainsFunc(tasks, pve.TaskInfo.Running) {
+		if err != nil || runs(tasks) {
 			return
 		}
 		for _, vm := range s.Residents(host) {
-			vm.StuckClone = cloning(vm)
+			if cloning(vm) {
+				vm.State = inventory.CloneDead
+			}
 		}
 	})
 }
@@ -156,4 +162,30 @@ func (b *Backend) onHosts(s *inventory.Snapshot, kind func(*inventory.VM) bool, 
 		}
 	}
 	_ = g.Wait()
+}
+
+// runs reports whether any of the tasks has not ended.
+func runs(tasks []pve.TaskInfo) bool { return slices.ContainsFunc(tasks, pve.TaskInfo.Running) }
+
+// ObserveVM implements hypervisor.Source, on the host of the reference.
+func (b *Backend) ObserveVM(ctx context.Context, ref inventory.VMRef) (*inventory.VM, error) {
+	vm, err := b.observeOne(ctx, ref)
+	return vm, b.wrap(err, "look at the VM", place(ref))
+}
+
+func (b *Backend) observeOne(ctx context.Context, ref inventory.VMRef) (*inventory.VM, error) {
+	found, err := b.read(ctx, ref.Host, number(ref.ID), nil)
+	if pve.KindOf(err) == pve.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if found.vm.State == inventory.Cloning {
+		if tasks, err := b.client.Tasks(ctx, ref.Host, pve.TaskFilter{Source: "active", Type: "qmclone"}); err == nil && !runs(tasks) {
+			found.vm.State = inventory.CloneDead
+		}
+	}
+	found.vm.FromRange = fromRange(b.spec.VMIDs, number(ref.ID))
+	return &found.vm, nil
 }

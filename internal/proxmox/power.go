@@ -10,71 +10,119 @@ import (
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// How long guests get. A guest that does not shut down is stopped; an agent
-// that does not answer is not waited for any longer.
+// How long guests get to shut down before they are switched off, and how often an
+// agent is asked: each question blocks one of three workers of the host for up to
+// 3 s (PVE::QMPClient).
 const (
 	shutdownPatience = 3 * time.Minute
-	agentPatience    = 5 * time.Minute
-	// agentEvery keeps a start of many VMs from starving the API: each question
-	// blocks one of three workers of the host for up to 3 s (PVE::QMPClient).
-	agentEvery = 5 * time.Second
+	agentEvery       = 5 * time.Second
 )
 
-// Start implements apply.Power.
-func (b *Backend) Start(ctx context.Context, ref inventory.VMRef) error {
-	return b.wrap(b.start(ctx, ref), "start the VM", place(ref))
+// Start implements hypervisor.Power.
+func (b *Backend) Start(ctx context.Context, ref inventory.VMRef, handle hypervisor.Handle) (*hypervisor.Wait, error) {
+	wait, err := b.start(ctx, ref, recall(handle))
+	return wait, b.wrap(err, "start the VM", place(ref))
 }
 
-func (b *Backend) start(ctx context.Context, ref inventory.VMRef) error {
-	found, err := b.prove(ctx, ref)
-	if err != nil {
-		return err
+const startWords = "the VM to start"
+
+func (b *Backend) start(ctx context.Context, ref inventory.VMRef, m memo) (*hypervisor.Wait, error) {
+	wait, over, err := b.follow(ctx, ref, m, "qmstart", startWords)
+	switch {
+	case !over:
+		return wait, err
+	case m.Task.IsZero():
+	case err == nil:
+		return nil, nil
+	default: // a start can end in an error while QEMU runs: what counts is what is there
+		running, lookErr := b.running(ctx, ref)
+		return nil, errorUnless(lookErr == nil && running, err)
 	}
-	if running, err := b.guardStart(ctx, ref, found); err != nil || running {
-		return err
+	free, wait, err := b.guardStart(ctx, ref)
+	if wait != nil || err != nil || free.up {
+		return wait, err
 	}
-	task, err := b.client.Start(ctx, ref.Host, ref.VMID, 0)
-	if err = b.seeThrough(ctx, ref, "qmstart", task, err); err == nil || ctx.Err() != nil {
-		return err
+	task, full, err := b.flights.take(ctx, contender{
+		shelf: "starts on " + ref.Host, most: hostStarts, what: "starts on " + ref.Host,
+		send: func(ctx context.Context) (pve.Task, error) { return b.client.Start(ctx, ref.Host, number(ref.ID), 0) },
+	})
+	if full != nil {
+		return full, nil
 	}
-	// A start can end in an error while QEMU runs: what counts is
-	// what is there.
-	if running, lookErr := b.running(ctx, ref); lookErr == nil && running {
+	return b.orFind(ctx, ref, "qmstart", startWords, task, err)
+}
+
+func errorUnless(well bool, err error) error {
+	if well {
 		return nil
 	}
 	return err
 }
 
-// guardStart refuses to start a VM whose card is claimed for, or attached to,
-// somebody else. It reports whether the VM runs already, so that there is nothing
-// to refuse. The number is all that a start takes, so the proof of the VM is made
-// again at the last moment.
-func (b *Backend) guardStart(ctx context.Context, ref inventory.VMRef, found seen) (running bool, err error) {
-	for range guardTries {
-		free := freedom{until: time.Now().Add(configsLast)}
-		if hasCards(found) {
-			free, err = b.guard(ctx, *found.vm.Record, func(known mappings) ([]pci.Slot, error) { return cardsToTake(found, known) })
-		} else {
-			free.up, err = b.running(ctx, ref)
+// follow asks for the task of a memo, or looks for the one that a request of which
+// nobody knows may have begun. over is true when there is none, or it has ended
+// with err; else the Wait or the error say what is known.
+func (b *Backend) follow(ctx context.Context, ref inventory.VMRef, m memo, kind, what string) (wait *hypervisor.Wait, over bool, err error) {
+	if m.Sent {
+		if task := b.findTask(ctx, ref.Host, number(ref.ID), kind); !task.IsZero() {
+			return memo{Since: m.Since, Task: task}.underWay(what), false, nil
 		}
-		if free.up {
-			return true, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		again, err := b.prove(ctx, ref)
-		if err != nil || free.good() && again.config.Digest == found.config.Digest {
-			return false, err
-		}
-		found = again
 	}
-	return false, b.tooSlow(ref.Host)
+	if m.Task.IsZero() {
+		return nil, true, nil
+	}
+	ended, err := b.poll(ctx, m)
+	if !ended && err == nil {
+		wait = m.underWay(what)
+	}
+	return wait, ended, err
+}
+
+// orFind is begun for a request that a lock may have refused because such a task
+// is under way already, of an earlier run: then that one is waited for.
+func (b *Backend) orFind(ctx context.Context, ref inventory.VMRef, kind, what string, task pve.Task, err error) (*hypervisor.Wait, error) {
+	if pve.KindOf(err) == pve.Locked && !ambiguous(err) {
+		if under := b.findTask(ctx, ref.Host, number(ref.ID), kind); !under.IsZero() {
+			return memo{Since: time.Now(), Task: under}.underWay(what), nil
+		}
+	}
+	return begun(ctx, what, task, err)
+}
+
+// guardStart refuses to start a VM whose card is claimed for, or attached to,
+// somebody else. It tells whether the VM runs already, so that there is nothing to
+// refuse. The number is all that a start takes, so the VM is proven again at the
+// last moment.
+func (b *Backend) guardStart(ctx context.Context, ref inventory.VMRef) (freedom, *hypervisor.Wait, error) {
+	found, err := b.prove(ctx, ref)
+	if err != nil {
+		return freedom{}, nil, err
+	}
+	free := freedom{until: time.Now().Add(configsLast)}
+	if hasCards(found) {
+		free, err = b.guard(ctx, *found.vm.Record, func(known mappings) ([]pci.Slot, error) { return cardsToTake(found, known) })
+	} else {
+		free.up, err = b.running(ctx, ref)
+	}
+	if free.up || err != nil {
+		return free, nil, errorUnless(free.up, err)
+	}
+	again, err := b.prove(ctx, ref)
+	switch {
+	case err != nil:
+		return free, nil, err
+	case again.config.Digest != found.config.Digest:
+		return free, second(), nil
+	case !free.good():
+		return free, tooSlow(ref.Host), nil
+	}
+	return free, nil, nil
 }
 
 func hasCards(found seen) bool {
@@ -98,112 +146,75 @@ func cardsToTake(found seen, known mappings) ([]pci.Slot, error) {
 	return slots, nil
 }
 
+// Stop implements hypervisor.Power.
+func (b *Backend) Stop(ctx context.Context, ref inventory.VMRef, handle hypervisor.Handle) (*hypervisor.Wait, error) {
+	wait, err := b.stop(ctx, ref, recall(handle))
+	return wait, b.wrap(err, "stop the VM", place(ref))
+}
+
+const (
+	shutdownWords = "the guest to shut down"
+	stopWords     = "the VM to stop"
+)
+
+func (b *Backend) stop(ctx context.Context, ref inventory.VMRef, m memo) (*hypervisor.Wait, error) {
+	words := shutdownWords
+	if m.Task.Type == "qmstop" {
+		words = stopWords
+	}
+	wait, over, taskErr := b.follow(ctx, ref, m, "qmshutdown", words)
+	if !over {
+		return wait, taskErr
+	}
+	running, err := b.running(ctx, ref)
+	if pve.KindOf(err) == pve.NotFound || err == nil && !running {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if taskErr != nil && (m.Task.Type == "qmstop" || unheard(taskErr)) {
+		return nil, taskErr
+	}
+	if _, err := b.prove(ctx, ref); err != nil {
+		return nil, err
+	}
+	if m.Task.Type == "qmshutdown" || m.Count > 0 { // the guest was asked, in vain: pull the plug
+		task, err := b.client.Stop(ctx, ref.Host, number(ref.ID))
+		return b.orFind(ctx, ref, "qmstop", stopWords, task, err)
+	}
+	task, err := b.client.Shutdown(ctx, ref.Host, number(ref.ID), pve.ShutdownOptions{Timeout: shutdownPatience, ForceStop: true})
+	wait, err = b.orFind(ctx, ref, "qmshutdown", shutdownWords, task, err)
+	if err != nil && !unheard(err) { // it cannot be asked
+		wait = memo{Since: time.Now(), Count: 1}.wait(stopWords, 0)
+		return wait, nil
+	}
+	return wait, err
+}
+
+// unheard reports whether the guest was not asked to shut down yet: that is no
+// reason to pull the plug.
+func unheard(err error) bool {
+	kind := pve.KindOf(err)
+	return ambiguous(err) || kind == pve.Locked || kind == pve.Unavailable || kind == pve.NoQuorum
+}
+
 func (b *Backend) running(ctx context.Context, ref inventory.VMRef) (bool, error) {
-	status, err := b.client.VMStatus(ctx, ref.Host, ref.VMID)
+	status, err := b.client.VMStatus(ctx, ref.Host, number(ref.ID))
 	return status.Running(), err
 }
 
-// Stop implements apply.Power.
-func (b *Backend) Stop(ctx context.Context, ref inventory.VMRef) error {
-	return b.wrap(b.stop(ctx, ref), "stop the VM", place(ref))
-}
-
-func (b *Backend) stop(ctx context.Context, ref inventory.VMRef) error {
-	running, err := b.running(ctx, ref)
-	if pve.KindOf(err) == pve.NotFound {
-		return nil
+// Agent implements hypervisor.Power.
+func (b *Backend) Agent(ctx context.Context, ref inventory.VMRef, handle hypervisor.Handle) ([]string, *hypervisor.Wait, error) {
+	addresses, err := b.guestAddresses(ctx, ref.Host, number(ref.ID))
+	kind := pve.KindOf(err)
+	switch {
+	case err == nil && len(addresses) > 0:
+		return addresses, nil, nil
+	case err == nil, kind == pve.AgentUnavailable, kind == pve.Unavailable:
+		return nil, recall(handle).wait("the guest agent", agentEvery), nil
 	}
-	if err != nil || !running {
-		return err
-	}
-	if _, err := b.prove(ctx, ref); err != nil {
-		return err
-	}
-	task, err := b.client.Shutdown(ctx, ref.Host, ref.VMID, pve.ShutdownOptions{Timeout: shutdownPatience, ForceStop: true})
-	if err = b.seeThrough(ctx, ref, "qmshutdown", task, err); ctx.Err() != nil {
-		return err
-	}
-	if running, lookErr := b.running(ctx, ref); lookErr != nil || !running {
-		return lookErr
-	}
-	if ambiguous(err) || pve.KindOf(err) == pve.Locked || pve.KindOf(err) == pve.Unavailable || pve.KindOf(err) == pve.NoQuorum {
-		return err // the guest was not asked yet: that is no reason to pull the plug
-	}
-	if _, err := b.prove(ctx, ref); err != nil {
-		return err
-	}
-	task, err = b.client.Stop(ctx, ref.Host, ref.VMID)
-	if err == nil {
-		_, err = task.Wait(ctx)
-	}
-	if running, lookErr := b.running(ctx, ref); lookErr == nil && !running {
-		return nil
-	}
-	return err
-}
-
-// seeThrough waits for a task that was asked for. When nobody knows whether the
-// request arrived, or the VM is locked, it looks whether such a task is under
-// way, and waits for that.
-func (b *Backend) seeThrough(ctx context.Context, ref inventory.VMRef, kind string, task pve.Task, err error) error {
-	if err == nil {
-		_, err = task.Wait(ctx)
-	}
-	if !ambiguous(err) && pve.KindOf(err) != pve.Locked {
-		return err
-	}
-	under, lookErr := b.client.Tasks(ctx, ref.Host, pve.TaskFilter{Source: "active", VMID: ref.VMID, Type: kind})
-	if lookErr != nil {
-		return err
-	}
-	for _, info := range under {
-		if info.Running() {
-			_, err = b.client.Task(info.UPID).Wait(ctx)
-			return err
-		}
-	}
-	return err
-}
-
-// SetParked implements apply.Power.
-func (b *Backend) SetParked(ctx context.Context, ref inventory.VMRef, parked bool) error {
-	err := b.swapOurs(ctx, ref, func(found seen) pve.ConfigUpdate {
-		if found.vm.Parked() == parked {
-			return pve.ConfigUpdate{}
-		}
-		tags := slices.DeleteFunc(slices.Clone(found.vm.Tags), func(tag string) bool { return tag == inventory.ParkedTag })
-		if parked {
-			tags = append(tags, inventory.ParkedTag)
-		}
-		return pve.ConfigUpdate{Set: options{"tags": strings.Join(tags, ";")}}
-	})
-	return b.wrap(err, "set the parked tag", place(ref))
-}
-
-// AwaitAgent implements apply.Power.
-func (b *Backend) AwaitAgent(ctx context.Context, ref inventory.VMRef) ([]string, error) {
-	addresses, err := b.awaitAgent(ctx, ref)
-	return addresses, b.wrap(err, "wait for the guest agent", place(ref))
-}
-
-func (b *Backend) awaitAgent(ctx context.Context, ref inventory.VMRef) ([]string, error) {
-	for began := time.Now(); time.Since(began) < agentPatience; {
-		addresses, err := b.guestAddresses(ctx, ref.Host, ref.VMID)
-		if err == nil && len(addresses) > 0 {
-			return addresses, nil
-		}
-		if kind := pve.KindOf(err); err != nil && kind != pve.AgentUnavailable && kind != pve.Unavailable {
-			return nil, err
-		}
-		if err := pause(ctx, agentEvery); err != nil {
-			return nil, err
-		}
-	}
-	return nil, &fault.Error{
-		Kind: fault.Unavailable, Doing: "wait for the guest agent", Where: place(ref),
-		Why: fmt.Sprintf("it did not answer within %s; the VM runs", agentPatience),
-		Fix: "look at the VM's console; the template needs qemu-guest-agent installed and enabled",
-	}
+	return nil, nil, b.wrap(err, "ask the guest agent", place(ref))
 }
 
 // maxGuestAddresses is how many addresses of a guest are kept. A node of a

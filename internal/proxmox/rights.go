@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
@@ -19,7 +20,7 @@ type right struct {
 }
 
 // rights are the privileges for a scope, on a Proxmox VE of the given version.
-func rights(version string, scope inventory.Scope) []right {
+func rights(version string, scope hypervisor.Scope) []right {
 	const all, cards, nothing = inventory.StopsAll, inventory.StopsCards, inventory.StopsNothing
 	list := []right{
 		{"/", "Sys.Audit", "read the hosts' PCI devices and the tasks", all},
@@ -66,7 +67,7 @@ func rights(version string, scope inventory.Scope) []right {
 }
 
 // pools are the resource pools that VMs go into; "" stands for none.
-func pools(scope inventory.Scope) []string {
+func pools(scope hypervisor.Scope) []string {
 	if len(scope.ResourcePools) == 0 {
 		return []string{""}
 	}
@@ -84,7 +85,7 @@ func agentPrivilege(version string) string {
 
 // missing asks for the login's own privileges on each path that matters and
 // returns those that it lacks. Source: GET /access/permissions.
-func (b *Backend) missing(ctx context.Context, version string, scope inventory.Scope) ([]inventory.Right, error) {
+func (b *Backend) missing(ctx context.Context, version string, scope hypervisor.Scope) ([]inventory.Right, error) {
 	// Which storage the template is on is not known yet; a clone without the
 	// right to it is refused before anything is made.
 	scope.Storages = slices.DeleteFunc(slices.Clone(scope.Storages), func(name string) bool { return name == "" })

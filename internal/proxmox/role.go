@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/shell"
 	"github.com/gpuworker/gpuworker/internal/term"
 )
@@ -22,7 +22,7 @@ const (
 // access rules, and the resource pools of the documents; to be run as root on any
 // host of the cluster, as often as one likes. One role a path keeps each grant to
 // what is needed there.
-func (b *Backend) Role(version string, scope inventory.Scope) string {
+func (b *Backend) Role(version string, scope hypervisor.Scope) string {
 	// A clone is checked for the template's bridge too, which only an
 	// observation shows: so the right is given on all local bridges.
 	scope.Bridges = []string{""}
@@ -123,7 +123,7 @@ done
 
 // poolsToMake are the resource pools and those that they are in, the outer ones
 // first: Proxmox makes none in a pool that is not there.
-func poolsToMake(scope inventory.Scope) []string {
+func poolsToMake(scope hypervisor.Scope) []string {
 	var all []string
 	for _, pool := range scope.ResourcePools {
 		for at, c := range pool + "/" {

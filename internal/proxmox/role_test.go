@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
@@ -33,7 +34,7 @@ func obey(w *pvesim.World, commands string) {
 	}
 }
 
-var roleScope = inventory.Scope{Storages: []string{"local-lvm"}, Bridges: []string{"vmbr0", "vmbr1"}, Cards: true}
+var roleScope = hypervisor.Scope{Storages: []string{"local-lvm"}, Bridges: []string{"vmbr0", "vmbr1"}, Cards: true}
 
 // TestEachPrivilegeIsNeeded takes each privilege out of the printed roles in
 // turn: the login must be told that it lacks exactly this one, and what it is

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
@@ -29,7 +30,7 @@ func shells(t *testing.T) []string {
 	return found
 }
 
-func role(version string, scope inventory.Scope) string { return (&Backend{}).Role(version, scope) }
+func role(version string, scope hypervisor.Scope) string { return (&Backend{}).Role(version, scope) }
 
 var secretForm = regexp.MustCompile(`"value":"([0-9a-f-]+)"`)
 
@@ -117,8 +118,8 @@ func TestAfterAChangeOfDocumentsTheRightsAreThosePrinted(t *testing.T) {
 	}
 	w.ACL = others
 	h := newClusterHost(t, w, password)
-	first := role("9", inventory.Scope{Storages: []string{"local-lvm", "local"}, Cards: true, ResourcePools: []string{"gpu-workers/deep", "plain"}})
-	second := role("9", inventory.Scope{Storages: []string{"local"}})
+	first := role("9", hypervisor.Scope{Storages: []string{"local-lvm", "local"}, Cards: true, ResourcePools: []string{"gpu-workers/deep", "plain"}})
+	second := role("9", hypervisor.Scope{Storages: []string{"local"}})
 	out, complaints, err := h.run("sh", first)
 	if err != nil || complaints != "" {
 		t.Fatalf("%v\n%s%s", err, out, complaints)
@@ -152,7 +153,7 @@ func TestNoNameInTheDocumentsIsRunAsACommand(t *testing.T) {
 		"x'; touch pwned; '", "$(touch pwned)", "`touch pwned`", "x; touch pwned", "x\ntouch pwned\n", "x\rtouch pwned", "a b",
 		`x"$HOME"`, "x\\", "x&touch pwned", "}\ntouch pwned\n{", "*", "#", "~root",
 	}
-	script := role("9", inventory.Scope{Storages: names, ResourcePools: names})
+	script := role("9", hypervisor.Scope{Storages: names, ResourcePools: names})
 	for _, shell := range shells(t) {
 		h := newListener(t)
 		if out, complaints, err := h.run(shell, script); err != nil || out+complaints != "" {

@@ -2,6 +2,7 @@ package proxmox
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -69,4 +70,21 @@ func spread[T any](ctx context.Context, things []T, host func(T) string, do func
 		}
 	}
 	return g.Wait()
+}
+
+// keyed are shared reads of one kind, each of something else.
+type keyed[T any] struct {
+	mu    sync.Mutex
+	reads map[string]*shared[T]
+}
+
+func newKeyed[T any]() *keyed[T] { return &keyed[T]{reads: map[string]*shared[T]{}} }
+
+func (k *keyed[T]) of(key string) *shared[T] {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.reads[key] == nil {
+		k.reads[key] = newShared[T]()
+	}
+	return k.reads[key]
 }

@@ -56,9 +56,9 @@ func (s *subject) created() Condition {
 		return say(Created, false, "", "NoVM", "")
 	}
 	if ownership, _ := s.vm.Ownership(); ownership == inventory.Fresh {
-		return say(Created, false, "", "NotMarked", fmt.Sprintf("VM %d is cloned and not marked as ours yet", s.vm.VMID))
+		return say(Created, false, "", "NotMarked", fmt.Sprintf("VM %s is cloned and not marked as ours yet", s.vm.ID))
 	}
-	return say(Created, true, "VMFound", "", fmt.Sprintf("VM %d on %s", s.vm.VMID, s.vm.Host))
+	return say(Created, true, "VMFound", "", fmt.Sprintf("VM %s on %s", s.vm.ID, s.vm.Host))
 }
 
 func (s *subject) attached() Condition {

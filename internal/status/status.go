@@ -37,7 +37,7 @@ type Row struct {
 	Host      string   `json:"host,omitempty"`
 	Card      string   `json:"card,omitempty"` // slot, "" for a plain worker
 	Model     string   `json:"model,omitempty"`
-	VMID      int      `json:"vmid,omitempty"`
+	VM        string   `json:"vm,omitempty"`
 	UUID      string   `json:"uuid,omitempty"` // of the VM
 	Addresses []string `json:"addresses,omitempty"`
 
@@ -100,7 +100,7 @@ func Report(in plan.Input) []Row {
 
 // same tells that two rows are of one worker and VM.
 func (r Row) same(other Row) bool {
-	return r.Pool == other.Pool && r.KubeCluster == other.KubeCluster && r.Worker == other.Worker && r.VMID == other.VMID
+	return r.Pool == other.Pool && r.KubeCluster == other.KubeCluster && r.Worker == other.Worker && r.VM == other.VM
 }
 
 // subject is one worker while its row is made.
@@ -114,7 +114,7 @@ type subject struct {
 func rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Worker) Row {
 	s := subject{world: world, worker: w}
 	if w.Ref != nil {
-		s.vm = world.VM(w.Ref.VMID)
+		s.vm = world.VM(w.Ref.ID)
 	}
 	if w.Slot != nil {
 		if claim := world.Claim(w.Host, *w.Slot); claim != nil && claim.Problem == "" && claim.Record.Worker == w.Name && (!claim.Releasing || w.Undeclared) {
@@ -126,9 +126,9 @@ func rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Worker) Row {
 		Worker: w.Name, State: s.state(), Next: s.next(), Note: s.note(), Conditions: s.conditions(),
 	}
 	if s.vm != nil || s.claim != nil {
-		row.Host, row.VMID, row.Model = w.Host, w.VMID, w.Model
+		row.Host, row.VM, row.Model = w.Host, w.VM, w.Model
 		if w.Ref != nil { // a worker that is going to be replaced: where it is, not where it will be
-			row.Host, row.VMID, row.UUID = w.Ref.Host, w.Ref.VMID, w.Ref.UUID
+			row.Host, row.VM, row.UUID = w.Ref.Host, w.Ref.ID, w.Ref.UUID
 		}
 		if w.Slot != nil {
 			row.Card = w.Slot.String()

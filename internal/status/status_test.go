@@ -130,7 +130,7 @@ func TestReport(t *testing.T) {
 				t.Fatalf("%d rows: %+v", len(rows), rows)
 			}
 			r := rows[0]
-			got := strings.TrimSuffix(fmt.Sprintf("%s/%s %s %s %s VM %d %s", r.Pool, r.Worker, r.State, r.Host, strings.TrimSpace(r.Card+" "+r.Model), r.VMID, strings.Join(r.Addresses, ",")), "")
+			got := strings.TrimSuffix(fmt.Sprintf("%s/%s %s %s %s VM %s %s", r.Pool, r.Worker, r.State, r.Host, strings.TrimSpace(r.Card+" "+r.Model), r.VM, strings.Join(r.Addresses, ",")), "")
 			if r.Note != "" {
 				got += " | " + r.Note
 			}
@@ -168,7 +168,7 @@ func TestAWorkerThatIsToBeReplacedIsShownWhereItIs(t *testing.T) {
 	if action := plan.Build(in).Pools[0].Workers[0].Action; action != plan.Replace {
 		t.Fatalf("the plan says %s", action)
 	}
-	if row := Report(in)[0]; row.VMID != 300 || row.Host != "pve1" || row.State != Running {
+	if row := Report(in)[0]; row.VM != "300" || row.Host != "pve1" || row.State != Running {
 		t.Errorf("got %+v", row)
 	}
 }

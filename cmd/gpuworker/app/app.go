@@ -13,6 +13,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/demo"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 )
 
@@ -28,7 +29,7 @@ func newEngine(request cli.EngineRequest) cli.Engine {
 		Documents: request.Documents,
 		By:        whoami(),
 		Facts:     request.Facts,
-		Open: func(_ context.Context, hypervisor *v1alpha1.Hypervisor) (engine.Backend, error) {
+		Open: func(_ context.Context, hypervisor *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 			login, err := loginOf(request, hypervisor)
 			if err != nil {
 				return nil, err

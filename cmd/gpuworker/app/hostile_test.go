@@ -20,6 +20,7 @@ import (
 	"github.com/gpuworker/gpuworker/examples"
 	"github.com/gpuworker/gpuworker/internal/cli"
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/internal/thorough"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
@@ -87,7 +88,7 @@ func (l *lab) run(terminal bool, args ...string) printed {
 		NewEngine: func(request cli.EngineRequest) cli.Engine {
 			return engine.New(engine.Options{
 				Documents: request.Documents, By: "somebody@somewhere", Facts: request.Facts,
-				Open: func(_ context.Context, hypervisor *v1alpha1.Hypervisor) (engine.Backend, error) {
+				Open: func(_ context.Context, hypervisor *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 					return proxmox.Open(hypervisor, proxmox.Login{Token: "gpuworker@pve!engine=11111111-1111-4111-8111-111111111111", Transport: l.liar})
 				},
 			})

@@ -11,6 +11,7 @@ package inventorytest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -28,8 +29,32 @@ func Observed(parts ...Part) *inventory.Snapshot {
 	for _, part := range parts {
 		part.addTo(s)
 	}
-	slices.SortFunc(s.VMs, func(a, b inventory.VM) int { return a.VMID - b.VMID })
+	Range(s, 9100, 9199)
+	slices.SortFunc(s.VMs, func(a, b inventory.VM) int { return inventory.CompareIDs(a.ID, b.ID) })
 	return s
+}
+
+// Range says which identifiers new VMs may have.
+func Range(s *inventory.Snapshot, first, last int) {
+	within := func(id string) bool {
+		n, err := strconv.Atoi(id)
+		return err == nil && first <= n && n <= last
+	}
+	used := map[string]bool{}
+	for i := range s.VMs {
+		s.VMs[i].FromRange = within(s.VMs[i].ID)
+		used[s.VMs[i].ID] = true
+	}
+	for i := range s.Claims {
+		s.Claims[i].FromRange = within(s.Claims[i].Record.VM)
+		used[s.Claims[i].Record.VM] = true
+	}
+	s.FreeIDs, s.IDRange = nil, fmt.Sprintf("%d to %d", first, last)
+	for n := first; n <= last; n++ {
+		if id := strconv.Itoa(n); !used[id] {
+			s.FreeIDs = append(s.FreeIDs, id)
+		}
+	}
 }
 
 // HostBuilder makes a host.
@@ -172,7 +197,7 @@ func VM(vmid int, name, host string) *VMBuilder {
 	machine := inventory.Machine{Cores: 2, MemoryMiB: 2048, CPU: "host", Type: inventory.TypeQ35, Firmware: inventory.FirmwareSeaBIOS,
 		DiskMiB: 10240, Storage: "local-lvm", NIC: inventory.NIC{Bridge: "vmbr0"}}
 	return &VMBuilder{inventory.VM{
-		VMID: vmid, Name: name, Host: host, UUID: UUID(vmid), Machine: machine, Applied: machine,
+		ID: strconv.Itoa(vmid), Name: name, Host: host, UUID: UUID(vmid), Machine: machine, Applied: machine,
 		BootDisk: fmt.Sprintf("local-lvm:vm-%d-disk-0", vmid),
 	}}
 }
@@ -187,7 +212,7 @@ func Template(vmid int, name, host string) *VMBuilder {
 
 // InFlight is a clone that is being made: nameless and locked.
 func InFlight(vmid int, host string) *VMBuilder {
-	return &VMBuilder{inventory.VM{VMID: vmid, Host: host, Lock: "clone"}}
+	return &VMBuilder{inventory.VM{ID: strconv.Itoa(vmid), Host: host, State: inventory.Cloning}}
 }
 
 // UUID is the SMBIOS UUID that the builders give to a VM.
@@ -204,7 +229,7 @@ func (b *VMBuilder) Ours(pool, kubeCluster, lifecycle string) *VMBuilder {
 func (b *VMBuilder) Fresh(pool, kubeCluster, lifecycle string) *VMBuilder {
 	b.vm.Record = &inventory.Record{
 		Worker: b.vm.Name, Pool: pool, KubeCluster: kubeCluster, Lifecycle: lifecycle,
-		VMID: b.vm.VMID, UUID: b.vm.UUID, Host: b.vm.Host, Template: "ubuntu-22.04", By: "ops@desk",
+		VM: b.vm.ID, UUID: b.vm.UUID, Host: b.vm.Host, Template: "ubuntu-22.04", By: "ops@desk",
 	}
 	return b
 }
@@ -239,14 +264,17 @@ func (b *VMBuilder) Parked() *VMBuilder {
 }
 
 // Lock locks the VM.
-func (b *VMBuilder) Lock(lock string) *VMBuilder { b.vm.Lock = lock; return b }
+func (b *VMBuilder) Lock(lock string) *VMBuilder {
+	b.vm.State, b.vm.Locked = inventory.Locked, lock
+	return b
+}
 
 // Stuck leaves the lock of a clone that no task works on.
-func (b *VMBuilder) Stuck() *VMBuilder { b.vm.Lock, b.vm.StuckClone = "clone", true; return b }
+func (b *VMBuilder) Stuck() *VMBuilder { b.vm.State = inventory.CloneDead; return b }
 
 // Unreadable hides the configuration.
 func (b *VMBuilder) Unreadable(why string) *VMBuilder {
-	b.vm = inventory.VM{VMID: b.vm.VMID, Name: b.vm.Name, Host: b.vm.Host, Running: b.vm.Running, Template: b.vm.Template, Unreadable: why}
+	b.vm = inventory.VM{ID: b.vm.ID, Name: b.vm.Name, Host: b.vm.Host, Running: b.vm.Running, Template: b.vm.Template, Unreadable: why}
 	return b
 }
 
@@ -282,7 +310,7 @@ func Claim(host, slot, worker, pool, kubeCluster string, vmid int) *ClaimBuilder
 		Host: host, Slot: s, Register: "gpu-" + host + "-" + slot,
 		Record: inventory.Record{
 			Worker: worker, Pool: pool, KubeCluster: kubeCluster, Lifecycle: "SemiPersistent",
-			VMID: vmid, UUID: UUID(vmid), Host: host, Card: s.String(), Template: "ubuntu-22.04", By: "ops@desk",
+			VM: strconv.Itoa(vmid), UUID: UUID(vmid), Host: host, Card: s.String(), Template: "ubuntu-22.04", By: "ops@desk",
 		},
 	}}
 }

@@ -1,0 +1,52 @@
+package apply
+
+import (
+	"context"
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+// Domain is the system that a step looks at and changes.
+type Domain string
+
+// The domains.
+const (
+	Hypervisor Domain = "hypervisor"
+	Guest      Domain = "guest"
+)
+
+// Step is what Advance knows of one kind of step.
+type Step struct {
+	Domain Domain
+	// Deadline is how long the step may take, all its waits included.
+	Deadline time.Duration
+	// Late names the cause when the deadline passes.
+	Late finding.ID
+	// Warns: when it fails, the worker runs as declared all the same, and its later
+	// steps are done.
+	Warns bool
+
+	do func(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error)
+}
+
+// Steps has a row for each kind of step.
+var Steps = map[plan.StepKind]Step{
+	plan.StepSettle:    {Hypervisor, 90 * time.Minute, finding.StepCloneLate, true, settle},
+	plan.StepClaim:     {Hypervisor, 5 * time.Minute, finding.StepClaimLate, false, claim},
+	plan.StepClone:     {Hypervisor, 3 * time.Hour, finding.StepCloneLate, false, clone},
+	plan.StepConfigure: {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, configure},
+	plan.StepAttach:    {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, attach},
+	plan.StepStart:     {Hypervisor, time.Hour, finding.StepPowerLate, false, start},
+	plan.StepAgent:     {Guest, 5 * time.Minute, finding.StepAgentLate, true, agent},
+	plan.StepUnpark:    {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, unpark},
+	plan.StepPark:      {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, park},
+	plan.StepAdopt:     {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, adopt},
+	plan.StepShutdown:  {Hypervisor, 15 * time.Minute, finding.StepPowerLate, false, shutdown},
+	plan.StepUnprotect: {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, unprotect},
+	plan.StepDestroy:   {Hypervisor, time.Hour, finding.StepDestroyLate, false, destroy},
+	plan.StepRelease:   {Hypervisor, 5 * time.Minute, finding.StepClaimLate, false, release},
+	plan.StepReplaced:  {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, replaced},
+}

@@ -1,0 +1,43 @@
+package hypervisor
+
+import (
+	"context"
+
+	"github.com/gpuworker/gpuworker/internal/inventory"
+)
+
+// Backend is one hypervisor, seen and changed. It may be used by many goroutines.
+type Backend interface {
+	Source
+	Target
+}
+
+// Source looks at one hypervisor and changes nothing. What could not be seen of a
+// world that is otherwise well is said in the snapshot (Host.Gaps, VM.Unreadable,
+// Snapshot.Missing), never left out.
+type Source interface {
+	// Observe returns a snapshot of all that the scope asks for, or an error.
+	Observe(ctx context.Context, scope Scope) (*inventory.Snapshot, error)
+	// ObserveVM looks at the configuration of one VM on the host of the reference;
+	// nil when it has none of that identifier.
+	ObserveVM(ctx context.Context, ref inventory.VMRef) (*inventory.VM, error)
+	// Capabilities tells what this hypervisor can do. It sends nothing.
+	Capabilities() inventory.Capabilities
+}
+
+// Scope says what an observation is for, so that no more is asked than needed,
+// and which privileges are looked for.
+type Scope struct {
+	Storages []string // storages that VMs will use; "" is that of the template
+	Bridges  []string // bridges that VMs will use
+	Pools    []string // pools whose workers are looked for by name, beside those that carry our mark
+	VMs      []string // identifiers of VMs of other people that are asked about
+	Cards    bool     // cards will be attached
+	NewVMs   int      // how many VMs may be made: so many free identifiers are wanted
+
+	// ResourcePools are the resource pools that VMs go into, "" for none; empty is
+	// none too.
+	ResourcePools []string
+
+	Agents bool // ask the guest agents of our running VMs for addresses
+}

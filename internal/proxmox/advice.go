@@ -1,0 +1,26 @@
+package proxmox
+
+import (
+	"github.com/gpuworker/gpuworker/internal/inventory"
+)
+
+// advice is what a person types on a host of Proxmox VE.
+var advice = inventory.Advice{
+	inventory.TakeCardOut:     "take it out of that VM: qm set {vm} --delete {key}",
+	inventory.TakeRestOut:     "look at it and take the rest out, on {host}: qm config {vm}; qm set {vm} --delete KEY",
+	inventory.EmptyTemplate:   "qm set {vm} --delete {key}",
+	inventory.MakeTemplate:    "if it is meant to be one: qm template {vm}",
+	inventory.AddDisk:         "qm config {vm} shows its disks; import one and make the template anew",
+	inventory.AddCloudInit:    "qm set {vm} --ide2 {storage}:cloudinit",
+	inventory.AddContent:      "choose another storage, or add the content type: pvesm set {storage} --content {content}",
+	inventory.ActivateStorage: "pvesm status",
+	inventory.LookAtVM:        "look at it on {host}: qm config {vm}; gpuworker gpus lists the cards",
+	inventory.RemoveClone:     "as root on {host}, look at it with `qm config {vm}`, and when it is only the rest of a clone: qm unlock {vm} && qm destroy {vm}",
+	inventory.RemoveTwin:      "look which one is wanted, and destroy the other on {host}: qm config {vm}; qm destroy {vm}",
+	inventory.GiveNameBack:    "if it is the worker, name it so again, on {host}: qm set {vm} --name {name}",
+	inventory.MoveBack:        "move it back while it is stopped, on {host}: qm migrate {vm} {to}",
+	inventory.GiveUUID:        "on {host}: qm set {vm} --smbios1 uuid=$(uuidgen)",
+	inventory.MoreIDs:         "widen spec.proxmox.vmids of the Hypervisor",
+	inventory.MakePool:        "correct spec.proxmox.resourcePool of the Hypervisor, or make the pool: gpuworker role -f FILE prints the commands",
+	inventory.Upgrade:         "upgrade to Proxmox VE 8.4 or 9",
+}

@@ -1,0 +1,125 @@
+package proxmox
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
+	"github.com/gpuworker/gpuworker/pve"
+)
+
+// What may go on at once. With more than two full clones on one storage its lock
+// times out (pve-storage, cluster_lock_storage); starts of large VMs compete for
+// the host's memory.
+const (
+	fullClones   = 2
+	linkedClones = 4
+	hostStarts   = 4
+)
+
+// flights are the tasks that this program has under way, by what they compete
+// for. A task leaves when its end was seen, or when nobody has asked for it for
+// some time: who sent it may have given up.
+type flights struct {
+	mu      sync.Mutex
+	shelves map[string]*shelf
+}
+
+type shelf struct {
+	turn chan struct{} // held while a request is sent, so that each counts those before it
+
+	// Guarded by flights.mu: when each task was known to run last.
+	tasks map[pve.UPID]time.Time
+}
+
+// Room is asked for again after roomPause; abandoned is when a task is forgotten.
+const (
+	roomPause = 3 * time.Second
+	abandoned = 30 * time.Second
+)
+
+func newFlights() *flights { return &flights{shelves: map[string]*shelf{}} }
+
+func (f *flights) shelf(name string) *shelf {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.shelves[name] == nil {
+		f.shelves[name] = &shelf{turn: make(chan struct{}, 1), tasks: map[pve.UPID]time.Time{}}
+	}
+	return f.shelves[name]
+}
+
+// seen notes that a task still runs, or that it has ended.
+func (f *flights) seen(task pve.UPID, ended bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.shelves {
+		if _, ours := s.tasks[task]; ours && ended {
+			delete(s.tasks, task)
+		} else if ours {
+			s.tasks[task] = time.Now()
+		}
+	}
+}
+
+// count is how many tasks compete for a shelf: ours, and those of the active ones
+// that are not ours on another shelf.
+func (f *flights) count(on *shelf, active []pve.UPID) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	elsewhere := map[pve.UPID]bool{}
+	for _, s := range f.shelves {
+		for upid, seen := range s.tasks {
+			switch {
+			case time.Since(seen) > abandoned:
+				delete(s.tasks, upid)
+			case s != on:
+				elsewhere[upid] = true
+			}
+		}
+	}
+	n := len(on.tasks)
+	for _, upid := range active {
+		if _, counted := on.tasks[upid]; !counted && !elsewhere[upid] {
+			n++
+		}
+	}
+	return n
+}
+
+// contender is a request for a task of which only so many may be under way.
+type contender struct {
+	shelf  string // what they compete for
+	most   int
+	what   string                                    // of which there are enough: "clones on local-lvm"
+	active func(context.Context) ([]pve.UPID, error) // those of others too; nil when only ours count
+	send   func(context.Context) (pve.Task, error)
+}
+
+// take sends the request, or gives the Wait for room.
+func (f *flights) take(ctx context.Context, c contender) (task pve.Task, full *hypervisor.Wait, err error) {
+	s := f.shelf(c.shelf)
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return pve.Task{}, nil, ctx.Err()
+	}
+	var active []pve.UPID
+	if c.active != nil && f.count(s, nil) < c.most {
+		if active, err = c.active(ctx); err != nil {
+			return pve.Task{}, nil, err
+		}
+	}
+	if n := f.count(s, active); n >= c.most {
+		return pve.Task{}, &hypervisor.Wait{For: fmt.Sprintf("room: there are %d %s under way", n, c.what), Again: roomPause}, nil
+	}
+	if task, err = c.send(ctx); err == nil && !task.IsZero() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		s.tasks[task.UPID] = time.Now()
+	}
+	return task, nil, err
+}
