@@ -165,7 +165,7 @@ func TestATokenWithoutAPrivilegeIsToldWhichAndHowToGetIt(t *testing.T) {
 		}
 		for id, vm := range l.sim.State().VMs {
 			if _, was := before.VMs[id]; !was && strings.Contains(vm.Name, "gpu-") {
-				t.Errorf("GPU worker VM %s was made without the right to claim a card", id)
+				t.Errorf("GPU worker VM %d was made without the right to claim a card", id)
 			}
 		}
 		l.whole()

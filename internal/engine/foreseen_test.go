@@ -24,9 +24,9 @@ func onSharedStorage(cloudInitToo bool) func(*pvesim.World) {
 		w.Storages = append(slices.Clone(w.Storages), pvesim.Storage{
 			Name: "nas", Type: "dir", Path: "/mnt/nas", Content: []string{"images"}, CapacityGiB: 500, Shared: true,
 		})
-		w.VMs = slices.DeleteFunc(slices.Clone(w.VMs), func(vm pvesim.VM) bool { return vm.ID == "9001" || vm.ID == "9002" })
+		w.VMs = slices.DeleteFunc(slices.Clone(w.VMs), func(vm pvesim.VM) bool { return vm.ID == 9001 || vm.ID == 9002 })
 		for i := range w.VMs {
-			if w.VMs[i].ID != "9000" {
+			if w.VMs[i].ID != 9000 {
 				continue
 			}
 			w.VMs[i].Config = maps.Clone(w.VMs[i].Config)

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/pve"
@@ -23,7 +24,7 @@ func (l *lab) root() *pve.Client {
 func (l *lab) vmid(worker string) int {
 	l.t.Helper()
 	for id, vm := range l.sim.State().VMs {
-		if r := recordOf(vm); r != nil && r.Worker == worker && r.VM == id {
+		if r := recordOf(vm); r != nil && r.Worker == worker && r.VM == strconv.Itoa(id) {
 			return id
 		}
 	}

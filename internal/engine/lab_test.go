@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -156,7 +157,7 @@ func (l *lab) isBroken() bool {
 }
 
 func (l *lab) breakf(e pvesim.Event, format string, args ...any) {
-	l.broken = append(l.broken, fmt.Sprintf("%s of VM %s %s: invariant ", e.Kind, e.VMID, e.ID)+fmt.Sprintf(format, args...))
+	l.broken = append(l.broken, fmt.Sprintf("%s of VM %d %s: invariant ", e.Kind, e.VMID, e.ID)+fmt.Sprintf(format, args...))
 }
 
 func (l *lab) oneCardOneVM(e pvesim.Event, state pvesim.State) {
@@ -189,7 +190,7 @@ func (l *lab) foreignStay(e pvesim.Event, state pvesim.State) {
 	for id, was := range l.foreign {
 		is, there := state.VMs[id]
 		if !there || is.Running != was.Running || !maps.Equal(is.Config, was.Config) || !maps.Equal(is.Pending, was.Pending) {
-			l.breakf(e, "2: VM %s (%s) of somebody else was touched", id, was.Name)
+			l.breakf(e, "2: VM %d (%s) of somebody else was touched", id, was.Name)
 		}
 	}
 }
@@ -364,11 +365,11 @@ func (l *lab) only(workers ...string) {
 		there = append(there, vm.Name)
 		record := recordOf(vm)
 		switch {
-		case record == nil || record.VM != id || record.Worker != vm.Name:
-			l.t.Errorf("VM %s (%s) has the record %+v", id, vm.Name, record)
+		case record == nil || record.VM != strconv.Itoa(id) || record.Worker != vm.Name:
+			l.t.Errorf("VM %d (%s) has the record %+v", id, vm.Name, record)
 			continue
 		case vm.Running == strings.Contains(vm.Config["tags"], inventory.ParkedTag) || vm.Lock != "" || !strings.Contains(vm.Config["smbios1"], record.UUID) || !strings.Contains(vm.Config["tags"], "gpuworker"):
-			l.t.Errorf("VM %s (%s) is not a finished worker: running %v, %v", id, vm.Name, vm.Running, vm.Config)
+			l.t.Errorf("VM %d (%s) is not a finished worker: running %v, %v", id, vm.Name, vm.Running, vm.Config)
 		}
 		if record.Card != "" {
 			cards = append(cards, "gpu-"+record.Host+"-"+strings.ReplaceAll(record.Card, ":", "-"))
@@ -396,7 +397,7 @@ func (l *lab) only(workers ...string) {
 	}
 	for id, volume := range state.Volumes {
 		if _, there := state.VMs[volume.VMID]; volume.VMID != 0 && !there {
-			l.t.Errorf("volume %s is left of VM %s", id, volume.VMID)
+			l.t.Errorf("volume %s is left of VM %d", id, volume.VMID)
 		}
 	}
 }

@@ -282,7 +282,7 @@ func TestAMovedVMIsFoundAndNotDoubled(t *testing.T) {
 			config[key] = value
 		}
 		there := newLab(t, func(w *pvesim.World) {
-			w.VMs = append(slices.Clone(w.VMs), pvesim.VM{ID: "9100", Host: "pve2", Running: true, Config: config, Guest: pvesim.Guest{OS: "ubuntu", Agent: true}})
+			w.VMs = append(slices.Clone(w.VMs), pvesim.VM{ID: 9100, Host: "pve2", Running: true, Config: config, Guest: pvesim.Guest{OS: "ubuntu", Agent: true}})
 		})
 		delete(there.foreign, 9100)
 		ctx := context.Background()

@@ -18,10 +18,10 @@ func TestDocumentsOfOneClusterGetOneLogin(t *testing.T) {
 		"metadata: {name: lab}", "metadata: {name: deep}", "vmids: {first: 9100, last: 9199}", "vmids: {first: 9200, last: 9299}\n    resourcePool: deep",
 	)
 	pool := "---\n" + strings.NewReplacer("{name: plain}", "{name: deep}", "hypervisor: lab", "hypervisor: deep", "memory: 2Gi", "memory: 2Gi, disk: {storage: ceph}").Replace(duo[len(header):])
-	hypervisor := second.Replace(header[:strings.Index(header, "---\n")])
-	other := strings.NewReplacer("name: deep}", "name: far}", "pve1:8006", "far:8006").Replace(hypervisor)
+	deep := second.Replace(header[:strings.Index(header, "---\n")])
+	other := strings.NewReplacer("name: deep}", "name: far}", "pve1:8006", "far:8006").Replace(deep)
 	e := engine.New(engine.Options{
-		Documents: decode(t, duo+"---\n"+hypervisor+pool+"---\n"+other),
+		Documents: decode(t, duo+"---\n"+deep+pool+"---\n"+other),
 		Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 			return proxmox.Open(h, proxmox.Login{Token: "nobody@pve!none=1"})
 		},
