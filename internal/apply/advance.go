@@ -30,10 +30,7 @@ func Advance(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wa
 	wait, err := j.call(ctx, to, step)
 	switch {
 	case ctx.Err() != nil && (err != nil || wait != nil):
-		return nil, &fault.Error{
-			Kind: fault.Interrupted, Doing: string(kind), Where: fault.Place{Worker: j.Worker.Name},
-			Fix: "run the same command again: it goes on from here", Cause: ctx.Err(),
-		}
+		return nil, j.interrupted(ctx.Err())
 	case err == nil && wait == nil:
 		j.goOn()
 		return nil, nil
@@ -65,9 +62,21 @@ func (j *Job) call(ctx context.Context, to hypervisor.Backend, step Step) (*hype
 		j.Handle = wait.Handle
 	}
 	if j.at != at { // it went back
-		j.Since, j.Handle, j.trouble = time.Time{}, "", trouble{}
+		j.Since, j.Handle, j.trouble = time.Now(), "", trouble{}
 	}
 	return wait, err
+}
+
+// interrupted is the error of a job that was cut off, and what goes on without it.
+func (j *Job) interrupted(cause error) error {
+	e := &fault.Error{
+		Kind: fault.Interrupted, Doing: string(j.Step()), Where: fault.Place{Worker: j.Worker.Name},
+		Fix: "run the same command again: it goes on from here", Cause: cause,
+	}
+	if last := j.trouble.last; last != nil && last.UnderWay {
+		e.Why = fmt.Sprintf("%s may still run", last.Name())
+	}
+	return e
 }
 
 // inTheMiddle is an error of a step as the error of a command that has begun to
@@ -86,16 +95,12 @@ func inTheMiddle(err error) error {
 
 // late is the error of a step whose deadline has passed.
 func late(j *Job, step Step, wait *hypervisor.Wait) error {
-	what := wait.For
-	if wait.Far != "" {
-		what += ", " + wait.Far
-	}
 	fix := ""
 	if page, ok := finding.Explain(step.Late); ok {
 		fix = page.Fix[0]
 	}
 	return &fault.Error{
 		Kind: fault.Failed, Doing: string(j.Step()), Where: fault.Place{Host: j.Ref.Host, VM: j.Ref.ID, Worker: j.Worker.Name},
-		Why: fmt.Sprintf("still waiting for %s after %s (%s)", what, step.Deadline, step.Late), Fix: fix,
+		Why: fmt.Sprintf("still waiting for %s after %s (%s)", wait.Name(), step.Deadline, step.Late), Fix: fix,
 	}
 }

@@ -13,7 +13,18 @@ type Wait struct {
 	Far    string        `json:"far,omitempty"`    // how far it is, "37 %"; "" when nobody tells
 	Again  time.Duration `json:"again"`            // how long from now to look again; 0 is at once
 	Handle Handle        `json:"handle,omitempty"` // for the next call
+	// Task is the name by which a person finds the work on the hypervisor; may be empty.
+	Task string `json:"task,omitempty"`
 	// UnderWay: the hypervisor works on it by itself, and goes on while it does not
 	// answer. Otherwise the work stands still between two calls.
 	UnderWay bool `json:"underWay,omitempty"`
+}
+
+// Name says what is waited for, and by which name it is found: "the clone of
+// ubuntu-22.04 (UPID:…)".
+func (w *Wait) Name() string {
+	if w.Task == "" {
+		return w.For
+	}
+	return w.For + " (" + w.Task + ")"
 }

@@ -210,3 +210,32 @@ func TestACardThatIsWrittenOnlyWaitsForARestart(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestAnOlderClaimIsWrittenAnewWithAChangeAndNotBefore(t *testing.T) {
+	was, now := pool("gpu", exact("pve1", "0000:03:00.0")), pool("gpu", exact("pve1", "0000:03:00.0"), label("zone", "a"))
+	older := func(vm *VMBuilder) *inventory.Snapshot {
+		return twoT4s(Claim("pve1", "03:00", "gpu-1", "gpu", "rke2-lab", 9100), vm)
+	}
+	made := made(was, 1, 9100, "pve1", "03:00")
+	for _, c := range []struct {
+		name  string
+		world *inventory.Snapshot
+		pool  v1alpha1.WorkerPool
+		want  string
+	}{
+		{"stopped", older(made), was, "gpu-1 start pve1 0000:03:00 VM 9100 [start agent]"},
+		{"stopped, with a change", older(made), now, "gpu-1 finish pve1 0000:03:00 VM 9100 [claim configure start agent] {labels: +zone=a (live)}"},
+		{"running", older(made.Running()), was, "gpu-1 keep"},
+		{"running, with a change", older(made.Running()), now, "gpu-1 update pve1 0000:03:00 VM 9100 [claim configure] {labels: +zone=a (live)}"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := Build(lab(c.world, c.pool))
+			if got := lines(p); len(got) != 1 || got[0] != c.want {
+				t.Errorf("%v, want %s", got, c.want)
+			}
+			if w := worker(t, p, "gpu-1"); w.Desired != nil && w.Record.Version != inventory.RecordVersion {
+				t.Errorf("the record would be of version %d", w.Record.Version)
+			}
+		})
+	}
+}

@@ -147,9 +147,11 @@ func (b *builder) running(d *draft) {
 	d.advise(differences)
 }
 
-// aim sets what the steps lead to.
+// aim sets what the steps lead to. A record that an older program wrote is
+// written anew with the change.
 func (d *draft) aim(v view) {
 	record := *d.Record
+	record.Version = inventory.RecordVersion
 	record.Labels, record.Taints, record.Lifecycle, record.Template = v.record.Labels, v.record.Taints, v.record.Lifecycle, v.record.Template
 	d.Record, d.Desired = &record, &v.machine
 }
@@ -165,14 +167,28 @@ func (d *draft) advise(differences []difference) {
 	}
 }
 
+// claimHolds tells that the card is claimed for the VM that has it.
+func (m *member) claimHolds() bool {
+	return m.claim != nil && m.claim.Stale == "" && m.claim.Record.VM == m.vm.ID
+}
+
+// claimOutdated tells that the claim holds, and that an older program wrote it:
+// it is written anew together with the worker's next change.
+func (m *member) claimOutdated() bool {
+	return m.claimHolds() && m.claim.Record.Version < inventory.RecordVersion
+}
+
 // renewClaim sees to it that the card is claimed for the VM that has it.
 func (b *builder) renewClaim(d *draft) {
 	m := d.member
-	if m.slot == nil || m.claim != nil && m.claim.Stale == "" && m.claim.Record.VM == m.vm.ID {
+	outdated := m.claimOutdated() && (d.Action == Update || d.Action == Restart)
+	if m.slot == nil || m.claimHolds() && !outdated {
 		return
 	}
 	if findings := b.claimable(d); len(findings) > 0 {
-		d.Notes = append(d.Notes, findings...)
+		if !outdated {
+			d.Notes = append(d.Notes, findings...)
+		}
 		return
 	}
 	switch d.Action {
@@ -282,10 +298,12 @@ func (b *builder) remaining(d *draft, differences []difference, half bool) []Ste
 	plain := func(f difference) bool { return f.When != NeedsRemake && !isCardField(f.Field) }
 	carded := func(f difference) bool { return isCardField(f.Field) }
 	attach := m.slot != nil && has(differences, carded)
-	if m.slot != nil && (m.claim == nil || m.claim.Stale != "" || m.claim.Record.VM != m.vm.ID) {
+	configure := half || has(differences, plain)
+	outdated := m.claimOutdated() && configure && !m.vm.Parked()
+	if m.slot != nil && (!m.claimHolds() || outdated) {
 		steps = append(steps, StepClaim)
 	}
-	if half || has(differences, plain) {
+	if configure {
 		steps = append(steps, StepConfigure)
 	}
 	if attach {
@@ -356,5 +374,5 @@ func lockWord(vm *inventory.VM) string {
 	if vm.State == inventory.Locked {
 		return vm.Locked
 	}
-	return string(vm.State)
+	return "clone"
 }

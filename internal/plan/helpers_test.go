@@ -98,7 +98,7 @@ func made(p v1alpha1.WorkerPool, n, vmid int, host, slot string) *inventorytest.
 }
 
 func claim(p v1alpha1.WorkerPool, n, vmid int, host, slot string) *inventorytest.ClaimBuilder {
-	return inventorytest.Claim(host, slot, p.WorkerName(n), p.Name, p.Spec.KubeCluster, vmid)
+	return inventorytest.Claim(host, slot, p.WorkerName(n), p.Name, p.Spec.KubeCluster, vmid).Newest()
 }
 
 func textOf(t *testing.T, p *Plan) string {

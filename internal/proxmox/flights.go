@@ -36,7 +36,7 @@ type shelf struct {
 
 // Room is asked for again after roomPause; abandoned is when a task is forgotten.
 const (
-	roomPause = 3 * time.Second
+	roomPause = time.Second
 	abandoned = 30 * time.Second
 )
 

@@ -55,7 +55,7 @@ func parseVM(config pve.PendingConfig, host string, vmid int, known mappings) in
 		CloudInit: next.cloudInitDrive(),
 		BootDisk:  volume,
 	}
-	vm.State, vm.Locked = stateOf(next["lock"], vm.Name)
+	vm.State, vm.Locked = stateOf(next["lock"])
 	if vm.Template {
 		vm.Storages = next.storages()
 	}
@@ -80,11 +80,11 @@ func parseRecord(text string) (note inventory.Note, ok bool) {
 	return note, ok
 }
 
-// stateOf reads a lock. While a clone is made it has no name (PVE::API2::Qemu,
-// clone_vm).
-func stateOf(lock, name string) (state inventory.VMState, by string) {
+// stateOf reads a lock. A VM that is being made by a clone has the lock "clone", and
+// most of the time no name (PVE::API2::Qemu, clone_vm).
+func stateOf(lock string) (state inventory.VMState, by string) {
 	switch {
-	case lock == "clone" && name == "":
+	case lock == "clone":
 		return inventory.Cloning, ""
 	case lock != "":
 		return inventory.Locked, lock

@@ -45,7 +45,7 @@ func (m memo) wait(what string, again time.Duration) *hypervisor.Wait {
 // underWay is the Wait for a task or a request of the memo.
 func (m memo) underWay(what string) *hypervisor.Wait {
 	w := m.wait(what, pve.NextPoll(time.Since(m.Since)))
-	w.UnderWay = true
+	w.UnderWay, w.Task = true, m.Task.String()
 	return w
 }
 
@@ -79,8 +79,8 @@ func begun(ctx context.Context, what string, task pve.Task, err error) (*hypervi
 // cannot be seen while ended is false.
 func (b *Backend) poll(ctx context.Context, m memo) (ended bool, err error) {
 	ended, _, err = b.client.Task(m.Task).Poll(ctx, m.Since)
-	if err != nil && !ended && pve.KindOf(err) == pve.NotFound {
-		return true, err // the server has lost track of it: what is there tells
+	if err != nil && !ended && pve.KindOf(err) != pve.Unavailable {
+		return true, err // nobody can see how it goes on: what is there tells
 	}
 	b.flights.seen(m.Task, ended)
 	return ended, err

@@ -83,7 +83,7 @@ func listed(r pve.Resource) *inventory.VM {
 		ID: idOf(r.VMID), Host: r.Node, Name: r.Name, Template: r.Template,
 		Running: r.Status == "running", Tags: r.TagList(),
 	}
-	vm.State, vm.Locked = stateOf(r.Lock, r.Name)
+	vm.State, vm.Locked = stateOf(r.Lock)
 	return vm
 }
 

@@ -315,6 +315,12 @@ func Claim(host, slot, worker, pool, kubeCluster string, vmid int) *ClaimBuilder
 	}}
 }
 
+// Newest says that the program of today wrote the claim; without it, an older one did.
+func (b *ClaimBuilder) Newest() *ClaimBuilder {
+	b.claim.Record.Version = inventory.RecordVersion
+	return b
+}
+
 // Stale says that the register does not fit the hardware.
 func (b *ClaimBuilder) Stale(why string) *ClaimBuilder { b.claim.Stale = why; return b }
 
