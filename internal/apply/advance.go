@@ -53,10 +53,11 @@ func (j *Job) call(ctx context.Context, to hypervisor.Backend, step Step) (*hype
 	short, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	wait, err := step.do(short, to, j)
-	if err != nil && ctx.Err() == nil {
-		wait, err = j.trouble.bear(err, time.Now())
-	} else {
+	switch {
+	case err == nil && ctx.Err() == nil:
 		j.trouble.over(wait)
+	case err != nil && ctx.Err() == nil:
+		wait, err = j.trouble.bear(err, time.Now())
 	}
 	if wait != nil {
 		j.Handle = wait.Handle

@@ -20,6 +20,11 @@ import (
 // while a colleague's replace of the same worker clones, and a slow clone of
 // somebody else is waited for. The colleague's new VM must not be destroyed then.
 func TestAReplaceThatHadToWaitTakesNoVMThatNobodySaw(t *testing.T) {
+	t.Run("applied at once", func(t *testing.T) { replaceAfterAColleague(t, 0) })
+	t.Run("applied when the colleague is done", func(t *testing.T) { replaceAfterAColleague(t, 5*time.Minute) })
+}
+
+func replaceAfterAColleague(t *testing.T, later time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, made(t, solo), func(w *pvesim.World) {
 			timings := pvesim.DefaultTimings()
@@ -50,7 +55,9 @@ func TestAReplaceThatHadToWaitTakesNoVMThatNobodySaw(t *testing.T) {
 		if action := plans[0].Pools[0].Workers[0].Action; action != plan.Wait {
 			t.Fatalf("the clone was never to be waited for: %s", action)
 		}
-		if _, err = e.Apply(ctx, plans, engine.ApplyOptions{}); !fault.Is(err, fault.Conflict) {
+		time.Sleep(later)
+		_, err = e.Apply(ctx, plans, engine.ApplyOptions{})
+		if later > 0 && !fault.Is(err, fault.Conflict) {
 			t.Errorf("the plan that was agreed to showed no VM: %v", err)
 		}
 		l.must(<-colleague)
