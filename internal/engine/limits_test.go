@@ -40,10 +40,10 @@ func TestManyWorkersKeepTheLimits(t *testing.T) {
 				l.must(apply(context.Background(), l.engine("ops@desk", documents, nil)))
 				t.Logf("apply that changes nothing: %d requests", len(l.sim.Requests())-asked)
 				l.whole()
-				if together := l.together("qmclone"); together > 2 || n > 2 && together < 2 {
+				if together := l.atOnce("qmclone"); together > 2 || n > 2 && together < 2 {
 					t.Errorf("%d full clones at once on one storage", together)
 				}
-				if together := l.together("qmstart"); together > 4 {
+				if together := l.atOnce("qmstart"); together > 4 {
 					t.Errorf("%d starts at once on one host", together)
 				}
 			})
@@ -51,8 +51,8 @@ func TestManyWorkersKeepTheLimits(t *testing.T) {
 	}
 }
 
-// together is the largest number of tasks of a kind that ran at once on pve1.
-func (l *lab) together(kind string) int {
+// atOnce is the largest number of tasks of a kind that ran at once on pve1.
+func (l *lab) atOnce(kind string) int {
 	l.t.Helper()
 	tasks, err := l.root().Tasks(context.Background(), "pve1", pve.TaskFilter{Source: "all", Type: kind, Limit: 500})
 	l.must(err)
