@@ -71,7 +71,7 @@ func silentHost(world *inventory.Snapshot, host string, vms []string) finding.Fi
 func unreadable(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
 	return finding.Finding{
 		ID: finding.VMUnreadable, Verdict: finding.Unknown, Layer: finding.LayerVM,
-		Where:  fault.Place{Hypervisor: world.Hypervisor, Host: vm.Host, VM: vm.ID},
+		Where:  fault.Place{Hypervisor: world.Hypervisor, Host: vm.Home(), VM: vm.ID},
 		Reason: fmt.Sprintf("%s cannot be read, so which cards it holds is not known: %s", place.VMName(vm), vm.Unreadable),
 		Fix:    "give the login VM.Audit on /vms; gpuworker role prints the commands",
 	}

@@ -94,7 +94,7 @@ func exportPool(hypervisor string, vms []*inventory.VM) v1alpha1.WorkerPool {
 	}
 	for _, vm := range vms {
 		if slot, err := pci.ParseSlot(vm.Record.Card); err == nil {
-			pool.Spec.GPUs = append(pool.Spec.GPUs, v1alpha1.GPURequest{Host: vm.Host, BDF: slot.At(0).String()})
+			pool.Spec.GPUs = append(pool.Spec.GPUs, v1alpha1.GPURequest{Host: vm.Home(), BDF: slot.At(0).String()})
 		}
 	}
 	if len(pool.Spec.GPUs) == 0 {

@@ -36,7 +36,8 @@ func (s *Snapshot) lookup() *index {
 	}
 	for n := range s.VMs {
 		i.vms[s.VMs[n].ID] = &s.VMs[n]
-		i.residents[s.VMs[n].Host] = append(i.residents[s.VMs[n].Host], &s.VMs[n])
+		home := s.VMs[n].Home()
+		i.residents[home] = append(i.residents[home], &s.VMs[n])
 	}
 	for n := range slices.Backward(s.Claims) { // the first of several wins
 		i.claims[cardKey{s.Claims[n].Host, s.Claims[n].Slot}] = &s.Claims[n]

@@ -22,7 +22,21 @@ func (s *Snapshot) Claim(host string, slot pci.Slot) *Claim {
 	return s.lookup().claims[cardKey{host, slot}]
 }
 
-// Residents are the VMs and templates of a host, in the order of their identifiers.
+// Home is the host that the VM is on or, where a VM gets its host when it is
+// started, the one that it is meant for; "" when that is not known.
+func (vm *VM) Home() string {
+	switch {
+	case vm.Host != "":
+		return vm.Host
+	case vm.Record != nil && vm.Record.Host != "":
+		return vm.Record.Host
+	case len(vm.Cards) > 0:
+		return vm.Cards[0].Host
+	}
+	return ""
+}
+
+// Residents are the VMs and templates whose home is a host, in the order of their identifiers.
 func (s *Snapshot) Residents(host string) []*VM { return s.lookup().residents[host] }
 
 // Holders are the VMs that have the card in their configuration, running or

@@ -158,7 +158,7 @@ type Storage struct {
 // VM is a virtual machine or a template.
 type VM struct {
 	ID       string   `json:"id"`
-	Host     string   `json:"host"`
+	Host     string   `json:"host"` // "" where a VM gets its host when it is started
 	Name     string   `json:"name"` // "" while it is being cloned
 	Template bool     `json:"template,omitempty"`
 	Running  bool     `json:"running"`
@@ -224,6 +224,7 @@ type Attachment struct {
 	Key     string     `json:"key"`               // "hostpci0"
 	Mapping string     `json:"mapping,omitempty"` // "" for a raw address
 	Slots   []pci.Slot `json:"slots"`             // more than one: any of these
+	Host    string     `json:"host,omitempty"`    // of the card, while the VM has none itself
 	// Pending: not yet in the running VM. Leaving: removed at the next stop.
 	Pending bool `json:"pending,omitempty"`
 	Leaving bool `json:"leaving,omitempty"`

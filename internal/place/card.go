@@ -44,6 +44,11 @@ func CheckCardThere(s *inventory.Snapshot, h *inventory.Host, slot pci.Slot) fin
 // (PVE::SysFSTools, pci_dev_group_bind_to_vfio), so a group that holds anything but the card and bridges is refused.
 func CheckCardAlone(s *inventory.Snapshot, h *inventory.Host, d pci.Device) finding.Finding {
 	f := finding.Finding{ID: finding.CardGroupShared, Verdict: finding.Fail, Layer: finding.LayerCard, Where: atCard(s, h.Name, d)}
+	if s.Capabilities.HidesGroups {
+		f.ID, f.Verdict = finding.CardGroupHidden, finding.Unknown
+		f.Reason = fmt.Sprintf("%s does not show IOMMU groups, so whether it is alone in its group is not known; the hypervisor judges that itself", s.Product)
+		return f
+	}
 	group := d.Functions[0].Group
 	for _, function := range d.Functions {
 		if function.Group == pci.NoGroup {

@@ -122,18 +122,18 @@ func atCard(s *inventory.Snapshot, host string, d pci.Device) fault.Place {
 }
 
 func atVM(s *inventory.Snapshot, vm *inventory.VM) fault.Place {
-	where := at(s, vm.Host)
+	where := at(s, vm.Home())
 	where.VM = vm.ID
 	return where
 }
 
 // Blocks tells whether the finding stands in a worker's way. What is not known
-// is not taken for well, with two exceptions that the hypervisor's API can never
+// is not taken for well, with three exceptions that the hypervisor's API can never
 // show or that the hypervisor judges itself: what the host could say of the card,
-// and free space on storage that does not tell.
+// IOMMU groups where they are hidden, and free space on storage that does not tell.
 func Blocks(f finding.Finding) bool {
 	if f.Verdict == finding.Unknown {
-		return f.ID != finding.HostDriver && f.ID != finding.HostFactsNone && f.ID != finding.HostFactsOld && f.ID != finding.StorageFull &&
+		return f.ID != finding.CardGroupHidden && f.ID != finding.HostDriver && f.ID != finding.HostFactsNone && f.ID != finding.HostFactsOld && f.ID != finding.StorageFull &&
 			!slices.Contains(toldByHost, f.Layer)
 	}
 	return f.Verdict == finding.Fail

@@ -28,11 +28,14 @@ func BuildAdopt(in Input, id, worker string) (*Plan, error) {
 		return nil, err
 	}
 	d := &draft{Worker: &Worker{Name: worker, Action: Adopt}, pool: pool, number: numberOf(pool.Name, worker)}
-	d.Host, d.VM = vm.Host, vm.ID
+	d.Host, d.VM = vm.Home(), vm.ID
 	d.Ref = &inventory.VMRef{Host: vm.Host, ID: vm.ID, Name: vm.Name, UUID: vm.UUID}
-	d.Reason = fmt.Sprintf("%s on %s becomes this worker", place.VMName(vm), vm.Host)
+	d.Reason = fmt.Sprintf("%s on %s becomes this worker", place.VMName(vm), vm.Home())
 	record := declaredRecord(pool, worker)
-	record.VM, record.UUID, record.Host = vm.ID, vm.UUID, vm.Host
+	record.VM, record.UUID, record.Host = vm.ID, vm.UUID, vm.Home()
+	if b.world.Capabilities.ChoosesIDs {
+		record.VM = ""
+	}
 	d.Record, d.Steps = &record, []StepKind{StepAdopt}
 	if pool.IsGPU() {
 		b.adoptCard(d, vm)
@@ -76,7 +79,7 @@ func (b *builder) adoptLasts(d *draft, vm *inventory.VM) {
 	}
 	as := *vm
 	as.Record = d.Record
-	pretended := &draft{Worker: &Worker{Name: d.Name}, pool: d.pool, number: d.number, member: &member{vm: &as, host: vm.Host, slot: d.Slot}}
+	pretended := &draft{Worker: &Worker{Name: d.Name}, pool: d.pool, number: d.number, member: &member{vm: &as, host: vm.Home(), slot: d.Slot}}
 	_, _, differences := b.differences(pretended)
 	for _, difference := range differences {
 		if difference.When != NeedsRemake {
@@ -119,7 +122,7 @@ func (b *builder) adoptable(pool *v1alpha1.WorkerPool, vm *inventory.VM, id, wor
 		e.Why, e.Fix = "it is a template", "clone it: gpuworker apply makes workers from templates"
 	case vm.Unreadable != "":
 		e.Kind, e.Why, e.Fix = fault.Denied, "it cannot be read: "+vm.Unreadable, place.UnreadableFix(b.world, vm)
-		if host := b.world.Host(vm.Host); host == nil || !host.Online {
+		if host := b.world.Host(vm.Home()); host == nil || !host.Online {
 			e.Kind = fault.Unavailable
 		}
 	case vm.RecordProblem != "":
@@ -142,10 +145,10 @@ func (b *builder) adoptableName(e *fault.Error, pool *v1alpha1.WorkerPool, vm *i
 	switch m := b.survey.members[identity{pool.Name, pool.Spec.KubeCluster, worker}]; {
 	case m == nil:
 	case m.vm != nil:
-		e.Kind, e.Why = fault.Exists, fmt.Sprintf("worker %s exists: VM %s on %s", worker, m.vm.ID, m.vm.Host)
+		e.Kind, e.Why = fault.Exists, fmt.Sprintf("worker %s exists: VM %s on %s", worker, m.vm.ID, m.vm.Home())
 		e.Fix = "choose another number"
 		return e
-	case vm.Host != m.host || !vm.Holds(*m.slot):
+	case vm.Home() != m.host || !vm.Holds(*m.slot):
 		e.Kind, e.Why = fault.Exists, fmt.Sprintf("card %s in %s is claimed for worker %s, and the VM has not got it", m.slot, m.host, worker)
 		e.Fix = "choose another number, or give that card back first: " + shell.Command("gpuworker delete %s", worker)
 		return e
@@ -183,7 +186,7 @@ func (b *builder) adoptCard(d *draft, vm *inventory.VM) {
 	var slot pci.Slot
 	for slot = range slots {
 	}
-	m := &member{vm: vm, host: vm.Host, slot: &slot}
+	m := &member{vm: vm, host: vm.Home(), slot: &slot}
 	wanted := slices.ContainsFunc(d.pool.Spec.GPUs, func(r v1alpha1.GPURequest) bool {
 		f := fits(b.world, d.pool, &r, m)
 		return f == fitNamed || f == fitSeen
@@ -194,7 +197,7 @@ func (b *builder) adoptCard(d *draft, vm *inventory.VM) {
 		return
 	}
 	who := place.Who{Worker: d.Name, Pool: d.pool.Name, KubeCluster: d.pool.Spec.KubeCluster, VM: vm.ID}
-	host := b.world.Host(vm.Host)
+	host := b.world.Host(vm.Home())
 	blocking, notes := place.Split(b.room.JudgeCard(host, *host.Device(slot), who))
 	if len(blocking) > 0 {
 		d.refuse(blocking...)
@@ -203,6 +206,9 @@ func (b *builder) adoptCard(d *draft, vm *inventory.VM) {
 	d.Notes = append(d.Notes, notes...)
 	d.Record.Card = slot.String()
 	d.Steps = []StepKind{StepClaim, StepAdopt}
+	if b.world.Capabilities.ClaimsInVM {
+		d.Steps = []StepKind{StepAdopt, StepClaim}
+	}
 }
 
 func (b *builder) strangeCard(vm *inventory.VM, why string) finding.Finding {
@@ -247,7 +253,7 @@ func BuildOrphans(in Input) *Plan {
 func (b *builder) orphanClaims(m *member, claims []*inventory.Claim) {
 	for _, claim := range claims {
 		d := &draft{Worker: &Worker{Name: claim.Record.Worker, Undeclared: true}, member: claimOnly(claim)}
-		if m != nil && m.vm != nil && m.vm.Host == claim.Host && m.vm.Holds(claim.Slot) {
+		if m != nil && m.vm != nil && m.vm.Home() == claim.Host && m.vm.Holds(claim.Slot) {
 			continue
 		}
 		b.fill(d)

@@ -206,7 +206,7 @@ func (b *builder) reserve() {
 func (b *builder) decideExisting() {
 	for d := range b.all() {
 		if d.member != nil && d.member.vm != nil {
-			b.room.Settle(d.member.who(), d.member.vm.Host)
+			b.room.Settle(d.member.who(), d.member.vm.Home())
 		}
 	}
 	for d := range b.all() {
@@ -328,7 +328,7 @@ func (b *builder) surplusVMs(d *draft) []Worker {
 		if d.pool == nil || isSemiPersistent(d.pool) || vm.Record.Lifecycle != string(v1alpha1.Ephemeral) || vm.Record.Card != "" || len(vm.Cards) > 0 {
 			continue
 		}
-		twin := &member{identity: d.member.identity, vm: vm, fresh: !marked(vm), host: vm.Host}
+		twin := &member{identity: d.member.identity, vm: vm, fresh: !marked(vm), host: vm.Home()}
 		w := &draft{Worker: &Worker{Name: twin.worker}, pool: d.pool, member: twin}
 		b.fill(w)
 		b.destroy(w, fmt.Sprintf("a second VM of this worker: VM %s is kept", d.member.vm.ID))

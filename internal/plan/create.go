@@ -81,7 +81,7 @@ func (b *builder) place(d *draft, own *inventory.VM) {
 		record.Clone = string(v1alpha1.CloneFull)
 	}
 	d.Record = &record
-	d.Steps = makingSteps(seat.Slot != nil)
+	d.Steps = makingSteps(seat.Slot != nil, b.world.Capabilities)
 	if record.Replacing != "" {
 		d.Steps = append(d.Steps, StepReplaced)
 	}
@@ -92,7 +92,7 @@ func (b *builder) seatOf(d *draft, want place.Want) (place.Seat, []finding.Findi
 	if d.member == nil || d.member.vm == nil || want.Card != nil {
 		return b.seat(d, want)
 	}
-	host, same := d.member.vm.Host, want
+	host, same := d.member.vm.Home(), want
 	same.Hosts = []string{host}
 	if len(want.Hosts) == 0 || slices.Contains(want.Hosts, host) {
 		if seat, notes, refusals := b.room.Place(same); len(refusals) == 0 {
@@ -127,8 +127,13 @@ func (b *builder) seat(d *draft, want place.Want) (place.Seat, []finding.Finding
 	return seat, notes, refusals
 }
 
-func makingSteps(withCard bool) []StepKind {
-	if withCard {
+// makingSteps make a worker. Without a register of claims the VM is there before
+// its claim, which is written into it.
+func makingSteps(withCard bool, can inventory.Capabilities) []StepKind {
+	switch {
+	case withCard && can.ClaimsInVM:
+		return []StepKind{StepClone, StepConfigure, StepClaim, StepAttach, StepStart, StepAgent}
+	case withCard:
 		return []StepKind{StepClaim, StepClone, StepConfigure, StepAttach, StepStart, StepAgent}
 	}
 	return []StepKind{StepClone, StepConfigure, StepStart, StepAgent}
@@ -224,7 +229,7 @@ func (b *builder) findHidden() *inventory.VM {
 
 func (b *builder) unreadable(vm *inventory.VM, worker string) finding.Finding {
 	f := vmFinding(b.world, vm, finding.VMUnreadable, finding.Unknown)
-	f.Reason = fmt.Sprintf("%s on %s may be worker %s, and cannot be read: %s", place.VMName(vm), vm.Host, worker, vm.Unreadable)
+	f.Reason = fmt.Sprintf("%s on %s may be worker %s, and cannot be read: %s", place.VMName(vm), vm.Home(), worker, vm.Unreadable)
 	f.Fix = place.UnreadableFix(b.world, vm)
 	return f
 }
@@ -236,7 +241,7 @@ func (b *builder) nameConflicts(d *draft) []finding.Finding {
 	for i := range b.world.VMs {
 		vm := &b.world.VMs[i]
 		ownership, why := vm.Ownership()
-		was := vm.Record != nil && vm.Record.VM == vm.ID && identityOf(vm.Record) == d.identity()
+		was := vm.Record != nil && (vm.Record.VM == vm.ID || vm.Record.VM == "") && identityOf(vm.Record) == d.identity()
 		switch {
 		case vm.Name != d.Name && !(was && ownership == inventory.Doubtful):
 		case vm.Unreadable != "":
@@ -254,10 +259,10 @@ func (b *builder) nameConflicts(d *draft) []finding.Finding {
 
 func (b *builder) nameTaken(vm *inventory.VM, worker string) finding.Finding {
 	f := vmFinding(b.world, vm, finding.VMNameTaken, finding.Fail)
-	f.Reason = fmt.Sprintf("%s on %s has this name and is not ours", place.VMName(vm), vm.Host)
+	f.Reason = fmt.Sprintf("%s on %s has this name and is not ours", place.VMName(vm), vm.Home())
 	f.Fix = "rename that VM, or make it the worker: " + shell.Command("gpuworker adopt %s --as %s", vm.ID, worker)
 	if r := vm.Record; r != nil {
-		f.Reason = fmt.Sprintf("%s on %s has this name and is a worker of pool %s in KubeCluster %s", place.VMName(vm), vm.Host, r.Pool, r.KubeCluster)
+		f.Reason = fmt.Sprintf("%s on %s has this name and is a worker of pool %s in KubeCluster %s", place.VMName(vm), vm.Home(), r.Pool, r.KubeCluster)
 		f.Fix = "name one of the two pools differently"
 	}
 	return f
@@ -266,7 +271,7 @@ func (b *builder) nameTaken(vm *inventory.VM, worker string) finding.Finding {
 // Doubt is the finding of a VM that looks like ours and fails the proof.
 func Doubt(world *inventory.Snapshot, vm *inventory.VM, why string) finding.Finding {
 	f := vmFinding(world, vm, finding.VMIdentity, finding.Fail)
-	f.Reason = fmt.Sprintf("%s on %s looks like ours, but %s; it is not touched", place.VMName(vm), vm.Host, why)
+	f.Reason = fmt.Sprintf("%s on %s looks like ours, but %s; it is not touched", place.VMName(vm), vm.Home(), why)
 	switch r := vm.Record; {
 	case vm.RecordProblem != "":
 		f.Fix = inventory.RecordFix("its note")
@@ -275,7 +280,7 @@ func Doubt(world *inventory.Snapshot, vm *inventory.VM, why string) finding.Find
 	case r.VM != vm.ID:
 		f.Fix = fmt.Sprintf("take the line that begins with gpuworker: out of its note, or make it a worker: gpuworker adopt %s --as NAME", vm.ID)
 	case r.Worker != vm.Name:
-		f.Fix = world.Advise(inventory.GiveNameBack, inventory.Subject{Host: vm.Host, VM: vm.ID, Name: r.Worker})
+		f.Fix = world.Advise(inventory.GiveNameBack, inventory.Subject{Host: vm.Home(), VM: vm.ID, Name: r.Worker})
 	default:
 		f.Fix = "if it is the worker, confirm it: " + shell.Command("gpuworker adopt %s --as %s", vm.ID, r.Worker)
 	}

@@ -67,13 +67,13 @@ func endSteps(m *member) []StepKind {
 // elsewhere refuses a GPU worker whose VM is not on the host of its card.
 func (b *builder) elsewhere(d *draft) bool {
 	m := d.member
-	if m.slot == nil || m.vm.Host == m.host {
+	if m.slot == nil || m.vm.Home() == m.host {
 		return false
 	}
 	f := vmFinding(b.world, m.vm, finding.VMElsewhere, finding.Fail)
 	f.Where.Card = m.slot.String()
-	f.Reason = fmt.Sprintf("VM %s is on %s, its card %s is in %s", m.vm.ID, m.vm.Host, m.slot, m.host)
-	f.Fix = b.world.Advise(inventory.MoveBack, inventory.Subject{Host: m.vm.Host, VM: m.vm.ID, To: m.host})
+	f.Reason = fmt.Sprintf("VM %s is on %s, its card %s is in %s", m.vm.ID, m.vm.Home(), m.slot, m.host)
+	f.Fix = b.world.Advise(inventory.MoveBack, inventory.Subject{Host: m.vm.Home(), VM: m.vm.ID, To: m.host})
 	d.refuse(f)
 	return true
 }

@@ -36,7 +36,7 @@ func (b *builder) fill(d *draft) {
 	m, w := d.member, d.Worker
 	w.Host, w.Slot, w.VM = m.host, m.slot, m.record().VM
 	if m.vm != nil {
-		w.Host, w.VM = m.vm.Host, m.vm.ID
+		w.Host, w.VM = m.vm.Home(), m.vm.ID
 		w.Ref = &inventory.VMRef{Host: m.vm.Host, ID: m.vm.ID, Name: m.vm.Name, UUID: m.vm.UUID}
 		if m.fresh {
 			w.Ref.UUID = m.vm.Record.UUID
@@ -97,7 +97,7 @@ func (b *builder) declaredTemplate(d *draft) string {
 	if t.Name != "" {
 		return t.Name
 	}
-	host := b.world.Host(vm.Host)
+	host := b.world.Host(vm.Home())
 	if host == nil {
 		return ""
 	}
@@ -169,7 +169,7 @@ func (d *draft) advise(differences []difference) {
 
 // claimHolds tells that the card is claimed for the VM that has it.
 func (m *member) claimHolds() bool {
-	return m.claim != nil && m.claim.Stale == "" && m.claim.Record.VM == m.vm.ID
+	return m.claim != nil && m.claim.Stale == "" && isFor(m.claim, m.vm)
 }
 
 // claimOutdated tells that the claim holds, and that an older program wrote it:

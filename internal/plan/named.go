@@ -186,7 +186,7 @@ func (b *builder) end(d *draft) {
 // further claims.
 func (b *builder) endRest(d *draft) {
 	for _, vm := range d.member.extraVMs {
-		twin := &member{identity: d.member.identity, vm: vm, fresh: !marked(vm), host: vm.Host}
+		twin := &member{identity: d.member.identity, vm: vm, fresh: !marked(vm), host: vm.Home()}
 		rest := &draft{Worker: &Worker{Name: d.Name}, pool: d.pool, member: twin}
 		b.fill(rest)
 		b.destroy(rest, "a second VM of this worker")
@@ -304,7 +304,7 @@ func (b *builder) obstaclesHere(d *draft) []finding.Finding {
 	if m.slot != nil {
 		w.Card = &place.CardWant{Host: m.host, Slot: m.slot}
 	}
-	notes, refusals := b.room.Keep(w, vm.Host)
+	notes, refusals := b.room.Keep(w, vm.Home())
 	d.Notes = append(d.Notes, notes...)
 	return refusals
 }
@@ -336,7 +336,7 @@ func noWorker(in Input, name string, known map[string]bool) Absent {
 	absent := Absent{Name: name, Why: "no worker of this name is declared or on the hypervisor", Near: closest(name, names)}
 	for i := range in.Snapshot.VMs {
 		if vm := &in.Snapshot.VMs[i]; vm.Name == name {
-			absent.Why = fmt.Sprintf("%s on %s has this name, and is no worker that these documents declare", place.VMName(vm), vm.Host)
+			absent.Why = fmt.Sprintf("%s on %s has this name, and is no worker that these documents declare", place.VMName(vm), vm.Home())
 		}
 	}
 	return absent

@@ -74,7 +74,7 @@ func look(world *inventory.Snapshot) *survey {
 	})
 	for _, m := range s.order {
 		for _, claim := range m.claims() {
-			if s.claimed[claim.Record.VM] == nil {
+			if claim.Record.VM != "" && s.claimed[claim.Record.VM] == nil {
 				s.claimed[claim.Record.VM] = m
 			}
 		}
@@ -132,7 +132,7 @@ func (m *member) claims() []*inventory.Claim {
 func (m *member) settle() {
 	slices.SortFunc(m.extraVMs, func(a, b *inventory.VM) int {
 		return cmp.Or(
-			truesFirst(m.hasClaimFor(a.ID), m.hasClaimFor(b.ID)), truesFirst(a.Running, b.Running),
+			truesFirst(m.hasClaimFor(a), m.hasClaimFor(b)), truesFirst(a.Running, b.Running),
 			truesFirst(marked(a), marked(b)), inventory.CompareIDs(a.ID, b.ID),
 		)
 	})
@@ -141,7 +141,7 @@ func (m *member) settle() {
 		m.fresh = !marked(m.vm)
 	}
 	at := slices.IndexFunc(m.extraClaims, func(c *inventory.Claim) bool {
-		return m.vm == nil || c.Record.VM == m.vm.ID || m.vm.Record.Card == c.Slot.String() && m.vm.Host == c.Host
+		return m.vm == nil || isFor(c, m.vm) || m.vm.Record.Card == c.Slot.String() && m.vm.Home() == c.Host
 	})
 	if at >= 0 {
 		m.claim = m.extraClaims[at]
@@ -152,8 +152,16 @@ func (m *member) settle() {
 	m.host, m.slot = m.card()
 }
 
-func (m *member) hasClaimFor(id string) bool {
-	return slices.ContainsFunc(m.extraClaims, func(c *inventory.Claim) bool { return c.Record.VM == id })
+func (m *member) hasClaimFor(vm *inventory.VM) bool {
+	return slices.ContainsFunc(m.extraClaims, func(c *inventory.Claim) bool { return isFor(c, vm) })
+}
+
+// isFor reports whether a claim of a worker is for this VM of it.
+func isFor(c *inventory.Claim, vm *inventory.VM) bool {
+	if c.Record.VM == "" { // nobody knew the identifier when the record was written
+		return c.Record.UUID == vm.UUID
+	}
+	return c.Record.VM == vm.ID
 }
 
 func marked(vm *inventory.VM) bool {
@@ -181,12 +189,12 @@ func (m *member) card() (host string, slot *pci.Slot) {
 		if m.vm.Record.Host != "" {
 			return m.vm.Record.Host, &noted
 		}
-		return m.vm.Host, &noted
+		return m.vm.Home(), &noted
 	}
 	if card := m.vm.Machine.Card; card != nil {
-		return m.vm.Host, &card.Slot
+		return m.vm.Home(), &card.Slot
 	}
-	return m.vm.Host, nil
+	return m.vm.Home(), nil
 }
 
 // who is the worker as package place knows it.
@@ -242,7 +250,7 @@ func runningClone(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
 
 func vmFinding(world *inventory.Snapshot, vm *inventory.VM, id finding.ID, verdict finding.Verdict) finding.Finding {
 	f := finding.Finding{ID: id, Verdict: verdict, Layer: finding.LayerVM}
-	f.Where.Hypervisor, f.Where.Host, f.Where.VM, f.Where.Worker = world.Hypervisor, vm.Host, vm.ID, vm.Name
+	f.Where.Hypervisor, f.Where.Host, f.Where.VM, f.Where.Worker = world.Hypervisor, vm.Home(), vm.ID, vm.Name
 	return f
 }
 
@@ -252,7 +260,7 @@ func (s *survey) duplicates() []finding.Finding {
 	for _, m := range s.order {
 		for _, vm := range m.extraVMs {
 			f := vmFinding(s.world, vm, finding.VMDuplicate, finding.Fail)
-			f.Reason = fmt.Sprintf("VM %s on %s is worker %s too, which VM %s on %s is", vm.ID, vm.Host, m.worker, m.vm.ID, m.vm.Host)
+			f.Reason = fmt.Sprintf("VM %s on %s is worker %s too, which VM %s on %s is", vm.ID, vm.Home(), m.worker, m.vm.ID, m.vm.Home())
 			f.Fix = s.world.AdviseVM(inventory.RemoveTwin, vm)
 			findings = append(findings, f)
 		}

@@ -211,7 +211,11 @@ var phrases = map[Action]func(w *Worker) string{
 
 // size says what a new VM is.
 func size(w *Worker) string {
-	return fmt.Sprintf("VM %s: %s, %s", w.VM, count(w.Desired.Cores, "core", "cores"), place.Size(int64(w.Desired.MemoryMiB)<<20))
+	vm := "a VM"
+	if w.VM != "" {
+		vm = "VM " + w.VM
+	}
+	return fmt.Sprintf("%s: %s, %s", vm, count(w.Desired.Cores, "core", "cores"), place.Size(int64(w.Desired.MemoryMiB)<<20))
 }
 
 // origin says what a new VM is cloned from.

@@ -58,7 +58,7 @@ func (s *subject) created() Condition {
 	if ownership, _ := s.vm.Ownership(); ownership == inventory.Fresh {
 		return say(Created, false, "", "NotMarked", fmt.Sprintf("VM %s is cloned and not marked as ours yet", s.vm.ID))
 	}
-	return say(Created, true, "VMFound", "", fmt.Sprintf("VM %s on %s", s.vm.ID, s.vm.Host))
+	return say(Created, true, "VMFound", "", fmt.Sprintf("VM %s on %s", s.vm.ID, s.vm.Home()))
 }
 
 func (s *subject) attached() Condition {

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -128,7 +129,7 @@ func rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Worker) Row {
 	if s.vm != nil || s.claim != nil {
 		row.Host, row.VM, row.Model = w.Host, w.VM, w.Model
 		if w.Ref != nil { // a worker that is going to be replaced: where it is, not where it will be
-			row.Host, row.VM, row.UUID = w.Ref.Host, w.Ref.ID, w.Ref.UUID
+			row.Host, row.VM, row.UUID = cmp.Or(w.Ref.Host, w.Host), w.Ref.ID, w.Ref.UUID
 		}
 		if w.Slot != nil {
 			row.Card = w.Slot.String()
@@ -190,7 +191,7 @@ func firstProblem(findings []finding.Finding) string {
 	text, more := "", 0
 	for _, f := range findings {
 		switch {
-		case f.Verdict != finding.Fail && (f.Verdict != finding.Unknown || f.ID == finding.HostDriver):
+		case f.Verdict != finding.Fail && (f.Verdict != finding.Unknown || f.ID == finding.HostDriver || f.ID == finding.CardGroupHidden):
 		case text == "":
 			text = fmt.Sprintf("%s (%s)", f.Reason, f.ID)
 		default:
