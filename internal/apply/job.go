@@ -35,8 +35,11 @@ type Job struct {
 }
 
 // newJob begins the work on a worker.
-func newJob(worker *plan.Worker, claimed inventory.Record, options Options, ids *ids) *Job {
-	j := &Job{Worker: worker, Claimed: claimed, held: claimed, ids: ids}
+func newJob(worker *plan.Worker, options Options, ids *ids) *Job {
+	j := &Job{Worker: worker, ids: ids}
+	if worker.Claimed != nil {
+		j.Claimed, j.held = *worker.Claimed, *worker.Claimed
+	}
 	j.Outcome = Outcome{Worker: worker.Name, Action: worker.Action, Host: worker.Host, VM: worker.VM}
 	if worker.Ref != nil {
 		j.Ref = *worker.Ref

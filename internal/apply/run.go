@@ -7,7 +7,6 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
-	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
@@ -15,8 +14,6 @@ import (
 type Options struct {
 	// By names who runs this, for claims.
 	By string
-	// Claims are those of the snapshot that the plan was made from.
-	Claims []inventory.Claim
 	// NewUUID makes the identity of a new VM.
 	NewUUID func() string
 	// Parallel bounds the steps that are done at once, over all hosts; a worker that
@@ -52,7 +49,7 @@ func Run(ctx context.Context, to hypervisor.Backend, p *plan.Plan, options Optio
 			ids.taken[worker.Record.VM] = true
 		}
 		if len(worker.Steps) > 0 {
-			jobs = append(jobs, newJob(worker, claimOf(worker, options.Claims), options, ids))
+			jobs = append(jobs, newJob(worker, options, ids))
 		}
 	}
 	outcomes := make([]Outcome, len(jobs))
@@ -62,16 +59,6 @@ func Run(ctx context.Context, to hypervisor.Backend, p *plan.Plan, options Optio
 	}
 	group.Wait()
 	return Result{Hypervisor: p.Hypervisor, Outcomes: outcomes, Took: time.Since(began)}
-}
-
-// claimOf is the claim on the worker's card, as the plan saw it; zero for none.
-func claimOf(worker *plan.Worker, claims []inventory.Claim) inventory.Record {
-	for _, claim := range claims {
-		if worker.Slot != nil && claim.Host == worker.Host && claim.Slot == *worker.Slot && claim.Record.Worker == worker.Name && claim.Problem == "" {
-			return claim.Record
-		}
-	}
-	return inventory.Record{}
 }
 
 // runner is one run of a plan.

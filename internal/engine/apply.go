@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/fault"
@@ -23,15 +21,13 @@ import (
 // the error; the other workers are done all the same.
 func (e *Engine) Apply(ctx context.Context, plans Plans, options ApplyOptions) (Applied, error) {
 	options.Progress = oneAtATime(options.Progress)
-	results := make([]apply.Result, len(plans))
-	var g errgroup.Group // without a context: one hypervisor's trouble does not stop the work on another
-	for i, p := range plans {
-		g.Go(func() (err error) {
-			results[i], err = e.applyOne(ctx, p, options)
-			return err
-		})
+	results, errs := make([]apply.Result, len(plans.Plans)), make([]error, len(plans.Plans))
+	var group sync.WaitGroup // one hypervisor's trouble does not stop the work on another
+	for i, p := range plans.Plans {
+		group.Go(func() { results[i], errs[i] = e.applyOne(ctx, plans, p, options) })
 	}
-	err := g.Wait()
+	group.Wait()
+	err := errors.Join(errs...)
 	applied := Applied{Results: results}
 	for _, result := range results {
 		for _, outcome := range result.Failed() {
@@ -57,27 +53,26 @@ func oneAtATime(progress func(apply.Event)) func(apply.Event) {
 // applyOne carries out the plan of one hypervisor. Workers that may be under way
 // as a clone of an earlier run are waited for, beside the others; what they need
 // is planned when that clone is done.
-func (e *Engine) applyOne(ctx context.Context, p *plan.Plan, options ApplyOptions) (apply.Result, error) {
+func (e *Engine) applyOne(ctx context.Context, plans Plans, p *plan.Plan, options ApplyOptions) (apply.Result, error) {
 	result := apply.Result{Hypervisor: p.Hypervisor}
-	remake, err := e.spend(p)
-	if err != nil || p.Empty() && !waits(p) {
-		return result, err
+	if p.Empty() && !waits(p) {
+		return result, nil
 	}
-	document, ok := e.options.Documents.Hypervisor(p.Hypervisor)
+	document, ok := plans.Documents.Hypervisor(p.Hypervisor)
 	if !ok {
 		return result, fmt.Errorf("hypervisor %q is not in the documents", p.Hypervisor)
 	}
 	began := time.Now()
-	fresh, in, err := e.again(ctx, document, remake)
+	fresh, err := e.again(ctx, plans, document)
 	if err == nil {
 		err = unchanged(p, fresh)
 	}
 	for err == nil {
 		var settled []string
-		if settled, err = e.round(ctx, document, fresh, in, options, &result); err != nil || len(settled) == 0 {
+		if settled, err = e.round(ctx, plans.Documents, document, fresh, options, &result); err != nil || len(settled) == 0 {
 			break
 		}
-		if fresh, in, err = e.again(ctx, document, remake); err == nil {
+		if fresh, err = e.again(ctx, plans, document); err == nil {
 			fresh = only(fresh, settled)
 			err = conflict(p, differently(p, fresh))
 		}
@@ -87,22 +82,22 @@ func (e *Engine) applyOne(ctx context.Context, p *plan.Plan, options ApplyOption
 }
 
 // again looks at the hypervisor and makes a plan anew.
-func (e *Engine) again(ctx context.Context, document *v1alpha1.Hypervisor, remake maker) (*plan.Plan, plan.Input, error) {
-	in, err := e.look(ctx, document, false)
+func (e *Engine) again(ctx context.Context, plans Plans, document *v1alpha1.Hypervisor) (*plan.Plan, error) {
+	in, err := e.lookAt(ctx, plans.Documents, document, plans.Request, false)
 	if err != nil {
-		return nil, in, err
+		return nil, err
 	}
-	fresh, err := remake(in)
+	fresh, err := plan.Make(in)
 	if fault.Is(err, fault.NotFound) { // it was there when the plan was made
 		err = &fault.Error{Kind: fault.Conflict, Cause: err}
 	}
-	return fresh, in, err
+	return fresh, err
 }
 
 // round carries a plan out once, and tells which workers had to be waited for and
 // can be planned now.
-func (e *Engine) round(ctx context.Context, document *v1alpha1.Hypervisor, p *plan.Plan, in plan.Input, options ApplyOptions, result *apply.Result) (settled []string, err error) {
-	backend, err := e.backend(ctx, document)
+func (e *Engine) round(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, p *plan.Plan, options ApplyOptions, result *apply.Result) (settled []string, err error) {
+	backend, err := e.backend(ctx, documents, document)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +107,7 @@ func (e *Engine) round(ctx context.Context, document *v1alpha1.Hypervisor, p *pl
 		}
 	}
 	done := apply.Run(ctx, backend, p, apply.Options{
-		By: e.options.By, NewUUID: e.options.NewUUID, Claims: in.Snapshot.Claims, Parallel: options.Parallel, Progress: options.Progress,
+		By: e.options.By, NewUUID: e.options.NewUUID, Parallel: options.Parallel, Progress: options.Progress,
 	})
 	for _, outcome := range done.Outcomes {
 		if outcome.Action == plan.Wait && outcome.Err == nil && len(outcome.Warnings) == 0 {

@@ -16,22 +16,26 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/machine"
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // Export writes the observed world in the input format: the Hypervisors and
 // KubeClusters as declared, one WorkerPool for each pool that is there, and the
 // cards that are free as comments to copy from.
-func (e *Engine) Export(ctx context.Context) ([]byte, error) {
-	inputs, err := e.lookAll(ctx, false)
+func (e *Engine) Export(ctx context.Context, documents *v1alpha1.Documents) ([]byte, error) {
+	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, false)
 	if err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
-	for i := range e.options.Documents.KubeClusters {
-		writeDocument(&out, e.options.Documents.KubeClusters[i])
+	for _, unseen := range seen.unseen { // half of the world is no export
+		return nil, unseen.Err()
 	}
-	for _, in := range inputs {
+	var out bytes.Buffer
+	for i := range documents.KubeClusters {
+		writeDocument(&out, documents.KubeClusters[i])
+	}
+	for _, in := range seen.inputs {
 		writeDocument(&out, *in.Hypervisor)
 		for _, pool := range exportPools(in.Hypervisor.Name, in.Snapshot) {
 			writeDocument(&out, pool)

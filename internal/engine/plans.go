@@ -4,136 +4,111 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// Plan says what would be done to bring the world to the documents.
-func (e *Engine) Plan(ctx context.Context, options PlanOptions) (Plans, error) {
-	return e.plan(ctx, func(in plan.Input) (*plan.Plan, error) {
-		in.AllowRestart, in.AllOrNothing = options.AllowRestart, options.AllOrNothing
-		return plan.Build(in), nil
-	})
+// Plans is what would be done for a request, on all hypervisors of the documents.
+// It is data: it can be written as JSON, read by another process and applied
+// there.
+type Plans struct {
+	Request   plan.Request        `json:"request"`
+	Documents *v1alpha1.Documents `json:"documents"`
+	// Plans has one plan for each hypervisor that the request concerns and that
+	// could be seen.
+	Plans []*plan.Plan `json:"plans"`
+	// Unseen are the other hypervisors that it may concern.
+	Unseen []Unseen `json:"unseen,omitempty"`
+	// Unknown are the names in the request that are of no worker that could be seen,
+	// while a hypervisor that may have it could not.
+	Unknown []string `json:"unknown,omitempty"`
 }
 
-// ReplaceOptions say which workers are to be replaced; see plan.Replacement.
-type ReplaceOptions struct {
-	Names []string
-	// VMs are the UUIDs of the VMs that are to go, one for each name; may be nil.
-	VMs []string
-	// KeepRecent leaves alone what a replace made in the last hour.
-	KeepRecent bool
-}
-
-// PlanReplace says what would be done to destroy the named workers and make
-// them anew. No other worker is touched.
-func (e *Engine) PlanReplace(ctx context.Context, options ReplaceOptions) (Plans, error) {
-	replacement := &plan.Replacement{Names: options.Names, VMs: options.VMs, Now: time.Now().UTC().Format(time.RFC3339), KeepRecent: options.KeepRecent}
-	return e.planNamed(ctx, func(in plan.Input) (*plan.Plan, error) {
-		in.Replace = replacement
-		return plan.BuildReplace(in)
-	})
-}
-
-// PlanDelete says what would be done to destroy the named workers and give
-// their cards back. It takes orphans too.
-func (e *Engine) PlanDelete(ctx context.Context, names []string) (Plans, error) {
-	return e.planNamed(ctx, func(in plan.Input) (*plan.Plan, error) { return plan.BuildDelete(in, names) })
-}
-
-// PlanPark says what would be done to stop the named workers and keep their
-// cards.
-func (e *Engine) PlanPark(ctx context.Context, names []string) (Plans, error) {
-	return e.planNamed(ctx, func(in plan.Input) (*plan.Plan, error) { return plan.BuildPark(in, names) })
-}
-
-// PlanUnpark says what would be done to start the named parked workers.
-func (e *Engine) PlanUnpark(ctx context.Context, names []string) (Plans, error) {
-	return e.planNamed(ctx, func(in plan.Input) (*plan.Plan, error) { return plan.BuildUnpark(in, names) })
-}
-
-// PlanAdopt says what would be done to take an existing VM over as a worker.
-func (e *Engine) PlanAdopt(ctx context.Context, vm, worker string) (Plans, error) {
-	e.mu.Lock()
-	e.named = append(e.named, vm)
-	e.mu.Unlock()
-	return e.planAdopt(ctx, func(in plan.Input) (*plan.Plan, error) { return plan.BuildAdopt(in, vm, worker) })
-}
-
-// planAdopt makes the plan of the hypervisor that has both the VM and the pool.
-func (e *Engine) planAdopt(ctx context.Context, make maker) (Plans, error) {
-	inputs, err := e.lookAll(ctx, false)
+// Plan says what would be done for a request. It changes nothing.
+func (e *Engine) Plan(ctx context.Context, documents *v1alpha1.Documents, request plan.Request) (Plans, error) {
+	plans := Plans{Request: request, Documents: documents}
+	seen, err := e.look(ctx, concerned(documents, request), request, false)
 	if err != nil {
-		return nil, err
+		return plans, err
 	}
-	var missing error
-	for _, in := range inputs {
-		p, err := make(in)
-		switch {
-		case err == nil:
-			return Plans{e.remember(p, make)}, nil
-		case !fault.Is(err, fault.NotFound):
-			return nil, err
-		}
-		missing = err
-	}
-	return nil, missing
-}
-
-// PlanOrphans lists what is ours and nothing declares; applying it gives back
-// claims that have no VM, and nothing else.
-func (e *Engine) PlanOrphans(ctx context.Context) (Plans, error) {
-	return e.plan(ctx, func(in plan.Input) (*plan.Plan, error) { return plan.BuildOrphans(in), nil })
-}
-
-// plan looks at every hypervisor and makes its plan.
-func (e *Engine) plan(ctx context.Context, make maker) (Plans, error) {
-	inputs, err := e.lookAll(ctx, false)
-	if err != nil {
-		return nil, err
-	}
-	var plans Plans
-	for _, in := range inputs {
-		p, err := make(in)
+	plans.Unseen = seen.unseen
+	for _, in := range seen.inputs {
+		p, err := plan.Make(in)
 		if err != nil {
-			return nil, err
+			return plans, err
 		}
-		plans = append(plans, e.remember(p, make))
+		plans.Plans = append(plans.Plans, p)
 	}
-	return plans, nil
+	if request.ByName() {
+		err = plans.settleNames()
+	}
+	return plans, err
 }
 
-// planNamed makes plans for workers by name: each on the hypervisor that knows
-// it. Names that no hypervisor knows are said in the first plan.
-func (e *Engine) planNamed(ctx context.Context, make maker) (Plans, error) {
-	plans, err := e.plan(ctx, make)
-	if err != nil {
-		return nil, err
+// concerned are the documents without the hypervisors that a request cannot be
+// about: a VM is adopted where the worker's pool is declared.
+func concerned(documents *v1alpha1.Documents, request plan.Request) *v1alpha1.Documents {
+	if request.Verb != plan.AdoptVM || len(request.Workers) != 1 {
+		return documents
 	}
-	if err := oneOfEachName(plans); err != nil {
-		return nil, err
+	some := *documents
+	some.Hypervisors = slices.DeleteFunc(slices.Clone(documents.Hypervisors), func(h v1alpha1.Hypervisor) bool {
+		return !slices.ContainsFunc(documents.PoolsOn(h.Name), func(p *v1alpha1.WorkerPool) bool { return plan.IsWorkerOf(p, request.Workers[0]) })
+	})
+	if len(some.Hypervisors) == 0 {
+		return documents // each says that it has no such pool
 	}
-	absent := plans[0].Absent
-	for _, p := range plans[1:] {
+	return &some
+}
+
+// settleNames leaves the plans that the named workers are in, each worker on the
+// hypervisor that knows it. What is to be said of a name that none knows is in the
+// first plan; a name is not there only when every hypervisor that may have it was
+// seen.
+func (p *Plans) settleNames() error {
+	if err := oneOfEachName(p.Plans); err != nil {
+		return err
+	}
+	absent := p.Plans[0].Absent
+	for _, other := range p.Plans[1:] {
 		absent = slices.DeleteFunc(absent, func(a plan.Absent) bool {
-			return !slices.ContainsFunc(p.Absent, func(other plan.Absent) bool { return other.Name == a.Name })
+			return !slices.ContainsFunc(other.Absent, func(b plan.Absent) bool { return b.Name == a.Name })
 		})
-		p.Absent = nil
+		other.Absent = nil
 	}
-	plans[0].Absent = nil
-	concerned := slices.DeleteFunc(slices.Clone(plans), func(p *plan.Plan) bool { return len(p.Pools) == 0 })
-	if len(concerned) == 0 {
-		concerned = plans[:1]
+	p.Plans[0].Absent = nil
+	if len(p.Unseen) > 0 {
+		absent = slices.DeleteFunc(slices.Clone(absent), func(a plan.Absent) bool {
+			if p.declaredOnSeen(a.Name) {
+				return false
+			}
+			p.Unknown = append(p.Unknown, a.Name)
+			return true
+		})
 	}
-	concerned[0].Absent = absent
-	return concerned, nil
+	some := slices.DeleteFunc(slices.Clone(p.Plans), func(one *plan.Plan) bool { return len(one.Pools) == 0 })
+	if len(some) == 0 {
+		some = p.Plans[:1]
+	}
+	some[0].Absent = absent
+	p.Plans = some
+	return nil
+}
+
+// declaredOnSeen reports whether a name is that of a worker of a pool on a
+// hypervisor that was seen, so that no other can be meant.
+func (p *Plans) declaredOnSeen(name string) bool {
+	return slices.ContainsFunc(p.Documents.Pools(), func(pool *v1alpha1.WorkerPool) bool {
+		unseen := slices.ContainsFunc(p.Unseen, func(u Unseen) bool { return u.Hypervisor == pool.Spec.Hypervisor })
+		return !unseen && plan.IsWorkerOf(pool, name)
+	})
 }
 
 // oneOfEachName is the error for a name of which several hypervisors have a
 // worker, so that nobody knows which one a person means.
-func oneOfEachName(plans Plans) error {
+func oneOfEachName(plans []*plan.Plan) error {
 	where := map[string]string{}
 	for _, p := range plans {
 		for w := range p.Workers() {
@@ -151,21 +126,21 @@ func oneOfEachName(plans Plans) error {
 	return nil
 }
 
-func (e *Engine) remember(p *plan.Plan, make maker) *plan.Plan {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.makers[p] = make
-	return p
-}
-
-// spend takes a plan's maker; a plan can be spent once.
-func (e *Engine) spend(p *plan.Plan) (maker, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	make := e.makers[p]
-	if make == nil {
-		return nil, &fault.Error{Kind: fault.Invalid, Doing: "apply the plan", Why: "it was applied before; a plan is good for one apply"}
+// Same reports whether plans that somebody read or saw decide what these decide;
+// else it says how they differ. Nothing that was read is believed beyond that.
+func (p Plans) Same(read Plans) (bool, []string) {
+	var differences []string
+	for _, fresh := range p.Plans {
+		at := slices.IndexFunc(read.Plans, func(one *plan.Plan) bool { return one != nil && one.Hypervisor == fresh.Hypervisor })
+		if at < 0 {
+			differences = append(differences, fmt.Sprintf("hypervisor %s: is not in the plan", fresh.Hypervisor))
+			continue
+		}
+		_, more := plan.Same(read.Plans[at], fresh)
+		differences = append(differences, more...)
 	}
-	delete(e.makers, p)
-	return make, nil
+	if len(read.Plans) != len(p.Plans) {
+		differences = append(differences, fmt.Sprintf("the plan is about %d hypervisors, and now it would be about %d", len(read.Plans), len(p.Plans)))
+	}
+	return len(differences) == 0, differences
 }

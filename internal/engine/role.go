@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 )
 
@@ -14,27 +15,27 @@ import (
 //
 // The login has what is printed and nothing else, so documents that speak of one
 // cluster, by one endpoint, are printed as one.
-func (e *Engine) Role(ctx context.Context, version string) (string, error) {
+func (e *Engine) Role(ctx context.Context, documents *v1alpha1.Documents, version string) (string, error) {
 	var parts []string
 	clusters := map[string]bool{}
-	for i := range e.options.Documents.Hypervisors {
-		hypervisor := &e.options.Documents.Hypervisors[i]
-		backend, err := e.backend(ctx, hypervisor)
+	for i := range documents.Hypervisors {
+		document := &documents.Hypervisors[i]
+		backend, err := e.backend(ctx, documents, document)
 		if err != nil {
 			return "", err
 		}
 		writer, ok := backend.(RoleWriter)
-		if !ok || clusters[hypervisor.Endpoint()] {
+		if !ok || clusters[document.Endpoint()] {
 			continue
 		}
-		clusters[hypervisor.Endpoint()] = true
-		parts = append(parts, writer.Role(version, e.clusterScope(hypervisor.Endpoint())))
+		clusters[document.Endpoint()] = true
+		parts = append(parts, writer.Role(version, clusterScope(documents, document.Endpoint())))
 	}
 	return strings.Join(parts, "\n"), nil
 }
 
 // clusterScope is what all documents with an endpoint need of it.
-func (e *Engine) clusterScope(of string) hypervisor.Scope {
+func clusterScope(documents *v1alpha1.Documents, of string) hypervisor.Scope {
 	var all hypervisor.Scope
 	join := func(list *[]string, more []string) {
 		for _, name := range more {
@@ -43,12 +44,12 @@ func (e *Engine) clusterScope(of string) hypervisor.Scope {
 			}
 		}
 	}
-	for i := range e.options.Documents.Hypervisors {
-		document := &e.options.Documents.Hypervisors[i]
+	for i := range documents.Hypervisors {
+		document := &documents.Hypervisors[i]
 		if document.Endpoint() != of {
 			continue
 		}
-		scope := e.scope(document)
+		scope := scopeOf(documents, document)
 		join(&all.Storages, scope.Storages)
 		join(&all.ResourcePools, scope.ResourcePools)
 		all.Cards = all.Cards || scope.Cards

@@ -22,7 +22,7 @@ func Build(in Input) *Plan {
 	b.decideExisting()
 	b.decideNew()
 	p := b.plan()
-	if refused := p.Summary().Refused; in.AllOrNothing && refused > 0 {
+	if refused := p.Summary().Refused; in.Request.AllOrNothing && refused > 0 {
 		p.block(fmt.Sprintf("%s, and all or nothing was asked for", count(refused, "worker is refused", "workers are refused")))
 	}
 	return p
@@ -288,7 +288,22 @@ func (b *builder) plan() *Plan {
 	p.Findings = append(p.Findings, b.findings...)
 	finding.Sort(p.Findings)
 	p.freeze(place.CheckWritable(b.world))
+	b.noteClaims(p)
 	return p
+}
+
+// noteClaims writes down what the claim on each worker's card says of it now: what
+// is written in its place must replace this and nothing else.
+func (b *builder) noteClaims(p *Plan) {
+	for w := range p.Workers() {
+		if w.Slot == nil || len(w.Steps) == 0 {
+			continue
+		}
+		if claim := b.world.Claim(w.Host, *w.Slot); claim != nil && claim.Record.Worker == w.Name && claim.Problem == "" {
+			record := claim.Record
+			w.Claimed = &record
+		}
+	}
 }
 
 // freeze refuses all workers that something was to be done for, when nothing can

@@ -41,7 +41,7 @@ func (b *builder) create(d *draft) {
 }
 
 // asked reports whether a person wants the worker replaced.
-func (b *builder) asked(d *draft) bool { return b.in.Replace.has(d.Name) }
+func (b *builder) asked(d *draft) bool { return b.in.Request.replaces(d.Name) }
 
 // place gives a worker host, card and number, and plans its making. own is the
 // VM that goes before; nil when there is none.

@@ -132,7 +132,7 @@ func (b *builder) running(d *draft) {
 		return
 	}
 	switch {
-	case later && (b.in.AllowRestart || !d.semiPersistent()):
+	case later && (b.in.Request.AllowRestart || !d.semiPersistent()):
 		b.restart(d, &declared, &configured, differences)
 	case hasKind(differences, Live, NextBoot):
 		d.Action, d.Reason = Update, "running"

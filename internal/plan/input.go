@@ -9,7 +9,7 @@ import (
 )
 
 // Input is what a plan is made from: documents with defaults set, one observed
-// hypervisor, and what a person allowed.
+// hypervisor, and what a person asks for.
 type Input struct {
 	Hypervisor *v1alpha1.Hypervisor
 	// Pools may hold those of other hypervisors too; they are left out.
@@ -19,8 +19,8 @@ type Input struct {
 	// that does not exist. It is told and decides nothing.
 	Given []finding.Finding
 
-	// AllowRestart lets running semi-persistent workers be stopped and started.
-	AllowRestart bool
+	// Request is what a person asks for.
+	Request Request
 	// KubeClusters are those that the documents declare. Workers of ours in these,
 	// of pools that are not declared, are in the plan too; with none, all of ours.
 	KubeClusters []string
@@ -32,10 +32,6 @@ type Input struct {
 	// Second says that a Hypervisor document before this one is the same cluster:
 	// that one tells of the workers that nothing declares.
 	Second bool
-	// Replace says which workers are to be destroyed and made anew; nil for none.
-	Replace *Replacement
-	// AllOrNothing has the plan do nothing when one worker is refused.
-	AllOrNothing bool
 }
 
 // pools are the pools of this hypervisor.

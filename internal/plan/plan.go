@@ -6,7 +6,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Plan is what would be done on one hypervisor. It is spent by one apply.
+// Plan is what would be done on one hypervisor, as data.
 type Plan struct {
 	Hypervisor string `json:"hypervisor"`
 	Product    string `json:"product"`
@@ -106,6 +106,8 @@ type Worker struct {
 	Record *inventory.Record `json:"record,omitempty"`
 	// Source is the template to clone.
 	Source *Source `json:"source,omitempty"`
+	// Claimed is what the claim on the worker's card says of it now; nil for nothing.
+	Claimed *inventory.Record `json:"claimed,omitempty"`
 }
 
 // Source is the template of a new VM and how it is cloned.
@@ -118,7 +120,7 @@ type Source struct {
 
 	// Shelf is the storage that the clone is written to, "local-lvm on pve1", or
 	// "nfs" when hosts share it: what must not be written to by too many at once.
-	Shelf string `json:"-"`
+	Shelf string `json:"shelf,omitempty"`
 }
 
 // When says when a change takes effect.

@@ -9,45 +9,11 @@ import (
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
-// Replacement says which workers a person wants destroyed and made anew.
-//
-// A replace is several steps, and its command is run again when it was
-// interrupted. So the record of the successor names the VM that it replaces, as
-// unfinished until the last step. While that stands, the command finishes that
-// replace and destroys nothing.
-type Replacement struct {
-	Names []string
-	// VMs are the UUIDs of the VMs that are to go, one for each name; nil when
-	// whichever VM is there is meant. With a UUID the command may be repeated for
-	// ever: when that VM is gone, there is nothing to destroy.
-	VMs []string
-	// Now is when the command is run, in RFC 3339.
-	Now string
-	// KeepRecent leaves alone what a replace made less than RecentReplace seconds
-	// before Now, unless its UUID is given: a script that tries again does not mean the new VM.
-	KeepRecent bool
-}
-
-// RecentReplace is how long, in seconds, a VM that a replace made is not replaced
-// again without a person's word.
-const RecentReplace = 3600
-
-// has reports whether the worker is to be replaced.
-func (r *Replacement) has(worker string) bool { return r != nil && slices.Contains(r.Names, worker) }
-
-// vm is the UUID of the worker's VM that is to go; "" when none was given.
-func (r *Replacement) vm(worker string) string {
-	if at := slices.Index(r.Names, worker); at >= 0 && at < len(r.VMs) {
-		return r.VMs[at]
-	}
-	return ""
-}
-
 // BuildReplace plans to destroy the named workers and make them anew: a GPU
 // worker on its own card, a plain one on its host when it fits there. A declared
 // worker whose VM is gone is made. Only the named workers are in the plan.
 func BuildReplace(in Input) (*Plan, error) {
-	in.AllOrNothing = false
+	in.Request.AllOrNothing = false
 	if err := in.strangeVM(); err != nil {
 		return nil, err
 	}
@@ -59,11 +25,11 @@ func BuildReplace(in Input) (*Plan, error) {
 			if !elsewhere {
 				known[w.Name] = true
 			}
-			return elsewhere || !in.Replace.has(w.Name)
+			return elsewhere || !in.Request.replaces(w.Name)
 		})
 	}
 	p.Pools = slices.DeleteFunc(p.Pools, func(pool Pool) bool { return len(pool.Workers) == 0 })
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(in.Replace.Names))) {
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(in.Request.Workers))) {
 		if !known[name] {
 			p.Absent = append(p.Absent, noWorker(in, name, known))
 		}
@@ -74,8 +40,8 @@ func BuildReplace(in Input) (*Plan, error) {
 // strangeVM is the error for a UUID that is that of another worker.
 func (in Input) strangeVM() error {
 	meant := map[string]string{} // UUID → worker
-	for i, uuid := range in.Replace.VMs {
-		meant[uuid] = in.Replace.Names[i]
+	for i, uuid := range in.Request.UUIDs {
+		meant[uuid] = in.Request.Workers[i]
 	}
 	for i := range in.Snapshot.VMs {
 		vm := &in.Snapshot.VMs[i]
@@ -95,7 +61,7 @@ func (in Input) strangeVM() error {
 // replaceAsked decides about a VM that a person wants replaced. It is false when
 // nothing is to be destroyed and the worker is to be looked at like any other.
 func (b *builder) replaceAsked(d *draft) bool {
-	record, meant, vm := d.member.record(), b.in.Replace.vm(d.Name), d.member.vm
+	record, meant, vm := d.member.record(), b.in.Request.uuid(d.Name), d.member.vm
 	switch {
 	case meant == "" && record.Replacing != "":
 		return false
@@ -104,7 +70,7 @@ func (b *builder) replaceAsked(d *draft) bool {
 	case meant != "" && meant != d.Ref.UUID:
 		d.Action = Keep
 		d.Reason = fmt.Sprintf("VM %s is gone; the worker is VM %s now, %s", meant, d.Ref.UUID, b.history(record))
-	case meant == "" && b.in.Replace.KeepRecent && b.recent(record):
+	case meant == "" && b.in.Request.KeepRecent && b.recent(record):
 		d.Action = Keep
 		d.Reason = fmt.Sprintf("VM %s (%s) was %s: it is left alone, unless it is named", vm.ID, d.Ref.UUID, b.history(record))
 		d.Hint = shell.Command("gpuworker replace %s --vm %s --yes", d.Name, d.Ref.UUID)
@@ -120,14 +86,14 @@ func (b *builder) recent(record *inventory.Record) bool {
 	if record.Replaced == "" {
 		return false
 	}
-	age, known := record.SinceReplace(b.in.Replace.Now)
+	age, known := record.SinceReplace(b.in.Request.Now)
 	return !known || age < RecentReplace
 }
 
 // history says when the VM was made, and in place of which.
 func (b *builder) history(record *inventory.Record) string {
 	text := "its age is not recorded"
-	if age, known := record.Age(b.in.Replace.Now); known {
+	if age, known := record.Age(b.in.Request.Now); known {
 		text = fmt.Sprintf("made %s (%s ago)", record.Created, ageText(age))
 	}
 	if record.Replaced != "" {
@@ -162,8 +128,8 @@ func (b *builder) replacing(d *draft) string {
 		return ""
 	case d.member != nil && d.member.record().UUID != "":
 		return d.member.record().UUID
-	case b.in.Replace.vm(d.Name) != "":
-		return b.in.Replace.vm(d.Name)
+	case b.in.Request.uuid(d.Name) != "":
+		return b.in.Request.uuid(d.Name)
 	}
 	return inventory.UnknownVM
 }

@@ -5,10 +5,13 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// Same tells whether two plans decide the same: which workers, what happens to
-// them, where, to which VM, by which steps. Reasons and advice may differ. When
+// Same reports whether two plans decide the same: which workers, what happens to
+// them, where, to which VM, by which steps, and what is written. Reasons and
+// advice may differ. When
 // they are not the same it says how, in words for an operator.
 func Same(a, b *Plan) (bool, []string) {
 	var differences []string
@@ -41,6 +44,7 @@ type decision struct {
 	ref    string
 	steps  []StepKind
 	wants  []Change
+	writes writes
 
 	refusal string // why, which may differ
 }
@@ -48,6 +52,28 @@ type decision struct {
 func (d decision) same(other decision) bool {
 	d.refusal, other.refusal = "", ""
 	return reflect.DeepEqual(d, other)
+}
+
+// writes is what the steps write.
+type writes struct {
+	desired *inventory.Machine
+	record  inventory.Record
+	source  Source
+}
+
+func writesOf(w *Worker) writes {
+	if len(w.Steps) == 0 {
+		return writes{}
+	}
+	all := writes{desired: w.Desired}
+	if w.Record != nil {
+		all.record = *w.Record
+		all.record.By, all.record.Unknown, all.record.Version = "", "", 0
+	}
+	if w.Source != nil {
+		all.source = *w.Source
+	}
+	return all
 }
 
 // decisionKey tells workers apart; nth those with one name.
@@ -60,10 +86,11 @@ func decisions(p *Plan) []decision {
 	var all []decision
 	for _, pool := range p.Pools {
 		seen := map[string]int{}
-		for _, w := range pool.Workers {
+		for i := range pool.Workers {
+			w := &pool.Workers[i]
 			d := decision{
 				key: decisionKey{pool.Name, pool.KubeCluster, w.Name, seen[w.Name]}, action: w.Action,
-				where: strings.TrimSpace(w.Host + " " + slotText(w.Slot)), steps: w.Steps, wants: w.Changes,
+				where: strings.TrimSpace(w.Host + " " + slotText(w.Slot)), steps: w.Steps, wants: w.Changes, writes: writesOf(w),
 			}
 			seen[w.Name]++
 			if len(w.Refusals) > 0 {
@@ -102,6 +129,9 @@ func (d decision) unlike(other decision) []string {
 	if d.action == other.action {
 		say("the steps", stepWords(d.steps), stepWords(other.steps))
 		say("the changes", changeWords(d.wants), changeWords(other.wants))
+		if len(words) == 0 && !reflect.DeepEqual(d.writes, other.writes) {
+			words = append(words, "what would be written is not the same any more")
+		}
 	}
 	return words
 }

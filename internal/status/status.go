@@ -84,7 +84,7 @@ const (
 // Report says how every worker is that is declared or ours: those of declared
 // pools in the order of the documents, then those that no document declares.
 func Report(in plan.Input) []Row {
-	in.AllowRestart, in.AllOrNothing, in.Replace = false, false, nil
+	in.Request = plan.Request{Verb: plan.ApplyDocuments}
 	var rows []Row
 	for _, p := range []*plan.Plan{plan.Build(in), plan.BuildOrphans(in)} {
 		for _, pool := range p.Pools {

@@ -1,0 +1,159 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+// Unseen is a hypervisor of the documents that could not be looked at. What does
+// not depend on it is planned, shown and done all the same.
+type Unseen struct {
+	Hypervisor string `json:"hypervisor"`
+	Why        string `json:"why"`
+	Fix        string `json:"fix,omitempty"`
+
+	err error
+}
+
+// Err is the error of the look.
+func (u Unseen) Err() error {
+	if u.err == nil { // read from a file
+		return &fault.Error{Kind: fault.Unavailable, Where: fault.Place{Hypervisor: u.Hypervisor}, Why: u.Why, Fix: u.Fix}
+	}
+	return u.err
+}
+
+// world is what was seen of the hypervisors of the documents, in their order, and
+// what was not. Each of them can fail alone.
+type world struct {
+	inputs []plan.Input
+	unseen []Unseen
+}
+
+// look observes all hypervisors at once and lays each beside the documents. It
+// fails when none of them could be seen.
+func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, agents bool) (world, error) {
+	inputs := make([]plan.Input, len(documents.Hypervisors))
+	errs := make([]error, len(documents.Hypervisors))
+	var group sync.WaitGroup
+	for i := range documents.Hypervisors {
+		group.Go(func() { inputs[i], errs[i] = e.lookAt(ctx, documents, &documents.Hypervisors[i], request, agents) })
+	}
+	group.Wait()
+	var w world
+	for i, err := range errs {
+		switch {
+		case err == nil:
+			w.inputs = append(w.inputs, inputs[i])
+		case ctx.Err() != nil:
+			return world{}, err
+		default:
+			w.unseen = append(w.unseen, Unseen{Hypervisor: documents.Hypervisors[i].Name, Why: err.Error(), Fix: fault.FixOf(err), err: err})
+		}
+	}
+	if len(w.inputs) == 0 && len(w.unseen) > 0 {
+		return world{}, w.unseen[0].err
+	}
+	if e.options.Facts != nil && len(w.inputs) > 0 && len(w.unseen) == 0 {
+		// Nobody knows of which hypervisor they should be; so they are told once.
+		w.inputs[0].Given = e.options.Facts.Unused(hostNames(w.inputs))
+	}
+	return w, nil
+}
+
+func hostNames(inputs []plan.Input) []string {
+	var names []string
+	for _, in := range inputs {
+		for i := range in.Snapshot.Hosts {
+			names = append(names, in.Snapshot.Hosts[i].Name)
+		}
+	}
+	return names
+}
+
+// lookAt observes one hypervisor and lays it beside the documents.
+func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, request plan.Request, agents bool) (plan.Input, error) {
+	backend, err := e.backend(ctx, documents, document)
+	if err != nil {
+		return plan.Input{}, err
+	}
+	scope := scopeOf(documents, document)
+	scope.Agents = agents
+	if request.VM != "" {
+		scope.VMs = []string{request.VM}
+	}
+	snapshot, err := backend.Observe(ctx, scope)
+	if err != nil {
+		return plan.Input{}, err
+	}
+	e.askHosts(ctx, snapshot)
+	in := plan.Input{Hypervisor: document, Snapshot: snapshot, Request: request}
+	for _, kubeCluster := range documents.KubeClusters {
+		in.KubeClusters = append(in.KubeClusters, kubeCluster.Name)
+	}
+	for _, pool := range documents.PoolsOn(document.Name) {
+		in.Pools = append(in.Pools, *pool)
+	}
+	besides(&in, documents)
+	return in, nil
+}
+
+// scopeOf is what the documents need of a hypervisor.
+func scopeOf(documents *v1alpha1.Documents, of *v1alpha1.Hypervisor) hypervisor.Scope {
+	scope := hypervisor.Scope{ResourcePools: []string{of.ResourcePool()}}
+	add := func(list *[]string, name string) {
+		if !slices.Contains(*list, name) {
+			*list = append(*list, name)
+		}
+	}
+	for _, pool := range documents.PoolsOn(of.Name) {
+		add(&scope.Storages, pool.Spec.Machine.Disk.Storage)
+		add(&scope.Bridges, pool.Spec.Network.Bridge)
+		add(&scope.Pools, pool.Name)
+		scope.Cards = scope.Cards || pool.IsGPU()
+		scope.NewVMs += pool.Size()
+	}
+	return scope
+}
+
+// besides adds what the documents say of other hypervisors.
+func besides(in *plan.Input, documents *v1alpha1.Documents) {
+	before := true
+	for i := range documents.Hypervisors {
+		other := &documents.Hypervisors[i]
+		if other.Name == in.Hypervisor.Name {
+			before = false
+			continue
+		}
+		pools := documents.PoolsOn(other.Name)
+		in.Elsewhere = append(in.Elsewhere, pools...)
+		if other.Endpoint() != "" && other.Endpoint() == in.Hypervisor.Endpoint() {
+			in.Beside = append(in.Beside, pools...)
+			in.Second = in.Second || before
+		}
+	}
+}
+
+// askHosts lets the hosts that have cards speak for themselves.
+func (e *Engine) askHosts(ctx context.Context, s *inventory.Snapshot) {
+	if e.options.Facts == nil {
+		return
+	}
+	var hosts []*inventory.Host
+	for i := range s.Hosts {
+		if s.Hosts[i].Online && len(s.Hosts[i].GPUs()) > 0 {
+			hosts = append(hosts, &s.Hosts[i])
+		}
+	}
+	facts := e.options.Facts.Facts(ctx, hosts)
+	for i := range s.Hosts {
+		s.Hosts[i].Facts = facts[s.Hosts[i].Name]
+	}
+}

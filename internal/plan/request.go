@@ -1,0 +1,108 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/fault"
+)
+
+// Verb is what a person asks for.
+type Verb string
+
+// The verbs.
+const (
+	ApplyDocuments Verb = "apply"   // bring the world to the documents
+	ReplaceWorkers Verb = "replace" // destroy the named workers and make them anew
+	DeleteWorkers  Verb = "delete"  // destroy the named workers and give their cards back
+	ParkWorkers    Verb = "park"    // stop the named workers and keep their cards
+	UnparkWorkers  Verb = "unpark"  // start the named parked workers
+	AdoptVM        Verb = "adopt"   // take an existing VM over as the named worker
+	ReleaseOrphans Verb = "orphans" // give back claims that have no VM
+)
+
+// Request is what a plan is made for. It is data: the same request, documents and
+// world make the same plan, in whatever process.
+//
+// A replace is several steps, and its command is run again when it was
+// interrupted. So the record of the successor names the VM that it replaces, as
+// unfinished until the last step. While that stands, the command finishes that
+// replace and destroys nothing.
+type Request struct {
+	Verb    Verb     `json:"verb"`
+	Workers []string `json:"workers,omitempty"` // by name; none for apply and orphans
+
+	// UUIDs are the VMs that a replace is to destroy, one for each worker; nil when
+	// whichever VM is there is meant. With a UUID the command may be repeated for
+	// ever: when that VM is gone, there is nothing to destroy.
+	UUIDs []string `json:"uuids,omitempty"`
+	// VM is the identifier of the VM to adopt.
+	VM string `json:"vm,omitempty"`
+
+	// AllowRestart lets running semi-persistent workers be stopped and started.
+	AllowRestart bool `json:"allowRestart,omitempty"`
+	// AllOrNothing has the plan do nothing when one worker is refused.
+	AllOrNothing bool `json:"allOrNothing,omitempty"`
+	// KeepRecent leaves alone what a replace made less than RecentReplace seconds
+	// before Now, unless its UUID is given: a script that tries again does not mean
+	// the new VM.
+	KeepRecent bool `json:"keepRecent,omitempty"`
+	// Now is when a replace was asked for, in RFC 3339.
+	Now string `json:"now,omitempty"`
+}
+
+// RecentReplace is how long, in seconds, a VM that a replace made is not replaced
+// again without a person's word.
+const RecentReplace = 3600
+
+// ByName reports whether the request is about workers by their names, wherever
+// they are.
+func (r Request) ByName() bool {
+	return r.Verb == ReplaceWorkers || r.Verb == DeleteWorkers || r.Verb == ParkWorkers || r.Verb == UnparkWorkers
+}
+
+// IsWorkerOf reports whether a name is that of a worker of the pool, POOL-n.
+func IsWorkerOf(pool *v1alpha1.WorkerPool, name string) bool { return numberOf(pool.Name, name) > 0 }
+
+// replaces reports whether the worker is to be replaced.
+func (r Request) replaces(worker string) bool {
+	return r.Verb == ReplaceWorkers && slices.Contains(r.Workers, worker)
+}
+
+// uuid is that of the worker's VM that is to go; "" when none was given.
+func (r Request) uuid(worker string) string {
+	if at := slices.Index(r.Workers, worker); at >= 0 && at < len(r.UUIDs) {
+		return r.UUIDs[at]
+	}
+	return ""
+}
+
+// Make makes the plan for the request of the input.
+func Make(in Input) (*Plan, error) {
+	names := in.Request.Workers
+	switch in.Request.Verb {
+	case ApplyDocuments:
+		return Build(in), nil
+	case ReplaceWorkers:
+		return BuildReplace(in)
+	case DeleteWorkers:
+		return BuildDelete(in, names)
+	case ParkWorkers:
+		return BuildPark(in, names)
+	case UnparkWorkers:
+		return BuildUnpark(in, names)
+	case AdoptVM:
+		if len(names) != 1 || in.Request.VM == "" {
+			break
+		}
+		return BuildAdopt(in, in.Request.VM, names[0])
+	case ReleaseOrphans:
+		return BuildOrphans(in), nil
+	}
+	return nil, &fault.Error{
+		Kind: fault.Invalid, Doing: "plan",
+		Why: fmt.Sprintf("this is no request: verb %q with %s and VM %q", in.Request.Verb, count(len(names), "worker", "workers"), in.Request.VM),
+		Fix: "make the plan file anew with gpuworker plan -o json",
+	}
+}
