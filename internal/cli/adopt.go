@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
-	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
@@ -24,10 +22,10 @@ without GPUs.`,
 		Args:    cobra.ExactArgs(1),
 	}
 	cmd.Flags().StringVar(&name, "as", "", "`NAME` of the worker that the VM becomes, <pool>-<number>")
-	return a.careCommand(cmd, &spending{question: "Adopt this VM?"}, func(ctx context.Context, e Engine, args []string) (engine.Plans, error) {
+	return a.careCommand(cmd, &spending{question: "Adopt this VM?"}, func(args []string) (plan.Request, error) {
 		if name == "" {
-			return nil, usage("--as is missing: say which worker VM %s becomes, as in: %s", args[0], shell.Command("gpuworker adopt %s --as gpu-workers-2", args[0]))
+			return plan.Request{}, usage("--as is missing: say which worker VM %s becomes, as in: %s", args[0], shell.Command("gpuworker adopt %s --as gpu-workers-2", args[0]))
 		}
-		return e.PlanAdopt(ctx, args[0], name)
+		return plan.Request{Verb: plan.AdoptVM, VM: args[0], Workers: []string{name}}, nil
 	})
 }

@@ -134,16 +134,22 @@ func (a *app) narration() Stream {
 }
 
 // engine reads the documents and joins them with backends.
-func (a *app) engine(ctx context.Context) (Engine, error) {
+func (a *app) engine(ctx context.Context) (session, error) {
 	documents, err := a.documents(ctx)
 	if err != nil {
-		return nil, err
+		return session{}, err
 	}
+	return a.sessionWith(documents)
+}
+
+// sessionWith joins documents with backends.
+func (a *app) sessionWith(documents *v1alpha1.Documents) (session, error) {
 	facts, err := a.hostFacts()
 	if err != nil {
-		return nil, err
+		return session{}, err
 	}
-	return a.NewEngine(EngineRequest{Documents: documents, Login: WithLogin, LookupEnv: a.LookupEnv, Facts: facts, Warn: a.warn}), nil
+	e := a.NewEngine(EngineRequest{Login: WithLogin, LookupEnv: a.LookupEnv, Facts: facts, Warn: a.warn})
+	return session{e, documents}, nil
 }
 
 // hostFacts is who lets the hosts speak for themselves; nil when nobody does.
@@ -154,10 +160,6 @@ func (a *app) hostFacts() (engine.FactSource, error) {
 	o := a.facts
 	o.Now = a.Now
 	return hostfacts.Open(o)
-}
-
-func (a *app) newEngine(documents *v1alpha1.Documents, login Login) Engine {
-	return a.NewEngine(EngineRequest{Documents: documents, Login: login, LookupEnv: a.LookupEnv, Warn: a.warn})
 }
 
 // warn says what is no reason to stop.

@@ -5,12 +5,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
 func (a *app) applyCommand() *cobra.Command {
-	var options engine.PlanOptions
+	request := plan.Request{Verb: plan.ApplyDocuments}
 	var s spending
+	file := ""
 	cmd := &cobra.Command{
 		Use:   "apply",
 		Short: "Bring the world to what the documents say",
@@ -21,22 +22,34 @@ that matters it stops and says so. It can be interrupted at any moment, even by
 a power cut: run the same command again and it goes on with what remains.
 
 Semi-persistent workers are never destroyed or replaced by apply. Changes that
-need a stop and start of one wait for --allow-restart.`,
+need a stop and start of one wait for --allow-restart.
+
+With --plan it carries out a plan that any verb wrote with -o json, in this or in
+another place. The plan is made again from the request and the documents in the
+file: when it comes out differently, nothing is done. It is shown, and asks or
+waits for --yes, as the verb itself does. With -f or GPUWORKER_FILE the
+Hypervisors in the file must be those of the documents; without, the file must be
+yours and writable by nobody else, for its Hypervisors say where logins are sent.`,
 		Example: `  gpuworker apply -f lab.yaml
-  gpuworker apply -f lab.yaml --yes --all-or-nothing -o json`,
+  gpuworker apply -f lab.yaml --yes --all-or-nothing -o json
+  gpuworker plan -f lab.yaml -o json > p.json; gpuworker apply --plan p.json --yes`,
 		RunE: verb(func(ctx context.Context, _ []string) error {
+			if file != "" {
+				return a.applyFile(ctx, file, request, s)
+			}
 			e, err := a.engine(ctx)
 			if err != nil {
 				return err
 			}
-			plans, err := e.Plan(ctx, options)
+			plans, err := e.plan(ctx, request)
 			if err != nil {
 				return err
 			}
 			return a.spend(ctx, e, plans, s)
 		}),
 	}
-	addPlanFlags(cmd, &options)
+	addPlanFlags(cmd, &request)
+	cmd.Flags().StringVar(&file, "plan", "", "carry out the plan in `FILE`, which -o json wrote")
 	s.question = "Apply this plan?"
 	s.addFlags(cmd)
 	return cmd

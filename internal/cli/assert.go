@@ -35,13 +35,13 @@ func (a *app) assert(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	plans, err := e.Plan(ctx, engine.PlanOptions{AllowRestart: true})
+	plans, err := e.plan(ctx, plan.Request{Verb: plan.ApplyDocuments, AllowRestart: true})
 	if err != nil {
 		return err
 	}
 	view := assertView{AsDeclared: true, Differences: []plan.Worker{}}
 	workers := 0
-	for _, p := range plans {
+	for _, p := range plans.Plans {
 		view.AsDeclared = view.AsDeclared && p.AsDeclared()
 		for worker := range p.Workers() {
 			workers++
@@ -53,15 +53,16 @@ func (a *app) assert(ctx context.Context, _ []string) error {
 	switch {
 	case !a.forPeople():
 		err = a.machine(view)
+	case view.AsDeclared && len(plans.Unseen) > 0:
 	case view.AsDeclared:
 		a.say("As declared: %s on %s.\n", count(workers, "worker"), hypervisorNames(plans))
 	default:
 		a.printDifferences(view.Differences)
 	}
 	if err == nil && !view.AsDeclared {
-		return verdict(fault.ExitDiffers)
+		err = verdict(fault.ExitDiffers)
 	}
-	return err
+	return despite(err, plans.Unseen, nil)
 }
 
 func (a *app) printDifferences(workers []plan.Worker) {
@@ -99,7 +100,7 @@ func orNothing(text string) string {
 
 func hypervisorNames(plans engine.Plans) string {
 	text := ""
-	for i, p := range plans {
+	for i, p := range plans.Plans {
 		if i > 0 {
 			text += ", "
 		}

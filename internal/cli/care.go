@@ -16,14 +16,18 @@ import (
 // shown, and carried out when a person agreed.
 
 // careCommand completes a command that makes a plan for named workers.
-func (a *app) careCommand(cmd *cobra.Command, s *spending, make func(ctx context.Context, e Engine, args []string) (engine.Plans, error)) *cobra.Command {
+func (a *app) careCommand(cmd *cobra.Command, s *spending, request func(args []string) (plan.Request, error)) *cobra.Command {
 	s.addFlags(cmd)
 	cmd.RunE = verb(func(ctx context.Context, args []string) error {
+		asked, err := request(args)
+		if err != nil {
+			return err
+		}
 		e, err := a.engine(ctx)
 		if err != nil {
 			return err
 		}
-		plans, err := make(ctx, e, args)
+		plans, err := e.plan(ctx, asked)
 		if err != nil {
 			return err
 		}
@@ -34,13 +38,16 @@ func (a *app) careCommand(cmd *cobra.Command, s *spending, make func(ctx context
 
 // care carries plans for named workers out. Names that are of no worker do not
 // keep the others from being done.
-func (a *app) care(ctx context.Context, e Engine, plans engine.Plans, s spending) error {
+func (a *app) care(ctx context.Context, e session, plans engine.Plans, s spending) error {
+	if len(workersOf(plans)) == 0 && len(absent(plans)) == 0 && len(plans.Unknown) > 0 {
+		return despite(nil, plans.Unseen, plans.Unknown)
+	}
 	missing := absent(plans)
 	if len(missing) > 0 && len(workersOf(plans)) == 0 {
 		if s.goneIsDone {
-			return a.nothingThere(plans, missing)
+			return despite(a.nothingThere(plans, missing), plans.Unseen, plans.Unknown)
 		}
-		return &fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)}
+		return despite(&fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)}, plans.Unseen, plans.Unknown)
 	}
 	if s.goneIsDone {
 		a.sayGone(missing)
@@ -62,7 +69,7 @@ func (a *app) nothingThere(plans engine.Plans, missing []plan.Absent) error {
 	if a.forPeople() {
 		return nil
 	}
-	return a.machine(spentView{Plans: plans, Summary: sum(plans), Results: []resultView{}})
+	return a.machine(spentView{Plans: plans.Plans, Summary: sum(plans), Results: []resultView{}})
 }
 
 // sayGone says of each name that it is done already, since nothing is there.
@@ -79,7 +86,7 @@ func (a *app) sayGone(missing []plan.Absent) {
 // absent are the names of the command that are of no worker.
 func absent(plans engine.Plans) []plan.Absent {
 	var all []plan.Absent
-	for _, p := range plans {
+	for _, p := range plans.Plans {
 		all = append(all, p.Absent...)
 	}
 	return all
@@ -107,7 +114,7 @@ func adviceFor(missing []plan.Absent) string {
 // workersOf are all workers of the plans.
 func workersOf(plans engine.Plans) []*plan.Worker {
 	var workers []*plan.Worker
-	for _, p := range plans {
+	for _, p := range plans.Plans {
 		for w := range p.Workers() {
 			workers = append(workers, w)
 		}

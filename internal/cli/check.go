@@ -74,10 +74,11 @@ func (a *app) check(ctx context.Context, verbose bool) error {
 	if err != nil {
 		return err
 	}
-	worlds, err := e.Check(ctx)
+	seen, err := e.engine.Check(ctx, e.documents)
 	if err != nil {
 		return err
 	}
+	worlds := seen.Worlds
 	view := checkView{Hypervisors: []checkedHypervisor{}}
 	for _, world := range worlds {
 		view.Summary.add(world.Findings)
@@ -91,9 +92,9 @@ func (a *app) check(ctx context.Context, verbose bool) error {
 		return err
 	}
 	if view.Summary.Fail > 0 {
-		return verdict(fault.ExitCheck)
+		err = verdict(fault.ExitCheck)
 	}
-	return nil
+	return despite(err, seen.Unseen, nil)
 }
 
 func (a *app) printCheck(worlds []engine.World, sum tally, verbose bool) {

@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
-	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
 func (a *app) deleteCommand() *cobra.Command {
@@ -24,7 +22,7 @@ back with the next apply: take it out of the documents first.`,
   gpuworker delete gpu-workers-2 -f lab.yaml --yes    do it`,
 		Args: cobra.MinimumNArgs(1),
 	}
-	return a.careCommand(cmd, &spending{dryRun: true, goneIsDone: true}, func(ctx context.Context, e Engine, names []string) (engine.Plans, error) {
-		return e.PlanDelete(ctx, names)
+	return a.careCommand(cmd, &spending{dryRun: true, goneIsDone: true}, func(names []string) (plan.Request, error) {
+		return plan.Request{Verb: plan.DeleteWorkers, Workers: names}, nil
 	})
 }

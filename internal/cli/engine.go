@@ -2,17 +2,24 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"strings"
 
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/status"
 )
 
-// Engine is what the verbs ask of the engine.
+// Engine is what the verbs ask of the engine. Hypervisors that could not be seen
+// are told beside the rest.
 type Engine interface {
 	looker
-	planner
 	teller
 
+	// Plan says what would be done for a request, and changes nothing.
+	Plan(ctx context.Context, documents *v1alpha1.Documents, request plan.Request) (engine.Plans, error)
 	// Apply carries plans out: it looks again first and refuses a world that
 	// changed in a way that matters.
 	Apply(ctx context.Context, plans engine.Plans, options engine.ApplyOptions) (engine.Applied, error)
@@ -20,29 +27,53 @@ type Engine interface {
 
 // looker sees the world.
 type looker interface {
-	// Observe sees every hypervisor of the documents; agents asks the guests for
-	// their addresses too.
-	Observe(ctx context.Context, agents bool) ([]engine.World, error)
+	// Observe sees every hypervisor of the documents.
+	Observe(ctx context.Context, documents *v1alpha1.Documents, agents bool) (engine.Observed, error)
 	// Check is Observe with World.Findings filled in.
-	Check(ctx context.Context) ([]engine.World, error)
-	Status(ctx context.Context) ([]status.Row, error)
-}
-
-// planner decides and changes nothing.
-type planner interface {
-	Plan(ctx context.Context, options engine.PlanOptions) (engine.Plans, error)
-	PlanReplace(ctx context.Context, options engine.ReplaceOptions) (engine.Plans, error)
-	PlanDelete(ctx context.Context, names []string) (engine.Plans, error)
-	PlanPark(ctx context.Context, names []string) (engine.Plans, error)
-	PlanUnpark(ctx context.Context, names []string) (engine.Plans, error)
-	PlanAdopt(ctx context.Context, vm, worker string) (engine.Plans, error)
-	PlanOrphans(ctx context.Context) (engine.Plans, error)
+	Check(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error)
+	Status(ctx context.Context, documents *v1alpha1.Documents) ([]status.Row, []engine.Unseen, error)
 }
 
 // teller writes texts for people to keep.
 type teller interface {
 	// Export is the observed world in the input format, YAML.
-	Export(ctx context.Context) ([]byte, error)
+	Export(ctx context.Context, documents *v1alpha1.Documents) ([]byte, error)
 	// Role is the commands that make a least-privilege login.
-	Role(ctx context.Context, version string) (string, error)
+	Role(ctx context.Context, documents *v1alpha1.Documents, version string) (string, error)
+}
+
+// session is an engine and the documents that the command was given.
+type session struct {
+	engine    Engine
+	documents *v1alpha1.Documents
+}
+
+// plan says what would be done for a request.
+func (s session) plan(ctx context.Context, request plan.Request) (engine.Plans, error) {
+	return s.engine.Plan(ctx, s.documents, request)
+}
+
+// despite is how a command ends that could not look at some hypervisors: what it
+// could do is done, and the errors of the looks give the exit code. unknown are
+// the workers that may be there.
+func despite(err error, unseen []engine.Unseen, unknown []string) error {
+	var said verdict
+	var all []error
+	if err != nil && !errors.As(err, &said) {
+		all = append(all, err)
+	}
+	if len(unknown) > 0 && len(unseen) > 0 {
+		all = append(all, &fault.Error{
+			Kind: fault.KindOf(unseen[0].Err()), Doing: "find " + strings.Join(unknown, ", "),
+			Why: "whether it is there is unknown, because a hypervisor that may have it could not be looked at",
+			Fix: "run the same command again when that hypervisor answers",
+		})
+	}
+	for _, u := range unseen {
+		all = append(all, u.Err())
+	}
+	if len(unseen) == 0 {
+		return err
+	}
+	return errors.Join(all...)
 }

@@ -27,7 +27,7 @@ func (a *app) export(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	text, err := e.Export(ctx)
+	text, err := e.engine.Export(ctx, e.documents)
 	if err != nil {
 		return err
 	}

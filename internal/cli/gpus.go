@@ -37,12 +37,13 @@ func (a *app) gpus(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	worlds, err := e.Observe(ctx, false)
+	seen, err := e.engine.Observe(ctx, e.documents, false)
 	if err != nil {
 		return err
 	}
+	worlds := seen.Worlds
 	if !a.forPeople() {
-		return a.machine(map[string]any{"gpus": cardViews(worlds)})
+		return despite(a.machine(map[string]any{"gpus": cardViews(worlds)}), seen.Unseen, nil)
 	}
 	p := a.paint(a.Out)
 	for i, world := range worlds {
@@ -59,7 +60,7 @@ func (a *app) gpus(ctx context.Context, _ []string) error {
 		}
 		cardTable(views, p).write(a.Out, p, a.Out.width())
 	}
-	return nil
+	return despite(nil, seen.Unseen, nil)
 }
 
 func cardViews(worlds []engine.World) []cardView {

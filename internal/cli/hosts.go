@@ -41,12 +41,13 @@ func (a *app) hosts(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	worlds, err := e.Observe(ctx, false)
+	seen, err := e.engine.Observe(ctx, e.documents, false)
 	if err != nil {
 		return err
 	}
+	worlds := seen.Worlds
 	if !a.forPeople() {
-		return a.machine(map[string]any{"hosts": hostViews(worlds)})
+		return despite(a.machine(map[string]any{"hosts": hostViews(worlds)}), seen.Unseen, nil)
 	}
 	p := a.paint(a.Out)
 	for i, world := range worlds {
@@ -57,7 +58,7 @@ func (a *app) hosts(ctx context.Context, _ []string) error {
 		hostTable(hostViews([]engine.World{world}), p).write(a.Out, p, a.Out.width())
 		a.tellGaps(world)
 	}
-	return nil
+	return despite(nil, seen.Unseen, nil)
 }
 
 // headline names a hypervisor: "Hypervisor lab · Proxmox VE 9.1.4 · 3 hosts".

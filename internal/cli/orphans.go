@@ -39,7 +39,7 @@ func (a *app) orphans(ctx context.Context, release bool, s spending) error {
 	if err != nil {
 		return err
 	}
-	plans, err := e.PlanOrphans(ctx)
+	plans, err := e.plan(ctx, plan.Request{Verb: plan.ReleaseOrphans})
 	if err != nil {
 		return err
 	}
@@ -47,17 +47,17 @@ func (a *app) orphans(ctx context.Context, release bool, s spending) error {
 	case release:
 		return a.spend(ctx, e, plans, s)
 	case !a.forPeople():
-		return a.machine(planView{plans, sum(plans)})
+		return despite(a.machine(viewPlans(plans)), plans.Unseen, nil)
 	}
 	a.printOrphans(plans)
-	return nil
+	return despite(nil, plans.Unseen, nil)
 }
 
 func (a *app) printOrphans(plans engine.Plans) {
 	p := a.paint(a.Out)
 	g := newGrid("worker", "what", "host", "VM", "card", "next")
 	g.right = []int{3}
-	for _, pl := range plans {
+	for _, pl := range plans.Plans {
 		for w := range pl.Workers() {
 			what, next, vm := "worker without a document", w.Hint, w.VM
 			if w.Action == plan.Release {

@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
-	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
 func (a *app) parkCommand() *cobra.Command {
@@ -17,7 +15,7 @@ stay theirs, and apply leaves them stopped until "gpuworker unpark".`,
 		Example: `  gpuworker park gpu-workers-1 -f lab.yaml`,
 		Args:    cobra.MinimumNArgs(1),
 	}
-	return a.careCommand(cmd, &spending{question: "Park?"}, func(ctx context.Context, e Engine, names []string) (engine.Plans, error) {
-		return e.PlanPark(ctx, names)
+	return a.careCommand(cmd, &spending{question: "Park?"}, func(names []string) (plan.Request, error) {
+		return plan.Request{Verb: plan.ParkWorkers, Workers: names}, nil
 	})
 }

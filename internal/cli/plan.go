@@ -10,10 +10,11 @@ import (
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func (a *app) planCommand() *cobra.Command {
-	var options engine.PlanOptions
+	request := plan.Request{Verb: plan.ApplyDocuments}
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Say what apply would do, and why; change nothing",
@@ -26,30 +27,33 @@ done, why not and what to do about it. Nothing is changed.
 
 The exit code is 3 when a worker is refused.`,
 		Example: `  gpuworker plan -f lab.yaml
-  gpuworker plan -f lab.yaml -o json | jq .summary`,
-		RunE: verb(func(ctx context.Context, _ []string) error { return a.plan(ctx, options) }),
+  gpuworker plan -f lab.yaml -o json | jq .summary
+  gpuworker plan -f lab.yaml -o json > p.json; gpuworker apply --plan p.json`,
+		RunE: verb(func(ctx context.Context, _ []string) error { return a.plan(ctx, request) }),
 	}
-	addPlanFlags(cmd, &options)
+	addPlanFlags(cmd, &request)
 	return cmd
 }
 
-func addPlanFlags(cmd *cobra.Command, options *engine.PlanOptions) {
-	cmd.Flags().BoolVar(&options.AllowRestart, "allow-restart", false, "stop and start running semi-persistent workers where a change needs it")
-	cmd.Flags().BoolVar(&options.AllOrNothing, "all-or-nothing", false, "do nothing at all when a worker is refused")
+func addPlanFlags(cmd *cobra.Command, request *plan.Request) {
+	cmd.Flags().BoolVar(&request.AllowRestart, "allow-restart", false, "stop and start running semi-persistent workers where a change needs it")
+	cmd.Flags().BoolVar(&request.AllOrNothing, "all-or-nothing", false, "do nothing at all when a worker is refused")
 }
 
-// planView is plans for machines.
+// planView is plans for machines: what gpuworker apply --plan reads.
 type planView struct {
-	Plans   engine.Plans `json:"plans"`
+	engine.Plans
 	Summary plan.Summary `json:"summary"`
 }
 
-func (a *app) plan(ctx context.Context, options engine.PlanOptions) error {
+func viewPlans(plans engine.Plans) planView { return planView{plans, sum(plans)} }
+
+func (a *app) plan(ctx context.Context, request plan.Request) error {
 	e, err := a.engine(ctx)
 	if err != nil {
 		return err
 	}
-	plans, err := e.Plan(ctx, options)
+	plans, err := e.plan(ctx, request)
 	if err != nil {
 		return err
 	}
@@ -57,25 +61,28 @@ func (a *app) plan(ctx context.Context, options engine.PlanOptions) error {
 		return err
 	}
 	if sum(plans).Refused > 0 {
-		return verdict(fault.ExitCheck)
+		err = verdict(fault.ExitCheck)
 	}
-	return nil
+	return despite(err, plans.Unseen, nil)
 }
 
 // showPlans prints plans as -o says.
 func (a *app) showPlans(plans engine.Plans) error {
 	if !a.forPeople() {
-		return a.machine(planView{plans, sum(plans)})
+		return a.machine(viewPlans(plans))
 	}
 	var text strings.Builder
 	complete := func(command string) string { return string(a.withFiles(command)) }
-	for i, p := range plans {
+	for i, p := range plans.Plans {
 		if i > 0 {
 			text.WriteString("\n")
 		}
 		if err := plan.Text(&text, p, plan.Style{Color: a.paint(a.Out).On, Width: a.Out.width(), Command: complete}); err != nil {
 			return err
 		}
+	}
+	for _, u := range plans.Unseen {
+		text.WriteString(string(term.Sprintf("\nHypervisor %s could not be looked at, so nothing is planned there.\n", u.Hypervisor)))
 	}
 	if a.Seen != nil && a.Seen(text.String()) {
 		a.say("The plan is the one above.\n")
@@ -88,7 +95,7 @@ func (a *app) showPlans(plans engine.Plans) error {
 // sum adds the summaries of all hypervisors up.
 func sum(plans engine.Plans) plan.Summary {
 	var total plan.Summary
-	for _, p := range plans {
+	for _, p := range plans.Plans {
 		s := p.Summary()
 		total.Create += s.Create
 		total.Start += s.Start
@@ -105,7 +112,7 @@ func sum(plans engine.Plans) plan.Summary {
 
 // empty tells that applying the plans would do nothing.
 func empty(plans engine.Plans) bool {
-	for _, p := range plans {
+	for _, p := range plans.Plans {
 		if !p.Empty() {
 			return false
 		}
@@ -116,7 +123,7 @@ func empty(plans engine.Plans) bool {
 // having lists the workers whose action is one of those given.
 func having(plans engine.Plans, actions ...plan.Action) []*plan.Worker {
 	var found []*plan.Worker
-	for _, p := range plans {
+	for _, p := range plans.Plans {
 		for worker := range p.Workers() {
 			for _, action := range actions {
 				if worker.Action == action {

@@ -10,7 +10,6 @@ import (
 
 	xterm "golang.org/x/term"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/term"
 )
@@ -19,7 +18,7 @@ import (
 type Program struct {
 	Streams
 
-	// NewEngine joins valid documents with backends.
+	// NewEngine makes what the verbs work with.
 	NewEngine func(request EngineRequest) Engine
 	// Demo tells the story of `gpuworker demo`; nil leaves the verb out.
 	Demo func(ctx context.Context, request DemoRequest) error
@@ -40,8 +39,7 @@ type Program struct {
 
 // EngineRequest says what engine a command needs.
 type EngineRequest struct {
-	Documents *v1alpha1.Documents // decoded, defaulted and valid
-	Login     Login
+	Login Login
 	// LookupEnv is where secrets in the environment are looked up.
 	LookupEnv func(name string) (string, bool)
 	// Facts lets hosts speak for themselves; may be nil.

@@ -1,14 +1,13 @@
 package cli
 
 import (
-	"context"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
 func (a *app) replaceCommand() *cobra.Command {
@@ -35,21 +34,21 @@ is destroyed.`,
 	}
 	cmd.Flags().StringArrayVar(&vms, "vm", nil, "`UUID` of the VM that is to go; once for each name, in the same order")
 	s := &spending{question: "Replace?", dryRun: true}
-	return a.careCommand(cmd, s, func(ctx context.Context, e Engine, names []string) (engine.Plans, error) {
+	return a.careCommand(cmd, s, func(names []string) (plan.Request, error) {
 		for i := range vms {
 			vms[i] = strings.ToLower(vms[i])
 			if !uuidForm.MatchString(vms[i]) {
-				return nil, usage("--vm %q is not the UUID of a VM; gpuworker status -o json shows them", vms[i])
+				return plan.Request{}, usage("--vm %q is not the UUID of a VM; gpuworker status -o json shows them", vms[i])
 			}
 		}
 		unique := slices.Compact(slices.Sorted(slices.Values(names)))
 		if len(vms) > 0 && (len(vms) != len(names) || len(unique) != len(names)) {
-			return nil, usage("--vm is given once for each name, in the same order: there are %d names and %d --vm", len(unique), len(vms))
+			return plan.Request{}, usage("--vm is given once for each name, in the same order: there are %d names and %d --vm", len(unique), len(vms))
 		}
 		if len(vms) == 0 {
 			a.renamed = names
 		}
-		return e.PlanReplace(ctx, engine.ReplaceOptions{Names: names, VMs: vms, KeepRecent: s.yes})
+		return plan.Request{Verb: plan.ReplaceWorkers, Workers: names, UUIDs: vms, KeepRecent: s.yes}, nil
 	})
 }
 

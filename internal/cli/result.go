@@ -16,7 +16,7 @@ import (
 
 // spentView is what became of plans, for machines.
 type spentView struct {
-	Plans   engine.Plans `json:"plans"`
+	Plans   []*plan.Plan `json:"plans"`
 	Summary plan.Summary `json:"summary"`
 	Results []resultView `json:"results"`
 }
@@ -55,7 +55,7 @@ func viewOutcome(o apply.Outcome, card string) outcomeView {
 }
 
 func viewSpent(plans engine.Plans, applied engine.Applied) spentView {
-	view := spentView{Plans: plans, Summary: sum(plans), Results: []resultView{}}
+	view := spentView{Plans: plans.Plans, Summary: sum(plans), Results: []resultView{}}
 	for _, result := range applied.Results {
 		r := resultView{Hypervisor: result.Hypervisor, Seconds: result.Took.Seconds(), Workers: []outcomeView{}}
 		for _, o := range result.Outcomes {
@@ -177,7 +177,7 @@ func outcomePainted(o apply.Outcome, p term.Paint) term.Text {
 
 // cardName is the card of a worker in the plan: "Tesla T4 0000:03:00".
 func cardName(plans engine.Plans, hypervisor, worker string) string {
-	for _, p := range plans {
+	for _, p := range plans.Plans {
 		if p.Hypervisor != hypervisor {
 			continue
 		}

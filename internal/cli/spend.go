@@ -34,12 +34,17 @@ func (s *spending) addFlags(cmd *cobra.Command) {
 		about = "do it; without this flag it is a dry run"
 	}
 	cmd.Flags().BoolVar(&s.yes, "yes", false, about)
-	cmd.Flags().IntVar(&s.parallel, "parallel", 0, "workers in work at once, at most `N` (0: the default)")
+	cmd.Flags().IntVar(&s.parallel, "parallel", 0, "steps done at once, at most `N` (0: the default)")
 }
 
 // spend shows the plans, asks where a person has to decide, carries them out
 // and says what became of them.
-func (a *app) spend(ctx context.Context, e Engine, plans engine.Plans, s spending) error {
+func (a *app) spend(ctx context.Context, e session, plans engine.Plans, s spending) error {
+	return despite(a.spendSeen(ctx, e, plans, s), plans.Unseen, plans.Unknown)
+}
+
+// spendSeen does that on the hypervisors that could be seen.
+func (a *app) spendSeen(ctx context.Context, e session, plans engine.Plans, s spending) error {
 	if s.parallel < 0 {
 		return usage("--parallel %d is less than nothing", s.parallel)
 	}
@@ -71,7 +76,7 @@ func (a *app) spend(ctx context.Context, e Engine, plans engine.Plans, s spendin
 // nothingToDo ends a command whose plan has no steps.
 func (a *app) nothingToDo(plans engine.Plans) error {
 	if !a.forPeople() {
-		if err := a.machine(spentView{Plans: plans, Summary: sum(plans), Results: []resultView{}}); err != nil {
+		if err := a.machine(spentView{Plans: plans.Plans, Summary: sum(plans), Results: []resultView{}}); err != nil {
 			return err
 		}
 	}
@@ -155,12 +160,12 @@ func dangers(plans engine.Plans) string {
 }
 
 // carryOut applies the plans and reports.
-func (a *app) carryOut(ctx context.Context, e Engine, plans engine.Plans, s spending) error {
+func (a *app) carryOut(ctx context.Context, e session, plans engine.Plans, s spending) error {
 	if a.forPeople() {
 		a.say("\n")
 	}
 	shown := a.startProgress(atWork(plans))
-	applied, err := e.Apply(ctx, plans, engine.ApplyOptions{Progress: shown.event, Parallel: s.parallel})
+	applied, err := e.engine.Apply(ctx, plans, engine.ApplyOptions{Progress: shown.event, Parallel: s.parallel})
 	a.finish(shown)
 	if a.forPeople() {
 		a.printApplied(plans, applied)
@@ -173,7 +178,7 @@ func (a *app) carryOut(ctx context.Context, e Engine, plans engine.Plans, s spen
 // atWork are the names of the workers that have something to be done.
 func atWork(plans engine.Plans) []string {
 	var names []string
-	for _, p := range plans {
+	for _, p := range plans.Plans {
 		for worker := range p.Workers() {
 			if len(worker.Steps) > 0 {
 				names = append(names, worker.Name)

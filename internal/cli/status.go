@@ -32,11 +32,18 @@ func (a *app) status(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	rows, err := e.Status(ctx)
+	rows, unseen, err := e.engine.Status(ctx, e.documents)
 	if err != nil {
 		return err
 	}
-	rows, unknown := named(rows, names)
+	rows, missing := named(rows, names)
+	if len(unseen) > 0 {
+		if err := a.showStatus(rows, names); err != nil {
+			return err
+		}
+		return despite(nil, unseen, missing)
+	}
+	unknown := notThere(missing)
 	if unknown != nil && len(rows) == 0 {
 		return unknown
 	}
@@ -64,9 +71,9 @@ func (a *app) showStatus(rows []status.Row, names []string) error {
 	return nil
 }
 
-// named are the rows of the named workers, and an error for names that are of no
-// worker; all rows without names.
-func named(rows []status.Row, names []string) ([]status.Row, error) {
+// named are the rows of the named workers, and the names that are of no worker;
+// all rows without names.
+func named(rows []status.Row, names []string) (some []status.Row, missing []string) {
 	chosen := []status.Row{} // for machines a list, never null
 	there := map[string]bool{}
 	for _, row := range rows {
@@ -75,17 +82,21 @@ func named(rows []status.Row, names []string) ([]status.Row, error) {
 			there[row.Worker] = true
 		}
 	}
-	var unknown []string
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
 		if !there[name] {
-			unknown = append(unknown, quote(name))
+			missing = append(missing, quote(name))
 		}
 	}
-	if len(unknown) == 0 {
-		return chosen, nil
+	return chosen, missing
+}
+
+// notThere is the error for names that are of no worker; nil without any.
+func notThere(names []string) error {
+	if len(names) == 0 {
+		return nil
 	}
-	return chosen, &fault.Error{
-		Kind: fault.NotFound, Doing: "find " + strings.Join(unknown, ", "),
+	return &fault.Error{
+		Kind: fault.NotFound, Doing: "find " + strings.Join(names, ", "),
 		Why: "not declared, and nothing of that name is there", Fix: "gpuworker status lists the workers",
 	}
 }

@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
-	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
 func (a *app) unparkCommand() *cobra.Command {
@@ -16,7 +14,7 @@ func (a *app) unparkCommand() *cobra.Command {
 		Example: `  gpuworker unpark gpu-workers-1 -f lab.yaml`,
 		Args:    cobra.MinimumNArgs(1),
 	}
-	return a.careCommand(cmd, &spending{question: "Unpark?"}, func(ctx context.Context, e Engine, names []string) (engine.Plans, error) {
-		return e.PlanUnpark(ctx, names)
+	return a.careCommand(cmd, &spending{question: "Unpark?"}, func(names []string) (plan.Request, error) {
+		return plan.Request{Verb: plan.UnparkWorkers, Workers: names}, nil
 	})
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// maxString is the longest that a string may be as it is written, in bytes, so
+// MaxString is the longest that a string may be as it is written, in bytes, so
 // that no line is longer than term.MaxLine. The rest of a longer one is cut off,
 // and "…" stands for it.
-const maxString = 3 << 10
+const MaxString = 3 << 10
 
 // JSON writes a value as indented JSON with a line feed at the end.
 func JSON(value any) ([]byte, error) {
@@ -97,7 +97,7 @@ func eachString(text []byte, form func(string) string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// quoted writes a string in double quotes, and not more of it than maxString.
+// quoted writes a string in double quotes, and not more of it than MaxString.
 func quoted(s string, escape func(r rune) string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -113,7 +113,7 @@ func quoted(s string, escape func(r rune) string) string {
 		case !term.Shown(r):
 			shown = escape(r)
 		}
-		if b.Len()+len(shown) > maxString && i+utf8.RuneLen(r) < len(s) {
+		if b.Len()+len(shown) > MaxString && i+utf8.RuneLen(r) < len(s) {
 			b.WriteString("…")
 			break
 		}

@@ -28,6 +28,12 @@ type Login struct {
 // first call logs in.
 func Open(hypervisor *v1alpha1.Hypervisor, login Login) (*Backend, error) {
 	spec := hypervisor.Spec.Proxmox
+	if spec == nil {
+		return nil, &fault.Error{
+			Kind: fault.Invalid, Doing: "open the hypervisor", Where: fault.Place{Hypervisor: hypervisor.Name},
+			Why: "its document has no spec.proxmox", Fix: "write spec.proxmox in the Hypervisor document",
+		}
+	}
 	if login.Limit == nil {
 		login.Limit = NewLimit()
 	}

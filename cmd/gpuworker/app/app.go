@@ -5,6 +5,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/user"
 
@@ -26,29 +27,31 @@ func Main() int {
 func newEngine(request cli.EngineRequest) cli.Engine {
 	limit := proxmox.NewLimit()
 	return engine.New(engine.Options{
-		Documents: request.Documents,
-		By:        whoami(),
-		Facts:     request.Facts,
-		Open: func(_ context.Context, hypervisor *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
-			login, err := loginOf(request, hypervisor)
+		By:    whoami(),
+		Facts: request.Facts,
+		Open: func(_ context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+			if document.Spec.Proxmox == nil {
+				return nil, loginFault(document, "open the hypervisor", errors.New("the document says of no product how to reach it"), "write spec.proxmox")
+			}
+			login, err := loginOf(request, documents, document)
 			if err != nil {
 				return nil, err
 			}
 			login.Limit = limit
-			return proxmox.Open(hypervisor, login)
+			return proxmox.Open(document, login)
 		},
 	})
 }
 
 // loginOf resolves what the document of a hypervisor only points at.
-func loginOf(request cli.EngineRequest, hypervisor *v1alpha1.Hypervisor) (proxmox.Login, error) {
+func loginOf(request cli.EngineRequest, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor) (proxmox.Login, error) {
 	var login proxmox.Login
 	if request.Login == cli.WithoutLogin {
 		// Nobody is asked, so any identity will do; the document's own may not
 		// exist yet.
 		return proxmox.Login{Token: "nobody@pve!none=00000000-0000-0000-0000-000000000000"}, nil
 	}
-	spec := hypervisor.Spec.Proxmox
+	spec := document.Spec.Proxmox
 	secrets := []struct {
 		field  string
 		source *v1alpha1.SecretSource
@@ -61,28 +64,28 @@ func loginOf(request cli.EngineRequest, hypervisor *v1alpha1.Hypervisor) (proxmo
 		if s.source == nil {
 			continue
 		}
-		source := request.Documents.SecretOf(v1alpha1.KindHypervisor, hypervisor.Name, *s.source)
+		source := documents.SecretOf(v1alpha1.KindHypervisor, document.Name, *s.source)
 		secret, err := source.Resolve(request.LookupEnv, readSecret(request.Warn))
 		if err != nil {
-			return login, loginFault(hypervisor, "read "+s.field, err, "put the secret there; gpuworker role prints how to make a token")
+			return login, loginFault(document, "read "+s.field, err, "put the secret there; gpuworker role prints how to make a token")
 		}
 		*s.into = secret
 	}
 	if spec.TLS.CAFile == "" {
 		return login, nil
 	}
-	file := request.Documents.Path(v1alpha1.KindHypervisor, hypervisor.Name, spec.TLS.CAFile)
+	file := documents.Path(v1alpha1.KindHypervisor, document.Name, spec.TLS.CAFile)
 	pem, _, err := readSmall(file)
 	if err != nil {
-		return login, loginFault(hypervisor, "read spec.proxmox.tls.caFile", err, "copy /etc/pve/pve-root-ca.pem of the cluster to "+file)
+		return login, loginFault(document, "read spec.proxmox.tls.caFile", err, "copy /etc/pve/pve-root-ca.pem of the cluster to "+file)
 	}
 	login.CA = pem
 	return login, nil
 }
 
-func loginFault(hypervisor *v1alpha1.Hypervisor, doing string, err error, fix string) error {
+func loginFault(document *v1alpha1.Hypervisor, doing string, err error, fix string) error {
 	return &fault.Error{
-		Kind: fault.Invalid, Doing: doing, Where: fault.Place{Hypervisor: hypervisor.Name}, Cause: err, Fix: fix,
+		Kind: fault.Invalid, Doing: doing, Where: fault.Place{Hypervisor: document.Name}, Cause: err, Fix: fix,
 	}
 }
 
