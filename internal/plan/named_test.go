@@ -257,6 +257,7 @@ func TestBuildAdopt(t *testing.T) {
 			kind   fault.Kind
 		}{
 			{"no such VM", "999", "w-1", VM(204, "web", "pve1"), fault.NotFound},
+			{"the name of a VM", "web", "w-1", VM(204, "web", "pve1"), fault.NotFound},
 			{"no such pool", "204", "x-1", VM(204, "web", "pve1"), fault.Invalid},
 			{"no number", "204", "w", VM(204, "web", "pve1"), fault.Invalid},
 			{"a template", "204", "w-1", Template(204, "web", "pve1"), fault.Refused},
@@ -269,6 +270,12 @@ func TestBuildAdopt(t *testing.T) {
 			if !fault.Is(err, s.kind) || fault.FixOf(err) == "" {
 				t.Errorf("%s: %v is %s with fix %q, want %s", s.name, err, fault.KindOf(err), fault.FixOf(err), s.kind)
 			}
+		}
+	})
+	t.Run("a name instead of an identifier", func(t *testing.T) {
+		_, err := BuildAdopt(lab(twoT4s(VM(204, "web", "pve1")), plain), "web", "w-1")
+		if want := "gpuworker adopt 204 --as w-1"; !strings.HasSuffix(fault.FixOf(err), want) {
+			t.Errorf("the fix is %q, want %q", fault.FixOf(err), want)
 		}
 	})
 	t.Run("the record is that of the VM as it is", func(t *testing.T) {
