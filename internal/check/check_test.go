@@ -47,13 +47,18 @@ func plainPool(name string, replicas int32) v1alpha1.WorkerPool {
 func card(host, bdf string) v1alpha1.GPURequest { return v1alpha1.GPURequest{Host: host, BDF: bdf} }
 
 func homelab(more ...Part) *inventory.Snapshot {
-	return Observed(append([]Part{
+	world := Observed(append([]Part{
 		Host("pve1", T4("03:00").Group(14), RTX3090("41:00").Group(27), NIC("42:00").Group(27)),
 		Host("pve2", T4("03:00").Group(11), T4("81:00").Group(31)),
 		Host("pve3", RTX3090("0a:00")).Memory(64, 20).NoIOMMU(),
 		Template(9000, "ubuntu-22.04", "pve1"), Template(9001, "ubuntu-22.04", "pve2"), Template(9002, "ubuntu-22.04", "pve3"),
 		VM(100, "dns", "pve1").Running(), VM(204, "vdi-7", "pve2").Card("81:00").Running(),
 	}, more...)...)
+	world.Setup = []finding.Finding{
+		{ID: finding.IDRangeFull, Verdict: finding.Pass, Layer: finding.LayerCapacity, Reason: fmt.Sprintf("%d VM numbers from %s are free", len(world.FreeIDs), world.IDRange)},
+		{ID: finding.TLSTrust, Verdict: finding.Pass, Layer: finding.LayerAPI, Reason: "the server's certificate is checked"},
+	}
+	return world
 }
 
 // written writes findings a line each.
@@ -105,38 +110,48 @@ func TestWhatIsOnlyOneChoiceOfSeveralDoesNotFail(t *testing.T) {
 	}
 }
 
-func TestWhatTheDocumentsSayOfTheConnection(t *testing.T) {
-	verdict := func(change func(*v1alpha1.Proxmox), id finding.ID) finding.Verdict {
-		in := documents(homelab(), plainPool("w", 1))
-		change(in.Hypervisor.Spec.Proxmox)
+// What a backend says of its own document is told as it is, and only once.
+func TestWhatTheBackendSaysOfItsDocumentIsTold(t *testing.T) {
+	for _, s := range []struct {
+		id      finding.ID
+		verdict finding.Verdict
+	}{
+		{finding.TLSTrust, finding.Pass}, {finding.TLSTrust, finding.Info}, {finding.RawNeedsRoot, finding.Fail},
+		{finding.IDRangeFull, finding.Pass}, {finding.IDRangeFull, finding.Info},
+	} {
+		said := finding.Finding{ID: s.id, Verdict: s.verdict, Layer: finding.LayerAPI, Reason: "said by the backend", Fix: "done by a person"}
+		world := homelab()
+		world.Setup = []finding.Finding{said}
+		found := Run(documents(world, plainPool("w", 1)))
+		told := slices.DeleteFunc(slices.Clone(found), func(f finding.Finding) bool { return f.ID != s.id })
+		if diff := cmp.Diff([]finding.Finding{said}, told); diff != "" {
+			t.Errorf("%s, %s (-want +got):\n%s", s.id, s.verdict, diff)
+		}
+		if failed := s.verdict == finding.Fail; finding.Failed(found) != failed {
+			t.Errorf("%s, %s: check fails: %v", s.id, s.verdict, !failed)
+		}
+	}
+}
+
+// The backend finds it worth knowing that no identifier is left; when a worker
+// needs one, it fails.
+func TestAWorkerThatNeedsAnIdentifierWhenNoneIsLeft(t *testing.T) {
+	verdict := func(world *inventory.Snapshot) finding.Verdict {
+		Range(world, 100, 100) // which is the number of dns
 		var worst finding.Verdict
-		for _, f := range Run(in) {
-			if f.ID == id && gravity(f.Verdict) > gravity(worst) {
+		for _, f := range Run(documents(world, plainPool("w", 1))) {
+			if f.ID == finding.IDRangeFull && gravity(f.Verdict) > gravity(worst) {
 				worst = f.Verdict
 			}
 		}
 		return worst
 	}
-	for _, s := range []struct {
-		name   string
-		change func(*v1alpha1.Proxmox)
-		id     finding.ID
-		want   finding.Verdict
-	}{
-		{"a certificate that is checked", func(*v1alpha1.Proxmox) {}, finding.TLSTrust, finding.Pass},
-		{"a certificate that is not", func(p *v1alpha1.Proxmox) { p.TLS.Insecure = true }, finding.TLSTrust, finding.Info},
-		{"raw attaching by a token", func(p *v1alpha1.Proxmox) {
-			p.Attach, p.Credentials.Token = v1alpha1.AttachRaw, &v1alpha1.SecretSource{Env: "TOKEN"}
-		}, finding.RawNeedsRoot, finding.Fail},
-		{"raw attaching by root", func(p *v1alpha1.Proxmox) {
-			p.Attach, p.Credentials.Username, p.Credentials.Password = v1alpha1.AttachRaw, "root@pam", &v1alpha1.SecretSource{Env: "PASSWORD"}
-		}, finding.RawNeedsRoot, ""},
-		{"numbers that are left", func(*v1alpha1.Proxmox) {}, finding.IDRangeFull, finding.Pass},
-		{"numbers that are not", func(p *v1alpha1.Proxmox) { p.VMIDs = v1alpha1.VMIDRange{First: 100, Last: 100} }, finding.IDRangeFull, finding.Fail},
-	} {
-		if got := verdict(s.change, s.id); got != s.want {
-			t.Errorf("%s: %s is %q, want %q", s.name, s.id, got, s.want)
-		}
+	if got := verdict(homelab()); got != finding.Fail {
+		t.Errorf("w-1 is to be made: %q", got)
+	}
+	there := VM(9100, "w-1", "pve1").Machine(func(m *inventory.Machine) { m.Firmware = inventory.FirmwareOVMF }).Ours("w", "rke2-lab", "Ephemeral").Running()
+	if got := verdict(homelab(there)); got == finding.Fail {
+		t.Errorf("w-1 is there: %q", got)
 	}
 }
 
@@ -149,7 +164,7 @@ func TestTheHypervisorItself(t *testing.T) {
 	}
 	found := Run(documents(world, plainPool("w", 1)))
 	want := []string{
-		"fail API-VERSION: Proxmox VE 7.4 is not a version that is known to work → upgrade to Proxmox VE 8.4 or 9",
+		"fail API-VERSION: Proxmox VE 7.4 is not a version that is known to work → upgrade the hypervisor to a version that gpuworker knows",
 		"fail PRIVILEGE-MISSING: the login lacks Mapping.Modify on /mapping/pci, needed to claim cards → gpuworker role -f FILE prints the commands that make the right login",
 		"unknown PRIVILEGE-MISSING: the login lacks VM.Audit on /vms, needed to see all VMs → gpuworker role -f FILE prints the commands that make the right login",
 	}

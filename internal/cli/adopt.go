@@ -23,7 +23,10 @@ without GPUs.`,
 	}
 	cmd.Flags().StringVar(&name, "as", "", "`NAME` of the worker that the VM becomes, <pool>-<number>")
 	return a.careCommand(cmd, &spending{question: "Adopt this VM?"}, func(args []string) (plan.Request, error) {
-		if name == "" {
+		switch {
+		case args[0] == "":
+			return plan.Request{}, usage("the identifier of the VM is missing; write it as in: gpuworker adopt 204 --as gpu-workers-2")
+		case name == "":
 			return plan.Request{}, usage("--as is missing: say which worker VM %s becomes, as in: %s", args[0], shell.Command("gpuworker adopt %s --as gpu-workers-2", args[0]))
 		}
 		return plan.Request{Verb: plan.AdoptVM, VM: args[0], Workers: []string{name}}, nil

@@ -40,7 +40,7 @@ type cardView struct {
 // holder is the VM that has a card, or the worker that it is reserved for.
 type holder struct {
 	Name string `json:"name"`
-	VM   string `json:"vm,omitempty"` // 0 while there is no VM
+	VM   string `json:"vm,omitempty"` // "" while there is no VM
 	Ours bool   `json:"ours"`
 }
 

@@ -154,11 +154,21 @@ func TestNamesThatAreOfNoWorkerDoNotStopTheOthers(t *testing.T) {
 }
 
 func TestAdoptSaysHowItIsWritten(t *testing.T) {
-	for _, args := range [][]string{{"adopt", "204"}, {"adopt", "vdi-7", "--as", "a-1"}, {"adopt"}, {"adopt", "0", "--as", "a-1"}} {
+	for _, args := range [][]string{{"adopt", "204"}, {"adopt", "", "--as", "a-1"}, {"adopt"}} {
 		c := (&typed{}).run(t, append(args, "-f", lab)...).wants(t, fault.ExitInvalid).asked(t)
 		if !strings.Contains(c.err, "adopt") || !strings.Contains(c.err, "--as") {
 			t.Errorf("%q: %s", args, c.err)
 		}
+	}
+}
+
+// What an identifier looks like is the hypervisor's affair: it alone knows whether
+// there is such a VM.
+func TestAdoptTakesAnyIdentifier(t *testing.T) {
+	for _, id := range []string{"204", "vm-1042", "0"} {
+		none := &fault.Error{Kind: fault.NotFound, Why: "there is no such VM", Fix: "check the identifier"}
+		c := (&typed{engine: &fakeEngine{err: none}}).run(t, "adopt", id, "--as", "a-1", "-f", lab)
+		c.wants(t, fault.ExitInvalid).asked(t, "adopt "+id+" a-1")
 	}
 }
 

@@ -64,11 +64,11 @@ func TestAWorkerThatCannotBeIsRefusedWithPlaceReasonAndFix(t *testing.T) {
 				documents := onlyPool(tt.edit(fleet))
 				before := l.sim.State()
 				e := l.engine("ops@desk", documents, nil)
-				plans, err := e.Plan(context.Background(), engine.PlanOptions{})
+				plans, err := e.Plan(context.Background(), planOptions{})
 				if err != nil {
 					t.Fatal(err)
 				}
-				worker := &plans[0].Pools[0].Workers[0]
+				worker := &plans.Plans[0].Pools[0].Workers[0]
 				text, _ := json.MarshalIndent(worker.Refusals, "", " ")
 				if worker.Action != plan.Refuse || len(worker.Steps) > 0 {
 					t.Fatalf("action %s, steps %v, want it refused\n%s", worker.Action, worker.Steps, text)
@@ -116,7 +116,7 @@ func TestAFullRangeOfNumbersIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
 		documents := strings.Replace(fleet, "{first: 9100, last: 9199}", "{first: 9000, last: 9003}", 1)
-		plans, err := l.engine("ops@desk", documents, nil).Plan(context.Background(), engine.PlanOptions{})
+		plans, err := l.engine("ops@desk", documents, nil).Plan(context.Background(), planOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,11 +151,11 @@ func TestATokenWithoutAPrivilegeIsToldWhichAndHowToGetIt(t *testing.T) {
 				t.Errorf("check does not say %q: %s", word, text)
 			}
 		}
-		plans, err := e.Plan(context.Background(), engine.PlanOptions{})
+		plans, err := e.Plan(context.Background(), planOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for worker := range plans[0].Workers() {
+		for worker := range plans.Plans[0].Workers() {
 			if strings.HasPrefix(worker.Name, "gpu-") != (worker.Action == plan.Refuse) {
 				t.Errorf("%s: %s, want only GPU workers refused", worker.Name, worker.Action)
 			}
@@ -182,7 +182,7 @@ func TestATicketThatExpiredIsRenewed(t *testing.T) {
 				return proxmox.Open(h, proxmox.Login{Password: l.rootPassword, Transport: l.sim.Transport()})
 			},
 		})
-		if _, err := e.Plan(context.Background(), engine.PlanOptions{}); err != nil {
+		if _, err := e.Plan(context.Background(), planOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Hour) // a ticket lives for two
@@ -294,7 +294,7 @@ func TestAWrongPinIsNamed(t *testing.T) {
 			return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary})
 		},
 	})
-	_, err := e.Plan(context.Background(), engine.PlanOptions{})
+	_, err := e.Plan(context.Background(), planOptions{})
 	if !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "fingerprint") {
 		t.Errorf("got %v", err)
 	}
@@ -318,7 +318,7 @@ func TestNobodyTellsTheSecret(t *testing.T) {
 		})
 		ctx := context.Background()
 		l.must(l.sim.Inject(pvesim.Fault{Method: "POST", Path: "/clone", Effect: pvesim.Status, Code: 403, Text: "Permission check failed (/vms/9000, VM.Clone)"}))
-		plans, err := e.Plan(ctx, engine.PlanOptions{})
+		plans, err := e.Plan(ctx, planOptions{})
 		l.must(err)
 		say := func(v any) {
 			text, _ := json.Marshal(v)

@@ -12,11 +12,11 @@ import (
 )
 
 // command is one run of the program.
-type command func(ctx context.Context, e *engine.Engine) error
+type command func(ctx context.Context, e testEngine) error
 
 func replace(name string) command {
-	return func(ctx context.Context, e *engine.Engine) error {
-		plans, err := e.PlanReplace(ctx, engine.ReplaceOptions{Names: []string{name}, KeepRecent: true})
+	return func(ctx context.Context, e testEngine) error {
+		plans, err := e.PlanReplace(ctx, replaceOptions{Names: []string{name}, KeepRecent: true})
 		if err != nil {
 			return err
 		}
@@ -26,7 +26,7 @@ func replace(name string) command {
 }
 
 func remove(name string) command {
-	return func(ctx context.Context, e *engine.Engine) error {
+	return func(ctx context.Context, e testEngine) error {
 		plans, err := e.PlanDelete(ctx, []string{name})
 		if err != nil {
 			return err

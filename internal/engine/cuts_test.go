@@ -84,8 +84,8 @@ func (l *lab) settledAs(s scene) {
 	}
 }
 
-func restart(ctx context.Context, e *engine.Engine) error {
-	plans, err := e.Plan(ctx, engine.PlanOptions{AllowRestart: true})
+func restart(ctx context.Context, e testEngine) error {
+	plans, err := e.Plan(ctx, planOptions{AllowRestart: true})
 	if err == nil {
 		_, err = e.Apply(ctx, plans, engine.ApplyOptions{})
 	}
@@ -93,7 +93,7 @@ func restart(ctx context.Context, e *engine.Engine) error {
 }
 
 func adopt(vmid int, worker string) command {
-	return func(ctx context.Context, e *engine.Engine) error {
+	return func(ctx context.Context, e testEngine) error {
 		plans, err := e.PlanAdopt(ctx, strconv.Itoa(vmid), worker)
 		if fault.Is(err, fault.Refused) && strings.Contains(err.Error(), "ours already") {
 			return nil // the second time

@@ -43,7 +43,7 @@ func onSharedStorage(cloudInitToo bool) func(*pvesim.World) {
 // refusals are what a plan refuses, by worker.
 func refusals(plans engine.Plans) map[string][]finding.ID {
 	all := map[string][]finding.ID{}
-	for _, p := range plans {
+	for _, p := range plans.Plans {
 		for w := range p.Workers() {
 			for _, f := range w.Refusals {
 				all[w.Name] = append(all[w.Name], f.ID)
@@ -54,7 +54,7 @@ func refusals(plans engine.Plans) map[string][]finding.ID {
 }
 
 // fails are the findings of check that fail.
-func (l *lab) fails(e *engine.Engine) (failing []finding.Finding) {
+func (l *lab) fails(e testEngine) (failing []finding.Finding) {
 	l.t.Helper()
 	worlds, err := e.Check(context.Background())
 	l.must(err)
@@ -97,7 +97,7 @@ func TestAFullCloneGoesToAnotherHostOnSharedStorageOnly(t *testing.T) {
 				if failing := l.fails(e); tt.refused != "" && !hasID(failing, tt.refused) {
 					t.Errorf("check does not say %s: %v", tt.refused, failing)
 				}
-				plans, err := e.Plan(context.Background(), engine.PlanOptions{})
+				plans, err := e.Plan(context.Background(), planOptions{})
 				l.must(err)
 				if got := refusals(plans)["plain-1"]; tt.refused != "" && !slices.Equal(got, []finding.ID{tt.refused}) {
 					t.Errorf("refused with %v, want %s", got, tt.refused)
@@ -135,7 +135,7 @@ func TestAResourcePoolThatDoesNotExistIsSaidFirst(t *testing.T) {
 		if !hasID(failing, finding.PoolMissing) {
 			t.Errorf("check does not say it: %v", failing)
 		}
-		plans, err := e.Plan(context.Background(), engine.PlanOptions{})
+		plans, err := e.Plan(context.Background(), planOptions{})
 		l.must(err)
 		for _, worker := range []string{"gpu-1", "gpu-2", "plain-1"} {
 			if got := refusals(plans)[worker]; !slices.Equal(got, []finding.ID{finding.PoolMissing}) {
@@ -148,7 +148,7 @@ func TestAResourcePoolThatDoesNotExistIsSaidFirst(t *testing.T) {
 		l.must(apply(context.Background(), l.engine("ops@desk", in("gpu-workers"), nil)))
 		l.only("gpu-1", "gpu-2", "plain-1")
 		// What is there is not held up by its end.
-		plans, err = l.engine("ops@desk", in("gpupool"), nil).Plan(context.Background(), engine.PlanOptions{})
+		plans, err = l.engine("ops@desk", in("gpupool"), nil).Plan(context.Background(), planOptions{})
 		l.must(err)
 		if got := refusals(plans); len(got) > 0 {
 			t.Errorf("refused: %v", got)
@@ -176,17 +176,17 @@ func TestWithoutQuorumNothingIsTried(t *testing.T) {
 			t.Errorf("status: %d rows, %v", len(rows), err)
 		}
 		for verb, build := range map[string]func() (engine.Plans, error){
-			"apply":  func() (engine.Plans, error) { return e.Plan(ctx, engine.PlanOptions{}) },
+			"apply":  func() (engine.Plans, error) { return e.Plan(ctx, planOptions{}) },
 			"delete": func() (engine.Plans, error) { return e.PlanDelete(ctx, []string{"gpu-1"}) },
 			"park":   func() (engine.Plans, error) { return e.PlanPark(ctx, []string{"gpu-1"}) },
 			"replace": func() (engine.Plans, error) {
-				return e.PlanReplace(ctx, engine.ReplaceOptions{Names: []string{"gpu-1"}})
+				return e.PlanReplace(ctx, replaceOptions{Names: []string{"gpu-1"}})
 			},
 		} {
 			plans, err := build()
 			l.must(err)
 			told := false
-			for _, p := range plans {
+			for _, p := range plans.Plans {
 				told = told || hasID(p.Findings, finding.ClusterNoQuorum)
 				for w := range p.Workers() {
 					if len(w.Steps) > 0 {

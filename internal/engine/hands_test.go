@@ -85,7 +85,7 @@ func (l *lab) keep(vmid int) {
 }
 
 func park(name string) command {
-	return func(ctx context.Context, e *engine.Engine) error {
+	return func(ctx context.Context, e testEngine) error {
 		plans, err := e.PlanPark(ctx, []string{name})
 		if err == nil {
 			_, err = e.Apply(ctx, plans, engine.ApplyOptions{})
@@ -95,7 +95,7 @@ func park(name string) command {
 }
 
 func unpark(name string) command {
-	return func(ctx context.Context, e *engine.Engine) error {
+	return func(ctx context.Context, e testEngine) error {
 		plans, err := e.PlanUnpark(ctx, []string{name})
 		if err == nil {
 			_, err = e.Apply(ctx, plans, engine.ApplyOptions{})
@@ -104,7 +104,7 @@ func unpark(name string) command {
 	}
 }
 
-func orphans(ctx context.Context, e *engine.Engine) error {
+func orphans(ctx context.Context, e testEngine) error {
 	plans, err := e.PlanOrphans(ctx)
 	if err == nil {
 		_, err = e.Apply(ctx, plans, engine.ApplyOptions{})
@@ -113,7 +113,7 @@ func orphans(ctx context.Context, e *engine.Engine) error {
 }
 
 // observe runs every command that only looks.
-func observe(ctx context.Context, e *engine.Engine) error {
+func observe(ctx context.Context, e testEngine) error {
 	if _, err := e.Check(ctx); err != nil {
 		return err
 	}

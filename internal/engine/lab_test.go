@@ -254,7 +254,7 @@ func slots(state pvesim.State, vm pvesim.VMState) []string {
 
 // engine makes an engine over documents, talking through a transport; nil talks
 // to the cluster directly.
-func (l *lab) engine(by, documents string, transport http.RoundTripper) *engine.Engine {
+func (l *lab) engine(by, documents string, transport http.RoundTripper) testEngine {
 	l.t.Helper()
 	if transport == nil {
 		transport = l.sim.Transport()
@@ -282,8 +282,8 @@ func decode(t testing.TB, text string) *v1alpha1.Documents {
 }
 
 // apply plans and applies.
-func apply(ctx context.Context, e *engine.Engine) error {
-	plans, err := e.Plan(ctx, engine.PlanOptions{})
+func apply(ctx context.Context, e testEngine) error {
+	plans, err := e.Plan(ctx, planOptions{})
 	if err != nil {
 		return err
 	}
@@ -338,12 +338,12 @@ spec:
 // nothing left over.
 func (l *lab) asDeclared(documents string, workers ...string) {
 	l.t.Helper()
-	plans, err := l.engine("judge", documents, nil).Plan(context.Background(), engine.PlanOptions{})
+	plans, err := l.engine("judge", documents, nil).Plan(context.Background(), planOptions{})
 	if err != nil {
 		l.t.Error(err)
 		return
 	}
-	for _, p := range plans {
+	for _, p := range plans.Plans {
 		if !p.AsDeclared() {
 			text, _ := json.MarshalIndent(p.Pools, "", " ")
 			l.t.Errorf("the world is not as declared:\n%s", text)

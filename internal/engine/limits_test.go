@@ -28,7 +28,7 @@ func TestManyWorkersKeepTheLimits(t *testing.T) {
 				documents := edit("  replicas: 1", fmt.Sprintf("  hosts: [pve1]\n  replicas: %d", n))(duo)
 				documents = edit("{name: ubuntu-22.04}", "{name: ubuntu-22.04, clone: Full}")(documents)
 				e := l.engine("ops@desk", documents, nil)
-				plans, err := e.Plan(context.Background(), engine.PlanOptions{})
+				plans, err := e.Plan(context.Background(), planOptions{})
 				l.must(err)
 				asked := len(l.sim.Requests())
 				t.Logf("plan of nothing there: %d requests", asked)

@@ -46,13 +46,13 @@ func replaceAfterAColleague(t *testing.T, later time.Duration) {
 		var plans engine.Plans
 		for range 100 {
 			time.Sleep(500 * time.Millisecond)
-			plans, err = e.PlanReplace(ctx, engine.ReplaceOptions{Names: []string{"gpu-1"}})
+			plans, err = e.PlanReplace(ctx, replaceOptions{Names: []string{"gpu-1"}})
 			l.must(err)
-			if plans[0].Pools[0].Workers[0].Action == plan.Wait {
+			if plans.Plans[0].Pools[0].Workers[0].Action == plan.Wait {
 				break
 			}
 		}
-		if action := plans[0].Pools[0].Workers[0].Action; action != plan.Wait {
+		if action := plans.Plans[0].Pools[0].Workers[0].Action; action != plan.Wait {
 			t.Fatalf("the clone was never to be waited for: %s", action)
 		}
 		time.Sleep(later)

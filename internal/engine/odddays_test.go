@@ -144,7 +144,7 @@ func TestAPlanOfAnotherWorldIsNotCarriedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, oneHost)
 		ctx, e := context.Background(), l.engine("ops@desk", solo, nil)
-		plans, err := e.Plan(ctx, engine.PlanOptions{})
+		plans, err := e.Plan(ctx, planOptions{})
 		l.must(err)
 		l.plant(300, map[string]string{"name": "theirs", "machine": "q35", "hostpci0": "0000:03:00.0"})
 		_, err = e.Apply(ctx, plans, engine.ApplyOptions{})
@@ -186,7 +186,7 @@ func TestTooLittleMemoryAtTheStart(t *testing.T) {
 func TestRawAttachIsKilledAtAnyCall(t *testing.T) {
 	t.Parallel()
 	documents := strings.Replace(solo, "credentials: {token: {env: PVE_TOKEN}}", "credentials: {username: root@pam, password: {env: PVE_PASSWORD}}\n    attach: Raw", 1)
-	open := func(l *lab, wire http.RoundTripper) *engine.Engine {
+	open := func(l *lab, wire http.RoundTripper) testEngine {
 		return engine.New(engine.Options{Documents: decode(l.t, documents), By: "ops@desk",
 			Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 				return proxmox.Open(h, proxmox.Login{Password: l.rootPassword, Transport: wire})
@@ -248,7 +248,7 @@ func TestSeveralHypervisorsAtOnce(t *testing.T) {
 		pool := solo[strings.LastIndex(solo, "\napiVersion"):]
 		second := strings.NewReplacer("metadata: {name: lab}", "metadata: {name: far}", "pve1:8006", "far:8006").Replace(header[:strings.Index(header, "---\n")])
 		documents := solo + "---" + second + "---" + strings.NewReplacer("{name: gpu}", "{name: fargpu}", "hypervisor: lab", "hypervisor: far").Replace(pool)
-		e := func() *engine.Engine {
+		e := func() testEngine {
 			return engine.New(engine.Options{Documents: decode(t, documents), By: "ops@desk",
 				Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 					l := map[string]*lab{"lab": near, "far": far}[h.Name]
@@ -286,9 +286,9 @@ func TestAMovedVMIsFoundAndNotDoubled(t *testing.T) {
 		})
 		delete(there.foreign, 9100)
 		ctx := context.Background()
-		plans, err := there.engine("ops@desk", l0, nil).Plan(ctx, engine.PlanOptions{})
+		plans, err := there.engine("ops@desk", l0, nil).Plan(ctx, planOptions{})
 		there.must(err)
-		text, _ := json.Marshal(plans[0].Pools)
+		text, _ := json.Marshal(plans.Plans[0].Pools)
 		t.Logf("%s", text)
 		there.must(apply(ctx, there.engine("ops@desk", l0, nil)))
 		there.only("plain-1")

@@ -128,11 +128,11 @@ func TestOneEngineTakesWhileTheOtherGives(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLab(t, made(t, wanting("red")))
 			l.allow("red-1")
-			take := func(ctx context.Context, e *engine.Engine) error {
+			take := func(ctx context.Context, e testEngine) error {
 				var err error
 				for range 60 { // as a person does who is told that the card is taken
 					err = apply(ctx, e)
-					if plans, _ := e.Plan(ctx, engine.PlanOptions{}); len(plans) == 1 && declaredAreThere(plans[0]) {
+					if plans, _ := e.Plan(ctx, planOptions{}); len(plans) == 1 && declaredAreThere(plans.Plans[0]) {
 						return nil
 					}
 					time.Sleep(10 * time.Second)

@@ -97,7 +97,7 @@ func TestAnObservationAsksNothingTwice(t *testing.T) {
 		look := func() (vms, hosts, cluster int) {
 			t.Helper()
 			wire := l.counter()
-			_, err := l.engine("ops@desk", wanted(12), wire).Plan(t.Context(), engine.PlanOptions{})
+			_, err := l.engine("ops@desk", wanted(12), wire).Plan(t.Context(), planOptions{})
 			l.must(err)
 			for what, times := range wire.seen {
 				if times > 1 {
@@ -125,7 +125,7 @@ func TestAnApplyOfNothingCostsWhatAPlanCosts(t *testing.T) {
 		l := fleetLab(t, pvesim.Fleet{Hosts: 4, GPUs: 3, VMs: 5})
 		l.must(apply(t.Context(), l.engine("ops@desk", wanted(6), nil)))
 		planned, applied := l.counter(), l.counter()
-		_, err := l.engine("ops@desk", wanted(6), planned).Plan(t.Context(), engine.PlanOptions{})
+		_, err := l.engine("ops@desk", wanted(6), planned).Plan(t.Context(), planOptions{})
 		l.must(err)
 		l.must(apply(t.Context(), l.engine("ops@desk", wanted(6), applied)))
 		if !maps.Equal(planned.seen, applied.seen) {
@@ -156,7 +156,7 @@ func TestSixtyFourWorkersTakeLittleLongerThanTheCriticalPath(t *testing.T) {
 				l := fleetLab(t, pvesim.Fleet{Hosts: hosts, GPUs: 5, VMs: 5})
 				documents := strings.ReplaceAll(wanted(workers), "{name: ubuntu-22.04}", "{name: ubuntu-22.04, clone: "+clone+"}")
 				e := l.engine("ops@desk", documents, nil)
-				plans, err := e.Plan(t.Context(), engine.PlanOptions{})
+				plans, err := e.Plan(t.Context(), planOptions{})
 				l.must(err)
 				asked := len(l.sim.Requests())
 				began := time.Now()
@@ -236,7 +236,7 @@ func planOver(b *testing.B, server *httptest.Server, limit *pve.Limit) {
 			return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, CA: trusted, Limit: limit})
 		},
 	})
-	if _, err := e.Plan(context.Background(), engine.PlanOptions{}); err != nil {
+	if _, err := e.Plan(context.Background(), planOptions{}); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -152,12 +152,17 @@ func TestSortOrdersByLayerThenPlace(t *testing.T) {
 		f.Where.Host = host
 		return f
 	}
+	vm := func(id string) Finding {
+		f := at(VMIdentity, LayerVM, "a")
+		f.Where.VM = id
+		return f
+	}
 	got := []Finding{
-		at(VMIdentity, LayerVM, "a"), at(HostOffline, LayerHost, "b"), at(HostOffline, LayerHost, "a"), at(APIVersion, LayerAPI, ""),
+		vm("1000"), vm("204"), at(VMIdentity, LayerVM, "a"), at(HostOffline, LayerHost, "b"), at(HostOffline, LayerHost, "a"), at(APIVersion, LayerAPI, ""),
 	}
 	Sort(got)
 	want := []Finding{
-		at(APIVersion, LayerAPI, ""), at(HostOffline, LayerHost, "a"), at(HostOffline, LayerHost, "b"), at(VMIdentity, LayerVM, "a"),
+		at(APIVersion, LayerAPI, ""), at(HostOffline, LayerHost, "a"), at(HostOffline, LayerHost, "b"), at(VMIdentity, LayerVM, "a"), vm("204"), vm("1000"),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

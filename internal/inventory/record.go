@@ -131,7 +131,7 @@ var (
 	uuidForm = regexp.MustCompile(`^([0-9A-Fa-f-]{1,36}|` + UnknownVM + `)?$`)
 	hostForm = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,252})?$`)
 	cardForm = regexp.MustCompile(`^[0-9A-Fa-f:.]{0,16}$`)
-	idForm   = regexp.MustCompile(`^[0-9A-Za-z._:-]{0,64}$`)
+	idForm   = regexp.MustCompile(`^([0-9A-Za-z][0-9A-Za-z._:-]{0,63})?$`)
 	timeForm = regexp.MustCompile(`^[0-9TZ:.+-]{0,40}$`)
 )
 
@@ -277,6 +277,10 @@ func (n *Note) read(values map[string]string) {
 	}
 }
 
+// Names reports whether the record can be that of the VM with the identifier. A
+// record names none where the hypervisor chooses identifiers.
+func (r *Record) Names(id string) bool { return r.VM == "" || r.VM == id }
+
 // OwnerTag is on every VM of ours; ParkedTag on those that are stopped on
 // purpose. Tags are for people and for quick lists: alone they prove nothing.
 const (
@@ -314,7 +318,7 @@ func (vm *VM) Ownership() (Ownership, string) {
 		return Doubtful, fmt.Sprintf("has the tag %q, but no record in its note", OwnerTag)
 	case r == nil:
 		return Foreign, ""
-	case r.VM != vm.ID && r.VM != "":
+	case !r.Names(vm.ID):
 		return Doubtful, fmt.Sprintf("its note is that of VM %s: a copy or a restored backup", r.VM)
 	case r.Worker != vm.Name:
 		return Doubtful, fmt.Sprintf("its note names worker %q, its name is %q", r.Worker, vm.Name)

@@ -81,7 +81,7 @@ func TestARecordOfANewerProgramIsNotBelieved(t *testing.T) {
 func TestADamagedRecordIsNotBelieved(t *testing.T) {
 	for _, line := range []string{
 		"worker=gpu-2%20%3B%20touch%20x", "worker=gpu-1 pool=%1b%5D0;x", "worker=gpu-1 cluster=a%0Ab", "worker=%zz", "worker=",
-		"worker=gpu-1 worker=gpu-2", "worker=gpu-1 vmid=abc", "worker=gpu-1 vmid=-1", "worker=gpu-1 uuid=$(id)", "worker=gpu-1 host=pve1%3Bid",
+		"worker=gpu-1 worker=gpu-2", "worker=gpu-1 vmid=9101%3Bid", "worker=gpu-1 vmid=-1", "worker=gpu-1 uuid=$(id)", "worker=gpu-1 host=pve1%3Bid",
 		"worker=gpu-1 v=x", "v=9", "worker=gpu-1 replacing=x%20y", "worker=gpu-1 card=%60id%60", "v=2 worker=%60id%60",
 		"worker=" + strings.Repeat("a", 64),
 		"worker=gpu-1\ngpuworker: worker=gpu-1", "worker=gpu-1 made gpuworker: worker=gpu-2", "v=2 worker=gpu-1\ngpuworker: worker=gpu-1",
@@ -90,7 +90,7 @@ func TestADamagedRecordIsNotBelieved(t *testing.T) {
 		if !ok || note.Problem == "" {
 			t.Errorf("%s is taken for a record: %+v", line, note)
 		}
-		if note.Record.Worker != "" || note.Record.Pool != "" {
+		if note.Record.Worker != "" || note.Record.Pool != "" || strings.ContainsAny(note.Record.VM, ";-") {
 			t.Errorf("%s: names of a damaged record are passed on: %+v", line, note.Record)
 		}
 	}
@@ -122,6 +122,9 @@ func TestOwnershipNeedsTheWholeProof(t *testing.T) {
 		{"a renamed VM is not taken for ours", func(vm *VM) { vm.Name = "other" }, Doubtful},
 		{"another UUID on a running VM is a restored copy", func(vm *VM) { vm.UUID, vm.Running = "other", true }, Doubtful},
 		{"a fresh clone has neither tag nor our UUID yet", func(vm *VM) { vm.UUID, vm.Tags = "template's", nil }, Fresh},
+		{"where the hypervisor chose the identifier, the record names none", func(vm *VM) { vm.Record.VM = "" }, Ours},
+		{"then another UUID is a copy, stopped or not", func(vm *VM) { vm.Record.VM, vm.UUID = "", "other" }, Doubtful},
+		{"and so is a VM without our tag", func(vm *VM) { vm.Record.VM, vm.Tags = "", nil }, Doubtful},
 		{"a template is never ours", func(vm *VM) { vm.Template = true }, Doubtful},
 		{"a damaged record proves nothing", func(vm *VM) { vm.Record, vm.RecordProblem = nil, "it is damaged" }, Doubtful},
 	}

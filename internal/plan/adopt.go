@@ -113,8 +113,8 @@ func (b *builder) adoptable(pool *v1alpha1.WorkerPool, vm *inventory.VM, id, wor
 	}
 	switch {
 	case vm == nil:
-		e.Kind, e.Why = fault.NotFound, "there is no VM of this number that can be seen"
-		e.Fix = "check the number; the login needs VM.Audit to see the VM"
+		e.Kind, e.Why = fault.NotFound, "there is no VM with this identifier that can be seen"
+		e.Fix = b.whichVM(id, worker)
 	case pool == nil:
 		e.Kind, e.Why = fault.Invalid, "the name is not that of a worker of a declared pool on this hypervisor"
 		e.Fix = "call it POOL-NUMBER: " + b.exampleNames()
@@ -134,6 +134,16 @@ func (b *builder) adoptable(pool *v1alpha1.WorkerPool, vm *inventory.VM, id, wor
 		return b.adoptableName(e, pool, vm, worker)
 	}
 	return e
+}
+
+// whichVM says what to do about an identifier that no VM has: perhaps it is a name.
+func (b *builder) whichVM(id, worker string) string {
+	for i := range b.world.VMs {
+		if vm := &b.world.VMs[i]; vm.Name == id {
+			return "it is the name of a VM; give its identifier: " + shell.Command("gpuworker adopt %s --as %s", vm.ID, worker)
+		}
+	}
+	return "check the identifier; the login needs VM.Audit to see the VM"
 }
 
 func (b *builder) adoptableName(e *fault.Error, pool *v1alpha1.WorkerPool, vm *inventory.VM, worker string) error {

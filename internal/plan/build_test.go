@@ -178,11 +178,11 @@ func TestBuild(t *testing.T) {
 				})), one), []string{
 					"gpu-1 finish pve1 0000:03:00 VM 9100 [configure attach start agent]",
 				}},
-			{"a marked plain VM with the template's firmware is configured, not held",
+			{"a plain VM that an older program marked and did not configure is configured and started; its firmware waits for a person",
 				lab(twoT4s(made(semi, 1, 9100, "pve1", "").Machine(func(m *inventory.Machine) {
 					m.Firmware, m.Protection = inventory.FirmwareSeaBIOS, false
 				}), made(semi, 2, 9101, "pve2", "").Running()), semi), []string{
-					"w-1 finish pve1 VM 9100 [configure start agent]", "w-2 keep",
+					"w-1 finish pve1 VM 9100 [configure start agent] {protection: no → yes (live)} {machine.firmware: seabios → ovmf (replace only)} → gpuworker replace w-1", "w-2 keep",
 				}},
 			{"plain workers wait for a nameless clone in our range",
 				lab(twoT4s(InFlight(9105, "pve1"), made(plain, 1, 9100, "pve1", "").Running()), plain), []string{
@@ -252,7 +252,7 @@ func TestBuild(t *testing.T) {
 				[]string{"gpu-1 refuse VM-ELSEWHERE"}},
 			{"a worker with a second card is held",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), made(one, 1, 9100, "pve1", "03:00").Card("05:00").For("03:00").Running()), one),
-				[]string{"gpu-1 hold pve1 0000:03:00 → look at it and take the rest out, on pve1: qm config 9100; qm set 9100 --delete KEY"}},
+				[]string{"gpu-1 hold pve1 0000:03:00 → look at it and take the rest out of its configuration"}},
 			{"a stopped worker whose card somebody else took is not started",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), made(one, 1, 9100, "pve1", "03:00"), VM(204, "vdi", "pve1").Card("03:00").Running()), one),
 				[]string{"gpu-1 refuse CARD-HELD"}},
@@ -324,7 +324,6 @@ func TestACreatedWorkerCarriesAllThatApplyNeeds(t *testing.T) {
 		s.Template.Clone, s.Machine.Disk.Storage = v1alpha1.CloneFull, "local-lvm"
 	}))
 	in := lab(twoT4s(), p)
-	in.Hypervisor.Spec.Proxmox.ResourcePool = "gpuworkers"
 	w := worker(t, Build(in), "gpu-1")
 	slot := *w.Slot
 	want := &Worker{

@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
@@ -28,7 +29,7 @@ func (h *toy) do(w *Worker, n int) {
 			record.UUID = fmt.Sprintf("new-identity-%d-of-%s", h.made, record.Worker)
 		}
 	}
-	defer Range(h.world, 9100, 9199)
+	defer inventorytest.Range(h.world, 9100, 9199)
 	vmid := record.VM
 	if w.Ref != nil {
 		vmid = w.Ref.ID

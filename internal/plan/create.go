@@ -241,7 +241,7 @@ func (b *builder) nameConflicts(d *draft) []finding.Finding {
 	for i := range b.world.VMs {
 		vm := &b.world.VMs[i]
 		ownership, why := vm.Ownership()
-		was := vm.Record != nil && (vm.Record.VM == vm.ID || vm.Record.VM == "") && identityOf(vm.Record) == d.identity()
+		was := vm.Record != nil && vm.Record.Names(vm.ID) && identityOf(vm.Record) == d.identity()
 		switch {
 		case vm.Name != d.Name && !(was && ownership == inventory.Doubtful):
 		case vm.Unreadable != "":
@@ -277,7 +277,7 @@ func Doubt(world *inventory.Snapshot, vm *inventory.VM, why string) finding.Find
 		f.Fix = inventory.RecordFix("its note")
 	case r == nil:
 		f.Fix = fmt.Sprintf("take the tag %s off, or make it a worker: gpuworker adopt %s --as NAME", inventory.OwnerTag, vm.ID)
-	case r.VM != vm.ID:
+	case !r.Names(vm.ID):
 		f.Fix = fmt.Sprintf("take the line that begins with gpuworker: out of its note, or make it a worker: gpuworker adopt %s --as NAME", vm.ID)
 	case r.Worker != vm.Name:
 		f.Fix = world.Advise(inventory.GiveNameBack, inventory.Subject{Host: vm.Home(), VM: vm.ID, Name: r.Worker})

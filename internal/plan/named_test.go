@@ -238,7 +238,7 @@ func TestBuildAdopt(t *testing.T) {
 			{"a card that somebody else claimed", twoT4s(VM(204, "vdi", "pve1").Card("03:00"), Claim("pve1", "03:00", "x-1", "x", "other", 300)), "gpu-1", "gpu-1 refuse CARD-CLAIMED"},
 			{"a VM under backup", twoT4s(VM(204, "web", "pve1").Machine(ovmf).Lock("backup")), "w-1", "w-1 wait pve1 → run the same command again when that is over"},
 		} {
-			p, err := BuildAdopt(lab(s.world, gpu, plain), 204, s.worker)
+			p, err := BuildAdopt(lab(s.world, gpu, plain), "204", s.worker)
 			if err != nil {
 				t.Errorf("%s: %v", s.name, err)
 				continue
@@ -251,28 +251,35 @@ func TestBuildAdopt(t *testing.T) {
 	t.Run("errors", func(t *testing.T) {
 		for _, s := range []struct {
 			name   string
-			vmid   int
+			id     string
 			worker string
 			vm     *VMBuilder
 			kind   fault.Kind
 		}{
-			{"no such VM", 999, "w-1", VM(204, "web", "pve1"), fault.NotFound},
-			{"no such pool", 204, "x-1", VM(204, "web", "pve1"), fault.Invalid},
-			{"no number", 204, "w", VM(204, "web", "pve1"), fault.Invalid},
-			{"a template", 204, "w-1", Template(204, "web", "pve1"), fault.Refused},
-			{"hidden", 204, "w-1", VM(204, "web", "pve1").Unreadable("permission denied"), fault.Denied},
-			{"ours already", 204, "w-1", VM(204, "w-7", "pve1").Ours("w", "rke2-lab", "Ephemeral"), fault.Refused},
-			{"the name is taken by a worker", 204, "w-2", VM(204, "web", "pve1"), fault.Exists},
-			{"the name is taken by a stranger", 204, "w-1", VM(204, "web", "pve1"), fault.Exists},
+			{"no such VM", "999", "w-1", VM(204, "web", "pve1"), fault.NotFound},
+			{"the name of a VM", "web", "w-1", VM(204, "web", "pve1"), fault.NotFound},
+			{"no such pool", "204", "x-1", VM(204, "web", "pve1"), fault.Invalid},
+			{"no number", "204", "w", VM(204, "web", "pve1"), fault.Invalid},
+			{"a template", "204", "w-1", Template(204, "web", "pve1"), fault.Refused},
+			{"hidden", "204", "w-1", VM(204, "web", "pve1").Unreadable("permission denied"), fault.Denied},
+			{"ours already", "204", "w-1", VM(204, "w-7", "pve1").Ours("w", "rke2-lab", "Ephemeral"), fault.Refused},
+			{"the name is taken by a worker", "204", "w-2", VM(204, "web", "pve1"), fault.Exists},
+			{"the name is taken by a stranger", "204", "w-1", VM(204, "web", "pve1"), fault.Exists},
 		} {
-			_, err := BuildAdopt(lab(twoT4s(own, VM(210, "w-1", "pve1"), s.vm), gpu, plain), s.vmid, s.worker)
+			_, err := BuildAdopt(lab(twoT4s(own, VM(210, "w-1", "pve1"), s.vm), gpu, plain), s.id, s.worker)
 			if !fault.Is(err, s.kind) || fault.FixOf(err) == "" {
 				t.Errorf("%s: %v is %s with fix %q, want %s", s.name, err, fault.KindOf(err), fault.FixOf(err), s.kind)
 			}
 		}
 	})
+	t.Run("a name instead of an identifier", func(t *testing.T) {
+		_, err := BuildAdopt(lab(twoT4s(VM(204, "web", "pve1")), plain), "web", "w-1")
+		if want := "gpuworker adopt 204 --as w-1"; !strings.HasSuffix(fault.FixOf(err), want) {
+			t.Errorf("the fix is %q, want %q", fault.FixOf(err), want)
+		}
+	})
 	t.Run("the record is that of the VM as it is", func(t *testing.T) {
-		p, err := BuildAdopt(lab(twoT4s(VM(204, "vdi", "pve1").Card("03:00").Running()), gpu), 204, "gpu-2")
+		p, err := BuildAdopt(lab(twoT4s(VM(204, "vdi", "pve1").Card("03:00").Running()), gpu), "204", "gpu-2")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -200,7 +200,7 @@ func namesOf(in Input) []string {
 // person allowed to be destroyed.
 func checkPromises(t *rapid.T, in Input, p *Plan, named []string) {
 	cards := map[string]string{}
-	numbers := map[int]string{}
+	ids := map[string]string{}
 	for _, pool := range p.Pools {
 		for i := range pool.Workers {
 			w := &pool.Workers[i]
@@ -216,10 +216,10 @@ func checkPromises(t *rapid.T, in Input, p *Plan, named []string) {
 				cards[key] = w.Name
 			}
 			if slices.Contains(w.Steps, StepClone) {
-				if other := numbers[w.VM]; other != "" {
+				if other := ids[w.VM]; other != "" {
 					t.Fatalf("VM %s is promised to %s and to %s", w.VM, other, w.Name)
 				}
-				numbers[w.VM] = w.Name
+				ids[w.VM] = w.Name
 				if vm := in.Snapshot.VM(w.VM); vm != nil && (w.Ref == nil || w.Ref.ID != w.VM) {
 					t.Fatalf("%s is to be VM %s, which is there already", w.Name, w.VM)
 				}

@@ -16,8 +16,9 @@ import (
 // World is the fingerprint of what a plan depends on: the same print means that
 // the same documents lead to the same decisions. It covers
 //
-//   - the privileges that the login lacks, whether the version is known, whether
-//     anything can be changed at all, and whether the resource pool exists;
+//   - the privileges that the login lacks, whether the version is known, what the
+//     hypervisor can do, whether anything can be changed at all, and whether the
+//     resource pool exists;
 //   - of each host: whether it is online, its size, its IOMMU, its PCI devices and
 //     their groups, its bridges, the presence of its storages, what could not be
 //     read, and what it says of itself, lost or not;
@@ -30,7 +31,10 @@ import (
 // It leaves out what changes by itself: memory and disk usage, addresses and
 // guest agents. Those are judged anew by the steps themselves.
 func World(in Input) string {
-	print := worldPrint{Supported: in.Snapshot.Supported, Frozen: in.Snapshot.Frozen != nil, LacksPool: in.Snapshot.MissingPool, Hosts: []hostPrint{}, VMs: []vmPrint{}, Claims: in.Snapshot.Claims}
+	print := worldPrint{
+		Supported: in.Snapshot.Supported, Capabilities: in.Snapshot.Capabilities,
+		Frozen: in.Snapshot.Frozen != nil, LacksPool: in.Snapshot.MissingPool, Hosts: []hostPrint{}, VMs: []vmPrint{}, Claims: in.Snapshot.Claims,
+	}
 	for _, right := range in.Snapshot.Missing {
 		right.For = "" // words
 		print.Lacks = append(print.Lacks, right)
@@ -52,13 +56,14 @@ func World(in Input) string {
 }
 
 type worldPrint struct {
-	Supported bool
-	Frozen    bool   `json:",omitempty"`
-	LacksPool string `json:",omitempty"`
-	Lacks     []inventory.Right
-	Hosts     []hostPrint
-	VMs       []vmPrint
-	Claims    []inventory.Claim
+	Supported    bool
+	Capabilities inventory.Capabilities
+	Frozen       bool   `json:",omitempty"`
+	LacksPool    string `json:",omitempty"`
+	Lacks        []inventory.Right
+	Hosts        []hostPrint
+	VMs          []vmPrint
+	Claims       []inventory.Claim
 }
 
 type hostPrint struct {

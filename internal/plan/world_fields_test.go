@@ -13,12 +13,14 @@ import (
 // why no decision of a plan turns on them alone.
 var leftOut = map[string]string{
 	"Snapshot.Hypervisor": "the name of the document", "Snapshot.Product": "words", "Snapshot.Version": "words; Supported decides", "Right.For": "words",
+	"Snapshot.FreeIDs": "follows from the VMs and claims whose identifiers are of the range, which are followed", "Snapshot.IDRange": "words",
+	"Snapshot.Advice": "words", "Snapshot.Setup": "decides nothing: no plan reads it",
 	"Frozen.Why": "words; that it is frozen is followed", "Frozen.Fix": "advice",
 	"Host.MemoryUsed": "changes by itself; judged anew by the steps", "Storage.Free": "changes by itself; judged anew by the steps",
 	"Storage.Total": "judged anew by the steps; that it is known is followed", "Storage.Type": "words",
 	"Gap.Why": "the words of a request that failed", "Facts.From": "where the words come from", "Facts.Missing": "the words of a request that failed; that they are missing is followed",
 	"Host.Uptime": "changes by itself; what it says of facts is followed", "Facts.Old": "words with a time; that they are old is followed",
-	"Finding.Fix": "advice", "Place.Hypervisor": "package place says where", "Place.Host": "likewise", "Place.Card": "likewise", "Place.VMID": "likewise",
+	"Finding.Fix": "advice", "Place.Hypervisor": "package place says where", "Place.Host": "likewise", "Place.Card": "likewise", "Place.VM": "likewise",
 	"Place.Worker":  "likewise",
 	"VM.Unreadable": "the words of a request that failed; that it is unreadable is followed", "VM.Passed": "nothing can depend on it",
 	"VM.Agent": "changes by itself", "VM.Addresses": "changes by itself",
@@ -72,6 +74,8 @@ func fill(v reflect.Value) {
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(v.Index(0))
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
 	case reflect.String:
 		v.SetString("a")
 	case reflect.Bool:
@@ -104,7 +108,16 @@ func vary(v reflect.Value, field string, visit func(field, how string)) {
 		vary(v.Elem(), field, visit)
 	case reflect.Slice:
 		with(reflect.Zero(v.Type()), "presence")
+		if _, out := leftOut[field]; out { // with all that its elements are made of
+			with(reflect.Append(v, v.Index(0)), "value")
+			return
+		}
 		vary(v.Index(0), field, visit)
+	case reflect.Map:
+		with(reflect.Zero(v.Type()), "presence")
+		other := reflect.MakeMap(v.Type())
+		other.SetMapIndex(reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem())
+		with(other, "value")
 	case reflect.Bool:
 		with(reflect.ValueOf(!v.Bool()).Convert(v.Type()), "value")
 	case reflect.String:

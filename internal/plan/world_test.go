@@ -30,6 +30,7 @@ func TestTheFingerprintFollowsWhatMatters(t *testing.T) {
 		},
 		"a stranger's VM that stops":    func(s *inventory.Snapshot) { s.VM("100").Running = false },
 		"the words of a failed request": func(s *inventory.Snapshot) { s.Product = "Proxmox Virtual Environment" },
+		"a stranger's VM elsewhere":     func(s *inventory.Snapshot) { s.VMs = append(s.VMs, inventory.VM{ID: "105", Name: "x", Host: "pve1"}) },
 		"the order of tags":             func(s *inventory.Snapshot) { s.VM("100").Tags = []string{"b", "a"} },
 	} {
 		if world(change) != before {
@@ -46,14 +47,16 @@ func TestTheFingerprintFollowsWhatMatters(t *testing.T) {
 		"our VM stopping":        func(s *inventory.Snapshot) { s.VM("9100").Running = false },
 		"our VM's tags":          func(s *inventory.Snapshot) { s.VM("9100").Tags = nil },
 		"our VM's memory":        func(s *inventory.Snapshot) { s.VM("9100").Machine.MemoryMiB++ },
-		"a lock":                 func(s *inventory.Snapshot) { s.VM("9100").Lock = "backup" },
+		"a lock":                 func(s *inventory.Snapshot) { s.VM("9100").State, s.VM("9100").Locked = inventory.Locked, "backup" },
 		"the template":           func(s *inventory.Snapshot) { s.VM("9000").Name = "debian" },
 		"a stranger that takes a card": func(s *inventory.Snapshot) {
 			s.VM("100").Cards = []inventory.Attachment{{Key: "hostpci0", Slots: []pci.Slot{{Bus: 3}}}}
 		},
-		"a stranger that takes a name":  func(s *inventory.Snapshot) { s.VM("100").Name = "gpu-2" },
-		"a VM that becomes unreadable":  func(s *inventory.Snapshot) { s.VM("100").Unreadable = "permission denied" },
-		"a VM in our range of numbers":  func(s *inventory.Snapshot) { s.VMs = append(s.VMs, inventory.VM{ID: "9105", Name: "x", Host: "pve1"}) },
+		"a stranger that takes a name": func(s *inventory.Snapshot) { s.VM("100").Name = "gpu-2" },
+		"a VM that becomes unreadable": func(s *inventory.Snapshot) { s.VM("100").Unreadable = "permission denied" },
+		"a VM in our range of numbers": func(s *inventory.Snapshot) {
+			s.VMs = append(s.VMs, inventory.VM{ID: "9105", Name: "x", Host: "pve1", FromRange: true})
+		},
 		"devices that cannot be read":   func(s *inventory.Snapshot) { s.Hosts[0].Gaps = []inventory.Gap{{What: "PCI devices"}} },
 		"our note in a stranger's copy": func(s *inventory.Snapshot) { s.VM("100").Record = s.VM("9100").Record },
 	} {

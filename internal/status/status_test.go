@@ -106,10 +106,10 @@ func TestReport(t *testing.T) {
 			"gpu/gpu-1 being cloned pve1 0000:03:00 Tesla T4 VM 9100  | VM 9100 is being cloned for it by an earlier run or another engine; apply waits for it → gpuworker apply",
 			"Declared Claimed !Created(Cloning) ?Attached(NotEvaluated) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) !AsDeclared(Wait)"},
 		{"is missing", documents(lab(), plainPool(1)),
-			"w/w-1 missing   VM 0  | not made yet → gpuworker apply",
+			"w/w-1 missing   no VM  | not made yet → gpuworker apply",
 			"Declared !Created(NoVM) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) !AsDeclared(Create)"},
 		{"cannot be made", documents(lab(VM(300, "vdi", "pve1").Card("03:00")), one),
-			`gpu/gpu-1 refused   VM 0  | attached to VM 300 "vdi", not ours, stopped (CARD-HELD) → gpuworker plan`,
+			`gpu/gpu-1 refused   no VM  | attached to VM 300 "vdi", not ours, stopped (CARD-HELD) → gpuworker plan`,
 			"Declared !Created(Refused) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) !AsDeclared(Refuse)"},
 		{"runs, and a stranger has its card too", documents(lab(claimed(), vm().Running(), VM(300, "vdi", "pve1").Card("03:00")), one),
 			`gpu/gpu-1 running pve1 0000:03:00 Tesla T4 VM 9100  | attached to VM 300 "vdi", not ours, stopped (CARD-HELD)`,
@@ -130,7 +130,11 @@ func TestReport(t *testing.T) {
 				t.Fatalf("%d rows: %+v", len(rows), rows)
 			}
 			r := rows[0]
-			got := strings.TrimSuffix(fmt.Sprintf("%s/%s %s %s %s VM %s %s", r.Pool, r.Worker, r.State, r.Host, strings.TrimSpace(r.Card+" "+r.Model), r.VM, strings.Join(r.Addresses, ",")), "")
+			vm := "no VM"
+			if r.VM != "" {
+				vm = "VM " + r.VM
+			}
+			got := fmt.Sprintf("%s/%s %s %s %s %s %s", r.Pool, r.Worker, r.State, r.Host, strings.TrimSpace(r.Card+" "+r.Model), vm, strings.Join(r.Addresses, ","))
 			if r.Note != "" {
 				got += " | " + r.Note
 			}

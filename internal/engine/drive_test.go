@@ -1,0 +1,80 @@
+package engine_test
+
+import (
+	"context"
+	"time"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/status"
+)
+
+// testEngine is an engine with the documents of a test.
+type testEngine struct {
+	*engine.Engine
+	documents *v1alpha1.Documents
+}
+
+type planOptions struct{ AllowRestart, AllOrNothing bool }
+
+type replaceOptions struct {
+	Names, VMs []string
+	KeepRecent bool
+}
+
+func (e testEngine) ask(ctx context.Context, request plan.Request) (engine.Plans, error) {
+	return e.Engine.Plan(ctx, e.documents, request)
+}
+
+func (e testEngine) Plan(ctx context.Context, o planOptions) (engine.Plans, error) {
+	return e.ask(ctx, plan.Request{Verb: plan.ApplyDocuments, AllowRestart: o.AllowRestart, AllOrNothing: o.AllOrNothing})
+}
+
+func (e testEngine) PlanReplace(ctx context.Context, o replaceOptions) (engine.Plans, error) {
+	now := time.Now().UTC().Format(time.RFC3339)
+	return e.ask(ctx, plan.Request{Verb: plan.ReplaceWorkers, Workers: o.Names, UUIDs: o.VMs, KeepRecent: o.KeepRecent, Now: now})
+}
+
+func (e testEngine) PlanDelete(ctx context.Context, names []string) (engine.Plans, error) {
+	return e.ask(ctx, plan.Request{Verb: plan.DeleteWorkers, Workers: names})
+}
+
+func (e testEngine) PlanPark(ctx context.Context, names []string) (engine.Plans, error) {
+	return e.ask(ctx, plan.Request{Verb: plan.ParkWorkers, Workers: names})
+}
+
+func (e testEngine) PlanUnpark(ctx context.Context, names []string) (engine.Plans, error) {
+	return e.ask(ctx, plan.Request{Verb: plan.UnparkWorkers, Workers: names})
+}
+
+func (e testEngine) PlanAdopt(ctx context.Context, vm, worker string) (engine.Plans, error) {
+	return e.ask(ctx, plan.Request{Verb: plan.AdoptVM, VM: vm, Workers: []string{worker}})
+}
+
+func (e testEngine) PlanOrphans(ctx context.Context) (engine.Plans, error) {
+	return e.ask(ctx, plan.Request{Verb: plan.ReleaseOrphans})
+}
+
+func (e testEngine) Status(ctx context.Context) ([]status.Row, error) {
+	rows, _, err := e.Engine.Status(ctx, e.documents)
+	return rows, err
+}
+
+func (e testEngine) Observe(ctx context.Context, agents bool) ([]engine.World, error) {
+	seen, err := e.Engine.Observe(ctx, e.documents, agents)
+	return seen.Worlds, err
+}
+
+func (e testEngine) Check(ctx context.Context) ([]engine.World, error) {
+	seen, err := e.Engine.Check(ctx, e.documents)
+	return seen.Worlds, err
+}
+
+func (e testEngine) Export(ctx context.Context) ([]byte, error) {
+	return e.Engine.Export(ctx, e.documents)
+}
+
+func (e testEngine) Role(ctx context.Context, version string) (string, error) {
+	return e.Engine.Role(ctx, e.documents, version)
+}
