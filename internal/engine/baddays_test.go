@@ -135,11 +135,8 @@ func TestATokenWithoutAPrivilegeIsToldWhichAndHowToGetIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
 		before := l.sim.State()
-		e := engine.New(engine.Options{
-			Documents: decode(t, fleet), By: "ops@desk",
-			Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
-				return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!weak=22222222-2222-4222-8222-222222222222", Transport: l.sim.Transport()})
-			},
+		e := openEngine(decode(t, fleet), "ops@desk", func(h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+			return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!weak=22222222-2222-4222-8222-222222222222", Transport: l.sim.Transport()})
 		})
 		worlds, err := e.Check(context.Background())
 		if err != nil {
@@ -176,11 +173,8 @@ func TestATicketThatExpiredIsRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
 		documents := strings.Replace(fleet, "credentials: {token: {env: PVE_TOKEN}}", "credentials: {username: root@pam, password: {env: PVE_PASSWORD}}\n    attach: Raw", 1)
-		e := engine.New(engine.Options{
-			Documents: decode(t, documents), By: "ops@desk",
-			Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
-				return proxmox.Open(h, proxmox.Login{Password: l.rootPassword, Transport: l.sim.Transport()})
-			},
+		e := openEngine(decode(t, documents), "ops@desk", func(h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+			return proxmox.Open(h, proxmox.Login{Password: l.rootPassword, Transport: l.sim.Transport()})
 		})
 		if _, err := e.Plan(context.Background(), planOptions{}); err != nil {
 			t.Fatal(err)
@@ -288,11 +282,8 @@ func TestAWrongPinIsNamed(t *testing.T) {
 	defer server.Close()
 	documents := strings.Replace(fleet, "https://pve1:8006", server.URL, 1)
 	documents = strings.Replace(documents, "    credentials:", "    tls: {fingerprint: \""+strings.Repeat("ab:", 31)+"ab\"}\n    credentials:", 1)
-	e := engine.New(engine.Options{
-		Documents: decode(t, documents),
-		Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
-			return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary})
-		},
+	e := openEngine(decode(t, documents), "", func(h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+		return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary})
 	})
 	_, err := e.Plan(context.Background(), planOptions{})
 	if !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "fingerprint") {
@@ -310,11 +301,8 @@ func TestNobodyTellsTheSecret(t *testing.T) {
 		l := newLab(t)
 		var heard strings.Builder
 		logger := slog.New(slog.NewJSONHandler(&heard, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		e := engine.New(engine.Options{
-			Documents: decode(t, fleet), By: "ops@desk",
-			Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
-				return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, Transport: l.sim.Transport(), Logger: logger})
-			},
+		e := openEngine(decode(t, fleet), "ops@desk", func(h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+			return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, Transport: l.sim.Transport(), Logger: logger})
 		})
 		ctx := context.Background()
 		l.must(l.sim.Inject(pvesim.Fault{Method: "POST", Path: "/clone", Effect: pvesim.Status, Code: 403, Text: "Permission check failed (/vms/9000, VM.Clone)"}))

@@ -2,10 +2,10 @@ package engine_test
 
 import (
 	"context"
-	"time"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/status"
 )
@@ -32,8 +32,7 @@ func (e testEngine) Plan(ctx context.Context, o planOptions) (engine.Plans, erro
 }
 
 func (e testEngine) PlanReplace(ctx context.Context, o replaceOptions) (engine.Plans, error) {
-	now := time.Now().UTC().Format(time.RFC3339)
-	return e.ask(ctx, plan.Request{Verb: plan.ReplaceWorkers, Workers: o.Names, UUIDs: o.VMs, KeepRecent: o.KeepRecent, Now: now})
+	return e.ask(ctx, plan.Request{Verb: plan.ReplaceWorkers, Workers: o.Names, UUIDs: o.VMs, KeepRecent: o.KeepRecent})
 }
 
 func (e testEngine) PlanDelete(ctx context.Context, names []string) (engine.Plans, error) {
@@ -77,4 +76,14 @@ func (e testEngine) Export(ctx context.Context) ([]byte, error) {
 
 func (e testEngine) Role(ctx context.Context, version string) (string, error) {
 	return e.Engine.Role(ctx, e.documents, version)
+}
+
+// openEngine makes an engine for a test's documents.
+func openEngine(documents *v1alpha1.Documents, by string, open func(*v1alpha1.Hypervisor) (hypervisor.Backend, error)) testEngine {
+	return testEngine{engine.New(engine.Options{
+		By: by,
+		Open: func(_ context.Context, _ *v1alpha1.Documents, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+			return open(h)
+		},
+	}), documents}
 }

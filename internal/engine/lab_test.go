@@ -260,11 +260,8 @@ func (l *lab) engine(by, documents string, transport http.RoundTripper) testEngi
 		transport = l.sim.Transport()
 	}
 	docs := decode(l.t, documents)
-	return engine.New(engine.Options{
-		Documents: docs, By: by,
-		Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
-			return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, Transport: transport})
-		},
+	return openEngine(docs, by, func(h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+		return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, Transport: transport})
 	})
 }
 

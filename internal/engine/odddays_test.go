@@ -187,10 +187,9 @@ func TestRawAttachIsKilledAtAnyCall(t *testing.T) {
 	t.Parallel()
 	documents := strings.Replace(solo, "credentials: {token: {env: PVE_TOKEN}}", "credentials: {username: root@pam, password: {env: PVE_PASSWORD}}\n    attach: Raw", 1)
 	open := func(l *lab, wire http.RoundTripper) testEngine {
-		return engine.New(engine.Options{Documents: decode(l.t, documents), By: "ops@desk",
-			Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
-				return proxmox.Open(h, proxmox.Login{Password: l.rootPassword, Transport: wire})
-			}})
+		return openEngine(decode(l.t, documents), "ops@desk", func(h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+			return proxmox.Open(h, proxmox.Login{Password: l.rootPassword, Transport: wire})
+		})
 	}
 	points := 0
 	for at, cut := 1, true; cut && !t.Failed(); at += thorough.Every {
@@ -249,11 +248,10 @@ func TestSeveralHypervisorsAtOnce(t *testing.T) {
 		second := strings.NewReplacer("metadata: {name: lab}", "metadata: {name: far}", "pve1:8006", "far:8006").Replace(header[:strings.Index(header, "---\n")])
 		documents := solo + "---" + second + "---" + strings.NewReplacer("{name: gpu}", "{name: fargpu}", "hypervisor: lab", "hypervisor: far").Replace(pool)
 		e := func() testEngine {
-			return engine.New(engine.Options{Documents: decode(t, documents), By: "ops@desk",
-				Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
-					l := map[string]*lab{"lab": near, "far": far}[h.Name]
-					return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, Transport: l.sim.Transport()})
-				}})
+			return openEngine(decode(t, documents), "ops@desk", func(h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+				l := map[string]*lab{"lab": near, "far": far}[h.Name]
+				return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, Transport: l.sim.Transport()})
+			})
 		}
 		near.must(near.sim.Inject(pvesim.Fault{Method: "POST", Path: "/status/start$", Effect: pvesim.TaskFails, Text: "start failed: boom"}))
 		err := apply(context.Background(), e())

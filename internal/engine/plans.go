@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/fault"
@@ -28,6 +29,9 @@ type Plans struct {
 
 // Plan says what would be done for a request. It changes nothing.
 func (e *Engine) Plan(ctx context.Context, documents *v1alpha1.Documents, request plan.Request) (Plans, error) {
+	if request.Verb == plan.ReplaceWorkers {
+		request.Now = time.Now().UTC().Format(time.RFC3339)
+	}
 	plans := Plans{Request: request, Documents: documents}
 	seen, err := e.look(ctx, concerned(documents, request), request, false)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
@@ -132,7 +131,7 @@ func TestOneEngineTakesWhileTheOtherGives(t *testing.T) {
 				var err error
 				for range 60 { // as a person does who is told that the card is taken
 					err = apply(ctx, e)
-					if plans, _ := e.Plan(ctx, planOptions{}); len(plans) == 1 && declaredAreThere(plans.Plans[0]) {
+					if plans, _ := e.Plan(ctx, planOptions{}); len(plans.Plans) == 1 && declaredAreThere(plans.Plans[0]) {
 						return nil
 					}
 					time.Sleep(10 * time.Second)

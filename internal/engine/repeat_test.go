@@ -32,8 +32,8 @@ func (l *lab) typed(wire http.RoundTripper, interrupts <-chan os.Signal, args ..
 		Streams: cli.Streams{In: strings.NewReader(""), Out: cli.Stream{Writer: &text}, Err: cli.Stream{Writer: &text}},
 		NewEngine: func(request cli.EngineRequest) cli.Engine {
 			return engine.New(engine.Options{
-				Documents: request.Documents, By: "ops@desk",
-				Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+				By: "ops@desk",
+				Open: func(_ context.Context, _ *v1alpha1.Documents, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 					return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, Transport: wire})
 				},
 			})

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
-	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 )
@@ -20,11 +19,8 @@ func TestDocumentsOfOneClusterGetOneLogin(t *testing.T) {
 	pool := "---\n" + strings.NewReplacer("{name: plain}", "{name: deep}", "hypervisor: lab", "hypervisor: deep", "memory: 2Gi", "memory: 2Gi, disk: {storage: ceph}").Replace(duo[len(header):])
 	deep := second.Replace(header[:strings.Index(header, "---\n")])
 	other := strings.NewReplacer("name: deep}", "name: far}", "pve1:8006", "far:8006").Replace(deep)
-	e := engine.New(engine.Options{
-		Documents: decode(t, duo+"---\n"+deep+pool+"---\n"+other),
-		Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
-			return proxmox.Open(h, proxmox.Login{Token: "nobody@pve!none=1"})
-		},
+	e := openEngine(decode(t, duo+"---\n"+deep+pool+"---\n"+other), "", func(h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+		return proxmox.Open(h, proxmox.Login{Token: "nobody@pve!none=1"})
 	})
 	text, err := e.Role(context.Background(), "")
 	if err != nil {

@@ -230,11 +230,8 @@ func planOver(b *testing.B, server *httptest.Server, limit *pve.Limit) {
 	b.Helper()
 	documents := strings.Replace(wanted(64), "https://pve1:8006", server.URL, 1)
 	trusted := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	e := engine.New(engine.Options{
-		Documents: decode(b, documents), By: "ops@desk",
-		Open: func(_ context.Context, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
-			return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, CA: trusted, Limit: limit})
-		},
+	e := openEngine(decode(b, documents), "ops@desk", func(h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+		return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, CA: trusted, Limit: limit})
 	})
 	if _, err := e.Plan(context.Background(), planOptions{}); err != nil {
 		b.Fatal(err)

@@ -48,7 +48,7 @@ type Request struct {
 	// before Now, unless its UUID is given: a script that tries again does not mean
 	// the new VM.
 	KeepRecent bool `json:"keepRecent,omitempty"`
-	// Now is when a replace was asked for, in RFC 3339.
+	// Now is when a replace was planned, in RFC 3339. The engine sets it.
 	Now string `json:"now,omitempty"`
 }
 
