@@ -307,7 +307,7 @@ func TestAllOrNothingTakesTheStepsOfEveryWorkerAway(t *testing.T) {
 	if p := Build(in); p.Blocked != "" || p.Empty() {
 		t.Errorf("without it apply does the rest: %q", p.Blocked)
 	}
-	in.AllOrNothing = true
+	in.Request.AllOrNothing = true
 	p := Build(in)
 	if p.Blocked == "" || !p.Empty() {
 		t.Errorf("a worker is refused and there are steps: %q\n%s", p.Blocked, textOf(t, p))

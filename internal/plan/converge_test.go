@@ -149,14 +149,14 @@ func settleVM(vm *inventory.VM) {
 func TestRunsConvergeWhereverTheyAreKilled(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyInput(t)
-		in.AllOrNothing = false
+		in.Request.AllOrNothing = false
 		h := &toy{world: in.Snapshot}
 		p := Build(in)
 		for w := range p.Workers() {
 			h.do(w, rapid.IntRange(0, len(w.Steps)).Draw(t, "killed after"))
 		}
-		named := in.Replace
-		in.Replace = nil // what was named was named once
+		named := in.Request.Workers
+		in.Request.Verb, in.Request.Workers = ApplyDocuments, nil // what was named was named once
 		for run := 1; ; run++ {
 			p = Build(in)
 			checkPromises(t, in, p, nil)
@@ -185,7 +185,8 @@ func TestRunsConvergeWhereverTheyAreKilled(t *testing.T) {
 func TestAReplaceThatIsRepeatedDestroysNothingMore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyInput(t)
-		in.Replace = &Replacement{Names: []string{rapid.SampledFrom(somePools).Draw(t, "replaced pool") + "-1"}, KeepRecent: true}
+		in.Request.Verb, in.Request.Workers = ReplaceWorkers, []string{rapid.SampledFrom(somePools).Draw(t, "replaced pool") + "-1"}
+		in.Request.KeepRecent = true
 		h := &toy{world: in.Snapshot}
 		there := map[string]bool{}
 		for i := range in.Snapshot.VMs {

@@ -153,7 +153,7 @@ func TestAMixedChangeIsDoneInParts(t *testing.T) {
 	})
 	t.Run("with it all but the firmware is done", func(t *testing.T) {
 		in := lab(world, now)
-		in.AllowRestart = true
+		in.Request.AllowRestart = true
 		p := Build(in)
 		want := []string{"gpu-1 restart pve1 0000:03:00 VM 9100 [shutdown configure attach start agent] " +
 			"{labels: +zone=a (live)} {machine.memory: 16 GiB → 32 GiB (stop/start)} {passthrough.xVGA: no → yes (stop/start)} " +
@@ -169,7 +169,7 @@ func TestAMixedChangeIsDoneInParts(t *testing.T) {
 	t.Run("a restart that would not find its memory is refused before the stop", func(t *testing.T) {
 		in := lab(Observed(Host("pve1", T4("03:00")).Memory(32, 20), Template(9000, "ubuntu-22.04", "pve1"),
 			claim(was, 1, 9100, "pve1", "03:00"), made(was, 1, 9100, "pve1", "03:00").Running()), now)
-		in.AllowRestart = true
+		in.Request.AllowRestart = true
 		if diff := cmp.Diff([]string{"gpu-1 refuse MEMORY-SHORT"}, lines(Build(in))); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
@@ -184,7 +184,7 @@ func TestWhatIsWrittenAndNotYetAppliedWaitsForARestart(t *testing.T) {
 	if diff := cmp.Diff(want, lines(Build(in))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	in.AllowRestart = true
+	in.Request.AllowRestart = true
 	want = []string{"w-1 restart pve1 VM 9100 [shutdown configure start agent] {machine.cores: 2 → 4 (written, waits for a stop/start)}"}
 	if diff := cmp.Diff(want, lines(Build(in))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -69,7 +69,7 @@ func spec(change func(*v1alpha1.WorkerPoolSpec)) poolDoc {
 
 // replaceNamed is BuildReplace of whichever VMs the workers have.
 func replaceNamed(in Input, names []string) (*Plan, error) {
-	in.Replace = &Replacement{Names: names}
+	in.Request.Verb, in.Request.Workers = ReplaceWorkers, names
 	return BuildReplace(in)
 }
 

@@ -143,10 +143,10 @@ func anyInput(t *rapid.T) Input {
 		pools = append(pools, pool(name, changes...))
 	}
 	in := lab(anyWorld(t), pools...)
-	in.AllowRestart = rapid.Bool().Draw(t, "allow restart")
-	in.AllOrNothing = rapid.IntRange(0, 4).Draw(t, "all or nothing") == 0
+	in.Request.AllowRestart = rapid.Bool().Draw(t, "allow restart")
+	in.Request.AllOrNothing = rapid.IntRange(0, 4).Draw(t, "all or nothing") == 0
 	if rapid.IntRange(0, 2).Draw(t, "replace") == 0 {
-		in.Replace = &Replacement{Names: []string{rapid.SampledFrom(somePools).Draw(t, "replaced pool") + "-1"}}
+		in.Request.Verb, in.Request.Workers = ReplaceWorkers, []string{rapid.SampledFrom(somePools).Draw(t, "replaced pool") + "-1"}
 	}
 	return in
 }
@@ -190,10 +190,7 @@ func TestPlansKeepThePromises(t *testing.T) {
 
 // namesOf are the workers that a person wants replaced.
 func namesOf(in Input) []string {
-	if in.Replace == nil {
-		return nil
-	}
-	return in.Replace.Names
+	return in.Request.Workers
 }
 
 // checkPromises holds a plan against the invariants. named are the workers that a

@@ -69,6 +69,9 @@ func writesOf(w *Worker) writes {
 	if w.Record != nil {
 		all.record = *w.Record
 		all.record.By, all.record.Unknown, all.record.Version = "", "", 0
+		if w.Action == Create || w.Action == Replace { // a proposal, until the VM is made
+			all.record.VM, all.record.UUID = "", ""
+		}
 	}
 	if w.Source != nil {
 		all.source = *w.Source
