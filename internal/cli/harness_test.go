@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
@@ -35,6 +36,8 @@ type fakeEngine struct {
 	world    *inventory.Snapshot
 	found    []finding.Finding
 	rows     []status.Row
+	unseen   []engine.Unseen
+	unknown  []string
 	plan     *plan.Plan
 	applied  []apply.Outcome
 	applyErr error
@@ -56,59 +59,41 @@ func (f *fakeEngine) worlds(findings []finding.Finding) []engine.World {
 	return []engine.World{{Hypervisor: "lab", Snapshot: f.world, Findings: findings}}
 }
 
-func (f *fakeEngine) Observe(ctx context.Context, _ bool) ([]engine.World, error) {
+func (f *fakeEngine) Observe(ctx context.Context, _ *v1alpha1.Documents, _ bool) (engine.Observed, error) {
 	if f.looking != nil {
-		return nil, f.looking(ctx)
+		return engine.Observed{}, f.looking(ctx)
 	}
-	return f.worlds(nil), f.call("observe")
+	return engine.Observed{Worlds: f.worlds(nil), Unseen: f.unseen}, f.call("observe")
 }
 
-func (f *fakeEngine) Check(context.Context) ([]engine.World, error) {
-	return f.worlds(f.found), f.call("check")
+func (f *fakeEngine) Check(context.Context, *v1alpha1.Documents) (engine.Observed, error) {
+	return engine.Observed{Worlds: f.worlds(f.found), Unseen: f.unseen}, f.call("check")
 }
 
-func (f *fakeEngine) Status(context.Context) ([]status.Row, error) { return f.rows, f.call("status") }
+func (f *fakeEngine) Status(context.Context, *v1alpha1.Documents) ([]status.Row, []engine.Unseen, error) {
+	return f.rows, f.unseen, f.call("status")
+}
 
-func (f *fakeEngine) Plan(_ context.Context, o engine.PlanOptions) (engine.Plans, error) {
-	words := []string{"plan"}
-	if o.AllowRestart {
-		words = append(words, "allow-restart")
+func (f *fakeEngine) Plan(_ context.Context, documents *v1alpha1.Documents, r plan.Request) (engine.Plans, error) {
+	words := []string{string(r.Verb)}
+	if r.Verb == plan.ApplyDocuments {
+		words[0] = "plan"
 	}
-	if o.AllOrNothing {
-		words = append(words, "all-or-nothing")
+	if r.VM != "" {
+		words = append(words, r.VM)
 	}
-	return engine.Plans{f.plan}, f.call(words...)
-}
-
-func (f *fakeEngine) named(verb string, names ...string) (engine.Plans, error) {
-	return engine.Plans{f.plan}, f.call(append([]string{verb}, names...)...)
-}
-
-func (f *fakeEngine) PlanReplace(_ context.Context, o engine.ReplaceOptions) (engine.Plans, error) {
-	words := append(slices.Clone(o.Names), o.VMs...)
-	if o.KeepRecent {
-		words = append(words, "keep-recent")
+	words = append(append(words, r.Workers...), r.UUIDs...)
+	for _, option := range []struct {
+		word string
+		on   bool
+	}{{"allow-restart", r.AllowRestart}, {"all-or-nothing", r.AllOrNothing}, {"keep-recent", r.KeepRecent}} {
+		if option.on {
+			words = append(words, option.word)
+		}
 	}
-	return f.named("replace", words...)
+	plans := engine.Plans{Request: r, Documents: documents, Plans: []*plan.Plan{f.plan}, Unseen: f.unseen, Unknown: f.unknown}
+	return plans, f.call(words...)
 }
-
-func (f *fakeEngine) PlanDelete(_ context.Context, names []string) (engine.Plans, error) {
-	return f.named("delete", names...)
-}
-
-func (f *fakeEngine) PlanPark(_ context.Context, names []string) (engine.Plans, error) {
-	return f.named("park", names...)
-}
-
-func (f *fakeEngine) PlanUnpark(_ context.Context, names []string) (engine.Plans, error) {
-	return f.named("unpark", names...)
-}
-
-func (f *fakeEngine) PlanAdopt(_ context.Context, vm, worker string) (engine.Plans, error) {
-	return f.named("adopt", vm, worker)
-}
-
-func (f *fakeEngine) PlanOrphans(context.Context) (engine.Plans, error) { return f.named("orphans") }
 
 func (f *fakeEngine) Apply(ctx context.Context, _ engine.Plans, o engine.ApplyOptions) (engine.Applied, error) {
 	_ = f.call("apply")
@@ -129,11 +114,11 @@ func joinFailures(err error, outcomes []apply.Outcome) error {
 	return err
 }
 
-func (f *fakeEngine) Export(context.Context) ([]byte, error) {
+func (f *fakeEngine) Export(context.Context, *v1alpha1.Documents) ([]byte, error) {
 	return []byte(f.text), f.call("export")
 }
 
-func (f *fakeEngine) Role(_ context.Context, version string) (string, error) {
+func (f *fakeEngine) Role(_ context.Context, _ *v1alpha1.Documents, version string) (string, error) {
 	return f.text, f.call("role", version)
 }
 
