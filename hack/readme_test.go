@@ -93,10 +93,9 @@ func run(t *testing.T, line string) string {
 
 func engineOn(sim *pvesim.Sim, token string, request cli.EngineRequest) cli.Engine {
 	return engine.New(engine.Options{
-		Documents: request.Documents,
-		By:        "operator@desk",
-		Open: func(_ context.Context, hypervisor *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
-			return proxmox.Open(hypervisor, proxmox.Login{Token: token, Transport: sim.Transport()})
+		By: "operator@desk",
+		Open: func(_ context.Context, _ *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+			return proxmox.Open(document, proxmox.Login{Token: token, Transport: sim.Transport()})
 		},
 	})
 }

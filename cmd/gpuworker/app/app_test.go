@@ -16,7 +16,7 @@ import (
 
 // request loads a document in a folder with a token, a password and a CA, and
 // asks for its login.
-func request(t *testing.T, spec string) (cli.EngineRequest, *v1alpha1.Hypervisor) {
+func request(t *testing.T, spec string) (cli.EngineRequest, *v1alpha1.Documents, *v1alpha1.Hypervisor) {
 	t.Helper()
 	folder := t.TempDir()
 	for name, text := range map[string]string{"token": "a@pve!b=secret-in-file\n", "ca.pem": "the CA"} {
@@ -30,10 +30,10 @@ func request(t *testing.T, spec string) (cli.EngineRequest, *v1alpha1.Hypervisor
 		t.Fatal(err)
 	}
 	environment := map[string]string{"PVE_TOKEN": "a@pve!b=secret-in-environment", "PASSWORD": "secret-password"}
-	return cli.EngineRequest{Documents: documents, Login: cli.WithLogin, LookupEnv: func(name string) (string, bool) {
+	return cli.EngineRequest{Login: cli.WithLogin, LookupEnv: func(name string) (string, bool) {
 		value, ok := environment[name]
 		return value, ok
-	}}, &documents.Hypervisors[0]
+	}}, documents, &documents.Hypervisors[0]
 }
 
 func TestSecretsAreTakenFromWhereTheDocumentSays(t *testing.T) {
@@ -82,9 +82,9 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 }
 
 func TestWithoutLoginNothingIsNeeded(t *testing.T) {
-	r, hypervisor := request(t, "    credentials: {token: {env: NOWHERE}}\n")
+	r, documents, hypervisor := request(t, "    credentials: {token: {env: NOWHERE}}\n")
 	r.Login = cli.WithoutLogin
-	login, err := loginOf(r, hypervisor)
+	login, err := loginOf(r, documents, hypervisor)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,12 +42,12 @@ func TestOnlySmallRegularFilesAreCredentials(t *testing.T) {
 			"    tls: {caFile: odd}\n    credentials: {username: root@pam, password: {env: PASSWORD}}\n": "caFile",
 		} {
 			t.Run(name+" as "+field, func(t *testing.T) {
-				r, hypervisor := request(t, spec)
-				file := r.Documents.Path(v1alpha1.KindHypervisor, "lab", "odd")
+				r, documents, hypervisor := request(t, spec)
+				file := documents.Path(v1alpha1.KindHypervisor, "lab", "odd")
 				if err := tt.make(file); err != nil {
 					t.Fatal(err)
 				}
-				_, err := loginOf(r, hypervisor)
+				_, err := loginOf(r, documents, hypervisor)
 				if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), tt.says) || !strings.Contains(err.Error(), field) {
 					t.Errorf("%v, want %s", err, tt.says)
 				}
@@ -59,14 +59,14 @@ func TestOnlySmallRegularFilesAreCredentials(t *testing.T) {
 // TestASecretThatOthersMayReadIsSaid once, with what to type.
 func TestASecretThatOthersMayReadIsSaid(t *testing.T) {
 	for mode, warned := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: false, 0o644: true, 0o604: true, 0o606: true} {
-		r, hypervisor := request(t, "    credentials: {token: {file: token}}\n")
-		file := r.Documents.Path(v1alpha1.KindHypervisor, "lab", "token")
+		r, documents, hypervisor := request(t, "    credentials: {token: {file: token}}\n")
+		file := documents.Path(v1alpha1.KindHypervisor, "lab", "token")
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}
 		var said []string
 		r.Warn = func(text string) { said = append(said, text) }
-		login, err := loginOf(r, hypervisor)
+		login, err := loginOf(r, documents, hypervisor)
 		if err != nil || login.Token != "a@pve!b=secret-in-file" {
 			t.Errorf("%04o: %v", mode, err)
 		}

@@ -87,9 +87,9 @@ func (l *lab) run(terminal bool, args ...string) printed {
 		},
 		NewEngine: func(request cli.EngineRequest) cli.Engine {
 			return engine.New(engine.Options{
-				Documents: request.Documents, By: "somebody@somewhere", Facts: request.Facts,
-				Open: func(_ context.Context, hypervisor *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
-					return proxmox.Open(hypervisor, proxmox.Login{Token: "gpuworker@pve!engine=11111111-1111-4111-8111-111111111111", Transport: l.liar})
+				By: "somebody@somewhere", Facts: request.Facts,
+				Open: func(_ context.Context, _ *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+					return proxmox.Open(document, proxmox.Login{Token: "gpuworker@pve!engine=11111111-1111-4111-8111-111111111111", Transport: l.liar})
 				},
 			})
 		},
