@@ -161,6 +161,10 @@ func adopt(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait
 	return wait, err
 }
 
+func disown(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error) {
+	return to.Disown(ctx, j.Ref, j.Handle)
+}
+
 // replaced notes in the VM that the replace which made it is finished.
 func replaced(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error) {
 	record := j.Record

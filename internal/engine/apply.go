@@ -83,7 +83,11 @@ func (e *Engine) applyOne(ctx context.Context, plans Plans, p *plan.Plan, option
 
 // again looks at the hypervisor and makes a plan anew.
 func (e *Engine) again(ctx context.Context, plans Plans, document *v1alpha1.Hypervisor) (*plan.Plan, error) {
-	in, err := e.lookAt(ctx, plans.Documents, document, plans.Request, false)
+	how := extentOf(plans.Request)
+	if !plans.foundAll() {
+		how = whole
+	}
+	in, err := e.lookAt(ctx, plans.Documents, document, plans.Request, how)
 	if err != nil {
 		return nil, err
 	}

@@ -32,8 +32,18 @@ func (e *Engine) Plan(ctx context.Context, documents *v1alpha1.Documents, reques
 	if request.Verb == plan.ReplaceWorkers {
 		request.Now = time.Now().UTC().Format(time.RFC3339)
 	}
+	how := extentOf(request)
+	plans, err := e.planWithin(ctx, documents, request, how)
+	if err == nil && how.only != nil && !plans.foundAll() {
+		return e.planWithin(ctx, documents, request, whole) // the whole world tells why
+	}
+	return plans, err
+}
+
+// planWithin is Plan with a look of that extent.
+func (e *Engine) planWithin(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, how extent) (Plans, error) {
 	plans := Plans{Request: request, Documents: documents}
-	seen, err := e.look(ctx, concerned(documents, request), request, false)
+	seen, err := e.look(ctx, concerned(documents, request), request, how)
 	if err != nil {
 		return plans, err
 	}
@@ -49,6 +59,18 @@ func (e *Engine) Plan(ctx context.Context, documents *v1alpha1.Documents, reques
 		err = plans.settleNames()
 	}
 	return plans, err
+}
+
+// foundAll reports whether each named worker was found, with a VM that is proven
+// to be it, so that a wider look would not show another one.
+func (p *Plans) foundAll() bool {
+	found := map[string]bool{}
+	for _, one := range p.Plans {
+		for w := range one.Workers() {
+			found[w.Name] = found[w.Name] || w.Ref != nil && w.Action != plan.Refuse
+		}
+	}
+	return !slices.ContainsFunc(p.Request.Workers, func(name string) bool { return !found[name] })
 }
 
 // concerned are the documents without the hypervisors that a request cannot be

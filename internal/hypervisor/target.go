@@ -80,6 +80,10 @@ type Marker interface {
 	Adopt(ctx context.Context, ref inventory.VMRef, record inventory.Record, handle Handle) (*Wait, error)
 	// SetRecord writes the record of a VM that is ours.
 	SetRecord(ctx context.Context, ref inventory.VMRef, record inventory.Record, handle Handle) (*Wait, error)
+	// Disown takes our claim, record and marks off a VM of ours, which stays as it is.
+	// What the VM itself needs of the claim's register stays too. A VM that is
+	// nobody's already is nothing to do.
+	Disown(ctx context.Context, ref inventory.VMRef, handle Handle) (*Wait, error)
 	// SetParked puts the parked mark on or takes it off.
 	SetParked(ctx context.Context, ref inventory.VMRef, parked bool, handle Handle) (*Wait, error)
 }

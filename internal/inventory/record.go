@@ -312,6 +312,8 @@ func (vm *VM) Ownership() (Ownership, string) {
 	tagged := slices.Contains(vm.Tags, OwnerTag)
 	r := vm.Record
 	switch {
+	case vm.Passed:
+		return Foreign, ""
 	case vm.RecordProblem != "":
 		return Doubtful, vm.RecordProblem
 	case r == nil && tagged:

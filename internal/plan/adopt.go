@@ -19,7 +19,7 @@ import (
 // What else differs from the declaration is shown by the next plan.
 func BuildAdopt(in Input, id, worker string) (*Plan, error) {
 	b := newBuilder(in)
-	pool := b.poolOf(worker)
+	pool := b.in.poolOf(worker)
 	vm := in.Snapshot.VM(id)
 	if m := b.adopted(pool, vm, worker); m != nil {
 		return b.adoptedAlready(pool, m), nil
@@ -92,17 +92,6 @@ func (b *builder) adoptLasts(d *draft, vm *inventory.VM) {
 		d.refuse(f)
 		return
 	}
-}
-
-// poolOf finds the declared pool that a worker's name belongs to; nil when none
-// does.
-func (b *builder) poolOf(worker string) *v1alpha1.WorkerPool {
-	for _, pool := range b.in.pools() {
-		if numberOf(pool.Name, worker) > 0 {
-			return pool
-		}
-	}
-	return nil
 }
 
 // adoptable tells why the VM cannot be adopted under that name at all.

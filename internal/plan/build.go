@@ -84,7 +84,7 @@ func (d *draft) identity() identity {
 }
 
 func newBuilder(in Input) *builder {
-	b := &builder{in: in, world: in.Snapshot, survey: look(in.Snapshot), room: place.NewRoom(in.Snapshot), refused: map[wish][]finding.Finding{}}
+	b := &builder{in: in, world: in.Snapshot, survey: look(in), room: place.NewRoom(in.Snapshot), refused: map[wish][]finding.Finding{}}
 	if in.Hypervisor != nil && in.Hypervisor.Spec.RequireHostFacts {
 		b.room.RequireFacts()
 	}
@@ -210,7 +210,12 @@ func (b *builder) decideExisting() {
 		}
 	}
 	for d := range b.all() {
-		if d.member != nil && d.member.vm != nil {
+		switch {
+		case d.member == nil || d.member.vm == nil:
+		case d.member.passed:
+			b.fill(d)
+			d.Action, d.Reason = Keep, "nobody asked about it"
+		default:
 			b.existing(d)
 			d.twins = b.surplusVMs(d)
 		}

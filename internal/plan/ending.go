@@ -40,7 +40,7 @@ func (b *builder) endHint(m *member) string {
 	switch {
 	case b.in.meantElsewhere(m.worker):
 		return fmt.Sprintf("a worker of another Hypervisor document is declared by this name; when that is not this very cluster by another endpoint, delete this one with documents that have no Hypervisor but %s", b.world.Hypervisor)
-	case b.in.pool(m.record()) == nil && b.poolOf(m.worker) != nil:
+	case b.in.pool(m.record()) == nil && b.in.poolOf(m.worker) != nil:
 		return fmt.Sprintf("a declared worker has this name too, so delete this one with documents that have pool %s in KubeCluster %s", m.pool, m.kubeCluster)
 	}
 	return shell.Command("gpuworker delete %s", m.worker)

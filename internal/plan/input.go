@@ -55,6 +55,17 @@ func (in Input) pool(r *inventory.Record) *v1alpha1.WorkerPool {
 	return nil
 }
 
+// poolOf finds the declared pool that a worker's name belongs to; nil when none
+// does.
+func (in Input) poolOf(worker string) *v1alpha1.WorkerPool {
+	for _, pool := range in.pools() {
+		if numberOf(pool.Name, worker) > 0 {
+			return pool
+		}
+	}
+	return nil
+}
+
 // declares reports whether the documents speak of the KubeCluster.
 func (in Input) declares(kubeCluster string) bool {
 	return len(in.KubeClusters) == 0 || slices.Contains(in.KubeClusters, kubeCluster)

@@ -29,6 +29,12 @@ func BuildUnpark(in Input, names []string) (*Plan, error) {
 	return named(in, "unpark", names, (*builder).unpark)
 }
 
+// BuildDisown plans to forget the named workers: their VMs stay as they are, and
+// nothing of ours is left in them or on their cards.
+func BuildDisown(in Input, names []string) (*Plan, error) {
+	return named(in, "disown", names, (*builder).disown)
+}
+
 // named makes a plan for workers that a person names, with one decision for each.
 func named(in Input, verb string, names []string, decide func(*builder, *draft)) (*Plan, error) {
 	b := newBuilder(in)
@@ -273,6 +279,17 @@ func (b *builder) park(d *draft) {
 		d.Action, d.Reason = Keep, "already parked"
 	default:
 		d.Action, d.Reason, d.Steps = Park, "you named it", []StepKind{StepPark, StepShutdown}
+	}
+}
+
+// disown decides about a worker whose VM is to be nobody's.
+func (b *builder) disown(d *draft) {
+	if b.refuseHalf(d) {
+		return
+	}
+	d.Action, d.Reason, d.Steps = Disown, "you named it", []StepKind{StepDisown}
+	if d.pool != nil {
+		d.Hint = "it is still declared: take it out of the documents, or the next apply finds its name taken"
 	}
 }
 

@@ -19,6 +19,7 @@ const (
 	ParkWorkers    Verb = "park"    // stop the named workers and keep their cards
 	UnparkWorkers  Verb = "unpark"  // start the named parked workers
 	AdoptVM        Verb = "adopt"   // take an existing VM over as the named worker
+	DisownWorkers  Verb = "disown"  // leave the named workers' VMs as they are and forget them
 	ReleaseOrphans Verb = "orphans" // give back claims that have no VM
 )
 
@@ -59,7 +60,7 @@ const RecentReplace = 3600
 // ByName reports whether the request is about workers by their names, wherever
 // they are.
 func (r Request) ByName() bool {
-	return r.Verb == ReplaceWorkers || r.Verb == DeleteWorkers || r.Verb == ParkWorkers || r.Verb == UnparkWorkers
+	return r.Verb == ReplaceWorkers || r.Verb == DeleteWorkers || r.Verb == ParkWorkers || r.Verb == UnparkWorkers || r.Verb == DisownWorkers
 }
 
 // IsWorkerOf reports whether a name is that of a worker of the pool, POOL-n.
@@ -92,6 +93,8 @@ func Make(in Input) (*Plan, error) {
 		return BuildPark(in, names)
 	case UnparkWorkers:
 		return BuildUnpark(in, names)
+	case DisownWorkers:
+		return BuildDisown(in, names)
 	case AdoptVM:
 		if len(names) != 1 || in.Request.VM == "" {
 			break

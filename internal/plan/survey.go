@@ -21,9 +21,12 @@ func identityOf(r *inventory.Record) identity { return identity{r.Pool, r.KubeCl
 // member is what there is of one worker: its VM, its claim, or both.
 type member struct {
 	identity
-	vm    *inventory.VM    // nil when there is only a claim
-	fresh bool             // the VM is a clone that was not marked yet
-	claim *inventory.Claim // nil for a plain worker, or when it got lost
+	vm    *inventory.VM // nil when there is only a claim
+	fresh bool          // the VM is a clone that was not marked yet
+	// passed: nobody looked at the VM. It has our mark and the worker's name, so it
+	// counts as the worker where workers are counted, and nothing is decided of it.
+	passed bool
+	claim  *inventory.Claim // nil for a plain worker, or when it got lost
 
 	host string    // of the card, else of the VM
 	slot *pci.Slot // nil for a plain worker
@@ -60,10 +63,11 @@ type survey struct {
 	claimed map[string]*member // who claims a VM number; the first of several
 }
 
-func look(world *inventory.Snapshot) *survey {
-	s := &survey{world: world, members: map[identity]*member{}, claimed: map[string]*member{}}
+func look(in Input) *survey {
+	s := &survey{world: in.Snapshot, members: map[identity]*member{}, claimed: map[string]*member{}}
 	s.addVMs()
 	s.addClaims()
+	s.addPassed(in)
 	for _, m := range s.members {
 		m.settle()
 		s.order = append(s.order, m)
@@ -115,6 +119,34 @@ func (s *survey) addClaims() {
 		if !claim.Releasing && claim.Problem == "" {
 			m := s.member(identityOf(&claim.Record))
 			m.extraClaims = append(m.extraClaims, claim)
+		}
+	}
+}
+
+// addPassed takes the VMs with our mark that nobody looked at for the workers that
+// they are by their claims or names.
+func (s *survey) addPassed(in Input) {
+	claimed := map[string]*inventory.Claim{}
+	for i := range s.world.Claims {
+		claimed[s.world.Claims[i].Record.VM] = &s.world.Claims[i]
+	}
+	for i := range s.world.VMs {
+		vm := &s.world.VMs[i]
+		if !vm.Passed || !slices.Contains(vm.Tags, inventory.OwnerTag) {
+			continue
+		}
+		record := inventory.Record{Worker: vm.Name, VM: vm.ID}
+		if claim := claimed[vm.ID]; claim != nil && claim.Record.Worker == vm.Name {
+			record = claim.Record
+		} else if pool := in.poolOf(vm.Name); pool != nil {
+			record.Pool, record.KubeCluster, record.Lifecycle = pool.Name, pool.Spec.KubeCluster, string(pool.Spec.Lifecycle)
+		} else {
+			continue
+		}
+		if m := s.member(identityOf(&record)); len(m.extraVMs) == 0 {
+			ghost := *vm
+			ghost.Record = &record
+			m.extraVMs, m.passed = []*inventory.VM{&ghost}, true
 		}
 	}
 }

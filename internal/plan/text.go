@@ -127,7 +127,7 @@ func (t *printer) pool(p *Plan, pool *Pool) {
 
 // signs are the first column: what happens, at a glance.
 var signs = map[Action]struct{ sign, color string }{
-	Keep: {"=", faint}, Create: {"+", green}, Finish: {"+", green}, Adopt: {"+", green},
+	Keep: {"=", faint}, Create: {"+", green}, Finish: {"+", green}, Adopt: {"+", green}, Disown: {"~", yellow},
 	Update: {"~", yellow}, Restart: {"~", yellow}, Start: {"~", green}, Park: {"~", yellow}, Unpark: {"~", green},
 	Replace: {"±", red}, Destroy: {"-", red}, Release: {"-", yellow},
 	Refuse: {"✗", red}, Hold: {"!", yellow}, Wait: {"…", yellow},
@@ -205,6 +205,7 @@ var phrases = map[Action]func(w *Worker) string{
 	Park:    func(w *Worker) string { return fmt.Sprintf("stop VM %s and keep its card", w.VM) },
 	Unpark:  func(w *Worker) string { return fmt.Sprintf("start VM %s again", w.VM) },
 	Adopt:   func(w *Worker) string { return fmt.Sprintf("take over VM %s", w.VM) },
+	Disown:  func(w *Worker) string { return fmt.Sprintf("let go of VM %s, which stays as it is", w.VM) },
 	Release: func(*Worker) string { return "give the card back" },
 	Refuse:  func(*Worker) string { return "refused" },
 }

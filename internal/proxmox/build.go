@@ -11,11 +11,16 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
+// introduction is what the note of a VM that we made tells people.
+func introduction(record inventory.Record) string {
+	return fmt.Sprintf("Worker %s of pool %s, made and kept by gpuworker. The next line is its identity: leave it as it is.", record.Worker, record.Pool)
+}
+
 // note is the text of a VM's note: a sentence for people, what they wrote
 // themselves, and our record with its flags.
 func note(record inventory.Record, rest string, flags ...string) string {
 	if rest == "" {
-		rest = fmt.Sprintf("Worker %s of pool %s, made and kept by gpuworker. The next line is its identity: leave it as it is.", record.Worker, record.Pool)
+		rest = introduction(record)
 	}
 	return rest + "\n" + record.Line(flags...)
 }

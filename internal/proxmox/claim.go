@@ -327,7 +327,7 @@ func believed(name string, mapping pve.Mapping, note inventory.Note, hosts []inv
 		Host: note.Record.Host, Slot: slot, Register: name, Record: note.Record, Releasing: note.Has(wordReleasing),
 	}
 	for i := range hosts {
-		if hosts[i].Name == claim.Host && hosts[i].Online {
+		if hosts[i].Name == claim.Host && hosts[i].Online && !hosts[i].Passed {
 			claim.Stale = staleness(mapping, claim.Host, hosts[i].Device(slot))
 		}
 	}
