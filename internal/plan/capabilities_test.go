@@ -20,7 +20,7 @@ func can(world *inventory.Snapshot, what inventory.Capabilities) *inventory.Snap
 
 func TestWhereTheHypervisorChoosesIdentifiersNoneIsPlanned(t *testing.T) {
 	chooses := inventory.Capabilities{ChoosesIDs: true}
-	two, gpu := pool("w", replicas(2)), pool("gpu", exact("pve1", "0000:03:00.0"))
+	two := pool("w", replicas(2))
 	world := can(twoT4s(), chooses)
 	world.FreeIDs = nil // nobody hands them out
 	p := Build(lab(world, two))
@@ -33,7 +33,12 @@ func TestWhereTheHypervisorChoosesIdentifiersNoneIsPlanned(t *testing.T) {
 	if text := textOf(t, p); !strings.Contains(text, "create a VM: 4 cores") {
 		t.Errorf("the plan does not say that the VM has no identifier yet:\n%s", text)
 	}
+}
 
+// Such a worker's record names no identifier: name, tag and UUID are its proof.
+func TestAWorkerWhoseRecordNamesNoIdentifier(t *testing.T) {
+	chooses := inventory.Capabilities{ChoosesIDs: true}
+	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
 	unnamed := func(r *inventory.Record) { r.VM = "" }
 	made := func() *VMBuilder { return made(gpu, 1, 9100, "pve1", "03:00").Running().Record(unnamed) }
 	held := claim(gpu, 1, 9100, "pve1", "03:00").Change(func(c *inventory.Claim) { c.Record.VM = "" })
@@ -41,12 +46,17 @@ func TestWhereTheHypervisorChoosesIdentifiersNoneIsPlanned(t *testing.T) {
 		t.Errorf("a worker whose record names no identifier: %q", got)
 	}
 	restored := made().Change(func(vm *inventory.VM) { vm.UUID = UUID(7) })
-	p = Build(lab(can(twoT4s(held, restored), chooses), gpu))
+	p := Build(lab(can(twoT4s(held, restored), chooses), gpu))
 	if got := lines(p); !slices.Equal(got, []string{"gpu-1 refuse VM-IDENTITY"}) {
 		t.Fatalf("a copy of it under its name: %q", got)
 	}
 	if fix := worker(t, p, "gpu-1").Refusals[0].Fix; fix != "if it is the worker, confirm it: gpuworker adopt 9100 --as gpu-1" {
 		t.Errorf("the fix is %q", fix)
+	}
+	renamed := pool("w", replicas(1))
+	other := VM(9100, "w-1", "pve1").Ours("w", "rke2-lab", "Ephemeral").Record(unnamed).Change(func(vm *inventory.VM) { vm.Name = "web" })
+	if got := lines(Build(lab(can(twoT4s(other), chooses), renamed))); !slices.Equal(got, []string{"w-1 refuse VM-IDENTITY"}) {
+		t.Errorf("a worker that was renamed: %q", got)
 	}
 	p, err := BuildAdopt(lab(can(twoT4s(VM(204, "vdi", "pve1").Card("03:00").Running()), chooses), gpu), "204", "gpu-1")
 	if err != nil {
