@@ -215,7 +215,8 @@ func (c *checker) card(pool *v1alpha1.WorkerPool, host *inventory.Host, want pla
 	device := *host.Device(*want.Card.Slot)
 	who := c.holder(pool, host, want)
 	findings := place.CheckCardFree(c.world, host, device, who)
-	if host.IOMMU == inventory.On {
+	iommu := !place.Blocks(place.CheckIOMMU(c.world, host))
+	if iommu {
 		findings = append(findings, place.CheckCardAlone(c.world, host, device))
 	}
 	if named {
@@ -223,7 +224,7 @@ func (c *checker) card(pool *v1alpha1.WorkerPool, host *inventory.Host, want pla
 	} else {
 		c.inform(findings...)
 	}
-	if blocking, _ := place.Split(findings); len(blocking) > 0 || host.IOMMU != inventory.On {
+	if blocking, _ := place.Split(findings); len(blocking) > 0 || !iommu {
 		return
 	}
 	// A worker that runs with its card is not unwell because its host said nothing

@@ -92,7 +92,11 @@ func (r *Room) tryCard(w Want, host *inventory.Host, device pci.Device, onHost f
 	o := option{seat: Seat{Host: host.Name}}
 	if len(refusals) == 0 {
 		o = onHost()
-		o.seat.Reason = fmt.Sprintf("alone in group %d, %s", device.Functions[0].Group, o.seat.Reason)
+		alone := fmt.Sprintf("alone in group %d", device.Functions[0].Group)
+		if r.world.Capabilities.HidesGroups {
+			alone = "its group is not shown"
+		}
+		o.seat.Reason = alone + ", " + o.seat.Reason
 	}
 	gpu, _ := device.GPU()
 	o.seat.Slot, o.seat.Model = &device.Slot, gpu.ShortName()
