@@ -439,3 +439,11 @@ func (c *cutter) RoundTrip(request *http.Request) (*http.Response, error) {
 	c.kill()
 	return nil, errDead
 }
+
+// die ends the process now: it sends nothing more.
+func (c *cutter) die() {
+	c.mu.Lock()
+	c.dead = true
+	c.mu.Unlock()
+	c.kill()
+}
