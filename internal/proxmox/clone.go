@@ -210,5 +210,8 @@ func (b *Backend) cloneState(ctx context.Context, record inventory.Record) (clon
 }
 
 func (b *Backend) numberTaken(id, why string) error {
-	return &fault.Error{Kind: fault.Exists, Where: fault.Place{VM: id}, Why: "the VM number is taken: " + why}
+	return &fault.Error{
+		Kind: fault.Exists, Where: fault.Place{VM: id}, Why: "the VM number is taken: " + why,
+		Fix: "run the same command again: it takes another number",
+	}
 }
