@@ -79,6 +79,9 @@ func FindTemplate(s *inventory.Snapshot, t v1alpha1.Template, h *inventory.Host)
 // (PVE::API2::Qemu, clone_vm and check_storage_access_clone).
 func sharedWith(s *inventory.Snapshot, template *inventory.VM, h *inventory.Host) bool {
 	home := s.Host(template.Host)
+	if template.Host == "" { // of a hypervisor that gives hosts at power-on
+		home = h
+	}
 	if home == nil || template.Machine.Storage == "" {
 		return false
 	}
