@@ -21,6 +21,10 @@ import (
 // fault.Conflict and has changed nothing. A write that came second to somebody
 // else's, or that may or may not have arrived, is a Wait and no error: the next
 // call looks again.
+//
+// After a fault.Unavailable, what was under way may go on: the call is made again
+// with the handle of the last Wait. After any other error nothing is under way any
+// more: who tries again begins anew, with an empty handle.
 type Target interface {
 	Claimer
 	Builder
@@ -68,9 +72,9 @@ type CloneOrder struct {
 	Template inventory.VMRef
 	Full     bool
 	Storage  string // for the disks of a full clone; "" is the template's
-	// Shelf is what must not be written to by too many clones at once: the storage,
-	// and its host when hosts do not share it.
-	Shelf string
+	// Shelf is the storage that is written to, which takes only so many clones at
+	// once; ShelfHost is its host, "" when hosts share it.
+	Shelf, ShelfHost string
 }
 
 // Marker writes what makes a VM known as ours.

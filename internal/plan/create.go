@@ -148,7 +148,7 @@ func (b *builder) source(pool *v1alpha1.WorkerPool, template *inventory.VM) *Sou
 	}
 	if host := b.world.Host(template.Host); host != nil {
 		if storage := host.Storage(source.Shelf); storage == nil || !storage.Shared {
-			source.Shelf += " on " + host.Name
+			source.ShelfHost = host.Name
 		}
 	}
 	return source

@@ -283,7 +283,7 @@ func (b *builder) obstacles(d *draft, machine *inventory.Machine) []finding.Find
 }
 
 // halfMade reports whether an earlier run did not come to the end of making the
-// VM, by what is missing: the marks, which are written with the configuration, or
+// VM, by what is missing: the marks, which are written after the configuration, or
 // the card, which is put in last. Its firmware may still be changed in place.
 func (b *builder) halfMade(d *draft) bool {
 	m := d.member

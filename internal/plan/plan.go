@@ -119,9 +119,10 @@ type Source struct {
 	Full     bool   `json:"full"`
 	Storage  string `json:"storage,omitempty"` // for the disks of a full clone
 
-	// Shelf is the storage that the clone is written to, "local-lvm on pve1", or
-	// "nfs" when hosts share it: what must not be written to by too many at once.
-	Shelf string `json:"shelf,omitempty"`
+	// Shelf is the storage that the clone is written to, and ShelfHost its host, ""
+	// when hosts share it: what must not be written to by too many at once.
+	Shelf     string `json:"shelf,omitempty"`
+	ShelfHost string `json:"shelfHost,omitempty"`
 }
 
 // When says when a change takes effect.

@@ -38,14 +38,19 @@ func (b *Backend) disown(ctx context.Context, ref inventory.VMRef, m memo) (*hyp
 	return b.write(ctx, ref, found, pve.ConfigUpdate{Set: unmarked(found)})
 }
 
-// unclaim takes the claim for a VM off a register. The mapping stays when the VM
-// names it: without it the VM would not start any more.
+// unclaim takes the claim for a VM off a register, when it is our turn to write
+// those. done is false as long as there is one.
 func (b *Backend) unclaim(ctx context.Context, found seen, register string, m memo) (wait *hypervisor.Wait, done bool, err error) {
-	turn, err := b.claimTurn(ctx)
-	if err != nil {
-		return nil, false, err
-	}
-	defer turn()
+	wait, err = b.inTurn(ctx, m, func() (wait *hypervisor.Wait, err error) {
+		wait, done, err = b.unclaimed(ctx, found, register, m)
+		return wait, err
+	})
+	return wait, done, err
+}
+
+// unclaimed does it. The mapping stays when the VM names it: without it the VM would
+// not start any more.
+func (b *Backend) unclaimed(ctx context.Context, found seen, register string, m memo) (wait *hypervisor.Wait, done bool, err error) {
 	mapping, err := b.client.Mapping(ctx, register)
 	if pve.KindOf(err) == pve.NotFound {
 		return nil, true, nil
@@ -59,12 +64,11 @@ func (b *Backend) unclaim(ctx context.Context, found seen, register string, m me
 	}
 	if slices.ContainsFunc(found.vm.Cards, func(a inventory.Attachment) bool { return a.Mapping == register }) {
 		err = b.client.UpdateMapping(ctx, pve.MappingUpdate{ID: register, Digest: mapping.Digest, Map: mapping.Map, Description: note.Rest})
-		if wait, err = m.releasedOr(err); wait == nil && err == nil {
-			wait = onceMore()
-		}
-		return wait, false, err
+		wait, err = m.releasedOr(err)
+	} else {
+		wait, err = b.release(ctx, *found.vm.Record, register, m)
 	}
-	if wait, err = b.release(ctx, *found.vm.Record, register, m); wait == nil && err == nil {
+	if wait == nil && err == nil {
 		wait = onceMore()
 	}
 	return wait, false, err

@@ -193,22 +193,34 @@ func runs(tasks []pve.TaskInfo) bool { return slices.ContainsFunc(tasks, pve.Tas
 // ObserveVM implements hypervisor.Source, on the host of the reference.
 func (b *Backend) ObserveVM(ctx context.Context, ref inventory.VMRef) (*inventory.VM, error) {
 	vm, err := b.observeOne(ctx, ref)
-	return vm, b.wrap(err, "look at the VM", place(ref))
-}
-
-func (b *Backend) observeOne(ctx context.Context, ref inventory.VMRef) (*inventory.VM, error) {
-	found, err := b.read(ctx, ref.Host, number(ref.ID), nil)
 	if pve.KindOf(err) == pve.NotFound {
 		return nil, nil
 	}
+	return vm, b.wrap(err, "look at the VM", place(ref))
+}
+
+// observeOne reads a VM, and, unless it is being made, what its configuration does
+// not tell: which cards its mappings stand for, and whether it runs.
+func (b *Backend) observeOne(ctx context.Context, ref inventory.VMRef) (*inventory.VM, error) {
+	found, err := b.read(ctx, ref.Host, number(ref.ID), nil)
 	if err != nil {
 		return nil, err
 	}
-	if found.vm.State == inventory.Cloning {
+	vm := &found.vm
+	if vm.State == inventory.Cloning {
 		if tasks, err := b.client.Tasks(ctx, ref.Host, pve.TaskFilter{Source: "active", Type: "qmclone"}); err == nil && !runs(tasks) {
-			found.vm.State = inventory.CloneDead
+			vm.State = inventory.CloneDead
+		}
+	} else {
+		known, err := b.freshMappings(ctx)
+		if err != nil {
+			return nil, err
+		}
+		*vm = parseVM(found.config, ref.Host, number(ref.ID), known)
+		if vm.Running, err = b.running(ctx, ref); err != nil {
+			return nil, err
 		}
 	}
-	found.vm.FromRange = fromRange(b.spec.VMIDs, number(ref.ID))
-	return &found.vm, nil
+	vm.FromRange = fromRange(b.spec.VMIDs, number(ref.ID))
+	return vm, nil
 }
