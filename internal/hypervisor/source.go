@@ -18,8 +18,10 @@ type Backend interface {
 type Source interface {
 	// Observe returns a snapshot of all that the scope asks for, or an error.
 	Observe(ctx context.Context, scope Scope) (*inventory.Snapshot, error)
-	// ObserveVM looks at the configuration of one VM on the host of the reference;
-	// nil when it has none of that identifier.
+	// ObserveVM looks at the configuration of one VM on the host of the reference,
+	// if VMs have one while they are stopped; nil when there is none of that
+	// identifier. Whether it runs, and which cards stand behind names, need not be
+	// told.
 	ObserveVM(ctx context.Context, ref inventory.VMRef) (*inventory.VM, error)
 	// Capabilities tells what this hypervisor can do. It sends nothing.
 	Capabilities() inventory.Capabilities
