@@ -10,6 +10,7 @@ import (
 func (s suite) cuts(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		t.Run(fmt.Sprintf("killed, late %v", late), func(t *testing.T) { s.cutEach(t, late, (*scenario).killed) })
+		t.Run(fmt.Sprintf("killed while it lets go, late %v", late), func(t *testing.T) { s.cutEach(t, late, (*scenario).killedLettingGo) })
 		t.Run(fmt.Sprintf("one request lost, late %v", late), func(t *testing.T) { s.cutEach(t, late, (*scenario).unheard) })
 	}
 }
@@ -49,6 +50,21 @@ func (s *scenario) killed(cut Cut) bool {
 		second.must(w, s.ending(w)...)
 	}
 	s.same("after the worker's end", before)
+	return first.wire.dead()
+}
+
+// killedLettingGo kills an engine that disowns a worker; another one goes on.
+func (s *scenario) killedLettingGo(cut Cut) bool {
+	_, w := s.whole()
+	first := s.engine("ops@desk")
+	cut.Kills = true
+	first.wire.loses(cut)
+	if first.all(w, []call{disown}) != nil {
+		second := s.engine("ops@desk")
+		second.bears = true
+		second.must(w, disown)
+	}
+	s.isDisowned(w)
 	return first.wire.dead()
 }
 

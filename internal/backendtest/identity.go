@@ -10,7 +10,7 @@ import (
 
 // touching are the calls that change a VM.
 func (s *scenario) touching() []call {
-	calls := []call{configure, attach, start, stop, park, setRecord, unprotect, destroy}
+	calls := []call{configure, attach, start, stop, park, setRecord, disown, unprotect, destroy}
 	if s.can.ClaimsInVM {
 		calls = append(calls, claim)
 	}
@@ -60,7 +60,10 @@ func (s suite) identity(t *testing.T) {
 		s.lab.Edit(id, func(vm *VM) { vm.Running = true })
 		theirs := see(s.lab, id)
 		w.ref = inventory.VMRef{Host: w.ref.Host, ID: id, Name: theirs.Name, UUID: theirs.UUID}
-		s.untouched(e, w, s.touching()...)
+		s.untouched(e, w, without(s.touching(), disown)...)
+		before := s.state()
+		e.must(w, disown) // it is nobody's worker already
+		s.same("disown of a VM of somebody else", before)
 	})
 	s.scene(t, "another VM under its identifier", func(s *scenario) {
 		e, w := s.whole()
@@ -74,11 +77,16 @@ func (s suite) identity(t *testing.T) {
 		s.lab.Remove(w.ref.ID)
 		nothing := []call{stop, unprotect, destroy}
 		e.must(w, nothing...)
-		for _, c := range append(s.touching(), adopt) {
-			if !slices.ContainsFunc(nothing, func(n call) bool { return n.name == c.name }) {
-				e.refused(w, c, fault.NotFound)
-			}
+		for _, c := range append(without(s.touching(), nothing...), adopt) {
+			e.refused(w, c, fault.NotFound)
 		}
+	})
+}
+
+// without are calls without some of them.
+func without(calls []call, some ...call) []call {
+	return slices.DeleteFunc(slices.Clone(calls), func(c call) bool {
+		return slices.ContainsFunc(some, func(other call) bool { return other.name == c.name })
 	})
 }
 

@@ -33,6 +33,17 @@ func (s suite) marks(t *testing.T) {
 			}
 		}
 	})
+	s.scene(t, "disowned", func(s *scenario) {
+		e, w := s.whole()
+		s.lab.Edit(w.ref.ID, func(vm *VM) { vm.Note, vm.Tags = "made by eve\n"+vm.Note, append(vm.Tags, "theirs") })
+		was := see(s.lab, w.ref.ID)
+		s.twice(e, w, disown)
+		s.isDisowned(w)
+		if is := see(s.lab, w.ref.ID); is.UUID != was.UUID || !slices.Equal(is.Tags, []string{"theirs"}) || !strings.Contains(is.Note, "made by eve") {
+			s.Errorf("it was %+v, and is %+v", was, is)
+		}
+		s.untouched(e, w, without(s.touching(), disown)...)
+	})
 	s.scene(t, "what a later program added is kept", func(s *scenario) {
 		const added, flag = "gpu-uuid=GPU-1%2F2", "proven"
 		e, w := s.made()
@@ -101,6 +112,17 @@ func (s suite) adoption(t *testing.T) {
 		w.record.Worker, w.record.UUID = "gpu-5", w.ref.UUID
 		e.refused(w, adopt, fault.Conflict)
 	})
+}
+
+// isDisowned fails the test unless the worker's VM is nobody's and works on.
+func (s *scenario) isDisowned(w *worker) {
+	s.Helper()
+	vm := s.vm(w)
+	ownership, why := vm.Ownership()
+	if ownership != inventory.Foreign || vm.Parked() || vm.Name != w.record.Worker || !vm.Running || !vm.Holds(s.set.Card) {
+		s.Errorf("it is %s (%s), %+v", ownership, why, vm)
+	}
+	s.claimedBy(nil)
 }
 
 // given is a VM of somebody else that is to be worker gpu-5.

@@ -108,6 +108,9 @@ var (
 	unpark = call{"unpark", func(ctx context.Context, e *engine, w *worker, h hypervisor.Handle) (*hypervisor.Wait, error) {
 		return e.b.SetParked(ctx, w.ref, false, h)
 	}}
+	disown = call{"disown", func(ctx context.Context, e *engine, w *worker, h hypervisor.Handle) (*hypervisor.Wait, error) {
+		return e.b.Disown(ctx, w.ref, h)
+	}}
 	unprotect = call{"unprotect", func(ctx context.Context, e *engine, w *worker, h hypervisor.Handle) (*hypervisor.Wait, error) {
 		return e.b.Unprotect(ctx, w.ref, h)
 	}}

@@ -22,6 +22,7 @@ func (s suite) writes(t *testing.T) {
 	}{
 		{configure, func(_ *engine, w *worker) { w.machine.Cores++ }},
 		{attach, prepare}, {park, prepare}, {unpark, parked}, {setRecord, labelled}, {adopt, labelled}, {unprotect, prepare},
+		{disown, func(e *engine, w *worker) { e.must(w, release) }},
 	} {
 		s.scene(t, c.name, func(s *scenario) {
 			e, w := s.made()

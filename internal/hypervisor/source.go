@@ -18,9 +18,9 @@ type Backend interface {
 type Source interface {
 	// Observe returns a snapshot of all that the scope asks for, or an error.
 	Observe(ctx context.Context, scope Scope) (*inventory.Snapshot, error)
-	// ObserveVM looks at one VM on the host of the reference, and shows it as Observe
-	// does, agent and addresses left out; nil when the host has none of that
-	// identifier.
+	// ObserveVM looks at one VM, on the host of the reference if VMs have one while
+	// they are stopped, and shows it as Observe does, agent and addresses left out;
+	// nil when there is none of that identifier.
 	ObserveVM(ctx context.Context, ref inventory.VMRef) (*inventory.VM, error)
 	// Capabilities tells what this hypervisor can do. It sends nothing.
 	Capabilities() inventory.Capabilities

@@ -69,6 +69,7 @@ type worldPrint struct {
 type hostPrint struct {
 	Name     string
 	Online   bool
+	Passed   bool `json:",omitempty"`
 	CPUs     int
 	Memory   int64 // bytes
 	IOMMU    inventory.State
@@ -110,7 +111,7 @@ type factPrint struct {
 
 func printHost(h *inventory.Host) hostPrint {
 	p := hostPrint{
-		Name: h.Name, Online: h.Online, CPUs: h.CPUs, Memory: h.MemoryTotal, IOMMU: h.IOMMU,
+		Name: h.Name, Online: h.Online, Passed: h.Passed, CPUs: h.CPUs, Memory: h.MemoryTotal, IOMMU: h.IOMMU,
 		Devices: h.Devices, Bridges: h.Bridges, Facts: printFacts(h.Facts),
 	}
 	for _, s := range h.Storages {

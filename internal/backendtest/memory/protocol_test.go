@@ -13,7 +13,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/thorough"
 )
 
-const protocolSeeds = 2000
+const protocolSeeds = 1000
 
 // TestClaimsInVMsExclude lets two or three engines want one card, for two or three
 // VMs. Their requests are carried out one at a time, in an order that the
@@ -53,6 +53,8 @@ var lineups = [][]int{{0, 1}, {0, 1, 2}, {0, 0, 1}, {0, 0, 1, 1}}
 func (r *race) judge(after string, by *racer) {
 	r.world.mu.Lock()
 	defer r.world.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var have, hold []string
 	for _, vm := range r.vms {
 		r.look(vm, by)

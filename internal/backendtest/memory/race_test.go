@@ -211,6 +211,13 @@ func (r *racer) wire(write bool, do func() error) error {
 	return errProcess
 }
 
+// note changes what is known of VMs and engines.
+func (r *race) note(change func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change()
+}
+
 func (r *race) chance() float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -244,10 +251,10 @@ func (r *racer) want(b *Backend) error {
 	ctx := context.Background()
 	r.won = false
 	err := r.call(func(h hypervisor.Handle) (*hypervisor.Wait, error) {
-		r.unfit = false
+		r.note(func() { r.unfit = false })
 		wait, err := b.Claim(ctx, r.ref, r.record, inventory.Record{}, h)
-		if wait == nil && err == nil && r.up && !r.unfit {
-			r.holds = true
+		if wait == nil && err == nil {
+			r.note(func() { r.holds = r.holds || r.up && !r.unfit })
 			r.judge("the claim of "+r.record.Worker, r)
 		}
 		return wait, err
