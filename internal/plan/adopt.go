@@ -208,6 +208,14 @@ func (b *builder) adoptCard(d *draft, vm *inventory.VM) {
 	}
 	who := place.Who{Worker: d.Name, Pool: d.pool.Name, KubeCluster: d.pool.Spec.KubeCluster, VM: vm.ID}
 	host := b.world.Host(vm.Home())
+	if host == nil {
+		d.refuse(place.CheckHost(b.world, vm.Home()))
+		return
+	}
+	if there := place.CheckCardThere(b.world, host, slot); place.Blocks(there) {
+		d.refuse(there)
+		return
+	}
 	blocking, notes := place.Split(b.room.JudgeCard(host, *host.Device(slot), who))
 	if len(blocking) > 0 {
 		d.refuse(blocking...)
