@@ -1,0 +1,26 @@
+package status_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/gpuworker/gpuworker/internal/plantest"
+	"github.com/gpuworker/gpuworker/internal/status"
+)
+
+// BenchmarkReport says how n GPU workers are, among 2n VMs on n/25 hosts.
+func BenchmarkReport(b *testing.B) {
+	for _, large := range plantest.Larges() {
+		for _, n := range []int{500, 1000, 2000, 5000} {
+			b.Run(fmt.Sprintf("%s/%d", large.Name, n), func(b *testing.B) {
+				in := large.Input(n)
+				b.ReportAllocs()
+				for b.Loop() {
+					if rows := status.Report(in); len(rows) < n {
+						b.Fatalf("%d rows of %d workers", len(rows), n)
+					}
+				}
+			})
+		}
+	}
+}
