@@ -18,7 +18,7 @@ import (
 // that is declared, or would sooner or later. What is wrong with a host or card
 // that no worker needs is told as information.
 func Run(in plan.Input) []finding.Finding {
-	c := &checker{in: in, world: in.Snapshot, at: map[key]int{}}
+	c := &checker{in: in, world: in.Snapshot, templates: place.NewTemplates(in.Snapshot), at: map[key]int{}}
 	c.add(place.CheckVersion(c.world))
 	if f := place.CheckWritable(c.world); place.Blocks(f) {
 		c.add(f)
@@ -40,6 +40,9 @@ func Run(in plan.Input) []finding.Finding {
 type checker struct {
 	in    plan.Input
 	world *inventory.Snapshot
+
+	templates *place.Templates
+
 	found []finding.Finding
 	at    map[key]int // where in found
 }
@@ -264,7 +267,7 @@ func (c *checker) host(want place.Want, name string, named bool) {
 	if host == nil || !host.Online {
 		return
 	}
-	template, findings := place.FindTemplate(c.world, want.Template, host)
+	template, findings := c.templates.Find(want.Template, host)
 	if template != nil {
 		findings = append(findings, place.CheckReach(c.world, host, want, template)...)
 		for _, volume := range place.Volumes(want, template) {

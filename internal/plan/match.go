@@ -2,9 +2,11 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/place"
 )
 
@@ -31,7 +33,23 @@ func matchCards(world *inventory.Snapshot, pool *v1alpha1.WorkerPool, members []
 	for _, i := range slices.Concat(seen, unseen) {
 		m.place(i, m.kind(world, members[i]))
 	}
+	m.spread(pool.Spec.GPUs)
 	return m.mate
+}
+
+// alike are, for each entry of spec.gpus, the index of the first one that asks for
+// the same: entries that differ in their count alone, or not at all.
+func alike(requests []v1alpha1.GPURequest) []int {
+	first, at := make([]int, len(requests)), map[string]int{}
+	for i := range requests {
+		r := &requests[i]
+		key := strings.Join(append([]string{r.Host, r.BDF, r.Model, r.ID}, r.Hosts...), "\n")
+		if _, known := at[key]; !known {
+			at[key] = i
+		}
+		first[i] = at[key]
+	}
+	return first
 }
 
 func cardSeen(world *inventory.Snapshot, m *member) bool {
@@ -39,24 +57,39 @@ func cardSeen(world *inventory.Snapshot, m *member) bool {
 	return host != nil && host.Device(*m.slot) != nil
 }
 
-// matching assigns members to entries that each take so many. Members that the
-// same entries would take are of one kind, and entries are not taken apart into
-// single cards, so that its size is that of the document and not of the pool.
+// matching assigns members to entries that each take so many. Entries that ask for
+// the same are one, members that the same entries would take are of one kind, and
+// entries are not taken apart into single cards: its size is that of what the document
+// tells apart, and not of the pool.
 type matching struct {
 	mate    []int            // entry of each member, -1 for none
-	entries []matchEntry     //
-	named   map[cardName]int // entry that names a card
+	named   map[cardName]int // entries that name a card and that nobody has yet
+	entries []matchEntry     // those that name none
+	byCard  map[cardMake]*memberKind
 	kinds   map[string]*memberKind
+	placed  []int // members that have one of these entries; mate is its place in them
 }
 
 type matchEntry struct {
-	want place.CardWant
-	free int           // cards that nobody has yet
-	of   []*memberKind // those who have some
+	want   place.CardWant
+	free   int           // cards that nobody has yet
+	of     []*memberKind // those who have some
+	places []int         // in the document
+}
+
+// cardMake are a worker's host and the make of its card; the make is empty while the
+// card cannot be seen.
+type cardMake struct {
+	host, vendor, name string
+	id                 pci.ID
+	seen               bool
 }
 
 // cardName is a card as an entry names it: host and slot.
-type cardName struct{ host, slot string }
+type cardName struct {
+	host string
+	slot pci.Slot
+}
 
 // memberKind are the members that the same entries would take.
 type memberKind struct {
@@ -66,37 +99,68 @@ type memberKind struct {
 }
 
 func newMatching(pool *v1alpha1.WorkerPool, members int) *matching {
-	m := &matching{mate: slices.Repeat([]int{-1}, members), named: map[cardName]int{}, kinds: map[string]*memberKind{}}
-	for i := range pool.Spec.GPUs {
+	m := &matching{
+		mate: slices.Repeat([]int{-1}, members), named: map[cardName]int{},
+		byCard: map[cardMake]*memberKind{}, kinds: map[string]*memberKind{},
+	}
+	at := map[int]int{} // place in entries, by the first that asks for the same
+	for i, first := range alike(pool.Spec.GPUs) {
 		request := &pool.Spec.GPUs[i]
 		want := cardWant(request)
 		if want.Slot != nil {
-			m.named[cardName{want.Host, want.Slot.String()}] = i
-		} else if len(want.Hosts) == 0 {
-			want.Hosts = pool.Spec.Hosts
+			m.named[cardName{want.Host, *want.Slot}] = i
+			continue
 		}
-		m.entries = append(m.entries, matchEntry{want: want, free: request.Cards()})
+		if first == i {
+			if len(want.Hosts) == 0 {
+				want.Hosts = pool.Spec.Hosts
+			}
+			at[i] = len(m.entries)
+			m.entries = append(m.entries, matchEntry{want: want})
+		}
+		entry := &m.entries[at[first]]
+		entry.free += request.Cards()
+		entry.places = append(entry.places, i)
 	}
 	return m
 }
 
 // takeNamed gives a member the entry that names its card.
 func (m *matching) takeNamed(i int, member *member) bool {
-	entry, named := m.named[cardName{member.host, member.slot.String()}]
-	if !named || m.entries[entry].free == 0 {
-		return false
+	name := cardName{member.host, *member.slot}
+	entry, named := m.named[name]
+	if named {
+		m.mate[i] = entry
+		delete(m.named, name)
 	}
-	m.mate[i] = entry
-	m.entries[entry].free--
-	return true
+	return named
 }
 
 // kind is that of a member.
 func (m *matching) kind(world *inventory.Snapshot, member *member) *memberKind {
+	made := makeOf(world, member)
+	if m.byCard[made] == nil {
+		m.byCard[made] = m.kindOf(world, member)
+	}
+	return m.byCard[made]
+}
+
+func makeOf(world *inventory.Snapshot, member *member) cardMake {
+	made := cardMake{host: member.host}
+	if host := world.Host(member.host); host != nil {
+		if device := host.Device(*member.slot); device != nil {
+			gpu, _ := device.GPU()
+			made.vendor, made.name, made.id, made.seen = gpu.Vendor, gpu.Name, gpu.ID, true
+		}
+	}
+	return made
+}
+
+func (m *matching) kindOf(world *inventory.Snapshot, member *member) *memberKind {
 	var entries []int
 	key := make([]byte, len(m.entries))
 	for e := range m.entries {
-		if want := m.entries[e].want; want.Slot == nil && fitsKind(world, want, member) != fitNever {
+		if fitsKind(world, m.entries[e].want, member) != fitNever {
 			entries, key[e] = append(entries, e), 1
 		}
 	}
@@ -104,6 +168,22 @@ func (m *matching) kind(world *inventory.Snapshot, member *member) *memberKind {
 		m.kinds[string(key)] = &memberKind{entries: entries, members: map[int][]int{}}
 	}
 	return m.kinds[string(key)]
+}
+
+// spread gives those who have one of several entries that ask for the same one each.
+func (m *matching) spread(requests []v1alpha1.GPURequest) {
+	left := make([]int, len(requests))
+	for i := range requests {
+		left[i] = requests[i].Cards()
+	}
+	for _, i := range m.placed {
+		entry := &m.entries[m.mate[i]]
+		for left[entry.places[0]] == 0 {
+			entry.places = entry.places[1:]
+		}
+		m.mate[i] = entry.places[0]
+		left[entry.places[0]]--
+	}
 }
 
 // place gives a member an entry, if need be by moving others to entries that take
@@ -118,6 +198,7 @@ func (m *matching) place(i int, k *memberKind) {
 		return
 	}
 	m.give(i, k, entry)
+	m.placed = append(m.placed, i)
 }
 
 // makeFree finds an entry with a free card for a member of the kind, or makes one

@@ -3,7 +3,6 @@ package status
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
@@ -85,12 +84,16 @@ const (
 // pools in the order of the documents, then those that no document declares.
 func Report(in plan.Input) []Row {
 	in.Request = plan.Request{Verb: plan.ApplyDocuments}
+	declared, orphans := plan.Overview(in)
 	var rows []Row
-	for _, p := range []*plan.Plan{plan.Build(in), plan.BuildOrphans(in)} {
-		for _, pool := range p.Pools {
-			for i := range pool.Workers {
-				row := rowOf(in.Snapshot, &pool, &pool.Workers[i])
-				if !slices.ContainsFunc(rows, row.same) {
+	told := map[rowKey]bool{}
+	for _, p := range []*plan.Plan{declared, orphans} {
+		for i := range p.Pools {
+			pool := &p.Pools[i]
+			for j := range pool.Workers {
+				row := rowOf(in.Snapshot, pool, &pool.Workers[j])
+				if key := row.key(); !told[key] {
+					told[key] = true
 					rows = append(rows, row)
 				}
 			}
@@ -99,10 +102,10 @@ func Report(in plan.Input) []Row {
 	return rows
 }
 
-// same tells that two rows are of one worker and VM.
-func (r Row) same(other Row) bool {
-	return r.Pool == other.Pool && r.KubeCluster == other.KubeCluster && r.Worker == other.Worker && r.VM == other.VM
-}
+// rowKey tells workers and VMs apart: there is one row for each.
+type rowKey struct{ pool, kubeCluster, worker, vm string }
+
+func (r *Row) key() rowKey { return rowKey{r.Pool, r.KubeCluster, r.Worker, r.VM} }
 
 // subject is one worker while its row is made.
 type subject struct {
