@@ -11,10 +11,13 @@ import (
 // cardsSeen remembers what was found about cards, so that workers that ask for the
 // same share it.
 type cardsSeen struct {
-	gpus   map[string][]pci.Device // by host
 	models map[modelOf]bool
+	fit    map[selection][]pci.Device
 	judged map[card]judgment // for workers that have nothing yet
 }
+
+// selection are the cards of a host that are of a kind.
+type selection struct{ host, model, id string }
 
 type judgment struct{ refusals, notes []finding.Finding }
 
@@ -26,25 +29,20 @@ type modelOf struct {
 }
 
 func newCardsSeen() *cardsSeen {
-	return &cardsSeen{gpus: map[string][]pci.Device{}, models: map[modelOf]bool{}, judged: map[card]judgment{}}
+	return &cardsSeen{models: map[modelOf]bool{}, fit: map[selection][]pci.Device{}, judged: map[card]judgment{}}
 }
 
 // fitting are the cards of a host that fit a selector, in the order of their
 // addresses.
 func (c *cardsSeen) fitting(want CardWant, host *inventory.Host) []pci.Device {
-	gpus, known := c.gpus[host.Name]
-	if !known {
-		gpus = host.GPUs()
-		c.gpus[host.Name] = gpus
-	}
 	if len(want.Hosts) > 0 && !slices.Contains(want.Hosts, host.Name) {
 		return nil
 	}
-	var fit []pci.Device
-	for _, device := range gpus {
-		if c.isModel(want, host.Name, device) {
-			fit = append(fit, device)
-		}
+	of := selection{host.Name, want.Model, want.ID}
+	fit, known := c.fit[of]
+	if !known {
+		fit = slices.DeleteFunc(host.GPUs(), func(d pci.Device) bool { return !c.isModel(want, host.Name, d) })
+		c.fit[of] = fit
 	}
 	return fit
 }
@@ -63,28 +61,40 @@ func (c *cardsSeen) isModel(want CardWant, host string, device pci.Device) bool 
 // JudgeCard judges all that stands between a worker and a card, this plan
 // included.
 func (r *Room) JudgeCard(host *inventory.Host, device pci.Device, who Who) (refusals, notes []finding.Finding) {
-	key := card{host.Name, device.Slot}
-	if taker := r.cards[key]; taker != "" && taker != who.Worker {
+	if taker := r.cards[card{host.Name, device.Slot}]; taker != "" && taker != who.Worker {
 		return []finding.Finding{{
 			ID: finding.CardUsed, Verdict: finding.Fail, Layer: finding.LayerCard, Where: atCard(r.world, host.Name, device),
 			Reason: "used by " + taker,
 			Fix:    "there are fewer cards than workers that want one: add a card, or lower count",
 		}}, nil
 	}
+	j := r.judge(host, device, who)
+	return j.refusals, j.notes
+}
+
+// isFree tells whether nothing stands between a worker and a card.
+func (r *Room) isFree(host *inventory.Host, device pci.Device, who Who) bool {
+	taker := r.cards[card{host.Name, device.Slot}]
+	return (taker == "" || taker == who.Worker) && len(r.judge(host, device, who).refusals) == 0
+}
+
+// judge judges a card as the world is: for all workers that have nothing yet alike.
+func (r *Room) judge(host *inventory.Host, device pci.Device, who Who) judgment {
 	claim := r.world.Claim(host.Name, device.Slot)
 	if who.VM != "" || claim != nil && who.is(&claim.Record) {
-		return Split(r.lookAtCard(host, device, who))
+		refusals, notes := Split(r.lookAtCard(host, device, who))
+		return judgment{refusals, notes}
 	}
+	key := card{host.Name, device.Slot}
 	known, judged := r.cardsSeen.judged[key]
 	if !judged {
 		known.refusals, known.notes = Split(r.lookAtCard(host, device, who))
 		known.refusals, known.notes = slices.Clip(known.refusals), slices.Clip(known.notes) // whoever adds to them has a copy
 		r.cardsSeen.judged[key] = known
 	}
-	return known.refusals, known.notes
+	return known
 }
 
-// lookAtCard judges a card as the world is.
 func (r *Room) lookAtCard(host *inventory.Host, device pci.Device, who Who) []finding.Finding {
 	findings := []finding.Finding{CheckIOMMU(r.world, host)}
 	if !Blocks(findings[0]) {

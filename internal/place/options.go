@@ -99,20 +99,33 @@ func (r *Room) tryHost(w Want, name string) option {
 // tryCard judges one card and, when it may be had, its host.
 func (r *Room) tryCard(w Want, host *inventory.Host, device pci.Device, onHost func() option) option {
 	refusals, notes := r.JudgeCard(host, device, w.Who)
-	o := option{seat: Seat{Host: host.Name}}
-	if len(refusals) == 0 {
-		o = onHost()
-		o.seat.Reason = fmt.Sprintf("alone in group %d, %s", device.Functions[0].Group, o.seat.Reason)
+	if len(refusals) > 0 {
+		return option{refusals: ofCard(device, refusals)}
+	}
+	o := onHost()
+	if o.refusals = ofCard(device, o.refusals); len(o.refusals) > 0 {
+		return o
 	}
 	gpu, _ := device.GPU()
 	o.seat.Slot, o.seat.Model = &device.Slot, gpu.ShortName()
-	o.refusals, o.notes = slices.Concat(refusals, o.refusals), slices.Concat(notes, o.notes)
-	for i := range o.refusals {
-		if o.refusals[i].Where.Card == "" {
-			o.refusals[i].Where.Card = Address(device)
+	o.seat.Reason = fmt.Sprintf("alone in group %d, %s", device.Functions[0].Group, o.seat.Reason)
+	o.notes = slices.Concat(notes, o.notes)
+	return o
+}
+
+// ofCard are refusals that all name the card.
+func ofCard(device pci.Device, refusals []finding.Finding) []finding.Finding {
+	nameless := func(f finding.Finding) bool { return f.Where.Card == "" }
+	if !slices.ContainsFunc(refusals, nameless) {
+		return refusals
+	}
+	named := slices.Clone(refusals)
+	for i := range named {
+		if nameless(named[i]) {
+			named[i].Where.Card = Address(device)
 		}
 	}
-	return o
+	return named
 }
 
 // tryExact judges the card that a document names by its place.

@@ -81,16 +81,17 @@ func (r *Room) Settle(who Who, host string) {
 // by name and address. Without a place it returns the reason for every host and
 // card that was looked at, the most useful first.
 func (r *Room) Place(w Want) (seat Seat, notes, refusals []finding.Finding) {
+	var reasons [][]finding.Finding
 	for o := range r.options(w) {
 		if len(o.refusals) == 0 {
 			return r.take(w, o), o.notes, nil
 		}
-		refusals = append(refusals, o.refusals...)
+		reasons = append(reasons, o.refusals)
 	}
-	if len(refusals) == 0 {
-		refusals = []finding.Finding{noHosts(r.world)}
+	if len(reasons) == 0 {
+		reasons = [][]finding.Finding{{noHosts(r.world)}}
 	}
-	return Seat{}, nil, sortRefusals(refusals)
+	return Seat{}, nil, sortRefusals(reasons...)
 }
 
 func noHosts(s *inventory.Snapshot) finding.Finding {

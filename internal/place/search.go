@@ -98,7 +98,7 @@ func (s *Search) try(w Want, c *candidate) (o option, found bool) {
 		return o, len(o.refusals) == 0
 	}
 	for ; len(c.cards) > 0; c.cards = c.cards[1:] {
-		if refusals, _ := s.room.JudgeCard(c.host, c.cards[0], w.Who); len(refusals) > 0 {
+		if !s.room.isFree(c.host, c.cards[0], w.Who) {
 			continue
 		}
 		o = s.room.tryCard(w, c.host, c.cards[0], func() option { return s.room.tryHost(w, c.host.Name) })
@@ -114,7 +114,7 @@ func (s *Search) Choices() int {
 	for _, c := range s.hosts {
 		free := 0
 		for _, device := range c.cards {
-			if refusals, _ := s.room.JudgeCard(c.host, device, s.want.Who); len(refusals) == 0 {
+			if s.room.isFree(c.host, device, s.want.Who) {
 				free++
 			}
 		}
