@@ -94,7 +94,7 @@ func MustBDF(text string) BDF {
 func (s Slot) At(function uint8) BDF { return BDF{Slot: s, Function: function, set: true} }
 
 // String writes the slot as the kernel does: "0000:03:00".
-func (s Slot) String() string { return string(s.write(nil)) }
+func (s Slot) String() string { return string(s.write(make([]byte, 0, 16))) }
 
 // write adds the slot to a text. Addresses are written for each card of a world, so
 // without package fmt.
@@ -129,7 +129,7 @@ func (b BDF) String() string {
 	if !b.set {
 		return ""
 	}
-	return string(appendHex(append(b.Slot.write(nil), '.'), uint32(b.Function), 1))
+	return string(appendHex(append(b.Slot.write(make([]byte, 0, 16)), '.'), uint32(b.Function), 1))
 }
 
 // Compare orders addresses as lspci lists them.
@@ -155,7 +155,7 @@ func (b *BDF) UnmarshalText(text []byte) error {
 }
 
 // MarshalText writes the slot for JSON and YAML.
-func (s Slot) MarshalText() ([]byte, error) { return s.write(nil), nil }
+func (s Slot) MarshalText() ([]byte, error) { return s.write(make([]byte, 0, 16)), nil }
 
 // UnmarshalText reads what MarshalText writes.
 func (s *Slot) UnmarshalText(text []byte) error {

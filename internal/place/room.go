@@ -20,6 +20,7 @@ type Room struct {
 
 	templates *Templates
 	cardsSeen *cardsSeen
+	reasons   map[reasons][]finding.Finding
 
 	requireFacts bool
 }
@@ -37,7 +38,7 @@ type crew struct{ pool, kubeCluster, host string }
 func NewRoom(s *inventory.Snapshot) *Room {
 	return &Room{
 		world: s, cards: map[card]string{}, memory: map[string]int{}, storage: map[shelf]int64{}, workers: map[crew]int{},
-		templates: NewTemplates(s), cardsSeen: newCardsSeen(),
+		templates: NewTemplates(s), cardsSeen: newCardsSeen(), reasons: map[reasons][]finding.Finding{},
 	}
 }
 

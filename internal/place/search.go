@@ -2,6 +2,7 @@ package place
 
 import (
 	"container/heap"
+	"slices"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
@@ -86,9 +87,29 @@ func (s *Search) Place(worker string) (seat Seat, notes, refusals []finding.Find
 	if len(s.refusals) > 0 && s.holds == s.room.given {
 		return Seat{}, nil, s.refusals
 	}
-	seat, notes, s.refusals = s.room.Place(w)
-	s.holds = s.room.given
+	seat, notes, refusals = s.room.Place(w)
+	s.refusals, s.holds = s.room.shared(refusals), s.room.given
 	return seat, notes, s.refusals
+}
+
+// shared are the same refusals as found before, if they were: pools that ask for the
+// same share them too.
+func (r *Room) shared(refusals []finding.Finding) []finding.Finding {
+	if len(refusals) == 0 {
+		return nil
+	}
+	about := reasons{refusals[0], len(refusals)}
+	if known := r.reasons[about]; slices.Equal(known, refusals) {
+		return known
+	}
+	r.reasons[about] = refusals
+	return refusals
+}
+
+// reasons tell refusals apart, nearly.
+type reasons struct {
+	first finding.Finding
+	count int
 }
 
 // try judges a host and its cards.

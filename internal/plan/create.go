@@ -105,12 +105,30 @@ func (b *builder) seatOf(d *draft, want place.Want) (place.Seat, []finding.Findi
 	}
 	host, same := d.member.vm.Home(), want
 	same.Hosts = []string{host}
-	if len(want.Hosts) == 0 || slices.Contains(want.Hosts, host) {
-		if seat, notes, refusals := b.room.Place(same); len(refusals) == 0 {
-			return seat, notes, nil
-		}
+	if len(want.Hosts) > 0 && !slices.Contains(want.Hosts, host) {
+		return b.search(d).Place(d.Name)
 	}
-	return b.seat(d, want)
+	seat, notes, here := b.room.Place(same)
+	if len(here) == 0 {
+		return seat, notes, nil
+	}
+	seat, notes, refusals := b.search(d).Place(d.Name) // to other hosts it is as good as new
+	return seat, notes, ofHost(refusals, host, here)
+}
+
+// ofHost are refusals with those of one host in place of what they say of it. They are
+// the same list when that is what they say: then thousands of workers share it.
+func ofHost(refusals []finding.Finding, host string, here []finding.Finding) []finding.Finding {
+	isHere := func(f finding.Finding) bool { return f.Where.Host == host }
+	at := slices.IndexFunc(refusals, isHere)
+	if at < 0 {
+		return refusals
+	}
+	if end := at + len(here); end <= len(refusals) && slices.Equal(refusals[at:end], here) && !slices.ContainsFunc(refusals[end:], isHere) {
+		return refusals
+	}
+	rest := slices.DeleteFunc(slices.Clone(refusals), isHere)
+	return slices.Insert(rest, at, here...)
 }
 
 // wish is what tells two new workers of a plan apart to package place: beside
@@ -122,7 +140,7 @@ type wish struct {
 
 func (d *draft) wish() wish { return wish{d.pool, d.request} }
 
-// seat places a worker: new ones that wish for the same in one search.
+// seat places a worker that has no VM: new ones that wish for the same in one search.
 func (b *builder) seat(d *draft, want place.Want) (place.Seat, []finding.Finding, []finding.Finding) {
 	if d.member != nil || want.Card != nil && want.Card.Slot != nil {
 		return b.room.Place(want)
@@ -132,7 +150,7 @@ func (b *builder) seat(d *draft, want place.Want) (place.Seat, []finding.Finding
 
 func (b *builder) search(d *draft) *place.Search {
 	if b.searches[d.wish()] == nil {
-		b.searches[d.wish()] = b.room.Search(b.want(d))
+		b.searches[d.wish()] = b.room.Search(Want(d.pool, d.Name, d.request))
 	}
 	return b.searches[d.wish()]
 }

@@ -33,7 +33,6 @@ func matchCards(world *inventory.Snapshot, pool *v1alpha1.WorkerPool, members []
 	for _, i := range slices.Concat(seen, unseen) {
 		m.place(i, m.kind(world, members[i]))
 	}
-	m.spread(pool.Spec.GPUs)
 	return m.mate
 }
 
@@ -57,24 +56,27 @@ func cardSeen(world *inventory.Snapshot, m *member) bool {
 	return host != nil && host.Device(*m.slot) != nil
 }
 
-// matching assigns members to entries that each take so many. Entries that ask for
-// the same are one, members that the same entries would take are of one kind, and
-// entries are not taken apart into single cards: its size is that of what the document
-// tells apart, and not of the pool.
+// matching assigns members to entries that each take so many. Members that the
+// same entries would take are of one kind, and entries are not taken apart into
+// single cards, so that its size is that of the document and not of the pool.
 type matching struct {
 	mate    []int            // entry of each member, -1 for none
+	entries []matchEntry     //
 	named   map[cardName]int // entries that name a card and that nobody has yet
-	entries []matchEntry     // those that name none
+	groups  []wanted
 	byCard  map[cardMake]*memberKind
 	kinds   map[string]*memberKind
-	placed  []int // members that have one of these entries; mate is its place in them
 }
 
 type matchEntry struct {
-	want   place.CardWant
-	free   int           // cards that nobody has yet
-	of     []*memberKind // those who have some
-	places []int         // in the document
+	free int           // cards that nobody has yet
+	of   []*memberKind // those who have some
+}
+
+// wanted are the entries that ask for the same kind of card.
+type wanted struct {
+	want    place.CardWant
+	entries []int
 }
 
 // cardMake are a worker's host and the make of its card; the make is empty while the
@@ -94,6 +96,7 @@ type cardName struct {
 // memberKind are the members that the same entries would take.
 type memberKind struct {
 	entries []int         // that would take them
+	taken   int           // so many of them, from the first, have no free card: then never again
 	members map[int][]int // those who have a card, by entry
 	full    bool          // no entry can be made free for one more, now or later
 }
@@ -103,9 +106,10 @@ func newMatching(pool *v1alpha1.WorkerPool, members int) *matching {
 		mate: slices.Repeat([]int{-1}, members), named: map[cardName]int{},
 		byCard: map[cardMake]*memberKind{}, kinds: map[string]*memberKind{},
 	}
-	at := map[int]int{} // place in entries, by the first that asks for the same
+	group := map[int]int{} // by the first entry that asks for the same
 	for i, first := range alike(pool.Spec.GPUs) {
 		request := &pool.Spec.GPUs[i]
+		m.entries = append(m.entries, matchEntry{free: request.Cards()})
 		want := cardWant(request)
 		if want.Slot != nil {
 			m.named[cardName{want.Host, *want.Slot}] = i
@@ -115,12 +119,11 @@ func newMatching(pool *v1alpha1.WorkerPool, members int) *matching {
 			if len(want.Hosts) == 0 {
 				want.Hosts = pool.Spec.Hosts
 			}
-			at[i] = len(m.entries)
-			m.entries = append(m.entries, matchEntry{want: want})
+			group[i] = len(m.groups)
+			m.groups = append(m.groups, wanted{want: want})
 		}
-		entry := &m.entries[at[first]]
-		entry.free += request.Cards()
-		entry.places = append(entry.places, i)
+		same := &m.groups[group[first]]
+		same.entries = append(same.entries, i)
 	}
 	return m
 }
@@ -157,33 +160,24 @@ func makeOf(world *inventory.Snapshot, member *member) cardMake {
 }
 
 func (m *matching) kindOf(world *inventory.Snapshot, member *member) *memberKind {
-	var entries []int
-	key := make([]byte, len(m.entries))
-	for e := range m.entries {
-		if fitsKind(world, m.entries[e].want, member) != fitNever {
-			entries, key[e] = append(entries, e), 1
+	key := make([]byte, len(m.groups))
+	for g := range m.groups {
+		if fitsKind(world, m.groups[g].want, member) != fitNever {
+			key[g] = 1
 		}
 	}
-	if m.kinds[string(key)] == nil {
-		m.kinds[string(key)] = &memberKind{entries: entries, members: map[int][]int{}}
+	if k := m.kinds[string(key)]; k != nil {
+		return k
 	}
-	return m.kinds[string(key)]
-}
-
-// spread gives those who have one of several entries that ask for the same one each.
-func (m *matching) spread(requests []v1alpha1.GPURequest) {
-	left := make([]int, len(requests))
-	for i := range requests {
-		left[i] = requests[i].Cards()
-	}
-	for _, i := range m.placed {
-		entry := &m.entries[m.mate[i]]
-		for left[entry.places[0]] == 0 {
-			entry.places = entry.places[1:]
+	k := &memberKind{members: map[int][]int{}}
+	for g := range m.groups {
+		if key[g] == 1 {
+			k.entries = append(k.entries, m.groups[g].entries...)
 		}
-		m.mate[i] = entry.places[0]
-		left[entry.places[0]]--
 	}
+	slices.Sort(k.entries)
+	m.kinds[string(key)] = k
+	return k
 }
 
 // place gives a member an entry, if need be by moving others to entries that take
@@ -198,7 +192,6 @@ func (m *matching) place(i int, k *memberKind) {
 		return
 	}
 	m.give(i, k, entry)
-	m.placed = append(m.placed, i)
 }
 
 // makeFree finds an entry with a free card for a member of the kind, or makes one
@@ -206,8 +199,8 @@ func (m *matching) place(i int, k *memberKind) {
 // entries with a free card are taken at once, the others are tried after that.
 func (m *matching) makeFree(k *memberKind, visited map[*memberKind]bool) (entry int, found bool) {
 	visited[k] = true
-	for _, e := range k.entries {
-		if m.entries[e].free > 0 {
+	for ; k.taken < len(k.entries); k.taken++ {
+		if e := k.entries[k.taken]; m.entries[e].free > 0 {
 			return e, true
 		}
 	}

@@ -3,6 +3,7 @@
 package plantest
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
@@ -14,12 +15,15 @@ import (
 // Fleet is a large world and its documents: hosts with 25 cards each, each of which
 // a GPU worker has or is to have, and among them plain workers and VMs of others.
 type Fleet struct {
-	Workers int    // GPU workers that are declared
+	Workers int    // workers that are declared, beside a few plain ones
 	Pools   int    // that they are of, in equal parts; 0 is one
 	Every   int    // one of so many of them is there; 0 is each
 	Held    bool   // VMs of others have all cards, and none of them is there
 	Model   string // that the pools ask for; "" is that of all cards
 	Named   bool   // the pools name each card by its address
+	Plain   bool   // the workers have no GPU
+
+	Template string // of the pools; "" is the one that is there
 }
 
 // The rest of a fleet follows from its number of GPU workers.
@@ -42,11 +46,9 @@ func (f Fleet) Input() plan.Input {
 	d.Hypervisors[0].Name = "lab"
 	for first := 0; first < f.Workers; first += f.poolSize() {
 		name, _ := f.poolOf(first)
-		d.WorkerPools = append(d.WorkerPools, f.document(name, f.requests(first, min(first+f.poolSize(), f.Workers))))
+		d.WorkerPools = append(d.WorkerPools, f.document(name, f.requests(first, min(first+f.poolSize(), f.Workers)), f.poolSize()))
 	}
-	plain, replicas := f.document("w", nil), int32((f.Workers+eachPlain-1)/eachPlain)
-	plain.Spec.Replicas = &replicas
-	d.WorkerPools = append(d.WorkerPools, plain)
+	d.WorkerPools = append(d.WorkerPools, f.document("w", nil, (f.Workers+eachPlain-1)/eachPlain))
 	v1alpha1.SetDefaults(d)
 	return plan.Input{
 		Hypervisor: &d.Hypervisors[0], Pools: d.WorkerPools, KubeClusters: []string{kubeCluster}, Snapshot: f.observed(),
@@ -54,20 +56,22 @@ func (f Fleet) Input() plan.Input {
 	}
 }
 
-func (f Fleet) document(name string, requests []v1alpha1.GPURequest) v1alpha1.WorkerPool {
+func (f Fleet) document(name string, requests []v1alpha1.GPURequest, size int) v1alpha1.WorkerPool {
 	p := v1alpha1.WorkerPool{Spec: v1alpha1.WorkerPoolSpec{Hypervisor: "lab", KubeCluster: kubeCluster, GPUs: requests}}
-	p.Name, p.Spec.Template.Name = name, "ubuntu-22.04"
+	p.Name, p.Spec.Template.Name = name, cmp.Or(f.Template, "ubuntu-22.04")
+	if replicas := int32(size); len(requests) == 0 {
+		p.Spec.Replicas = &replicas
+	}
 	return p
 }
 
 // requests are the entries of spec.gpus for the workers from first to before end.
 func (f Fleet) requests(first, end int) []v1alpha1.GPURequest {
+	if f.Plain {
+		return nil
+	}
 	if !f.Named {
-		model := f.Model
-		if model == "" {
-			model = "T4"
-		}
-		return []v1alpha1.GPURequest{{Model: model, Count: int32(end - first)}}
+		return []v1alpha1.GPURequest{{Model: cmp.Or(f.Model, "T4"), Count: int32(end - first)}}
 	}
 	var requests []v1alpha1.GPURequest
 	for n := first; n < end; n++ {
@@ -118,10 +122,13 @@ func (f Fleet) host(h int) []Part {
 	return append(parts, Host(name, cards...).Memory(1024, 100))
 }
 
-// worker is the VM of the n-th GPU worker and the claim on its card.
+// worker is the VM of the n-th worker and the claim on its card.
 func (f Fleet) worker(n int, host string) []Part {
 	pool, number := f.poolOf(n)
 	name, id := fmt.Sprintf("%s-%d", pool, number), firstWorker+n
+	if f.Plain {
+		return []Part{asDeclared(VM(id, name, host), pool, v1alpha1.Ephemeral)}
+	}
 	return []Part{
 		Claim(host, slotOf(n), name, pool, kubeCluster, id).Newest(),
 		asDeclared(VM(id, name, host), pool, v1alpha1.SemiPersistent).Card(slotOf(n)),

@@ -45,6 +45,8 @@ func Larges() []Large {
 		{"all refused, cards of others", fleet(Fleet{Held: true}), refused, all},
 		{"all refused, 50 pools", fleet(Fleet{Held: true, Pools: 50}), refused, all},
 		{"all refused, each card named", fleet(Fleet{Held: true, Named: true}), refused, all},
+		{"all refused, template misspelt", fleet(Fleet{Plain: true, Template: "ubuntu-22.40"}), refused, plainToo},
+		{"plain, half missing", fleet(Fleet{Plain: true, Every: 2}), made, plainToo},
 		{"undeclared", func(n int) plan.Input { return plainOnly(Fleet{Workers: n}.Input()) }, held, all},
 		{"undeclared, a pool each", func(n int) plan.Input { return plainOnly(Fleet{Workers: n, Pools: n}.Input()) }, held, all},
 		{"one replaced", func(n int) plan.Input { return byName(n, plan.ReplaceWorkers, 1) }, ended, one},
