@@ -32,8 +32,6 @@ func newCardsSeen() *cardsSeen {
 	return &cardsSeen{models: map[modelOf]bool{}, fit: map[selection][]pci.Device{}, judged: map[card]judgment{}}
 }
 
-// fitting are the cards of a host that fit a selector, in the order of their
-// addresses.
 func (c *cardsSeen) fitting(want CardWant, host *inventory.Host) []pci.Device {
 	if len(want.Hosts) > 0 && !slices.Contains(want.Hosts, host.Name) {
 		return nil

@@ -81,7 +81,7 @@ func (r *Room) tryHost(w Want, name string) option {
 	host := r.world.Host(name)
 	memory := CheckMemory(r.world, host, w.MemoryMiB, r.memory[name], r.freed(w, name))
 	findings := []finding.Finding{memory, CheckCPUs(r.world, host, w.Cores), CheckNetwork(r.world, host, w.NIC)}
-	template, more := r.templates.Find(w.Template, host)
+	template, more := r.Template(w.Template, host)
 	findings = append(findings, more...)
 	if template != nil {
 		o.volumes = Volumes(w, template)
@@ -173,7 +173,7 @@ func (r *Room) tryCards(w Want, name string) iter.Seq[option] {
 	if f, is := unreadable(r.world, host, "PCI devices"); is {
 		return refuse(f)
 	}
-	cards := r.cardsSeen.fitting(*w.Card, host)
+	cards := r.Cards(*w.Card, host)
 	if len(cards) == 0 {
 		return refuse(finding.Finding{
 			ID: finding.CardNoMatch, Verdict: finding.Fail, Layer: finding.LayerCard, Where: at(r.world, name),

@@ -18,7 +18,7 @@ type Room struct {
 	workers map[crew]int
 	given   int // how often something was given away
 
-	templates *Templates
+	templates *templates
 	cardsSeen *cardsSeen
 	reasons   map[reasons][]finding.Finding
 
@@ -38,7 +38,7 @@ type crew struct{ pool, kubeCluster, host string }
 func NewRoom(s *inventory.Snapshot) *Room {
 	return &Room{
 		world: s, cards: map[card]string{}, memory: map[string]int{}, storage: map[shelf]int64{}, workers: map[crew]int{},
-		templates: NewTemplates(s), cardsSeen: newCardsSeen(), reasons: map[reasons][]finding.Finding{},
+		templates: &templates{s, map[templateName]*fitting{}}, cardsSeen: newCardsSeen(), reasons: map[reasons][]finding.Finding{},
 	}
 }
 
@@ -48,10 +48,16 @@ func (r *Room) RequireFacts() *Room {
 	return r
 }
 
-// Template finds the template for VMs on the host; nil when there is none.
-func (r *Room) Template(t v1alpha1.Template, h *inventory.Host) *inventory.VM {
-	template, _ := r.templates.Find(t, h)
-	return template
+// Template finds the one template for VMs on the host: one that is there, else one on
+// storage that this host shares. It is nil when a finding fails.
+func (r *Room) Template(t v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
+	return r.templates.find(t, h)
+}
+
+// Cards are those of a host that fit a selector, given away or not, in the order of their
+// addresses. The list must not be changed.
+func (r *Room) Cards(want CardWant, h *inventory.Host) []pci.Device {
+	return r.cardsSeen.fitting(want, h)
 }
 
 // Reserve gives a card to a worker. ok is false when another one has it.

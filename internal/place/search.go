@@ -56,7 +56,7 @@ func (r *Room) Search(w Want) *Search {
 		}
 		c := &candidate{host: host, rank: r.rank(w, name)}
 		if w.Card != nil {
-			if c.cards = r.cardsSeen.fitting(*w.Card, host); len(c.cards) == 0 {
+			if c.cards = r.Cards(*w.Card, host); len(c.cards) == 0 {
 				continue
 			}
 		}

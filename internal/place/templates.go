@@ -10,9 +10,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// Templates finds the template for each host of a world. The VMs are looked through
+// templates finds the template for each host of a world. The VMs are looked through
 // once for each template that a document names, and each host is judged once.
-type Templates struct {
+type templates struct {
 	world *inventory.Snapshot
 	fit   map[templateName]*fitting
 }
@@ -37,14 +37,7 @@ type foundTemplate struct {
 	findings []finding.Finding
 }
 
-// NewTemplates is for a world that does not change any more.
-func NewTemplates(s *inventory.Snapshot) *Templates {
-	return &Templates{world: s, fit: map[templateName]*fitting{}}
-}
-
-// Find finds the one template for VMs on the host: one that is there, else one on
-// storage that this host shares. It is nil when a finding fails.
-func (t *Templates) Find(want v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
+func (t *templates) find(want v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
 	fit := t.fitting(want)
 	found, known := fit.found[h.Name]
 	if !known {
@@ -55,7 +48,7 @@ func (t *Templates) Find(want v1alpha1.Template, h *inventory.Host) (*inventory.
 	return found.template, found.findings
 }
 
-func (t *Templates) fitting(want v1alpha1.Template) *fitting {
+func (t *templates) fitting(want v1alpha1.Template) *fitting {
 	name := templateName{want.Name, want.VMID, strings.Join(want.Tags, "\n")}
 	if t.fit[name] == nil {
 		fit := &fitting{here: map[string][]*inventory.VM{}, found: map[string]foundTemplate{}}

@@ -101,7 +101,7 @@ func (b *builder) declaredTemplate(d *draft) string {
 	if host == nil {
 		return ""
 	}
-	template := b.room.Template(t, host)
+	template, _ := b.room.Template(t, host)
 	if template == nil {
 		return ""
 	}

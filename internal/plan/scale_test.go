@@ -7,7 +7,33 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/plantest"
+	"github.com/gpuworker/gpuworker/internal/thorough"
 )
+
+// TestAPlanGrowsWithTheWorldAndNotWithItsSquare in memory and time, whatever is asked.
+func TestAPlanGrowsWithTheWorldAndNotWithItsSquare(t *testing.T) {
+	if thorough.Every > 1 {
+		t.Skip("under the race detector, which takes its own time and memory")
+	}
+	for _, large := range plantest.Larges() {
+		t.Run(large.Name, func(t *testing.T) {
+			show := func(in plan.Input) {
+				p, err := plan.Make(in)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if same, differences := plan.Same(p, p); !same {
+					t.Fatal(differences)
+				}
+				if err := plan.Text(io.Discard, p, plan.Style{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			plantest.GrowsWithTheWorld(t, large, show)
+			plantest.FitsIntoMemory(t, large, show)
+		})
+	}
+}
 
 // BenchmarkMake plans n GPU workers among 2n VMs, on n/25 hosts, the world's
 // fingerprint included.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/inventory"
-	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest" //nolint:revive // builders of worlds read best without their package's name
+	"github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
@@ -93,51 +93,51 @@ func hostName(h int) string { return fmt.Sprintf("host-%04d", h) }
 func slotOf(n int) string { return fmt.Sprintf("%02x:00", 0x10+n%cardsOfHost*4) }
 
 func (f Fleet) observed() *inventory.Snapshot {
-	var parts []Part
+	var parts []inventorytest.Part
 	for h := 0; h*cardsOfHost < f.Workers; h++ {
 		parts = append(parts, f.host(h)...)
 	}
-	s := Observed(parts...)
-	Range(s, firstWorker, lastID)
+	s := inventorytest.Observed(parts...)
+	inventorytest.Range(s, firstWorker, lastID)
 	return s
 }
 
 // host is one host and all that is on it.
-func (f Fleet) host(h int) []Part {
+func (f Fleet) host(h int) []inventorytest.Part {
 	name := hostName(h)
-	var cards []*CardBuilder
-	parts := []Part{Template(firstTemplate+h, "ubuntu-22.04", name)}
+	var cards []*inventorytest.CardBuilder
+	parts := []inventorytest.Part{inventorytest.Template(firstTemplate+h, "ubuntu-22.04", name)}
 	for n := h * cardsOfHost; n < (h+1)*cardsOfHost; n++ {
-		cards = append(cards, T4(slotOf(n)))
-		other := VM(firstOther+n, fmt.Sprintf("vdi-%d", n), name).Running()
+		cards = append(cards, inventorytest.T4(slotOf(n)))
+		other := inventorytest.VM(firstOther+n, fmt.Sprintf("vdi-%d", n), name).Running()
 		if f.Held {
 			other.Card(slotOf(n))
 		} else if n < f.Workers && n%max(f.Every, 1) == 0 {
 			parts = append(parts, f.worker(n, name)...)
 		}
 		if parts = append(parts, other); n%eachPlain == 0 {
-			parts = append(parts, asDeclared(VM(firstPlain+n, fmt.Sprintf("w-%d", n/eachPlain+1), name), "w", v1alpha1.Ephemeral))
+			parts = append(parts, asDeclared(inventorytest.VM(firstPlain+n, fmt.Sprintf("w-%d", n/eachPlain+1), name), "w", v1alpha1.Ephemeral))
 		}
 	}
-	return append(parts, Host(name, cards...).Memory(1024, 100))
+	return append(parts, inventorytest.Host(name, cards...).Memory(1024, 100))
 }
 
 // worker is the VM of the n-th worker and the claim on its card.
-func (f Fleet) worker(n int, host string) []Part {
+func (f Fleet) worker(n int, host string) []inventorytest.Part {
 	pool, number := f.poolOf(n)
 	name, id := fmt.Sprintf("%s-%d", pool, number), firstWorker+n
 	if f.Plain {
-		return []Part{asDeclared(VM(id, name, host), pool, v1alpha1.Ephemeral)}
+		return []inventorytest.Part{asDeclared(inventorytest.VM(id, name, host), pool, v1alpha1.Ephemeral)}
 	}
-	return []Part{
-		Claim(host, slotOf(n), name, pool, kubeCluster, id).Newest(),
-		asDeclared(VM(id, name, host), pool, v1alpha1.SemiPersistent).Card(slotOf(n)),
+	return []inventorytest.Part{
+		inventorytest.Claim(host, slotOf(n), name, pool, kubeCluster, id).Newest(),
+		asDeclared(inventorytest.VM(id, name, host), pool, v1alpha1.SemiPersistent).Card(slotOf(n)),
 	}
 }
 
 // asDeclared is a worker that runs, as a pool declares it that says no more than it
 // must.
-func asDeclared(vm *VMBuilder, pool string, lifecycle v1alpha1.Lifecycle) *VMBuilder {
+func asDeclared(vm *inventorytest.VMBuilder, pool string, lifecycle v1alpha1.Lifecycle) *inventorytest.VMBuilder {
 	return vm.Ours(pool, kubeCluster, string(lifecycle)).Running().Machine(func(m *inventory.Machine) {
 		m.Cores, m.MemoryMiB, m.Firmware = 4, 8192, inventory.FirmwareOVMF
 		m.OnBoot, m.Protection, m.Agent, m.Guest.Address = true, lifecycle == v1alpha1.SemiPersistent, true, "dhcp"

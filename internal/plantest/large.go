@@ -17,8 +17,11 @@ type Large struct {
 	Should func(workers int) int
 }
 
-// Larges are the plans that are measured, each of n GPU workers.
-func Larges() []Large {
+// Larges are the plans that are measured, each of n workers.
+func Larges() []Large { return append(Worlds(), named()...) }
+
+// Worlds are those of them that name no worker: for reports on a world.
+func Worlds() []Large {
 	fleet := func(f Fleet) func(int) plan.Input {
 		return func(n int) plan.Input {
 			f.Workers = n
@@ -31,9 +34,6 @@ func Larges() []Large {
 	made := func(s plan.Summary) int { return s.Keep + s.Create }
 	refused := func(s plan.Summary) int { return s.Refused }
 	held := func(s plan.Summary) int { return s.Held }
-	ended := func(s plan.Summary) int { return s.Destroy }
-	one := func(int) int { return 1 }
-	tenth := func(n int) int { return n / 10 }
 	return []Large{
 		{"nothing to do", fleet(Fleet{}), kept, plainToo},
 		{"nothing to do, 50 pools", fleet(Fleet{Pools: 50}), kept, plainToo},
@@ -49,6 +49,14 @@ func Larges() []Large {
 		{"plain, half missing", fleet(Fleet{Plain: true, Every: 2}), made, plainToo},
 		{"undeclared", func(n int) plan.Input { return plainOnly(Fleet{Workers: n}.Input()) }, held, all},
 		{"undeclared, a pool each", func(n int) plan.Input { return plainOnly(Fleet{Workers: n, Pools: n}.Input()) }, held, all},
+	}
+}
+
+func named() []Large {
+	ended := func(s plan.Summary) int { return s.Destroy }
+	one := func(int) int { return 1 }
+	tenth := func(n int) int { return n / 10 }
+	return []Large{
 		{"one replaced", func(n int) plan.Input { return byName(n, plan.ReplaceWorkers, 1) }, ended, one},
 		{"a tenth replaced", func(n int) plan.Input { return byName(n, plan.ReplaceWorkers, n/10) }, ended, tenth},
 		{"one deleted", func(n int) plan.Input { return byName(n, plan.DeleteWorkers, 1) }, ended, one},
