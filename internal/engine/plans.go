@@ -99,9 +99,11 @@ func (p *Plans) settleNames() error {
 	}
 	absent := p.Plans[0].Absent
 	for _, other := range p.Plans[1:] {
-		absent = slices.DeleteFunc(absent, func(a plan.Absent) bool {
-			return !slices.ContainsFunc(other.Absent, func(b plan.Absent) bool { return b.Name == a.Name })
-		})
+		nowhere := map[string]bool{} // on the other one
+		for _, a := range other.Absent {
+			nowhere[a.Name] = true
+		}
+		absent = slices.DeleteFunc(absent, func(a plan.Absent) bool { return !nowhere[a.Name] })
 		other.Absent = nil
 	}
 	p.Plans[0].Absent = nil

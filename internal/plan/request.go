@@ -66,17 +66,13 @@ func (r Request) ByName() bool {
 // IsWorkerOf reports whether a name is that of a worker of the pool, POOL-n.
 func IsWorkerOf(pool *v1alpha1.WorkerPool, name string) bool { return numberOf(pool.Name, name) > 0 }
 
-// replaces reports whether the worker is to be replaced.
-func (r Request) replaces(worker string) bool {
-	return r.Verb == ReplaceWorkers && slices.Contains(r.Workers, worker)
-}
-
-// uuid is that of the worker's VM that is to go; "" when none was given.
-func (r Request) uuid(worker string) string {
-	if at := slices.Index(r.Workers, worker); at >= 0 && at < len(r.UUIDs) {
-		return r.UUIDs[at]
+// places are those of the named workers in the list; the first when one is there twice.
+func (r Request) places() map[string]int {
+	at := make(map[string]int, len(r.Workers))
+	for i, worker := range slices.Backward(r.Workers) {
+		at[worker] = i
 	}
-	return ""
+	return at
 }
 
 // Make makes the plan for the request of the input.
