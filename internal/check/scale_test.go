@@ -15,7 +15,7 @@ func TestACheckGrowsWithTheWorldAndNotWithItsSquare(t *testing.T) {
 	if thorough.Every > 1 {
 		t.Skip("under the race detector, which takes its own time and memory")
 	}
-	for _, large := range plantest.Worlds() {
+	for _, large := range plantest.Reports() {
 		t.Run(large.Name, func(t *testing.T) {
 			plantest.GrowsWithTheWorld(t, large, func(in plan.Input) { check.Run(in) })
 		})

@@ -30,7 +30,6 @@ func TestAPlanGrowsWithTheWorldAndNotWithItsSquare(t *testing.T) {
 				}
 			}
 			plantest.GrowsWithTheWorld(t, large, show)
-			plantest.FitsIntoMemory(t, large, show)
 		})
 	}
 }

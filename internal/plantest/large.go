@@ -2,6 +2,7 @@ package plantest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/gpuworker/gpuworker/internal/plan"
@@ -50,6 +51,13 @@ func Worlds() []Large {
 		{"undeclared", func(n int) plan.Input { return plainOnly(Fleet{Workers: n}.Input()) }, held, all},
 		{"undeclared, a pool each", func(n int) plan.Input { return plainOnly(Fleet{Workers: n, Pools: n}.Input()) }, held, all},
 	}
+}
+
+// Reports are the worlds of which most is to be told.
+func Reports() []Large {
+	return slices.DeleteFunc(Worlds(), func(l Large) bool {
+		return !slices.Contains([]string{"nothing to do", "half missing, 50 pools", "all refused, 50 pools", "all refused, each card named", "undeclared, a pool each"}, l.Name)
+	})
 }
 
 func named() []Large {
