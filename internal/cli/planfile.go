@@ -132,7 +132,7 @@ func (a *app) trusted(ctx context.Context, name string, mine bool, read engine.P
 	if err != nil {
 		return err
 	}
-	if !documents.SameHypervisors(read.Documents) {
+	if !documents.SameLogins(read.Documents) {
 		return &fault.Error{
 			Kind: fault.Refused, Doing: "trust the plan in " + name,
 			Why: "its Hypervisor documents are not those of -f or GPUWORKER_FILE, so its logins would be sent elsewhere",
