@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"unicode/utf8"
 )
 
 // MarshalJSON writes the documents as a list of objects. They hold no secrets,
@@ -53,7 +55,7 @@ func (d *Documents) UnmarshalJSON(data []byte) error {
 	}
 	var text bytes.Buffer
 	for _, document := range list {
-		fmt.Fprintf(&text, "---\n%s\n", document)
+		fmt.Fprintf(&text, "---\n%s\n", asYAML(document))
 	}
 	read, _, err := Load(File{Name: "documents", Data: text.Bytes()})
 	if err != nil {
@@ -61,6 +63,26 @@ func (d *Documents) UnmarshalJSON(data []byte) error {
 	}
 	*d = *read
 	return nil
+}
+
+// escape is one escape in a text of JSON: of a character beyond 16 bits in two
+// halves, or any other.
+var escape = regexp.MustCompile(`\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|.)`)
+
+// asYAML makes JSON readable for a reader of YAML, which knows neither halves nor
+// an escaped slash.
+func asYAML(text []byte) []byte {
+	return escape.ReplaceAllFunc(text, func(found []byte) []byte {
+		var whole string
+		switch {
+		case string(found) == `\/`:
+			return []byte("/")
+		case len(found) > 2 && json.Unmarshal([]byte(`"`+string(found)+`"`), &whole) == nil:
+			r, _ := utf8.DecodeRuneInString(whole)
+			return fmt.Appendf(nil, `\U%08x`, r)
+		}
+		return found
+	})
 }
 
 // portableHypervisor is a Hypervisor whose files have absolute names.

@@ -241,6 +241,21 @@ func TestLoginsDifferWhenAnyFieldDoes(t *testing.T) {
 	}
 }
 
+// JSON may escape any character, and those beyond 16 bits in two halves.
+func TestEscapesOfJSONAreRead(t *testing.T) {
+	for written, want := range map[string]string{
+		`\ud83d\ude00\udb40\udc41`: "\U0001f600\U000e0041", `\u00e9\/\"\t`: "é/\"\t", `\\ud83d\\ude00`: `\ud83d\ude00`, `\\\ud83d\ude00`: "\\\U0001f600",
+	} {
+		text := `[{"apiVersion":"gpuworker.io/v1alpha1","kind":"KubeCluster","metadata":{"name":"a","annotations":{"x":"` + written + `"}},"spec":{"server":"https://a:1"}}]`
+		var d Documents
+		if err := json.Unmarshal([]byte(text), &d); err != nil {
+			t.Errorf("%s: %v", written, err)
+		} else if got := d.KubeClusters[0].Annotations["x"]; got != want {
+			t.Errorf("%s is read as %q, want %q", written, got, want)
+		}
+	}
+}
+
 // TestDocumentsInJSONAreReadStrictly: as files are.
 func TestDocumentsInJSONAreReadStrictly(t *testing.T) {
 	valid := `{"apiVersion":"gpuworker.io/v1alpha1","kind":"KubeCluster","metadata":{"name":"a"},"spec":{"server":"https://a:1"}}`

@@ -53,7 +53,7 @@ func (a *app) spendSeen(ctx context.Context, e session, plans engine.Plans, s sp
 			return err
 		}
 	}
-	if empty(plans) && len(having(plans, plan.Wait)) == 0 {
+	if empty(plans) && (blocked(plans) || len(having(plans, plan.Wait)) == 0) {
 		return a.nothingToDo(plans)
 	}
 	if !s.yes {
@@ -85,6 +85,8 @@ func (a *app) nothingToDo(plans engine.Plans) error {
 	case total.Refused > 0:
 		a.say("\nNothing was changed.\n")
 		return verdict(fault.ExitCheck)
+	case blocked(plans):
+		a.say("\nNothing was changed.\n")
 	case total.Held > 0:
 		a.say("\nNothing was changed: what differs waits for a person, as the plan says.\n")
 	default:

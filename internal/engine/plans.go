@@ -17,6 +17,9 @@ import (
 type Plans struct {
 	Request   plan.Request        `json:"request"`
 	Documents *v1alpha1.Documents `json:"documents"`
+	// Fingerprint is that of the request and the documents: it shows when one of them
+	// was changed after the plans were made.
+	Fingerprint string `json:"fingerprint"`
 	// Plans has one plan for each hypervisor that the request concerns and that
 	// could be seen.
 	Plans []*plan.Plan `json:"plans"`
@@ -33,6 +36,11 @@ func (e *Engine) Plan(ctx context.Context, documents *v1alpha1.Documents, reques
 		request.Now = time.Now().UTC().Format(time.RFC3339)
 	}
 	plans := Plans{Request: request, Documents: documents}
+	print, err := plans.print()
+	if err != nil {
+		return plans, err
+	}
+	plans.Fingerprint = print
 	seen, err := e.look(ctx, concerned(documents, request), request, false)
 	if err != nil {
 		return plans, err
@@ -48,7 +56,29 @@ func (e *Engine) Plan(ctx context.Context, documents *v1alpha1.Documents, reques
 	if request.ByName() {
 		err = plans.settleNames()
 	}
+	if request.Verb == plan.ApplyDocuments && request.AllOrNothing {
+		plans.allOrNothing()
+	}
 	return plans, err
+}
+
+// allOrNothing leaves nothing to be done on any hypervisor when something cannot be
+// done on another.
+func (p *Plans) allOrNothing() {
+	why := ""
+	for _, one := range p.Plans {
+		if one.Blocked != "" {
+			why = "a worker on hypervisor " + one.Hypervisor + " is refused"
+		}
+	}
+	if len(p.Unseen) > 0 {
+		why = "hypervisor " + p.Unseen[0].Hypervisor + " could not be looked at"
+	}
+	for _, one := range p.Plans {
+		if why != "" && one.Blocked == "" {
+			one.Block(why + ", and all or nothing was asked for")
+		}
+	}
 }
 
 // concerned are the documents without the hypervisors that a request cannot be
@@ -128,23 +158,4 @@ func oneOfEachName(plans []*plan.Plan) error {
 		}
 	}
 	return nil
-}
-
-// Same reports whether plans that somebody read or saw decide what these decide;
-// else it says how they differ. Nothing that was read is believed beyond that.
-func (p Plans) Same(read Plans) (bool, []string) {
-	var differences []string
-	for _, fresh := range p.Plans {
-		at := slices.IndexFunc(read.Plans, func(one *plan.Plan) bool { return one != nil && one.Hypervisor == fresh.Hypervisor })
-		if at < 0 {
-			differences = append(differences, fmt.Sprintf("hypervisor %s: is not in the plan", fresh.Hypervisor))
-			continue
-		}
-		_, more := plan.Same(read.Plans[at], fresh)
-		differences = append(differences, more...)
-	}
-	if len(read.Plans) != len(p.Plans) {
-		differences = append(differences, fmt.Sprintf("the plan is about %d hypervisors, and now it would be about %d", len(read.Plans), len(p.Plans)))
-	}
-	return len(differences) == 0, differences
 }
