@@ -51,7 +51,7 @@ func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s 
 		return err
 	}
 	how := manners[read.Request.Verb]
-	how.yes, how.parallel = s.yes, s.parallel
+	how.yes, how.only, how.parallel = s.yes, s.only, s.parallel
 	e, err := a.sessionWith(read.Documents)
 	if err != nil {
 		return err

@@ -115,11 +115,11 @@ func (p *Plans) settleNames() error {
 	p.Plans[0].Absent = nil
 	if len(p.Unseen) > 0 {
 		absent = slices.DeleteFunc(slices.Clone(absent), func(a plan.Absent) bool {
-			if p.declaredOnSeen(a.Name) {
-				return false
+			unknown := MayBeUnseen(p.Documents, p.Unseen, a.Name)
+			if unknown {
+				p.Unknown = append(p.Unknown, a.Name)
 			}
-			p.Unknown = append(p.Unknown, a.Name)
-			return true
+			return unknown
 		})
 	}
 	some := slices.DeleteFunc(slices.Clone(p.Plans), func(one *plan.Plan) bool { return len(one.Pools) == 0 })
@@ -131,13 +131,15 @@ func (p *Plans) settleNames() error {
 	return nil
 }
 
-// declaredOnSeen reports whether a name is that of a worker of a pool on a
-// hypervisor that was seen, so that no other can be meant.
-func (p *Plans) declaredOnSeen(name string) bool {
-	return slices.ContainsFunc(p.Documents.Pools(), func(pool *v1alpha1.WorkerPool) bool {
-		unseen := slices.ContainsFunc(p.Unseen, func(u Unseen) bool { return u.Hypervisor == pool.Spec.Hypervisor })
-		return !unseen && plan.IsWorkerOf(pool, name)
+// MayBeUnseen reports whether a name that was not found may be that of a worker on
+// a hypervisor that could not be looked at. It is not when the name is that of a
+// worker of a pool on another one, which then is meant.
+func MayBeUnseen(documents *v1alpha1.Documents, unseen []Unseen, name string) bool {
+	elsewhere := slices.ContainsFunc(documents.Pools(), func(pool *v1alpha1.WorkerPool) bool {
+		there := slices.ContainsFunc(unseen, func(u Unseen) bool { return u.Hypervisor == pool.Spec.Hypervisor })
+		return !there && plan.IsWorkerOf(pool, name)
 	})
+	return len(unseen) > 0 && !elsewhere
 }
 
 // oneOfEachName is the error for a name of which several hypervisors have a

@@ -34,8 +34,22 @@ func isRest(before, now *Worker) bool {
 		return false
 	case now.Action == Keep:
 		return true
+	case len(now.Steps) < len(before.Steps):
+		return len(now.Steps) > 0 && within(now.Steps, before.Steps) && meansVMOf(before, now)
 	}
-	return len(now.Steps) > 0 && within(now.Steps, before.Steps) && meansVMOf(before, now)
+	return onlyFewerChanges(before, now)
+}
+
+// onlyFewerChanges reports whether two decisions are the same, but for changes that
+// are made already.
+func onlyFewerChanges(before, now *Worker) bool {
+	alone := func(w *Worker) decision {
+		d := decisions(&Plan{Pools: []Pool{{Workers: []Worker{*w}}}})[0]
+		d.wants = nil
+		return d
+	}
+	done := func(c Change) bool { return !slices.Contains(before.Changes, c) }
+	return alone(before).same(alone(now)) && !slices.ContainsFunc(now.Changes, done)
 }
 
 // within reports whether the steps are some of others, in their order.
@@ -49,9 +63,9 @@ func within(steps, others []StepKind) bool {
 }
 
 // meansVMOf reports whether a worker's steps are about the VM that they were about
-// before, or about the one that these made and do not end.
+// before, about none, or about the one that these made and do not end.
 func meansVMOf(before, now *Worker) bool {
-	if uuidOf(now.Ref) == uuidOf(before.Ref) {
+	if now.Ref == nil || uuidOf(now.Ref) == uuidOf(before.Ref) {
 		return true
 	}
 	ends := slices.Contains(now.Steps, StepUnprotect) || slices.Contains(now.Steps, StepDestroy)
