@@ -57,12 +57,27 @@ func (d *Documents) UnmarshalJSON(data []byte) error {
 	for _, document := range list {
 		fmt.Fprintf(&text, "---\n%s\n", asYAML(document))
 	}
-	read, _, err := Load(File{Name: "documents", Data: text.Bytes()})
+	read, _, err := Load(File{Data: text.Bytes()})
 	if err != nil {
-		return err
+		return fmt.Errorf("the documents in it are not valid: %s", firstOf(err))
 	}
 	*d = *read
 	return nil
+}
+
+// firstOf is the first problem of a list of documents. It has no file, and its lines
+// are of nobody's text.
+func firstOf(err error) string {
+	var problems Problems
+	if !errors.As(err, &problems) || len(problems) == 0 {
+		return err.Error()
+	}
+	first := problems[0]
+	first.File, first.Line = "", 0
+	if len(problems) == 1 {
+		return first.String()
+	}
+	return fmt.Sprintf("%s (and %d more)", first, len(problems)-1)
 }
 
 // escape is one escape in a text of JSON: of a character beyond 16 bits in two

@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
@@ -94,19 +94,41 @@ func (a *app) readPlan(ctx context.Context, name string) (engine.Plans, error) {
 
 // parsePlan reads a plan as -o json or -o yaml wrote it.
 func parsePlan(data []byte) (engine.Plans, error) {
+	text, err := planJSON(data)
+	if err != nil {
+		return engine.Plans{}, err
+	}
+	plans, err := decodePlan(text)
+	if err != nil && cutOff(text) {
+		err = fmt.Errorf("a text in it is longer than %d bytes, and the rest of it was cut off: %w", machine.MaxString, err)
+	}
+	return plans, err
+}
+
+// planJSON is a file as JSON, when it may be a plan at all.
+func planJSON(data []byte) ([]byte, error) {
 	text := data
-	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
-		if len(data) > maxPlanYAML {
-			return engine.Plans{}, fmt.Errorf("it is YAML of more than %d MiB: write it with -o json", maxPlanYAML>>20)
-		}
+	switch asJSON := bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")); {
+	case !utf8.Valid(data):
+		return nil, errors.New("it is not UTF-8 text")
+	case asJSON:
+	case len(data) > maxPlanYAML:
+		return nil, fmt.Errorf("it is YAML of more than %d MiB: write it with -o json", maxPlanYAML>>20)
+	default:
 		var err error
 		if text, err = yaml.YAMLToJSONStrict(data); err != nil {
-			return engine.Plans{}, err
+			return nil, err
 		}
 	}
 	if bytes.Count(text, []byte("{"))+bytes.Count(text, []byte("[")) > maxPlanParts {
-		return engine.Plans{}, errors.New("it has more parts than any plan, so it is none")
+		return nil, errors.New("it has more parts than any plan, so it is none")
 	}
+	return text, nil
+}
+
+// decodePlan reads a plan strictly: fields that are not known, written twice or in
+// other letters are errors.
+func decodePlan(text []byte) (engine.Plans, error) {
 	var read planView
 	strict, err := kjson.UnmarshalStrict(text, &read)
 	if err = errors.Join(err, errors.Join(strict...)); err != nil {
@@ -118,25 +140,21 @@ func parsePlan(data []byte) (engine.Plans, error) {
 		return engine.Plans{}, errors.New("it holds no documents, so it is no plan")
 	case !known:
 		return engine.Plans{}, fmt.Errorf("request.verb: %q is no verb", read.Request.Verb)
-	case !read.Intact() && cutOff(text):
-		return engine.Plans{}, fmt.Errorf("a text in it is longer than %d bytes, and the rest of it was cut off", machine.MaxString)
 	case !read.Intact():
 		return engine.Plans{}, errors.New("its request or its documents were edited after the plan was made, so it is not the plan that somebody looked at")
 	}
 	return read.Plans, nil
 }
 
-// cutOff reports whether a text in a plan is so long that -o json may have left the
-// rest of it out.
+// cutOff reports whether a plan has a text that -o json left the end of out.
 func cutOff(text []byte) bool {
-	const room = 64 // for the quotes, the longest escape and what stands for the rest
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	for {
 		token, err := decoder.Token()
 		if err != nil {
 			return false
 		}
-		if value, ok := token.(string); ok && len(strconv.QuoteToASCII(value)) > machine.MaxString-room {
+		if value, ok := token.(string); ok && len(value) > machine.MaxString/6 && strings.HasSuffix(value, "…") { // six bytes for each, as escapes
 			return true
 		}
 	}

@@ -35,12 +35,10 @@ func (e *Engine) Plan(ctx context.Context, documents *v1alpha1.Documents, reques
 	if request.Verb == plan.ReplaceWorkers {
 		request.Now = time.Now().UTC().Format(time.RFC3339)
 	}
-	plans := Plans{Request: request, Documents: documents}
-	print, err := plans.print()
+	plans, err := Plans{Request: request, Documents: documents}.Sealed()
 	if err != nil {
 		return plans, err
 	}
-	plans.Fingerprint = print
 	seen, err := e.look(ctx, concerned(documents, request), request, false)
 	if err != nil {
 		return plans, err

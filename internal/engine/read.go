@@ -21,6 +21,13 @@ func (p Plans) Intact() bool {
 	return err == nil && p.Fingerprint == print
 }
 
+// Sealed are the plans with the fingerprint of their request and documents.
+func (p Plans) Sealed() (Plans, error) {
+	print, err := p.print()
+	p.Fingerprint = print
+	return p, err
+}
+
 // print is the fingerprint of the request and the documents. It leaves out what
 // the engine and the command that applies set themselves.
 func (p Plans) print() (string, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -51,6 +52,9 @@ type lab struct {
 	others map[string]http.RoundTripper
 	// newUUID makes identities; nil takes random ones.
 	newUUID func() string
+	// in is what is typed, or what stands there for a plan; nil for nothing.
+	in         io.Reader
+	interrupts chan os.Signal
 }
 
 // newLab starts the cluster of the demo. Call it inside the bubble of the test.
@@ -96,7 +100,7 @@ func (l *lab) runAsTyped(terminal bool, args ...string) printed {
 	size := func() (int, int) { return 100, 40 }
 	program := cli.Program{
 		Streams: cli.Streams{
-			In:  strings.NewReader(""),
+			In:  l.in,
 			Out: cli.Stream{Writer: &out, Terminal: terminal}, Err: cli.Stream{Writer: &errOut, Terminal: terminal},
 		},
 		NewEngine: func(request cli.EngineRequest) cli.Engine {
@@ -108,7 +112,10 @@ func (l *lab) runAsTyped(terminal bool, args ...string) printed {
 			})
 		},
 		LookupEnv: func(string) (string, bool) { return "", false },
-		Now:       time.Now,
+		Now:       time.Now, Interrupts: l.interrupts,
+	}
+	if l.in == nil {
+		program.In = strings.NewReader("")
 	}
 	if terminal {
 		program.Out.Size, program.Err.Size = size, size

@@ -60,11 +60,8 @@ func othersThan(value any, nth int) map[string]any {
 	switch v := value.(type) {
 	case string:
 		others["longer"] = v + "x"
-		if v != "" {
-			others["shorter"] = v[:len(v)-1]
-		}
 	case float64:
-		others["more"], others["less"] = v+1, v-1
+		others["more"] = v + 1
 	case bool:
 		others["the contrary"] = !v
 	}
