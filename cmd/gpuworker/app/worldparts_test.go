@@ -359,7 +359,13 @@ func TestAPlanFileWhenAHypervisorIsDown(t *testing.T) {
 			t.Errorf("when far answers again: exit code %d:\n%s%s", p.code, p.out, p.err)
 		}
 
+		l.allowed("delete plain-1")
+		l.must("delete plain-1 --yes")
+		l.write(file, []byte(l.must("plan -o json").out))
 		l.down()
+		if p := l.typed("apply --yes --plan " + file); p.code != fault.ExitUnavailable || strings.Count(p.out, "✓ created") != 2 {
+			t.Errorf("a plan of new workers, while far is down: exit code %d:\n%s%s", p.code, p.out, p.err)
+		}
 		p = l.run(false, "plan", "-o", "json")
 		l.write(file, []byte(p.out))
 		l.answers(l.far.Transport())
