@@ -41,6 +41,18 @@ func TestAPlanThatOthersMayWriteIsNotTrustedAlone(t *testing.T) {
 			}
 			return link
 		},
+		"a FIFO": func(l *oldLab, file string) string {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				l.t.Fatal(err)
+			}
+			fifo := file + ".fifo"
+			if err := syscall.Mkfifo(fifo, 0o600); err != nil && !os.IsExist(err) {
+				l.t.Skip(err)
+			}
+			go func() { _ = os.WriteFile(fifo, data, 0o600) }() // as another process does
+			return fifo
+		},
 		"standard input": func(l *oldLab, file string) string {
 			data, err := os.ReadFile(file)
 			if err != nil {
@@ -59,7 +71,7 @@ func TestAPlanThatOthersMayWriteIsNotTrustedAlone(t *testing.T) {
 				if p.code != 3 || !strings.Contains(p.err, "the file is not yours alone") || !strings.Contains(p.err, "with -f") || counted.count.Load() > 0 {
 					t.Errorf("without -f: exit code %d after %d requests:\n%s%s", p.code, counted.count.Load(), p.out, p.err)
 				}
-				if name == "standard input" {
+				if name == "standard input" || name == "a FIFO" { // can be read once
 					prepare(l, filepath.Join(filepath.Dir(l.document), "p.json"))
 				}
 				if p := l.typed("apply --yes --plan " + file + " -f " + l.document); p.code != 0 {
