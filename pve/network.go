@@ -122,9 +122,9 @@ func (c *call) networkError(ctx, tryCtx context.Context, limit time.Duration, er
 	case ctx.Err() != nil:
 		return c.fail(Canceled, "canceled while waiting for the answer: "+ctx.Err().Error(), ctx.Err())
 	case errors.Is(context.Cause(tryCtx), errNoAnswer) && c.upload != nil:
-		return c.fail(Unavailable, fmt.Sprintf("the upload stood still for %v", limit), err)
+		return c.fail(Unavailable, fmt.Sprintf("the upload stood still for %v", limit), errNoAnswer)
 	case errors.Is(context.Cause(tryCtx), errNoAnswer):
-		return c.fail(Unavailable, fmt.Sprintf("no answer within %v", limit), err)
+		return c.fail(Unavailable, fmt.Sprintf("no answer within %v", limit), errNoAnswer) // nobody canceled it
 	case errors.Is(err, errTooLarge):
 		return c.fail(Unknown, err.Error(), err)
 	case errors.Is(err, errUploadSize):

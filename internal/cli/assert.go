@@ -28,6 +28,8 @@ For monitoring and pipelines.`,
 type assertView struct {
 	AsDeclared  bool          `json:"asDeclared"`
 	Differences []plan.Worker `json:"differences"`
+	// Unseen are hypervisors of which nobody can say whether they are as declared.
+	Unseen []engine.Unseen `json:"unseen,omitempty"`
 }
 
 func (a *app) assert(ctx context.Context, _ []string) error {
@@ -39,7 +41,7 @@ func (a *app) assert(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	view := assertView{AsDeclared: true, Differences: []plan.Worker{}}
+	view := assertView{AsDeclared: len(plans.Unseen) == 0, Differences: []plan.Worker{}, Unseen: plans.Unseen}
 	workers := 0
 	for _, p := range plans.Plans {
 		view.AsDeclared = view.AsDeclared && p.AsDeclared()
@@ -53,13 +55,12 @@ func (a *app) assert(ctx context.Context, _ []string) error {
 	switch {
 	case !a.forPeople():
 		err = a.machine(view)
-	case view.AsDeclared && len(plans.Unseen) > 0:
-	case view.AsDeclared:
-		a.say("As declared: %s on %s.\n", count(workers, "worker"), hypervisorNames(plans))
-	default:
+	case len(view.Differences) > 0:
 		a.printDifferences(view.Differences)
+	default:
+		a.say("As declared: %s on %s.\n", count(workers, "worker"), hypervisorNames(plans))
 	}
-	if err == nil && !view.AsDeclared {
+	if err == nil && len(view.Differences) > 0 {
 		err = verdict(fault.ExitDiffers)
 	}
 	return despite(err, plans.Unseen, nil)

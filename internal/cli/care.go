@@ -40,12 +40,12 @@ func (a *app) careCommand(cmd *cobra.Command, s *spending, request func(args []s
 // keep the others from being done.
 func (a *app) care(ctx context.Context, e session, plans engine.Plans, s spending) error {
 	if len(workersOf(plans)) == 0 && len(absent(plans)) == 0 && len(plans.Unknown) > 0 {
-		return despite(nil, plans.Unseen, plans.Unknown)
+		return despite(a.machineNothing(plans, s), plans.Unseen, plans.Unknown)
 	}
 	missing := absent(plans)
 	if len(missing) > 0 && len(workersOf(plans)) == 0 {
 		if s.goneIsDone {
-			return despite(a.nothingThere(plans, missing), plans.Unseen, plans.Unknown)
+			return despite(a.nothingThere(plans, missing, s), plans.Unseen, plans.Unknown)
 		}
 		return despite(&fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)}, plans.Unseen, plans.Unknown)
 	}
@@ -64,12 +64,9 @@ func (a *app) care(ctx context.Context, e session, plans engine.Plans, s spendin
 }
 
 // nothingThere ends a delete of workers of which nothing is there.
-func (a *app) nothingThere(plans engine.Plans, missing []plan.Absent) error {
+func (a *app) nothingThere(plans engine.Plans, missing []plan.Absent, s spending) error {
 	a.sayGone(missing)
-	if a.forPeople() {
-		return nil
-	}
-	return a.machine(spentView{Plans: plans.Plans, Summary: sum(plans), Results: []resultView{}})
+	return a.machineNothing(plans, s)
 }
 
 // sayGone says of each name that it is done already, since nothing is there.

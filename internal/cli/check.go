@@ -37,6 +37,7 @@ when anything fails.`,
 type checkView struct {
 	Hypervisors []checkedHypervisor `json:"hypervisors"`
 	Summary     tally               `json:"summary"`
+	Unseen      []engine.Unseen     `json:"unseen,omitempty"`
 }
 
 type checkedHypervisor struct {
@@ -79,7 +80,7 @@ func (a *app) check(ctx context.Context, verbose bool) error {
 		return err
 	}
 	worlds := seen.Worlds
-	view := checkView{Hypervisors: []checkedHypervisor{}}
+	view := checkView{Hypervisors: []checkedHypervisor{}, Unseen: seen.Unseen}
 	for _, world := range worlds {
 		view.Summary.add(world.Findings)
 		view.Hypervisors = append(view.Hypervisors, checkedHypervisor{

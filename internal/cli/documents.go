@@ -153,10 +153,14 @@ func expand(name string) ([]string, error) {
 }
 
 func unreadable(name string, err error) error {
-	why := err.Error()
+	return &fault.Error{Kind: fault.Invalid, Doing: "read " + name, Why: reasonOf(err), Fix: "check the name given with -f"}
+}
+
+// reasonOf is an error of the file system without the name of the file.
+func reasonOf(err error) string {
 	var pathError *fs.PathError
 	if errors.As(err, &pathError) {
-		why = pathError.Err.Error()
+		return pathError.Err.Error()
 	}
-	return &fault.Error{Kind: fault.Invalid, Doing: "read " + name, Why: why, Fix: "check the name given with -f"}
+	return err.Error()
 }

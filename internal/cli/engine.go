@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
@@ -67,7 +66,7 @@ func despite(err error, unseen []engine.Unseen, unknown []string) error {
 	}
 	if len(unknown) > 0 && len(unseen) > 0 {
 		all = append(all, &fault.Error{
-			Kind: fault.KindOf(unseen[0].Err()), Doing: "find " + strings.Join(unknown, ", "),
+			Kind: fault.KindOf(unseen[0].Err()), Doing: "find " + quoteAll(unknown),
 			Why: "whether it is there is unknown, because a hypervisor that may have it could not be looked at",
 			Fix: "run the same command again when that hypervisor answers",
 		})

@@ -43,7 +43,7 @@ func (a *app) gpus(ctx context.Context, _ []string) error {
 	}
 	worlds := seen.Worlds
 	if !a.forPeople() {
-		return despite(a.machine(map[string]any{"gpus": cardViews(worlds)}), seen.Unseen, nil)
+		return despite(a.machineList("gpus", cardViews(worlds), seen.Unseen), seen.Unseen, nil)
 	}
 	p := a.paint(a.Out)
 	for i, world := range worlds {

@@ -49,7 +49,7 @@ func (a *app) hosts(ctx context.Context, _ []string) error {
 	}
 	worlds := seen.Worlds
 	if !a.forPeople() {
-		return despite(a.machine(map[string]any{"hosts": hostViews(worlds)}), seen.Unseen, nil)
+		return despite(a.machineList("hosts", hostViews(worlds), seen.Unseen), seen.Unseen, nil)
 	}
 	p := a.paint(a.Out)
 	for i, world := range worlds {

@@ -4,13 +4,25 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/machine"
 )
 
 // machine prints a value as -o json or -o yaml says.
 func (a *app) machine(value any) error { return encode(a.Out, a.output, value) }
+
+// machineList prints a list under its name, and beside it the hypervisors that
+// could not be looked at, if any.
+func (a *app) machineList(name string, list any, unseen []engine.Unseen) error {
+	view := map[string]any{name: list}
+	if len(unseen) > 0 {
+		view["unseen"] = unseen
+	}
+	return a.machine(view)
+}
 
 func encode(w io.Writer, output string, value any) error {
 	write := machine.JSON
@@ -52,6 +64,15 @@ func number(n int) string {
 }
 
 func quote(text string) string { return strconv.Quote(text) }
+
+// quoteAll writes names as "a", "b".
+func quoteAll(names []string) string {
+	var quoted []string
+	for _, name := range names {
+		quoted = append(quoted, quote(name))
+	}
+	return strings.Join(quoted, ", ")
+}
 
 // count writes "1 worker", "3 workers".
 func count(n int, noun string) string {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -118,6 +119,11 @@ func empty(plans engine.Plans) bool {
 		}
 	}
 	return true
+}
+
+// blocked tells that all or nothing was asked for, and it is nothing.
+func blocked(plans engine.Plans) bool {
+	return slices.ContainsFunc(plans.Plans, func(p *plan.Plan) bool { return p.Blocked != "" })
 }
 
 // having lists the workers whose action is one of those given.

@@ -8,10 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
+	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/gpuworker/gpuworker/internal/engine"
@@ -20,9 +21,13 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// maxPlanFile is how large a plan may be, in bytes: one of five thousand workers
-// takes a fifth of it.
-const maxPlanFile = 64 << 20
+// How much a plan may be. One that makes five thousand workers has 13 MiB as JSON
+// and a tenth of the parts. YAML takes more to read.
+const (
+	maxPlanFile  = 32 << 20 // bytes
+	maxPlanYAML  = 16 << 20
+	maxPlanParts = 1 << 20 // objects and lists
+)
 
 // manners are how each verb shows its plan and has it confirmed.
 var manners = map[plan.Verb]spending{
@@ -37,7 +42,7 @@ var manners = map[plan.Verb]spending{
 }
 
 // applyFile carries out the plan of a file. Nothing of the file is believed: the
-// plan is made again, and must come out the same.
+// plan is made again, and must come out the same, or as what remains of it.
 func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s spending) error {
 	if flags.AllowRestart || flags.AllOrNothing {
 		return usage("--allow-restart and --all-or-nothing belong to the command that made the plan, not to apply --plan")
@@ -46,11 +51,8 @@ func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s 
 	if err != nil {
 		return err
 	}
-	how, known := manners[read.Request.Verb]
-	if !known {
-		return badPlan(name, fmt.Errorf("%q is no verb", read.Request.Verb))
-	}
-	how.yes, how.parallel = s.yes, s.parallel
+	how := manners[read.Request.Verb]
+	how.yes, how.only, how.parallel = s.yes, s.only, s.parallel
 	e, err := a.sessionWith(read.Documents)
 	if err != nil {
 		return err
@@ -61,7 +63,7 @@ func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s 
 	if err != nil {
 		return err
 	}
-	if same, differences := fresh.Same(read.Plans); !same {
+	if same, differences := fresh.Remain(read); !same {
 		return &fault.Error{
 			Kind: fault.Conflict, Doing: "apply the plan in " + name,
 			Why: "the world changed since the plan was made, or the file was edited; nothing was done: " + strings.Join(differences, "; "),
@@ -76,42 +78,84 @@ func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s 
 
 // readPlan reads a plan file strictly, and makes sure that it sends logins nowhere
 // but where its user means them to go.
-func (a *app) readPlan(ctx context.Context, name string) (planView, error) {
-	data, mine, err := readOwned(name)
+func (a *app) readPlan(ctx context.Context, name string) (engine.Plans, error) {
+	file, err := a.readOwned(ctx, name)
 	if err != nil {
-		return planView{}, unreadable(name, err)
+		return engine.Plans{}, err
 	}
-	var read planView
-	text, err := yaml.YAMLToJSONStrict(data) // JSON is YAML too
-	if err == nil {
-		decoder := json.NewDecoder(bytes.NewReader(text))
-		decoder.DisallowUnknownFields()
-		err = decoder.Decode(&read)
-	}
-	switch {
-	case err != nil:
-	case read.Documents == nil:
-		err = errors.New("it holds no documents")
-	case cutOff(text):
-		err = fmt.Errorf("a text in it is longer than %d bytes, and the rest of it was cut off", machine.MaxString)
-	}
+	plans, err := parsePlan(file.data)
 	if err != nil {
-		return planView{}, badPlan(name, err)
+		return engine.Plans{}, &fault.Error{
+			Kind: fault.Invalid, Doing: "read the plan in " + name, Cause: err,
+			Fix: "make it anew: gpuworker plan -o json > FILE",
+		}
 	}
-	return read, a.trusted(ctx, name, mine, read.Plans)
+	return plans, a.trusted(ctx, name, file.mine, plans)
 }
 
-// cutOff reports whether a text in a plan is so long that -o json may have left the
-// rest of it out.
+// parsePlan reads a plan as -o json or -o yaml wrote it.
+func parsePlan(data []byte) (engine.Plans, error) {
+	text, err := planJSON(data)
+	if err != nil {
+		return engine.Plans{}, err
+	}
+	plans, err := decodePlan(text)
+	if err != nil && cutOff(text) {
+		err = fmt.Errorf("a text in it is longer than %d bytes, and the rest of it was cut off: %w", machine.MaxString, err)
+	}
+	return plans, err
+}
+
+// planJSON is a file as JSON, when it may be a plan at all.
+func planJSON(data []byte) ([]byte, error) {
+	text := data
+	switch asJSON := bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")); {
+	case !utf8.Valid(data):
+		return nil, errors.New("it is not UTF-8 text")
+	case asJSON:
+	case len(data) > maxPlanYAML:
+		return nil, fmt.Errorf("it is YAML of more than %d MiB: write it with -o json", maxPlanYAML>>20)
+	default:
+		var err error
+		if text, err = yaml.YAMLToJSONStrict(data); err != nil {
+			return nil, err
+		}
+	}
+	if bytes.Count(text, []byte("{"))+bytes.Count(text, []byte("[")) > maxPlanParts {
+		return nil, errors.New("it has more parts than any plan, so it is none")
+	}
+	return text, nil
+}
+
+// decodePlan reads a plan strictly: fields that are not known, written twice or in
+// other letters are errors.
+func decodePlan(text []byte) (engine.Plans, error) {
+	var read planView
+	strict, err := kjson.UnmarshalStrict(text, &read)
+	if err = errors.Join(err, errors.Join(strict...)); err != nil {
+		return engine.Plans{}, err
+	}
+	_, known := manners[read.Request.Verb]
+	switch {
+	case read.Documents == nil:
+		return engine.Plans{}, errors.New("it holds no documents, so it is no plan")
+	case !known:
+		return engine.Plans{}, fmt.Errorf("request.verb: %q is no verb", read.Request.Verb)
+	case !read.Intact():
+		return engine.Plans{}, errors.New("its request or its documents were edited after the plan was made, so it is not the plan that somebody looked at")
+	}
+	return read.Plans, nil
+}
+
+// cutOff reports whether a plan has a text that -o json left the end of out.
 func cutOff(text []byte) bool {
-	const room = 64 // for the quotes, the longest escape and what stands for the rest
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	for {
 		token, err := decoder.Token()
 		if err != nil {
 			return false
 		}
-		if value, ok := token.(string); ok && len(strconv.QuoteToASCII(value)) > machine.MaxString-room {
+		if value, ok := token.(string); ok && len(value) > machine.MaxString/6 && strings.HasSuffix(value, "…") { // six bytes for each, as escapes
 			return true
 		}
 	}
@@ -125,49 +169,74 @@ func (a *app) trusted(ctx context.Context, name string, mine bool, read engine.P
 		}
 		return &fault.Error{
 			Kind: fault.Refused, Doing: "trust the plan in " + name,
-			Why: "its Hypervisors say where logins are sent, and the file is not yours alone: it must be a file of yours that nobody else may write",
-			Fix: "give your documents too, with -f, or: chmod go-w FILE",
+			Why: "its Hypervisors say where logins are sent, and the file is not yours alone: it must be a regular file that belongs to you and that nobody else may write",
+			Fix: "give your documents too, with -f; or make the file yours alone: chmod go-w FILE",
 		}
 	}
 	documents, err := a.documents(ctx)
 	if err != nil {
 		return err
 	}
-	if !documents.SameHypervisors(read.Documents) {
+	if !documents.SameLogins(read.Documents) {
 		return &fault.Error{
 			Kind: fault.Refused, Doing: "trust the plan in " + name,
-			Why: "its Hypervisor documents are not those of -f or GPUWORKER_FILE, so its logins would be sent elsewhere",
+			Why: "its Hypervisors and KubeClusters are not those of -f or GPUWORKER_FILE, so logins could be sent elsewhere",
 			Fix: "make the plan anew with these documents",
 		}
 	}
 	return nil
 }
 
-// readOwned reads a file of bounded size. mine reports whether it belongs to the
-// user of this process and nobody else may write it.
-func readOwned(name string) (data []byte, mine bool, err error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, false, err
-	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat() // of what was opened, whatever the name stands for later
-	if err != nil {
-		return nil, false, err
-	}
-	if owner, ok := info.Sys().(*syscall.Stat_t); ok {
-		mine = info.Mode().IsRegular() && int(owner.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0
-	}
-	data, err = io.ReadAll(io.LimitReader(file, maxPlanFile+1))
-	if err == nil && len(data) > maxPlanFile {
-		err = fmt.Errorf("it is larger than %d MiB, so it is no plan", maxPlanFile>>20)
-	}
-	return data, mine, err
+// ownedFile is what a file holds. mine reports whether it is a regular file of the
+// user of this process that nobody else may write.
+type ownedFile struct {
+	data []byte
+	mine bool
 }
 
-func badPlan(name string, err error) error {
-	return &fault.Error{
-		Kind: fault.Invalid, Doing: "read the plan in " + name, Cause: err,
-		Fix: "make it anew: gpuworker plan -o json > FILE",
+// readOwned reads a file of bounded size, or standard input. A pipe may have
+// nothing to say for ever: the end of the context ends the waiting.
+func (a *app) readOwned(ctx context.Context, name string) (ownedFile, error) {
+	type answer struct {
+		file ownedFile
+		err  error
 	}
+	read := make(chan answer, 1)
+	go func() {
+		file, err := a.openOwned(name)
+		read <- answer{file, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return ownedFile{}, ctx.Err()
+	case r := <-read:
+		if r.err != nil {
+			return r.file, &fault.Error{Kind: fault.Invalid, Doing: "read " + name, Why: reasonOf(r.err), Fix: "check the name given with --plan"}
+		}
+		return r.file, nil
+	}
+}
+
+func (a *app) openOwned(name string) (read ownedFile, err error) {
+	from := a.In
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return read, err
+		}
+		defer func() { _ = file.Close() }()
+		info, err := file.Stat() // of what was opened, whatever the name stands for later
+		if err != nil {
+			return read, err
+		}
+		if owner, ok := info.Sys().(*syscall.Stat_t); ok {
+			read.mine = info.Mode().IsRegular() && int(owner.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0
+		}
+		from = file
+	}
+	read.data, err = io.ReadAll(io.LimitReader(from, maxPlanFile+1))
+	if err == nil && len(read.data) > maxPlanFile {
+		err = fmt.Errorf("it is larger than %d MiB, so it is no plan", maxPlanFile>>20)
+	}
+	return read, err
 }

@@ -19,6 +19,10 @@ type spentView struct {
 	Plans   []*plan.Plan `json:"plans"`
 	Summary plan.Summary `json:"summary"`
 	Results []resultView `json:"results"`
+	// Unseen are hypervisors that could not be looked at, and Unknown the names that
+	// may be of a worker there.
+	Unseen  []engine.Unseen `json:"unseen,omitempty"`
+	Unknown []string        `json:"unknown,omitempty"`
 }
 
 type resultView struct {
@@ -55,7 +59,7 @@ func viewOutcome(o apply.Outcome, card string) outcomeView {
 }
 
 func viewSpent(plans engine.Plans, applied engine.Applied) spentView {
-	view := spentView{Plans: plans.Plans, Summary: sum(plans), Results: []resultView{}}
+	view := spentView{Plans: plans.Plans, Summary: sum(plans), Results: []resultView{}, Unseen: plans.Unseen, Unknown: plans.Unknown}
 	for _, result := range applied.Results {
 		r := resultView{Hypervisor: result.Hypervisor, Seconds: result.Took.Seconds(), Workers: []outcomeView{}}
 		for _, o := range result.Outcomes {

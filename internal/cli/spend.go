@@ -24,6 +24,8 @@ type spending struct {
 	// dryRun says that without --yes and without an answer the command only shows
 	// what would happen.
 	dryRun bool
+	// only says that a person asked for a dry run.
+	only bool
 	// goneIsDone says that a worker of which nothing is there is what the command wants.
 	goneIsDone bool
 }
@@ -34,7 +36,19 @@ func (s *spending) addFlags(cmd *cobra.Command) {
 		about = "do it; without this flag it is a dry run"
 	}
 	cmd.Flags().BoolVar(&s.yes, "yes", false, about)
+	cmd.Flags().BoolVar(&s.only, "dry-run", false, "only say what would be done; with -o json or yaml, as a plan for gpuworker apply --plan")
 	cmd.Flags().IntVar(&s.parallel, "parallel", 0, "steps done at once, at most `N` (0: the default)")
+}
+
+// check refuses flags that contradict each other.
+func (s spending) check() error {
+	switch {
+	case s.parallel < 0:
+		return usage("--parallel %d is less than nothing", s.parallel)
+	case s.yes && s.only:
+		return usage("--yes does it and --dry-run does not: write one of them")
+	}
+	return nil
 }
 
 // spend shows the plans, asks where a person has to decide, carries them out
@@ -45,21 +59,26 @@ func (a *app) spend(ctx context.Context, e session, plans engine.Plans, s spendi
 
 // spendSeen does that on the hypervisors that could be seen.
 func (a *app) spendSeen(ctx context.Context, e session, plans engine.Plans, s spending) error {
-	if s.parallel < 0 {
-		return usage("--parallel %d is less than nothing", s.parallel)
+	if err := s.check(); err != nil {
+		return err
 	}
 	if a.forPeople() {
 		if err := a.showPlans(plans); err != nil {
 			return err
 		}
 	}
-	if empty(plans) && len(having(plans, plan.Wait)) == 0 {
-		return a.nothingToDo(plans)
+	if empty(plans) && (blocked(plans) || len(having(plans, plan.Wait)) == 0) {
+		return a.nothingToDo(plans, s)
+	}
+	if a.isDry(s) {
+		return a.endDry(plans, s)
 	}
 	if !s.yes {
-		ask, err := a.mayAsk(plans, s)
-		if !ask {
-			return err
+		if !a.mayAsk(s) {
+			return &fault.Error{
+				Kind: fault.Invalid, Why: "there is something to do and nobody to ask: nothing was changed",
+				Fix: "add --yes to do it without asking, or --dry-run to see what would be done",
+			}
 		}
 		yes := a.confirm(ctx, s.question, plans)
 		if ctx.Err() != nil {
@@ -74,17 +93,17 @@ func (a *app) spendSeen(ctx context.Context, e session, plans engine.Plans, s sp
 }
 
 // nothingToDo ends a command whose plan has no steps.
-func (a *app) nothingToDo(plans engine.Plans) error {
-	if !a.forPeople() {
-		if err := a.machine(spentView{Plans: plans.Plans, Summary: sum(plans), Results: []resultView{}}); err != nil {
-			return err
-		}
+func (a *app) nothingToDo(plans engine.Plans, s spending) error {
+	if err := a.machineNothing(plans, s); err != nil {
+		return err
 	}
 	total := sum(plans)
 	switch {
 	case total.Refused > 0:
 		a.say("\nNothing was changed.\n")
 		return verdict(fault.ExitCheck)
+	case blocked(plans):
+		a.say("\nNothing was changed.\n")
 	case total.Held > 0:
 		a.say("\nNothing was changed: what differs waits for a person, as the plan says.\n")
 	default:
@@ -93,24 +112,34 @@ func (a *app) nothingToDo(plans engine.Plans) error {
 	return nil
 }
 
-// mayAsk tells whether a person can be asked. When not, err is how the command
-// ends: well for a dry run, with advice for a command that would have asked.
-func (a *app) mayAsk(plans engine.Plans, s spending) (bool, error) {
-	asks := s.question != "" && a.Asks && a.forPeople()
+// machineNothing writes for machines that nothing was done; of a dry run the plan.
+func (a *app) machineNothing(plans engine.Plans, s spending) error {
 	switch {
-	case asks:
-		return true, nil
-	case s.dryRun && a.forPeople():
-		term.Fprintln(a.Out, "\nThis was a dry run: add --yes to do it.")
-		return false, nil
-	case s.dryRun:
-		return false, a.showPlans(plans)
-	default:
-		return false, &fault.Error{
-			Kind: fault.Invalid, Why: "there is something to do and nobody to ask: nothing was changed",
-			Fix: "add --yes to do it without asking",
-		}
+	case a.forPeople():
+		return nil
+	case a.isDry(s):
+		return a.showPlans(plans)
 	}
+	return a.machine(viewSpent(plans, engine.Applied{}))
+}
+
+// mayAsk tells whether a person can be asked.
+func (a *app) mayAsk(s spending) bool { return s.question != "" && a.Asks && a.forPeople() }
+
+// isDry tells that the command only shows what would happen.
+func (a *app) isDry(s spending) bool { return s.only || s.dryRun && !s.yes && !a.mayAsk(s) }
+
+// endDry ends a dry run.
+func (a *app) endDry(plans engine.Plans, s spending) error {
+	if !a.forPeople() {
+		return a.showPlans(plans)
+	}
+	next := "add --yes to do it."
+	if s.only {
+		next = "nothing was changed."
+	}
+	term.Fprintln(a.Out, "\nThis was a dry run: "+term.Line(next))
+	return nil
 }
 
 // confirm asks, and takes only a clear yes for one.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/status"
@@ -37,28 +38,37 @@ func (a *app) status(ctx context.Context, names []string) error {
 		return err
 	}
 	rows, missing := named(rows, names)
-	if len(unseen) > 0 {
-		if err := a.showStatus(rows, names); err != nil {
+	var unknown []string
+	missing = slices.DeleteFunc(missing, func(name string) bool {
+		may := engine.MayBeUnseen(e.documents, unseen, name)
+		if may {
+			unknown = append(unknown, name)
+		}
+		return may
+	})
+	absent := notThere(missing)
+	if len(rows) > 0 || len(names) == 0 || !a.forPeople() && absent == nil {
+		if err := a.showStatus(rows, unseen, names); err != nil {
 			return err
 		}
-		return despite(nil, unseen, missing)
+		if absent != nil {
+			a.report(ctx, absent)
+			absent = verdict(fault.ExitFailed)
+		}
 	}
-	unknown := notThere(missing)
-	if unknown != nil && len(rows) == 0 {
-		return unknown
-	}
-	if err := a.showStatus(rows, names); err != nil || unknown == nil {
-		return err
-	}
-	a.report(ctx, unknown)
-	return verdict(fault.ExitFailed)
+	return despite(absent, unseen, unknown)
 }
 
-func (a *app) showStatus(rows []status.Row, names []string) error {
+func (a *app) showStatus(rows []status.Row, unseen []engine.Unseen, names []string) error {
 	if !a.forPeople() {
-		return a.machine(map[string]any{"workers": rows})
+		return a.machineList("workers", rows, unseen)
 	}
-	if len(rows) == 0 {
+	switch {
+	case len(rows) > 0:
+	case len(unseen) > 0:
+		term.Fprintln(a.Out, "No worker was seen.")
+		return nil
+	default:
 		term.Fprintln(a.Out, "No worker is declared, and none is there.")
 		return nil
 	}
@@ -84,7 +94,7 @@ func named(rows []status.Row, names []string) (some []status.Row, missing []stri
 	}
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
 		if !there[name] {
-			missing = append(missing, quote(name))
+			missing = append(missing, name)
 		}
 	}
 	return chosen, missing
@@ -96,7 +106,7 @@ func notThere(names []string) error {
 		return nil
 	}
 	return &fault.Error{
-		Kind: fault.NotFound, Doing: "find " + strings.Join(names, ", "),
+		Kind: fault.NotFound, Doing: "find " + quoteAll(names),
 		Why: "not declared, and nothing of that name is there", Fix: "gpuworker status lists the workers",
 	}
 }

@@ -55,7 +55,7 @@ func oneAtATime(progress func(apply.Event)) func(apply.Event) {
 // is planned when that clone is done.
 func (e *Engine) applyOne(ctx context.Context, plans Plans, p *plan.Plan, options ApplyOptions) (apply.Result, error) {
 	result := apply.Result{Hypervisor: p.Hypervisor}
-	if p.Empty() && !waits(p) {
+	if p.Blocked != "" || p.Empty() && !waits(p) {
 		return result, nil
 	}
 	document, ok := plans.Documents.Hypervisor(p.Hypervisor)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -80,7 +81,7 @@ func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, reques
 		}
 	}
 	if len(w.inputs) == 0 && len(w.unseen) > 0 {
-		return world{}, w.unseen[0].err
+		return world{}, errors.Join(errs...)
 	}
 	if e.options.Facts != nil && len(w.inputs) > 0 && len(w.unseen) == 0 && how.only == nil {
 		// Nobody knows of which hypervisor they should be; so they are told once.

@@ -17,6 +17,9 @@ import (
 type Plans struct {
 	Request   plan.Request        `json:"request"`
 	Documents *v1alpha1.Documents `json:"documents"`
+	// Fingerprint is that of the request and the documents: it shows when one of them
+	// was changed after the plans were made.
+	Fingerprint string `json:"fingerprint"`
 	// Plans has one plan for each hypervisor that the request concerns and that
 	// could be seen.
 	Plans []*plan.Plan `json:"plans"`
@@ -42,7 +45,10 @@ func (e *Engine) Plan(ctx context.Context, documents *v1alpha1.Documents, reques
 
 // planWithin is Plan with a look of that extent.
 func (e *Engine) planWithin(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, how extent) (Plans, error) {
-	plans := Plans{Request: request, Documents: documents}
+	plans, err := Plans{Request: request, Documents: documents}.Sealed()
+	if err != nil {
+		return plans, err
+	}
 	seen, err := e.look(ctx, concerned(documents, request), request, how)
 	if err != nil {
 		return plans, err
@@ -58,6 +64,9 @@ func (e *Engine) planWithin(ctx context.Context, documents *v1alpha1.Documents, 
 	if request.ByName() {
 		err = plans.settleNames()
 	}
+	if request.Verb == plan.ApplyDocuments && request.AllOrNothing {
+		plans.allOrNothing()
+	}
 	return plans, err
 }
 
@@ -71,6 +80,25 @@ func (p *Plans) foundAll() bool {
 		}
 	}
 	return !slices.ContainsFunc(p.Request.Workers, func(name string) bool { return !found[name] })
+}
+
+// allOrNothing leaves nothing to be done on any hypervisor when something cannot be
+// done on another.
+func (p *Plans) allOrNothing() {
+	why := ""
+	for _, one := range p.Plans {
+		if one.Blocked != "" {
+			why = "a worker on hypervisor " + one.Hypervisor + " is refused"
+		}
+	}
+	if len(p.Unseen) > 0 {
+		why = "hypervisor " + p.Unseen[0].Hypervisor + " could not be looked at"
+	}
+	for _, one := range p.Plans {
+		if why != "" && one.Blocked == "" {
+			one.Block(why + ", and all or nothing was asked for")
+		}
+	}
 }
 
 // concerned are the documents without the hypervisors that a request cannot be
@@ -109,11 +137,11 @@ func (p *Plans) settleNames() error {
 	p.Plans[0].Absent = nil
 	if len(p.Unseen) > 0 {
 		absent = slices.DeleteFunc(slices.Clone(absent), func(a plan.Absent) bool {
-			if p.declaredOnSeen(a.Name) {
-				return false
+			unknown := MayBeUnseen(p.Documents, p.Unseen, a.Name)
+			if unknown {
+				p.Unknown = append(p.Unknown, a.Name)
 			}
-			p.Unknown = append(p.Unknown, a.Name)
-			return true
+			return unknown
 		})
 	}
 	some := slices.DeleteFunc(slices.Clone(p.Plans), func(one *plan.Plan) bool { return len(one.Pools) == 0 })
@@ -125,13 +153,15 @@ func (p *Plans) settleNames() error {
 	return nil
 }
 
-// declaredOnSeen reports whether a name is that of a worker of a pool on a
-// hypervisor that was seen, so that no other can be meant.
-func (p *Plans) declaredOnSeen(name string) bool {
-	return slices.ContainsFunc(p.Documents.Pools(), func(pool *v1alpha1.WorkerPool) bool {
-		unseen := slices.ContainsFunc(p.Unseen, func(u Unseen) bool { return u.Hypervisor == pool.Spec.Hypervisor })
-		return !unseen && plan.IsWorkerOf(pool, name)
+// MayBeUnseen reports whether a name that was not found may be that of a worker on
+// a hypervisor that could not be looked at. It is not when the name is that of a
+// worker of a pool on another one, which then is meant.
+func MayBeUnseen(documents *v1alpha1.Documents, unseen []Unseen, name string) bool {
+	elsewhere := slices.ContainsFunc(documents.Pools(), func(pool *v1alpha1.WorkerPool) bool {
+		there := slices.ContainsFunc(unseen, func(u Unseen) bool { return u.Hypervisor == pool.Spec.Hypervisor })
+		return !there && plan.IsWorkerOf(pool, name)
 	})
+	return len(unseen) > 0 && !elsewhere
 }
 
 // oneOfEachName is the error for a name of which several hypervisors have a
@@ -152,23 +182,4 @@ func oneOfEachName(plans []*plan.Plan) error {
 		}
 	}
 	return nil
-}
-
-// Same reports whether plans that somebody read or saw decide what these decide;
-// else it says how they differ. Nothing that was read is believed beyond that.
-func (p Plans) Same(read Plans) (bool, []string) {
-	var differences []string
-	for _, fresh := range p.Plans {
-		at := slices.IndexFunc(read.Plans, func(one *plan.Plan) bool { return one != nil && one.Hypervisor == fresh.Hypervisor })
-		if at < 0 {
-			differences = append(differences, fmt.Sprintf("hypervisor %s: is not in the plan", fresh.Hypervisor))
-			continue
-		}
-		_, more := plan.Same(read.Plans[at], fresh)
-		differences = append(differences, more...)
-	}
-	if len(read.Plans) != len(p.Plans) {
-		differences = append(differences, fmt.Sprintf("the plan is about %d hypervisors, and now it would be about %d", len(read.Plans), len(p.Plans)))
-	}
-	return len(differences) == 0, differences
 }

@@ -77,6 +77,7 @@ type typing struct {
 	// documents of the command; those that were applied before when "".
 	documents string
 	line      string // what is typed, without -f; VM(x) stands for the UUID of the VM of x
+	plan      string // a command that writes a plan before, for which PLAN stands in the line
 	named     []string
 	workers   []string // that are there in the end
 }
@@ -100,7 +101,18 @@ func typings() []typing {
 		{name: "unpark", made: two, prepare: parked, line: "unpark plain-1 gpu-1 --yes", workers: []string{"gpu-1", "plain-1"}},
 		{name: "adopt", prepare: func(l *lab) { l.theirWorker(500) }, documents: solo, line: "adopt 500 --as gpu-1 --yes", workers: []string{"gpu-1"}},
 		{name: "apply", documents: two, line: "apply --yes", workers: []string{"gpu-1", "plain-1"}},
+		{name: "a plan", documents: two, plan: "plan", line: "apply --plan PLAN --yes", workers: []string{"gpu-1", "plain-1"}},
+		{name: "a plan of changes", made: two, documents: more(two), plan: "plan --allow-restart", line: "apply --plan PLAN --yes", workers: []string{"gpu-1", "plain-1"}},
+		{name: "a plan of a replace", made: two, plan: "replace gpu-1 plain-1", line: "apply --plan PLAN --yes", named: []string{"gpu-1"}, workers: []string{"gpu-1", "plain-1"}},
+		{name: "a plan of a delete", made: two, plan: "delete gpu-1 plain-1", line: "apply --plan PLAN --yes", named: []string{"gpu-1"}},
+		{name: "a plan of an unpark", made: two, prepare: parked, plan: "unpark gpu-1 plain-1 --dry-run", line: "apply --plan PLAN --yes", workers: []string{"gpu-1", "plain-1"}},
+		{name: "a plan of an adopt", prepare: func(l *lab) { l.theirWorker(500) }, documents: solo, plan: "adopt 500 --as gpu-1 --dry-run", line: "apply --plan PLAN --yes", workers: []string{"gpu-1"}},
 	}
+}
+
+// more asks more memory for all workers, and another label.
+func more(documents string) string {
+	return strings.NewReplacer("memory: 8Gi", "memory: 16Gi", "memory: 2Gi", "memory: 3Gi", "  template:", "  labels: {rack: r7}\n  template:").Replace(documents)
 }
 
 // TestEachCommandEndsInWhatItMeans interrupts each command at each of its
@@ -170,6 +182,15 @@ func (s typing) set(t *testing.T, file string) (*lab, []string) {
 		if mark := "VM(" + worker + ")"; strings.Contains(line, mark) {
 			line = strings.ReplaceAll(line, mark, recordOf(l.sim.State().VMs[l.vmid(worker)]).UUID)
 		}
+	}
+	if s.plan != "" {
+		plan := file + ".plan.json"
+		code, out := l.typed(l.sim.Transport(), nil, append(strings.Fields(s.plan), "-o", "json", "-f", file)...)
+		if code != fault.ExitOK {
+			t.Fatalf("gpuworker %s: code %d:\n%s", s.plan, code, out)
+		}
+		l.must(os.WriteFile(plan, []byte(out), 0o600))
+		line = strings.ReplaceAll(line, "PLAN", plan)
 	}
 	return l, append(strings.Fields(line), "-f", file)
 }

@@ -24,13 +24,13 @@ func (b *builder) build() *Plan {
 	b.decideNew()
 	p := b.plan()
 	if refused := p.Summary().Refused; b.in.Request.AllOrNothing && refused > 0 {
-		p.block(fmt.Sprintf("%s, and all or nothing was asked for", count(refused, "worker is refused", "workers are refused")))
+		p.Block(fmt.Sprintf("%s, and all or nothing was asked for", count(refused, "worker is refused", "workers are refused")))
 	}
 	return p
 }
 
-// block leaves the plan as it is to look at, and takes all steps away.
-func (p *Plan) block(why string) {
+// Block leaves the plan as it is to look at, and takes all steps away.
+func (p *Plan) Block(why string) {
 	p.Blocked = why
 	for worker := range p.Workers() {
 		worker.Steps = nil

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -16,7 +17,7 @@ import (
 func Same(a, b *Plan) (bool, []string) {
 	var differences []string
 	before, after := decisions(a), decisions(b)
-	is, was := byKey(after), byKey(before)
+	is, was := decisionsByKey(after), decisionsByKey(before)
 	for _, d := range before {
 		other, ok := is[d.key]
 		switch {
@@ -45,39 +46,33 @@ type decision struct {
 	ref    string
 	steps  []StepKind
 	wants  []Change
-	writes writes
+	writes string // what the steps write, as JSON: a plan may have been read from it
 
 	refusal string // why, which may differ
 }
 
 func (d decision) same(other decision) bool {
-	d.refusal, other.refusal = "", ""
-	return reflect.DeepEqual(d, other)
+	return d.key == other.key && d.action == other.action && d.where == other.where && d.ref == other.ref &&
+		slices.Equal(d.steps, other.steps) && slices.Equal(d.wants, other.wants) && d.writes == other.writes
 }
 
-// writes is what the steps write.
-type writes struct {
-	desired *inventory.Machine
-	record  inventory.Record
-	source  Source
-}
-
-func writesOf(w *Worker) writes {
+func writesOf(w *Worker) string {
 	if len(w.Steps) == 0 {
-		return writes{}
+		return ""
 	}
-	all := writes{desired: w.Desired}
+	record := inventory.Record{}
 	if w.Record != nil {
-		all.record = *w.Record
-		all.record.By, all.record.Unknown, all.record.Version = "", "", 0
+		record = *w.Record
+		record.By, record.Unknown, record.Version = "", "", 0
 		if w.Action == Create || w.Action == Replace { // a proposal, until the VM is made
-			all.record.VM, all.record.UUID = "", ""
+			record.VM, record.UUID = "", ""
 		}
 	}
-	if w.Source != nil {
-		all.source = *w.Source
+	text, err := json.Marshal([]any{w.Desired, record, w.Source})
+	if err != nil {
+		panic("plan: a decision is made of plain values: " + err.Error())
 	}
-	return all
+	return string(text)
 }
 
 // decisionKey tells workers apart; nth those with one name.
@@ -109,8 +104,8 @@ func decisions(p *Plan) []decision {
 	return all
 }
 
-// byKey finds decisions; the first of several with one key.
-func byKey(all []decision) map[decisionKey]decision {
+// decisionsByKey finds decisions; the first of several with one key.
+func decisionsByKey(all []decision) map[decisionKey]decision {
 	found := make(map[decisionKey]decision, len(all))
 	for _, d := range slices.Backward(all) {
 		found[d.key] = d
@@ -134,7 +129,7 @@ func (d decision) unlike(other decision) []string {
 	if d.action == other.action {
 		say("the steps", stepWords(d.steps), stepWords(other.steps))
 		say("the changes", changeWords(d.wants), changeWords(other.wants))
-		if len(words) == 0 && !reflect.DeepEqual(d.writes, other.writes) {
+		if len(words) == 0 && d.writes != other.writes {
 			words = append(words, "what would be written is not the same any more")
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,6 +48,13 @@ type lab struct {
 	liar     *liar
 	document string   // the file that -f names
 	more     []string // flags of each command
+	// others are the connections to further hypervisors, by name.
+	others map[string]http.RoundTripper
+	// newUUID makes identities; nil takes random ones.
+	newUUID func() string
+	// in is what is typed, or what stands there for a plan; nil for nothing.
+	in         io.Reader
+	interrupts chan os.Signal
 }
 
 // newLab starts the cluster of the demo. Call it inside the bubble of the test.
@@ -75,34 +84,54 @@ type printed struct {
 	out, err string
 }
 
-// run runs a command line, on a terminal with colours or not.
+// run runs a command line with the documents of the lab, on a terminal with
+// colours or not.
 func (l *lab) run(terminal bool, args ...string) printed {
+	l.t.Helper()
+	p := l.runAsTyped(terminal, slices.Concat(args, l.more, []string{"-f", l.document})...)
+	p.args = args
+	return p
+}
+
+// runAsTyped runs a command line and adds nothing to it.
+func (l *lab) runAsTyped(terminal bool, args ...string) printed {
 	l.t.Helper()
 	var out, errOut bytes.Buffer
 	size := func() (int, int) { return 100, 40 }
 	program := cli.Program{
 		Streams: cli.Streams{
-			In:  strings.NewReader(""),
+			In:  l.in,
 			Out: cli.Stream{Writer: &out, Terminal: terminal}, Err: cli.Stream{Writer: &errOut, Terminal: terminal},
 		},
 		NewEngine: func(request cli.EngineRequest) cli.Engine {
 			return engine.New(engine.Options{
-				By: "somebody@somewhere", Facts: request.Facts,
+				By: "somebody@somewhere", Facts: request.Facts, NewUUID: l.newUUID,
 				Open: func(_ context.Context, _ *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
-					return proxmox.Open(document, proxmox.Login{Token: "gpuworker@pve!engine=11111111-1111-4111-8111-111111111111", Transport: l.liar})
+					return proxmox.Open(document, proxmox.Login{Token: "gpuworker@pve!engine=11111111-1111-4111-8111-111111111111", Transport: l.wire(document.Name)})
 				},
 			})
 		},
 		LookupEnv: func(string) (string, bool) { return "", false },
-		Now:       time.Now,
+		Now:       time.Now, Interrupts: l.interrupts,
+	}
+	if l.in == nil {
+		program.In = strings.NewReader("")
 	}
 	if terminal {
 		program.Out.Size, program.Err.Size = size, size
 	}
 	p := printed{args: args, terminal: terminal}
-	p.code = program.Run(l.t.Context(), slices.Concat(args, l.more, []string{"-f", l.document}))
+	p.code = program.Run(l.t.Context(), args)
 	p.out, p.err = out.String(), errOut.String()
 	return p
+}
+
+// wire is the connection to a hypervisor.
+func (l *lab) wire(hypervisor string) http.RoundTripper {
+	if other := l.others[hypervisor]; other != nil {
+		return other
+	}
+	return l.liar
 }
 
 // looks are the commands that change nothing, changes are those that do.

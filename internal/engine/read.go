@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+// Plans that were read are not believed: they say what somebody wants and what
+// somebody saw. What is done is planned anew.
+
+// Intact reports whether the request and the documents are those that the plans
+// were made for. It finds what was edited in them, by hand or by accident. It
+// proves nothing of who made the plans.
+func (p Plans) Intact() bool {
+	print, err := p.print()
+	return err == nil && p.Fingerprint == print
+}
+
+// Sealed are the plans with the fingerprint of their request and documents.
+func (p Plans) Sealed() (Plans, error) {
+	print, err := p.print()
+	p.Fingerprint = print
+	return p, err
+}
+
+// print is the fingerprint of the request and the documents. It leaves out what
+// the engine and the command that applies set themselves.
+func (p Plans) print() (string, error) {
+	request := p.Request
+	request.Now, request.KeepRecent = "", false
+	text, err := json.Marshal(Plans{Request: request, Documents: p.Documents})
+	if err != nil {
+		return "", fmt.Errorf("write the documents as JSON: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])[:24], nil
+}
+
+// Remain reports whether these plans, made just now, decide what plans that
+// somebody read decide, or what remains of that; else it says how they differ. A
+// hypervisor that cannot be looked at now fails alone.
+func (p Plans) Remain(read Plans) (bool, []string) {
+	var differences []string
+	for i := range p.Documents.Hypervisors {
+		name := p.Documents.Hypervisors[i].Name
+		if slices.ContainsFunc(p.Unseen, func(u Unseen) bool { return u.Hypervisor == name }) {
+			continue
+		}
+		_, more := plan.Remains(read.on(name), p.on(name))
+		differences = append(differences, more...)
+	}
+	return len(differences) == 0, differences
+}
+
+// on is the plan for a hypervisor; one without workers when there is none.
+func (p Plans) on(hypervisor string) *plan.Plan {
+	i := slices.IndexFunc(p.Plans, func(one *plan.Plan) bool { return one != nil && one.Hypervisor == hypervisor })
+	if i < 0 {
+		return &plan.Plan{Hypervisor: hypervisor}
+	}
+	return p.Plans[i]
+}
