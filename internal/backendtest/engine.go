@@ -104,8 +104,8 @@ func (e *engine) do(c call, w *worker) error {
 			h = e.kept(wait.Handle)
 		case tries < 20 && e.mayPass(c, w, h, err):
 			tries++
-			if fault.Is(err, fault.Failed) {
-				h = "" // it ends the work, and a person begins it again
+			if !fault.Is(err, fault.Unavailable) {
+				h = "" // nothing is under way any more
 			}
 			time.Sleep(5 * time.Second)
 		default:
