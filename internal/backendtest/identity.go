@@ -112,11 +112,13 @@ func (s *scenario) made() (*engine, *worker) {
 // first that the card is claimed for another worker.
 func (s *scenario) untouched(e *engine, w *worker, calls ...call) {
 	s.Helper()
+	before := s.state()
 	for _, c := range calls {
+		kinds := []fault.Kind{fault.Conflict}
 		if c.name == attach.name {
-			e.refused(w, c, fault.Conflict, fault.Exists)
-			continue
+			kinds = append(kinds, fault.Exists)
 		}
-		e.refused(w, c, fault.Conflict)
+		e.isOneOf(c.name, e.do(c, w), kinds...)
 	}
+	s.same("calls about a VM that is not the one meant", before)
 }
