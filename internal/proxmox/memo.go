@@ -92,7 +92,7 @@ func begun(ctx context.Context, what string, count int, task pve.Task, err error
 type course int
 
 const (
-	notBegun course = iota // there is none, or nobody can see it any more
+	notBegun course = iota // there is none, or the server does not know it any more
 	working
 	over
 )
@@ -110,13 +110,15 @@ func (b *Backend) poll(ctx context.Context, m memo) (course, error) {
 	}
 	ended, _, err := b.client.Task(m.Task).Poll(ctx, m.Since)
 	kind := pve.KindOf(err)
-	lost := !ended && err != nil && kind != pve.Unavailable && kind != pve.Canceled
-	b.flights.seen(m.Task, ended || lost)
+	silent := !ended && (err == nil || kind == pve.Unavailable || kind == pve.Canceled)
+	b.flights.seen(m.Task, !silent)
 	switch {
-	case lost:
+	case silent:
+		return working, err
+	case !ended && kind == pve.NotFound:
 		return notBegun, nil // what is there tells
 	case !ended:
-		return working, err
+		return over, err // nobody may see it; what is there tells, or else the error
 	case err != nil:
 		return over, &taskError{err}
 	}
