@@ -85,7 +85,7 @@ func viewHost(world engine.World, h *inventory.Host) hostView {
 	}
 	for _, card := range cardsOf(world, h) {
 		view.GPUs++
-		if card.State == cardReady {
+		if card.State == engine.CardReady {
 			view.GPUsFree++
 		}
 	}
