@@ -143,6 +143,16 @@ func TestTheStatesOfACard(t *testing.T) {
 			t.Errorf("a card that is %s: %+v %s, want %s (%s)", tt.name, verdicts, blind, tt.state, tt.reason)
 		}
 	}
+	for want, host := range map[string]*HostBuilder{
+		"the host is offline (HOST-OFFLINE)": Host("pve1", T4(slot)).Offline(),
+		"403":                                Host("pve1", T4(slot)).Blind("PCI devices", "403"),
+		"":                                   Host("pve1"),
+	} {
+		world := Observed(host)
+		if verdicts, blind := place.NewRoom(world).JudgeCards(&world.Hosts[0]); blind != want || len(verdicts) > 0 {
+			t.Errorf("blind is %q, want %q: %+v", blind, want, verdicts)
+		}
+	}
 	world := Observed(gpu)
 	if v, _ := place.NewRoom(world).RequireFacts().JudgeCards(&world.Hosts[0]); v[0].State != place.CardUnknown {
 		t.Errorf("facts are required and there are none: %+v", v)
