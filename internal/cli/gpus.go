@@ -19,11 +19,11 @@ func (a *app) gpusCommand() *cobra.Command {
 		Long: `List every NVIDIA GPU of every host: its address as a document names it (bdf),
 whether its IOMMU group holds anything else, who holds it, and its state:
 
-  ready      free to be used
+  ready      free to be used: a plan takes it for a worker that names it
   in use     by a worker of gpuworker
   reserved   claimed for a worker that has no VM yet
   taken      by a VM that is not gpuworker's
-  blocked    attaching it would take other devices from the host
+  blocked    it cannot be attached, or not without harm to the host
   no IOMMU   the host cannot pass devices through
   unknown    nobody could look; the reason says why`,
 		Example: `  gpuworker gpus -f lab.yaml
@@ -100,9 +100,9 @@ func yesNo(yes bool) string {
 }
 
 func stateWord(v cardView, p term.Paint) term.Text {
-	colour := map[string]func(string) term.Text{
-		cardReady: p.Green, cardInUse: p.Cyan, cardReserved: p.Cyan, cardTaken: p.Dim,
-		cardBlocked: p.Red, cardNoIOMMU: p.Red, cardUnknown: p.Yellow,
+	colour := map[engine.CardState]func(string) term.Text{
+		engine.CardReady: p.Green, engine.CardInUse: p.Cyan, engine.CardReserved: p.Cyan, engine.CardTaken: p.Dim,
+		engine.CardBlocked: p.Red, engine.CardNoIOMMU: p.Red, engine.CardUnknown: p.Yellow,
 	}[v.State]
-	return colour(v.State)
+	return colour(string(v.State))
 }

@@ -24,6 +24,8 @@ type World struct {
 	Hypervisor string
 	Snapshot   *inventory.Snapshot
 	Findings   []finding.Finding // of Check; nil otherwise
+	// RequireFacts says that cards are used only when their hosts spoke for themselves.
+	RequireFacts bool
 }
 
 // Observe looks at all hypervisors.
@@ -48,7 +50,9 @@ func (e *Engine) observe(ctx context.Context, documents *v1alpha1.Documents, how
 	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, how)
 	observed := Observed{Worlds: []World{}, Unseen: seen.unseen}
 	for _, in := range seen.inputs {
-		observed.Worlds = append(observed.Worlds, World{Hypervisor: in.Hypervisor.Name, Snapshot: in.Snapshot, Findings: judge(in)})
+		observed.Worlds = append(observed.Worlds, World{
+			Hypervisor: in.Hypervisor.Name, Snapshot: in.Snapshot, Findings: judge(in), RequireFacts: in.Hypervisor.Spec.RequireHostFacts,
+		})
 	}
 	return observed, err
 }

@@ -1,0 +1,41 @@
+package engine
+
+import (
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/place"
+)
+
+// How a card is, as a plan would find it.
+const (
+	CardReady    = place.CardReady
+	CardInUse    = place.CardInUse
+	CardReserved = place.CardReserved
+	CardTaken    = place.CardTaken
+	CardBlocked  = place.CardBlocked
+	CardNoIOMMU  = place.CardNoIOMMU
+	CardUnknown  = place.CardUnknown
+)
+
+// CardState is one of them.
+type CardState = place.CardState
+
+// Card is a GPU of a host and how it is.
+type Card struct {
+	Device pci.Device
+	place.CardVerdict
+}
+
+// Cards are the GPUs of a host. When they cannot be seen there is none, and blind
+// says why.
+func (w World) Cards(host *inventory.Host) (cards []Card, blind string) {
+	room := place.NewRoom(w.Snapshot)
+	if w.RequireFacts {
+		room.RequireFacts()
+	}
+	verdicts, blind := room.JudgeCards(host)
+	for i, verdict := range verdicts {
+		cards = append(cards, Card{host.GPUs()[i], verdict})
+	}
+	return cards, blind
+}
