@@ -40,8 +40,9 @@ func (t *trouble) bear(err error, now time.Time) (*hypervisor.Wait, error) {
 		return t.refused(err)
 	case fault.Unavailable:
 		return t.silent(err, now)
+	default:
+		return nil, err
 	}
-	return nil, err
 }
 
 // refused bears an error of a hypervisor that answers: nothing goes on of the step,

@@ -72,12 +72,12 @@ func (s suite) unclaimed(t *testing.T) {
 	s.scene(t, "not claimed", func(s *scenario) {
 		e, w := s.made()
 		e.must(w, release)
-		e.refused(w, attach, fault.Conflict)
+		_ = e.refused(w, attach, fault.Conflict)
 	})
 	s.scene(t, "not claimed any more when the VM is started", func(s *scenario) {
 		e, w := s.made()
 		e.must(w, attach, release)
-		e.refused(w, start, fault.Conflict)
+		_ = e.refused(w, start, fault.Conflict)
 		e.must(w, claim, start)
 		s.isRunning(w, true)
 	})

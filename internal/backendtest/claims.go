@@ -40,7 +40,7 @@ func (s suite) claims(t *testing.T) {
 			s.lab.Edit(w.ref.ID, func(vm *VM) { vm.Name = "gpu-1-old" })
 		}
 		next := s.claimant("eve@elsewhere", "gpu-1", 2)
-		e.refused(next, claim, fault.Conflict)
+		_ = e.refused(next, claim, fault.Conflict)
 		before := s.state()
 		e.must(next, release)
 		s.same("a release of what another VM claims", before)
@@ -68,7 +68,7 @@ func (s suite) claims(t *testing.T) {
 		e.must(other, claim)
 		e.must(w, release) // it is not ours any more
 		s.claimedBy(other)
-		e.refused(w, attach, fault.Conflict, fault.Exists)
+		_ = e.refused(w, attach, fault.Conflict, fault.Exists)
 		e.must(other, attach, start)
 	})
 	s.registers(t)
@@ -140,7 +140,7 @@ func (s suite) registers(t *testing.T) {
 		before := s.state()
 		e.must(w, release) // it is the successor's now
 		s.same("a release of the predecessor's claim", before)
-		e.refused(w, attach, fault.Conflict, fault.Exists)
+		_ = e.refused(w, attach, fault.Conflict, fault.Exists)
 	})
 	s.scene(t, "without any VM", func(s *scenario) {
 		if s.can.ClaimsInVM {

@@ -78,7 +78,7 @@ func (s suite) identity(t *testing.T) {
 		nothing := []call{stop, unprotect, destroy}
 		e.must(w, nothing...)
 		for _, c := range append(without(s.touching(), nothing...), adopt) {
-			e.refused(w, c, fault.NotFound)
+			_ = e.refused(w, c, fault.NotFound)
 		}
 	})
 }

@@ -93,7 +93,7 @@ func (s *scenario) identifiers() {
 			s.Errorf("it chooses identifiers, and proposes some: %v, %v", err, snapshot.FreeIDs)
 		}
 		s.lab.Make("plain-1", "") // then names tell VMs apart
-		e.refused(e.worker("plain-1", "plain", 1), clone, fault.Exists)
+		_ = e.refused(e.worker("plain-1", "plain", 1), clone, fault.Exists)
 		return
 	}
 	if len(snapshot.FreeIDs) < 2 || snapshot.IDRange == "" {
@@ -115,7 +115,7 @@ func (s *scenario) identifiers() {
 	w, other := e.worker("plain-1", "plain", 1), e.worker("plain-2", "plain", 2)
 	e.must(w, clone)
 	other.record.VM, other.ref.ID = w.record.VM, w.ref.ID
-	e.refused(other, clone, fault.Exists)
+	_ = e.refused(other, clone, fault.Exists)
 	if id, err := e.b.FreeID(ctx, nil); err != nil || id == w.ref.ID {
 		s.Errorf("proposed %q, which is in use (%v)", id, err)
 	}

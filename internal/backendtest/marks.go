@@ -104,13 +104,13 @@ func (s suite) adoption(t *testing.T) {
 			e := s.engine("ops@desk")
 			w := s.given(e)
 			meddle(s, w)
-			e.refused(w, adopt, fault.Conflict)
+			_ = e.refused(w, adopt, fault.Conflict)
 		})
 	}
 	s.scene(t, "not adopted: another worker's", func(s *scenario) {
 		e, w := s.whole()
 		w.record.Worker, w.record.UUID = "gpu-5", w.ref.UUID
-		e.refused(w, adopt, fault.Conflict)
+		_ = e.refused(w, adopt, fault.Conflict)
 	})
 }
 

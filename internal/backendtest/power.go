@@ -14,10 +14,10 @@ func (s suite) power(t *testing.T) {
 	s.scene(t, "a protected VM is not destroyed", func(s *scenario) {
 		e, w := s.whole()
 		e.must(w, stop)
-		e.refused(w, destroy, fault.Conflict)
+		_ = e.refused(w, destroy, fault.Conflict)
 		e.must(w, unprotect)
 		s.lab.Edit(w.ref.ID, func(vm *VM) { vm.Protected = true })
-		e.refused(w, destroy, fault.Conflict)
+		_ = e.refused(w, destroy, fault.Conflict)
 		e.must(w, unprotect, destroy)
 	})
 	s.scene(t, "a running VM is not destroyed", func(s *scenario) {
@@ -37,7 +37,7 @@ func (s suite) power(t *testing.T) {
 			s.Errorf("it is %q by %q", vm.State, vm.Locked)
 		}
 		for _, c := range []call{configure, attach, park, start, unprotect} {
-			e.refused(w, c, fault.Busy)
+			_ = e.refused(w, c, fault.Busy)
 		}
 		s.lab.Edit(w.ref.ID, func(vm *VM) { vm.Lock = "" })
 		e.must(w, configure, attach, start)

@@ -55,8 +55,9 @@ func extentOf(request plan.Request) extent {
 		return extent{only: &hypervisor.Extent{Workers: request.Workers}}
 	case plan.UnparkWorkers:
 		return extent{only: &hypervisor.Extent{Workers: request.Workers, Neighbours: true}}
+	default:
+		return whole
 	}
-	return whole
 }
 
 // look observes all hypervisors at once and lays each beside the documents. It

@@ -20,7 +20,7 @@ type templates struct {
 // templateName is what a document says of a template, to be compared.
 type templateName struct {
 	name string
-	vmid int
+	id   int
 	tags string
 }
 

@@ -88,7 +88,9 @@ func (h *toy) step(step StepKind, w *Worker, record inventory.Record, vm *invent
 		vm.Tags = append(vm.Tags, inventory.ParkedTag)
 	case StepUnpark:
 		vm.Tags = slices.DeleteFunc(vm.Tags, func(tag string) bool { return tag == inventory.ParkedTag })
-	case StepAgent:
+	case StepAgent, StepSettle:
+	case StepDisown:
+		vm.Tags, vm.Record = nil, nil
 	}
 }
 

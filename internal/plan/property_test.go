@@ -288,12 +288,13 @@ func checkSteps(t *rapid.T, w *Worker) {
 			lacks = w.Desired == nil || w.Record == nil
 		case StepAttach:
 			lacks = w.Desired == nil || w.Desired.Card == nil || w.Slot == nil || w.Desired.Card.Slot != *w.Slot || w.Record.Card != w.Slot.String()
-		case StepAdopt, StepUnprotect, StepShutdown, StepDestroy, StepPark, StepUnpark:
+		case StepAdopt, StepDisown, StepUnprotect, StepShutdown, StepDestroy, StepPark, StepUnpark:
 			lacks = w.Ref == nil
 		case StepReplaced:
 			lacks = w.Record == nil || w.Record.Replacing == ""
 		case StepStart, StepAgent:
 			lacks = w.Ref == nil && !slices.Contains(w.Steps, StepClone)
+		case StepSettle: // the engine adds it
 		}
 		if lacks {
 			t.Fatalf("%s has step %s and lacks what it needs: %+v", w.Name, step, w)
