@@ -28,12 +28,11 @@ func BenchmarkRun(b *testing.B) {
 		for _, n := range []int{500, 1000, 2000, 5000} {
 			b.Run(fmt.Sprintf("%s/%d", large.Name, n), func(b *testing.B) {
 				in := large.Input(n)
-				b.ReportAllocs()
-				for b.Loop() {
+				plantest.Bench(b, func() {
 					if len(check.Run(in)) == 0 {
 						b.Fatal("nothing was found")
 					}
-				}
+				})
 			})
 		}
 	}

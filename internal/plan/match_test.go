@@ -145,16 +145,3 @@ func TestAPlanOfWorkersThatAreThereGrowsWithTheirNumber(t *testing.T) {
 		t.Errorf("four times the workers take %.1f times the allocations", many/few)
 	}
 }
-
-// BenchmarkNothingToDo plans pools whose workers are all there.
-func BenchmarkNothingToDo(b *testing.B) {
-	for _, n := range []int{500, 1000, 2000, 5000} {
-		b.Run(fmt.Sprintf("%d_workers", n), func(b *testing.B) {
-			in := fleetOf(n)
-			in.Hypervisor.Spec.Proxmox.VMIDs.Last = 90000
-			for b.Loop() {
-				Build(in)
-			}
-		})
-	}
-}

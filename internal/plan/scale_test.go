@@ -41,10 +41,9 @@ func BenchmarkMake(b *testing.B) {
 		for _, n := range []int{500, 1000, 2000, 5000} {
 			b.Run(fmt.Sprintf("%s/%d", large.Name, n), func(b *testing.B) {
 				in := large.Input(n)
-				b.ReportAllocs()
-				for b.Loop() {
+				plantest.Bench(b, func() {
 					large.Plan(b, in, n)
-				}
+				})
 			})
 		}
 	}
@@ -56,12 +55,11 @@ func BenchmarkText(b *testing.B) {
 		for _, n := range []int{500, 1000, 2000, 5000} {
 			b.Run(fmt.Sprintf("%s/%d", large.Name, n), func(b *testing.B) {
 				p := large.Plan(b, large.Input(n), n)
-				b.ReportAllocs()
-				for b.Loop() {
+				plantest.Bench(b, func() {
 					if err := plan.Text(io.Discard, p, plan.Style{}); err != nil {
 						b.Fatal(err)
 					}
-				}
+				})
 			})
 		}
 	}
@@ -73,12 +71,11 @@ func BenchmarkSame(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%d", large.Name, n), func(b *testing.B) {
 				in := large.Input(n)
 				p, again := large.Plan(b, in, n), large.Plan(b, in, n)
-				b.ReportAllocs()
-				for b.Loop() {
+				plantest.Bench(b, func() {
 					if same, differences := plan.Same(p, again); !same {
 						b.Fatal(differences)
 					}
-				}
+				})
 			})
 		}
 	}

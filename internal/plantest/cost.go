@@ -41,6 +41,18 @@ func processorTime() time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
+// Bench measures something, its processor time too: on a machine that does other things
+// besides, that is the figure to look at.
+func Bench(b *testing.B, do func()) {
+	b.Helper()
+	b.ReportAllocs()
+	began := processorTime()
+	for b.Loop() {
+		do()
+	}
+	b.ReportMetric((processorTime()-began).Seconds()*1000/float64(b.N), "cpu-ms/op")
+}
+
 // GrowsWithTheWorld fails when ten times the workers take much more than ten times the
 // memory and processor time: with the square, it would be a hundred times. Both times
 // are of one run of the test; they are measured again and again while they are over a

@@ -29,12 +29,11 @@ func BenchmarkReport(b *testing.B) {
 		for _, n := range []int{500, 1000, 2000, 5000} {
 			b.Run(fmt.Sprintf("%s/%d", large.Name, n), func(b *testing.B) {
 				in := large.Input(n)
-				b.ReportAllocs()
-				for b.Loop() {
+				plantest.Bench(b, func() {
 					if rows := status.Report(in); len(rows) < n {
 						b.Fatalf("%d rows of %d workers", len(rows), n)
 					}
-				}
+				})
 			})
 		}
 	}
