@@ -60,14 +60,15 @@ func extentOf(request plan.Request) extent {
 	}
 }
 
-// look observes all hypervisors at once and lays each beside the documents. It
-// fails when none of them could be seen.
+// look observes the hypervisors that the request concerns, all at once, and lays
+// each beside the documents. It fails when none of them could be seen.
 func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, how extent) (world, error) {
-	inputs := make([]plan.Input, len(documents.Hypervisors))
-	errs := make([]error, len(documents.Hypervisors))
+	hypervisors := concerned(documents, request)
+	inputs := make([]plan.Input, len(hypervisors))
+	errs := make([]error, len(hypervisors))
 	var group sync.WaitGroup
-	for i := range documents.Hypervisors {
-		group.Go(func() { inputs[i], errs[i] = e.lookAt(ctx, documents, &documents.Hypervisors[i], request, how) })
+	for i, document := range hypervisors {
+		group.Go(func() { inputs[i], errs[i] = e.lookAt(ctx, documents, document, request, how) })
 	}
 	group.Wait()
 	var w world
@@ -78,7 +79,7 @@ func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, reques
 		case ctx.Err() != nil:
 			return world{}, err
 		default:
-			w.unseen = append(w.unseen, Unseen{Hypervisor: documents.Hypervisors[i].Name, Why: err.Error(), Fix: fault.FixOf(err), err: err})
+			w.unseen = append(w.unseen, Unseen{Hypervisor: hypervisors[i].Name, Why: err.Error(), Fix: fault.FixOf(err), err: err})
 		}
 	}
 	if len(w.inputs) == 0 && len(w.unseen) > 0 {

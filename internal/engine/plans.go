@@ -49,7 +49,7 @@ func (e *Engine) planWithin(ctx context.Context, documents *v1alpha1.Documents, 
 	if err != nil {
 		return plans, err
 	}
-	seen, err := e.look(ctx, concerned(documents, request), request, how)
+	seen, err := e.look(ctx, documents, request, how)
 	if err != nil {
 		return plans, err
 	}
@@ -101,20 +101,24 @@ func (p *Plans) allOrNothing() {
 	}
 }
 
-// concerned are the documents without the hypervisors that a request cannot be
-// about: a VM is adopted where the worker's pool is declared.
-func concerned(documents *v1alpha1.Documents, request plan.Request) *v1alpha1.Documents {
-	if request.Verb != plan.AdoptVM || len(request.Workers) != 1 {
-		return documents
+// concerned are the hypervisors that a request can be about: a VM is adopted where
+// the worker's pool is declared.
+func concerned(documents *v1alpha1.Documents, request plan.Request) []*v1alpha1.Hypervisor {
+	var all, some []*v1alpha1.Hypervisor
+	for i := range documents.Hypervisors {
+		h := &documents.Hypervisors[i]
+		all = append(all, h)
+		for _, pool := range documents.PoolsOn(h.Name) {
+			if request.Verb == plan.AdoptVM && len(request.Workers) == 1 && plan.IsWorkerOf(pool, request.Workers[0]) {
+				some = append(some, h)
+				break
+			}
+		}
 	}
-	some := *documents
-	some.Hypervisors = slices.DeleteFunc(slices.Clone(documents.Hypervisors), func(h v1alpha1.Hypervisor) bool {
-		return !slices.ContainsFunc(documents.PoolsOn(h.Name), func(p *v1alpha1.WorkerPool) bool { return plan.IsWorkerOf(p, request.Workers[0]) })
-	})
-	if len(some.Hypervisors) == 0 {
-		return documents // each says that it has no such pool
+	if len(some) == 0 {
+		return all // each of them says that it has no such pool
 	}
-	return &some
+	return some
 }
 
 // settleNames leaves the plans that the named workers are in, each worker on the

@@ -106,13 +106,20 @@ func (l *lab) runAsTyped(terminal bool, args ...string) printed {
 		NewEngine: func(request cli.EngineRequest) cli.Engine {
 			return engine.New(engine.Options{
 				By: "somebody@somewhere", Facts: request.Facts, NewUUID: l.newUUID,
-				Open: func(_ context.Context, _ *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
-					return proxmox.Open(document, proxmox.Login{Token: "gpuworker@pve!engine=11111111-1111-4111-8111-111111111111", Transport: l.wire(document.Name)})
+				Open: func(_ context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+					login, err := loginOf(request, documents, document)
+					if err != nil {
+						return nil, err
+					}
+					login.Transport = l.wire(document.Name)
+					return proxmox.Open(document, login)
 				},
 			})
 		},
-		LookupEnv: func(string) (string, bool) { return "", false },
-		Now:       time.Now, Interrupts: l.interrupts,
+		LookupEnv: func(name string) (string, bool) {
+			return "gpuworker@pve!engine=11111111-1111-4111-8111-111111111111", strings.HasSuffix(name, "_TOKEN")
+		},
+		Now: time.Now, Interrupts: l.interrupts,
 	}
 	if l.in == nil {
 		program.In = strings.NewReader("")
