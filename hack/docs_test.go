@@ -261,7 +261,8 @@ func TestTheDocsTypeCommandsThatExist(t *testing.T) {
 	typed := regexp.MustCompile("(?m)(?:`|^|\\$ )gpuworker +([a-z]+)([^`#\n]*)")
 	count := 0
 	for _, d := range documents(t) {
-		for _, match := range typed.FindAllStringSubmatch(strings.Join(commandLines(d), "\n"), -1) {
+		lines := strings.ReplaceAll(strings.Join(commandLines(d), "\n"), "; ", "\n") // several commands in a line
+		for _, match := range typed.FindAllStringSubmatch(lines, -1) {
 			count++
 			verb := match[1]
 			if flags[verb] == nil {

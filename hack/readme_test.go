@@ -78,7 +78,7 @@ func run(t *testing.T, line string) string {
 				Out: cli.Stream{Writer: &out, Size: size},
 				Err: cli.Stream{Writer: &complaints, Size: size},
 			},
-			NewEngine: func(request cli.EngineRequest) cli.Engine { return engineOn(sim, tokenOf(t, world), request) },
+			NewEngine: func(cli.EngineRequest) cli.Engine { return engineOn(sim, tokenOf(t, world)) },
 		}
 		program.Run(context.Background(), strings.Fields(line))
 	})
@@ -91,7 +91,7 @@ func run(t *testing.T, line string) string {
 	return out.String()
 }
 
-func engineOn(sim *pvesim.Sim, token string, request cli.EngineRequest) cli.Engine {
+func engineOn(sim *pvesim.Sim, token string) cli.Engine {
 	return engine.New(engine.Options{
 		By: "operator@desk",
 		Open: func(_ context.Context, _ *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {

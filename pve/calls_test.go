@@ -312,6 +312,12 @@ func TestCallsSendWhatTheServerTakesAndReadWhatItAnswers(t *testing.T) {
 			[]TaskInfo{{UPID: mustUPID(testUPID), Node: "pve1", Type: "qmstart", ID: "101", User: "ops@pve", TokenID: "ci", StartTime: 1795308751, EndTime: 1795308752, Status: "OK"}},
 		},
 		{
+			"the tasks of all nodes", func(c *Client) (any, error) { return c.ClusterTasks(ctx) },
+			`[{"id":"101","node":"pve1","pid":1620,"pstart":666679,"starttime":1795308751,"type":"qmstart","upid":"` + testUPID + `","user":"ops@pve","tokenid":"ci"}]`,
+			"GET /api2/json/cluster/tasks",
+			[]TaskInfo{{UPID: mustUPID(testUPID), Node: "pve1", Type: "qmstart", ID: "101", User: "ops@pve", TokenID: "ci", StartTime: 1795308751}},
+		},
+		{
 			"stopping a task", func(c *Client) (any, error) { return none(c.StopTask(ctx, mustUPID(testUPID))) }, null,
 			"DELETE /api2/json/nodes/pve1/tasks/UPID:pve1:0009E3A5:0BB5C3F1:68E4F1A2:qmstart:101:ops@pve%21ci:", nil,
 		},

@@ -262,6 +262,42 @@ func TestWaitEndsWithANameToTakeTheTaskUpWith(t *testing.T) {
 	}
 }
 
+// TestPollAsksOnce: whatever comes, it asks once and says whether the task is over.
+func TestPollAsksOnce(t *testing.T) {
+	unknown := reply{status: 400, reason: "x", body: `{"errors":{"upid":"no such task"},"message":"Parameter verification failed.\n"}`}
+	always := func(r reply) func(int, time.Duration) (reply, bool) {
+		return func(int, time.Duration) (reply, bool) { return r, true }
+	}
+	for name, tt := range map[string]struct {
+		task  taskServer
+		after time.Duration
+		ended bool
+		kind  Kind // of the error; "" for none
+	}{
+		"a task that runs":                   {taskServer{runs: time.Minute}, time.Second, false, ""},
+		"one that has ended well":            {taskServer{exit: "OK"}, time.Second, true, ""},
+		"one that has failed":                {taskServer{exit: "VM is locked (backup)"}, time.Second, true, Locked},
+		"one that is not known yet":          {taskServer{before: always(unknown)}, time.Second, false, ""},
+		"one that is still not known":        {taskServer{before: always(unknown)}, unknownGrace, false, NotFound},
+		"one on a node that does not answer": {taskServer{before: always(dies(596, "Connection timed out"))}, time.Second, false, Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tt.task.start = time.Now()
+				c, _ := inProcess(t, tt.task.answer)
+				time.Sleep(tt.after)
+				ended, _, err := c.Task(mustUPID(testUPID)).Poll(t.Context(), tt.task.start)
+				if ended != tt.ended || KindOf(err) != tt.kind {
+					t.Errorf("ended %v, %s %v; want %v, %s", ended, KindOf(err), err, tt.ended, tt.kind)
+				}
+				if e, ok := asError(err); ok && !ended && (!e.Ambiguous || e.Task.IsZero()) {
+					t.Errorf("it does not say which task may still run: %+v", e)
+				}
+			})
+		})
+	}
+}
+
 func TestATaskIsTakenUpByItsName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := &taskServer{start: time.Now(), runs: 10 * time.Second, exit: "OK"}

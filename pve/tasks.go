@@ -84,6 +84,15 @@ func (c *Client) Tasks(ctx context.Context, node string, f TaskFilter) ([]TaskIn
 	return list, err
 }
 
+// ClusterTasks lists tasks of all nodes, in no order: those that run, and some
+// that are over. What a node tells here is as old as its last task's begin or end,
+// at most ten seconds when one was killed (pvestatd).
+func (c *Client) ClusterTasks(ctx context.Context) ([]TaskInfo, error) {
+	var list []TaskInfo
+	err := c.do(ctx, get("/cluster/tasks"), &list)
+	return list, err
+}
+
 // answer gives the whole answer, for the few calls that put something beside
 // their data.
 func (c *Client) answer(ctx context.Context, call *call) (json.RawMessage, error) {

@@ -35,7 +35,7 @@ func Advance(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wa
 		j.goOn()
 		return nil, nil
 	case wait != nil && time.Since(j.Since) < step.Deadline:
-		return wait, nil
+		return j.paced(wait), nil
 	case wait != nil:
 		err = late(j, step, wait)
 	}
@@ -45,6 +45,20 @@ func Advance(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wa
 		return nil, nil
 	}
 	return nil, inTheMiddle(err)
+}
+
+// paced keeps a step that is to be called again at once, time and again, from doing
+// so without a pause: something undoes what it does.
+func (j *Job) paced(wait *hypervisor.Wait) *hypervisor.Wait {
+	const calls = 10 // more than any step has writes
+	if j.hurried++; wait.Again > 0 {
+		j.hurried = 0
+	} else if j.hurried > calls {
+		slow := *wait
+		slow.Again = time.Second
+		return &slow
+	}
+	return wait
 }
 
 // call does the step once; an error that may pass becomes a Wait.

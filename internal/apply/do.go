@@ -34,7 +34,7 @@ func clone(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait
 	source := j.Worker.Source
 	order := hypervisor.CloneOrder{
 		Record: j.Record, Template: inventory.VMRef{Host: source.Host, ID: source.VM, Name: source.Template},
-		Full: source.Full, Storage: source.Storage, Shelf: source.Shelf,
+		Full: source.Full, Storage: source.Storage, Shelf: source.Shelf, ShelfHost: source.ShelfHost,
 	}
 	id, wait, err := to.Clone(ctx, order, j.Handle)
 	switch {
@@ -159,6 +159,10 @@ func adopt(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait
 		j.Ref = inventory.VMRef{Host: record.Host, ID: j.Ref.ID, Name: record.Worker, UUID: record.UUID}
 	}
 	return wait, err
+}
+
+func disown(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error) {
+	return to.Disown(ctx, j.Ref, j.Handle)
 }
 
 // replaced notes in the VM that the replace which made it is finished.

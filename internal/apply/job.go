@@ -32,6 +32,7 @@ type Job struct {
 	renumbered int
 	ids        *ids
 	trouble    trouble
+	hurried    int // calls in a row that were to be repeated at once
 }
 
 // newJob begins the work on a worker.
@@ -71,7 +72,7 @@ func (j *Job) Step() plan.StepKind { return j.Worker.Steps[min(j.at, len(j.Worke
 // goOn goes to the next step.
 func (j *Job) goOn() {
 	j.at++
-	j.Since, j.Handle, j.trouble = time.Time{}, "", trouble{}
+	j.Since, j.Handle, j.trouble, j.hurried = time.Time{}, "", trouble{}, 0
 	j.Outcome.VM = j.Ref.ID
 }
 

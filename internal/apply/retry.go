@@ -22,20 +22,41 @@ const (
 // trouble is the one policy of trying again: what is busy or does not answer is
 // asked again after a pause, everything else is an error at once.
 type trouble struct {
-	tries int
+	tries int              // without an answer, in a row
+	busy  int              // how often the step was refused, in all
 	last  *hypervisor.Wait // the last that was heard
 	heard time.Time        // when that was
 }
 
 // over notes that the step answered.
-func (t *trouble) over(wait *hypervisor.Wait) { *t = trouble{last: wait, heard: time.Now()} }
+func (t *trouble) over(wait *hypervisor.Wait) {
+	t.tries, t.last, t.heard = 0, wait, time.Now()
+}
 
 // bear makes a Wait of an error that may pass.
 func (t *trouble) bear(err error, now time.Time) (*hypervisor.Wait, error) {
-	kind := fault.KindOf(err)
-	if kind != fault.Busy && kind != fault.Unavailable {
+	switch fault.KindOf(err) {
+	case fault.Busy:
+		return t.refused(err)
+	case fault.Unavailable:
+		return t.silent(err, now)
+	}
+	return nil, err
+}
+
+// refused bears an error of a hypervisor that answers: nothing goes on of the step,
+// which begins anew.
+func (t *trouble) refused(err error) (*hypervisor.Wait, error) {
+	t.last = nil
+	if t.busy++; t.busy >= troubleTries {
 		return nil, err
 	}
+	return &hypervisor.Wait{For: fmt.Sprintf("another try: %v", err), Again: pauseAfter(t.busy)}, nil
+}
+
+// silent bears an error of a hypervisor that does not answer. What it was heard to
+// work on last may go on meanwhile.
+func (t *trouble) silent(err error, now time.Time) (*hypervisor.Wait, error) {
 	t.tries++
 	if t.last != nil && t.last.UnderWay {
 		if now.Sub(t.heard) > silentLimit {
@@ -48,9 +69,11 @@ func (t *trouble) bear(err error, now time.Time) (*hypervisor.Wait, error) {
 	if t.tries >= troubleTries {
 		return nil, err
 	}
-	wait := &hypervisor.Wait{For: fmt.Sprintf("another try: %v", err), Again: time.Duration(t.tries*t.tries) * troublePause}
+	wait := &hypervisor.Wait{For: fmt.Sprintf("another try: %v", err), Again: pauseAfter(t.tries)}
 	if t.last != nil {
 		wait.Handle = t.last.Handle
 	}
 	return wait, nil
 }
+
+func pauseAfter(tries int) time.Duration { return time.Duration(tries*tries) * troublePause }

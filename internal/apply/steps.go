@@ -44,6 +44,7 @@ var Steps = map[plan.StepKind]Step{
 	plan.StepUnpark:    {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, unpark},
 	plan.StepPark:      {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, park},
 	plan.StepAdopt:     {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, adopt},
+	plan.StepDisown:    {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, disown},
 	plan.StepShutdown:  {Hypervisor, 15 * time.Minute, finding.StepPowerLate, false, shutdown},
 	plan.StepUnprotect: {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, unprotect},
 	plan.StepDestroy:   {Hypervisor, time.Hour, finding.StepDestroyLate, false, destroy},

@@ -9,6 +9,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/place"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
@@ -18,7 +19,7 @@ import (
 // that is declared, or would sooner or later. What is wrong with a host or card
 // that no worker needs is told as information.
 func Run(in plan.Input) []finding.Finding {
-	c := &checker{in: in, world: in.Snapshot, at: map[key]int{}}
+	c := &checker{in: in, world: in.Snapshot, room: place.NewRoom(in.Snapshot), free: map[cardOf]bool{}, at: map[key]int{}}
 	c.add(place.CheckVersion(c.world))
 	if f := place.CheckWritable(c.world); place.Blocks(f) {
 		c.add(f)
@@ -40,6 +41,10 @@ func Run(in plan.Input) []finding.Finding {
 type checker struct {
 	in    plan.Input
 	world *inventory.Snapshot
+
+	room *place.Room     // nothing of it is given away
+	free map[cardOf]bool // cards that were judged for pools that do not have them
+
 	found []finding.Finding
 	at    map[key]int // where in found
 }
@@ -188,7 +193,9 @@ func (c *checker) exactCard(pool *v1alpha1.WorkerPool, want place.Want) {
 		return
 	}
 	c.add(place.CheckIOMMU(c.world, host))
-	c.card(pool, host, want, true)
+	if who := c.holder(pool, host, want); c.card(host, want, who, true) {
+		c.host(want, host.Name, true)
+	}
 }
 
 // cardsOf checks the cards of a host that a selector may take. Each is one choice
@@ -198,24 +205,45 @@ func (c *checker) cardsOf(pool *v1alpha1.WorkerPool, want place.Want, name strin
 	if host == nil || !host.Online {
 		return
 	}
-	for _, device := range host.GPUs() {
-		if !want.Card.Matches(name, device) {
-			continue
-		}
-		slot := device.Slot
+	free := false
+	for _, device := range c.room.Cards(*want.Card, host) {
 		exact := want
-		exact.Card = &place.CardWant{Host: name, Slot: &slot}
-		c.inform(place.CheckCardThere(c.world, host, slot))
-		c.card(pool, host, exact, false)
+		exact.Card = &place.CardWant{Host: name, Slot: &device.Slot}
+		free = c.oneOfSeveral(pool, host, exact) || free
+	}
+	if free {
+		c.host(want, name, false)
 	}
 }
 
-// card checks one card that is there, and its host when it can be had.
-func (c *checker) card(pool *v1alpha1.WorkerPool, host *inventory.Host, want place.Want, named bool) {
+// cardOf is a card of a host.
+type cardOf struct {
+	host string
+	slot pci.Slot
+}
+
+// oneOfSeveral checks a card that a selector may take, once for all pools that do not
+// have it, and tells whether it can be had.
+func (c *checker) oneOfSeveral(pool *v1alpha1.WorkerPool, host *inventory.Host, want place.Want) (free bool) {
+	who, at := c.holder(pool, host, want), cardOf{host.Name, *want.Card.Slot}
+	free, judged := c.free[at]
+	if who.Worker == "" && judged {
+		return free
+	}
+	c.inform(place.CheckCardThere(c.world, host, at.slot))
+	free = c.card(host, want, who, false)
+	if who.Worker == "" {
+		c.free[at] = free
+	}
+	return free
+}
+
+// card checks one card that is there, and tells whether it can be had by a new worker.
+func (c *checker) card(host *inventory.Host, want place.Want, who place.Who, named bool) (free bool) {
 	device := *host.Device(*want.Card.Slot)
-	who := c.holder(pool, host, want)
 	findings := place.CheckCardFree(c.world, host, device, who)
-	if host.IOMMU == inventory.On {
+	iommu := !place.Blocks(place.CheckIOMMU(c.world, host))
+	if iommu {
 		findings = append(findings, place.CheckCardAlone(c.world, host, device))
 	}
 	if named {
@@ -223,8 +251,8 @@ func (c *checker) card(pool *v1alpha1.WorkerPool, host *inventory.Host, want pla
 	} else {
 		c.inform(findings...)
 	}
-	if blocking, _ := place.Split(findings); len(blocking) > 0 || host.IOMMU != inventory.On {
-		return
+	if blocking, _ := place.Split(findings); len(blocking) > 0 || !iommu {
+		return false
 	}
 	// A worker that runs with its card is not unwell because its host said nothing
 	// lately; only who takes a card must know.
@@ -232,9 +260,7 @@ func (c *checker) card(pool *v1alpha1.WorkerPool, host *inventory.Host, want pla
 	facts := place.CheckHostFacts(c.world, host, device, required)
 	facts = place.ProvenByVM(c.world, who.VM, device.Slot, facts)
 	c.add(facts...)
-	if who.VM == "" {
-		c.host(want, host.Name, named)
-	}
+	return who.VM == ""
 }
 
 // holder is the worker of the pool that has the card already; nobody when none
@@ -264,7 +290,7 @@ func (c *checker) host(want place.Want, name string, named bool) {
 	if host == nil || !host.Online {
 		return
 	}
-	template, findings := place.FindTemplate(c.world, want.Template, host)
+	template, findings := c.room.Template(want.Template, host)
 	if template != nil {
 		findings = append(findings, place.CheckReach(c.world, host, want, template)...)
 		for _, volume := range place.Volumes(want, template) {
@@ -283,14 +309,22 @@ func (c *checker) host(want place.Want, name string, named bool) {
 func (c *checker) plan() {
 	p := plan.Build(c.in)
 	c.add(p.Findings...)
+	told := map[*finding.Finding]bool{} // reasons that many workers share, by the first
 	for worker := range p.Workers() {
-		for _, f := range worker.Refusals {
-			f.Where.Worker = worker.Name
-			if f.Layer != finding.LayerCard {
-				f.Where.Card = "" // the host's trouble, whichever card is wanted
-			}
-			c.add(f)
+		if len(worker.Refusals) > 0 && !told[&worker.Refusals[0]] {
+			told[&worker.Refusals[0]] = true
+			c.refusals(worker)
 		}
 		c.add(worker.Notes...)
+	}
+}
+
+func (c *checker) refusals(worker *plan.Worker) {
+	for _, f := range worker.Refusals {
+		f.Where.Worker = worker.Name
+		if f.Layer != finding.LayerCard {
+			f.Where.Card = "" // the host's trouble, whichever card is wanted
+		}
+		c.add(f)
 	}
 }

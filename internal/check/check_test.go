@@ -61,6 +61,13 @@ func homelab(more ...Part) *inventory.Snapshot {
 	return world
 }
 
+// hidden is a lab whose hypervisor shows no IOMMU groups.
+func hidden(iommu inventory.State) *inventory.Snapshot {
+	world := Observed(Host("pve1", T4("03:00"), T4("04:00")).NoIOMMU(), Template(9000, "ubuntu-22.04", "pve1"))
+	world.Capabilities.HidesGroups, world.Hosts[0].IOMMU = true, iommu
+	return world
+}
+
 // written writes findings a line each.
 func written(findings []finding.Finding) string {
 	var b strings.Builder
@@ -195,6 +202,8 @@ func TestCheckAndPlanAgree(t *testing.T) {
 		"no storage":              Observed(Host("pve1", T4("03:00"), T4("04:00")).Blind("storages", "timeout"), Template(9000, "ubuntu-22.04", "pve1")),
 		"no bridge":               Observed(Host("pve1", T4("03:00"), T4("04:00")).Blind("networks", "timeout"), Template(9000, "ubuntu-22.04", "pve1")),
 		"too few CPUs":            Observed(Host("pve1", T4("03:00"), T4("04:00")).CPUs(1), Template(9000, "ubuntu-22.04", "pve1")),
+		"groups are hidden":       hidden(inventory.Unknown),
+		"and the IOMMU is off":    hidden(inventory.Off),
 		"half of it is made": homelab(Claim("pve1", "03:00", "gpu-1", "gpu", "rke2-lab", 9100),
 			VM(9100, "gpu-1", "pve1").Fresh("gpu", "rke2-lab", "SemiPersistent").For("03:00")),
 	} {

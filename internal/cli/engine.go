@@ -27,10 +27,13 @@ type Engine interface {
 // looker sees the world.
 type looker interface {
 	// Observe sees every hypervisor of the documents.
-	Observe(ctx context.Context, documents *v1alpha1.Documents, agents bool) (engine.Observed, error)
+	Observe(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error)
+	// Hosts sees the hosts and the claims on their cards, and no VMs.
+	Hosts(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error)
 	// Check is Observe with World.Findings filled in.
 	Check(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error)
-	Status(ctx context.Context, documents *v1alpha1.Documents) ([]status.Row, []engine.Unseen, error)
+	// Status sees the named workers; all without names.
+	Status(ctx context.Context, documents *v1alpha1.Documents, names []string) ([]status.Row, []engine.Unseen, error)
 }
 
 // teller writes texts for people to keep.

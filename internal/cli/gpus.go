@@ -37,7 +37,7 @@ func (a *app) gpus(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	seen, err := e.engine.Observe(ctx, e.documents, false)
+	seen, err := e.engine.Observe(ctx, e.documents)
 	if err != nil {
 		return err
 	}

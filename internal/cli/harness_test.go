@@ -59,18 +59,22 @@ func (f *fakeEngine) worlds(findings []finding.Finding) []engine.World {
 	return []engine.World{{Hypervisor: "lab", Snapshot: f.world, Findings: findings}}
 }
 
-func (f *fakeEngine) Observe(ctx context.Context, _ *v1alpha1.Documents, _ bool) (engine.Observed, error) {
+func (f *fakeEngine) Observe(ctx context.Context, _ *v1alpha1.Documents) (engine.Observed, error) {
 	if f.looking != nil {
 		return engine.Observed{}, f.looking(ctx)
 	}
 	return engine.Observed{Worlds: f.worlds(nil), Unseen: f.unseen}, f.call("observe")
 }
 
+func (f *fakeEngine) Hosts(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error) {
+	return f.Observe(ctx, documents)
+}
+
 func (f *fakeEngine) Check(context.Context, *v1alpha1.Documents) (engine.Observed, error) {
 	return engine.Observed{Worlds: f.worlds(f.found), Unseen: f.unseen}, f.call("check")
 }
 
-func (f *fakeEngine) Status(context.Context, *v1alpha1.Documents) ([]status.Row, []engine.Unseen, error) {
+func (f *fakeEngine) Status(_ context.Context, _ *v1alpha1.Documents, names []string) ([]status.Row, []engine.Unseen, error) {
 	return f.rows, f.unseen, f.call("status")
 }
 

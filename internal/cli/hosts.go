@@ -15,6 +15,8 @@ func (a *app) hostsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "hosts",
 		Short: "List hosts with their memory, IOMMU, GPUs and storages",
+		Long: `List every host with what it has, and how many of its GPUs are claimed for workers.
+VMs are not looked at: gpuworker gpus says who holds each card.`,
 		Example: `  gpuworker hosts -f lab.yaml
   gpuworker hosts -f lab.yaml -o json`,
 		RunE: verb(a.hosts),
@@ -31,7 +33,7 @@ type hostView struct {
 	MemoryUsed  int64           `json:"memoryUsed"`  // bytes
 	IOMMU       inventory.State `json:"iommu"`
 	GPUs        int             `json:"gpus"`
-	GPUsFree    int             `json:"gpusFree"`
+	GPUsClaimed int             `json:"gpusClaimed"` // for workers
 	Storages    []string        `json:"storages"`
 	Gaps        []inventory.Gap `json:"gaps,omitempty"`
 }
@@ -41,7 +43,7 @@ func (a *app) hosts(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	seen, err := e.engine.Observe(ctx, e.documents, false)
+	seen, err := e.engine.Hosts(ctx, e.documents)
 	if err != nil {
 		return err
 	}
@@ -83,10 +85,10 @@ func viewHost(world engine.World, h *inventory.Host) hostView {
 		MemoryTotal: h.MemoryTotal, MemoryUsed: h.MemoryUsed, IOMMU: h.IOMMU, Gaps: h.Gaps,
 		Storages: []string{},
 	}
-	for _, card := range cardsOf(world, h) {
+	for _, card := range h.GPUs() {
 		view.GPUs++
-		if card.State == engine.CardReady {
-			view.GPUsFree++
+		if claim := world.Snapshot.Claim(h.Name, card.Slot); claim != nil && !claim.Releasing {
+			view.GPUsClaimed++
 		}
 	}
 	for _, s := range h.Storages {
@@ -98,7 +100,7 @@ func viewHost(world engine.World, h *inventory.Host) hostView {
 }
 
 func hostTable(views []hostView, p term.Paint) *grid {
-	g := newGrid("host", "online", "CPUs", "memory", "IOMMU", "GPUs", "free", "storages")
+	g := newGrid("host", "online", "CPUs", "memory", "IOMMU", "GPUs", "claimed", "storages")
 	g.right = []int{2, 5, 6}
 	for _, v := range views {
 		if !v.Online {
@@ -107,7 +109,7 @@ func hostTable(views []hostView, p term.Paint) *grid {
 		}
 		memory := fmt.Sprintf("%s of %s GiB", gib(v.MemoryUsed), gib(v.MemoryTotal))
 		g.add(v.Name, "yes", number(v.CPUs), memory, iommuWord(v.IOMMU, p),
-			fmt.Sprint(v.GPUs), fmt.Sprint(v.GPUsFree), term.List(v.Storages, maxListed))
+			fmt.Sprint(v.GPUs), fmt.Sprint(v.GPUsClaimed), term.List(v.Storages, maxListed))
 	}
 	return g
 }

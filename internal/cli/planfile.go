@@ -37,6 +37,7 @@ var manners = map[plan.Verb]spending{
 	plan.ParkWorkers:    {question: "Park?"},
 	plan.UnparkWorkers:  {question: "Unpark?"},
 	plan.AdoptVM:        {question: "Adopt this VM?"},
+	plan.DisownWorkers:  {question: "Disown?"},
 	plan.ReleaseOrphans: {dryRun: true},
 }
 

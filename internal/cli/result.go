@@ -154,7 +154,7 @@ func outcomeWord(o apply.Outcome) string {
 	word := map[plan.Action]string{
 		plan.Create: "created", plan.Finish: "finished", plan.Update: "changed", plan.Restart: "restarted",
 		plan.Start: "started", plan.Replace: "replaced", plan.Destroy: "destroyed", plan.Park: "parked",
-		plan.Unpark: "unparked", plan.Adopt: "adopted", plan.Release: "card released",
+		plan.Unpark: "unparked", plan.Adopt: "adopted", plan.Disown: "disowned", plan.Release: "card released",
 	}[o.Action]
 	if word == "" {
 		word = string(o.Action)

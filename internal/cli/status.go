@@ -33,7 +33,7 @@ func (a *app) status(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	rows, unseen, err := e.engine.Status(ctx, e.documents)
+	rows, unseen, err := e.engine.Status(ctx, e.documents, names)
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (e *Engine) applyOne(ctx context.Context, plans Plans, p *plan.Plan, option
 			break
 		}
 		if fresh, err = e.again(ctx, plans, document); err == nil {
-			fresh = only(fresh, settled)
+			fresh = only(fresh, setOf(settled))
 			err = conflict(p, differently(p, fresh))
 		}
 	}
@@ -83,7 +83,11 @@ func (e *Engine) applyOne(ctx context.Context, plans Plans, p *plan.Plan, option
 
 // again looks at the hypervisor and makes a plan anew.
 func (e *Engine) again(ctx context.Context, plans Plans, document *v1alpha1.Hypervisor) (*plan.Plan, error) {
-	in, err := e.lookAt(ctx, plans.Documents, document, plans.Request, false)
+	how := extentOf(plans.Request)
+	if !plans.foundAll() {
+		how = whole
+	}
+	in, err := e.lookAt(ctx, plans.Documents, document, plans.Request, how)
 	if err != nil {
 		return nil, err
 	}
@@ -134,10 +138,10 @@ func unchanged(seen, fresh *plan.Plan) error {
 	if seen.World == fresh.World {
 		return nil
 	}
-	var waited []string
+	waited := map[string]bool{}
 	for worker := range seen.Workers() {
 		if worker.Action == plan.Wait {
-			waited = append(waited, worker.Name)
+			waited[worker.Name] = true
 		}
 	}
 	_, differences := plan.Same(without(seen, waited), without(fresh, waited))
@@ -180,12 +184,20 @@ func sawAll(waited, now *plan.Worker) bool {
 }
 
 // without is a copy of the plan that lacks the named workers; only has no others.
-func without(p *plan.Plan, names []string) *plan.Plan {
-	return filter(p, func(w plan.Worker) bool { return !slices.Contains(names, w.Name) })
+func without(p *plan.Plan, names map[string]bool) *plan.Plan {
+	return filter(p, func(w plan.Worker) bool { return !names[w.Name] })
 }
 
-func only(p *plan.Plan, names []string) *plan.Plan {
-	return filter(p, func(w plan.Worker) bool { return slices.Contains(names, w.Name) })
+func only(p *plan.Plan, names map[string]bool) *plan.Plan {
+	return filter(p, func(w plan.Worker) bool { return names[w.Name] })
+}
+
+func setOf(names []string) map[string]bool {
+	set := map[string]bool{}
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
 }
 
 func filter(p *plan.Plan, keep func(plan.Worker) bool) *plan.Plan {

@@ -137,6 +137,18 @@ func scenes() []scene {
 			documents: solo, run: adopt(500, "gpu-1"), workers: []string{"gpu-1"},
 		},
 		{
+			name: "disown a worker with a card", made: solo, prepare: func(l *lab) { l.disowned = "gpu-1" },
+			documents: solo, run: disown("gpu-1"), end: func(l *lab) { l.letGo("gpu-1") },
+		},
+		{
+			name: "disown an adopted worker", documents: solo, run: disown("gpu-1"), end: func(l *lab) { l.letGo("gpu-1") },
+			prepare: func(l *lab) {
+				l.theirWorker(500)
+				l.must(adopt(500, "gpu-1")(context.Background(), l.engine("ops@desk", solo, nil)))
+				l.disowned = "gpu-1"
+			},
+		},
+		{
 			name: "fewer plain workers", made: plainWorkers(2), documents: plainWorkers(1), run: apply, workers: []string{"plain-1"},
 		},
 		{

@@ -56,12 +56,12 @@ func (e testEngine) PlanOrphans(ctx context.Context) (engine.Plans, error) {
 }
 
 func (e testEngine) Status(ctx context.Context) ([]status.Row, error) {
-	rows, _, err := e.Engine.Status(ctx, e.documents)
+	rows, _, err := e.Engine.Status(ctx, e.documents, nil)
 	return rows, err
 }
 
-func (e testEngine) Observe(ctx context.Context, agents bool) ([]engine.World, error) {
-	seen, err := e.Engine.Observe(ctx, e.documents, agents)
+func (e testEngine) Observe(ctx context.Context, _ bool) ([]engine.World, error) {
+	seen, err := e.Engine.Observe(ctx, e.documents)
 	return seen.Worlds, err
 }
 

@@ -24,7 +24,7 @@ import (
 // KubeClusters as declared, one WorkerPool for each pool that is there, and the
 // cards that are free as comments to copy from.
 func (e *Engine) Export(ctx context.Context, documents *v1alpha1.Documents) ([]byte, error) {
-	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, false)
+	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, whole)
 	if err != nil {
 		return nil, err
 	}

@@ -147,6 +147,11 @@ func TestAResourcePoolThatDoesNotExistIsSaidFirst(t *testing.T) {
 		// A pool that exists is used.
 		l.must(apply(context.Background(), l.engine("ops@desk", in("gpu-workers"), nil)))
 		l.only("gpu-1", "gpu-2", "plain-1")
+		for id, vm := range l.sim.State().VMs {
+			if ours := recordOf(vm) != nil; ours && vm.Pool != "gpu-workers" {
+				t.Errorf("VM %d (%s) is in the pool %q", id, vm.Name, vm.Pool)
+			}
+		}
 		// What is there is not held up by its end.
 		plans, err = l.engine("ops@desk", in("gpupool"), nil).Plan(context.Background(), planOptions{})
 		l.must(err)

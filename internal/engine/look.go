@@ -38,15 +38,36 @@ type world struct {
 	unseen []Unseen
 }
 
+// extent is how much of each hypervisor is looked at.
+type extent struct {
+	only   *hypervisor.Extent // nil is all
+	agents bool               // the guests are asked too
+}
+
+// whole is all that decides anything.
+var whole = extent{}
+
+// extentOf is what has to be seen for a request. What a replace makes anew may go
+// anywhere, and so may what apply makes.
+func extentOf(request plan.Request) extent {
+	switch request.Verb {
+	case plan.DeleteWorkers, plan.ParkWorkers, plan.DisownWorkers:
+		return extent{only: &hypervisor.Extent{Workers: request.Workers}}
+	case plan.UnparkWorkers:
+		return extent{only: &hypervisor.Extent{Workers: request.Workers, Neighbours: true}}
+	}
+	return whole
+}
+
 // look observes the hypervisors that the request concerns, all at once, and lays
 // each beside the documents. It fails when none of them could be seen.
-func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, agents bool) (world, error) {
+func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, how extent) (world, error) {
 	hypervisors := concerned(documents, request)
 	inputs := make([]plan.Input, len(hypervisors))
 	errs := make([]error, len(hypervisors))
 	var group sync.WaitGroup
 	for i, hypervisor := range hypervisors {
-		group.Go(func() { inputs[i], errs[i] = e.lookAt(ctx, documents, hypervisor, request, agents) })
+		group.Go(func() { inputs[i], errs[i] = e.lookAt(ctx, documents, hypervisor, request, how) })
 	}
 	group.Wait()
 	var w world
@@ -63,7 +84,7 @@ func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, reques
 	if len(w.inputs) == 0 && len(w.unseen) > 0 {
 		return world{}, errors.Join(errs...)
 	}
-	if e.options.Facts != nil && len(w.inputs) > 0 && len(w.unseen) == 0 {
+	if e.options.Facts != nil && len(w.inputs) == len(documents.Hypervisors) && len(w.inputs) > 0 && how.only == nil {
 		// Nobody knows of which hypervisor they should be; so they are told once.
 		w.inputs[0].Given = e.options.Facts.Unused(hostNames(w.inputs))
 	}
@@ -81,13 +102,13 @@ func hostNames(inputs []plan.Input) []string {
 }
 
 // lookAt observes one hypervisor and lays it beside the documents.
-func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, request plan.Request, agents bool) (plan.Input, error) {
+func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, request plan.Request, how extent) (plan.Input, error) {
 	backend, err := e.backend(ctx, documents, document)
 	if err != nil {
 		return plan.Input{}, err
 	}
 	scope := scopeOf(documents, document)
-	scope.Agents = agents
+	scope.Agents, scope.Only = how.agents, how.only
 	if request.VM != "" {
 		scope.VMs = []string{request.VM}
 	}
@@ -95,7 +116,9 @@ func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, docu
 	if err != nil {
 		return plan.Input{}, err
 	}
-	e.askHosts(ctx, snapshot)
+	if how.only == nil || how.only.Neighbours { // else nothing is to be started
+		e.askHosts(ctx, snapshot)
+	}
 	in := plan.Input{Hypervisor: document, Snapshot: snapshot, Request: request}
 	for _, kubeCluster := range documents.KubeClusters {
 		in.KubeClusters = append(in.KubeClusters, kubeCluster.Name)
@@ -150,7 +173,7 @@ func (e *Engine) askHosts(ctx context.Context, s *inventory.Snapshot) {
 	}
 	var hosts []*inventory.Host
 	for i := range s.Hosts {
-		if s.Hosts[i].Online && len(s.Hosts[i].GPUs()) > 0 {
+		if s.Hosts[i].Online && !s.Hosts[i].Passed && len(s.Hosts[i].GPUs()) > 0 {
 			hosts = append(hosts, &s.Hosts[i])
 		}
 	}

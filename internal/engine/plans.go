@@ -35,11 +35,21 @@ func (e *Engine) Plan(ctx context.Context, documents *v1alpha1.Documents, reques
 	if request.Verb == plan.ReplaceWorkers {
 		request.Now = time.Now().UTC().Format(time.RFC3339)
 	}
+	how := extentOf(request)
+	plans, err := e.planWithin(ctx, documents, request, how)
+	if err == nil && how.only != nil && !plans.foundAll() {
+		return e.planWithin(ctx, documents, request, whole) // the whole world tells why
+	}
+	return plans, err
+}
+
+// planWithin is Plan with a look of that extent.
+func (e *Engine) planWithin(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, how extent) (Plans, error) {
 	plans, err := Plans{Request: request, Documents: documents}.Sealed()
 	if err != nil {
 		return plans, err
 	}
-	seen, err := e.look(ctx, documents, request, false)
+	seen, err := e.look(ctx, documents, request, how)
 	if err != nil {
 		return plans, err
 	}
@@ -58,6 +68,18 @@ func (e *Engine) Plan(ctx context.Context, documents *v1alpha1.Documents, reques
 		plans.allOrNothing()
 	}
 	return plans, err
+}
+
+// foundAll reports whether each named worker was found, with a VM that is proven
+// to be it, so that a wider look would not show another one.
+func (p *Plans) foundAll() bool {
+	found := map[string]bool{}
+	for _, one := range p.Plans {
+		for w := range one.Workers() {
+			found[w.Name] = found[w.Name] || w.Ref != nil && w.Action != plan.Refuse
+		}
+	}
+	return !slices.ContainsFunc(p.Request.Workers, func(name string) bool { return !found[name] })
 }
 
 // allOrNothing leaves nothing to be done on any hypervisor when something cannot be
@@ -109,9 +131,11 @@ func (p *Plans) settleNames() error {
 	}
 	absent := p.Plans[0].Absent
 	for _, other := range p.Plans[1:] {
-		absent = slices.DeleteFunc(absent, func(a plan.Absent) bool {
-			return !slices.ContainsFunc(other.Absent, func(b plan.Absent) bool { return b.Name == a.Name })
-		})
+		nowhere := map[string]bool{} // on the other one
+		for _, a := range other.Absent {
+			nowhere[a.Name] = true
+		}
+		absent = slices.DeleteFunc(absent, func(a plan.Absent) bool { return !nowhere[a.Name] })
 		other.Absent = nil
 	}
 	p.Plans[0].Absent = nil

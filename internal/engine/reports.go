@@ -2,10 +2,12 @@ package engine
 
 import (
 	"context"
+	"slices"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/check"
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/status"
@@ -26,20 +28,26 @@ type World struct {
 	RequireFacts bool
 }
 
-// Observe looks at all hypervisors; agents asks the guests for their addresses
-// too.
-func (e *Engine) Observe(ctx context.Context, documents *v1alpha1.Documents, agents bool) (Observed, error) {
-	return e.observe(ctx, documents, agents, func(plan.Input) []finding.Finding { return nil })
+// Observe looks at all hypervisors.
+func (e *Engine) Observe(ctx context.Context, documents *v1alpha1.Documents) (Observed, error) {
+	return e.observe(ctx, documents, whole, func(plan.Input) []finding.Finding { return nil })
+}
+
+// Hosts looks at the hosts of all hypervisors, what they have and which of their
+// cards are claimed, and not at VMs.
+func (e *Engine) Hosts(ctx context.Context, documents *v1alpha1.Documents) (Observed, error) {
+	hosts := extent{only: &hypervisor.Extent{Hosts: true}}
+	return e.observe(ctx, documents, hosts, func(plan.Input) []finding.Finding { return nil })
 }
 
 // Check looks at all hypervisors and judges whether the documents can be carried
 // out there.
 func (e *Engine) Check(ctx context.Context, documents *v1alpha1.Documents) (Observed, error) {
-	return e.observe(ctx, documents, false, check.Run)
+	return e.observe(ctx, documents, whole, check.Run)
 }
 
-func (e *Engine) observe(ctx context.Context, documents *v1alpha1.Documents, agents bool, judge func(plan.Input) []finding.Finding) (Observed, error) {
-	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, agents)
+func (e *Engine) observe(ctx context.Context, documents *v1alpha1.Documents, how extent, judge func(plan.Input) []finding.Finding) (Observed, error) {
+	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, how)
 	observed := Observed{Worlds: []World{}, Unseen: seen.unseen}
 	for _, in := range seen.inputs {
 		observed.Worlds = append(observed.Worlds, World{
@@ -49,13 +57,35 @@ func (e *Engine) observe(ctx context.Context, documents *v1alpha1.Documents, age
 	return observed, err
 }
 
-// Status says how each worker is, declared or owned, on the hypervisors that could
-// be seen.
-func (e *Engine) Status(ctx context.Context, documents *v1alpha1.Documents) ([]status.Row, []Unseen, error) {
-	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, true)
+// Status says how workers are, declared or owned, on the hypervisors that could be
+// seen: those of the names, or all without names.
+func (e *Engine) Status(ctx context.Context, documents *v1alpha1.Documents, names []string) ([]status.Row, []Unseen, error) {
+	how := extent{agents: true}
+	if len(names) > 0 {
+		how.only = &hypervisor.Extent{Workers: names, Neighbours: true}
+	}
+	rows, unseen, err := e.statusWithin(ctx, documents, names, how)
+	if err != nil || how.only == nil || haveVMs(rows, names) {
+		return rows, unseen, err
+	}
+	return e.statusWithin(ctx, documents, names, extent{agents: true}) // the whole world tells why one is missing
+}
+
+func (e *Engine) statusWithin(ctx context.Context, documents *v1alpha1.Documents, names []string, how extent) ([]status.Row, []Unseen, error) {
+	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, how)
 	var rows []status.Row
 	for _, in := range seen.inputs {
 		rows = append(rows, status.Report(in)...)
 	}
+	if len(names) > 0 {
+		rows = slices.DeleteFunc(rows, func(row status.Row) bool { return !slices.Contains(names, row.Worker) })
+	}
 	return rows, seen.unseen, err
+}
+
+// haveVMs reports whether each of the names is that of a worker with a VM.
+func haveVMs(rows []status.Row, names []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool {
+		return !slices.ContainsFunc(rows, func(row status.Row) bool { return row.Worker == name && row.UUID != "" })
+	})
 }

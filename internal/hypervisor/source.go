@@ -18,8 +18,9 @@ type Backend interface {
 type Source interface {
 	// Observe returns a snapshot of all that the scope asks for, or an error.
 	Observe(ctx context.Context, scope Scope) (*inventory.Snapshot, error)
-	// ObserveVM looks at the configuration of one VM on the host of the reference;
-	// nil when it has none of that identifier.
+	// ObserveVM looks at one VM, on the host of the reference if VMs have one while
+	// they are stopped, and shows it as Observe does, agent and addresses left out;
+	// nil when there is none of that identifier.
 	ObserveVM(ctx context.Context, ref inventory.VMRef) (*inventory.VM, error)
 	// Capabilities tells what this hypervisor can do. It sends nothing.
 	Capabilities() inventory.Capabilities
@@ -40,4 +41,21 @@ type Scope struct {
 	ResourcePools []string
 
 	Agents bool // ask the guest agents of our running VMs for addresses
+
+	// Only is the part of the hypervisor that is asked about; nil is all of it.
+	Only *Extent
+}
+
+// Extent is a part of a hypervisor. Of what is outside, a snapshot has no more
+// than lists of the whole tell: such VMs and hosts are Passed. All claims are in
+// every snapshot.
+type Extent struct {
+	// Workers are the names of the workers that are asked about, whatever VMs bear
+	// or claim them, with the hosts of these VMs and of their cards.
+	Workers []string
+	// Neighbours: the other VMs on those hosts too, so that it can be judged whether
+	// the workers could be started.
+	Neighbours bool
+	// Hosts: what all hosts have, without their VMs and networks.
+	Hosts bool
 }

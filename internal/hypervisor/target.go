@@ -14,13 +14,23 @@ import (
 // it, and returns: a nil Wait means that the work is done, another one that it
 // goes on and when to call again, with the handle of that Wait. With the handle
 // lost, as after a crash, the call is made with an empty one: what is found done
-// is not done again.
+// is not done again. Losing the handle of every single Wait may mean that the work
+// never ends: where two writes belong together, the second needs it.
 //
 // Every method that touches a VM proves first, by a fresh read, that it is the VM
 // of the VMRef, and writes by compare-and-swap. When the proof fails it returns a
 // fault.Conflict and has changed nothing. A write that came second to somebody
 // else's, or that may or may not have arrived, is a Wait and no error: the next
-// call looks again.
+// call looks again. Changes of power and the end of a VM are not compared by the
+// hypervisor: they are asked for at once after the proof.
+//
+// A VM that is gone is a fault.NotFound; to Stop, Unprotect and Destroy it is
+// nothing to do. One that somebody else has locked is a fault.Busy. A record that
+// must not be believed is never written over.
+//
+// After a fault.Unavailable, what was under way may go on: the call is made again
+// with the handle of the last Wait. After any other error nothing is under way any
+// more: who tries again begins anew, with an empty handle.
 type Target interface {
 	Claimer
 	Builder
@@ -37,7 +47,8 @@ type Claimer interface {
 	// worker that the caller has not seen is another engine's, and a
 	// fault.Conflict. Nothing is claimed then. ref is the VM that the card is for:
 	// one that is there where claims are written into VMs, else one that may be yet
-	// to be made.
+	// to be made. A claim in another VM of the worker is never replaced: it goes with
+	// that VM or by its Release, and until then it is a fault.Conflict.
 	Claim(ctx context.Context, ref inventory.VMRef, record, was inventory.Record, handle Handle) (*Wait, error)
 	// Release gives the card host/slot back. Only the claim held is given back:
 	// another one, be it of the same worker for another VM, or none, is nothing to
@@ -51,14 +62,19 @@ type Builder interface {
 	// the hypervisor chooses identifiers it is a fault.Unsupported.
 	FreeID(ctx context.Context, taken map[string]bool) (string, error)
 	// Clone makes a VM with the identifier record.VM, named and noted as record
-	// says. An identifier or a name that somebody else has is a fault.Exists. id is
-	// that of the VM, known at the latest when the work is done.
+	// says. An identifier that somebody else has is a fault.Exists, and so is a name
+	// where the hypervisor chooses identifiers: there it is the name that keeps two
+	// engines from making one worker twice. A call without a handle, while the clone
+	// that it asks for is under way, may be a fault.Exists too, where the hypervisor
+	// shows only that some clone is made (ObserveVM: Cloning). id is that of the VM,
+	// known at the latest when the work is done.
 	Clone(ctx context.Context, order CloneOrder, handle Handle) (id string, wait *Wait, err error)
 	// Configure marks the VM as ours and brings its configuration, except the
 	// card, to what is desired. It takes VMs that are Ours or Fresh.
 	Configure(ctx context.Context, ref inventory.VMRef, record inventory.Record, desired inventory.Machine, handle Handle) (*Wait, error)
 	// Attach puts the card into the VM, after proving that the claim is ours and
-	// that no other VM has the card.
+	// that no other VM has the card. Where claims are in VMs, another VM's claim is
+	// waited for, and a fault.Exists or a fault.Conflict when it stays.
 	Attach(ctx context.Context, ref inventory.VMRef, record inventory.Record, card inventory.Card, handle Handle) (*Wait, error)
 }
 
@@ -68,9 +84,9 @@ type CloneOrder struct {
 	Template inventory.VMRef
 	Full     bool
 	Storage  string // for the disks of a full clone; "" is the template's
-	// Shelf is what must not be written to by too many clones at once: the storage,
-	// and its host when hosts do not share it.
-	Shelf string
+	// Shelf is the storage that is written to, which takes only so many clones at
+	// once; ShelfHost is its host, "" when hosts share it.
+	Shelf, ShelfHost string
 }
 
 // Marker writes what makes a VM known as ours.
@@ -80,6 +96,10 @@ type Marker interface {
 	Adopt(ctx context.Context, ref inventory.VMRef, record inventory.Record, handle Handle) (*Wait, error)
 	// SetRecord writes the record of a VM that is ours.
 	SetRecord(ctx context.Context, ref inventory.VMRef, record inventory.Record, handle Handle) (*Wait, error)
+	// Disown takes our claim, record and marks off a VM of ours, which stays as it is.
+	// What the VM itself needs of the claim's register stays too. A VM that is
+	// nobody's already is nothing to do.
+	Disown(ctx context.Context, ref inventory.VMRef, handle Handle) (*Wait, error)
 	// SetParked puts the parked mark on or takes it off.
 	SetParked(ctx context.Context, ref inventory.VMRef, parked bool, handle Handle) (*Wait, error)
 }

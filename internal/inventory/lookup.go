@@ -23,15 +23,16 @@ func (s *Snapshot) Claim(host string, slot pci.Slot) *Claim {
 }
 
 // Home is the host that the VM is on or, where a VM gets its host when it is
-// started, the one that it is meant for; "" when that is not known.
+// started, the one that it is meant for: that of its card before the one that its
+// record names; "" when that is not known.
 func (vm *VM) Home() string {
 	switch {
 	case vm.Host != "":
 		return vm.Host
-	case vm.Record != nil && vm.Record.Host != "":
-		return vm.Record.Host
-	case len(vm.Cards) > 0:
+	case len(vm.Cards) > 0 && vm.Cards[0].Host != "":
 		return vm.Cards[0].Host
+	case vm.Record != nil:
+		return vm.Record.Host
 	}
 	return ""
 }

@@ -179,7 +179,7 @@ func ParseRecord(text string) (note Note, ok bool) {
 		switch {
 		case !named && values["v"] == "": // it only mentions us
 		case ok:
-			return Note{Rest: note.Rest, Problem: "its record is damaged: there are two"}, true
+			return Note{Flags: append(note.Flags, found.Flags...), Rest: note.Rest, Problem: "its record is damaged: there are two"}, true
 		default:
 			found.read(values)
 			found.Rest = without(text, begin, end)
@@ -312,6 +312,8 @@ func (vm *VM) Ownership() (Ownership, string) {
 	tagged := slices.Contains(vm.Tags, OwnerTag)
 	r := vm.Record
 	switch {
+	case vm.Passed:
+		return Foreign, ""
 	case vm.RecordProblem != "":
 		return Doubtful, vm.RecordProblem
 	case r == nil && tagged:

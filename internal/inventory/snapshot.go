@@ -93,6 +93,8 @@ type Host struct {
 	Bridges  []Bridge  `json:"bridges"`
 	Storages []Storage `json:"storages"`
 
+	// Passed reports that the host was not asked, since nobody asked about it.
+	Passed bool `json:"passed,omitempty"`
 	// Gaps are the things that could not be seen, with the reason.
 	Gaps []Gap `json:"gaps,omitempty"`
 
@@ -170,9 +172,9 @@ type VM struct {
 	// Unreadable says why the configuration could not be read; the fields
 	// below are then empty, and which cards it holds is not known.
 	Unreadable string `json:"unreadable,omitempty"`
-	// Passed tells that the configuration was not asked for, since nothing can
-	// depend on it: the VM is somebody else's, and its host has no cards. The
-	// fields below are then empty.
+	// Passed reports that the configuration was not asked for: nothing that is asked
+	// about can depend on it. Whose the VM is, is then not known, and the fields
+	// below are empty.
 	Passed bool `json:"passed,omitempty"`
 
 	// Record is what our note in the VM says; nil without such a note, and when

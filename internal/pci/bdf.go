@@ -94,7 +94,27 @@ func MustBDF(text string) BDF {
 func (s Slot) At(function uint8) BDF { return BDF{Slot: s, Function: function, set: true} }
 
 // String writes the slot as the kernel does: "0000:03:00".
-func (s Slot) String() string { return fmt.Sprintf("%04x:%02x:%02x", s.Domain, s.Bus, s.Device) }
+func (s Slot) String() string { return string(s.write(make([]byte, 0, 16))) }
+
+// write adds the slot to a text. Addresses are written for each card of a world, so
+// without package fmt.
+func (s Slot) write(text []byte) []byte {
+	text = appendHex(text, s.Domain, 4)
+	text = appendHex(append(text, ':'), uint32(s.Bus), 2)
+	return appendHex(append(text, ':'), uint32(s.Device), 2)
+}
+
+// appendHex writes a number with at least so many digits.
+func appendHex(text []byte, n uint32, digits int) []byte {
+	const hex = "0123456789abcdef"
+	for n>>(4*digits) != 0 {
+		digits++
+	}
+	for digits--; digits >= 0; digits-- {
+		text = append(text, hex[n>>(4*digits)&0xf])
+	}
+	return text
+}
 
 // Compare orders slots by domain, bus and device.
 func (s Slot) Compare(other Slot) int {
@@ -109,7 +129,7 @@ func (b BDF) String() string {
 	if !b.set {
 		return ""
 	}
-	return fmt.Sprintf("%s.%x", b.Slot, b.Function)
+	return string(appendHex(append(b.Slot.write(make([]byte, 0, 16)), '.'), uint32(b.Function), 1))
 }
 
 // Compare orders addresses as lspci lists them.
@@ -135,7 +155,7 @@ func (b *BDF) UnmarshalText(text []byte) error {
 }
 
 // MarshalText writes the slot for JSON and YAML.
-func (s Slot) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+func (s Slot) MarshalText() ([]byte, error) { return s.write(make([]byte, 0, 16)), nil }
 
 // UnmarshalText reads what MarshalText writes.
 func (s *Slot) UnmarshalText(text []byte) error {

@@ -47,6 +47,7 @@ func CheckCardAlone(s *inventory.Snapshot, h *inventory.Host, d pci.Device) find
 	if s.Capabilities.HidesGroups {
 		f.ID, f.Verdict = finding.CardGroupHidden, finding.Unknown
 		f.Reason = fmt.Sprintf("%s does not show IOMMU groups, so whether it is alone in its group is not known; the hypervisor judges that itself", s.Product)
+		f.Fix = "nothing, as long as the VM starts; the hypervisor's own tools show what the card shares"
 		return f
 	}
 	group := d.Functions[0].Group

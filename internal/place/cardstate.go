@@ -54,7 +54,7 @@ func (r *Room) JudgeCards(host *inventory.Host) (verdicts []CardVerdict, blind s
 // cardState sums up what a plan would find. Of several reasons that counts which
 // says most about whose the card is, then which is hardest to mend.
 func (r *Room) cardState(host *inventory.Host, device pci.Device) CardVerdict {
-	blocking, _ := Split(r.JudgeCard(host, device, Who{}))
+	blocking, _ := r.JudgeCard(host, device, Who{})
 	if len(blocking) == 0 {
 		return CardVerdict{State: CardReady}
 	}

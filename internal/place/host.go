@@ -65,16 +65,22 @@ func unreadable(s *inventory.Snapshot, h *inventory.Host, what string) (f findin
 }
 
 // CheckIOMMU judges whether the host has its IOMMU on, by effect: its devices
-// are in groups.
+// are in groups. Where groups are hidden that is left to the hypervisor, unless it
+// says that the IOMMU is off.
 func CheckIOMMU(s *inventory.Snapshot, h *inventory.Host) finding.Finding {
 	if f, is := unreadable(s, h, "PCI devices"); is {
 		return f
 	}
 	f := finding.Finding{ID: finding.HostIOMMUOff, Layer: finding.LayerHost, Where: at(s, h.Name)}
-	switch h.IOMMU {
-	case inventory.On:
+	hidden := s.Capabilities.HidesGroups
+	switch {
+	case h.IOMMU == inventory.On && hidden:
+		f.Verdict, f.Reason = finding.Pass, "IOMMU on"
+	case h.IOMMU == inventory.On:
 		f.Verdict, f.Reason = finding.Pass, fmt.Sprintf("IOMMU on, %d groups", len(groups(h)))
-	case inventory.Off:
+	case h.IOMMU != inventory.Off && hidden:
+		f.Verdict, f.Reason = finding.Info, fmt.Sprintf("%s does not show whether the IOMMU is on; the hypervisor judges that itself", s.Product)
+	case h.IOMMU == inventory.Off:
 		f.Verdict, f.Reason = finding.Fail, "the IOMMU is off: no PCI device is in an IOMMU group"
 		f.Fix = "turn VT-d or AMD-Vi on in the host's firmware (and intel_iommu=on before kernel 6.8), then reboot the host"
 	default:

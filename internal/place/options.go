@@ -47,18 +47,28 @@ func (r *Room) options(w Want) iter.Seq[option] {
 // ranked are the hosts that may run the worker, the best first.
 func (r *Room) ranked(w Want) []string {
 	names := w.hosts(r.world)
-	type rank struct {
-		workers int
-		memory  int64
-	}
 	ranks := make(map[string]rank, len(names))
 	for _, name := range names {
-		ranks[name] = rank{r.workers[crew{w.Pool, w.KubeCluster, name}], r.freeMemory(name)}
+		ranks[name] = r.rank(w, name)
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		return cmp.Or(cmp.Compare(ranks[a].workers, ranks[b].workers), cmp.Compare(ranks[b].memory, ranks[a].memory), cmp.Compare(a, b))
-	})
+	slices.SortFunc(names, func(a, b string) int { return ranks[a].compare(ranks[b]) })
 	return names
+}
+
+// rank says how good a host is for a worker.
+type rank struct {
+	workers int // of its pool
+	memory  int64
+	name    string
+}
+
+func (r *Room) rank(w Want, name string) rank {
+	return rank{r.workers[crew{w.Pool, w.KubeCluster, name}], r.freeMemory(name), name}
+}
+
+// compare puts the better one first.
+func (a rank) compare(b rank) int {
+	return cmp.Or(cmp.Compare(a.workers, b.workers), cmp.Compare(b.memory, a.memory), cmp.Compare(a.name, b.name))
 }
 
 // tryHost judges all that a worker asks of a host beside a card.
@@ -71,7 +81,7 @@ func (r *Room) tryHost(w Want, name string) option {
 	host := r.world.Host(name)
 	memory := CheckMemory(r.world, host, w.MemoryMiB, r.memory[name], r.freed(w, name))
 	findings := []finding.Finding{memory, CheckCPUs(r.world, host, w.Cores), CheckNetwork(r.world, host, w.NIC)}
-	template, more := FindTemplate(r.world, w.Template, host)
+	template, more := r.Template(w.Template, host)
 	findings = append(findings, more...)
 	if template != nil {
 		o.volumes = Volumes(w, template)
@@ -88,44 +98,38 @@ func (r *Room) tryHost(w Want, name string) option {
 
 // tryCard judges one card and, when it may be had, its host.
 func (r *Room) tryCard(w Want, host *inventory.Host, device pci.Device, onHost func() option) option {
-	refusals, notes := Split(r.JudgeCard(host, device, w.Who))
-	o := option{seat: Seat{Host: host.Name}}
-	if len(refusals) == 0 {
-		o = onHost()
-		o.seat.Reason = fmt.Sprintf("alone in group %d, %s", device.Functions[0].Group, o.seat.Reason)
+	refusals, notes := r.JudgeCard(host, device, w.Who)
+	if len(refusals) > 0 {
+		return option{refusals: ofCard(device, refusals)}
+	}
+	o := onHost()
+	if o.refusals = ofCard(device, o.refusals); len(o.refusals) > 0 {
+		return o
 	}
 	gpu, _ := device.GPU()
 	o.seat.Slot, o.seat.Model = &device.Slot, gpu.ShortName()
-	o.refusals, o.notes = slices.Concat(refusals, o.refusals), slices.Concat(notes, o.notes)
-	for i := range o.refusals {
-		if o.refusals[i].Where.Card == "" {
-			o.refusals[i].Where.Card = Address(device)
-		}
+	alone := fmt.Sprintf("alone in group %d", device.Functions[0].Group)
+	if r.world.Capabilities.HidesGroups {
+		alone = "its group is not shown"
 	}
+	o.seat.Reason = alone + ", " + o.seat.Reason
+	o.notes = slices.Concat(notes, o.notes)
 	return o
 }
 
-// JudgeCard judges all that stands between a worker and a card, this plan
-// included.
-func (r *Room) JudgeCard(host *inventory.Host, device pci.Device, who Who) []finding.Finding {
-	taker := r.cards[card{host.Name, device.Slot}]
-	if taker != "" && taker != who.Worker {
-		return []finding.Finding{{
-			ID: finding.CardUsed, Verdict: finding.Fail, Layer: finding.LayerCard, Where: atCard(r.world, host.Name, device),
-			Reason: "used by " + taker,
-			Fix:    "there are fewer cards than workers that want one: add a card, or lower count",
-		}}
+// ofCard are refusals that all name the card.
+func ofCard(device pci.Device, refusals []finding.Finding) []finding.Finding {
+	nameless := func(f finding.Finding) bool { return f.Where.Card == "" }
+	if !slices.ContainsFunc(refusals, nameless) {
+		return refusals
 	}
-	findings := []finding.Finding{CheckIOMMU(r.world, host)}
-	if !Blocks(findings[0]) {
-		findings = append(findings, CheckCardAlone(r.world, host, device))
+	named := slices.Clone(refusals)
+	for i := range named {
+		if nameless(named[i]) {
+			named[i].Where.Card = Address(device)
+		}
 	}
-	findings = append(findings, CheckCardFree(r.world, host, device, who)...)
-	facts := CheckHostFacts(r.world, host, device, r.requireFacts)
-	if slices.ContainsFunc(facts, Blocks) {
-		facts = ProvenByVM(r.world, who.VM, device.Slot, facts)
-	}
-	return append(findings, facts...)
+	return named
 }
 
 // tryExact judges the card that a document names by its place.
@@ -173,7 +177,7 @@ func (r *Room) tryCards(w Want, name string) iter.Seq[option] {
 	if f, is := unreadable(r.world, host, "PCI devices"); is {
 		return refuse(f)
 	}
-	cards := slices.DeleteFunc(host.GPUs(), func(d pci.Device) bool { return !w.Card.Matches(name, d) })
+	cards := r.Cards(*w.Card, host)
 	if len(cards) == 0 {
 		return refuse(finding.Finding{
 			ID: finding.CardNoMatch, Verdict: finding.Fail, Layer: finding.LayerCard, Where: at(r.world, name),

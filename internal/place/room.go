@@ -1,6 +1,9 @@
 package place
 
 import (
+	"slices"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -13,6 +16,11 @@ type Room struct {
 	memory  map[string]int  // MiB by host
 	storage map[shelf]int64 // bytes
 	workers map[crew]int
+	given   int // how often something was given away
+
+	templates *templates
+	cardsSeen *cardsSeen
+	reasons   map[reasons][]finding.Finding
 
 	requireFacts bool
 }
@@ -28,7 +36,10 @@ type crew struct{ pool, kubeCluster, host string }
 
 // NewRoom is all that the world has, with nothing given away.
 func NewRoom(s *inventory.Snapshot) *Room {
-	return &Room{world: s, cards: map[card]string{}, memory: map[string]int{}, storage: map[shelf]int64{}, workers: map[crew]int{}}
+	return &Room{
+		world: s, cards: map[card]string{}, memory: map[string]int{}, storage: map[shelf]int64{}, workers: map[crew]int{},
+		templates: &templates{s, map[templateName]*fitting{}}, cardsSeen: newCardsSeen(), reasons: map[reasons][]finding.Finding{},
+	}
 }
 
 // RequireFacts refuses cards of hosts that did not say all of themselves.
@@ -37,38 +48,57 @@ func (r *Room) RequireFacts() *Room {
 	return r
 }
 
+// Template finds the one template for VMs on the host: one that is there, else one on
+// storage that this host shares. It is nil when a finding fails.
+func (r *Room) Template(t v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
+	return r.templates.find(t, h)
+}
+
+// Cards are those of a host that fit a selector, given away or not, in the order of their
+// addresses. The list must not be changed.
+func (r *Room) Cards(want CardWant, h *inventory.Host) []pci.Device {
+	return r.cardsSeen.fitting(want, h)
+}
+
 // Reserve gives a card to a worker. ok is false when another one has it.
 func (r *Room) Reserve(host string, slot pci.Slot, worker string) (ok bool) {
 	if holder := r.cards[card{host, slot}]; holder != "" && holder != worker {
 		return false
 	}
 	r.cards[card{host, slot}] = worker
+	r.given++
 	return true
 }
 
 // Promise gives memory of a host away: to a VM that is going to be started.
-func (r *Room) Promise(host string, memoryMiB int) { r.memory[host] += memoryMiB }
+func (r *Room) Promise(host string, memoryMiB int) {
+	r.memory[host] += memoryMiB
+	r.given++
+}
 
 // Settle counts a worker as living on a host, so that others of its pool are
 // spread over the other hosts first.
-func (r *Room) Settle(who Who, host string) { r.workers[crew{who.Pool, who.KubeCluster, host}]++ }
+func (r *Room) Settle(who Who, host string) {
+	r.workers[crew{who.Pool, who.KubeCluster, host}]++
+	r.given++
+}
 
 // Place finds the best place for a worker and gives it away: on the host with
 // the fewest workers of its pool, then with the most free memory, then the first
 // by name and address. Without a place it returns the reason for every host and
 // card that was looked at, the most useful first.
 func (r *Room) Place(w Want) (seat Seat, notes, refusals []finding.Finding) {
+	var reasons [][]finding.Finding
 	for o := range r.options(w) {
 		if len(o.refusals) == 0 {
-			r.take(w, o)
-			return o.seat, o.notes, nil
+			return r.take(w, o), o.notes, nil
 		}
-		refusals = append(refusals, o.refusals...)
+		reasons = append(reasons, o.refusals)
 	}
-	if len(refusals) == 0 {
-		refusals = []finding.Finding{noHosts(r.world)}
+	if len(reasons) == 0 {
+		reasons = [][]finding.Finding{{noHosts(r.world)}}
 	}
-	return Seat{}, nil, sortRefusals(refusals)
+	return Seat{}, nil, sortRefusals(reasons...)
 }
 
 func noHosts(s *inventory.Snapshot) finding.Finding {
@@ -86,34 +116,23 @@ func (r *Room) Keep(w Want, name string) (notes, refusals []finding.Finding) {
 		return nil, []finding.Finding{f}
 	}
 	host := r.world.Host(name)
-	findings := []finding.Finding{
+	refusals, notes = Split([]finding.Finding{
 		CheckMemory(r.world, host, w.MemoryMiB, r.memory[name], r.freed(w, name)),
 		CheckCPUs(r.world, host, w.Cores), CheckNetwork(r.world, host, w.NIC),
-	}
+	})
 	if w.Card != nil {
 		there := CheckCardThere(r.world, host, *w.Card.Slot)
-		findings = append(findings, there)
-		if !Blocks(there) {
-			findings = append(findings, r.JudgeCard(host, *host.Device(*w.Card.Slot), w.Who)...)
+		if Blocks(there) {
+			refusals = append(refusals, there)
+		} else {
+			blocking, more := r.JudgeCard(host, *host.Device(*w.Card.Slot), w.Who)
+			refusals, notes = slices.Concat(refusals, blocking), slices.Concat(notes, more)
 		}
 	}
-	refusals, notes = Split(findings)
 	if len(refusals) == 0 {
 		r.Promise(name, r.extra(w, name))
 	}
 	return notes, sortRefusals(refusals)
-}
-
-// Choices counts the places that are open to a worker now. Whoever has the
-// fewest should choose first.
-func (r *Room) Choices(w Want) int {
-	count := 0
-	for o := range r.options(w) {
-		if len(o.refusals) == 0 {
-			count++
-		}
-	}
-	return count
 }
 
 // freeMemory is in MiB.
@@ -125,7 +144,8 @@ func (r *Room) freeMemory(name string) int64 {
 	return (host.MemoryTotal-host.MemoryUsed)/mib - int64(r.memory[name])
 }
 
-func (r *Room) take(w Want, o option) {
+// take gives a place away.
+func (r *Room) take(w Want, o option) Seat {
 	if o.seat.Slot != nil {
 		r.Reserve(o.seat.Host, *o.seat.Slot, w.Worker)
 	}
@@ -134,6 +154,7 @@ func (r *Room) take(w Want, o option) {
 	for _, v := range o.volumes {
 		r.storage[r.shelf(o.seat.Host, v.Storage)] += v.Bytes
 	}
+	return o.seat
 }
 
 func (r *Room) shelf(host, storage string) shelf {

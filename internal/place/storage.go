@@ -32,7 +32,7 @@ func Volumes(w Want, template *inventory.VM) []Volume {
 
 // CheckReach finds what keeps a clone of the template from going where it is to go:
 // to another host only onto storage that both share (PVE::API2::Qemu, clone_vm).
-// Whether the template's own storage is shared is FindTemplate's question.
+// Whether the template's own storage is shared is the question of Room.Template.
 func CheckReach(s *inventory.Snapshot, h *inventory.Host, w Want, template *inventory.VM) []finding.Finding {
 	full := w.Template.Clone == v1alpha1.CloneFull && w.Storage != ""
 	storage := h.Storage(w.Storage)

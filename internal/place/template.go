@@ -34,51 +34,14 @@ func IsTemplate(t v1alpha1.Template, vm *inventory.VM) bool {
 	return len(t.Tags) > 0 && !slices.ContainsFunc(t.Tags, func(tag string) bool { return !slices.Contains(vm.Tags, tag) })
 }
 
-// FindTemplate finds the one template for VMs on the host: one that is there,
-// else one on storage that this host shares. It is nil when a finding fails.
-func FindTemplate(s *inventory.Snapshot, t v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
-	var here, reachable, elsewhere, others []*inventory.VM
-	for i := range s.VMs {
-		vm := &s.VMs[i]
-		switch {
-		case !IsTemplate(t, vm):
-		case !vm.Template:
-			others = append(others, vm)
-		case vm.Host == h.Name:
-			here = append(here, vm)
-		case sharedWith(s, vm, h):
-			reachable = append(reachable, vm)
-		default:
-			elsewhere = append(elsewhere, vm)
-		}
-	}
-	candidates := here
-	if len(candidates) == 0 {
-		candidates = reachable
-	}
-	f := finding.Finding{ID: finding.TemplateMissing, Verdict: finding.Fail, Layer: finding.LayerTemplate, Where: at(s, h.Name)}
-	switch {
-	case len(candidates) > 1:
-		f.ID = finding.TemplateAmbiguous
-		f.Reason = fmt.Sprintf("%d templates %s fit: %s", len(candidates), TemplateWords(t), vmList(candidates))
-		f.Fix = "name one by spec.template.vmid, or give it a name or a tag of its own"
-		return nil, []finding.Finding{f}
-	case len(candidates) == 0:
-		f.Reason, f.Fix = noTemplate(s, t, h, elsewhere, others)
-		return nil, []finding.Finding{f}
-	}
-	findings := CheckTemplate(s, candidates[0])
-	if blocking, _ := Split(findings); len(blocking) > 0 {
-		return nil, findings
-	}
-	return candidates[0], findings
-}
-
 // sharedWith tells whether the template's disk, and whatever else it has in its
 // drives, is on storage that the host has too, so that a clone can be made for it
 // (PVE::API2::Qemu, clone_vm and check_storage_access_clone).
 func sharedWith(s *inventory.Snapshot, template *inventory.VM, h *inventory.Host) bool {
 	home := s.Host(template.Host)
+	if template.Host == "" { // of a hypervisor that gives hosts at power-on
+		home = h
+	}
 	if home == nil || template.Machine.Storage == "" {
 		return false
 	}

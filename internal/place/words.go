@@ -155,19 +155,36 @@ func Split(findings []finding.Finding) (blocking, notes []finding.Finding) {
 
 // relevance orders refusals: first what a person can mend, then what others
 // hold, then what this plan uses itself, last what does not match at all.
-func relevance(f finding.Finding) int {
-	switch f.ID {
+func relevance(id finding.ID) int {
+	switch id {
 	case finding.CardHeld, finding.CardClaimed, finding.VMUnreadable:
 		return 1
 	case finding.CardUsed:
 		return 2
 	case finding.CardNoMatch:
-		return 3
+		return leastRelevant
 	}
 	return 0
 }
 
-func sortRefusals(refusals []finding.Finding) []finding.Finding {
-	slices.SortStableFunc(refusals, func(a, b finding.Finding) int { return relevance(a) - relevance(b) })
-	return refusals
+// leastRelevant is the highest relevance.
+const leastRelevant = 3
+
+// sortRefusals joins refusals, the most relevant first.
+func sortRefusals(all ...[]finding.Finding) []finding.Finding {
+	n := 0
+	for _, refusals := range all {
+		n += len(refusals)
+	}
+	sorted := make([]finding.Finding, 0, n)
+	for now := range leastRelevant + 1 {
+		for _, refusals := range all {
+			for i := range refusals {
+				if relevance(refusals[i].ID) == now {
+					sorted = append(sorted, refusals[i])
+				}
+			}
+		}
+	}
+	return sorted
 }

@@ -19,7 +19,7 @@ import (
 // What else differs from the declaration is shown by the next plan.
 func BuildAdopt(in Input, id, worker string) (*Plan, error) {
 	b := newBuilder(in)
-	pool := b.poolOf(worker)
+	pool, number := b.documents.poolOf(worker)
 	vm := in.Snapshot.VM(id)
 	if m := b.adopted(pool, vm, worker); m != nil {
 		return b.adoptedAlready(pool, m), nil
@@ -27,7 +27,7 @@ func BuildAdopt(in Input, id, worker string) (*Plan, error) {
 	if err := b.adoptable(pool, vm, id, worker); err != nil {
 		return nil, err
 	}
-	d := &draft{Worker: &Worker{Name: worker, Action: Adopt}, pool: pool, number: numberOf(pool.Name, worker)}
+	d := &draft{Worker: &Worker{Name: worker, Action: Adopt}, pool: pool, number: number}
 	d.Host, d.VM = vm.Home(), vm.ID
 	d.Ref = &inventory.VMRef{Host: vm.Host, ID: vm.ID, Name: vm.Name, UUID: vm.UUID}
 	d.Reason = fmt.Sprintf("%s on %s becomes this worker", place.VMName(vm), vm.Home())
@@ -92,17 +92,6 @@ func (b *builder) adoptLasts(d *draft, vm *inventory.VM) {
 		d.refuse(f)
 		return
 	}
-}
-
-// poolOf finds the declared pool that a worker's name belongs to; nil when none
-// does.
-func (b *builder) poolOf(worker string) *v1alpha1.WorkerPool {
-	for _, pool := range b.in.pools() {
-		if numberOf(pool.Name, worker) > 0 {
-			return pool
-		}
-	}
-	return nil
 }
 
 // adoptable tells why the VM cannot be adopted under that name at all.
@@ -175,7 +164,7 @@ func (b *builder) adoptableName(e *fault.Error, pool *v1alpha1.WorkerPool, vm *i
 
 func (b *builder) exampleNames() string {
 	var names []string
-	for _, pool := range b.in.pools() {
+	for _, pool := range b.documents.pools {
 		names = append(names, pool.WorkerName(1))
 	}
 	return orNothing(strings.Join(names, ", "))
@@ -208,7 +197,15 @@ func (b *builder) adoptCard(d *draft, vm *inventory.VM) {
 	}
 	who := place.Who{Worker: d.Name, Pool: d.pool.Name, KubeCluster: d.pool.Spec.KubeCluster, VM: vm.ID}
 	host := b.world.Host(vm.Home())
-	blocking, notes := place.Split(b.room.JudgeCard(host, *host.Device(slot), who))
+	if host == nil {
+		d.refuse(place.CheckHost(b.world, vm.Home()))
+		return
+	}
+	if there := place.CheckCardThere(b.world, host, slot); place.Blocks(there) {
+		d.refuse(there)
+		return
+	}
+	blocking, notes := b.room.JudgeCard(host, *host.Device(slot), who)
 	if len(blocking) > 0 {
 		d.refuse(blocking...)
 		return
@@ -226,63 +223,4 @@ func (b *builder) strangeCard(vm *inventory.VM, why string) finding.Finding {
 	f.Reason = why
 	f.Fix = b.world.AdviseVM(inventory.LookAtVM, vm)
 	return f
-}
-
-// BuildOrphans plans for what is ours and no document declares: VMs are held for a
-// person to delete, claims without a VM are given back.
-func BuildOrphans(in Input) *Plan {
-	b := newBuilder(in)
-	declared := b.declared()
-	for _, m := range b.survey.order {
-		d := &draft{Worker: &Worker{Name: m.worker, Undeclared: true}, number: m.number(), member: m}
-		switch {
-		case b.in.toldBeside(m.record()):
-			continue
-		case declared[m]:
-		case m.vm != nil:
-			b.fill(d)
-			d.Action, d.Reason, d.Hint = Hold, "no document declares it", b.endHint(m)
-			b.add(d)
-		default:
-			b.fill(d)
-			b.release(d)
-			b.add(d)
-		}
-		b.orphanClaims(m, m.extraClaims)
-	}
-	for i := range b.world.Claims {
-		if claim := &b.world.Claims[i]; claim.Releasing && claim.Problem == "" { // an earlier run was cut off
-			b.orphanClaims(b.survey.members[identityOf(&claim.Record)], []*inventory.Claim{claim})
-		}
-	}
-	return b.plan()
-}
-
-// orphanClaims gives back claims that are not, or no more, those of their worker,
-// but for cards that its VM has. The worker m is nil when there is nothing else of it.
-func (b *builder) orphanClaims(m *member, claims []*inventory.Claim) {
-	for _, claim := range claims {
-		d := &draft{Worker: &Worker{Name: claim.Record.Worker, Undeclared: true}, member: claimOnly(claim)}
-		if m != nil && m.vm != nil && m.vm.Home() == claim.Host && m.vm.Holds(claim.Slot) {
-			continue
-		}
-		b.fill(d)
-		b.release(d)
-		b.add(d)
-	}
-}
-
-// declared are the members that a document asks for still.
-func (b *builder) declared() map[*member]bool {
-	scratch := &builder{in: b.in, world: b.world, survey: b.survey}
-	for _, pool := range b.in.pools() {
-		scratch.enlist(pool)
-	}
-	declared := map[*member]bool{}
-	for d := range scratch.all() {
-		if d.member != nil && !d.Undeclared {
-			declared[d.member] = true
-		}
-	}
-	return declared
 }

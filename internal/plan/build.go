@@ -12,9 +12,10 @@ import (
 )
 
 // Build makes the plan that brings the world to what the documents declare.
-func Build(in Input) *Plan {
-	b := newBuilder(in)
-	for _, pool := range in.pools() {
+func Build(in Input) *Plan { return newBuilder(in).build() }
+
+func (b *builder) build() *Plan {
+	for _, pool := range b.documents.pools {
 		b.enlist(pool)
 	}
 	b.enlistUndeclared()
@@ -22,7 +23,7 @@ func Build(in Input) *Plan {
 	b.decideExisting()
 	b.decideNew()
 	p := b.plan()
-	if refused := p.Summary().Refused; in.Request.AllOrNothing && refused > 0 {
+	if refused := p.Summary().Refused; b.in.Request.AllOrNothing && refused > 0 {
 		p.Block(fmt.Sprintf("%s, and all or nothing was asked for", count(refused, "worker is refused", "workers are refused")))
 	}
 	return p
@@ -38,23 +39,26 @@ func (p *Plan) Block(why string) {
 
 // builder is one plan in the making.
 type builder struct {
-	in     Input
-	world  *inventory.Snapshot
-	survey *survey
-	room   *place.Room
-	given  int // how many of the free identifiers are given away
+	in        Input
+	documents *documents
+	world     *inventory.Snapshot
+	survey    *survey
+	room      *place.Room
+	given     int            // how many of the free identifiers are given away
+	named     map[string]int // workers of the request, by their place in it
 
-	pools    []*poolDraft
-	findings []finding.Finding
+	pools  []*poolDraft
+	poolAt map[poolKey]*poolDraft
+	// unprinted says that the plan needs no fingerprint of the world.
+	unprinted bool
+	findings  []finding.Finding
 	// nameless is the identifier of a clone in the making that may be one of our
 	// plain workers; "" when there is none.
 	nameless string
 	// hidden is a VM that may be one of our plain workers and of which nothing can
 	// be seen; nil when there is none.
-	hidden *inventory.VM
-	// refused is why workers could not be placed, since a place was given away
-	// last.
-	refused map[wish][]finding.Finding
+	hidden   *inventory.VM
+	searches map[wish]*place.Search
 }
 
 type poolDraft struct {
@@ -84,7 +88,11 @@ func (d *draft) identity() identity {
 }
 
 func newBuilder(in Input) *builder {
-	b := &builder{in: in, world: in.Snapshot, survey: look(in.Snapshot), room: place.NewRoom(in.Snapshot), refused: map[wish][]finding.Finding{}}
+	documents := documentsOf(in)
+	b := &builder{
+		in: in, documents: documents, world: in.Snapshot, survey: look(in.Snapshot, documents), room: place.NewRoom(in.Snapshot), named: in.Request.places(),
+		poolAt: map[poolKey]*poolDraft{}, searches: map[wish]*place.Search{},
+	}
 	if in.Hypervisor != nil && in.Hypervisor.Spec.RequireHostFacts {
 		b.room.RequireFacts()
 	}
@@ -97,13 +105,8 @@ func newBuilder(in Input) *builder {
 // missing, by the lowest free numbers.
 func (b *builder) enlist(pool *v1alpha1.WorkerPool) {
 	p := &poolDraft{name: pool.Name, kubeCluster: pool.Spec.KubeCluster, lifecycle: string(pool.Spec.Lifecycle), wanted: pool.Size()}
-	b.pools = append(b.pools, p)
-	var members []*member
-	for _, m := range b.survey.order {
-		if m.pool == pool.Name && m.kubeCluster == pool.Spec.KubeCluster {
-			members = append(members, m)
-		}
-	}
+	b.addPool(p)
+	members := b.survey.ofPool[keyOf(pool)]
 	if pool.IsGPU() {
 		b.enlistCards(p, pool, members)
 	} else {
@@ -113,12 +116,14 @@ func (b *builder) enlist(pool *v1alpha1.WorkerPool) {
 	for _, d := range p.drafts {
 		used[d.number] = true
 	}
+	next := 1
 	for _, d := range p.drafts {
 		if d.member == nil {
-			for d.number = 1; used[d.number]; d.number++ {
+			for used[next] {
+				next++
 			}
-			used[d.number] = true
-			d.Name = pool.WorkerName(d.number)
+			d.number, d.Name = next, pool.WorkerName(next)
+			next++
 		}
 	}
 	slices.SortStableFunc(p.drafts, func(x, y *draft) int {
@@ -126,22 +131,31 @@ func (b *builder) enlist(pool *v1alpha1.WorkerPool) {
 	})
 }
 
+// addPool takes a pool into the plan; of several of one name and KubeCluster the first
+// is found.
+func (b *builder) addPool(p *poolDraft) {
+	b.pools = append(b.pools, p)
+	if key := (poolKey{p.name, p.kubeCluster}); b.poolAt[key] == nil {
+		b.poolAt[key] = p
+	}
+}
+
 func (b *builder) enlistCards(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
-	open := make([]int, len(pool.Spec.GPUs)) // cards that nobody has yet, by entry
+	open, first := make([]int, len(pool.Spec.GPUs)), alike(pool.Spec.GPUs) // open: cards that nobody has yet, by entry
 	for i := range pool.Spec.GPUs {
 		open[i] = pool.Spec.GPUs[i].Cards()
 	}
 	for i, mate := range matchCards(b.world, pool, members) {
 		d := existingDraft(pool, members[i])
 		if d.Undeclared = mate < 0; !d.Undeclared {
-			d.request = &pool.Spec.GPUs[mate]
+			d.request = &pool.Spec.GPUs[first[mate]]
 			open[mate]--
 		}
 		p.drafts = append(p.drafts, d)
 	}
 	for i := range pool.Spec.GPUs {
 		for range open[i] {
-			p.drafts = append(p.drafts, &draft{Worker: &Worker{}, pool: pool, request: &pool.Spec.GPUs[i]})
+			p.drafts = append(p.drafts, &draft{Worker: &Worker{}, pool: pool, request: &pool.Spec.GPUs[first[i]]})
 		}
 	}
 }
@@ -166,7 +180,7 @@ func enlistPlain(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
 // enlistUndeclared lists the workers of ours that are of no declared pool.
 func (b *builder) enlistUndeclared() {
 	for _, m := range b.survey.order {
-		if b.in.pool(m.record()) != nil || !b.in.declares(m.kubeCluster) || b.in.toldBeside(m.record()) {
+		if b.documents.pool(m.record()) != nil || !b.documents.declares(m.kubeCluster) || b.documents.toldBeside(m.record()) {
 			continue
 		}
 		d := existingDraft(nil, m)
@@ -176,7 +190,7 @@ func (b *builder) enlistUndeclared() {
 }
 
 func existingDraft(pool *v1alpha1.WorkerPool, m *member) *draft {
-	return &draft{Worker: &Worker{Name: m.worker}, pool: pool, number: m.number(), member: m}
+	return &draft{Worker: &Worker{Name: m.worker}, pool: pool, number: m.number, member: m}
 }
 
 func (b *builder) all() func(yield func(*draft) bool) {
@@ -210,7 +224,12 @@ func (b *builder) decideExisting() {
 		}
 	}
 	for d := range b.all() {
-		if d.member != nil && d.member.vm != nil {
+		switch {
+		case d.member == nil || d.member.vm == nil:
+		case d.member.passed:
+			b.fill(d)
+			d.Action, d.Reason = Keep, "nobody asked about it"
+		default:
 			b.existing(d)
 			d.twins = b.surplusVMs(d)
 		}
@@ -238,13 +257,13 @@ func (b *builder) decideNew() {
 			b.keepForNamed(d)
 		}
 	}
-	choices := map[*v1alpha1.GPURequest]int{} // the same for all workers of one request
+	choices := map[wish]int{}
 	for _, d := range selecting {
-		if _, counted := choices[d.request]; !counted {
-			choices[d.request] = b.room.Choices(b.want(d))
+		if _, counted := choices[d.wish()]; !counted {
+			choices[d.wish()] = b.search(d).Choices()
 		}
 	}
-	slices.SortStableFunc(selecting, func(x, y *draft) int { return cmp.Compare(choices[x.request], choices[y.request]) })
+	slices.SortStableFunc(selecting, func(x, y *draft) int { return cmp.Compare(choices[x.wish()], choices[y.wish()]) })
 	for _, d := range slices.Concat(selecting, plain) {
 		b.create(d)
 	}
@@ -274,8 +293,8 @@ func (b *builder) plan() *Plan {
 	p := b.empty()
 	for _, from := range b.pools {
 		pool := Pool{Name: from.name, KubeCluster: from.kubeCluster, Lifecycle: from.lifecycle, Wanted: from.wanted, Workers: []Worker{}}
-		for _, m := range b.survey.order {
-			if m.pool == from.name && m.kubeCluster == from.kubeCluster && m.vm != nil {
+		for _, m := range b.survey.ofPool[poolKey{from.name, from.kubeCluster}] {
+			if m.vm != nil {
 				pool.There++
 			}
 		}
@@ -324,7 +343,10 @@ func (p *Plan) freeze(writable finding.Finding) {
 func (b *builder) empty() *Plan {
 	p := &Plan{
 		Hypervisor: b.world.Hypervisor, Product: b.world.Product, Version: b.world.Version, HostCount: len(b.world.Hosts),
-		World: World(b.in), Pools: []Pool{},
+		Pools: []Pool{},
+	}
+	if !b.unprinted {
+		p.World = World(b.in)
 	}
 	world := append([]finding.Finding{place.CheckWritable(b.world)}, place.CheckAccess(b.world)...)
 	for _, f := range slices.Concat(world, b.survey.duplicates(), b.in.Given) {

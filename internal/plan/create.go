@@ -41,7 +41,18 @@ func (b *builder) create(d *draft) {
 }
 
 // asked reports whether a person wants the worker replaced.
-func (b *builder) asked(d *draft) bool { return b.in.Request.replaces(d.Name) }
+func (b *builder) asked(d *draft) bool {
+	_, named := b.named[d.Name]
+	return named && b.in.Request.Verb == ReplaceWorkers
+}
+
+// meantVM is the UUID of the VM that a person wants replaced; "" when none was given.
+func (b *builder) meantVM(d *draft) string {
+	if at, named := b.named[d.Name]; named && at < len(b.in.Request.UUIDs) {
+		return b.in.Request.UUIDs[at]
+	}
+	return ""
+}
 
 // place gives a worker host, card and number, and plans its making. own is the
 // VM that goes before; nil when there is none.
@@ -94,37 +105,54 @@ func (b *builder) seatOf(d *draft, want place.Want) (place.Seat, []finding.Findi
 	}
 	host, same := d.member.vm.Home(), want
 	same.Hosts = []string{host}
-	if len(want.Hosts) == 0 || slices.Contains(want.Hosts, host) {
-		if seat, notes, refusals := b.room.Place(same); len(refusals) == 0 {
-			return seat, notes, nil
-		}
+	if len(want.Hosts) > 0 && !slices.Contains(want.Hosts, host) {
+		return b.search(d).Place(d.Name)
 	}
-	return b.seat(d, want)
+	seat, notes, here := b.room.Place(same)
+	if len(here) == 0 {
+		return seat, notes, nil
+	}
+	seat, notes, refusals := b.search(d).Place(d.Name) // to other hosts it is as good as new
+	return seat, notes, ofHost(refusals, host, here)
+}
+
+// ofHost are refusals with those of one host in place of what they say of it. They are
+// the same list when that is what they say: then thousands of workers share it.
+func ofHost(refusals []finding.Finding, host string, here []finding.Finding) []finding.Finding {
+	isHere := func(f finding.Finding) bool { return f.Where.Host == host }
+	at := slices.IndexFunc(refusals, isHere)
+	if at < 0 {
+		return refusals
+	}
+	if end := at + len(here); end <= len(refusals) && slices.Equal(refusals[at:end], here) && !slices.ContainsFunc(refusals[end:], isHere) {
+		return refusals
+	}
+	rest := slices.DeleteFunc(slices.Clone(refusals), isHere)
+	return slices.Insert(rest, at, here...)
 }
 
 // wish is what tells two new workers of a plan apart to package place: beside
 // their names, nothing else.
 type wish struct {
 	pool    *v1alpha1.WorkerPool
-	request *v1alpha1.GPURequest
+	request *v1alpha1.GPURequest // the first in the document that asks for the same
 }
 
-// seat places a worker. When one was refused and nothing was given away since,
-// all that wish for the same are refused for the same reasons: in a large world
-// without a fitting card that spares a thousand judgments for each of them.
+func (d *draft) wish() wish { return wish{d.pool, d.request} }
+
+// seat places a worker that has no VM: new ones that wish for the same in one search.
 func (b *builder) seat(d *draft, want place.Want) (place.Seat, []finding.Finding, []finding.Finding) {
-	wish := wish{d.pool, d.request}
-	if refusals := b.refused[wish]; len(refusals) > 0 && d.member == nil {
-		return place.Seat{}, nil, slices.Clone(refusals)
+	if d.member != nil || want.Card != nil && want.Card.Slot != nil {
+		return b.room.Place(want)
 	}
-	seat, notes, refusals := b.room.Place(want)
-	switch {
-	case len(refusals) == 0:
-		clear(b.refused)
-	case d.member == nil:
-		b.refused[wish] = slices.Clone(refusals)
+	return b.search(d).Place(d.Name)
+}
+
+func (b *builder) search(d *draft) *place.Search {
+	if b.searches[d.wish()] == nil {
+		b.searches[d.wish()] = b.room.Search(Want(d.pool, d.Name, d.request))
 	}
-	return seat, notes, refusals
+	return b.searches[d.wish()]
 }
 
 // makingSteps make a worker. Without a register of claims the VM is there before
@@ -148,7 +176,7 @@ func (b *builder) source(pool *v1alpha1.WorkerPool, template *inventory.VM) *Sou
 	}
 	if host := b.world.Host(template.Host); host != nil {
 		if storage := host.Storage(source.Shelf); storage == nil || !storage.Shared {
-			source.Shelf += " on " + host.Name
+			source.ShelfHost = host.Name
 		}
 	}
 	return source
@@ -238,8 +266,7 @@ func (b *builder) unreadable(vm *inventory.VM, worker string) finding.Finding {
 // bear it and are not the worker, and a VM that was the worker and fails the proof.
 func (b *builder) nameConflicts(d *draft) []finding.Finding {
 	var findings []finding.Finding
-	for i := range b.world.VMs {
-		vm := &b.world.VMs[i]
+	for _, vm := range b.survey.names().vms[d.Name] {
 		ownership, why := vm.Ownership()
 		was := vm.Record != nil && vm.Record.Names(vm.ID) && identityOf(vm.Record) == d.identity()
 		switch {

@@ -38,12 +38,18 @@ func (b *builder) letGo(d *draft) {
 // endHint is the command that ends a worker that nothing declares.
 func (b *builder) endHint(m *member) string {
 	switch {
-	case b.in.meantElsewhere(m.worker):
+	case b.documents.meantElsewhere(m.worker):
 		return fmt.Sprintf("a worker of another Hypervisor document is declared by this name; when that is not this very cluster by another endpoint, delete this one with documents that have no Hypervisor but %s", b.world.Hypervisor)
-	case b.in.pool(m.record()) == nil && b.poolOf(m.worker) != nil:
+	case b.documents.pool(m.record()) == nil && b.isDeclared(m.worker):
 		return fmt.Sprintf("a declared worker has this name too, so delete this one with documents that have pool %s in KubeCluster %s", m.pool, m.kubeCluster)
 	}
 	return shell.Command("gpuworker delete %s", m.worker)
+}
+
+// isDeclared reports whether a name is that of a worker of a declared pool.
+func (b *builder) isDeclared(worker string) bool {
+	pool, _ := b.documents.poolOf(worker)
+	return pool != nil
 }
 
 // destroy plans the end of a worker.

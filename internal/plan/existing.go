@@ -101,7 +101,7 @@ func (b *builder) declaredTemplate(d *draft) string {
 	if host == nil {
 		return ""
 	}
-	template, _ := place.FindTemplate(b.world, t, host)
+	template, _ := b.room.Template(t, host)
 	if template == nil {
 		return ""
 	}
@@ -211,7 +211,7 @@ func (b *builder) claimable(d *draft) []finding.Finding {
 	if place.Blocks(there) {
 		return []finding.Finding{there}
 	}
-	blocking, _ := place.Split(b.room.JudgeCard(host, *host.Device(*d.member.slot), d.member.who()))
+	blocking, _ := b.room.JudgeCard(host, *host.Device(*d.member.slot), d.member.who())
 	return blocking
 }
 
@@ -283,7 +283,7 @@ func (b *builder) obstacles(d *draft, machine *inventory.Machine) []finding.Find
 }
 
 // halfMade reports whether an earlier run did not come to the end of making the
-// VM, by what is missing: the marks, which are written with the configuration, or
+// VM, by what is missing: the marks, which are written after the configuration, or
 // the card, which is put in last. Its firmware may still be changed in place.
 func (b *builder) halfMade(d *draft) bool {
 	m := d.member

@@ -1,8 +1,6 @@
 package plan
 
 import (
-	"slices"
-
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
@@ -32,44 +30,4 @@ type Input struct {
 	// Second says that a Hypervisor document before this one is the same cluster:
 	// that one tells of the workers that nothing declares.
 	Second bool
-}
-
-// pools are the pools of this hypervisor.
-func (in Input) pools() []*v1alpha1.WorkerPool {
-	var pools []*v1alpha1.WorkerPool
-	for i := range in.Pools {
-		if in.Hypervisor == nil || in.Pools[i].Spec.Hypervisor == in.Hypervisor.Name {
-			pools = append(pools, &in.Pools[i])
-		}
-	}
-	return pools
-}
-
-// pool finds the pool that a record speaks of; nil when none is declared.
-func (in Input) pool(r *inventory.Record) *v1alpha1.WorkerPool {
-	for _, p := range in.pools() {
-		if p.Name == r.Pool && p.Spec.KubeCluster == r.KubeCluster {
-			return p
-		}
-	}
-	return nil
-}
-
-// declares reports whether the documents speak of the KubeCluster.
-func (in Input) declares(kubeCluster string) bool {
-	return len(in.KubeClusters) == 0 || slices.Contains(in.KubeClusters, kubeCluster)
-}
-
-// toldBeside reports whether another Hypervisor document of the same cluster
-// answers for a worker: it declares its pool, or comes first and nothing here does.
-func (in Input) toldBeside(r *inventory.Record) bool {
-	beside := slices.ContainsFunc(in.Beside, func(p *v1alpha1.WorkerPool) bool { return p.Name == r.Pool && p.Spec.KubeCluster == r.KubeCluster })
-	return beside || in.Second && in.pool(r) == nil
-}
-
-// meantElsewhere reports whether a name is that of a worker of another
-// hypervisor's pool, and of no pool here.
-func (in Input) meantElsewhere(worker string) bool {
-	named := func(p *v1alpha1.WorkerPool) bool { return numberOf(p.Name, worker) > 0 }
-	return slices.ContainsFunc(in.Elsewhere, named) && !slices.ContainsFunc(in.pools(), named)
 }

@@ -2,9 +2,11 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/place"
 )
 
@@ -34,6 +36,21 @@ func matchCards(world *inventory.Snapshot, pool *v1alpha1.WorkerPool, members []
 	return m.mate
 }
 
+// alike are, for each entry of spec.gpus, the index of the first one that asks for
+// the same: entries that differ in their count alone, or not at all.
+func alike(requests []v1alpha1.GPURequest) []int {
+	first, at := make([]int, len(requests)), map[string]int{}
+	for i := range requests {
+		r := &requests[i]
+		key := strings.Join(append([]string{r.Host, r.BDF, r.Model, r.ID}, r.Hosts...), "\n")
+		if _, known := at[key]; !known {
+			at[key] = i
+		}
+		first[i] = at[key]
+	}
+	return first
+}
+
 func cardSeen(world *inventory.Snapshot, m *member) bool {
 	host := world.Host(m.host)
 	return host != nil && host.Device(*m.slot) != nil
@@ -45,65 +62,122 @@ func cardSeen(world *inventory.Snapshot, m *member) bool {
 type matching struct {
 	mate    []int            // entry of each member, -1 for none
 	entries []matchEntry     //
-	named   map[cardName]int // entry that names a card
+	named   map[cardName]int // entries that name a card and that nobody has yet
+	groups  []wanted
+	byCard  map[cardMake]*memberKind
 	kinds   map[string]*memberKind
 }
 
 type matchEntry struct {
-	want place.CardWant
 	free int           // cards that nobody has yet
 	of   []*memberKind // those who have some
 }
 
+// wanted are the entries that ask for the same kind of card.
+type wanted struct {
+	want    place.CardWant
+	entries []int
+}
+
+// cardMake are a worker's host and the make of its card; the make is empty while the
+// card cannot be seen.
+type cardMake struct {
+	host, vendor, name string
+	id                 pci.ID
+	seen               bool
+}
+
 // cardName is a card as an entry names it: host and slot.
-type cardName struct{ host, slot string }
+type cardName struct {
+	host string
+	slot pci.Slot
+}
 
 // memberKind are the members that the same entries would take.
 type memberKind struct {
 	entries []int         // that would take them
+	taken   int           // so many of them, from the first, have no free card: then never again
 	members map[int][]int // those who have a card, by entry
 	full    bool          // no entry can be made free for one more, now or later
 }
 
 func newMatching(pool *v1alpha1.WorkerPool, members int) *matching {
-	m := &matching{mate: slices.Repeat([]int{-1}, members), named: map[cardName]int{}, kinds: map[string]*memberKind{}}
-	for i := range pool.Spec.GPUs {
+	m := &matching{
+		mate: slices.Repeat([]int{-1}, members), named: map[cardName]int{},
+		byCard: map[cardMake]*memberKind{}, kinds: map[string]*memberKind{},
+	}
+	group := map[int]int{} // by the first entry that asks for the same
+	for i, first := range alike(pool.Spec.GPUs) {
 		request := &pool.Spec.GPUs[i]
+		m.entries = append(m.entries, matchEntry{free: request.Cards()})
 		want := cardWant(request)
 		if want.Slot != nil {
-			m.named[cardName{want.Host, want.Slot.String()}] = i
-		} else if len(want.Hosts) == 0 {
-			want.Hosts = pool.Spec.Hosts
+			m.named[cardName{want.Host, *want.Slot}] = i
+			continue
 		}
-		m.entries = append(m.entries, matchEntry{want: want, free: request.Cards()})
+		if first == i {
+			if len(want.Hosts) == 0 {
+				want.Hosts = pool.Spec.Hosts
+			}
+			group[i] = len(m.groups)
+			m.groups = append(m.groups, wanted{want: want})
+		}
+		same := &m.groups[group[first]]
+		same.entries = append(same.entries, i)
 	}
 	return m
 }
 
 // takeNamed gives a member the entry that names its card.
 func (m *matching) takeNamed(i int, member *member) bool {
-	entry, named := m.named[cardName{member.host, member.slot.String()}]
-	if !named || m.entries[entry].free == 0 {
-		return false
+	name := cardName{member.host, *member.slot}
+	entry, named := m.named[name]
+	if named {
+		m.mate[i] = entry
+		delete(m.named, name)
 	}
-	m.mate[i] = entry
-	m.entries[entry].free--
-	return true
+	return named
 }
 
 // kind is that of a member.
 func (m *matching) kind(world *inventory.Snapshot, member *member) *memberKind {
-	var entries []int
-	key := make([]byte, len(m.entries))
-	for e := range m.entries {
-		if want := m.entries[e].want; want.Slot == nil && fitsKind(world, want, member) != fitNever {
-			entries, key[e] = append(entries, e), 1
+	made := makeOf(world, member)
+	if m.byCard[made] == nil {
+		m.byCard[made] = m.kindOf(world, member)
+	}
+	return m.byCard[made]
+}
+
+func makeOf(world *inventory.Snapshot, member *member) cardMake {
+	made := cardMake{host: member.host}
+	if host := world.Host(member.host); host != nil {
+		if device := host.Device(*member.slot); device != nil {
+			gpu, _ := device.GPU()
+			made.vendor, made.name, made.id, made.seen = gpu.Vendor, gpu.Name, gpu.ID, true
 		}
 	}
-	if m.kinds[string(key)] == nil {
-		m.kinds[string(key)] = &memberKind{entries: entries, members: map[int][]int{}}
+	return made
+}
+
+func (m *matching) kindOf(world *inventory.Snapshot, member *member) *memberKind {
+	key := make([]byte, len(m.groups))
+	for g := range m.groups {
+		if fitsKind(world, m.groups[g].want, member) != fitNever {
+			key[g] = 1
+		}
 	}
-	return m.kinds[string(key)]
+	if k := m.kinds[string(key)]; k != nil {
+		return k
+	}
+	k := &memberKind{members: map[int][]int{}}
+	for g := range m.groups {
+		if key[g] == 1 {
+			k.entries = append(k.entries, m.groups[g].entries...)
+		}
+	}
+	slices.Sort(k.entries)
+	m.kinds[string(key)] = k
+	return k
 }
 
 // place gives a member an entry, if need be by moving others to entries that take
@@ -125,8 +199,8 @@ func (m *matching) place(i int, k *memberKind) {
 // entries with a free card are taken at once, the others are tried after that.
 func (m *matching) makeFree(k *memberKind, visited map[*memberKind]bool) (entry int, found bool) {
 	visited[k] = true
-	for _, e := range k.entries {
-		if m.entries[e].free > 0 {
+	for ; k.taken < len(k.entries); k.taken++ {
+		if e := k.entries[k.taken]; m.entries[e].free > 0 {
 			return e, true
 		}
 	}

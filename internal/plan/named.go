@@ -29,15 +29,22 @@ func BuildUnpark(in Input, names []string) (*Plan, error) {
 	return named(in, "unpark", names, (*builder).unpark)
 }
 
+// BuildDisown plans to forget the named workers: their VMs stay as they are, and
+// nothing of ours is left in them or on their cards.
+func BuildDisown(in Input, names []string) (*Plan, error) {
+	return named(in, "disown", names, (*builder).disown)
+}
+
 // named makes a plan for workers that a person names, with one decision for each.
 func named(in Input, verb string, names []string, decide func(*builder, *draft)) (*Plan, error) {
 	b := newBuilder(in)
 	known := b.knownNames()
-	maps.DeleteFunc(known, func(name string, _ bool) bool { return in.meantElsewhere(name) })
+	maps.DeleteFunc(known, func(name string, _ bool) bool { return b.documents.meantElsewhere(name) })
+	spelling := spellingOf(known)
 	var absent []Absent
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
-		if !known[name] && (verb != "delete" || b.hidden == nil || in.meantElsewhere(name)) {
-			absent = append(absent, noWorker(in, name, known))
+		if !known[name] && (verb != "delete" || b.hidden == nil || b.documents.meantElsewhere(name)) {
+			absent = append(absent, b.noWorker(name, spelling))
 			continue
 		}
 		drafts := b.draftsOf(name)
@@ -72,12 +79,12 @@ func named(in Input, verb string, names []string, decide func(*builder, *draft))
 func (b *builder) knownNames() map[string]bool {
 	known := map[string]bool{}
 	for _, m := range b.survey.order {
-		if !b.in.toldBeside(m.record()) {
+		if !b.documents.toldBeside(m.record()) {
 			known[m.worker] = true
 		}
 	}
 	for _, claim := range b.world.Claims {
-		if claim.Record.Worker != "" && !b.in.toldBeside(&claim.Record) {
+		if claim.Record.Worker != "" && !b.documents.toldBeside(&claim.Record) {
 			known[claim.Record.Worker] = true
 		}
 	}
@@ -87,7 +94,7 @@ func (b *builder) knownNames() map[string]bool {
 			known[vm.Name] = true
 		}
 	}
-	for _, pool := range b.in.pools() {
+	for _, pool := range b.documents.pools {
 		for n := 1; n <= pool.Size(); n++ {
 			known[pool.WorkerName(n)] = true
 		}
@@ -113,24 +120,18 @@ func (d *draft) releasing() bool {
 // again must not go on to somebody else's worker.
 func (b *builder) draftsOf(name string) []*draft {
 	var drafts []*draft
-	for _, m := range b.survey.order {
-		if m.worker == name && !b.in.toldBeside(m.record()) {
-			pool := b.in.pool(m.record())
-			drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: pool, number: m.number(), member: m})
+	for _, m := range b.survey.names().members[name] {
+		if !b.documents.toldBeside(m.record()) {
+			pool := b.documents.pool(m.record())
+			drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: pool, number: m.number, member: m})
 		}
 	}
 	if len(drafts) == 0 { // somebody began to give these back, so all of them may go
-		for i := range b.world.Claims {
-			if claim := &b.world.Claims[i]; claim.Releasing && claim.Problem == "" && claim.Record.Worker == name {
-				drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: b.in.pool(&claim.Record), member: claimOnly(claim)})
-			}
+		for _, claim := range b.survey.names().releasing[name] {
+			drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: b.documents.pool(&claim.Record), member: claimOnly(claim)})
 		}
 	}
-	for _, pool := range b.in.pools() {
-		n := numberOf(pool.Name, name)
-		if n == 0 {
-			continue
-		}
+	if pool, n := b.documents.poolOf(name); pool != nil {
 		drafts = slices.DeleteFunc(drafts, func(d *draft) bool { return d.pool == nil })
 		if len(drafts) == 0 {
 			drafts = append(drafts, &draft{Worker: &Worker{Name: name}, pool: pool, number: n})
@@ -151,15 +152,15 @@ func (b *builder) add(d *draft) {
 	if d.pool != nil {
 		name, kubeCluster, lifecycle = d.pool.Name, d.pool.Spec.KubeCluster, string(d.pool.Spec.Lifecycle)
 	}
-	at := slices.IndexFunc(b.pools, func(p *poolDraft) bool { return p.name == name && p.kubeCluster == kubeCluster })
-	if at < 0 {
-		p := &poolDraft{name: name, kubeCluster: kubeCluster, lifecycle: lifecycle}
+	p := b.poolAt[poolKey{name, kubeCluster}]
+	if p == nil {
+		p = &poolDraft{name: name, kubeCluster: kubeCluster, lifecycle: lifecycle}
 		if d.pool != nil {
 			p.wanted = d.pool.Size()
 		}
-		b.pools, at = append(b.pools, p), len(b.pools)
+		b.addPool(p)
 	}
-	b.pools[at].drafts = append(b.pools[at].drafts, d)
+	p.drafts = append(p.drafts, d)
 }
 
 // end decides about a worker that a person wants gone.
@@ -204,9 +205,8 @@ func (b *builder) endRest(d *draft) {
 // releasing are the claims of a worker that an earlier run began to give back.
 func (b *builder) releasing(m *member) []*inventory.Claim {
 	var claims []*inventory.Claim
-	for i := range b.world.Claims {
-		claim := &b.world.Claims[i]
-		if claim.Releasing && claim.Problem == "" && claim != m.claim && identityOf(&claim.Record) == m.identity {
+	for _, claim := range b.survey.names().releasing[m.worker] {
+		if claim != m.claim && identityOf(&claim.Record) == m.identity {
 			claims = append(claims, claim)
 		}
 	}
@@ -224,10 +224,8 @@ func (b *builder) doubts(d *draft) []finding.Finding {
 		return []finding.Finding{b.unreadable(b.hidden, d.Name)}
 	}
 	doubts := slices.DeleteFunc(b.nameConflicts(d), func(f finding.Finding) bool { return f.ID == finding.VMNameTaken })
-	for i := range b.world.Claims {
-		if claim := &b.world.Claims[i]; claim.Problem != "" && claim.Record.Worker == d.Name {
-			doubts = append(doubts, place.Unbelieved(b.world, claim))
-		}
+	for _, claim := range b.survey.names().unbelieved[d.Name] {
+		doubts = append(doubts, place.Unbelieved(b.world, claim))
 	}
 	return doubts
 }
@@ -273,6 +271,17 @@ func (b *builder) park(d *draft) {
 		d.Action, d.Reason = Keep, "already parked"
 	default:
 		d.Action, d.Reason, d.Steps = Park, "you named it", []StepKind{StepPark, StepShutdown}
+	}
+}
+
+// disown decides about a worker whose VM is to be nobody's.
+func (b *builder) disown(d *draft) {
+	if b.refuseHalf(d) {
+		return
+	}
+	d.Action, d.Reason, d.Steps = Disown, "you named it", []StepKind{StepDisown}
+	if d.pool != nil {
+		d.Hint = "it is still declared: take it out of the documents, or the next apply finds its name taken"
 	}
 }
 
@@ -328,14 +337,10 @@ func (b *builder) refuseHalf(d *draft) bool {
 }
 
 // noWorker says what is known of a name that is of no worker.
-func noWorker(in Input, name string, known map[string]bool) Absent {
-	var names []string
-	for other := range known {
-		names = append(names, other)
-	}
-	absent := Absent{Name: name, Why: "no worker of this name is declared or on the hypervisor", Near: closest(name, names)}
-	for i := range in.Snapshot.VMs {
-		if vm := &in.Snapshot.VMs[i]; vm.Name == name {
+func (b *builder) noWorker(name string, spelling *spelling) Absent {
+	absent := Absent{Name: name, Why: "no worker of this name is declared or on the hypervisor", Near: spelling.closest(name)}
+	for _, vm := range b.survey.names().vms[name] {
+		if vm.Name == name {
 			absent.Why = fmt.Sprintf("%s on %s has this name, and is no worker that these documents declare", place.VMName(vm), vm.Home())
 		}
 	}
@@ -351,17 +356,4 @@ func severalWorkers(in Input, verb, name string, drafts []*draft) error {
 		Kind: fault.Invalid, Doing: verb, Where: fault.Place{Hypervisor: in.Snapshot.Hypervisor, Worker: name},
 		Why: "there are several workers of this name: " + strings.Join(where, "; "), Fix: "give documents that declare the pool of the one that is meant",
 	}
-}
-
-// closest are the up to three names that are nearest to a mistyped one.
-func closest(name string, names []string) []string {
-	var near []string
-	for distance := 0; distance <= max(2, len(name)/4) && len(near) < 3; distance++ {
-		for _, other := range slices.Sorted(slices.Values(names)) {
-			if finding.EditDistance(name, other) == distance && len(near) < 3 {
-				near = append(near, other)
-			}
-		}
-	}
-	return near
 }

@@ -248,6 +248,23 @@ func TestBuildAdopt(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a card by its address that cannot be seen or is no GPU", func(t *testing.T) {
+		named := pool("gpu", exact("pve1", "0000:03:00.0"))
+		for want, host := range map[string]*HostBuilder{
+			"gpu-1 refuse HOST-UNREADABLE": Host("pve1").Blind("PCI devices", "permission denied"),
+			"gpu-1 refuse CARD-MISSING":    Host("pve1"),
+			"gpu-1 refuse CARD-NOT-GPU":    Host("pve1", NIC("03:00")),
+			"gpu-1 refuse HOST-UNKNOWN":    Host("pve2"),
+		} {
+			p, err := BuildAdopt(lab(Observed(host, VM(204, "vdi", "pve1").Card("03:00")), named), "204", "gpu-1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{want}, lines(p)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		}
+	})
 	t.Run("errors", func(t *testing.T) {
 		for _, s := range []struct {
 			name   string

@@ -60,6 +60,7 @@ const (
 	Park    Action = "park"    // stop and keep the card
 	Unpark  Action = "unpark"
 	Adopt   Action = "adopt"   // take over an existing VM
+	Disown  Action = "disown"  // let go of a VM that stays as it is
 	Release Action = "release" // only a claim is left: give it back
 	Refuse  Action = "refuse"  // cannot be done; Refusals say why
 	Hold    Action = "hold"    // differs, and waits for a person: Hint says for what
@@ -118,9 +119,10 @@ type Source struct {
 	Full     bool   `json:"full"`
 	Storage  string `json:"storage,omitempty"` // for the disks of a full clone
 
-	// Shelf is the storage that the clone is written to, "local-lvm on pve1", or
-	// "nfs" when hosts share it: what must not be written to by too many at once.
-	Shelf string `json:"shelf,omitempty"`
+	// Shelf is the storage that the clone is written to, and ShelfHost its host, ""
+	// when hosts share it: what must not be written to by too many at once.
+	Shelf     string `json:"shelf,omitempty"`
+	ShelfHost string `json:"shelfHost,omitempty"`
 }
 
 // When says when a change takes effect.
@@ -161,6 +163,7 @@ const (
 	StepUnpark    StepKind = "unpark"    // take the parked tag off
 	StepPark      StepKind = "park"      // put the parked tag on
 	StepAdopt     StepKind = "adopt"     // write our record into an existing VM
+	StepDisown    StepKind = "disown"    // take record, mark and claim off a VM
 	StepShutdown  StepKind = "shutdown"  // stop, gracefully first
 	StepUnprotect StepKind = "unprotect" // prove identity and allow the end
 	StepDestroy   StepKind = "destroy"
@@ -194,7 +197,7 @@ func (p *Plan) Summary() Summary {
 			s.Create++
 		case Start, Unpark:
 			s.Start++
-		case Update, Adopt, Release:
+		case Update, Adopt, Disown, Release:
 			s.Change++
 		case Restart:
 			s.Restart++

@@ -258,7 +258,7 @@ func checkEnd(t *rapid.T, in Input, w *Worker, named []string) {
 	if vm.Record.Lifecycle != string(v1alpha1.Ephemeral) {
 		t.Fatalf("%s is %q in its own note, nobody named it, and it is to end: %s %v", w.Name, vm.Record.Lifecycle, w.Action, w.Steps)
 	}
-	if pool := in.pool(vm.Record); pool == nil || isSemiPersistent(pool) {
+	if pool := documentsOf(in).pool(vm.Record); pool == nil || isSemiPersistent(pool) {
 		t.Fatalf("the pool of %s is semi-persistent or not declared, nobody named it, and it is to end: %s", w.Name, w.Action)
 	}
 }

@@ -17,21 +17,24 @@ func BuildReplace(in Input) (*Plan, error) {
 	if err := in.strangeVM(); err != nil {
 		return nil, err
 	}
-	p := Build(in)
+	b := newBuilder(in)
+	p := b.build()
 	known := map[string]bool{}
 	for i := range p.Pools {
 		p.Pools[i].Workers = slices.DeleteFunc(p.Pools[i].Workers, func(w Worker) bool {
-			elsewhere := in.meantElsewhere(w.Name)
+			elsewhere := b.documents.meantElsewhere(w.Name)
 			if !elsewhere {
 				known[w.Name] = true
 			}
-			return elsewhere || !in.Request.replaces(w.Name)
+			_, named := b.named[w.Name]
+			return elsewhere || !named
 		})
 	}
 	p.Pools = slices.DeleteFunc(p.Pools, func(pool Pool) bool { return len(pool.Workers) == 0 })
+	spelling := spellingOf(known)
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(in.Request.Workers))) {
 		if !known[name] {
-			p.Absent = append(p.Absent, noWorker(in, name, known))
+			p.Absent = append(p.Absent, b.noWorker(name, spelling))
 		}
 	}
 	return p, nil
@@ -61,7 +64,7 @@ func (in Input) strangeVM() error {
 // replaceAsked decides about a VM that a person wants replaced. It is false when
 // nothing is to be destroyed and the worker is to be looked at like any other.
 func (b *builder) replaceAsked(d *draft) bool {
-	record, meant, vm := d.member.record(), b.in.Request.uuid(d.Name), d.member.vm
+	record, meant, vm := d.member.record(), b.meantVM(d), d.member.vm
 	switch {
 	case meant == "" && record.Replacing != "":
 		return false
@@ -128,8 +131,8 @@ func (b *builder) replacing(d *draft) string {
 		return ""
 	case d.member != nil && d.member.record().UUID != "":
 		return d.member.record().UUID
-	case b.in.Request.uuid(d.Name) != "":
-		return b.in.Request.uuid(d.Name)
+	case b.meantVM(d) != "":
+		return b.meantVM(d)
 	}
 	return inventory.UnknownVM
 }

@@ -19,6 +19,7 @@ const (
 	ParkWorkers    Verb = "park"    // stop the named workers and keep their cards
 	UnparkWorkers  Verb = "unpark"  // start the named parked workers
 	AdoptVM        Verb = "adopt"   // take an existing VM over as the named worker
+	DisownWorkers  Verb = "disown"  // leave the named workers' VMs as they are and forget them
 	ReleaseOrphans Verb = "orphans" // give back claims that have no VM
 )
 
@@ -59,23 +60,19 @@ const RecentReplace = 3600
 // ByName reports whether the request is about workers by their names, wherever
 // they are.
 func (r Request) ByName() bool {
-	return r.Verb == ReplaceWorkers || r.Verb == DeleteWorkers || r.Verb == ParkWorkers || r.Verb == UnparkWorkers
+	return r.Verb == ReplaceWorkers || r.Verb == DeleteWorkers || r.Verb == ParkWorkers || r.Verb == UnparkWorkers || r.Verb == DisownWorkers
 }
 
 // IsWorkerOf reports whether a name is that of a worker of the pool, POOL-n.
 func IsWorkerOf(pool *v1alpha1.WorkerPool, name string) bool { return numberOf(pool.Name, name) > 0 }
 
-// replaces reports whether the worker is to be replaced.
-func (r Request) replaces(worker string) bool {
-	return r.Verb == ReplaceWorkers && slices.Contains(r.Workers, worker)
-}
-
-// uuid is that of the worker's VM that is to go; "" when none was given.
-func (r Request) uuid(worker string) string {
-	if at := slices.Index(r.Workers, worker); at >= 0 && at < len(r.UUIDs) {
-		return r.UUIDs[at]
+// places are those of the named workers in the list; the first when one is there twice.
+func (r Request) places() map[string]int {
+	at := make(map[string]int, len(r.Workers))
+	for i, worker := range slices.Backward(r.Workers) {
+		at[worker] = i
 	}
-	return ""
+	return at
 }
 
 // Make makes the plan for the request of the input.
@@ -92,6 +89,8 @@ func Make(in Input) (*Plan, error) {
 		return BuildPark(in, names)
 	case UnparkWorkers:
 		return BuildUnpark(in, names)
+	case DisownWorkers:
+		return BuildDisown(in, names)
 	case AdoptVM:
 		if len(names) != 1 || in.Request.VM == "" {
 			break

@@ -17,8 +17,9 @@ import (
 func Same(a, b *Plan) (bool, []string) {
 	var differences []string
 	before, after := decisions(a), decisions(b)
+	is, was := decisionsByKey(after), decisionsByKey(before)
 	for _, d := range before {
-		other, ok := find(after, d.key)
+		other, ok := is[d.key]
 		switch {
 		case !ok:
 			differences = append(differences, fmt.Sprintf("%s: is not in the plan any more", d.key.worker))
@@ -27,7 +28,7 @@ func Same(a, b *Plan) (bool, []string) {
 		}
 	}
 	for _, d := range after {
-		if _, ok := find(before, d.key); !ok {
+		if _, ok := was[d.key]; !ok {
 			differences = append(differences, fmt.Sprintf("%s: is new in the plan, to %s", d.key.worker, d.action))
 		}
 	}
@@ -103,12 +104,13 @@ func decisions(p *Plan) []decision {
 	return all
 }
 
-func find(all []decision, key decisionKey) (decision, bool) {
-	i := slices.IndexFunc(all, func(d decision) bool { return d.key == key })
-	if i < 0 {
-		return decision{}, false
+// decisionsByKey finds decisions; the first of several with one key.
+func decisionsByKey(all []decision) map[decisionKey]decision {
+	found := make(map[decisionKey]decision, len(all))
+	for _, d := range slices.Backward(all) {
+		found[d.key] = d
 	}
-	return all[i], true
+	return found
 }
 
 func (d decision) unlike(other decision) []string {

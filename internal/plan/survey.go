@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
@@ -16,32 +14,26 @@ import (
 // identity is what makes two records speak of one worker.
 type identity struct{ pool, kubeCluster, worker string }
 
+func (i identity) key() poolKey { return poolKey{i.pool, i.kubeCluster} }
+
 func identityOf(r *inventory.Record) identity { return identity{r.Pool, r.KubeCluster, r.Worker} }
 
 // member is what there is of one worker: its VM, its claim, or both.
 type member struct {
 	identity
-	vm    *inventory.VM    // nil when there is only a claim
-	fresh bool             // the VM is a clone that was not marked yet
-	claim *inventory.Claim // nil for a plain worker, or when it got lost
+	number int           // n of a worker named POOL-n; 0 for any other name
+	vm     *inventory.VM // nil when there is only a claim
+	fresh  bool          // the VM is a clone that was not marked yet
+	// passed: nobody looked at the VM. It has our mark and the worker's name, so it
+	// counts as the worker where workers are counted, and nothing is decided of it.
+	passed bool
+	claim  *inventory.Claim // nil for a plain worker, or when it got lost
 
 	host string    // of the card, else of the VM
 	slot *pci.Slot // nil for a plain worker
 
 	extraVMs    []*inventory.VM    // further VMs of the same worker
 	extraClaims []*inventory.Claim // further cards claimed for it
-}
-
-// number is n of a worker named POOL-n; 0 for any other name.
-func (m *member) number() int { return numberOf(m.pool, m.worker) }
-
-func numberOf(pool, worker string) int {
-	rest, ok := strings.CutPrefix(worker, pool+"-")
-	n, err := strconv.Atoi(rest)
-	if !ok || err != nil || n < 1 || strconv.Itoa(n) != rest {
-		return 0
-	}
-	return n
 }
 
 func (m *member) record() *inventory.Record {
@@ -56,23 +48,27 @@ type survey struct {
 	world   *inventory.Snapshot
 	members map[identity]*member
 	order   []*member // by pool, number and name
+	ofPool  map[poolKey][]*member
 
 	claimed map[string]*member // who claims a VM number; the first of several
+	byName  *names             // nil until somebody asks
 }
 
-func look(world *inventory.Snapshot) *survey {
-	s := &survey{world: world, members: map[identity]*member{}, claimed: map[string]*member{}}
+func look(world *inventory.Snapshot, documents *documents) *survey {
+	s := &survey{world: world, members: map[identity]*member{}, ofPool: map[poolKey][]*member{}, claimed: map[string]*member{}}
 	s.addVMs()
 	s.addClaims()
+	s.addPassed(documents)
 	for _, m := range s.members {
 		m.settle()
 		s.order = append(s.order, m)
 	}
 	slices.SortFunc(s.order, func(a, b *member) int {
 		return cmp.Or(cmp.Compare(a.pool, b.pool), cmp.Compare(a.kubeCluster, b.kubeCluster),
-			compareNumbers(a.number(), b.number()), cmp.Compare(a.worker, b.worker))
+			compareNumbers(a.number, b.number), cmp.Compare(a.worker, b.worker))
 	})
 	for _, m := range s.order {
+		s.ofPool[m.key()] = append(s.ofPool[m.key()], m)
 		for _, claim := range m.claims() {
 			if claim.Record.VM != "" && s.claimed[claim.Record.VM] == nil {
 				s.claimed[claim.Record.VM] = m
@@ -92,7 +88,7 @@ func compareNumbers(a, b int) int {
 
 func (s *survey) member(id identity) *member {
 	if s.members[id] == nil {
-		s.members[id] = &member{identity: id}
+		s.members[id] = &member{identity: id, number: numberOf(id.pool, id.worker)}
 	}
 	return s.members[id]
 }
@@ -115,6 +111,34 @@ func (s *survey) addClaims() {
 		if !claim.Releasing && claim.Problem == "" {
 			m := s.member(identityOf(&claim.Record))
 			m.extraClaims = append(m.extraClaims, claim)
+		}
+	}
+}
+
+// addPassed takes the VMs with our mark that nobody looked at for the workers that
+// they are by their claims or names.
+func (s *survey) addPassed(documents *documents) {
+	claimed := map[string]*inventory.Claim{}
+	for i := range s.world.Claims {
+		claimed[s.world.Claims[i].Record.VM] = &s.world.Claims[i]
+	}
+	for i := range s.world.VMs {
+		vm := &s.world.VMs[i]
+		if !vm.Passed || !slices.Contains(vm.Tags, inventory.OwnerTag) {
+			continue
+		}
+		record := inventory.Record{Worker: vm.Name, VM: vm.ID}
+		if claim := claimed[vm.ID]; claim != nil && claim.Record.Worker == vm.Name {
+			record = claim.Record
+		} else if pool, _ := documents.poolOf(vm.Name); pool != nil {
+			record.Pool, record.KubeCluster, record.Lifecycle = pool.Name, pool.Spec.KubeCluster, string(pool.Spec.Lifecycle)
+		} else {
+			continue
+		}
+		if m := s.member(identityOf(&record)); len(m.extraVMs) == 0 {
+			ghost := *vm
+			ghost.Record = &record
+			m.extraVMs, m.passed = []*inventory.VM{&ghost}, true
 		}
 	}
 }

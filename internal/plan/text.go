@@ -10,7 +10,6 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/place"
-	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // Style says how a plan is printed.
@@ -28,11 +27,12 @@ func Text(w io.Writer, p *Plan, style Style) error {
 	if style.Width <= 0 {
 		style.Width = 100
 	}
-	p = term.CleanAll(p) // names and messages are from outside
-	t := &printer{Style: style}
+	p = cleaned(p)
+	t := &printer{Style: style, kubeCluster: oneKubeCluster(p)}
 	t.header(p)
+	var before *Worker
 	for i := range p.Pools {
-		t.pool(p, &p.Pools[i])
+		before = t.pool(&p.Pools[i], before)
 	}
 	if len(p.Pools) == 0 {
 		t.line("  no workers")
@@ -46,7 +46,8 @@ func Text(w io.Writer, p *Plan, style Style) error {
 
 type printer struct {
 	Style
-	out strings.Builder
+	kubeCluster string // of all pools, "" when they differ
+	out         strings.Builder
 }
 
 func (t *printer) line(text string) { t.out.WriteString(strings.TrimRight(text, " ") + "\n") }
@@ -69,8 +70,8 @@ func (t *printer) paint(code, text string) string {
 
 func (t *printer) header(p *Plan) {
 	text := fmt.Sprintf("Hypervisor %s (%s %s, %s)", p.Hypervisor, p.Product, p.Version, count(p.HostCount, "host", "hosts"))
-	if kubeCluster := oneKubeCluster(p); kubeCluster != "" {
-		text += " · KubeCluster " + kubeCluster
+	if t.kubeCluster != "" {
+		text += " · KubeCluster " + t.kubeCluster
 	}
 	t.line(t.paint(bold, text) + " · world " + p.World)
 	t.line("")
@@ -107,15 +108,22 @@ func cardText(w *Worker) string {
 	return strings.TrimSpace(w.Slot.At(0).String() + " " + w.Model)
 }
 
-func (t *printer) pool(p *Plan, pool *Pool) {
+// fewReasons are worth reading again in another pool; of more it is said that they
+// are the same.
+const fewReasons = 10
+
+// pool prints a pool and returns its last worker. before is that of the pool above it.
+func (t *printer) pool(pool *Pool, before *Worker) (last *Worker) {
 	parts := []string{pool.Name, pool.Lifecycle}
-	if oneKubeCluster(p) == "" && pool.KubeCluster != "" {
+	if t.kubeCluster == "" && pool.KubeCluster != "" {
 		parts = append(parts, "KubeCluster "+pool.KubeCluster)
 	}
 	title := strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), " · ")
 	t.line(fmt.Sprintf("  %s · %d wanted, %d there", t.paint(bold, title), pool.Wanted, pool.There))
 	c := columnsOf(pool)
-	var before *Worker
+	if before != nil && len(before.Refusals) <= fewReasons {
+		before = nil
+	}
 	for i := range pool.Workers {
 		w := &pool.Workers[i]
 		t.worker(w, c)
@@ -123,11 +131,12 @@ func (t *printer) pool(p *Plan, pool *Pool) {
 		before = w
 	}
 	t.line("")
+	return before
 }
 
 // signs are the first column: what happens, at a glance.
 var signs = map[Action]struct{ sign, color string }{
-	Keep: {"=", faint}, Create: {"+", green}, Finish: {"+", green}, Adopt: {"+", green},
+	Keep: {"=", faint}, Create: {"+", green}, Finish: {"+", green}, Adopt: {"+", green}, Disown: {"~", yellow},
 	Update: {"~", yellow}, Restart: {"~", yellow}, Start: {"~", green}, Park: {"~", yellow}, Unpark: {"~", green},
 	Replace: {"±", red}, Destroy: {"-", red}, Release: {"-", yellow},
 	Refuse: {"✗", red}, Hold: {"!", yellow}, Wait: {"…", yellow},
@@ -205,6 +214,7 @@ var phrases = map[Action]func(w *Worker) string{
 	Park:    func(w *Worker) string { return fmt.Sprintf("stop VM %s and keep its card", w.VM) },
 	Unpark:  func(w *Worker) string { return fmt.Sprintf("start VM %s again", w.VM) },
 	Adopt:   func(w *Worker) string { return fmt.Sprintf("take over VM %s", w.VM) },
+	Disown:  func(w *Worker) string { return fmt.Sprintf("let go of VM %s, which stays as it is", w.VM) },
 	Release: func(*Worker) string { return "give the card back" },
 	Refuse:  func(*Worker) string { return "refused" },
 }
@@ -327,88 +337,4 @@ func others(f finding.Group) string {
 		places = append(places, findingPlace(where))
 	}
 	return "; the same: " + finding.Several(places)
-}
-
-// findings prints what is said of the world as a whole, and once for all cards
-// that their driver cannot be seen.
-func (t *printer) findings(p *Plan) {
-	if len(p.Findings) > 0 {
-		t.line("  Also seen:")
-		t.list(p.Findings, "    ")
-		t.line("")
-	}
-	var cards []string
-	for w := range p.Workers() {
-		for _, f := range w.Notes {
-			if f.ID == finding.HostDriver && len(w.Steps) > 0 {
-				cards = append(cards, f.Where.Host+" "+f.Where.Card)
-			}
-		}
-	}
-	if len(cards) == 0 {
-		return
-	}
-	slices.Sort(cards)
-	text := fmt.Sprintf("No API shows which kernel driver holds %s (%s). It should be vfio-pci or none: gpuworker explain %s",
-		finding.Several(slices.Compact(cards)), finding.HostDriver, finding.HostDriver)
-	for _, line := range wrap(text, t.Width-2) {
-		t.line("  " + t.paint(faint, line))
-	}
-	t.line("")
-}
-
-func (t *printer) footer(p *Plan) {
-	s := p.Summary()
-	if p.AsDeclared() {
-		t.line(t.paint(bold, "Nothing to do: everything is as declared."))
-		return
-	}
-	text := fmt.Sprintf("Plan: %d to create, %d to change in place, %d to restart, %d to destroy, %d refused", s.Create, s.Change, s.Restart, s.Destroy, s.Refused)
-	if s.Start > 0 {
-		text += fmt.Sprintf(", %d to start", s.Start)
-	}
-	if s.Stop > 0 {
-		text += fmt.Sprintf(", %d to stop", s.Stop)
-	}
-	if s.Held > 0 {
-		text += fmt.Sprintf(", %d held back", s.Held)
-	}
-	t.line(t.paint(bold, text+"."))
-	for _, line := range wrap(consequence(p, s), t.Width) {
-		t.line(line)
-	}
-}
-
-// consequence says what apply will do with the plan.
-func consequence(p *Plan, s Summary) string {
-	var sentences []string
-	if names := p.Destroys(); len(names) > 0 && p.Blocked == "" {
-		sentences = append(sentences, "To be destroyed: "+strings.Join(names, ", ")+".")
-	}
-	refused := "One worker is refused"
-	if s.Refused > 1 {
-		refused = fmt.Sprintf("%d workers are refused", s.Refused)
-	}
-	switch {
-	case p.Blocked != "":
-		sentences = append(sentences, "Nothing is done: "+p.Blocked+".")
-	case s.Refused > 0 && p.Empty():
-		sentences = append(sentences, refused+", and there is nothing else to do.")
-	case s.Refused > 0:
-		sentences = append(sentences, refused+": apply does the rest; --all-or-nothing does not.")
-	}
-	if held := countAction(p, Hold); held > 0 {
-		sentences = append(sentences, "What is held back waits for you: the → lines say how.")
-	}
-	return strings.Join(sentences, " ")
-}
-
-func countAction(p *Plan, action Action) int {
-	n := 0
-	for w := range p.Workers() {
-		if w.Action == action {
-			n++
-		}
-	}
-	return n
 }

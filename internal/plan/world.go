@@ -1,13 +1,8 @@
 package plan
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"slices"
-	"strings"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -31,44 +26,42 @@ import (
 // It leaves out what changes by itself: memory and disk usage, addresses and
 // guest agents. Those are judged anew by the steps themselves.
 func World(in Input) string {
-	print := worldPrint{
-		Supported: in.Snapshot.Supported, Capabilities: in.Snapshot.Capabilities,
-		Frozen: in.Snapshot.Frozen != nil, LacksPool: in.Snapshot.MissingPool, Hosts: []hostPrint{}, VMs: []vmPrint{}, Claims: in.Snapshot.Claims,
-	}
-	for _, right := range in.Snapshot.Missing {
+	world := in.Snapshot
+	head := worldPrint{Supported: world.Supported, Capabilities: world.Capabilities, Frozen: world.Frozen != nil, LacksPool: world.MissingPool}
+	for _, right := range world.Missing {
 		right.For = "" // words
-		print.Lacks = append(print.Lacks, right)
+		head.Lacks = append(head.Lacks, right)
 	}
-	for i := range in.Snapshot.Hosts {
-		print.Hosts = append(print.Hosts, printHost(&in.Snapshot.Hosts[i]))
-	}
-	for i := range in.Snapshot.VMs {
-		if vm := &in.Snapshot.VMs[i]; concerns(in, vm) {
-			print.VMs = append(print.VMs, printVM(vm))
+	d := newDigest(head)
+	addList(d, "Hosts", world.Hosts, func(h *inventory.Host) any { return printHost(h) })
+	pools := poolNames(in)
+	addList(d, "VMs", world.VMs, func(vm *inventory.VM) any {
+		if concerns(pools, vm) {
+			return printVM(vm)
 		}
+		return nil
+	})
+	if world.Claims == nil {
+		d.write(`,"Claims":null`) // as the prints of all worlds before
+	} else {
+		addList(d, "Claims", world.Claims, func(claim *inventory.Claim) any { return claim })
 	}
-	text, err := json.Marshal(print)
-	if err != nil {
-		panic("plan: a fingerprint is made of plain values: " + err.Error())
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])[:12]
+	return d.end()
 }
 
+// worldPrint is what goes before hosts, VMs and claims.
 type worldPrint struct {
 	Supported    bool
 	Capabilities inventory.Capabilities
 	Frozen       bool   `json:",omitempty"`
 	LacksPool    string `json:",omitempty"`
 	Lacks        []inventory.Right
-	Hosts        []hostPrint
-	VMs          []vmPrint
-	Claims       []inventory.Claim
 }
 
 type hostPrint struct {
 	Name     string
 	Online   bool
+	Passed   bool `json:",omitempty"`
 	CPUs     int
 	Memory   int64 // bytes
 	IOMMU    inventory.State
@@ -108,9 +101,9 @@ type factPrint struct {
 	Reason  string
 }
 
-func printHost(h *inventory.Host) hostPrint {
-	p := hostPrint{
-		Name: h.Name, Online: h.Online, CPUs: h.CPUs, Memory: h.MemoryTotal, IOMMU: h.IOMMU,
+func printHost(h *inventory.Host) *hostPrint {
+	p := &hostPrint{
+		Name: h.Name, Online: h.Online, Passed: h.Passed, CPUs: h.CPUs, Memory: h.MemoryTotal, IOMMU: h.IOMMU,
 		Devices: h.Devices, Bridges: h.Bridges, Facts: printFacts(h.Facts),
 	}
 	for _, s := range h.Storages {
@@ -160,8 +153,8 @@ type vmPrint struct {
 	Storages                      []string `json:",omitempty"`
 }
 
-func printVM(vm *inventory.VM) vmPrint {
-	return vmPrint{
+func printVM(vm *inventory.VM) *vmPrint {
+	return &vmPrint{
 		ID: vm.ID, Host: vm.Host, Name: vm.Name, UUID: vm.UUID, State: vm.State, Locked: vm.Locked,
 		Template: vm.Template, Running: vm.Running, Unreadable: vm.Unreadable != "",
 		CloudInit: vm.CloudInit, FromRange: vm.FromRange, Tags: slices.Sorted(slices.Values(vm.Tags)),
@@ -170,8 +163,17 @@ func printVM(vm *inventory.VM) vmPrint {
 	}
 }
 
+// poolNames are those of all pools.
+func poolNames(in Input) map[string]bool {
+	names := map[string]bool{}
+	for i := range in.Pools {
+		names[in.Pools[i].Name] = true
+	}
+	return names
+}
+
 // concerns tells whether anything about the VM can change a plan.
-func concerns(in Input, vm *inventory.VM) bool {
+func concerns(pools map[string]bool, vm *inventory.VM) bool {
 	ownership, _ := vm.Ownership()
 	switch {
 	case ownership != inventory.Foreign, len(vm.Cards) > 0, vm.Unreadable != "", vm.Template:
@@ -179,5 +181,10 @@ func concerns(in Input, vm *inventory.VM) bool {
 	case vm.FromRange:
 		return true
 	}
-	return slices.ContainsFunc(in.Pools, func(p v1alpha1.WorkerPool) bool { return strings.HasPrefix(vm.Name, p.Name+"-") })
+	for i, letter := range vm.Name { // it begins as a worker's name of a pool does
+		if letter == '-' && pools[vm.Name[:i]] {
+			return true
+		}
+	}
+	return false
 }

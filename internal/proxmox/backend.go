@@ -1,7 +1,6 @@
 package proxmox
 
 import (
-	"context"
 	"sync"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
@@ -32,13 +31,13 @@ type Backend struct {
 	spec   v1alpha1.Proxmox
 
 	// claiming serialises our own writes to the mapping file: its digest covers
-	// all mappings, so parallel writers would only make each other repeat. Who
-	// puts a token in may write; unlike a mutex it can be given up waiting for.
+	// all mappings, so parallel writers would only make each other repeat.
 	claiming chan struct{}
+	watched  watches // registers that are being released
 
 	mapped  *shared[mappings]  // reads of the mappings
 	flights *flights           // tasks that are under way
-	clones  *keyed[[]pve.UPID] // reads of the clones under way, by host
+	clones  *keyed[[]pve.UPID] // reads of the clones under way, by host; "" is all hosts
 
 	viewing sync.Mutex
 	views   map[string]*hostView // by host
@@ -55,18 +54,8 @@ func (b *Backend) Capabilities() inventory.Capabilities {
 // New makes a backend for the hypervisor that client talks to.
 func New(name string, spec v1alpha1.Proxmox, client *pve.Client) *Backend {
 	return &Backend{
-		name: name, client: client, spec: spec, claiming: make(chan struct{}, 1),
+		name: name, client: client, spec: spec, claiming: make(chan struct{}, 1), watched: watches{seen: map[string]watch{}},
 		mapped: newShared[mappings](), flights: newFlights(), clones: newKeyed[[]pve.UPID](), views: map[string]*hostView{},
-	}
-}
-
-// claimTurn waits for our turn to write mappings. done ends it.
-func (b *Backend) claimTurn(ctx context.Context) (done func(), err error) {
-	select {
-	case b.claiming <- struct{}{}:
-		return func() { <-b.claiming }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
 	}
 }
 

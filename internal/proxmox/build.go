@@ -3,7 +3,6 @@ package proxmox
 import (
 	"context"
 	"fmt"
-	"maps"
 
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
@@ -11,11 +10,16 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
+// introduction is what the note of a VM that we made tells people.
+func introduction(record inventory.Record) string {
+	return fmt.Sprintf("Worker %s of pool %s, made and kept by gpuworker. The next line is its identity: leave it as it is.", record.Worker, record.Pool)
+}
+
 // note is the text of a VM's note: a sentence for people, what they wrote
 // themselves, and our record with its flags.
 func note(record inventory.Record, rest string, flags ...string) string {
 	if rest == "" {
-		rest = fmt.Sprintf("Worker %s of pool %s, made and kept by gpuworker. The next line is its identity: leave it as it is.", record.Worker, record.Pool)
+		rest = introduction(record)
 	}
 	return rest + "\n" + record.Line(flags...)
 }
@@ -26,44 +30,51 @@ func (b *Backend) Configure(ctx context.Context, ref inventory.VMRef, record inv
 	return wait, b.wrap(err, "configure the VM", place(ref))
 }
 
-// configure writes marks and configuration at once, so that no clone is ours
-// without being as declared, and then grows the disk.
+const growWords = "the disk to grow"
+
+// How far a configuration went, in the count of its memo.
+const (
+	written = iota + 1 // the options
+	grown              // the disk
+)
+
+// configure writes the configuration, grows the disk, and then marks the VM as
+// ours: so no VM of ours is without its configuration, also when a write was
+// carried out in part (PVE::API2::Qemu, update_vm_api) or the disk cannot grow.
 func (b *Backend) configure(ctx context.Context, ref inventory.VMRef, record inventory.Record, desired inventory.Machine, m memo) (*hypervisor.Wait, error) {
-	if !m.Task.IsZero() {
-		switch ended, err := b.poll(ctx, m); {
-		case !ended && err != nil:
-			return nil, err
-		case !ended:
-			return m.underWay("the disk to grow"), nil
-		case err == nil:
-			return nil, nil
-		case pve.KindOf(err) != pve.Changed && !ambiguous(err):
-			return nil, err
-		}
+	at, wait, err := b.follow(ctx, ref, m, "resize", growWords)
+	switch {
+	case at == working, at == over && err != nil && pve.KindOf(err) != pve.Changed && !ambiguous(err):
+		return wait, err
+	case at != over || err != nil:
+		m.Count = min(m.Count, written) // the disk may not have grown
 	}
 	found, err := b.proveMaking(ctx, ref, record)
 	if err != nil {
 		return nil, err
 	}
 	set, remove := found.next.update(desired)
-	maps.Copy(set, marks(found, record))
-	grow := desired.DiskMiB > 0 && found.vm.Machine.DiskMiB < desired.DiskMiB
-	if len(set) > 0 || len(remove) > 0 {
+	key, _ := found.next.bootDisk()
+	switch {
+	case m.Count < written && len(set)+len(remove) > 0:
 		wait, err := b.write(ctx, ref, found, pve.ConfigUpdate{Set: set, Delete: remove})
-		if wait == nil && err == nil && grow {
-			return onceMore(), nil
+		if wait == nil && err == nil {
+			wait = memo{Count: written}.wait("", 0)
 		}
 		return wait, err
+	case m.Count < grown && key != "" && found.vm.Machine.DiskMiB < desired.DiskMiB: // it never shrinks
+		return b.grow(ctx, ref, found, key, desired.DiskMiB)
 	}
-	key, _ := found.next.bootDisk()
-	if key == "" || !grow { // it never shrinks
-		return nil, nil
-	}
-	task, err := b.client.Resize(ctx, ref.Host, number(ref.ID), key, fmt.Sprintf("%dM", desired.DiskMiB), found.config.Digest)
+	return b.write(ctx, ref, found, pve.ConfigUpdate{Set: marks(found, record)})
+}
+
+// grow enlarges a disk of the VM that was found.
+func (b *Backend) grow(ctx context.Context, ref inventory.VMRef, found seen, key string, wantMiB int) (*hypervisor.Wait, error) {
+	task, err := b.client.Resize(ctx, ref.Host, number(ref.ID), key, fmt.Sprintf("%dM", wantMiB), found.config.Digest)
 	if pve.KindOf(err) == pve.Changed {
 		return second(), nil
 	}
-	return begun(ctx, "the disk to grow", task, err)
+	return b.orFind(ctx, ref, "resize", growWords, grown, task, err)
 }
 
 func refOf(record inventory.Record) inventory.VMRef {

@@ -3,12 +3,9 @@ package proxmox
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -40,8 +37,7 @@ const (
 
 // tombstoneLease is how long a releasing record must stay unchanged, by our own
 // clock, before somebody else takes it over. An author sends the removal within
-// burial of the swap or swaps again, and no request lives longer than the proxy's
-// 30 s (pve-http-server).
+// burial of the swap or swaps again, and no request lives longer than requestLife.
 const (
 	tombstoneLease = 60 * time.Second
 	tombstoneLook  = 5 * time.Second
@@ -57,11 +53,6 @@ func (b *Backend) Claim(ctx context.Context, _ inventory.VMRef, record, was inve
 
 // claimIn claims when it is our turn to write.
 func (b *Backend) claimIn(ctx context.Context, record, was inventory.Record, m memo) (*hypervisor.Wait, error) {
-	done, err := b.claimTurn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
 	slot, err := pci.ParseSlot(record.Card)
 	if err != nil {
 		return nil, err
@@ -70,7 +61,20 @@ func (b *Backend) claimIn(ctx context.Context, record, was inventory.Record, m m
 	if err != nil {
 		return nil, err
 	}
-	return b.claim(ctx, record, was, device, m)
+	return b.inTurn(ctx, m, func() (*hypervisor.Wait, error) { return b.claim(ctx, record, was, device, m) })
+}
+
+// inTurn does something when it is our turn to write mappings.
+func (b *Backend) inTurn(ctx context.Context, m memo, do func() (*hypervisor.Wait, error)) (*hypervisor.Wait, error) {
+	done, err := turn(ctx, b.claiming)
+	switch {
+	case err != nil:
+		return nil, err
+	case done == nil:
+		return m.wait("other claims to be written first", roomPause), nil
+	}
+	defer done()
+	return do()
 }
 
 func (b *Backend) claim(ctx context.Context, record, was inventory.Record, device pci.Device, m memo) (*hypervisor.Wait, error) {
@@ -78,7 +82,7 @@ func (b *Backend) claim(ctx context.Context, record, was inventory.Record, devic
 		ID: registerName(record.Host, device.Slot), Description: record.Line(wordMade),
 		Map: []string{registerEntry(record.Host, device)},
 	}
-	if was.Worker == "" && m.Since.IsZero() { // most often there is no register yet
+	if was.Worker == "" && m == (memo{}) { // most often there is no register yet
 		return m.orSecond(b.client.CreateMapping(ctx, register))
 	}
 	mapping, err := b.client.Mapping(ctx, register.ID)
@@ -98,7 +102,7 @@ func (m memo) orSecond(err error) (*hypervisor.Wait, error) {
 		return nil, err
 	}
 	const pause = 50 * time.Millisecond
-	m = memo{Since: time.Now(), Count: min(m.Count+1, 40)}
+	m.Count = min(m.Count+1, 40)
 	return m.wait("another claim to be written", time.Duration(m.Count)*pause+rand.N(pause)), nil
 }
 
@@ -117,8 +121,8 @@ func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record
 	case note.Problem != "":
 		return nil, b.notToBeWritten(register.ID, note.Problem)
 	case taken && note.Has(wordReleasing):
-		if wait := outlive(holder, mapping, m); wait != nil {
-			return wait, nil
+		if b.watched.stayed(mapping) < tombstoneLease {
+			return m.wait("worker "+holder.Worker+" to give the card back", tombstoneLook), nil
 		}
 		// Its author is gone: the register is ours to take, by digest.
 	case taken && !sameWorker(holder, record):
@@ -139,24 +143,6 @@ func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record
 
 // ofRelease reports whether a flag belongs to a record that is being released.
 func ofRelease(flag string) bool { return flag == wordReleasing || strings.HasPrefix(flag, wordNonce) }
-
-// outlive is the Wait for a register that is being released to go; nil when it
-// stayed as it is for the whole lease, so that its author died.
-func outlive(holder inventory.Record, tombstone pve.Mapping, m memo) *hypervisor.Wait {
-	seen := fingerprint(tombstone.Description)
-	if m.Seen != seen {
-		m = memo{Since: time.Now(), Seen: seen}
-	}
-	if time.Since(m.Since) >= tombstoneLease {
-		return nil
-	}
-	return m.wait("worker "+holder.Worker+" to give the card back", tombstoneLook)
-}
-
-func fingerprint(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:8])
-}
 
 // notToBeWritten is the error for a register whose record must not be believed.
 func (b *Backend) notToBeWritten(register, problem string) error {
@@ -200,61 +186,6 @@ func (b *Backend) claimedBy(holder inventory.Record) error {
 		Why:   fmt.Sprintf("it is claimed by worker %s of pool %s (VM %s, KubeCluster %s, claimed by %s)", holder.Worker, holder.Pool, holder.VM, holder.KubeCluster, holder.By),
 		Fix:   "choose another card, or delete that worker first: " + shell.Command("gpuworker delete %s", holder.Worker),
 	}
-}
-
-// Release implements hypervisor.Claimer.
-func (b *Backend) Release(ctx context.Context, held inventory.Record, host string, slot pci.Slot, handle hypervisor.Handle) (*hypervisor.Wait, error) {
-	where := fault.Place{Host: host, Worker: held.Worker, Card: slot.String()}
-	done, err := b.claimTurn(ctx)
-	if err != nil {
-		return nil, b.wrap(err, "release the card", where)
-	}
-	defer done()
-	wait, err := b.release(ctx, held, registerName(host, slot), recall(handle))
-	return wait, b.wrap(err, "release the card", where)
-}
-
-func (b *Backend) release(ctx context.Context, held inventory.Record, name string, m memo) (*hypervisor.Wait, error) {
-	mapping, err := b.client.Mapping(ctx, name)
-	if pve.KindOf(err) == pve.NotFound {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	note, taken := parseRecord(mapping.Description)
-	switch {
-	case !taken || note.Problem != "" || !sameVM(note.Record, held):
-		return nil, nil
-	case !note.Has(wordMade):
-		return m.releasedOr(b.client.UpdateMapping(ctx, pve.MappingUpdate{ID: name, Digest: mapping.Digest, Map: mapping.Map, Description: note.Rest}))
-	case m.Seen == fingerprint(mapping.Description) && time.Since(m.Since) < burial:
-		return m.releasedOr(b.client.DeleteMapping(ctx, name))
-	}
-	return b.bury(ctx, mapping, note, name, m)
-}
-
-// releasedOr is how a write of a release ended.
-func (m memo) releasedOr(err error) (*hypervisor.Wait, error) {
-	if pve.KindOf(err) == pve.NotFound {
-		return nil, nil
-	}
-	return m.orSecond(err)
-}
-
-// bury marks our own register as being released. The mark is what makes the
-// removal safe: from then on nobody else claims the card by this register until it
-// is gone or the lease is over. It differs each time, so that the lease begins
-// anew for all who wait.
-func (b *Backend) bury(ctx context.Context, mapping pve.Mapping, note inventory.Note, name string, m memo) (*hypervisor.Wait, error) {
-	flags := append(slices.DeleteFunc(note.Flags, ofRelease), wordReleasing, wordNonce+strconv.FormatUint(rand.Uint64(), 36))
-	description := prependText(note.Rest, note.Record.Line(flags...))
-	began := time.Now()
-	err := b.client.UpdateMapping(ctx, pve.MappingUpdate{ID: name, Digest: mapping.Digest, Map: mapping.Map, Description: description})
-	if err != nil {
-		return m.orSecond(err)
-	}
-	return &hypervisor.Wait{Handle: memo{Since: began, Seen: fingerprint(description)}.handle()}, nil
 }
 
 // holdsClaim proves by the mappings that the card is claimed for this worker and
@@ -327,7 +258,7 @@ func believed(name string, mapping pve.Mapping, note inventory.Note, hosts []inv
 		Host: note.Record.Host, Slot: slot, Register: name, Record: note.Record, Releasing: note.Has(wordReleasing),
 	}
 	for i := range hosts {
-		if hosts[i].Name == claim.Host && hosts[i].Online {
+		if hosts[i].Name == claim.Host && hosts[i].Online && !hosts[i].Passed {
 			claim.Stale = staleness(mapping, claim.Host, hosts[i].Device(slot))
 		}
 	}

@@ -2,6 +2,7 @@ package proxmox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -43,25 +44,29 @@ func (b *Backend) Clone(ctx context.Context, order hypervisor.CloneOrder, handle
 }
 
 // clone asks for the clone, whose number Proxmox gives out once, and when that
-// fails it decides by what is there: while a clone runs, the new VM is nameless
-// and locked (PVE::API2::Qemu, clone_vm), afterwards its note says whose it is.
+// fails it decides by what is there: while a clone runs, the new VM is locked
+// (PVE::API2::Qemu, clone_vm), afterwards its note says whose it is.
 func (b *Backend) clone(ctx context.Context, order hypervisor.CloneOrder, m memo) (*hypervisor.Wait, error) {
 	switch {
-	case m.Sent:
+	case m.Sent, m.Unknown:
 		return b.seekClone(ctx, order, m)
 	case m.Task.IsZero():
 		return b.sendClone(ctx, order)
 	}
-	ended, err := b.poll(ctx, m)
+	at, err := b.poll(ctx, m)
 	switch {
-	case !ended && err != nil:
+	case at == working && err != nil:
 		return nil, err
-	case !ended:
+	case at == working && order.Full:
+		return b.progress(ctx, m).underWay(cloneWords(order)), nil
+	case at == working:
 		return m.underWay(cloneWords(order)), nil
+	case at == notBegun:
+		return b.seekClone(ctx, order, memo{Since: m.Since, Sent: true})
+	case ambiguous(err):
+		return b.seekClone(ctx, order, memo{Since: m.Since, Task: m.Task, Sent: true})
 	case err == nil:
 		return nil, nil
-	case ambiguous(err):
-		return b.seekClone(ctx, order, memo{Since: m.Since, Sent: true})
 	}
 	return b.cloneFailed(ctx, order, err)
 }
@@ -73,40 +78,48 @@ func (b *Backend) sendClone(ctx context.Context, order hypervisor.CloneOrder) (*
 	if full != nil {
 		return full, nil
 	}
-	wait, err := begun(ctx, cloneWords(order), task, err)
+	wait, err := begun(ctx, cloneWords(order), 0, task, err)
 	if err != nil {
 		return b.cloneFailed(ctx, order, err)
 	}
 	return wait, nil
 }
 
-// cloneContender is the request for a clone, and what it competes with. The tasks
-// of clones run where their templates are; of those that are not ours nobody can
-// see where they write, so all count.
+// cloneContender is the request for a clone, and what it competes with: the clones
+// that write to the same storage. The tasks of clones run where their templates are;
+// of those that are not ours nobody can see where they write, so all count that
+// may write there: those of the storage's host, or of all hosts when it is shared.
 func (b *Backend) cloneContender(order hypervisor.CloneOrder) contender {
-	c := contender{shelf: "clones on " + order.Shelf, most: linkedClones, what: "clones on " + order.Shelf}
+	c := contender{what: "clones on " + order.Shelf, most: linkedClones}
+	if order.ShelfHost != "" {
+		c.what += " on " + order.ShelfHost
+	}
 	if order.Full {
 		c.most = fullClones
 	}
 	c.active = func(ctx context.Context) ([]pve.UPID, error) {
-		return b.clones.of(order.Template.Host).get(ctx, func(ctx context.Context) ([]pve.UPID, error) {
-			return b.cloneTasks(ctx, order.Template.Host)
+		return b.clones.of(order.ShelfHost).get(ctx, func(ctx context.Context) ([]pve.UPID, error) {
+			return b.cloneTasks(ctx, order.ShelfHost)
 		})
 	}
 	c.send = func(ctx context.Context) (pve.Task, error) { return b.requestClone(ctx, order) }
 	return c
 }
 
-// cloneTasks are the clones that a host works on. When that cannot be seen, it
-// counts as none: the storage's own lock is behind it.
-func (b *Backend) cloneTasks(ctx context.Context, host string) ([]pve.UPID, error) {
-	tasks, err := b.client.Tasks(ctx, host, pve.TaskFilter{Source: "active", Type: "qmclone"})
+// cloneTasks are the clones that a host works on, or, without one, all hosts. When
+// that cannot be seen, it counts as none: the storage's own lock is behind it.
+func (b *Backend) cloneTasks(ctx context.Context, host string) (running []pve.UPID, err error) {
+	var tasks []pve.TaskInfo
+	if host == "" {
+		tasks, err = b.client.ClusterTasks(ctx)
+	} else {
+		tasks, err = b.client.Tasks(ctx, host, pve.TaskFilter{Source: "active", Type: "qmclone"})
+	}
 	if err != nil {
 		return nil, ctx.Err()
 	}
-	var running []pve.UPID
 	for _, task := range tasks {
-		if task.Running() {
+		if task.Running() && task.Type == "qmclone" {
 			running = append(running, task.UPID)
 		}
 	}
@@ -128,6 +141,8 @@ func (b *Backend) requestClone(ctx context.Context, order hypervisor.CloneOrder)
 }
 
 // cloneFailed decides about a clone that ended in an error: what is there counts.
+// A clone that is being made under the number is not that of a task of ours which
+// failed, but may be one that was asked for with a handle that was lost.
 func (b *Backend) cloneFailed(ctx context.Context, order hypervisor.CloneOrder, err error) (*hypervisor.Wait, error) {
 	if ctx.Err() != nil {
 		return nil, err
@@ -135,54 +150,64 @@ func (b *Backend) cloneFailed(ctx context.Context, order hypervisor.CloneOrder, 
 	if pve.KindOf(err) == pve.Locked && strings.Contains(err.Error(), "lock-"+order.Record.VM+".conf") {
 		return nil, b.numberTaken(order.Record.VM, "another clone took it at the same moment")
 	}
-	state, lookErr := b.cloneState(ctx, order.Record)
+	var failed *taskError
+	state, _, lookErr := b.cloneState(ctx, order)
 	switch {
 	case fault.Is(lookErr, fault.Exists):
 		return nil, lookErr // it says who has the number
 	case lookErr == nil && state == cloneDone:
 		return nil, nil
-	case lookErr == nil && state == cloneRunning:
+	case lookErr == nil && state == cloneRunning && errors.As(err, &failed):
 		return nil, b.numberTaken(order.Record.VM, "another clone is being made under it")
+	case lookErr == nil && state == cloneRunning:
+		return b.seekClone(ctx, order, memo{Since: time.Now(), Unknown: true})
 	}
 	return nil, err
 }
 
-// cloneGrace is how long a request for a clone may be on its way: no request lives
-// longer than the proxy's 30 s (pve-http-server).
-const cloneGrace = 40 * time.Second
-
-// seekClone looks for a clone of which nobody knows whether it was asked for: a
-// second request would make a second VM beside the one that nobody sees. A clone
-// whose task died keeps its lock for ever: two looks in a row without a task tell.
+// seekClone looks for a clone of which nobody knows whether it was asked for, or
+// whose it is: a second request would make a second VM beside the one that nobody
+// sees. A clone whose task died keeps its lock for ever: two looks in a row without
+// a task tell.
 func (b *Backend) seekClone(ctx context.Context, order hypervisor.CloneOrder, m memo) (*hypervisor.Wait, error) {
-	state, err := b.cloneState(ctx, order.Record)
+	state, host, err := b.cloneState(ctx, order)
 	switch {
 	case err != nil:
 		return nil, err
 	case state == cloneDone:
 		return nil, nil
-	case state == cloneAbsent && time.Since(m.Since) < cloneGrace:
+	case state == cloneAbsent && m.Unknown:
+		return onceMore(), nil // it failed, and the number is free again
+	case state == cloneAbsent && m.Task.IsZero() && time.Since(m.Since) < requestLife:
 		return m.underWay("the request for the clone"), nil
+	case state == cloneAbsent && m.Task.IsZero():
+		return &hypervisor.Wait{For: "another request for the clone, as the first got lost"}, nil
 	case state == cloneAbsent:
 		return nil, &fault.Error{Kind: fault.Failed, Doing: "clone the template", Where: place(refOf(order.Record)),
 			Why: "the clone left no VM behind", Fix: "run the same command again"}
 	}
-	tasks, err := b.client.Tasks(ctx, order.Template.Host, pve.TaskFilter{Source: "active", Type: "qmclone"})
+	tasks, err := b.client.Tasks(ctx, host, pve.TaskFilter{Source: "active", Type: "qmclone"})
 	if m.Count++; err != nil || runs(tasks) {
 		m.Count = 0
 	}
-	if m.Count == 2 {
-		return nil, deadClone(order.Record)
+	switch {
+	case m.Count == 2 && m.Unknown:
+		return nil, b.numberTaken(order.Record.VM, "a clone has it that no task works on any more")
+	case m.Count == 2:
+		return nil, deadClone(order.Record, host)
+	case m.Unknown:
+		return m.underWay("the clone under number " + order.Record.VM + ", to see whose it is"), nil
 	}
 	return m.underWay(cloneWords(order)), nil
 }
 
-func deadClone(record inventory.Record) error {
+func deadClone(record inventory.Record, host string) error {
+	vm := record.VM
 	return &fault.Error{
 		Kind: fault.Stuck, Doing: "clone the template", Where: place(refOf(record)),
 		Why: "the VM is locked by a clone that no task works on any more",
 		Fix: shell.Command("as root on %s, look at it with `qm config %s`, and when it is only the rest of a clone: qm unlock %s && qm destroy %s; then run the same command again",
-			record.Host, record.VM, record.VM, record.VM),
+			host, vm, vm, vm),
 	}
 }
 
@@ -194,21 +219,33 @@ const (
 	cloneDone
 )
 
-func (b *Backend) cloneState(ctx context.Context, record inventory.Record) (cloneProgress, error) {
-	found, err := b.read(ctx, record.Host, number(record.VM), nil)
+// cloneState looks for the VM, and tells where it is. While it is made it is on the
+// host of the template, and goes to its own when it is done; it has no name before
+// its first disk is there (PVE::API2::Qemu, clone_vm).
+func (b *Backend) cloneState(ctx context.Context, order hypervisor.CloneOrder) (state cloneProgress, host string, err error) {
+	record := order.Record
+	found, err := b.read(ctx, order.Template.Host, number(record.VM), nil)
+	if pve.KindOf(err) == pve.NotFound && order.Template.Host != record.Host {
+		found, err = b.read(ctx, record.Host, number(record.VM), nil)
+	}
+	cloning := found.vm.State == inventory.Cloning
+	ours := found.vm.Record != nil && found.vm.Record.UUID == record.UUID && found.vm.Name == record.Worker
 	switch {
 	case pve.KindOf(err) == pve.NotFound:
-		return cloneAbsent, nil
+		return cloneAbsent, "", nil
 	case err != nil:
-		return 0, err
-	case found.next["lock"] == "clone":
-		return cloneRunning, nil
-	case found.vm.Record != nil && found.vm.Record.UUID == record.UUID && found.vm.Name == record.Worker:
-		return cloneDone, nil
+		return 0, "", err
+	case cloning && (ours || found.vm.Name == ""):
+		return cloneRunning, found.vm.Host, nil
+	case ours:
+		return cloneDone, found.vm.Host, nil
 	}
-	return 0, b.numberTaken(record.VM, fmt.Sprintf("VM %q has it", found.vm.Name))
+	return 0, "", b.numberTaken(record.VM, fmt.Sprintf("VM %q has it", found.vm.Name))
 }
 
 func (b *Backend) numberTaken(id, why string) error {
-	return &fault.Error{Kind: fault.Exists, Where: fault.Place{VM: id}, Why: "the VM number is taken: " + why}
+	return &fault.Error{
+		Kind: fault.Exists, Where: fault.Place{VM: id}, Why: "the VM number is taken: " + why,
+		Fix: "run the same command again: it takes another number",
+	}
 }

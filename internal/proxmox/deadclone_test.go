@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
@@ -41,7 +40,7 @@ func TestADeadCloneIsNotWaitedFor(t *testing.T) {
 		r := gpuRecord()
 		must(t, b.Claim(ctx, r, inventory.Record{}))
 
-		err = b.Clone(ctx, apply.CloneOrder{Record: r, TemplateHost: "pve1", TemplateVMID: 9000})
+		err = b.Clone(ctx, order(r))
 		if ctx.Err() != nil {
 			t.Fatalf("it waited for ever: %v", err)
 		}

@@ -39,7 +39,7 @@ var kinds = map[pve.Kind]fault.Kind{
 	pve.Untrusted:        fault.Denied,
 	pve.NoSpace:          fault.Refused,
 	pve.NoMemory:         fault.Refused,
-	pve.Canceled:         fault.Interrupted,
+	pve.Canceled:         fault.Unavailable, // by a time limit; see wrap
 }
 
 // fixes is the next step for kinds of errors where it is the same everywhere.
@@ -50,6 +50,7 @@ var fixes = map[pve.Kind]string{
 	pve.Locked:          "something else works on this VM: look at its task list, then run the same command again",
 	pve.Changed:         "somebody else changed it at the same time: run the same command again",
 	pve.Unavailable:     "check that the host is up and the endpoint right, then run the same command again",
+	pve.Canceled:        "the host answers too slowly: find out why, then run the same command again",
 	pve.Hardware:        "gpuworker check says which layer is not ready",
 	pve.InUse:           "gpuworker gpus says who holds the card",
 	pve.Untrusted:       "compare with the fingerprint that pvenode cert info prints on the host for pveproxy-ssl.pem, or for pve-ssl.pem when there is none, and mend tls of the Hypervisor",
@@ -62,7 +63,8 @@ var fixes = map[pve.Kind]string{
 const otherFix = "the message is the hypervisor's: look at the task list and the system log of the host, mend that, then run the same command again"
 
 // wrap turns an error of the client into a fault that says what was being done
-// and where. nil stays nil, and what is a fault already keeps its kind.
+// and where. nil stays nil, and what is a fault already keeps its kind. Only what
+// may go on by itself is fault.Unavailable: of a task that is over nothing does.
 func (b *Backend) wrap(err error, doing string, where fault.Place) error {
 	if err == nil {
 		return nil
@@ -72,9 +74,18 @@ func (b *Backend) wrap(err error, doing string, where fault.Place) error {
 	if errors.As(err, &own) {
 		return err
 	}
-	if errors.Is(err, context.Canceled) {
+	if pve.KindOf(err) == pve.Canceled && errors.Is(err, context.Canceled) {
 		return &fault.Error{Kind: fault.Interrupted, Doing: doing, Where: where, Cause: err}
 	}
+	f := b.faultOf(err, doing, where)
+	var ended *taskError
+	if f.Kind == fault.Unavailable && errors.As(err, &ended) {
+		f.Kind = fault.Busy
+	}
+	return f
+}
+
+func (b *Backend) faultOf(err error, doing string, where fault.Place) *fault.Error {
 	kind := pve.KindOf(err)
 	if kind == pve.NoQuorum {
 		return b.noQuorum(err, doing, where)
@@ -120,7 +131,7 @@ const quorumLook = 10 * time.Second
 // noQuorum is the fault of a write that the cluster refused for want of quorum. It
 // asks the cluster once more, to name the hosts that are missing; not in the
 // caller's time, which may be over.
-func (b *Backend) noQuorum(err error, doing string, where fault.Place) error {
+func (b *Backend) noQuorum(err error, doing string, where fault.Place) *fault.Error {
 	ctx, cancel := context.WithTimeout(context.Background(), quorumLook)
 	defer cancel()
 	f := &fault.Error{Kind: fault.Unavailable, Doing: doing, Where: where, Cause: err}

@@ -14,7 +14,7 @@ import (
 // TestWhatToDoFollowsFromTheCause: an error of one kind may have causes that are
 // mended in different places.
 func TestWhatToDoFollowsFromTheCause(t *testing.T) {
-	where := fault.Place{Host: "pve1", VM: 9101}
+	where := fault.Place{Host: "pve1", VM: "9101"}
 	for name, tt := range map[string]struct {
 		err  error
 		kind fault.Kind
@@ -74,7 +74,7 @@ func TestALostQuorumIsConfirmed(t *testing.T) {
 				b := open(t, sim, tokenOf(t, w, "gpuworker@pve!engine"))
 				must(t, sim.SetQuorum(!tt.lost))
 				denied := &pve.Error{Kind: pve.NoQuorum, Status: 500, Message: "unable to open file '/etc/pve/nodes/pve1/qemu-server/9102.conf.tmp.1' - Permission denied"}
-				err = b.wrap(denied, "configure the VM", fault.Place{VM: 9102})
+				err = b.wrap(denied, "configure the VM", fault.Place{VM: "9102"})
 				if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), tt.why) || !errors.Is(err, denied) {
 					t.Errorf("%s: %v", fault.KindOf(err), err)
 				}

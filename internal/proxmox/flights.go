@@ -91,30 +91,44 @@ func (f *flights) count(on *shelf, active []pve.UPID) int {
 
 // contender is a request for a task of which only so many may be under way.
 type contender struct {
-	shelf  string // what they compete for
+	what   string // that compete: "clones on local-lvm"
 	most   int
-	what   string                                    // of which there are enough: "clones on local-lvm"
 	active func(context.Context) ([]pve.UPID, error) // those of others too; nil when only ours count
 	send   func(context.Context) (pve.Task, error)
 }
 
-// take sends the request, or gives the Wait for room.
-func (f *flights) take(ctx context.Context, c contender) (task pve.Task, full *hypervisor.Wait, err error) {
-	s := f.shelf(c.shelf)
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return pve.Task{}, nil, ctx.Err()
+// full gives the Wait for room, when ours alone take it all. It asks nobody.
+func (f *flights) full(c contender) *hypervisor.Wait {
+	if n := f.count(f.shelf(c.what), nil); n >= c.most {
+		return noRoom(n, c)
 	}
+	return nil
+}
+
+func noRoom(n int, c contender) *hypervisor.Wait {
+	return &hypervisor.Wait{For: fmt.Sprintf("room: there are %d %s under way", n, c.what), Again: roomPause}
+}
+
+// take sends the request, or gives the Wait for room. Those that others have under
+// way are looked at before it is our turn: ours are counted as they are sent.
+func (f *flights) take(ctx context.Context, c contender) (task pve.Task, full *hypervisor.Wait, err error) {
+	s := f.shelf(c.what)
 	var active []pve.UPID
 	if c.active != nil && f.count(s, nil) < c.most {
 		if active, err = c.active(ctx); err != nil {
 			return pve.Task{}, nil, err
 		}
 	}
+	done, err := turn(ctx, s.turn)
+	if err != nil {
+		return pve.Task{}, nil, err
+	}
+	if done == nil {
+		return pve.Task{}, &hypervisor.Wait{For: "the request before it, one of the " + c.what, Again: roomPause}, nil
+	}
+	defer done()
 	if n := f.count(s, active); n >= c.most {
-		return pve.Task{}, &hypervisor.Wait{For: fmt.Sprintf("room: there are %d %s under way", n, c.what), Again: roomPause}, nil
+		return pve.Task{}, noRoom(n, c), nil
 	}
 	if task, err = c.send(ctx); err == nil && !task.IsZero() {
 		f.mu.Lock()

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -17,14 +16,14 @@ import (
 )
 
 // guarded is a worker's VM that is made but for its card, and root beside it.
-func guarded(t *testing.T) (*Backend, *pve.Client, inventory.Record, inventory.Card) {
+func guarded(t *testing.T) (driver, *pve.Client, inventory.Record, inventory.Card) {
 	t.Helper()
 	b, root, r, card, _ := guardedOver(t)
 	return b, root, r, card
 }
 
 // guardedOver is guarded, with a connection to meddle with.
-func guardedOver(t *testing.T) (*Backend, *pve.Client, inventory.Record, inventory.Card, *before) {
+func guardedOver(t *testing.T) (driver, *pve.Client, inventory.Record, inventory.Card, *before) {
 	t.Helper()
 	w := world(t)
 	sim, err := pvesim.New(w, pvesim.WithLog(t.Logf))
@@ -44,7 +43,7 @@ func guardedOver(t *testing.T) (*Backend, *pve.Client, inventory.Record, invento
 	for _, do := range []func() error{
 		func() error { return b.Claim(ctx, r, inventory.Record{}) },
 		func() error {
-			return b.Clone(ctx, apply.CloneOrder{Record: r, TemplateHost: "pve1", TemplateVMID: 9000})
+			return b.Clone(ctx, order(r))
 		},
 		func() error { return b.Configure(ctx, r, desired) },
 	} {
@@ -60,7 +59,7 @@ func guardedOver(t *testing.T) (*Backend, *pve.Client, inventory.Record, invento
 func TestACardIsOnlyTakenWhileItIsClaimedForThisVM(t *testing.T) {
 	other, renumbered := gpuRecord(), gpuRecord()
 	other.Worker, other.Pool = "vision-1", "vision"
-	renumbered.VM = 9150
+	renumbered.VM = "9150"
 	for name, description := range map[string]string{
 		"a claim of another worker":        other.Line(wordMade),
 		"a claim with another number":      renumbered.Line(wordMade),
@@ -133,7 +132,7 @@ func TestAClaimReplacesOnlyWhatWasSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _, r, card := guarded(t)
 		ctx, mine := context.Background(), gpuRecord()
-		mine.UUID, mine.VM = "77777777-7777-4777-8777-777777777777", 9102
+		mine.UUID, mine.VM = "77777777-7777-4777-8777-777777777777", "9102"
 		if err := b.Claim(ctx, mine, inventory.Record{}); !fault.Is(err, fault.Conflict) || fault.FixOf(err) == "" {
 			t.Errorf("a claim that nobody saw was replaced: %v", err)
 		}
@@ -171,7 +170,7 @@ func TestAReleaseTakesNobodyElsesClaim(t *testing.T) {
 		was, err := root.Mapping(ctx, register)
 		must(t, err)
 		next := gpuRecord()
-		next.VM, next.UUID = 9102, "77777777-7777-4777-8777-777777777777"
+		next.VM, next.UUID = "9102", "77777777-7777-4777-8777-777777777777"
 		wire.method, wire.hand = "PUT", func() {
 			must(t, root.UpdateMapping(ctx, pve.MappingUpdate{ID: register, Map: was.Map, Description: next.Line(wordMade)}))
 		}
@@ -257,14 +256,14 @@ func TestOnlyTheVMThatAPersonNamedIsAdopted(t *testing.T) {
 		must(t, err)
 		_, err = task.Wait(ctx)
 		must(t, err)
-		r.Worker, r.VM = "gpu-2", 300
+		r.Worker, r.VM = "gpu-2", "300"
 		config, err := root.Pending(ctx, "pve1", 300)
 		must(t, err)
 		uuid := nextOptions(config).uuid()
-		refused(t, "adopt", b.Adopt(ctx, inventory.VMRef{Host: "pve1", ID: 300, Name: "trainer", UUID: "88888888-8888-4888-8888-888888888888"}, r))
-		refused(t, "adopt", b.Adopt(ctx, inventory.VMRef{Host: "pve1", ID: 300, Name: "other", UUID: uuid}, r))
+		refused(t, "adopt", b.Adopt(ctx, inventory.VMRef{Host: "pve1", ID: "300", Name: "trainer", UUID: "88888888-8888-4888-8888-888888888888"}, r))
+		refused(t, "adopt", b.Adopt(ctx, inventory.VMRef{Host: "pve1", ID: "300", Name: "other", UUID: uuid}, r))
 		r.UUID = uuid
-		must(t, b.Adopt(ctx, inventory.VMRef{Host: "pve1", ID: 300, Name: "trainer", UUID: uuid}, r))
+		must(t, b.Adopt(ctx, inventory.VMRef{Host: "pve1", ID: "300", Name: "trainer", UUID: uuid}, r))
 	})
 }
 
@@ -286,7 +285,7 @@ func refused(t *testing.T, what string, err error) {
 }
 
 // held proves a claim as the guard does, by a fresh read.
-func held(b *Backend, record inventory.Record, slot pci.Slot) error {
+func held(b driver, record inventory.Record, slot pci.Slot) error {
 	known, err := b.freshMappings(context.Background())
 	if err != nil {
 		return err

@@ -65,7 +65,7 @@ func (r *recorder) times(said string) (n int) {
 // look at the cluster just now. give puts a card into that VM.
 type neighbour struct {
 	*testing.T
-	b    *Backend
+	b    driver
 	root *pve.Client
 	r    inventory.Record
 	card inventory.Card
@@ -128,12 +128,12 @@ func TestALookServesAttachAndStartForAMinute(t *testing.T) {
 		n := withNeighbour(t)
 		must(t, n.attach())
 		if reads, lists := n.wire.times(readOf300), n.wire.times(listOfHost); reads != 0 || lists != 1 {
-			t.Errorf("attach read the other VM %s times and the list %d times, want 0 and 1", reads, lists)
+			t.Errorf("attach read the other VM %d times and the list %d times, want 0 and 1", reads, lists)
 		}
 		time.Sleep(time.Minute + time.Second)
 		must(t, n.start())
 		if reads, lists := n.wire.times(readOf300), n.wire.times(listOfHost); reads != 1 || lists != 1 {
-			t.Errorf("start read the other VM %s times and the list %d times, want 1 and 1", reads, lists)
+			t.Errorf("start read the other VM %d times and the list %d times, want 1 and 1", reads, lists)
 		}
 	})
 }
@@ -145,20 +145,20 @@ func TestWhatWasReadIsNotTooOldWhenItIsUsed(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := withNeighbour(t)
-				do := n.attach
+				do, since := n.attach, 45*time.Second // since the look
 				if what == "start" {
 					must(t, n.attach())
-					do = n.start
+					do, since = n.start, 35*time.Second // it proves the VM twice
 				}
 				n.look()
 				n.wire.takes = func(said string) time.Duration {
 					if said == "GET /nodes/pve1/qemu/9101/pending" {
-						return 30 * time.Second
+						return 10 * time.Second
 					}
 					return 0
 				}
-				time.Sleep(35 * time.Second)
-				looked := time.Now().Add(-35 * time.Second)
+				time.Sleep(since)
+				looked := time.Now().Add(-since)
 				must(t, do())
 				for i, said := range n.wire.said {
 					if said == readOf300 {
@@ -184,7 +184,7 @@ func TestAVMOfOursIsReadAgain(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := withNeighbour(t)
 				other := n.r
-				other.Worker, other.VM, other.Card, other.UUID = "theirs", 300, "0000:41:00", "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a11"
+				other.Worker, other.VM, other.Card, other.UUID = "theirs", "300", "0000:41:00", "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a11"
 				must(t, n.root.UpdateConfig(context.Background(), "pve1", 300, pve.ConfigUpdate{Set: map[string]string{"description": note(other, "")}}))
 				if what == "start" {
 					must(t, n.attach())
@@ -262,10 +262,10 @@ func TestOurOtherVMThatSpeaksOfTheCardIsReadEachTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := withNeighbour(t)
 		other := gpuRecord()
-		other.Worker, other.VM, other.UUID = "gpu-2", 300, "77777777-7777-4777-8777-777777777777"
+		other.Worker, other.VM, other.UUID = "gpu-2", "300", "77777777-7777-4777-8777-777777777777"
 		config, err := n.root.Pending(context.Background(), "pve1", 300)
 		must(t, err)
-		must(t, n.b.Adopt(context.Background(), inventory.VMRef{Host: "pve1", ID: 300, Name: "theirs", UUID: nextOptions(config).uuid()}, other))
+		must(t, n.b.Adopt(context.Background(), inventory.VMRef{Host: "pve1", ID: "300", Name: "theirs", UUID: nextOptions(config).uuid()}, other))
 		n.look()
 		n.give(300)
 		refused(t, "attach", n.attach())

@@ -80,16 +80,16 @@ func parseRecord(text string) (note inventory.Note, ok bool) {
 	return note, ok
 }
 
-// stateOf reads a lock. A VM that is being made by a clone has the lock "clone", and
-// most of the time no name (PVE::API2::Qemu, clone_vm).
+// stateOf reads a lock. Only a VM that is being made is locked by a clone; it has a
+// name, and the note, as soon as its first disk is there (PVE::API2::Qemu, clone_vm).
 func stateOf(lock string) (state inventory.VMState, by string) {
-	switch {
-	case lock == "clone":
+	switch lock {
+	case "":
+		return inventory.Free, ""
+	case "clone":
 		return inventory.Cloning, ""
-	case lock != "":
-		return inventory.Locked, lock
 	}
-	return inventory.Free, ""
+	return inventory.Locked, lock
 }
 
 // noMark is why a VM is not ours, when nothing speaks for it.

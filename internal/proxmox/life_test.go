@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
-	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
@@ -42,12 +41,12 @@ func tokenOf(t *testing.T, w pvesim.World, name string) string {
 	return ""
 }
 
-func open(t *testing.T, sim *pvesim.Sim, token string) *Backend {
+func open(t *testing.T, sim *pvesim.Sim, token string) driver {
 	t.Helper()
 	return openOver(t, sim.Transport(), token)
 }
 
-func openOver(t *testing.T, wire http.RoundTripper, token string) *Backend {
+func openOver(t *testing.T, wire http.RoundTripper, token string) driver {
 	t.Helper()
 	hypervisor := &v1alpha1.Hypervisor{Spec: v1alpha1.HypervisorSpec{Proxmox: &v1alpha1.Proxmox{
 		Endpoint: "https://pve1:8006", VMIDs: v1alpha1.VMIDRange{First: 9100, Last: 9199},
@@ -57,12 +56,12 @@ func openOver(t *testing.T, wire http.RoundTripper, token string) *Backend {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return driver{b}
 }
 
 func gpuRecord() inventory.Record {
 	return inventory.Record{
-		Version: inventory.RecordVersion, Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent", VM: 9101,
+		Version: inventory.RecordVersion, Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent", VM: "9101",
 		UUID: "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10", Host: "pve1", Card: "0000:03:00", Template: "ubuntu-22.04", By: "ops@desk",
 	}
 }
@@ -82,7 +81,7 @@ func TestAWorkersWholeLife(t *testing.T) {
 		before := sim.State()
 
 		r := gpuRecord()
-		ref := inventory.VMRef{Host: "pve1", ID: 9101, Name: "gpu-1", UUID: r.UUID}
+		ref := inventory.VMRef{Host: "pve1", ID: "9101", Name: "gpu-1", UUID: r.UUID}
 		card := inventory.Card{Slot: pci.MustBDF("0000:03:00.0").Slot, PCIe: true, ROMBar: true}
 		desired := gpuMachine()
 		desired.DiskMiB, desired.Card, desired.MemoryMiB = 40*1024, &card, 16*1024
@@ -98,18 +97,18 @@ func TestAWorkersWholeLife(t *testing.T) {
 		}
 		twice("claim", func() error { return b.Claim(ctx, r, inventory.Record{}) })
 		twice("clone", func() error {
-			return b.Clone(ctx, apply.CloneOrder{Record: r, TemplateHost: "pve1", TemplateVMID: 9000})
+			return b.Clone(ctx, order(r))
 		})
 		twice("configure", func() error { return b.Configure(ctx, r, desired) })
 		twice("attach", func() error { return b.Attach(ctx, r, card) })
 		twice("start", func() error { return b.Start(ctx, ref) })
-		twice("agent", func() error { _, err := b.AwaitAgent(ctx, ref); return err })
+		twice("agent", func() error { _, err := b.Agent(ctx, ref); return err })
 
 		s, err := b.Observe(ctx, hypervisor.Scope{Cards: true, Agents: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		vm := s.VM(9101)
+		vm := s.VM("9101")
 		if vm == nil {
 			t.Fatal("the VM is not in the snapshot")
 		}

@@ -32,7 +32,9 @@ func (b *Backend) Observe(ctx context.Context, scope hypervisor.Scope) (*invento
 	if err != nil {
 		return nil, b.wrap(err, "look at the cluster", fault.Place{})
 	}
-	s.Claims = claims(known, s.Hosts)
+	if scope.Only != nil && scope.Only.Hosts {
+		return s, nil
+	}
 	for i := range s.Claims {
 		s.Claims[i].FromRange = fromRange(b.spec.VMIDs, number(s.Claims[i].Record.VM))
 	}
@@ -64,6 +66,13 @@ func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, sco
 	if s.Hosts, err = b.hosts(ctx); err != nil {
 		return nil, nil, err
 	}
+	ask := func(g *errgroup.Group, gctx context.Context) {
+		for i := range s.Hosts {
+			if host := &s.Hosts[i]; host.Online && !host.Passed {
+				g.Go(func() error { return b.observeHost(gctx, host, scope) })
+			}
+		}
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(maxRequests)
 	g.Go(func() (err error) { resources, err = b.client.Resources(gctx, "vm"); return err })
@@ -71,12 +80,43 @@ func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, sco
 	g.Go(func() (err error) { s.Missing, err = b.missing(gctx, s.Version, scope); return err })
 	g.Go(func() (err error) { s.MissingPool, err = b.missingPool(gctx); return err })
 	g.Go(func() error { return b.observeQuorum(gctx, s) })
-	for i := range s.Hosts {
-		if s.Hosts[i].Online {
-			g.Go(func() error { return b.observeHost(gctx, &s.Hosts[i]) })
+	if named := scope.Only != nil && !scope.Only.Hosts; !named {
+		ask(g, gctx)
+		err = g.Wait()
+	} else if err = g.Wait(); err == nil { // which hosts are asked is known only now
+		passHosts(s, scope.Only, claims(known, s.Hosts), resources)
+		g, gctx = errgroup.WithContext(ctx)
+		g.SetLimit(maxRequests)
+		ask(g, gctx)
+		err = g.Wait()
+	}
+	if err == nil {
+		s.Claims = claims(known, s.Hosts)
+	}
+	return known, resources, err
+}
+
+// passHosts leaves out the hosts that have nothing of the workers that are asked
+// about.
+func passHosts(s *inventory.Snapshot, only *hypervisor.Extent, claims []inventory.Claim, resources []pve.Resource) {
+	asked := map[string]bool{}
+	theirs := map[int]bool{}
+	for i := range claims {
+		if record := &claims[i].Record; slices.Contains(only.Workers, record.Worker) {
+			asked[claims[i].Host], theirs[number(record.VM)] = true, true
 		}
 	}
-	return known, resources, g.Wait()
+	for _, r := range resources {
+		if r.Type == "qemu" && (slices.Contains(only.Workers, r.Name) || theirs[r.VMID]) {
+			asked[r.Node] = true
+		}
+	}
+	for i := range s.Hosts {
+		if host := &s.Hosts[i]; !asked[host.Name] {
+			host.Passed = true
+			host.Gaps = []inventory.Gap{{What: "PCI devices", Why: "nobody asked about this host"}}
+		}
+	}
 }
 
 // hosts lists the hosts by name.
@@ -95,7 +135,7 @@ func (b *Backend) hosts(ctx context.Context) ([]inventory.Host, error) {
 
 // observeHost asks one host what it has. A host that does not answer is in the
 // snapshot as not online or with gaps; it never hides the others.
-func (b *Backend) observeHost(ctx context.Context, host *inventory.Host) error {
+func (b *Backend) observeHost(ctx context.Context, host *inventory.Host, scope hypervisor.Scope) error {
 	asked := []struct {
 		what string
 		ask  func() error
@@ -106,6 +146,9 @@ func (b *Backend) observeHost(ctx context.Context, host *inventory.Host) error {
 		{"storages", func() error { return b.hostStorages(ctx, host) }},
 	}
 	for _, a := range asked {
+		if a.what == "networks" && scope.Only != nil && scope.Only.Hosts {
+			continue
+		}
 		err := a.ask()
 		switch {
 		case err == nil:

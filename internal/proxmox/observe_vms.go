@@ -19,16 +19,19 @@ func (b *Backend) observeVMs(ctx context.Context, s *inventory.Snapshot, scope h
 	slices.SortFunc(vms, func(x, y pve.Resource) int { return x.VMID - y.VMID })
 	found := make([]*inventory.VM, len(vms))
 	matters := b.matters(s, scope)
-	var asked []int // indexes
+	if scope.Only != nil {
+		matters = asked(s, scope.Only)
+	}
+	var read []int // indexes
 	for i, r := range vms {
 		if matters(r) {
-			asked = append(asked, i)
+			read = append(read, i)
 			continue
 		}
 		found[i] = listed(r)
 		found[i].Passed = true
 	}
-	err := spread(ctx, asked, func(i int) string { return vms[i].Node }, func(ctx context.Context, i int) (err error) {
+	err := spread(ctx, read, func(i int) string { return vms[i].Node }, func(ctx context.Context, i int) (err error) {
 		found[i], err = b.observeVM(ctx, s, vms[i], known)
 		return err
 	})
@@ -67,6 +70,26 @@ func (b *Backend) matters(s *inventory.Snapshot, scope hypervisor.Scope) func(pv
 		return hasCards || !seen || r.Template || r.Lock != "" || r.Status == "unknown" ||
 			slices.Contains(r.TagList(), inventory.OwnerTag) || ofPool(r.Name) || claimed[idOf(r.VMID)] ||
 			fromRange(b.spec.VMIDs, r.VMID) || slices.Contains(scope.VMs, idOf(r.VMID))
+	}
+}
+
+// asked tells which VMs are looked at when only some workers are asked about: those
+// that bear their names or are claimed for them, those whose name cannot be seen
+// without a look, and their neighbours when these are asked about.
+func asked(s *inventory.Snapshot, only *hypervisor.Extent) func(pve.Resource) bool {
+	theirs := map[string]bool{}
+	for i := range s.Claims {
+		if slices.Contains(only.Workers, s.Claims[i].Record.Worker) {
+			theirs[s.Claims[i].Record.VM] = true
+		}
+	}
+	passed := map[string]bool{}
+	for i := range s.Hosts {
+		passed[s.Hosts[i].Name] = s.Hosts[i].Passed
+	}
+	return func(r pve.Resource) bool {
+		return slices.Contains(only.Workers, r.Name) || theirs[idOf(r.VMID)] || r.Status == "unknown" || r.Name == "" ||
+			only.Neighbours && !passed[r.Node]
 	}
 }
 
@@ -170,22 +193,34 @@ func runs(tasks []pve.TaskInfo) bool { return slices.ContainsFunc(tasks, pve.Tas
 // ObserveVM implements hypervisor.Source, on the host of the reference.
 func (b *Backend) ObserveVM(ctx context.Context, ref inventory.VMRef) (*inventory.VM, error) {
 	vm, err := b.observeOne(ctx, ref)
-	return vm, b.wrap(err, "look at the VM", place(ref))
-}
-
-func (b *Backend) observeOne(ctx context.Context, ref inventory.VMRef) (*inventory.VM, error) {
-	found, err := b.read(ctx, ref.Host, number(ref.ID), nil)
 	if pve.KindOf(err) == pve.NotFound {
 		return nil, nil
 	}
+	return vm, b.wrap(err, "look at the VM", place(ref))
+}
+
+// observeOne reads a VM, and, unless it is being made, what its configuration does
+// not tell: which cards its mappings stand for, and whether it runs.
+func (b *Backend) observeOne(ctx context.Context, ref inventory.VMRef) (*inventory.VM, error) {
+	found, err := b.read(ctx, ref.Host, number(ref.ID), nil)
 	if err != nil {
 		return nil, err
 	}
-	if found.vm.State == inventory.Cloning {
+	vm := &found.vm
+	if vm.State == inventory.Cloning {
 		if tasks, err := b.client.Tasks(ctx, ref.Host, pve.TaskFilter{Source: "active", Type: "qmclone"}); err == nil && !runs(tasks) {
-			found.vm.State = inventory.CloneDead
+			vm.State = inventory.CloneDead
+		}
+	} else {
+		known, err := b.freshMappings(ctx)
+		if err != nil {
+			return nil, err
+		}
+		*vm = parseVM(found.config, ref.Host, number(ref.ID), known)
+		if vm.Running, err = b.running(ctx, ref); err != nil {
+			return nil, err
 		}
 	}
-	found.vm.FromRange = fromRange(b.spec.VMIDs, number(ref.ID))
-	return &found.vm, nil
+	vm.FromRange = fromRange(b.spec.VMIDs, number(ref.ID))
+	return vm, nil
 }

@@ -33,29 +33,65 @@ func (b *Backend) Start(ctx context.Context, ref inventory.VMRef, handle hypervi
 const startWords = "the VM to start"
 
 func (b *Backend) start(ctx context.Context, ref inventory.VMRef, m memo) (*hypervisor.Wait, error) {
-	wait, over, err := b.follow(ctx, ref, m, "qmstart", startWords)
+	at, wait, err := b.follow(ctx, ref, m, "qmstart", startWords)
 	switch {
-	case !over:
+	case at == working:
 		return wait, err
-	case m.Task.IsZero():
-	case err == nil:
-		return nil, nil
-	default: // a start can end in an error while QEMU runs: what counts is what is there
-		running, lookErr := b.running(ctx, ref)
-		return nil, errorUnless(lookErr == nil && running, err)
+	case at == over && err == nil && m.Task.Type == haStart:
+		return b.startedByHA(ctx, ref, m)
+	case at == over:
+		return nil, b.unlessRunning(ctx, ref, err)
 	}
-	free, wait, err := b.guardStart(ctx, ref)
-	if wait != nil || err != nil || free.up {
-		return wait, err
-	}
-	task, full, err := b.flights.take(ctx, contender{
-		shelf: "starts on " + ref.Host, most: hostStarts, what: "starts on " + ref.Host,
-		send: func(ctx context.Context) (pve.Task, error) { return b.client.Start(ctx, ref.Host, number(ref.ID), 0) },
-	})
-	if full != nil {
+	c := contender{what: "starts on " + ref.Host, most: hostStarts}
+	if full := b.flights.full(c); full != nil {
 		return full, nil
 	}
-	return b.orFind(ctx, ref, "qmstart", startWords, task, err)
+	found, free, err := b.guardStart(ctx, ref)
+	if err != nil || free.up {
+		return nil, err
+	}
+	var changed error
+	c.send = func(ctx context.Context) (task pve.Task, err error) {
+		if wait, changed = b.sameStill(ctx, ref, found, free); wait != nil || changed != nil {
+			return pve.Task{}, nil
+		}
+		return b.client.Start(ctx, ref.Host, number(ref.ID), 0)
+	}
+	task, full, err := b.flights.take(ctx, c)
+	switch {
+	case full != nil:
+		return full, nil
+	case wait != nil || changed != nil:
+		return wait, changed
+	}
+	wait, err = b.orFind(ctx, ref, "qmstart", startWords, 0, task, err)
+	return wait, b.unlessRunning(ctx, ref, err)
+}
+
+// A VM that the HA manager has is started and stopped by it: tasks of these types
+// only tell it so. It acts some seconds later.
+const (
+	haStart    = "hastart"
+	haStop     = "hastop"
+	haPatience = shutdownPatience + time.Minute
+)
+
+func (b *Backend) startedByHA(ctx context.Context, ref inventory.VMRef, m memo) (*hypervisor.Wait, error) {
+	running, err := b.running(ctx, ref)
+	if err != nil || running {
+		return nil, err
+	}
+	return m.underWay(startWords), nil
+}
+
+// unlessRunning is how a start ended. It can end in an error while QEMU runs: what
+// counts is what is there.
+func (b *Backend) unlessRunning(ctx context.Context, ref inventory.VMRef, err error) error {
+	if err == nil {
+		return nil
+	}
+	running, lookErr := b.running(ctx, ref)
+	return errorUnless(lookErr == nil && running, err)
 }
 
 func errorUnless(well bool, err error) error {
@@ -65,44 +101,13 @@ func errorUnless(well bool, err error) error {
 	return err
 }
 
-// follow asks for the task of a memo, or looks for the one that a request of which
-// nobody knows may have begun. over is true when there is none, or it has ended
-// with err; else the Wait or the error say what is known.
-func (b *Backend) follow(ctx context.Context, ref inventory.VMRef, m memo, kind, what string) (wait *hypervisor.Wait, over bool, err error) {
-	if m.Sent {
-		if task := b.findTask(ctx, ref.Host, number(ref.ID), kind); !task.IsZero() {
-			return memo{Since: m.Since, Task: task}.underWay(what), false, nil
-		}
-	}
-	if m.Task.IsZero() {
-		return nil, true, nil
-	}
-	ended, err := b.poll(ctx, m)
-	if !ended && err == nil {
-		wait = m.underWay(what)
-	}
-	return wait, ended, err
-}
-
-// orFind is begun for a request that a lock may have refused because such a task
-// is under way already, of an earlier run: then that one is waited for.
-func (b *Backend) orFind(ctx context.Context, ref inventory.VMRef, kind, what string, task pve.Task, err error) (*hypervisor.Wait, error) {
-	if pve.KindOf(err) == pve.Locked && !ambiguous(err) {
-		if under := b.findTask(ctx, ref.Host, number(ref.ID), kind); !under.IsZero() {
-			return memo{Since: time.Now(), Task: under}.underWay(what), nil
-		}
-	}
-	return begun(ctx, what, task, err)
-}
-
 // guardStart refuses to start a VM whose card is claimed for, or attached to,
 // somebody else. It tells whether the VM runs already, so that there is nothing to
-// refuse. The number is all that a start takes, so the VM is proven again at the
-// last moment.
-func (b *Backend) guardStart(ctx context.Context, ref inventory.VMRef) (freedom, *hypervisor.Wait, error) {
+// refuse.
+func (b *Backend) guardStart(ctx context.Context, ref inventory.VMRef) (seen, freedom, error) {
 	found, err := b.prove(ctx, ref)
 	if err != nil {
-		return freedom{}, nil, err
+		return seen{}, freedom{}, err
 	}
 	free := freedom{until: time.Now().Add(configsLast)}
 	if hasCards(found) {
@@ -110,19 +115,22 @@ func (b *Backend) guardStart(ctx context.Context, ref inventory.VMRef) (freedom,
 	} else {
 		free.up, err = b.running(ctx, ref)
 	}
-	if free.up || err != nil {
-		return free, nil, errorUnless(free.up, err)
-	}
+	return found, free, errorUnless(free.up, err)
+}
+
+// sameStill proves the VM again at the last moment, as its number is all that a
+// start takes. It gives a Wait when all has to be looked at anew.
+func (b *Backend) sameStill(ctx context.Context, ref inventory.VMRef, found seen, free freedom) (*hypervisor.Wait, error) {
 	again, err := b.prove(ctx, ref)
 	switch {
 	case err != nil:
-		return free, nil, err
+		return nil, err
 	case again.config.Digest != found.config.Digest:
-		return free, second(), nil
+		return second(), nil
 	case !free.good():
-		return free, tooSlow(ref.Host), nil
+		return tooSlow(ref.Host), nil
 	}
-	return free, nil, nil
+	return nil, nil
 }
 
 func hasCards(found seen) bool {
@@ -157,37 +165,50 @@ const (
 	stopWords     = "the VM to stop"
 )
 
+// How far a stop went, in the count of its memo.
+const (
+	guestAsked = iota + 1 // to shut down
+	plugPulled
+)
+
 func (b *Backend) stop(ctx context.Context, ref inventory.VMRef, m memo) (*hypervisor.Wait, error) {
-	words := shutdownWords
-	if m.Task.Type == "qmstop" {
-		words = stopWords
+	kind, words := "qmshutdown", shutdownWords
+	if m.Count == plugPulled {
+		kind, words = "qmstop", stopWords
 	}
-	wait, over, taskErr := b.follow(ctx, ref, m, "qmshutdown", words)
-	if !over {
+	at, wait, taskErr := b.follow(ctx, ref, m, kind, words)
+	if at == working {
 		return wait, taskErr
 	}
 	running, err := b.running(ctx, ref)
-	if pve.KindOf(err) == pve.NotFound || err == nil && !running {
+	switch {
+	case pve.KindOf(err) == pve.NotFound || err == nil && !running:
 		return nil, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
-	}
-	if taskErr != nil && (m.Task.Type == "qmstop" || unheard(taskErr)) {
+	case taskErr != nil && (m.Count == plugPulled || unheard(taskErr)):
 		return nil, taskErr
+	case at == over && taskErr == nil && m.Task.Type == haStop && time.Since(m.Since) < haPatience:
+		wait = m.underWay(words) // the HA manager does it later
+		return wait, nil
 	}
 	if _, err := b.prove(ctx, ref); err != nil {
 		return nil, err
 	}
-	if m.Task.Type == "qmshutdown" || m.Count > 0 { // the guest was asked, in vain: pull the plug
+	refused := m.Count == guestAsked && m.Task.IsZero() && !m.Sent // by Proxmox: it cannot be asked
+	if m.Count == plugPulled || at == over || refused {
 		task, err := b.client.Stop(ctx, ref.Host, number(ref.ID))
-		return b.orFind(ctx, ref, "qmstop", stopWords, task, err)
+		return b.orFind(ctx, ref, "qmstop", stopWords, plugPulled, task, err)
 	}
+	return b.askToStop(ctx, ref)
+}
+
+// askToStop asks the guest to shut down.
+func (b *Backend) askToStop(ctx context.Context, ref inventory.VMRef) (*hypervisor.Wait, error) {
 	task, err := b.client.Shutdown(ctx, ref.Host, number(ref.ID), pve.ShutdownOptions{Timeout: shutdownPatience, ForceStop: true})
-	wait, err = b.orFind(ctx, ref, "qmshutdown", shutdownWords, task, err)
-	if err != nil && !unheard(err) { // it cannot be asked
-		wait = memo{Since: time.Now(), Count: 1}.wait(stopWords, 0)
-		return wait, nil
+	wait, err := b.orFind(ctx, ref, "qmshutdown", shutdownWords, guestAsked, task, err)
+	if err != nil && !unheard(err) {
+		return memo{Since: time.Now(), Count: guestAsked}.wait(stopWords, 0), nil
 	}
 	return wait, err
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
-	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/pve"
 )
 
@@ -60,8 +59,8 @@ func TestAVMWhoseRecordIsNotBelievedIsNeverWritten(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, root, r, _ := guarded(t)
 				ctx, ref := context.Background(), refOf(r)
-				must(t, root.UpdateConfig(ctx, "pve1", r.VM, pve.ConfigUpdate{Set: map[string]string{"description": line}}))
-				was, err := root.Pending(ctx, "pve1", r.VM)
+				must(t, root.UpdateConfig(ctx, "pve1", number(r.VM), pve.ConfigUpdate{Set: map[string]string{"description": line}}))
+				was, err := root.Pending(ctx, "pve1", number(r.VM))
 				must(t, err)
 				for what, do := range map[string]func() error{
 					"configure": func() error { return b.Configure(ctx, r, gpuMachine()) },
@@ -75,7 +74,7 @@ func TestAVMWhoseRecordIsNotBelievedIsNeverWritten(t *testing.T) {
 						t.Errorf("%s ends with %v", what, err)
 					}
 				}
-				is, err := root.Pending(ctx, "pve1", r.VM)
+				is, err := root.Pending(ctx, "pve1", number(r.VM))
 				must(t, err)
 				if is.Digest != was.Digest {
 					t.Error("the configuration was changed")
@@ -95,7 +94,7 @@ func TestWhatALaterProgramAddedIsKept(t *testing.T) {
 		was, err := root.Mapping(ctx, register)
 		must(t, err)
 		must(t, root.UpdateMapping(ctx, pve.MappingUpdate{ID: register, Digest: was.Digest, Map: was.Map, Description: was.Description + " " + added + " " + flag}))
-		must(t, root.UpdateConfig(ctx, "pve1", r.VM, pve.ConfigUpdate{Set: map[string]string{"description": note(r, "") + " " + added + " " + flag}}))
+		must(t, root.UpdateConfig(ctx, "pve1", number(r.VM), pve.ConfigUpdate{Set: map[string]string{"description": note(r, "") + " " + added + " " + flag}}))
 
 		next := r
 		next.Labels = "zone=a"
@@ -111,7 +110,7 @@ func TestWhatALaterProgramAddedIsKept(t *testing.T) {
 		if !strings.Contains(is.Description, added) || !strings.Contains(is.Description, flag) || !strings.Contains(is.Description, "zone") {
 			t.Errorf("the register says %q", is.Description)
 		}
-		config, err := root.Pending(ctx, "pve1", r.VM)
+		config, err := root.Pending(ctx, "pve1", number(r.VM))
 		must(t, err)
 		if text := nextOptions(config)["description"]; !strings.Contains(text, added) || !strings.Contains(text, flag) || !strings.Contains(text, "zone") || !strings.Contains(text, "replaced=") {
 			t.Errorf("the note says %q", text)

@@ -38,20 +38,12 @@ func (b *Backend) Destroy(ctx context.Context, ref inventory.VMRef, handle hyper
 const destroyWords = "the VM and its disks to be removed"
 
 func (b *Backend) destroy(ctx context.Context, ref inventory.VMRef, m memo) (*hypervisor.Wait, error) {
-	if !m.Task.IsZero() {
-		switch ended, err := b.poll(ctx, m); {
-		case !ended && err != nil:
-			return nil, err
-		case !ended:
-			return m.underWay(destroyWords), nil
-		case err == nil:
-			return nil, nil
-		default:
-			if _, lookErr := b.client.Pending(ctx, ref.Host, number(ref.ID)); pve.KindOf(lookErr) == pve.NotFound {
-				return nil, nil
-			}
-			return nil, err
-		}
+	at, wait, err := b.follow(ctx, ref, m, "qmdestroy", destroyWords)
+	switch {
+	case at == working:
+		return wait, err
+	case at == over:
+		return nil, b.unlessGone(ctx, ref, err)
 	}
 	found, err := b.prove(ctx, ref)
 	if pve.KindOf(err) == pve.NotFound {
@@ -66,15 +58,20 @@ func (b *Backend) destroy(ctx context.Context, ref inventory.VMRef, m memo) (*hy
 			Why: "somebody turned its protection on again", Fix: "find out who and why before you repeat the command",
 		}
 	}
-	if m.Sent {
-		if task := b.findTask(ctx, ref.Host, number(ref.ID), "qmdestroy"); !task.IsZero() {
-			return memo{Since: m.Since, Task: task}.underWay(destroyWords), nil
-		}
-	}
 	// Destroying takes no digest: the number is all that it takes. So this comes
 	// at once after the proof.
 	task, err := b.client.Destroy(ctx, ref.Host, number(ref.ID), pve.DestroyOptions{Purge: true})
-	return begun(ctx, destroyWords, task, err)
+	wait, err = b.orFind(ctx, ref, "qmdestroy", destroyWords, 0, task, err)
+	return wait, b.unlessGone(ctx, ref, err)
+}
+
+// unlessGone is how a removal ended: what counts is what is there.
+func (b *Backend) unlessGone(ctx context.Context, ref inventory.VMRef, err error) error {
+	if err == nil {
+		return nil
+	}
+	_, lookErr := b.client.Pending(ctx, ref.Host, number(ref.ID))
+	return errorUnless(pve.KindOf(lookErr) == pve.NotFound, err)
 }
 
 // reallyGone makes sure that a VM which is not on its host was not moved.

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -83,7 +82,7 @@ func life(t *testing.T, w pvesim.World) (missing []inventory.Right, err error) {
 }
 
 // live makes a GPU worker and takes it away again.
-func live(b *Backend) (missing []inventory.Right, err error) {
+func live(b driver) (missing []inventory.Right, err error) {
 	ctx := context.Background()
 	s, err := b.Observe(ctx, roleScope)
 	if err != nil {
@@ -104,12 +103,12 @@ func live(b *Backend) (missing []inventory.Right, err error) {
 	}{
 		{"claim", func() error { return b.Claim(ctx, r, inventory.Record{}) }},
 		{"clone", func() error {
-			return b.Clone(ctx, apply.CloneOrder{Record: r, TemplateHost: "pve1", TemplateVMID: 9000})
+			return b.Clone(ctx, order(r))
 		}},
 		{"configure", func() error { return b.Configure(ctx, r, desired) }},
 		{"attach", func() error { return b.Attach(ctx, r, card) }},
 		{"start", func() error { return b.Start(ctx, ref) }},
-		{"agent", func() error { _, err := b.AwaitAgent(ctx, ref); return err }},
+		{"agent", func() error { _, err := b.Agent(ctx, ref); return err }},
 		{"park", func() error { return b.SetParked(ctx, ref, true) }},
 		{"unprotect", func() error { return b.Unprotect(ctx, ref) }},
 		{"stop", func() error { return b.Stop(ctx, ref) }},

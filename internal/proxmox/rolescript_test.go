@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
-	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 

@@ -49,7 +49,7 @@ func (s *subject) claimed() Condition {
 func (s *subject) created() Condition {
 	switch {
 	case s.vm == nil && s.worker.Action == plan.Refuse:
-		return say(Created, false, "", "Refused", firstProblem(s.worker.Refusals))
+		return say(Created, false, "", "Refused", s.refused)
 	case s.vm == nil && s.worker.Action == plan.Wait:
 		return say(Created, false, "", "Cloning", s.worker.Reason)
 	case s.vm == nil:

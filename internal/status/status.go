@@ -3,7 +3,6 @@ package status
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
@@ -85,12 +84,16 @@ const (
 // pools in the order of the documents, then those that no document declares.
 func Report(in plan.Input) []Row {
 	in.Request = plan.Request{Verb: plan.ApplyDocuments}
+	declared, orphans := plan.Overview(in)
 	var rows []Row
-	for _, p := range []*plan.Plan{plan.Build(in), plan.BuildOrphans(in)} {
-		for _, pool := range p.Pools {
-			for i := range pool.Workers {
-				row := rowOf(in.Snapshot, &pool, &pool.Workers[i])
-				if !slices.ContainsFunc(rows, row.same) {
+	told, reasons := map[rowKey]bool{}, refusals{}
+	for _, p := range []*plan.Plan{declared, orphans} {
+		for i := range p.Pools {
+			pool := &p.Pools[i]
+			for j := range pool.Workers {
+				row := reasons.rowOf(in.Snapshot, pool, &pool.Workers[j])
+				if key := row.key(); !told[key] {
+					told[key] = true
 					rows = append(rows, row)
 				}
 			}
@@ -99,21 +102,36 @@ func Report(in plan.Input) []Row {
 	return rows
 }
 
-// same tells that two rows are of one worker and VM.
-func (r Row) same(other Row) bool {
-	return r.Pool == other.Pool && r.KubeCluster == other.KubeCluster && r.Worker == other.Worker && r.VM == other.VM
+// rowKey tells workers and VMs apart: there is one row for each.
+type rowKey struct{ pool, kubeCluster, worker, vm string }
+
+func (r *Row) key() rowKey { return rowKey{r.Pool, r.KubeCluster, r.Worker, r.VM} }
+
+// refusals are the words for the reasons why workers are refused. Workers that ask
+// for the same may share thousands of reasons: one for each card of a large world.
+type refusals map[*finding.Finding]string // by the first of them
+
+func (r refusals) of(w *plan.Worker) string {
+	if len(w.Refusals) == 0 {
+		return ""
+	}
+	first := &w.Refusals[0]
+	if _, told := r[first]; !told {
+		r[first] = firstProblem(w.Refusals)
+	}
+	return r[first]
 }
 
 // subject is one worker while its row is made.
 type subject struct {
-	world  *inventory.Snapshot
-	worker *plan.Worker
-	vm     *inventory.VM // proven to be ours, or our unmarked clone; else nil
-	claim  *inventory.Claim
+	worker  *plan.Worker
+	refused string        // why
+	vm      *inventory.VM // proven to be ours, or our unmarked clone; else nil
+	claim   *inventory.Claim
 }
 
-func rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Worker) Row {
-	s := subject{world: world, worker: w}
+func (r refusals) rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Worker) Row {
+	s := subject{worker: w, refused: r.of(w)}
 	if w.Ref != nil {
 		s.vm = world.VM(w.Ref.ID)
 	}
@@ -170,7 +188,7 @@ func (s *subject) note() string {
 	case w.Action == plan.Keep:
 		return firstProblem(w.Notes)
 	case w.Action == plan.Refuse:
-		return firstProblem(w.Refusals)
+		return s.refused
 	case len(w.Changes) > 0:
 		var words []string
 		for _, c := range w.Changes {

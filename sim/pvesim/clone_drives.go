@@ -27,7 +27,7 @@ func (s *Sim) copyDrives(t *task, c *cloning, made map[string]string) error {
 		wait, err := s.copyDrive(t, c, key, drives[key], made)
 		linked = linked || wait == 0
 		if err == nil {
-			err = s.pause(t, wait)
+			err = s.transfer(t, wait, made[key])
 		}
 		if err == nil && wait > atOnce && s.fullForCopy(c, made[key]) {
 			err = t.outOfSpace(s, c, made[key])
@@ -44,6 +44,35 @@ func (s *Sim) copyDrives(t *task, c *cloning, made map[string]string) error {
 		return s.pause(t, s.timings.CloneLinked)
 	}
 	return nil
+}
+
+// transfer lets the time pass that copying takes, and notes how far it is, as
+// qemu-img convert -p does with each per cent; here at most once a second.
+func (s *Sim) transfer(t *task, wait Duration, value string) error {
+	if wait <= atOnce {
+		return s.pause(t, wait)
+	}
+	size := parseSize(parseDrive(value).props["size"])
+	whole := jitter(t.rng, wait)
+	parts := min(100, max(1, int(time.Duration(wait)/time.Second)))
+	t.note("transferred 0.0 B of %s (0.00%%)", renderBytes(size))
+	for part := 1; part <= parts; part++ {
+		if err := s.pauseExactly(t, whole/Duration(parts)); err != nil {
+			return err
+		}
+		percent := 100 * float64(part) / float64(parts)
+		t.note("transferred %s of %s (%.2f%%)", renderBytes(int64(float64(size)*percent/100)), renderBytes(size), percent)
+	}
+	return nil
+}
+
+// renderBytes writes a size for people, with one decimal: "1.2 GiB".
+func renderBytes(bytes int64) string {
+	size, units := float64(bytes), []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	for size >= 1024 && len(units) > 1 {
+		size, units = size/1024, units[1:]
+	}
+	return fmt.Sprintf("%.1f %s", size, units[0])
 }
 
 // writeSoFar writes the configuration of a clone under way.
@@ -110,7 +139,6 @@ func (s *Sim) copyDrive(t *task, c *cloning, key string, d drive, made map[strin
 	if cloudInit || key == "efidisk0" || key == "tpmstate0" {
 		return atOnce, nil
 	}
-	t.note("transferred 0.0 B of %s", formatSize(copied.size))
 	return s.copyTime(copied.size, c.bwlimit), nil
 }
 

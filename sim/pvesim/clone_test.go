@@ -2,6 +2,7 @@ package pvesim
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -225,6 +226,53 @@ func TestDestructionIsRefused(t *testing.T) {
 		}
 		if n := countVolumes(sim.State(), 100); n != 0 {
 			t.Errorf("%d volumes are left", n)
+		}
+	})
+}
+
+// TestACloneForAnotherHostIsMadeBesideItsTemplate: only when it is done, its
+// configuration goes to the other host (PVE::API2::Qemu, clone_vm).
+func TestACloneForAnotherHostIsMadeBesideItsTemplate(t *testing.T) {
+	play(t, func(t *testing.T) {
+		world := homelab(t)
+		world.Storages = append(world.Storages, Storage{Name: "nas", Type: "dir", Path: "/mnt/nas", Content: []string{"images"}, Shared: true})
+		world.VMs = append(world.VMs, VM{ID: 300, Host: "pve1", Config: map[string]any{"name": "shared", "template": 1,
+			"scsi0": "nas:300/base-300-disk-0.raw,size=10G", "ide2": "none,media=cdrom"}})
+		sim := newSim(t, world)
+		engine := sim.as(t, engineToken)
+		clone := engine.do("POST", qemu("pve1", 300, "/clone"), "newid", "120", "target", "pve2", "full", "1")
+		pause(t, time.Second)
+		if v := sim.State().VMs[120]; v.Host != "pve1" || v.Lock != "clone" {
+			t.Errorf("while it is made it is on %s, locked by %q", v.Host, v.Lock)
+		}
+		engine.do("GET", qemu("pve2", 120, "/config")).refused(500, "Configuration file 'nodes/pve2/qemu-server/120.conf' does not exist")
+		engine.done(clone, "OK")
+		if v := sim.State().VMs[120]; v.Host != "pve2" || v.Lock != "" {
+			t.Errorf("when it is done it is on %s, locked by %q", v.Host, v.Lock)
+		}
+	})
+}
+
+// TestAFullCloneSaysHowFarItIs, in the words of the real one.
+func TestAFullCloneSaysHowFarItIs(t *testing.T) {
+	play(t, func(t *testing.T) {
+		engine := newSim(t, homelab(t)).as(t, engineToken)
+		clone := engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", "120", "full", "1")
+		lines := func() (said []string) {
+			for _, line := range engine.do("GET", "/nodes/pve1/tasks/"+url.PathEscape(clone.data.(string))+"/log").list() {
+				if text := line.(map[string]any)["t"].(string); strings.HasPrefix(text, "transferred ") {
+					said = append(said, text)
+				}
+			}
+			return said
+		}
+		pause(t, 2500*time.Millisecond)
+		if diff := cmp.Diff([]string{"transferred 0.0 B of 10.0 GiB (0.00%)", "transferred 1.0 GiB of 10.0 GiB (10.00%)", "transferred 2.0 GiB of 10.0 GiB (20.00%)"}, lines()); diff != "" {
+			t.Errorf("after two seconds and a half (-want +got):\n%s", diff)
+		}
+		engine.done(clone, "OK")
+		if all := lines(); all[len(all)-1] != "transferred 10.0 GiB of 10.0 GiB (100.00%)" {
+			t.Errorf("in the end it says %q", all)
 		}
 	})
 }

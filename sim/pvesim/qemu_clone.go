@@ -1,6 +1,7 @@
 package pvesim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ type cloning struct {
 	format         string
 	pool           string
 	bwlimit        int               // KiB/s, 0 for none
+	moveTo         string            // the host that gets it when it is done; "" for the template's
 	conf           map[string]string // what the clone is going to have
 }
 
@@ -57,8 +59,8 @@ func (s *Sim) checkClone(r *request) (*cloning, error) {
 		return nil, noConfigFile(r.vmid(), r.node())
 	}
 	c := &cloning{source: source, who: r.who, storage: r.args.get("storage"), format: r.args.get("format"), pool: r.args.get("pool"),
-		bwlimit: r.args.number("bwlimit", 0),
-		full:    r.args.flag("full") || !r.args.has("full") && !source.template()}
+		bwlimit: r.args.number("bwlimit", 0), moveTo: r.args.get("target"),
+		full: r.args.flag("full") || !r.args.has("full") && !source.template()}
 	if err := s.poolExists(c.pool); err != nil {
 		return nil, err
 	}
@@ -255,8 +257,8 @@ func (s *Sim) beginClone(r *request) string {
 }
 
 // takeID looks again, under the locks, and writes the configuration of the new
-// VM: a comment and a lock. The cluster's file system refuses ids that another
-// host has.
+// VM: a comment and a lock, on the template's host, where it stays until the clone
+// is done. The cluster's file system refuses ids that another host has.
 func (s *Sim) takeID(r *request) (*cloning, error) {
 	newid, node := r.args.number("newid", 0), r.node()
 	c, err := s.checkClone(r)
@@ -265,9 +267,6 @@ func (s *Sim) takeID(r *request) (*cloning, error) {
 	}
 	if s.vms[newid] != nil {
 		return nil, die("close (rename) atomic file '/etc/pve/nodes/%s/qemu-server/%d.conf' failed: File exists", node, newid)
-	}
-	if target := r.args.get("target"); target != "" {
-		node = target
 	}
 	c.target = newVM(newid, node, map[string]string{"lock": "clone", "description": " qmclone temporary file"})
 	c.target.guest = c.source.guest
@@ -298,7 +297,7 @@ func (s *Sim) runClone(t *task, c *cloning, identity *rand.Rand) error {
 		return cloneFailed(t, err)
 	}
 	maps.Copy(c.conf, made)
-	c.target.conf = c.conf
+	c.target.conf, c.target.node = c.conf, cmp.Or(c.moveTo, c.target.node)
 	s.joinPool(c.pool, c.target.id)
 	s.changed(VMConfigured, c.target.node, c.target.id, "")
 	return nil

@@ -87,9 +87,12 @@ func (s *Sim) powerTask(r *request, kind string, f func(t *task, v *vm) error) s
 	})
 }
 
-// pause works for a while with the simulator's lock let go. The error says why
-// the task must end.
-func (s *Sim) pause(t *task, d Duration) error {
+// pause works for a while, with jitter, and with the simulator's lock let go. The
+// error says why the task must end.
+func (s *Sim) pause(t *task, d Duration) error { return s.pauseExactly(t, jitter(t.rng, d)) }
+
+// pauseExactly is pause without jitter.
+func (s *Sim) pauseExactly(t *task, d Duration) error {
 	s.unlock()
 	err := t.sleep(d)
 	s.lock()

@@ -133,9 +133,9 @@ func (t *task) warn(format string, args ...any) {
 	t.warnings++
 }
 
-// sleep works for a while, with jitter. The error says why the task must end.
+// sleep works for a while. The error says why the task must end.
 func (t *task) sleep(d Duration) error {
-	err := t.sim.sleep(t.ctx, jitter(t.rng, d))
+	err := t.sim.sleep(t.ctx, d)
 	if err == nil && t.fault != nil && t.fault.Effect == TaskFails {
 		return errors.New(t.fault.text("simulated failure"))
 	}

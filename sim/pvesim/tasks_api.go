@@ -161,11 +161,18 @@ func matchesTask(t *task, a args) bool {
 		(since == 0 || t.start.Unix() >= since) && (until == 0 || t.start.Unix() <= until)
 }
 
+// keptTasks is how many tasks that are over each host tells the cluster of.
+const keptTasks = 25
+
+// clusterTasks are what the hosts tell each other: all tasks that run, and the last
+// that are over.
 func (s *Sim) clusterTasks(r *request) (any, error) {
-	out := []any{}
+	out, over := []any{}, map[string]int{}
 	for _, t := range slices.Backward(s.tasks) {
-		if len(out) == 25 {
-			break
+		if t.exit != "" {
+			if over[t.node]++; over[t.node] > keptTasks {
+				continue
+			}
 		}
 		if mine(r.who, t) || s.may(r.who, "/nodes/"+t.node, "Sys.Audit") {
 			out = append(out, t.listEntry())

@@ -268,3 +268,28 @@ func TestLocksMayBeSkippedByRootOnly(t *testing.T) {
 		}
 	})
 }
+
+// TestTheClusterIsToldOfAllTasksThatRun, however many are over: each host tells of
+// the last 25 of those (PVE::RESTEnvironment, active_workers).
+func TestTheClusterIsToldOfAllTasksThatRun(t *testing.T) {
+	play(t, func(t *testing.T) {
+		engine := newSim(t, homelab(t)).as(t, engineToken)
+		running := engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", "120", "full", "1", "bwlimit", "102400").ok().data.(string)
+		pause(t, 100*time.Millisecond)
+		for range 30 {
+			engine.do("POST", qemu("pve1", 9000, "/status/start")).ok() // the clone has its lock: it fails
+		}
+		engine.do("POST", qemu("pve2", 9001, "/status/start")).ok()
+		pause(t, 20*time.Second)
+		hosts, runs := map[any]int{}, false
+		for _, entry := range engine.do("GET", "/cluster/tasks").list() {
+			entry := entry.(map[string]any)
+			if hosts[entry["node"]]++; entry["upid"] == running {
+				runs = entry["endtime"] == nil
+			}
+		}
+		if hosts["pve1"] != 26 || hosts["pve2"] != 1 || !runs {
+			t.Errorf("it lists %v, the clone that runs among them: %v", hosts, runs)
+		}
+	})
+}

@@ -92,3 +92,13 @@ func TestWithoutLoginNothingIsNeeded(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A program that was given such a document says so and ends.
+func TestAHypervisorOfNoProductIsSaid(t *testing.T) {
+	r, documents, hypervisor := request(t, "    credentials: {token: {env: PVE_TOKEN}}\n")
+	hypervisor.Spec.Proxmox = nil
+	_, err := newEngine(r).Check(t.Context(), documents)
+	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "lab") || !strings.Contains(fault.FixOf(err), "spec.proxmox") {
+		t.Errorf("%v, fix %q", err, fault.FixOf(err))
+	}
+}

@@ -330,6 +330,12 @@ func (b *ClaimBuilder) Releasing() *ClaimBuilder { b.claim.Releasing = true; ret
 // Problem says that the claim's record must not be believed.
 func (b *ClaimBuilder) Problem(why string) *ClaimBuilder { b.claim.Problem = why; return b }
 
+// Change changes anything else.
+func (b *ClaimBuilder) Change(change func(*inventory.Claim)) *ClaimBuilder {
+	change(&b.claim)
+	return b
+}
+
 func (b *ClaimBuilder) addTo(s *inventory.Snapshot) { s.Claims = append(s.Claims, b.claim) }
 
 func mustSlot(text string) pci.Slot {

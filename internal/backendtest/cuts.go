@@ -1,0 +1,98 @@
+package backendtest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// cuts makes and ends a worker, and loses one of the requests, each in its turn.
+func (s suite) cuts(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		t.Run(fmt.Sprintf("killed, late %v", late), func(t *testing.T) { s.cutEach(t, late, (*scenario).killed) })
+		t.Run(fmt.Sprintf("killed while it lets go, late %v", late), func(t *testing.T) { s.cutEach(t, late, (*scenario).killedLettingGo) })
+		t.Run(fmt.Sprintf("one request lost, late %v", late), func(t *testing.T) { s.cutEach(t, late, (*scenario).unheard) })
+	}
+}
+
+func (s suite) cutEach(t *testing.T, late bool, play func(*scenario, Cut) bool) {
+	points := 0
+	for at, cut := 1, true; cut && !t.Failed(); at += s.every {
+		s.bubble(t, func(s *scenario) { cut = play(s, Cut{At: at, Late: late}) })
+		if t.Failed() {
+			t.Logf("request %d was lost", at)
+		}
+		if cut {
+			points++
+		}
+	}
+	t.Logf("%d cut points", points)
+	if points == 0 && !t.Failed() {
+		t.Error("no request was lost")
+	}
+}
+
+// killed kills an engine. Another one begins the same command anew; it knows what
+// the first one had planned, and nothing of how far it came.
+func (s *scenario) killed(cut Cut) bool {
+	before := s.state()
+	first, second := s.engine("ops@desk"), s.engine("ops@desk")
+	second.bears = true
+	w := first.gpuWorker("gpu-1", 1)
+	cut.Kills = true
+	first.wire.loses(cut)
+	if first.all(w, s.running(w)) != nil {
+		w.ref.ID = w.record.VM
+		second.must(w, s.running(w)...)
+		s.isWhole(w)
+	}
+	if first.all(w, s.ending(w)) != nil {
+		second.must(w, s.ending(w)...)
+	}
+	s.same("after the worker's end", before)
+	return first.wire.dead()
+}
+
+// killedLettingGo kills an engine that disowns a worker; another one goes on.
+func (s *scenario) killedLettingGo(cut Cut) bool {
+	_, w := s.whole()
+	first := s.engine("ops@desk")
+	cut.Kills = true
+	first.wire.loses(cut)
+	if first.all(w, []call{disown}) != nil {
+		second := s.engine("ops@desk")
+		second.bears = true
+		second.must(w, disown)
+	}
+	s.isDisowned(w)
+	return first.wire.dead()
+}
+
+// all does calls until one of them fails, which only happens to the dead.
+func (e *engine) all(w *worker, calls []call) error {
+	e.Helper()
+	for _, c := range calls {
+		if err := e.do(c, w); err != nil {
+			if !e.wire.dead() {
+				e.Errorf("%s: %v", c.name, err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// unheard loses one request of an engine that lives on.
+func (s *scenario) unheard(cut Cut) bool {
+	before := s.state()
+	e := s.engine("ops@desk")
+	e.bears = true
+	w := e.gpuWorker("gpu-1", 1)
+	e.wire.loses(cut)
+	e.must(w, s.running(w)...)
+	s.isWhole(w)
+	e.must(w, s.ending(w)...)
+	time.Sleep(time.Minute) // what may still be on its way has arrived
+	s.same("after the worker's end", before)
+	return e.wire.wasCut()
+}

@@ -1,0 +1,244 @@
+package memory
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/hypervisor/vmclaim"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+)
+
+// How long tasks take, and a guest until it answers.
+const (
+	cloneTime   = 30 * time.Second
+	startTime   = 8 * time.Second
+	stopTime    = 5 * time.Second
+	destroyTime = 4 * time.Second
+	guestTime   = 20 * time.Second
+)
+
+// What the hypervisor answers when it does not do what it is asked.
+var (
+	errGone    = answer(fault.NotFound, "there is no such VM", "look with gpuworker status, then run the same command again")
+	errChanged = answer(fault.Conflict, "the VM was changed since it was read", again)
+	errTaken   = answer(fault.Exists, "another VM has that name", "rename that VM, or give the worker another name")
+	errLocked  = answer(fault.Busy, "the VM is locked", again)
+	errBusy    = answer(fault.Busy, "a task works on the VM", again)
+	errPower   = answer(fault.Busy, "the VM is not in the power state for that", again)
+	errInUse   = answer(fault.Exists, "a running VM has the card", "gpuworker gpus says who holds the card")
+	errFailed  = answer(fault.Failed, "the task failed", "the message is the hypervisor's: mend that, then run the same command again")
+)
+
+const again = "run the same command again"
+
+func answer(kind fault.Kind, why, fix string) error {
+	return &fault.Error{Kind: kind, Why: why, Fix: fix}
+}
+
+// World is the hypervisor itself. Names of VMs are unique in it.
+type World struct {
+	mu     sync.Mutex
+	hosts  []inventory.Host
+	vms    map[string]*vm
+	tasks  map[string]*task
+	random *rand.Rand
+	fails  string // why the next task fails
+}
+
+// vm is a VM or a template.
+type vm struct {
+	id, name, uuid, note, lock string
+	tags                       []string
+	template, running          bool
+
+	host          string // while it runs or is being started
+	next, applied config // of the next start, and as it runs
+	started       time.Time
+	version       int    // it grows with each change: what compare-and-swap compares
+	task          string // what works on it
+}
+
+// config is a configuration. The card is one of a host.
+type config struct {
+	inventory.Machine
+	cardHost string
+}
+
+// card is the card of a configuration; ok is false without one.
+func (c config) card() (card vmclaim.Card, ok bool) {
+	if c.Card == nil {
+		return vmclaim.Card{}, false
+	}
+	return vmclaim.Card{Host: c.cardHost, Slot: c.Card.Slot}, true
+}
+
+// task is work that the hypervisor does by itself.
+type task struct {
+	kind         string
+	begun, until time.Time
+	fails        string
+	done, undone func() // what it does in the end, and when it fails
+	ended        bool
+}
+
+// NewWorld makes a hypervisor with hosts and no VMs. The seed is for what it
+// chooses.
+func NewWorld(seed uint64, hosts ...inventory.Host) *World {
+	return &World{hosts: hosts, vms: map[string]*vm{}, tasks: map[string]*task{}, random: rand.New(rand.NewPCG(seed, 0))}
+}
+
+// settle ends the tasks whose time has come, in the order of their ends.
+func (w *World) settle() {
+	for {
+		var due *task
+		for _, t := range w.tasks {
+			if !t.ended && !t.until.After(time.Now()) && (due == nil || t.until.Before(due.until)) {
+				due = t
+			}
+		}
+		if due == nil {
+			return
+		}
+		due.ended = true
+		if due.fails == "" {
+			due.done()
+		} else {
+			due.undone()
+		}
+	}
+}
+
+// newID chooses an identifier for a VM or a task: "vm-7f3a".
+func (w *World) newID(kind string) string {
+	for {
+		id := fmt.Sprintf("%s-%04x", kind, w.random.IntN(1<<16))
+		if w.vms[id] == nil && w.tasks[id] == nil {
+			return id
+		}
+	}
+}
+
+// begin begins a task on a VM.
+func (w *World) begin(kind string, on *vm, takes time.Duration, done, undone func()) string {
+	id, now := w.newID("task"), time.Now()
+	end := func(do func()) func() {
+		return func() { on.task = ""; do() }
+	}
+	w.tasks[id] = &task{kind: kind, begun: now, until: now.Add(takes), fails: w.fails, done: end(done), undone: end(undone)}
+	on.task, w.fails = id, ""
+	return id
+}
+
+// free is a VM that can be worked on.
+func (w *World) free(id string) (*vm, error) {
+	v := w.vms[id]
+	switch {
+	case v == nil:
+		return nil, errGone
+	case v.lock != "":
+		return nil, fmt.Errorf("%w (%s)", errLocked, v.lock)
+	case v.task != "":
+		return nil, fmt.Errorf("%w (%s)", errBusy, w.tasks[v.task].kind)
+	}
+	return v, nil
+}
+
+func (w *World) named(name string) *vm {
+	for _, v := range w.vms {
+		if v.name == name {
+			return v
+		}
+	}
+	return nil
+}
+
+// clone begins a clone, which has its name, note, tags and UUID at once.
+func (w *World) clone(template string, as vm) (id, task string, err error) {
+	from := w.vms[template]
+	switch {
+	case from == nil || !from.template:
+		return "", "", errGone
+	case w.named(as.name) != nil:
+		return "", "", fmt.Errorf("%w: %s", errTaken, as.name)
+	}
+	as.id, as.next = w.newID("vm"), from.next
+	w.vms[as.id] = &as
+	task = w.begin("clone", &as, cloneTime, func() {}, func() { delete(w.vms, as.id) })
+	return as.id, task, nil
+}
+
+// write changes a VM that is still as it was read, with that version.
+func (w *World) write(id string, version int, change func(*vm)) error {
+	v := w.vms[id]
+	switch {
+	case v == nil:
+		return errGone
+	case v.version != version:
+		return errChanged
+	case v.lock != "":
+		return fmt.Errorf("%w (%s)", errLocked, v.lock)
+	case v.task != "" && w.tasks[v.task].kind != "start":
+		return fmt.Errorf("%w (%s)", errBusy, w.tasks[v.task].kind)
+	}
+	next := *v
+	change(&next)
+	if other := w.named(next.name); other != nil && other != v {
+		return fmt.Errorf("%w: %s", errTaken, next.name)
+	}
+	next.version++
+	*v = next
+	return nil
+}
+
+// start chooses a host and takes the card there, and begins to start the VM.
+func (w *World) start(id string) (string, error) {
+	v, err := w.free(id)
+	if err != nil {
+		return "", err
+	}
+	if v.running || v.template {
+		return "", errPower
+	}
+	host := w.hosts[w.random.IntN(len(w.hosts))].Name
+	if card, ok := v.next.card(); ok {
+		host = card.Host
+		for _, other := range w.vms {
+			if used, has := other.applied.card(); has && other.host != "" && used == card {
+				return "", fmt.Errorf("%w: %s %q", errInUse, other.id, other.name)
+			}
+		}
+	}
+	v.host, v.applied = host, v.next
+	return w.begin("start", v, startTime, func() { v.running, v.started = true, time.Now() }, func() { v.host = "" }), nil
+}
+
+func (w *World) stop(id string) (string, error) {
+	v, err := w.free(id)
+	if err != nil {
+		return "", err
+	}
+	if !v.running {
+		return "", errPower
+	}
+	return w.begin("stop", v, stopTime, func() { v.running, v.host = false, "" }, func() {}), nil
+}
+
+// destroy takes no version: an identifier is all that it takes.
+func (w *World) destroy(id string) (string, error) {
+	v, err := w.free(id)
+	if err != nil {
+		return "", err
+	}
+	if v.running || v.next.Protection {
+		return "", errPower
+	}
+	return w.begin("destroy", v, destroyTime, func() { delete(w.vms, id) }, func() {}), nil
+}
+
+// list are the identifiers of all VMs and templates.
+func (w *World) list() []string { return slices.Sorted(maps.Keys(w.vms)) }

@@ -1,0 +1,25 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+func (a *app) disownCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "disown NAME…",
+		Short: "Forget workers and leave their VMs as they are",
+		Long: `Take owner tag, record and the claim on its card off the named workers' VMs, the
+opposite of "gpuworker adopt". The VMs stay as they are: running or stopped, with
+disks, card and name. gpuworker does not touch them any more.
+
+Take the workers out of the documents first: the next apply would want to make
+them anew, and find their names taken.`,
+		Example: `  gpuworker disown gpu-workers-2 -f lab.yaml`,
+		Args:    cobra.MinimumNArgs(1),
+	}
+	return a.careCommand(cmd, &spending{question: "Disown?"}, func(names []string) (plan.Request, error) {
+		return plan.Request{Verb: plan.DisownWorkers, Workers: names}, nil
+	})
+}

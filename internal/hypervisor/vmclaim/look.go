@@ -1,0 +1,99 @@
+package vmclaim
+
+import (
+	"slices"
+
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// Word is the claim: a word without a value on the record's line of a VM's note.
+// It claims the card that the record names.
+const Word = "claims"
+
+// Card is the place of a card.
+type Card struct {
+	Host string
+	Slot pci.Slot
+}
+
+// CardOf is the card that a record names; ok is false when it names none.
+func CardOf(record inventory.Record) (card Card, ok bool) {
+	slot, err := pci.ParseSlot(record.Card)
+	return Card{record.Host, slot}, err == nil
+}
+
+// VM is what is read of a VM to know which card it claims or has. Templates are
+// left out: they never start.
+type VM struct {
+	Ref   inventory.VMRef
+	Note  inventory.Note
+	Cards []Card // in its configuration: of what runs, and of the next start
+}
+
+// Has reports whether the card is in the VM's configuration.
+func (v *VM) Has(card Card) bool { return slices.Contains(v.Cards, card) }
+
+// Claims reports whether the VM claims the card. A claim whose record must not be
+// believed is one on the card that the VM has, or, when it has none, on whichever
+// card it may be: a newer program may know what it says, and rely on it.
+func (v *VM) Claims(card Card) bool {
+	claimed, ok := CardOf(v.Note.Record)
+	switch {
+	case !v.Note.Has(Word):
+		return false
+	case v.Note.Problem == "":
+		return ok && claimed == card
+	}
+	return len(v.Cards) == 0 || v.Has(card)
+}
+
+// Kept are the flags of a record's line that stay when another record is written
+// in its place. A claim on another card goes: that card has to be claimed first.
+func Kept(flags []string, was, now inventory.Record) []string {
+	if was.Host == now.Host && was.Card == now.Card {
+		return flags
+	}
+	return Without(flags)
+}
+
+// With are the flags of a record's line with the claim.
+func With(flags []string) []string {
+	if slices.Contains(flags, Word) {
+		return flags
+	}
+	return append(slices.Clone(flags), Word)
+}
+
+// Without are the flags of a record's line without the claim.
+func Without(flags []string) []string {
+	return slices.DeleteFunc(slices.Clone(flags), func(flag string) bool { return flag == Word })
+}
+
+// Claims are all claims of VMs as a snapshot shows them, by card. cards are those
+// that are there.
+func Claims(vms []VM, cards []Card) []inventory.Claim {
+	var all []inventory.Claim
+	for _, card := range cards {
+		for i := range vms {
+			if vms[i].Claims(card) {
+				all = append(all, vms[i].claim(card))
+			}
+		}
+	}
+	for i := range vms {
+		card, ok := CardOf(vms[i].Note.Record)
+		if ok && vms[i].Claims(card) && !slices.Contains(cards, card) {
+			stale := vms[i].claim(card)
+			stale.Stale = "the card is not there any more"
+			all = append(all, stale)
+		}
+	}
+	return all
+}
+
+func (v *VM) claim(card Card) inventory.Claim {
+	return inventory.Claim{
+		Host: card.Host, Slot: card.Slot, Register: v.Ref.ID, Record: v.Note.Record, Problem: v.Note.Problem,
+	}
+}

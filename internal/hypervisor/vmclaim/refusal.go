@@ -1,0 +1,70 @@
+package vmclaim
+
+import (
+	"fmt"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/shell"
+)
+
+// reason is why a card cannot be had.
+type reason string
+
+const (
+	taken     reason = "taken"     // another VM has it
+	claimed   reason = "claimed"   // another worker's VM claims it
+	twin      reason = "twin"      // another VM of the same worker claims it
+	unclaimed reason = "unclaimed" // the VM itself does not claim it
+)
+
+// Err is the error of a refusal; nil for every other move. doing says what was
+// tried: "attach the card".
+func (v Verdict) Err(doing string) error {
+	if v.Move != Refuse {
+		return nil
+	}
+	card := v.look.Card
+	e := &fault.Error{Doing: doing, Where: fault.Place{Host: card.Host, Worker: v.look.Mine.Ref.Name, Card: card.Slot.String()}}
+	switch v.why {
+	case taken:
+		v.sayTaken(e)
+	case claimed:
+		v.sayClaimed(e)
+	case twin:
+		e.Kind = fault.Conflict
+		e.Why = fmt.Sprintf("%s, which claims it, is another VM of the same worker, made by %s", v.Other, v.Other.Note.Record.By)
+		e.Fix = "when somebody works on this worker at the same time, wait until that run is over; else look which of the two VMs is wanted, and destroy the other; then run the same command again"
+	case unclaimed:
+		e.Kind = fault.Conflict
+		e.Why = fmt.Sprintf("the note of %s no longer says that it claims the card", &v.look.Mine)
+		e.Fix = "run the same command again"
+	}
+	return e
+}
+
+func (v Verdict) sayTaken(e *fault.Error) {
+	e.Kind = fault.Exists
+	if v.look.Mine.Has(v.look.Card) {
+		e.Why = fmt.Sprintf("%s and %s both have it in their configuration; neither is started", &v.look.Mine, v.Other)
+		e.Fix = "look which of the two is to have it, and take it out of the other"
+		return
+	}
+	e.Why = fmt.Sprintf("%s has it in its configuration", v.Other)
+	e.Fix = fmt.Sprintf("take the card out of VM %s, or choose another card", v.Other.Ref.ID)
+}
+
+func (v Verdict) sayClaimed(e *fault.Error) {
+	e.Kind = fault.Exists
+	r := v.Other.Note.Record
+	if problem := v.Other.Note.Problem; problem != "" {
+		e.Why = fmt.Sprintf("%s claims this card or another one: %s", v.Other, problem)
+		e.Fix = inventory.RecordFix("the note of the VM")
+		return
+	}
+	e.Why = fmt.Sprintf("it is claimed by worker %s of pool %s (VM %s, KubeCluster %s, claimed by %s)", r.Worker, r.Pool, v.Other.Ref.ID, r.KubeCluster, r.By)
+	e.Fix = "choose another card, or delete that worker first: " + shell.Command("gpuworker delete %s", r.Worker)
+}
+
+// String names the VM as errors do.
+func (v *VM) String() string { return fmt.Sprintf("VM %s %q", v.Ref.ID, v.Ref.Name) }

@@ -1,0 +1,107 @@
+package place
+
+import (
+	"slices"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// cardsSeen remembers what was found about cards, so that workers that ask for the
+// same share it.
+type cardsSeen struct {
+	models map[modelOf]bool
+	fit    map[selection][]pci.Device
+	judged map[card]judgment // for workers that have nothing yet
+}
+
+// selection are the cards of a host that are of a kind.
+type selection struct{ host, model, id string }
+
+type judgment struct{ refusals, notes []finding.Finding }
+
+// modelOf is a question: is this make of card what is asked for?
+type modelOf struct {
+	model, id    string // asked for
+	vendor, name string
+	make         pci.ID
+}
+
+func newCardsSeen() *cardsSeen {
+	return &cardsSeen{models: map[modelOf]bool{}, fit: map[selection][]pci.Device{}, judged: map[card]judgment{}}
+}
+
+func (c *cardsSeen) fitting(want CardWant, host *inventory.Host) []pci.Device {
+	if len(want.Hosts) > 0 && !slices.Contains(want.Hosts, host.Name) {
+		return nil
+	}
+	of := selection{host.Name, want.Model, want.ID}
+	fit, known := c.fit[of]
+	if !known {
+		fit = slices.DeleteFunc(host.GPUs(), func(d pci.Device) bool { return !c.isModel(want, host.Name, d) })
+		c.fit[of] = fit
+	}
+	return fit
+}
+
+func (c *cardsSeen) isModel(want CardWant, host string, device pci.Device) bool {
+	gpu, _ := device.GPU()
+	question := modelOf{want.Model, want.ID, gpu.Vendor, gpu.Name, gpu.ID}
+	answer, known := c.models[question]
+	if !known {
+		answer = want.Matches(host, device)
+		c.models[question] = answer
+	}
+	return answer
+}
+
+// JudgeCard judges all that stands between a worker and a card, this plan
+// included.
+func (r *Room) JudgeCard(host *inventory.Host, device pci.Device, who Who) (refusals, notes []finding.Finding) {
+	if taker := r.cards[card{host.Name, device.Slot}]; taker != "" && taker != who.Worker {
+		return []finding.Finding{{
+			ID: finding.CardUsed, Verdict: finding.Fail, Layer: finding.LayerCard, Where: atCard(r.world, host.Name, device),
+			Reason: "used by " + taker,
+			Fix:    "there are fewer cards than workers that want one: add a card, or lower count",
+		}}, nil
+	}
+	j := r.judge(host, device, who)
+	return j.refusals, j.notes
+}
+
+// isFree tells whether nothing stands between a worker and a card.
+func (r *Room) isFree(host *inventory.Host, device pci.Device, who Who) bool {
+	taker := r.cards[card{host.Name, device.Slot}]
+	return (taker == "" || taker == who.Worker) && len(r.judge(host, device, who).refusals) == 0
+}
+
+// judge judges a card as the world is: for all workers that have nothing yet alike.
+func (r *Room) judge(host *inventory.Host, device pci.Device, who Who) judgment {
+	claim := r.world.Claim(host.Name, device.Slot)
+	if who.VM != "" || claim != nil && who.is(&claim.Record) {
+		refusals, notes := Split(r.lookAtCard(host, device, who))
+		return judgment{refusals, notes}
+	}
+	key := card{host.Name, device.Slot}
+	known, judged := r.cardsSeen.judged[key]
+	if !judged {
+		known.refusals, known.notes = Split(r.lookAtCard(host, device, who))
+		known.refusals, known.notes = slices.Clip(known.refusals), slices.Clip(known.notes) // whoever adds to them has a copy
+		r.cardsSeen.judged[key] = known
+	}
+	return known
+}
+
+func (r *Room) lookAtCard(host *inventory.Host, device pci.Device, who Who) []finding.Finding {
+	findings := []finding.Finding{CheckIOMMU(r.world, host)}
+	if !Blocks(findings[0]) {
+		findings = append(findings, CheckCardAlone(r.world, host, device))
+	}
+	findings = append(findings, CheckCardFree(r.world, host, device, who)...)
+	facts := CheckHostFacts(r.world, host, device, r.requireFacts)
+	if slices.ContainsFunc(facts, Blocks) {
+		facts = ProvenByVM(r.world, who.VM, device.Slot, facts)
+	}
+	return append(findings, facts...)
+}

@@ -1,0 +1,101 @@
+package place
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+)
+
+// templates finds the template for each host of a world. The VMs are looked through
+// once for each template that a document names, and each host is judged once.
+type templates struct {
+	world *inventory.Snapshot
+	fit   map[templateName]*fitting
+}
+
+// templateName is what a document says of a template, to be compared.
+type templateName struct {
+	name string
+	vmid int
+	tags string
+}
+
+// fitting are the VMs that are what a document names.
+type fitting struct {
+	templates []*inventory.VM
+	others    []*inventory.VM // that are no template
+	here      map[string][]*inventory.VM
+	found     map[string]foundTemplate // by host
+}
+
+type foundTemplate struct {
+	template *inventory.VM
+	findings []finding.Finding
+}
+
+func (t *templates) find(want v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
+	fit := t.fitting(want)
+	found, known := fit.found[h.Name]
+	if !known {
+		found.template, found.findings = fit.find(t.world, want, h)
+		found.findings = slices.Clip(found.findings) // whoever adds to them has a copy
+		fit.found[h.Name] = found
+	}
+	return found.template, found.findings
+}
+
+func (t *templates) fitting(want v1alpha1.Template) *fitting {
+	name := templateName{want.Name, want.VMID, strings.Join(want.Tags, "\n")}
+	if t.fit[name] == nil {
+		fit := &fitting{here: map[string][]*inventory.VM{}, found: map[string]foundTemplate{}}
+		for i := range t.world.VMs {
+			fit.add(want, &t.world.VMs[i])
+		}
+		t.fit[name] = fit
+	}
+	return t.fit[name]
+}
+
+func (f *fitting) add(want v1alpha1.Template, vm *inventory.VM) {
+	switch {
+	case !IsTemplate(want, vm):
+	case !vm.Template:
+		f.others = append(f.others, vm)
+	default:
+		f.templates = append(f.templates, vm)
+		f.here[vm.Host] = append(f.here[vm.Host], vm)
+	}
+}
+
+func (f *fitting) find(s *inventory.Snapshot, want v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
+	candidates, elsewhere := f.here[h.Name], []*inventory.VM(nil)
+	if len(candidates) == 0 {
+		for _, vm := range f.templates {
+			if sharedWith(s, vm, h) {
+				candidates = append(candidates, vm)
+			} else {
+				elsewhere = append(elsewhere, vm)
+			}
+		}
+	}
+	problem := finding.Finding{ID: finding.TemplateMissing, Verdict: finding.Fail, Layer: finding.LayerTemplate, Where: at(s, h.Name)}
+	switch {
+	case len(candidates) > 1:
+		problem.ID = finding.TemplateAmbiguous
+		problem.Reason = fmt.Sprintf("%d templates %s fit: %s", len(candidates), TemplateWords(want), vmList(candidates))
+		problem.Fix = "name one by spec.template.vmid, or give it a name or a tag of its own"
+		return nil, []finding.Finding{problem}
+	case len(candidates) == 0:
+		problem.Reason, problem.Fix = noTemplate(s, want, h, elsewhere, f.others)
+		return nil, []finding.Finding{problem}
+	}
+	findings := CheckTemplate(s, candidates[0])
+	if blocking, _ := Split(findings); len(blocking) > 0 {
+		return nil, findings
+	}
+	return candidates[0], findings
+}

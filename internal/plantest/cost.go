@@ -1,0 +1,72 @@
+package plantest
+
+import (
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+// Most is how many bytes may be allocated in total for a plan of 5,000 workers.
+const Most = 300 << 20
+
+// cost is what something takes: the least of several runs.
+type cost struct {
+	objects, bytes, processor float64
+}
+
+func costOf(do func()) cost {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	began := processorTime()
+	do()
+	took := processorTime() - began
+	runtime.ReadMemStats(&after)
+	return cost{float64(after.Mallocs - before.Mallocs), float64(after.TotalAlloc - before.TotalAlloc), float64(took)}
+}
+
+func (c cost) orLess(other cost) cost {
+	return cost{min(c.objects, other.objects), min(c.bytes, other.bytes), min(c.processor, other.processor)}
+}
+
+// processorTime is that of the program: what else the machine does is not in it.
+func processorTime() time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		panic(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+// GrowsWithTheWorld fails when ten times the workers take much more than ten times the
+// memory and processor time: with the square, it would be a hundred times. Both times
+// are of one run of the test; they are measured again and again while they are over a
+// bound that is far from what should be, but a square that costs as much as the rest
+// at 5,000 workers is over it. These must not take more than Most.
+func GrowsWithTheWorld(t *testing.T, large Large, do func(plan.Input)) {
+	t.Helper()
+	const workers, times, moreMemory, moreTime = 500, 10, 15.0, 25.0
+	one, ten := large.Input(workers), large.Input(times*workers)
+	few, many := costOf(func() { do(one) }), costOf(func() { do(ten) })
+	for range 9 {
+		if many.processor <= moreTime*few.processor {
+			break
+		}
+		few, many = few.orLess(costOf(func() { do(one) })), many.orLess(costOf(func() { do(ten) }))
+	}
+	ratio := func(what string, few, many, most float64) {
+		t.Helper()
+		if many > most*few {
+			t.Errorf("%d times the workers take %.1f times the %s", times, many/few, what)
+		}
+	}
+	ratio("objects", few.objects, many.objects, moreMemory)
+	ratio("memory", few.bytes, many.bytes, moreMemory)
+	ratio("processor time", few.processor, many.processor, moreTime)
+	if many.bytes > Most {
+		t.Errorf("%d workers take %.0f MiB, and %d may be", times*workers, many.bytes/(1<<20), Most>>20)
+	}
+}

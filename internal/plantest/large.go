@@ -1,0 +1,113 @@
+package plantest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+// Large is something that is asked of a large world.
+type Large struct {
+	Name  string
+	Input func(workers int) plan.Input
+	// Acts counts the workers that the plan is about, Should how many these are:
+	// whoever measures checks that the plan is the one that is meant.
+	Acts   func(plan.Summary) int
+	Should func(workers int) int
+}
+
+// Larges are the plans that are measured, each of n workers.
+func Larges() []Large { return append(Worlds(), named()...) }
+
+// Worlds are those of them that name no worker: for reports on a world.
+func Worlds() []Large {
+	fleet := func(f Fleet) func(int) plan.Input {
+		return func(n int) plan.Input {
+			f.Workers = n
+			return f.Input()
+		}
+	}
+	all := func(n int) int { return n }
+	plainToo := func(n int) int { return n + (n+eachPlain-1)/eachPlain }
+	kept := func(s plan.Summary) int { return s.Keep }
+	made := func(s plan.Summary) int { return s.Keep + s.Create }
+	refused := func(s plan.Summary) int { return s.Refused }
+	held := func(s plan.Summary) int { return s.Held }
+	return []Large{
+		{"nothing to do", fleet(Fleet{}), kept, plainToo},
+		{"nothing to do, 50 pools", fleet(Fleet{Pools: 50}), kept, plainToo},
+		{"nothing to do, each card named", fleet(Fleet{Named: true}), kept, plainToo},
+		{"half missing", fleet(Fleet{Every: 2}), made, plainToo},
+		{"half missing, 50 pools", fleet(Fleet{Every: 2, Pools: 50}), made, plainToo},
+		{"half missing, each card named", fleet(Fleet{Every: 2, Named: true}), made, plainToo},
+		{"all refused, no such card", fleet(Fleet{Held: true, Model: "H100"}), refused, all},
+		{"all refused, cards of others", fleet(Fleet{Held: true}), refused, all},
+		{"all refused, 50 pools", fleet(Fleet{Held: true, Pools: 50}), refused, all},
+		{"all refused, each card named", fleet(Fleet{Held: true, Named: true}), refused, all},
+		{"all refused, template misspelt", fleet(Fleet{Plain: true, Template: "ubuntu-22.40"}), refused, plainToo},
+		{"plain, half missing", fleet(Fleet{Plain: true, Every: 2}), made, plainToo},
+		{"undeclared", func(n int) plan.Input { return plainOnly(Fleet{Workers: n}.Input()) }, held, all},
+		{"undeclared, a pool each", func(n int) plan.Input { return plainOnly(Fleet{Workers: n, Pools: n}.Input()) }, held, all},
+	}
+}
+
+// Reports are the worlds of which most is to be told.
+func Reports() []Large {
+	return slices.DeleteFunc(Worlds(), func(l Large) bool {
+		return !slices.Contains([]string{"nothing to do", "half missing, 50 pools", "all refused, 50 pools", "all refused, each card named", "undeclared, a pool each"}, l.Name)
+	})
+}
+
+func named() []Large {
+	ended := func(s plan.Summary) int { return s.Destroy }
+	one := func(int) int { return 1 }
+	tenth := func(n int) int { return n / 10 }
+	return []Large{
+		{"one replaced", func(n int) plan.Input { return byName(n, plan.ReplaceWorkers, 1) }, ended, one},
+		{"a tenth replaced", func(n int) plan.Input { return byName(n, plan.ReplaceWorkers, n/10) }, ended, tenth},
+		{"one deleted", func(n int) plan.Input { return byName(n, plan.DeleteWorkers, 1) }, ended, one},
+		{"a tenth deleted", func(n int) plan.Input { return byName(n, plan.DeleteWorkers, n/10) }, ended, tenth},
+		{"a tenth deleted that is gone", gone, ended, func(int) int { return 0 }},
+	}
+}
+
+// plainOnly are the documents without the pools of GPU workers.
+func plainOnly(in plan.Input) plan.Input {
+	in.Pools = in.Pools[len(in.Pools)-1:]
+	return in
+}
+
+// byName asks for something with the first workers of a fleet that is all there.
+func byName(workers int, verb plan.Verb, some int) plan.Input {
+	in := Fleet{Workers: workers}.Input()
+	in.Request = plan.Request{Verb: verb}
+	for n := range some {
+		in.Request.Workers = append(in.Request.Workers, fmt.Sprintf("gpu-0-%d", n+1))
+	}
+	return in
+}
+
+// gone deletes workers that nothing declares and of which nothing is there.
+func gone(workers int) plan.Input {
+	in := plainOnly(Fleet{Workers: workers}.Input())
+	in.Request = plan.Request{Verb: plan.DeleteWorkers}
+	for n := range workers / 10 {
+		in.Request.Workers = append(in.Request.Workers, fmt.Sprintf("gpu-9-%d", n+1))
+	}
+	return in
+}
+
+// Plan makes the plan, and fails when it is another one than is meant.
+func (l Large) Plan(t testing.TB, in plan.Input, workers int) *plan.Plan {
+	t.Helper()
+	p, err := plan.Make(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := l.Acts(p.Summary()), l.Should(workers); got != want {
+		t.Fatalf("%s of %d: it is about %d workers, not %d: %+v", l.Name, workers, got, want, p.Summary())
+	}
+	return p
+}

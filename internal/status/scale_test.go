@@ -1,0 +1,41 @@
+package status_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/plantest"
+	"github.com/gpuworker/gpuworker/internal/status"
+	"github.com/gpuworker/gpuworker/internal/thorough"
+)
+
+// TestAReportGrowsWithTheWorldAndNotWithItsSquare in memory and time.
+func TestAReportGrowsWithTheWorldAndNotWithItsSquare(t *testing.T) {
+	if thorough.Every > 1 {
+		t.Skip("under the race detector, which takes its own time and memory")
+	}
+	for _, large := range plantest.Reports() {
+		t.Run(large.Name, func(t *testing.T) {
+			do := func(in plan.Input) { status.Report(in) }
+			plantest.GrowsWithTheWorld(t, large, do)
+		})
+	}
+}
+
+// BenchmarkReport says how n GPU workers are, among 2n VMs on n/25 hosts.
+func BenchmarkReport(b *testing.B) {
+	for _, large := range plantest.Worlds() {
+		for _, n := range []int{500, 1000, 2000, 5000} {
+			b.Run(fmt.Sprintf("%s/%d", large.Name, n), func(b *testing.B) {
+				in := large.Input(n)
+				b.ReportAllocs()
+				for b.Loop() {
+					if rows := status.Report(in); len(rows) < n {
+						b.Fatalf("%d rows of %d workers", len(rows), n)
+					}
+				}
+			})
+		}
+	}
+}
