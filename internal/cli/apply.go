@@ -27,9 +27,10 @@ need a stop and start of one wait for --allow-restart.
 With --plan it carries out a plan that any verb wrote with -o json, in this or in
 another place. The plan is made again from the request and the documents in the
 file: when it comes out differently, nothing is done. It is shown, and asks or
-waits for --yes, as the verb itself does. With -f or GPUWORKER_FILE the
-Hypervisors in the file must be those of the documents; without, the file must be
-yours and writable by nobody else, for its Hypervisors say where logins are sent.`,
+waits for --yes, as the verb itself does. A plan that was interrupted can be
+applied again. With -f or GPUWORKER_FILE the Hypervisors and KubeClusters in the
+file must be those of the documents; without, the file must be yours and writable
+by nobody else, for its Hypervisors say where logins are sent.`,
 		Example: `  gpuworker apply -f lab.yaml
   gpuworker apply -f lab.yaml --yes --all-or-nothing -o json
   gpuworker plan -f lab.yaml -o json > p.json; gpuworker apply --plan p.json --yes`,

@@ -85,7 +85,7 @@ func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, reques
 	if len(w.inputs) == 0 && len(w.unseen) > 0 {
 		return world{}, errors.Join(errs...)
 	}
-	if e.options.Facts != nil && len(w.inputs) > 0 && len(w.unseen) == 0 && how.only == nil {
+	if e.options.Facts != nil && len(w.inputs) == len(documents.Hypervisors) && len(w.inputs) > 0 && how.only == nil {
 		// Nobody knows of which hypervisor they should be; so they are told once.
 		w.inputs[0].Given = e.options.Facts.Unused(hostNames(w.inputs))
 	}

@@ -117,7 +117,10 @@ func (l *lab) runAsTyped(terminal bool, args ...string) printed {
 			})
 		},
 		LookupEnv: func(name string) (string, bool) {
-			return "gpuworker@pve!engine=11111111-1111-4111-8111-111111111111", strings.HasSuffix(name, "_TOKEN")
+			if !strings.HasSuffix(name, "_TOKEN") {
+				return "", false
+			}
+			return "gpuworker@pve!engine=11111111-1111-4111-8111-111111111111", true
 		},
 		Now: time.Now, Interrupts: l.interrupts,
 	}

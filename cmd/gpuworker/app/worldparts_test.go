@@ -151,6 +151,7 @@ func TestWhatDoesNotDependOnAHypervisorThatIsDownIsDone(t *testing.T) {
 					{"apply --yes", "✓ created"},
 					{"delete gpu-9 plain-2 --yes", "gpu-9: not there, nothing to delete"},
 					{"orphans --release --yes", "Nothing to do."},
+					{"disown plain-1 --yes", "✓ disowned"},
 				} {
 					l.allowed(c.line)
 					l.tellsOnce(down, c.line, c.says)
@@ -267,7 +268,7 @@ func TestAVMIsAdoptedWhereItsPoolIs(t *testing.T) {
 				if _, both := l.far.State().VMs[9100]; !both {
 					t.Fatal("far has no VM 9100")
 				}
-				l.disown("gpu-1")
+				l.unmark("gpu-1")
 				before := l.far.State()
 				prepare(l)
 				l.must("adopt 9100 --as gpu-1 --yes")
