@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"unicode/utf8"
@@ -66,7 +67,7 @@ func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s 
 	if same, differences := fresh.Remain(read); !same {
 		return &fault.Error{
 			Kind: fault.Conflict, Doing: "apply the plan in " + name,
-			Why: "the world changed since the plan was made, or the file was edited; nothing was done: " + strings.Join(differences, "; "),
+			Why: "the world changed since the plan was made, or the file was edited; nothing was done: " + firstFew(differences),
 			Fix: "make the plan anew, look at it and apply that",
 		}
 	}
@@ -74,6 +75,15 @@ func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s 
 		return a.care(ctx, e, fresh, how)
 	}
 	return a.spend(ctx, e, fresh, how)
+}
+
+// firstFew joins the first of many differences: the rest a new plan tells.
+func firstFew(differences []string) string {
+	const few = 10
+	if more := len(differences) - few; more > 0 {
+		differences = append(slices.Clone(differences[:few]), fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(differences, "; ")
 }
 
 // readPlan reads a plan file strictly, and makes sure that it sends logins nowhere
@@ -165,6 +175,10 @@ func cutOff(text []byte) bool {
 func (a *app) trusted(ctx context.Context, name string, mine bool, read engine.Plans) error {
 	if len(a.files) == 0 && a.getenv("GPUWORKER_FILE") == "" {
 		if mine {
+			warnings, _ := read.Documents.Validate() // they were valid when they were read
+			for _, warning := range warnings {
+				a.warn(warning.String())
+			}
 			return nil
 		}
 		return &fault.Error{

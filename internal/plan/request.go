@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
@@ -78,6 +79,9 @@ func (r Request) places() map[string]int {
 // Make makes the plan for the request of the input.
 func Make(in Input) (*Plan, error) {
 	names := in.Request.Workers
+	if !in.Request.fits() {
+		return nil, in.Request.misfit()
+	}
 	switch in.Request.Verb {
 	case ApplyDocuments:
 		return Build(in), nil
@@ -92,16 +96,35 @@ func Make(in Input) (*Plan, error) {
 	case DisownWorkers:
 		return BuildDisown(in, names)
 	case AdoptVM:
-		if len(names) != 1 || in.Request.VM == "" {
-			break
-		}
 		return BuildAdopt(in, in.Request.VM, names[0])
 	case ReleaseOrphans:
 		return BuildOrphans(in), nil
 	}
-	return nil, &fault.Error{
+	return nil, in.Request.misfit()
+}
+
+// uuidForm is how the UUID of a VM is written.
+var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// fits reports whether a request has what its verb needs and no more. One that was
+// read from a file may be anything.
+func (r Request) fits() bool {
+	bad := func(uuid string) bool { return !uuidForm.MatchString(uuid) }
+	switch {
+	case len(r.UUIDs) > 0 && (r.Verb != ReplaceWorkers || len(r.UUIDs) != len(r.Workers) || slices.ContainsFunc(r.UUIDs, bad)):
+		return false
+	case (r.VM != "") != (r.Verb == AdoptVM):
+		return false
+	case r.Verb == AdoptVM:
+		return len(r.Workers) == 1
+	}
+	return (len(r.Workers) > 0) == r.ByName()
+}
+
+func (r Request) misfit() error {
+	return &fault.Error{
 		Kind: fault.Invalid, Doing: "plan",
-		Why: fmt.Sprintf("this is no request: verb %q with %s and VM %q", in.Request.Verb, count(len(names), "worker", "workers"), in.Request.VM),
+		Why: fmt.Sprintf("this is no request: verb %q with %s, VM %q and %s", r.Verb, count(len(r.Workers), "worker", "workers"), r.VM, count(len(r.UUIDs), "UUID", "UUIDs")),
 		Fix: "make the plan file anew with gpuworker plan -o json",
 	}
 }

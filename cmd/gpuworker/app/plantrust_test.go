@@ -16,7 +16,9 @@ import (
 // The Hypervisors of a plan say where logins are sent. Without -f the file itself
 // has to be trusted for that.
 
-func TestAPlanThatOthersMayWriteIsNotTrustedAlone(t *testing.T) {
+// otherHands are ways in which others may have written a plan file. Each makes the
+// file so and names it.
+func otherHands() map[string]func(l *oldLab, file string) string {
 	change := func(do func(file string) error) func(*oldLab, string) string {
 		return func(l *oldLab, file string) string {
 			if err := do(file); err != nil {
@@ -25,7 +27,7 @@ func TestAPlanThatOthersMayWriteIsNotTrustedAlone(t *testing.T) {
 			return file
 		}
 	}
-	for name, prepare := range map[string]func(l *oldLab, file string) string{
+	return map[string]func(l *oldLab, file string) string{
 		"its group may write": change(func(file string) error { return os.Chmod(file, 0o620) }),
 		"all may write":       change(func(file string) error { return os.Chmod(file, 0o602) }),
 		"it is somebody else's": change(func(file string) error {
@@ -61,7 +63,11 @@ func TestAPlanThatOthersMayWriteIsNotTrustedAlone(t *testing.T) {
 			l.in = bytes.NewReader(data)
 			return "-"
 		},
-	} {
+	}
+}
+
+func TestAPlanThatOthersMayWriteIsNotTrustedAlone(t *testing.T) {
+	for name, prepare := range otherHands() {
 		t.Run(name, func(t *testing.T) {
 			inScene(t, planScenes()[0], "json", func(l *oldLab, file string) {
 				counted := &asks{next: l.liar.next}
@@ -236,5 +242,40 @@ func TestTextsOfAPlanFileAreHarmlessEverywhere(t *testing.T) {
 		l.lab.judge(l.runAsTyped(false, "apply", "--dry-run", "--plan", file))
 		l.write(file, []byte("a: "+hostileTexts[0]))
 		l.lab.judge(l.runAsTyped(false, "apply", "--dry-run", "--plan", file))
+	})
+}
+
+// What the documents of a plan are warned of is said as it is for files with -f.
+func TestAPlanOfAnInsecureHypervisorIsWarnedOf(t *testing.T) {
+	inScene(t, planScenes()[0], "json", func(l *oldLab, file string) {
+		l.declare("credentials:", "tls: {insecure: true}\n    credentials:")
+		l.write(file, []byte(l.must("plan -o json").out))
+		for _, given := range []string{"", " -f " + l.document} {
+			if p := l.typed("apply --dry-run --plan " + file + given); p.code != 0 || strings.Count(p.err, "tls.insecure: the server's certificate is not checked") != 1 {
+				t.Errorf("%q: exit code %d:\n%s", given, p.code, p.err)
+			}
+		}
+	})
+}
+
+// Of many differences the first are told.
+func TestAPlanOfAnotherWorldNamesAFewDifferences(t *testing.T) {
+	inScene(t, planScenes()[0], "json", func(l *oldLab, file string) {
+		l.declare("replicas: 2", "replicas: 40")
+		var many, seen map[string]any
+		l.mustRead(file, &seen)
+		p := l.run(false, "plan", "-o", "json")
+		l.write(file, []byte(p.out))
+		l.mustRead(file, &many)
+		many["plans"] = seen["plans"]
+		data, err := json.Marshal(many)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.write(file, data)
+		p = l.typed("apply --yes --plan " + file)
+		if p.code != 7 || strings.Count(p.err, "is new in the plan") != 10 || !strings.Contains(p.err, "and 28 more") {
+			t.Errorf("exit code %d:\n%s", p.code, p.err)
+		}
 	})
 }
