@@ -128,20 +128,33 @@ func (s *Search) try(w Want, c *candidate) (o option, found bool) {
 	return o, false
 }
 
-// Choices counts the places that are open now. Whoever has the fewest should choose
-// first.
+// Choices counts the places that are open now, and forgets the hosts that have none.
+// Whoever has the fewest should choose first.
 func (s *Search) Choices() int {
 	count := 0
-	for _, c := range s.hosts {
-		free := 0
-		for _, device := range c.cards {
-			if s.room.isFree(c.host, device, s.want.Who) {
-				free++
-			}
-		}
-		if free > 0 && len(s.room.tryHost(s.want, c.host.Name).refusals) == 0 {
-			count += free
+	s.hosts = slices.DeleteFunc(s.hosts, func(c *candidate) bool {
+		places := s.placesOn(c)
+		count += places
+		return places == 0
+	})
+	heap.Init(&s.hosts)
+	return count
+}
+
+// placesOn counts the open places on a host: one for each card that is free, or for a
+// plain worker the host itself.
+func (s *Search) placesOn(c *candidate) int {
+	places := 0
+	for _, device := range c.cards {
+		if s.room.isFree(c.host, device, s.want.Who) {
+			places++
 		}
 	}
-	return count
+	if s.want.Card == nil {
+		places = 1
+	}
+	if places > 0 && len(s.room.tryHost(s.want, c.host.Name).refusals) > 0 {
+		return 0
+	}
+	return places
 }
