@@ -195,17 +195,7 @@ func (b *builder) adoptCard(d *draft, vm *inventory.VM) {
 		d.refuse(b.strangeCard(vm, fmt.Sprintf("no entry of spec.gpus of pool %s fits its card %s", d.pool.Name, slot)))
 		return
 	}
-	who := place.Who{Worker: d.Name, Pool: d.pool.Name, KubeCluster: d.pool.Spec.KubeCluster, VM: vm.ID}
-	host := b.world.Host(vm.Home())
-	if host == nil {
-		d.refuse(place.CheckHost(b.world, vm.Home()))
-		return
-	}
-	if there := place.CheckCardThere(b.world, host, slot); place.Blocks(there) {
-		d.refuse(there)
-		return
-	}
-	blocking, notes := b.room.JudgeCard(host, *host.Device(slot), who)
+	blocking, notes := b.judgeAdopted(d, vm, slot)
 	if len(blocking) > 0 {
 		d.refuse(blocking...)
 		return
@@ -216,6 +206,19 @@ func (b *builder) adoptCard(d *draft, vm *inventory.VM) {
 	if b.world.Capabilities.ClaimsInVM {
 		d.Steps = []StepKind{StepAdopt, StepClaim}
 	}
+}
+
+// judgeAdopted judges the card of a VM that is to be adopted, if it can be seen.
+func (b *builder) judgeAdopted(d *draft, vm *inventory.VM, slot pci.Slot) (blocking, notes []finding.Finding) {
+	host := b.world.Host(vm.Home())
+	if host == nil {
+		return []finding.Finding{place.CheckHost(b.world, vm.Home())}, nil
+	}
+	if there := place.CheckCardThere(b.world, host, slot); place.Blocks(there) {
+		return []finding.Finding{there}, nil
+	}
+	who := place.Who{Worker: d.Name, Pool: d.pool.Name, KubeCluster: d.pool.Spec.KubeCluster, VM: vm.ID}
+	return b.room.JudgeCard(host, *host.Device(slot), who)
 }
 
 func (b *builder) strangeCard(vm *inventory.VM, why string) finding.Finding {
