@@ -41,7 +41,7 @@ func Ledger() []Entry {
 	for i, e := range entries {
 		known[e.Method+" "+e.Path] = i
 	}
-	for _, c := range (*Sim)(nil).table() {
+	for _, c := range table(newest) {
 		path := declaredPath(c.path)
 		i, ok := known[c.method+" "+path]
 		if !ok {
@@ -59,7 +59,7 @@ func Ledger() []Entry {
 // Pattern is the path of the call that answers a request, as Ledger has it,
 // and "" when none does.
 func Pattern(method, path string) string {
-	c, _ := newRouter((*Sim)(nil).table()).find(method, segments(path))
+	c, _ := newRouter(table(newest)).find(method, segments(path))
 	if c == nil {
 		return ""
 	}

@@ -49,13 +49,17 @@ func (s *Sim) mapDigest() string {
 	var b strings.Builder
 	for _, id := range s.mapOrder {
 		m := s.mappings[id]
-		fmt.Fprintf(&b, "%s\n\tdescription %q\n\tmap %q\n\t%s %s\n", id, m.description, m.entries, m.live, m.mdev)
+		for _, field := range append([]string{id, m.description, m.live, m.mdev}, m.entries...) {
+			b.WriteString(field)
+			b.WriteByte(0)
+		}
+		b.WriteByte('\n')
 	}
 	return sha1Hex(b.String())
 }
 
-func (s *Sim) mappingFields(m *mapping) map[string]any {
-	out := map[string]any{"digest": s.mapDigest(), "type": "pci", "map": slices.Clone(m.entries)}
+func mappingFields(m *mapping, digest string) map[string]any {
+	out := map[string]any{"digest": digest, "type": "pci", "map": slices.Clone(m.entries)}
 	if m.hasDescription || m.description != "" {
 		out["description"] = m.description
 	}
@@ -76,13 +80,13 @@ func flagValue(text string) int {
 }
 
 func (s *Sim) listMappings(r *request) (any, error) {
-	out := []any{}
+	out, digest := []any{}, s.mapDigest()
 	for _, id := range s.mapOrder {
 		if !s.may(r.who, "/mapping/pci/"+id, "Mapping.Use", "Mapping.Modify", "Mapping.Audit") {
 			continue
 		}
 		m := s.mappings[id]
-		entry := s.mappingFields(m)
+		entry := mappingFields(m, digest)
 		entry["id"] = id
 		if node := r.args.get("check-node"); node != "" {
 			entry["checks"] = s.checkMapping(m, node)
@@ -167,7 +171,7 @@ func (s *Sim) getMapping(r *request) (any, error) {
 	if m == nil {
 		return nil, die("mapping '%s' not found", r.args.get("id"))
 	}
-	return s.mappingFields(m), nil
+	return mappingFields(m, s.mapDigest()), nil
 }
 
 func (s *Sim) createMapping(r *request) (any, error) {

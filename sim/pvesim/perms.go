@@ -63,69 +63,71 @@ func (s *Sim) needAny(who identity, path string, privs ...string) error {
 	return forbidden("Permission check failed (%s, %s)", path, strings.Join(privs, "|"))
 }
 
-// may tells whether one of the privileges is there.
+// may reports whether one of the privileges is there.
 func (s *Sim) may(who identity, path string, privs ...string) bool {
-	granted := s.privileges(who, path)
+	held := s.held(who, path)
 	for _, priv := range privs {
-		if _, ok := granted[priv]; ok {
+		if _, ok := held(priv); ok {
 			return true
 		}
 	}
 	return false
 }
 
-// privileges are what an identity may do on a path; the value says whether it
-// holds below, too. A token with privilege separation has what both it and
-// its user have.
+// privileges are all that an identity may do on a path; the value says whether
+// it holds below, too.
 func (s *Sim) privileges(who identity, path string) map[string]bool {
+	out := map[string]bool{}
+	held := s.held(who, path)
+	for _, priv := range s.privs {
+		if below, ok := held(priv); ok {
+			out[priv] = below
+		}
+	}
+	return out
+}
+
+// holding says whether a privilege is there, and whether it holds below, too.
+type holding func(priv string) (below, ok bool)
+
+func nothing(string) (below, ok bool) { return false, false }
+
+// everything is root's.
+func (s *Sim) everything(priv string) (below, ok bool) {
+	ok = slices.Contains(s.privs, priv)
+	return ok, ok
+}
+
+// held is what an identity may do on a path. A token with privilege separation
+// has what both it and its user have.
+func (s *Sim) held(who identity, path string) holding {
 	if !strings.HasPrefix(path, "/") {
-		return nil
+		return nothing
 	}
-	if who.isRoot() {
-		return s.everything()
-	}
-	var user map[string]bool
-	if who.user == "root@pam" {
-		user = s.everything()
-	} else {
+	user := holding(s.everything)
+	if who.user != "root@pam" {
 		user = s.granted(who.user, path)
 	}
 	if who.token == "" {
 		return user
 	}
 	t := s.access.token(who.String())
-	if t == nil {
-		return nil
-	}
-	if t.NoPrivSep {
+	switch {
+	case t == nil:
+		return nothing
+	case t.NoPrivSep:
 		return user
 	}
 	own := s.granted(who.String(), path)
-	if who.user == "root@pam" {
-		return own
+	return func(priv string) (bool, bool) {
+		userBelow, userHas := user(priv)
+		below, has := own(priv)
+		return below && userBelow, has && userHas
 	}
-	both := map[string]bool{}
-	for priv, below := range own {
-		if userBelow, has := user[priv]; has {
-			both[priv] = below && userBelow
-		}
-	}
-	return both
-}
-
-// everything is root's; nobody may write to it.
-func (s *Sim) everything() map[string]bool {
-	if s.allPrivs == nil {
-		s.allPrivs = map[string]bool{}
-		for _, priv := range allPrivileges(s.major) {
-			s.allPrivs[priv] = true
-		}
-	}
-	return s.allPrivs
 }
 
 // granted are the privileges by ACL, with those of the VM's pool.
-func (s *Sim) granted(who, path string) map[string]bool {
+func (s *Sim) granted(who, path string) holding {
 	roles := s.roles(who, path)
 	if id, ok := strings.CutPrefix(path, "/vms/"); ok {
 		vmid, _ := strconv.Atoi(id)
@@ -133,16 +135,17 @@ func (s *Sim) granted(who, path string) map[string]bool {
 			roles = withPool(roles, s.roles(who, "/pool/"+p.id))
 		}
 	}
-	out := map[string]bool{}
 	if _, none := roles["NoAccess"]; none {
-		return out
+		return nothing
 	}
-	for role, propagate := range roles {
-		for _, priv := range s.access.roles[role] {
-			out[priv] = out[priv] || propagate
+	return func(priv string) (below, ok bool) {
+		for role, propagate := range roles {
+			if slices.Contains(s.access.roles[role], priv) {
+				below, ok = below || propagate, true
+			}
 		}
+		return below, ok
 	}
-	return out
 }
 
 // withPool adds the roles on a VM's pool. They hold on the VM and not below it,
@@ -214,9 +217,10 @@ func levels(path string) []string {
 // Proxmox VE 8 (VM.Monitor) than since 9.
 func agentPriv(privs ...string) check {
 	return func(s *Sim, r *request) error {
+		asked := privs
 		if s.major < 9 {
-			privs = []string{"VM.Monitor"}
+			asked = []string{"VM.Monitor"}
 		}
-		return s.needAny(r.who, expandPath("/vms/{vmid}", r), privs...)
+		return s.needAny(r.who, expandPath("/vms/{vmid}", r), asked...)
 	}
 }

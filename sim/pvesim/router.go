@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -35,8 +36,15 @@ type call struct {
 // anyHost is for calls that do not ask the host in their path.
 const anyHost = "-"
 
-// router finds calls by method and path.
+// router finds calls by method and path. It does not change, so that all
+// simulators of one version share one.
 type router struct{ calls []*call }
+
+var routers = map[int]func() *router{8: routerOf(8), 9: routerOf(9)}
+
+func routerOf(major int) func() *router {
+	return sync.OnceValue(func() *router { return newRouter(slices.Concat(table(major), absentCalls())) })
+}
 
 func newRouter(table []call) *router {
 	r := &router{}
@@ -83,37 +91,44 @@ func (r *router) find(method string, path []string) (*call, args) {
 		if c.method != method {
 			continue
 		}
-		if values, ok := c.match(path); ok {
-			return c, values
+		if c.matches(path) {
+			return c, c.values(path)
 		}
 	}
 	return nil, nil
 }
 
-func (c *call) match(path []string) (args, bool) {
-	values := args{}
+// matches reports whether a path is one of the call's. No name in a path has
+// blanks: a path with them is no call at all.
+func (c *call) matches(path []string) bool {
 	for i, part := range c.parts {
-		if strings.HasSuffix(part, "...}") {
-			if len(path) <= i {
-				return nil, false
-			}
-			values[part[1:len(part)-4]] = arg{values: []string{strings.Join(path[i:], "/")}}
-			return values, true
-		}
-		if i >= len(path) {
-			return nil, false
-		}
-		if strings.HasPrefix(part, "{") {
+		switch {
+		case i >= len(path):
+			return false
+		case strings.HasSuffix(part, "...}"):
+			return true
+		case strings.HasPrefix(part, "{"):
 			if strings.ContainsFunc(path[i], unicode.IsSpace) {
-				// No name in a path has blanks: such a path is no call at all.
-				return nil, false
+				return false
 			}
-			values[part[1:len(part)-1]] = arg{values: []string{path[i]}}
-		} else if part != path[i] {
-			return nil, false
+		case part != path[i]:
+			return false
 		}
 	}
-	return values, len(path) == len(c.parts)
+	return len(path) == len(c.parts)
+}
+
+// values are the parameters in a path that matches.
+func (c *call) values(path []string) args {
+	values := args{}
+	for i, part := range c.parts {
+		if name, ok := strings.CutSuffix(part, "...}"); ok {
+			values[name[1:]] = arg{values: []string{strings.Join(path[i:], "/")}}
+		} else if strings.HasPrefix(part, "{") {
+			values[part[1:len(part)-1]] = arg{values: []string{path[i]}}
+		}
+	}
+	return values
 }
 
 // respond answers one request: the whole way of pveproxy.

@@ -8,7 +8,6 @@ import (
 	"log"
 	"math/rand/v2"
 	"regexp"
-	"slices"
 	"sync"
 	"time"
 )
@@ -28,6 +27,7 @@ type Sim struct {
 	version string
 	repoID  string
 	major   int
+	privs   []string // those that exist
 	// httpServer is the version of libpve-http-server-perl.
 	httpServer release
 	workers    int
@@ -55,7 +55,6 @@ type Sim struct {
 	tasks    []*task
 	byUPID   map[string]*task
 	access   *access
-	allPrivs map[string]bool
 	pools    []*pool
 	poolByVM map[int]*pool
 	dc       Datacenter
@@ -109,7 +108,7 @@ func New(world World, options ...Option) (*Sim, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Sim{
 		ctx: ctx, cancel: cancel,
-		version: world.Version, repoID: cmp.Or(world.RepoID, sha1Hex(world.Version)[:8]), major: world.major(), httpServer: world.httpServer(), workers: world.Workers, clusters: world.Cluster, noStats: world.NoStatistics, noDNS: world.NoDNS,
+		version: world.Version, repoID: cmp.Or(world.RepoID, sha1Hex(world.Version)[:8]), major: world.major(), privs: allPrivileges(world.major()), httpServer: world.httpServer(), workers: world.Workers, clusters: world.Cluster, noStats: world.NoStatistics, noDNS: world.NoDNS,
 		timings: DefaultTimings(), timeScale: 1, logf: log.Printf, guest: defaultGuest, started: time.Now(),
 		streams: newStreams(world.Seed), dc: world.Datacenter,
 		hosts: map[string]*host{}, storages: map[string]*storage{}, vms: map[int]*vm{}, mappings: map[string]*mapping{},
@@ -126,7 +125,7 @@ func New(world World, options ...Option) (*Sim, error) {
 		s.timings = *world.Timings
 	}
 	s.secret = []byte(newUUID(s.streams.next("secret")))
-	s.calls = newRouter(slices.Concat(s.table(), absentCalls()))
+	s.calls = routers[s.major]()
 	s.access = newAccess(world)
 	s.build(world)
 	return s, nil

@@ -2,22 +2,17 @@ package pvesim
 
 import "slices"
 
-// table is the whole API that is simulated. Everything else is 501.
-func (s *Sim) table() []call {
-	return slices.Concat(
-		rootCalls(), accessCalls(s.majorVersion()), clusterCalls(), mappingCalls(), nodeCalls(), hardwareCalls(), storageCalls(),
-		taskCalls(), poolCalls(), qemuCalls(), powerCalls(), agentCalls(), cloudInitCalls(), diskCalls(), snapshotCalls(), migrationCalls(),
-		strangerCalls(), poolChanges(), guestReadCalls(), accessChanges(s.majorVersion()), haCalls(), capabilityCalls(), guestCommandCalls(),
-	)
-}
+// newest is the newest major version of the product.
+const newest = 9
 
-// majorVersion is that of the product, the newest where there is no
-// simulator: the table is read without one, too.
-func (s *Sim) majorVersion() int {
-	if s == nil {
-		return 9
-	}
-	return s.major
+// table is the whole API of a major version that is simulated. Everything else
+// is 501.
+func table(major int) []call {
+	return slices.Concat(
+		rootCalls(), accessCalls(major), clusterCalls(), mappingCalls(), nodeCalls(), hardwareCalls(), storageCalls(),
+		taskCalls(), poolCalls(), qemuCalls(), powerCalls(), agentCalls(), cloudInitCalls(), diskCalls(), snapshotCalls(), migrationCalls(),
+		strangerCalls(), poolChanges(), guestReadCalls(), accessChanges(major), haCalls(), capabilityCalls(), guestCommandCalls(),
+	)
 }
 
 // index is a directory of the API: one entry a name.
