@@ -128,7 +128,7 @@ func TestAnEditedPlanIsRefusedOrDoesTheSame(t *testing.T) {
 				want = ledTo(t, l.sim.State())
 			})
 			const some = 17 // one in so many is carried out to the end
-			for i := 0; i < len(without); i += some * thorough.Every {
+			for i := 0; i < len(without); i += some {
 				inScene(t, s, "json", func(l *oldLab, file string) {
 					l.write(file, without[i].file)
 					p := l.typed("apply --yes --plan " + file)
@@ -140,6 +140,9 @@ func TestAnEditedPlanIsRefusedOrDoesTheSame(t *testing.T) {
 		})
 	}
 }
+
+// fewEdits is how many edits a test goes on by: there are thousands.
+const fewEdits = thorough.Every * thorough.Every
 
 // withoutEffect are the edits of a plan that are not refused. It fails the test
 // when one of them would do another thing, or when any of them touches the cluster.
@@ -155,7 +158,7 @@ func (l *oldLab) withoutEffect(file string) []edit {
 	}
 	var without []edit
 	edits := editsOf(l.t, unedited)
-	for i := 0; i < len(edits); i += thorough.Every {
+	for i := 0; i < len(edits); i += fewEdits {
 		l.write(file, edits[i].file)
 		switch p := l.typed("apply --dry-run -o json --plan " + file); {
 		case p.code == 0:
@@ -171,7 +174,7 @@ func (l *oldLab) withoutEffect(file string) []edit {
 		l.t.Errorf("edits of a plan wrote to the cluster: %v", written)
 	}
 	l.t.Logf("%d edits, %d of them without effect", len(edits), len(without))
-	if len(without)*thorough.Every < 20 || len(without) == len(edits) {
+	if len(without)*fewEdits < 20 || len(without) == len(edits) {
 		l.t.Errorf("%d of %d edits are not refused: the test proves nothing", len(without), len(edits))
 	}
 	return without
