@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,6 +65,41 @@ func newLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return labOf(t, world)
+}
+
+// madeWorld is the cluster of the demo in which the documents were applied.
+var madeWorld struct {
+	sync.Mutex
+	*pvesim.World
+}
+
+// newMadeLab starts the cluster in which the workers exist. Call it inside the
+// bubble of the test.
+func newMadeLab(t *testing.T) *lab {
+	t.Helper()
+	madeWorld.Lock()
+	defer madeWorld.Unlock()
+	if madeWorld.World == nil {
+		l := newLab(t)
+		if p := l.run(false, "apply", "--yes", "-q"); p.code != 3 { // one card is refused
+			t.Fatalf("exit %d: %s%s", p.code, p.out, p.err)
+		}
+		world, err := pvesim.LoadWorld(worlds.Homelab)
+		if err != nil {
+			t.Fatal(err)
+		}
+		world, err = world.Continued(l.sim.State(), pvesim.Guest{OS: "ubuntu", Agent: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		madeWorld.World = &world
+	}
+	return labOf(t, *madeWorld.World)
+}
+
+func labOf(t *testing.T, world pvesim.World) *lab {
+	t.Helper()
 	sim, err := pvesim.New(world, pvesim.WithLog(func(string, ...any) {}))
 	if err != nil {
 		t.Fatal(err)
@@ -220,11 +256,7 @@ func bubble(t *testing.T, name string, test func(l *lab)) {
 			t.Parallel()
 		}
 		synctest.Test(t, func(t *testing.T) {
-			l := newLab(t)
-			if p := l.run(false, "apply", "--yes", "-q"); p.code != 3 { // one card is refused
-				t.Fatalf("exit %d: %s%s", p.code, p.out, p.err)
-			}
-			test(l)
+			test(newMadeLab(t))
 		})
 	})
 }
