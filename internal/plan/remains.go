@@ -28,8 +28,8 @@ func isRest(before, now *Worker) bool {
 		return before.Action == Destroy || before.Action == Release
 	case len(before.Steps) == 0:
 		return false
-	case now.Awaits != nil: // the clone that an earlier run began
-		return now.Action == Wait
+	case now.Awaits != nil: // a clone that an earlier run began, when there was one to be made
+		return now.Action == Wait && slices.Contains(before.Steps, StepClone)
 	case before.Host != now.Host || slotText(before.Slot) != slotText(now.Slot):
 		return false
 	case now.Action == Keep:

@@ -89,6 +89,8 @@ func TestWhatRemainsOfAPlan(t *testing.T) {
 		{"a deleted worker is gone", worker(Destroy, ref("old"), StepUnprotect, StepDestroy, StepRelease), nil, true},
 		{"its card is still to be released", worker(Destroy, ref("old"), StepUnprotect, StepDestroy, StepRelease), worker(Release, nil, StepRelease), true},
 		{"another VM would be deleted", worker(Destroy, ref("old"), StepUnprotect, StepDestroy), worker(Destroy, ref("new"), StepUnprotect, StepDestroy), false},
+		{"a deleted worker is made anew by somebody", worker(Destroy, ref("old"), StepUnprotect, StepDestroy), awaited(worker(Wait, nil)), false},
+		{"a changed worker is made anew by somebody", worker(Update, ref("old"), StepConfigure), awaited(worker(Wait, nil)), false},
 		{"a worker that was to be made is not in the plan", create, nil, false},
 		{"a worker that was left alone is to be made", worker(Keep, ref("a")), create, false},
 		{"a worker that was refused is to be made", worker(Refuse, nil), create, false},
