@@ -34,11 +34,11 @@ const (
 var manners = map[plan.Verb]spending{
 	plan.ApplyDocuments: {question: "Apply this plan?"},
 	plan.ReplaceWorkers: {question: "Replace?", dryRun: true},
-	plan.DeleteWorkers:  {dryRun: true, goneIsDone: true},
+	plan.DeleteWorkers:  {dryRun: true, ends: "delete"},
 	plan.ParkWorkers:    {question: "Park?"},
 	plan.UnparkWorkers:  {question: "Unpark?"},
 	plan.AdoptVM:        {question: "Adopt this VM?"},
-	plan.DisownWorkers:  {question: "Disown?"},
+	plan.DisownWorkers:  {question: "Disown?", ends: "disown"},
 	plan.ReleaseOrphans: {dryRun: true},
 }
 

@@ -25,7 +25,7 @@ func Remains(before, now *Plan) (bool, []string) {
 func isRest(before, now *Worker) bool {
 	switch {
 	case now == nil:
-		return before.Action == Destroy || before.Action == Release
+		return before.Action == Destroy || before.Action == Release || before.Action == Disown
 	case len(before.Steps) == 0:
 		return false
 	case now.Awaits != nil: // a clone that an earlier run began, when there was one to be made

@@ -88,6 +88,7 @@ func TestWhatRemainsOfAPlan(t *testing.T) {
 		{"a replace is done", worker(Replace, ref("old"), replacing...), worker(Keep, ref("new")), true},
 		{"a deleted worker is gone", worker(Destroy, ref("old"), StepUnprotect, StepDestroy, StepRelease), nil, true},
 		{"its card is still to be released", worker(Destroy, ref("old"), StepUnprotect, StepDestroy, StepRelease), worker(Release, nil, StepRelease), true},
+		{"a VM that was let go is nobody's", worker(Disown, ref("a"), StepDisown), nil, true},
 		{"another VM would be deleted", worker(Destroy, ref("old"), StepUnprotect, StepDestroy), worker(Destroy, ref("new"), StepUnprotect, StepDestroy), false},
 		{"a deleted worker is made anew by somebody", worker(Destroy, ref("old"), StepUnprotect, StepDestroy), awaited(worker(Wait, nil)), false},
 		{"a changed worker is made anew by somebody", worker(Update, ref("old"), StepConfigure), awaited(worker(Wait, nil)), false},
