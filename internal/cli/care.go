@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,9 @@ func (a *app) careCommand(cmd *cobra.Command, s *spending, request func(args []s
 		asked, err := request(args)
 		if err != nil {
 			return err
+		}
+		if slices.Contains(asked.Workers, "") {
+			return usage("the name of a worker is empty")
 		}
 		e, err := a.engine(ctx)
 		if err != nil {
