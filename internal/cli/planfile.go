@@ -175,6 +175,7 @@ func cutOff(text []byte) bool {
 func (a *app) trusted(ctx context.Context, name string, mine bool, read engine.Plans) error {
 	if len(a.files) == 0 && a.getenv("GPUWORKER_FILE") == "" {
 		if mine {
+			a.ownFiles = true
 			warnings, _ := read.Documents.Validate() // they were valid when they were read
 			for _, warning := range warnings {
 				a.warn(warning.String())

@@ -151,8 +151,12 @@ func TestAPlanIsAppliedByAnotherProcess(t *testing.T) {
 							line += given + l.document
 						}
 						l.asVerb(s, line)
-						if p := l.typed(line + " --yes"); p.code != 0 {
+						p := l.typed(line + " --yes")
+						if p.code != 0 {
 							t.Fatalf("gpuworker %s --yes: exit code %d:\n%s%s", line, p.code, p.out, p.err)
+						}
+						if !strings.Contains(p.out, "gpuworker status -f ") {
+							t.Errorf("the next command does not say that it needs documents:\n%s", p.out)
 						}
 						if diff := cmp.Diff(want, ledTo(t, l.sim.State())); diff != "" {
 							t.Errorf("%s%s leads elsewhere (-the verb itself +apply --plan):\n%s", format, given, diff)
