@@ -12,7 +12,8 @@ func (a *app) disownCommand() *cobra.Command {
 		Short: "Forget workers and leave their VMs as they are",
 		Long: `Take owner tag, record and the claim on its card off the named workers' VMs, the
 opposite of "gpuworker adopt". The VMs stay as they are: running or stopped, with
-disks, card and name. gpuworker does not touch them any more.
+disks, card and name. gpuworker does not touch them any more. A name of which
+nothing is there is done already, and so is one whose VM is not gpuworker's.
 
 Take the workers out of the documents first: the next apply would want to make
 them anew, and find their names taken.`,
