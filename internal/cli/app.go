@@ -27,10 +27,13 @@ type app struct {
 	// names their VMs.
 	renamed []string
 	files   []string
-	facts   hostfacts.Options
-	output  string
-	color   string
-	quiet   bool
+	// ownFiles says that the documents are those in a plan file, so that no -f of this
+	// command line names them.
+	ownFiles bool
+	facts    hostfacts.Options
+	output   string
+	color    string
+	quiet    bool
 
 	// chosen is the value of --color once it is known: an interrupt is answered at
 	// any time, also while flags are read.

@@ -34,21 +34,24 @@ by nobody else, for its Hypervisors say where logins are sent.`,
 		Example: `  gpuworker apply -f lab.yaml
   gpuworker apply -f lab.yaml --yes --all-or-nothing -o json
   gpuworker plan -f lab.yaml -o json > p.json; gpuworker apply --plan p.json --yes`,
-		RunE: verb(func(ctx context.Context, _ []string) error {
-			if file != "" {
-				return a.applyFile(ctx, file, request, s)
-			}
-			e, err := a.engine(ctx)
-			if err != nil {
-				return err
-			}
-			plans, err := e.plan(ctx, request)
-			if err != nil {
-				return err
-			}
-			return a.spend(ctx, e, plans, s)
-		}),
 	}
+	cmd.RunE = verb(func(ctx context.Context, _ []string) error {
+		switch given := cmd.Flags().Changed("plan"); {
+		case given && file == "":
+			return usage("--plan names no file; without --plan, apply makes a plan of its own")
+		case given:
+			return a.applyFile(ctx, file, request, s)
+		}
+		e, err := a.engine(ctx)
+		if err != nil {
+			return err
+		}
+		plans, err := e.plan(ctx, request)
+		if err != nil {
+			return err
+		}
+		return a.spend(ctx, e, plans, s)
+	})
 	addPlanFlags(cmd, &request)
 	cmd.Flags().StringVar(&file, "plan", "", "carry out the plan in `FILE`, which -o json wrote")
 	s.question = "Apply this plan?"

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,9 @@ func (a *app) careCommand(cmd *cobra.Command, s *spending, request func(args []s
 		asked, err := request(args)
 		if err != nil {
 			return err
+		}
+		if slices.Contains(asked.Workers, "") {
+			return usage("the name of a worker is empty")
 		}
 		e, err := a.engine(ctx)
 		if err != nil {
@@ -44,16 +48,16 @@ func (a *app) care(ctx context.Context, e session, plans engine.Plans, s spendin
 	}
 	missing := absent(plans)
 	if len(missing) > 0 && len(workersOf(plans)) == 0 {
-		if s.goneIsDone {
+		if s.ends != "" {
 			return despite(a.nothingThere(plans, missing, s), plans.Unseen, plans.Unknown)
 		}
 		return despite(&fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)}, plans.Unseen, plans.Unknown)
 	}
-	if s.goneIsDone {
-		a.sayGone(missing)
+	if s.ends != "" {
+		a.sayGone(missing, s.ends)
 	}
 	err := a.spend(ctx, e, plans, s)
-	if len(missing) == 0 || s.goneIsDone || ctx.Err() != nil {
+	if len(missing) == 0 || s.ends != "" || ctx.Err() != nil {
 		return err
 	}
 	a.report(ctx, &fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)})
@@ -63,16 +67,19 @@ func (a *app) care(ctx context.Context, e session, plans engine.Plans, s spendin
 	return verdict(fault.ExitFailed)
 }
 
-// nothingThere ends a delete of workers of which nothing is there.
+// nothingThere ends a delete or disown of workers of which nothing is there.
 func (a *app) nothingThere(plans engine.Plans, missing []plan.Absent, s spending) error {
-	a.sayGone(missing)
+	a.sayGone(missing, s.ends)
 	return a.machineNothing(plans, s)
 }
 
 // sayGone says of each name that it is done already, since nothing is there.
-func (a *app) sayGone(missing []plan.Absent) {
+func (a *app) sayGone(missing []plan.Absent, ends string) {
 	for _, m := range missing {
-		text := m.Name + ": not there, nothing to delete"
+		text := m.Name + ": not there, nothing to " + ends
+		if m.Namesake {
+			text = m.Name + ": " + m.Why + ": nothing to " + ends
+		}
 		if len(m.Near) > 0 {
 			text += " (did you mean " + strings.Join(m.Near, " or ") + "?)"
 		}

@@ -12,14 +12,15 @@ func (a *app) disownCommand() *cobra.Command {
 		Short: "Forget workers and leave their VMs as they are",
 		Long: `Take owner tag, record and the claim on its card off the named workers' VMs, the
 opposite of "gpuworker adopt". The VMs stay as they are: running or stopped, with
-disks, card and name. gpuworker does not touch them any more.
+disks, card and name. gpuworker does not touch them any more. A name of which
+nothing is there is done already, and so is one whose VM is not gpuworker's.
 
 Take the workers out of the documents first: the next apply would want to make
 them anew, and find their names taken.`,
 		Example: `  gpuworker disown gpu-workers-2 -f lab.yaml`,
 		Args:    cobra.MinimumNArgs(1),
 	}
-	return a.careCommand(cmd, &spending{question: "Disown?"}, func(names []string) (plan.Request, error) {
+	return a.careCommand(cmd, &spending{question: "Disown?", ends: "disown"}, func(names []string) (plan.Request, error) {
 		return plan.Request{Verb: plan.DisownWorkers, Workers: names}, nil
 	})
 }

@@ -34,11 +34,11 @@ const (
 var manners = map[plan.Verb]spending{
 	plan.ApplyDocuments: {question: "Apply this plan?"},
 	plan.ReplaceWorkers: {question: "Replace?", dryRun: true},
-	plan.DeleteWorkers:  {dryRun: true, goneIsDone: true},
+	plan.DeleteWorkers:  {dryRun: true, ends: "delete"},
 	plan.ParkWorkers:    {question: "Park?"},
 	plan.UnparkWorkers:  {question: "Unpark?"},
 	plan.AdoptVM:        {question: "Adopt this VM?"},
-	plan.DisownWorkers:  {question: "Disown?"},
+	plan.DisownWorkers:  {question: "Disown?", ends: "disown"},
 	plan.ReleaseOrphans: {dryRun: true},
 }
 
@@ -175,6 +175,7 @@ func cutOff(text []byte) bool {
 func (a *app) trusted(ctx context.Context, name string, mine bool, read engine.Plans) error {
 	if len(a.files) == 0 && a.getenv("GPUWORKER_FILE") == "" {
 		if mine {
+			a.ownFiles = true
 			warnings, _ := read.Documents.Validate() // they were valid when they were read
 			for _, warning := range warnings {
 				a.warn(warning.String())

@@ -263,7 +263,7 @@ func (a *app) withFiles(next string) term.Text {
 		}
 		flags += " -f " + word
 	}
-	if len(flags) > maxCommand {
+	if len(flags) > maxCommand || a.ownFiles {
 		flags = " -f FILE"
 	}
 	return term.Line(next + flags)

@@ -26,8 +26,9 @@ type spending struct {
 	dryRun bool
 	// only says that a person asked for a dry run.
 	only bool
-	// goneIsDone says that a worker of which nothing is there is what the command wants.
-	goneIsDone bool
+	// ends is the word for what the command does when a worker of which nothing is there
+	// is what it wants; else "".
+	ends string
 }
 
 func (s *spending) addFlags(cmd *cobra.Command) {

@@ -153,6 +153,17 @@ func TestNamesThatAreOfNoWorkerDoNotStopTheOthers(t *testing.T) {
 	}
 }
 
+// TestAnEmptyArgumentIsAMistake: a script that lost a variable must not do something
+// else, or nothing, and call it done.
+func TestAnEmptyArgumentIsAMistake(t *testing.T) {
+	for _, args := range [][]string{
+		{"apply", "--plan", ""}, {"delete", ""}, {"delete", "a-1", ""}, {"park", ""}, {"unpark", ""}, {"disown", ""}, {"replace", ""},
+	} {
+		f := &fakeEngine{plan: planOf(destroyed), applied: done(plan.Destroy)}
+		(&typed{engine: f}).run(t, append(args, "--yes", "-f", lab)...).wants(t, fault.ExitInvalid).asked(t)
+	}
+}
+
 func TestAdoptSaysHowItIsWritten(t *testing.T) {
 	for _, args := range [][]string{{"adopt", "204"}, {"adopt", "", "--as", "a-1"}, {"adopt"}} {
 		c := (&typed{}).run(t, append(args, "-f", lab)...).wants(t, fault.ExitInvalid).asked(t)

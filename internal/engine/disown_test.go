@@ -64,6 +64,11 @@ func TestDisownLeavesTheVMAsItIs(t *testing.T) {
 			if is.Running != was.Running || !maps.Equal(strip(is), strip(was)) {
 				t.Errorf("it was\n%v\nand is\n%v", was, is)
 			}
+			for _, option := range []string{"tags", "description"} {
+				if text, left := is.Config[option]; left { // nobody wrote more into them
+					t.Errorf("%s is left, as %q", option, text)
+				}
+			}
 			for name, mapping := range l.sim.State().Mappings {
 				if strings.Contains(mapping.Description, "gpuworker:") {
 					t.Errorf("mapping %s has a claim: %s", name, mapping.Description)

@@ -10,6 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/place"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // BuildDelete plans the end of the named workers, declared or not: the VM and the
@@ -41,9 +42,10 @@ func named(in Input, verb string, names []string, decide func(*builder, *draft))
 	known := b.knownNames()
 	maps.DeleteFunc(known, func(name string, _ bool) bool { return b.documents.meantElsewhere(name) })
 	spelling := spellingOf(known)
+	ends := verb == "delete" || verb == "disown" // and is done when nothing is there
 	var absent []Absent
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
-		if !known[name] && (verb != "delete" || b.hidden == nil || b.documents.meantElsewhere(name)) {
+		if !known[name] && (!ends || b.hidden == nil || b.documents.meantElsewhere(name)) {
 			absent = append(absent, b.noWorker(name, spelling))
 			continue
 		}
@@ -56,8 +58,8 @@ func named(in Input, verb string, names []string, decide func(*builder, *draft))
 				b.fill(d)
 			}
 			decide(b, d)
-			if d.Action == Keep && verb == "delete" {
-				absent = append(absent, Absent{Name: name, Why: d.Reason})
+			if d.Action == Keep && ends {
+				absent = append(absent, b.nothingOf(name, d.Reason))
 				continue
 			}
 			if d.member != nil && d.member.vm != nil {
@@ -167,11 +169,7 @@ func (b *builder) add(d *draft) {
 func (b *builder) end(d *draft) {
 	switch {
 	case d.member == nil:
-		d.Action, d.Reason = Keep, "nothing of it is there"
-		if conflicts := b.doubts(d); len(conflicts) > 0 {
-			d.Reason = ""
-			d.refuse(conflicts...)
-		}
+		b.endNothing(d)
 	case d.member.vm != nil:
 		b.destroy(d, "you named it")
 		if d.member.slot != nil {
@@ -181,6 +179,16 @@ func (b *builder) end(d *draft) {
 	default:
 		b.release(d)
 	}
+}
+
+// endNothing decides about a worker that is to end and of which nothing is there, as
+// far as anybody can tell.
+func (b *builder) endNothing(d *draft) {
+	if conflicts := b.doubts(d); len(conflicts) > 0 {
+		d.refuse(conflicts...)
+		return
+	}
+	d.Action, d.Reason = Keep, "nothing of it is there"
 }
 
 // endRest plans the end of whatever else belongs to the worker: further VMs and
@@ -276,7 +284,11 @@ func (b *builder) park(d *draft) {
 
 // disown decides about a worker whose VM is to be nobody's.
 func (b *builder) disown(d *draft) {
-	if b.refuseHalf(d) {
+	switch {
+	case d.member == nil:
+		b.endNothing(d)
+		return
+	case b.refuseHalf(d):
 		return
 	}
 	d.Action, d.Reason, d.Steps = Disown, "you named it", []StepKind{StepDisown}
@@ -326,8 +338,15 @@ func (b *builder) refuseHalf(d *draft) bool {
 	f := finding.Finding{ID: finding.VMIdentity, Verdict: finding.Fail, Layer: finding.LayerVM}
 	f.Where.Hypervisor, f.Where.Worker = b.world.Hypervisor, d.Name
 	f.Reason, f.Fix = "it has no finished VM", "gpuworker apply makes it, or finishes it"
+	if d.pool == nil {
+		f.Fix = "no document declares it, so no apply finishes it; " + shell.Command("gpuworker delete %s", d.Name) + " ends it"
+	}
 	if d.member == nil || d.member.vm == nil {
-		if conflicts := b.doubts(d); len(conflicts) > 0 {
+		conflicts := b.doubts(d)
+		if len(conflicts) == 0 {
+			conflicts = b.nameConflicts(d)
+		}
+		if len(conflicts) > 0 {
 			d.refuse(conflicts...)
 			return true
 		}
@@ -338,13 +357,22 @@ func (b *builder) refuseHalf(d *draft) bool {
 
 // noWorker says what is known of a name that is of no worker.
 func (b *builder) noWorker(name string, spelling *spelling) Absent {
-	absent := Absent{Name: name, Why: "no worker of this name is declared or on the hypervisor", Near: spelling.closest(name)}
-	for _, vm := range b.survey.names().vms[name] {
-		if vm.Name == name {
-			absent.Why = fmt.Sprintf("%s on %s has this name, and is no worker that these documents declare", place.VMName(vm), vm.Home())
-		}
+	absent := b.nothingOf(name, "no worker of this name is declared or on the hypervisor")
+	if !absent.Namesake {
+		absent.Near = spelling.closest(name)
 	}
 	return absent
+}
+
+// nothingOf says of a worker that nothing is there, or which VM has its name.
+func (b *builder) nothingOf(name, why string) Absent {
+	for _, vm := range b.survey.names().vms[name] {
+		if vm.Name == name {
+			why = fmt.Sprintf("%s on %s has this name, and is no worker that these documents declare", place.VMName(vm), vm.Home())
+			return Absent{Name: name, Why: why, Namesake: true}
+		}
+	}
+	return Absent{Name: name, Why: why}
 }
 
 func severalWorkers(in Input, verb, name string, drafts []*draft) error {

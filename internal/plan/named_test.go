@@ -155,11 +155,11 @@ func TestUnknownNamesAreSaidAndTheOthersAreDone(t *testing.T) {
 	in := lab(twoT4s(VM(100, "dns", "pve1"), made(plain, 1, 9100, "pve1", "").Running()), plain)
 	const none = "no worker of this name is declared or on the hypervisor"
 	want := []Absent{
-		{"dns", `VM 100 "dns" on pve1 has this name, and is no worker that these documents declare`, nil},
-		{"nothing-like-it", none, nil},
-		{"wokers-1", none, []string{"workers-1", "workers-2", "workers-3"}},
+		{Name: "dns", Why: `VM 100 "dns" on pve1 has this name, and is no worker that these documents declare`, Namesake: true},
+		{Name: "nothing-like-it", Why: none},
+		{Name: "wokers-1", Why: none, Near: []string{"workers-1", "workers-2", "workers-3"}},
 	}
-	for verb, build := range map[string]func(Input, []string) (*Plan, error){"delete": BuildDelete, "replace": replaceNamed, "park": BuildPark} {
+	for verb, build := range map[string]func(Input, []string) (*Plan, error){"delete": BuildDelete, "replace": replaceNamed, "park": BuildPark, "disown": BuildDisown} {
 		p, err := build(in, []string{"wokers-1", "workers-1", "nothing-like-it", "dns", "wokers-1"})
 		if err != nil {
 			t.Fatal(err)
@@ -184,12 +184,58 @@ func TestWhatMayBeThereIsNotPassedOver(t *testing.T) {
 		"a copy, with our tag and no": twoT4s(VM(9100, "gpu-1", "pve1").Tags(inventory.OwnerTag)),
 	} {
 		for _, in := range []Input{lab(world), lab(world, gpu)} {
-			p, err := BuildDelete(in, []string{"gpu-1"})
+			for verb, build := range map[string]func(Input, []string) (*Plan, error){"delete": BuildDelete, "disown": BuildDisown} {
+				p, err := build(in, []string{"gpu-1"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(p.Absent) > 0 || worker(t, p, "gpu-1").Action != Refuse {
+					t.Errorf("%s, %s: %v, absent %v", verb, name, lines(p), p.Absent)
+				}
+			}
+		}
+	}
+}
+
+// TestAWorkerThatWasLetGoIsNobodys: its VM is there and has its name. Only adopt
+// makes it the worker again, and no apply does.
+func TestAWorkerThatWasLetGoIsNobodys(t *testing.T) {
+	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
+	world := twoT4s(VM(9100, "gpu-1", "pve1").Running())
+	for _, in := range []Input{lab(world), lab(world, gpu)} {
+		for verb, build := range map[string]func(Input, []string) (*Plan, error){"delete": BuildDelete, "disown": BuildDisown} {
+			p, err := build(in, []string{"gpu-1"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(p.Absent) > 0 || worker(t, p, "gpu-1").Action != Refuse {
-				t.Errorf("%s: %v, absent %v", name, lines(p), p.Absent)
+			if len(p.Pools) > 0 || len(p.Absent) != 1 || !p.Absent[0].Namesake || !strings.Contains(p.Absent[0].Why, `VM 9100 "gpu-1" on pve1`) {
+				t.Errorf("%s: %v, absent %+v", verb, lines(p), p.Absent)
+			}
+		}
+	}
+	for verb, build := range map[string]func(Input, []string) (*Plan, error){"park": BuildPark, "unpark": BuildUnpark} {
+		p, err := build(lab(world, gpu), []string{"gpu-1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if refusals := worker(t, p, "gpu-1").Refusals; len(refusals) != 1 || !strings.Contains(refusals[0].Fix, "gpuworker adopt 9100 --as gpu-1") {
+			t.Errorf("%s: %+v", verb, refusals)
+		}
+	}
+}
+
+// TestAHalfMadeWorkerThatNobodyDeclaresIsNotFinishedByApply: the advice is to delete it.
+func TestAHalfMadeWorkerThatNobodyDeclaresIsNotFinishedByApply(t *testing.T) {
+	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
+	world := twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"))
+	for verb, build := range map[string]func(Input, []string) (*Plan, error){"park": BuildPark, "unpark": BuildUnpark, "disown": BuildDisown} {
+		for advice, in := range map[string]Input{"gpuworker delete gpu-1": lab(world), "gpuworker apply makes it": lab(world, gpu)} {
+			p, err := build(in, []string{"gpu-1"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if refusals := worker(t, p, "gpu-1").Refusals; len(refusals) != 1 || !strings.Contains(refusals[0].Fix, advice) {
+				t.Errorf("%s: %+v, want %q", verb, refusals, advice)
 			}
 		}
 	}

@@ -31,6 +31,9 @@ type Absent struct {
 	Name string   `json:"name"`
 	Why  string   `json:"why"`
 	Near []string `json:"near,omitempty"` // workers with nearly the same name
+
+	// Namesake tells that there is a VM of this name, which is not this worker.
+	Namesake bool `json:"namesake,omitempty"`
 }
 
 // Pool is the part of a plan for one WorkerPool.

@@ -25,11 +25,11 @@ func Remains(before, now *Plan) (bool, []string) {
 func isRest(before, now *Worker) bool {
 	switch {
 	case now == nil:
-		return before.Action == Destroy || before.Action == Release
+		return before.Action == Destroy || before.Action == Release || before.Action == Disown
 	case len(before.Steps) == 0:
 		return false
-	case now.Awaits != nil: // the clone that an earlier run began
-		return now.Action == Wait
+	case now.Awaits != nil: // a clone that an earlier run began, when there was one to be made
+		return now.Action == Wait && slices.Contains(before.Steps, StepClone)
 	case before.Host != now.Host || slotText(before.Slot) != slotText(now.Slot):
 		return false
 	case now.Action == Keep:

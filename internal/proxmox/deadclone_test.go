@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/pve"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
@@ -23,6 +25,50 @@ func (l lostAnswers) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, context.DeadlineExceeded
 	}
 	return answer, err
+}
+
+// slowTasks answers what tasks there are after twenty seconds, when the clone is done.
+type slowTasks struct{ next http.RoundTripper }
+
+func (s slowTasks) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Method == http.MethodGet && strings.HasSuffix(request.URL.Path, "/tasks") {
+		time.Sleep(20 * time.Second)
+	}
+	return s.next.RoundTrip(request)
+}
+
+// TestACloneThatEndsDuringALookIsNotDead: its lock was seen, and its task not any
+// more. A person who is told that it is dead destroys a good VM.
+func TestACloneThatEndsDuringALookIsNotDead(t *testing.T) {
+	for name, look := range map[string]func(b driver) (*inventory.VM, error){
+		"at all": func(b driver) (*inventory.VM, error) {
+			snapshot, err := b.Observe(context.Background(), hypervisor.Scope{})
+			if err != nil {
+				return nil, err
+			}
+			return snapshot.VM("300"), nil
+		},
+		"at one VM": func(b driver) (*inventory.VM, error) {
+			return b.ObserveVM(context.Background(), inventory.VMRef{Host: "pve1", ID: "300"})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newBench(t)
+				_, err := l.root.Clone(t.Context(), "pve1", 9000, pve.CloneOptions{NewID: 300, Name: "copy", Full: true})
+				must(t, err)
+				time.Sleep(2 * time.Second)
+				if lock := l.sim.State().VMs[300].Lock; lock != "clone" {
+					t.Fatalf("the lock of the clone is %q", lock)
+				}
+				vm, err := look(openOver(t, slowTasks{l.sim.Transport()}, tokenOf(t, world(t), "gpuworker@pve!engine")))
+				must(t, err)
+				if vm == nil || vm.State != inventory.Free || vm.Name != "copy" || vm.UUID == "" {
+					t.Errorf("it is %+v", vm)
+				}
+			})
+		})
+	}
 }
 
 // TestADeadCloneIsNotWaitedFor: nobody knows whether the clone was asked for, so

@@ -35,7 +35,7 @@ func (b *Backend) disown(ctx context.Context, ref inventory.VMRef, m memo) (*hyp
 			return wait, err
 		}
 	}
-	return b.write(ctx, ref, found, pve.ConfigUpdate{Set: unmarked(found)})
+	return b.write(ctx, ref, found, unmarked(found))
 }
 
 // unclaim takes the claim for a VM off a register, when it is our turn to write
@@ -74,13 +74,22 @@ func (b *Backend) unclaimed(ctx context.Context, found seen, register string, m 
 	return wait, false, err
 }
 
-// unmarked are the options of a VM without our marks. What people wrote into its
-// note stays.
-func unmarked(found seen) options {
+// unmarked takes our marks off a VM. What people wrote into its note and their tags
+// stay; an option that has nothing else in it goes.
+func unmarked(found seen) pve.ConfigUpdate {
 	tags := slices.DeleteFunc(slices.Clone(found.vm.Tags), func(tag string) bool {
 		return tag == inventory.OwnerTag || tag == inventory.ParkedTag
 	})
 	was, _ := parseRecord(found.next["description"])
 	rest := strings.TrimSpace(strings.Replace(was.Rest, introduction(was.Record), "", 1))
-	return options{"tags": strings.Join(tags, ";"), "description": rest}
+	update := pve.ConfigUpdate{Set: map[string]string{}}
+	left := options{"tags": strings.Join(tags, ";"), "description": rest}
+	for option, value := range left {
+		if value == "" {
+			update.Delete = append(update.Delete, option)
+		} else {
+			update.Set[option] = value
+		}
+	}
+	return update
 }

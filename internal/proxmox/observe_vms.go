@@ -44,8 +44,8 @@ func (b *Backend) observeVMs(ctx context.Context, s *inventory.Snapshot, scope h
 			s.VMs = append(s.VMs, *vm)
 		}
 	}
+	b.observeLocks(ctx, s, known)
 	b.observePower(ctx, s)
-	b.observeLocks(ctx, s)
 	return nil
 }
 
@@ -155,21 +155,41 @@ func (b *Backend) observePower(ctx context.Context, s *inventory.Snapshot) {
 }
 
 // observeLocks tells clones that are being made from those whose task died, so
-// that their lock will never go away. When the tasks cannot be seen, a clone
-// counts as being made.
-func (b *Backend) observeLocks(ctx context.Context, s *inventory.Snapshot) {
+// that their lock will never go away. When that cannot be seen, a clone counts as
+// being made.
+func (b *Backend) observeLocks(ctx context.Context, s *inventory.Snapshot, known mappings) {
 	cloning := func(vm *inventory.VM) bool { return vm.State == inventory.Cloning && vm.Unreadable == "" }
 	b.onHosts(s, cloning, func(host string) {
-		tasks, err := b.client.Tasks(ctx, host, pve.TaskFilter{Source: "active", Type: "qmclone"})
-		if err != nil || runs(tasks) {
+		if b.cloneRuns(ctx, host) {
 			return
 		}
 		for _, vm := range s.Residents(host) {
-			if cloning(vm) {
-				vm.State = inventory.CloneDead
+			if !cloning(vm) {
+				continue
+			}
+			if found, err := b.readIdle(ctx, host, number(vm.ID), known); err == nil {
+				found.vm.Running, found.vm.FromRange = vm.Running, vm.FromRange
+				*vm = found.vm
 			}
 		}
 	})
+}
+
+// cloneRuns reports whether a clone is made on a host, as far as anybody can tell.
+func (b *Backend) cloneRuns(ctx context.Context, host string) bool {
+	tasks, err := b.client.Tasks(ctx, host, pve.TaskFilter{Source: "active", Type: "qmclone"})
+	return err != nil || runs(tasks)
+}
+
+// readIdle reads a VM once more that had the lock of a clone before its host was
+// seen without one. Only a lock that is still there is dead: else the clone ended
+// between the two looks.
+func (b *Backend) readIdle(ctx context.Context, host string, vmid int, known mappings) (seen, error) {
+	found, err := b.read(ctx, host, vmid, known)
+	if err == nil && found.vm.State == inventory.Cloning {
+		found.vm.State = inventory.CloneDead
+	}
+	return found, err
 }
 
 // onHosts does something for each host that has a VM of a kind, in parallel.
@@ -206,12 +226,13 @@ func (b *Backend) observeOne(ctx context.Context, ref inventory.VMRef) (*invento
 	if err != nil {
 		return nil, err
 	}
-	vm := &found.vm
-	if vm.State == inventory.Cloning {
-		if tasks, err := b.client.Tasks(ctx, ref.Host, pve.TaskFilter{Source: "active", Type: "qmclone"}); err == nil && !runs(tasks) {
-			vm.State = inventory.CloneDead
+	if found.vm.State == inventory.Cloning && !b.cloneRuns(ctx, ref.Host) {
+		if found, err = b.readIdle(ctx, ref.Host, number(ref.ID), nil); err != nil {
+			return nil, err
 		}
-	} else {
+	}
+	vm := &found.vm
+	if vm.State != inventory.Cloning && vm.State != inventory.CloneDead {
 		known, err := b.freshMappings(ctx)
 		if err != nil {
 			return nil, err

@@ -28,7 +28,6 @@ type planScene struct {
 	line        string // the command; with --yes it does what it says
 	plan        string // the flags with which it writes the plan instead
 	asks        bool   // without --yes it asks, else it is a dry run
-	once        bool   // when it is done, there is no such worker
 }
 
 func planScenes() []planScene {
@@ -40,7 +39,7 @@ func planScenes() []planScene {
 		{name: "park", world: "complete", line: "park gpu-1", plan: "park gpu-1 --dry-run", asks: true},
 		{name: "unpark", world: "parked", line: "unpark gpu-1", plan: "unpark gpu-1 --dry-run", asks: true},
 		{name: "adopt", world: "complete", prepare: func(l *oldLab) { l.unmark("gpu-1") }, line: "adopt 9100 --as gpu-1", plan: "adopt 9100 --as gpu-1 --dry-run", asks: true},
-		{name: "disown", world: "complete", line: "disown gpu-1", plan: "disown gpu-1 --dry-run", asks: true, once: true},
+		{name: "disown", world: "complete", line: "disown gpu-1", plan: "disown gpu-1 --dry-run", asks: true},
 		{name: "orphans", world: "orphans-01-releasing", prepare: (*oldLab).declareNoPools, line: "orphans --release", plan: "orphans --release"},
 	}
 }
@@ -152,14 +151,15 @@ func TestAPlanIsAppliedByAnotherProcess(t *testing.T) {
 							line += given + l.document
 						}
 						l.asVerb(s, line)
-						if p := l.typed(line + " --yes"); p.code != 0 {
+						p := l.typed(line + " --yes")
+						if p.code != 0 {
 							t.Fatalf("gpuworker %s --yes: exit code %d:\n%s%s", line, p.code, p.out, p.err)
+						}
+						if !strings.Contains(p.out, "gpuworker status -f ") {
+							t.Errorf("the next command does not say that it needs documents:\n%s", p.out)
 						}
 						if diff := cmp.Diff(want, ledTo(t, l.sim.State())); diff != "" {
 							t.Errorf("%s%s leads elsewhere (-the verb itself +apply --plan):\n%s", format, given, diff)
-						}
-						if s.once {
-							return
 						}
 						l.writes.take()
 						time.Sleep(time.Second)
