@@ -34,7 +34,7 @@ type Step struct {
 
 // Steps has a row for each kind of step.
 var Steps = map[plan.StepKind]Step{
-	plan.StepSettle:    {Hypervisor, 90 * time.Minute, finding.StepCloneLate, true, settle},
+	plan.StepSettle:    {Hypervisor, 90 * time.Minute, finding.StepCloneLate, false, settle},
 	plan.StepClaim:     {Hypervisor, 5 * time.Minute, finding.StepClaimLate, false, claim},
 	plan.StepClone:     {Hypervisor, 3 * time.Hour, finding.StepCloneLate, false, clone},
 	plan.StepConfigure: {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, configure},

@@ -74,7 +74,8 @@ func (e *Engine) applyOne(ctx context.Context, plans Plans, p *plan.Plan, option
 		}
 		if fresh, err = e.again(ctx, plans, document); err == nil {
 			fresh = only(fresh, setOf(settled))
-			err = conflict(p, differently(p, fresh))
+			result.Outcomes = append(result.Outcomes, leftUndone(fresh)...)
+			err = conflict(p, "the workers that had to be waited for were left alone", differently(p, fresh))
 		}
 	}
 	result.Took = time.Since(began)
@@ -114,13 +115,32 @@ func (e *Engine) round(ctx context.Context, documents *v1alpha1.Documents, docum
 		By: e.options.By, NewUUID: e.options.NewUUID, Parallel: options.Parallel, Progress: options.Progress,
 	})
 	for _, outcome := range done.Outcomes {
-		if outcome.Action == plan.Wait && outcome.Err == nil && len(outcome.Warnings) == 0 {
+		if outcome.Action == plan.Wait && outcome.Err == nil {
 			settled = append(settled, outcome.Worker)
 		} else {
 			result.Outcomes = append(result.Outcomes, outcome)
 		}
 	}
 	return settled, nil
+}
+
+// leftUndone are the workers that were waited for and cannot be done now: nobody
+// has seen that in the plan that was shown.
+func leftUndone(p *plan.Plan) []apply.Outcome {
+	var outcomes []apply.Outcome
+	for w := range p.Workers() {
+		e := &fault.Error{Kind: fault.Refused, Where: fault.Place{Hypervisor: p.Hypervisor, Worker: w.Name}, Why: p.Blocked, Fix: "look at the new plan: gpuworker plan"}
+		switch {
+		case w.Action == plan.Refuse:
+			e.Why, e.Fix = fmt.Sprintf("%s (%s)", w.Refusals[0].Reason, w.Refusals[0].ID), w.Refusals[0].Fix
+		case p.Blocked == "" || w.Action == plan.Keep:
+			continue
+		}
+		outcomes = append(outcomes, apply.Outcome{
+			Worker: w.Name, Action: w.Action, Host: w.Host, VM: w.VM, Step: plan.StepSettle, Err: e, Error: e.Error(), Fix: e.Fix,
+		})
+	}
+	return outcomes
 }
 
 func waits(p *plan.Plan) bool {
@@ -145,7 +165,7 @@ func unchanged(seen, fresh *plan.Plan) error {
 		}
 	}
 	_, differences := plan.Same(without(seen, waited), without(fresh, waited))
-	return conflict(seen, append(differences, differently(seen, fresh)...))
+	return conflict(seen, "nothing was done", append(differences, differently(seen, fresh)...))
 }
 
 // differently says of workers that had to be waited for what nobody saw when the
@@ -166,13 +186,15 @@ func differently(seen, fresh *plan.Plan) []string {
 	return differences
 }
 
-func conflict(seen *plan.Plan, differences []string) error {
+// conflict is the error for a plan that is not the one that was seen; undone says
+// what was not done for it.
+func conflict(seen *plan.Plan, undone string, differences []string) error {
 	if len(differences) == 0 {
 		return nil
 	}
 	return &fault.Error{
 		Kind: fault.Conflict, Doing: "apply the plan", Where: fault.Place{Hypervisor: seen.Hypervisor},
-		Why: "the world changed since the plan was made, nothing was done: " + strings.Join(differences, "; "),
+		Why: fmt.Sprintf("the world changed since the plan was made, %s: %s", undone, strings.Join(differences, "; ")),
 		Fix: "look at the new plan and apply that",
 	}
 }
