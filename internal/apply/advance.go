@@ -68,9 +68,9 @@ func (j *Job) call(ctx context.Context, to hypervisor.Backend, step Step) (*hype
 	defer cancel()
 	wait, err := step.do(short, to, j)
 	switch {
-	case err == nil && ctx.Err() == nil:
+	case err == nil:
 		j.trouble.over(wait)
-	case err != nil && ctx.Err() == nil:
+	case ctx.Err() == nil:
 		wait, err = j.trouble.bear(err, time.Now())
 	}
 	if wait != nil {

@@ -281,3 +281,19 @@ func TestAnInterruptedStepSaysWhatGoesOn(t *testing.T) {
 		}
 	})
 }
+
+// TestAnInterruptDuringACallSaysWhatThatCallBegan: Ctrl-C comes while the request
+// is on its way, and nobody knows whether it arrived.
+func TestAnInterruptDuringACallSaysWhatThatCallBegan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, interrupt := context.WithCancel(t.Context())
+		s := &script{stop: func(context.Context, string, int, hypervisor.Handle) (*hypervisor.Wait, error) {
+			interrupt()
+			return &hypervisor.Wait{For: "the guest to shut down", Again: time.Second, UnderWay: true, Handle: "sent"}, nil
+		}}
+		err := Run(ctx, s, parking("gpu-1"), Options{}).Outcomes[0].Err
+		if !fault.Is(err, fault.Interrupted) || !strings.Contains(err.Error(), "the guest to shut down may still run") {
+			t.Errorf("%v", err)
+		}
+	})
+}
