@@ -10,7 +10,7 @@ import (
 
 func (a *app) applyCommand() *cobra.Command {
 	request := plan.Request{Verb: plan.ApplyDocuments}
-	var s spending
+	s := mannerOf(plan.ApplyDocuments)
 	file := ""
 	cmd := &cobra.Command{
 		Use:   "apply",
@@ -36,7 +36,7 @@ by nobody else, for its Hypervisors say where logins are sent.`,
   gpuworker plan -f lab.yaml -o json > p.json; gpuworker apply --plan p.json --yes`,
 		RunE: verb(func(ctx context.Context, _ []string) error {
 			if file != "" {
-				return a.applyFile(ctx, file, request, s)
+				return a.applyFile(ctx, file, request, *s)
 			}
 			e, err := a.engine(ctx)
 			if err != nil {
@@ -46,12 +46,11 @@ by nobody else, for its Hypervisors say where logins are sent.`,
 			if err != nil {
 				return err
 			}
-			return a.spend(ctx, e, plans, s)
+			return a.spend(ctx, e, plans, *s)
 		}),
 	}
 	addPlanFlags(cmd, &request)
 	cmd.Flags().StringVar(&file, "plan", "", "carry out the plan in `FILE`, which -o json wrote")
-	s.question = "Apply this plan?"
 	s.addFlags(cmd)
 	return cmd
 }
