@@ -37,6 +37,9 @@ func (s boardStep) over() bool { return s.phase != apply.Began && s.phase != app
 // take notes an event.
 func (b *board) take(e apply.Event) {
 	row := b.row(e.Worker)
+	if e.Phase == apply.Began { // anew, when the worker went back to an earlier step
+		row.steps = slices.DeleteFunc(row.steps, func(s boardStep) bool { return !s.over() })
+	}
 	at := slices.IndexFunc(row.steps, func(s boardStep) bool { return s.kind == e.Step && !s.over() })
 	if at < 0 {
 		row.steps = append(row.steps, boardStep{kind: e.Step, began: e.Time})
