@@ -22,11 +22,17 @@ import (
 func (e *Engine) Apply(ctx context.Context, plans Plans, options ApplyOptions) (Applied, error) {
 	options.Progress = oneAtATime(options.Progress)
 	results, errs := make([]apply.Result, len(plans.Plans)), make([]error, len(plans.Plans))
-	var group sync.WaitGroup // one hypervisor's trouble does not stop the work on another
-	for i, p := range plans.Plans {
-		group.Go(func() { results[i], errs[i] = e.applyOne(ctx, plans, p, options) })
+	fresh := make([]*plan.Plan, len(plans.Plans))
+	if plans.Request.AllOrNothing { // before anything is done anywhere
+		each(plans.Plans, func(i int, p *plan.Plan) {
+			results[i].Hypervisor = p.Hypervisor
+			fresh[i], errs[i] = e.agreed(ctx, plans, p)
+		})
+		if err := errors.Join(errs...); err != nil {
+			return Applied{Results: results}, err
+		}
 	}
-	group.Wait()
+	each(plans.Plans, func(i int, p *plan.Plan) { results[i], errs[i] = e.applyOne(ctx, plans, p, fresh[i], options) })
 	err := errors.Join(errs...)
 	applied := Applied{Results: results}
 	for _, result := range results {
@@ -35,6 +41,16 @@ func (e *Engine) Apply(ctx context.Context, plans Plans, options ApplyOptions) (
 		}
 	}
 	return applied, err
+}
+
+// each does something for all plans at once: one hypervisor's trouble does not stop
+// the work on another.
+func each(plans []*plan.Plan, do func(i int, p *plan.Plan)) {
+	var group sync.WaitGroup
+	for i, p := range plans {
+		group.Go(func() { do(i, p) })
+	}
+	group.Wait()
 }
 
 // oneAtATime keeps the promise of ApplyOptions.Progress over several
@@ -50,12 +66,13 @@ func oneAtATime(progress func(apply.Event)) func(apply.Event) {
 	}
 }
 
-// applyOne carries out the plan of one hypervisor. Workers that may be under way
-// as a clone of an earlier run are waited for, beside the others; what they need
-// is planned when that clone is done.
-func (e *Engine) applyOne(ctx context.Context, plans Plans, p *plan.Plan, options ApplyOptions) (apply.Result, error) {
+// applyOne carries out the plan of one hypervisor; fresh is what agreed gave for it,
+// nil when nobody asked yet. Workers that may be under way as a clone of an earlier
+// run are waited for, beside the others; what they need is planned when that clone
+// is done.
+func (e *Engine) applyOne(ctx context.Context, plans Plans, p, fresh *plan.Plan, options ApplyOptions) (apply.Result, error) {
 	result := apply.Result{Hypervisor: p.Hypervisor}
-	if p.Blocked != "" || p.Empty() && !waits(p) {
+	if nothingIn(p) {
 		return result, nil
 	}
 	document, ok := plans.Documents.Hypervisor(p.Hypervisor)
@@ -63,9 +80,9 @@ func (e *Engine) applyOne(ctx context.Context, plans Plans, p *plan.Plan, option
 		return result, fmt.Errorf("hypervisor %q is not in the documents", p.Hypervisor)
 	}
 	began := time.Now()
-	fresh, err := e.again(ctx, plans, document)
-	if err == nil {
-		err = unchanged(p, fresh)
+	var err error
+	if fresh == nil {
+		fresh, err = e.agreed(ctx, plans, p)
 	}
 	for err == nil {
 		var settled []string
@@ -80,6 +97,23 @@ func (e *Engine) applyOne(ctx context.Context, plans Plans, p *plan.Plan, option
 	}
 	result.Took = time.Since(began)
 	return result, err
+}
+
+// nothingIn reports whether there is nothing to be done for a plan.
+func nothingIn(p *plan.Plan) bool { return p.Blocked != "" || p.Empty() && !waits(p) }
+
+// agreed is the plan of one hypervisor made anew, when it decides what the one that
+// was seen does; nil when that one has nothing to be done.
+func (e *Engine) agreed(ctx context.Context, plans Plans, p *plan.Plan) (*plan.Plan, error) {
+	document, ok := plans.Documents.Hypervisor(p.Hypervisor)
+	if nothingIn(p) || !ok {
+		return nil, nil
+	}
+	fresh, err := e.again(ctx, plans, document)
+	if err == nil {
+		err = unchanged(p, fresh)
+	}
+	return fresh, err
 }
 
 // again looks at the hypervisor and makes a plan anew.
