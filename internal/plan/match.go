@@ -61,7 +61,7 @@ func cardSeen(world *inventory.Snapshot, m *member) bool {
 // single cards, so that its size is that of the document and not of the pool.
 type matching struct {
 	mate    []int            // entry of each member, -1 for none
-	entries []matchEntry     //
+	entries []matchEntry
 	named   map[cardName]int // entries that name a card and that nobody has yet
 	groups  []wanted
 	byCard  map[cardMake]*memberKind
