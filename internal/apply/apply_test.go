@@ -297,3 +297,34 @@ func TestAnInterruptDuringACallSaysWhatThatCallBegan(t *testing.T) {
 		}
 	})
 }
+
+// TestTheDeadlineBeginsWithTheWork: a step that waits for others to make room has
+// not begun. It does not wait for ever either.
+func TestTheDeadlineBeginsWithTheWork(t *testing.T) {
+	for name, tt := range map[string]struct {
+		queued time.Duration // then the guest takes ten minutes, of fifteen that it has
+		fails  bool
+	}{
+		"half an hour": {30 * time.Minute, false},
+		"a week":       {7 * 24 * time.Hour, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				s := &script{stop: func(context.Context, string, int, hypervisor.Handle) (*hypervisor.Wait, error) {
+					switch age := time.Since(began); {
+					case age < tt.queued:
+						return &hypervisor.Wait{For: "room", Again: time.Second, Queued: true}, nil
+					case age < tt.queued+10*time.Minute:
+						return &hypervisor.Wait{For: "the guest", Again: time.Second, UnderWay: true}, nil
+					}
+					return nil, nil
+				}}
+				result, took := run(t, s, parking("gpu-1"), Options{})
+				if failed := len(result.Failed()) > 0; failed != tt.fails || took > 26*time.Hour {
+					t.Errorf("after %s: %v", took, result.Outcomes[0].Err)
+				}
+			})
+		})
+	}
+}

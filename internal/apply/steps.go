@@ -21,7 +21,8 @@ const (
 // Step is what Advance knows of one kind of step.
 type Step struct {
 	Domain Domain
-	// Deadline is how long the step may take, all its waits included.
+	// Deadline is how long the step may take, all its waits included but those for
+	// room, before its work begins.
 	Deadline time.Duration
 	// Late names the cause when the deadline passes.
 	Late finding.ID
