@@ -28,6 +28,9 @@ func Advance(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wa
 		j.Since = time.Now()
 	}
 	wait, err := j.call(ctx, to, step)
+	if wait != nil && wait.Queued {
+		j.queue()
+	}
 	switch {
 	case ctx.Err() != nil && (err != nil || wait != nil):
 		return nil, j.interrupted(ctx.Err())
@@ -45,6 +48,20 @@ func Advance(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wa
 		return nil, nil
 	}
 	return nil, inTheMiddle(err)
+}
+
+// queueLimit is how long a step may wait for room before its deadline begins all
+// the same: what takes the room may hang.
+const queueLimit = 24 * time.Hour
+
+// queue notes that the step has not begun its work: its deadline begins then.
+func (j *Job) queue() {
+	if j.queued.IsZero() {
+		j.queued = time.Now()
+	}
+	if time.Since(j.queued) < queueLimit {
+		j.Since = time.Now()
+	}
 }
 
 // paced keeps a step that is to be called again at once, time and again, from doing
@@ -68,16 +85,16 @@ func (j *Job) call(ctx context.Context, to hypervisor.Backend, step Step) (*hype
 	defer cancel()
 	wait, err := step.do(short, to, j)
 	switch {
-	case err == nil && ctx.Err() == nil:
+	case err == nil:
 		j.trouble.over(wait)
-	case err != nil && ctx.Err() == nil:
+	case ctx.Err() == nil:
 		wait, err = j.trouble.bear(err, time.Now())
 	}
 	if wait != nil {
 		j.Handle = wait.Handle
 	}
 	if j.at != at { // it went back
-		j.Since, j.Handle, j.trouble = time.Now(), "", trouble{}
+		j.Since, j.Handle, j.trouble, j.queued = time.Now(), "", trouble{}, time.Time{}
 	}
 	return wait, err
 }

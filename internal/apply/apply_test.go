@@ -281,3 +281,50 @@ func TestAnInterruptedStepSaysWhatGoesOn(t *testing.T) {
 		}
 	})
 }
+
+// TestAnInterruptDuringACallSaysWhatThatCallBegan: Ctrl-C comes while the request
+// is on its way, and nobody knows whether it arrived.
+func TestAnInterruptDuringACallSaysWhatThatCallBegan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, interrupt := context.WithCancel(t.Context())
+		s := &script{stop: func(context.Context, string, int, hypervisor.Handle) (*hypervisor.Wait, error) {
+			interrupt()
+			return &hypervisor.Wait{For: "the guest to shut down", Again: time.Second, UnderWay: true, Handle: "sent"}, nil
+		}}
+		err := Run(ctx, s, parking("gpu-1"), Options{}).Outcomes[0].Err
+		if !fault.Is(err, fault.Interrupted) || !strings.Contains(err.Error(), "the guest to shut down may still run") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// TestTheDeadlineBeginsWithTheWork: a step that waits for others to make room has
+// not begun. It does not wait for ever either.
+func TestTheDeadlineBeginsWithTheWork(t *testing.T) {
+	for name, tt := range map[string]struct {
+		queued time.Duration // then the guest takes ten minutes, of fifteen that it has
+		fails  bool
+	}{
+		"half an hour": {30 * time.Minute, false},
+		"a week":       {7 * 24 * time.Hour, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				s := &script{stop: func(context.Context, string, int, hypervisor.Handle) (*hypervisor.Wait, error) {
+					switch age := time.Since(began); {
+					case age < tt.queued:
+						return &hypervisor.Wait{For: "room", Again: time.Second, Queued: true}, nil
+					case age < tt.queued+10*time.Minute:
+						return &hypervisor.Wait{For: "the guest", Again: time.Second, UnderWay: true}, nil
+					}
+					return nil, nil
+				}}
+				result, took := run(t, s, parking("gpu-1"), Options{})
+				if failed := len(result.Failed()) > 0; failed != tt.fails || took > 26*time.Hour {
+					t.Errorf("after %s: %v", took, result.Outcomes[0].Err)
+				}
+			})
+		})
+	}
+}

@@ -21,7 +21,8 @@ type Event struct {
 // Phase is where a step is.
 type Phase string
 
-// The phases of a step. Each step that began ends in one of the last four.
+// The phases of a step. Each step that began ends in one of the last four, or
+// begins anew when the worker had to go back to an earlier one.
 const (
 	Began   Phase = "began"
 	Working Phase = "working"

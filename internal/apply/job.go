@@ -25,14 +25,15 @@ type Job struct {
 
 	at     int               // the next step
 	Handle hypervisor.Handle // of the last Wait of this step
-	Since  time.Time         // when the step began; zero before
+	Since  time.Time         // when the step began, or was told last to wait for room; zero before
 	Away   time.Time         // when the worker's VM was stopped
 
 	held       inventory.Record // Claimed, or what this job wrote after it
 	renumbered int
 	ids        *ids
 	trouble    trouble
-	hurried    int // calls in a row that were to be repeated at once
+	hurried    int       // calls in a row that were to be repeated at once
+	queued     time.Time // since when this step waits for room; zero when it does not
 }
 
 // newJob begins the work on a worker.
@@ -72,7 +73,7 @@ func (j *Job) Step() plan.StepKind { return j.Worker.Steps[min(j.at, len(j.Worke
 // goOn goes to the next step.
 func (j *Job) goOn() {
 	j.at++
-	j.Since, j.Handle, j.trouble, j.hurried = time.Time{}, "", trouble{}, 0
+	j.Since, j.Handle, j.trouble, j.hurried, j.queued = time.Time{}, "", trouble{}, 0, time.Time{}
 	j.Outcome.VM = j.Ref.ID
 }
 

@@ -21,7 +21,8 @@ const (
 // Step is what Advance knows of one kind of step.
 type Step struct {
 	Domain Domain
-	// Deadline is how long the step may take, all its waits included.
+	// Deadline is how long the step may take, all its waits included but those for
+	// room, before its work begins.
 	Deadline time.Duration
 	// Late names the cause when the deadline passes.
 	Late finding.ID
@@ -34,7 +35,7 @@ type Step struct {
 
 // Steps has a row for each kind of step.
 var Steps = map[plan.StepKind]Step{
-	plan.StepSettle:    {Hypervisor, 90 * time.Minute, finding.StepCloneLate, true, settle},
+	plan.StepSettle:    {Hypervisor, 90 * time.Minute, finding.StepCloneLate, false, settle},
 	plan.StepClaim:     {Hypervisor, 5 * time.Minute, finding.StepClaimLate, false, claim},
 	plan.StepClone:     {Hypervisor, 3 * time.Hour, finding.StepCloneLate, false, clone},
 	plan.StepConfigure: {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, configure},

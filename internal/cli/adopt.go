@@ -22,7 +22,7 @@ without GPUs.`,
 		Args:    cobra.ExactArgs(1),
 	}
 	cmd.Flags().StringVar(&name, "as", "", "`NAME` of the worker that the VM becomes, <pool>-<number>")
-	return a.careCommand(cmd, &spending{question: "Adopt this VM?"}, func(args []string) (plan.Request, error) {
+	return a.careCommand(cmd, mannerOf(plan.AdoptVM), func(args []string) (plan.Request, error) {
 		switch {
 		case args[0] == "":
 			return plan.Request{}, usage("the identifier of the VM is missing; write it as in: gpuworker adopt 204 --as gpu-workers-2")

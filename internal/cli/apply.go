@@ -10,7 +10,7 @@ import (
 
 func (a *app) applyCommand() *cobra.Command {
 	request := plan.Request{Verb: plan.ApplyDocuments}
-	var s spending
+	s := mannerOf(plan.ApplyDocuments)
 	file := ""
 	cmd := &cobra.Command{
 		Use:   "apply",
@@ -40,7 +40,7 @@ by nobody else, for its Hypervisors say where logins are sent.`,
 		case given && file == "":
 			return usage("--plan names no file; without --plan, apply makes a plan of its own")
 		case given:
-			return a.applyFile(ctx, file, request, s)
+			return a.applyFile(ctx, file, request, *s)
 		}
 		e, err := a.engine(ctx)
 		if err != nil {
@@ -50,11 +50,10 @@ by nobody else, for its Hypervisors say where logins are sent.`,
 		if err != nil {
 			return err
 		}
-		return a.spend(ctx, e, plans, s)
+		return a.spend(ctx, e, plans, *s)
 	})
 	addPlanFlags(cmd, &request)
 	cmd.Flags().StringVar(&file, "plan", "", "carry out the plan in `FILE`, which -o json wrote")
-	s.question = "Apply this plan?"
 	s.addFlags(cmd)
 	return cmd
 }

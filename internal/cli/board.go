@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -16,10 +17,14 @@ import (
 type board struct {
 	rows  []*boardRow
 	order []string // the workers of the plan
+
+	places map[string]int       // in order; nil before the first event
+	of     map[string]*boardRow // by worker
 }
 
 type boardRow struct {
 	worker string
+	place  int // in the order of the plan; -1 when it is not in it
 	steps  []boardStep
 }
 
@@ -37,6 +42,9 @@ func (s boardStep) over() bool { return s.phase != apply.Began && s.phase != app
 // take notes an event.
 func (b *board) take(e apply.Event) {
 	row := b.row(e.Worker)
+	if e.Phase == apply.Began { // anew, when the worker went back to an earlier step
+		row.steps = slices.DeleteFunc(row.steps, func(s boardStep) bool { return !s.over() })
+	}
 	at := slices.IndexFunc(row.steps, func(s boardStep) bool { return s.kind == e.Step && !s.over() })
 	if at < 0 {
 		row.steps = append(row.steps, boardStep{kind: e.Step, began: e.Time})
@@ -47,17 +55,21 @@ func (b *board) take(e apply.Event) {
 }
 
 func (b *board) row(worker string) *boardRow {
-	for _, row := range b.rows {
-		if row.worker == worker {
-			return row
+	if b.of == nil {
+		b.of, b.places = map[string]*boardRow{}, make(map[string]int, len(b.order))
+		for i, name := range b.order {
+			b.places[name] = i
 		}
 	}
-	row := &boardRow{worker: worker}
-	b.rows = append(b.rows, row)
-	slices.SortStableFunc(b.rows, func(x, y *boardRow) int {
-		return slices.Index(b.order, x.worker) - slices.Index(b.order, y.worker)
-	})
-	return row
+	if b.of[worker] == nil {
+		row := &boardRow{worker: worker, place: -1}
+		if place, known := b.places[worker]; known {
+			row.place = place
+		}
+		after := sort.Search(len(b.rows), func(i int) bool { return b.rows[i].place > row.place })
+		b.rows, b.of[worker] = slices.Insert(b.rows, after, row), row
+	}
+	return b.of[worker]
 }
 
 // inFlight are the steps that have not ended: "workers-3 clone".

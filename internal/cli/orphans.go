@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) orphansCommand() *cobra.Command {
-	s := spending{dryRun: true}
+	s := mannerOf(plan.ReleaseOrphans)
 	release := false
 	cmd := &cobra.Command{
 		Use:   "orphans",
@@ -24,7 +24,7 @@ others will look like orphans.
 worker in "gpuworker delete" for that. It is a dry run unless --yes is given.`,
 		Example: `  gpuworker orphans -f lab.yaml
   gpuworker orphans -f lab.yaml --release --yes`,
-		RunE: verb(func(ctx context.Context, _ []string) error { return a.orphans(ctx, release, s) }),
+		RunE: verb(func(ctx context.Context, _ []string) error { return a.orphans(ctx, release, *s) }),
 	}
 	cmd.Flags().BoolVar(&release, "release", false, "give claims back that have no VM")
 	s.addFlags(cmd)

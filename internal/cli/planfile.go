@@ -30,18 +30,6 @@ const (
 	maxPlanParts = 1 << 20 // objects and lists
 )
 
-// manners are how each verb shows its plan and has it confirmed.
-var manners = map[plan.Verb]spending{
-	plan.ApplyDocuments: {question: "Apply this plan?"},
-	plan.ReplaceWorkers: {question: "Replace?", dryRun: true},
-	plan.DeleteWorkers:  {dryRun: true, ends: "delete"},
-	plan.ParkWorkers:    {question: "Park?"},
-	plan.UnparkWorkers:  {question: "Unpark?"},
-	plan.AdoptVM:        {question: "Adopt this VM?"},
-	plan.DisownWorkers:  {question: "Disown?", ends: "disown"},
-	plan.ReleaseOrphans: {dryRun: true},
-}
-
 // applyFile carries out the plan of a file. Nothing of the file is believed: the
 // plan is made again, and must come out the same, or as what remains of it.
 func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s spending) error {

@@ -79,6 +79,27 @@ func TestAFrameShowsOneLineForEachWorker(t *testing.T) {
 	}
 }
 
+// TestAStepThatBeginsAnewIsTheOneInWork: the clone's number was taken by somebody
+// else, so the claim is written for another one, and the clone begins anew.
+func TestAStepThatBeginsAnewIsTheOneInWork(t *testing.T) {
+	var b board
+	for _, e := range []apply.Event{
+		{Step: plan.StepClaim, Phase: apply.Began}, {Step: plan.StepClaim, Phase: apply.Done},
+		{Step: plan.StepClone, Phase: apply.Began}, {Step: plan.StepClone, Phase: apply.Working, Detail: "number 9102, because 9101 is taken"},
+		{Step: plan.StepClaim, Phase: apply.Done},
+		{Step: plan.StepClone, Phase: apply.Began}, {Step: plan.StepClone, Phase: apply.Working, Detail: "the clone of ubuntu-22.04"},
+	} {
+		e.Worker, e.Time = "gpu-1", noon
+		b.take(e)
+	}
+	if diff := cmp.Diff([]string{"gpu-1 clone"}, b.inFlight()); diff != "" {
+		t.Errorf("in flight (-want +got):\n%s", diff)
+	}
+	if line := b.frame(noon.Add(4*time.Second), 100, 40, term.Paint{})[0]; !strings.HasPrefix(string(line), "gpu-1  claim ✓  claim ✓  clone") {
+		t.Errorf("the worker's line: %s", line)
+	}
+}
+
 func TestWorkersStandInTheOrderOfThePlan(t *testing.T) {
 	b := board{order: []string{"gpu-1", "plain-10", "plain-2"}}
 	for _, worker := range []string{"plain-2", "gpu-1"} {

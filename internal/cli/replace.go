@@ -33,7 +33,7 @@ is destroyed.`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	cmd.Flags().StringArrayVar(&vms, "vm", nil, "`UUID` of the VM that is to go; once for each name, in the same order")
-	s := &spending{question: "Replace?", dryRun: true}
+	s := mannerOf(plan.ReplaceWorkers)
 	return a.careCommand(cmd, s, func(names []string) (plan.Request, error) {
 		for i := range vms {
 			vms[i] = strings.ToLower(vms[i])

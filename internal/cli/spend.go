@@ -31,6 +31,24 @@ type spending struct {
 	ends string
 }
 
+// manners are how each verb shows its plan and has it confirmed.
+var manners = map[plan.Verb]spending{
+	plan.ApplyDocuments: {question: "Apply this plan?"},
+	plan.ReplaceWorkers: {question: "Replace?", dryRun: true},
+	plan.DeleteWorkers:  {dryRun: true, ends: "delete"},
+	plan.ParkWorkers:    {question: "Park?"},
+	plan.UnparkWorkers:  {question: "Unpark?"},
+	plan.AdoptVM:        {question: "Adopt this VM?"},
+	plan.DisownWorkers:  {question: "Disown?", ends: "disown"},
+	plan.ReleaseOrphans: {dryRun: true},
+}
+
+// mannerOf is how a verb does it, without the flags of the command line.
+func mannerOf(verb plan.Verb) *spending {
+	s := manners[verb]
+	return &s
+}
+
 func (s *spending) addFlags(cmd *cobra.Command) {
 	about := "do it without asking, for scripts"
 	if s.dryRun {

@@ -85,9 +85,12 @@ func (a *app) showStatus(rows []status.Row, unseen []engine.Unseen, names []stri
 // all rows without names.
 func named(rows []status.Row, names []string) (some []status.Row, missing []string) {
 	chosen := []status.Row{} // for machines a list, never null
-	there := map[string]bool{}
+	asked, there := map[string]bool{}, map[string]bool{}
+	for _, name := range names {
+		asked[name] = true
+	}
 	for _, row := range rows {
-		if len(names) == 0 || slices.Contains(names, row.Worker) {
+		if len(names) == 0 || asked[row.Worker] {
 			chosen = append(chosen, row)
 			there[row.Worker] = true
 		}

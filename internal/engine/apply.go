@@ -22,11 +22,17 @@ import (
 func (e *Engine) Apply(ctx context.Context, plans Plans, options ApplyOptions) (Applied, error) {
 	options.Progress = oneAtATime(options.Progress)
 	results, errs := make([]apply.Result, len(plans.Plans)), make([]error, len(plans.Plans))
-	var group sync.WaitGroup // one hypervisor's trouble does not stop the work on another
-	for i, p := range plans.Plans {
-		group.Go(func() { results[i], errs[i] = e.applyOne(ctx, plans, p, options) })
+	fresh := make([]*plan.Plan, len(plans.Plans))
+	if plans.Request.AllOrNothing { // before anything is done anywhere
+		each(plans.Plans, func(i int, p *plan.Plan) {
+			results[i].Hypervisor = p.Hypervisor
+			fresh[i], errs[i] = e.agreed(ctx, plans, p)
+		})
+		if err := errors.Join(errs...); err != nil {
+			return Applied{Results: results}, err
+		}
 	}
-	group.Wait()
+	each(plans.Plans, func(i int, p *plan.Plan) { results[i], errs[i] = e.applyOne(ctx, plans, p, fresh[i], options) })
 	err := errors.Join(errs...)
 	applied := Applied{Results: results}
 	for _, result := range results {
@@ -35,6 +41,16 @@ func (e *Engine) Apply(ctx context.Context, plans Plans, options ApplyOptions) (
 		}
 	}
 	return applied, err
+}
+
+// each does something for all plans at once: one hypervisor's trouble does not stop
+// the work on another.
+func each(plans []*plan.Plan, do func(i int, p *plan.Plan)) {
+	var group sync.WaitGroup
+	for i, p := range plans {
+		group.Go(func() { do(i, p) })
+	}
+	group.Wait()
 }
 
 // oneAtATime keeps the promise of ApplyOptions.Progress over several
@@ -50,12 +66,13 @@ func oneAtATime(progress func(apply.Event)) func(apply.Event) {
 	}
 }
 
-// applyOne carries out the plan of one hypervisor. Workers that may be under way
-// as a clone of an earlier run are waited for, beside the others; what they need
-// is planned when that clone is done.
-func (e *Engine) applyOne(ctx context.Context, plans Plans, p *plan.Plan, options ApplyOptions) (apply.Result, error) {
+// applyOne carries out the plan of one hypervisor; fresh is what agreed gave for it,
+// nil when nobody asked yet. Workers that may be under way as a clone of an earlier
+// run are waited for, beside the others; what they need is planned when that clone
+// is done.
+func (e *Engine) applyOne(ctx context.Context, plans Plans, p, fresh *plan.Plan, options ApplyOptions) (apply.Result, error) {
 	result := apply.Result{Hypervisor: p.Hypervisor}
-	if p.Blocked != "" || p.Empty() && !waits(p) {
+	if nothingIn(p) {
 		return result, nil
 	}
 	document, ok := plans.Documents.Hypervisor(p.Hypervisor)
@@ -63,9 +80,9 @@ func (e *Engine) applyOne(ctx context.Context, plans Plans, p *plan.Plan, option
 		return result, fmt.Errorf("hypervisor %q is not in the documents", p.Hypervisor)
 	}
 	began := time.Now()
-	fresh, err := e.again(ctx, plans, document)
-	if err == nil {
-		err = unchanged(p, fresh)
+	var err error
+	if fresh == nil {
+		fresh, err = e.agreed(ctx, plans, p)
 	}
 	for err == nil {
 		var settled []string
@@ -74,11 +91,29 @@ func (e *Engine) applyOne(ctx context.Context, plans Plans, p *plan.Plan, option
 		}
 		if fresh, err = e.again(ctx, plans, document); err == nil {
 			fresh = only(fresh, setOf(settled))
-			err = conflict(p, differently(p, fresh))
+			result.Outcomes = append(result.Outcomes, leftUndone(fresh)...)
+			err = conflict(p, "the workers that had to be waited for were left alone", differently(p, fresh))
 		}
 	}
 	result.Took = time.Since(began)
 	return result, err
+}
+
+// nothingIn reports whether there is nothing to be done for a plan.
+func nothingIn(p *plan.Plan) bool { return p.Blocked != "" || p.Empty() && !waits(p) }
+
+// agreed is the plan of one hypervisor made anew, when it decides what the one that
+// was seen does; nil when that one has nothing to be done.
+func (e *Engine) agreed(ctx context.Context, plans Plans, p *plan.Plan) (*plan.Plan, error) {
+	document, ok := plans.Documents.Hypervisor(p.Hypervisor)
+	if nothingIn(p) || !ok {
+		return nil, nil
+	}
+	fresh, err := e.again(ctx, plans, document)
+	if err == nil {
+		err = unchanged(p, fresh)
+	}
+	return fresh, err
 }
 
 // again looks at the hypervisor and makes a plan anew.
@@ -114,13 +149,32 @@ func (e *Engine) round(ctx context.Context, documents *v1alpha1.Documents, docum
 		By: e.options.By, NewUUID: e.options.NewUUID, Parallel: options.Parallel, Progress: options.Progress,
 	})
 	for _, outcome := range done.Outcomes {
-		if outcome.Action == plan.Wait && outcome.Err == nil && len(outcome.Warnings) == 0 {
+		if outcome.Action == plan.Wait && outcome.Err == nil {
 			settled = append(settled, outcome.Worker)
 		} else {
 			result.Outcomes = append(result.Outcomes, outcome)
 		}
 	}
 	return settled, nil
+}
+
+// leftUndone are the workers that were waited for and cannot be done now: nobody
+// has seen that in the plan that was shown.
+func leftUndone(p *plan.Plan) []apply.Outcome {
+	var outcomes []apply.Outcome
+	for w := range p.Workers() {
+		e := &fault.Error{Kind: fault.Refused, Where: fault.Place{Hypervisor: p.Hypervisor, Worker: w.Name}, Why: p.Blocked, Fix: "look at the new plan: gpuworker plan"}
+		switch {
+		case w.Action == plan.Refuse:
+			e.Why, e.Fix = fmt.Sprintf("%s (%s)", w.Refusals[0].Reason, w.Refusals[0].ID), w.Refusals[0].Fix
+		case p.Blocked == "" || w.Action == plan.Keep:
+			continue
+		}
+		outcomes = append(outcomes, apply.Outcome{
+			Worker: w.Name, Action: w.Action, Host: w.Host, VM: w.VM, Step: plan.StepSettle, Err: e, Error: e.Error(), Fix: e.Fix,
+		})
+	}
+	return outcomes
 }
 
 func waits(p *plan.Plan) bool {
@@ -145,7 +199,7 @@ func unchanged(seen, fresh *plan.Plan) error {
 		}
 	}
 	_, differences := plan.Same(without(seen, waited), without(fresh, waited))
-	return conflict(seen, append(differences, differently(seen, fresh)...))
+	return conflict(seen, "nothing was done", append(differences, differently(seen, fresh)...))
 }
 
 // differently says of workers that had to be waited for what nobody saw when the
@@ -166,13 +220,15 @@ func differently(seen, fresh *plan.Plan) []string {
 	return differences
 }
 
-func conflict(seen *plan.Plan, differences []string) error {
+// conflict is the error for a plan that is not the one that was seen; undone says
+// what was not done for it.
+func conflict(seen *plan.Plan, undone string, differences []string) error {
 	if len(differences) == 0 {
 		return nil
 	}
 	return &fault.Error{
 		Kind: fault.Conflict, Doing: "apply the plan", Where: fault.Place{Hypervisor: seen.Hypervisor},
-		Why: "the world changed since the plan was made, nothing was done: " + strings.Join(differences, "; "),
+		Why: fmt.Sprintf("the world changed since the plan was made, %s: %s", undone, strings.Join(differences, "; ")),
 		Fix: "look at the new plan and apply that",
 	}
 }

@@ -51,7 +51,8 @@ type ApplyOptions struct {
 	// Progress is told each event, from several goroutines but never at once.
 	// May be nil.
 	Progress func(apply.Event)
-	// Parallel bounds the workers in work at once; 0 takes the default.
+	// Parallel bounds the steps that are done at once, those of workers that wait left
+	// out; 0 takes the default.
 	Parallel int
 }
 

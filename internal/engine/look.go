@@ -64,6 +64,12 @@ func extentOf(request plan.Request) extent {
 // each beside the documents. It fails when none of them could be seen.
 func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, how extent) (world, error) {
 	hypervisors := concerned(documents, request)
+	if len(hypervisors) == 0 {
+		return world{}, &fault.Error{
+			Kind: fault.Invalid, Doing: "look at the hypervisors", Why: "the documents have no Hypervisor",
+			Fix: "write one, or give the file that has it with -f too",
+		}
+	}
 	inputs := make([]plan.Input, len(hypervisors))
 	errs := make([]error, len(hypervisors))
 	var group sync.WaitGroup
@@ -82,10 +88,10 @@ func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, reques
 			w.unseen = append(w.unseen, Unseen{Hypervisor: hypervisors[i].Name, Why: err.Error(), Fix: fault.FixOf(err), err: err})
 		}
 	}
-	if len(w.inputs) == 0 && len(w.unseen) > 0 {
+	if len(w.inputs) == 0 {
 		return world{}, errors.Join(errs...)
 	}
-	if e.options.Facts != nil && len(w.inputs) == len(documents.Hypervisors) && len(w.inputs) > 0 && how.only == nil {
+	if e.options.Facts != nil && len(w.inputs) == len(documents.Hypervisors) && how.only == nil {
 		// Nobody knows of which hypervisor they should be; so they are told once.
 		w.inputs[0].Given = e.options.Facts.Unused(hostNames(w.inputs))
 	}

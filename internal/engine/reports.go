@@ -78,14 +78,17 @@ func (e *Engine) statusWithin(ctx context.Context, documents *v1alpha1.Documents
 		rows = append(rows, status.Report(in)...)
 	}
 	if len(names) > 0 {
-		rows = slices.DeleteFunc(rows, func(row status.Row) bool { return !slices.Contains(names, row.Worker) })
+		named := setOf(names)
+		rows = slices.DeleteFunc(rows, func(row status.Row) bool { return !named[row.Worker] })
 	}
 	return rows, seen.unseen, err
 }
 
 // haveVMs reports whether each of the names is that of a worker with a VM.
 func haveVMs(rows []status.Row, names []string) bool {
-	return !slices.ContainsFunc(names, func(name string) bool {
-		return !slices.ContainsFunc(rows, func(row status.Row) bool { return row.Worker == name && row.UUID != "" })
-	})
+	there := map[string]bool{}
+	for i := range rows {
+		there[rows[i].Worker] = there[rows[i].Worker] || rows[i].UUID != ""
+	}
+	return !slices.ContainsFunc(names, func(name string) bool { return !there[name] })
 }

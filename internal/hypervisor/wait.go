@@ -18,6 +18,9 @@ type Wait struct {
 	// UnderWay: the hypervisor works on it by itself, and goes on while it does not
 	// answer. Otherwise the work stands still between two calls.
 	UnderWay bool `json:"underWay,omitempty"`
+	// Queued: the work has not begun, because so much else goes on. Its own time
+	// begins when there is room.
+	Queued bool `json:"queued,omitempty"`
 }
 
 // Name says what is waited for, and by which name it is found: "the clone of

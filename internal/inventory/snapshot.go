@@ -286,12 +286,12 @@ type Card struct {
 	XVGA   bool     `json:"xVGA"`
 }
 
-// Claim is a card that is reserved for a worker in the hypervisor's own
-// register.
+// Claim is a card that is reserved for a worker, in the hypervisor's own register
+// or in a VM.
 type Claim struct {
 	Host     string   `json:"host"`
 	Slot     pci.Slot `json:"slot"`
-	Register string   `json:"register"` // the mapping's name
+	Register string   `json:"register"` // where it is written: the mapping's name, or the VM's identifier
 	Record   Record   `json:"record"`
 	// Releasing tells that the worker is gone and the register about to be
 	// removed by whoever wrote the record.

@@ -60,8 +60,8 @@ func cardSeen(world *inventory.Snapshot, m *member) bool {
 // same entries would take are of one kind, and entries are not taken apart into
 // single cards, so that its size is that of the document and not of the pool.
 type matching struct {
-	mate    []int            // entry of each member, -1 for none
-	entries []matchEntry     //
+	mate    []int // entry of each member, -1 for none
+	entries []matchEntry
 	named   map[cardName]int // entries that name a card and that nobody has yet
 	groups  []wanted
 	byCard  map[cardMake]*memberKind

@@ -12,8 +12,8 @@ import (
 
 // Same reports whether two plans decide the same: which workers, what happens to
 // them, where, to which VM, by which steps, and what is written. Reasons and
-// advice may differ. When
-// they are not the same it says how, in words for an operator.
+// advice may differ. When they are not the same it says how, in words for an
+// operator.
 func Same(a, b *Plan) (bool, []string) {
 	var differences []string
 	before, after := decisions(a), decisions(b)

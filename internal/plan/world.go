@@ -42,7 +42,7 @@ func World(in Input) string {
 		return nil
 	})
 	if world.Claims == nil {
-		d.write(`,"Claims":null`) // as the prints of all worlds before
+		d.write(`,"Claims":null`) // not an empty list: so that a world keeps the fingerprint that it always had
 	} else {
 		addList(d, "Claims", world.Claims, func(claim *inventory.Claim) any { return claim })
 	}

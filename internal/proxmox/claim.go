@@ -71,7 +71,9 @@ func (b *Backend) inTurn(ctx context.Context, m memo, do func() (*hypervisor.Wai
 	case err != nil:
 		return nil, err
 	case done == nil:
-		return m.wait("other claims to be written first", roomPause), nil
+		wait := m.wait("other claims to be written first", roomPause)
+		wait.Queued = true
+		return wait, nil
 	}
 	defer done()
 	return do()

@@ -78,7 +78,7 @@ func (b *Backend) sendClone(ctx context.Context, order hypervisor.CloneOrder) (*
 	if full != nil {
 		return full, nil
 	}
-	wait, err := begun(ctx, cloneWords(order), 0, task, err)
+	wait, err := begun(cloneWords(order), 0, task, err)
 	if err != nil {
 		return b.cloneFailed(ctx, order, err)
 	}

@@ -106,7 +106,7 @@ func (f *flights) full(c contender) *hypervisor.Wait {
 }
 
 func noRoom(n int, c contender) *hypervisor.Wait {
-	return &hypervisor.Wait{For: fmt.Sprintf("room: there are %d %s under way", n, c.what), Again: roomPause}
+	return &hypervisor.Wait{For: fmt.Sprintf("room: there are %d %s under way", n, c.what), Again: roomPause, Queued: true}
 }
 
 // take sends the request, or gives the Wait for room. Those that others have under
@@ -124,7 +124,7 @@ func (f *flights) take(ctx context.Context, c contender) (task pve.Task, full *h
 		return pve.Task{}, nil, err
 	}
 	if done == nil {
-		return pve.Task{}, &hypervisor.Wait{For: "the request before it, one of the " + c.what, Again: roomPause}, nil
+		return pve.Task{}, &hypervisor.Wait{For: "the request before it, one of the " + c.what, Again: roomPause, Queued: true}, nil
 	}
 	defer done()
 	if n := f.count(s, active); n >= c.most {

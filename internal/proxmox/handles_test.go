@@ -131,6 +131,20 @@ func TestACallThatTakesTooLongIsNoInterrupt(t *testing.T) {
 	})
 }
 
+// TestARequestThatWasNeverSentIsNotUnderWay: the time is over before the clone is
+// asked for, so there is nothing to wait for.
+func TestARequestThatWasNeverSentIsNotUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newBench(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, wait, err := l.b.Backend.Clone(ctx, order(plain(1)), "")
+		if wait != nil || !fault.Is(err, fault.Interrupted) || l.sent("POST ") > 0 {
+			t.Errorf("%+v, %v", wait, err)
+		}
+	})
+}
+
 // TestOneVMIsSeenAsItIs: a look at one VM shows what a look at all does.
 func TestOneVMIsSeenAsItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

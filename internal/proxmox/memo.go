@@ -73,15 +73,15 @@ func second() *hypervisor.Wait {
 }
 
 // begun handles the answer to a request for a task: it is under way, or nobody
-// knows, or the error says that it is not. count goes into the memo.
-func begun(ctx context.Context, what string, count int, task pve.Task, err error) (*hypervisor.Wait, error) {
+// knows, or the error says that it is not, as when it was never sent. count goes into the memo.
+func begun(what string, count int, task pve.Task, err error) (*hypervisor.Wait, error) {
 	m := memo{Since: time.Now(), Task: task.UPID, Count: count}
 	switch {
 	case err == nil && task.IsZero():
 		return onceMore(), nil // done at once: the next look shows it
 	case err == nil:
 		return m.underWay(what), nil
-	case ambiguous(err), ctx.Err() != nil:
+	case ambiguous(err):
 		m.Sent = true
 		return m.underWay(what), nil
 	}
@@ -154,7 +154,7 @@ func (b *Backend) orFind(ctx context.Context, ref inventory.VMRef, kind, what st
 			return memo{Since: time.Now(), Task: under, Count: count}.underWay(what), nil
 		}
 	}
-	return begun(ctx, what, count, task, err)
+	return begun(what, count, task, err)
 }
 
 // findTask looks for a task that works on a VM just now; the zero UPID when there

@@ -99,15 +99,14 @@ func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, sco
 // passHosts leaves out the hosts that have nothing of the workers that are asked
 // about.
 func passHosts(s *inventory.Snapshot, only *hypervisor.Extent, claims []inventory.Claim, resources []pve.Resource) {
-	asked := map[string]bool{}
-	theirs := map[int]bool{}
+	named, asked, theirs := setOf(only.Workers), map[string]bool{}, map[int]bool{}
 	for i := range claims {
-		if record := &claims[i].Record; slices.Contains(only.Workers, record.Worker) {
+		if record := &claims[i].Record; named[record.Worker] {
 			asked[claims[i].Host], theirs[number(record.VM)] = true, true
 		}
 	}
 	for _, r := range resources {
-		if r.Type == "qemu" && (slices.Contains(only.Workers, r.Name) || theirs[r.VMID]) {
+		if r.Type == "qemu" && (named[r.Name] || theirs[r.VMID]) {
 			asked[r.Node] = true
 		}
 	}
@@ -117,6 +116,14 @@ func passHosts(s *inventory.Snapshot, only *hypervisor.Extent, claims []inventor
 			host.Gaps = []inventory.Gap{{What: "PCI devices", Why: "nobody asked about this host"}}
 		}
 	}
+}
+
+func setOf(names []string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
 }
 
 // hosts lists the hosts by name.

@@ -77,9 +77,9 @@ func (b *Backend) matters(s *inventory.Snapshot, scope hypervisor.Scope) func(pv
 // that bear their names or are claimed for them, those whose name cannot be seen
 // without a look, and their neighbours when these are asked about.
 func asked(s *inventory.Snapshot, only *hypervisor.Extent) func(pve.Resource) bool {
-	theirs := map[string]bool{}
+	named, theirs := setOf(only.Workers), map[string]bool{}
 	for i := range s.Claims {
-		if slices.Contains(only.Workers, s.Claims[i].Record.Worker) {
+		if named[s.Claims[i].Record.Worker] {
 			theirs[s.Claims[i].Record.VM] = true
 		}
 	}
@@ -88,7 +88,7 @@ func asked(s *inventory.Snapshot, only *hypervisor.Extent) func(pve.Resource) bo
 		passed[s.Hosts[i].Name] = s.Hosts[i].Passed
 	}
 	return func(r pve.Resource) bool {
-		return slices.Contains(only.Workers, r.Name) || theirs[idOf(r.VMID)] || r.Status == "unknown" || r.Name == "" ||
+		return named[r.Name] || theirs[idOf(r.VMID)] || r.Status == "unknown" || r.Name == "" ||
 			only.Neighbours && !passed[r.Node]
 	}
 }
