@@ -21,7 +21,7 @@ import (
 func Run(in plan.Input) []finding.Finding {
 	c := &checker{in: in, world: in.Snapshot, room: place.NewRoom(in.Snapshot), free: map[cardOf]bool{}, at: map[key]int{}}
 	c.add(place.CheckVersion(c.world))
-	if f := place.CheckWritable(c.world); place.Blocks(f) {
+	if f := place.CheckWritable(c.world); f.Blocks() {
 		c.add(f)
 	}
 	c.add(place.CheckAccess(c.world)...)
@@ -107,12 +107,9 @@ func (c *checker) hosts() {
 			continue
 		}
 		for _, gap := range host.Gaps {
-			c.add(finding.Finding{
-				ID: finding.HostUnreadable, Verdict: finding.Unknown, Layer: finding.LayerHost,
-				Where:  fault.Place{Hypervisor: c.world.Hypervisor, Host: host.Name},
-				Reason: fmt.Sprintf("%s cannot be read: %s", gap.What, gap.Why),
-				Fix:    "gpuworker check shows which privilege the login lacks",
-			})
+			c.add(finding.New(finding.HostUnreadable, finding.Unknown, fault.Place{Hypervisor: c.world.Hypervisor, Host: host.Name}).
+				WithReason(fmt.Sprintf("%s cannot be read: %s", gap.What, gap.Why)).
+				WithFix("gpuworker check shows which privilege the login lacks"))
 		}
 		c.inform(place.CheckIOMMU(c.world, host))
 		c.inform(place.CheckMemory(c.world, host, 0, 0, 0))
@@ -189,7 +186,7 @@ func (c *checker) exactCard(pool *v1alpha1.WorkerPool, want place.Want) {
 	}
 	there := place.CheckCardThere(c.world, host, *want.Card.Slot)
 	c.add(there)
-	if place.Blocks(there) {
+	if there.Blocks() {
 		return
 	}
 	c.add(place.CheckIOMMU(c.world, host))
@@ -242,7 +239,7 @@ func (c *checker) oneOfSeveral(pool *v1alpha1.WorkerPool, host *inventory.Host, 
 func (c *checker) card(host *inventory.Host, want place.Want, who place.Who, named bool) (free bool) {
 	device := *host.Device(*want.Card.Slot)
 	findings := place.CheckCardFree(c.world, host, device, who)
-	iommu := !place.Blocks(place.CheckIOMMU(c.world, host))
+	iommu := !place.CheckIOMMU(c.world, host).Blocks()
 	if iommu {
 		findings = append(findings, place.CheckCardAlone(c.world, host, device))
 	}

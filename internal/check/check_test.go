@@ -15,7 +15,6 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
-	"github.com/gpuworker/gpuworker/internal/place"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
@@ -211,7 +210,7 @@ func TestCheckAndPlanAgree(t *testing.T) {
 			in := documents(world, documented...)
 			found := Run(in)
 			blocked := slices.ContainsFunc(found, func(f finding.Finding) bool {
-				return place.Blocks(f) && f.ID != finding.HostOffline
+				return f.Blocks() && f.ID != finding.HostOffline
 			})
 			refused := plan.Build(in).Summary().Refused
 			if blocked != (refused > 0) {

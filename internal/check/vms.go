@@ -35,11 +35,7 @@ func (c *checker) vms() {
 	for _, host := range slices.Sorted(maps.Keys(silent)) {
 		c.add(silentHost(c.world, host, silent[host]))
 	}
-	c.add(finding.Finding{
-		ID: finding.VMIdentity, Verdict: finding.Pass, Layer: finding.LayerVM,
-		Where:  fault.Place{Hypervisor: c.world.Hypervisor},
-		Reason: fmt.Sprintf("%d of %d VMs are proven to be ours", ours, len(c.world.VMs)),
-	})
+	c.add(finding.New(finding.VMIdentity, finding.Pass, fault.Place{Hypervisor: c.world.Hypervisor}).WithReason(fmt.Sprintf("%d of %d VMs are proven to be ours", ours, len(c.world.VMs))))
 }
 
 // said tells that there is a finding of the kind about a VM itself.
@@ -60,19 +56,13 @@ func silentHost(world *inventory.Snapshot, host string, vms []string) finding.Fi
 	if more := len(vms) - shown; more > 0 {
 		names += fmt.Sprintf(" and %d more", more)
 	}
-	return finding.Finding{
-		ID: finding.VMUnreadable, Verdict: finding.Unknown, Layer: finding.LayerVM,
-		Where:  fault.Place{Hypervisor: world.Hypervisor, Host: host},
-		Reason: fmt.Sprintf("which cards its VMs hold is not known while the host does not answer: %s", names),
-		Fix:    "bring host " + host + " back, then run the same command again",
-	}
+	return finding.New(finding.VMUnreadable, finding.Unknown, fault.Place{Hypervisor: world.Hypervisor, Host: host}).
+		WithReason(fmt.Sprintf("which cards its VMs hold is not known while the host does not answer: %s", names)).
+		WithFix("bring host " + host + " back, then run the same command again")
 }
 
 func unreadable(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
-	return finding.Finding{
-		ID: finding.VMUnreadable, Verdict: finding.Unknown, Layer: finding.LayerVM,
-		Where:  fault.Place{Hypervisor: world.Hypervisor, Host: vm.Home(), VM: vm.ID},
-		Reason: fmt.Sprintf("%s cannot be read, so which cards it holds is not known: %s", place.VMName(vm), vm.Unreadable),
-		Fix:    "give the login VM.Audit on /vms; gpuworker role prints the commands",
-	}
+	return finding.New(finding.VMUnreadable, finding.Unknown, fault.Place{Hypervisor: world.Hypervisor, Host: vm.Home(), VM: vm.ID}).
+		WithReason(fmt.Sprintf("%s cannot be read, so which cards it holds is not known: %s", place.VMName(vm), vm.Unreadable)).
+		WithFix("give the login VM.Audit on /vms; gpuworker role prints the commands")
 }

@@ -35,7 +35,7 @@ func TestEveryFindingCanBeExplained(t *testing.T) {
 		}
 	}
 	c := (&typed{}).run(t, "explain", "CARD-HELD", "-o", "json").wants(t, fault.ExitOK)
-	var page finding.Page
+	var page finding.Kind
 	if err := json.Unmarshal([]byte(c.out), &page); err != nil || page.ID != finding.CardHeld {
 		t.Errorf("%v: %s", err, c.out)
 	}

@@ -71,6 +71,61 @@ type Finding struct {
 	Fix     string      `json:"fix,omitempty"`
 }
 
+// New makes a finding; its layer is that of its kind. An ID without a kind has no
+// layer, which the tests refuse.
+func New(id ID, verdict Verdict, where fault.Place) Finding {
+	return Finding{Verdict: verdict, Where: where}.As(id)
+}
+
+// As is the finding with another ID, in the layer of that one.
+func (f Finding) As(id ID) Finding {
+	f.ID, f.Layer = id, ""
+	if kind := rowOf[id]; kind != nil {
+		f.Layer = kind.Layer
+	}
+	return f
+}
+
+// WithReason is the finding with the reason for its verdict.
+func (f Finding) WithReason(reason string) Finding {
+	f.Reason = reason
+	return f
+}
+
+// WithFix is the finding with what to do about it.
+func (f Finding) WithFix(fix string) Finding {
+	f.Fix = fix
+	return f
+}
+
+// Blocks reports whether the finding stands in a worker's way. What is unknown
+// blocks too, unless its kind says otherwise.
+func (f Finding) Blocks() bool {
+	switch f.Verdict {
+	case Fail:
+		return true
+	case Unknown:
+		kind := rowOf[f.ID] // nil for what a newer host tool found
+		return kind != nil && !kind.UnknownPasses
+	}
+	return false
+}
+
+// AboutVMs reports whether the finding is one that a hypervisor knows better than
+// its host.
+func (f Finding) AboutVMs() bool {
+	kind := rowOf[f.ID]
+	return kind != nil && kind.AboutVMs
+}
+
+// Rank is that of the finding's kind.
+func (f Finding) Rank() Rank {
+	if kind := rowOf[f.ID]; kind != nil {
+		return kind.Rank
+	}
+	return Fixable
+}
+
 // Sort orders findings by layer, host, card, VM and ID.
 func Sort(findings []Finding) {
 	slices.SortStableFunc(findings, func(a, b Finding) int {
@@ -86,7 +141,7 @@ func Sort(findings []Finding) {
 	})
 }
 
-// Failed tells whether any finding fails.
+// Failed reports whether any finding fails.
 func Failed(findings []Finding) bool {
 	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Verdict == Fail })
 }

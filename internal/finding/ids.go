@@ -23,15 +23,16 @@ const (
 
 	HostFactsUnused ID = "HOST-FACTS-UNUSED" // they are of no host of a hypervisor
 
-	CardMissing     ID = "CARD-MISSING"
-	CardNotGPU      ID = "CARD-NOT-GPU"
-	CardGroupShared ID = "CARD-GROUP-SHARED"
-	CardGroupHidden ID = "CARD-GROUP-HIDDEN" // whether it is alone in its group cannot be seen
-	CardHeld        ID = "CARD-HELD"         // in the configuration of another VM
-	CardClaimed     ID = "CARD-CLAIMED"      // reserved for another worker
-	CardUsed        ID = "CARD-USED"         // by another worker of this plan
-	CardNoMatch     ID = "CARD-NO-MATCH"
-	MappingStale    ID = "MAPPING-STALE"
+	CardMissing       ID = "CARD-MISSING"
+	CardNotGPU        ID = "CARD-NOT-GPU"
+	CardGroupShared   ID = "CARD-GROUP-SHARED"
+	CardGroupHidden   ID = "CARD-GROUP-HIDDEN"   // whether it is alone in its group cannot be seen
+	CardHeld          ID = "CARD-HELD"           // in the configuration of another VM
+	CardHolderUnknown ID = "CARD-HOLDER-UNKNOWN" // a VM cannot be read that may hold it
+	CardClaimed       ID = "CARD-CLAIMED"        // reserved for another worker
+	CardUsed          ID = "CARD-USED"           // by another worker of this plan
+	CardNoMatch       ID = "CARD-NO-MATCH"
+	MappingStale      ID = "MAPPING-STALE"
 
 	TemplateMissing     ID = "TEMPLATE-MISSING"
 	TemplateAmbiguous   ID = "TEMPLATE-AMBIGUOUS"

@@ -1,7 +1,7 @@
 package finding
 
-// hypervisorPages has one page for each ID, in the order of ids.go.
-var hypervisorPages = []Page{
+// hypervisorKinds has one row for each ID, in the order of ids.go.
+var hypervisorKinds = []Kind{
 	{
 		ID: APIVersion, Layer: LayerAPI, Title: "The hypervisor's version is not one that we know",
 		What:     "The hypervisor answers, and its version is older or newer than those that gpuworker is tested with: Proxmox VE 8.4 and 9.",
@@ -89,7 +89,7 @@ var hypervisorPages = []Page{
 		Sources:  []string{"pve-docs, PCI(e) Passthrough", "pve-common, PVE/SysFSTools.pm"},
 	},
 	{
-		ID: HostDriver, Layer: LayerHost, Title: "Which kernel driver holds the card cannot be seen",
+		ID: HostDriver, Layer: LayerHost, UnknownPasses: true, Title: "Which kernel driver holds the card cannot be seen",
 		What:     "No API of Proxmox VE shows the kernel driver of a device, so this is unknown, never passed. It does not stop a worker.",
 		Why:      "A card that nouveau or nvidia drives on the host can hang the host when a VM takes it. gpuworker never rebinds drivers: they are yours.",
 		Fix:      []string{"Let the host say it: `gpuworker-host check` there, and its facts by `--host-facts DIR` or `--ssh USER@{host}`.", "Or look yourself: `lspci -nnk -s ADDRESS` on the host. `Kernel driver in use` must be vfio-pci, or the line must be missing.", "If it says nouveau, nvidia or snd_hda_intel: `gpuworker-host bind ADDRESS` on the host shows what would be done, and with `--yes` does it, for this card only and for each boot.", "By hand, for all cards of the model: `options vfio-pci ids=VENDOR:DEVICE` and `softdep nouveau pre: vfio-pci` (and one for snd_hda_intel, when the card has sound) in /etc/modprobe.d, then `update-initramfs -u -k all` and a reboot."},
@@ -97,14 +97,14 @@ var hypervisorPages = []Page{
 		Sources:  []string{"pve-docs, PCI(e) Passthrough, Verify", "Proxmox VE API, /nodes/{node}/hardware/pci"},
 	},
 	{
-		ID: HostFactsNone, Layer: LayerHost, Title: "The host did not say what it was asked",
+		ID: HostFactsNone, Layer: LayerHost, UnknownPasses: true, Title: "The host did not say what it was asked",
 		What:     "The host was asked and did not answer, or the file of that name speaks of another host. Or the Hypervisor document says `requireHostFacts: true`, and something about the card is unknown: there are no facts of its host, or the tool could not see something there.",
 		Why:      "Whoever asks for facts wants no surprises at the start of a VM. What is unknown is not taken for well. It does not stop a worker unless facts are required.",
 		Fix:      []string{"Run `gpuworker-host check -o json` as root on the host, and give gpuworker the directory with such files: `--host-facts DIR`. Or let it ask by SSH: `--ssh USER@{host}`.", "By SSH it must work without a password and without a question: `ssh USER@HOST gpuworker-host check -o json`.", "If something stays unknown, the same command without `-o json` says what and why.", "Or take `requireHostFacts` out: what is unknown is then a note."},
 		Detected: "No file or answer for this host, or a finding in it with the verdict unknown.",
 	},
 	{
-		ID: HostFactsOld, Layer: LayerHost, Title: "The facts of the host are of another time",
+		ID: HostFactsOld, Layer: LayerHost, UnknownPasses: true, Title: "The facts of the host are of another time",
 		What:     "The facts were made longer ago than they are believed (24 hours, `--host-facts-max-age`), before the host was last started, or in the future; or they speak of another card at this address, or of none.",
 		Why:      "Drivers, modules and settings change, most of all with a reboot, and cards move and are exchanged. What was said then says nothing of now, so it is unknown. It does not stop a worker unless the Hypervisor document says `requireHostFacts: true`.",
 		Fix:      []string{"Make new facts: `gpuworker-host check -o json` on the host. With `--ssh USER@{host}` they are always new.", "When the facts seem to be from the future, or to be older than they are: set the clock of the host, or that of the machine which gpuworker runs on.", "When facts are collected by a timer that runs less than daily, say so: `--host-facts-max-age 168h`."},
@@ -141,14 +141,14 @@ var hypervisorPages = []Page{
 		Sources:  []string{"pve-common, PVE/SysFSTools.pm, pci_dev_group_bind_to_vfio", "Linux, Documentation/driver-api/vfio.rst"},
 	},
 	{
-		ID: CardGroupHidden, Layer: LayerCard, Title: "Whether the card is alone in its IOMMU group cannot be seen",
+		ID: CardGroupHidden, Layer: LayerCard, UnknownPasses: true, Title: "Whether the card is alone in its IOMMU group cannot be seen",
 		What:     "This hypervisor does not show IOMMU groups. That is not the same as an IOMMU that is off.",
 		Why:      "A VM takes the whole group when it starts. Where groups cannot be seen, the hypervisor itself has to refuse a card that shares one.",
 		Fix:      []string{"Nothing, as long as the hypervisor lets the VM start. Its own tools show what the card shares."},
 		Detected: "The hypervisor's API has no groups.",
 	},
 	{
-		ID: CardHeld, Layer: LayerCard, Title: "Another VM has the card in its configuration",
+		ID: CardHeld, Layer: LayerCard, Rank: InUse, Title: "Another VM has the card in its configuration",
 		What:     "A VM, running or stopped, ours or not, names this card in a hostpci option, directly or by a mapping.",
 		Why:      "Proxmox takes two VMs with one card without a word; the one that starts second fails, perhaps months later after a reboot of the host.",
 		Fix:      []string{"Choose another card, or take it out of that VM: `qm set VMID --delete hostpciN` on its host.", "When that VM is a worker of ours: `gpuworker delete NAME`.", "When the VM should become the worker itself: `gpuworker adopt VMID --as NAME`."},
@@ -156,7 +156,15 @@ var hypervisorPages = []Page{
 		Sources:  []string{"qemu-server, PVE/QemuServer/PCI.pm"},
 	},
 	{
-		ID: CardClaimed, Layer: LayerCard, Title: "The card is reserved for another worker",
+		ID: CardHolderUnknown, Layer: LayerCard, Rank: InUse, Title: "Whether the card is free is not known",
+		What:     "A VM on the card's host cannot be read: its configuration is hidden from the login, or the host does not answer.",
+		Why:      "It may hold the card, and of two VMs with one card only one can run. What is not known is not taken for free.",
+		Fix:      []string{"Give the login VM.Audit on /vms: `gpuworker role` prints the commands.", "When its host is down, bring it back."},
+		Detected: "The VM is in the cluster's list, and its configuration is not given.",
+		Sources:  []string{"Proxmox VE API, /nodes/{node}/qemu/{vmid}/pending"},
+	},
+	{
+		ID: CardClaimed, Layer: LayerCard, Rank: InUse, Title: "The card is reserved for another worker",
 		What:     "The register of the card, a PCI resource mapping, carries a record of another worker, perhaps of another KubeCluster or another operator.",
 		Why:      "The claim is written before anything is created; it is what keeps two operators from taking one card at once.",
 		Fix:      []string{"The finding names the worker and who claimed it. Talk to them, or choose another card.", "When that worker is gone for good: `gpuworker delete NAME`; what no document declares any more is listed by `gpuworker orphans`."},
@@ -164,14 +172,14 @@ var hypervisorPages = []Page{
 		Sources:  []string{"Proxmox VE API, /cluster/mapping/pci"},
 	},
 	{
-		ID: CardUsed, Layer: LayerCard, Title: "Another worker of the same documents uses the card",
+		ID: CardUsed, Layer: LayerCard, Rank: InPlan, Title: "Another worker of the same documents uses the card",
 		What:     "The plan gives the card to another worker, which has it already or names it exactly.",
 		Why:      "One card, one VM.",
 		Fix:      []string{"Nothing is wrong with the card: there are fewer cards than workers that want one.", "Add a card, lower `count`, or allow more hosts."},
 		Detected: "The plan itself.",
 	},
 	{
-		ID: CardNoMatch, Layer: LayerCard, Title: "No card of this kind",
+		ID: CardNoMatch, Layer: LayerCard, Rank: NoMatch, Title: "No card of this kind",
 		What:     "The host has no card of the `model` or `id` that the document asks for.",
 		Why:      "A worker needs a card of its kind on a host that is allowed.",
 		Fix:      []string{"`gpuworker gpus` shows the names. A model is compared without case, and the family may be left out: `T4` is a Tesla T4.", "Allow more hosts, or correct the name."},
@@ -238,7 +246,7 @@ var hypervisorPages = []Page{
 		Detected: "GET /nodes/{node}/storage.",
 	},
 	{
-		ID: StorageFull, Layer: LayerStorage, Title: "The storage has not enough room",
+		ID: StorageFull, Layer: LayerStorage, UnknownPasses: true, Title: "The storage has not enough room",
 		What:     "The free space is smaller than the disks that are to be made: the whole disk of a full clone, the growth of a linked one.",
 		Why:      "A storage that runs full stops every VM on it.",
 		Fix:      []string{"Make room, choose another storage or a smaller disk, or use linked clones."},
@@ -339,7 +347,7 @@ var hypervisorPages = []Page{
 		Detected: "The lock in the VM's configuration.",
 	},
 	{
-		ID: VMUnreadable, Layer: LayerVM, Title: "A VM cannot be read",
+		ID: VMUnreadable, Layer: LayerVM, Rank: InUse, Title: "A VM cannot be read",
 		What:     "A VM is there, and its configuration is hidden from the login or its host does not answer.",
 		Why:      "It may hold any card of its host, or be one of our workers. What is not known is not taken for free.",
 		Fix:      []string{"Give the login VM.Audit on /vms: `gpuworker role` prints the commands.", "When its host is down, bring it back."},

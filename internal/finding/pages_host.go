@@ -1,7 +1,7 @@
 package finding
 
-// hostPages has one page for each ID, in the order of ids_host.go.
-var hostPages = []Page{
+// hostKinds has one row for each ID, in the order of ids_host.go.
+var hostKinds = []Kind{
 	{
 		ID: HostDeviceUnreadable, Layer: LayerHost, Title: "A PCI device of the host could not be read",
 		What:     "The kernel lists a device, and some of what it says of it could not be read or makes no sense.",
@@ -11,7 +11,7 @@ var hostPages = []Page{
 		Sources:  []string{"kernel, Documentation/ABI/testing/sysfs-bus-pci"},
 	},
 	{
-		ID: HostIOMMUOffFirmware, Layer: LayerFirmware, Title: "The firmware has the IOMMU switched off",
+		ID: HostIOMMUOffFirmware, Layer: LayerFirmware, UnknownPasses: true, Title: "The firmware has the IOMMU switched off",
 		What:     "No IOMMU is active, and the firmware describes none to the kernel: the ACPI tables hold neither DMAR (Intel) nor IVRS (AMD).",
 		Why:      "No option of the kernel can replace it. A VM with a card does not start: cannot prepare PCI pass-through, IOMMU not present.",
 		Fix:      []string{"In the setup of the firmware switch on VT-d (Intel) or AMD-Vi, sometimes called IOMMU or SVM with IOMMU (AMD). On servers it may be below North Bridge or I/O virtualization.", "Start the host again. /sys/firmware/acpi/tables then has DMAR or IVRS, and /sys/class/iommu an entry.", "If there is no such switch, look for newer firmware; a few boards cannot do it at all."},
@@ -19,7 +19,7 @@ var hostPages = []Page{
 		Sources:  []string{"pve-docs, PCI(e) Passthrough", "pve-common, PVE/SysFSTools.pm", "libvirt, virt-host-validate"},
 	},
 	{
-		ID: HostRMRR, Layer: LayerFirmware, Title: "The firmware keeps memory of its own in the card's reach",
+		ID: HostRMRR, Layer: LayerFirmware, UnknownPasses: true, Title: "The firmware keeps memory of its own in the card's reach",
 		What:     "The firmware tells the kernel that the card, or one that shares its group, must always reach a piece of memory at the same address.",
 		Why:      "The kernel then gives it to no VM: Device is ineligible for IOMMU domain attach due to platform RMRR requirement. Contact your platform vendor. Old HP ProLiants are known for it.",
 		Fix:      []string{"Look in the vendor's firmware tools for shared memory features of that slot and switch them off (HP: conrep, HPSA shared memory).", "Try another slot: the reservation belongs to slots on some boards.", "Kernels with a patch that relaxes the rule exist. They say themselves that this can lead to instability or loss of data."},
@@ -27,7 +27,7 @@ var hostPages = []Page{
 		Sources:  []string{"kernel, Documentation/ABI/testing/sysfs-kernel-iommu_groups", "kernel, drivers/iommu/intel/iommu.c"},
 	},
 	{
-		ID: HostIOMMUOffKernel, Layer: LayerKernel, Title: "The kernel has the IOMMU switched off",
+		ID: HostIOMMUOffKernel, Layer: LayerKernel, UnknownPasses: true, Title: "The kernel has the IOMMU switched off",
 		What:     "The firmware offers an IOMMU, and the kernel does not use it.",
 		Why:      "A VM with a card does not start: cannot prepare PCI pass-through, IOMMU not present.",
 		Fix:      []string{"Take `intel_iommu=off`, `amd_iommu=off` or `iommu=off` off the kernel's command line, if one is there.", "On Intel with a kernel before 6.8, add `intel_iommu=on`. AMD needs no option.", "The check names the right file of this host and the command that puts it to use. Then start the host again."},
@@ -35,7 +35,7 @@ var hostPages = []Page{
 		Sources:  []string{"pve-docs, PCI(e) Passthrough", "kernel, Documentation/admin-guide/kernel-parameters.txt"},
 	},
 	{
-		ID: HostBootConfig, Layer: LayerKernel, Title: "The kernel's command line was changed in a file that this host does not use, or never put to use",
+		ID: HostBootConfig, Layer: LayerKernel, UnknownPasses: true, Title: "The kernel's command line was changed in a file that this host does not use, or never put to use",
 		What:     "A file on disk has options for the kernel that it was not started with and will not be started with.",
 		Why:      "There is no message at all: after the reboot the option is simply not there. Proxmox on ZFS and UEFI reads /etc/kernel/cmdline; other installations read /etc/default/grub.",
 		Fix:      []string{"Write the options into the file that the check names.", "Run the command that it names, `proxmox-boot-tool refresh` or `update-grub`, and start the host again."},
@@ -43,7 +43,7 @@ var hostPages = []Page{
 		Sources:  []string{"pve-docs, Host Bootloader"},
 	},
 	{
-		ID: HostNoRemapping, Layer: LayerKernel, Title: "Interrupts are not remapped",
+		ID: HostNoRemapping, Layer: LayerKernel, UnknownPasses: true, Title: "Interrupts are not remapped",
 		What:     "The IOMMU is on and does not remap interrupts, or the kernel was told not to mind.",
 		Why:      "Without it the kernel refuses: No interrupt remapping support. Use the module param allow_unsafe_interrupts. With that option set, a guest can send any interrupt to the host and with it take the host over.",
 		Fix:      []string{"Update the firmware, and look there for x2APIC and interrupt remapping.", "Take `intremap=off` and `nointremap` off the command line, if one is there.", "Only as a last resort, and only for guests that you trust like the host: `options vfio_iommu_type1 allow_unsafe_interrupts=1` in /etc/modprobe.d."},
@@ -51,7 +51,7 @@ var hostPages = []Page{
 		Sources:  []string{"pve-docs, PCI(e) Passthrough", "kernel, drivers/vfio/vfio_iommu_type1.c"},
 	},
 	{
-		ID: HostIOMMUMode, Layer: LayerKernel, Title: "How the host's own devices use the IOMMU",
+		ID: HostIOMMUMode, Layer: LayerKernel, UnknownPasses: true, Title: "How the host's own devices use the IOMMU",
 		What:     "With `iommu=pt` the host's own devices go past the IOMMU, without it they are translated too.",
 		Why:      "It is about the speed of the host's own network and disks, and about nothing else. Cards of VMs are always translated. It is never an error.",
 		Fix:      []string{"Nothing needs to be done. Measure before you change it."},
@@ -59,7 +59,7 @@ var hostPages = []Page{
 		Sources:  []string{"kernel, Documentation/ABI/testing/sysfs-kernel-iommu_groups", "pve-docs, PCI(e) Passthrough"},
 	},
 	{
-		ID: HostKernelReports, Layer: LayerKernel, Title: "There are reports about this kernel or QEMU",
+		ID: HostKernelReports, Layer: LayerKernel, UnknownPasses: true, Title: "There are reports about this kernel or QEMU",
 		What:     "Users report that cards are not reset, or that guests hang at a reboot, with just this version.",
 		Why:      "The reports may not be about your hardware; nothing on the host can tell. So this is unknown, not failed.",
 		Fix:      []string{"Try one host first: start, reboot and stop a VM with a card several times.", "If it hangs, use another kernel: `proxmox-boot-tool kernel pin VERSION`, or the earlier entry of the boot menu."},
@@ -67,7 +67,7 @@ var hostPages = []Page{
 		Sources:  []string{"zen-kernel issue 380", "QEMU issue 2061"},
 	},
 	{
-		ID: HostLockdown, Layer: LayerKernel, Title: "Secure Boot or lockdown is on",
+		ID: HostLockdown, Layer: LayerKernel, UnknownPasses: true, Title: "Secure Boot or lockdown is on",
 		What:     "The kernel forbids even root to write to the memory and the configuration of devices.",
 		Why:      "Binding drivers works all the same. Tools that write registers by hand do not, and modules must be signed.",
 		Fix:      []string{"Nothing needs to be done."},
@@ -75,7 +75,7 @@ var hostPages = []Page{
 		Sources:  []string{"kernel_lockdown(7)"},
 	},
 	{
-		ID: HostVFIOMissing, Layer: LayerModules, Title: "The VFIO drivers are not loaded",
+		ID: HostVFIOMissing, Layer: LayerModules, UnknownPasses: true, Title: "The VFIO drivers are not loaded",
 		What:     "vfio, vfio_iommu_type1 or vfio_pci is neither loaded nor built into the kernel.",
 		Why:      "vfio-pci is the driver that hands a card to a VM. Without it: Cannot find vfio-pci module! Loaded by hand, it is gone after the next reboot.",
 		Fix:      []string{"Write the three names, one a line, to /etc/modules-load.d/vfio.conf: vfio, vfio_iommu_type1, vfio_pci.", "Run `update-initramfs -u -k all`, or `dracut -f --regenerate-all` on Rocky.", "Now, without a reboot: `modprobe vfio-pci`."},
@@ -83,7 +83,7 @@ var hostPages = []Page{
 		Sources:  []string{"pve-docs, PCI(e) Passthrough", "pve-common, PVE/SysFSTools.pm"},
 	},
 	{
-		ID: HostVirqfdListed, Layer: LayerModules, Title: "vfio_virqfd is still listed for loading",
+		ID: HostVirqfdListed, Layer: LayerModules, UnknownPasses: true, Title: "vfio_virqfd is still listed for loading",
 		What:     "/etc/modules or modules-load.d names vfio_virqfd, which kernels since 6.2 do not have as a module.",
 		Why:      "It does no harm but for a line at boot: Failed to find module 'vfio_virqfd'. Many guides still list it.",
 		Fix:      []string{"Take the line out."},
@@ -91,7 +91,7 @@ var hostPages = []Page{
 		Sources:  []string{"pve-docs, PCI(e) Passthrough"},
 	},
 	{
-		ID: HostNoGroup, Layer: LayerGroup, Title: "The card is behind no IOMMU",
+		ID: HostNoGroup, Layer: LayerGroup, UnknownPasses: true, Title: "The card is behind no IOMMU",
 		What:     "The IOMMU is on, and a function of the card is in no IOMMU group.",
 		Why:      "What is in no group cannot be given to a VM.",
 		Fix:      []string{"Put the card into another slot: some slots and some PCI domains (VMD) are not behind the IOMMU.", "Look for newer firmware."},
@@ -99,7 +99,7 @@ var hostPages = []Page{
 		Sources:  []string{"kernel, Documentation/driver-api/vfio.rst"},
 	},
 	{
-		ID: HostGroupForeign, Layer: LayerGroup, Title: "Another device shares the card's IOMMU group",
+		ID: HostGroupForeign, Layer: LayerGroup, UnknownPasses: true, Title: "Another device shares the card's IOMMU group",
 		What:     "A device that is no part of the card and no bridge is in the same group; or a bridge without a bus behind it, as that to ISA, which a driver of the host works with.",
 		Why:      "The kernel gives a group away as a whole or not at all: Please ensure all devices within the iommu_group are bound to their vfio bus driver. Proxmox does not ask: it takes the whole group from the host when the VM starts, even if that is the disk that the host runs from.",
 		Fix:      []string{"Put the card, or the other device, into another slot; slots of the processor itself are usually alone.", "Switch on ACS, and SR-IOV or ARI, in the firmware if it has the options.", "Do not use `pcie_acs_override`: it only hides the group, the devices can still reach each other."},
@@ -107,7 +107,7 @@ var hostPages = []Page{
 		Sources:  []string{"kernel, Documentation/driver-api/vfio.rst", "pve-common, PVE/SysFSTools.pm, pci_dev_group_bind_to_vfio"},
 	},
 	{
-		ID: HostGroupBridge, Layer: LayerGroup, Title: "A bridge is in the card's group",
+		ID: HostGroupBridge, Layer: LayerGroup, UnknownPasses: true, Title: "A bridge is in the card's group",
 		What:     "A PCI bridge or root port above the card is in its group. That is as it should be.",
 		Why:      "Bridges stay with the host. One thing to know: a host bridge (class 0600) without a bus behind it, as AMD's dummy ones, is no bridge in the eyes of Proxmox, which would try to take it too.",
 		Fix:      []string{"Nothing needs to be done."},
@@ -115,7 +115,7 @@ var hostPages = []Page{
 		Sources:  []string{"pve-docs, PCI(e) Passthrough", "pve-common, PVE/SysFSTools.pm"},
 	},
 	{
-		ID: HostACSOverride, Layer: LayerGroup, Title: "The groups are not to be trusted: pcie_acs_override is on",
+		ID: HostACSOverride, Layer: LayerGroup, UnknownPasses: true, Title: "The groups are not to be trusted: pcie_acs_override is on",
 		What:     "The kernel was told to pretend that devices are kept apart.",
 		Why:      "The groups look perfect whatever the hardware does. A guest that owns one device may reach the memory of another, which is of the host or of another guest. Whether it can is not to be seen.",
 		Fix:      []string{"Take `pcie_acs_override` off the command line, start again, and see whether the card is alone in its group.", "If it is not: another slot, or accept that guests and host must trust each other."},
@@ -123,7 +123,7 @@ var hostPages = []Page{
 		Sources:  []string{"pve-docs, PCI(e) Passthrough"},
 	},
 	{
-		ID: HostNVSwitch, Layer: LayerGroup, Title: "The GPUs are tied together by NVSwitch",
+		ID: HostNVSwitch, Layer: LayerGroup, UnknownPasses: true, Title: "The GPUs are tied together by NVSwitch",
 		What:     "This is an HGX or DGX board: NVSwitch devices connect its GPUs.",
 		Why:      "A GPU of such a board computes only after a Fabric Manager has set up the fabric; in a VM of its own it says: system not yet initialized (CUDA 802). One GPU for one VM needs partitions that gpuworker does not make.",
 		Fix:      []string{"Give the whole board, GPUs and switches, to one VM by hand, or run Kubernetes on the host itself.", "See NVIDIA's guide for Fabric Manager in the shared NVSwitch model."},
@@ -131,7 +131,7 @@ var hostPages = []Page{
 		Sources:  []string{"NVIDIA, Fabric Manager User Guide"},
 	},
 	{
-		ID: HostDriverOwns, Layer: LayerOwner, Title: "A driver of the host has the card",
+		ID: HostDriverOwns, Layer: LayerOwner, UnknownPasses: true, Title: "A driver of the host has the card",
 		What:     "The GPU is bound to nouveau, nvidia or another driver of the host, or will be after the next reboot.",
 		Why:      "The kernel does not let a VM have it: group is not viable. Proxmox tries to take it away when the VM starts; with the nvidia driver that can hang the host for ever.",
 		Fix:      []string{"`gpuworker-host bind ADDRESS --yes` moves all functions of the card to vfio-pci, now and for each boot.", "By hand, for all cards of the model: `options vfio-pci ids=VENDOR:DEVICE` and `softdep nouveau pre: vfio-pci` (and one for snd_hda_intel, when the card has sound) in /etc/modprobe.d, then `update-initramfs -u -k all`, then a reboot.", "Afterwards `lspci -nnk -s ADDRESS` says vfio-pci, or has no line about a driver at all. Both are fine."},
@@ -139,7 +139,7 @@ var hostPages = []Page{
 		Sources:  []string{"pve-docs, PCI(e) Passthrough", "NVIDIA open-gpu-kernel-modules issues 1119, 1374"},
 	},
 	{
-		ID: HostFunctionsLeft, Layer: LayerOwner, Title: "Only a part of the card was given up by the host",
+		ID: HostFunctionsLeft, Layer: LayerOwner, UnknownPasses: true, Title: "Only a part of the card was given up by the host",
 		What:     "The GPU itself is free, and its sound, USB or serial function still has a driver of the host.",
 		Why:      "The functions are one group: it is viable only when no function has a driver of the host. A function without any driver is fine.",
 		Fix:      []string{"`gpuworker-host bind ADDRESS --yes` moves all functions of the slot.", "By hand: list the IDs of all functions in `options vfio-pci ids=`."},
@@ -147,7 +147,7 @@ var hostPages = []Page{
 		Sources:  []string{"NVIDIA k8s-driver-manager pull request 254", "gpu-operator issue 1328"},
 	},
 	{
-		ID: HostCardDivided, Layer: LayerOwner, Title: "The card is divided",
+		ID: HostCardDivided, Layer: LayerOwner, UnknownPasses: true, Title: "The card is divided",
 		What:     "It is a virtual function, has virtual functions, or a vGPU driver manages it.",
 		Why:      "One worker has one whole card. Proxmox treats such a card as a source of mediated devices, and taking it away ends those who use parts of it.",
 		Fix:      []string{"Switch the division off: `echo 0 > /sys/bus/pci/devices/ADDRESS/sriov_numvfs`, and remove the vGPU host driver.", "Or leave this card out."},
@@ -155,7 +155,7 @@ var hostPages = []Page{
 		Sources:  []string{"pve-docs, NVIDIA vGPU on Proxmox VE"},
 	},
 	{
-		ID: HostCardClaimed, Layer: LayerOwner, Title: "Two VMs claim the card",
+		ID: HostCardClaimed, Layer: LayerOwner, UnknownPasses: true, AboutVMs: true, Title: "Two VMs claim the card",
 		What:     "The configurations of two VMs name the card, or it is reserved for a VM that does not name it.",
 		Why:      "Proxmox does not mind until both start: PCI device already in use by VMID. Whoever starts first has it.",
 		Fix:      []string{"Take the card out of all VMs but one: `qm set VMID --delete hostpciN`.", "VMs that are stopped count too."},
@@ -163,7 +163,7 @@ var hostPages = []Page{
 		Sources:  []string{"qemu-server, PVE/QemuServer/PCI.pm"},
 	},
 	{
-		ID: HostBindUnfinished, Layer: LayerOwner, Title: "A run of bind or unbind is not finished",
+		ID: HostBindUnfinished, Layer: LayerOwner, UnknownPasses: true, Title: "A run of bind or unbind is not finished",
 		What:     "`gpuworker-host bind` or `unbind` was at work on the card and was cut off, the card is stuck in the kernel, or the journal of the card cannot be trusted.",
 		Why:      "Each step is in a journal before it is taken. A journal that is not settled says that some functions of the card may have moved and others not, or that the files for the next boot are not all written. A VM that takes such a card may fail, and the next boot may bring something else.",
 		Fix:      []string{"Say the command again that was cut off: `gpuworker-host bind ADDRESS --yes` or `gpuworker-host unbind ADDRESS --yes`. It goes on from the journal, and does nothing twice.", "A card that is stuck answers only after a reboot of the host. Nothing else is tried.", "When the journal cannot be trusted: see `gpuworker-host list`, move the journal away when the drivers are as they should be, and say bind again."},
@@ -171,7 +171,7 @@ var hostPages = []Page{
 		Sources:  []string{"docs/hosts.md, Take the card from the host"},
 	},
 	{
-		ID: HostOnlyConsole, Layer: LayerOwner, Title: "The card is the host's only console",
+		ID: HostOnlyConsole, Layer: LayerOwner, UnknownPasses: true, Title: "The card is the host's only console",
 		What:     "The firmware shows its screen on this card, and the host has no other.",
 		Why:      "Once the card is given away, the screen stays black; only the network leads to the host.",
 		Fix:      []string{"Make sure of another way in: SSH, a BMC, a serial console.", "Or make the board's own graphics the primary one in the firmware."},
@@ -179,7 +179,7 @@ var hostPages = []Page{
 		Sources:  []string{"kernel, Documentation/ABI/testing/sysfs-bus-pci"},
 	},
 	{
-		ID: HostFramebuffer, Layer: LayerWindow, Title: "The boot framebuffer sits in the card's memory",
+		ID: HostFramebuffer, Layer: LayerWindow, UnknownPasses: true, Title: "The boot framebuffer sits in the card's memory",
 		What:     "The picture that the firmware left, or a simple display driver on it, holds a piece of the card's memory window.",
 		Why:      "vfio-pci cannot take the window: BAR 1: can't reserve [mem …]. The VM does not start, or its card does not work.",
 		Fix:      []string{"Make the BMC or the board's own graphics the primary display in the firmware. This is the clean way.", "Otherwise add `initcall_blacklist=sysfb_init` to the command line. With kernel 6.18 and simpledrm this is no longer enough.", "Start the host again; /proc/iomem must show nothing but the card and vfio-pci in its windows."},
@@ -187,7 +187,7 @@ var hostPages = []Page{
 		Sources:  []string{"pve-docs, PCI(e) Passthrough", "Talos issue 14356"},
 	},
 	{
-		ID: HostBARUnassigned, Layer: LayerWindow, Title: "The card's memory window has no address",
+		ID: HostBARUnassigned, Layer: LayerWindow, UnknownPasses: true, Title: "The card's memory window has no address",
 		What:     "The firmware found no room for a memory window of the card.",
 		Why:      "The card cannot be used. In the guest the driver says: This PCI I/O region assigned to your NVIDIA device is invalid.",
 		Fix:      []string{"In the firmware switch on Above 4G Decoding (servers: MMIOH, Memory Mapped I/O above 4 GB) and, for cards with large windows, raise the MMIO size.", "Start the host again; `lspci -vs ADDRESS` must show an address for each region."},
@@ -195,7 +195,7 @@ var hostPages = []Page{
 		Sources:  []string{"kernel, Documentation/PCI/sysfs-pci.rst"},
 	},
 	{
-		ID: HostGuestWindow, Layer: LayerWindow, Title: "The VM's address space is too small for the card",
+		ID: HostGuestWindow, Layer: LayerWindow, UnknownPasses: true, AboutVMs: true, Title: "The VM's address space is too small for the card",
 		What:     "The card's memory windows together are larger than what the VM's firmware sets aside: 32 GiB, unless it knows how wide the addresses are.",
 		Why:      "The guest cannot map the card: BAR 1: no space for, and NVRM: This PCI I/O region is invalid. Cards with 48 GB and more are concerned.",
 		Fix:      []string{"`qm set VMID --cpu host`: the firmware then sees the real width of addresses and makes room.", "Other types of CPU let OVMF use 40 bits only; Proxmox warns: OVMF firmware might limit CPU 'phys-bits' to 40."},
@@ -203,7 +203,7 @@ var hostPages = []Page{
 		Sources:  []string{"qemu-server, commit 980ee163", "edk2, OvmfPkg, PlatformInitLib"},
 	},
 	{
-		ID: HostAddressWidth, Layer: LayerWindow, Title: "The IOMMU knows fewer address bits than the processor",
+		ID: HostAddressWidth, Layer: LayerWindow, UnknownPasses: true, AboutVMs: true, Title: "The IOMMU knows fewer address bits than the processor",
 		What:     "QEMU may log: vfio_container_dma_map(…) = -22 (Invalid argument), for addresses near the top.",
 		Why:      "It is nearly always noise: what cannot be mapped is only needed between two cards of one VM. It does not stop a VM with one card.",
 		Fix:      []string{"Nothing needs to be done. If a VM does fail, look for another cause first.", "With a virtual IOMMU in the guest, set its aw-bits, and guest-phys-bits of the CPU, to what the host's IOMMU has."},
@@ -211,7 +211,7 @@ var hostPages = []Page{
 		Sources:  []string{"qemu-server, commit 05eb8e63", "Kata Containers issue 12861"},
 	},
 	{
-		ID: HostROM, Layer: LayerWindow, Title: "The card's ROM was used by the firmware",
+		ID: HostROM, Layer: LayerWindow, UnknownPasses: true, Title: "The card's ROM was used by the firmware",
 		What:     "The host's firmware ran the video BIOS of this card, so the copy that a VM sees may be the changed one.",
 		Why:      "With a screen, a guest may stay black or hang in the ROM. Compute needs no ROM at all.",
 		Fix:      []string{"For compute, give the card without its ROM: `rombar=0` in hostpciN.", "A ROM file of one's own (romfile) can be set by root@pam only."},
@@ -219,7 +219,7 @@ var hostPages = []Page{
 		Sources:  []string{"pve-docs, qm(1), hostpci"},
 	},
 	{
-		ID: HostCardGone, Layer: LayerReset, Title: "The card does not answer",
+		ID: HostCardGone, Layer: LayerReset, UnknownPasses: true, Title: "The card does not answer",
 		What:     "There is no device at the address, or it answers with ones only: it fell off the bus.",
 		Why:      "Nothing but power can bring it back. A VM that has it does not start: no PCI device found for.",
 		Fix:      []string{"`dmesg` says when it was lost; look for the first line about the address.", "Stop the VMs of this host and switch it off and on, not just a warm reboot.", "If it happens again: power cables, seating, temperature, then the card."},
@@ -227,7 +227,7 @@ var hostPages = []Page{
 		Sources:  []string{"kernel, Documentation/PCI/pci-error-recovery.rst"},
 	},
 	{
-		ID: HostResetMissing, Layer: LayerReset, Title: "The card cannot be reset",
+		ID: HostResetMissing, Layer: LayerReset, UnknownPasses: true, Title: "The card cannot be reset",
 		What:     "The kernel knows no way to reset the card, or a reset failed before.",
 		Why:      "After a VM has stopped, the card keeps what it was doing, and the next start hangs or fails: not ready 65535ms after bus reset; giving up.",
 		Fix:      []string{"Put the card directly behind a port of its own: a card that is alone on its bus can be reset through the port.", "After a reset that failed, only a cold start of the host helps.", "NVIDIA's cards can be reset; some of other makes need a module of their own."},
@@ -235,7 +235,7 @@ var hostPages = []Page{
 		Sources:  []string{"kernel, drivers/pci/pci.c", "kernel, Documentation/ABI/testing/sysfs-bus-pci"},
 	},
 	{
-		ID: HostPowerStuck, Layer: LayerReset, Title: "The card does not wake up",
+		ID: HostPowerStuck, Layer: LayerReset, UnknownPasses: true, Title: "The card does not wake up",
 		What:     "The card sleeps in D3 and did not come back.",
 		Why:      "The VM does not start: Unable to change power state from D3cold to D0, device inaccessible.",
 		Fix:      []string{"Switch the host off and on: the card rarely comes back otherwise.", "So that it does not sleep again: `options vfio-pci disable_idle_d3=1` in /etc/modprobe.d, then `update-initramfs -u -k all`."},
@@ -243,7 +243,7 @@ var hostPages = []Page{
 		Sources:  []string{"Kata Containers issue 11708", "kernel, Documentation/power/pci.rst"},
 	},
 	{
-		ID: HostMemoryShort, Layer: LayerMemory, Title: "There is not enough memory to pin for the VM",
+		ID: HostMemoryShort, Layer: LayerMemory, UnknownPasses: true, AboutVMs: true, Title: "There is not enough memory to pin for the VM",
 		What:     "The VM that has the card needs more memory than the host can free now.",
 		Why:      "All memory of such a VM is taken at its start and stays: no ballooning, no overcommitment. The start fails with cannot set up guest memory 'pc.ram': Cannot allocate memory, or the host kills something else.",
 		Fix:      []string{"Give the VM less memory, or stop others.", "With ZFS limit its cache: `options zfs zfs_arc_max=BYTES` in /etc/modprobe.d/zfs.conf, then `update-initramfs -u -k all`. At once: `echo BYTES > /sys/module/zfs/parameters/zfs_arc_max`."},
@@ -251,7 +251,7 @@ var hostPages = []Page{
 		Sources:  []string{"ZFS issue 6427", "pve-docs, ZFS, Limit ZFS Memory Usage"},
 	},
 	{
-		ID: HostMemlock, Layer: LayerMemory, Title: "QEMU may not lock enough memory",
+		ID: HostMemlock, Layer: LayerMemory, UnknownPasses: true, AboutVMs: true, Title: "QEMU may not lock enough memory",
 		What:     "A QEMU that does not run as root is limited in how much memory it may lock.",
 		Why:      "The start fails: vfio_pin_pages_remote: RLIMIT_MEMLOCK exceeded. On Proxmox QEMU runs as root, which has no limit.",
 		Fix:      []string{"Let libvirt set it: `<memtune><hard_limit>` of the domain, with the guest's memory and 1 GiB more.", "Without libvirt: LimitMEMLOCK= in the service, or memlock in /etc/security/limits.d."},
@@ -259,7 +259,7 @@ var hostPages = []Page{
 		Sources:  []string{"KubeVirt issue 8472"},
 	},
 	{
-		ID: HostStartTimeout, Layer: LayerMemory, Title: "A VM with so much memory starts slowly",
+		ID: HostStartTimeout, Layer: LayerMemory, UnknownPasses: true, AboutVMs: true, Title: "A VM with so much memory starts slowly",
 		What:     "All its memory is pinned at the start, about a quarter to half a second for each GiB.",
 		Why:      "Clients that wait on one HTTP request give up long before: got timeout, HTTP 599. gpuworker waits for the task and knows this time.",
 		Fix:      []string{"Give other tools a timeout at least as long as the check says, and let them ask for the task instead of waiting."},
@@ -267,7 +267,7 @@ var hostPages = []Page{
 		Sources:  []string{"qemu-server, PVE/QemuServer/Helpers.pm, config_aware_timeout"},
 	},
 	{
-		ID: HostNUMA, Layer: LayerMemory, Title: "The VM's memory is on another socket than the card",
+		ID: HostNUMA, Layer: LayerMemory, UnknownPasses: true, AboutVMs: true, Title: "The VM's memory is on another socket than the card",
 		What:     "The VM's configuration places it on a NUMA node that is not the card's.",
 		Why:      "It works, more slowly: each copy between memory and card crosses the link between the sockets.",
 		Fix:      []string{"Set `numa0: …,hostnodes=N,policy=bind` to the card's node. `affinity` and `hugepages` need root@pam."},
@@ -275,7 +275,7 @@ var hostPages = []Page{
 		Sources:  []string{"kernel, Documentation/ABI/testing/sysfs-bus-pci"},
 	},
 	{
-		ID: HostCardMoved, Layer: LayerIdentity, Title: "Another device is at the card's address now",
+		ID: HostCardMoved, Layer: LayerIdentity, UnknownPasses: true, Title: "Another device is at the card's address now",
 		What:     "A resource mapping, a VM or our own record of the host names an address where this card is not, or not in this group.",
 		Why:      "Addresses and group numbers move when cards are added or taken out, slots are divided, or firmware and kernels change. A VM would start with another device, or Proxmox refuses: PCI device mapping invalid (hardware probably changed).",
 		Fix:      []string{"`gpuworker-host list` shows where the card is now.", "Correct the mapping: Datacenter, Resource Mappings in the web interface. gpuworker plans the change itself for mappings of its own.", "Then correct VMs that name the address."},
@@ -283,7 +283,7 @@ var hostPages = []Page{
 		Sources:  []string{"pve-guest-common, PVE/Mapping/PCI.pm"},
 	},
 	{
-		ID: HostVMNotQ35, Layer: LayerVM, Title: "The VM is no q35 machine",
+		ID: HostVMNotQ35, Layer: LayerVM, AboutVMs: true, Title: "The VM is no q35 machine",
 		What:     "A hostpciN of the VM says pcie=1, and the machine is not q35.",
 		Why:      "The VM does not start: q35 machine model is not enabled.",
 		Fix:      []string{"`qm set VMID --machine q35`. A guest that exists may name its network devices differently then."},
@@ -291,7 +291,7 @@ var hostPages = []Page{
 		Sources:  []string{"qemu-server, PVE/QemuServer/PCI.pm"},
 	},
 	{
-		ID: HostVMHidesKVM, Layer: LayerVM, Title: "The VM hides that it is one",
+		ID: HostVMHidesKVM, Layer: LayerVM, AboutVMs: true, Title: "The VM hides that it is one",
 		What:     "The VM's CPU has hidden=1, its arguments have kvm=off, or the card has x-vga=1, which does the same.",
 		Why:      "It was once needed for NVIDIA's Windows drivers before version 465 (Code 43). On Linux it never was; it costs speed, since the guest does without KVM's clock.",
 		Fix:      []string{"Take it out: `qm set VMID --cpu host`, and hostpciN without x-vga=1."},

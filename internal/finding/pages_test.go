@@ -46,18 +46,18 @@ func constantsOf(t *testing.T, name string) []ID {
 	return ids
 }
 
-func TestEveryIDHasOnePageInTheSameOrder(t *testing.T) {
+func TestEveryIDHasOneRowInTheSameOrder(t *testing.T) {
 	var paged []ID
-	for _, p := range pages {
+	for _, p := range kinds {
 		paged = append(paged, p.ID)
 	}
 	if diff := cmp.Diff(declaredIDs(t), paged); diff != "" {
-		t.Errorf("the constants and the pages differ (-ids +pages):\n%s", diff)
+		t.Errorf("the constants and the rows differ (-ids +rows):\n%s", diff)
 	}
 }
 
 func TestPagesSayAllThatAnOperatorNeeds(t *testing.T) {
-	for _, p := range pages {
+	for _, p := range kinds {
 		sentence := func(what, text string) {
 			if text == "" || !strings.HasSuffix(text, ".") {
 				t.Errorf("%s: %s is no sentence: %q", p.ID, what, text)

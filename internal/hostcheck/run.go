@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/internal/hostpci"
@@ -194,11 +195,9 @@ func untilBlocked(all []Finding) (kept []Finding, skipped []finding.Layer) {
 	return kept, skipped
 }
 
-// found makes a finding that is the same now and after a reboot; its layer is
-// that of its page.
+// found makes a finding that is the same now and after a reboot.
 func found(id finding.ID, verdict finding.Verdict, reason string) Finding {
-	page, _ := finding.Explain(id)
-	return Finding{Finding: finding.Finding{ID: id, Verdict: verdict, Layer: page.Layer, Reason: reason}, AfterReboot: verdict}
+	return Finding{Finding: finding.New(id, verdict, fault.Place{}).WithReason(reason), AfterReboot: verdict}
 }
 
 func (f Finding) after(v finding.Verdict) Finding {

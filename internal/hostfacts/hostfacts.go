@@ -21,13 +21,6 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// aboutVMs are findings about VMs and memory, which the hypervisor knows better
-// and newer than a file.
-var aboutVMs = []finding.ID{
-	finding.HostCardClaimed, finding.HostGuestWindow, finding.HostAddressWidth, finding.HostMemoryShort, finding.HostMemlock,
-	finding.HostStartTimeout, finding.HostNUMA, finding.HostVMNotQ35, finding.HostVMHidesKVM,
-}
-
 // statement is what one host said, and when.
 type statement struct {
 	facts  *inventory.Facts
@@ -179,7 +172,7 @@ func findings(said []hostcheck.Finding, notJudged []finding.Layer) []finding.Fin
 	for _, t := range told {
 		f := t.Finding
 		switch {
-		case slices.Contains(aboutVMs, f.ID), f.Verdict == finding.Info && t.AfterReboot != finding.Fail:
+		case f.AboutVMs(), f.Verdict == finding.Info && t.AfterReboot != finding.Fail:
 			continue
 		case f.Verdict != finding.Fail && t.AfterReboot == finding.Fail:
 			f.Verdict, f.Reason = finding.Info, "not after the next reboot: "+f.Reason
@@ -188,11 +181,9 @@ func findings(said []hostcheck.Finding, notJudged []finding.Layer) []finding.Fin
 	}
 	left := slices.IndexFunc(told, func(t hostcheck.Finding) bool { return fails(t.Finding) })
 	if len(notJudged) > 0 && left >= 0 && !slices.ContainsFunc(all, fails) {
-		all = append(all, finding.Finding{
-			ID: finding.HostDriver, Verdict: finding.Unknown, Layer: finding.LayerHost,
-			Reason: fmt.Sprintf("the host did not look at %s since %s failed then: %s", joined(notJudged), told[left].ID, told[left].Reason),
-			Fix:    "gpuworker-host check -o json",
-		})
+		all = append(all, finding.New(finding.HostDriver, finding.Unknown, fault.Place{}).
+			WithReason(fmt.Sprintf("the host did not look at %s since %s failed then: %s", joined(notJudged), told[left].ID, told[left].Reason)).
+			WithFix("gpuworker-host check -o json"))
 	}
 	return all
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 )
 
@@ -31,10 +32,9 @@ func (s *Source) Unused(hosts []string) []finding.Finding {
 	}
 	var found []finding.Finding
 	for _, reason := range reasons {
-		found = append(found, finding.Finding{
-			ID: finding.HostFactsUnused, Verdict: finding.Info, Layer: finding.LayerHost, Reason: "facts are not used: " + reason,
-			Fix: "gpuworker hosts lists the hosts; take the file or target away, or name the host as it is listed",
-		})
+		found = append(found, finding.New(finding.HostFactsUnused, finding.Info, fault.Place{}).
+			WithReason("facts are not used: "+reason).
+			WithFix("gpuworker hosts lists the hosts; take the file or target away, or name the host as it is listed"))
 	}
 	return found
 }

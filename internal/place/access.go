@@ -10,10 +10,7 @@ import (
 
 // CheckVersion judges whether the hypervisor's version is one that we know.
 func CheckVersion(s *inventory.Snapshot) finding.Finding {
-	f := finding.Finding{
-		ID: finding.APIVersion, Verdict: finding.Pass, Layer: finding.LayerAPI,
-		Where: fault.Place{Hypervisor: s.Hypervisor}, Reason: s.Product + " " + s.Version,
-	}
+	f := finding.New(finding.APIVersion, finding.Pass, fault.Place{Hypervisor: s.Hypervisor}).WithReason(s.Product + " " + s.Version)
 	if !s.Supported {
 		f.Verdict, f.Reason = finding.Fail, fmt.Sprintf("%s %s is not a version that is known to work", s.Product, s.Version)
 		f.Fix = s.Advise(inventory.Upgrade, inventory.Subject{})
@@ -23,10 +20,7 @@ func CheckVersion(s *inventory.Snapshot) finding.Finding {
 
 // CheckWritable judges whether anything can be changed at present.
 func CheckWritable(s *inventory.Snapshot) finding.Finding {
-	f := finding.Finding{
-		ID: finding.ClusterNoQuorum, Verdict: finding.Pass, Layer: finding.LayerAPI,
-		Where: fault.Place{Hypervisor: s.Hypervisor}, Reason: "changes are taken",
-	}
+	f := finding.New(finding.ClusterNoQuorum, finding.Pass, fault.Place{Hypervisor: s.Hypervisor}).WithReason("changes are taken")
 	if s.Frozen != nil {
 		f.Verdict, f.Reason, f.Fix = finding.Fail, s.Frozen.Why, s.Frozen.Fix
 	}
@@ -44,18 +38,13 @@ func CheckAccess(s *inventory.Snapshot) []finding.Finding {
 }
 
 func poolMissing(s *inventory.Snapshot) finding.Finding {
-	return finding.Finding{
-		ID: finding.PoolMissing, Verdict: finding.Fail, Layer: finding.LayerAccess, Where: fault.Place{Hypervisor: s.Hypervisor},
-		Reason: fmt.Sprintf("there is no resource pool %s, and new VMs are to go into it", s.MissingPool),
-		Fix:    s.Advise(inventory.MakePool, inventory.Subject{}),
-	}
+	return finding.New(finding.PoolMissing, finding.Fail, fault.Place{Hypervisor: s.Hypervisor}).
+		WithReason(fmt.Sprintf("there is no resource pool %s, and new VMs are to go into it", s.MissingPool)).
+		WithFix(s.Advise(inventory.MakePool, inventory.Subject{}))
 }
 
 func checkPrivileges(s *inventory.Snapshot) []finding.Finding {
-	f := finding.Finding{
-		ID: finding.PrivilegeMissing, Layer: finding.LayerAccess, Where: fault.Place{Hypervisor: s.Hypervisor},
-		Verdict: finding.Pass, Reason: "the login has every privilege that is needed",
-	}
+	f := finding.New(finding.PrivilegeMissing, finding.Pass, fault.Place{Hypervisor: s.Hypervisor}).WithReason("the login has every privilege that is needed")
 	if len(s.Missing) == 0 {
 		return []finding.Finding{f}
 	}

@@ -12,7 +12,7 @@ import (
 
 // CheckCardThere judges whether the slot holds an NVIDIA GPU.
 func CheckCardThere(s *inventory.Snapshot, h *inventory.Host, slot pci.Slot) finding.Finding {
-	f := finding.Finding{ID: finding.CardMissing, Verdict: finding.Fail, Layer: finding.LayerCard, Where: at(s, h.Name)}
+	f := finding.New(finding.CardMissing, finding.Fail, at(s, h.Name))
 	f.Where.Card = slot.String()
 	if f, is := unreadable(s, h, "PCI devices"); is {
 		f.Where.Card = slot.String()
@@ -43,7 +43,7 @@ func CheckCardThere(s *inventory.Snapshot, h *inventory.Host, slot pci.Slot) fin
 // anything else from the host. Proxmox binds the whole IOMMU group to vfio-pci
 // (PVE::SysFSTools, pci_dev_group_bind_to_vfio), so a group that holds anything but the card and bridges is refused.
 func CheckCardAlone(s *inventory.Snapshot, h *inventory.Host, d pci.Device) finding.Finding {
-	f := finding.Finding{ID: finding.CardGroupShared, Verdict: finding.Fail, Layer: finding.LayerCard, Where: atCard(s, h.Name, d)}
+	f := finding.New(finding.CardGroupShared, finding.Fail, atCard(s, h.Name, d))
 	if s.Capabilities.HidesGroups {
 		f.ID, f.Verdict = finding.CardGroupHidden, finding.Unknown
 		f.Reason = fmt.Sprintf("%s does not show IOMMU groups, so whether it is alone in its group is not known; the hypervisor judges that itself", s.Product)
@@ -53,7 +53,7 @@ func CheckCardAlone(s *inventory.Snapshot, h *inventory.Host, d pci.Device) find
 	group := d.Functions[0].Group
 	for _, function := range d.Functions {
 		if function.Group == pci.NoGroup {
-			f.ID, f.Layer = finding.HostIOMMUOff, finding.LayerHost
+			f = f.As(finding.HostIOMMUOff)
 			f.Reason = fmt.Sprintf("%s is in no IOMMU group", function.BDF)
 			f.Fix = "turn VT-d or AMD-Vi on in the host's firmware, then reboot the host"
 			return f
@@ -88,18 +88,13 @@ func CheckCardFree(s *inventory.Snapshot, h *inventory.Host, d pci.Device, who W
 		findings = append(findings, claimed(s, h, d, claim, who)...)
 	}
 	if _, notes := Split(findings); len(notes) == len(findings) {
-		findings = append(findings, finding.Finding{
-			ID: finding.CardHeld, Verdict: finding.Pass, Layer: finding.LayerCard, Where: atCard(s, h.Name, d), Reason: "free",
-		})
+		findings = append(findings, finding.New(finding.CardHeld, finding.Pass, atCard(s, h.Name, d)).WithReason("free"))
 	}
 	return findings
 }
 
 func held(s *inventory.Snapshot, h *inventory.Host, d pci.Device, vm *inventory.VM) finding.Finding {
-	f := finding.Finding{
-		ID: finding.CardHeld, Verdict: finding.Fail, Layer: finding.LayerCard, Where: atCard(s, h.Name, d),
-		Reason: fmt.Sprintf("attached to %s, %s", VMName(vm), whose(vm)),
-	}
+	f := finding.New(finding.CardHeld, finding.Fail, atCard(s, h.Name, d)).WithReason(fmt.Sprintf("attached to %s, %s", VMName(vm), whose(vm)))
 	f.Where.VM = vm.ID
 	for _, a := range vm.Cards {
 		for _, slot := range a.Slots {
@@ -123,11 +118,9 @@ func hiddenHolders(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []fin
 		if vm.Unreadable == "" || vm.Template {
 			continue
 		}
-		f := finding.Finding{
-			ID: finding.VMUnreadable, Verdict: finding.Unknown, Layer: finding.LayerCard, Where: atCard(s, h.Name, d),
-			Reason: fmt.Sprintf("%s cannot be read, so it may hold the card: %s", VMName(vm), vm.Unreadable),
-			Fix:    UnreadableFix(s, vm),
-		}
+		f := finding.New(finding.CardHolderUnknown, finding.Unknown, atCard(s, h.Name, d)).
+			WithReason(fmt.Sprintf("%s cannot be read, so it may hold the card: %s", VMName(vm), vm.Unreadable)).
+			WithFix(UnreadableFix(s, vm))
 		f.Where.VM = vm.ID
 		findings = append(findings, f)
 	}
@@ -137,7 +130,7 @@ func hiddenHolders(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []fin
 // Unbelieved is the finding of a card whose claim must not be believed: it is
 // taken, and nobody can say by whom.
 func Unbelieved(s *inventory.Snapshot, claim *inventory.Claim) finding.Finding {
-	f := finding.Finding{ID: finding.CardClaimed, Verdict: finding.Fail, Layer: finding.LayerCard, Where: at(s, claim.Host)}
+	f := finding.New(finding.CardClaimed, finding.Fail, at(s, claim.Host))
 	f.Where.Card = claim.Slot.String()
 	f.Reason = fmt.Sprintf("register %s claims it, and %s", claim.Register, claim.Problem)
 	f.Fix = inventory.RecordFix("the description of PCI resource mapping " + claim.Register)
@@ -145,7 +138,7 @@ func Unbelieved(s *inventory.Snapshot, claim *inventory.Claim) finding.Finding {
 }
 
 func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inventory.Claim, who Who) []finding.Finding {
-	f := finding.Finding{ID: finding.CardClaimed, Layer: finding.LayerCard, Where: atCard(s, h.Name, d)}
+	f := finding.New(finding.CardClaimed, finding.Unknown, atCard(s, h.Name, d))
 	r := claim.Record
 	switch {
 	case claim.Problem != "":

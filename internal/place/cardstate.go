@@ -38,7 +38,7 @@ type CardVerdict struct {
 // cannot be seen there is none, and blind says why.
 func (r *Room) JudgeCards(host *inventory.Host) (verdicts []CardVerdict, blind string) {
 	f := CheckHost(r.world, host.Name)
-	if Blocks(f) {
+	if f.Blocks() {
 		return nil, fmt.Sprintf("the host is offline (%s)", f.ID)
 	}
 	if f, is := unreadable(r.world, host, "PCI devices"); is && len(host.Devices) == 0 {
@@ -120,7 +120,7 @@ func (r *Room) briefly(host *inventory.Host, device pci.Device, f finding.Findin
 			names[i] = fmt.Sprintf("%s %s", mate.BDF, mate.ShortName())
 		}
 		return fmt.Sprintf("shares group %d with %s", mates[0].Group, strings.Join(names, ", "))
-	case finding.VMUnreadable:
+	case finding.CardHolderUnknown:
 		return fmt.Sprintf("VM %s may hold it and cannot be read (%s)", f.Where.VM, f.ID)
 	}
 	if stateOf(f) == CardNoIOMMU {

@@ -32,7 +32,7 @@ func CheckHostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device, requ
 }
 
 func hostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding.Finding {
-	f := finding.Finding{ID: finding.HostDriver, Verdict: finding.Unknown, Layer: finding.LayerHost, Where: atCard(s, h.Name, d)}
+	f := finding.New(finding.HostDriver, finding.Unknown, atCard(s, h.Name, d))
 	switch {
 	case h.Facts == nil:
 		f.Reason = "which kernel driver holds the card cannot be seen: the API of " + s.Product + " does not show it"
@@ -97,10 +97,4 @@ func RunsWith(s *inventory.Snapshot, id string, slot pci.Slot) bool {
 	return vm != nil && vm.Running && slices.ContainsFunc(vm.Cards, func(a inventory.Attachment) bool {
 		return !a.Pending && len(a.Slots) == 1 && a.Slots[0] == slot
 	})
-}
-
-// toldByHost are the layers that only the host itself can see.
-var toldByHost = []finding.Layer{
-	finding.LayerFirmware, finding.LayerKernel, finding.LayerModules, finding.LayerGroup, finding.LayerOwner,
-	finding.LayerWindow, finding.LayerReset, finding.LayerMemory, finding.LayerIdentity,
 }

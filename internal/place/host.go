@@ -11,7 +11,7 @@ import (
 
 // CheckHost judges whether a host is there and can be asked.
 func CheckHost(s *inventory.Snapshot, name string) finding.Finding {
-	f := finding.Finding{ID: finding.HostOffline, Verdict: finding.Fail, Layer: finding.LayerHost, Where: at(s, name)}
+	f := finding.New(finding.HostOffline, finding.Fail, at(s, name))
 	host := s.Host(name)
 	switch {
 	case host == nil:
@@ -57,11 +57,9 @@ func gapReason(h *inventory.Host, what string) string {
 // the part as the backends do: "PCI devices", "storages", "networks", "status".
 func unreadable(s *inventory.Snapshot, h *inventory.Host, what string) (f finding.Finding, is bool) {
 	why, is := gap(h, what)
-	return finding.Finding{
-		ID: finding.HostUnreadable, Verdict: finding.Unknown, Layer: finding.LayerHost, Where: at(s, h.Name),
-		Reason: fmt.Sprintf("%s cannot be read: %s", what, why),
-		Fix:    "gpuworker check shows which privilege the login lacks",
-	}, is
+	return finding.New(finding.HostUnreadable, finding.Unknown, at(s, h.Name)).
+		WithReason(fmt.Sprintf("%s cannot be read: %s", what, why)).
+		WithFix("gpuworker check shows which privilege the login lacks"), is
 }
 
 // CheckIOMMU judges whether the host has its IOMMU on, by effect: its devices
@@ -71,7 +69,7 @@ func CheckIOMMU(s *inventory.Snapshot, h *inventory.Host) finding.Finding {
 	if f, is := unreadable(s, h, "PCI devices"); is {
 		return f
 	}
-	f := finding.Finding{ID: finding.HostIOMMUOff, Layer: finding.LayerHost, Where: at(s, h.Name)}
+	f := finding.New(finding.HostIOMMUOff, finding.Unknown, at(s, h.Name))
 	hidden := s.Capabilities.HidesGroups
 	switch {
 	case h.IOMMU == inventory.On && hidden:
@@ -105,7 +103,7 @@ func groups(h *inventory.Host) map[int]bool {
 // CheckNetwork judges whether the host has the bridge, and VLANs on it when one
 // is wanted.
 func CheckNetwork(s *inventory.Snapshot, h *inventory.Host, nic inventory.NIC) finding.Finding {
-	f := finding.Finding{ID: finding.BridgeMissing, Verdict: finding.Fail, Layer: finding.LayerNetwork, Where: at(s, h.Name)}
+	f := finding.New(finding.BridgeMissing, finding.Fail, at(s, h.Name))
 	bridge := h.Bridge(nic.Bridge)
 	if bridge == nil {
 		if f, is := unreadable(s, h, "networks"); is {
@@ -166,7 +164,7 @@ const reserveMiB = 512
 // before the VM starts. A VM with a card pins all of its memory, so a host is
 // never filled by more than it has.
 func CheckMemory(s *inventory.Snapshot, h *inventory.Host, wantMiB, promisedMiB, freedMiB int) finding.Finding {
-	f := finding.Finding{ID: finding.MemoryShort, Verdict: finding.Fail, Layer: finding.LayerCapacity, Where: at(s, h.Name)}
+	f := finding.New(finding.MemoryShort, finding.Fail, at(s, h.Name))
 	if h.MemoryTotal == 0 {
 		if f, is := unreadable(s, h, "status"); is {
 			return f
@@ -200,10 +198,7 @@ func CheckCPUs(s *inventory.Snapshot, h *inventory.Host, cores int) finding.Find
 			return f
 		}
 	}
-	f := finding.Finding{
-		ID: finding.CPUShort, Verdict: finding.Pass, Layer: finding.LayerCapacity, Where: at(s, h.Name),
-		Reason: fmt.Sprintf("%d cores of %d CPUs", cores, h.CPUs),
-	}
+	f := finding.New(finding.CPUShort, finding.Pass, at(s, h.Name)).WithReason(fmt.Sprintf("%d cores of %d CPUs", cores, h.CPUs))
 	if cores > h.CPUs {
 		f.Verdict, f.Reason = finding.Fail, fmt.Sprintf("%d cores wanted, the host has %d CPUs", cores, h.CPUs)
 		f.Fix = "lower spec.machine.cores"

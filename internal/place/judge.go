@@ -60,11 +60,9 @@ func (c *cardsSeen) isModel(want CardWant, host string, device pci.Device) bool 
 // included.
 func (r *Room) JudgeCard(host *inventory.Host, device pci.Device, who Who) (refusals, notes []finding.Finding) {
 	if taker := r.cards[card{host.Name, device.Slot}]; taker != "" && taker != who.Worker {
-		return []finding.Finding{{
-			ID: finding.CardUsed, Verdict: finding.Fail, Layer: finding.LayerCard, Where: atCard(r.world, host.Name, device),
-			Reason: "used by " + taker,
-			Fix:    "there are fewer cards than workers that want one: add a card, or lower count",
-		}}, nil
+		return []finding.Finding{finding.New(finding.CardUsed, finding.Fail, atCard(r.world, host.Name, device)).
+			WithReason("used by " + taker).
+			WithFix("there are fewer cards than workers that want one: add a card, or lower count")}, nil
 	}
 	j := r.judge(host, device, who)
 	return j.refusals, j.notes
@@ -95,12 +93,12 @@ func (r *Room) judge(host *inventory.Host, device pci.Device, who Who) judgment 
 
 func (r *Room) lookAtCard(host *inventory.Host, device pci.Device, who Who) []finding.Finding {
 	findings := []finding.Finding{CheckIOMMU(r.world, host)}
-	if !Blocks(findings[0]) {
+	if !findings[0].Blocks() {
 		findings = append(findings, CheckCardAlone(r.world, host, device))
 	}
 	findings = append(findings, CheckCardFree(r.world, host, device, who)...)
 	facts := CheckHostFacts(r.world, host, device, r.requireFacts)
-	if slices.ContainsFunc(facts, Blocks) {
+	if slices.ContainsFunc(facts, finding.Finding.Blocks) {
 		facts = ProvenByVM(r.world, who.VM, device.Slot, facts)
 	}
 	return append(findings, facts...)

@@ -74,7 +74,7 @@ func (a rank) compare(b rank) int {
 // tryHost judges all that a worker asks of a host beside a card.
 func (r *Room) tryHost(w Want, name string) option {
 	o := option{seat: Seat{Host: name}}
-	if f := CheckHost(r.world, name); Blocks(f) {
+	if f := CheckHost(r.world, name); f.Blocks() {
 		o.refusals = append(o.refusals, f)
 		return o
 	}
@@ -143,25 +143,23 @@ func (r *Room) tryExact(w Want) option {
 		o.refusals = append(o.refusals, f)
 		return o
 	}
-	if f := CheckHost(r.world, name); Blocks(f) {
+	if f := CheckHost(r.world, name); f.Blocks() {
 		return refuse(f)
 	}
 	if len(w.Hosts) > 0 && !slices.Contains(w.Hosts, name) {
 		return refuse(notAllowed(r.world, w, name))
 	}
 	host := r.world.Host(name)
-	if f := CheckCardThere(r.world, host, slot); Blocks(f) {
+	if f := CheckCardThere(r.world, host, slot); f.Blocks() {
 		return refuse(f)
 	}
 	return r.tryCard(w, host, *host.Device(slot), func() option { return r.tryHost(w, name) })
 }
 
 func notAllowed(s *inventory.Snapshot, w Want, host string) finding.Finding {
-	return finding.Finding{
-		ID: finding.HostNotAllowed, Verdict: finding.Fail, Layer: finding.LayerHost, Where: at(s, host),
-		Reason: fmt.Sprintf("the card is on %s, and spec.hosts of pool %s leaves that host out", host, w.Pool),
-		Fix:    "add the host to spec.hosts, or name another card",
-	}
+	return finding.New(finding.HostNotAllowed, finding.Fail, at(s, host)).
+		WithReason(fmt.Sprintf("the card is on %s, and spec.hosts of pool %s leaves that host out", host, w.Pool)).
+		WithFix("add the host to spec.hosts, or name another card")
 }
 
 // tryCards judges the cards of a host that a selector fits, in the order of
@@ -170,7 +168,7 @@ func (r *Room) tryCards(w Want, name string) iter.Seq[option] {
 	refuse := func(f finding.Finding) iter.Seq[option] {
 		return slices.Values([]option{{seat: Seat{Host: name}, refusals: []finding.Finding{f}}})
 	}
-	if f := CheckHost(r.world, name); Blocks(f) {
+	if f := CheckHost(r.world, name); f.Blocks() {
 		return refuse(f)
 	}
 	host := r.world.Host(name)
@@ -179,11 +177,9 @@ func (r *Room) tryCards(w Want, name string) iter.Seq[option] {
 	}
 	cards := r.Cards(*w.Card, host)
 	if len(cards) == 0 {
-		return refuse(finding.Finding{
-			ID: finding.CardNoMatch, Verdict: finding.Fail, Layer: finding.LayerCard, Where: at(r.world, name),
-			Reason: fmt.Sprintf("no %s here; the host has %s", w.Card, gpuModels(host)),
-			Fix:    "correct the model, or allow a host that has one: gpuworker gpus",
-		})
+		return refuse(finding.New(finding.CardNoMatch, finding.Fail, at(r.world, name)).
+			WithReason(fmt.Sprintf("no %s here; the host has %s", w.Card, gpuModels(host))).
+			WithFix("correct the model, or allow a host that has one: gpuworker gpus"))
 	}
 	return func(yield func(option) bool) {
 		onHost := sync.OnceValue(func() option { return r.tryHost(w, name) }) // the same for all cards

@@ -93,7 +93,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		{"somebody else claimed the card", Observed(Host("pve1", T4("03:00")), ubuntu, Claim("pve1", "03:00", "ml-1", "ml", "prod", 9200)), want("gpu-1", exactly("pve1", "03:00")),
 			[]string{"CARD-CLAIMED pve1 0000:03:00.0: claimed for worker ml-1 of pool ml, KubeCluster prod, by ops@desk → choose another card, or let that worker go first: gpuworker delete ml-1"}},
 		{"a VM of the host cannot be read", Observed(Host("pve1", T4("03:00")), ubuntu, VM(300, "secret", "pve1").Unreadable("permission denied")), want("gpu-1", exactly("pve1", "03:00")),
-			[]string{`VM-UNREADABLE pve1 0000:03:00.0: VM 300 "secret" cannot be read, so it may hold the card: permission denied → give the login VM.Audit on /vms; gpuworker check shows what it lacks`}},
+			[]string{`CARD-HOLDER-UNKNOWN pve1 0000:03:00.0: VM 300 "secret" cannot be read, so it may hold the card: permission denied → give the login VM.Audit on /vms; gpuworker check shows what it lacks`}},
 		{"no host has the kind of card", Observed(Host("pve1", T4("03:00")), Host("pve2"), Host("pve3").Offline()), want("gpu-1", ofModel("A100")),
 			[]string{
 				"HOST-OFFLINE pve3 : the host is offline → bring the host back, then run the same command again",

@@ -102,17 +102,16 @@ func (r *Room) Place(w Want) (seat Seat, notes, refusals []finding.Finding) {
 }
 
 func noHosts(s *inventory.Snapshot) finding.Finding {
-	return finding.Finding{
-		ID: finding.HostUnreadable, Verdict: finding.Unknown, Layer: finding.LayerHost, Where: at(s, ""),
-		Reason: "the hypervisor shows no hosts", Fix: "give the login Sys.Audit on /; gpuworker check shows what it lacks",
-	}
+	return finding.New(finding.HostUnreadable, finding.Unknown, at(s, "")).
+		WithReason("the hypervisor shows no hosts").
+		WithFix("give the login Sys.Audit on /; gpuworker check shows what it lacks")
 }
 
 // Keep judges whether a VM that is there can be started where it is: its card,
 // its memory, its CPUs and its bridge. When it can, its memory is given away.
 // Template and storage matter no more.
 func (r *Room) Keep(w Want, name string) (notes, refusals []finding.Finding) {
-	if f := CheckHost(r.world, name); Blocks(f) {
+	if f := CheckHost(r.world, name); f.Blocks() {
 		return nil, []finding.Finding{f}
 	}
 	host := r.world.Host(name)
@@ -122,7 +121,7 @@ func (r *Room) Keep(w Want, name string) (notes, refusals []finding.Finding) {
 	})
 	if w.Card != nil {
 		there := CheckCardThere(r.world, host, *w.Card.Slot)
-		if Blocks(there) {
+		if there.Blocks() {
 			refusals = append(refusals, there)
 		} else {
 			blocking, more := r.JudgeCard(host, *host.Device(*w.Card.Slot), w.Who)

@@ -39,7 +39,7 @@ func CheckReach(s *inventory.Snapshot, h *inventory.Host, w Want, template *inve
 	if !full || template.Host == h.Name || storage == nil || storage.Shared {
 		return nil
 	}
-	f := finding.Finding{ID: finding.StorageLocal, Verdict: finding.Fail, Layer: finding.LayerStorage, Where: at(s, h.Name)}
+	f := finding.New(finding.StorageLocal, finding.Fail, at(s, h.Name))
 	f.Reason = fmt.Sprintf("template %s is on %s, and a full clone goes to another host on shared storage only: %s is local to each host", VMName(template), template.Host, storage.Name)
 	shared := "name a shared storage in spec.machine.disk.storage"
 	if names := sharedStorages(h); len(names) > 0 {
@@ -63,7 +63,7 @@ func sharedStorages(h *inventory.Host) []string {
 // CheckStorage judges whether the host has the storage, working, for disks, and
 // with room for need bytes beside those that the plan promised already.
 func CheckStorage(s *inventory.Snapshot, h *inventory.Host, need Volume, promised int64) finding.Finding {
-	f := finding.Finding{ID: finding.StorageMissing, Verdict: finding.Fail, Layer: finding.LayerStorage, Where: at(s, h.Name)}
+	f := finding.New(finding.StorageMissing, finding.Fail, at(s, h.Name))
 	storage := h.Storage(need.Storage)
 	if storage == nil {
 		if f, is := unreadable(s, h, "storages"); is {

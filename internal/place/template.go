@@ -77,18 +77,16 @@ func vmList(vms []*inventory.VM) string {
 
 // CheckTemplate judges whether a template is fit to become a worker.
 func CheckTemplate(s *inventory.Snapshot, vm *inventory.VM) []finding.Finding {
-	f := finding.Finding{Verdict: finding.Fail, Layer: finding.LayerTemplate, Where: atVM(s, vm)}
 	if vm.Unreadable != "" {
-		f.ID, f.Verdict = finding.VMUnreadable, finding.Unknown
-		f.Reason = fmt.Sprintf("template %s cannot be read: %s", VMName(vm), vm.Unreadable)
-		f.Fix = UnreadableFix(s, vm)
-		return []finding.Finding{f}
+		return []finding.Finding{finding.New(finding.VMUnreadable, finding.Unknown, atVM(s, vm)).
+			WithReason(fmt.Sprintf("template %s cannot be read: %s", VMName(vm), vm.Unreadable)).
+			WithFix(UnreadableFix(s, vm))}
 	}
 	var findings []finding.Finding
 	fail := func(id finding.ID, reason, fix string) {
-		g := f
-		g.ID, g.Reason, g.Fix = id, fmt.Sprintf("template %s %s", VMName(vm), reason), on(vm.Host, fix)
-		findings = append(findings, g)
+		findings = append(findings, finding.New(id, finding.Fail, atVM(s, vm)).
+			WithReason(fmt.Sprintf("template %s %s", VMName(vm), reason)).
+			WithFix(on(vm.Host, fix)))
 	}
 	if vm.BootDisk == "" {
 		fail(finding.TemplateNoDisk, "has no disk to boot from", s.AdviseVM(inventory.AddDisk, vm))
@@ -102,9 +100,8 @@ func CheckTemplate(s *inventory.Snapshot, vm *inventory.VM) []finding.Finding {
 			s.Advise(inventory.EmptyTemplate, inventory.Subject{VM: vm.ID, Key: vm.Cards[0].Key}))
 	}
 	if len(findings) == 0 {
-		f.ID, f.Verdict = finding.TemplateMissing, finding.Pass
-		f.Reason = fmt.Sprintf("template %s, disk of %s on %s", VMName(vm), Size(int64(vm.Machine.DiskMiB)*mib), vm.Machine.Storage)
-		findings = append(findings, f)
+		findings = append(findings, finding.New(finding.TemplateMissing, finding.Pass, atVM(s, vm)).
+			WithReason(fmt.Sprintf("template %s, disk of %s on %s", VMName(vm), Size(int64(vm.Machine.DiskMiB)*mib), vm.Machine.Storage)))
 	}
 	return findings
 }

@@ -82,7 +82,7 @@ func (f *fitting) find(s *inventory.Snapshot, want v1alpha1.Template, h *invento
 			}
 		}
 	}
-	problem := finding.Finding{ID: finding.TemplateMissing, Verdict: finding.Fail, Layer: finding.LayerTemplate, Where: at(s, h.Name)}
+	problem := finding.New(finding.TemplateMissing, finding.Fail, at(s, h.Name))
 	switch {
 	case len(candidates) > 1:
 		problem.ID = finding.TemplateAmbiguous

@@ -2,7 +2,6 @@ package place
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -127,24 +126,12 @@ func atVM(s *inventory.Snapshot, vm *inventory.VM) fault.Place {
 	return where
 }
 
-// Blocks tells whether the finding stands in a worker's way. What is not known
-// is not taken for well, with three exceptions that the hypervisor's API can never
-// show or that the hypervisor judges itself: what the host could say of the card,
-// IOMMU groups where they are hidden, and free space on storage that does not tell.
-func Blocks(f finding.Finding) bool {
-	if f.Verdict == finding.Unknown {
-		return f.ID != finding.CardGroupHidden && f.ID != finding.HostDriver && f.ID != finding.HostFactsNone && f.ID != finding.HostFactsOld && f.ID != finding.StorageFull &&
-			!slices.Contains(toldByHost, f.Layer)
-	}
-	return f.Verdict == finding.Fail
-}
-
 // Split parts findings into those that block and those worth a note; passes are
 // left out.
 func Split(findings []finding.Finding) (blocking, notes []finding.Finding) {
 	for _, f := range findings {
 		switch {
-		case Blocks(f):
+		case f.Blocks():
 			blocking = append(blocking, f)
 		case f.Verdict != finding.Pass:
 			notes = append(notes, f)
@@ -153,34 +140,17 @@ func Split(findings []finding.Finding) (blocking, notes []finding.Finding) {
 	return blocking, notes
 }
 
-// relevance orders refusals: first what a person can mend, then what others
-// hold, then what this plan uses itself, last what does not match at all.
-func relevance(id finding.ID) int {
-	switch id {
-	case finding.CardHeld, finding.CardClaimed, finding.VMUnreadable:
-		return 1
-	case finding.CardUsed:
-		return 2
-	case finding.CardNoMatch:
-		return leastRelevant
-	}
-	return 0
-}
-
-// leastRelevant is the highest relevance.
-const leastRelevant = 3
-
-// sortRefusals joins refusals, the most relevant first.
+// sortRefusals joins refusals, by their ranks.
 func sortRefusals(all ...[]finding.Finding) []finding.Finding {
 	n := 0
 	for _, refusals := range all {
 		n += len(refusals)
 	}
 	sorted := make([]finding.Finding, 0, n)
-	for now := range leastRelevant + 1 {
+	for _, rank := range finding.Ranks() {
 		for _, refusals := range all {
 			for i := range refusals {
-				if relevance(refusals[i].ID) == now {
+				if refusals[i].Rank() == rank {
 					sorted = append(sorted, refusals[i])
 				}
 			}

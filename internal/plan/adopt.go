@@ -214,7 +214,7 @@ func (b *builder) judgeAdopted(d *draft, vm *inventory.VM, slot pci.Slot) (block
 	if host == nil {
 		return []finding.Finding{place.CheckHost(b.world, vm.Home())}, nil
 	}
-	if there := place.CheckCardThere(b.world, host, slot); place.Blocks(there) {
+	if there := place.CheckCardThere(b.world, host, slot); there.Blocks() {
 		return []finding.Finding{there}, nil
 	}
 	who := place.Who{Worker: d.Name, Pool: d.pool.Name, KubeCluster: d.pool.Spec.KubeCluster, VM: vm.ID}
@@ -222,8 +222,7 @@ func (b *builder) judgeAdopted(d *draft, vm *inventory.VM, slot pci.Slot) (block
 }
 
 func (b *builder) strangeCard(vm *inventory.VM, why string) finding.Finding {
-	f := vmFinding(b.world, vm, finding.VMCardDiffers, finding.Fail)
-	f.Reason = why
-	f.Fix = b.world.AdviseVM(inventory.LookAtVM, vm)
-	return f
+	return vmFinding(b.world, vm, finding.VMCardDiffers, finding.Fail).
+		WithReason(why).
+		WithFix(b.world.AdviseVM(inventory.LookAtVM, vm))
 }

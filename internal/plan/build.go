@@ -328,7 +328,7 @@ func (b *builder) noteClaims(p *Plan) {
 // freeze refuses all workers that something was to be done for, when nothing can
 // be changed at present.
 func (p *Plan) freeze(writable finding.Finding) {
-	if !place.Blocks(writable) {
+	if !writable.Blocks() {
 		return
 	}
 	for w := range p.Workers() {

@@ -126,7 +126,7 @@ func TestBuild(t *testing.T) {
 			{"a VM that cannot be read may hold any card of its host",
 				lab(twoT4s(VM(300, "secret", "pve1").Unreadable("permission denied")), gpu), []string{
 					"gpu-1 create pve2 0000:03:00 VM 9100 " + makeGPU,
-					"gpu-2 refuse VM-UNREADABLE CARD-USED",
+					"gpu-2 refuse CARD-HOLDER-UNKNOWN CARD-USED",
 				}},
 			{"no replicas are no workers", lab(twoT4s(), pool("w", replicas(0))), nil},
 			{"static addresses that do not suffice are told",

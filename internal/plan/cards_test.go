@@ -73,7 +73,7 @@ func takesNamed(world *inventory.Snapshot, required bool, host, bdf string) (boo
 			continue
 		}
 		refusals := slices.DeleteFunc(slices.Clone(w.Refusals), func(f finding.Finding) bool {
-			return slices.Contains(aside, f.Layer) && f.ID != finding.VMUnreadable
+			return slices.Contains(aside, f.Layer)
 		})
 		return len(refusals) == 0, refusals
 	}
@@ -133,7 +133,7 @@ func TestTheStatesOfACard(t *testing.T) {
 		{"held where the IOMMU is off", []Part{Host("pve1", T4(slot)).NoIOMMU(), VM(204, "vdi-7", "pve1").Card(slot)}, place.CardTaken, "not ours"},
 		{"in a shared group", []Part{shared}, place.CardBlocked, "shares group 9 with 0000:04:00.0 I350 Gigabit Network Connection"},
 		{"without IOMMU", []Part{Host("pve1", T4(slot)).NoIOMMU()}, place.CardNoIOMMU, "HOST-IOMMU-OFF"},
-		{"beside a VM that cannot be read", []Part{gpu, VM(110, "nas", "pve1").Unreadable("403")}, place.CardUnknown, "VM 110 may hold it and cannot be read (VM-UNREADABLE)"},
+		{"beside a VM that cannot be read", []Part{gpu, VM(110, "nas", "pve1").Unreadable("403")}, place.CardUnknown, "VM 110 may hold it and cannot be read (CARD-HOLDER-UNKNOWN)"},
 		{"beside a template that cannot be read", []Part{gpu, Template(9000, "x", "pve1").Unreadable("403")}, place.CardReady, ""},
 		{"with a driver of the host, as that says", []Part{Host("pve1", T4(slot)).Change(driver)}, place.CardBlocked, "nouveau has the card (HOST-DRIVER)"},
 	} {

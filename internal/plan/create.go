@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/place"
@@ -206,19 +207,15 @@ func (b *builder) newID(d *draft, own *inventory.VM) (id string, ok bool) {
 }
 
 func (b *builder) noIDs() finding.Finding {
-	f := finding.Finding{ID: finding.IDRangeFull, Verdict: finding.Fail, Layer: finding.LayerCapacity}
-	f.Where.Hypervisor = b.world.Hypervisor
-	f.Reason = fmt.Sprintf("all VM numbers from %s are in use or promised", b.world.IDRange)
-	f.Fix = b.world.Advise(inventory.MoreIDs, inventory.Subject{})
-	return f
+	return finding.New(finding.IDRangeFull, finding.Fail, fault.Place{Hypervisor: b.world.Hypervisor}).
+		WithReason(fmt.Sprintf("all VM numbers from %s are in use or promised", b.world.IDRange)).
+		WithFix(b.world.Advise(inventory.MoreIDs, inventory.Subject{}))
 }
 
 func (b *builder) noAddress(d *draft) finding.Finding {
-	f := finding.Finding{ID: finding.AddressShort, Verdict: finding.Fail, Layer: finding.LayerNetwork}
-	f.Where.Hypervisor, f.Where.Worker = b.world.Hypervisor, d.Name
-	f.Reason = fmt.Sprintf("spec.network.addresses has %d addresses, and worker number %d takes the one of that number", len(d.pool.Spec.Network.Addresses), d.number)
-	f.Fix = "add addresses at the end of the list"
-	return f
+	return finding.New(finding.AddressShort, finding.Fail, fault.Place{Hypervisor: b.world.Hypervisor, Worker: d.Name}).
+		WithReason(fmt.Sprintf("spec.network.addresses has %d addresses, and worker number %d takes the one of that number", len(d.pool.Spec.Network.Addresses), d.number)).
+		WithFix("add addresses at the end of the list")
 }
 
 // claimedClone decides about a claim whose number a VM has: the clone of an
@@ -256,10 +253,9 @@ func (b *builder) findHidden() *inventory.VM {
 }
 
 func (b *builder) unreadable(vm *inventory.VM, worker string) finding.Finding {
-	f := vmFinding(b.world, vm, finding.VMUnreadable, finding.Unknown)
-	f.Reason = fmt.Sprintf("%s on %s may be worker %s, and cannot be read: %s", place.VMName(vm), vm.Home(), worker, vm.Unreadable)
-	f.Fix = place.UnreadableFix(b.world, vm)
-	return f
+	return vmFinding(b.world, vm, finding.VMUnreadable, finding.Unknown).
+		WithReason(fmt.Sprintf("%s on %s may be worker %s, and cannot be read: %s", place.VMName(vm), vm.Home(), worker, vm.Unreadable)).
+		WithFix(place.UnreadableFix(b.world, vm))
 }
 
 // nameConflicts are the VMs that stand in the way of a worker's name: those that

@@ -208,7 +208,7 @@ func (b *builder) claimable(d *draft) []finding.Finding {
 		return []finding.Finding{place.CheckHost(b.world, d.member.host)}
 	}
 	there := place.CheckCardThere(b.world, host, *d.member.slot)
-	if place.Blocks(there) {
+	if there.Blocks() {
 		return []finding.Finding{there}
 	}
 	blocking, _ := b.room.JudgeCard(host, *host.Device(*d.member.slot), d.member.who())

@@ -335,11 +335,9 @@ func (b *builder) refuseHalf(d *draft) bool {
 	if d.member != nil && d.member.vm != nil && !d.member.fresh {
 		return false
 	}
-	f := finding.Finding{ID: finding.VMIdentity, Verdict: finding.Fail, Layer: finding.LayerVM}
-	f.Where.Hypervisor, f.Where.Worker = b.world.Hypervisor, d.Name
-	f.Reason, f.Fix = "it has no finished VM", "gpuworker apply makes it, or finishes it"
+	fix := "gpuworker apply makes it, or finishes it"
 	if d.pool == nil {
-		f.Fix = "no document declares it, so no apply finishes it; " + shell.Command("gpuworker delete %s", d.Name) + " ends it"
+		fix = "no document declares it, so no apply finishes it; " + shell.Command("gpuworker delete %s", d.Name) + " ends it"
 	}
 	if d.member == nil || d.member.vm == nil {
 		conflicts := b.doubts(d)
@@ -351,7 +349,9 @@ func (b *builder) refuseHalf(d *draft) bool {
 			return true
 		}
 	}
-	d.refuse(f)
+	d.refuse(finding.New(finding.VMIdentity, finding.Fail, fault.Place{Hypervisor: b.world.Hypervisor, Worker: d.Name}).
+		WithReason("it has no finished VM").
+		WithFix(fix))
 	return true
 }
 

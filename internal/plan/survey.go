@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -259,23 +260,19 @@ func (s *survey) clones() (findings []finding.Finding, running string) {
 // StuckClone is the finding of a clone whose task died: only a person can take
 // its lock away: no call of the API unlocks.
 func StuckClone(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
-	f := vmFinding(world, vm, finding.VMCloneStuck, finding.Fail)
-	f.Reason = fmt.Sprintf("VM %s is locked by a clone that no task works on any more; its number is not used again", vm.ID)
-	f.Fix = world.AdviseVM(inventory.RemoveClone, vm)
-	return f
+	return vmFinding(world, vm, finding.VMCloneStuck, finding.Fail).
+		WithReason(fmt.Sprintf("VM %s is locked by a clone that no task works on any more; its number is not used again", vm.ID)).
+		WithFix(world.AdviseVM(inventory.RemoveClone, vm))
 }
 
 func runningClone(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
-	f := vmFinding(world, vm, finding.VMCloneRunning, finding.Info)
-	f.Reason = fmt.Sprintf("VM %s is being cloned by an earlier run or another engine; its name cannot be seen before it is done", vm.ID)
-	f.Fix = "apply waits for it"
-	return f
+	return vmFinding(world, vm, finding.VMCloneRunning, finding.Info).
+		WithReason(fmt.Sprintf("VM %s is being cloned by an earlier run or another engine; its name cannot be seen before it is done", vm.ID)).
+		WithFix("apply waits for it")
 }
 
 func vmFinding(world *inventory.Snapshot, vm *inventory.VM, id finding.ID, verdict finding.Verdict) finding.Finding {
-	f := finding.Finding{ID: id, Verdict: verdict, Layer: finding.LayerVM}
-	f.Where.Hypervisor, f.Where.Host, f.Where.VM, f.Where.Worker = world.Hypervisor, vm.Home(), vm.ID, vm.Name
-	return f
+	return finding.New(id, verdict, fault.Place{Hypervisor: world.Hypervisor, Host: vm.Home(), VM: vm.ID, Worker: vm.Name})
 }
 
 // duplicates reports workers with more than one VM or card.
@@ -283,17 +280,15 @@ func (s *survey) duplicates() []finding.Finding {
 	var findings []finding.Finding
 	for _, m := range s.order {
 		for _, vm := range m.extraVMs {
-			f := vmFinding(s.world, vm, finding.VMDuplicate, finding.Fail)
-			f.Reason = fmt.Sprintf("VM %s on %s is worker %s too, which VM %s on %s is", vm.ID, vm.Home(), m.worker, m.vm.ID, m.vm.Home())
-			f.Fix = s.world.AdviseVM(inventory.RemoveTwin, vm)
-			findings = append(findings, f)
+			findings = append(findings, vmFinding(s.world, vm, finding.VMDuplicate, finding.Fail).
+				WithReason(fmt.Sprintf("VM %s on %s is worker %s too, which VM %s on %s is", vm.ID, vm.Home(), m.worker, m.vm.ID, m.vm.Home())).
+				WithFix(s.world.AdviseVM(inventory.RemoveTwin, vm)))
 		}
 		for _, claim := range m.extraClaims {
-			f := finding.Finding{ID: finding.CardClaimed, Verdict: finding.Info, Layer: finding.LayerCard}
-			f.Where.Hypervisor, f.Where.Host, f.Where.Card, f.Where.Worker = s.world.Hypervisor, claim.Host, claim.Slot.String(), m.worker
-			f.Reason = fmt.Sprintf("claimed for worker %s, which has %s %s", m.worker, m.host, m.slot)
-			f.Fix = "gpuworker orphans --release gives it back"
-			findings = append(findings, f)
+			where := fault.Place{Hypervisor: s.world.Hypervisor, Host: claim.Host, Card: claim.Slot.String(), Worker: m.worker}
+			findings = append(findings, finding.New(finding.CardClaimed, finding.Info, where).
+				WithReason(fmt.Sprintf("claimed for worker %s, which has %s %s", m.worker, m.host, m.slot)).
+				WithFix("gpuworker orphans --release gives it back"))
 		}
 	}
 	return findings

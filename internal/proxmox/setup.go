@@ -14,18 +14,16 @@ import (
 // the range of VM numbers.
 func (b *Backend) setup(s *inventory.Snapshot) []finding.Finding {
 	where := fault.Place{Hypervisor: b.name}
-	tls := finding.Finding{ID: finding.TLSTrust, Verdict: finding.Pass, Layer: finding.LayerAPI, Where: where, Reason: "the server's certificate is checked"}
+	tls := finding.New(finding.TLSTrust, finding.Pass, where).WithReason("the server's certificate is checked")
 	if b.spec.TLS.Insecure {
 		tls.Verdict, tls.Reason = finding.Info, "the server's certificate is not checked: whoever sits in between gets the login"
 		tls.Fix = "set spec.proxmox.tls.fingerprint to what `pvenode cert info` prints on the host for pveproxy-ssl.pem, or for pve-ssl.pem when there is none"
 	}
 	findings := []finding.Finding{tls}
 	if b.raw() && (b.spec.Credentials.Username != "root@pam" || b.spec.Credentials.Password == nil) {
-		findings = append(findings, finding.Finding{
-			ID: finding.RawNeedsRoot, Verdict: finding.Fail, Layer: finding.LayerAccess, Where: where,
-			Reason: "spec.proxmox.attach is Raw, which only root@pam with a password may do",
-			Fix:    "leave spec.proxmox.attach out: an API token is enough to attach by mapping",
-		})
+		findings = append(findings, finding.New(finding.RawNeedsRoot, finding.Fail, where).
+			WithReason("spec.proxmox.attach is Raw, which only root@pam with a password may do").
+			WithFix("leave spec.proxmox.attach out: an API token is enough to attach by mapping"))
 	}
 	return append(findings, b.numbersLeft(s))
 }
@@ -38,10 +36,7 @@ func (b *Backend) numbersLeft(s *inventory.Snapshot) finding.Finding {
 			free--
 		}
 	}
-	f := finding.Finding{
-		ID: finding.IDRangeFull, Verdict: finding.Pass, Layer: finding.LayerCapacity, Where: fault.Place{Hypervisor: b.name},
-		Reason: fmt.Sprintf("%d VM numbers from %d to %d are free", free, r.First, r.Last),
-	}
+	f := finding.New(finding.IDRangeFull, finding.Pass, fault.Place{Hypervisor: b.name}).WithReason(fmt.Sprintf("%d VM numbers from %d to %d are free", free, r.First, r.Last))
 	if free <= 0 {
 		f.Verdict, f.Fix = finding.Info, "widen spec.proxmox.vmids of the Hypervisor before the next worker is needed"
 	}

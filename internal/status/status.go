@@ -209,7 +209,7 @@ func firstProblem(findings []finding.Finding) string {
 	text, more := "", 0
 	for _, f := range findings {
 		switch {
-		case f.Verdict != finding.Fail && (f.Verdict != finding.Unknown || f.ID == finding.HostDriver || f.ID == finding.CardGroupHidden):
+		case !f.Blocks():
 		case text == "":
 			text = fmt.Sprintf("%s (%s)", f.Reason, f.ID)
 		default:

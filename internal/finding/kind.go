@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Page is what an operator should know about a kind of finding: the answer of
-// `gpuworker explain`.
-type Page struct {
+// Kind is all that is known of the findings with one ID: where they belong, what
+// they mean for a worker, and the page that `gpuworker explain` prints.
+type Kind struct {
 	ID    ID     `json:"id"`
 	Layer Layer  `json:"layer"`
 	Title string `json:"title"`
@@ -23,36 +23,73 @@ type Page struct {
 	Detected string `json:"detected"`
 	// Sources are where the facts come from.
 	Sources []string `json:"sources,omitempty"`
+
+	// UnknownPasses says that an unknown verdict does not block a worker: the
+	// hypervisor's API can never show it, or the hypervisor judges it itself.
+	UnknownPasses bool `json:"-"`
+	// Rank orders the refusals of a worker.
+	Rank Rank `json:"-"`
+	// AboutVMs says that a host's own words on it are not used: it is about VMs
+	// and memory, which the hypervisor knows better and newer than a file.
+	AboutVMs bool `json:"-"`
 }
 
-// pages has one page for each ID.
-var pages = slices.Concat(hypervisorPages, hostPages)
+// Rank is how much a refusal helps the reader; the most helpful are shown first.
+type Rank int
 
-// All returns every page, in the order of the layers.
-func All() []Page {
-	all := slices.Clone(pages)
-	slices.SortStableFunc(all, func(a, b Page) int {
-		return slices.Index(Layers, a.Layer) - slices.Index(Layers, b.Layer)
-	})
+// The ranks, in the order in which refusals are shown.
+const (
+	Fixable  Rank = iota // a person can change it
+	InUse                // others hold it, or may
+	InPlan               // another worker of this plan takes it
+	NoMatch              // it is not what the worker asks for
+	lastRank = NoMatch
+)
+
+// Ranks are all ranks, in order.
+func Ranks() []Rank {
+	all := make([]Rank, lastRank+1)
+	for i := range all {
+		all[i] = Rank(i)
+	}
 	return all
 }
 
-// OfHost returns the pages of what the host tool finds, in the order of the
+// kinds has one row for each ID.
+var (
+	kinds = slices.Concat(hypervisorKinds, hostKinds)
+	rowOf = func() map[ID]*Kind {
+		rows := make(map[ID]*Kind, len(kinds))
+		for i := range kinds {
+			rows[kinds[i].ID] = &kinds[i]
+		}
+		return rows
+	}()
+)
+
+// All returns every kind, in the order of the layers.
+func All() []Kind { return byLayer(kinds) }
+
+// OfHost returns the kinds of what the host tool finds, in the order of the
 // layers.
-func OfHost() []Page {
-	return slices.DeleteFunc(All(), func(p Page) bool {
-		return !slices.ContainsFunc(hostPages, func(of Page) bool { return of.ID == p.ID })
+func OfHost() []Kind { return byLayer(hostKinds) }
+
+func byLayer(kinds []Kind) []Kind {
+	sorted := slices.Clone(kinds)
+	slices.SortStableFunc(sorted, func(a, b Kind) int {
+		return slices.Index(Layers, a.Layer) - slices.Index(Layers, b.Layer)
 	})
+	return sorted
 }
 
-// Explain finds the page of an ID, in any case. ok is false when there is none;
-// Suggest then helps.
-func Explain(id ID) (page Page, ok bool) {
-	i := slices.IndexFunc(pages, func(p Page) bool { return strings.EqualFold(string(p.ID), strings.TrimSpace(string(id))) })
-	if i < 0 {
-		return Page{}, false
+// Explain finds the kind of an ID that a person typed, in any case. ok is false
+// when there is none; Suggest then helps.
+func Explain(id ID) (kind Kind, ok bool) {
+	row, ok := rowOf[ID(strings.ToUpper(strings.TrimSpace(string(id))))]
+	if !ok {
+		return Kind{}, false
 	}
-	return pages[i], true
+	return *row, true
 }
 
 // Suggest finds up to three IDs that somebody may have meant: those with a
@@ -81,22 +118,22 @@ func Suggest(text string) []ID {
 	return near
 }
 
-// Text writes the page for a terminal of the given width.
-func (p Page) Text(width int) string {
+// Text writes the page of the kind for a terminal of the given width.
+func (k Kind) Text(width int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n\n", p.ID, p.Title)
-	paragraph(&b, "", p.What+" "+p.Why, width)
-	if len(p.Fix) > 0 {
+	fmt.Fprintf(&b, "%s: %s\n\n", k.ID, k.Title)
+	paragraph(&b, "", k.What+" "+k.Why, width)
+	if len(k.Fix) > 0 {
 		b.WriteString("\nWhat to do:\n")
-		for i, step := range p.Fix {
+		for i, step := range k.Fix {
 			paragraph(&b, fmt.Sprintf("  %d. ", i+1), step, width)
 		}
 	}
 	b.WriteString("\nHow we know:\n")
-	paragraph(&b, "  ", p.Detected, width)
-	if len(p.Sources) > 0 {
+	paragraph(&b, "  ", k.Detected, width)
+	if len(k.Sources) > 0 {
 		b.WriteString("\nSources:\n")
-		for _, source := range p.Sources {
+		for _, source := range k.Sources {
 			paragraph(&b, "  ", source, width)
 		}
 	}
