@@ -19,7 +19,7 @@ import (
 var neutral = []string{"place", "plan", "planner", "apply", "status", "check", "engine", "inventory", "hypervisor"}
 
 // foreign are the words of single hypervisors.
-var foreign = []string{"proxmox", "pve", "vmid", "vmbr", "hostpci", "qm", "pvesh", "pvesm", "pveum", "pvenode", "vsphere", "govc"}
+var foreign = []string{"proxmox", "pve", "vmid", "vmbr", "hostpci", "qm", "pvesh", "pvesm", "pveum", "pvenode", "audit", "intel_iommu", "vsphere", "govc"}
 
 // allowedWords are the identifiers and strings that have such a word all the same,
 // each with the files that need it and the reason.

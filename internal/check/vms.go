@@ -64,5 +64,5 @@ func silentHost(world *inventory.Snapshot, host string, vms []string) finding.Fi
 func unreadable(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
 	return finding.New(finding.VMUnreadable, finding.Unknown, fault.Place{Hypervisor: world.Hypervisor, Host: vm.Home(), VM: vm.ID}).
 		WithReason(fmt.Sprintf("%s cannot be read, so which cards it holds is not known: %s", place.VMName(vm), vm.Unreadable)).
-		WithFix("give the login VM.Audit on /vms; gpuworker role prints the commands")
+		WithFix(world.Advise(inventory.SeeVMs, inventory.Subject{}))
 }

@@ -28,6 +28,11 @@ const (
 	GiveUUID        Remedy = "give it a UUID"
 	MoreIDs         Remedy = "allow more identifiers in the Hypervisor document"
 	MakePool        Remedy = "correct the resource pool in the Hypervisor document, or make it"
+	SeeVMs          Remedy = "let the login read all VMs; gpuworker check shows what it lacks"
+	SeeHosts        Remedy = "let the login read the hosts; gpuworker check shows what it lacks"
+	FindTemplate    Remedy = "correct spec.template, or make the template; the login must be allowed to see it"
+	FindVM          Remedy = "check the identifier; the login must be allowed to see the VM"
+	SwitchIOMMUOn   Remedy = "turn VT-d or AMD-Vi on in the host's firmware, then reboot the host"
 	Upgrade         Remedy = "upgrade the hypervisor to a version that gpuworker knows"
 )
 

@@ -55,7 +55,7 @@ func CheckCardAlone(s *inventory.Snapshot, h *inventory.Host, d pci.Device) find
 		if function.Group == pci.NoGroup {
 			f = f.As(finding.HostIOMMUOff)
 			f.Reason = fmt.Sprintf("%s is in no IOMMU group", function.BDF)
-			f.Fix = "turn VT-d or AMD-Vi on in the host's firmware, then reboot the host"
+			f.Fix = s.Advise(inventory.SwitchIOMMUOn, inventory.Subject{})
 			return f
 		}
 	}

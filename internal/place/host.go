@@ -80,7 +80,7 @@ func CheckIOMMU(s *inventory.Snapshot, h *inventory.Host) finding.Finding {
 		f.Verdict, f.Reason = finding.Info, fmt.Sprintf("%s does not show whether the IOMMU is on; the hypervisor judges that itself", s.Product)
 	case h.IOMMU == inventory.Off:
 		f.Verdict, f.Reason = finding.Fail, "the IOMMU is off: no PCI device is in an IOMMU group"
-		f.Fix = "turn VT-d or AMD-Vi on in the host's firmware (and intel_iommu=on before kernel 6.8), then reboot the host"
+		f.Fix = s.Advise(inventory.SwitchIOMMUOn, inventory.Subject{})
 	default:
 		f.Verdict, f.Reason = finding.Unknown, "whether the IOMMU is on cannot be seen: the host shows no PCI devices"
 		f.Fix = on(h.Name, "ls /sys/kernel/iommu_groups")

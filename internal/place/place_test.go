@@ -73,7 +73,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		{"the pool leaves the host out", Observed(Host("pve1", T4("03:00")), ubuntu), want("gpu-1", exactly("pve1", "03:00"), func(w *Want) { w.Hosts = []string{"pve2"} }),
 			[]string{"HOST-NOT-ALLOWED pve1 0000:03:00: the card is on pve1, and spec.hosts of pool gpu leaves that host out → add the host to spec.hosts, or name another card"}},
 		{"the IOMMU is off", Observed(Host("pve1", T4("03:00")).NoIOMMU(), ubuntu), want("gpu-1", exactly("pve1", "03:00")),
-			[]string{"HOST-IOMMU-OFF pve1 0000:03:00.0: the IOMMU is off: no PCI device is in an IOMMU group → turn VT-d or AMD-Vi on in the host's firmware (and intel_iommu=on before kernel 6.8), then reboot the host"}},
+			[]string{"HOST-IOMMU-OFF pve1 0000:03:00.0: the IOMMU is off: no PCI device is in an IOMMU group → turn VT-d or AMD-Vi on in the host's firmware, then reboot the host"}},
 		{"there is nothing at the address", Observed(Host("pve1", T4("03:00")), ubuntu), want("gpu-1", exactly("pve1", "04:00")),
 			[]string{"CARD-MISSING pve1 0000:04:00: the host has no device at this address; it has 0000:03:00.0 Tesla T4 → gpuworker gpus lists the cards; addresses change when cards are added or moved"}},
 		{"the address is that of a network card", Observed(Host("pve1", NIC("42:00")), ubuntu), want("gpu-1", exactly("pve1", "42:00")),
@@ -93,7 +93,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		{"somebody else claimed the card", Observed(Host("pve1", T4("03:00")), ubuntu, Claim("pve1", "03:00", "ml-1", "ml", "prod", 9200)), want("gpu-1", exactly("pve1", "03:00")),
 			[]string{"CARD-CLAIMED pve1 0000:03:00.0: claimed for worker ml-1 of pool ml, KubeCluster prod, by ops@desk → choose another card, or let that worker go first: gpuworker delete ml-1"}},
 		{"a VM of the host cannot be read", Observed(Host("pve1", T4("03:00")), ubuntu, VM(300, "secret", "pve1").Unreadable("permission denied")), want("gpu-1", exactly("pve1", "03:00")),
-			[]string{`CARD-HOLDER-UNKNOWN pve1 0000:03:00.0: VM 300 "secret" cannot be read, so it may hold the card: permission denied → give the login VM.Audit on /vms; gpuworker check shows what it lacks`}},
+			[]string{`CARD-HOLDER-UNKNOWN pve1 0000:03:00.0: VM 300 "secret" cannot be read, so it may hold the card: permission denied → let the login read all VMs; gpuworker check shows what it lacks`}},
 		{"no host has the kind of card", Observed(Host("pve1", T4("03:00")), Host("pve2"), Host("pve3").Offline()), want("gpu-1", ofModel("A100")),
 			[]string{
 				"HOST-OFFLINE pve3 : the host is offline → bring the host back, then run the same command again",
@@ -106,7 +106,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		{"the template is still a VM", Observed(Host("pve1"), VM(9000, "ubuntu-22.04", "pve1")), want("gpu-1"),
 			[]string{`TEMPLATE-MISSING pve1 : there is no template "ubuntu-22.04"; VM 9000 "ubuntu-22.04" on pve1 is a VM, no template → if it is meant to be one, make it a template   (on pve1)`}},
 		{"no template has these tags", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Want) { w.Template = v1alpha1.Template{Tags: []string{"gpu", "jammy"}} }),
-			[]string{"TEMPLATE-MISSING pve1 : there is no template with tags gpu+jammy on any host that can be seen → correct spec.template, or make the template; the login needs VM.Audit to see it"}},
+			[]string{"TEMPLATE-MISSING pve1 : there is no template with tags gpu+jammy on any host that can be seen → correct spec.template, or make the template; the login must be allowed to see it"}},
 		{"two templates have the name", Observed(Host("pve1"), ubuntu, Template(9005, "ubuntu-22.04", "pve1")), want("gpu-1"),
 			[]string{`TEMPLATE-AMBIGUOUS pve1 : 2 templates "ubuntu-22.04" fit: VM 9000 "ubuntu-22.04" on pve1, VM 9005 "ubuntu-22.04" on pve1 → name one by spec.template.vmid, or give it a name or a tag of its own`}},
 		{"the template has all that a template should not, and lacks the rest", Observed(Host("pve1"), Template(9000, "ubuntu-22.04", "pve1").Card("03:00").Change(func(vm *inventory.VM) { vm.CloudInit, vm.BootDisk = false, "" })), want("gpu-1"),
@@ -116,7 +116,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 				`TEMPLATE-HAS-CARD pve1 : template VM 9000 "ubuntu-22.04" has a PCI card attached, which every clone would carry too → take the card out of the template   (on pve1)`,
 			}},
 		{"the template cannot be read", Observed(Host("pve1"), Template(9000, "ubuntu-22.04", "pve1").Unreadable("permission denied")), want("gpu-1"),
-			[]string{`VM-UNREADABLE pve1 : template VM 9000 "ubuntu-22.04" cannot be read: permission denied → give the login VM.Audit on /vms; gpuworker check shows what it lacks`}},
+			[]string{`VM-UNREADABLE pve1 : template VM 9000 "ubuntu-22.04" cannot be read: permission denied → let the login read all VMs; gpuworker check shows what it lacks`}},
 
 		{"a full clone's storage does not exist", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Want) { w.Template.Clone, w.Storage = v1alpha1.CloneFull, "fast" }),
 			[]string{"STORAGE-MISSING pve1 : the host has no storage fast; it has local-lvm → correct spec.machine.disk.storage, or allow the storage on this host"}},
@@ -142,7 +142,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		{"the VM wants more cores than there are CPUs", Observed(Host("pve1").CPUs(2), ubuntu), want("gpu-1"),
 			[]string{"CPU-SHORT pve1 : 4 cores wanted, the host has 2 CPUs → lower spec.machine.cores"}},
 		{"there are no hosts to be seen", Observed(ubuntu), want("gpu-1"),
-			[]string{"HOST-UNREADABLE  : the hypervisor shows no hosts → give the login Sys.Audit on /; gpuworker check shows what it lacks"}},
+			[]string{"HOST-UNREADABLE  : the hypervisor shows no hosts → let the login read the hosts; gpuworker check shows what it lacks"}},
 	}
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {

@@ -104,7 +104,7 @@ func (r *Room) Place(w Want) (seat Seat, notes, refusals []finding.Finding) {
 func noHosts(s *inventory.Snapshot) finding.Finding {
 	return finding.New(finding.HostUnreadable, finding.Unknown, at(s, "")).
 		WithReason("the hypervisor shows no hosts").
-		WithFix("give the login Sys.Audit on /; gpuworker check shows what it lacks")
+		WithFix(s.Advise(inventory.SeeHosts, inventory.Subject{}))
 }
 
 // Keep judges whether a VM that is there can be started where it is: its card,

@@ -64,7 +64,7 @@ func noTemplate(s *inventory.Snapshot, t v1alpha1.Template, h *inventory.Host, e
 			on(others[0].Host, s.AdviseVM(inventory.MakeTemplate, others[0]))
 	}
 	return "there is no template " + TemplateWords(t) + " on any host that can be seen",
-		"correct spec.template, or make the template; the login needs VM.Audit to see it"
+		s.Advise(inventory.FindTemplate, inventory.Subject{})
 }
 
 func vmList(vms []*inventory.VM) string {

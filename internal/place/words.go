@@ -40,7 +40,7 @@ func UnreadableFix(s *inventory.Snapshot, vm *inventory.VM) string {
 	if host := s.Host(vm.Host); host == nil || !host.Online {
 		return "bring host " + vm.Host + " back, then run the same command again"
 	}
-	return "give the login VM.Audit on /vms; gpuworker check shows what it lacks"
+	return s.Advise(inventory.SeeVMs, inventory.Subject{})
 }
 
 // whose says whose a VM is and whether it runs: "not ours, running".

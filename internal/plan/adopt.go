@@ -132,7 +132,7 @@ func (b *builder) whichVM(id, worker string) string {
 			return "it is the name of a VM; give its identifier: " + shell.Command("gpuworker adopt %s --as %s", vm.ID, worker)
 		}
 	}
-	return "check the identifier; the login needs VM.Audit to see the VM"
+	return b.world.Advise(inventory.FindVM, inventory.Subject{})
 }
 
 func (b *builder) adoptableName(e *fault.Error, pool *v1alpha1.WorkerPool, vm *inventory.VM, worker string) error {

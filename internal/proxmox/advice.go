@@ -22,5 +22,10 @@ var advice = inventory.Advice{
 	inventory.GiveUUID:        "on {host}: qm set {vm} --smbios1 uuid=$(uuidgen)",
 	inventory.MoreIDs:         "widen spec.proxmox.vmids of the Hypervisor",
 	inventory.MakePool:        "correct spec.proxmox.resourcePool of the Hypervisor, or make the pool: gpuworker role -f FILE prints the commands",
+	inventory.SeeVMs:          "give the login VM.Audit on /vms; gpuworker check shows what it lacks",
+	inventory.SeeHosts:        "give the login Sys.Audit on /; gpuworker check shows what it lacks",
+	inventory.FindTemplate:    "correct spec.template, or make the template; the login needs VM.Audit to see it",
+	inventory.FindVM:          "check the identifier; the login needs VM.Audit to see the VM",
+	inventory.SwitchIOMMUOn:   "turn VT-d or AMD-Vi on in the host's firmware (and intel_iommu=on before kernel 6.8), then reboot the host",
 	inventory.Upgrade:         "upgrade to Proxmox VE 8.4 or 9",
 }
