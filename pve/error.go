@@ -22,7 +22,7 @@ const (
 	Denied           Kind = "Denied"           // a privilege is missing, or only root@pam may
 	Unauthenticated  Kind = "Unauthenticated"  // the login or token was not accepted
 	Untrusted        Kind = "Untrusted"        // the server's certificate is not the expected one
-	Invalid          Kind = "Invalid"          // the request makes no sense to the server: mend it
+	Invalid          Kind = "Invalid"          // the request makes no sense to the server: fix it
 	InUse            Kind = "InUse"            // a PCI device or base volume is held by another VM
 	Hardware         Kind = "Hardware"         // IOMMU off, device gone or changed, binding failed
 	Protected        Kind = "Protected"        // the VM's protection flag forbids it

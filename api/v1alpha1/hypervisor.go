@@ -72,8 +72,8 @@ type TLS struct {
 	// CAFile is a PEM file of certificate authorities, such as
 	// /etc/pve/pve-root-ca.pem of the cluster. Relative to the document.
 	CAFile string `json:"caFile,omitempty"`
-	// Insecure trusts anybody: whoever sits between you and the host gets the
-	// token. For throw-away labs.
+	// Insecure turns TLS verification off, so that credentials can be
+	// intercepted. For throw-away labs.
 	Insecure bool `json:"insecure,omitempty"`
 }
 

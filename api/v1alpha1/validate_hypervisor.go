@@ -126,7 +126,7 @@ func (o *object) tls(path string, tls TLS) {
 	}
 	if tls.Insecure {
 		set = append(set, "insecure")
-		o.warnf(under(path, "insecure"), "the server's certificate is not checked: whoever sits between can read the credentials and answer for the server. Better: tls.fingerprint, from `pvenode cert info` on the host")
+		o.warnf(under(path, "insecure"), "TLS verification is off; credentials can be intercepted, and somebody else can answer for the server. Better: tls.fingerprint, from `pvenode cert info` on the host")
 	}
 	if len(set) > 1 {
 		o.errorf(path, "has %s; write only one of them", andList(set))

@@ -74,8 +74,8 @@ func (a *app) addGlobalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringArrayVarP(&a.files, "file", "f", nil,
 		"`FILE` or directory with documents, - for standard input; repeatable\n(default $GPUWORKER_FILE, then ./gpuworker.yaml)")
-	flags.StringVar(&a.facts.Dir, "host-facts", "", "`DIR` with what gpuworker-host check -o json says on each host, HOST.json")
-	flags.DurationVar(&a.facts.MaxAge, "host-facts-max-age", hostfacts.MaxAge, "what hosts said longer ago than this `AGE` is not believed")
+	flags.StringVar(&a.facts.Dir, "host-facts", "", "read host facts from `DIR`/HOST.json (gpuworker-host check -o json)")
+	flags.DurationVar(&a.facts.MaxAge, "host-facts-max-age", hostfacts.MaxAge, "ignore host facts older than `AGE`")
 	flags.StringArrayVar(&a.facts.SSH, "ssh", nil, "ask the hosts for it by SSH: `USER@{host}` is all of them, USER@HOST one; repeatable")
 	flags.StringVarP(&a.output, "output", "o", outTable, "`FORMAT` of the output: "+strings.Join(outputs, ", "))
 	flags.StringVar(&a.color, "color", "auto", "`WHEN` to colour: "+strings.Join(colors, ", ")+"; NO_COLOR is honoured")

@@ -56,14 +56,14 @@ func (s *spending) addFlags(cmd *cobra.Command) {
 	}
 	cmd.Flags().BoolVar(&s.yes, "yes", false, about)
 	cmd.Flags().BoolVar(&s.only, "dry-run", false, "only say what would be done; with -o json or yaml, as a plan for gpuworker apply --plan")
-	cmd.Flags().IntVar(&s.parallel, "parallel", 0, "steps done at once, at most `N` (0: the default)")
+	cmd.Flags().IntVar(&s.parallel, "parallel", 0, "process at most `N` workers at once (0: the default)")
 }
 
 // check refuses flags that contradict each other.
 func (s spending) check() error {
 	switch {
 	case s.parallel < 0:
-		return usage("--parallel %d is less than nothing", s.parallel)
+		return usage("--parallel must not be negative, it is %d", s.parallel)
 	case s.yes && s.only:
 		return usage("--yes does it and --dry-run does not: write one of them")
 	}
@@ -95,8 +95,8 @@ func (a *app) spendSeen(ctx context.Context, e session, plans engine.Plans, s sp
 	if !s.yes {
 		if !a.mayAsk(s) {
 			return &fault.Error{
-				Kind: fault.Invalid, Why: "there is something to do and nobody to ask: nothing was changed",
-				Fix: "add --yes to do it without asking, or --dry-run to see what would be done",
+				Kind: fault.Invalid, Why: "confirmation is required, but " + a.whyNotAsked(s) + ": nothing was changed",
+				Fix: "use --yes to confirm, or --dry-run to see what would be done",
 			}
 		}
 		yes := a.confirm(ctx, s.question, plans)
@@ -142,7 +142,15 @@ func (a *app) machineNothing(plans engine.Plans, s spending) error {
 	return a.machine(viewSpent(plans, engine.Applied{}))
 }
 
-// mayAsk tells whether a person can be asked.
+// whyNotAsked says why nobody can be asked.
+func (a *app) whyNotAsked(s spending) string {
+	if a.Asks && s.question != "" {
+		return "the output is for machines"
+	}
+	return "stdin is not a terminal"
+}
+
+// mayAsk reports whether a person can be asked.
 func (a *app) mayAsk(s spending) bool { return s.question != "" && a.Asks && a.forPeople() }
 
 // isDry tells that the command only shows what would happen.

@@ -10,7 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// Plans that were read are not believed: they say what somebody wants and what
+// Plans that were read are not trusted: they say what somebody wants and what
 // somebody saw. What is done is planned anew.
 
 // Intact reports whether the request and the documents are those that the plans

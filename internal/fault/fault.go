@@ -19,8 +19,8 @@ type Kind string
 // The kinds. Each comment says what a caller does about it.
 const (
 	Unknown     Kind = "Unknown"     // report it
-	Invalid     Kind = "Invalid"     // mend the input
-	NotFound    Kind = "NotFound"    // treat as absent, or mend the name
+	Invalid     Kind = "Invalid"     // fix the input
+	NotFound    Kind = "NotFound"    // treat as absent, or fix the name
 	Exists      Kind = "Exists"      // look who has it, take another
 	Conflict    Kind = "Conflict"    // the world changed: look again, plan again
 	Busy        Kind = "Busy"        // wait and try again

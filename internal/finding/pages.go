@@ -104,7 +104,7 @@ var hypervisorKinds = []Kind{
 		Detected: "No file or answer for this host, or a finding in it with the verdict unknown.",
 	},
 	{
-		ID: HostFactsOld, Layer: LayerHost, UnknownPasses: true, Title: "The facts of the host are of another time",
+		ID: HostFactsOld, Layer: LayerHost, UnknownPasses: true, Title: "Host facts are stale",
 		What:     "The facts were made longer ago than they are believed (24 hours, `--host-facts-max-age`), before the host was last started, or in the future; or they speak of another card at this address, or of none.",
 		Why:      "Drivers, modules and settings change, most of all with a reboot, and cards move and are exchanged. What was said then says nothing of now, so it is unknown. It does not stop a worker unless the Hypervisor document says `requireHostFacts: true`.",
 		Fix:      []string{"Make new facts: `gpuworker-host check -o json` on the host. With `--ssh USER@{host}` they are always new.", "When the facts seem to be from the future, or to be older than they are: set the clock of the host, or that of the machine which gpuworker runs on.", "When facts are collected by a timer that runs less than daily, say so: `--host-facts-max-age 168h`."},

@@ -160,7 +160,7 @@ func cutOnce(t *testing.T, slot, verb, next string, c cut) bool {
 	}
 	w.told(slot, "after "+verb)
 	if hung {
-		w.sim.Mend()
+		w.sim.Repair()
 		w.reboot()
 		w.told(slot, "after the reboot")
 	}
@@ -239,12 +239,12 @@ func TestWhatTheKernelDoesNotDo(t *testing.T) {
 			if state := w.state(slot); test.state != "" && state != test.state || test.state == "" && !strings.HasPrefix(state, "neither") {
 				t.Errorf("the card is %s", state)
 			}
-			w.sim.Mend()
+			w.sim.Repair()
 			if missing, err := w.machine().Assert(pci.MustBDF(slot + ".0")); err != nil || len(missing) == 0 {
 				t.Errorf("assert: %v, %v", missing, err)
 			}
 			if err := w.unbind(slot); err != nil || w.state(slot) != "free" {
-				t.Errorf("when the cause is mended: %v, %s", err, w.state(slot))
+				t.Errorf("when the cause is fixed: %v, %s", err, w.state(slot))
 			}
 		})
 	}

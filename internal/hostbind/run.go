@@ -56,7 +56,7 @@ func (m *Machine) bind(ctx context.Context, p *Plan) error {
 	m.say("going back")
 	if back := m.pursue(ctx, j, ""); back != nil {
 		return fmt.Errorf("%w; and going back failed too: %w. The journal /%s keeps what was there before: "+
-			"mend the cause and say gpuworker-host unbind %s --yes", err, back, journalFile(j.Card.Slot), p.BDF)
+			"fix the cause and run gpuworker-host unbind %s --yes", err, back, journalFile(j.Card.Slot), p.BDF)
 	}
 	return fmt.Errorf("%w; everything is again as it was before", err)
 }
@@ -78,7 +78,7 @@ func mayGoBack(err error) bool {
 // drivers that have just got them, and somebody may use them already.
 func (m *Machine) unbind(ctx context.Context, p *Plan) error {
 	if err := m.pursue(ctx, p.journal, p.Moved); err != nil {
-		return fmt.Errorf("%w; the card is not yet as it was before. The journal keeps what remains: mend the cause and say gpuworker-host unbind %s --yes again",
+		return fmt.Errorf("%w; the card is not yet as it was before. The journal keeps what remains: fix the cause and run gpuworker-host unbind %s --yes again",
 			err, p.BDF)
 	}
 	return nil

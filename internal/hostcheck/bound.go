@@ -50,25 +50,25 @@ func (f *facts) atBoot(function *hostpci.Function) (next outlook, recorded bool)
 	case o.record.absent():
 		return outlook{}, false
 	case !o.record.ok():
-		return foresee(finding.Unknown, "whether gpuworker-host binds it at boot could not be read", o.record.evidence()).mend(f.seeMore), true
+		return foresee(finding.Unknown, "whether gpuworker-host binds it at boot could not be read", o.record.evidence()).fixedBy(f.seeMore), true
 	case o.recordErr != nil:
 		return foresee(finding.Unknown, "what the boot makes of the record of gpuworker-host cannot be told: "+trim(o.recordErr.Error()), o.record.line("is damaged")).
-			mend("move /" + o.record.name + " away, then: " + bind), true
+			fixedBy("move /" + o.record.name + " away, then: " + bind), true
 	}
 	if differs := o.card.Differs(f.fingerprint(function.BDF.Slot)); differs != "" {
 		return foresee(finding.Fail, "the record of gpuworker-host means another card, so nothing is bound at boot: "+trim(differs), o.record.line(differs)).
-			mend(strings.Replace(bind, hostbind.BindVerb, hostbind.UnbindVerb, 1) + ", which touches no driver, then: " + bind), true
+			fixedBy(strings.Replace(bind, hostbind.BindVerb, hostbind.UnbindVerb, 1) + ", which touches no driver, then: " + bind), true
 	}
 	for _, shared := range f.mechanism.Shared {
 		file := read(f.tree, shared.Name)
 		switch err := hostbind.Ours([]byte(file.body)); {
 		case file.absent():
-			return foresee(finding.Fail, fmt.Sprintf("/%s is gone, without which nothing is bound at boot", shared.Name), file.evidence()).mend(bind + " writes it anew"), true
+			return foresee(finding.Fail, fmt.Sprintf("/%s is gone, without which nothing is bound at boot", shared.Name), file.evidence()).fixedBy(bind + " writes it anew"), true
 		case !file.ok():
-			return foresee(finding.Unknown, fmt.Sprintf("/%s, which binds it at boot, could not be read", shared.Name), file.evidence()).mend(f.seeMore), true
+			return foresee(finding.Unknown, fmt.Sprintf("/%s, which binds it at boot, could not be read", shared.Name), file.evidence()).fixedBy(f.seeMore), true
 		case err != nil:
 			return foresee(finding.Unknown, fmt.Sprintf("/%s, which binds it at boot, is not as gpuworker-host wrote it", shared.Name), file.line(err.Error())).
-				mend("move /" + shared.Name + " away, then: " + bind), true
+				fixedBy("move /" + shared.Name + " away, then: " + bind), true
 		}
 	}
 	return f.inImages(function, o.record), true
@@ -82,15 +82,15 @@ func (f *facts) inImages(function *hostpci.Function, record text) outlook {
 		listing := f.listing(image)
 		switch {
 		case listing.Err != nil:
-			return foresee(finding.Unknown, "whether the initramfs has the record of gpuworker-host could not be read", Evidence{File: image, Says: why(listing.Err)}).mend(f.seeMore)
+			return foresee(finding.Unknown, "whether the initramfs has the record of gpuworker-host could not be read", Evidence{File: image, Says: why(listing.Err)}).fixedBy(f.seeMore)
 		case !hostbind.InImage(listing.Text, record.name):
 			return foresee(finding.Fail, "the initramfs was made without the record of gpuworker-host, so a driver of the host is there first", Evidence{File: image, Says: "lacks " + record.name}).
-				mend("run " + f.boot.initramfs())
+				fixedBy("run " + f.boot.initramfs())
 		}
 	}
 	if wanting, sure := f.wanting(function); len(f.mechanism.Images) == 0 && (len(wanting) > 0 || !sure) {
 		return foresee(finding.Unknown, "gpuworker-host binds it at boot, unless an initramfs has a driver for it; none was found to look into", record.line("means this card")).
-			mend("after the reboot: gpuworker-host assert " + function.BDF.String() + " --bound")
+			fixedBy("after the reboot: gpuworker-host assert " + function.BDF.String() + " --bound")
 	}
 	return foresee(finding.Pass, "gpuworker-host binds it at boot", record.line("means this card"))
 }

@@ -16,15 +16,15 @@ type outlook struct {
 	verdict  finding.Verdict
 	because  string
 	evidence []Evidence
-	fix      string // "" when binding the card mends it
+	fix      string // "" when binding the card fixes it
 }
 
 func foresee(v finding.Verdict, because string, evidence ...Evidence) outlook {
 	return outlook{verdict: v, because: because, evidence: evidence}
 }
 
-// mend is the outlook with what mends it.
-func (o outlook) mend(fix string) outlook {
+// fixedBy is the outlook with what fixes it.
+func (o outlook) fixedBy(fix string) outlook {
 	o.fix = fix
 	return o
 }
@@ -69,7 +69,7 @@ func (f *facts) unruled(function *hostpci.Function) outlook {
 	case f.keptInVain(function) != "":
 		name := f.keptInVain(function)
 		return foresee(finding.Unknown, "modprobe.d keeps "+name+" away, but it is in the kernel now: the initramfs may not know yet", f.modules.line("has "+name)).
-			mend("run " + f.boot.initramfs())
+			fixedBy("run " + f.boot.initramfs())
 	case !hostpci.ForVMs(function.Driver):
 		return foresee(finding.Unknown, "modprobe.d keeps "+trim(function.Driver)+" away, but it has the card now: the initramfs may not know yet")
 	}
@@ -85,7 +85,7 @@ func (f *facts) byID(function *hostpci.Function, wanting []string, source Eviden
 	case hasID(strings.Split(loadedWith.value(), ","), function.ID) && hostpci.ForVMs(function.Driver):
 		if rival := f.rival(wanting); rival != "" {
 			return foresee(finding.Unknown, fmt.Sprintf("vfio-pci is told to take this model, and nothing says that it is there before %s", rival), source, loadedWith.evidence()).
-				mend(fmt.Sprintf("write softdep %s pre: vfio-pci to a file in /etc/modprobe.d and run %s", rival, f.boot.initramfs()))
+				fixedBy(fmt.Sprintf("write softdep %s pre: vfio-pci to a file in /etc/modprobe.d and run %s", rival, f.boot.initramfs()))
 		}
 		return foresee(finding.Pass, "vfio-pci took this model at this boot", source, loadedWith.evidence())
 	}

@@ -42,7 +42,7 @@ func outdated(said statement, running time.Duration, now time.Time, maxAge time.
 		running > 0 && said.uptime == 0 && running+skew < age:
 		return fmt.Sprintf("was made at %s, and the host was started anew since", taken)
 	case age > maxAge:
-		return fmt.Sprintf("was made at %s, %s ago; what is older than %s is not believed", taken, span(age), span(maxAge))
+		return fmt.Sprintf("was made at %s, %s ago; facts older than %s are ignored", taken, span(age), span(maxAge))
 	}
 	return ""
 }

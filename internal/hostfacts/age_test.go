@@ -19,7 +19,7 @@ func TestFactsAreBelievedWhileTheyAreNew(t *testing.T) {
 	}{
 		{"made just now", noon, 40 * day, 40 * day, ""},
 		{"made this morning", noon.Add(-5 * hour), 40 * day, 40*day + 5*hour, ""},
-		{"made a year ago", noon.AddDate(-1, 0, 0), 0, 0, "was made at 2025-11-22 12:00 UTC, 365 days ago; what is older than 24 hours is not believed"},
+		{"made a year ago", noon.AddDate(-1, 0, 0), 0, 0, "was made at 2025-11-22 12:00 UTC, 365 days ago; facts older than 24 hours are ignored"},
 		{"made a minute too long ago", noon.Add(-day - time.Minute), 0, 0, "24 hours ago"},
 		{"made at an unknown time", time.Time{}, 0, 0, "does not say when"},
 		{"made by a clock that is a minute fast", noon.Add(time.Minute), hour, hour, ""},

@@ -108,7 +108,7 @@ type Facts struct {
 	From string `json:"from"` // "facts/pve1.json", "ssh root@pve1"
 	// Missing says why there are none after all; the rest is then empty.
 	Missing string `json:"missing,omitempty"`
-	// Old says why they are not believed any more: they were made too long ago,
+	// Old says why they are ignored: they were made too long ago,
 	// before the host was started, or nobody knows when.
 	Old string `json:"old,omitempty"`
 

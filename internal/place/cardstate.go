@@ -52,7 +52,7 @@ func (r *Room) JudgeCards(host *inventory.Host) (verdicts []CardVerdict, blind s
 }
 
 // cardState sums up what a plan would find. Of several reasons that counts which
-// says most about whose the card is, then which is hardest to mend.
+// says most about whose the card is, then which is hardest to fix.
 func (r *Room) cardState(host *inventory.Host, device pci.Device) CardVerdict {
 	blocking, _ := r.JudgeCard(host, device, Who{})
 	if len(blocking) == 0 {

@@ -47,16 +47,16 @@ func hostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding
 	renew := on(h.Name, "gpuworker-host check -o json") + " makes new ones"
 	if h.Facts.Old != "" {
 		f.ID, f.Fix = finding.HostFactsOld, renew
-		f.Reason = fmt.Sprintf("the facts of the host are not believed: %s %s", h.Facts.From, h.Facts.Old)
+		f.Reason = fmt.Sprintf("host facts are ignored: %s %s", h.Facts.From, h.Facts.Old)
 		return []finding.Finding{f}
 	}
 	card := h.Facts.Card(d.Slot)
 	gpu, _ := d.GPU()
 	if card == nil || card.ID != gpu.ID {
 		f.ID, f.Fix = finding.HostFactsOld, renew
-		f.Reason = fmt.Sprintf("the facts of the host are of another time: in %s there is no such card", h.Facts.From)
+		f.Reason = fmt.Sprintf("host facts are stale: %s has no such card", h.Facts.From)
 		if card != nil {
-			f.Reason = fmt.Sprintf("the facts of the host are of another time: in %s this card is %s, now it is %s", h.Facts.From, card.ID, gpu.ID)
+			f.Reason = fmt.Sprintf("host facts are stale: in %s this card is %s, now it is %s", h.Facts.From, card.ID, gpu.ID)
 		}
 		return []finding.Finding{f}
 	}
@@ -76,7 +76,7 @@ func hostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding
 }
 
 // ProvenByVM corrects what facts say of the card's driver when the VM runs with the
-// card, which it cannot unless vfio-pci has it: such facts are of another time. A
+// card, which it cannot unless vfio-pci has it: such facts are stale. A
 // card that waits for the next start, or that is one of several the VM may have got,
 // proves nothing.
 func ProvenByVM(s *inventory.Snapshot, id string, slot pci.Slot, findings []finding.Finding) []finding.Finding {

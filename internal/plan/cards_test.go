@@ -97,7 +97,7 @@ func anyFacts(t *rapid.T, world *inventory.Snapshot) {
 				f.Verdict = rapid.SampledFrom([]finding.Verdict{finding.Pass, finding.Fail, finding.Unknown, finding.Info}).Draw(t, "verdict")
 				facts.Cards = append(facts.Cards, inventory.CardFacts{Slot: device.Slot, ID: gpu.ID, Findings: []finding.Finding{f}})
 			}
-		case 4: // of another time: without the cards
+		case 4: // stale: without the cards
 		default:
 			continue
 		}

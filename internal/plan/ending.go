@@ -28,7 +28,7 @@ func (b *builder) letGo(d *draft) {
 		return
 	}
 	if d.semiPersistent() || d.member.slot != nil {
-		d.Action, d.Reason = Hold, "no longer declared; only you end a worker that is semi-persistent or has a card"
+		d.Action, d.Reason = Hold, "no longer declared; GPU and semi-persistent workers are deleted only by name"
 		d.Hint = shell.Command("gpuworker delete %s", d.Name)
 		return
 	}

@@ -53,14 +53,14 @@ var fixes = map[pve.Kind]string{
 	pve.Canceled:        "the host answers too slowly: find out why, then run the same command again",
 	pve.Hardware:        "gpuworker check says which layer is not ready",
 	pve.InUse:           "gpuworker gpus says who holds the card",
-	pve.Untrusted:       "compare with the fingerprint that pvenode cert info prints on the host for pveproxy-ssl.pem, or for pve-ssl.pem when there is none, and mend tls of the Hypervisor",
+	pve.Untrusted:       "compare with the fingerprint that pvenode cert info prints on the host for pveproxy-ssl.pem, or for pve-ssl.pem when there is none, and fix tls of the Hypervisor",
 	pve.NoSpace:         "free space on the storage, or name another in machine.disk.storage",
-	pve.TaskFailed:      "the message is the hypervisor's: the task's log on the host says more; mend that, then run the same command again",
+	pve.TaskFailed:      "the message is the hypervisor's: the task's log on the host says more; fix that, then run the same command again",
 	pve.NoMemory:        "free memory on the host, or make the worker smaller: a GPU worker needs all of its memory really free",
 }
 
 // otherFix is the next step for what the hypervisor says and we do not know.
-const otherFix = "the message is the hypervisor's: look at the task list and the system log of the host, mend that, then run the same command again"
+const otherFix = "the message is the hypervisor's: look at the task list and the system log of the host, fix that, then run the same command again"
 
 // wrap turns an error of the client into a fault that says what was being done
 // and where. nil stays nil, and what is a fault already keeps its kind. Only what

@@ -12,7 +12,7 @@ import (
 )
 
 // TestWhatToDoFollowsFromTheCause: an error of one kind may have causes that are
-// mended in different places.
+// fixed in different places.
 func TestWhatToDoFollowsFromTheCause(t *testing.T) {
 	where := fault.Place{Host: "pve1", VM: "9101"}
 	for name, tt := range map[string]struct {

@@ -53,7 +53,7 @@ func Open(hypervisor *v1alpha1.Hypervisor, login Login) (*Backend, error) {
 	if err != nil {
 		return nil, &fault.Error{
 			Kind: fault.Invalid, Doing: "open the hypervisor", Where: fault.Place{Hypervisor: hypervisor.Name}, Cause: err,
-			Fix: "mend endpoint, tls or credentials of the Hypervisor document",
+			Fix: "fix endpoint, tls or credentials of the Hypervisor document",
 		}
 	}
 	return New(hypervisor.Name, *spec, client), nil

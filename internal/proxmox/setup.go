@@ -16,7 +16,7 @@ func (b *Backend) setup(s *inventory.Snapshot) []finding.Finding {
 	where := fault.Place{Hypervisor: b.name}
 	tls := finding.New(finding.TLSTrust, finding.Pass, where).WithReason("the server's certificate is checked")
 	if b.spec.TLS.Insecure {
-		tls.Verdict, tls.Reason = finding.Info, "the server's certificate is not checked: whoever sits in between gets the login"
+		tls.Verdict, tls.Reason = finding.Info, "TLS verification is off; credentials can be intercepted"
 		tls.Fix = "set spec.proxmox.tls.fingerprint to what `pvenode cert info` prints on the host for pveproxy-ssl.pem, or for pve-ssl.pem when there is none"
 	}
 	findings := []finding.Finding{tls}

@@ -181,7 +181,7 @@ func TestFaultsHitTheWriteThatTheyName(t *testing.T) {
 	if err := write(t, h, driversDir+"/nouveau/unbind", twin); !errors.Is(err, syscall.EBUSY) {
 		t.Errorf("the second unbind: %v", err)
 	}
-	h.Mend()
+	h.Repair()
 	mustWrite(t, h, driversDir+"/nouveau/unbind", twin)
 	if h.Override(gpu) != "vfio-pci" || len(h.Writes()) != 5 {
 		t.Errorf("override %q after %v", h.Override(gpu), h.Writes())

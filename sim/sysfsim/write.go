@@ -42,8 +42,8 @@ func (h *Host) Set(f Fault) {
 	h.faults = append(h.faults, &f)
 }
 
-// Mend takes all faults away. What hangs goes on hanging.
-func (h *Host) Mend() {
+// Repair takes all faults away. What hangs goes on hanging.
+func (h *Host) Repair() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.faults = nil

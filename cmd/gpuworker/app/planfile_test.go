@@ -187,7 +187,7 @@ func (l *oldLab) asVerb(s planScene, line string) {
 	p := l.typed(line)
 	code, says := fault.ExitOK, "This was a dry run: add --yes to do it."
 	if s.asks {
-		code, says = fault.ExitInvalid, "nobody to ask"
+		code, says = fault.ExitInvalid, "confirmation is required"
 	}
 	if p.code != code || !strings.Contains(p.out+p.err, says) {
 		l.t.Errorf("gpuworker %s: exit code %d, want %d and %q:\n%s%s", line, p.code, code, says, p.out, p.err)

@@ -31,7 +31,7 @@ var (
 	errBusy    = answer(fault.Busy, "a task works on the VM", again)
 	errPower   = answer(fault.Busy, "the VM is not in the power state for that", again)
 	errInUse   = answer(fault.Exists, "a running VM has the card", "gpuworker gpus says who holds the card")
-	errFailed  = answer(fault.Failed, "the task failed", "the message is the hypervisor's: mend that, then run the same command again")
+	errFailed  = answer(fault.Failed, "the task failed", "the message is the hypervisor's: fix that, then run the same command again")
 )
 
 const again = "run the same command again"
