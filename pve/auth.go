@@ -65,11 +65,11 @@ func (t *tickets) handle(ctx context.Context, c *call) (*answer, error) {
 	if err != nil || a.status != http.StatusUnauthorized || c.upload != nil {
 		return a, err
 	}
-	fresh, err := t.get(ctx, c, used)
+	renewed, err := t.get(ctx, c, used)
 	if err != nil {
 		return nil, err
 	}
-	return t.next(ctx, c.carrying(fresh.header(c)))
+	return t.next(ctx, c.carrying(renewed.header(c)))
 }
 
 func (k *ticket) header(c *call) http.Header {
@@ -89,11 +89,11 @@ func (t *tickets) get(ctx context.Context, c *call, refused *ticket) (*ticket, e
 		return nil, c.fail(Canceled, "canceled while waiting for the login: "+ctx.Err().Error(), ctx.Err())
 	}
 	if t.current == nil || t.current == refused || time.Since(t.current.made) > renewAfter {
-		fresh, err := t.login(ctx)
+		renewed, err := t.login(ctx)
 		if err != nil {
 			return nil, err
 		}
-		t.current = fresh
+		t.current = renewed
 	}
 	return t.current, nil
 }
@@ -102,10 +102,10 @@ func (t *tickets) get(ctx context.Context, c *call, refused *ticket) (*ticket, e
 // ambiguous: the call that needed it has not been sent.
 func (t *tickets) login(ctx context.Context) (*ticket, error) {
 	c := post("/access/ticket").with("username", t.user).with("password", t.password)
-	fresh := &ticket{made: time.Now()}
+	renewed := &ticket{made: time.Now()}
 	a, err := judged(t.next)(ctx, c)
 	if err == nil {
-		err = a.parse(c, fresh)
+		err = a.parse(c, renewed)
 	}
 	if e, ok := asError(err); ok {
 		e.Ambiguous = false
@@ -114,12 +114,12 @@ func (t *tickets) login(ctx context.Context) (*ticket, error) {
 		}
 		return nil, err
 	}
-	t.secrets.addTicket(fresh.Ticket, fresh.CSRF)
+	t.secrets.addTicket(renewed.Ticket, renewed.CSRF)
 	switch {
-	case fresh.NeedTFA:
+	case renewed.NeedTFA:
 		return nil, c.fail(Unauthenticated, "the user "+t.user+" needs a second factor, which a program cannot give: use an API token", nil)
-	case fresh.Ticket == "" || fresh.CSRF == "":
+	case renewed.Ticket == "" || renewed.CSRF == "":
 		return nil, c.fail(Unknown, "the answer to the login has no ticket", nil)
 	}
-	return fresh, nil
+	return renewed, nil
 }

@@ -39,7 +39,7 @@ func New(o Options) (*Client, error) {
 		}
 		net.own = true
 	}
-	c := &Client{name: "pve.Client(" + base + " as " + o.who() + ")", secrets: newSecrets(o.secrets()), log: o.Logger}
+	c := &Client{name: "pve.Client(" + base + " as " + o.login() + ")", secrets: newSecrets(o.secrets()), log: o.Logger}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}

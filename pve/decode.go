@@ -46,12 +46,12 @@ func wholly(into any, read func(dst reflect.Value) error) error {
 		return read(reflect.Value{})
 	}
 	dst := reflect.ValueOf(into).Elem()
-	fresh := reflect.New(dst.Type()).Elem()
-	fresh.Set(dst)
-	if err := read(fresh); err != nil {
+	renewed := reflect.New(dst.Type()).Elem()
+	renewed.Set(dst)
+	if err := read(renewed); err != nil {
 		return err
 	}
-	dst.Set(fresh)
+	dst.Set(renewed)
 	return nil
 }
 
@@ -71,8 +71,8 @@ func below(step string, err error) error {
 	return err
 }
 
-func mismatch(want, got string) error {
-	return misfit{fmt.Sprintf(" should be %s, but is %s", want, clip(got, 60))}
+func mismatch(expected, got string) error {
+	return misfit{fmt.Sprintf(" should be %s, but is %s", expected, clip(got, 60))}
 }
 
 // reader reads one JSON document that is known to be valid, so that every token
@@ -173,14 +173,14 @@ func (r *reader) value(dst reflect.Value) error {
 
 // open goes into a list or object of one of the allowed kinds; opened is false
 // for null.
-func (r *reader) open(want, allowed string) (opened bool, err error) {
+func (r *reader) open(expected, allowed string) (opened bool, err error) {
 	c := r.next()
 	switch {
 	case c == 'n':
 		r.raw()
 		return false, nil
 	case strings.IndexByte(allowed, c) < 0:
-		return false, mismatch(want, string(r.raw()))
+		return false, mismatch(expected, string(r.raw()))
 	}
 	r.at++
 	return true, nil

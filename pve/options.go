@@ -62,7 +62,7 @@ const defaultTimeout = 60 * time.Second
 
 // String describes the options without their secrets.
 func (o Options) String() string {
-	return fmt.Sprintf("pve.Options(%s as %s)", endpointName(o.Endpoint), o.who())
+	return fmt.Sprintf("pve.Options(%s as %s)", endpointName(o.Endpoint), o.login())
 }
 
 // GoString is String, so that %#v shows no secrets either.
@@ -73,11 +73,11 @@ func (o Options) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, o.String()) 
 
 // LogValue describes the options without their secrets.
 func (o Options) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("endpoint", endpointName(o.Endpoint)), slog.String("user", o.who()))
+	return slog.GroupValue(slog.String("endpoint", endpointName(o.Endpoint)), slog.String("user", o.login()))
 }
 
 // who is the user or the token's id, without its secret.
-func (o Options) who() string {
+func (o Options) login() string {
 	if o.Token != "" {
 		id, _, found := strings.Cut(o.Token, "=")
 		if !found {

@@ -16,13 +16,13 @@ import (
 // PinError says that the server showed another certificate than the pinned
 // one: after a renewal of the certificate, or because it is another server.
 type PinError struct {
-	Want, Seen string // SHA-256 in upper-case hex with colons, as openssl prints it
+	Expected, Seen string // SHA-256 in upper-case hex with colons, as openssl prints it
 }
 
 // Error names both fingerprints and where to look.
 func (e *PinError) Error() string {
 	return fmt.Sprintf("the server's certificate is not the pinned one: expected SHA-256 fingerprint %s, seen %s; "+
-		"compare with `pvenode cert info` on the host before changing the pin", e.Want, e.Seen)
+		"compare with `pvenode cert info` on the host before changing the pin", e.Expected, e.Seen)
 }
 
 // keptConnections is how many idle connections are kept for requests that have
@@ -75,23 +75,23 @@ func (o Options) tlsConfig() (*tls.Config, error) {
 		}
 	}
 	if o.Fingerprint != "" {
-		want, err := parseFingerprint(o.Fingerprint)
+		expected, err := parseFingerprint(o.Fingerprint)
 		if err != nil {
 			return nil, err
 		}
 		config.InsecureSkipVerify = true // the pin below is the check
-		config.VerifyConnection = checkPin(want)
+		config.VerifyConnection = checkPin(expected)
 		return config, nil
 	}
 	config.InsecureSkipVerify = o.Insecure
 	return config, nil
 }
 
-func checkPin(want [sha256.Size]byte) func(tls.ConnectionState) error {
+func checkPin(expected [sha256.Size]byte) func(tls.ConnectionState) error {
 	return func(s tls.ConnectionState) error {
 		seen := sha256.Sum256(s.PeerCertificates[0].Raw)
-		if seen != want {
-			return &PinError{Want: formatFingerprint(want), Seen: formatFingerprint(seen)}
+		if seen != expected {
+			return &PinError{Expected: formatFingerprint(expected), Seen: formatFingerprint(seen)}
 		}
 		return nil
 	}

@@ -88,7 +88,7 @@ func (r *reader) unknownField(t reflect.Type, fields []field, e keyValue, path s
 		message += fmt.Sprintf("; did you mean %q?", near)
 		r.suspects = append(r.suspects, under(path, near))
 	default:
-		if places := elsewhere(r.root, "", e.name, 0); len(places) == 1 {
+		if places := otherPlaces(r.root, "", e.name, 0); len(places) == 1 {
 			message += "; did you mean " + places[0] + "?"
 			r.suspects = append(r.suspects, places[0])
 		} else {
@@ -98,8 +98,8 @@ func (r *reader) unknownField(t reflect.Type, fields []field, e keyValue, path s
 	r.wrong(e.key, at, "%s", message)
 }
 
-// elsewhere finds the paths of all fields of that name.
-func elsewhere(t reflect.Type, path, name string, depth int) []string {
+// otherPlaces finds the paths of all fields of that name.
+func otherPlaces(t reflect.Type, path, name string, depth int) []string {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		if t.Kind() == reflect.Slice {
 			path += "[]"
@@ -116,7 +116,7 @@ func elsewhere(t reflect.Type, path, name string, depth int) []string {
 		if bare(f.name) == bare(name) {
 			found = append(found, at)
 		}
-		found = append(found, elsewhere(f.typ, at, name, depth+1)...)
+		found = append(found, otherPlaces(f.typ, at, name, depth+1)...)
 	}
 	return found
 }

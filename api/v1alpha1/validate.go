@@ -43,18 +43,18 @@ func (v *validator) object(kind string, index int, name string) *object {
 	return &object{v, key, objectName(kind, name), v.docs.origins[key]}
 }
 
-// doubtful tells that Decode spoke about this path already.
-func (o *object) doubtful(path string) bool { return o.origin != nil && o.origin.suspect(path) }
+// isSuspect reports whether Decode spoke about this path already.
+func (o *object) isSuspect(path string) bool { return o.origin != nil && o.origin.suspect(path) }
 
 func (o *object) errorf(path, format string, args ...any) {
-	if o.doubtful(path) {
+	if o.isSuspect(path) {
 		return
 	}
 	o.problems = append(o.problems, o.problem(path, format, args...))
 }
 
 func (o *object) warnf(path, format string, args ...any) {
-	if o.doubtful(path) {
+	if o.isSuspect(path) {
 		return
 	}
 	o.warnings = append(o.warnings, o.problem(path, format, args...))

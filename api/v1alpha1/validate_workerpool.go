@@ -57,7 +57,7 @@ func (o *object) size(p *WorkerPool) {
 	case p.IsGPU() && replicas != nil:
 		o.errorf("spec.replicas", "a pool has gpus or replicas, never both; with gpus there is one worker for each card")
 	case p.IsGPU():
-	case replicas == nil && o.doubtful("spec.replicas"):
+	case replicas == nil && o.isSuspect("spec.replicas"):
 	case replicas == nil:
 		o.warnf("spec.gpus", "the pool is empty, it has neither gpus nor replicas: %s", o.fateOfOthers(p))
 	case *replicas < 0:
@@ -177,15 +177,15 @@ func (v *validator) workerNumbers() {
 			continue
 		}
 		r := h.Spec.Proxmox.VMIDs
-		room, wanted, parts := r.Last-r.First+1, 0, []string(nil)
+		size, wanted, parts := r.Last-r.First+1, 0, []string(nil)
 		for _, p := range v.docs.PoolsOn(h.Name) {
 			wanted += p.Size()
 			parts = append(parts, p.Name+" "+strconv.Itoa(p.Size()))
 		}
-		if r.First > 0 && room > 0 && wanted > room {
+		if r.First > 0 && size > 0 && wanted > size {
 			o := v.object(KindHypervisor, i, h.Name)
 			o.errorf("spec.proxmox.vmids", "%d to %d is room for %d VMs, and the pools on it declare %d workers (%s); widen the range",
-				r.First, r.Last, room, wanted, some(parts))
+				r.First, r.Last, size, wanted, some(parts))
 		}
 	}
 }

@@ -63,7 +63,7 @@ func theRules(t *testing.T, g *guest) {
 		t.Skip("left out: the display driver matches the cards of QEMU by itself")
 	}
 	w := rules.World{
-		Display: card, Sound: sound, Twin: twin, ID: "10de 1eb8",
+		Display: card, Sound: sound, Second: twin, ID: "10de 1eb8",
 		DisplayDriver: "bochs-drm", SoundDriver: "snd_hda_intel",
 	}
 	if len(g.names(t, "/sys/class/iommu")) == 0 {

@@ -26,11 +26,11 @@ func update(file string) error {
 	if err != nil {
 		return fmt.Errorf("run it in the root of the repository: %w", err)
 	}
-	fresh, err := replace(string(text), section(pvesim.Ledger()))
+	updated, err := replace(string(text), section(pvesim.Ledger()))
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	return os.WriteFile(file, []byte(fresh), 0o644)
+	return os.WriteFile(file, []byte(updated), 0o644)
 }
 
 const (

@@ -106,9 +106,9 @@ func (s *scenario) names(err error, vms ...string) {
 	}
 }
 
-func (s *scenario) isRunning(w *worker, want bool) {
+func (s *scenario) isRunning(w *worker, expected bool) {
 	s.Helper()
-	if running := see(s.lab, w.ref.ID).Running; running != want {
+	if running := see(s.lab, w.ref.ID).Running; running != expected {
 		s.Errorf("VM %s of %s is running: %v", w.ref.ID, w.record.Worker, running)
 	}
 }

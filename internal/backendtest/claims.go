@@ -52,9 +52,9 @@ func (s suite) claims(t *testing.T) {
 		old.record.UUID = "88888888-8888-4888-8888-888888888888"
 		e.must(&old, release)
 		s.same("a release of a predecessor's claim", before)
-		elsewhere := s.set.Card
-		elsewhere.Device ^= 1
-		wait, err := e.b.Release(context.Background(), w.record, w.record.Host, elsewhere, "")
+		otherCard := s.set.Card
+		otherCard.Device ^= 1
+		wait, err := e.b.Release(context.Background(), w.record, w.record.Host, otherCard, "")
 		if wait != nil || err != nil {
 			s.Errorf("a release of a card that was never claimed: %+v, %v", wait, err)
 		}

@@ -99,11 +99,11 @@ func (s *scenario) isWhole(w *worker) {
 // isDeclared compares what VMs run with and what was declared for them.
 func (s *scenario) isDeclared(w *worker, vm *inventory.VM) {
 	s.Helper()
-	want := w.machine
-	want.Card = w.card
-	want.Storage = vm.Machine.Storage // the template's
+	expected := w.machine
+	expected.Card = w.card
+	expected.Storage = vm.Machine.Storage // the template's
 	for what, is := range map[string]inventory.Machine{"configured": vm.Machine, "running": vm.Applied} {
-		if diff := cmp.Diff(want, is, cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(expected, is, cmpopts.EquateEmpty()); diff != "" {
 			s.Errorf("VM %s as %s (- declared, + is):\n%s", vm.ID, what, diff)
 		}
 	}

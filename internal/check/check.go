@@ -19,7 +19,7 @@ import (
 // that is declared, or would sooner or later. What is wrong with a host or card
 // that no worker needs is told as information.
 func Run(in plan.Input) []finding.Finding {
-	c := &checker{in: in, world: in.Snapshot, room: place.NewRoom(in.Snapshot), free: map[cardOf]bool{}, at: map[key]int{}}
+	c := &checker{in: in, world: in.Snapshot, capacity: place.NewCapacity(in.Snapshot), free: map[cardOf]bool{}, at: map[key]int{}}
 	c.add(place.CheckVersion(c.world))
 	if f := place.CheckWritable(c.world); f.Blocks() {
 		c.add(f)
@@ -42,8 +42,8 @@ type checker struct {
 	in    plan.Input
 	world *inventory.Snapshot
 
-	room *place.Room     // nothing of it is given away
-	free map[cardOf]bool // cards that were judged for pools that do not have them
+	capacity *place.Capacity // nothing of it is given away
+	free     map[cardOf]bool // cards that were judged for pools that do not have them
 
 	found []finding.Finding
 	at    map[key]int // where in found
@@ -145,17 +145,17 @@ func (c *checker) neededHosts() []string {
 // where they may live.
 func (c *checker) pool(pool *v1alpha1.WorkerPool) {
 	if !pool.IsGPU() {
-		want := plan.Want(pool, pool.WorkerName(1), nil)
+		needs := plan.RequirementsOf(pool, pool.WorkerName(1), nil)
 		for _, name := range c.allowed(pool.Spec.Hosts) {
-			c.host(want, name, false)
+			c.host(needs, name, false)
 		}
 		return
 	}
 	for i := range pool.Spec.GPUs {
 		request := &pool.Spec.GPUs[i]
-		want := plan.Want(pool, pool.WorkerName(1), request)
-		if want.Card.Slot != nil {
-			c.exactCard(pool, want)
+		needs := plan.RequirementsOf(pool, pool.WorkerName(1), request)
+		if needs.Card.Slot != nil {
+			c.exactCard(pool, needs)
 			continue
 		}
 		hosts := request.Hosts
@@ -163,7 +163,7 @@ func (c *checker) pool(pool *v1alpha1.WorkerPool) {
 			hosts = pool.Spec.Hosts
 		}
 		for _, name := range c.allowed(hosts) {
-			c.cardsOf(pool, want, name)
+			c.cardsOf(pool, needs, name)
 		}
 	}
 }
@@ -179,37 +179,37 @@ func (c *checker) allowed(names []string) []string {
 }
 
 // exactCard checks a card that a document names: all that is wrong with it fails.
-func (c *checker) exactCard(pool *v1alpha1.WorkerPool, want place.Want) {
-	host := c.world.Host(want.Card.Host)
+func (c *checker) exactCard(pool *v1alpha1.WorkerPool, needs place.Requirements) {
+	host := c.world.Host(needs.Card.Host)
 	if host == nil || !host.Online {
 		return // said by hosts already
 	}
-	there := place.CheckCardThere(c.world, host, *want.Card.Slot)
+	there := place.CheckCardThere(c.world, host, *needs.Card.Slot)
 	c.add(there)
 	if there.Blocks() {
 		return
 	}
 	c.add(place.CheckIOMMU(c.world, host))
-	if who := c.holder(pool, host, want); c.card(host, want, who, true) {
-		c.host(want, host.Name, true)
+	if worker := c.holder(pool, host, needs); c.card(host, needs, worker, true) {
+		c.host(needs, host.Name, true)
 	}
 }
 
 // cardsOf checks the cards of a host that a selector may take. Each is one choice
 // of several.
-func (c *checker) cardsOf(pool *v1alpha1.WorkerPool, want place.Want, name string) {
+func (c *checker) cardsOf(pool *v1alpha1.WorkerPool, needs place.Requirements, name string) {
 	host := c.world.Host(name)
 	if host == nil || !host.Online {
 		return
 	}
 	free := false
-	for _, device := range c.room.Cards(*want.Card, host) {
-		exact := want
-		exact.Card = &place.CardWant{Host: name, Slot: &device.Slot}
+	for _, device := range c.capacity.Cards(*needs.Card, host) {
+		exact := needs
+		exact.Card = &place.CardRequirements{Host: name, Slot: &device.Slot}
 		free = c.oneOfSeveral(pool, host, exact) || free
 	}
 	if free {
-		c.host(want, name, false)
+		c.host(needs, name, false)
 	}
 }
 
@@ -221,24 +221,24 @@ type cardOf struct {
 
 // oneOfSeveral checks a card that a selector may take, once for all pools that do not
 // have it, and tells whether it can be had.
-func (c *checker) oneOfSeveral(pool *v1alpha1.WorkerPool, host *inventory.Host, want place.Want) (free bool) {
-	who, at := c.holder(pool, host, want), cardOf{host.Name, *want.Card.Slot}
+func (c *checker) oneOfSeveral(pool *v1alpha1.WorkerPool, host *inventory.Host, needs place.Requirements) (free bool) {
+	worker, at := c.holder(pool, host, needs), cardOf{host.Name, *needs.Card.Slot}
 	free, judged := c.free[at]
-	if who.Worker == "" && judged {
+	if worker.Worker == "" && judged {
 		return free
 	}
 	c.inform(place.CheckCardThere(c.world, host, at.slot))
-	free = c.card(host, want, who, false)
-	if who.Worker == "" {
+	free = c.card(host, needs, worker, false)
+	if worker.Worker == "" {
 		c.free[at] = free
 	}
 	return free
 }
 
 // card checks one card that is there, and tells whether it can be had by a new worker.
-func (c *checker) card(host *inventory.Host, want place.Want, who place.Who, named bool) (free bool) {
-	device := *host.Device(*want.Card.Slot)
-	findings := place.CheckCardFree(c.world, host, device, who)
+func (c *checker) card(host *inventory.Host, needs place.Requirements, worker place.WorkerKey, named bool) (free bool) {
+	device := *host.Device(*needs.Card.Slot)
+	findings := place.CheckCardFree(c.world, host, device, worker)
 	iommu := !place.CheckIOMMU(c.world, host).Blocks()
 	if iommu {
 		findings = append(findings, place.CheckCardAlone(c.world, host, device))
@@ -253,48 +253,48 @@ func (c *checker) card(host *inventory.Host, want place.Want, who place.Who, nam
 	}
 	// A worker that runs with its card is not unwell because its host said nothing
 	// lately; only who takes a card must know.
-	required := c.in.Hypervisor != nil && c.in.Hypervisor.Spec.RequireHostFacts && !place.RunsWith(c.world, who.VM, device.Slot)
+	required := c.in.Hypervisor != nil && c.in.Hypervisor.Spec.RequireHostFacts && !place.RunsWith(c.world, worker.VM, device.Slot)
 	facts := place.CheckHostFacts(c.world, host, device, required)
-	facts = place.ProvenByVM(c.world, who.VM, device.Slot, facts)
+	facts = place.ProvenByVM(c.world, worker.VM, device.Slot, facts)
 	c.add(facts...)
-	return who.VM == ""
+	return worker.VM == ""
 }
 
 // holder is the worker of the pool that has the card already; nobody when none
 // does.
-func (c *checker) holder(pool *v1alpha1.WorkerPool, host *inventory.Host, want place.Want) place.Who {
-	who := place.Who{Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster}
+func (c *checker) holder(pool *v1alpha1.WorkerPool, host *inventory.Host, needs place.Requirements) place.WorkerKey {
+	worker := place.WorkerKey{Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster}
 	ofPool := func(r *inventory.Record) bool {
-		return r != nil && r.Pool == who.Pool && r.KubeCluster == who.KubeCluster
+		return r != nil && r.Pool == worker.Pool && r.KubeCluster == worker.KubeCluster
 	}
-	if claim := c.world.Claim(host.Name, *want.Card.Slot); claim != nil && ofPool(&claim.Record) {
-		who.Worker = claim.Record.Worker
+	if claim := c.world.Claim(host.Name, *needs.Card.Slot); claim != nil && ofPool(&claim.Record) {
+		worker.Worker = claim.Record.Worker
 	}
-	for _, vm := range c.world.Holders(host.Name, *want.Card.Slot) {
+	for _, vm := range c.world.Holders(host.Name, *needs.Card.Slot) {
 		ownership, _ := vm.Ownership()
-		ours := ownership == inventory.Ours || ownership == inventory.Fresh
-		if ours && ofPool(vm.Record) && cmp.Or(who.Worker, vm.Record.Worker) == vm.Record.Worker {
-			who.Worker, who.VM = vm.Record.Worker, vm.ID
+		ours := ownership == inventory.Ours || ownership == inventory.Unmarked
+		if ours && ofPool(vm.Record) && cmp.Or(worker.Worker, vm.Record.Worker) == vm.Record.Worker {
+			worker.Worker, worker.VM = vm.Record.Worker, vm.ID
 		}
 	}
-	return who
+	return worker
 }
 
 // host checks what a VM of the pool needs of a host beside a card. Memory is
 // left to the plan: it knows how many VMs are still to be made.
-func (c *checker) host(want place.Want, name string, named bool) {
+func (c *checker) host(needs place.Requirements, name string, named bool) {
 	host := c.world.Host(name)
 	if host == nil || !host.Online {
 		return
 	}
-	template, findings := c.room.Template(want.Template, host)
+	template, findings := c.capacity.Template(needs.Template, host)
 	if template != nil {
-		findings = append(findings, place.CheckReach(c.world, host, want, template)...)
-		for _, volume := range place.Volumes(want, template) {
+		findings = append(findings, place.CheckReach(c.world, host, needs, template)...)
+		for _, volume := range place.Volumes(needs, template) {
 			findings = append(findings, place.CheckStorage(c.world, host, volume, 0))
 		}
 	}
-	findings = append(findings, place.CheckNetwork(c.world, host, want.NIC), place.CheckCPUs(c.world, host, want.Cores))
+	findings = append(findings, place.CheckNetwork(c.world, host, needs.NIC), place.CheckCPUs(c.world, host, needs.Cores))
 	if named {
 		c.add(findings...)
 		return

@@ -204,7 +204,7 @@ func TestCheckAndPlanAgree(t *testing.T) {
 		"groups are hidden":       hidden(inventory.Unknown),
 		"and the IOMMU is off":    hidden(inventory.Off),
 		"half of it is made": homelab(Claim("pve1", "03:00", "gpu-1", "gpu", "rke2-lab", 9100),
-			VM(9100, "gpu-1", "pve1").Fresh("gpu", "rke2-lab", "SemiPersistent").For("03:00")),
+			VM(9100, "gpu-1", "pve1").Unmarked("gpu", "rke2-lab", "SemiPersistent").For("03:00")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := documents(world, documented...)

@@ -26,7 +26,7 @@ func (c *checker) vms() {
 			silent[vm.Host] = append(silent[vm.Host], place.VMName(vm))
 		case vm.Unreadable != "":
 			c.add(unreadable(c.world, vm))
-		case ownership == inventory.Doubtful:
+		case ownership == inventory.Unverified:
 			c.add(plan.Doubt(c.world, vm, why))
 		case ownership == inventory.Ours:
 			ours++

@@ -50,7 +50,7 @@ by nobody else, for its Hypervisors say where logins are sent.`,
 		if err != nil {
 			return err
 		}
-		return a.spend(ctx, e, plans, *s)
+		return a.confirmAndApply(ctx, e, plans, *s)
 	})
 	addPlanFlags(cmd, &request)
 	cmd.Flags().StringVar(&file, "plan", "", "carry out the plan in `FILE`, which -o json wrote")

@@ -17,7 +17,7 @@ import (
 // shown, and carried out when a person agreed.
 
 // careCommand completes a command that makes a plan for named workers.
-func (a *app) careCommand(cmd *cobra.Command, s *spending, request func(args []string) (plan.Request, error)) *cobra.Command {
+func (a *app) careCommand(cmd *cobra.Command, s *manner, request func(args []string) (plan.Request, error)) *cobra.Command {
 	s.addFlags(cmd)
 	cmd.RunE = verb(func(ctx context.Context, args []string) error {
 		asked, err := request(args)
@@ -42,7 +42,7 @@ func (a *app) careCommand(cmd *cobra.Command, s *spending, request func(args []s
 
 // care carries plans for named workers out. Names that are of no worker do not
 // keep the others from being done.
-func (a *app) care(ctx context.Context, e session, plans engine.Plans, s spending) error {
+func (a *app) care(ctx context.Context, e session, plans engine.Plans, s manner) error {
 	if len(workersOf(plans)) == 0 && len(absent(plans)) == 0 && len(plans.Unknown) > 0 {
 		return despite(a.machineNothing(plans, s), plans.Unseen, plans.Unknown)
 	}
@@ -56,7 +56,7 @@ func (a *app) care(ctx context.Context, e session, plans engine.Plans, s spendin
 	if s.ends != "" {
 		a.sayGone(missing, s.ends)
 	}
-	err := a.spend(ctx, e, plans, s)
+	err := a.confirmAndApply(ctx, e, plans, s)
 	if len(missing) == 0 || s.ends != "" || ctx.Err() != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (a *app) care(ctx context.Context, e session, plans engine.Plans, s spendin
 }
 
 // nothingThere ends a delete or disown of workers of which nothing is there.
-func (a *app) nothingThere(plans engine.Plans, missing []plan.Absent, s spending) error {
+func (a *app) nothingThere(plans engine.Plans, missing []plan.Absent, s manner) error {
 	a.sayGone(missing, s.ends)
 	return a.machineNothing(plans, s)
 }

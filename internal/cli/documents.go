@@ -40,16 +40,16 @@ func (a *app) readFiles(ctx context.Context) ([]v1alpha1.File, error) {
 		return nil, err
 	}
 	var files []v1alpha1.File
-	room := maxDocuments
+	left := maxDocuments
 	for _, name := range names {
-		data, err := a.readFile(ctx, name, room)
+		data, err := a.readFile(ctx, name, left)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		if err != nil {
 			return nil, unreadable(name, err)
 		}
-		room -= len(data)
+		left -= len(data)
 		if name == "-" {
 			name = "<stdin>"
 		}
@@ -64,16 +64,16 @@ const maxDocuments = 16 << 20
 
 var errTooLarge = errors.New("all files together are larger than 16 MiB, so they are not documents alone")
 
-// readFile reads a file, or standard input, of at most room bytes. A pipe may
+// readFile reads a file, or standard input, of at most left bytes. A pipe may
 // have nothing to say for ever: the end of the context ends the waiting.
-func (a *app) readFile(ctx context.Context, name string, room int) ([]byte, error) {
+func (a *app) readFile(ctx context.Context, name string, left int) ([]byte, error) {
 	type content struct {
 		data []byte
 		err  error
 	}
 	read := make(chan content, 1)
 	go func() {
-		data, err := a.readBounded(name, room)
+		data, err := a.readBounded(name, left)
 		read <- content{data, err}
 	}()
 	select {
@@ -84,7 +84,7 @@ func (a *app) readFile(ctx context.Context, name string, room int) ([]byte, erro
 	}
 }
 
-func (a *app) readBounded(name string, room int) ([]byte, error) {
+func (a *app) readBounded(name string, left int) ([]byte, error) {
 	from := a.In
 	if name != "-" {
 		file, err := os.Open(name)
@@ -94,8 +94,8 @@ func (a *app) readBounded(name string, room int) ([]byte, error) {
 		defer func() { _ = file.Close() }()
 		from = file
 	}
-	data, err := io.ReadAll(io.LimitReader(from, int64(room)+1))
-	if err == nil && len(data) > room {
+	data, err := io.ReadAll(io.LimitReader(from, int64(left)+1))
+	if err == nil && len(data) > left {
 		err = errTooLarge
 	}
 	return data, err

@@ -31,7 +31,7 @@ worker in "gpuworker delete" for that. It is a dry run unless --yes is given.`,
 	return cmd
 }
 
-func (a *app) orphans(ctx context.Context, release bool, s spending) error {
+func (a *app) orphans(ctx context.Context, release bool, s manner) error {
 	if s.yes && !release {
 		return usage("--yes does nothing without --release")
 	}
@@ -45,7 +45,7 @@ func (a *app) orphans(ctx context.Context, release bool, s spending) error {
 	}
 	switch {
 	case release:
-		return a.spend(ctx, e, plans, s)
+		return a.confirmAndApply(ctx, e, plans, s)
 	case !a.forPeople():
 		return despite(a.machine(viewPlans(plans)), plans.Unseen, nil)
 	}

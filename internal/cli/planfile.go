@@ -32,7 +32,7 @@ const (
 
 // applyFile carries out the plan of a file. Nothing of the file is believed: the
 // plan is made again, and must come out the same, or as what remains of it.
-func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s spending) error {
+func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s manner) error {
 	if flags.AllowRestart || flags.AllOrNothing {
 		return usage("--allow-restart and --all-or-nothing belong to the command that made the plan, not to apply --plan")
 	}
@@ -48,11 +48,11 @@ func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s 
 	}
 	request := read.Request
 	request.KeepRecent = how.yes // a yes that nobody is asked for covers no new VM
-	fresh, err := e.plan(ctx, request)
+	again, err := e.plan(ctx, request)
 	if err != nil {
 		return err
 	}
-	if same, differences := fresh.Remain(read); !same {
+	if same, differences := again.Remain(read); !same {
 		return &fault.Error{
 			Kind: fault.Conflict, Doing: "apply the plan in " + name,
 			Why: "the world changed since the plan was made, or the file was edited; nothing was done: " + firstFew(differences),
@@ -60,9 +60,9 @@ func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s 
 		}
 	}
 	if request.ByName() || request.Verb == plan.AdoptVM {
-		return a.care(ctx, e, fresh, how)
+		return a.care(ctx, e, again, how)
 	}
-	return a.spend(ctx, e, fresh, how)
+	return a.confirmAndApply(ctx, e, again, how)
 }
 
 // firstFew joins the first of many differences: the rest a new plan tells.

@@ -119,9 +119,9 @@ func (g *grid) columns(width int) []table.ColumnConfig {
 		configs[i].Align = text.AlignRight
 		configs[i].AlignHeader = text.AlignRight
 	}
-	if room := width - g.widthBeforeLast(); len(g.notes) == 0 && width > 0 && room >= term.Narrowest {
+	if left := width - g.widthBeforeLast(); len(g.notes) == 0 && width > 0 && left >= term.Narrowest {
 		last := &configs[len(configs)-1]
-		last.WidthMax = room
+		last.WidthMax = left
 		last.WidthMaxEnforcer = text.WrapSoft
 	}
 	return configs

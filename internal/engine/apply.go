@@ -22,17 +22,17 @@ import (
 func (e *Engine) Apply(ctx context.Context, plans Plans, options ApplyOptions) (Applied, error) {
 	options.Progress = oneAtATime(options.Progress)
 	results, errs := make([]apply.Result, len(plans.Plans)), make([]error, len(plans.Plans))
-	fresh := make([]*plan.Plan, len(plans.Plans))
+	again := make([]*plan.Plan, len(plans.Plans))
 	if plans.Request.AllOrNothing { // before anything is done anywhere
 		each(plans.Plans, func(i int, p *plan.Plan) {
 			results[i].Hypervisor = p.Hypervisor
-			fresh[i], errs[i] = e.agreed(ctx, plans, p)
+			again[i], errs[i] = e.agreed(ctx, plans, p)
 		})
 		if err := errors.Join(errs...); err != nil {
 			return Applied{Results: results}, err
 		}
 	}
-	each(plans.Plans, func(i int, p *plan.Plan) { results[i], errs[i] = e.applyOne(ctx, plans, p, fresh[i], options) })
+	each(plans.Plans, func(i int, p *plan.Plan) { results[i], errs[i] = e.applyOne(ctx, plans, p, again[i], options) })
 	err := errors.Join(errs...)
 	applied := Applied{Results: results}
 	for _, result := range results {
@@ -70,7 +70,7 @@ func oneAtATime(progress func(apply.Event)) func(apply.Event) {
 // nil when nobody asked yet. Workers that may be under way as a clone of an earlier
 // run are waited for, beside the others; what they need is planned when that clone
 // is done.
-func (e *Engine) applyOne(ctx context.Context, plans Plans, p, fresh *plan.Plan, options ApplyOptions) (apply.Result, error) {
+func (e *Engine) applyOne(ctx context.Context, plans Plans, p, again *plan.Plan, options ApplyOptions) (apply.Result, error) {
 	result := apply.Result{Hypervisor: p.Hypervisor}
 	if nothingIn(p) {
 		return result, nil
@@ -81,18 +81,18 @@ func (e *Engine) applyOne(ctx context.Context, plans Plans, p, fresh *plan.Plan,
 	}
 	began := time.Now()
 	var err error
-	if fresh == nil {
-		fresh, err = e.agreed(ctx, plans, p)
+	if again == nil {
+		again, err = e.agreed(ctx, plans, p)
 	}
 	for err == nil {
 		var settled []string
-		if settled, err = e.round(ctx, plans.Documents, document, fresh, options, &result); err != nil || len(settled) == 0 {
+		if settled, err = e.round(ctx, plans.Documents, document, again, options, &result); err != nil || len(settled) == 0 {
 			break
 		}
-		if fresh, err = e.again(ctx, plans, document); err == nil {
-			fresh = only(fresh, setOf(settled))
-			result.Outcomes = append(result.Outcomes, leftUndone(fresh)...)
-			err = conflict(p, "the workers that had to be waited for were left alone", differently(p, fresh))
+		if again, err = e.again(ctx, plans, document); err == nil {
+			again = only(again, setOf(settled))
+			result.Outcomes = append(result.Outcomes, leftUndone(again)...)
+			err = conflict(p, "the workers that had to be waited for were left alone", differently(p, again))
 		}
 	}
 	result.Took = time.Since(began)
@@ -109,11 +109,11 @@ func (e *Engine) agreed(ctx context.Context, plans Plans, p *plan.Plan) (*plan.P
 	if nothingIn(p) || !ok {
 		return nil, nil
 	}
-	fresh, err := e.again(ctx, plans, document)
+	again, err := e.again(ctx, plans, document)
 	if err == nil {
-		err = unchanged(p, fresh)
+		err = unchanged(p, again)
 	}
-	return fresh, err
+	return again, err
 }
 
 // again looks at the hypervisor and makes a plan anew.
@@ -126,11 +126,11 @@ func (e *Engine) again(ctx context.Context, plans Plans, document *v1alpha1.Hype
 	if err != nil {
 		return nil, err
 	}
-	fresh, err := plan.Make(in)
+	again, err := plan.Make(in)
 	if fault.Is(err, fault.NotFound) { // it was there when the plan was made
 		err = &fault.Error{Kind: fault.Conflict, Cause: err}
 	}
-	return fresh, err
+	return again, err
 }
 
 // round carries a plan out once, and tells which workers had to be waited for and
@@ -188,8 +188,8 @@ func waits(p *plan.Plan) bool {
 
 // unchanged compares the plan that a person saw with one made just now. Workers
 // that had to be waited for are expected to differ.
-func unchanged(seen, fresh *plan.Plan) error {
-	if seen.World == fresh.World {
+func unchanged(seen, again *plan.Plan) error {
+	if seen.World == again.World {
 		return nil
 	}
 	waited := map[string]bool{}
@@ -198,13 +198,13 @@ func unchanged(seen, fresh *plan.Plan) error {
 			waited[worker.Name] = true
 		}
 	}
-	_, differences := plan.Same(without(seen, waited), without(fresh, waited))
-	return conflict(seen, "nothing was done", append(differences, differently(seen, fresh)...))
+	_, differences := plan.Same(without(seen, waited), without(again, waited))
+	return conflict(seen, "nothing was done", append(differences, differently(seen, again)...))
 }
 
 // differently says of workers that had to be waited for what nobody saw when the
 // plan was shown: another VM that would be destroyed.
-func differently(seen, fresh *plan.Plan) []string {
+func differently(seen, again *plan.Plan) []string {
 	waited := map[string]*plan.Worker{}
 	for worker := range seen.Workers() {
 		if worker.Action == plan.Wait {
@@ -212,7 +212,7 @@ func differently(seen, fresh *plan.Plan) []string {
 		}
 	}
 	var differences []string
-	for worker := range fresh.Workers() {
+	for worker := range again.Workers() {
 		if before := waited[worker.Name]; before != nil && worker.Action == plan.Replace && !sawAll(before, worker) {
 			differences = append(differences, fmt.Sprintf("%s: it has another VM now than the one that was to be replaced", worker.Name))
 		}

@@ -29,11 +29,11 @@ type Card struct {
 // Cards are the GPUs of a host. When they cannot be seen there is none, and blind
 // says why.
 func (w World) Cards(host *inventory.Host) (cards []Card, blind string) {
-	room := place.NewRoom(w.Snapshot)
+	capacity := place.NewCapacity(w.Snapshot)
 	if w.RequireFacts {
-		room.RequireFacts()
+		capacity.RequireFacts()
 	}
-	verdicts, blind := room.JudgeCards(host)
+	verdicts, blind := capacity.JudgeCards(host)
 	for i, verdict := range verdicts {
 		cards = append(cards, Card{host.GPUs()[i], verdict})
 	}

@@ -35,8 +35,8 @@ func onSharedStorage(cloudInitToo bool) func(*pvesim.World) {
 				w.VMs[i].Config["ide2"] = "nas:9000/vm-9000-cloudinit.qcow2,media=cdrom"
 			}
 		}
-		w.ACL = append(slices.Clone(w.ACL), pvesim.ACL{Path: "/storage/nas", Who: "gpuworker@pve", Role: "Administrator"},
-			pvesim.ACL{Path: "/storage/nas", Who: "gpuworker@pve!engine", Role: "Administrator"})
+		w.ACL = append(slices.Clone(w.ACL), pvesim.ACL{Path: "/storage/nas", Subject: "gpuworker@pve", Role: "Administrator"},
+			pvesim.ACL{Path: "/storage/nas", Subject: "gpuworker@pve!engine", Role: "Administrator"})
 	}
 }
 
@@ -124,8 +124,8 @@ func TestAFullCloneGoesToAnotherHostOnSharedStorageOnly(t *testing.T) {
 func TestAResourcePoolThatDoesNotExistIsSaidFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, func(w *pvesim.World) {
-			w.ACL = append(slices.Clone(w.ACL), pvesim.ACL{Path: "/pool", Who: "gpuworker@pve", Role: "Administrator"},
-				pvesim.ACL{Path: "/pool", Who: "gpuworker@pve!engine", Role: "Administrator"})
+			w.ACL = append(slices.Clone(w.ACL), pvesim.ACL{Path: "/pool", Subject: "gpuworker@pve", Role: "Administrator"},
+				pvesim.ACL{Path: "/pool", Subject: "gpuworker@pve!engine", Role: "Administrator"})
 		})
 		in := func(pool string) string {
 			return edit("    vmids:", "    resourcePool: "+pool+"\n    vmids:")(fleet)

@@ -165,7 +165,7 @@ func besides(in *plan.Input, documents *v1alpha1.Documents) {
 			continue
 		}
 		pools := documents.PoolsOn(other.Name)
-		in.Elsewhere = append(in.Elsewhere, pools...)
+		in.Others = append(in.Others, pools...)
 		if other.Endpoint() != "" && other.Endpoint() == in.Hypervisor.Endpoint() {
 			in.Beside = append(in.Beside, pools...)
 			in.Second = in.Second || before

@@ -161,11 +161,11 @@ func (p *Plans) settleNames() error {
 // a hypervisor that could not be looked at. It is not when the name is that of a
 // worker of a pool on another one, which then is meant.
 func MayBeUnseen(documents *v1alpha1.Documents, unseen []Unseen, name string) bool {
-	elsewhere := slices.ContainsFunc(documents.Pools(), func(pool *v1alpha1.WorkerPool) bool {
+	onOther := slices.ContainsFunc(documents.Pools(), func(pool *v1alpha1.WorkerPool) bool {
 		there := slices.ContainsFunc(unseen, func(u Unseen) bool { return u.Hypervisor == pool.Spec.Hypervisor })
 		return !there && plan.IsWorkerOf(pool, name)
 	})
-	return len(unseen) > 0 && !elsewhere
+	return len(unseen) > 0 && !onOther
 }
 
 // oneOfEachName is the error for a name of which several hypervisors have a

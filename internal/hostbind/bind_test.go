@@ -121,11 +121,11 @@ func TestTheStepsLookAtTheCardOnly(t *testing.T) {
 func small() sysfsim.Tree {
 	t := sysfsim.NewTree()
 	t.Add(sysfsim.Function{BDF: "0000:00:01.0", ID: "8086:a340", Class: "0x060400", Group: 1, Driver: "pcieport"})
-	for _, slot := range []string{sysfsim.TwoFunctions, sysfsim.Twin} {
+	for _, slot := range []string{sysfsim.TwoFunctions, sysfsim.SameMake} {
 		t.Add(sysfsim.Function{BDF: slot + ".0", Behind: "0000:00:01.0", ID: "10de:1b80", Subsystem: "1458:3702", Class: "0x030000", Group: 10, Driver: "nouveau"})
 	}
 	t.Add(sysfsim.Function{BDF: sysfsim.TwoFunctions + ".1", Behind: "0000:00:01.0", ID: "10de:10f0", Subsystem: "1458:3702", Class: "0x040300", Group: 10, Driver: "snd_hda_intel"})
-	t.Symlink("sys/bus/pci/devices/"+sysfsim.Twin+".0/iommu_group", "../../../../kernel/iommu_groups/11")
+	t.Symlink("sys/bus/pci/devices/"+sysfsim.SameMake+".0/iommu_group", "../../../../kernel/iommu_groups/11")
 	return t
 }
 

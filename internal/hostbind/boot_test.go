@@ -53,7 +53,7 @@ func TestTheBootScript(t *testing.T) {
 		"there is no vfio-pci":     {disk: map[string]string{"no-vfio": ""}, says: "0000:01:00 is not given to vfio-pci: that driver could not be loaded", sets: true},
 		"vfio-pci does not take a function": {disk: map[string]string{"refuses": two + ".1\n"},
 			says: "0000:01:00 is not given to vfio-pci: it did not take 0000:01:00.1, which has no driver now", sets: true},
-		"another card, from udev": {args: []string{sysfsim.Twin + ".0"}, says: "-"},
+		"another card, from udev": {args: []string{sysfsim.SameMake + ".0"}, says: "-"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tree := sysfsim.Common()
@@ -80,7 +80,7 @@ func TestTheBootScript(t *testing.T) {
 			if given && !strings.Contains(log, "0000:01:00 is given to vfio-pci: 0000:01:00.0 0000:01:00.1") || !given && test.says != "-" && !strings.Contains(log, test.says) || !given && strings.Contains(log, "is given to") {
 				t.Errorf("it says %q", log)
 			}
-			for _, bdf := range []string{two + ".0", two + ".1", sysfsim.Twin + ".0", "0000:05:00.0"} {
+			for _, bdf := range []string{two + ".0", two + ".1", sysfsim.SameMake + ".0", "0000:05:00.0"} {
 				text, err := os.ReadFile(filepath.Join(dir, device(bdf), "driver_override"))
 				want := "(null)\n"
 				if (given || test.sets) && strings.HasPrefix(bdf, two) {
@@ -110,10 +110,10 @@ func TestAStuckCardCanStillBePreparedForTheNextBoot(t *testing.T) {
 	if _, err := w.machine().Assert(pci.MustBDF(two + ".0")); err == nil {
 		t.Error("assert says nothing")
 	}
-	if err := w.bind(sysfsim.Twin, Options{NoPersist: true}); err != nil {
+	if err := w.bind(sysfsim.SameMake, Options{NoPersist: true}); err != nil {
 		t.Errorf("another card cannot be bound meanwhile: %v", err)
 	}
-	if err := w.unbind(sysfsim.Twin); err != nil {
+	if err := w.unbind(sysfsim.SameMake); err != nil {
 		t.Error(err)
 	}
 	if err := w.bind(two, Options{AtNextBoot: true}); err != nil {

@@ -68,7 +68,7 @@ func TestAJournalThatIsDamagedStopsEverything(t *testing.T) {
 			if len(w.sim.Writes()) > 0 {
 				t.Errorf("and yet it wrote %v", w.sim.Writes())
 			}
-			if err := w.bind(sysfsim.Twin, Options{}); err != nil {
+			if err := w.bind(sysfsim.SameMake, Options{}); err != nil {
 				t.Errorf("another card suffers from it: %v", err)
 			}
 			if journals, odd := ReadJournals(w.disk); len(journals) != 1 || len(odd) != 1 {
@@ -80,10 +80,10 @@ func TestAJournalThatIsDamagedStopsEverything(t *testing.T) {
 
 func TestAJournalOfAnotherCardUnderThisName(t *testing.T) {
 	w := newWorld(t, sysfsim.Common())
-	if err := w.disk.WriteFile(journalDir+"/"+sysfsim.Twin+".json", FormatJournal(commonJournal(t)), 0o600); err != nil {
+	if err := w.disk.WriteFile(journalDir+"/"+sysfsim.SameMake+".json", FormatJournal(commonJournal(t)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.bind(sysfsim.Twin, Options{}); err == nil || !strings.Contains(err.Error(), "it is of the card at 0000:01:00") {
+	if err := w.bind(sysfsim.SameMake, Options{}); err == nil || !strings.Contains(err.Error(), "it is of the card at 0000:01:00") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -195,7 +195,7 @@ func TestTwoAtOnce(t *testing.T) {
 		if first { // in the middle of the first step
 			first = false
 			other := w.machine()
-			plan, err := other.PlanBind(t.Context(), pci.MustBDF(sysfsim.Twin+".0"), Options{})
+			plan, err := other.PlanBind(t.Context(), pci.MustBDF(sysfsim.SameMake+".0"), Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -286,7 +286,7 @@ func TestTheProgramThatMakesTheInitramfsIsAnother(t *testing.T) {
 				if err := w.bind(two, Options{}); err != nil {
 					t.Fatal(err)
 				}
-				if err := w.bind(sysfsim.Twin, Options{NoPersist: true}); err != nil {
+				if err := w.bind(sysfsim.SameMake, Options{NoPersist: true}); err != nil {
 					t.Fatal(err)
 				}
 				w.installs(after)

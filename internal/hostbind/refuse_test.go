@@ -103,7 +103,7 @@ func TestWhatIsRefusedAndWhy(t *testing.T) {
 
 func onlyScreen(t sysfsim.Tree) {
 	t.WriteFile("sys/bus/pci/devices/"+two+".0/boot_vga", []byte("1\n"))
-	for _, bdf := range []string{"0000:08:00.0", four + ".0", sysfsim.Twin + ".0", sysfsim.SharedGroup + ".0"} {
+	for _, bdf := range []string{"0000:08:00.0", four + ".0", sysfsim.SameMake + ".0", sysfsim.SharedGroup + ".0"} {
 		t.WriteFile("sys/bus/pci/devices/"+bdf+"/class", []byte("0x030200\n"))
 	}
 }
@@ -273,7 +273,7 @@ func TestAFileOfOursThatSomebodyChanged(t *testing.T) {
 
 func TestTwoCardsShareTheFilesOfTheBoot(t *testing.T) {
 	w := newWorld(t, sysfsim.Common())
-	for _, slot := range []string{two, sysfsim.Twin} {
+	for _, slot := range []string{two, sysfsim.SameMake} {
 		w.before[slot+".0"], w.before[slot+".1"] = "nouveau", "snd_hda_intel"
 		if err := w.bind(slot, Options{}); err != nil {
 			t.Fatal(err)
@@ -283,8 +283,8 @@ func TestTwoCardsShareTheFilesOfTheBoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.reboot()
-	if w.sim.Driver(two+".0") != "nouveau" || w.sim.Driver(sysfsim.Twin+".0") != VFIO {
-		t.Errorf("after a reboot they are on %q and %q", w.sim.Driver(two+".0"), w.sim.Driver(sysfsim.Twin+".0"))
+	if w.sim.Driver(two+".0") != "nouveau" || w.sim.Driver(sysfsim.SameMake+".0") != VFIO {
+		t.Errorf("after a reboot they are on %q and %q", w.sim.Driver(two+".0"), w.sim.Driver(sysfsim.SameMake+".0"))
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/sysfsim"
 )
 
-const other = sysfsim.Twin
+const other = sysfsim.SameMake
 
 // twoScreens is a host with two cards that drive screens: that of the firmware is on
 // the first one.

@@ -40,7 +40,7 @@ func unseal(data []byte) (string, error) {
 		return "", errNotOurs
 	}
 	sum, text, whole := strings.Cut(string(rest), "\n")
-	if want := sha256.Sum256([]byte(text)); !whole || sum != hex.EncodeToString(want[:]) {
+	if expected := sha256.Sum256([]byte(text)); !whole || sum != hex.EncodeToString(expected[:]) {
 		return "", errChanged
 	}
 	return head + text, nil

@@ -19,10 +19,10 @@ func checkRecords(f *facts) []Finding {
 		return nil
 	}
 	var gone []Finding
-	add := func(slot pci.Slot, who string, e Evidence) {
+	add := func(slot pci.Slot, holder string, e Evidence) {
 		if len(f.pci.Slot(slot)) == 0 {
-			gone = append(gone, found(finding.HostCardMoved, finding.Fail, fmt.Sprintf("%s names %s, where this host has no device", who, slot)).see(e).
-				fix("gpuworker-host list shows where the cards are now; correct "+who).then(who+" names an address that is there"))
+			gone = append(gone, found(finding.HostCardMoved, finding.Fail, fmt.Sprintf("%s names %s, where this host has no device", holder, slot)).see(e).
+				fix("gpuworker-host list shows where the cards are now; correct "+holder).then(holder+" names an address that is there"))
 		}
 	}
 	for _, m := range f.mappings {

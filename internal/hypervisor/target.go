@@ -70,7 +70,7 @@ type Builder interface {
 	// known at the latest when the work is done.
 	Clone(ctx context.Context, order CloneOrder, handle Handle) (id string, wait *Wait, err error)
 	// Configure marks the VM as ours and brings its configuration, except the
-	// card, to what is desired. It takes VMs that are Ours or Fresh.
+	// card, to what is desired. It takes VMs that are Ours or Unmarked.
 	Configure(ctx context.Context, ref inventory.VMRef, record inventory.Record, desired inventory.Machine, handle Handle) (*Wait, error)
 	// Attach puts the card into the VM, after proving that the claim is ours and
 	// that no other VM has the card. Where claims are in VMs, another VM's claim is
@@ -84,9 +84,9 @@ type CloneOrder struct {
 	Template inventory.VMRef
 	Full     bool
 	Storage  string // for the disks of a full clone; "" is the template's
-	// Shelf is the storage that is written to, which takes only so many clones at
-	// once; ShelfHost is its host, "" when hosts share it.
-	Shelf, ShelfHost string
+	// Written is the storage that is written to, which takes only so many clones at
+	// once; WrittenHost is its host, "" when hosts share it.
+	Written, WrittenHost string
 }
 
 // Marker writes what makes a VM known as ours.

@@ -22,7 +22,7 @@ const (
 	ActivateStorage Remedy = "look why the storage is not active"
 	LookAtVM        Remedy = "look at its configuration; gpuworker gpus lists the cards"
 	RemoveClone     Remedy = "look at it, and when it is only the rest of a clone, remove it"
-	RemoveTwin      Remedy = "look which one is wanted, and destroy the other"
+	RemoveDuplicate Remedy = "look which one is wanted, and destroy the other"
 	GiveNameBack    Remedy = "if it is the worker, name it {name} again"
 	MoveBack        Remedy = "move it back to {to} while it is stopped"
 	GiveUUID        Remedy = "give it a UUID"

@@ -298,16 +298,16 @@ const (
 	// Ours: owner tag, recorded UUID and name all fit, and the recorded identifier
 	// when there is one.
 	Ours Ownership = "ours"
-	// Fresh: our own clone that was not marked yet: record, identifier and name fit,
+	// Unmarked: our own clone that was not marked yet: record, identifier and name fit,
 	// it never ran, and tag or UUID are still the template's. It may be marked,
 	// and after that is Ours.
-	Fresh Ownership = "fresh"
-	// Doubtful: it carries our tag or note, and the proof fails: a copy or a
+	Unmarked Ownership = "unmarked"
+	// Unverified: it carries our tag or note, and the proof fails: a copy or a
 	// restored backup. Never touched.
-	Doubtful Ownership = "doubtful"
+	Unverified Ownership = "unverified"
 )
 
-// Ownership judges whose the VM is, and says why when it is doubtful.
+// Ownership judges whose the VM is, and says why when it is unverified.
 func (vm *VM) Ownership() (Ownership, string) {
 	tagged := slices.Contains(vm.Tags, OwnerTag)
 	r := vm.Record
@@ -315,25 +315,25 @@ func (vm *VM) Ownership() (Ownership, string) {
 	case vm.Passed:
 		return Foreign, ""
 	case vm.RecordProblem != "":
-		return Doubtful, vm.RecordProblem
+		return Unverified, vm.RecordProblem
 	case r == nil && tagged:
-		return Doubtful, fmt.Sprintf("has the tag %q, but no record in its note", OwnerTag)
+		return Unverified, fmt.Sprintf("has the tag %q, but no record in its note", OwnerTag)
 	case r == nil:
 		return Foreign, ""
 	case !r.Names(vm.ID):
-		return Doubtful, fmt.Sprintf("its note is that of VM %s: a copy or a restored backup", r.VM)
+		return Unverified, fmt.Sprintf("its note is that of VM %s: a copy or a restored backup", r.VM)
 	case r.Worker != vm.Name:
-		return Doubtful, fmt.Sprintf("its note names worker %q, its name is %q", r.Worker, vm.Name)
+		return Unverified, fmt.Sprintf("its note names worker %q, its name is %q", r.Worker, vm.Name)
 	case vm.Template:
-		return Doubtful, "it is a template"
+		return Unverified, "it is a template"
 	case tagged && r.UUID != "" && r.UUID == vm.UUID:
 		return Ours, ""
 	case r.VM == "":
-		return Doubtful, "owner tag or SMBIOS UUID do not fit its note: a copy or a restored backup"
+		return Unverified, "owner tag or SMBIOS UUID do not fit its note: a copy or a restored backup"
 	case vm.Running:
-		return Doubtful, "owner tag or SMBIOS UUID do not fit its note, and it is running"
+		return Unverified, "owner tag or SMBIOS UUID do not fit its note, and it is running"
 	default:
-		return Fresh, ""
+		return Unmarked, ""
 	}
 }
 

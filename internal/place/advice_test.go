@@ -17,7 +17,7 @@ func TestTheAdviceOfABackendIsAboutWhatWasRefused(t *testing.T) {
 	for _, s := range []struct {
 		name  string
 		world *inventory.Snapshot
-		want  Want
+		want  Requirements
 		words inventory.Advice
 		fix   string
 	}{
@@ -38,7 +38,7 @@ func TestTheAdviceOfABackendIsAboutWhatWasRefused(t *testing.T) {
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			s.world.Advice = s.words
-			_, _, refusals := NewRoom(s.world).Place(s.want)
+			_, _, refusals := NewCapacity(s.world).Place(s.want)
 			if !slices.ContainsFunc(refusals, func(f finding.Finding) bool { return f.Fix == s.fix }) {
 				t.Errorf("nothing says %q:\n%v", s.fix, written(refusals))
 			}

@@ -75,17 +75,17 @@ func CheckCardAlone(s *inventory.Snapshot, h *inventory.Host, d pci.Device) find
 
 // CheckCardFree judges whether anybody but who has the card: in the
 // configuration of a VM, or by a claim. A VM that cannot be read may hold it.
-func CheckCardFree(s *inventory.Snapshot, h *inventory.Host, d pci.Device, who Who) []finding.Finding {
+func CheckCardFree(s *inventory.Snapshot, h *inventory.Host, d pci.Device, worker WorkerKey) []finding.Finding {
 	var findings []finding.Finding
 	for _, vm := range s.Holders(h.Name, d.Slot) {
-		if vm.ID == who.VM {
+		if vm.ID == worker.VM {
 			continue
 		}
 		findings = append(findings, held(s, h, d, vm))
 	}
 	findings = append(findings, hiddenHolders(s, h, d)...)
 	if claim := s.Claim(h.Name, d.Slot); claim != nil {
-		findings = append(findings, claimed(s, h, d, claim, who)...)
+		findings = append(findings, claimed(s, h, d, claim, worker)...)
 	}
 	if _, notes := Split(findings); len(notes) == len(findings) {
 		findings = append(findings, finding.New(finding.CardHeld, finding.Pass, atCard(s, h.Name, d)).WithReason("free"))
@@ -106,7 +106,7 @@ func held(s *inventory.Snapshot, h *inventory.Host, d pci.Device, vm *inventory.
 			}
 		}
 	}
-	if ownership, _ := vm.Ownership(); ownership == inventory.Ours || ownership == inventory.Fresh {
+	if ownership, _ := vm.Ownership(); ownership == inventory.Ours || ownership == inventory.Unmarked {
 		f.Fix = "choose another card, or let that worker go first: " + shell.Command("gpuworker delete %s", vm.Record.Worker)
 	}
 	return f
@@ -137,7 +137,7 @@ func Unbelieved(s *inventory.Snapshot, claim *inventory.Claim) finding.Finding {
 	return f
 }
 
-func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inventory.Claim, who Who) []finding.Finding {
+func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inventory.Claim, worker WorkerKey) []finding.Finding {
 	f := finding.New(finding.CardClaimed, finding.Unknown, atCard(s, h.Name, d))
 	r := claim.Record
 	switch {
@@ -148,7 +148,7 @@ func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inve
 	case claim.Releasing:
 		f.Verdict = finding.Info
 		f.Reason = fmt.Sprintf("worker %s is giving the card back just now; a claim waits up to a minute for that", r.Worker)
-	case !who.is(&r):
+	case !worker.is(&r):
 		f.Verdict = finding.Fail
 		f.Reason = fmt.Sprintf("claimed for worker %s of pool %s, KubeCluster %s", r.Worker, r.Pool, r.KubeCluster)
 		if r.By != "" {

@@ -36,7 +36,7 @@ type CardVerdict struct {
 
 // JudgeCards judges the GPUs of a host, in their order. When the cards of the host
 // cannot be seen there is none, and blind says why.
-func (r *Room) JudgeCards(host *inventory.Host) (verdicts []CardVerdict, blind string) {
+func (r *Capacity) JudgeCards(host *inventory.Host) (verdicts []CardVerdict, blind string) {
 	f := CheckHost(r.world, host.Name)
 	if f.Blocks() {
 		return nil, fmt.Sprintf("the host is offline (%s)", f.ID)
@@ -53,8 +53,8 @@ func (r *Room) JudgeCards(host *inventory.Host) (verdicts []CardVerdict, blind s
 
 // cardState sums up what a plan would find. Of several reasons that counts which
 // says most about whose the card is, then which is hardest to fix.
-func (r *Room) cardState(host *inventory.Host, device pci.Device) CardVerdict {
-	blocking, _ := r.JudgeCard(host, device, Who{})
+func (r *Capacity) cardState(host *inventory.Host, device pci.Device) CardVerdict {
+	blocking, _ := r.JudgeCard(host, device, WorkerKey{})
 	if len(blocking) == 0 {
 		return CardVerdict{State: CardReady}
 	}
@@ -97,9 +97,9 @@ func heldCard(vms []*inventory.VM) CardVerdict {
 		v.Reason = fmt.Sprintf("and %d VMs more have it too", n)
 	}
 	switch ownership, why := vms[0].Ownership(); ownership {
-	case inventory.Ours, inventory.Fresh:
+	case inventory.Ours, inventory.Unmarked:
 		v.State = CardInUse
-	case inventory.Doubtful:
+	case inventory.Unverified:
 		v.Reason = "not proven to be ours: " + why
 	case inventory.Foreign:
 		v.Reason = orWord(v.Reason, "not ours")
@@ -108,7 +108,7 @@ func heldCard(vms []*inventory.VM) CardVerdict {
 }
 
 // briefly is a finding in the words of a table.
-func (r *Room) briefly(host *inventory.Host, device pci.Device, f finding.Finding) string {
+func (r *Capacity) briefly(host *inventory.Host, device pci.Device, f finding.Finding) string {
 	switch f.ID {
 	case finding.CardClaimed:
 		claim := r.world.Claim(host.Name, device.Slot)

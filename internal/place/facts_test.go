@@ -45,7 +45,7 @@ func TestWhatAHostSaysOfACardCounts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			world := Observed(Host("pve1", T4("03:00")), Template(9000, "ubuntu-22.04", "pve1"))
 			world.Hosts[0].Facts = tt.facts
-			room := NewRoom(world)
+			room := NewCapacity(world)
 			if tt.required {
 				room.RequireFacts()
 			}

@@ -163,7 +163,7 @@ const reserveMiB = 512
 // host. promisedMiB was given away by the plan already, freedMiB comes back
 // before the VM starts. A VM with a card pins all of its memory, so a host is
 // never filled by more than it has.
-func CheckMemory(s *inventory.Snapshot, h *inventory.Host, wantMiB, promisedMiB, freedMiB int) finding.Finding {
+func CheckMemory(s *inventory.Snapshot, h *inventory.Host, neededMiB, promisedMiB, freedMiB int) finding.Finding {
 	f := finding.New(finding.MemoryShort, finding.Fail, at(s, h.Name))
 	if h.MemoryTotal == 0 {
 		if f, is := unreadable(s, h, "status"); is {
@@ -175,9 +175,9 @@ func CheckMemory(s *inventory.Snapshot, h *inventory.Host, wantMiB, promisedMiB,
 	if promisedMiB > 0 {
 		used += fmt.Sprintf(", %s promised in this plan", Size(int64(promisedMiB)*mib))
 	}
-	if free < int64(wantMiB+reserveMiB)*mib {
+	if free < int64(neededMiB+reserveMiB)*mib {
 		f.Reason = fmt.Sprintf("%s wanted and %s kept in reserve, %s free (%s)",
-			Size(int64(wantMiB)*mib), Size(reserveMiB*mib), Size(max(free, 0)), used)
+			Size(int64(neededMiB)*mib), Size(reserveMiB*mib), Size(max(free, 0)), used)
 		f.Fix = "stop or move other VMs, or lower spec.machine.memory"
 		return f
 	}

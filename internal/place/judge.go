@@ -32,25 +32,25 @@ func newCardsSeen() *cardsSeen {
 	return &cardsSeen{models: map[modelOf]bool{}, fit: map[selection][]pci.Device{}, judged: map[card]judgment{}}
 }
 
-func (c *cardsSeen) fitting(want CardWant, host *inventory.Host) []pci.Device {
-	if len(want.Hosts) > 0 && !slices.Contains(want.Hosts, host.Name) {
+func (c *cardsSeen) fitting(needs CardRequirements, host *inventory.Host) []pci.Device {
+	if len(needs.Hosts) > 0 && !slices.Contains(needs.Hosts, host.Name) {
 		return nil
 	}
-	of := selection{host.Name, want.Model, want.ID}
+	of := selection{host.Name, needs.Model, needs.ID}
 	fit, known := c.fit[of]
 	if !known {
-		fit = slices.DeleteFunc(host.GPUs(), func(d pci.Device) bool { return !c.isModel(want, host.Name, d) })
+		fit = slices.DeleteFunc(host.GPUs(), func(d pci.Device) bool { return !c.isModel(needs, host.Name, d) })
 		c.fit[of] = fit
 	}
 	return fit
 }
 
-func (c *cardsSeen) isModel(want CardWant, host string, device pci.Device) bool {
+func (c *cardsSeen) isModel(needs CardRequirements, host string, device pci.Device) bool {
 	gpu, _ := device.GPU()
-	question := modelOf{want.Model, want.ID, gpu.Vendor, gpu.Name, gpu.ID}
+	question := modelOf{needs.Model, needs.ID, gpu.Vendor, gpu.Name, gpu.ID}
 	answer, known := c.models[question]
 	if !known {
-		answer = want.Matches(host, device)
+		answer = needs.Matches(host, device)
 		c.models[question] = answer
 	}
 	return answer
@@ -58,48 +58,48 @@ func (c *cardsSeen) isModel(want CardWant, host string, device pci.Device) bool 
 
 // JudgeCard judges all that stands between a worker and a card, this plan
 // included.
-func (r *Room) JudgeCard(host *inventory.Host, device pci.Device, who Who) (refusals, notes []finding.Finding) {
-	if taker := r.cards[card{host.Name, device.Slot}]; taker != "" && taker != who.Worker {
+func (r *Capacity) JudgeCard(host *inventory.Host, device pci.Device, worker WorkerKey) (refusals, notes []finding.Finding) {
+	if taker := r.cards[card{host.Name, device.Slot}]; taker != "" && taker != worker.Worker {
 		return []finding.Finding{finding.New(finding.CardUsed, finding.Fail, atCard(r.world, host.Name, device)).
 			WithReason("used by " + taker).
 			WithFix("there are fewer cards than workers that want one: add a card, or lower count")}, nil
 	}
-	j := r.judge(host, device, who)
+	j := r.judge(host, device, worker)
 	return j.refusals, j.notes
 }
 
 // isFree tells whether nothing stands between a worker and a card.
-func (r *Room) isFree(host *inventory.Host, device pci.Device, who Who) bool {
+func (r *Capacity) isFree(host *inventory.Host, device pci.Device, worker WorkerKey) bool {
 	taker := r.cards[card{host.Name, device.Slot}]
-	return (taker == "" || taker == who.Worker) && len(r.judge(host, device, who).refusals) == 0
+	return (taker == "" || taker == worker.Worker) && len(r.judge(host, device, worker).refusals) == 0
 }
 
 // judge judges a card as the world is: for all workers that have nothing yet alike.
-func (r *Room) judge(host *inventory.Host, device pci.Device, who Who) judgment {
+func (r *Capacity) judge(host *inventory.Host, device pci.Device, worker WorkerKey) judgment {
 	claim := r.world.Claim(host.Name, device.Slot)
-	if who.VM != "" || claim != nil && who.is(&claim.Record) {
-		refusals, notes := Split(r.lookAtCard(host, device, who))
+	if worker.VM != "" || claim != nil && worker.is(&claim.Record) {
+		refusals, notes := Split(r.lookAtCard(host, device, worker))
 		return judgment{refusals, notes}
 	}
 	key := card{host.Name, device.Slot}
 	known, judged := r.cardsSeen.judged[key]
 	if !judged {
-		known.refusals, known.notes = Split(r.lookAtCard(host, device, who))
+		known.refusals, known.notes = Split(r.lookAtCard(host, device, worker))
 		known.refusals, known.notes = slices.Clip(known.refusals), slices.Clip(known.notes) // whoever adds to them has a copy
 		r.cardsSeen.judged[key] = known
 	}
 	return known
 }
 
-func (r *Room) lookAtCard(host *inventory.Host, device pci.Device, who Who) []finding.Finding {
+func (r *Capacity) lookAtCard(host *inventory.Host, device pci.Device, worker WorkerKey) []finding.Finding {
 	findings := []finding.Finding{CheckIOMMU(r.world, host)}
 	if !findings[0].Blocks() {
 		findings = append(findings, CheckCardAlone(r.world, host, device))
 	}
-	findings = append(findings, CheckCardFree(r.world, host, device, who)...)
+	findings = append(findings, CheckCardFree(r.world, host, device, worker)...)
 	facts := CheckHostFacts(r.world, host, device, r.requireFacts)
 	if slices.ContainsFunc(facts, finding.Finding.Blocks) {
-		facts = ProvenByVM(r.world, who.VM, device.Slot, facts)
+		facts = ProvenByVM(r.world, worker.VM, device.Slot, facts)
 	}
 	return append(findings, facts...)
 }

@@ -14,15 +14,15 @@ import (
 
 // option is one host, or one card of a host, for a worker.
 type option struct {
-	seat     Seat
-	volumes  []Volume
-	refusals []finding.Finding
-	notes    []finding.Finding
+	placement Placement
+	volumes   []Volume
+	refusals  []finding.Finding
+	notes     []finding.Finding
 }
 
 // options are all places to look at, the best first. Each is judged only when
 // it is asked for: the first is nearly always the last that is needed.
-func (r *Room) options(w Want) iter.Seq[option] {
+func (r *Capacity) options(w Requirements) iter.Seq[option] {
 	return func(yield func(option) bool) {
 		if w.Card != nil && w.Card.Slot != nil {
 			yield(r.tryExact(w))
@@ -45,7 +45,7 @@ func (r *Room) options(w Want) iter.Seq[option] {
 }
 
 // ranked are the hosts that may run the worker, the best first.
-func (r *Room) ranked(w Want) []string {
+func (r *Capacity) ranked(w Requirements) []string {
 	names := w.hosts(r.world)
 	ranks := make(map[string]rank, len(names))
 	for _, name := range names {
@@ -62,8 +62,8 @@ type rank struct {
 	name    string
 }
 
-func (r *Room) rank(w Want, name string) rank {
-	return rank{r.workers[crew{w.Pool, w.KubeCluster, name}], r.freeMemory(name), name}
+func (r *Capacity) rank(w Requirements, name string) rank {
+	return rank{r.workers[poolOnHost{w.Pool, w.KubeCluster, name}], r.freeMemory(name), name}
 }
 
 // compare puts the better one first.
@@ -72,8 +72,8 @@ func (a rank) compare(b rank) int {
 }
 
 // tryHost judges all that a worker asks of a host beside a card.
-func (r *Room) tryHost(w Want, name string) option {
-	o := option{seat: Seat{Host: name}}
+func (r *Capacity) tryHost(w Requirements, name string) option {
+	o := option{placement: Placement{Host: name}}
 	if f := CheckHost(r.world, name); f.Blocks() {
 		o.refusals = append(o.refusals, f)
 		return o
@@ -87,18 +87,18 @@ func (r *Room) tryHost(w Want, name string) option {
 		o.volumes = Volumes(w, template)
 		findings = append(findings, CheckReach(r.world, host, w, template)...)
 		for _, v := range o.volumes {
-			findings = append(findings, CheckStorage(r.world, host, v, r.storage[r.shelf(name, v.Storage)]))
+			findings = append(findings, CheckStorage(r.world, host, v, r.storage[r.storageKey(name, v.Storage)]))
 		}
 	}
 	o.refusals, o.notes = Split(findings)
 	o.refusals = slices.Compact(o.refusals) // memory and CPUs may be unknown for one reason
-	o.seat.Template, o.seat.Reason = template, memory.Reason
+	o.placement.Template, o.placement.Reason = template, memory.Reason
 	return o
 }
 
 // tryCard judges one card and, when it may be had, its host.
-func (r *Room) tryCard(w Want, host *inventory.Host, device pci.Device, onHost func() option) option {
-	refusals, notes := r.JudgeCard(host, device, w.Who)
+func (r *Capacity) tryCard(w Requirements, host *inventory.Host, device pci.Device, onHost func() option) option {
+	refusals, notes := r.JudgeCard(host, device, w.WorkerKey)
 	if len(refusals) > 0 {
 		return option{refusals: ofCard(device, refusals)}
 	}
@@ -107,12 +107,12 @@ func (r *Room) tryCard(w Want, host *inventory.Host, device pci.Device, onHost f
 		return o
 	}
 	gpu, _ := device.GPU()
-	o.seat.Slot, o.seat.Model = &device.Slot, gpu.ShortName()
+	o.placement.Slot, o.placement.Model = &device.Slot, gpu.ShortName()
 	alone := fmt.Sprintf("alone in group %d", device.Functions[0].Group)
 	if r.world.Capabilities.HidesGroups {
 		alone = "its group is not shown"
 	}
-	o.seat.Reason = alone + ", " + o.seat.Reason
+	o.placement.Reason = alone + ", " + o.placement.Reason
 	o.notes = slices.Concat(notes, o.notes)
 	return o
 }
@@ -133,9 +133,9 @@ func ofCard(device pci.Device, refusals []finding.Finding) []finding.Finding {
 }
 
 // tryExact judges the card that a document names by its place.
-func (r *Room) tryExact(w Want) option {
+func (r *Capacity) tryExact(w Requirements) option {
 	name, slot := w.Card.Host, *w.Card.Slot
-	o := option{seat: Seat{Host: name, Slot: &slot}}
+	o := option{placement: Placement{Host: name, Slot: &slot}}
 	refuse := func(f finding.Finding) option {
 		if f.Where.Card == "" {
 			f.Where.Card = slot.String()
@@ -156,7 +156,7 @@ func (r *Room) tryExact(w Want) option {
 	return r.tryCard(w, host, *host.Device(slot), func() option { return r.tryHost(w, name) })
 }
 
-func notAllowed(s *inventory.Snapshot, w Want, host string) finding.Finding {
+func notAllowed(s *inventory.Snapshot, w Requirements, host string) finding.Finding {
 	return finding.New(finding.HostNotAllowed, finding.Fail, at(s, host)).
 		WithReason(fmt.Sprintf("the card is on %s, and spec.hosts of pool %s leaves that host out", host, w.Pool)).
 		WithFix("add the host to spec.hosts, or name another card")
@@ -164,9 +164,9 @@ func notAllowed(s *inventory.Snapshot, w Want, host string) finding.Finding {
 
 // tryCards judges the cards of a host that a selector fits, in the order of
 // their addresses.
-func (r *Room) tryCards(w Want, name string) iter.Seq[option] {
+func (r *Capacity) tryCards(w Requirements, name string) iter.Seq[option] {
 	refuse := func(f finding.Finding) iter.Seq[option] {
-		return slices.Values([]option{{seat: Seat{Host: name}, refusals: []finding.Finding{f}}})
+		return slices.Values([]option{{placement: Placement{Host: name}, refusals: []finding.Finding{f}}})
 	}
 	if f := CheckHost(r.world, name); f.Blocks() {
 		return refuse(f)

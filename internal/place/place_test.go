@@ -16,11 +16,11 @@ import (
 func slot(text string) pci.Slot { return pci.MustBDF(text + ".0").Slot }
 
 // want is a worker of 4 cores and 8 GiB from ubuntu-22.04 on vmbr0.
-func want(worker string, changes ...func(*Want)) Want {
-	w := Want{
-		Who:      Who{Worker: worker, Pool: "gpu", KubeCluster: "rke2-lab"},
-		Template: v1alpha1.Template{Name: "ubuntu-22.04", Clone: v1alpha1.CloneLinked},
-		NIC:      inventory.NIC{Bridge: "vmbr0"}, MemoryMiB: 8192, Cores: 4,
+func want(worker string, changes ...func(*Requirements)) Requirements {
+	w := Requirements{
+		WorkerKey: WorkerKey{Worker: worker, Pool: "gpu", KubeCluster: "rke2-lab"},
+		Template:  v1alpha1.Template{Name: "ubuntu-22.04", Clone: v1alpha1.CloneLinked},
+		NIC:       inventory.NIC{Bridge: "vmbr0"}, MemoryMiB: 8192, Cores: 4,
 	}
 	for _, change := range changes {
 		change(&w)
@@ -28,12 +28,12 @@ func want(worker string, changes ...func(*Want)) Want {
 	return w
 }
 
-func exactly(host, text string) func(*Want) {
-	return func(w *Want) { s := slot(text); w.Card = &CardWant{Host: host, Slot: &s} }
+func exactly(host, text string) func(*Requirements) {
+	return func(w *Requirements) { s := slot(text); w.Card = &CardRequirements{Host: host, Slot: &s} }
 }
 
-func ofModel(model string, hosts ...string) func(*Want) {
-	return func(w *Want) { w.Card = &CardWant{Model: model, Hosts: hosts} }
+func ofModel(model string, hosts ...string) func(*Requirements) {
+	return func(w *Requirements) { w.Card = &CardRequirements{Model: model, Hosts: hosts} }
 }
 
 // written writes findings as an operator reads them.
@@ -50,7 +50,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 	scenarios := []struct {
 		name  string
 		world *inventory.Snapshot
-		want  Want
+		want  Requirements
 		says  []string
 	}{
 		{"the host is not one of the hypervisor", Observed(Host("pve1"), Host("pve2")), want("gpu-1", exactly("pve9", "03:00")),
@@ -63,14 +63,14 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 				Host("pve1").Shared("nas", 500).Storage("local-lvm", 500), Host("pve2").Shared("nas", 500).Storage("local-lvm", 500),
 				Template(9000, "ubuntu-22.04", "pve1").On("nas"),
 			),
-			want("w-1", func(w *Want) {
+			want("w-1", func(w *Requirements) {
 				w.Hosts, w.Storage, w.Template.Clone = []string{"pve2"}, "local-lvm", v1alpha1.CloneFull
 			}),
 			[]string{`STORAGE-NOT-SHARED pve2 : template VM 9000 "ubuntu-22.04" is on pve1, and a full clone goes to another host on shared storage only: local-lvm is local to each host → set spec.machine.disk.storage to one that is shared (nas), make a copy of the template on pve2, or allow pve1 alone in spec.hosts`},
 		},
 		{"the host's devices cannot be read", Observed(Host("pve1").Blind("PCI devices", "permission denied: Sys.Audit on /")), want("gpu-1", exactly("pve1", "03:00")),
 			[]string{"HOST-UNREADABLE pve1 0000:03:00: PCI devices cannot be read: permission denied: Sys.Audit on / → gpuworker check shows which privilege the login lacks"}},
-		{"the pool leaves the host out", Observed(Host("pve1", T4("03:00")), ubuntu), want("gpu-1", exactly("pve1", "03:00"), func(w *Want) { w.Hosts = []string{"pve2"} }),
+		{"the pool leaves the host out", Observed(Host("pve1", T4("03:00")), ubuntu), want("gpu-1", exactly("pve1", "03:00"), func(w *Requirements) { w.Hosts = []string{"pve2"} }),
 			[]string{"HOST-NOT-ALLOWED pve1 0000:03:00: the card is on pve1, and spec.hosts of pool gpu leaves that host out → add the host to spec.hosts, or name another card"}},
 		{"the IOMMU is off", Observed(Host("pve1", T4("03:00")).NoIOMMU(), ubuntu), want("gpu-1", exactly("pve1", "03:00")),
 			[]string{"HOST-IOMMU-OFF pve1 0000:03:00.0: the IOMMU is off: no PCI device is in an IOMMU group → turn VT-d or AMD-Vi on in the host's firmware, then reboot the host"}},
@@ -101,11 +101,11 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 				"CARD-NO-MATCH pve2 : no A100 here; the host has no NVIDIA GPU → correct the model, or allow a host that has one: gpuworker gpus",
 			}},
 
-		{"the template is on local storage of another host", Observed(Host("pve1"), Host("pve2"), ubuntu), want("gpu-1", func(w *Want) { w.Hosts = []string{"pve2"} }),
+		{"the template is on local storage of another host", Observed(Host("pve1"), Host("pve2"), ubuntu), want("gpu-1", func(w *Requirements) { w.Hosts = []string{"pve2"} }),
 			[]string{`TEMPLATE-MISSING pve2 : the host has no template "ubuntu-22.04"; there is VM 9000 "ubuntu-22.04" on pve1, on storage that pve2 does not share → make a copy of the template on pve2, or keep all of it on shared storage, its cloud-init drive too`}},
 		{"the template is still a VM", Observed(Host("pve1"), VM(9000, "ubuntu-22.04", "pve1")), want("gpu-1"),
 			[]string{`TEMPLATE-MISSING pve1 : there is no template "ubuntu-22.04"; VM 9000 "ubuntu-22.04" on pve1 is a VM, no template → if it is meant to be one, make it a template   (on pve1)`}},
-		{"no template has these tags", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Want) { w.Template = v1alpha1.Template{Tags: []string{"gpu", "jammy"}} }),
+		{"no template has these tags", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Requirements) { w.Template = v1alpha1.Template{Tags: []string{"gpu", "jammy"}} }),
 			[]string{"TEMPLATE-MISSING pve1 : there is no template with tags gpu+jammy on any host that can be seen → correct spec.template, or make the template; the login must be allowed to see it"}},
 		{"two templates have the name", Observed(Host("pve1"), ubuntu, Template(9005, "ubuntu-22.04", "pve1")), want("gpu-1"),
 			[]string{`TEMPLATE-AMBIGUOUS pve1 : 2 templates "ubuntu-22.04" fit: VM 9000 "ubuntu-22.04" on pve1, VM 9005 "ubuntu-22.04" on pve1 → name one by spec.template.vmid, or give it a name or a tag of its own`}},
@@ -118,20 +118,20 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		{"the template cannot be read", Observed(Host("pve1"), Template(9000, "ubuntu-22.04", "pve1").Unreadable("permission denied")), want("gpu-1"),
 			[]string{`VM-UNREADABLE pve1 : template VM 9000 "ubuntu-22.04" cannot be read: permission denied → let the login read all VMs; gpuworker check shows what it lacks`}},
 
-		{"a full clone's storage does not exist", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Want) { w.Template.Clone, w.Storage = v1alpha1.CloneFull, "fast" }),
+		{"a full clone's storage does not exist", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Requirements) { w.Template.Clone, w.Storage = v1alpha1.CloneFull, "fast" }),
 			[]string{"STORAGE-MISSING pve1 : the host has no storage fast; it has local-lvm → correct spec.machine.disk.storage, or allow the storage on this host"}},
 		{"the storage is not active", Observed(Host("pve1").Change(func(h *inventory.Host) { h.Storages[0].Active = false }), ubuntu), want("gpu-1"),
 			[]string{"STORAGE-MISSING pve1 : storage local-lvm is not active on the host → look why the storage is not active   (on pve1)"}},
 		{"the storage takes no disks", Observed(Host("pve1").Change(func(h *inventory.Host) { h.Storages[0].Content = []string{"iso", "vztmpl"} }), ubuntu), want("gpu-1"),
 			[]string{"STORAGE-CONTENT pve1 : storage local-lvm takes no disks of VMs, only iso, vztmpl → choose another storage, or let this one take disks of VMs"}},
-		{"a full clone does not fit", Observed(Host("pve1").Storage("local-lvm", 30), ubuntu), want("gpu-1", func(w *Want) { w.Template.Clone, w.DiskMiB = v1alpha1.CloneFull, 40960 }),
+		{"a full clone does not fit", Observed(Host("pve1").Storage("local-lvm", 30), ubuntu), want("gpu-1", func(w *Requirements) { w.Template.Clone, w.DiskMiB = v1alpha1.CloneFull, 40960 }),
 			[]string{"STORAGE-FULL pve1 : storage local-lvm has 30 GiB free, 40 GiB is needed → make room, choose another storage, or a smaller disk"}},
 		{"the storages cannot be read", Observed(Host("pve1").Blind("storages", "timeout"), ubuntu), want("gpu-1"),
 			[]string{"HOST-UNREADABLE pve1 : storages cannot be read: timeout → gpuworker check shows which privilege the login lacks"}},
 
-		{"the bridge does not exist", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Want) { w.NIC.Bridge = "vmbr7" }),
+		{"the bridge does not exist", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Requirements) { w.NIC.Bridge = "vmbr7" }),
 			[]string{"BRIDGE-MISSING pve1 : the host has no bridge vmbr7; it has vmbr0, vmbr1 → correct spec.network.bridge, or make the bridge on the host"}},
-		{"the bridge knows no VLANs", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Want) { w.NIC.VLAN = 40 }),
+		{"the bridge knows no VLANs", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Requirements) { w.NIC.VLAN = 40 }),
 			[]string{"BRIDGE-NOT-VLAN-AWARE pve1 : bridge vmbr0 is not VLAN aware, and VLAN 40 is wanted → set bridge-vlan-aware on vmbr0, or leave spec.network.vlan out"}},
 		{"the memory does not suffice by the reserve", Observed(Host("pve1").Memory(64, 56), ubuntu), want("gpu-1"),
 			[]string{"MEMORY-SHORT pve1 : 8 GiB wanted and 512 MiB kept in reserve, 8 GiB free (memory 56 of 64 GiB used) → stop or move other VMs, or lower spec.machine.memory"}},
@@ -146,7 +146,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 	}
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
-			_, _, refusals := NewRoom(s.world).Place(s.want)
+			_, _, refusals := NewCapacity(s.world).Place(s.want)
 			if diff := cmp.Diff(s.says, written(refusals)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -164,16 +164,16 @@ func TestPlacesThatAreFound(t *testing.T) {
 		Host("pve1", T4("03:00"), T4("81:00")).Memory(128, 40), Host("pve2", T4("03:00")).Memory(128, 20), Host("pve3", RTX3090("0a:00")).Memory(128, 60),
 		Template(9000, "ubuntu-22.04", "pve1"), Template(9001, "ubuntu-22.04", "pve2"), Template(9002, "ubuntu-22.04", "pve3"),
 	)
-	room := NewRoom(world)
+	room := NewCapacity(world)
 	for _, s := range []struct {
 		name string
-		want Want
+		want Requirements
 		at   string
 	}{
 		{"the first goes to the host with the most free memory", want("gpu-1", ofModel("t4")), "pve2 0000:03:00"},
 		{"the second to another host", want("gpu-2", ofModel("t4")), "pve1 0000:03:00"},
 		{"the third to the next card", want("gpu-3", ofModel("t4")), "pve1 0000:81:00"},
-		{"the model may be given by ID", want("gpu-4", func(w *Want) { w.Card = &CardWant{ID: "10DE:2204"} }), "pve3 0000:0a:00"},
+		{"the model may be given by ID", want("gpu-4", func(w *Requirements) { w.Card = &CardRequirements{ID: "10DE:2204"} }), "pve3 0000:0a:00"},
 		{"a plain worker of the pool goes where the pool has fewest", want("gpu-5"), "pve2 "},
 		{"and then where there is most memory", want("gpu-6"), "pve3 "},
 	} {
@@ -187,7 +187,7 @@ func TestPlacesThatAreFound(t *testing.T) {
 	}
 }
 
-func slotOf(s Seat) string {
+func slotOf(s Placement) string {
 	if s.Slot == nil {
 		return ""
 	}
@@ -196,8 +196,8 @@ func slotOf(s Seat) string {
 
 func TestWhatIsPromisedIsNotThereTwice(t *testing.T) {
 	world := Observed(Host("pve1").Memory(64, 40).Storage("local-lvm", 25), Template(9000, "ubuntu-22.04", "pve1"))
-	full := func(w *Want) { w.Template.Clone = v1alpha1.CloneFull }
-	room := NewRoom(world)
+	full := func(w *Requirements) { w.Template.Clone = v1alpha1.CloneFull }
+	room := NewCapacity(world)
 	for n := 1; n <= 2; n++ {
 		if _, _, refusals := room.Place(want(fmt.Sprintf("gpu-%d", n), full)); len(refusals) > 0 {
 			t.Fatalf("worker %d: %v", n, written(refusals))
@@ -218,9 +218,9 @@ func TestSharedStorageIsOneForAllHosts(t *testing.T) {
 		Host("pve1").Shared("ceph", 15), Host("pve2").Shared("ceph", 15), Host("pve3"),
 		Template(9000, "ubuntu-22.04", "pve1").On("ceph"),
 	)
-	full := func(w *Want) { w.Template.Clone = v1alpha1.CloneFull }
-	room := NewRoom(world)
-	seat, _, _ := room.Place(want("gpu-1", full, func(w *Want) { w.Hosts = []string{"pve2"} }))
+	full := func(w *Requirements) { w.Template.Clone = v1alpha1.CloneFull }
+	room := NewCapacity(world)
+	seat, _, _ := room.Place(want("gpu-1", full, func(w *Requirements) { w.Hosts = []string{"pve2"} }))
 	if seat.Host != "pve2" || seat.Template.ID != "9000" {
 		t.Errorf("a template on shared storage reaches the other host: %+v", seat)
 	}
@@ -240,22 +240,22 @@ func TestAWorkerIsNotInItsOwnWay(t *testing.T) {
 	own := VM(9100, "gpu-1", "pve1").Ours("gpu", "rke2-lab", "SemiPersistent").Card("03:00").Running().Machine(func(m *inventory.Machine) { m.MemoryMiB = 8192 })
 	world := Observed(Host("pve1", T4("03:00")).Memory(16, 12), Template(9000, "ubuntu-22.04", "pve1"), own,
 		Claim("pve1", "03:00", "gpu-1", "gpu", "rke2-lab", 9100).Stale("iommugroup is 14, the hardware says 15"))
-	w := want("gpu-1", exactly("pve1", "03:00"), func(w *Want) { w.VM = "9100" })
-	seat, notes, refusals := NewRoom(world).Place(w)
+	w := want("gpu-1", exactly("pve1", "03:00"), func(w *Requirements) { w.VM = "9100" })
+	seat, notes, refusals := NewCapacity(world).Place(w)
 	if seat.Host != "pve1" || len(refusals) > 0 {
 		t.Fatalf("its own card, claim and memory stand in its way: %v", written(refusals))
 	}
 	if len(notes) != 2 || notes[0].ID != finding.MappingStale || notes[1].ID != finding.HostDriver {
 		t.Errorf("notes: %v", written(notes))
 	}
-	if _, refusals := NewRoom(world).Keep(w, "pve1"); len(refusals) > 0 {
+	if _, refusals := NewCapacity(world).Keep(w, "pve1"); len(refusals) > 0 {
 		t.Errorf("it could not be restarted: %v", written(refusals))
 	}
 }
 
 func TestACardThatIsBeingGivenBackMayBeClaimed(t *testing.T) {
 	world := Observed(Host("pve1", T4("03:00")), Template(9000, "ubuntu-22.04", "pve1"), Claim("pve1", "03:00", "ml-1", "ml", "prod", 9200).Releasing())
-	seat, notes, refusals := NewRoom(world).Place(want("gpu-1", exactly("pve1", "03:00")))
+	seat, notes, refusals := NewCapacity(world).Place(want("gpu-1", exactly("pve1", "03:00")))
 	if seat.Host != "pve1" || len(refusals) > 0 || len(notes) != 2 || notes[0].ID != finding.CardClaimed || notes[0].Verdict != finding.Info {
 		t.Errorf("%+v, notes %v, refusals %v", seat, written(notes), written(refusals))
 	}
@@ -274,7 +274,7 @@ func TestModelNames(t *testing.T) {
 		{"4", t4, false}, {"Tesla", t4, false}, {"Tesla T40", t4, false}, {"", t4, false}, {"RTX 3090", t4, false},
 		{"RTX 3090", rtx, true}, {"GeForce RTX 3090", rtx, true}, {"3090", rtx, true}, {"RTX 3090 Ti", rtx, false}, {"X 3090", rtx, false},
 	} {
-		if got := (CardWant{Model: s.model}).Matches("x", s.device); got != s.fits {
+		if got := (CardRequirements{Model: s.model}).Matches("x", s.device); got != s.fits {
 			gpu, _ := s.device.GPU()
 			t.Errorf("%q is a %s: %v, want %v", s.model, gpu.ShortName(), got, s.fits)
 		}

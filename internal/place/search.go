@@ -13,11 +13,11 @@ import (
 // plan only gives away: what was refused to one of them is refused to the next one
 // too. So each host and card is judged once for all of them, and not for each.
 type Search struct {
-	room  *Room
-	want  Want
-	hosts candidates
+	capacity *Capacity
+	needs    Requirements
+	hosts    candidates
 
-	// refusals are why the last one found no place, and holds what the room had given
+	// refusals are why the last one found no place, and holds what the capacity had given
 	// away then.
 	refusals []finding.Finding
 	holds    int
@@ -47,8 +47,8 @@ func (c *candidates) Pop() any {
 
 // Search begins a search for workers that ask for what w does and have nothing yet:
 // no VM, no claim, and no card by its place.
-func (r *Room) Search(w Want) *Search {
-	s := &Search{room: r, want: w}
+func (r *Capacity) Search(w Requirements) *Search {
+	s := &Search{capacity: r, needs: w}
 	for _, name := range w.hosts(r.world) {
 		host := r.world.Host(name)
 		if host == nil {
@@ -66,35 +66,35 @@ func (r *Room) Search(w Want) *Search {
 	return s
 }
 
-// Place finds the best place for the next worker and gives it away, as Room.Place
+// Place finds the best place for the next worker and gives it away, as Capacity.Place
 // does. Workers that are refused one after the other share the reasons: they must not
 // be changed.
-func (s *Search) Place(worker string) (seat Seat, notes, refusals []finding.Finding) {
-	w := s.want
+func (s *Search) Place(worker string) (placement Placement, notes, refusals []finding.Finding) {
+	w := s.needs
 	w.Worker = worker
 	for len(s.hosts) > 0 {
 		best := s.hosts[0]
-		if now := s.room.rank(w, best.host.Name); now != best.rank {
+		if now := s.capacity.rank(w, best.host.Name); now != best.rank {
 			best.rank = now
 			heap.Fix(&s.hosts, 0)
 			continue
 		}
 		if o, found := s.try(w, best); found {
-			return s.room.take(w, o), o.notes, nil
+			return s.capacity.take(w, o), o.notes, nil
 		}
 		heap.Pop(&s.hosts)
 	}
-	if len(s.refusals) > 0 && s.holds == s.room.given {
-		return Seat{}, nil, s.refusals
+	if len(s.refusals) > 0 && s.holds == s.capacity.given {
+		return Placement{}, nil, s.refusals
 	}
-	seat, notes, refusals = s.room.Place(w)
-	s.refusals, s.holds = s.room.shared(refusals), s.room.given
-	return seat, notes, s.refusals
+	placement, notes, refusals = s.capacity.Place(w)
+	s.refusals, s.holds = s.capacity.shared(refusals), s.capacity.given
+	return placement, notes, s.refusals
 }
 
 // shared are the same refusals as found before, if they were: pools that ask for the
 // same share them too.
-func (r *Room) shared(refusals []finding.Finding) []finding.Finding {
+func (r *Capacity) shared(refusals []finding.Finding) []finding.Finding {
 	if len(refusals) == 0 {
 		return nil
 	}
@@ -113,16 +113,16 @@ type reasons struct {
 }
 
 // try judges a host and its cards.
-func (s *Search) try(w Want, c *candidate) (o option, found bool) {
+func (s *Search) try(w Requirements, c *candidate) (o option, found bool) {
 	if w.Card == nil {
-		o = s.room.tryHost(w, c.host.Name)
+		o = s.capacity.tryHost(w, c.host.Name)
 		return o, len(o.refusals) == 0
 	}
 	for ; len(c.cards) > 0; c.cards = c.cards[1:] {
-		if !s.room.isFree(c.host, c.cards[0], w.Who) {
+		if !s.capacity.isFree(c.host, c.cards[0], w.WorkerKey) {
 			continue
 		}
-		o = s.room.tryCard(w, c.host, c.cards[0], func() option { return s.room.tryHost(w, c.host.Name) })
+		o = s.capacity.tryCard(w, c.host, c.cards[0], func() option { return s.capacity.tryHost(w, c.host.Name) })
 		return o, len(o.refusals) == 0
 	}
 	return o, false
@@ -146,14 +146,14 @@ func (s *Search) Choices() int {
 func (s *Search) placesOn(c *candidate) int {
 	places := 0
 	for _, device := range c.cards {
-		if s.room.isFree(c.host, device, s.want.Who) {
+		if s.capacity.isFree(c.host, device, s.needs.WorkerKey) {
 			places++
 		}
 	}
-	if s.want.Card == nil {
+	if s.needs.Card == nil {
 		places = 1
 	}
-	if places > 0 && len(s.room.tryHost(s.want, c.host.Name).refusals) > 0 {
+	if places > 0 && len(s.capacity.tryHost(s.needs, c.host.Name).refusals) > 0 {
 		return 0
 	}
 	return places

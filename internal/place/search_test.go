@@ -18,7 +18,7 @@ import (
 func TestASearchPlacesAsIfEachWorkerLookedAtAll(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		world, wants := anyHosts(t), anyWants(t)
-		room, plain := NewRoom(world), NewRoom(world)
+		room, plain := NewCapacity(world), NewCapacity(world)
 		var searches []*Search
 		for i, w := range wants {
 			searches = append(searches, room.Search(w))
@@ -39,7 +39,7 @@ func TestASearchPlacesAsIfEachWorkerLookedAtAll(t *testing.T) {
 	})
 }
 
-func choicesOf(r *Room, w Want) int {
+func choicesOf(r *Capacity, w Requirements) int {
 	count := 0
 	for o := range r.options(w) {
 		if len(o.refusals) == 0 {
@@ -88,17 +88,17 @@ func anyHosts(t *rapid.T) *inventory.Snapshot {
 }
 
 // anyWants are what a few pools ask for.
-func anyWants(t *rapid.T) []Want {
-	var wants []Want
+func anyWants(t *rapid.T) []Requirements {
+	var wants []Requirements
 	for p := range rapid.IntRange(1, 4).Draw(t, "pools") {
-		w := want("", func(w *Want) { w.Pool = fmt.Sprintf("pool-%d", p%3) }) // two of one pool may differ in the card
+		w := want("", func(w *Requirements) { w.Pool = fmt.Sprintf("pool-%d", p%3) }) // two of one pool may differ in the card
 		switch rapid.IntRange(0, 3).Draw(t, "kind") {
 		case 0:
-			w.Card = &CardWant{Model: "t4"}
+			w.Card = &CardRequirements{Model: "t4"}
 		case 1:
-			w.Card = &CardWant{Model: "RTX 3090"}
+			w.Card = &CardRequirements{Model: "RTX 3090"}
 		case 2:
-			w.Card = &CardWant{Model: "T4", Hosts: []string{"pve2", "pve1", "pve9"}}
+			w.Card = &CardRequirements{Model: "T4", Hosts: []string{"pve2", "pve1", "pve9"}}
 		}
 		if rapid.IntRange(0, 3).Draw(t, "clone") == 0 {
 			w.Template.Clone = v1alpha1.CloneFull
@@ -113,9 +113,9 @@ func anyWants(t *rapid.T) []Want {
 
 func TestPoolsThatAreRefusedForTheSameReasonsShareThem(t *testing.T) {
 	world := Observed(Host("pve1", T4("03:00"), T4("04:00")), VM(204, "vdi", "pve1").Card("03:00").Card("04:00"), Template(9000, "ubuntu-22.04", "pve1"))
-	room := NewRoom(world)
+	room := NewCapacity(world)
 	_, _, one := room.Search(want("", ofModel("t4"))).Place("gpu-1")
-	_, _, other := room.Search(want("", ofModel("t4"), func(w *Want) { w.Pool = "other" })).Place("other-1")
+	_, _, other := room.Search(want("", ofModel("t4"), func(w *Requirements) { w.Pool = "other" })).Place("other-1")
 	if len(one) != 2 || len(other) != 2 || &one[0] != &other[0] {
 		t.Errorf("two lists:\n%v\n%v", written(one), written(other))
 	}

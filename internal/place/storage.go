@@ -18,7 +18,7 @@ type Volume struct {
 
 // Volumes are what a clone of the template takes: all of its disk when it is a
 // full one, the growth alone when it is linked.
-func Volumes(w Want, template *inventory.VM) []Volume {
+func Volumes(w Requirements, template *inventory.VM) []Volume {
 	home, wanted := template.Machine.Storage, max(w.DiskMiB, template.Machine.DiskMiB)
 	if w.Template.Clone == v1alpha1.CloneFull {
 		return []Volume{{orWord(w.Storage, home), int64(wanted) * mib}}
@@ -32,8 +32,8 @@ func Volumes(w Want, template *inventory.VM) []Volume {
 
 // CheckReach finds what keeps a clone of the template from going where it is to go:
 // to another host only onto storage that both share (PVE::API2::Qemu, clone_vm).
-// Whether the template's own storage is shared is the question of Room.Template.
-func CheckReach(s *inventory.Snapshot, h *inventory.Host, w Want, template *inventory.VM) []finding.Finding {
+// Whether the template's own storage is shared is the question of Capacity.Template.
+func CheckReach(s *inventory.Snapshot, h *inventory.Host, w Requirements, template *inventory.VM) []finding.Finding {
 	full := w.Template.Clone == v1alpha1.CloneFull && w.Storage != ""
 	storage := h.Storage(w.Storage)
 	if !full || template.Host == h.Name || storage == nil || storage.Shared {

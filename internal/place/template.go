@@ -54,10 +54,10 @@ func sharedWith(s *inventory.Snapshot, template *inventory.VM, h *inventory.Host
 	return true
 }
 
-func noTemplate(s *inventory.Snapshot, t v1alpha1.Template, h *inventory.Host, elsewhere, others []*inventory.VM) (reason, fix string) {
+func noTemplate(s *inventory.Snapshot, t v1alpha1.Template, h *inventory.Host, onOtherHosts, others []*inventory.VM) (reason, fix string) {
 	switch {
-	case len(elsewhere) > 0:
-		return fmt.Sprintf("the host has no template %s; there is %s, on storage that %s does not share", TemplateWords(t), vmList(elsewhere), h.Name),
+	case len(onOtherHosts) > 0:
+		return fmt.Sprintf("the host has no template %s; there is %s, on storage that %s does not share", TemplateWords(t), vmList(onOtherHosts), h.Name),
 			fmt.Sprintf("make a copy of the template on %s, or keep all of it on shared storage, its cloud-init drive too", h.Name)
 	case len(others) > 0:
 		return fmt.Sprintf("there is no template %s; %s is a VM, no template", TemplateWords(t), vmList(others)),

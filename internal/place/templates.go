@@ -37,32 +37,32 @@ type foundTemplate struct {
 	findings []finding.Finding
 }
 
-func (t *templates) find(want v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
-	fit := t.fitting(want)
+func (t *templates) find(needs v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
+	fit := t.fitting(needs)
 	found, known := fit.found[h.Name]
 	if !known {
-		found.template, found.findings = fit.find(t.world, want, h)
+		found.template, found.findings = fit.find(t.world, needs, h)
 		found.findings = slices.Clip(found.findings) // whoever adds to them has a copy
 		fit.found[h.Name] = found
 	}
 	return found.template, found.findings
 }
 
-func (t *templates) fitting(want v1alpha1.Template) *fitting {
-	name := templateName{want.Name, want.VMID, strings.Join(want.Tags, "\n")}
+func (t *templates) fitting(needs v1alpha1.Template) *fitting {
+	name := templateName{needs.Name, needs.VMID, strings.Join(needs.Tags, "\n")}
 	if t.fit[name] == nil {
 		fit := &fitting{here: map[string][]*inventory.VM{}, found: map[string]foundTemplate{}}
 		for i := range t.world.VMs {
-			fit.add(want, &t.world.VMs[i])
+			fit.add(needs, &t.world.VMs[i])
 		}
 		t.fit[name] = fit
 	}
 	return t.fit[name]
 }
 
-func (f *fitting) add(want v1alpha1.Template, vm *inventory.VM) {
+func (f *fitting) add(needs v1alpha1.Template, vm *inventory.VM) {
 	switch {
-	case !IsTemplate(want, vm):
+	case !IsTemplate(needs, vm):
 	case !vm.Template:
 		f.others = append(f.others, vm)
 	default:
@@ -71,14 +71,14 @@ func (f *fitting) add(want v1alpha1.Template, vm *inventory.VM) {
 	}
 }
 
-func (f *fitting) find(s *inventory.Snapshot, want v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
-	candidates, elsewhere := f.here[h.Name], []*inventory.VM(nil)
+func (f *fitting) find(s *inventory.Snapshot, needs v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
+	candidates, onOtherHosts := f.here[h.Name], []*inventory.VM(nil)
 	if len(candidates) == 0 {
 		for _, vm := range f.templates {
 			if sharedWith(s, vm, h) {
 				candidates = append(candidates, vm)
 			} else {
-				elsewhere = append(elsewhere, vm)
+				onOtherHosts = append(onOtherHosts, vm)
 			}
 		}
 	}
@@ -86,11 +86,11 @@ func (f *fitting) find(s *inventory.Snapshot, want v1alpha1.Template, h *invento
 	switch {
 	case len(candidates) > 1:
 		problem.ID = finding.TemplateAmbiguous
-		problem.Reason = fmt.Sprintf("%d templates %s fit: %s", len(candidates), TemplateWords(want), vmList(candidates))
+		problem.Reason = fmt.Sprintf("%d templates %s fit: %s", len(candidates), TemplateWords(needs), vmList(candidates))
 		problem.Fix = "name one by spec.template.vmid, or give it a name or a tag of its own"
 		return nil, []finding.Finding{problem}
 	case len(candidates) == 0:
-		problem.Reason, problem.Fix = noTemplate(s, want, h, elsewhere, f.others)
+		problem.Reason, problem.Fix = noTemplate(s, needs, h, onOtherHosts, f.others)
 		return nil, []finding.Finding{problem}
 	}
 	findings := CheckTemplate(s, candidates[0])

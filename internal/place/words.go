@@ -47,9 +47,9 @@ func UnreadableFix(s *inventory.Snapshot, vm *inventory.VM) string {
 func whose(vm *inventory.VM) string {
 	words := "not ours"
 	switch ownership, why := vm.Ownership(); ownership {
-	case inventory.Ours, inventory.Fresh:
+	case inventory.Ours, inventory.Unmarked:
 		words = "worker " + vm.Record.Worker + " of pool " + vm.Record.Pool
-	case inventory.Doubtful:
+	case inventory.Unverified:
 		words = "looks like ours, but " + why
 	case inventory.Foreign:
 	}

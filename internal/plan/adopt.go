@@ -58,7 +58,7 @@ func (b *builder) adopted(pool *v1alpha1.WorkerPool, vm *inventory.VM, worker st
 		return nil
 	}
 	m := b.survey.members[identity{pool.Name, pool.Spec.KubeCluster, worker}]
-	if m == nil || m.vm != vm || m.fresh {
+	if m == nil || m.vm != vm || m.unmarked {
 		return nil
 	}
 	return m
@@ -136,7 +136,7 @@ func (b *builder) whichVM(id, worker string) string {
 }
 
 func (b *builder) adoptableName(e *fault.Error, pool *v1alpha1.WorkerPool, vm *inventory.VM, worker string) error {
-	if ownership, _ := vm.Ownership(); ownership == inventory.Ours || ownership == inventory.Fresh {
+	if ownership, _ := vm.Ownership(); ownership == inventory.Ours || ownership == inventory.Unmarked {
 		e.Why = fmt.Sprintf("it is ours already: worker %s of pool %s", vm.Record.Worker, vm.Record.Pool)
 		e.Fix = "gpuworker status shows it"
 		return e
@@ -217,8 +217,8 @@ func (b *builder) judgeAdopted(d *draft, vm *inventory.VM, slot pci.Slot) (block
 	if there := place.CheckCardThere(b.world, host, slot); there.Blocks() {
 		return []finding.Finding{there}, nil
 	}
-	who := place.Who{Worker: d.Name, Pool: d.pool.Name, KubeCluster: d.pool.Spec.KubeCluster, VM: vm.ID}
-	return b.room.JudgeCard(host, *host.Device(slot), who)
+	workerKey := place.WorkerKey{Worker: d.Name, Pool: d.pool.Name, KubeCluster: d.pool.Spec.KubeCluster, VM: vm.ID}
+	return b.capacity.JudgeCard(host, *host.Device(slot), workerKey)
 }
 
 func (b *builder) strangeCard(vm *inventory.VM, why string) finding.Finding {

@@ -38,7 +38,7 @@ func TestTheAdviceOfABackendIsAboutTheVMOfThePlan(t *testing.T) {
 		{"a clone that died", inventory.RemoveClone, "remove {vm} on {host}",
 			twoT4s(InFlight(9100, "pve2").Stuck()),
 			build, "remove 9100 on pve2"},
-		{"two VMs of one worker", inventory.RemoveTwin, "choose {vm} on {host}",
+		{"two VMs of one worker", inventory.RemoveDuplicate, "choose {vm} on {host}",
 			twoT4s(made(plain, 1, 9100, "pve1", "").Running(), made(plain, 1, 9101, "pve2", "")),
 			build, "choose 9101 on pve2"},
 		{"a worker that was renamed", inventory.GiveNameBack, "name {vm} on {host} {name}",

@@ -43,7 +43,7 @@ type builder struct {
 	documents *documents
 	world     *inventory.Snapshot
 	survey    *survey
-	room      *place.Room
+	capacity  *place.Capacity
 	given     int            // how many of the free identifiers are given away
 	named     map[string]int // workers of the request, by their place in it
 
@@ -58,7 +58,7 @@ type builder struct {
 	// hidden is a VM that may be one of our plain workers and of which nothing can
 	// be seen; nil when there is none.
 	hidden   *inventory.VM
-	searches map[wish]*place.Search
+	searches map[requestKey]*place.Search
 }
 
 type poolDraft struct {
@@ -70,11 +70,11 @@ type poolDraft struct {
 // draft is one worker of a plan in the making.
 type draft struct {
 	*Worker
-	pool    *v1alpha1.WorkerPool // nil in plans that no document declares
-	number  int
-	member  *member              // nil when nothing of it is there
-	request *v1alpha1.GPURequest // nil for a plain worker
-	twins   []Worker             // further VMs of the same worker, to be destroyed
+	pool       *v1alpha1.WorkerPool // nil in plans that no document declares
+	number     int
+	member     *member              // nil when nothing of it is there
+	request    *v1alpha1.GPURequest // nil for a plain worker
+	duplicates []Worker             // further VMs of the same worker, to be destroyed
 }
 
 func (d *draft) identity() identity {
@@ -90,11 +90,11 @@ func (d *draft) identity() identity {
 func newBuilder(in Input) *builder {
 	documents := documentsOf(in)
 	b := &builder{
-		in: in, documents: documents, world: in.Snapshot, survey: look(in.Snapshot, documents), room: place.NewRoom(in.Snapshot), named: in.Request.places(),
-		poolAt: map[poolKey]*poolDraft{}, searches: map[wish]*place.Search{},
+		in: in, documents: documents, world: in.Snapshot, survey: look(in.Snapshot, documents), capacity: place.NewCapacity(in.Snapshot), named: in.Request.places(),
+		poolAt: map[poolKey]*poolDraft{}, searches: map[requestKey]*place.Search{},
 	}
 	if in.Hypervisor != nil && in.Hypervisor.Spec.RequireHostFacts {
-		b.room.RequireFacts()
+		b.capacity.RequireFacts()
 	}
 	b.findings, b.nameless = b.survey.clones()
 	b.hidden = b.findHidden()
@@ -211,7 +211,7 @@ func (b *builder) reserve() {
 	for _, withVM := range []bool{true, false} {
 		for d := range b.all() {
 			if m := d.member; m != nil && m.slot != nil && (m.vm != nil) == withVM && d.pool != nil {
-				b.room.Reserve(m.host, *m.slot, m.worker)
+				b.capacity.Reserve(m.host, *m.slot, m.worker)
 			}
 		}
 	}
@@ -220,7 +220,7 @@ func (b *builder) reserve() {
 func (b *builder) decideExisting() {
 	for d := range b.all() {
 		if d.member != nil && d.member.vm != nil {
-			b.room.Settle(d.member.who(), d.member.vm.Home())
+			b.capacity.Settle(d.member.workerKey(), d.member.vm.Home())
 		}
 	}
 	for d := range b.all() {
@@ -231,7 +231,7 @@ func (b *builder) decideExisting() {
 			d.Action, d.Reason = Keep, "nobody asked about it"
 		default:
 			b.existing(d)
-			d.twins = b.surplusVMs(d)
+			d.duplicates = b.surplusVMs(d)
 		}
 	}
 }
@@ -257,13 +257,13 @@ func (b *builder) decideNew() {
 			b.keepForNamed(d)
 		}
 	}
-	choices := map[wish]int{}
+	choices := map[requestKey]int{}
 	for _, d := range selecting {
-		if _, counted := choices[d.wish()]; !counted {
-			choices[d.wish()] = b.search(d).Choices()
+		if _, counted := choices[d.requestKey()]; !counted {
+			choices[d.requestKey()] = b.search(d).Choices()
 		}
 	}
-	slices.SortStableFunc(selecting, func(x, y *draft) int { return cmp.Compare(choices[x.wish()], choices[y.wish()]) })
+	slices.SortStableFunc(selecting, func(x, y *draft) int { return cmp.Compare(choices[x.requestKey()], choices[y.requestKey()]) })
 	for _, d := range slices.Concat(selecting, plain) {
 		b.create(d)
 	}
@@ -272,18 +272,18 @@ func (b *builder) decideNew() {
 // keepForNamed keeps a card for the request that names it, also while it cannot
 // be had: no selector of another pool takes it meanwhile.
 func (b *builder) keepForNamed(d *draft) {
-	if want := cardWant(d.request); want.Slot != nil {
-		b.room.Reserve(want.Host, *want.Slot, d.Name)
+	if needs := cardRequirements(d.request); needs.Slot != nil {
+		b.capacity.Reserve(needs.Host, *needs.Slot, d.Name)
 	}
 }
 
 // want is what a draft asks of the hypervisor.
-func (b *builder) want(d *draft) place.Want {
-	w := Want(d.pool, d.Name, d.request)
+func (b *builder) needs(d *draft) place.Requirements {
+	w := RequirementsOf(d.pool, d.Name, d.request)
 	if d.member != nil {
-		w.Who = d.member.who()
+		w.WorkerKey = d.member.workerKey()
 		if d.member.slot != nil {
-			w.Card = &place.CardWant{Host: d.member.host, Slot: d.member.slot}
+			w.Card = &place.CardRequirements{Host: d.member.host, Slot: d.member.slot}
 		}
 	}
 	return w
@@ -300,7 +300,7 @@ func (b *builder) plan() *Plan {
 		}
 		for _, d := range from.drafts {
 			pool.Workers = append(pool.Workers, *d.Worker)
-			pool.Workers = append(pool.Workers, d.twins...)
+			pool.Workers = append(pool.Workers, d.duplicates...)
 		}
 		p.Pools = append(p.Pools, pool)
 	}
@@ -365,8 +365,8 @@ func (b *builder) surplusVMs(d *draft) []Worker {
 		if d.pool == nil || isSemiPersistent(d.pool) || vm.Record.Lifecycle != string(v1alpha1.Ephemeral) || vm.Record.Card != "" || len(vm.Cards) > 0 {
 			continue
 		}
-		twin := &member{identity: d.member.identity, vm: vm, fresh: !marked(vm), host: vm.Home()}
-		w := &draft{Worker: &Worker{Name: twin.worker}, pool: d.pool, member: twin}
+		duplicate := &member{identity: d.member.identity, vm: vm, unmarked: !marked(vm), host: vm.Home()}
+		w := &draft{Worker: &Worker{Name: duplicate.worker}, pool: d.pool, member: duplicate}
 		b.fill(w)
 		b.destroy(w, fmt.Sprintf("a second VM of this worker: VM %s is kept", d.member.vm.ID))
 		b.waitForLock(w)

@@ -161,7 +161,7 @@ func TestBuild(t *testing.T) {
 					"gpu-1 refuse VM-UNREADABLE",
 				}},
 			{"a clone that was not marked goes on with configure",
-				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), VM(9100, "gpu-1", "pve1").Fresh("gpu", "rke2-lab", "SemiPersistent").For("03:00")), one), []string{
+				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), VM(9100, "gpu-1", "pve1").Unmarked("gpu", "rke2-lab", "SemiPersistent").For("03:00")), one), []string{
 					"gpu-1 finish pve1 0000:03:00 VM 9100 [configure attach start agent]",
 				}},
 			{"a configured VM without its card goes on with attach",
@@ -202,16 +202,16 @@ func TestBuild(t *testing.T) {
 				}},
 			{"a second VM of an ephemeral worker is destroyed",
 				lab(twoT4s(made(plain, 1, 9100, "pve1", "").Running(), made(plain, 2, 9101, "pve2", "").Running(),
-					VM(9102, "w-1", "pve2").Fresh("w", "rke2-lab", "Ephemeral")), plain), []string{
+					VM(9102, "w-1", "pve2").Unmarked("w", "rke2-lab", "Ephemeral")), plain), []string{
 					"w-1 keep", "w-1 destroy pve2 VM 9102 [adopt unprotect shutdown destroy]", "w-2 keep",
 				}},
 			{"of two stopped VMs of one worker the marked one is kept",
-				lab(twoT4s(VM(9100, "w-1", "pve2").Fresh("w", "rke2-lab", "Ephemeral"), made(plain, 1, 9101, "pve1", ""), made(plain, 2, 9102, "pve2", "").Running()), plain), []string{
+				lab(twoT4s(VM(9100, "w-1", "pve2").Unmarked("w", "rke2-lab", "Ephemeral"), made(plain, 1, 9101, "pve1", ""), made(plain, 2, 9102, "pve2", "").Running()), plain), []string{
 					"w-1 start pve1 VM 9101 [start agent]", "w-1 destroy pve2 VM 9100 [adopt unprotect shutdown destroy]", "w-2 keep",
 				}},
 			{"a second VM of a semi-persistent worker is left for a person",
 				lab(twoT4s(made(semi, 1, 9100, "pve1", "").Running(), made(semi, 2, 9101, "pve2", "").Running(),
-					VM(9102, "w-1", "pve2").Fresh("w", "rke2-lab", "SemiPersistent")), semi), []string{"w-1 keep", "w-2 keep"}},
+					VM(9102, "w-1", "pve2").Unmarked("w", "rke2-lab", "SemiPersistent")), semi), []string{"w-1 keep", "w-2 keep"}},
 		},
 		"keeping": {
 			{"workers that are as declared are kept",
@@ -341,7 +341,7 @@ func TestACreatedWorkerCarriesAllThatApplyNeeds(t *testing.T) {
 			Worker:  "gpu-1", Pool: "gpu", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", VM: "9100", Host: "pve1",
 			Card: "0000:03:00", Template: "ubuntu-22.04", Clone: "Full", Labels: "zone=a", Taints: "gpu=yes:NoSchedule",
 		},
-		Source: &Source{Template: "ubuntu-22.04", VM: "9000", Host: "pve1", Full: true, Storage: "local-lvm", Shelf: "local-lvm", ShelfHost: "pve1"},
+		Source: &Source{Template: "ubuntu-22.04", VM: "9000", Host: "pve1", Full: true, Storage: "local-lvm", Written: "local-lvm", WrittenHost: "pve1"},
 	}
 	if diff := cmp.Diff(want, w); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -353,7 +353,7 @@ func TestACreatedWorkerCarriesAllThatApplyNeeds(t *testing.T) {
 
 func TestAFreshCloneIsProvenByTheUUIDThatItGets(t *testing.T) {
 	one := pool("gpu", exact("pve1", "0000:03:00.0"))
-	fresh := VM(9100, "gpu-1", "pve1").Fresh("gpu", "rke2-lab", "SemiPersistent").For("03:00").Change(func(vm *inventory.VM) { vm.UUID = UUID(1) })
+	fresh := VM(9100, "gpu-1", "pve1").Unmarked("gpu", "rke2-lab", "SemiPersistent").For("03:00").Change(func(vm *inventory.VM) { vm.UUID = UUID(1) })
 	w := worker(t, Build(lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), fresh), one)), "gpu-1")
 	want := &inventory.VMRef{Host: "pve1", ID: "9100", Name: "gpu-1", UUID: UUID(9100)}
 	if diff := cmp.Diff(want, w.Ref); diff != "" {

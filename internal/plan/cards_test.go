@@ -24,7 +24,7 @@ func TestACardIsReadyExactlyWhenAPlanTakesIt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		world := anyWorld(t)
 		anyFacts(t, world)
-		room, required := place.NewRoom(world), rapid.Bool().Draw(t, "host facts are required")
+		room, required := place.NewCapacity(world), rapid.Bool().Draw(t, "host facts are required")
 		if required {
 			room.RequireFacts()
 		}
@@ -138,7 +138,7 @@ func TestTheStatesOfACard(t *testing.T) {
 		{"with a driver of the host, as that says", []Part{Host("pve1", T4(slot)).Change(driver)}, place.CardBlocked, "nouveau has the card (HOST-DRIVER)"},
 	} {
 		world := Observed(tt.world...)
-		verdicts, blind := place.NewRoom(world).JudgeCards(&world.Hosts[0])
+		verdicts, blind := place.NewCapacity(world).JudgeCards(&world.Hosts[0])
 		if len(verdicts) != 1 || verdicts[0].State != tt.state || verdicts[0].Reason != tt.reason {
 			t.Errorf("a card that is %s: %+v %s, want %s (%s)", tt.name, verdicts, blind, tt.state, tt.reason)
 		}
@@ -149,12 +149,12 @@ func TestTheStatesOfACard(t *testing.T) {
 		"":                                   Host("pve1"),
 	} {
 		world := Observed(host)
-		if verdicts, blind := place.NewRoom(world).JudgeCards(&world.Hosts[0]); blind != want || len(verdicts) > 0 {
+		if verdicts, blind := place.NewCapacity(world).JudgeCards(&world.Hosts[0]); blind != want || len(verdicts) > 0 {
 			t.Errorf("blind is %q, want %q: %+v", blind, want, verdicts)
 		}
 	}
 	world := Observed(gpu)
-	if v, _ := place.NewRoom(world).RequireFacts().JudgeCards(&world.Hosts[0]); v[0].State != place.CardUnknown {
+	if v, _ := place.NewCapacity(world).RequireFacts().JudgeCards(&world.Hosts[0]); v[0].State != place.CardUnknown {
 		t.Errorf("facts are required and there are none: %+v", v)
 	}
 }

@@ -63,12 +63,12 @@ func (b *builder) place(d *draft, own *inventory.VM) {
 		d.refuse(b.noAddress(d))
 		return
 	}
-	want := b.want(d)
-	if refusals := place.RefuseAccess(b.world, want.Card != nil); len(refusals) > 0 {
+	needs := b.needs(d)
+	if refusals := place.RefuseAccess(b.world, needs.Card != nil); len(refusals) > 0 {
 		d.refuse(refusals...)
 		return
 	}
-	seat, notes, refusals := b.seatOf(d, want)
+	placement, notes, refusals := b.placementOf(d, needs)
 	if len(refusals) > 0 {
 		d.refuse(refusals...)
 		return
@@ -78,43 +78,43 @@ func (b *builder) place(d *draft, own *inventory.VM) {
 		d.refuse(b.noIDs())
 		return
 	}
-	d.Action, d.Host, d.Slot, d.Model, d.VM = Create, seat.Host, seat.Slot, seat.Model, id
+	d.Action, d.Host, d.Slot, d.Model, d.VM = Create, placement.Host, placement.Slot, placement.Model, id
 	if len(d.Notes) > 0 && d.Notes[0].ID == finding.VMCloneStuck {
-		seat.Reason += fmt.Sprintf("; another number, because VM %s is stuck", d.Notes[0].Where.VM)
+		placement.Reason += fmt.Sprintf("; another number, because VM %s is stuck", d.Notes[0].Where.VM)
 	}
-	d.Reason, d.Notes = seat.Reason, append(d.Notes, notes...)
-	machine, _ = declaredMachine(d.pool, d.number, seat.Slot)
+	d.Reason, d.Notes = placement.Reason, append(d.Notes, notes...)
+	machine, _ = declaredMachine(d.pool, d.number, placement.Slot)
 	d.Desired = &machine
-	d.Source = b.source(d.pool, seat.Template)
+	d.Source = b.source(d.pool, placement.Template)
 	record := declaredRecord(d.pool, d.Name)
-	record.VM, record.Host, record.Card, record.Template = id, seat.Host, slotText(seat.Slot), seat.Template.Name
+	record.VM, record.Host, record.Card, record.Template = id, placement.Host, slotText(placement.Slot), placement.Template.Name
 	record.Replacing = b.replacing(d)
 	if d.Source.Full {
 		record.Clone = string(v1alpha1.CloneFull)
 	}
 	d.Record = &record
-	d.Steps = makingSteps(seat.Slot != nil, b.world.Capabilities)
+	d.Steps = makingSteps(placement.Slot != nil, b.world.Capabilities)
 	if record.Replacing != "" {
 		d.Steps = append(d.Steps, StepReplaced)
 	}
 }
 
 // seatOf places a worker; one that is replaced on its host, when it fits there.
-func (b *builder) seatOf(d *draft, want place.Want) (place.Seat, []finding.Finding, []finding.Finding) {
-	if d.member == nil || d.member.vm == nil || want.Card != nil {
-		return b.seat(d, want)
+func (b *builder) placementOf(d *draft, needs place.Requirements) (place.Placement, []finding.Finding, []finding.Finding) {
+	if d.member == nil || d.member.vm == nil || needs.Card != nil {
+		return b.placement(d, needs)
 	}
-	host, same := d.member.vm.Home(), want
+	host, same := d.member.vm.Home(), needs
 	same.Hosts = []string{host}
-	if len(want.Hosts) > 0 && !slices.Contains(want.Hosts, host) {
+	if len(needs.Hosts) > 0 && !slices.Contains(needs.Hosts, host) {
 		return b.search(d).Place(d.Name)
 	}
-	seat, notes, here := b.room.Place(same)
+	placement, notes, here := b.capacity.Place(same)
 	if len(here) == 0 {
-		return seat, notes, nil
+		return placement, notes, nil
 	}
-	seat, notes, refusals := b.search(d).Place(d.Name) // to other hosts it is as good as new
-	return seat, notes, ofHost(refusals, host, here)
+	placement, notes, refusals := b.search(d).Place(d.Name) // to other hosts it is as good as new
+	return placement, notes, ofHost(refusals, host, here)
 }
 
 // ofHost are refusals with those of one host in place of what they say of it. They are
@@ -132,28 +132,28 @@ func ofHost(refusals []finding.Finding, host string, here []finding.Finding) []f
 	return slices.Insert(rest, at, here...)
 }
 
-// wish is what tells two new workers of a plan apart to package place: beside
+// requestKey is what tells two new workers of a plan apart to package place: beside
 // their names, nothing else.
-type wish struct {
+type requestKey struct {
 	pool    *v1alpha1.WorkerPool
 	request *v1alpha1.GPURequest // the first in the document that asks for the same
 }
 
-func (d *draft) wish() wish { return wish{d.pool, d.request} }
+func (d *draft) requestKey() requestKey { return requestKey{d.pool, d.request} }
 
-// seat places a worker that has no VM: new ones that wish for the same in one search.
-func (b *builder) seat(d *draft, want place.Want) (place.Seat, []finding.Finding, []finding.Finding) {
-	if d.member != nil || want.Card != nil && want.Card.Slot != nil {
-		return b.room.Place(want)
+// placement places a worker that has no VM: new ones that ask for the same in one search.
+func (b *builder) placement(d *draft, needs place.Requirements) (place.Placement, []finding.Finding, []finding.Finding) {
+	if d.member != nil || needs.Card != nil && needs.Card.Slot != nil {
+		return b.capacity.Place(needs)
 	}
 	return b.search(d).Place(d.Name)
 }
 
 func (b *builder) search(d *draft) *place.Search {
-	if b.searches[d.wish()] == nil {
-		b.searches[d.wish()] = b.room.Search(Want(d.pool, d.Name, d.request))
+	if b.searches[d.requestKey()] == nil {
+		b.searches[d.requestKey()] = b.capacity.Search(RequirementsOf(d.pool, d.Name, d.request))
 	}
-	return b.searches[d.wish()]
+	return b.searches[d.requestKey()]
 }
 
 // makingSteps make a worker. Without a register of claims the VM is there before
@@ -170,14 +170,14 @@ func makingSteps(withCard bool, can inventory.Capabilities) []StepKind {
 
 func (b *builder) source(pool *v1alpha1.WorkerPool, template *inventory.VM) *Source {
 	source := &Source{Template: template.Name, VM: template.ID, Host: template.Host}
-	source.Shelf = template.Machine.Storage
+	source.Written = template.Machine.Storage
 	if pool.Spec.Template.Clone == v1alpha1.CloneFull {
 		source.Full, source.Storage = true, pool.Spec.Machine.Disk.Storage
-		source.Shelf = cmp.Or(source.Storage, source.Shelf)
+		source.Written = cmp.Or(source.Storage, source.Written)
 	}
 	if host := b.world.Host(template.Host); host != nil {
-		if storage := host.Storage(source.Shelf); storage == nil || !storage.Shared {
-			source.ShelfHost = host.Name
+		if storage := host.Storage(source.Written); storage == nil || !storage.Shared {
+			source.WrittenHost = host.Name
 		}
 	}
 	return source
@@ -266,10 +266,10 @@ func (b *builder) nameConflicts(d *draft) []finding.Finding {
 		ownership, why := vm.Ownership()
 		was := vm.Record != nil && vm.Record.Names(vm.ID) && identityOf(vm.Record) == d.identity()
 		switch {
-		case vm.Name != d.Name && !(was && ownership == inventory.Doubtful):
+		case vm.Name != d.Name && !(was && ownership == inventory.Unverified):
 		case vm.Unreadable != "":
 			findings = append(findings, b.unreadable(vm, d.Name))
-		case ownership == inventory.Doubtful:
+		case ownership == inventory.Unverified:
 			findings = append(findings, Doubt(b.world, vm, why))
 		case was && ownership != inventory.Foreign:
 			// The worker itself, which is going to be replaced.
@@ -323,7 +323,7 @@ func (b *builder) onlyClaim(d *draft) {
 // again, and nothing is destroyed for which there is no place afterwards.
 func (b *builder) replace(d *draft, why string) {
 	m, ref := d.member, d.Ref
-	if b.elsewhere(d) || b.strangeCards(d) {
+	if b.onWrongHost(d) || b.hasForeignCards(d) {
 		return
 	}
 	b.place(d, m.vm)
@@ -331,7 +331,7 @@ func (b *builder) replace(d *draft, why string) {
 		return
 	}
 	d.Action, d.Ref, d.Reason = Replace, ref, why
-	if m.fresh {
+	if m.unmarked {
 		d.Ref.UUID = m.vm.UUID
 	}
 	d.Steps = append(endSteps(m), d.Steps...)

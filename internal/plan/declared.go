@@ -116,26 +116,26 @@ func taintText(taints []v1alpha1.Taint) string {
 	return strings.Join(parts, ",")
 }
 
-// Want is what a worker of the pool asks of the hypervisor. request is nil for a
+// RequirementsOf is what a worker of the pool asks of the hypervisor. request is nil for a
 // plain worker.
-func Want(pool *v1alpha1.WorkerPool, worker string, request *v1alpha1.GPURequest) place.Want {
+func RequirementsOf(pool *v1alpha1.WorkerPool, worker string, request *v1alpha1.GPURequest) place.Requirements {
 	machine, _ := declaredMachine(pool, numberOf(pool.Name, worker), nil)
-	w := place.Want{
-		Who:      place.Who{Worker: worker, Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster},
-		Hosts:    pool.Spec.Hosts,
-		Template: pool.Spec.Template, Storage: machine.Storage, DiskMiB: machine.DiskMiB,
+	w := place.Requirements{
+		WorkerKey: place.WorkerKey{Worker: worker, Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster},
+		Hosts:     pool.Spec.Hosts,
+		Template:  pool.Spec.Template, Storage: machine.Storage, DiskMiB: machine.DiskMiB,
 		NIC: machine.NIC, MemoryMiB: machine.MemoryMiB, Cores: machine.Cores,
 	}
 	if request != nil {
-		card := cardWant(request)
+		card := cardRequirements(request)
 		w.Card = &card
 	}
 	return w
 }
 
-func cardWant(request *v1alpha1.GPURequest) place.CardWant {
+func cardRequirements(request *v1alpha1.GPURequest) place.CardRequirements {
 	if bdf, err := pci.ParseBDF(request.BDF); err == nil {
-		return place.CardWant{Host: request.Host, Slot: &bdf.Slot}
+		return place.CardRequirements{Host: request.Host, Slot: &bdf.Slot}
 	}
-	return place.CardWant{Model: request.Model, ID: request.ID, Hosts: request.Hosts}
+	return place.CardRequirements{Model: request.Model, ID: request.ID, Hosts: request.Hosts}
 }

@@ -131,22 +131,22 @@ func compare(declared, configured, running *view) []difference {
 	var all []difference
 	for i := range fields {
 		f := &fields[i]
-		want, have := f.get(declared), f.get(configured)
-		if want == "" && f.optional || isCardOption(f.name) && (configured.machine.Card == nil || running != nil && running.machine.Card == nil) {
+		needs, have := f.get(declared), f.get(configured)
+		if needs == "" && f.optional || isCardOption(f.name) && (configured.machine.Card == nil || running != nil && running.machine.Card == nil) {
 			continue // kept as it is; or the line of the card itself says it
 		}
-		d := difference{Change{Field: f.name, From: shown(f, have), To: shown(f, want), When: f.whenFor(declared, configured)}, f}
+		d := difference{Change{Field: f.name, From: shown(f, have), To: shown(f, needs), When: f.whenFor(declared, configured)}, f}
 		now := have
 		if running != nil {
 			now = f.get(running)
 		}
 		switch {
-		case want != have && f.when == NeedsStop && running != nil && now == want:
+		case needs != have && f.when == NeedsStop && running != nil && now == needs:
 			d.When = Live // takes back what somebody wrote for the next start
 			all = append(all, d)
-		case want != have:
+		case needs != have:
 			all = append(all, d)
-		case f.when == NeedsStop && now != want:
+		case f.when == NeedsStop && now != needs:
 			d.From, d.Written = shown(f, now), true
 			all = append(all, d)
 		}

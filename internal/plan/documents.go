@@ -21,15 +21,15 @@ type documents struct {
 	byName       map[string]*v1alpha1.WorkerPool
 	kubeClusters map[string]bool
 
-	elsewhere map[string]bool  // names of pools; see Input
-	beside    map[poolKey]bool // see Input
-	second    bool
+	onWrongHost map[string]bool  // names of pools; see Input
+	beside      map[poolKey]bool // see Input
+	second      bool
 }
 
 func documentsOf(in Input) *documents {
 	d := &documents{
 		byKey: map[poolKey]*v1alpha1.WorkerPool{}, byName: map[string]*v1alpha1.WorkerPool{}, kubeClusters: map[string]bool{},
-		elsewhere: map[string]bool{}, beside: map[poolKey]bool{}, second: in.Second,
+		onWrongHost: map[string]bool{}, beside: map[poolKey]bool{}, second: in.Second,
 	}
 	for i := range in.Pools {
 		if pool := &in.Pools[i]; in.Hypervisor == nil || pool.Spec.Hypervisor == in.Hypervisor.Name {
@@ -39,8 +39,8 @@ func documentsOf(in Input) *documents {
 	for _, name := range in.KubeClusters {
 		d.kubeClusters[name] = true
 	}
-	for _, pool := range in.Elsewhere {
-		d.elsewhere[pool.Name] = true
+	for _, pool := range in.Others {
+		d.onWrongHost[pool.Name] = true
 	}
 	for _, pool := range in.Beside {
 		d.beside[keyOf(pool)] = true
@@ -84,9 +84,9 @@ func (d *documents) toldBeside(r *inventory.Record) bool {
 
 // meantElsewhere reports whether a name is that of a worker of another
 // hypervisor's pool, and of no pool here.
-func (d *documents) meantElsewhere(worker string) bool {
+func (d *documents) meantOther(worker string) bool {
 	name, _ := splitName(worker)
-	return d.elsewhere[name] && d.byName[name] == nil
+	return d.onWrongHost[name] && d.byName[name] == nil
 }
 
 // splitName takes POOL-n apart. The name of the pool is "" when it is no name of a

@@ -21,8 +21,8 @@ func (d *draft) semiPersistent() bool {
 	return d.member != nil && d.member.record().Lifecycle != string(v1alpha1.Ephemeral)
 }
 
-// letGo decides about a worker that nothing declares any more.
-func (b *builder) letGo(d *draft) {
+// retire decides about a worker that nothing declares any more.
+func (b *builder) retire(d *draft) {
 	if d.pool == nil { // the pool may be declared in another file
 		d.Action, d.Reason, d.Hint = Hold, "no document declares it", b.endHint(d.member)
 		return
@@ -38,7 +38,7 @@ func (b *builder) letGo(d *draft) {
 // endHint is the command that ends a worker that nothing declares.
 func (b *builder) endHint(m *member) string {
 	switch {
-	case b.documents.meantElsewhere(m.worker):
+	case b.documents.meantOther(m.worker):
 		return fmt.Sprintf("a worker of another Hypervisor document is declared by this name; when that is not this very cluster by another endpoint, delete this one with documents that have no Hypervisor but %s", b.world.Hypervisor)
 	case b.documents.pool(m.record()) == nil && b.isDeclared(m.worker):
 		return fmt.Sprintf("a declared worker has this name too, so delete this one with documents that have pool %s in KubeCluster %s", m.pool, m.kubeCluster)
@@ -55,7 +55,7 @@ func (b *builder) isDeclared(worker string) bool {
 // destroy plans the end of a worker.
 func (b *builder) destroy(d *draft, why string) {
 	d.Action, d.Reason, d.Steps = Destroy, why, endSteps(d.member)
-	if d.member.fresh {
+	if d.member.unmarked {
 		d.Ref.UUID = d.member.vm.UUID
 	}
 }
@@ -64,14 +64,14 @@ func (b *builder) destroy(d *draft, why string) {
 // what is proven to be ours is destroyed.
 func endSteps(m *member) []StepKind {
 	var steps []StepKind
-	if m.fresh {
+	if m.unmarked {
 		steps = append(steps, StepAdopt)
 	}
 	return append(steps, StepUnprotect, StepShutdown, StepDestroy)
 }
 
-// elsewhere refuses a GPU worker whose VM is not on the host of its card.
-func (b *builder) elsewhere(d *draft) bool {
+// onWrongHost refuses a GPU worker whose VM is not on the host of its card.
+func (b *builder) onWrongHost(d *draft) bool {
 	m := d.member
 	if m.slot == nil || m.vm.Home() == m.host {
 		return false
@@ -84,8 +84,8 @@ func (b *builder) elsewhere(d *draft) bool {
 	return true
 }
 
-// strangeCards holds back a worker with more cards than its own.
-func (b *builder) strangeCards(d *draft) bool {
+// hasForeignCards holds back a worker with more cards than its own.
+func (b *builder) hasForeignCards(d *draft) bool {
 	var keys []string
 	for _, a := range d.member.vm.Cards {
 		if !a.Leaving && !slices.Contains(keys, a.Key) {

@@ -16,9 +16,9 @@ func (b *builder) existing(d *draft) {
 	b.fill(d)
 	switch {
 	case d.Undeclared:
-		b.letGo(d)
+		b.retire(d)
 	case b.asked(d) && b.replaceAsked(d):
-	case b.elsewhere(d), b.strangeCards(d):
+	case b.onWrongHost(d), b.hasForeignCards(d):
 	case d.member.vm.Running:
 		b.running(d)
 	default:
@@ -38,7 +38,7 @@ func (b *builder) fill(d *draft) {
 	if m.vm != nil {
 		w.Host, w.VM = m.vm.Home(), m.vm.ID
 		w.Ref = &inventory.VMRef{Host: m.vm.Host, ID: m.vm.ID, Name: m.vm.Name, UUID: m.vm.UUID}
-		if m.fresh {
+		if m.unmarked {
 			w.Ref.UUID = m.vm.Record.UUID
 		}
 	}
@@ -101,7 +101,7 @@ func (b *builder) declaredTemplate(d *draft) string {
 	if host == nil {
 		return ""
 	}
-	template, _ := b.room.Template(t, host)
+	template, _ := b.capacity.Template(t, host)
 	if template == nil {
 		return ""
 	}
@@ -136,7 +136,7 @@ func (b *builder) running(d *draft) {
 		b.restart(d, &declared, &configured, differences)
 	case hasKind(differences, Live, NextBoot):
 		d.Action, d.Reason = Update, "running"
-		d.aim(carry(&declared, &configured, differences, Live, NextBoot))
+		d.setDesired(carry(&declared, &configured, differences, Live, NextBoot))
 		d.Steps = []StepKind{StepConfigure}
 	case len(differences) > 0:
 		d.Action, d.Reason = Hold, "running, and differs"
@@ -147,9 +147,9 @@ func (b *builder) running(d *draft) {
 	d.advise(differences)
 }
 
-// aim sets what the steps lead to. A record that an older program wrote is
+// setDesired sets what the steps lead to. A record that an older program wrote is
 // written anew with the change.
-func (d *draft) aim(v view) {
+func (d *draft) setDesired(v view) {
 	record := *d.Record
 	record.Version = inventory.RecordVersion
 	record.Labels, record.Taints, record.Lifecycle, record.Template = v.record.Labels, v.record.Taints, v.record.Lifecycle, v.record.Template
@@ -211,7 +211,7 @@ func (b *builder) claimable(d *draft) []finding.Finding {
 	if there.Blocks() {
 		return []finding.Finding{there}
 	}
-	blocking, _ := b.room.JudgeCard(host, *host.Device(*d.member.slot), d.member.who())
+	blocking, _ := b.capacity.JudgeCard(host, *host.Device(*d.member.slot), d.member.workerKey())
 	return blocking
 }
 
@@ -219,13 +219,13 @@ func (b *builder) claimable(d *draft) []finding.Finding {
 // that it needs.
 func (b *builder) restart(d *draft, declared, configured *view, differences []difference) {
 	target := carry(declared, configured, differences, Live, NextBoot, NeedsStop)
-	notes, refusals := b.room.Keep(b.wantOf(d, &target.machine), d.Host)
+	notes, refusals := b.capacity.Keep(b.requirementsOf(d, &target.machine), d.Host)
 	if len(refusals) > 0 {
 		d.refuse(refusals...)
 		return
 	}
 	d.Action, d.Reason, d.Notes = Restart, "running, must be stopped for the change", append(d.Notes, notes...)
-	d.aim(target)
+	d.setDesired(target)
 	d.Steps = []StepKind{StepShutdown, StepConfigure}
 	if d.member.slot != nil && has(differences, func(f difference) bool { return isCardField(f.Field) }) {
 		d.Steps = append(d.Steps, StepAttach)
@@ -234,8 +234,8 @@ func (b *builder) restart(d *draft, declared, configured *view, differences []di
 }
 
 // wantOf is what a VM that is there needs to be started where it is.
-func (b *builder) wantOf(d *draft, machine *inventory.Machine) place.Want {
-	w := b.want(d)
+func (b *builder) requirementsOf(d *draft, machine *inventory.Machine) place.Requirements {
+	w := b.needs(d)
 	w.MemoryMiB, w.Cores, w.NIC = machine.MemoryMiB, machine.Cores, machine.NIC
 	return w
 }
@@ -257,7 +257,7 @@ func (b *builder) stopped(d *draft) {
 		target.machine.Firmware, target.machine.Storage = declared.machine.Firmware, declared.machine.Storage
 		d.Changes = nil
 	}
-	d.aim(target)
+	d.setDesired(target)
 	d.Steps = b.remaining(d, differences, half)
 	d.name(half, differences)
 	if refusals := b.obstacles(d, &target.machine); len(refusals) > 0 {
@@ -273,7 +273,7 @@ func (b *builder) stopped(d *draft) {
 func (b *builder) obstacles(d *draft, machine *inventory.Machine) []finding.Finding {
 	switch {
 	case slices.Contains(d.Steps, StepStart):
-		notes, refusals := b.room.Keep(b.wantOf(d, machine), d.Host)
+		notes, refusals := b.capacity.Keep(b.requirementsOf(d, machine), d.Host)
 		d.Notes = append(d.Notes, notes...)
 		return refusals
 	case slices.Contains(d.Steps, StepAttach), slices.Contains(d.Steps, StepClaim):
@@ -288,7 +288,7 @@ func (b *builder) obstacles(d *draft, machine *inventory.Machine) []finding.Find
 func (b *builder) halfMade(d *draft) bool {
 	m := d.member
 	unattached := m.slot != nil && m.vm.Machine.Card == nil
-	return m.fresh || !m.vm.Parked() && unattached
+	return m.unmarked || !m.vm.Parked() && unattached
 }
 
 // remaining are the steps that a stopped VM still needs.
@@ -341,7 +341,7 @@ func (b *builder) warn(d *draft) {
 	if m.slot == nil || host == nil || host.Device(*m.slot) == nil {
 		return
 	}
-	blocking, _ := place.Split(place.CheckCardFree(b.world, host, *host.Device(*m.slot), m.who()))
+	blocking, _ := place.Split(place.CheckCardFree(b.world, host, *host.Device(*m.slot), m.workerKey()))
 	for _, f := range blocking {
 		if f.Verdict == finding.Fail {
 			d.Notes = append(d.Notes, f)

@@ -22,11 +22,11 @@ type Input struct {
 	// KubeClusters are those that the documents declare. Workers of ours in these,
 	// of pools that are not declared, are in the plan too; with none, all of ours.
 	KubeClusters []string
-	// Elsewhere are the pools of other Hypervisor documents: a person who names a
+	// Others are the pools of other Hypervisor documents: a person who names a
 	// worker of theirs does not mean one of the same name here. Beside are those
 	// whose Hypervisor is this cluster under another name: their workers are seen
 	// here too, and they are declared.
-	Elsewhere, Beside []*v1alpha1.WorkerPool
+	Others, Beside []*v1alpha1.WorkerPool
 	// Second says that a Hypervisor document before this one is the same cluster:
 	// that one tells of the workers that nothing declares.
 	Second bool

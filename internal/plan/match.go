@@ -75,7 +75,7 @@ type matchEntry struct {
 
 // wanted are the entries that ask for the same kind of card.
 type wanted struct {
-	want    place.CardWant
+	needs   place.CardRequirements
 	entries []int
 }
 
@@ -110,17 +110,17 @@ func newMatching(pool *v1alpha1.WorkerPool, members int) *matching {
 	for i, first := range alike(pool.Spec.GPUs) {
 		request := &pool.Spec.GPUs[i]
 		m.entries = append(m.entries, matchEntry{free: request.Cards()})
-		want := cardWant(request)
-		if want.Slot != nil {
-			m.named[cardName{want.Host, *want.Slot}] = i
+		needs := cardRequirements(request)
+		if needs.Slot != nil {
+			m.named[cardName{needs.Host, *needs.Slot}] = i
 			continue
 		}
 		if first == i {
-			if len(want.Hosts) == 0 {
-				want.Hosts = pool.Spec.Hosts
+			if len(needs.Hosts) == 0 {
+				needs.Hosts = pool.Spec.Hosts
 			}
 			group[i] = len(m.groups)
-			m.groups = append(m.groups, wanted{want: want})
+			m.groups = append(m.groups, wanted{needs: needs})
 		}
 		same := &m.groups[group[first]]
 		same.entries = append(same.entries, i)
@@ -162,7 +162,7 @@ func makeOf(world *inventory.Snapshot, member *member) cardMake {
 func (m *matching) kindOf(world *inventory.Snapshot, member *member) *memberKind {
 	key := make([]byte, len(m.groups))
 	for g := range m.groups {
-		if fitsKind(world, m.groups[g].want, member) != fitNever {
+		if fitsKind(world, m.groups[g].needs, member) != fitNever {
 			key[g] = 1
 		}
 	}
@@ -250,28 +250,28 @@ func fits(world *inventory.Snapshot, pool *v1alpha1.WorkerPool, request *v1alpha
 	if m.slot == nil {
 		return fitNever
 	}
-	want := cardWant(request)
-	if want.Slot != nil {
-		if want.Host == m.host && *want.Slot == *m.slot {
+	needs := cardRequirements(request)
+	if needs.Slot != nil {
+		if needs.Host == m.host && *needs.Slot == *m.slot {
 			return fitNamed
 		}
 		return fitNever
 	}
-	if len(want.Hosts) == 0 {
-		want.Hosts = pool.Spec.Hosts
+	if len(needs.Hosts) == 0 {
+		needs.Hosts = pool.Spec.Hosts
 	}
-	return fitsKind(world, want, m)
+	return fitsKind(world, needs, m)
 }
 
-func fitsKind(world *inventory.Snapshot, want place.CardWant, m *member) fit {
-	if len(want.Hosts) > 0 && !slices.Contains(want.Hosts, m.host) {
+func fitsKind(world *inventory.Snapshot, needs place.CardRequirements, m *member) fit {
+	if len(needs.Hosts) > 0 && !slices.Contains(needs.Hosts, m.host) {
 		return fitNever
 	}
 	host := world.Host(m.host)
 	if host == nil || host.Device(*m.slot) == nil {
 		return fitUnseen
 	}
-	if want.Matches(m.host, *host.Device(*m.slot)) {
+	if needs.Matches(m.host, *host.Device(*m.slot)) {
 		return fitSeen
 	}
 	return fitNever

@@ -40,12 +40,12 @@ func BuildDisown(in Input, names []string) (*Plan, error) {
 func named(in Input, verb string, names []string, decide func(*builder, *draft)) (*Plan, error) {
 	b := newBuilder(in)
 	known := b.knownNames()
-	maps.DeleteFunc(known, func(name string, _ bool) bool { return b.documents.meantElsewhere(name) })
+	maps.DeleteFunc(known, func(name string, _ bool) bool { return b.documents.meantOther(name) })
 	spelling := spellingOf(known)
 	ends := verb == "delete" || verb == "disown" // and is done when nothing is there
 	var absent []Absent
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
-		if !known[name] && (!ends || b.hidden == nil || b.documents.meantElsewhere(name)) {
+		if !known[name] && (!ends || b.hidden == nil || b.documents.meantOther(name)) {
 			absent = append(absent, b.noWorker(name, spelling))
 			continue
 		}
@@ -92,7 +92,7 @@ func (b *builder) knownNames() map[string]bool {
 	}
 	for i := range b.world.VMs {
 		vm := &b.world.VMs[i]
-		if ownership, _ := vm.Ownership(); vm.Name != "" && (ownership == inventory.Doubtful || vm.Unreadable != "") {
+		if ownership, _ := vm.Ownership(); vm.Name != "" && (ownership == inventory.Unverified || vm.Unreadable != "") {
 			known[vm.Name] = true
 		}
 	}
@@ -195,8 +195,8 @@ func (b *builder) endNothing(d *draft) {
 // further claims.
 func (b *builder) endRest(d *draft) {
 	for _, vm := range d.member.extraVMs {
-		twin := &member{identity: d.member.identity, vm: vm, fresh: !marked(vm), host: vm.Home()}
-		rest := &draft{Worker: &Worker{Name: d.Name}, pool: d.pool, member: twin}
+		duplicate := &member{identity: d.member.identity, vm: vm, unmarked: !marked(vm), host: vm.Home()}
+		rest := &draft{Worker: &Worker{Name: d.Name}, pool: d.pool, member: duplicate}
 		b.fill(rest)
 		b.destroy(rest, "a second VM of this worker")
 		b.waitForLock(rest)
@@ -252,7 +252,7 @@ func (b *builder) release(d *draft) {
 		d.await(vm)
 	case vm != nil && vm.Unreadable != "":
 		d.refuse(b.unreadable(vm, d.Name))
-	case b.isDoubtful(d, vm):
+	case b.isUnverified(d, vm):
 		_, why := vm.Ownership()
 		d.refuse(Doubt(b.world, vm, why))
 	default:
@@ -263,12 +263,12 @@ func (b *builder) release(d *draft) {
 
 // isDoubtful tells that the VM under the claim's number looks like the worker
 // and fails the proof: the card may well be in it.
-func (b *builder) isDoubtful(d *draft, vm *inventory.VM) bool {
+func (b *builder) isUnverified(d *draft, vm *inventory.VM) bool {
 	if vm == nil {
 		return false
 	}
 	ownership, _ := vm.Ownership()
-	return ownership == inventory.Doubtful && (vm.Name == d.Name || vm.Record != nil && vm.Record.Worker == d.Name)
+	return ownership == inventory.Unverified && (vm.Name == d.Name || vm.Record != nil && vm.Record.Worker == d.Name)
 }
 
 // park decides about a worker that is to stop and keep its card.
@@ -308,7 +308,7 @@ func (b *builder) unpark(d *draft) {
 	case d.member.vm.Running:
 		d.Action, d.Reason, d.Steps = Unpark, "running, and tagged as parked", []StepKind{StepUnpark}
 		return
-	case b.elsewhere(d):
+	case b.onWrongHost(d):
 		return
 	}
 	d.Action, d.Reason = Unpark, "you named it"
@@ -321,18 +321,18 @@ func (b *builder) unpark(d *draft) {
 // obstaclesHere is obstacles for a worker as it is configured, declared or not.
 func (b *builder) obstaclesHere(d *draft) []finding.Finding {
 	m, vm := d.member, d.member.vm
-	w := place.Want{Who: m.who(), MemoryMiB: vm.Machine.MemoryMiB, Cores: vm.Machine.Cores, NIC: vm.Machine.NIC}
+	w := place.Requirements{WorkerKey: m.workerKey(), MemoryMiB: vm.Machine.MemoryMiB, Cores: vm.Machine.Cores, NIC: vm.Machine.NIC}
 	if m.slot != nil {
-		w.Card = &place.CardWant{Host: m.host, Slot: m.slot}
+		w.Card = &place.CardRequirements{Host: m.host, Slot: m.slot}
 	}
-	notes, refusals := b.room.Keep(w, vm.Home())
+	notes, refusals := b.capacity.Keep(w, vm.Home())
 	d.Notes = append(d.Notes, notes...)
 	return refusals
 }
 
 // refuseHalf refuses a worker that has no finished VM.
 func (b *builder) refuseHalf(d *draft) bool {
-	if d.member != nil && d.member.vm != nil && !d.member.fresh {
+	if d.member != nil && d.member.vm != nil && !d.member.unmarked {
 		return false
 	}
 	fix := "gpuworker apply makes it, or finishes it"

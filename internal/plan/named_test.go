@@ -31,7 +31,7 @@ func TestPlansForNamedWorkers(t *testing.T) {
 		{"delete of a plain worker has no card to give back", BuildDelete, lab(twoT4s(made(plain, 2, 9101, "pve2", "").Running()), plain), []string{"w-2"},
 			[]string{"w-2 destroy pve2 VM 9101 [unprotect shutdown destroy]"}},
 		{"delete of an unmarked clone marks it first", BuildDelete,
-			lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), VM(9100, "gpu-1", "pve1").Fresh("gpu", "rke2-lab", "SemiPersistent").For("03:00")), gpu), []string{"gpu-1"},
+			lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), VM(9100, "gpu-1", "pve1").Unmarked("gpu", "rke2-lab", "SemiPersistent").For("03:00")), gpu), []string{"gpu-1"},
 			[]string{"gpu-1 destroy pve1 0000:03:00 VM 9100 [adopt unprotect shutdown destroy release]"}},
 		{"delete when only the claim is left gives it back", BuildDelete, lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00")), gpu), []string{"gpu-1"},
 			[]string{"gpu-1 release pve1 0000:03:00 VM 9100 [release]"}},

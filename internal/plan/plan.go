@@ -122,10 +122,10 @@ type Source struct {
 	Full     bool   `json:"full"`
 	Storage  string `json:"storage,omitempty"` // for the disks of a full clone
 
-	// Shelf is the storage that the clone is written to, and ShelfHost its host, ""
+	// Written is the storage that the clone is written to, and WrittenHost its host, ""
 	// when hosts share it: what must not be written to by too many at once.
-	Shelf     string `json:"shelf,omitempty"`
-	ShelfHost string `json:"shelfHost,omitempty"`
+	Written     string `json:"written,omitempty"`
+	WrittenHost string `json:"writtenHost,omitempty"`
 }
 
 // When says when a change takes effect.

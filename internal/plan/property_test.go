@@ -75,11 +75,11 @@ func anyVM(t *rapid.T, vmid int) *VMBuilder {
 	case 0, 1, 2, 3:
 		b.Ours(pool, kubeCluster, lifecycle)
 	case 4:
-		b.Fresh(pool, kubeCluster, lifecycle)
+		b.Unmarked(pool, kubeCluster, lifecycle)
 	case 5:
 		b.Ours(pool, kubeCluster, lifecycle).Record(func(r *inventory.Record) { r.VM += "1" }) // a copy
 	case 6:
-		b.Fresh(pool, kubeCluster, lifecycle).Running() // lost its tag
+		b.Unmarked(pool, kubeCluster, lifecycle).Running() // lost its tag
 	case 7:
 		b = InFlight(vmid, host)
 		if rapid.Bool().Draw(t, "stuck") {
@@ -232,7 +232,7 @@ func checkRef(t *rapid.T, in Input, w *Worker) {
 	}
 	vm := in.Snapshot.VM(w.Ref.ID)
 	ownership, why := vm.Ownership()
-	if ownership != inventory.Ours && ownership != inventory.Fresh {
+	if ownership != inventory.Ours && ownership != inventory.Unmarked {
 		t.Fatalf("%s refers to VM %s, which is %s: %s", w.Name, vm.ID, ownership, why)
 	}
 	if vm.Record.Worker != w.Name {
@@ -243,7 +243,7 @@ func checkRef(t *rapid.T, in Input, w *Worker) {
 // checkEnd: nothing ends a semi-persistent worker but a person who names it.
 func checkEnd(t *rapid.T, in Input, w *Worker, named []string) {
 	if slices.Contains(w.Steps, StepDestroy) {
-		if ownership, _ := in.Snapshot.VM(w.Ref.ID).Ownership(); ownership == inventory.Fresh && w.Steps[0] != StepAdopt {
+		if ownership, _ := in.Snapshot.VM(w.Ref.ID).Ownership(); ownership == inventory.Unmarked && w.Steps[0] != StepAdopt {
 			t.Fatalf("%s is not marked as ours, and is to end before it is: %v", w.Name, w.Steps)
 		}
 		if unprotect := slices.Index(w.Steps, StepUnprotect); unprotect < 0 || unprotect > slices.Index(w.Steps, StepDestroy) {

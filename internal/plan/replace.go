@@ -22,12 +22,12 @@ func BuildReplace(in Input) (*Plan, error) {
 	known := map[string]bool{}
 	for i := range p.Pools {
 		p.Pools[i].Workers = slices.DeleteFunc(p.Pools[i].Workers, func(w Worker) bool {
-			elsewhere := b.documents.meantElsewhere(w.Name)
-			if !elsewhere {
+			onWrongHost := b.documents.meantOther(w.Name)
+			if !onWrongHost {
 				known[w.Name] = true
 			}
 			_, named := b.named[w.Name]
-			return elsewhere || !named
+			return onWrongHost || !named
 		})
 	}
 	p.Pools = slices.DeleteFunc(p.Pools, func(pool Pool) bool { return len(pool.Workers) == 0 })

@@ -22,9 +22,9 @@ func identityOf(r *inventory.Record) identity { return identity{r.Pool, r.KubeCl
 // member is what there is of one worker: its VM, its claim, or both.
 type member struct {
 	identity
-	number int           // n of a worker named POOL-n; 0 for any other name
-	vm     *inventory.VM // nil when there is only a claim
-	fresh  bool          // the VM is a clone that was not marked yet
+	number   int           // n of a worker named POOL-n; 0 for any other name
+	vm       *inventory.VM // nil when there is only a claim
+	unmarked bool          // the VM is a clone that was not marked yet
 	// passed: nobody looked at the VM. It has our mark and the worker's name, so it
 	// counts as the worker where workers are counted, and nothing is decided of it.
 	passed bool
@@ -97,7 +97,7 @@ func (s *survey) member(id identity) *member {
 func (s *survey) addVMs() {
 	for i := range s.world.VMs {
 		vm := &s.world.VMs[i]
-		if ownership, _ := vm.Ownership(); ownership == inventory.Ours || ownership == inventory.Fresh {
+		if ownership, _ := vm.Ownership(); ownership == inventory.Ours || ownership == inventory.Unmarked {
 			m := s.member(identityOf(vm.Record))
 			m.extraVMs = append(m.extraVMs, vm)
 		}
@@ -163,7 +163,7 @@ func (m *member) settle() {
 	})
 	if len(m.extraVMs) > 0 {
 		m.vm, m.extraVMs = m.extraVMs[0], m.extraVMs[1:]
-		m.fresh = !marked(m.vm)
+		m.unmarked = !marked(m.vm)
 	}
 	at := slices.IndexFunc(m.extraClaims, func(c *inventory.Claim) bool {
 		return m.vm == nil || isFor(c, m.vm) || m.vm.Record.Card == c.Slot.String() && m.vm.Home() == c.Host
@@ -223,12 +223,12 @@ func (m *member) card() (host string, slot *pci.Slot) {
 }
 
 // who is the worker as package place knows it.
-func (m *member) who() place.Who {
-	who := place.Who{Worker: m.worker, Pool: m.pool, KubeCluster: m.kubeCluster}
+func (m *member) workerKey() place.WorkerKey {
+	workerKey := place.WorkerKey{Worker: m.worker, Pool: m.pool, KubeCluster: m.kubeCluster}
 	if m.vm != nil {
-		who.VM = m.vm.ID
+		workerKey.VM = m.vm.ID
 	}
-	return who
+	return workerKey
 }
 
 // isClone reports whether the VM is a clone that is being made, or should be.
@@ -282,7 +282,7 @@ func (s *survey) duplicates() []finding.Finding {
 		for _, vm := range m.extraVMs {
 			findings = append(findings, vmFinding(s.world, vm, finding.VMDuplicate, finding.Fail).
 				WithReason(fmt.Sprintf("VM %s on %s is worker %s too, which VM %s on %s is", vm.ID, vm.Home(), m.worker, m.vm.ID, m.vm.Home())).
-				WithFix(s.world.AdviseVM(inventory.RemoveTwin, vm)))
+				WithFix(s.world.AdviseVM(inventory.RemoveDuplicate, vm)))
 		}
 		for _, claim := range m.extraClaims {
 			where := fault.Place{Hypervisor: s.world.Hypervisor, Host: claim.Host, Card: claim.Slot.String(), Worker: m.worker}

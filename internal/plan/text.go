@@ -305,8 +305,8 @@ func (t *printer) list(all []finding.Finding, indent string) {
 		if width > 0 {
 			head += "  "
 		}
-		room := max(t.Width-len(indent)-length(head), 30)
-		for i, line := range wrap(f.Reason+" ("+string(f.ID)+")"+others(f), room) {
+		capacity := max(t.Width-len(indent)-length(head), 30)
+		for i, line := range wrap(f.Reason+" ("+string(f.ID)+")"+others(f), capacity) {
 			if i > 0 {
 				head = strings.Repeat(" ", length(head))
 			}
@@ -315,7 +315,7 @@ func (t *printer) list(all []finding.Finding, indent string) {
 		if f.Fix == "" || n+1 < len(findings) && findings[n+1].Fix == f.Fix {
 			continue // said once, below the last of them
 		}
-		for i, line := range wrap(f.Fix, room-2) {
+		for i, line := range wrap(f.Fix, capacity-2) {
 			arrow := "→ "
 			if i > 0 {
 				arrow = "  "

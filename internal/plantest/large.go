@@ -106,8 +106,8 @@ func (l Large) Plan(t testing.TB, in plan.Input, workers int) *plan.Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := l.Acts(p.Summary()), l.Should(workers); got != want {
-		t.Fatalf("%s of %d: it is about %d workers, not %d: %+v", l.Name, workers, got, want, p.Summary())
+	if got, expected := l.Acts(p.Summary()), l.Should(workers); got != expected {
+		t.Fatalf("%s of %d: it is about %d workers, not %d: %+v", l.Name, workers, got, expected, p.Summary())
 	}
 	return p
 }

@@ -16,7 +16,7 @@ var advice = inventory.Advice{
 	inventory.ActivateStorage: "pvesm status",
 	inventory.LookAtVM:        "look at it on {host}: qm config {vm}; gpuworker gpus lists the cards",
 	inventory.RemoveClone:     "as root on {host}, look at it with `qm config {vm}`, and when it is only the rest of a clone: qm unlock {vm} && qm destroy {vm}",
-	inventory.RemoveTwin:      "look which one is wanted, and destroy the other on {host}: qm config {vm}; qm destroy {vm}",
+	inventory.RemoveDuplicate: "look which one is wanted, and destroy the other on {host}: qm config {vm}; qm destroy {vm}",
 	inventory.GiveNameBack:    "if it is the worker, name it so again, on {host}: qm set {vm} --name {name}",
 	inventory.MoveBack:        "move it back while it is stopped, on {host}: qm migrate {vm} {to}",
 	inventory.GiveUUID:        "on {host}: qm set {vm} --smbios1 uuid=$(uuidgen)",

@@ -69,8 +69,8 @@ func (b *Backend) configure(ctx context.Context, ref inventory.VMRef, record inv
 }
 
 // grow enlarges a disk of the VM that was found.
-func (b *Backend) grow(ctx context.Context, ref inventory.VMRef, found seen, key string, wantMiB int) (*hypervisor.Wait, error) {
-	task, err := b.client.Resize(ctx, ref.Host, number(ref.ID), key, fmt.Sprintf("%dM", wantMiB), found.config.Digest)
+func (b *Backend) grow(ctx context.Context, ref inventory.VMRef, found seen, key string, desiredMiB int) (*hypervisor.Wait, error) {
+	task, err := b.client.Resize(ctx, ref.Host, number(ref.ID), key, fmt.Sprintf("%dM", desiredMiB), found.config.Digest)
 	if pve.KindOf(err) == pve.Changed {
 		return second(), nil
 	}
@@ -90,7 +90,7 @@ func (b *Backend) proveMaking(ctx context.Context, ref inventory.VMRef, record i
 	}
 	ownership, why := found.vm.Ownership()
 	fits := found.vm.Record != nil && found.vm.Record.UUID == record.UUID && sameWorker(*found.vm.Record, record)
-	if fits && (ownership == inventory.Ours || ownership == inventory.Fresh) {
+	if fits && (ownership == inventory.Ours || ownership == inventory.Unmarked) {
 		return found, nil
 	}
 	switch {

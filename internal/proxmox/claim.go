@@ -71,7 +71,7 @@ func (b *Backend) inTurn(ctx context.Context, m memo, do func() (*hypervisor.Wai
 	case err != nil:
 		return nil, err
 	case done == nil:
-		wait := m.wait("other claims to be written first", roomPause)
+		wait := m.wait("other claims to be written first", queuePause)
 		wait.Queued = true
 		return wait, nil
 	}

@@ -23,39 +23,39 @@ const (
 // for. A task leaves when its end was seen, or when nobody has asked for it for
 // some time: who sent it may have given up.
 type flights struct {
-	mu      sync.Mutex
-	shelves map[string]*shelf
+	mu       sync.Mutex
+	storages map[string]*storageQueue
 }
 
-type shelf struct {
+type storageQueue struct {
 	turn chan struct{} // held while a request is sent, so that each counts those before it
 
 	// Guarded by flights.mu: when each task was known to run last.
 	tasks map[pve.UPID]time.Time
 }
 
-// Room is asked for again after roomPause; abandoned is when a task is forgotten.
+// Capacity is asked for again after queuePause; abandoned is when a task is forgotten.
 const (
-	roomPause = time.Second
-	abandoned = 30 * time.Second
+	queuePause = time.Second
+	abandoned  = 30 * time.Second
 )
 
-func newFlights() *flights { return &flights{shelves: map[string]*shelf{}} }
+func newFlights() *flights { return &flights{storages: map[string]*storageQueue{}} }
 
-func (f *flights) shelf(name string) *shelf {
+func (f *flights) storageQueue(name string) *storageQueue {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.shelves[name] == nil {
-		f.shelves[name] = &shelf{turn: make(chan struct{}, 1), tasks: map[pve.UPID]time.Time{}}
+	if f.storages[name] == nil {
+		f.storages[name] = &storageQueue{turn: make(chan struct{}, 1), tasks: map[pve.UPID]time.Time{}}
 	}
-	return f.shelves[name]
+	return f.storages[name]
 }
 
 // seen notes that a task still runs, or that it has ended.
 func (f *flights) seen(task pve.UPID, ended bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, s := range f.shelves {
+	for _, s := range f.storages {
 		if _, ours := s.tasks[task]; ours && ended {
 			delete(s.tasks, task)
 		} else if ours {
@@ -64,25 +64,25 @@ func (f *flights) seen(task pve.UPID, ended bool) {
 	}
 }
 
-// count is how many tasks compete for a shelf: ours, and those of the active ones
-// that are not ours on another shelf.
-func (f *flights) count(on *shelf, active []pve.UPID) int {
+// count is how many tasks compete for a storage: ours, and those of the active ones
+// that are not ours on another storage.
+func (f *flights) count(on *storageQueue, active []pve.UPID) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	elsewhere := map[pve.UPID]bool{}
-	for _, s := range f.shelves {
+	onOthers := map[pve.UPID]bool{}
+	for _, s := range f.storages {
 		for upid, seen := range s.tasks {
 			switch {
 			case time.Since(seen) > abandoned:
 				delete(s.tasks, upid)
 			case s != on:
-				elsewhere[upid] = true
+				onOthers[upid] = true
 			}
 		}
 	}
 	n := len(on.tasks)
 	for _, upid := range active {
-		if _, counted := on.tasks[upid]; !counted && !elsewhere[upid] {
+		if _, counted := on.tasks[upid]; !counted && !onOthers[upid] {
 			n++
 		}
 	}
@@ -99,20 +99,20 @@ type contender struct {
 
 // full gives the Wait for room, when ours alone take it all. It asks nobody.
 func (f *flights) full(c contender) *hypervisor.Wait {
-	if n := f.count(f.shelf(c.what), nil); n >= c.most {
-		return noRoom(n, c)
+	if n := f.count(f.storageQueue(c.what), nil); n >= c.most {
+		return queued(n, c)
 	}
 	return nil
 }
 
-func noRoom(n int, c contender) *hypervisor.Wait {
-	return &hypervisor.Wait{For: fmt.Sprintf("room: there are %d %s under way", n, c.what), Again: roomPause, Queued: true}
+func queued(n int, c contender) *hypervisor.Wait {
+	return &hypervisor.Wait{For: fmt.Sprintf("room: there are %d %s under way", n, c.what), Again: queuePause, Queued: true}
 }
 
 // take sends the request, or gives the Wait for room. Those that others have under
 // way are looked at before it is our turn: ours are counted as they are sent.
 func (f *flights) take(ctx context.Context, c contender) (task pve.Task, full *hypervisor.Wait, err error) {
-	s := f.shelf(c.what)
+	s := f.storageQueue(c.what)
 	var active []pve.UPID
 	if c.active != nil && f.count(s, nil) < c.most {
 		if active, err = c.active(ctx); err != nil {
@@ -124,11 +124,11 @@ func (f *flights) take(ctx context.Context, c contender) (task pve.Task, full *h
 		return pve.Task{}, nil, err
 	}
 	if done == nil {
-		return pve.Task{}, &hypervisor.Wait{For: "the request before it, one of the " + c.what, Again: roomPause, Queued: true}, nil
+		return pve.Task{}, &hypervisor.Wait{For: "the request before it, one of the " + c.what, Again: queuePause, Queued: true}, nil
 	}
 	defer done()
 	if n := f.count(s, active); n >= c.most {
-		return pve.Task{}, noRoom(n, c), nil
+		return pve.Task{}, queued(n, c), nil
 	}
 	if task, err = c.send(ctx); err == nil && !task.IsZero() {
 		f.mu.Lock()

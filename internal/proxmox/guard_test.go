@@ -286,7 +286,7 @@ func refused(t *testing.T, what string, err error) {
 
 // held proves a claim as the guard does, by a fresh read.
 func held(b driver, record inventory.Record, slot pci.Slot) error {
-	known, err := b.freshMappings(context.Background())
+	known, err := b.mappingsNow(context.Background())
 	if err != nil {
 		return err
 	}

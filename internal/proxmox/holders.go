@@ -202,7 +202,7 @@ func (f freedom) good() bool { return !time.Now().After(f.until) }
 // them in its configuration. The mappings are read last: a VM that was given the
 // card by a mapping made just now would otherwise name one that we do not know.
 func (b *Backend) guard(ctx context.Context, record inventory.Record, slots func(mappings) ([]pci.Slot, error)) (freedom, error) {
-	known, err := b.freshMappings(ctx)
+	known, err := b.mappingsNow(ctx)
 	if err != nil {
 		return freedom{}, err
 	}
@@ -219,7 +219,7 @@ func (b *Backend) guard(ctx context.Context, record inventory.Record, slots func
 	if claimErr != nil {
 		return free, claimErr
 	}
-	if free.known, err = b.freshMappings(ctx); err != nil {
+	if free.known, err = b.mappingsNow(ctx); err != nil {
 		return free, err
 	}
 	for vmid, h := range residents {
@@ -256,7 +256,7 @@ func (b *Backend) refuseHolder(ctx context.Context, host string, vmid int, h hol
 	if err != nil {
 		return err
 	}
-	if known, err = b.freshMappings(ctx); err != nil {
+	if known, err = b.mappingsNow(ctx); err != nil {
 		return err
 	}
 	vm := inventory.VM{Cards: attachments(found.config, host, known)}
@@ -282,7 +282,7 @@ func tooSlow(host string) *hypervisor.Wait {
 
 // freshMappings reads all PCI resource mappings of the cluster; all who ask at
 // once share one answer.
-func (b *Backend) freshMappings(ctx context.Context) (mappings, error) {
+func (b *Backend) mappingsNow(ctx context.Context) (mappings, error) {
 	return b.mapped.get(ctx, b.mappings)
 }
 

@@ -105,7 +105,7 @@ func (b *Backend) prove(ctx context.Context, ref inventory.VMRef) (seen, error) 
 	switch {
 	case ownership == inventory.Foreign:
 		why = noMark
-	case ownership == inventory.Fresh:
+	case ownership == inventory.Unmarked:
 		why = "it was never marked as ours"
 	case ownership == inventory.Ours && found.vm.UUID != ref.UUID:
 		why = fmt.Sprintf("its UUID is %s, the worker's is %s", found.vm.UUID, ref.UUID)

@@ -233,7 +233,7 @@ func (b *Backend) observeOne(ctx context.Context, ref inventory.VMRef) (*invento
 	}
 	vm := &found.vm
 	if vm.State != inventory.Cloning && vm.State != inventory.CloneDead {
-		known, err := b.freshMappings(ctx)
+		known, err := b.mappingsNow(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -274,16 +274,16 @@ func flagText(on bool) string {
 
 // nic keeps model, MAC address and all else of the card and changes where it is
 // plugged in.
-func (o options) nic(want inventory.NIC) string {
+func (o options) nic(desired inventory.NIC) string {
 	text := o["net0"]
 	if text == "" {
 		text = "virtio"
 	}
-	text = withProperty(text, "bridge", want.Bridge)
-	if want.VLAN == 0 {
+	text = withProperty(text, "bridge", desired.Bridge)
+	if desired.VLAN == 0 {
 		return withProperty(text, "tag", "")
 	}
-	return withProperty(text, "tag", strconv.Itoa(want.VLAN))
+	return withProperty(text, "tag", strconv.Itoa(desired.VLAN))
 }
 
 // setFirmware changes the firmware; OVMF gets a store for its variables,
@@ -302,11 +302,11 @@ func (o options) setFirmware(set options, desired inventory.Machine) {
 	set["efidisk0"] = storage + ":1,efitype=4m,pre-enrolled-keys=0"
 }
 
-func (o options) updateGuest(have, want inventory.Guest, put func(bool, string, string)) {
-	put(want.User != "" && have.User != want.User, "ciuser", want.User)
-	put(!slices.Equal(have.SSHKeys, want.SSHKeys), "sshkeys", pve.EncodeSSHKeys(want.SSHKeys))
-	ip := withProperty(o["ipconfig0"], "ip", want.Address)
-	put(have.Address != want.Address || have.Gateway != want.Gateway, "ipconfig0", withProperty(ip, "gw", want.Gateway))
-	put(len(want.DNS) > 0 && !slices.Equal(have.DNS, want.DNS), "nameserver", strings.Join(want.DNS, " "))
-	put(len(want.Search) > 0 && !slices.Equal(have.Search, want.Search), "searchdomain", strings.Join(want.Search, " "))
+func (o options) updateGuest(have, desired inventory.Guest, put func(bool, string, string)) {
+	put(desired.User != "" && have.User != desired.User, "ciuser", desired.User)
+	put(!slices.Equal(have.SSHKeys, desired.SSHKeys), "sshkeys", pve.EncodeSSHKeys(desired.SSHKeys))
+	ip := withProperty(o["ipconfig0"], "ip", desired.Address)
+	put(have.Address != desired.Address || have.Gateway != desired.Gateway, "ipconfig0", withProperty(ip, "gw", desired.Gateway))
+	put(len(desired.DNS) > 0 && !slices.Equal(have.DNS, desired.DNS), "nameserver", strings.Join(desired.DNS, " "))
+	put(len(desired.Search) > 0 && !slices.Equal(have.Search, desired.Search), "searchdomain", strings.Join(desired.Search, " "))
 }

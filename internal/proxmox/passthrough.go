@@ -190,12 +190,12 @@ func staleness(mapping pve.Mapping, host string, device *pci.Device) string {
 	if device == nil {
 		return "the card is not there any more"
 	}
-	want := registerEntry(host, *device)
+	desired := registerEntry(host, *device)
 	if len(mapping.Map) != 1 {
 		return fmt.Sprintf("it has %d entries, a register has one", len(mapping.Map))
 	}
 	for _, key := range []string{"node", "path", "id", "subsystem-id", "iommugroup"} {
-		was, is := property(mapping.Map[0], key, ""), property(want, key, "")
+		was, is := property(mapping.Map[0], key, ""), property(desired, key, "")
 		if was != is {
 			return fmt.Sprintf("%s is %q, the hardware says %q", key, was, is)
 		}

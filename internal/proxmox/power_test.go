@@ -295,7 +295,7 @@ func TestAWorkerIsMarkedWhenItIsMade(t *testing.T) {
 					if err == nil {
 						break
 					}
-					if ownership, why := vm.Ownership(); ownership != inventory.Fresh {
+					if ownership, why := vm.Ownership(); ownership != inventory.Unmarked {
 						t.Errorf("broken at write %d (%v) it is %s: %s", n, err, ownership, why)
 					}
 				}

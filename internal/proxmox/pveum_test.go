@@ -250,7 +250,7 @@ func (h *clusterHost) rights() (rules []pvesim.ACL, roles map[string][]string) {
 	var list []struct{ Path, UGID, RoleID string }
 	must(h.t, json.Unmarshal(data, &list))
 	for _, rule := range list {
-		rules = append(rules, pvesim.ACL{Path: rule.Path, Who: rule.UGID, Role: rule.RoleID})
+		rules = append(rules, pvesim.ACL{Path: rule.Path, Subject: rule.UGID, Role: rule.RoleID})
 	}
 	data, err = h.root.call("GET", "/access/roles", nil)
 	must(h.t, err)

@@ -47,7 +47,7 @@ func (b *Backend) release(ctx context.Context, held inventory.Record, name strin
 	case note.Has(wordReleasing) && !ours && b.watched.stayed(mapping) < requestLife:
 		return m.wait("an earlier removal of the claim, which may be under way", tombstoneLook), nil
 	}
-	return b.bury(ctx, mapping, note, name, m)
+	return b.tombstoneAndDelete(ctx, mapping, note, name, m)
 }
 
 // remove removes the register that the memo's mark is in. When nobody knows whether
@@ -70,11 +70,11 @@ func (m memo) releasedOr(err error) (*hypervisor.Wait, error) {
 	return m.orSecond(err)
 }
 
-// bury marks our own register as being released. The mark is what makes the
+// tombstoneAndDelete marks our own register as being released. The mark is what makes the
 // removal safe: from then on nobody else claims the card by this register until it
 // is gone or the lease is over. It differs each time, so that the lease begins
 // anew for all who wait.
-func (b *Backend) bury(ctx context.Context, mapping pve.Mapping, note inventory.Note, name string, m memo) (*hypervisor.Wait, error) {
+func (b *Backend) tombstoneAndDelete(ctx context.Context, mapping pve.Mapping, note inventory.Note, name string, m memo) (*hypervisor.Wait, error) {
 	flags := append(slices.DeleteFunc(note.Flags, ofRelease), wordReleasing, wordNonce+strconv.FormatUint(rand.Uint64(), 36))
 	description := prependText(note.Rest, note.Record.Line(flags...))
 	marked := memo{Since: time.Now(), Seen: fingerprint(description)}

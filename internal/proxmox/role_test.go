@@ -28,7 +28,7 @@ func obey(w *pvesim.World, commands string) {
 	}
 	for _, m := range grantLine.FindAllStringSubmatch(commands, -1) {
 		for _, who := range []string{roleUser, roleUser + "!" + roleToken} {
-			w.ACL = append(w.ACL, pvesim.ACL{Path: m[1], Who: who, Role: m[2]})
+			w.ACL = append(w.ACL, pvesim.ACL{Path: m[1], Subject: who, Role: m[2]})
 		}
 	}
 }

@@ -46,7 +46,7 @@ func expected(script string) (rules []pvesim.ACL, roles map[string][]string) {
 func sortedRules(rules []pvesim.ACL) []string {
 	var lines []string
 	for _, r := range rules {
-		lines = append(lines, r.Path+" "+r.Who+" "+r.Role)
+		lines = append(lines, r.Path+" "+r.Subject+" "+r.Role)
 	}
 	slices.Sort(lines)
 	return lines
@@ -112,8 +112,8 @@ func TestAfterAChangeOfDocumentsTheRightsAreThosePrinted(t *testing.T) {
 	w.Users = append(w.Users, pvesim.User{ID: "ops@pve"}, pvesim.User{ID: "xgpuworker@pve"})
 	w.Tokens = []pvesim.Token{{ID: "ops@pve!ci", Secret: "11111111-1111-4111-8111-111111111111"}}
 	others := []pvesim.ACL{
-		{Path: "/storage/local-lvm", Who: "ops@pve", Role: "Administrator"}, {Path: "/", Who: "ops@pve!ci", Role: "PVEAuditor"},
-		{Path: "/mapping/pci", Who: "xgpuworker@pve", Role: "Administrator"},
+		{Path: "/storage/local-lvm", Subject: "ops@pve", Role: "Administrator"}, {Path: "/", Subject: "ops@pve!ci", Role: "PVEAuditor"},
+		{Path: "/mapping/pci", Subject: "xgpuworker@pve", Role: "Administrator"},
 	}
 	w.ACL = others
 	h := newClusterHost(t, w, password)

@@ -55,7 +55,7 @@ func (s *subject) created() Condition {
 	case s.vm == nil:
 		return say(Created, false, "", "NoVM", "")
 	}
-	if ownership, _ := s.vm.Ownership(); ownership == inventory.Fresh {
+	if ownership, _ := s.vm.Ownership(); ownership == inventory.Unmarked {
 		return say(Created, false, "", "NotMarked", fmt.Sprintf("VM %s is cloned and not marked as ours yet", s.vm.ID))
 	}
 	return say(Created, true, "VMFound", "", fmt.Sprintf("VM %s on %s", s.vm.ID, s.vm.Home()))

@@ -96,7 +96,7 @@ func TestReport(t *testing.T) {
 		{"was stopped by somebody", documents(lab(claimed(), vm()), one),
 			"gpu/gpu-1 stopped pve1 0000:03:00 Tesla T4 VM 9100  | it should run → gpuworker apply",
 			"Declared Claimed Created Attached !Running(VMStopped) ?AgentReady(NotEvaluated) !AsDeclared(Start)"},
-		{"is half made", documents(lab(claimed(), VM(9100, "gpu-1", "pve1").Fresh("gpu", "rke2-lab", "SemiPersistent").For("03:00")), one),
+		{"is half made", documents(lab(claimed(), VM(9100, "gpu-1", "pve1").Unmarked("gpu", "rke2-lab", "SemiPersistent").For("03:00")), one),
 			"gpu/gpu-1 half made pve1 0000:03:00 Tesla T4 VM 9100  | half made by an earlier run → gpuworker apply",
 			"Declared Claimed !Created(NotMarked) !Attached(NotAttached) !Running(VMStopped) ?AgentReady(NotEvaluated) !AsDeclared(Finish)"},
 		{"is claimed and not cloned", documents(lab(claimed()), one),

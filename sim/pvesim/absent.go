@@ -39,7 +39,7 @@ func absentCalls() []call {
 
 // onlyRoot is the check of calls that declare none.
 func onlyRoot(_ *Sim, r *request) error {
-	if !r.who.isRoot() {
+	if !r.caller.isRoot() {
 		return forbidden("Permission check failed")
 	}
 	return nil

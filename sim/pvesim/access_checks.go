@@ -22,7 +22,7 @@ func (s *Sim) knownUser(id string) error {
 
 // self passes for calls about the caller.
 func self(s *Sim, r *request) error {
-	if id := r.args.get("userid"); r.who.String() == id && s.access.hasUser(id) {
+	if id := r.args.get("userid"); r.caller.String() == id && s.access.hasUser(id) {
 		return nil
 	}
 	return forbidden("Permission check failed")
@@ -44,14 +44,14 @@ func selfOr(other check) check {
 // user.
 func overUser(privs ...string) check {
 	return func(s *Sim, r *request) error {
-		if r.who.isRoot() {
+		if r.caller.isRoot() {
 			return nil
 		}
 		id := r.args.get("userid")
 		if err := s.knownUser(id); err != nil {
 			return err
 		}
-		if s.may(r.who, "/access/groups", privs...) || s.overGroupOf(r.who, id, privs...) {
+		if s.may(r.caller, "/access/groups", privs...) || s.overGroupOf(r.caller, id, privs...) {
 			return nil
 		}
 		return forbidden("Permission check failed")
@@ -59,9 +59,9 @@ func overUser(privs ...string) check {
 }
 
 // overGroupOf tells whether a user is in a group that who has a privilege on.
-func (s *Sim) overGroupOf(who identity, user string, privs ...string) bool {
+func (s *Sim) overGroupOf(caller identity, user string, privs ...string) bool {
 	for _, g := range s.access.groups {
-		if s.inGroup(user, "@"+g.ID) && s.may(who, "/access/groups/"+g.ID, privs...) {
+		if s.inGroup(user, "@"+g.ID) && s.may(caller, "/access/groups/"+g.ID, privs...) {
 			return true
 		}
 	}
@@ -72,16 +72,16 @@ func (s *Sim) overGroupOf(who identity, user string, privs ...string) bool {
 // into, or on all groups when it names none.
 func intoGroups(priv string) check {
 	return func(s *Sim, r *request) error {
-		if s.may(r.who, "/access/groups", priv) {
+		if s.may(r.caller, "/access/groups", priv) {
 			return nil
 		}
 		groups := splitList(strings.Join(r.args["groups"].values, ","))
 		if len(groups) == 0 {
-			return s.need(r.who, "/access/groups", priv)
+			return s.need(r.caller, "/access/groups", priv)
 		}
 		for _, group := range groups {
 			path := "/access/groups/" + group
-			if s.access.group(group) == nil || !s.may(r.who, path, priv) {
+			if s.access.group(group) == nil || !s.may(r.caller, path, priv) {
 				return forbidden("Permission check failed (%s, %s)", path, priv)
 			}
 		}
@@ -91,14 +91,14 @@ func intoGroups(priv string) check {
 
 // intoRealm asks for the right to have users in the realm of the user.
 func intoRealm(s *Sim, r *request) error {
-	if r.who.isRoot() {
+	if r.caller.isRoot() {
 		return nil
 	}
 	id := r.args.get("userid")
 	if text := userFormat("", id); text != "" {
 		return die("%s", text)
 	}
-	return s.need(r.who, "/access/realm/"+realmOf(id), "Realm.AllocateUser")
+	return s.need(r.caller, "/access/realm/"+realmOf(id), "Realm.AllocateUser")
 }
 
 func realmOf(user string) string { return user[strings.LastIndex(user, "@")+1:] }
@@ -110,7 +110,7 @@ func mayChangeRules(s *Sim, r *request) error {
 	if !ok {
 		return nil
 	}
-	return s.needAny(r.who, path, rightsToRules(path)...)
+	return s.needAny(r.caller, path, rightsToRules(path)...)
 }
 
 // rightsToRules are the privileges of which each lets its holder change the

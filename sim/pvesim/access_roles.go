@@ -130,7 +130,7 @@ func (s *Sim) deleteGroup(r *request) (any, error) {
 			return die("group '%s' does not exist", id)
 		}
 		a.groups = slices.DeleteFunc(a.groups, func(g Group) bool { return g.ID == id })
-		a.forget(func(rule ACL) bool { return rule.Who == "@"+id })
+		a.forget(func(rule ACL) bool { return rule.Subject == "@"+id })
 		return nil
 	})
 }

@@ -31,7 +31,7 @@ func (s *Sim) changeRules(r *request) (any, error) {
 	if !ok || !remove && !rulePath.MatchString(path) {
 		return nil, badParam("path", "invalid ACL path '%s'", given)
 	}
-	own := s.privileges(r.who, path)
+	own := s.privileges(r.caller, path)
 	propagate := !r.args.has("propagate") || r.args.flag("propagate")
 	return s.changeAccess("ACL update failed", func(a *access) error {
 		for _, role := range splitList(r.args.get("roles")) {
@@ -46,8 +46,8 @@ func (s *Sim) changeRules(r *request) (any, error) {
 			if err != nil {
 				return err
 			}
-			for _, who := range holders {
-				a.change(ACL{Path: path, Who: who, Role: role, NoPropagate: !propagate}, remove)
+			for _, caller := range holders {
+				a.change(ACL{Path: path, Subject: caller, Role: role, NoPropagate: !propagate}, remove)
 			}
 		}
 		return nil
@@ -59,8 +59,10 @@ func (s *Sim) changeRules(r *request) (any, error) {
 func (a *access) change(rule ACL, remove bool) {
 	switch {
 	case remove:
-		a.forget(func(old ACL) bool { return old.Path == rule.Path && old.Who == rule.Who && old.Role == rule.Role })
-	case rule.Who != "root@pam":
+		a.forget(func(old ACL) bool {
+			return old.Path == rule.Path && old.Subject == rule.Subject && old.Role == rule.Role
+		})
+	case rule.Subject != "root@pam":
 		a.give(rule)
 	}
 }

@@ -125,7 +125,7 @@ func (a *access) removeUser(id string) {
 		delete(a.passwords, id)
 	}
 	a.leaveGroups(id)
-	a.forget(func(rule ACL) bool { return rule.Who == id })
+	a.forget(func(rule ACL) bool { return rule.Subject == id })
 	a.prune()
 	if id == "root@pam" {
 		a.users = append(a.users, User{ID: id}) // there is always one
@@ -140,14 +140,14 @@ func (a *access) forget(which func(ACL) bool) { a.acl = slices.DeleteFunc(a.acl,
 func (a *access) prune() {
 	a.forget(func(rule ACL) bool {
 		_, known := a.roles[rule.Role]
-		return !known || strings.Contains(rule.Who, "!") && a.token(rule.Who) == nil
+		return !known || strings.Contains(rule.Subject, "!") && a.token(rule.Subject) == nil
 	})
 }
 
 // give sets one rule: who has a role on a path has it there once.
 func (a *access) give(rule ACL) {
 	for i, old := range a.acl {
-		if old.Path == rule.Path && old.Who == rule.Who && old.Role == rule.Role {
+		if old.Path == rule.Path && old.Subject == rule.Subject && old.Role == rule.Role {
 			a.acl[i] = rule
 			return
 		}

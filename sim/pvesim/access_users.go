@@ -69,7 +69,7 @@ func emailFormat(_, v string) string {
 
 // byTicket refuses tokens: what only a person may do.
 func byTicket(_ *Sim, r *request) error {
-	if r.who.token != "" {
+	if r.caller.token != "" {
 		return forbidden("Permission check failed (URI '%s' not available with API token, need proper ticket.\n)", r.path)
 	}
 	return nil
@@ -78,7 +78,7 @@ func byTicket(_ *Sim, r *request) error {
 // intoGroupsOf is the first half of who may change a user: it must be there,
 // and the caller must be over the groups that it is put into.
 func intoGroupsOf(s *Sim, r *request) error {
-	if r.who.isRoot() {
+	if r.caller.isRoot() {
 		return nil
 	}
 	if err := s.knownUser(r.args.get("userid")); err != nil {
@@ -158,8 +158,8 @@ func (s *Sim) changePassword(r *request) (any, error) {
 	if err := s.knownUser(id); err != nil {
 		return nil, err
 	}
-	if !r.who.isRoot() {
-		own := r.who.user
+	if !r.caller.isRoot() {
+		own := r.caller.user
 		switch {
 		case id == "root@pam":
 			return nil, forbidden("Permission check failed")

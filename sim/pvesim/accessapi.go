@@ -28,15 +28,15 @@ func accessCalls(major int) []call {
 // listPermissions shows what somebody may do, by path. Asking about others than
 // oneself and one's own tokens needs Sys.Audit on /access.
 func (s *Sim) listPermissions(r *request) (any, error) {
-	who := r.who
+	caller := r.caller
 	if id := r.args.get("userid"); id != "" {
 		user, token, isToken := strings.Cut(id, "!")
-		if own := r.who.String(); own != id && !(isToken && own == user) {
-			if err := s.need(r.who, "/access", "Sys.Audit"); err != nil {
+		if own := r.caller.String(); own != id && !(isToken && own == user) {
+			if err := s.need(r.caller, "/access", "Sys.Audit"); err != nil {
 				return nil, err
 			}
 		}
-		who = identity{user, token}
+		caller = identity{user, token}
 	}
 	paths := []string{r.args.get("path")}
 	if paths[0] == "" {
@@ -45,7 +45,7 @@ func (s *Sim) listPermissions(r *request) (any, error) {
 	out := map[string]any{}
 	for _, path := range paths {
 		granted := map[string]int{}
-		for priv, propagate := range s.privileges(who, path) {
+		for priv, propagate := range s.privileges(caller, path) {
 			granted[priv] = map[bool]int{true: 1, false: 0}[propagate]
 		}
 		if len(granted) > 0 || r.args.get("path") != "" {
@@ -82,10 +82,10 @@ func (s *Sim) knownPaths() []string {
 func (s *Sim) listUsers(r *request) (any, error) {
 	out := []any{}
 	privs := []string{"User.Modify", "Sys.Audit"}
-	all := s.may(r.who, "/access/groups", privs...)
+	all := s.may(r.caller, "/access/groups", privs...)
 	byID := func(a, b User) int { return strings.Compare(a.ID, b.ID) }
 	for _, u := range slices.SortedFunc(slices.Values(s.access.users), byID) {
-		if !all && r.who.String() != u.ID && !s.overGroupOf(r.who, u.ID, privs...) {
+		if !all && r.caller.String() != u.ID && !s.overGroupOf(r.caller, u.ID, privs...) {
 			continue
 		}
 		if r.args.has("enabled") && r.args.flag("enabled") == u.Disabled {
@@ -167,17 +167,17 @@ func (s *Sim) getRole(r *request) (any, error) {
 
 // listACL shows the entries of paths that the caller may change or audit.
 func (s *Sim) listACL(r *request) (any, error) {
-	audit := s.may(r.who, "/access", "Sys.Audit")
+	audit := s.may(r.caller, "/access", "Sys.Audit")
 	out := []any{}
 	for _, a := range s.access.acl {
-		if !audit && !s.may(r.who, a.Path, rightsToRules(a.Path)...) {
+		if !audit && !s.may(r.caller, a.Path, rightsToRules(a.Path)...) {
 			continue
 		}
 		kind := "user"
 		switch {
-		case strings.HasPrefix(a.Who, "@"):
+		case strings.HasPrefix(a.Subject, "@"):
 			kind = "group"
-		case strings.Contains(a.Who, "!"):
+		case strings.Contains(a.Subject, "!"):
 			kind = "token"
 		}
 		propagate := 1
@@ -185,7 +185,7 @@ func (s *Sim) listACL(r *request) (any, error) {
 			propagate = 0
 		}
 		out = append(out, map[string]any{
-			"path": a.Path, "type": kind, "ugid": strings.TrimPrefix(a.Who, "@"), "roleid": a.Role, "propagate": propagate,
+			"path": a.Path, "type": kind, "ugid": strings.TrimPrefix(a.Subject, "@"), "roleid": a.Role, "propagate": propagate,
 		})
 	}
 	return out, nil

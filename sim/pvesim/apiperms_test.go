@@ -140,7 +140,7 @@ func (s *Sim) give(grants []grant) {
 	for path, privs := range byPath {
 		role := "Probe" + path
 		s.access.roles[role] = privs
-		s.access.acl = append(s.access.acl, ACL{Path: path, Who: probeUser, Role: role, NoPropagate: path == "/"})
+		s.access.acl = append(s.access.acl, ACL{Path: path, Subject: probeUser, Role: role, NoPropagate: path == "/"})
 	}
 }
 

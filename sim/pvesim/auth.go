@@ -56,7 +56,7 @@ func (s *Sim) authenticate(in inbound, r *request, c *call) error {
 		if !ok {
 			return unauthorized("Authentication failed!")
 		}
-		r.who = identity{user: user}
+		r.caller = identity{user: user}
 		needsCSRF := in.method != "GET" && (c == nil || !c.upload)
 		if needsCSRF && !s.checkCSRF(user, in.header.Get("CSRFPreventionToken")) {
 			return unauthorized("Permission denied - invalid csrf token")
@@ -67,11 +67,11 @@ func (s *Sim) authenticate(in inbound, r *request, c *call) error {
 	if m == nil {
 		return unauthorized("No ticket")
 	}
-	who, ok := s.checkToken(m[1])
+	caller, ok := s.checkToken(m[1])
 	if !ok {
 		return unauthorized("Authentication failed!")
 	}
-	r.who = who
+	r.caller = caller
 	return nil
 }
 
@@ -123,7 +123,7 @@ func (s *Sim) newTicket(user string) (ticket, csrf string) {
 	return plain + "::" + s.sign(plain), stamp + ":" + s.sign(stamp+":"+user)
 }
 
-func fresh(stamp string) bool {
+func justMade(stamp string) bool {
 	seconds, err := strconv.ParseInt(stamp, 16, 64)
 	age := time.Since(time.Unix(seconds, 0))
 	return err == nil && age > -5*time.Minute && age < ticketLife
@@ -135,7 +135,7 @@ func (s *Sim) checkTicket(ticket string) (user string, ok bool) {
 	if !found || len(parts) != 3 || parts[0] != "PVE" {
 		return "", false
 	}
-	if !hmac.Equal([]byte(s.sign(plain)), []byte(signature)) || !fresh(parts[2]) {
+	if !hmac.Equal([]byte(s.sign(plain)), []byte(signature)) || !justMade(parts[2]) {
 		return "", false
 	}
 	s.lock()
@@ -145,7 +145,7 @@ func (s *Sim) checkTicket(ticket string) (user string, ok bool) {
 
 func (s *Sim) checkCSRF(user, token string) bool {
 	stamp, signature, _ := strings.Cut(token, ":")
-	return fresh(stamp) && hmac.Equal([]byte(s.sign(stamp+":"+user)), []byte(signature))
+	return justMade(stamp) && hmac.Equal([]byte(s.sign(stamp+":"+user)), []byte(signature))
 }
 
 // login is POST /access/ticket. The password may be a ticket, which renews it.
@@ -182,7 +182,7 @@ func (s *Sim) login(r *request) (any, error) {
 }
 
 // capabilities is what the web interface is told it may do.
-func (s *Sim) capabilities(who identity) map[string]any {
+func (s *Sim) capabilities(caller identity) map[string]any {
 	out := map[string]any{}
 	for section, c := range map[string]struct {
 		path  string
@@ -194,7 +194,7 @@ func (s *Sim) capabilities(who identity) map[string]any {
 		"sdn": {"/sdn", []string{"SDN.", "Permissions.Modify"}}, "dc": {"/", []string{"SDN.", "Sys.Audit", "Sys.Modify"}},
 	} {
 		granted := map[string]int{}
-		for priv := range s.privileges(who, c.path) {
+		for priv := range s.privileges(caller, c.path) {
 			if slices.ContainsFunc(c.privs, func(p string) bool {
 				return priv == p || strings.HasSuffix(p, ".") && strings.HasPrefix(priv, p)
 			}) {

@@ -12,7 +12,7 @@ func largeCluster(hosts, vms int) World {
 		Storages: []Storage{{Name: "local-lvm", Type: "lvmthin", Content: []string{"images"}}},
 		Pools:    []Pool{{ID: "all"}},
 		Tokens:   []Token{{ID: "root@pam!bench", Secret: "s"}},
-		ACL:      []ACL{{Path: "/", Who: "root@pam!bench", Role: "Administrator"}}}
+		ACL:      []ACL{{Path: "/", Subject: "root@pam!bench", Role: "Administrator"}}}
 	for i := range hosts {
 		w.Hosts = append(w.Hosts, Host{Name: fmt.Sprint("pve", i), CPUs: 64, MemoryGiB: 1024, Bridges: []Bridge{{Name: "vmbr0"}}})
 	}

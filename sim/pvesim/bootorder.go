@@ -31,7 +31,7 @@ func (b *bootOrder) drop(c *change, v *vm, key string) {
 // themselves. An order of none is one of old, which has all CD drives.
 func (b *bootOrder) add(c *change, v *vm, key string) {
 	d := parseDrive(c.sets[key])
-	if _, fresh := d.newCloudInit(); fresh || !isDrive(key) || !d.isCDROM() || d.isCloudInit() ||
+	if _, justMade := d.newCloudInit(); justMade || !isDrive(key) || !d.isCDROM() || d.isCloudInit() ||
 		len(b.keys) == 0 || slices.Contains(b.keys, key) {
 		return
 	}

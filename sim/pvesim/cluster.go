@@ -58,8 +58,8 @@ func (s *Sim) nextID(r *request) (any, error) {
 // clusterOptions are shown to those who may see them; everybody is told which
 // tags are allowed.
 func (s *Sim) clusterOptions(r *request) (any, error) {
-	out := map[string]any{"allowed-tags": s.allowedTags(r.who)}
-	if !s.may(r.who, "/", "Sys.Audit") {
+	out := map[string]any{"allowed-tags": s.allowedTags(r.caller)}
+	if !s.may(r.caller, "/", "Sys.Audit") {
 		return out, nil
 	}
 	out["mac_prefix"], out["keyboard"] = "BC:24:11", "en-us"
@@ -82,7 +82,7 @@ func (s *Sim) clusterOptions(r *request) (any, error) {
 
 // allowedTags are the tags that a caller may be offered: those of guests that
 // it sees, or those of the list, and the registered ones for who may set them.
-func (s *Sim) allowedTags(who identity) []string {
+func (s *Sim) allowedTags(caller identity) []string {
 	tags := []string{}
 	switch s.dc.UserTags {
 	case "none":
@@ -91,12 +91,12 @@ func (s *Sim) allowedTags(who identity) []string {
 	default:
 		tags = append(tags, s.dc.UserTagsAllowed...)
 		for id, v := range s.vms {
-			if s.may(who, vmPath(id), "VM.Audit") {
+			if s.may(caller, vmPath(id), "VM.Audit") {
 				tags = append(tags, splitList(normaliseTags(v.conf["tags"]))...)
 			}
 		}
 	}
-	if s.may(who, "/", "Sys.Modify") {
+	if s.may(caller, "/", "Sys.Modify") {
 		tags = append(tags, s.dc.RegisteredTags...)
 	}
 	slices.Sort(tags)
@@ -142,7 +142,7 @@ func (s *Sim) resources(r *request) (any, error) {
 	out := []any{}
 	if kind == "" {
 		for _, p := range s.pools {
-			if s.may(r.who, "/pool/"+p.id, "Pool.Audit") {
+			if s.may(r.caller, "/pool/"+p.id, "Pool.Audit") {
 				out = append(out, map[string]any{"id": "/pool/" + p.id, "pool": p.id, "type": "pool"})
 			}
 		}
@@ -150,12 +150,12 @@ func (s *Sim) resources(r *request) (any, error) {
 	if kind == "" || kind == "node" {
 		memory := s.memoryByHost()
 		for _, name := range s.hostList {
-			out = append(out, s.nodeEntry(name, memory[name], s.may(r.who, "/nodes/"+name, "Sys.Audit")))
+			out = append(out, s.nodeEntry(name, memory[name], s.may(r.caller, "/nodes/"+name, "Sys.Audit")))
 		}
 	}
 	if kind == "" || kind == "vm" {
 		for _, id := range s.vmIDs() {
-			if s.may(r.who, vmPath(id), "VM.Audit") {
+			if s.may(r.caller, vmPath(id), "VM.Audit") {
 				out = append(out, s.vmResource(s.vms[id]))
 			}
 		}
@@ -169,7 +169,7 @@ func (s *Sim) resources(r *request) (any, error) {
 func (s *Sim) zoneResources(r *request, kind string) []any {
 	var out []any
 	for _, name := range s.hostList {
-		if s.hosts[name].Offline || !s.may(r.who, "/sdn/zones/localnetwork", "SDN.Audit", "SDN.Use") || !s.may(r.who, "/sdn", "SDN.Audit") {
+		if s.hosts[name].Offline || !s.may(r.caller, "/sdn/zones/localnetwork", "SDN.Audit", "SDN.Use") || !s.may(r.caller, "/sdn", "SDN.Audit") {
 			continue
 		}
 		switch {
@@ -243,7 +243,7 @@ func (s *Sim) listNodes(r *request) (any, error) {
 	out := []any{}
 	memory := s.memoryByHost()
 	for _, name := range s.hostList {
-		entry := s.nodeEntry(name, memory[name], s.may(r.who, "/nodes/"+name, "Sys.Audit"))
+		entry := s.nodeEntry(name, memory[name], s.may(r.caller, "/nodes/"+name, "Sys.Audit"))
 		entry["ssl_fingerprint"] = fingerprint(name)
 		delete(entry, "cgroup-mode")
 		out = append(out, entry)

@@ -177,7 +177,7 @@ func TestAVMThatIsOffMovesWithItsDisksWhenItsMappingIsThere(t *testing.T) {
 func TestOnlyRootMayForceARawDeviceToAnotherHost(t *testing.T) {
 	play(t, func(t *testing.T) {
 		world := homelab(t)
-		world.ACL = append(world.ACL, ACL{Path: "/vms", Who: "gpuworker@pve", Role: "Administrator"}, ACL{Path: "/vms", Who: "gpuworker@pve!engine", Role: "Administrator"})
+		world.ACL = append(world.ACL, ACL{Path: "/vms", Subject: "gpuworker@pve", Role: "Administrator"}, ACL{Path: "/vms", Subject: "gpuworker@pve!engine", Role: "Administrator"})
 		sim := newSim(t, world)
 		root := sim.asRoot(t, rootPass)
 		vmWith(root, "pve1", 300, "hostpci0", "0000:03:00.0")

@@ -108,12 +108,12 @@ func (s *Sim) connectionOf(r *request, c *call) []string {
 		return []string{"Keep-Alive"}
 	}
 	s.lock()
-	elsewhere := c.proxy != "" && c.proxy != anyHost && r.args.has(c.proxy) && r.args.get(c.proxy) != s.localHost()
+	proxied := c.proxy != "" && c.proxy != anyHost && r.args.has(c.proxy) && r.args.get(c.proxy) != s.localHost()
 	s.unlock()
 	switch {
-	case elsewhere && c.protected:
+	case proxied && c.protected:
 		return []string{"close,Keep-Alive", "Keep-Alive"}
-	case elsewhere:
+	case proxied:
 		return []string{"Keep-Alive", "Keep-Alive"}
 	case c.protected:
 		return []string{"close", "Keep-Alive"}

@@ -67,8 +67,8 @@ func (d drive) newCloudInit() (storage string, ok bool) {
 }
 
 func (d drive) isCloudInit() bool {
-	_, fresh := d.newCloudInit()
-	return fresh || cloudInitForm.MatchString(d.file)
+	_, justMade := d.newCloudInit()
+	return justMade || cloudInitForm.MatchString(d.file)
 }
 
 // volume splits the file into storage and volume name; ok is false for

@@ -236,7 +236,7 @@ func (s *Sim) record(r *request) {
 	}
 	s.lock()
 	defer s.unlock()
-	s.requests = append(s.requests, RequestRecord{Time: time.Now(), User: r.who.String(), Method: r.method, Path: r.path, Params: params})
+	s.requests = append(s.requests, RequestRecord{Time: time.Now(), User: r.caller.String(), Method: r.method, Path: r.path, Params: params})
 	if len(s.requests) > maxRequests {
 		s.requests = slices.Clone(s.requests[len(s.requests)-maxRequests/2:])
 	}

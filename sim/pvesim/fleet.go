@@ -51,8 +51,8 @@ func (f Fleet) World() World {
 		Users:    []User{{ID: "root@pam", Password: "fleet-root"}, {ID: "gpuworker@pve"}},
 		Tokens:   []Token{{ID: "gpuworker@pve!engine", Secret: "11111111-1111-4111-8111-111111111111"}},
 		ACL: []ACL{
-			{Path: "/", Who: "gpuworker@pve", Role: "Administrator"},
-			{Path: "/", Who: "gpuworker@pve!engine", Role: "Administrator"},
+			{Path: "/", Subject: "gpuworker@pve", Role: "Administrator"},
+			{Path: "/", Subject: "gpuworker@pve!engine", Role: "Administrator"},
 		},
 	}
 	for h := range f.Hosts + f.Plain {

@@ -43,7 +43,7 @@ func (s *Sim) haLater(id int, act func(v *vm, own *request)) {
 
 // ownRequest is what the manager itself asks for.
 func (s *Sim) ownRequest(v *vm) *request {
-	return &request{ctx: s.ctx, who: identity{user: "root@pam"}, args: args{
+	return &request{ctx: s.ctx, caller: identity{user: "root@pam"}, args: args{
 		"node": {values: []string{v.node}}, "vmid": {values: []string{strconv.Itoa(v.id)}},
 	}}
 }

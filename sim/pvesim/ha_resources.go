@@ -133,7 +133,7 @@ func (s *Sim) createHAResource(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if want := r.args.get("type"); want != "" && want != kind {
+	if expected := r.args.get("type"); expected != "" && expected != kind {
 		return nil, die("types does not match")
 	}
 	if err := s.noHAGroup(r); err != nil {

@@ -84,7 +84,7 @@ func (s *Sim) bootHost(h *host, boot int) {
 			continue
 		}
 		// One after another, by id.
-		r := &request{ctx: s.ctx, who: identity{user: "root@pam"}, args: args{"node": {values: []string{h.Name}}}}
+		r := &request{ctx: s.ctx, caller: identity{user: "root@pam"}, args: args{"node": {values: []string{h.Name}}}}
 		t := s.byUPID[s.queueStart(r, id, 0)]
 		s.unlock()
 		select {

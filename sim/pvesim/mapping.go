@@ -82,7 +82,7 @@ func flagValue(text string) int {
 func (s *Sim) listMappings(r *request) (any, error) {
 	out, digest := []any{}, s.mapDigest()
 	for _, id := range s.mapOrder {
-		if !s.may(r.who, "/mapping/pci/"+id, "Mapping.Use", "Mapping.Modify", "Mapping.Audit") {
+		if !s.may(r.caller, "/mapping/pci/"+id, "Mapping.Use", "Mapping.Modify", "Mapping.Audit") {
 			continue
 		}
 		m := s.mappings[id]
@@ -153,14 +153,14 @@ func (h *host) assertFunction(m *mapping, entry map[string]string, f *PCIFunctio
 		if key == "iommugroup" && (h.NoIOMMU || !first) {
 			continue
 		}
-		want, given := right[key], entry[key]
+		expected, given := right[key], entry[key]
 		switch {
-		case want != "" && given == "":
+		case expected != "" && given == "":
 			return fmt.Sprintf("missing expected property '%s' for device '%s'", key, f.Address)
-		case want == "" && given != "":
+		case expected == "" && given != "":
 			return fmt.Sprintf("unexpected property '%s' configured for device '%s'", key, f.Address)
-		case want != given:
-			return fmt.Sprintf("'%s' does not match for '%s' (%s != %s)", key, m.id, want, given)
+		case expected != given:
+			return fmt.Sprintf("'%s' does not match for '%s' (%s != %s)", key, m.id, expected, given)
 		}
 	}
 	return ""

@@ -135,7 +135,7 @@ func (s *Sim) migrateVM(r *request) (any, error) {
 		return nil, die("no such cluster node '%s'", target)
 	}
 	for _, name := range []string{"force", "migration_type", "migration_network"} {
-		if r.args.has(name) && !r.who.isRoot() {
+		if r.args.has(name) && !r.caller.isRoot() {
 			return nil, badParam(name, "Only root may use this option.")
 		}
 	}

@@ -45,7 +45,7 @@ func (s *Sim) moveDisk(r *request) (any, error) {
 	}
 	key, to, format, remove := r.args.get("disk"), r.args.get("storage"), r.args.get("format"), r.args.flag("delete")
 	limit := r.args.number("bwlimit", 0)
-	if err := s.need(r.who, "/storage/"+to, "Datastore.AllocateSpace"); err != nil {
+	if err := s.need(r.caller, "/storage/"+to, "Datastore.AllocateSpace"); err != nil {
 		return nil, err
 	}
 	v, err := s.vmOn(r.node(), r.vmid())

@@ -99,7 +99,7 @@ func (s *Sim) listNetwork(r *request) (any, error) {
 			continue
 		}
 		path := fmt.Sprintf("/sdn/zones/localnetwork/%s", e["iface"])
-		if bridge && !s.may(r.who, path, "SDN.Audit", "SDN.Use") {
+		if bridge && !s.may(r.caller, path, "SDN.Audit", "SDN.Use") {
 			continue
 		}
 		out = append(out, e)

@@ -86,15 +86,15 @@ func (s *Sim) resolve(h *host, p *passed) error {
 // the card's.
 func (h *host) expand(list string) ([]string, error) {
 	var out []string
-	for want := range strings.SplitSeq(list, ";") {
+	for expected := range strings.SplitSeq(list, ";") {
 		var found []string
 		for _, f := range h.PCI {
-			if matchesAddress(f.Address, want) {
+			if matchesAddress(f.Address, expected) {
 				found = append(found, f.Address)
 			}
 		}
 		if len(found) == 0 {
-			return nil, &parseError{fmt.Sprintf("no PCI device found for '%s'", want)}
+			return nil, &parseError{fmt.Sprintf("no PCI device found for '%s'", expected)}
 		}
 		out = append(out, found...)
 	}
@@ -103,14 +103,14 @@ func (h *host) expand(list string) ([]string, error) {
 
 // matchesAddress compares an address with one that may lack domain and
 // function.
-func matchesAddress(address, want string) bool {
-	if strings.Count(want, ":") == 1 {
-		want = "0000:" + want
+func matchesAddress(address, expected string) bool {
+	if strings.Count(expected, ":") == 1 {
+		expected = "0000:" + expected
 	}
-	if !strings.Contains(want, ".") {
-		return strings.HasPrefix(address, want+".")
+	if !strings.Contains(expected, ".") {
+		return strings.HasPrefix(address, expected+".")
 	}
-	return address == want
+	return address == expected
 }
 
 // chooseDevices picks the devices of a start: for a mapping with several, the
@@ -310,7 +310,7 @@ func (s *Sim) take(v *vm, address string, ids []string) {
 		return
 	}
 	h.drivers[address] = "vfio-pci"
-	h.claimTwins(address)
+	h.bindAlike(address)
 	if driver != "" {
 		s.damage = append(s.damage, Damage{Host: h.Name, Device: address, Driver: driver, VMID: v.id,
 			Foreign: !sameCard(address, ids), Time: time.Now()})
@@ -320,7 +320,7 @@ func (s *Sim) take(v *vm, address string, ids []string) {
 
 // claimTwins is what writing a card's ID to vfio-pci's new_id does besides: the
 // driver also takes cards of the same make that have none.
-func (h *host) claimTwins(address string) {
+func (h *host) bindAlike(address string) {
 	made := h.function(address)
 	for _, f := range h.PCI {
 		if f.ID == made.ID && h.drivers[f.Address] == "" {

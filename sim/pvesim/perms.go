@@ -19,12 +19,12 @@ func expandPath(path string, r *request) string {
 
 // perm asks for one privilege on a path.
 func perm(path, priv string) check {
-	return func(s *Sim, r *request) error { return s.need(r.who, expandPath(path, r), priv) }
+	return func(s *Sim, r *request) error { return s.need(r.caller, expandPath(path, r), priv) }
 }
 
 // permAny asks for one of several privileges.
 func permAny(path string, privs ...string) check {
-	return func(s *Sim, r *request) error { return s.needAny(r.who, expandPath(path, r), privs...) }
+	return func(s *Sim, r *request) error { return s.needAny(r.caller, expandPath(path, r), privs...) }
 }
 
 // orPerm passes when one of several checks does. Like the real one, it does
@@ -52,20 +52,20 @@ func andPerm(checks ...check) check {
 }
 
 // need refuses who lacks a privilege on a path.
-func (s *Sim) need(who identity, path, priv string) error {
-	return s.needAny(who, path, priv)
+func (s *Sim) need(caller identity, path, priv string) error {
+	return s.needAny(caller, path, priv)
 }
 
-func (s *Sim) needAny(who identity, path string, privs ...string) error {
-	if s.may(who, path, privs...) {
+func (s *Sim) needAny(caller identity, path string, privs ...string) error {
+	if s.may(caller, path, privs...) {
 		return nil
 	}
 	return forbidden("Permission check failed (%s, %s)", path, strings.Join(privs, "|"))
 }
 
 // may reports whether one of the privileges is there.
-func (s *Sim) may(who identity, path string, privs ...string) bool {
-	held := s.held(who, path)
+func (s *Sim) may(caller identity, path string, privs ...string) bool {
+	held := s.held(caller, path)
 	for _, priv := range privs {
 		if _, ok := held(priv); ok {
 			return true
@@ -76,9 +76,9 @@ func (s *Sim) may(who identity, path string, privs ...string) bool {
 
 // privileges are all that an identity may do on a path; the value says whether
 // it holds below, too.
-func (s *Sim) privileges(who identity, path string) map[string]bool {
+func (s *Sim) privileges(caller identity, path string) map[string]bool {
 	out := map[string]bool{}
-	held := s.held(who, path)
+	held := s.held(caller, path)
 	for _, priv := range s.privs {
 		if below, ok := held(priv); ok {
 			out[priv] = below
@@ -100,25 +100,25 @@ func (s *Sim) everything(priv string) (below, ok bool) {
 
 // held is what an identity may do on a path. A token with privilege separation
 // has what both it and its user have.
-func (s *Sim) held(who identity, path string) holding {
+func (s *Sim) held(caller identity, path string) holding {
 	if !strings.HasPrefix(path, "/") {
 		return nothing
 	}
 	user := holding(s.everything)
-	if who.user != "root@pam" {
-		user = s.granted(who.user, path)
+	if caller.user != "root@pam" {
+		user = s.granted(caller.user, path)
 	}
-	if who.token == "" {
+	if caller.token == "" {
 		return user
 	}
-	t := s.access.token(who.String())
+	t := s.access.token(caller.String())
 	switch {
 	case t == nil:
 		return nothing
 	case t.NoPrivSep:
 		return user
 	}
-	own := s.granted(who.String(), path)
+	own := s.granted(caller.String(), path)
 	return func(priv string) (bool, bool) {
 		userBelow, userHas := user(priv)
 		below, has := own(priv)
@@ -127,12 +127,12 @@ func (s *Sim) held(who identity, path string) holding {
 }
 
 // granted are the privileges by ACL, with those of the VM's pool.
-func (s *Sim) granted(who, path string) holding {
-	roles := s.roles(who, path)
+func (s *Sim) granted(caller, path string) holding {
+	roles := s.roles(caller, path)
 	if id, ok := strings.CutPrefix(path, "/vms/"); ok {
 		vmid, _ := strconv.Atoi(id)
 		if p := s.poolOf(vmid); p != nil {
-			roles = withPool(roles, s.roles(who, "/pool/"+p.id))
+			roles = withPool(roles, s.roles(caller, "/pool/"+p.id))
 		}
 	}
 	if _, none := roles["NoAccess"]; none {
@@ -163,7 +163,7 @@ func withPool(roles, pool map[string]bool) map[string]bool {
 
 // roles walks from / to the path. An entry for the user, or else for one of
 // its groups, replaces what came from above.
-func (s *Sim) roles(who, path string) map[string]bool {
+func (s *Sim) roles(caller, path string) map[string]bool {
 	var roles map[string]bool
 	for _, level := range levels(path) {
 		var own, byGroup map[string]bool
@@ -171,9 +171,9 @@ func (s *Sim) roles(who, path string) map[string]bool {
 			if a.Path != level || a.NoPropagate && level != path {
 				continue
 			}
-			if a.Who == who {
+			if a.Subject == caller {
 				own = with(own, a.Role, !a.NoPropagate)
-			} else if s.inGroup(who, a.Who) {
+			} else if s.inGroup(caller, a.Subject) {
 				byGroup = with(byGroup, a.Role, !a.NoPropagate)
 			}
 		}
@@ -221,6 +221,6 @@ func agentPriv(privs ...string) check {
 		if s.major < 9 {
 			asked = []string{"VM.Monitor"}
 		}
-		return s.needAny(r.who, expandPath("/vms/{vmid}", r), asked...)
+		return s.needAny(r.caller, expandPath("/vms/{vmid}", r), asked...)
 	}
 }

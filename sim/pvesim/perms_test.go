@@ -210,8 +210,8 @@ func TestPrivilegesByVersion(t *testing.T) {
 			t.Fatalf("a role with privileges of version 9 in a world of version 8: %v", err)
 		}
 		world.Roles = map[string][]string{"NoMonitor": {"VM.Audit", "VM.PowerMgmt"}, "Monitor": {"VM.Audit", "VM.Monitor"}}
-		world.ACL = []ACL{{Path: "/", Who: "gpuworker@pve", Role: "Administrator"},
-			{Path: "/vms", Who: "gpuworker@pve!weak", Role: "NoMonitor"}, {Path: "/vms", Who: "gpuworker@pve!engine", Role: "Monitor"}}
+		world.ACL = []ACL{{Path: "/", Subject: "gpuworker@pve", Role: "Administrator"},
+			{Path: "/vms", Subject: "gpuworker@pve!weak", Role: "NoMonitor"}, {Path: "/vms", Subject: "gpuworker@pve!engine", Role: "Monitor"}}
 		sim := newSim(t, world)
 		sim.as(t, weakToken).do("POST", qemu("pve1", 100, "/agent/ping")).refused(403, "Permission check failed (/vms/100, VM.Monitor)")
 		sim.as(t, engineToken).do("POST", qemu("pve1", 100, "/agent/ping")).ok()
@@ -249,8 +249,8 @@ func TestPermissionsOfGroupsAndWithoutPropagation(t *testing.T) {
 		world.Users = append(world.Users, User{ID: "a@pve"})
 		world.Groups = []Group{{ID: "staff", Users: []string{"a@pve"}}}
 		world.Tokens = append(world.Tokens, Token{ID: "a@pve!t1", Secret: "s", NoPrivSep: true})
-		world.ACL = append(world.ACL, ACL{Path: "/vms", Who: "@staff", Role: "PVEVMUser"},
-			ACL{Path: "/vms/100", Who: "a@pve", Role: "NoAccess"}, ACL{Path: "/storage", Who: "a@pve", Role: "PVEDatastoreUser", NoPropagate: true})
+		world.ACL = append(world.ACL, ACL{Path: "/vms", Subject: "@staff", Role: "PVEVMUser"},
+			ACL{Path: "/vms/100", Subject: "a@pve", Role: "NoAccess"}, ACL{Path: "/storage", Subject: "a@pve", Role: "PVEDatastoreUser", NoPropagate: true})
 		a := newSim(t, world).as(t, "a@pve!t1=s")
 		a.do("GET", qemu("pve2", 204, "/config")).ok()
 		a.do("GET", qemu("pve1", 100, "/config")).refused(403, "Permission check failed (/vms/100, VM.Audit)")
@@ -264,7 +264,7 @@ func TestPermissionsOfGroupsAndWithoutPropagation(t *testing.T) {
 func TestPVEAdminCannotChangeMappings(t *testing.T) {
 	play(t, func(t *testing.T) {
 		world := homelab(t)
-		world.ACL = []ACL{{Path: "/", Who: "gpuworker@pve", Role: "Administrator"}, {Path: "/", Who: "gpuworker@pve!engine", Role: "PVEAdmin"}}
+		world.ACL = []ACL{{Path: "/", Subject: "gpuworker@pve", Role: "Administrator"}, {Path: "/", Subject: "gpuworker@pve!engine", Role: "PVEAdmin"}}
 		engine := newSim(t, world).as(t, engineToken)
 		engine.do("POST", "/cluster/mapping/pci", "id", "gpu-1", "map", t4pve1).refused(403, "Permission check failed (/mapping/pci, Mapping.Modify)")
 		engine.do("PUT", qemu("pve1", 9000, "/config"), "hostpci0", "mapping=vdi-t4").ok()

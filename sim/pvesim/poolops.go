@@ -113,7 +113,7 @@ func (s *Sim) updatePool(r *request) (any, error) {
 // caller may not is found late, and told as an error of the server.
 func (s *Sim) poolMember(r *request, p *pool, id int, remove bool) error {
 	in := s.poolOf(id)
-	if err := s.needAny(r.who, vmPath(id), rightsToRules(vmPath(id))...); err != nil {
+	if err := s.needAny(r.caller, vmPath(id), rightsToRules(vmPath(id))...); err != nil {
 		return die("update pools failed: %v", err)
 	}
 	switch {
@@ -125,8 +125,8 @@ func (s *Sim) poolMember(r *request, p *pool, id int, remove bool) error {
 		return die("update pools failed: VM %d is already a pool member", id)
 	case in != nil && !r.args.flag("allow-move"):
 		return die("update pools failed: VM %d belongs already to pool '%s' and 'allow-move' is not set", id, in.id)
-	case in != nil && !s.may(r.who, "/pool/"+in.id, "Pool.Allocate"):
-		return die("update pools failed: %v", s.need(r.who, "/pool/"+in.id, "Pool.Allocate"))
+	case in != nil && !s.may(r.caller, "/pool/"+in.id, "Pool.Allocate"):
+		return die("update pools failed: %v", s.need(r.caller, "/pool/"+in.id, "Pool.Allocate"))
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func (s *Sim) listPools(r *request) (any, error) {
 	for _, p := range s.pools {
 		// A pool that is asked for by name is shown to everybody.
 		asked := r.args.has("poolid")
-		if asked && r.args.get("poolid") != p.id || !asked && !s.may(r.who, "/pool/"+p.id, "Pool.Audit") {
+		if asked && r.args.get("poolid") != p.id || !asked && !s.may(r.caller, "/pool/"+p.id, "Pool.Audit") {
 			continue
 		}
 		entry := p.fields()

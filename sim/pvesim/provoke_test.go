@@ -197,7 +197,7 @@ var taskTexts = map[string]provocation{
 	}},
 	// A token sees its own tasks only.
 	"Permission check failed (/nodes/pve1, Sys.Audit)": {func(w *World) {
-		w.ACL = slices.DeleteFunc(w.ACL, func(a ACL) bool { return strings.HasSuffix(a.Who, "!weak") })
+		w.ACL = slices.DeleteFunc(w.ACL, func(a ACL) bool { return strings.HasSuffix(a.Subject, "!weak") })
 	}, func(sim *Sim, engine, root *client) string {
 		clone := cloning120()(root)
 		weak := sim.as(root.t, weakToken)

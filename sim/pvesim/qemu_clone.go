@@ -16,7 +16,7 @@ type cloning struct {
 	source, target *vm
 	from           map[string]string // the configuration that is cloned: of now or of a snapshot
 	snapshot       string
-	who            identity
+	caller         identity
 	full           bool
 	storage        string
 	format         string
@@ -29,7 +29,7 @@ type cloning struct {
 // mayAllocateClone asks for VM.Allocate on the new id or on the pool.
 func mayAllocateClone(s *Sim, r *request) error {
 	pool := r.args.get("pool")
-	if s.may(r.who, "/vms/"+r.args.get("newid"), "VM.Allocate") || pool != "" && s.may(r.who, "/pool/"+pool, "VM.Allocate") {
+	if s.may(r.caller, "/vms/"+r.args.get("newid"), "VM.Allocate") || pool != "" && s.may(r.caller, "/pool/"+pool, "VM.Allocate") {
 		return nil
 	}
 	return forbidden("Permission check failed")
@@ -58,7 +58,7 @@ func (s *Sim) checkClone(r *request) (*cloning, error) {
 	if source == nil || source.node != r.node() {
 		return nil, noConfigFile(r.vmid(), r.node())
 	}
-	c := &cloning{source: source, who: r.who, storage: r.args.get("storage"), format: r.args.get("format"), pool: r.args.get("pool"),
+	c := &cloning{source: source, caller: r.caller, storage: r.args.get("storage"), format: r.args.get("format"), pool: r.args.get("pool"),
 		bwlimit: r.args.number("bwlimit", 0), moveTo: r.args.get("target"),
 		full: r.args.flag("full") || !r.args.has("full") && !source.template()}
 	if err := s.poolExists(c.pool); err != nil {
@@ -146,15 +146,15 @@ func (s *Sim) checkCloneParts(r *request, c *cloning, newid int) error {
 		value := c.conf[key]
 		switch {
 		case isHostpci(key):
-			if err := s.hostpciClonePerm(r.who, newid, c.pool, key, value); err != nil {
+			if err := s.hostpciClonePerm(r.caller, newid, c.pool, key, value); err != nil {
 				return err
 			}
 		case isNet(key):
-			if err := s.bridgePerm(r.who, value); err != nil {
+			if err := s.bridgePerm(r.caller, value); err != nil {
 				return err
 			}
 		case isDrive(key):
-			if err := s.checkCloneDrive(r.who, c, key, parseDrive(value)); err != nil {
+			if err := s.checkCloneDrive(r.caller, c, key, parseDrive(value)); err != nil {
 				return err
 			}
 		}
@@ -163,18 +163,18 @@ func (s *Sim) checkCloneParts(r *request, c *cloning, newid int) error {
 }
 
 // hostpciClonePerm is hostpciPerm without the privilege on the new VM.
-func (s *Sim) hostpciClonePerm(who identity, vmid int, pool, key, value string) error {
-	if who.isRoot() {
+func (s *Sim) hostpciClonePerm(caller identity, vmid int, pool, key, value string) error {
+	if caller.isRoot() {
 		return nil
 	}
 	props := hostpciFormat.parse(value)
 	if props["host"] != "" {
 		return die("only root can set '%s' config for non-mapped devices", key)
 	}
-	return s.need(who, "/mapping/pci/"+props["mapping"], "Mapping.Use")
+	return s.need(caller, "/mapping/pci/"+props["mapping"], "Mapping.Use")
 }
 
-func (s *Sim) checkCloneDrive(who identity, c *cloning, key string, d drive) error {
+func (s *Sim) checkCloneDrive(caller identity, c *cloning, key string, d drive) error {
 	st, vol := s.volumeOf(c.source.node, d)
 	if vol == nil || d.isCDROM() && !d.isCloudInit() {
 		return nil
@@ -183,7 +183,7 @@ func (s *Sim) checkCloneDrive(who identity, c *cloning, key string, d drive) err
 	if c.full && c.storage != "" {
 		target = c.storage
 	}
-	if err := s.checkImageStorage(who, target); err != nil {
+	if err := s.checkImageStorage(caller, target); err != nil {
 		return err
 	}
 	return c.checkFeature(key, d, st, vol)
@@ -280,7 +280,7 @@ func (s *Sim) takeID(r *request) (*cloning, error) {
 // locked configuration and what was copied.
 func (s *Sim) runClone(t *task, c *cloning, identity *rand.Rand) error {
 	t.note("creating a clone of VM %d with ID %d", c.source.id, c.target.id)
-	freshIdentity(c.conf, identity)
+	newIdentity(c.conf, identity)
 	made := map[string]string{}
 	err := s.copyDrives(t, c, made)
 	if err == nil {
@@ -316,7 +316,7 @@ func cloneFailed(t *task, err error) error {
 }
 
 // freshIdentity gives a clone its own UUIDs and MAC addresses.
-func freshIdentity(conf map[string]string, r *rand.Rand) {
+func newIdentity(conf map[string]string, r *rand.Rand) {
 	smbios := smbiosFormat.parse(conf["smbios1"])
 	smbios["uuid"] = newUUID(r)
 	text := drive{file: "uuid=" + smbios["uuid"], props: smbios}

@@ -12,7 +12,7 @@ import (
 // change is a request to change a VM's configuration, checked as far as it is
 // before the VM's lock is taken.
 type change struct {
-	who      identity
+	caller   identity
 	vmid     int
 	sets     map[string]string
 	deletes  []string
@@ -37,7 +37,7 @@ var configControls = []string{"node", "vmid", "digest", "delete", "revert", "ski
 
 // prepareChange does what is refused at once, in PUT and POST alike.
 func (s *Sim) prepareChange(r *request) (*change, error) {
-	c := &change{who: r.who, vmid: r.vmid(), pid: workerPID, say: func(string, ...any) {}, sets: map[string]string{}, digest: r.args.get("digest"), skiplock: r.args.flag("skiplock"), force: r.args.flag("force"),
+	c := &change{caller: r.caller, vmid: r.vmid(), pid: workerPID, say: func(string, ...any) {}, sets: map[string]string{}, digest: r.args.get("digest"), skiplock: r.args.flag("skiplock"), force: r.args.flag("force"),
 		deletes: splitList(r.args.get("delete")), reverts: splitList(r.args.get("revert"))}
 	for key, a := range r.args {
 		if slices.Contains(configControls, key) {
@@ -48,7 +48,7 @@ func (s *Sim) prepareChange(r *request) (*change, error) {
 		}
 		c.sets[key] = a.get0()
 	}
-	if c.skiplock && !r.who.isRoot() {
+	if c.skiplock && !r.caller.isRoot() {
 		return nil, badParam("skiplock", "Only root may use this option.")
 	}
 	if len(c.sets) == 0 && r.args.get("delete") == "" && r.args.get("revert") == "" {
@@ -76,10 +76,10 @@ func (s *Sim) prepareChange(r *request) (*change, error) {
 	if err := s.checkOptionPerms(c, ""); err != nil {
 		return nil, err
 	}
-	if err := s.checkStorages(c.who, c.vmid, c.sets); err != nil {
+	if err := s.checkStorages(c.caller, c.vmid, c.sets); err != nil {
 		return nil, err
 	}
-	if err := s.checkBridges(c.who, c.sets); err != nil {
+	if err := s.checkBridges(c.caller, c.sets); err != nil {
 		return nil, err
 	}
 	return c, c.fits(v)
@@ -87,7 +87,7 @@ func (s *Sim) prepareChange(r *request) (*change, error) {
 
 // freshSeed tells whether the change brings a cloud-init drive, which is then
 // made; that of a running VM waits.
-func (c *change) freshSeed(v *vm) bool {
+func (c *change) newSeed(v *vm) bool {
 	for key := range c.sets {
 		if isDrive(key) && v.run == nil && parseDrive(v.pending[key]).isCloudInit() {
 			return true
@@ -256,7 +256,7 @@ func (s *Sim) applyChange(ctx context.Context, c *change, node string) error {
 		return s.failToWrite(ctx, c, v, refused)
 	}
 	err = s.writeOptions(ctx, c, v)
-	if err == nil && c.freshSeed(v) {
+	if err == nil && c.newSeed(v) {
 		defer c.say("generating cloud-init ISO")
 	}
 	if err == nil || c.stop > 0 {
@@ -328,17 +328,17 @@ func (s *Sim) deleteOption(c *change, v *vm, key string) error {
 		return die("can't remove drive '%s' - protection mode enabled", key)
 	}
 	for _, value := range []string{current, v.pending[key]} {
-		if err := s.lateOptionPerm(c.who, v.id, "delete", key, value); err != nil {
+		if err := s.lateOptionPerm(c.caller, v.id, "delete", key, value); err != nil {
 			return err
 		}
 	}
 	if key == "tags" {
-		if err := s.tagPerm(c.who, v.id, current, ""); err != nil {
+		if err := s.tagPerm(c.caller, v.id, current, ""); err != nil {
 			return err
 		}
 	}
 	if hasIndex(key, "unused") {
-		if err := s.checkUnusedVolume(c.who, v, key); err != nil {
+		if err := s.checkUnusedVolume(c.caller, v, key); err != nil {
 			return err
 		}
 	}
@@ -351,13 +351,13 @@ func (s *Sim) deleteOption(c *change, v *vm, key string) error {
 
 // checkUnusedVolume asks whether the volume of an unused disk may be removed
 // with it: neither a drive nor a snapshot may name it.
-func (s *Sim) checkUnusedVolume(who identity, v *vm, key string) error {
+func (s *Sim) checkUnusedVolume(caller identity, v *vm, key string) error {
 	d := parseDrive(v.conf[key])
 	st, vol := s.volumeOf(v.node, d)
 	if vol == nil || vol.vmid != v.id {
 		return nil
 	}
-	if err := s.need(who, "/storage/"+st.Name, "Datastore.AllocateSpace"); err != nil {
+	if err := s.need(caller, "/storage/"+st.Name, "Datastore.AllocateSpace"); err != nil {
 		return err
 	}
 	if v.names(d.file, key) {
@@ -383,14 +383,14 @@ func (v *vm) names(volid, except string) bool {
 }
 
 // lateOptionPerm is asked for each value that an option had and gets.
-func (s *Sim) lateOptionPerm(who identity, vmid int, verb, key, value string) error {
+func (s *Sim) lateOptionPerm(caller identity, vmid int, verb, key, value string) error {
 	switch {
 	case isDrive(key):
-		return s.drivePerm(who, vmid, value)
+		return s.drivePerm(caller, vmid, value)
 	case hasIndex(key, "unused") && value != "":
-		return s.vmNeed(who, vmid, "", "VM.Config.Disk")
+		return s.vmNeed(caller, vmid, "", "VM.Config.Disk")
 	case isNet(key):
-		return s.bridgePerm(who, value)
+		return s.bridgePerm(caller, value)
 	}
-	return s.devicePerm(who, vmid, "", verb, key, value)
+	return s.devicePerm(caller, vmid, "", verb, key, value)
 }

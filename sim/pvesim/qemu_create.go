@@ -23,7 +23,7 @@ func (s *Sim) createVM(r *request) (any, error) {
 	if err := s.createPerms(r, id, pool); err != nil {
 		return nil, err
 	}
-	if !s.may(r.who, vmPath(id), "VM.Allocate") && !(pool != "" && s.may(r.who, "/pool/"+pool, "VM.Allocate")) {
+	if !s.may(r.caller, vmPath(id), "VM.Allocate") && !(pool != "" && s.may(r.caller, "/pool/"+pool, "VM.Allocate")) {
 		return nil, forbidden("Permission check failed")
 	}
 	sets, err := s.checkCreation(r, id, pool)
@@ -36,9 +36,9 @@ func (s *Sim) createVM(r *request) (any, error) {
 	v := newVM(id, r.node(), map[string]string{"lock": "create"})
 	s.vms[id] = v
 	s.changed(VMCreated, v.node, id, "")
-	start, managed, who := r.args.flag("start"), r.args.flag("ha-managed"), *r
+	start, managed, caller := r.args.flag("start"), r.args.flag("ha-managed"), *r
 	return s.startTask(r, v.node, "qmcreate", fmt.Sprint(id), func(t *task) error {
-		if err := s.fillVM(t, who.who, v, sets, pool); err != nil {
+		if err := s.fillVM(t, caller.caller, v, sets, pool); err != nil {
 			return err
 		}
 		if managed {
@@ -51,8 +51,8 @@ func (s *Sim) createVM(r *request) (any, error) {
 			t.note("Execute autostart")
 			s.lock()
 			defer s.unlock()
-			who.fault = nil
-			s.queueStart(&who, v.id, 0)
+			caller.fault = nil
+			s.queueStart(&caller, v.id, 0)
 		}
 		return nil
 	}), nil
@@ -64,19 +64,19 @@ func (s *Sim) createPerms(r *request, id int, pool string) error {
 		return err
 	}
 	if name := r.args.get("storage"); name != "" {
-		if err := s.need(r.who, "/storage/"+name, "Datastore.AllocateSpace"); err != nil {
+		if err := s.need(r.caller, "/storage/"+name, "Datastore.AllocateSpace"); err != nil {
 			return err
 		}
 	}
 	if r.args.flag("ha-managed") {
-		if err := s.need(r.who, "/", "Sys.Console"); err != nil {
+		if err := s.need(r.caller, "/", "Sys.Console"); err != nil {
 			return err
 		}
 	}
-	if !r.args.flag("start") || r.who.isRoot() {
+	if !r.args.flag("start") || r.caller.isRoot() {
 		return nil
 	}
-	return s.vmNeed(r.who, id, pool, "VM.PowerMgmt")
+	return s.vmNeed(r.caller, id, pool, "VM.PowerMgmt")
 }
 
 func (s *Sim) poolExists(name string) error {
@@ -103,18 +103,18 @@ func (s *Sim) checkCreation(r *request, id int, pool string) (sets map[string]st
 	if err := s.checkVersion(sets); err != nil {
 		return nil, err
 	}
-	if err := s.checkStorages(r.who, id, sets); err != nil {
+	if err := s.checkStorages(r.caller, id, sets); err != nil {
 		return nil, err
 	}
-	if err := s.checkOptionPerms(&change{who: r.who, vmid: id, sets: sets}, pool); err != nil {
+	if err := s.checkOptionPerms(&change{caller: r.caller, vmid: id, sets: sets}, pool); err != nil {
 		return nil, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(sets)) {
-		if err := s.devicePerm(r.who, id, pool, "set", key, sets[key]); err != nil {
+		if err := s.devicePerm(r.caller, id, pool, "set", key, sets[key]); err != nil {
 			return nil, err
 		}
 	}
-	return sets, s.checkBridges(r.who, sets)
+	return sets, s.checkBridges(r.caller, sets)
 }
 
 // checkArchive refuses a restore: no world has backups.
@@ -134,7 +134,7 @@ func (s *Sim) checkArchive(r *request, sets map[string]string) error {
 			return cmp.Or(err, die("unable to use volume %s - content type needs to be 'backup'", d.file))
 		}
 	}
-	if err := s.volumePerm(r.who, r.vmid(), d); err != nil {
+	if err := s.volumePerm(r.caller, r.vmid(), d); err != nil {
 		return err
 	}
 	switch _, vol := s.volumeOf(r.node(), d); {
@@ -148,7 +148,7 @@ func (s *Sim) checkArchive(r *request, sets map[string]string) error {
 
 // fillVM is the work of a creation: disks, then the configuration. When it
 // fails nothing is left, unless the host went down.
-func (s *Sim) fillVM(t *task, who identity, v *vm, sets map[string]string, pool string) error {
+func (s *Sim) fillVM(t *task, caller identity, v *vm, sets map[string]string, pool string) error {
 	s.lock()
 	defer s.unlock()
 	err := s.acquireVM(t.ctx, v.node, v.id)
@@ -175,7 +175,7 @@ func (s *Sim) fillVM(t *task, who identity, v *vm, sets map[string]string, pool 
 		conf[key] = asRead(key, value)
 	}
 	if tags, ok := conf["tags"]; ok && err == nil {
-		err = s.tagPerm(who, v.id, "", tags)
+		err = s.tagPerm(caller, v.id, "", tags)
 		conf["tags"] = normaliseTags(tags)
 	}
 	if err == nil {

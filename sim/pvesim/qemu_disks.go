@@ -120,7 +120,7 @@ func (s *Sim) resizeDisk(r *request) (any, error) {
 	if _, err := s.vmOn(r.node(), r.vmid()); err != nil {
 		return nil, err
 	}
-	who, id, key, size, digest, skiplock := r.who, r.vmid(), r.args.get("disk"), r.args.get("size"), r.args.get("digest"), r.args.flag("skiplock")
+	caller, id, key, size, digest, skiplock := r.caller, r.vmid(), r.args.get("disk"), r.args.get("size"), r.args.get("digest"), r.args.flag("skiplock")
 	return s.startTask(r, r.node(), "resize", fmt.Sprint(id), func(t *task) error {
 		s.lock()
 		defer s.unlock()
@@ -141,11 +141,11 @@ func (s *Sim) resizeDisk(r *request) (any, error) {
 		if err := v.checkLock(); err != nil && !skiplock {
 			return err
 		}
-		return s.resize(t, who, v, key, size)
+		return s.resize(t, caller, v, key, size)
 	}), nil
 }
 
-func (s *Sim) resize(t *task, who identity, v *vm, key, size string) error {
+func (s *Sim) resize(t *task, caller identity, v *vm, key, size string) error {
 	value, ok := v.conf[key]
 	if !ok {
 		return die("disk '%s' does not exist", key)
@@ -158,7 +158,7 @@ func (s *Sim) resize(t *task, who identity, v *vm, key, size string) error {
 	case d.isCDROM():
 		return die("you can't resize a cdrom")
 	}
-	if err := s.need(who, "/storage/"+name, "Datastore.AllocateSpace"); err != nil {
+	if err := s.need(caller, "/storage/"+name, "Datastore.AllocateSpace"); err != nil {
 		return err
 	}
 	_, vol := s.volumeOf(v.node, d)

@@ -50,7 +50,7 @@ func (s *Sim) listVMs(r *request) (any, error) {
 	out := []any{}
 	for _, id := range s.vmIDs() {
 		v := s.vms[id]
-		if v.node != r.node() || !s.may(r.who, vmPath(id), "VM.Audit") {
+		if v.node != r.node() || !s.may(r.caller, vmPath(id), "VM.Audit") {
 			continue
 		}
 		entry := s.vmStats(v)

@@ -32,21 +32,21 @@ func privOf(key string) string {
 }
 
 // vmNeed asks for a privilege on a VM or on the pool that it is to be in.
-func (s *Sim) vmNeed(who identity, vmid int, pool string, privs ...string) error {
-	if pool != "" && s.may(who, "/pool/"+pool, privs...) {
+func (s *Sim) vmNeed(caller identity, vmid int, pool string, privs ...string) error {
+	if pool != "" && s.may(caller, "/pool/"+pool, privs...) {
 		return nil
 	}
-	return s.needAny(who, vmPath(vmid), privs...)
+	return s.needAny(caller, vmPath(vmid), privs...)
 }
 
 // checkOptionPerms looks at all options of a change but those whose privilege
 // depends on the old value, too: they are looked at when they are written.
 func (s *Sim) checkOptionPerms(c *change, pool string) error {
-	if c.who.isRoot() {
+	if c.caller.isRoot() {
 		return nil
 	}
 	for _, key := range append(slices.Clone(c.deletes), slices.Sorted(maps.Keys(c.sets))...) {
-		if err := s.optionPerm(c.who, c.vmid, pool, key); err != nil {
+		if err := s.optionPerm(c.caller, c.vmid, pool, key); err != nil {
 			return err
 		}
 	}
@@ -56,36 +56,36 @@ func (s *Sim) checkOptionPerms(c *change, pool string) error {
 // latePerms are the options that devicePerm, drivePerm and tagPerm are for.
 var latePerms = []string{"hostpci", "unused", "serial", "usb", "virtiofs"}
 
-func (s *Sim) optionPerm(who identity, vmid int, pool, key string) error {
+func (s *Sim) optionPerm(caller identity, vmid int, pool, key string) error {
 	base, _, _ := splitIndex(key)
 	switch {
 	case isDrive(key) || slices.Contains(latePerms, base) || key == "tags":
 		return nil
 	case base == "net" || key == "running-nets-host-mtu":
-		return s.vmNeed(who, vmid, pool, "VM.Config.Network")
+		return s.vmNeed(caller, vmid, pool, "VM.Config.Network")
 	case base == "numa":
-		return s.vmNeed(who, vmid, pool, "VM.Config.CPU")
+		return s.vmNeed(caller, vmid, pool, "VM.Config.CPU")
 	case slices.Contains(cloudInitOptions, key) || base == "ipconfig":
-		return s.vmNeed(who, vmid, pool, "VM.Config.Cloudinit", "VM.Config.Network")
+		return s.vmNeed(caller, vmid, pool, "VM.Config.Cloudinit", "VM.Config.Network")
 	}
 	priv := privOf(key)
 	if priv == "" {
 		return die("only root can set '%s' config", key)
 	}
-	if err := s.vmNeed(who, vmid, pool, priv); err != nil || key != "startup" {
+	if err := s.vmNeed(caller, vmid, pool, priv); err != nil || key != "startup" {
 		return err
 	}
 	// The order of starting is about the host, not the VM alone.
-	return s.need(who, "/", "Sys.Modify")
+	return s.need(caller, "/", "Sys.Modify")
 }
 
 // checkBridges asks for SDN.Use on the bridges of network cards.
-func (s *Sim) checkBridges(who identity, sets map[string]string) error {
+func (s *Sim) checkBridges(caller identity, sets map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(sets)) {
 		if !isNet(key) {
 			continue
 		}
-		if err := s.bridgePerm(who, sets[key]); err != nil {
+		if err := s.bridgePerm(caller, sets[key]); err != nil {
 			return err
 		}
 	}
@@ -93,7 +93,7 @@ func (s *Sim) checkBridges(who identity, sets map[string]string) error {
 }
 
 // bridgePerm asks for SDN.Use on a card's bridge, or on its VLANs there.
-func (s *Sim) bridgePerm(who identity, value string) error {
+func (s *Sim) bridgePerm(caller identity, value string) error {
 	_, bridge := netAddress(value)
 	if bridge == "" {
 		return nil
@@ -104,14 +104,14 @@ func (s *Sim) bridgePerm(who identity, value string) error {
 		vlans = append([]string{tag}, vlans...)
 	}
 	for _, vlan := range vlans {
-		if err := s.need(who, path+"/"+vlan, "SDN.Use"); err != nil {
+		if err := s.need(caller, path+"/"+vlan, "SDN.Use"); err != nil {
 			return err
 		}
 	}
 	if len(vlans) > 0 {
 		return nil
 	}
-	return s.need(who, path, "SDN.Use")
+	return s.need(caller, path, "SDN.Use")
 }
 
 // vlansOf are the numbers in a list of ranges: 5;10-12.
@@ -137,13 +137,13 @@ func vlansOf(trunks string) []string {
 
 // devicePerm is asked for the old and the new value of what a VM may get of
 // its host. verb says what is done with it, for real serial ports.
-func (s *Sim) devicePerm(who identity, vmid int, pool, verb, key, value string) error {
+func (s *Sim) devicePerm(caller identity, vmid int, pool, verb, key, value string) error {
 	base, _, _ := splitIndex(key)
-	if value == "" || who.isRoot() {
+	if value == "" || caller.isRoot() {
 		return nil
 	}
 	if base == "hostpci" {
-		return s.hostpciPerm(who, vmid, pool, key, value)
+		return s.hostpciPerm(caller, vmid, pool, key, value)
 	}
 	if base == "serial" && value != "socket" {
 		return die("only root can %s '%s' config for real devices", verb, key)
@@ -155,19 +155,19 @@ func (s *Sim) devicePerm(who identity, vmid int, pool, verb, key, value string) 
 	if priv == "" {
 		return nil
 	}
-	if err := s.vmNeed(who, vmid, pool, priv); err != nil {
+	if err := s.vmNeed(caller, vmid, pool, priv); err != nil {
 		return err
 	}
-	return s.hostThingPerm(who, base, key, value)
+	return s.hostThingPerm(caller, base, key, value)
 }
 
 // hostThingPerm asks for the mapping of what a device stands for.
-func (s *Sim) hostThingPerm(who identity, base, key, value string) error {
+func (s *Sim) hostThingPerm(caller identity, base, key, value string) error {
 	switch {
 	case key == "rng0" && rngFormat.parse(value)["source"] == "/dev/hwrng":
-		return s.need(who, "/mapping/hwrng", "Mapping.Use")
+		return s.need(caller, "/mapping/hwrng", "Mapping.Use")
 	case base == "virtiofs":
-		return s.need(who, "/mapping/dir/"+virtiofsFormat.parse(value)["dirid"], "Mapping.Use")
+		return s.need(caller, "/mapping/dir/"+virtiofsFormat.parse(value)["dirid"], "Mapping.Use")
 	case base == "usb":
 		props := usbFormat.parse(value)
 		switch {
@@ -178,14 +178,14 @@ func (s *Sim) hostThingPerm(who identity, base, key, value string) error {
 		case props["mapping"] == "":
 			return die("either 'host' or 'mapping' must be set.")
 		}
-		return s.need(who, "/mapping/usb/"+props["mapping"], "Mapping.Use")
+		return s.need(caller, "/mapping/usb/"+props["mapping"], "Mapping.Use")
 	}
 	return nil
 }
 
 // tagPerm applies the datacenter's rules for tags to those that change.
-func (s *Sim) tagPerm(who identity, vmid int, old, new string) error {
-	if err := s.vmNeed(who, vmid, "", "VM.Config.Options"); err != nil {
+func (s *Sim) tagPerm(caller identity, vmid int, old, new string) error {
+	if err := s.vmNeed(caller, vmid, "", "VM.Config.Options"); err != nil {
 		return err
 	}
 	before, after := splitList(normaliseTags(old)), splitList(normaliseTags(new))
@@ -194,7 +194,7 @@ func (s *Sim) tagPerm(who identity, vmid int, old, new string) error {
 			continue
 		}
 		if slices.Contains(s.dc.RegisteredTags, tag) {
-			if !s.may(who, "/", "Sys.Modify") {
+			if !s.may(caller, "/", "Sys.Modify") {
 				return forbidden("Permission check failed (/, Sys.Modify for modifying tag '%s')", tag)
 			}
 			continue
@@ -206,9 +206,9 @@ func (s *Sim) tagPerm(who identity, vmid int, old, new string) error {
 		case "list":
 			allowed = slices.Contains(s.dc.UserTagsAllowed, tag)
 		case "existing":
-			allowed = slices.Contains(s.dc.UserTagsAllowed, tag) || s.tagInUse(who, tag)
+			allowed = slices.Contains(s.dc.UserTagsAllowed, tag) || s.tagInUse(caller, tag)
 		}
-		if !allowed && !s.may(who, "/", "Sys.Modify") {
+		if !allowed && !s.may(caller, "/", "Sys.Modify") {
 			return forbidden("Permission check failed (/, Sys.Modify for modifying tag '%s')", tag)
 		}
 	}
@@ -216,9 +216,9 @@ func (s *Sim) tagPerm(who identity, vmid int, old, new string) error {
 }
 
 // tagInUse tells whether a guest that the caller may see has a tag.
-func (s *Sim) tagInUse(who identity, tag string) bool {
+func (s *Sim) tagInUse(caller identity, tag string) bool {
 	for id, v := range s.vms {
-		if s.may(who, vmPath(id), "VM.Audit") && slices.Contains(splitList(v.conf["tags"]), tag) {
+		if s.may(caller, vmPath(id), "VM.Audit") && slices.Contains(splitList(v.conf["tags"]), tag) {
 			return true
 		}
 	}
@@ -228,8 +228,8 @@ func (s *Sim) tagInUse(who identity, tag string) bool {
 // hostpciPerm is the rule that makes mappings worth having: a raw device may
 // be set, changed and deleted by root@pam with a password only, a mapped one
 // by who has VM.Config.HWType and Mapping.Use.
-func (s *Sim) hostpciPerm(who identity, vmid int, pool, key, value string) error {
-	if value == "" || who.isRoot() {
+func (s *Sim) hostpciPerm(caller identity, vmid int, pool, key, value string) error {
+	if value == "" || caller.isRoot() {
 		return nil
 	}
 	props := hostpciFormat.parse(value)
@@ -241,15 +241,15 @@ func (s *Sim) hostpciPerm(who identity, vmid int, pool, key, value string) error
 	case props["mapping"] == "":
 		return die("either 'host' or 'mapping' must be set.")
 	}
-	if err := s.vmNeed(who, vmid, pool, "VM.Config.HWType"); err != nil {
+	if err := s.vmNeed(caller, vmid, pool, "VM.Config.HWType"); err != nil {
 		return err
 	}
-	return s.need(who, "/mapping/pci/"+props["mapping"], "Mapping.Use")
+	return s.need(caller, "/mapping/pci/"+props["mapping"], "Mapping.Use")
 }
 
 // drivePerm is asked when a drive is set or deleted, for the old one, too.
-func (s *Sim) drivePerm(who identity, vmid int, value string) error {
-	if value == "" || who.isRoot() {
+func (s *Sim) drivePerm(caller identity, vmid int, value string) error {
+	if value == "" || caller.isRoot() {
 		return nil
 	}
 	d, privs := parseDrive(value), []string{"VM.Config.Disk"}
@@ -260,7 +260,7 @@ func (s *Sim) drivePerm(who identity, vmid int, value string) error {
 		privs = []string{"VM.Config.CDROM"}
 	}
 	for _, priv := range privs {
-		if err := s.vmNeed(who, vmid, "", priv); err != nil {
+		if err := s.vmNeed(caller, vmid, "", priv); err != nil {
 			return err
 		}
 	}
@@ -268,44 +268,44 @@ func (s *Sim) drivePerm(who identity, vmid int, value string) error {
 }
 
 // checkStorages asks for the storages and volumes that options name.
-func (s *Sim) checkStorages(who identity, vmid int, sets map[string]string) error {
+func (s *Sim) checkStorages(caller identity, vmid int, sets map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(sets)) {
 		if !isDrive(key) {
 			continue
 		}
 		d := parseDrive(sets[key])
-		if err := s.checkDriveStorage(who, vmid, key, d); err != nil {
+		if err := s.checkDriveStorage(caller, vmid, key, d); err != nil {
 			return err
 		}
-		if err := s.importPerm(who, vmid, key, d); err != nil {
+		if err := s.importPerm(caller, vmid, key, d); err != nil {
 			return err
 		}
 	}
 	for _, key := range unusedKeys() {
 		if value, ok := sets[key]; ok {
-			if err := s.checkUnused(who, vmid, parseDrive(value)); err != nil {
+			if err := s.checkUnused(caller, vmid, parseDrive(value)); err != nil {
 				return err
 			}
 		}
 	}
 	if name, ok := sets["vmstatestorage"]; ok {
-		return s.need(who, "/storage/"+name, "Datastore.AllocateSpace")
+		return s.need(caller, "/storage/"+name, "Datastore.AllocateSpace")
 	}
 	return nil
 }
 
-func (s *Sim) checkDriveStorage(who identity, vmid int, key string, d drive) error {
+func (s *Sim) checkDriveStorage(caller identity, vmid int, key string, d drive) error {
 	storage, _, isNew := d.allocation()
-	_, fresh := d.newCloudInit()
+	_, justMade := d.newCloudInit()
 	switch {
-	case d.file == "none" || fresh:
+	case d.file == "none" || justMade:
 		return nil
 	case d.isCDROM() && d.file == "cdrom":
-		return s.need(who, "/", "Sys.Console")
+		return s.need(caller, "/", "Sys.Console")
 	case isNew && !d.isCDROM():
-		return s.checkImageStorage(who, storage)
+		return s.checkImageStorage(caller, storage)
 	}
-	if err := s.volumePerm(who, vmid, d); err != nil {
+	if err := s.volumePerm(caller, vmid, d); err != nil {
 		return err
 	}
 	if _, _, ok := d.volume(); !ok {
@@ -317,7 +317,7 @@ func (s *Sim) checkDriveStorage(who identity, vmid int, key string, d drive) err
 	return nil
 }
 
-func (s *Sim) checkUnused(who identity, vmid int, d drive) error {
+func (s *Sim) checkUnused(caller identity, vmid int, d drive) error {
 	kind, err := s.volumeKindOf(d)
 	if err != nil {
 		return err
@@ -325,16 +325,16 @@ func (s *Sim) checkUnused(who identity, vmid int, d drive) error {
 	if kind.content != "images" {
 		return die("unable to use volume %s - content type needs to be 'images'", d.file)
 	}
-	return s.volumePerm(who, vmid, d)
+	return s.volumePerm(caller, vmid, d)
 }
 
 // checkImageStorage asks for a storage that takes disks.
-func (s *Sim) checkImageStorage(who identity, name string) error {
+func (s *Sim) checkImageStorage(caller identity, name string) error {
 	st := s.storages[name]
 	if st == nil {
 		return die("storage '%s' does not exist", name)
 	}
-	if err := s.need(who, "/storage/"+name, "Datastore.AllocateSpace"); err != nil {
+	if err := s.need(caller, "/storage/"+name, "Datastore.AllocateSpace"); err != nil {
 		return err
 	}
 	if !st.holds("images") {

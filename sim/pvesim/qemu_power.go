@@ -151,7 +151,7 @@ func noConfigFile(id int, node string) error {
 
 // rootSkiplock is the parameter that only root@pam may set.
 func rootSkiplock(r *request) (bool, error) {
-	if r.args.flag("skiplock") && !r.who.isRoot() {
+	if r.args.flag("skiplock") && !r.caller.isRoot() {
 		return false, badParam("skiplock", "Only root may use this option.")
 	}
 	return r.args.flag("skiplock"), nil
@@ -280,7 +280,7 @@ func (s *Sim) toDisk(r *request, v *vm) error {
 	if v.haManaged() {
 		return die("Cannot suspend HA managed VM to disk")
 	}
-	if err := s.vmNeed(r.who, v.id, "", "VM.Config.Disk"); err != nil {
+	if err := s.vmNeed(r.caller, v.id, "", "VM.Config.Disk"); err != nil {
 		return err
 	}
 	for key := range v.conf {

@@ -16,7 +16,7 @@ func (s *Sim) setOption(ctx context.Context, c *change, v *vm, key, value string
 		if hasIndex(key, "unused") {
 			break
 		}
-		if err := s.lateOptionPerm(c.who, v.id, "modify", key, value); err != nil {
+		if err := s.lateOptionPerm(c.caller, v.id, "modify", key, value); err != nil {
 			return err
 		}
 	}
@@ -41,14 +41,14 @@ func (s *Sim) storedValue(ctx context.Context, c *change, v *vm, key, value stri
 			return "", nil
 		}
 		made, err := s.makeDrive(context.WithoutCancel(ctx), v, v.merged(), key, value, c.say)
-		if _, _, fresh := d.allocation(); err == nil && fresh && v.template() {
+		if _, _, justMade := d.allocation(); err == nil && justMade && v.template() {
 			made = s.baseOf(v, made)
 		}
 		return made, err
 	case isNet(key):
 		return printNet(value, func() string { return newMAC(s.streams.next("mac %d %s", v.id, key)) }), nil
 	case key == "tags":
-		return normaliseTags(value), s.tagPerm(c.who, v.id, v.conf["tags"], value)
+		return normaliseTags(value), s.tagPerm(c.caller, v.id, v.conf["tags"], value)
 	case key == "cipassword":
 		return s.hashPassword(value), nil
 	case key == "description":

@@ -14,7 +14,7 @@ func (s *Sim) startVM(r *request) (any, error) {
 	if _, err := rootSkiplock(r); err != nil {
 		return nil, err
 	}
-	if r.args.has("force-cpu") && !r.who.isRoot() {
+	if r.args.has("force-cpu") && !r.caller.isRoot() {
 		return nil, badParam("force-cpu", "Only root may use this option.")
 	}
 	for _, name := range []string{"stateuri", "migratedfrom", "migration_type", "migration_network", "targetstorage",

@@ -19,7 +19,7 @@ func (s *Sim) reassignDisk(r *request) (any, error) {
 	key := r.args.get("disk")
 	m := reassignment{disk: key, as: cmp.Or(r.args.get("target-disk"), key), from: r.vmid(), to: r.args.number("target-vmid", 0),
 		digest: r.args.get("digest"), toDigest: r.args.get("target-digest")}
-	if err := s.needAny(r.who, vmPath(m.to), "VM.Config.Disk"); err != nil {
+	if err := s.needAny(r.caller, vmPath(m.to), "VM.Config.Disk"); err != nil {
 		return nil, err
 	}
 	if m.from == m.to {
@@ -29,7 +29,7 @@ func (s *Sim) reassignDisk(r *request) (any, error) {
 		return nil, err
 	}
 	storage, _, _ := parseDrive(s.vms[m.from].conf[key]).volume()
-	if err := s.need(r.who, "/storage/"+storage, "Datastore.AllocateSpace"); err != nil {
+	if err := s.need(r.caller, "/storage/"+storage, "Datastore.AllocateSpace"); err != nil {
 		return nil, err
 	}
 	return s.startTask(r, r.node(), "qmmove", fmt.Sprintf("%d-%s>%d-%s", m.from, m.disk, m.to, m.as), func(t *task) error {

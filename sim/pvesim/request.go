@@ -25,7 +25,7 @@ import (
 type request struct {
 	ctx    context.Context
 	gone   <-chan struct{}
-	who    identity
+	caller identity
 	method string
 	path   string
 	args   args // path, query and body parameters
@@ -168,7 +168,7 @@ const maxFields = 64 << 10
 // readUpload reads a multipart body: some fields and one file.
 func readUpload(reader *multipart.Reader, into args, r *request) error {
 	bad := &apiError{status: 400, reason: "Bad Request", bare: true}
-	room := int64(maxFields)
+	fieldsLeft := int64(maxFields)
 	for {
 		part, err := reader.NextPart()
 		if errors.Is(err, io.EOF) {
@@ -184,8 +184,8 @@ func readUpload(reader *multipart.Reader, into args, r *request) error {
 			}
 			into["filename"] = arg{values: []string{part.FileName()}}
 		case slices.Contains([]string{"content", "checksum", "checksum-algorithm"}, name) && part.FileName() == "":
-			value, err := io.ReadAll(io.LimitReader(part, room+1))
-			if room -= int64(len(value)); err != nil || room < 0 || name == "checksum" && !hexForm.Match(value) {
+			value, err := io.ReadAll(io.LimitReader(part, fieldsLeft+1))
+			if fieldsLeft -= int64(len(value)); err != nil || fieldsLeft < 0 || name == "checksum" && !hexForm.Match(value) {
 				return bad
 			}
 			a := into[name]

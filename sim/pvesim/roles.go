@@ -35,8 +35,8 @@ func allPrivileges(major int) []string {
 // builtinRoles are the roles that every installation has.
 func builtinRoles(major int) map[string][]string {
 	all := allPrivileges(major)
-	keep := func(want ...string) []string {
-		return slices.DeleteFunc(slices.Clone(all), func(p string) bool { return !slices.Contains(want, p) })
+	keep := func(expected ...string) []string {
+		return slices.DeleteFunc(slices.Clone(all), func(p string) bool { return !slices.Contains(expected, p) })
 	}
 	without := func(not ...string) []string {
 		return slices.DeleteFunc(slices.Clone(all), func(p string) bool { return slices.Contains(not, p) })

@@ -244,7 +244,7 @@ func (s *Sim) saveMemory(t *task, v *vm) error {
 
 // rollback brings the configuration back and stops the VM.
 func (s *Sim) rollback(r *request) (any, error) {
-	name, start, who := r.args.get("snapname"), r.args.flag("start"), *r
+	name, start, caller := r.args.get("snapname"), r.args.flag("start"), *r
 	return s.powerTask(r, "qmrollback", func(t *task, v *vm) error {
 		if v.template() {
 			return die("you can't rollback if vm is a template")
@@ -275,8 +275,8 @@ func (s *Sim) rollback(r *request) (any, error) {
 		clear(v.deletes)
 		s.changed(VMConfigured, v.node, v.id, "")
 		if start {
-			who.fault = nil
-			s.queueStart(&who, v.id, 0)
+			caller.fault = nil
+			s.queueStart(&caller, v.id, 0)
 		}
 		return nil
 	}), nil

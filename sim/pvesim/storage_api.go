@@ -35,7 +35,7 @@ func storageCalls() []call {
 }
 
 func (s *Sim) seesStorage(r *request, name string) bool {
-	return s.may(r.who, "/storage/"+name, "Datastore.Audit", "Datastore.AllocateSpace")
+	return s.may(r.caller, "/storage/"+name, "Datastore.Audit", "Datastore.AllocateSpace")
 }
 
 // configFields is the storage's section of storage.cfg.
@@ -174,7 +174,7 @@ func (s *Sim) storageResources(r *request) []any {
 		st := s.storages[id]
 		used := st.usedByHost()
 		for _, node := range st.hosts {
-			if st.Disabled || !s.may(r.who, "/storage/"+id, "Datastore.Audit", "Datastore.AllocateSpace") {
+			if st.Disabled || !s.may(r.caller, "/storage/"+id, "Datastore.Audit", "Datastore.AllocateSpace") {
 				continue
 			}
 			usage := s.usageOf(st, used[""]+used[node])

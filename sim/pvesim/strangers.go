@@ -11,7 +11,7 @@ import (
 // them. Their answers follow the API's documentation and source.
 func strangerCalls() []call {
 	groups := func(s *Sim, r *request) error {
-		return s.needAny(r.who, "/access/groups", "Sys.Audit", "Group.Allocate")
+		return s.needAny(r.caller, "/access/groups", "Sys.Audit", "Group.Allocate")
 	}
 	realms := permAny("/access/realm", "Realm.Allocate", "Sys.Audit")
 	user := specs{"userid": formatted(userFormat).upTo(64)}
@@ -61,7 +61,7 @@ func (s *Sim) getToken(r *request) (any, error) {
 func (s *Sim) listGroups(r *request) (any, error) {
 	out := []any{}
 	for _, g := range s.access.groups {
-		if !s.may(r.who, "/access/groups/"+g.ID, "User.Modify", "Sys.Audit", "Group.Allocate") {
+		if !s.may(r.caller, "/access/groups/"+g.ID, "User.Modify", "Sys.Audit", "Group.Allocate") {
 			continue
 		}
 		entry := map[string]any{"groupid": g.ID, "users": strings.Join(g.Users, ",")}

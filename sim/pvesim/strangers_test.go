@@ -62,7 +62,7 @@ func TestAPoolTakesOnlyVMsThatTheCallerMayGive(t *testing.T) {
 	play(t, func(t *testing.T) {
 		world := homelab(t)
 		world.Roles["Pools"] = []string{"Pool.Allocate"}
-		world.ACL = append(world.ACL, ACL{Path: "/pool/gpu-workers", Who: "gpuworker@pve!audit", Role: "Pools"}, ACL{Path: "/pool/gpu-workers", Who: "gpuworker@pve", Role: "Pools"})
+		world.ACL = append(world.ACL, ACL{Path: "/pool/gpu-workers", Subject: "gpuworker@pve!audit", Role: "Pools"}, ACL{Path: "/pool/gpu-workers", Subject: "gpuworker@pve", Role: "Pools"})
 		sim := newSim(t, world)
 		audit := sim.as(t, auditToken)
 		audit.do("PUT", "/pools", "poolid", "gpu-workers", "vms", "100").refused(500, "update pools failed: 403 Permission check failed (/vms/100, Permissions.Modify|VM.Allocate)")

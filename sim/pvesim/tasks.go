@@ -14,7 +14,7 @@ type task struct {
 	sim        *Sim
 	upid, node string
 	kind, id   string
-	who        identity
+	caller     identity
 	user       string // who it is, in text
 	pid        int
 	pstart     int64
@@ -43,7 +43,7 @@ func (s *Sim) startTask(r *request, node, kind, id string, run func(t *task) err
 	now := time.Now()
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	t := &task{
-		sim: s, node: node, kind: kind, id: id, who: r.who, user: r.who.String(), pid: s.nextPID, start: now, ctx: ctx, cancel: cancel, fault: r.fault,
+		sim: s, node: node, kind: kind, id: id, caller: r.caller, user: r.caller.String(), pid: s.nextPID, start: now, ctx: ctx, cancel: cancel, fault: r.fault,
 		done:   make(chan struct{}),
 		pstart: now.Sub(s.hosts[node].booted).Milliseconds() / 10,
 		rng:    s.streams.next("task %s %s %s", node, kind, id),

@@ -29,8 +29,8 @@ func taskCalls() []call {
 
 // mine tells a task of the caller: a token sees its own, a user's ticket also
 // those of its tokens.
-func mine(who identity, t *task) bool {
-	return who == t.who || who.token == "" && who.user == t.who.user
+func mine(caller identity, t *task) bool {
+	return caller == t.caller || caller.token == "" && caller.user == t.caller.user
 }
 
 // findTask looks a UPID up; what it may lack is the caller's privilege.
@@ -43,8 +43,8 @@ func (s *Sim) findTask(r *request, priv string) (*task, error) {
 	if t == nil || t.node != r.node() {
 		return nil, badParam("upid", "no such task")
 	}
-	if !mine(r.who, t) {
-		if err := s.need(r.who, "/nodes/"+r.node(), priv); err != nil {
+	if !mine(r.caller, t) {
+		if err := s.need(r.caller, "/nodes/"+r.node(), priv); err != nil {
 			return t, err
 		}
 	}
@@ -54,10 +54,10 @@ func (s *Sim) findTask(r *request, priv string) (*task, error) {
 func (t *task) fields() map[string]any {
 	out := map[string]any{
 		"upid": t.upid, "node": t.node, "pid": t.pid, "pstart": t.pstart, "starttime": t.start.Unix(),
-		"type": t.kind, "id": t.id, "user": t.who.user,
+		"type": t.kind, "id": t.id, "user": t.caller.user,
 	}
-	if t.who.token != "" {
-		out["tokenid"] = t.who.token
+	if t.caller.token != "" {
+		out["tokenid"] = t.caller.token
 	}
 	return out
 }
@@ -108,10 +108,10 @@ func (s *Sim) stopTask(r *request) (any, error) {
 }
 
 func (s *Sim) listTasks(r *request) (any, error) {
-	all := s.may(r.who, "/nodes/"+r.node(), "Sys.Audit")
+	all := s.may(r.caller, "/nodes/"+r.node(), "Sys.Audit")
 	var found []*task
 	for _, t := range slices.Backward(s.tasks) {
-		if t.node == r.node() && (all || mine(r.who, t)) && matchesTask(t, r.args) {
+		if t.node == r.node() && (all || mine(r.caller, t)) && matchesTask(t, r.args) {
 			found = append(found, t)
 		}
 	}
@@ -157,7 +157,7 @@ func matchesTask(t *task, a args) bool {
 	until, _ := strconv.ParseInt(a.get("until"), 10, 64)
 	return (!a.has("vmid") || a.get("vmid") == t.id) &&
 		(!a.has("typefilter") || a.get("typefilter") == t.kind) &&
-		strings.Contains(t.who.user, a.get("userfilter")) &&
+		strings.Contains(t.caller.user, a.get("userfilter")) &&
 		(since == 0 || t.start.Unix() >= since) && (until == 0 || t.start.Unix() <= until)
 }
 
@@ -174,7 +174,7 @@ func (s *Sim) clusterTasks(r *request) (any, error) {
 				continue
 			}
 		}
-		if mine(r.who, t) || s.may(r.who, "/nodes/"+t.node, "Sys.Audit") {
+		if mine(r.caller, t) || s.may(r.caller, "/nodes/"+t.node, "Sys.Audit") {
 			out = append(out, t.listEntry())
 		}
 	}

@@ -71,10 +71,10 @@ func (s *Sim) volumeKindOf(d drive) (volumeKind, error) {
 
 // volumePerm asks for what using an existing volume takes: the storage for
 // images to install from, the other VM for its disks.
-func (s *Sim) volumePerm(who identity, vmid int, d drive) error {
+func (s *Sim) volumePerm(caller identity, vmid int, d drive) error {
 	name, _, ok := d.volume()
 	if !ok {
-		if !who.isRoot() {
+		if !caller.isRoot() {
 			return die("Only root can pass arbitrary filesystem paths.")
 		}
 		return nil
@@ -82,17 +82,17 @@ func (s *Sim) volumePerm(who identity, vmid int, d drive) error {
 	kind, err := s.volumeKindOf(d)
 	path := "/storage/" + name
 	switch {
-	case err != nil || s.may(who, path, "Datastore.Allocate"):
+	case err != nil || s.may(caller, path, "Datastore.Allocate"):
 		return err
 	case kind.content == "iso" || kind.content == "vztmpl" || kind.content == "import":
-		return s.needAny(who, path, "Datastore.AllocateSpace", "Datastore.Audit")
+		return s.needAny(caller, path, "Datastore.AllocateSpace", "Datastore.Audit")
 	case kind.vmid != 0 && kind.vmid == vmid:
 		return nil
 	case kind.vmid != 0:
-		if err := s.need(who, path, "Datastore.Audit"); err != nil {
+		if err := s.need(caller, path, "Datastore.Audit"); err != nil {
 			return err
 		}
-		return s.need(who, vmPath(kind.vmid), "VM.Config.Disk")
+		return s.need(caller, vmPath(kind.vmid), "VM.Config.Disk")
 	}
 	return die("missing privileges to access %s", d.file)
 }
@@ -109,8 +109,8 @@ func (s *Sim) checkDrive(key string, sets map[string]string) error {
 	if strings.HasPrefix(d.file, "/") && !strings.HasPrefix(d.file, "/dev/") {
 		return badParam(key, "unable to associate path '%s' to any storage", d.file)
 	}
-	_, fresh := d.newCloudInit()
-	if _, _, allocates := d.allocation(); allocates || fresh {
+	_, justMade := d.newCloudInit()
+	if _, _, allocates := d.allocation(); allocates || justMade {
 		return nil
 	}
 	if _, _, ok := d.volume(); !ok {
@@ -140,13 +140,13 @@ func (d drive) checkImport(key string) error {
 }
 
 // importPerm asks for the source of a disk that is to be copied.
-func (s *Sim) importPerm(who identity, vmid int, key string, d drive) error {
+func (s *Sim) importPerm(caller identity, vmid int, key string, d drive) error {
 	source := drive{file: d.props["import-from"]}
 	if source.file == "" {
 		return nil
 	}
 	if _, _, ok := source.volume(); !ok {
-		return s.volumePerm(who, vmid, source)
+		return s.volumePerm(caller, vmid, source)
 	}
 	kind, err := s.volumeKindOf(source)
 	switch {
@@ -155,7 +155,7 @@ func (s *Sim) importPerm(who identity, vmid int, key string, d drive) error {
 	case kind.content != "images" && kind.content != "import":
 		return badParam(key, "%s has wrong type '%s' - needs to be 'images' or 'import'", source.file, kind.content)
 	case kind.vmid != 0:
-		return s.need(who, fmt.Sprint("/vms/", kind.vmid), "VM.Clone")
+		return s.need(caller, fmt.Sprint("/vms/", kind.vmid), "VM.Clone")
 	}
-	return s.volumePerm(who, vmid, source)
+	return s.volumePerm(caller, vmid, source)
 }

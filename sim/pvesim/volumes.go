@@ -12,16 +12,16 @@ import (
 // Datastore.Audit; Datastore.Allocate sees everything.
 func (s *Sim) seesVolume(r *request, st *storage, v *volume) bool {
 	path := "/storage/" + st.Name
-	if s.may(r.who, path, "Datastore.Allocate") {
+	if s.may(r.caller, path, "Datastore.Allocate") {
 		return true
 	}
 	switch v.content {
 	case "images", "rootdir":
-		return s.may(r.who, path, "Datastore.Audit") && s.may(r.who, vmPath(v.vmid), "VM.Config.Disk")
+		return s.may(r.caller, path, "Datastore.Audit") && s.may(r.caller, vmPath(v.vmid), "VM.Config.Disk")
 	case "iso", "vztmpl", "import":
-		return s.may(r.who, path, "Datastore.Audit", "Datastore.AllocateSpace", "Datastore.AllocateTemplate")
+		return s.may(r.caller, path, "Datastore.Audit", "Datastore.AllocateSpace", "Datastore.AllocateTemplate")
 	}
-	return s.may(r.who, path, "Datastore.Audit")
+	return s.may(r.caller, path, "Datastore.Audit")
 }
 
 func (s *Sim) listContent(r *request) (any, error) {
@@ -79,7 +79,7 @@ func (s *Sim) getVolume(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.volumePerm(r.who, 0, drive{file: st.Name + ":" + name}); err != nil {
+	if err := s.volumePerm(r.caller, 0, drive{file: st.Name + ":" + name}); err != nil {
 		return nil, err
 	}
 	if _, err := s.storageOn(r.node(), st.Name); err != nil {
@@ -143,7 +143,7 @@ func (s *Sim) queueDeletion(r *request) (upid string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := s.need(r.who, "/storage/"+st.Name, "Datastore.Allocate"); err != nil {
+	if err := s.need(r.caller, "/storage/"+st.Name, "Datastore.Allocate"); err != nil {
 		return "", err
 	}
 	if _, err := s.storageOn(r.node(), st.Name); err != nil {
@@ -204,14 +204,14 @@ func (s *Sim) uploadFile(r *request) (any, error) {
 	if !st.Shared {
 		v.node = r.node()
 	}
-	want, algorithm, file := r.args.get("checksum"), r.args.get("checksum-algorithm"), r.file
+	expected, algorithm, file := r.args.get("checksum"), r.args.get("checksum-algorithm"), r.file
 	return s.startTask(r, r.node(), "imgcopy", "", func(t *task) error {
 		temp := fmt.Sprintf("/var/tmp/pveupload-%032x", t.rng.Uint64())
 		t.say("starting file import from: %s", temp)
-		if want != "" {
-			if got := file.checksum(algorithm); got != want {
+		if expected != "" {
+			if got := file.checksum(algorithm); got != expected {
 				t.say("calculating checksum...")
-				return die("checksum mismatch: got '%s' != expect '%s'", got, want)
+				return die("checksum mismatch: got '%s' != expect '%s'", got, expected)
 			}
 			t.say("calculating checksum...OK, checksum verified")
 		}

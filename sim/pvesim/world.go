@@ -210,7 +210,7 @@ type Token struct {
 // ACL gives a role on a path to a user, token or @group.
 type ACL struct {
 	Path        string `json:"path"`
-	Who         string `json:"who"`
+	Subject     string `json:"who"`
 	Role        string `json:"role"`
 	NoPropagate bool   `json:"noPropagate,omitempty"`
 }

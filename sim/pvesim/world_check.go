@@ -155,39 +155,39 @@ func (w *World) checkStorages(p *problems, hosts map[string]bool) map[string]Sto
 }
 
 func (w *World) checkAccess(p *problems) {
-	who := map[string]bool{}
+	caller := map[string]bool{}
 	for _, u := range w.Users {
-		if !userForm.MatchString(u.ID) || who[u.ID] {
+		if !userForm.MatchString(u.ID) || caller[u.ID] {
 			p.add("user %q: want name@realm, each once", u.ID)
 		}
-		who[u.ID] = true
+		caller[u.ID] = true
 	}
-	if !who["root@pam"] {
+	if !caller["root@pam"] {
 		p.add("user root@pam is missing: every installation has it")
 	}
 	for _, t := range w.Tokens {
 		user, _, _ := strings.Cut(t.ID, "!")
-		if !tokenForm.MatchString(t.ID) || who[t.ID] || !who[user] {
+		if !tokenForm.MatchString(t.ID) || caller[t.ID] || !caller[user] {
 			p.add("token %q: want user@realm!name of a known user, each once", t.ID)
 		}
 		if t.Secret == "" {
 			p.add("token %q: no secret", t.ID)
 		}
-		who[t.ID] = true
+		caller[t.ID] = true
 	}
 	for _, g := range w.Groups {
-		who["@"+g.ID] = true
+		caller["@"+g.ID] = true
 		for _, u := range g.Users {
-			if !who[u] {
+			if !caller[u] {
 				p.add("group %q: user %q is not known", g.ID, u)
 			}
 		}
 	}
-	w.checkRoles(p, who)
+	w.checkRoles(p, caller)
 }
 
 // checkRoles looks at roles and who has them where.
-func (w *World) checkRoles(p *problems, who map[string]bool) {
+func (w *World) checkRoles(p *problems, caller map[string]bool) {
 	privileges := allPrivileges(w.major())
 	for role, privs := range w.Roles {
 		for _, priv := range privs {
@@ -198,8 +198,8 @@ func (w *World) checkRoles(p *problems, who map[string]bool) {
 	}
 	builtin := builtinRoles(w.major())
 	for _, a := range w.ACL {
-		if !who[a.Who] {
-			p.add("acl on %q: %q is no user, token or @group", a.Path, a.Who)
+		if !caller[a.Subject] {
+			p.add("acl on %q: %q is no user, token or @group", a.Path, a.Subject)
 		}
 		if w.Roles[a.Role] == nil && builtin[a.Role] == nil {
 			p.add("acl on %q: role %q is not known", a.Path, a.Role)

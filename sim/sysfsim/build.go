@@ -126,7 +126,7 @@ func (t Tree) Process(pid int, name string, files ...string) Tree {
 const (
 	TwoFunctions  = "0000:01:00" // on nouveau and snd_hda_intel
 	FourFunctions = "0000:02:00" // a Turing card with USB and UCSI
-	Twin          = "0000:03:00" // the same make as TwoFunctions
+	SameMake      = "0000:03:00" // the same make as TwoFunctions
 	SharedGroup   = "0000:07:01" // behind a PCI bridge, with a network card
 )
 
@@ -142,7 +142,7 @@ func Common() Tree {
 		port(bdf, i+1)
 	}
 	t.card("0000:00:01.0", TwoFunctions, 10)
-	t.card("0000:00:01.2", Twin, 12)
+	t.card("0000:00:01.2", SameMake, 12)
 	t.turing("0000:00:01.1", FourFunctions, 11)
 	t.Add(Function{BDF: "0000:04:00.0", Behind: "0000:00:02.0", ID: "8086:1521", Subsystem: "8086:0001", Class: "0x020000", Group: 13, Driver: "igb"})
 	t.Below("0000:04:00.0", "", "net", "eno1")

@@ -27,7 +27,7 @@ func board(iommu bool) (*sysfsim.Host, rules.World) {
 	}
 	tree.Mkdir("sys/bus/pci/drivers/vfio-pci")
 	return sysfsim.New(tree.Archive), rules.World{
-		Display: "0000:01:00.0", Sound: "0000:01:00.1", Twin: "0000:02:00.0", ID: "10de 1eb8",
+		Display: "0000:01:00.0", Sound: "0000:01:00.1", Second: "0000:02:00.0", ID: "10de 1eb8",
 		DisplayDriver: "nouveau", SoundDriver: "snd_hda_intel",
 	}
 }

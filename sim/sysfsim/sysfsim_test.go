@@ -34,7 +34,7 @@ func mustLoad(t *testing.T, h *Host, module string) {
 
 const (
 	gpu   = TwoFunctions + ".0"
-	twin  = Twin + ".0"
+	twin  = SameMake + ".0"
 	audio = TwoFunctions + ".1"
 )
 

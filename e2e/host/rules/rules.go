@@ -31,10 +31,10 @@ type Kernel interface {
 // each on its own driver, and a twin of the display, on the same driver, in a
 // group of its own.
 type World struct {
-	Display, Sound, Twin string // addresses
-	DisplayDriver        string
-	SoundDriver          string
-	ID                   string // of the displays, "10de 1eb8"; no driver of the table but DisplayDriver matches it
+	Display, Sound, Second string // addresses
+	DisplayDriver          string
+	SoundDriver            string
+	ID                     string // of the displays, "10de 1eb8"; no driver of the table but DisplayDriver matches it
 }
 
 // Rule is one write and what it does. The rules of a list follow each other: each
@@ -61,7 +61,7 @@ const (
 
 // Rules are those for a world with an IOMMU, which is afterwards as it was before.
 func Rules(w World) []Rule {
-	return slices.Concat(w.mistakes(), w.overrides(), w.moving(), w.twins())
+	return slices.Concat(w.mistakes(), w.overrides(), w.moving(), w.seconds())
 }
 
 // WithoutIOMMU are those for a world without one.
@@ -142,9 +142,9 @@ func (w World) moving() []Rule {
 }
 
 // twins shows why nobody should write new_id.
-func (w World) twins() []Rule {
-	all := func(display, twin string) []State {
-		return []State{{w.Display, display, "", display == vfio}, {w.Twin, twin, "", twin == vfio}}
+func (w World) seconds() []Rule {
+	all := func(display, second string) []State {
+		return []State{{w.Display, display, "", display == vfio}, {w.Second, second, "", second == vfio}}
 	}
 	own := w.DisplayDriver
 	return []Rule{
@@ -153,11 +153,11 @@ func (w World) twins() []Rule {
 		{"what is no ID is refused", driver(vfio, "new_id"), "zz", syscall.EINVAL, all(own, own)},
 		{"an ID is taken back", driver(vfio, "remove_id"), w.ID, 0, all(own, own)},
 		{"an ID that is not known cannot be", driver(vfio, "remove_id"), w.ID, syscall.ENODEV, all(own, own)},
-		{"the twin is without a driver", driver(own, "unbind"), w.Twin, 0, all(own, "")},
+		{"the twin is without a driver", driver(own, "unbind"), w.Second, 0, all(own, "")},
 		{"a new ID takes it, though nobody named it", driver(vfio, "new_id"), w.ID, 0, all(own, vfio)},
 		{"it keeps it when the ID is taken back", driver(vfio, "remove_id"), w.ID, 0, all(own, vfio)},
-		{"the twin leaves vfio-pci", driver(vfio, "unbind"), w.Twin, 0, all(own, "")},
-		{"and has its own driver again", "drivers_probe", w.Twin, 0, all(own, own)},
+		{"the twin leaves vfio-pci", driver(vfio, "unbind"), w.Second, 0, all(own, "")},
+		{"and has its own driver again", "drivers_probe", w.Second, 0, all(own, own)},
 	}
 }
 
@@ -172,9 +172,9 @@ func Run(t *testing.T, k Kernel, rules []Rule) {
 		if errno != rule.Errno {
 			t.Errorf("%s: %q written to %s is answered with %v, not with %v", rule.Says, brief(rule.Text), rule.Name, errno, rule.Errno)
 		}
-		for _, want := range rule.Then {
-			if got := look(k, want.BDF); got != want {
-				t.Errorf("%s: afterwards\n%+v, not\n%+v", rule.Says, got, want)
+		for _, expected := range rule.Then {
+			if got := look(k, expected.BDF); got != expected {
+				t.Errorf("%s: afterwards\n%+v, not\n%+v", rule.Says, got, expected)
 			}
 		}
 	}

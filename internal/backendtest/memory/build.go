@@ -139,27 +139,27 @@ func (b *Backend) configure(ctx context.Context, ref inventory.VMRef, record inv
 
 // merged is a configuration as declared, without what a declaration leaves open
 // and without the card.
-func merged(have config, want inventory.Machine) config {
+func merged(have config, desired inventory.Machine) config {
 	next := have
-	next.Machine = want
+	next.Machine = desired
 	next.Card = have.Card
-	if want.Firmware == "" {
+	if desired.Firmware == "" {
 		next.Firmware = have.Firmware
 	}
-	if want.Storage == "" {
+	if desired.Storage == "" {
 		next.Storage = have.Storage
 	}
-	if want.Guest.User == "" {
+	if desired.Guest.User == "" {
 		next.Guest.User = have.Guest.User
 	}
-	if len(want.Guest.DNS) == 0 {
+	if len(desired.Guest.DNS) == 0 {
 		next.Guest.DNS = have.Guest.DNS
 	}
-	if len(want.Guest.Search) == 0 {
+	if len(desired.Guest.Search) == 0 {
 		next.Guest.Search = have.Guest.Search
 	}
-	next.DiskMiB = max(have.DiskMiB, want.DiskMiB) // it never shrinks
-	next.Agent = have.Agent || want.Agent
+	next.DiskMiB = max(have.DiskMiB, desired.DiskMiB) // it never shrinks
+	next.Agent = have.Agent || desired.Agent
 	return next
 }
 

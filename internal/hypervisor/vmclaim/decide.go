@@ -67,7 +67,7 @@ func (l *Look) Claim(tries int) Verdict {
 	case claims:
 		return l.verdict(Withdraw, other, "")
 	case l.ofSameWorker(other):
-		return l.verdict(Refuse, other, twin)
+		return l.verdict(Refuse, other, duplicate)
 	case tries >= MostTries:
 		return l.verdict(Refuse, other, claimed)
 	}
@@ -88,7 +88,7 @@ func (l *Look) Attach(tries int) Verdict {
 	case tries < MostTries:
 		return l.verdict(Pause, other, "")
 	case l.ofSameWorker(other):
-		return l.verdict(Refuse, other, twin)
+		return l.verdict(Refuse, other, duplicate)
 	}
 	return l.verdict(Refuse, other, claimed)
 }

@@ -14,7 +14,7 @@ type reason string
 const (
 	taken     reason = "taken"     // another VM has it
 	claimed   reason = "claimed"   // another worker's VM claims it
-	twin      reason = "twin"      // another VM of the same worker claims it
+	duplicate reason = "duplicate" // another VM of the same worker claims it
 	unclaimed reason = "unclaimed" // the VM itself does not claim it
 )
 
@@ -31,7 +31,7 @@ func (v Verdict) Err(doing string) error {
 		v.sayTaken(e)
 	case claimed:
 		v.sayClaimed(e)
-	case twin:
+	case duplicate:
 		e.Kind = fault.Conflict
 		e.Why = fmt.Sprintf("%s, which claims it, is another VM of the same worker, made by %s", v.Other, v.Other.Note.Record.By)
 		e.Fix = "when somebody works on this worker at the same time, wait until that run is over; else look which of the two VMs is wanted, and destroy the other; then run the same command again"

@@ -220,13 +220,13 @@ func UUID(vmid int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d",
 
 // Ours marks the VM as a worker: tag, note and UUID fit.
 func (b *VMBuilder) Ours(pool, kubeCluster, lifecycle string) *VMBuilder {
-	b.Fresh(pool, kubeCluster, lifecycle)
+	b.Unmarked(pool, kubeCluster, lifecycle)
 	b.vm.Tags = append(b.vm.Tags, inventory.OwnerTag)
 	return b
 }
 
-// Fresh notes the VM as a worker; the mark is still missing.
-func (b *VMBuilder) Fresh(pool, kubeCluster, lifecycle string) *VMBuilder {
+// Unmarked notes the VM as a worker; the mark is still missing.
+func (b *VMBuilder) Unmarked(pool, kubeCluster, lifecycle string) *VMBuilder {
 	b.vm.Record = &inventory.Record{
 		Worker: b.vm.Name, Pool: pool, KubeCluster: kubeCluster, Lifecycle: lifecycle,
 		VM: b.vm.ID, UUID: b.vm.UUID, Host: b.vm.Host, Template: "ubuntu-22.04", By: "ops@desk",

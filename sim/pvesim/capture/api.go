@@ -234,7 +234,7 @@ type (
 	apiACL struct {
 		Path      string  `json:"path"`
 		Type      string  `json:"type"` // user, group, token
-		Who       string  `json:"ugid"`
+		Subject   string  `json:"ugid"`
 		Role      string  `json:"roleid"`
 		Propagate *scalar `json:"propagate"`
 	}

@@ -127,7 +127,7 @@ func (b *builder) access() (login, secret string) {
 	slices.SortFunc(b.world.Users, func(x, y pvesim.User) int { return natural(x.ID, y.ID) })
 	slices.SortFunc(b.world.Tokens, func(x, y pvesim.Token) int { return natural(x.ID, y.ID) })
 	slices.SortFunc(b.world.ACL, func(x, y pvesim.ACL) int {
-		return cmp.Or(natural(x.Path, y.Path), natural(x.Who, y.Who), natural(x.Role, y.Role), natural(fmt.Sprint(x.NoPropagate), fmt.Sprint(y.NoPropagate)))
+		return cmp.Or(natural(x.Path, y.Path), natural(x.Subject, y.Subject), natural(x.Role, y.Role), natural(fmt.Sprint(x.NoPropagate), fmt.Sprint(y.NoPropagate)))
 	})
 	b.world.ACL = slices.Compact(b.world.ACL)
 	for i := range b.world.Tokens {
@@ -205,15 +205,15 @@ func (b *builder) role(name string, privileges, known []string) {
 
 func (b *builder) acl() {
 	builtin := pvesim.Roles(b.world.Version)
-	who := maps.Clone(b.users)
+	subjects := maps.Clone(b.users)
 	for _, token := range b.world.Tokens {
-		who[token.ID] = true
+		subjects[token.ID] = true
 	}
 	for _, group := range b.world.Groups {
-		who["@"+group.ID] = true
+		subjects["@"+group.ID] = true
 	}
 	slices.SortFunc(b.in.ACL, func(x, y apiACL) int {
-		return cmp.Or(natural(x.Path, y.Path), natural(x.Who, y.Who), natural(x.Role, y.Role))
+		return cmp.Or(natural(x.Path, y.Path), natural(x.Subject, y.Subject), natural(x.Role, y.Role))
 	})
 	lost := 0
 	for _, in := range b.in.ACL {
@@ -222,11 +222,11 @@ func (b *builder) acl() {
 			entry.Role = b.names.known[roleKind][in.Role]
 		}
 		if in.Type == "group" {
-			entry.Who = "@" + b.names.of(groupKind, in.Who)
+			entry.Subject = "@" + b.names.of(groupKind, in.Subject)
 		} else {
-			entry.Who = b.names.login(in.Who)
+			entry.Subject = b.names.login(in.Subject)
 		}
-		if entry.Role == "" || !who[entry.Who] {
+		if entry.Role == "" || !subjects[entry.Subject] {
 			lost++
 			continue
 		}
@@ -295,7 +295,7 @@ func (b *builder) deeper(first string, rest []string) {
 func (b *builder) loginAlone(owner, login string) {
 	token := pvesim.Token{ID: login, NoPrivSep: owner != rootUser}
 	// root@pam has everything, so its tokens need entries of their own.
-	who := orElse(token.NoPrivSep, b.names.login(owner), login)
+	subjects := orElse(token.NoPrivSep, b.names.login(owner), login)
 	b.world.Tokens = append(b.world.Tokens, token)
 	roles := map[string]string{}
 	for _, path := range slices.SortedFunc(maps.Keys(b.in.Permissions), natural) {
@@ -307,7 +307,7 @@ func (b *builder) loginAlone(owner, login string) {
 		if len(here) == 0 && path == "/" {
 			continue
 		}
-		b.grant(b.path(path), who, here, roles)
+		b.grant(b.path(path), subjects, here, roles)
 	}
 }
 
@@ -337,9 +337,9 @@ func keys(granted map[string]scalar) map[string]bool {
 
 // grant writes entries for privileges that are handed down, and for those that
 // are not. Having none where there would be some is a role, too.
-func (b *builder) grant(path, who string, granted map[string]scalar, roles map[string]string) {
+func (b *builder) grant(path, subjects string, granted map[string]scalar, roles map[string]string) {
 	if len(granted) == 0 {
-		b.world.ACL = append(b.world.ACL, pvesim.ACL{Path: path, Who: who, Role: "NoAccess"})
+		b.world.ACL = append(b.world.ACL, pvesim.ACL{Path: path, Subject: subjects, Role: "NoAccess"})
 		return
 	}
 	for _, down := range []bool{true, false} {
@@ -357,6 +357,6 @@ func (b *builder) grant(path, who string, granted map[string]scalar, roles map[s
 			roles[key] = fmt.Sprintf("Login%d", len(roles)+1)
 			b.role(roles[key], privileges, pvesim.Privileges(b.world.Version))
 		}
-		b.world.ACL = append(b.world.ACL, pvesim.ACL{Path: path, Who: who, Role: roles[key], NoPropagate: !down})
+		b.world.ACL = append(b.world.ACL, pvesim.ACL{Path: path, Subject: subjects, Role: roles[key], NoPropagate: !down})
 	}
 }

@@ -104,8 +104,8 @@ func tlsConfig(o Options) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	switch {
 	case o.Fingerprint != "":
-		want, err := hex.DecodeString(strings.ReplaceAll(o.Fingerprint, ":", ""))
-		if err != nil || len(want) != sha256.Size {
+		expected, err := hex.DecodeString(strings.ReplaceAll(o.Fingerprint, ":", ""))
+		if err != nil || len(expected) != sha256.Size {
 			return nil, fmt.Errorf("fingerprint %q: want the SHA-256 of the certificate, 64 hexadecimal digits with or without colons, "+
 				"as the host's Certificates page or \"pvenode cert info\" shows it", o.Fingerprint)
 		}
@@ -113,7 +113,7 @@ func tlsConfig(o Options) (*tls.Config, error) {
 		config.InsecureSkipVerify = true
 		config.VerifyConnection = func(state tls.ConnectionState) error {
 			got := sha256.Sum256(state.PeerCertificates[0].Raw)
-			if string(got[:]) != string(want) {
+			if string(got[:]) != string(expected) {
 				return &wrongCertificate{hex.EncodeToString(got[:])}
 			}
 			return nil

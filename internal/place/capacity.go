@@ -9,13 +9,13 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Room keeps account of what a world has and of what a plan gave away of it.
-type Room struct {
+// Capacity keeps account of what a world has and of what a plan gave away of it.
+type Capacity struct {
 	world   *inventory.Snapshot
-	cards   map[card]string // who gets it
-	memory  map[string]int  // MiB by host
-	storage map[shelf]int64 // bytes
-	workers map[crew]int
+	cards   map[card]string      // who gets it
+	memory  map[string]int       // MiB by host
+	storage map[storageKey]int64 // bytes
+	workers map[poolOnHost]int
 	given   int // how often something was given away
 
 	templates *templates
@@ -30,38 +30,38 @@ type card struct {
 	slot pci.Slot
 }
 
-type shelf struct{ host, storage string } // host is "" for shared storage
+type storageKey struct{ host, storage string } // host is "" for shared storage
 
-type crew struct{ pool, kubeCluster, host string }
+type poolOnHost struct{ pool, kubeCluster, host string }
 
 // NewRoom is all that the world has, with nothing given away.
-func NewRoom(s *inventory.Snapshot) *Room {
-	return &Room{
-		world: s, cards: map[card]string{}, memory: map[string]int{}, storage: map[shelf]int64{}, workers: map[crew]int{},
+func NewCapacity(s *inventory.Snapshot) *Capacity {
+	return &Capacity{
+		world: s, cards: map[card]string{}, memory: map[string]int{}, storage: map[storageKey]int64{}, workers: map[poolOnHost]int{},
 		templates: &templates{s, map[templateName]*fitting{}}, cardsSeen: newCardsSeen(), reasons: map[reasons][]finding.Finding{},
 	}
 }
 
 // RequireFacts refuses cards of hosts that did not say all of themselves.
-func (r *Room) RequireFacts() *Room {
+func (r *Capacity) RequireFacts() *Capacity {
 	r.requireFacts = true
 	return r
 }
 
 // Template finds the one template for VMs on the host: one that is there, else one on
 // storage that this host shares. It is nil when a finding fails.
-func (r *Room) Template(t v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
+func (r *Capacity) Template(t v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
 	return r.templates.find(t, h)
 }
 
 // Cards are those of a host that fit a selector, given away or not, in the order of their
 // addresses. The list must not be changed.
-func (r *Room) Cards(want CardWant, h *inventory.Host) []pci.Device {
-	return r.cardsSeen.fitting(want, h)
+func (r *Capacity) Cards(needs CardRequirements, h *inventory.Host) []pci.Device {
+	return r.cardsSeen.fitting(needs, h)
 }
 
 // Reserve gives a card to a worker. ok is false when another one has it.
-func (r *Room) Reserve(host string, slot pci.Slot, worker string) (ok bool) {
+func (r *Capacity) Reserve(host string, slot pci.Slot, worker string) (ok bool) {
 	if holder := r.cards[card{host, slot}]; holder != "" && holder != worker {
 		return false
 	}
@@ -71,15 +71,15 @@ func (r *Room) Reserve(host string, slot pci.Slot, worker string) (ok bool) {
 }
 
 // Promise gives memory of a host away: to a VM that is going to be started.
-func (r *Room) Promise(host string, memoryMiB int) {
+func (r *Capacity) Promise(host string, memoryMiB int) {
 	r.memory[host] += memoryMiB
 	r.given++
 }
 
 // Settle counts a worker as living on a host, so that others of its pool are
 // spread over the other hosts first.
-func (r *Room) Settle(who Who, host string) {
-	r.workers[crew{who.Pool, who.KubeCluster, host}]++
+func (r *Capacity) Settle(worker WorkerKey, host string) {
+	r.workers[poolOnHost{worker.Pool, worker.KubeCluster, host}]++
 	r.given++
 }
 
@@ -87,7 +87,7 @@ func (r *Room) Settle(who Who, host string) {
 // the fewest workers of its pool, then with the most free memory, then the first
 // by name and address. Without a place it returns the reason for every host and
 // card that was looked at, the most useful first.
-func (r *Room) Place(w Want) (seat Seat, notes, refusals []finding.Finding) {
+func (r *Capacity) Place(w Requirements) (placement Placement, notes, refusals []finding.Finding) {
 	var reasons [][]finding.Finding
 	for o := range r.options(w) {
 		if len(o.refusals) == 0 {
@@ -98,7 +98,7 @@ func (r *Room) Place(w Want) (seat Seat, notes, refusals []finding.Finding) {
 	if len(reasons) == 0 {
 		reasons = [][]finding.Finding{{noHosts(r.world)}}
 	}
-	return Seat{}, nil, sortRefusals(reasons...)
+	return Placement{}, nil, sortRefusals(reasons...)
 }
 
 func noHosts(s *inventory.Snapshot) finding.Finding {
@@ -110,7 +110,7 @@ func noHosts(s *inventory.Snapshot) finding.Finding {
 // Keep judges whether a VM that is there can be started where it is: its card,
 // its memory, its CPUs and its bridge. When it can, its memory is given away.
 // Template and storage matter no more.
-func (r *Room) Keep(w Want, name string) (notes, refusals []finding.Finding) {
+func (r *Capacity) Keep(w Requirements, name string) (notes, refusals []finding.Finding) {
 	if f := CheckHost(r.world, name); f.Blocks() {
 		return nil, []finding.Finding{f}
 	}
@@ -124,7 +124,7 @@ func (r *Room) Keep(w Want, name string) (notes, refusals []finding.Finding) {
 		if there.Blocks() {
 			refusals = append(refusals, there)
 		} else {
-			blocking, more := r.JudgeCard(host, *host.Device(*w.Card.Slot), w.Who)
+			blocking, more := r.JudgeCard(host, *host.Device(*w.Card.Slot), w.WorkerKey)
 			refusals, notes = slices.Concat(refusals, blocking), slices.Concat(notes, more)
 		}
 	}
@@ -135,7 +135,7 @@ func (r *Room) Keep(w Want, name string) (notes, refusals []finding.Finding) {
 }
 
 // freeMemory is in MiB.
-func (r *Room) freeMemory(name string) int64 {
+func (r *Capacity) freeMemory(name string) int64 {
 	host := r.world.Host(name)
 	if host == nil {
 		return 0
@@ -144,29 +144,29 @@ func (r *Room) freeMemory(name string) int64 {
 }
 
 // take gives a place away.
-func (r *Room) take(w Want, o option) Seat {
-	if o.seat.Slot != nil {
-		r.Reserve(o.seat.Host, *o.seat.Slot, w.Worker)
+func (r *Capacity) take(w Requirements, o option) Placement {
+	if o.placement.Slot != nil {
+		r.Reserve(o.placement.Host, *o.placement.Slot, w.Worker)
 	}
-	r.Promise(o.seat.Host, r.extra(w, o.seat.Host))
-	r.Settle(w.Who, o.seat.Host)
+	r.Promise(o.placement.Host, r.extra(w, o.placement.Host))
+	r.Settle(w.WorkerKey, o.placement.Host)
 	for _, v := range o.volumes {
-		r.storage[r.shelf(o.seat.Host, v.Storage)] += v.Bytes
+		r.storage[r.storageKey(o.placement.Host, v.Storage)] += v.Bytes
 	}
-	return o.seat
+	return o.placement
 }
 
-func (r *Room) shelf(host, storage string) shelf {
+func (r *Capacity) storageKey(host, storage string) storageKey {
 	if h := r.world.Host(host); h != nil {
 		if s := h.Storage(storage); s != nil && s.Shared {
-			return shelf{"", storage}
+			return storageKey{"", storage}
 		}
 	}
-	return shelf{host, storage}
+	return storageKey{host, storage}
 }
 
 // freed is the memory in MiB that comes back when the worker's own VM stops.
-func (r *Room) freed(w Want, host string) int {
+func (r *Capacity) freed(w Requirements, host string) int {
 	if own := r.world.VM(w.VM); w.VM != "" && own != nil && own.Running && own.Host == host {
 		return own.Applied.MemoryMiB
 	}
@@ -176,4 +176,6 @@ func (r *Room) freed(w Want, host string) int {
 // extra is the memory in MiB that a worker takes beyond what its own VM gives
 // back. What it gives back beyond that is no gift to others: they may start
 // before it stops.
-func (r *Room) extra(w Want, host string) int { return max(0, w.MemoryMiB-r.freed(w, host)) }
+func (r *Capacity) extra(w Requirements, host string) int {
+	return max(0, w.MemoryMiB-r.freed(w, host))
+}

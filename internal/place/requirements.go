@@ -9,11 +9,11 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Want is what one worker asks of a hypervisor.
-type Want struct {
-	Who
-	Hosts []string  // that may run it; empty: all
-	Card  *CardWant // nil for a plain worker
+// Requirements are what one worker asks of a hypervisor.
+type Requirements struct {
+	WorkerKey
+	Hosts []string          // that may run it; empty: all
+	Card  *CardRequirements // nil for a plain worker
 
 	Template v1alpha1.Template
 	Storage  string // for disks; "" where the template's disk is
@@ -24,8 +24,8 @@ type Want struct {
 	Cores     int
 }
 
-// Who is a worker. What it holds already does not stand in its own way.
-type Who struct {
+// WorkerKey names a worker. What it holds already does not stand in its own way.
+type WorkerKey struct {
 	Worker      string
 	Pool        string
 	KubeCluster string
@@ -33,22 +33,22 @@ type Who struct {
 }
 
 // is tells whether a record speaks of this worker.
-func (w Who) is(r *inventory.Record) bool {
+func (w WorkerKey) is(r *inventory.Record) bool {
 	return r != nil && r.Worker == w.Worker && r.Pool == w.Pool && r.KubeCluster == w.KubeCluster
 }
 
 // CardWant asks for one card: by its place, or by its kind.
-type CardWant struct {
+type CardRequirements struct {
 	Host string    // with Slot
 	Slot *pci.Slot // exactly this card
 
 	Model string
 	ID    string
-	Hosts []string // empty: those of the Want
+	Hosts []string // empty: those of the Requirements
 }
 
 // Matches tells whether the card may be the one that is asked for.
-func (c CardWant) Matches(host string, device pci.Device) bool {
+func (c CardRequirements) Matches(host string, device pci.Device) bool {
 	if c.Slot != nil {
 		return c.Host == host && *c.Slot == device.Slot
 	}
@@ -80,7 +80,7 @@ func isModel(gpu pci.Function, model string) bool {
 }
 
 // String says in a few words what is asked for.
-func (c CardWant) String() string {
+func (c CardRequirements) String() string {
 	switch {
 	case c.Slot != nil:
 		return c.Host + " " + c.Slot.String()
@@ -92,7 +92,7 @@ func (c CardWant) String() string {
 
 // hosts are the names of the hosts that may run the worker, in order; those of
 // the whole hypervisor when the documents name none.
-func (w Want) hosts(s *inventory.Snapshot) []string {
+func (w Requirements) hosts(s *inventory.Snapshot) []string {
 	allowed := w.Hosts
 	if w.Card != nil && len(w.Card.Hosts) > 0 {
 		allowed = w.Card.Hosts
@@ -107,8 +107,8 @@ func (w Want) hosts(s *inventory.Snapshot) []string {
 	return slices.Compact(sorted)
 }
 
-// Seat is a place for a worker.
-type Seat struct {
+// Placement is a place for a worker.
+type Placement struct {
 	Host     string
 	Slot     *pci.Slot // nil for a plain worker
 	Model    string

@@ -15,7 +15,7 @@ func TestAClonesStorageIsNamedWithItsHostUnlessHostsShareIt(t *testing.T) {
 	for name, tt := range map[string]struct {
 		template    *VMBuilder
 		full        string // to this storage
-		shelf, host string
+		storage, host string
 	}{
 		"linked, beside the template's disk": {Template(9000, "ubuntu-22.04", "pve1"), "", "local-lvm", "pve1"},
 		"linked, on shared storage":          {onNAS, "", "nas", ""},
@@ -30,8 +30,8 @@ func TestAClonesStorageIsNamedWithItsHostUnlessHostsShareIt(t *testing.T) {
 			}))
 			world := Observed(Host("pve1", T4("03:00")).Storage("local-lvm", 500).Shared("nas", 500), tt.template)
 			w := worker(t, Build(lab(world, one)), "gpu-1")
-			if w.Source == nil || w.Source.Shelf != tt.shelf || w.Source.ShelfHost != tt.host {
-				t.Errorf("it is written to %+v; want %q of %q", w.Source, tt.shelf, tt.host)
+			if w.Source == nil || w.Source.Written != tt.storage || w.Source.WrittenHost != tt.host {
+				t.Errorf("it is written to %+v; want %q of %q", w.Source, tt.storage, tt.host)
 			}
 		})
 	}

@@ -16,7 +16,7 @@ import (
 
 // spending is how a plan is carried out: all verbs that change something go
 // through it.
-type spending struct {
+type manner struct {
 	yes      bool
 	parallel int
 	// question is asked on a terminal; "" never asks.
@@ -32,7 +32,7 @@ type spending struct {
 }
 
 // manners are how each verb shows its plan and has it confirmed.
-var manners = map[plan.Verb]spending{
+var manners = map[plan.Verb]manner{
 	plan.ApplyDocuments: {question: "Apply this plan?"},
 	plan.ReplaceWorkers: {question: "Replace?", dryRun: true},
 	plan.DeleteWorkers:  {dryRun: true, ends: "delete"},
@@ -44,12 +44,12 @@ var manners = map[plan.Verb]spending{
 }
 
 // mannerOf is how a verb does it, without the flags of the command line.
-func mannerOf(verb plan.Verb) *spending {
+func mannerOf(verb plan.Verb) *manner {
 	s := manners[verb]
 	return &s
 }
 
-func (s *spending) addFlags(cmd *cobra.Command) {
+func (s *manner) addFlags(cmd *cobra.Command) {
 	about := "do it without asking, for scripts"
 	if s.dryRun {
 		about = "do it; without this flag it is a dry run"
@@ -60,7 +60,7 @@ func (s *spending) addFlags(cmd *cobra.Command) {
 }
 
 // check refuses flags that contradict each other.
-func (s spending) check() error {
+func (s manner) check() error {
 	switch {
 	case s.parallel < 0:
 		return usage("--parallel must not be negative, it is %d", s.parallel)
@@ -70,14 +70,14 @@ func (s spending) check() error {
 	return nil
 }
 
-// spend shows the plans, asks where a person has to decide, carries them out
+// confirmAndApply shows the plans, asks where a person has to decide, carries them out
 // and says what became of them.
-func (a *app) spend(ctx context.Context, e session, plans engine.Plans, s spending) error {
-	return despite(a.spendSeen(ctx, e, plans, s), plans.Unseen, plans.Unknown)
+func (a *app) confirmAndApply(ctx context.Context, e session, plans engine.Plans, s manner) error {
+	return despite(a.applyShown(ctx, e, plans, s), plans.Unseen, plans.Unknown)
 }
 
 // spendSeen does that on the hypervisors that could be seen.
-func (a *app) spendSeen(ctx context.Context, e session, plans engine.Plans, s spending) error {
+func (a *app) applyShown(ctx context.Context, e session, plans engine.Plans, s manner) error {
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (a *app) spendSeen(ctx context.Context, e session, plans engine.Plans, s sp
 }
 
 // nothingToDo ends a command whose plan has no steps.
-func (a *app) nothingToDo(plans engine.Plans, s spending) error {
+func (a *app) nothingToDo(plans engine.Plans, s manner) error {
 	if err := a.machineNothing(plans, s); err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (a *app) nothingToDo(plans engine.Plans, s spending) error {
 }
 
 // machineNothing writes for machines that nothing was done; of a dry run the plan.
-func (a *app) machineNothing(plans engine.Plans, s spending) error {
+func (a *app) machineNothing(plans engine.Plans, s manner) error {
 	switch {
 	case a.forPeople():
 		return nil
@@ -143,7 +143,7 @@ func (a *app) machineNothing(plans engine.Plans, s spending) error {
 }
 
 // whyNotAsked says why nobody can be asked.
-func (a *app) whyNotAsked(s spending) string {
+func (a *app) whyNotAsked(s manner) string {
 	if a.Asks && s.question != "" {
 		return "the output is for machines"
 	}
@@ -151,13 +151,13 @@ func (a *app) whyNotAsked(s spending) string {
 }
 
 // mayAsk reports whether a person can be asked.
-func (a *app) mayAsk(s spending) bool { return s.question != "" && a.Asks && a.forPeople() }
+func (a *app) mayAsk(s manner) bool { return s.question != "" && a.Asks && a.forPeople() }
 
 // isDry tells that the command only shows what would happen.
-func (a *app) isDry(s spending) bool { return s.only || s.dryRun && !s.yes && !a.mayAsk(s) }
+func (a *app) isDry(s manner) bool { return s.only || s.dryRun && !s.yes && !a.mayAsk(s) }
 
 // endDry ends a dry run.
-func (a *app) endDry(plans engine.Plans, s spending) error {
+func (a *app) endDry(plans engine.Plans, s manner) error {
 	if !a.forPeople() {
 		return a.showPlans(plans)
 	}
@@ -216,7 +216,7 @@ func dangers(plans engine.Plans) string {
 }
 
 // carryOut applies the plans and reports.
-func (a *app) carryOut(ctx context.Context, e session, plans engine.Plans, s spending) error {
+func (a *app) carryOut(ctx context.Context, e session, plans engine.Plans, s manner) error {
 	if a.forPeople() {
 		a.say("\n")
 	}
