@@ -260,7 +260,7 @@ func slot(text string) *pci.Slot {
 func planOf(workers ...plan.Worker) *plan.Plan {
 	return &plan.Plan{
 		Hypervisor: "lab", Product: "Proxmox VE", Version: "9.1.4", HostCount: 3, World: "7c1e00aa11bb",
-		Pools: []plan.Pool{{Name: "gpu-workers", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", Wanted: len(workers), Workers: workers}},
+		Pools: []plan.Pool{{Name: "gpu-workers", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", Desired: len(workers), Workers: workers}},
 	}
 }
 

@@ -101,14 +101,11 @@ func (f Finding) WithFix(fix string) Finding {
 // Blocks reports whether the finding stands in a worker's way. What is unknown
 // blocks too, unless its kind says otherwise.
 func (f Finding) Blocks() bool {
-	switch f.Verdict {
-	case Fail:
-		return true
-	case Unknown:
+	if f.Verdict == Unknown {
 		kind := rowOf[f.ID] // nil for what a newer host tool found
 		return kind != nil && !kind.UnknownPasses
 	}
-	return false
+	return f.Verdict == Fail
 }
 
 // AboutVMs reports whether the finding is one that a hypervisor knows better than

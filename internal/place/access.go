@@ -62,7 +62,7 @@ func checkPrivileges(s *inventory.Snapshot) []finding.Finding {
 }
 
 // RefuseAccess are the refusals of a worker that the login cannot make: better
-// none than one that stays half made.
+// none than one that stays incomplete.
 func RefuseAccess(s *inventory.Snapshot, withCard bool) []finding.Finding {
 	var refusals []finding.Finding
 	for i, f := range checkPrivileges(s) {

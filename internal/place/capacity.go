@@ -34,7 +34,7 @@ type storageKey struct{ host, storage string } // host is "" for shared storage
 
 type poolOnHost struct{ pool, kubeCluster, host string }
 
-// NewRoom is all that the world has, with nothing given away.
+// NewCapacity is all that the world has, with nothing given away.
 func NewCapacity(s *inventory.Snapshot) *Capacity {
 	return &Capacity{
 		world: s, cards: map[card]string{}, memory: map[string]int{}, storage: map[storageKey]int64{}, workers: map[poolOnHost]int{},

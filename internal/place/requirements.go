@@ -37,7 +37,7 @@ func (w WorkerKey) is(r *inventory.Record) bool {
 	return r != nil && r.Worker == w.Worker && r.Pool == w.Pool && r.KubeCluster == w.KubeCluster
 }
 
-// CardWant asks for one card: by its place, or by its kind.
+// CardRequirements ask for one card: by its place, or by its kind.
 type CardRequirements struct {
 	Host string    // with Slot
 	Slot *pci.Slot // exactly this card

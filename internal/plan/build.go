@@ -292,10 +292,10 @@ func (b *builder) needs(d *draft) place.Requirements {
 func (b *builder) plan() *Plan {
 	p := b.empty()
 	for _, from := range b.pools {
-		pool := Pool{Name: from.name, KubeCluster: from.kubeCluster, Lifecycle: from.lifecycle, Wanted: from.wanted, Workers: []Worker{}}
+		pool := Pool{Name: from.name, KubeCluster: from.kubeCluster, Lifecycle: from.lifecycle, Desired: from.wanted, Workers: []Worker{}}
 		for _, m := range b.survey.ofPool[poolKey{from.name, from.kubeCluster}] {
 			if m.vm != nil {
-				pool.There++
+				pool.Present++
 			}
 		}
 		for _, d := range from.drafts {

@@ -3,7 +3,7 @@
 // clock, no network, no randomness; the same input gives the same plan, byte
 // for byte.
 //
-// There is no state file. What remains of a half-made worker is computed from
+// There is no state file. What remains of an incomplete worker is computed from
 // what the hypervisor shows, so the plan after a crash is simply the rest of
 // the steps.
 package plan

@@ -240,11 +240,11 @@ func (b *builder) requirementsOf(d *draft, machine *inventory.Machine) place.Req
 	return w
 }
 
-// stopped decides about a VM that does not run: half made, parked, or stopped by
+// stopped decides about a VM that does not run: incomplete, parked, or stopped by
 // somebody.
 func (b *builder) stopped(d *draft) {
 	declared, configured, differences := b.differences(d)
-	half := b.halfMade(d)
+	half := b.isIncomplete(d)
 	d.Changes = changesOf(differences)
 	if hasKind(differences, NeedsRemake) && !half {
 		if !d.semiPersistent() && !b.asked(d) {
@@ -285,7 +285,7 @@ func (b *builder) obstacles(d *draft, machine *inventory.Machine) []finding.Find
 // halfMade reports whether an earlier run did not come to the end of making the
 // VM, by what is missing: the marks, which are written after the configuration, or
 // the card, which is put in last. Its firmware may still be changed in place.
-func (b *builder) halfMade(d *draft) bool {
+func (b *builder) isIncomplete(d *draft) bool {
 	m := d.member
 	unattached := m.slot != nil && m.vm.Machine.Card == nil
 	return m.unmarked || !m.vm.Parked() && unattached
@@ -320,7 +320,7 @@ func (d *draft) name(half bool, differences []difference) {
 	parked := d.member.vm.Parked()
 	switch {
 	case half:
-		d.Action, d.Reason = Finish, "half made by an earlier run"
+		d.Action, d.Reason = Finish, "left incomplete by an earlier run"
 	case parked && len(d.Steps) > 0:
 		d.Action, d.Reason = Update, "parked"
 	case parked && len(differences) > 0:

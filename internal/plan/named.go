@@ -274,7 +274,7 @@ func (b *builder) isUnverified(d *draft, vm *inventory.VM) bool {
 // park decides about a worker that is to stop and keep its card.
 func (b *builder) park(d *draft) {
 	switch {
-	case b.refuseHalf(d):
+	case b.refuseIncomplete(d):
 	case d.member.vm.Parked() && !d.member.vm.Running:
 		d.Action, d.Reason = Keep, "already parked"
 	default:
@@ -288,7 +288,7 @@ func (b *builder) disown(d *draft) {
 	case d.member == nil:
 		b.endNothing(d)
 		return
-	case b.refuseHalf(d):
+	case b.refuseIncomplete(d):
 		return
 	}
 	d.Action, d.Reason, d.Steps = Disown, "you named it", []StepKind{StepDisown}
@@ -300,7 +300,7 @@ func (b *builder) disown(d *draft) {
 // unpark decides about a parked worker that is to run again.
 func (b *builder) unpark(d *draft) {
 	switch {
-	case b.refuseHalf(d):
+	case b.refuseIncomplete(d):
 		return
 	case !d.member.vm.Parked() && d.member.vm.Running:
 		d.Action, d.Reason = Keep, "running, not parked"
@@ -331,7 +331,7 @@ func (b *builder) obstaclesHere(d *draft) []finding.Finding {
 }
 
 // refuseHalf refuses a worker that has no finished VM.
-func (b *builder) refuseHalf(d *draft) bool {
+func (b *builder) refuseIncomplete(d *draft) bool {
 	if d.member != nil && d.member.vm != nil && !d.member.unmarked {
 		return false
 	}

@@ -41,8 +41,8 @@ type Pool struct {
 	Name        string `json:"name"`
 	KubeCluster string `json:"kubeCluster"`
 	Lifecycle   string `json:"lifecycle"`
-	Wanted      int    `json:"wanted"`
-	There       int    `json:"there"` // workers that have a VM of ours
+	Desired     int    `json:"desired"`
+	Present     int    `json:"present"` // workers that have a VM of ours
 
 	Workers []Worker `json:"workers"`
 }
@@ -54,7 +54,7 @@ type Action string
 const (
 	Keep    Action = "keep"    // nothing to do
 	Create  Action = "create"  // there is no VM yet
-	Finish  Action = "finish"  // the VM is half made: do the remaining steps
+	Finish  Action = "finish"  // the VM is incomplete: do the remaining steps
 	Update  Action = "update"  // change in place, the VM goes on running
 	Restart Action = "restart" // change in place, with a stop and a start
 	Start   Action = "start"   // the VM is stopped and should run

@@ -76,7 +76,7 @@ func TestWhatRemainsOfAPlan(t *testing.T) {
 	}{
 		{"nothing was done", create, create, true},
 		{"it is made", create, worker(Keep, ref("new")), true},
-		{"the VM is half made", create, worker(Finish, ref("new"), StepAttach, StepStart, StepAgent), true},
+		{"the VM is incomplete", create, worker(Finish, ref("new"), StepAttach, StepStart, StepAgent), true},
 		{"its clone is under way", create, awaited(worker(Wait, nil)), true},
 		{"somebody works on it", create, worker(Wait, ref("new")), false},
 		{"it is refused now", create, worker(Refuse, nil), false},

@@ -119,7 +119,7 @@ func (t *printer) pool(pool *Pool, before *Worker) (last *Worker) {
 		parts = append(parts, "KubeCluster "+pool.KubeCluster)
 	}
 	title := strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), " · ")
-	t.line(fmt.Sprintf("  %s · %d wanted, %d there", t.paint(bold, title), pool.Wanted, pool.There))
+	t.line(fmt.Sprintf("  %s · %d desired, %d present", t.paint(bold, title), pool.Desired, pool.Present))
 	c := columnsOf(pool)
 	if before != nil && len(before.Refusals) <= fewReasons {
 		before = nil

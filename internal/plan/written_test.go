@@ -13,8 +13,8 @@ import (
 func TestAClonesStorageIsNamedWithItsHostUnlessHostsShareIt(t *testing.T) {
 	onNAS := Template(9000, "ubuntu-22.04", "pve1").Change(func(vm *inventory.VM) { vm.Machine.Storage = "nas" })
 	for name, tt := range map[string]struct {
-		template    *VMBuilder
-		full        string // to this storage
+		template      *VMBuilder
+		full          string // to this storage
 		storage, host string
 	}{
 		"linked, beside the template's disk": {Template(9000, "ubuntu-22.04", "pve1"), "", "local-lvm", "pve1"},

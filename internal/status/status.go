@@ -16,14 +16,14 @@ type State string
 
 // The states.
 const (
-	Running  State = "running"
-	Parked   State = "parked"       // stopped on purpose
-	Stopped  State = "stopped"      // stopped, and should run
-	HalfMade State = "half made"    // an earlier run did not finish
-	Cloning  State = "being cloned" // by an earlier run or another engine
-	Missing  State = "missing"      // declared, and nothing is there
-	Refused  State = "refused"      // declared, nothing is there, and it cannot be made
-	Leaving  State = "claim only"   // nothing but a claim is left
+	Running    State = "Running"
+	Parked     State = "Parked"     // stopped on purpose
+	Stopped    State = "Stopped"    // stopped, and should run
+	Incomplete State = "Incomplete" // an earlier run did not finish
+	Cloning    State = "Cloning"    // by an earlier run or another engine
+	Missing    State = "Missing"    // declared, and nothing is there
+	Refused    State = "Refused"    // declared, nothing is there, and it cannot be made
+	ClaimOnly  State = "ClaimOnly"  // nothing but a claim is left
 )
 
 // Row is one worker, declared or ours or both.
@@ -164,9 +164,9 @@ func (s *subject) state() State {
 	case s.vm == nil && s.worker.Action == plan.Wait:
 		return Cloning
 	case s.vm == nil && s.claim != nil && s.worker.Undeclared:
-		return Leaving
+		return ClaimOnly
 	case s.vm == nil && s.claim != nil && s.worker.Action == plan.Create:
-		return HalfMade
+		return Incomplete
 	case s.vm == nil && s.worker.Action == plan.Refuse:
 		return Refused
 	case s.vm == nil:
@@ -176,7 +176,7 @@ func (s *subject) state() State {
 	case s.vm.Parked():
 		return Parked
 	case s.worker.Action == plan.Finish:
-		return HalfMade
+		return Incomplete
 	}
 	return Stopped
 }
