@@ -50,7 +50,7 @@ func (r importRule) folders() []string {
 	return folders
 }
 
-// covers tells whether the rule is about a file of the repository.
+// covers reports whether the rule is about a file of the repository.
 func (r importRule) covers(file string) bool {
 	if slices.Contains(r.Files, "!$test") && strings.HasSuffix(file, "_test.go") {
 		return false
@@ -81,7 +81,7 @@ func (r importRule) refuses(imported string) (why string) {
 	return ""
 }
 
-// named tells whether an import falls under a name of a rule.
+// named reports whether an import falls under a name of a rule.
 func named(name, imported string) bool {
 	if name == "$gostd" {
 		first, _, _ := strings.Cut(imported, "/")

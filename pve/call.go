@@ -39,7 +39,7 @@ type answer struct {
 // one thing and calls the next.
 type handler func(context.Context, *call) (*answer, error)
 
-// reads tells whether the call changes nothing, and so may be repeated.
+// reads reports whether the call changes nothing, and so may be repeated.
 func (c *call) reads() bool { return c.method == http.MethodGet }
 
 // fail starts an error of this call.

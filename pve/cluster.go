@@ -39,7 +39,7 @@ func (c *Client) Version(ctx context.Context) (Version, error) {
 // the value false only says that the privilege ends at that path.
 type Permissions map[string]map[string]bool
 
-// Has tells whether a privilege is held on a path. For a path that is not
+// Has reports whether a privilege is held on a path. For a path that is not
 // listed the nearest listed one above it decides, as the server lists every
 // path that has an entry of its own in the access control list.
 func (p Permissions) Has(path, privilege string) bool {

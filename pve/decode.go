@@ -138,7 +138,7 @@ func (r *reader) passText() {
 	r.at++
 }
 
-// more tells whether a list or object goes on; it goes behind its end otherwise.
+// more reports whether a list or object goes on; it goes behind its end otherwise.
 func (r *reader) more() bool {
 	if c := r.next(); c != '}' && c != ']' {
 		return true

@@ -70,7 +70,7 @@ type Error struct {
 	Task UPID
 	Log  []string
 
-	// Ambiguous tells that a request to change something may or may not have
+	// Ambiguous reports whether a request to change something may or may not have
 	// been carried out: look before repeating it.
 	Ambiguous bool
 

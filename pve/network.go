@@ -145,7 +145,7 @@ func (c *call) networkError(ctx, tryCtx context.Context, limit time.Duration, er
 	return e
 }
 
-// isDialError tells that no connection was made, so that nothing was sent.
+// isDialError reports whether no connection was made, so that nothing was sent.
 func isDialError(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"

@@ -129,7 +129,7 @@ func (o Options) base() (string, error) {
 	return u.Scheme + "://" + u.Host + path, nil
 }
 
-// isPrivate tells whether nobody listens on the way: TLS, or a test server on
+// isPrivate reports whether nobody listens on the way: TLS, or a test server on
 // this machine.
 func isPrivate(u *url.URL) bool {
 	ip := net.ParseIP(u.Hostname())

@@ -119,7 +119,7 @@ func (p Properties) index(key string) int {
 	return -1
 }
 
-// is tells whether q goes by that key. "=x" has an empty key too, but is not
+// is reports whether q goes by that key. "=x" has an empty key too, but is not
 // the bare value.
 func (q property) is(key string) bool {
 	return q.key == key && q.bare == (key == "")

@@ -19,7 +19,7 @@ type Storage struct {
 	Avail   int64  `json:"avail"`
 }
 
-// Holds tells whether the storage is meant for a kind of content: "images",
+// Holds reports whether the storage is meant for a kind of content: "images",
 // "iso", "snippets" …
 func (s Storage) Holds(content string) bool {
 	return slices.Contains(strings.Split(s.Content, ","), content)

@@ -20,7 +20,7 @@ func (c *Client) Task(upid UPID) Task { return Task{UPID: upid, client: c} }
 // String is the task's name.
 func (t Task) String() string { return t.UPID.String() }
 
-// IsZero tells whether there is no task: the server did at once what it was
+// IsZero reports whether there is no task: the server did at once what it was
 // asked.
 func (t Task) IsZero() bool { return t.UPID.IsZero() }
 
@@ -46,10 +46,10 @@ type TaskStatus struct {
 	StartTime  int64  `json:"starttime"` // seconds since 1970
 }
 
-// Running tells whether the task has not ended.
+// Running reports whether the task has not ended.
 func (s TaskStatus) Running() bool { return s.Status == "running" }
 
-// Succeeded tells whether the task ended well, with warnings or without.
+// Succeeded reports whether the task ended well, with warnings or without.
 func (s TaskStatus) Succeeded() bool { return s.Status == "stopped" && goodExit(s.ExitStatus) }
 
 func goodExit(exit string) bool {
@@ -138,7 +138,7 @@ func nextPoll(took time.Duration) time.Duration {
 	return min(max(oftenAsk, took/pollShare), slowestAsk)
 }
 
-// worthAsking tells whether an error of asking may pass.
+// worthAsking reports whether an error of asking may pass.
 func (t Task) worthAsking(err error, since, silent time.Duration) bool {
 	switch e, ok := asError(err); {
 	case !ok:

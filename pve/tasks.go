@@ -68,7 +68,7 @@ type TaskInfo struct {
 	Status    string `json:"status"`    // how it ended; empty or "RUNNING" while it runs
 }
 
-// Running tells whether the task has not ended.
+// Running reports whether the task has not ended.
 func (i TaskInfo) Running() bool { return i.EndTime == 0 }
 
 // Tasks lists the tasks of a node, the newest first.

@@ -44,7 +44,7 @@ func ParseUPID(s string) (UPID, error) {
 // String is the name as the server wrote it.
 func (u UPID) String() string { return u.raw }
 
-// IsZero tells whether u names no task.
+// IsZero reports whether u names no task.
 func (u UPID) IsZero() bool { return u.raw == "" }
 
 // StartTime is when the task began, by the node's clock.

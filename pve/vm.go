@@ -61,7 +61,7 @@ type VMStatus struct {
 	RunningQEMU    string `json:"running-qemu"`
 }
 
-// Running tells whether QEMU runs for the VM.
+// Running reports whether QEMU runs for the VM.
 func (s VMStatus) Running() bool { return s.Status == "running" }
 
 // TagList splits the tags.

@@ -14,7 +14,7 @@ type Documents struct {
 	WorkerPools  []WorkerPool
 
 	origins map[documentKey]*origin
-	// incomplete tells that a document could not even be recognised, so that a
+	// incomplete reports whether a document could not even be recognised, so that a
 	// name that is not there proves nothing.
 	incomplete bool
 }
@@ -47,7 +47,7 @@ func (o *origin) lineOf(path string) int {
 	return o.line
 }
 
-// suspect tells that Decode already spoke about this path, something in it or
+// suspect reports whether Decode already spoke about this path, something in it or
 // something around it.
 func (o *origin) suspect(path string) bool {
 	for _, bad := range o.suspects {

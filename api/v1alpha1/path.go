@@ -34,7 +34,7 @@ func parent(path string) string {
 	return path[:max(strings.LastIndexAny(path, ".["), 0)]
 }
 
-// within tells that inner is outer or lies below it.
+// within reports whether inner is outer or lies below it.
 func within(inner, outer string) bool {
 	rest, found := strings.CutPrefix(inner, outer)
 	return found && (outer == "" || rest == "" || rest[0] == '.' || rest[0] == '[')

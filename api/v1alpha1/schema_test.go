@@ -119,7 +119,7 @@ func TestTheSchemaHasTheEnumerationsOfValidate(t *testing.T) {
 	}
 }
 
-// refuses tells whether Validate speaks of a value as not allowed at a path of
+// refuses reports whether Validate speaks of a value as not allowed at a path of
 // a kind. The documents around it are those of testdata/full.yaml.
 func refuses(t *testing.T, kind, path string, value any) bool {
 	t.Helper()

@@ -64,7 +64,7 @@ func sshKeyProblem(text string) string {
 	return ""
 }
 
-// isKeyBlob tells that the base64 text holds a key of the type: it begins with
+// isKeyBlob reports whether the base64 text holds a key of the type: it begins with
 // the type's own name (RFC 4253, 6.6) and goes on after it.
 func isKeyBlob(kind, text string) bool {
 	blob, err := base64.StdEncoding.DecodeString(text)

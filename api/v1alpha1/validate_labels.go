@@ -47,7 +47,7 @@ var kubeletLabels = []string{
 	"failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region",
 }
 
-// kubeletMaySet tells whether a kubelet that is started with this label runs
+// kubeletMaySet reports whether a kubelet that is started with this label runs
 // and may register. Labels outside of Kubernetes' own domains are free.
 func kubeletMaySet(key string) bool {
 	domain, _, prefixed := strings.Cut(key, "/")

@@ -199,5 +199,5 @@ func some(list []string) string {
 	return andList(list)
 }
 
-// contains tells that list is empty (no limit) or has the name.
+// contains reports whether list is empty (no limit) or has the name.
 func contains(list []string, name string) bool { return len(list) == 0 || slices.Contains(list, name) }

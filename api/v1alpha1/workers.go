@@ -22,7 +22,7 @@ func (p *WorkerPool) Size() int {
 	return size
 }
 
-// IsGPU tells that each worker of the pool has a GPU.
+// IsGPU reports whether each worker of the pool has a GPU.
 func (p *WorkerPool) IsGPU() bool { return len(p.Spec.GPUs) > 0 }
 
 // Cards is the number of cards that the request asks for: one by its place, or

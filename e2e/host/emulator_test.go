@@ -84,7 +84,7 @@ func patch(program []byte) error {
 	return nil
 }
 
-// refers tells whether code soon behind a place reads what is at target: it says
+// refers reports whether code soon behind a place reads what is at target: it says
 // so by the distance from the end of the instruction.
 func refers(program []byte, from, target int) bool {
 	for at := from; at < from+nearby && at+4 <= len(program); at++ {

@@ -30,7 +30,7 @@ type Cut struct {
 }
 
 // Carry carries one request: it calls do, which sends it and reads the answer.
-// write tells that it may change something.
+// write reports whether it may change something.
 func (w *Wire) Carry(write bool, do func() error) error {
 	lost, late := w.begin(write)
 	if lost && !late {

@@ -220,7 +220,7 @@ type cardOf struct {
 }
 
 // oneOfSeveral checks a card that a selector may take, once for all pools that do not
-// have it, and tells whether it can be had.
+// have it, and reports whether it can be had.
 func (c *checker) oneOfSeveral(pool *v1alpha1.WorkerPool, host *inventory.Host, needs place.Requirements) (free bool) {
 	worker, at := c.holder(pool, host, needs), cardOf{host.Name, *needs.Card.Slot}
 	free, judged := c.free[at]
@@ -235,7 +235,7 @@ func (c *checker) oneOfSeveral(pool *v1alpha1.WorkerPool, host *inventory.Host, 
 	return free
 }
 
-// card checks one card that is there, and tells whether it can be had by a new worker.
+// card checks one card that is there, and reports whether it can be had by a new worker.
 func (c *checker) card(host *inventory.Host, needs place.Requirements, worker place.WorkerKey, named bool) (free bool) {
 	device := *host.Device(*needs.Card.Slot)
 	findings := place.CheckCardFree(c.world, host, device, worker)

@@ -38,12 +38,12 @@ func (c *checker) vms() {
 	c.add(finding.New(finding.VMIdentity, finding.Pass, fault.Place{Hypervisor: c.world.Hypervisor}).WithReason(fmt.Sprintf("%d of %d VMs are proven to be ours", ours, len(c.world.VMs))))
 }
 
-// said tells that there is a finding of the kind about a VM itself.
+// said reports whether there is a finding of the kind about a VM itself.
 func (c *checker) said(id finding.ID, vm string) bool {
 	return slices.ContainsFunc(c.found, func(f finding.Finding) bool { return f.ID == id && f.Layer == finding.LayerVM && f.Where.VM == vm })
 }
 
-// silent tells that nothing of the host can be read, for it does not answer.
+// silent reports whether nothing of the host can be read, for it does not answer.
 func (c *checker) silent(host string) bool {
 	h := c.world.Host(host)
 	return h == nil || !h.Online

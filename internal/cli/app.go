@@ -104,7 +104,7 @@ func (a *app) checkGlobalFlags() error {
 	return nil
 }
 
-// forPeople tells that the output is a table, not for machines.
+// forPeople reports whether the output is a table, not for machines.
 func (a *app) forPeople() bool { return a.output == outTable }
 
 // paint is how to colour what goes to the stream.

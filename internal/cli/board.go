@@ -36,7 +36,7 @@ type boardStep struct {
 	detail string
 }
 
-// over tells that the step has ended.
+// over reports whether the step has ended.
 func (s boardStep) over() bool { return s.phase != apply.Began && s.phase != apply.Working }
 
 // take notes an event.

@@ -153,7 +153,7 @@ func (a *app) whyNotAsked(s manner) string {
 // mayAsk reports whether a person can be asked.
 func (a *app) mayAsk(s manner) bool { return s.question != "" && a.Asks && a.forPeople() }
 
-// isDry tells that the command only shows what would happen.
+// isDry reports whether the command only shows what would happen.
 func (a *app) isDry(s manner) bool { return s.only || s.dryRun && !s.yes && !a.mayAsk(s) }
 
 // endDry ends a dry run.

@@ -111,7 +111,7 @@ func sum(plans engine.Plans) plan.Summary {
 	return total
 }
 
-// empty tells that applying the plans would do nothing.
+// empty reports whether applying the plans would do nothing.
 func empty(plans engine.Plans) bool {
 	for _, p := range plans.Plans {
 		if !p.Empty() {
@@ -121,7 +121,7 @@ func empty(plans engine.Plans) bool {
 	return true
 }
 
-// blocked tells that all or nothing was asked for, and it is nothing.
+// blocked reports whether all or nothing was asked for, and it is nothing.
 func blocked(plans engine.Plans) bool {
 	return slices.ContainsFunc(plans.Plans, func(p *plan.Plan) bool { return p.Blocked != "" })
 }

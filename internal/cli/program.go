@@ -30,7 +30,7 @@ type Program struct {
 	Interrupts <-chan os.Signal
 	// Exit ends the process at once.
 	Exit func(code int)
-	// Seen tells that a plan was shown before and need not be shown again; nil
+	// Seen reports whether a plan was shown before and need not be shown again; nil
 	// shows every plan. The demo's story would be told twice otherwise.
 	Seen func(plan string) bool
 	// Now is the time of day for progress lines; nil takes time.Now.
@@ -71,14 +71,14 @@ type DemoRequest struct {
 type Streams struct {
 	In       io.Reader
 	Out, Err Stream
-	// Asks tells that a person sits at In and can answer a question.
+	// Asks reports whether a person sits at In and can answer a question.
 	Asks bool
 }
 
 // Stream is one way out.
 type Stream struct {
 	io.Writer
-	// Terminal tells that a person looks at it as it is written.
+	// Terminal reports whether a person looks at it as it is written.
 	Terminal bool
 	// Size is the width and height of the terminal in characters; nil or zeros
 	// when not known.

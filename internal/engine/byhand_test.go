@@ -65,7 +65,7 @@ func (m *meddler) RoundTrip(request *http.Request) (*http.Response, error) {
 	return m.next.RoundTrip(request)
 }
 
-// blind tells whether a request like act was among the next few when the hand
+// blind reports whether a request like act was among the next few when the hand
 // moved: that at once, or one of those that follow it. Start, stop and destroy
 // take no digest, so between the last proof and the request nothing protects: this
 // is the one window that is known (docs/architecture.md).

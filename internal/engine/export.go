@@ -110,7 +110,7 @@ func exportPool(hypervisor string, vms []*inventory.VM) v1alpha1.WorkerPool {
 	return pool
 }
 
-// isFullClone tells whether a worker is a full copy of its template: its record
+// isFullClone reports whether a worker is a full copy of its template: its record
 // says so or, of those that were made before records did, its disk is on another
 // storage than the template's, where no linked clone can be.
 func isFullClone(s *inventory.Snapshot, vm *inventory.VM) bool {

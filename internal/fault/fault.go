@@ -133,5 +133,5 @@ func FixOf(err error) string {
 	return ""
 }
 
-// Is tells whether the error is of the kind.
+// Is reports whether the error is of the kind.
 func Is(err error, kind Kind) bool { return err != nil && KindOf(err) == kind }

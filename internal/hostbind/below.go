@@ -17,7 +17,7 @@ type Below struct {
 	// What it is: "network interface eno1, which is up", "disk sda, mounted at
 	// /srv", "USB keyboard 3-1 (046d:c31c, Logitech USB Keyboard)".
 	What string `json:"what"`
-	// Goes tells that the host may well do without it, as without a keyboard: the
+	// Goes reports whether the host may well do without it, as without a keyboard: the
 	// operator is told that it goes with the card.
 	Goes bool `json:"goes,omitempty"`
 }

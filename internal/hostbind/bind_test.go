@@ -129,7 +129,7 @@ func small() sysfsim.Tree {
 	return t
 }
 
-// cutOnce tells whether there was such an effect.
+// cutOnce reports whether there was such an effect.
 func cutOnce(t *testing.T, slot, verb, next string, c cut) bool {
 	w := newWorld(t, small())
 	if verb == UnbindVerb {

@@ -33,7 +33,7 @@ type Journal struct {
 	Sum    string `json:"sum"` // of the journal with this left empty
 	Card   Card   `json:"card"`
 	Goal   Goal   `json:"goal"`
-	// Settled tells that the goal was reached. Otherwise a run is at work on it,
+	// Settled reports whether the goal was reached. Otherwise a run is at work on it,
 	// or was cut off.
 	Settled bool `json:"settled"`
 	// Persist: the card is to be bound at boot too.
@@ -186,7 +186,7 @@ func ReadJournals(tree hosttree.Reader) (journals []*Journal, odd []error) {
 	return journals, odd
 }
 
-// StuckNow tells whether the card is stuck in the boot with this identifier. One
+// StuckNow reports whether the card is stuck in the boot with this identifier. One
 // that is not known counts as the same boot.
 func (j *Journal) StuckNow(bootID string) bool {
 	return j.Stuck != nil && (bootID == "" || j.Stuck.BootID == "" || j.Stuck.BootID == bootID)

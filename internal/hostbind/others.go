@@ -19,7 +19,7 @@ func Ours(data []byte) error {
 	return err
 }
 
-// InImage tells whether the listing of an initramfs, by Mechanism.Lister, has a file.
+// InImage reports whether the listing of an initramfs, by Mechanism.Lister, has a file.
 func InImage(listing, file string) bool { return inImage(listing, file) }
 
 // Listing is which files are in an initramfs, as Mechanism.Lister lists them.

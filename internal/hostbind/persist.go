@@ -97,7 +97,7 @@ var sharedFiles = sync.OnceValue(func() []shared {
 	}
 })
 
-// Installed tells whether a program of the system is installed.
+// Installed reports whether a program of the system is installed.
 func Installed(tree hosttree.Reader, name string) bool {
 	for _, dir := range []string{"usr/sbin", "usr/bin", "sbin", "bin"} {
 		if names, err := tree.ReadDir(dir); err == nil && slices.Contains(names, name) {
@@ -128,7 +128,7 @@ func images(tree hosttree.Reader, before, after string) []string {
 	return images
 }
 
-// inImage tells whether a listing of an initramfs has a file: lsinitramfs writes
+// inImage reports whether a listing of an initramfs has a file: lsinitramfs writes
 // names, lsinitrd lines like those of ls -l.
 func inImage(listing, file string) bool {
 	for line := range strings.Lines(listing) {

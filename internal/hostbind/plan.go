@@ -31,7 +31,7 @@ type Plan struct {
 	Refused []Reason `json:"refused"`
 	// Notes are what the operator should know and nothing forbids.
 	Notes []string `json:"notes"`
-	// Already tells that nothing is left to do.
+	// Already reports whether nothing is left to do.
 	Already bool `json:"already"`
 	// Moved says why the card is not the one of the journal any more; its drivers
 	// are then left alone.

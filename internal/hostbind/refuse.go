@@ -31,7 +31,7 @@ type Facts struct {
 
 // NVIDIA is what is known of the NVIDIA driver's use of a card.
 type NVIDIA struct {
-	// Minor tells that the driver named the card's device file: only then is it
+	// Minor reports whether the driver named the card's device file: only then is it
 	// known who has it open.
 	Minor bool
 	// ModeSet: nvidia_drm has it as a display.

@@ -66,7 +66,7 @@ func (s Step) moves() bool {
 	return s.Kind == Set || s.Kind == Take || s.Kind == Give || s.Kind == Offer
 }
 
-// mayGoBack tells whether the way back is open after an error.
+// mayGoBack reports whether the way back is open after an error.
 func mayGoBack(err error) bool {
 	var stuck *StuckError
 	var save *saveError

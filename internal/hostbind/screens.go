@@ -57,7 +57,7 @@ func claim(tree hosttree.Reader, card hostpci.Card, j *Journal, unreadable error
 // no driver does not.
 func forVMs(driver string) bool { return driver != "" && hostpci.ForVMs(driver) }
 
-// driverctl tells whether its rule for a function is such a driver (driverctl(8)).
+// driverctl reports whether its rule for a function is such a driver (driverctl(8)).
 func driverctl(tree hosttree.Reader, bdf pci.BDF) bool {
 	for _, name := range []string{bdf.String(), "pci-" + bdf.String()} {
 		if data, err := tree.ReadFile(path.Join("etc/driverctl.d", name)); err == nil && forVMs(strings.TrimSpace(string(data))) {
@@ -115,7 +115,7 @@ func listModels(models map[pci.ID]bool, line string) {
 	}
 }
 
-// shows tells whether a card can drive a screen: one with a driver, or that of the
+// shows reports whether a card can drive a screen: one with a driver, or that of the
 // firmware, which needs none for text. 3D controllers and virtual functions have
 // no outputs.
 func shows(card hostpci.Card) bool {

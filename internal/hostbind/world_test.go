@@ -130,7 +130,7 @@ func (w *world) unbind(slot string) error {
 	return m.Apply(context.Background(), p)
 }
 
-// effect is asked before each effect. do tells whether it happens, err is what
+// effect is asked before each effect. do says whether it happens, err is what
 // its caller is told.
 func (w *world) effect(isWrite bool) (do bool, err error) {
 	if w.dead {

@@ -35,7 +35,7 @@ var parametersKept = []string{
 // valueForm is what a value of theirs is: numbers, words, identifiers.
 var valueForm = regexp.MustCompile(`^[A-Za-z0-9_:,.*!-]{0,500}$`)
 
-// keptParameter tells whether the value of a module's parameter is kept.
+// keptParameter reports whether the value of a module's parameter is kept.
 func keptParameter(module, name, value string) bool {
 	return slices.Contains(parametersKept, underscored(module+"."+name)) && valueForm.MatchString(value)
 }

@@ -154,7 +154,7 @@ func grubLinux(body, release string) (cmdline, bool) {
 	return nil, false
 }
 
-// stale tells that the file which people edit says something that has not yet
+// stale reports whether the file which people edit says something that has not yet
 // reached the loader's own configuration: options that are new, options that
 // are gone.
 func (b boot) stale() (added, removed []string) {
@@ -164,7 +164,7 @@ func (b boot) stale() (added, removed []string) {
 	return less(b.wanted.relevant(), b.next.relevant()), less(b.next.relevant(), b.wanted.relevant())
 }
 
-// known tells that the command line of the next boot could be read.
+// known reports whether the command line of the next boot could be read.
 func (b boot) known() bool { return b.loader != "" && b.effective.ok() }
 
 // apply is the command that puts the edited file to use.
@@ -214,7 +214,7 @@ func (b boot) initramfs() string {
 	return "update-initramfs -u -k all"
 }
 
-// exists tells that something is there, or may be.
+// exists reports whether something is there, or may be.
 func exists(tree hosttree.Reader, name string) bool {
 	l := readDir(tree, name)
 	return l.err == nil || !read(tree, name).absent()

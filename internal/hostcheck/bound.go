@@ -200,7 +200,7 @@ func unwrapped(err error) error {
 	return err
 }
 
-// lostRecord tells that bind was to keep a card over reboots and its file is gone.
+// lostRecord reports whether bind was to keep a card over reboots and its file is gone.
 func (f *facts) lostRecord(slot pci.Slot) (Evidence, bool) {
 	o := f.oursOf(slot)
 	lost := o.record.absent() && o.journal != nil && o.journal.Goal == hostbind.Bound && o.journal.Settled && o.journal.Persist

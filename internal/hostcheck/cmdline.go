@@ -79,10 +79,10 @@ func (c cmdline) all(key string) []string {
 	return values
 }
 
-// has tells that a parameter has this value in its list.
+// has reports whether a parameter has this value in its list.
 func (c cmdline) has(key, value string) bool { return slices.Contains(c.all(key), value) }
 
-// named tells that the parameter is there at all.
+// named reports whether the parameter is there at all.
 func (c cmdline) named(key string) bool { return len(c.all(key)) > 0 }
 
 // pick are the parameters with these names, as they are written.

@@ -160,7 +160,7 @@ func overlaid(tree hosttree.Reader, dir string) []text {
 	return files
 }
 
-// has tells that a module is in the running kernel.
+// has reports whether a module is in the running kernel.
 func (f *facts) has(module string) bool { return f.loaded[module] || f.builtin[module] }
 
 func (f *facts) readVMs() {
@@ -219,7 +219,7 @@ type claim struct {
 // evidence is the line of the VM's configuration.
 func (c claim) evidence() Evidence { return c.vm.file.line(c.device.key + ": " + c.device.value) }
 
-// running tells that a process has the card for the VM.
+// running reports whether a process has the card for the VM.
 func (f *facts) running(vmid int) bool {
 	for _, holders := range f.holders.BySlot {
 		for _, h := range holders {

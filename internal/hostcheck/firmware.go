@@ -58,7 +58,7 @@ func (f *facts) oddFunction(function *hostpci.Function) []Finding {
 		fix(f.seeMore + "; if it stays, look for the address in dmesg"))
 }
 
-// iommuOn tells whether the IOMMU is on, by what Proxmox itself asks: is there
+// iommuOn reports whether the IOMMU is on, by what Proxmox itself asks: is there
 // anything in /sys/class/iommu. known is false when nobody could look.
 func (f *facts) iommuOn() (on, known bool) {
 	return len(f.iommus.names) > 0, f.iommus.err == nil || !f.iommus.hidden() && f.pciErr == nil

@@ -78,7 +78,7 @@ func (f *facts) isAMD() bool {
 	return f.table() == "IVRS" || slices.ContainsFunc(f.iommus.names, func(name string) bool { return strings.HasPrefix(name, "ivhd") })
 }
 
-// intelByDefault tells whether this kernel has Intel's IOMMU on without being
+// intelByDefault reports whether this kernel has Intel's IOMMU on without being
 // told: by its configuration, or because it is one of Proxmox since 6.8.
 func (f *facts) intelByDefault() (on, known bool) {
 	config := read(f.tree, path.Join("boot", "config-"+path.Base("/"+f.release)))
@@ -195,7 +195,7 @@ func checkRemapping(f *facts) []Finding {
 		fix("look for Enabled IRQ remapping (Intel) or Interrupt remapping enabled (AMD) in dmesg"))
 }
 
-// unsafeNext tells whether VFIO is told at the next start not to mind interrupts that
+// unsafeNext reports whether VFIO is told at the next start not to mind interrupts that
 // are not remapped.
 func (f *facts) unsafeNext() bool {
 	value, _ := f.modprobe.option("vfio_iommu_type1", "allow_unsafe_interrupts")

@@ -199,7 +199,7 @@ func (f *facts) keptInVain(function *hostpci.Function) string {
 	return ""
 }
 
-// keptAway tells that a module is not loaded for a device that asks for it.
+// keptAway reports whether a module is not loaded for a device that asks for it.
 func (f *facts) keptAway(module string) bool {
 	if f.builtin[module] {
 		return false

@@ -63,7 +63,7 @@ func overrideSays(f *hostpci.Function) Evidence {
 	return Evidence{File: path.Join(path.Dir(driverFile(f)), "driver_override"), Says: trim(f.Override)}
 }
 
-// driverUnknown tells that nobody can say which driver has a function. While an
+// driverUnknown reports whether nobody can say which driver has a function. While an
 // unbind hangs the link to the driver is gone already, and the driver is not; what
 // shows it is that the override cannot be read (seen on Linux 6.1).
 func driverUnknown(f *hostpci.Function) (why Evidence, unknown bool) {

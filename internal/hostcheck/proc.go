@@ -11,7 +11,7 @@ type region struct {
 	name       string
 }
 
-// parseIomem reads /proc/iomem. zeroed tells that all addresses are zero, as the
+// parseIomem reads /proc/iomem. zeroed reports whether all addresses are zero, as the
 // kernel shows them to who is not root.
 func parseIomem(body string) (regions []region, zeroed bool) {
 	zeroed = true

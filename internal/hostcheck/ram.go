@@ -42,7 +42,7 @@ func checkMemory(f *facts, card hostpci.Card) []Finding {
 	return one(found(finding.HostMemoryShort, finding.Pass, bytesText(free+cache)+" can be freed for VMs").see(evidence...))
 }
 
-// memoryNext tells whether the VM fits after a reboot, beside the VMs that are
+// memoryNext reports whether the VM fits after a reboot, beside the VMs that are
 // started with the host.
 func (f *facts) memoryNext(vm vmConf, total uint64) finding.Verdict {
 	need := vm.memory()
@@ -127,7 +127,7 @@ func checkNUMA(f *facts, card hostpci.Card) []Finding {
 	return one(found(finding.HostNUMA, finding.Pass, "no VM with the card is placed on another NUMA node"))
 }
 
-// covers tells whether a list like "0-1;3" has the node.
+// covers reports whether a list like "0-1;3" has the node.
 func covers(list string, node int) bool {
 	for _, part := range strings.FieldsFunc(list, func(r rune) bool { return r == ';' || r == ',' }) {
 		from, to, isRange := strings.Cut(part, "-")

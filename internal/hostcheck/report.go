@@ -75,7 +75,7 @@ type Evidence struct {
 	Says string `json:"says,omitempty"` // its content, trimmed, or why there is none
 }
 
-// Failed tells whether anything fails now, of the host or of a card.
+// Failed reports whether anything fails now, of the host or of a card.
 func (r *Report) Failed() bool {
 	return r.Now == finding.Fail || slices.ContainsFunc(r.Cards, func(c Card) bool { return c.Now == finding.Fail })
 }

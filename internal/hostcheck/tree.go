@@ -30,13 +30,13 @@ func read(tree hosttree.Reader, name string) text {
 	return text{name: name, body: strings.ToValidUTF8(string(data), "\uFFFD")}
 }
 
-// absent tells that the file is not there, for sure.
+// absent reports whether the file is not there, for sure.
 func (t text) absent() bool { return errors.Is(t.err, fs.ErrNotExist) }
 
-// hidden tells that the file may be there and could not be read.
+// hidden reports whether the file may be there and could not be read.
 func (t text) hidden() bool { return t.err != nil && !t.absent() }
 
-// ok tells that the file was read.
+// ok reports whether the file was read.
 func (t text) ok() bool { return t.err == nil }
 
 // value is the content of a file of one line.

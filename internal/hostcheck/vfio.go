@@ -78,7 +78,7 @@ func (f *facts) vfioEvidence() []Evidence {
 	return evidence
 }
 
-// vfioNext tells whether vfio-pci will be there after the next start.
+// vfioNext reports whether vfio-pci will be there after the next start.
 func (f *facts) vfioNext() (finding.Verdict, string) {
 	file, listed := f.listed["vfio_pci"]
 	early := listedModules(read(f.tree, "etc/initramfs-tools/modules").body)

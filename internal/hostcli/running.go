@@ -42,7 +42,7 @@ func (t *Tool) images() map[string]hostbind.Listing {
 // listingTakes is the longest that listing one image may take.
 const listingTakes = time.Minute
 
-// hasRecords tells that a card is bound at boot.
+// hasRecords reports whether a card is bound at boot.
 func (t *Tool) hasRecords() bool {
 	names, _ := t.tree.ReadDir(hostbind.CardsDir)
 	for _, name := range names {

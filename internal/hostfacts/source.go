@@ -141,7 +141,7 @@ func (s *Source) target(host string) (target string, ok bool) {
 	return "", false
 }
 
-// isOf tells whether a target names this host: by its name, or by one that begins
+// isOf reports whether a target names this host: by its name, or by one that begins
 // with it.
 func isOf(target, host string) bool {
 	_, name, found := strings.Cut(target, "@")

@@ -14,7 +14,7 @@ type BAR struct {
 	IOPorts  bool   `json:"ioPorts,omitempty"`
 	Wide     bool   `json:"wide,omitempty"` // may be above 4 GiB
 	Prefetch bool   `json:"prefetch,omitempty"`
-	// Unassigned tells that the window has no address: the device cannot be used
+	// Unassigned reports whether the window has no address: the device cannot be used
 	// through it.
 	Unassigned bool `json:"unassigned,omitempty"`
 }

@@ -24,11 +24,11 @@ type Function struct {
 	// Path is where it is plugged in, the bridges above it first:
 	// "pci0000:00/0000:00:01.0/0000:01:00.0".
 	Path string `json:"path"`
-	// Bus tells that a bus is behind it: a bridge.
+	// Bus reports whether a bus is behind it: a bridge.
 	Bus bool `json:"bus,omitempty"`
 	// NUMANode is -1 when the firmware does not tell.
 	NUMANode int `json:"numaNode"`
-	// BootVGA tells that the firmware used it for its own screen.
+	// BootVGA reports whether the firmware used it for its own screen.
 	BootVGA bool `json:"bootVGA,omitempty"`
 
 	BARs  []BAR `json:"bars,omitempty"`
@@ -45,7 +45,7 @@ type Function struct {
 	Mediated bool      `json:"mediated,omitempty"`
 	Users    []pci.BDF `json:"users,omitempty"` // functions that need this one awake, as a card's sound does
 
-	// Gone tells that the device answers with ones only: it fell off the bus.
+	// Gone reports whether the device answers with ones only: it fell off the bus.
 	Gone bool `json:"gone,omitempty"`
 	// Unreadable are attributes that are there and could not be read, or made no
 	// sense, with the reason.

@@ -54,7 +54,7 @@ func confined(tree Reader) []string {
 	return how
 }
 
-// InPIDNamespace tells that this process is in a PID namespace of its own, and does not
+// InPIDNamespace reports whether this process is in a PID namespace of its own, and does not
 // see other processes of the host. The first one has a fixed number (PROC_PID_INIT_INO
 // in include/linux/proc_ns.h of the kernel).
 func InPIDNamespace(tree Reader) bool {

@@ -169,7 +169,7 @@ func (a *Archive) Format() []byte {
 
 func head(b *bytes.Buffer, text string) { b.WriteString(partBegin + text + partEnd + "\n") }
 
-// isText tells whether the file can stand in the archive as it is.
+// isText reports whether the file can stand in the archive as it is.
 func isText(name string, data []byte) bool {
 	if len(data) > 0 && data[len(data)-1] != '\n' || !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
 		return false

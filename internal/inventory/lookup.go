@@ -53,7 +53,7 @@ func (s *Snapshot) Holders(host string, slot pci.Slot) []*VM {
 	return holders
 }
 
-// Holds tells whether the card is in the VM's configuration in any way.
+// Holds reports whether the card is in the VM's configuration in any way.
 func (vm *VM) Holds(slot pci.Slot) bool {
 	return slices.ContainsFunc(vm.Cards, func(a Attachment) bool { return slices.Contains(a.Slots, slot) })
 }
@@ -122,5 +122,5 @@ func (h *Host) Bridge(name string) *Bridge {
 	return nil
 }
 
-// Has tells whether the storage takes the kind of content.
+// Has reports whether the storage takes the kind of content.
 func (s *Storage) Has(content string) bool { return slices.Contains(s.Content, content) }

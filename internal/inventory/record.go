@@ -337,7 +337,7 @@ func (vm *VM) Ownership() (Ownership, string) {
 	}
 }
 
-// Parked tells that the VM is stopped on purpose.
+// Parked reports whether the VM is stopped on purpose.
 func (vm *VM) Parked() bool { return slices.Contains(vm.Tags, ParkedTag) }
 
 // VMRef names a VM together with the proof that it is the one meant. Whoever

@@ -193,7 +193,7 @@ type VM struct {
 	Machine Machine `json:"machine"`
 	Applied Machine `json:"applied"`
 
-	// CloudInit tells that a cloud-init drive is attached.
+	// CloudInit reports whether a cloud-init drive is attached.
 	CloudInit bool `json:"cloudInit"`
 	// BootDisk is the volume of the first disk, "" without a disk.
 	BootDisk string `json:"bootDisk,omitempty"`
@@ -293,7 +293,7 @@ type Claim struct {
 	Slot     pci.Slot `json:"slot"`
 	Register string   `json:"register"` // where it is written: the mapping's name, or the VM's identifier
 	Record   Record   `json:"record"`
-	// Releasing tells that the worker is gone and the register about to be
+	// Releasing reports whether the worker is gone and the register about to be
 	// removed by whoever wrote the record.
 	Releasing bool `json:"releasing,omitempty"`
 	// FromRange is that of the record's VM; see VM.

@@ -121,7 +121,7 @@ func (s Slot) Compare(other Slot) int {
 	return cmp.Or(cmp.Compare(s.Domain, other.Domain), cmp.Compare(s.Bus, other.Bus), cmp.Compare(s.Device, other.Device))
 }
 
-// IsZero tells that no address was given.
+// IsZero reports whether no address was given.
 func (b BDF) IsZero() bool { return !b.set }
 
 // String writes the address as the kernel does, "0000:03:00.0"; "" when zero.

@@ -42,7 +42,7 @@ func MustID(text string) ID {
 // String writes the ID as lspci -n does.
 func (id ID) String() string { return fmt.Sprintf("%04x:%04x", id.Vendor, id.Device) }
 
-// IsZero tells that the make is not known.
+// IsZero reports whether the make is not known.
 func (id ID) IsZero() bool { return id == ID{} }
 
 // MarshalText writes the ID for JSON and YAML.

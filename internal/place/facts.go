@@ -91,7 +91,7 @@ func ProvenByVM(s *inventory.Snapshot, id string, slot pci.Slot, findings []find
 	return findings
 }
 
-// RunsWith tells that the VM runs, and has this card for sure.
+// RunsWith reports whether the VM runs, and has this card for sure.
 func RunsWith(s *inventory.Snapshot, id string, slot pci.Slot) bool {
 	vm := s.VM(id)
 	return vm != nil && vm.Running && slices.ContainsFunc(vm.Cards, func(a inventory.Attachment) bool {

@@ -68,7 +68,7 @@ func (r *Capacity) JudgeCard(host *inventory.Host, device pci.Device, worker Wor
 	return j.refusals, j.notes
 }
 
-// isFree tells whether nothing stands between a worker and a card.
+// isFree reports whether nothing stands between a worker and a card.
 func (r *Capacity) isFree(host *inventory.Host, device pci.Device, worker WorkerKey) bool {
 	taker := r.cards[card{host.Name, device.Slot}]
 	return (taker == "" || taker == worker.Worker) && len(r.judge(host, device, worker).refusals) == 0

@@ -32,7 +32,7 @@ type WorkerKey struct {
 	VM          string // of its VM; "" when it has none
 }
 
-// is tells whether a record speaks of this worker.
+// is reports whether a record speaks of this worker.
 func (w WorkerKey) is(r *inventory.Record) bool {
 	return r != nil && r.Worker == w.Worker && r.Pool == w.Pool && r.KubeCluster == w.KubeCluster
 }
@@ -47,7 +47,7 @@ type CardRequirements struct {
 	Hosts []string // empty: those of the Requirements
 }
 
-// Matches tells whether the card may be the one that is asked for.
+// Matches reports whether the card may be the one that is asked for.
 func (c CardRequirements) Matches(host string, device pci.Device) bool {
 	if c.Slot != nil {
 		return c.Host == host && *c.Slot == device.Slot

@@ -23,7 +23,7 @@ func TemplateWords(t v1alpha1.Template) string {
 	return "with tags " + strings.Join(t.Tags, "+")
 }
 
-// IsTemplate tells whether the VM is what the document names, template or not.
+// IsTemplate reports whether the VM is what the document names, template or not.
 func IsTemplate(t v1alpha1.Template, vm *inventory.VM) bool {
 	switch {
 	case t.Name != "":
@@ -34,7 +34,7 @@ func IsTemplate(t v1alpha1.Template, vm *inventory.VM) bool {
 	return len(t.Tags) > 0 && !slices.ContainsFunc(t.Tags, func(tag string) bool { return !slices.Contains(vm.Tags, tag) })
 }
 
-// sharedWith tells whether the template's disk, and whatever else it has in its
+// sharedWith reports whether the template's disk, and whatever else it has in its
 // drives, is on storage that the host has too, so that a clone can be made for it
 // (PVE::API2::Qemu, clone_vm and check_storage_access_clone).
 func sharedWith(s *inventory.Snapshot, template *inventory.VM, h *inventory.Host) bool {

@@ -11,7 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
-// semiPersistent tells that only a person may end the worker: because its pool
+// semiPersistent reports whether only a person may end the worker: because its pool
 // says so, or because its own note does. A change of the pool does not make a
 // worker that was promised to stay ephemeral.
 func (d *draft) semiPersistent() bool {

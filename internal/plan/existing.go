@@ -167,12 +167,12 @@ func (d *draft) advise(differences []difference) {
 	}
 }
 
-// claimHolds tells that the card is claimed for the VM that has it.
+// claimHolds reports whether the card is claimed for the VM that has it.
 func (m *member) claimHolds() bool {
 	return m.claim != nil && m.claim.Stale == "" && isFor(m.claim, m.vm)
 }
 
-// claimOutdated tells that the claim holds, and that an older program wrote it:
+// claimOutdated reports whether the claim holds, and that an older program wrote it:
 // it is written anew together with the worker's next change.
 func (m *member) claimOutdated() bool {
 	return m.claimHolds() && m.claim.Record.Version < inventory.RecordVersion

@@ -104,14 +104,14 @@ func (b *builder) knownNames() map[string]bool {
 	return known
 }
 
-// several tells that the drafts are of different workers with one name.
+// several reports whether the drafts are of different workers with one name.
 func several(drafts []*draft) bool {
 	return slices.ContainsFunc(drafts, func(d *draft) bool {
 		return d.member != nil && d.member.identity != drafts[0].member.identity && !d.releasing()
 	})
 }
 
-// releasing tells that nothing is left but a claim that is being given back.
+// releasing reports whether nothing is left but a claim that is being given back.
 func (d *draft) releasing() bool {
 	return d.member != nil && d.member.vm == nil && d.member.claim.Releasing
 }
@@ -261,7 +261,7 @@ func (b *builder) release(d *draft) {
 	}
 }
 
-// isDoubtful tells that the VM under the claim's number looks like the worker
+// isDoubtful reports whether the VM under the claim's number looks like the worker
 // and fails the proof: the card may well be in it.
 func (b *builder) isUnverified(d *draft, vm *inventory.VM) bool {
 	if vm == nil {

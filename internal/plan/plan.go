@@ -32,7 +32,7 @@ type Absent struct {
 	Why  string   `json:"why"`
 	Near []string `json:"near,omitempty"` // workers with nearly the same name
 
-	// Namesake tells that there is a VM of this name, which is not this worker.
+	// Namesake reports whether there is a VM of this name, which is not this worker.
 	Namesake bool `json:"namesake,omitempty"`
 }
 
@@ -86,7 +86,7 @@ type Worker struct {
 	// Awaits is the VM under way that has to be waited for, when Action is Wait; nil
 	// when there is nothing to wait for but a person's next run.
 	Awaits *inventory.VMRef `json:"awaits,omitempty"`
-	// Undeclared tells that no document asks for the worker any more.
+	// Undeclared reports whether no document asks for the worker any more.
 	Undeclared bool `json:"undeclared,omitempty"`
 	// Reason says why this host and card, or what was found.
 	Reason string `json:"reason,omitempty"`
@@ -145,7 +145,7 @@ type Change struct {
 	From  string `json:"from"`
 	To    string `json:"to"`
 	When  When   `json:"when"`
-	// Written tells that the configuration says so already and only the running
+	// Written reports whether the configuration says so already and only the running
 	// VM does not.
 	Written bool `json:"written,omitempty"`
 }
@@ -235,7 +235,7 @@ func (p *Plan) Workers() func(yield func(*Worker) bool) {
 	}
 }
 
-// Empty tells that apply would do nothing.
+// Empty reports whether apply would do nothing.
 func (p *Plan) Empty() bool {
 	for worker := range p.Workers() {
 		if len(worker.Steps) > 0 {
@@ -245,7 +245,7 @@ func (p *Plan) Empty() bool {
 	return true
 }
 
-// AsDeclared tells that the world is as the documents say: nothing to do,
+// AsDeclared reports whether the world is as the documents say: nothing to do,
 // nothing refused, nothing held back.
 func (p *Plan) AsDeclared() bool {
 	for worker := range p.Workers() {

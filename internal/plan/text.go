@@ -281,7 +281,7 @@ func (t *printer) hint(text, indent string) {
 	}
 }
 
-// waits tells that a change is not part of the steps.
+// waits reports whether a change is not part of the steps.
 func waits(w *Worker, c Change) bool {
 	switch {
 	case len(w.Steps) == 0:

@@ -172,7 +172,7 @@ func poolNames(in Input) map[string]bool {
 	return names
 }
 
-// concerns tells whether anything about the VM can change a plan.
+// concerns reports whether anything about the VM can change a plan.
 func concerns(pools map[string]bool, vm *inventory.VM) bool {
 	ownership, _ := vm.Ownership()
 	switch {

@@ -59,5 +59,5 @@ func New(name string, spec v1alpha1.Proxmox, client *pve.Client) *Backend {
 	}
 }
 
-// raw tells that cards are attached by address, which only root@pam may.
+// raw reports whether cards are attached by address, which only root@pam may.
 func (b *Backend) raw() bool { return b.spec.Attach == v1alpha1.AttachRaw }

@@ -155,13 +155,13 @@ func (b *Backend) notToBeWritten(register, problem string) error {
 	}
 }
 
-// sameWorker tells whether two records are of one worker: its VM may have been
+// sameWorker reports whether two records are of one worker: its VM may have been
 // replaced.
 func sameWorker(a, b inventory.Record) bool {
 	return a.Worker == b.Worker && a.Pool == b.Pool && a.KubeCluster == b.KubeCluster
 }
 
-// sameVM tells whether two records are of one worker and one VM: the number and
+// sameVM reports whether two records are of one worker and one VM: the number and
 // UUID that it has or will have.
 func sameVM(a, b inventory.Record) bool {
 	return sameWorker(a, b) && a.VM == b.VM && a.UUID == b.UUID

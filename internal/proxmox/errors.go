@@ -169,7 +169,7 @@ func frozen(status pve.ClusterStatus) *inventory.Frozen {
 	}
 }
 
-// ambiguous tells that a request may or may not have been carried out: look
+// ambiguous reports whether a request may or may not have been carried out: look
 // before doing anything else.
 func ambiguous(err error) bool {
 	var e *pve.Error

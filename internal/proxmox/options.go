@@ -120,7 +120,7 @@ func isDisk(key, value string) bool {
 	return slices.Contains([]string{"scsi", "virtio", "sata", "ide"}, bus) && property(value, "media", "") != "cdrom"
 }
 
-// cloudInitDrive tells whether a cloud-init drive is attached.
+// cloudInitDrive reports whether a cloud-init drive is attached.
 func (o options) cloudInitDrive() bool {
 	for _, value := range o {
 		if property(value, "media", "") == "cdrom" && strings.Contains(property(value, "file", "file"), "cloudinit") {

@@ -102,7 +102,7 @@ func errorUnless(well bool, err error) error {
 }
 
 // guardStart refuses to start a VM whose card is claimed for, or attached to,
-// somebody else. It tells whether the VM runs already, so that there is nothing to
+// somebody else. It says whether the VM runs already, so that there is nothing to
 // refuse.
 func (b *Backend) guardStart(ctx context.Context, ref inventory.VMRef) (seen, freedom, error) {
 	found, err := b.prove(ctx, ref)

@@ -111,7 +111,7 @@ func (b *Backend) missing(ctx context.Context, version string, scope hypervisor.
 	}
 	var lacking []inventory.Right
 	for _, r := range needed {
-		// The value tells whether a grant is inherited further down; that it is
+		// The value says whether a grant is inherited further down; that it is
 		// there is enough here.
 		if _, ok := granted[slices.Index(paths, r.path)][r.privilege]; !ok {
 			lacking = append(lacking, inventory.Right{Privilege: r.privilege, Path: r.path, For: r.reason, Stops: r.stops})

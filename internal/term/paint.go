@@ -33,7 +33,7 @@ var sequences = func() []string {
 
 func sequence(code int) string { return "\x1b[" + strconv.Itoa(code) + "m" }
 
-// isSequence tells whether a text begins with one of our colours.
+// isSequence reports whether a text begins with one of our colours.
 func isSequence(text string) (found string, ok bool) {
 	at := slices.IndexFunc(sequences, func(s string) bool { return len(text) >= len(s) && text[:len(s)] == s })
 	if at < 0 {

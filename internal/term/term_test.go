@@ -30,7 +30,7 @@ func TestCleanKeepsWhatCanBeSeenAndShowsWhatCannot(t *testing.T) {
 	}
 }
 
-// harmful tells whether a text does anything to a terminal, by rules of its own.
+// harmful reports whether a text does anything to a terminal, by rules of its own.
 func harmful(text string) bool {
 	for _, r := range text {
 		switch {

@@ -25,7 +25,7 @@ type Writer struct {
 	err   error
 }
 
-// NewWriter makes the guard of a stream; colour tells whether colours may pass
+// NewWriter makes the guard of a stream; colour says whether colours may pass
 // at the moment, nil that they may not.
 func NewWriter(to io.Writer, colour func() bool) *Writer {
 	if colour == nil {

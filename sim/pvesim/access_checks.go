@@ -58,7 +58,7 @@ func overUser(privs ...string) check {
 	}
 }
 
-// overGroupOf tells whether a user is in a group that who has a privilege on.
+// overGroupOf reports whether a user is in a group that who has a privilege on.
 func (s *Sim) overGroupOf(caller identity, user string, privs ...string) bool {
 	for _, g := range s.access.groups {
 		if s.inGroup(user, "@"+g.ID) && s.may(caller, "/access/groups/"+g.ID, privs...) {

@@ -79,7 +79,7 @@ func (a *access) group(id string) *Group {
 	return nil
 }
 
-// goodPassword tells whether it is the user's; who has none cannot log in by one.
+// goodPassword reports whether it is the user's; who has none cannot log in by one.
 func (a *access) goodPassword(user, password string) bool {
 	known := a.passwords[user]
 	return known != "" && subtle.ConstantTimeCompare([]byte(known), []byte(password)) == 1

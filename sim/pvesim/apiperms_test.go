@@ -89,7 +89,7 @@ func modifiers(path string) []string {
 	return []string{"Permissions.Modify"}
 }
 
-// passes tells whether who has these grants may do it.
+// passes reports whether who has these grants may do it.
 func (c checkTree) passes(has []grant, values map[string]string) bool {
 	holds := func(path string) func(string) bool {
 		return func(priv string) bool { return slices.Contains(has, grant{path, priv}) }

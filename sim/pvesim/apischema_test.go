@@ -77,7 +77,7 @@ func perl(pattern string) *regexp.Regexp {
 // perlForms are the patterns that were read before.
 var perlForms = map[string]*regexp.Regexp{}
 
-// takes tells whether the real server takes a value; known is false where the
+// takes reports whether the real server takes a value; known is false where the
 // table does not say enough, which is where formats are meant that have only a
 // name there.
 func (p schema) takes(value string) (ok, known bool) {

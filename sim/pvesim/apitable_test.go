@@ -84,7 +84,7 @@ func eachDeclared(t *testing.T, f func(t *testing.T, c call, d declaredCall)) {
 	}
 }
 
-// deviation tells whether a difference from the table is known, and logs why.
+// deviation reports whether a difference from the table is known, and logs why.
 func deviation(t *testing.T, name string) bool {
 	t.Helper()
 	for _, d := range deviations {

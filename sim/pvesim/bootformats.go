@@ -21,7 +21,7 @@ func bootOrderFormat(_, v string) string {
 	return ""
 }
 
-// bootable tells whether an option is a device that a VM can start from.
+// bootable reports whether an option is a device that a VM can start from.
 func bootable(key string) bool {
 	if key == "efidisk0" || key == "tpmstate0" {
 		return false

@@ -87,7 +87,7 @@ func (s *Sim) writeSoFar(c *cloning, drives map[string]drive, made map[string]st
 	s.changed(VMConfigured, c.target.node, c.target.id, "")
 }
 
-// fullForCopy tells whether the copy of a disk no longer fits: files grow while
+// fullForCopy reports whether the copy of a disk no longer fits: files grow while
 // they are written.
 func (s *Sim) fullForCopy(c *cloning, value string) bool {
 	st, vol := s.volumeOf(c.target.node, parseDrive(value))

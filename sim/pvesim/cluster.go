@@ -184,7 +184,7 @@ func (s *Sim) zoneResources(r *request, kind string) []any {
 	return out
 }
 
-// known tells whether statistics of a host's things are fresh.
+// known reports whether statistics of a host's things are fresh.
 func (s *Sim) known(node string) bool { return !s.noStats && s.heard(node) }
 
 func (s *Sim) nodeEntry(name string, memory int64, usage bool) map[string]any {

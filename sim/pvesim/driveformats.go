@@ -75,7 +75,7 @@ var needs = map[string]string{
 	"iops_max_length": "iops_max", "iops_rd_max_length": "iops_rd_max", "iops_wr_max_length": "iops_wr_max",
 }
 
-// contradicts tells whether the properties of a drive, each fine, cannot be
+// contradicts reports whether the properties of a drive, each fine, cannot be
 // had together.
 func (d drive) contradicts(key string) bool {
 	set := func(name string) bool { return d.props[name] != "" && d.props[name] != "0" }

@@ -135,7 +135,7 @@ func (s *Sim) ClearFaults() {
 // errDropped closes the connection without an answer.
 var errDropped = errors.New("connection dropped")
 
-// match tells whether a fault happens to a request, and counts it.
+// match reports whether a fault happens to a request, and counts it.
 func (f *fault) match(r *request) bool {
 	id := r.args.number("newid", r.vmid())
 	if f.Method != "" && f.Method != r.method || !f.path.MatchString(r.path) || f.VMID != 0 && f.VMID != id {

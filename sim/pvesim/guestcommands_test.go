@@ -155,5 +155,5 @@ func TestAHostSaysWhatItsQEMUCanDo(t *testing.T) {
 	}
 }
 
-// machineTaken tells whether the machine option takes a type.
+// machineTaken reports whether the machine option takes a type.
 func machineTaken(id string) bool { return machineFormat.check("machine", id) == "" }

@@ -27,7 +27,7 @@ func pluggable(conf map[string]string) plugs {
 	return can
 }
 
-// usb tells whether USB devices can be plugged: systems older than Windows 8
+// usb reports whether USB devices can be plugged: systems older than Windows 8
 // do not take that well.
 func (can plugs) usb(v *vm) bool {
 	system := v.conf["ostype"]
@@ -46,7 +46,7 @@ func hotplugWaits(v *vm) bool {
 	return strings.Contains(both, "memory") || strings.Contains(both, "cpu")
 }
 
-// unplug tells whether the deletion of an option applies to a running VM.
+// unplug reports whether the deletion of an option applies to a running VM.
 func (can plugs) unplug(v *vm, key string) bool {
 	switch {
 	case always(key) || hasIndex(key, "unused"):
@@ -67,7 +67,7 @@ func (can plugs) unplug(v *vm, key string) bool {
 	return isDrive(key) && can["disk"] && busPlugs(key)
 }
 
-// plug tells whether a new value of an option applies to a running VM: hostpci,
+// plug reports whether a new value of an option applies to a running VM: hostpci,
 // memory, cores and most others wait for a restart.
 func (can plugs) plug(v *vm, key string) bool {
 	old, had := v.conf[key]
@@ -93,7 +93,7 @@ func (can plugs) plug(v *vm, key string) bool {
 	return isDrive(key) && can.driveFits(key, old, value)
 }
 
-// sameNetCard tells whether two values differ only in what is behind a network
+// sameNetCard reports whether two values differ only in what is behind a network
 // card, which the guest does not see.
 func sameNetCard(old, value string) bool {
 	was, is := netFormat.parse(old), netFormat.parse(value)
@@ -107,10 +107,10 @@ func sameNetCard(old, value string) bool {
 // fixedProps are properties of a disk that the guest sees: they wait for a restart.
 var fixedProps = []string{"aio", "discard", "iothread", "queues", "product", "cache", "ssd", "vendor", "ro"}
 
-// busPlugs tells whether the bus of a drive lets drives come and go.
+// busPlugs reports whether the bus of a drive lets drives come and go.
 func busPlugs(key string) bool { return hasIndex(key, "scsi") || hasIndex(key, "virtio") }
 
-// driveFits tells whether a drive may change while the VM runs: media of CD
+// driveFits reports whether a drive may change while the VM runs: media of CD
 // drives and limits of any disk do, and disks of buses that can be plugged.
 func (can plugs) driveFits(key, old, value string) bool {
 	if key == "efidisk0" || key == "tpmstate0" {
@@ -126,7 +126,7 @@ func (can plugs) driveFits(key, old, value string) bool {
 	return can["disk"] && busPlugs(key)
 }
 
-// onlyDiffers tells whether two values are equal but for one property.
+// onlyDiffers reports whether two values are equal but for one property.
 func onlyDiffers(a, b map[string]string, name string) bool {
 	a, b = maps.Clone(a), maps.Clone(b)
 	delete(a, name)

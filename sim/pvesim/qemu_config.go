@@ -85,7 +85,7 @@ func (s *Sim) prepareChange(r *request) (*change, error) {
 	return c, c.fits(v)
 }
 
-// freshSeed tells whether the change brings a cloud-init drive, which is then
+// freshSeed reports whether the change brings a cloud-init drive, which is then
 // made; that of a running VM waits.
 func (c *change) newSeed(v *vm) bool {
 	for key := range c.sets {
@@ -366,7 +366,7 @@ func (s *Sim) checkUnusedVolume(caller identity, v *vm, key string) error {
 	return nil
 }
 
-// names tells whether a drive besides one, or a snapshot, is a volume.
+// names reports whether a drive besides one, or a snapshot, is a volume.
 func (v *vm) names(volid, except string) bool {
 	confs := []map[string]string{v.conf, v.pending}
 	for _, snap := range v.snapshots {

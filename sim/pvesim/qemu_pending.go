@@ -58,7 +58,7 @@ func (v *vm) dropReused() {
 	maps.DeleteFunc(v.conf, func(key, value string) bool { return hasIndex(key, "unused") && used[parseDrive(value).file] })
 }
 
-// hasDrive tells whether a volume is one of the VM's drives.
+// hasDrive reports whether a volume is one of the VM's drives.
 func (v *vm) hasDrive(volid string) bool {
 	for key, value := range v.conf {
 		if isDrive(key) && parseDrive(value).file == volid {

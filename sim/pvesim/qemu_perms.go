@@ -215,7 +215,7 @@ func (s *Sim) tagPerm(caller identity, vmid int, old, new string) error {
 	return nil
 }
 
-// tagInUse tells whether a guest that the caller may see has a tag.
+// tagInUse reports whether a guest that the caller may see has a tag.
 func (s *Sim) tagInUse(caller identity, tag string) bool {
 	for id, v := range s.vms {
 		if s.may(caller, vmPath(id), "VM.Audit") && slices.Contains(splitList(v.conf["tags"]), tag) {

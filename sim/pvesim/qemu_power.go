@@ -61,7 +61,7 @@ func templateDisks(v *vm) bool {
 	return false
 }
 
-// hasAgent tells whether the agent is enabled in the configuration.
+// hasAgent reports whether the agent is enabled in the configuration.
 func (v *vm) hasAgent() bool {
 	return lenientBool(agentFormat.parse(v.conf["agent"])["enabled"]) == "1"
 }

@@ -91,7 +91,7 @@ func (s *Sim) snapshotConfig(r *request) (any, error) {
 	return snap.fields(), nil
 }
 
-// canSnapshot tells whether all disks can be snapshotted: LVM-thin volumes and
+// canSnapshot reports whether all disks can be snapshotted: LVM-thin volumes and
 // qcow2 files can.
 func (s *Sim) canSnapshot(v *vm) bool {
 	for _, key := range diskKeys {

@@ -42,7 +42,7 @@ type VMState struct {
 	Digest   string
 	Lock     string
 	Template bool
-	// HA tells that the HA manager looks after it.
+	// HA reports whether the HA manager looks after it.
 	HA       bool
 	Running  bool
 	Starting bool
@@ -52,7 +52,7 @@ type VMState struct {
 	Files map[string]string
 	// Snapshots are named in the order of taking.
 	Snapshots []string
-	// Busy tells that a task or change holds the VM's lock file.
+	// Busy reports whether a task or change holds the VM's lock file.
 	Busy bool
 }
 

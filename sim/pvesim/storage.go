@@ -203,7 +203,7 @@ func (s *Sim) allocate(ctx context.Context, st *storage, node string, vmid int, 
 // thin is how much of a disk is taken to be written.
 func thin(size int64) int64 { return size / 10 }
 
-// full tells whether a storage whose capacity is given has no room for more.
+// full reports whether a storage whose capacity is given has no room for more.
 func (st *storage) full(node string, more int64) bool {
 	return st.CapacityGiB > 0 && float64(st.used(node)+more) > st.CapacityGiB*float64(gib)
 }
@@ -217,7 +217,7 @@ func (s *Sim) remove(st *storage, v *volume) {
 	s.changed(VolumeRemoved, v.node, v.vmid, st.volid(v))
 }
 
-// inUse tells whether a base image has linked clones. LVM-thin does not mind:
+// inUse reports whether a base image has linked clones. LVM-thin does not mind:
 // its clones do not need the base.
 func (st *storage) inUse(v *volume) bool {
 	return st.files() && slices.ContainsFunc(st.volumes, func(other *volume) bool { return other.parent == v.name })

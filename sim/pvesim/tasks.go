@@ -142,7 +142,7 @@ func (t *task) sleep(d Duration) error {
 	return err
 }
 
-// died tells that the task's host went down under it.
+// died reports whether the task's host went down under it.
 func died(err error) bool { return errors.Is(err, errHostDown) || errors.Is(err, errClosed) }
 
 func (t *task) status() string {

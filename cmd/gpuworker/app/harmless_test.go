@@ -159,7 +159,7 @@ var (
 	number    = regexp.MustCompile(`^[0-9]+$`)
 )
 
-// intended tells whether a command is one of the forms, each name being one
+// intended reports whether a command is one of the forms, each name being one
 // argument: one that was planted whole, or an honest one.
 func (l *lab) intended(words []string) bool {
 	if n := len(words); n > 2 && words[n-2] == "-f" && words[n-1] == l.document {

@@ -58,7 +58,7 @@ type Reply struct {
 	Names  []string `json:"names,omitempty"`
 	Micros int      `json:"micros,omitempty"` // how long it took
 
-	// Stuck tells that it was not done when the time was over: a write that does not
+	// Stuck reports whether it was not done when the time was over: a write that does not
 	// return, a program that was killed for it.
 	Stuck bool `json:"stuck,omitempty"`
 }

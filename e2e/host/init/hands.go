@@ -141,7 +141,7 @@ func run(r call.Request) call.Reply {
 	return call.Reply{Text: stdout.String(), Stderr: stderr.String(), Code: cmd.ProcessState.ExitCode(), Stuck: <-stuck}
 }
 
-// watch kills a process group when it is time, and tells whether that was
+// watch kills a process group when it is time, and reports whether that was
 // because it took too long.
 func watch(pid int, r call.Request, before string, ended <-chan struct{}) (stuck bool) {
 	kill := r.Kill

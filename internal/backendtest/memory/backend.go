@@ -15,7 +15,7 @@ import (
 )
 
 // Wire carries one request to the hypervisor: it calls do, or does not, and
-// returns an error when the answer is lost. write tells that the request changes
+// returns an error when the answer is lost. write says whether the request changes
 // something.
 type Wire func(write bool, do func() error) error
 

@@ -38,7 +38,7 @@ func (b *builder) lacking() {
 	}
 }
 
-// may tells whether the login has one of the privileges on a path that was
+// may reports whether the login has one of the privileges on a path that was
 // asked for.
 func (b *builder) may(path string, privileges ...string) bool {
 	for _, privilege := range privileges {
