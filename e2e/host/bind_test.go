@@ -69,7 +69,7 @@ func aPlanMovesNothing(t *testing.T, g *guest) {
 		}
 	}
 	g.clean(t)
-	g.exits(t, 1, "assert", card, "--bound")
+	g.exits(t, 4, "assert", card, "--bound")
 }
 
 func aCardIsGivenAndTakenBack(t *testing.T, g *guest) {
@@ -83,7 +83,7 @@ func aCardIsGivenAndTakenBack(t *testing.T, g *guest) {
 	theListIsTheTruth(t, g)
 	g.exits(t, 0, "unbind", card, "--yes")
 	g.clean(t)
-	g.exits(t, 1, "assert", card, "--bound")
+	g.exits(t, 4, "assert", card, "--bound")
 	g.exits(t, 0, "unbind", card, "--yes")
 	g.clean(t)
 }

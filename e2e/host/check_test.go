@@ -64,7 +64,7 @@ var healthy = map[string]string{
 }
 
 func theCheckFindsWhoHasTheCard(t *testing.T, g *guest) {
-	r := g.check(t, 1, card)
+	r := g.check(t, 3, card)
 	r.says(t, healthy)
 	r.says(t, map[string]string{
 		"HOST-NO-GROUP": "pass", "HOST-GROUP-FOREIGN-DEVICE": "pass",
@@ -73,7 +73,7 @@ func theCheckFindsWhoHasTheCard(t *testing.T, g *guest) {
 	if why := r.verdict("HOST-DRIVER-OWNS-CARD").Reason; !strings.Contains(why, "bochs-drm") {
 		t.Errorf("it does not name the driver: %s", why)
 	}
-	r = g.check(t, 1, shared)
+	r = g.check(t, 3, shared)
 	r.says(t, map[string]string{"HOST-GROUP-FOREIGN-DEVICE": "fail"})
 	if why := r.verdict("HOST-GROUP-FOREIGN-DEVICE").Reason; !strings.Contains(why, nic) {
 		t.Errorf("it does not name the mate: %s", why)
@@ -116,7 +116,7 @@ func theCheckDoesNotPassALockedCard(t *testing.T, g *guest) {
 // reason.
 func blocked(id string) func(*testing.T, *guest) {
 	return func(t *testing.T, g *guest) {
-		r := g.check(t, 1, card)
+		r := g.check(t, 3, card)
 		r.says(t, map[string]string{id: "fail", "HOST-DRIVER-OWNS-CARD": "", "HOST-NO-GROUP": ""})
 	}
 }

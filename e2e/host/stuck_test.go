@@ -21,11 +21,11 @@ func aCardThatIsStuck(t *testing.T, g *guest) {
 	defer g.do(t, call.Request{Op: call.Release, Path: control}) // or the machine cannot be turned off either
 	const long = 100 * time.Second                               // a minute for the kernel, and the time of an emulated host
 	r := g.do(t, call.Request{Op: call.Run, Argv: []string{"/bin/gpuworker-host", "bind", card, "--yes"}, Patience: int(long.Milliseconds())})
-	if r.Stuck || r.Code != 4 || !strings.Contains(r.Stderr, "before the host is rebooted") || !strings.Contains(r.Stderr, "--at-next-boot") {
+	if r.Stuck || r.Code != 8 || !strings.Contains(r.Stderr, "before the host is rebooted") || !strings.Contains(r.Stderr, "--at-next-boot") {
 		t.Fatalf("bind of a card that the kernel does not let go: exit %d, stuck %t\n%s%s", r.Code, r.Stuck, r.Text, r.Stderr)
 	}
 	for _, args := range [][]string{{"assert", card, "--bound"}, {"bind", card, "--yes"}, {"unbind", card, "--yes"}, {"bind", card}} {
-		if r := g.exits(t, 4, args...); r.Micros > int((20 * time.Second).Microseconds()) {
+		if r := g.exits(t, 8, args...); r.Micros > int((20 * time.Second).Microseconds()) {
 			t.Errorf("%v took %d µs: it was tried again", args, r.Micros)
 		}
 	}

@@ -17,8 +17,8 @@ var exitMeanings = []struct {
 	{fault.ExitOK, "Done, or as declared."},
 	{fault.ExitFailed, "Something went wrong that has no code of its own, several workers failed for different reasons, or a person answered no."},
 	{fault.ExitInvalid, "The command line or a document is wrong. Nothing was changed."},
-	{fault.ExitCheck, "`check` found something that fails, or a worker was refused. The other workers were done, unless `--all-or-nothing` was given."},
-	{fault.ExitDiffers, "`assert`: the world is not as declared."},
+	{fault.ExitCheck, "`check` found something that fails, or a worker was refused. The other workers were done, unless `--all-or-nothing` was given. `gpuworker-host bind` and `unbind`: refused, nothing was touched."},
+	{fault.ExitDiffers, "`assert`: the world, or the card, is not as it should be."},
 	{fault.ExitDenied, "The login was refused, or a privilege is missing."},
 	{fault.ExitUnavailable, "The hypervisor does not answer. What was asked last may or may not have happened; running the command again finds out."},
 	{fault.ExitConflict, "Somebody else changed it or has it. Look again."},
@@ -34,7 +34,7 @@ var allKinds = []fault.Kind{
 
 func exitCodeReference() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s\n# Exit codes\n\nEvery command ends with one of these. They are stable.\n\n", generated)
+	fmt.Fprintf(&b, "%s\n# Exit codes\n\nEvery command of `gpuworker` and `gpuworker-host` ends with one of these. They are stable.\n\n", generated)
 	fmt.Fprint(&b, "| Code | Meaning | Kinds of errors |\n|---:|---|---|\n")
 	for _, row := range exitMeanings {
 		fmt.Fprintf(&b, "| %d | %s | %s |\n", row.code, row.meaning, strings.Join(kindsOf(row.code), ", "))

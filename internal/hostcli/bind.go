@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -79,8 +80,8 @@ It refuses while a virtual machine has the card. After an error or a crash say i
 func assertCommand() command {
 	return command{
 		name: "assert", args: "BDF", summary: "exit 0 when a card is as it should be",
-		long: `Exit 0 when all functions of the card are on vfio-pci and no run on it was cut off, 1 when
-not, 4 when it is stuck. For systemd, Ansible and CI. It changes nothing.`,
+		long: `Exit 0 when all functions of the card are on vfio-pci and no run on it was cut off, 4 when
+not, 8 when it is stuck. For systemd, Ansible and CI. It changes nothing.`,
 		example: "  gpuworker-host assert 0000:01:00.0 --bound",
 		flags: func(t *Tool, flags *flag.FlagSet) func([]string) error {
 			bound := flags.Bool("bound", false, "it should be on vfio-pci")
@@ -182,7 +183,7 @@ func (t *Tool) carryOut(m *hostbind.Machine, plan *hostbind.Plan, err error, yes
 		view := outcome{Plan: plan, Done: err == nil && (do || plan.Already)}
 		var exit *exitError
 		if errors.As(err, &exit) {
-			view.Stuck = exit.code == ExitStuck
+			view.Stuck = exit.code == fault.ExitStuck
 		}
 		if err != nil {
 			view.Error = err.Error()
@@ -195,7 +196,7 @@ func (t *Tool) carryOut(m *hostbind.Machine, plan *hostbind.Plan, err error, yes
 	case err != nil:
 		return err
 	case refused:
-		return &exitError{ExitRefused, nil}
+		return &exitError{fault.ExitCheck, nil}
 	case t.json || plan.Already:
 	case do:
 		fmt.Fprintf(t.Out, "\nDone: %s\n", whatIsNow(plan))
@@ -239,9 +240,9 @@ func exitOf(err error) error {
 	var journal *hostbind.JournalError
 	switch {
 	case errors.As(err, &stuck):
-		return &exitError{ExitStuck, err}
+		return &exitError{fault.ExitStuck, err}
 	case errors.As(err, &refused), errors.As(err, &journal):
-		return &exitError{ExitRefused, err}
+		return &exitError{fault.ExitCheck, err}
 	}
 	return err
 }
@@ -300,7 +301,7 @@ func (t *Tool) assert(m *hostbind.Machine, bdf pci.BDF) error {
 		}
 	}
 	if err == nil && len(missing) > 0 {
-		err = &exitError{ExitCheck, nil}
+		err = &exitError{fault.ExitDiffers, nil}
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/sim/sysfsim"
 )
@@ -51,12 +52,12 @@ const gpu = sysfsim.TwoFunctions + ".0"
 
 func TestBindPrintsItsPlanAndDoesNothingWithoutYes(t *testing.T) {
 	code, out, complaint := run(t, "workstation.txt", "bind", "01:00.0", "--console-loss-ok", "--at-next-boot")
-	if code != ExitOK || complaint != "" {
+	if code != fault.ExitOK || complaint != "" {
 		t.Errorf("exit %d: %s", code, complaint)
 	}
 	golden(t, "bind.golden", out)
 	code, out, _ = run(t, "workstation.txt", "bind", "01:00.0")
-	if code != ExitRefused || !strings.Contains(out, "ONLY-CONSOLE") || !strings.Contains(out, "process 80 (Xorg)") {
+	if code != fault.ExitCheck || !strings.Contains(out, "ONLY-CONSOLE") || !strings.Contains(out, "process 80 (Xorg)") {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 }
@@ -69,17 +70,17 @@ func TestBindAssertAndUnbind(t *testing.T) {
 		says   string
 		driver string
 	}{
-		{"assert " + gpu + " --bound", ExitCheck, gpu + " is on nouveau", "nouveau"},
-		{"unbind " + gpu, ExitOK, "is not bound: nothing to do", "nouveau"},
-		{"bind " + gpu, ExitOK, "Nothing was done. To do it: gpuworker-host bind 0000:01:00.0 --yes", "nouveau"},
-		{"bind " + gpu + " --yes", ExitOK, "Done: 0000:01:00 is on vfio-pci.", "vfio-pci"},
-		{"bind " + gpu + " --yes", ExitOK, "nothing to do", "vfio-pci"},
-		{"assert " + gpu + " --bound", ExitOK, "", "vfio-pci"},
-		{"unbind " + gpu, ExitOK, "gpuworker-host unbind 0000:01:00.0 --yes", "vfio-pci"},
-		{"unbind " + gpu + " --yes", ExitOK, "Done: 0000:01:00 is as it was before.", "nouveau"},
-		{"bind " + sysfsim.SharedGroup + ".0 --yes", ExitRefused, "GROUP-SHARED", "nouveau"},
-		{"bind 0000:77:00.0 --yes", ExitCheck, "there is no device at 0000:77:00", "nouveau"},
-		{"bind " + gpu + " --at-next-boot --yes", ExitOK, "Reboot the host when it suits you", "nouveau"},
+		{"assert " + gpu + " --bound", fault.ExitDiffers, gpu + " is on nouveau", "nouveau"},
+		{"unbind " + gpu, fault.ExitOK, "is not bound: nothing to do", "nouveau"},
+		{"bind " + gpu, fault.ExitOK, "Nothing was done. To do it: gpuworker-host bind 0000:01:00.0 --yes", "nouveau"},
+		{"bind " + gpu + " --yes", fault.ExitOK, "Done: 0000:01:00 is on vfio-pci.", "vfio-pci"},
+		{"bind " + gpu + " --yes", fault.ExitOK, "nothing to do", "vfio-pci"},
+		{"assert " + gpu + " --bound", fault.ExitOK, "", "vfio-pci"},
+		{"unbind " + gpu, fault.ExitOK, "gpuworker-host unbind 0000:01:00.0 --yes", "vfio-pci"},
+		{"unbind " + gpu + " --yes", fault.ExitOK, "Done: 0000:01:00 is as it was before.", "nouveau"},
+		{"bind " + sysfsim.SharedGroup + ".0 --yes", fault.ExitCheck, "GROUP-SHARED", "nouveau"},
+		{"bind 0000:77:00.0 --yes", fault.ExitFailed, "there is no device at 0000:77:00", "nouveau"},
+		{"bind " + gpu + " --at-next-boot --yes", fault.ExitOK, "Reboot the host when it suits you", "nouveau"},
 	} {
 		code, out, complaint := l.run(strings.Fields(step.args)...)
 		if code != step.code || !strings.Contains(out+complaint, step.says) || l.Driver(gpu) != step.driver {
@@ -92,11 +93,11 @@ func TestYesTakesTheWholeAddress(t *testing.T) {
 	for _, args := range []string{"bind 01:00.0 --yes", "unbind 01:00.0 --yes", "bind 0000:01:00 --yes", "bind --yes", "bind", "bind " + gpu + " " + gpu, "assert " + gpu,
 		"bind " + gpu + " --at-next-boot --no-persist", "bind 10de:1b80"} {
 		l := newLab(t)
-		if code, out, complaint := l.run(strings.Fields(args)...); code != ExitUsage || len(l.Writes()) > 0 {
+		if code, out, complaint := l.run(strings.Fields(args)...); code != fault.ExitInvalid || len(l.Writes()) > 0 {
 			t.Errorf("%s: exit %d\n%s%s", args, code, out, complaint)
 		}
 	}
-	if code, _, complaint := run(t, "workstation.txt", "bind", "0000:01:00.0", "--yes"); code != ExitUsage || !strings.Contains(complaint, "this machine only") {
+	if code, _, complaint := run(t, "workstation.txt", "bind", "0000:01:00.0", "--yes"); code != fault.ExitInvalid || !strings.Contains(complaint, "this machine only") {
 		t.Errorf("on a captured host: exit %d: %s", code, complaint)
 	}
 }
@@ -105,7 +106,7 @@ func TestAStuckCardEndsWithFour(t *testing.T) {
 	l := newLab(t)
 	l.Use(gpu, true)
 	for _, args := range []string{"bind " + gpu + " --yes", "bind " + gpu, "unbind " + gpu + " --yes", "assert " + gpu + " --bound", "bind " + gpu + " --yes -o json"} {
-		if code, out, complaint := l.run(strings.Fields(args)...); code != ExitStuck || !strings.Contains(complaint, "before the host is rebooted") {
+		if code, out, complaint := l.run(strings.Fields(args)...); code != fault.ExitStuck || !strings.Contains(complaint, "before the host is rebooted") {
 			t.Errorf("%s: exit %d\n%s%s", args, code, out, complaint)
 		}
 	}
@@ -117,7 +118,7 @@ func TestForMachinesThePlanAndWhatBecameOfIt(t *testing.T) {
 		args string
 		code int
 		done bool
-	}{{"bind " + gpu, ExitOK, false}, {"bind " + gpu + " --yes", ExitOK, true}, {"bind " + sysfsim.SharedGroup + ".0 --yes", ExitRefused, false}} {
+	}{{"bind " + gpu, fault.ExitOK, false}, {"bind " + gpu + " --yes", fault.ExitOK, true}, {"bind " + sysfsim.SharedGroup + ".0 --yes", fault.ExitCheck, false}} {
 		code, out, complaint := l.run(append(strings.Fields(test.args), "-o", "json")...)
 		var view struct {
 			BDF     string
@@ -125,7 +126,7 @@ func TestForMachinesThePlanAndWhatBecameOfIt(t *testing.T) {
 			Refused []hostbind.Reason
 			Done    bool
 		}
-		if err := json.Unmarshal([]byte(out), &view); err != nil || code != test.code || view.Done != test.done || len(view.Steps) == 0 || (code == ExitRefused) != (len(view.Refused) > 0) {
+		if err := json.Unmarshal([]byte(out), &view); err != nil || code != test.code || view.Done != test.done || len(view.Steps) == 0 || (code == fault.ExitCheck) != (len(view.Refused) > 0) {
 			t.Errorf("%s: exit %d, %v\n%s%s", test.args, code, err, out, complaint)
 		}
 	}
@@ -133,7 +134,7 @@ func TestForMachinesThePlanAndWhatBecameOfIt(t *testing.T) {
 
 func TestTheHiddenCommandWritesOneAttribute(t *testing.T) {
 	dir := t.TempDir()
-	if code, out, _ := run(t, "", hostbind.WriteVerb, dir, "nothing", "x"); code != ExitOK || out != "errno 2\n" {
+	if code, out, _ := run(t, "", hostbind.WriteVerb, dir, "nothing", "x"); code != fault.ExitOK || out != "errno 2\n" {
 		t.Errorf("exit %d: %q", code, out)
 	}
 	if matches, _ := filepath.Glob(dir + "/*"); len(matches) > 0 {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/hostcheck"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
@@ -23,7 +24,7 @@ modules, group, owner, window, reset, memory, identity, VM. Nothing is changed.
 
 At the first layer that fails, explaining stops; what is above it was not evaluated. What is
 now and what will be after the next reboot are two verdicts. Without root some of it cannot be
-seen. Every finding has a name that "gpuworker-host explain NAME" knows. The exit code is 1
+seen. Every finding has a name that "gpuworker-host explain NAME" knows. The exit code is 3
 when anything fails now.`,
 		example: "  gpuworker-host check\n  gpuworker-host check 0000:01:00.0 --verbose\n  gpuworker-host check -o json > pve1.json",
 		flags: func(t *Tool, flags *flag.FlagSet) func([]string) error {
@@ -55,7 +56,7 @@ func (t *Tool) check(cards []pci.BDF, verbose bool) error {
 		t.printReport(report, verbose)
 	}
 	if report.Failed() {
-		return &exitError{code: ExitCheck}
+		return &exitError{code: fault.ExitCheck}
 	}
 	return nil
 }

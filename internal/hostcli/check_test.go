@@ -9,6 +9,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/hostcheck"
 )
@@ -43,12 +44,12 @@ func fixture(t *testing.T, change string) string {
 
 func TestCheckOfAHealthyHost(t *testing.T) {
 	code, out, complaint := run(t, "", "check", "--root", fixture(t, ""))
-	if code != ExitOK || complaint != "" {
+	if code != fault.ExitOK || complaint != "" {
 		t.Errorf("exit %d: %s", code, complaint)
 	}
 	golden(t, "check-healthy.golden", out)
 	code, out, _ = run(t, "", "check", "--root", fixture(t, ""), "01:00.0", "--verbose")
-	if code != ExitOK {
+	if code != fault.ExitOK {
 		t.Errorf("exit %d", code)
 	}
 	golden(t, "check-verbose.golden", out)
@@ -56,7 +57,7 @@ func TestCheckOfAHealthyHost(t *testing.T) {
 
 func TestCheckSaysWhichLayerSaysNo(t *testing.T) {
 	code, out, complaint := run(t, "", "check", "--root", fixture(t, "08-nouveau-has-the-card.txt"))
-	if code != ExitCheck || complaint != "" {
+	if code != fault.ExitCheck || complaint != "" {
 		t.Errorf("exit %d: %s", code, complaint)
 	}
 	golden(t, "check-nouveau.golden", out)
@@ -64,7 +65,7 @@ func TestCheckSaysWhichLayerSaysNo(t *testing.T) {
 
 func TestCheckOfWhatARebootWouldChange(t *testing.T) {
 	code, out, _ := run(t, "", "check", "--root", fixture(t, "08b-bound-by-hand.txt"))
-	if code != ExitOK {
+	if code != fault.ExitOK {
 		t.Errorf("what is well now is exit %d", code)
 	}
 	golden(t, "check-by-hand.golden", out)
@@ -93,7 +94,7 @@ func TestCheckOnATerminal(t *testing.T) {
 func TestCheckForMachines(t *testing.T) {
 	code, out, _ := run(t, "", "check", "-o", "json", "--root", fixture(t, "08-nouveau-has-the-card.txt"))
 	var report hostcheck.Report
-	if err := json.Unmarshal([]byte(out), &report); err != nil || code != ExitCheck {
+	if err := json.Unmarshal([]byte(out), &report); err != nil || code != fault.ExitCheck {
 		t.Fatalf("exit %d, %v", code, err)
 	}
 	if report.Version != hostcheck.FormatVersion || report.Tool != "v0.0.0-test" || report.Host != "pve1" || len(report.Cards) != 2 || report.Cards[0].Now != finding.Fail {
@@ -104,14 +105,14 @@ func TestCheckForMachines(t *testing.T) {
 
 func TestCheckWantsAddresses(t *testing.T) {
 	code, _, complaint := run(t, "", "check", "01:00", "--root", fixture(t, ""))
-	if code != ExitUsage || !strings.Contains(complaint, `write "0000:01:00.0"`) {
+	if code != fault.ExitInvalid || !strings.Contains(complaint, `write "0000:01:00.0"`) {
 		t.Errorf("exit %d: %s", code, complaint)
 	}
 }
 
 func TestExplain(t *testing.T) {
 	code, out, _ := run(t, "", "explain", "host-group-foreign-device")
-	if code != ExitOK {
+	if code != fault.ExitOK {
 		t.Errorf("exit %d", code)
 	}
 	golden(t, "explain.golden", out)
@@ -122,7 +123,7 @@ func TestExplain(t *testing.T) {
 		}
 	}
 	code, _, complaint := run(t, "", "explain", "HOST-IOMMU-OFF-KERNAL")
-	if code != ExitUsage || !strings.Contains(complaint, "HOST-IOMMU-OFF-KERNEL") {
+	if code != fault.ExitInvalid || !strings.Contains(complaint, "HOST-IOMMU-OFF-KERNEL") {
 		t.Errorf("exit %d: %s", code, complaint)
 	}
 }
@@ -134,7 +135,7 @@ func TestAFileThatIsNoCaptureIsNoHost(t *testing.T) {
 			t.Fatal(err)
 		}
 		code, out, complaint := run(t, "", "check", "--root", file)
-		if code != ExitUsage || out != "" || !strings.Contains(complaint, "is no captured archive") {
+		if code != fault.ExitInvalid || out != "" || !strings.Contains(complaint, "is no captured archive") {
 			t.Errorf("%s: exit %d, %q, %q", name, code, out, complaint)
 		}
 	}
@@ -142,7 +143,7 @@ func TestAFileThatIsNoCaptureIsNoHost(t *testing.T) {
 
 func TestAHostWithoutEndIsNotRead(t *testing.T) {
 	code, out, complaint := run(t, "", "check", "--root", "/dev/zero")
-	if code != ExitUsage || out != "" || !strings.Contains(complaint, "longer than 32 MiB") {
+	if code != fault.ExitInvalid || out != "" || !strings.Contains(complaint, "longer than 32 MiB") {
 		t.Errorf("exit %d, %q, %q", code, out, complaint)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/hostcheck"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 )
@@ -69,7 +70,7 @@ func TestAHostileTreeOnDiskHidesNothingAndGivesNothingAway(t *testing.T) {
 	root, addresses := hostileDisk(t)
 	file := filepath.Join(t.TempDir(), "captured.txt")
 	captured, _, complaint := run(t, "", "capture", "-o", file, "--root", root)
-	if captured != ExitOK {
+	if captured != fault.ExitOK {
 		t.Fatalf("exit %d: %s", captured, complaint)
 	}
 	for _, root := range []string{root, file} {

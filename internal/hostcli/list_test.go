@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gpuworker/gpuworker/internal/buildinfo"
+	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -48,7 +49,7 @@ func golden(t *testing.T, name, got string) {
 
 func TestListShowsCardsWithAllTheirFunctions(t *testing.T) {
 	code, out, complaint := run(t, "workstation.txt", "list")
-	if code != ExitOK || complaint != "" {
+	if code != fault.ExitOK || complaint != "" {
 		t.Errorf("exit %d: %s", code, complaint)
 	}
 	golden(t, "list.golden", out)
@@ -57,7 +58,7 @@ func TestListShowsCardsWithAllTheirFunctions(t *testing.T) {
 func TestListForMachinesSaysTheSame(t *testing.T) {
 	code, out, _ := run(t, "workstation.txt", "list", "-o", "json")
 	var view listView
-	if err := json.Unmarshal([]byte(out), &view); err != nil || code != ExitOK {
+	if err := json.Unmarshal([]byte(out), &view); err != nil || code != fault.ExitOK {
 		t.Fatalf("exit %d, %v\n%s", code, err, out)
 	}
 	if len(view.Cards) != 2 || len(view.Cards[0].Functions) != 2 || view.Cards[1].Holders[0].VMID != 204 || len(view.Cards[1].Mates) != 1 {
@@ -71,14 +72,14 @@ func TestAHostWithoutCardsIsSaidSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out, _ := run(t, "", "list", "--root", file)
-	if code != ExitOK || out != "This host has no GPU.\n" {
+	if code != fault.ExitOK || out != "This host has no GPU.\n" {
 		t.Errorf("exit %d: %s", code, out)
 	}
 }
 
 func TestACaptureReadsLikeTheHost(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "captured.txt")
-	if code, _, complaint := run(t, "workstation.txt", "capture", "-o", file); code != ExitOK {
+	if code, _, complaint := run(t, "workstation.txt", "capture", "-o", file); code != fault.ExitOK {
 		t.Fatalf("exit %d: %s", code, complaint)
 	}
 	_, want, _ := run(t, "workstation.txt", "list")
@@ -93,14 +94,14 @@ func TestACaptureReadsLikeTheHost(t *testing.T) {
 	if _, out, _ := run(t, "workstation.txt", "capture", "-o", "-"); out != string(written) {
 		t.Error("to the terminal goes something else:\n" + cmp.Diff(string(written), out))
 	}
-	if code, _, complaint := run(t, "workstation.txt", "capture", "-o", file); code != ExitUsage || !strings.Contains(complaint, "exists already") {
+	if code, _, complaint := run(t, "workstation.txt", "capture", "-o", file); code != fault.ExitInvalid || !strings.Contains(complaint, "exists already") {
 		t.Errorf("over a file that is there: exit %d: %s", code, complaint)
 	}
 }
 
 func TestMetricsAreTextForNodeExporter(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "gpu.prom")
-	if code, _, complaint := run(t, "workstation.txt", "metrics", "-o", file); code != ExitOK {
+	if code, _, complaint := run(t, "workstation.txt", "metrics", "-o", file); code != fault.ExitOK {
 		t.Fatalf("exit %d: %s", code, complaint)
 	}
 	data, err := os.ReadFile(file)
@@ -114,7 +115,7 @@ func TestWrongCommandLinesAreUsageErrors(t *testing.T) {
 	for _, args := range [][]string{
 		{"lst"}, {"list", "x"}, {"list", "--bogus"}, {"list", "-o", "yaml"}, {"list", "--root", "/nowhere"}, {"capture"}, {"metrics", "x"},
 	} {
-		if code, out, complaint := run(t, "", args...); code != ExitUsage || complaint == "" || out != "" {
+		if code, out, complaint := run(t, "", args...); code != fault.ExitInvalid || complaint == "" || out != "" {
 			t.Errorf("%v: exit %d, %q, %q", args, code, out, complaint)
 		}
 	}
@@ -126,7 +127,7 @@ func TestHelpNamesEveryCommand(t *testing.T) {
 		if !strings.Contains(out, "\n  "+c.name) {
 			t.Errorf("%s is not in the help:\n%s", c.name, out)
 		}
-		if code, text, _ := run(t, "", c.name, "-h"); code != ExitOK || !strings.Contains(text, "Usage: gpuworker-host "+c.name) {
+		if code, text, _ := run(t, "", c.name, "-h"); code != fault.ExitOK || !strings.Contains(text, "Usage: gpuworker-host "+c.name) {
 			t.Errorf("%s -h: exit %d\n%s", c.name, code, text)
 		}
 	}
@@ -151,7 +152,7 @@ func TestWhatCouldNotBeWrittenIsNoSuccess(t *testing.T) {
 			args = append(args, host...)
 		}
 		var complaint bytes.Buffer
-		if code := (&Tool{Out: full{}, Err: &complaint}).Main(args); code == ExitOK || !strings.Contains(complaint.String(), "no space left") {
+		if code := (&Tool{Out: full{}, Err: &complaint}).Main(args); code == fault.ExitOK || !strings.Contains(complaint.String(), "no space left") {
 			t.Errorf("%v: exit %d, %q", args, code, complaint.String())
 		}
 	}
@@ -160,16 +161,16 @@ func TestWhatCouldNotBeWrittenIsNoSuccess(t *testing.T) {
 func TestTheVersionIsSaidAsAllProgramsSayIt(t *testing.T) {
 	const line = "gpuworker-host v0.0.0-test (commit 0123456789ab, go1.26, linux/amd64)\n"
 	for _, args := range [][]string{{"version"}, {"--version"}} {
-		if code, out, complaint := run(t, "", args...); code != ExitOK || out != line || complaint != "" {
+		if code, out, complaint := run(t, "", args...); code != fault.ExitOK || out != line || complaint != "" {
 			t.Errorf("%v: exit %d, %q, %q", args, code, out, complaint)
 		}
 	}
 	code, out, _ := run(t, "", "version", "-o", "json")
 	var said buildinfo.Info
-	if err := json.Unmarshal([]byte(out), &said); err != nil || code != ExitOK || said.Line("gpuworker-host")+"\n" != line {
+	if err := json.Unmarshal([]byte(out), &said); err != nil || code != fault.ExitOK || said.Line("gpuworker-host")+"\n" != line {
 		t.Errorf("exit %d, %v: %s", code, err, out)
 	}
-	if code, out, _ := run(t, "", "version", "now"); code != ExitUsage || out != "" {
+	if code, out, _ := run(t, "", "version", "now"); code != fault.ExitInvalid || out != "" {
 		t.Errorf("exit %d, %q", code, out)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
 // What stands where -o points is neither written to nor replaced unless it is a
@@ -31,7 +33,7 @@ func TestOutputGoesIntoAFileAndNothingElse(t *testing.T) {
 		before := listing(t, dir)
 		for _, name := range []string{"link", "device", "dangling", "pipe", "to-pipe", "dir", "pipe/x.prom", "nowhere/x.prom", "dir/", "dir/.."} {
 			code, out, complaint := run(t, "", verb, "-o", dir+"/"+name, "--root", fixture(t, ""))
-			if code == ExitOK || out != "" || !strings.Contains(complaint, name) {
+			if code == fault.ExitOK || out != "" || !strings.Contains(complaint, name) {
 				t.Errorf("%s -o %s: exit %d, %q, %q", verb, name, code, out, complaint)
 			}
 		}
@@ -79,7 +81,7 @@ func TestMetricsReplaceTheFileAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(dir)
-	if code, _, complaint := run(t, "", "metrics", "-o", "gpu.prom", "--root", host); code != ExitOK {
+	if code, _, complaint := run(t, "", "metrics", "-o", "gpu.prom", "--root", host); code != fault.ExitOK {
 		t.Fatalf("exit %d: %s", code, complaint)
 	}
 	data, err := os.ReadFile(file)

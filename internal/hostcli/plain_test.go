@@ -15,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/hostcheck"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
 )
@@ -165,7 +166,7 @@ func TestNothingHostileReachesTheTerminal(t *testing.T) {
 			tool := &Tool{Out: &out, Err: &complaint, Colour: true, Width: 100}
 			code := tool.Main(append(slices.Clone(args), "--root", host))
 			what := fmt.Sprintf("%s: %.30q", name, args)
-			if code == ExitUsage && args[0] != "explain" && args[0] != text {
+			if code == fault.ExitInvalid && args[0] != "explain" && args[0] != text {
 				t.Errorf("%s: exit %d: %.300s", what, code, complaint.String())
 			}
 			clean(t, what, ours.ReplaceAllString(out.String(), ""))

@@ -12,17 +12,9 @@ import (
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/buildinfo"
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/hostbind"
 	"github.com/gpuworker/gpuworker/internal/hosttree"
-)
-
-// The exit codes of the host tool.
-const (
-	ExitOK      = 0
-	ExitCheck   = 1 // a check failed, or something could not be done
-	ExitUsage   = 2
-	ExitRefused = 3 // our own rules forbid it
-	ExitStuck   = 4 // the kernel does not answer, or a reboot is needed
 )
 
 // Tool is one run of the program.
@@ -81,7 +73,7 @@ func (e *exitError) Error() string {
 func (e *exitError) Unwrap() error { return e.err }
 
 func usage(format string, args ...any) error {
-	return &exitError{ExitUsage, fmt.Errorf(format, args...)}
+	return &exitError{fault.ExitInvalid, fmt.Errorf(format, args...)}
 }
 
 // Main runs the program and returns its exit code.
@@ -101,10 +93,10 @@ func (t *Tool) Main(args []string) int {
 	}
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
-		return ExitOK
+		return fault.ExitOK
 	case !errors.As(err, &exit):
 		fmt.Fprintln(t.Err, "gpuworker-host:", err)
-		return ExitCheck
+		return fault.ExitFailed
 	case exit.err != nil:
 		fmt.Fprintln(t.Err, "gpuworker-host:", err)
 	}

@@ -191,7 +191,7 @@ func runSSH(ctx context.Context, target string) ([]byte, error) {
 	case out.over:
 		return nil, errTooLong
 	case err == nil, errors.Is(err, exec.ErrWaitDelay), // it ended well, and what it leaves behind holds its output, as a shared connection may
-		errors.As(err, &exit) && exit.ExitCode() == 1 && out.kept.Len() > 0: // a check that failed is an answer
+		errors.As(err, &exit) && exit.ExitCode() == fault.ExitCheck && out.kept.Len() > 0: // a check that failed is an answer
 		return out.kept.Bytes(), nil
 	}
 	if text := strings.TrimSpace(string(complaint.kept)); text != "" {
