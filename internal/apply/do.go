@@ -34,7 +34,7 @@ func clone(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait
 	source := j.Worker.Source
 	order := hypervisor.CloneOrder{
 		Record: j.Record, Template: inventory.VMRef{Host: source.Host, ID: source.VM, Name: source.Template},
-		Full: source.Full, Storage: source.Storage, Written: source.Written, WrittenHost: source.WrittenHost,
+		Full: source.Full, Storage: source.Storage, TargetStorage: source.TargetStorage, TargetHost: source.TargetHost,
 	}
 	id, wait, err := to.Clone(ctx, order, j.Handle)
 	switch {

@@ -67,7 +67,7 @@ var (
 		return e.b.Release(ctx, w.record, w.record.Host, e.set.Card, h)
 	}}
 	clone = call{"clone", func(ctx context.Context, e *engine, w *worker, h hypervisor.Handle) (*hypervisor.Wait, error) {
-		order := hypervisor.CloneOrder{Record: w.record, Template: e.set.Template, Written: e.set.Storage, WrittenHost: e.set.Host}
+		order := hypervisor.CloneOrder{Record: w.record, Template: e.set.Template, TargetStorage: e.set.Storage, TargetHost: e.set.Host}
 		id, wait, err := e.b.Clone(ctx, order, h)
 		if wait == nil && err == nil {
 			if id == "" {

@@ -84,9 +84,9 @@ type CloneOrder struct {
 	Template inventory.VMRef
 	Full     bool
 	Storage  string // for the disks of a full clone; "" is the template's
-	// Written is the storage that is written to, which takes only so many clones at
-	// once; WrittenHost is its host, "" when hosts share it.
-	Written, WrittenHost string
+	// TargetStorage is the storage that is written to, which takes only so many clones at
+	// once; TargetHost is its host, "" when hosts share it.
+	TargetStorage, TargetHost string
 }
 
 // Marker writes what makes a VM known as ours.

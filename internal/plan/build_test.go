@@ -341,7 +341,7 @@ func TestACreatedWorkerCarriesAllThatApplyNeeds(t *testing.T) {
 			Worker:  "gpu-1", Pool: "gpu", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", VM: "9100", Host: "pve1",
 			Card: "0000:03:00", Template: "ubuntu-22.04", Clone: "Full", Labels: "zone=a", Taints: "gpu=yes:NoSchedule",
 		},
-		Source: &Source{Template: "ubuntu-22.04", VM: "9000", Host: "pve1", Full: true, Storage: "local-lvm", Written: "local-lvm", WrittenHost: "pve1"},
+		Source: &Source{Template: "ubuntu-22.04", VM: "9000", Host: "pve1", Full: true, Storage: "local-lvm", TargetStorage: "local-lvm", TargetHost: "pve1"},
 	}
 	if diff := cmp.Diff(want, w); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

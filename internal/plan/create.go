@@ -170,14 +170,14 @@ func makingSteps(withCard bool, can inventory.Capabilities) []StepKind {
 
 func (b *builder) source(pool *v1alpha1.WorkerPool, template *inventory.VM) *Source {
 	source := &Source{Template: template.Name, VM: template.ID, Host: template.Host}
-	source.Written = template.Machine.Storage
+	source.TargetStorage = template.Machine.Storage
 	if pool.Spec.Template.Clone == v1alpha1.CloneFull {
 		source.Full, source.Storage = true, pool.Spec.Machine.Disk.Storage
-		source.Written = cmp.Or(source.Storage, source.Written)
+		source.TargetStorage = cmp.Or(source.Storage, source.TargetStorage)
 	}
 	if host := b.world.Host(template.Host); host != nil {
-		if storage := host.Storage(source.Written); storage == nil || !storage.Shared {
-			source.WrittenHost = host.Name
+		if storage := host.Storage(source.TargetStorage); storage == nil || !storage.Shared {
+			source.TargetHost = host.Name
 		}
 	}
 	return source

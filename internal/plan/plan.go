@@ -122,10 +122,10 @@ type Source struct {
 	Full     bool   `json:"full"`
 	Storage  string `json:"storage,omitempty"` // for the disks of a full clone
 
-	// Written is the storage that the clone is written to, and WrittenHost its host, ""
+	// TargetStorage is what the clone is written to, and TargetHost its host, ""
 	// when hosts share it: what must not be written to by too many at once.
-	Written     string `json:"written,omitempty"`
-	WrittenHost string `json:"writtenHost,omitempty"`
+	TargetStorage string `json:"targetStorage,omitempty"`
+	TargetHost    string `json:"targetHost,omitempty"`
 }
 
 // When says when a change takes effect.

@@ -90,16 +90,16 @@ func (b *Backend) sendClone(ctx context.Context, order hypervisor.CloneOrder) (*
 // of those that are not ours nobody can see where they write, so all count that
 // may write there: those of the storage's host, or of all hosts when it is shared.
 func (b *Backend) cloneContender(order hypervisor.CloneOrder) contender {
-	c := contender{what: "clones on " + order.Written, most: linkedClones}
-	if order.WrittenHost != "" {
-		c.what += " on " + order.WrittenHost
+	c := contender{what: "clones on " + order.TargetStorage, most: linkedClones}
+	if order.TargetHost != "" {
+		c.what += " on " + order.TargetHost
 	}
 	if order.Full {
 		c.most = fullClones
 	}
 	c.active = func(ctx context.Context) ([]pve.UPID, error) {
-		return b.clones.of(order.WrittenHost).get(ctx, func(ctx context.Context) ([]pve.UPID, error) {
-			return b.cloneTasks(ctx, order.WrittenHost)
+		return b.clones.of(order.TargetHost).get(ctx, func(ctx context.Context) ([]pve.UPID, error) {
+			return b.cloneTasks(ctx, order.TargetHost)
 		})
 	}
 	c.send = func(ctx context.Context) (pve.Task, error) { return b.requestClone(ctx, order) }

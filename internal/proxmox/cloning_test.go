@@ -76,7 +76,7 @@ func withNAS(w *pvesim.World) {
 func toNAS(record inventory.Record) hypervisor.CloneOrder {
 	o := full(record)
 	o.Template = inventory.VMRef{Host: "pve1", ID: "400", Name: "shared"}
-	o.Written, o.WrittenHost = "nas", ""
+	o.TargetStorage, o.TargetHost = "nas", ""
 	return o
 }
 

@@ -49,7 +49,7 @@ func once(ctx context.Context, do step, handle hypervisor.Handle) (*hypervisor.W
 func order(record inventory.Record) hypervisor.CloneOrder {
 	return hypervisor.CloneOrder{
 		Record: record, Template: inventory.VMRef{Host: "pve1", ID: "9000", Name: "ubuntu-22.04"},
-		Written: "local-lvm", WrittenHost: "pve1",
+		TargetStorage: "local-lvm", TargetHost: "pve1",
 	}
 }
 

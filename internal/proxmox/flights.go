@@ -23,39 +23,39 @@ const (
 // for. A task leaves when its end was seen, or when nobody has asked for it for
 // some time: who sent it may have given up.
 type flights struct {
-	mu       sync.Mutex
-	storages map[string]*storageQueue
+	mu     sync.Mutex
+	queues map[string]*queue
 }
 
-type storageQueue struct {
+type queue struct {
 	turn chan struct{} // held while a request is sent, so that each counts those before it
 
 	// Guarded by flights.mu: when each task was known to run last.
 	tasks map[pve.UPID]time.Time
 }
 
-// Capacity is asked for again after queuePause; abandoned is when a task is forgotten.
+// A place is asked for again after queuePause; abandoned is when a task is forgotten.
 const (
 	queuePause = time.Second
 	abandoned  = 30 * time.Second
 )
 
-func newFlights() *flights { return &flights{storages: map[string]*storageQueue{}} }
+func newFlights() *flights { return &flights{queues: map[string]*queue{}} }
 
-func (f *flights) storageQueue(name string) *storageQueue {
+func (f *flights) queue(name string) *queue {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.storages[name] == nil {
-		f.storages[name] = &storageQueue{turn: make(chan struct{}, 1), tasks: map[pve.UPID]time.Time{}}
+	if f.queues[name] == nil {
+		f.queues[name] = &queue{turn: make(chan struct{}, 1), tasks: map[pve.UPID]time.Time{}}
 	}
-	return f.storages[name]
+	return f.queues[name]
 }
 
 // seen notes that a task still runs, or that it has ended.
 func (f *flights) seen(task pve.UPID, ended bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, s := range f.storages {
+	for _, s := range f.queues {
 		if _, ours := s.tasks[task]; ours && ended {
 			delete(s.tasks, task)
 		} else if ours {
@@ -64,13 +64,13 @@ func (f *flights) seen(task pve.UPID, ended bool) {
 	}
 }
 
-// count is how many tasks compete for a storage: ours, and those of the active ones
-// that are not ours on another storage.
-func (f *flights) count(on *storageQueue, active []pve.UPID) int {
+// count is how many tasks are in a queue: ours, and those of the active ones that
+// are not ours in another queue.
+func (f *flights) count(on *queue, active []pve.UPID) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	onOthers := map[pve.UPID]bool{}
-	for _, s := range f.storages {
+	for _, s := range f.queues {
 		for upid, seen := range s.tasks {
 			switch {
 			case time.Since(seen) > abandoned:
@@ -99,7 +99,7 @@ type contender struct {
 
 // full gives the Wait for room, when ours alone take it all. It asks nobody.
 func (f *flights) full(c contender) *hypervisor.Wait {
-	if n := f.count(f.storageQueue(c.what), nil); n >= c.most {
+	if n := f.count(f.queue(c.what), nil); n >= c.most {
 		return queued(n, c)
 	}
 	return nil
@@ -112,7 +112,7 @@ func queued(n int, c contender) *hypervisor.Wait {
 // take sends the request, or gives the Wait for room. Those that others have under
 // way are looked at before it is our turn: ours are counted as they are sent.
 func (f *flights) take(ctx context.Context, c contender) (task pve.Task, full *hypervisor.Wait, err error) {
-	s := f.storageQueue(c.what)
+	s := f.queue(c.what)
 	var active []pve.UPID
 	if c.active != nil && f.count(s, nil) < c.most {
 		if active, err = c.active(ctx); err != nil {

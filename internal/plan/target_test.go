@@ -30,7 +30,7 @@ func TestAClonesStorageIsNamedWithItsHostUnlessHostsShareIt(t *testing.T) {
 			}))
 			world := Observed(Host("pve1", T4("03:00")).Storage("local-lvm", 500).Shared("nas", 500), tt.template)
 			w := worker(t, Build(lab(world, one)), "gpu-1")
-			if w.Source == nil || w.Source.Written != tt.storage || w.Source.WrittenHost != tt.host {
+			if w.Source == nil || w.Source.TargetStorage != tt.storage || w.Source.TargetHost != tt.host {
 				t.Errorf("it is written to %+v; want %q of %q", w.Source, tt.storage, tt.host)
 			}
 		})
