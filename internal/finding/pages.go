@@ -11,7 +11,7 @@ var hypervisorKinds = []Kind{
 		Sources:  []string{"Proxmox VE API, /version"},
 	},
 	{
-		ID: TLSTrust, Layer: LayerAPI, Title: "The server's certificate is not checked",
+		ID: TLSTrust, Layer: LayerAPI, Title: "TLS verification is off",
 		What:     "The Hypervisor document says `tls.insecure: true`.",
 		Why:      "Credentials can be intercepted on the way, and used.",
 		Fix:      []string{"On any host run `pvenode cert info` and copy the SHA-256 fingerprint of pveproxy-ssl.pem, or of pve-ssl.pem when there is none.", "Write it as `spec.proxmox.tls.fingerprint` and take `insecure` out. A CA file works too: `/etc/pve/pve-root-ca.pem` as `tls.caFile`."},

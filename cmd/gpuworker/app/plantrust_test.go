@@ -251,7 +251,7 @@ func TestAPlanOfAnInsecureHypervisorIsWarnedOf(t *testing.T) {
 		l.declare("credentials:", "tls: {insecure: true}\n    credentials:")
 		l.write(file, []byte(l.must("plan -o json").out))
 		for _, given := range []string{"", " -f " + l.document} {
-			if p := l.typed("apply --dry-run --plan " + file + given); p.code != 0 || strings.Count(p.err, "tls.insecure: the server's certificate is not checked") != 1 {
+			if p := l.typed("apply --dry-run --plan " + file + given); p.code != 0 || strings.Count(p.err, "tls.insecure: TLS verification is off") != 1 {
 				t.Errorf("%q: exit code %d:\n%s", given, p.code, p.err)
 			}
 		}
