@@ -1,7 +1,7 @@
 package finding
 
-// The findings about a hypervisor, in the order of the layers. Each has a page
-// in pages.go.
+// The findings about a hypervisor, in the order of the layers. Each has a row
+// in kinds.go.
 const (
 	APIVersion ID = "API-VERSION"  // the version is too old or not known
 	TLSTrust   ID = "TLS-INSECURE" // the certificate is not checked

@@ -2,7 +2,7 @@ package finding
 
 // The findings about a Linux host, which the host tool reads from sysfs, procfs
 // and configuration files, in the order of the layers. Each has a page in
-// pages_host.go.
+// kinds_host.go.
 const (
 	HostDeviceUnreadable ID = "HOST-DEVICE-UNREADABLE" // a device, or the list of them, could not be read
 

@@ -39,21 +39,14 @@ type Rank int
 
 // The ranks, in the order in which refusals are shown.
 const (
-	Fixable  Rank = iota // a person can change it
-	InUse                // others hold it, or may
-	InPlan               // another worker of this plan takes it
-	NoMatch              // it is not what the worker asks for
-	lastRank = NoMatch
+	Fixable Rank = iota // a person can change it
+	InUse               // others hold it, or may
+	InPlan              // another worker of this plan takes it
+	NoMatch             // it is not what the worker asks for
 )
 
 // Ranks are all ranks, in order.
-func Ranks() []Rank {
-	all := make([]Rank, lastRank+1)
-	for i := range all {
-		all[i] = Rank(i)
-	}
-	return all
-}
+var Ranks = []Rank{Fixable, InUse, InPlan, NoMatch}
 
 // kinds has one row for each ID.
 var (

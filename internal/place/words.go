@@ -147,7 +147,7 @@ func sortRefusals(all ...[]finding.Finding) []finding.Finding {
 		n += len(refusals)
 	}
 	sorted := make([]finding.Finding, 0, n)
-	for _, rank := range finding.Ranks() {
+	for _, rank := range finding.Ranks {
 		for _, refusals := range all {
 			for i := range refusals {
 				if refusals[i].Rank() == rank {

@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -77,6 +79,34 @@ func TestPagesSayAllThatAnOperatorNeeds(t *testing.T) {
 		}
 		if !slices.Contains(Layers, p.Layer) {
 			t.Errorf("%s: layer %q does not exist", p.ID, p.Layer)
+		}
+	}
+}
+
+// What is not known stands in a worker's way, unless its row says that nobody can
+// look, or that it is of a newer host tool.
+func TestWhatBlocks(t *testing.T) {
+	for _, test := range []struct {
+		id      ID
+		verdict Verdict
+		want    bool
+	}{
+		{CardHeld, Fail, true}, {CardHeld, Pass, false}, {CardHeld, Info, false},
+		{CardHolderUnknown, Unknown, true}, {VMUnreadable, Unknown, true}, {HostUnreadable, Unknown, true}, {PrivilegeMissing, Unknown, true},
+		{HostDriver, Unknown, false}, {HostDriver, Fail, true}, {CardGroupHidden, Unknown, false}, {StorageFull, Unknown, false},
+		{HostFactsNone, Unknown, false}, {HostFactsOld, Unknown, false}, {HostPowerStuck, Unknown, false}, {HostPowerStuck, Fail, true},
+		{"HOST-OF-TOMORROW", Unknown, false}, {"HOST-OF-TOMORROW", Fail, true},
+	} {
+		if got := New(test.id, test.verdict, fault.Place{}).Blocks(); got != test.want {
+			t.Errorf("%s, %s: blocks %t, want %t", test.id, test.verdict, got, test.want)
+		}
+	}
+}
+
+func TestARowHasOneOfTheRanks(t *testing.T) {
+	for _, k := range kinds {
+		if !slices.Contains(Ranks, k.Rank) {
+			t.Errorf("%s has rank %d, so its refusals would not be shown", k.ID, k.Rank)
 		}
 	}
 }
