@@ -152,7 +152,7 @@ var hypervisorKinds = []Kind{
 		What:     "A VM, running or stopped, ours or not, names this card in a hostpci option, directly or by a mapping.",
 		Why:      "Proxmox takes two VMs with one card without a word; the one that starts second fails, perhaps months later after a reboot of the host.",
 		Fix:      []string{"Choose another card, or take it out of that VM: `qm set VMID --delete hostpciN` on its host.", "When that VM is a worker of ours: `gpuworker delete NAME`.", "When the VM should become the worker itself: `gpuworker adopt VMID --as NAME`."},
-		Detected: "The running and pending configuration of every VM on the host. One that cannot be read is VM-UNREADABLE.",
+		Detected: "The running and pending configuration of every VM on the host. One that cannot be read is CARD-HOLDER-UNKNOWN.",
 		Sources:  []string{"qemu-server, PVE/QemuServer/PCI.pm"},
 	},
 	{
