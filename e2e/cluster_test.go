@@ -15,7 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/gpuworker/gpuworker/internal/hosttree"
+	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 	"github.com/gpuworker/gpuworker/testdata/worlds"
 )
@@ -158,7 +158,7 @@ func changeWorld(world *pvesim.World, file string) error {
 }
 
 // captured is where captured hosts are.
-const captured = "../internal/hostcheck/testdata"
+const captured = "../internal/host/check/testdata"
 
 func takeHardware(host *pvesim.Host, file string) error {
 	data, err := os.ReadFile(filepath.Join(captured, file))

@@ -9,7 +9,7 @@ import (
 	gpuworker "github.com/gpuworker/gpuworker/cmd/gpuworker/app"
 	pvesim "github.com/gpuworker/gpuworker/cmd/pvesim/app"
 	"github.com/gpuworker/gpuworker/internal/buildinfo"
-	"github.com/gpuworker/gpuworker/internal/hostcli"
+	hostcli "github.com/gpuworker/gpuworker/internal/host/cli"
 )
 
 func TestMain(m *testing.M) {

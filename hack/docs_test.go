@@ -298,7 +298,7 @@ func commandLines(d document) []string {
 // TestEachRefusalOfBindIsInTheTroubleshooting holds the reasons of the host tool
 // and their section together.
 func TestEachRefusalOfBindIsInTheTroubleshooting(t *testing.T) {
-	files, err := filepath.Glob("../internal/hostbind/*.go")
+	files, err := filepath.Glob("../internal/host/bind/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,6 +327,6 @@ func TestEachRefusalOfBindIsInTheTroubleshooting(t *testing.T) {
 		}
 	}
 	if len(in) < 15 || !maps.Equal(in, told) {
-		t.Errorf("hostbind refuses for %v\ndocs/troubleshooting.md has %v", slices.Sorted(maps.Keys(in)), slices.Sorted(maps.Keys(told)))
+		t.Errorf("gpuworker-host bind refuses for %v\ndocs/troubleshooting.md has %v", slices.Sorted(maps.Keys(in)), slices.Sorted(maps.Keys(told)))
 	}
 }

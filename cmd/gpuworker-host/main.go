@@ -9,7 +9,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/gpuworker/gpuworker/internal/buildinfo"
-	"github.com/gpuworker/gpuworker/internal/hostcli"
+	hostcli "github.com/gpuworker/gpuworker/internal/host/cli"
 )
 
 func main() {

@@ -42,7 +42,7 @@ func TestTheHostToolKnowsNoNetwork(t *testing.T) {
 }
 
 func TestAFullDiskIsNoSuccess(t *testing.T) {
-	const host = " --root ../../internal/hostcli/testdata/workstation.txt"
+	const host = " --root ../../internal/host/cli/testdata/workstation.txt"
 	for _, args := range []string{"version", "list -h", "explain", "explain -o json", "list" + host, "list -o json" + host, "check" + host} {
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/e2e/host/call"
-	"github.com/gpuworker/gpuworker/internal/hosttree"
+	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 )
 
 // systemVariable names the Debian system that prepare-system made. Without it the

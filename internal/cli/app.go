@@ -14,7 +14,7 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
-	"github.com/gpuworker/gpuworker/internal/hostfacts"
+	hostfacts "github.com/gpuworker/gpuworker/internal/host/facts"
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 

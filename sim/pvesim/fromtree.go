@@ -1,8 +1,8 @@
 package pvesim
 
 import (
-	"github.com/gpuworker/gpuworker/internal/hostpci"
-	"github.com/gpuworker/gpuworker/internal/hosttree"
+	hostpci "github.com/gpuworker/gpuworker/internal/host/pci"
+	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gpuworker/gpuworker/internal/hosttree"
+	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 )
 
 const capturedHost = `

@@ -5,7 +5,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/gpuworker/gpuworker/internal/hosttree"
+	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 )
 
 // Function is a function to be built in.

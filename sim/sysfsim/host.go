@@ -11,7 +11,7 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/gpuworker/gpuworker/internal/hosttree"
+	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 

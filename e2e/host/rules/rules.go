@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/gpuworker/gpuworker/internal/hosttree"
+	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 )
 
 // Kernel is a kernel, or something that plays one.

@@ -1,0 +1,322 @@
+package bind
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	hostpci "github.com/gpuworker/gpuworker/internal/host/pci"
+	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// The verbs.
+const (
+	BindVerb   = "bind"
+	UnbindVerb = "unbind"
+)
+
+// Plan is what would be done to a card, and why not.
+type Plan struct {
+	Verb    string   `json:"verb"`
+	BDF     pci.BDF  `json:"bdf"`
+	Options Options  `json:"options"`
+	Card    Card     `json:"card"`
+	Name    string   `json:"name"` // of the model
+	Now     []State  `json:"-"`
+	Steps   []Step   `json:"steps"`
+	Refused []Reason `json:"refused"`
+	// Notes are what the operator should know and nothing forbids.
+	Notes []string `json:"notes"`
+	// Already reports whether nothing is left to do.
+	Already bool `json:"already"`
+	// Moved says why the card is not the one of the journal any more; its drivers
+	// are then left alone.
+	Moved string `json:"-"`
+
+	journal *Journal // as it will be; nil when there is none to be
+	from    *Journal // as it was; nil when there was none
+}
+
+// look is what both verbs begin with.
+type look struct {
+	tree    hosttree.Reader // without what must not be read
+	journal *Journal
+	host    *hostpci.Host
+	card    hostpci.Card
+	print   Card
+}
+
+// look reads the card's journal and then, unless the card is stuck, the host.
+func (m *Machine) look(slot pci.Slot) (look, error) {
+	journals, _ := ReadJournals(m.Files) // an odd one of another card is no reason
+	tree := Careful(m.Tree, journals)
+	return m.lookIn(tree, slot, func() (*hostpci.Host, error) { return hostpci.Read(tree) })
+}
+
+// lookAtCard is look for those who need no more of the host than who has the card.
+func (m *Machine) lookAtCard(slot pci.Slot) (look, error) {
+	return m.lookIn(m.Tree, slot, func() (*hostpci.Host, error) { return hostpci.ReadSlot(m.Tree, slot) })
+}
+
+func (m *Machine) lookIn(tree hosttree.Reader, slot pci.Slot, read func() (*hostpci.Host, error)) (l look, err error) {
+	l.tree = tree
+	if l.journal, err = ReadJournal(m.Files, slot); err != nil || l.stuck() {
+		return l, err
+	}
+	if l.host, err = read(); err != nil {
+		return l, err
+	}
+	l.card, _ = l.host.Card(slot)
+	l.print = Fingerprint(l.tree, l.card)
+	return l, nil
+}
+
+func (l look) stuck() bool { return l.journal != nil && l.journal.StuckNow(BootID(l.tree)) }
+
+// PlanBind is what binding the card of this function would do.
+func (m *Machine) PlanBind(ctx context.Context, bdf pci.BDF, o Options) (*Plan, error) {
+	l, err := m.look(bdf.Slot)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Verb: BindVerb, BDF: bdf, Options: o, from: l.journal, Notes: []string{}}
+	if l.stuck() {
+		return p, m.planStuck(p, l)
+	}
+	if len(l.card.Functions) == 0 {
+		return nil, fmt.Errorf("there is no device at %s; see gpuworker-host list", bdf.Slot)
+	}
+	p.Card, p.Name = l.print, l.card.Main().ShortName()
+	p.journal = m.toBind(p, l)
+	seen, err := see(l.tree, m.Files, p.journal.Card)
+	if err != nil {
+		return nil, err
+	}
+	p.take(seen)
+	if p.Refused = p.unclear(l); len(p.Refused) > 0 {
+		p.Already = false
+	}
+	if len(p.Steps) == 0 {
+		return p, nil
+	}
+	facts := m.facts(ctx, l)
+	p.Refused = append(p.Refused, Refusals(facts, o, p.Steps)...)
+	p.foreign(m.Files, seen)
+	p.bindNotes(seen, facts)
+	return p, nil
+}
+
+// planStuck allows one thing for a card that is stuck: to be bound at the next
+// boot. It reads nothing of the card, and takes it to be what the journal says.
+func (m *Machine) planStuck(p *Plan, l look) error {
+	if !p.Options.AtNextBoot || p.Verb != BindVerb {
+		return &StuckError{p.BDF.Slot, l.journal.Stuck.Step}
+	}
+	j := *l.journal
+	j.Goal, j.AtBoot, j.Persist = Bound, true, true
+	p.Card, p.journal = j.Card, &j
+	seen := seeFiles(l.tree, m.Files, p.BDF.Slot)
+	p.take(seen)
+	p.foreign(m.Files, seen)
+	p.Notes = append(p.Notes, "The card is stuck in the kernel. This prepares the next boot; reboot the host then.")
+	return nil
+}
+
+// toBind is the journal with which a card is bound: what was there before is
+// noted once and kept.
+func (m *Machine) toBind(p *Plan, l look) *Journal {
+	j := &Journal{Card: l.print, Since: m.now()}
+	if l.journal != nil {
+		*j = *l.journal
+		j.Before = slices.Clone(j.Before)
+		j.Stuck = nil // of an earlier boot
+	} else {
+		for _, f := range l.card.Functions {
+			j.Before = append(j.Before, before(l.tree, f))
+		}
+	}
+	j.Goal, j.Persist, j.AtBoot = Bound, !p.Options.NoPersist, p.Options.AtNextBoot
+	return j
+}
+
+// before notes a function as it is.
+func before(tree hosttree.Reader, f *hostpci.Function) Before {
+	b := Before{BDF: f.BDF, Driver: f.Driver, Override: f.Override}
+	if f.Driver != "" {
+		if module, err := tree.Readlink(path.Join(pciDrivers, f.Driver, "module")); err == nil {
+			b.Module = path.Base(module)
+		}
+	}
+	return b
+}
+
+func (p *Plan) take(seen Seen) {
+	p.Now = seen.Functions
+	p.Steps = Remaining(p.journal, seen)
+	p.Already = len(p.Steps) == 0 && (p.from == nil || p.from.Settled && p.from.Goal == p.journal.Goal && p.from.Stuck == nil)
+	p.Refused = []Reason{}
+}
+
+// unclear are reasons in what an earlier run left.
+func (p *Plan) unclear(l look) []Reason {
+	reasons := []Reason{}
+	if p.from == nil {
+		return reasons
+	}
+	if why := p.from.Card.Differs(l.print); why != "" {
+		reasons = append(reasons, Reason{"MOVED", "the journal is of another card: " + why,
+			fmt.Sprintf("end that first, which touches no driver: gpuworker-host unbind %s --yes", p.BDF)})
+	}
+	if p.Options.AtNextBoot && !p.from.Settled && !p.from.AtBoot {
+		reasons = append(reasons, Reason{"UNFINISHED", fmt.Sprintf("a run that was cut off left the card on its way to %s", p.from.Goal),
+			"finish it first: bind without --at-next-boot, or unbind"})
+	}
+	return reasons
+}
+
+func (p *Plan) foreign(files hosttree.Reader, seen Seen) {
+	if !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Put || s.Kind == Remove }) {
+		return
+	}
+	for _, odd := range foreign(files, seen.owned(p.BDF.Slot)) {
+		p.Refused = append(p.Refused, Reason{"FOREIGN-FILE", odd, "look what it is and move it away"})
+	}
+}
+
+func (p *Plan) bindNotes(seen Seen, f Facts) {
+	note := func(format string, args ...any) { p.Notes = append(p.Notes, fmt.Sprintf(format, args...)) }
+	if p.from != nil && !p.from.Settled {
+		note("An earlier run was cut off on the way to %q, at: %s. This goes on from there.", p.from.Goal, p.from.Doing)
+	}
+	if p.journal.Persist && seen.Mechanism.Name == "udev" {
+		note("No program that makes an initramfs was found. At boot the card is given to vfio-pci by udev, which is too late when the initramfs has a driver for it.")
+	}
+	if p.journal.Persist && len(seen.Mechanism.Rebuild) > 0 && len(seen.Mechanism.Images) == 0 {
+		note("No initramfs of an installed kernel was found in /boot, so nobody looks whether the card is in one. After the reboot, gpuworker-host assert tells.")
+	}
+	if !p.journal.Persist {
+		note("After a reboot the card is free again (--no-persist).")
+	}
+	if p.Options.AtNextBoot && len(f.Host.IOMMUs) == 0 {
+		note("The IOMMU is off now. vfio-pci takes the card only when it is on: see gpuworker-host check.")
+	}
+	for _, b := range f.Below {
+		if b.Goes {
+			note("%s has the %s. It goes with the card; plug it in elsewhere when the host needs it.", b.BDF, b.What)
+		}
+	}
+	if slices.ContainsFunc(f.Card.Functions, func(fn *hostpci.Function) bool { return fn.BootVGA }) {
+		note("The firmware shows its screen on this card. That screen stays dark from then on.")
+	}
+}
+
+// facts is what is known of the card and the host.
+func (m *Machine) facts(ctx context.Context, l look) Facts {
+	f := m.use(ctx, l)
+	f.Below = readBelow(l.tree, l.card.Slot)
+	f.Claims = readClaims(l.tree, m.Files, l.host)
+	return f
+}
+
+// use is who uses the card. It may be asked with the card's slot only.
+func (m *Machine) use(ctx context.Context, l look) Facts {
+	f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host), SeeMore: hosttree.ToSeeMore(l.tree)}
+	i := slices.IndexFunc(l.card.Functions, func(fn *hostpci.Function) bool { return fn.Driver == "nvidia" })
+	if i >= 0 {
+		f.NVIDIA = m.nvidia(ctx, l.tree, l.card.Functions[i].BDF)
+	}
+	return f
+}
+
+// nvidia asks the NVIDIA driver who uses the card.
+func (m *Machine) nvidia(ctx context.Context, tree hosttree.Reader, bdf pci.BDF) NVIDIA {
+	var n NVIDIA
+	information, _ := tree.ReadFile(path.Join("proc/driver/nvidia/gpus", bdf.String(), "information"))
+	n.Minor = strings.Contains(string(information), "Device Minor")
+	modeset, _ := tree.ReadFile("sys/module/nvidia_drm/parameters/modeset")
+	n.ModeSet = strings.TrimSpace(string(modeset)) == "Y"
+	names, _ := tree.ReadDir("proc")
+	for _, pid := range names {
+		if _, err := strconv.Atoi(pid); err != nil {
+			continue
+		}
+		comm, _ := tree.ReadFile(path.Join("proc", pid, "comm"))
+		// The kernel keeps 15 letters of a name.
+		if name := strings.TrimSpace(string(comm)); name == "nvidia-persiste" || name == "nv-hostengine" {
+			n.Daemons = append(n.Daemons, fmt.Sprintf("%s (process %s)", name, pid))
+		}
+	}
+	if m.Runner == nil {
+		return n
+	}
+	output, err := m.ask(ctx, askDeadline, "nvidia-smi", "--id="+bdf.String(), "--query-gpu=persistence_mode", "--format=csv,noheader")
+	if err != nil {
+		n.Silent = err.Error()
+		return n
+	}
+	n.Persistence = strings.TrimSpace(output)
+	return n
+}
+
+// PlanUnbind is what giving the card of this function back would do.
+func (m *Machine) PlanUnbind(_ context.Context, bdf pci.BDF) (*Plan, error) {
+	l, err := m.look(bdf.Slot)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Verb: UnbindVerb, BDF: bdf, from: l.journal, Notes: []string{}}
+	if l.stuck() {
+		return p, m.planStuck(p, l)
+	}
+	p.Card = l.print
+	j := &Journal{Card: l.print, Since: m.now()}
+	if l.journal == nil {
+		for _, f := range l.card.Functions {
+			j.Before = append(j.Before, before(l.tree, f))
+		}
+	} else {
+		*j = *l.journal
+		j.Before = slices.Clone(j.Before)
+		p.Card, j.Stuck = j.Card, nil
+	}
+	if len(l.card.Functions) > 0 {
+		p.Name = l.card.Main().ShortName()
+	}
+	j.Goal = Free
+	p.journal = j
+	seen, err := see(l.tree, m.Files, j.Card)
+	if err != nil {
+		return nil, err
+	}
+	p.take(seen)
+	p.unbindReasons(l, seen)
+	p.foreign(m.Files, seen)
+	return p, nil
+}
+
+func (p *Plan) unbindReasons(l look, seen Seen) {
+	if p.from == nil && slices.ContainsFunc(seen.Functions, func(s State) bool { return s.Driver == VFIO || s.Override == VFIO }) {
+		p.Refused = append(p.Refused, Reason{"NOT-OURS", "the card was given to vfio-pci by somebody else, and which drivers it had before is not known",
+			"undo it where it was done: options in /etc/modprobe.d, driverctl, or Proxmox at the start of a VM"})
+	}
+	if p.Moved = seen.Moved; p.Moved != "" {
+		p.Notes = append(p.Notes, fmt.Sprintf("The card is not at %s any more: %s. No driver is touched; our files are removed.", p.BDF.Slot, seen.Moved))
+		return
+	}
+	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Take }) {
+		f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host), Below: readBelow(l.tree, l.card.Slot), SeeMore: hosttree.ToSeeMore(l.tree)}
+		f.Below = slices.DeleteFunc(f.Below, func(b Below) bool { // what is plugged into a function that stays is safe
+			return !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Take && s.BDF == b.BDF })
+		})
+		p.Refused = append(p.Refused, f.below()...)
+		for _, r := range f.Held() {
+			if r.ID != "NVIDIA-UNPROVEN" { // the function that is taken is on vfio-pci
+				p.Refused = append(p.Refused, r)
+			}
+		}
+	}
+}

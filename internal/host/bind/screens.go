@@ -1,0 +1,162 @@
+package bind
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	hostpci "github.com/gpuworker/gpuworker/internal/host/pci"
+	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// Claim is whether vfio-pci has a card, or will have it.
+type Claim struct {
+	Now  bool // it has the card, or a run is about to give it
+	Next bool // it will have the card after the next boot
+}
+
+// readClaims tells for all cards whether they are for vfio-pci, by whoever said so:
+// a journal of ours, an override, driverctl, or a list of models. What is not
+// known counts as a claim.
+func readClaims(tree, files hosttree.Reader, h *hostpci.Host) map[pci.Slot]Claim {
+	claims := map[pci.Slot]Claim{}
+	listed := vfioModels(tree)
+	for _, card := range h.Cards() {
+		j, err := ReadJournal(files, card.Slot)
+		claims[card.Slot] = claim(tree, card, j, err, listed)
+	}
+	return claims
+}
+
+func claim(tree hosttree.Reader, card hostpci.Card, j *Journal, unreadable error, listed map[pci.ID]bool) Claim {
+	var c Claim
+	for _, f := range card.Functions {
+		if !f.IsDisplay() {
+			continue
+		}
+		c.Now = c.Now || forVMs(f.Driver) || forVMs(f.Override) || f.Unreadable["driver_override"] != ""
+		c.Next = c.Next || listed[f.ID] || driverctl(tree, f.BDF)
+	}
+	switch {
+	case unreadable != nil:
+		return Claim{true, true}
+	case j == nil:
+		c.Next = c.Next || c.Now // whoever did it may do it at boot too
+	case j.Goal == Bound:
+		c.Now = c.Now || !j.Settled && !j.AtBoot || j.Stuck != nil
+		c.Next = c.Next || j.Persist || !j.Settled
+	default: // the way back was cut off: what the boot finds is not known
+		c.Now, c.Next = c.Now || j.Stuck != nil, true
+	}
+	return c
+}
+
+// forVMs tells the drivers that keep a device for virtual machines, or from others;
+// no driver does not.
+func forVMs(driver string) bool { return driver != "" && hostpci.ForVMs(driver) }
+
+// driverctl reports whether its rule for a function is such a driver (driverctl(8)).
+func driverctl(tree hosttree.Reader, bdf pci.BDF) bool {
+	for _, name := range []string{bdf.String(), "pci-" + bdf.String()} {
+		if data, err := tree.ReadFile(path.Join("etc/driverctl.d", name)); err == nil && forVMs(strings.TrimSpace(string(data))) {
+			return true
+		}
+	}
+	return false
+}
+
+// vfioModels are the models that vfio-pci is told to take, now or at the next
+// boot: by options of its module (modprobe.d(5)) or of the kernel, wherever they
+// are written for one of the boot loaders.
+func vfioModels(tree hosttree.Reader) map[pci.ID]bool {
+	models := map[pci.ID]bool{}
+	files := []string{"proc/cmdline", "etc/kernel/cmdline", "etc/default/grub"}
+	for _, dir := range []string{"etc/default/grub.d", "etc/modprobe.d", "run/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d"} {
+		names, _ := tree.ReadDir(dir)
+		for _, name := range names {
+			files = append(files, path.Join(dir, name))
+		}
+	}
+	for _, file := range files {
+		data, _ := tree.ReadFile(file)
+		for line := range strings.Lines(string(data)) {
+			listModels(models, line)
+		}
+	}
+	return models
+}
+
+// listModels adds the models of a line "options vfio-pci ids=10de:1b80,10de:10f0" or
+// "quiet vfio-pci.ids=10de:1b80". Behind the model there may be subsystem and class,
+// which would narrow it; for us it counts.
+func listModels(models map[pci.ID]bool, line string) {
+	fields := strings.FieldsFunc(strings.ReplaceAll(line, "vfio_pci", VFIO), func(r rune) bool { return strings.ContainsRune(" \t\r\n\"'", r) })
+	if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
+		return
+	}
+	mark := VFIO + ".ids="
+	if len(fields) > 2 && fields[0] == "options" && fields[1] == VFIO {
+		mark = "ids="
+	}
+	for _, field := range fields {
+		_, list, found := strings.Cut(field, mark)
+		if !found {
+			continue
+		}
+		for _, entry := range strings.Split(list, ",") {
+			if parts := strings.Split(entry, ":"); len(parts) > 1 {
+				if id, err := pci.ParseID(parts[0] + ":" + parts[1]); err == nil {
+					models[id] = true
+				}
+			}
+		}
+	}
+}
+
+// shows reports whether a card can drive a screen: one with a driver, or that of the
+// firmware, which needs none for text. 3D controllers and virtual functions have
+// no outputs.
+func shows(card hostpci.Card) bool {
+	return slices.ContainsFunc(card.Functions, func(f *hostpci.Function) bool {
+		return f.IsDisplay() && f.Class.Code() != 0x0302 && f.PhysFn == "" && !f.Gone && (f.Driver != "" || f.BootVGA)
+	})
+}
+
+// console refuses to take the last screen, now or with the next boot. Whose turn
+// it was does not matter: a card that is given already, or will be, is none.
+func (f Facts) console(o Options) []Reason {
+	// A host on which the firmware has no screen has none to lose.
+	if o.ConsoleLossOK || !shows(f.Card) || !slices.ContainsFunc(f.Host.Functions, func(fn hostpci.Function) bool { return fn.BootVGA }) {
+		return nil
+	}
+	var now, next bool // a screen is left
+	var given []string
+	for _, card := range f.Host.Cards() {
+		if card.Slot == f.Card.Slot || !shows(card) {
+			continue
+		}
+		c := f.Claims[card.Slot]
+		now, next = now || !c.Now, next || !c.Next
+		if c.Now || c.Next {
+			given = append(given, fmt.Sprintf("%s is given to vfio-pci", card.Slot))
+		}
+	}
+	own := f.Claims[f.Card.Slot]
+	switch {
+	case !o.AtNextBoot && !own.Now && !now:
+		return []Reason{onlyConsole(f.Card.Slot, "", given)}
+	case !o.NoPersist && !own.Next && !next:
+		return []Reason{onlyConsole(f.Card.Slot, "from the next boot on ", given)}
+	}
+	return nil
+}
+
+func onlyConsole(slot pci.Slot, when string, given []string) Reason {
+	why := fmt.Sprintf("%sno screen of this host would be left but that on %s, which is to go", when, slot)
+	if len(given) > 0 {
+		why += ": " + strings.Join(given, ", ")
+	}
+	return Reason{"ONLY-CONSOLE", why, "be sure that you reach the host over the network or a serial line, and say --console-loss-ok"}
+}

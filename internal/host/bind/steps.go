@@ -1,0 +1,172 @@
+package bind
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// Kind is what a step does.
+type Kind string
+
+// The kinds of steps.
+const (
+	Load    Kind = "load"    // a module, by a command
+	Set     Kind = "set"     // a driver_override
+	Take    Kind = "take"    // unbind: a driver loses a function
+	Give    Kind = "give"    // bind: a driver gets a function
+	Offer   Kind = "offer"   // drivers_probe: the kernel chooses
+	Put     Kind = "put"     // a file of ours
+	Remove  Kind = "remove"  // a file of ours
+	Rebuild Kind = "rebuild" // the initramfs
+)
+
+// Step is one thing to be done.
+type Step struct {
+	Kind Kind    `json:"kind"`
+	BDF  pci.BDF `json:"bdf,omitzero"`
+	// Name and Data are the file and what is written to it.
+	Name string `json:"file,omitempty"`
+	Data string `json:"data,omitempty"`
+	// Argv is the command of Load.
+	Argv []string `json:"command,omitempty"`
+	mode uint32
+}
+
+// String tells the step to people; it is the same for the same step.
+func (s Step) String() string {
+	switch s.Kind {
+	case Load, Rebuild:
+		return "run " + strings.Join(s.Argv, " ")
+	case Put:
+		return fmt.Sprintf("write the file /%s", s.Name)
+	case Remove:
+		return fmt.Sprintf("remove the file /%s", s.Name)
+	case Set, Take, Give, Offer:
+	}
+	data := strings.TrimSpace(s.Data)
+	if data == "" {
+		data = `"\n"`
+	}
+	return fmt.Sprintf("write %s to /%s", data, s.Name)
+}
+
+const (
+	pciDevices = "sys/bus/pci/devices"
+	pciDrivers = "sys/bus/pci/drivers"
+)
+
+func setOverride(bdf pci.BDF, driver string) Step {
+	return Step{Kind: Set, BDF: bdf, Name: path.Join(pciDevices, bdf.String(), "driver_override"), Data: driver + "\n"}
+}
+
+func take(bdf pci.BDF, driver string) Step {
+	return Step{Kind: Take, BDF: bdf, Name: path.Join(pciDrivers, driver, "unbind"), Data: bdf.String() + "\n"}
+}
+
+func give(bdf pci.BDF, driver string) Step {
+	return Step{Kind: Give, BDF: bdf, Name: path.Join(pciDrivers, driver, "bind"), Data: bdf.String() + "\n"}
+}
+
+func load(module string) Step { return Step{Kind: Load, Argv: []string{"modprobe", module}} }
+
+// Remaining are the steps from what is seen to the journal's goal, in order. It
+// is empty when the goal is reached. Pure.
+func Remaining(j *Journal, s Seen) []Step {
+	var steps []Step
+	switch {
+	case s.Moved != "" || j.AtBoot && j.Goal == Bound:
+	case j.Goal == Bound:
+		steps = toVFIO(j, s)
+	default:
+		steps = toBefore(j, s)
+	}
+	return append(steps, files(j, s)...)
+}
+
+// toVFIO gives all functions to vfio-pci, the GPU first: what can fail or hang
+// does so before anything else moved.
+func toVFIO(j *Journal, s Seen) []Step {
+	var steps []Step
+	for _, b := range j.Before {
+		f := s.state(b.BDF)
+		if f.Override != VFIO {
+			steps = append(steps, setOverride(f.BDF, VFIO))
+		}
+		if f.Driver == VFIO {
+			continue
+		}
+		if f.Driver != "" {
+			steps = append(steps, take(f.BDF, f.Driver))
+		}
+		steps = append(steps, give(f.BDF, VFIO))
+	}
+	if len(steps) > 0 && !slices.Contains(s.Loaded, VFIO) {
+		steps = append([]Step{load(VFIO)}, steps...)
+	}
+	return steps
+}
+
+// toBefore gives the functions back, in reverse.
+func toBefore(j *Journal, s Seen) []Step {
+	var steps []Step
+	for _, b := range slices.Backward(j.Before) {
+		f := s.state(b.BDF)
+		if f.Override != b.Override {
+			steps = append(steps, setOverride(f.BDF, b.Override))
+		}
+		if f.Driver == b.Driver || b.Lost && f.Driver != VFIO && (f.Driver != "" || b.Offered) {
+			continue
+		}
+		if f.Driver != "" {
+			steps = append(steps, take(f.BDF, f.Driver))
+		}
+		switch {
+		case b.Driver == "":
+		case b.Lost:
+			steps = append(steps, Step{Kind: Offer, BDF: f.BDF, Name: "sys/bus/pci/drivers_probe", Data: f.BDF.String() + "\n"})
+		case !slices.Contains(s.Loaded, b.Driver):
+			steps = append(steps, load(b.module()), give(f.BDF, b.Driver))
+		default:
+			steps = append(steps, give(f.BDF, b.Driver))
+		}
+	}
+	return steps
+}
+
+func (b Before) module() string {
+	if b.Module != "" {
+		return b.Module
+	}
+	return b.Driver
+}
+
+// files are the steps for the next boot.
+func files(j *Journal, s Seen) []Step {
+	var steps []Step
+	wanted := j.Goal == Bound && j.Persist
+	card := File{cardFile(j.Card.Slot), FormatCard(j.Card), 0o644}
+	for _, f := range append(slices.Clone(s.Mechanism.Shared), card) {
+		_, there := s.Files[f.Name]
+		switch {
+		case wanted && !s.has(f):
+			steps = append(steps, Step{Kind: Put, Name: f.Name, Data: string(f.Data), mode: uint32(f.Mode)})
+		case !wanted && there && (f.Name == card.Name || !s.OtherCards):
+			steps = append([]Step{{Kind: Remove, Name: f.Name}}, steps...) // the card's first: it is what acts
+		}
+	}
+	for _, name := range s.Mechanism.Stale {
+		if _, there := s.Files[name]; there && (wanted || !s.OtherCards) {
+			steps = append(steps, Step{Kind: Remove, Name: name})
+		}
+	}
+	if len(steps) > 0 || j.Rebuild {
+		for _, argv := range s.Mechanism.Rebuild {
+			steps = append(steps, Step{Kind: Rebuild, Argv: argv})
+		}
+	}
+	return steps
+}

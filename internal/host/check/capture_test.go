@@ -1,0 +1,88 @@
+package check
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+	hostbind "github.com/gpuworker/gpuworker/internal/host/bind"
+	hostcapture "github.com/gpuworker/gpuworker/internal/host/capture"
+	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
+)
+
+// said is what a person reads of a finding.
+type said struct {
+	expectation
+	reason, fix, then string
+}
+
+// A process that shows nothing has another number in a capture.
+var anyProcess = regexp.MustCompile(`process \d+`)
+
+func sameSaid(t *testing.T, host, captured *Report) {
+	t.Helper()
+	all := func(r *Report) (all []said) {
+		for _, f := range everything(r) {
+			all = append(all, said{expectation{f.ID, f.Verdict, f.AfterReboot, f.Where.Card}, anyProcess.ReplaceAllString(f.Reason, "process N"), f.Fix, f.Then})
+		}
+		return all
+	}
+	if diff := cmp.Diff(all(host), all(captured), cmp.AllowUnexported(expectation{}, said{})); diff != "" {
+		t.Errorf("(-host +captured):\n%s", diff)
+	}
+}
+
+// TestWhatTheRunningHostSaysIsCapturedToo is about what is in no file: the log of
+// the kernel and what is in an initramfs.
+func TestWhatTheRunningHostSaysIsCapturedToo(t *testing.T) {
+	const image = "/boot/initrd.img-6.14.8-2-pve"
+	log := []byte("[ 5.1] canary: not for others\n[ 9.1] vfio-pci 0000:02:00.0: not ready 65535ms after bus reset; giving up\n")
+	record := hostbind.CardFile(t4.Slot)
+	for name, listing := range map[string]hostbind.Listing{
+		"our record is in the image":       {Text: "etc/canary\n" + record + "\n"},
+		"our record is not in the image":   {Text: "etc/canary\n"},
+		"nobody could look into the image": {Err: errors.New("exit status 1")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tree := load(t, "08f-bound-by-us-in-the-initramfs.txt").tree
+			tree.Remove("captured")
+			images := map[string]hostbind.Listing{image: listing}
+			captured, err := hostcapture.Capture(tree, hostcapture.Options{KernelLog: log, Images: images})
+			if err != nil {
+				t.Fatal(err)
+			}
+			host := Run(tree, Options{KernelLog: log, Images: images})
+			if !slices.ContainsFunc(everything(host), func(f Finding) bool { return f.ID == finding.HostResetMissing && f.Verdict == finding.Fail }) {
+				t.Errorf("the log says nothing:\n%s", tell(notable(host)))
+			}
+			sameSaid(t, host, Run(captured, Options{}))
+			if strings.Contains(string(captured.Format()), "canary") {
+				t.Error("more came out than is needed")
+			}
+		})
+	}
+}
+
+// TestACaptureIsJudgedLikeTheHost holds the list of what is captured and what
+// the checks read together: a user's bug report says what the user saw.
+func TestACaptureIsJudgedLikeTheHost(t *testing.T) {
+	for _, f := range fixtures(t) {
+		t.Run(f.name, func(t *testing.T) {
+			captured, err := hostcapture.Capture(f.tree, hostcapture.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := hosttree.Parse(captured.Format())
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, got := Run(f.tree, Options{}), Run(again, Options{})
+			sameSaid(t, want, got)
+		})
+	}
+}

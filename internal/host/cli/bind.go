@@ -1,0 +1,307 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	hostbind "github.com/gpuworker/gpuworker/internal/host/bind"
+	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+func bindCommand() command {
+	return command{
+		name: "bind", args: "BDF", summary: "give a card to vfio-pci, for virtual machines",
+		long: `Give a card to vfio-pci with all its functions, so that a virtual machine can have it, now
+and after each boot. Without --yes it prints what it would do and does nothing. With --yes
+the address must be the whole one, domain included.
+
+It refuses when somebody uses the card, when its IOMMU group holds other devices, when no
+screen of the host would be left, and when a disk or a network interface is plugged into it.
+What it does is in a journal first: after an error it goes back, after a crash say it again.`,
+		example: "  gpuworker-host bind 0000:01:00.0\n  gpuworker-host bind 0000:01:00.0 --yes\n  gpuworker-host bind 0000:01:00.0 --at-next-boot --yes",
+		flags: func(t *Tool, flags *flag.FlagSet) func([]string) error {
+			var o hostbind.Options
+			yes := flags.Bool("yes", false, "do it")
+			flags.BoolVar(&o.AtNextBoot, "at-next-boot", false, "only prepare the next boot, and touch no driver now")
+			flags.BoolVar(&o.ConsoleLossOK, "console-loss-ok", false, "the last screen of the host may go dark")
+			flags.BoolVar(&o.NoPersist, "no-persist", false, "until the next reboot only")
+			return func(args []string) error {
+				bdf, err := oneCard("bind", args, *yes)
+				if err != nil {
+					return err
+				}
+				if o.AtNextBoot && o.NoPersist {
+					return usage("bind: --at-next-boot with --no-persist would do nothing")
+				}
+				m, err := t.host(*yes)
+				if err != nil {
+					return err
+				}
+				plan, err := m.PlanBind(context.Background(), bdf, o)
+				return t.carryOut(m, plan, err, *yes)
+			}
+		},
+	}
+}
+
+func unbindCommand() command {
+	return command{
+		name: "unbind", args: "BDF", summary: "give a card back to the drivers that it had",
+		long: `Undo bind: give each function the driver and the override that it had before, and remove
+the files of ours. Without --yes it prints what it would do and does nothing. With --yes the
+address must be the whole one, domain included.
+
+It refuses while a virtual machine has the card. After an error or a crash say it again.`,
+		example: "  gpuworker-host unbind 0000:01:00.0\n  gpuworker-host unbind 0000:01:00.0 --yes",
+		flags: func(t *Tool, flags *flag.FlagSet) func([]string) error {
+			yes := flags.Bool("yes", false, "do it")
+			return func(args []string) error {
+				bdf, err := oneCard("unbind", args, *yes)
+				if err != nil {
+					return err
+				}
+				m, err := t.host(*yes)
+				if err != nil {
+					return err
+				}
+				plan, err := m.PlanUnbind(context.Background(), bdf)
+				return t.carryOut(m, plan, err, *yes)
+			}
+		},
+	}
+}
+
+func assertCommand() command {
+	return command{
+		name: "assert", args: "BDF", summary: "exit 0 when a card is as it should be",
+		long: `Exit 0 when all functions of the card are on vfio-pci and no run on it was cut off, 4 when
+not, 8 when it is stuck. For systemd, Ansible and CI. It changes nothing.`,
+		example: "  gpuworker-host assert 0000:01:00.0 --bound",
+		flags: func(t *Tool, flags *flag.FlagSet) func([]string) error {
+			bound := flags.Bool("bound", false, "it should be on vfio-pci")
+			return func(args []string) error {
+				bdf, err := oneCard("assert", args, false)
+				switch {
+				case err != nil:
+					return err
+				case !*bound:
+					return usage("assert: say what is asserted: --bound")
+				}
+				m, err := t.host(false)
+				if err != nil {
+					return err
+				}
+				return t.assert(m, bdf)
+			}
+		},
+	}
+}
+
+// oneCard reads the argument. To change something takes the whole address: a
+// short one may be of another domain.
+func oneCard(verb string, args []string, yes bool) (pci.BDF, error) {
+	if len(args) != 1 {
+		return pci.BDF{}, usage("%s takes the address of one card, for example 0000:01:00.0; gpuworker-host list shows them", verb)
+	}
+	bdf, err := pci.ParseBDF(args[0])
+	switch {
+	case err != nil:
+		return bdf, usage("%s: %w", verb, err)
+	case yes && args[0] != bdf.String():
+		return bdf, usage("%s: with --yes write the whole address: %s", verb, bdf)
+	}
+	return bdf, nil
+}
+
+// host is the host that cards are bound on. Of a captured one, or one in a
+// directory, only plans are made.
+func (t *Tool) host(yes bool) (*hostbind.Machine, error) {
+	if t.Host != nil {
+		return t.Host, nil
+	}
+	if t.root != "/" {
+		if yes {
+			return nil, usage("--yes works on this machine only, not on --root %s", t.root)
+		}
+		return &hostbind.Machine{Tree: t.tree, Files: onlyRead{t.tree}}, nil
+	}
+	disk, err := hostbind.OpenDisk(t.root)
+	if err != nil {
+		return nil, err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program, to write to the kernel from a process of its own: %w", err)
+	}
+	return &hostbind.Machine{Tree: t.tree, Files: disk, Kernel: hostbind.Child{Program: program, Root: t.root}, Runner: hostbind.Commands{}, Show: t.Err}, nil
+}
+
+// onlyRead are files that are looked at.
+type onlyRead struct{ hosttree.Reader }
+
+var errOnlyRead = errors.New("this tree is only read")
+
+// WriteFile implements hostbind.Files.
+func (onlyRead) WriteFile(string, []byte, fs.FileMode) error { return errOnlyRead }
+
+// Remove implements hostbind.Files.
+func (onlyRead) Remove(string) error { return errOnlyRead }
+
+// Lock implements hostbind.Files.
+func (onlyRead) Lock(string) (func(), error) { return nil, errOnlyRead }
+
+// outcome is a plan for machines, and what became of it.
+type outcome struct {
+	*hostbind.Plan
+	Done  bool   `json:"done"`
+	Stuck bool   `json:"stuck"`
+	Error string `json:"error,omitempty"`
+}
+
+// carryOut prints the plan and, when that was said, does it.
+func (t *Tool) carryOut(m *hostbind.Machine, plan *hostbind.Plan, err error, yes bool) error {
+	if err == nil && !t.json {
+		t.printPlan(plan)
+	}
+	refused := err == nil && len(plan.Refused) > 0
+	do := yes && err == nil && !refused && !plan.Already
+	if do {
+		if !t.json {
+			m.Say = func(text string) { fmt.Fprintln(t.Out, "  "+text) }
+			fmt.Fprintln(t.Out, "\nNow:")
+		}
+		err = m.Apply(context.Background(), plan)
+	}
+	err = exitOf(err)
+	if t.json {
+		view := outcome{Plan: plan, Done: err == nil && (do || plan.Already)}
+		var exit *exitError
+		if errors.As(err, &exit) {
+			view.Stuck = exit.code == fault.ExitStuck
+		}
+		if err != nil {
+			view.Error = err.Error()
+		}
+		if err := t.machine(view); err != nil {
+			return err
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case refused:
+		return &exitError{fault.ExitCheck, nil}
+	case t.json || plan.Already:
+	case do:
+		fmt.Fprintf(t.Out, "\nDone: %s\n", whatIsNow(plan))
+	default:
+		fmt.Fprintf(t.Out, "\nNothing was done. To do it: gpuworker-host %s\n", again(plan))
+	}
+	return nil
+}
+
+func whatIsNow(p *hostbind.Plan) string {
+	switch {
+	case p.Moved != "":
+		return fmt.Sprintf("the files and the journal of %s are gone; no driver was touched.", p.BDF.Slot)
+	case p.Verb == hostbind.UnbindVerb:
+		return fmt.Sprintf("%s is as it was before.", p.BDF.Slot)
+	case p.Options.AtNextBoot:
+		return fmt.Sprintf("from the next boot %s is on vfio-pci. Reboot the host when it suits you.", p.BDF.Slot)
+	}
+	return fmt.Sprintf("%s is on vfio-pci.", p.BDF.Slot)
+}
+
+// again is the command that does what the plan says.
+func again(p *hostbind.Plan) string {
+	text := p.Verb + " " + p.BDF.String()
+	if p.Options.AtNextBoot {
+		text += " --at-next-boot"
+	}
+	if p.Options.ConsoleLossOK {
+		text += " --console-loss-ok"
+	}
+	if p.Options.NoPersist {
+		text += " --no-persist"
+	}
+	return text + " --yes"
+}
+
+// exitOf gives an error of binding its exit code.
+func exitOf(err error) error {
+	var stuck *hostbind.StuckError
+	var refused *hostbind.RefusedError
+	var journal *hostbind.JournalError
+	switch {
+	case errors.As(err, &stuck):
+		return &exitError{fault.ExitStuck, err}
+	case errors.As(err, &refused), errors.As(err, &journal):
+		return &exitError{fault.ExitCheck, err}
+	}
+	return err
+}
+
+func (t *Tool) printPlan(p *hostbind.Plan) {
+	name := ""
+	if p.Name != "" {
+		name = " " + p.Name
+	}
+	switch {
+	case p.Already && p.Verb == hostbind.BindVerb:
+		fmt.Fprintf(t.Out, "%s%s is bound as asked: nothing to do.\n", p.BDF.Slot, name)
+		return
+	case p.Already && len(p.Refused) == 0:
+		fmt.Fprintf(t.Out, "%s%s is not bound: nothing to do.\n", p.BDF.Slot, name)
+		return
+	}
+	fmt.Fprintf(t.Out, "Plan: %s %s%s\n\n", p.Verb, p.BDF.Slot, name)
+	g := newGrid("FUNCTION", "ID", "KIND", "DRIVER", "OVERRIDE")
+	for i, f := range p.Now {
+		id, noun := "", ""
+		if i < len(p.Card.Functions) && p.Card.Functions[i].BDF == f.BDF {
+			id, noun = p.Card.Functions[i].ID.String(), p.Card.Functions[i].Class.Noun()
+		}
+		g.add(f.BDF.String(), id, noun, f.Driver, f.Override)
+	}
+	g.write(t.Out)
+	fmt.Fprintln(t.Out)
+	for i, step := range p.Steps {
+		fmt.Fprintf(t.Out, "%3d. %s\n", i+1, step)
+	}
+	for _, note := range p.Notes {
+		fmt.Fprintf(t.Out, "\nNote: %s\n", note)
+	}
+	if len(p.Refused) > 0 {
+		fmt.Fprintf(t.Out, "\nRefused, nothing was done:\n")
+	}
+	for _, r := range p.Refused {
+		fmt.Fprintf(t.Out, "  %s: %s.\n      %s.\n", r.ID, r.Why, r.Fix)
+	}
+}
+
+func (t *Tool) assert(m *hostbind.Machine, bdf pci.BDF) error {
+	missing, err := m.Assert(bdf)
+	if err != nil {
+		return exitOf(err)
+	}
+	if t.json {
+		if missing == nil {
+			missing = []string{}
+		}
+		err = t.machine(map[string]any{"bdf": bdf, "bound": len(missing) == 0, "missing": missing})
+	} else {
+		for _, text := range missing {
+			fmt.Fprintln(t.Out, text)
+		}
+	}
+	if err == nil && len(missing) > 0 {
+		err = &exitError{fault.ExitDiffers, nil}
+	}
+	return err
+}

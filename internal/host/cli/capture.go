@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"flag"
+	"fmt"
+
+	hostcapture "github.com/gpuworker/gpuworker/internal/host/capture"
+)
+
+func captureCommand() command {
+	return command{
+		name: "capture", args: "-o FILE", summary: "copy what matters of this host into one text file",
+		long: `Copy the part of this host that matters for handing out GPUs into one text file: for a bug
+report, or to look at it elsewhere with --root FILE. Serial numbers, MAC and IP addresses,
+UUIDs, names of VMs and everything that is no part of the question stay here. Read the file
+before you send it: it is text. Run it as root, or it will lack what only root can see.`,
+		example: "  gpuworker-host capture -o pve1.txt\n  gpuworker-host list --root pve1.txt\n  ssh root@pve1 gpuworker-host capture -o - > pve1.txt",
+		output:  "the `FILE` to write, which must not exist yet; - for standard output",
+		flags: func(t *Tool, _ *flag.FlagSet) func([]string) error {
+			return func(args []string) error {
+				if len(args) > 0 || t.output == "" {
+					return usage("capture takes -o FILE and nothing else")
+				}
+				return t.capture(t.output)
+			}
+		},
+	}
+}
+
+func (t *Tool) capture(name string) error {
+	archive, err := hostcapture.Capture(t.tree, hostcapture.Options{Taken: t.taken(), KernelLog: t.kernelLog(), Images: t.images()})
+	if err != nil {
+		return err
+	}
+	if name == "-" {
+		_, err := t.bytes.Write(archive.Format())
+		return err
+	}
+	if err := createFile(name, archive.Format()); err != nil {
+		return err
+	}
+	fmt.Fprintf(t.Out, "Wrote %s. Look through it, then attach it to your report.\n", name)
+	return nil
+}

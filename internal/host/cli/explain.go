@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+)
+
+func explainCommand() command {
+	return command{
+		name: "explain", args: "[NAME]", summary: "what a finding means, why it matters and what to do",
+		long:    "Explain a finding of check by its name, or list all of them.",
+		example: "  gpuworker-host explain\n  gpuworker-host explain HOST-GROUP-FOREIGN-DEVICE",
+		flags: func(t *Tool, _ *flag.FlagSet) func([]string) error {
+			return func(args []string) error {
+				switch len(args) {
+				case 0:
+					return t.listPages()
+				case 1:
+					return t.explain(args[0])
+				}
+				return usage("explain takes one name, not %d", len(args))
+			}
+		},
+	}
+}
+
+func (t *Tool) listPages() error {
+	pages := finding.OfHost()
+	if t.json {
+		return t.machine(pages)
+	}
+	g := newGrid("NAME", "LAYER", "WHAT")
+	for _, page := range pages {
+		g.add(string(page.ID), string(page.Layer), page.Title)
+	}
+	g.write(t.Out)
+	return nil
+}
+
+func (t *Tool) explain(name string) error {
+	page, ok := finding.Explain(finding.ID(name))
+	switch {
+	case !ok:
+		return usage("there is no finding %q%s; gpuworker-host explain lists them", name, meant(name))
+	case t.json:
+		return t.machine(page)
+	}
+	title, rest, _ := strings.Cut(page.Text(cmp.Or(min(t.Width, longest), longest)), "\n")
+	fmt.Fprintf(t.Out, "%s\n%s", t.paint.as(bold, title), rest)
+	return nil
+}
+
+// longest is the longest line that is still easy to read.
+const longest = 100
+
+// meant is what somebody may have meant by a name that does not exist.
+func meant(name string) string {
+	var names []string
+	for _, id := range finding.Suggest(name) {
+		names = append(names, string(id))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ", but there is " + strings.Join(names, ", ")
+}

@@ -1,0 +1,270 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/buildinfo"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	hostbind "github.com/gpuworker/gpuworker/internal/host/bind"
+	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
+)
+
+// Tool is one run of the program.
+type Tool struct {
+	Out, Err io.Writer
+	Version  buildinfo.Info
+	Colour   bool // Out is a terminal that may be coloured
+	Width    int  // columns of Out, 0 when it is no terminal
+	// Host is where cards are bound; nil is this machine.
+	Host *hostbind.Machine
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+
+	root   string // directory or archive
+	output string // what -o says
+	json   bool
+	tree   hosttree.Reader
+	bytes  io.Writer // Out as it is, for what must come out unchanged
+	paint  paint
+}
+
+// command is one verb.
+type command struct {
+	name    string
+	args    string // "[BDF]"
+	summary string
+	long    string
+	example string
+	// output says what -o is, when it is a file and not the form of the output.
+	output string
+	// flags declares what the command takes, and returns what it does.
+	flags func(t *Tool, flags *flag.FlagSet) func(args []string) error
+}
+
+// commands are all verbs, as the help lists them.
+func commands() []command {
+	return []command{
+		listCommand(), checkCommand(), explainCommand(), bindCommand(), unbindCommand(), assertCommand(),
+		captureCommand(), metricsCommand(),
+	}
+}
+
+// exitError ends the program with a code of its own.
+type exitError struct {
+	code int
+	err  error // nil when everything was said already
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func usage(format string, args ...any) error {
+	return &exitError{fault.ExitInvalid, fmt.Errorf(format, args...)}
+}
+
+// Main runs the program and returns its exit code.
+func (t *Tool) Main(args []string) int {
+	out := newPlain(t.Out)
+	if t.bytes = t.Out; t.Width > 0 {
+		t.bytes = out // people look at it
+	}
+	if t.Colour {
+		t.paint.begin = out.mark
+	}
+	t.Out, t.Err = out, newPlain(t.Err)
+	err := t.run(args)
+	var exit *exitError
+	if said := err == nil || errors.Is(err, flag.ErrHelp) || errors.As(err, &exit) && exit.err == nil; said && out.err != nil {
+		err = fmt.Errorf("write the output: %w", out.err)
+	}
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return fault.ExitOK
+	case !errors.As(err, &exit):
+		fmt.Fprintln(t.Err, "gpuworker-host:", err)
+		return fault.ExitFailed
+	case exit.err != nil:
+		fmt.Fprintln(t.Err, "gpuworker-host:", err)
+	}
+	return exit.code
+}
+
+func (t *Tool) run(args []string) error {
+	if len(args) == 0 || slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
+		t.help()
+		return nil
+	}
+	if args[0] == "version" || args[0] == "--version" {
+		return t.version(args[1:])
+	}
+	if args[0] == hostbind.WriteVerb && len(args) == 4 {
+		return hostbind.WriteAttribute(t.Out, args[1], args[2], args[3])
+	}
+	if args[0] == apartVerb {
+		return t.serveApart(args[1:])
+	}
+	c, ok := commandNamed(args[0])
+	if !ok {
+		return usage("there is no command %q; gpuworker-host help lists them", args[0])
+	}
+	return t.command(c, args[1:])
+}
+
+func commandNamed(name string) (c command, ok bool) {
+	all := commands()
+	i := slices.IndexFunc(all, func(c command) bool { return c.name == name })
+	if i < 0 {
+		return command{}, false
+	}
+	return all[i], true
+}
+
+func (t *Tool) version(args []string) error {
+	switch strings.Join(args, " ") {
+	case "", "-o table":
+		fmt.Fprintln(t.Out, t.Version.Line("gpuworker-host"))
+		return nil
+	case "-o json":
+		return t.machine(t.Version)
+	}
+	return usage("version takes -o json and nothing else")
+}
+
+func (t *Tool) command(c command, args []string) error {
+	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&t.root, "root", "/", "read this `DIR` or captured archive instead of this machine")
+	flags.StringVar(&t.output, "o", "", cmp.Or(c.output, "`json` for machines"))
+	run := c.flags(t, flags)
+	rest, err := parseAnywhere(flags, args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		t.commandHelp(c, flags)
+		return err
+	case err != nil:
+		return usage("%s: %w; see gpuworker-host %s -h", c.name, err, c.name)
+	case c.output == "" && !slices.Contains([]string{"", "json", "table"}, t.output):
+		return usage("%s: -o is json or table, not %q", c.name, t.output)
+	}
+	t.json = c.output == "" && t.output == "json"
+	if err := t.open(); err != nil {
+		return usage("%w", err)
+	}
+	return run(rest)
+}
+
+// parseAnywhere takes flags before and behind the arguments, as people write
+// them.
+func parseAnywhere(flags *flag.FlagSet, args []string) (rest []string, err error) {
+	for {
+		if err := flags.Parse(args); err != nil {
+			return nil, err
+		}
+		if flags.NArg() == 0 {
+			return rest, nil
+		}
+		rest = append(rest, flags.Arg(0))
+		args = flags.Args()[1:]
+	}
+}
+
+// open opens the tree that --root names.
+func (t *Tool) open() error {
+	info, err := os.Stat(t.root)
+	if err != nil {
+		return fmt.Errorf("--root: %w", err)
+	}
+	if info.IsDir() {
+		dir, err := hosttree.Open(t.root)
+		if err != nil {
+			return err
+		}
+		journals, _ := hostbind.ReadJournals(dir) // who needs them says what is odd
+		t.tree = dir
+		if t.root == "/" { // the kernel's own, which may not answer
+			t.tree = apart(dir, t.root)
+		}
+		t.tree = hostbind.Careful(t.tree, journals)
+		return nil
+	}
+	f, err := os.Open(t.root)
+	if err != nil {
+		return fmt.Errorf("--root: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	archive, err := hosttree.ReadArchive(f)
+	if err != nil {
+		return fmt.Errorf("--root: %s is no captured archive: %w", t.root, err)
+	}
+	if names, err := archive.ReadDir("."); err == nil && len(names) == 0 { // any text is an archive with a comment and no more
+		return fmt.Errorf("--root: %s is no captured archive: gpuworker-host capture makes one", t.root)
+	}
+	t.tree = archive
+	return nil
+}
+
+// taken is when the host was as the tree shows it, RFC 3339: now, or when it was
+// captured. "" when that is not known.
+func (t *Tool) taken() string {
+	if _, captured := t.tree.(*hosttree.Archive); captured {
+		date, _ := t.tree.ReadFile(hosttree.CapturedDate)
+		parsed, err := time.Parse(time.RFC3339, strings.TrimSpace(string(date)))
+		if err != nil {
+			return ""
+		}
+		return parsed.Format(time.RFC3339)
+	}
+	now := time.Now
+	if t.Now != nil {
+		now = t.Now
+	}
+	return now().UTC().Format(time.RFC3339)
+}
+
+func (t *Tool) help() {
+	fmt.Fprint(t.Out, `gpuworker-host looks at one Linux host: is it ready to give its GPUs to virtual machines?
+
+It changes nothing unless you say bind or unbind with --yes and the address of a card.
+
+Usage: gpuworker-host COMMAND [flags]
+
+`)
+	for _, c := range commands() {
+		fmt.Fprintf(t.Out, "  %-22s %s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
+	}
+	fmt.Fprint(t.Out, `  version                the version of this program
+
+gpuworker-host COMMAND -h shows flags and examples. Exit codes: 0 ok, 1 a check failed, 2 usage,
+3 refused by policy, 4 stuck: a reboot is needed.
+`)
+}
+
+func (t *Tool) commandHelp(c command, flags *flag.FlagSet) {
+	fmt.Fprintf(t.Out, "Usage: gpuworker-host %s [flags]\n\n%s\n", strings.TrimSpace(c.name+" "+c.args), strings.TrimSpace(c.long))
+	if c.example != "" {
+		fmt.Fprintf(t.Out, "\nExamples:\n%s\n", strings.TrimRight(c.example, "\n"))
+	}
+	fmt.Fprint(t.Out, "\nFlags:\n")
+	flags.VisitAll(func(f *flag.Flag) {
+		name, text := flag.UnquoteUsage(f)
+		dashes := "--"
+		if len(f.Name) == 1 {
+			dashes = "-"
+		}
+		fmt.Fprintf(t.Out, "  %-22s %s\n", strings.TrimSpace(dashes+f.Name+" "+name), text)
+	})
+}
