@@ -1,0 +1,70 @@
+package pci
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+)
+
+// CardRef is the place of a card. Its text, "pve1/0000:03:00.0", is what every
+// command prints and every document accepts.
+type CardRef struct {
+	Host string
+	Slot Slot
+}
+
+// ParseCardRef reads "pve1/0000:03:00.0". Any function of the card will do, or none:
+// they are one piece of hardware.
+func ParseCardRef(text string) (CardRef, error) {
+	host, address, found := strings.Cut(strings.TrimSpace(text), "/")
+	if !found || host == "" {
+		return CardRef{}, fmt.Errorf("%q is not the place of a card; write it as host/address, for example %q", text, "pve1/0000:03:00.0")
+	}
+	slot, err := ParseCardSlot(address)
+	if err != nil {
+		return CardRef{}, err
+	}
+	return CardRef{Host: host, Slot: slot}, nil
+}
+
+// ParseCardSlot reads the address of a card, with or without a function.
+func ParseCardSlot(text string) (Slot, error) {
+	if slot, err := ParseSlot(text); err == nil {
+		return slot, nil
+	}
+	bdf, err := ParseBDF(text)
+	return bdf.Slot, err
+}
+
+// IsZero reports whether no card is named.
+func (r CardRef) IsZero() bool { return r == CardRef{} }
+
+// String is the text of the place, "" when no card is named.
+func (r CardRef) String() string {
+	if r.IsZero() {
+		return ""
+	}
+	return r.Host + "/" + r.Slot.At(0).String()
+}
+
+// Compare orders places by host, then as lspci lists them.
+func (r CardRef) Compare(other CardRef) int {
+	return cmp.Or(cmp.Compare(r.Host, other.Host), r.Slot.Compare(other.Slot))
+}
+
+// MarshalText writes the place for JSON and YAML.
+func (r CardRef) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads what MarshalText writes; "" names no card.
+func (r *CardRef) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*r = CardRef{}
+		return nil
+	}
+	parsed, err := ParseCardRef(string(text))
+	if err != nil {
+		return err
+	}
+	*r = parsed
+	return nil
+}
