@@ -248,14 +248,6 @@ func homelab() *inventory.Snapshot {
 	)
 }
 
-func slot(text string) *pci.Slot {
-	s, err := pci.ParseSlot(text)
-	if err != nil {
-		panic(err)
-	}
-	return &s
-}
-
 // planOf is a plan with these workers.
 func planOf(workers ...plan.Worker) *plan.Plan {
 	return &plan.Plan{
@@ -265,9 +257,9 @@ func planOf(workers ...plan.Worker) *plan.Plan {
 }
 
 var (
-	kept    = plan.Worker{Name: "gpu-workers-1", Action: plan.Keep, Host: "pve1", VM: "9101", Model: "Tesla T4", Slot: slot("0000:03:00")}
+	kept    = plan.Worker{Name: "gpu-workers-1", Action: plan.Keep, Host: "pve1", VM: "9101", Model: "Tesla T4", Card: pci.MustCardRef("pve1/0000:03:00.0")}
 	created = plan.Worker{
-		Name: "gpu-workers-2", Action: plan.Create, Host: "pve2", VM: "9102", Model: "Tesla T4", Slot: slot("0000:03:00"),
+		Name: "gpu-workers-2", Action: plan.Create, Host: "pve2", VM: "9102", Model: "Tesla T4", Card: pci.MustCardRef("pve2/0000:03:00.0"),
 		Reason:  "memory 41 of 128 GiB used",
 		Desired: &inventory.Machine{Cores: 4, MemoryMiB: 16384},
 		Source:  &plan.Source{Template: "ubuntu-22.04", VM: "9001", Host: "pve2"},
@@ -276,7 +268,7 @@ var (
 	refused = plan.Worker{
 		Name: "gpu-workers-3", Action: plan.Refuse,
 		Refusals: []finding.Finding{{
-			ID: finding.CardHeld, Verdict: finding.Fail, Layer: finding.LayerCard, Where: fault.Place{Host: "pve2", Card: "0000:81:00.0"},
+			ID: finding.CardHeld, Verdict: finding.Fail, Layer: finding.LayerCard, Where: fault.Place{Host: "pve2", Card: pci.MustBDF("0000:81:00.0")},
 			Reason: `is in VM 204 "vdi-7", not ours`, Fix: "choose another card",
 		}},
 	}

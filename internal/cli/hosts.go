@@ -87,7 +87,7 @@ func viewHost(world engine.World, h *inventory.Host) hostView {
 	}
 	for _, card := range h.GPUs() {
 		view.GPUs++
-		if claim := world.Snapshot.Claim(h.Name, card.Slot); claim != nil && !claim.Releasing {
+		if claim := world.Snapshot.Claim(h.Ref(card)); claim != nil && !claim.Releasing {
 			view.GPUsClaimed++
 		}
 	}

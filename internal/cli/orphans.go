@@ -63,7 +63,7 @@ func (a *app) printOrphans(plans engine.Plans) {
 			if w.Action == plan.Release {
 				what, next, vm = "claim without a VM", "gpuworker orphans --release", ""
 			}
-			g.add(w.Name, what, w.Host, vm, cardName(plans, pl.Hypervisor, w.Name), a.withFiles(next))
+			g.add(w.Name, what, w.Host, vm, cardText(w.Card, w.Model), a.withFiles(next))
 		}
 	}
 	if len(g.rows) == 0 {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -118,7 +117,7 @@ func statusTable(rows []status.Row, p term.Paint) *grid {
 	g := newGrid("worker", "host", "card", "VM", "addresses", "state")
 	g.right = []int{3}
 	for _, r := range rows {
-		card := strings.TrimSpace(r.Model + " " + r.Card)
+		card := cardText(r.Card, r.Model)
 		g.addNoted(r.Note, r.Worker, r.Host, card, r.VM, term.List(r.Addresses, maxListed), statePainted(r, p))
 	}
 	return g

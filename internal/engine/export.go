@@ -15,7 +15,6 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/machine"
-	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/term"
 )
@@ -97,8 +96,8 @@ func exportPool(hypervisor string, vms []*inventory.VM) v1alpha1.WorkerPool {
 		},
 	}
 	for _, vm := range vms {
-		if slot, err := pci.ParseSlot(vm.Record.Card); err == nil {
-			pool.Spec.GPUs = append(pool.Spec.GPUs, v1alpha1.GPURequest{Host: vm.Home(), BDF: slot.At(0).String()})
+		if card := vm.Record.Card; !card.IsZero() {
+			pool.Spec.GPUs = append(pool.Spec.GPUs, v1alpha1.GPURequest{Host: vm.Home(), BDF: card.BDF().String()})
 		}
 	}
 	if len(pool.Spec.GPUs) == 0 {
@@ -167,7 +166,7 @@ func writeFreeCards(out *bytes.Buffer, s *inventory.Snapshot) {
 	for i := range s.Hosts {
 		host := &s.Hosts[i]
 		for _, device := range host.GPUs() {
-			if len(s.Holders(host.Name, device.Slot)) > 0 || s.Claim(host.Name, device.Slot) != nil {
+			if len(s.Holders(host.Ref(device))) > 0 || s.Claim(host.Ref(device)) != nil {
 				continue
 			}
 			gpu, _ := device.GPU()

@@ -54,11 +54,11 @@ func (r *Capacity) JudgeCards(host *inventory.Host) (verdicts []CardVerdict, bli
 // cardState sums up what a plan would find. Of several reasons that counts which
 // says most about whose the card is, then which is hardest to fix.
 func (r *Capacity) cardState(host *inventory.Host, device pci.Device) CardVerdict {
-	blocking, _ := r.JudgeCard(host, device, WorkerKey{})
+	blocking, _ := r.JudgeCard(host, device, Holder{})
 	if len(blocking) == 0 {
 		return CardVerdict{State: CardReady}
 	}
-	if holders := r.world.Holders(host.Name, device.Slot); len(holders) > 0 {
+	if holders := r.world.Holders(host.Ref(device)); len(holders) > 0 {
 		return heldCard(holders)
 	}
 	for _, state := range []CardState{CardReserved, CardNoIOMMU, CardBlocked, CardUnknown} {
@@ -68,7 +68,7 @@ func (r *Capacity) cardState(host *inventory.Host, device pci.Device) CardVerdic
 		}
 		verdict := CardVerdict{State: state, Reason: r.briefly(host, device, blocking[at])}
 		if state == CardReserved {
-			verdict.Claim = r.world.Claim(host.Name, device.Slot)
+			verdict.Claim = r.world.Claim(host.Ref(device))
 		}
 		return verdict
 	}
@@ -111,7 +111,7 @@ func heldCard(vms []*inventory.VM) CardVerdict {
 func (r *Capacity) briefly(host *inventory.Host, device pci.Device, f finding.Finding) string {
 	switch f.ID {
 	case finding.CardClaimed:
-		claim := r.world.Claim(host.Name, device.Slot)
+		claim := r.world.Claim(host.Ref(device))
 		return orWord(claim.Problem, "by "+orWord(claim.Record.By, "somebody"))
 	case finding.CardGroupShared:
 		mates := host.GroupMates(device)

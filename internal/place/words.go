@@ -59,14 +59,6 @@ func whose(vm *inventory.VM) string {
 	return words + ", stopped"
 }
 
-// Address is how a card is called: the BDF of its GPU function, else its slot.
-func Address(d pci.Device) string {
-	if gpu, ok := d.GPU(); ok {
-		return gpu.BDF.String()
-	}
-	return d.Slot.String()
-}
-
 // functionName names a function as lspci would, in short: "0000:42:00.0 I350
 // Gigabit Network Connection (network controller)".
 func functionName(f pci.Function) string {
@@ -116,7 +108,7 @@ func at(s *inventory.Snapshot, host string) fault.Place {
 
 func atCard(s *inventory.Snapshot, host string, d pci.Device) fault.Place {
 	where := at(s, host)
-	where.Card = Address(d)
+	where.Card = d.Address()
 	return where
 }
 

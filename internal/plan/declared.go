@@ -13,9 +13,9 @@ import (
 )
 
 // declaredMachine is the VM of the pool's n-th worker as the document says.
-// slot is its card; nil for a plain worker. enough is false when the pool has
+// card is zero for a plain worker. enough is false when the pool has
 // static addresses and none for this number.
-func declaredMachine(pool *v1alpha1.WorkerPool, n int, slot *pci.Slot) (m inventory.Machine, enough bool) {
+func declaredMachine(pool *v1alpha1.WorkerPool, n int, card pci.CardRef) (m inventory.Machine, enough bool) {
 	spec := &pool.Spec
 	m = inventory.Machine{
 		Cores:      int(spec.Machine.Cores),
@@ -31,9 +31,9 @@ func declaredMachine(pool *v1alpha1.WorkerPool, n int, slot *pci.Slot) (m invent
 		Agent:      true,
 	}
 	m.Guest, enough = declaredGuest(spec, n)
-	if slot != nil {
+	if !card.IsZero() {
 		m.Card = &inventory.Card{
-			Slot: *slot, PCIe: isTrue(spec.Passthrough.PCIe, true),
+			Ref: card, PCIe: isTrue(spec.Passthrough.PCIe, true),
 			ROMBar: isTrue(spec.Passthrough.ROMBar, true), XVGA: isTrue(spec.Passthrough.XVGA, false),
 		}
 	}
@@ -88,7 +88,7 @@ func isSemiPersistent(pool *v1alpha1.WorkerPool) bool {
 // declaredRecord is the note of a new worker. Apply adds UUID and By.
 func declaredRecord(pool *v1alpha1.WorkerPool, worker string) inventory.Record {
 	return inventory.Record{
-		Version: inventory.RecordVersion, Worker: worker, Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster, Lifecycle: string(pool.Spec.Lifecycle),
+		Version: inventory.RecordVersion, WorkerKey: workerKeyOf(pool, worker), Lifecycle: string(pool.Spec.Lifecycle),
 		Labels: labelText(pool.Spec.Labels), Taints: taintText(pool.Spec.Taints),
 	}
 }
@@ -119,11 +119,11 @@ func taintText(taints []v1alpha1.Taint) string {
 // RequirementsOf is what a worker of the pool asks of the hypervisor. request is nil for a
 // plain worker.
 func RequirementsOf(pool *v1alpha1.WorkerPool, worker string, request *v1alpha1.GPURequest) place.Requirements {
-	machine, _ := declaredMachine(pool, numberOf(pool.Name, worker), nil)
+	machine, _ := declaredMachine(pool, numberOf(pool.Name, worker), pci.CardRef{})
 	w := place.Requirements{
-		WorkerKey: place.WorkerKey{Worker: worker, Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster},
-		Hosts:     pool.Spec.Hosts,
-		Template:  pool.Spec.Template, Storage: machine.Storage, DiskMiB: machine.DiskMiB,
+		Holder:   place.Holder{WorkerKey: workerKeyOf(pool, worker)},
+		Hosts:    pool.Spec.Hosts,
+		Template: pool.Spec.Template, Storage: machine.Storage, DiskMiB: machine.DiskMiB,
 		NIC: machine.NIC, MemoryMiB: machine.MemoryMiB, Cores: machine.Cores,
 	}
 	if request != nil {
@@ -135,7 +135,7 @@ func RequirementsOf(pool *v1alpha1.WorkerPool, worker string, request *v1alpha1.
 
 func cardRequirements(request *v1alpha1.GPURequest) place.CardRequirements {
 	if bdf, err := pci.ParseBDF(request.BDF); err == nil {
-		return place.CardRequirements{Host: request.Host, Slot: &bdf.Slot}
+		return place.CardRequirements{Ref: pci.CardRef{Host: request.Host, Slot: bdf.Slot}}
 	}
 	return place.CardRequirements{Model: request.Model, ID: request.ID, Hosts: request.Hosts}
 }

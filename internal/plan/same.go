@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -89,7 +90,7 @@ func decisions(p *Plan) []decision {
 			w := &pool.Workers[i]
 			d := decision{
 				key: decisionKey{pool.Name, pool.KubeCluster, w.Name, seen[w.Name]}, action: w.Action,
-				where: strings.TrimSpace(w.Host + " " + slotText(w.Slot)), steps: w.Steps, wants: w.Changes, writes: writesOf(w),
+				where: cmp.Or(w.Card.String(), w.Host), steps: w.Steps, wants: w.Changes, writes: writesOf(w),
 			}
 			seen[w.Name]++
 			if len(w.Refusals) > 0 {

@@ -102,10 +102,10 @@ func columnsOf(pool *Pool) columns {
 }
 
 func cardText(w *Worker) string {
-	if w.Slot == nil {
+	if w.Card.IsZero() {
 		return ""
 	}
-	return strings.TrimSpace(w.Slot.At(0).String() + " " + w.Model)
+	return strings.TrimSpace(w.Card.BDF().String() + " " + w.Model)
 }
 
 // fewReasons are worth reading again in another pool; of more it is said that they
@@ -325,7 +325,9 @@ func (t *printer) list(all []finding.Finding, indent string) {
 	}
 }
 
-func findingPlace(where fault.Place) string { return strings.TrimSpace(where.Host + " " + where.Card) }
+func findingPlace(where fault.Place) string {
+	return strings.TrimSpace(where.Host + " " + where.Card.String())
+}
 
 // others names the other places of which the same is said.
 func others(f finding.Group) string {
