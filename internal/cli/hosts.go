@@ -66,7 +66,7 @@ func (a *app) hosts(ctx context.Context, _ []string) error {
 // headline names a hypervisor: "Hypervisor lab · Proxmox VE 9.1.4 · 3 hosts".
 func headline(world engine.World, p term.Paint) term.Text {
 	s := world.Snapshot
-	return term.Sprintf("Hypervisor %s · %s %s · %s", p.Bold(world.Hypervisor), s.Product, s.Version, count(len(s.Hosts), "host"))
+	return term.Sprintf("Hypervisor %s · %s %s · %s", p.Bold(world.Hypervisor), s.Product, s.Version, term.Count(len(s.Hosts), "host"))
 }
 
 func hostViews(worlds []engine.World) []hostView {

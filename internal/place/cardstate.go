@@ -1,6 +1,7 @@
 package place
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,7 +44,7 @@ func (r *Capacity) JudgeCards(host *inventory.Host) (verdicts []CardVerdict, bli
 	}
 	if f, is := unreadable(r.world, host, "PCI devices"); is && len(host.Devices) == 0 {
 		why, _ := gap(host, "PCI devices")
-		return nil, orWord(why, f.Reason)
+		return nil, cmp.Or(why, f.Reason)
 	}
 	for _, device := range host.GPUs() {
 		verdicts = append(verdicts, r.cardState(host, device))
@@ -102,7 +103,7 @@ func heldCard(vms []*inventory.VM) CardVerdict {
 	case inventory.Unverified:
 		v.Reason = "not proven to be ours: " + why
 	case inventory.Foreign:
-		v.Reason = orWord(v.Reason, "not ours")
+		v.Reason = cmp.Or(v.Reason, "not ours")
 	}
 	return v
 }
@@ -112,7 +113,7 @@ func (r *Capacity) briefly(host *inventory.Host, device pci.Device, f finding.Fi
 	switch f.ID {
 	case finding.CardClaimed:
 		claim := r.world.Claim(host.Ref(device))
-		return orWord(claim.Problem, "by "+orWord(claim.Record.By, "somebody"))
+		return cmp.Or(claim.Problem, "by "+cmp.Or(claim.Record.By, "somebody"))
 	case finding.CardGroupShared:
 		mates := host.GroupMates(device)
 		names := make([]string, len(mates))

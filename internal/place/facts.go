@@ -1,6 +1,7 @@
 package place
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -69,7 +70,7 @@ func hostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding
 	}
 	told = slices.DeleteFunc(told, func(f finding.Finding) bool { return f.Verdict == finding.Pass })
 	if !slices.ContainsFunc(told, func(f finding.Finding) bool { return f.Verdict != finding.Info }) {
-		f.Verdict, f.Reason = finding.Pass, fmt.Sprintf("%s, says %s", orWord(card.Driver, "no driver"), h.Facts.From)
+		f.Verdict, f.Reason = finding.Pass, fmt.Sprintf("%s, says %s", cmp.Or(card.Driver, "no driver"), h.Facts.From)
 		told = append(told, f)
 	}
 	return told

@@ -1,6 +1,7 @@
 package place
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -95,7 +96,7 @@ func gpuModels(h *inventory.Host) string {
 	for i, model := range models {
 		models[i] = fmt.Sprintf("%d × %s", number[model], model)
 	}
-	return orWord(strings.Join(models, ", "), "no NVIDIA GPU")
+	return cmp.Or(strings.Join(models, ", "), "no NVIDIA GPU")
 }
 
 // on is advice to run a command on a host.

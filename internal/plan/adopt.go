@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -167,7 +168,7 @@ func (b *builder) exampleNames() string {
 	for _, pool := range b.documents.pools {
 		names = append(names, pool.WorkerName(1))
 	}
-	return orNothing(strings.Join(names, ", "))
+	return cmp.Or(strings.Join(names, ", "), "nothing")
 }
 
 // adoptCard finds the one card of the VM and plans to claim it.

@@ -9,6 +9,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/place"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // Build makes the plan that brings the world to what the documents declare.
@@ -24,7 +25,7 @@ func (b *builder) build() *Plan {
 	b.decideNew()
 	p := b.plan()
 	if refused := p.Summary().Refused; b.in.Request.AllOrNothing && refused > 0 {
-		p.Block(fmt.Sprintf("%s, and all or nothing was asked for", count(refused, "worker is refused", "workers are refused")))
+		p.Block(fmt.Sprintf("%s refused, and all or nothing was asked for", term.Count(refused, "worker")))
 	}
 	return p
 }
@@ -90,7 +91,7 @@ func (d *draft) key() inventory.WorkerKey {
 func newBuilder(in Input) *builder {
 	documents := documentsOf(in)
 	b := &builder{
-		in: in, documents: documents, world: in.Snapshot, survey: look(in.Snapshot, documents), capacity: place.NewCapacity(in.Snapshot), named: in.Request.places(),
+		in: in, documents: documents, world: in.Snapshot, survey: look(in.Snapshot, documents), capacity: place.NewCapacity(in.Snapshot), named: places(in.Request),
 		poolAt: map[poolKey]*poolDraft{}, searches: map[requestKey]*place.Search{},
 	}
 	if in.Hypervisor != nil && in.Hypervisor.Spec.RequireHostFacts {
@@ -376,9 +377,3 @@ func (b *builder) surplusVMs(d *draft) []Worker {
 }
 
 // count writes "1 worker", "2 workers".
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}

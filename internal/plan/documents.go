@@ -110,3 +110,6 @@ func numberOf(pool, worker string) int {
 	}
 	return 0
 }
+
+// IsWorkerOf reports whether a name is that of a worker of the pool, POOL-n.
+func IsWorkerOf(pool *v1alpha1.WorkerPool, name string) bool { return numberOf(pool.Name, name) > 0 }

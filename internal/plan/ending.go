@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -101,7 +102,7 @@ func (b *builder) hasForeignCards(d *draft) bool {
 	}
 	vm := d.member.vm
 	f := vmFinding(b.world, vm, finding.VMCardDiffers, finding.Fail)
-	f.Reason = fmt.Sprintf("VM %s has %s attached, and %s is all that is its own", vm.ID, strings.Join(keys, ", "), orNothing(d.member.card.String()))
+	f.Reason = fmt.Sprintf("VM %s has %s attached, and %s is all that is its own", vm.ID, strings.Join(keys, ", "), cmp.Or(d.member.card.String(), "nothing"))
 	f.Fix = b.world.AdviseVM(inventory.TakeRestOut, vm)
 	d.Action, d.Reason, d.Hint = Hold, f.Reason, f.Fix
 	d.Notes = append(d.Notes, f)

@@ -60,13 +60,6 @@ func (b *builder) model(m *member) string {
 	return gpu.ShortName()
 }
 
-func orNothing(text string) string {
-	if text == "" {
-		return "nothing"
-	}
-	return text
-}
-
 func (d *draft) refuse(findings ...finding.Finding) {
 	d.Action, d.Steps, d.Refusals = Refuse, nil, findings
 	d.Changes, d.Hint = nil, ""

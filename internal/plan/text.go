@@ -10,6 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/place"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // Style says how a plan is printed.
@@ -69,7 +70,7 @@ func (t *printer) paint(code, text string) string {
 }
 
 func (t *printer) header(p *Plan) {
-	text := fmt.Sprintf("Hypervisor %s (%s %s, %s)", p.Hypervisor, p.Product, p.Version, count(p.HostCount, "host", "hosts"))
+	text := fmt.Sprintf("Hypervisor %s (%s %s, %s)", p.Hypervisor, p.Product, p.Version, term.Count(p.HostCount, "host"))
 	if t.kubeCluster != "" {
 		text += " · KubeCluster " + t.kubeCluster
 	}
@@ -225,7 +226,7 @@ func size(w *Worker) string {
 	if w.VM != "" {
 		vm = "VM " + w.VM
 	}
-	return fmt.Sprintf("%s: %s, %s", vm, count(w.Desired.Cores, "core", "cores"), place.Size(int64(w.Desired.MemoryMiB)<<20))
+	return fmt.Sprintf("%s: %s, %s", vm, term.Count(w.Desired.Cores, "core"), place.Size(int64(w.Desired.MemoryMiB)<<20))
 }
 
 // origin says what a new VM is cloned from.
