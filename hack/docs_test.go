@@ -11,20 +11,20 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/pve"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
 // document is one Markdown file of the repository.
-type document struct {
+type page struct {
 	file string // below the root, with slashes
 	text string
 }
 
-func documents(t *testing.T) []document {
+func documents(t *testing.T) []page {
 	t.Helper()
-	var all []document
+	var all []page
 	root := os.DirFS("..")
 	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
 		files, err := fs.Glob(root, pattern)
@@ -36,7 +36,7 @@ func documents(t *testing.T) []document {
 			if err != nil {
 				t.Fatal(err)
 			}
-			all = append(all, document{file, string(text)})
+			all = append(all, page{file, string(text)})
 		}
 	}
 	if len(all) < 10 {
@@ -45,7 +45,7 @@ func documents(t *testing.T) []document {
 	return all
 }
 
-func (d document) without(blocks *regexp.Regexp) string { return blocks.ReplaceAllString(d.text, "") }
+func (d page) without(blocks *regexp.Regexp) string { return blocks.ReplaceAllString(d.text, "") }
 
 var (
 	yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
@@ -79,11 +79,11 @@ func TestEveryDocumentInTheDocsIsValid(t *testing.T) {
 				continue // a part of a document
 			}
 			count++
-			files := []v1alpha1.File{{Name: d.file, Data: []byte(match[1])}}
+			files := []document.File{{Name: d.file, Data: []byte(match[1])}}
 			if !strings.Contains(match[1], "kind: Hypervisor") {
-				files = append(files, v1alpha1.File{Name: "beside it", Data: []byte(besides)})
+				files = append(files, document.File{Name: "beside it", Data: []byte(besides)})
 			}
-			_, warnings, err := v1alpha1.Load(files...)
+			_, warnings, err := document.Load(files...)
 			if err != nil {
 				t.Errorf("%s: an example does not load: %v\n%s", d.file, err, match[1])
 			}
@@ -284,7 +284,7 @@ func TestTheDocsTypeCommandsThatExist(t *testing.T) {
 
 // commandLines are the parts of a page that one would type: code spans and the
 // lines of shell blocks. Line breaks in code spans are spaces.
-func commandLines(d document) []string {
+func commandLines(d page) []string {
 	var lines []string
 	for _, block := range regexp.MustCompile("(?ms)^```(?:sh|console)?\n(.*?)^```$").FindAllStringSubmatch(d.text, -1) {
 		lines = append(lines, strings.Split(block[1], "\n")...)

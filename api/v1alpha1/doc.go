@@ -3,11 +3,10 @@
 // Kubernetes objects: the file that is given to the command line is the object
 // that a controller reconciles.
 //
-// Decode reads them strictly and reports all problems at once, each with file,
-// line and field path. SetDefaults fills what was left out, in one place.
-// Validate says what is wrong with a set of documents without looking at any
-// hypervisor; what needs a look at the real world is the business of `check`
-// and `plan`. Load does the three in one. Schema is for editors.
+// SetDefaults fills what was left out, in one place. Validate says what is wrong
+// with a set of documents without looking at any hypervisor; what needs a look at
+// the real world is the business of `check` and `plan`. Files are read by
+// internal/document. Schema is for editors.
 //
 // No message of this package repeats what is, or may be, a secret.
 //

@@ -1,72 +1,52 @@
 package v1alpha1
 
-import (
-	"cmp"
-	"fmt"
-	"slices"
-	"strconv"
-	"strings"
-)
+import "github.com/gpuworker/gpuworker/internal/phrase"
 
-// Problem is one thing that is wrong in a document, and where.
+// Problem is one thing that is wrong in a set of documents.
 type Problem struct {
-	File    string `json:"file,omitempty"`   // as the operator named it; "" for a document that was not read from a file
-	Line    int    `json:"line,omitempty"`   // from 1; 0 when not known
-	Object  string `json:"object,omitempty"` // "WorkerPool/gpu-workers"
-	Path    string `json:"path,omitempty"`   // "spec.gpus[0].bdf"
-	Message string `json:"message"`          // what is wrong and what to write instead
+	Field   Field
+	Message string // what is wrong and what to write instead
+	// See is another field that this one clashes with; nil for none.
+	See *Field
+	// NotFound reports whether the problem is that another document is not in the
+	// set, which proves nothing when a document of the set could not be read.
+	NotFound bool
 }
 
-// String writes the problem as compilers do, so that editors can jump to it:
-// "lab.yaml:14: WorkerPool/gpu-workers: spec.gpus[0].bdf: message".
+// String is the problem on one line.
 func (p Problem) String() string {
-	var parts []string
-	for _, part := range []string{p.place(), p.Object, p.Path, p.Message} {
-		if part != "" {
-			parts = append(parts, part)
-		}
+	text := ObjectName(p.Field.Kind, p.Field.Name) + ": "
+	if p.Field.Path != "" {
+		text += p.Field.Path + ": "
 	}
-	return strings.Join(parts, ": ")
+	text += p.Message
+	if p.See != nil {
+		text += "; see " + p.See.String()
+	}
+	return text
 }
 
-func (p Problem) place() string {
-	if p.File == "" || p.Line == 0 {
-		return p.File
-	}
-	return p.File + ":" + strconv.Itoa(p.Line)
+// Field is a field of one document of a set.
+type Field struct {
+	Kind  string
+	Index int    // of the document in the list of its kind
+	Name  string // of the document
+	Path  string // "spec.gpus[0].bdf"; "" is the whole document
 }
 
-// Problems are all problems of a set of documents. As an error it prints one
-// line for each, and a last line with their number.
-type Problems []Problem
-
-// Error implements error.
-func (ps Problems) Error() string {
-	var b strings.Builder
-	for _, p := range ps {
-		b.WriteString(p.String() + "\n")
+// String is how a message about another field names this one.
+func (f Field) String() string {
+	text := ObjectName(f.Kind, f.Name)
+	if f.Path != "" {
+		text += " " + f.Path
 	}
-	noun := "problems"
-	if len(ps) == 1 {
-		noun = "problem"
-	}
-	fmt.Fprintf(&b, "%d %s, nothing was changed.", len(ps), noun)
-	return b.String()
+	return text
 }
 
-// sorted returns the problems in the order of files and lines. Problems of one
-// line stay in the order in which they were found.
-func (ps Problems) sorted() Problems {
-	slices.SortStableFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
-	})
-	return ps
-}
-
-// orNil is the problems as an error: nil when there are none.
-func (ps Problems) orNil() error {
-	if len(ps) == 0 {
-		return nil
+// ObjectName is how problems name a document: "WorkerPool/gpu-workers".
+func ObjectName(kind, name string) string {
+	if kind == "" || name == "" {
+		return phrase.Plain(kind + name)
 	}
-	return ps.sorted()
+	return phrase.Plain(kind) + "/" + phrase.Plain(name)
 }

@@ -1,4 +1,4 @@
-package v1alpha1
+package v1alpha1_test
 
 import (
 	"flag"
@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpuworker/gpuworker/internal/document"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -33,17 +35,17 @@ func TestEveryMistakeIsExplained(t *testing.T) {
 }
 
 // explain loads one scenario.
-func explain(t *testing.T, path string) (Problems, error) {
+func explain(t *testing.T, path string) (document.Problems, error) {
 	t.Helper()
-	files := []File{{Name: "bad.yaml", Data: read(t, path)}}
+	files := []document.File{{Name: "bad.yaml", Data: read(t, path)}}
 	if text := string(files[0].Data); strings.Contains(text, "kind: WorkerPool") && !strings.Contains(text, "kind: KubeCluster") {
-		files = append(files, File{Name: "lab.yaml", Data: read(t, "testdata/lab.yaml")})
+		files = append(files, document.File{Name: "lab.yaml", Data: read(t, "testdata/lab.yaml")})
 	}
-	_, warnings, err := Load(files...)
+	_, warnings, err := document.Load(files...)
 	return warnings, err
 }
 
-func report(warnings Problems, err error) string {
+func report(warnings document.Problems, err error) string {
 	var b strings.Builder
 	for _, w := range warnings {
 		b.WriteString("warning: " + w.String() + "\n")

@@ -1,4 +1,4 @@
-package v1alpha1
+package v1alpha1_test
 
 import (
 	"encoding/json"
@@ -13,22 +13,27 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/api/v1alpha1/internal/schema"
+	"github.com/gpuworker/gpuworker/internal/document"
+	"github.com/gpuworker/gpuworker/internal/fieldpath"
 )
 
+var kinds = []string{v1alpha1.KindHypervisor, v1alpha1.KindKubeCluster, v1alpha1.KindWorkerPool}
+
 func TestTheSchemaIsUpToDate(t *testing.T) {
-	want, err := schema.Generate(".", GroupVersion, kinds...)
+	want, err := schema.Generate(".", v1alpha1.GroupVersion, kinds...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), string(Schema())); diff != "" {
+	if diff := cmp.Diff(string(want), string(v1alpha1.Schema())); diff != "" {
 		t.Errorf("schema.json is stale; run go generate ./api/... (-want +got):\n%s", diff)
 	}
 }
 
 func TestTheSchemaTakesWhatDecodeTakes(t *testing.T) {
 	s := parsedSchema(t)
-	files := append(examples(t), lab(t), File{Name: "testdata/full.yaml", Data: read(t, "testdata/full.yaml")})
+	files := append(examples(t), lab(t), document.File{Name: "testdata/full.yaml", Data: read(t, "testdata/full.yaml")})
 	for _, file := range files {
 		for i, document := range documentsOf(t, file.Data) {
 			if wrong := s.check(document); wrong != "" {
@@ -61,24 +66,17 @@ func TestTheSchemaSeesWhatAnEditorCanSee(t *testing.T) {
 	}
 }
 
-func TestTheSchemaKnowsTheSameQuantities(t *testing.T) {
-	memory := parsedSchema(t).at(t, KindWorkerPool, "spec", "machine", "memory")
-	if memory["pattern"] != quantityForm.String() {
-		t.Errorf("the schema has %v, Decode has %v", memory["pattern"], quantityForm)
-	}
-}
-
 // The defaults in the markers are those of SetDefaults, no more and no less;
 // only what depends on other fields has none.
 func TestTheSchemaHasTheDefaultsOfSetDefaults(t *testing.T) {
-	d, err := Decode(lab(t), File{Name: "a.yaml", Data: []byte(poolText("a", "  gpus: [{model: T4}]\n"))})
+	d, err := document.Decode(lab(t), document.File{Name: "a.yaml", Data: []byte(poolText("a", "  gpus: [{model: T4}]\n"))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Hypervisors[0].Spec.Proxmox.VMIDs = VMIDRange{}
+	d.Hypervisors[0].Spec.Proxmox.VMIDs = v1alpha1.VMIDRange{}
 	s := parsedSchema(t)
 	before := []any{asMap(t, d.Hypervisors[0]), asMap(t, d.KubeClusters[0]), asMap(t, d.WorkerPools[0])}
-	SetDefaults(d)
+	v1alpha1.SetDefaults(d)
 	after := []any{asMap(t, d.Hypervisors[0]), asMap(t, d.KubeClusters[0]), asMap(t, d.WorkerPools[0])}
 	for i, kind := range kinds {
 		set := make(map[string]any)
@@ -131,9 +129,9 @@ func refuses(t *testing.T, kind, path string, value any) bool {
 		data, _ := json.Marshal(document)
 		text.WriteString("---\n" + string(data) + "\n")
 	}
-	_, _, err := Load(File{Name: "a.yaml", Data: []byte(text.String())})
-	problems, _ := err.(Problems)
-	return slices.ContainsFunc(problems, func(p Problem) bool {
+	_, _, err := document.Load(document.File{Name: "a.yaml", Data: []byte(text.String())})
+	problems, _ := err.(document.Problems)
+	return slices.ContainsFunc(problems, func(p document.Problem) bool {
 		return p.Path == path && strings.Contains(p.Message, "is not allowed")
 	})
 }
@@ -161,7 +159,7 @@ func added(before, after any, path string, into map[string]any) {
 			return
 		}
 		for key, value := range now {
-			added(old[key], value, under(path, key), into)
+			added(old[key], value, fieldpath.Under(path, key), into)
 		}
 	case []any:
 		list, _ := before.([]any)
@@ -192,13 +190,13 @@ func asMap(t *testing.T, document any) any {
 func documentsOf(t *testing.T, data []byte) []any {
 	t.Helper()
 	var documents []any
-	for _, chunk := range split(data) {
-		var document any
-		if err := yaml.Unmarshal(chunk.data, &document); err != nil {
+	for text := range strings.SplitSeq("\n"+string(data), "\n---") {
+		var one any
+		if err := yaml.Unmarshal([]byte(text), &one); err != nil {
 			t.Fatal(err)
 		}
-		if document != nil {
-			documents = append(documents, document)
+		if one != nil {
+			documents = append(documents, one)
 		}
 	}
 	return documents
@@ -211,7 +209,7 @@ type jsonSchema struct{ root map[string]any }
 func parsedSchema(t *testing.T) jsonSchema {
 	t.Helper()
 	var root map[string]any
-	if err := json.Unmarshal(Schema(), &root); err != nil {
+	if err := json.Unmarshal(v1alpha1.Schema(), &root); err != nil {
 		t.Fatal(err)
 	}
 	return jsonSchema{root}
@@ -298,7 +296,7 @@ func (s jsonSchema) keyword(node map[string]any, keyword string, argument, value
 	case "properties":
 		for name, sub := range argument.(map[string]any) {
 			if inner, there := object[name]; there && inner != nil {
-				if wrong := s.judge(sub.(map[string]any), inner, under(path, name)); wrong != "" {
+				if wrong := s.judge(sub.(map[string]any), inner, fieldpath.Under(path, name)); wrong != "" {
 					return wrong
 				}
 			}
@@ -312,14 +310,14 @@ func (s jsonSchema) keyword(node map[string]any, keyword string, argument, value
 			if argument == false {
 				return fmt.Sprintf("%q is not known", name)
 			}
-			if wrong := s.judge(argument.(map[string]any), inner, under(path, name)); wrong != "" {
+			if wrong := s.judge(argument.(map[string]any), inner, fieldpath.Under(path, name)); wrong != "" {
 				return wrong
 			}
 		}
 	case "items":
 		list, _ := value.([]any)
 		for i, inner := range list {
-			if wrong := s.judge(argument.(map[string]any), inner, item(path, i)); wrong != "" {
+			if wrong := s.judge(argument.(map[string]any), inner, fieldpath.Item(path, i)); wrong != "" {
 				return wrong
 			}
 		}
@@ -370,7 +368,7 @@ func (s jsonSchema) defaults(node map[string]any, path string, into map[string]a
 	}
 	properties, _ := node["properties"].(map[string]any)
 	for name, sub := range properties {
-		s.defaults(sub.(map[string]any), under(path, name), into)
+		s.defaults(sub.(map[string]any), fieldpath.Under(path, name), into)
 	}
 }
 
@@ -382,10 +380,10 @@ func (s jsonSchema) enums(node map[string]any, path string, into map[string][]an
 	}
 	node = s.resolve(node)
 	if items, ok := node["items"].(map[string]any); ok {
-		s.enums(items, item(path, 0), into)
+		s.enums(items, fieldpath.Item(path, 0), into)
 	}
 	properties, _ := node["properties"].(map[string]any)
 	for name, sub := range properties {
-		s.enums(sub.(map[string]any), under(path, name), into)
+		s.enums(sub.(map[string]any), fieldpath.Under(path, name), into)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"strings"
 )
 
@@ -18,21 +17,6 @@ func (s SecretSource) Describe() string {
 		return "file " + s.File
 	}
 	return "no source (write env or file)"
-}
-
-// In returns the source with a relative file name taken from dir: that of the
-// document which names it.
-func (s SecretSource) In(dir string) SecretSource {
-	if s.File != "" && !filepath.IsAbs(s.File) {
-		s.File = filepath.Join(dir, s.File)
-	}
-	return s
-}
-
-// SecretOf returns a source that was written in the named document, with its
-// file name made usable from the working directory.
-func (d *Documents) SecretOf(kind, name string, s SecretSource) SecretSource {
-	return s.In(d.dir(kind, name))
 }
 
 // Resolve reads the secret. It looks only through getenv and readFile, which

@@ -5,79 +5,56 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/gpuworker/gpuworker/internal/closest"
+	"github.com/gpuworker/gpuworker/internal/fieldpath"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 // Validate says what is wrong with the documents without looking at anything
-// else. It expects SetDefaults to have been called. Warnings do not stop
-// anything; the error is of type Problems and holds all problems at once.
-func (d *Documents) Validate() (warnings Problems, err error) {
-	warnings, problems := d.validate()
-	return warnings, problems.orNil()
-}
-
-func (d *Documents) validate() (warnings, problems Problems) {
+// else, all of it at once. It expects SetDefaults to have been called. Warnings do
+// not stop anything.
+func (d *Documents) Validate() (warnings, problems []Problem) {
 	v := &validator{docs: d}
 	v.hypervisors()
 	v.kubeClusters()
 	v.pools()
 	v.workerNumbers()
-	return v.warnings.sorted(), v.problems.sorted()
+	return v.warnings, v.problems
 }
 
 // validator collects what is wrong in a set of documents.
 type validator struct {
 	docs               *Documents
-	problems, warnings Problems
+	problems, warnings []Problem
 }
 
 // object is a validator for one document.
 type object struct {
 	*validator
-	key    documentKey
-	name   string
-	origin *origin // nil when the document was not read from a file
+	document Field
 }
 
 func (v *validator) object(kind string, index int, name string) *object {
-	key := documentKey{kind, index}
-	return &object{v, key, objectName(kind, name), v.docs.origins[key]}
+	return &object{v, Field{Kind: kind, Index: index, Name: name}}
 }
 
-// isSuspect reports whether Decode spoke about this path already.
-func (o *object) isSuspect(path string) bool { return o.origin != nil && o.origin.suspect(path) }
+// field is a field of the document.
+func (o *object) field(path string) *Field {
+	f := o.document
+	f.Path = path
+	return &f
+}
 
-func (o *object) errorf(path, format string, args ...any) {
-	if o.isSuspect(path) {
-		return
-	}
-	o.problems = append(o.problems, o.problem(path, format, args...))
+func (o *object) errorf(path, format string, args ...any) { o.clash(path, nil, format, args...) }
+
+// clash is errorf for a field that another one excludes; nil when there is none.
+func (o *object) clash(path string, with *Field, format string, args ...any) {
+	o.problems = append(o.problems, Problem{Field: *o.field(path), Message: fmt.Sprintf(format, args...), See: with})
 }
 
 func (o *object) warnf(path, format string, args ...any) {
-	if o.isSuspect(path) {
-		return
-	}
-	o.warnings = append(o.warnings, o.problem(path, format, args...))
-}
-
-func (o *object) problem(path, format string, args ...any) Problem {
-	p := Problem{Object: o.name, Path: path, Message: fmt.Sprintf(format, args...)}
-	if o.origin != nil {
-		p.File, p.Line = o.origin.file, o.origin.lineOf(path)
-	}
-	return p
-}
-
-// place names a field for a message about another one.
-func (o *object) place(path string) string {
-	text := o.name
-	if path != "" {
-		text += " " + path
-	}
-	if o.origin != nil {
-		text += fmt.Sprintf(" (%s:%d)", o.origin.file, o.origin.lineOf(path))
-	}
-	return text
+	o.warnings = append(o.warnings, Problem{Field: *o.field(path), Message: fmt.Sprintf(format, args...)})
 }
 
 // uniqueNames is for the documents of one kind: the second of two that share a
@@ -87,7 +64,7 @@ type uniqueNames map[string]*object
 func (seen uniqueNames) check(o *object, name string) {
 	o.label("metadata.name", name)
 	if first, twice := seen[name]; twice && name != "" {
-		o.errorf("metadata.name", "there are two of this name, see %s", first.place("metadata.name"))
+		o.clash("metadata.name", first.field("metadata.name"), "there are two of this name")
 		return
 	}
 	seen[name] = o
@@ -101,7 +78,7 @@ func (o *object) label(path, name string) {
 		return
 	}
 	if len(name) > validation.DNS1123LabelMaxLength {
-		o.errorf(path, "%s has %d characters, and %d is the limit", clip(name), len(name), validation.DNS1123LabelMaxLength)
+		o.errorf(path, "%s has %d characters, and %d is the limit", phrase.Quote(name), len(name), validation.DNS1123LabelMaxLength)
 		return
 	}
 	if len(validation.IsDNS1123Label(name)) > 0 {
@@ -109,7 +86,7 @@ func (o *object) label(path, name string) {
 		if plain := labelFrom(name); plain != "" {
 			hint = fmt.Sprintf("; for example %q", plain)
 		}
-		o.errorf(path, "%s is not a name; use lower-case letters, digits and hyphens inside%s", clip(name), hint)
+		o.errorf(path, "%s is not a name; use lower-case letters, digits and hyphens inside%s", phrase.Quote(name), hint)
 	}
 }
 
@@ -142,11 +119,11 @@ func oneOf[T ~string](o *object, path string, value T, allowed ...T) {
 		}
 		words[i] = string(a)
 	}
-	if near := nearest(string(value), words); near != "" {
-		o.errorf(path, "%s is not allowed; did you mean %s? (%s)", clip(string(value)), near, orList(words))
+	if near := closest.To(string(value), words); near != "" {
+		o.errorf(path, "%s is not allowed; did you mean %s? (%s)", phrase.Quote(string(value)), near, phrase.Or(words))
 		return
 	}
-	o.errorf(path, "%s is not allowed; write %s", clip(string(value)), orList(words))
+	o.errorf(path, "%s is not allowed; write %s", phrase.Quote(string(value)), phrase.Or(words))
 }
 
 // reference wants the name of a document of the set.
@@ -160,16 +137,15 @@ func (o *object) reference(path, kind, name string, known []string) {
 			return
 		}
 	}
-	if o.docs.incomplete {
-		return // it may be the document that could not be read
-	}
 	hint := "; there is none in these files"
-	if near := nearest(name, known); near != "" {
+	if near := closest.To(name, known); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	} else if len(known) > 0 {
-		hint = "; there is " + some(known)
+		hint = "; there is " + phrase.Few(known)
 	}
-	o.errorf(path, "there is no %s document %s%s", kind, clip(name), hint)
+	o.problems = append(o.problems, Problem{
+		Field: *o.field(path), NotFound: true, Message: fmt.Sprintf("there is no %s document %s%s", kind, phrase.Quote(name), hint),
+	})
 }
 
 // distinct wants a list of well-formed texts without repetition. form says
@@ -178,11 +154,11 @@ func (o *object) distinct(path string, list []string, form func(string) string) 
 	first := make(map[string]int, len(list))
 	for i, text := range list {
 		if wrong := form(text); wrong != "" {
-			o.errorf(item(path, i), "%s", wrong)
+			o.errorf(fieldpath.Item(path, i), "%s", wrong)
 			continue
 		}
 		if at, twice := first[text]; twice {
-			o.errorf(item(path, i), "%s is there already as %s", clip(text), item(path, at))
+			o.errorf(fieldpath.Item(path, i), "%s is there already as %s", phrase.Quote(text), fieldpath.Item(path, at))
 			continue
 		}
 		first[text] = i

@@ -6,22 +6,25 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/fieldpath"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 func (o *object) access(path string, a Access) {
 	if a.User != "" && !userForm.MatchString(a.User) {
-		o.errorf(under(path, "user"), "%s is not a login; use at most 32 lower-case letters, digits, - and _, not beginning with a digit or hyphen", clip(a.User))
+		o.errorf(fieldpath.Under(path, "user"), "%s is not a login; use at most 32 lower-case letters, digits, - and _, not beginning with a digit or hyphen", phrase.Quote(a.User))
 	}
 	seen := make(map[string]int)
 	for i, key := range a.SSHKeys {
-		at := item(under(path, "sshKeys"), i)
+		at := fieldpath.Item(fieldpath.Under(path, "sshKeys"), i)
 		if wrong := sshKeyProblem(key); wrong != "" {
 			o.errorf(at, "%s", wrong)
 			continue
 		}
 		words := strings.Fields(key)
 		if first, twice := seen[words[1]]; twice {
-			o.errorf(at, "is the same key as %s", item(under(path, "sshKeys"), first))
+			o.errorf(at, "is the same key as %s", fieldpath.Item(fieldpath.Under(path, "sshKeys"), first))
 			continue
 		}
 		seen[words[1]] = i

@@ -3,7 +3,9 @@ package v1alpha1
 import (
 	"strings"
 
+	"github.com/gpuworker/gpuworker/internal/fieldpath"
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 // takenCards says which document and field took a card, over all pools: one
@@ -25,7 +27,7 @@ type takenCard struct {
 
 func (o *object) gpus(p *WorkerPool, taken takenCards) {
 	for i, g := range p.Spec.GPUs {
-		path := item("spec.gpus", i)
+		path := fieldpath.Item("spec.gpus", i)
 		switch {
 		case g.BDF != "" || g.Host != "":
 			o.gpuByPlace(path, p, g, taken)
@@ -39,28 +41,28 @@ func (o *object) gpus(p *WorkerPool, taken takenCards) {
 
 func (o *object) gpuByPlace(path string, p *WorkerPool, g GPURequest, taken takenCards) {
 	if extra := g.kindFields(); len(extra) > 0 {
-		o.errorf(path, "host and bdf name one card already, so %s cannot be beside them", andList(extra))
+		o.errorf(path, "host and bdf name one card already, so %s cannot be beside them", phrase.And(extra))
 	}
 	if g.Host == "" {
-		o.errorf(under(path, "host"), "is missing beside bdf: each host has its own addresses (gpuworker gpus lists them)")
+		o.errorf(fieldpath.Under(path, "host"), "is missing beside bdf: each host has its own addresses (gpuworker gpus lists them)")
 		return
 	}
 	if wrong := hostProblem(g.Host); wrong != "" {
-		o.errorf(under(path, "host"), "%s", wrong)
+		o.errorf(fieldpath.Under(path, "host"), "%s", wrong)
 	} else if !contains(p.Spec.Hosts, g.Host) {
-		o.errorf(under(path, "host"), "%s is not among spec.hosts, which limit the whole pool to %s", clip(g.Host), some(p.Spec.Hosts))
+		o.errorf(fieldpath.Under(path, "host"), "%s is not among spec.hosts, which limit the whole pool to %s", phrase.Quote(g.Host), phrase.Few(p.Spec.Hosts))
 	}
 	if g.BDF == "" {
-		o.errorf(under(path, "bdf"), "is missing beside host; write the address of the card, or hosts: [%s] with model and count for any card there", g.Host)
+		o.errorf(fieldpath.Under(path, "bdf"), "is missing beside host; write the address of the card, or hosts: [%s] with model and count for any card there", g.Host)
 		return
 	}
 	bdf, err := pci.ParseBDF(g.BDF)
 	if err != nil {
-		o.errorf(under(path, "bdf"), "%v (gpuworker gpus lists them)", err)
+		o.errorf(fieldpath.Under(path, "bdf"), "%v (gpuworker gpus lists them)", err)
 		return
 	}
 	if bdf.Function != 0 {
-		o.warnf(under(path, "bdf"), "names function %d; the whole card goes into the VM, %s with all its functions", bdf.Function, bdf.Slot)
+		o.warnf(fieldpath.Under(path, "bdf"), "names function %d; the whole card goes into the VM, %s with all its functions", bdf.Function, bdf.Slot)
 	}
 	o.takeCard(path, p, g.Host, bdf.Slot, taken)
 }
@@ -72,7 +74,7 @@ func (o *object) takeCard(path string, p *WorkerPool, host string, slot pci.Slot
 	}
 	this := card{hypervisor, host, slot}
 	if first, twice := taken[this]; twice {
-		o.errorf(path, "the card %s on %s is taken by %s already; one card is for one worker", slot, host, first.by.place(first.path))
+		o.clash(path, first.by.field(first.path), "the card %s on %s is taken already; one card is for one worker", slot, host)
 		return
 	}
 	taken[this] = takenCard{o, path}
@@ -83,24 +85,24 @@ func (o *object) gpuByKind(path string, p *WorkerPool, g GPURequest) {
 		o.errorf(path, "has model and id; write only one of them")
 	}
 	if g.Model != "" && strings.TrimSpace(g.Model) == "" {
-		o.errorf(under(path, "model"), "is blank; write a name such as \"Tesla T4\"")
+		o.errorf(fieldpath.Under(path, "model"), "is blank; write a name such as \"Tesla T4\"")
 	}
 	if g.ID != "" {
 		id, err := pci.ParseID(g.ID)
 		if err != nil {
-			o.errorf(under(path, "id"), "%v (gpuworker gpus lists them)", err)
+			o.errorf(fieldpath.Under(path, "id"), "%v (gpuworker gpus lists them)", err)
 		} else if id.Vendor != pci.VendorNVIDIA {
-			o.errorf(under(path, "id"), "%s is of vendor %04x; only cards of NVIDIA (%04x) become GPU workers", id, id.Vendor, pci.VendorNVIDIA)
+			o.errorf(fieldpath.Under(path, "id"), "%s is of vendor %04x; only cards of NVIDIA (%04x) become GPU workers", id, id.Vendor, pci.VendorNVIDIA)
 		}
 	}
 	if g.Count < 0 {
-		o.errorf(under(path, "count"), "%d is not a number of cards; write 1 or more", g.Count)
+		o.errorf(fieldpath.Under(path, "count"), "%d is not a number of cards; write 1 or more", g.Count)
 	}
-	hosts := under(path, "hosts")
+	hosts := fieldpath.Under(path, "hosts")
 	o.distinct(hosts, g.Hosts, hostProblem)
 	for i, host := range g.Hosts {
 		if hostProblem(host) == "" && !contains(p.Spec.Hosts, host) {
-			o.errorf(item(hosts, i), "%s is not among spec.hosts, which limit the whole pool to %s", clip(host), some(p.Spec.Hosts))
+			o.errorf(fieldpath.Item(hosts, i), "%s is not among spec.hosts, which limit the whole pool to %s", phrase.Quote(host), phrase.Few(p.Spec.Hosts))
 		}
 	}
 }

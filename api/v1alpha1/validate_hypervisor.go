@@ -6,6 +6,9 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/fieldpath"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 // VM numbers that Proxmox VE takes (API schema, pve-vmid).
@@ -47,8 +50,8 @@ func (o *object) rangeApart(path string, p *Proxmox, endpoints map[string][]numb
 	}
 	for _, other := range endpoints[p.Endpoint] {
 		if p.VMIDs.First <= other.vmids.Last && other.vmids.First <= p.VMIDs.Last {
-			o.warnf(path, "%d to %d overlaps the range of %s, which has the same endpoint; give them ranges apart, since each counts its own workers only",
-				p.VMIDs.First, p.VMIDs.Last, other.by.place(path))
+			o.warnings = append(o.warnings, Problem{Field: *o.field(path), See: other.by.field(path), Message: fmt.Sprintf(
+				"%d to %d overlaps the range of another Hypervisor with the same endpoint; give them ranges apart, since each counts its own workers only", p.VMIDs.First, p.VMIDs.Last)})
 			break
 		}
 	}
@@ -56,18 +59,18 @@ func (o *object) rangeApart(path string, p *Proxmox, endpoints map[string][]numb
 }
 
 func (o *object) proxmox(path string, p *Proxmox) {
-	if o.httpsURL(under(path, "endpoint"), p.Endpoint, "https://pve1.example.org:8006") && !hasPort(p.Endpoint) {
-		o.warnf(under(path, "endpoint"), "has no port and means 443; Proxmox VE listens on 8006 unless a proxy is before it")
+	if o.httpsURL(fieldpath.Under(path, "endpoint"), p.Endpoint, "https://pve1.example.org:8006") && !hasPort(p.Endpoint) {
+		o.warnf(fieldpath.Under(path, "endpoint"), "has no port and means 443; Proxmox VE listens on 8006 unless a proxy is before it")
 	}
-	o.tls(under(path, "tls"), p.TLS)
-	o.credentials(under(path, "credentials"), p.Credentials)
-	o.vmidRange(under(path, "vmids"), p.VMIDs)
-	oneOf(o, under(path, "attach"), p.Attach, AttachMapping, AttachRaw)
+	o.tls(fieldpath.Under(path, "tls"), p.TLS)
+	o.credentials(fieldpath.Under(path, "credentials"), p.Credentials)
+	o.vmidRange(fieldpath.Under(path, "vmids"), p.VMIDs)
+	oneOf(o, fieldpath.Under(path, "attach"), p.Attach, AttachMapping, AttachRaw)
 	if p.Attach == AttachRaw && p.Credentials.Username != rootUser {
-		o.errorf(under(path, "attach"), "Raw needs credentials with username: %s and its password; Proxmox lets nobody else, and no token, attach a raw address. Mapping works with a token", rootUser)
+		o.errorf(fieldpath.Under(path, "attach"), "Raw needs credentials with username: %s and its password; Proxmox lets nobody else, and no token, attach a raw address. Mapping works with a token", rootUser)
 	}
 	if p.ResourcePool != "" && !resourcePoolForm.MatchString(p.ResourcePool) {
-		o.errorf(under(path, "resourcePool"), "%s is not the name of a Proxmox pool; it has letters, digits, and . - _ inside, and up to two / between levels", clip(p.ResourcePool))
+		o.errorf(fieldpath.Under(path, "resourcePool"), "%s is not the name of a Proxmox pool; it has letters, digits, and . - _ inside, and up to two / between levels", phrase.Quote(p.ResourcePool))
 	}
 }
 
@@ -117,19 +120,19 @@ func (o *object) tls(path string, tls TLS) {
 	if tls.Fingerprint != "" {
 		set = append(set, "fingerprint")
 		if _, err := ParseFingerprint(tls.Fingerprint); err != nil {
-			o.errorf(under(path, "fingerprint"), "%v", err)
+			o.errorf(fieldpath.Under(path, "fingerprint"), "%v", err)
 		}
 	}
 	if tls.CAFile != "" {
 		set = append(set, "caFile")
-		o.fileName(under(path, "caFile"), tls.CAFile)
+		o.fileName(fieldpath.Under(path, "caFile"), tls.CAFile)
 	}
 	if tls.Insecure {
 		set = append(set, "insecure")
-		o.warnf(under(path, "insecure"), "TLS verification is off; credentials can be intercepted, and somebody else can answer for the server. Better: tls.fingerprint, from `pvenode cert info` on the host")
+		o.warnf(fieldpath.Under(path, "insecure"), "TLS verification is off; credentials can be intercepted, and somebody else can answer for the server. Better: tls.fingerprint, from `pvenode cert info` on the host")
 	}
 	if len(set) > 1 {
-		o.errorf(path, "has %s; write only one of them", andList(set))
+		o.errorf(path, "has %s; write only one of them", phrase.And(set))
 	}
 }
 
@@ -140,7 +143,7 @@ func ParseFingerprint(text string) ([]byte, error) {
 	sum, err := hex.DecodeString(digits)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s is not a fingerprint; write the SHA-256 in hexadecimal, as `pvenode cert info` prints it", clip(text))
+		return nil, fmt.Errorf("%s is not a fingerprint; write the SHA-256 in hexadecimal, as `pvenode cert info` prints it", phrase.Quote(text))
 	case len(sum) == 20:
 		return nil, fmt.Errorf("the fingerprint is a SHA-1; write the SHA-256, as `pvenode cert info` prints it")
 	case len(sum) != 32:
@@ -151,10 +154,10 @@ func ParseFingerprint(text string) ([]byte, error) {
 
 func (o *object) credentials(path string, c Credentials) {
 	if c.Token != nil {
-		o.secret(under(path, "token"), *c.Token, "PVE_TOKEN")
+		o.secret(fieldpath.Under(path, "token"), *c.Token, "PVE_TOKEN")
 	}
 	if c.Password != nil {
-		o.secret(under(path, "password"), *c.Password, "PVE_PASSWORD")
+		o.secret(fieldpath.Under(path, "password"), *c.Password, "PVE_PASSWORD")
 	}
 	switch {
 	case c.Token == nil && c.Password == nil && c.Username == "":
@@ -162,11 +165,11 @@ func (o *object) credentials(path string, c Credentials) {
 	case c.Token != nil && (c.Password != nil || c.Username != ""):
 		o.errorf(path, "has a token and a username or password; write one login only")
 	case c.Token == nil && c.Username == "":
-		o.errorf(under(path, "username"), "is missing beside the password; write it as user@realm, for example %q", rootUser)
+		o.errorf(fieldpath.Under(path, "username"), "is missing beside the password; write it as user@realm, for example %q", rootUser)
 	case c.Token == nil && c.Password == nil:
-		o.errorf(under(path, "password"), "is missing beside the username; write {env: PVE_PASSWORD}, or use a token")
+		o.errorf(fieldpath.Under(path, "password"), "is missing beside the username; write {env: PVE_PASSWORD}, or use a token")
 	}
-	o.username(under(path, "username"), c.Username)
+	o.username(fieldpath.Under(path, "username"), c.Username)
 }
 
 // username wants user@realm. It is not repeated in messages: tokens and
@@ -191,11 +194,11 @@ func (o *object) vmidRange(path string, r VMIDRange) {
 	case r.First == 0 || r.Last == 0:
 		o.errorf(path, "needs both first and last")
 	case r.First < lowestVMID || r.First > highestVMID:
-		o.errorf(under(path, "first"), "%d is not a VM number; Proxmox takes %d to %d", r.First, lowestVMID, highestVMID)
+		o.errorf(fieldpath.Under(path, "first"), "%d is not a VM number; Proxmox takes %d to %d", r.First, lowestVMID, highestVMID)
 	case r.Last < lowestVMID || r.Last > highestVMID:
-		o.errorf(under(path, "last"), "%d is not a VM number; Proxmox takes %d to %d", r.Last, lowestVMID, highestVMID)
+		o.errorf(fieldpath.Under(path, "last"), "%d is not a VM number; Proxmox takes %d to %d", r.Last, lowestVMID, highestVMID)
 	case r.Last < r.First:
-		o.errorf(under(path, "last"), "%d is below first, %d", r.Last, r.First)
+		o.errorf(fieldpath.Under(path, "last"), "%d is below first, %d", r.Last, r.First)
 	}
 }
 
@@ -208,11 +211,11 @@ func (o *object) secret(path string, s SecretSource, variable string) {
 	case s.Env != "" && s.File != "":
 		o.errorf(path, "has env and file; write only one of them")
 	case s.Env != "" && !environmentForm.MatchString(s.Env):
-		o.errorf(under(path, "env"), "is not the name of an environment variable, such as %s (letters, digits and _). If this was the secret itself, it is no longer one: make a new one", variable)
+		o.errorf(fieldpath.Under(path, "env"), "is not the name of an environment variable, such as %s (letters, digits and _). If this was the secret itself, it is no longer one: make a new one", variable)
 	case s.File != "" && looksLikeSecret(s.File):
-		o.errorf(under(path, "file"), "looks like the secret itself, not like the name of a file that holds it; if so, it is no longer secret: make a new one")
+		o.errorf(fieldpath.Under(path, "file"), "looks like the secret itself, not like the name of a file that holds it; if so, it is no longer secret: make a new one")
 	case s.File != "":
-		o.fileName(under(path, "file"), s.File)
+		o.fileName(fieldpath.Under(path, "file"), s.File)
 	}
 }
 

@@ -7,17 +7,20 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/gpuworker/gpuworker/internal/fieldpath"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 func (o *object) nodeLabels(path string, p *WorkerPool) {
 	for _, key := range slices.Sorted(maps.Keys(p.Spec.Labels)) {
-		at, value := entry(path, key), p.Spec.Labels[key]
+		at, value := fieldpath.Entry(path, key), p.Spec.Labels[key]
 		if wrong := validation.IsQualifiedName(key); len(wrong) > 0 {
 			o.errorf(at, "the key is not a Kubernetes label: %s", rule(wrong))
 			continue
 		}
 		if wrong := validation.IsValidLabelValue(value); len(wrong) > 0 {
-			o.errorf(at, "the value %s is not a Kubernetes label value: %s", clip(value), rule(wrong))
+			o.errorf(at, "the value %s is not a Kubernetes label value: %s", phrase.Quote(value), rule(wrong))
 		}
 		if !kubeletMaySet(key) {
 			o.errorf(at, "a kubelet may not set this label on itself: it would refuse to start, and the node would never join. Remove it here and set it after the join: kubectl label node %s %s=%s",
@@ -68,22 +71,22 @@ func (o *object) taints(path string, taints []Taint) {
 	}
 	first := make(map[identity]int)
 	for i, t := range taints {
-		at := item(path, i)
+		at := fieldpath.Item(path, i)
 		if t.Key == "" {
-			o.errorf(under(at, "key"), "is missing; write for example nvidia.com/gpu")
+			o.errorf(fieldpath.Under(at, "key"), "is missing; write for example nvidia.com/gpu")
 		} else if wrong := validation.IsQualifiedName(t.Key); len(wrong) > 0 {
-			o.errorf(under(at, "key"), "%s is not the key of a taint: %s", clip(t.Key), rule(wrong))
+			o.errorf(fieldpath.Under(at, "key"), "%s is not the key of a taint: %s", phrase.Quote(t.Key), rule(wrong))
 		}
 		if wrong := validation.IsValidLabelValue(t.Value); len(wrong) > 0 {
-			o.errorf(under(at, "value"), "%s is not the value of a taint: %s", clip(t.Value), rule(wrong))
+			o.errorf(fieldpath.Under(at, "value"), "%s is not the value of a taint: %s", phrase.Quote(t.Value), rule(wrong))
 		}
 		if t.Effect == "" {
-			o.errorf(under(at, "effect"), "is missing; write NoSchedule, PreferNoSchedule or NoExecute")
+			o.errorf(fieldpath.Under(at, "effect"), "is missing; write NoSchedule, PreferNoSchedule or NoExecute")
 		}
-		oneOf(o, under(at, "effect"), t.Effect, NoSchedule, PreferNoSchedule, NoExecute)
+		oneOf(o, fieldpath.Under(at, "effect"), t.Effect, NoSchedule, PreferNoSchedule, NoExecute)
 		this := identity{t.Key, t.Effect}
 		if at0, twice := first[this]; twice {
-			o.errorf(at, "is %s twice: %s has key and effect already, and Kubernetes keeps one of each", fmt.Sprintf("%s:%s", t.Key, t.Effect), item(path, at0))
+			o.errorf(at, "is %s twice: %s has key and effect already, and Kubernetes keeps one of each", fmt.Sprintf("%s:%s", t.Key, t.Effect), fieldpath.Item(path, at0))
 			continue
 		}
 		first[this] = i

@@ -5,6 +5,9 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/gpuworker/gpuworker/internal/fieldpath"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 // Limits of a VM.
@@ -20,17 +23,17 @@ const (
 func (o *object) machine(path string, spec WorkerPoolSpec) {
 	m := spec.Machine
 	if m.Cores < 0 || m.Cores > mostCores {
-		o.errorf(under(path, "cores"), "%d is not a number of cores; write 1 to %d", m.Cores, mostCores)
+		o.errorf(fieldpath.Under(path, "cores"), "%d is not a number of cores; write 1 to %d", m.Cores, mostCores)
 	}
-	o.memory(under(path, "memory"), m.Memory)
-	o.disk(under(path, "disk"), m.Disk)
+	o.memory(fieldpath.Under(path, "memory"), m.Memory)
+	o.disk(fieldpath.Under(path, "disk"), m.Disk)
 	if m.CPU != "" && !cpuForm.MatchString(m.CPU) {
-		o.errorf(under(path, "cpu"), "%s is not a CPU model; write host, or a name such as x86-64-v3, without flags", clip(m.CPU))
+		o.errorf(fieldpath.Under(path, "cpu"), "%s is not a CPU model; write host, or a name such as x86-64-v3, without flags", phrase.Quote(m.CPU))
 	}
-	oneOf(o, under(path, "type"), m.Type, Q35, I440FX)
-	oneOf(o, under(path, "firmware"), m.Firmware, OVMF, SeaBIOS, FirmwareTemplate)
+	oneOf(o, fieldpath.Under(path, "type"), m.Type, Q35, I440FX)
+	oneOf(o, fieldpath.Under(path, "firmware"), m.Firmware, OVMF, SeaBIOS, FirmwareTemplate)
 	if m.Firmware == SeaBIOS && len(spec.GPUs) > 0 {
-		o.warnf(under(path, "firmware"), "SeaBIOS places no BARs above 4 GiB that a large card needs; OVMF is the safe choice with gpus")
+		o.warnf(fieldpath.Under(path, "firmware"), "SeaBIOS places no BARs above 4 GiB that a large card needs; OVMF is the safe choice with gpus")
 	}
 }
 
@@ -41,7 +44,7 @@ func (o *object) memory(path string, q resource.Quantity) {
 	switch {
 	case bytes == 0:
 	case bytes < leastMemory && bytes >= mebibyte:
-		o.errorf(path, "%s is too little; %s is the least that a worker can do with", q.String(), least("memory"))
+		o.errorf(path, "%s is too little; %s is the least that a worker can do with", q.String(), Least("memory"))
 	case bytes < leastMemory:
 		o.errorf(path, "%s is %d bytes, and 512Mi is the least a worker can do with; write a unit, for example \"16Gi\"", q.String(), bytes)
 	case bytes > mostMemory:
@@ -52,7 +55,7 @@ func (o *object) memory(path string, q resource.Quantity) {
 }
 
 func (o *object) disk(path string, d Disk) {
-	size, bytes := under(path, "size"), d.Size.Value()
+	size, bytes := fieldpath.Under(path, "size"), d.Size.Value()
 	switch {
 	case bytes == 0:
 	case bytes < mebibyte:
@@ -63,7 +66,7 @@ func (o *object) disk(path string, d Disk) {
 		o.wholeMiB(size, d.Size)
 	}
 	if d.Storage != "" && !storageForm.MatchString(d.Storage) {
-		o.errorf(under(path, "storage"), "%s is not the name of a Proxmox storage; it begins with a letter, ends with a letter or digit, and has those and - _ . inside", clip(d.Storage))
+		o.errorf(fieldpath.Under(path, "storage"), "%s is not the name of a Proxmox storage; it begins with a letter, ends with a letter or digit, and has those and - _ . inside", phrase.Quote(d.Storage))
 	}
 }
 
@@ -94,9 +97,9 @@ func (o *object) passthrough(path string, spec WorkerPoolSpec) {
 	}
 	p := spec.Passthrough
 	if p.PCIe != nil && *p.PCIe && spec.Machine.Type == I440FX {
-		o.errorf(under(path, "pcie"), "PCI Express needs machine.type Q35, and it is I440FX; write type: Q35, or pcie: false (Proxmox would refuse to start the VM)")
+		o.errorf(fieldpath.Under(path, "pcie"), "PCI Express needs machine.type Q35, and it is I440FX; write type: Q35, or pcie: false (Proxmox would refuse to start the VM)")
 	}
 	if p.XVGA != nil && *p.XVGA {
-		o.warnf(under(path, "xVGA"), "the card becomes the only display, and the console of the VM in Proxmox stays black; compute guests do not need it")
+		o.warnf(fieldpath.Under(path, "xVGA"), "the card becomes the only display, and the console of the VM in Proxmox stays black; compute guests do not need it")
 	}
 }

@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/gpuworker/gpuworker/internal/fieldpath"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 // mostVLAN is the highest VLAN tag; 4095 is reserved (IEEE 802.1Q).
@@ -30,14 +33,14 @@ type takenAddress struct {
 func (o *object) network(path string, p *WorkerPool, taken takenAddresses) {
 	n := p.Spec.Network
 	if n.Bridge != "" && !bridgeForm.MatchString(n.Bridge) {
-		o.errorf(under(path, "bridge"), "%s is not the name of a bridge; a Linux interface has at most 15 letters, digits, and . - _ inside", clip(n.Bridge))
+		o.errorf(fieldpath.Under(path, "bridge"), "%s is not the name of a bridge; a Linux interface has at most 15 letters, digits, and . - _ inside", phrase.Quote(n.Bridge))
 	}
 	if n.VLAN < 0 || n.VLAN > mostVLAN {
-		o.errorf(under(path, "vlan"), "%d is not a VLAN; write 1 to %d, or 0 for none", n.VLAN, mostVLAN)
+		o.errorf(fieldpath.Under(path, "vlan"), "%d is not a VLAN; write 1 to %d, or 0 for none", n.VLAN, mostVLAN)
 	}
 	o.addresses(path, p, taken)
-	o.distinct(under(path, "dns.servers"), n.DNS.Servers, resolverProblem)
-	o.distinct(under(path, "dns.search"), n.DNS.Search, domainProblem)
+	o.distinct(fieldpath.Under(path, "dns.servers"), n.DNS.Servers, resolverProblem)
+	o.distinct(fieldpath.Under(path, "dns.search"), n.DNS.Search, domainProblem)
 }
 
 var bridgeForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$`)
@@ -49,7 +52,7 @@ func (o *object) addresses(path string, p *WorkerPool, taken takenAddresses) {
 		return
 	}
 	for i, text := range n.Addresses {
-		at := item(under(path, "addresses"), i)
+		at := fieldpath.Item(fieldpath.Under(path, "addresses"), i)
 		prefix, wrong := parseAddress(text)
 		switch {
 		case wrong != "":
@@ -63,13 +66,13 @@ func (o *object) addresses(path string, p *WorkerPool, taken takenAddresses) {
 		}
 	}
 	if size := p.Size(); len(n.Addresses) < size {
-		o.errorf(under(path, "addresses"), "%d for %d workers; worker n takes the n-th, so write %d more", len(n.Addresses), size, size-len(n.Addresses))
+		o.errorf(fieldpath.Under(path, "addresses"), "%d for %d workers; worker n takes the n-th, so write %d more", len(n.Addresses), size, size-len(n.Addresses))
 	}
 }
 
 // gateway returns the gateway when there is a good one.
 func (o *object) gateway(path string, n Network) netip.Addr {
-	at := under(path, "gateway")
+	at := fieldpath.Under(path, "gateway")
 	if n.Gateway == "" {
 		if len(n.Addresses) > 0 {
 			o.errorf(at, "is missing beside addresses; write the default route of that network")
@@ -81,7 +84,7 @@ func (o *object) gateway(path string, n Network) netip.Addr {
 	}
 	gateway, err := netip.ParseAddr(n.Gateway)
 	if err != nil || gateway.Zone() != "" || gateway.Is4In6() {
-		o.errorf(at, "%s is not an IP address; write it without prefix length, for example \"192.0.2.1\"", clip(n.Gateway))
+		o.errorf(at, "%s is not an IP address; write it without prefix length, for example \"192.0.2.1\"", phrase.Quote(n.Gateway))
 		return netip.Addr{}
 	}
 	return gateway
@@ -96,20 +99,20 @@ func parseAddress(text string) (prefix netip.Prefix, wrong string) {
 			if address.Is6() {
 				length = 64
 			}
-			return prefix, fmt.Sprintf("%s has no prefix length; write for example %q", clip(text), fmt.Sprintf("%s/%d", text, length))
+			return prefix, fmt.Sprintf("%s has no prefix length; write for example %q", phrase.Quote(text), fmt.Sprintf("%s/%d", text, length))
 		}
-		return prefix, clip(text) + ` is not an address with prefix length, such as "192.0.2.21/24"`
+		return prefix, phrase.Quote(text) + ` is not an address with prefix length, such as "192.0.2.21/24"`
 	}
 	address := prefix.Addr()
 	switch {
 	case address.Is4In6():
-		return prefix, clip(text) + " is an IPv4 address in IPv6 clothes; write it as IPv4"
+		return prefix, phrase.Quote(text) + " is an IPv4 address in IPv6 clothes; write it as IPv4"
 	case address.IsUnspecified(), address.IsLoopback(), address.IsMulticast(), address.IsLinkLocalUnicast():
-		return prefix, clip(text) + " cannot be the address of a machine on a network"
+		return prefix, phrase.Quote(text) + " cannot be the address of a machine on a network"
 	case address.Is4() && prefix.Bits() < 31 && (address == prefix.Masked().Addr() || address == lastAddress(prefix)):
-		return prefix, fmt.Sprintf("%s is the network's own first or last address; a worker needs one between", clip(text))
+		return prefix, fmt.Sprintf("%s is the network's own first or last address; a worker needs one between", phrase.Quote(text))
 	case prefix.Bits() == 0:
-		return prefix, clip(text) + " has prefix length 0, which is the whole internet"
+		return prefix, phrase.Quote(text) + " has prefix length 0, which is the whole internet"
 	}
 	return prefix, ""
 }
@@ -131,7 +134,7 @@ func (o *object) takeAddress(path string, p *WorkerPool, address netip.Addr, tak
 	}
 	for _, place := range places {
 		if first, twice := taken[place]; twice {
-			o.errorf(path, "%s is taken by %s already", address, first.by.place(first.path))
+			o.clash(path, first.by.field(first.path), "%s is taken already", address)
 			return
 		}
 	}
@@ -142,14 +145,14 @@ func (o *object) takeAddress(path string, p *WorkerPool, address netip.Addr, tak
 
 func resolverProblem(text string) string {
 	if address, err := netip.ParseAddr(text); err != nil || address.IsUnspecified() {
-		return clip(text) + ` is not an IP address; name servers are written as addresses, for example "192.0.2.53"`
+		return phrase.Quote(text) + ` is not an IP address; name servers are written as addresses, for example "192.0.2.53"`
 	}
 	return ""
 }
 
 func domainProblem(text string) string {
 	if len(validation.IsDNS1123Subdomain(strings.TrimSuffix(text, "."))) > 0 {
-		return clip(text) + ` is not a domain; write for example "lab.example.org"`
+		return phrase.Quote(text) + ` is not a domain; write for example "lab.example.org"`
 	}
 	return ""
 }

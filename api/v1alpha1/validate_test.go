@@ -1,9 +1,14 @@
-package v1alpha1
+package v1alpha1_test
 
 import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/document"
 )
 
 // pools loads pools on testdata/lab.yaml and on a second hypervisor and
@@ -20,7 +25,7 @@ kind: KubeCluster
 metadata: {name: edge}
 spec: {server: "https://edge.example.org:9345"}
 `
-	_, _, err := Load(lab(t), File{Name: "more.yaml", Data: []byte(more)}, File{Name: "pools.yaml", Data: []byte(strings.Join(pools, "---\n"))})
+	_, _, err := document.Load(lab(t), document.File{Name: "more.yaml", Data: []byte(more)}, document.File{Name: "pools.yaml", Data: []byte(strings.Join(pools, "---\n"))})
 	return err
 }
 
@@ -47,7 +52,7 @@ func TestOneAddressMayLiveTwiceWhereItNeverMeets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := loadPools(t, first, test.second)
-			if refused := err != nil && strings.Contains(err.Error(), "is taken by WorkerPool/a spec.network.addresses[0] (pools.yaml:11)"); refused != test.refused {
+			if refused := err != nil && strings.Contains(err.Error(), "is taken already; see WorkerPool/a spec.network.addresses[0] (pools.yaml:11)"); refused != test.refused {
 				t.Errorf("refused is %t, want %t: %v", refused, test.refused, err)
 			}
 		})
@@ -69,7 +74,7 @@ func TestOneAddressOfCardMayBeOnTwoHosts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := loadPools(t, pool("a", "lab", "pve1"), test.second)
-			if refused := err != nil && strings.Contains(err.Error(), "is taken by WorkerPool/a spec.gpus[0] (pools.yaml:10) already"); refused != test.refused {
+			if refused := err != nil && strings.Contains(err.Error(), "is taken already; one card is for one worker; see WorkerPool/a spec.gpus[0] (pools.yaml:10)"); refused != test.refused {
 				t.Errorf("refused is %t, want %t: %v", refused, test.refused, err)
 			}
 		})
@@ -85,7 +90,7 @@ func TestTheNumberOfWorkersIsThatOfCardsOrReplicas(t *testing.T) {
 		`gpus: [{model: T4}]`:                                                    1,
 		`gpus: [{host: pve1, bdf: "0000:03:00.0"}, {id: "10de:1eb8", count: 2}]`: 3,
 	} {
-		d, _, err := Load(lab(t), File{Name: "a.yaml", Data: []byte(poolText("gpu", "  "+spec+"\n"))})
+		d, _, err := document.Load(lab(t), document.File{Name: "a.yaml", Data: []byte(poolText("gpu", "  "+spec+"\n"))})
 		if err != nil {
 			t.Errorf("%s: %v", spec, err)
 			continue
@@ -98,11 +103,11 @@ func TestTheNumberOfWorkersIsThatOfCardsOrReplicas(t *testing.T) {
 
 func TestAPoolWithoutCardsIgnoresTheOptionsOfCards(t *testing.T) {
 	const options = "  machine: {type: I440FX, firmware: SeaBIOS}\n  passthrough: {xVGA: true, pcie: true}\n"
-	_, warnings, err := Load(lab(t), File{Name: "a.yaml", Data: []byte(poolText("plain", "  replicas: 1\n"+options))})
+	_, warnings, err := document.Load(lab(t), document.File{Name: "a.yaml", Data: []byte(poolText("plain", "  replicas: 1\n"+options))})
 	if err != nil || len(warnings) > 0 {
 		t.Errorf("warnings %v, error %v", warnings, err)
 	}
-	if _, _, err = Load(lab(t), File{Name: "a.yaml", Data: []byte(poolText("gpu", "  gpus: [{model: T4}]\n"+options))}); err == nil {
+	if _, _, err = document.Load(lab(t), document.File{Name: "a.yaml", Data: []byte(poolText("gpu", "  gpus: [{model: T4}]\n"+options))}); err == nil {
 		t.Error("a pool with cards does not care about them either")
 	}
 }
@@ -117,34 +122,7 @@ func TestTheLongestNameThatHasRoomIsTaken(t *testing.T) {
 	}
 }
 
-func TestAFieldIsWithinWhatIsAroundIt(t *testing.T) {
-	for _, test := range []struct {
-		inner, outer string
-		want         bool
-	}{
-		{"spec.gpus[0].bdf", "spec.gpus[0]", true},
-		{"spec.gpus[0].bdf", "spec.gpus", true},
-		{"spec.gpus", "spec.gpus", true},
-		{"spec.gpus", "", true},
-		{"spec.gpus", "spec.gpu", false},
-		{"spec.gpus[10]", "spec.gpus[1]", false},
-		{"spec", "spec.gpus", false},
-	} {
-		if got := within(test.inner, test.outer); got != test.want {
-			t.Errorf("within(%q, %q) is %t", test.inner, test.outer, got)
-		}
-	}
-	for path, want := range map[string]string{
-		"spec.gpus[0].bdf": "spec.gpus[0]", "spec.gpus[0]": "spec.gpus", "spec": "", "": "",
-		entry("spec.labels", `a.b/c[0]"d["e`): "spec.labels",
-	} {
-		if got := parent(path); got != want {
-			t.Errorf("parent(%q) is %q, want %q", path, got, want)
-		}
-	}
-}
-
-// What Decode found wrong is not said a second time by Validate, in other
+// What reading found wrong is not said a second time by Validate, in other
 // words, about the zero that is there instead.
 func TestOneMistakeIsOneProblem(t *testing.T) {
 	for _, spec := range []string{
@@ -160,19 +138,37 @@ func TestOneMistakeIsOneProblem(t *testing.T) {
 			text = strings.Replace(text, "  hypervisor: lab\n", "", 1)
 		}
 		err := loadPools(t, text)
-		if problems, _ := err.(Problems); len(problems) != 1 {
+		if problems, _ := err.(document.Problems); len(problems) != 1 {
 			t.Errorf("%s: want one problem, got %v", spec, err)
 		}
 	}
 	// A problem in one document says nothing about the next.
 	err := loadPools(t, poolText("a", "  replicas: x\n"), poolText("b", "  replicas: -1\n"))
-	if problems, _ := err.(Problems); len(problems) != 2 {
+	if problems, _ := err.(document.Problems); len(problems) != 2 {
 		t.Errorf("want two problems, got %v", err)
 	}
 	// A document that cannot be recognised may be the one that is referred to.
-	_, _, err = Load(lab(t), File{Name: "a.yaml", Data: []byte(strings.Replace(poolText("gpu", "  replicas: 1\n"), "hypervisor: lab", "hypervisor: b", 1) +
+	_, _, err = document.Load(lab(t), document.File{Name: "a.yaml", Data: []byte(strings.Replace(poolText("gpu", "  replicas: 1\n"), "hypervisor: lab", "hypervisor: b", 1) +
 		"---\napiVersion: gpuworker.io/v1alpha1\nkind: Hypervisor\nmetadata: {nmae: b}\nspec: {proxmox: {endpoint: \"https://b:8006\", credentials: {token: {env: T}}}}\n")})
-	if problems, _ := err.(Problems); len(problems) != 1 {
+	if problems, _ := err.(document.Problems); len(problems) != 1 {
 		t.Errorf("want one problem, got %v", err)
+	}
+}
+
+func TestDocumentsMadeInCodeAreJudgedWithoutPlaces(t *testing.T) {
+	d := &v1alpha1.Documents{WorkerPools: []v1alpha1.WorkerPool{{}}}
+	d.WorkerPools[0].Name = "gpu"
+	d.WorkerPools[0].Spec = v1alpha1.WorkerPoolSpec{Hypervisor: "lab", KubeCluster: "rke2", Template: v1alpha1.Template{Name: "t"}, GPUs: []v1alpha1.GPURequest{{Host: "pve1", BDF: "03:00"}}}
+	v1alpha1.SetDefaults(d)
+	_, problems := d.Validate()
+	var got []string
+	for _, problem := range problems {
+		got = append(got, problem.String())
+	}
+	want := `WorkerPool/gpu: spec.hypervisor: there is no Hypervisor document "lab"; there is none in these files
+WorkerPool/gpu: spec.kubeCluster: there is no KubeCluster document "rke2"; there is none in these files
+WorkerPool/gpu: spec.gpus[0].bdf: "03:00" has no function; write "0000:03:00.0" (gpuworker gpus lists them)`
+	if diff := cmp.Diff(want, strings.Join(got, "\n")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/gpuworker/gpuworker/internal/fieldpath"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 func (v *validator) pools() {
@@ -57,9 +60,8 @@ func (o *object) size(p *WorkerPool) {
 	case p.IsGPU() && replicas != nil:
 		o.errorf("spec.replicas", "a pool has gpus or replicas, never both; with gpus there is one worker for each card")
 	case p.IsGPU():
-	case replicas == nil && o.isSuspect("spec.replicas"):
 	case replicas == nil:
-		o.warnf("spec.gpus", "the pool is empty, it has neither gpus nor replicas: %s", o.fateOfOthers(p))
+		o.warnf("spec", "the pool is empty, it has neither gpus nor replicas: %s", o.fateOfOthers(p))
 	case *replicas < 0:
 		o.errorf("spec.replicas", "%d is not a number of workers; write 0 or more", *replicas)
 	case *replicas == 0:
@@ -100,9 +102,9 @@ func hostProblem(name string) string {
 	case hostForm.MatchString(name) && len(name) <= validation.DNS1123LabelMaxLength:
 		return ""
 	case strings.Contains(name, ".") && hostForm.MatchString(name[:strings.Index(name, ".")]):
-		return fmt.Sprintf("%s is not the name of a host; Proxmox knows hosts by their short name, write %q", clip(name), name[:strings.Index(name, ".")])
+		return fmt.Sprintf("%s is not the name of a host; Proxmox knows hosts by their short name, write %q", phrase.Quote(name), name[:strings.Index(name, ".")])
 	}
-	return clip(name) + " is not the name of a host; it has letters, digits and hyphens inside"
+	return phrase.Quote(name) + " is not the name of a host; it has letters, digits and hyphens inside"
 }
 
 var hostForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
@@ -124,14 +126,14 @@ func (o *object) template(path string, spec WorkerPoolSpec) {
 		o.errorf(path, "says nothing; write one of name, vmid and tags, for example {name: ubuntu-22.04}")
 	case 1:
 	default:
-		o.errorf(path, "has %s; write only one of them", andList(set))
+		o.errorf(path, "has %s; write only one of them", phrase.And(set))
 	}
 	if t.Name != "" && !vmNameForm.MatchString(t.Name) {
-		o.errorf(under(path, "name"), "%s cannot be the name of a VM; Proxmox takes letters, digits, and hyphens and dots inside", clip(t.Name))
+		o.errorf(fieldpath.Under(path, "name"), "%s cannot be the name of a VM; Proxmox takes letters, digits, and hyphens and dots inside", phrase.Quote(t.Name))
 	}
-	o.templateVMID(under(path, "vmid"), t.VMID, spec.Hypervisor)
-	o.distinct(under(path, "tags"), t.Tags, tagProblem)
-	oneOf(o, under(path, "clone"), t.Clone, CloneLinked, CloneFull)
+	o.templateVMID(fieldpath.Under(path, "vmid"), t.VMID, spec.Hypervisor)
+	o.distinct(fieldpath.Under(path, "tags"), t.Tags, tagProblem)
+	oneOf(o, fieldpath.Under(path, "clone"), t.Clone, CloneLinked, CloneFull)
 }
 
 // vmNameForm is Proxmox's format dns-name.
@@ -161,9 +163,9 @@ func tagProblem(tag string) string {
 	case tagForm.MatchString(tag):
 		return ""
 	case tagForm.MatchString(strings.ToLower(tag)):
-		return fmt.Sprintf("%s is not a tag; Proxmox has tags in lower case, write %q", clip(tag), strings.ToLower(tag))
+		return fmt.Sprintf("%s is not a tag; Proxmox has tags in lower case, write %q", phrase.Quote(tag), strings.ToLower(tag))
 	}
-	return clip(tag) + " is not a tag; it begins with a letter, digit or _, and has those and - + . inside"
+	return phrase.Quote(tag) + " is not a tag; it begins with a letter, digit or _, and has those and - + . inside"
 }
 
 var tagForm = regexp.MustCompile(`^[a-z0-9_][a-z0-9_\-+.]*$`)
@@ -185,18 +187,9 @@ func (v *validator) workerNumbers() {
 		if r.First > 0 && size > 0 && wanted > size {
 			o := v.object(KindHypervisor, i, h.Name)
 			o.errorf("spec.proxmox.vmids", "%d to %d is room for %d VMs, and the pools on it declare %d workers (%s); widen the range",
-				r.First, r.Last, size, wanted, some(parts))
+				r.First, r.Last, size, wanted, phrase.Few(parts))
 		}
 	}
-}
-
-// some joins the first few of a list.
-func some(list []string) string {
-	const shown = 5
-	if len(list) > shown {
-		return strings.Join(list[:shown], ", ") + ", …"
-	}
-	return andList(list)
 }
 
 // contains reports whether list is empty (no limit) or has the name.

@@ -1,6 +1,10 @@
 package v1alpha1
 
-import "strconv"
+import (
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+)
 
 // WorkerName is the name of the pool's n-th worker, counted from 1: of its VM
 // and of its KubeNode.
@@ -32,4 +36,17 @@ func (g GPURequest) Cards() int {
 		return 1
 	}
 	return max(int(g.Count), 1)
+}
+
+// Least is the smallest value that a number field of that name takes, as text.
+func Least(field string) string {
+	switch field {
+	case "vmid", "first", "last":
+		return strconv.Itoa(lowestVMID)
+	case "memory":
+		return resource.NewQuantity(leastMemory, resource.BinarySI).String()
+	case "size":
+		return resource.NewQuantity(mebibyte, resource.BinarySI).String()
+	}
+	return "1"
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
@@ -23,7 +24,7 @@ func (a *app) documents(ctx context.Context) (*v1alpha1.Documents, error) {
 	if err != nil {
 		return nil, err
 	}
-	documents, warnings, err := v1alpha1.Load(files...)
+	documents, warnings, err := document.Load(files...)
 	for _, warning := range warnings {
 		a.warn(warning.String())
 	}
@@ -34,12 +35,12 @@ func (a *app) documents(ctx context.Context) (*v1alpha1.Documents, error) {
 }
 
 // readFiles reads everything that -f, or its defaults, name.
-func (a *app) readFiles(ctx context.Context) ([]v1alpha1.File, error) {
+func (a *app) readFiles(ctx context.Context) ([]document.File, error) {
 	names, err := a.fileNames()
 	if err != nil {
 		return nil, err
 	}
-	var files []v1alpha1.File
+	var files []document.File
 	left := maxDocuments
 	for _, name := range names {
 		data, err := a.readFile(ctx, name, left)
@@ -53,7 +54,7 @@ func (a *app) readFiles(ctx context.Context) ([]v1alpha1.File, error) {
 		if name == "-" {
 			name = "<stdin>"
 		}
-		files = append(files, v1alpha1.File{Name: name, Data: data})
+		files = append(files, document.File{Name: name, Data: data})
 	}
 	return files, nil
 }

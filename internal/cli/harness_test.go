@@ -19,6 +19,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
@@ -95,7 +96,7 @@ func (f *fakeEngine) Plan(_ context.Context, documents *v1alpha1.Documents, r pl
 			words = append(words, option.word)
 		}
 	}
-	plans := engine.Plans{Request: r, Documents: documents, Plans: []*plan.Plan{f.plan}, Unseen: f.unseen, Unknown: f.unknown}
+	plans := engine.Plans{Request: r, Documents: document.List{Documents: documents}, Plans: []*plan.Plan{f.plan}, Unseen: f.unseen, Unknown: f.unknown}
 	return plans, f.call(words...)
 }
 

@@ -14,11 +14,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/cobra"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/buildinfo"
+	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 )
@@ -84,15 +83,15 @@ func TestExportIsYAMLOrOneJSONValue(t *testing.T) {
 	if err := json.Unmarshal([]byte(c.out), &one); err != nil {
 		t.Errorf("this is no JSON value: %v\n%s", err, c.out)
 	}
-	want, err := v1alpha1.Decode(v1alpha1.File{Name: "lab.yaml", Data: documents})
+	want, err := document.Decode(document.File{Name: "lab.yaml", Data: documents})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := v1alpha1.Decode(v1alpha1.File{Name: "lab.json", Data: []byte(c.out)})
+	got, err := document.Decode(document.File{Name: "lab.json", Data: []byte(c.out)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(v1alpha1.Documents{})); diff != "" || len(got.WorkerPools) == 0 {
+	if diff := cmp.Diff(want, got); diff != "" || len(got.WorkerPools) == 0 {
 		t.Errorf("read back (-want +got):\n%s", diff)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
+	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/machine"
@@ -42,7 +43,7 @@ func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s 
 	}
 	how := manners[read.Request.Verb]
 	how.yes, how.only, how.parallel = s.yes, s.only, s.parallel
-	e, err := a.sessionWith(read.Documents)
+	e, err := a.sessionWith(read.Documents.Documents)
 	if err != nil {
 		return err
 	}
@@ -135,7 +136,7 @@ func decodePlan(text []byte) (engine.Plans, error) {
 	}
 	_, known := manners[read.Request.Verb]
 	switch {
-	case read.Documents == nil:
+	case read.Documents.Documents == nil:
 		return engine.Plans{}, errors.New("it holds no documents, so it is no plan")
 	case !known:
 		return engine.Plans{}, fmt.Errorf("request.verb: %q is no verb", read.Request.Verb)
@@ -180,7 +181,7 @@ func (a *app) trusted(ctx context.Context, name string, mine bool, read engine.P
 	if err != nil {
 		return err
 	}
-	if !documents.SameLogins(read.Documents) {
+	if !document.SameLogins(documents, read.Documents.Documents) {
 		return &fault.Error{
 			Kind: fault.Refused, Doing: "trust the plan in " + name,
 			Why: "its Hypervisors and KubeClusters are not those of -f or GPUWORKER_FILE, so logins could be sent elsewhere",

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 	"github.com/gpuworker/gpuworker/internal/machine"
@@ -22,7 +22,7 @@ func realPlan(t testing.TB, write func(any) ([]byte, error)) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	documents, _, err := v1alpha1.Load(v1alpha1.File{Name: "lab.yaml", Data: text})
+	documents, _, err := document.Load(document.File{Name: "lab.yaml", Data: text})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func realPlan(t testing.TB, write func(any) ([]byte, error)) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plans := engine.Plans{Request: request, Documents: documents, Plans: []*plan.Plan{p}}
+	plans := engine.Plans{Request: request, Documents: document.List{Documents: documents}, Plans: []*plan.Plan{p}}
 	if plans, err = plans.Sealed(); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func FuzzPlanFile(f *testing.F) {
 			}
 			t.Fatalf("what was written is not read: %v\n%s", err, text)
 		}
-		if diff := cmp.Diff(plans, again, cmpopts.IgnoreUnexported(v1alpha1.Documents{}, engine.Unseen{}), cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(plans, again, cmpopts.IgnoreUnexported(engine.Unseen{}), cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("changed by writing and reading (-before +after):\n%s", diff)
 		}
 	})

@@ -8,7 +8,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/term"
 )
@@ -93,7 +93,7 @@ func split(err error) []error {
 // documents are printed as they are, one a line, so that editors can jump to
 // them; all else is place, what, why, and what to do next.
 func writeError(w io.Writer, p term.Paint, err error) {
-	var problems v1alpha1.Problems
+	var problems document.Problems
 	if errors.As(err, &problems) {
 		for _, problem := range problems {
 			term.Fprintln(w, term.Line(problem.String()))
@@ -127,7 +127,7 @@ type errorView struct {
 	Fix     string      `json:"fix,omitempty"`
 	Where   fault.Place `json:"where"`
 	// Problems are those of the documents, when it is they that are wrong.
-	Problems v1alpha1.Problems `json:"problems,omitempty"`
+	Problems document.Problems `json:"problems,omitempty"`
 	// Others are further errors, such as those of other hypervisors.
 	Others []errorView `json:"others,omitempty"`
 }

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/examples"
 	"github.com/gpuworker/gpuworker/internal/cli"
+	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 	"github.com/gpuworker/gpuworker/testdata/worlds"
 )
@@ -33,7 +33,7 @@ func TestTheExamplePointsAtTheSimulator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	documents, warnings, err := v1alpha1.Load(v1alpha1.File{Name: file, Data: text})
+	documents, warnings, err := document.Load(document.File{Name: file, Data: text})
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(err, warnings)
 	}

@@ -86,7 +86,7 @@ func (e *Engine) applyOne(ctx context.Context, plans Plans, p, again *plan.Plan,
 	}
 	for err == nil {
 		var settled []string
-		if settled, err = e.round(ctx, plans.Documents, document, again, options, &result); err != nil || len(settled) == 0 {
+		if settled, err = e.round(ctx, plans.Documents.Documents, document, again, options, &result); err != nil || len(settled) == 0 {
 			break
 		}
 		if again, err = e.again(ctx, plans, document); err == nil {
@@ -122,7 +122,7 @@ func (e *Engine) again(ctx context.Context, plans Plans, document *v1alpha1.Hype
 	if !plans.foundAll() {
 		how = whole
 	}
-	in, err := e.lookAt(ctx, plans.Documents, document, plans.Request, how)
+	in, err := e.lookAt(ctx, plans.Documents.Documents, document, plans.Request, how)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/pve"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
@@ -18,7 +19,7 @@ func (l *lab) exported() *v1alpha1.Documents {
 	l.t.Helper()
 	text, err := l.engine("ops@desk", header[:strings.LastIndex(header, "---")], nil).Export(context.Background())
 	l.must(err)
-	documents, err := v1alpha1.Decode(v1alpha1.File{Name: "exported.yaml", Data: text})
+	documents, err := document.Decode(document.File{Name: "exported.yaml", Data: text})
 	if err != nil {
 		l.t.Fatalf("%v\n%s", err, text)
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
@@ -267,12 +268,8 @@ func (l *lab) engine(by, documents string, transport http.RoundTripper) testEngi
 
 func decode(t testing.TB, text string) *v1alpha1.Documents {
 	t.Helper()
-	docs, err := v1alpha1.Decode(v1alpha1.File{Name: "test.yaml", Data: []byte(text)})
+	docs, _, err := document.Load(document.File{Name: "test.yaml", Data: []byte(text)})
 	if err != nil {
-		t.Fatal(err)
-	}
-	v1alpha1.SetDefaults(docs)
-	if _, err := docs.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	return docs

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
@@ -15,8 +16,8 @@ import (
 // It is data: it can be written as JSON, read by another process and applied
 // there.
 type Plans struct {
-	Request   plan.Request        `json:"request"`
-	Documents *v1alpha1.Documents `json:"documents"`
+	Request   plan.Request  `json:"request"`
+	Documents document.List `json:"documents"`
 	// Fingerprint is that of the request and the documents: it shows when one of them
 	// was changed after the plans were made.
 	Fingerprint string `json:"fingerprint"`
@@ -45,7 +46,7 @@ func (e *Engine) Plan(ctx context.Context, documents *v1alpha1.Documents, reques
 
 // planWithin is Plan with a look of that extent.
 func (e *Engine) planWithin(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, how extent) (Plans, error) {
-	plans, err := Plans{Request: request, Documents: documents}.Sealed()
+	plans, err := Plans{Request: request, Documents: document.List{Documents: documents}}.Sealed()
 	if err != nil {
 		return plans, err
 	}
@@ -141,7 +142,7 @@ func (p *Plans) settleNames() error {
 	p.Plans[0].Absent = nil
 	if len(p.Unseen) > 0 {
 		absent = slices.DeleteFunc(slices.Clone(absent), func(a plan.Absent) bool {
-			unknown := MayBeUnseen(p.Documents, p.Unseen, a.Name)
+			unknown := MayBeUnseen(p.Documents.Documents, p.Unseen, a.Name)
 			if unknown {
 				p.Unknown = append(p.Unknown, a.Name)
 			}

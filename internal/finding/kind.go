@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/closest"
 )
 
 // Kind is all that is known of the findings with one ID: where they belong, what
@@ -93,7 +95,7 @@ func Suggest(text string) []ID {
 	var near []ID
 	for distance := 0; distance <= 3 && len(near) < 3; distance++ {
 		for _, p := range All() {
-			if EditDistance(text, string(p.ID)) == distance && len(near) < 3 {
+			if closest.Distance(text, string(p.ID)) == distance && len(near) < 3 {
 				near = append(near, p.ID)
 			}
 		}

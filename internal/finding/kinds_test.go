@@ -140,22 +140,6 @@ func TestSuggest(t *testing.T) {
 	}
 }
 
-func TestEditDistance(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0}, {"abc", "abc", 0}, {"abc", "abd", 1}, {"abc", "acb", 1}, {"abc", "ab", 1}, {"", "abc", 3}, {"kitten", "sitting", 3},
-	} {
-		if got := EditDistance(test.a, test.b); got != test.want {
-			t.Errorf("EditDistance(%q, %q) = %d, want %d", test.a, test.b, got, test.want)
-		}
-		if got := EditDistance(test.b, test.a); got != test.want {
-			t.Errorf("EditDistance(%q, %q) = %d, want %d", test.b, test.a, got, test.want)
-		}
-	}
-}
-
 func TestPageText(t *testing.T) {
 	p, _ := Explain(CardGroupShared)
 	text := p.Text(80)

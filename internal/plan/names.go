@@ -5,7 +5,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/closest"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
@@ -78,7 +78,7 @@ func (s *spelling) closest(name string) []string {
 	var found []near
 	most := max(2, len(name)/4)
 	for _, other := range s.names {
-		if distance := finding.EditDistance(name, other); distance <= most {
+		if distance := closest.Distance(name, other); distance <= most {
 			found = append(found, near{other, distance})
 		}
 	}

@@ -64,8 +64,7 @@ func loginOf(request cli.EngineRequest, documents *v1alpha1.Documents, document 
 		if s.source == nil {
 			continue
 		}
-		source := documents.SecretOf(v1alpha1.KindHypervisor, document.Name, *s.source)
-		secret, err := source.Resolve(request.LookupEnv, readSecret(request.Warn))
+		secret, err := s.source.Resolve(request.LookupEnv, readSecret(request.Warn))
 		if err != nil {
 			return login, loginFault(document, "read "+s.field, err, "put the secret there; gpuworker role prints how to make a token")
 		}
@@ -74,7 +73,7 @@ func loginOf(request cli.EngineRequest, documents *v1alpha1.Documents, document 
 	if spec.TLS.CAFile == "" {
 		return login, nil
 	}
-	file := documents.Path(v1alpha1.KindHypervisor, document.Name, spec.TLS.CAFile)
+	file := spec.TLS.CAFile
 	pem, _, err := readSmall(file)
 	if err != nil {
 		return login, loginFault(document, "read spec.proxmox.tls.caFile", err, "copy /etc/pve/pve-root-ca.pem of the cluster to "+file)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/cli"
+	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 )
@@ -25,7 +26,7 @@ func request(t *testing.T, spec string) (cli.EngineRequest, *v1alpha1.Documents,
 		}
 	}
 	text := "apiVersion: gpuworker.io/v1alpha1\nkind: Hypervisor\nmetadata: {name: lab}\nspec:\n  proxmox:\n    endpoint: https://pve1:8006\n" + spec
-	documents, _, err := v1alpha1.Load(v1alpha1.File{Name: filepath.Join(folder, "lab.yaml"), Data: []byte(text)})
+	documents, _, err := document.Load(document.File{Name: filepath.Join(folder, "lab.yaml"), Data: []byte(text)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,6 +35,18 @@ func request(t *testing.T, spec string) (cli.EngineRequest, *v1alpha1.Documents,
 		value, ok := environment[name]
 		return value, ok
 	}}, documents, &documents.Hypervisors[0]
+}
+
+// fileOf is the one file that a Hypervisor names.
+func fileOf(h *v1alpha1.Hypervisor) string {
+	p := h.Spec.Proxmox
+	switch {
+	case p.TLS.CAFile != "":
+		return p.TLS.CAFile
+	case p.Credentials.Token != nil:
+		return p.Credentials.Token.File
+	}
+	return p.Credentials.Password.File
 }
 
 func TestSecretsAreTakenFromWhereTheDocumentSays(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
@@ -43,7 +42,7 @@ func TestOnlySmallRegularFilesAreCredentials(t *testing.T) {
 		} {
 			t.Run(name+" as "+field, func(t *testing.T) {
 				r, documents, hypervisor := request(t, spec)
-				file := documents.Path(v1alpha1.KindHypervisor, "lab", "odd")
+				file := fileOf(hypervisor)
 				if err := tt.make(file); err != nil {
 					t.Fatal(err)
 				}
@@ -60,7 +59,7 @@ func TestOnlySmallRegularFilesAreCredentials(t *testing.T) {
 func TestASecretThatOthersMayReadIsSaid(t *testing.T) {
 	for mode, warned := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: false, 0o644: true, 0o604: true, 0o606: true} {
 		r, documents, hypervisor := request(t, "    credentials: {token: {file: token}}\n")
-		file := documents.Path(v1alpha1.KindHypervisor, "lab", "token")
+		file := fileOf(hypervisor)
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}

@@ -1,15 +1,18 @@
-package v1alpha1
+package document
 
 import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/fieldpath"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 // maxAliased is how many values the aliases of one document may expand to.
@@ -24,6 +27,7 @@ const longestKey = 253 + 1 + 63
 // collects what does not fit. It never writes the value of a secret, or of
 // what may be one, into a problem.
 type reader struct {
+	set       *set
 	file      string
 	firstLine int // of the chunk that is being read
 	problems  *Problems
@@ -42,8 +46,8 @@ type reader struct {
 var (
 	quantityType    = reflect.TypeFor[resource.Quantity]()
 	objectMetaType  = reflect.TypeFor[metav1.ObjectMeta]()
-	secretType      = reflect.TypeFor[SecretSource]()
-	credentialsType = reflect.TypeFor[Credentials]()
+	secretType      = reflect.TypeFor[v1alpha1.SecretSource]()
+	credentialsType = reflect.TypeFor[v1alpha1.Credentials]()
 )
 
 func (r *reader) lineAt(line int) int { return r.firstLine + line - 1 }
@@ -125,7 +129,7 @@ func (r *reader) readStruct(v reflect.Value, node *yaml.Node, path string) {
 			r.unknownField(v.Type(), fields, e, path)
 			continue
 		}
-		r.readField(v.FieldByIndex(fields[at].index), fields[at], e, under(path, e.name))
+		r.readField(v.FieldByIndex(fields[at].index), fields[at], e, fieldpath.Under(path, e.name))
 	}
 }
 
@@ -134,7 +138,7 @@ func (r *reader) readField(v reflect.Value, f field, e keyValue, path string) {
 	if isNull(e.value) {
 		return // as if it were left out, like Kubernetes
 	}
-	if parent(path) == "metadata" && !slices.Contains(metadataFields, f.name) {
+	if fieldpath.Parent(path) == "metadata" && !slices.Contains(metadataFields, f.name) {
 		r.wrong(e.key, path, "is not for a person to write; remove it")
 		return
 	}
@@ -143,21 +147,8 @@ func (r *reader) readField(v reflect.Value, f field, e keyValue, path string) {
 	// the default. Only a VLAN has a zero, and that means the same.
 	number := v.CanInt() || v.Type() == quantityType
 	if number && f.optional && f.name != "vlan" && isZeroText(e.value) {
-		r.wrong(e.key, path, "0 is not possible here; write at least %s, or leave it out", least(f.name))
+		r.wrong(e.key, path, "0 is not possible here; write at least %s, or leave it out", v1alpha1.Least(f.name))
 	}
-}
-
-// least is the smallest value that a field of that name takes.
-func least(field string) string {
-	switch field {
-	case "vmid", "first", "last":
-		return strconv.Itoa(lowestVMID)
-	case "memory":
-		return resource.NewQuantity(leastMemory, resource.BinarySI).String()
-	case "size":
-		return resource.NewQuantity(mebibyte, resource.BinarySI).String()
-	}
-	return "1"
 }
 
 // notMapping speaks of a scalar or list where fields were expected. What is
@@ -175,20 +166,20 @@ func (r *reader) readMap(v reflect.Value, node *yaml.Node, path string) {
 		r.wrong(node, path, "want a mapping (key: value), got %s", noun(node))
 		return
 	}
-	entries := r.entries(node, path, func(name string) string { return entry(path, name) })
+	entries := r.entries(node, path, func(name string) string { return fieldpath.Entry(path, name) })
 	if len(entries) == 0 {
 		return
 	}
 	result := reflect.MakeMapWithSize(v.Type(), len(entries))
 	for _, e := range entries {
-		at := entry(path, e.name)
+		at := fieldpath.Entry(path, e.name)
 		r.lines[at] = r.lineAt(e.key.Line)
 		if e.key.Kind != yaml.ScalarNode || !isText(e.key) {
 			r.wrong(e.key, at, "the key is %s; put it in quotes", noun(e.key))
 			continue
 		}
 		if len(e.name) > longestKey || strings.ContainsFunc(e.name, isControl) {
-			r.wrong(e.key, path, "the key %s is too long for Kubernetes, or has a control character in it", clip(e.name))
+			r.wrong(e.key, path, "the key %s is too long for Kubernetes, or has a control character in it", phrase.Quote(e.name))
 			continue
 		}
 		value := reflect.New(v.Type().Elem()).Elem()
@@ -212,7 +203,7 @@ func (r *reader) readList(v reflect.Value, node *yaml.Node, path string) {
 	}
 	list := reflect.MakeSlice(v.Type(), len(node.Content), len(node.Content))
 	for i, n := range node.Content {
-		at := item(path, i)
+		at := fieldpath.Item(path, i)
 		r.lines[at] = r.lineAt(n.Line)
 		if isNull(n) {
 			r.wrong(n, at, "the entry is empty; write a value or remove the line")

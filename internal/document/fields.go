@@ -1,4 +1,4 @@
-package v1alpha1
+package document
 
 import (
 	"fmt"
@@ -6,6 +6,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/closest"
+	"github.com/gpuworker/gpuworker/internal/fieldpath"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 // field is one field of a document's type.
@@ -63,7 +67,7 @@ func (r *reader) fieldPath(path, name string) string {
 	if !plainName.MatchString(name) || r.quiet > 0 && !slices.Contains(secretFields, name) {
 		return path
 	}
-	return under(path, name)
+	return fieldpath.Under(path, name)
 }
 
 // unknownField says that there is no such field, and which one is meant: a
@@ -79,20 +83,20 @@ func (r *reader) unknownField(t reflect.Type, fields []field, e keyValue, path s
 	if at == path {
 		message = "a field here has a name that is not known"
 	}
-	switch near := nearest(e.name, names); {
+	switch near := closest.To(e.name, names); {
 	case t == secretType && e.name == "value":
 		message += "; a secret is never written in a document: write env or file. If this was a real one, make a new one"
 	case r.quiet > 0:
-		message += "; there are " + andList(names)
+		message += "; there are " + phrase.And(names)
 	case near != "":
 		message += fmt.Sprintf("; did you mean %q?", near)
-		r.suspects = append(r.suspects, under(path, near))
+		r.suspects = append(r.suspects, fieldpath.Under(path, near))
 	default:
 		if places := otherPlaces(r.root, "", e.name, 0); len(places) == 1 {
 			message += "; did you mean " + places[0] + "?"
 			r.suspects = append(r.suspects, places[0])
 		} else {
-			message += "; there are " + andList(names)
+			message += "; there are " + phrase.And(names)
 		}
 	}
 	r.wrong(e.key, at, "%s", message)
@@ -112,20 +116,11 @@ func otherPlaces(t reflect.Type, path, name string, depth int) []string {
 	}
 	var found []string
 	for _, f := range typeFields(t) {
-		at := under(path, f.name)
-		if bare(f.name) == bare(name) {
+		at := fieldpath.Under(path, f.name)
+		if closest.Bare(f.name) == closest.Bare(name) {
 			found = append(found, at)
 		}
 		found = append(found, otherPlaces(f.typ, at, name, depth+1)...)
 	}
 	return found
-}
-
-// andList joins words as in "a, b and c".
-func andList(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " and " + words[last]
 }

@@ -1,23 +1,29 @@
-package v1alpha1
+package document
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 )
 
-// MarshalJSON writes the documents as a list of objects. They hold no secrets,
-// only where those are; names of files are made absolute, so that the list means
-// the same wherever it is read.
-func (d *Documents) MarshalJSON() ([]byte, error) {
-	list, err := d.logins()
-	for i := range d.WorkerPools {
-		text, e := written(d.WorkerPools[i])
+// List are documents as JSON: a list of objects. They hold no secrets, only where
+// those are.
+type List struct{ *v1alpha1.Documents }
+
+// MarshalJSON writes the documents.
+func (l List) MarshalJSON() ([]byte, error) {
+	if l.Documents == nil {
+		return []byte("null"), nil
+	}
+	list, err := logins(l.Documents)
+	for i := range l.WorkerPools {
+		text, e := written(l.WorkerPools[i])
 		list, err = append(list, text), errors.Join(err, e)
 	}
 	if err != nil {
@@ -27,14 +33,14 @@ func (d *Documents) MarshalJSON() ([]byte, error) {
 }
 
 // logins are the documents that say where secrets are and where they are sent.
-func (d *Documents) logins() (list []json.RawMessage, err error) {
+func logins(d *v1alpha1.Documents) (list []json.RawMessage, err error) {
 	list = []json.RawMessage{}
 	for i := range d.Hypervisors {
-		text, e := written(d.portableHypervisor(d.Hypervisors[i]))
+		text, e := written(d.Hypervisors[i])
 		list, err = append(list, text), errors.Join(err, e)
 	}
 	for i := range d.KubeClusters {
-		text, e := written(d.portableKubeCluster(d.KubeClusters[i]))
+		text, e := written(d.KubeClusters[i])
 		list, err = append(list, text), errors.Join(err, e)
 	}
 	return list, err
@@ -48,7 +54,7 @@ func written(document any) (json.RawMessage, error) {
 
 // UnmarshalJSON reads what MarshalJSON wrote, as strictly as Load reads files:
 // unknown fields and values that are not valid are errors.
-func (d *Documents) UnmarshalJSON(data []byte) error {
+func (l *List) UnmarshalJSON(data []byte) error {
 	var list []json.RawMessage
 	if err := json.Unmarshal(data, &list); err != nil {
 		return fmt.Errorf("documents are a list of objects: %w", err)
@@ -61,7 +67,7 @@ func (d *Documents) UnmarshalJSON(data []byte) error {
 	if err != nil {
 		return fmt.Errorf("the documents in it are not valid: %s", firstOf(err))
 	}
-	*d = *read
+	l.Documents = read
 	return nil
 }
 
@@ -100,53 +106,11 @@ func asYAML(text []byte) []byte {
 	})
 }
 
-// portableHypervisor is a Hypervisor whose files have absolute names.
-func (d *Documents) portableHypervisor(h Hypervisor) Hypervisor {
-	if h.Spec.Proxmox == nil {
-		return h
-	}
-	p := *h.Spec.Proxmox
-	p.Credentials.Token = d.portableSecret(KindHypervisor, h.Name, p.Credentials.Token)
-	p.Credentials.Password = d.portableSecret(KindHypervisor, h.Name, p.Credentials.Password)
-	p.TLS.CAFile = d.absolute(KindHypervisor, h.Name, p.TLS.CAFile)
-	h.Spec.Proxmox = &p
-	return h
-}
-
-// portableKubeCluster is a KubeCluster whose files have absolute names.
-func (d *Documents) portableKubeCluster(k KubeCluster) KubeCluster {
-	k.Spec.JoinToken = d.portableSecret(KindKubeCluster, k.Name, k.Spec.JoinToken)
-	return k
-}
-
-func (d *Documents) portableSecret(kind, name string, secret *SecretSource) *SecretSource {
-	if secret == nil {
-		return nil
-	}
-	source := *secret
-	source.File = d.absolute(kind, name, source.File)
-	return &source
-}
-
-// absolute is the name of a file that a document names, from the root on.
-func (d *Documents) absolute(kind, name, file string) string {
-	if file == "" {
-		return ""
-	}
-	if full, err := filepath.Abs(d.Path(kind, name, file)); err == nil {
-		return full
-	}
-	return file // the working directory is gone
-}
-
 // SameLogins reports whether two sets have the same Hypervisors and KubeClusters,
 // so that they lead to the same places with the same secrets.
-func (d *Documents) SameLogins(other *Documents) bool {
-	if len(d.Hypervisors) != len(other.Hypervisors) || len(d.KubeClusters) != len(other.KubeClusters) {
-		return false
-	}
-	mine, err := d.logins()
-	theirs, otherErr := other.logins()
+func SameLogins(a, b *v1alpha1.Documents) bool {
+	mine, err := logins(a)
+	theirs, otherErr := logins(b)
 	if err != nil || otherErr != nil {
 		return false
 	}

@@ -1,4 +1,4 @@
-package v1alpha1
+package document
 
 import (
 	"fmt"
@@ -9,6 +9,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 // readScalar puts one scalar into a text, a whole number or a truth value.
@@ -25,7 +27,7 @@ func (r *reader) readScalar(v reflect.Value, node *yaml.Node, path string) {
 	case reflect.Int, reflect.Int32, reflect.Int64:
 		r.readInt(v, node, path)
 	default:
-		panic(fmt.Sprintf("v1alpha1: %s: no way to read a %s", path, v.Type()))
+		panic(fmt.Sprintf("document: %s: no way to read a %s", path, v.Type()))
 	}
 }
 
@@ -142,7 +144,7 @@ func (r *reader) quote(node *yaml.Node) string {
 	if r.quiet > 0 {
 		return noun(node)
 	}
-	return clip(node.Value)
+	return phrase.Quote(node.Value)
 }
 
 // rewrite says how to write a scalar of the wrong type, unless it may be a

@@ -1,9 +1,9 @@
-package v1alpha1_test
+package document_test
 
 import (
 	"fmt"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/document"
 )
 
 func ExampleLoad() {
@@ -25,7 +25,7 @@ spec:
     - {host: pve1, bdf: "03:00"}
   template: {name: ubuntu-22.04}
 `
-	_, _, err := v1alpha1.Load(v1alpha1.File{Name: "lab.yaml", Data: []byte(text)})
+	_, _, err := document.Load(document.File{Name: "lab.yaml", Data: []byte(text)})
 	fmt.Println(err)
 	// Output:
 	// lab.yaml:6: KubeCluster/rke2-lab: spec.sever: there is no such field; did you mean "server"?

@@ -1,4 +1,4 @@
-package v1alpha1
+package document
 
 import (
 	"bytes"
@@ -14,6 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/yaml"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/fieldpath"
 )
 
 // examples are the files that operators start from.
@@ -50,22 +53,22 @@ func TestTheHomelabIsWhatItSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	gpu, ok := d.WorkerPool("gpu-workers")
-	if !ok || !gpu.IsGPU() || gpu.Size() != 3 || gpu.WorkerName(3) != "gpu-workers-3" || gpu.Spec.Lifecycle != SemiPersistent {
+	if !ok || !gpu.IsGPU() || gpu.Size() != 3 || gpu.WorkerName(3) != "gpu-workers-3" || gpu.Spec.Lifecycle != v1alpha1.SemiPersistent {
 		t.Errorf("gpu-workers is %+v", gpu)
 	}
-	want := []GPURequest{{Host: "pve1", BDF: "0000:03:00.0"}, {Model: "Tesla T4", Count: 1}, {Host: "pve1", BDF: "0000:41:00.0"}}
+	want := []v1alpha1.GPURequest{{Host: "pve1", BDF: "0000:03:00.0"}, {Model: "Tesla T4", Count: 1}, {Host: "pve1", BDF: "0000:41:00.0"}}
 	if diff := cmp.Diff(want, gpu.Spec.GPUs); diff != "" {
 		t.Errorf("cards (-want +got):\n%s", diff)
 	}
 	plain, ok := d.WorkerPool("workers")
-	if !ok || plain.IsGPU() || plain.Size() != 3 || plain.Spec.Lifecycle != Ephemeral || *plain.Spec.Protection {
+	if !ok || plain.IsGPU() || plain.Size() != 3 || plain.Spec.Lifecycle != v1alpha1.Ephemeral || *plain.Spec.Protection {
 		t.Errorf("workers is %+v", plain)
 	}
 	if h, ok := d.Hypervisor("lab"); !ok || h.Spec.Proxmox.Credentials.Token.Describe() != "environment variable PVE_TOKEN" {
 		t.Errorf("hypervisor is %+v", h)
 	}
 	if _, ok := d.KubeCluster("rke2-lab"); !ok {
-		t.Error("the KubeCluster is missing")
+		t.Error("the v1alpha1.KubeCluster is missing")
 	}
 	if got := len(d.PoolsOn("lab")); got != 2 {
 		t.Errorf("%d pools on lab, want 2", got)
@@ -78,49 +81,50 @@ func TestTheDefaultsAreThese(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/minimal-with-defaults.yaml", string(encode(t, d)))
+	golden(t, "../../api/v1alpha1/testdata/minimal-with-defaults.yaml", string(encode(t, d)))
 	again := encode(t, d)
-	SetDefaults(d)
+	v1alpha1.SetDefaults(d)
 	if diff := cmp.Diff(string(again), string(encode(t, d))); diff != "" {
-		t.Errorf("a second SetDefaults changes something:\n%s", diff)
+		t.Errorf("a second v1alpha1.SetDefaults changes something:\n%s", diff)
 	}
 }
 
 func TestWhatAPersonWroteIsNotOverwritten(t *testing.T) {
-	d, _, err := Load(File{Name: "full.yaml", Data: read(t, "testdata/full.yaml")})
+	d, err := Decode(File{Name: "full.yaml", Data: read(t, "../../api/v1alpha1/testdata/full.yaml")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/full-decoded.yaml", string(encode(t, d)))
+	v1alpha1.SetDefaults(d)
+	golden(t, "../../api/v1alpha1/testdata/full-decoded.yaml", string(encode(t, d)))
 }
 
 func TestDocumentsSurviveEncodingAndDecoding(t *testing.T) {
-	files := append(examples(t), File{Name: "full.yaml", Data: read(t, "testdata/full.yaml")})
+	files := append(examples(t), File{Name: "full.yaml", Data: read(t, "../../api/v1alpha1/testdata/full.yaml")})
 	for _, file := range files {
 		d, err := Decode(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		roundTrip(t, d)
-		SetDefaults(d)
+		v1alpha1.SetDefaults(d)
 		roundTrip(t, d)
 	}
 }
 
-func roundTrip(t *testing.T, d *Documents) {
+func roundTrip(t *testing.T, d *v1alpha1.Documents) {
 	t.Helper()
 	text := encode(t, d)
 	again, err := Decode(File{Name: "again.yaml", Data: text})
 	if err != nil {
 		t.Fatalf("what was encoded does not decode: %v\n%s", err, text)
 	}
-	if diff := cmp.Diff(d, again, cmpopts.IgnoreUnexported(Documents{}), cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(d, again, cmpopts.EquateEmpty()); diff != "" {
 		t.Fatalf("the round trip changed something (-before +after):\n%s\n%s", diff, text)
 	}
 }
 
 // encode writes documents as kubectl would.
-func encode(t *testing.T, d *Documents) []byte {
+func encode(t *testing.T, d *v1alpha1.Documents) []byte {
 	t.Helper()
 	var parts [][]byte
 	add := func(document any) {
@@ -152,7 +156,7 @@ func TestAddressesAreWrittenInOneForm(t *testing.T) {
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(warnings, err)
 	}
-	want := []GPURequest{{Host: "pve1", BDF: "0000:af:00.0"}, {Host: "pve1", BDF: "0000:3b:00.0"}, {ID: "10de:1eb8", Count: 1}}
+	want := []v1alpha1.GPURequest{{Host: "pve1", BDF: "0000:af:00.0"}, {Host: "pve1", BDF: "0000:3b:00.0"}, {ID: "10de:1eb8", Count: 1}}
 	if diff := cmp.Diff(want, d.WorkerPools[0].Spec.GPUs); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -162,19 +166,19 @@ func TestYAMLIsReadAsPeopleWriteIt(t *testing.T) {
 	replicas := func(n int32) *int32 { return &n }
 	for name, test := range map[string]struct {
 		text string
-		want WorkerPoolSpec
+		want v1alpha1.WorkerPoolSpec
 	}{
-		"an empty value counts as left out":             {"gpus:\nreplicas: 2\nmachine:", WorkerPoolSpec{Replicas: replicas(2)}},
-		"JSON is YAML too":                              {`{"replicas": 1, "hosts": ["pve1"]}`, WorkerPoolSpec{Replicas: replicas(1), Hosts: []string{"pve1"}}},
-		"a number without unit is bytes":                {"machine: {memory: 1073741824}", WorkerPoolSpec{Machine: Machine{Memory: resource.MustParse("1Gi")}}},
-		"an alias repeats what its anchor has":          {"hosts: &h [pve1, pve2]\ngpus: [{model: T4, hosts: *h}]", WorkerPoolSpec{Hosts: []string{"pve1", "pve2"}, GPUs: []GPURequest{{Model: "T4", Hosts: []string{"pve1", "pve2"}}}}},
-		"a merge key fills in what is not written":      {"gpus:\n- &a {host: pve1, bdf: 0000:03:00.0}\n- <<: *a\n  bdf: 0000:04:00.0", WorkerPoolSpec{GPUs: []GPURequest{{Host: "pve1", BDF: "0000:03:00.0"}, {Host: "pve1", BDF: "0000:04:00.0"}}}},
-		"a list of merge keys prefers the first":        {"gpus:\n- &a {host: pve1}\n- &b {host: pve2, bdf: 0000:03:00.0}\n- <<: [*a, *b]", WorkerPoolSpec{GPUs: []GPURequest{{Host: "pve1"}, {Host: "pve2", BDF: "0000:03:00.0"}, {Host: "pve1", BDF: "0000:03:00.0"}}}},
-		"an address without quotes is text":             {"gpus: [{host: pve1, bdf: 03:00.0}]", WorkerPoolSpec{GPUs: []GPURequest{{Host: "pve1", BDF: "03:00.0"}}}},
-		"a date is text where text is wanted":           {"labels: {since: 2026-01-02}", WorkerPoolSpec{Labels: map[string]string{"since": "2026-01-02"}}},
-		"false is not left out":                         {"onBoot: false", WorkerPoolSpec{OnBoot: new(bool)}},
-		"VLAN 0 is no VLAN":                             {"network: {vlan: 0}", WorkerPoolSpec{}},
-		"sizes may be written with decimals when whole": {"machine: {memory: 1.5Gi}", WorkerPoolSpec{Machine: Machine{Memory: resource.MustParse("1536Mi")}}},
+		"an empty value counts as left out":             {"gpus:\nreplicas: 2\nmachine:", v1alpha1.WorkerPoolSpec{Replicas: replicas(2)}},
+		"JSON is YAML too":                              {`{"replicas": 1, "hosts": ["pve1"]}`, v1alpha1.WorkerPoolSpec{Replicas: replicas(1), Hosts: []string{"pve1"}}},
+		"a number without unit is bytes":                {"machine: {memory: 1073741824}", v1alpha1.WorkerPoolSpec{Machine: v1alpha1.Machine{Memory: resource.MustParse("1Gi")}}},
+		"an alias repeats what its anchor has":          {"hosts: &h [pve1, pve2]\ngpus: [{model: T4, hosts: *h}]", v1alpha1.WorkerPoolSpec{Hosts: []string{"pve1", "pve2"}, GPUs: []v1alpha1.GPURequest{{Model: "T4", Hosts: []string{"pve1", "pve2"}}}}},
+		"a merge key fills in what is not written":      {"gpus:\n- &a {host: pve1, bdf: 0000:03:00.0}\n- <<: *a\n  bdf: 0000:04:00.0", v1alpha1.WorkerPoolSpec{GPUs: []v1alpha1.GPURequest{{Host: "pve1", BDF: "0000:03:00.0"}, {Host: "pve1", BDF: "0000:04:00.0"}}}},
+		"a list of merge keys prefers the first":        {"gpus:\n- &a {host: pve1}\n- &b {host: pve2, bdf: 0000:03:00.0}\n- <<: [*a, *b]", v1alpha1.WorkerPoolSpec{GPUs: []v1alpha1.GPURequest{{Host: "pve1"}, {Host: "pve2", BDF: "0000:03:00.0"}, {Host: "pve1", BDF: "0000:03:00.0"}}}},
+		"an address without quotes is text":             {"gpus: [{host: pve1, bdf: 03:00.0}]", v1alpha1.WorkerPoolSpec{GPUs: []v1alpha1.GPURequest{{Host: "pve1", BDF: "03:00.0"}}}},
+		"a date is text where text is wanted":           {"labels: {since: 2026-01-02}", v1alpha1.WorkerPoolSpec{Labels: map[string]string{"since": "2026-01-02"}}},
+		"false is not left out":                         {"onBoot: false", v1alpha1.WorkerPoolSpec{OnBoot: new(bool)}},
+		"VLAN 0 is no VLAN":                             {"network: {vlan: 0}", v1alpha1.WorkerPoolSpec{}},
+		"sizes may be written with decimals when whole": {"machine: {memory: 1.5Gi}", v1alpha1.WorkerPoolSpec{Machine: v1alpha1.Machine{Memory: resource.MustParse("1536Mi")}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := "apiVersion: gpuworker.io/v1alpha1\nkind: WorkerPool\nmetadata: {name: a}\nspec:\n  " + strings.ReplaceAll(test.text, "\n", "\n  ") + "\n"
@@ -211,7 +215,11 @@ func TestDocumentsAreFoundWhereverTheMarkersStand(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if names := d.names(KindKubeCluster); !slices.Equal(names, []string{"a", "b"}) {
+			var names []string
+			for _, k := range d.KubeClusters {
+				names = append(names, k.Name)
+			}
+			if !slices.Equal(names, []string{"a", "b"}) {
 				t.Errorf("found %v in\n%s", names, text)
 			}
 		})
@@ -283,21 +291,6 @@ b.yaml:5: KubeCluster/a: status: there is no such field; there are kind, apiVers
 	}
 }
 
-func TestDocumentsMadeInCodeAreJudgedWithoutPlaces(t *testing.T) {
-	d := &Documents{WorkerPools: []WorkerPool{{}}}
-	d.WorkerPools[0].Name = "gpu"
-	d.WorkerPools[0].Spec = WorkerPoolSpec{Hypervisor: "lab", KubeCluster: "rke2", Template: Template{Name: "t"}, GPUs: []GPURequest{{Host: "pve1", BDF: "03:00"}}}
-	SetDefaults(d)
-	_, err := d.Validate()
-	want := `WorkerPool/gpu: spec.hypervisor: there is no Hypervisor document "lab"; there is none in these files
-WorkerPool/gpu: spec.kubeCluster: there is no KubeCluster document "rke2"; there is none in these files
-WorkerPool/gpu: spec.gpus[0].bdf: "03:00" has no function; write "0000:03:00.0" (gpuworker gpus lists them)
-3 problems, nothing was changed.`
-	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
 func TestFilesThatAreNoDocumentsAreRefusedClearly(t *testing.T) {
 	for name, test := range map[string]struct{ data, want string }{
 		"far too large":       {strings.Repeat("# a log line\n", maxFileSize/12), "a.yaml: the file has 8 MiB, and 8 MiB is the limit; is it the right file?"},
@@ -338,7 +331,7 @@ func TestTheReaderKnowsEveryTypeOfEveryDocument(t *testing.T) {
 		case reflect.Struct:
 			for _, f := range typeFields(typ) {
 				if typ != objectMetaType || slices.Contains(metadataFields, f.name) {
-					visit(f.typ, under(path, f.name))
+					visit(f.typ, fieldpath.Under(path, f.name))
 				}
 			}
 		case reflect.String, reflect.Bool, reflect.Int, reflect.Int32, reflect.Int64:
@@ -346,9 +339,9 @@ func TestTheReaderKnowsEveryTypeOfEveryDocument(t *testing.T) {
 			t.Errorf("%s: type %s cannot be read", path, typ)
 		}
 	}
-	visit(reflect.TypeFor[Hypervisor](), "Hypervisor")
-	visit(reflect.TypeFor[KubeCluster](), "KubeCluster")
-	visit(reflect.TypeFor[WorkerPool](), "WorkerPool")
+	visit(reflect.TypeFor[v1alpha1.Hypervisor](), "Hypervisor")
+	visit(reflect.TypeFor[v1alpha1.KubeCluster](), "KubeCluster")
+	visit(reflect.TypeFor[v1alpha1.WorkerPool](), "WorkerPool")
 	if len(seen) < 20 {
 		t.Errorf("visited %d types only", len(seen))
 	}
@@ -379,7 +372,9 @@ func BenchmarkLoadTenThousandLines(b *testing.B) {
 	}
 }
 
-func lab(t testing.TB) File { return File{Name: "lab.yaml", Data: read(t, "testdata/lab.yaml")} }
+func lab(t testing.TB) File {
+	return File{Name: "lab.yaml", Data: read(t, "../../api/v1alpha1/testdata/lab.yaml")}
+}
 
 func manyPools(n int) []byte {
 	var b bytes.Buffer

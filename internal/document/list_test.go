@@ -1,4 +1,4 @@
-package v1alpha1
+package document
 
 import (
 	"encoding/json"
@@ -7,13 +7,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"sigs.k8s.io/yaml"
 )
 
 // TestAListIsReadAsItsItems: also beside other documents, as JSON and as YAML.
 func TestAListIsReadAsItsItems(t *testing.T) {
-	full := read(t, "testdata/full.yaml")
+	full := read(t, "../../api/v1alpha1/testdata/full.yaml")
 	want, err := Decode(File{Name: "full.yaml", Data: full})
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +47,7 @@ func TestAListIsReadAsItsItems(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Documents{})); diff != "" {
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}

@@ -1,4 +1,4 @@
-package v1alpha1
+package document
 
 import (
 	"bytes"
@@ -9,13 +9,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 )
 
 // Whatever is in a file, reading it ends, with documents or with problems that
 // one can print; and what was read is the same after being written and read
 // again.
 func FuzzDecode(f *testing.F) {
-	for _, pattern := range []string{"../../examples/*.yaml", "testdata/*.yaml", "testdata/bad/*.yaml"} {
+	for _, pattern := range []string{"../../examples/*.yaml", "../../api/v1alpha1/testdata/*.yaml", "../../api/v1alpha1/testdata/bad/*.yaml"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil || len(paths) == 0 {
 			f.Fatalf("no seeds in %s: %v", pattern, err)
@@ -41,7 +43,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what was written is not read: %v\n%s", err, asJSON(t, d))
 		}
-		if diff := cmp.Diff(d, again, cmpopts.IgnoreUnexported(Documents{}), cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(d, again, cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("changed by writing and reading (-before +after):\n%s", diff)
 		}
 	})
@@ -61,7 +63,7 @@ func checkProblems(t *testing.T, data []byte, problems Problems) {
 }
 
 // asJSON writes documents as JSON, which is YAML too, one after the other.
-func asJSON(t *testing.T, d *Documents) []byte {
+func asJSON(t *testing.T, d *v1alpha1.Documents) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	add := func(document any) {

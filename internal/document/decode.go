@@ -1,14 +1,21 @@
-package v1alpha1
+// Package document reads the documents of api/v1alpha1 from YAML and JSON, strictly,
+// and reports all problems at once, each with file, line and field. No message
+// repeats what is, or may be, a secret.
+package document
 
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"reflect"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/closest"
+	"github.com/gpuworker/gpuworker/internal/fieldpath"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 // File is one YAML (or JSON) file of the operator, with any number of
@@ -22,58 +29,61 @@ type File struct {
 // for minutes. Ten thousand pools fit.
 const maxFileSize = 8 << 20
 
-// Load is Decode, SetDefaults and Validate in one: what a command does with
-// the files that it was given. It reports the problems of all three at once.
-func Load(files ...File) (d *Documents, warnings Problems, err error) {
-	d, problems := decode(files)
-	SetDefaults(d)
-	warnings, more := d.validate()
-	if err := append(problems, more...).orNil(); err != nil {
+// Load reads documents, fills in what was left out, validates them, and makes the
+// names of files in them absolute: what a command does with the files that it was
+// given. The error is of type Problems and holds the problems of all of this.
+func Load(files ...File) (d *v1alpha1.Documents, warnings Problems, err error) {
+	s, problems := decode(files)
+	v1alpha1.SetDefaults(&s.documents)
+	warned, wrong := s.documents.Validate()
+	warnings = s.located(warned)
+	if err := append(problems, s.located(wrong)...).orNil(); err != nil {
 		return nil, warnings, err
 	}
-	return d, warnings, nil
+	s.absoluteFiles()
+	return &s.documents, warnings, nil
 }
 
 // Decode reads all documents of the files strictly: an unknown field, a field
 // written twice, a wrong type or an unknown kind is a problem, never ignored.
 // The error is of type Problems and holds all of them.
-func Decode(files ...File) (*Documents, error) {
-	d, problems := decode(files)
+func Decode(files ...File) (*v1alpha1.Documents, error) {
+	s, problems := decode(files)
 	if err := problems.orNil(); err != nil {
 		return nil, err
 	}
-	return d, nil
+	return &s.documents, nil
 }
 
 // decode returns what could be read beside the problems, so that Load can
 // validate it too.
-func decode(files []File) (*Documents, Problems) {
-	d := &Documents{origins: make(map[documentKey]*origin)}
+func decode(files []File) (*set, Problems) {
+	s := &set{origins: make(map[documentKey]*origin)}
 	var problems Problems
 	for _, file := range files {
-		r := &reader{file: file.Name, problems: &problems, fields: make(map[reflect.Type][]field)}
-		r.readFile(d, file.Data)
+		r := &reader{set: s, file: file.Name, problems: &problems, fields: make(map[reflect.Type][]field)}
+		r.readFile(file.Data)
 	}
-	if len(d.origins) == 0 && len(problems) == 0 {
+	if len(s.origins) == 0 && len(problems) == 0 {
 		problem := Problem{Message: "no documents; write a Hypervisor, a KubeCluster and a WorkerPool (see examples/minimal.yaml)"}
 		if len(files) == 1 {
 			problem.File = files[0].Name
 		}
 		problems = append(problems, problem)
 	}
-	return d, problems
+	return s, problems
 }
 
 // readFile adds the documents of one file. Documents are parsed one by one: a
 // slip in the syntax of one does not hide the problems of the others.
-func (r *reader) readFile(d *Documents, data []byte) {
+func (r *reader) readFile(data []byte) {
 	if len(data) > maxFileSize {
-		d.incomplete = true
+		r.set.incomplete = true
 		r.problemf(0, "", "the file has %d MiB, and %d MiB is the limit; is it the right file?", len(data)>>20, maxFileSize>>20)
 		return
 	}
 	if line, message := unreadable(data); message != "" {
-		d.incomplete = true
+		r.set.incomplete = true
 		r.problemf(line, "", "%s", message)
 		return
 	}
@@ -87,25 +97,25 @@ func (r *reader) readFile(d *Documents, data []byte) {
 				break
 			}
 			if err != nil {
-				d.incomplete = true
+				r.set.incomplete = true
 				line, message := syntaxProblem(err, chunk.data)
 				r.problemf(r.lineAt(line), "", "%s", message)
 				break
 			}
-			r.readDocument(d, node.Content[0])
+			r.readDocument(node.Content[0])
 		}
 	}
 }
 
-// readDocument adds one document to d, or all of a List. Empty ones are skipped.
-func (r *reader) readDocument(d *Documents, node *yaml.Node) {
+// readDocument adds one document, or all of a List. Empty ones are skipped.
+func (r *reader) readDocument(node *yaml.Node) {
 	r.object, r.suspects, r.budget = "", nil, maxAliased
 	switch {
 	case isNull(node):
 	case scalarAt(node, "apiVersion") == "v1" && scalarAt(node, "kind") == kindList:
-		r.readItems(d, node)
+		r.readItems(node)
 	default:
-		r.readObject(d, node)
+		r.readObject(node)
 	}
 }
 
@@ -114,88 +124,88 @@ func (r *reader) readDocument(d *Documents, node *yaml.Node) {
 const kindList = "List"
 
 // readItems adds the documents of a List.
-func (r *reader) readItems(d *Documents, node *yaml.Node) {
+func (r *reader) readItems(node *yaml.Node) {
 	r.object = kindList
 	for _, e := range r.entries(node, "", func(name string) string { return name }) {
 		switch {
 		case slices.Contains([]string{"apiVersion", "kind", "metadata"}, e.name):
 		case e.name != "items":
-			d.incomplete = true
-			r.wrong(e.key, plain(e.name), "is not a field of a List; it has items")
+			r.set.incomplete = true
+			r.wrong(e.key, phrase.Plain(e.name), "is not a field of a List; it has items")
 		case isNull(e.value):
 		case e.value.Kind != yaml.SequenceNode:
-			d.incomplete = true
+			r.set.incomplete = true
 			r.wrong(e.value, e.name, "want a list, got %s", noun(e.value))
 		case slices.ContainsFunc(e.value.Content, func(n *yaml.Node) bool { return n.Kind == yaml.AliasNode }):
-			d.incomplete = true
+			r.set.incomplete = true
 			r.wrong(e.value, e.name, "an item is an alias (*name); write it out")
 		default:
 			for _, document := range e.value.Content {
-				r.readObject(d, document)
+				r.readObject(document)
 			}
 		}
 	}
 }
 
 // readObject adds one document that is there.
-func (r *reader) readObject(d *Documents, node *yaml.Node) {
+func (r *reader) readObject(node *yaml.Node) {
 	r.object, r.lines, r.suspects, r.aliased = "", nil, nil, 0
 	line := r.lineAt(node.Line)
 	if node.Kind != yaml.MappingNode {
-		d.incomplete = true
+		r.set.incomplete = true
 		r.problemf(line, "", "a document is a mapping that begins with apiVersion and kind, not %s", noun(node))
 		return
 	}
 	kind := scalarAt(node, "kind")
-	r.object = objectName(kind, scalarAt(node, "metadata", "name"))
-	into, key, ok := r.newDocument(d, node, kind)
+	r.object = v1alpha1.ObjectName(kind, scalarAt(node, "metadata", "name"))
+	into, key, ok := r.newDocument(node, kind)
 	if !ok {
-		d.incomplete = true
+		r.set.incomplete = true
 		return
 	}
 	r.lines, r.root = make(map[string]int), into.Type()
 	r.read(into, node, "")
-	d.origins[key] = &origin{file: r.file, line: line, lines: r.lines, suspects: r.suspects}
-	if slices.ContainsFunc(r.suspects, func(path string) bool { return within("metadata.name", path) }) {
-		d.incomplete = true
+	r.set.origins[key] = &origin{file: r.file, line: line, lines: r.lines, suspects: r.suspects}
+	if slices.ContainsFunc(r.suspects, func(path string) bool { return fieldpath.Within("metadata.name", path) }) {
+		r.set.incomplete = true
 	}
 }
 
 // newDocument appends an empty document of the kind, or says what is wrong
 // with kind and apiVersion.
-func (r *reader) newDocument(d *Documents, node *yaml.Node, kind string) (into reflect.Value, key documentKey, ok bool) {
+func (r *reader) newDocument(node *yaml.Node, kind string) (into reflect.Value, key documentKey, ok bool) {
 	version := scalarAt(node, "apiVersion")
 	switch {
 	case version == "":
-		r.problemf(r.lineAt(node.Line), "apiVersion", "is missing; write %q", GroupVersion)
+		r.problemf(r.lineAt(node.Line), "apiVersion", "is missing; write %q", v1alpha1.GroupVersion)
 		return into, key, false
-	case version != GroupVersion:
-		r.problemf(r.lineAt(lineIn(node, "apiVersion")), "apiVersion", "%s is not known to this gpuworker; write %q", clip(version), GroupVersion)
+	case version != v1alpha1.GroupVersion:
+		r.problemf(r.lineAt(lineIn(node, "apiVersion")), "apiVersion", "%s is not known to this gpuworker; write %q", phrase.Quote(version), v1alpha1.GroupVersion)
 		return into, key, false
 	}
 	switch kind {
-	case KindHypervisor:
-		into, key.index = grow(&d.Hypervisors)
-	case KindKubeCluster:
-		into, key.index = grow(&d.KubeClusters)
-	case KindWorkerPool:
-		into, key.index = grow(&d.WorkerPools)
+	case v1alpha1.KindHypervisor:
+		into, key.index = grow(&r.set.documents.Hypervisors)
+	case v1alpha1.KindKubeCluster:
+		into, key.index = grow(&r.set.documents.KubeClusters)
+	case v1alpha1.KindWorkerPool:
+		into, key.index = grow(&r.set.documents.WorkerPools)
 	case "":
-		r.problemf(r.lineAt(node.Line), "kind", "is missing; write %s", orList(kinds))
+		r.problemf(r.lineAt(node.Line), "kind", "is missing; write %s", phrase.Or(kinds))
 		return into, key, false
 	default:
-		hint := "write " + orList(kinds)
-		if near := nearest(kind, kinds); near != "" {
+		hint := "write " + phrase.Or(kinds)
+		if near := closest.To(kind, kinds); near != "" {
 			hint = "did you mean " + near + "?"
 		}
-		r.problemf(r.lineAt(lineIn(node, "kind")), "kind", "%s is not a kind of document; %s", clip(kind), hint)
+		r.problemf(r.lineAt(lineIn(node, "kind")), "kind", "%s is not a kind of document; %s", phrase.Quote(kind), hint)
 		return into, key, false
 	}
 	key.kind = kind
 	return into, key, true
 }
 
-var kinds = []string{KindHypervisor, KindKubeCluster, KindWorkerPool}
+var kinds = []string{v1alpha1.KindHypervisor, v1alpha1.KindKubeCluster, v1alpha1.KindWorkerPool}
 
 // grow appends a zero document and returns it for writing.
 func grow[T any](list *[]T) (last reflect.Value, index int) {
@@ -269,23 +279,4 @@ func noun(node *yaml.Node) string {
 		return "nothing"
 	}
 	return "a value with a YAML tag"
-}
-
-// orList joins words as in "a, b or c".
-func orList(words []string) string {
-	if len(words) == 1 {
-		return words[0]
-	}
-	var text string
-	for i, word := range words {
-		switch i {
-		case 0:
-			text = word
-		case len(words) - 1:
-			text = fmt.Sprintf("%s or %s", text, word)
-		default:
-			text += ", " + word
-		}
-	}
-	return text
 }

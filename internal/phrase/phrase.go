@@ -1,0 +1,48 @@
+// Package phrase puts words into messages: lists, and what an operator wrote.
+package phrase
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// And joins words as in "a, b and c".
+func And(words []string) string { return join(words, " and ") }
+
+// Or joins words as in "a, b or c".
+func Or(words []string) string { return join(words, " or ") }
+
+func join(words []string, last string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	end := len(words) - 1
+	return strings.Join(words[:end], ", ") + last + words[end]
+}
+
+// Few joins the first few words of a list.
+func Few(words []string) string {
+	const shown = 5
+	if len(words) > shown {
+		return strings.Join(words[:shown], ", ") + ", …"
+	}
+	return And(words)
+}
+
+// Quote quotes text of the operator, shortened to what helps to recognise it.
+func Quote(text string) string {
+	const most = 64
+	if short := []rune(text); len(short) > most {
+		return fmt.Sprintf("%q…", string(short[:most]))
+	}
+	return strconv.Quote(text)
+}
+
+// Plain is a name as it is, or quoted and shortened when it is odd or far too long.
+func Plain(name string) string {
+	if quoted := Quote(name); quoted != `"`+name+`"` {
+		return quoted
+	}
+	return name
+}
