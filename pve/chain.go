@@ -5,13 +5,16 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
 
 // logged writes a record of each request that is sent, at level Debug: what was
 // asked, what came back and how long it took. Of the parameters of a write it has
-// the names and the digest of the configuration that is changed, no other values.
+// the names, and the digest of the configuration that is changed; no other values,
+// since passwords are among them.
 func logged(log *slog.Logger, secrets *secrets, next handler) handler {
 	return func(ctx context.Context, c *call) (*answer, error) {
 		if !log.Enabled(ctx, slog.LevelDebug) {
@@ -20,7 +23,7 @@ func logged(log *slog.Logger, secrets *secrets, next handler) handler {
 		start := time.Now()
 		a, err := next(ctx, c)
 		took := time.Since(start)
-		attrs := []slog.Attr{slog.String("method", c.method), slog.String("path", secrets.redact(c.shownPath(), c.secrets))}
+		attrs := []slog.Attr{slog.String("method", c.method), slog.String("path", secrets.redact(c.loggedPath(), c.secrets))}
 		if err == nil {
 			attrs = append(attrs, slog.Int("status", a.status), slog.Duration("took", took))
 		} else {
@@ -38,15 +41,37 @@ func logged(log *slog.Logger, secrets *secrets, next handler) handler {
 	}
 }
 
-// details are what a log record says of a call besides its path.
+// loggedPath is the path, and of a read the query behind it: what is asked for.
+func (c *call) loggedPath() string {
+	if !c.reads() || len(c.query) == 0 {
+		return c.shownPath()
+	}
+	query := c.query.Encode()
+	if plain, err := url.QueryUnescape(query); err == nil {
+		query = plain
+	}
+	return c.shownPath() + "?" + query
+}
+
+// shownDigest is how much of a digest tells configurations apart.
+const shownDigest = 12
+
+// details are what a log record says of a call besides its path: which attempt it is,
+// when it is not the first, and of a write the parameters and what it builds on.
 func (c *call) details() []slog.Attr {
-	attrs := []slog.Attr{slog.Int("attempt", c.repeated+1)}
-	if c.reads() || len(c.params()) == 0 {
+	var attrs []slog.Attr
+	if c.repeated > 0 {
+		attrs = append(attrs, slog.Int("attempt", c.repeated+1))
+	}
+	if c.reads() {
 		return attrs
 	}
-	attrs = append(attrs, slog.String("params", strings.Join(sortedKeys(c.params()), ",")))
+	names := slices.DeleteFunc(sortedKeys(c.params()), func(name string) bool { return name == "digest" })
+	if len(names) > 0 {
+		attrs = append(attrs, slog.String("params", strings.Join(names, ",")))
+	}
 	if digest := c.params().Get("digest"); digest != "" {
-		attrs = append(attrs, slog.String("digest", digest))
+		attrs = append(attrs, slog.String("digest", digest[:min(shownDigest, len(digest))]))
 	}
 	return attrs
 }

@@ -28,7 +28,7 @@ func (a *app) startLog(cmd *cobra.Command) {
 	a.log = log
 	a.mu.Unlock()
 	this := buildinfo.This()
-	log.Info("start", "command", cmd.CommandPath(), "version", this.Version, "commit", this.Commit, "go", this.Go)
+	log.Info("start", "command", cmd.CommandPath(), "version", this.Version, "commit", this.Commit)
 }
 
 // logger is that of this command; silent before the flags are known.
