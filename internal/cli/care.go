@@ -60,11 +60,7 @@ func (a *app) care(ctx context.Context, e session, plans engine.Plans, s manner)
 	if len(missing) == 0 || s.ends != "" || ctx.Err() != nil {
 		return err
 	}
-	a.report(ctx, &fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)})
-	if err != nil {
-		return err
-	}
-	return verdict(fault.ExitFailed)
+	return besidesAll(&fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)}, err)
 }
 
 // nothingThere ends a delete or disown of workers of which nothing is there.
@@ -83,7 +79,11 @@ func (a *app) sayGone(missing []plan.Absent, ends string) {
 		if len(m.Near) > 0 {
 			text += " (did you mean " + strings.Join(m.Near, " or ") + "?)"
 		}
-		a.say("%s\n", text)
+		if a.forPeople() {
+			a.say("%s\n", text)
+		} else {
+			a.keepWarning(text)
+		}
 	}
 }
 

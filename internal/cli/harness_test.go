@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -49,10 +50,12 @@ type fakeEngine struct {
 	err      error
 
 	calls []string
+	log   *slog.Logger // of the command
 }
 
 func (f *fakeEngine) call(words ...string) error {
 	f.calls = append(f.calls, strings.Join(words, " "))
+	f.log.Info("asked", "for", words[0])
 	return f.err
 }
 
@@ -137,6 +140,7 @@ type typed struct {
 	reader   io.Reader              // instead of in
 	disk     io.Writer              // takes standard output, when not nil
 	seen     func(plan string) bool // how plans are printed is tested where they are
+	demo     bool                   // there is a demo
 
 	code     int
 	out, err string
@@ -156,6 +160,7 @@ func (c *typed) run(t *testing.T, args ...string) *typed {
 			if request.Login == WithoutLogin {
 				c.engine.calls = append(c.engine.calls, string(request.Login))
 			}
+			c.engine.log = request.Log
 			return c.engine
 		},
 		LookupEnv: func(name string) (string, bool) {
@@ -166,6 +171,9 @@ func (c *typed) run(t *testing.T, args ...string) *typed {
 		Exit:       func(code int) { t.Errorf("left at once with %d", code) },
 		Now:        func() time.Time { return noon },
 		Seen:       c.seen,
+	}
+	if c.demo {
+		p.Demo = func(context.Context, DemoRequest) error { return nil }
 	}
 	if c.terminal {
 		p.Out.Size, p.Err.Size = size, size

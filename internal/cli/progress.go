@@ -29,10 +29,12 @@ type shower interface {
 
 // startProgress begins to show the progress of these workers.
 func (a *app) startProgress(workers []string) *progress {
-	to := a.narration()
+	to := a.Out
 	p := &progress{board: board{order: workers}, stop: func() {}}
 	switch {
-	case a.quiet:
+	case !a.forPeople():
+		p.show = silent{io.Discard}
+	case a.quiet, a.logs(): // the log says more
 		p.show = silent{a.Err}
 	case to.Terminal && a.getenv("TERM") != "dumb":
 		live := &liveLines{to: to, paint: a.paint(to), now: a.Now}

@@ -51,8 +51,7 @@ func (a *app) status(ctx context.Context, names []string) error {
 			return err
 		}
 		if absent != nil {
-			a.report(ctx, absent)
-			absent = verdict(fault.ExitFailed)
+			absent = besidesAll(absent, nil)
 		}
 	}
 	return despite(absent, unseen, unknown)

@@ -61,7 +61,7 @@ func TestStatusOfNobody(t *testing.T) {
 		t.Errorf("out: %q", c.out)
 	}
 	c = (&typed{engine: &fakeEngine{}}).run(t, "status", "-f", lab, "-o", "json").wants(t, fault.ExitOK)
-	if c.out != "{\n  \"workers\": []\n}\n" {
+	if c.out != "{\n  \"workers\": [],\n  \"warnings\": []\n}\n" {
 		t.Errorf("out: %q", c.out)
 	}
 }

@@ -22,6 +22,7 @@ type Writer struct {
 	part  []byte // the beginning of a character whose rest is still to come
 	width int    // bytes of the line so far
 	cut   bool   // the rest of the line is left out
+	long  bool   // lines may be as long as they like, just now
 	err   error
 }
 
@@ -38,6 +39,25 @@ func NewWriter(to io.Writer, colour func() bool) *Writer {
 func (w *Writer) Write(data []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.take(data)
+}
+
+// Whole is the same stream for values in one line each, such as JSON, which would be
+// no values any more when their ends were cut off.
+func (w *Writer) Whole() io.Writer { return whole{w} }
+
+type whole struct{ to *Writer }
+
+// Write implements io.Writer.
+func (w whole) Write(data []byte) (int, error) {
+	w.to.mu.Lock()
+	defer w.to.mu.Unlock()
+	w.to.long = true
+	defer func() { w.to.long = false }()
+	return w.to.take(data)
+}
+
+func (w *Writer) take(data []byte) (int, error) {
 	text := string(w.part) + string(data)
 	w.part = nil
 	if whole := wholeCharacters(text); whole < len(text) {
@@ -140,7 +160,7 @@ func (w *Writer) add(b *strings.Builder, shown string, colours bool) {
 	}
 	switch {
 	case w.cut:
-	case w.width+len(shown)+len(end) > MaxLine-1: // with its line feed
+	case !w.long && w.width+len(shown)+len(end) > MaxLine-1: // with its line feed
 		b.WriteString(end)
 		w.cut = true
 	default:
