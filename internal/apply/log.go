@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
-	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
 // jobLog writes the log of the work on one worker.
@@ -39,7 +38,7 @@ func (l *jobLog) note(ctx context.Context, j *Job, e Event, err error) {
 	}
 	attrs = append(attrs, slog.Duration("took", took), slog.String("action", string(j.Worker.Action)), slog.String("hypervisor", l.hypervisor))
 	for _, a := range []slog.Attr{
-		slog.String("host", j.host()), slog.String("vm", j.Ref.ID), slog.String("card", j.card()),
+		slog.String("host", j.host()), slog.String("vm", j.Ref.ID), slog.String("card", j.Worker.Card.String()),
 		slog.String(detailKey[e.Phase], e.Detail),
 	} {
 		if a.Value.String() != "" {
@@ -58,12 +57,4 @@ func (j *Job) host() string {
 		return j.Ref.Host
 	}
 	return j.Worker.Host
-}
-
-// card is the place of the worker's card, "" for a plain worker.
-func (j *Job) card() string {
-	if j.Worker.Slot == nil {
-		return ""
-	}
-	return pci.CardRef{Host: j.Worker.Host, Slot: *j.Worker.Slot}.String()
 }

@@ -13,8 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/machine"
@@ -208,11 +208,11 @@ func TestAPlanThatWasWrittenWithAWarningIsReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	documents, _, err := v1alpha1.Load(v1alpha1.File{Name: lab, Data: text})
+	documents, _, err := document.Load(document.File{Name: lab, Data: text})
 	if err != nil {
 		t.Fatal(err)
 	}
-	plans, err := engine.Plans{Request: plan.Request{Verb: plan.ApplyDocuments}, Documents: documents, Plans: []*plan.Plan{planOf(kept)}}.Sealed()
+	plans, err := engine.Plans{Request: plan.Request{Verb: plan.ApplyDocuments}, Documents: document.List{Documents: documents}, Plans: []*plan.Plan{planOf(kept)}}.Sealed()
 	if err != nil {
 		t.Fatal(err)
 	}
