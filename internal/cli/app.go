@@ -90,11 +90,12 @@ func (a *app) addGlobalFlags(root *cobra.Command) {
 	flags.StringVar(&a.color, "color", "auto", "`WHEN` to colour: "+strings.Join(colors, ", ")+"; NO_COLOR is honoured")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print results and errors only")
 	a.addLogFlag(root)
-	complete := func(values []string) cobra.CompletionFunc {
+	fixed := func(values []string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
 	}
-	_ = root.RegisterFlagCompletionFunc("output", complete(outputs))
-	_ = root.RegisterFlagCompletionFunc("color", complete(colors))
+	_ = root.RegisterFlagCompletionFunc("output", fixed(outputs))
+	_ = root.RegisterFlagCompletionFunc("color", fixed(colors))
+	_ = root.RegisterFlagCompletionFunc("ssh", a.complete(hostLogins))
 }
 
 // checkGlobalFlags refuses values that no output exists for.

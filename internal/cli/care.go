@@ -19,6 +19,9 @@ import (
 // careCommand completes a command that makes a plan for named workers.
 func (a *app) careCommand(cmd *cobra.Command, s *manner, request func(args []string) (plan.Request, error)) *cobra.Command {
 	s.addFlags(cmd)
+	if cmd.ValidArgsFunction == nil {
+		cmd.ValidArgsFunction = a.complete(workerNames)
+	}
 	cmd.RunE = verb(func(ctx context.Context, args []string) error {
 		asked, err := request(args)
 		if err != nil {

@@ -22,8 +22,9 @@ VM and addresses, and how it is. With names only those workers, each with its
 conditions from the bottom up.`,
 		Example: `  gpuworker status -f lab.yaml
   gpuworker status gpu-workers-1 -f lab.yaml`,
-		Args: cobra.ArbitraryArgs,
-		RunE: verb(a.status),
+		Args:              cobra.ArbitraryArgs,
+		RunE:              verb(a.status),
+		ValidArgsFunction: a.complete(workerNames),
 	}
 }
 
