@@ -139,7 +139,11 @@ func (t *Tool) host(yes bool) (*hostbind.Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find this program, to write to the kernel from a process of its own: %w", err)
 	}
-	return &hostbind.Machine{Tree: t.tree, Files: disk, Kernel: hostbind.Child{Program: program, Root: t.root}, Runner: hostbind.Commands{}, Show: t.Err}, nil
+	m := &hostbind.Machine{Tree: t.tree, Files: disk, Kernel: hostbind.Child{Program: program, Root: t.root}, Runner: hostbind.Commands{}}
+	if !t.json { // the end of what a command prints is in its error
+		m.Show = t.Err
+	}
+	return m, nil
 }
 
 // onlyRead are files that are looked at.

@@ -10,13 +10,15 @@ import (
 )
 
 // machine writes a value for machines.
-func (t *Tool) machine(value any) error {
+func (t *Tool) machine(value any) error { return writeJSON(t.Out, value) }
+
+func writeJSON(to io.Writer, value any) error {
 	data, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
 		return err
 	}
 	for line := range strings.Lines(string(data) + "\n") {
-		if _, err := io.WriteString(t.Out, shortened(escaped(line))); err != nil {
+		if _, err := io.WriteString(to, shortened(escaped(line))); err != nil {
 			return err
 		}
 	}

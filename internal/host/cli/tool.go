@@ -95,10 +95,10 @@ func (t *Tool) Main(args []string) int {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return fault.ExitOK
 	case !errors.As(err, &exit):
-		fmt.Fprintln(t.Err, "gpuworker-host:", err)
+		t.complain(args, fault.ExitFailed, err)
 		return fault.ExitFailed
 	case exit.err != nil:
-		fmt.Fprintln(t.Err, "gpuworker-host:", err)
+		t.complain(args, exit.code, err)
 	}
 	return exit.code
 }
@@ -138,7 +138,7 @@ func (t *Tool) version(args []string) error {
 	case "", "-o table":
 		fmt.Fprintln(t.Out, t.Version.Line("gpuworker-host"))
 		return nil
-	case "-o json":
+	case "-o json", "-o=json":
 		return t.machine(t.Version)
 	}
 	return usage("version takes -o json and nothing else")
