@@ -39,7 +39,7 @@ func (a *app) tellInterrupted() {
 	say := func(inFlight []string) term.Text {
 		text := p.Yellow("Interrupted.")
 		if len(inFlight) > 0 {
-			text += " Still under way: " + term.List(inFlight, maxListed) + "."
+			text += " Still under way: " + term.List(inFlight, term.MaxListed) + "."
 		}
 		return text + "\nThe same command goes on where this one stops. Press Ctrl-C again to leave at once."
 	}
