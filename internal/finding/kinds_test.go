@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -154,17 +153,6 @@ func TestEditDistance(t *testing.T) {
 			t.Errorf("EditDistance(%q, %q) = %d, want %d", test.b, test.a, got, test.want)
 		}
 	}
-}
-
-func TestPageText(t *testing.T) {
-	p, _ := Explain(CardGroupShared)
-	text := p.Text(80)
-	for _, line := range strings.Split(text, "\n") {
-		if n := utf8.RuneCountInString(line); n > 80 {
-			t.Errorf("a line has %d columns: %s", n, line)
-		}
-	}
-	golden(t, "card-group-shared.golden", text)
 }
 
 func TestMarkdownHasEveryPage(t *testing.T) {
