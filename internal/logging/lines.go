@@ -97,13 +97,8 @@ func write(b *bytes.Buffer, group string, a slog.Attr) {
 	if key := group + a.Key; !slices.Contains(bare, key) {
 		b.WriteString(string(term.Cell(key)) + "=")
 	}
-	b.WriteString(word(text))
-}
-
-// word is a text as one word: quoted when it would read as several.
-func word(text string) string {
-	if strings.ContainsAny(text, " \"=") {
-		return strconv.Quote(text)
+	if strings.ContainsAny(text, ` "`) { // it would read as several words
+		text = strconv.Quote(text)
 	}
-	return text
+	b.WriteString(text)
 }

@@ -20,7 +20,7 @@ func said(format Format, level int, log func(*slog.Logger)) string {
 
 // clone is a record as the engine and the client write them.
 func clone(log *slog.Logger) {
-	log.Debug("call", "method", "GET", "path", "/nodes/pve1/qemu", "status", 200, "took", 12345*time.Microsecond)
+	log.Debug("call", "method", "GET", "path", "/nodes/pve1/qemu?full=1", "status", 200, "took", 12345*time.Microsecond)
 	log.With("hypervisor", "lab").Info("step", "worker", "gpu-1", "step", "clone", "outcome", "failed", "took", 3449*time.Millisecond,
 		"vm", "", "error", errors.New("no space left"))
 }
@@ -28,7 +28,7 @@ func clone(log *slog.Logger) {
 func TestALineForPeopleReadsWithoutAKeyToIt(t *testing.T) {
 	const step = `step gpu-1 clone failed 3.4s error="no space left" hypervisor=lab` + "\n"
 	for level, want := range map[int]string{
-		Silent: "", -1: "", Changes: step, Calls: "call GET /nodes/pve1/qemu 200 12ms\n" + step, 9: "call GET /nodes/pve1/qemu 200 12ms\n" + step,
+		Silent: "", -1: "", Changes: step, Calls: "call GET /nodes/pve1/qemu?full=1 200 12ms\n" + step, 9: "call GET /nodes/pve1/qemu?full=1 200 12ms\n" + step,
 	} {
 		if got := said(Text, level, clone); got != want {
 			t.Errorf("level %d: %q\nwant %q", level, got, want)
@@ -37,7 +37,7 @@ func TestALineForPeopleReadsWithoutAKeyToIt(t *testing.T) {
 }
 
 func TestALineForMachinesIsJSON(t *testing.T) {
-	want := `{"level":"DEBUG","msg":"call","method":"GET","path":"/nodes/pve1/qemu","status":200,"took":0.012}` + "\n" +
+	want := `{"level":"DEBUG","msg":"call","method":"GET","path":"/nodes/pve1/qemu?full=1","status":200,"took":0.012}` + "\n" +
 		`{"level":"INFO","msg":"step","hypervisor":"lab","worker":"gpu-1","step":"clone","outcome":"failed","took":3.449,"vm":"","error":"no space left"}` + "\n"
 	if got := said(JSON, Calls, clone); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
