@@ -139,6 +139,11 @@ func (a *app) paint(to Stream) term.Paint {
 	return term.Paint{On: to.Terminal && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"}
 }
 
+// printer prints the result for people.
+func (a *app) printer() term.Printer {
+	return term.Printer{Out: a.Out, Paint: a.paint(a.Out), Width: a.Out.width()}
+}
+
 // say writes a sentence for people: not with -q, and not when the output is for
 // machines. The arguments are cleaned.
 func (a *app) say(format string, args ...any) {

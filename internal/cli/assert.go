@@ -76,7 +76,7 @@ func (a *app) printDifferences(workers []plan.Worker) {
 		}
 		term.Fprintf(a.Out, "%s %s  %s\n", p.Red("✗"), p.Bold(w.Name), text)
 		for _, c := range w.Changes {
-			term.Fprintf(a.Out, "    %s: %s → %s (%s)\n", c.Field, cmp.Or(c.From, nothing), cmp.Or(c.To, nothing), c.When)
+			term.Fprintf(a.Out, "    %s: %s → %s (%s)\n", c.Field, cmp.Or(c.From, term.Nothing), cmp.Or(c.To, term.Nothing), c.When)
 		}
 		for _, r := range w.Refusals {
 			term.Fprintf(a.Out, "    %s\n", startingWith(r.Where.String(), r.Reason))

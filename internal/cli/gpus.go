@@ -58,7 +58,7 @@ func (a *app) gpus(ctx context.Context, _ []string) error {
 			term.Fprintf(a.Out, "No host of %s has an NVIDIA GPU.\n", world.Hypervisor)
 			continue
 		}
-		cardTable(views, p).write(a.Out, p, a.Out.width())
+		a.printer().Table(cardTable(views, p))
 	}
 	return despite(nil, seen.Unseen, nil)
 }
@@ -73,9 +73,9 @@ func cardViews(worlds []engine.World) []cardView {
 	return views
 }
 
-func cardTable(views []cardView, p term.Paint) *grid {
-	g := newGrid("host", "BDF", "GPU", "group", "alone", "held by", "state")
-	g.right = []int{3}
+func cardTable(views []cardView, p term.Paint) *term.Table {
+	g := term.NewTable("host", "BDF", "GPU", "group", "alone", "held by", "state")
+	g.Right = []string{"group"}
 	for _, v := range views {
 		bdf, model, group, alone := "", "", "", ""
 		if !v.BDF.IsZero() {
@@ -87,7 +87,7 @@ func cardTable(views []cardView, p term.Paint) *grid {
 		if v.Group != pci.NoGroup {
 			group, alone = fmt.Sprint(v.Group), yesNo(v.Alone)
 		}
-		g.addNoted(v.Reason, v.Host, bdf, model, group, alone, v.HeldBy.String(), stateWord(v, p))
+		g.AddNoted(v.Reason, v.Host, bdf, model, group, alone, v.HeldBy.String(), stateWord(v, p))
 	}
 	return g
 }

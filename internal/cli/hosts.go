@@ -57,7 +57,7 @@ func (a *app) hosts(ctx context.Context, _ []string) error {
 			term.Fprintln(a.Out, "")
 		}
 		term.Fprintf(a.Out, "%s\n\n", headline(world, p))
-		hostTable(hostViews([]engine.World{world}), p).write(a.Out, p, a.Out.width())
+		a.printer().Table(hostTable(hostViews([]engine.World{world}), p))
 		a.tellGaps(world)
 	}
 	return despite(nil, seen.Unseen, nil)
@@ -99,17 +99,17 @@ func viewHost(world engine.World, h *inventory.Host) hostView {
 	return view
 }
 
-func hostTable(views []hostView, p term.Paint) *grid {
-	g := newGrid("host", "online", "CPUs", "memory", "IOMMU", "GPUs", "claimed", "storages")
-	g.right = []int{2, 5, 6}
+func hostTable(views []hostView, p term.Paint) *term.Table {
+	g := term.NewTable("host", "online", "CPUs", "memory", "IOMMU", "GPUs", "claimed", "storages")
+	g.Right = []string{"CPUs", "GPUs", "claimed"}
 	for _, v := range views {
 		if !v.Online {
-			g.add(v.Name, p.Red("no"), "", "", "", "", "", "")
+			g.Add(v.Name, p.Red("no"), "", "", "", "", "", "")
 			continue
 		}
 		memory := fmt.Sprintf("%s of %s GiB", gib(v.MemoryUsed), gib(v.MemoryTotal))
-		g.add(v.Name, "yes", number(v.CPUs), memory, iommuWord(v.IOMMU, p),
-			fmt.Sprint(v.GPUs), fmt.Sprint(v.GPUsClaimed), term.List(v.Storages, maxListed))
+		g.Add(v.Name, "yes", number(v.CPUs), memory, iommuWord(v.IOMMU, p),
+			fmt.Sprint(v.GPUs), fmt.Sprint(v.GPUsClaimed), term.List(v.Storages, term.MaxListed))
 	}
 	return g
 }

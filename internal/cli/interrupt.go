@@ -41,7 +41,7 @@ func (a *app) tellInterrupted() {
 		a.logger().Info("interrupted", "underWay", strings.Join(inFlight, ", "))
 		text := p.Yellow("Interrupted.")
 		if len(inFlight) > 0 {
-			text += " Still under way: " + term.List(inFlight, maxListed) + "."
+			text += " Still under way: " + term.List(inFlight, term.MaxListed) + "."
 		}
 		return text + "\nThe same command goes on where this one stops. Press Ctrl-C again to leave at once."
 	}

@@ -141,17 +141,11 @@ func writeError(w io.Writer, p term.Paint, err error) {
 		return
 	}
 	for _, part := range split(err) {
-		term.Fprintf(w, "%s %s\n", p.Red("Error:"), indentAfterFirst(part.Error(), "       "))
+		term.Fprintf(w, "%s %s\n", p.Red("Error:"), term.Indented(part.Error(), "       "))
 		if fix := fault.FixOf(part); fix != "" {
-			term.Fprintf(w, "%s  %s\n", p.Bold("Next:"), indentAfterFirst(fix, "       "))
+			term.Fprintf(w, "%s  %s\n", p.Bold("Next:"), term.Indented(fix, "       "))
 		}
 	}
-}
-
-// indentAfterFirst cleans a text of several lines and indents all but the first,
-// so that none of them looks like something that we say.
-func indentAfterFirst(text, indent string) term.Text {
-	return term.Text(strings.ReplaceAll(string(term.CleanLines(text)), "\n", "\n"+indent))
 }
 
 // errorReport is an error for machines.

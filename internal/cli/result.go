@@ -77,18 +77,18 @@ func viewSpent(plans engine.Plans, applied engine.Applied) spentView {
 // and what to do next.
 func (a *app) printApplied(plans engine.Plans, applied engine.Applied) {
 	p := a.paint(a.Out)
-	g := newGrid("worker", "host", "card", "VM", "addresses", "outcome")
-	g.right = []int{3}
+	g := term.NewTable("worker", "host", "card", "VM", "addresses", "outcome")
+	g.Right = []string{"VM"}
 	for _, result := range applied.Results {
 		for _, o := range result.Outcomes {
-			g.add(o.Worker, o.Host, cardText(cardOf(plans, result.Hypervisor, o.Worker)), o.VM, term.List(o.Addresses, maxListed), outcomePainted(o, p))
+			g.Add(o.Worker, o.Host, cardText(cardOf(plans, result.Hypervisor, o.Worker)), o.VM, term.List(o.Addresses, term.MaxListed), outcomePainted(o, p))
 		}
 	}
-	if len(g.rows) == 0 {
+	if g.Rows() == 0 {
 		return
 	}
 	term.Fprintln(a.Out, "")
-	g.write(a.Out, p, a.Out.width())
+	a.printer().Table(g)
 	a.printTroubles(applied, p)
 	next := a.withFiles("gpuworker status")
 	if interrupted(applied) {
@@ -107,9 +107,9 @@ func (a *app) printTroubles(applied engine.Applied, p term.Paint) {
 			if o.Err == nil {
 				continue
 			}
-			term.Fprintf(a.Out, "\n%s %s\n", troubleMark(o, p), indentAfterFirst(startingWith(o.Worker, troubleText(o)), "  "))
+			term.Fprintf(a.Out, "\n%s %s\n", troubleMark(o, p), term.Indented(startingWith(o.Worker, troubleText(o)), "  "))
 			if fix := fault.FixOf(o.Err); fix != "" {
-				term.Fprintf(a.Out, "  %s %s\n", p.Bold("Next:"), indentAfterFirst(fix, "        "))
+				term.Fprintf(a.Out, "  %s %s\n", p.Bold("Next:"), term.Indented(fix, "        "))
 			}
 		}
 	}

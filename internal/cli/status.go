@@ -72,7 +72,7 @@ func (a *app) showStatus(rows []status.Row, unseen []engine.Unseen, names []stri
 		return nil
 	}
 	p := a.paint(a.Out)
-	statusTable(rows, p).write(a.Out, p, a.Out.width())
+	a.printer().Table(statusTable(rows, p))
 	if len(names) > 0 {
 		a.printConditions(rows, p)
 	}
@@ -113,12 +113,12 @@ func notThere(names []string) error {
 	}
 }
 
-func statusTable(rows []status.Row, p term.Paint) *grid {
-	g := newGrid("worker", "host", "card", "VM", "addresses", "state")
-	g.right = []int{3}
+func statusTable(rows []status.Row, p term.Paint) *term.Table {
+	g := term.NewTable("worker", "host", "card", "VM", "addresses", "state")
+	g.Right = []string{"VM"}
 	for _, r := range rows {
 		card := cardText(r.Card, r.Model)
-		g.addNoted(r.Note, r.Worker, r.Host, card, r.VM, term.List(r.Addresses, maxListed), statePainted(r, p))
+		g.AddNoted(r.Note, r.Worker, r.Host, card, r.VM, term.List(r.Addresses, term.MaxListed), statePainted(r, p))
 	}
 	return g
 }

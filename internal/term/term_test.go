@@ -120,9 +120,7 @@ func TestTheWriterBoundsLinesAndKeepsCharactersWhole(t *testing.T) {
 		}
 		got := written(colour, pieces...)
 		if colour {
-			for _, s := range sequences {
-				got = strings.ReplaceAll(got, s, "")
-			}
+			got = stripped(got)
 		}
 		for line := range strings.Lines(got) {
 			if len(line) > MaxLine || harmful(line) {

@@ -1,0 +1,52 @@
+package term
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+)
+
+var found = []Finding{
+	{Finding: finding.Finding{Layer: finding.LayerGroup, Verdict: finding.Fail, ID: "GROUP", Reason: "the card is not alone", Fix: "move the other card to another slot, and look again"},
+		Evidence: []string{"/sys/kernel/iommu_groups/14/devices: 0000:01:00.0 0000:02:00.0"}, Then: "it is alone"},
+	{Finding: finding.Finding{Layer: finding.LayerHost, Verdict: finding.Pass, ID: "ROOT", Reason: "it is root", Fix: "never shown"}},
+	{Finding: finding.Finding{Layer: finding.LayerHost, Verdict: finding.Pass, ID: "SLEEP", Reason: "it sleeps"}, Later: "this fails"},
+	{Finding: finding.Finding{Layer: finding.LayerHost, Verdict: finding.Unknown, ID: "DRIVER", Reason: "nobody can see \x1b[31mit"}},
+}
+
+func report(p Printer, verbose bool) string {
+	var out strings.Builder
+	p.Out = &out
+	p.Findings(found, verbose)
+	p.NotEvaluated([]finding.Layer{finding.LayerVM})
+	return out.String()
+}
+
+func TestFindingsAreReportedByLayerAndPassesCounted(t *testing.T) {
+	want := ` ✓ host      1 passed
+ ✓           it sleeps [SLEEP]
+             ↻ this fails
+ ?           nobody can see \x1b[31mit [DRIVER]
+ ✗ group     the card is not alone [GROUP]
+             │ /sys/kernel/iommu_groups/14/devices:
+               0000:01:00.0 0000:02:00.0
+             → move the other card to another slot,
+               and look again
+               afterwards: it is alone
+ · vm        not evaluated
+`
+	for _, colour := range []bool{false, true} {
+		if diff := cmp.Diff(want, stripped(report(Printer{Width: 52, Paint: Paint{On: colour}}, false))); diff != "" {
+			t.Errorf("colour %v (-want +got):\n%s", colour, diff)
+		}
+	}
+}
+
+func TestVerboseShowsWhatPassesInALine(t *testing.T) {
+	if got := report(Printer{}, true); !strings.HasPrefix(got, " ✓ host      it is root\n ✓           it sleeps [SLEEP]\n") {
+		t.Error(got)
+	}
+}
