@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -138,17 +137,6 @@ func TestSuggest(t *testing.T) {
 			t.Errorf("Suggest(%q) (-want +got):\n%s", test.text, diff)
 		}
 	}
-}
-
-func TestPageText(t *testing.T) {
-	p, _ := Explain(CardGroupShared)
-	text := p.Text(80)
-	for _, line := range strings.Split(text, "\n") {
-		if n := utf8.RuneCountInString(line); n > 80 {
-			t.Errorf("a line has %d columns: %s", n, line)
-		}
-	}
-	golden(t, "card-group-shared.golden", text)
 }
 
 func TestMarkdownHasEveryPage(t *testing.T) {

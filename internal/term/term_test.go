@@ -23,6 +23,7 @@ func TestCleanKeepsWhatCanBeSeenAndShowsWhatCannot(t *testing.T) {
 		"\xffok\xc3":         `\xffok\xc3`,
 		"\ufffd":             "\ufffd",
 		"a\u00a0b\u3000":     `a\xa0b\u3000`,
+		"e\u0301\u20dd":      `e\u0301\u20dd`,
 	} {
 		if got := Clean(value); got != want {
 			t.Errorf("%q is shown as %q, want %q", value, got, want)

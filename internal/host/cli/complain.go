@@ -3,10 +3,10 @@ package cli
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // errorReport is an error for machines, in the form that gpuworker has too.
@@ -24,7 +24,7 @@ type errorView struct {
 // complain tells why the program did not do what it was asked for.
 func (t *Tool) complain(args []string, code int, err error) {
 	if !asksJSON(args) {
-		fmt.Fprintln(t.Err, "gpuworker-host:", err)
+		term.Fprintf(t.Err, "gpuworker-host: %s\n", term.Indented(err.Error(), "  "))
 		return
 	}
 	view := errorView{Kind: kindOf(code, err), Message: err.Error(), Fix: fault.FixOf(err)}
