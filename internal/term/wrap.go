@@ -52,9 +52,12 @@ func Words(text string) []string {
 }
 
 // quotedLength is the length of the quoted argument that the text begins with:
-// 'it'\”s one', 0 for none.
+// 'it'\”s one' or --name='it'\”s one', 0 for none.
 func quotedLength(text string) int {
 	length := 0
+	if flag, _, ok := strings.Cut(text, "='"); ok && !strings.Contains(flag, " ") {
+		length = len(flag) + len("=")
+	}
 	for strings.HasPrefix(text[length:], "'") {
 		closing := strings.IndexByte(text[length+1:], '\'')
 		if closing < 0 {
