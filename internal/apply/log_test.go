@@ -27,11 +27,7 @@ func TestTheLogSaysEachStepWithItsPlaceAndEachWaitNowAndThen(t *testing.T) {
 			return &hypervisor.Wait{For: "the guest", Again: time.Second}, nil
 		}}
 		p := parking("gpu-1")
-		slot, err := pci.ParseSlot("0000:03:00")
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.Pools[0].Workers[0].Slot = &slot
+		p.Pools[0].Workers[0].Card = pci.MustCardRef("h1/0000:03:00.0")
 		var log bytes.Buffer
 		run(t, s, p, Options{Log: logging.New(&log, logging.Text, logging.Changes)})
 		const where = " action=park hypervisor=lab host=h1 vm=7 card=h1/0000:03:00.0"

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 )
 
@@ -109,4 +110,50 @@ func (p Printer) finding(f Finding, layer string) {
 // below prints what belongs to the finding above.
 func (p Printer) below(sign Text, text string) {
 	p.hanging(Text(strings.Repeat(" ", findingIndent))+sign+" ", findingIndent+2, text)
+}
+
+// leastText is the least width that is left to a text beside its place.
+const leastText = 30
+
+// ByPlace prints findings where they belong, with their places aligned: why, and on
+// the next line what to do, which is said once below several with the same advice.
+func (p Printer) ByPlace(all []finding.Finding, indent int) {
+	findings := finding.Alike(all)
+	place := 0
+	for _, f := range findings {
+		place = max(place, wide(placeOf(f.Where)))
+	}
+	column := indent + place
+	if place > 0 {
+		column += len(gap)
+	}
+	p.Width = max(p.Width, column+leastText)
+	for n, f := range findings {
+		head := Sprintf("%*s%-*s", indent, "", column-indent, placeOf(f.Where))
+		p.hanging(head, column, f.Reason+" ("+string(f.ID)+")"+alsoAt(f.Others))
+		if f.Fix == "" || n+1 < len(findings) && findings[n+1].Fix == f.Fix {
+			continue
+		}
+		arrow := "→ "
+		for _, line := range Wrap(f.Fix, p.Width-column-2) {
+			Fprintln(p.Out, Text(strings.Repeat(" ", column))+p.Paint.Dim(arrow+string(line)))
+			arrow = "  "
+		}
+	}
+}
+
+func placeOf(where fault.Place) Text {
+	return Clean(strings.TrimSpace(where.Host + " " + where.Card.String()))
+}
+
+// alsoAt names the other places of which the same is said.
+func alsoAt(others []fault.Place) string {
+	if len(others) == 0 {
+		return ""
+	}
+	var places []string
+	for _, where := range others {
+		places = append(places, string(placeOf(where)))
+	}
+	return "; the same: " + finding.Several(places)
 }

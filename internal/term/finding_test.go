@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 )
 
@@ -48,5 +49,27 @@ func TestFindingsAreReportedByLayerAndPassesCounted(t *testing.T) {
 func TestVerboseShowsWhatPassesInALine(t *testing.T) {
 	if got := report(Printer{}, true); !strings.HasPrefix(got, " ✓ host      it is root\n ✓           it sleeps [SLEEP]\n") {
 		t.Error(got)
+	}
+}
+
+func TestRefusalsStandAlignedWithOneAdviceForSeveral(t *testing.T) {
+	at := func(host, reason, fix string) finding.Finding {
+		return finding.Finding{ID: "TAKEN", Where: fault.Place{Host: host}, Reason: reason, Fix: fix}
+	}
+	all := []finding.Finding{
+		at("pve1", "its card is taken by a VM of somebody else", "stop it"), at("pve-two", "it has no card", "stop it"),
+		at("p1", "offline", ""), at("p2", "offline", ""), at("p3", "offline", ""), at("p4", "offline", ""), at("p5", "offline", ""),
+	}
+	var out strings.Builder
+	Printer{Out: &out, Width: 46}.ByPlace(all, 4)
+	want := `    pve1     its card is taken by a VM of
+             somebody else (TAKEN)
+    pve-two  it has no card (TAKEN)
+             → stop it
+    p1       offline (TAKEN); the same: p2,
+             p3, p4, p5
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -144,12 +144,12 @@ func TestTheWriterKeepsTheFirstError(t *testing.T) {
 }
 
 func TestWrapBreaksNoQuotedArgument(t *testing.T) {
-	text := `that worker's card is taken: gpuworker delete 'gpu-2 ; touch /tmp/x it'\''s' and look again`
+	text := `that worker's card is taken: gpuworker delete 'gpu-2 ; touch /tmp/x it'\''s' and look again: it --has='a b c d e'`
 	var lines []string
 	for _, line := range Wrap(text, 30) {
 		lines = append(lines, string(line))
 	}
-	want := "that worker's card is taken:|gpuworker delete|'gpu-2 ; touch /tmp/x it'\\''s'|and look again"
+	want := "that worker's card is taken:|gpuworker delete|'gpu-2 ; touch /tmp/x it'\\''s'|and look again: it|--has='a b c d e'"
 	if got := strings.Join(lines, "|"); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}

@@ -1,7 +1,6 @@
 package term
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -91,22 +90,6 @@ func (w *Writer) Flush() {
 	text := w.guarded(string(w.part))
 	w.part = nil
 	_ = w.write(text)
-}
-
-// Repaint writes lines in place of the last ones, drawn before: the only way to
-// move the cursor.
-func (w *Writer) Repaint(drawn int, lines []Text) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	up := ""
-	if drawn > 0 {
-		up = fmt.Sprintf("\x1b[%dA", drawn)
-	}
-	var b strings.Builder
-	for _, line := range lines {
-		b.WriteString(w.guarded(string(line) + "\n"))
-	}
-	_ = w.write(up + "\r\x1b[J" + b.String())
 }
 
 // wholeCharacters is the length of a text without a character at its end that

@@ -147,7 +147,7 @@ func TestFixesAreThoseOfTheBootLoader(t *testing.T) {
 			grub(a)
 			a.Remove("etc/kernel/proxmox-boot-uuids")
 			a.WriteFile("etc/os-release", []byte("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"))
-		}, `grubby --update-kernel=ALL --remove-args="intel_iommu=off"`},
+		}, `grubby --update-kernel=ALL --remove-args=intel_iommu=off, then reboot`},
 		{"started by something else", func(a *hosttree.Archive) {
 			a.WriteFile("proc/cmdline", []byte("root=/dev/sda1 intel_iommu=off\n"))
 			a.Remove("etc/kernel")

@@ -96,9 +96,9 @@ func (t *Tool) Main(args []string) int {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return fault.ExitOK
 	case !errors.As(err, &exit):
-		t.complain(args, fault.ExitFailed, err)
-		return fault.ExitFailed
-	case exit.err != nil:
+		exit = &exitError{fault.ExitFailed, err}
+	}
+	if exit.err != nil {
 		t.complain(args, exit.code, err)
 	}
 	return exit.code
