@@ -141,7 +141,7 @@ func (a *app) paint(to Stream) term.Paint {
 
 // printer prints the result for people.
 func (a *app) printer() term.Printer {
-	return term.Printer{Out: a.Out, Paint: a.paint(a.Out), Width: a.Out.width()}
+	return term.Printer{Out: a.Out, Paint: a.paint(a.Out), Width: a.Out.width(), Advice: a.advice}
 }
 
 // say writes a sentence for people: not with -q, and not when the output is for

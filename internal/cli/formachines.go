@@ -134,7 +134,7 @@ func encode(w io.Writer, output string, value any) error {
 // writeErrorForMachines writes an error as -o says: one value, and in one line when
 // there is a log whose last line it is.
 func (a *app) writeErrorForMachines(err error) {
-	report := errorReport{Error: describe(err)}
+	report := errorReport{Error: a.describe(err)}
 	a.mu.Lock()
 	report.Warnings, a.warnings = a.warnings, nil
 	a.mu.Unlock()

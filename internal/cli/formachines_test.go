@@ -325,7 +325,7 @@ func TestTheLogTakesThePlaceOfProgress(t *testing.T) {
 func TestAWrongCommandLineNamesTheHelpOfItsVerb(t *testing.T) {
 	for line, want := range map[string]string{
 		"apply --parallel=-1 --yes": "gpuworker apply --help", "orphans --yes": "gpuworker orphans --help", "role --pve-version 7": "gpuworker role --help",
-		"status --color pink": "gpuworker status --help", "park": "gpuworker park --help", "aply --color=never": "gpuworker apply",
+		"status --color pink": "gpuworker status --help", "park": "gpuworker park --help", "aply --color=never": "gpuworker apply -f " + lab,
 	} {
 		c := (&typed{engine: healthy()}).run(t, append(strings.Fields(line), "-f", lab)...).wants(t, fault.ExitInvalid)
 		if !strings.Contains(c.err, "Next:  "+want+"\n") {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/document"
@@ -46,7 +45,7 @@ func (a *app) report(ctx context.Context, err error) int {
 // write prints an error as -o says.
 func (a *app) write(err error) {
 	if a.forPeople() {
-		writeError(a.Err, a.paint(a.Err), err)
+		a.writeError(err)
 	} else {
 		a.writeErrorForMachines(err)
 	}
@@ -130,7 +129,8 @@ func split(err error) []error {
 // writeError is the one place that prints errors for people. Problems of
 // documents are printed as they are, one a line, so that editors can jump to
 // them; all else is place, what, why, and what to do next.
-func writeError(w io.Writer, p term.Paint, err error) {
+func (a *app) writeError(err error) {
+	w, p := a.Err, a.paint(a.Err)
 	var problems document.Problems
 	if errors.As(err, &problems) {
 		for _, problem := range problems {
@@ -143,7 +143,7 @@ func writeError(w io.Writer, p term.Paint, err error) {
 	for _, part := range split(err) {
 		term.Fprintf(w, "%s %s\n", p.Red("Error:"), term.Indented(part.Error(), "       "))
 		if fix := fault.FixOf(part); fix != "" {
-			term.Fprintf(w, "%s  %s\n", p.Bold("Next:"), term.Indented(fix, "       "))
+			term.Fprintf(w, "%s  %s\n", p.Bold("Next:"), term.Indented(a.advice(fix), "       "))
 		}
 	}
 }
@@ -174,17 +174,17 @@ var anyFix = map[fault.Kind]string{
 
 const otherFix = "run the same command again with -v=2, which logs each call, and look at the last lines"
 
-func describe(err error) errorView {
+func (a *app) describe(err error) errorView {
 	parts := split(err)
-	view := describeOne(parts[0])
+	view := a.describeOne(parts[0])
 	for _, other := range parts[1:] {
-		view.Others = append(view.Others, describeOne(other))
+		view.Others = append(view.Others, a.describeOne(other))
 	}
 	return view
 }
 
-func describeOne(err error) errorView {
-	view := errorView{Kind: fault.KindOf(err), Message: err.Error(), Fix: cmp.Or(fault.FixOf(err), anyFix[fault.KindOf(err)], otherFix)}
+func (a *app) describeOne(err error) errorView {
+	view := errorView{Kind: fault.KindOf(err), Message: err.Error(), Fix: a.advice(cmp.Or(fault.FixOf(err), anyFix[fault.KindOf(err)], otherFix))}
 	var f *fault.Error
 	if errors.As(err, &f) {
 		view.Where = f.Where

@@ -48,25 +48,25 @@ type outcomeView struct {
 	Error      *errorView    `json:"error,omitempty"`
 }
 
-func viewOutcome(o apply.Outcome, plans engine.Plans, hypervisor string) outcomeView {
+func (a *app) viewOutcome(o apply.Outcome, plans engine.Plans, hypervisor string) outcomeView {
 	card, model := cardOf(plans, hypervisor, o.Worker)
 	view := outcomeView{
 		Worker: o.Worker, Action: o.Action, Outcome: outcomeWord(o), Host: o.Host, Card: card, Model: model, VM: o.VM,
 		Addresses: o.Addresses, Warnings: o.Warnings, GapSeconds: o.Gap.Seconds(), Step: o.Step,
 	}
 	if o.Err != nil {
-		e := describe(o.Err)
+		e := a.describe(o.Err)
 		view.Error = &e
 	}
 	return view
 }
 
-func viewSpent(plans engine.Plans, applied engine.Applied) spentView {
+func (a *app) viewSpent(plans engine.Plans, applied engine.Applied) spentView {
 	view := spentView{Plans: plans.Plans, Summary: sum(plans), Results: []resultView{}, Unseen: plans.Unseen, Unknown: plans.Unknown}
 	for _, result := range applied.Results {
 		r := resultView{Hypervisor: result.Hypervisor, Seconds: result.Took.Seconds(), Workers: []outcomeView{}}
 		for _, o := range result.Outcomes {
-			r.Workers = append(r.Workers, viewOutcome(o, plans, result.Hypervisor))
+			r.Workers = append(r.Workers, a.viewOutcome(o, plans, result.Hypervisor))
 		}
 		view.Results = append(view.Results, r)
 	}
@@ -109,7 +109,7 @@ func (a *app) printTroubles(applied engine.Applied, p term.Paint) {
 			}
 			term.Fprintf(a.Out, "\n%s %s\n", troubleMark(o, p), term.Indented(startingWith(o.Worker, troubleText(o)), "  "))
 			if fix := fault.FixOf(o.Err); fix != "" {
-				term.Fprintf(a.Out, "  %s %s\n", p.Bold("Next:"), term.Indented(fix, "        "))
+				term.Fprintf(a.Out, "  %s %s\n", p.Bold("Next:"), term.Indented(a.advice(fix), "        "))
 			}
 		}
 	}
@@ -255,24 +255,4 @@ func oldVMs(plans engine.Plans, names []string) []string {
 		vms = append(vms, old)
 	}
 	return vms
-}
-
-// withFiles adds the -f flags of this command to a command of ours, for advice.
-// Advice that is no command stays as it is.
-func (a *app) withFiles(next string) term.Text {
-	if !strings.HasPrefix(next, "gpuworker ") {
-		return term.Line(next)
-	}
-	flags := ""
-	for _, file := range a.files {
-		word, ok := shell.Word(file)
-		if !ok {
-			word = "FILE"
-		}
-		flags += " -f " + word
-	}
-	if len(flags) > maxCommand || a.ownFiles {
-		flags = " -f FILE"
-	}
-	return term.Line(next + flags)
 }

@@ -19,6 +19,8 @@ type Style struct {
 	// Command completes a command of ours with what it needs to be run as printed;
 	// nil when it needs nothing.
 	Command func(string) string
+	// Advice does the same for the commands in a sentence; nil leaves it as it is.
+	Advice func(string) string
 }
 
 // Text prints the plan for an operator: what happens to each worker, where and
@@ -289,5 +291,5 @@ func waits(w *Worker, c Change) bool {
 
 // list prints findings where each stands.
 func (t *printer) list(all []finding.Finding, indent string) {
-	term.Printer{Out: &t.out, Paint: term.Paint{On: t.Color}, Width: t.Width}.ByPlace(all, len(indent))
+	term.Printer{Out: &t.out, Paint: term.Paint{On: t.Color}, Width: t.Width, Advice: t.Advice}.ByPlace(all, len(indent))
 }

@@ -100,7 +100,7 @@ func (p Printer) finding(f Finding, layer string) {
 		p.below(p.Paint.Yellow("↻"), f.Later)
 	}
 	if f.Fix != "" {
-		p.below(p.Paint.Cyan("→"), f.Fix)
+		p.below(p.Paint.Cyan("→"), p.advice(f.Fix))
 	}
 	if f.Then != "" {
 		p.below(" ", "afterwards: "+f.Then)
@@ -135,7 +135,7 @@ func (p Printer) ByPlace(all []finding.Finding, indent int) {
 			continue
 		}
 		arrow := "→ "
-		for _, line := range Wrap(f.Fix, p.Width-column-2) {
+		for _, line := range Wrap(p.advice(f.Fix), p.Width-column-2) {
 			Fprintln(p.Out, Text(strings.Repeat(" ", column))+p.Paint.Dim(arrow+string(line)))
 			arrow = "  "
 		}
