@@ -13,8 +13,6 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-func slot(text string) pci.Slot { return pci.MustBDF(text + ".0").Slot }
-
 // want is a worker of 4 cores and 8 GiB from ubuntu-22.04 on vmbr0.
 func want(worker string, changes ...func(*Requirements)) Requirements {
 	w := Requirements{

@@ -23,6 +23,7 @@ func Make(in Input) (*Plan, error) {
 		return BuildDisown(in, names)
 	case AdoptVM:
 		return BuildAdopt(in, in.Request.VM, names[0])
+	case ReleaseOrphans:
 	}
 	return BuildOrphans(in), nil
 }
