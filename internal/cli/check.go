@@ -78,16 +78,16 @@ func (a *app) check(ctx context.Context, verbose bool) error {
 	if err != nil {
 		return err
 	}
-	worlds := seen.Worlds
+	hypervisors := seen.Hypervisors
 	view := checkView{Hypervisors: []checkedHypervisor{}, Unseen: seen.Unseen}
-	for _, world := range worlds {
-		view.Summary.add(world.Findings)
+	for _, hypervisor := range hypervisors {
+		view.Summary.add(hypervisor.Findings)
 		view.Hypervisors = append(view.Hypervisors, checkedHypervisor{
-			Name: world.Hypervisor, Product: world.Snapshot.Product, Version: world.Snapshot.Version, Findings: world.Findings,
+			Name: hypervisor.Name, Product: hypervisor.Snapshot.Product, Version: hypervisor.Snapshot.Version, Findings: hypervisor.Findings,
 		})
 	}
 	if a.forPeople() {
-		a.printCheck(worlds, view.Summary, verbose)
+		a.printCheck(hypervisors, view.Summary, verbose)
 	} else if err := a.machine(view); err != nil {
 		return err
 	}
@@ -97,11 +97,11 @@ func (a *app) check(ctx context.Context, verbose bool) error {
 	return despite(err, seen.Unseen, nil)
 }
 
-func (a *app) printCheck(worlds []engine.World, sum tally, verbose bool) {
+func (a *app) printCheck(hypervisors []engine.Hypervisor, sum tally, verbose bool) {
 	p := a.printer()
-	for _, world := range worlds {
-		term.Fprintf(a.Out, "%s\n\n", headline(world, p.Paint))
-		p.Findings(printedFindings(world.Findings, verbose), verbose)
+	for _, hypervisor := range hypervisors {
+		term.Fprintf(a.Out, "%s\n\n", headline(hypervisor, p.Paint))
+		p.Findings(printedFindings(hypervisor.Findings, verbose), verbose)
 		term.Fprintln(a.Out, "")
 	}
 	term.Fprintln(a.Out, summaryLine(sum, p.Paint))

@@ -96,9 +96,9 @@ func foreignVMs(ctx context.Context, e session) []string {
 		return nil
 	}
 	var ids []string
-	for _, world := range seen.Worlds {
-		for i := range world.Snapshot.VMs {
-			vm := &world.Snapshot.VMs[i]
+	for _, hypervisor := range seen.Hypervisors {
+		for i := range hypervisor.Snapshot.VMs {
+			vm := &hypervisor.Snapshot.VMs[i]
 			if ownership, _ := vm.Ownership(); ownership == inventory.Foreign && !vm.Template {
 				ids = append(ids, offer(vm.ID, vm.Name, vm.Home()))
 			}
@@ -114,9 +114,9 @@ func hostLogins(ctx context.Context, e session) []string {
 	if err != nil {
 		return logins
 	}
-	for _, world := range seen.Worlds {
-		for i := range world.Snapshot.Hosts {
-			logins = append(logins, "root@"+string(term.Cell(world.Snapshot.Hosts[i].Name)))
+	for _, hypervisor := range seen.Hypervisors {
+		for i := range hypervisor.Snapshot.Hosts {
+			logins = append(logins, "root@"+string(term.Cell(hypervisor.Snapshot.Hosts[i].Name)))
 		}
 	}
 	return logins

@@ -30,7 +30,7 @@ type looker interface {
 	Observe(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error)
 	// Hosts sees the hosts and the claims on their cards, and no VMs.
 	Hosts(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error)
-	// Check is Observe with World.Findings filled in.
+	// Check is Observe with Hypervisor.Findings filled in.
 	Check(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error)
 	// Status sees the named workers; all without names.
 	Status(ctx context.Context, documents *v1alpha1.Documents, names []string) ([]status.Row, []engine.Unseen, error)

@@ -59,15 +59,15 @@ func (f *fakeEngine) call(words ...string) error {
 	return f.err
 }
 
-func (f *fakeEngine) worlds(findings []finding.Finding) []engine.World {
-	return []engine.World{{Hypervisor: "lab", Snapshot: f.world, Findings: findings}}
+func (f *fakeEngine) worlds(findings []finding.Finding) []engine.Hypervisor {
+	return []engine.Hypervisor{{Name: "lab", Snapshot: f.world, Findings: findings}}
 }
 
 func (f *fakeEngine) Observe(ctx context.Context, _ *v1alpha1.Documents) (engine.Observed, error) {
 	if f.looking != nil {
 		return engine.Observed{}, f.looking(ctx)
 	}
-	return engine.Observed{Worlds: f.worlds(nil), Unseen: f.unseen}, f.call("observe")
+	return engine.Observed{Hypervisors: f.worlds(nil), Unseen: f.unseen}, f.call("observe")
 }
 
 func (f *fakeEngine) Hosts(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error) {
@@ -75,7 +75,7 @@ func (f *fakeEngine) Hosts(ctx context.Context, documents *v1alpha1.Documents) (
 }
 
 func (f *fakeEngine) Check(context.Context, *v1alpha1.Documents) (engine.Observed, error) {
-	return engine.Observed{Worlds: f.worlds(f.found), Unseen: f.unseen}, f.call("check")
+	return engine.Observed{Hypervisors: f.worlds(f.found), Unseen: f.unseen}, f.call("check")
 }
 
 func (f *fakeEngine) Status(_ context.Context, _ *v1alpha1.Documents, names []string) ([]status.Row, []engine.Unseen, error) {
