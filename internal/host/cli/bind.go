@@ -214,13 +214,13 @@ func (t *Tool) carryOut(m *hostbind.Machine, plan *hostbind.Plan, err error, yes
 func whatIsNow(p *hostbind.Plan) string {
 	switch {
 	case p.Moved != "":
-		return fmt.Sprintf("the files and the journal of %s are gone; no driver was touched.", p.BDF.Slot)
+		return fmt.Sprintf("the files and the journal of %s are gone; no driver was touched.", p.BDF)
 	case p.Verb == hostbind.UnbindVerb:
-		return fmt.Sprintf("%s is as it was before.", p.BDF.Slot)
+		return fmt.Sprintf("%s is as it was before.", p.BDF)
 	case p.Options.AtNextBoot:
-		return fmt.Sprintf("from the next boot %s is on vfio-pci. Reboot the host when it suits you.", p.BDF.Slot)
+		return fmt.Sprintf("from the next boot %s is on vfio-pci. Reboot the host when it suits you.", p.BDF)
 	}
-	return fmt.Sprintf("%s is on vfio-pci.", p.BDF.Slot)
+	return fmt.Sprintf("%s is on vfio-pci.", p.BDF)
 }
 
 // again is the command that does what the plan says.
@@ -259,13 +259,13 @@ func (t *Tool) printPlan(p *hostbind.Plan) {
 	}
 	switch {
 	case p.Already && p.Verb == hostbind.BindVerb:
-		term.Fprintf(t.Out, "%s%s is bound as asked: nothing to do.\n", p.BDF.Slot, name)
+		term.Fprintf(t.Out, "%s%s is bound as asked: nothing to do.\n", p.BDF, name)
 		return
 	case p.Already && len(p.Refused) == 0:
-		term.Fprintf(t.Out, "%s%s is not bound: nothing to do.\n", p.BDF.Slot, name)
+		term.Fprintf(t.Out, "%s%s is not bound: nothing to do.\n", p.BDF, name)
 		return
 	}
-	term.Fprintf(t.Out, "Plan: %s %s%s\n\n", p.Verb, p.BDF.Slot, name)
+	term.Fprintf(t.Out, "Plan: %s %s%s\n\n", p.Verb, p.BDF, name)
 	g := term.NewTable("function", "ID", "kind", "driver", "override")
 	g.HideEmpty = true
 	for i, f := range p.Now {
