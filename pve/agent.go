@@ -11,6 +11,9 @@ import (
 // not more often. When there is no agent the error is AgentUnavailable, and
 // NotRunning when the VM does not run.
 
+// Of these calls the programs make AgentNetworkInterfaces so far. The others are
+// the channel by which a guest program will be sent and run.
+
 // AgentPing reports whether the guest agent answers; nil says that it does.
 func (c *Client) AgentPing(ctx context.Context, node string, vmid int) error {
 	return c.do(ctx, post("/nodes/{}/qemu/{}/agent/ping", node, vmid).at(node, vmid), nil)

@@ -105,13 +105,15 @@ func (c *call) request(ctx context.Context, base string) (*http.Request, error) 
 // another node, so that its answer (596 or 599) is heard.
 const nodeTimeout = 35 * time.Second
 
+const defaultTimeout = 60 * time.Second
+
 // timeout is how long one try may take; for an upload, how long it may stand
 // still.
-func (c *call) timeout(general time.Duration) time.Duration {
+func (c *call) timeout() time.Duration {
 	if c.node != "" && c.upload == nil {
-		return min(general, nodeTimeout)
+		return nodeTimeout
 	}
-	return general
+	return defaultTimeout
 }
 
 // get, post, put and del start a call; at and with… complete it.

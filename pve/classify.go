@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // rule turns a text of Proxmox VE into a kind. What names the thing that is
@@ -122,7 +121,8 @@ var rules = []rule{
 	on(Invalid, "", `unable to parse worker upid`),
 }
 
-// Classify turns what a server said into a kind. It is the one place that
+// Classify is called by the test that holds the documented texts against the
+// rules. It turns what a server said into a kind. It is the one place that
 // knows Proxmox VE's texts; status is the HTTP status, 0 for the exit status
 // of a task. The text decides where it is known, since Proxmox answers lasting
 // and passing faults alike with 500; the status decides the rest.
@@ -191,15 +191,10 @@ func classifyTask(exit string, log []string) (kind Kind, what string) {
 	return TaskFailed, ""
 }
 
-var (
-	denialForm = regexp.MustCompile(`Permission check failed \((/[^,)]*), ([^)]+)\)`)
-	rootForm   = regexp.MustCompile(`only root(@pam)? can |user != root@pam`)
-	lockForm   = regexp.MustCompile(`VM is locked \(([^)]+)\)|can't lock file '([^']+)'|cfs[- ]lock '([^']+)'`)
-	holderForm = regexp.MustCompile(`by VMID '?(\d+)'?`)
-	lockVMForm = regexp.MustCompile(`can't lock file '[^']*/lock-(\d+)\.conf'`)
-)
+// lockVMForm is the lock of a VM that could not be had.
+var lockVMForm = regexp.MustCompile(`can't lock file '[^']*/lock-(\d+)\.conf'`)
 
-// describe fills in the kind and all that the text tells besides.
+// describe fills in what the text tells: the kind, and what is missing or taken.
 func (e *Error) describe() {
 	text := e.Message
 	for _, name := range sortedKeys(e.Params) {
@@ -209,16 +204,6 @@ func (e *Error) describe() {
 		e.Kind, e.What = classifyTask(text, e.Log)
 	} else {
 		e.Kind, e.What = classifyAnswer(e.Status, text, e.Params)
-	}
-	if m := denialForm.FindStringSubmatch(text); m != nil {
-		e.ACLPath, e.Privileges = m[1], strings.Split(m[2], "|")
-	}
-	e.RootOnly = e.Kind == Denied && rootForm.MatchString(text)
-	if m := lockForm.FindStringSubmatch(text); m != nil && e.Kind == Locked {
-		e.Lock = m[1] + m[2] + m[3]
-	}
-	if m := holderForm.FindStringSubmatch(text); m != nil && e.Kind == InUse {
-		e.Holder, _ = strconv.Atoi(m[1])
 	}
 }
 

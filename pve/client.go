@@ -26,10 +26,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, badOptions(err)
 	}
-	net := &network{base: base, timeout: o.Timeout, transport: o.Transport, agent: o.UserAgent}
-	if net.timeout <= 0 {
-		net.timeout = defaultTimeout
-	}
+	net := &network{base: base, transport: o.Transport, agent: o.UserAgent}
 	if net.agent == "" {
 		net.agent = "go-pve"
 	}

@@ -59,12 +59,7 @@ type Error struct {
 	Params  map[string]string // for status 400: complaint by parameter
 
 	// What was found in the text. Empty when it was not there.
-	What       string   // NotFound, Exists: "vm", "mapping", "storage", "volume", "pool", "task" …
-	ACLPath    string   // Denied: where a privilege is missing
-	Privileges []string // Denied: any one of these would do
-	RootOnly   bool     // Denied: only root@pam with a password may, no token
-	Lock       string   // Locked: "clone", "backup" …, or the file that is locked
-	Holder     int      // InUse: the VM that has the device
+	What string // NotFound, Exists: "vm", "mapping", "storage", "volume", "pool", "task" …
 
 	// The task that failed, or that may still run; and the end of its log.
 	Task UPID

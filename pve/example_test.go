@@ -31,8 +31,6 @@ func lab() *httptest.Server {
 			fmt.Fprint(w, `{"data":{"status":"running"}}`)
 		case strings.HasSuffix(call, ":/status"):
 			fmt.Fprint(w, `{"data":{"status":"stopped","exitstatus":"WARNINGS: 1"}}`)
-		case strings.HasSuffix(call, "/log"):
-			fmt.Fprint(w, `{"data":[{"n":1,"t":"WARN: no efidisk configured! Using temporary efivars disk."},{"n":2,"t":"TASK WARNINGS: 1"}],"total":2}`)
 		case call == "PUT /nodes/pve1/qemu/101/config":
 			w.WriteHeader(http.StatusInternalServerError)
 			fmt.Fprint(w, `{"data":null,"message":"checksum mismatch (file change by other user?)\n"}`)
@@ -65,11 +63,11 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(version.Version, version.AtLeast(8, 4))
-	// Output: 9.1.4 true
+	fmt.Println(version.Version)
+	// Output: 9.1.4
 }
 
-// Wait for a task, and take its warnings along.
+// Wait for a task. One that ends with warnings has ended well.
 func ExampleTask_Wait() {
 	server := lab()
 	defer server.Close()
@@ -80,14 +78,10 @@ func ExampleTask_Wait() {
 		log.Fatal(err)
 	}
 	fmt.Println("remember", task.UPID) // before waiting
-	result, err := task.Wait(ctx)
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(result.ExitStatus, result.Warnings)
+	fmt.Println("failed:", task.Wait(ctx))
 	// Output:
 	// remember UPID:pve1:0009E3A5:0BB5C3F1:68E4F1A2:qmstart:101:ops@pve!ci:
-	// WARNINGS: 1 [no efidisk configured! Using temporary efivars disk.]
+	// failed: <nil>
 }
 
 // Change a configuration only if nobody else has changed it meanwhile.
@@ -101,9 +95,8 @@ func ExampleClient_UpdateConfig() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	now, _ := config.Current("memory")
-	next, _ := config.Next("memory")
-	fmt.Printf("memory is %s and will be %s\n", now, next)
+	memory := config.Options["memory"]
+	fmt.Printf("memory is %s and will be %s\n", memory.Value, memory.Pending)
 
 	err = c.UpdateConfig(ctx, "pve1", 101, pve.ConfigUpdate{
 		Digest: config.Digest,
@@ -117,7 +110,7 @@ func ExampleClient_UpdateConfig() {
 	// read it again: PUT /nodes/pve1/qemu/101/config: checksum mismatch (file change by other user?) (500)
 }
 
-// An error knows which privilege is missing where.
+// An error says what it asks of the caller, and what the server said.
 func ExampleError() {
 	server := lab()
 	defer server.Close()
@@ -125,9 +118,9 @@ func ExampleError() {
 	_, err := client(server).NodeStatus(context.Background(), "pve1")
 	var e *pve.Error
 	if errors.As(err, &e) && e.Kind == pve.Denied {
-		fmt.Println("grant any of", e.Privileges, "on", e.ACLPath)
+		fmt.Println("ask for the privilege:", e.Message)
 	}
-	// Output: grant any of [Sys.Audit] on /nodes/pve1
+	// Output: ask for the privilege: Permission check failed (/nodes/pve1, Sys.Audit)
 }
 
 // A property string is changed without losing what this program does not know.
@@ -146,6 +139,6 @@ func ExampleEncodeSSHKeys() {
 
 func ExampleParseUPID() {
 	u, err := pve.ParseUPID("UPID:pve1:0009E3A5:0BB5C3F1:68E4F1A2:qmclone:9000:ops@pve!ci:")
-	fmt.Println(u.Node, u.Type, u.VMID(), u.User, err)
-	// Output: pve1 qmclone 9000 ops@pve!ci <nil>
+	fmt.Println(u.Node, u.Type, u.VMID(), err)
+	// Output: pve1 qmclone 9000 <nil>
 }

@@ -14,15 +14,6 @@ type Mapping struct {
 	// Digest is that of the file of all mappings: it changes when any of them
 	// does.
 	Digest string `json:"digest"`
-	// Checks is filled by CheckMappings only.
-	Checks []MappingCheck `json:"checks"`
-}
-
-// MappingCheck is what the server finds wrong with a mapping on a node, such as
-// "Invalid configuration: 'iommugroup' does not match for 'gpu-a' (21 != 22)".
-type MappingCheck struct {
-	Severity string `json:"severity"` // "warning" (no entry for the node) or "error"
-	Message  string `json:"message"`
 }
 
 // MappingSpec is a new mapping. Its id is a letter and at least one more of
@@ -46,14 +37,8 @@ type MappingUpdate struct {
 
 // Mappings lists the mappings that the caller has any Mapping privilege on.
 func (c *Client) Mappings(ctx context.Context) ([]Mapping, error) {
-	return c.CheckMappings(ctx, "")
-}
-
-// CheckMappings lists the mappings with what a node's hardware says about each.
-// A mapping without complaints has no Checks.
-func (c *Client) CheckMappings(ctx context.Context, node string) ([]Mapping, error) {
 	var list []Mapping
-	err := c.do(ctx, get("/cluster/mapping/pci").with("check-node", node).at(node, 0), &list)
+	err := c.do(ctx, get("/cluster/mapping/pci"), &list)
 	return list, err
 }
 

@@ -21,7 +21,6 @@ const maxBody = 32 << 20
 // network is the innermost handler: one request, one answer.
 type network struct {
 	base      string
-	timeout   time.Duration
 	transport http.RoundTripper
 	own       bool // the transport is ours and reports what it does
 	agent     string
@@ -38,7 +37,7 @@ func (n *network) send(ctx context.Context, c *call) (*answer, error) {
 	if ctx.Err() != nil {
 		return nil, c.fail(Canceled, "canceled before it was sent: "+ctx.Err().Error(), ctx.Err())
 	}
-	limit := c.timeout(n.timeout)
+	limit := c.timeout()
 	tryCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(limit, func() { cancel(errNoAnswer) })

@@ -6,14 +6,8 @@ import (
 
 // Node is a member of the cluster in the list of nodes.
 type Node struct {
-	Name           string  `json:"node" required:""`
-	Status         string  `json:"status" required:""` // "online", "offline" or "unknown"
-	Uptime         int64   `json:"uptime"`             // seconds
-	CPU            float64 `json:"cpu"`                // share of MaxCPU that is used
-	MaxCPU         int     `json:"maxcpu"`
-	Mem            int64   `json:"mem"` // bytes
-	MaxMem         int64   `json:"maxmem"`
-	SSLFingerprint string  `json:"ssl_fingerprint"` // SHA-256, for Options.Fingerprint
+	Name   string `json:"node" required:""`
+	Status string `json:"status" required:""` // "online", "offline" or "unknown"
 }
 
 // Nodes lists the nodes.
@@ -25,25 +19,15 @@ func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
 
 // NodeStatus is what a node says about itself.
 type NodeStatus struct {
-	Uptime      int64     // seconds since it booted
-	Memory      MemoryUse // of the host
-	CPUs        int       // threads
-	CPUModel    string
-	KernelLine  string // "Linux 6.14.8-2-pve #1 SMP …"
-	Kernel      string // "6.14.8-2-pve"; empty before PVE 8
-	PVEVersion  string // "pve-manager/9.1.4/…"
-	BootMode    string // "efi" or "legacy-bios"; empty when not told
-	SecureBoot  bool
-	LoadAverage []string // over 1, 5 and 15 minutes
+	Uptime int64     // seconds since it booted
+	Memory MemoryUse // of the host
+	CPUs   int       // threads
 }
 
-// MemoryUse is in bytes. Available, which counts what caches would give back,
-// is 0 where the server does not tell it.
+// MemoryUse is in bytes.
 type MemoryUse struct {
-	Total     int64 `json:"total"`
-	Used      int64 `json:"used"`
-	Free      int64 `json:"free"`
-	Available int64 `json:"available"`
+	Total int64 `json:"total"`
+	Used  int64 `json:"used"`
 }
 
 // NodeStatus asks a node about itself. Needs Sys.Audit on the node.
@@ -52,47 +36,27 @@ func (c *Client) NodeStatus(ctx context.Context, node string) (NodeStatus, error
 		Uptime  int64     `json:"uptime"`
 		Memory  MemoryUse `json:"memory"`
 		CPUInfo struct {
-			CPUs  int    `json:"cpus"`
-			Model string `json:"model"`
+			CPUs int `json:"cpus"`
 		} `json:"cpuinfo"`
-		KVersion string `json:"kversion"`
-		Kernel   struct {
-			Release string `json:"release"`
-		} `json:"current-kernel"`
-		PVEVersion string `json:"pveversion"`
-		Boot       struct {
-			Mode       string `json:"mode"`
-			SecureBoot bool   `json:"secureboot"`
-		} `json:"boot-info"`
-		LoadAvg []string `json:"loadavg"`
 	}
-	if err := c.do(ctx, get("/nodes/{}/status", node).at(node, 0), &w); err != nil {
-		return NodeStatus{}, err
-	}
-	return NodeStatus{
-		Uptime: w.Uptime, Memory: w.Memory, CPUs: w.CPUInfo.CPUs, CPUModel: w.CPUInfo.Model,
-		KernelLine: w.KVersion, Kernel: w.Kernel.Release, PVEVersion: w.PVEVersion,
-		BootMode: w.Boot.Mode, SecureBoot: w.Boot.SecureBoot, LoadAverage: w.LoadAvg,
-	}, nil
+	err := c.do(ctx, get("/nodes/{}/status", node).at(node, 0), &w)
+	return NodeStatus{Uptime: w.Uptime, Memory: w.Memory, CPUs: w.CPUInfo.CPUs}, err
 }
 
 // PCIDevice is a function of a PCI device, with the texts as the server gives
 // them.
 type PCIDevice struct {
-	ID                  string `json:"id" required:""`     // "0000:03:00.0"
-	Class               string `json:"class" required:""`  // "0x030200"
-	Vendor              string `json:"vendor" required:""` // "0x10de"
-	Device              string `json:"device" required:""` // "0x1eb8"
-	VendorName          string `json:"vendor_name"`
-	DeviceName          string `json:"device_name"` // "TU104GL [Tesla T4]"
-	SubsystemVendor     string `json:"subsystem_vendor"`
-	SubsystemDevice     string `json:"subsystem_device"`
-	SubsystemVendorName string `json:"subsystem_vendor_name"`
-	SubsystemDeviceName string `json:"subsystem_device_name"`
+	ID              string `json:"id" required:""`     // "0000:03:00.0"
+	Class           string `json:"class" required:""`  // "0x030200"
+	Vendor          string `json:"vendor" required:""` // "0x10de"
+	Device          string `json:"device" required:""` // "0x1eb8"
+	VendorName      string `json:"vendor_name"`
+	DeviceName      string `json:"device_name"` // "TU104GL [Tesla T4]"
+	SubsystemVendor string `json:"subsystem_vendor"`
+	SubsystemDevice string `json:"subsystem_device"`
 	// IOMMUGroup is -1 when the function is in none; on all functions this
 	// means that the IOMMU is off.
-	IOMMUGroup int  `json:"iommugroup" default:"-1"`
-	MDev       bool `json:"mdev"` // it can be divided into mediated devices
+	IOMMUGroup int `json:"iommugroup" default:"-1"`
 }
 
 // PCIDevices lists all PCI functions of a node, bridges included, so that whole
@@ -109,18 +73,9 @@ func (c *Client) PCIDevices(ctx context.Context, node string) ([]PCIDevice, erro
 
 // Network is a network interface of a node as configured.
 type Network struct {
-	Interface string   `json:"iface" required:""`
-	Type      string   `json:"type" required:""` // "bridge", "OVSBridge", "eth", "bond", "vlan" …
-	Active    bool     `json:"active"`           // it is up
-	Autostart bool     `json:"autostart"`
-	Ports     string   `json:"bridge_ports"` // "nic0 nic1"
-	VLANAware bool     `json:"bridge_vlan_aware"`
-	VLANs     string   `json:"bridge_vids"` // "2-4094"
-	CIDR      string   `json:"cidr"`
-	Address   string   `json:"address"`
-	Gateway   string   `json:"gateway"`
-	Families  []string `json:"families"`
-	Comments  string   `json:"comments"`
+	Interface string `json:"iface" required:""`
+	Type      string `json:"type" required:""` // "bridge", "OVSBridge", "eth", "bond", "vlan" …
+	VLANAware bool   `json:"bridge_vlan_aware"`
 }
 
 // Networks lists the interfaces of a node. Needs Sys.Audit on the node for all

@@ -1,7 +1,6 @@
 package pve
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,7 +9,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"time"
 )
 
 // Options say which server to talk to and as whom. Give either a Token or a
@@ -37,14 +35,8 @@ type Options struct {
 	// certificate in hex, with or without colons; it is then the only check.
 	// Insecure accepts every server.
 	CAFile      []byte
-	RootCAs     *x509.CertPool
 	Fingerprint string
 	Insecure    bool
-
-	// Timeout is how long one try of a request may take; 60 s when zero.
-	// Requests about a node wait 35 s at most, since the server itself gives
-	// up on another node after 30 s.
-	Timeout time.Duration
 
 	// Limit bounds the requests under way at once; nil is no bound. As many idle
 	// connections are kept open.
@@ -57,8 +49,6 @@ type Options struct {
 	UserAgent string       // "gpuworker/1.2"; "go-pve" when empty
 	Logger    *slog.Logger `json:"-"` // each request at level Debug; silent when nil
 }
-
-const defaultTimeout = 60 * time.Second
 
 // String describes the options without their secrets.
 func (o Options) String() string {

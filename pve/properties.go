@@ -15,8 +15,8 @@ import "strings"
 // depends on the option ("host" for hostpciN, "file" for disks, "enabled" for
 // agent) and is written here as the empty key.
 //
-// The zero value has no properties. Copying a Properties value shares its
-// contents; Clone makes an independent one.
+// The zero value has no properties. A change of a copy does not
+// reach its original.
 type Properties struct {
 	list []property
 }
@@ -94,20 +94,6 @@ func (p *Properties) Delete(key string) {
 		}
 	}
 	p.list = kept
-}
-
-// Keys lists the keys in their order; a bare value has the empty key.
-func (p Properties) Keys() []string {
-	keys := make([]string, len(p.list))
-	for i, q := range p.list {
-		keys[i] = q.key
-	}
-	return keys
-}
-
-// Clone makes an independent copy.
-func (p Properties) Clone() Properties {
-	return Properties{list: append([]property(nil), p.list...)}
 }
 
 func (p Properties) index(key string) int {

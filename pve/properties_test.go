@@ -1,7 +1,6 @@
 package pve
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -50,9 +49,6 @@ func TestPropertiesAreFoundByAnyOfTheirNames(t *testing.T) {
 	if _, ok := (Properties{}).Get("host", ""); ok {
 		t.Error("there is nothing to find")
 	}
-	if got := ParseProperties("x,a=1,b").Keys(); !reflect.DeepEqual(got, []string{"", "a", ""}) {
-		t.Errorf("keys %q", got)
-	}
 }
 
 func TestCopiesOfPropertiesAreIndependent(t *testing.T) {
@@ -62,11 +58,10 @@ func TestCopiesOfPropertiesAreIndependent(t *testing.T) {
 		"append": func(p *Properties) { p.Set("d", "4"); p.Set("e", "5") },
 		"delete": func(p *Properties) { p.Delete("a") },
 	} {
-		a, b := original, original.Clone()
-		change(&a)
-		change(&b)
-		if original.String() != "a=1,b=2,c=3" || a.String() != b.String() || a.String() == original.String() {
-			t.Errorf("%s: original %s, copy %s, clone %s", name, original, a, b)
+		copied := original
+		change(&copied)
+		if original.String() != "a=1,b=2,c=3" || copied.String() == original.String() {
+			t.Errorf("%s: original %s, copy %s", name, original, copied)
 		}
 	}
 }
@@ -96,7 +91,7 @@ func FuzzProperties(f *testing.F) {
 			t.Fatalf("%q came back as %q", s, got)
 		}
 		others := func(p Properties) []property {
-			return slices.DeleteFunc(p.Clone().list, func(q property) bool { return q.is(key) })
+			return slices.DeleteFunc(slices.Clone(p.list), func(q property) bool { return q.is(key) })
 		}
 		before := others(p)
 		p.Set(key, value)

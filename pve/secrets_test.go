@@ -143,7 +143,7 @@ func TestATaskThatRepeatsASecretLeaksNothing(t *testing.T) {
 		}
 		return says(`{"status":"stopped","exitstatus":"bad ` + secret + `"}`)
 	})
-	_, err := c.Task(mustUPID(testUPID)).Wait(context.Background())
+	err := c.Task(mustUPID(testUPID)).Wait(context.Background())
 	mustNotLeak(t, "the error", allForms(err))
 	mustContain(t, err.Error(), "bad [redacted]", "token [redacted]")
 }

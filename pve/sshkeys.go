@@ -19,21 +19,6 @@ func EncodeSSHKeys(keys []string) string {
 	return escapeSpaces(url.QueryEscape(strings.Join(lines, "\n")))
 }
 
-// DecodeSSHKeys reads the value of a VM's option sshkeys.
-func DecodeSSHKeys(value string) ([]string, error) {
-	text, err := url.PathUnescape(value)
-	if err != nil {
-		return nil, err
-	}
-	var keys []string
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" {
-			keys = append(keys, line)
-		}
-	}
-	return keys, nil
-}
-
 // escapeSpaces writes the spaces of an encoded form as %20, which every part
 // of Proxmox VE understands. A "+" of the text itself is %2B already.
 func escapeSpaces(encoded string) string {

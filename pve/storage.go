@@ -2,7 +2,6 @@ package pve
 
 import (
 	"context"
-	"slices"
 	"strings"
 )
 
@@ -15,14 +14,7 @@ type Storage struct {
 	Enabled bool   `json:"enabled"`
 	Active  bool   `json:"active"`
 	Total   int64  `json:"total"` // bytes
-	Used    int64  `json:"used"`
 	Avail   int64  `json:"avail"`
-}
-
-// Holds reports whether the storage is meant for a kind of content: "images",
-// "iso", "snippets" …
-func (s Storage) Holds(content string) bool {
-	return slices.Contains(strings.Split(s.Content, ","), content)
 }
 
 // Storages lists the storages of a node that the caller may see.
@@ -31,6 +23,9 @@ func (c *Client) Storages(ctx context.Context, node string) ([]Storage, error) {
 	err := c.do(ctx, get("/nodes/{}/storage", node).at(node, 0), &list)
 	return list, err
 }
+
+// Volumes are listed and deleted by no program yet: the ISO from which a guest is
+// seeded will be, as it is put there by Upload.
 
 // Volume is a file or disk on a storage.
 type Volume struct {

@@ -24,42 +24,25 @@ func (t Task) String() string { return t.UPID.String() }
 // asked.
 func (t Task) IsZero() bool { return t.UPID.IsZero() }
 
-// TaskResult is how a task ended well.
-type TaskResult struct {
-	UPID       UPID
-	ExitStatus string   // "OK" or "WARNINGS: 1"
-	Warnings   []string // the warnings of the log, without "WARN: "
-	Log        []string // the end of the log, with warnings; empty when it could not be read
-}
-
-// TaskStatus is the state of a task.
-type TaskStatus struct {
-	UPID       UPID   `json:"upid"`
-	Node       string `json:"node"`
-	Type       string `json:"type"`
-	ID         string `json:"id"`
-	User       string `json:"user"`
-	TokenID    string `json:"tokenid"`            // the user's token that started it, "ci"
+// taskStatus is the state of a task.
+type taskStatus struct {
 	Status     string `json:"status" required:""` // "running" or "stopped"
-	ExitStatus string `json:"exitstatus"`
-	PID        int    `json:"pid"`
-	StartTime  int64  `json:"starttime"` // seconds since 1970
+	ExitStatus string `json:"exitstatus"`         // "OK", "WARNINGS: 1", or why it failed
 }
 
-// Running reports whether the task has not ended.
-func (s TaskStatus) Running() bool { return s.Status == "running" }
+func (s taskStatus) running() bool { return s.Status == "running" }
 
-// Succeeded reports whether the task ended well, with warnings or without.
-func (s TaskStatus) Succeeded() bool { return s.Status == "stopped" && goodExit(s.ExitStatus) }
+// succeeded reports whether the task ended well, with warnings or without.
+func (s taskStatus) succeeded() bool { return s.Status == "stopped" && goodExit(s.ExitStatus) }
 
 func goodExit(exit string) bool {
 	return exit == "OK" || strings.HasPrefix(exit, "WARNINGS: ")
 }
 
-// How Wait asks: after a second, as few tasks take less, and seldom later, as a VM
-// with much memory and a GPU takes half an hour. The end of a task that took a
-// second or more is seen late by half a second, or by an eighth of what it took,
-// at most 5 s.
+// When to ask for a task again: after a second, as few tasks take less, and seldom
+// later, as a VM with much memory and a GPU takes half an hour. The end of a task
+// that took a second or more is seen late by half a second, or by an eighth of what
+// it took, at most 5 s.
 const (
 	firstPoll  = time.Second
 	oftenAsk   = 500 * time.Millisecond
@@ -68,86 +51,55 @@ const (
 
 	// A task that has just been started may not be listed yet.
 	unknownGrace = 10 * time.Second
-	// How long the server may be unreachable before Wait gives up.
-	unreachableGrace = 2 * time.Minute
 	// The log is worth this much waiting, once the task has ended.
 	logPatience = 10 * time.Second
 )
 
-// Wait waits until the task has ended, for as long as the context lets it, and
-// tells how. It has no deadline of its own: the start of a VM with 512 GiB and
-// a GPU may take 34 minutes.
+// Poll asks once whether the task has ended; ended is false while it runs. began is
+// when the caller was given the task, by his own clock: one that has just been
+// started may not be known to the server yet.
 //
-// A task that failed is an *Error with the end of its log. When the context
-// ends, or the server cannot be reached for two minutes, the error says that
-// the task may still run; its field Task has the name to take it up with. The
-// zero Task has ended well.
-func (t Task) Wait(ctx context.Context) (TaskResult, error) {
+// A task that failed is an *Error with the end of its log. When the server cannot
+// be asked, the error says that the task may still run; its field Task has the name
+// to take it up with. The zero Task has ended well.
+func (t Task) Poll(ctx context.Context, began time.Time) (ended bool, err error) {
 	if t.IsZero() {
-		return TaskResult{ExitStatus: "OK"}, nil
+		return true, nil
 	}
-	start := time.Now()
-	heard := start // when the server last answered
-	for {
-		if !sleep(ctx, nextPoll(time.Since(start))) {
-			return TaskResult{}, t.lost(ctx.Err())
-		}
-		status, err := t.client.TaskStatus(ctx, t.UPID)
-		switch {
-		case err == nil && !status.Running():
-			return t.ended(ctx, status)
-		case err == nil:
-			heard = time.Now()
-		case !t.worthAsking(err, time.Since(start), time.Since(heard)):
-			return TaskResult{}, t.lost(err)
-		}
+	status, err := t.client.taskStatus(ctx, t.UPID)
+	switch e, ok := asError(err); {
+	case err == nil && !status.running():
+		return true, t.ended(ctx, status)
+	case err == nil:
+		return false, nil
+	case ok && e.Kind == NotFound && e.What == "task" && time.Since(began) < unknownGrace:
+		return false, nil
 	}
+	return false, t.lost(err)
 }
 
-// Poll asks once whether the task has ended, for callers that have better to do
-// than to wait; ended is false while it runs. began is when the caller was given
-// the task, by his own clock: one that has just been started may not be known to
-// the server yet. The result and the error are those of [Task.Wait].
-func (t Task) Poll(ctx context.Context, began time.Time) (ended bool, result TaskResult, err error) {
-	if t.IsZero() {
-		return true, TaskResult{ExitStatus: "OK"}, nil
+// Wait polls until the task has ended, or as long as the context lets it, for tests
+// and examples: the programs' steps never wait. It has no deadline of its own: the
+// start of a VM with 512 GiB and a GPU may take 34 minutes.
+func (t Task) Wait(ctx context.Context) error {
+	for began := time.Now(); !t.IsZero(); {
+		if !sleep(ctx, NextPoll(time.Since(began))) {
+			return t.lost(ctx.Err())
+		}
+		if ended, err := t.Poll(ctx, began); ended || err != nil {
+			return err
+		}
 	}
-	status, err := t.client.TaskStatus(ctx, t.UPID)
-	switch e, ok := asError(err); {
-	case err == nil && !status.Running():
-		result, err = t.ended(ctx, status)
-		return true, result, err
-	case err == nil:
-		return false, TaskResult{}, nil
-	case ok && e.Kind == NotFound && e.What == "task" && time.Since(began) < unknownGrace:
-		return false, TaskResult{}, nil
-	}
-	return false, TaskResult{}, t.lost(err)
+	return nil
 }
 
 // NextPoll is how long to wait until a task is asked for again, when it has taken
 // so long.
-func NextPoll(took time.Duration) time.Duration { return nextPoll(took) }
-
-// nextPoll is how long to wait until the task is asked for again, when it has
-// taken so long.
-func nextPoll(took time.Duration) time.Duration {
+func NextPoll(took time.Duration) time.Duration {
 	if took < firstPoll {
 		return firstPoll
 	}
 	return min(max(oftenAsk, took/pollShare), slowestAsk)
-}
-
-// worthAsking reports whether an error of asking may pass.
-func (t Task) worthAsking(err error, since, silent time.Duration) bool {
-	switch e, ok := asError(err); {
-	case !ok:
-		return false
-	case e.Kind == NotFound && e.What == "task":
-		return since < unknownGrace
-	default:
-		return e.Kind == Unavailable && silent < unreachableGrace
-	}
 }
 
 // lost is the error for a task whose end was not seen.
@@ -164,16 +116,12 @@ func (t Task) lost(err error) error {
 	return e
 }
 
-// ended makes the result of a task that is over. The log of one that ended
-// without warnings has nothing to tell.
-func (t Task) ended(ctx context.Context, status TaskStatus) (TaskResult, error) {
-	if status.Succeeded() && status.ExitStatus == "OK" {
-		return TaskResult{UPID: t.UPID, ExitStatus: status.ExitStatus}, nil
+// ended is how a task ended that is over: nil when it ended well.
+func (t Task) ended(ctx context.Context, status taskStatus) error {
+	if status.succeeded() {
+		return nil
 	}
 	log := t.logEnd(ctx)
-	if status.Succeeded() {
-		return TaskResult{UPID: t.UPID, ExitStatus: status.ExitStatus, Warnings: warnings(log), Log: tail(log, keptLog)}, nil
-	}
 	e := &Error{
 		Node: t.UPID.Node, VMID: t.UPID.VMID(), Task: t.UPID,
 		Message: strings.TrimSpace(status.ExitStatus), Log: log,
@@ -188,11 +136,11 @@ func (t Task) ended(ctx context.Context, status TaskStatus) (TaskResult, error) 
 	// The server lost track of the task: the node went down, or it was killed.
 	e.Ambiguous = e.Message == "unexpected status"
 	e.Log = tail(log, keptLog)
-	return TaskResult{}, t.client.secrets.clean(e, nil)
+	return t.client.secrets.clean(e, nil)
 }
 
 const (
-	readLog = 1000 // lines that are looked through for warnings and causes
+	readLog = 1000 // lines that are looked through for causes
 	keptLog = 20   // lines that are kept
 )
 
@@ -210,18 +158,6 @@ func (t Task) logEnd(ctx context.Context) []string {
 		return lines
 	}
 	return append(lines, end...)
-}
-
-// warnings picks the warnings out of a log, where PVE::RESTEnvironment writes
-// them as "WARN: …".
-func warnings(log []string) []string {
-	var found []string
-	for _, line := range log {
-		if text, ok := strings.CutPrefix(line, "WARN: "); ok {
-			found = append(found, strings.TrimSpace(text))
-		}
-	}
-	return found
 }
 
 func tail(lines []string, n int) []string {

@@ -13,16 +13,16 @@ import (
 	"time"
 )
 
-// PinError says that the server showed another certificate than the pinned
+// pinError says that the server showed another certificate than the pinned
 // one: after a renewal of the certificate, or because it is another server.
-type PinError struct {
-	Expected, Seen string // SHA-256 in upper-case hex with colons, as openssl prints it
+type pinError struct {
+	expected, seen string // SHA-256 in upper-case hex with colons, as openssl prints it
 }
 
 // Error names both fingerprints and where to look.
-func (e *PinError) Error() string {
+func (e *pinError) Error() string {
 	return fmt.Sprintf("the server's certificate is not the pinned one: expected SHA-256 fingerprint %s, seen %s; "+
-		"compare with `pvenode cert info` on the host before changing the pin", e.Expected, e.Seen)
+		"compare with `pvenode cert info` on the host before changing the pin", e.expected, e.seen)
 }
 
 // keptConnections is how many idle connections are kept for requests that have
@@ -63,13 +63,9 @@ func newTransport(o Options) (*http.Transport, error) {
 }
 
 func (o Options) tlsConfig() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if len(o.CAFile) > 0 {
-		if config.RootCAs == nil {
-			config.RootCAs = x509.NewCertPool()
-		} else {
-			config.RootCAs = config.RootCAs.Clone()
-		}
+		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(o.CAFile) {
 			return nil, errors.New("CA file: it holds no certificate in PEM form")
 		}
@@ -91,7 +87,7 @@ func checkPin(expected [sha256.Size]byte) func(tls.ConnectionState) error {
 	return func(s tls.ConnectionState) error {
 		seen := sha256.Sum256(s.PeerCertificates[0].Raw)
 		if seen != expected {
-			return &PinError{Expected: formatFingerprint(expected), Seen: formatFingerprint(seen)}
+			return &pinError{expected: formatFingerprint(expected), seen: formatFingerprint(seen)}
 		}
 		return nil
 	}
@@ -116,7 +112,7 @@ func formatFingerprint(sum [sha256.Size]byte) string {
 // untrusted explains a failed check of the server's certificate; "" when err is
 // something else.
 func untrusted(err error) string {
-	var pin *PinError
+	var pin *pinError
 	if errors.As(err, &pin) {
 		return pin.Error()
 	}

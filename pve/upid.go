@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
-	"time"
 )
 
 // UPID is the name of a task, unique in a cluster:
@@ -14,12 +13,9 @@ import (
 // It is a plain value: it can be compared, stored as text and taken up again
 // with [Client.Task]. The zero value names no task.
 type UPID struct {
-	Node  string // where the task runs
-	PID   uint32 // of the worker process
-	Start int64  // seconds since 1970, by the node's clock
-	Type  string // "qmstart", "qmclone", "imgcopy" …
-	ID    string // what it works on, mostly the VMID; may be empty
-	User  string // who started it, "root@pam" or "ops@pve!ci"
+	Node string // where the task runs
+	Type string // "qmstart", "qmclone", "imgcopy" …
+	ID   string // what it works on, mostly the VMID; may be empty
 
 	raw string
 }
@@ -27,7 +23,7 @@ type UPID struct {
 // upidForm follows PVE::Tools::upid_decode: the process start has eight or nine
 // hex digits, the id may be empty.
 var upidForm = regexp.MustCompile(
-	`^UPID:([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?):([0-9A-Fa-f]{8}):([0-9A-Fa-f]{8,9}):([0-9A-Fa-f]{8}):([^:\s]+):([^:\s]*):([^:\s]+):$`)
+	`^UPID:([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?):[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8}:([^:\s]+):([^:\s]*):[^:\s]+:$`)
 
 // ParseUPID reads a task's name.
 func ParseUPID(s string) (UPID, error) {
@@ -35,10 +31,7 @@ func ParseUPID(s string) (UPID, error) {
 	if m == nil {
 		return UPID{}, fmt.Errorf("%q is not a task id (UPID:node:pid:pstart:starttime:type:id:user:)", clip(s, 120))
 	}
-	// The expression admits hexadecimal digits only, of a width that fits.
-	pid, _ := strconv.ParseUint(m[2], 16, 32)
-	start, _ := strconv.ParseInt(m[4], 16, 64)
-	return UPID{Node: m[1], PID: uint32(pid), Start: start, Type: m[5], ID: m[6], User: m[7], raw: s}, nil
+	return UPID{Node: m[1], Type: m[2], ID: m[3], raw: s}, nil
 }
 
 // String is the name as the server wrote it.
@@ -46,9 +39,6 @@ func (u UPID) String() string { return u.raw }
 
 // IsZero reports whether u names no task.
 func (u UPID) IsZero() bool { return u.raw == "" }
-
-// StartTime is when the task began, by the node's clock.
-func (u UPID) StartTime() time.Time { return time.Unix(u.Start, 0) }
 
 // VMID is the number of the VM that the task works on; 0 when it is no VM's.
 func (u UPID) VMID() int {

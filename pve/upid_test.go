@@ -4,18 +4,17 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestTaskNamesAreRead(t *testing.T) {
 	tests := []struct {
-		in, node, typ, id, user string
-		vmid                    int
+		in, node, typ, id string
+		vmid              int
 	}{
-		{"UPID:pve1:0009E3A5:0BB5C3F1:68E4F1A2:qmstart:101:root@pam:", "pve1", "qmstart", "101", "root@pam", 101},
-		{"UPID:pve-2:0009E3A5:10BB5C3F1:68E4F1A2:qmclone:9000:ops@pve!ci:", "pve-2", "qmclone", "9000", "ops@pve!ci", 9000},
-		{"UPID:pve1:0009e3a5:0bb5c3f1:68e4f1a2:imgcopy::root@pam:", "pve1", "imgcopy", "", "root@pam", 0},
-		{"UPID:pve1:0009E3A5:0BB5C3F1:68E4F1A2:imgdel:380@images:root@pam:", "pve1", "imgdel", "380@images", "root@pam", 0},
+		{"UPID:pve1:0009E3A5:0BB5C3F1:68E4F1A2:qmstart:101:root@pam:", "pve1", "qmstart", "101", 101},
+		{"UPID:pve-2:0009E3A5:10BB5C3F1:68E4F1A2:qmclone:9000:ops@pve!ci:", "pve-2", "qmclone", "9000", 9000},
+		{"UPID:pve1:0009e3a5:0bb5c3f1:68e4f1a2:imgcopy::root@pam:", "pve1", "imgcopy", "", 0},
+		{"UPID:pve1:0009E3A5:0BB5C3F1:68E4F1A2:imgdel:380@images:root@pam:", "pve1", "imgdel", "380@images", 0},
 	}
 	for _, tt := range tests {
 		u, err := ParseUPID(tt.in)
@@ -23,11 +22,11 @@ func TestTaskNamesAreRead(t *testing.T) {
 			t.Errorf("%s: %v", tt.in, err)
 			continue
 		}
-		if u.Node != tt.node || u.Type != tt.typ || u.ID != tt.id || u.User != tt.user || u.VMID() != tt.vmid {
+		if u.Node != tt.node || u.Type != tt.typ || u.ID != tt.id || u.VMID() != tt.vmid {
 			t.Errorf("%s: %+v", tt.in, u)
 		}
-		if u.String() != tt.in || u.PID != 0x9E3A5 || !u.StartTime().Equal(time.Date(2025, 10, 7, 10, 55, 30, 0, time.UTC)) {
-			t.Errorf("%s: %s, %x, %s", tt.in, u, u.PID, u.StartTime().UTC())
+		if u.String() != tt.in {
+			t.Errorf("%s: %s", tt.in, u)
 		}
 	}
 }
@@ -96,10 +95,10 @@ func FuzzUPID(f *testing.F) {
 			}
 			return
 		}
-		if u.String() != s || u.Node == "" || u.Type == "" || u.User == "" || u.VMID() < 0 {
+		if u.String() != s || u.Node == "" || u.Type == "" || u.VMID() < 0 {
 			t.Fatalf("%q: %+v", s, u)
 		}
-		if strings.ContainsAny(u.Node+u.Type+u.ID+u.User, ": /\n") && !strings.ContainsAny(u.Type+u.ID+u.User, "/") {
+		if strings.ContainsAny(u.Node+u.Type+u.ID, ": /\n") && !strings.ContainsAny(u.Type+u.ID, "/") {
 			t.Fatalf("%q: %+v", s, u)
 		}
 		again, err := ParseUPID(u.String())

@@ -14,7 +14,6 @@ type CloneOptions struct {
 	// VM that is no template in full.
 	Full    bool
 	Storage string // full clones only
-	Format  string // full clones only: "raw", "qcow2"
 	Target  string // another node; the source's storage must be shared
 	Pool    string
 }
@@ -25,7 +24,7 @@ type CloneOptions struct {
 func (c *Client) Clone(ctx context.Context, node string, vmid int, o CloneOptions) (Task, error) {
 	call := post("/nodes/{}/qemu/{}/clone", node, vmid).at(node, vmid).
 		withInt("newid", o.NewID).with("name", o.Name).with("description", o.Description).
-		withFlag("full", o.Full).with("storage", o.Storage).with("format", o.Format).
+		withFlag("full", o.Full).with("storage", o.Storage).
 		with("target", o.Target).with("pool", o.Pool)
 	call.clones = true
 	return c.start(ctx, call)
@@ -41,31 +40,15 @@ func (c *Client) Resize(ctx context.Context, node string, vmid int, disk, size, 
 
 // VMStatus is the state of a VM.
 type VMStatus struct {
-	VMID      int    `json:"vmid" required:""`
-	Name      string `json:"name"`
-	Status    string `json:"status" required:""` // "running" or "stopped"
-	QMPStatus string `json:"qmpstatus"`          // QEMU's own: "running", "paused", "prelaunch" …
-	Lock      string `json:"lock"`               // "clone", "backup" …
-	Tags      string `json:"tags"`
-	Template  bool   `json:"template"`
-	Agent     bool   `json:"agent"`  // the guest agent is configured
-	PID       int    `json:"pid"`    // 0 when stopped
-	Uptime    int64  `json:"uptime"` // seconds
-	CPUs      int    `json:"cpus"`
-	Mem       int64  `json:"mem"` // bytes
-	MaxMem    int64  `json:"maxmem"`
-	HA        struct {
-		Managed bool `json:"managed"`
-	} `json:"ha"`
-	RunningMachine string `json:"running-machine"`
-	RunningQEMU    string `json:"running-qemu"`
+	VMID     int    `json:"vmid" required:""`
+	Name     string `json:"name"`
+	Status   string `json:"status" required:""` // "running" or "stopped"
+	Template bool   `json:"template"`
+	Uptime   int64  `json:"uptime"` // seconds
 }
 
 // Running reports whether QEMU runs for the VM.
 func (s VMStatus) Running() bool { return s.Status == "running" }
-
-// TagList splits the tags.
-func (s VMStatus) TagList() []string { return splitTags(s.Tags) }
 
 // VMStatus asks for the state of a VM. Needs VM.Audit.
 func (c *Client) VMStatus(ctx context.Context, node string, vmid int) (VMStatus, error) {
@@ -75,8 +58,7 @@ func (c *Client) VMStatus(ctx context.Context, node string, vmid int) (VMStatus,
 }
 
 // VMs lists the VMs of a node as they are now, while the list of Resources may
-// lag by some seconds. It tells nothing of HA, agent and running versions. VMs
-// without VM.Audit are left out.
+// lag by some seconds. VMs without VM.Audit are left out.
 func (c *Client) VMs(ctx context.Context, node string) ([]VMStatus, error) {
 	var list []VMStatus
 	err := c.do(ctx, get("/nodes/{}/qemu", node).at(node, 0), &list)
@@ -108,11 +90,6 @@ func (c *Client) Shutdown(ctx context.Context, node string, vmid int, o Shutdown
 		withSeconds("timeout", o.Timeout).withFlag("forceStop", o.ForceStop))
 }
 
-// Reboot shuts a VM down and starts it again, which applies pending changes.
-func (c *Client) Reboot(ctx context.Context, node string, vmid int, timeout time.Duration) (Task, error) {
-	return c.start(ctx, power("reboot", node, vmid).withSeconds("timeout", timeout))
-}
-
 func power(verb, node string, vmid int) *call {
 	return post("/nodes/{}/qemu/{}/status/{}", node, vmid, verb).at(node, vmid)
 }
@@ -120,16 +97,11 @@ func power(verb, node string, vmid int) *call {
 // DestroyOptions say what goes with a VM.
 type DestroyOptions struct {
 	Purge bool // also from backup jobs, replication and HA
-	// DestroyUnreferencedDisks also deletes disks that carry the VM's number
-	// but are not in its configuration. Dangerous where clusters share a
-	// storage.
-	DestroyUnreferencedDisks bool
 }
 
 // Destroy deletes a VM and its disks. The server takes no digest here: prove
 // the identity of the VM first, by an UpdateConfig with the digest that was
 // read. Needs VM.Allocate.
 func (c *Client) Destroy(ctx context.Context, node string, vmid int, o DestroyOptions) (Task, error) {
-	return c.start(ctx, del("/nodes/{}/qemu/{}", node, vmid).at(node, vmid).
-		withFlag("purge", o.Purge).withFlag("destroy-unreferenced-disks", o.DestroyUnreferencedDisks))
+	return c.start(ctx, del("/nodes/{}/qemu/{}", node, vmid).at(node, vmid).withFlag("purge", o.Purge))
 }

@@ -116,7 +116,7 @@ func (l *lab) usable(err error) {
 // try does as root what may fail, because the VM is locked or gone.
 func (l *lab) try(task pve.Task, err error) bool {
 	if err == nil {
-		_, err = task.Wait(context.Background())
+		err = task.Wait(context.Background())
 	}
 	return err == nil
 }

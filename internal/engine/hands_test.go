@@ -42,7 +42,7 @@ func (l *lab) must(err error) {
 func (l *lab) await(task pve.Task, err error) {
 	l.t.Helper()
 	l.must(err)
-	_, err = task.Wait(context.Background())
+	err = task.Wait(context.Background())
 	l.must(err)
 }
 

@@ -123,10 +123,10 @@ func (l *lab) destroyByHand(host string, vmid int) error {
 	}
 	task, err := root.Stop(ctx, host, vmid)
 	if err == nil {
-		_, _ = task.Wait(ctx) // when it is stopped, or cannot be, the next call tells
+		_ = task.Wait(ctx) // when it is stopped, or cannot be, the next call tells
 	}
 	if task, err = root.Destroy(ctx, host, vmid, pve.DestroyOptions{}); err == nil {
-		_, err = task.Wait(ctx)
+		err = task.Wait(ctx)
 	}
 	return err
 }

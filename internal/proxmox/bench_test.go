@@ -47,7 +47,7 @@ func (l *bench) another() driver {
 func (l *bench) await(task pve.Task, err error) {
 	l.Helper()
 	must(l.T, err)
-	_, err = task.Wait(context.Background())
+	err = task.Wait(context.Background())
 	must(l.T, err)
 }
 

@@ -204,7 +204,7 @@ func (l *calls) letGo(r inventory.Record) {
 	}
 	task, err := l.b.client.Destroy(ctx, "pve1", number(r.VM), pve.DestroyOptions{})
 	must(l.T, err)
-	_, err = task.Wait(ctx)
+	err = task.Wait(ctx)
 	must(l.T, err)
 	l.nothingLeft()
 }

@@ -109,7 +109,7 @@ func (c *cluster) must(err error) {
 func (c *cluster) await(task pve.Task, err error) {
 	c.t.Helper()
 	c.must(err)
-	_, err = task.Wait(context.Background())
+	err = task.Wait(context.Background())
 	c.must(err)
 }
 

@@ -111,7 +111,7 @@ func TestACardOfAnotherVMIsNotTaken(t *testing.T) {
 				ctx := context.Background()
 				task, err := root.Clone(ctx, "pve1", 9000, pve.CloneOptions{NewID: 300, Name: "theirs"})
 				must(t, err)
-				_, err = task.Wait(ctx)
+				err = task.Wait(ctx)
 				must(t, err)
 				give := pve.ConfigUpdate{Set: map[string]string{"machine": "q35", "hostpci3": value}}
 				must(t, root.UpdateConfig(ctx, "pve1", 300, give))
@@ -254,7 +254,7 @@ func TestOnlyTheVMThatAPersonNamedIsAdopted(t *testing.T) {
 		ctx := context.Background()
 		task, err := root.Clone(ctx, "pve1", 9000, pve.CloneOptions{NewID: 300, Name: "trainer"})
 		must(t, err)
-		_, err = task.Wait(ctx)
+		err = task.Wait(ctx)
 		must(t, err)
 		r.Worker, r.VM = "gpu-2", "300"
 		config, err := root.Pending(ctx, "pve1", 300)

@@ -98,7 +98,7 @@ func (n *neighbour) makeVM(vmid int, name string) {
 func (n *neighbour) await(task pve.Task, err error) {
 	n.Helper()
 	must(n.T, err)
-	_, err = task.Wait(context.Background())
+	err = task.Wait(context.Background())
 	must(n.T, err)
 }
 

@@ -108,7 +108,7 @@ func (b *Backend) poll(ctx context.Context, m memo) (course, error) {
 	if m.Task.IsZero() {
 		return notBegun, nil
 	}
-	ended, _, err := b.client.Task(m.Task).Poll(ctx, m.Since)
+	ended, err := b.client.Task(m.Task).Poll(ctx, m.Since)
 	kind := pve.KindOf(err)
 	silent := !ended && (err == nil || kind == pve.Unavailable || kind == pve.Canceled)
 	b.flights.seen(m.Task, !silent)

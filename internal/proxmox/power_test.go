@@ -117,7 +117,7 @@ func TestAStartOfSomebodyElseIsWaitedFor(t *testing.T) {
 					must(t, l.sim.Inject(pvesim.Fault{Path: "/status/start$", Effect: pvesim.LockHeld}))
 				}
 				must(t, l.b.Start(t.Context(), ref))
-				if ended, _, err := l.root.Task(theirs.UPID).Poll(t.Context(), time.Now()); !ended || err != nil || !l.isUp(ref) {
+				if ended, err := l.root.Task(theirs.UPID).Poll(t.Context(), time.Now()); !ended || err != nil || !l.isUp(ref) {
 					t.Errorf("their start: ended %v, %v; it runs: %v", ended, err, l.isUp(ref))
 				}
 				if sent := l.sent("POST /nodes/pve1/qemu/9111/status/start"); sent != 1 {

@@ -25,7 +25,7 @@ func (b *Backend) missingPool(ctx context.Context) (string, error) {
 	if b.spec.ResourcePool == "" {
 		return "", nil
 	}
-	_, err := b.client.Pool(ctx, b.spec.ResourcePool)
+	err := b.client.CheckPool(ctx, b.spec.ResourcePool)
 	if pve.KindOf(err) == pve.NotFound {
 		return b.spec.ResourcePool, nil
 	}
