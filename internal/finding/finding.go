@@ -137,8 +137,3 @@ func Sort(findings []Finding) {
 		)
 	})
 }
-
-// Failed reports whether any finding fails.
-func Failed(findings []Finding) bool {
-	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Verdict == Fail })
-}

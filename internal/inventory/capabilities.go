@@ -20,12 +20,12 @@ type Capabilities struct {
 	Guest GuestChannel `json:"guest,omitempty"`
 }
 
-// GuestChannel is a way to talk to a guest through its hypervisor.
+// GuestChannel is a way to talk to a guest through its hypervisor; empty when there
+// is none.
 type GuestChannel string
 
 // The ways to talk to a guest.
 const (
-	NoGuestChannel GuestChannel = ""
-	GuestAgent     GuestChannel = "agent"     // a guest agent that runs commands and tells addresses
-	GuestInfo      GuestChannel = "guestinfo" // values that host and guest can both read and write
+	GuestAgent GuestChannel = "agent"     // a guest agent that runs commands and tells addresses
+	GuestInfo  GuestChannel = "guestinfo" // values that host and guest can both read and write
 )

@@ -109,19 +109,6 @@ func (s *Sim) createGroup(r *request) (any, error) {
 	})
 }
 
-func (s *Sim) updateGroup(r *request) (any, error) {
-	return s.changeAccess("update group failed", func(a *access) error {
-		g := a.group(r.args.get("groupid"))
-		if g == nil {
-			return die("group '%s' does not exist", r.args.get("groupid"))
-		}
-		if r.args.has("comment") {
-			g.Comment = r.args.get("comment")
-		}
-		return nil
-	})
-}
-
 // deleteGroup takes a group away with its rules.
 func (s *Sim) deleteGroup(r *request) (any, error) {
 	return s.changeAccess("delete group failed", func(a *access) error {

@@ -26,7 +26,6 @@ func accessChanges(major int) []call {
 			params: tokenSpecs().and(specs{"delete": formatted(configListFormat).asList(), "regenerate": boolean()})},
 		{method: "DELETE", path: token, params: id.and(specs{"tokenid": tokenNameSpec()}), may: owner, serve: (*Sim).deleteToken},
 		{method: "POST", path: "/access/groups", params: comment.and(specs{"groupid": formatted(groupFormat).req()}), may: groups, serve: (*Sim).createGroup},
-		{method: "PUT", path: group, params: comment.and(groupID), may: groups, serve: (*Sim).updateGroup},
 		{method: "DELETE", path: group, params: groupID, may: groups, serve: (*Sim).deleteGroup},
 		{method: "POST", path: "/access/roles", params: privs.and(specs{"roleid": formatted(roleFormat).req()}), may: roles, serve: (*Sim).createRole},
 		{method: "PUT", path: role, params: privs.and(roleID).and(specs{"append": boolean().with("privs")}), may: roles, serve: (*Sim).updateRole},

@@ -25,6 +25,8 @@ func capabilityCalls() []call {
 	}
 }
 
+// bpg's provider lists processors and machines before it makes a VM.
+
 // cpuModels are the processors that QEMU can imitate on x86-64, by who made
 // them; "default" shows the host's maker. Source: QEMU's target/i386/cpu.c; the
 // older ones are left out.

@@ -1,7 +1,6 @@
 package pvesim
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -249,11 +248,6 @@ func TestValuesReadBackAsStored(t *testing.T) {
 			engine.do("PUT", qemu("pve1", 9000, "/config"), tc.key, tc.value).ok()
 			if got := engine.do("GET", qemu("pve1", 9000, "/config")).object()[tc.key]; got != tc.want {
 				t.Errorf("%s set to %q reads %v, want %v", tc.key, tc.value, got, tc.want)
-			}
-		}
-		for _, r := range sim.Requests() {
-			if strings.Contains(strings.Join(r.Params["cipassword"], ""), "geheim") {
-				t.Error("the record of requests has a password in it")
 			}
 		}
 	})

@@ -3,7 +3,6 @@ package pvesim
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"time"
@@ -37,7 +36,8 @@ const (
 	// StorageLockTimeout lets a clone fail on the storage's lock.
 	StorageLockTimeout Effect = "storage-lock"
 	// UploadLost lets an upload fail as it does when it was sent to one host for
-	// another, and the file is not where the task looks for it.
+	// another, and the file is not where the task looks for it: for tests of the
+	// upload of a seed.
 	UploadLost Effect = "upload-lost"
 	// PartialConfig writes only the first options of a change and then fails.
 	PartialConfig Effect = "partial-config"
@@ -218,25 +218,14 @@ func (s *Sim) spoil(r *request, a *answer) *answer {
 // were good.
 type RequestRecord struct {
 	Time         time.Time
-	User         string
 	Method, Path string
-	// Params are those of query and body, secrets excepted.
-	Params map[string][]string
 }
-
-var secretParams = []string{"password", "cipassword", "otp", "tfa-challenge"}
 
 // record remembers a request for Requests.
 func (s *Sim) record(r *request) {
-	params := map[string][]string{}
-	for name, a := range r.args {
-		if !slices.Contains(secretParams, name) {
-			params[name] = slices.Clone(a.values)
-		}
-	}
 	s.lock()
 	defer s.unlock()
-	s.requests = append(s.requests, RequestRecord{Time: time.Now(), User: r.caller.String(), Method: r.method, Path: r.path, Params: params})
+	s.requests = append(s.requests, RequestRecord{Time: time.Now(), Method: r.method, Path: r.path})
 	if len(s.requests) > maxRequests {
 		s.requests = slices.Clone(s.requests[len(s.requests)-maxRequests/2:])
 	}
@@ -249,9 +238,5 @@ const maxRequests = 20000
 func (s *Sim) Requests() []RequestRecord {
 	s.lock()
 	defer s.unlock()
-	out := slices.Clone(s.requests)
-	for i := range out {
-		out[i].Params = maps.Clone(out[i].Params)
-	}
-	return out
+	return slices.Clone(s.requests)
 }

@@ -32,6 +32,8 @@ func guestCommandCalls() []call {
 	return calls
 }
 
+// Backup tools freeze, trim and thaw; some clients name the command in a parameter.
+
 // guestActions are the commands without parameters that need more than the VM;
 // guestReads has the others.
 var guestActions = map[string]func(*Sim, *request, *vm) (any, error){

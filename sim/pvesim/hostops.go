@@ -31,6 +31,9 @@ func (s *Sim) SetHostOnline(name string, online bool) error {
 	return nil
 }
 
+// RebootHost, SetPCI and SetGuest are what befalls a cluster from outside the API:
+// tests of host maintenance, of renumbered cards and of guests will use them.
+
 // RebootHost pulls the plug and lets the host boot: its VMs stop, its tasks
 // die where they are and clean nothing up, reservations vanish, devices go back
 // to their boot drivers. After Timings.HostBoot it is online again and starts

@@ -50,6 +50,9 @@ func (s *Sim) localResources(v *vm) localResources {
 	return r
 }
 
+// Engines never migrate; people, the HA manager and bpg's provider (migrate = true)
+// do, and what they moved has to be found again.
+
 // migrationPreconditions tells where a VM could go.
 func (s *Sim) migrationPreconditions(r *request) (any, error) {
 	v, err := s.vmOn(r.node(), r.vmid())

@@ -57,8 +57,8 @@ func (s *Sim) makeDrive(ctx context.Context, v *vm, conf map[string]string, key,
 	return d.String(), nil
 }
 
-// importDrive makes a drive that is a copy of another volume. Copying takes no
-// time here.
+// importDrive makes a drive that is a copy of another volume, as bpg's provider
+// makes disks of cloud images (import_from). Copying takes no time here.
 func (s *Sim) importDrive(ctx context.Context, v *vm, key string, d drive, to *storage, say func(string, ...any)) (string, error) {
 	source := drive{file: d.props["import-from"]}
 	if _, _, ok := source.volume(); !ok {

@@ -14,7 +14,8 @@ type reassignment struct {
 	digest, toDigest string
 }
 
-// reassignDisk gives a disk to another VM of the host. The volume is renamed.
+// reassignDisk gives a disk to another VM of the host, as the web interface does.
+// The volume is renamed.
 func (s *Sim) reassignDisk(r *request) (any, error) {
 	key := r.args.get("disk")
 	m := reassignment{disk: key, as: cmp.Or(r.args.get("target-disk"), key), from: r.vmid(), to: r.args.number("target-vmid", 0),

@@ -94,7 +94,8 @@ func WithHook(hook func(Event)) Option {
 	return func(s *Sim) { s.hooks = append(s.hooks, hook) }
 }
 
-// WithGuest answers the commands that are run in guests by the agent.
+// WithGuest answers the commands that are run in guests by the agent: for tests of
+// the guest program, whose guests misbehave on demand.
 func WithGuest(guest func(GuestCall) GuestResult) Option {
 	return func(s *Sim) { s.guest = guest }
 }

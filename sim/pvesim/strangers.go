@@ -8,12 +8,12 @@ import (
 )
 
 // strangerCalls are reads that other clients make: gpuworker needs none of
-// them. Their answers follow the API's documentation and source.
+// them. Their answers follow the API's documentation and source. go-proxmox makes
+// most of them in e2e/strangers; bpg's data sources also read /etc/hosts.
 func strangerCalls() []call {
 	groups := func(s *Sim, r *request) error {
 		return s.needAny(r.caller, "/access/groups", "Sys.Audit", "Group.Allocate")
 	}
-	realms := permAny("/access/realm", "Realm.Allocate", "Sys.Audit")
 	user := specs{"userid": formatted(userFormat).upTo(64)}
 	token := user.and(specs{"tokenid": tokenNameSpec()})
 	see := perm("/nodes/{node}", "Sys.Audit")
@@ -23,7 +23,6 @@ func strangerCalls() []call {
 		{method: "GET", path: "/access/groups", serve: (*Sim).listGroups},
 		{method: "GET", path: "/access/groups/{groupid}", may: groups, serve: (*Sim).getGroup},
 		{method: "GET", path: "/access/domains", world: true, serve: (*Sim).listRealms},
-		{method: "GET", path: "/access/domains/{realm}", may: realms, serve: (*Sim).getRealm},
 		{method: "GET", path: "/nodes/{node}/time", may: see, serve: hostTime},
 		{method: "GET", path: "/nodes/{node}/dns", may: see, serve: hostDNS},
 		{method: "GET", path: "/nodes/{node}/hosts", may: perm("/", "Sys.Audit"), serve: (*Sim).hostsFile, protected: true},
@@ -97,15 +96,6 @@ func (s *Sim) listRealms(*request) (any, error) {
 		out = append(out, map[string]any{"realm": r.name, "type": r.name, "comment": r.comment})
 	}
 	return out, nil
-}
-
-func (s *Sim) getRealm(r *request) (any, error) {
-	for _, known := range realms {
-		if known.name == r.args.get("realm") {
-			return map[string]any{"type": known.name, "comment": known.comment, "digest": sha1Hex(known.comment)}, nil
-		}
-	}
-	return nil, die("domain '%s' does not exist", r.args.get("realm"))
 }
 
 // hostTime is the clock of a host; all hosts are in UTC.

@@ -124,7 +124,7 @@ var boundCard = pci.MustBDF(sysfsim.TwoFunctions + ".0")
 // owner is what the check says of the card's owner, by finding.
 func (h *boundHost) owner(t *testing.T) map[finding.ID]Finding {
 	t.Helper()
-	card, ok := Run(h, Options{Cards: []pci.BDF{boundCard}}).Card(boundCard.Slot)
+	card, ok := cardOf(Run(h, Options{Cards: []pci.BDF{boundCard}}), boundCard.Slot)
 	if !ok {
 		t.Fatal("the card is not judged")
 	}

@@ -168,7 +168,7 @@ func TestFixesAreThoseOfTheBootLoader(t *testing.T) {
 
 func TestARunningKernelsLogIsEvidence(t *testing.T) {
 	log := []byte("<6>[ 1.0] vfio-pci 0000:01:00.0: not ready 65535ms after bus reset; giving up\n")
-	card, _ := Run(base(t), Options{KernelLog: log}).Card(t4.Slot)
+	card, _ := cardOf(Run(base(t), Options{KernelLog: log}), t4.Slot)
 	if card.Now != finding.Fail {
 		t.Errorf("%s:\n%s", card.Now, tell(card.Findings))
 	}
@@ -189,4 +189,13 @@ func TestAReportSurvivesJSON(t *testing.T) {
 			t.Errorf("%s: %s", f.name, diff)
 		}
 	}
+}
+
+// cardOf finds a card by the address of any of its functions.
+func cardOf(r *Report, slot pci.Slot) (card Card, ok bool) {
+	i := slices.IndexFunc(r.Cards, func(c Card) bool { return c.BDF.Slot == slot })
+	if i < 0 {
+		return Card{}, false
+	}
+	return r.Cards[i], true
 }

@@ -95,11 +95,11 @@ func TestHostileTreesNeitherHideNorLie(t *testing.T) {
 			tree := base(t)
 			test.harm(tree)
 			r := Run(tree, Options{Cards: []pci.BDF{t4, rtx}})
-			card, _ := r.Card(t4.Slot)
+			card, _ := cardOf(r, t4.Slot)
 			if test.never != "" && card.Now == test.never {
 				t.Errorf("the card is %s:\n%s", card.Now, tell(card.Findings))
 			}
-			if other, ok := r.Card(rtx.Slot); !ok || len(other.Findings) < 10 && len(other.NotEvaluated) == 0 {
+			if other, ok := cardOf(r, rtx.Slot); !ok || len(other.Findings) < 10 && len(other.NotEvaluated) == 0 {
 				t.Errorf("the other card is hidden:\n%s", tell(other.Findings))
 			}
 			for _, f := range everything(r) {
@@ -183,7 +183,7 @@ func TestDomainsOfFiveDigitsAndSparseGroupsAreCards(t *testing.T) {
 	tree := base(t)
 	many(tree, 40, func(i int) string { return fmt.Sprintf("10000:%02x:%02x.%d", i/8, i/8, i%8) })
 	r := Run(tree, Options{})
-	card, ok := r.Card(pci.MustBDF("10000:04:04.7").Slot)
+	card, ok := cardOf(r, pci.MustBDF("10000:04:04.7").Slot)
 	if len(r.Cards) != 7 || !ok || card.Group != 32100 {
 		t.Errorf("%d cards, the last is in group %d", len(r.Cards), card.Group)
 	}

@@ -80,15 +80,6 @@ func (r *Report) Failed() bool {
 	return r.Now == finding.Fail || slices.ContainsFunc(r.Cards, func(c Card) bool { return c.Now == finding.Fail })
 }
 
-// Card finds a card by the address of any of its functions.
-func (r *Report) Card(slot pci.Slot) (card Card, ok bool) {
-	i := slices.IndexFunc(r.Cards, func(c Card) bool { return c.BDF.Slot == slot })
-	if i < 0 {
-		return Card{}, false
-	}
-	return r.Cards[i], true
-}
-
 // worst joins verdicts: one failure fails, one unknown makes unknown, and notes
 // do not count.
 func worst(verdicts ...finding.Verdict) finding.Verdict {

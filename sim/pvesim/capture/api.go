@@ -194,9 +194,8 @@ type (
 		Active  scalar `json:"active"`
 	}
 	apiVolume struct {
-		VolID   string `json:"volid"`
-		Content string `json:"content"`
-		Size    scalar `json:"size"`
+		VolID string `json:"volid"`
+		Size  scalar `json:"size"`
 	}
 	apiMapping struct {
 		ID          string   `json:"id"`
