@@ -78,9 +78,9 @@ const UnknownVM = "unknown"
 // recordMark begins the line that holds a record.
 const recordMark = "gpuworker:"
 
-// Newer says that a newer program wrote the record, so that this one must not
-// write over it; "" otherwise.
-func (r Record) Newer() string {
+// newer says why this program must not write over the record: a newer one wrote it;
+// "" otherwise.
+func (r Record) newer() string {
 	if r.Version <= RecordVersion {
 		return ""
 	}
@@ -294,7 +294,7 @@ func (n *Note) read(values map[string]string) {
 		}
 		n.Record.Version = int(number)
 	}
-	newer := n.Record.Newer()
+	newer := n.Record.newer()
 	for _, key := range recordKeys {
 		value := values[key.name]
 		switch {

@@ -65,8 +65,8 @@ func (r *Capacity) Reserve(card pci.CardRef, worker string) (ok bool) {
 	return true
 }
 
-// Promise gives memory of a host away: to a VM that is going to be started.
-func (r *Capacity) Promise(host string, memoryMiB int) {
+// promise gives memory of a host away: to a VM that is going to be started.
+func (r *Capacity) promise(host string, memoryMiB int) {
 	r.memory[host] += memoryMiB
 	r.given++
 }
@@ -124,7 +124,7 @@ func (r *Capacity) Keep(w Requirements, name string) (notes, refusals []finding.
 		}
 	}
 	if len(refusals) == 0 {
-		r.Promise(name, r.extra(w, name))
+		r.promise(name, r.extra(w, name))
 	}
 	return notes, sortRefusals(refusals)
 }
@@ -143,7 +143,7 @@ func (r *Capacity) take(w Requirements, o option) Placement {
 	if !o.placement.Card.IsZero() {
 		r.Reserve(o.placement.Card, w.Worker)
 	}
-	r.Promise(o.placement.Host, r.extra(w, o.placement.Host))
+	r.promise(o.placement.Host, r.extra(w, o.placement.Host))
 	r.Settle(w.Holder, o.placement.Host)
 	for _, v := range o.volumes {
 		r.storage[r.storageKey(o.placement.Host, v.Storage)] += v.Bytes

@@ -12,9 +12,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// TemplateWords says which template is asked for: `"ubuntu-22.04"`, "VM 9000",
+// templateWords says which template is asked for: `"ubuntu-22.04"`, "VM 9000",
 // "tags gpu+ubuntu".
-func TemplateWords(t v1alpha1.Template) string {
+func templateWords(t v1alpha1.Template) string {
 	switch {
 	case t.Name != "":
 		return fmt.Sprintf("%q", t.Name)
@@ -24,8 +24,8 @@ func TemplateWords(t v1alpha1.Template) string {
 	return "with tags " + strings.Join(t.Tags, "+")
 }
 
-// IsTemplate reports whether the VM is what the document names, template or not.
-func IsTemplate(t v1alpha1.Template, vm *inventory.VM) bool {
+// isTemplate reports whether the VM is what the document names, template or not.
+func isTemplate(t v1alpha1.Template, vm *inventory.VM) bool {
 	switch {
 	case t.Name != "":
 		return vm.Name == t.Name
@@ -58,13 +58,13 @@ func sharedWith(s *inventory.Snapshot, template *inventory.VM, h *inventory.Host
 func noTemplate(s *inventory.Snapshot, t v1alpha1.Template, h *inventory.Host, onOtherHosts, others []*inventory.VM) (reason, fix string) {
 	switch {
 	case len(onOtherHosts) > 0:
-		return fmt.Sprintf("the host has no template %s; there is %s, on storage that %s does not share", TemplateWords(t), vmList(onOtherHosts), h.Name),
+		return fmt.Sprintf("the host has no template %s; there is %s, on storage that %s does not share", templateWords(t), vmList(onOtherHosts), h.Name),
 			fmt.Sprintf("make a copy of the template on %s, or keep all of it on shared storage, its cloud-init drive too", h.Name)
 	case len(others) > 0:
-		return fmt.Sprintf("there is no template %s; %s is a VM, no template", TemplateWords(t), vmList(others)),
+		return fmt.Sprintf("there is no template %s; %s is a VM, no template", templateWords(t), vmList(others)),
 			on(others[0].Host, s.AdviseVM(inventory.MakeTemplate, others[0]))
 	}
-	return "there is no template " + TemplateWords(t) + " on any host that can be seen",
+	return "there is no template " + templateWords(t) + " on any host that can be seen",
 		s.Advise(inventory.FindTemplate, inventory.Subject{})
 }
 
@@ -76,8 +76,8 @@ func vmList(vms []*inventory.VM) string {
 	return strings.Join(names, ", ")
 }
 
-// CheckTemplate judges whether a template is fit to become a worker.
-func CheckTemplate(s *inventory.Snapshot, vm *inventory.VM) []finding.Finding {
+// checkTemplate judges whether a template is fit to become a worker.
+func checkTemplate(s *inventory.Snapshot, vm *inventory.VM) []finding.Finding {
 	if vm.Unreadable != "" {
 		return []finding.Finding{finding.New(finding.VMUnreadable, finding.Unknown, atVM(s, vm)).
 			WithReason(fmt.Sprintf("template %s cannot be read: %s", VMName(vm), vm.Unreadable)).

@@ -62,7 +62,7 @@ func (t *templates) fitting(needs v1alpha1.Template) *fitting {
 
 func (f *fitting) add(needs v1alpha1.Template, vm *inventory.VM) {
 	switch {
-	case !IsTemplate(needs, vm):
+	case !isTemplate(needs, vm):
 	case !vm.Template:
 		f.others = append(f.others, vm)
 	default:
@@ -86,14 +86,14 @@ func (f *fitting) find(s *inventory.Snapshot, needs v1alpha1.Template, h *invent
 	switch {
 	case len(candidates) > 1:
 		problem.ID = finding.TemplateAmbiguous
-		problem.Reason = fmt.Sprintf("%d templates %s fit: %s", len(candidates), TemplateWords(needs), vmList(candidates))
+		problem.Reason = fmt.Sprintf("%d templates %s fit: %s", len(candidates), templateWords(needs), vmList(candidates))
 		problem.Fix = "name one by spec.template.vmid, or give it a name or a tag of its own"
 		return nil, []finding.Finding{problem}
 	case len(candidates) == 0:
 		problem.Reason, problem.Fix = noTemplate(s, needs, h, onOtherHosts, f.others)
 		return nil, []finding.Finding{problem}
 	}
-	findings := CheckTemplate(s, candidates[0])
+	findings := checkTemplate(s, candidates[0])
 	if blocking, _ := Split(findings); len(blocking) > 0 {
 		return nil, findings
 	}

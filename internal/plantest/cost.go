@@ -9,8 +9,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// Most is how many bytes may be allocated in total for a plan of 5,000 workers.
-const Most = 300 << 20
+// mostBytes is how many bytes may be allocated in total for a plan of 5,000 workers.
+const mostBytes = 300 << 20
 
 // cost is what something takes: the least of several runs.
 type cost struct {
@@ -58,7 +58,7 @@ func Bench(b *testing.B, do func()) {
 // are of one run of the test; they are measured again and again while they are over a
 // bound that is far from what should be, but a square that costs as much as the rest
 // is over it. The first of the worlds is measured up to 5,000 workers, which must not
-// take more than Most; the others are smaller, so that all of them take some seconds.
+// take more than mostBytes; the others are smaller, so that all of them take some seconds.
 func GrowsWithTheWorld(t *testing.T, large Large, do func(plan.Input)) {
 	t.Helper()
 	const times, moreMemory, moreTime = 10, 15.0, 25.0
@@ -83,7 +83,7 @@ func GrowsWithTheWorld(t *testing.T, large Large, do func(plan.Input)) {
 	ratio("objects", few.objects, many.objects, moreMemory)
 	ratio("memory", few.bytes, many.bytes, moreMemory)
 	ratio("processor time", few.processor, many.processor, moreTime)
-	if many.bytes > Most {
-		t.Errorf("%d workers take %.0f MiB, and %d may be", times*workers, many.bytes/(1<<20), Most>>20)
+	if many.bytes > mostBytes {
+		t.Errorf("%d workers take %.0f MiB, and %d may be", times*workers, many.bytes/(1<<20), mostBytes>>20)
 	}
 }

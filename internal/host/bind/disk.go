@@ -94,8 +94,8 @@ func (d *Disk) Remove(name string) error {
 	return d.syncParents(path.Dir(name))
 }
 
-// ErrBusy is the lock in another process' hands.
-var ErrBusy = errors.New("another gpuworker-host is binding or unbinding a card on this host; wait until it is done")
+// errBusy is the lock in another process' hands.
+var errBusy = errors.New("another gpuworker-host is binding or unbinding a card on this host; wait until it is done")
 
 // Lock implements Files.
 func (d *Disk) Lock(name string) (unlock func(), err error) {
@@ -109,7 +109,7 @@ func (d *Disk) Lock(name string) (unlock func(), err error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, ErrBusy
+			return nil, errBusy
 		}
 		return nil, fmt.Errorf("lock /%s: %w", name, err)
 	}

@@ -2,7 +2,7 @@
 // machine can have it, and gives it back to the host's own drivers.
 //
 // One call makes a card bound or free. What is to be done is computed from what
-// is seen (Remaining) and from the journal, which holds what was there before:
+// is seen (remaining) and from the journal, which holds what was there before:
 // the driver and the override of each function. After each step the host is
 // looked at again, and a step that changed nothing is an error. So a run that
 // was killed, or cut off from power, is taken up by the next one: it computes

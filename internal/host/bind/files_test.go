@@ -199,7 +199,7 @@ func TestTwoAtOnce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := other.Apply(t.Context(), plan); !errors.Is(err, ErrBusy) {
+			if err := other.Apply(t.Context(), plan); !errors.Is(err, errBusy) {
 				t.Errorf("the second one: %v", err)
 			}
 		}

@@ -49,7 +49,7 @@ type Machine struct {
 	Files  Files
 	Kernel Kernel
 	Runner Runner
-	// Deadline is how long the kernel may take for a write; 0 is Deadline.
+	// Deadline is how long the kernel may take for a write; 0 is a minute.
 	Deadline time.Duration
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
@@ -64,7 +64,7 @@ type Machine struct {
 // large one from a slow disk takes one. nvidia-smi answers in a second, or in ten
 // when it has to wake many cards; where a card is broken it never does.
 const (
-	Deadline        = 60 * time.Second
+	writeDeadline   = 60 * time.Second
 	commandDeadline = 30 * time.Minute
 	listDeadline    = 5 * time.Minute
 	askDeadline     = 20 * time.Second
@@ -162,7 +162,7 @@ func (m *Machine) perform(ctx context.Context, s Step) error {
 	case Set, Take, Give, Offer:
 		deadline := m.Deadline
 		if deadline == 0 {
-			deadline = Deadline
+			deadline = writeDeadline
 		}
 		// What began is not cut off by whoever no longer wants to wait.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline)

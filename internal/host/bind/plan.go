@@ -104,7 +104,7 @@ func (m *Machine) PlanBind(ctx context.Context, bdf pci.BDF, o Options) (*Plan, 
 		return p, nil
 	}
 	facts := m.facts(ctx, l)
-	p.Refused = append(p.Refused, Refusals(facts, o, p.Steps)...)
+	p.Refused = append(p.Refused, refusals(facts, o, p.Steps)...)
 	p.foreign(m.Files, seen)
 	p.bindNotes(seen, facts)
 	return p, nil
@@ -156,7 +156,7 @@ func before(tree hosttree.Reader, f *hostpci.Function) Before {
 
 func (p *Plan) take(seen Seen) {
 	p.Now = seen.Functions
-	p.Steps = Remaining(p.journal, seen)
+	p.Steps = remaining(p.journal, seen)
 	p.Already = len(p.Steps) == 0 && (p.from == nil || p.from.Settled && p.from.Goal == p.journal.Goal && p.from.Stuck == nil)
 	p.Refused = []Reason{}
 }
@@ -313,7 +313,7 @@ func (p *Plan) unbindReasons(l look, seen Seen) {
 			return !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Take && s.BDF == b.BDF })
 		})
 		p.Refused = append(p.Refused, f.below()...)
-		for _, r := range f.Held() {
+		for _, r := range f.held() {
 			if r.ID != "NVIDIA-UNPROVEN" { // the function that is taken is on vfio-pci
 				p.Refused = append(p.Refused, r)
 			}

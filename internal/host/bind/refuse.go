@@ -54,9 +54,9 @@ type Options struct {
 
 const atNextBoot = "or let it happen at the next boot, which is always safe: --at-next-boot"
 
-// Refusals are the reasons not to bind the card; steps are those that would be
+// refusals are the reasons not to bind the card; steps are those that would be
 // done. Pure.
-func Refusals(f Facts, o Options, steps []Step) []Reason {
+func refusals(f Facts, o Options, steps []Step) []Reason {
 	reasons := slices.Concat(f.notACard(), f.shared(), f.mates(), f.below(), f.console(o))
 	if o.AtNextBoot {
 		return reasons
@@ -67,7 +67,7 @@ func Refusals(f Facts, o Options, steps []Step) []Reason {
 		reasons = append(reasons, f.noIOMMU()...)
 	}
 	if taking {
-		reasons = append(reasons, f.Held()...)
+		reasons = append(reasons, f.held()...)
 	}
 	return reasons
 }
@@ -153,9 +153,9 @@ func (f Facts) noIOMMU() []Reason {
 	return []Reason{{"NO-IOMMU", "the IOMMU is off, and vfio-pci takes no card without it", "see gpuworker-host check"}}
 }
 
-// Held are the reasons why a driver may not lose the card now. An unbind waits in
+// held are the reasons why a driver may not lose the card now. An unbind waits in
 // the kernel for whoever uses the device, and cannot be killed.
-func (f Facts) Held() []Reason {
+func (f Facts) held() []Reason {
 	var reasons []Reason
 	for _, h := range f.Holders.Of(f.Card.Slot) {
 		reasons = append(reasons, held(f.Card.Slot, h))

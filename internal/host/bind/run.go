@@ -106,7 +106,7 @@ func (m *Machine) pursue(ctx context.Context, j *Journal, moved string) error {
 		if seen.Moved != moved {
 			return m.wrong(j, &movedError{j.Card.Slot, seen.Moved})
 		}
-		steps := slices.DeleteFunc(Remaining(j, seen), func(s Step) bool { return left[s.BDF] })
+		steps := slices.DeleteFunc(remaining(j, seen), func(s Step) bool { return left[s.BDF] })
 		switch {
 		case len(steps) == 0 && len(failures) > 0:
 			return m.wrong(j, errors.Join(failures...))
@@ -208,7 +208,7 @@ func (m *Machine) unheld(ctx context.Context, j *Journal, s Step) error {
 	}
 	f := m.use(ctx, l)
 	var reasons []Reason
-	for _, r := range f.Held() {
+	for _, r := range f.held() {
 		main := l.host.Function(s.BDF)
 		if r.ID != "NVIDIA-UNPROVEN" || main != nil && main.Driver == "nvidia" {
 			reasons = append(reasons, r)

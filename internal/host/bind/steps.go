@@ -73,9 +73,9 @@ func give(bdf pci.BDF, driver string) Step {
 
 func load(module string) Step { return Step{Kind: Load, Argv: []string{"modprobe", module}} }
 
-// Remaining are the steps from what is seen to the journal's goal, in order. It
+// remaining are the steps from what is seen to the journal's goal, in order. It
 // is empty when the goal is reached. Pure.
-func Remaining(j *Journal, s Seen) []Step {
+func remaining(j *Journal, s Seen) []Step {
 	var steps []Step
 	switch {
 	case s.Moved != "" || j.AtBoot && j.Goal == Bound:

@@ -102,7 +102,7 @@ func (m memory) Remove(name string) error {
 // Lock implements Files.
 func (m memory) Lock(string) (func(), error) {
 	if !m.lock.TryLock() {
-		return nil, ErrBusy
+		return nil, errBusy
 	}
 	return m.lock.Unlock, nil
 }

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// ErrStuck says that the kernel did not answer: something holds the device that
+// errStuck says that the kernel did not answer: something holds the device that
 // the file belongs to.
-var ErrStuck = errors.New("the kernel does not answer: the device is locked, as by an unbind that never returned")
+var errStuck = errors.New("the kernel does not answer: the device is locked, as by an unbind that never returned")
 
 // Patience is how long the kernel may take for one attribute, which is a
 // microsecond when nobody holds the device.
@@ -62,8 +62,8 @@ type answer struct {
 	Error   string `json:"error,omitempty"`
 }
 
-// Device is the name of the device that a file belongs to.
-func Device(name string) string { return path.Base(path.Dir(name)) }
+// deviceOf is the name of the device that a file belongs to.
+func deviceOf(name string) string { return path.Base(path.Dir(name)) }
 
 // ReadFile implements Reader.
 func (a *Apart) ReadFile(name string) ([]byte, error) {
@@ -75,13 +75,13 @@ func (a *Apart) ReadFile(name string) ([]byte, error) {
 	if a.stuck == nil {
 		a.stuck = leftBehind(a.Reader)
 	}
-	device := Device(name)
+	device := deviceOf(name)
 	if a.stuck[device] {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: ErrStuck}
+		return nil, &fs.PathError{Op: "read", Path: name, Err: errStuck}
 	}
 	got, err := a.ask(name)
 	switch {
-	case errors.Is(err, ErrStuck):
+	case errors.Is(err, errStuck):
 		a.stuck[device] = true
 		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
 	case err != nil:
@@ -117,7 +117,7 @@ func (a *Apart) ask(name string) (answer, error) {
 	case <-late.C:
 		a.helper = nil
 		_ = h.conn.Close() // it is of no more use
-		return answer{}, ErrStuck
+		return answer{}, errStuck
 	}
 }
 
@@ -158,7 +158,7 @@ func Serve(conn io.ReadWriter, tree Reader, call func(device string)) error {
 		case err != nil:
 			return err
 		}
-		call(Device(name))
+		call(deviceOf(name))
 		data, err := tree.ReadFile(name)
 		got := answer{Data: data, Missing: errors.Is(err, fs.ErrNotExist), Denied: errors.Is(err, fs.ErrPermission)}
 		if err != nil {

@@ -35,7 +35,7 @@ type locked struct {
 }
 
 func (l locked) ReadFile(name string) ([]byte, error) {
-	if Device(name) == l.device {
+	if deviceOf(name) == l.device {
 		<-l.ended
 	}
 	return l.Reader.ReadFile(name)
@@ -68,7 +68,7 @@ func TestALockedDeviceDoesNotHoldTheReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, helpers, called := apart(t)
 		began := time.Now()
-		if _, err := a.ReadFile(override("0000:02:00.0")); !errors.Is(err, ErrStuck) {
+		if _, err := a.ReadFile(override("0000:02:00.0")); !errors.Is(err, errStuck) {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(began); took != Patience {
@@ -77,7 +77,7 @@ func TestALockedDeviceDoesNotHoldTheReader(t *testing.T) {
 		if text, err := a.ReadFile(override("0000:01:00.0")); err != nil || string(text) != "vfio-pci\n" {
 			t.Errorf("the next device: %q, %v", text, err)
 		}
-		if _, err := a.ReadFile(override("0000:02:00.0")); !errors.Is(err, ErrStuck) || time.Since(began) != Patience {
+		if _, err := a.ReadFile(override("0000:02:00.0")); !errors.Is(err, errStuck) || time.Since(began) != Patience {
 			t.Errorf("asked a second time: %v after %v", err, time.Since(began))
 		}
 		if first, second := <-called, <-called; *helpers != 2 || first != "0000:02:00.0" || second != "0000:01:00.0" {
@@ -89,7 +89,7 @@ func TestALockedDeviceDoesNotHoldTheReader(t *testing.T) {
 func TestADeviceAtWhichAnEarlierReaderHangsIsNotAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, helpers, _ := apart(t)
-		if _, err := a.ReadFile(override("0000:03:00.0")); !errors.Is(err, ErrStuck) || *helpers != 0 {
+		if _, err := a.ReadFile(override("0000:03:00.0")); !errors.Is(err, errStuck) || *helpers != 0 {
 			t.Errorf("got %v, %d helpers", err, *helpers)
 		}
 	})

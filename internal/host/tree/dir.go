@@ -27,7 +27,7 @@ func Open(path string) (*Dir, error) {
 func (d *Dir) Close() error { return d.root.Close() }
 
 // ReadFile implements Reader. What is neither file nor directory, and may never end,
-// is not read: ErrNoFile.
+// is not read: errNoFile.
 func (d *Dir) ReadFile(name string) ([]byte, error) {
 	f, err := d.open(name)
 	if err != nil {
@@ -35,7 +35,7 @@ func (d *Dir) ReadFile(name string) ([]byte, error) {
 	}
 	defer func() { _ = f.Close() }()
 	if info, err := f.Stat(); err != nil || info.Mode()&^fs.ModeDir&fs.ModeType != 0 {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: cmp.Or(err, ErrNoFile)}
+		return nil, &fs.PathError{Op: "read", Path: name, Err: cmp.Or(err, errNoFile)}
 	}
 	return io.ReadAll(io.LimitReader(f, MaxFile))
 }
@@ -47,11 +47,11 @@ func (d *Dir) ReadDir(name string) ([]string, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	names, err := f.Readdirnames(MaxNames)
+	names, err := f.Readdirnames(maxNames)
 	if errors.Is(err, io.EOF) { // it is empty
 		err = nil
 	}
-	if len(names) == MaxNames {
+	if len(names) == maxNames {
 		err = &fs.PathError{Op: "readdirent", Path: name, Err: errors.New("it has too many entries")}
 	}
 	slices.Sort(names)

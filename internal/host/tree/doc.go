@@ -33,17 +33,17 @@ const (
 	// MaxFile is what is read of a file, in bytes. The largest that matter are the
 	// list of PCI names and modules.builtin; an attribute of sysfs has 4 KiB at most.
 	MaxFile = 8 << 20
-	// MaxNames is what is read of a directory. The largest is that of the processes.
-	MaxNames = 1 << 18
-	// MaxArchive is the length of an archive, in bytes. That of a large host has one
+	// maxNames is what is read of a directory. The largest is that of the processes.
+	maxNames = 1 << 18
+	// maxArchive is the length of an archive, in bytes. That of a large host has one
 	// MiB or two.
-	MaxArchive = 32 << 20
-	// MaxEntries is the number of files, directories and links of an archive; that of
+	maxArchive = 32 << 20
+	// maxEntries is the number of files, directories and links of an archive; that of
 	// a large host has some ten thousand.
-	MaxEntries = 1 << 17
+	maxEntries = 1 << 17
 	// maxPath is the length of a path, as in the kernel (PATH_MAX).
 	maxPath = 4096
 )
 
-// ErrNoFile says that something is there and is neither file nor directory.
-var ErrNoFile = errors.New("it is no file")
+// errNoFile says that something is there and is neither file nor directory.
+var errNoFile = errors.New("it is no file")

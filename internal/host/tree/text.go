@@ -35,12 +35,12 @@ const (
 
 // ReadArchive reads the text of an archive, which may be of anybody.
 func ReadArchive(from io.Reader) (*Archive, error) {
-	text, err := io.ReadAll(io.LimitReader(from, MaxArchive+1))
+	text, err := io.ReadAll(io.LimitReader(from, maxArchive+1))
 	switch {
 	case err != nil:
 		return nil, err
-	case len(text) > MaxArchive:
-		return nil, fmt.Errorf("it is longer than %d MiB", MaxArchive>>20)
+	case len(text) > maxArchive:
+		return nil, fmt.Errorf("it is longer than %d MiB", maxArchive>>20)
 	}
 	return Parse(text)
 }
@@ -111,8 +111,8 @@ func (a *Archive) parsePart(head string, body []byte) error {
 	if clean := path.Clean(name); clean != name || clean == "." || strings.Contains(name, " ->") || path.IsAbs(clean) || strings.HasPrefix(clean, "..") {
 		return fmt.Errorf("%q is no name inside a tree", name)
 	}
-	if len(a.entries) >= MaxEntries {
-		return fmt.Errorf("there are more than %d entries", MaxEntries)
+	if len(a.entries) >= maxEntries {
+		return fmt.Errorf("there are more than %d entries", maxEntries)
 	}
 	switch {
 	case isLink:

@@ -141,7 +141,7 @@ func TestWhatIsNoFileIsNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { dir.Close() })
-	if data, err := dir.ReadFile("pipe"); !errors.Is(err, ErrNoFile) {
+	if data, err := dir.ReadFile("pipe"); !errors.Is(err, errNoFile) {
 		t.Errorf("%q, %v", data, err)
 	}
 }
@@ -179,7 +179,7 @@ func TestAnArchiveIsBounded(t *testing.T) {
 	deep := strings.Repeat("a/", 3000)
 	for name, text := range map[string]io.Reader{
 		"a text without end":      endless("-- a --\n"),
-		"too many entries":        strings.NewReader(entries(MaxEntries + 1)),
+		"too many entries":        strings.NewReader(entries(maxEntries + 1)),
 		"a path that is too long": strings.NewReader("-- " + deep + "b --\n"),
 		"a link that is too long": strings.NewReader("-- a -> " + deep + " --\n"),
 	} {

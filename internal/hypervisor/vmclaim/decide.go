@@ -36,9 +36,9 @@ type Verdict struct {
 	look *Look
 }
 
-// MostTries is how often a claim of another VM is met before it counts as one that
+// mostTries is how often a claim of another VM is met before it counts as one that
 // stays.
-const MostTries = 6
+const mostTries = 6
 
 // Pauses grow with the tries, and are as random as chance, which is from 0 to 1.
 const (
@@ -48,14 +48,14 @@ const (
 
 // PauseFor is how long to pause after so many tries.
 func PauseFor(tries int, chance float64) time.Duration {
-	most := pauseRange << min(tries, MostTries-1)
+	most := pauseRange << min(tries, mostTries-1)
 	return shortPause + time.Duration(chance*float64(most))
 }
 
 // Claim decides for a VM that wants to claim the card. tries is how often others
 // were met before.
 func (l *Look) Claim(tries int) Verdict {
-	claims, has := l.Mine.Claims(l.Card), l.Mine.Has(l.Card)
+	claims, has := l.Mine.Claims(l.Card), l.Mine.has(l.Card)
 	if holder := l.holder(); holder != nil {
 		if claims && !has {
 			return l.verdict(Withdraw, holder, "")
@@ -72,7 +72,7 @@ func (l *Look) Claim(tries int) Verdict {
 		return l.verdict(Withdraw, other, "")
 	case l.ofSameWorker(other):
 		return l.verdict(Refuse, other, duplicate)
-	case tries >= MostTries:
+	case tries >= mostTries:
 		return l.verdict(Refuse, other, claimed)
 	}
 	return l.verdict(Pause, other, "")
@@ -87,9 +87,9 @@ func (l *Look) Attach(tries int) Verdict {
 		return l.verdict(Refuse, holder, taken)
 	case !l.Mine.Claims(l.Card):
 		return l.verdict(Refuse, nil, unclaimed)
-	case other == nil, l.Mine.Has(l.Card):
+	case other == nil, l.Mine.has(l.Card):
 		return l.verdict(Go, nil, "")
-	case tries < MostTries:
+	case tries < mostTries:
 		return l.verdict(Pause, other, "")
 	case l.ofSameWorker(other):
 		return l.verdict(Refuse, other, duplicate)
@@ -116,7 +116,7 @@ func (l *Look) verdict(move Move, other *VM, why reason) Verdict {
 // holder is another VM that has the card.
 func (l *Look) holder() *VM {
 	for i := range l.Others {
-		if l.Others[i].Has(l.Card) {
+		if l.Others[i].has(l.Card) {
 			return &l.Others[i]
 		}
 	}

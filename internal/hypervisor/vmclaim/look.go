@@ -7,9 +7,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Word is the claim: a word without a value on the record's line of a VM's note.
+// claimWord is the claim: a word without a value on the record's line of a VM's note.
 // It claims the card that the record names.
-const Word = "claims"
+const claimWord = "claims"
 
 // VM is what is read of a VM to know which card it claims or has. Templates are
 // left out: they never start.
@@ -19,20 +19,20 @@ type VM struct {
 	Cards []pci.CardRef // in its configuration: of what runs, and of the next start
 }
 
-// Has reports whether the card is in the VM's configuration.
-func (v *VM) Has(card pci.CardRef) bool { return slices.Contains(v.Cards, card) }
+// has reports whether the card is in the VM's configuration.
+func (v *VM) has(card pci.CardRef) bool { return slices.Contains(v.Cards, card) }
 
 // Claims reports whether the VM claims the card. A claim whose record must not be
 // believed is one on the card that the VM has, or, when it has none, on whichever
 // card it may be: a newer program may know what it says, and rely on it.
 func (v *VM) Claims(card pci.CardRef) bool {
 	switch {
-	case !v.Note.Has(Word):
+	case !v.Note.Has(claimWord):
 		return false
 	case v.Note.Problem == "":
 		return v.Note.Record.Card == card
 	}
-	return len(v.Cards) == 0 || v.Has(card)
+	return len(v.Cards) == 0 || v.has(card)
 }
 
 // Kept are the flags of a record's line that stay when another record is written
@@ -46,15 +46,15 @@ func Kept(flags []string, was, now inventory.Record) []string {
 
 // With are the flags of a record's line with the claim.
 func With(flags []string) []string {
-	if slices.Contains(flags, Word) {
+	if slices.Contains(flags, claimWord) {
 		return flags
 	}
-	return append(slices.Clone(flags), Word)
+	return append(slices.Clone(flags), claimWord)
 }
 
 // Without are the flags of a record's line without the claim.
 func Without(flags []string) []string {
-	return slices.DeleteFunc(slices.Clone(flags), func(flag string) bool { return flag == Word })
+	return slices.DeleteFunc(slices.Clone(flags), func(flag string) bool { return flag == claimWord })
 }
 
 // Claims are all claims of VMs as a snapshot shows them, by card. cards are those

@@ -45,7 +45,7 @@ func (v Verdict) Err(doing string) error {
 
 func (v Verdict) sayTaken(e *fault.Error) {
 	e.Kind = fault.Exists
-	if v.look.Mine.Has(v.look.Card) {
+	if v.look.Mine.has(v.look.Card) {
 		e.Why = fmt.Sprintf("%s and %s both have it in their configuration; neither is started", &v.look.Mine, v.Other)
 		e.Fix = "look which of the two is to have it, and take it out of the other"
 		return

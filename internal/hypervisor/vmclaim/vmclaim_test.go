@@ -28,7 +28,7 @@ func vm(worker string, words ...string) VM {
 	for _, word := range words {
 		switch word {
 		case "claims":
-			v.Note.Flags = append(v.Note.Flags, Word)
+			v.Note.Flags = append(v.Note.Flags, claimWord)
 		case "has":
 			v.Cards = append(v.Cards, t4)
 		}
@@ -66,7 +66,7 @@ func TestWhatIsDoneNext(t *testing.T) {
 				t.Errorf("%s, mine %v, other %v: %q, want %q", what, c.mine, c.other, pair[0], pair[1])
 			}
 		}
-		for what, verdict := range map[string]Verdict{"claim": look.Claim(MostTries), "attach": look.Attach(MostTries), "start": look.Start()} {
+		for what, verdict := range map[string]Verdict{"claim": look.Claim(mostTries), "attach": look.Attach(mostTries), "start": look.Start()} {
 			err := verdict.Err(what)
 			if (err != nil) != (verdict.Move == Refuse) || verdict.Move == Pause || err != nil && fault.FixOf(err) == "" {
 				t.Errorf("%s after many tries, mine %v, other %v: %q, %v", what, c.mine, c.other, verdict.Move, err)
@@ -80,7 +80,7 @@ func TestWhoeverIsRefusedIsToldWhy(t *testing.T) {
 	twin := vm("gpu-1", "claims")
 	twin.Ref.ID = "vm-old"
 	newer := vm("gpu-2")
-	newer.Note = note("gpuworker: v=9 worker=gpu-2 " + Word)
+	newer.Note = note("gpuworker: v=9 worker=gpu-2 " + claimWord)
 	for name, c := range map[string]struct {
 		mine, other VM
 		verdict     func(*Look) Verdict
@@ -89,11 +89,11 @@ func TestWhoeverIsRefusedIsToldWhy(t *testing.T) {
 	}{
 		"taken":            {vm("gpu-1"), vm("gpu-2", "has"), func(l *Look) Verdict { return l.Claim(0) }, fault.Exists, []string{"vm-gpu-2"}},
 		"both have it":     {vm("gpu-1", "claims", "has"), vm("gpu-2", "has"), (*Look).Start, fault.Exists, []string{"vm-gpu-1", "vm-gpu-2", "neither"}},
-		"claimed":          {vm("gpu-1"), vm("gpu-2", "claims"), func(l *Look) Verdict { return l.Claim(MostTries) }, fault.Exists, []string{"worker gpu-2", "ops@desk"}},
-		"claimed, attach":  {vm("gpu-1", "claims"), vm("gpu-2", "claims"), func(l *Look) Verdict { return l.Attach(MostTries) }, fault.Exists, []string{"worker gpu-2"}},
+		"claimed":          {vm("gpu-1"), vm("gpu-2", "claims"), func(l *Look) Verdict { return l.Claim(mostTries) }, fault.Exists, []string{"worker gpu-2", "ops@desk"}},
+		"claimed, attach":  {vm("gpu-1", "claims"), vm("gpu-2", "claims"), func(l *Look) Verdict { return l.Attach(mostTries) }, fault.Exists, []string{"worker gpu-2"}},
 		"the same worker":  {vm("gpu-1"), twin, func(l *Look) Verdict { return l.Claim(0) }, fault.Conflict, []string{"vm-old", "same worker"}},
 		"its own is gone":  {vm("gpu-1"), vm("gpu-2"), func(l *Look) Verdict { return l.Attach(0) }, fault.Conflict, []string{"vm-gpu-1"}},
-		"a newer record's": {vm("gpu-1"), newer, func(l *Look) Verdict { return l.Claim(MostTries) }, fault.Exists, []string{"vm-gpu-2", "newer gpuworker"}},
+		"a newer record's": {vm("gpu-1"), newer, func(l *Look) Verdict { return l.Claim(mostTries) }, fault.Exists, []string{"vm-gpu-2", "newer gpuworker"}},
 	} {
 		look := &Look{Card: t4, Mine: c.mine, Others: []VM{c.other}}
 		err := c.verdict(look).Err("do it")
@@ -138,14 +138,14 @@ func TestAClaimDoesNotMoveToAnotherCardByItself(t *testing.T) {
 	was := inventory.Record{Host: "alpha", Card: t4}
 	labelled, moved := was, was
 	labelled.Labels, moved.Card = "zone=a", pci.MustCardRef("alpha/0000:41:00.0")
-	flags := []string{"proven", Word}
+	flags := []string{"proven", claimWord}
 	if kept := Kept(flags, was, labelled); !slices.Equal(kept, flags) {
 		t.Errorf("kept %v", kept)
 	}
 	if kept := Kept(flags, was, moved); !slices.Equal(kept, []string{"proven"}) {
 		t.Errorf("kept %v", kept)
 	}
-	if !slices.Equal(With(With([]string{"proven"})), flags) || !slices.Equal(flags, []string{"proven", Word}) {
+	if !slices.Equal(With(With([]string{"proven"})), flags) || !slices.Equal(flags, []string{"proven", claimWord}) {
 		t.Errorf("flags %v", flags)
 	}
 }
@@ -166,7 +166,7 @@ func TestASnapshotShowsAllClaims(t *testing.T) {
 // TestPausesAreRandomAndGrow, so that two who meet each time do not meet for ever.
 func TestPausesAreRandomAndGrow(t *testing.T) {
 	last := time.Duration(0)
-	for tries := range MostTries {
+	for tries := range mostTries {
 		short, long := PauseFor(tries, 0), PauseFor(tries, 1)
 		if short <= 0 || long < short+pauseRange || long <= last || long > time.Minute {
 			t.Errorf("after %d tries: %s to %s, before that up to %s", tries, short, long, last)
