@@ -146,7 +146,7 @@ func (s *Sim) checkCloneParts(r *request, c *cloning, newid int) error {
 		value := c.conf[key]
 		switch {
 		case isHostpci(key):
-			if err := s.hostpciClonePerm(r.caller, newid, c.pool, key, value); err != nil {
+			if err := s.hostpciClonePerm(r.caller, key, value); err != nil {
 				return err
 			}
 		case isNet(key):
@@ -163,7 +163,7 @@ func (s *Sim) checkCloneParts(r *request, c *cloning, newid int) error {
 }
 
 // hostpciClonePerm is hostpciPerm without the privilege on the new VM.
-func (s *Sim) hostpciClonePerm(caller identity, vmid int, pool, key, value string) error {
+func (s *Sim) hostpciClonePerm(caller identity, key, value string) error {
 	if caller.isRoot() {
 		return nil
 	}

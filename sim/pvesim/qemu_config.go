@@ -206,7 +206,7 @@ func (s *Sim) postConfig(r *request) (any, error) {
 	if err != nil || !r.args.has("background_delay") {
 		return upid, err
 	}
-	return s.await(r, upid, r.args.number("background_delay", 0), fmt.Sprintf("failed to update VM %d", r.vmid()))
+	return s.await(upid, r.args.number("background_delay", 0), fmt.Sprintf("failed to update VM %d", r.vmid()))
 }
 
 func (s *Sim) queueChange(r *request) (upid string, err error) {

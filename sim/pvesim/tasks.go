@@ -94,7 +94,7 @@ func (t *task) finish(err error) {
 // await gives a task some seconds to end, as background_delay and delay ask
 // for: nil when it ended well, else its UPID or what went wrong. No lock may be
 // held.
-func (s *Sim) await(r *request, upid string, seconds int, failed string) (any, error) {
+func (s *Sim) await(upid string, seconds int, failed string) (any, error) {
 	s.lock()
 	t := s.byUPID[upid]
 	s.unlock()

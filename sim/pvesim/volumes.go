@@ -135,7 +135,7 @@ func (s *Sim) deleteVolume(r *request) (any, error) {
 	if err != nil || !r.args.has("delay") {
 		return upid, err
 	}
-	return s.await(r, upid, r.args.number("delay", 0), "failed to remove volume")
+	return s.await(upid, r.args.number("delay", 0), "failed to remove volume")
 }
 
 func (s *Sim) queueDeletion(r *request) (upid string, err error) {
