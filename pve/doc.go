@@ -6,8 +6,7 @@
 // the HTTP reason phrase, sometimes only in the log of a task. Every error of a
 // call is an [*Error] whose [Kind] is named after what the caller
 // should decide, with the server's own text, the place, the parameters that
-// were refused, the privilege that is missing and the last lines of the task's
-// log:
+// were refused and the last lines of the task's log:
 //
 //	if pve.KindOf(err) == pve.Changed {
 //		// somebody else wrote the configuration: read it again
@@ -23,11 +22,10 @@
 // # Tasks
 //
 // What takes time is a task. A call that starts one returns a [Task], and
-// [Task.Wait] waits for its end, for as long as the context lets it. Keep the
-// [UPID] before waiting: [Client.Task] takes it up again, after a crash too. A
-// task that ends with warnings has succeeded; the warnings are in the
-// [TaskResult]. A task that fails may still have done part of its work, and a
-// VM can be running although its start failed: look again before acting.
+// [Task.Poll] asks whether it has ended. Keep the [UPID]: [Client.Task] takes it
+// up again, after a crash too. A task that ends with warnings has succeeded. A
+// task that fails may still have done part of its work, and a VM can be running
+// although its start failed: look again before acting.
 //
 // # Safe changes
 //
