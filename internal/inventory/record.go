@@ -26,7 +26,7 @@ type Record struct {
 
 	Worker      string `json:"worker"`
 	Pool        string `json:"pool"`
-	KubeCluster string `json:"kubeCluster"`
+	KubeCluster string `json:"kubeCluster,omitempty"` // that the worker joins; "" for none
 	Lifecycle   string `json:"lifecycle"`
 
 	VM   string `json:"vm,omitempty"` // identifier; "" where the hypervisor chooses it
@@ -57,6 +57,18 @@ type Record struct {
 	// Unknown are the "key=value" words that this program does not know, as they
 	// were read. They are written back.
 	Unknown string `json:"unknown,omitempty"`
+}
+
+// PoolWords says which pool the record speaks of: "pool gpu, KubeCluster rke2".
+func (r *Record) PoolWords() string { return PoolWords(r.Pool, r.KubeCluster) }
+
+// PoolWords are the words for a pool and the KubeCluster that its workers join, ""
+// for none.
+func PoolWords(pool, kubeCluster string) string {
+	if kubeCluster == "" {
+		return "pool " + pool
+	}
+	return "pool " + pool + ", KubeCluster " + kubeCluster
 }
 
 // RecordFix says what to do about a record that must not be believed. where is

@@ -65,7 +65,7 @@ func (r Request) ByName() bool {
 }
 
 // IsWorkerOf reports whether a name is that of a worker of the pool, POOL-n.
-func IsWorkerOf(pool *v1alpha1.WorkerPool, name string) bool { return numberOf(pool.Name, name) > 0 }
+func IsWorkerOf(pool *v1alpha1.WorkerPool, name string) bool { return pool.WorkerNumber(name) > 0 }
 
 // places are those of the named workers in the list; the first when one is there twice.
 func (r Request) places() map[string]int {

@@ -22,7 +22,7 @@ func identityOf(r *inventory.Record) identity { return identity{r.Pool, r.KubeCl
 // member is what there is of one worker: its VM, its claim, or both.
 type member struct {
 	identity
-	number   int           // n of a worker named POOL-n; 0 for any other name
+	number   int           // of the name in its pool; 0 for any other name
 	vm       *inventory.VM // nil when there is only a claim
 	unmarked bool          // the VM is a clone that was not marked yet
 	// passed: nobody looked at the VM. It has our mark and the worker's name, so it
@@ -46,17 +46,18 @@ func (m *member) record() *inventory.Record {
 
 // survey is the observed world in the words of workers.
 type survey struct {
-	world   *inventory.Snapshot
-	members map[identity]*member
-	order   []*member // by pool, number and name
-	ofPool  map[poolKey][]*member
+	world     *inventory.Snapshot
+	documents *documents
+	members   map[identity]*member
+	order     []*member // by pool, number and name
+	ofPool    map[poolKey][]*member
 
 	claimed map[string]*member // who claims a VM number; the first of several
 	byName  *names             // nil until somebody asks
 }
 
 func look(world *inventory.Snapshot, documents *documents) *survey {
-	s := &survey{world: world, members: map[identity]*member{}, ofPool: map[poolKey][]*member{}, claimed: map[string]*member{}}
+	s := &survey{world: world, documents: documents, members: map[identity]*member{}, ofPool: map[poolKey][]*member{}, claimed: map[string]*member{}}
 	s.addVMs()
 	s.addClaims()
 	s.addPassed(documents)
@@ -89,7 +90,7 @@ func compareNumbers(a, b int) int {
 
 func (s *survey) member(id identity) *member {
 	if s.members[id] == nil {
-		s.members[id] = &member{identity: id, number: numberOf(id.pool, id.worker)}
+		s.members[id] = &member{identity: id, number: s.documents.numberOf(id)}
 	}
 	return s.members[id]
 }

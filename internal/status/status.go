@@ -29,7 +29,7 @@ const (
 // Row is one worker, declared or ours or both.
 type Row struct {
 	Pool        string `json:"pool"`
-	KubeCluster string `json:"kubeCluster"`
+	KubeCluster string `json:"kubeCluster,omitempty"` // "" when it joins nothing
 	Lifecycle   string `json:"lifecycle"`
 	Worker      string `json:"worker"`
 	State       State  `json:"state"`
@@ -40,6 +40,9 @@ type Row struct {
 	VM        string   `json:"vm,omitempty"`
 	UUID      string   `json:"uuid,omitempty"` // of the VM
 	Addresses []string `json:"addresses,omitempty"`
+
+	// Networks are the network cards of the VM, with their MACs.
+	Networks []inventory.NIC `json:"networks,omitempty"`
 
 	// Note says in a few words what is not as it should be; "" when all is well.
 	Note string `json:"note,omitempty"`
@@ -154,7 +157,7 @@ func (r refusals) rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Work
 		}
 	}
 	if s.vm != nil {
-		row.Addresses = s.vm.Addresses
+		row.Addresses, row.Networks = s.vm.Addresses, s.vm.Machine.NICs
 	}
 	return row
 }
