@@ -30,10 +30,11 @@ demo: ## the whole story against a simulator: no hardware, no root, half a minut
 	@$(GO) run ./cmd/gpuworker demo
 
 .PHONY: build
-build: ## all programs into bin/; the first time it takes some minutes
+build: ## all programs into bin/, and their sizes; the first time it takes some minutes
 	@echo "building into bin/; the first time this takes some minutes"
 	$(GO) build -trimpath -o bin/ ./cmd/...
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/gpuworker-host
+	@ls -lh $(patsubst cmd/%/main.go,bin/%,$(wildcard cmd/*/main.go))
 
 .PHONY: test
 # Collecting garbage a quarter as often makes the tests a tenth quicker.

@@ -41,6 +41,24 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// onlyJSON wants that the last command wrote exactly one JSON value to a stream, or,
+// with `lines`, one in each line: onlyjson stdout, onlyjson stderr lines
+func onlyJSON(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 || len(args) == 2 && args[1] != "lines" || len(args) > 2 {
+		ts.Fatalf("usage: onlyjson stdout|stderr [lines]")
+	}
+	text := ts.ReadFile(args[0])
+	values := []string{text}
+	if len(args) == 2 {
+		values = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	}
+	for _, value := range values {
+		if !json.Valid([]byte(value)) {
+			ts.Fatalf("not one JSON value: %q", value)
+		}
+	}
+}
+
 // injectFault adds a fault to the cluster: fault '{path: /version, effect: html}'
 func injectFault(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {

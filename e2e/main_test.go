@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames: true,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits":    exits,
+			"onlyjson": onlyJSON,
 			"fault":    injectFault,
 			"await":    await,
 			"vms":      listVMs,

@@ -69,7 +69,7 @@ func (t *tickets) handle(ctx context.Context, c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.next(ctx, c.carrying(renewed.header(c)))
+	return t.next(ctx, c.again().carrying(renewed.header(c)))
 }
 
 func (k *ticket) header(c *call) http.Header {

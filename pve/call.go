@@ -25,6 +25,15 @@ type call struct {
 	secrets []string    // values of this call that must appear nowhere
 	clones  bool        // it makes a VM, so a lock may mean a taken id
 	bad     string      // why the call cannot be sent
+
+	repeated int // how often it was sent before
+}
+
+// again gives a copy of a call that is sent once more.
+func (c *call) again() *call {
+	next := *c
+	next.repeated++
+	return &next
 }
 
 // answer is what came back, whole.

@@ -5,11 +5,16 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 )
 
-// logged writes a record of each try, at level Debug. Values of parameters are
-// not logged, only which there were.
+// logged writes a record of each request that is sent, at level Debug: what was
+// asked, what came back and how long it took. Of the parameters of a write it has
+// the names, and the digest of the configuration that is changed; no other values,
+// since passwords are among them.
 func logged(log *slog.Logger, secrets *secrets, next handler) handler {
 	return func(ctx context.Context, c *call) (*answer, error) {
 		if !log.Enabled(ctx, slog.LevelDebug) {
@@ -17,20 +22,66 @@ func logged(log *slog.Logger, secrets *secrets, next handler) handler {
 		}
 		start := time.Now()
 		a, err := next(ctx, c)
-		attrs := []slog.Attr{
-			slog.String("method", c.method),
-			slog.String("path", c.shownPath()),
-			slog.Any("params", sortedKeys(c.params())),
-			slog.Duration("took", time.Since(start)),
-		}
-		if err != nil {
-			attrs = append(attrs, slog.String("error", secrets.redact(err.Error(), c.secrets)))
+		took := time.Since(start)
+		attrs := []slog.Attr{slog.String("method", c.method), slog.String("path", secrets.redact(c.loggedPath(), c.secrets))}
+		if err == nil {
+			attrs = append(attrs, slog.Int("status", a.status), slog.Duration("took", took))
 		} else {
-			attrs = append(attrs, slog.Int("status", a.status), slog.String("reason", secrets.redact(a.reason, c.secrets)))
+			attrs = append(attrs, slog.String("kind", string(KindOf(err))), slog.Duration("took", took))
 		}
-		log.LogAttrs(ctx, slog.LevelDebug, "proxmox request", attrs...)
+		attrs = append(attrs, c.details()...)
+		switch {
+		case err != nil:
+			attrs = append(attrs, slog.String("error", secrets.redact(reasonOf(err), c.secrets)))
+		case a.status < 200 || a.status > 299:
+			attrs = append(attrs, slog.String("error", secrets.redact(clip(a.reason, maxText), c.secrets)))
+		}
+		log.LogAttrs(ctx, slog.LevelDebug, "call", attrs...)
 		return a, err
 	}
+}
+
+// loggedPath is the path, and of a read the query behind it: what is asked for.
+func (c *call) loggedPath() string {
+	if !c.reads() || len(c.query) == 0 {
+		return c.shownPath()
+	}
+	query := c.query.Encode()
+	if plain, err := url.QueryUnescape(query); err == nil {
+		query = plain
+	}
+	return c.shownPath() + "?" + query
+}
+
+// shownDigest is how much of a digest tells configurations apart.
+const shownDigest = 12
+
+// details are what a log record says of a call besides its path: which attempt it is,
+// when it is not the first, and of a write the parameters and what it builds on.
+func (c *call) details() []slog.Attr {
+	var attrs []slog.Attr
+	if c.repeated > 0 {
+		attrs = append(attrs, slog.Int("attempt", c.repeated+1))
+	}
+	if c.reads() {
+		return attrs
+	}
+	names := slices.DeleteFunc(sortedKeys(c.params()), func(name string) bool { return name == "digest" })
+	if len(names) > 0 {
+		attrs = append(attrs, slog.String("params", strings.Join(names, ",")))
+	}
+	if digest := c.params().Get("digest"); digest != "" {
+		attrs = append(attrs, slog.String("digest", digest[:min(shownDigest, len(digest))]))
+	}
+	return attrs
+}
+
+// reasonOf is an error without the call that it is of.
+func reasonOf(err error) string {
+	if e, ok := asError(err); ok {
+		return oneLine(e.text())
+	}
+	return err.Error()
 }
 
 // judged turns an answer that is an error into an *Error.
@@ -56,20 +107,18 @@ const (
 // retried repeats reads that met a fault of the way to the server. A write is
 // never sent again: only the caller can look whether it was carried out. A read
 // that timed out is not repeated either, as it has taken its time.
-func retried(log *slog.Logger, next handler) handler {
+func retried(next handler) handler {
 	return func(ctx context.Context, c *call) (*answer, error) {
-		for try := 1; ; try++ {
+		for {
 			a, err := next(ctx, c)
 			e, isError := asError(err)
-			if err == nil || !isError || !e.passing || c.method != http.MethodGet || try == maxTries {
+			if err == nil || !isError || !e.passing || c.method != http.MethodGet || c.repeated == maxTries-1 {
 				return a, err
 			}
-			pause := jitter(firstPause << (try - 1))
-			log.LogAttrs(ctx, slog.LevelDebug, "proxmox request is repeated",
-				slog.String("path", c.shownPath()), slog.Int("try", try+1), slog.Duration("after", pause))
-			if !sleep(ctx, pause) {
+			if !sleep(ctx, jitter(firstPause<<c.repeated)) {
 				return nil, c.fail(Canceled, "canceled while waiting to ask again, after: "+e.Message, ctx.Err())
 			}
+			c = c.again()
 		}
 	}
 }

@@ -51,7 +51,7 @@ func New(o Options) (*Client, error) {
 	c.run = bounded(o.Limit, base, c.run)
 	c.run = authenticated(o, c.secrets, c.run)
 	c.run = judged(c.run)
-	c.run = retried(c.log, c.run)
+	c.run = retried(c.run)
 	return c, nil
 }
 

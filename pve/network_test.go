@@ -95,7 +95,7 @@ func TestAReadSucceedsWhenTheFaultPasses(t *testing.T) {
 		if took := time.Since(start); took < time.Second || took > 2*time.Second {
 			t.Errorf("paused for %v, want about 0.5 s and 1 s", took)
 		}
-		mustContain(t, log.String(), "proxmox request is repeated", "try=3")
+		mustContain(t, log.String(), "attempt=2", "attempt=3")
 	})
 }
 

@@ -101,7 +101,7 @@ func TestSecretsComeBackInNoErrorAndNoLog(t *testing.T) {
 						}
 						mustNotLeak(t, "the error", allForms(err))
 						mustNotLeak(t, "the log", log.String())
-						mustContain(t, log.String(), "proxmox request")
+						mustContain(t, log.String(), "msg=call")
 					})
 				})
 			}

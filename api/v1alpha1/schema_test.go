@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -341,20 +340,6 @@ func hasType(value any, name string) bool {
 		return name == "integer" && v == float64(int64(v))
 	}
 	return false
-}
-
-// at is the schema of one field.
-func (s jsonSchema) at(t *testing.T, kind string, path ...string) map[string]any {
-	t.Helper()
-	node := s.resolve(map[string]any{"$ref": "#/$defs/" + kind})
-	for _, name := range path {
-		next, ok := node["properties"].(map[string]any)[name].(map[string]any)
-		if !ok {
-			t.Fatalf("the schema has no %s in %v", name, reflect.ValueOf(node["properties"]).MapKeys())
-		}
-		node = s.resolve(next)
-	}
-	return node
 }
 
 // defaults collects the defaults below a node by path.

@@ -62,7 +62,7 @@ func theRules(t *testing.T, g *guest) {
 	if !g.nvidia {
 		t.Skip("left out: the display driver matches the cards of QEMU by itself")
 	}
-	w := rules.World{
+	w := rules.Devices{
 		Display: card, Sound: sound, Second: twin, ID: "10de 1eb8",
 		DisplayDriver: "bochs-drm", SoundDriver: "snd_hda_intel",
 	}

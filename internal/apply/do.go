@@ -97,7 +97,7 @@ func release(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wa
 	if held.Worker == "" {
 		held = j.Record
 	}
-	return to.Release(ctx, held, j.Worker.Host, *j.Worker.Slot, j.Handle)
+	return to.Release(ctx, held, j.Worker.Card, j.Handle)
 }
 
 func configure(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error) {

@@ -2,11 +2,13 @@ package apply
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
+	"github.com/gpuworker/gpuworker/internal/logging"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
@@ -21,6 +23,8 @@ type Options struct {
 	Parallel, PerHost int
 	// Progress is told each event, one at a time. May be nil.
 	Progress func(Event)
+	// Log is told each step with all that is known of it; nil is silent.
+	Log *slog.Logger
 }
 
 func (o Options) withDefaults() Options {
@@ -33,6 +37,7 @@ func (o Options) withDefaults() Options {
 	if o.Progress == nil {
 		o.Progress = func(Event) {}
 	}
+	o.Log = logging.OrSilent(o.Log)
 	return o
 }
 
@@ -40,7 +45,7 @@ func (o Options) withDefaults() Options {
 // each. A failure ends the steps of that worker only. When ctx ends, each worker
 // stops at the step it is at, and the outcome says so.
 func Run(ctx context.Context, to hypervisor.Backend, p *plan.Plan, options Options) Result {
-	r := &runner{to: to, options: options.withDefaults(), limits: map[string]chan struct{}{}}
+	r := &runner{to: to, hypervisor: p.Hypervisor, options: options.withDefaults(), limits: map[string]chan struct{}{}}
 	ids := &ids{taken: map[string]bool{}}
 	began := time.Now()
 	var jobs []*Job
@@ -63,8 +68,9 @@ func Run(ctx context.Context, to hypervisor.Backend, p *plan.Plan, options Optio
 
 // runner is one run of a plan.
 type runner struct {
-	to      hypervisor.Backend
-	options Options
+	to         hypervisor.Backend
+	hypervisor string
+	options    Options
 
 	mu     sync.Mutex
 	limits map[string]chan struct{} // semaphores by what they limit
@@ -74,6 +80,7 @@ type runner struct {
 
 // run advances a job until it is done or cannot go on.
 func (r *runner) run(ctx context.Context, j *Job) Outcome {
+	log := jobLog{Logger: r.options.Log, hypervisor: r.hypervisor}
 	for !j.Done() {
 		kind, began, warnings := j.Step(), j.Since, len(j.Outcome.Warnings)
 		if began.IsZero() {
@@ -92,6 +99,7 @@ func (r *runner) run(ctx context.Context, j *Job) Outcome {
 		}
 		if wait == nil || wait.For != "" {
 			r.tell(event)
+			log.note(ctx, j, event, err)
 		}
 		if err != nil {
 			return j.fail(kind, err)

@@ -46,7 +46,7 @@ func (s suite) cards(t *testing.T) {
 		if c := s.running(w)[before]; c.name != claim.name && c.name != attach.name {
 			s.Errorf("it was refused at the step %q", c.name)
 		}
-		if holders := s.observe().Holders(s.set.Host, s.set.Card); len(holders) != 1 || holders[0].ID != theirs {
+		if holders := s.observe().Holders(s.set.Card); len(holders) != 1 || holders[0].ID != theirs {
 			s.Errorf("the card is held by %+v", holders)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
 // claims are scenarios about who may have a card.
@@ -30,7 +31,7 @@ func (s suite) claims(t *testing.T) {
 		w.record.Labels = "zone=a"
 		e.must(w, claim)
 		s.claimedBy(w)
-		if claim := s.observe().Claim(s.set.Host, s.set.Card); claim != nil && claim.Record.Labels != "zone=a" {
+		if claim := s.observe().Claim(s.set.Card); claim != nil && claim.Record.Labels != "zone=a" {
 			s.Errorf("the claim says %+v", claim.Record)
 		}
 	})
@@ -53,8 +54,8 @@ func (s suite) claims(t *testing.T) {
 		e.must(&old, release)
 		s.same("a release of a predecessor's claim", before)
 		otherCard := s.set.Card
-		otherCard.Device ^= 1
-		wait, err := e.b.Release(context.Background(), w.record, w.record.Host, otherCard, "")
+		otherCard.Slot.Device ^= 1
+		wait, err := e.b.Release(context.Background(), w.record, otherCard, "")
 		if wait != nil || err != nil {
 			s.Errorf("a release of a card that was never claimed: %+v, %v", wait, err)
 		}
@@ -171,7 +172,7 @@ func (s suite) unbelieved(t *testing.T) {
 				s.Errorf("it is not said which VM claims the card: %v", err)
 			}
 			e.must(w, release) // nothing that is provably ours is there
-			if claim := s.observe().Claim(s.set.Host, s.set.Card); claim == nil || claim.Problem == "" {
+			if claim := s.observe().Claim(s.set.Card); claim == nil || claim.Problem == "" {
 				s.Errorf("the card does not count as taken: %+v", claim)
 			}
 		})
@@ -190,7 +191,7 @@ func (s *scenario) claimant(by, name string, n int) *worker {
 		return w
 	}
 	plain := *w
-	plain.record.Card, plain.card = "", nil
+	plain.record.Card, plain.card = pci.CardRef{}, nil
 	e.must(&plain, clone, configure)
 	return w
 }
@@ -199,6 +200,6 @@ func (s *scenario) claimant(by, name string, n int) *worker {
 var unbelievable = map[string]string{
 	"of a newer program": "gpuworker: v=2 worker=gpu-1 pool=gpu cluster=rke2 uuid=5e0f0000-0000-4000-8000-000000000001",
 	"damaged":            "gpuworker: worker=gpu-1%20%3B%20touch%20x pool=gpu cluster=rke2 host=h card=0000%3A03%3A00",
-	"double": inventory.Record{Worker: "gpu-1", UUID: "5e0f0000-0000-4000-8000-000000000001"}.Line() + "\n" +
-		inventory.Record{Worker: "gpu-2", UUID: "5e0f0000-0000-4000-8000-000000000002"}.Line(),
+	"double": inventory.Record{WorkerKey: inventory.WorkerKey{Worker: "gpu-1"}, UUID: "5e0f0000-0000-4000-8000-000000000001"}.Line() + "\n" +
+		inventory.Record{WorkerKey: inventory.WorkerKey{Worker: "gpu-2"}, UUID: "5e0f0000-0000-4000-8000-000000000002"}.Line(),
 }

@@ -20,9 +20,11 @@ func (s *scenario) touching() []call {
 // identity meddles with who a VM is. No call may touch it then.
 func (s suite) identity(t *testing.T) {
 	for name, edit := range map[string]func(*VM){
-		"renamed by hand":                func(vm *VM) { vm.Name = "gpu-1-old" },
-		"without its record":             func(vm *VM) { vm.Note = "do not touch" },
-		"with the record of another one": func(vm *VM) { vm.Note = inventory.Record{Worker: "gpu-9", UUID: vm.UUID}.Line() },
+		"renamed by hand":    func(vm *VM) { vm.Name = "gpu-1-old" },
+		"without its record": func(vm *VM) { vm.Note = "do not touch" },
+		"with the record of another one": func(vm *VM) {
+			vm.Note = inventory.Record{WorkerKey: inventory.WorkerKey{Worker: "gpu-9"}, UUID: vm.UUID}.Line()
+		},
 	} {
 		s.scene(t, name, func(s *scenario) {
 			e, w := s.whole()

@@ -18,7 +18,7 @@ type Lab interface {
 // Setting is what a Lab has.
 type Setting struct {
 	Host     string
-	Card     pci.Slot // a GPU of Host that nobody has, fit to be passed through
+	Card     pci.CardRef // a GPU of Host that nobody has, fit to be passed through
 	Template inventory.VMRef
 	Storage  string            // that of the template's disk
 	Machine  inventory.Machine // what workers are to be, without the card
@@ -46,7 +46,7 @@ type VM struct {
 	Lock       string // by what it is locked, "backup"; "" for nothing
 	Running    bool
 	Protected  bool
-	Card       *pci.Slot // a card of the Setting's host in its configuration
+	Card       *pci.CardRef // in its configuration
 }
 
 // see shows a VM.

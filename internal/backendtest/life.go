@@ -91,7 +91,7 @@ func (s *scenario) isWhole(w *worker) {
 		return
 	}
 	s.claimedBy(w)
-	if holders := snapshot.Holders(s.set.Host, s.set.Card); len(holders) != 1 || holders[0].ID != vm.ID {
+	if holders := snapshot.Holders(s.set.Card); len(holders) != 1 || holders[0].ID != vm.ID {
 		s.Errorf("the card is held by %d VMs: %+v", len(holders), holders)
 	}
 }

@@ -74,7 +74,7 @@ func (s suite) looks(t *testing.T) {
 	s.scene(t, "hosts", (*scenario).hosts)
 	s.scene(t, "where claims are", func(s *scenario) {
 		_, w := s.whole()
-		claim := s.observe().Claim(s.set.Host, s.set.Card)
+		claim := s.observe().Claim(s.set.Card)
 		if claim == nil || claim.Stale != "" || claim.Problem != "" {
 			s.Fatalf("the claim is seen as %+v", claim)
 		}
@@ -130,13 +130,13 @@ func (s *scenario) hosts() {
 		if has := vm.Host != ""; has != (running || !s.can.BindsAtPowerOn) {
 			s.Errorf("running %v, it is on host %q", running, vm.Host)
 		}
-		if holders := s.observe().Holders(s.set.Host, s.set.Card); len(holders) != 1 {
+		if holders := s.observe().Holders(s.set.Card); len(holders) != 1 {
 			s.Errorf("running %v, the card has holders %+v", running, holders)
 		}
 		e.must(w, map[bool]call{false: start, true: stop}[running])
 	}
 	host := s.observe().Host(s.set.Host)
-	card := host.Device(s.set.Card)
+	card := host.Device(s.set.Card.Slot)
 	if card == nil || !host.Online {
 		s.Fatalf("the card is not seen on %+v", host)
 	}

@@ -40,7 +40,7 @@ func (s *scenario) race(seed uint64) string {
 		})
 	}
 	group.Wait()
-	holders := s.observe().Holders(s.set.Host, s.set.Card)
+	holders := s.observe().Holders(s.set.Card)
 	winner := "nobody"
 	if len(holders) > 1 {
 		s.Errorf("two VMs have the card: %s and %s", holders[0].Name, holders[1].Name)

@@ -95,7 +95,7 @@ func (s *scenario) vm(w *worker) *inventory.VM {
 // or by nobody when w is nil.
 func (s *scenario) claimedBy(w *worker) {
 	s.Helper()
-	claim := s.observe().Claim(s.set.Host, s.set.Card)
+	claim := s.observe().Claim(s.set.Card)
 	switch {
 	case w == nil && claim != nil && !claim.Releasing:
 		s.Errorf("the card is claimed by %+v", claim.Record)

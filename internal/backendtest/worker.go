@@ -23,7 +23,7 @@ func (e *engine) worker(name, pool string, n int) *worker {
 	e.Helper()
 	w := &worker{machine: e.set.Machine}
 	w.record = inventory.Record{
-		Version: inventory.RecordVersion, Worker: name, Pool: pool, KubeCluster: "rke2", Lifecycle: "SemiPersistent",
+		Version: inventory.RecordVersion, WorkerKey: inventory.WorkerKey{Worker: name, Pool: pool, KubeCluster: "rke2"}, Lifecycle: "SemiPersistent",
 		UUID: fmt.Sprintf("5e0f0000-0000-4000-8000-%012x", n), Host: e.set.Host, Template: e.set.Template.Name, By: e.by,
 	}
 	if !e.can.ChoosesIDs {
@@ -37,8 +37,8 @@ func (e *engine) worker(name, pool string, n int) *worker {
 func (e *engine) gpuWorker(name string, n int) *worker {
 	e.Helper()
 	w := e.worker(name, "gpu", n)
-	w.card = &inventory.Card{Slot: e.set.Card, PCIe: true, ROMBar: true}
-	w.record.Card = e.set.Card.String()
+	w.card = &inventory.Card{Ref: e.set.Card, PCIe: true, ROMBar: true}
+	w.record.Card = e.set.Card
 	w.machine.Protection = true
 	return w
 }
@@ -64,7 +64,7 @@ var (
 		return e.b.Claim(ctx, w.ref, w.record, w.seen, h)
 	}}
 	release = call{"release", func(ctx context.Context, e *engine, w *worker, h hypervisor.Handle) (*hypervisor.Wait, error) {
-		return e.b.Release(ctx, w.record, w.record.Host, e.set.Card, h)
+		return e.b.Release(ctx, w.record, e.set.Card, h)
 	}}
 	clone = call{"clone", func(ctx context.Context, e *engine, w *worker, h hypervisor.Handle) (*hypervisor.Wait, error) {
 		order := hypervisor.CloneOrder{Record: w.record, Template: e.set.Template, TargetStorage: e.set.Storage, TargetHost: e.set.Host}

@@ -19,7 +19,7 @@ import (
 // that is declared, or would sooner or later. What is wrong with a host or card
 // that no worker needs is told as information.
 func Run(in plan.Input) []finding.Finding {
-	c := &checker{in: in, world: in.Snapshot, capacity: place.NewCapacity(in.Snapshot), free: map[cardOf]bool{}, at: map[key]int{}}
+	c := &checker{in: in, world: in.Snapshot, capacity: place.NewCapacity(in.Snapshot), free: map[pci.CardRef]bool{}, at: map[key]int{}}
 	c.add(place.CheckVersion(c.world))
 	if f := place.CheckWritable(c.world); f.Blocks() {
 		c.add(f)
@@ -42,8 +42,8 @@ type checker struct {
 	in    plan.Input
 	world *inventory.Snapshot
 
-	capacity *place.Capacity // nothing of it is given away
-	free     map[cardOf]bool // cards that were judged for pools that do not have them
+	capacity *place.Capacity      // nothing of it is given away
+	free     map[pci.CardRef]bool // cards that were judged for pools that do not have them
 
 	found []finding.Finding
 	at    map[key]int // where in found
@@ -133,7 +133,7 @@ func (c *checker) neededHosts() []string {
 		}
 		for _, claim := range c.world.Claims {
 			if claim.Record.Pool == pool.Name && claim.Record.KubeCluster == pool.Spec.KubeCluster {
-				names = append(names, claim.Host)
+				names = append(names, claim.Card.Host)
 			}
 		}
 	}
@@ -154,7 +154,7 @@ func (c *checker) pool(pool *v1alpha1.WorkerPool) {
 	for i := range pool.Spec.GPUs {
 		request := &pool.Spec.GPUs[i]
 		needs := plan.RequirementsOf(c.world.Capabilities, pool, pool.WorkerName(1), request)
-		if needs.Card.Slot != nil {
+		if !needs.Card.Ref.IsZero() {
 			c.exactCard(pool, needs)
 			continue
 		}
@@ -180,17 +180,17 @@ func (c *checker) allowed(names []string) []string {
 
 // exactCard checks a card that a document names: all that is wrong with it fails.
 func (c *checker) exactCard(pool *v1alpha1.WorkerPool, needs place.Requirements) {
-	host := c.world.Host(needs.Card.Host)
+	host := c.world.Host(needs.Card.Ref.Host)
 	if host == nil || !host.Online {
 		return // said by hosts already
 	}
-	there := place.CheckCardThere(c.world, host, *needs.Card.Slot)
+	there := place.CheckCardThere(c.world, host, needs.Card.Ref.Slot)
 	c.add(there)
 	if there.Blocks() {
 		return
 	}
 	c.add(place.CheckIOMMU(c.world, host))
-	if worker := c.holder(pool, host, needs); c.card(host, needs, worker, true) {
+	if worker := c.holder(pool, needs.Card.Ref); c.card(host, needs, worker, true) {
 		c.host(needs, host.Name, true)
 	}
 }
@@ -205,7 +205,7 @@ func (c *checker) cardsOf(pool *v1alpha1.WorkerPool, needs place.Requirements, n
 	free := false
 	for _, device := range c.capacity.Cards(*needs.Card, host) {
 		exact := needs
-		exact.Card = &place.CardRequirements{Host: name, Slot: &device.Slot}
+		exact.Card = &place.CardRequirements{Ref: host.Ref(device)}
 		free = c.oneOfSeveral(pool, host, exact) || free
 	}
 	if free {
@@ -213,31 +213,25 @@ func (c *checker) cardsOf(pool *v1alpha1.WorkerPool, needs place.Requirements, n
 	}
 }
 
-// cardOf is a card of a host.
-type cardOf struct {
-	host string
-	slot pci.Slot
-}
-
 // oneOfSeveral checks a card that a selector may take, once for all pools that do not
 // have it, and reports whether it can be had.
 func (c *checker) oneOfSeveral(pool *v1alpha1.WorkerPool, host *inventory.Host, needs place.Requirements) (free bool) {
-	worker, at := c.holder(pool, host, needs), cardOf{host.Name, *needs.Card.Slot}
-	free, judged := c.free[at]
+	worker, card := c.holder(pool, needs.Card.Ref), needs.Card.Ref
+	free, judged := c.free[card]
 	if worker.Worker == "" && judged {
 		return free
 	}
-	c.inform(place.CheckCardThere(c.world, host, at.slot))
+	c.inform(place.CheckCardThere(c.world, host, card.Slot))
 	free = c.card(host, needs, worker, false)
 	if worker.Worker == "" {
-		c.free[at] = free
+		c.free[card] = free
 	}
 	return free
 }
 
 // card checks one card that is there, and reports whether it can be had by a new worker.
-func (c *checker) card(host *inventory.Host, needs place.Requirements, worker place.WorkerKey, named bool) (free bool) {
-	device := *host.Device(*needs.Card.Slot)
+func (c *checker) card(host *inventory.Host, needs place.Requirements, worker place.Holder, named bool) (free bool) {
+	device := *host.Device(needs.Card.Ref.Slot)
 	findings := place.CheckCardFree(c.world, host, device, worker)
 	iommu := !place.CheckIOMMU(c.world, host).Blocks()
 	if iommu {
@@ -253,24 +247,24 @@ func (c *checker) card(host *inventory.Host, needs place.Requirements, worker pl
 	}
 	// A worker that runs with its card is not unwell because its host said nothing
 	// lately; only who takes a card must know.
-	required := c.in.Hypervisor != nil && c.in.Hypervisor.Spec.RequireHostFacts && !place.RunsWith(c.world, worker.VM, device.Slot)
+	required := c.in.Hypervisor != nil && c.in.Hypervisor.Spec.RequireHostFacts && !place.RunsWith(c.world, worker.VM, needs.Card.Ref)
 	facts := place.CheckHostFacts(c.world, host, device, required)
-	facts = place.ProvenByVM(c.world, worker.VM, device.Slot, facts)
+	facts = place.ProvenByVM(c.world, worker.VM, needs.Card.Ref, facts)
 	c.add(facts...)
 	return worker.VM == ""
 }
 
 // holder is the worker of the pool that has the card already; nobody when none
 // does.
-func (c *checker) holder(pool *v1alpha1.WorkerPool, host *inventory.Host, needs place.Requirements) place.WorkerKey {
-	worker := place.WorkerKey{Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster}
+func (c *checker) holder(pool *v1alpha1.WorkerPool, card pci.CardRef) place.Holder {
+	worker := place.Holder{WorkerKey: inventory.WorkerKey{Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster}}
 	ofPool := func(r *inventory.Record) bool {
 		return r != nil && r.Pool == worker.Pool && r.KubeCluster == worker.KubeCluster
 	}
-	if claim := c.world.Claim(host.Name, *needs.Card.Slot); claim != nil && ofPool(&claim.Record) {
+	if claim := c.world.Claim(card); claim != nil && ofPool(&claim.Record) {
 		worker.Worker = claim.Record.Worker
 	}
-	for _, vm := range c.world.Holders(host.Name, *needs.Card.Slot) {
+	for _, vm := range c.world.Holders(card) {
 		ownership, _ := vm.Ownership()
 		ours := ownership == inventory.Ours || ownership == inventory.Unmarked
 		if ours && ofPool(vm.Record) && cmp.Or(worker.Worker, vm.Record.Worker) == vm.Record.Worker {
@@ -320,7 +314,7 @@ func (c *checker) refusals(worker *plan.Worker) {
 	for _, f := range worker.Refusals {
 		f.Where.Worker = worker.Name
 		if f.Layer != finding.LayerCard {
-			f.Where.Card = "" // the host's trouble, whichever card is wanted
+			f.Where.Card = pci.BDF{} // the host's trouble, whichever card is wanted
 		}
 		c.add(f)
 	}

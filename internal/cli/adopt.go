@@ -18,10 +18,12 @@ on running. From then on gpuworker cares for it like for any other.
 
 The VM must hold exactly one card that the pool declares, or none for a pool
 without GPUs.`,
-		Example: `  gpuworker adopt 204 --as gpu-workers-2 -f lab.yaml`,
-		Args:    cobra.ExactArgs(1),
+		Example:           `  gpuworker adopt 204 --as gpu-workers-2 -f lab.yaml`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: oneArgument(a.complete(foreignVMs)),
 	}
 	cmd.Flags().StringVar(&name, "as", "", "`NAME` of the worker that the VM becomes, <pool>-<number>")
+	_ = cmd.RegisterFlagCompletionFunc("as", a.complete(missingNames))
 	return a.careCommand(cmd, mannerOf(plan.AdoptVM), func(args []string) (plan.Request, error) {
 		switch {
 		case args[0] == "":

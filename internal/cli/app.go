@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -34,14 +35,22 @@ type app struct {
 	output   string
 	color    string
 	quiet    bool
+	// verbosity is how often -v was said, or its value.
+	verbosity int
 
 	// chosen is the value of --color once it is known: an interrupt is answered at
 	// any time, also while flags are read.
 	chosen atomic.Value
+	// machines says the same of -o: the output is for machines.
+	machines atomic.Bool
 
+	mu sync.Mutex
 	// running knows what is in flight, for the message of an interrupt.
-	mu      sync.Mutex
 	running *progress
+	// log is the logger of -v; nil before it is known.
+	log *slog.Logger
+	// warnings are those of a command with output for machines that were not told yet.
+	warnings []string
 }
 
 // The values of -o.
@@ -80,19 +89,31 @@ func (a *app) addGlobalFlags(root *cobra.Command) {
 	flags.StringVarP(&a.output, "output", "o", outTable, "`FORMAT` of the output: "+strings.Join(outputs, ", "))
 	flags.StringVar(&a.color, "color", "auto", "`WHEN` to colour: "+strings.Join(colors, ", ")+"; NO_COLOR is honoured")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print results and errors only")
-	complete := func(values []string) cobra.CompletionFunc {
+	a.addLogFlag(root)
+	fixed := func(values []string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
 	}
-	_ = root.RegisterFlagCompletionFunc("output", complete(outputs))
-	_ = root.RegisterFlagCompletionFunc("color", complete(colors))
+	_ = root.RegisterFlagCompletionFunc("output", fixed(outputs))
+	_ = root.RegisterFlagCompletionFunc("color", fixed(colors))
+	_ = root.RegisterFlagCompletionFunc("ssh", a.complete(hostLogins))
 }
 
 // checkGlobalFlags refuses values that no output exists for.
-func (a *app) checkGlobalFlags() error {
-	if !slices.Contains(outputs, a.output) {
-		bad := a.output
-		a.output = outTable
-		return usage("-o %q is not an output; write one of %s", bad, strings.Join(outputs, ", "))
+func (a *app) checkGlobalFlags(cmd *cobra.Command) error {
+	asked := outTable // what the command line only seemed to ask for is over
+	if cmd.Flags().Changed("output") {
+		asked = a.output
+	}
+	if !slices.Contains(outputs, asked) {
+		a.setOutput(outTable)
+		return usage("-o %q is not an output; write one of %s", asked, strings.Join(outputs, ", "))
+	}
+	a.setOutput(asked)
+	if a.verbosity < 0 {
+		return usage("-v=%d is no level; write -v or -v=2", a.verbosity)
+	}
+	if err := a.checkOutput(cmd); err != nil {
+		return err
 	}
 	a.chosen.Store(a.color)
 	if !slices.Contains(colors, a.color) {
@@ -105,7 +126,7 @@ func (a *app) checkGlobalFlags() error {
 }
 
 // forPeople reports whether the output is a table, not for machines.
-func (a *app) forPeople() bool { return a.output == outTable }
+func (a *app) forPeople() bool { return !a.machines.Load() }
 
 // paint is how to colour what goes to the stream.
 func (a *app) paint(to Stream) term.Paint {
@@ -118,22 +139,17 @@ func (a *app) paint(to Stream) term.Paint {
 	return term.Paint{On: to.Terminal && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"}
 }
 
-// say writes a sentence for people: not with -q, and out of the way of output
-// for machines. The arguments are cleaned.
-func (a *app) say(format string, args ...any) {
-	if a.quiet {
-		return
-	}
-	term.Fprintf(a.narration(), format, args...)
+// printer prints the result for people.
+func (a *app) printer() term.Printer {
+	return term.Printer{Out: a.Out, Paint: a.paint(a.Out), Width: a.Out.width(), Advice: a.advice}
 }
 
-// narration is where progress and sentences go: beside the result when that is
-// for people, to standard error when it is for machines.
-func (a *app) narration() Stream {
-	if a.forPeople() {
-		return a.Out
+// say writes a sentence for people: not with -q, and not when the output is for
+// machines. The arguments are cleaned.
+func (a *app) say(format string, args ...any) {
+	if !a.quiet && a.forPeople() {
+		term.Fprintf(a.Out, format, args...)
 	}
-	return a.Err
 }
 
 // engine reads the documents and joins them with backends.
@@ -151,7 +167,7 @@ func (a *app) sessionWith(documents *v1alpha1.Documents) (session, error) {
 	if err != nil {
 		return session{}, err
 	}
-	e := a.NewEngine(EngineRequest{Login: WithLogin, LookupEnv: a.LookupEnv, Facts: facts, Warn: a.warn})
+	e := a.NewEngine(EngineRequest{Login: WithLogin, LookupEnv: a.LookupEnv, Facts: facts, Warn: a.warn, Log: a.logger()})
 	return session{e, documents}, nil
 }
 
@@ -165,9 +181,12 @@ func (a *app) hostFacts() (engine.FactSource, error) {
 	return hostfacts.Open(o)
 }
 
-// warn says what is no reason to stop.
+// warn says what is no reason to stop: to people at once, to machines in the result.
 func (a *app) warn(text string) {
-	if !a.quiet {
+	switch {
+	case !a.forPeople():
+		a.keepWarning(text)
+	case !a.quiet:
 		term.Fprintf(a.Err, "%s %s\n", a.paint(a.Err).Yellow("warning:"), text)
 	}
 }
@@ -178,9 +197,10 @@ func (a *app) getenv(name string) string {
 	return value
 }
 
-// usage is an error in how the command was written.
+// usage is an error in how the command was written. Its way out becomes the help of
+// the command.
 func usage(format string, args ...any) error {
-	return &fault.Error{Kind: fault.Invalid, Why: fmt.Sprintf(format, args...), Fix: "gpuworker --help"}
+	return &fault.Error{Kind: fault.Invalid, Why: fmt.Sprintf(format, args...), Fix: helpFix}
 }
 
 // verb is the part of a command's run that every verb shares.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -58,7 +59,7 @@ func (a *app) assert(ctx context.Context, _ []string) error {
 	case len(view.Differences) > 0:
 		a.printDifferences(view.Differences)
 	default:
-		a.say("As declared: %s on %s.\n", count(workers, "worker"), hypervisorNames(plans))
+		a.say("As declared: %s on %s.\n", term.Count(workers, "worker"), hypervisorNames(plans))
 	}
 	if err == nil && len(view.Differences) > 0 {
 		err = verdict(fault.ExitDiffers)
@@ -75,7 +76,7 @@ func (a *app) printDifferences(workers []plan.Worker) {
 		}
 		term.Fprintf(a.Out, "%s %s  %s\n", p.Red("✗"), p.Bold(w.Name), text)
 		for _, c := range w.Changes {
-			term.Fprintf(a.Out, "    %s: %s → %s (%s)\n", c.Field, orNothing(c.From), orNothing(c.To), c.When)
+			term.Fprintf(a.Out, "    %s: %s → %s (%s)\n", c.Field, cmp.Or(c.From, term.Nothing), cmp.Or(c.To, term.Nothing), c.When)
 		}
 		for _, r := range w.Refusals {
 			term.Fprintf(a.Out, "    %s\n", startingWith(r.Where.String(), r.Reason))
@@ -90,13 +91,6 @@ func differ(n int) string {
 		return "1 worker differs"
 	}
 	return fmt.Sprintf("%d workers differ", n)
-}
-
-func orNothing(text string) string {
-	if text == "" {
-		return nothing
-	}
-	return text
 }
 
 func hypervisorNames(plans engine.Plans) string {

@@ -44,16 +44,16 @@ func (h *holder) String() string {
 }
 
 // cardsOf are the GPUs of a host and how each is.
-func cardsOf(world engine.World, h *inventory.Host) []cardView {
-	cards, blind := world.Cards(h)
+func cardsOf(hypervisor engine.Hypervisor, h *inventory.Host) []cardView {
+	cards, blind := hypervisor.Cards(h)
 	if blind != "" {
-		return []cardView{{Hypervisor: world.Hypervisor, Host: h.Name, Group: pci.NoGroup, State: engine.CardUnknown, Reason: blind}}
+		return []cardView{{Hypervisor: hypervisor.Name, Host: h.Name, Group: pci.NoGroup, State: engine.CardUnknown, Reason: blind}}
 	}
 	var views []cardView
 	for _, card := range cards {
 		gpu, _ := card.Device.GPU()
 		views = append(views, cardView{
-			Hypervisor: world.Hypervisor, Host: h.Name, BDF: gpu.BDF, Model: gpu.ShortName(), ID: gpu.ID,
+			Hypervisor: hypervisor.Name, Host: h.Name, BDF: gpu.BDF, Model: gpu.ShortName(), ID: gpu.ID,
 			With: extras(card.Device), Group: gpu.Group, Alone: gpu.Group != pci.NoGroup && len(h.GroupMates(card.Device)) == 0,
 			HeldBy: holderOf(card), State: card.State, Reason: card.Reason,
 		})

@@ -19,6 +19,9 @@ import (
 // careCommand completes a command that makes a plan for named workers.
 func (a *app) careCommand(cmd *cobra.Command, s *manner, request func(args []string) (plan.Request, error)) *cobra.Command {
 	s.addFlags(cmd)
+	if cmd.ValidArgsFunction == nil {
+		cmd.ValidArgsFunction = a.complete(workerNames)
+	}
 	cmd.RunE = verb(func(ctx context.Context, args []string) error {
 		asked, err := request(args)
 		if err != nil {
@@ -60,11 +63,7 @@ func (a *app) care(ctx context.Context, e session, plans engine.Plans, s manner)
 	if len(missing) == 0 || s.ends != "" || ctx.Err() != nil {
 		return err
 	}
-	a.report(ctx, &fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)})
-	if err != nil {
-		return err
-	}
-	return verdict(fault.ExitFailed)
+	return besidesAll(&fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)}, err)
 }
 
 // nothingThere ends a delete or disown of workers of which nothing is there.
@@ -83,7 +82,11 @@ func (a *app) sayGone(missing []plan.Absent, ends string) {
 		if len(m.Near) > 0 {
 			text += " (did you mean " + strings.Join(m.Near, " or ") + "?)"
 		}
-		a.say("%s\n", text)
+		if a.forPeople() {
+			a.say("%s\n", text)
+		} else {
+			a.keepWarning(text)
+		}
 	}
 }
 

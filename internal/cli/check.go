@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -79,16 +78,16 @@ func (a *app) check(ctx context.Context, verbose bool) error {
 	if err != nil {
 		return err
 	}
-	worlds := seen.Worlds
+	hypervisors := seen.Hypervisors
 	view := checkView{Hypervisors: []checkedHypervisor{}, Unseen: seen.Unseen}
-	for _, world := range worlds {
-		view.Summary.add(world.Findings)
+	for _, hypervisor := range hypervisors {
+		view.Summary.add(hypervisor.Findings)
 		view.Hypervisors = append(view.Hypervisors, checkedHypervisor{
-			Name: world.Hypervisor, Product: world.Snapshot.Product, Version: world.Snapshot.Version, Findings: world.Findings,
+			Name: hypervisor.Name, Product: hypervisor.Snapshot.Product, Version: hypervisor.Snapshot.Version, Findings: hypervisor.Findings,
 		})
 	}
 	if a.forPeople() {
-		a.printCheck(worlds, view.Summary, verbose)
+		a.printCheck(hypervisors, view.Summary, verbose)
 	} else if err := a.machine(view); err != nil {
 		return err
 	}
@@ -98,99 +97,42 @@ func (a *app) check(ctx context.Context, verbose bool) error {
 	return despite(err, seen.Unseen, nil)
 }
 
-func (a *app) printCheck(worlds []engine.World, sum tally, verbose bool) {
-	p := a.paint(a.Out)
-	for _, world := range worlds {
-		term.Fprintf(a.Out, "%s\n\n", headline(world, p))
-		for _, layer := range finding.Layers {
-			a.printLayer(layer, world.Findings, verbose, p)
-		}
+func (a *app) printCheck(hypervisors []engine.Hypervisor, sum tally, verbose bool) {
+	p := a.printer()
+	for _, hypervisor := range hypervisors {
+		term.Fprintf(a.Out, "%s\n\n", headline(hypervisor, p.Paint))
+		p.Findings(printedFindings(hypervisor.Findings, verbose), verbose)
 		term.Fprintln(a.Out, "")
 	}
-	term.Fprintln(a.Out, summaryLine(sum, p))
+	term.Fprintln(a.Out, summaryLine(sum, p.Paint))
 }
 
-// printLayer prints what was found in one layer. Unless verbose, the passes are
-// a number, and what is the same in many places is said once.
-func (a *app) printLayer(layer finding.Layer, all []finding.Finding, verbose bool, p term.Paint) {
-	var shown []finding.Finding
-	passed := 0
+// printedFindings are findings with their places. Unless verbose, what is the same
+// in many places is said once.
+func printedFindings(all []finding.Finding, verbose bool) []term.Finding {
+	var printed []term.Finding
+	var joined []finding.Finding
 	for _, f := range all {
-		switch {
-		case f.Layer != layer:
-		case f.Verdict == finding.Pass && !verbose:
-			passed++
-		default:
-			shown = append(shown, f)
+		if verbose || f.Verdict == finding.Pass {
+			printed = append(printed, printedFinding(finding.Group{Finding: f}))
+			continue
 		}
+		joined = append(joined, f)
 	}
-	if len(shown) == 0 && passed == 0 {
-		return
+	for _, group := range finding.Alike(joined) {
+		printed = append(printed, printedFinding(group))
 	}
-	const blank = "          "
-	name := term.Sprintf("%-10s", layer)
-	if passed > 0 {
-		term.Fprintf(a.Out, " %s %s%s\n", p.Green("✓"), p.Bold(string(name)), p.Dim(fmt.Sprintf("%d passed", passed)))
-		name = blank
-	}
-	groups := finding.Alike(shown)
-	if verbose {
-		groups = each(shown)
-	}
-	for _, f := range groups {
-		a.printFinding(f, p.Bold(string(name)), p)
-		name = blank
-	}
+	return printed
 }
 
-// each leaves all findings by themselves.
-func each(findings []finding.Finding) []finding.Group {
-	var groups []finding.Group
-	for _, f := range findings {
-		groups = append(groups, finding.Group{Finding: f})
-	}
-	return groups
-}
-
-// findingIndent is where the text of a finding begins: mark and layer are
-// before it.
-const findingIndent = 13
-
-func (a *app) printFinding(f finding.Group, name term.Text, p term.Paint) {
-	text := f.Reason
+func printedFinding(f finding.Group) term.Finding {
 	if where := f.Where.String(); where != "" {
-		text = where + ": " + text
+		f.Reason = where + ": " + f.Reason
 	}
 	if len(f.Others) > 0 {
-		text += fmt.Sprintf("; the same in %d more places (--verbose lists them)", len(f.Others))
+		f.Reason += fmt.Sprintf("; the same in %d more places (--verbose lists them)", len(f.Others))
 	}
-	suffix := ""
-	if f.Verdict != finding.Pass {
-		suffix = " [" + string(f.ID) + "]"
-	}
-	lines := term.Wrap(text+suffix, a.Out.width()-findingIndent)
-	last := &lines[len(lines)-1]
-	if before, ok := strings.CutSuffix(string(*last), strings.TrimSpace(suffix)); ok {
-		*last = term.Text(before) + p.Dim(strings.TrimSpace(suffix))
-	}
-	term.Fprintf(a.Out, " %s %s%s\n", mark(f.Verdict, p), name, term.Lines(lines, findingIndent))
-	if f.Fix != "" && f.Verdict != finding.Pass {
-		fix := term.Wrap(f.Fix, a.Out.width()-findingIndent-2)
-		term.Fprintf(a.Out, "%*s%s %s\n", findingIndent, "", p.Cyan("→"), term.Lines(fix, findingIndent+2))
-	}
-}
-
-func mark(v finding.Verdict, p term.Paint) term.Text {
-	switch v {
-	case finding.Pass:
-		return p.Green("✓")
-	case finding.Fail:
-		return p.Red("✗")
-	case finding.Unknown:
-		return p.Yellow("?")
-	default:
-		return p.Dim("·")
-	}
+	return term.Finding{Finding: f.Finding}
 }
 
 func summaryLine(t tally, p term.Paint) term.Text {

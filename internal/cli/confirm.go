@@ -139,7 +139,7 @@ func (a *app) machineNothing(plans engine.Plans, s manner) error {
 	case a.isDry(s):
 		return a.showPlans(plans)
 	}
-	return a.machine(viewSpent(plans, engine.Applied{}))
+	return a.machine(a.viewSpent(plans, engine.Applied{}))
 }
 
 // whyNotAsked says why nobody can be asked.
@@ -225,7 +225,7 @@ func (a *app) carryOut(ctx context.Context, e session, plans engine.Plans, s man
 	a.finish(shown)
 	if a.forPeople() {
 		a.printApplied(plans, applied)
-	} else if printErr := a.machine(viewSpent(plans, applied)); printErr != nil {
+	} else if printErr := a.machine(a.viewSpent(plans, applied)); printErr != nil {
 		err = errors.Join(err, printErr)
 	}
 	return a.ending(plans, applied, err)

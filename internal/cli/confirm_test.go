@@ -10,6 +10,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
@@ -252,7 +253,7 @@ func TestAssertExitsWithFourAndTheDifferences(t *testing.T) {
 
 func TestOrphansAreListedAndNeverDestroyed(t *testing.T) {
 	held := plan.Worker{Name: "old-1", Action: plan.Hold, Host: "pve1", VM: "9150", Hint: "gpuworker delete old-1"}
-	claim := plan.Worker{Name: "old-2", Action: plan.Release, Host: "pve2", VM: "9151", Slot: slot("0000:03:00"), Model: "Tesla T4", Steps: []plan.StepKind{plan.StepRelease}}
+	claim := plan.Worker{Name: "old-2", Action: plan.Release, Host: "pve2", VM: "9151", Card: pci.MustCardRef("pve2/0000:03:00.0"), Model: "Tesla T4", Steps: []plan.StepKind{plan.StepRelease}}
 	c := (&typed{engine: &fakeEngine{plan: planOf(held, claim)}}).run(t, "orphans", "-f", lab).wants(t, fault.ExitOK).asked(t, "orphans")
 	golden(t, "orphans.txt", c.out)
 	c = (&typed{engine: &fakeEngine{plan: planOf()}}).run(t, "orphans", "-f", lab).wants(t, fault.ExitOK)

@@ -29,7 +29,7 @@ func (a *app) documents(ctx context.Context) (*v1alpha1.Documents, error) {
 		a.warn(warning.String())
 	}
 	if err != nil {
-		return nil, &fault.Error{Kind: fault.Invalid, Cause: err}
+		return nil, &fault.Error{Kind: fault.Invalid, Cause: err, Fix: "correct the fields that are named, then run the same command again"}
 	}
 	return documents, nil
 }

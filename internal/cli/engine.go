@@ -30,7 +30,7 @@ type looker interface {
 	Observe(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error)
 	// Hosts sees the hosts and the claims on their cards, and no VMs.
 	Hosts(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error)
-	// Check is Observe with World.Findings filled in.
+	// Check is Observe with Hypervisor.Findings filled in.
 	Check(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error)
 	// Status sees the named workers; all without names.
 	Status(ctx context.Context, documents *v1alpha1.Documents, names []string) ([]status.Row, []engine.Unseen, error)
@@ -60,8 +60,9 @@ func (s session) plan(ctx context.Context, request plan.Request) (engine.Plans, 
 // the workers that may be there.
 func despite(err error, unseen []engine.Unseen, unknown []string) error {
 	var said verdict
+	var first ended
 	var all []error
-	if err != nil && !errors.As(err, &said) {
+	if err != nil && !errors.As(err, &said) && !errors.As(err, &first) {
 		all = append(all, err)
 	}
 	if len(unknown) > 0 && len(unseen) > 0 {
@@ -74,8 +75,11 @@ func despite(err error, unseen []engine.Unseen, unknown []string) error {
 	for _, u := range unseen {
 		all = append(all, u.Err())
 	}
-	if len(unseen) == 0 {
+	switch {
+	case len(unseen) == 0:
 		return err
+	case first.error != nil:
+		return besidesAll(first.error, errors.Join(all...))
 	}
 	return errors.Join(all...)
 }

@@ -40,7 +40,8 @@ func exitCodeReference() []byte {
 		fmt.Fprintf(&b, "| %d | %s | %s |\n", row.code, row.meaning, strings.Join(kindsOf(row.code), ", "))
 	}
 	fmt.Fprint(&b, "\nWith `-o json` or `-o yaml` an error is written to standard error as\n")
-	fmt.Fprint(&b, "`{\"error\": {\"kind\": …, \"message\": …, \"fix\": …, \"where\": …}}`; `kind` is one of the third column.\n")
+	fmt.Fprint(&b, "`{\"error\": {\"kind\": …, \"message\": …, \"fix\": …, \"where\": …}}`; `kind` is one of the third column. It is the only thing\n")
+	fmt.Fprint(&b, "there, or with `-v` the last line. [pipelines.md](../pipelines.md#output-for-programs) tells more.\n")
 	return b.Bytes()
 }
 

@@ -39,11 +39,11 @@ func (a *app) listFindings() error {
 	if !a.forPeople() {
 		return a.machine(map[string]any{"findings": pages})
 	}
-	g := newGrid("finding", "what")
+	g := term.NewTable("finding", "what")
 	for _, page := range pages {
-		g.add(string(page.ID), page.Title)
+		g.Add(string(page.ID), page.Title)
 	}
-	g.write(a.Out, a.paint(a.Out), a.Out.width())
+	a.printer().Table(g)
 	return nil
 }
 
@@ -55,8 +55,7 @@ func (a *app) explain(name string) error {
 	if !a.forPeople() {
 		return a.machine(page)
 	}
-	title, rest, _ := strings.Cut(page.Text(a.readingWidth()), "\n")
-	term.Fprintf(a.Out, "%s\n%s", a.paint(a.Out).Bold(title), term.Text(rest)) // our own page
+	a.printer().Explain(page)
 	return nil
 }
 
@@ -70,14 +69,4 @@ func unknownFinding(name string) error {
 		fix = strings.Join(near, "\n")
 	}
 	return &fault.Error{Kind: fault.Invalid, Why: "there is no finding " + quote(name), Fix: fix}
-}
-
-// readingWidth is the width for running text: that of the terminal, up to the
-// longest line that is still easy to read.
-func (a *app) readingWidth() int {
-	const longest = 100
-	if width := a.Out.width(); width > 0 {
-		return min(width, longest)
-	}
-	return longest
 }

@@ -41,41 +41,41 @@ func (a *app) gpus(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	worlds := seen.Worlds
+	hypervisors := seen.Hypervisors
 	if !a.forPeople() {
-		return despite(a.machineList("gpus", cardViews(worlds), seen.Unseen), seen.Unseen, nil)
+		return despite(a.machineList("gpus", cardViews(hypervisors), seen.Unseen), seen.Unseen, nil)
 	}
 	p := a.paint(a.Out)
-	for i, world := range worlds {
-		if len(worlds) > 1 {
+	for i, hypervisor := range hypervisors {
+		if len(hypervisors) > 1 {
 			if i > 0 {
 				term.Fprintln(a.Out, "")
 			}
-			term.Fprintf(a.Out, "%s\n\n", headline(world, p))
+			term.Fprintf(a.Out, "%s\n\n", headline(hypervisor, p))
 		}
-		views := cardViews([]engine.World{world})
+		views := cardViews([]engine.Hypervisor{hypervisor})
 		if len(views) == 0 {
-			term.Fprintf(a.Out, "No host of %s has an NVIDIA GPU.\n", world.Hypervisor)
+			term.Fprintf(a.Out, "No host of %s has an NVIDIA GPU.\n", hypervisor.Name)
 			continue
 		}
-		cardTable(views, p).write(a.Out, p, a.Out.width())
+		a.printer().Table(cardTable(views, p))
 	}
 	return despite(nil, seen.Unseen, nil)
 }
 
-func cardViews(worlds []engine.World) []cardView {
+func cardViews(hypervisors []engine.Hypervisor) []cardView {
 	views := []cardView{}
-	for _, world := range worlds {
-		for i := range world.Snapshot.Hosts {
-			views = append(views, cardsOf(world, &world.Snapshot.Hosts[i])...)
+	for _, hypervisor := range hypervisors {
+		for i := range hypervisor.Snapshot.Hosts {
+			views = append(views, cardsOf(hypervisor, &hypervisor.Snapshot.Hosts[i])...)
 		}
 	}
 	return views
 }
 
-func cardTable(views []cardView, p term.Paint) *grid {
-	g := newGrid("host", "BDF", "GPU", "group", "alone", "held by", "state")
-	g.right = []int{3}
+func cardTable(views []cardView, p term.Paint) *term.Table {
+	g := term.NewTable("host", "BDF", "GPU", "group", "alone", "held by", "state")
+	g.Right = []string{"group"}
 	for _, v := range views {
 		bdf, model, group, alone := "", "", "", ""
 		if !v.BDF.IsZero() {
@@ -87,7 +87,7 @@ func cardTable(views []cardView, p term.Paint) *grid {
 		if v.Group != pci.NoGroup {
 			group, alone = fmt.Sprint(v.Group), yesNo(v.Alone)
 		}
-		g.addNoted(v.Reason, v.Host, bdf, model, group, alone, v.HeldBy.String(), stateWord(v, p))
+		g.AddNoted(v.Reason, v.Host, bdf, model, group, alone, v.HeldBy.String(), stateWord(v, p))
 	}
 	return g
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -49,22 +50,24 @@ type fakeEngine struct {
 	err      error
 
 	calls []string
+	log   *slog.Logger // of the command
 }
 
 func (f *fakeEngine) call(words ...string) error {
 	f.calls = append(f.calls, strings.Join(words, " "))
+	f.log.Info("asked", "for", words[0])
 	return f.err
 }
 
-func (f *fakeEngine) worlds(findings []finding.Finding) []engine.World {
-	return []engine.World{{Hypervisor: "lab", Snapshot: f.world, Findings: findings}}
+func (f *fakeEngine) worlds(findings []finding.Finding) []engine.Hypervisor {
+	return []engine.Hypervisor{{Name: "lab", Snapshot: f.world, Findings: findings}}
 }
 
 func (f *fakeEngine) Observe(ctx context.Context, _ *v1alpha1.Documents) (engine.Observed, error) {
 	if f.looking != nil {
 		return engine.Observed{}, f.looking(ctx)
 	}
-	return engine.Observed{Worlds: f.worlds(nil), Unseen: f.unseen}, f.call("observe")
+	return engine.Observed{Hypervisors: f.worlds(nil), Unseen: f.unseen}, f.call("observe")
 }
 
 func (f *fakeEngine) Hosts(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error) {
@@ -72,7 +75,7 @@ func (f *fakeEngine) Hosts(ctx context.Context, documents *v1alpha1.Documents) (
 }
 
 func (f *fakeEngine) Check(context.Context, *v1alpha1.Documents) (engine.Observed, error) {
-	return engine.Observed{Worlds: f.worlds(f.found), Unseen: f.unseen}, f.call("check")
+	return engine.Observed{Hypervisors: f.worlds(f.found), Unseen: f.unseen}, f.call("check")
 }
 
 func (f *fakeEngine) Status(_ context.Context, _ *v1alpha1.Documents, names []string) ([]status.Row, []engine.Unseen, error) {
@@ -137,6 +140,7 @@ type typed struct {
 	reader   io.Reader              // instead of in
 	disk     io.Writer              // takes standard output, when not nil
 	seen     func(plan string) bool // how plans are printed is tested where they are
+	demo     bool                   // there is a demo
 
 	code     int
 	out, err string
@@ -156,6 +160,7 @@ func (c *typed) run(t *testing.T, args ...string) *typed {
 			if request.Login == WithoutLogin {
 				c.engine.calls = append(c.engine.calls, string(request.Login))
 			}
+			c.engine.log = request.Log
 			return c.engine
 		},
 		LookupEnv: func(name string) (string, bool) {
@@ -166,6 +171,9 @@ func (c *typed) run(t *testing.T, args ...string) *typed {
 		Exit:       func(code int) { t.Errorf("left at once with %d", code) },
 		Now:        func() time.Time { return noon },
 		Seen:       c.seen,
+	}
+	if c.demo {
+		p.Demo = func(context.Context, DemoRequest) error { return nil }
 	}
 	if c.terminal {
 		p.Out.Size, p.Err.Size = size, size
@@ -249,14 +257,6 @@ func homelab() *inventory.Snapshot {
 	)
 }
 
-func slot(text string) *pci.Slot {
-	s, err := pci.ParseSlot(text)
-	if err != nil {
-		panic(err)
-	}
-	return &s
-}
-
 // planOf is a plan with these workers.
 func planOf(workers ...plan.Worker) *plan.Plan {
 	return &plan.Plan{
@@ -266,9 +266,9 @@ func planOf(workers ...plan.Worker) *plan.Plan {
 }
 
 var (
-	kept    = plan.Worker{Name: "gpu-workers-1", Action: plan.Keep, Host: "pve1", VM: "9101", Model: "Tesla T4", Slot: slot("0000:03:00")}
+	kept    = plan.Worker{Name: "gpu-workers-1", Action: plan.Keep, Host: "pve1", VM: "9101", Model: "Tesla T4", Card: pci.MustCardRef("pve1/0000:03:00.0")}
 	created = plan.Worker{
-		Name: "gpu-workers-2", Action: plan.Create, Host: "pve2", VM: "9102", Model: "Tesla T4", Slot: slot("0000:03:00"),
+		Name: "gpu-workers-2", Action: plan.Create, Host: "pve2", VM: "9102", Model: "Tesla T4", Card: pci.MustCardRef("pve2/0000:03:00.0"),
 		Reason:  "memory 41 of 128 GiB used",
 		Desired: &inventory.Machine{Cores: 4, MemoryMiB: 16384},
 		Source:  &plan.Source{Template: "ubuntu-22.04", VM: "9001", Host: "pve2"},
@@ -277,7 +277,7 @@ var (
 	refused = plan.Worker{
 		Name: "gpu-workers-3", Action: plan.Refuse,
 		Refusals: []finding.Finding{{
-			ID: finding.CardHeld, Verdict: finding.Fail, Layer: finding.LayerCard, Where: fault.Place{Host: "pve2", Card: "0000:81:00.0"},
+			ID: finding.CardHeld, Verdict: finding.Fail, Layer: finding.LayerCard, Where: fault.Place{Host: "pve2", Card: pci.MustBDF("0000:81:00.0")},
 			Reason: `is in VM 204 "vdi-7", not ours`, Fix: "choose another card",
 		}},
 	}

@@ -47,47 +47,47 @@ func (a *app) hosts(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	worlds := seen.Worlds
+	hypervisors := seen.Hypervisors
 	if !a.forPeople() {
-		return despite(a.machineList("hosts", hostViews(worlds), seen.Unseen), seen.Unseen, nil)
+		return despite(a.machineList("hosts", hostViews(hypervisors), seen.Unseen), seen.Unseen, nil)
 	}
 	p := a.paint(a.Out)
-	for i, world := range worlds {
+	for i, hypervisor := range hypervisors {
 		if i > 0 {
 			term.Fprintln(a.Out, "")
 		}
-		term.Fprintf(a.Out, "%s\n\n", headline(world, p))
-		hostTable(hostViews([]engine.World{world}), p).write(a.Out, p, a.Out.width())
-		a.tellGaps(world)
+		term.Fprintf(a.Out, "%s\n\n", headline(hypervisor, p))
+		a.printer().Table(hostTable(hostViews([]engine.Hypervisor{hypervisor}), p))
+		a.tellGaps(hypervisor)
 	}
 	return despite(nil, seen.Unseen, nil)
 }
 
 // headline names a hypervisor: "Hypervisor lab · Proxmox VE 9.1.4 · 3 hosts".
-func headline(world engine.World, p term.Paint) term.Text {
-	s := world.Snapshot
-	return term.Sprintf("Hypervisor %s · %s %s · %s", p.Bold(world.Hypervisor), s.Product, s.Version, count(len(s.Hosts), "host"))
+func headline(hypervisor engine.Hypervisor, p term.Paint) term.Text {
+	s := hypervisor.Snapshot
+	return term.Sprintf("Hypervisor %s · %s %s · %s", p.Bold(hypervisor.Name), s.Product, s.Version, term.Count(len(s.Hosts), "host"))
 }
 
-func hostViews(worlds []engine.World) []hostView {
+func hostViews(hypervisors []engine.Hypervisor) []hostView {
 	views := []hostView{}
-	for _, world := range worlds {
-		for i := range world.Snapshot.Hosts {
-			views = append(views, viewHost(world, &world.Snapshot.Hosts[i]))
+	for _, hypervisor := range hypervisors {
+		for i := range hypervisor.Snapshot.Hosts {
+			views = append(views, viewHost(hypervisor, &hypervisor.Snapshot.Hosts[i]))
 		}
 	}
 	return views
 }
 
-func viewHost(world engine.World, h *inventory.Host) hostView {
+func viewHost(hypervisor engine.Hypervisor, h *inventory.Host) hostView {
 	view := hostView{
-		Hypervisor: world.Hypervisor, Name: h.Name, Online: h.Online, CPUs: h.CPUs,
+		Hypervisor: hypervisor.Name, Name: h.Name, Online: h.Online, CPUs: h.CPUs,
 		MemoryTotal: h.MemoryTotal, MemoryUsed: h.MemoryUsed, IOMMU: h.IOMMU, Gaps: h.Gaps,
 		Storages: []string{},
 	}
 	for _, card := range h.GPUs() {
 		view.GPUs++
-		if claim := world.Snapshot.Claim(h.Name, card.Slot); claim != nil && !claim.Releasing {
+		if claim := hypervisor.Snapshot.Claim(h.Ref(card)); claim != nil && !claim.Releasing {
 			view.GPUsClaimed++
 		}
 	}
@@ -99,17 +99,17 @@ func viewHost(world engine.World, h *inventory.Host) hostView {
 	return view
 }
 
-func hostTable(views []hostView, p term.Paint) *grid {
-	g := newGrid("host", "online", "CPUs", "memory", "IOMMU", "GPUs", "claimed", "storages")
-	g.right = []int{2, 5, 6}
+func hostTable(views []hostView, p term.Paint) *term.Table {
+	g := term.NewTable("host", "online", "CPUs", "memory", "IOMMU", "GPUs", "claimed", "storages")
+	g.Right = []string{"CPUs", "GPUs", "claimed"}
 	for _, v := range views {
 		if !v.Online {
-			g.add(v.Name, p.Red("no"), "", "", "", "", "", "")
+			g.Add(v.Name, p.Red("no"), "", "", "", "", "", "")
 			continue
 		}
 		memory := fmt.Sprintf("%s of %s GiB", gib(v.MemoryUsed), gib(v.MemoryTotal))
-		g.add(v.Name, "yes", number(v.CPUs), memory, iommuWord(v.IOMMU, p),
-			fmt.Sprint(v.GPUs), fmt.Sprint(v.GPUsClaimed), term.List(v.Storages, maxListed))
+		g.Add(v.Name, "yes", number(v.CPUs), memory, iommuWord(v.IOMMU, p),
+			fmt.Sprint(v.GPUs), fmt.Sprint(v.GPUsClaimed), term.List(v.Storages, term.MaxListed))
 	}
 	return g
 }
@@ -126,9 +126,9 @@ func iommuWord(state inventory.State, p term.Paint) term.Text {
 }
 
 // tellGaps says what could not be seen: unknown is not nothing.
-func (a *app) tellGaps(world engine.World) {
+func (a *app) tellGaps(hypervisor engine.Hypervisor) {
 	p := a.paint(a.Out)
-	for _, h := range world.Snapshot.Hosts {
+	for _, h := range hypervisor.Snapshot.Hosts {
 		for _, gap := range h.Gaps {
 			term.Fprintf(a.Out, "%s %s: %s: %s\n", p.Yellow("?"), h.Name, gap.What, gap.Why)
 		}

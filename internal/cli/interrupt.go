@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/term"
@@ -37,17 +38,22 @@ func (a *app) watchInterrupts(parent context.Context) (ctx context.Context, stop
 func (a *app) tellInterrupted() {
 	p := a.paint(a.Err)
 	say := func(inFlight []string) term.Text {
+		a.logger().Info("interrupted", "underWay", strings.Join(inFlight, ", "))
 		text := p.Yellow("Interrupted.")
 		if len(inFlight) > 0 {
-			text += " Still under way: " + term.List(inFlight, maxListed) + "."
+			text += " Still under way: " + term.List(inFlight, term.MaxListed) + "."
 		}
 		return text + "\nThe same command goes on where this one stops. Press Ctrl-C again to leave at once."
 	}
 	a.mu.Lock()
 	running := a.running
 	a.mu.Unlock()
-	if running != nil {
+	switch {
+	case running != nil:
 		running.interrupted(say)
+		return
+	case !a.forPeople():
+		say(nil)
 		return
 	}
 	term.Fprintln(a.Err, "\n"+p.Yellow("Interrupted.")+" Press Ctrl-C again to leave at once.")

@@ -7,6 +7,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
+	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
 // findings are some of each verdict.
@@ -15,7 +16,7 @@ func findings() []finding.Finding {
 		{ID: finding.APIVersion, Verdict: finding.Pass, Layer: finding.LayerAPI, Reason: "Proxmox VE 9.1.4 is supported"},
 		{ID: finding.HostOffline, Verdict: finding.Pass, Layer: finding.LayerHost, Where: fault.Place{Host: "pve1"}, Reason: "is online"},
 		{ID: finding.HostIOMMUOff, Verdict: finding.Fail, Layer: finding.LayerHost, Where: fault.Place{Host: "pve3"}, Reason: "the IOMMU is off, so no card of this host can go into a VM", Fix: "switch VT-d or AMD-Vi on in the firmware of pve3, then reboot it"},
-		{ID: finding.HostDriver, Verdict: finding.Unknown, Layer: finding.LayerCard, Where: fault.Place{Host: "pve1", Card: "0000:03:00.0"}, Reason: "the Proxmox API does not show which kernel driver holds the card", Fix: "on pve1: lspci -nnk -s 0000:03:00.0 should say vfio-pci or nothing"},
+		{ID: finding.HostDriver, Verdict: finding.Unknown, Layer: finding.LayerCard, Where: fault.Place{Host: "pve1", Card: pci.MustBDF("0000:03:00.0")}, Reason: "the Proxmox API does not show which kernel driver holds the card", Fix: "on pve1: lspci -nnk -s 0000:03:00.0 should say vfio-pci or nothing"},
 		{ID: finding.MappingStale, Verdict: finding.Info, Layer: finding.LayerCard, Where: fault.Place{Host: "pve2"}, Reason: "the mapping will be renewed"},
 	}
 }

@@ -54,21 +54,20 @@ func (a *app) orphans(ctx context.Context, release bool, s manner) error {
 }
 
 func (a *app) printOrphans(plans engine.Plans) {
-	p := a.paint(a.Out)
-	g := newGrid("worker", "what", "host", "VM", "card", "next")
-	g.right = []int{3}
+	g := term.NewTable("worker", "what", "host", "VM", "card", "next")
+	g.Right = []string{"VM"}
 	for _, pl := range plans.Plans {
 		for w := range pl.Workers() {
 			what, next, vm := "worker without a document", w.Hint, w.VM
 			if w.Action == plan.Release {
 				what, next, vm = "claim without a VM", "gpuworker orphans --release", ""
 			}
-			g.add(w.Name, what, w.Host, vm, cardName(plans, pl.Hypervisor, w.Name), a.withFiles(next))
+			g.Add(w.Name, what, w.Host, vm, cardText(w.Card, w.Model), a.withFiles(next))
 		}
 	}
-	if len(g.rows) == 0 {
+	if g.Rows() == 0 {
 		term.Fprintf(a.Out, "No orphans on %s.\n", hypervisorNames(plans))
 		return
 	}
-	g.write(a.Out, p, a.Out.width())
+	a.printer().Table(g)
 }

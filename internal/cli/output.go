@@ -1,18 +1,12 @@
 package cli
 
 import (
-	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/engine"
-	"github.com/gpuworker/gpuworker/internal/machine"
 )
-
-// machine prints a value as -o json or -o yaml says.
-func (a *app) machine(value any) error { return encode(a.Out, a.output, value) }
 
 // machineList prints a list under its name, and beside it the hypervisors that
 // could not be looked at, if any.
@@ -22,19 +16,6 @@ func (a *app) machineList(name string, list any, unseen []engine.Unseen) error {
 		view["unseen"] = unseen
 	}
 	return a.machine(view)
-}
-
-func encode(w io.Writer, output string, value any) error {
-	write := machine.JSON
-	if output == outYAML {
-		write = machine.YAML
-	}
-	data, err := write(value)
-	if err != nil {
-		return fmt.Errorf("write the result as %s: %w", output, err)
-	}
-	_, err = w.Write(data)
-	return err
 }
 
 const gibibyte = 1 << 30

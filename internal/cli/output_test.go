@@ -21,12 +21,14 @@ var everyCommand = [][]string{
 	{"hosts"}, {"gpus"}, {"check"}, {"plan"}, {"status"}, {"assert"}, {"apply", "--yes"}, {"park", "gpu-workers-1"},
 	{"unpark", "gpu-workers-1"}, {"replace", "gpu-workers-1"}, {"delete", "gpu-workers-1"}, {"adopt", "204", "--as", "gpu-workers-2"},
 	{"orphans"}, {"explain"}, {"explain", "CARD-HELD"}, {"role"}, {"schema"}, {"export"}, {"version"}, {"--version"}, {"--help"},
-	{"completion", "bash"},
 }
 
 func TestAFullDiskIsAFailureOfEveryCommandInEveryFormat(t *testing.T) {
-	for _, args := range everyCommand {
+	for _, args := range append(everyCommand, []string{"completion", "bash"}) {
 		for _, format := range outputs {
+			if args[0] == "completion" && format != outTable {
+				continue // it prints a text
+			}
 			disk, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 			if err != nil {
 				t.Fatal(err)

@@ -78,7 +78,7 @@ func (a *app) showPlans(plans engine.Plans) error {
 		if i > 0 {
 			text.WriteString("\n")
 		}
-		if err := plan.Text(&text, p, plan.Style{Color: a.paint(a.Out).On, Width: a.Out.width(), Command: complete}); err != nil {
+		if err := plan.Text(&text, p, plan.Style{Color: a.paint(a.Out).On, Width: a.Out.width(), Command: complete, Advice: a.advice}); err != nil {
 			return err
 		}
 	}

@@ -129,7 +129,10 @@ func planJSON(data []byte) ([]byte, error) {
 // decodePlan reads a plan strictly: fields that are not known, written twice or in
 // other letters are errors.
 func decodePlan(text []byte) (engine.Plans, error) {
-	var read planView
+	var read struct {
+		planView
+		Warnings []string `json:"warnings"` // of the command that wrote it
+	}
 	strict, err := kjson.UnmarshalStrict(text, &read)
 	if err = errors.Join(err, errors.Join(strict...)); err != nil {
 		return engine.Plans{}, err

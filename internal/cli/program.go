@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -46,6 +47,8 @@ type EngineRequest struct {
 	Facts engine.FactSource
 	// Warn says something that is no reason to stop; may be nil.
 	Warn func(text string)
+	// Log is told what is looked at and changed; nil is silent.
+	Log *slog.Logger
 }
 
 // Login says whether the engine will log in anywhere.
@@ -144,10 +147,11 @@ func (p Program) Process() Program {
 func (p Program) Run(ctx context.Context, args []string) int {
 	a := newApp(p)
 	a.args = args
+	root := a.root()
+	a.presume(root)
 	ctx, stop := a.watchInterrupts(ctx)
 	defer stop()
-	root := a.root()
 	root.SetArgs(append([]string{}, args...)) // with nil, cobra takes those of the process
-	err := root.ExecuteContext(ctx)
-	return a.written(a.report(ctx, err))
+	cmd, err := root.ExecuteContextC(ctx)
+	return a.end(ctx, helpOf(cmd, err))
 }

@@ -29,13 +29,15 @@ type shower interface {
 
 // startProgress begins to show the progress of these workers.
 func (a *app) startProgress(workers []string) *progress {
-	to := a.narration()
+	to := a.Out
 	p := &progress{board: board{order: workers}, stop: func() {}}
 	switch {
-	case a.quiet:
+	case !a.forPeople():
+		p.show = silent{io.Discard}
+	case a.quiet, a.logs(): // the log says more
 		p.show = silent{a.Err}
 	case to.Terminal && a.getenv("TERM") != "dumb":
-		live := &liveLines{to: to, paint: a.paint(to), now: a.Now}
+		live := &liveLines{to: to, paint: a.paint(to), now: a.Now, lines: term.Live{To: to.guard}}
 		p.show, p.stop = live, p.spin(live)
 	default:
 		p.show = &plainLines{w: to, notes: a.Err, last: map[string]time.Time{}}
@@ -99,14 +101,13 @@ type liveLines struct {
 	to    Stream
 	paint term.Paint
 	now   func() time.Time
-	drawn int // lines on the screen that belong to us
+	lines term.Live
 }
 
 func (l *liveLines) event(b *board, _ apply.Event) { l.repaint(b) }
 
 func (l *liveLines) notice(b *board, text term.Text) {
-	l.to.guard.Repaint(l.drawn, []term.Text{text})
-	l.drawn = 0
+	l.lines.Say(text)
 	l.repaint(b)
 }
 
@@ -116,9 +117,7 @@ func (l *liveLines) repaint(b *board) {
 	if l.to.Size != nil {
 		width, height = l.to.Size()
 	}
-	lines := b.frame(l.now(), width, height, l.paint)
-	l.to.guard.Repaint(l.drawn, lines)
-	l.drawn = len(lines)
+	l.lines.Draw(b.frame(l.now(), width, height, l.paint))
 }
 
 // plainLines writes one line for each thing that happens, for logs:

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/document"
@@ -23,11 +22,15 @@ func (v verdict) Error() string { return fmt.Sprintf("exit code %d", int(v)) }
 // returns the exit code.
 func (a *app) report(ctx context.Context, err error) int {
 	var said verdict
+	var ended ended
 	switch {
 	case err == nil:
 		return fault.ExitOK
 	case errors.As(err, &said):
 		return int(said)
+	case errors.As(err, &ended):
+		a.write(ended.error)
+		return ended.code
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = interruption(err)
@@ -35,23 +38,57 @@ func (a *app) report(ctx context.Context, err error) int {
 			return fault.ExitInterrupted // the interrupt was answered when it came
 		}
 	}
-	if a.forPeople() {
-		writeError(a.Err, a.paint(a.Err), err)
-	} else {
-		_ = encode(a.Err, a.output, errorReport{describe(err)})
-	}
+	a.write(err)
 	return exitCode(err)
 }
 
-// written is the exit code after all was written: a command whose result nobody
-// got did not end well.
-func (a *app) written(code int) int {
-	a.Out.guard.Flush()
-	a.Err.guard.Flush()
-	if err := a.Out.guard.Err(); err != nil {
-		term.Fprintf(a.Err, "%s the output could not be written: %s\n", a.paint(a.Err).Red("Error:"), err)
-		return cmp.Or(code, fault.ExitFailed)
+// write prints an error as -o says.
+func (a *app) write(err error) {
+	if a.forPeople() {
+		a.writeError(err)
+	} else {
+		a.writeErrorForMachines(err)
 	}
+}
+
+// ended is an error with the exit code of a command that did the rest of its work.
+type ended struct {
+	error
+	code int
+}
+
+// Unwrap gives the error itself.
+func (e ended) Unwrap() error { return e.error }
+
+// besidesAll is what a command ends with that did all but this: err is how the rest
+// ended.
+func besidesAll(undone, err error) error {
+	var said verdict
+	switch {
+	case err == nil:
+		return ended{undone, fault.ExitFailed}
+	case errors.As(err, &said):
+		return ended{undone, int(said)}
+	}
+	return ended{errors.Join(undone, err), exitCode(err)}
+}
+
+// end reports how a command ended when all is written: one whose result nobody got
+// did not end well.
+func (a *app) end(ctx context.Context, err error) int {
+	a.Out.guard.Flush()
+	if lost := a.Out.guard.Err(); lost != nil {
+		undone := &fault.Error{
+			Kind: fault.Failed, Why: "the output could not be written", Cause: lost,
+			Fix: "make room where it goes, then run the same command again",
+		}
+		if errors.Is(err, lost) {
+			err = nil
+		}
+		err = besidesAll(undone, err)
+	}
+	code := a.report(ctx, err)
+	a.Err.guard.Flush()
 	return code
 }
 
@@ -92,7 +129,8 @@ func split(err error) []error {
 // writeError is the one place that prints errors for people. Problems of
 // documents are printed as they are, one a line, so that editors can jump to
 // them; all else is place, what, why, and what to do next.
-func writeError(w io.Writer, p term.Paint, err error) {
+func (a *app) writeError(err error) {
+	w, p := a.Err, a.paint(a.Err)
 	var problems document.Problems
 	if errors.As(err, &problems) {
 		for _, problem := range problems {
@@ -103,22 +141,18 @@ func writeError(w io.Writer, p term.Paint, err error) {
 		return
 	}
 	for _, part := range split(err) {
-		term.Fprintf(w, "%s %s\n", p.Red("Error:"), indentAfterFirst(part.Error(), "       "))
+		term.Fprintf(w, "%s %s\n", p.Red("Error:"), term.Indented(part.Error(), "       "))
 		if fix := fault.FixOf(part); fix != "" {
-			term.Fprintf(w, "%s  %s\n", p.Bold("Next:"), indentAfterFirst(fix, "       "))
+			term.Fprintf(w, "%s  %s\n", p.Bold("Next:"), term.Indented(a.advice(fix), "       "))
 		}
 	}
-}
-
-// indentAfterFirst cleans a text of several lines and indents all but the first,
-// so that none of them looks like something that we say.
-func indentAfterFirst(text, indent string) term.Text {
-	return term.Text(strings.ReplaceAll(string(term.CleanLines(text)), "\n", "\n"+indent))
 }
 
 // errorReport is an error for machines.
 type errorReport struct {
 	Error errorView `json:"error"`
+	// Warnings are those that no result has.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 type errorView struct {
@@ -132,17 +166,25 @@ type errorView struct {
 	Others []errorView `json:"others,omitempty"`
 }
 
-func describe(err error) errorView {
+// anyFix and otherFix are the way out for programs where an error has none.
+var anyFix = map[fault.Kind]string{
+	fault.Invalid:     "correct what the message names, then run the same command again",
+	fault.Interrupted: "run the same command again: it goes on where this one stopped",
+}
+
+const otherFix = "run the same command again with -v=2, which logs each call, and look at the last lines"
+
+func (a *app) describe(err error) errorView {
 	parts := split(err)
-	view := describeOne(parts[0])
+	view := a.describeOne(parts[0])
 	for _, other := range parts[1:] {
-		view.Others = append(view.Others, describeOne(other))
+		view.Others = append(view.Others, a.describeOne(other))
 	}
 	return view
 }
 
-func describeOne(err error) errorView {
-	view := errorView{Kind: fault.KindOf(err), Message: err.Error(), Fix: fault.FixOf(err)}
+func (a *app) describeOne(err error) errorView {
+	view := errorView{Kind: fault.KindOf(err), Message: err.Error(), Fix: a.advice(cmp.Or(fault.FixOf(err), anyFix[fault.KindOf(err)], otherFix))}
 	var f *fault.Error
 	if errors.As(err, &f) {
 		view.Where = f.Where

@@ -9,6 +9,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/shell"
 	"github.com/gpuworker/gpuworker/internal/term"
@@ -37,7 +38,8 @@ type outcomeView struct {
 	Action     plan.Action   `json:"action"`
 	Outcome    string        `json:"outcome"`
 	Host       string        `json:"host,omitempty"`
-	Card       string        `json:"card,omitempty"`
+	Card       pci.CardRef   `json:"card,omitzero"`
+	Model      string        `json:"model,omitempty"`
 	VM         string        `json:"vm,omitempty"`
 	Addresses  []string      `json:"addresses,omitempty"`
 	Warnings   []string      `json:"warnings,omitempty"`
@@ -46,24 +48,25 @@ type outcomeView struct {
 	Error      *errorView    `json:"error,omitempty"`
 }
 
-func viewOutcome(o apply.Outcome, card string) outcomeView {
+func (a *app) viewOutcome(o apply.Outcome, plans engine.Plans, hypervisor string) outcomeView {
+	card, model := cardOf(plans, hypervisor, o.Worker)
 	view := outcomeView{
-		Worker: o.Worker, Action: o.Action, Outcome: outcomeWord(o), Host: o.Host, Card: card, VM: o.VM,
+		Worker: o.Worker, Action: o.Action, Outcome: outcomeWord(o), Host: o.Host, Card: card, Model: model, VM: o.VM,
 		Addresses: o.Addresses, Warnings: o.Warnings, GapSeconds: o.Gap.Seconds(), Step: o.Step,
 	}
 	if o.Err != nil {
-		e := describe(o.Err)
+		e := a.describe(o.Err)
 		view.Error = &e
 	}
 	return view
 }
 
-func viewSpent(plans engine.Plans, applied engine.Applied) spentView {
+func (a *app) viewSpent(plans engine.Plans, applied engine.Applied) spentView {
 	view := spentView{Plans: plans.Plans, Summary: sum(plans), Results: []resultView{}, Unseen: plans.Unseen, Unknown: plans.Unknown}
 	for _, result := range applied.Results {
 		r := resultView{Hypervisor: result.Hypervisor, Seconds: result.Took.Seconds(), Workers: []outcomeView{}}
 		for _, o := range result.Outcomes {
-			r.Workers = append(r.Workers, viewOutcome(o, cardName(plans, result.Hypervisor, o.Worker)))
+			r.Workers = append(r.Workers, a.viewOutcome(o, plans, result.Hypervisor))
 		}
 		view.Results = append(view.Results, r)
 	}
@@ -74,18 +77,18 @@ func viewSpent(plans engine.Plans, applied engine.Applied) spentView {
 // and what to do next.
 func (a *app) printApplied(plans engine.Plans, applied engine.Applied) {
 	p := a.paint(a.Out)
-	g := newGrid("worker", "host", "card", "VM", "addresses", "outcome")
-	g.right = []int{3}
+	g := term.NewTable("worker", "host", "card", "VM", "addresses", "outcome")
+	g.Right = []string{"VM"}
 	for _, result := range applied.Results {
 		for _, o := range result.Outcomes {
-			g.add(o.Worker, o.Host, cardName(plans, result.Hypervisor, o.Worker), o.VM, term.List(o.Addresses, maxListed), outcomePainted(o, p))
+			g.Add(o.Worker, o.Host, cardText(cardOf(plans, result.Hypervisor, o.Worker)), o.VM, term.List(o.Addresses, term.MaxListed), outcomePainted(o, p))
 		}
 	}
-	if len(g.rows) == 0 {
+	if g.Rows() == 0 {
 		return
 	}
 	term.Fprintln(a.Out, "")
-	g.write(a.Out, p, a.Out.width())
+	a.printer().Table(g)
 	a.printTroubles(applied, p)
 	next := a.withFiles("gpuworker status")
 	if interrupted(applied) {
@@ -104,9 +107,9 @@ func (a *app) printTroubles(applied engine.Applied, p term.Paint) {
 			if o.Err == nil {
 				continue
 			}
-			term.Fprintf(a.Out, "\n%s %s\n", troubleMark(o, p), indentAfterFirst(startingWith(o.Worker, troubleText(o)), "  "))
+			term.Fprintf(a.Out, "\n%s %s\n", troubleMark(o, p), term.Indented(startingWith(o.Worker, troubleText(o)), "  "))
 			if fix := fault.FixOf(o.Err); fix != "" {
-				term.Fprintf(a.Out, "  %s %s\n", p.Bold("Next:"), indentAfterFirst(fix, "        "))
+				term.Fprintf(a.Out, "  %s %s\n", p.Bold("Next:"), term.Indented(a.advice(fix), "        "))
 			}
 		}
 	}
@@ -179,19 +182,24 @@ func outcomePainted(o apply.Outcome, p term.Paint) term.Text {
 	return p.Green("✓ " + word)
 }
 
-// cardName is the card of a worker in the plan: "Tesla T4 0000:03:00".
-func cardName(plans engine.Plans, hypervisor, worker string) string {
+// cardText is a card in a table beside the name of its host: "Tesla T4 0000:03:00.0".
+func cardText(card pci.CardRef, model string) string {
+	return strings.TrimSpace(model + " " + card.BDF().String())
+}
+
+// cardOf is the card of a worker in the plan, and its model.
+func cardOf(plans engine.Plans, hypervisor, worker string) (card pci.CardRef, model string) {
 	for _, p := range plans.Plans {
 		if p.Hypervisor != hypervisor {
 			continue
 		}
 		for w := range p.Workers() {
-			if w.Name == worker && w.Slot != nil {
-				return strings.TrimSpace(w.Model + " " + w.Slot.String())
+			if w.Name == worker && !w.Card.IsZero() {
+				return w.Card, w.Model
 			}
 		}
 	}
-	return ""
+	return pci.CardRef{}, ""
 }
 
 // interrupted reports whether the operator stopped the work on a worker.
@@ -247,24 +255,4 @@ func oldVMs(plans engine.Plans, names []string) []string {
 		vms = append(vms, old)
 	}
 	return vms
-}
-
-// withFiles adds the -f flags of this command to a command of ours, for advice.
-// Advice that is no command stays as it is.
-func (a *app) withFiles(next string) term.Text {
-	if !strings.HasPrefix(next, "gpuworker ") {
-		return term.Line(next)
-	}
-	flags := ""
-	for _, file := range a.files {
-		word, ok := shell.Word(file)
-		if !ok {
-			word = "FILE"
-		}
-		flags += " -f " + word
-	}
-	if len(flags) > maxCommand || a.ownFiles {
-		flags = " -f FILE"
-	}
-	return term.Line(next + flags)
 }

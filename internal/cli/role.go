@@ -43,7 +43,7 @@ func (a *app) role(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	text, err := a.NewEngine(EngineRequest{Login: WithoutLogin, LookupEnv: a.LookupEnv, Warn: a.warn}).Role(ctx, documents, version)
+	text, err := a.NewEngine(EngineRequest{Login: WithoutLogin, LookupEnv: a.LookupEnv, Warn: a.warn, Log: a.logger()}).Role(ctx, documents, version)
 	if err != nil {
 		return err
 	}

@@ -41,14 +41,21 @@ func (a *app) root() *cobra.Command {
 		Args:          cobra.ArbitraryArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
-			return a.checkGlobalFlags()
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			err := a.checkGlobalFlags(cmd)
+			if err == nil {
+				a.startLog(cmd)
+			}
+			return err
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
+			switch {
+			case len(args) > 0:
+				return unknownCommand(cmd, args[0])
+			case !a.forPeople():
+				return usage("the command is missing")
 			}
-			return unknownCommand(cmd, args[0])
+			return cmd.Help()
 		},
 	}
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable .HasParent}}", 1))
@@ -115,7 +122,7 @@ func unknownCommand(root *cobra.Command, name string) error {
 	if root.SuggestionsMinimumDistance == 0 {
 		root.SuggestionsMinimumDistance = 2
 	}
-	fix := "gpuworker --help"
+	fix := helpFix
 	if near := root.SuggestionsFor(name); len(near) > 0 {
 		fix = "gpuworker " + strings.Join(near, "  or  gpuworker ")
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,8 +22,9 @@ VM and addresses, and how it is. With names only those workers, each with its
 conditions from the bottom up.`,
 		Example: `  gpuworker status -f lab.yaml
   gpuworker status gpu-workers-1 -f lab.yaml`,
-		Args: cobra.ArbitraryArgs,
-		RunE: verb(a.status),
+		Args:              cobra.ArbitraryArgs,
+		RunE:              verb(a.status),
+		ValidArgsFunction: a.complete(workerNames),
 	}
 }
 
@@ -52,8 +52,7 @@ func (a *app) status(ctx context.Context, names []string) error {
 			return err
 		}
 		if absent != nil {
-			a.report(ctx, absent)
-			absent = verdict(fault.ExitFailed)
+			absent = besidesAll(absent, nil)
 		}
 	}
 	return despite(absent, unseen, unknown)
@@ -73,7 +72,7 @@ func (a *app) showStatus(rows []status.Row, unseen []engine.Unseen, names []stri
 		return nil
 	}
 	p := a.paint(a.Out)
-	statusTable(rows, p).write(a.Out, p, a.Out.width())
+	a.printer().Table(statusTable(rows, p))
 	if len(names) > 0 {
 		a.printConditions(rows, p)
 	}
@@ -114,12 +113,12 @@ func notThere(names []string) error {
 	}
 }
 
-func statusTable(rows []status.Row, p term.Paint) *grid {
-	g := newGrid("worker", "host", "card", "VM", "addresses", "state")
-	g.right = []int{3}
+func statusTable(rows []status.Row, p term.Paint) *term.Table {
+	g := term.NewTable("worker", "host", "card", "VM", "addresses", "state")
+	g.Right = []string{"VM"}
 	for _, r := range rows {
-		card := strings.TrimSpace(r.Model + " " + r.Card)
-		g.addNoted(r.Note, r.Worker, r.Host, card, r.VM, term.List(r.Addresses, maxListed), statePainted(r, p))
+		card := cardText(r.Card, r.Model)
+		g.AddNoted(r.Note, r.Worker, r.Host, card, r.VM, term.List(r.Addresses, term.MaxListed), statePainted(r, p))
 	}
 	return g
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/status"
 )
 
@@ -11,7 +12,7 @@ func rows() []status.Row {
 	return []status.Row{
 		{
 			Pool: "gpu-workers", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", Worker: "gpu-workers-1", State: status.Running,
-			Host: "pve1", Card: "0000:03:00", Model: "Tesla T4", VM: "9101", Addresses: []string{"192.0.2.21"},
+			Host: "pve1", Card: pci.MustCardRef("pve1/0000:03:00.0"), Model: "Tesla T4", VM: "9101", Addresses: []string{"192.0.2.21"},
 			Conditions: []status.Condition{
 				{Type: status.Declared, Status: status.True, Reason: "InDocuments"},
 				{Type: status.Claimed, Status: status.True, Reason: "Claimed", Message: "register gpu-pve1-0000-03-00"},
@@ -21,7 +22,7 @@ func rows() []status.Row {
 			},
 		},
 		{
-			Pool: "gpu-workers", Worker: "gpu-workers-2", State: status.Running, Host: "pve2", Card: "0000:03:00", Model: "Tesla T4", VM: "9102",
+			Pool: "gpu-workers", Worker: "gpu-workers-2", State: status.Running, Host: "pve2", Card: pci.MustCardRef("pve2/0000:03:00.0"), Model: "Tesla T4", VM: "9102",
 			Note: "machine.cores: 4 → 6 (stop/start)", Next: "gpuworker apply --allow-restart",
 		},
 		{Pool: "gpu-workers", Worker: "gpu-workers-3", State: status.Refused, Note: "no free Tesla T4 (CARD-NO-MATCH)", Next: "gpuworker plan"},
@@ -60,7 +61,7 @@ func TestStatusOfNobody(t *testing.T) {
 		t.Errorf("out: %q", c.out)
 	}
 	c = (&typed{engine: &fakeEngine{}}).run(t, "status", "-f", lab, "-o", "json").wants(t, fault.ExitOK)
-	if c.out != "{\n  \"workers\": []\n}\n" {
+	if c.out != "{\n  \"workers\": [],\n  \"warnings\": []\n}\n" {
 		t.Errorf("out: %q", c.out)
 	}
 }

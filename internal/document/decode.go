@@ -141,7 +141,7 @@ func (r *reader) readItems(node *yaml.Node) {
 	r.object = kindList
 	for _, e := range r.entries(node, "", func(name string) string { return name }) {
 		switch {
-		case slices.Contains([]string{"apiVersion", "kind", "metadata"}, e.name):
+		case slices.Contains([]string{"apiVersion", "kind", "metadata", "warnings"}, e.name): // warnings: of gpuworker export
 		case e.name != "items":
 			r.set.incomplete = true
 			r.wrong(e.key, phrase.Plain(e.name), "is not a field of a List; it has items")

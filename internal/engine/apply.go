@@ -80,6 +80,7 @@ func (e *Engine) applyOne(ctx context.Context, plans Plans, p, again *plan.Plan,
 		return result, fmt.Errorf("hypervisor %q is not in the documents", p.Hypervisor)
 	}
 	began := time.Now()
+	e.logBegin(plans.Request, p)
 	var err error
 	if again == nil {
 		again, err = e.agreed(ctx, plans, p)
@@ -96,6 +97,7 @@ func (e *Engine) applyOne(ctx context.Context, plans Plans, p, again *plan.Plan,
 		}
 	}
 	result.Took = time.Since(began)
+	e.logEnd(result, err)
 	return result, err
 }
 
@@ -147,6 +149,7 @@ func (e *Engine) round(ctx context.Context, documents *v1alpha1.Documents, docum
 	}
 	done := apply.Run(ctx, backend, p, apply.Options{
 		By: e.options.By, NewUUID: e.options.NewUUID, Parallel: options.Parallel, Progress: options.Progress,
+		Log: e.options.Log,
 	})
 	for _, outcome := range done.Outcomes {
 		if outcome.Action == plan.Wait && outcome.Err == nil {

@@ -28,9 +28,9 @@ type Card struct {
 
 // Cards are the GPUs of a host. When they cannot be seen there is none, and blind
 // says why.
-func (w World) Cards(host *inventory.Host) (cards []Card, blind string) {
-	capacity := place.NewCapacity(w.Snapshot)
-	if w.RequireFacts {
+func (h Hypervisor) Cards(host *inventory.Host) (cards []Card, blind string) {
+	capacity := place.NewCapacity(h.Snapshot)
+	if h.RequireFacts {
 		capacity.RequireFacts()
 	}
 	verdicts, blind := capacity.JudgeCards(host)

@@ -60,14 +60,14 @@ func (e testEngine) Status(ctx context.Context) ([]status.Row, error) {
 	return rows, err
 }
 
-func (e testEngine) Observe(ctx context.Context, _ bool) ([]engine.World, error) {
+func (e testEngine) Observe(ctx context.Context, _ bool) ([]engine.Hypervisor, error) {
 	seen, err := e.Engine.Observe(ctx, e.documents)
-	return seen.Worlds, err
+	return seen.Hypervisors, err
 }
 
-func (e testEngine) Check(ctx context.Context) ([]engine.World, error) {
+func (e testEngine) Check(ctx context.Context) ([]engine.Hypervisor, error) {
 	seen, err := e.Engine.Check(ctx, e.documents)
-	return seen.Worlds, err
+	return seen.Hypervisors, err
 }
 
 func (e testEngine) Export(ctx context.Context) ([]byte, error) {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"sync"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/logging"
 )
 
 // RoleWriter is a backend that can print how to make a least-privilege login.
@@ -35,6 +37,8 @@ type Options struct {
 	NewUUID func() string
 	// Facts lets hosts speak for themselves; may be nil.
 	Facts FactSource
+	// Log is told what is looked at and changed; nil is silent.
+	Log *slog.Logger
 }
 
 // FactSource knows what hosts say of themselves.
@@ -81,6 +85,7 @@ func New(options Options) *Engine {
 	if options.NewUUID == nil {
 		options.NewUUID = randomUUID
 	}
+	options.Log = logging.OrSilent(options.Log)
 	return &Engine{options: options, backends: map[string]opened{}}
 }
 

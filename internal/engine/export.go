@@ -99,8 +99,8 @@ func exportPool(hypervisor string, vms []*inventory.VM) v1alpha1.WorkerPool {
 	pool.SetOptions(exportOptions(first.Machine))
 	pool.Spec.Names = exportNames(&pool, vms)
 	for _, vm := range vms {
-		if slot, err := pci.ParseSlot(vm.Record.Card); err == nil {
-			pool.Spec.GPUs = append(pool.Spec.GPUs, v1alpha1.GPURequest{Card: pci.CardRef{Host: vm.Home(), Slot: slot}.String()})
+		if card := vm.Record.Card; !card.IsZero() {
+			pool.Spec.GPUs = append(pool.Spec.GPUs, v1alpha1.GPURequest{Card: card.String()})
 		}
 	}
 	if len(pool.Spec.GPUs) == 0 {
@@ -190,7 +190,7 @@ func writeFreeCards(out *bytes.Buffer, s *inventory.Snapshot) {
 	for i := range s.Hosts {
 		host := &s.Hosts[i]
 		for _, device := range host.GPUs() {
-			if len(s.Holders(host.Name, device.Slot)) > 0 || s.Claim(host.Name, device.Slot) != nil {
+			if len(s.Holders(host.Ref(device))) > 0 || s.Claim(host.Ref(device)) != nil {
 				continue
 			}
 			gpu, _ := device.GPU()

@@ -47,7 +47,7 @@ func TestCommandsAskForWhatTheyName(t *testing.T) {
 		asks("delete", 60, func(e testEngine) error { return remove("gpu-3")(ctx, e) })
 		asks("hosts", 4*size.Hosts, func(e testEngine) error {
 			seen, err := e.Engine.Hosts(ctx, e.documents)
-			if len(seen.Worlds) != 1 || len(seen.Worlds[0].Snapshot.Hosts) != size.Hosts || len(seen.Worlds[0].Snapshot.Claims) != 10 {
+			if len(seen.Hypervisors) != 1 || len(seen.Hypervisors[0].Snapshot.Hosts) != size.Hosts || len(seen.Hypervisors[0].Snapshot.Claims) != 10 {
 				t.Errorf("not all hosts and claims are there")
 			}
 			return err
@@ -123,7 +123,7 @@ func (l *lab) compareStatus(documents string, names ...string) {
 }
 
 func inputOf(e testEngine, seen engine.Observed, request plan.Request) plan.Input {
-	in := plan.Input{Hypervisor: &e.documents.Hypervisors[0], Snapshot: seen.Worlds[0].Snapshot, Request: request}
+	in := plan.Input{Hypervisor: &e.documents.Hypervisors[0], Snapshot: seen.Hypervisors[0].Snapshot, Request: request}
 	for _, kubeCluster := range e.documents.KubeClusters {
 		in.KubeClusters = append(in.KubeClusters, kubeCluster.Name)
 	}

@@ -19,7 +19,6 @@ import (
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
-	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/pve"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
@@ -369,9 +368,8 @@ func (l *lab) only(workers ...string) {
 		case vm.Running == strings.Contains(vm.Config["tags"], inventory.ParkedTag) || vm.Lock != "" || !strings.Contains(vm.Config["smbios1"], record.UUID) || !strings.Contains(vm.Config["tags"], "gpuworker"):
 			l.t.Errorf("VM %d (%s) is not a finished worker: running %v, %v", id, vm.Name, vm.Running, vm.Config)
 		}
-		if record.Card != "" {
-			cards = append(cards, "gpu-"+record.Host+"-"+strings.ReplaceAll(record.Card, ":", "-"))
-			slot, _ := pci.ParseSlot(record.Card)
+		if slot := record.Card.Slot; !record.Card.IsZero() {
+			cards = append(cards, "gpu-"+record.Host+"-"+strings.ReplaceAll(slot.String(), ":", "-"))
 			if !slices.Equal(slots(state, vm), []string{slot.String()}) {
 				l.t.Errorf("%s has cards %v, want %s", vm.Name, slots(state, vm), slot)
 			}

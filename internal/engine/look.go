@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/fault"
@@ -119,7 +120,9 @@ func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, docu
 	if request.VM != "" {
 		scope.VMs = []string{request.VM}
 	}
+	began := time.Now()
 	snapshot, err := backend.Observe(ctx, scope)
+	e.logLook(document.Name, snapshot, time.Since(began), err)
 	if err != nil {
 		return plan.Input{}, err
 	}

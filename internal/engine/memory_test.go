@@ -123,13 +123,12 @@ func (l *otherLab) judge() {
 	l.mu.Lock() // of two looks the later one is judged later
 	defer l.mu.Unlock()
 	s := l.look()
-	held, now := map[string]string{}, map[string]inventory.VM{}
+	held, now := map[pci.CardRef]string{}, map[string]inventory.VM{}
 	for i := range s.VMs {
 		vm := s.VMs[i]
 		now[vm.UUID] = vm
 		for _, a := range vm.Cards {
-			for _, slot := range a.Slots {
-				card := a.Host + " " + slot.String()
+			for _, card := range a.Cards {
 				if other := held[card]; other != "" && other != vm.ID {
 					l.broken = append(l.broken, fmt.Sprintf("1: %s and %s have card %s", other, vm.ID, card))
 				}
@@ -168,7 +167,7 @@ func (l *otherLab) whole(workers ...string) {
 		}
 		there = append(there, vm.Name)
 		wrong := ownership != inventory.Ours || vm.Running == vm.Parked() || vm.State != inventory.Free || vm.Record.Replacing != ""
-		if card := vm.Record.Card; wrong || (card != "") != (len(vm.Cards) == 1) || card != "" && s.Claim(vm.Home(), vm.Cards[0].Slots[0]) == nil {
+		if card := vm.Record.Card; wrong || !card.IsZero() != (len(vm.Cards) == 1) || !card.IsZero() && s.Claim(vm.Cards[0].Cards[0]) == nil {
 			l.t.Errorf("%s is not a finished worker: %s %s %+v", vm.Name, ownership, why, vm)
 		}
 	}

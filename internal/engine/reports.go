@@ -15,15 +15,15 @@ import (
 
 // Observed is what was seen of the hypervisors of the documents.
 type Observed struct {
-	Worlds []World
-	Unseen []Unseen
+	Hypervisors []Hypervisor
+	Unseen      []Unseen
 }
 
-// World is one hypervisor of the documents, as observed.
-type World struct {
-	Hypervisor string
-	Snapshot   *inventory.Snapshot
-	Findings   []finding.Finding // of Check; nil otherwise
+// Hypervisor is one hypervisor of the documents, as observed.
+type Hypervisor struct {
+	Name     string
+	Snapshot *inventory.Snapshot
+	Findings []finding.Finding // of Check; nil otherwise
 	// RequireFacts says that cards are used only when their hosts spoke for themselves.
 	RequireFacts bool
 }
@@ -48,10 +48,10 @@ func (e *Engine) Check(ctx context.Context, documents *v1alpha1.Documents) (Obse
 
 func (e *Engine) observe(ctx context.Context, documents *v1alpha1.Documents, how extent, judge func(plan.Input) []finding.Finding) (Observed, error) {
 	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, how)
-	observed := Observed{Worlds: []World{}, Unseen: seen.unseen}
+	observed := Observed{Hypervisors: []Hypervisor{}, Unseen: seen.unseen}
 	for _, in := range seen.inputs {
-		observed.Worlds = append(observed.Worlds, World{
-			Hypervisor: in.Hypervisor.Name, Snapshot: in.Snapshot, Findings: judge(in), RequireFacts: in.Hypervisor.Spec.RequireHostFacts,
+		observed.Hypervisors = append(observed.Hypervisors, Hypervisor{
+			Name: in.Hypervisor.Name, Snapshot: in.Snapshot, Findings: judge(in), RequireFacts: in.Hypervisor.Spec.RequireHostFacts,
 		})
 	}
 	return observed, err

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
 // Kind is the decision that an error asks for.
@@ -40,10 +42,11 @@ type Place struct {
 	Host       string `json:"host,omitempty"`
 	VM         string `json:"vm,omitempty"`
 	Worker     string `json:"worker,omitempty"`
-	Card       string `json:"card,omitempty"` // BDF or slot
+	// Card is the address of the card on the host; the zero BDF for none.
+	Card pci.BDF `json:"card,omitzero"`
 }
 
-// String writes the place as an operator says it: `VM 9101 on pve1, card 0000:03:00`.
+// String writes the place as an operator says it: `VM 9101 on pve1, card 0000:03:00.0`.
 func (p Place) String() string {
 	var parts []string
 	if p.Worker != "" {
@@ -57,8 +60,8 @@ func (p Place) String() string {
 	case p.Host != "":
 		parts = append(parts, p.Host)
 	}
-	if p.Card != "" {
-		parts = append(parts, "card "+p.Card)
+	if !p.Card.IsZero() {
+		parts = append(parts, "card "+p.Card.String())
 	}
 	if len(parts) == 0 && p.Hypervisor != "" {
 		parts = append(parts, "hypervisor "+p.Hypervisor)

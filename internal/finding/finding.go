@@ -129,7 +129,7 @@ func Sort(findings []Finding) {
 		return cmp.Or(
 			cmp.Compare(slices.Index(Layers, a.Layer), slices.Index(Layers, b.Layer)),
 			cmp.Compare(a.Where.Host, b.Where.Host),
-			cmp.Compare(a.Where.Card, b.Where.Card),
+			a.Where.Card.Compare(b.Where.Card),
 			cmp.Compare(len(a.Where.VM), len(b.Where.VM)), // numbers by their value
 			cmp.Compare(a.Where.VM, b.Where.VM),
 			cmp.Compare(a.Where.Worker, b.Where.Worker),

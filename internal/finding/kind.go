@@ -113,47 +113,6 @@ func Suggest(text string) []ID {
 	return near
 }
 
-// Text writes the page of the kind for a terminal of the given width.
-func (k Kind) Text(width int) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n\n", k.ID, k.Title)
-	paragraph(&b, "", k.What+" "+k.Why, width)
-	if len(k.Fix) > 0 {
-		b.WriteString("\nWhat to do:\n")
-		for i, step := range k.Fix {
-			paragraph(&b, fmt.Sprintf("  %d. ", i+1), step, width)
-		}
-	}
-	b.WriteString("\nHow we know:\n")
-	paragraph(&b, "  ", k.Detected, width)
-	if len(k.Sources) > 0 {
-		b.WriteString("\nSources:\n")
-		for _, source := range k.Sources {
-			paragraph(&b, "  ", source, width)
-		}
-	}
-	return b.String()
-}
-
-// paragraph writes text in lines of the width; lines after the first are
-// indented like it.
-func paragraph(b *strings.Builder, head, text string, width int) {
-	indent := strings.Repeat(" ", len(head))
-	line := head
-	empty := true
-	for _, word := range strings.Fields(text) {
-		if !empty && len([]rune(line))+1+len([]rune(word)) > width {
-			b.WriteString(line + "\n")
-			line, empty = indent, true
-		}
-		if !empty {
-			line += " "
-		}
-		line, empty = line+word, false
-	}
-	b.WriteString(line + "\n")
-}
-
 // Markdown writes all pages as one document, docs/reference/findings.md.
 func Markdown() []byte {
 	var b bytes.Buffer

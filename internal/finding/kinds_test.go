@@ -1,24 +1,18 @@
 package finding
 
 import (
-	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // declaredIDs reads the constants of ids.go and ids_host.go.
 func declaredIDs(t *testing.T) []ID {
@@ -140,17 +134,6 @@ func TestSuggest(t *testing.T) {
 	}
 }
 
-func TestPageText(t *testing.T) {
-	p, _ := Explain(CardGroupShared)
-	text := p.Text(80)
-	for _, line := range strings.Split(text, "\n") {
-		if n := utf8.RuneCountInString(line); n > 80 {
-			t.Errorf("a line has %d columns: %s", n, line)
-		}
-	}
-	golden(t, "card-group-shared.golden", text)
-}
-
 func TestMarkdownHasEveryPage(t *testing.T) {
 	text := string(Markdown())
 	for _, id := range declaredIDs(t) {
@@ -180,25 +163,5 @@ func TestSortOrdersByLayerThenPlace(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
 	}
 }

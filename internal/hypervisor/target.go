@@ -41,7 +41,7 @@ type Target interface {
 
 // Claimer reserves cards.
 type Claimer interface {
-	// Claim reserves the card record.Host/record.Card for record.Worker, in place
+	// Claim reserves record.Card for record.Worker, in place
 	// of was: the claim of the same worker that the caller has seen, zero for none.
 	// Another worker's claim is a fault.Exists that names it; a claim of the same
 	// worker that the caller has not seen is another engine's, and a
@@ -50,10 +50,10 @@ type Claimer interface {
 	// to be made. A claim in another VM of the worker is never replaced: it goes with
 	// that VM or by its Release, and until then it is a fault.Conflict.
 	Claim(ctx context.Context, ref inventory.VMRef, record, was inventory.Record, handle Handle) (*Wait, error)
-	// Release gives the card host/slot back. Only the claim held is given back:
+	// Release gives the card back. Only the claim held is given back:
 	// another one, be it of the same worker for another VM, or none, is nothing to
 	// do.
-	Release(ctx context.Context, held inventory.Record, host string, slot pci.Slot, handle Handle) (*Wait, error)
+	Release(ctx context.Context, held inventory.Record, card pci.CardRef, handle Handle) (*Wait, error)
 }
 
 // Builder makes and changes VMs.

@@ -12,13 +12,8 @@ type index struct {
 	hosts     map[string]*Host
 	residents map[string][]*VM
 	vms       map[string]*VM
-	claims    map[cardKey]*Claim
+	claims    map[pci.CardRef]*Claim
 	size      [3]int
-}
-
-type cardKey struct {
-	host string
-	slot pci.Slot
 }
 
 func (s *Snapshot) size() [3]int { return [3]int{len(s.Hosts), len(s.VMs), len(s.Claims)} }
@@ -29,7 +24,7 @@ func (s *Snapshot) lookup() *index {
 	}
 	i := &index{
 		hosts: make(map[string]*Host, len(s.Hosts)), residents: make(map[string][]*VM, len(s.Hosts)), vms: make(map[string]*VM, len(s.VMs)),
-		claims: make(map[cardKey]*Claim, len(s.Claims)), size: s.size(),
+		claims: make(map[pci.CardRef]*Claim, len(s.Claims)), size: s.size(),
 	}
 	for n := range s.Hosts {
 		i.hosts[s.Hosts[n].Name] = &s.Hosts[n]
@@ -40,7 +35,7 @@ func (s *Snapshot) lookup() *index {
 		i.residents[home] = append(i.residents[home], &s.VMs[n])
 	}
 	for n := range slices.Backward(s.Claims) { // the first of several wins
-		i.claims[cardKey{s.Claims[n].Host, s.Claims[n].Slot}] = &s.Claims[n]
+		i.claims[s.Claims[n].Card] = &s.Claims[n]
 	}
 	s.index.Store(i)
 	return i

@@ -18,9 +18,7 @@ func (s *Snapshot) VM(id string) *VM { return s.lookup().vms[id] }
 func CompareIDs(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)) }
 
 // Claim finds the claim on a card; nil when nobody claims it.
-func (s *Snapshot) Claim(host string, slot pci.Slot) *Claim {
-	return s.lookup().claims[cardKey{host, slot}]
-}
+func (s *Snapshot) Claim(card pci.CardRef) *Claim { return s.lookup().claims[card] }
 
 // Home is the host that the VM is on or, where a VM gets its host when it is
 // started, the one that it is meant for: that of its card before the one that its
@@ -29,8 +27,8 @@ func (vm *VM) Home() string {
 	switch {
 	case vm.Host != "":
 		return vm.Host
-	case len(vm.Cards) > 0 && vm.Cards[0].Host != "":
-		return vm.Cards[0].Host
+	case len(vm.Cards) > 0 && len(vm.Cards[0].Cards) > 0:
+		return vm.Cards[0].Cards[0].Host
 	case vm.Record != nil:
 		return vm.Record.Host
 	}
@@ -43,10 +41,10 @@ func (s *Snapshot) Residents(host string) []*VM { return s.lookup().residents[ho
 // Holders are the VMs that have the card in their configuration, running or
 // pending, in the order of their identifiers. Templates hold nothing: they never
 // start.
-func (s *Snapshot) Holders(host string, slot pci.Slot) []*VM {
+func (s *Snapshot) Holders(card pci.CardRef) []*VM {
 	var holders []*VM
-	for _, vm := range s.Residents(host) {
-		if !vm.Template && vm.Holds(slot) {
+	for _, vm := range s.Residents(card.Host) {
+		if !vm.Template && vm.Holds(card) {
 			holders = append(holders, vm)
 		}
 	}
@@ -54,9 +52,12 @@ func (s *Snapshot) Holders(host string, slot pci.Slot) []*VM {
 }
 
 // Holds reports whether the card is in the VM's configuration in any way.
-func (vm *VM) Holds(slot pci.Slot) bool {
-	return slices.ContainsFunc(vm.Cards, func(a Attachment) bool { return slices.Contains(a.Slots, slot) })
+func (vm *VM) Holds(card pci.CardRef) bool {
+	return slices.ContainsFunc(vm.Cards, func(a Attachment) bool { return slices.Contains(a.Cards, card) })
 }
+
+// Ref is the place of one of the host's cards.
+func (h *Host) Ref(card pci.Device) pci.CardRef { return pci.CardRef{Host: h.Name, Slot: card.Slot} }
 
 // Device finds a card by slot; nil when there is none.
 func (h *Host) Device(slot pci.Slot) *pci.Device {

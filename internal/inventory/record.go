@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
 // RecordVersion is the version of the records that this program writes. A record
@@ -17,6 +19,21 @@ import (
 // keys worker, pool, cluster, vmid and uuid mean the same.
 const RecordVersion = 1
 
+// WorkerKey names a worker: records with the same key speak of one worker.
+type WorkerKey struct {
+	Worker      string `json:"worker"`
+	Pool        string `json:"pool"`
+	KubeCluster string `json:"kubeCluster,omitempty"` // that the worker joins; "" for none
+}
+
+// PoolWords are the words for the worker's pool: "pool gpu, KubeCluster rke2".
+func (k WorkerKey) PoolWords() string {
+	if k.KubeCluster == "" {
+		return "pool " + k.Pool
+	}
+	return "pool " + k.Pool + ", KubeCluster " + k.KubeCluster
+}
+
 // Record is what we write beside everything that is ours, in the note of a VM
 // and in the register of a card: who it is for and how to prove it. It holds no
 // secret.
@@ -24,16 +41,14 @@ type Record struct {
 	// Version is the one that was read; RecordVersion is what is written.
 	Version int `json:"version,omitempty"`
 
-	Worker      string `json:"worker"`
-	Pool        string `json:"pool"`
-	KubeCluster string `json:"kubeCluster,omitempty"` // that the worker joins; "" for none
-	Lifecycle   string `json:"lifecycle"`
+	WorkerKey
+	Lifecycle string `json:"lifecycle"`
 
 	VM   string `json:"vm,omitempty"` // identifier; "" where the hypervisor chooses it
 	UUID string `json:"uuid"`         // SMBIOS UUID that the VM has or will have
 
-	Host string `json:"host,omitempty"`
-	Card string `json:"card,omitempty"` // slot, "" for a plain worker
+	Host string      `json:"host,omitempty"`
+	Card pci.CardRef `json:"card,omitzero"` // zero for a plain worker
 
 	Template string `json:"template,omitempty"` // what it was cloned from, "ubuntu-22.04"
 	Clone    string `json:"clone,omitempty"`    // "Full" when it is a full copy of it, "" when linked or not known
@@ -57,18 +72,6 @@ type Record struct {
 	// Unknown are the "key=value" words that this program does not know, as they
 	// were read. They are written back.
 	Unknown string `json:"unknown,omitempty"`
-}
-
-// PoolWords says which pool the record speaks of: "pool gpu, KubeCluster rke2".
-func (r *Record) PoolWords() string { return PoolWords(r.Pool, r.KubeCluster) }
-
-// PoolWords are the words for a pool and the KubeCluster that its workers join, ""
-// for none.
-func PoolWords(pool, kubeCluster string) string {
-	if kubeCluster == "" {
-		return "pool " + pool
-	}
-	return "pool " + pool + ", KubeCluster " + kubeCluster
 }
 
 // RecordFix says what to do about a record that must not be believed. where is
@@ -117,7 +120,7 @@ func (r Record) Line(flags ...string) string {
 	var b strings.Builder
 	b.WriteString(recordMark + " v=" + strconv.Itoa(RecordVersion))
 	for _, key := range recordKeys {
-		if value := *key.field(&r); value != "" {
+		if value := key.get(&r); value != "" {
 			b.WriteString(" " + key.name + "=" + url.QueryEscape(value))
 		}
 	}
@@ -130,9 +133,9 @@ func (r Record) Line(flags ...string) string {
 // recordKey is a key of a record's line with a text as its value.
 type recordKey struct {
 	name  string
-	field func(*Record) *string
-	form  *regexp.Regexp // of a value that may stand there; nil for any text
-	ever  bool           // means the same in every version
+	field func(*Record) *string // nil for the card, which is no text
+	form  *regexp.Regexp        // of a value that may stand there; nil for any text
+	ever  bool                  // means the same in every version
 }
 
 // The forms of values. Whatever stands in a name goes into commands that people
@@ -155,7 +158,7 @@ var recordKeys = []recordKey{
 	{"lifecycle", func(r *Record) *string { return &r.Lifecycle }, wordForm, false},
 	{"uuid", func(r *Record) *string { return &r.UUID }, uuidForm, true},
 	{"host", func(r *Record) *string { return &r.Host }, hostForm, false},
-	{"card", func(r *Record) *string { return &r.Card }, cardForm, false},
+	{"card", nil, cardForm, false},
 	{"template", func(r *Record) *string { return &r.Template }, nil, false},
 	{"clone", func(r *Record) *string { return &r.Clone }, wordForm, false},
 	{"labels", func(r *Record) *string { return &r.Labels }, nil, false},
@@ -165,6 +168,38 @@ var recordKeys = []recordKey{
 	{"replaced", func(r *Record) *string { return &r.Replaced }, uuidForm, false},
 	{"finished", func(r *Record) *string { return &r.Finished }, timeForm, false},
 	{"by", func(r *Record) *string { return &r.By }, nil, false},
+}
+
+// get is the value of the key as the record's line has it.
+func (k recordKey) get(r *Record) string {
+	switch {
+	case k.field != nil:
+		return *k.field(r)
+	case r.Card.IsZero():
+		return ""
+	}
+	return r.Card.Slot.String() // its host has a key of its own, which stands before
+}
+
+// set takes the value over; problem says why it cannot.
+func (k recordKey) set(r *Record, value string) (problem string) {
+	if k.field != nil {
+		*k.field(r) = value
+		return ""
+	}
+	if value == "" {
+		return ""
+	}
+	slot, err := pci.ParseCardSlot(value)
+	if err != nil {
+		return k.malformed()
+	}
+	r.Card = pci.CardRef{Host: r.Host, Slot: slot}
+	return ""
+}
+
+func (k recordKey) malformed() string {
+	return fmt.Sprintf("its record is damaged: the value of %s is not of the form that gpuworker writes", k.name)
 }
 
 // Note is a text in which a record was found.
@@ -273,9 +308,9 @@ func (n *Note) read(values map[string]string) {
 		switch {
 		case newer != "" && !key.ever:
 		case key.form != nil && !key.form.MatchString(value):
-			n.Problem = fmt.Sprintf("its record is damaged: the value of %s is not of the form that gpuworker writes", key.name)
+			n.Problem = key.malformed()
 		default:
-			*key.field(&n.Record) = value
+			n.Problem = cmp.Or(key.set(&n.Record, value), n.Problem)
 		}
 	}
 	if n.Record.Worker == "" && n.Problem == "" {

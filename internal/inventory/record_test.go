@@ -5,13 +5,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
 func worker() Record {
 	return Record{
-		Version: RecordVersion,
-		Worker:  "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent",
-		VM: "9101", UUID: "6e0f0000-0000-4000-8000-000000000001", Host: "pve1", Card: "0000:03:00",
+		Version:   RecordVersion,
+		WorkerKey: WorkerKey{Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2"}, Lifecycle: "SemiPersistent",
+		VM: "9101", UUID: "6e0f0000-0000-4000-8000-000000000001", Host: "pve1", Card: pci.MustCardRef("pve1/0000:03:00.0"),
 		Template: "ubuntu 22.04 (new)", Labels: "a=b,c=d e", Taints: "nvidia.com/gpu=present:NoSchedule",
 		Created: "2026-11-29T18:00:00Z", Replaced: "5e0f0000-0000-4000-8000-000000000001", By: "ops@desk",
 	}
@@ -42,7 +44,7 @@ func TestARecordSurvivesANote(t *testing.T) {
 }
 
 func TestARecordOfAWorkerThatJoinsNothingIsRead(t *testing.T) {
-	record := Record{Version: RecordVersion, Worker: "builder", Pool: "build", VM: "9101", UUID: "11111111-2222-3333-4444-555555555555"}
+	record := Record{Version: RecordVersion, WorkerKey: WorkerKey{Worker: "builder", Pool: "build"}, VM: "9101", UUID: "11111111-2222-3333-4444-555555555555"}
 	line := record.Line()
 	note, ok := ParseRecord(line)
 	if !ok || note.Problem != "" || note.Record != record || strings.Contains(line, "cluster") {
@@ -55,7 +57,7 @@ func TestARecordOfAWorkerThatJoinsNothingIsRead(t *testing.T) {
 
 func TestWhatWasWrittenBeforeThereWereVersionsIsRead(t *testing.T) {
 	got, ok := ParseRecord("gpuworker: worker=gpu-1 pool=gpu cluster=rke2 lifecycle=SemiPersistent vmid=9101 uuid=6e0f-01 host=pve1 card=0000%3A03%3A00 made")
-	want := Record{Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent", VM: "9101", UUID: "6e0f-01", Host: "pve1", Card: "0000:03:00"}
+	want := Record{WorkerKey: WorkerKey{Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2"}, Lifecycle: "SemiPersistent", VM: "9101", UUID: "6e0f-01", Host: "pve1", Card: pci.MustCardRef("pve1/0000:03:00.0")}
 	if !ok || got.Problem != "" || got.Record != want || !got.Has("made") {
 		t.Errorf("got %+v, %s", got, cmp.Diff(want, got.Record))
 	}
@@ -79,7 +81,7 @@ func TestUnknownKeysAndFlagsAreKept(t *testing.T) {
 // pool, cluster, vmid and uuid mean the same, everything else may not.
 func TestARecordOfANewerProgramIsNotBelieved(t *testing.T) {
 	note, ok := ParseRecord("gpuworker: v=2 worker=gpu-1 pool=gpu cluster=rke2 vmid=9101 uuid=6e0f-01 host=3 card=anything made")
-	want := Record{Version: 2, Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", VM: "9101", UUID: "6e0f-01"}
+	want := Record{Version: 2, WorkerKey: WorkerKey{Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2"}, VM: "9101", UUID: "6e0f-01"}
 	if !ok || note.Record != want {
 		t.Error(cmp.Diff(want, note.Record))
 	}
@@ -162,7 +164,7 @@ func FuzzRecord(f *testing.F) {
 				t.Fatalf("%q is written as another record: %s", text, diff)
 			}
 		}
-		r := Record{Version: RecordVersion, Worker: name, Labels: labels, By: by, VM: "100"}
+		r := Record{Version: RecordVersion, WorkerKey: WorkerKey{Worker: name}, Labels: labels, By: by, VM: "100"}
 		note, _ := ParseRecord(r.Line())
 		if valid := name != "" && nameForm.MatchString(name); valid != (note.Problem == "" && note.Record == r) {
 			t.Fatalf("%q reads back as %+v", r.Line(), note)

@@ -223,10 +223,9 @@ const (
 
 // Attachment is one card in a VM's configuration.
 type Attachment struct {
-	Key     string     `json:"key"`               // "hostpci0"
-	Mapping string     `json:"mapping,omitempty"` // "" for a raw address
-	Slots   []pci.Slot `json:"slots"`             // more than one: any of these
-	Host    string     `json:"host,omitempty"`    // of the card, while the VM has none itself
+	Key     string        `json:"key"`               // "hostpci0"
+	Mapping string        `json:"mapping,omitempty"` // "" for a raw address
+	Cards   []pci.CardRef `json:"cards"`             // more than one: any of these
 	// Pending: not yet in the running VM. Leaving: removed at the next stop.
 	Pending bool `json:"pending,omitempty"`
 	Leaving bool `json:"leaving,omitempty"`
@@ -303,19 +302,18 @@ type Guest struct {
 
 // Card is an attached card and its options.
 type Card struct {
-	Slot   pci.Slot `json:"slot"`
-	PCIe   bool     `json:"pcie"`
-	ROMBar bool     `json:"romBar"`
-	XVGA   bool     `json:"xVGA"`
+	Ref    pci.CardRef `json:"ref"`
+	PCIe   bool        `json:"pcie"`
+	ROMBar bool        `json:"romBar"`
+	XVGA   bool        `json:"xVGA"`
 }
 
 // Claim is a card that is reserved for a worker, in the hypervisor's own register
 // or in a VM.
 type Claim struct {
-	Host     string   `json:"host"`
-	Slot     pci.Slot `json:"slot"`
-	Register string   `json:"register"` // where it is written: the mapping's name, or the VM's identifier
-	Record   Record   `json:"record"`
+	Card     pci.CardRef `json:"card"`
+	Register string      `json:"register"` // where it is written: the mapping's name, or the VM's identifier
+	Record   Record      `json:"record"`
 	// Releasing reports whether the worker is gone and the register about to be
 	// removed by whoever wrote the record.
 	Releasing bool `json:"releasing,omitempty"`

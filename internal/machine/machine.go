@@ -28,7 +28,43 @@ func JSON(value any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return eachString(text, func(s string) string { return quoted(s, jsonEscape) })
+	return eachString(text, inJSON)
+}
+
+// Line writes a value as JSON in one line, with a line feed at its end.
+func Line(value any) ([]byte, error) {
+	text, err := marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, text); err != nil {
+		return nil, err
+	}
+	text, err = eachString(line.Bytes(), inJSON)
+	return append(text, '\n'), err
+}
+
+// Member is a value with one more member at its end, when it is an object; other
+// values stay as they are.
+func Member(value any, name string, member any) (json.RawMessage, error) {
+	text, err := marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	text = bytes.TrimSpace(text)
+	inside, isObject := bytes.CutSuffix(text, []byte("}"))
+	if !isObject {
+		return text, nil
+	}
+	more, err := marshal(map[string]any{name: member})
+	if err != nil {
+		return nil, err
+	}
+	if inside = bytes.TrimSpace(inside); len(inside) > len("{") {
+		inside = append(inside, ',')
+	}
+	return append(inside, bytes.TrimPrefix(more, []byte("{"))...), nil
 }
 
 // YAML writes a value as YAML, by way of its JSON form.
@@ -66,6 +102,8 @@ func marshal(value any) ([]byte, error) {
 	err := encoder.Encode(value)
 	return text.Bytes(), err
 }
+
+func inJSON(s string) string { return quoted(s, jsonEscape) }
 
 // hidden tells characters that are escaped. Line feeds and tabs are text to YAML.
 func hidden(r rune) bool { return r != '\n' && r != '\t' && !term.Shown(r) }

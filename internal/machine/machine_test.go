@@ -84,3 +84,24 @@ func TestNoLineIsLong(t *testing.T) {
 		}
 	}
 }
+
+func TestALineIsOneLineAndAMemberIsTheLast(t *testing.T) {
+	for _, test := range []struct {
+		value any
+		want  string
+	}{
+		{map[string]any{"b": "x\ny\u202e<", "a": []int{1, 2}}, `{"a":[1,2],"b":"x\ny\u202e<","warnings":["w"]}`},
+		{struct{}{}, `{"warnings":["w"]}`},
+		{[]int{1}, `[1]`},
+		{"text", `"text"`},
+	} {
+		value, err := Member(test.value, "warnings", []string{"w"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := Line(value)
+		if err != nil || string(line) != test.want+"\n" {
+			t.Errorf("%v: %s, want %s", err, line, test.want)
+		}
+	}
+}

@@ -132,6 +132,9 @@ func (b BDF) String() string {
 	return string(appendHex(append(b.Slot.write(make([]byte, 0, 16)), '.'), uint32(b.Function), 1))
 }
 
+// Equal reports whether both are one address, or none.
+func (b BDF) Equal(other BDF) bool { return b == other }
+
 // Compare orders addresses as lspci lists them.
 func (b BDF) Compare(other BDF) int {
 	return cmp.Or(b.Slot.Compare(other.Slot), cmp.Compare(b.Function, other.Function))

@@ -9,7 +9,7 @@ import (
 // CardRef is the place of a card. Its text, "pve1/0000:03:00.0", is what every
 // command prints and every document accepts.
 type CardRef struct {
-	Host string
+	Host string // "" while nobody knows it
 	Slot Slot
 }
 
@@ -41,10 +41,22 @@ func (r CardRef) IsZero() bool { return r == CardRef{} }
 
 // String is the text of the place, "" when no card is named.
 func (r CardRef) String() string {
-	if r.IsZero() {
+	switch {
+	case r.IsZero():
 		return ""
+	case r.Host == "":
+		return r.BDF().String()
 	}
-	return r.Host + "/" + r.Slot.At(0).String()
+	return r.Host + "/" + r.BDF().String()
+}
+
+// BDF is the address of the card, that of its first function; the zero BDF when no
+// card is named.
+func (r CardRef) BDF() BDF {
+	if r.IsZero() {
+		return BDF{}
+	}
+	return r.Slot.At(0)
 }
 
 // Compare orders places by host, then as lspci lists them.
@@ -61,10 +73,21 @@ func (r *CardRef) UnmarshalText(text []byte) error {
 		*r = CardRef{}
 		return nil
 	}
-	parsed, err := ParseCardRef(string(text))
-	if err != nil {
+	if !strings.Contains(string(text), "/") { // the host is not known
+		slot, err := ParseCardSlot(string(text))
+		*r = CardRef{Slot: slot}
 		return err
 	}
+	parsed, err := ParseCardRef(string(text))
 	*r = parsed
-	return nil
+	return err
+}
+
+// MustCardRef is ParseCardRef for constants in tests; it panics on bad text.
+func MustCardRef(text string) CardRef {
+	ref, err := ParseCardRef(text)
+	if err != nil {
+		panic(err)
+	}
+	return ref
 }

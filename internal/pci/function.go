@@ -166,6 +166,14 @@ func (d Device) GPU() (function Function, ok bool) {
 	return Function{}, false
 }
 
+// Address is how a card is called: the address of its GPU, else of its first function.
+func (d Device) Address() BDF {
+	if gpu, ok := d.GPU(); ok {
+		return gpu.BDF
+	}
+	return d.Slot.At(0)
+}
+
 // ShortName is the name that people use for a device: what pci.ids has in
 // brackets ("TU104GL [Tesla T4]" is a Tesla T4), else the whole name, else the
 // ID.

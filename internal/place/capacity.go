@@ -12,9 +12,9 @@ import (
 // Capacity keeps account of what a world has and of what a plan gave away of it.
 type Capacity struct {
 	world   *inventory.Snapshot
-	cards   map[card]string      // who gets it
-	memory  map[string]int       // MiB by host
-	storage map[storageKey]int64 // bytes
+	cards   map[pci.CardRef]string // who gets it
+	memory  map[string]int         // MiB by host
+	storage map[storageKey]int64   // bytes
 	workers map[poolOnHost]int
 	given   int // how often something was given away
 
@@ -25,11 +25,6 @@ type Capacity struct {
 	requireFacts bool
 }
 
-type card struct {
-	host string
-	slot pci.Slot
-}
-
 type storageKey struct{ host, storage string } // host is "" for shared storage
 
 type poolOnHost struct{ pool, kubeCluster, host string }
@@ -37,7 +32,7 @@ type poolOnHost struct{ pool, kubeCluster, host string }
 // NewCapacity is all that the world has, with nothing given away.
 func NewCapacity(s *inventory.Snapshot) *Capacity {
 	return &Capacity{
-		world: s, cards: map[card]string{}, memory: map[string]int{}, storage: map[storageKey]int64{}, workers: map[poolOnHost]int{},
+		world: s, cards: map[pci.CardRef]string{}, memory: map[string]int{}, storage: map[storageKey]int64{}, workers: map[poolOnHost]int{},
 		templates: &templates{s, map[templateName]*fitting{}}, cardsSeen: newCardsSeen(), reasons: map[reasons][]finding.Finding{},
 	}
 }
@@ -61,11 +56,11 @@ func (r *Capacity) Cards(needs CardRequirements, h *inventory.Host) []pci.Device
 }
 
 // Reserve gives a card to a worker. ok is false when another one has it.
-func (r *Capacity) Reserve(host string, slot pci.Slot, worker string) (ok bool) {
-	if holder := r.cards[card{host, slot}]; holder != "" && holder != worker {
+func (r *Capacity) Reserve(card pci.CardRef, worker string) (ok bool) {
+	if holder := r.cards[card]; holder != "" && holder != worker {
 		return false
 	}
-	r.cards[card{host, slot}] = worker
+	r.cards[card] = worker
 	r.given++
 	return true
 }
@@ -78,7 +73,7 @@ func (r *Capacity) Promise(host string, memoryMiB int) {
 
 // Settle counts a worker as living on a host, so that others of its pool are
 // spread over the other hosts first.
-func (r *Capacity) Settle(worker WorkerKey, host string) {
+func (r *Capacity) Settle(worker Holder, host string) {
 	r.workers[poolOnHost{worker.Pool, worker.KubeCluster, host}]++
 	r.given++
 }
@@ -119,11 +114,11 @@ func (r *Capacity) Keep(w Requirements, name string) (notes, refusals []finding.
 		CheckMemory(r.world, host, w.MemoryMiB, r.memory[name], r.freed(w, name)), CheckCPUs(r.world, host, w.Cores),
 	}, CheckNetworks(r.world, host, w.NICs)...))
 	if w.Card != nil {
-		there := CheckCardThere(r.world, host, *w.Card.Slot)
+		there := CheckCardThere(r.world, host, w.Card.Ref.Slot)
 		if there.Blocks() {
 			refusals = append(refusals, there)
 		} else {
-			blocking, more := r.JudgeCard(host, *host.Device(*w.Card.Slot), w.WorkerKey)
+			blocking, more := r.JudgeCard(host, *host.Device(w.Card.Ref.Slot), w.Holder)
 			refusals, notes = slices.Concat(refusals, blocking), slices.Concat(notes, more)
 		}
 	}
@@ -144,11 +139,11 @@ func (r *Capacity) freeMemory(name string) int64 {
 
 // take gives a place away.
 func (r *Capacity) take(w Requirements, o option) Placement {
-	if o.placement.Slot != nil {
-		r.Reserve(o.placement.Host, *o.placement.Slot, w.Worker)
+	if !o.placement.Card.IsZero() {
+		r.Reserve(o.placement.Card, w.Worker)
 	}
 	r.Promise(o.placement.Host, r.extra(w, o.placement.Host))
-	r.Settle(w.WorkerKey, o.placement.Host)
+	r.Settle(w.Holder, o.placement.Host)
 	for _, v := range o.volumes {
 		r.storage[r.storageKey(o.placement.Host, v.Storage)] += v.Bytes
 	}

@@ -2,6 +2,7 @@ package place
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
@@ -13,9 +14,9 @@ import (
 // CheckCardThere judges whether the slot holds an NVIDIA GPU.
 func CheckCardThere(s *inventory.Snapshot, h *inventory.Host, slot pci.Slot) finding.Finding {
 	f := finding.New(finding.CardMissing, finding.Fail, at(s, h.Name))
-	f.Where.Card = slot.String()
+	f.Where.Card = slot.At(0)
 	if f, is := unreadable(s, h, "PCI devices"); is {
-		f.Where.Card = slot.String()
+		f.Where.Card = slot.At(0)
 		return f
 	}
 	device := h.Device(slot)
@@ -24,7 +25,7 @@ func CheckCardThere(s *inventory.Snapshot, h *inventory.Host, slot pci.Slot) fin
 		f.Fix = "gpuworker gpus lists the cards; addresses change when cards are added or moved"
 		return f
 	}
-	f.Where.Card = Address(*device)
+	f.Where.Card = device.Address()
 	gpu, ok := device.GPU()
 	if !ok {
 		first := device.Functions[0]
@@ -75,16 +76,16 @@ func CheckCardAlone(s *inventory.Snapshot, h *inventory.Host, d pci.Device) find
 
 // CheckCardFree judges whether anybody but who has the card: in the
 // configuration of a VM, or by a claim. A VM that cannot be read may hold it.
-func CheckCardFree(s *inventory.Snapshot, h *inventory.Host, d pci.Device, worker WorkerKey) []finding.Finding {
+func CheckCardFree(s *inventory.Snapshot, h *inventory.Host, d pci.Device, worker Holder) []finding.Finding {
 	var findings []finding.Finding
-	for _, vm := range s.Holders(h.Name, d.Slot) {
+	for _, vm := range s.Holders(h.Ref(d)) {
 		if vm.ID == worker.VM {
 			continue
 		}
 		findings = append(findings, held(s, h, d, vm))
 	}
 	findings = append(findings, hiddenHolders(s, h, d)...)
-	if claim := s.Claim(h.Name, d.Slot); claim != nil {
+	if claim := s.Claim(h.Ref(d)); claim != nil {
 		findings = append(findings, claimed(s, h, d, claim, worker)...)
 	}
 	if _, notes := Split(findings); len(notes) == len(findings) {
@@ -97,14 +98,13 @@ func held(s *inventory.Snapshot, h *inventory.Host, d pci.Device, vm *inventory.
 	f := finding.New(finding.CardHeld, finding.Fail, atCard(s, h.Name, d)).WithReason(fmt.Sprintf("attached to %s, %s", VMName(vm), whose(vm)))
 	f.Where.VM = vm.ID
 	for _, a := range vm.Cards {
-		for _, slot := range a.Slots {
-			if slot == d.Slot && len(a.Slots) > 1 {
-				f.Reason += fmt.Sprintf(" (by mapping %s, which stands for %d cards)", a.Mapping, len(a.Slots))
-			}
-			if slot == d.Slot {
-				f.Fix = on(h.Name, "choose another card, or "+s.Advise(inventory.TakeCardOut, inventory.Subject{VM: vm.ID, Key: a.Key}))
-			}
+		if !slices.Contains(a.Cards, h.Ref(d)) {
+			continue
 		}
+		if len(a.Cards) > 1 {
+			f.Reason += fmt.Sprintf(" (by mapping %s, which stands for %d cards)", a.Mapping, len(a.Cards))
+		}
+		f.Fix = on(h.Name, "choose another card, or "+s.Advise(inventory.TakeCardOut, inventory.Subject{VM: vm.ID, Key: a.Key}))
 	}
 	if ownership, _ := vm.Ownership(); ownership == inventory.Ours || ownership == inventory.Unmarked {
 		f.Fix = "choose another card, or let that worker go first: " + shell.Command("gpuworker delete %s", vm.Record.Worker)
@@ -130,14 +130,14 @@ func hiddenHolders(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []fin
 // Unbelieved is the finding of a card whose claim must not be believed: it is
 // taken, and nobody can say by whom.
 func Unbelieved(s *inventory.Snapshot, claim *inventory.Claim) finding.Finding {
-	f := finding.New(finding.CardClaimed, finding.Fail, at(s, claim.Host))
-	f.Where.Card = claim.Slot.String()
+	f := finding.New(finding.CardClaimed, finding.Fail, at(s, claim.Card.Host))
+	f.Where.Card = claim.Card.BDF()
 	f.Reason = fmt.Sprintf("register %s claims it, and %s", claim.Register, claim.Problem)
 	f.Fix = inventory.RecordFix("the description of PCI resource mapping " + claim.Register)
 	return f
 }
 
-func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inventory.Claim, worker WorkerKey) []finding.Finding {
+func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inventory.Claim, worker Holder) []finding.Finding {
 	f := finding.New(finding.CardClaimed, finding.Unknown, atCard(s, h.Name, d))
 	r := claim.Record
 	switch {
@@ -148,7 +148,7 @@ func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inve
 	case claim.Releasing:
 		f.Verdict = finding.Info
 		f.Reason = fmt.Sprintf("worker %s is giving the card back just now; a claim waits up to a minute for that", r.Worker)
-	case !worker.is(&r):
+	case r.WorkerKey != worker.WorkerKey:
 		f.Verdict = finding.Fail
 		f.Reason = fmt.Sprintf("claimed for worker %s of %s", r.Worker, r.PoolWords())
 		if r.By != "" {

@@ -1,6 +1,7 @@
 package place
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,7 +44,7 @@ func (r *Capacity) JudgeCards(host *inventory.Host) (verdicts []CardVerdict, bli
 	}
 	if f, is := unreadable(r.world, host, "PCI devices"); is && len(host.Devices) == 0 {
 		why, _ := gap(host, "PCI devices")
-		return nil, orWord(why, f.Reason)
+		return nil, cmp.Or(why, f.Reason)
 	}
 	for _, device := range host.GPUs() {
 		verdicts = append(verdicts, r.cardState(host, device))
@@ -54,11 +55,11 @@ func (r *Capacity) JudgeCards(host *inventory.Host) (verdicts []CardVerdict, bli
 // cardState sums up what a plan would find. Of several reasons that counts which
 // says most about whose the card is, then which is hardest to fix.
 func (r *Capacity) cardState(host *inventory.Host, device pci.Device) CardVerdict {
-	blocking, _ := r.JudgeCard(host, device, WorkerKey{})
+	blocking, _ := r.JudgeCard(host, device, Holder{})
 	if len(blocking) == 0 {
 		return CardVerdict{State: CardReady}
 	}
-	if holders := r.world.Holders(host.Name, device.Slot); len(holders) > 0 {
+	if holders := r.world.Holders(host.Ref(device)); len(holders) > 0 {
 		return heldCard(holders)
 	}
 	for _, state := range []CardState{CardReserved, CardNoIOMMU, CardBlocked, CardUnknown} {
@@ -68,7 +69,7 @@ func (r *Capacity) cardState(host *inventory.Host, device pci.Device) CardVerdic
 		}
 		verdict := CardVerdict{State: state, Reason: r.briefly(host, device, blocking[at])}
 		if state == CardReserved {
-			verdict.Claim = r.world.Claim(host.Name, device.Slot)
+			verdict.Claim = r.world.Claim(host.Ref(device))
 		}
 		return verdict
 	}
@@ -102,7 +103,7 @@ func heldCard(vms []*inventory.VM) CardVerdict {
 	case inventory.Unverified:
 		v.Reason = "not proven to be ours: " + why
 	case inventory.Foreign:
-		v.Reason = orWord(v.Reason, "not ours")
+		v.Reason = cmp.Or(v.Reason, "not ours")
 	}
 	return v
 }
@@ -111,8 +112,8 @@ func heldCard(vms []*inventory.VM) CardVerdict {
 func (r *Capacity) briefly(host *inventory.Host, device pci.Device, f finding.Finding) string {
 	switch f.ID {
 	case finding.CardClaimed:
-		claim := r.world.Claim(host.Name, device.Slot)
-		return orWord(claim.Problem, "by "+orWord(claim.Record.By, "somebody"))
+		claim := r.world.Claim(host.Ref(device))
+		return cmp.Or(claim.Problem, "by "+cmp.Or(claim.Record.By, "somebody"))
 	case finding.CardGroupShared:
 		mates := host.GroupMates(device)
 		names := make([]string, len(mates))

@@ -1,6 +1,7 @@
 package place
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -69,7 +70,7 @@ func hostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding
 	}
 	told = slices.DeleteFunc(told, func(f finding.Finding) bool { return f.Verdict == finding.Pass })
 	if !slices.ContainsFunc(told, func(f finding.Finding) bool { return f.Verdict != finding.Info }) {
-		f.Verdict, f.Reason = finding.Pass, fmt.Sprintf("%s, says %s", orWord(card.Driver, "no driver"), h.Facts.From)
+		f.Verdict, f.Reason = finding.Pass, fmt.Sprintf("%s, says %s", cmp.Or(card.Driver, "no driver"), h.Facts.From)
 		told = append(told, f)
 	}
 	return told
@@ -79,8 +80,8 @@ func hostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding
 // card, which it cannot unless vfio-pci has it: such facts are stale. A
 // card that waits for the next start, or that is one of several the VM may have got,
 // proves nothing.
-func ProvenByVM(s *inventory.Snapshot, id string, slot pci.Slot, findings []finding.Finding) []finding.Finding {
-	if !RunsWith(s, id, slot) {
+func ProvenByVM(s *inventory.Snapshot, id string, card pci.CardRef, findings []finding.Finding) []finding.Finding {
+	if !RunsWith(s, id, card) {
 		return findings
 	}
 	for i := range findings {
@@ -92,9 +93,9 @@ func ProvenByVM(s *inventory.Snapshot, id string, slot pci.Slot, findings []find
 }
 
 // RunsWith reports whether the VM runs, and has this card for sure.
-func RunsWith(s *inventory.Snapshot, id string, slot pci.Slot) bool {
+func RunsWith(s *inventory.Snapshot, id string, card pci.CardRef) bool {
 	vm := s.VM(id)
 	return vm != nil && vm.Running && slices.ContainsFunc(vm.Cards, func(a inventory.Attachment) bool {
-		return !a.Pending && len(a.Slots) == 1 && a.Slots[0] == slot
+		return !a.Pending && len(a.Cards) == 1 && a.Cards[0] == card
 	})
 }

@@ -75,22 +75,22 @@ func first(findings []finding.Finding) finding.ID {
 }
 
 func TestOldFactsDoNotSpeakAgainstAVMThatRunsWithTheCard(t *testing.T) {
-	slot := pci.MustBDF("03:00.0").Slot
+	card, other := pci.MustCardRef("pve1/03:00.0"), pci.MustCardRef("pve1/04:00.0")
 	for name, test := range map[string]struct {
 		running bool
 		card    inventory.Attachment
 		want    finding.Verdict
 	}{
-		"it runs with the card":               {true, inventory.Attachment{Slots: []pci.Slot{slot}}, finding.Pass},
-		"it is stopped":                       {false, inventory.Attachment{Slots: []pci.Slot{slot}}, finding.Fail},
-		"it gets the card at the next start":  {true, inventory.Attachment{Slots: []pci.Slot{slot}, Pending: true}, finding.Fail},
-		"it runs with this card or another":   {true, inventory.Attachment{Slots: []pci.Slot{slot, pci.MustBDF("04:00.0").Slot}}, finding.Fail},
-		"it runs with another card, not this": {true, inventory.Attachment{Slots: []pci.Slot{pci.MustBDF("04:00.0").Slot}}, finding.Fail},
+		"it runs with the card":               {true, inventory.Attachment{Cards: []pci.CardRef{card}}, finding.Pass},
+		"it is stopped":                       {false, inventory.Attachment{Cards: []pci.CardRef{card}}, finding.Fail},
+		"it gets the card at the next start":  {true, inventory.Attachment{Cards: []pci.CardRef{card}, Pending: true}, finding.Fail},
+		"it runs with this card or another":   {true, inventory.Attachment{Cards: []pci.CardRef{card, other}}, finding.Fail},
+		"it runs with another card, not this": {true, inventory.Attachment{Cards: []pci.CardRef{other}}, finding.Fail},
 	} {
 		t.Run(name, func(t *testing.T) {
 			world := Observed(Host("pve1", T4("03:00")))
 			world.VMs = append(world.VMs, inventory.VM{ID: "101", Host: "pve1", Running: test.running, Cards: []inventory.Attachment{test.card}})
-			got := ProvenByVM(world, "101", slot, []finding.Finding{{ID: finding.HostDriverOwns, Verdict: finding.Fail, Reason: "nouveau has it"}})
+			got := ProvenByVM(world, "101", card, []finding.Finding{{ID: finding.HostDriverOwns, Verdict: finding.Fail, Reason: "nouveau has it"}})
 			if got[0].Verdict != test.want {
 				t.Errorf("%+v", got)
 			}

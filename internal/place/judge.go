@@ -13,7 +13,7 @@ import (
 type cardsSeen struct {
 	models map[modelOf]bool
 	fit    map[selection][]pci.Device
-	judged map[card]judgment // for workers that have nothing yet
+	judged map[pci.CardRef]judgment // for workers that have nothing yet
 }
 
 // selection are the cards of a host that are of a kind.
@@ -29,7 +29,7 @@ type modelOf struct {
 }
 
 func newCardsSeen() *cardsSeen {
-	return &cardsSeen{models: map[modelOf]bool{}, fit: map[selection][]pci.Device{}, judged: map[card]judgment{}}
+	return &cardsSeen{models: map[modelOf]bool{}, fit: map[selection][]pci.Device{}, judged: map[pci.CardRef]judgment{}}
 }
 
 func (c *cardsSeen) fitting(needs CardRequirements, host *inventory.Host) []pci.Device {
@@ -58,8 +58,8 @@ func (c *cardsSeen) isModel(needs CardRequirements, host string, device pci.Devi
 
 // JudgeCard judges all that stands between a worker and a card, this plan
 // included.
-func (r *Capacity) JudgeCard(host *inventory.Host, device pci.Device, worker WorkerKey) (refusals, notes []finding.Finding) {
-	if taker := r.cards[card{host.Name, device.Slot}]; taker != "" && taker != worker.Worker {
+func (r *Capacity) JudgeCard(host *inventory.Host, device pci.Device, worker Holder) (refusals, notes []finding.Finding) {
+	if taker := r.cards[host.Ref(device)]; taker != "" && taker != worker.Worker {
 		return []finding.Finding{finding.New(finding.CardUsed, finding.Fail, atCard(r.world, host.Name, device)).
 			WithReason("used by " + taker).
 			WithFix("there are fewer cards than workers that want one: add a card, or lower count")}, nil
@@ -69,19 +69,19 @@ func (r *Capacity) JudgeCard(host *inventory.Host, device pci.Device, worker Wor
 }
 
 // isFree reports whether nothing stands between a worker and a card.
-func (r *Capacity) isFree(host *inventory.Host, device pci.Device, worker WorkerKey) bool {
-	taker := r.cards[card{host.Name, device.Slot}]
+func (r *Capacity) isFree(host *inventory.Host, device pci.Device, worker Holder) bool {
+	taker := r.cards[host.Ref(device)]
 	return (taker == "" || taker == worker.Worker) && len(r.judge(host, device, worker).refusals) == 0
 }
 
 // judge judges a card as the world is: for all workers that have nothing yet alike.
-func (r *Capacity) judge(host *inventory.Host, device pci.Device, worker WorkerKey) judgment {
-	claim := r.world.Claim(host.Name, device.Slot)
-	if worker.VM != "" || claim != nil && worker.is(&claim.Record) {
+func (r *Capacity) judge(host *inventory.Host, device pci.Device, worker Holder) judgment {
+	claim := r.world.Claim(host.Ref(device))
+	if worker.VM != "" || claim != nil && claim.Record.WorkerKey == worker.WorkerKey {
 		refusals, notes := Split(r.lookAtCard(host, device, worker))
 		return judgment{refusals, notes}
 	}
-	key := card{host.Name, device.Slot}
+	key := host.Ref(device)
 	known, judged := r.cardsSeen.judged[key]
 	if !judged {
 		known.refusals, known.notes = Split(r.lookAtCard(host, device, worker))
@@ -91,7 +91,7 @@ func (r *Capacity) judge(host *inventory.Host, device pci.Device, worker WorkerK
 	return known
 }
 
-func (r *Capacity) lookAtCard(host *inventory.Host, device pci.Device, worker WorkerKey) []finding.Finding {
+func (r *Capacity) lookAtCard(host *inventory.Host, device pci.Device, worker Holder) []finding.Finding {
 	findings := []finding.Finding{CheckIOMMU(r.world, host)}
 	if !findings[0].Blocks() {
 		findings = append(findings, CheckCardAlone(r.world, host, device))
@@ -99,7 +99,7 @@ func (r *Capacity) lookAtCard(host *inventory.Host, device pci.Device, worker Wo
 	findings = append(findings, CheckCardFree(r.world, host, device, worker)...)
 	facts := CheckHostFacts(r.world, host, device, r.requireFacts)
 	if slices.ContainsFunc(facts, finding.Finding.Blocks) {
-		facts = ProvenByVM(r.world, worker.VM, device.Slot, facts)
+		facts = ProvenByVM(r.world, worker.VM, host.Ref(device), facts)
 	}
 	return append(findings, facts...)
 }

@@ -24,7 +24,7 @@ type option struct {
 // it is asked for: the first is nearly always the last that is needed.
 func (r *Capacity) options(w Requirements) iter.Seq[option] {
 	return func(yield func(option) bool) {
-		if w.Card != nil && w.Card.Slot != nil {
+		if w.Card != nil && !w.Card.Ref.IsZero() {
 			yield(r.tryExact(w))
 			return
 		}
@@ -98,7 +98,7 @@ func (r *Capacity) tryHost(w Requirements, name string) option {
 
 // tryCard judges one card and, when it may be had, its host.
 func (r *Capacity) tryCard(w Requirements, host *inventory.Host, device pci.Device, onHost func() option) option {
-	refusals, notes := r.JudgeCard(host, device, w.WorkerKey)
+	refusals, notes := r.JudgeCard(host, device, w.Holder)
 	if len(refusals) > 0 {
 		return option{refusals: ofCard(device, refusals)}
 	}
@@ -107,7 +107,7 @@ func (r *Capacity) tryCard(w Requirements, host *inventory.Host, device pci.Devi
 		return o
 	}
 	gpu, _ := device.GPU()
-	o.placement.Slot, o.placement.Model = &device.Slot, gpu.ShortName()
+	o.placement.Card, o.placement.Model = host.Ref(device), gpu.ShortName()
 	alone := fmt.Sprintf("alone in group %d", device.Functions[0].Group)
 	if r.world.Capabilities.HidesGroups {
 		alone = "its group is not shown"
@@ -119,14 +119,14 @@ func (r *Capacity) tryCard(w Requirements, host *inventory.Host, device pci.Devi
 
 // ofCard are refusals that all name the card.
 func ofCard(device pci.Device, refusals []finding.Finding) []finding.Finding {
-	nameless := func(f finding.Finding) bool { return f.Where.Card == "" }
+	nameless := func(f finding.Finding) bool { return f.Where.Card.IsZero() }
 	if !slices.ContainsFunc(refusals, nameless) {
 		return refusals
 	}
 	named := slices.Clone(refusals)
 	for i := range named {
 		if nameless(named[i]) {
-			named[i].Where.Card = Address(device)
+			named[i].Where.Card = device.Address()
 		}
 	}
 	return named
@@ -134,11 +134,11 @@ func ofCard(device pci.Device, refusals []finding.Finding) []finding.Finding {
 
 // tryExact judges the card that a document names by its place.
 func (r *Capacity) tryExact(w Requirements) option {
-	name, slot := w.Card.Host, *w.Card.Slot
-	o := option{placement: Placement{Host: name, Slot: &slot}}
+	name, slot := w.Card.Ref.Host, w.Card.Ref.Slot
+	o := option{placement: Placement{Host: name, Card: w.Card.Ref}}
 	refuse := func(f finding.Finding) option {
-		if f.Where.Card == "" {
-			f.Where.Card = slot.String()
+		if f.Where.Card.IsZero() {
+			f.Where.Card = w.Card.Ref.BDF()
 		}
 		o.refusals = append(o.refusals, f)
 		return o

@@ -13,14 +13,12 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-func slot(text string) pci.Slot { return pci.MustBDF(text + ".0").Slot }
-
 // want is a worker of 4 cores and 8 GiB from ubuntu-22.04 on vmbr0.
 func want(worker string, changes ...func(*Requirements)) Requirements {
 	w := Requirements{
-		WorkerKey: WorkerKey{Worker: worker, Pool: "gpu", KubeCluster: "rke2-lab"},
-		Template:  v1alpha1.Template{Name: "ubuntu-22.04", Clone: v1alpha1.CloneLinked},
-		NICs:      []inventory.NIC{{Network: "vmbr0"}}, MemoryMiB: 8192, Cores: 4,
+		Holder:   Holder{WorkerKey: inventory.WorkerKey{Worker: worker, Pool: "gpu", KubeCluster: "rke2-lab"}},
+		Template: v1alpha1.Template{Name: "ubuntu-22.04", Clone: v1alpha1.CloneLinked},
+		NICs:     []inventory.NIC{{Network: "vmbr0"}}, MemoryMiB: 8192, Cores: 4,
 	}
 	for _, change := range changes {
 		change(&w)
@@ -29,7 +27,7 @@ func want(worker string, changes ...func(*Requirements)) Requirements {
 }
 
 func exactly(host, text string) func(*Requirements) {
-	return func(w *Requirements) { s := slot(text); w.Card = &CardRequirements{Host: host, Slot: &s} }
+	return func(w *Requirements) { w.Card = &CardRequirements{Ref: CardRef(host, text)} }
 }
 
 func ofModel(model string, hosts ...string) func(*Requirements) {
@@ -54,9 +52,9 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		says  []string
 	}{
 		{"the host is not one of the hypervisor", Observed(Host("pve1"), Host("pve2")), want("gpu-1", exactly("pve9", "03:00")),
-			[]string{"HOST-UNKNOWN pve9 0000:03:00: there is no host of this name; there are pve1, pve2 → correct the name in the document: gpuworker hosts"}},
+			[]string{"HOST-UNKNOWN pve9 0000:03:00.0: there is no host of this name; there are pve1, pve2 → correct the name in the document: gpuworker hosts"}},
 		{"the host is offline", Observed(Host("pve1").Offline()), want("gpu-1", exactly("pve1", "03:00")),
-			[]string{"HOST-OFFLINE pve1 0000:03:00: the host is offline → bring the host back, then run the same command again"}},
+			[]string{"HOST-OFFLINE pve1 0000:03:00.0: the host is offline → bring the host back, then run the same command again"}},
 		{
 			"a full clone cannot go to local storage of another host",
 			Observed(
@@ -69,17 +67,17 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 			[]string{`STORAGE-NOT-SHARED pve2 : template VM 9000 "ubuntu-22.04" is on pve1, and a full clone goes to another host on shared storage only: local-lvm is local to each host → set spec.machine.disk.storage to one that is shared (nas), make a copy of the template on pve2, or allow pve1 alone in spec.hosts`},
 		},
 		{"the host's devices cannot be read", Observed(Host("pve1").Blind("PCI devices", "permission denied: Sys.Audit on /")), want("gpu-1", exactly("pve1", "03:00")),
-			[]string{"HOST-UNREADABLE pve1 0000:03:00: PCI devices cannot be read: permission denied: Sys.Audit on / → gpuworker check shows which privilege the login lacks"}},
+			[]string{"HOST-UNREADABLE pve1 0000:03:00.0: PCI devices cannot be read: permission denied: Sys.Audit on / → gpuworker check shows which privilege the login lacks"}},
 		{"the pool leaves the host out", Observed(Host("pve1", T4("03:00")), ubuntu), want("gpu-1", exactly("pve1", "03:00"), func(w *Requirements) { w.Hosts = []string{"pve2"} }),
-			[]string{"HOST-NOT-ALLOWED pve1 0000:03:00: the card is on pve1, and spec.hosts of pool gpu leaves that host out → add the host to spec.hosts, or name another card"}},
+			[]string{"HOST-NOT-ALLOWED pve1 0000:03:00.0: the card is on pve1, and spec.hosts of pool gpu leaves that host out → add the host to spec.hosts, or name another card"}},
 		{"the IOMMU is off", Observed(Host("pve1", T4("03:00")).NoIOMMU(), ubuntu), want("gpu-1", exactly("pve1", "03:00")),
 			[]string{"HOST-IOMMU-OFF pve1 0000:03:00.0: the IOMMU is off: no PCI device is in an IOMMU group → turn VT-d or AMD-Vi on in the host's firmware, then reboot the host"}},
 		{"there is nothing at the address", Observed(Host("pve1", T4("03:00")), ubuntu), want("gpu-1", exactly("pve1", "04:00")),
-			[]string{"CARD-MISSING pve1 0000:04:00: the host has no device at this address; it has 0000:03:00.0 Tesla T4 → gpuworker gpus lists the cards; addresses change when cards are added or moved"}},
+			[]string{"CARD-MISSING pve1 0000:04:00.0: the host has no device at this address; it has 0000:03:00.0 Tesla T4 → gpuworker gpus lists the cards; addresses change when cards are added or moved"}},
 		{"the address is that of a network card", Observed(Host("pve1", NIC("42:00")), ubuntu), want("gpu-1", exactly("pve1", "42:00")),
-			[]string{"CARD-NOT-GPU pve1 0000:42:00: this is no NVIDIA GPU: 0000:42:00.0 I350 Gigabit Network Connection (network controller) → gpuworker gpus lists the cards"}},
+			[]string{"CARD-NOT-GPU pve1 0000:42:00.0: this is no NVIDIA GPU: 0000:42:00.0 I350 Gigabit Network Connection (network controller) → gpuworker gpus lists the cards"}},
 		{"the address is that of the bridge before the card", Observed(Host("pve1", Bridge("02:00"), T4("03:00")), ubuntu), want("gpu-1", exactly("pve1", "02:00")),
-			[]string{"CARD-NOT-GPU pve1 0000:02:00: this is a PCI bridge, the card is behind it: 0000:02:00.0 Starship/Matisse GPP Bridge (PCI bridge); the host has 0000:03:00.0 Tesla T4 → gpuworker gpus lists the cards"}},
+			[]string{"CARD-NOT-GPU pve1 0000:02:00.0: this is a PCI bridge, the card is behind it: 0000:02:00.0 Starship/Matisse GPP Bridge (PCI bridge); the host has 0000:03:00.0 Tesla T4 → gpuworker gpus lists the cards"}},
 		{"the group holds a network card too", Observed(Host("pve1", RTX3090("41:00").Group(27), NIC("42:00").Group(27)), ubuntu), want("gpu-1", exactly("pve1", "41:00")),
 			[]string{"CARD-GROUP-SHARED pve1 0000:41:00.0: shares IOMMU group 27 with 0000:42:00.0 I350 Gigabit Network Connection (network controller): a start would take that from the host too → move the card to another slot, or turn ACS on in the host's firmware"}},
 		{"a stranger's VM has the card", Observed(Host("pve1", T4("81:00")), ubuntu, VM(204, "vdi-7", "pve1").Card("81:00").Running()), want("gpu-1", exactly("pve1", "81:00")),
@@ -87,7 +85,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		{"another worker's VM has the card", Observed(Host("pve1", T4("81:00")), ubuntu, VM(9100, "ml-1", "pve1").Ours("ml", "rke2-lab", "SemiPersistent").Card("81:00")), want("gpu-1", exactly("pve1", "81:00")),
 			[]string{`CARD-HELD pve1 0000:81:00.0: attached to VM 9100 "ml-1", worker ml-1 of pool ml, stopped → choose another card, or let that worker go first: gpuworker delete ml-1`}},
 		{"a mapping of several cards may take it", Observed(Host("pve1", T4("81:00")), ubuntu, VM(204, "vdi-7", "pve1").Card("81:00").Change(func(vm *inventory.VM) {
-			vm.Cards[0].Mapping, vm.Cards[0].Slots = "t4s", append(vm.Cards[0].Slots, slot("82:00"))
+			vm.Cards[0].Mapping, vm.Cards[0].Cards = "t4s", append(vm.Cards[0].Cards, CardRef("pve1", "82:00"))
 		})), want("gpu-1", exactly("pve1", "81:00")),
 			[]string{`CARD-HELD pve1 0000:81:00.0: attached to VM 204 "vdi-7", not ours, stopped (by mapping t4s, which stands for 2 cards) → choose another card, or take it out of that VM   (on pve1)`}},
 		{"somebody else claimed the card", Observed(Host("pve1", T4("03:00")), ubuntu, Claim("pve1", "03:00", "ml-1", "ml", "prod", 9200)), want("gpu-1", exactly("pve1", "03:00")),
@@ -170,28 +168,21 @@ func TestPlacesThatAreFound(t *testing.T) {
 		want Requirements
 		at   string
 	}{
-		{"the first goes to the host with the most free memory", want("gpu-1", ofModel("t4")), "pve2 0000:03:00"},
-		{"the second to another host", want("gpu-2", ofModel("t4")), "pve1 0000:03:00"},
-		{"the third to the next card", want("gpu-3", ofModel("t4")), "pve1 0000:81:00"},
-		{"the model may be given by ID", want("gpu-4", func(w *Requirements) { w.Card = &CardRequirements{ID: "10DE:2204"} }), "pve3 0000:0a:00"},
+		{"the first goes to the host with the most free memory", want("gpu-1", ofModel("t4")), "pve2 0000:03:00.0"},
+		{"the second to another host", want("gpu-2", ofModel("t4")), "pve1 0000:03:00.0"},
+		{"the third to the next card", want("gpu-3", ofModel("t4")), "pve1 0000:81:00.0"},
+		{"the model may be given by ID", want("gpu-4", func(w *Requirements) { w.Card = &CardRequirements{ID: "10DE:2204"} }), "pve3 0000:0a:00.0"},
 		{"a plain worker of the pool goes where the pool has fewest", want("gpu-5"), "pve2 "},
 		{"and then where there is most memory", want("gpu-6"), "pve3 "},
 	} {
 		seat, _, refusals := room.Place(s.want)
-		if got := seat.Host + " " + slotOf(seat); got != s.at || len(refusals) > 0 {
+		if got := seat.Host + " " + seat.Card.BDF().String(); got != s.at || len(refusals) > 0 {
 			t.Errorf("%s: %q, want %q; refusals %v", s.name, got, s.at, written(refusals))
 		}
 	}
 	if _, _, refusals := room.Place(want("gpu-7", ofModel("t4"))); len(refusals) != 4 || refusals[0].ID != finding.CardUsed {
 		t.Errorf("all T4s are given away: %v", written(refusals))
 	}
-}
-
-func slotOf(s Placement) string {
-	if s.Slot == nil {
-		return ""
-	}
-	return s.Slot.String()
 }
 
 func TestWhatIsPromisedIsNotThereTwice(t *testing.T) {

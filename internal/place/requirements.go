@@ -11,7 +11,7 @@ import (
 
 // Requirements are what one worker asks of a hypervisor.
 type Requirements struct {
-	WorkerKey
+	Holder
 	Hosts []string          // that may run it; empty: all
 	Card  *CardRequirements // nil for a plain worker
 
@@ -24,23 +24,15 @@ type Requirements struct {
 	Cores     int
 }
 
-// WorkerKey names a worker. What it holds already does not stand in its own way.
-type WorkerKey struct {
-	Worker      string
-	Pool        string
-	KubeCluster string
-	VM          string // of its VM; "" when it has none
-}
-
-// is reports whether a record speaks of this worker.
-func (w WorkerKey) is(r *inventory.Record) bool {
-	return r != nil && r.Worker == w.Worker && r.Pool == w.Pool && r.KubeCluster == w.KubeCluster
+// Holder is a worker and its VM. What it holds already does not stand in its own way.
+type Holder struct {
+	inventory.WorkerKey
+	VM string // identifier; "" when it has none
 }
 
 // CardRequirements ask for one card: by its place, or by its kind.
 type CardRequirements struct {
-	Host string    // with Slot
-	Slot *pci.Slot // exactly this card
+	Ref pci.CardRef // exactly this card; zero when it is asked for by its kind
 
 	Model string
 	ID    string
@@ -49,8 +41,8 @@ type CardRequirements struct {
 
 // Matches reports whether the card may be the one that is asked for.
 func (c CardRequirements) Matches(host string, device pci.Device) bool {
-	if c.Slot != nil {
-		return c.Host == host && *c.Slot == device.Slot
+	if !c.Ref.IsZero() {
+		return c.Ref == pci.CardRef{Host: host, Slot: device.Slot}
 	}
 	gpu, ok := device.GPU()
 	if !ok || len(c.Hosts) > 0 && !slices.Contains(c.Hosts, host) {
@@ -82,8 +74,8 @@ func isModel(gpu pci.Function, model string) bool {
 // String says in a few words what is asked for.
 func (c CardRequirements) String() string {
 	switch {
-	case c.Slot != nil:
-		return c.Host + " " + c.Slot.String()
+	case !c.Ref.IsZero():
+		return c.Ref.String()
 	case c.ID != "":
 		return "GPU " + c.ID
 	}
@@ -110,7 +102,7 @@ func (w Requirements) hosts(s *inventory.Snapshot) []string {
 // Placement is a place for a worker.
 type Placement struct {
 	Host     string
-	Slot     *pci.Slot // nil for a plain worker
+	Card     pci.CardRef // zero for a plain worker
 	Model    string
 	Template *inventory.VM
 	Reason   string

@@ -119,7 +119,7 @@ func (s *Search) try(w Requirements, c *candidate) (o option, found bool) {
 		return o, len(o.refusals) == 0
 	}
 	for ; len(c.cards) > 0; c.cards = c.cards[1:] {
-		if !s.capacity.isFree(c.host, c.cards[0], w.WorkerKey) {
+		if !s.capacity.isFree(c.host, c.cards[0], w.Holder) {
 			continue
 		}
 		o = s.capacity.tryCard(w, c.host, c.cards[0], func() option { return s.capacity.tryHost(w, c.host.Name) })
@@ -146,7 +146,7 @@ func (s *Search) Choices() int {
 func (s *Search) placesOn(c *candidate) int {
 	places := 0
 	for _, device := range c.cards {
-		if s.capacity.isFree(c.host, device, s.needs.WorkerKey) {
+		if s.capacity.isFree(c.host, device, s.needs.Holder) {
 			places++
 		}
 	}

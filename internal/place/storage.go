@@ -1,6 +1,7 @@
 package place
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,7 +22,7 @@ type Volume struct {
 func Volumes(w Requirements, template *inventory.VM) []Volume {
 	home, wanted := template.Machine.Storage, max(w.DiskMiB, template.Machine.DiskMiB)
 	if w.Template.Clone == v1alpha1.CloneFull {
-		return []Volume{{orWord(w.Storage, home), int64(wanted) * mib}}
+		return []Volume{{cmp.Or(w.Storage, home), int64(wanted) * mib}}
 	}
 	volumes := []Volume{{home, int64(wanted-template.Machine.DiskMiB) * mib}}
 	if w.Storage != "" && w.Storage != home {
@@ -69,7 +70,7 @@ func CheckStorage(s *inventory.Snapshot, h *inventory.Host, need Volume, promise
 		if f, is := unreadable(s, h, "storages"); is {
 			return f
 		}
-		f.Reason = fmt.Sprintf("the host has no storage %s; it has %s", orWord(need.Storage, "(unnamed)"), storageNames(h))
+		f.Reason = fmt.Sprintf("the host has no storage %s; it has %s", cmp.Or(need.Storage, "(unnamed)"), storageNames(h))
 		f.Fix = "correct spec.machine.disk.storage, or allow the storage on this host"
 		return f
 	}
@@ -80,7 +81,7 @@ func CheckStorage(s *inventory.Snapshot, h *inventory.Host, need Volume, promise
 		f.Fix = on(h.Name, s.Advise(inventory.ActivateStorage, inventory.Subject{}))
 	case !storage.Has("images"):
 		f.ID = finding.StorageContent
-		f.Reason = fmt.Sprintf("storage %s takes no disks of VMs, only %s", storage.Name, orWord(strings.Join(storage.Content, ", "), "nothing"))
+		f.Reason = fmt.Sprintf("storage %s takes no disks of VMs, only %s", storage.Name, cmp.Or(strings.Join(storage.Content, ", "), "nothing"))
 		f.Fix = s.Advise(inventory.AddContent, inventory.Subject{Storage: storage.Name, Content: strings.Join(slices.Concat(storage.Content, []string{"images"}), ",")})
 	case storage.Total == 0 && need.Bytes > 0:
 		f.ID, f.Verdict = finding.StorageFull, finding.Unknown
@@ -104,5 +105,5 @@ func storageNames(h *inventory.Host) string {
 	for _, s := range h.Storages {
 		names = append(names, s.Name)
 	}
-	return orWord(strings.Join(names, ", "), "none")
+	return cmp.Or(strings.Join(names, ", "), "none")
 }

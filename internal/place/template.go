@@ -1,6 +1,7 @@
 package place
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -92,7 +93,7 @@ func CheckTemplate(s *inventory.Snapshot, vm *inventory.VM) []finding.Finding {
 	}
 	if !vm.CloudInit {
 		fail(finding.TemplateNoCloudInit, "has no cloud-init drive, so login and addresses would never reach the guest",
-			s.Advise(inventory.AddCloudInit, inventory.Subject{VM: vm.ID, Storage: orWord(vm.Machine.Storage, "STORAGE")}))
+			s.Advise(inventory.AddCloudInit, inventory.Subject{VM: vm.ID, Storage: cmp.Or(vm.Machine.Storage, "STORAGE")}))
 	}
 	if len(vm.Cards) > 0 {
 		fail(finding.TemplateHasCard, "has a PCI card attached, which every clone would carry too",
@@ -103,11 +104,4 @@ func CheckTemplate(s *inventory.Snapshot, vm *inventory.VM) []finding.Finding {
 			WithReason(fmt.Sprintf("template %s, disk of %s on %s", VMName(vm), Size(int64(vm.Machine.DiskMiB)*mib), vm.Machine.Storage)))
 	}
 	return findings
-}
-
-func orWord(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
 }

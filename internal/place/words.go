@@ -1,6 +1,7 @@
 package place
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -59,14 +60,6 @@ func whose(vm *inventory.VM) string {
 	return words + ", stopped"
 }
 
-// Address is how a card is called: the BDF of its GPU function, else its slot.
-func Address(d pci.Device) string {
-	if gpu, ok := d.GPU(); ok {
-		return gpu.BDF.String()
-	}
-	return d.Slot.String()
-}
-
 // functionName names a function as lspci would, in short: "0000:42:00.0 I350
 // Gigabit Network Connection (network controller)".
 func functionName(f pci.Function) string {
@@ -103,7 +96,7 @@ func gpuModels(h *inventory.Host) string {
 	for i, model := range models {
 		models[i] = fmt.Sprintf("%d × %s", number[model], model)
 	}
-	return orWord(strings.Join(models, ", "), "no NVIDIA GPU")
+	return cmp.Or(strings.Join(models, ", "), "no NVIDIA GPU")
 }
 
 // on is advice to run a command on a host.
@@ -116,7 +109,7 @@ func at(s *inventory.Snapshot, host string) fault.Place {
 
 func atCard(s *inventory.Snapshot, host string, d pci.Device) fault.Place {
 	where := at(s, host)
-	where.Card = Address(d)
+	where.Card = d.Address()
 	return where
 }
 

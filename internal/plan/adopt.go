@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,7 +58,7 @@ func (b *builder) adopted(pool *v1alpha1.WorkerPool, vm *inventory.VM, worker st
 	if pool == nil || vm == nil {
 		return nil
 	}
-	m := b.survey.members[identity{pool.Name, pool.Spec.KubeCluster, worker}]
+	m := b.survey.members[workerKeyOf(pool, worker)]
 	if m == nil || m.vm != vm || m.unmarked {
 		return nil
 	}
@@ -79,7 +80,7 @@ func (b *builder) adoptLasts(d *draft, vm *inventory.VM) {
 	}
 	as := *vm
 	as.Record = d.Record
-	pretended := &draft{Worker: &Worker{Name: d.Name}, pool: d.pool, number: d.number, member: &member{vm: &as, host: vm.Home(), slot: d.Slot}}
+	pretended := &draft{Worker: &Worker{Name: d.Name}, pool: d.pool, number: d.number, member: &member{vm: &as, host: vm.Home(), card: d.Card}}
 	_, _, differences := b.differences(pretended)
 	for _, difference := range differences {
 		if difference.When != NeedsRemake {
@@ -141,14 +142,14 @@ func (b *builder) adoptableName(e *fault.Error, pool *v1alpha1.WorkerPool, vm *i
 		e.Fix = "gpuworker status shows it"
 		return e
 	}
-	switch m := b.survey.members[identity{pool.Name, pool.Spec.KubeCluster, worker}]; {
+	switch m := b.survey.members[workerKeyOf(pool, worker)]; {
 	case m == nil:
 	case m.vm != nil:
 		e.Kind, e.Why = fault.Exists, fmt.Sprintf("worker %s exists: VM %s on %s", worker, m.vm.ID, m.vm.Home())
 		e.Fix = "choose another number"
 		return e
-	case vm.Home() != m.host || !vm.Holds(*m.slot):
-		e.Kind, e.Why = fault.Exists, fmt.Sprintf("card %s in %s is claimed for worker %s, and the VM has not got it", m.slot, m.host, worker)
+	case vm.Home() != m.host || !vm.Holds(m.card):
+		e.Kind, e.Why = fault.Exists, fmt.Sprintf("card %s is claimed for worker %s, and the VM has not got it", m.card, worker)
 		e.Fix = "choose another number, or give that card back first: " + shell.Command("gpuworker delete %s", worker)
 		return e
 	}
@@ -167,41 +168,38 @@ func (b *builder) exampleNames() string {
 	for _, pool := range b.documents.pools {
 		names = append(names, pool.WorkerName(1))
 	}
-	return orNothing(strings.Join(names, ", "))
+	return cmp.Or(strings.Join(names, ", "), "nothing")
 }
 
 // adoptCard finds the one card of the VM and plans to claim it.
 func (b *builder) adoptCard(d *draft, vm *inventory.VM) {
-	slots := map[pci.Slot]bool{}
+	var cards []pci.CardRef
 	for _, a := range vm.Cards {
-		for _, slot := range a.Slots {
-			slots[slot] = true
-		}
+		cards = append(cards, a.Cards...)
 	}
-	if len(slots) != 1 {
-		d.refuse(b.strangeCard(vm, fmt.Sprintf("a worker of pool %s has exactly one card attached, and the VM has %d", d.pool.Name, len(slots))))
+	slices.SortFunc(cards, pci.CardRef.Compare)
+	if cards = slices.Compact(cards); len(cards) != 1 {
+		d.refuse(b.strangeCard(vm, fmt.Sprintf("a worker of pool %s has exactly one card attached, and the VM has %d", d.pool.Name, len(cards))))
 		return
 	}
-	var slot pci.Slot
-	for slot = range slots {
-	}
-	m := &member{vm: vm, host: vm.Home(), slot: &slot}
+	card := cards[0]
+	m := &member{vm: vm, host: card.Host, card: card}
 	wanted := slices.ContainsFunc(d.pool.Spec.GPUs, func(r v1alpha1.GPURequest) bool {
 		f := fits(b.world, d.pool, &r, m)
 		return f == fitNamed || f == fitSeen
 	})
-	d.Slot, d.Model = &slot, b.model(m)
+	d.Card, d.Model = card, b.model(m)
 	if !wanted {
-		d.refuse(b.strangeCard(vm, fmt.Sprintf("no entry of spec.gpus of pool %s fits its card %s", d.pool.Name, slot)))
+		d.refuse(b.strangeCard(vm, fmt.Sprintf("no entry of spec.gpus of pool %s fits its card %s", d.pool.Name, card)))
 		return
 	}
-	blocking, notes := b.judgeAdopted(d, vm, slot)
+	blocking, notes := b.judgeAdopted(d, vm, card)
 	if len(blocking) > 0 {
 		d.refuse(blocking...)
 		return
 	}
 	d.Notes = append(d.Notes, notes...)
-	d.Record.Card = slot.String()
+	d.Record.Card = card
 	d.Steps = []StepKind{StepClaim, StepAdopt}
 	if b.world.Capabilities.ClaimsInVM {
 		d.Steps = []StepKind{StepAdopt, StepClaim}
@@ -209,16 +207,15 @@ func (b *builder) adoptCard(d *draft, vm *inventory.VM) {
 }
 
 // judgeAdopted judges the card of a VM that is to be adopted, if it can be seen.
-func (b *builder) judgeAdopted(d *draft, vm *inventory.VM, slot pci.Slot) (blocking, notes []finding.Finding) {
+func (b *builder) judgeAdopted(d *draft, vm *inventory.VM, card pci.CardRef) (blocking, notes []finding.Finding) {
 	host := b.world.Host(vm.Home())
 	if host == nil {
 		return []finding.Finding{place.CheckHost(b.world, vm.Home())}, nil
 	}
-	if there := place.CheckCardThere(b.world, host, slot); there.Blocks() {
+	if there := place.CheckCardThere(b.world, host, card.Slot); there.Blocks() {
 		return []finding.Finding{there}, nil
 	}
-	workerKey := place.WorkerKey{Worker: d.Name, Pool: d.pool.Name, KubeCluster: d.pool.Spec.KubeCluster, VM: vm.ID}
-	return b.capacity.JudgeCard(host, *host.Device(slot), workerKey)
+	return b.capacity.JudgeCard(host, *host.Device(card.Slot), place.Holder{WorkerKey: workerKeyOf(d.pool, d.Name), VM: vm.ID})
 }
 
 func (b *builder) strangeCard(vm *inventory.VM, why string) finding.Finding {

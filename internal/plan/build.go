@@ -9,6 +9,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/place"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // Build makes the plan that brings the world to what the documents declare.
@@ -24,7 +25,7 @@ func (b *builder) build() *Plan {
 	b.decideNew()
 	p := b.plan()
 	if refused := p.Summary().Refused; b.in.Request.AllOrNothing && refused > 0 {
-		p.Block(fmt.Sprintf("%s, and all or nothing was asked for", count(refused, "worker is refused", "workers are refused")))
+		p.Block(fmt.Sprintf("%s refused, and all or nothing was asked for", term.Count(refused, "worker")))
 	}
 	return p
 }
@@ -77,20 +78,20 @@ type draft struct {
 	duplicates []Worker             // further VMs of the same worker, to be destroyed
 }
 
-func (d *draft) identity() identity {
+func (d *draft) key() inventory.WorkerKey {
 	switch {
 	case d.member != nil:
-		return d.member.identity
+		return d.member.WorkerKey
 	case d.pool == nil:
-		return identity{worker: d.Name}
+		return inventory.WorkerKey{Worker: d.Name}
 	}
-	return identity{d.pool.Name, d.pool.Spec.KubeCluster, d.Name}
+	return workerKeyOf(d.pool, d.Name)
 }
 
 func newBuilder(in Input) *builder {
 	documents := documentsOf(in)
 	b := &builder{
-		in: in, documents: documents, world: in.Snapshot, survey: look(in.Snapshot, documents), capacity: place.NewCapacity(in.Snapshot), named: in.Request.places(),
+		in: in, documents: documents, world: in.Snapshot, survey: look(in.Snapshot, documents), capacity: place.NewCapacity(in.Snapshot), named: places(in.Request),
 		poolAt: map[poolKey]*poolDraft{}, searches: map[requestKey]*place.Search{},
 	}
 	if in.Hypervisor != nil && in.Hypervisor.Spec.RequireHostFacts {
@@ -172,7 +173,7 @@ func enlistPlain(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
 	missing := pool.Size()
 	for _, m := range members {
 		d := existingDraft(pool, m)
-		d.Undeclared = missing == 0 || m.slot != nil || len(pool.Spec.Names) > 0 && m.number == 0
+		d.Undeclared = missing == 0 || !m.card.IsZero() || len(pool.Spec.Names) > 0 && m.number == 0
 		if !d.Undeclared {
 			missing--
 		}
@@ -186,7 +187,7 @@ func enlistPlain(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
 // enlistUndeclared lists the workers of ours that are of no declared pool.
 func (b *builder) enlistUndeclared() {
 	for _, m := range b.survey.order {
-		if b.documents.pool(m.record()) != nil || !b.documents.declares(m.kubeCluster) || b.documents.toldBeside(m.record()) {
+		if b.documents.pool(m.record()) != nil || !b.documents.declares(m.KubeCluster) || b.documents.toldBeside(m.record()) {
 			continue
 		}
 		d := existingDraft(nil, m)
@@ -196,7 +197,7 @@ func (b *builder) enlistUndeclared() {
 }
 
 func existingDraft(pool *v1alpha1.WorkerPool, m *member) *draft {
-	return &draft{Worker: &Worker{Name: m.worker}, pool: pool, number: m.number, member: m}
+	return &draft{Worker: &Worker{Name: m.Worker}, pool: pool, number: m.number, member: m}
 }
 
 func (b *builder) all() func(yield func(*draft) bool) {
@@ -216,8 +217,8 @@ func (b *builder) all() func(yield func(*draft) bool) {
 func (b *builder) reserve() {
 	for _, withVM := range []bool{true, false} {
 		for d := range b.all() {
-			if m := d.member; m != nil && m.slot != nil && (m.vm != nil) == withVM && d.pool != nil {
-				b.capacity.Reserve(m.host, *m.slot, m.worker)
+			if m := d.member; m != nil && !m.card.IsZero() && (m.vm != nil) == withVM && d.pool != nil {
+				b.capacity.Reserve(m.card, m.Worker)
 			}
 		}
 	}
@@ -226,7 +227,7 @@ func (b *builder) reserve() {
 func (b *builder) decideExisting() {
 	for d := range b.all() {
 		if d.member != nil && d.member.vm != nil {
-			b.capacity.Settle(d.member.workerKey(), d.member.vm.Home())
+			b.capacity.Settle(d.member.holder(), d.member.vm.Home())
 		}
 	}
 	for d := range b.all() {
@@ -256,7 +257,7 @@ func (b *builder) decideNew() {
 			b.create(d)
 		case d.request == nil:
 			plain = append(plain, d)
-		case !d.request.ByPlace():
+		case cardRequirements(d.request).Ref.IsZero():
 			selecting = append(selecting, d)
 		default:
 			b.create(d)
@@ -278,8 +279,8 @@ func (b *builder) decideNew() {
 // keepForNamed keeps a card for the request that names it, also while it cannot
 // be had: no selector of another pool takes it meanwhile.
 func (b *builder) keepForNamed(d *draft) {
-	if needs := cardRequirements(d.request); needs.Slot != nil {
-		b.capacity.Reserve(needs.Host, *needs.Slot, d.Name)
+	if needs := cardRequirements(d.request); !needs.Ref.IsZero() {
+		b.capacity.Reserve(needs.Ref, d.Name)
 	}
 }
 
@@ -287,9 +288,9 @@ func (b *builder) keepForNamed(d *draft) {
 func (b *builder) needs(d *draft) place.Requirements {
 	w := RequirementsOf(b.world.Capabilities, d.pool, d.Name, d.request)
 	if d.member != nil {
-		w.WorkerKey = d.member.workerKey()
-		if d.member.slot != nil {
-			w.Card = &place.CardRequirements{Host: d.member.host, Slot: d.member.slot}
+		w.Holder = d.member.holder()
+		if !d.member.card.IsZero() {
+			w.Card = &place.CardRequirements{Ref: d.member.card}
 		}
 	}
 	return w
@@ -321,10 +322,10 @@ func (b *builder) plan() *Plan {
 // is written in its place must replace this and nothing else.
 func (b *builder) noteClaims(p *Plan) {
 	for w := range p.Workers() {
-		if w.Slot == nil || len(w.Steps) == 0 {
+		if w.Card.IsZero() || len(w.Steps) == 0 {
 			continue
 		}
-		if claim := b.world.Claim(w.Host, *w.Slot); claim != nil && claim.Record.Worker == w.Name && claim.Problem == "" {
+		if claim := b.world.Claim(w.Card); claim != nil && claim.Record.Worker == w.Name && claim.Problem == "" {
 			record := claim.Record
 			w.Claimed = &record
 		}
@@ -368,11 +369,11 @@ func (b *builder) empty() *Plan {
 func (b *builder) surplusVMs(d *draft) []Worker {
 	var workers []Worker
 	for _, vm := range d.member.extraVMs {
-		if d.pool == nil || isSemiPersistent(d.pool) || vm.Record.Lifecycle != string(v1alpha1.Ephemeral) || vm.Record.Card != "" || len(vm.Cards) > 0 {
+		if d.pool == nil || isSemiPersistent(d.pool) || vm.Record.Lifecycle != string(v1alpha1.Ephemeral) || !vm.Record.Card.IsZero() || len(vm.Cards) > 0 {
 			continue
 		}
-		duplicate := &member{identity: d.member.identity, vm: vm, unmarked: !marked(vm), host: vm.Home()}
-		w := &draft{Worker: &Worker{Name: duplicate.worker}, pool: d.pool, member: duplicate}
+		duplicate := &member{WorkerKey: d.member.WorkerKey, vm: vm, unmarked: !marked(vm), host: vm.Home()}
+		w := &draft{Worker: &Worker{Name: duplicate.Worker}, pool: d.pool, member: duplicate}
 		b.fill(w)
 		b.destroy(w, fmt.Sprintf("a second VM of this worker: VM %s is kept", d.member.vm.ID))
 		b.waitForLock(w)
@@ -382,9 +383,3 @@ func (b *builder) surplusVMs(d *draft) []Worker {
 }
 
 // count writes "1 worker", "2 workers".
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}

@@ -13,6 +13,13 @@ import (
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 )
 
+func whereOf(w *Worker) string {
+	if w.Card.IsZero() {
+		return w.Host
+	}
+	return w.Card.String()
+}
+
 // lines writes what a plan decides, a line for each worker: name, action, host,
 // card, VM, steps; the IDs of refusals; changes; the hint.
 func lines(p *Plan) []string {
@@ -20,7 +27,7 @@ func lines(p *Plan) []string {
 	for w := range p.Workers() {
 		words := []string{w.Name, string(w.Action)}
 		if w.Action != Refuse && w.Action != Keep && w.Host != "" {
-			words = append(words, strings.TrimSpace(w.Host+" "+slotText(w.Slot)))
+			words = append(words, whereOf(w))
 		}
 		if len(w.Steps) > 0 {
 			words = append(words, fmt.Sprintf("VM %s", w.VM))
@@ -75,20 +82,20 @@ func TestBuild(t *testing.T) {
 	groups := map[string][]scenario{
 		"creating": {
 			{"an empty world gets all workers", lab(twoT4s(), gpu, plain), []string{
-				"gpu-1 create pve1 0000:03:00 VM 9100 " + makeGPU,
-				"gpu-2 create pve2 0000:03:00 VM 9101 " + makeGPU,
+				"gpu-1 create pve1/0000:03:00.0 VM 9100 " + makeGPU,
+				"gpu-2 create pve2/0000:03:00.0 VM 9101 " + makeGPU,
 				"w-1 create pve1 VM 9102 " + makePlain,
 				"w-2 create pve2 VM 9103 " + makePlain,
 			}},
 			{"a card that one pool names is not taken by the selector of an earlier pool",
 				lab(twoT4s(), pool("any", model("t4", 1)), one), []string{
-					"any-1 create pve2 0000:03:00 VM 9101 " + makeGPU,
-					"gpu-1 create pve1 0000:03:00 VM 9100 " + makeGPU,
+					"any-1 create pve2/0000:03:00.0 VM 9101 " + makeGPU,
+					"gpu-1 create pve1/0000:03:00.0 VM 9100 " + makeGPU,
 				}},
 			{"a selector with one choice goes before one with two",
 				lab(twoT4s(), pool("any", model("t4", 1)), pool("only", model("t4", 1, "pve1"))), []string{
-					"any-1 create pve2 0000:03:00 VM 9101 " + makeGPU,
-					"only-1 create pve1 0000:03:00 VM 9100 " + makeGPU,
+					"any-1 create pve2/0000:03:00.0 VM 9101 " + makeGPU,
+					"only-1 create pve1/0000:03:00.0 VM 9100 " + makeGPU,
 				}},
 			{"a named card that cannot be had is kept from selectors all the same",
 				lab(Observed(Host("pve1", T4("03:00")).Memory(64, 62), Template(9000, "ubuntu-22.04", "pve1")),
@@ -97,11 +104,11 @@ func TestBuild(t *testing.T) {
 				}},
 			{"two workers that name one card: the second is refused",
 				lab(twoT4s(), one, pool("too", exact("pve1", "0000:03:00.0"))), []string{
-					"gpu-1 create pve1 0000:03:00 VM 9100 " + makeGPU, "too-1 refuse CARD-USED",
+					"gpu-1 create pve1/0000:03:00.0 VM 9100 " + makeGPU, "too-1 refuse CARD-USED",
 				}},
 			{"numbers that VMs and claims use are not given out",
 				lab(twoT4s(VM(9100, "stranger", "pve1"), Claim("pve2", "03:00", "x-1", "x", "other", 9101)), one), []string{
-					"gpu-1 create pve1 0000:03:00 VM 9102 " + makeGPU,
+					"gpu-1 create pve1/0000:03:00.0 VM 9102 " + makeGPU,
 				}},
 			{"a name that a stranger has is refused, and its number is not skipped",
 				lab(twoT4s(VM(300, "w-1", "pve1")), plain), []string{
@@ -125,7 +132,7 @@ func TestBuild(t *testing.T) {
 				}},
 			{"a VM that cannot be read may hold any card of its host",
 				lab(twoT4s(VM(300, "secret", "pve1").Unreadable("permission denied")), gpu), []string{
-					"gpu-1 create pve2 0000:03:00 VM 9100 " + makeGPU,
+					"gpu-1 create pve2/0000:03:00.0 VM 9100 " + makeGPU,
 					"gpu-2 refuse CARD-HOLDER-UNKNOWN CARD-USED",
 				}},
 			{"no replicas are no workers", lab(twoT4s(), pool("w", replicas(0))), nil},
@@ -137,20 +144,20 @@ func TestBuild(t *testing.T) {
 		"half-made": {
 			{"a claim without a VM keeps name, card and number",
 				lab(twoT4s(claim(gpu, 2, 9107, "pve1", "03:00")), gpu), []string{
-					"gpu-1 create pve2 0000:03:00 VM 9100 " + makeGPU,
-					"gpu-2 create pve1 0000:03:00 VM 9107 " + makeGPU,
+					"gpu-1 create pve2/0000:03:00.0 VM 9100 " + makeGPU,
+					"gpu-2 create pve1/0000:03:00.0 VM 9107 " + makeGPU,
 				}},
 			{"a claim whose number somebody else took gets another",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), VM(9100, "stranger", "pve2")), one), []string{
-					"gpu-1 create pve1 0000:03:00 VM 9101 " + makeGPU,
+					"gpu-1 create pve1/0000:03:00.0 VM 9101 " + makeGPU,
 				}},
 			{"a claim whose clone is being made waits",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), InFlight(9100, "pve1")), one), []string{
-					"gpu-1 wait pve1 0000:03:00",
+					"gpu-1 wait pve1/0000:03:00.0",
 				}},
 			{"a claim whose clone died gets another number",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), InFlight(9100, "pve1").Stuck()), one), []string{
-					"gpu-1 create pve1 0000:03:00 VM 9101 " + makeGPU,
+					"gpu-1 create pve1/0000:03:00.0 VM 9101 " + makeGPU,
 				}},
 			{"a claim whose VM cannot be read is refused, not cloned twice",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), VM(9100, "gpu-1", "pve1").Unreadable("permission denied")), one), []string{
@@ -162,21 +169,21 @@ func TestBuild(t *testing.T) {
 				}},
 			{"a clone that was not marked goes on with configure",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), VM(9100, "gpu-1", "pve1").Unmarked("gpu", "rke2-lab", "SemiPersistent").For("03:00")), one), []string{
-					"gpu-1 finish pve1 0000:03:00 VM 9100 [configure attach start agent]",
+					"gpu-1 finish pve1/0000:03:00.0 VM 9100 [configure attach start agent]",
 				}},
 			{"a configured VM without its card goes on with attach",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), made(one, 1, 9100, "pve1", "").For("03:00")), one), []string{
-					"gpu-1 finish pve1 0000:03:00 VM 9100 [configure attach start agent]",
+					"gpu-1 finish pve1/0000:03:00.0 VM 9100 [configure attach start agent]",
 				}},
 			{"a VM with its card goes on with start",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), made(one, 1, 9100, "pve1", "03:00")), one), []string{
-					"gpu-1 start pve1 0000:03:00 VM 9100 [start agent]",
+					"gpu-1 start pve1/0000:03:00.0 VM 9100 [start agent]",
 				}},
 			{"a marked VM with the template's firmware is configured, not held",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), made(one, 1, 9100, "pve1", "").For("03:00").Machine(func(m *inventory.Machine) {
 					m.Firmware, m.Cores, m.Protection = inventory.FirmwareBIOS, 2, false
 				})), one), []string{
-					"gpu-1 finish pve1 0000:03:00 VM 9100 [configure attach start agent]",
+					"gpu-1 finish pve1/0000:03:00.0 VM 9100 [configure attach start agent]",
 				}},
 			{"a plain VM that an older program marked and did not configure is configured and started; its firmware waits for a person",
 				lab(twoT4s(made(semi, 1, 9100, "pve1", "").Machine(func(m *inventory.Machine) {
@@ -194,11 +201,11 @@ func TestBuild(t *testing.T) {
 				}},
 			{"a running GPU worker whose claim got lost claims again",
 				lab(twoT4s(made(one, 1, 9100, "pve1", "03:00").Running()), one), []string{
-					"gpu-1 finish pve1 0000:03:00 VM 9100 [claim]",
+					"gpu-1 finish pve1/0000:03:00.0 VM 9100 [claim]",
 				}},
 			{"a register that does not fit any more is renewed before the start",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00").Stale("iommugroup is 14, the hardware says 15"), made(one, 1, 9100, "pve1", "03:00")), one), []string{
-					"gpu-1 finish pve1 0000:03:00 VM 9100 [claim start agent]",
+					"gpu-1 finish pve1/0000:03:00.0 VM 9100 [claim start agent]",
 				}},
 			{"a second VM of an ephemeral worker is destroyed",
 				lab(twoT4s(made(plain, 1, 9100, "pve1", "").Running(), made(plain, 2, 9101, "pve2", "").Running(),
@@ -225,7 +232,7 @@ func TestBuild(t *testing.T) {
 					claim(gpu, 2, 9101, "pve1", "04:00"), made(gpu, 2, 9101, "pve1", "04:00").Running(),
 					claim(gpu, 3, 9102, "pve1", "05:00"), made(gpu, 3, 9102, "pve1", "05:00").Running()),
 					pool("gpu", exact("pve1", "0000:03:00.0"), exact("pve1", "0000:05:00.0"))), []string{
-					"gpu-1 keep", "gpu-2 hold pve1 0000:04:00 → gpuworker delete gpu-2", "gpu-3 keep",
+					"gpu-1 keep", "gpu-2 hold pve1/0000:04:00.0 → gpuworker delete gpu-2", "gpu-3 keep",
 				}},
 			{"a worker finds the selector that others can do without",
 				lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Running(),
@@ -234,14 +241,14 @@ func TestBuild(t *testing.T) {
 			{"a worker fulfils the request that names its card before any selector",
 				lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Running()),
 					pool("gpu", model("t4", 1), exact("pve1", "0000:03:00.0"))), []string{
-					"gpu-1 keep", "gpu-2 create pve2 0000:03:00 VM 9101 " + makeGPU,
+					"gpu-1 keep", "gpu-2 create pve2/0000:03:00.0 VM 9101 " + makeGPU,
 				}},
 			{"of two workers for one selector the one whose card can be seen is declared",
 				lab(Observed(Host("pve1").Blind("PCI devices", "timeout"), Host("pve2", T4("03:00")), Template(9001, "ubuntu-22.04", "pve2"),
 					claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Running(),
 					claim(gpu, 2, 9101, "pve2", "03:00"), made(gpu, 2, 9101, "pve2", "03:00").Running()),
 					pool("gpu", model("t4", 1))), []string{
-					"gpu-1 hold pve1 0000:03:00 → gpuworker delete gpu-1", "gpu-2 keep",
+					"gpu-1 hold pve1/0000:03:00.0 → gpuworker delete gpu-1", "gpu-2 keep",
 				}},
 			{"a worker on a host that is down is not taken for undeclared",
 				lab(Observed(Host("pve1", T4("03:00")).Offline(), Host("pve2", T4("03:00")), Template(9001, "ubuntu-22.04", "pve2"),
@@ -252,13 +259,13 @@ func TestBuild(t *testing.T) {
 				[]string{"gpu-1 refuse VM-ELSEWHERE"}},
 			{"a worker with a second card is held",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), made(one, 1, 9100, "pve1", "03:00").Card("05:00").For("03:00").Running()), one),
-				[]string{"gpu-1 hold pve1 0000:03:00 → look at it and take the rest out of its configuration"}},
+				[]string{"gpu-1 hold pve1/0000:03:00.0 → look at it and take the rest out of its configuration"}},
 			{"a stopped worker whose card somebody else took is not started",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), made(one, 1, 9100, "pve1", "03:00"), VM(204, "vdi", "pve1").Card("03:00").Running()), one),
 				[]string{"gpu-1 refuse CARD-HELD"}},
 			{"a locked VM that needs work waits",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), made(one, 1, 9100, "pve1", "03:00").Lock("backup")), one),
-				[]string{"gpu-1 wait pve1 0000:03:00 → run the same command again when that is over"}},
+				[]string{"gpu-1 wait pve1/0000:03:00.0 → run the same command again when that is over"}},
 			{"a stopped worker is not started on a host without memory for it",
 				lab(Observed(Host("pve1", T4("03:00")).Memory(64, 60), Template(9000, "ubuntu-22.04", "pve1"),
 					claim(one, 1, 9100, "pve1", "03:00"), made(one, 1, 9100, "pve1", "03:00")), one),
@@ -280,12 +287,12 @@ func TestBuild(t *testing.T) {
 				}},
 			{"a claim alone that nothing declares is held",
 				lab(twoT4s(claim(gpu, 2, 9101, "pve2", "03:00")), one), []string{
-					"gpu-1 create pve1 0000:03:00 VM 9100 " + makeGPU,
-					"gpu-2 hold pve2 0000:03:00 → gpuworker delete gpu-2",
+					"gpu-1 create pve1/0000:03:00.0 VM 9100 " + makeGPU,
+					"gpu-2 hold pve2/0000:03:00.0 → gpuworker delete gpu-2",
 				}},
 			{"a GPU worker of a pool that has no GPUs any more is held",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), made(one, 1, 9100, "pve1", "03:00").Running()), pool("gpu", replicas(1))), []string{
-					"gpu-1 hold pve1 0000:03:00 → gpuworker delete gpu-1",
+					"gpu-1 hold pve1/0000:03:00.0 → gpuworker delete gpu-1",
 					"gpu-2 create pve2 VM 9101 " + makePlain,
 				}},
 		},
@@ -325,21 +332,21 @@ func TestACreatedWorkerCarriesAllThatApplyNeeds(t *testing.T) {
 	}))
 	in := lab(twoT4s(), p)
 	w := worker(t, Build(in), "gpu-1")
-	slot := *w.Slot
+	card := w.Card
 	want := &Worker{
-		Name: "gpu-1", Action: Create, Host: "pve1", Slot: &slot, Model: "Tesla T4", VM: "9100",
+		Name: "gpu-1", Action: Create, Host: "pve1", Card: card, Model: "Tesla T4", VM: "9100",
 		Reason: "alone in group 12, memory 40 of 128 GiB used", Notes: w.Notes,
 		Steps: []StepKind{StepClaim, StepClone, StepConfigure, StepAttach, StepStart, StepAgent},
 		Desired: &inventory.Machine{
 			Cores: 4, MemoryMiB: 16384, CPU: "host", Type: "q35", Firmware: "UEFI", Storage: "local-lvm",
 			NICs:  []inventory.NIC{{Network: "vmbr0", Address: "dhcp"}},
 			Guest: inventory.Guest{User: "ops", SSHKeys: []string{"ssh-ed25519 AAAA ops@desk"}},
-			Card:  &inventory.Card{Slot: slot, PCIe: true, ROMBar: true}, OnBoot: true, Protection: true, Agent: true,
+			Card:  &inventory.Card{Ref: card, PCIe: true, ROMBar: true}, OnBoot: true, Protection: true, Agent: true,
 		},
 		Record: &inventory.Record{
-			Version: inventory.RecordVersion,
-			Worker:  "gpu-1", Pool: "gpu", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", VM: "9100", Host: "pve1",
-			Card: "0000:03:00", Template: "ubuntu-22.04", Clone: "Full", Labels: "zone=a", Taints: "gpu=yes:NoSchedule",
+			Version:   inventory.RecordVersion,
+			WorkerKey: inventory.WorkerKey{Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2-lab"}, Lifecycle: "SemiPersistent", VM: "9100", Host: "pve1",
+			Card: card, Template: "ubuntu-22.04", Clone: "Full", Labels: "zone=a", Taints: "gpu=yes:NoSchedule",
 		},
 		Source: &Source{Template: "ubuntu-22.04", VM: "9000", Host: "pve1", Full: true, Storage: "local-lvm", TargetStorage: "local-lvm", TargetHost: "pve1"},
 	}

@@ -70,14 +70,14 @@ func TestAWorkerWhoseRecordNamesNoIdentifier(t *testing.T) {
 func TestWhereAClaimIsWrittenIntoTheVMTheVMComesFirst(t *testing.T) {
 	inVM := inventory.Capabilities{ClaimsInVM: true}
 	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
-	if got, want := lines(Build(lab(can(twoT4s(), inVM), gpu))), "gpu-1 create pve1 0000:03:00 VM 9100 [clone configure claim attach start agent]"; !slices.Equal(got, []string{want}) {
+	if got, want := lines(Build(lab(can(twoT4s(), inVM), gpu))), "gpu-1 create pve1/0000:03:00.0 VM 9100 [clone configure claim attach start agent]"; !slices.Equal(got, []string{want}) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	p, err := BuildAdopt(lab(can(twoT4s(VM(204, "vdi", "pve1").Card("03:00").Running()), inVM), gpu), "204", "gpu-1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := lines(p), "gpu-1 adopt pve1 0000:03:00 VM 204 [adopt claim]"; !slices.Equal(got, []string{want}) {
+	if got, want := lines(p), "gpu-1 adopt pve1/0000:03:00.0 VM 204 [adopt claim]"; !slices.Equal(got, []string{want}) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

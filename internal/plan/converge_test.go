@@ -48,10 +48,10 @@ func (h *toy) do(w *Worker, n int) {
 func (h *toy) step(step StepKind, w *Worker, record inventory.Record, vm *inventory.VM) {
 	switch step {
 	case StepClaim:
-		h.release(w.Host, *w.Slot)
-		h.world.Claims = append(h.world.Claims, inventory.Claim{Host: w.Host, Slot: *w.Slot, Register: "gpu", Record: record})
+		h.release(w.Card)
+		h.world.Claims = append(h.world.Claims, inventory.Claim{Card: w.Card, Register: "gpu", Record: record})
 	case StepRelease:
-		h.release(w.Host, *w.Slot)
+		h.release(w.Card)
 	case StepClone:
 		h.clone(w, record)
 	case StepConfigure, StepAdopt:
@@ -65,7 +65,7 @@ func (h *toy) step(step StepKind, w *Worker, record inventory.Record, vm *invent
 		}
 	case StepAttach:
 		vm.Machine.Card = w.Desired.Card
-		vm.Cards = []inventory.Attachment{{Key: "hostpci0", Slots: []pci.Slot{*w.Slot}, Pending: vm.Running}}
+		vm.Cards = []inventory.Attachment{{Key: "hostpci0", Cards: []pci.CardRef{w.Card}, Pending: vm.Running}}
 		settleVM(vm)
 	case StepStart:
 		vm.Running, vm.Applied = true, vm.Machine
@@ -101,8 +101,8 @@ func (h *toy) markOnly(vmid string, record inventory.Record) {
 	}
 }
 
-func (h *toy) release(host string, slot pci.Slot) {
-	h.world.Claims = slices.DeleteFunc(h.world.Claims, func(c inventory.Claim) bool { return c.Host == host && c.Slot == slot })
+func (h *toy) release(card pci.CardRef) {
+	h.world.Claims = slices.DeleteFunc(h.world.Claims, func(c inventory.Claim) bool { return c.Card == card })
 }
 
 func (h *toy) clone(w *Worker, record inventory.Record) {

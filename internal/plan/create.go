@@ -9,6 +9,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/place"
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
@@ -62,7 +63,7 @@ func (b *builder) meantVM(d *draft) string {
 // place gives a worker host, card and number, and plans its making. own is the
 // VM that goes before; nil when there is none.
 func (b *builder) place(d *draft, own *inventory.VM) {
-	machine, enough := declaredMachine(b.world.Capabilities, d.pool, d.number, nil)
+	machine, enough := declaredMachine(b.world.Capabilities, d.pool, d.number, pci.CardRef{})
 	if !enough {
 		d.refuse(b.noAddress(d))
 		return
@@ -82,22 +83,22 @@ func (b *builder) place(d *draft, own *inventory.VM) {
 		d.refuse(b.noIDs())
 		return
 	}
-	d.Action, d.Host, d.Slot, d.Model, d.VM = Create, placement.Host, placement.Slot, placement.Model, id
+	d.Action, d.Host, d.Card, d.Model, d.VM = Create, placement.Host, placement.Card, placement.Model, id
 	if len(d.Notes) > 0 && d.Notes[0].ID == finding.VMCloneStuck {
 		placement.Reason += fmt.Sprintf("; another number, because VM %s is stuck", d.Notes[0].Where.VM)
 	}
 	d.Reason, d.Notes = placement.Reason, append(d.Notes, notes...)
-	machine, _ = declaredMachine(b.world.Capabilities, d.pool, d.number, placement.Slot)
+	machine, _ = declaredMachine(b.world.Capabilities, d.pool, d.number, placement.Card)
 	d.Desired = &machine
 	d.Source = b.source(d.pool, placement.Template)
 	record := declaredRecord(d.pool, d.Name)
-	record.VM, record.Host, record.Card, record.Template = id, placement.Host, slotText(placement.Slot), placement.Template.Name
+	record.VM, record.Host, record.Card, record.Template = id, placement.Host, placement.Card, placement.Template.Name
 	record.Replacing = b.replacing(d)
 	if d.Source.Full {
 		record.Clone = string(v1alpha1.CloneFull)
 	}
 	d.Record = &record
-	d.Steps = makingSteps(placement.Slot != nil, b.world.Capabilities)
+	d.Steps = makingSteps(!placement.Card.IsZero(), b.world.Capabilities)
 	if record.Replacing != "" {
 		d.Steps = append(d.Steps, StepReplaced)
 	}
@@ -147,7 +148,7 @@ func (d *draft) requestKey() requestKey { return requestKey{d.pool, d.request} }
 
 // placement places a worker that has no VM: new ones that ask for the same in one search.
 func (b *builder) placement(d *draft, needs place.Requirements) (place.Placement, []finding.Finding, []finding.Finding) {
-	if d.member != nil || needs.Card != nil && needs.Card.Slot != nil {
+	if d.member != nil || needs.Card != nil && !needs.Card.Ref.IsZero() {
 		return b.capacity.Place(needs)
 	}
 	return b.search(d).Place(d.Name)
@@ -276,7 +277,7 @@ func (b *builder) nameConflicts(d *draft) []finding.Finding {
 	var findings []finding.Finding
 	for _, vm := range b.survey.names().vms[d.Name] {
 		ownership, why := vm.Ownership()
-		was := vm.Record != nil && vm.Record.Names(vm.ID) && identityOf(vm.Record) == d.identity()
+		was := vm.Record != nil && vm.Record.Names(vm.ID) && vm.Record.WorkerKey == d.key()
 		switch {
 		case vm.Name != d.Name && !(was && ownership == inventory.Unverified):
 		case vm.Unreadable != "":

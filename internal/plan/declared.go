@@ -14,9 +14,9 @@ import (
 )
 
 // declaredMachine is the VM of the pool's n-th worker as the document says.
-// slot is its card; nil for a plain worker. enough is false when the pool has
-// static addresses and none for this number. can tells the default network.
-func declaredMachine(can inventory.Capabilities, pool *v1alpha1.WorkerPool, n int, slot *pci.Slot) (m inventory.Machine, enough bool) {
+// card is zero for a plain worker. enough is false when the pool has static
+// addresses and none for this number. can tells the default network.
+func declaredMachine(can inventory.Capabilities, pool *v1alpha1.WorkerPool, n int, card pci.CardRef) (m inventory.Machine, enough bool) {
 	spec, options := &pool.Spec, pool.Options()
 	m = inventory.Machine{
 		Cores:     int(spec.Machine.Cores),
@@ -34,8 +34,8 @@ func declaredMachine(can inventory.Capabilities, pool *v1alpha1.WorkerPool, n in
 		Agent:      true,
 	}
 	m.NICs, enough = declaredNICs(can, pool, n)
-	if slot != nil {
-		m.Card = &inventory.Card{Slot: *slot, PCIe: options.PCIe, ROMBar: options.ROMBar, XVGA: options.XVGA}
+	if !card.IsZero() {
+		m.Card = &inventory.Card{Ref: card, PCIe: options.PCIe, ROMBar: options.ROMBar, XVGA: options.XVGA}
 	}
 	return m, enough
 }
@@ -87,7 +87,7 @@ func isSemiPersistent(pool *v1alpha1.WorkerPool) bool {
 // declaredRecord is the note of a new worker. Apply adds UUID and By.
 func declaredRecord(pool *v1alpha1.WorkerPool, worker string) inventory.Record {
 	return inventory.Record{
-		Version: inventory.RecordVersion, Worker: worker, Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster, Lifecycle: string(pool.Spec.Lifecycle),
+		Version: inventory.RecordVersion, WorkerKey: workerKeyOf(pool, worker), Lifecycle: string(pool.Spec.Lifecycle),
 		Labels: labelText(pool.Spec.Labels), Taints: taintText(pool.Spec.Taints),
 	}
 }
@@ -118,11 +118,11 @@ func taintText(taints []v1alpha1.Taint) string {
 // RequirementsOf is what a worker of the pool asks of the hypervisor. request is nil for a
 // plain worker.
 func RequirementsOf(can inventory.Capabilities, pool *v1alpha1.WorkerPool, worker string, request *v1alpha1.GPURequest) place.Requirements {
-	machine, _ := declaredMachine(can, pool, pool.WorkerNumber(worker), nil)
+	machine, _ := declaredMachine(can, pool, pool.WorkerNumber(worker), pci.CardRef{})
 	w := place.Requirements{
-		WorkerKey: place.WorkerKey{Worker: worker, Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster},
-		Hosts:     pool.Spec.Hosts,
-		Template:  pool.Spec.Template, Storage: machine.Storage, DiskMiB: machine.DiskMiB,
+		Holder:   place.Holder{WorkerKey: workerKeyOf(pool, worker)},
+		Hosts:    pool.Spec.Hosts,
+		Template: pool.Spec.Template, Storage: machine.Storage, DiskMiB: machine.DiskMiB,
 		NICs: machine.NICs, MemoryMiB: machine.MemoryMiB, Cores: machine.Cores,
 	}
 	if request != nil {
@@ -134,7 +134,7 @@ func RequirementsOf(can inventory.Capabilities, pool *v1alpha1.WorkerPool, worke
 
 func cardRequirements(request *v1alpha1.GPURequest) place.CardRequirements {
 	if ref, named := request.Place(); named {
-		return place.CardRequirements{Host: ref.Host, Slot: &ref.Slot}
+		return place.CardRequirements{Ref: ref}
 	}
 	return place.CardRequirements{Model: request.Model, ID: request.ID, Hosts: request.Hosts}
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/inventory"
-	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
 // view is one side of a comparison: a worker as declared, as configured, or as
@@ -96,7 +95,7 @@ func cardSlot(v *view) string {
 	if v.machine.Card == nil {
 		return ""
 	}
-	return v.machine.Card.Slot.String()
+	return v.machine.Card.Ref.String()
 }
 
 // cardFlag reads an option of the card; "" when there is no card yet, since the
@@ -271,12 +270,4 @@ func hasKind(differences []difference, kinds ...When) bool {
 		}
 		return false
 	})
-}
-
-// slotText writes a slot, "" for none.
-func slotText(slot *pci.Slot) string {
-	if slot == nil {
-		return ""
-	}
-	return slot.String()
 }

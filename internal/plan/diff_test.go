@@ -155,7 +155,7 @@ func TestAMixedChangeIsDoneInParts(t *testing.T) {
 		in := lab(world, now)
 		in.Request.AllowRestart = true
 		p := Build(in)
-		want := []string{"gpu-1 restart pve1 0000:03:00 VM 9100 [shutdown configure attach start agent] " +
+		want := []string{"gpu-1 restart pve1/0000:03:00.0 VM 9100 [shutdown configure attach start agent] " +
 			"{labels: +zone=a (live)} {machine.memory: 16 GiB → 32 GiB (stop/start)} {proxmox.xVGA: no → yes (stop/start)} " +
 			"{machine.firmware: UEFI → BIOS (replace only)} → gpuworker replace gpu-1"}
 		if diff := cmp.Diff(want, lines(p)); diff != "" {
@@ -205,7 +205,7 @@ func TestACardThatIsWrittenOnlyWaitsForARestart(t *testing.T) {
 	vm := made(p, 1, 9100, "pve1", "03:00").Running().Change(func(vm *inventory.VM) {
 		vm.Applied.Card, vm.Cards[0].Pending = nil, true
 	})
-	want := []string{"gpu-1 hold pve1 0000:03:00 {gpus: none → 0000:03:00 (written, waits for a stop/start)} → gpuworker apply --allow-restart"}
+	want := []string{"gpu-1 hold pve1/0000:03:00.0 {gpus: none → pve1/0000:03:00.0 (written, waits for a stop/start)} → gpuworker apply --allow-restart"}
 	if diff := cmp.Diff(want, lines(Build(lab(twoT4s(claim(p, 1, 9100, "pve1", "03:00"), vm), p)))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -223,10 +223,10 @@ func TestAnOlderClaimIsWrittenAnewWithAChangeAndNotBefore(t *testing.T) {
 		pool  v1alpha1.WorkerPool
 		want  string
 	}{
-		{"stopped", older(made), was, "gpu-1 start pve1 0000:03:00 VM 9100 [start agent]"},
-		{"stopped, with a change", older(made), now, "gpu-1 finish pve1 0000:03:00 VM 9100 [claim configure start agent] {labels: +zone=a (live)}"},
+		{"stopped", older(made), was, "gpu-1 start pve1/0000:03:00.0 VM 9100 [start agent]"},
+		{"stopped, with a change", older(made), now, "gpu-1 finish pve1/0000:03:00.0 VM 9100 [claim configure start agent] {labels: +zone=a (live)}"},
 		{"running", older(made.Running()), was, "gpu-1 keep"},
-		{"running, with a change", older(made.Running()), now, "gpu-1 update pve1 0000:03:00 VM 9100 [claim configure] {labels: +zone=a (live)}"},
+		{"running, with a change", older(made.Running()), now, "gpu-1 update pve1/0000:03:00.0 VM 9100 [claim configure] {labels: +zone=a (live)}"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := Build(lab(c.world, c.pool))

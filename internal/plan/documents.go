@@ -109,11 +109,11 @@ func (d *documents) poolOf(worker string) (pool *v1alpha1.WorkerPool, number int
 
 // numberOf is the number of a worker in its pool, as far as its name tells; 0 when
 // it does not.
-func (d *documents) numberOf(id identity) int {
-	if pool := d.byKey[id.key()]; pool != nil {
-		return pool.WorkerNumber(id.worker)
+func (d *documents) numberOf(worker inventory.WorkerKey) int {
+	if pool := d.byKey[poolKey{worker.Pool, worker.KubeCluster}]; pool != nil {
+		return pool.WorkerNumber(worker.Worker)
 	}
-	if name, n := splitName(id.worker); name == id.pool {
+	if name, n := splitName(worker.Worker); name == worker.Pool {
 		return n
 	}
 	return 0
@@ -151,3 +151,6 @@ func splitName(worker string) (pool string, n int) {
 	}
 	return worker[:dash], n
 }
+
+// IsWorkerOf reports whether a name is that of a worker of the pool.
+func IsWorkerOf(pool *v1alpha1.WorkerPool, name string) bool { return pool.WorkerNumber(name) > 0 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ func (b *builder) retire(d *draft) {
 		d.Action, d.Reason, d.Hint = Hold, "no document declares it", b.endHint(d.member)
 		return
 	}
-	if d.semiPersistent() || d.member.slot != nil {
+	if d.semiPersistent() || !d.member.card.IsZero() {
 		d.Action, d.Reason = Hold, "no longer declared; GPU and semi-persistent workers are deleted only by name"
 		d.Hint = shell.Command("gpuworker delete %s", d.Name)
 		return
@@ -38,12 +39,12 @@ func (b *builder) retire(d *draft) {
 // endHint is the command that ends a worker that nothing declares.
 func (b *builder) endHint(m *member) string {
 	switch {
-	case b.documents.meantOther(m.worker):
+	case b.documents.meantOther(m.Worker):
 		return fmt.Sprintf("a worker of another Hypervisor document is declared by this name; when that is not this very cluster by another endpoint, delete this one with documents that have no Hypervisor but %s", b.world.Hypervisor)
-	case b.documents.pool(m.record()) == nil && b.isDeclared(m.worker):
-		return fmt.Sprintf("a declared worker has this name too, so delete this one with documents that have %s", inventory.PoolWords(m.pool, m.kubeCluster))
+	case b.documents.pool(m.record()) == nil && b.isDeclared(m.Worker):
+		return fmt.Sprintf("a declared worker has this name too, so delete this one with documents that have %s", m.PoolWords())
 	}
-	return shell.Command("gpuworker delete %s", m.worker)
+	return shell.Command("gpuworker delete %s", m.Worker)
 }
 
 // isDeclared reports whether a name is that of a worker of a declared pool.
@@ -73,12 +74,12 @@ func endSteps(m *member) []StepKind {
 // onWrongHost refuses a GPU worker whose VM is not on the host of its card.
 func (b *builder) onWrongHost(d *draft) bool {
 	m := d.member
-	if m.slot == nil || m.vm.Home() == m.host {
+	if m.card.IsZero() || m.vm.Home() == m.host {
 		return false
 	}
 	f := vmFinding(b.world, m.vm, finding.VMElsewhere, finding.Fail)
-	f.Where.Card = m.slot.String()
-	f.Reason = fmt.Sprintf("VM %s is on %s, its card %s is in %s", m.vm.ID, m.vm.Home(), m.slot, m.host)
+	f.Where.Card = m.card.BDF()
+	f.Reason = fmt.Sprintf("VM %s is on %s, its card is %s", m.vm.ID, m.vm.Home(), m.card)
 	f.Fix = b.world.Advise(inventory.MoveBack, inventory.Subject{Host: m.vm.Home(), VM: m.vm.ID, To: m.host})
 	d.refuse(f)
 	return true
@@ -93,7 +94,7 @@ func (b *builder) hasForeignCards(d *draft) bool {
 		}
 	}
 	own := 0
-	if d.member.slot != nil {
+	if !d.member.card.IsZero() {
 		own = 1
 	}
 	if len(keys) <= own {
@@ -101,7 +102,7 @@ func (b *builder) hasForeignCards(d *draft) bool {
 	}
 	vm := d.member.vm
 	f := vmFinding(b.world, vm, finding.VMCardDiffers, finding.Fail)
-	f.Reason = fmt.Sprintf("VM %s has %s attached, and %s is all that is its own", vm.ID, strings.Join(keys, ", "), orNothing(slotText(d.member.slot)))
+	f.Reason = fmt.Sprintf("VM %s has %s attached, and %s is all that is its own", vm.ID, strings.Join(keys, ", "), cmp.Or(d.member.card.String(), "nothing"))
 	f.Fix = b.world.AdviseVM(inventory.TakeRestOut, vm)
 	d.Action, d.Reason, d.Hint = Hold, f.Reason, f.Fix
 	d.Notes = append(d.Notes, f)

@@ -34,7 +34,7 @@ func (b *builder) existing(d *draft) {
 // fill writes down what there is of the worker.
 func (b *builder) fill(d *draft) {
 	m, w := d.member, d.Worker
-	w.Host, w.Slot, w.VM = m.host, m.slot, m.record().VM
+	w.Host, w.Card, w.VM = m.host, m.card, m.record().VM
 	if m.vm != nil {
 		w.Host, w.VM = m.vm.Home(), m.vm.ID
 		w.Ref = &inventory.VMRef{Host: m.vm.Host, ID: m.vm.ID, Name: m.vm.Name, UUID: m.vm.UUID}
@@ -45,27 +45,20 @@ func (b *builder) fill(d *draft) {
 	}
 	w.Model = b.model(m)
 	record := *m.record()
-	record.Host, record.Card = w.Host, slotText(m.slot)
+	record.Host, record.Card = w.Host, m.card
 	w.Record = &record
 }
 
 func (b *builder) model(m *member) string {
 	host := b.world.Host(m.host)
-	if m.slot == nil || host == nil || host.Device(*m.slot) == nil {
+	if m.card.IsZero() || host == nil || host.Device(m.card.Slot) == nil {
 		return ""
 	}
-	gpu, ok := host.Device(*m.slot).GPU()
+	gpu, ok := host.Device(m.card.Slot).GPU()
 	if !ok {
 		return ""
 	}
 	return gpu.ShortName()
-}
-
-func orNothing(text string) string {
-	if text == "" {
-		return "nothing"
-	}
-	return text
 }
 
 func (d *draft) refuse(findings ...finding.Finding) {
@@ -76,7 +69,7 @@ func (d *draft) refuse(findings ...finding.Finding) {
 // sides are the worker as declared, as configured and as it runs now.
 func (b *builder) sides(d *draft) (declared, configured, now view) {
 	m := d.member
-	machine, enough := declaredMachine(b.world.Capabilities, d.pool, d.number, m.slot)
+	machine, enough := declaredMachine(b.world.Capabilities, d.pool, d.number, m.card)
 	if !enough {
 		for i := range machine.NICs {
 			is := m.vm.Machine.NIC(i)
@@ -186,7 +179,7 @@ func (m *member) claimOutdated() bool {
 func (b *builder) renewClaim(d *draft) {
 	m := d.member
 	outdated := m.claimOutdated() && (d.Action == Update || d.Action == Restart)
-	if m.slot == nil || m.claimHolds() && !outdated {
+	if m.card.IsZero() || m.claimHolds() && !outdated {
 		return
 	}
 	if findings := b.claimable(d); len(findings) > 0 {
@@ -211,11 +204,11 @@ func (b *builder) claimable(d *draft) []finding.Finding {
 	if host == nil {
 		return []finding.Finding{place.CheckHost(b.world, d.member.host)}
 	}
-	there := place.CheckCardThere(b.world, host, *d.member.slot)
+	there := place.CheckCardThere(b.world, host, d.member.card.Slot)
 	if there.Blocks() {
 		return []finding.Finding{there}
 	}
-	blocking, _ := b.capacity.JudgeCard(host, *host.Device(*d.member.slot), d.member.workerKey())
+	blocking, _ := b.capacity.JudgeCard(host, *host.Device(d.member.card.Slot), d.member.holder())
 	return blocking
 }
 
@@ -231,7 +224,7 @@ func (b *builder) restart(d *draft, declared, configured *view, differences []di
 	d.Action, d.Reason, d.Notes = Restart, "running, must be stopped for the change", append(d.Notes, notes...)
 	d.setDesired(target)
 	d.Steps = []StepKind{StepShutdown, StepConfigure}
-	if d.member.slot != nil && has(differences, func(f difference) bool { return isCardField(f.Field) }) {
+	if !d.member.card.IsZero() && has(differences, func(f difference) bool { return isCardField(f.Field) }) {
 		d.Steps = append(d.Steps, StepAttach)
 	}
 	d.Steps = append(d.Steps, StepStart, StepAgent)
@@ -292,7 +285,7 @@ func (b *builder) obstacles(d *draft, machine *inventory.Machine) []finding.Find
 // the card, which is put in last. Its firmware may still be changed in place.
 func (b *builder) isIncomplete(d *draft) bool {
 	m := d.member
-	unattached := m.slot != nil && m.vm.Machine.Card == nil
+	unattached := !m.card.IsZero() && m.vm.Machine.Card == nil
 	return m.unmarked || !m.vm.Parked() && unattached
 }
 
@@ -302,10 +295,10 @@ func (b *builder) remaining(d *draft, differences []difference, half bool) []Ste
 	m := d.member
 	plain := func(f difference) bool { return f.When != NeedsRemake && !isCardField(f.Field) }
 	carded := func(f difference) bool { return isCardField(f.Field) }
-	attach := m.slot != nil && has(differences, carded)
+	attach := !m.card.IsZero() && has(differences, carded)
 	configure := half || has(differences, plain)
 	outdated := m.claimOutdated() && configure && !m.vm.Parked()
-	if m.slot != nil && (!m.claimHolds() || outdated) {
+	if !m.card.IsZero() && (!m.claimHolds() || outdated) {
 		steps = append(steps, StepClaim)
 	}
 	if configure {
@@ -343,10 +336,10 @@ func (d *draft) name(half bool, differences []difference) {
 func (b *builder) warn(d *draft) {
 	m := d.member
 	host := b.world.Host(m.host)
-	if m.slot == nil || host == nil || host.Device(*m.slot) == nil {
+	if m.card.IsZero() || host == nil || host.Device(m.card.Slot) == nil {
 		return
 	}
-	blocking, _ := place.Split(place.CheckCardFree(b.world, host, *host.Device(*m.slot), m.workerKey()))
+	blocking, _ := place.Split(place.CheckCardFree(b.world, host, *host.Device(m.card.Slot), m.holder()))
 	for _, f := range blocking {
 		if f.Verdict == finding.Fail {
 			d.Notes = append(d.Notes, f)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
 // findings prints what is said of the world as a whole, and once for all cards
@@ -20,7 +21,7 @@ func (t *printer) findings(p *Plan) {
 	for w := range p.Workers() {
 		for _, f := range w.Notes {
 			if f.ID == finding.HostDriver && len(w.Steps) > 0 {
-				cards = append(cards, f.Where.Host+" "+f.Where.Card)
+				cards = append(cards, pci.CardRef{Host: f.Where.Host, Slot: f.Where.Card.Slot}.String())
 			}
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
+	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -84,7 +85,7 @@ func lab(world *inventory.Snapshot, pools ...v1alpha1.WorkerPool) Input {
 func made(p v1alpha1.WorkerPool, n, vmid int, host, slot string) *inventorytest.VMBuilder {
 	b := inventorytest.VM(vmid, p.WorkerName(n), host).Ours(p.Name, p.Spec.KubeCluster, string(p.Spec.Lifecycle))
 	b.Machine(func(m *inventory.Machine) {
-		machine, _ := declaredMachine(inventory.Capabilities{DefaultNetwork: "vmbr0"}, &p, n, nil)
+		machine, _ := declaredMachine(inventory.Capabilities{DefaultNetwork: "vmbr0"}, &p, n, pci.CardRef{})
 		machine.DiskMiB, machine.Storage = max(machine.DiskMiB, 10240), "local-lvm"
 		*m = machine
 	})

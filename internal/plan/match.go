@@ -23,7 +23,7 @@ func matchCards(world *inventory.Snapshot, pool *v1alpha1.WorkerPool, members []
 	var seen, unseen []int
 	for i, member := range members {
 		switch {
-		case member.slot == nil || m.takeNamed(i, member):
+		case member.card.IsZero() || m.takeNamed(i, member):
 		case cardSeen(world, member):
 			seen = append(seen, i)
 		default:
@@ -53,7 +53,7 @@ func alike(requests []v1alpha1.GPURequest) []int {
 
 func cardSeen(world *inventory.Snapshot, m *member) bool {
 	host := world.Host(m.host)
-	return host != nil && host.Device(*m.slot) != nil
+	return host != nil && host.Device(m.card.Slot) != nil
 }
 
 // matching assigns members to entries that each take so many. Members that the
@@ -62,7 +62,7 @@ func cardSeen(world *inventory.Snapshot, m *member) bool {
 type matching struct {
 	mate    []int // entry of each member, -1 for none
 	entries []matchEntry
-	named   map[cardName]int // entries that name a card and that nobody has yet
+	named   map[pci.CardRef]int // entries that name a card and that nobody has yet
 	groups  []wanted
 	byCard  map[cardMake]*memberKind
 	kinds   map[string]*memberKind
@@ -87,12 +87,6 @@ type cardMake struct {
 	seen               bool
 }
 
-// cardName is a card as an entry names it: host and slot.
-type cardName struct {
-	host string
-	slot pci.Slot
-}
-
 // memberKind are the members that the same entries would take.
 type memberKind struct {
 	entries []int         // that would take them
@@ -103,7 +97,7 @@ type memberKind struct {
 
 func newMatching(pool *v1alpha1.WorkerPool, members int) *matching {
 	m := &matching{
-		mate: slices.Repeat([]int{-1}, members), named: map[cardName]int{},
+		mate: slices.Repeat([]int{-1}, members), named: map[pci.CardRef]int{},
 		byCard: map[cardMake]*memberKind{}, kinds: map[string]*memberKind{},
 	}
 	group := map[int]int{} // by the first entry that asks for the same
@@ -111,8 +105,8 @@ func newMatching(pool *v1alpha1.WorkerPool, members int) *matching {
 		request := &pool.Spec.GPUs[i]
 		m.entries = append(m.entries, matchEntry{free: request.Cards()})
 		needs := cardRequirements(request)
-		if needs.Slot != nil {
-			m.named[cardName{needs.Host, *needs.Slot}] = i
+		if !needs.Ref.IsZero() {
+			m.named[needs.Ref] = i
 			continue
 		}
 		if first == i {
@@ -130,11 +124,10 @@ func newMatching(pool *v1alpha1.WorkerPool, members int) *matching {
 
 // takeNamed gives a member the entry that names its card.
 func (m *matching) takeNamed(i int, member *member) bool {
-	name := cardName{member.host, *member.slot}
-	entry, named := m.named[name]
+	entry, named := m.named[member.card]
 	if named {
 		m.mate[i] = entry
-		delete(m.named, name)
+		delete(m.named, member.card)
 	}
 	return named
 }
@@ -151,7 +144,7 @@ func (m *matching) kind(world *inventory.Snapshot, member *member) *memberKind {
 func makeOf(world *inventory.Snapshot, member *member) cardMake {
 	made := cardMake{host: member.host}
 	if host := world.Host(member.host); host != nil {
-		if device := host.Device(*member.slot); device != nil {
+		if device := host.Device(member.card.Slot); device != nil {
 			gpu, _ := device.GPU()
 			made.vendor, made.name, made.id, made.seen = gpu.Vendor, gpu.Name, gpu.ID, true
 		}
@@ -247,12 +240,12 @@ const (
 )
 
 func fits(world *inventory.Snapshot, pool *v1alpha1.WorkerPool, request *v1alpha1.GPURequest, m *member) fit {
-	if m.slot == nil {
+	if m.card.IsZero() {
 		return fitNever
 	}
 	needs := cardRequirements(request)
-	if needs.Slot != nil {
-		if needs.Host == m.host && *needs.Slot == *m.slot {
+	if !needs.Ref.IsZero() {
+		if needs.Ref == m.card {
 			return fitNamed
 		}
 		return fitNever
@@ -268,10 +261,10 @@ func fitsKind(world *inventory.Snapshot, needs place.CardRequirements, m *member
 		return fitNever
 	}
 	host := world.Host(m.host)
-	if host == nil || host.Device(*m.slot) == nil {
+	if host == nil || host.Device(m.card.Slot) == nil {
 		return fitUnseen
 	}
-	if needs.Matches(m.host, *host.Device(*m.slot)) {
+	if needs.Matches(m.host, *host.Device(m.card.Slot)) {
 		return fitSeen
 	}
 	return fitNever

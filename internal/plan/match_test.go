@@ -24,14 +24,14 @@ func TestAsManyWorkersAsPossibleKeepAnEntry(t *testing.T) {
 		taken := map[int]int{}
 		for i, entry := range got {
 			if (entry >= 0) != want[i] {
-				t.Fatalf("%s: entry %d, and it should have one: %v", members[i].worker, entry, want[i])
+				t.Fatalf("%s: entry %d, and it should have one: %v", members[i].Worker, entry, want[i])
 			}
 			if entry < 0 {
 				continue
 			}
 			taken[entry]++
 			if f := fits(world, &p, &p.Spec.GPUs[entry], members[i]); f == fitNever {
-				t.Fatalf("%s has entry %d, which does not fit", members[i].worker, entry)
+				t.Fatalf("%s has entry %d, which does not fit", members[i].Worker, entry)
 			}
 		}
 		for entry, n := range taken {
@@ -76,7 +76,8 @@ func anyMembers(t *rapid.T) (*inventory.Snapshot, v1alpha1.WorkerPool, []*member
 	var members []*member
 	for n := range rapid.IntRange(0, 10).Draw(t, "workers") {
 		bdf := pci.MustBDF("0000:" + rapid.SampledFrom(slots).Draw(t, "card") + ".0")
-		members = append(members, &member{identity: identity{worker: fmt.Sprintf("gpu-%d", n+1)}, host: hosts.Draw(t, "host of the worker"), slot: &bdf.Slot})
+		host := hosts.Draw(t, "host of the worker")
+		members = append(members, &member{WorkerKey: inventory.WorkerKey{Worker: fmt.Sprintf("gpu-%d", n+1)}, host: host, card: pci.CardRef{Host: host, Slot: bdf.Slot}})
 	}
 	return world, pool("gpu", changes...), members
 }

@@ -82,7 +82,7 @@ func (b *builder) knownNames() map[string]bool {
 	known := map[string]bool{}
 	for _, m := range b.survey.order {
 		if !b.documents.toldBeside(m.record()) {
-			known[m.worker] = true
+			known[m.Worker] = true
 		}
 	}
 	for _, claim := range b.world.Claims {
@@ -107,7 +107,7 @@ func (b *builder) knownNames() map[string]bool {
 // several reports whether the drafts are of different workers with one name.
 func several(drafts []*draft) bool {
 	return slices.ContainsFunc(drafts, func(d *draft) bool {
-		return d.member != nil && d.member.identity != drafts[0].member.identity && !d.releasing()
+		return d.member != nil && d.member.WorkerKey != drafts[0].member.WorkerKey && !d.releasing()
 	})
 }
 
@@ -149,7 +149,7 @@ func (b *builder) draftsOf(name string) []*draft {
 func (b *builder) add(d *draft) {
 	name, kubeCluster, lifecycle := "", "", ""
 	if d.member != nil {
-		name, kubeCluster, lifecycle = d.member.pool, d.member.kubeCluster, d.member.record().Lifecycle
+		name, kubeCluster, lifecycle = d.member.Pool, d.member.KubeCluster, d.member.record().Lifecycle
 	}
 	if d.pool != nil {
 		name, kubeCluster, lifecycle = d.pool.Name, d.pool.Spec.KubeCluster, string(d.pool.Spec.Lifecycle)
@@ -172,7 +172,7 @@ func (b *builder) end(d *draft) {
 		b.endNothing(d)
 	case d.member.vm != nil:
 		b.destroy(d, "you named it")
-		if d.member.slot != nil {
+		if !d.member.card.IsZero() {
 			d.Steps = append(d.Steps, StepRelease)
 			d.Host = d.member.host
 		}
@@ -195,7 +195,7 @@ func (b *builder) endNothing(d *draft) {
 // further claims.
 func (b *builder) endRest(d *draft) {
 	for _, vm := range d.member.extraVMs {
-		duplicate := &member{identity: d.member.identity, vm: vm, unmarked: !marked(vm), host: vm.Home()}
+		duplicate := &member{WorkerKey: d.member.WorkerKey, vm: vm, unmarked: !marked(vm), host: vm.Home()}
 		rest := &draft{Worker: &Worker{Name: d.Name}, pool: d.pool, member: duplicate}
 		b.fill(rest)
 		b.destroy(rest, "a second VM of this worker")
@@ -213,8 +213,8 @@ func (b *builder) endRest(d *draft) {
 // releasing are the claims of a worker that an earlier run began to give back.
 func (b *builder) releasing(m *member) []*inventory.Claim {
 	var claims []*inventory.Claim
-	for _, claim := range b.survey.names().releasing[m.worker] {
-		if claim != m.claim && identityOf(&claim.Record) == m.identity {
+	for _, claim := range b.survey.names().releasing[m.Worker] {
+		if claim != m.claim && claim.Record.WorkerKey == m.WorkerKey {
 			claims = append(claims, claim)
 		}
 	}
@@ -222,7 +222,7 @@ func (b *builder) releasing(m *member) []*inventory.Claim {
 }
 
 func claimOnly(claim *inventory.Claim) *member {
-	return &member{identity: identityOf(&claim.Record), claim: claim, host: claim.Host, slot: &claim.Slot}
+	return &member{WorkerKey: claim.Record.WorkerKey, claim: claim, host: claim.Card.Host, card: claim.Card}
 }
 
 // doubts are the VMs that look like the worker and fail the proof, or may be it
@@ -242,7 +242,7 @@ func (b *builder) doubts(d *draft) []finding.Finding {
 func (b *builder) release(d *draft) {
 	record := d.member.claim.Record
 	vm := b.world.VM(record.VM)
-	d.Host, d.Slot = d.member.claim.Host, &d.member.claim.Slot
+	d.Host, d.Card = d.member.claim.Card.Host, d.member.claim.Card
 	switch {
 	case vm != nil && vm.State == inventory.CloneDead:
 		d.refuse(StuckClone(b.world, vm))
@@ -321,9 +321,9 @@ func (b *builder) unpark(d *draft) {
 // obstaclesHere is obstacles for a worker as it is configured, declared or not.
 func (b *builder) obstaclesHere(d *draft) []finding.Finding {
 	m, vm := d.member, d.member.vm
-	w := place.Requirements{WorkerKey: m.workerKey(), MemoryMiB: vm.Machine.MemoryMiB, Cores: vm.Machine.Cores, NICs: vm.Machine.NICs}
-	if m.slot != nil {
-		w.Card = &place.CardRequirements{Host: m.host, Slot: m.slot}
+	w := place.Requirements{Holder: m.holder(), MemoryMiB: vm.Machine.MemoryMiB, Cores: vm.Machine.Cores, NICs: vm.Machine.NICs}
+	if !m.card.IsZero() {
+		w.Card = &place.CardRequirements{Ref: m.card}
 	}
 	notes, refusals := b.capacity.Keep(w, vm.Home())
 	d.Notes = append(d.Notes, notes...)
@@ -378,7 +378,7 @@ func (b *builder) nothingOf(name, why string) Absent {
 func severalWorkers(in Input, verb, name string, drafts []*draft) error {
 	var where []string
 	for _, d := range drafts {
-		where = append(where, inventory.PoolWords(d.member.pool, d.member.kubeCluster))
+		where = append(where, d.member.PoolWords())
 	}
 	return &fault.Error{
 		Kind: fault.Invalid, Doing: verb, Where: fault.Place{Hypervisor: in.Snapshot.Hypervisor, Worker: name},

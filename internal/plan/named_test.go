@@ -9,6 +9,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
+	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
 func TestPlansForNamedWorkers(t *testing.T) {
@@ -25,25 +26,25 @@ func TestPlansForNamedWorkers(t *testing.T) {
 		want  []string
 	}{
 		{"delete takes the VM away and gives the card back", BuildDelete, lab(with(running), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 destroy pve1 0000:03:00 VM 9100 [unprotect shutdown destroy release]"}},
+			[]string{"gpu-1 destroy pve1/0000:03:00.0 VM 9100 [unprotect shutdown destroy release]"}},
 		{"delete works for workers that no document declares", BuildDelete, lab(with(running)), []string{"gpu-1"},
-			[]string{"gpu-1 destroy pve1 0000:03:00 VM 9100 [unprotect shutdown destroy release]"}},
+			[]string{"gpu-1 destroy pve1/0000:03:00.0 VM 9100 [unprotect shutdown destroy release]"}},
 		{"delete of a plain worker has no card to give back", BuildDelete, lab(twoT4s(made(plain, 2, 9101, "pve2", "").Running()), plain), []string{"w-2"},
 			[]string{"w-2 destroy pve2 VM 9101 [unprotect shutdown destroy]"}},
 		{"delete of an unmarked clone marks it first", BuildDelete,
 			lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), VM(9100, "gpu-1", "pve1").Unmarked("gpu", "rke2-lab", "SemiPersistent").For("03:00")), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 destroy pve1 0000:03:00 VM 9100 [adopt unprotect shutdown destroy release]"}},
+			[]string{"gpu-1 destroy pve1/0000:03:00.0 VM 9100 [adopt unprotect shutdown destroy release]"}},
 		{"delete when only the claim is left gives it back", BuildDelete, lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00")), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 release pve1 0000:03:00 VM 9100 [release]"}},
+			[]string{"gpu-1 release pve1/0000:03:00.0 VM 9100 [release]"}},
 		{"delete finishes a release that was cut off", BuildDelete, lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00").Releasing()), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 release pve1 0000:03:00 VM 9100 [release]"}},
+			[]string{"gpu-1 release pve1/0000:03:00.0 VM 9100 [release]"}},
 		{"delete of a declared worker that has nothing is done already", BuildDelete, lab(twoT4s(), gpu), []string{"gpu-1"},
 			nil},
 		{"delete does not give the card back under a VM that looks like the worker", BuildDelete,
 			lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Running().Change(func(vm *inventory.VM) { vm.Tags = nil })), gpu), []string{"gpu-1"},
 			[]string{"gpu-1 refuse VM-IDENTITY"}},
 		{"delete waits for a clone that is being made", BuildDelete, lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), InFlight(9100, "pve1")), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 wait pve1 0000:03:00 → run the same command again when that is done"}},
+			[]string{"gpu-1 wait pve1/0000:03:00.0 → run the same command again when that is done"}},
 		{"delete refuses over a dead clone", BuildDelete, lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), InFlight(9100, "pve1").Stuck()), gpu), []string{"gpu-1"},
 			[]string{"gpu-1 refuse VM-CLONE-STUCK"}},
 		{"delete takes both VMs of a doubled worker", BuildDelete,
@@ -52,24 +53,24 @@ func TestPlansForNamedWorkers(t *testing.T) {
 		{"delete waits for a backup", BuildDelete, lab(twoT4s(made(plain, 1, 9100, "pve1", "").Lock("backup")), plain), []string{"w-1"},
 			[]string{"w-1 wait pve1 → run the same command again when that is over"}},
 		{"one name given twice is one worker", BuildDelete, lab(with(running), gpu), []string{"gpu-1", "gpu-1"},
-			[]string{"gpu-1 destroy pve1 0000:03:00 VM 9100 [unprotect shutdown destroy release]"}},
+			[]string{"gpu-1 destroy pve1/0000:03:00.0 VM 9100 [unprotect shutdown destroy release]"}},
 
 		{"park stops and keeps the card", BuildPark, lab(with(running), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 park pve1 0000:03:00 VM 9100 [park shutdown]"}},
+			[]string{"gpu-1 park pve1/0000:03:00.0 VM 9100 [park shutdown]"}},
 		{"park of a parked worker is done already", BuildPark, lab(twoT4s(made(gpu, 1, 9100, "pve1", "03:00").Parked()), gpu), []string{"gpu-1"},
 			[]string{"gpu-1 keep"}},
 		{"park of a worker without VM is refused", BuildPark, lab(twoT4s(), gpu), []string{"gpu-1"}, []string{"gpu-1 refuse VM-IDENTITY"}},
 		{"unpark starts again", BuildUnpark, lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Parked()), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 unpark pve1 0000:03:00 VM 9100 [unpark start agent]"}},
+			[]string{"gpu-1 unpark pve1/0000:03:00.0 VM 9100 [unpark start agent]"}},
 		{"unpark is refused while somebody else has the card", BuildUnpark,
 			lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Parked(), VM(204, "vdi", "pve1").Card("03:00").Running()), gpu), []string{"gpu-1"},
 			[]string{"gpu-1 refuse CARD-HELD"}},
 		{"unpark of a running worker is done already", BuildUnpark, lab(with(running), gpu), []string{"gpu-1"}, []string{"gpu-1 keep"}},
 
 		{"replace keeps host, card and number", replaceNamed, lab(with(running), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 replace pve1 0000:03:00 VM 9100 [unprotect shutdown destroy claim clone configure attach start agent replaced]"}},
+			[]string{"gpu-1 replace pve1/0000:03:00.0 VM 9100 [unprotect shutdown destroy claim clone configure attach start agent replaced]"}},
 		{"replace after a crash in the middle simply creates", replaceNamed, lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00")), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 create pve1 0000:03:00 VM 9100 " + strings.Replace(makeGPU, "]", " replaced]", 1)}},
+			[]string{"gpu-1 create pve1/0000:03:00.0 VM 9100 " + strings.Replace(makeGPU, "]", " replaced]", 1)}},
 		{"replace is in the plan alone", replaceNamed, lab(with(running, made(plain, 1, 9101, "pve1", "").Running()), gpu, plain), []string{"w-1"},
 			[]string{"w-1 replace pve1 VM 9101 [unprotect shutdown destroy clone configure start agent replaced]"}},
 		{"replace is refused before anything is destroyed when there is no template", replaceNamed,
@@ -77,10 +78,10 @@ func TestPlansForNamedWorkers(t *testing.T) {
 			[]string{"gpu-1 refuse TEMPLATE-MISSING"}},
 		{"replace does not need its memory twice", replaceNamed,
 			lab(Observed(append([]Part{Host("pve1", T4("03:00")).Memory(16, 12), Template(9000, "ubuntu-22.04", "pve1")}, running...)...), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 replace pve1 0000:03:00 VM 9100 [unprotect shutdown destroy claim clone configure attach start agent replaced]"}},
+			[]string{"gpu-1 replace pve1/0000:03:00.0 VM 9100 [unprotect shutdown destroy claim clone configure attach start agent replaced]"}},
 		{"replace of a worker that nothing declares is held", replaceNamed,
 			lab(with(running), pool("gpu", exact("pve2", "0000:03:00.0"))), []string{"gpu-1"},
-			[]string{"gpu-1 hold pve1 0000:03:00 → gpuworker delete gpu-1"}},
+			[]string{"gpu-1 hold pve1/0000:03:00.0 → gpuworker delete gpu-1"}},
 	}
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
@@ -272,7 +273,7 @@ func TestBuildAdopt(t *testing.T) {
 			want   string
 		}{
 			{"a VM with one card of the right kind", twoT4s(VM(204, "vdi", "pve1").Card("03:00").Running()), "gpu-1",
-				"gpu-1 adopt pve1 0000:03:00 VM 204 [claim adopt]"},
+				"gpu-1 adopt pve1/0000:03:00.0 VM 204 [claim adopt]"},
 			{"a plain VM", twoT4s(VM(204, "web", "pve1").Machine(ovmf).Running()), "w-1", "w-1 adopt pve1 VM 204 [adopt]"},
 			{"a VM that the next apply would replace", twoT4s(VM(204, "web", "pve1").Running()), "w-1", "w-1 refuse VM-ADOPT-REMAKE"},
 			{"a copy of a worker", twoT4s(VM(204, "w-9", "pve1").Machine(ovmf).Ours("w", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VM = "1" })), "w-1",
@@ -346,7 +347,7 @@ func TestBuildAdopt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := &inventory.Record{Version: inventory.RecordVersion, Worker: "gpu-2", Pool: "gpu", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", VM: "204", UUID: UUID(204), Host: "pve1", Card: "0000:03:00"}
+		want := &inventory.Record{Version: inventory.RecordVersion, WorkerKey: inventory.WorkerKey{Worker: "gpu-2", Pool: "gpu", KubeCluster: "rke2-lab"}, Lifecycle: "SemiPersistent", VM: "204", UUID: UUID(204), Host: "pve1", Card: pci.MustCardRef("pve1/0000:03:00.0")}
 		if diff := cmp.Diff(want, worker(t, p, "gpu-2").Record); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
@@ -366,10 +367,10 @@ func TestBuildOrphans(t *testing.T) {
 		VM(9400, "copy", "pve1").Ours("gone", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VM = "1" }), // doubtful
 	)
 	want := []string{
-		"gone-1 hold pve2 0000:05:00 → gpuworker delete gone-1",
-		"gone-1 release pve2 0000:06:00 VM 9301 [release]",
-		"old-1 release pve2 0000:03:00 VM 9200 [release]",
-		"half-1 release pve2 0000:04:00 VM 9500 [release]",
+		"gone-1 hold pve2/0000:05:00.0 → gpuworker delete gone-1",
+		"gone-1 release pve2/0000:06:00.0 VM 9301 [release]",
+		"old-1 release pve2/0000:03:00.0 VM 9200 [release]",
+		"half-1 release pve2/0000:04:00.0 VM 9500 [release]",
 	}
 	p := BuildOrphans(lab(world, gpu))
 	if diff := cmp.Diff(want, lines(p)); diff != "" {

@@ -28,7 +28,7 @@ func (s *survey) names() *names {
 		releasing: map[string][]*inventory.Claim{}, unbelieved: map[string][]*inventory.Claim{},
 	}
 	for _, m := range s.order {
-		n.members[m.worker] = append(n.members[m.worker], m)
+		n.members[m.Worker] = append(n.members[m.Worker], m)
 	}
 	for i := range s.world.VMs {
 		n.addVM(&s.world.VMs[i])

@@ -27,7 +27,7 @@ func (b *builder) orphans() *Plan {
 	rest := *b // the same world and findings, and other drafts
 	rest.pools, rest.poolAt = nil, map[poolKey]*poolDraft{}
 	for _, m := range b.survey.order {
-		d := &draft{Worker: &Worker{Name: m.worker, Undeclared: true}, number: m.number, member: m}
+		d := &draft{Worker: &Worker{Name: m.Worker, Undeclared: true}, number: m.number, member: m}
 		switch {
 		case b.documents.toldBeside(m.record()):
 			continue
@@ -45,7 +45,7 @@ func (b *builder) orphans() *Plan {
 	}
 	for i := range b.world.Claims {
 		if claim := &b.world.Claims[i]; claim.Releasing && claim.Problem == "" { // an earlier run was cut off
-			rest.orphanClaims(b.survey.members[identityOf(&claim.Record)], []*inventory.Claim{claim})
+			rest.orphanClaims(b.survey.members[claim.Record.WorkerKey], []*inventory.Claim{claim})
 		}
 	}
 	return rest.plan()
@@ -56,7 +56,7 @@ func (b *builder) orphans() *Plan {
 func (b *builder) orphanClaims(m *member, claims []*inventory.Claim) {
 	for _, claim := range claims {
 		d := &draft{Worker: &Worker{Name: claim.Record.Worker, Undeclared: true}, member: claimOnly(claim)}
-		if m != nil && m.vm != nil && m.vm.Home() == claim.Host && m.vm.Holds(claim.Slot) {
+		if m != nil && m.vm != nil && m.vm.Holds(claim.Card) {
 			continue
 		}
 		b.fill(d)

@@ -78,10 +78,10 @@ type Worker struct {
 	// Networks are the network cards of the VM that is there, with their MACs.
 	Networks []inventory.NIC `json:"networks,omitempty"`
 
-	Host  string    `json:"host,omitempty"`
-	Slot  *pci.Slot `json:"slot,omitempty"`  // the card; nil for a plain worker
-	Model string    `json:"model,omitempty"` // "Tesla T4"
-	VM    string    `json:"vm,omitempty"`    // of the VM that is, or that is to be
+	Host  string      `json:"host,omitempty"`
+	Card  pci.CardRef `json:"card,omitzero"`   // zero for a plain worker
+	Model string      `json:"model,omitempty"` // "Tesla T4"
+	VM    string      `json:"vm,omitempty"`    // of the VM that is, or that is to be
 
 	// Ref is the VM that is there already; nil when there is none. Of a clone that
 	// was not marked yet it carries the UUID that the first step gives to it.

@@ -204,9 +204,9 @@ func checkPromises(t *rapid.T, in Input, p *Plan, named []string) {
 			checkRef(t, in, w)
 			checkEnd(t, in, w, named)
 			checkSteps(t, w)
-			if w.Slot != nil && slices.ContainsFunc(w.Steps, takesCard) {
-				checkCard(t, in, w, identity{pool.Name, pool.KubeCluster, w.Name})
-				key := w.Host + " " + w.Slot.String()
+			if !w.Card.IsZero() && slices.ContainsFunc(w.Steps, takesCard) {
+				checkCard(t, in, w, inventory.WorkerKey{Worker: w.Name, Pool: pool.Name, KubeCluster: pool.KubeCluster})
+				key := w.Card.String()
 				if other := cards[key]; other != "" {
 					t.Fatalf("%s is promised to %s and to %s", key, other, w.Name)
 				}
@@ -281,13 +281,13 @@ func checkSteps(t *rapid.T, w *Worker) {
 		lacks := false
 		switch step {
 		case StepClaim, StepRelease:
-			lacks = w.Slot == nil || w.Host == "" || w.Record == nil
+			lacks = w.Card.IsZero() || w.Host == "" || w.Record == nil
 		case StepClone:
 			lacks = w.Source == nil || w.Record == nil
 		case StepConfigure:
 			lacks = w.Desired == nil || w.Record == nil
 		case StepAttach:
-			lacks = w.Desired == nil || w.Desired.Card == nil || w.Slot == nil || w.Desired.Card.Slot != *w.Slot || w.Record.Card != w.Slot.String()
+			lacks = w.Desired == nil || w.Desired.Card == nil || w.Card.IsZero() || w.Desired.Card.Ref != w.Card || w.Record.Card != w.Card
 		case StepAdopt, StepDisown, StepUnprotect, StepShutdown, StepDestroy, StepPark, StepUnpark:
 			lacks = w.Ref == nil
 		case StepReplaced:
@@ -331,22 +331,22 @@ func checkMemory(t *rapid.T, in Input, p *Plan) {
 
 // checkCard: a card that is taken is held and claimed by nobody else, alone in
 // its group, and an NVIDIA GPU.
-func checkCard(t *rapid.T, in Input, w *Worker, who identity) {
-	for _, vm := range in.Snapshot.Holders(w.Host, *w.Slot) {
+func checkCard(t *rapid.T, in Input, w *Worker, who inventory.WorkerKey) {
+	for _, vm := range in.Snapshot.Holders(w.Card) {
 		if w.Ref == nil || w.Ref.ID != vm.ID {
-			t.Fatalf("%s takes %s %s, which VM %s holds", w.Name, w.Host, w.Slot, vm.ID)
+			t.Fatalf("%s takes %s, which VM %s holds", w.Name, w.Card, vm.ID)
 		}
 	}
-	if claim := in.Snapshot.Claim(w.Host, *w.Slot); claim != nil && !claim.Releasing && identityOf(&claim.Record) != who {
-		t.Fatalf("%s takes %s %s, which is claimed for %s", w.Name, w.Host, w.Slot, claim.Record.Worker)
+	if claim := in.Snapshot.Claim(w.Card); claim != nil && !claim.Releasing && claim.Record.WorkerKey != who {
+		t.Fatalf("%s takes %s, which is claimed for %s", w.Name, w.Card, claim.Record.Worker)
 	}
 	host := in.Snapshot.Host(w.Host)
-	device := host.Device(*w.Slot)
+	device := host.Device(w.Card.Slot)
 	if device == nil {
-		t.Fatalf("%s takes %s %s, where nothing is", w.Name, w.Host, w.Slot)
+		t.Fatalf("%s takes %s, where nothing is", w.Name, w.Card)
 	}
 	gpu, ok := device.GPU()
 	if !ok || gpu.Group == pci.NoGroup || len(host.GroupMates(*device)) > 0 {
-		t.Fatalf("%s takes %s %s, which is no GPU, has no group, or is not alone in it", w.Name, w.Host, w.Slot)
+		t.Fatalf("%s takes %s, which is no GPU, has no group, or is not alone in it", w.Name, w.Card)
 	}
 }

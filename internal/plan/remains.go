@@ -30,7 +30,7 @@ func isRest(before, now *Worker) bool {
 		return false
 	case now.Awaits != nil: // a clone that an earlier run began, when there was one to be made
 		return now.Action == Wait && slices.Contains(before.Steps, StepClone)
-	case before.Host != now.Host || slotText(before.Slot) != slotText(now.Slot):
+	case before.Host != now.Host || before.Card != now.Card:
 		return false
 	case now.Action == Keep:
 		return true

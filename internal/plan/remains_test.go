@@ -44,7 +44,7 @@ func TestAPlanWithEmptyListsDecidesTheSameAfterReading(t *testing.T) {
 	w := Worker{
 		Name: "gpu-1", Action: Restart, Steps: []StepKind{StepConfigure}, Changes: []Change{},
 		Desired: &inventory.Machine{Guest: inventory.Guest{SSHKeys: []string{}, DNS: []string{}, Search: []string{}}},
-		Record:  &inventory.Record{Worker: "gpu-1"},
+		Record:  &inventory.Record{WorkerKey: inventory.WorkerKey{Worker: "gpu-1"}},
 	}
 	p := &Plan{Pools: []Pool{{Workers: []Worker{w, {Name: "gpu-2", Action: Keep, Steps: []StepKind{}}}}}}
 	if same, differences := Same(throughJSON(t, p), p); !same {
@@ -53,12 +53,12 @@ func TestAPlanWithEmptyListsDecidesTheSameAfterReading(t *testing.T) {
 }
 
 func TestWhatRemainsOfAPlan(t *testing.T) {
-	slot, other := pci.MustBDF("0000:03:00.0").Slot, pci.MustBDF("0000:04:00.0").Slot
+	card, other := pci.MustCardRef("pve1/0000:03:00.0"), pci.MustCardRef("pve1/0000:04:00.0")
 	ref := func(uuid string) *inventory.VMRef { return &inventory.VMRef{Host: "pve1", ID: "9100", UUID: uuid} }
 	worker := func(action Action, vm *inventory.VMRef, steps ...StepKind) *Worker {
-		return &Worker{Name: "gpu-1", Action: action, Host: "pve1", Slot: &slot, Ref: vm, Steps: steps}
+		return &Worker{Name: "gpu-1", Action: action, Host: "pve1", Card: card, Ref: vm, Steps: steps}
 	}
-	moved := func(w *Worker) *Worker { w.Slot = &other; return w }
+	moved := func(w *Worker) *Worker { w.Card = other; return w }
 	awaited := func(w *Worker) *Worker { w.Awaits = ref(""); return w }
 	changing := func(w *Worker, fields ...string) *Worker {
 		for _, field := range fields {

@@ -7,6 +7,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/shell"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // BuildReplace plans to destroy the named workers and make them anew: a GPU
@@ -110,13 +111,13 @@ func ageText(seconds int) string {
 	const minute, hour, day = 60, 60 * 60, 24 * 60 * 60
 	switch {
 	case seconds >= 2*day:
-		return count(seconds/day, "day", "days")
+		return term.Count(seconds/day, "day")
 	case seconds >= 2*hour:
-		return count(seconds/hour, "hour", "hours")
+		return term.Count(seconds/hour, "hour")
 	case seconds >= 2*minute:
-		return count(seconds/minute, "minute", "minutes")
+		return term.Count(seconds/minute, "minute")
 	}
-	return count(max(seconds, 0), "second", "seconds")
+	return term.Count(max(seconds, 0), "second")
 }
 
 // replacing is the UUID of the VM in whose place a new one is made for a replace

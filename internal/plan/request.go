@@ -5,8 +5,8 @@ import (
 	"regexp"
 	"slices"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // Verb is what a person asks for.
@@ -64,50 +64,22 @@ func (r Request) ByName() bool {
 	return r.Verb == ReplaceWorkers || r.Verb == DeleteWorkers || r.Verb == ParkWorkers || r.Verb == UnparkWorkers || r.Verb == DisownWorkers
 }
 
-// IsWorkerOf reports whether a name is that of a worker of the pool, POOL-n.
-func IsWorkerOf(pool *v1alpha1.WorkerPool, name string) bool { return pool.WorkerNumber(name) > 0 }
-
-// places are those of the named workers in the list; the first when one is there twice.
-func (r Request) places() map[string]int {
-	at := make(map[string]int, len(r.Workers))
-	for i, worker := range slices.Backward(r.Workers) {
-		at[worker] = i
-	}
-	return at
-}
-
-// Make makes the plan for the request of the input.
-func Make(in Input) (*Plan, error) {
-	names := in.Request.Workers
-	if !in.Request.fits() {
-		return nil, in.Request.misfit()
-	}
-	switch in.Request.Verb {
-	case ApplyDocuments:
-		return Build(in), nil
-	case ReplaceWorkers:
-		return BuildReplace(in)
-	case DeleteWorkers:
-		return BuildDelete(in, names)
-	case ParkWorkers:
-		return BuildPark(in, names)
-	case UnparkWorkers:
-		return BuildUnpark(in, names)
-	case DisownWorkers:
-		return BuildDisown(in, names)
-	case AdoptVM:
-		return BuildAdopt(in, in.Request.VM, names[0])
-	case ReleaseOrphans:
-		return BuildOrphans(in), nil
-	}
-	return nil, in.Request.misfit()
-}
-
 // uuidForm is how the UUID of a VM is written.
 var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// fits reports whether a request has what its verb needs and no more. One that was
-// read from a file may be anything.
+// Check returns an error when the request has not what its verb needs, or more. One
+// that was read from a file may be anything.
+func (r Request) Check() error {
+	if r.fits() {
+		return nil
+	}
+	return &fault.Error{
+		Kind: fault.Invalid, Doing: "plan",
+		Why: fmt.Sprintf("this is no request: verb %q with %s, VM %q and %s", r.Verb, term.Count(len(r.Workers), "worker"), r.VM, term.Count(len(r.UUIDs), "UUID")),
+		Fix: "make the plan file anew with gpuworker plan -o json",
+	}
+}
+
 func (r Request) fits() bool {
 	bad := func(uuid string) bool { return !uuidForm.MatchString(uuid) }
 	switch {
@@ -118,13 +90,5 @@ func (r Request) fits() bool {
 	case r.Verb == AdoptVM:
 		return len(r.Workers) == 1
 	}
-	return (len(r.Workers) > 0) == r.ByName()
-}
-
-func (r Request) misfit() error {
-	return &fault.Error{
-		Kind: fault.Invalid, Doing: "plan",
-		Why: fmt.Sprintf("this is no request: verb %q with %s, VM %q and %s", r.Verb, count(len(r.Workers), "worker", "workers"), r.VM, count(len(r.UUIDs), "UUID", "UUIDs")),
-		Fix: "make the plan file anew with gpuworker plan -o json",
-	}
+	return r.ByName() == (len(r.Workers) > 0) && (r.ByName() || r.Verb == ApplyDocuments || r.Verb == ReleaseOrphans)
 }

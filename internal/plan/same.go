@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -89,7 +90,7 @@ func decisions(p *Plan) []decision {
 			w := &pool.Workers[i]
 			d := decision{
 				key: decisionKey{pool.Name, pool.KubeCluster, w.Name, seen[w.Name]}, action: w.Action,
-				where: strings.TrimSpace(w.Host + " " + slotText(w.Slot)), steps: w.Steps, wants: w.Changes, writes: writesOf(w),
+				where: cmp.Or(w.Card.String(), w.Host), steps: w.Steps, wants: w.Changes, writes: writesOf(w),
 			}
 			seen[w.Name]++
 			if len(w.Refusals) > 0 {
@@ -124,8 +125,8 @@ func (d decision) unlike(other decision) []string {
 	if d.action != other.action && other.refusal != "" {
 		words[0] += " (" + other.refusal + ")"
 	}
-	say("the place", orNothing(d.where), orNothing(other.where))
-	say("the VM", orNothing(d.ref), orNothing(other.ref))
+	say("the place", cmp.Or(d.where, "nothing"), cmp.Or(other.where, "nothing"))
+	say("the VM", cmp.Or(d.ref, "nothing"), cmp.Or(other.ref, "nothing"))
 	if d.action == other.action {
 		say("the steps", stepWords(d.steps), stepWords(other.steps))
 		say("the changes", changeWords(d.wants), changeWords(other.wants))
@@ -141,7 +142,7 @@ func stepWords(steps []StepKind) string {
 	for _, s := range steps {
 		words = append(words, string(s))
 	}
-	return orNothing(strings.Join(words, ", "))
+	return cmp.Or(strings.Join(words, ", "), "nothing")
 }
 
 func changeWords(changes []Change) string {
@@ -149,5 +150,5 @@ func changeWords(changes []Change) string {
 	for _, c := range changes {
 		words = append(words, c.String())
 	}
-	return orNothing(strings.Join(words, ", "))
+	return cmp.Or(strings.Join(words, ", "), "nothing")
 }

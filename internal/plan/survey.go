@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
@@ -12,16 +13,13 @@ import (
 	"github.com/gpuworker/gpuworker/internal/place"
 )
 
-// identity is what makes two records speak of one worker.
-type identity struct{ pool, kubeCluster, worker string }
-
-func (i identity) key() poolKey { return poolKey{i.pool, i.kubeCluster} }
-
-func identityOf(r *inventory.Record) identity { return identity{r.Pool, r.KubeCluster, r.Worker} }
+func workerKeyOf(pool *v1alpha1.WorkerPool, worker string) inventory.WorkerKey {
+	return inventory.WorkerKey{Worker: worker, Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster}
+}
 
 // member is what there is of one worker: its VM, its claim, or both.
 type member struct {
-	identity
+	inventory.WorkerKey
 	number   int           // of the name in its pool; 0 for any other name
 	vm       *inventory.VM // nil when there is only a claim
 	unmarked bool          // the VM is a clone that was not marked yet
@@ -30,8 +28,8 @@ type member struct {
 	passed bool
 	claim  *inventory.Claim // nil for a plain worker, or when it got lost
 
-	host string    // of the card, else of the VM
-	slot *pci.Slot // nil for a plain worker
+	host string      // of the card, else of the VM
+	card pci.CardRef // zero for a plain worker
 
 	extraVMs    []*inventory.VM    // further VMs of the same worker
 	extraClaims []*inventory.Claim // further cards claimed for it
@@ -48,7 +46,7 @@ func (m *member) record() *inventory.Record {
 type survey struct {
 	world     *inventory.Snapshot
 	documents *documents
-	members   map[identity]*member
+	members   map[inventory.WorkerKey]*member
 	order     []*member // by pool, number and name
 	ofPool    map[poolKey][]*member
 
@@ -57,7 +55,7 @@ type survey struct {
 }
 
 func look(world *inventory.Snapshot, documents *documents) *survey {
-	s := &survey{world: world, documents: documents, members: map[identity]*member{}, ofPool: map[poolKey][]*member{}, claimed: map[string]*member{}}
+	s := &survey{world: world, documents: documents, members: map[inventory.WorkerKey]*member{}, ofPool: map[poolKey][]*member{}, claimed: map[string]*member{}}
 	s.addVMs()
 	s.addClaims()
 	s.addPassed(documents)
@@ -66,11 +64,12 @@ func look(world *inventory.Snapshot, documents *documents) *survey {
 		s.order = append(s.order, m)
 	}
 	slices.SortFunc(s.order, func(a, b *member) int {
-		return cmp.Or(cmp.Compare(a.pool, b.pool), cmp.Compare(a.kubeCluster, b.kubeCluster),
-			compareNumbers(a.number, b.number), cmp.Compare(a.worker, b.worker))
+		return cmp.Or(cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.KubeCluster, b.KubeCluster),
+			compareNumbers(a.number, b.number), cmp.Compare(a.Worker, b.Worker))
 	})
 	for _, m := range s.order {
-		s.ofPool[m.key()] = append(s.ofPool[m.key()], m)
+		pool := poolKey{m.Pool, m.KubeCluster}
+		s.ofPool[pool] = append(s.ofPool[pool], m)
 		for _, claim := range m.claims() {
 			if claim.Record.VM != "" && s.claimed[claim.Record.VM] == nil {
 				s.claimed[claim.Record.VM] = m
@@ -88,18 +87,18 @@ func compareNumbers(a, b int) int {
 	return cmp.Compare(a, b)
 }
 
-func (s *survey) member(id identity) *member {
-	if s.members[id] == nil {
-		s.members[id] = &member{identity: id, number: s.documents.numberOf(id)}
+func (s *survey) member(key inventory.WorkerKey) *member {
+	if s.members[key] == nil {
+		s.members[key] = &member{WorkerKey: key, number: s.documents.numberOf(key)}
 	}
-	return s.members[id]
+	return s.members[key]
 }
 
 func (s *survey) addVMs() {
 	for i := range s.world.VMs {
 		vm := &s.world.VMs[i]
 		if ownership, _ := vm.Ownership(); ownership == inventory.Ours || ownership == inventory.Unmarked {
-			m := s.member(identityOf(vm.Record))
+			m := s.member(vm.Record.WorkerKey)
 			m.extraVMs = append(m.extraVMs, vm)
 		}
 	}
@@ -111,7 +110,7 @@ func (s *survey) addClaims() {
 	for i := range s.world.Claims {
 		claim := &s.world.Claims[i]
 		if !claim.Releasing && claim.Problem == "" {
-			m := s.member(identityOf(&claim.Record))
+			m := s.member(claim.Record.WorkerKey)
 			m.extraClaims = append(m.extraClaims, claim)
 		}
 	}
@@ -129,7 +128,7 @@ func (s *survey) addPassed(documents *documents) {
 		if !vm.Passed || !slices.Contains(vm.Tags, inventory.OwnerTag) {
 			continue
 		}
-		record := inventory.Record{Worker: vm.Name, VM: vm.ID}
+		record := inventory.Record{WorkerKey: inventory.WorkerKey{Worker: vm.Name}, VM: vm.ID}
 		if claim := claimed[vm.ID]; claim != nil && claim.Record.Worker == vm.Name {
 			record = claim.Record
 		} else if pool, _ := documents.poolOf(vm.Name); pool != nil {
@@ -137,7 +136,7 @@ func (s *survey) addPassed(documents *documents) {
 		} else {
 			continue
 		}
-		if m := s.member(identityOf(&record)); len(m.extraVMs) == 0 {
+		if m := s.member(record.WorkerKey); len(m.extraVMs) == 0 {
 			ghost := *vm
 			ghost.Record = &record
 			m.extraVMs, m.passed = []*inventory.VM{&ghost}, true
@@ -167,7 +166,7 @@ func (m *member) settle() {
 		m.unmarked = !marked(m.vm)
 	}
 	at := slices.IndexFunc(m.extraClaims, func(c *inventory.Claim) bool {
-		return m.vm == nil || isFor(c, m.vm) || m.vm.Record.Card == c.Slot.String() && m.vm.Home() == c.Host
+		return m.vm == nil || isFor(c, m.vm) || m.vm.Home() == c.Card.Host && !m.vm.Record.Card.IsZero() && m.vm.Record.Card.Slot == c.Card.Slot
 	})
 	if at >= 0 {
 		m.claim = m.extraClaims[at]
@@ -175,7 +174,10 @@ func (m *member) settle() {
 	} else if len(m.extraClaims) > 0 {
 		m.claim, m.extraClaims = m.extraClaims[0], m.extraClaims[1:]
 	}
-	m.host, m.slot = m.card()
+	m.card = m.cardSeen()
+	if m.host = m.card.Host; m.card.IsZero() {
+		m.host = m.vm.Home()
+	}
 }
 
 func (m *member) hasClaimFor(vm *inventory.VM) bool {
@@ -205,31 +207,28 @@ func truesFirst(a, b bool) int {
 	return 1
 }
 
-// card is the worker's card and the host that it is in: as claimed, else as
-// noted in the VM, else as attached.
-func (m *member) card() (host string, slot *pci.Slot) {
+// cardSeen is the worker's card: as claimed, else as noted in the VM, else as attached;
+// zero for a plain worker.
+func (m *member) cardSeen() pci.CardRef {
 	if m.claim != nil {
-		return m.claim.Host, &m.claim.Slot
+		return m.claim.Card
 	}
-	if noted, err := pci.ParseSlot(m.vm.Record.Card); err == nil {
-		if m.vm.Record.Host != "" {
-			return m.vm.Record.Host, &noted
-		}
-		return m.vm.Home(), &noted
+	if noted := m.vm.Record.Card; !noted.IsZero() {
+		return pci.CardRef{Host: cmp.Or(noted.Host, m.vm.Home()), Slot: noted.Slot}
 	}
 	if card := m.vm.Machine.Card; card != nil {
-		return m.vm.Home(), &card.Slot
+		return card.Ref
 	}
-	return m.vm.Home(), nil
+	return pci.CardRef{}
 }
 
-// who is the worker as package place knows it.
-func (m *member) workerKey() place.WorkerKey {
-	workerKey := place.WorkerKey{Worker: m.worker, Pool: m.pool, KubeCluster: m.kubeCluster}
+// holder is the worker as package place knows it.
+func (m *member) holder() place.Holder {
+	holder := place.Holder{WorkerKey: m.WorkerKey}
 	if m.vm != nil {
-		workerKey.VM = m.vm.ID
+		holder.VM = m.vm.ID
 	}
-	return workerKey
+	return holder
 }
 
 // isClone reports whether the VM is a clone that is being made, or should be.
@@ -282,13 +281,13 @@ func (s *survey) duplicates() []finding.Finding {
 	for _, m := range s.order {
 		for _, vm := range m.extraVMs {
 			findings = append(findings, vmFinding(s.world, vm, finding.VMDuplicate, finding.Fail).
-				WithReason(fmt.Sprintf("VM %s on %s is worker %s too, which VM %s on %s is", vm.ID, vm.Home(), m.worker, m.vm.ID, m.vm.Home())).
+				WithReason(fmt.Sprintf("VM %s on %s is worker %s too, which VM %s on %s is", vm.ID, vm.Home(), m.Worker, m.vm.ID, m.vm.Home())).
 				WithFix(s.world.AdviseVM(inventory.RemoveDuplicate, vm)))
 		}
 		for _, claim := range m.extraClaims {
-			where := fault.Place{Hypervisor: s.world.Hypervisor, Host: claim.Host, Card: claim.Slot.String(), Worker: m.worker}
+			where := fault.Place{Hypervisor: s.world.Hypervisor, Host: claim.Card.Host, Card: claim.Card.BDF(), Worker: m.Worker}
 			findings = append(findings, finding.New(finding.CardClaimed, finding.Info, where).
-				WithReason(fmt.Sprintf("claimed for worker %s, which has %s %s", m.worker, m.host, m.slot)).
+				WithReason(fmt.Sprintf("claimed for worker %s, which has %s", m.Worker, m.card)).
 				WithFix("gpuworker orphans --release gives it back"))
 		}
 	}

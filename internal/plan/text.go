@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/place"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // Style says how a plan is printed.
@@ -19,6 +19,8 @@ type Style struct {
 	// Command completes a command of ours with what it needs to be run as printed;
 	// nil when it needs nothing.
 	Command func(string) string
+	// Advice does the same for the commands in a sentence; nil leaves it as it is.
+	Advice func(string) string
 }
 
 // Text prints the plan for an operator: what happens to each worker, where and
@@ -52,24 +54,16 @@ type printer struct {
 
 func (t *printer) line(text string) { t.out.WriteString(strings.TrimRight(text, " ") + "\n") }
 
-// The colours, as SGR codes.
-const (
-	green  = "32"
-	yellow = "33"
-	red    = "31"
-	faint  = "2"
-	bold   = "1"
-)
+type colour func(term.Paint, string) term.Text
 
-func (t *printer) paint(code, text string) string {
-	if !t.Color || text == "" {
-		return text
-	}
-	return "\x1b[" + code + "m" + text + "\x1b[0m"
+var green, yellow, red, faint, bold colour = term.Paint.Green, term.Paint.Yellow, term.Paint.Red, term.Paint.Dim, term.Paint.Bold
+
+func (t *printer) paint(as colour, text string) string {
+	return string(as(term.Paint{On: t.Color}, text))
 }
 
 func (t *printer) header(p *Plan) {
-	text := fmt.Sprintf("Hypervisor %s (%s %s, %s)", p.Hypervisor, p.Product, p.Version, count(p.HostCount, "host", "hosts"))
+	text := fmt.Sprintf("Hypervisor %s (%s %s, %s)", p.Hypervisor, p.Product, p.Version, term.Count(p.HostCount, "host"))
 	if t.kubeCluster != "" {
 		text += " · KubeCluster " + t.kubeCluster
 	}
@@ -102,10 +96,10 @@ func columnsOf(pool *Pool) columns {
 }
 
 func cardText(w *Worker) string {
-	if w.Slot == nil {
+	if w.Card.IsZero() {
 		return ""
 	}
-	return strings.TrimSpace(w.Slot.At(0).String() + " " + w.Model)
+	return strings.TrimSpace(w.Card.BDF().String() + " " + w.Model)
 }
 
 // fewReasons are worth reading again in another pool; of more it is said that they
@@ -135,7 +129,10 @@ func (t *printer) pool(pool *Pool, before *Worker) (last *Worker) {
 }
 
 // signs are the first column: what happens, at a glance.
-var signs = map[Action]struct{ sign, color string }{
+var signs = map[Action]struct {
+	sign  string
+	color colour
+}{
 	Keep: {"=", faint}, Create: {"+", green}, Finish: {"+", green}, Adopt: {"+", green}, Disown: {"~", yellow},
 	Update: {"~", yellow}, Restart: {"~", yellow}, Start: {"~", green}, Park: {"~", yellow}, Unpark: {"~", green},
 	Replace: {"±", red}, Destroy: {"-", red}, Release: {"-", yellow},
@@ -225,7 +222,7 @@ func size(w *Worker) string {
 	if w.VM != "" {
 		vm = "VM " + w.VM
 	}
-	return fmt.Sprintf("%s: %s, %s", vm, count(w.Desired.Cores, "core", "cores"), place.Size(int64(w.Desired.MemoryMiB)<<20))
+	return fmt.Sprintf("%s: %s, %s", vm, term.Count(w.Desired.Cores, "core"), place.Size(int64(w.Desired.MemoryMiB)<<20))
 }
 
 // origin says what a new VM is cloned from.
@@ -292,49 +289,7 @@ func waits(w *Worker, c Change) bool {
 	return c.When == NeedsStop && strings.Contains(w.Hint, "--allow-restart")
 }
 
-// list prints findings: where, why, and on the next line what to do. Places are
-// aligned.
+// list prints findings where each stands.
 func (t *printer) list(all []finding.Finding, indent string) {
-	findings := finding.Alike(all)
-	width := 0
-	for _, f := range findings {
-		width = max(width, length(findingPlace(f.Where)))
-	}
-	for n, f := range findings {
-		head := pad(findingPlace(f.Where), width)
-		if width > 0 {
-			head += "  "
-		}
-		capacity := max(t.Width-len(indent)-length(head), 30)
-		for i, line := range wrap(f.Reason+" ("+string(f.ID)+")"+others(f), capacity) {
-			if i > 0 {
-				head = strings.Repeat(" ", length(head))
-			}
-			t.line(indent + head + line)
-		}
-		if f.Fix == "" || n+1 < len(findings) && findings[n+1].Fix == f.Fix {
-			continue // said once, below the last of them
-		}
-		for i, line := range wrap(f.Fix, capacity-2) {
-			arrow := "→ "
-			if i > 0 {
-				arrow = "  "
-			}
-			t.line(indent + strings.Repeat(" ", length(head)) + t.paint(faint, arrow+line))
-		}
-	}
-}
-
-func findingPlace(where fault.Place) string { return strings.TrimSpace(where.Host + " " + where.Card) }
-
-// others names the other places of which the same is said.
-func others(f finding.Group) string {
-	if len(f.Others) == 0 {
-		return ""
-	}
-	var places []string
-	for _, where := range f.Others {
-		places = append(places, findingPlace(where))
-	}
-	return "; the same: " + finding.Several(places)
+	term.Printer{Out: &t.out, Paint: term.Paint{On: t.Color}, Width: t.Width, Advice: t.Advice}.ByPlace(all, len(indent))
 }

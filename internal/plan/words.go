@@ -52,23 +52,13 @@ func pad(text string, width int) string {
 	return text + strings.Repeat(" ", max(0, width-length(text)))
 }
 
-// wrap breaks text into lines at spaces. Longer words stay whole, and so do
-// arguments that are quoted for a shell.
-func wrap(text string, width int) []string {
+// wrap breaks clean text into lines; of no text there is none.
+func wrap(text string, width int) (lines []string) {
 	if text == "" {
 		return nil
 	}
-	var lines []string
-	line := ""
-	for _, word := range term.Words(text) {
-		if line != "" && length(line)+1+length(word) > width {
-			lines, line = append(lines, line), ""
-		}
-		if line == "" {
-			line = strings.TrimLeft(word, " ")
-		} else {
-			line += " " + word
-		}
+	for _, line := range term.WrapText(term.Text(text), max(width, term.Narrowest)) {
+		lines = append(lines, string(line))
 	}
-	return append(lines, line)
+	return lines
 }

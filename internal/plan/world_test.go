@@ -50,7 +50,7 @@ func TestTheFingerprintFollowsWhatMatters(t *testing.T) {
 		"a lock":                 func(s *inventory.Snapshot) { s.VM("9100").State, s.VM("9100").Locked = inventory.Locked, "backup" },
 		"the template":           func(s *inventory.Snapshot) { s.VM("9000").Name = "debian" },
 		"a stranger that takes a card": func(s *inventory.Snapshot) {
-			s.VM("100").Cards = []inventory.Attachment{{Key: "hostpci0", Slots: []pci.Slot{{Bus: 3}}}}
+			s.VM("100").Cards = []inventory.Attachment{{Key: "hostpci0", Cards: []pci.CardRef{{Host: "pve1", Slot: pci.Slot{Bus: 3}}}}}
 		},
 		"a stranger that takes a name": func(s *inventory.Snapshot) { s.VM("100").Name = "gpu-2" },
 		"a VM that becomes unreadable": func(s *inventory.Snapshot) { s.VM("100").Unreadable = "permission denied" },
@@ -85,8 +85,8 @@ func TestSame(t *testing.T) {
 		want  []string
 	}{
 		{"a card that somebody took", Build(lab(twoT4s(VM(204, "vdi", "pve1").Card("03:00")), gpu, plain)), []string{
-			"gpu-1: the place was pve1 0000:03:00, is now pve2 0000:03:00",
-			`gpu-2: what happens was create, is now refuse (attached to VM 204 "vdi", not ours, stopped); the place was pve2 0000:03:00, is now nothing`,
+			"gpu-1: the place was pve1/0000:03:00.0, is now pve2/0000:03:00.0",
+			`gpu-2: what happens was create, is now refuse (attached to VM 204 "vdi", not ours, stopped); the place was pve2/0000:03:00.0, is now nothing`,
 		}},
 		{"a worker that another engine made", Build(lab(twoT4s(made(plain, 1, 9102, "pve1", "").Running()), gpu, plain)), []string{
 			"w-1: what happens was create, is now keep; the VM was nothing, is now VM 9102 on pve1 (00000000-0000-4000-8000-000000009102)",

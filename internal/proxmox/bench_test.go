@@ -9,6 +9,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/pve"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
@@ -53,7 +54,7 @@ func (l *bench) await(task pve.Task, err error) {
 // plain is the record of a worker without a card.
 func plain(n int) inventory.Record {
 	r := gpuRecord()
-	r.Worker, r.Pool, r.Card, r.Lifecycle = fmt.Sprintf("web-%d", n), "web", "", "Ephemeral"
+	r.Worker, r.Pool, r.Card, r.Lifecycle = fmt.Sprintf("web-%d", n), "web", pci.CardRef{}, "Ephemeral"
 	r.VM, r.UUID = idOf(9110+n), fmt.Sprintf("0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4b%02d", n)
 	return r
 }

@@ -89,7 +89,7 @@ func (b *Backend) proveMaking(ctx context.Context, ref inventory.VMRef, record i
 		return seen{}, err
 	}
 	ownership, why := found.vm.Ownership()
-	fits := found.vm.Record != nil && found.vm.Record.UUID == record.UUID && sameWorker(*found.vm.Record, record)
+	fits := found.vm.Record != nil && found.vm.Record.UUID == record.UUID && found.vm.Record.WorkerKey == record.WorkerKey
 	if fits && (ownership == inventory.Ours || ownership == inventory.Unmarked) {
 		return found, nil
 	}
@@ -124,7 +124,7 @@ func marks(found seen, record inventory.Record) options {
 // Attach implements hypervisor.Builder.
 func (b *Backend) Attach(ctx context.Context, ref inventory.VMRef, record inventory.Record, card inventory.Card, _ hypervisor.Handle) (*hypervisor.Wait, error) {
 	where := place(ref)
-	where.Card = card.Slot.String()
+	where.Card = card.Ref.BDF()
 	wait, err := b.attach(ctx, ref, record, card)
 	return wait, b.wrap(err, "attach the card", where)
 }
@@ -132,7 +132,7 @@ func (b *Backend) Attach(ctx context.Context, ref inventory.VMRef, record invent
 // attach proves that the card is claimed for the VM and that no other VM has it,
 // and then that the VM is the one that is meant.
 func (b *Backend) attach(ctx context.Context, ref inventory.VMRef, record inventory.Record, card inventory.Card) (*hypervisor.Wait, error) {
-	free, err := b.guard(ctx, record, func(mappings) ([]pci.Slot, error) { return []pci.Slot{card.Slot}, nil })
+	free, err := b.guard(ctx, record, func(mappings) ([]pci.CardRef, error) { return []pci.CardRef{card.Ref}, nil })
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +147,6 @@ func (b *Backend) attach(ctx context.Context, ref inventory.VMRef, record invent
 	if has != nil && *has == card {
 		return nil, nil
 	}
-	value := cardValue(found.next[cardOption], registerName(ref.Host, card.Slot), b.raw(), card)
+	value := cardValue(found.next[cardOption], registerName(card.Ref), b.raw(), card)
 	return b.write(ctx, ref, found, pve.ConfigUpdate{Set: options{cardOption: value}})
 }

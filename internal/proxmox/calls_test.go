@@ -132,7 +132,7 @@ func (l *calls) live() {
 	l.Helper()
 	r := gpuRecord()
 	ref := refOf(r)
-	card := inventory.Card{Slot: pci.MustBDF("0000:03:00.0").Slot, PCIe: true, ROMBar: true}
+	card := inventory.Card{Ref: pci.MustCardRef("pve1/0000:03:00.0"), PCIe: true, ROMBar: true}
 	desired := gpuMachine()
 	desired.DiskMiB, desired.Card, desired.MemoryMiB = 40*1024, &card, 16*1024
 	desired.Guest.SSHKeys = nil
@@ -180,7 +180,7 @@ func (l *calls) live() {
 	on("Stop", target.Stop)
 	on("Destroy", target.Destroy)
 	l.do("Release", func(ctx context.Context, h hypervisor.Handle) (*hypervisor.Wait, error) {
-		return target.Release(ctx, r, "pve1", card.Slot, h)
+		return target.Release(ctx, r, card.Ref, h)
 	})
 	l.nothingLeft()
 	l.letGo(r)

@@ -46,18 +46,14 @@ const (
 
 // Claim implements hypervisor.Claimer.
 func (b *Backend) Claim(ctx context.Context, _ inventory.VMRef, record, was inventory.Record, handle hypervisor.Handle) (*hypervisor.Wait, error) {
-	where := fault.Place{Host: record.Host, Worker: record.Worker, Card: record.Card}
+	where := fault.Place{Host: record.Host, Worker: record.Worker, Card: record.Card.BDF()}
 	wait, err := b.claimIn(ctx, record, was, recall(handle))
 	return wait, b.wrap(err, "claim the card", where)
 }
 
 // claimIn claims when it is our turn to write.
 func (b *Backend) claimIn(ctx context.Context, record, was inventory.Record, m memo) (*hypervisor.Wait, error) {
-	slot, err := pci.ParseSlot(record.Card)
-	if err != nil {
-		return nil, err
-	}
-	device, err := b.device(ctx, record.Host, slot)
+	device, err := b.device(ctx, record.Card)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +77,7 @@ func (b *Backend) inTurn(ctx context.Context, m memo, do func() (*hypervisor.Wai
 
 func (b *Backend) claim(ctx context.Context, record, was inventory.Record, device pci.Device, m memo) (*hypervisor.Wait, error) {
 	register := pve.MappingSpec{
-		ID: registerName(record.Host, device.Slot), Description: record.Line(wordMade),
+		ID: registerName(record.Card), Description: record.Line(wordMade),
 		Map: []string{registerEntry(record.Host, device)},
 	}
 	if was.Worker == "" && m == (memo{}) { // most often there is no register yet
@@ -127,14 +123,14 @@ func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record
 			return m.wait("worker "+holder.Worker+" to give the card back", tombstoneLook), nil
 		}
 		// Its author is gone: the register is ours to take, by digest.
-	case taken && !sameWorker(holder, record):
+	case taken && holder.WorkerKey != record.WorkerKey:
 		return nil, b.claimedBy(holder)
 	case taken && !sameVM(holder, record) && !sameVM(holder, was):
 		return nil, b.claimedMeanwhile(holder)
 	case taken && holder == record && slices.Equal(mapping.Map, register.Map):
 		return nil, nil
 	}
-	if sameWorker(holder, record) {
+	if holder.WorkerKey == record.WorkerKey {
 		record.Unknown = holder.Unknown
 	}
 	return m.orSecond(b.client.UpdateMapping(ctx, pve.MappingUpdate{
@@ -155,16 +151,10 @@ func (b *Backend) notToBeWritten(register, problem string) error {
 	}
 }
 
-// sameWorker reports whether two records are of one worker: its VM may have been
-// replaced.
-func sameWorker(a, b inventory.Record) bool {
-	return a.Worker == b.Worker && a.Pool == b.Pool && a.KubeCluster == b.KubeCluster
-}
-
 // sameVM reports whether two records are of one worker and one VM: the number and
 // UUID that it has or will have.
 func sameVM(a, b inventory.Record) bool {
-	return sameWorker(a, b) && a.VM == b.VM && a.UUID == b.UUID
+	return a.WorkerKey == b.WorkerKey && a.VM == b.VM && a.UUID == b.UUID
 }
 
 // claimedMeanwhile is the error for a claim of the same worker that was not
@@ -174,7 +164,7 @@ func (b *Backend) claimedMeanwhile(holder inventory.Record) error {
 	return &fault.Error{
 		Kind:  fault.Conflict,
 		Doing: "claim the card",
-		Where: fault.Place{Hypervisor: b.name, Host: holder.Host, Worker: holder.Worker, Card: holder.Card},
+		Where: fault.Place{Hypervisor: b.name, Host: holder.Host, Worker: holder.Worker, Card: holder.Card.BDF()},
 		Why:   fmt.Sprintf("%s works on this worker at the same time: the card was claimed for VM %s meanwhile", holder.By, holder.VM),
 		Fix:   "wait until that run is over, then run the same command again",
 	}
@@ -184,7 +174,7 @@ func (b *Backend) claimedBy(holder inventory.Record) error {
 	return &fault.Error{
 		Kind:  fault.Exists,
 		Doing: "claim the card",
-		Where: fault.Place{Hypervisor: b.name, Host: holder.Host, Card: holder.Card},
+		Where: fault.Place{Hypervisor: b.name, Host: holder.Host, Card: holder.Card.BDF()},
 		Why:   fmt.Sprintf("it is claimed by worker %s of %s (VM %s, claimed by %s)", holder.Worker, holder.PoolWords(), holder.VM, holder.By),
 		Fix:   "choose another card, or delete that worker first: " + shell.Command("gpuworker delete %s", holder.Worker),
 	}
@@ -193,40 +183,40 @@ func (b *Backend) claimedBy(holder inventory.Record) error {
 // holdsClaim proves by the mappings that the card is claimed for this worker and
 // VM number. The UUID may be that of a run whose clone came second to the clone
 // of the run before it, under the same number.
-func (b *Backend) holdsClaim(known mappings, record inventory.Record, slot pci.Slot) error {
-	register := registerName(record.Host, slot)
+func (b *Backend) holdsClaim(known mappings, record inventory.Record, card pci.CardRef) error {
+	register := registerName(card)
 	note, taken := parseRecord(known[register].Description)
 	holder, held := note.Record, taken && !note.Has(wordReleasing)
 	switch {
 	case note.Problem != "":
 		return b.notToBeWritten(register, note.Problem)
-	case held && sameWorker(holder, record) && holder.VM == record.VM:
+	case held && holder.WorkerKey == record.WorkerKey && holder.VM == record.VM:
 		return nil
-	case held && sameWorker(holder, record):
+	case held && holder.WorkerKey == record.WorkerKey:
 		return b.claimedMeanwhile(holder)
 	case held:
 		return b.claimedBy(holder)
 	}
 	return &fault.Error{
 		Kind: fault.Conflict, Doing: "prove the claim on the card",
-		Where: fault.Place{Host: record.Host, Card: slot.String()},
+		Where: fault.Place{Host: card.Host, Card: card.BDF()},
 		Why:   "its register no longer says that the card is claimed for " + record.Worker, Fix: "run the same command again",
 	}
 }
 
-// device is one card of a host.
-func (b *Backend) device(ctx context.Context, host string, slot pci.Slot) (pci.Device, error) {
-	devices, err := b.devices(ctx, host)
+// device is one card.
+func (b *Backend) device(ctx context.Context, card pci.CardRef) (pci.Device, error) {
+	devices, err := b.devices(ctx, card.Host)
 	if err != nil {
 		return pci.Device{}, err
 	}
 	for _, device := range devices {
-		if device.Slot == slot {
+		if device.Slot == card.Slot {
 			return device, nil
 		}
 	}
 	return pci.Device{}, &fault.Error{
-		Kind: fault.NotFound, Doing: "find the card", Where: fault.Place{Host: host, Card: slot.String()},
+		Kind: fault.NotFound, Doing: "find the card", Where: fault.Place{Host: card.Host, Card: card.BDF()},
 		Why: "the host has no such device any more", Fix: "gpuworker gpus lists what is there; addresses change when cards are moved",
 	}
 }
@@ -245,23 +235,22 @@ func claims(known mappings, hosts []inventory.Host) []inventory.Claim {
 		}
 	}
 	slices.SortFunc(all, func(a, b inventory.Claim) int {
-		return cmp.Or(strings.Compare(a.Host, b.Host), a.Slot.Compare(b.Slot), strings.Compare(a.Register, b.Register))
+		return cmp.Or(a.Card.Compare(b.Card), strings.Compare(a.Register, b.Register))
 	})
 	return all
 }
 
 // believed is the claim that a register holds; none when its record names no card.
 func believed(name string, mapping pve.Mapping, note inventory.Note, hosts []inventory.Host) []inventory.Claim {
-	slot, err := pci.ParseSlot(note.Record.Card)
-	if err != nil {
+	if note.Record.Card.IsZero() {
 		return nil
 	}
 	claim := inventory.Claim{
-		Host: note.Record.Host, Slot: slot, Register: name, Record: note.Record, Releasing: note.Has(wordReleasing),
+		Card: note.Record.Card, Register: name, Record: note.Record, Releasing: note.Has(wordReleasing),
 	}
 	for i := range hosts {
-		if hosts[i].Name == claim.Host && hosts[i].Online && !hosts[i].Passed {
-			claim.Stale = staleness(mapping, claim.Host, hosts[i].Device(slot))
+		if hosts[i].Name == claim.Card.Host && hosts[i].Online && !hosts[i].Passed {
+			claim.Stale = staleness(mapping, claim.Card.Host, hosts[i].Device(claim.Card.Slot))
 		}
 	}
 	return []inventory.Claim{claim}
@@ -272,14 +261,13 @@ func believed(name string, mapping pve.Mapping, note inventory.Note, hosts []inv
 func unbelieved(mapping pve.Mapping, note inventory.Note, hosts []inventory.Host) []inventory.Claim {
 	var claims []inventory.Claim
 	for i := range hosts {
-		slots := mappings{mapping.ID: mapping}.slots(mapping.ID, hosts[i].Name)
-		if host, slot, ok := parseRegister(mapping.ID); ok && host == strings.ToLower(hosts[i].Name) && !slices.Contains(slots, slot) {
-			slots = append(slots, slot)
+		cards := mappings{mapping.ID: mapping}.cards(mapping.ID, hosts[i].Name)
+		if host, slot, ok := parseRegister(mapping.ID); ok && host == strings.ToLower(hosts[i].Name) {
+			cards = append(cards, pci.CardRef{Host: hosts[i].Name, Slot: slot})
 		}
-		for _, slot := range slots {
-			claims = append(claims, inventory.Claim{
-				Host: hosts[i].Name, Slot: slot, Register: mapping.ID, Record: note.Record, Problem: note.Problem,
-			})
+		slices.SortFunc(cards, pci.CardRef.Compare)
+		for _, card := range slices.Compact(cards) {
+			claims = append(claims, inventory.Claim{Card: card, Register: mapping.ID, Record: note.Record, Problem: note.Problem})
 		}
 	}
 	return claims

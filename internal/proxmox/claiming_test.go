@@ -17,9 +17,9 @@ import (
 )
 
 var (
-	slot3    = pci.MustBDF("0000:03:00.0").Slot
-	slot41   = pci.MustBDF("0000:41:00.0").Slot
-	register = registerName("pve1", slot3)
+	card3    = pci.MustCardRef("pve1/0000:03:00.0")
+	card41   = pci.MustCardRef("pve1/0000:41:00.0")
+	register = registerName(card3)
 )
 
 func (d driver) claiming(record, was inventory.Record) step {
@@ -28,9 +28,9 @@ func (d driver) claiming(record, was inventory.Record) step {
 	}
 }
 
-func (d driver) releasing(held inventory.Record, slot pci.Slot) step {
+func (d driver) releasing(held inventory.Record, card pci.CardRef) step {
 	return func(ctx context.Context, h hypervisor.Handle) (*hypervisor.Wait, error) {
-		return d.Backend.Release(ctx, held, "pve1", slot, h)
+		return d.Backend.Release(ctx, held, card, h)
 	}
 }
 
@@ -62,7 +62,7 @@ func (l *bench) saysOf(r inventory.Record) bool {
 func (l *bench) dying(r inventory.Record) *hypervisor.Wait {
 	l.Helper()
 	must(l.T, l.b.Claim(l.Context(), r, inventory.Record{}))
-	wait := l.waiting(l.b.releasing(r, slot3), "")
+	wait := l.waiting(l.b.releasing(r, card3), "")
 	if !strings.Contains(l.says(), wordReleasing) {
 		l.Fatalf("the register says %q", l.says())
 	}
@@ -82,7 +82,7 @@ func TestAClaimDoesNotHoldUpOthersWhileItWaits(t *testing.T) {
 			t.Errorf("after %s it waits for %s", took, wait.For)
 		}
 		other := rival()
-		other.Card = slot41.String()
+		other.Card = card41
 		must(t, l.b.Claim(t.Context(), other, inventory.Record{}))
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("the claim of another card took %s", took)
@@ -106,14 +106,14 @@ func TestAClaimOfADeadReleaseIsTakenOverAfterAMinute(t *testing.T) {
 				wait := l.dying(gpuRecord())
 				began := time.Now()
 				if tt.after > 0 {
-					time.AfterFunc(tt.after, func() { l.waiting(l.another().releasing(gpuRecord(), slot3), wait.Handle) })
+					time.AfterFunc(tt.after, func() { l.waiting(l.another().releasing(gpuRecord(), card3), wait.Handle) })
 				}
 				must(t, l.b.Claim(t.Context(), rival(), inventory.Record{}))
 				if took := time.Since(began); took < tt.from || took > tt.to || !l.saysOf(rival()) {
 					t.Errorf("after %s the register says %q", took, l.says())
 				}
 				// The author wakes up, much too late.
-				must(t, goOn(t.Context(), l.another().releasing(gpuRecord(), slot3), wait.Handle))
+				must(t, goOn(t.Context(), l.another().releasing(gpuRecord(), card3), wait.Handle))
 				if !l.saysOf(rival()) {
 					t.Errorf("the author woke up, and the register says %q", l.says())
 				}
@@ -153,14 +153,14 @@ func TestAReleaseMarksAndRemoves(t *testing.T) {
 				l := newBench(t)
 				must(t, l.b.Claim(t.Context(), gpuRecord(), inventory.Record{}))
 				l.writes()
-				wait := l.waiting(l.b.releasing(gpuRecord(), slot3), "")
+				wait := l.waiting(l.b.releasing(gpuRecord(), card3), "")
 				first := l.says()
 				time.Sleep(tt.pause)
 				if tt.lose {
 					wait.Handle = ""
 				}
 				began := time.Now()
-				must(t, goOn(t.Context(), l.b.releasing(gpuRecord(), slot3), wait.Handle))
+				must(t, goOn(t.Context(), l.b.releasing(gpuRecord(), card3), wait.Handle))
 				if writes := l.writes(); !slices.Equal(writes, tt.writes) || l.says() != "" {
 					t.Errorf("it wrote %v, want %v, and the register says %q", writes, tt.writes, l.says())
 				}
@@ -168,7 +168,7 @@ func TestAReleaseMarksAndRemoves(t *testing.T) {
 					t.Errorf("it took %s more", took)
 				}
 				must(t, l.b.Claim(t.Context(), gpuRecord(), inventory.Record{}))
-				l.waiting(l.b.releasing(gpuRecord(), slot3), "")
+				l.waiting(l.b.releasing(gpuRecord(), card3), "")
 				if l.says() == first {
 					t.Error("two marks are the same")
 				}
@@ -214,7 +214,7 @@ func TestALateRemovalTakesNobodyElsesClaim(t *testing.T) {
 				wire := &lateRemoval{next: l.sim.Transport(), after: 28 * time.Second}
 				b := openOver(t, wire, tokenOf(t, world(t), "gpuworker@pve!engine"))
 				wait := l.dying(gpuRecord())
-				wait = l.waiting(b.releasing(gpuRecord(), slot3), wait.Handle)
+				wait = l.waiting(b.releasing(gpuRecord(), card3), wait.Handle)
 				if dies {
 					wait.Handle = ""
 				}
@@ -225,7 +225,7 @@ func TestALateRemovalTakesNobodyElsesClaim(t *testing.T) {
 					}
 					must(t, l.b.Claim(t.Context(), rival(), inventory.Record{}))
 				})
-				must(t, goOn(t.Context(), b.releasing(gpuRecord(), slot3), wait.Handle))
+				must(t, goOn(t.Context(), b.releasing(gpuRecord(), card3), wait.Handle))
 				wire.carried.Wait()
 				group.Wait()
 				time.Sleep(time.Minute)
@@ -250,10 +250,10 @@ func TestAHangingRequestHoldsUpNoOtherClaimForLong(t *testing.T) {
 			return 0
 		}
 		var group sync.WaitGroup
-		group.Go(func() { l.waiting(l.b.releasing(gpuRecord(), slot3), "") })
+		group.Go(func() { l.waiting(l.b.releasing(gpuRecord(), card3), "") })
 		synctest.Wait()
 		other := rival()
-		other.Card = slot41.String()
+		other.Card = card41
 		began := time.Now()
 		wait := l.waiting(l.b.claiming(other, inventory.Record{}), "")
 		if took := time.Since(began); took > 10*time.Second || wait.For == "" {

@@ -57,7 +57,7 @@ func newCluster(t *testing.T) backendtest.Lab {
 
 func (c *cluster) Setting() backendtest.Setting {
 	return backendtest.Setting{
-		Host: conformanceHost, Card: pci.MustBDF("0000:03:00.0").Slot, Storage: "local-lvm",
+		Host: conformanceHost, Card: pci.MustCardRef(conformanceHost + "/0000:03:00.0"), Storage: "local-lvm",
 		Template: inventory.VMRef{Host: conformanceHost, ID: "9000", Name: "ubuntu-22.04", UUID: "90000000-0000-4000-8000-000000009000"},
 		Machine: inventory.Machine{
 			Cores: 4, MemoryMiB: 4096, CPU: "host", Type: inventory.TypeQ35, Firmware: inventory.FirmwareUEFI, DiskMiB: 20 << 10,
@@ -194,8 +194,8 @@ func shown(config map[string]string) backendtest.VM {
 		Name: config["name"], UUID: uuid, Note: config["description"], Tags: strings.FieldsFunc(config["tags"], func(r rune) bool { return r == ';' }),
 		Lock: config["lock"], Protected: config["protection"] == "1",
 	}
-	if slot, err := pci.ParseSlot(config[cardByHand]); err == nil {
-		vm.Card = &slot
+	if card, err := pci.ParseCardRef(conformanceHost + "/" + config[cardByHand]); err == nil {
+		vm.Card = &card
 	}
 	return vm
 }
@@ -223,7 +223,7 @@ func edited(config map[string]string, was, is backendtest.VM) pve.ConfigUpdate {
 	if is.Card != was.Card {
 		card := ""
 		if is.Card != nil {
-			card = is.Card.String()
+			card = is.Card.Slot.String()
 			put(true, "machine", "q35")
 		}
 		put(true, cardByHand, card)

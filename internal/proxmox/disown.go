@@ -7,7 +7,6 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
-	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/pve"
 )
 
@@ -30,8 +29,8 @@ func (b *Backend) disown(ctx context.Context, ref inventory.VMRef, m memo) (*hyp
 	if found, err = b.prove(ctx, ref); err != nil {
 		return nil, err
 	}
-	if slot, err := pci.ParseSlot(found.vm.Record.Card); err == nil {
-		if wait, done, err := b.unclaim(ctx, found, registerName(found.vm.Record.Host, slot), m); !done {
+	if card := found.vm.Record.Card; !card.IsZero() {
+		if wait, done, err := b.unclaim(ctx, found, registerName(card), m); !done {
 			return wait, err
 		}
 	}

@@ -66,9 +66,9 @@ func (d driver) Claim(ctx context.Context, record, was inventory.Record) error {
 	})
 }
 
-func (d driver) Release(ctx context.Context, held inventory.Record, host string, slot pci.Slot) error {
+func (d driver) Release(ctx context.Context, held inventory.Record, card pci.CardRef) error {
 	return finish(ctx, func(ctx context.Context, h hypervisor.Handle) (*hypervisor.Wait, error) {
-		return d.Backend.Release(ctx, held, host, slot, h)
+		return d.Backend.Release(ctx, held, card, h)
 	})
 }
 

@@ -51,7 +51,7 @@ func guardedOver(t *testing.T) (driver, *pve.Client, inventory.Record, inventory
 			t.Fatal(err)
 		}
 	}
-	return b, root, r, inventory.Card{Slot: pci.MustBDF("0000:03:00.0").Slot, PCIe: true, ROMBar: true}, wire
+	return b, root, r, inventory.Card{Ref: pci.MustCardRef("pve1/0000:03:00.0"), PCIe: true, ROMBar: true}, wire
 }
 
 // TestACardIsOnlyTakenWhileItIsClaimedForThisVM changes the register by hand
@@ -70,7 +70,7 @@ func TestACardIsOnlyTakenWhileItIsClaimedForThisVM(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, root, r, card := guarded(t)
-				ctx, register := context.Background(), registerName("pve1", card.Slot)
+				ctx, register := context.Background(), registerName(card.Ref)
 				was, err := root.Mapping(ctx, register)
 				must(t, err)
 				write := func() {
@@ -136,11 +136,11 @@ func TestAClaimReplacesOnlyWhatWasSeen(t *testing.T) {
 		if err := b.Claim(ctx, mine, inventory.Record{}); !fault.Is(err, fault.Conflict) || fault.FixOf(err) == "" {
 			t.Errorf("a claim that nobody saw was replaced: %v", err)
 		}
-		must(t, b.Release(ctx, mine, "pve1", card.Slot)) // not ours: nothing to do
-		must(t, held(b, r, card.Slot))
+		must(t, b.Release(ctx, mine, card.Ref)) // not ours: nothing to do
+		must(t, held(b, r, card.Ref))
 		must(t, b.Claim(ctx, mine, r))
-		must(t, b.Release(ctx, r, "pve1", card.Slot)) // no longer ours
-		must(t, held(b, mine, card.Slot))
+		must(t, b.Release(ctx, r, card.Ref)) // no longer ours
+		must(t, held(b, mine, card.Ref))
 	})
 }
 
@@ -166,7 +166,7 @@ func (b *before) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestAReleaseTakesNobodyElsesClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, root, r, card, wire := guardedOver(t)
-		ctx, register := context.Background(), registerName("pve1", card.Slot)
+		ctx, register := context.Background(), registerName(card.Ref)
 		was, err := root.Mapping(ctx, register)
 		must(t, err)
 		next := gpuRecord()
@@ -174,8 +174,8 @@ func TestAReleaseTakesNobodyElsesClaim(t *testing.T) {
 		wire.method, wire.hand = "PUT", func() {
 			must(t, root.UpdateMapping(ctx, pve.MappingUpdate{ID: register, Map: was.Map, Description: next.Line(wordMade)}))
 		}
-		must(t, b.Release(ctx, r, "pve1", card.Slot))
-		must(t, held(b, next, card.Slot))
+		must(t, b.Release(ctx, r, card.Ref))
+		must(t, held(b, next, card.Ref))
 
 		said := ""
 		wire.method, wire.hand = "DELETE", func() {
@@ -183,7 +183,7 @@ func TestAReleaseTakesNobodyElsesClaim(t *testing.T) {
 			must(t, err)
 			said = mapping.Description
 		}
-		must(t, b.Release(ctx, next, "pve1", card.Slot))
+		must(t, b.Release(ctx, next, card.Ref))
 		if !strings.Contains(said, wordReleasing) {
 			t.Errorf("the register was removed while it said %q", said)
 		}
@@ -195,7 +195,7 @@ func TestAReleaseTakesNobodyElsesClaim(t *testing.T) {
 func TestOfTwoThatClaimAPersonsMappingOneWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, root, r, card, wire := guardedOver(t)
-		ctx, register := context.Background(), registerName("pve1", card.Slot)
+		ctx, register := context.Background(), registerName(card.Ref)
 		was, err := root.Mapping(ctx, register)
 		must(t, err)
 		must(t, root.UpdateMapping(ctx, pve.MappingUpdate{ID: register, Map: was.Map, Description: "the T4 in slot 3"}))
@@ -205,8 +205,8 @@ func TestOfTwoThatClaimAPersonsMappingOneWins(t *testing.T) {
 			must(t, root.UpdateMapping(ctx, pve.MappingUpdate{ID: register, Map: was.Map, Description: "the T4 in slot 3 " + other.Line()}))
 		}
 		refused(t, "claim", b.Claim(ctx, r, inventory.Record{}))
-		must(t, held(b, other, card.Slot))
-		must(t, b.Release(ctx, other, "pve1", card.Slot))
+		must(t, held(b, other, card.Ref))
+		must(t, b.Release(ctx, other, card.Ref))
 		if now, err := root.Mapping(ctx, register); err != nil || now.Description != "the T4 in slot 3" {
 			t.Errorf("the person's mapping says %q now (%v)", now.Description, err)
 		}
@@ -226,7 +226,7 @@ func TestTheNextVMOfAWorkerIsNotTheOneThatWasMeant(t *testing.T) {
 		must(t, err)
 		for name, do := range map[string]func() error{
 			"configure": func() error { return b.Configure(ctx, old, desired) },
-			"attach":    func() error { return b.Attach(ctx, old, inventory.Card{Slot: card.Slot}) },
+			"attach":    func() error { return b.Attach(ctx, old, inventory.Card{Ref: card.Ref}) },
 			"start":     func() error { return b.Start(ctx, refOf(old)) },
 			"stop":      func() error { return b.Stop(ctx, refOf(old)) },
 			"park":      func() error { return b.SetParked(ctx, refOf(old), true) },
@@ -285,10 +285,10 @@ func refused(t *testing.T, what string, err error) {
 }
 
 // held proves a claim as the guard does, by a fresh read.
-func held(b driver, record inventory.Record, slot pci.Slot) error {
+func held(b driver, record inventory.Record, card pci.CardRef) error {
 	known, err := b.mappingsNow(context.Background())
 	if err != nil {
 		return err
 	}
-	return b.holdsClaim(known, record, slot)
+	return b.holdsClaim(known, record, card)
 }

@@ -149,7 +149,7 @@ func TestARequestThatWasNeverSentIsNotUnderWay(t *testing.T) {
 func TestOneVMIsSeenAsItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t, slowly)
-		r, card := gpuRecord(), inventory.Card{Slot: slot3, PCIe: true, ROMBar: true}
+		r, card := gpuRecord(), inventory.Card{Ref: card3, PCIe: true, ROMBar: true}
 		desired := gpuMachine()
 		desired.MemoryMiB, desired.DiskMiB, desired.Guest.SSHKeys = 4096, 0, nil
 		must(t, l.b.Claim(t.Context(), r, inventory.Record{}))

@@ -53,7 +53,7 @@ type holding struct {
 	template bool
 	up       bool                         // it ran, when it was listed last
 	cards    map[string]pve.PendingOption // the options that pass devices through
-	claims   string                       // the card that its record names, when it has one
+	claims   pci.CardRef                  // the card that its record names, when it has one
 	ours     bool                         // it has a record, believed or not
 }
 
@@ -201,14 +201,14 @@ func (f freedom) good() bool { return !time.Now().After(f.until) }
 // guard proves that the claims on cards are ours, and then that no other VM has
 // them in its configuration. The mappings are read last: a VM that was given the
 // card by a mapping made just now would otherwise name one that we do not know.
-func (b *Backend) guard(ctx context.Context, record inventory.Record, slots func(mappings) ([]pci.Slot, error)) (freedom, error) {
+func (b *Backend) guard(ctx context.Context, record inventory.Record, cardsOf func(mappings) ([]pci.CardRef, error)) (freedom, error) {
 	known, err := b.mappingsNow(ctx)
 	if err != nil {
 		return freedom{}, err
 	}
-	cards, claimErr := slots(known)
-	for _, slot := range cards {
-		claimErr = cmp.Or(claimErr, b.holdsClaim(known, record, slot))
+	cards, claimErr := cardsOf(known)
+	for _, card := range cards {
+		claimErr = cmp.Or(claimErr, b.holdsClaim(known, record, card))
 	}
 	residents, err := b.residents(ctx, record.Host)
 	if err != nil {
@@ -226,8 +226,8 @@ func (b *Backend) guard(ctx context.Context, record inventory.Record, slots func
 		if oldest := h.at.Add(configsLast); oldest.Before(free.until) {
 			free.until = oldest
 		}
-		for _, slot := range cards {
-			if err := b.refuseHolder(ctx, record.Host, vmid, h, slot, free.known); err != nil {
+		for _, card := range cards {
+			if err := b.refuseHolder(ctx, card, vmid, h, free.known); err != nil {
 				return free, err
 			}
 		}
@@ -237,19 +237,18 @@ func (b *Backend) guard(ctx context.Context, record inventory.Record, slots func
 
 // speaksOf reports whether a VM has a card, or has it in its record: such a VM of
 // ours may be about to be given it.
-func (h holding) speaksOf(slot pci.Slot, host string, known mappings) bool {
-	claimed, err := pci.ParseSlot(h.claims)
-	vm := inventory.VM{Cards: attachments(pve.PendingConfig{Options: h.cards}, host, known)}
-	return err == nil && claimed == slot || vm.Holds(slot)
+func (h holding) speaksOf(card pci.CardRef, known mappings) bool {
+	vm := inventory.VM{Cards: attachments(pve.PendingConfig{Options: h.cards}, card.Host, known)}
+	return !h.claims.IsZero() && h.claims.Slot == card.Slot || vm.Holds(card)
 }
 
 // refuseHolder reads a VM that speaks of the card again, with the mappings as
 // they are after that, and refuses the card when the VM has it.
-func (b *Backend) refuseHolder(ctx context.Context, host string, vmid int, h holding, slot pci.Slot, known mappings) error {
-	if h.template || !h.speaksOf(slot, host, known) {
+func (b *Backend) refuseHolder(ctx context.Context, card pci.CardRef, vmid int, h holding, known mappings) error {
+	if h.template || !h.speaksOf(card, known) {
 		return nil
 	}
-	found, err := b.read(ctx, host, vmid, nil)
+	found, err := b.read(ctx, card.Host, vmid, nil)
 	if pve.KindOf(err) == pve.NotFound {
 		return nil
 	}
@@ -259,13 +258,13 @@ func (b *Backend) refuseHolder(ctx context.Context, host string, vmid int, h hol
 	if known, err = b.mappingsNow(ctx); err != nil {
 		return err
 	}
-	vm := inventory.VM{Cards: attachments(found.config, host, known)}
-	if found.vm.Template || !vm.Holds(slot) {
+	vm := inventory.VM{Cards: attachments(found.config, card.Host, known)}
+	if found.vm.Template || !vm.Holds(card) {
 		return nil
 	}
 	return &fault.Error{
 		Kind: fault.Exists, Doing: "make sure that nobody else has the card",
-		Where: fault.Place{Hypervisor: b.name, Host: host, Card: slot.String()},
+		Where: fault.Place{Hypervisor: b.name, Host: card.Host, Card: card.BDF()},
 		Why:   fmt.Sprintf("VM %d %q has it in its configuration", vmid, found.vm.Name),
 		Fix:   fmt.Sprintf("take the card out of VM %d, or choose another card", vmid),
 	}

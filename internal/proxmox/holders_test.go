@@ -184,7 +184,7 @@ func TestAVMOfOursIsReadAgain(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := withNeighbour(t)
 				other := n.r
-				other.Worker, other.VM, other.Card, other.UUID = "theirs", "300", "0000:41:00", "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a11"
+				other.Worker, other.VM, other.Card, other.UUID = "theirs", "300", pci.MustCardRef("pve1/0000:41:00.0"), "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a11"
 				must(t, n.root.UpdateConfig(context.Background(), "pve1", 300, pve.ConfigUpdate{Set: map[string]string{"description": note(other, "")}}))
 				if what == "start" {
 					must(t, n.attach())
@@ -304,7 +304,7 @@ func TestWorkersOfAHostShareItsReads(t *testing.T) {
 		var group sync.WaitGroup
 		for range 8 {
 			group.Go(func() {
-				only := func(mappings) ([]pci.Slot, error) { return []pci.Slot{n.card.Slot}, nil }
+				only := func(mappings) ([]pci.CardRef, error) { return []pci.CardRef{n.card.Ref}, nil }
 				if _, err := n.b.guard(t.Context(), n.r, only); err != nil {
 					t.Error(err)
 				}

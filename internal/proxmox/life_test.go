@@ -61,8 +61,8 @@ func openOver(t *testing.T, wire http.RoundTripper, token string) driver {
 
 func gpuRecord() inventory.Record {
 	return inventory.Record{
-		Version: inventory.RecordVersion, Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", Lifecycle: "SemiPersistent", VM: "9101",
-		UUID: "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10", Host: "pve1", Card: "0000:03:00", Template: "ubuntu-22.04", By: "ops@desk",
+		Version: inventory.RecordVersion, WorkerKey: inventory.WorkerKey{Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2"}, Lifecycle: "SemiPersistent", VM: "9101",
+		UUID: "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10", Host: "pve1", Card: pci.MustCardRef("pve1/0000:03:00.0"), Template: "ubuntu-22.04", By: "ops@desk",
 	}
 }
 
@@ -82,7 +82,7 @@ func TestAWorkersWholeLife(t *testing.T) {
 
 		r := gpuRecord()
 		ref := inventory.VMRef{Host: "pve1", ID: "9101", Name: "gpu-1", UUID: r.UUID}
-		card := inventory.Card{Slot: pci.MustBDF("0000:03:00.0").Slot, PCIe: true, ROMBar: true}
+		card := inventory.Card{Ref: pci.MustCardRef("pve1/0000:03:00.0"), PCIe: true, ROMBar: true}
 		desired := gpuMachine()
 		desired.DiskMiB, desired.Card, desired.MemoryMiB = 40*1024, &card, 16*1024
 		desired.Guest.SSHKeys = nil
@@ -112,13 +112,13 @@ func TestAWorkersWholeLife(t *testing.T) {
 		if vm == nil {
 			t.Fatal("the VM is not in the snapshot")
 		}
-		if ownership, why := vm.Ownership(); ownership != inventory.Ours || !vm.Running || !vm.Holds(card.Slot) {
+		if ownership, why := vm.Ownership(); ownership != inventory.Ours || !vm.Running || !vm.Holds(card.Ref) {
 			t.Errorf("after the start: %s (%s), running %v, cards %v", ownership, why, vm.Running, vm.Cards)
 		}
 		if vm.Machine.DiskMiB != 40*1024 || vm.Machine.Firmware != inventory.FirmwareUEFI || vm.Machine.Card == nil || *vm.Machine.Card != card {
 			t.Errorf("machine: %+v", vm.Machine)
 		}
-		if claim := s.Claim("pve1", card.Slot); claim == nil || claim.Record != r || claim.Stale != "" {
+		if claim := s.Claim(card.Ref); claim == nil || claim.Record != r || claim.Stale != "" {
 			t.Errorf("claim: %+v", claim)
 		}
 		if len(s.Missing) > 0 || !s.Supported {
@@ -129,7 +129,7 @@ func TestAWorkersWholeLife(t *testing.T) {
 		twice("unprotect", func() error { return b.Unprotect(ctx, ref) })
 		twice("stop", func() error { return b.Stop(ctx, ref) })
 		twice("destroy", func() error { return b.Destroy(ctx, ref) })
-		twice("release", func() error { return b.Release(ctx, r, "pve1", card.Slot) })
+		twice("release", func() error { return b.Release(ctx, r, card.Ref) })
 
 		after := sim.State()
 		if len(after.VMs) != len(before.VMs) || len(after.Mappings) != len(before.Mappings) || len(after.Volumes) != len(before.Volumes) {
@@ -160,10 +160,10 @@ func TestACardThatIsClaimedIsNotClaimedAgain(t *testing.T) {
 			t.Fatalf("second claim: %v, want Exists", err)
 		}
 		t.Log(err)
-		if err := b.Release(ctx, other, "pve1", pci.MustBDF("0000:03:00.0").Slot); err != nil {
+		if err := b.Release(ctx, other, pci.MustCardRef("pve1/0000:03:00.0")); err != nil {
 			t.Fatal(err)
 		}
-		if s, err := b.Observe(ctx, hypervisor.Scope{}); err != nil || s.Claim("pve1", pci.MustBDF("0000:03:00.0").Slot) == nil {
+		if s, err := b.Observe(ctx, hypervisor.Scope{}); err != nil || s.Claim(pci.MustCardRef("pve1/0000:03:00.0")) == nil {
 			t.Fatalf("somebody else's release took the claim away (%v)", err)
 		}
 	})

@@ -115,7 +115,7 @@ func passHosts(s *inventory.Snapshot, only *hypervisor.Extent, claims []inventor
 	named, asked, theirs := setOf(only.Workers), map[string]bool{}, map[int]bool{}
 	for i := range claims {
 		if record := &claims[i].Record; named[record.Worker] {
-			asked[claims[i].Host], theirs[number(record.VM)] = true, true
+			asked[claims[i].Card.Host], theirs[number(record.VM)] = true, true
 		}
 	}
 	for _, r := range resources {

@@ -91,21 +91,21 @@ func TestTheBootDiskIsTheFirstOfTheOrderThatIsNoCDROM(t *testing.T) {
 }
 
 func TestCardValues(t *testing.T) {
-	slot := pci.MustBDF("0000:03:00.0").Slot
+	card := pci.MustCardRef("pve1/0000:03:00.0")
 	tests := []struct {
 		name, old string
 		raw       bool
 		card      inventory.Card
 		want      string
 	}{
-		{"a card goes in by its register", "", false, inventory.Card{Slot: slot, PCIe: true, ROMBar: true}, "mapping=gpu-pve1-0000-03-00,pcie=1"},
-		{"root may write the address, all functions of the slot", "", true, inventory.Card{Slot: slot, PCIe: true, ROMBar: true}, "host=0000:03:00,pcie=1"},
-		{"options that we do not know stay", "mapping=old,driver=keep,rombar=0", false, inventory.Card{Slot: slot, PCIe: true, ROMBar: true}, "mapping=gpu-pve1-0000-03-00,driver=keep,pcie=1"},
-		{"the ROM is hidden and the card is the display", "0000:09:00,pcie=1", false, inventory.Card{Slot: slot, XVGA: true}, "mapping=gpu-pve1-0000-03-00,x-vga=1,rombar=0"},
+		{"a card goes in by its register", "", false, inventory.Card{Ref: card, PCIe: true, ROMBar: true}, "mapping=gpu-pve1-0000-03-00,pcie=1"},
+		{"root may write the address, all functions of the slot", "", true, inventory.Card{Ref: card, PCIe: true, ROMBar: true}, "host=0000:03:00,pcie=1"},
+		{"options that we do not know stay", "mapping=old,driver=keep,rombar=0", false, inventory.Card{Ref: card, PCIe: true, ROMBar: true}, "mapping=gpu-pve1-0000-03-00,driver=keep,pcie=1"},
+		{"the ROM is hidden and the card is the display", "0000:09:00,pcie=1", false, inventory.Card{Ref: card, XVGA: true}, "mapping=gpu-pve1-0000-03-00,x-vga=1,rombar=0"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := cardValue(tt.old, registerName("pve1", slot), tt.raw, tt.card)
+			got := cardValue(tt.old, registerName(card), tt.raw, tt.card)
 			if got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
@@ -114,10 +114,10 @@ func TestCardValues(t *testing.T) {
 }
 
 func TestRegisterNamesReadBack(t *testing.T) {
-	slot := pci.MustBDF("0001:af:1f.0").Slot
-	name := registerName("gpu-host-7", slot)
+	card := pci.MustCardRef("gpu-host-7/0001:af:1f.0")
+	name := registerName(card)
 	host, back, ok := parseRegister(name)
-	if !ok || host != "gpu-host-7" || back != slot {
+	if !ok || host != "gpu-host-7" || back != card.Slot {
 		t.Errorf("%s reads back as %s %s %v", name, host, back, ok)
 	}
 	for _, foreign := range []string{"tesla", "gpu-a", "gpu-x-y-z-w"} {
@@ -134,14 +134,12 @@ func TestAPendingRemovalStillHoldsTheCard(t *testing.T) {
 	}}
 	known := mappings{"tesla": {ID: "tesla", Map: []string{"node=pve1,path=0000:04:00.0;0000:04:00.1,id=10de:1eb8", "node=pve2,path=0000:05:00,id=10de:1eb8"}}}
 	vm := parseVM(config, "pve1", 100, known)
-	for _, slot := range []string{"0000:03:00", "0000:04:00"} {
-		s, _ := pci.ParseSlot(slot)
-		if !vm.Holds(s) {
-			t.Errorf("the VM does not hold %s: %+v", slot, vm.Cards)
+	for _, card := range []string{"pve1/0000:03:00.0", "pve1/0000:04:00.0"} {
+		if !vm.Holds(pci.MustCardRef(card)) {
+			t.Errorf("the VM does not hold %s: %+v", card, vm.Cards)
 		}
 	}
-	other, _ := pci.ParseSlot("0000:05:00")
-	if vm.Holds(other) {
+	if vm.Holds(pci.MustCardRef("pve1/0000:05:00.0")) || vm.Holds(pci.MustCardRef("pve2/0000:05:00.0")) {
 		t.Error("a mapping's entry for another host counts")
 	}
 }

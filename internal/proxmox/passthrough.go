@@ -16,42 +16,35 @@ const cardOption = "hostpci0"
 // mappings are the cluster's PCI resource mappings by name.
 type mappings map[string]pve.Mapping
 
-// slots are the cards on a host that a mapping may give to a VM. Source:
+// cards are those of a host that a mapping may give to a VM. Source:
 // GET /cluster/mapping/pci, property `map`.
-func (m mappings) slots(name, host string) []pci.Slot {
-	var slots []pci.Slot
+func (m mappings) cards(name, host string) []pci.CardRef {
+	var cards []pci.CardRef
 	mapping, known := m[name]
 	if !known {
 		if registerHost, slot, ok := parseRegister(name); ok && registerHost == strings.ToLower(host) {
-			return []pci.Slot{slot} // the register is gone, its name still tells
+			return []pci.CardRef{{Host: host, Slot: slot}} // the register is gone, its name still tells
 		}
 		return nil
 	}
 	for _, entry := range mapping.Map {
 		if property(entry, "node", "") == host {
-			slots = append(slots, pathSlots(property(entry, "path", ""))...)
+			cards = append(cards, pathCards(host, property(entry, "path", ""))...)
 		}
 	}
-	return slots
+	return cards
 }
 
-// pathSlots reads "0000:03:00.0;0000:03:00.1", each with or without a function.
-func pathSlots(path string) []pci.Slot {
-	var slots []pci.Slot
+// pathCards reads "0000:03:00.0;0000:03:00.1", each with or without a function.
+func pathCards(host, path string) []pci.CardRef {
+	var cards []pci.CardRef
 	for _, address := range strings.Split(path, ";") {
-		slot, err := pci.ParseSlot(address)
-		if err != nil {
-			bdf, err := pci.ParseBDF(address)
-			if err != nil {
-				continue
-			}
-			slot = bdf.Slot
-		}
-		if !slices.Contains(slots, slot) {
-			slots = append(slots, slot)
+		slot, err := pci.ParseCardSlot(address)
+		if card := (pci.CardRef{Host: host, Slot: slot}); err == nil && !slices.Contains(cards, card) {
+			cards = append(cards, card)
 		}
 	}
-	return slots
+	return cards
 }
 
 // attachments are the cards in a VM's configuration, of what runs now and of
@@ -82,10 +75,10 @@ func attachments(config pve.PendingConfig, host string, known mappings) []invent
 func attachment(key, value, host string, known mappings) inventory.Attachment {
 	a := inventory.Attachment{Key: key, Mapping: property(value, "mapping", "")}
 	if a.Mapping != "" {
-		a.Slots = known.slots(a.Mapping, host)
+		a.Cards = known.cards(a.Mapping, host)
 		return a
 	}
-	a.Slots = pathSlots(property(value, "host", "host"))
+	a.Cards = pathCards(host, property(value, "host", "host"))
 	return a
 }
 
@@ -97,11 +90,11 @@ func cardOf(o options, host string, known mappings) *inventory.Card {
 		return nil
 	}
 	a := attachment(cardOption, value, host, known)
-	if len(a.Slots) != 1 {
+	if len(a.Cards) != 1 {
 		return nil
 	}
 	return &inventory.Card{
-		Slot:   a.Slots[0],
+		Ref:    a.Cards[0],
 		PCIe:   isTrue(property(value, "pcie", "")),
 		XVGA:   isTrue(property(value, "x-vga", "")),
 		ROMBar: property(value, "rombar", "") != "0",
@@ -117,7 +110,7 @@ func cardValue(old, register string, raw bool, card inventory.Card) string {
 		value = withProperty(value, key, "")
 	}
 	if raw {
-		value = prepend("host="+card.Slot.String(), value)
+		value = prepend("host="+card.Ref.Slot.String(), value)
 	} else {
 		value = prepend("mapping="+register, value)
 	}
@@ -145,8 +138,8 @@ func onlyTrue(on bool) string {
 
 // registerName is the name of the mapping that is the register of a card:
 // "gpu-pve1-0000-03-00". Mapping names allow [a-z][a-z0-9_-]+ (PVE::Mapping::PCI).
-func registerName(host string, slot pci.Slot) string {
-	name := "gpu-" + strings.ToLower(host) + "-" + strings.ReplaceAll(slot.String(), ":", "-")
+func registerName(card pci.CardRef) string {
+	name := "gpu-" + strings.ToLower(card.Host) + "-" + strings.ReplaceAll(card.Slot.String(), ":", "-")
 	return strings.ReplaceAll(name, ".", "_")
 }
 

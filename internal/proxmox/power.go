@@ -111,7 +111,7 @@ func (b *Backend) guardStart(ctx context.Context, ref inventory.VMRef) (seen, fr
 	}
 	free := freedom{until: time.Now().Add(configsLast)}
 	if hasCards(found) {
-		free, err = b.guard(ctx, *found.vm.Record, func(known mappings) ([]pci.Slot, error) { return cardsToTake(found, known) })
+		free, err = b.guard(ctx, *found.vm.Record, func(known mappings) ([]pci.CardRef, error) { return cardsToTake(found, known) })
 	} else {
 		free.up, err = b.running(ctx, ref)
 	}
@@ -138,20 +138,20 @@ func hasCards(found seen) bool {
 }
 
 // cardsToTake are the cards that a VM takes when it starts.
-func cardsToTake(found seen, known mappings) ([]pci.Slot, error) {
-	var slots []pci.Slot
+func cardsToTake(found seen, known mappings) ([]pci.CardRef, error) {
+	var cards []pci.CardRef
 	host := found.vm.Record.Host
 	for _, a := range attachments(found.config, host, known) {
-		if len(a.Slots) != 1 {
+		if len(a.Cards) != 1 {
 			return nil, &fault.Error{
 				Kind: fault.Refused, Doing: "find out which card the VM would take",
-				Why: fmt.Sprintf("%s names mapping %q, which stands for %d cards on %s", a.Key, a.Mapping, len(a.Slots), host),
+				Why: fmt.Sprintf("%s names mapping %q, which stands for %d cards on %s", a.Key, a.Mapping, len(a.Cards), host),
 				Fix: "run gpuworker apply to attach the worker's own card",
 			}
 		}
-		slots = append(slots, a.Slots[0])
+		cards = append(cards, a.Cards[0])
 	}
-	return slots, nil
+	return cards, nil
 }
 
 // Stop implements hypervisor.Power.

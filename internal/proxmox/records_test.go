@@ -24,7 +24,7 @@ func TestARegisterThatIsNotBelievedIsNeverWritten(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, root, r, card := guarded(t)
-				ctx, register := context.Background(), registerName("pve1", card.Slot)
+				ctx, register := context.Background(), registerName(card.Ref)
 				was, err := root.Mapping(ctx, register)
 				must(t, err)
 				must(t, root.UpdateMapping(ctx, pve.MappingUpdate{ID: register, Digest: was.Digest, Map: was.Map, Description: line}))
@@ -35,7 +35,7 @@ func TestARegisterThatIsNotBelievedIsNeverWritten(t *testing.T) {
 				if err := b.Attach(ctx, r, card); err == nil {
 					t.Error("the card was attached")
 				}
-				must(t, b.Release(ctx, r, "pve1", card.Slot)) // nothing of ours is there
+				must(t, b.Release(ctx, r, card.Ref)) // nothing of ours is there
 
 				is, err := root.Mapping(ctx, register)
 				must(t, err)
@@ -44,7 +44,7 @@ func TestARegisterThatIsNotBelievedIsNeverWritten(t *testing.T) {
 				}
 				s, err := b.Observe(ctx, hypervisor.Scope{Cards: true})
 				must(t, err)
-				if claim := s.Claim("pve1", card.Slot); claim == nil || claim.Problem == "" || claim.Register != register {
+				if claim := s.Claim(card.Ref); claim == nil || claim.Problem == "" || claim.Register != register {
 					t.Errorf("the card does not count as taken: %+v", claim)
 				}
 			})
@@ -89,7 +89,7 @@ func TestAVMWhoseRecordIsNotBelievedIsNeverWritten(t *testing.T) {
 func TestWhatALaterProgramAddedIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, root, r, card := guarded(t)
-		ctx, register := context.Background(), registerName("pve1", card.Slot)
+		ctx, register := context.Background(), registerName(card.Ref)
 		const added, flag = "gpu-uuid=GPU-1%2F2", "proven"
 		was, err := root.Mapping(ctx, register)
 		must(t, err)

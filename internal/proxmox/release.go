@@ -18,10 +18,10 @@ import (
 )
 
 // Release implements hypervisor.Claimer.
-func (b *Backend) Release(ctx context.Context, held inventory.Record, host string, slot pci.Slot, handle hypervisor.Handle) (*hypervisor.Wait, error) {
-	where := fault.Place{Host: host, Worker: held.Worker, Card: slot.String()}
+func (b *Backend) Release(ctx context.Context, held inventory.Record, card pci.CardRef, handle hypervisor.Handle) (*hypervisor.Wait, error) {
+	where := fault.Place{Host: card.Host, Worker: held.Worker, Card: card.BDF()}
 	m := recall(handle)
-	wait, err := b.inTurn(ctx, m, func() (*hypervisor.Wait, error) { return b.release(ctx, held, registerName(host, slot), m) })
+	wait, err := b.inTurn(ctx, m, func() (*hypervisor.Wait, error) { return b.release(ctx, held, registerName(card), m) })
 	return wait, b.wrap(err, "release the card", where)
 }
 

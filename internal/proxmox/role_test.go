@@ -96,7 +96,7 @@ func live(b driver) (missing []inventory.Right, err error) {
 	desired := gpuMachine()
 	desired.DiskMiB, desired.MemoryMiB = 20*1024, 4096
 	desired.Guest.SSHKeys = []string{"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFnAjZjg2HBkjA959g2Ns2WMo/o6CkMaEYy1MEMEDafg ops@desk"}
-	card := inventory.Card{Slot: pci.MustBDF("0000:03:00.0").Slot, PCIe: true, ROMBar: true}
+	card := inventory.Card{Ref: pci.MustCardRef("pve1/0000:03:00.0"), PCIe: true, ROMBar: true}
 	for _, step := range []struct {
 		name string
 		do   func() error
@@ -113,7 +113,7 @@ func live(b driver) (missing []inventory.Right, err error) {
 		{"unprotect", func() error { return b.Unprotect(ctx, ref) }},
 		{"stop", func() error { return b.Stop(ctx, ref) }},
 		{"destroy", func() error { return b.Destroy(ctx, ref) }},
-		{"release", func() error { return b.Release(ctx, r, r.Host, card.Slot) }},
+		{"release", func() error { return b.Release(ctx, r, card.Ref) }},
 	} {
 		if err := step.do(); err != nil {
 			return s.Missing, fmt.Errorf("%s: %w", step.name, err)

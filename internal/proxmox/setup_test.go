@@ -156,7 +156,7 @@ func TestEachRemedyHasTheWordsOfProxmox(t *testing.T) {
 // is not believed, and the card stays taken.
 func TestARecordWithoutANumberIsDamaged(t *testing.T) {
 	for id, believed := range map[string]bool{"9101": true, "": false, "abc": false, "0": false, "007": false, "9101x": false, "99999999999999999999": false} {
-		record := inventory.Record{Version: inventory.RecordVersion, Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2", VM: id, UUID: "6e0f-01"}
+		record := inventory.Record{Version: inventory.RecordVersion, WorkerKey: inventory.WorkerKey{Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2"}, VM: id, UUID: "6e0f-01"}
 		note, ok := parseRecord(record.Line())
 		if !ok || (note.Problem == "") != believed || (note.Record.VM == id) != believed && id != "" {
 			t.Errorf("%q: %+v", id, note)

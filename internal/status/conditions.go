@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/inventory"
@@ -11,7 +12,7 @@ import (
 // conditions writes all conditions of a worker, from the bottom.
 func (s *subject) conditions() []Condition {
 	all := []Condition{s.declared()}
-	gpu := s.worker.Slot != nil
+	gpu := !s.worker.Card.IsZero()
 	if gpu {
 		all = append(all, s.claimed())
 	}
@@ -66,14 +67,12 @@ func (s *subject) attached() Condition {
 		return notEvaluated(Attached)
 	}
 	for _, a := range s.vm.Cards {
-		for _, slot := range a.Slots {
-			switch {
-			case slot != *s.worker.Slot || a.Leaving:
-			case a.Pending && s.vm.Running:
-				return say(Attached, false, "", "Pending", a.Key+" takes effect at the next stop and start")
-			default:
-				return say(Attached, true, "InConfiguration", "", a.Key)
-			}
+		switch {
+		case !slices.Contains(a.Cards, s.worker.Card) || a.Leaving:
+		case a.Pending && s.vm.Running:
+			return say(Attached, false, "", "Pending", a.Key+" takes effect at the next stop and start")
+		default:
+			return say(Attached, true, "InConfiguration", "", a.Key)
 		}
 	}
 	return say(Attached, false, "", "NotAttached", "")

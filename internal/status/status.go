@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
@@ -34,12 +35,12 @@ type Row struct {
 	Worker      string `json:"worker"`
 	State       State  `json:"state"`
 
-	Host      string   `json:"host,omitempty"`
-	Card      string   `json:"card,omitempty"` // slot, "" for a plain worker
-	Model     string   `json:"model,omitempty"`
-	VM        string   `json:"vm,omitempty"`
-	UUID      string   `json:"uuid,omitempty"` // of the VM
-	Addresses []string `json:"addresses,omitempty"`
+	Host      string      `json:"host,omitempty"`
+	Card      pci.CardRef `json:"card,omitzero"` // zero for a plain worker
+	Model     string      `json:"model,omitempty"`
+	VM        string      `json:"vm,omitempty"`
+	UUID      string      `json:"uuid,omitempty"` // of the VM
+	Addresses []string    `json:"addresses,omitempty"`
 
 	// Networks are the network cards of the VM, with their MACs.
 	Networks []inventory.NIC `json:"networks,omitempty"`
@@ -138,8 +139,8 @@ func (r refusals) rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Work
 	if w.Ref != nil {
 		s.vm = world.VM(w.Ref.ID)
 	}
-	if w.Slot != nil {
-		if claim := world.Claim(w.Host, *w.Slot); claim != nil && claim.Problem == "" && claim.Record.Worker == w.Name && (!claim.Releasing || w.Undeclared) {
+	if !w.Card.IsZero() {
+		if claim := world.Claim(w.Card); claim != nil && claim.Problem == "" && claim.Record.Worker == w.Name && (!claim.Releasing || w.Undeclared) {
 			s.claim = claim
 		}
 	}
@@ -152,9 +153,7 @@ func (r refusals) rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Work
 		if w.Ref != nil { // a worker that is going to be replaced: where it is, not where it will be
 			row.Host, row.VM, row.UUID = cmp.Or(w.Ref.Host, w.Host), w.Ref.ID, w.Ref.UUID
 		}
-		if w.Slot != nil {
-			row.Card = w.Slot.String()
-		}
+		row.Card = w.Card
 	}
 	if s.vm != nil {
 		row.Addresses, row.Networks = s.vm.Addresses, s.vm.Machine.NICs

@@ -80,31 +80,31 @@ func TestReport(t *testing.T) {
 		holds string
 	}{
 		{"runs as declared", documents(lab(claimed(), talking), one),
-			"gpu/gpu-1 Running pve1 0000:03:00 Tesla T4 VM 9100 192.0.2.21",
+			"gpu/gpu-1 Running pve1 pve1/0000:03:00.0 Tesla T4 VM 9100 192.0.2.21",
 			"Declared Claimed Created Attached Running AgentReady AsDeclared"},
 		{"runs, nobody asked its agent", documents(lab(claimed(), vm().Running()), one),
-			"gpu/gpu-1 Running pve1 0000:03:00 Tesla T4 VM 9100 ",
+			"gpu/gpu-1 Running pve1 pve1/0000:03:00.0 Tesla T4 VM 9100 ",
 			"Declared Claimed Created Attached Running ?AgentReady(NotAsked) AsDeclared"},
 		{"runs, its agent is silent", documents(lab(claimed(), vm().Running().Change(func(vm *inventory.VM) { vm.Agent = inventory.Off })), one),
-			"gpu/gpu-1 Running pve1 0000:03:00 Tesla T4 VM 9100 ",
+			"gpu/gpu-1 Running pve1 pve1/0000:03:00.0 Tesla T4 VM 9100 ",
 			"Declared Claimed Created Attached Running !AgentReady(NoAnswer) AsDeclared"},
 		{"runs with less memory than declared", documents(lab(claimed(), vm().Running().Machine(func(m *inventory.Machine) { m.MemoryMiB = 4096 })), one),
-			"gpu/gpu-1 Running pve1 0000:03:00 Tesla T4 VM 9100  | machine.memory: 4 GiB → 8 GiB (stop/start) → gpuworker apply --allow-restart",
+			"gpu/gpu-1 Running pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | machine.memory: 4 GiB → 8 GiB (stop/start) → gpuworker apply --allow-restart",
 			"Declared Claimed Created Attached Running ?AgentReady(NotAsked) !AsDeclared(Hold)"},
 		{"is parked", documents(lab(claimed(), vm().Parked()), one),
-			"gpu/gpu-1 Parked pve1 0000:03:00 Tesla T4 VM 9100  → gpuworker unpark gpu-1",
+			"gpu/gpu-1 Parked pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  → gpuworker unpark gpu-1",
 			"Declared Claimed Created Attached !Running(Parked) ?AgentReady(NotEvaluated) AsDeclared"},
 		{"was stopped by somebody", documents(lab(claimed(), vm()), one),
-			"gpu/gpu-1 Stopped pve1 0000:03:00 Tesla T4 VM 9100  | it should run → gpuworker apply",
+			"gpu/gpu-1 Stopped pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | it should run → gpuworker apply",
 			"Declared Claimed Created Attached !Running(VMStopped) ?AgentReady(NotEvaluated) !AsDeclared(Start)"},
 		{"is incomplete", documents(lab(claimed(), VM(9100, "gpu-1", "pve1").Unmarked("gpu", "rke2-lab", "SemiPersistent").For("03:00")), one),
-			"gpu/gpu-1 Incomplete pve1 0000:03:00 Tesla T4 VM 9100  | left incomplete by an earlier run → gpuworker apply",
+			"gpu/gpu-1 Incomplete pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | left incomplete by an earlier run → gpuworker apply",
 			"Declared Claimed !Created(NotMarked) !Attached(NotAttached) !Running(VMStopped) ?AgentReady(NotEvaluated) !AsDeclared(Finish)"},
 		{"is claimed and not cloned", documents(lab(claimed()), one),
-			"gpu/gpu-1 Incomplete pve1 0000:03:00 Tesla T4 VM 9100  | only its claim on the card is there → gpuworker apply",
+			"gpu/gpu-1 Incomplete pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | only its claim on the card is there → gpuworker apply",
 			"Declared Claimed !Created(NoVM) ?Attached(NotEvaluated) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) !AsDeclared(Create)"},
 		{"is being cloned", documents(lab(claimed(), InFlight(9100, "pve1")), one),
-			"gpu/gpu-1 Cloning pve1 0000:03:00 Tesla T4 VM 9100  | VM 9100 is being cloned for it by an earlier run or another engine; apply waits for it → gpuworker apply",
+			"gpu/gpu-1 Cloning pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | VM 9100 is being cloned for it by an earlier run or another engine; apply waits for it → gpuworker apply",
 			"Declared Claimed !Created(Cloning) ?Attached(NotEvaluated) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) !AsDeclared(Wait)"},
 		{"is missing", documents(lab(), plainPool(1)),
 			"w/w-1 Missing   no VM  | not made yet → gpuworker apply",
@@ -113,16 +113,16 @@ func TestReport(t *testing.T) {
 			`gpu/gpu-1 Refused   no VM  | attached to VM 300 "vdi", not ours, stopped (CARD-HELD) → gpuworker plan`,
 			"Declared !Created(Refused) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) !AsDeclared(Refuse)"},
 		{"runs, and a stranger has its card too", documents(lab(claimed(), vm().Running(), VM(300, "vdi", "pve1").Card("03:00")), one),
-			`gpu/gpu-1 Running pve1 0000:03:00 Tesla T4 VM 9100  | attached to VM 300 "vdi", not ours, stopped (CARD-HELD)`,
+			`gpu/gpu-1 Running pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | attached to VM 300 "vdi", not ours, stopped (CARD-HELD)`,
 			"Declared Claimed Created Attached Running ?AgentReady(NotAsked) AsDeclared"},
 		{"runs, and no document declares it", documents(lab(claimed(), vm().Running())),
-			"gpu/gpu-1 Running pve1 0000:03:00 Tesla T4 VM 9100  | no document declares it → gpuworker delete gpu-1",
+			"gpu/gpu-1 Running pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | no document declares it → gpuworker delete gpu-1",
 			"!Declared(NotInDocuments) Claimed Created Attached Running ?AgentReady(NotAsked) ?AsDeclared(NotDeclared)"},
 		{"is nothing but a claim that no document declares", documents(lab(claimed())),
-			"gpu/gpu-1 ClaimOnly pve1 0000:03:00 Tesla T4 VM 9100  | no longer declared; only its claim on the card is left → gpuworker delete gpu-1",
+			"gpu/gpu-1 ClaimOnly pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | no longer declared; only its claim on the card is left → gpuworker delete gpu-1",
 			"!Declared(NotInDocuments) Claimed !Created(NoVM) ?Attached(NotEvaluated) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) ?AsDeclared(NotDeclared)"},
 		{"has a card that takes effect later", documents(lab(claimed(), vm().Running().Change(func(vm *inventory.VM) { vm.Applied.Card, vm.Cards[0].Pending = nil, true })), one),
-			"gpu/gpu-1 Running pve1 0000:03:00 Tesla T4 VM 9100  | gpus: none → 0000:03:00 (written, waits for a stop/start) → gpuworker apply --allow-restart",
+			"gpu/gpu-1 Running pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | gpus: none → pve1/0000:03:00.0 (written, waits for a stop/start) → gpuworker apply --allow-restart",
 			"Declared Claimed Created !Attached(Pending) Running ?AgentReady(NotAsked) !AsDeclared(Hold)"},
 	} {
 		t.Run(s.name, func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestReport(t *testing.T) {
 			if r.VM != "" {
 				vm = "VM " + r.VM
 			}
-			got := fmt.Sprintf("%s/%s %s %s %s %s %s", r.Pool, r.Worker, r.State, r.Host, strings.TrimSpace(r.Card+" "+r.Model), vm, strings.Join(r.Addresses, ","))
+			got := fmt.Sprintf("%s/%s %s %s %s %s %s", r.Pool, r.Worker, r.State, r.Host, strings.TrimSpace(r.Card.String()+" "+r.Model), vm, strings.Join(r.Addresses, ","))
 			if r.Note != "" {
 				got += " | " + r.Note
 			}

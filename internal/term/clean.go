@@ -28,11 +28,12 @@ const ellipsis = "…"
 // Text may be printed as it is. Constants are such, and what this package makes.
 type Text string
 
-// Shown tells characters that are printed as they are: all that can be seen and
-// are what they look like. Control characters, those that turn the direction of
-// writing or take no room, and blanks other than the space are not.
+// Shown reports whether a character is printed as it is: it can be seen, is what it
+// looks like and has a place of its own. Control characters, those that turn the
+// direction of writing, take no room or are put on the character before, and blanks
+// other than the space are not.
 func Shown(r rune) bool {
-	return unicode.IsPrint(r) && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+	return unicode.IsPrint(r) && !unicode.In(r, unicode.Mn, unicode.Me, unicode.Other_Default_Ignorable_Code_Point)
 }
 
 // Clean makes a value of one line fit to be printed: line feeds and tabs become

@@ -12,14 +12,16 @@ const Narrowest = 24
 // Wrap cleans a text and breaks it at spaces into lines of at most width
 // characters. A width that is too small to be of use breaks nothing. A word is
 // never broken, and neither is an argument that package shell quoted.
-func Wrap(text string, width int) []Text {
-	whole := string(clean(text, maxProse))
+func Wrap(text string, width int) []Text { return WrapText(clean(text, maxProse), width) }
+
+// WrapText does the same with a text that is clean, however long it is.
+func WrapText(text Text, width int) []Text {
 	if width < Narrowest {
-		return []Text{Text(whole)}
+		return []Text{text}
 	}
 	var lines []Text
 	line := ""
-	for _, word := range Words(whole) {
+	for _, word := range words(string(text)) {
 		if line != "" && utf8.RuneCountInString(line+" "+word) > width {
 			lines, line = append(lines, Text(line)), ""
 		}
@@ -32,9 +34,9 @@ func Wrap(text string, width int) []Text {
 	return append(lines, Text(line))
 }
 
-// Words splits a text at single spaces, but not within what is quoted for a
+// words splits a text at single spaces, but not within what is quoted for a
 // shell. Where there are several spaces, all but one begin the next word.
-func Words(text string) []string {
+func words(text string) []string {
 	var all []string
 	text = strings.Trim(text, " ")
 	for text != "" {
@@ -52,9 +54,12 @@ func Words(text string) []string {
 }
 
 // quotedLength is the length of the quoted argument that the text begins with:
-// 'it'\”s one', 0 for none.
+// 'it'\”s one' or --name='it'\”s one', 0 for none.
 func quotedLength(text string) int {
 	length := 0
+	if flag, _, ok := strings.Cut(text, "='"); ok && !strings.Contains(flag, " ") {
+		length = len(flag) + len("=")
+	}
 	for strings.HasPrefix(text[length:], "'") {
 		closing := strings.IndexByte(text[length+1:], '\'')
 		if closing < 0 {

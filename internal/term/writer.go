@@ -1,7 +1,6 @@
 package term
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -22,6 +21,7 @@ type Writer struct {
 	part  []byte // the beginning of a character whose rest is still to come
 	width int    // bytes of the line so far
 	cut   bool   // the rest of the line is left out
+	long  bool   // lines may be as long as they like, just now
 	err   error
 }
 
@@ -38,6 +38,25 @@ func NewWriter(to io.Writer, colour func() bool) *Writer {
 func (w *Writer) Write(data []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.take(data)
+}
+
+// Whole is the same stream for values in one line each, such as JSON, which would be
+// no values any more when their ends were cut off.
+func (w *Writer) Whole() io.Writer { return whole{w} }
+
+type whole struct{ to *Writer }
+
+// Write implements io.Writer.
+func (w whole) Write(data []byte) (int, error) {
+	w.to.mu.Lock()
+	defer w.to.mu.Unlock()
+	w.to.long = true
+	defer func() { w.to.long = false }()
+	return w.to.take(data)
+}
+
+func (w *Writer) take(data []byte) (int, error) {
 	text := string(w.part) + string(data)
 	w.part = nil
 	if whole := wholeCharacters(text); whole < len(text) {
@@ -71,22 +90,6 @@ func (w *Writer) Flush() {
 	text := w.guarded(string(w.part))
 	w.part = nil
 	_ = w.write(text)
-}
-
-// Repaint writes lines in place of the last ones, drawn before: the only way to
-// move the cursor.
-func (w *Writer) Repaint(drawn int, lines []Text) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	up := ""
-	if drawn > 0 {
-		up = fmt.Sprintf("\x1b[%dA", drawn)
-	}
-	var b strings.Builder
-	for _, line := range lines {
-		b.WriteString(w.guarded(string(line) + "\n"))
-	}
-	_ = w.write(up + "\r\x1b[J" + b.String())
 }
 
 // wholeCharacters is the length of a text without a character at its end that
@@ -140,7 +143,7 @@ func (w *Writer) add(b *strings.Builder, shown string, colours bool) {
 	}
 	switch {
 	case w.cut:
-	case w.width+len(shown)+len(end) > MaxLine-1: // with its line feed
+	case !w.long && w.width+len(shown)+len(end) > MaxLine-1: // with its line feed
 		b.WriteString(end)
 		w.cut = true
 	default:

@@ -8,7 +8,7 @@ import (
 )
 
 // board is the one of e2e/host, on which the rules were seen in a real kernel.
-func board(iommu bool) (*sysfsim.Host, rules.World) {
+func board(iommu bool) (*sysfsim.Host, rules.Devices) {
 	group := func(n int) int {
 		if iommu {
 			return n
@@ -26,7 +26,7 @@ func board(iommu bool) (*sysfsim.Host, rules.World) {
 		tree.Add(f)
 	}
 	tree.Mkdir("sys/bus/pci/drivers/vfio-pci")
-	return sysfsim.New(tree.Archive), rules.World{
+	return sysfsim.New(tree.Archive), rules.Devices{
 		Display: "0000:01:00.0", Sound: "0000:01:00.1", Second: "0000:02:00.0", ID: "10de 1eb8",
 		DisplayDriver: "nouveau", SoundDriver: "snd_hda_intel",
 	}

@@ -6,6 +6,7 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"os/user"
 
@@ -29,6 +30,7 @@ func newEngine(request cli.EngineRequest) cli.Engine {
 	return engine.New(engine.Options{
 		By:    whoami(),
 		Facts: request.Facts,
+		Log:   request.Log,
 		Open: func(_ context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 			if document.Spec.Proxmox == nil {
 				return nil, loginFault(document, "open the hypervisor", errors.New("the document says of no product how to reach it"), "write spec.proxmox")
@@ -37,10 +39,19 @@ func newEngine(request cli.EngineRequest) cli.Engine {
 			if err != nil {
 				return nil, err
 			}
-			login.Limit = limit
+			login.Limit, login.Logger = limit, callLog(request, documents, document)
 			return proxmox.Open(document, login)
 		},
 	})
+}
+
+// callLog is the log of the calls to a hypervisor, which names it where there are
+// several.
+func callLog(request cli.EngineRequest, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor) *slog.Logger {
+	if request.Log == nil || len(documents.Hypervisors) == 1 {
+		return request.Log
+	}
+	return request.Log.With("hypervisor", document.Name)
 }
 
 // loginOf resolves what the document of a hypervisor only points at.

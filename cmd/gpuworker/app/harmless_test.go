@@ -162,8 +162,8 @@ var (
 // intended reports whether a command is one of the forms, each name being one
 // argument: one that was planted whole, or an honest one.
 func (l *lab) intended(words []string) bool {
-	if n := len(words); n > 2 && words[n-2] == "-f" && words[n-1] == l.document {
-		words = words[:n-2]
+	if at := slices.Index(words, "-f"); at > 1 && at+1 < len(words) && words[at+1] == l.document {
+		words = slices.Concat(words[:at], words[at+2:])
 	}
 	for _, form := range forms {
 		fields := strings.Fields(form)

@@ -42,6 +42,9 @@ var hostileTexts = []string{
 // hostileRecord is a note, or the description of a mapping, that looks like ours.
 const hostileRecord = "gpuworker: worker=gpu-2%20%3B%20touch%20%2Ftmp%2Fmark pool=a%0Ab kube=%1B%5B2J vmid=9102 uuid=00000000-0000-4000-8000-000000000002 by=%E2%80%AEx card=0000:03:00 host=pve2"
 
+// labToken is the login of the lab.
+const labToken = "gpuworker@pve!engine=11111111-1111-4111-8111-111111111111"
+
 // lab is a simulated cluster, a liar before it, and the program.
 type lab struct {
 	t        *testing.T
@@ -53,6 +56,8 @@ type lab struct {
 	others map[string]http.RoundTripper
 	// newUUID makes identities; nil takes random ones.
 	newUUID func() string
+	// token is the secret that the document points at; "" is labToken.
+	token string
 	// in is what is typed, or what stands there for a plan; nil for nothing.
 	in         io.Reader
 	interrupts chan os.Signal
@@ -141,13 +146,13 @@ func (l *lab) runAsTyped(terminal bool, args ...string) printed {
 		},
 		NewEngine: func(request cli.EngineRequest) cli.Engine {
 			return engine.New(engine.Options{
-				By: "somebody@somewhere", Facts: request.Facts, NewUUID: l.newUUID,
+				By: "somebody@somewhere", Facts: request.Facts, NewUUID: l.newUUID, Log: request.Log,
 				Open: func(_ context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 					login, err := loginOf(request, documents, document)
 					if err != nil {
 						return nil, err
 					}
-					login.Transport = l.wire(document.Name)
+					login.Transport, login.Logger = l.wire(document.Name), callLog(request, documents, document)
 					return proxmox.Open(document, login)
 				},
 			})
@@ -156,7 +161,10 @@ func (l *lab) runAsTyped(terminal bool, args ...string) printed {
 			if !strings.HasSuffix(name, "_TOKEN") {
 				return "", false
 			}
-			return "gpuworker@pve!engine=11111111-1111-4111-8111-111111111111", true
+			if l.token != "" {
+				return l.token, true
+			}
+			return labToken, true
 		},
 		Now: time.Now, Interrupts: l.interrupts,
 	}
@@ -201,7 +209,7 @@ func (l *lab) tryAll(turn int) {
 	for i, command := range slices.Concat(looks, changes) {
 		switch look := i < len(looks); (turn + i) % turns {
 		case 0:
-			l.judge(l.run(false, command...))
+			l.judge(l.run(false, slices.Concat(command, []string{"-v=2"})...))
 		case 1:
 			l.judge(l.run(true, command...))
 		case 2:

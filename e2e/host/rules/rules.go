@@ -27,10 +27,10 @@ type Kernel interface {
 	Write(ctx context.Context, name string, data []byte) error
 }
 
-// World names what the rules need: a card with a display and a sound function,
+// Devices names what the rules need: a card with a display and a sound function,
 // each on its own driver, and a twin of the display, on the same driver, in a
 // group of its own.
-type World struct {
+type Devices struct {
 	Display, Sound, Second string // addresses
 	DisplayDriver          string
 	SoundDriver            string
@@ -60,12 +60,12 @@ const (
 )
 
 // Rules are those for a world with an IOMMU, which is afterwards as it was before.
-func Rules(w World) []Rule {
+func Rules(w Devices) []Rule {
 	return slices.Concat(w.mistakes(), w.overrides(), w.moving(), w.seconds())
 }
 
 // WithoutIOMMU are those for a world without one.
-func WithoutIOMMU(w World) []Rule {
+func WithoutIOMMU(w Devices) []Rule {
 	display := func(driver, override string) []State { return []State{{w.Display, driver, override, false}} }
 	return slices.Concat(w.mistakes(), w.overrides(), []Rule{
 		{"the display gets an override", override(w.Display), vfio, 0, display(w.DisplayDriver, vfio)},
@@ -81,7 +81,7 @@ func driver(name, verb string) string { return "drivers/" + name + "/" + verb }
 func override(bdf string) string      { return "devices/" + bdf + "/driver_override" }
 
 // mistakes change nothing.
-func (w World) mistakes() []Rule {
+func (w Devices) mistakes() []Rule {
 	same := []State{{w.Display, w.DisplayDriver, "", false}}
 	return []Rule{
 		{"unbind refuses a device that another driver has", driver(vfio, "unbind"), w.Display, syscall.ENODEV, same},
@@ -96,7 +96,7 @@ func (w World) mistakes() []Rule {
 	}
 }
 
-func (w World) overrides() []Rule {
+func (w Devices) overrides() []Rule {
 	is := func(text string) []State { return []State{{w.Display, w.DisplayDriver, text, false}} }
 	return []Rule{
 		{"an override of a bound device moves nothing", override(w.Display), vfio + "\n", 0, is(vfio)},
@@ -111,7 +111,7 @@ func (w World) overrides() []Rule {
 }
 
 // moving moves a whole card to vfio-pci and back.
-func (w World) moving() []Rule {
+func (w Devices) moving() []Rule {
 	display := func(driver, override string, node bool) []State {
 		return []State{{w.Display, driver, override, node}}
 	}
@@ -142,7 +142,7 @@ func (w World) moving() []Rule {
 }
 
 // twins shows why nobody should write new_id.
-func (w World) seconds() []Rule {
+func (w Devices) seconds() []Rule {
 	all := func(display, second string) []State {
 		return []State{{w.Display, display, "", display == vfio}, {w.Second, second, "", second == vfio}}
 	}

@@ -140,9 +140,8 @@ func (b *Backend) configure(ctx context.Context, ref inventory.VMRef, record inv
 
 // merged is a configuration as declared, without what a declaration leaves open
 // and without the card.
-func merged(have config, desired inventory.Machine) config {
-	next := have
-	next.Machine = desired
+func merged(have, desired inventory.Machine) inventory.Machine {
+	next := desired
 	next.Card = have.Card
 	if desired.Firmware == "" {
 		next.Firmware = have.Firmware
@@ -181,10 +180,10 @@ func mergedNICs(have, desired []inventory.NIC) []inventory.NIC {
 
 // liveOf is what a VM runs with after a change: what the guest sees as hardware
 // stays until it is stopped.
-func liveOf(applied, next config) config {
+func liveOf(applied, next inventory.Machine) inventory.Machine {
 	live := next
 	live.Cores, live.MemoryMiB, live.CPU, live.Type, live.Firmware = applied.Cores, applied.MemoryMiB, applied.CPU, applied.Type, applied.Firmware
-	live.Card, live.cardHost = applied.Card, applied.cardHost
+	live.Card = applied.Card
 	return live
 }
 

@@ -19,8 +19,8 @@ func (b *Backend) Claim(ctx context.Context, ref inventory.VMRef, record, _ inve
 }
 
 func (b *Backend) claim(ctx context.Context, ref inventory.VMRef, record inventory.Record, m memo) (*hypervisor.Wait, error) {
-	card, ok := vmclaim.CardOf(record)
-	if !ok {
+	card := record.Card
+	if card.IsZero() {
 		return nil, &fault.Error{Kind: fault.Invalid, Doing: "claim the card", Where: fault.Place{Worker: record.Worker}, Why: "the record names no card"}
 	}
 	mine, err := b.prove(ctx, ref)
@@ -82,7 +82,7 @@ func (b *Backend) withdraw(ctx context.Context, found seen) (*hypervisor.Wait, e
 }
 
 // look reads all VMs but the one that wants the card, which was read before.
-func (b *Backend) look(ctx context.Context, card vmclaim.Card, mine seen) (*vmclaim.Look, error) {
+func (b *Backend) look(ctx context.Context, card pci.CardRef, mine seen) (*vmclaim.Look, error) {
 	all, err := b.readAll(ctx)
 	if err != nil {
 		return nil, err
@@ -99,10 +99,10 @@ func (b *Backend) look(ctx context.Context, card vmclaim.Card, mine seen) (*vmcl
 // claims is what a VM says of cards.
 func (s *seen) claims() vmclaim.VM {
 	v := vmclaim.VM{Ref: inventory.VMRef{Host: s.host, ID: s.id, Name: s.name, UUID: s.uuid}, Note: s.record}
-	if card, ok := s.next.card(); ok {
+	if card, ok := cardOf(s.next); ok {
 		v.Cards = append(v.Cards, card)
 	}
-	if card, ok := s.applied.card(); ok && s.host != "" {
+	if card, ok := cardOf(s.applied); ok && s.host != "" {
 		v.Cards = append(v.Cards, card)
 	}
 	return v
@@ -110,12 +110,12 @@ func (s *seen) claims() vmclaim.VM {
 
 // Release implements hypervisor.Claimer. Records name no identifier here, so the
 // VM is found by its UUID.
-func (b *Backend) Release(ctx context.Context, held inventory.Record, host string, slot pci.Slot, _ hypervisor.Handle) (*hypervisor.Wait, error) {
-	wait, err := b.release(ctx, held, vmclaim.Card{Host: host, Slot: slot})
+func (b *Backend) Release(ctx context.Context, held inventory.Record, card pci.CardRef, _ hypervisor.Handle) (*hypervisor.Wait, error) {
+	wait, err := b.release(ctx, held, card)
 	return wait, b.wrap(err, "release the card", inventory.VMRef{Name: held.Worker})
 }
 
-func (b *Backend) release(ctx context.Context, held inventory.Record, card vmclaim.Card) (*hypervisor.Wait, error) {
+func (b *Backend) release(ctx context.Context, held inventory.Record, card pci.CardRef) (*hypervisor.Wait, error) {
 	all, err := b.readAll(ctx)
 	if err != nil {
 		return nil, err
@@ -132,16 +132,16 @@ func (b *Backend) release(ctx context.Context, held inventory.Record, card vmcla
 
 // Attach implements hypervisor.Builder.
 func (b *Backend) Attach(ctx context.Context, ref inventory.VMRef, record inventory.Record, card inventory.Card, handle hypervisor.Handle) (*hypervisor.Wait, error) {
-	wait, err := b.attach(ctx, ref, vmclaim.Card{Host: record.Host, Slot: card.Slot}, card, recall(handle))
+	wait, err := b.attach(ctx, ref, card, recall(handle))
 	return wait, b.wrap(err, "attach the card", ref)
 }
 
-func (b *Backend) attach(ctx context.Context, ref inventory.VMRef, at vmclaim.Card, card inventory.Card, m memo) (*hypervisor.Wait, error) {
+func (b *Backend) attach(ctx context.Context, ref inventory.VMRef, card inventory.Card, m memo) (*hypervisor.Wait, error) {
 	mine, err := b.prove(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	look, err := b.look(ctx, at, mine)
+	look, err := b.look(ctx, card.Ref, mine)
 	if err != nil {
 		return nil, err
 	}
@@ -152,15 +152,15 @@ func (b *Backend) attach(ctx context.Context, ref inventory.VMRef, at vmclaim.Ca
 	case verdict.Move != vmclaim.Go:
 		return nil, verdict.Err("attach the card")
 	}
-	if has, ok := mine.next.card(); ok && has == at && *mine.next.Card == card {
+	if has := mine.next.Card; has != nil && *has == card {
 		return nil, nil
 	}
-	return b.write(ctx, mine, func(v *vm) { v.next.Card, v.next.cardHost = &card, at.Host })
+	return b.write(ctx, mine, func(v *vm) { v.next.Card = &card })
 }
 
 // startable proves that nobody else has the card of a VM that is to be started.
 func (b *Backend) startable(ctx context.Context, mine seen) error {
-	card, ok := mine.next.card()
+	card, ok := cardOf(mine.next)
 	if !ok {
 		return nil
 	}

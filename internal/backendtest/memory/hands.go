@@ -12,7 +12,7 @@ func (w *World) AddTemplate(name string, machine inventory.Machine) (id string) 
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	id = w.newID("vm")
-	w.vms[id] = &vm{id: id, name: name, uuid: "90000000-0000-4000-8000-000000000000", template: true, next: config{Machine: machine}}
+	w.vms[id] = &vm{id: id, name: name, uuid: "90000000-0000-4000-8000-000000000000", template: true, next: machine}
 	return id
 }
 
@@ -24,7 +24,7 @@ func (w *World) Make(name, id string) string {
 	if id == "" {
 		id = w.newID("vm")
 	}
-	w.vms[id] = &vm{id: id, name: name, uuid: "7ea50000-0000-4000-8000-0000000000" + id[len(id)-2:], next: config{Machine: inventory.Machine{Cores: 1, MemoryMiB: 1024}}}
+	w.vms[id] = &vm{id: id, name: name, uuid: "7ea50000-0000-4000-8000-0000000000" + id[len(id)-2:], next: inventory.Machine{Cores: 1, MemoryMiB: 1024}}
 	return id
 }
 
@@ -50,16 +50,16 @@ func (w *World) Edit(id string, change func(*backendtest.VM)) {
 	w.settle()
 	v := w.vms[id]
 	is := backendtest.VM{Name: v.name, UUID: v.uuid, Note: v.note, Tags: v.tags, Lock: v.lock, Running: v.running, Protected: v.next.Protection}
-	if card, ok := v.next.card(); ok {
-		is.Card = &card.Slot
+	if card, ok := cardOf(v.next); ok {
+		is.Card = &card
 	}
 	was := is
 	change(&is)
 	v.name, v.uuid, v.note, v.tags, v.lock, v.next.Protection = is.Name, is.UUID, is.Note, is.Tags, is.Lock, is.Protected
 	if is.Card != was.Card {
-		v.next.Card, v.next.cardHost = nil, w.hosts[0].Name
+		v.next.Card = nil
 		if is.Card != nil {
-			v.next.Card = &inventory.Card{Slot: *is.Card}
+			v.next.Card = &inventory.Card{Ref: *is.Card}
 		}
 	}
 	if is.Running != was.Running {

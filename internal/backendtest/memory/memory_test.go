@@ -45,7 +45,7 @@ func newLab(*testing.T) backendtest.Lab {
 	machine.Cores, machine.MemoryMiB, machine.DiskMiB, machine.Agent = 4, 4096, 20<<10, true
 	machine.Storage, machine.NICs = "", []inventory.NIC{{Network: "lan", Address: "dhcp"}, {Network: "storage", VLAN: 30, MAC: "02:00:00:00:00:77", Address: "192.0.2.21/24"}}
 	return &lab{w, backendtest.Setting{
-		Host: "alpha", Card: pci.MustBDF("0000:03:00.0").Slot, Storage: "store", Machine: machine,
+		Host: "alpha", Card: pci.MustCardRef("alpha/0000:03:00.0"), Storage: "store", Machine: machine,
 		Template: inventory.VMRef{ID: w.AddTemplate("ubuntu-22.04", ubuntu), Name: "ubuntu-22.04"},
 	}}
 }

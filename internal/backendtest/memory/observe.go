@@ -1,11 +1,9 @@
 package memory
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/hypervisor/vmclaim"
@@ -41,17 +39,17 @@ func (b *Backend) Observe(ctx context.Context, scope hypervisor.Scope) (*invento
 	slices.SortFunc(s.VMs, func(x, y inventory.VM) int { return inventory.CompareIDs(x.ID, y.ID) })
 	s.Claims = vmclaim.Claims(claims, cardsOf(hosts))
 	slices.SortStableFunc(s.Claims, func(x, y inventory.Claim) int {
-		return cmp.Or(strings.Compare(x.Host, y.Host), x.Slot.Compare(y.Slot))
+		return x.Card.Compare(y.Card)
 	})
 	return s, nil
 }
 
 // cardsOf are the GPUs of all hosts.
-func cardsOf(hosts []inventory.Host) []vmclaim.Card {
-	var cards []vmclaim.Card
+func cardsOf(hosts []inventory.Host) []pci.CardRef {
+	var cards []pci.CardRef
 	for i := range hosts {
 		for _, gpu := range hosts[i].GPUs() {
-			cards = append(cards, vmclaim.Card{Host: hosts[i].Name, Slot: gpu.Slot})
+			cards = append(cards, hosts[i].Ref(gpu))
 		}
 	}
 	return cards
@@ -75,11 +73,11 @@ func (b *Backend) ObserveVM(ctx context.Context, ref inventory.VMRef) (*inventor
 func (s *seen) observed() inventory.VM {
 	vm := inventory.VM{
 		ID: s.id, Host: s.host, Name: s.name, Template: s.template, Running: s.running, Tags: s.tags, UUID: s.uuid,
-		Machine: s.next.Machine, Applied: s.next.Machine, CloudInit: true, BootDisk: s.next.Storage + ":" + s.id,
+		Machine: s.next, Applied: s.next, CloudInit: true, BootDisk: s.next.Storage + ":" + s.id,
 		Cards: s.attachments(),
 	}
 	if s.running {
-		vm.Applied = s.applied.Machine
+		vm.Applied = s.applied
 	}
 	if s.template {
 		vm.Storages = []string{s.next.Storage}
@@ -102,13 +100,13 @@ func (s *seen) observed() inventory.VM {
 // attachments are the cards of what runs and of the next start.
 func (s *seen) attachments() []inventory.Attachment {
 	var all []inventory.Attachment
-	add := func(c config, pending, leaving bool) {
-		if card, ok := c.card(); ok {
-			all = append(all, inventory.Attachment{Key: "card0", Host: card.Host, Slots: []pci.Slot{card.Slot}, Pending: pending, Leaving: leaving})
+	add := func(c inventory.Machine, pending, leaving bool) {
+		if card, ok := cardOf(c); ok {
+			all = append(all, inventory.Attachment{Key: "card0", Cards: []pci.CardRef{card}, Pending: pending, Leaving: leaving})
 		}
 	}
-	now, _ := s.applied.card()
-	next, _ := s.next.card()
+	now, _ := cardOf(s.applied)
+	next, _ := cardOf(s.next)
 	switch {
 	case s.host == "":
 		add(s.next, false, false)

@@ -78,12 +78,11 @@ func (r *race) judge(after string, by *racer) {
 
 // look notes what a VM says of the card.
 func (r *race) look(vm *wanting, by *racer) {
-	at := vmclaim.Card{Host: "alpha", Slot: r.card.Slot}
 	v := r.world.vms[vm.ref.ID]
 	note, _ := inventory.ParseRecord(v.note)
 	says := vmclaim.VM{Note: note}
-	_, vm.has = v.next.card()
-	up := says.Claims(at)
+	_, vm.has = cardOf(v.next)
+	up := says.Claims(r.card.Ref)
 	if up == vm.up {
 		return
 	}
@@ -148,7 +147,7 @@ func (r *race) endOf(racer *racer, holder *wanting) {
 }
 
 func (r *race) giveUp(vm *wanting) {
-	wait, err := r.world.Open("lab", nil, nil).Release(context.Background(), vm.record, "alpha", r.card.Slot, "")
+	wait, err := r.world.Open("lab", nil, nil).Release(context.Background(), vm.record, r.card.Ref, "")
 	if wait != nil || err != nil {
 		r.fail("%s cannot give up: %+v, %v", vm.record.Worker, wait, err)
 	}

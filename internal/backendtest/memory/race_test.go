@@ -83,7 +83,7 @@ var errProcess = errors.New("the process is dead")
 
 func newRace(t *testing.T, seed uint64, lineup []int) *race {
 	r := &race{t: t, random: rand.New(rand.NewPCG(seed, 1)), world: NewWorld(seed, host("alpha")), bursts: seed/uint64(len(lineups))%2 == 0}
-	r.card = inventory.Card{Slot: pci.MustBDF("0000:03:00.0").Slot, PCIe: true}
+	r.card = inventory.Card{Ref: pci.MustCardRef("alpha/0000:03:00.0"), PCIe: true}
 	for _, i := range lineup {
 		if i == len(r.vms) {
 			r.addVM(i)
@@ -99,8 +99,8 @@ func newRace(t *testing.T, seed uint64, lineup []int) *race {
 func (r *race) addVM(i int) {
 	name := fmt.Sprintf("gpu-%c", 'a'+i)
 	record := inventory.Record{
-		Worker: name, Pool: "gpu", KubeCluster: "rke2", UUID: fmt.Sprintf("5e0f0000-0000-4000-8000-%012d", i),
-		Host: "alpha", Card: r.card.Slot.String(), By: name,
+		WorkerKey: inventory.WorkerKey{Worker: name, Pool: "gpu", KubeCluster: "rke2"}, UUID: fmt.Sprintf("5e0f0000-0000-4000-8000-%012d", i),
+		Host: "alpha", Card: r.card.Ref, By: name,
 	}
 	id := r.world.Make(name, "")
 	v := r.world.vms[id]

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
-	"github.com/gpuworker/gpuworker/internal/hypervisor/vmclaim"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
 // How long tasks take, and a guest until it answers.
@@ -56,25 +56,19 @@ type vm struct {
 	tags                       []string
 	template, running          bool
 
-	host          string // while it runs or is being started
-	next, applied config // of the next start, and as it runs
+	host          string            // while it runs or is being started
+	next, applied inventory.Machine // of the next start, and as it runs
 	started       time.Time
 	version       int    // it grows with each change: what compare-and-swap compares
 	task          string // what works on it
 }
 
-// config is a configuration. The card is one of a host.
-type config struct {
-	inventory.Machine
-	cardHost string
-}
-
 // card is the card of a configuration; ok is false without one.
-func (c config) card() (card vmclaim.Card, ok bool) {
+func cardOf(c inventory.Machine) (card pci.CardRef, ok bool) {
 	if c.Card == nil {
-		return vmclaim.Card{}, false
+		return pci.CardRef{}, false
 	}
-	return vmclaim.Card{Host: c.cardHost, Slot: c.Card.Slot}, true
+	return c.Card.Ref, true
 }
 
 // task is work that the hypervisor does by itself.
@@ -205,10 +199,10 @@ func (w *World) start(id string) (string, error) {
 		return "", errPower
 	}
 	host := w.hosts[w.random.IntN(len(w.hosts))].Name
-	if card, ok := v.next.card(); ok {
+	if card, ok := cardOf(v.next); ok {
 		host = card.Host
 		for _, other := range w.vms {
-			if used, has := other.applied.card(); has && other.host != "" && used == card {
+			if used, has := cardOf(other.applied); has && other.host != "" && used == card {
 				return "", fmt.Errorf("%w: %s %q", errInUse, other.id, other.name)
 			}
 		}

@@ -155,7 +155,7 @@ func ReadJournal(tree hosttree.Reader, slot pci.Slot) (*Journal, error) {
 		j, err = ParseJournal(data)
 	}
 	if err == nil && j.Card.Slot != slot {
-		err = fmt.Errorf("it is of the card at %s", j.Card.Slot)
+		err = fmt.Errorf("it is of the card at %s", j.Card.Slot.At(0))
 	}
 	if err != nil {
 		return nil, &JournalError{journalFile(slot), err}

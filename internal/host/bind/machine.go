@@ -78,7 +78,7 @@ type StuckError struct {
 
 func (e *StuckError) Error() string {
 	return fmt.Sprintf("%s is stuck in the kernel: %q did not return. Nothing can be done to it before the host is rebooted, and nothing is tried. "+
-		"Move what runs on this host elsewhere, then reboot. To have the card bound from then on, say first: gpuworker-host bind %s.0 --at-next-boot --yes", e.Slot, e.Step, e.Slot)
+		"Move what runs on this host elsewhere, then reboot. To have the card bound from then on, say first: gpuworker-host bind %s --at-next-boot --yes", e.Slot.At(0), e.Step, e.Slot.At(0))
 }
 
 // RefusedError is what our own rules forbid.
@@ -89,7 +89,7 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string {
-	text := fmt.Sprintf("%s %s is refused", e.Verb, e.Slot)
+	text := fmt.Sprintf("%s %s is refused", e.Verb, e.Slot.At(0))
 	for _, r := range e.Reasons {
 		text += fmt.Sprintf("; %s: %s (%s)", r.ID, r.Why, r.Fix)
 	}

@@ -88,7 +88,7 @@ func (m *Machine) PlanBind(ctx context.Context, bdf pci.BDF, o Options) (*Plan, 
 		return p, m.planStuck(p, l)
 	}
 	if len(l.card.Functions) == 0 {
-		return nil, fmt.Errorf("there is no device at %s; see gpuworker-host list", bdf.Slot)
+		return nil, fmt.Errorf("there is no device at %s; see gpuworker-host list", bdf)
 	}
 	p.Card, p.Name = l.print, l.card.Main().ShortName()
 	p.journal = m.toBind(p, l)
@@ -304,7 +304,7 @@ func (p *Plan) unbindReasons(l look, seen Seen) {
 			"undo it where it was done: options in /etc/modprobe.d, driverctl, or Proxmox at the start of a VM"})
 	}
 	if p.Moved = seen.Moved; p.Moved != "" {
-		p.Notes = append(p.Notes, fmt.Sprintf("The card is not at %s any more: %s. No driver is touched; our files are removed.", p.BDF.Slot, seen.Moved))
+		p.Notes = append(p.Notes, fmt.Sprintf("The card is not at %s any more: %s. No driver is touched; our files are removed.", p.BDF, seen.Moved))
 		return
 	}
 	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Take }) {

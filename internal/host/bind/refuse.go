@@ -75,7 +75,7 @@ func Refusals(f Facts, o Options, steps []Step) []Reason {
 func (f Facts) notACard() []Reason {
 	var reasons []Reason
 	if !slices.ContainsFunc(f.Card.Functions, (*hostpci.Function).IsDisplay) {
-		return []Reason{{"NOT-A-GPU", fmt.Sprintf("%s is no GPU", f.Card.Slot), "see gpuworker-host list"}}
+		return []Reason{{"NOT-A-GPU", fmt.Sprintf("%s is no GPU", f.Card.Slot.At(0)), "see gpuworker-host list"}}
 	}
 	for _, fn := range f.Card.Functions {
 		switch {

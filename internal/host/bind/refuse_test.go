@@ -27,7 +27,7 @@ func TestWhatIsRefusedAndWhy(t *testing.T) {
 		says    string
 	}{
 		"a card that is free to go": {slot: two},
-		"no GPU":                    {slot: "0000:05:00", id: "NOT-A-GPU", says: "0000:05:00 is no GPU"},
+		"no GPU":                    {slot: "0000:05:00", id: "NOT-A-GPU", says: "0000:05:00.0 is no GPU"},
 		"another device in the group": {slot: sysfsim.SharedGroup, id: "GROUP-SHARED",
 			says: "group 15 of the IOMMU also holds 0000:07:02.0 (network controller on igb)"},
 		"the same at the next boot": {slot: sysfsim.SharedGroup, options: Options{AtNextBoot: true}, id: "GROUP-SHARED"},

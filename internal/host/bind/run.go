@@ -280,7 +280,7 @@ func (m *Machine) Assert(bdf pci.BDF) (missing []string, err error) {
 	case l.stuck():
 		return nil, &StuckError{bdf.Slot, l.journal.Stuck.Step}
 	case len(l.card.Functions) == 0:
-		return nil, fmt.Errorf("there is no device at %s; see gpuworker-host list", bdf.Slot)
+		return nil, fmt.Errorf("there is no device at %s; see gpuworker-host list", bdf)
 	}
 	for _, f := range l.card.Functions {
 		switch f.Driver {

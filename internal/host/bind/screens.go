@@ -140,7 +140,7 @@ func (f Facts) console(o Options) []Reason {
 		c := f.Claims[card.Slot]
 		now, next = now || !c.Now, next || !c.Next
 		if c.Now || c.Next {
-			given = append(given, fmt.Sprintf("%s is given to vfio-pci", card.Slot))
+			given = append(given, fmt.Sprintf("%s is given to vfio-pci", card.Slot.At(0)))
 		}
 	}
 	own := f.Claims[f.Card.Slot]
@@ -154,7 +154,7 @@ func (f Facts) console(o Options) []Reason {
 }
 
 func onlyConsole(slot pci.Slot, when string, given []string) Reason {
-	why := fmt.Sprintf("%sno screen of this host would be left but that on %s, which is to go", when, slot)
+	why := fmt.Sprintf("%sno screen of this host would be left but that on %s, which is to go", when, slot.At(0))
 	if len(given) > 0 {
 		why += ": " + strings.Join(given, ", ")
 	}

@@ -211,7 +211,7 @@ func TestTheRefusalSaysWhereTheScreensWent(t *testing.T) {
 	w := newWorld(t, twoScreens())
 	w.gives(1, given{slot: other})
 	p, err := w.machine().PlanBind(t.Context(), pci.MustBDF(two+".0"), Options{})
-	if err != nil || len(p.Refused) != 1 || !strings.Contains(p.Refused[0].Why, "0000:03:00 is given to vfio-pci") {
+	if err != nil || len(p.Refused) != 1 || !strings.Contains(p.Refused[0].Why, "0000:03:00.0 is given to vfio-pci") {
 		t.Errorf("refused %v, %v", p.Refused, err)
 	}
 	if slices.ContainsFunc(p.Refused, func(r Reason) bool { return !strings.Contains(r.Fix, "--console-loss-ok") }) {

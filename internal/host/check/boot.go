@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // The boot loaders that are told apart.
@@ -184,7 +185,7 @@ func (b boot) apply() string {
 func (b boot) addOption(option string) string {
 	switch {
 	case b.rocky:
-		return "grubby --update-kernel=ALL --args=" + shellQuoted(option) + ", then reboot"
+		return shell.Command("grubby --update-kernel=ALL --args=%s", option) + ", then reboot"
 	case b.loader == loaderSystemd:
 		return "in /etc/kernel/cmdline add " + option + " at the end of its one line, then run " + b.apply() + " and reboot"
 	case b.loader == loaderGRUB:
@@ -197,7 +198,7 @@ func (b boot) addOption(option string) string {
 func (b boot) dropOption(option string) string {
 	switch {
 	case b.rocky:
-		return "grubby --update-kernel=ALL --remove-args=" + shellQuoted(option) + ", then reboot"
+		return shell.Command("grubby --update-kernel=ALL --remove-args=%s", option) + ", then reboot"
 	case b.loader == loaderSystemd:
 		return "in /etc/kernel/cmdline take out " + option + ", then run " + b.apply() + " and reboot"
 	case b.loader == loaderGRUB:

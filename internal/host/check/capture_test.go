@@ -28,7 +28,7 @@ func sameSaid(t *testing.T, host, captured *Report) {
 	t.Helper()
 	all := func(r *Report) (all []said) {
 		for _, f := range everything(r) {
-			all = append(all, said{expectation{f.ID, f.Verdict, f.AfterReboot, f.Where.Card}, anyProcess.ReplaceAllString(f.Reason, "process N"), f.Fix, f.Then})
+			all = append(all, said{expectation{f.ID, f.Verdict, f.AfterReboot, f.Where.Card.String()}, anyProcess.ReplaceAllString(f.Reason, "process N"), f.Fix, f.Then})
 		}
 		return all
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 func TestCommandLinesAreReadLikeTheKernelDoes(t *testing.T) {
@@ -204,8 +206,10 @@ func FuzzVMConfiguration(f *testing.F) {
 func TestACommandThatIsShownDoesWhatItSays(t *testing.T) {
 	rocky := boot{rocky: true}
 	for option, want := range map[string]string{
-		"intel_iommu=on iommu=pt":   `grubby --update-kernel=ALL --args="intel_iommu=on iommu=pt", then reboot`,
+		"intel_iommu=on iommu=pt":   `grubby --update-kernel=ALL --args='intel_iommu=on iommu=pt', then reboot`,
 		"pci=$(touch /x) `y` \"; z": `grubby --update-kernel=ALL --args='pci=$(touch /x) ` + "`y` \"; z'" + `, then reboot`,
+		"iommu=pt":                  `grubby --update-kernel=ALL --args=iommu=pt, then reboot`,
+		"pci=\x1b[2J":               shell.Untypable + ", then reboot",
 		"pci='; z":                  `grubby --update-kernel=ALL --args='pci='\''; z', then reboot`,
 	} {
 		if got := rocky.addOption(option); got != want {

@@ -146,7 +146,7 @@ func (f *facts) judge(bdf pci.BDF, r *Report) Card {
 			all = append(all, check(f, card)...)
 		}
 		for i := range all {
-			all[i].Where.Card = main.BDF.String()
+			all[i].Where.Card = main.BDF
 		}
 		c.Findings, c.NotEvaluated = untilBlocked(all)
 	}
@@ -169,7 +169,7 @@ func (f *facts) missing(bdf pci.BDF) Card {
 	if f.pciErr != nil {
 		gone = found(finding.HostDeviceUnreadable, finding.Unknown, "the devices of this host could not be listed")
 	}
-	gone.Where.Card = bdf.String()
+	gone.Where.Card = bdf
 	c.Findings, c.NotEvaluated = []Finding{gone}, slices.DeleteFunc(slices.Clone(layers[1:]), func(l finding.Layer) bool { return l == gone.Layer })
 	c.Now, c.AfterReboot = sum(c.Findings, true)
 	return c

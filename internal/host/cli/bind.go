@@ -12,6 +12,7 @@ import (
 	hostbind "github.com/gpuworker/gpuworker/internal/host/bind"
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func bindCommand() command {
@@ -139,7 +140,11 @@ func (t *Tool) host(yes bool) (*hostbind.Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find this program, to write to the kernel from a process of its own: %w", err)
 	}
-	return &hostbind.Machine{Tree: t.tree, Files: disk, Kernel: hostbind.Child{Program: program, Root: t.root}, Runner: hostbind.Commands{}, Show: t.Err}, nil
+	m := &hostbind.Machine{Tree: t.tree, Files: disk, Kernel: hostbind.Child{Program: program, Root: t.root}, Runner: hostbind.Commands{}}
+	if !t.json { // the end of what a command prints is in its error
+		m.Show = t.Err
+	}
+	return m, nil
 }
 
 // onlyRead are files that are looked at.
@@ -173,8 +178,8 @@ func (t *Tool) carryOut(m *hostbind.Machine, plan *hostbind.Plan, err error, yes
 	do := yes && err == nil && !refused && !plan.Already
 	if do {
 		if !t.json {
-			m.Say = func(text string) { fmt.Fprintln(t.Out, "  "+text) }
-			fmt.Fprintln(t.Out, "\nNow:")
+			m.Say = func(text string) { term.Fprintln(t.Out, "  "+term.Line(text)) }
+			term.Fprintln(t.Out, "\nNow:")
 		}
 		err = m.Apply(context.Background(), plan)
 	}
@@ -199,9 +204,9 @@ func (t *Tool) carryOut(m *hostbind.Machine, plan *hostbind.Plan, err error, yes
 		return &exitError{fault.ExitCheck, nil}
 	case t.json || plan.Already:
 	case do:
-		fmt.Fprintf(t.Out, "\nDone: %s\n", whatIsNow(plan))
+		term.Fprintf(t.Out, "\nDone: %s\n", whatIsNow(plan))
 	default:
-		fmt.Fprintf(t.Out, "\nNothing was done. To do it: gpuworker-host %s\n", again(plan))
+		term.Fprintf(t.Out, "\nNothing was done. To do it: gpuworker-host %s\n", again(plan))
 	}
 	return nil
 }
@@ -209,13 +214,13 @@ func (t *Tool) carryOut(m *hostbind.Machine, plan *hostbind.Plan, err error, yes
 func whatIsNow(p *hostbind.Plan) string {
 	switch {
 	case p.Moved != "":
-		return fmt.Sprintf("the files and the journal of %s are gone; no driver was touched.", p.BDF.Slot)
+		return fmt.Sprintf("the files and the journal of %s are gone; no driver was touched.", p.BDF)
 	case p.Verb == hostbind.UnbindVerb:
-		return fmt.Sprintf("%s is as it was before.", p.BDF.Slot)
+		return fmt.Sprintf("%s is as it was before.", p.BDF)
 	case p.Options.AtNextBoot:
-		return fmt.Sprintf("from the next boot %s is on vfio-pci. Reboot the host when it suits you.", p.BDF.Slot)
+		return fmt.Sprintf("from the next boot %s is on vfio-pci. Reboot the host when it suits you.", p.BDF)
 	}
-	return fmt.Sprintf("%s is on vfio-pci.", p.BDF.Slot)
+	return fmt.Sprintf("%s is on vfio-pci.", p.BDF)
 }
 
 // again is the command that does what the plan says.
@@ -254,34 +259,35 @@ func (t *Tool) printPlan(p *hostbind.Plan) {
 	}
 	switch {
 	case p.Already && p.Verb == hostbind.BindVerb:
-		fmt.Fprintf(t.Out, "%s%s is bound as asked: nothing to do.\n", p.BDF.Slot, name)
+		term.Fprintf(t.Out, "%s%s is bound as asked: nothing to do.\n", p.BDF, name)
 		return
 	case p.Already && len(p.Refused) == 0:
-		fmt.Fprintf(t.Out, "%s%s is not bound: nothing to do.\n", p.BDF.Slot, name)
+		term.Fprintf(t.Out, "%s%s is not bound: nothing to do.\n", p.BDF, name)
 		return
 	}
-	fmt.Fprintf(t.Out, "Plan: %s %s%s\n\n", p.Verb, p.BDF.Slot, name)
-	g := newGrid("FUNCTION", "ID", "KIND", "DRIVER", "OVERRIDE")
+	term.Fprintf(t.Out, "Plan: %s %s%s\n\n", p.Verb, p.BDF, name)
+	g := term.NewTable("function", "ID", "kind", "driver", "override")
+	g.HideEmpty = true
 	for i, f := range p.Now {
 		id, noun := "", ""
 		if i < len(p.Card.Functions) && p.Card.Functions[i].BDF == f.BDF {
 			id, noun = p.Card.Functions[i].ID.String(), p.Card.Functions[i].Class.Noun()
 		}
-		g.add(f.BDF.String(), id, noun, f.Driver, f.Override)
+		g.Add(f.BDF, id, noun, f.Driver, f.Override)
 	}
-	g.write(t.Out)
-	fmt.Fprintln(t.Out)
+	t.print.Table(g)
+	term.Fprintln(t.Out, "")
 	for i, step := range p.Steps {
-		fmt.Fprintf(t.Out, "%3d. %s\n", i+1, step)
+		term.Fprintf(t.Out, "%3d. %s\n", i+1, step)
 	}
 	for _, note := range p.Notes {
-		fmt.Fprintf(t.Out, "\nNote: %s\n", note)
+		term.Fprintf(t.Out, "\nNote: %s\n", note)
 	}
 	if len(p.Refused) > 0 {
-		fmt.Fprintf(t.Out, "\nRefused, nothing was done:\n")
+		term.Fprintf(t.Out, "\nRefused, nothing was done:\n")
 	}
 	for _, r := range p.Refused {
-		fmt.Fprintf(t.Out, "  %s: %s.\n      %s.\n", r.ID, r.Why, r.Fix)
+		term.Fprintf(t.Out, "  %s: %s.\n      %s.\n", r.ID, r.Why, r.Fix)
 	}
 }
 
@@ -297,7 +303,7 @@ func (t *Tool) assert(m *hostbind.Machine, bdf pci.BDF) error {
 		err = t.machine(map[string]any{"bdf": bdf, "bound": len(missing) == 0, "missing": missing})
 	} else {
 		for _, text := range missing {
-			fmt.Fprintln(t.Out, text)
+			term.Fprintln(t.Out, term.Line(text))
 		}
 	}
 	if err == nil && len(missing) > 0 {

@@ -1,10 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"flag"
-	"fmt"
 
 	hostcapture "github.com/gpuworker/gpuworker/internal/host/capture"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func captureCommand() command {
@@ -32,13 +33,17 @@ func (t *Tool) capture(name string) error {
 	if err != nil {
 		return err
 	}
+	text := archive.Format()
 	if name == "-" {
-		_, err := t.bytes.Write(archive.Format())
+		if t.Width > 0 { // a terminal
+			text = bytes.ReplaceAll(text, []byte("\t"), []byte(" "))
+		}
+		_, err := t.bytes.Write(text)
 		return err
 	}
-	if err := createFile(name, archive.Format()); err != nil {
+	if err := createFile(name, text); err != nil {
 		return err
 	}
-	fmt.Fprintf(t.Out, "Wrote %s. Look through it, then attach it to your report.\n", name)
+	term.Fprintf(t.Out, "Wrote %s. Look through it, then attach it to your report.\n", name)
 	return nil
 }

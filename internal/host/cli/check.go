@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	hostcheck "github.com/gpuworker/gpuworker/internal/host/check"
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func checkCommand() command {
@@ -62,22 +62,22 @@ func (t *Tool) check(cards []pci.BDF, verbose bool) error {
 }
 
 func (t *Tool) printReport(r *hostcheck.Report, verbose bool) {
-	p := t.paint
-	fmt.Fprintln(t.Out, p.as(bold, hostLine(r)))
+	p := t.print.Paint
+	term.Fprintln(t.Out, p.Bold(hostLine(r)))
 	t.printFindings(r.Findings, r.NotEvaluated, verbose)
 	for _, card := range r.Cards {
-		fmt.Fprintf(t.Out, "\n%s\n", p.as(bold, cardLine(card)))
+		term.Fprintf(t.Out, "\n%s\n", p.Bold(cardLine(card)))
 		t.printFindings(card.Findings, card.NotEvaluated, verbose)
-		fmt.Fprintln(t.Out, " "+verdictLine(card, p))
+		term.Fprintln(t.Out, " "+verdictLine(card, p))
 	}
 	if len(r.Cards) == 0 {
-		fmt.Fprint(t.Out, "\nThis host has no NVIDIA GPU; gpuworker-host check BDF judges any card.\n")
+		term.Fprintf(t.Out, "\nThis host has no NVIDIA GPU; gpuworker-host check BDF judges any card.\n")
 	}
 	if !r.System.Root {
-		fmt.Fprintf(t.Out, "\nNot everything could be seen: %s.\n", hosttree.ToSeeMore(t.tree))
+		term.Fprintf(t.Out, "\nNot everything could be seen: %s.\n", hosttree.ToSeeMore(t.tree))
 	}
 	if slices.ContainsFunc(r.Cards, func(c hostcheck.Card) bool { return c.Now != finding.Pass }) || r.Now == finding.Fail {
-		fmt.Fprint(t.Out, "\ngpuworker-host explain NAME tells more about a finding.\n")
+		term.Fprintf(t.Out, "\ngpuworker-host explain NAME tells more about a finding.\n")
 	}
 }
 
@@ -117,106 +117,43 @@ func joined(parts ...string) string {
 }
 
 // verdictLine is what all comes to, for one card.
-func verdictLine(c hostcheck.Card, p paint) string {
+func verdictLine(c hostcheck.Card, p term.Paint) term.Text {
 	words := map[finding.Verdict]string{finding.Pass: "ready", finding.Fail: "not ready", finding.Unknown: "not known to be ready"}
 	line := words[c.Now] + " now"
 	if c.AfterReboot != c.Now {
 		line += ", " + words[c.AfterReboot] + " after the next reboot"
 	}
-	return p.mark(c.Now) + " " + line
+	return p.Mark(c.Now) + " " + term.Text(line)
 }
 
-// printFindings prints findings by layer. Unless verbose, the passes of a layer
-// are a number.
+// printFindings prints findings by layer, and the layers that nobody judged.
 func (t *Tool) printFindings(findings []hostcheck.Finding, skipped []finding.Layer, verbose bool) {
-	p := t.paint
-	for _, layer := range finding.Layers {
-		passed := 0
-		var shown []hostcheck.Finding
-		for _, f := range findings {
-			switch quiet := f.Verdict == finding.Pass && f.AfterReboot == finding.Pass; {
-			case f.Layer != layer:
-			case quiet && !verbose:
-				passed++
-			default:
-				shown = append(shown, f)
-			}
-		}
-		name := fmt.Sprintf("%-10s", layer)
-		if passed > 0 {
-			fmt.Fprintf(t.Out, " %s %s%s\n", p.mark(finding.Pass), name, p.as(dim, fmt.Sprintf("%d passed", passed)))
-			name = strings.Repeat(" ", len(name))
-		}
-		for _, f := range shown {
-			t.printFinding(f, name)
-			name = strings.Repeat(" ", len(name))
-		}
+	printed := make([]term.Finding, len(findings))
+	for i, f := range findings {
+		printed[i] = printedFinding(f)
 	}
-	for _, layer := range skipped {
-		fmt.Fprintf(t.Out, " %s %-10s%s\n", p.mark(finding.Info), layer, p.as(dim, "not evaluated"))
-	}
+	t.print.Findings(printed, verbose)
+	t.print.NotEvaluated(skipped)
 }
-
-// findingIndent is where the text of a finding begins: mark and layer are
-// before it.
-const findingIndent = 13
 
 // afterWords say what will be.
 var afterWords = map[finding.Verdict]string{
 	finding.Pass: "this passes", finding.Fail: "this fails", finding.Unknown: "not known", finding.Info: "nothing that stands in the way",
 }
 
-func (t *Tool) printFinding(f hostcheck.Finding, name string) {
-	p := t.paint
-	quiet := f.Verdict == finding.Pass && f.AfterReboot == finding.Pass
-	text := f.Reason
-	if !quiet {
-		text += " [" + string(f.ID) + "]"
+// printedFinding is a finding as it is printed: what passes, now and later, needs no
+// evidence.
+func printedFinding(f hostcheck.Finding) term.Finding {
+	printed := term.Finding{Finding: f.Finding}
+	if f.Verdict == finding.Pass && f.AfterReboot == finding.Pass {
+		return printed
 	}
-	fmt.Fprintf(t.Out, " %s %s%s\n", p.mark(f.Verdict), name, t.wrapped(text, findingIndent))
-	line := func(sign, text string, code int) {
-		head := strings.Repeat(" ", findingIndent) + p.as(code, sign) + " "
-		fmt.Fprintln(t.Out, head+t.wrapped(text, findingIndent+2))
-	}
-	if quiet {
-		return
-	}
+	printed.Then = f.Then
 	for _, e := range f.Evidence {
-		line("│", e.File+": "+e.Says, dim)
+		printed.Evidence = append(printed.Evidence, e.File+": "+e.Says)
 	}
 	if f.AfterReboot != f.Verdict {
-		line("↻", "after the next reboot: "+afterWords[f.AfterReboot], yellow)
+		printed.Later = "after the next reboot: " + afterWords[f.AfterReboot]
 	}
-	if f.Fix != "" {
-		line("→", f.Fix, cyan)
-	}
-	if f.Then != "" {
-		line(" ", "afterwards: "+f.Then, dim)
-	}
-}
-
-// wrapped breaks text at spaces into lines that fit, all but the first indented.
-func (t *Tool) wrapped(text string, indent int) string {
-	const least = 40 // columns that are of use
-	width := t.Width - indent
-	if width < least {
-		return text
-	}
-	var b strings.Builder
-	column := 0
-	for word := range strings.FieldsSeq(text) {
-		n := utf8.RuneCountInString(word)
-		switch {
-		case column == 0:
-		case column+1+n > width:
-			b.WriteString("\n" + strings.Repeat(" ", indent))
-			column = 0
-		default:
-			b.WriteString(" ")
-			column++
-		}
-		b.WriteString(word)
-		column += n
-	}
-	return b.String()
+	return printed
 }

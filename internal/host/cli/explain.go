@@ -1,12 +1,11 @@
 package cli
 
 import (
-	"cmp"
 	"flag"
-	"fmt"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func explainCommand() command {
@@ -33,11 +32,11 @@ func (t *Tool) listPages() error {
 	if t.json {
 		return t.machine(pages)
 	}
-	g := newGrid("NAME", "LAYER", "WHAT")
+	g := term.NewTable("name", "layer", "what")
 	for _, page := range pages {
-		g.add(string(page.ID), string(page.Layer), page.Title)
+		g.Add(page.ID, page.Layer, page.Title)
 	}
-	g.write(t.Out)
+	t.print.Table(g)
 	return nil
 }
 
@@ -49,13 +48,9 @@ func (t *Tool) explain(name string) error {
 	case t.json:
 		return t.machine(page)
 	}
-	title, rest, _ := strings.Cut(page.Text(cmp.Or(min(t.Width, longest), longest)), "\n")
-	fmt.Fprintf(t.Out, "%s\n%s", t.paint.as(bold, title), rest)
+	t.print.Explain(page)
 	return nil
 }
-
-// longest is the longest line that is still easy to read.
-const longest = 100
 
 // meant is what somebody may have meant by a name that does not exist.
 func meant(name string) string {

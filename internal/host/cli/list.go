@@ -8,6 +8,7 @@ import (
 	hostpci "github.com/gpuworker/gpuworker/internal/host/pci"
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func listCommand() command {
@@ -70,30 +71,31 @@ func (t *Tool) list() error {
 
 func (t *Tool) printList(view listView) {
 	if len(view.Cards) == 0 {
-		fmt.Fprintln(t.Out, "This host has no GPU.")
+		term.Fprintln(t.Out, "This host has no GPU.")
 		return
 	}
-	g := newGrid("BDF", "NAME", "ID", "DRIVER", "GROUP", "SHARED WITH", "NUMA", "MEMORY", "LINK", "HELD BY")
+	g := term.NewTable("BDF", "name", "ID", "driver", "group", "shared with", "NUMA", "memory", "link", "held by")
+	g.HideEmpty = true
 	for _, card := range view.Cards {
 		main := card.Main()
 		for _, f := range card.Functions {
-			row := []string{f.BDF.String(), f.ShortName(), f.ID.String(), f.Driver, groupText(f.Group), "", "", "", "", ""}
+			row := []any{f.BDF, f.ShortName(), f.ID, f.Driver, groupText(f.Group), term.Blank, term.Blank, term.Blank, term.Blank, term.Blank}
 			if f == main {
-				row[5], row[6], row[7], row[8], row[9] = bdfs(card.Mates), numa(f.NUMANode), windows(f.BARs), linkText(f.Link), heldBy(card.Holders)
+				row = append(row[:5], bdfs(card.Mates), numa(f.NUMANode), windows(f.BARs), linkText(f.Link), heldBy(card.Holders))
 			}
-			g.add(row...)
+			g.Add(row...)
 		}
 	}
-	g.write(t.Out)
+	t.print.Table(g)
 	for _, card := range view.Cards {
 		for _, f := range card.Functions {
 			for name, why := range f.Unreadable {
-				fmt.Fprintf(t.Out, "%s: %s could not be read: %s\n", f.BDF, name, why)
+				term.Fprintf(t.Out, "%s: %s could not be read: %s\n", f.BDF, name, why)
 			}
 		}
 	}
 	if view.Unseen > 0 {
-		fmt.Fprintf(t.Out, "\nWhat %d processes have open could not be seen, so HELD BY may lack some: %s.\n", view.Unseen, hosttree.ToSeeMore(t.tree))
+		term.Fprintf(t.Out, "\nWhat %d processes have open could not be seen, so HELD BY may lack some: %s.\n", view.Unseen, hosttree.ToSeeMore(t.tree))
 	}
 }
 
@@ -157,7 +159,7 @@ func linkText(l hostpci.Link) string {
 	return strings.TrimSpace(text + " " + speed)
 }
 
-func heldBy(holders []hostpci.Holder) string {
+func heldBy(holders []hostpci.Holder) term.Text {
 	var names []string
 	for _, h := range holders {
 		switch {
@@ -167,5 +169,5 @@ func heldBy(holders []hostpci.Holder) string {
 			names = append(names, fmt.Sprintf("%s (%d)", h.Name, h.PID))
 		}
 	}
-	return strings.Join(names, ", ")
+	return term.List(names, term.MaxListed)
 }

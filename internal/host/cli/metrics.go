@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
-	"strings"
 
 	hostpci "github.com/gpuworker/gpuworker/internal/host/pci"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 func metricsCommand() command {
@@ -88,19 +88,8 @@ func metricsText(h *hostpci.Host, holders *hostpci.Holders) []byte {
 		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s gauge\n", family.name, family.help, family.name)
 		for _, card := range h.Cards() {
 			main := card.Main()
-			fmt.Fprintf(&b, "%s{bdf=%q,model=%q,id=%q} %v\n", family.name, main.BDF, label(main.ShortName()), main.ID, family.value(h, holders, card))
+			fmt.Fprintf(&b, "%s{bdf=%q,model=%q,id=%q} %v\n", family.name, main.BDF, term.Cell(main.ShortName()), main.ID, family.value(h, holders, card))
 		}
 	}
 	return b.Bytes()
-}
-
-// label keeps a name to what a label may hold without escapes, and to a length that
-// the name of a card may have.
-func label(name string) string {
-	return short(strings.Map(func(r rune) rune {
-		if r == '"' || r == '\\' || !visible(r) {
-			return ' '
-		}
-		return r
-	}, name))
 }

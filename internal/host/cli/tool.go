@@ -15,6 +15,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	hostbind "github.com/gpuworker/gpuworker/internal/host/bind"
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
+	"github.com/gpuworker/gpuworker/internal/machine"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // Tool is one run of the program.
@@ -33,7 +35,7 @@ type Tool struct {
 	json   bool
 	tree   hosttree.Reader
 	bytes  io.Writer // Out as it is, for what must come out unchanged
-	paint  paint
+	print  term.Printer
 }
 
 // command is one verb.
@@ -78,27 +80,26 @@ func usage(format string, args ...any) error {
 
 // Main runs the program and returns its exit code.
 func (t *Tool) Main(args []string) int {
-	out := newPlain(t.Out)
+	out := term.NewWriter(t.Out, func() bool { return t.Colour })
 	if t.bytes = t.Out; t.Width > 0 {
-		t.bytes = out // people look at it
+		t.bytes = term.NewWriter(t.Out, nil) // people look at it, and no colour in it is ours
 	}
-	if t.Colour {
-		t.paint.begin = out.mark
-	}
-	t.Out, t.Err = out, newPlain(t.Err)
+	t.Out, t.Err = out, term.NewWriter(t.Err, nil)
+	t.print = term.Printer{Out: out, Paint: term.Paint{On: t.Colour}, Width: t.Width}
 	err := t.run(args)
+	out.Flush()
 	var exit *exitError
-	if said := err == nil || errors.Is(err, flag.ErrHelp) || errors.As(err, &exit) && exit.err == nil; said && out.err != nil {
-		err = fmt.Errorf("write the output: %w", out.err)
+	if said := err == nil || errors.Is(err, flag.ErrHelp) || errors.As(err, &exit) && exit.err == nil; said && out.Err() != nil {
+		err = fmt.Errorf("write the output: %w", out.Err())
 	}
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return fault.ExitOK
 	case !errors.As(err, &exit):
-		fmt.Fprintln(t.Err, "gpuworker-host:", err)
-		return fault.ExitFailed
-	case exit.err != nil:
-		fmt.Fprintln(t.Err, "gpuworker-host:", err)
+		exit = &exitError{fault.ExitFailed, err}
+	}
+	if exit.err != nil {
+		t.complain(args, exit.code, err)
 	}
 	return exit.code
 }
@@ -136,12 +137,23 @@ func commandNamed(name string) (c command, ok bool) {
 func (t *Tool) version(args []string) error {
 	switch strings.Join(args, " ") {
 	case "", "-o table":
-		fmt.Fprintln(t.Out, t.Version.Line("gpuworker-host"))
+		term.Fprintln(t.Out, term.Line(t.Version.Line("gpuworker-host")))
 		return nil
-	case "-o json":
+	case "-o json", "-o=json":
 		return t.machine(t.Version)
 	}
 	return usage("version takes -o json and nothing else")
+}
+
+// machine writes a value for machines.
+func (t *Tool) machine(value any) error { return writeJSON(t.Out, value) }
+
+func writeJSON(to io.Writer, value any) error {
+	data, err := machine.JSON(value)
+	if err == nil {
+		_, err = to.Write(data)
+	}
+	return err
 }
 
 func (t *Tool) command(c command, args []string) error {
@@ -236,7 +248,7 @@ func (t *Tool) taken() string {
 }
 
 func (t *Tool) help() {
-	fmt.Fprint(t.Out, `gpuworker-host looks at one Linux host: is it ready to give its GPUs to virtual machines?
+	term.Fprintf(t.Out, `gpuworker-host looks at one Linux host: is it ready to give its GPUs to virtual machines?
 
 It changes nothing unless you say bind or unbind with --yes and the address of a card.
 
@@ -244,27 +256,27 @@ Usage: gpuworker-host COMMAND [flags]
 
 `)
 	for _, c := range commands() {
-		fmt.Fprintf(t.Out, "  %-22s %s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
+		term.Fprintf(t.Out, "  %-22s %s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
 	}
-	fmt.Fprint(t.Out, `  version                the version of this program
+	term.Fprintf(t.Out, `  version                the version of this program
 
-gpuworker-host COMMAND -h shows flags and examples. Exit codes: 0 ok, 1 a check failed, 2 usage,
-3 refused by policy, 4 stuck: a reboot is needed.
+gpuworker-host COMMAND -h shows flags and examples. Exit codes: 0 ok, 1 it did not
+work, 2 usage, 3 a check failed or it is refused, 4 assert: it differs, 8 stuck: reboot the host.
 `)
 }
 
 func (t *Tool) commandHelp(c command, flags *flag.FlagSet) {
-	fmt.Fprintf(t.Out, "Usage: gpuworker-host %s [flags]\n\n%s\n", strings.TrimSpace(c.name+" "+c.args), strings.TrimSpace(c.long))
+	term.Fprintf(t.Out, "Usage: gpuworker-host %s [flags]\n\n%s\n", strings.TrimSpace(c.name+" "+c.args), term.CleanLines(c.long))
 	if c.example != "" {
-		fmt.Fprintf(t.Out, "\nExamples:\n%s\n", strings.TrimRight(c.example, "\n"))
+		term.Fprintf(t.Out, "\nExamples:\n%s\n", term.CleanLines(c.example))
 	}
-	fmt.Fprint(t.Out, "\nFlags:\n")
+	term.Fprintf(t.Out, "\nFlags:\n")
 	flags.VisitAll(func(f *flag.Flag) {
 		name, text := flag.UnquoteUsage(f)
 		dashes := "--"
 		if len(f.Name) == 1 {
 			dashes = "-"
 		}
-		fmt.Fprintf(t.Out, "  %-22s %s\n", strings.TrimSpace(dashes+f.Name+" "+name), text)
+		term.Fprintf(t.Out, "  %-22s %s\n", strings.TrimSpace(dashes+f.Name+" "+name), text)
 	})
 }

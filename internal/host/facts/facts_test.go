@@ -205,7 +205,7 @@ func texts(facts *inventory.Facts) []string {
 		found = append(slices.Clone(found), card.Findings...)
 	}
 	for _, f := range found {
-		all = append(all, string(f.ID), string(f.Verdict), string(f.Layer), f.Reason, f.Fix, f.Where.Host, f.Where.Card, f.Where.Worker)
+		all = append(all, string(f.ID), string(f.Verdict), string(f.Layer), f.Reason, f.Fix, f.Where.Host, f.Where.Card.String(), f.Where.Worker)
 	}
 	return all
 }

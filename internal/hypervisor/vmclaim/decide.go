@@ -1,11 +1,15 @@
 package vmclaim
 
-import "time"
+import (
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
 
 // Look is one look at all VMs, for the one that wants a card. Mine was read
 // first, and the others after it.
 type Look struct {
-	Card   Card
+	Card   pci.CardRef
 	Mine   VM
 	Others []VM
 }
@@ -131,6 +135,5 @@ func (l *Look) claimant() *VM {
 
 // ofSameWorker reports whether another VM is one of the same worker.
 func (l *Look) ofSameWorker(other *VM) bool {
-	a, b := other.Note.Record, l.Mine.Note.Record
-	return a.Worker == b.Worker && a.Pool == b.Pool && a.KubeCluster == b.KubeCluster
+	return other.Note.Record.WorkerKey == l.Mine.Note.Record.WorkerKey
 }

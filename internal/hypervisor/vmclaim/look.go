@@ -11,39 +11,26 @@ import (
 // It claims the card that the record names.
 const Word = "claims"
 
-// Card is the place of a card.
-type Card struct {
-	Host string
-	Slot pci.Slot
-}
-
-// CardOf is the card that a record names; ok is false when it names none.
-func CardOf(record inventory.Record) (card Card, ok bool) {
-	slot, err := pci.ParseSlot(record.Card)
-	return Card{record.Host, slot}, err == nil
-}
-
 // VM is what is read of a VM to know which card it claims or has. Templates are
 // left out: they never start.
 type VM struct {
 	Ref   inventory.VMRef
 	Note  inventory.Note
-	Cards []Card // in its configuration: of what runs, and of the next start
+	Cards []pci.CardRef // in its configuration: of what runs, and of the next start
 }
 
 // Has reports whether the card is in the VM's configuration.
-func (v *VM) Has(card Card) bool { return slices.Contains(v.Cards, card) }
+func (v *VM) Has(card pci.CardRef) bool { return slices.Contains(v.Cards, card) }
 
 // Claims reports whether the VM claims the card. A claim whose record must not be
 // believed is one on the card that the VM has, or, when it has none, on whichever
 // card it may be: a newer program may know what it says, and rely on it.
-func (v *VM) Claims(card Card) bool {
-	claimed, ok := CardOf(v.Note.Record)
+func (v *VM) Claims(card pci.CardRef) bool {
 	switch {
 	case !v.Note.Has(Word):
 		return false
 	case v.Note.Problem == "":
-		return ok && claimed == card
+		return v.Note.Record.Card == card
 	}
 	return len(v.Cards) == 0 || v.Has(card)
 }
@@ -51,7 +38,7 @@ func (v *VM) Claims(card Card) bool {
 // Kept are the flags of a record's line that stay when another record is written
 // in its place. A claim on another card goes: that card has to be claimed first.
 func Kept(flags []string, was, now inventory.Record) []string {
-	if was.Host == now.Host && was.Card == now.Card {
+	if was.Card == now.Card {
 		return flags
 	}
 	return Without(flags)
@@ -72,7 +59,7 @@ func Without(flags []string) []string {
 
 // Claims are all claims of VMs as a snapshot shows them, by card. cards are those
 // that are there.
-func Claims(vms []VM, cards []Card) []inventory.Claim {
+func Claims(vms []VM, cards []pci.CardRef) []inventory.Claim {
 	var all []inventory.Claim
 	for _, card := range cards {
 		for i := range vms {
@@ -82,8 +69,8 @@ func Claims(vms []VM, cards []Card) []inventory.Claim {
 		}
 	}
 	for i := range vms {
-		card, ok := CardOf(vms[i].Note.Record)
-		if ok && vms[i].Claims(card) && !slices.Contains(cards, card) {
+		card := vms[i].Note.Record.Card
+		if !card.IsZero() && vms[i].Claims(card) && !slices.Contains(cards, card) {
 			stale := vms[i].claim(card)
 			stale.Stale = "the card is not there any more"
 			all = append(all, stale)
@@ -92,8 +79,8 @@ func Claims(vms []VM, cards []Card) []inventory.Claim {
 	return all
 }
 
-func (v *VM) claim(card Card) inventory.Claim {
+func (v *VM) claim(card pci.CardRef) inventory.Claim {
 	return inventory.Claim{
-		Host: card.Host, Slot: card.Slot, Register: v.Ref.ID, Record: v.Note.Record, Problem: v.Note.Problem,
+		Card: card, Register: v.Ref.ID, Record: v.Note.Record, Problem: v.Note.Problem,
 	}
 }

@@ -25,7 +25,7 @@ func (v Verdict) Err(doing string) error {
 		return nil
 	}
 	card := v.look.Card
-	e := &fault.Error{Doing: doing, Where: fault.Place{Host: card.Host, Worker: v.look.Mine.Ref.Name, Card: card.Slot.String()}}
+	e := &fault.Error{Doing: doing, Where: fault.Place{Host: card.Host, Worker: v.look.Mine.Ref.Name, Card: card.BDF()}}
 	switch v.why {
 	case taken:
 		v.sayTaken(e)

@@ -12,8 +12,8 @@ import (
 )
 
 var (
-	t4    = Card{"alpha", pci.MustBDF("0000:03:00.0").Slot}
-	other = Card{"beta", pci.MustBDF("0000:03:00.0").Slot}
+	t4    = pci.MustCardRef("alpha/0000:03:00.0")
+	other = pci.MustCardRef("beta/0000:03:00.0")
 )
 
 func note(text string) inventory.Note {
@@ -23,7 +23,7 @@ func note(text string) inventory.Note {
 
 // vm is a VM of a worker whose record names the card.
 func vm(worker string, words ...string) VM {
-	record := inventory.Record{Worker: worker, Pool: "gpu", UUID: "5e0f0000-0000-4000-8000-000000000001", Host: t4.Host, Card: t4.Slot.String(), By: "ops@desk"}
+	record := inventory.Record{WorkerKey: inventory.WorkerKey{Worker: worker, Pool: "gpu"}, UUID: "5e0f0000-0000-4000-8000-000000000001", Host: t4.Host, Card: t4, By: "ops@desk"}
 	v := VM{Ref: inventory.VMRef{ID: "vm-" + worker, Name: worker}}
 	for _, word := range words {
 		switch word {
@@ -123,7 +123,7 @@ func TestAClaimIsOnTheCardThatTheRecordNames(t *testing.T) {
 		if !v.Claims(t4) || !v.Claims(other) {
 			t.Errorf("%q may claim any card", text)
 		}
-		if v.Cards = []Card{other}; v.Claims(t4) || !v.Claims(other) {
+		if v.Cards = []pci.CardRef{other}; v.Claims(t4) || !v.Claims(other) {
 			t.Errorf("%q claims the card that the VM has", text)
 		}
 	}
@@ -135,9 +135,9 @@ func TestAClaimIsOnTheCardThatTheRecordNames(t *testing.T) {
 // TestAClaimDoesNotMoveToAnotherCardByItself: a record that names another card
 // loses the word.
 func TestAClaimDoesNotMoveToAnotherCardByItself(t *testing.T) {
-	was := inventory.Record{Host: "alpha", Card: "0000:03:00"}
+	was := inventory.Record{Host: "alpha", Card: t4}
 	labelled, moved := was, was
-	labelled.Labels, moved.Card = "zone=a", "0000:41:00"
+	labelled.Labels, moved.Card = "zone=a", pci.MustCardRef("alpha/0000:41:00.0")
 	flags := []string{"proven", Word}
 	if kept := Kept(flags, was, labelled); !slices.Equal(kept, flags) {
 		t.Errorf("kept %v", kept)
@@ -153,10 +153,10 @@ func TestAClaimDoesNotMoveToAnotherCardByItself(t *testing.T) {
 // TestASnapshotShowsAllClaims, those on cards that are gone too.
 func TestASnapshotShowsAllClaims(t *testing.T) {
 	newer := VM{Ref: inventory.VMRef{ID: "vm-9"}, Note: note("gpuworker: v=9 worker=gpu-9 claims")}
-	claims := Claims([]VM{vm("gpu-1", "claims"), vm("gpu-2"), newer}, []Card{other})
+	claims := Claims([]VM{vm("gpu-1", "claims"), vm("gpu-2"), newer}, []pci.CardRef{other})
 	var told []string
 	for _, c := range claims {
-		told = append(told, c.Host+" "+c.Register+map[bool]string{true: " problem"}[c.Problem != ""]+map[bool]string{true: " stale"}[c.Stale != ""])
+		told = append(told, c.Card.Host+" "+c.Register+map[bool]string{true: " problem"}[c.Problem != ""]+map[bool]string{true: " stale"}[c.Stale != ""])
 	}
 	if want := []string{"beta vm-9 problem", "alpha vm-gpu-1 stale"}; !slices.Equal(told, want) {
 		t.Errorf("there are %q, want %q", told, want)

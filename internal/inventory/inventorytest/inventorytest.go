@@ -231,7 +231,7 @@ func (b *VMBuilder) Ours(pool, kubeCluster, lifecycle string) *VMBuilder {
 // Unmarked notes the VM as a worker; the mark is still missing.
 func (b *VMBuilder) Unmarked(pool, kubeCluster, lifecycle string) *VMBuilder {
 	b.vm.Record = &inventory.Record{
-		Worker: b.vm.Name, Pool: pool, KubeCluster: kubeCluster, Lifecycle: lifecycle,
+		WorkerKey: inventory.WorkerKey{Worker: b.vm.Name, Pool: pool, KubeCluster: kubeCluster}, Lifecycle: lifecycle,
 		VM: b.vm.ID, UUID: b.vm.UUID, Host: b.vm.Host, Template: "ubuntu-22.04", By: "ops@desk",
 	}
 	return b
@@ -242,9 +242,9 @@ func (b *VMBuilder) Record(change func(*inventory.Record)) *VMBuilder { change(b
 
 // Card attaches the card of the slot, with the default options.
 func (b *VMBuilder) Card(slot string) *VMBuilder {
-	s := mustSlot(slot)
-	b.vm.Cards = append(b.vm.Cards, inventory.Attachment{Key: fmt.Sprintf("hostpci%d", len(b.vm.Cards)), Slots: []pci.Slot{s}})
-	card := inventory.Card{Slot: s, PCIe: true, ROMBar: true}
+	ref := CardRef(b.vm.Host, slot)
+	b.vm.Cards = append(b.vm.Cards, inventory.Attachment{Key: fmt.Sprintf("hostpci%d", len(b.vm.Cards)), Cards: []pci.CardRef{ref}})
+	card := inventory.Card{Ref: ref, PCIe: true, ROMBar: true}
 	b.vm.Machine.Card, b.vm.Applied.Card = &card, &card
 	return b.For(slot)
 }
@@ -252,7 +252,7 @@ func (b *VMBuilder) Card(slot string) *VMBuilder {
 // For notes the card in the VM's record without attaching it.
 func (b *VMBuilder) For(slot string) *VMBuilder {
 	if b.vm.Record != nil {
-		b.vm.Record.Card = mustSlot(slot).String()
+		b.vm.Record.Card = CardRef(b.vm.Host, slot)
 	}
 	return b
 }
@@ -308,12 +308,12 @@ type ClaimBuilder struct{ claim inventory.Claim }
 
 // Claim reserves a card for a worker.
 func Claim(host, slot, worker, pool, kubeCluster string, vmid int) *ClaimBuilder {
-	s := mustSlot(slot)
+	card := CardRef(host, slot)
 	return &ClaimBuilder{inventory.Claim{
-		Host: host, Slot: s, Register: "gpu-" + host + "-" + slot,
+		Card: card, Register: "gpu-" + host + "-" + slot,
 		Record: inventory.Record{
-			Worker: worker, Pool: pool, KubeCluster: kubeCluster, Lifecycle: "SemiPersistent",
-			VM: strconv.Itoa(vmid), UUID: UUID(vmid), Host: host, Card: s.String(), Template: "ubuntu-22.04", By: "ops@desk",
+			WorkerKey: inventory.WorkerKey{Worker: worker, Pool: pool, KubeCluster: kubeCluster}, Lifecycle: "SemiPersistent",
+			VM: strconv.Itoa(vmid), UUID: UUID(vmid), Host: host, Card: card, Template: "ubuntu-22.04", By: "ops@desk",
 		},
 	}}
 }
@@ -341,10 +341,11 @@ func (b *ClaimBuilder) Change(change func(*inventory.Claim)) *ClaimBuilder {
 
 func (b *ClaimBuilder) addTo(s *inventory.Snapshot) { s.Claims = append(s.Claims, b.claim) }
 
-func mustSlot(text string) pci.Slot {
-	slot, err := pci.ParseSlot(text)
+// CardRef is the place of a card, with or without a function in its address.
+func CardRef(host, address string) pci.CardRef {
+	ref, err := pci.ParseCardRef(host + "/" + address)
 	if err != nil {
 		panic(err)
 	}
-	return slot
+	return ref
 }

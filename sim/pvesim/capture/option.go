@@ -159,7 +159,6 @@ func (n *names) record(note string) string {
 	record.Template = n.template(record.Template)
 	record.Labels, record.Taints = n.labels(record.Labels), n.labels(record.Taints)
 	record.Lifecycle = orElse(slices.Contains(lifecycles, record.Lifecycle), record.Lifecycle, "")
-	record.Card = matched(record.Card, `^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}$`)
 	if record.UUID != "" {
 		record.UUID = n.uuid(record.UUID)
 	}

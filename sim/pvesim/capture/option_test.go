@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
@@ -61,8 +62,8 @@ func TestARecordStillProvesWhatItProved(t *testing.T) {
 	n := newNames(false, nil)
 	n.of(hostKind, "rack-7")
 	n.vm(120, "gpu-7")
-	record := inventory.Record{Worker: "gpu-7", Pool: "payroll", KubeCluster: "prod", Lifecycle: "SemiPersistent", VM: "120",
-		UUID: "5e2a0000-0000-4000-8000-000000000001", Host: "rack-7", Card: "0000:03:00", Template: "ubuntu", Labels: "team=payroll",
+	record := inventory.Record{WorkerKey: inventory.WorkerKey{Worker: "gpu-7", Pool: "payroll", KubeCluster: "prod"}, Lifecycle: "SemiPersistent", VM: "120",
+		UUID: "5e2a0000-0000-4000-8000-000000000001", Host: "rack-7", Card: pci.MustCardRef("rack-7/0000:03:00.0"), Template: "ubuntu", Labels: "team=payroll",
 		Taints: "team=payroll:NoSchedule,gone:NoExecute", By: "jane@laptop"}
 	name, _ := n.option(120, "name", "gpu-7")
 	identity, _ := n.option(120, "smbios1", "uuid=5E2A0000-0000-4000-8000-000000000001")
@@ -72,7 +73,7 @@ func TestARecordStillProvesWhatItProved(t *testing.T) {
 	if !ok || !parsed || found.Rest != "" || !slices.Equal(found.Flags, []string{"made"}) {
 		t.Fatalf("the note is %q", note)
 	}
-	if got.Worker != name || "uuid="+got.UUID != identity || got.VM != "120" || got.Card != "0000:03:00" || got.Host != "host1" {
+	if got.Worker != name || "uuid="+got.UUID != identity || got.VM != "120" || got.Card != pci.MustCardRef("host1/0000:03:00.0") || got.Host != "host1" {
 		t.Errorf("the record does not fit its VM any more: %+v, name %s, %s", got, name, identity)
 	}
 	if want := "label1=value1:NoSchedule,label2:NoExecute"; got.Taints != want {

@@ -74,14 +74,3 @@ func unquote(value string) (plain string, literal bool) {
 	word, _, _ := strings.Cut(value, " ")
 	return word, false
 }
-
-// shellQuoted is a text as one word of a shell: what a file says becomes part of a
-// command that somebody copies.
-func shellQuoted(text string) string {
-	if unquoted.MatchString(text) {
-		return `"` + text + `"`
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
-}
-
-var unquoted = regexp.MustCompile(`^[A-Za-z0-9 _.,:=@+/-]*$`)

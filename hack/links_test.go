@@ -1,0 +1,89 @@
+package hack
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// linkRule says what is never linked into a program or library, however indirectly.
+type linkRule struct {
+	of  string // a package of ours, below the module
+	why string
+	// never are packages, each with all below it.
+	never []string
+	// except are packages that are allowed all the same.
+	except []string
+}
+
+// Clients of clusters are large, and each brings a network stack.
+var clusterClients = []string{"k8s.io/client-go", "k8s.io/kubectl", "github.com/vmware/govmomi"}
+
+var linkRules = []linkRule{
+	{
+		of: "cmd/gpuworker-host", why: "it runs as root on a hypervisor: it has no network code, and what is small can be read",
+		never:  append([]string{"net", "crypto/tls", "golang.org/x/net", "github.com/spf13/cobra"}, clusterClients...),
+		except: []string{"net/netip", "net/url"}, // values
+	},
+	{of: "pve", why: "it is a library for others: who wants to talk to Proxmox VE gets no client of something else", never: clusterClients},
+}
+
+// refuses reports whether a package must not be linked.
+func (r linkRule) refuses(name string) bool {
+	under := func(parent string) bool { return name == parent || strings.HasPrefix(name, parent+"/") }
+	return slices.ContainsFunc(r.never, under) && !slices.Contains(r.except, name)
+}
+
+// TestNoProgramLinksWhatItMustNotHave asks go list, which knows the way through
+// packages of others too.
+func TestNoProgramLinksWhatItMustNotHave(t *testing.T) {
+	for _, rule := range linkRules {
+		t.Run(rule.of, func(t *testing.T) {
+			linked := linkedInto(t, rule.of)
+			t.Logf("%s has %d packages", rule.of, len(linked))
+			for _, name := range linked {
+				if rule.refuses(name) {
+					t.Errorf("%s is linked into %s: %s", name, rule.of, rule.why)
+				}
+			}
+		})
+	}
+}
+
+// linkedInto lists the packages of a program or library, itself included.
+func linkedInto(t *testing.T, of string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "../"+of).Output()
+	if err != nil {
+		t.Fatalf("go list -deps %s: %v", of, err)
+	}
+	linked := strings.Fields(string(out))
+	if !slices.Contains(linked, module+"/"+of) {
+		t.Fatalf("go list -deps does not list %s itself: %q", of, linked)
+	}
+	return linked
+}
+
+// The rules find what they are for, in a program that has it.
+func TestTheLinkRulesBite(t *testing.T) {
+	host := linkRules[0]
+	linked := linkedInto(t, "cmd/gpuworker")
+	for _, name := range []string{"net", "net/http", "crypto/tls", "github.com/spf13/cobra"} {
+		if !slices.Contains(linked, name) || !host.refuses(name) {
+			t.Errorf("gpuworker has %s: %v; the host tool may have it: %v", name, slices.Contains(linked, name), !host.refuses(name))
+		}
+	}
+	for _, rule := range linkRules {
+		for _, name := range []string{"k8s.io/client-go/rest", "k8s.io/kubectl/pkg/drain", "github.com/vmware/govmomi"} {
+			if !rule.refuses(name) {
+				t.Errorf("%s may have %s", rule.of, name)
+			}
+		}
+		for _, name := range []string{"net/url", "k8s.io/client-gopher", "fmt", module + "/internal/term"} {
+			if rule.refuses(name) {
+				t.Errorf("%s may not have %s", rule.of, name)
+			}
+		}
+	}
+}

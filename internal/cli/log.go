@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gpuworker/gpuworker/internal/buildinfo"
+	"github.com/gpuworker/gpuworker/internal/logging"
+)
+
+// addLogFlag adds -v. It counts, so that -v, -vv and -v=2 all work.
+func (a *app) addLogFlag(root *cobra.Command) {
+	root.PersistentFlags().CountVarP(&a.verbosity, "log", "v",
+		"`LEVEL` of the log on standard error: -v logs each change, -v=2 or -vv\neach API call too (not -v 2: the equals sign is needed)")
+}
+
+// startLog makes the logger of this command, when the flags are known.
+func (a *app) startLog(cmd *cobra.Command) {
+	var to io.Writer = a.Err
+	format := logging.Text
+	if !a.forPeople() {
+		to, format = a.Err.guard.Whole(), logging.JSON
+	}
+	log := logging.New(to, format, a.verbosity)
+	a.mu.Lock()
+	a.log = log
+	a.mu.Unlock()
+	this := buildinfo.This()
+	log.Info("start", "command", cmd.CommandPath(), "version", this.Version, "commit", this.Commit)
+}
+
+// logger is that of this command; silent before the flags are known.
+func (a *app) logger() *slog.Logger {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return logging.OrSilent(a.log)
+}
+
+// logs reports whether a log is written.
+func (a *app) logs() bool { return a.verbosity > logging.Silent }

@@ -1,0 +1,47 @@
+package engine
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+// logLook says that a hypervisor was looked at, and what it is.
+func (e *Engine) logLook(hypervisor string, s *inventory.Snapshot, took time.Duration, err error) {
+	if err != nil {
+		e.options.Log.Info("look", "outcome", "failed", "kind", string(fault.KindOf(err)), "took", took, "hypervisor", hypervisor, "error", err)
+		return
+	}
+	e.options.Log.Info("look", "outcome", "done", "took", took, "hypervisor", hypervisor,
+		"product", s.Product, "version", s.Version, "hosts", len(s.Hosts), "vms", len(s.VMs))
+}
+
+// logBegin says what is going to be done, by whom, on which state of the world, and
+// in which version records are written.
+func (e *Engine) logBegin(request plan.Request, p *plan.Plan) {
+	workers := 0
+	for worker := range p.Workers() {
+		if len(worker.Steps) > 0 {
+			workers++
+		}
+	}
+	e.options.Log.Info("begin", "verb", string(request.Verb), "by", e.options.By, "hypervisor", p.Hypervisor,
+		"workers", workers, "world", p.World, "record", inventory.RecordVersion)
+}
+
+// logEnd says what became of it.
+func (e *Engine) logEnd(result apply.Result, err error) {
+	outcome, failed := "done", len(result.Failed())
+	if err != nil || failed > 0 {
+		outcome = "failed"
+	}
+	attrs := []any{"outcome", outcome, "took", result.Took, "hypervisor", result.Hypervisor, "workers", len(result.Outcomes), "failed", failed}
+	if err != nil {
+		attrs = append(attrs, slog.String("kind", string(fault.KindOf(err))), slog.String("error", err.Error()))
+	}
+	e.options.Log.Info("end", attrs...)
+}

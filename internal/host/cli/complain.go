@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/term"
+)
+
+// errorReport is an error for machines, in the form that gpuworker has too.
+type errorReport struct {
+	Error errorView `json:"error"`
+}
+
+type errorView struct {
+	Kind    fault.Kind  `json:"kind"`
+	Message string      `json:"message"`
+	Fix     string      `json:"fix"`
+	Where   fault.Place `json:"where"`
+}
+
+// complain tells why the program did not do what it was asked for.
+func (t *Tool) complain(args []string, code int, err error) {
+	if !asksJSON(args) {
+		term.Fprintf(t.Err, "gpuworker-host: %s\n", term.Indented(err.Error(), "  "))
+		return
+	}
+	view := errorView{Kind: kindOf(code, err), Message: err.Error(), Fix: fault.FixOf(err)}
+	var known *fault.Error
+	if errors.As(err, &known) {
+		view.Where = known.Where
+	}
+	view.Fix = cmp.Or(view.Fix, fixFor(args, view.Kind))
+	_ = writeJSON(t.Err, errorReport{view}) // there is nobody else to tell
+}
+
+// asksJSON reports whether a command line asks for JSON, also one that nobody can
+// parse. Where -o is a file it does not.
+func asksJSON(args []string) bool {
+	if len(args) == 0 {
+		return false
+	}
+	if c, known := commandNamed(args[0]); known && c.output != "" {
+		return false
+	}
+	asks := false
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		name, value, given := strings.Cut(arg, "=")
+		switch {
+		case name != "-o" && name != "--o" && name != "-output" && name != "--output":
+			continue
+		case !given && i+1 < len(args):
+			value = args[i+1]
+		}
+		asks = value == "json"
+	}
+	return asks
+}
+
+// kindOf is what an error asks of the caller; where it does not say, the exit code does.
+func kindOf(code int, err error) fault.Kind {
+	if kind := fault.KindOf(err); kind != fault.Unknown {
+		return kind
+	}
+	switch code {
+	case fault.ExitInvalid:
+		return fault.Invalid
+	case fault.ExitCheck:
+		return fault.Refused
+	case fault.ExitStuck:
+		return fault.Stuck
+	}
+	return fault.Failed
+}
+
+// fixFor is the way out where the error has none.
+func fixFor(args []string, kind fault.Kind) string {
+	switch _, known := commandNamed(args[0]); {
+	case kind == fault.Invalid && known:
+		return "gpuworker-host " + args[0] + " -h"
+	case kind == fault.Invalid:
+		return "gpuworker-host help"
+	case kind == fault.Stuck:
+		return "reboot the host"
+	}
+	return "fix what the message names, then run the same command again"
+}

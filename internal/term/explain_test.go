@@ -1,0 +1,58 @@
+package term
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func explained(kind finding.Kind, width int) string {
+	var out strings.Builder
+	Printer{Out: &out, Width: width}.Explain(kind)
+	return out.String()
+}
+
+func TestAPageIsWrappedToTheTerminal(t *testing.T) {
+	const file = "testdata/card-group-shared.golden"
+	kind, _ := finding.Explain(finding.CardGroupShared)
+	got := explained(kind, 80)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got), -update writes it anew:\n%s", file, diff)
+	}
+}
+
+// Whatever the width, a page has all its words and no line that is hard to read.
+func TestNoPageIsTooWideOrCutOff(t *testing.T) {
+	for _, kind := range finding.All() {
+		for _, width := range []int{0, 80, 300} {
+			_, text, _ := strings.Cut(explained(kind, width), "\n") // the title is one line
+			for line := range strings.Lines(text) {
+				if n := utf8.RuneCountInString(strings.TrimSpace(line)); n > longest && strings.Contains(strings.TrimSpace(line), " ") {
+					t.Errorf("%s has a line of %d characters: %s", kind.ID, n, line)
+				}
+			}
+			for _, words := range append([]string{kind.What, kind.Why, kind.Detected}, kind.Fix...) {
+				if !strings.Contains(strings.Join(strings.Fields(text), " "), strings.Join(strings.Fields(words), " ")) {
+					t.Errorf("%s at width %d lacks: %s", kind.ID, width, words)
+				}
+			}
+		}
+	}
+}
