@@ -205,7 +205,7 @@ var hypervisorKinds = []Kind{
 		ID: TemplateAmbiguous, Layer: LayerTemplate, Title: "More than one template fits",
 		What:     "On one host, or on shared storage, several templates fit the name or the tags.",
 		Why:      "We do not guess from which one a worker should come.",
-		Fix:      []string{"Give the right one a name or tag that no other has, or name it by `spec.template.vmid`."},
+		Fix:      []string{"Give the right one a name or tag that no other has, or name it by `spec.template.id`."},
 		Detected: "All templates of the cluster.",
 	},
 	{
@@ -262,7 +262,7 @@ var hypervisorKinds = []Kind{
 	},
 	{
 		ID: BridgeMissing, Layer: LayerNetwork, Title: "The host has not got the bridge",
-		What:     "The bridge of `spec.network.bridge` does not exist on the host.",
+		What:     "A bridge of `spec.networks` does not exist on the host.",
 		Why:      "The VM would not start.",
 		Fix:      []string{"Correct the name, or make the bridge on the host (System, Network).", "To keep workers off this host, list the others in `spec.hosts`."},
 		Detected: "GET /nodes/{node}/network. A bridge for which the login has neither SDN.Audit nor SDN.Use is not shown at all.",
