@@ -24,9 +24,6 @@ var foreign = []string{"proxmox", "pve", "vmid", "vmbr", "hostpci", "qm", "pvesh
 // allowedWords are the identifiers and strings that have such a word all the same,
 // each with the files that need it and the reason.
 var allowedWords = []allowedWord{
-	{"internal/place/template.go", "VMID", "the field of the document, v1alpha1.Template"},
-	{"internal/place/templates.go", "VMID", "the field of the document, v1alpha1.Template"},
-	{"internal/place/templates.go", "name one by spec.template.vmid, or give it a name or a tag of its own", "names the field of the document, as a person has to write it"},
 	{"internal/inventory/record.go", "vmid", "the key in records on hypervisors, which outlive programs"},
 }
 

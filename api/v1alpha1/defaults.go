@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"net"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -22,7 +23,11 @@ func SetDefaults(d *Documents) {
 		setDefault(&spec.Distribution, RKE2)
 	}
 	for i := range d.WorkerPools {
-		setPoolDefaults(&d.WorkerPools[i].Spec)
+		pool := &d.WorkerPools[i]
+		setPoolDefaults(&pool.Spec)
+		if h, known := d.Hypervisor(pool.Spec.Hypervisor); !known || h.Spec.Proxmox != nil {
+			setProxmoxDefaults(&pool.Spec)
+		}
 	}
 }
 
@@ -43,7 +48,7 @@ func setHypervisorDefaults(spec *HypervisorSpec) {
 }
 
 func setPoolDefaults(spec *WorkerPoolSpec) {
-	if len(spec.GPUs) > 0 || spec.Replicas == nil {
+	if len(spec.GPUs) > 0 || spec.Replicas == nil && len(spec.Names) == 0 {
 		setDefault(&spec.Lifecycle, SemiPersistent)
 	} else {
 		setDefault(&spec.Lifecycle, Ephemeral)
@@ -53,12 +58,27 @@ func setPoolDefaults(spec *WorkerPoolSpec) {
 	}
 	setDefault(&spec.Template.Clone, CloneLinked)
 	setMachineDefaults(&spec.Machine)
-	setDefault(&spec.Network.Bridge, "vmbr0")
-	setDefaultPointer(&spec.Passthrough.XVGA, false)
-	setDefaultPointer(&spec.Passthrough.PCIe, true)
-	setDefaultPointer(&spec.Passthrough.ROMBar, true)
-	setDefaultPointer(&spec.OnBoot, true)
-	setDefaultPointer(&spec.Protection, spec.Lifecycle == SemiPersistent)
+	for i := range spec.Networks {
+		for j, mac := range spec.Networks[i].MACs {
+			if parsed, err := net.ParseMAC(mac); err == nil {
+				spec.Networks[i].MACs[j] = parsed.String()
+			}
+		}
+	}
+}
+
+func setProxmoxDefaults(spec *WorkerPoolSpec) {
+	if spec.Proxmox == nil {
+		spec.Proxmox = &ProxmoxWorkers{}
+	}
+	p := spec.Proxmox
+	setDefault(&p.CPU, "host")
+	setDefault(&p.MachineType, Q35)
+	setDefaultPointer(&p.OnBoot, true)
+	setDefaultPointer(&p.Protection, spec.Lifecycle == SemiPersistent)
+	setDefaultPointer(&p.PCIe, true)
+	setDefaultPointer(&p.ROMBar, true)
+	setDefaultPointer(&p.XVGA, false)
 }
 
 func setMachineDefaults(m *Machine) {
@@ -66,21 +86,24 @@ func setMachineDefaults(m *Machine) {
 	if m.Memory.IsZero() {
 		m.Memory = resource.MustParse("8Gi")
 	}
-	setDefault(&m.CPU, "host")
-	setDefault(&m.Type, Q35)
-	setDefault(&m.Firmware, OVMF)
+	setDefault(&m.Firmware, UEFI)
 }
 
-// setGPUDefaults writes BDF and ID as the kernel does. What cannot be read is
+// setGPUDefaults writes places and IDs in their one form. What cannot be read is
 // left for Validate.
 func setGPUDefaults(g *GPURequest) {
+	if ref, err := pci.ParseCardRef(g.Card); err == nil {
+		g.Card = ref.String()
+	}
 	if bdf, err := pci.ParseBDF(g.BDF); err == nil {
 		g.BDF = bdf.String()
+	} else if slot, err := pci.ParseCardSlot(g.BDF); err == nil {
+		g.BDF = slot.At(0).String()
 	}
 	if id, err := pci.ParseID(g.ID); err == nil {
 		g.ID = id.String()
 	}
-	if g.BDF == "" {
+	if !g.ByPlace() {
 		setDefault(&g.Count, 1)
 	}
 }

@@ -95,6 +95,17 @@ type SecretSource struct {
 	// File is a regular file that holds the secret and nothing else, readable by
 	// its owner alone (mode 600). Relative to the document.
 	File string `json:"file,omitempty"`
+	// SecretRef is a Secret in the Kubernetes cluster that the controller runs in.
+	// Only the controller reads it: not the command line.
+	SecretRef *SecretReference `json:"secretRef,omitempty"`
+}
+
+// SecretReference is a key of a Kubernetes Secret in the document's own namespace.
+type SecretReference struct {
+	// Name is the name of the Secret.
+	Name string `json:"name"`
+	// Key is the key in it.
+	Key string `json:"key"`
 }
 
 // VMIDRange is an inclusive range of VM numbers. Both ends are written, or

@@ -83,7 +83,7 @@ func TestTheSchemaHasTheDefaultsOfSetDefaults(t *testing.T) {
 		declared := make(map[string]any)
 		s.defaults(map[string]any{"$ref": "#/$defs/" + kind}, "", declared)
 		delete(set, "spec.lifecycle")
-		delete(set, "spec.protection")
+		delete(set, "spec.proxmox.protection")
 		if len(declared) == 0 {
 			t.Errorf("%s: the schema has no defaults", kind)
 		}

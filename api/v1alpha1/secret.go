@@ -15,6 +15,8 @@ func (s SecretSource) Describe() string {
 		return "environment variable " + s.Env
 	case s.File != "":
 		return "file " + s.File
+	case s.SecretRef != nil:
+		return fmt.Sprintf("key %s of Kubernetes Secret %s", s.SecretRef.Key, s.SecretRef.Name)
 	}
 	return "no source (write env or file)"
 }
@@ -25,6 +27,8 @@ func (s SecretSource) Describe() string {
 func (s SecretSource) Resolve(getenv func(string) (string, bool), readFile func(string) ([]byte, error)) (string, error) {
 	var secret string
 	switch {
+	case s.SecretRef != nil:
+		return "", fmt.Errorf("%s is read by the controller only; write env or file for the command line", s.Describe())
 	case s.Env != "" && s.File != "":
 		return "", errors.New("a secret with two sources; write only one of env and file")
 	case s.Env != "":
@@ -64,4 +68,25 @@ func withoutPath(err error) error {
 
 func trimLineBreak(text string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
+}
+
+// SecretRefs are the fields that name a Kubernetes Secret: a program that cannot
+// read those refuses them.
+func (d *Documents) SecretRefs() []Field {
+	var refs []Field
+	add := func(kind string, index int, name, path string, s *SecretSource) {
+		if s != nil && s.SecretRef != nil {
+			refs = append(refs, Field{kind, index, name, path + ".secretRef"})
+		}
+	}
+	for i, h := range d.Hypervisors {
+		if p := h.Spec.Proxmox; p != nil {
+			add(KindHypervisor, i, h.Name, "spec.proxmox.credentials.token", p.Credentials.Token)
+			add(KindHypervisor, i, h.Name, "spec.proxmox.credentials.password", p.Credentials.Password)
+		}
+	}
+	for i, k := range d.KubeClusters {
+		add(KindKubeCluster, i, k.Name, "spec.joinToken", k.Spec.JoinToken)
+	}
+	return refs
 }

@@ -119,6 +119,10 @@ func oneOf[T ~string](o *object, path string, value T, allowed ...T) {
 		}
 		words[i] = string(a)
 	}
+	if now, old := OldSpelling(path, string(value)); old {
+		o.errorf(path, "%s is not allowed any more; %s", phrase.Quote(string(value)), now)
+		return
+	}
 	if near := closest.To(string(value), words); near != "" {
 		o.errorf(path, "%s is not allowed; did you mean %s? (%s)", phrase.Quote(string(value)), near, phrase.Or(words))
 		return

@@ -16,8 +16,7 @@ type takenCards map[card]takenCard
 // hypervisor.
 type card struct {
 	hypervisor string
-	host       string
-	slot       pci.Slot
+	ref        pci.CardRef
 }
 
 type takenCard struct {
@@ -29,13 +28,46 @@ func (o *object) gpus(p *WorkerPool, taken takenCards) {
 	for i, g := range p.Spec.GPUs {
 		path := fieldpath.Item("spec.gpus", i)
 		switch {
+		case g.Card != "":
+			o.gpuByCard(path, p, g, taken)
 		case g.BDF != "" || g.Host != "":
 			o.gpuByPlace(path, p, g, taken)
 		case g.Model != "" || g.ID != "":
 			o.gpuByKind(path, p, g)
 		default:
-			o.errorf(path, "says no card; write {host: pve1, bdf: \"0000:03:00.0\"} for a certain one, or {model: Tesla T4, count: 1} for any of a kind (gpuworker gpus lists them)")
+			o.errorf(path, "says no card; write {card: \"pve1/0000:03:00.0\"} for a certain one, or {model: Tesla T4, count: 1} for any of a kind (gpuworker gpus lists them)")
 		}
+	}
+}
+
+// gpuByCard judges an entry that names a card as the commands print it.
+func (o *object) gpuByCard(path string, p *WorkerPool, g GPURequest, taken takenCards) {
+	extra := g.kindFields()
+	if g.BDF != "" {
+		extra = append([]string{"bdf"}, extra...)
+	}
+	if g.Host != "" {
+		extra = append([]string{"host"}, extra...)
+	}
+	if len(extra) > 0 {
+		o.errorf(path, "card names one card already, so %s cannot be beside it", phrase.And(extra))
+	}
+	at := fieldpath.Under(path, "card")
+	ref, err := pci.ParseCardRef(g.Card)
+	if err != nil {
+		o.errorf(at, "%v (gpuworker gpus lists them)", err)
+		return
+	}
+	o.hostOfCard(at, p, ref.Host)
+	o.takeCard(path, p, ref, taken)
+}
+
+// hostOfCard wants a host that may run workers of the pool.
+func (o *object) hostOfCard(path string, p *WorkerPool, host string) {
+	if wrong := hostProblem(host); wrong != "" {
+		o.errorf(path, "%s", wrong)
+	} else if !contains(p.Spec.Hosts, host) {
+		o.errorf(path, "%s is not among spec.hosts, which limit the whole pool to %s", phrase.Quote(host), phrase.Few(p.Spec.Hosts))
 	}
 }
 
@@ -47,34 +79,30 @@ func (o *object) gpuByPlace(path string, p *WorkerPool, g GPURequest, taken take
 		o.errorf(fieldpath.Under(path, "host"), "is missing beside bdf: each host has its own addresses (gpuworker gpus lists them)")
 		return
 	}
-	if wrong := hostProblem(g.Host); wrong != "" {
-		o.errorf(fieldpath.Under(path, "host"), "%s", wrong)
-	} else if !contains(p.Spec.Hosts, g.Host) {
-		o.errorf(fieldpath.Under(path, "host"), "%s is not among spec.hosts, which limit the whole pool to %s", phrase.Quote(g.Host), phrase.Few(p.Spec.Hosts))
-	}
+	o.hostOfCard(fieldpath.Under(path, "host"), p, g.Host)
 	if g.BDF == "" {
 		o.errorf(fieldpath.Under(path, "bdf"), "is missing beside host; write the address of the card, or hosts: [%s] with model and count for any card there", g.Host)
 		return
 	}
-	bdf, err := pci.ParseBDF(g.BDF)
+	slot, err := pci.ParseCardSlot(g.BDF)
 	if err != nil {
 		o.errorf(fieldpath.Under(path, "bdf"), "%v (gpuworker gpus lists them)", err)
 		return
 	}
-	if bdf.Function != 0 {
+	if bdf, err := pci.ParseBDF(g.BDF); err == nil && bdf.Function != 0 {
 		o.warnf(fieldpath.Under(path, "bdf"), "names function %d; the whole card goes into the VM, %s with all its functions", bdf.Function, bdf.Slot)
 	}
-	o.takeCard(path, p, g.Host, bdf.Slot, taken)
+	o.takeCard(path, p, pci.CardRef{Host: g.Host, Slot: slot}, taken)
 }
 
-func (o *object) takeCard(path string, p *WorkerPool, host string, slot pci.Slot, taken takenCards) {
+func (o *object) takeCard(path string, p *WorkerPool, ref pci.CardRef, taken takenCards) {
 	hypervisor := p.Spec.Hypervisor
 	if h, ok := o.docs.Hypervisor(hypervisor); ok && h.Spec.Proxmox != nil {
 		hypervisor = h.Spec.Proxmox.Endpoint
 	}
-	this := card{hypervisor, host, slot}
+	this := card{hypervisor, ref}
 	if first, twice := taken[this]; twice {
-		o.clash(path, first.by.field(first.path), "the card %s on %s is taken already; one card is for one worker", slot, host)
+		o.clash(path, first.by.field(first.path), "the card %s is taken already; one card is for one worker", ref)
 		return
 	}
 	taken[this] = takenCard{o, path}
@@ -113,7 +141,7 @@ func (g GPURequest) kindFields() []string {
 	for _, f := range []struct {
 		name string
 		set  bool
-	}{{"model", g.Model != ""}, {"id", g.ID != ""}, {"count", g.Count != 0 && g.BDF != ""}, {"hosts", len(g.Hosts) > 0}} {
+	}{{"model", g.Model != ""}, {"id", g.ID != ""}, {"count", g.Count != 0 && g.ByPlace()}, {"hosts", len(g.Hosts) > 0}} {
 		if f.set {
 			set = append(set, f.name)
 		}

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/gpuworker/gpuworker/internal/fieldpath"
 	"github.com/gpuworker/gpuworker/internal/phrase"
 )
@@ -205,17 +207,38 @@ func (o *object) vmidRange(path string, r VMIDRange) {
 // secret wants exactly one source. Names are not repeated: people paste the
 // secret itself here.
 func (o *object) secret(path string, s SecretSource, variable string) {
+	var set []string
+	for _, source := range []struct {
+		name string
+		set  bool
+	}{{"env", s.Env != ""}, {"file", s.File != ""}, {"secretRef", s.SecretRef != nil}} {
+		if source.set {
+			set = append(set, source.name)
+		}
+	}
 	switch {
-	case s.Env == "" && s.File == "":
+	case len(set) == 0:
 		o.errorf(path, "says nothing; write {env: %s} or {file: NAME}", variable)
-	case s.Env != "" && s.File != "":
-		o.errorf(path, "has env and file; write only one of them")
+	case len(set) > 1:
+		o.errorf(path, "has %s; write only one of them", phrase.And(set))
 	case s.Env != "" && !environmentForm.MatchString(s.Env):
 		o.errorf(fieldpath.Under(path, "env"), "is not the name of an environment variable, such as %s (letters, digits and _). If this was the secret itself, it is no longer one: make a new one", variable)
 	case s.File != "" && looksLikeSecret(s.File):
 		o.errorf(fieldpath.Under(path, "file"), "looks like the secret itself, not like the name of a file that holds it; if so, it is no longer secret: make a new one")
 	case s.File != "":
 		o.fileName(fieldpath.Under(path, "file"), s.File)
+	case s.SecretRef != nil:
+		o.secretRef(fieldpath.Under(path, "secretRef"), *s.SecretRef)
+	}
+}
+
+// secretRef wants the name of a Secret and of a key in it.
+func (o *object) secretRef(path string, ref SecretReference) {
+	if len(validation.IsDNS1123Subdomain(ref.Name)) > 0 {
+		o.errorf(fieldpath.Under(path, "name"), "is not the name of a Kubernetes Secret; write for example pve-login")
+	}
+	if len(validation.IsConfigMapKey(ref.Key)) > 0 {
+		o.errorf(fieldpath.Under(path, "key"), "is not a key of a Kubernetes Secret; write for example token")
 	}
 }
 

@@ -12,7 +12,15 @@ import (
 	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
+// noKubeNode speaks of what is for KubeNodes in a pool that has none.
+func (o *object) noKubeNode(path string, p *WorkerPool, written int) {
+	if p.Spec.KubeCluster == "" && written > 0 {
+		o.errorf(path, "the pool has no kubeCluster, so there are no KubeNodes to put them on; remove them, or write kubeCluster")
+	}
+}
+
 func (o *object) nodeLabels(path string, p *WorkerPool) {
+	o.noKubeNode(path, p, len(p.Spec.Labels))
 	for _, key := range slices.Sorted(maps.Keys(p.Spec.Labels)) {
 		at, value := fieldpath.Entry(path, key), p.Spec.Labels[key]
 		if wrong := validation.IsQualifiedName(key); len(wrong) > 0 {

@@ -27,17 +27,11 @@ func (o *object) machine(path string, spec WorkerPoolSpec) {
 	}
 	o.memory(fieldpath.Under(path, "memory"), m.Memory)
 	o.disk(fieldpath.Under(path, "disk"), m.Disk)
-	if m.CPU != "" && !cpuForm.MatchString(m.CPU) {
-		o.errorf(fieldpath.Under(path, "cpu"), "%s is not a CPU model; write host, or a name such as x86-64-v3, without flags", phrase.Quote(m.CPU))
-	}
-	oneOf(o, fieldpath.Under(path, "type"), m.Type, Q35, I440FX)
-	oneOf(o, fieldpath.Under(path, "firmware"), m.Firmware, OVMF, SeaBIOS, FirmwareTemplate)
-	if m.Firmware == SeaBIOS && len(spec.GPUs) > 0 {
-		o.warnf(fieldpath.Under(path, "firmware"), "SeaBIOS places no BARs above 4 GiB that a large card needs; OVMF is the safe choice with gpus")
+	oneOf(o, fieldpath.Under(path, "firmware"), m.Firmware, UEFI, BIOS, FirmwareTemplate)
+	if m.Firmware == BIOS && len(spec.GPUs) > 0 {
+		o.warnf(fieldpath.Under(path, "firmware"), "a BIOS places no BARs above 4 GiB, which a large card needs; UEFI is the safe choice with gpus")
 	}
 }
-
-var cpuForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 func (o *object) memory(path string, q resource.Quantity) {
 	bytes := q.Value()
@@ -88,18 +82,4 @@ func wholeSize(q resource.Quantity) string {
 		return text + "i"
 	}
 	return resource.NewQuantity((q.Value()+mebibyte/2)/mebibyte*mebibyte, resource.BinarySI).String()
-}
-
-// passthrough is judged for pools with cards only: the others ignore it.
-func (o *object) passthrough(path string, spec WorkerPoolSpec) {
-	if len(spec.GPUs) == 0 {
-		return
-	}
-	p := spec.Passthrough
-	if p.PCIe != nil && *p.PCIe && spec.Machine.Type == I440FX {
-		o.errorf(fieldpath.Under(path, "pcie"), "PCI Express needs machine.type Q35, and it is I440FX; write type: Q35, or pcie: false (Proxmox would refuse to start the VM)")
-	}
-	if p.XVGA != nil && *p.XVGA {
-		o.warnf(fieldpath.Under(path, "xVGA"), "the card becomes the only display, and the console of the VM in Proxmox stays black; compute guests do not need it")
-	}
 }

@@ -2,8 +2,10 @@ package v1alpha1
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -22,7 +24,7 @@ type takenAddresses map[addressIn]takenAddress
 
 type addressIn struct {
 	where   string
-	address netip.Addr
+	address string
 }
 
 type takenAddress struct {
@@ -30,24 +32,45 @@ type takenAddress struct {
 	path string
 }
 
-func (o *object) network(path string, p *WorkerPool, taken takenAddresses) {
-	n := p.Spec.Network
-	if n.Bridge != "" && !bridgeForm.MatchString(n.Bridge) {
-		o.errorf(fieldpath.Under(path, "bridge"), "%s is not the name of a bridge; a Linux interface has at most 15 letters, digits, and . - _ inside", phrase.Quote(n.Bridge))
+// mostNetworks is how many network cards Proxmox VE gives to a VM (net0 to net31).
+const mostNetworks = 32
+
+// networks judges the network cards of a pool's workers.
+func (o *object) networks(path string, p *WorkerPool, taken takenAddresses) {
+	if len(p.Spec.Networks) > mostNetworks {
+		o.errorf(path, "%d are too many; a VM has at most %d", len(p.Spec.Networks), mostNetworks)
+		return
 	}
-	if n.VLAN < 0 || n.VLAN > mostVLAN {
-		o.errorf(fieldpath.Under(path, "vlan"), "%d is not a VLAN; write 1 to %d, or 0 for none", n.VLAN, mostVLAN)
+	route := -1 // which has the gateway
+	for i, n := range p.Spec.Networks {
+		at := fieldpath.Item(path, i)
+		if n.Name != "" && !bridgeForm.MatchString(n.Name) {
+			o.errorf(fieldpath.Under(at, "name"), "%s is not the name of a bridge; a Linux interface has at most 15 letters, digits, and . - _ inside", phrase.Quote(n.Name))
+		}
+		if n.VLAN < 0 || n.VLAN > mostVLAN {
+			o.errorf(fieldpath.Under(at, "vlan"), "%d is not a VLAN; write 1 to %d, or 0 for none", n.VLAN, mostVLAN)
+		}
+		if n.Gateway != "" && route >= 0 {
+			o.errorf(fieldpath.Under(at, "gateway"), "there is one already in %s; a worker has one default route", fieldpath.Item(path, route))
+		}
+		if n.Gateway != "" && route < 0 {
+			route = i
+		}
+		o.addresses(at, p, n, taken)
+		o.macs(fieldpath.Under(at, "macs"), p, n, taken)
 	}
-	o.addresses(path, p, taken)
-	o.distinct(fieldpath.Under(path, "dns.servers"), n.DNS.Servers, resolverProblem)
-	o.distinct(fieldpath.Under(path, "dns.search"), n.DNS.Search, domainProblem)
+}
+
+// dns judges name servers and search domains.
+func (o *object) dns(path string, d DNS) {
+	o.distinct(fieldpath.Under(path, "servers"), d.Servers, resolverProblem)
+	o.distinct(fieldpath.Under(path, "search"), d.Search, domainProblem)
 }
 
 var bridgeForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$`)
 
-func (o *object) addresses(path string, p *WorkerPool, taken takenAddresses) {
-	n := p.Spec.Network
-	gateway := o.gateway(path, n)
+func (o *object) addresses(path string, p *WorkerPool, n Network, taken takenAddresses) {
+	gateway := o.gateway(path, p, n)
 	if len(n.Addresses) == 0 {
 		return
 	}
@@ -62,19 +85,44 @@ func (o *object) addresses(path string, p *WorkerPool, taken takenAddresses) {
 		case gateway.IsValid() && !prefix.Contains(gateway) && !(gateway.Is6() && gateway.IsLinkLocalUnicast()):
 			o.errorf(at, "%s does not hold the gateway %s; is the address, the prefix length or the gateway wrong?", prefix, gateway)
 		default:
-			o.takeAddress(at, p, prefix.Addr(), taken)
+			o.takeAddress(at, p, n, prefix.Addr().String(), taken)
 		}
 	}
-	if size := p.Size(); len(n.Addresses) < size {
-		o.errorf(fieldpath.Under(path, "addresses"), "%d for %d workers; worker n takes the n-th, so write %d more", len(n.Addresses), size, size-len(n.Addresses))
+	o.enough(fieldpath.Under(path, "addresses"), len(n.Addresses), p)
+}
+
+// enough wants an entry for each worker.
+func (o *object) enough(path string, written int, p *WorkerPool) {
+	if size := p.Size(); written < size {
+		o.errorf(path, "%d for %d workers; worker n takes the n-th, so write %d more", written, size, size-written)
 	}
 }
 
+// macs judges the addresses of network cards.
+func (o *object) macs(path string, p *WorkerPool, n Network, taken takenAddresses) {
+	if len(n.MACs) == 0 {
+		return
+	}
+	for i, text := range n.MACs {
+		at := fieldpath.Item(path, i)
+		mac, err := net.ParseMAC(text)
+		switch {
+		case err != nil || len(mac) != 6:
+			o.errorf(at, "%s is not the address of a network card, such as \"bc:24:11:00:00:01\"", phrase.Quote(text))
+		case mac[0]&1 != 0:
+			o.errorf(at, "%s is a multicast address: the first byte of a network card's is even", mac)
+		default:
+			o.takeAddress(at, p, n, mac.String(), taken)
+		}
+	}
+	o.enough(path, len(n.MACs), p)
+}
+
 // gateway returns the gateway when there is a good one.
-func (o *object) gateway(path string, n Network) netip.Addr {
+func (o *object) gateway(path string, p *WorkerPool, n Network) netip.Addr {
 	at := fieldpath.Under(path, "gateway")
 	if n.Gateway == "" {
-		if len(n.Addresses) > 0 {
+		if len(n.Addresses) > 0 && !p.hasRoute() {
 			o.errorf(at, "is missing beside addresses; write the default route of that network")
 		}
 		return netip.Addr{}
@@ -88,6 +136,12 @@ func (o *object) gateway(path string, n Network) netip.Addr {
 		return netip.Addr{}
 	}
 	return gateway
+}
+
+// hasRoute reports whether some network gives the workers their default route: by a
+// gateway, or by DHCP.
+func (p *WorkerPool) hasRoute() bool {
+	return slices.ContainsFunc(p.Networks(), func(n Network) bool { return n.Gateway != "" || len(n.Addresses) == 0 })
 }
 
 // parseAddress reads an address of a worker with its prefix length.
@@ -126,11 +180,11 @@ func lastAddress(prefix netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(bytes)
 }
 
-func (o *object) takeAddress(path string, p *WorkerPool, address netip.Addr, taken takenAddresses) {
-	n := p.Spec.Network
-	places := []addressIn{
-		{"cluster " + p.Spec.KubeCluster, address},
-		{fmt.Sprintf("network %s %s %d", p.Spec.Hypervisor, n.Bridge, n.VLAN), address},
+// takeAddress takes an address of a network, or of a network card, for one worker.
+func (o *object) takeAddress(path string, p *WorkerPool, n Network, address string, taken takenAddresses) {
+	places := []addressIn{{fmt.Sprintf("network %s %s %d", p.Spec.Hypervisor, n.Name, n.VLAN), address}}
+	if p.Spec.KubeCluster != "" {
+		places = append(places, addressIn{"cluster " + p.Spec.KubeCluster, address})
 	}
 	for _, place := range places {
 		if first, twice := taken[place]; twice {

@@ -33,7 +33,7 @@ func TestOneAddressMayLiveTwiceWhereItNeverMeets(t *testing.T) {
 	pool := func(name, hypervisor, kubeCluster, bridge string, vlan int) string {
 		text := poolText(name, fmt.Sprintf(`
   replicas: 1
-  network: {bridge: %s, vlan: %d, addresses: [192.0.2.21/24], gateway: 192.0.2.1}
+  networks: [{name: %s, vlan: %d, addresses: [192.0.2.21/24], gateway: 192.0.2.1}]
 `, bridge, vlan))
 		text = strings.Replace(text, "hypervisor: lab", "hypervisor: "+hypervisor, 1)
 		return strings.Replace(text, "kubeCluster: rke2", "kubeCluster: "+kubeCluster, 1)
@@ -52,7 +52,7 @@ func TestOneAddressMayLiveTwiceWhereItNeverMeets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := loadPools(t, first, test.second)
-			if refused := err != nil && strings.Contains(err.Error(), "is taken already; see WorkerPool/a spec.network.addresses[0] (pools.yaml:11)"); refused != test.refused {
+			if refused := err != nil && strings.Contains(err.Error(), "is taken already; see WorkerPool/a spec.networks[0].addresses[0] (pools.yaml:11)"); refused != test.refused {
 				t.Errorf("refused is %t, want %t: %v", refused, test.refused, err)
 			}
 		})
@@ -102,7 +102,7 @@ func TestTheNumberOfWorkersIsThatOfCardsOrReplicas(t *testing.T) {
 }
 
 func TestAPoolWithoutCardsIgnoresTheOptionsOfCards(t *testing.T) {
-	const options = "  machine: {type: I440FX, firmware: SeaBIOS}\n  passthrough: {xVGA: true, pcie: true}\n"
+	const options = "  machine: {firmware: BIOS}\n  proxmox: {machineType: I440FX, xVGA: true, pcie: true}\n"
 	_, warnings, err := document.Load(lab(t), document.File{Name: "a.yaml", Data: []byte(poolText("plain", "  replicas: 1\n"+options))})
 	if err != nil || len(warnings) > 0 {
 		t.Errorf("warnings %v, error %v", warnings, err)
@@ -131,7 +131,7 @@ func TestOneMistakeIsOneProblem(t *testing.T) {
 		"replicas: -x",                       // not: no replicas
 		"replicsa: 3",                        // likewise
 		"gpus: [{host: pve1, bfd: 03:00.0}]", // not: bdf is missing
-		"replicas: 1\n  network: {addresses: [192.0.2.4/24], gatway: 192.0.2.1}",
+		"replicas: 1\n  networks: [{addresses: [192.0.2.4/24], gatway: 192.0.2.1}]",
 	} {
 		text := poolText("gpu", "  "+spec+"\n")
 		if strings.HasPrefix(spec, "hyp") {
@@ -158,7 +158,7 @@ func TestOneMistakeIsOneProblem(t *testing.T) {
 func TestDocumentsMadeInCodeAreJudgedWithoutPlaces(t *testing.T) {
 	d := &v1alpha1.Documents{WorkerPools: []v1alpha1.WorkerPool{{}}}
 	d.WorkerPools[0].Name = "gpu"
-	d.WorkerPools[0].Spec = v1alpha1.WorkerPoolSpec{Hypervisor: "lab", KubeCluster: "rke2", Template: v1alpha1.Template{Name: "t"}, GPUs: []v1alpha1.GPURequest{{Host: "pve1", BDF: "03:00"}}}
+	d.WorkerPools[0].Spec = v1alpha1.WorkerPoolSpec{Hypervisor: "lab", KubeCluster: "rke2", Template: v1alpha1.Template{Name: "t"}, GPUs: []v1alpha1.GPURequest{{Host: "pve1", BDF: "03"}}}
 	v1alpha1.SetDefaults(d)
 	_, problems := d.Validate()
 	var got []string
@@ -167,7 +167,7 @@ func TestDocumentsMadeInCodeAreJudgedWithoutPlaces(t *testing.T) {
 	}
 	want := `WorkerPool/gpu: spec.hypervisor: there is no Hypervisor document "lab"; there is none in these files
 WorkerPool/gpu: spec.kubeCluster: there is no KubeCluster document "rke2"; there is none in these files
-WorkerPool/gpu: spec.gpus[0].bdf: "03:00" has no function; write "0000:03:00.0" (gpuworker gpus lists them)`
+WorkerPool/gpu: spec.gpus[0].bdf: "03" is not a PCI address; write it as domain:bus:device.function, for example "0000:03:00.0" (gpuworker gpus lists them)`
 	if diff := cmp.Diff(want, strings.Join(got, "\n")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -15,23 +15,28 @@ import (
 
 func (v *validator) pools() {
 	names, cards, addresses := make(uniqueNames), make(takenCards), make(takenAddresses)
+	workers := v.docs.workerNames()
 	hypervisors, kubeClusters := v.docs.names(KindHypervisor), v.docs.names(KindKubeCluster)
 	for i, p := range v.docs.Pools() {
 		o := v.object(KindWorkerPool, i, p.Name)
 		names.check(o, p.Name)
 		o.reference("spec.hypervisor", KindHypervisor, p.Spec.Hypervisor, hypervisors)
-		o.reference("spec.kubeCluster", KindKubeCluster, p.Spec.KubeCluster, kubeClusters)
+		if p.Spec.KubeCluster != "" {
+			o.reference("spec.kubeCluster", KindKubeCluster, p.Spec.KubeCluster, kubeClusters)
+		}
 		o.size(p)
-		o.workerNames(p)
+		o.workerNames(p, workers)
 		o.lifecycle(&p.Spec)
 		o.distinct("spec.hosts", p.Spec.Hosts, hostProblem)
 		o.gpus(p, cards)
-		o.template("spec.template", p.Spec)
+		o.template("spec.template", p)
 		o.machine("spec.machine", p.Spec)
-		o.passthrough("spec.passthrough", p.Spec)
-		o.network("spec.network", p, addresses)
+		o.networks("spec.networks", p, addresses)
+		o.dns("spec.dns", p.Spec.DNS)
+		o.proxmoxWorkers("spec.proxmox", p)
 		o.access("spec.access", p.Spec.Access)
 		o.nodeLabels("spec.labels", p)
+		o.noKubeNode("spec.taints", p, len(p.Spec.Taints))
 		o.taints("spec.taints", p.Spec.Taints)
 	}
 }
@@ -60,8 +65,9 @@ func (o *object) size(p *WorkerPool) {
 	case p.IsGPU() && replicas != nil:
 		o.errorf("spec.replicas", "a pool has gpus or replicas, never both; with gpus there is one worker for each card")
 	case p.IsGPU():
+	case replicas == nil && len(p.Spec.Names) > 0:
 	case replicas == nil:
-		o.warnf("spec", "the pool is empty, it has neither gpus nor replicas: %s", o.fateOfOthers(p))
+		o.warnf("spec", "the pool is empty, it has neither gpus nor replicas nor names: %s", o.fateOfOthers(p))
 	case *replicas < 0:
 		o.errorf("spec.replicas", "%d is not a number of workers; write 0 or more", *replicas)
 	case *replicas == 0:
@@ -75,16 +81,6 @@ func (o *object) fateOfOthers(p *WorkerPool) string {
 		return "the next apply destroys the workers that are there"
 	}
 	return "the workers that are there stay until a person names them in a command"
-}
-
-// workerNames wants room for the longest <pool>-<n>, which is a host name and
-// the name of a KubeNode.
-func (o *object) workerNames(p *WorkerPool) {
-	longest := p.WorkerName(max(p.Size(), 1))
-	if len(p.Name) <= validation.DNS1123LabelMaxLength && len(longest) > validation.DNS1123LabelMaxLength {
-		o.errorf("metadata.name", "is too long for its workers: %s has %d characters, and %d is the limit; take %d away",
-			longest, len(longest), validation.DNS1123LabelMaxLength, len(longest)-validation.DNS1123LabelMaxLength)
-	}
 }
 
 func (o *object) lifecycle(spec *WorkerPoolSpec) {
@@ -109,50 +105,77 @@ func hostProblem(name string) string {
 
 var hostForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
 
-func (o *object) template(path string, spec WorkerPoolSpec) {
-	t := spec.Template
-	var set []string
-	if t.Name != "" {
-		set = append(set, "name")
-	}
-	if t.VMID != 0 {
-		set = append(set, "vmid")
-	}
-	if len(t.Tags) > 0 {
-		set = append(set, "tags")
-	}
-	switch len(set) {
-	case 0:
-		o.errorf(path, "says nothing; write one of name, vmid and tags, for example {name: ubuntu-22.04}")
-	case 1:
-	default:
+func (o *object) template(path string, p *WorkerPool) {
+	t := p.Spec.Template
+	set := t.ways()
+	switch {
+	case len(set) == 0:
+		o.errorf(path, "says nothing; write one of name, id and tags, for example {name: ubuntu-22.04}")
+	case len(set) > 1:
 		o.errorf(path, "has %s; write only one of them", phrase.And(set))
 	}
+	o.libraryItem(path, p)
 	if t.Name != "" && !vmNameForm.MatchString(t.Name) {
 		o.errorf(fieldpath.Under(path, "name"), "%s cannot be the name of a VM; Proxmox takes letters, digits, and hyphens and dots inside", phrase.Quote(t.Name))
 	}
-	o.templateVMID(fieldpath.Under(path, "vmid"), t.VMID, spec.Hypervisor)
+	o.templateID(fieldpath.Under(path, "id"), p)
 	o.distinct(fieldpath.Under(path, "tags"), t.Tags, tagProblem)
 	oneOf(o, fieldpath.Under(path, "clone"), t.Clone, CloneLinked, CloneFull)
+}
+
+// ways are the ways in which the template is named.
+func (t Template) ways() []string {
+	var set []string
+	for _, way := range []struct {
+		name string
+		set  bool
+	}{{"name", t.Name != ""}, {"id", t.ID != ""}, {"tags", len(t.Tags) > 0}, {"library and item", t.Library != "" || t.Item != ""}} {
+		if way.set {
+			set = append(set, way.name)
+		}
+	}
+	return set
+}
+
+// libraryItem judges a template of a content library.
+func (o *object) libraryItem(path string, p *WorkerPool) {
+	t := p.Spec.Template
+	proxmox, known := o.onProxmox(p)
+	switch {
+	case t.Library == "" && t.Item == "":
+	case proxmox || !known:
+		field := "library"
+		if t.Library == "" {
+			field = "item"
+		}
+		o.errorf(fieldpath.Under(path, field), "Proxmox VE has no content libraries; write name, id or tags of a template")
+	case t.Library == "":
+		o.errorf(fieldpath.Under(path, "library"), "is missing beside item")
+	case t.Item == "":
+		o.errorf(fieldpath.Under(path, "item"), "is missing beside library")
+	}
 }
 
 // vmNameForm is Proxmox's format dns-name.
 var vmNameForm = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
 
-func (o *object) templateVMID(path string, vmid int, hypervisor string) {
-	if vmid == 0 {
+// templateID wants a number of Proxmox VE that is not for new VMs.
+func (o *object) templateID(path string, p *WorkerPool) {
+	id := p.Spec.Template.ID
+	h, known := o.docs.Hypervisor(p.Spec.Hypervisor)
+	if id == "" || known && h.Spec.Proxmox == nil {
 		return
 	}
-	if vmid < lowestVMID || vmid > highestVMID {
-		o.errorf(path, "%d is not a VM number; Proxmox takes %d to %d", vmid, lowestVMID, highestVMID)
+	number, err := strconv.Atoi(id)
+	if err != nil || strconv.Itoa(number) != id || number < lowestVMID || number > highestVMID {
+		o.errorf(path, "%s is not a VM number; Proxmox takes %d to %d", phrase.Quote(id), lowestVMID, highestVMID)
 		return
 	}
-	h, ok := o.docs.Hypervisor(hypervisor)
-	if !ok || h.Spec.Proxmox == nil {
+	if !known {
 		return
 	}
-	if r := h.Spec.Proxmox.VMIDs; r.First <= vmid && vmid <= r.Last {
-		o.warnf(path, "%d lies in the range that new VMs take their numbers from (%d to %d); keep templates out of it", vmid, r.First, r.Last)
+	if r := h.Spec.Proxmox.VMIDs; r.First <= number && number <= r.Last {
+		o.warnf(path, "%d lies in the range that new VMs take their numbers from (%d to %d); keep templates out of it", number, r.First, r.Last)
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// WorkerPool is a set of like workers: virtual machines that are nodes of a
-// KubeCluster, each with one whole GPU or without any.
+// WorkerPool is a set of like workers: virtual machines, each with one whole GPU or
+// without any, that join a KubeCluster or nothing.
 type WorkerPool struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
@@ -19,12 +19,13 @@ type WorkerPool struct {
 type WorkerPoolSpec struct {
 	// Hypervisor is the name of the Hypervisor document where the VMs live.
 	Hypervisor string `json:"hypervisor"`
-	// KubeCluster is the name of the KubeCluster document that they join.
-	KubeCluster string `json:"kubeCluster"`
+	// KubeCluster is the name of the KubeCluster document that they join. Left out:
+	// they join nothing.
+	KubeCluster string `json:"kubeCluster,omitempty"`
 
 	// Lifecycle is SemiPersistent (changed in place, never destroyed but by
-	// name) or Ephemeral (replaced freely). Default: Ephemeral with replicas,
-	// SemiPersistent with GPUs or neither. A pool with GPUs cannot be Ephemeral.
+	// name) or Ephemeral (replaced freely). Default: Ephemeral with replicas or
+	// names alone, SemiPersistent otherwise. A pool with GPUs cannot be Ephemeral.
 	// +kubebuilder:validation:Enum=SemiPersistent;Ephemeral
 	Lifecycle Lifecycle `json:"lifecycle,omitempty"`
 
@@ -35,23 +36,29 @@ type WorkerPoolSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	Replicas *int32 `json:"replicas,omitempty"`
 
+	// Names are the names of the workers: of their VMs and KubeNodes. One for each
+	// card or replica; without either they say how many workers there are. Left out:
+	// POOL-1, POOL-2, …
+	Names []string `json:"names,omitempty"`
+
 	// Hosts limits the hosts that may run workers. Empty: all.
 	Hosts []string `json:"hosts,omitempty"`
 
 	// Template is the VM template to clone.
 	Template Template `json:"template"`
 
-	// Machine is the size and kind of the VMs.
+	// Machine is the size of the VMs: what every hypervisor has.
 	Machine Machine `json:"machine,omitempty,omitzero"`
 
-	// Network is how the VMs are connected.
-	Network Network `json:"network,omitempty,omitzero"`
+	// Networks are the network cards of each VM, in their order. Left out: one, in
+	// the hypervisor's default network, with DHCP.
+	Networks []Network `json:"networks,omitempty"`
+
+	// DNS are name servers and search domains. Left out: those of the host.
+	DNS DNS `json:"dns,omitempty,omitzero"`
 
 	// Access is who may log in.
 	Access Access `json:"access,omitempty,omitzero"`
-
-	// Passthrough are the options of the attached card.
-	Passthrough Passthrough `json:"passthrough,omitempty,omitzero"`
 
 	// Labels are put on the KubeNode by its kubelet, so only those that a
 	// kubelet may set on itself: no node-role.kubernetes.io/….
@@ -59,12 +66,8 @@ type WorkerPoolSpec struct {
 	// Taints are put on the KubeNode.
 	Taints []Taint `json:"taints,omitempty"`
 
-	// OnBoot starts the VMs when their host boots. Default true.
-	// +kubebuilder:default=true
-	OnBoot *bool `json:"onBoot,omitempty"`
-	// Protection has the hypervisor refuse to destroy the VM. Default: true for
-	// SemiPersistent, false for Ephemeral.
-	Protection *bool `json:"protection,omitempty"`
+	// Proxmox are the options that only Proxmox VE has.
+	Proxmox *ProxmoxWorkers `json:"proxmox,omitempty"`
 }
 
 // Lifecycle is what may happen to a worker without a person naming it.
@@ -76,12 +79,15 @@ const (
 	Ephemeral      Lifecycle = "Ephemeral"
 )
 
-// GPURequest asks for one card by its place (Host and BDF), or for Count cards
-// by kind (Model or ID, perhaps only on some Hosts).
+// GPURequest asks for one card by its place (Card, or Host and BDF), or for Count
+// cards by kind (Model or ID, perhaps only on some Hosts).
 type GPURequest struct {
-	// Host is where the card of BDF is. Host and BDF name one card exactly.
+	// Card is the place of one card, "pve1/0000:03:00.0", as the commands print it.
+	Card string `json:"card,omitempty"`
+	// Host is where the card of BDF is. Host and BDF are another way to write Card.
 	Host string `json:"host,omitempty"`
-	// BDF is the PCI address of the card on Host, "0000:03:00.0".
+	// BDF is the PCI address of the card on Host, "0000:03:00.0". The function may
+	// be left out: the whole card is taken.
 	BDF string `json:"bdf,omitempty"`
 
 	// Model selects cards by name, "Tesla T4", compared without case.
@@ -96,18 +102,20 @@ type GPURequest struct {
 	Hosts []string `json:"hosts,omitempty"`
 }
 
-// Template says which VM template to clone: by exactly one of Name, VMID and
-// Tags. A template on local storage must exist on each host that is to run
-// workers; by name or tags there may be one on each host.
+// Template says which VM template to clone: by exactly one of Name, ID and Tags, or
+// by Library and Item. A template on local storage must exist on each host that is
+// to run workers; by name or tags there may be one on each host.
 type Template struct {
 	// Name is the name of the template.
 	Name string `json:"name,omitempty"`
-	// VMID is the number of the template.
-	// +kubebuilder:validation:Minimum=100
-	// +kubebuilder:validation:Maximum=999999999
-	VMID int `json:"vmid,omitempty"`
+	// ID is the hypervisor's identifier of the template, as text: "9000".
+	ID string `json:"id,omitempty"`
 	// Tags are tags that the template has, all of them.
 	Tags []string `json:"tags,omitempty"`
+	// Library is the content library of Item. Proxmox VE has none.
+	Library string `json:"library,omitempty"`
+	// Item is the template in Library.
+	Item string `json:"item,omitempty"`
 
 	// Clone is Linked (default; quick, and needs the template for ever) or Full.
 	// +kubebuilder:validation:Enum=Linked;Full
@@ -124,8 +132,8 @@ const (
 	CloneFull   CloneMode = "Full"
 )
 
-// Machine is the virtual hardware. The defaults are right for passthrough and
-// harmless without it.
+// Machine is the virtual hardware that every hypervisor has. The defaults are right
+// for passthrough and harmless without it.
 type Machine struct {
 	// Cores is the number of virtual CPU cores, in one socket. Default 4.
 	// +kubebuilder:validation:Minimum=1
@@ -138,18 +146,11 @@ type Machine struct {
 	Memory resource.Quantity `json:"memory,omitempty,omitzero"`
 	// Disk is the first disk.
 	Disk Disk `json:"disk,omitempty,omitzero"`
-	// CPU is the CPU model. Default "host".
-	// +kubebuilder:default=host
-	CPU string `json:"cpu,omitempty"`
-	// Type is the machine type: Q35 (default) or I440FX. PCIe passthrough needs Q35.
-	// +kubebuilder:validation:Enum=Q35;I440FX
-	// +kubebuilder:default=Q35
-	Type MachineType `json:"type,omitempty"`
-	// Firmware is OVMF (default; Secure Boot keys are never enrolled, since they
-	// refuse unsigned NVIDIA modules), SeaBIOS, or Template to keep what the
-	// template has.
-	// +kubebuilder:validation:Enum=OVMF;SeaBIOS;Template
-	// +kubebuilder:default=OVMF
+	// Firmware is UEFI (default; Secure Boot keys are never enrolled, since they
+	// refuse unsigned NVIDIA modules), BIOS, or Template to keep what the template
+	// has.
+	// +kubebuilder:validation:Enum=UEFI;BIOS;Template
+	// +kubebuilder:default=UEFI
 	Firmware Firmware `json:"firmware,omitempty"`
 }
 
@@ -177,16 +178,16 @@ type Firmware string
 
 // The firmwares.
 const (
-	OVMF             Firmware = "OVMF"
-	SeaBIOS          Firmware = "SeaBIOS"
+	UEFI             Firmware = "UEFI"
+	BIOS             Firmware = "BIOS"
 	FirmwareTemplate Firmware = "Template"
 )
 
-// Network is the first network card of each worker.
+// Network is one network card of each worker.
 type Network struct {
-	// Bridge is the host's bridge. Default "vmbr0".
-	// +kubebuilder:default=vmbr0
-	Bridge string `json:"bridge,omitempty"`
+	// Name is the hypervisor's name of the network: on Proxmox VE a bridge, "vmbr1".
+	// Left out: the hypervisor's default.
+	Name string `json:"name,omitempty"`
 	// VLAN is the tag, 1 to 4094; 0 for none.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=4094
@@ -194,10 +195,12 @@ type Network struct {
 	// Addresses are static addresses with prefix length, "192.0.2.21/24": the
 	// worker with number n takes the n-th. Empty: DHCP.
 	Addresses []string `json:"addresses,omitempty"`
-	// Gateway is the default route. Needed with Addresses.
+	// Gateway is the default route. At most one network has it.
 	Gateway string `json:"gateway,omitempty"`
-	// DNS are name servers and search domains. Left out: those of the host.
-	DNS DNS `json:"dns,omitempty,omitzero"`
+	// MACs are the addresses of the network cards, "bc:24:11:00:00:01", set before a
+	// VM is started for the first time: the worker with number n takes the n-th.
+	// Empty: the hypervisor chooses.
+	MACs []string `json:"macs,omitempty"`
 }
 
 // DNS is the resolver of the workers.
@@ -217,19 +220,32 @@ type Access struct {
 	SSHKeys []string `json:"sshKeys,omitempty"`
 }
 
-// Passthrough are the options of the card in the VM. They are ignored by a
-// pool without GPUs.
-type Passthrough struct {
-	// XVGA makes the card the VM's primary display. Default false: only for
-	// guests that need it.
-	// +kubebuilder:default=false
-	XVGA *bool `json:"xVGA,omitempty"`
-	// PCIe shows the card as a PCI Express device. Default true; needs Q35.
+// ProxmoxWorkers are the options of VMs that only Proxmox VE has.
+type ProxmoxWorkers struct {
+	// CPU is the CPU model. Default "host".
+	// +kubebuilder:default=host
+	CPU string `json:"cpu,omitempty"`
+	// MachineType is Q35 (default) or I440FX. PCIe passthrough needs Q35.
+	// +kubebuilder:validation:Enum=Q35;I440FX
+	// +kubebuilder:default=Q35
+	MachineType MachineType `json:"machineType,omitempty"`
+	// OnBoot starts the VMs when their host boots. Default true.
+	// +kubebuilder:default=true
+	OnBoot *bool `json:"onBoot,omitempty"`
+	// Protection has the hypervisor refuse to destroy the VM. Default: true for
+	// SemiPersistent, false for Ephemeral.
+	Protection *bool `json:"protection,omitempty"`
+	// PCIe shows the card as a PCI Express device. Default true; needs Q35. Ignored
+	// without GPUs, as the two below.
 	// +kubebuilder:default=true
 	PCIe *bool `json:"pcie,omitempty"`
 	// ROMBar shows the card's firmware ROM to the guest. Default true.
 	// +kubebuilder:default=true
 	ROMBar *bool `json:"romBar,omitempty"`
+	// XVGA makes the card the VM's primary display. Default false: only for
+	// guests that need it.
+	// +kubebuilder:default=false
+	XVGA *bool `json:"xVGA,omitempty"`
 }
 
 // Taint is a taint of a KubeNode.

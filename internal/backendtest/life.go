@@ -96,12 +96,30 @@ func (s *scenario) isWhole(w *worker) {
 	}
 }
 
+// withMACs are declared network cards with the MACs that the VM has where none is
+// declared: every card that there is has one, before the VM is started.
+func (s *scenario) withMACs(declared []inventory.NIC, vm *inventory.VM) []inventory.NIC {
+	s.Helper()
+	nics := slices.Clone(declared)
+	for i := range nics {
+		mac := vm.Machine.NIC(i).MAC
+		if mac == "" {
+			s.Errorf("VM %s: the MAC of network card %d is not known", vm.ID, i)
+		}
+		if nics[i].MAC == "" {
+			nics[i].MAC = mac
+		}
+	}
+	return nics
+}
+
 // isDeclared compares what VMs run with and what was declared for them.
 func (s *scenario) isDeclared(w *worker, vm *inventory.VM) {
 	s.Helper()
 	expected := w.machine
 	expected.Card = w.card
 	expected.Storage = vm.Machine.Storage // the template's
+	expected.NICs = s.withMACs(w.machine.NICs, vm)
 	for what, is := range map[string]inventory.Machine{"configured": vm.Machine, "running": vm.Applied} {
 		if diff := cmp.Diff(expected, is, cmpopts.EquateEmpty()); diff != "" {
 			s.Errorf("VM %s as %s (- declared, + is):\n%s", vm.ID, what, diff)

@@ -127,8 +127,8 @@ func (c *checker) neededHosts() []string {
 		names = append(names, pool.Spec.Hosts...)
 		for _, g := range pool.Spec.GPUs {
 			names = append(names, g.Hosts...)
-			if g.Host != "" {
-				names = append(names, g.Host)
+			if ref, named := g.Place(); named {
+				names = append(names, ref.Host)
 			}
 		}
 		for _, claim := range c.world.Claims {
@@ -145,7 +145,7 @@ func (c *checker) neededHosts() []string {
 // where they may live.
 func (c *checker) pool(pool *v1alpha1.WorkerPool) {
 	if !pool.IsGPU() {
-		needs := plan.RequirementsOf(pool, pool.WorkerName(1), nil)
+		needs := plan.RequirementsOf(c.world.Capabilities, pool, pool.WorkerName(1), nil)
 		for _, name := range c.allowed(pool.Spec.Hosts) {
 			c.host(needs, name, false)
 		}
@@ -153,7 +153,7 @@ func (c *checker) pool(pool *v1alpha1.WorkerPool) {
 	}
 	for i := range pool.Spec.GPUs {
 		request := &pool.Spec.GPUs[i]
-		needs := plan.RequirementsOf(pool, pool.WorkerName(1), request)
+		needs := plan.RequirementsOf(c.world.Capabilities, pool, pool.WorkerName(1), request)
 		if !needs.Card.Ref.IsZero() {
 			c.exactCard(pool, needs)
 			continue
@@ -288,7 +288,7 @@ func (c *checker) host(needs place.Requirements, name string, named bool) {
 			findings = append(findings, place.CheckStorage(c.world, host, volume, 0))
 		}
 	}
-	findings = append(findings, place.CheckNetwork(c.world, host, needs.NIC), place.CheckCPUs(c.world, host, needs.Cores))
+	findings = append(append(findings, place.CheckNetworks(c.world, host, needs.NICs)...), place.CheckCPUs(c.world, host, needs.Cores))
 	if named {
 		c.add(findings...)
 		return

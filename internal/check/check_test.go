@@ -155,7 +155,7 @@ func TestAWorkerThatNeedsAnIdentifierWhenNoneIsLeft(t *testing.T) {
 	if got := verdict(homelab()); got != finding.Fail {
 		t.Errorf("w-1 is to be made: %q", got)
 	}
-	there := VM(9100, "w-1", "pve1").Machine(func(m *inventory.Machine) { m.Firmware = inventory.FirmwareOVMF }).Ours("w", "rke2-lab", "Ephemeral").Running()
+	there := VM(9100, "w-1", "pve1").Machine(func(m *inventory.Machine) { m.Firmware = inventory.FirmwareUEFI }).Ours("w", "rke2-lab", "Ephemeral").Running()
 	if got := verdict(homelab(there)); got == finding.Fail {
 		t.Errorf("w-1 is there: %q", got)
 	}

@@ -60,7 +60,7 @@ func TestABridgeThatMayNotBeUsedIsNotSaidToBeMissing(t *testing.T) {
 		},
 		"something else": {
 			inventory.Right{Privilege: "SDN.Use", Path: "/sdn/zones/localnetwork/vmbr7", Stops: inventory.StopsAll},
-			"info    network  BRIDGE-MISSING         pve1: the host has no bridge vmbr0; it has none → correct spec.network.bridge, or make the bridge on the host\n",
+			"info    network  BRIDGE-MISSING         pve1: the host has no bridge vmbr0; it has none → correct the name in spec.networks, or make the bridge on the host\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -67,7 +67,7 @@ func TestProblemsOfDocumentsArePrintedAsEditorsReadThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bad := strings.NewReplacer("0000:03:00.0", "03:00", "hypervisor: lab", "hypervisor: lob").Replace(string(text))
+	bad := strings.NewReplacer("0000:03:00.0", "03", "hypervisor: lab", "hypervisor: lob").Replace(string(text))
 	if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
 		t.Fatal(err)
 	}

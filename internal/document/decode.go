@@ -37,11 +37,24 @@ func Load(files ...File) (d *v1alpha1.Documents, warnings Problems, err error) {
 	v1alpha1.SetDefaults(&s.documents)
 	warned, wrong := s.documents.Validate()
 	warnings = s.located(warned)
+	wrong = append(wrong, controllerOnly(&s.documents)...)
 	if err := append(problems, s.located(wrong)...).orNil(); err != nil {
 		return nil, warnings, err
 	}
 	s.absoluteFiles()
 	return &s.documents, warnings, nil
+}
+
+// controllerOnly are the problems of documents that point to Kubernetes Secrets: who
+// reads files has no Kubernetes API to ask.
+func controllerOnly(d *v1alpha1.Documents) []v1alpha1.Problem {
+	var problems []v1alpha1.Problem
+	for _, field := range d.SecretRefs() {
+		problems = append(problems, v1alpha1.Problem{
+			Field: field, Message: "only the controller reads Kubernetes Secrets, the command line does not; write env or file",
+		})
+	}
+	return problems
 }
 
 // Decode reads all documents of the files strictly: an unknown field, a field
@@ -65,7 +78,7 @@ func decode(files []File) (*set, Problems) {
 		r.readFile(file.Data)
 	}
 	if len(s.origins) == 0 && len(problems) == 0 {
-		problem := Problem{Message: "no documents; write a Hypervisor, a KubeCluster and a WorkerPool (see examples/minimal.yaml)"}
+		problem := Problem{Message: "no documents; write a Hypervisor and a WorkerPool (see examples/minimal.yaml)"}
 		if len(files) == 1 {
 			problem.File = files[0].Name
 		}

@@ -61,7 +61,7 @@ func TestTheHomelabIsWhatItSays(t *testing.T) {
 		t.Errorf("cards (-want +got):\n%s", diff)
 	}
 	plain, ok := d.WorkerPool("workers")
-	if !ok || plain.IsGPU() || plain.Size() != 3 || plain.Spec.Lifecycle != v1alpha1.Ephemeral || *plain.Spec.Protection {
+	if !ok || plain.IsGPU() || plain.Size() != 3 || plain.Spec.Lifecycle != v1alpha1.Ephemeral || *plain.Spec.Proxmox.Protection {
 		t.Errorf("workers is %+v", plain)
 	}
 	if h, ok := d.Hypervisor("lab"); !ok || h.Spec.Proxmox.Credentials.Token.Describe() != "environment variable PVE_TOKEN" {
@@ -176,8 +176,8 @@ func TestYAMLIsReadAsPeopleWriteIt(t *testing.T) {
 		"a list of merge keys prefers the first":        {"gpus:\n- &a {host: pve1}\n- &b {host: pve2, bdf: 0000:03:00.0}\n- <<: [*a, *b]", v1alpha1.WorkerPoolSpec{GPUs: []v1alpha1.GPURequest{{Host: "pve1"}, {Host: "pve2", BDF: "0000:03:00.0"}, {Host: "pve1", BDF: "0000:03:00.0"}}}},
 		"an address without quotes is text":             {"gpus: [{host: pve1, bdf: 03:00.0}]", v1alpha1.WorkerPoolSpec{GPUs: []v1alpha1.GPURequest{{Host: "pve1", BDF: "03:00.0"}}}},
 		"a date is text where text is wanted":           {"labels: {since: 2026-01-02}", v1alpha1.WorkerPoolSpec{Labels: map[string]string{"since": "2026-01-02"}}},
-		"false is not left out":                         {"onBoot: false", v1alpha1.WorkerPoolSpec{OnBoot: new(bool)}},
-		"VLAN 0 is no VLAN":                             {"network: {vlan: 0}", v1alpha1.WorkerPoolSpec{}},
+		"false is not left out":                         {"proxmox: {onBoot: false}", v1alpha1.WorkerPoolSpec{Proxmox: &v1alpha1.ProxmoxWorkers{OnBoot: new(bool)}}},
+		"VLAN 0 is no VLAN":                             {"networks: [{vlan: 0}]", v1alpha1.WorkerPoolSpec{Networks: []v1alpha1.Network{{}}}},
 		"sizes may be written with decimals when whole": {"machine: {memory: 1.5Gi}", v1alpha1.WorkerPoolSpec{Machine: v1alpha1.Machine{Memory: resource.MustParse("1536Mi")}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -246,7 +246,7 @@ spec:
       22.04"
   gpus:
     - host: pve1
-      bdf: "03:00"
+      bdf: "03"
     - model: Tesla T4
       cuont: 2
   replicas: 1
@@ -297,7 +297,7 @@ func TestFilesThatAreNoDocumentsAreRefusedClearly(t *testing.T) {
 		"binary":              {"MZ\x90\x00", "a.yaml:1: the file is not UTF-8 text here; save it as UTF-8"},
 		"with a zero byte":    {"a: b\nc: \x00\n", "a.yaml:2: there is a control character (U+0000) here; is it the right file?"},
 		"a password with a *": {"a: b\npassword: *hunter2\n", "a.yaml:2: not YAML: text that begins with * must be in quotes (without them it refers to an anchor, and there is none of this name)"},
-		"empty":               {"", "a.yaml: no documents; write a Hypervisor, a KubeCluster and a WorkerPool (see examples/minimal.yaml)"},
+		"empty":               {"", "a.yaml: no documents; write a Hypervisor and a WorkerPool (see examples/minimal.yaml)"},
 		"an open quote":       {"a: \"b\n", "a.yaml:2: not YAML: found unexpected end of stream; a quote or bracket before it is not closed"},
 		"an open bracket":     {"a: [b\nc: d\n", "a.yaml:2: not YAML: did not find expected ',' or ']'; look at the indentation, brackets and quotes here and below"},
 	} {

@@ -22,7 +22,7 @@ spec:
   kubeCluster: rke2-lab
   hypervisor: lab
   gpus:
-    - {host: pve1, bdf: "03:00"}
+    - {host: pve1, bdf: "03"}
   template: {name: ubuntu-22.04}
 `
 	_, _, err := document.Load(document.File{Name: "lab.yaml", Data: []byte(text)})
@@ -30,6 +30,6 @@ spec:
 	// Output:
 	// lab.yaml:6: KubeCluster/rke2-lab: spec.sever: there is no such field; did you mean "server"?
 	// lab.yaml:14: WorkerPool/gpu-workers: spec.hypervisor: there is no Hypervisor document "lab"; there is none in these files
-	// lab.yaml:16: WorkerPool/gpu-workers: spec.gpus[0].bdf: "03:00" has no function; write "0000:03:00.0" (gpuworker gpus lists them)
+	// lab.yaml:16: WorkerPool/gpu-workers: spec.gpus[0].bdf: "03" is not a PCI address; write it as domain:bus:device.function, for example "0000:03:00.0" (gpuworker gpus lists them)
 	// 3 problems, nothing was changed.
 }

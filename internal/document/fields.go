@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/closest"
 	"github.com/gpuworker/gpuworker/internal/fieldpath"
 	"github.com/gpuworker/gpuworker/internal/phrase"
@@ -70,6 +71,9 @@ func (r *reader) fieldPath(path, name string) string {
 	return fieldpath.Under(path, name)
 }
 
+// entryNumber is the number of an entry of a list in a path.
+var entryNumber = regexp.MustCompile(`\[[0-9]+\]`)
+
 // unknownField says that there is no such field, and which one is meant: a
 // near miss here, or the same name elsewhere in the document.
 func (r *reader) unknownField(t reflect.Type, fields []field, e keyValue, path string) {
@@ -83,7 +87,13 @@ func (r *reader) unknownField(t reflect.Type, fields []field, e keyValue, path s
 	if at == path {
 		message = "a field here has a name that is not known"
 	}
+	now, old := v1alpha1.OldSpelling(entryNumber.ReplaceAllString(at, "[]"), "")
 	switch near := closest.To(e.name, names); {
+	case old && r.quiet == 0:
+		message += "; " + now
+		if path == "spec.template" { // where something must be written
+			r.suspects = append(r.suspects, path)
+		}
 	case t == secretType && e.name == "value":
 		message += "; a secret is never written in a document: write env or file. If this was a real one, make a new one"
 	case r.quiet > 0:

@@ -49,7 +49,7 @@ spec:
   replicas: 0
   hosts: []
   taints: [{key: a, effect: NoSchedule}]
-  passthrough: {xVGA: true}
+  proxmox: {xVGA: true}
 `)})
 	}
 	var sets []*v1alpha1.Documents
@@ -94,6 +94,14 @@ func TestDocumentsAreReadBackFromJSONAsTheyWere(t *testing.T) {
 	}
 }
 
+// refusedFields are those that no document read from a file may have.
+var refusedFields = map[string]bool{
+	"Hypervisor.spec.proxmox.credentials.token.secretRef.name": true, "Hypervisor.spec.proxmox.credentials.token.secretRef.key": true,
+	"Hypervisor.spec.proxmox.credentials.password.secretRef.name": true, "Hypervisor.spec.proxmox.credentials.password.secretRef.key": true,
+	"KubeCluster.spec.joinToken.secretRef.name": true, "KubeCluster.spec.joinToken.secretRef.key": true,
+	"WorkerPool.spec.template.library": true, "WorkerPool.spec.template.item": true,
+}
+
 // The test above proves nothing of a field that no document sets.
 func TestTheSetsHaveEveryField(t *testing.T) {
 	written := map[string]bool{}
@@ -105,7 +113,7 @@ func TestTheSetsHaveEveryField(t *testing.T) {
 	for _, list := range []any{[]v1alpha1.Hypervisor{}, []v1alpha1.KubeCluster{}, []v1alpha1.WorkerPool{}} {
 		kind := reflect.TypeOf(list).Elem().Name()
 		for _, path := range fieldPaths(reflect.TypeOf(list).Elem(), kind) {
-			if !written[path] {
+			if !written[path] && !refusedFields[path] {
 				t.Errorf("no set of documents has %s", path)
 			}
 		}

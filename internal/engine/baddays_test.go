@@ -49,8 +49,8 @@ func TestAWorkerThatCannotBeIsRefusedWithPlaceReasonAndFix(t *testing.T) {
 		{"more memory than any host has", edit("memory: 8Gi", "memory: 4000Gi"), nil, "MEMORY-SHORT", []string{"GiB"}},
 		{"a storage that does not exist", edit("disk: {size: 20Gi}", "disk: {size: 20Gi, storage: nas}"), nil, "STORAGE-MISSING", []string{"nas"}},
 		{"a storage that takes no disks", edit("disk: {size: 20Gi}", "disk: {size: 20Gi, storage: local}"), nil, "STORAGE-CONTENT", []string{"local", "images"}},
-		{"a bridge that is not there", edit("  machine: {memory: 8Gi", "  network: {bridge: vmbr7}\n  machine: {memory: 8Gi"), nil, "BRIDGE-MISSING", []string{"vmbr7"}},
-		{"a VLAN on a bridge that knows none", edit("  machine: {memory: 8Gi", "  network: {vlan: 30}\n  machine: {memory: 8Gi"), nil, "BRIDGE-NOT-VLAN-AWARE", []string{"vmbr0"}},
+		{"a bridge that is not there", edit("  machine: {memory: 8Gi", "  networks: [{name: vmbr7}]\n  machine: {memory: 8Gi"), nil, "BRIDGE-MISSING", []string{"vmbr7"}},
+		{"a VLAN on a bridge that knows none", edit("  machine: {memory: 8Gi", "  networks: [{vlan: 30}]\n  machine: {memory: 8Gi"), nil, "BRIDGE-NOT-VLAN-AWARE", []string{"vmbr0"}},
 		{"a host that does not answer", gpus(`{host: pve1, bdf: "0000:03:00.0"}`), func(w *pvesim.World) { w.Hosts[0].Offline = true }, "HOST-OFFLINE", []string{"pve1"}},
 	}
 	for _, tt := range tests {

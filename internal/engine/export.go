@@ -15,6 +15,7 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/machine"
+	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/term"
 )
@@ -88,25 +89,49 @@ func exportPool(hypervisor string, vms []*inventory.VM) v1alpha1.WorkerPool {
 			Lifecycle: v1alpha1.Lifecycle(record.Lifecycle),
 			Template:  v1alpha1.Template{Name: record.Template},
 			Machine:   exportMachine(first.Machine),
-			Network:   exportNetwork(vms),
+			Networks:  exportNetworks(vms),
+			DNS:       v1alpha1.DNS{Servers: first.Machine.Guest.DNS, Search: first.Machine.Guest.Search},
 			Access:    v1alpha1.Access{User: first.Machine.Guest.User, SSHKeys: first.Machine.Guest.SSHKeys},
 			Labels:    parseLabels(record.Labels),
 			Taints:    parseTaints(record.Taints),
-			OnBoot:    &first.Machine.OnBoot, Protection: &first.Machine.Protection,
 		},
 	}
+	pool.SetOptions(exportOptions(first.Machine))
+	pool.Spec.Names = exportNames(&pool, vms)
 	for _, vm := range vms {
 		if card := vm.Record.Card; !card.IsZero() {
-			pool.Spec.GPUs = append(pool.Spec.GPUs, v1alpha1.GPURequest{Host: vm.Home(), BDF: card.BDF().String()})
+			pool.Spec.GPUs = append(pool.Spec.GPUs, v1alpha1.GPURequest{Card: card.String()})
 		}
 	}
 	if len(pool.Spec.GPUs) == 0 {
 		replicas := int32(len(vms))
 		pool.Spec.Replicas = &replicas
-	} else if card := first.Machine.Card; card != nil {
-		pool.Spec.Passthrough = v1alpha1.Passthrough{XVGA: &card.XVGA, PCIe: &card.PCIe, ROMBar: &card.ROMBar}
 	}
 	return pool
+}
+
+// exportNames are the names of workers that are not numbered from 1 on.
+func exportNames(pool *v1alpha1.WorkerPool, vms []*inventory.VM) []string {
+	var names []string
+	numbered := true
+	for i, vm := range vms {
+		names = append(names, vm.Name)
+		numbered = numbered && pool.WorkerNumber(vm.Name) == i+1
+	}
+	if numbered {
+		return nil
+	}
+	return names
+}
+
+func exportOptions(m inventory.Machine) v1alpha1.Options {
+	options := v1alpha1.Options{
+		CPU: m.CPU, MachineType: m.Type, OnBoot: m.OnBoot, Protection: m.Protection, PCIe: true, ROMBar: true,
+	}
+	if card := m.Card; card != nil {
+		options.PCIe, options.ROMBar, options.XVGA = card.PCIe, card.ROMBar, card.XVGA
+	}
+	return options
 }
 
 // isFullClone reports whether a worker is a full copy of its template: its record
@@ -130,33 +155,32 @@ func isFullClone(s *inventory.Snapshot, vm *inventory.VM) bool {
 
 func exportMachine(m inventory.Machine) v1alpha1.Machine {
 	machine := v1alpha1.Machine{
-		Cores: int32(m.Cores), Memory: mebibytes(m.MemoryMiB), CPU: m.CPU,
-		Disk: v1alpha1.Disk{Size: mebibytes(m.DiskMiB), Storage: m.Storage},
-		Type: v1alpha1.Q35, Firmware: v1alpha1.OVMF,
+		Cores: int32(m.Cores), Memory: mebibytes(m.MemoryMiB),
+		Disk:     v1alpha1.Disk{Size: mebibytes(m.DiskMiB), Storage: m.Storage},
+		Firmware: v1alpha1.UEFI,
 	}
-	if m.Type == inventory.TypeI440FX {
-		machine.Type = v1alpha1.I440FX
-	}
-	if m.Firmware == inventory.FirmwareSeaBIOS {
-		machine.Firmware = v1alpha1.SeaBIOS
+	if m.Firmware == inventory.FirmwareBIOS {
+		machine.Firmware = v1alpha1.BIOS
 	}
 	return machine
 }
 
 func mebibytes(n int) resource.Quantity { return resource.MustParse(strconv.Itoa(n) + "Mi") }
 
-func exportNetwork(vms []*inventory.VM) v1alpha1.Network {
-	first := vms[0].Machine
-	network := v1alpha1.Network{
-		Bridge: first.NIC.Bridge, VLAN: int32(first.NIC.VLAN), Gateway: first.Guest.Gateway,
-		DNS: v1alpha1.DNS{Servers: first.Guest.DNS, Search: first.Guest.Search},
-	}
-	for _, vm := range vms {
-		if address := vm.Machine.Guest.Address; address != "" && address != "dhcp" {
-			network.Addresses = append(network.Addresses, address)
+// exportNetworks are the network cards of the first VM, with the addresses of all.
+// Their MACs stay as they are without being written.
+func exportNetworks(vms []*inventory.VM) []v1alpha1.Network {
+	var networks []v1alpha1.Network
+	for i, nic := range vms[0].Machine.NICs {
+		network := v1alpha1.Network{Name: nic.Network, VLAN: int32(nic.VLAN), Gateway: nic.Gateway}
+		for _, vm := range vms {
+			if address := vm.Machine.NIC(i).Address; address != "" && address != "dhcp" {
+				network.Addresses = append(network.Addresses, address)
+			}
 		}
+		networks = append(networks, network)
 	}
-	return network
+	return networks
 }
 
 // writeFreeCards lists the cards that nobody has, ready to be copied into a
@@ -170,21 +194,12 @@ func writeFreeCards(out *bytes.Buffer, s *inventory.Snapshot) {
 				continue
 			}
 			gpu, _ := device.GPU()
-			lines = append(lines, string(term.Sprintf("#   - {host: %s, bdf: %q}  # %s", yamlName(host.Name), gpu.BDF.String(), gpu.ShortName())))
+			lines = append(lines, string(term.Sprintf("#   - {card: %q}  # %s", pci.CardRef{Host: host.Name, Slot: device.Slot}.String(), gpu.ShortName())))
 		}
 	}
 	if len(lines) > 0 {
 		fmt.Fprintf(out, "# Cards that no VM has (gpuworker check says which are ready):\n#   gpus:\n%s\n", strings.Join(lines, "\n"))
 	}
-}
-
-// yamlName is a name as it stands in a list in braces.
-func yamlName(name string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-."
-	if strings.Trim(name, plain) == "" {
-		return name
-	}
-	return strconv.Quote(name)
 }
 
 // parseLabels reads "a=b,c=d" of a record.

@@ -150,8 +150,11 @@ func scopeOf(documents *v1alpha1.Documents, of *v1alpha1.Hypervisor) hypervisor.
 	}
 	for _, pool := range documents.PoolsOn(of.Name) {
 		add(&scope.Storages, pool.Spec.Machine.Disk.Storage)
-		add(&scope.Bridges, pool.Spec.Network.Bridge)
+		for _, network := range pool.Networks() {
+			add(&scope.Bridges, network.Name)
+		}
 		add(&scope.Pools, pool.Name)
+		scope.Workers = append(scope.Workers, pool.Spec.Names...)
 		scope.Cards = scope.Cards || pool.IsGPU()
 		scope.NewVMs += pool.Size()
 	}

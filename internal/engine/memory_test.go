@@ -43,8 +43,8 @@ func newOtherLab(t *testing.T) *otherLab {
 	t.Helper()
 	w := memory.NewWorld(1, otherHost("alpha"), otherHost("beta"))
 	w.AddTemplate("ubuntu-22.04", inventory.Machine{
-		Cores: 2, MemoryMiB: 2048, CPU: "host", Type: inventory.TypeQ35, Firmware: inventory.FirmwareOVMF,
-		DiskMiB: 10 << 10, Storage: "store", NIC: inventory.NIC{Bridge: "lan"},
+		Cores: 2, MemoryMiB: 2048, CPU: "host", Type: inventory.TypeQ35, Firmware: inventory.FirmwareUEFI,
+		DiskMiB: 10 << 10, Storage: "store", NICs: []inventory.NIC{{Network: "lan"}},
 	})
 	return &otherLab{t: t, world: w, may: map[string]bool{}}
 }
@@ -72,7 +72,7 @@ spec:
   hypervisor: lab
   kubeCluster: rke2
   gpus: [{host: alpha, bdf: "0000:03:00.0"}]
-  network: {bridge: lan}
+  networks: [{name: lan}]
   template: {name: ubuntu-22.04}
   machine: {memory: 8Gi, disk: {size: 20Gi}}
 ---
@@ -83,7 +83,6 @@ spec:
   hypervisor: lab
   kubeCluster: rke2
   replicas: 1
-  network: {bridge: lan}
   template: {name: ubuntu-22.04}
   machine: {memory: 2Gi, cores: 2}
 `

@@ -205,7 +205,7 @@ var hypervisorKinds = []Kind{
 		ID: TemplateAmbiguous, Layer: LayerTemplate, Title: "More than one template fits",
 		What:     "On one host, or on shared storage, several templates fit the name or the tags.",
 		Why:      "We do not guess from which one a worker should come.",
-		Fix:      []string{"Give the right one a name or tag that no other has, or name it by `spec.template.vmid`."},
+		Fix:      []string{"Give the right one a name or tag that no other has, or name it by `spec.template.id`."},
 		Detected: "All templates of the cluster.",
 	},
 	{
@@ -262,7 +262,7 @@ var hypervisorKinds = []Kind{
 	},
 	{
 		ID: BridgeMissing, Layer: LayerNetwork, Title: "The host has not got the bridge",
-		What:     "The bridge of `spec.network.bridge` does not exist on the host.",
+		What:     "A bridge of `spec.networks` does not exist on the host.",
 		Why:      "The VM would not start.",
 		Fix:      []string{"Correct the name, or make the bridge on the host (System, Network).", "To keep workers off this host, list the others in `spec.hosts`."},
 		Detected: "GET /nodes/{node}/network. A bridge for which the login has neither SDN.Audit nor SDN.Use is not shown at all.",
@@ -271,7 +271,7 @@ var hypervisorKinds = []Kind{
 		ID: BridgeNotAware, Layer: LayerNetwork, Title: "The bridge is not VLAN aware",
 		What:     "A VLAN is wanted, and the bridge is not VLAN aware.",
 		Why:      "Tagged traffic would not reach the VM as declared.",
-		Fix:      []string{"Set `bridge-vlan-aware yes` on the bridge and reload the network.", "Or plug the workers into a bridge that carries the VLAN untagged, and leave `spec.network.vlan` out."},
+		Fix:      []string{"Set `bridge-vlan-aware yes` on the bridge and reload the network.", "Or plug the workers into a bridge that carries the VLAN untagged, and leave `vlan` out of `spec.networks`."},
 		Detected: "GET /nodes/{node}/network.",
 	},
 	{
@@ -298,7 +298,7 @@ var hypervisorKinds = []Kind{
 	},
 	{
 		ID: AddressShort, Layer: LayerNetwork, Title: "There is no static address for the worker",
-		What:     "`spec.network.addresses` has fewer entries than the worker's number.",
+		What:     "`addresses` or `macs` of an entry of `spec.networks` has fewer entries than the worker's number.",
 		Why:      "The worker with number n takes the n-th address, so that an address never moves to another worker.",
 		Fix:      []string{"Add addresses at the end of the list. The order of those that are there must stay."},
 		Detected: "The document and the worker's name.",
@@ -307,7 +307,7 @@ var hypervisorKinds = []Kind{
 		ID: VMNameTaken, Layer: LayerVM, Title: "Somebody else's VM has the worker's name",
 		What:     "A VM that is not ours, or is a worker of another pool or KubeCluster, has the name that the worker would get.",
 		Why:      "Two machines of one name would meet in DNS and in the KubeCluster; and a VM that is not ours is never touched.",
-		Fix:      []string{"Rename that VM, or name the pool differently.", "If it should be the worker: `gpuworker adopt VMID --as NAME`."},
+		Fix:      []string{"Rename that VM, or name the pool or the worker (`spec.names`) differently.", "If it should be the worker: `gpuworker adopt VMID --as NAME`."},
 		Detected: "Names of all VMs that the login can see.",
 	},
 	{

@@ -30,8 +30,9 @@ type Source interface {
 // and which privileges are looked for.
 type Scope struct {
 	Storages []string // storages that VMs will use; "" is that of the template
-	Bridges  []string // bridges that VMs will use
+	Bridges  []string // networks that VMs will use; "" is the hypervisor's default
 	Pools    []string // pools whose workers are looked for by name, beside those that carry our mark
+	Workers  []string // names of workers that do not begin with that of their pool, to be looked for likewise
 	VMs      []string // identifiers of VMs of other people that are asked about
 	Cards    bool     // cards will be attached
 	NewVMs   int      // how many VMs may be made: so many free identifiers are wanted

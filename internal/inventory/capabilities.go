@@ -16,6 +16,8 @@ type Capabilities struct {
 	BindsAtPowerOn bool `json:"bindsAtPowerOn"`
 	// SeedISO: a new VM can be given an ISO image with the data for cloud-init.
 	SeedISO bool `json:"seedISO"`
+	// DefaultNetwork is the network of a VM for which none is declared.
+	DefaultNetwork string `json:"defaultNetwork,omitempty"`
 	// Guest is how one talks to the guest.
 	Guest GuestChannel `json:"guest,omitempty"`
 }

@@ -23,7 +23,15 @@ const RecordVersion = 1
 type WorkerKey struct {
 	Worker      string `json:"worker"`
 	Pool        string `json:"pool"`
-	KubeCluster string `json:"kubeCluster"`
+	KubeCluster string `json:"kubeCluster,omitempty"` // that the worker joins; "" for none
+}
+
+// PoolWords are the words for the worker's pool: "pool gpu, KubeCluster rke2".
+func (k WorkerKey) PoolWords() string {
+	if k.KubeCluster == "" {
+		return "pool " + k.Pool
+	}
+	return "pool " + k.Pool + ", KubeCluster " + k.KubeCluster
 }
 
 // Record is what we write beside everything that is ours, in the note of a VM

@@ -43,6 +43,18 @@ func TestARecordSurvivesANote(t *testing.T) {
 	}
 }
 
+func TestARecordOfAWorkerThatJoinsNothingIsRead(t *testing.T) {
+	record := Record{Version: RecordVersion, WorkerKey: WorkerKey{Worker: "builder", Pool: "build"}, VM: "9101", UUID: "11111111-2222-3333-4444-555555555555"}
+	line := record.Line()
+	note, ok := ParseRecord(line)
+	if !ok || note.Problem != "" || note.Record != record || strings.Contains(line, "cluster") {
+		t.Errorf("%q is read as %+v", line, note)
+	}
+	if words := record.PoolWords(); words != "pool build" {
+		t.Errorf("it is of %q", words)
+	}
+}
+
 func TestWhatWasWrittenBeforeThereWereVersionsIsRead(t *testing.T) {
 	got, ok := ParseRecord("gpuworker: worker=gpu-1 pool=gpu cluster=rke2 lifecycle=SemiPersistent vmid=9101 uuid=6e0f-01 host=pve1 card=0000%3A03%3A00 made")
 	want := Record{WorkerKey: WorkerKey{Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2"}, Lifecycle: "SemiPersistent", VM: "9101", UUID: "6e0f-01", Host: "pve1", Card: pci.MustCardRef("pve1/0000:03:00.0")}

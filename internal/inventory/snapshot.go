@@ -239,12 +239,14 @@ type Machine struct {
 	BalloonMiB int    `json:"balloonMiB"` // 0: ballooning is off
 	CPU        string `json:"cpu"`
 	Type       string `json:"type"`     // TypeQ35 or TypeI440FX
-	Firmware   string `json:"firmware"` // FirmwareOVMF or FirmwareSeaBIOS; "" in a declaration keeps the template's
+	Firmware   string `json:"firmware"` // FirmwareUEFI or FirmwareBIOS; "" in a declaration keeps the template's
 
 	DiskMiB int    `json:"diskMiB"` // 0 in a declaration keeps the template's
 	Storage string `json:"storage"` // "" in a declaration keeps the template's
 
-	NIC   NIC   `json:"nic"`
+	// NICs are the network cards, in their order. Those that a VM has beside the
+	// declared ones stay as they are.
+	NICs  []NIC `json:"nics,omitempty"`
 	Guest Guest `json:"guest"`
 	Card  *Card `json:"card,omitempty"`
 
@@ -255,24 +257,45 @@ type Machine struct {
 
 // The machine types and firmwares.
 const (
-	TypeQ35         = "q35"
-	TypeI440FX      = "i440fx"
-	FirmwareOVMF    = "ovmf"
-	FirmwareSeaBIOS = "seabios"
+	TypeQ35      = "q35"
+	TypeI440FX   = "i440fx"
+	FirmwareUEFI = "UEFI"
+	FirmwareBIOS = "BIOS"
 )
 
-// NIC is the first network card.
+// NIC is a network card, and what cloud-init is told of it through the hypervisor.
 type NIC struct {
-	Bridge string `json:"bridge"`
-	VLAN   int    `json:"vlan,omitempty"`
+	// Network is the hypervisor's name of the network; "" where there is no card.
+	Network string `json:"network"`
+	VLAN    int    `json:"vlan,omitempty"`
+	// MAC is the card's address, in lower case; "" in a declaration keeps what is
+	// there, or lets the hypervisor choose.
+	MAC     string `json:"mac,omitempty"`
+	Address string `json:"address,omitempty"` // "dhcp" or "192.0.2.21/24"; "" when nothing is told
+	Gateway string `json:"gateway,omitempty"`
+}
+
+// NIC is the network card number i, from 0; the zero NIC when there is none.
+func (m *Machine) NIC(i int) NIC {
+	if i >= len(m.NICs) {
+		return NIC{}
+	}
+	return m.NICs[i]
+}
+
+// ChangeNIC changes the network card number i, and no other machine that shares the
+// list.
+func (m *Machine) ChangeNIC(i int, change func(*NIC)) {
+	nics := make([]NIC, max(len(m.NICs), i+1))
+	copy(nics, m.NICs)
+	change(&nics[i])
+	m.NICs = nics
 }
 
 // Guest is what cloud-init is told through the hypervisor.
 type Guest struct {
 	User    string   `json:"user,omitempty"` // "" keeps the image's
 	SSHKeys []string `json:"sshKeys,omitempty"`
-	Address string   `json:"address"` // "dhcp" or "192.0.2.21/24"
-	Gateway string   `json:"gateway,omitempty"`
 	DNS     []string `json:"dns,omitempty"`
 	Search  []string `json:"search,omitempty"`
 }

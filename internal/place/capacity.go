@@ -110,10 +110,9 @@ func (r *Capacity) Keep(w Requirements, name string) (notes, refusals []finding.
 		return nil, []finding.Finding{f}
 	}
 	host := r.world.Host(name)
-	refusals, notes = Split([]finding.Finding{
-		CheckMemory(r.world, host, w.MemoryMiB, r.memory[name], r.freed(w, name)),
-		CheckCPUs(r.world, host, w.Cores), CheckNetwork(r.world, host, w.NIC),
-	})
+	refusals, notes = Split(append([]finding.Finding{
+		CheckMemory(r.world, host, w.MemoryMiB, r.memory[name], r.freed(w, name)), CheckCPUs(r.world, host, w.Cores),
+	}, CheckNetworks(r.world, host, w.NICs)...))
 	if w.Card != nil {
 		there := CheckCardThere(r.world, host, w.Card.Ref.Slot)
 		if there.Blocks() {

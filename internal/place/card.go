@@ -150,7 +150,7 @@ func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inve
 		f.Reason = fmt.Sprintf("worker %s is giving the card back just now; a claim waits up to a minute for that", r.Worker)
 	case r.WorkerKey != worker.WorkerKey:
 		f.Verdict = finding.Fail
-		f.Reason = fmt.Sprintf("claimed for worker %s of pool %s, KubeCluster %s", r.Worker, r.Pool, r.KubeCluster)
+		f.Reason = fmt.Sprintf("claimed for worker %s of %s", r.Worker, r.PoolWords())
 		if r.By != "" {
 			f.Reason += ", by " + r.By
 		}

@@ -100,32 +100,43 @@ func groups(h *inventory.Host) map[int]bool {
 	return all
 }
 
+// CheckNetworks judges the networks of all network cards that there are to be.
+func CheckNetworks(s *inventory.Snapshot, h *inventory.Host, nics []inventory.NIC) []finding.Finding {
+	var findings []finding.Finding
+	for _, nic := range nics {
+		if nic.Network != "" {
+			findings = append(findings, CheckNetwork(s, h, nic))
+		}
+	}
+	return findings
+}
+
 // CheckNetwork judges whether the host has the bridge, and VLANs on it when one
 // is wanted.
 func CheckNetwork(s *inventory.Snapshot, h *inventory.Host, nic inventory.NIC) finding.Finding {
 	f := finding.New(finding.BridgeMissing, finding.Fail, at(s, h.Name))
-	bridge := h.Bridge(nic.Bridge)
+	bridge := h.Bridge(nic.Network)
 	if bridge == nil {
 		if f, is := unreadable(s, h, "networks"); is {
 			return f
 		}
-		if right := hides(s, nic.Bridge); right != nil {
+		if right := hides(s, nic.Network); right != nil {
 			f.Verdict = finding.Unknown
 			f.Reason = fmt.Sprintf("whether there is a bridge %s cannot be seen: the login lacks %s on %s, and %s shows only bridges that it may use",
-				nic.Bridge, right.Privilege, right.Path, s.Product)
+				nic.Network, right.Privilege, right.Path, s.Product)
 			f.Fix = "gpuworker role -f FILE prints the commands that make the right login"
 			return f
 		}
-		f.Reason = fmt.Sprintf("the host has no bridge %s; it has %s", nic.Bridge, bridgeNames(h))
-		f.Fix = "correct spec.network.bridge, or make the bridge on the host"
+		f.Reason = fmt.Sprintf("the host has no bridge %s; it has %s", nic.Network, bridgeNames(h))
+		f.Fix = "correct the name in spec.networks, or make the bridge on the host"
 		return f
 	}
 	if nic.VLAN != 0 && !bridge.VLANAware {
-		f.ID, f.Reason = finding.BridgeNotAware, fmt.Sprintf("bridge %s is not VLAN aware, and VLAN %d is wanted", nic.Bridge, nic.VLAN)
-		f.Fix = fmt.Sprintf("set bridge-vlan-aware on %s, or leave spec.network.vlan out", nic.Bridge)
+		f.ID, f.Reason = finding.BridgeNotAware, fmt.Sprintf("bridge %s is not VLAN aware, and VLAN %d is wanted", nic.Network, nic.VLAN)
+		f.Fix = fmt.Sprintf("set bridge-vlan-aware on %s, or leave vlan out of spec.networks", nic.Network)
 		return f
 	}
-	f.Verdict, f.Reason = finding.Pass, "bridge "+nic.Bridge
+	f.Verdict, f.Reason = finding.Pass, "bridge "+nic.Network
 	if nic.VLAN != 0 {
 		f.Reason += fmt.Sprintf(", VLAN %d", nic.VLAN)
 	}

@@ -80,7 +80,7 @@ func (r *Capacity) tryHost(w Requirements, name string) option {
 	}
 	host := r.world.Host(name)
 	memory := CheckMemory(r.world, host, w.MemoryMiB, r.memory[name], r.freed(w, name))
-	findings := []finding.Finding{memory, CheckCPUs(r.world, host, w.Cores), CheckNetwork(r.world, host, w.NIC)}
+	findings := append([]finding.Finding{memory, CheckCPUs(r.world, host, w.Cores)}, CheckNetworks(r.world, host, w.NICs)...)
 	template, more := r.Template(w.Template, host)
 	findings = append(findings, more...)
 	if template != nil {

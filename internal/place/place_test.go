@@ -18,7 +18,7 @@ func want(worker string, changes ...func(*Requirements)) Requirements {
 	w := Requirements{
 		Holder:   Holder{WorkerKey: inventory.WorkerKey{Worker: worker, Pool: "gpu", KubeCluster: "rke2-lab"}},
 		Template: v1alpha1.Template{Name: "ubuntu-22.04", Clone: v1alpha1.CloneLinked},
-		NIC:      inventory.NIC{Bridge: "vmbr0"}, MemoryMiB: 8192, Cores: 4,
+		NICs:     []inventory.NIC{{Network: "vmbr0"}}, MemoryMiB: 8192, Cores: 4,
 	}
 	for _, change := range changes {
 		change(&w)
@@ -106,7 +106,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		{"no template has these tags", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Requirements) { w.Template = v1alpha1.Template{Tags: []string{"gpu", "jammy"}} }),
 			[]string{"TEMPLATE-MISSING pve1 : there is no template with tags gpu+jammy on any host that can be seen → correct spec.template, or make the template; the login must be allowed to see it"}},
 		{"two templates have the name", Observed(Host("pve1"), ubuntu, Template(9005, "ubuntu-22.04", "pve1")), want("gpu-1"),
-			[]string{`TEMPLATE-AMBIGUOUS pve1 : 2 templates "ubuntu-22.04" fit: VM 9000 "ubuntu-22.04" on pve1, VM 9005 "ubuntu-22.04" on pve1 → name one by spec.template.vmid, or give it a name or a tag of its own`}},
+			[]string{`TEMPLATE-AMBIGUOUS pve1 : 2 templates "ubuntu-22.04" fit: VM 9000 "ubuntu-22.04" on pve1, VM 9005 "ubuntu-22.04" on pve1 → name one by spec.template.id, or give it a name or a tag of its own`}},
 		{"the template has all that a template should not, and lacks the rest", Observed(Host("pve1"), Template(9000, "ubuntu-22.04", "pve1").Card("03:00").Change(func(vm *inventory.VM) { vm.CloudInit, vm.BootDisk = false, "" })), want("gpu-1"),
 			[]string{
 				`TEMPLATE-NO-DISK pve1 : template VM 9000 "ubuntu-22.04" has no disk to boot from → import a disk, and make the template anew   (on pve1)`,
@@ -127,10 +127,10 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		{"the storages cannot be read", Observed(Host("pve1").Blind("storages", "timeout"), ubuntu), want("gpu-1"),
 			[]string{"HOST-UNREADABLE pve1 : storages cannot be read: timeout → gpuworker check shows which privilege the login lacks"}},
 
-		{"the bridge does not exist", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Requirements) { w.NIC.Bridge = "vmbr7" }),
-			[]string{"BRIDGE-MISSING pve1 : the host has no bridge vmbr7; it has vmbr0, vmbr1 → correct spec.network.bridge, or make the bridge on the host"}},
-		{"the bridge knows no VLANs", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Requirements) { w.NIC.VLAN = 40 }),
-			[]string{"BRIDGE-NOT-VLAN-AWARE pve1 : bridge vmbr0 is not VLAN aware, and VLAN 40 is wanted → set bridge-vlan-aware on vmbr0, or leave spec.network.vlan out"}},
+		{"the bridge does not exist", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Requirements) { w.NICs = []inventory.NIC{{Network: "vmbr0"}, {Network: "vmbr7"}} }),
+			[]string{"BRIDGE-MISSING pve1 : the host has no bridge vmbr7; it has vmbr0, vmbr1 → correct the name in spec.networks, or make the bridge on the host"}},
+		{"the bridge knows no VLANs", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Requirements) { w.NICs = []inventory.NIC{{Network: "vmbr0", VLAN: 40}} }),
+			[]string{"BRIDGE-NOT-VLAN-AWARE pve1 : bridge vmbr0 is not VLAN aware, and VLAN 40 is wanted → set bridge-vlan-aware on vmbr0, or leave vlan out of spec.networks"}},
 		{"the memory does not suffice by the reserve", Observed(Host("pve1").Memory(64, 56), ubuntu), want("gpu-1"),
 			[]string{"MEMORY-SHORT pve1 : 8 GiB wanted and 512 MiB kept in reserve, 8 GiB free (memory 56 of 64 GiB used) → stop or move other VMs, or lower spec.machine.memory"}},
 		{"the memory is not known", Observed(Host("pve1").Blind("status", "timeout"), ubuntu), want("gpu-1"),

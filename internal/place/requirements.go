@@ -19,7 +19,7 @@ type Requirements struct {
 	Storage  string // for disks; "" where the template's disk is
 	DiskMiB  int    // 0: as large as the template's
 
-	NIC       inventory.NIC
+	NICs      []inventory.NIC
 	MemoryMiB int
 	Cores     int
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
@@ -18,8 +17,8 @@ func templateWords(t v1alpha1.Template) string {
 	switch {
 	case t.Name != "":
 		return fmt.Sprintf("%q", t.Name)
-	case t.VMID != 0:
-		return fmt.Sprintf("VM %d", t.VMID)
+	case t.ID != "":
+		return "VM " + t.ID
 	}
 	return "with tags " + strings.Join(t.Tags, "+")
 }
@@ -29,8 +28,8 @@ func isTemplate(t v1alpha1.Template, vm *inventory.VM) bool {
 	switch {
 	case t.Name != "":
 		return vm.Name == t.Name
-	case t.VMID != 0:
-		return vm.ID == strconv.Itoa(t.VMID)
+	case t.ID != "":
+		return vm.ID == t.ID
 	}
 	return len(t.Tags) > 0 && !slices.ContainsFunc(t.Tags, func(tag string) bool { return !slices.Contains(vm.Tags, tag) })
 }

@@ -19,9 +19,7 @@ type templates struct {
 
 // templateName is what a document says of a template, to be compared.
 type templateName struct {
-	name string
-	id   int
-	tags string
+	name, id, tags string
 }
 
 // fitting are the VMs that are what a document names.
@@ -49,7 +47,7 @@ func (t *templates) find(needs v1alpha1.Template, h *inventory.Host) (*inventory
 }
 
 func (t *templates) fitting(needs v1alpha1.Template) *fitting {
-	name := templateName{needs.Name, needs.VMID, strings.Join(needs.Tags, "\n")}
+	name := templateName{needs.Name, needs.ID, strings.Join(needs.Tags, "\n")}
 	if t.fit[name] == nil {
 		fit := &fitting{here: map[string][]*inventory.VM{}, found: map[string]foundTemplate{}}
 		for i := range t.world.VMs {
@@ -87,7 +85,7 @@ func (f *fitting) find(s *inventory.Snapshot, needs v1alpha1.Template, h *invent
 	case len(candidates) > 1:
 		problem.ID = finding.TemplateAmbiguous
 		problem.Reason = fmt.Sprintf("%d templates %s fit: %s", len(candidates), templateWords(needs), vmList(candidates))
-		problem.Fix = "name one by spec.template.vmid, or give it a name or a tag of its own"
+		problem.Fix = "name one by spec.template.id, or give it a name or a tag of its own"
 		return nil, []finding.Finding{problem}
 	case len(candidates) == 0:
 		problem.Reason, problem.Fix = noTemplate(s, needs, h, onOtherHosts, f.others)

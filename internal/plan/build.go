@@ -123,7 +123,7 @@ func (b *builder) enlist(pool *v1alpha1.WorkerPool) {
 			for used[next] {
 				next++
 			}
-			d.number, d.Name = next, pool.WorkerName(next)
+			d.number, d.Name = next, cmp.Or(pool.WorkerName(next), fmt.Sprintf("%s-%d", pool.Name, next))
 			next++
 		}
 	}
@@ -146,6 +146,12 @@ func (b *builder) enlistCards(p *poolDraft, pool *v1alpha1.WorkerPool, members [
 	for i := range pool.Spec.GPUs {
 		open[i] = pool.Spec.GPUs[i].Cards()
 	}
+	members, renamed := byName(pool, members)
+	for _, m := range renamed {
+		d := existingDraft(pool, m)
+		d.Undeclared = true
+		p.drafts = append(p.drafts, d)
+	}
 	for i, mate := range matchCards(b.world, pool, members) {
 		d := existingDraft(pool, members[i])
 		if d.Undeclared = mate < 0; !d.Undeclared {
@@ -167,7 +173,7 @@ func enlistPlain(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
 	missing := pool.Size()
 	for _, m := range members {
 		d := existingDraft(pool, m)
-		d.Undeclared = missing == 0 || !m.card.IsZero()
+		d.Undeclared = missing == 0 || !m.card.IsZero() || len(pool.Spec.Names) > 0 && m.number == 0
 		if !d.Undeclared {
 			missing--
 		}
@@ -280,7 +286,7 @@ func (b *builder) keepForNamed(d *draft) {
 
 // want is what a draft asks of the hypervisor.
 func (b *builder) needs(d *draft) place.Requirements {
-	w := RequirementsOf(d.pool, d.Name, d.request)
+	w := RequirementsOf(b.world.Capabilities, d.pool, d.Name, d.request)
 	if d.member != nil {
 		w.Holder = d.member.holder()
 		if !d.member.card.IsZero() {

@@ -138,7 +138,7 @@ func TestBuild(t *testing.T) {
 			{"no replicas are no workers", lab(twoT4s(), pool("w", replicas(0))), nil},
 			{"static addresses that do not suffice are told",
 				lab(twoT4s(), pool("w", replicas(2), spec(func(s *v1alpha1.WorkerPoolSpec) {
-					s.Network.Addresses, s.Network.Gateway = []string{"192.0.2.21/24"}, "192.0.2.1"
+					s.Networks = []v1alpha1.Network{{Addresses: []string{"192.0.2.21/24"}, Gateway: "192.0.2.1"}}
 				}))), []string{"w-1 create pve1 VM 9100 " + makePlain, "w-2 refuse ADDRESS-SHORT"}},
 		},
 		"half-made": {
@@ -181,15 +181,15 @@ func TestBuild(t *testing.T) {
 				}},
 			{"a marked VM with the template's firmware is configured, not held",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), made(one, 1, 9100, "pve1", "").For("03:00").Machine(func(m *inventory.Machine) {
-					m.Firmware, m.Cores, m.Protection = inventory.FirmwareSeaBIOS, 2, false
+					m.Firmware, m.Cores, m.Protection = inventory.FirmwareBIOS, 2, false
 				})), one), []string{
 					"gpu-1 finish pve1/0000:03:00.0 VM 9100 [configure attach start agent]",
 				}},
 			{"a plain VM that an older program marked and did not configure is configured and started; its firmware waits for a person",
 				lab(twoT4s(made(semi, 1, 9100, "pve1", "").Machine(func(m *inventory.Machine) {
-					m.Firmware, m.Protection = inventory.FirmwareSeaBIOS, false
+					m.Firmware, m.Protection = inventory.FirmwareBIOS, false
 				}), made(semi, 2, 9101, "pve2", "").Running()), semi), []string{
-					"w-1 finish pve1 VM 9100 [configure start agent] {protection: no → yes (live)} {machine.firmware: seabios → ovmf (replace only)} → gpuworker replace w-1", "w-2 keep",
+					"w-1 finish pve1 VM 9100 [configure start agent] {proxmox.protection: no → yes (live)} {machine.firmware: BIOS → UEFI (replace only)} → gpuworker replace w-1", "w-2 keep",
 				}},
 			{"plain workers wait for a nameless clone in our range",
 				lab(twoT4s(InFlight(9105, "pve1"), made(plain, 1, 9100, "pve1", "").Running()), plain), []string{
@@ -282,7 +282,7 @@ func TestBuild(t *testing.T) {
 				}},
 			{"a pool that turns ephemeral does not destroy what was promised to stay",
 				lab(twoT4s(made(semi, 1, 9100, "pve1", "").Running(), made(semi, 2, 9101, "pve2", "").Running()), pool("w", replicas(1))), []string{
-					"w-1 update pve1 VM 9100 [configure] {lifecycle: SemiPersistent → Ephemeral (replace only)} {protection: yes → no (live)} → gpuworker replace w-1",
+					"w-1 update pve1 VM 9100 [configure] {lifecycle: SemiPersistent → Ephemeral (replace only)} {proxmox.protection: yes → no (live)} → gpuworker replace w-1",
 					"w-2 hold pve2 → gpuworker delete w-2",
 				}},
 			{"a claim alone that nothing declares is held",
@@ -338,9 +338,9 @@ func TestACreatedWorkerCarriesAllThatApplyNeeds(t *testing.T) {
 		Reason: "alone in group 12, memory 40 of 128 GiB used", Notes: w.Notes,
 		Steps: []StepKind{StepClaim, StepClone, StepConfigure, StepAttach, StepStart, StepAgent},
 		Desired: &inventory.Machine{
-			Cores: 4, MemoryMiB: 16384, CPU: "host", Type: "q35", Firmware: "ovmf", Storage: "local-lvm",
-			NIC:   inventory.NIC{Bridge: "vmbr0"},
-			Guest: inventory.Guest{User: "ops", SSHKeys: []string{"ssh-ed25519 AAAA ops@desk"}, Address: "dhcp"},
+			Cores: 4, MemoryMiB: 16384, CPU: "host", Type: "q35", Firmware: "UEFI", Storage: "local-lvm",
+			NICs:  []inventory.NIC{{Network: "vmbr0", Address: "dhcp"}},
+			Guest: inventory.Guest{User: "ops", SSHKeys: []string{"ssh-ed25519 AAAA ops@desk"}},
 			Card:  &inventory.Card{Ref: card, PCIe: true, ROMBar: true}, OnBoot: true, Protection: true, Agent: true,
 		},
 		Record: &inventory.Record{
@@ -366,7 +366,7 @@ func TestAFreshCloneIsProvenByTheUUIDThatItGets(t *testing.T) {
 	if diff := cmp.Diff(want, w.Ref); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if w.Record.UUID != UUID(9100) || w.Desired.Card == nil || w.Desired.Firmware != inventory.FirmwareOVMF {
+	if w.Record.UUID != UUID(9100) || w.Desired.Card == nil || w.Desired.Firmware != inventory.FirmwareUEFI {
 		t.Errorf("record %v, desired %v", w.Record, w.Desired)
 	}
 }

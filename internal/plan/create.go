@@ -23,6 +23,10 @@ func (b *builder) create(d *draft) {
 		d.refuse(conflicts...)
 		return
 	}
+	if d.member == nil && len(d.pool.Spec.Names) > 0 && d.number > len(d.pool.Spec.Names) {
+		d.refuse(b.noName(d))
+		return
+	}
 	if d.member != nil && b.claimedClone(d) {
 		return
 	}
@@ -59,7 +63,7 @@ func (b *builder) meantVM(d *draft) string {
 // place gives a worker host, card and number, and plans its making. own is the
 // VM that goes before; nil when there is none.
 func (b *builder) place(d *draft, own *inventory.VM) {
-	machine, enough := declaredMachine(d.pool, d.number, pci.CardRef{})
+	machine, enough := declaredMachine(b.world.Capabilities, d.pool, d.number, pci.CardRef{})
 	if !enough {
 		d.refuse(b.noAddress(d))
 		return
@@ -84,7 +88,7 @@ func (b *builder) place(d *draft, own *inventory.VM) {
 		placement.Reason += fmt.Sprintf("; another number, because VM %s is stuck", d.Notes[0].Where.VM)
 	}
 	d.Reason, d.Notes = placement.Reason, append(d.Notes, notes...)
-	machine, _ = declaredMachine(d.pool, d.number, placement.Card)
+	machine, _ = declaredMachine(b.world.Capabilities, d.pool, d.number, placement.Card)
 	d.Desired = &machine
 	d.Source = b.source(d.pool, placement.Template)
 	record := declaredRecord(d.pool, d.Name)
@@ -152,7 +156,7 @@ func (b *builder) placement(d *draft, needs place.Requirements) (place.Placement
 
 func (b *builder) search(d *draft) *place.Search {
 	if b.searches[d.requestKey()] == nil {
-		b.searches[d.requestKey()] = b.capacity.Search(RequirementsOf(d.pool, d.Name, d.request))
+		b.searches[d.requestKey()] = b.capacity.Search(RequirementsOf(b.world.Capabilities, d.pool, d.Name, d.request))
 	}
 	return b.searches[d.requestKey()]
 }
@@ -215,8 +219,16 @@ func (b *builder) noIDs() finding.Finding {
 
 func (b *builder) noAddress(d *draft) finding.Finding {
 	return finding.New(finding.AddressShort, finding.Fail, fault.Place{Hypervisor: b.world.Hypervisor, Worker: d.Name}).
-		WithReason(fmt.Sprintf("spec.network.addresses has %d addresses, and worker number %d takes the one of that number", len(d.pool.Spec.Network.Addresses), d.number)).
-		WithFix("add addresses at the end of the list")
+		WithReason(fmt.Sprintf("a list of addresses or macs in spec.networks is shorter than %d, and worker number %d takes the entry of that number", max(d.number, 1), d.number)).
+		WithFix("add entries at the end of the list")
+}
+
+// noName is the finding of a worker for which its pool has no name: workers that are
+// no longer declared have some of spec.names.
+func (b *builder) noName(d *draft) finding.Finding {
+	return finding.New(finding.VMNameTaken, finding.Fail, fault.Place{Hypervisor: b.world.Hypervisor, Worker: d.Name}).
+		WithReason("all of spec.names are in use: a worker that is no longer declared has one of them").
+		WithFix("end that worker first (gpuworker delete NAME), or add a name at the end of spec.names")
 }
 
 // claimedClone decides about a claim whose number a VM has: the clone of an
@@ -286,7 +298,7 @@ func (b *builder) nameTaken(vm *inventory.VM, worker string) finding.Finding {
 	f.Reason = fmt.Sprintf("%s on %s has this name and is not ours", place.VMName(vm), vm.Home())
 	f.Fix = "rename that VM, or make it the worker: " + shell.Command("gpuworker adopt %s --as %s", vm.ID, worker)
 	if r := vm.Record; r != nil {
-		f.Reason = fmt.Sprintf("%s on %s has this name and is a worker of pool %s in KubeCluster %s", place.VMName(vm), vm.Home(), r.Pool, r.KubeCluster)
+		f.Reason = fmt.Sprintf("%s on %s has this name and is a worker of %s", place.VMName(vm), vm.Home(), r.PoolWords())
 		f.Fix = "name one of the two pools differently"
 	}
 	return f

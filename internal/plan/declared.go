@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,47 +14,52 @@ import (
 )
 
 // declaredMachine is the VM of the pool's n-th worker as the document says.
-// card is zero for a plain worker. enough is false when the pool has
-// static addresses and none for this number.
-func declaredMachine(pool *v1alpha1.WorkerPool, n int, card pci.CardRef) (m inventory.Machine, enough bool) {
-	spec := &pool.Spec
+// card is zero for a plain worker. enough is false when the pool has static
+// addresses and none for this number. can tells the default network.
+func declaredMachine(can inventory.Capabilities, pool *v1alpha1.WorkerPool, n int, card pci.CardRef) (m inventory.Machine, enough bool) {
+	spec, options := &pool.Spec, pool.Options()
 	m = inventory.Machine{
-		Cores:      int(spec.Machine.Cores),
-		MemoryMiB:  int(spec.Machine.Memory.Value() >> 20),
-		CPU:        spec.Machine.CPU,
-		Type:       strings.ToLower(string(spec.Machine.Type)),
-		Firmware:   firmware(spec.Machine.Firmware),
-		DiskMiB:    int(spec.Machine.Disk.Size.Value() >> 20),
-		Storage:    spec.Machine.Disk.Storage,
-		NIC:        inventory.NIC{Bridge: spec.Network.Bridge, VLAN: int(spec.Network.VLAN)},
-		OnBoot:     isTrue(spec.OnBoot, true),
-		Protection: isTrue(spec.Protection, isSemiPersistent(pool)),
+		Cores:     int(spec.Machine.Cores),
+		MemoryMiB: int(spec.Machine.Memory.Value() >> 20),
+		CPU:       options.CPU,
+		Type:      options.MachineType,
+		Firmware:  firmware(spec.Machine.Firmware),
+		DiskMiB:   int(spec.Machine.Disk.Size.Value() >> 20),
+		Storage:   spec.Machine.Disk.Storage,
+		Guest: inventory.Guest{
+			User: spec.Access.User, SSHKeys: trimmed(spec.Access.SSHKeys), DNS: spec.DNS.Servers, Search: spec.DNS.Search,
+		},
+		OnBoot:     options.OnBoot,
+		Protection: options.Protection,
 		Agent:      true,
 	}
-	m.Guest, enough = declaredGuest(spec, n)
+	m.NICs, enough = declaredNICs(can, pool, n)
 	if !card.IsZero() {
-		m.Card = &inventory.Card{
-			Ref: card, PCIe: isTrue(spec.Passthrough.PCIe, true),
-			ROMBar: isTrue(spec.Passthrough.ROMBar, true), XVGA: isTrue(spec.Passthrough.XVGA, false),
-		}
+		m.Card = &inventory.Card{Ref: card, PCIe: options.PCIe, ROMBar: options.ROMBar, XVGA: options.XVGA}
 	}
 	return m, enough
 }
 
-func declaredGuest(spec *v1alpha1.WorkerPoolSpec, n int) (g inventory.Guest, enough bool) {
-	g = inventory.Guest{
-		User: spec.Access.User, SSHKeys: trimmed(spec.Access.SSHKeys), Address: "dhcp",
-		DNS: spec.Network.DNS.Servers, Search: spec.Network.DNS.Search,
+// declaredNICs are the network cards of the pool's n-th worker.
+func declaredNICs(can inventory.Capabilities, pool *v1alpha1.WorkerPool, n int) (nics []inventory.NIC, enough bool) {
+	enough = true
+	nth := func(list []string, otherwise string) string {
+		switch {
+		case len(list) == 0:
+			return otherwise
+		case n < 1 || n > len(list):
+			enough = false
+			return otherwise
+		}
+		return list[n-1]
 	}
-	if len(spec.Network.Addresses) == 0 {
-		return g, true
+	for _, network := range pool.Networks() {
+		nics = append(nics, inventory.NIC{
+			Network: cmp.Or(network.Name, can.DefaultNetwork), VLAN: int(network.VLAN), Gateway: network.Gateway,
+			Address: nth(network.Addresses, "dhcp"), MAC: nth(network.MACs, ""),
+		})
 	}
-	g.Gateway = spec.Network.Gateway
-	if n < 1 || n > len(spec.Network.Addresses) {
-		return g, false
-	}
-	g.Address = spec.Network.Addresses[n-1]
-	return g, true
+	return nics, enough
 }
 
 // trimmed leaves out empty lines and the space around keys, as cloud-init does.
@@ -71,14 +77,7 @@ func firmware(f v1alpha1.Firmware) string {
 	if f == v1alpha1.FirmwareTemplate {
 		return ""
 	}
-	return strings.ToLower(string(f))
-}
-
-func isTrue(value *bool, fallback bool) bool {
-	if value == nil {
-		return fallback
-	}
-	return *value
+	return string(f)
 }
 
 func isSemiPersistent(pool *v1alpha1.WorkerPool) bool {
@@ -118,13 +117,13 @@ func taintText(taints []v1alpha1.Taint) string {
 
 // RequirementsOf is what a worker of the pool asks of the hypervisor. request is nil for a
 // plain worker.
-func RequirementsOf(pool *v1alpha1.WorkerPool, worker string, request *v1alpha1.GPURequest) place.Requirements {
-	machine, _ := declaredMachine(pool, numberOf(pool.Name, worker), pci.CardRef{})
+func RequirementsOf(can inventory.Capabilities, pool *v1alpha1.WorkerPool, worker string, request *v1alpha1.GPURequest) place.Requirements {
+	machine, _ := declaredMachine(can, pool, pool.WorkerNumber(worker), pci.CardRef{})
 	w := place.Requirements{
 		Holder:   place.Holder{WorkerKey: workerKeyOf(pool, worker)},
 		Hosts:    pool.Spec.Hosts,
 		Template: pool.Spec.Template, Storage: machine.Storage, DiskMiB: machine.DiskMiB,
-		NIC: machine.NIC, MemoryMiB: machine.MemoryMiB, Cores: machine.Cores,
+		NICs: machine.NICs, MemoryMiB: machine.MemoryMiB, Cores: machine.Cores,
 	}
 	if request != nil {
 		card := cardRequirements(request)
@@ -134,8 +133,8 @@ func RequirementsOf(pool *v1alpha1.WorkerPool, worker string, request *v1alpha1.
 }
 
 func cardRequirements(request *v1alpha1.GPURequest) place.CardRequirements {
-	if bdf, err := pci.ParseBDF(request.BDF); err == nil {
-		return place.CardRequirements{Ref: pci.CardRef{Host: request.Host, Slot: bdf.Slot}}
+	if ref, named := request.Place(); named {
+		return place.CardRequirements{Ref: ref}
 	}
 	return place.CardRequirements{Model: request.Model, ID: request.ID, Hosts: request.Hosts}
 }

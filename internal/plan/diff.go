@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
@@ -24,43 +25,70 @@ type field struct {
 	set  func(to, from *view)
 	// optional: a declaration of "" keeps what is there.
 	optional bool
+	nic      int // of the network card that it is about, from 1; 0 for none
 }
 
 // fields is the one list of what is compared, in the order in which a plan shows
-// it. When each takes effect: the hotplug rules of Proxmox VE (qm(1), hotplug;
-// pending changes) and of QEMU.
-var fields = []field{
-	{"labels", Live, func(v *view) string { return v.record.Labels }, func(to, from *view) { to.record.Labels = from.record.Labels }, false},
-	{"taints", Live, func(v *view) string { return v.record.Taints }, func(to, from *view) { to.record.Taints = from.record.Taints }, false},
-	{"lifecycle", Live, func(v *view) string { return v.record.Lifecycle }, func(to, from *view) { to.record.Lifecycle = from.record.Lifecycle }, false},
-	{"onBoot", Live, func(v *view) string { return yesNo(v.machine.OnBoot) }, func(to, from *view) { to.machine.OnBoot = from.machine.OnBoot }, false},
-	{"protection", Live, func(v *view) string { return yesNo(v.machine.Protection) }, func(to, from *view) { to.machine.Protection = from.machine.Protection }, false},
-	{"network.bridge", Live, func(v *view) string { return v.machine.NIC.Bridge }, func(to, from *view) { to.machine.NIC.Bridge = from.machine.NIC.Bridge }, false},
-	{"network.vlan", Live, func(v *view) string { return number(v.machine.NIC.VLAN, "") }, func(to, from *view) { to.machine.NIC.VLAN = from.machine.NIC.VLAN }, false},
-	{"machine.disk.size", Live, func(v *view) string { return mebibytes(v.machine.DiskMiB) }, func(to, from *view) { to.machine.DiskMiB = from.machine.DiskMiB }, true},
+// it: those of networks stand for each network card. When each takes effect: the
+// hotplug rules of Proxmox VE (qm(1), hotplug; pending changes) and of QEMU. A MAC
+// could be changed at once, by unplugging the card; the guest would lose its network.
+var fields = slices.Concat(
+	plain("labels", Live, func(v *view) string { return v.record.Labels }, func(to, from *view) { to.record.Labels = from.record.Labels }, false),
+	plain("taints", Live, func(v *view) string { return v.record.Taints }, func(to, from *view) { to.record.Taints = from.record.Taints }, false),
+	plain("lifecycle", Live, func(v *view) string { return v.record.Lifecycle }, func(to, from *view) { to.record.Lifecycle = from.record.Lifecycle }, false),
+	plain(v1alpha1.FieldOnBoot, Live, func(v *view) string { return yesNo(v.machine.OnBoot) }, func(to, from *view) { to.machine.OnBoot = from.machine.OnBoot }, false),
+	plain(v1alpha1.FieldProtection, Live, func(v *view) string { return yesNo(v.machine.Protection) }, func(to, from *view) { to.machine.Protection = from.machine.Protection }, false),
+	network("name", Live, func(n *inventory.NIC) string { return n.Network }, func(to, from *inventory.NIC) { to.Network = from.Network }, true),
+	network("vlan", Live, func(n *inventory.NIC) string { return number(n.VLAN, "") }, func(to, from *inventory.NIC) { to.VLAN = from.VLAN }, false),
+	plain("machine.disk.size", Live, func(v *view) string { return mebibytes(v.machine.DiskMiB) }, func(to, from *view) { to.machine.DiskMiB = from.machine.DiskMiB }, true),
 
-	{"access.user", NextBoot, func(v *view) string { return v.machine.Guest.User }, func(to, from *view) { to.machine.Guest.User = from.machine.Guest.User }, true},
-	{"access.sshKeys", NextBoot, func(v *view) string { return strings.Join(v.machine.Guest.SSHKeys, "\n") }, func(to, from *view) { to.machine.Guest.SSHKeys = from.machine.Guest.SSHKeys }, false},
-	{"network.addresses", NextBoot, func(v *view) string { return v.machine.Guest.Address }, func(to, from *view) { to.machine.Guest.Address = from.machine.Guest.Address }, false},
-	{"network.gateway", NextBoot, func(v *view) string { return v.machine.Guest.Gateway }, func(to, from *view) { to.machine.Guest.Gateway = from.machine.Guest.Gateway }, false},
-	{"network.dns.servers", NextBoot, func(v *view) string { return strings.Join(v.machine.Guest.DNS, " ") }, func(to, from *view) { to.machine.Guest.DNS = from.machine.Guest.DNS }, true},
-	{"network.dns.search", NextBoot, func(v *view) string { return strings.Join(v.machine.Guest.Search, " ") }, func(to, from *view) { to.machine.Guest.Search = from.machine.Guest.Search }, true},
+	plain("access.user", NextBoot, func(v *view) string { return v.machine.Guest.User }, func(to, from *view) { to.machine.Guest.User = from.machine.Guest.User }, true),
+	plain("access.sshKeys", NextBoot, func(v *view) string { return strings.Join(v.machine.Guest.SSHKeys, "\n") }, func(to, from *view) { to.machine.Guest.SSHKeys = from.machine.Guest.SSHKeys }, false),
+	network("addresses", NextBoot, func(n *inventory.NIC) string { return n.Address }, func(to, from *inventory.NIC) { to.Address = from.Address }, false),
+	network("gateway", NextBoot, func(n *inventory.NIC) string { return n.Gateway }, func(to, from *inventory.NIC) { to.Gateway = from.Gateway }, false),
+	plain("dns.servers", NextBoot, func(v *view) string { return strings.Join(v.machine.Guest.DNS, " ") }, func(to, from *view) { to.machine.Guest.DNS = from.machine.Guest.DNS }, true),
+	plain("dns.search", NextBoot, func(v *view) string { return strings.Join(v.machine.Guest.Search, " ") }, func(to, from *view) { to.machine.Guest.Search = from.machine.Guest.Search }, true),
 
-	{"machine.cores", NeedsStop, func(v *view) string { return number(v.machine.Cores, "") }, func(to, from *view) { to.machine.Cores = from.machine.Cores }, false},
-	{"machine.memory", NeedsStop, func(v *view) string { return mebibytes(v.machine.MemoryMiB) }, func(to, from *view) { to.machine.MemoryMiB = from.machine.MemoryMiB }, false},
-	{"ballooning", NeedsStop, func(v *view) string { return number(v.machine.BalloonMiB, " MiB") }, func(to, from *view) { to.machine.BalloonMiB = from.machine.BalloonMiB }, false},
-	{"machine.cpu", NeedsStop, func(v *view) string { return v.machine.CPU }, func(to, from *view) { to.machine.CPU = from.machine.CPU }, false},
-	{"machine.type", NeedsStop, func(v *view) string { return v.machine.Type }, func(to, from *view) { to.machine.Type = from.machine.Type }, false},
-	{"guest agent", NeedsStop, func(v *view) string { return onlyYes(v.machine.Agent) }, func(to, from *view) { to.machine.Agent = from.machine.Agent }, true},
+	network("macs", NeedsStop, func(n *inventory.NIC) string { return n.MAC }, func(to, from *inventory.NIC) { to.MAC = from.MAC }, true),
+	plain("machine.cores", NeedsStop, func(v *view) string { return number(v.machine.Cores, "") }, func(to, from *view) { to.machine.Cores = from.machine.Cores }, false),
+	plain("machine.memory", NeedsStop, func(v *view) string { return mebibytes(v.machine.MemoryMiB) }, func(to, from *view) { to.machine.MemoryMiB = from.machine.MemoryMiB }, false),
+	plain("ballooning", NeedsStop, func(v *view) string { return number(v.machine.BalloonMiB, " MiB") }, func(to, from *view) { to.machine.BalloonMiB = from.machine.BalloonMiB }, false),
+	plain(v1alpha1.FieldCPU, NeedsStop, func(v *view) string { return v.machine.CPU }, func(to, from *view) { to.machine.CPU = from.machine.CPU }, false),
+	plain(v1alpha1.FieldMachineType, NeedsStop, func(v *view) string { return v.machine.Type }, func(to, from *view) { to.machine.Type = from.machine.Type }, false),
+	plain("guest agent", NeedsStop, func(v *view) string { return onlyYes(v.machine.Agent) }, func(to, from *view) { to.machine.Agent = from.machine.Agent }, true),
 
-	{"gpus", NeedsStop, cardSlot, setCard, true},
-	{"passthrough.pcie", NeedsStop, cardFlag(func(c *inventory.Card) bool { return c.PCIe }), setCard, true},
-	{"passthrough.romBar", NeedsStop, cardFlag(func(c *inventory.Card) bool { return c.ROMBar }), setCard, true},
-	{"passthrough.xVGA", NeedsStop, cardFlag(func(c *inventory.Card) bool { return c.XVGA }), setCard, true},
+	plain("gpus", NeedsStop, cardSlot, setCard, true),
+	plain(v1alpha1.FieldPCIe, NeedsStop, cardFlag(func(c *inventory.Card) bool { return c.PCIe }), setCard, true),
+	plain(v1alpha1.FieldROMBar, NeedsStop, cardFlag(func(c *inventory.Card) bool { return c.ROMBar }), setCard, true),
+	plain(v1alpha1.FieldXVGA, NeedsStop, cardFlag(func(c *inventory.Card) bool { return c.XVGA }), setCard, true),
 
-	{"template", NeedsRemake, func(v *view) string { return v.record.Template }, func(to, from *view) { to.record.Template = from.record.Template }, true},
-	{"machine.firmware", NeedsRemake, func(v *view) string { return v.machine.Firmware }, func(to, from *view) { to.machine.Firmware = from.machine.Firmware }, true},
-	{"machine.disk.storage", NeedsRemake, func(v *view) string { return v.machine.Storage }, func(to, from *view) { to.machine.Storage = from.machine.Storage }, true},
+	plain("template", NeedsRemake, func(v *view) string { return v.record.Template }, func(to, from *view) { to.record.Template = from.record.Template }, true),
+	plain("machine.firmware", NeedsRemake, func(v *view) string { return v.machine.Firmware }, func(to, from *view) { to.machine.Firmware = from.machine.Firmware }, true),
+	plain("machine.disk.storage", NeedsRemake, func(v *view) string { return v.machine.Storage }, func(to, from *view) { to.machine.Storage = from.machine.Storage }, true),
+)
+
+func plain(name string, when When, get func(v *view) string, set func(to, from *view), optional bool) []field {
+	return []field{{name, when, get, set, optional, 0}}
+}
+
+// mostNICs is how many network cards are compared: a document declares no more.
+const mostNICs = 32
+
+// network is a field of networks, for each network card.
+func network(name string, when When, get func(*inventory.NIC) string, set func(to, from *inventory.NIC), optional bool) []field {
+	var all []field
+	for i := range mostNICs {
+		all = append(all, field{
+			fmt.Sprintf("networks[%d].%s", i, name), when,
+			func(v *view) string { nic := v.machine.NIC(i); return get(&nic) },
+			func(to, from *view) {
+				declared := from.machine.NIC(i)
+				to.machine.ChangeNIC(i, func(nic *inventory.NIC) { set(nic, &declared) })
+			},
+			optional, i + 1,
+		})
+	}
+	return all
 }
 
 func cardSlot(v *view) string {
@@ -85,7 +113,9 @@ func setCard(to, from *view) { to.machine.Card = from.machine.Card }
 
 func isCardField(name string) bool { return name == "gpus" || isCardOption(name) }
 
-func isCardOption(name string) bool { return strings.HasPrefix(name, "passthrough.") }
+func isCardOption(name string) bool {
+	return name == v1alpha1.FieldPCIe || name == v1alpha1.FieldROMBar || name == v1alpha1.FieldXVGA
+}
 
 func yesNo(b bool) string {
 	if b {
@@ -130,6 +160,9 @@ func compare(declared, configured, running *view) []difference {
 	var all []difference
 	for i := range fields {
 		f := &fields[i]
+		if f.nic > len(declared.machine.NICs) {
+			continue // a network card that nobody declares stays as it is
+		}
 		needs, have := f.get(declared), f.get(configured)
 		if needs == "" && f.optional || isCardOption(f.name) && (configured.machine.Card == nil || running != nil && running.machine.Card == nil) {
 			continue // kept as it is; or the line of the card itself says it
@@ -145,7 +178,7 @@ func compare(declared, configured, running *view) []difference {
 			all = append(all, d)
 		case needs != have:
 			all = append(all, d)
-		case f.when == NeedsStop && now != needs:
+		case f.when == NeedsStop && d.When == NeedsStop && now != needs:
 			d.From, d.Written = shown(f, now), true
 			all = append(all, d)
 		}
@@ -154,11 +187,14 @@ func compare(declared, configured, running *view) []difference {
 }
 
 // whenFor is when a change takes effect. Two depend on the direction: a disk only
-// grows, and what was semi-persistent stays so until a person names the worker.
+// grows, and what was semi-persistent stays so until a person names the worker. A
+// network card that is not there yet gets its address with the card.
 func (f *field) whenFor(declared, configured *view) When {
 	switch {
 	case f.name == "machine.disk.size" && declared.machine.DiskMiB < configured.machine.DiskMiB:
 		return NeedsRemake
+	case f.nic > 0 && f.when == NeedsStop && configured.machine.NIC(f.nic-1).Network == "":
+		return Live
 	case f.name == "lifecycle" && declared.record.Lifecycle == string(v1alpha1.Ephemeral):
 		return NeedsRemake
 	}

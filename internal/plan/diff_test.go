@@ -33,10 +33,10 @@ func TestChanges(t *testing.T) {
 			"labels: +zone=x (live)", "update" + configure, "update" + configure, "update" + configure},
 		{"a taint that is gone", func(s *v1alpha1.WorkerPoolSpec) { s.Taints = nil },
 			"taints: -gpu=yes:NoSchedule (live)", "update" + configure, "update" + configure, "update" + configure},
-		{"no start at boot", func(s *v1alpha1.WorkerPoolSpec) { s.OnBoot = &no },
-			"onBoot: yes → no (live)", "update" + configure, "update" + configure, "update" + configure},
-		{"another bridge", func(s *v1alpha1.WorkerPoolSpec) { s.Network.Bridge = "vmbr1" },
-			"network.bridge: vmbr0 → vmbr1 (live)", "update" + configure, "update" + configure, "update" + configure},
+		{"no start at boot", func(s *v1alpha1.WorkerPoolSpec) { s.Proxmox.OnBoot = &no },
+			"proxmox.onBoot: yes → no (live)", "update" + configure, "update" + configure, "update" + configure},
+		{"another bridge", func(s *v1alpha1.WorkerPoolSpec) { s.Networks = []v1alpha1.Network{{Name: "vmbr1"}} },
+			"networks[0].name: vmbr0 → vmbr1 (live)", "update" + configure, "update" + configure, "update" + configure},
 		{"a larger disk", func(s *v1alpha1.WorkerPoolSpec) { s.Machine.Disk.Size = resource.MustParse("80Gi") },
 			"machine.disk.size: 40 GiB → 80 GiB (live)", "update" + configure, "update" + configure, "update" + configure},
 		{"a smaller disk", func(s *v1alpha1.WorkerPoolSpec) { s.Machine.Disk.Size = resource.MustParse("20Gi") },
@@ -47,25 +47,25 @@ func TestChanges(t *testing.T) {
 			s.Access.SSHKeys = append(s.Access.SSHKeys, "ssh-ed25519 BBBBCCCCDDDD")
 		}, "access.sshKeys: ops@desk → ops@desk, …CCCCDDDD (next boot)",
 			"update" + configure, "update" + configure, "update" + configure},
-		{"name servers", func(s *v1alpha1.WorkerPoolSpec) { s.Network.DNS.Servers = []string{"192.0.2.53"} },
-			"network.dns.servers: none → 192.0.2.53 (next boot)", "update" + configure, "update" + configure, "update" + configure},
+		{"name servers", func(s *v1alpha1.WorkerPoolSpec) { s.DNS.Servers = []string{"192.0.2.53"} },
+			"dns.servers: none → 192.0.2.53 (next boot)", "update" + configure, "update" + configure, "update" + configure},
 		{"more cores", func(s *v1alpha1.WorkerPoolSpec) { s.Machine.Cores = 8 },
 			"machine.cores: 4 → 8 (stop/start)", "hold" + ask, "update" + configure, "restart" + restart},
-		{"another CPU model", func(s *v1alpha1.WorkerPoolSpec) { s.Machine.CPU = "x86-64-v3" },
-			"machine.cpu: host → x86-64-v3 (stop/start)", "hold" + ask, "update" + configure, "restart" + restart},
-		{"another chipset", func(s *v1alpha1.WorkerPoolSpec) { s.Machine.Type = v1alpha1.I440FX },
-			"machine.type: q35 → i440fx (stop/start)", "hold" + ask, "update" + configure, "restart" + restart},
+		{"another CPU model", func(s *v1alpha1.WorkerPoolSpec) { s.Proxmox.CPU = "x86-64-v3" },
+			"proxmox.cpu: host → x86-64-v3 (stop/start)", "hold" + ask, "update" + configure, "restart" + restart},
+		{"another chipset", func(s *v1alpha1.WorkerPoolSpec) { s.Proxmox.MachineType = v1alpha1.I440FX },
+			"proxmox.machineType: q35 → i440fx (stop/start)", "hold" + ask, "update" + configure, "restart" + restart},
 		{"another template", func(s *v1alpha1.WorkerPoolSpec) { s.Template.Name = "ubuntu-24.04" },
 			"template: ubuntu-22.04 → ubuntu-24.04 (replace only)", "hold" + remake, "hold" + remake, "replace" + replace},
-		{"another firmware", func(s *v1alpha1.WorkerPoolSpec) { s.Machine.Firmware = v1alpha1.SeaBIOS },
-			"machine.firmware: ovmf → seabios (replace only)", "hold" + remake, "hold" + remake, "replace" + replace},
+		{"another firmware", func(s *v1alpha1.WorkerPoolSpec) { s.Machine.Firmware = v1alpha1.BIOS },
+			"machine.firmware: UEFI → BIOS (replace only)", "hold" + remake, "hold" + remake, "replace" + replace},
 		{"the firmware of the template, whatever it is", func(s *v1alpha1.WorkerPoolSpec) { s.Machine.Firmware = v1alpha1.FirmwareTemplate },
 			"", "keep", "keep", "keep"},
 		{"the disk of the template, whatever it is", func(s *v1alpha1.WorkerPoolSpec) { s.Machine.Disk.Size = resource.Quantity{} },
 			"", "keep", "keep", "keep"},
 		{"the login of the image, whatever it is", func(s *v1alpha1.WorkerPoolSpec) { s.Access.User = "" },
 			"", "keep", "keep", "keep"},
-		{"what is so already", func(s *v1alpha1.WorkerPoolSpec) { s.OnBoot = &yes }, "", "keep", "keep", "keep"},
+		{"what is so already", func(s *v1alpha1.WorkerPoolSpec) { s.Proxmox.OnBoot = &yes }, "", "keep", "keep", "keep"},
 	}
 	declare := func(lifecycle v1alpha1.Lifecycle, change func(*v1alpha1.WorkerPoolSpec)) v1alpha1.WorkerPool {
 		return pool("w", replicas(1), spec(func(s *v1alpha1.WorkerPoolSpec) {
@@ -135,7 +135,7 @@ func TestAMixedChangeIsDoneInParts(t *testing.T) {
 	was := pool("gpu", exact("pve1", "0000:03:00.0"), memory("16Gi"))
 	now := pool("gpu", exact("pve1", "0000:03:00.0"), memory("32Gi"), label("zone", "a"), spec(func(s *v1alpha1.WorkerPoolSpec) {
 		yes := true
-		s.Passthrough.XVGA, s.Machine.Firmware = &yes, v1alpha1.SeaBIOS
+		s.Proxmox.XVGA, s.Machine.Firmware = &yes, v1alpha1.BIOS
 	}))
 	world := twoT4s(claim(was, 1, 9100, "pve1", "03:00"), made(was, 1, 9100, "pve1", "03:00").Running())
 
@@ -144,7 +144,7 @@ func TestAMixedChangeIsDoneInParts(t *testing.T) {
 		if w.Action != Update || len(w.Changes) != 4 {
 			t.Errorf("%s %v", w.Action, w.Changes)
 		}
-		if w.Desired.MemoryMiB != 16384 || w.Desired.Card.XVGA || w.Desired.Firmware != inventory.FirmwareOVMF {
+		if w.Desired.MemoryMiB != 16384 || w.Desired.Card.XVGA || w.Desired.Firmware != inventory.FirmwareUEFI {
 			t.Errorf("what must wait is written: %+v", w.Desired)
 		}
 		if w.Record.Labels != "zone=a" {
@@ -156,13 +156,13 @@ func TestAMixedChangeIsDoneInParts(t *testing.T) {
 		in.Request.AllowRestart = true
 		p := Build(in)
 		want := []string{"gpu-1 restart pve1/0000:03:00.0 VM 9100 [shutdown configure attach start agent] " +
-			"{labels: +zone=a (live)} {machine.memory: 16 GiB → 32 GiB (stop/start)} {passthrough.xVGA: no → yes (stop/start)} " +
-			"{machine.firmware: ovmf → seabios (replace only)} → gpuworker replace gpu-1"}
+			"{labels: +zone=a (live)} {machine.memory: 16 GiB → 32 GiB (stop/start)} {proxmox.xVGA: no → yes (stop/start)} " +
+			"{machine.firmware: UEFI → BIOS (replace only)} → gpuworker replace gpu-1"}
 		if diff := cmp.Diff(want, lines(p)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		w := worker(t, p, "gpu-1")
-		if w.Desired.MemoryMiB != 32768 || !w.Desired.Card.XVGA || w.Desired.Firmware != inventory.FirmwareOVMF {
+		if w.Desired.MemoryMiB != 32768 || !w.Desired.Card.XVGA || w.Desired.Firmware != inventory.FirmwareUEFI {
 			t.Errorf("desired: %+v", w.Desired)
 		}
 	})

@@ -18,18 +18,18 @@ func keyOf(pool *v1alpha1.WorkerPool) poolKey { return poolKey{pool.Name, pool.S
 type documents struct {
 	pools        []*v1alpha1.WorkerPool // of this hypervisor
 	byKey        map[poolKey]*v1alpha1.WorkerPool
-	byName       map[string]*v1alpha1.WorkerPool
 	kubeClusters map[string]bool
 
-	onWrongHost map[string]bool  // names of pools; see Input
-	beside      map[poolKey]bool // see Input
-	second      bool
+	names  workerNames
+	others workerNames      // of pools on other hypervisors; see Input
+	beside map[poolKey]bool // see Input
+	second bool
 }
 
 func documentsOf(in Input) *documents {
 	d := &documents{
-		byKey: map[poolKey]*v1alpha1.WorkerPool{}, byName: map[string]*v1alpha1.WorkerPool{}, kubeClusters: map[string]bool{},
-		onWrongHost: map[string]bool{}, beside: map[poolKey]bool{}, second: in.Second,
+		byKey: map[poolKey]*v1alpha1.WorkerPool{}, kubeClusters: map[string]bool{},
+		names: newWorkerNames(), others: newWorkerNames(), beside: map[poolKey]bool{}, second: in.Second,
 	}
 	for i := range in.Pools {
 		if pool := &in.Pools[i]; in.Hypervisor == nil || pool.Spec.Hypervisor == in.Hypervisor.Name {
@@ -39,8 +39,13 @@ func documentsOf(in Input) *documents {
 	for _, name := range in.KubeClusters {
 		d.kubeClusters[name] = true
 	}
+	for i := range in.Pools {
+		if in.Pools[i].Spec.KubeCluster == "" {
+			d.kubeClusters[""] = true // workers that join nothing are spoken of too
+		}
+	}
 	for _, pool := range in.Others {
-		d.onWrongHost[pool.Name] = true
+		d.others.add(pool)
 	}
 	for _, pool := range in.Beside {
 		d.beside[keyOf(pool)] = true
@@ -54,9 +59,41 @@ func (d *documents) add(pool *v1alpha1.WorkerPool) {
 	if d.byKey[keyOf(pool)] == nil {
 		d.byKey[keyOf(pool)] = pool
 	}
-	if d.byName[pool.Name] == nil {
-		d.byName[pool.Name] = pool
+	d.names.add(pool)
+}
+
+// workerNames find the pool that a worker's name is of.
+type workerNames struct {
+	numbered map[string]*v1alpha1.WorkerPool // pools that number their workers, by their own name
+	named    map[string]*v1alpha1.WorkerPool // pools that name them, by worker
+}
+
+func newWorkerNames() workerNames {
+	return workerNames{map[string]*v1alpha1.WorkerPool{}, map[string]*v1alpha1.WorkerPool{}}
+}
+
+// add takes the names of a pool; of several pools with one name the first is found.
+func (n workerNames) add(pool *v1alpha1.WorkerPool) {
+	if len(pool.Spec.Names) == 0 && n.numbered[pool.Name] == nil {
+		n.numbered[pool.Name] = pool
 	}
+	for _, worker := range pool.Spec.Names {
+		if n.named[worker] == nil {
+			n.named[worker] = pool
+		}
+	}
+}
+
+// poolOf is the pool that a worker's name is of, and its number there; nil when it
+// is of none.
+func (n workerNames) poolOf(worker string) (pool *v1alpha1.WorkerPool, number int) {
+	if pool = n.named[worker]; pool == nil {
+		name, _ := splitName(worker)
+		if pool = n.numbered[name]; pool == nil {
+			return nil, 0
+		}
+	}
+	return pool, pool.WorkerNumber(worker)
 }
 
 // pool finds the pool that a record speaks of; nil when none is declared.
@@ -67,8 +104,19 @@ func (d *documents) pool(r *inventory.Record) *v1alpha1.WorkerPool {
 // poolOf finds the declared pool that a worker's name belongs to, and its number
 // there; nil when none does.
 func (d *documents) poolOf(worker string) (pool *v1alpha1.WorkerPool, number int) {
-	name, number := splitName(worker)
-	return d.byName[name], number
+	return d.names.poolOf(worker)
+}
+
+// numberOf is the number of a worker in its pool, as far as its name tells; 0 when
+// it does not.
+func (d *documents) numberOf(worker inventory.WorkerKey) int {
+	if pool := d.byKey[poolKey{worker.Pool, worker.KubeCluster}]; pool != nil {
+		return pool.WorkerNumber(worker.Worker)
+	}
+	if name, n := splitName(worker.Worker); name == worker.Pool {
+		return n
+	}
+	return 0
 }
 
 // declares reports whether the documents speak of the KubeCluster.
@@ -85,8 +133,9 @@ func (d *documents) toldBeside(r *inventory.Record) bool {
 // meantElsewhere reports whether a name is that of a worker of another
 // hypervisor's pool, and of no pool here.
 func (d *documents) meantOther(worker string) bool {
-	name, _ := splitName(worker)
-	return d.onWrongHost[name] && d.byName[name] == nil
+	other, _ := d.others.poolOf(worker)
+	here, _ := d.poolOf(worker)
+	return other != nil && here == nil
 }
 
 // splitName takes POOL-n apart. The name of the pool is "" when it is no name of a
@@ -103,13 +152,5 @@ func splitName(worker string) (pool string, n int) {
 	return worker[:dash], n
 }
 
-// numberOf is n of a worker named POOL-n; 0 for any other name.
-func numberOf(pool, worker string) int {
-	if name, n := splitName(worker); name == pool {
-		return n
-	}
-	return 0
-}
-
-// IsWorkerOf reports whether a name is that of a worker of the pool, POOL-n.
-func IsWorkerOf(pool *v1alpha1.WorkerPool, name string) bool { return numberOf(pool.Name, name) > 0 }
+// IsWorkerOf reports whether a name is that of a worker of the pool.
+func IsWorkerOf(pool *v1alpha1.WorkerPool, name string) bool { return pool.WorkerNumber(name) > 0 }

@@ -42,7 +42,7 @@ func (b *builder) endHint(m *member) string {
 	case b.documents.meantOther(m.Worker):
 		return fmt.Sprintf("a worker of another Hypervisor document is declared by this name; when that is not this very cluster by another endpoint, delete this one with documents that have no Hypervisor but %s", b.world.Hypervisor)
 	case b.documents.pool(m.record()) == nil && b.isDeclared(m.Worker):
-		return fmt.Sprintf("a declared worker has this name too, so delete this one with documents that have pool %s in KubeCluster %s", m.Pool, m.KubeCluster)
+		return fmt.Sprintf("a declared worker has this name too, so delete this one with documents that have %s", m.PoolWords())
 	}
 	return shell.Command("gpuworker delete %s", m.Worker)
 }

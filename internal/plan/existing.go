@@ -41,6 +41,7 @@ func (b *builder) fill(d *draft) {
 		if m.unmarked {
 			w.Ref.UUID = m.vm.Record.UUID
 		}
+		w.Networks = m.vm.Machine.NICs
 	}
 	w.Model = b.model(m)
 	record := *m.record()
@@ -68,9 +69,12 @@ func (d *draft) refuse(findings ...finding.Finding) {
 // sides are the worker as declared, as configured and as it runs now.
 func (b *builder) sides(d *draft) (declared, configured, now view) {
 	m := d.member
-	machine, enough := declaredMachine(d.pool, d.number, m.card)
+	machine, enough := declaredMachine(b.world.Capabilities, d.pool, d.number, m.card)
 	if !enough {
-		machine.Guest.Address, machine.Guest.Gateway = m.vm.Machine.Guest.Address, m.vm.Machine.Guest.Gateway
+		for i := range machine.NICs {
+			is := m.vm.Machine.NIC(i)
+			machine.NICs[i].Address, machine.NICs[i].Gateway, machine.NICs[i].MAC = is.Address, is.Gateway, is.MAC
+		}
 		d.Notes = append(d.Notes, b.noAddress(d))
 	}
 	record := declaredRecord(d.pool, d.Name)
@@ -229,7 +233,8 @@ func (b *builder) restart(d *draft, declared, configured *view, differences []di
 // wantOf is what a VM that is there needs to be started where it is.
 func (b *builder) requirementsOf(d *draft, machine *inventory.Machine) place.Requirements {
 	w := b.needs(d)
-	w.MemoryMiB, w.Cores, w.NIC = machine.MemoryMiB, machine.Cores, machine.NIC
+	w.MemoryMiB, w.Cores = machine.MemoryMiB, machine.Cores
+	w.NICs = machine.NICs[:min(len(w.NICs), len(machine.NICs))]
 	return w
 }
 

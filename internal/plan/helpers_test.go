@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 type poolDoc func(*v1alpha1.WorkerPool)
 
 func pool(name string, changes ...poolDoc) v1alpha1.WorkerPool {
-	p := v1alpha1.WorkerPool{Spec: v1alpha1.WorkerPoolSpec{Hypervisor: "lab", KubeCluster: "rke2-lab"}}
+	p := v1alpha1.WorkerPool{Spec: v1alpha1.WorkerPoolSpec{Hypervisor: "lab", KubeCluster: "rke2-lab", Proxmox: &v1alpha1.ProxmoxWorkers{}}}
 	p.Name, p.Spec.Template.Name = name, "ubuntu-22.04"
 	for _, change := range changes {
 		change(&p)
@@ -85,7 +85,7 @@ func lab(world *inventory.Snapshot, pools ...v1alpha1.WorkerPool) Input {
 func made(p v1alpha1.WorkerPool, n, vmid int, host, slot string) *inventorytest.VMBuilder {
 	b := inventorytest.VM(vmid, p.WorkerName(n), host).Ours(p.Name, p.Spec.KubeCluster, string(p.Spec.Lifecycle))
 	b.Machine(func(m *inventory.Machine) {
-		machine, _ := declaredMachine(&p, n, pci.CardRef{})
+		machine, _ := declaredMachine(inventory.Capabilities{DefaultNetwork: "vmbr0"}, &p, n, pci.CardRef{})
 		machine.DiskMiB, machine.Storage = max(machine.DiskMiB, 10240), "local-lvm"
 		*m = machine
 	})

@@ -42,7 +42,7 @@ func alike(requests []v1alpha1.GPURequest) []int {
 	first, at := make([]int, len(requests)), map[string]int{}
 	for i := range requests {
 		r := &requests[i]
-		key := strings.Join(append([]string{r.Host, r.BDF, r.Model, r.ID}, r.Hosts...), "\n")
+		key := strings.Join(append([]string{r.Card, r.Host, r.BDF, r.Model, r.ID}, r.Hosts...), "\n")
 		if _, known := at[key]; !known {
 			at[key] = i
 		}

@@ -321,7 +321,7 @@ func (b *builder) unpark(d *draft) {
 // obstaclesHere is obstacles for a worker as it is configured, declared or not.
 func (b *builder) obstaclesHere(d *draft) []finding.Finding {
 	m, vm := d.member, d.member.vm
-	w := place.Requirements{Holder: m.holder(), MemoryMiB: vm.Machine.MemoryMiB, Cores: vm.Machine.Cores, NIC: vm.Machine.NIC}
+	w := place.Requirements{Holder: m.holder(), MemoryMiB: vm.Machine.MemoryMiB, Cores: vm.Machine.Cores, NICs: vm.Machine.NICs}
 	if !m.card.IsZero() {
 		w.Card = &place.CardRequirements{Ref: m.card}
 	}
@@ -378,7 +378,7 @@ func (b *builder) nothingOf(name, why string) Absent {
 func severalWorkers(in Input, verb, name string, drafts []*draft) error {
 	var where []string
 	for _, d := range drafts {
-		where = append(where, fmt.Sprintf("pool %s of KubeCluster %s", d.member.Pool, d.member.KubeCluster))
+		where = append(where, d.member.PoolWords())
 	}
 	return &fault.Error{
 		Kind: fault.Invalid, Doing: verb, Where: fault.Place{Hypervisor: in.Snapshot.Hypervisor, Worker: name},

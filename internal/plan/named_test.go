@@ -263,7 +263,7 @@ func TestBuildAdopt(t *testing.T) {
 	gpu := pool("gpu", model("Tesla T4", 2))
 	plain := pool("w", replicas(2))
 	own := made(plain, 2, 9101, "pve2", "").Running()
-	ovmf := func(m *inventory.Machine) { m.Firmware = inventory.FirmwareOVMF }
+	ovmf := func(m *inventory.Machine) { m.Firmware = inventory.FirmwareUEFI }
 
 	t.Run("plans", func(t *testing.T) {
 		for _, s := range []struct {

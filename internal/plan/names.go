@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/closest"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
@@ -88,4 +89,20 @@ func (s *spelling) closest(name string) []string {
 		closest = append(closest, n.name)
 	}
 	return closest
+}
+
+// byName takes the workers apart whose names a pool with spec.names does not have: a
+// worker is what it is called, whatever card it holds.
+func byName(pool *v1alpha1.WorkerPool, members []*member) (declared, renamed []*member) {
+	if len(pool.Spec.Names) == 0 {
+		return members, nil
+	}
+	for _, m := range members {
+		if m.number > 0 {
+			declared = append(declared, m)
+		} else {
+			renamed = append(renamed, m)
+		}
+	}
+	return declared, renamed
 }

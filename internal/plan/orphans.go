@@ -1,8 +1,6 @@
 package plan
 
-import (
-	"github.com/gpuworker/gpuworker/internal/inventory"
-)
+import "github.com/gpuworker/gpuworker/internal/inventory"
 
 // BuildOrphans plans for what is ours and no document declares: VMs are held for a
 // person to delete, claims without a VM are given back.

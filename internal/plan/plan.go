@@ -39,7 +39,7 @@ type Absent struct {
 // Pool is the part of a plan for one WorkerPool.
 type Pool struct {
 	Name        string `json:"name"`
-	KubeCluster string `json:"kubeCluster"`
+	KubeCluster string `json:"kubeCluster,omitempty"` // "" when the workers join nothing
 	Lifecycle   string `json:"lifecycle"`
 	Desired     int    `json:"desired"`
 	Present     int    `json:"present"` // workers that have a VM of ours
@@ -74,6 +74,9 @@ const (
 type Worker struct {
 	Name   string `json:"name"`
 	Action Action `json:"action"`
+
+	// Networks are the network cards of the VM that is there, with their MACs.
+	Networks []inventory.NIC `json:"networks,omitempty"`
 
 	Host  string      `json:"host,omitempty"`
 	Card  pci.CardRef `json:"card,omitzero"`   // zero for a plain worker

@@ -102,7 +102,7 @@ func anyVM(t *rapid.T, vmid int) *VMBuilder {
 	}
 	return b.Machine(func(m *inventory.Machine) {
 		if rapid.Bool().Draw(t, "as declared") {
-			m.Cores, m.MemoryMiB, m.Firmware = 4, 8192, inventory.FirmwareOVMF
+			m.Cores, m.MemoryMiB, m.Firmware = 4, 8192, inventory.FirmwareUEFI
 		}
 	})
 }

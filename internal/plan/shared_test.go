@@ -67,7 +67,7 @@ func TestNamesAreSuggestedForWhoMistypedAFew(t *testing.T) {
 // A plain worker that must be replaced and fits nowhere is told of its own host what
 // is free there when its own VM is gone, and of the others what all are told.
 func TestAReplacedWorkerThatFitsNowhereIsToldOfItsOwnHost(t *testing.T) {
-	big := pool("w", replicas(2), memory("64Gi"), spec(func(s *v1alpha1.WorkerPoolSpec) { s.Machine.Firmware = v1alpha1.SeaBIOS }))
+	big := pool("w", replicas(2), memory("64Gi"), spec(func(s *v1alpha1.WorkerPoolSpec) { s.Machine.Firmware = v1alpha1.BIOS }))
 	small := pool("w", replicas(2), memory("4Gi"))
 	world := Observed(
 		Host("pve1").Memory(16, 12), Host("pve2").Memory(16, 12), Host("pve3").Memory(16, 12),

@@ -20,7 +20,7 @@ func workerKeyOf(pool *v1alpha1.WorkerPool, worker string) inventory.WorkerKey {
 // member is what there is of one worker: its VM, its claim, or both.
 type member struct {
 	inventory.WorkerKey
-	number   int           // n of a worker named POOL-n; 0 for any other name
+	number   int           // of the name in its pool; 0 for any other name
 	vm       *inventory.VM // nil when there is only a claim
 	unmarked bool          // the VM is a clone that was not marked yet
 	// passed: nobody looked at the VM. It has our mark and the worker's name, so it
@@ -44,17 +44,18 @@ func (m *member) record() *inventory.Record {
 
 // survey is the observed world in the words of workers.
 type survey struct {
-	world   *inventory.Snapshot
-	members map[inventory.WorkerKey]*member
-	order   []*member // by pool, number and name
-	ofPool  map[poolKey][]*member
+	world     *inventory.Snapshot
+	documents *documents
+	members   map[inventory.WorkerKey]*member
+	order     []*member // by pool, number and name
+	ofPool    map[poolKey][]*member
 
 	claimed map[string]*member // who claims a VM number; the first of several
 	byName  *names             // nil until somebody asks
 }
 
 func look(world *inventory.Snapshot, documents *documents) *survey {
-	s := &survey{world: world, members: map[inventory.WorkerKey]*member{}, ofPool: map[poolKey][]*member{}, claimed: map[string]*member{}}
+	s := &survey{world: world, documents: documents, members: map[inventory.WorkerKey]*member{}, ofPool: map[poolKey][]*member{}, claimed: map[string]*member{}}
 	s.addVMs()
 	s.addClaims()
 	s.addPassed(documents)
@@ -88,7 +89,7 @@ func compareNumbers(a, b int) int {
 
 func (s *survey) member(key inventory.WorkerKey) *member {
 	if s.members[key] == nil {
-		s.members[key] = &member{WorkerKey: key, number: numberOf(key.Pool, key.Worker)}
+		s.members[key] = &member{WorkerKey: key, number: s.documents.numberOf(key)}
 	}
 	return s.members[key]
 }

@@ -139,7 +139,8 @@ func (f Fleet) worker(n int, host string) []inventorytest.Part {
 // must.
 func asDeclared(vm *inventorytest.VMBuilder, pool string, lifecycle v1alpha1.Lifecycle) *inventorytest.VMBuilder {
 	return vm.Ours(pool, kubeCluster, string(lifecycle)).Running().Machine(func(m *inventory.Machine) {
-		m.Cores, m.MemoryMiB, m.Firmware = 4, 8192, inventory.FirmwareOVMF
-		m.OnBoot, m.Protection, m.Agent, m.Guest.Address = true, lifecycle == v1alpha1.SemiPersistent, true, "dhcp"
+		m.Cores, m.MemoryMiB, m.Firmware = 4, 8192, inventory.FirmwareUEFI
+		m.OnBoot, m.Protection, m.Agent = true, lifecycle == v1alpha1.SemiPersistent, true
+		m.ChangeNIC(0, func(n *inventory.NIC) { n.Address = "dhcp" })
 	})
 }

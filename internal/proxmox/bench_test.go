@@ -64,7 +64,7 @@ func (l *bench) worker(n int) inventory.VMRef {
 	l.Helper()
 	r := plain(n)
 	must(l.T, l.b.Clone(context.Background(), order(r)))
-	must(l.T, l.b.Configure(context.Background(), r, inventory.Machine{Cores: 1, MemoryMiB: 1024, CPU: "host", Type: inventory.TypeI440FX, NIC: inventory.NIC{Bridge: "vmbr0"}, Agent: true}))
+	must(l.T, l.b.Configure(context.Background(), r, inventory.Machine{Cores: 1, MemoryMiB: 1024, CPU: "host", Type: inventory.TypeI440FX, NICs: []inventory.NIC{{Network: "vmbr0"}}, Agent: true}))
 	return refOf(r)
 }
 

@@ -175,7 +175,7 @@ func (b *Backend) claimedBy(holder inventory.Record) error {
 		Kind:  fault.Exists,
 		Doing: "claim the card",
 		Where: fault.Place{Hypervisor: b.name, Host: holder.Host, Card: holder.Card.BDF()},
-		Why:   fmt.Sprintf("it is claimed by worker %s of pool %s (VM %s, KubeCluster %s, claimed by %s)", holder.Worker, holder.Pool, holder.VM, holder.KubeCluster, holder.By),
+		Why:   fmt.Sprintf("it is claimed by worker %s of %s (VM %s, claimed by %s)", holder.Worker, holder.PoolWords(), holder.VM, holder.By),
 		Fix:   "choose another card, or delete that worker first: " + shell.Command("gpuworker delete %s", holder.Worker),
 	}
 }

@@ -60,8 +60,8 @@ func (c *cluster) Setting() backendtest.Setting {
 		Host: conformanceHost, Card: pci.MustCardRef(conformanceHost + "/0000:03:00.0"), Storage: "local-lvm",
 		Template: inventory.VMRef{Host: conformanceHost, ID: "9000", Name: "ubuntu-22.04", UUID: "90000000-0000-4000-8000-000000009000"},
 		Machine: inventory.Machine{
-			Cores: 4, MemoryMiB: 4096, CPU: "host", Type: inventory.TypeQ35, Firmware: inventory.FirmwareOVMF, DiskMiB: 20 << 10,
-			NIC: inventory.NIC{Bridge: "vmbr1", VLAN: 30}, Guest: inventory.Guest{Address: "dhcp"}, OnBoot: true, Agent: true,
+			Cores: 4, MemoryMiB: 4096, CPU: "host", Type: inventory.TypeQ35, Firmware: inventory.FirmwareUEFI, DiskMiB: 20 << 10,
+			NICs: []inventory.NIC{{Network: "vmbr1", VLAN: 30, Address: "dhcp"}, {Network: "vmbr0", MAC: "bc:24:11:00:00:77", Address: "192.0.2.21/24"}}, OnBoot: true, Agent: true,
 		},
 	}
 }

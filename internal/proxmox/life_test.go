@@ -115,7 +115,7 @@ func TestAWorkersWholeLife(t *testing.T) {
 		if ownership, why := vm.Ownership(); ownership != inventory.Ours || !vm.Running || !vm.Holds(card.Ref) {
 			t.Errorf("after the start: %s (%s), running %v, cards %v", ownership, why, vm.Running, vm.Cards)
 		}
-		if vm.Machine.DiskMiB != 40*1024 || vm.Machine.Firmware != inventory.FirmwareOVMF || vm.Machine.Card == nil || *vm.Machine.Card != card {
+		if vm.Machine.DiskMiB != 40*1024 || vm.Machine.Firmware != inventory.FirmwareUEFI || vm.Machine.Card == nil || *vm.Machine.Card != card {
 			t.Errorf("machine: %+v", vm.Machine)
 		}
 		if claim := s.Claim(card.Ref); claim == nil || claim.Record != r || claim.Stale != "" {

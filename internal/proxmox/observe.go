@@ -1,6 +1,7 @@
 package proxmox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -24,6 +25,7 @@ func (b *Backend) Observe(ctx context.Context, scope hypervisor.Scope) (*invento
 	if err != nil {
 		return nil, b.wrap(err, "reach the hypervisor", fault.Place{})
 	}
+	scope.Bridges = namedBridges(scope.Bridges)
 	s := &inventory.Snapshot{
 		Hypervisor: b.name, Product: "Proxmox VE", Version: version.Version, Supported: supported(version.Version),
 		Capabilities: b.Capabilities(), Advice: advice, IDRange: fmt.Sprintf("%d to %d", b.spec.VMIDs.First, b.spec.VMIDs.Last),
@@ -47,6 +49,17 @@ func (b *Backend) Observe(ctx context.Context, scope hypervisor.Scope) (*invento
 	}
 	s.Setup = b.setup(s)
 	return s, nil
+}
+
+// namedBridges puts the default bridge in the place of "".
+func namedBridges(bridges []string) []string {
+	var names []string
+	for _, bridge := range bridges {
+		if name := cmp.Or(bridge, defaultBridge); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // supported tells the versions that we know: 8.4 and 9.

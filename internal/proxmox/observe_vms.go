@@ -63,7 +63,7 @@ func (b *Backend) matters(s *inventory.Snapshot, scope hypervisor.Scope) func(pv
 		cards[s.Hosts[i].Name] = mayHaveCards(&s.Hosts[i])
 	}
 	ofPool := func(name string) bool {
-		return slices.ContainsFunc(scope.Pools, func(pool string) bool { return strings.HasPrefix(name, pool+"-") })
+		return slices.Contains(scope.Workers, name) || slices.ContainsFunc(scope.Pools, func(pool string) bool { return strings.HasPrefix(name, pool+"-") })
 	}
 	return func(r pve.Resource) bool {
 		hasCards, seen := cards[r.Node]

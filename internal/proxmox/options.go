@@ -184,16 +184,15 @@ func (o options) machine() inventory.Machine {
 		MemoryMiB:  o.memoryMiB(),
 		CPU:        property(o["cpu"], "cputype", "cputype"),
 		Type:       inventory.TypeI440FX,
-		Firmware:   inventory.FirmwareSeaBIOS,
+		Firmware:   inventory.FirmwareBIOS,
 		DiskMiB:    sizeMiB(property(o[key], "size", "")),
 		Storage:    storageOf(volume),
-		NIC:        inventory.NIC{Bridge: property(o["net0"], "bridge", "")},
+		NICs:       o.nics(),
 		Guest:      o.guest(),
 		OnBoot:     o.flag("onboot"),
 		Protection: o.flag("protection"),
 		Agent:      isTrue(property(o["agent"], "enabled", "enabled")),
 	}
-	m.NIC.VLAN, _ = strconv.Atoi(property(o["net0"], "tag", ""))
 	m.BalloonMiB = o.number("balloon", m.MemoryMiB)
 	if m.CPU == "" {
 		m.CPU = "kvm64" // the default, qm(1)
@@ -202,18 +201,16 @@ func (o options) machine() inventory.Machine {
 		m.Type = inventory.TypeQ35
 	}
 	if o["bios"] == "ovmf" {
-		m.Firmware = inventory.FirmwareOVMF
+		m.Firmware = inventory.FirmwareUEFI
 	}
 	return m
 }
 
 func (o options) guest() inventory.Guest {
 	g := inventory.Guest{
-		User:    o["ciuser"],
-		Address: property(o["ipconfig0"], "ip", ""),
-		Gateway: property(o["ipconfig0"], "gw", ""),
-		DNS:     strings.Fields(o["nameserver"]),
-		Search:  strings.Fields(o["searchdomain"]),
+		User:   o["ciuser"],
+		DNS:    strings.Fields(o["nameserver"]),
+		Search: strings.Fields(o["searchdomain"]),
 	}
 	if keys, err := url.PathUnescape(o["sshkeys"]); err == nil {
 		for line := range strings.Lines(keys) {
@@ -247,7 +244,7 @@ func (o options) update(desired inventory.Machine) (set options, remove []string
 	put(have.BalloonMiB != desired.BalloonMiB, "balloon", strconv.Itoa(desired.BalloonMiB))
 	put(have.CPU != desired.CPU, "cpu", desired.CPU)
 	put(have.Type != desired.Type, "machine", machineOption(desired.Type))
-	put(have.NIC != desired.NIC, "net0", o.nic(desired.NIC))
+	o.updateNICs(have.NICs, desired.NICs, put)
 	put(have.OnBoot != desired.OnBoot, "onboot", flagText(desired.OnBoot))
 	put(have.Protection != desired.Protection, "protection", flagText(desired.Protection))
 	put(desired.Agent && !have.Agent, "agent", "enabled=1")
@@ -272,26 +269,16 @@ func flagText(on bool) string {
 	return "0"
 }
 
-// nic keeps model, MAC address and all else of the card and changes where it is
-// plugged in.
-func (o options) nic(desired inventory.NIC) string {
-	text := o["net0"]
-	if text == "" {
-		text = "virtio"
-	}
-	text = withProperty(text, "bridge", desired.Bridge)
-	if desired.VLAN == 0 {
-		return withProperty(text, "tag", "")
-	}
-	return withProperty(text, "tag", strconv.Itoa(desired.VLAN))
-}
-
-// setFirmware changes the firmware; OVMF gets a store for its variables,
+// setFirmware changes the firmware; OVMF, which is Proxmox's UEFI, gets a store for its variables,
 // without Secure Boot keys: with them an unsigned NVIDIA module is refused
 // (pve-docs qm.adoc, "BIOS and UEFI").
 func (o options) setFirmware(set options, desired inventory.Machine) {
-	set["bios"] = desired.Firmware
-	if desired.Firmware != inventory.FirmwareOVMF || o["efidisk0"] != "" {
+	if desired.Firmware == inventory.FirmwareBIOS {
+		set["bios"] = "seabios"
+		return
+	}
+	set["bios"] = "ovmf"
+	if o["efidisk0"] != "" {
 		return
 	}
 	storage := desired.Storage
@@ -305,8 +292,6 @@ func (o options) setFirmware(set options, desired inventory.Machine) {
 func (o options) updateGuest(have, desired inventory.Guest, put func(bool, string, string)) {
 	put(desired.User != "" && have.User != desired.User, "ciuser", desired.User)
 	put(!slices.Equal(have.SSHKeys, desired.SSHKeys), "sshkeys", pve.EncodeSSHKeys(desired.SSHKeys))
-	ip := withProperty(o["ipconfig0"], "ip", desired.Address)
-	put(have.Address != desired.Address || have.Gateway != desired.Gateway, "ipconfig0", withProperty(ip, "gw", desired.Gateway))
 	put(len(desired.DNS) > 0 && !slices.Equal(have.DNS, desired.DNS), "nameserver", strings.Join(desired.DNS, " "))
 	put(len(desired.Search) > 0 && !slices.Equal(have.Search, desired.Search), "searchdomain", strings.Join(desired.Search, " "))
 }

@@ -26,9 +26,9 @@ func ubuntu() options {
 
 func gpuMachine() inventory.Machine {
 	return inventory.Machine{
-		Cores: 8, MemoryMiB: 32768, CPU: "host", Type: inventory.TypeQ35, Firmware: inventory.FirmwareOVMF,
-		NIC:    inventory.NIC{Bridge: "vmbr1", VLAN: 30},
-		Guest:  inventory.Guest{User: "ops", SSHKeys: []string{"ssh-ed25519 AAAA ops@x"}, Address: "192.0.2.21/24", Gateway: "192.0.2.1", DNS: []string{"192.0.2.53"}},
+		Cores: 8, MemoryMiB: 32768, CPU: "host", Type: inventory.TypeQ35, Firmware: inventory.FirmwareUEFI,
+		NICs:   []inventory.NIC{{Network: "vmbr1", VLAN: 30, Address: "192.0.2.21/24", Gateway: "192.0.2.1"}},
+		Guest:  inventory.Guest{User: "ops", SSHKeys: []string{"ssh-ed25519 AAAA ops@x"}, DNS: []string{"192.0.2.53"}},
 		OnBoot: true, Protection: true, Agent: true,
 	}
 }

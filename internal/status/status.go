@@ -30,7 +30,7 @@ const (
 // Row is one worker, declared or ours or both.
 type Row struct {
 	Pool        string `json:"pool"`
-	KubeCluster string `json:"kubeCluster"`
+	KubeCluster string `json:"kubeCluster,omitempty"` // "" when it joins nothing
 	Lifecycle   string `json:"lifecycle"`
 	Worker      string `json:"worker"`
 	State       State  `json:"state"`
@@ -41,6 +41,9 @@ type Row struct {
 	VM        string      `json:"vm,omitempty"`
 	UUID      string      `json:"uuid,omitempty"` // of the VM
 	Addresses []string    `json:"addresses,omitempty"`
+
+	// Networks are the network cards of the VM, with their MACs.
+	Networks []inventory.NIC `json:"networks,omitempty"`
 
 	// Note says in a few words what is not as it should be; "" when all is well.
 	Note string `json:"note,omitempty"`
@@ -153,7 +156,7 @@ func (r refusals) rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Work
 		row.Card = w.Card
 	}
 	if s.vm != nil {
-		row.Addresses = s.vm.Addresses
+		row.Addresses, row.Networks = s.vm.Addresses, s.vm.Machine.NICs
 	}
 	return row
 }

@@ -45,8 +45,9 @@ func lab(more ...Part) *inventory.Snapshot {
 // finished is a GPU worker's VM as the pool declares it.
 func finished(vm *VMBuilder) *VMBuilder {
 	return vm.Ours("gpu", "rke2-lab", "SemiPersistent").Machine(func(m *inventory.Machine) {
-		m.Cores, m.MemoryMiB, m.Firmware = 4, 8192, inventory.FirmwareOVMF
-		m.OnBoot, m.Protection, m.Agent, m.Guest.Address = true, true, true, "dhcp"
+		m.Cores, m.MemoryMiB, m.Firmware = 4, 8192, inventory.FirmwareUEFI
+		m.OnBoot, m.Protection, m.Agent = true, true, true
+		m.ChangeNIC(0, func(n *inventory.NIC) { n.Address = "dhcp" })
 	}).Card("03:00")
 }
 
@@ -166,7 +167,7 @@ func TestAWorkerThatIsToBeReplacedIsShownWhereItIs(t *testing.T) {
 	pool := plainPool(1)
 	pool.Spec.Hosts = []string{"pve1"}
 	old := VM(300, "w-1", "pve1").Ours("w", "rke2-lab", "Ephemeral").Running().Machine(func(m *inventory.Machine) {
-		m.Firmware = inventory.FirmwareSeaBIOS // declared is OVMF, which needs a new VM
+		m.Firmware = inventory.FirmwareBIOS // declared is UEFI, which needs a new VM
 	})
 	in := documents(lab(old), pool)
 	if action := plan.Build(in).Pools[0].Workers[0].Action; action != plan.Replace {

@@ -200,7 +200,7 @@ var validEdits = [][2]string{
 	{`"onBoot": true`, `"onBoot": false`},
 	{`"example.com/rack": "r7"`, `"example.com/rack": "r9"`},
 	{`"effect": "NoSchedule"`, `"effect": "NoExecute"`},
-	{`"bridge": "vmbr0"`, `"vlan": 7, "bridge": "vmbr0"`},
+	{`"template": {`, `"networks": [{"vlan": 7}], "template": {`},
 	{`"lifecycle": "Ephemeral"`, `"lifecycle": "SemiPersistent"`},
 	{`"endpoint": "https://pve1:8006"`, `"endpoint": "https://evil:8006"`},
 	{`"endpoint": "https://pve1:8006"`, `"tls": {"insecure": true}, "endpoint": "https://pve1:8006"`},
@@ -258,8 +258,8 @@ func (a *asks) RoundTrip(request *http.Request) (*http.Response, error) {
 func TestAForgedPlanIsRefused(t *testing.T) {
 	for _, e := range [][2]string{
 		{"memory: 8Gi", "memory: 12Gi"}, {"cores: 2", "cores: 3"}, {"size: 20Gi", "size: 30Gi"}, {"replicas: 2", "replicas: 1"}, {"replicas: 2", "replicas: 3"},
-		{"clone: Full", "clone: Linked"}, {"rack: r7", "rack: r9"}, {"NoSchedule", "NoExecute"}, {"lifecycle: SemiPersistent", "protection: false"},
-		{"template: {name: ubuntu-22.04}", "template: {name: ubuntu-22.04}\n  onBoot: false"}, {"{name: plain}", "{name: others}"},
+		{"clone: Full", "clone: Linked"}, {"rack: r7", "rack: r9"}, {"NoSchedule", "NoExecute"}, {"lifecycle: SemiPersistent", "proxmox: {protection: false}"},
+		{"template: {name: ubuntu-22.04}", "template: {name: ubuntu-22.04}\n  proxmox: {onBoot: false}"}, {"{name: plain}", "{name: others}"},
 	} {
 		inScene(t, planScenes()[0], "json", func(l *oldLab, file string) {
 			var seen, forged map[string]any

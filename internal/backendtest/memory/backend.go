@@ -45,6 +45,7 @@ func (w *World) Open(name string, wire Wire, chance func() float64) *Backend {
 func (b *Backend) Capabilities() inventory.Capabilities {
 	return inventory.Capabilities{
 		ChoosesIDs: true, HidesGroups: true, ClaimsInVM: true, BindsAtPowerOn: true, SeedISO: true, Guest: inventory.GuestInfo,
+		DefaultNetwork: "lan",
 	}
 }
 

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -145,6 +146,7 @@ func merged(have, desired inventory.Machine) inventory.Machine {
 	if desired.Firmware == "" {
 		next.Firmware = have.Firmware
 	}
+	next.NICs = mergedNICs(have.NICs, desired.NICs)
 	if desired.Storage == "" {
 		next.Storage = have.Storage
 	}
@@ -160,6 +162,20 @@ func merged(have, desired inventory.Machine) inventory.Machine {
 	next.DiskMiB = max(have.DiskMiB, desired.DiskMiB) // it never shrinks
 	next.Agent = have.Agent || desired.Agent
 	return next
+}
+
+// mergedNICs are the declared network cards, each with the MAC that it has unless
+// another one is declared, and those that nobody declares.
+func mergedNICs(have, desired []inventory.NIC) []inventory.NIC {
+	nics := slices.Clone(have)
+	for i, nic := range desired {
+		if i == len(nics) {
+			nics = append(nics, inventory.NIC{MAC: fmt.Sprintf("02:00:00:00:00:%02x", i)})
+		}
+		nic.MAC = cmp.Or(nic.MAC, nics[i].MAC)
+		nics[i] = nic
+	}
+	return nics
 }
 
 // liveOf is what a VM runs with after a change: what the guest sees as hardware

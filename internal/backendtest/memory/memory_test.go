@@ -29,8 +29,8 @@ func host(name string) inventory.Host {
 }
 
 var ubuntu = inventory.Machine{
-	Cores: 2, MemoryMiB: 2048, CPU: "host", Type: inventory.TypeQ35, Firmware: inventory.FirmwareOVMF,
-	DiskMiB: 10 << 10, Storage: "store", NIC: inventory.NIC{Bridge: "lan"},
+	Cores: 2, MemoryMiB: 2048, CPU: "host", Type: inventory.TypeQ35, Firmware: inventory.FirmwareUEFI,
+	DiskMiB: 10 << 10, Storage: "store", NICs: []inventory.NIC{{Network: "lan", MAC: "02:00:00:00:00:01"}},
 }
 
 // lab is a World as the conformance suite wants it.
@@ -43,7 +43,7 @@ func newLab(*testing.T) backendtest.Lab {
 	w := NewWorld(1, host("alpha"), host("beta"))
 	machine := ubuntu
 	machine.Cores, machine.MemoryMiB, machine.DiskMiB, machine.Agent = 4, 4096, 20<<10, true
-	machine.Storage, machine.Guest = "", inventory.Guest{Address: "dhcp"}
+	machine.Storage, machine.NICs = "", []inventory.NIC{{Network: "lan", Address: "dhcp"}, {Network: "storage", VLAN: 30, MAC: "02:00:00:00:00:77", Address: "192.0.2.21/24"}}
 	return &lab{w, backendtest.Setting{
 		Host: "alpha", Card: pci.MustCardRef("alpha/0000:03:00.0"), Storage: "store", Machine: machine,
 		Template: inventory.VMRef{ID: w.AddTemplate("ubuntu-22.04", ubuntu), Name: "ubuntu-22.04"},

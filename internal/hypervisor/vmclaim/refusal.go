@@ -62,7 +62,7 @@ func (v Verdict) sayClaimed(e *fault.Error) {
 		e.Fix = inventory.RecordFix("the note of the VM")
 		return
 	}
-	e.Why = fmt.Sprintf("it is claimed by worker %s of pool %s (VM %s, KubeCluster %s, claimed by %s)", r.Worker, r.Pool, v.Other.Ref.ID, r.KubeCluster, r.By)
+	e.Why = fmt.Sprintf("it is claimed by worker %s of %s (VM %s, claimed by %s)", r.Worker, r.PoolWords(), v.Other.Ref.ID, r.By)
 	e.Fix = "choose another card, or delete that worker first: " + shell.Command("gpuworker delete %s", r.Worker)
 }
 

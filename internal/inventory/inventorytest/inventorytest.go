@@ -25,7 +25,10 @@ type Part interface{ addTo(s *inventory.Snapshot) }
 
 // Observed puts the parts together, sorted as backends deliver them.
 func Observed(parts ...Part) *inventory.Snapshot {
-	s := &inventory.Snapshot{Hypervisor: "lab", Product: "Proxmox VE", Version: "9.1.4", Supported: true}
+	s := &inventory.Snapshot{
+		Hypervisor: "lab", Product: "Proxmox VE", Version: "9.1.4", Supported: true,
+		Capabilities: inventory.Capabilities{DefaultNetwork: "vmbr0"},
+	}
 	for _, part := range parts {
 		part.addTo(s)
 	}
@@ -194,8 +197,8 @@ type VMBuilder struct{ vm inventory.VM }
 
 // VM is somebody's stopped VM.
 func VM(vmid int, name, host string) *VMBuilder {
-	machine := inventory.Machine{Cores: 2, MemoryMiB: 2048, CPU: "host", Type: inventory.TypeQ35, Firmware: inventory.FirmwareSeaBIOS,
-		DiskMiB: 10240, Storage: "local-lvm", NIC: inventory.NIC{Bridge: "vmbr0"}}
+	machine := inventory.Machine{Cores: 2, MemoryMiB: 2048, CPU: "host", Type: inventory.TypeQ35, Firmware: inventory.FirmwareBIOS,
+		DiskMiB: 10240, Storage: "local-lvm", NICs: []inventory.NIC{{Network: "vmbr0"}}}
 	return &VMBuilder{inventory.VM{
 		ID: strconv.Itoa(vmid), Name: name, Host: host, UUID: UUID(vmid), Machine: machine, Applied: machine,
 		BootDisk: fmt.Sprintf("local-lvm:vm-%d-disk-0", vmid),
