@@ -202,7 +202,7 @@ func TestNoPackageReachesWhatItMustNotKnow(t *testing.T) {
 		{"the command line is given its backend", module + "/internal/cli", []string{client, backend, simulator}},
 		{"the engine is given its backends", module + "/internal/engine", []string{client, backend, simulator}},
 		{"placing knows no hypervisor", module + "/internal/place", []string{client, backend, simulator}},
-		{"planning knows no hypervisor", module + "/internal/plan", []string{client, backend, simulator}},
+		{"planning knows no hypervisor", module + "/internal/planner", []string{client, backend, simulator}},
 		{"the client stands alone", module + "/pve", []string{module + "/"}},
 	}
 	for _, test := range tests {

@@ -12,13 +12,14 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/place"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
 // Run checks one hypervisor against the documents and returns what it found, by
 // layers from the bottom. A finding fails when it stands in the way of a worker
 // that is declared, or would sooner or later. What is wrong with a host or card
 // that no worker needs is told as information.
-func Run(in plan.Input) []finding.Finding {
+func Run(in planner.Input) []finding.Finding {
 	c := &checker{in: in, world: in.Snapshot, capacity: place.NewCapacity(in.Snapshot), free: map[pci.CardRef]bool{}, at: map[key]int{}}
 	c.add(place.CheckVersion(c.world))
 	if f := place.CheckWritable(c.world); f.Blocks() {
@@ -39,7 +40,7 @@ func Run(in plan.Input) []finding.Finding {
 }
 
 type checker struct {
-	in    plan.Input
+	in    planner.Input
 	world *inventory.Snapshot
 
 	capacity *place.Capacity      // nothing of it is given away
@@ -145,7 +146,7 @@ func (c *checker) neededHosts() []string {
 // where they may live.
 func (c *checker) pool(pool *v1alpha1.WorkerPool) {
 	if !pool.IsGPU() {
-		needs := plan.RequirementsOf(c.world.Capabilities, pool, pool.WorkerName(1), nil)
+		needs := planner.RequirementsOf(c.world.Capabilities, pool, pool.WorkerName(1), nil)
 		for _, name := range c.allowed(pool.Spec.Hosts) {
 			c.host(needs, name, false)
 		}
@@ -153,7 +154,7 @@ func (c *checker) pool(pool *v1alpha1.WorkerPool) {
 	}
 	for i := range pool.Spec.GPUs {
 		request := &pool.Spec.GPUs[i]
-		needs := plan.RequirementsOf(c.world.Capabilities, pool, pool.WorkerName(1), request)
+		needs := planner.RequirementsOf(c.world.Capabilities, pool, pool.WorkerName(1), request)
 		if !needs.Card.Ref.IsZero() {
 			c.exactCard(pool, needs)
 			continue
@@ -298,7 +299,7 @@ func (c *checker) host(needs place.Requirements, name string, named bool) {
 
 // plan adds what a plan would refuse now, and what it would say of the world.
 func (c *checker) plan() {
-	p := plan.Build(c.in)
+	p := planner.Build(c.in)
 	c.add(p.Findings...)
 	told := map[*finding.Finding]bool{} // reasons that many workers share, by the first
 	for worker := range p.Workers() {

@@ -15,20 +15,20 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
-	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // documents are a hypervisor and pools, with defaults.
-func documents(world *inventory.Snapshot, pools ...v1alpha1.WorkerPool) plan.Input {
+func documents(world *inventory.Snapshot, pools ...v1alpha1.WorkerPool) planner.Input {
 	d := &v1alpha1.Documents{
 		Hypervisors: []v1alpha1.Hypervisor{{Spec: v1alpha1.HypervisorSpec{Proxmox: &v1alpha1.Proxmox{}}}},
 		WorkerPools: pools,
 	}
 	d.Hypervisors[0].Name = "lab"
 	v1alpha1.SetDefaults(d)
-	return plan.Input{Hypervisor: &d.Hypervisors[0], Pools: d.WorkerPools, Snapshot: world}
+	return planner.Input{Hypervisor: &d.Hypervisors[0], Pools: d.WorkerPools, Snapshot: world}
 }
 
 func pool(name string, gpus ...v1alpha1.GPURequest) v1alpha1.WorkerPool {
@@ -83,7 +83,7 @@ func written(findings []finding.Finding) string {
 }
 
 func TestCheckOfALab(t *testing.T) {
-	for name, in := range map[string]plan.Input{
+	for name, in := range map[string]planner.Input{
 		"homelab": documents(homelab(), pool("gpu-workers", card("pve1", "0000:03:00.0"), v1alpha1.GPURequest{Model: "Tesla T4", Count: 1}, card("pve1", "0000:41:00.0")), plainPool("workers", 3)),
 		"troubles": documents(homelab(
 			Host("pve4").Offline(), Host("pve5").Blind("PCI devices", "permission denied: Sys.Audit on /"),
@@ -212,7 +212,7 @@ func TestCheckAndPlanAgree(t *testing.T) {
 			blocked := slices.ContainsFunc(found, func(f finding.Finding) bool {
 				return f.Blocks() && f.ID != finding.HostOffline
 			})
-			refused := plan.Build(in).Summary().Refused
+			refused := planner.Build(in).Summary().Refused
 			if blocked != (refused > 0) {
 				t.Errorf("%d workers are refused, check found:\n%s", refused, written(found))
 			}

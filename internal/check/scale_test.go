@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/internal/check"
-	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 	"github.com/gpuworker/gpuworker/internal/plantest"
 	"github.com/gpuworker/gpuworker/internal/thorough"
 )
@@ -17,7 +17,7 @@ func TestACheckGrowsWithTheWorldAndNotWithItsSquare(t *testing.T) {
 	}
 	for _, large := range plantest.Reports() {
 		t.Run(large.Name, func(t *testing.T) {
-			plantest.GrowsWithTheWorld(t, large, func(in plan.Input) { check.Run(in) })
+			plantest.GrowsWithTheWorld(t, large, func(in planner.Input) { check.Run(in) })
 		})
 	}
 }

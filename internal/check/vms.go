@@ -10,7 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/place"
-	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
 // vms checks the VMs that are there: what looks like ours and is not, what died
@@ -27,7 +27,7 @@ func (c *checker) vms() {
 		case vm.Unreadable != "":
 			c.add(unreadable(c.world, vm))
 		case ownership == inventory.Unverified:
-			c.add(plan.Doubt(c.world, vm, why))
+			c.add(planner.Doubt(c.world, vm, why))
 		case ownership == inventory.Ours:
 			ours++
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 	"github.com/gpuworker/gpuworker/internal/machine"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
 // realPlan is a plan as the engine makes it, written in a format.
@@ -28,7 +29,7 @@ func realPlan(t testing.TB, write func(any) ([]byte, error)) []byte {
 	}
 	request := plan.Request{Verb: plan.ApplyDocuments, AllowRestart: true}
 	snapshot := inventorytest.Observed(inventorytest.Host("pve1", inventorytest.T4("03:00")), inventorytest.Template(9000, "ubuntu-22.04", "pve1"))
-	p, err := plan.Make(plan.Input{Hypervisor: &documents.Hypervisors[0], Pools: documents.WorkerPools, Snapshot: snapshot, Request: request})
+	p, err := planner.Make(planner.Input{Hypervisor: &documents.Hypervisors[0], Pools: documents.WorkerPools, Snapshot: snapshot, Request: request})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
 // Apply carries plans out. It looks at the world again first, and when it
@@ -128,7 +129,7 @@ func (e *Engine) again(ctx context.Context, plans Plans, document *v1alpha1.Hype
 	if err != nil {
 		return nil, err
 	}
-	again, err := plan.Make(in)
+	again, err := planner.Make(in)
 	if fault.Is(err, fault.NotFound) { // it was there when the plan was made
 		err = &fault.Error{Kind: fault.Conflict, Cause: err}
 	}

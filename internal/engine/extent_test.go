@@ -8,6 +8,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 	"github.com/gpuworker/gpuworker/internal/status"
 	"github.com/gpuworker/gpuworker/internal/thorough"
 	"github.com/gpuworker/gpuworker/pve"
@@ -92,7 +93,7 @@ func (l *lab) compareLooks(documents string, request plan.Request) {
 	narrow, err := e.ask(context.Background(), request)
 	seen, observeErr := e.Engine.Observe(context.Background(), e.documents)
 	l.must(observeErr)
-	whole, wholeErr := plan.Make(inputOf(e, seen, request))
+	whole, wholeErr := planner.Make(inputOf(e, seen, request))
 	if (err == nil) != (wholeErr == nil) {
 		l.t.Fatalf("%s %v: %v, from the whole world %v", request.Verb, request.Workers, err, wholeErr)
 	}
@@ -122,8 +123,8 @@ func (l *lab) compareStatus(documents string, names ...string) {
 	}
 }
 
-func inputOf(e testEngine, seen engine.Observed, request plan.Request) plan.Input {
-	in := plan.Input{Hypervisor: &e.documents.Hypervisors[0], Snapshot: seen.Hypervisors[0].Snapshot, Request: request}
+func inputOf(e testEngine, seen engine.Observed, request plan.Request) planner.Input {
+	in := planner.Input{Hypervisor: &e.documents.Hypervisors[0], Snapshot: seen.Hypervisors[0].Snapshot, Request: request}
 	for _, kubeCluster := range e.documents.KubeClusters {
 		in.KubeClusters = append(in.KubeClusters, kubeCluster.Name)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
 // Unseen is a hypervisor of the documents that could not be looked at. What does
@@ -35,7 +36,7 @@ func (u Unseen) Err() error {
 // world is what was seen of the hypervisors of the documents, in their order, and
 // what was not. Each of them can fail alone.
 type world struct {
-	inputs []plan.Input
+	inputs []planner.Input
 	unseen []Unseen
 }
 
@@ -71,7 +72,7 @@ func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, reques
 			Fix: "write one, or give the file that has it with -f too",
 		}
 	}
-	inputs := make([]plan.Input, len(hypervisors))
+	inputs := make([]planner.Input, len(hypervisors))
 	errs := make([]error, len(hypervisors))
 	var group sync.WaitGroup
 	for i, document := range hypervisors {
@@ -99,7 +100,7 @@ func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, reques
 	return w, nil
 }
 
-func hostNames(inputs []plan.Input) []string {
+func hostNames(inputs []planner.Input) []string {
 	var names []string
 	for _, in := range inputs {
 		for i := range in.Snapshot.Hosts {
@@ -110,10 +111,10 @@ func hostNames(inputs []plan.Input) []string {
 }
 
 // lookAt observes one hypervisor and lays it beside the documents.
-func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, request plan.Request, how extent) (plan.Input, error) {
+func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, request plan.Request, how extent) (planner.Input, error) {
 	backend, err := e.backend(ctx, documents, document)
 	if err != nil {
-		return plan.Input{}, err
+		return planner.Input{}, err
 	}
 	scope := scopeOf(documents, document)
 	scope.Agents, scope.Only = how.agents, how.only
@@ -124,12 +125,12 @@ func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, docu
 	snapshot, err := backend.Observe(ctx, scope)
 	e.logLook(document.Name, snapshot, time.Since(began), err)
 	if err != nil {
-		return plan.Input{}, err
+		return planner.Input{}, err
 	}
 	if how.only == nil || how.only.Neighbours { // else nothing is to be started
 		e.askHosts(ctx, snapshot)
 	}
-	in := plan.Input{Hypervisor: document, Snapshot: snapshot, Request: request}
+	in := planner.Input{Hypervisor: document, Snapshot: snapshot, Request: request}
 	for _, kubeCluster := range documents.KubeClusters {
 		in.KubeClusters = append(in.KubeClusters, kubeCluster.Name)
 	}
@@ -162,7 +163,7 @@ func scopeOf(documents *v1alpha1.Documents, of *v1alpha1.Hypervisor) hypervisor.
 }
 
 // besides adds what the documents say of other hypervisors.
-func besides(in *plan.Input, documents *v1alpha1.Documents) {
+func besides(in *planner.Input, documents *v1alpha1.Documents) {
 	before := true
 	for i := range documents.Hypervisors {
 		other := &documents.Hypervisors[i]

@@ -10,6 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
 // Plans is what would be done for a request, on all hypervisors of the documents.
@@ -56,7 +57,7 @@ func (e *Engine) planWithin(ctx context.Context, documents *v1alpha1.Documents, 
 	}
 	plans.Unseen = seen.unseen
 	for _, in := range seen.inputs {
-		p, err := plan.Make(in)
+		p, err := planner.Make(in)
 		if err != nil {
 			return plans, err
 		}
@@ -110,7 +111,7 @@ func concerned(documents *v1alpha1.Documents, request plan.Request) []*v1alpha1.
 		h := &documents.Hypervisors[i]
 		all = append(all, h)
 		for _, pool := range documents.PoolsOn(h.Name) {
-			if request.Verb == plan.AdoptVM && len(request.Workers) == 1 && plan.IsWorkerOf(pool, request.Workers[0]) {
+			if request.Verb == plan.AdoptVM && len(request.Workers) == 1 && planner.IsWorkerOf(pool, request.Workers[0]) {
 				some = append(some, h)
 				break
 			}
@@ -164,7 +165,7 @@ func (p *Plans) settleNames() error {
 func MayBeUnseen(documents *v1alpha1.Documents, unseen []Unseen, name string) bool {
 	onOther := slices.ContainsFunc(documents.Pools(), func(pool *v1alpha1.WorkerPool) bool {
 		there := slices.ContainsFunc(unseen, func(u Unseen) bool { return u.Hypervisor == pool.Spec.Hypervisor })
-		return !there && plan.IsWorkerOf(pool, name)
+		return !there && planner.IsWorkerOf(pool, name)
 	})
 	return len(unseen) > 0 && !onOther
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 	"github.com/gpuworker/gpuworker/internal/status"
 )
 
@@ -30,14 +31,14 @@ type Hypervisor struct {
 
 // Observe looks at all hypervisors.
 func (e *Engine) Observe(ctx context.Context, documents *v1alpha1.Documents) (Observed, error) {
-	return e.observe(ctx, documents, whole, func(plan.Input) []finding.Finding { return nil })
+	return e.observe(ctx, documents, whole, func(planner.Input) []finding.Finding { return nil })
 }
 
 // Hosts looks at the hosts of all hypervisors, what they have and which of their
 // cards are claimed, and not at VMs.
 func (e *Engine) Hosts(ctx context.Context, documents *v1alpha1.Documents) (Observed, error) {
 	hosts := extent{only: &hypervisor.Extent{Hosts: true}}
-	return e.observe(ctx, documents, hosts, func(plan.Input) []finding.Finding { return nil })
+	return e.observe(ctx, documents, hosts, func(planner.Input) []finding.Finding { return nil })
 }
 
 // Check looks at all hypervisors and judges whether the documents can be carried
@@ -46,7 +47,7 @@ func (e *Engine) Check(ctx context.Context, documents *v1alpha1.Documents) (Obse
 	return e.observe(ctx, documents, whole, check.Run)
 }
 
-func (e *Engine) observe(ctx context.Context, documents *v1alpha1.Documents, how extent, judge func(plan.Input) []finding.Finding) (Observed, error) {
+func (e *Engine) observe(ctx context.Context, documents *v1alpha1.Documents, how extent, judge func(planner.Input) []finding.Finding) (Observed, error) {
 	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, how)
 	observed := Observed{Hypervisors: []Hypervisor{}, Unseen: seen.unseen}
 	for _, in := range seen.inputs {

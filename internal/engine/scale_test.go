@@ -19,7 +19,7 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
-	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/internal/thorough"
 	"github.com/gpuworker/gpuworker/pve"
@@ -187,7 +187,7 @@ func BenchmarkPlan(b *testing.B) {
 	}
 	requests := slices.Collect(maps.Keys(count.seen))
 	docs := decode(b, wanted(64))
-	in := plan.Input{Hypervisor: &docs.Hypervisors[0], Pools: docs.WorkerPools, Snapshot: worlds[0].Snapshot}
+	in := planner.Input{Hypervisor: &docs.Hypervisors[0], Pools: docs.WorkerPools, Snapshot: worlds[0].Snapshot}
 	ratio := func(b *testing.B, takes time.Duration) {
 		server := l.overHTTPS(b, takes)
 		var whole, bare time.Duration
@@ -202,7 +202,7 @@ func BenchmarkPlan(b *testing.B) {
 	b.Run("5 ms later", func(b *testing.B) { ratio(b, 5*time.Millisecond) })
 	b.Run("place and plan", func(b *testing.B) {
 		for b.Loop() {
-			if p := plan.Build(in); p.Summary().Create != 64 {
+			if p := planner.Build(in); p.Summary().Create != 64 {
 				b.Fatalf("%+v", p.Summary())
 			}
 		}
@@ -314,9 +314,9 @@ func BenchmarkRefusals(b *testing.B) {
 	}
 	build := func(n int) time.Duration {
 		docs := decode(b, strings.ReplaceAll(wanted(n), "Tesla T4", "H100"))
-		in := plan.Input{Hypervisor: &docs.Hypervisors[0], Pools: docs.WorkerPools, Snapshot: worlds[0].Snapshot}
+		in := planner.Input{Hypervisor: &docs.Hypervisors[0], Pools: docs.WorkerPools, Snapshot: worlds[0].Snapshot}
 		return timed(func() {
-			if p := plan.Build(in); p.Summary().Refused != n {
+			if p := planner.Build(in); p.Summary().Refused != n {
 				b.Fatalf("%+v", p.Summary())
 			}
 		})

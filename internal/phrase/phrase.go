@@ -46,3 +46,19 @@ func Plain(name string) string {
 	}
 	return name
 }
+
+const (
+	mib = 1 << 20
+	gib = 1 << 30
+)
+
+// Bytes writes a size as people say it: "41 GiB", "1.5 GiB", "512 MiB".
+func Bytes(n int64) string {
+	switch {
+	case n >= 10*gib || n >= gib && n%gib == 0:
+		return strconv.FormatInt((n+gib/2)/gib, 10) + " GiB"
+	case n >= gib:
+		return strconv.FormatFloat(float64(n)/gib, 'f', 1, 64) + " GiB"
+	}
+	return strconv.FormatInt(n/mib, 10) + " MiB"
+}

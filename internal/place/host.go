@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 // CheckHost judges whether a host is there and can be asked.
@@ -184,11 +185,11 @@ func CheckMemory(s *inventory.Snapshot, h *inventory.Host, neededMiB, promisedMi
 	free := h.MemoryTotal - h.MemoryUsed - int64(promisedMiB-freedMiB)*mib
 	used := memoryUsed(h)
 	if promisedMiB > 0 {
-		used += fmt.Sprintf(", %s promised in this plan", Size(int64(promisedMiB)*mib))
+		used += fmt.Sprintf(", %s promised in this plan", phrase.Bytes(int64(promisedMiB)*mib))
 	}
 	if free < int64(neededMiB+reserveMiB)*mib {
 		f.Reason = fmt.Sprintf("%s wanted and %s kept in reserve, %s free (%s)",
-			Size(int64(neededMiB)*mib), Size(reserveMiB*mib), Size(max(free, 0)), used)
+			phrase.Bytes(int64(neededMiB)*mib), phrase.Bytes(reserveMiB*mib), phrase.Bytes(max(free, 0)), used)
 		f.Fix = "stop or move other VMs, or lower spec.machine.memory"
 		return f
 	}
@@ -197,7 +198,7 @@ func CheckMemory(s *inventory.Snapshot, h *inventory.Host, neededMiB, promisedMi
 }
 
 func memoryUsed(h *inventory.Host) string {
-	used, total := Size(h.MemoryUsed), Size(h.MemoryTotal)
+	used, total := phrase.Bytes(h.MemoryUsed), phrase.Bytes(h.MemoryTotal)
 	return "memory " + strings.TrimSuffix(used, " GiB") + " of " + total + " used"
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 // Volume is room that a new VM takes on a storage.
@@ -88,14 +89,14 @@ func CheckStorage(s *inventory.Snapshot, h *inventory.Host, need Volume, promise
 		f.Reason = fmt.Sprintf("storage %s does not tell how much room it has", storage.Name)
 	case free < need.Bytes:
 		f.ID = finding.StorageFull
-		f.Reason = fmt.Sprintf("storage %s has %s free, %s is needed", storage.Name, Size(max(free, 0)), Size(need.Bytes))
+		f.Reason = fmt.Sprintf("storage %s has %s free, %s is needed", storage.Name, phrase.Bytes(max(free, 0)), phrase.Bytes(need.Bytes))
 		if promised > 0 {
-			f.Reason += fmt.Sprintf(" (%s are promised in this plan)", Size(promised))
+			f.Reason += fmt.Sprintf(" (%s are promised in this plan)", phrase.Bytes(promised))
 		}
 		f.Fix = "make room, choose another storage, or a smaller disk"
 	default:
 		f.ID, f.Verdict = finding.StorageFull, finding.Pass
-		f.Reason = fmt.Sprintf("storage %s, %s free", storage.Name, Size(storage.Free))
+		f.Reason = fmt.Sprintf("storage %s, %s free", storage.Name, phrase.Bytes(storage.Free))
 	}
 	return f
 }

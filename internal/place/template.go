@@ -9,6 +9,7 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 // templateWords says which template is asked for: `"ubuntu-22.04"`, "VM 9000",
@@ -101,7 +102,7 @@ func checkTemplate(s *inventory.Snapshot, vm *inventory.VM) []finding.Finding {
 	}
 	if len(findings) == 0 {
 		findings = append(findings, finding.New(finding.TemplateMissing, finding.Pass, atVM(s, vm)).
-			WithReason(fmt.Sprintf("template %s, disk of %s on %s", VMName(vm), Size(int64(vm.Machine.DiskMiB)*mib), vm.Machine.Storage)))
+			WithReason(fmt.Sprintf("template %s, disk of %s on %s", VMName(vm), phrase.Bytes(int64(vm.Machine.DiskMiB)*mib), vm.Machine.Storage)))
 	}
 	return findings
 }

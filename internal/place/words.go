@@ -3,7 +3,6 @@ package place
 import (
 	"cmp"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
@@ -12,21 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-const (
-	mib = 1 << 20
-	gib = 1 << 30
-)
-
-// Size writes bytes as people say them: "41 GiB", "1.5 GiB", "512 MiB".
-func Size(bytes int64) string {
-	switch {
-	case bytes >= 10*gib || bytes >= gib && bytes%gib == 0:
-		return strconv.FormatInt((bytes+gib/2)/gib, 10) + " GiB"
-	case bytes >= gib:
-		return strconv.FormatFloat(float64(bytes)/gib, 'f', 1, 64) + " GiB"
-	}
-	return strconv.FormatInt(bytes/mib, 10) + " MiB"
-}
+const mib = 1 << 20
 
 // VMName writes a VM as an operator knows it: `VM 204 "vdi-7"`.
 func VMName(vm *inventory.VM) string {

@@ -238,6 +238,14 @@ func (p *Plan) Workers() func(yield func(*Worker) bool) {
 	}
 }
 
+// Block leaves the plan as it is to look at, and takes all steps away.
+func (p *Plan) Block(why string) {
+	p.Blocked = why
+	for worker := range p.Workers() {
+		worker.Steps = nil
+	}
+}
+
 // Empty reports whether apply would do nothing.
 func (p *Plan) Empty() bool {
 	for worker := range p.Workers() {

@@ -24,10 +24,8 @@ func TestRequestsThatNoCommandMakesAreRefused(t *testing.T) {
 		"an adopt as several":          {Verb: AdoptVM, VM: "204", Workers: []string{"a-1", "a-2"}},
 		"a VM that is not to be taken": {Verb: ParkWorkers, VM: "204", Workers: one},
 	} {
-		in := lab(Observed(Host("pve1", T4("03:00"))), pool("gpu", exact("pve1", "0000:03:00.0")))
-		in.Request = r
-		if p, err := Make(in); !fault.Is(err, fault.Invalid) || fault.FixOf(err) == "" {
-			t.Errorf("%s: %v %v", name, p, err)
+		if err := r.Check(); !fault.Is(err, fault.Invalid) || fault.FixOf(err) == "" {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

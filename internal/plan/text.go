@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
-	"github.com/gpuworker/gpuworker/internal/place"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
@@ -222,7 +222,7 @@ func size(w *Worker) string {
 	if w.VM != "" {
 		vm = "VM " + w.VM
 	}
-	return fmt.Sprintf("%s: %s, %s", vm, term.Count(w.Desired.Cores, "core"), place.Size(int64(w.Desired.MemoryMiB)<<20))
+	return fmt.Sprintf("%s: %s, %s", vm, term.Count(w.Desired.Cores, "core"), phrase.Bytes(int64(w.Desired.MemoryMiB)<<20))
 }
 
 // origin says what a new VM is cloned from.

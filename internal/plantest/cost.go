@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
 // mostBytes is how many bytes may be allocated in total for a plan of 5,000 workers.
@@ -59,7 +59,7 @@ func Bench(b *testing.B, do func()) {
 // bound that is far from what should be, but a square that costs as much as the rest
 // is over it. The first of the worlds is measured up to 5,000 workers, which must not
 // take more than mostBytes; the others are smaller, so that all of them take some seconds.
-func GrowsWithTheWorld(t *testing.T, large Large, do func(plan.Input)) {
+func GrowsWithTheWorld(t *testing.T, large Large, do func(planner.Input)) {
 	t.Helper()
 	const times, moreMemory, moreTime = 10, 15.0, 25.0
 	workers := 100

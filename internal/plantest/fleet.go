@@ -10,6 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
 // Fleet is a large world and its documents: hosts with 25 cards each, each of which
@@ -41,7 +42,7 @@ const (
 )
 
 // Input is what plans of the fleet are made from.
-func (f Fleet) Input() plan.Input {
+func (f Fleet) Input() planner.Input {
 	d := &v1alpha1.Documents{Hypervisors: []v1alpha1.Hypervisor{{Spec: v1alpha1.HypervisorSpec{Proxmox: &v1alpha1.Proxmox{}}}}}
 	d.Hypervisors[0].Name = "lab"
 	for first := 0; first < f.Workers; first += f.poolSize() {
@@ -50,7 +51,7 @@ func (f Fleet) Input() plan.Input {
 	}
 	d.WorkerPools = append(d.WorkerPools, f.document("w", nil, (f.Workers+eachPlain-1)/eachPlain))
 	v1alpha1.SetDefaults(d)
-	return plan.Input{
+	return planner.Input{
 		Hypervisor: &d.Hypervisors[0], Pools: d.WorkerPools, KubeClusters: []string{kubeCluster}, Snapshot: f.observed(),
 		Request: plan.Request{Verb: plan.ApplyDocuments},
 	}

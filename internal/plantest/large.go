@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
 // Large is something that is asked of a large world.
 type Large struct {
 	Name  string
-	Input func(workers int) plan.Input
+	Input func(workers int) planner.Input
 	// Acts counts the workers that the plan is about, Should how many these are:
 	// whoever measures checks that the plan is the one that is meant.
 	Acts   func(plan.Summary) int
@@ -23,8 +24,8 @@ func Larges() []Large { return append(Worlds(), named()...) }
 
 // Worlds are those of them that name no worker: for reports on a world.
 func Worlds() []Large {
-	fleet := func(f Fleet) func(int) plan.Input {
-		return func(n int) plan.Input {
+	fleet := func(f Fleet) func(int) planner.Input {
+		return func(n int) planner.Input {
 			f.Workers = n
 			return f.Input()
 		}
@@ -48,8 +49,8 @@ func Worlds() []Large {
 		{"all refused, each card named", fleet(Fleet{Held: true, Named: true}), refused, all},
 		{"all refused, template misspelt", fleet(Fleet{Plain: true, Template: "ubuntu-22.40"}), refused, plainToo},
 		{"plain, half missing", fleet(Fleet{Plain: true, Every: 2}), made, plainToo},
-		{"undeclared", func(n int) plan.Input { return plainOnly(Fleet{Workers: n}.Input()) }, held, all},
-		{"undeclared, a pool each", func(n int) plan.Input { return plainOnly(Fleet{Workers: n, Pools: n}.Input()) }, held, all},
+		{"undeclared", func(n int) planner.Input { return plainOnly(Fleet{Workers: n}.Input()) }, held, all},
+		{"undeclared, a pool each", func(n int) planner.Input { return plainOnly(Fleet{Workers: n, Pools: n}.Input()) }, held, all},
 	}
 }
 
@@ -65,22 +66,22 @@ func named() []Large {
 	one := func(int) int { return 1 }
 	tenth := func(n int) int { return n / 10 }
 	return []Large{
-		{"one replaced", func(n int) plan.Input { return byName(n, plan.ReplaceWorkers, 1) }, ended, one},
-		{"a tenth replaced", func(n int) plan.Input { return byName(n, plan.ReplaceWorkers, n/10) }, ended, tenth},
-		{"one deleted", func(n int) plan.Input { return byName(n, plan.DeleteWorkers, 1) }, ended, one},
-		{"a tenth deleted", func(n int) plan.Input { return byName(n, plan.DeleteWorkers, n/10) }, ended, tenth},
+		{"one replaced", func(n int) planner.Input { return byName(n, plan.ReplaceWorkers, 1) }, ended, one},
+		{"a tenth replaced", func(n int) planner.Input { return byName(n, plan.ReplaceWorkers, n/10) }, ended, tenth},
+		{"one deleted", func(n int) planner.Input { return byName(n, plan.DeleteWorkers, 1) }, ended, one},
+		{"a tenth deleted", func(n int) planner.Input { return byName(n, plan.DeleteWorkers, n/10) }, ended, tenth},
 		{"a tenth deleted that is gone", gone, ended, func(int) int { return 0 }},
 	}
 }
 
 // plainOnly are the documents without the pools of GPU workers.
-func plainOnly(in plan.Input) plan.Input {
+func plainOnly(in planner.Input) planner.Input {
 	in.Pools = in.Pools[len(in.Pools)-1:]
 	return in
 }
 
 // byName asks for something with the first workers of a fleet that is all there.
-func byName(workers int, verb plan.Verb, some int) plan.Input {
+func byName(workers int, verb plan.Verb, some int) planner.Input {
 	in := Fleet{Workers: workers}.Input()
 	in.Request = plan.Request{Verb: verb}
 	for n := range some {
@@ -90,7 +91,7 @@ func byName(workers int, verb plan.Verb, some int) plan.Input {
 }
 
 // gone deletes workers that nothing declares and of which nothing is there.
-func gone(workers int) plan.Input {
+func gone(workers int) planner.Input {
 	in := plainOnly(Fleet{Workers: workers}.Input())
 	in.Request = plan.Request{Verb: plan.DeleteWorkers}
 	for n := range workers / 10 {
@@ -100,9 +101,9 @@ func gone(workers int) plan.Input {
 }
 
 // Plan makes the plan, and fails when it is another one than is meant.
-func (l Large) Plan(t testing.TB, in plan.Input, workers int) *plan.Plan {
+func (l Large) Plan(t testing.TB, in planner.Input, workers int) *plan.Plan {
 	t.Helper()
-	p, err := plan.Make(in)
+	p, err := planner.Make(in)
 	if err != nil {
 		t.Fatal(err)
 	}

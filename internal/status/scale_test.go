@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 	"github.com/gpuworker/gpuworker/internal/plantest"
 	"github.com/gpuworker/gpuworker/internal/status"
 	"github.com/gpuworker/gpuworker/internal/thorough"
@@ -17,7 +17,7 @@ func TestAReportGrowsWithTheWorldAndNotWithItsSquare(t *testing.T) {
 	}
 	for _, large := range plantest.Reports() {
 		t.Run(large.Name, func(t *testing.T) {
-			do := func(in plan.Input) { status.Report(in) }
+			do := func(in planner.Input) { status.Report(in) }
 			plantest.GrowsWithTheWorld(t, large, do)
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
@@ -86,9 +87,9 @@ const (
 
 // Report says how every worker is that is declared or ours: those of declared
 // pools in the order of the documents, then those that no document declares.
-func Report(in plan.Input) []Row {
+func Report(in planner.Input) []Row {
 	in.Request = plan.Request{Verb: plan.ApplyDocuments}
-	declared, orphans := plan.Overview(in)
+	declared, orphans := planner.Overview(in)
 	var rows []Row
 	told, reasons := map[rowKey]bool{}, refusals{}
 	for _, p := range []*plan.Plan{declared, orphans} {

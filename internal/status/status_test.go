@@ -11,16 +11,17 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
-func documents(world *inventory.Snapshot, pools ...v1alpha1.WorkerPool) plan.Input {
+func documents(world *inventory.Snapshot, pools ...v1alpha1.WorkerPool) planner.Input {
 	d := &v1alpha1.Documents{
 		Hypervisors: []v1alpha1.Hypervisor{{Spec: v1alpha1.HypervisorSpec{Proxmox: &v1alpha1.Proxmox{}}}},
 		WorkerPools: pools,
 	}
 	d.Hypervisors[0].Name = "lab"
 	v1alpha1.SetDefaults(d)
-	return plan.Input{Hypervisor: &d.Hypervisors[0], Pools: d.WorkerPools, Snapshot: world}
+	return planner.Input{Hypervisor: &d.Hypervisors[0], Pools: d.WorkerPools, Snapshot: world}
 }
 
 func gpuPool(bdfs ...string) v1alpha1.WorkerPool {
@@ -75,7 +76,7 @@ func TestReport(t *testing.T) {
 	talking := vm().Running().Change(func(vm *inventory.VM) { vm.Agent, vm.Addresses = inventory.On, []string{"192.0.2.21"} })
 	for _, s := range []struct {
 		name  string
-		in    plan.Input
+		in    planner.Input
 		row   string
 		holds string
 	}{
@@ -170,7 +171,7 @@ func TestAWorkerThatIsToBeReplacedIsShownWhereItIs(t *testing.T) {
 		m.Firmware = inventory.FirmwareBIOS // declared is UEFI, which needs a new VM
 	})
 	in := documents(lab(old), pool)
-	if action := plan.Build(in).Pools[0].Workers[0].Action; action != plan.Replace {
+	if action := planner.Build(in).Pools[0].Workers[0].Action; action != plan.Replace {
 		t.Fatalf("the plan says %s", action)
 	}
 	if row := Report(in)[0]; row.VM != "300" || row.Host != "pve1" || row.State != Running {

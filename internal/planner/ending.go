@@ -1,0 +1,111 @@
+package planner
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/shell"
+)
+
+// semiPersistent reports whether only a person may end the worker: because its pool
+// says so, or because its own note does. A change of the pool does not make a
+// worker that was promised to stay ephemeral.
+func (d *draft) semiPersistent() bool {
+	if d.pool != nil && isSemiPersistent(d.pool) {
+		return true
+	}
+	return d.member != nil && d.member.record().Lifecycle != string(v1alpha1.Ephemeral)
+}
+
+// retire decides about a worker that nothing declares any more.
+func (b *builder) retire(d *draft) {
+	if d.pool == nil { // the pool may be declared in another file
+		d.Action, d.Reason, d.Hint = plan.Hold, "no document declares it", b.endHint(d.member)
+		return
+	}
+	if d.semiPersistent() || !d.member.card.IsZero() {
+		d.Action, d.Reason = plan.Hold, "no longer declared; GPU and semi-persistent workers are deleted only by name"
+		d.Hint = shell.Command("gpuworker delete %s", d.Name)
+		return
+	}
+	b.destroy(d, "no longer declared")
+}
+
+// endHint is the command that ends a worker that nothing declares.
+func (b *builder) endHint(m *member) string {
+	switch {
+	case b.documents.meantOther(m.Worker):
+		return fmt.Sprintf("a worker of another Hypervisor document is declared by this name; when that is not this very cluster by another endpoint, delete this one with documents that have no Hypervisor but %s", b.world.Hypervisor)
+	case b.documents.pool(m.record()) == nil && b.isDeclared(m.Worker):
+		return fmt.Sprintf("a declared worker has this name too, so delete this one with documents that have %s", m.PoolWords())
+	}
+	return shell.Command("gpuworker delete %s", m.Worker)
+}
+
+// isDeclared reports whether a name is that of a worker of a declared pool.
+func (b *builder) isDeclared(worker string) bool {
+	pool, _ := b.documents.poolOf(worker)
+	return pool != nil
+}
+
+// destroy plans the end of a worker.
+func (b *builder) destroy(d *draft, why string) {
+	d.Action, d.Reason, d.Steps = plan.Destroy, why, endSteps(d.member)
+	if d.member.unmarked {
+		d.Ref.UUID = d.member.vm.UUID
+	}
+}
+
+// endSteps take a VM away. A clone that was not marked yet is marked first: only
+// what is proven to be ours is destroyed.
+func endSteps(m *member) []plan.StepKind {
+	var steps []plan.StepKind
+	if m.unmarked {
+		steps = append(steps, plan.StepAdopt)
+	}
+	return append(steps, plan.StepUnprotect, plan.StepShutdown, plan.StepDestroy)
+}
+
+// onWrongHost refuses a GPU worker whose VM is not on the host of its card.
+func (b *builder) onWrongHost(d *draft) bool {
+	m := d.member
+	if m.card.IsZero() || m.vm.Home() == m.host {
+		return false
+	}
+	f := vmFinding(b.world, m.vm, finding.VMElsewhere, finding.Fail)
+	f.Where.Card = m.card.BDF()
+	f.Reason = fmt.Sprintf("VM %s is on %s, its card is %s", m.vm.ID, m.vm.Home(), m.card)
+	f.Fix = b.world.Advise(inventory.MoveBack, inventory.Subject{Host: m.vm.Home(), VM: m.vm.ID, To: m.host})
+	d.refuse(f)
+	return true
+}
+
+// hasForeignCards holds back a worker with more cards than its own.
+func (b *builder) hasForeignCards(d *draft) bool {
+	var keys []string
+	for _, a := range d.member.vm.Cards {
+		if !a.Leaving && !slices.Contains(keys, a.Key) {
+			keys = append(keys, a.Key)
+		}
+	}
+	own := 0
+	if !d.member.card.IsZero() {
+		own = 1
+	}
+	if len(keys) <= own {
+		return false
+	}
+	vm := d.member.vm
+	f := vmFinding(b.world, vm, finding.VMCardDiffers, finding.Fail)
+	f.Reason = fmt.Sprintf("VM %s has %s attached, and %s is all that is its own", vm.ID, strings.Join(keys, ", "), cmp.Or(d.member.card.String(), "nothing"))
+	f.Fix = b.world.AdviseVM(inventory.TakeRestOut, vm)
+	d.Action, d.Reason, d.Hint = plan.Hold, f.Reason, f.Fix
+	d.Notes = append(d.Notes, f)
+	return true
+}

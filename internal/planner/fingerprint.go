@@ -1,0 +1,190 @@
+package planner
+
+import (
+	"slices"
+
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+)
+
+// fingerprint is the fingerprint of what a plan depends on: the same print means that
+// the same documents lead to the same decisions. It covers
+//
+//   - the privileges that the login lacks, whether the version is known, what the
+//     hypervisor can do, whether anything can be changed at all, and whether the
+//     resource pool exists;
+//   - of each host: whether it is online, its size, its IOMMU, its PCI devices and
+//     their groups, its bridges, the presence of its storages, what could not be
+//     read, and what it says of itself, lost or not;
+//   - all claims;
+//   - of the VMs: those that are ours or look like it, that hold cards, that
+//     cannot be read, that are templates, that have a number of our range or a
+//     name that begins like that of a pool's worker: identity, host, power, lock,
+//     tags, configuration.
+//
+// It leaves out what changes by itself: memory and disk usage, addresses and
+// guest agents. Those are judged anew by the steps themselves.
+func fingerprint(in Input) string {
+	world := in.Snapshot
+	head := worldPrint{Supported: world.Supported, Capabilities: world.Capabilities, Frozen: world.Frozen != nil, LacksPool: world.MissingPool}
+	for _, right := range world.Missing {
+		right.For = "" // words
+		head.Lacks = append(head.Lacks, right)
+	}
+	d := newDigest(head)
+	addList(d, "Hosts", world.Hosts, func(h *inventory.Host) any { return printHost(h) })
+	pools := poolNames(in)
+	addList(d, "VMs", world.VMs, func(vm *inventory.VM) any {
+		if concerns(pools, vm) {
+			return printVM(vm)
+		}
+		return nil
+	})
+	if world.Claims == nil {
+		d.write(`,"Claims":null`) // not an empty list: so that a world keeps the fingerprint that it always had
+	} else {
+		addList(d, "Claims", world.Claims, func(claim *inventory.Claim) any { return claim })
+	}
+	return d.end()
+}
+
+// worldPrint is what goes before hosts, VMs and claims.
+type worldPrint struct {
+	Supported    bool
+	Capabilities inventory.Capabilities
+	Frozen       bool   `json:",omitempty"`
+	LacksPool    string `json:",omitempty"`
+	Lacks        []inventory.Right
+}
+
+type hostPrint struct {
+	Name     string
+	Online   bool
+	Passed   bool `json:",omitempty"`
+	CPUs     int
+	Memory   int64 // bytes
+	IOMMU    inventory.State
+	Devices  []pci.Device
+	Bridges  []inventory.Bridge
+	Storages []storagePrint
+	Gaps     []string
+	Facts    *factsPrint `json:",omitempty"`
+}
+
+type storagePrint struct {
+	Name                  string
+	Shared, Active, Known bool // Known: its size could be read
+	Content               []string
+}
+
+// factsPrint is what a host says of itself. That nobody asked it, that it did not
+// answer and that all is well are three worlds.
+type factsPrint struct {
+	Missing bool
+	Old     bool
+	Host    []factPrint
+	Cards   []cardPrint
+}
+
+type cardPrint struct {
+	Slot   pci.Slot
+	ID     pci.ID
+	Driver string
+	Facts  []factPrint
+}
+
+type factPrint struct {
+	ID      finding.ID
+	Verdict finding.Verdict
+	Layer   finding.Layer
+	Reason  string
+}
+
+func printHost(h *inventory.Host) *hostPrint {
+	p := &hostPrint{
+		Name: h.Name, Online: h.Online, Passed: h.Passed, CPUs: h.CPUs, Memory: h.MemoryTotal, IOMMU: h.IOMMU,
+		Devices: h.Devices, Bridges: h.Bridges, Facts: printFacts(h.Facts),
+	}
+	for _, s := range h.Storages {
+		p.Storages = append(p.Storages, storagePrint{s.Name, s.Shared, s.Active, s.Total > 0, s.Content})
+	}
+	for _, g := range h.Gaps {
+		p.Gaps = append(p.Gaps, g.What)
+	}
+	return p
+}
+
+func printFacts(facts *inventory.Facts) *factsPrint {
+	if facts == nil {
+		return nil
+	}
+	p := &factsPrint{Missing: facts.Missing != "", Old: facts.Old != "", Host: printFindings(facts.Findings)}
+	for _, c := range facts.Cards {
+		p.Cards = append(p.Cards, cardPrint{c.Slot, c.ID, c.Driver, printFindings(c.Findings)})
+	}
+	return p
+}
+
+// printFindings leaves out what is well, as placing does.
+func printFindings(findings []finding.Finding) []factPrint {
+	var print []factPrint
+	for _, f := range findings {
+		if f.Verdict != finding.Pass {
+			print = append(print, factPrint{f.ID, f.Verdict, f.Layer, f.Reason})
+		}
+	}
+	return print
+}
+
+type vmPrint struct {
+	ID                            string
+	Host, Name, UUID              string
+	State                         inventory.VMState
+	Locked                        string
+	Template, Running, Unreadable bool
+	CloudInit, FromRange          bool
+	Tags                          []string
+	Record                        *inventory.Record
+	RecordProblem                 string `json:",omitempty"`
+	Cards                         []inventory.Attachment
+	Machine, Applied              inventory.Machine
+	BootDisk                      string
+	Storages                      []string `json:",omitempty"`
+}
+
+func printVM(vm *inventory.VM) *vmPrint {
+	return &vmPrint{
+		ID: vm.ID, Host: vm.Host, Name: vm.Name, UUID: vm.UUID, State: vm.State, Locked: vm.Locked,
+		Template: vm.Template, Running: vm.Running, Unreadable: vm.Unreadable != "",
+		CloudInit: vm.CloudInit, FromRange: vm.FromRange, Tags: slices.Sorted(slices.Values(vm.Tags)),
+		Record: vm.Record, RecordProblem: vm.RecordProblem, Cards: vm.Cards, Machine: vm.Machine, Applied: vm.Applied, BootDisk: vm.BootDisk,
+		Storages: vm.Storages,
+	}
+}
+
+// poolNames are those of all pools.
+func poolNames(in Input) map[string]bool {
+	names := map[string]bool{}
+	for i := range in.Pools {
+		names[in.Pools[i].Name] = true
+	}
+	return names
+}
+
+// concerns reports whether anything about the VM can change a plan.
+func concerns(pools map[string]bool, vm *inventory.VM) bool {
+	ownership, _ := vm.Ownership()
+	switch {
+	case ownership != inventory.Foreign, len(vm.Cards) > 0, vm.Unreadable != "", vm.Template:
+		return true
+	case vm.FromRange:
+		return true
+	}
+	for i, letter := range vm.Name { // it begins as a worker's name of a pool does
+		if letter == '-' && pools[vm.Name[:i]] {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,42 @@
+package planner
+
+import (
+	"slices"
+
+	"github.com/gpuworker/gpuworker/internal/plan"
+)
+
+// Make makes the plan for the request of the input.
+func Make(in Input) (*plan.Plan, error) {
+	names := in.Request.Workers
+	if err := in.Request.Check(); err != nil {
+		return nil, err
+	}
+	switch in.Request.Verb {
+	case plan.ApplyDocuments:
+		return Build(in), nil
+	case plan.ReplaceWorkers:
+		return BuildReplace(in)
+	case plan.DeleteWorkers:
+		return BuildDelete(in, names)
+	case plan.ParkWorkers:
+		return BuildPark(in, names)
+	case plan.UnparkWorkers:
+		return BuildUnpark(in, names)
+	case plan.DisownWorkers:
+		return BuildDisown(in, names)
+	case plan.AdoptVM:
+		return BuildAdopt(in, in.Request.VM, names[0])
+	case plan.ReleaseOrphans:
+	}
+	return BuildOrphans(in), nil
+}
+
+// places are those of the named workers in the list; the first when one is there twice.
+func places(r plan.Request) map[string]int {
+	at := make(map[string]int, len(r.Workers))
+	for i, worker := range slices.Backward(r.Workers) {
+		at[worker] = i
+	}
+	return at
+}

@@ -1,0 +1,271 @@
+package planner
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/place"
+)
+
+// matchCards finds for each worker that is there the entry of spec.gpus that it
+// fulfils, by the card that it holds and not by its place in the list: taking an
+// entry out of the middle moves nobody else. The result has the index of the
+// entry for each member, -1 for none.
+//
+// Entries that name the card come first. For the others as many workers as
+// possible find an entry; a card that cannot be seen just now is given the
+// benefit of the doubt, after all that can.
+func matchCards(world *inventory.Snapshot, pool *v1alpha1.WorkerPool, members []*member) []int {
+	m := newMatching(pool, len(members))
+	var seen, unseen []int
+	for i, member := range members {
+		switch {
+		case member.card.IsZero() || m.takeNamed(i, member):
+		case cardSeen(world, member):
+			seen = append(seen, i)
+		default:
+			unseen = append(unseen, i)
+		}
+	}
+	for _, i := range slices.Concat(seen, unseen) {
+		m.place(i, m.kind(world, members[i]))
+	}
+	return m.mate
+}
+
+// alike are, for each entry of spec.gpus, the index of the first one that asks for
+// the same: entries that differ in their count alone, or not at all.
+func alike(requests []v1alpha1.GPURequest) []int {
+	first, at := make([]int, len(requests)), map[string]int{}
+	for i := range requests {
+		r := &requests[i]
+		key := strings.Join(append([]string{r.Card, r.Host, r.BDF, r.Model, r.ID}, r.Hosts...), "\n")
+		if _, known := at[key]; !known {
+			at[key] = i
+		}
+		first[i] = at[key]
+	}
+	return first
+}
+
+func cardSeen(world *inventory.Snapshot, m *member) bool {
+	host := world.Host(m.host)
+	return host != nil && host.Device(m.card.Slot) != nil
+}
+
+// matching assigns members to entries that each take so many. Members that the
+// same entries would take are of one kind, and entries are not taken apart into
+// single cards, so that its size is that of the document and not of the pool.
+type matching struct {
+	mate    []int // entry of each member, -1 for none
+	entries []matchEntry
+	named   map[pci.CardRef]int // entries that name a card and that nobody has yet
+	groups  []wanted
+	byCard  map[cardMake]*memberKind
+	kinds   map[string]*memberKind
+}
+
+type matchEntry struct {
+	free int           // cards that nobody has yet
+	of   []*memberKind // those who have some
+}
+
+// wanted are the entries that ask for the same kind of card.
+type wanted struct {
+	needs   place.CardRequirements
+	entries []int
+}
+
+// cardMake are a worker's host and the make of its card; the make is empty while the
+// card cannot be seen.
+type cardMake struct {
+	host, vendor, name string
+	id                 pci.ID
+	seen               bool
+}
+
+// memberKind are the members that the same entries would take.
+type memberKind struct {
+	entries []int         // that would take them
+	taken   int           // so many of them, from the first, have no free card: then never again
+	members map[int][]int // those who have a card, by entry
+	full    bool          // no entry can be made free for one more, now or later
+}
+
+func newMatching(pool *v1alpha1.WorkerPool, members int) *matching {
+	m := &matching{
+		mate: slices.Repeat([]int{-1}, members), named: map[pci.CardRef]int{},
+		byCard: map[cardMake]*memberKind{}, kinds: map[string]*memberKind{},
+	}
+	group := map[int]int{} // by the first entry that asks for the same
+	for i, first := range alike(pool.Spec.GPUs) {
+		request := &pool.Spec.GPUs[i]
+		m.entries = append(m.entries, matchEntry{free: request.Cards()})
+		needs := cardRequirements(request)
+		if !needs.Ref.IsZero() {
+			m.named[needs.Ref] = i
+			continue
+		}
+		if first == i {
+			if len(needs.Hosts) == 0 {
+				needs.Hosts = pool.Spec.Hosts
+			}
+			group[i] = len(m.groups)
+			m.groups = append(m.groups, wanted{needs: needs})
+		}
+		same := &m.groups[group[first]]
+		same.entries = append(same.entries, i)
+	}
+	return m
+}
+
+// takeNamed gives a member the entry that names its card.
+func (m *matching) takeNamed(i int, member *member) bool {
+	entry, named := m.named[member.card]
+	if named {
+		m.mate[i] = entry
+		delete(m.named, member.card)
+	}
+	return named
+}
+
+// kind is that of a member.
+func (m *matching) kind(world *inventory.Snapshot, member *member) *memberKind {
+	made := makeOf(world, member)
+	if m.byCard[made] == nil {
+		m.byCard[made] = m.kindOf(world, member)
+	}
+	return m.byCard[made]
+}
+
+func makeOf(world *inventory.Snapshot, member *member) cardMake {
+	made := cardMake{host: member.host}
+	if host := world.Host(member.host); host != nil {
+		if device := host.Device(member.card.Slot); device != nil {
+			gpu, _ := device.GPU()
+			made.vendor, made.name, made.id, made.seen = gpu.Vendor, gpu.Name, gpu.ID, true
+		}
+	}
+	return made
+}
+
+func (m *matching) kindOf(world *inventory.Snapshot, member *member) *memberKind {
+	key := make([]byte, len(m.groups))
+	for g := range m.groups {
+		if fitsKind(world, m.groups[g].needs, member) != fitNever {
+			key[g] = 1
+		}
+	}
+	if k := m.kinds[string(key)]; k != nil {
+		return k
+	}
+	k := &memberKind{members: map[int][]int{}}
+	for g := range m.groups {
+		if key[g] == 1 {
+			k.entries = append(k.entries, m.groups[g].entries...)
+		}
+	}
+	slices.Sort(k.entries)
+	m.kinds[string(key)] = k
+	return k
+}
+
+// place gives a member an entry, if need be by moving others to entries that take
+// them too: whoever has an entry keeps one.
+func (m *matching) place(i int, k *memberKind) {
+	if k.full {
+		return
+	}
+	entry, found := m.makeFree(k, map[*memberKind]bool{})
+	if !found {
+		k.full = true
+		return
+	}
+	m.give(i, k, entry)
+}
+
+// makeFree finds an entry with a free card for a member of the kind, or makes one
+// free by moving one member of each kind on the way (augmenting paths). Only
+// entries with a free card are taken at once, the others are tried after that.
+func (m *matching) makeFree(k *memberKind, visited map[*memberKind]bool) (entry int, found bool) {
+	visited[k] = true
+	for ; k.taken < len(k.entries); k.taken++ {
+		if e := k.entries[k.taken]; m.entries[e].free > 0 {
+			return e, true
+		}
+	}
+	for _, e := range k.entries {
+		for _, other := range m.entries[e].of {
+			if visited[other] || len(other.members[e]) == 0 {
+				continue
+			}
+			if to, ok := m.makeFree(other, visited); ok {
+				m.move(other, e, to)
+				return e, true
+			}
+		}
+	}
+	return 0, false
+}
+
+func (m *matching) give(i int, k *memberKind, entry int) {
+	m.mate[i] = entry
+	m.entries[entry].free--
+	k.members[entry] = append(k.members[entry], i)
+	if !slices.Contains(m.entries[entry].of, k) {
+		m.entries[entry].of = append(m.entries[entry].of, k)
+	}
+}
+
+// move moves one member of a kind to another entry.
+func (m *matching) move(k *memberKind, from, to int) {
+	last := len(k.members[from]) - 1
+	i := k.members[from][last]
+	k.members[from] = k.members[from][:last]
+	m.entries[from].free++
+	m.give(i, k, to)
+}
+
+// fit says how well a worker's card fits a request.
+type fit int
+
+const (
+	fitNever  fit = iota
+	fitNamed      // the request names this very card
+	fitSeen       // the card is of the kind
+	fitUnseen     // the card cannot be seen now, and its host may be right
+)
+
+func fits(world *inventory.Snapshot, pool *v1alpha1.WorkerPool, request *v1alpha1.GPURequest, m *member) fit {
+	if m.card.IsZero() {
+		return fitNever
+	}
+	needs := cardRequirements(request)
+	if !needs.Ref.IsZero() {
+		if needs.Ref == m.card {
+			return fitNamed
+		}
+		return fitNever
+	}
+	if len(needs.Hosts) == 0 {
+		needs.Hosts = pool.Spec.Hosts
+	}
+	return fitsKind(world, needs, m)
+}
+
+func fitsKind(world *inventory.Snapshot, needs place.CardRequirements, m *member) fit {
+	if len(needs.Hosts) > 0 && !slices.Contains(needs.Hosts, m.host) {
+		return fitNever
+	}
+	host := world.Host(m.host)
+	if host == nil || host.Device(m.card.Slot) == nil {
+		return fitUnseen
+	}
+	if needs.Matches(m.host, *host.Device(m.card.Slot)) {
+		return fitSeen
+	}
+	return fitNever
+}
