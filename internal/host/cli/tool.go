@@ -55,7 +55,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		listCommand(), checkCommand(), explainCommand(), bindCommand(), unbindCommand(), assertCommand(),
-		captureCommand(), metricsCommand(),
+		captureCommand(), metricsCommand(), completionCommand(),
 	}
 }
 
@@ -118,6 +118,9 @@ func (t *Tool) run(args []string) error {
 	if args[0] == apartVerb {
 		return t.serveApart(args[1:])
 	}
+	if args[0] == completeVerb {
+		return t.complete(args[1:])
+	}
 	c, ok := commandNamed(args[0])
 	if !ok {
 		return usage("there is no command %q; gpuworker-host help lists them", args[0])
@@ -157,10 +160,7 @@ func writeJSON(to io.Writer, value any) error {
 }
 
 func (t *Tool) command(c command, args []string) error {
-	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.StringVar(&t.root, "root", "/", "read this `DIR` or captured archive instead of this machine")
-	flags.StringVar(&t.output, "o", "", cmp.Or(c.output, "`json` for machines"))
+	flags := t.flagSet(c)
 	run := c.flags(t, flags)
 	rest, err := parseAnywhere(flags, args)
 	switch {
@@ -177,6 +177,15 @@ func (t *Tool) command(c command, args []string) error {
 		return usage("%w", err)
 	}
 	return run(rest)
+}
+
+// flagSet has the flags that all commands take.
+func (t *Tool) flagSet(c command) *flag.FlagSet {
+	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&t.root, "root", "/", "read this `DIR` or captured archive instead of this machine")
+	flags.StringVar(&t.output, "o", "", cmp.Or(c.output, "`json` for machines"))
+	return flags
 }
 
 // parseAnywhere takes flags before and behind the arguments, as people write
@@ -273,10 +282,14 @@ func (t *Tool) commandHelp(c command, flags *flag.FlagSet) {
 	term.Fprintf(t.Out, "\nFlags:\n")
 	flags.VisitAll(func(f *flag.Flag) {
 		name, text := flag.UnquoteUsage(f)
-		dashes := "--"
-		if len(f.Name) == 1 {
-			dashes = "-"
-		}
-		term.Fprintf(t.Out, "  %-22s %s\n", strings.TrimSpace(dashes+f.Name+" "+name), text)
+		term.Fprintf(t.Out, "  %-22s %s\n", strings.TrimSpace(dashed(f.Name)+" "+name), text)
 	})
+}
+
+// dashed is a flag as people write it.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
 }
