@@ -1,6 +1,11 @@
 package cli
 
-import "testing"
+import (
+	"strings"
+	"testing"
+
+	"github.com/gpuworker/gpuworker/internal/machine"
+)
 
 func TestTheCommandsInAdviceHaveTheFiles(t *testing.T) {
 	a := newApp(Program{})
@@ -21,5 +26,26 @@ func TestTheCommandsInAdviceHaveTheFiles(t *testing.T) {
 	a.files = nil
 	if got := a.advice("gpuworker role -f FILE prints the commands"); got != "gpuworker role prints the commands" {
 		t.Errorf("with the standard file: %q", got)
+	}
+}
+
+func TestTheCommandsInAResultForProgramsHaveTheFiles(t *testing.T) {
+	a := newApp(Program{})
+	a.files = []string{`my "pools".yaml`}
+	result := a.withWarnings(map[string]any{"findings": []any{
+		map[string]any{"fix": `gpuworker delete <a>`, "reason": `VM "gpuworker delete" is there`},
+		map[string]any{"hint": "then: gpuworker apply"}, map[string]any{"next": "wait"},
+	}})
+	text, err := machine.JSON(result)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"fix": "gpuworker delete -f 'my \"pools\".yaml' <a>"`, `"hint": "then: gpuworker apply -f 'my \"pools\".yaml'"`,
+		`"reason": "VM \"gpuworker delete\" is there"`, `"next": "wait"`,
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s is missing in %s", want, text)
+		}
 	}
 }

@@ -136,7 +136,7 @@ func printedFinding(f finding.Group) term.Finding {
 }
 
 func summaryLine(t tally, p term.Paint) term.Text {
-	line := term.Sprintf("%d passed, %d failed, %d unknown, %s.", t.Pass, t.Fail, t.Unknown, count(t.Info, "note"))
+	line := term.Sprintf("%d passed, %d failed, %d unknown, %s.", t.Pass, t.Fail, t.Unknown, term.Count(t.Info, "note"))
 	if t.Fail > 0 {
 		return p.Red("✗") + " " + line + " gpuworker explain NAME tells more about a finding."
 	}

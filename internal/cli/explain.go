@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -68,5 +69,5 @@ func unknownFinding(name string) error {
 	if len(near) > 0 {
 		fix = strings.Join(near, "\n")
 	}
-	return &fault.Error{Kind: fault.Invalid, Why: "there is no finding " + quote(name), Fix: fix}
+	return &fault.Error{Kind: fault.Invalid, Why: "there is no finding " + strconv.Quote(name), Fix: fix}
 }

@@ -44,21 +44,11 @@ func number(n int) string {
 	return strconv.Itoa(n)
 }
 
-func quote(text string) string { return strconv.Quote(text) }
-
 // quoteAll writes names as "a", "b".
 func quoteAll(names []string) string {
 	var quoted []string
 	for _, name := range names {
-		quoted = append(quoted, quote(name))
+		quoted = append(quoted, strconv.Quote(name))
 	}
 	return strings.Join(quoted, ", ")
-}
-
-// count writes "1 worker", "3 workers".
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + "s"
 }

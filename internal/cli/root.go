@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -126,5 +127,5 @@ func unknownCommand(root *cobra.Command, name string) error {
 	if near := root.SuggestionsFor(name); len(near) > 0 {
 		fix = "gpuworker " + strings.Join(near, "  or  gpuworker ")
 	}
-	return &fault.Error{Kind: fault.Invalid, Why: "there is no command " + quote(name), Fix: fix}
+	return &fault.Error{Kind: fault.Invalid, Why: "there is no command " + strconv.Quote(name), Fix: fix}
 }
