@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -105,7 +107,24 @@ func (a *app) withWarnings(value any) any {
 		return value // whoever writes it finds the same
 	}
 	a.warnings = nil
-	return whole
+	return json.RawMessage(adviceMembers.ReplaceAllStringFunc(string(whole), a.adviceMember))
+}
+
+// adviceMembers are the members of a result that may have a command of ours in them.
+var adviceMembers = regexp.MustCompile(`(?m)^ *"(?:fix|hint|next)": "(?:[^"\\]|\\.)*gpuworker (?:[^"\\]|\\.)*"`)
+
+// adviceMember is such a member with the flags that its command needs.
+func (a *app) adviceMember(member string) string {
+	name, value, _ := strings.Cut(member, ": ")
+	var text string
+	if json.Unmarshal([]byte(value), &text) != nil {
+		return member
+	}
+	complete, err := json.Marshal(a.advice(text))
+	if err != nil {
+		return member
+	}
+	return name + ": " + string(complete)
 }
 
 // keepWarning keeps a warning for the result.
