@@ -168,7 +168,7 @@ func (a *app) sessionWith(documents *v1alpha1.Documents) (session, error) {
 		return session{}, err
 	}
 	e := a.NewEngine(EngineRequest{Login: WithLogin, LookupEnv: a.LookupEnv, Facts: facts, Warn: a.warn, Log: a.logger()})
-	return session{e, documents}, nil
+	return session{patient{e, a}, documents}, nil
 }
 
 // hostFacts is who lets the hosts speak for themselves; nil when nobody does.

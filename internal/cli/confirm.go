@@ -117,16 +117,13 @@ func (a *app) nothingToDo(plans engine.Plans, s manner) error {
 		return err
 	}
 	total := sum(plans)
-	switch {
-	case total.Refused > 0:
-		a.say("\nNothing was changed.\n")
-		return verdict(fault.ExitCheck)
-	case blocked(plans):
-		a.say("\nNothing was changed.\n")
-	case total.Held > 0:
+	if total.Held > 0 && total.Refused == 0 && !blocked(plans) {
 		a.say("\nNothing was changed: what differs waits for a person, as the plan says.\n")
-	default:
-		a.say("\nNothing to do.\n")
+		return nil
+	}
+	a.say("\nNothing was changed.\n")
+	if total.Refused > 0 {
+		return verdict(fault.ExitCheck)
 	}
 	return nil
 }

@@ -36,12 +36,12 @@ func TestApplyAsksBeforeItActs(t *testing.T) {
 		{"something else is a no", planOf(created), nil, "yeah\n", true, fault.ExitFailed, []string{"plan"}, "Nothing was changed."},
 		{"the question names what is destroyed and restarted", planOf(destroyed, restarted), nil, "no\n", true, fault.ExitFailed, []string{"plan"}, "It destroys workers-4 and restarts gpu-workers-1."},
 		{"a script must say --yes", planOf(created), nil, "", false, fault.ExitInvalid, []string{"plan"}, "stdin is not a terminal: nothing was changed"},
-		{"a script with nothing to do need not", planOf(kept), nil, "", false, fault.ExitOK, []string{"plan"}, "Nothing to do."},
+		{"a script with nothing to do need not", planOf(kept), nil, "", false, fault.ExitOK, []string{"plan"}, "Nothing was changed."},
 		{"--yes does not ask", planOf(created), []string{"--yes"}, "", false, fault.ExitOK, []string{"plan", "apply"}, "✓ created"},
 		{"-o json never asks", planOf(created), []string{"-o", "json"}, "y\n", true, fault.ExitInvalid, []string{"plan"}, "the output is for machines: nothing was changed"},
 		{"a refused worker is an exit code after the rest is done", planOf(created, refused), []string{"--yes"}, "", false, fault.ExitCheck, []string{"plan", "apply"}, "✓ created"},
 		{"only refused workers", planOf(kept, refused), []string{"--yes"}, "", false, fault.ExitCheck, []string{"plan"}, "Nothing was changed."},
-		{"flags reach the engine", planOf(kept), []string{"--allow-restart", "--all-or-nothing"}, "", false, fault.ExitOK, []string{"plan allow-restart all-or-nothing"}, "Nothing to do."},
+		{"flags reach the engine", planOf(kept), []string{"--allow-restart", "--all-or-nothing"}, "", false, fault.ExitOK, []string{"plan allow-restart all-or-nothing"}, "Nothing was changed."},
 		{"a bad bound is refused", planOf(created), []string{"--yes", "--parallel", "-1"}, "", false, fault.ExitInvalid, []string{"plan"}, "--parallel must not be negative, it is -1"},
 	}
 	for _, c := range cases {

@@ -125,18 +125,25 @@ func (l *liveLines) repaint(b *board) {
 type plainLines struct {
 	w, notes io.Writer
 	last     map[string]time.Time // worker → when its last line was written
+	lastWait time.Time            // when the last line was written that only says that a step goes on
 }
 
-// plainPause is the least time between two lines that only say that a step
-// goes on.
-const plainPause = 10 * time.Second
+// The least time between two lines that only say that a step goes on: of one worker,
+// and of all.
+const (
+	workerPause = 10 * time.Second
+	waitPause   = time.Second
+)
 
 func (l *plainLines) event(_ *board, e apply.Event) {
 	switch {
 	case e.Phase == apply.Began:
 		return // the line before said that something is done, so the next step is on
-	case e.Phase == apply.Working && (e.Detail == "" || e.Time.Sub(l.last[e.Worker]) < plainPause):
-		return
+	case e.Phase == apply.Working:
+		if e.Detail == "" || e.Time.Sub(l.last[e.Worker]) < workerPause || e.Time.Sub(l.lastWait) < waitPause {
+			return
+		}
+		l.lastWait = e.Time
 	}
 	l.last[e.Worker] = e.Time
 	term.Fprintln(l.w, plainLine(e))

@@ -278,3 +278,32 @@ func TestAnInterruptIsAnAnswerToTheQuestion(t *testing.T) {
 	}
 	c.run(t, "apply", "-f", lab).wants(t, fault.ExitInterrupted).asked(t, "plan")
 }
+
+func TestALookThatTakesLongIsToldToAPersonAtATerminal(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		terminal bool
+		took     time.Duration
+		flags    []string
+		want     string
+	}{
+		{"at a terminal", true, 15 * time.Second, nil, "Still reading the hypervisors (2s) …\nStill reading the hypervisors (12s) …\n"},
+		{"not when it is quick", true, time.Second, nil, ""},
+		{"not with -q", true, 15 * time.Second, []string{"-q"}, ""},
+		{"not with output for machines", true, 15 * time.Second, []string{"-o", "json"}, ""},
+		{"not without a terminal", false, 15 * time.Second, nil, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := &fakeEngine{looking: func(context.Context) error {
+					time.Sleep(test.took)
+					return nil
+				}}
+				c := &typed{engine: e, terminal: test.terminal}
+				if c.run(t, append([]string{"gpus", "-f", lab}, test.flags...)...); c.err != test.want {
+					t.Errorf("standard error: %q", c.err)
+				}
+			})
+		})
+	}
+}

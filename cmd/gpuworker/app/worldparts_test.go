@@ -142,7 +142,7 @@ func TestWhatDoesNotDependOnAHypervisorThatIsDownIsDone(t *testing.T) {
 					{"gpus", "in use"},
 					{"hosts", "pve2"},
 					{"orphans", "No orphans on lab"},
-					{"apply --yes", "Nothing to do."},
+					{"apply --yes", "Nothing was changed."},
 					{"park gpu-1 plain-1 --yes", "✓ parked"},
 					{"unpark gpu-1 plain-1 --yes", "✓ unparked"},
 					{"replace gpu-2 --yes", "✓ replaced"},
@@ -150,7 +150,7 @@ func TestWhatDoesNotDependOnAHypervisorThatIsDownIsDone(t *testing.T) {
 					{"assert", "Not as declared: 1 worker differs"},
 					{"apply --yes", "✓ created"},
 					{"delete gpu-9 plain-2 --yes", "gpu-9: not there, nothing to delete"},
-					{"orphans --release --yes", "Nothing to do."},
+					{"orphans --release --yes", "Nothing was changed."},
 					{"disown plain-1 --yes", "✓ disowned"},
 				} {
 					l.allowed(c.line)
