@@ -88,12 +88,13 @@ func (e *Error) Error() string {
 	if e.Doing != "" {
 		b.WriteString(e.Doing + ": ")
 	}
+	cause := e.Cause != nil && !(e.Kind == Interrupted && e.Cause == context.Canceled) // which says the same
 	switch {
-	case e.Why != "" && e.Cause != nil:
+	case e.Why != "" && cause:
 		fmt.Fprintf(&b, "%s: %v", e.Why, e.Cause)
 	case e.Why != "":
 		b.WriteString(e.Why)
-	case e.Cause != nil:
+	case cause:
 		b.WriteString(e.Cause.Error())
 	default:
 		b.WriteString(string(e.Kind))
