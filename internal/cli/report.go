@@ -156,10 +156,7 @@ type errorReport struct {
 }
 
 type errorView struct {
-	Kind    fault.Kind  `json:"kind"`
-	Message string      `json:"message"`
-	Fix     string      `json:"fix,omitempty"`
-	Where   fault.Place `json:"where"`
+	fault.View
 	// Problems are those of the documents, when it is they that are wrong.
 	Problems document.Problems `json:"problems,omitempty"`
 	// Others are further errors, such as those of other hypervisors.
@@ -184,11 +181,8 @@ func (a *app) describe(err error) errorView {
 }
 
 func (a *app) describeOne(err error) errorView {
-	view := errorView{Kind: fault.KindOf(err), Message: err.Error(), Fix: a.advice(cmp.Or(fault.FixOf(err), anyFix[fault.KindOf(err)], otherFix))}
-	var f *fault.Error
-	if errors.As(err, &f) {
-		view.Where = f.Where
-	}
+	view := errorView{View: fault.ViewOf(err)}
+	view.Fix = a.advice(cmp.Or(view.Fix, anyFix[view.Kind], otherFix))
 	errors.As(err, &view.Problems)
 	return view
 }

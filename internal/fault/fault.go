@@ -139,3 +139,21 @@ func FixOf(err error) string {
 
 // Is reports whether the error is of the kind.
 func Is(err error, kind Kind) bool { return err != nil && KindOf(err) == kind }
+
+// View is an error for programs.
+type View struct {
+	Kind    Kind   `json:"kind"`
+	Message string `json:"message"`
+	Fix     string `json:"fix,omitempty"`
+	Where   Place  `json:"where"`
+}
+
+// ViewOf is the view of an error; its place is that of the first fault in the chain.
+func ViewOf(err error) View {
+	view := View{Kind: KindOf(err), Message: err.Error(), Fix: FixOf(err)}
+	var f *Error
+	if errors.As(err, &f) {
+		view.Where = f.Where
+	}
+	return view
+}

@@ -2,24 +2,11 @@ package cli
 
 import (
 	"cmp"
-	"errors"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/term"
 )
-
-// errorReport is an error for machines, in the form that gpuworker has too.
-type errorReport struct {
-	Error errorView `json:"error"`
-}
-
-type errorView struct {
-	Kind    fault.Kind  `json:"kind"`
-	Message string      `json:"message"`
-	Fix     string      `json:"fix"`
-	Where   fault.Place `json:"where"`
-}
 
 // complain tells why the program did not do what it was asked for.
 func (t *Tool) complain(args []string, code int, err error) {
@@ -27,13 +14,10 @@ func (t *Tool) complain(args []string, code int, err error) {
 		term.Fprintf(t.Err, "gpuworker-host: %s\n", term.Indented(err.Error(), "  "))
 		return
 	}
-	view := errorView{Kind: kindOf(code, err), Message: err.Error(), Fix: fault.FixOf(err)}
-	var known *fault.Error
-	if errors.As(err, &known) {
-		view.Where = known.Where
-	}
+	view := fault.ViewOf(err)
+	view.Kind = kindOf(code, err)
 	view.Fix = cmp.Or(view.Fix, fixFor(args, view.Kind))
-	_ = writeJSON(t.Err, errorReport{view}) // there is nobody else to tell
+	_ = writeJSON(t.Err, map[string]fault.View{"error": view}) // there is nobody else to tell
 }
 
 // asksJSON reports whether a command line asks for JSON, also one that nobody can
