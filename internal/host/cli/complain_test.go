@@ -11,18 +11,18 @@ import (
 )
 
 // oneError reads standard error, which must be one error with a way out.
-func oneError(t *testing.T, args []string, out, complaint string) errorView {
+func oneError(t *testing.T, args []string, out, complaint string) fault.View {
 	t.Helper()
 	decoder := json.NewDecoder(strings.NewReader(complaint))
-	var report errorReport
+	var report map[string]fault.View
 	err := decoder.Decode(&report)
 	if _, end := decoder.Token(); err != nil || end != io.EOF || out != "" {
 		t.Errorf("%v: %v, standard output %q, standard error %q", args, err, out, complaint)
 	}
-	if e := report.Error; e.Kind == "" || e.Message == "" || e.Fix == "" {
+	if e := report["error"]; e.Kind == "" || e.Message == "" || e.Fix == "" {
 		t.Errorf("%v: kind, message or fix is missing: %s", args, complaint)
 	}
-	return report.Error
+	return report["error"]
 }
 
 func TestAnUnknownFlagIsOneErrorInJSONForEveryCommand(t *testing.T) {
