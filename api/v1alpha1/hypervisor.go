@@ -166,3 +166,7 @@ func (h *Hypervisor) ResourcePool() string {
 	}
 	return h.Spec.Proxmox.ResourcePool
 }
+
+// DefaultBridge is the network on Proxmox VE for which no name is written: the bridge
+// that its installer makes.
+const DefaultBridge = "vmbr0"

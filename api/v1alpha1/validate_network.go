@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -182,7 +183,7 @@ func lastAddress(prefix netip.Prefix) netip.Addr {
 
 // takeAddress takes an address of a network, or of a network card, for one worker.
 func (o *object) takeAddress(path string, p *WorkerPool, n Network, address string, taken takenAddresses) {
-	places := []addressIn{{fmt.Sprintf("network %s %s %d", p.Spec.Hypervisor, n.Name, n.VLAN), address}}
+	places := []addressIn{{fmt.Sprintf("network %s %s %d", p.Spec.Hypervisor, cmp.Or(n.Name, DefaultBridge), n.VLAN), address}}
 	if p.Spec.KubeCluster != "" {
 		places = append(places, addressIn{"cluster " + p.Spec.KubeCluster, address})
 	}

@@ -44,6 +44,7 @@ func TestOneAddressMayLiveTwiceWhereItNeverMeets(t *testing.T) {
 		refused bool
 	}{
 		"the same network":                         {pool("b", "lab", "edge", "vmbr0", 10), true},
+		"the same network, by default":             {pool("b", "lab", "edge", `""`, 10), true},
 		"the same cluster over another network":    {pool("b", "lab", "rke2", "vmbr1", 10), true},
 		"the same cluster over another hypervisor": {pool("b", "other", "rke2", "vmbr0", 10), true},
 		"another VLAN and another cluster":         {pool("b", "lab", "edge", "vmbr0", 11), false},

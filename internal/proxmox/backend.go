@@ -48,7 +48,7 @@ var _ hypervisor.Backend = (*Backend)(nil)
 // Capabilities implements hypervisor.Source. The claim on a card is the
 // description of its resource mapping, and VM numbers are ours to choose.
 func (b *Backend) Capabilities() inventory.Capabilities {
-	return inventory.Capabilities{Guest: inventory.GuestAgent, DefaultNetwork: defaultBridge}
+	return inventory.Capabilities{Guest: inventory.GuestAgent, DefaultNetwork: v1alpha1.DefaultBridge}
 }
 
 // New makes a backend for the hypervisor that client talks to.

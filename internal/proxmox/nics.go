@@ -9,10 +9,6 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// defaultBridge is the network of a VM for which none is declared: the bridge that
-// the installer of Proxmox VE makes.
-const defaultBridge = "vmbr0"
-
 // mostNICs is how many network cards a VM may have: net0 to net31.
 const mostNICs = 32
 

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
@@ -55,7 +56,7 @@ func (b *Backend) Observe(ctx context.Context, scope hypervisor.Scope) (*invento
 func namedBridges(bridges []string) []string {
 	var names []string
 	for _, bridge := range bridges {
-		if name := cmp.Or(bridge, defaultBridge); !slices.Contains(names, name) {
+		if name := cmp.Or(bridge, v1alpha1.DefaultBridge); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
