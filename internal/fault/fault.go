@@ -88,7 +88,7 @@ func (e *Error) Error() string {
 	if e.Doing != "" {
 		b.WriteString(e.Doing + ": ")
 	}
-	cause := e.Cause != nil && !(e.Kind == Interrupted && e.Cause == context.Canceled) // which says the same
+	cause := e.Cause != nil && e.Cause.Error() != context.Canceled.Error() // which says nothing more than the kind
 	switch {
 	case e.Why != "" && cause:
 		fmt.Fprintf(&b, "%s: %v", e.Why, e.Cause)
