@@ -22,7 +22,7 @@ kernel, modules, group, owner, window, reset, memory, identity, VM. Nothing is c
 
   ✓ passes   ✗ fails   ? unknown: could not be checked, not a pass   · a note
 
-The layers above the first one that fails are not evaluated. There are two verdicts: one for
+The layers after the first one that fails are not evaluated. There are two verdicts: one for
 now, and one for after the next reboot. Without root some checks are unknown.
 "gpuworker-host explain NAME" explains the finding with that name. The exit code is 3 if a
 check fails now.`,

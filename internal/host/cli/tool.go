@@ -250,7 +250,7 @@ func (t *Tool) taken() string {
 func (t *Tool) help() {
 	term.Fprintf(t.Out, `gpuworker-host examines one Linux host: can its GPUs be passed to virtual machines?
 
-Only bind and unbind with --yes and the address of a card change something.
+It changes nothing on the host, except bind and unbind with --yes.
 
 Usage: gpuworker-host COMMAND [flags]
 
