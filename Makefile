@@ -1,4 +1,4 @@
-# What one can do here. `make` alone lists it.
+# `make` without arguments lists the targets.
 #
 # Needs Go 1.26 and make; `make test` needs a C compiler too, for the race
 # detector. After the modules are downloaded nothing needs the network, except
@@ -26,11 +26,11 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: ## the whole story against a simulator: no hardware, no root, half a minute
+demo: ## check, plan, apply and status against a simulator: no hardware, no root, half a minute
 	@$(GO) run ./cmd/gpuworker demo
 
 .PHONY: build
-build: ## all programs into bin/, and their sizes; the first time it takes some minutes
+build: ## build all programs into bin/ and print their sizes; the first build takes some minutes
 	@echo "building into bin/; the first time this takes some minutes"
 	$(GO) build -trimpath -o bin/ ./cmd/...
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/gpuworker-host
@@ -39,7 +39,7 @@ build: ## all programs into bin/, and their sizes; the first time it takes some 
 .PHONY: test
 # Collecting garbage a quarter as often makes the tests a tenth quicker.
 test: export GOGC ?= 400
-test: ## all tests of all modules, with the race detector; then all cut points, without it
+test: ## run all tests of all modules with the race detector, then all cut points without it
 	@if [ -n "$(RACE)" ] && ! command -v "$$($(GO) env CC)" >/dev/null; then \
 		echo "the race detector needs a C compiler ($$($(GO) env CC)): apt-get install gcc, or go without: make test RACE=" >&2; exit 1; \
 	fi
@@ -48,7 +48,7 @@ test: ## all tests of all modules, with the race detector; then all cut points, 
 	@echo "left out: gpuworker-host in a real kernel, which needs QEMU (apt-get) and a minute: make e2e-host"
 
 .PHONY: lint
-lint: $(GOLANGCI) ## the linter, at a fixed version, with the import rules
+lint: $(GOLANGCI) ## run the linter at a fixed version, with the import rules
 	@for module in $(MODULES); do (cd $$module && $(GOLANGCI) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 $(GOLANGCI):
@@ -58,36 +58,36 @@ $(GOLANGCI):
 	@mv $(TOOLS)/install/golangci-lint $@
 
 .PHONY: fuzz
-fuzz: ## each fuzz target for FUZZTIME (60s)
+fuzz: ## run each fuzz target for FUZZTIME (60s)
 	@GO='$(GO)' hack/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: ## all benchmarks
+bench: ## run all benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: e2e-recordings
-e2e-recordings: ## the simulator against recordings of a real Proxmox VE, where there are any
+e2e-recordings: ## compare the simulator with recordings of a real Proxmox VE, if there are any
 	@$(GO) run ./hack/recordings
 
 .PHONY: e2e-host
-e2e-host: ## gpuworker-host in a real Linux kernel under QEMU: with an Intel IOMMU, an AMD one, none
+e2e-host: ## run gpuworker-host in a real Linux kernel under QEMU: with an Intel IOMMU, an AMD IOMMU, none
 	@lab=$$(e2e/host/prepare) && { system=$$(e2e/host/prepare-system $$lab) || echo "LEFT OUT: a real initramfs; the reason is above"; } && \
 		GPUWORKER_E2E_HOST=$$lab GPUWORKER_E2E_SYSTEM=$$system $(GO) test -count=1 -v ./e2e/host
 
 .PHONY: ledger
-ledger: ## the same, and note in the ledger what it proved
+ledger: ## run e2e-recordings and write the results into the ledger, sim/pvesim/ledger.txt
 	$(GO) run ./hack/recordings -ledger sim/pvesim/ledger.txt
 	$(GO) run ./hack/pvesimledger
 
 .PHONY: generate
-generate: ## what is generated from the code: JSON Schema and the like
+generate: ## generate files from the code, such as the JSON Schema
 	$(GO) generate ./...
 
 .PHONY: docs
-docs: ## docs/reference and the simulator's ledger from the code
+docs: ## generate docs/reference and the list of simulated calls in docs/pvesim.md
 	$(GO) run ./hack/gendocs
 	$(GO) run ./hack/pvesimledger
 
 .PHONY: clean
-clean: ## remove what was built here
+clean: ## remove the built files
 	rm -rf bin dist

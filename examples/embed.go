@@ -1,10 +1,10 @@
-// Package examples holds documents to start from, embedded for programs that
-// run without a checkout.
+// Package examples embeds example documents, for programs that run outside of the
+// repository.
 package examples
 
 import _ "embed"
 
-// Homelab declares a pool of GPU workers and a pool of plain ones.
+// Homelab declares a pool of GPU workers and a pool of workers without GPUs.
 //
 //go:embed homelab.yaml
 var Homelab []byte

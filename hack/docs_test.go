@@ -319,7 +319,7 @@ func TestEachRefusalOfBindIsInTheTroubleshooting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(text), "## Giving a card away on the host")
+	_, section, _ := strings.Cut(string(text), "## gpuworker-host refuses to bind a card")
 	told := map[string]bool{}
 	for _, m := range regexp.MustCompile(`(?m)^### ([A-Z-]+(?:, [A-Z-]+)*)$`).FindAllStringSubmatch(section, -1) {
 		for _, id := range strings.Split(m[1], ", ") {

@@ -1,14 +1,13 @@
 // Package v1alpha1 holds the documents that an operator writes: Hypervisor,
 // KubeCluster and WorkerPool, in the API group gpuworker.io. They are
-// Kubernetes objects: the file that is given to the command line is the object
-// that a controller reconciles.
+// Kubernetes objects: the object in a file for the command line is the same
+// object that a controller reconciles.
 //
-// SetDefaults fills what was left out, in one place. Validate says what is wrong
-// with a set of documents without looking at any hypervisor; what needs a look at
-// the real world is the business of `check` and `plan`. Files are read by
-// internal/document. Schema is for editors.
+// SetDefaults sets all default values. Validate finds the problems of a set of
+// documents that can be found without a hypervisor; `check` and `plan` find the
+// others. Package internal/document reads files. Schema is for editors.
 //
-// No message of this package repeats what is, or may be, a secret.
+// No message of this package contains a value that is, or may be, a secret.
 //
 // +groupName=gpuworker.io
 // +kubebuilder:object:generate=true

@@ -2,7 +2,7 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// Hypervisor is one Proxmox VE cluster (or stand-alone host): where it is and
+// Hypervisor is one Proxmox VE cluster, or one stand-alone host: its address and
 // how to log in to it.
 type Hypervisor struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -16,37 +16,38 @@ type HypervisorSpec struct {
 	// Proxmox is a Proxmox VE cluster, 8.4 or 9.x.
 	Proxmox *Proxmox `json:"proxmox,omitempty"`
 
-	// RequireHostFacts uses a card only when its host was looked at with
-	// gpuworker-host (--host-facts, --ssh) and nothing about the card is unknown.
-	// Without it what is not known is a note, and what fails is refused all the same.
+	// RequireHostFacts refuses a card unless there are facts of its host from
+	// gpuworker-host (--host-facts, --ssh), and no fact about the card is unknown.
+	// Without it, an unknown fact is only a note. A failed check always refuses a card.
 	RequireHostFacts bool `json:"requireHostFacts,omitempty"`
 }
 
 // Proxmox is how to reach and use a Proxmox VE cluster.
 type Proxmox struct {
-	// Endpoint is the address of any host of the cluster, "https://pve1.example.org:8006":
-	// scheme, host and port, nothing more.
+	// Endpoint is the URL of any host of the cluster: scheme, host and port, nothing
+	// more. Example: "https://pve1.example.org:8006".
 	Endpoint string `json:"endpoint"`
 
-	// TLS says which certificate to trust. Left out: the system's roots.
+	// TLS says which certificate to trust. Default: the certificate authorities of
+	// the system.
 	TLS TLS `json:"tls,omitempty,omitzero"`
 
-	// Credentials say who we are. An API token is enough for everything but Attach: Raw.
+	// Credentials are the login. An API token is enough, except for attach: Raw.
 	Credentials Credentials `json:"credentials"`
 
-	// VMIDs is the range that new VMs take their numbers from. It belongs to
-	// gpuworker: others should stay out of it. Default 9100 to 9899.
+	// VMIDs is the range of numbers for new VMs. Reserve it for gpuworker.
+	// Default: 9100 to 9899.
 	// +kubebuilder:default={first: 9100, last: 9899}
 	VMIDs VMIDRange `json:"vmids,omitempty,omitzero"`
 
-	// Attach says how a card goes into a VM: Mapping (default; works with an
+	// Attach is how a card is attached to a VM: Mapping (default; works with an
 	// API token) or Raw (needs root@pam with a password).
 	// +kubebuilder:validation:Enum=Mapping;Raw
 	// +kubebuilder:default=Mapping
 	Attach AttachMode `json:"attach,omitempty"`
 
-	// ResourcePool puts new VMs into this Proxmox pool, so that rights can be
-	// given on the pool alone.
+	// ResourcePool is the Proxmox resource pool for new VMs. Permissions to change VMs
+	// can then be granted on this pool only.
 	ResourcePool string `json:"resourcePool,omitempty"`
 }
 
@@ -57,32 +58,32 @@ type AttachMode string
 const (
 	// AttachMapping attaches through a PCI resource mapping, one for each card.
 	AttachMapping AttachMode = "Mapping"
-	// AttachRaw writes the BDF into the VM. Proxmox allows it to root@pam with
-	// a password only, never to a token.
+	// AttachRaw writes the BDF into the VM. Proxmox allows this only to root@pam
+	// with a password, never to a token.
 	AttachRaw AttachMode = "Raw"
 )
 
 // TLS says which server certificate to trust. At most one of Fingerprint,
 // CAFile and Insecure is set.
 type TLS struct {
-	// Fingerprint is the SHA-256 of the server's certificate in hexadecimal,
-	// with or without colons, as `pvenode cert info` prints it for pveproxy-ssl.pem,
-	// or for pve-ssl.pem when there is none.
+	// Fingerprint is the SHA-256 fingerprint of the server's certificate in
+	// hexadecimal, with or without colons. `pvenode cert info` prints it: use that of
+	// pveproxy-ssl.pem, or of pve-ssl.pem if there is no pveproxy-ssl.pem.
 	Fingerprint string `json:"fingerprint,omitempty"`
-	// CAFile is a PEM file of certificate authorities, such as
-	// /etc/pve/pve-root-ca.pem of the cluster. Relative to the document.
+	// CAFile is a PEM file with certificate authorities, such as a copy of
+	// /etc/pve/pve-root-ca.pem. Its path is relative to the document.
 	CAFile string `json:"caFile,omitempty"`
-	// Insecure turns TLS verification off, so that credentials can be
-	// intercepted. For throw-away labs.
+	// Insecure turns TLS verification off. Credentials can then be intercepted. Use
+	// it only in test labs.
 	Insecure bool `json:"insecure,omitempty"`
 }
 
-// Credentials are a token, or a user name with a password. Values are never
-// written in a document: they come from the environment or from a file.
+// Credentials are a token, or a user name with a password. A document never
+// contains the values: they come from the environment or from a file.
 type Credentials struct {
 	// Token is a whole API token, "user@realm!name=secret".
 	Token *SecretSource `json:"token,omitempty"`
-	// Username is the login for a ticket, "root@pam". Needs Password.
+	// Username is the user who logs in with Password, "root@pam".
 	Username string `json:"username,omitempty"`
 	// Password is the password of Username.
 	Password *SecretSource `json:"password,omitempty"`
@@ -92,11 +93,11 @@ type Credentials struct {
 type SecretSource struct {
 	// Env is the name of an environment variable.
 	Env string `json:"env,omitempty"`
-	// File is a regular file that holds the secret and nothing else, readable by
-	// its owner alone (mode 600). Relative to the document.
+	// File is a regular file that contains only the secret and that only its owner
+	// can read (mode 600). Its path is relative to the document.
 	File string `json:"file,omitempty"`
-	// SecretRef is a Secret in the Kubernetes cluster that the controller runs in.
-	// Only the controller reads it: not the command line.
+	// SecretRef is a Secret in the Kubernetes cluster in which the controller runs.
+	// The command line refuses it, because only the controller can read it.
 	SecretRef *SecretReference `json:"secretRef,omitempty"`
 }
 
@@ -104,14 +105,13 @@ type SecretSource struct {
 type SecretReference struct {
 	// Name is the name of the Secret.
 	Name string `json:"name"`
-	// Key is the key in it.
+	// Key is the key in the Secret.
 	Key string `json:"key"`
 }
 
-// VMIDRange is an inclusive range of VM numbers. Both ends are written, or
-// neither.
+// VMIDRange is an inclusive range of VM numbers. Write both ends or none.
 type VMIDRange struct {
-	// First is the lowest number, at least 100: Proxmox keeps those below.
+	// First is the lowest number, at least 100: Proxmox reserves the numbers below.
 	// +kubebuilder:validation:Minimum=100
 	// +kubebuilder:validation:Maximum=999999999
 	First int `json:"first,omitempty"`
@@ -131,17 +131,17 @@ type KubeCluster struct {
 
 // KubeClusterSpec says what the cluster runs and where its servers are.
 type KubeClusterSpec struct {
-	// Distribution is RKE2 or K3s. Default RKE2.
+	// Distribution is RKE2 (default) or K3s.
 	// +kubebuilder:validation:Enum=RKE2;K3s
 	// +kubebuilder:default=RKE2
 	Distribution Distribution `json:"distribution,omitempty"`
-	// Server is the address that agents register at, "https://rke2.example.org:9345".
+	// Server is the URL at which agents register, "https://rke2.example.org:9345".
 	Server string `json:"server"`
-	// JoinToken is where the agent's token is.
+	// JoinToken says where the agent's join token is.
 	JoinToken *SecretSource `json:"joinToken,omitempty"`
 }
 
-// Distribution is the kind of Kubernetes.
+// Distribution is a Kubernetes distribution.
 type Distribution string
 
 // The distributions that workers can join.
@@ -150,8 +150,8 @@ const (
 	K3s  Distribution = "K3s"
 )
 
-// Endpoint is where the hypervisor's API is; "" when the document has none.
-// Documents with one endpoint speak of one hypervisor.
+// Endpoint is the URL of the hypervisor's API, "" if the document has none.
+// Documents with the same endpoint describe the same hypervisor.
 func (h *Hypervisor) Endpoint() string {
 	if h.Spec.Proxmox == nil {
 		return ""
@@ -159,7 +159,7 @@ func (h *Hypervisor) Endpoint() string {
 	return h.Spec.Proxmox.Endpoint
 }
 
-// ResourcePool is the pool of the hypervisor that new VMs go into; "" for none.
+// ResourcePool is the hypervisor's pool for new VMs, "" for none.
 func (h *Hypervisor) ResourcePool() string {
 	if h.Spec.Proxmox == nil {
 		return ""

@@ -2,14 +2,14 @@ package v1alpha1
 
 import "github.com/gpuworker/gpuworker/internal/phrase"
 
-// Problem is one thing that is wrong in a set of documents.
+// Problem is one error in a set of documents.
 type Problem struct {
 	Field   Field
 	Message string // what is wrong and what to write instead
-	// See is another field that this one clashes with; nil for none.
+	// See is another field that conflicts with this one; nil for none.
 	See *Field
-	// NotFound reports whether the problem is that another document is not in the
-	// set, which proves nothing when a document of the set could not be read.
+	// NotFound reports whether the problem is a missing document. It may be a
+	// document of the set that could not be read.
 	NotFound bool
 }
 
@@ -34,7 +34,7 @@ type Field struct {
 	Path  string // "spec.gpus[0].bdf"; "" is the whole document
 }
 
-// String is how a message about another field names this one.
+// String is the name of the field in a message about another field.
 func (f Field) String() string {
 	text := ObjectName(f.Kind, f.Name)
 	if f.Path != "" {
@@ -43,7 +43,7 @@ func (f Field) String() string {
 	return text
 }
 
-// ObjectName is how problems name a document: "WorkerPool/gpu-workers".
+// ObjectName is the name of a document in messages: "WorkerPool/gpu-workers".
 func ObjectName(kind, name string) string {
 	if kind == "" || name == "" {
 		return phrase.Plain(kind + name)

@@ -11,6 +11,6 @@ import (
 var schemaJSON []byte
 
 // Schema returns the JSON Schema (draft 2020-12) of a document, for editors
-// and other tools. It says less than Validate: one document at a time, and no
-// rule that spans fields.
+// and other tools. It checks less than Validate: only single fields of a single
+// document.
 func Schema() []byte { return bytes.Clone(schemaJSON) }

@@ -8,7 +8,7 @@ import (
 )
 
 // Describe says where the secret is, for messages: "environment variable
-// PVE_TOKEN" or "file /etc/gpuworker/token". It never tells the secret.
+// PVE_TOKEN" or "file /etc/gpuworker/token". It never contains the secret.
 func (s SecretSource) Describe() string {
 	switch {
 	case s.Env != "":
@@ -21,9 +21,9 @@ func (s SecretSource) Describe() string {
 	return "no source (write env or file)"
 }
 
-// Resolve reads the secret. It looks only through getenv and readFile, which
-// are os.LookupEnv and os.ReadFile outside tests. One line break at the end is
-// cut off, as editors and `echo` leave it. No error contains the secret.
+// Resolve reads the secret with getenv or readFile, which are os.LookupEnv and
+// os.ReadFile outside tests. It removes one line break at the end, which editors
+// and `echo` add. No error contains the secret.
 func (s SecretSource) Resolve(getenv func(string) (string, bool), readFile func(string) ([]byte, error)) (string, error) {
 	var secret string
 	switch {
@@ -56,8 +56,7 @@ func (s SecretSource) Resolve(getenv func(string) (string, bool), readFile func(
 	return secret, nil
 }
 
-// withoutPath drops the operation and the path from an error of the file
-// system, which the caller has named already.
+// withoutPath removes operation and path from a file error; the caller names them.
 func withoutPath(err error) error {
 	var pathError *fs.PathError
 	if errors.As(err, &pathError) {

@@ -51,13 +51,13 @@ func replace(text, section string) (string, error) {
 // section is the ledger as Markdown.
 func section(entries []pvesim.Entry) string {
 	var b strings.Builder
-	b.WriteString("\n" + summary(entries) + "\n| Call | Simulated | Known from |\n|---|---|---|\n")
+	b.WriteString("\n" + summary(entries) + "\n| Call | Simulated | Based on |\n|---|---|---|\n")
 	for _, e := range entries {
 		if e.Implemented {
 			fmt.Fprintf(&b, "| `%s %s` | yes | %s |\n", e.Method, e.Path, source(e))
 		}
 	}
-	b.WriteString("\nThese calls exist in Proxmox VE, clients may expect them, and the simulator answers them with 501:\n\n")
+	b.WriteString("\nThese calls exist in Proxmox VE and clients may use them, but the simulator answers them with 501:\n\n")
 	for _, e := range entries {
 		if !e.Implemented {
 			fmt.Fprintf(&b, "* `%s %s`\n", e.Method, e.Path)
@@ -71,7 +71,7 @@ func section(entries []pvesim.Entry) string {
 func source(e pvesim.Entry) string {
 	switch e.Checked {
 	case 0:
-		return "documentation and source only"
+		return "documentation and source code"
 	case 1:
 		return "1 recorded exchange"
 	}
@@ -96,7 +96,7 @@ func summary(entries []pvesim.Entry) string {
 			exchanges += e.Checked
 		}
 	}
-	return fmt.Sprintf("Simulated are %d calls: %d of the %d that Proxmox VE 9.1 declares for clients like ours, and %d beyond those.\n"+
-		"%d of them answered recorded exchanges (%d in all) as the real server did; %d are made from documentation and source only.\n",
+	return fmt.Sprintf("pvesim simulates %d calls: %d of the %d that Proxmox VE 9.1 declares and that clients of VMs use, and %d others.\n"+
+		"%d of them gave the same answers as a real server in recorded exchanges (%d in all). %d are based only on documentation and source code.\n",
 		implemented, both, declared, implemented-both, checked, exchanges, implemented-checked)
 }

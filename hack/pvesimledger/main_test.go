@@ -33,9 +33,9 @@ func TestACallThatWasNeverCheckedIsNotCalledChecked(t *testing.T) {
 		{Method: "GET", Path: "/c", Declared: true},
 	})
 	for _, want := range []string{
-		"Simulated are 3 calls: 2 of the 3 that Proxmox VE 9.1 declares for clients like ours, and 1 beyond those.\n" +
-			"2 of them answered recorded exchanges (4 in all) as the real server did; 1 are made from documentation and source only.\n",
-		"| `GET /a` | yes | 3 recorded exchanges |\n", "| `PUT /a` | yes | documentation and source only |\n",
+		"pvesim simulates 3 calls: 2 of the 3 that Proxmox VE 9.1 declares and that clients of VMs use, and 1 others.\n" +
+			"2 of them gave the same answers as a real server in recorded exchanges (4 in all). 1 are based only on documentation and source code.\n",
+		"| `GET /a` | yes | 3 recorded exchanges |\n", "| `PUT /a` | yes | documentation and source code |\n",
 		"| `GET /b` | yes | 1 recorded exchange |\n", "with 501:\n\n* `GET /c`\n",
 	} {
 		if !strings.Contains(got, want) {

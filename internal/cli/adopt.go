@@ -11,18 +11,18 @@ func (a *app) adoptCommand() *cobra.Command {
 	name := ""
 	cmd := &cobra.Command{
 		Use:   "adopt VM --as NAME",
-		Short: "Take an existing VM over as a worker",
-		Long: `Take over a VM that was made by hand as the worker NAME of a declared pool. Its
-owner tag and note are written and its card, if it has one, is claimed; it goes
-on running. From then on gpuworker cares for it like for any other.
+		Short: "Take over an existing VM as a worker",
+		Long: `Take over an existing VM as the worker NAME of a declared pool. gpuworker writes
+its owner tag and record to the VM and claims the VM's card, if it has one. The
+VM keeps running. From then on gpuworker manages it like any other worker.
 
-The VM must hold exactly one card that the pool declares, or none for a pool
-without GPUs.`,
+The VM must have exactly one card, which the pool declares. For a pool without
+GPUs it must have none.`,
 		Example:           `  gpuworker adopt 204 --as gpu-workers-2 -f lab.yaml`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: oneArgument(a.complete(foreignVMs)),
 	}
-	cmd.Flags().StringVar(&name, "as", "", "`NAME` of the worker that the VM becomes, <pool>-<number>")
+	cmd.Flags().StringVar(&name, "as", "", "`NAME` of the worker that the VM becomes: <pool>-<number>, or one of the pool's names")
 	_ = cmd.RegisterFlagCompletionFunc("as", a.complete(missingNames))
 	return a.careCommand(cmd, mannerOf(plan.AdoptVM), func(args []string) (plan.Request, error) {
 		switch {

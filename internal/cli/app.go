@@ -82,13 +82,13 @@ func newApp(p Program) *app {
 func (a *app) addGlobalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringArrayVarP(&a.files, "file", "f", nil,
-		"`FILE` or directory with documents, - for standard input; repeatable\n(default $GPUWORKER_FILE, then ./gpuworker.yaml)")
+		"`FILE` or directory with documents, - for standard input; repeatable\n(default $GPUWORKER_FILE, or else ./gpuworker.yaml)")
 	flags.StringVar(&a.facts.Dir, "host-facts", "", "read host facts from `DIR`/HOST.json (gpuworker-host check -o json)")
 	flags.DurationVar(&a.facts.MaxAge, "host-facts-max-age", hostfacts.MaxAge, "ignore host facts older than `AGE`")
-	flags.StringArrayVar(&a.facts.SSH, "ssh", nil, "ask the hosts for it by SSH: `USER@{host}` is all of them, USER@HOST one; repeatable")
-	flags.StringVarP(&a.output, "output", "o", outTable, "`FORMAT` of the output: "+strings.Join(outputs, ", "))
-	flags.StringVar(&a.color, "color", "auto", "`WHEN` to colour: "+strings.Join(colors, ", ")+"; NO_COLOR is honoured")
-	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print results and errors only")
+	flags.StringArrayVar(&a.facts.SSH, "ssh", nil, "get host facts by SSH: `USER@{host}` from all hosts, USER@HOST from one; repeatable")
+	flags.StringVarP(&a.output, "output", "o", outTable, "output `FORMAT`: "+strings.Join(outputs, ", "))
+	flags.StringVar(&a.color, "color", "auto", "`WHEN` to use color: "+strings.Join(colors, ", ")+"; auto obeys NO_COLOR")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print only results and errors")
 	a.addLogFlag(root)
 	fixed := func(values []string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)

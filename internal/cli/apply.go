@@ -14,23 +14,25 @@ func (a *app) applyCommand() *cobra.Command {
 	file := ""
 	cmd := &cobra.Command{
 		Use:   "apply",
-		Short: "Bring the world to what the documents say",
-		Long: `Show the plan, ask, and carry it out, several workers at a time.
+		Short: "Create and change workers as the documents declare",
+		Long: `Show the plan, ask for confirmation, and carry the plan out, several workers at
+a time.
 
-Just before it acts, apply looks at the world again; when that changed in a way
-that matters it stops and says so. It can be interrupted at any moment, even by
-a power cut: run the same command again and it goes on with what remains.
+Before it changes anything, apply observes the hypervisors again. If a change
+there leads to another plan, apply stops and says so. It can be interrupted at
+any time, even by a power cut: run the same command again, and it does the rest.
 
-Semi-persistent workers are never destroyed or replaced by apply. Changes that
-need a stop and start of one wait for --allow-restart.
+apply never destroys or replaces semi-persistent workers. Changes that need a
+restart of such a worker are held until --allow-restart is given.
 
-With --plan it carries out a plan that any verb wrote with -o json, in this or in
-another place. The plan is made again from the request and the documents in the
-file: when it comes out differently, nothing is done. It is shown, and asks or
-waits for --yes, as the verb itself does. A plan that was interrupted can be
-applied again. With -f or GPUWORKER_FILE the Hypervisors and KubeClusters in the
-file must be those of the documents; without, the file must be yours and writable
-by nobody else, for its Hypervisors say where logins are sent.`,
+With --plan, apply carries out a plan that any command wrote with -o json, on
+this or another machine. It makes the plan again from the request and the
+documents in the file. If the result differs, nothing is done. It shows the plan
+and asks, or needs --yes, like the command that wrote it. A plan that was
+interrupted can be applied again. With -f or GPUWORKER_FILE, the Hypervisors and
+KubeClusters in the plan must be those of your documents. Without them, the plan
+file must belong to you and nobody else may write it, because its Hypervisors
+say where logins are sent.`,
 		Example: `  gpuworker apply -f lab.yaml
   gpuworker apply -f lab.yaml --yes --all-or-nothing -o json
   gpuworker plan -f lab.yaml -o json > p.json; gpuworker apply --plan p.json --yes`,
@@ -53,7 +55,7 @@ by nobody else, for its Hypervisors say where logins are sent.`,
 		return a.confirmAndApply(ctx, e, plans, *s)
 	})
 	addPlanFlags(cmd, &request)
-	cmd.Flags().StringVar(&file, "plan", "", "carry out the plan in `FILE`, which -o json wrote")
+	cmd.Flags().StringVar(&file, "plan", "", "carry out the plan in `FILE`, written with -o json")
 	s.addFlags(cmd)
 	return cmd
 }

@@ -16,11 +16,11 @@ import (
 func (a *app) assertCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "assert",
-		Short: "Exit 0 when the world is as declared, 4 when not",
-		Long: `Compare the documents with the world and change nothing. The exit code is 0 when
-every worker is there and as declared, and 4 with the differences otherwise.
-For monitoring and pipelines.`,
-		Example: `  gpuworker assert -f lab.yaml -q || echo "the lab has drifted"`,
+		Short: "Exit with 0 if everything is as declared, with 4 if not",
+		Long: `Compare the documents with the hypervisors and change nothing. The exit code is 0
+if every worker exists as declared. Otherwise it is 4, and the differences are
+printed. For monitoring and pipelines.`,
+		Example: `  gpuworker assert -f lab.yaml -q || echo "the lab differs from lab.yaml"`,
 		RunE:    verb(a.assert),
 	}
 }

@@ -16,19 +16,19 @@ func (a *app) checkCommand() *cobra.Command {
 	verbose := false
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Check that everything the documents need is there",
-		Long: `Check the hypervisor from the bottom up, layer by layer: API, access, hosts,
-cards, templates, storages, network, capacity, VMs. Nothing is changed.
+		Short: "Check that everything the documents need is present",
+		Long: `Check the hypervisors layer by layer: API, access, hosts, cards, templates,
+storages, network, capacity, VMs. Nothing is changed.
 
-  ✓ passes   ✗ fails   ? could not be seen, which is not a pass   · good to know
+  ✓ passes   ✗ fails   ? unknown: could not be checked, not a pass   · a note
 
-Every finding has a name that "gpuworker explain NAME" knows. The exit code is 3
-when anything fails.`,
+"gpuworker explain NAME" explains the finding with that name. The exit code is 3
+if a check fails.`,
 		Example: `  gpuworker check -f lab.yaml
   gpuworker check -f lab.yaml --verbose`,
 		RunE: verb(func(ctx context.Context, _ []string) error { return a.check(ctx, verbose) }),
 	}
-	cmd.Flags().BoolVar(&verbose, "verbose", false, "show each check that passes too, and each place")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "also show each check that passes, and all places of a finding")
 	return cmd
 }
 

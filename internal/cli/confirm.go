@@ -52,10 +52,10 @@ func mannerOf(verb plan.Verb) *manner {
 func (s *manner) addFlags(cmd *cobra.Command) {
 	about := "do it without asking, for scripts"
 	if s.dryRun {
-		about = "do it; without this flag it is a dry run"
+		about = "do it; without --yes it is a dry run"
 	}
 	cmd.Flags().BoolVar(&s.yes, "yes", false, about)
-	cmd.Flags().BoolVar(&s.only, "dry-run", false, "only say what would be done; with -o json or yaml, as a plan for gpuworker apply --plan")
+	cmd.Flags().BoolVar(&s.only, "dry-run", false, "only show what would be done; with -o json or yaml, as a plan for gpuworker apply --plan")
 	cmd.Flags().IntVar(&s.parallel, "parallel", 0, "process at most `N` workers at once (0: the default)")
 }
 

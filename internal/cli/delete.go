@@ -9,17 +9,17 @@ import (
 func (a *app) deleteCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete NAME…",
-		Short: "Destroy workers and give their cards back",
-		Long: `Destroy the named workers with their disks and give their cards back. This is
-the only way in which a semi-persistent worker is destroyed, and it takes
-workers that no document declares any more. Only VMs that are proven to be
-gpuworker's are touched.
+		Short: "Destroy workers and release their cards",
+		Long: `Destroy the named workers with their disks and release their cards. Apart from
+"gpuworker replace", this is the only command that destroys a semi-persistent
+worker. It also deletes workers that no document declares any more. It destroys
+only VMs that gpuworker verifiably owns.
 
-A name of which nothing is there is done already, and the others are carried
-out. This is a dry run unless --yes is given. A worker that is still declared comes
-back with the next apply: take it out of the documents first.`,
-		Example: `  gpuworker delete gpu-workers-2 -f lab.yaml          what would happen
-  gpuworker delete gpu-workers-2 -f lab.yaml --yes    do it`,
+A name that does not exist counts as deleted. The command is a dry run unless
+--yes is given. The next apply creates a worker again if it is still declared, so
+remove it from the documents first.`,
+		Example: `  gpuworker delete gpu-workers-2 -f lab.yaml          # dry run
+  gpuworker delete gpu-workers-2 -f lab.yaml --yes    # delete it`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	return a.careCommand(cmd, mannerOf(plan.DeleteWorkers), func(names []string) (plan.Request, error) {

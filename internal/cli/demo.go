@@ -10,12 +10,12 @@ func (a *app) demoCommand() *cobra.Command {
 	keep := false
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "See the whole story against a simulator",
-		Long: `Start a simulated Proxmox VE cluster inside this process and go through check,
-plan, apply, status and a second apply. Nothing outside this process is touched:
-no hardware, no network, no root.`,
+		Short: "Show check, plan, apply and status against a simulator",
+		Long: `Start a simulated Proxmox VE cluster in this process and run check, plan, apply,
+status and a second apply against it. It needs no hardware, no network and no
+root, and changes nothing outside this process.`,
 		Example: `  gpuworker demo
-  gpuworker demo --keep     leave the simulator running, to play with`,
+  gpuworker demo --keep     # leave the simulator running, to try things out`,
 		RunE: verb(func(ctx context.Context, _ []string) error {
 			return a.Demo(ctx, DemoRequest{Keep: keep, Program: a.Program, Color: a.paint(a.Out).On})
 		}),

@@ -9,14 +9,15 @@ import (
 func (a *app) disownCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "disown NAME…",
-		Short: "Forget workers and leave their VMs as they are",
-		Long: `Take owner tag, record and the claim on its card off the named workers' VMs, the
-opposite of "gpuworker adopt". The VMs stay as they are: running or stopped, with
-disks, card and name. gpuworker does not touch them any more. A name of which
-nothing is there is done already, and so is one whose VM is not gpuworker's.
+		Short: "Stop managing workers and leave their VMs as they are",
+		Long: `Remove the owner tag, the record and the claim on the card from the named
+workers. This is the opposite of "gpuworker adopt". The VMs stay as they are:
+running or stopped, with disks, card and name. gpuworker does not touch them any
+more. A name that does not exist, or whose VM gpuworker does not own, counts as
+done.
 
-Take the workers out of the documents first: the next apply would want to make
-them anew, and find their names taken.`,
+Remove the workers from the documents first. Otherwise the next apply tries to
+create them again, and finds that their names are already in use.`,
 		Example: `  gpuworker disown gpu-workers-2 -f lab.yaml`,
 		Args:    cobra.MinimumNArgs(1),
 	}

@@ -20,7 +20,7 @@ import (
 func (a *app) docsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "docs DIRECTORY",
-		Short:  "Write the reference pages that come from the code",
+		Short:  "Write the generated reference pages",
 		Hidden: true,
 		Args:   cobra.ExactArgs(1),
 		RunE: verb(func(_ context.Context, args []string) error {
@@ -50,8 +50,8 @@ func (a *app) commandReference() []byte {
 	root := a.root()
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
-	fmt.Fprintf(&b, "%s\n# The commands\n\n%s\n\n", generated, root.Long)
-	fmt.Fprintf(&b, "Exit codes are in [exit-codes.md](exit-codes.md), findings in [findings.md](findings.md).\n\n")
+	fmt.Fprintf(&b, "%s\n# Commands\n\n%s\n\n", generated, root.Long)
+	fmt.Fprintf(&b, "See also [exit codes](exit-codes.md) and [findings](findings.md).\n\n")
 	fmt.Fprint(&b, "## Flags of every command\n\n")
 	writeFlags(&b, root.PersistentFlags())
 	for _, group := range root.Groups() {
@@ -68,7 +68,7 @@ func (a *app) commandReference() []byte {
 func writeCommand(b *bytes.Buffer, command *cobra.Command) {
 	fmt.Fprintf(b, "### gpuworker %s\n\n%s.\n\n", command.Name(), command.Short)
 	if command.Name() == "completion" {
-		fmt.Fprint(b, "```\ngpuworker completion bash|zsh|fish|powershell\n```\n\nThe command's own help says how to load the script.\n\n")
+		fmt.Fprint(b, "```\ngpuworker completion bash|zsh|fish|powershell\n```\n\n`gpuworker completion bash --help` says how to load the script.\n\n")
 		return
 	}
 	fmt.Fprintf(b, "```\n%s\n```\n\n", command.UseLine())

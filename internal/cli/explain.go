@@ -16,7 +16,7 @@ func (a *app) explainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain [FINDING]",
 		Short: "Explain a finding: what it means and what to do",
-		Example: `  gpuworker explain                      all findings
+		Example: `  gpuworker explain                      # list all findings
   gpuworker explain CARD-GROUP-SHARED`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

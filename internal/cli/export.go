@@ -13,10 +13,10 @@ import (
 func (a *app) exportCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "export",
-		Short: "Write the observed world as documents",
-		Long: `Look at the hypervisors and write what is there in the input format: the pools
-that exist, worker by worker, and the cards that are free. A start for a new
-file, and a way to see what gpuworker sees.`,
+		Short: "Write what exists as documents",
+		Long: `Observe the hypervisors and write what exists in the input format: each pool with
+its workers, and the free cards. Use it to start a new file, or to see what
+gpuworker sees.`,
 		Example: `  gpuworker export -f login.yaml > lab.yaml`,
 		RunE:    verb(a.export),
 	}

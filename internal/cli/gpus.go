@@ -15,17 +15,17 @@ import (
 func (a *app) gpusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "gpus",
-		Short: "List GPUs, who holds them, and whether they can be used",
-		Long: `List every NVIDIA GPU of every host: its address as a document names it (bdf),
-whether its IOMMU group holds anything else, who holds it, and its state:
+		Short: "List GPUs, which VMs hold them, and whether they can be used",
+		Long: `List every NVIDIA GPU of every host: its address (bdf in a document), whether its
+IOMMU group has other devices, which VM holds it, and its state:
 
-  ready      free to be used: a plan takes it for a worker that names it
-  in use     by a worker of gpuworker
+  ready      free: a plan takes it for a worker that names it
+  in use     attached to a worker of gpuworker
   reserved   claimed for a worker that has no VM yet
-  taken      by a VM that is not gpuworker's
-  blocked    it cannot be attached, or not without harm to the host
-  no IOMMU   the host cannot pass devices through
-  unknown    nobody could look; the reason says why`,
+  taken      in a VM that gpuworker does not own
+  blocked    cannot be attached, or not without harm to the host
+  no IOMMU   the host cannot pass devices to VMs
+  unknown    could not be determined; the reason says why`,
 		Example: `  gpuworker gpus -f lab.yaml
   gpuworker gpus -f lab.yaml -o json | jq '.gpus[] | select(.state == "ready")'`,
 		RunE: verb(a.gpus),

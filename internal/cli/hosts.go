@@ -15,8 +15,8 @@ func (a *app) hostsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "hosts",
 		Short: "List hosts with their memory, IOMMU, GPUs and storages",
-		Long: `List every host with what it has, and how many of its GPUs are claimed for workers.
-VMs are not looked at: gpuworker gpus says who holds each card.`,
+		Long: `List every host with its resources, and how many of its GPUs are claimed for
+workers. This does not read VMs; "gpuworker gpus" shows which VM holds each card.`,
 		Example: `  gpuworker hosts -f lab.yaml
   gpuworker hosts -f lab.yaml -o json`,
 		RunE: verb(a.hosts),

@@ -218,7 +218,7 @@ func TestTheReferenceNamesEveryVerbAndFlag(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"### gpuworker apply", "`--allow-restart`", "`-f, --file FILE`", "### gpuworker completion", "## Look"} {
+	for _, want := range []string{"### gpuworker apply", "`--allow-restart`", "`-f, --file FILE`", "### gpuworker completion", "## Inspect"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the reference lacks %q", want)
 		}

@@ -13,7 +13,7 @@ import (
 // addLogFlag adds -v. It counts, so that -v, -vv and -v=2 all work.
 func (a *app) addLogFlag(root *cobra.Command) {
 	root.PersistentFlags().CountVarP(&a.verbosity, "log", "v",
-		"`LEVEL` of the log on standard error: -v logs each change, -v=2 or -vv\neach API call too (not -v 2: the equals sign is needed)")
+		"write a log to standard error; `LEVEL` 1 (-v): each change; 2 (-v=2 or -vv):\nalso each API call (-v 2 does not work, the equals sign is needed)")
 }
 
 // startLog makes the logger of this command, when the flags are known.

@@ -15,18 +15,18 @@ func (a *app) orphansCommand() *cobra.Command {
 	release := false
 	cmd := &cobra.Command{
 		Use:   "orphans",
-		Short: "List what is ours and no document declares",
-		Long: `List the VMs and the claims on cards that are gpuworker's and that no document
-given with -f declares. Give all documents of the hypervisor, or workers of the
-others will look like orphans.
+		Short: "List VMs and claims of gpuworker that no document declares",
+		Long: `List the VMs and the claims on cards that gpuworker owns and that no document
+given with -f declares. Give all documents of the hypervisor; workers of missing
+documents are listed as orphans.
 
---release gives claims back that have no VM. It never destroys a VM: name the
-worker in "gpuworker delete" for that. It is a dry run unless --yes is given.`,
+--release removes claims that have no VM. It is a dry run unless --yes is given.
+It never destroys a VM: use "gpuworker delete NAME" for that.`,
 		Example: `  gpuworker orphans -f lab.yaml
   gpuworker orphans -f lab.yaml --release --yes`,
 		RunE: verb(func(ctx context.Context, _ []string) error { return a.orphans(ctx, release, *s) }),
 	}
-	cmd.Flags().BoolVar(&release, "release", false, "give claims back that have no VM")
+	cmd.Flags().BoolVar(&release, "release", false, "remove claims that have no VM")
 	s.addFlags(cmd)
 	return cmd
 }

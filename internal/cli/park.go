@@ -10,8 +10,8 @@ func (a *app) parkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "park NAME…",
 		Short: "Stop workers and keep their cards reserved",
-		Long: `Shut the named workers down and mark them as parked: their VMs, disks and cards
-stay theirs, and apply leaves them stopped until "gpuworker unpark".`,
+		Long: `Shut down the named workers and mark them as parked. They keep their VMs, disks
+and cards, and apply leaves them stopped until "gpuworker unpark".`,
 		Example: `  gpuworker park gpu-workers-1 -f lab.yaml`,
 		Args:    cobra.MinimumNArgs(1),
 	}

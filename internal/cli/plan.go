@@ -18,13 +18,13 @@ func (a *app) planCommand() *cobra.Command {
 	request := plan.Request{Verb: plan.ApplyDocuments}
 	cmd := &cobra.Command{
 		Use:   "plan",
-		Short: "Say what apply would do, and why; change nothing",
-		Long: `Compare the documents with the world and say, worker by worker, what would be
-done, on which host, with which card, and why; and for everything that cannot be
-done, why not and what to do about it. Nothing is changed.
+		Short: "Show what apply would do, and why; change nothing",
+		Long: `Compare the documents with the hypervisors. For each worker, show what would be
+done, on which host, with which card, and why. For what cannot be done, show why
+not and how to fix it. Nothing is changed.
 
   = as declared    + to create        ~ to change    - to destroy
-  ± to replace     ✗ refused          … waits for a person or for other work
+  ± to replace     ✗ refused          … held for a person, or waits for other work
 
 The exit code is 3 when a worker is refused.`,
 		Example: `  gpuworker plan -f lab.yaml
@@ -37,8 +37,8 @@ The exit code is 3 when a worker is refused.`,
 }
 
 func addPlanFlags(cmd *cobra.Command, request *plan.Request) {
-	cmd.Flags().BoolVar(&request.AllowRestart, "allow-restart", false, "stop and start running semi-persistent workers where a change needs it")
-	cmd.Flags().BoolVar(&request.AllOrNothing, "all-or-nothing", false, "do nothing at all when a worker is refused")
+	cmd.Flags().BoolVar(&request.AllowRestart, "allow-restart", false, "restart running semi-persistent workers if a change needs it")
+	cmd.Flags().BoolVar(&request.AllOrNothing, "all-or-nothing", false, "do nothing at all if any worker is refused")
 }
 
 // planView is plans for machines: what gpuworker apply --plan reads.

@@ -14,25 +14,27 @@ func (a *app) replaceCommand() *cobra.Command {
 	var vms []string
 	cmd := &cobra.Command{
 		Use:   "replace NAME…",
-		Short: "Destroy workers and make them anew, with the same card",
-		Long: `Destroy the named workers and create them again from the template: a worker with
-a card on the same host and with the same card, a plain one on the same host
-when it fits there. The disks of the old VMs are lost. The card is given free
-before it is taken, so a GPU worker is away in between; the result says for how
-long. A declared worker whose VM is gone is made.
+		Short: "Destroy workers and create them again, with the same card",
+		Long: `Destroy the named workers and create them again from the template. A GPU worker
+gets the same host and card. A plain worker gets the same host if it fits there.
+The disks of the old VMs are lost. The old VM releases the card before the new
+one takes it, so a GPU worker is unavailable in between; the result says for how
+long. A declared worker that has no VM is created.
 
-When a replace was interrupted, the same command finishes it: the new VM is not
-destroyed again. After that, the command means the VM that is there now. It asks
-on a terminal; elsewhere it is a dry run unless --yes is given. --yes does not
-cover a VM that a replace made less than an hour ago: name that VM with --vm.
-With --vm the command can be repeated at any time: when that VM is gone, nothing
-is destroyed.`,
-		Example: `  gpuworker replace gpu-workers-1 -f lab.yaml          what would happen
-  gpuworker replace gpu-workers-1 -f lab.yaml --yes    do it
+After an interrupt, run the same command again: it finishes the replace and does
+not destroy the new VM. Once the replace is finished, the same command replaces
+the new VM too.
+
+It asks for confirmation on a terminal. Without a terminal it is a dry run unless
+--yes is given. --yes does not apply to a VM that a replace created less than an
+hour ago; name such a VM with --vm. With --vm the command is safe to repeat: if
+that VM no longer exists, nothing is destroyed.`,
+		Example: `  gpuworker replace gpu-workers-1 -f lab.yaml          # dry run, or ask
+  gpuworker replace gpu-workers-1 -f lab.yaml --yes    # replace it
   gpuworker replace gpu-1 -f lab.yaml --vm 0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10`,
 		Args: cobra.MinimumNArgs(1),
 	}
-	cmd.Flags().StringArrayVar(&vms, "vm", nil, "`UUID` of the VM that is to go; once for each name, in the same order")
+	cmd.Flags().StringArrayVar(&vms, "vm", nil, "`UUID` of the VM to destroy; once for each name, in the same order")
 	s := mannerOf(plan.ReplaceWorkers)
 	return a.careCommand(cmd, s, func(names []string) (plan.Request, error) {
 		for i := range vms {

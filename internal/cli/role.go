@@ -16,21 +16,21 @@ func (a *app) roleCommand() *cobra.Command {
 	version := ""
 	cmd := &cobra.Command{
 		Use:   "role",
-		Short: "Print the commands that make a least-privilege login",
-		Long: `Print the commands that make a role, a user, a token and the access rules that
-these documents need on Proxmox VE, and nothing more, with the reason of each
-privilege; and the resource pool, when they name one. The hypervisor is not
-asked: this works before there is a login.
+		Short: "Print the commands that create a least-privilege login",
+		Long: `Print the commands that create a role, a user, a token and the access rules that
+these documents need on Proxmox VE, and nothing more. Each privilege has its
+reason beside it. If the documents name a resource pool, it is created too. This
+works before a login exists, because it does not contact the hypervisor.
 
 Run the commands as root on any host of the cluster, and again when the documents
-change: what is there is brought up to date, the token stays, and what its user
-and the token were granted earlier and need no more is taken back. So name all
-files of one cluster at once.`,
+change. Then they update what exists: the token stays, and privileges that its
+user and the token no longer need are revoked. So always name all files of one
+cluster together.`,
 		Example: `  gpuworker role -f lab.yaml
   gpuworker role -f lab.yaml --pve-version 8 | ssh root@pve1 sh`,
 		RunE: verb(func(ctx context.Context, _ []string) error { return a.role(ctx, version) }),
 	}
-	cmd.Flags().StringVar(&version, "pve-version", "", "major version of Proxmox VE, "+strings.Join(roleVersions, " or ")+" (default the newest known)")
+	cmd.Flags().StringVar(&version, "pve-version", "", "major `VERSION` of Proxmox VE, "+strings.Join(roleVersions, " or ")+" (default: the newest known)")
 	return cmd
 }
 

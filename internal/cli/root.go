@@ -10,15 +10,15 @@ import (
 )
 
 const rootLong = `gpuworker turns physical NVIDIA GPUs in Proxmox VE hosts into Kubernetes worker
-VMs, and keeps them well: one card, one VM, never destroyed by accident.
+VMs and maintains them: one VM for each card, never destroyed by accident.
 
-You write one YAML file; "plan" says what would happen and why; "apply" does it.
+You write one YAML file. "plan" says what would happen and why. "apply" does it.
 Every command can be stopped and run again.`
 
-const rootExample = `  gpuworker demo                     see the whole story against a simulator
-  gpuworker check -f lab.yaml        is everything ready?
-  gpuworker plan -f lab.yaml         what would happen, and why?
-  gpuworker apply -f lab.yaml        do it`
+const rootExample = `  gpuworker demo                     # try it against a simulator
+  gpuworker check -f lab.yaml        # is everything ready?
+  gpuworker plan -f lab.yaml         # what would happen, and why?
+  gpuworker apply -f lab.yaml        # carry it out`
 
 // The groups of verbs in `gpuworker --help`.
 const (
@@ -67,14 +67,14 @@ func (a *app) root() *cobra.Command {
 		return &fault.Error{Kind: fault.Invalid, Why: err.Error(), Fix: cmd.CommandPath() + " --help"}
 	})
 	root.AddGroup(
-		&cobra.Group{ID: groupLook, Title: "Look:"},
+		&cobra.Group{ID: groupLook, Title: "Inspect:"},
 		&cobra.Group{ID: groupChange, Title: "Change:"},
-		&cobra.Group{ID: groupCare, Title: "Care for single workers:"},
+		&cobra.Group{ID: groupCare, Title: "Manage single workers:"},
 		&cobra.Group{ID: groupLearn, Title: "Learn and set up:"},
 	)
 	root.Version = string(versionLine())
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.Flags().Bool("version", false, "print what \"gpuworker version\" prints")
+	root.Flags().Bool("version", false, "print the version, like \"gpuworker version\"")
 	a.addGlobalFlags(root)
 	a.addVerbs(root)
 	root.SetHelpCommandGroupID(groupLearn)

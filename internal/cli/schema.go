@@ -12,8 +12,8 @@ func (a *app) schemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of the documents, for editors",
-		Long: `Print the JSON Schema of the documents. Editors with a YAML language server
-complete and check fields when the first line of a document says:
+		Long: `Print the JSON Schema of the documents. An editor with a YAML language server
+completes and checks fields if the first line of the file is:
 
   # yaml-language-server: $schema=./gpuworker.schema.json`,
 		Example: `  gpuworker schema > gpuworker.schema.json`,

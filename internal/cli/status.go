@@ -16,10 +16,10 @@ import (
 func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [NAME…]",
-		Short: "Show how each worker is, and what to do next",
-		Long: `Show every worker that is declared or that is gpuworker's: where it is, its card,
-VM and addresses, and how it is. With names only those workers, each with its
-conditions from the bottom up.`,
+		Short: "Show the state of each worker, and what to do next",
+		Long: `Show every worker that is declared or that gpuworker owns: its host, card, VM,
+addresses and state. With names, show only those workers, each with the results
+of its checks.`,
 		Example: `  gpuworker status -f lab.yaml
   gpuworker status gpu-workers-1 -f lab.yaml`,
 		Args:              cobra.ArbitraryArgs,

@@ -10,7 +10,7 @@ func (a *app) unparkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "unpark NAME…",
 		Short:   "Start parked workers again",
-		Long:    `Start the named workers, which were stopped with "gpuworker park".`,
+		Long:    `Start the named workers that were stopped with "gpuworker park".`,
 		Example: `  gpuworker unpark gpu-workers-1 -f lab.yaml`,
 		Args:    cobra.MinimumNArgs(1),
 	}

@@ -117,8 +117,8 @@ func Suggest(text string) []ID {
 func Markdown() []byte {
 	var b bytes.Buffer
 	b.WriteString("# Findings\n\n")
-	b.WriteString("Every finding of `gpuworker check` and `gpuworker-host check`, and every refusal of `gpuworker plan`, has one of these IDs. They are stable: alerts and tickets may refer to them.\n")
-	b.WriteString("`gpuworker explain ID` and `gpuworker-host explain ID` print the same text. This page is made from `internal/finding`.\n")
+	b.WriteString("Every finding of `gpuworker check` and `gpuworker-host check`, and every refusal of `gpuworker plan`, has one of these IDs. The IDs do not change, so alerts and tickets may refer to them.\n")
+	b.WriteString("`gpuworker explain ID` and `gpuworker-host explain ID` print the same text. `make docs` generates this page from `internal/finding`.\n")
 	layer := Layer("")
 	for _, p := range All() {
 		if p.Layer != layer {

@@ -1,11 +1,11 @@
-// Package worlds holds worlds for the simulator, embedded for programs that
-// run without a checkout.
+// Package worlds embeds world files for the simulator, for programs that run
+// outside of the repository.
 package worlds
 
 import _ "embed"
 
-// Homelab is a small cluster: three hosts, five GPUs of two models, one that
-// shares its IOMMU group with a network card, one host with its IOMMU off.
+// Homelab is a small cluster: three hosts and five GPUs of two models. One GPU
+// shares its IOMMU group with a network card; one host has its IOMMU off.
 //
 //go:embed homelab.yaml
 var Homelab []byte

@@ -66,22 +66,22 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
 		fmt.Fprint(stderr, "Usage: pvesim -world FILE [flags]       serve a simulated cluster\n"+
-			"       pvesim -fleet HOSTSxGPUSxVMS     serve a made-up one\n"+
-			"       pvesim capture [flags]           make a world of a real one; see pvesim capture -help\n\n")
+			"       pvesim -fleet HOSTSxGPUSxVMS     serve a generated cluster\n"+
+			"       pvesim capture [flags]           write a world file from a real cluster; see pvesim capture -help\n\n")
 		flags.PrintDefaults()
 	}
-	flags.StringVar(&c.world, "world", "", "file with the world to simulate, YAML or JSON")
-	flags.Func("fleet", "instead of -world, a made-up cluster: HOSTSxGPUSxVMS, as in 200x5x25", func(text string) error {
+	flags.StringVar(&c.world, "world", "", "world `FILE` to simulate, YAML or JSON")
+	flags.Func("fleet", "instead of -world, generate a cluster of `SIZE` HOSTSxGPUSxVMS: 200x5x25 is 200 hosts with 5 GPUs and 25 VMs each", func(text string) error {
 		fleet, err := pvesim.ParseFleet(text)
 		c.fleet = &fleet
 		return err
 	})
-	flags.StringVar(&c.listen, "listen", "127.0.0.1:0", "address to listen on; port 0 takes a free one")
-	flags.StringVar(&c.readyFile, "ready-file", "", "file that gets the address once connections are accepted")
-	flags.Float64Var(&c.timeScale, "time-scale", 1, "divide all durations by this")
-	flags.StringVar(&c.cert, "cert", "", "PEM file with the certificate (default: a new self-signed one)")
-	flags.StringVar(&c.key, "key", "", "PEM file with the certificate's key")
-	flags.Func("fault", "one more fault, as in a world: '{path: /status/start$, effect: hang}'; may be repeated", func(text string) error {
+	flags.StringVar(&c.listen, "listen", "127.0.0.1:0", "`ADDRESS` to listen on; port 0 chooses a free port")
+	flags.StringVar(&c.readyFile, "ready-file", "", "write the address to this `FILE` when the simulator accepts connections")
+	flags.Float64Var(&c.timeScale, "time-scale", 1, "divide all durations by this `FACTOR`")
+	flags.StringVar(&c.cert, "cert", "", "PEM `FILE` with the certificate (default: a new self-signed one)")
+	flags.StringVar(&c.key, "key", "", "PEM `FILE` with the key of the certificate")
+	flags.Func("fault", "add a `FAULT`, written as in a world file: '{path: /status/start$, effect: hang}'; repeatable", func(text string) error {
 		var f pvesim.Fault
 		if err := yaml.UnmarshalStrict([]byte(text), &f); err != nil {
 			return err
@@ -89,8 +89,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		c.faults = append(c.faults, f)
 		return nil
 	})
-	flags.TextVar(&c.listLag, "list-lag", pvesim.Duration(0), "how far GET /cluster/resources may be behind: 10s on a real cluster; 0s leaves it to the world")
-	flags.BoolVar(&c.quiet, "quiet", false, "do not log refused requests")
+	flags.TextVar(&c.listLag, "list-lag", pvesim.Duration(0), "how stale GET /cluster/resources may be, as a `DURATION`: 10s on a real cluster; 0s uses the value of the world file")
+	flags.BoolVar(&c.quiet, "quiet", false, "do not log to standard error")
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}

@@ -19,16 +19,16 @@ import (
 
 const captureUsage = `Usage: pvesim capture -endpoint URL -o FILE [flags]
 
-Reads a Proxmox VE cluster and writes it as a world for pvesim. It sends GET
-requests only. Names, addresses and identities become pseudonyms, and secrets
-stay out of the file. The token comes from the environment:
+Read a Proxmox VE cluster and write it as a world file for pvesim. This sends only
+GET requests. Names, addresses and identities are replaced by pseudonyms, and
+the file contains no secrets. The token is read from the environment:
 
   export PVE_TOKEN='capture@pve!once=…'
   pvesim capture -endpoint https://pve1.example.org:8006 -fingerprint 37:2D:… -o world.yaml
   pvesim -world world.yaml
 
-A token with privilege separation and the role PVEAuditor on / sees all there
-is to capture, and can change nothing.
+A token with privilege separation and the role PVEAuditor on / can read
+everything that is captured, and can change nothing.
 
 `
 
@@ -50,13 +50,13 @@ func parseCapture(args []string, getenv func(string) string, stderr io.Writer) (
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&c.options.Endpoint, "endpoint", "", "`URL` of one host: https://pve1.example.org:8006 (default $PVE_ENDPOINT)")
-	flags.StringVar(&c.options.Fingerprint, "fingerprint", "", "SHA-256 of the server's certificate (default $PVE_FINGERPRINT)")
-	flags.StringVar(&c.ca, "ca", "", "PEM `FILE` with the cluster's CA, /etc/pve/pve-root-ca.pem of each host")
+	flags.StringVar(&c.options.Fingerprint, "fingerprint", "", "SHA-256 `FINGERPRINT` of the server's certificate (default $PVE_FINGERPRINT)")
+	flags.StringVar(&c.ca, "ca", "", "PEM `FILE` with the cluster's CA: /etc/pve/pve-root-ca.pem on any host")
 	flags.StringVar(&c.tokenName, "token-env", "PVE_TOKEN", "`NAME` of the environment variable with the token, user@realm!name=secret")
-	flags.StringVar(&c.output, "o", "", "`FILE` to write, readable for its owner only; - for standard output (required)")
-	flags.BoolVar(&c.force, "force", false, "overwrite the file")
-	flags.BoolVar(&c.options.KeepNames, "keep-names", false, "leave names of hosts, VMs, storages, pools, tags and the like as they are")
-	flags.DurationVar(&c.options.Timeout, "timeout", 40*time.Second, "how long to wait for each answer")
+	flags.StringVar(&c.output, "o", "", "`FILE` to write, readable only by its owner; - for standard output (required)")
+	flags.BoolVar(&c.force, "force", false, "overwrite an existing file")
+	flags.BoolVar(&c.options.KeepNames, "keep-names", false, "keep the real names of hosts, VMs, storages, pools, tags and so on")
+	flags.DurationVar(&c.options.Timeout, "timeout", 40*time.Second, "how long to wait for each answer, as a `DURATION`")
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}

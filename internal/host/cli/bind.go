@@ -17,21 +17,22 @@ import (
 
 func bindCommand() command {
 	return command{
-		name: "bind", args: "BDF", summary: "give a card to vfio-pci, for virtual machines",
-		long: `Give a card to vfio-pci with all its functions, so that a virtual machine can have it, now
-and after each boot. Without --yes it prints what it would do and does nothing. With --yes
-the address must be the whole one, domain included.
+		name: "bind", args: "BDF", summary: "bind a card to vfio-pci, for virtual machines",
+		long: `Bind all functions of a card to vfio-pci, so that a virtual machine can have the card, now
+and after each boot. Without --yes it is a dry run. With --yes the address must be complete,
+including the domain.
 
-It refuses when somebody uses the card, when its IOMMU group holds other devices, when no
-screen of the host would be left, and when a disk or a network interface is plugged into it.
-What it does is in a journal first: after an error it goes back, after a crash say it again.`,
+It refuses if the card is in use, if its IOMMU group contains other devices, if the host would
+lose its last screen, or if a disk or a network interface is plugged into the card. It writes
+each step to a journal first. After an error it undoes its steps. After a crash, run the same
+command again.`,
 		example: "  gpuworker-host bind 0000:01:00.0\n  gpuworker-host bind 0000:01:00.0 --yes\n  gpuworker-host bind 0000:01:00.0 --at-next-boot --yes",
 		flags: func(t *Tool, flags *flag.FlagSet) func([]string) error {
 			var o hostbind.Options
-			yes := flags.Bool("yes", false, "do it")
-			flags.BoolVar(&o.AtNextBoot, "at-next-boot", false, "only prepare the next boot, and touch no driver now")
-			flags.BoolVar(&o.ConsoleLossOK, "console-loss-ok", false, "the last screen of the host may go dark")
-			flags.BoolVar(&o.NoPersist, "no-persist", false, "until the next reboot only")
+			yes := flags.Bool("yes", false, "do it; without --yes it is a dry run")
+			flags.BoolVar(&o.AtNextBoot, "at-next-boot", false, "only prepare the next boot; change no driver now")
+			flags.BoolVar(&o.ConsoleLossOK, "console-loss-ok", false, "allow the host to lose its last screen")
+			flags.BoolVar(&o.NoPersist, "no-persist", false, "bind only until the next reboot")
 			return func(args []string) error {
 				bdf, err := oneCard("bind", args, *yes)
 				if err != nil {
@@ -53,15 +54,15 @@ What it does is in a journal first: after an error it goes back, after a crash s
 
 func unbindCommand() command {
 	return command{
-		name: "unbind", args: "BDF", summary: "give a card back to the drivers that it had",
-		long: `Undo bind: give each function the driver and the override that it had before, and remove
-the files of ours. Without --yes it prints what it would do and does nothing. With --yes the
-address must be the whole one, domain included.
+		name: "unbind", args: "BDF", summary: "give a card back to its former drivers",
+		long: `Undo bind: give each function its former driver and driver override, and remove the files that
+bind wrote. Without --yes it is a dry run. With --yes the address must be complete, including
+the domain.
 
-It refuses while a virtual machine has the card. After an error or a crash say it again.`,
+It refuses while a virtual machine has the card. After an error or a crash, run it again.`,
 		example: "  gpuworker-host unbind 0000:01:00.0\n  gpuworker-host unbind 0000:01:00.0 --yes",
 		flags: func(t *Tool, flags *flag.FlagSet) func([]string) error {
-			yes := flags.Bool("yes", false, "do it")
+			yes := flags.Bool("yes", false, "do it; without --yes it is a dry run")
 			return func(args []string) error {
 				bdf, err := oneCard("unbind", args, *yes)
 				if err != nil {
@@ -80,12 +81,13 @@ It refuses while a virtual machine has the card. After an error or a crash say i
 
 func assertCommand() command {
 	return command{
-		name: "assert", args: "BDF", summary: "exit 0 when a card is as it should be",
-		long: `Exit 0 when all functions of the card are on vfio-pci and no run on it was cut off, 4 when
-not, 8 when it is stuck. For systemd, Ansible and CI. It changes nothing.`,
+		name: "assert", args: "BDF", summary: "exit with 0 if a card is bound to vfio-pci",
+		long: `Exit with 0 if all functions of the card are bound to vfio-pci and no run of bind or unbind is
+unfinished, with 4 if not, with 8 if the card is stuck until a reboot. Nothing is changed. For
+systemd, Ansible and CI.`,
 		example: "  gpuworker-host assert 0000:01:00.0 --bound",
 		flags: func(t *Tool, flags *flag.FlagSet) func([]string) error {
-			bound := flags.Bool("bound", false, "it should be on vfio-pci")
+			bound := flags.Bool("bound", false, "assert that the card is bound to vfio-pci (required)")
 			return func(args []string) error {
 				bdf, err := oneCard("assert", args, false)
 				switch {

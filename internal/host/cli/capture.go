@@ -10,11 +10,11 @@ import (
 
 func captureCommand() command {
 	return command{
-		name: "capture", args: "-o FILE", summary: "copy what matters of this host into one text file",
-		long: `Copy the part of this host that matters for handing out GPUs into one text file: for a bug
-report, or to look at it elsewhere with --root FILE. Serial numbers, MAC and IP addresses,
-UUIDs, names of VMs and everything that is no part of the question stay here. Read the file
-before you send it: it is text. Run it as root, or it will lack what only root can see.`,
+		name: "capture", args: "-o FILE", summary: "copy the relevant data of this host into one text file",
+		long: `Copy the data of this host that matters for GPU passthrough into one text file: for a bug
+report, or to examine it on another machine with --root FILE. Serial numbers, MAC and IP
+addresses, UUIDs, names of VMs and everything unrelated are left out. Read the file before you
+send it. Run the command as root, otherwise the file lacks data that only root can see.`,
 		example: "  gpuworker-host capture -o pve1.txt\n  gpuworker-host list --root pve1.txt\n  ssh root@pve1 gpuworker-host capture -o - > pve1.txt",
 		output:  "the `FILE` to write, which must not exist yet; - for standard output",
 		flags: func(t *Tool, _ *flag.FlagSet) func([]string) error {

@@ -16,19 +16,19 @@ import (
 
 func checkCommand() command {
 	return command{
-		name: "check", args: "[BDF ...]", summary: "is this host ready to give its GPUs away, and if not, which layer says no",
-		long: `Judge this host and its NVIDIA GPUs, or the cards named, layer by layer: firmware, kernel,
-modules, group, owner, window, reset, memory, identity, VM. Nothing is changed.
+		name: "check", args: "[BDF ...]", summary: "check whether the GPUs can be passed to VMs, layer by layer",
+		long: `Check this host and its NVIDIA GPUs, or only the named cards, layer by layer: firmware,
+kernel, modules, group, owner, window, reset, memory, identity, VM. Nothing is changed.
 
-  ✓ passes   ✗ fails   ? could not be seen, which is not a pass   · good to know
+  ✓ passes   ✗ fails   ? unknown: could not be checked, not a pass   · a note
 
-At the first layer that fails, explaining stops; what is above it was not evaluated. What is
-now and what will be after the next reboot are two verdicts. Without root some of it cannot be
-seen. Every finding has a name that "gpuworker-host explain NAME" knows. The exit code is 3
-when anything fails now.`,
+The layers after the first one that fails are not evaluated. There are two verdicts: one for
+now, and one for after the next reboot. Without root some checks are unknown.
+"gpuworker-host explain NAME" explains the finding with that name. The exit code is 3 if a
+check fails now.`,
 		example: "  gpuworker-host check\n  gpuworker-host check 0000:01:00.0 --verbose\n  gpuworker-host check -o json > pve1.json",
 		flags: func(t *Tool, flags *flag.FlagSet) func([]string) error {
-			verbose := flags.Bool("verbose", false, "show each check that passes too")
+			verbose := flags.Bool("verbose", false, "also show each check that passes")
 			return func(args []string) error {
 				var cards []pci.BDF
 				for _, arg := range args {

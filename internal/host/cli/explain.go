@@ -10,8 +10,8 @@ import (
 
 func explainCommand() command {
 	return command{
-		name: "explain", args: "[NAME]", summary: "what a finding means, why it matters and what to do",
-		long:    "Explain a finding of check by its name, or list all of them.",
+		name: "explain", args: "[NAME]", summary: "explain a finding: what it means, why it matters and what to do",
+		long:    "Explain the finding with this name, or list all findings.",
 		example: "  gpuworker-host explain\n  gpuworker-host explain HOST-GROUP-FOREIGN-DEVICE",
 		flags: func(t *Tool, _ *flag.FlagSet) func([]string) error {
 			return func(args []string) error {

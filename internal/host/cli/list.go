@@ -13,10 +13,10 @@ import (
 
 func listCommand() command {
 	return command{
-		name: "list", summary: "the GPUs of this host",
-		long: `List the GPUs of this host with all functions of each: driver, IOMMU group and who
-shares it, NUMA node, memory windows, link, reset, power, and who holds the card.
-Without root some of that cannot be seen; the output says so.`,
+		name: "list", summary: "list the GPUs of this host",
+		long: `List the GPUs of this host with all their functions: driver, IOMMU group and the devices
+in it, NUMA node, memory windows, link, reset, power, and what holds the card (a VM or a
+program). Without root some of this cannot be seen; the output says so.`,
 		example: "  gpuworker-host list\n  gpuworker-host list -o json",
 		flags: func(t *Tool, _ *flag.FlagSet) func([]string) error {
 			return func(args []string) error {

@@ -11,10 +11,10 @@ import (
 
 func metricsCommand() command {
 	return command{
-		name: "metrics", args: "-o FILE.prom", summary: "write what Prometheus should know of the GPUs",
+		name: "metrics", args: "-o FILE.prom", summary: "write metrics of the GPUs for Prometheus",
 		long: `Write metrics of the GPUs for the textfile collector of node_exporter. The file is replaced
-at once, so that nobody reads half of it. Links, devices and FIFOs are not written to: standard
-output is -. Run it from a timer; there is no server here.`,
+atomically, so that no reader sees half of it. Run the command from a timer; it is not a server.
+FILE must not be a link, a device or a FIFO. Use - for standard output.`,
 		example: "  gpuworker-host metrics -o /var/lib/prometheus/node-exporter/gpuworker.prom\n  gpuworker-host metrics -o -",
 		output:  "the `FILE` to write, - for standard output",
 		flags: func(t *Tool, _ *flag.FlagSet) func([]string) error {

@@ -183,8 +183,8 @@ func (t *Tool) command(c command, args []string) error {
 func (t *Tool) flagSet(c command) *flag.FlagSet {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.StringVar(&t.root, "root", "/", "read this `DIR` or captured archive instead of this machine")
-	flags.StringVar(&t.output, "o", "", cmp.Or(c.output, "`json` for machines"))
+	flags.StringVar(&t.root, "root", "/", "read this `DIR` or captured file instead of this host")
+	flags.StringVar(&t.output, "o", "", cmp.Or(c.output, "output as `json`, for programs"))
 	return flags
 }
 
@@ -257,9 +257,9 @@ func (t *Tool) taken() string {
 }
 
 func (t *Tool) help() {
-	term.Fprintf(t.Out, `gpuworker-host looks at one Linux host: is it ready to give its GPUs to virtual machines?
+	term.Fprintf(t.Out, `gpuworker-host examines one Linux host: can its GPUs be passed to virtual machines?
 
-It changes nothing unless you say bind or unbind with --yes and the address of a card.
+It changes nothing on the host, except bind and unbind with --yes.
 
 Usage: gpuworker-host COMMAND [flags]
 
@@ -267,10 +267,11 @@ Usage: gpuworker-host COMMAND [flags]
 	for _, c := range commands() {
 		term.Fprintf(t.Out, "  %-22s %s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
 	}
-	term.Fprintf(t.Out, `  version                the version of this program
+	term.Fprintf(t.Out, `  version                print the version of this program
 
-gpuworker-host COMMAND -h shows flags and examples. Exit codes: 0 ok, 1 it did not
-work, 2 usage, 3 a check failed or it is refused, 4 assert: it differs, 8 stuck: reboot the host.
+gpuworker-host COMMAND -h shows flags and examples. Exit codes: 0 ok, 1 failed,
+2 wrong usage, 3 a check failed or the command was refused, 4 the assertion does not hold,
+8 a card is stuck until the host is rebooted.
 `)
 }
 
