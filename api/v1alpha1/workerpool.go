@@ -85,8 +85,7 @@ const (
 type GPURequest struct {
 	// Card is the place of one card, as commands print it: "pve1/0000:03:00.0".
 	Card string `json:"card,omitempty"`
-	// Host is the host of the card at BDF. Host and BDF together are another way to
-	// write Card.
+	// Host is the host of BDF. Host and BDF together are the same as Card.
 	Host string `json:"host,omitempty"`
 	// BDF is the PCI address of the card on Host, "0000:03:00.0". The function may be
 	// left out, because the worker gets the whole card.
@@ -119,8 +118,7 @@ type Template struct {
 	// Item is the name of the template in Library.
 	Item string `json:"item,omitempty"`
 
-	// Clone is Linked (default; fast, but the VMs need the template as long as they
-	// exist) or Full.
+	// Clone is Linked (default; fast, but its VMs always need the template) or Full.
 	// +kubebuilder:validation:Enum=Linked;Full
 	// +kubebuilder:default=Linked
 	Clone CloneMode `json:"clone,omitempty"`

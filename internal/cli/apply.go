@@ -15,8 +15,7 @@ func (a *app) applyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apply",
 		Short: "Create and change workers as the documents declare",
-		Long: `Show the plan, ask for confirmation, and carry the plan out, several workers at
-a time.
+		Long: `Show the plan, ask for confirmation, and carry it out, several workers at a time.
 
 Before it changes anything, apply observes the hypervisors again. If a change
 there leads to another plan, apply stops and says so. It can be interrupted at
@@ -30,9 +29,8 @@ this or another machine. It makes the plan again from the request and the
 documents in the file. If the result differs, nothing is done. It shows the plan
 and asks, or needs --yes, like the command that wrote it. A plan that was
 interrupted can be applied again. With -f or GPUWORKER_FILE, the Hypervisors and
-KubeClusters in the plan must be those of your documents. Without them, the plan
-file must belong to you and nobody else may write it, because its Hypervisors
-say where logins are sent.`,
+KubeClusters in the plan must be those of your documents. Without them, only
+you may own and write the plan file, because it says where logins are sent.`,
 		Example: `  gpuworker apply -f lab.yaml
   gpuworker apply -f lab.yaml --yes --all-or-nothing -o json
   gpuworker plan -f lab.yaml -o json > p.json; gpuworker apply --plan p.json --yes`,

@@ -18,12 +18,11 @@ func (a *app) replaceCommand() *cobra.Command {
 		Long: `Destroy the named workers and create them again from the template. A GPU worker
 gets the same host and card. A plain worker gets the same host if it fits there.
 The disks of the old VMs are lost. The old VM releases the card before the new
-one takes it, so a GPU worker is unavailable in between; the result says for how
-long. A declared worker that has no VM is created.
+one takes it; the result says how long a GPU worker was unavailable. A declared
+worker without a VM is created.
 
 After an interrupt, run the same command again: it finishes the replace and does
-not destroy the new VM. Once the replace is finished, the same command replaces
-the new VM too.
+not destroy the new VM. After that, the same command means the new VM.
 
 It asks for confirmation on a terminal. Without a terminal it is a dry run unless
 --yes is given. --yes does not apply to a VM that a replace created less than an

@@ -14,7 +14,7 @@ var hypervisorKinds = []Kind{
 		ID: TLSTrust, Layer: LayerAPI, Title: "TLS verification is off",
 		What:     "The Hypervisor document says `tls.insecure: true`.",
 		Why:      "Without verification, another server can answer in place of the hypervisor and intercept the credentials.",
-		Fix:      []string{"On any host run `pvenode cert info` and copy the SHA-256 fingerprint of pveproxy-ssl.pem, or of pve-ssl.pem when there is none.", "Write it to `spec.proxmox.tls.fingerprint` and remove `insecure`. A CA file works too: copy `/etc/pve/pve-root-ca.pem` and name the copy in `tls.caFile`."},
+		Fix:      []string{"On any host run `pvenode cert info` and copy the SHA-256 fingerprint of pveproxy-ssl.pem, or of pve-ssl.pem if there is no pveproxy-ssl.pem.", "Write it to `spec.proxmox.tls.fingerprint` and remove `insecure`. A CA file works too: copy `/etc/pve/pve-root-ca.pem` and name the copy in `tls.caFile`."},
 		Detected: "The document itself.",
 		Sources:  []string{"pve-docs, Certificate Management"},
 	},

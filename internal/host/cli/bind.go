@@ -24,8 +24,7 @@ including the domain.
 
 It refuses if the card is in use, if its IOMMU group contains other devices, if the host would
 lose its last screen, or if a disk or a network interface is plugged into the card. It writes
-each step to a journal first. After an error it undoes its steps. After a crash, run the same
-command again.`,
+each step to a journal first. After an error it undoes its steps. After a crash, run it again.`,
 		example: "  gpuworker-host bind 0000:01:00.0\n  gpuworker-host bind 0000:01:00.0 --yes\n  gpuworker-host bind 0000:01:00.0 --at-next-boot --yes",
 		flags: func(t *Tool, flags *flag.FlagSet) func([]string) error {
 			var o hostbind.Options
