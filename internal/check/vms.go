@@ -27,7 +27,7 @@ func (c *checker) vms() {
 		case vm.Unreadable != "":
 			c.add(unreadable(c.world, vm))
 		case ownership == inventory.Unverified:
-			c.add(planner.Doubt(c.world, vm, why))
+			c.add(planner.UnverifiedVM(c.world, vm, why))
 		case ownership == inventory.Ours:
 			ours++
 		}

@@ -95,7 +95,7 @@ func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, reques
 	}
 	if e.options.Facts != nil && len(w.inputs) == len(documents.Hypervisors) && how.only == nil {
 		// Nobody knows of which hypervisor they should be; so they are told once.
-		w.inputs[0].Given = e.options.Facts.Unused(hostNames(w.inputs))
+		w.inputs[0].InputFindings = e.options.Facts.Unused(hostNames(w.inputs))
 	}
 	return w, nil
 }
@@ -172,10 +172,10 @@ func besides(in *planner.Input, documents *v1alpha1.Documents) {
 			continue
 		}
 		pools := documents.PoolsOn(other.Name)
-		in.Others = append(in.Others, pools...)
+		in.OtherPools = append(in.OtherPools, pools...)
 		if other.Endpoint() != "" && other.Endpoint() == in.Hypervisor.Endpoint() {
-			in.Beside = append(in.Beside, pools...)
-			in.Second = in.Second || before
+			in.AliasPools = append(in.AliasPools, pools...)
+			in.IsAlias = in.IsAlias || before
 		}
 	}
 }
@@ -187,7 +187,7 @@ func (e *Engine) askHosts(ctx context.Context, s *inventory.Snapshot) {
 	}
 	var hosts []*inventory.Host
 	for i := range s.Hosts {
-		if s.Hosts[i].Online && !s.Hosts[i].Passed && len(s.Hosts[i].GPUs()) > 0 {
+		if s.Hosts[i].Online && !s.Hosts[i].Skipped && len(s.Hosts[i].GPUs()) > 0 {
 			hosts = append(hosts, &s.Hosts[i])
 		}
 	}

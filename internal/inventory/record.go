@@ -359,7 +359,7 @@ func (vm *VM) Ownership() (Ownership, string) {
 	tagged := slices.Contains(vm.Tags, OwnerTag)
 	r := vm.Record
 	switch {
-	case vm.Passed:
+	case vm.Skipped:
 		return Foreign, ""
 	case vm.RecordProblem != "":
 		return Unverified, vm.RecordProblem

@@ -93,8 +93,8 @@ type Host struct {
 	Bridges  []Bridge  `json:"bridges"`
 	Storages []Storage `json:"storages"`
 
-	// Passed reports that the host was not asked, since nobody asked about it.
-	Passed bool `json:"passed,omitempty"`
+	// Skipped reports whether the host was not read, because the request does not concern it.
+	Skipped bool `json:"passed,omitempty"`
 	// Gaps are the things that could not be seen, with the reason.
 	Gaps []Gap `json:"gaps,omitempty"`
 
@@ -175,7 +175,7 @@ type VM struct {
 	// Passed reports that the configuration was not asked for: nothing that is asked
 	// about can depend on it. Whose the VM is, is then not known, and the fields
 	// below are empty.
-	Passed bool `json:"passed,omitempty"`
+	Skipped bool `json:"passed,omitempty"`
 
 	// Record is what our note in the VM says; nil without such a note, and when
 	// it must not be believed.

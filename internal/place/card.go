@@ -127,9 +127,9 @@ func hiddenHolders(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []fin
 	return findings
 }
 
-// Unbelieved is the finding of a card whose claim must not be believed: it is
+// UnusableClaim is the finding of a card whose claim must not be believed: it is
 // taken, and nobody can say by whom.
-func Unbelieved(s *inventory.Snapshot, claim *inventory.Claim) finding.Finding {
+func UnusableClaim(s *inventory.Snapshot, claim *inventory.Claim) finding.Finding {
 	f := finding.New(finding.CardClaimed, finding.Fail, at(s, claim.Card.Host))
 	f.Where.Card = claim.Card.BDF()
 	f.Reason = fmt.Sprintf("register %s claims it, and %s", claim.Register, claim.Problem)
@@ -143,7 +143,7 @@ func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inve
 	switch {
 	case claim.Problem != "":
 		where := f.Where
-		f = Unbelieved(s, claim)
+		f = UnusableClaim(s, claim)
 		f.Where = where
 	case claim.Releasing:
 		f.Verdict = finding.Info

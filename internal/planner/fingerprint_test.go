@@ -12,7 +12,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-func TestTheFingerprintFollowsWhatMatters(t *testing.T) {
+func TestTheFingerprintChangesWithWhatMatters(t *testing.T) {
 	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
 	world := func(change func(*inventory.Snapshot)) string {
 		s := twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Running(), VM(100, "dns", "pve1").Running())
@@ -115,7 +115,7 @@ func TestSame(t *testing.T) {
 	})
 }
 
-func TestColourIsAddedToTheSameText(t *testing.T) {
+func TestColorDoesNotChangeTheText(t *testing.T) {
 	p := Build(lab(homelab(), pool("gpu", model("t4", 3)), pool("w", replicas(1))))
 	plainText := textOf(t, p)
 	var b strings.Builder
