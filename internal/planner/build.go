@@ -220,7 +220,7 @@ func (b *builder) reserve() {
 func (b *builder) decideExisting() {
 	for d := range b.all() {
 		if d.member != nil && d.member.vm != nil {
-			b.capacity.Settle(d.member.holder(), d.member.vm.Home())
+			b.capacity.CountWorker(d.member.holder(), d.member.vm.Home())
 		}
 	}
 	for d := range b.all() {

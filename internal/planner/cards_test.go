@@ -128,7 +128,7 @@ func TestTheStatesOfACard(t *testing.T) {
 		{"claimed", []Part{gpu, Claim("pve1", slot, "gpu-1", "gpu", "rke2-lab", 9100)}, place.CardReserved, "by ops@desk"},
 		{"claimed by a record that is not believed", []Part{gpu, Claim("pve1", slot, "gpu-1", "gpu", "rke2-lab", 9100).Problem("it is damaged")}, place.CardReserved, "it is damaged"},
 		{"of somebody else", []Part{gpu, VM(204, "vdi-7", "pve1").Card(slot)}, place.CardTaken, "not ours"},
-		{"of two VMs", []Part{gpu, VM(204, "vdi-7", "pve1").Card(slot), VM(205, "vdi-8", "pve1").Card(slot)}, place.CardTaken, "and 1 VM more has it too"},
+		{"of two VMs", []Part{gpu, VM(204, "vdi-7", "pve1").Card(slot), VM(205, "vdi-8", "pve1").Card(slot)}, place.CardTaken, "attached to 1 more VM"},
 		{"of a VM that looks like a worker", []Part{gpu, VM(204, "gpu-1", "pve1").Card(slot).Tags(inventory.OwnerTag)}, place.CardTaken, `not proven to be ours: has the tag "gpuworker", but no record in its note`},
 		{"held where the IOMMU is off", []Part{Host("pve1", T4(slot)).NoIOMMU(), VM(204, "vdi-7", "pve1").Card(slot)}, place.CardTaken, "not ours"},
 		{"in a shared group", []Part{shared}, place.CardBlocked, "shares group 9 with 0000:04:00.0 I350 Gigabit Network Connection"},

@@ -339,7 +339,7 @@ func (b *builder) onlyClaim(d *draft) {
 
 // replace plans to destroy the VM and to make a new one: a GPU worker gets its own
 // card again, a plain worker goes where it fits. The card is released before the
-// new VM claims it, and a VM is destroyed only when there is a place for the new one.
+// new VM claims it, but a VM is destroyed only when there is a place for the new one.
 func (b *builder) replace(d *draft, why string) {
 	m, ref := d.member, d.Ref
 	if b.onWrongHost(d) || b.hasForeignCards(d) {

@@ -75,7 +75,7 @@ func TestAReplacedWorkersOwnMemoryCountsAsFree(t *testing.T) {
 		made(small, 1, 9101, "pve1", "").Running(), made(small, 2, 9102, "pve2", "").Running(),
 	)
 	p := Build(lab(world, big))
-	const on, elsewhere = "64 GiB wanted and 512 MiB kept in reserve, 8 GiB free", "64 GiB wanted and 512 MiB kept in reserve, 4 GiB free"
+	const on, elsewhere = "64 GiB needed plus 512 MiB in reserve, 8 GiB free", "64 GiB needed plus 512 MiB in reserve, 4 GiB free"
 	for name, want := range map[string][]string{
 		"w-1": {"pve1 " + on, "pve2 " + elsewhere, "pve3 " + elsewhere},
 		"w-2": {"pve1 " + elsewhere, "pve2 " + on, "pve3 " + elsewhere},
