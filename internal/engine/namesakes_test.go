@@ -131,7 +131,7 @@ func TestANameOnTwoHypervisorsIsTheDeclaredOne(t *testing.T) {
 		nothing := header[:strings.LastIndex(header, "---")]
 		l.must(os.WriteFile(file, []byte(twice(t, "https://pve2:8006", nothing)), 0o600))
 		for _, line := range []string{"delete gpu-1 --yes", "park plain-1 gpu-1 --yes"} {
-			run(fault.ExitInvalid, "hypervisors second and lab have a worker of this name each", line)
+			run(fault.ExitInvalid, "hypervisors second and lab both have a worker of this name", line)
 		}
 		l.whole()
 		l.only("gpu-1", "plain-1")
