@@ -153,7 +153,7 @@ func TestAWorkerOnAHostThatIsOffIsNotGone(t *testing.T) {
 			"replace plain-1 --yes": fault.ExitCheck, "park plain-1 --yes": fault.ExitCheck, "status plain-1": fault.ExitOK,
 		} {
 			got, out := l.typed(l.sim.Transport(), nil, append(strings.Fields(line), "-f", file)...)
-			if text := strings.Join(strings.Fields(out), " "); got != code || !strings.Contains(text, "and cannot be read: its host") {
+			if text := strings.Join(strings.Fields(out), " "); got != code || !strings.Contains(text, "but cannot be read: its host") {
 				t.Errorf("gpuworker %s: code %d, want %d:\n%s", line, got, code, out)
 			}
 		}
