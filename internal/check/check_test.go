@@ -146,7 +146,7 @@ func TestAWorkerThatNeedsAnIdentifierWhenNoneIsLeft(t *testing.T) {
 		Range(world, 100, 100) // which is the number of dns
 		var worst finding.Verdict
 		for _, f := range Run(documents(world, plainPool("w", 1))) {
-			if f.ID == finding.IDRangeFull && gravity(f.Verdict) > gravity(worst) {
+			if f.ID == finding.IDRangeFull && severity(f.Verdict) > severity(worst) {
 				worst = f.Verdict
 			}
 		}

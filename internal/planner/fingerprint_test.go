@@ -87,10 +87,10 @@ func TestSame(t *testing.T) {
 	}{
 		{"a card that somebody took", Build(lab(twoT4s(VM(204, "vdi", "pve1").Card("03:00")), gpu, plain)), []string{
 			"gpu-1: the place was pve1/0000:03:00.0, is now pve2/0000:03:00.0",
-			`gpu-2: what happens was create, is now refuse (attached to VM 204 "vdi", not ours, stopped); the place was pve2/0000:03:00.0, is now nothing`,
+			`gpu-2: the action was create, is now refuse (attached to VM 204 "vdi", not ours, stopped); the place was pve2/0000:03:00.0, is now nothing`,
 		}},
 		{"a worker that another engine made", Build(lab(twoT4s(made(plain, 1, 9102, "pve1", "").Running()), gpu, plain)), []string{
-			"w-1: what happens was create, is now keep; the VM was nothing, is now VM 9102 on pve1 (00000000-0000-4000-8000-000000009102)",
+			"w-1: the action was create, is now keep; the VM was nothing, is now VM 9102 on pve1 (00000000-0000-4000-8000-000000009102)",
 		}},
 		{"a pool that grew", Build(lab(twoT4s(), gpu, pool("w", replicas(2)))), []string{"w-2: is new in the plan, to create"}},
 		{"a pool that is gone", Build(lab(twoT4s(), gpu)), []string{"w-1: is not in the plan any more"}},
