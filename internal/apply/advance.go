@@ -10,14 +10,14 @@ import (
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 )
 
-// callLimit bounds one call of a step: a hypervisor's own time limits, 10 s for a
-// write without quorum and 30 s for a host that hangs, are shorter.
+// callLimit is the timeout of one call of a step. It is longer than a hypervisor's own
+// timeouts: 10 s for a write without quorum, 30 s for a host that hangs.
 const callLimit = 45 * time.Second
 
-// Advance does the next step of a job once, and never waits. It returns a Wait
-// when the step is not done, a nil one when it is and the job has gone on to its
-// next step, and an error when the job cannot go on. A step that only warns goes
-// on in spite of its error, which is in the Outcome then.
+// Advance calls the current step of a job once and does not wait. It returns a Wait
+// when the step is not done, nil when the step is done and the job is at its next
+// step, and an error when the job has failed. A step that only warns never fails the
+// job: its error is added to the Warnings of the Outcome.
 func Advance(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error) {
 	kind := j.Step()
 	step, known := Steps[kind]
@@ -35,26 +35,26 @@ func Advance(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wa
 	case ctx.Err() != nil && (err != nil || wait != nil):
 		return nil, j.interrupted(ctx.Err())
 	case err == nil && wait == nil:
-		j.goOn()
+		j.nextStep()
 		return nil, nil
 	case wait != nil && time.Since(j.Since) < step.Deadline:
 		return j.paced(wait), nil
 	case wait != nil:
-		err = late(j, step, wait)
+		err = deadlineError(j, step, wait)
 	}
 	if step.Warns {
 		j.Outcome.Warnings = append(j.Outcome.Warnings, err.Error())
-		j.goOn()
+		j.nextStep()
 		return nil, nil
 	}
-	return nil, inTheMiddle(err)
+	return nil, duringApply(err)
 }
 
-// queueLimit is how long a step may wait for room before its deadline begins all
-// the same: what takes the room may hang.
+// queueLimit is how long a step may be queued before its deadline begins anyway: the
+// work that it waits for may hang.
 const queueLimit = 24 * time.Hour
 
-// queue notes that the step has not begun its work: its deadline begins then.
+// queue notes that the step is queued: its deadline begins with its work.
 func (j *Job) queue() {
 	if j.queued.IsZero() {
 		j.queued = time.Now()
@@ -64,13 +64,13 @@ func (j *Job) queue() {
 	}
 }
 
-// paced keeps a step that is to be called again at once, time and again, from doing
-// so without a pause: something undoes what it does.
+// paced adds a pause when a step asks too often to be called again at once: then
+// something else keeps undoing its work.
 func (j *Job) paced(wait *hypervisor.Wait) *hypervisor.Wait {
-	const calls = 10 // more than any step has writes
-	if j.hurried++; wait.Again > 0 {
-		j.hurried = 0
-	} else if j.hurried > calls {
+	const calls = 10 // no step has this many writes
+	if j.immediate++; wait.Again > 0 {
+		j.immediate = 0
+	} else if j.immediate > calls {
 		slow := *wait
 		slow.Again = time.Second
 		return &slow
@@ -78,44 +78,44 @@ func (j *Job) paced(wait *hypervisor.Wait) *hypervisor.Wait {
 	return wait
 }
 
-// call does the step once; an error that may pass becomes a Wait.
+// call calls the step once. A temporary error becomes a Wait.
 func (j *Job) call(ctx context.Context, to hypervisor.Backend, step Step) (*hypervisor.Wait, error) {
-	at := j.at
-	short, cancel := context.WithTimeout(ctx, callLimit)
+	index := j.index
+	limited, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	wait, err := step.do(short, to, j)
+	wait, err := step.do(limited, to, j)
 	switch {
 	case err == nil:
-		j.trouble.over(wait)
+		j.retry.answered(wait)
 	case ctx.Err() == nil:
-		wait, err = j.trouble.bear(err, time.Now())
+		wait, err = j.retry.after(err, time.Now())
 	}
 	if wait != nil {
 		j.Handle = wait.Handle
 	}
-	if j.at != at { // it went back
-		j.Since, j.Handle, j.trouble, j.queued = time.Now(), "", trouble{}, time.Time{}
+	if j.index != index { // the job went back to an earlier step
+		j.Since, j.Handle, j.retry, j.queued = time.Now(), "", retry{}, time.Time{}
 	}
 	return wait, err
 }
 
-// interrupted is the error of a job that was cut off, and what goes on without it.
+// interrupted is the error of an interrupted job; it names work that may go on.
 func (j *Job) interrupted(cause error) error {
 	e := &fault.Error{
 		Kind: fault.Interrupted, Doing: string(j.Step()), Where: fault.Place{Worker: j.Worker.Name},
-		Fix: "run the same command again: it goes on from here", Cause: cause,
+		Fix: "run the same command again: it continues from here", Cause: cause,
 	}
-	if last := j.trouble.last; last != nil && last.UnderWay {
+	if last := j.retry.last; last != nil && last.UnderWay {
 		e.Why = fmt.Sprintf("%s may still run", last.Name())
 	}
 	return e
 }
 
-// inTheMiddle is an error of a step as the error of a command that has begun to
-// change things. What is not there any more was there when the plan was made: it
-// was somebody else. What the hypervisor does not take is no fault of the command
-// line, which would mean that nothing was changed.
-func inTheMiddle(err error) error {
+// duringApply changes the kind of a step's error where it would be wrong for a command
+// that has already changed things. A missing object existed when the plan was made, so
+// somebody else removed it: Conflict. A request that the hypervisor rejects is not a
+// usage error, which would mean that nothing was changed: Failed.
+func duringApply(err error) error {
 	switch kind := fault.KindOf(err); {
 	case kind == fault.NotFound:
 		return &fault.Error{Kind: fault.Conflict, Cause: err}
@@ -125,8 +125,8 @@ func inTheMiddle(err error) error {
 	return err
 }
 
-// late is the error of a step whose deadline has passed.
-func late(j *Job, step Step, wait *hypervisor.Wait) error {
+// deadlineError is the error of a step whose deadline has passed.
+func deadlineError(j *Job, step Step, wait *hypervisor.Wait) error {
 	fix := ""
 	if page, ok := finding.Explain(step.Late); ok {
 		fix = page.Fix[0]

@@ -16,8 +16,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// script is a hypervisor on which workers are parked, stopped and asked for their
-// agent, each call answered as a test says.
+// script is a hypervisor on which workers can be parked, stopped and asked for their
+// agent; a test scripts the answers.
 type script struct {
 	hypervisor.Backend // everything else panics
 
@@ -60,7 +60,7 @@ func parking(names ...string) *plan.Plan {
 
 func busy(kind fault.Kind) error { return &fault.Error{Kind: kind, Why: "not now"} }
 
-// run carries the plan out and tells how long it took.
+// run carries out the plan and returns how long it took.
 func run(t *testing.T, s *script, p *plan.Plan, options Options) (Result, time.Duration) {
 	t.Helper()
 	began := time.Now()
@@ -68,7 +68,7 @@ func run(t *testing.T, s *script, p *plan.Plan, options Options) (Result, time.D
 	return result, time.Since(began)
 }
 
-func TestEachStepHasARowThatSaysWhatHappensWhenItIsLate(t *testing.T) {
+func TestEachStepHasADeadlineAndAFindingForIt(t *testing.T) {
 	for _, kind := range []plan.StepKind{
 		plan.StepSettle, plan.StepClaim, plan.StepClone, plan.StepConfigure, plan.StepAttach, plan.StepStart, plan.StepAgent,
 		plan.StepUnpark, plan.StepPark, plan.StepAdopt, plan.StepDisown, plan.StepShutdown, plan.StepUnprotect, plan.StepDestroy,
@@ -98,8 +98,8 @@ func TestAStepIsCalledUntilItIsDoneWithTheHandleOfItsLastWait(t *testing.T) {
 	})
 }
 
-// TestTroubleIsBorne is the one policy of trying again.
-func TestTroubleIsBorne(t *testing.T) {
+// TestTemporaryErrorsAreRetried tests the retry policy through Run.
+func TestTemporaryErrorsAreRetried(t *testing.T) {
 	underWay := &hypervisor.Wait{For: "the guest", Again: time.Second, UnderWay: true, Handle: "task"}
 	tests := []struct {
 		name  string
@@ -113,8 +113,8 @@ func TestTroubleIsBorne(t *testing.T) {
 			}
 			return nil, nil
 		}, 4, false},
-		{"busy for ever", func(int) (*hypervisor.Wait, error) { return nil, busy(fault.Busy) }, 4, true},
-		{"no answer for ever", func(int) (*hypervisor.Wait, error) { return nil, busy(fault.Unavailable) }, 4, true},
+		{"always busy", func(int) (*hypervisor.Wait, error) { return nil, busy(fault.Busy) }, 4, true},
+		{"never an answer", func(int) (*hypervisor.Wait, error) { return nil, busy(fault.Unavailable) }, 4, true},
 		{"denied", func(int) (*hypervisor.Wait, error) { return nil, busy(fault.Denied) }, 1, true},
 		{"the host reboots while it works", func(call int) (*hypervisor.Wait, error) {
 			switch {
@@ -186,8 +186,8 @@ func TestAStepThatOnlyWarnsDoesNotStopTheWorker(t *testing.T) {
 	}
 }
 
-// TestWaitingHoldsNoPlace: of two workers, and room for one step at a time, one
-// waits for half an hour and the other one is done meanwhile.
+// TestWaitingHoldsNoPlace: of two workers, with a limit of one step at a time, one
+// waits for ten minutes and the other one is done meanwhile.
 func TestWaitingHoldsNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -209,9 +209,9 @@ func TestWaitingHoldsNoPlace(t *testing.T) {
 	})
 }
 
-// TestWhatIsWaitedForIsToldAtLeastEveryTenSeconds, however seldom the hypervisor
-// wants to be asked.
-func TestWhatIsWaitedForIsToldAtLeastEveryTenSeconds(t *testing.T) {
+// TestAWaitIsReportedAtLeastEveryTenSeconds: even when the hypervisor asks to be
+// polled once a minute.
+func TestAWaitIsReportedAtLeastEveryTenSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, last, longest := time.Now(), time.Now(), time.Duration(0)
 		s := &script{stop: func(context.Context, string, int, hypervisor.Handle) (*hypervisor.Wait, error) {
@@ -223,17 +223,17 @@ func TestWhatIsWaitedForIsToldAtLeastEveryTenSeconds(t *testing.T) {
 		run(t, s, parking("gpu-1"), Options{Progress: func(e Event) {
 			longest, last = max(longest, time.Since(last)), time.Now()
 			if e.Phase == Working && e.Detail != "the guest, 12 %" {
-				t.Errorf("it tells %q", e.Detail)
+				t.Errorf("the detail is %q", e.Detail)
 			}
 		}})
 		if longest > 10*time.Second {
-			t.Errorf("nothing was told for %s", longest)
+			t.Errorf("no event for %s", longest)
 		}
 	})
 }
 
-// TestACallThatHangsIsCutOff: a hypervisor that does not answer holds a call for
-// 45 seconds at most, and the step is called again.
+// TestACallThatHangsIsCutOff: a call without an answer times out after 45 seconds, and
+// the step is called again.
 func TestACallThatHangsIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{stop: func(ctx context.Context, _ string, call int, _ hypervisor.Handle) (*hypervisor.Wait, error) {
@@ -244,15 +244,15 @@ func TestACallThatHangsIsCutOff(t *testing.T) {
 			return nil, &fault.Error{Kind: fault.Unavailable, Cause: ctx.Err()}
 		}}
 		result, took := run(t, s, parking("gpu-1"), Options{})
-		if len(result.Failed()) > 0 || took != callLimit+troublePause {
+		if len(result.Failed()) > 0 || took != callLimit+firstPause {
 			t.Errorf("%v after %s", result.Outcomes[0].Err, took)
 		}
 	})
 }
 
-// TestAStepThatIsUndoneAllTheTimeDoesNotRace: calls that are to be repeated at
-// once get a pause after some.
-func TestAStepThatIsUndoneAllTheTimeDoesNotRace(t *testing.T) {
+// TestAStepThatIsUndoneAllTheTimeIsPaced: a step that always asks to be called again
+// at once gets a pause after some calls.
+func TestAStepThatIsUndoneAllTheTimeIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{stop: func(context.Context, string, int, hypervisor.Handle) (*hypervisor.Wait, error) {
 			return &hypervisor.Wait{}, nil
@@ -264,7 +264,7 @@ func TestAStepThatIsUndoneAllTheTimeDoesNotRace(t *testing.T) {
 	})
 }
 
-func TestAnInterruptedStepSaysWhatGoesOn(t *testing.T) {
+func TestAnInterruptedStepNamesTheWorkThatMayGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, interrupt := context.WithCancel(t.Context())
 		time.AfterFunc(15*time.Second, interrupt)
@@ -282,9 +282,9 @@ func TestAnInterruptedStepSaysWhatGoesOn(t *testing.T) {
 	})
 }
 
-// TestAnInterruptDuringACallSaysWhatThatCallBegan: Ctrl-C comes while the request
-// is on its way, and nobody knows whether it arrived.
-func TestAnInterruptDuringACallSaysWhatThatCallBegan(t *testing.T) {
+// TestAnInterruptDuringACallNamesTheWorkOfThatCall: Ctrl-C comes while a request is
+// under way, so it is not known whether it arrived.
+func TestAnInterruptDuringACallNamesTheWorkOfThatCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, interrupt := context.WithCancel(t.Context())
 		s := &script{stop: func(context.Context, string, int, hypervisor.Handle) (*hypervisor.Wait, error) {
@@ -298,8 +298,8 @@ func TestAnInterruptDuringACallSaysWhatThatCallBegan(t *testing.T) {
 	})
 }
 
-// TestTheDeadlineBeginsWithTheWork: a step that waits for others to make room has
-// not begun. It does not wait for ever either.
+// TestTheDeadlineBeginsWithTheWork: a queued step has not begun its work. It is not
+// queued without a limit either.
 func TestTheDeadlineBeginsWithTheWork(t *testing.T) {
 	for name, tt := range map[string]struct {
 		queued time.Duration // then the guest takes ten minutes, of fifteen that it has

@@ -12,8 +12,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// settle waits for a clone of an earlier run, or of another engine, that may be
-// this worker. What is to be done then is for a new plan to say.
+// settle waits for a clone of an earlier run, or of another engine, that may become
+// this worker. After that the worker is planned again.
 func settle(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error) {
 	vm, err := to.ObserveVM(ctx, *j.Worker.Awaits)
 	if err != nil || vm == nil || vm.State != inventory.Cloning {
@@ -24,12 +24,12 @@ func settle(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wai
 	}, nil
 }
 
-// settleEvery is how often a clone that somebody else has under way is looked at.
+// settleEvery is how often a foreign clone is polled.
 const settleEvery = 5 * time.Second
 
-// clone clones, and takes another identifier when the planned one was taken
-// meanwhile. The claim is brought up to date before each try: after a crash it
-// is what tells whose the nameless clone is.
+// clone clones the template. When the planned identifier is in use by now, it takes
+// another one and first updates the claim: while a clone has no name, only the claim
+// says which worker it is for.
 func clone(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error) {
 	source := j.Worker.Source
 	order := hypervisor.CloneOrder{
@@ -52,23 +52,23 @@ func clone(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait
 	return j.renumber(ctx, to)
 }
 
-// maxRenumbered bounds how often a worker takes another identifier.
+// maxRenumbered is how often a worker may take another identifier.
 const maxRenumbered = 20
 
-// mayBeOurs is the error for an identifier that an earlier run had claimed for
-// this worker, that was free when we looked, and is taken now: most likely by the
-// clone that the earlier run asked for just before it died. Another one would
-// give the worker a second VM; the next look shows whose it is.
+// mayBeOurs is the error for an identifier that an earlier run claimed for this
+// worker, that was free when the plan was made, and that is in use now: probably by a
+// clone that the earlier run requested just before it ended. Another identifier would
+// give the worker a second VM. The next run sees whose VM it is.
 func (j *Job) mayBeOurs(err error) error {
 	return &fault.Error{
 		Kind: fault.Conflict, Doing: "clone the template",
 		Where: fault.Place{Host: j.Record.Host, VM: j.Record.VM, Worker: j.Worker.Name},
 		Why:   "an earlier run claimed this number for this worker, and a moment ago it was free", Cause: err,
-		Fix: "run the same command again: it waits for a clone of the earlier run, and takes another number when the VM is somebody else's",
+		Fix: "run the same command again: it waits for a clone of the earlier run, and takes another number if the VM is not ours",
 	}
 }
 
-// renumber takes another identifier, and goes back to the claim, which names it.
+// renumber takes another identifier and goes back to the claim, which has to name it.
 func (j *Job) renumber(ctx context.Context, to hypervisor.Backend) (*hypervisor.Wait, error) {
 	id, err := j.ids.next(ctx, to)
 	if err != nil {
@@ -78,11 +78,11 @@ func (j *Job) renumber(ctx context.Context, to hypervisor.Backend) (*hypervisor.
 	j.Record.VM, j.Ref.ID = id, id
 	j.renumbered++
 	j.goBack(plan.StepClaim)
-	return &hypervisor.Wait{For: fmt.Sprintf("number %s, because %s is taken", id, was)}, nil
+	return &hypervisor.Wait{For: fmt.Sprintf("VM number %s, because %s is in use", id, was)}, nil
 }
 
-// claim reserves the card, in place of the claim that the plan was made with or
-// that this job wrote before.
+// claim reserves the card. It may replace only the claim that the plan has seen, or
+// the one that this job wrote before.
 func claim(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error) {
 	wait, err := to.Claim(ctx, j.Ref, j.Record, j.held, j.Handle)
 	if err == nil && wait == nil {
@@ -91,7 +91,7 @@ func claim(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait
 	return wait, err
 }
 
-// release gives back the claim that the plan was made with.
+// release releases the claim that the plan has seen.
 func release(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error) {
 	held := j.held
 	if held.Worker == "" {
@@ -110,8 +110,8 @@ func attach(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wai
 
 func start(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error) {
 	wait, err := to.Start(ctx, j.Ref, j.Handle)
-	if err == nil && wait == nil && !j.Away.IsZero() {
-		j.Outcome.Gap = time.Since(j.Away)
+	if err == nil && wait == nil && !j.Stopped.IsZero() {
+		j.Outcome.Gap = time.Since(j.Stopped)
 	}
 	return wait, err
 }
@@ -131,8 +131,8 @@ func unpark(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wai
 }
 
 func shutdown(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error) {
-	if j.Away.IsZero() {
-		j.Away = time.Now()
+	if j.Stopped.IsZero() {
+		j.Stopped = time.Now()
 	}
 	return to.Stop(ctx, j.Ref, j.Handle)
 }
@@ -145,14 +145,14 @@ func destroy(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wa
 	return to.Destroy(ctx, j.Ref, j.Handle)
 }
 
-// adopt makes a VM provably ours. When that VM is going to be replaced, the
-// record is the new one's, and the old VM keeps its own identifier, host and UUID.
+// adopt marks a VM as ours. When the VM is going to be replaced, j.Record describes
+// the new VM, but the old one keeps its own identifier, host and UUID.
 func adopt(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error) {
 	record := j.Record
 	if j.Worker.Action == plan.Replace {
 		record.Host, record.VM = j.Ref.Host, j.Ref.ID
 		record.UUID = cmp.Or(j.Ref.UUID, record.UUID)
-		record.Replacing, record.Created, record.Finished = "", "", "" // those are the successor's
+		record.Replacing, record.Created, record.Finished = "", "", "" // these belong to the new VM
 	}
 	wait, err := to.Adopt(ctx, j.Ref, record, j.Handle)
 	if err == nil && wait == nil {
@@ -165,7 +165,7 @@ func disown(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wai
 	return to.Disown(ctx, j.Ref, j.Handle)
 }
 
-// replaced notes in the VM that the replace which made it is finished.
+// replaced records in the VM that the replace which made it is finished.
 func replaced(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error) {
 	record := j.Record
 	record.Replaced, record.Replacing = record.Replacing, ""

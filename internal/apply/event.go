@@ -6,7 +6,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// Event is one piece of progress, told as it happens.
+// Event is one piece of progress.
 type Event struct {
 	Worker string        `json:"worker"`
 	Step   plan.StepKind `json:"step"`
@@ -18,41 +18,41 @@ type Event struct {
 	Time time.Time     `json:"time"`
 }
 
-// Phase is where a step is.
+// Phase is the state of a step.
 type Phase string
 
-// The phases of a step. Each step that began ends in one of the last four, or
-// begins anew when the worker had to go back to an earlier one.
+// The phases of a step. Each step that began ends in one of the last four, or begins
+// again when the worker had to go back to an earlier step.
 const (
 	Began   Phase = "began"
 	Working Phase = "working"
 	Done    Phase = "done"
-	Warned  Phase = "warned"  // not done, and not needed for the worker to run
-	Failed  Phase = "failed"  // the worker's later steps are not tried
+	Warned  Phase = "warned"  // not done, but the worker runs without it
+	Failed  Phase = "failed"  // the worker's later steps are skipped
 	Stopped Phase = "stopped" // interrupted; the command can be run again
 )
 
-// Outcome is what became of one worker.
+// Outcome is the result for one worker.
 type Outcome struct {
 	Worker string      `json:"worker"`
 	Action plan.Action `json:"action"`
 	Host   string      `json:"host,omitempty"`
 	VM     string      `json:"vm,omitempty"`
-	// Addresses are the guest's, when the agent told them.
+	// Addresses are those of the guest, as reported by its agent.
 	Addresses []string `json:"addresses,omitempty"`
 	Warnings  []string `json:"warnings,omitempty"`
-	// Gap is how long a replaced GPU worker was away: from the stop of the old
-	// VM to the start of the new one.
+	// Gap is how long a GPU worker was down: from the stop of the old VM to the
+	// start of the new one.
 	Gap time.Duration `json:"gap,omitempty"`
 	// Step is the one that failed.
 	Step plan.StepKind `json:"step,omitempty"`
 	Err  error         `json:"-"`
-	// Error and Fix are Err for machines.
+	// Error and Fix are the texts of Err.
 	Error string `json:"error,omitempty"`
 	Fix   string `json:"fix,omitempty"`
 }
 
-// Result is what became of a plan.
+// Result is the result of a plan.
 type Result struct {
 	Hypervisor string        `json:"hypervisor"`
 	Outcomes   []Outcome     `json:"outcomes"`

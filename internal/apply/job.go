@@ -11,32 +11,30 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// Job is the work on one worker: where it is in the steps of its plan, and what
-// the steps before found out. It may be thrown away at any time: a new plan has
-// the steps that are left.
+// Job is the work on one worker: its present step, and the results of the steps
+// before. It may be discarded at any time: a new plan has the remaining steps.
 type Job struct {
 	Worker *plan.Worker
 	Record inventory.Record
 	Ref    inventory.VMRef // the VM that the next step is about
-	// Claimed is what the card's claim says of the worker, as the plan saw it; zero
-	// for nothing.
+	// Claimed is the worker's claim on the card when the plan was made; zero for none.
 	Claimed inventory.Record
 	Outcome Outcome
 
-	at     int               // the next step
-	Handle hypervisor.Handle // of the last Wait of this step
-	Since  time.Time         // when the step began, or was told last to wait for room; zero before
-	Away   time.Time         // when the worker's VM was stopped
+	index   int               // of the present step
+	Handle  hypervisor.Handle // of the last Wait of this step
+	Since   time.Time         // when the step began, or when it was last reported as queued; zero before
+	Stopped time.Time         // when the worker's VM was stopped
 
-	held       inventory.Record // Claimed, or what this job wrote after it
-	renumbered int
+	held       inventory.Record // Claimed, or the claim that this job wrote after it
+	renumbered int              // how often the job took another identifier
 	ids        *ids
-	trouble    trouble
-	hurried    int       // calls in a row that were to be repeated at once
-	queued     time.Time // since when this step waits for room; zero when it does not
+	retry      retry
+	immediate  int       // consecutive calls that asked to be repeated at once
+	queued     time.Time // since when this step is queued; zero when it is not
 }
 
-// newJob begins the work on a worker.
+// newJob makes the job of a worker.
 func newJob(worker *plan.Worker, options Options, ids *ids) *Job {
 	j := &Job{Worker: worker, ids: ids}
 	if worker.Claimed != nil {
@@ -49,7 +47,7 @@ func newJob(worker *plan.Worker, options Options, ids *ids) *Job {
 	if worker.Record != nil {
 		j.Record = *worker.Record
 		j.Record.By = options.By
-		if j.Record.UUID == "" { // a VM that is to be made
+		if j.Record.UUID == "" { // a new VM
 			j.Record.UUID = options.NewUUID()
 			j.Record.Created = time.Now().UTC().Format(time.RFC3339)
 		}
@@ -65,27 +63,27 @@ func refOf(record inventory.Record) inventory.VMRef {
 }
 
 // Done reports whether no step is left.
-func (j *Job) Done() bool { return j.at >= len(j.Worker.Steps) }
+func (j *Job) Done() bool { return j.index >= len(j.Worker.Steps) }
 
-// Step is the kind of the next step; that of the last one when all are done.
-func (j *Job) Step() plan.StepKind { return j.Worker.Steps[min(j.at, len(j.Worker.Steps)-1)] }
+// Step is the kind of the present step; of the last step when all are done.
+func (j *Job) Step() plan.StepKind { return j.Worker.Steps[min(j.index, len(j.Worker.Steps)-1)] }
 
-// goOn goes to the next step.
-func (j *Job) goOn() {
-	j.at++
-	j.Since, j.Handle, j.trouble, j.hurried, j.queued = time.Time{}, "", trouble{}, 0, time.Time{}
+// nextStep goes to the next step.
+func (j *Job) nextStep() {
+	j.index++
+	j.Since, j.Handle, j.retry, j.immediate, j.queued = time.Time{}, "", retry{}, 0, time.Time{}
 	j.Outcome.VM = j.Ref.ID
 }
 
-// goBack goes back to an earlier step, if the worker has it; else it begins the
-// present one anew.
+// goBack goes back to an earlier step. Without such a step, the job stays at the
+// present one.
 func (j *Job) goBack(kind plan.StepKind) {
-	if at := slices.Index(j.Worker.Steps[:j.at], kind); at >= 0 {
-		j.at = at
+	if i := slices.Index(j.Worker.Steps[:j.index], kind); i >= 0 {
+		j.index = i
 	}
 }
 
-// ids gives out further identifiers for new VMs, none of them twice.
+// ids hands out further identifiers for new VMs, each only once.
 type ids struct {
 	mu    sync.Mutex
 	taken map[string]bool

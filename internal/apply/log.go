@@ -13,21 +13,21 @@ type jobLog struct {
 	*slog.Logger
 	hypervisor string
 
-	waits time.Time // when it was last said that a step goes on
+	lastWait time.Time // when a waiting step was last logged
 }
 
-// note writes a record of an event, with what is known of the worker by then. That a
-// step still goes on is said every tellEvery.
+// note logs an event with the present data of the worker. A waiting step is logged
+// once every reportEvery.
 func (l *jobLog) note(ctx context.Context, j *Job, e Event, err error) {
 	if !l.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
 	outcome, took := string(e.Phase), e.Took
 	if e.Phase == Working {
-		if time.Since(l.waits) < tellEvery {
+		if time.Since(l.lastWait) < reportEvery {
 			return
 		}
-		l.waits = time.Now()
+		l.lastWait = time.Now()
 		outcome, took = "waiting", time.Since(j.Since)
 	}
 	attrs := []slog.Attr{
@@ -48,10 +48,10 @@ func (l *jobLog) note(ctx context.Context, j *Job, e Event, err error) {
 	l.LogAttrs(ctx, slog.LevelInfo, "step", attrs...)
 }
 
-// detailKey is what the detail of an event is called in its record.
+// detailKey is the log attribute for the detail of an event.
 var detailKey = map[Phase]string{Working: "for", Warned: "warning", Failed: "error", Stopped: "error"}
 
-// host is where the worker is, or will be.
+// host is the present or planned host of the worker.
 func (j *Job) host() string {
 	if j.Ref.Host != "" {
 		return j.Ref.Host

@@ -16,9 +16,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// A guest that takes 25 s to shut down is said three times to be waited for, however
-// often it is looked at; then the hypervisor refuses.
-func TestTheLogSaysEachStepWithItsPlaceAndEachWaitNowAndThen(t *testing.T) {
+// A guest is polled each second and refuses to shut down after 25 s: the wait is
+// logged three times.
+func TestTheLogHasEachStepWithItsPlaceAndWaitsNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{stop: func(_ context.Context, _ string, call int, _ hypervisor.Handle) (*hypervisor.Wait, error) {
 			if call > 25 {

@@ -8,73 +8,73 @@ import (
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 )
 
-// How long trouble is borne that may pass by itself: a few tries while nothing
-// goes on, and much longer while the hypervisor works on the step and only does
-// not answer. A large server takes ten minutes to reboot.
+// Temporary errors are retried a few times; but while the hypervisor works on the
+// step by itself and only does not answer, calls are retried for much longer: a large
+// server takes ten minutes to reboot.
 const (
-	troubleTries  = 4
+	maxTries      = 4
 	silentLimit   = 15 * time.Minute
 	silentPause   = 10 * time.Second
-	troublePause  = 3 * time.Second // after the first try; it grows with the square
+	firstPause    = 3 * time.Second // after the first try; it grows with the square
 	underWayWords = "the host to answer again"
 )
 
-// trouble is the one policy of trying again: what is busy or does not answer is
-// asked again after a pause, everything else is an error at once.
-type trouble struct {
-	tries int              // without an answer, in a row
-	busy  int              // how often the step was refused, in all
-	last  *hypervisor.Wait // the last that was heard
-	heard time.Time        // when that was
+// retry is the one retry policy: a step that is busy or does not answer is called
+// again after a pause; every other error fails at once.
+type retry struct {
+	tries    int              // consecutive calls without an answer
+	busy     int              // number of Busy errors
+	last     *hypervisor.Wait // of the last answer
+	answerAt time.Time        // time of the last answer
 }
 
-// over notes that the step answered.
-func (t *trouble) over(wait *hypervisor.Wait) {
-	t.tries, t.last, t.heard = 0, wait, time.Now()
+// answered notes that the step answered.
+func (r *retry) answered(wait *hypervisor.Wait) {
+	r.tries, r.last, r.answerAt = 0, wait, time.Now()
 }
 
-// bear makes a Wait of an error that may pass.
-func (t *trouble) bear(err error, now time.Time) (*hypervisor.Wait, error) {
+// after returns a Wait for a temporary error, and other errors as they are.
+func (r *retry) after(err error, now time.Time) (*hypervisor.Wait, error) {
 	switch fault.KindOf(err) {
 	case fault.Busy:
-		return t.refused(err)
+		return r.afterBusy(err)
 	case fault.Unavailable:
-		return t.silent(err, now)
+		return r.afterSilence(err, now)
 	default:
 		return nil, err
 	}
 }
 
-// refused bears an error of a hypervisor that answers: nothing goes on of the step,
-// which begins anew.
-func (t *trouble) refused(err error) (*hypervisor.Wait, error) {
-	t.last = nil
-	if t.busy++; t.busy >= troubleTries {
+// afterBusy handles a Busy error: no work of the step is under way, so the step begins
+// again.
+func (r *retry) afterBusy(err error) (*hypervisor.Wait, error) {
+	r.last = nil
+	if r.busy++; r.busy >= maxTries {
 		return nil, err
 	}
-	return &hypervisor.Wait{For: fmt.Sprintf("another try: %v", err), Again: pauseAfter(t.busy)}, nil
+	return &hypervisor.Wait{For: fmt.Sprintf("another try: %v", err), Again: pauseAfter(r.busy)}, nil
 }
 
-// silent bears an error of a hypervisor that does not answer. What it was heard to
-// work on last may go on meanwhile.
-func (t *trouble) silent(err error, now time.Time) (*hypervisor.Wait, error) {
-	t.tries++
-	if t.last != nil && t.last.UnderWay {
-		if now.Sub(t.heard) > silentLimit {
+// afterSilence handles an Unavailable error. Work that was under way at the last
+// answer may go on.
+func (r *retry) afterSilence(err error, now time.Time) (*hypervisor.Wait, error) {
+	r.tries++
+	if r.last != nil && r.last.UnderWay {
+		if now.Sub(r.answerAt) > silentLimit {
 			return nil, err
 		}
 		return &hypervisor.Wait{
-			For: fmt.Sprintf("%s (%v)", underWayWords, err), Again: silentPause, Handle: t.last.Handle, UnderWay: true,
+			For: fmt.Sprintf("%s (%v)", underWayWords, err), Again: silentPause, Handle: r.last.Handle, UnderWay: true,
 		}, nil
 	}
-	if t.tries >= troubleTries {
+	if r.tries >= maxTries {
 		return nil, err
 	}
-	wait := &hypervisor.Wait{For: fmt.Sprintf("another try: %v", err), Again: pauseAfter(t.tries)}
-	if t.last != nil {
-		wait.Handle = t.last.Handle
+	wait := &hypervisor.Wait{For: fmt.Sprintf("another try: %v", err), Again: pauseAfter(r.tries)}
+	if r.last != nil {
+		wait.Handle = r.last.Handle
 	}
 	return wait, nil
 }
 
-func pauseAfter(tries int) time.Duration { return time.Duration(tries*tries) * troublePause }
+func pauseAfter(tries int) time.Duration { return time.Duration(tries*tries) * firstPause }

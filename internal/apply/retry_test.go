@@ -8,17 +8,17 @@ import (
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 )
 
-// TestWhatMayPassIsBorne plays what a step hears, call by call, and says what becomes
-// of it: how long it rests until the next call, and with which handle it makes that.
-func TestWhatMayPassIsBorne(t *testing.T) {
+// TestRetry plays the answers to a step, call by call, and checks the pause before the
+// next call and the handle of that call.
+func TestRetry(t *testing.T) {
 	busy, silent, wrong := &fault.Error{Kind: fault.Busy}, &fault.Error{Kind: fault.Unavailable}, &fault.Error{Kind: fault.Failed}
 	task := &hypervisor.Wait{Again: time.Second, Handle: "task", UnderWay: true}
 	memo := &hypervisor.Wait{Again: time.Second, Handle: "memo"}
 	for name, tt := range map[string]struct {
-		hears []any // Waits and errors
-		rests []time.Duration
-		with  []hypervisor.Handle
-		fails bool // at the last
+		answers []any // Waits and errors
+		pauses  []time.Duration
+		handles []hypervisor.Handle
+		fails   bool // at the last call
 	}{
 		"refused, four times":                  {[]any{busy, busy, busy, busy}, seconds(3, 12, 27), handles("", "", ""), true},
 		"refused by tasks that it asked for":   {[]any{task, busy, task, busy, task, busy, task, busy}, seconds(1, 3, 1, 12, 1, 27, 1), handles("task", "", "task", "", "task", "", "task"), true},
@@ -29,45 +29,45 @@ func TestWhatMayPassIsBorne(t *testing.T) {
 		"something else":                       {[]any{task, wrong}, seconds(1), handles("task"), true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var trouble trouble
-			for i, heard := range tt.hears {
+			var r retry
+			for i, answer := range tt.answers {
 				wait, err := (*hypervisor.Wait)(nil), error(nil)
-				switch heard := heard.(type) {
+				switch answer := answer.(type) {
 				case *hypervisor.Wait:
-					wait = heard
-					trouble.over(heard)
+					wait = answer
+					r.answered(answer)
 				case error:
-					wait, err = trouble.bear(heard, time.Now())
+					wait, err = r.after(answer, time.Now())
 				}
-				switch last := i == len(tt.hears)-1; {
+				switch last := i == len(tt.answers)-1; {
 				case err != nil && (!last || !tt.fails):
 					t.Fatalf("call %d: %v", i+1, err)
 				case err == nil && last && tt.fails:
-					t.Fatal("it goes on")
-				case err == nil && (wait.Again != tt.rests[i] || wait.Handle != tt.with[i]):
-					t.Errorf("call %d: it rests %s, and goes on with %q; want %s, %q", i+1, wait.Again, wait.Handle, tt.rests[i], tt.with[i])
+					t.Fatal("it does not fail")
+				case err == nil && (wait.Again != tt.pauses[i] || wait.Handle != tt.handles[i]):
+					t.Errorf("call %d: pause %s, handle %q; want %s, %q", i+1, wait.Again, wait.Handle, tt.pauses[i], tt.handles[i])
 				}
 			}
 		})
 	}
 }
 
-// TestAHostIsNotWaitedForForEver: a large server takes ten minutes to reboot.
-func TestAHostIsNotWaitedForForEver(t *testing.T) {
-	var trouble trouble
-	trouble.over(&hypervisor.Wait{UnderWay: true})
-	for after, borne := range map[time.Duration]bool{10 * time.Minute: true, silentLimit + time.Second: false} {
-		if _, err := trouble.bear(&fault.Error{Kind: fault.Unavailable}, time.Now().Add(after)); (err == nil) != borne {
+// TestRetriesOfASilentHostEnd: a large server takes ten minutes to reboot.
+func TestRetriesOfASilentHostEnd(t *testing.T) {
+	var r retry
+	r.answered(&hypervisor.Wait{UnderWay: true})
+	for after, retried := range map[time.Duration]bool{10 * time.Minute: true, silentLimit + time.Second: false} {
+		if _, err := r.after(&fault.Error{Kind: fault.Unavailable}, time.Now().Add(after)); (err == nil) != retried {
 			t.Errorf("after %s: %v", after, err)
 		}
 	}
 }
 
-func seconds(all ...int) (rests []time.Duration) {
+func seconds(all ...int) (pauses []time.Duration) {
 	for _, n := range all {
-		rests = append(rests, time.Duration(n)*time.Second)
+		pauses = append(pauses, time.Duration(n)*time.Second)
 	}
-	return rests
+	return pauses
 }
 
 func handles(all ...hypervisor.Handle) []hypervisor.Handle { return all }

@@ -14,16 +14,16 @@ import (
 
 // Options say how a plan is carried out.
 type Options struct {
-	// By names who runs this, for claims.
+	// By is the author of claims, "user@machine".
 	By string
-	// NewUUID makes the identity of a new VM.
+	// NewUUID makes the UUID of a new VM.
 	NewUUID func() string
-	// Parallel bounds the steps that are done at once, over all hosts; a worker that
-	// waits does none. PerHost bounds them on one host.
+	// Parallel is the maximum number of parallel calls of steps over all hosts,
+	// PerHost on one host. A worker that waits between two calls does not count.
 	Parallel, PerHost int
-	// Progress is told each event, one at a time. May be nil.
+	// Progress is called for each event, one at a time. May be nil.
 	Progress func(Event)
-	// Log is told each step with all that is known of it; nil is silent.
+	// Log gets each step; nil logs nothing.
 	Log *slog.Logger
 }
 
@@ -41,9 +41,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Run carries out the steps of every worker of the plan and says what became of
-// each. A failure ends the steps of that worker only. When ctx ends, each worker
-// stops at the step it is at, and the outcome says so.
+// Run carries out the steps of every worker of the plan and returns the outcome of
+// each. A failure ends the steps of that worker only. When ctx is canceled, each
+// worker stops at its present step, and its outcome says so.
 func Run(ctx context.Context, to hypervisor.Backend, p *plan.Plan, options Options) Result {
 	r := &runner{to: to, hypervisor: p.Hypervisor, options: options.withDefaults(), limits: map[string]chan struct{}{}}
 	ids := &ids{taken: map[string]bool{}}
@@ -73,9 +73,9 @@ type runner struct {
 	options    Options
 
 	mu     sync.Mutex
-	limits map[string]chan struct{} // semaphores by what they limit
+	limits map[string]chan struct{} // semaphores by host, and one for all
 
-	telling sync.Mutex
+	reporting sync.Mutex // held while Progress is called
 }
 
 // run advances a job until it is done or cannot go on.
@@ -85,33 +85,33 @@ func (r *runner) run(ctx context.Context, j *Job) Outcome {
 		kind, began, warnings := j.Step(), j.Since, len(j.Outcome.Warnings)
 		if began.IsZero() {
 			began = time.Now()
-			r.tell(Event{Worker: j.Worker.Name, Step: kind, Phase: Began})
+			r.report(Event{Worker: j.Worker.Name, Step: kind, Phase: Began})
 		}
 		wait, err := r.advance(ctx, j)
 		event := Event{Worker: j.Worker.Name, Step: kind, Phase: Done, Took: time.Since(began)}
 		switch {
 		case err != nil:
-			event.Phase, event.Detail = failure(ctx), err.Error()
+			event.Phase, event.Detail = failurePhase(ctx), err.Error()
 		case wait != nil:
 			event.Phase, event.Took, event.Detail = Working, 0, waitWords(wait)
 		case len(j.Outcome.Warnings) > warnings:
 			event.Phase, event.Detail = Warned, j.Outcome.Warnings[warnings]
 		}
 		if wait == nil || wait.For != "" {
-			r.tell(event)
+			r.report(event)
 			log.note(ctx, j, event, err)
 		}
 		if err != nil {
 			return j.fail(kind, err)
 		}
 		if wait != nil {
-			rest(ctx, wait.Again)
+			sleep(ctx, wait.Again)
 		}
 	}
 	return j.Outcome
 }
 
-func failure(ctx context.Context) Phase {
+func failurePhase(ctx context.Context) Phase {
 	if ctx.Err() != nil {
 		return Stopped
 	}
@@ -125,12 +125,12 @@ func waitWords(wait *hypervisor.Wait) string {
 	return wait.For + ", " + wait.Far
 }
 
-// rest waits, or until ctx ends: the next call says so.
-func rest(ctx context.Context, pause time.Duration) {
+// sleep waits for the pause, at most reportEvery, or until ctx is canceled.
+func sleep(ctx context.Context, pause time.Duration) {
 	if pause <= 0 {
 		return
 	}
-	timer := time.NewTimer(min(pause, tellEvery))
+	timer := time.NewTimer(min(pause, reportEvery))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -138,11 +138,11 @@ func rest(ctx context.Context, pause time.Duration) {
 	}
 }
 
-// tellEvery is the longest time in which a worker that waits says nothing.
-const tellEvery = 10 * time.Second
+// reportEvery is the longest time between two progress reports of a waiting worker.
+const reportEvery = 10 * time.Second
 
-// advance does one call of a step, when there is room for it. The host comes
-// first: whoever waits for a busy host must not keep others from an idle one.
+// advance calls a step once, within the limits. The limit of the host is taken first,
+// so that a worker that waits for a busy host does not block workers on idle hosts.
 func (r *runner) advance(ctx context.Context, j *Job) (*hypervisor.Wait, error) {
 	for _, limit := range []chan struct{}{r.limit("host "+j.Worker.Host, r.options.PerHost), r.limit("all", r.options.Parallel)} {
 		select {
@@ -163,9 +163,9 @@ func (r *runner) limit(what string, most int) chan struct{} {
 	return r.limits[what]
 }
 
-func (r *runner) tell(e Event) {
-	r.telling.Lock()
-	defer r.telling.Unlock()
+func (r *runner) report(e Event) {
+	r.reporting.Lock()
+	defer r.reporting.Unlock()
 	e.Time = time.Now()
 	r.options.Progress(e)
 }

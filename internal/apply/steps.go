@@ -18,16 +18,16 @@ const (
 	Guest      Domain = "guest"
 )
 
-// Step is what Advance knows of one kind of step.
+// Step describes one kind of step.
 type Step struct {
 	Domain Domain
-	// Deadline is how long the step may take, all its waits included but those for
-	// room, before its work begins.
+	// Deadline is how long the step may take, with all its waits, but without the
+	// time that it is queued before its work begins.
 	Deadline time.Duration
-	// Late names the cause when the deadline passes.
+	// Late is the finding that names the cause when the deadline passes.
 	Late finding.ID
-	// Warns: when it fails, the worker runs as declared all the same, and its later
-	// steps are done.
+	// Warns: a failure of the step is only a warning, since the worker runs as
+	// declared without it. Its later steps are done.
 	Warns bool
 
 	do func(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error)

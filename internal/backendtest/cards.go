@@ -8,11 +8,10 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-// longAfter is when nothing that a backend may remember of other VMs is good any
-// more.
+// longAfter is a time after which every cache of other VMs in a backend has expired.
 const longAfter = 2 * time.Minute
 
-// cards are scenarios about cards that are in somebody else's VM.
+// cards are scenarios about cards that are attached to foreign VMs.
 func (s suite) cards(t *testing.T) {
 	s.scene(t, "in a VM of somebody else", func(s *scenario) {
 		e, w := s.made()
@@ -50,7 +49,7 @@ func (s suite) cards(t *testing.T) {
 			s.Errorf("the card is held by %+v", holders)
 		}
 	})
-	s.scene(t, "in two VMs of ours all the same", func(s *scenario) {
+	s.scene(t, "in two VMs of ours", func(s *scenario) {
 		e, w := s.made()
 		e.must(w, attach)
 		other := s.claimant("eve@elsewhere", "vision-1", 2)
@@ -58,7 +57,7 @@ func (s suite) cards(t *testing.T) {
 		time.Sleep(longAfter)
 		s.names(e.refused(w, start, fault.Exists, fault.Conflict), "vision-1")
 		s.names(e.refused(other, start, fault.Exists, fault.Conflict), "gpu-1")
-		if s.can.ClaimsInVM { // nothing else tells who has it
+		if s.can.ClaimsInVM { // without a register, only the VMs show who has it
 			s.names(e.do(start, w), "gpu-1", "vision-1")
 		}
 		s.isRunning(w, false)
@@ -86,11 +85,11 @@ func (s suite) unclaimed(t *testing.T) {
 		e.must(w, attach)
 		w.card.ROMBar = false
 		e.must(w, attach, start, agent)
-		s.isWhole(w)
+		s.isComplete(w)
 	})
 }
 
-// give puts the card of the setting into a VM by hand.
+// give attaches the card of the setting to a VM by hand.
 func (s *scenario) give(id string) {
 	card := s.set.Card
 	s.lab.Edit(id, func(vm *VM) { vm.Card = &card })
@@ -101,7 +100,7 @@ func (s *scenario) names(err error, vms ...string) {
 	s.Helper()
 	for _, name := range vms {
 		if err == nil || !strings.Contains(err.Error(), name) {
-			s.Errorf("it is not said that %s has the card: %v", name, err)
+			s.Errorf("the error does not say that %s has the card: %v", name, err)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// claims are scenarios about who may have a card.
+// claims are scenarios about claims of one card by several workers.
 func (s suite) claims(t *testing.T) {
 	s.scene(t, "another worker's is named", func(s *scenario) {
 		e, w := s.made()
@@ -18,11 +18,11 @@ func (s suite) claims(t *testing.T) {
 		other.seen = w.record
 		err := e.refused(other, claim, fault.Exists)
 		if err != nil && !strings.Contains(err.Error(), "gpu-1") {
-			s.Errorf("it is not said who claims the card: %v", err)
+			s.Errorf("the error does not say who claims the card: %v", err)
 		}
 		before := s.state()
 		e.must(other, release)
-		s.same("a release of what was never claimed", before)
+		s.same("a release without a claim", before)
 		s.claimedBy(w)
 	})
 	s.scene(t, "a new one of the same VM is a change of it", func(s *scenario) {
@@ -46,7 +46,7 @@ func (s suite) claims(t *testing.T) {
 		e.must(next, release)
 		s.same("a release of what another VM claims", before)
 	})
-	s.scene(t, "a predecessor's is not given back in its place", func(s *scenario) {
+	s.scene(t, "a predecessor's claim is not released instead", func(s *scenario) {
 		e, w := s.made()
 		before := s.state()
 		old := *w
@@ -61,7 +61,7 @@ func (s suite) claims(t *testing.T) {
 		}
 		s.same("a release of another card", before)
 	})
-	s.scene(t, "given back, and taken by another", func(s *scenario) {
+	s.scene(t, "released, and claimed by another worker", func(s *scenario) {
 		e, w := s.made()
 		e.must(w, release, release)
 		s.claimedBy(nil)
@@ -74,10 +74,10 @@ func (s suite) claims(t *testing.T) {
 	})
 	s.registers(t)
 	s.inVMs(t)
-	s.unbelieved(t)
+	s.unusable(t)
 }
 
-// inVMs are scenarios in which a second claim stands in a VM.
+// inVMs are scenarios in which a second VM has a claim.
 func (s suite) inVMs(t *testing.T) {
 	s.scene(t, "a second one that shows up before the attach", func(s *scenario) {
 		e, w, other := s.twoClaims()
@@ -110,8 +110,8 @@ func (s suite) inVMs(t *testing.T) {
 	})
 }
 
-// twoClaims are an engine and its worker, and another worker, both of which claim
-// the card, as when a request arrives very late. before are calls that came before.
+// twoClaims are an engine with its worker, and another worker: both claim the card, as
+// when a request arrives very late. before are calls for the first worker before that.
 func (s *scenario) twoClaims(before ...call) (e *engine, w, other *worker) {
 	s.Helper()
 	if !s.can.ClaimsInVM {
@@ -139,7 +139,7 @@ func (s suite) registers(t *testing.T) {
 		e.must(next, claim)
 		s.claimedBy(next)
 		before := s.state()
-		e.must(w, release) // it is the successor's now
+		e.must(w, release) // it belongs to the new VM now
 		s.same("a release of the predecessor's claim", before)
 		_ = e.refused(w, attach, fault.Conflict, fault.Exists)
 	})
@@ -157,9 +157,9 @@ func (s suite) registers(t *testing.T) {
 	})
 }
 
-// unbelieved are scenarios about claims in VMs whose record must not be believed.
-func (s suite) unbelieved(t *testing.T) {
-	for name, line := range unbelievable {
+// unusable are scenarios about claims in VMs with an unusable record.
+func (s suite) unusable(t *testing.T) {
+	for name, line := range unusableRecords {
 		s.scene(t, "in a VM whose record is "+name, func(s *scenario) {
 			if !s.can.ClaimsInVM {
 				s.Skip("claims are not in VMs")
@@ -169,9 +169,9 @@ func (s suite) unbelieved(t *testing.T) {
 			other := s.claimant("eve@elsewhere", "vision-1", 2)
 			err := e.refused(other, claim, fault.Exists)
 			if err != nil && !strings.Contains(err.Error(), w.ref.ID) {
-				s.Errorf("it is not said which VM claims the card: %v", err)
+				s.Errorf("the error does not say which VM claims the card: %v", err)
 			}
-			e.must(w, release) // nothing that is provably ours is there
+			e.must(w, release) // the claim is not proven to be ours
 			if claim := s.observe().Claim(s.set.Card); claim == nil || claim.Problem == "" {
 				s.Errorf("the card does not count as taken: %+v", claim)
 			}
@@ -179,8 +179,7 @@ func (s suite) unbelieved(t *testing.T) {
 	}
 }
 
-// claimant is a worker that wants the card and did not claim it yet, made by
-// another engine as far as its claim needs it.
+// claimant is a worker of another engine that is ready to claim the card.
 func (s *scenario) claimant(by, name string, n int) *worker {
 	s.Helper()
 	e := s.engine(by)
@@ -196,8 +195,8 @@ func (s *scenario) claimant(by, name string, n int) *worker {
 	return w
 }
 
-// unbelievable are records that must not be believed, by why.
-var unbelievable = map[string]string{
+// unusableRecords are unusable records, by the reason.
+var unusableRecords = map[string]string{
 	"of a newer program": "gpuworker: v=2 worker=gpu-1 pool=gpu cluster=rke2 uuid=5e0f0000-0000-4000-8000-000000000001",
 	"damaged":            "gpuworker: worker=gpu-1%20%3B%20touch%20x pool=gpu cluster=rke2 host=h card=0000%3A03%3A00",
 	"double": inventory.Record{WorkerKey: inventory.WorkerKey{Worker: "gpu-1"}, UUID: "5e0f0000-0000-4000-8000-000000000001"}.Line() + "\n" +

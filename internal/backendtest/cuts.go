@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// cuts makes and ends a worker, and loses one of the requests, each in its turn.
+// cuts makes and deletes a worker while one request is lost, for each request in turn.
 func (s suite) cuts(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		t.Run(fmt.Sprintf("killed, late %v", late), func(t *testing.T) { s.cutEach(t, late, (*scenario).killed) })
-		t.Run(fmt.Sprintf("killed while it lets go, late %v", late), func(t *testing.T) { s.cutEach(t, late, (*scenario).killedLettingGo) })
-		t.Run(fmt.Sprintf("one request lost, late %v", late), func(t *testing.T) { s.cutEach(t, late, (*scenario).unheard) })
+		t.Run(fmt.Sprintf("killed during disown, late %v", late), func(t *testing.T) { s.cutEach(t, late, (*scenario).killedDuringDisown) })
+		t.Run(fmt.Sprintf("one request lost, late %v", late), func(t *testing.T) { s.cutEach(t, late, (*scenario).oneLost) })
 	}
 }
 
@@ -32,19 +32,19 @@ func (s suite) cutEach(t *testing.T, late bool, play func(*scenario, Cut) bool) 
 	}
 }
 
-// killed kills an engine. Another one begins the same command anew; it knows what
-// the first one had planned, and nothing of how far it came.
+// killed kills an engine. Another one begins the same command again: it has the same
+// plan, but does not know how far the first one came.
 func (s *scenario) killed(cut Cut) bool {
 	before := s.state()
 	first, second := s.engine("ops@desk"), s.engine("ops@desk")
-	second.bears = true
+	second.retries = true
 	w := first.gpuWorker("gpu-1", 1)
 	cut.Kills = true
 	first.wire.loses(cut)
 	if first.all(w, s.running(w)) != nil {
 		w.ref.ID = w.record.VM
 		second.must(w, s.running(w)...)
-		s.isWhole(w)
+		s.isComplete(w)
 	}
 	if first.all(w, s.ending(w)) != nil {
 		second.must(w, s.ending(w)...)
@@ -53,22 +53,22 @@ func (s *scenario) killed(cut Cut) bool {
 	return first.wire.dead()
 }
 
-// killedLettingGo kills an engine that disowns a worker; another one goes on.
-func (s *scenario) killedLettingGo(cut Cut) bool {
-	_, w := s.whole()
+// killedDuringDisown kills an engine that disowns a worker; another one goes on.
+func (s *scenario) killedDuringDisown(cut Cut) bool {
+	_, w := s.complete()
 	first := s.engine("ops@desk")
 	cut.Kills = true
 	first.wire.loses(cut)
 	if first.all(w, []call{disown}) != nil {
 		second := s.engine("ops@desk")
-		second.bears = true
+		second.retries = true
 		second.must(w, disown)
 	}
 	s.isDisowned(w)
 	return first.wire.dead()
 }
 
-// all does calls until one of them fails, which only happens to the dead.
+// all makes calls until one fails, which may only happen to a dead process.
 func (e *engine) all(w *worker, calls []call) error {
 	e.Helper()
 	for _, c := range calls {
@@ -82,17 +82,17 @@ func (e *engine) all(w *worker, calls []call) error {
 	return nil
 }
 
-// unheard loses one request of an engine that lives on.
-func (s *scenario) unheard(cut Cut) bool {
+// oneLost loses one request of an engine that keeps running.
+func (s *scenario) oneLost(cut Cut) bool {
 	before := s.state()
 	e := s.engine("ops@desk")
-	e.bears = true
+	e.retries = true
 	w := e.gpuWorker("gpu-1", 1)
 	e.wire.loses(cut)
 	e.must(w, s.running(w)...)
-	s.isWhole(w)
+	s.isComplete(w)
 	e.must(w, s.ending(w)...)
-	time.Sleep(time.Minute) // what may still be on its way has arrived
+	time.Sleep(time.Minute) // so that late requests arrive
 	s.same("after the worker's end", before)
 	return e.wire.wasCut()
 }

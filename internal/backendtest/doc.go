@@ -1,11 +1,11 @@
-// Package backendtest is the conformance suite of hypervisor.Backend: what the doc
-// comments of package hypervisor promise, as scenarios. Every backend passes it, in
-// its own tests, over a simulator of its hypervisor.
+// Package backendtest is the conformance suite of hypervisor.Backend: scenarios for
+// the rules in the doc comments of package hypervisor. Every backend runs it in its
+// own tests, against a simulator of its hypervisor.
 //
-// The suite knows no hypervisor. What it needs of one is a Lab: backends on one
-// simulated world, and the hands of a person who changes VMs beside them. In which
-// order a worker is made follows from the capabilities.
+// The suite works with any hypervisor. Each backend provides a Lab: backends on one
+// simulated world, and an Operator, a person who changes VMs at the same time. The
+// order in which a worker is made depends on the capabilities.
 //
-// Every call is watched: none may take longer than callLimit of simulated time, send
-// more than one request that writes, or fail without saying what to do next.
+// Every call is checked: it must not take longer than callLimit of simulated time,
+// send more than one request that writes, or fail without a next step.
 package backendtest

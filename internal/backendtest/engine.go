@@ -12,8 +12,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// callLimit is what one call may take; patience and maxCalls are what all calls of
-// one method may, until it is done.
+// callLimit is the limit for one call; patience and maxCalls are the limits for all
+// calls of one method until it is done.
 const (
 	callLimit = 45 * time.Second
 	patience  = time.Hour
@@ -28,15 +28,15 @@ type scenario struct {
 	can inventory.Capabilities
 }
 
-// engine is one that works on the hypervisor of the scenario.
+// engine is an engine that works on the hypervisor of the scenario.
 type engine struct {
 	*scenario
 	b    hypervisor.Backend
 	wire *Wire
 	by   string
 
-	forgets *int // it loses the handle of every second Wait, from this one on
-	bears   bool // it tries again after errors, as an engine and a person do
+	loses   *int // counts Waits: it loses the handle of every second one; nil loses none
+	retries bool // it retries after errors, as an engine and a person do
 }
 
 func (s *scenario) engine(by string) *engine {
@@ -44,13 +44,13 @@ func (s *scenario) engine(by string) *engine {
 	return &engine{scenario: s, b: s.lab.Open(wire), wire: wire, by: by}
 }
 
-// call is one method of a backend, called once.
+// call is one call of a backend's method.
 type call struct {
 	name string
 	do   func(ctx context.Context, e *engine, w *worker, h hypervisor.Handle) (*hypervisor.Wait, error)
 }
 
-// once makes one call and holds it against what every call promises.
+// once makes one call and checks it against the rules for every call.
 func (e *engine) once(c call, w *worker, h hypervisor.Handle) (*hypervisor.Wait, error) {
 	e.Helper()
 	writes, unsure := e.wire.counted()
@@ -69,15 +69,15 @@ func (e *engine) once(c call, w *worker, h hypervisor.Handle) (*hypervisor.Wait,
 	if wait != nil && err != nil {
 		e.Errorf("%s: gave a Wait and the error %v", c.name, err)
 	}
-	e.speaks(c.name, err)
+	e.checkError(c.name, err)
 	if err != nil && nowUnsure > unsure && !e.wire.cut.Kills {
-		e.Errorf("%s: a write of which nobody knows whether it arrived is no error, but the next call's: %v", c.name, err)
+		e.Errorf("%s: a write that may have arrived must be a Wait and not an error: %v", c.name, err)
 	}
 	return wait, err
 }
 
-// speaks holds an error against what every error promises.
-func (e *engine) speaks(what string, err error) {
+// checkError checks an error against the rules for every error.
+func (e *engine) checkError(what string, err error) {
 	e.Helper()
 	var f *fault.Error
 	switch {
@@ -102,7 +102,7 @@ func (e *engine) do(c call, w *worker) error {
 		case err == nil:
 			time.Sleep(max(wait.Again, time.Millisecond))
 			h = e.kept(wait.Handle)
-		case tries < 20 && e.mayPass(c, w, h, err):
+		case tries < 20 && e.isTemporary(c, w, h, err):
 			tries++
 			if !fault.Is(err, fault.Unavailable) {
 				h = "" // nothing is under way any more
@@ -115,32 +115,32 @@ func (e *engine) do(c call, w *worker) error {
 	return fmt.Errorf("%s: still waiting after %s", c.name, time.Since(began))
 }
 
-// kept is a handle, or nothing when it is lost. One that is lost each time may
-// never lead to the end: where two writes belong together, the second needs it.
+// kept is the handle, or "" when it is lost. Not every handle is lost: where two
+// writes belong together, the second one needs it.
 func (e *engine) kept(h hypervisor.Handle) hypervisor.Handle {
-	if e.forgets == nil {
+	if e.loses == nil {
 		return h
 	}
-	*e.forgets++
-	if *e.forgets%2 == 0 {
+	*e.loses++
+	if *e.loses%2 == 0 {
 		return ""
 	}
 	return h
 }
 
-// mayPass tells errors after which an engine goes on. Where nobody can see whose
-// clone is under way, it is somebody else's to a call without a handle: an engine
-// waits then and looks again.
-func (e *engine) mayPass(c call, w *worker, h hypervisor.Handle, err error) bool {
+// isTemporary reports whether an engine goes on after the error. Where a running clone
+// does not show its owner, it is a foreign one for a call without a handle: the engine
+// then waits and reads again.
+func (e *engine) isTemporary(c call, w *worker, h hypervisor.Handle, err error) bool {
 	kind := fault.KindOf(err)
-	if c.name == clone.name && kind == fault.Exists && h == "" && (e.forgets != nil || e.bears) {
+	if c.name == clone.name && kind == fault.Exists && h == "" && (e.loses != nil || e.retries) {
 		vm, err := e.b.ObserveVM(context.Background(), w.ref)
 		return err == nil && vm != nil && vm.State == inventory.Cloning
 	}
-	return e.bears && !e.wire.dead() && (kind == fault.Unavailable || kind == fault.Busy || kind == fault.Failed)
+	return e.retries && !e.wire.dead() && (kind == fault.Unavailable || kind == fault.Busy || kind == fault.Failed)
 }
 
-// must is do for what cannot fail.
+// must makes calls that must not fail.
 func (e *engine) must(w *worker, calls ...call) {
 	e.Helper()
 	for _, c := range calls {
@@ -150,8 +150,8 @@ func (e *engine) must(w *worker, calls ...call) {
 	}
 }
 
-// refused makes a call that has to end with an error of one of the kinds, and
-// gives the error. Nothing may have changed then.
+// refused makes a call that must end with an error of one of the kinds and change
+// nothing, and returns the error.
 func (e *engine) refused(w *worker, c call, kinds ...fault.Kind) error {
 	e.Helper()
 	before := e.state()

@@ -8,8 +8,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// touching are the calls that change a VM.
-func (s *scenario) touching() []call {
+// changing are the calls that change a VM.
+func (s *scenario) changing() []call {
 	calls := []call{configure, attach, start, stop, park, setRecord, disown, unprotect, destroy}
 	if s.can.ClaimsInVM {
 		calls = append(calls, claim)
@@ -17,7 +17,7 @@ func (s *scenario) touching() []call {
 	return calls
 }
 
-// identity meddles with who a VM is. No call may touch it then.
+// identity changes the identity of a VM by hand. Then no call may change the VM.
 func (s suite) identity(t *testing.T) {
 	for name, edit := range map[string]func(*VM){
 		"renamed by hand":    func(vm *VM) { vm.Name = "gpu-1-old" },
@@ -27,9 +27,9 @@ func (s suite) identity(t *testing.T) {
 		},
 	} {
 		s.scene(t, name, func(s *scenario) {
-			e, w := s.whole()
+			e, w := s.complete()
 			s.lab.Edit(w.ref.ID, edit)
-			s.untouched(e, w, s.touching()...)
+			s.conflicts(e, w, s.changing()...)
 		})
 	}
 	for name, edit := range map[string]func(*VM){
@@ -37,49 +37,49 @@ func (s suite) identity(t *testing.T) {
 		"without its mark":          func(vm *VM) { vm.Tags = nil },
 	} {
 		s.scene(t, name, func(s *scenario) {
-			e, w := s.whole()
+			e, w := s.complete()
 			s.lab.Edit(w.ref.ID, edit)
-			// Such a clone may be one that was never marked, which configure does: that the
-			// VM runs need not be seen in its configuration.
-			s.untouched(e, w, s.touching()[1:]...)
+			// configure is left out: it may take the VM for a clone that is not marked yet,
+			// since the configuration need not show that the VM runs.
+			s.conflicts(e, w, s.changing()[1:]...)
 		})
 	}
 	for name, mistake := range map[string]func(*worker){
-		"meant was its predecessor": func(w *worker) {
+		"the reference is that of its predecessor": func(w *worker) {
 			w.ref.UUID, w.record.UUID = "88888888-8888-4888-8888-888888888888", "88888888-8888-4888-8888-888888888888"
 		},
-		"meant was another worker": func(w *worker) { w.ref.Name, w.record.Worker = "gpu-7", "gpu-7" },
+		"the reference is that of another worker": func(w *worker) { w.ref.Name, w.record.Worker = "gpu-7", "gpu-7" },
 	} {
 		s.scene(t, name, func(s *scenario) {
-			e, w := s.whole()
+			e, w := s.complete()
 			mistake(w)
-			s.untouched(e, w, append(s.touching(), adopt)...)
+			s.conflicts(e, w, append(s.changing(), adopt)...)
 		})
 	}
 	s.scene(t, "a VM of somebody else", func(s *scenario) {
-		e, w := s.whole()
+		e, w := s.complete()
 		id := s.lab.Make("payroll", "")
 		s.lab.Edit(id, func(vm *VM) { vm.Running = true })
 		theirs := see(s.lab, id)
 		w.ref = inventory.VMRef{Host: w.ref.Host, ID: id, Name: theirs.Name, UUID: theirs.UUID}
-		s.untouched(e, w, without(s.touching(), disown)...)
+		s.conflicts(e, w, without(s.changing(), disown)...)
 		before := s.state()
-		e.must(w, disown) // it is nobody's worker already
+		e.must(w, disown) // it is not ours any more
 		s.same("disown of a VM of somebody else", before)
 	})
 	s.scene(t, "another VM under its identifier", func(s *scenario) {
-		e, w := s.whole()
+		e, w := s.complete()
 		s.lab.Remove(w.ref.ID)
 		s.lab.Make("payroll", w.ref.ID)
 		s.lab.Edit(w.ref.ID, func(vm *VM) { vm.Running = true })
-		s.untouched(e, w, append(s.touching(), adopt)...)
+		s.conflicts(e, w, append(s.changing(), adopt)...)
 	})
 	s.scene(t, "gone", func(s *scenario) {
-		e, w := s.whole()
+		e, w := s.complete()
 		s.lab.Remove(w.ref.ID)
 		nothing := []call{stop, unprotect, destroy}
 		e.must(w, nothing...)
-		for _, c := range append(without(s.touching(), nothing...), adopt) {
+		for _, c := range append(without(s.changing(), nothing...), adopt) {
 			_ = e.refused(w, c, fault.NotFound)
 		}
 	})
@@ -92,8 +92,8 @@ func without(calls []call, some ...call) []call {
 	})
 }
 
-// whole is an engine and the GPU worker that it made.
-func (s *scenario) whole() (*engine, *worker) {
+// complete is an engine and a running GPU worker that it made.
+func (s *scenario) complete() (*engine, *worker) {
 	s.Helper()
 	e := s.engine("ops@desk")
 	w := e.gpuWorker("gpu-1", 1)
@@ -101,7 +101,7 @@ func (s *scenario) whole() (*engine, *worker) {
 	return e, w
 }
 
-// made is the same without the card in the VM.
+// made is an engine and a configured GPU worker, stopped and without its card.
 func (s *scenario) made() (*engine, *worker) {
 	s.Helper()
 	e := s.engine("ops@desk")
@@ -110,9 +110,9 @@ func (s *scenario) made() (*engine, *worker) {
 	return e, w
 }
 
-// untouched makes calls about a VM that is not the one meant. An attach may see
-// first that the card is claimed for another worker.
-func (s *scenario) untouched(e *engine, w *worker, calls ...call) {
+// conflicts makes calls that must not change the VM, since it is not the one of the
+// reference. An attach may first see that the card is claimed for another worker.
+func (s *scenario) conflicts(e *engine, w *worker, calls ...call) {
 	s.Helper()
 	before := s.state()
 	for _, c := range calls {
@@ -122,5 +122,5 @@ func (s *scenario) untouched(e *engine, w *worker, calls ...call) {
 		}
 		e.isOneOf(c.name, e.do(c, w), kinds...)
 	}
-	s.same("calls about a VM that is not the one meant", before)
+	s.same("calls for a VM that is not the one of the reference", before)
 }

@@ -8,33 +8,33 @@ import (
 
 // Lab is one simulated hypervisor.
 type Lab interface {
-	// Setting tells what there is to work with.
+	// Setting describes the simulated hypervisor.
 	Setting() Setting
-	// Open connects one more engine, all of whose requests go over the wire.
+	// Open connects one more engine. All of its requests go over the wire.
 	Open(wire *Wire) hypervisor.Backend
-	Hands
+	Operator
 }
 
-// Setting is what a Lab has.
+// Setting describes what a Lab has.
 type Setting struct {
 	Host     string
-	Card     pci.CardRef // a GPU of Host that nobody has, fit to be passed through
+	Card     pci.CardRef // a free GPU of Host that can be passed through
 	Template inventory.VMRef
 	Storage  string            // that of the template's disk
-	Machine  inventory.Machine // what workers are to be, without the card
+	Machine  inventory.Machine // the declared machine of workers, without the card
 }
 
-// Hands are a person at the hypervisor, who does what they like. What they do is
-// done when the method returns.
-type Hands interface {
-	// Make makes a stopped VM of somebody else on the Setting's host, and returns
-	// its identifier: the given one, or any when that is "".
+// Operator is a person who changes VMs on the hypervisor. A change is complete when
+// the method returns.
+type Operator interface {
+	// Make makes a stopped foreign VM on the Setting's host, and returns its
+	// identifier: the given one, or any when that is "".
 	Make(name, id string) string
-	// Remove destroys a VM, whatever speaks against it.
+	// Remove destroys a VM, even a protected or locked one.
 	Remove(id string)
-	// Edit shows a VM to change, and writes back what change did to it.
+	// Edit calls change with a VM, and writes the changed VM back.
 	Edit(id string, change func(*VM))
-	// Fail lets the next task of the hypervisor fail with the text.
+	// Fail makes the next task of the hypervisor fail with the text.
 	Fail(text string)
 }
 
@@ -43,15 +43,15 @@ type VM struct {
 	Name, UUID string
 	Note       string
 	Tags       []string
-	Lock       string // by what it is locked, "backup"; "" for nothing
+	Lock       string // the reason of a lock, "backup"; "" when not locked
 	Running    bool
 	Protected  bool
 	Card       *pci.CardRef // in its configuration
 }
 
-// see shows a VM.
-func see(hands Hands, id string) VM {
+// see reads a VM.
+func see(operator Operator, id string) VM {
 	var seen VM
-	hands.Edit(id, func(vm *VM) { seen = *vm })
+	operator.Edit(id, func(vm *VM) { seen = *vm })
 	return seen
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// life goes through every method, from the clone to the end.
+// life calls every method, from the clone to the removal.
 func (s suite) life(t *testing.T) {
 	kinds := map[string]func(*engine) *worker{
 		"a GPU worker":   func(e *engine) *worker { return e.gpuWorker("gpu-1", 1) },
@@ -25,27 +25,27 @@ func (s suite) life(t *testing.T) {
 			before := s.state()
 			w := declare(e)
 			s.twice(e, w, s.running(w)...)
-			s.isWhole(w)
+			s.isComplete(w)
 			s.twice(e, w, park, stop, unpark, start, agent, setRecord)
-			s.isWhole(w)
+			s.isComplete(w)
 			s.twice(e, w, s.ending(w)...)
 			s.same("after the worker's end", before)
 		})
 		for from := range 2 {
 			s.scene(t, fmt.Sprintf("%s, with every second handle lost, from %d", name, from+1), func(s *scenario) {
 				e := s.engine("ops@desk")
-				e.forgets = new(from + 1)
+				e.loses = new(from + 1)
 				before := s.state()
 				w := declare(e)
 				e.must(w, s.running(w)...)
-				s.isWhole(w)
+				s.isComplete(w)
 				e.must(w, s.ending(w)...)
 				s.same("after the worker's end", before)
 			})
 		}
 		s.scene(t, name+", with handles that are garbage", func(s *scenario) {
 			e := s.engine("ops@desk")
-			e.bears = true
+			e.retries = true
 			w := declare(e)
 			for _, c := range s.running(w) {
 				if _, err := e.once(c, w, `}{"task":`); err != nil {
@@ -53,12 +53,12 @@ func (s suite) life(t *testing.T) {
 				}
 				e.must(w, c)
 			}
-			s.isWhole(w)
+			s.isComplete(w)
 		})
 	}
 }
 
-// twice does each call to its end, and then once more, which changes nothing.
+// twice makes each call until it is done, and then again, which must change nothing.
 func (s *scenario) twice(e *engine, w *worker, calls ...call) {
 	s.Helper()
 	for _, c := range calls {
@@ -69,8 +69,8 @@ func (s *scenario) twice(e *engine, w *worker, calls ...call) {
 	}
 }
 
-// isWhole fails the test unless the worker is as declared, and nobody else is.
-func (s *scenario) isWhole(w *worker) {
+// isComplete fails the test unless the worker is as declared and has only one VM.
+func (s *scenario) isComplete(w *worker) {
 	s.Helper()
 	snapshot := s.observe()
 	vm := s.vm(w)
@@ -96,8 +96,8 @@ func (s *scenario) isWhole(w *worker) {
 	}
 }
 
-// withMACs are declared network cards with the MACs that the VM has where none is
-// declared: every card that there is has one, before the VM is started.
+// withMACs are declared network cards with the MACs of the VM where none is declared:
+// every card of a VM has a MAC before the VM is started.
 func (s *scenario) withMACs(declared []inventory.NIC, vm *inventory.VM) []inventory.NIC {
 	s.Helper()
 	nics := slices.Clone(declared)
@@ -113,7 +113,7 @@ func (s *scenario) withMACs(declared []inventory.NIC, vm *inventory.VM) []invent
 	return nics
 }
 
-// isDeclared compares what VMs run with and what was declared for them.
+// isDeclared compares the configuration of a VM with the declaration.
 func (s *scenario) isDeclared(w *worker, vm *inventory.VM) {
 	s.Helper()
 	expected := w.machine
@@ -126,7 +126,7 @@ func (s *scenario) isDeclared(w *worker, vm *inventory.VM) {
 		}
 	}
 	record := *vm.Record
-	record.Version, record.VM = w.record.Version, w.record.VM // "" is a proof less, where we do not choose it
+	record.Version, record.VM = w.record.Version, w.record.VM // may be "" where the hypervisor chooses it
 	if record != w.record {
 		s.Errorf("VM %s has the record (- declared, + is):\n%s", vm.ID, cmp.Diff(w.record, record))
 	}
@@ -139,6 +139,6 @@ func (s *scenario) agentAnswers(id string) {
 		s.Fatal(err)
 	}
 	if vm := snapshot.VM(id); vm.Agent != inventory.On || len(vm.Addresses) == 0 || slices.Contains(vm.Addresses, "") {
-		s.Errorf("a look asks the guest of VM %s in vain: %q, %v", id, vm.Agent, vm.Addresses)
+		s.Errorf("Observe gets no answer from the guest of VM %s: %q, %v", id, vm.Agent, vm.Addresses)
 	}
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// looks are scenarios about what is seen, and that it is as the capabilities say.
+// looks are scenarios about observations, which must agree with the capabilities.
 func (s suite) looks(t *testing.T) {
 	s.scene(t, "one VM", func(s *scenario) {
-		e, w := s.whole()
+		e, w := s.complete()
 		one, err := e.b.ObserveVM(context.Background(), w.ref)
 		if err != nil || one == nil {
 			s.Fatalf("the VM is not seen: %v", err)
@@ -25,15 +25,15 @@ func (s suite) looks(t *testing.T) {
 		all := s.vm(w)
 		all.Agent, all.Addresses = "", nil
 		if diff := cmp.Diff(all, one, cmpopts.EquateEmpty()); diff != "" {
-			s.Errorf("a look at one VM and a look at all differ (- all, + one):\n%s", diff)
+			s.Errorf("ObserveVM and Observe differ (- all, + one):\n%s", diff)
 		}
 		s.lab.Remove(w.ref.ID)
 		if one, err = e.b.ObserveVM(context.Background(), w.ref); one != nil || err != nil {
-			s.Errorf("a VM that is gone is seen as %+v, %v", one, err)
+			s.Errorf("a missing VM is seen as %+v, %v", one, err)
 		}
 	})
 	s.scene(t, "what waits for a restart", func(s *scenario) {
-		e, w := s.whole()
+		e, w := s.complete()
 		was := w.machine.MemoryMiB
 		w.machine.MemoryMiB += 1024
 		e.must(w, configure)
@@ -41,11 +41,11 @@ func (s suite) looks(t *testing.T) {
 			s.Errorf("it runs with %d MiB and waits for %d MiB, want %d and %d", vm.Applied.MemoryMiB, vm.Machine.MemoryMiB, was, w.machine.MemoryMiB)
 		}
 		e.must(w, stop, start, agent)
-		s.isWhole(w)
+		s.isComplete(w)
 	})
 	s.scene(t, "a clone under way", func(s *scenario) {
 		e := s.engine("ops@desk")
-		e.bears = true // the handle of the clone is lost
+		e.retries = true // the handle of the clone is lost
 		w := e.worker("plain-1", "plain", 1)
 		before := len(s.observe().VMs)
 		wait, err := e.once(clone, w, "")
@@ -73,7 +73,7 @@ func (s suite) looks(t *testing.T) {
 	s.scene(t, "identifiers", (*scenario).identifiers)
 	s.scene(t, "hosts", (*scenario).hosts)
 	s.scene(t, "where claims are", func(s *scenario) {
-		_, w := s.whole()
+		_, w := s.complete()
 		claim := s.observe().Claim(s.set.Card)
 		if claim == nil || claim.Stale != "" || claim.Problem != "" {
 			s.Fatalf("the claim is seen as %+v", claim)
@@ -121,7 +121,7 @@ func (s *scenario) identifiers() {
 	}
 }
 
-// hosts checks when a VM has one, and what is seen of groups.
+// hosts checks when a VM has a host, and whether groups are visible.
 func (s *scenario) hosts() {
 	e, w := s.made()
 	e.must(w, attach)

@@ -9,7 +9,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// marks are scenarios about what makes a VM known as ours.
+// marks are scenarios about the marks by which a VM is ours.
 func (s suite) marks(t *testing.T) {
 	s.adoption(t)
 	s.scene(t, "the record is written and read", func(s *scenario) {
@@ -34,15 +34,15 @@ func (s suite) marks(t *testing.T) {
 		}
 	})
 	s.scene(t, "disowned", func(s *scenario) {
-		e, w := s.whole()
+		e, w := s.complete()
 		s.lab.Edit(w.ref.ID, func(vm *VM) { vm.Note, vm.Tags = "made by eve\n"+vm.Note, append(vm.Tags, "theirs") })
 		was := see(s.lab, w.ref.ID)
 		s.twice(e, w, disown)
 		s.isDisowned(w)
 		if is := see(s.lab, w.ref.ID); is.UUID != was.UUID || !slices.Equal(is.Tags, []string{"theirs"}) || !strings.Contains(is.Note, "made by eve") {
-			s.Errorf("it was %+v, and is %+v", was, is)
+			s.Errorf("it was %+v, now it is %+v", was, is)
 		}
-		s.untouched(e, w, without(s.touching(), disown)...)
+		s.conflicts(e, w, without(s.changing(), disown)...)
 	})
 	s.scene(t, "what a later program added is kept", func(s *scenario) {
 		const added, flag = "gpu-uuid=GPU-1%2F2", "proven"
@@ -65,19 +65,19 @@ func (s suite) marks(t *testing.T) {
 			s.Errorf("the record is %+v", record)
 		}
 	})
-	for name, line := range unbelievable {
+	for name, line := range unusableRecords {
 		s.scene(t, "a record that is "+name+" is never written", func(s *scenario) {
-			e, w := s.whole()
+			e, w := s.complete()
 			s.lab.Edit(w.ref.ID, func(vm *VM) { vm.Note = line })
-			s.untouched(e, w, append(s.touching(), adopt)...)
+			s.conflicts(e, w, append(s.changing(), adopt)...)
 			if vm := s.vm(w); vm.RecordProblem == "" || vm.Record != nil {
-				s.Errorf("it is believed: %+v", vm.Record)
+				s.Errorf("the record is used: %+v", vm.Record)
 			}
 		})
 	}
 }
 
-// adoption are scenarios about VMs that a person gives us.
+// adoption are scenarios about VMs that a person wants to adopt.
 func (s suite) adoption(t *testing.T) {
 	s.scene(t, "adopted", func(s *scenario) {
 		e := s.engine("ops@desk")
@@ -90,7 +90,7 @@ func (s suite) adoption(t *testing.T) {
 			s.Errorf("it is %s (%s), %+v", ownership, why, vm.Record)
 		}
 		if after.UUID != before.UUID || !slices.Contains(after.Tags, "theirs") || !strings.Contains(after.Note, "made by eve") {
-			s.Errorf("something of theirs is gone: %+v", after)
+			s.Errorf("other tags or notes are gone: %+v", after)
 		}
 		e.must(w, start, park, unprotect, stop, destroy)
 	})
@@ -108,13 +108,13 @@ func (s suite) adoption(t *testing.T) {
 		})
 	}
 	s.scene(t, "not adopted: another worker's", func(s *scenario) {
-		e, w := s.whole()
+		e, w := s.complete()
 		w.record.Worker, w.record.UUID = "gpu-5", w.ref.UUID
 		_ = e.refused(w, adopt, fault.Conflict)
 	})
 }
 
-// isDisowned fails the test unless the worker's VM is nobody's and works on.
+// isDisowned fails the test unless the worker's VM is foreign and still runs.
 func (s *scenario) isDisowned(w *worker) {
 	s.Helper()
 	vm := s.vm(w)
@@ -125,7 +125,7 @@ func (s *scenario) isDisowned(w *worker) {
 	s.claimedBy(nil)
 }
 
-// given is a VM of somebody else that is to be worker gpu-5.
+// given is a foreign VM that is to become worker gpu-5.
 func (s *scenario) given(e *engine) *worker {
 	s.Helper()
 	id := s.lab.Make("trainer", "")

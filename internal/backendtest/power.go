@@ -9,10 +9,10 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// power are scenarios about starts, stops and ends.
+// power are scenarios about start, stop and destroy.
 func (s suite) power(t *testing.T) {
 	s.scene(t, "a protected VM is not destroyed", func(s *scenario) {
-		e, w := s.whole()
+		e, w := s.complete()
 		e.must(w, stop)
 		_ = e.refused(w, destroy, fault.Conflict)
 		e.must(w, unprotect)
@@ -21,7 +21,7 @@ func (s suite) power(t *testing.T) {
 		e.must(w, unprotect, destroy)
 	})
 	s.scene(t, "a running VM is not destroyed", func(s *scenario) {
-		e, w := s.whole()
+		e, w := s.complete()
 		e.must(w, unprotect)
 		before := s.state()
 		if err := e.do(destroy, w); err == nil {
@@ -42,7 +42,7 @@ func (s suite) power(t *testing.T) {
 		s.lab.Edit(w.ref.ID, func(vm *VM) { vm.Lock = "" })
 		e.must(w, configure, attach, start)
 	})
-	s.scene(t, "the guest is waited for", func(s *scenario) {
+	s.scene(t, "agent waits for the guest", func(s *scenario) {
 		e, w := s.made()
 		e.must(w, start)
 		if wait, err := e.once(agent, w, ""); wait == nil || wait.Again <= 0 || err != nil {
@@ -53,8 +53,8 @@ func (s suite) power(t *testing.T) {
 	s.failures(t)
 }
 
-// failures are scenarios about tasks that fail. Its text is told, and the next try
-// goes well.
+// failures are scenarios about tasks that fail: the error has the task's text, and
+// the next try succeeds.
 func (s suite) failures(t *testing.T) {
 	const text = "no space left on device"
 	for name, play := range map[string]struct {

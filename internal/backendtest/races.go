@@ -11,7 +11,7 @@ import (
 
 const raceSeeds = 60
 
-// races let two engines want one card at once, over networks of random speed.
+// races let two engines claim one card at once, over networks of random speed.
 func (s suite) races(t *testing.T) {
 	won := map[string]int{}
 	for seed := 0; seed < raceSeeds && !t.Failed(); seed += s.every {
@@ -23,14 +23,14 @@ func (s suite) races(t *testing.T) {
 	t.Logf("%v", won)
 }
 
-// race gives the name of the worker that got the card.
+// race returns the name of the worker that got the card.
 func (s *scenario) race(seed uint64) string {
 	workers := []*worker{s.claimant("ops@desk", "gpu-1", 1), s.claimant("eve@elsewhere", "vision-1", 2)}
 	errs := make([]error, len(workers))
 	var group sync.WaitGroup
 	for i, w := range workers {
 		e := s.engine(w.record.By)
-		e.wire.gate = slow(rand.New(rand.NewPCG(seed, uint64(i))))
+		e.wire.delay = slow(rand.New(rand.NewPCG(seed, uint64(i))))
 		group.Go(func() {
 			for _, c := range []call{claim, attach, start} {
 				if errs[i] = e.do(c, w); errs[i] != nil {
@@ -57,13 +57,13 @@ func (s *scenario) race(seed uint64) string {
 			s.isRunning(w, false)
 		}
 	}
-	if winner == "nobody" { // both may yield; then either can have it
+	if winner == "nobody" { // both may yield; then either can claim it
 		s.engine("ops@desk").must(workers[0], claim, attach, start)
 	}
 	return winner
 }
 
-// slow is a network on which everything takes a while, each time another.
+// slow is a network with random delays.
 func slow(random *rand.Rand) func() {
 	var mu sync.Mutex
 	return func() {

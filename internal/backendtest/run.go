@@ -19,10 +19,10 @@ type suite struct {
 	every int
 }
 
-// Run holds a backend against everything that package hypervisor promises. make
-// starts a new simulated hypervisor, whose end it leaves to t.Cleanup; it is called
-// once in each bubble of simulated time. every is by how many requests the tests go
-// on that lose one: thorough.Every.
+// Run tests a backend against the rules of package hypervisor. make starts a new
+// simulated hypervisor and stops it with t.Cleanup; it is called once in each bubble
+// of simulated time. Tests that lose one request try every n-th one, where n is every;
+// see thorough.Every.
 func Run(t *testing.T, every int, make func(t *testing.T) Lab) {
 	s := suite{make, every}
 	t.Run("life", s.life)
@@ -52,7 +52,7 @@ func (s suite) bubble(t *testing.T, play func(*scenario)) {
 	})
 }
 
-// observe looks at everything, past all wires that are meddled with.
+// observe observes everything, over an undisturbed wire.
 func (s *scenario) observe() *inventory.Snapshot {
 	s.Helper()
 	snapshot, err := s.lab.Open(&Wire{}).Observe(context.Background(), hypervisor.Scope{Cards: true, NewVMs: 2})
@@ -62,7 +62,7 @@ func (s *scenario) observe() *inventory.Snapshot {
 	return snapshot
 }
 
-// state is what there is of VMs and claims.
+// state is the state of all VMs and claims, as text.
 func (s *scenario) state() string {
 	s.Helper()
 	snapshot := s.observe()
@@ -73,15 +73,15 @@ func (s *scenario) state() string {
 	return string(bytes.TrimSpace(text))
 }
 
-// same fails the test when VMs or claims are not as they were.
+// same fails the test when the state of VMs or claims has changed.
 func (s *scenario) same(after, before string) {
 	s.Helper()
 	if now := s.state(); now != before {
-		s.Errorf("%s: VMs and claims are not as they were (- before, + now):\n%s", after, cmp.Diff(before, now))
+		s.Errorf("%s: VMs or claims have changed (- before, + now):\n%s", after, cmp.Diff(before, now))
 	}
 }
 
-// vm is a worker's VM as a look shows it.
+// vm is a worker's VM as Observe shows it.
 func (s *scenario) vm(w *worker) *inventory.VM {
 	s.Helper()
 	vm := s.observe().VM(w.ref.ID)
@@ -91,8 +91,8 @@ func (s *scenario) vm(w *worker) *inventory.VM {
 	return vm
 }
 
-// claimedBy fails the test unless the card is claimed for that VM of the worker,
-// or by nobody when w is nil.
+// claimedBy fails the test unless the card is claimed for the worker and its VM, or
+// not claimed when w is nil.
 func (s *scenario) claimedBy(w *worker) {
 	s.Helper()
 	claim := s.observe().Claim(s.set.Card)

@@ -8,40 +8,40 @@ import (
 // errBroken is what a client reads when the connection breaks.
 var errBroken = errors.New("the connection broke")
 
-// Wire is the connection of one engine. A Lab's transport carries every request
-// through it, so that requests can be counted, lost, and met by somebody else's
-// change.
+// Wire is the connection of one engine. A Lab's transport sends every request through
+// it, so that requests can be counted and lost, and somebody else can change something
+// just before a write.
 type Wire struct {
-	mu       sync.Mutex
-	requests int
-	writes   int
-	cut      Cut
-	lost     int    // requests that were lost
-	unsure   int    // those of them that write
-	meets    func() // happens before the next write
-	gate     func() // is passed by each request on its way there, and by its answer
+	mu          sync.Mutex
+	requests    int
+	writes      int
+	cut         Cut
+	lost        int    // number of lost requests
+	unsure      int    // number of lost requests that write
+	beforeWrite func() // called once before the next write
+	delay       func() // called before each request and before its answer
 }
 
 // Cut says which request of a Wire is lost, and how.
 type Cut struct {
-	At    int  // the request, from 1; 0 for none
-	Late  bool // it is carried out, and the answer is lost
-	Kills bool // all after it are lost too: the process is dead
+	At    int  // number of the request, from 1; 0 for none
+	Late  bool // it is carried out, but the answer is lost
+	Kills bool // all later requests are lost too: the process is dead
 }
 
-// Carry carries one request: it calls do, which sends it and reads the answer.
-// write reports whether it may change something.
+// Carry handles one request: do sends it and reads the answer. write reports whether
+// the request may change something.
 func (w *Wire) Carry(write bool, do func() error) error {
 	lost, late := w.begin(write)
 	if lost && !late {
 		return errBroken
 	}
-	if w.gate != nil {
-		w.gate()
-		defer w.gate()
+	if w.delay != nil {
+		w.delay()
+		defer w.delay()
 	}
-	if meets := w.met(write); meets != nil {
-		meets()
+	if before := w.takeBeforeWrite(write); before != nil {
+		before()
 	}
 	if err := do(); err != nil {
 		return err
@@ -52,14 +52,14 @@ func (w *Wire) Carry(write bool, do func() error) error {
 	return nil
 }
 
-// loses has a request lost, counted from now on.
+// loses makes a request be lost; cut.At counts from now on.
 func (w *Wire) loses(cut Cut) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cut, w.cut.At = cut, w.requests+cut.At
 }
 
-// begin counts a request, and tells what becomes of it.
+// begin counts a request, and reports whether it is lost.
 func (w *Wire) begin(write bool) (lost, late bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -78,18 +78,18 @@ func (w *Wire) begin(write bool) (lost, late bool) {
 	return lost, w.cut.Late && !dead
 }
 
-func (w *Wire) met(write bool) func() {
+func (w *Wire) takeBeforeWrite(write bool) func() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	meets := w.meets
-	if !write || meets == nil {
+	before := w.beforeWrite
+	if !write || before == nil {
 		return nil
 	}
-	w.meets = nil
-	return meets
+	w.beforeWrite = nil
+	return before
 }
 
-// counted is how many requests wrote so far, and how many of those were lost.
+// counted is the number of requests that write, and how many of them were lost.
 func (w *Wire) counted() (writes, unsure int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -103,5 +103,5 @@ func (w *Wire) wasCut() bool {
 	return w.lost > 0
 }
 
-// dead reports whether the process is.
+// dead reports whether the process is dead.
 func (w *Wire) dead() bool { return w.cut.Kills && w.wasCut() }

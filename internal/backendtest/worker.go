@@ -8,17 +8,17 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// worker is one that engines make, change and end.
+// worker is a worker that engines make, change and destroy.
 type worker struct {
 	record  inventory.Record
 	ref     inventory.VMRef
 	machine inventory.Machine
 	card    *inventory.Card  // nil for a plain worker
-	seen    inventory.Record // the claim that the plan was made with
+	seen    inventory.Record // the claim when the plan was made
 }
 
-// worker declares a worker of a pool, the nth VM of it. Where the hypervisor does
-// not choose identifiers it gets a free one.
+// worker declares a worker of a pool; n makes the UUID of its VM. Where the hypervisor
+// does not choose identifiers, it gets a free one.
 func (e *engine) worker(name, pool string, n int) *worker {
 	e.Helper()
 	w := &worker{machine: e.set.Machine}
@@ -33,7 +33,7 @@ func (e *engine) worker(name, pool string, n int) *worker {
 	return w
 }
 
-// gpuWorker is a worker that is to have the card of the setting.
+// gpuWorker declares a worker with the card of the setting.
 func (e *engine) gpuWorker(name string, n int) *worker {
 	e.Helper()
 	w := e.worker(name, "gpu", n)
@@ -119,8 +119,8 @@ var (
 	}}
 )
 
-// making are the calls that make a worker up to its configuration, with the claim
-// where it belongs: before the VM where there is a register, else in the VM.
+// making are the calls that make and configure a worker's VM and claim its card: the
+// claim comes first where there is a register, else last.
 func (s *scenario) making(w *worker) []call {
 	switch {
 	case w.card == nil:
@@ -131,7 +131,7 @@ func (s *scenario) making(w *worker) []call {
 	return []call{claim, clone, configure}
 }
 
-// running are the calls that make a worker whole.
+// running are the calls that make a complete, running worker.
 func (s *scenario) running(w *worker) []call {
 	calls := s.making(w)
 	if w.card != nil {
@@ -140,7 +140,7 @@ func (s *scenario) running(w *worker) []call {
 	return append(calls, start, agent)
 }
 
-// ending are the calls that end a worker.
+// ending are the calls that delete a worker.
 func (s *scenario) ending(w *worker) []call {
 	calls := []call{unprotect, stop, destroy}
 	if w.card != nil {

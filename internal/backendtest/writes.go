@@ -7,11 +7,10 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-// seenByEve is what somebody else writes into the note of a VM.
+// seenByEve is what another person writes into the note of a VM.
 const seenByEve = "seen by eve"
 
-// writes meets the write of each call by somebody else's change of the VM, between
-// our look and our write.
+// writes changes the VM by hand between the read and the write of each call.
 func (s suite) writes(t *testing.T) {
 	prepare := func(e *engine, w *worker) {}
 	parked := func(e *engine, w *worker) { e.must(w, park) }
@@ -27,23 +26,23 @@ func (s suite) writes(t *testing.T) {
 		s.scene(t, c.name, func(s *scenario) {
 			e, w := s.made()
 			c.prepare(e, w)
-			s.meets(e, w, c.call)
+			s.comesSecond(e, w, c.call)
 		})
 	}
 	s.scene(t, "claim", func(s *scenario) {
 		if !s.can.ClaimsInVM {
-			s.Skip("a claim is no change of a VM")
+			s.Skip("a claim does not change a VM")
 		}
 		e, w := s.made()
 		e.must(w, release)
-		s.meets(e, w, claim)
+		s.comesSecond(e, w, claim)
 	})
 	s.scene(t, "release", func(s *scenario) {
 		if !s.can.ClaimsInVM {
-			s.Skip("a claim is no change of a VM")
+			s.Skip("a claim does not change a VM")
 		}
 		e, w := s.made()
-		s.meets(e, w, release)
+		s.comesSecond(e, w, release)
 	})
 	s.becomesAnother(t)
 	s.scene(t, "another's clone before ours", func(s *scenario) {
@@ -51,7 +50,7 @@ func (s suite) writes(t *testing.T) {
 		w, other := e.worker("plain-1", "plain", 1), e.worker("plain-1", "plain", 2)
 		other.record.VM, other.ref.ID = w.record.VM, w.ref.ID
 		var between string
-		e.wire.meets = func() {
+		e.wire.beforeWrite = func() {
 			s.engine("eve@elsewhere").must(other, clone)
 			between = s.state()
 		}
@@ -61,7 +60,7 @@ func (s suite) writes(t *testing.T) {
 	s.scene(t, "another worker's claim before ours", func(s *scenario) {
 		e := s.engine("ops@desk")
 		w, other := s.claimant("ops@desk", "gpu-1", 1), s.claimant("eve@elsewhere", "vision-1", 2)
-		e.wire.meets = func() { s.engine("eve@elsewhere").must(other, claim) }
+		e.wire.beforeWrite = func() { s.engine("eve@elsewhere").must(other, claim) }
 		err := e.do(claim, w)
 		e.isOneOf("claim", err, fault.Exists)
 		s.names(err, "vision-1")
@@ -72,12 +71,12 @@ func (s suite) writes(t *testing.T) {
 	})
 }
 
-// meets does a call whose write comes second. It has to look again, and to leave
-// what the other one wrote.
-func (s *scenario) meets(e *engine, w *worker, c call) {
+// comesSecond makes a call whose write comes after another write. The call must read
+// again and keep what the other write changed.
+func (s *scenario) comesSecond(e *engine, w *worker, c call) {
 	s.Helper()
 	var between string
-	e.wire.meets = func() {
+	e.wire.beforeWrite = func() {
 		s.lab.Edit(w.ref.ID, func(vm *VM) { vm.Note = seenByEve + "\n" + vm.Note })
 		between = s.state()
 	}
@@ -86,7 +85,7 @@ func (s *scenario) meets(e *engine, w *worker, c call) {
 		s.Fatalf("%s wrote nothing", c.name)
 	}
 	if wait == nil || err != nil {
-		s.Errorf("%s: its write came second, and it gave %+v, %v", c.name, wait, err)
+		s.Errorf("%s: its write came second, and it returned %+v, %v", c.name, wait, err)
 	}
 	s.same(c.name+", whose write came second", between)
 	e.must(w, c)
@@ -94,19 +93,19 @@ func (s *scenario) meets(e *engine, w *worker, c call) {
 		s.Errorf("%s is done, and nothing has changed", c.name)
 	}
 	if note := see(s.lab, w.ref.ID).Note; !strings.Contains(note, seenByEve) {
-		s.Errorf("%s wrote over what somebody else wrote: %q", c.name, note)
+		s.Errorf("%s overwrote the other write: %q", c.name, note)
 	}
 }
 
-// becomesAnother lets the VM become somebody else's between our look and our
-// write.
+// becomesAnother turns the VM into a foreign one between the read and the write of a
+// call.
 func (s suite) becomesAnother(t *testing.T) {
 	for _, c := range []call{configure, attach, park, unprotect} {
 		s.scene(t, c.name+" of a VM that becomes another one", func(s *scenario) {
 			e, w := s.made()
 			w.machine.Cores++
 			var between string
-			e.wire.meets = func() {
+			e.wire.beforeWrite = func() {
 				s.lab.Edit(w.ref.ID, func(vm *VM) { vm.Name, vm.Note, vm.Tags = "payroll", "do not touch", nil })
 				between = s.state()
 			}

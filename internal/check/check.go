@@ -15,12 +15,11 @@ import (
 	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
-// Run checks one hypervisor against the documents and returns what it found, by
-// layers from the bottom. A finding fails when it stands in the way of a worker
-// that is declared, or would sooner or later. What is wrong with a host or card
-// that no worker needs is told as information.
+// Run checks one hypervisor against the documents and returns its findings, ordered by
+// layer. A finding fails when it blocks a declared worker, now or later. Problems of a
+// host or card that no worker needs are information only.
 func Run(in planner.Input) []finding.Finding {
-	c := &checker{in: in, world: in.Snapshot, capacity: place.NewCapacity(in.Snapshot), free: map[pci.CardRef]bool{}, at: map[key]int{}}
+	c := &checker{in: in, world: in.Snapshot, capacity: place.NewCapacity(in.Snapshot), free: map[pci.CardRef]bool{}, index: map[key]int{}}
 	c.add(place.CheckVersion(c.world))
 	if f := place.CheckWritable(c.world); f.Blocks() {
 		c.add(f)
@@ -43,22 +42,22 @@ type checker struct {
 	in    planner.Input
 	world *inventory.Snapshot
 
-	capacity *place.Capacity      // nothing of it is given away
-	free     map[pci.CardRef]bool // cards that were judged for pools that do not have them
+	capacity *place.Capacity      // without allocations
+	free     map[pci.CardRef]bool // cached results for pools that do not hold the card
 
 	found []finding.Finding
-	at    map[key]int // where in found
+	index map[key]int // index in found
 }
 
-// key tells findings apart: the same is said once, by its gravest verdict.
+// key identifies a finding: equal findings are reported once, with the worst verdict.
 type key struct {
 	id     finding.ID
 	where  fault.Place
 	reason string
 }
 
-// gravity orders verdicts.
-func gravity(v finding.Verdict) int {
+// severity orders verdicts.
+func severity(v finding.Verdict) int {
 	return slices.Index([]finding.Verdict{finding.Pass, finding.Info, finding.Unknown, finding.Fail}, v)
 }
 
@@ -66,19 +65,19 @@ func (c *checker) add(findings ...finding.Finding) {
 	for _, f := range findings {
 		k := key{f.ID, f.Where, f.Reason}
 		k.where.Worker = ""
-		i, known := c.at[k]
+		i, known := c.index[k]
 		switch {
 		case !known:
-			c.at[k] = len(c.found)
+			c.index[k] = len(c.found)
 			c.found = append(c.found, f)
-		case gravity(f.Verdict) > gravity(c.found[i].Verdict):
+		case severity(f.Verdict) > severity(c.found[i].Verdict):
 			c.found[i] = f
 		}
 	}
 }
 
-// inform adds findings about something that is only one of several choices: what
-// fails there fails nothing yet.
+// inform adds findings about one of several choices: a fail there is only
+// information, since another choice may be used.
 func (c *checker) inform(findings ...finding.Finding) {
 	for _, f := range findings {
 		if f.Verdict == finding.Fail {
@@ -117,8 +116,8 @@ func (c *checker) hosts() {
 	}
 }
 
-// neededHosts are the hosts that the documents name, and those where the pools'
-// cards are.
+// neededHosts are the hosts that the documents name, and those of cards that are
+// claimed for the pools.
 func (c *checker) neededHosts() []string {
 	var names []string
 	for _, pool := range c.in.Pools {
@@ -142,8 +141,8 @@ func (c *checker) neededHosts() []string {
 	return slices.Compact(names)
 }
 
-// pool checks the cards that a pool may use, and what its VMs need of each host
-// where they may live.
+// pool checks the cards that a pool may use, and its requirements on each host that
+// it may use.
 func (c *checker) pool(pool *v1alpha1.WorkerPool) {
 	if !pool.IsGPU() {
 		needs := planner.RequirementsOf(c.world.Capabilities, pool, pool.WorkerName(1), nil)
@@ -179,11 +178,11 @@ func (c *checker) allowed(names []string) []string {
 	return names
 }
 
-// exactCard checks a card that a document names: all that is wrong with it fails.
+// exactCard checks a card that a document names: every problem of it fails.
 func (c *checker) exactCard(pool *v1alpha1.WorkerPool, needs place.Requirements) {
 	host := c.world.Host(needs.Card.Ref.Host)
 	if host == nil || !host.Online {
-		return // said by hosts already
+		return // already reported by hosts
 	}
 	there := place.CheckCardThere(c.world, host, needs.Card.Ref.Slot)
 	c.add(there)
@@ -196,8 +195,8 @@ func (c *checker) exactCard(pool *v1alpha1.WorkerPool, needs place.Requirements)
 	}
 }
 
-// cardsOf checks the cards of a host that a selector may take. Each is one choice
-// of several.
+// cardsOf checks the cards of a host that match a selector. Each is one of several
+// choices.
 func (c *checker) cardsOf(pool *v1alpha1.WorkerPool, needs place.Requirements, name string) {
 	host := c.world.Host(name)
 	if host == nil || !host.Online {
@@ -207,16 +206,16 @@ func (c *checker) cardsOf(pool *v1alpha1.WorkerPool, needs place.Requirements, n
 	for _, device := range c.capacity.Cards(*needs.Card, host) {
 		exact := needs
 		exact.Card = &place.CardRequirements{Ref: host.Ref(device)}
-		free = c.oneOfSeveral(pool, host, exact) || free
+		free = c.matchingCard(pool, host, exact) || free
 	}
 	if free {
 		c.host(needs, name, false)
 	}
 }
 
-// oneOfSeveral checks a card that a selector may take, once for all pools that do not
-// have it, and reports whether it can be had.
-func (c *checker) oneOfSeveral(pool *v1alpha1.WorkerPool, host *inventory.Host, needs place.Requirements) (free bool) {
+// matchingCard checks a card that matches a selector, once for all pools that do not
+// hold it, and reports whether a new worker can use it.
+func (c *checker) matchingCard(pool *v1alpha1.WorkerPool, host *inventory.Host, needs place.Requirements) (free bool) {
 	worker, card := c.holder(pool, needs.Card.Ref), needs.Card.Ref
 	free, judged := c.free[card]
 	if worker.Worker == "" && judged {
@@ -230,7 +229,7 @@ func (c *checker) oneOfSeveral(pool *v1alpha1.WorkerPool, host *inventory.Host, 
 	return free
 }
 
-// card checks one card that is there, and reports whether it can be had by a new worker.
+// card checks one existing card and reports whether a new worker can use it.
 func (c *checker) card(host *inventory.Host, needs place.Requirements, worker place.Holder, named bool) (free bool) {
 	device := *host.Device(needs.Card.Ref.Slot)
 	findings := place.CheckCardFree(c.world, host, device, worker)
@@ -246,8 +245,7 @@ func (c *checker) card(host *inventory.Host, needs place.Requirements, worker pl
 	if blocking, _ := place.Split(findings); len(blocking) > 0 || !iommu {
 		return false
 	}
-	// A worker that runs with its card is not unwell because its host said nothing
-	// lately; only who takes a card must know.
+	// Host facts are required only for taking a card, not for a worker that runs with it.
 	required := c.in.Hypervisor != nil && c.in.Hypervisor.Spec.RequireHostFacts && !place.RunsWith(c.world, worker.VM, needs.Card.Ref)
 	facts := place.CheckHostFacts(c.world, host, device, required)
 	facts = place.ProvenByVM(c.world, worker.VM, needs.Card.Ref, facts)
@@ -255,8 +253,8 @@ func (c *checker) card(host *inventory.Host, needs place.Requirements, worker pl
 	return worker.VM == ""
 }
 
-// holder is the worker of the pool that has the card already; nobody when none
-// does.
+// holder is the worker of the pool that already has the card; without a name when
+// there is none.
 func (c *checker) holder(pool *v1alpha1.WorkerPool, card pci.CardRef) place.Holder {
 	worker := place.Holder{WorkerKey: inventory.WorkerKey{Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster}}
 	ofPool := func(r *inventory.Record) bool {
@@ -275,8 +273,8 @@ func (c *checker) holder(pool *v1alpha1.WorkerPool, card pci.CardRef) place.Hold
 	return worker
 }
 
-// host checks what a VM of the pool needs of a host beside a card. Memory is
-// left to the plan: it knows how many VMs are still to be made.
+// host checks the requirements of a VM of the pool on a host, except card and memory.
+// The plan checks memory, since it knows how many VMs have to be made.
 func (c *checker) host(needs place.Requirements, name string, named bool) {
 	host := c.world.Host(name)
 	if host == nil || !host.Online {
@@ -297,14 +295,14 @@ func (c *checker) host(needs place.Requirements, name string, named bool) {
 	c.inform(findings...)
 }
 
-// plan adds what a plan would refuse now, and what it would say of the world.
+// plan adds the refusals and findings of a plan.
 func (c *checker) plan() {
 	p := planner.Build(c.in)
 	c.add(p.Findings...)
-	told := map[*finding.Finding]bool{} // reasons that many workers share, by the first
+	reported := map[*finding.Finding]bool{} // lists that many workers share, by their first finding
 	for worker := range p.Workers() {
-		if len(worker.Refusals) > 0 && !told[&worker.Refusals[0]] {
-			told[&worker.Refusals[0]] = true
+		if len(worker.Refusals) > 0 && !reported[&worker.Refusals[0]] {
+			reported[&worker.Refusals[0]] = true
 			c.refusals(worker)
 		}
 		c.add(worker.Notes...)
@@ -315,7 +313,7 @@ func (c *checker) refusals(worker *plan.Worker) {
 	for _, f := range worker.Refusals {
 		f.Where.Worker = worker.Name
 		if f.Layer != finding.LayerCard {
-			f.Where.Card = pci.BDF{} // the host's trouble, whichever card is wanted
+			f.Where.Card = pci.BDF{} // a problem of the host, for all of its cards
 		}
 		c.add(f)
 	}

@@ -146,7 +146,7 @@ func TestAWorkerThatNeedsAnIdentifierWhenNoneIsLeft(t *testing.T) {
 		Range(world, 100, 100) // which is the number of dns
 		var worst finding.Verdict
 		for _, f := range Run(documents(world, plainPool("w", 1))) {
-			if f.ID == finding.IDRangeFull && gravity(f.Verdict) > gravity(worst) {
+			if f.ID == finding.IDRangeFull && severity(f.Verdict) > severity(worst) {
 				worst = f.Verdict
 			}
 		}
@@ -170,7 +170,7 @@ func TestTheHypervisorItself(t *testing.T) {
 	}
 	found := Run(documents(world, plainPool("w", 1)))
 	want := []string{
-		"fail API-VERSION: Proxmox VE 7.4 is not a version that is known to work → upgrade the hypervisor to a version that gpuworker knows",
+		"fail API-VERSION: Proxmox VE 7.4 is not a supported version → upgrade the hypervisor to a version that gpuworker knows",
 		"fail PRIVILEGE-MISSING: the login lacks Mapping.Modify on /mapping/pci, needed to claim cards → gpuworker role -f FILE prints the commands that make the right login",
 		"unknown PRIVILEGE-MISSING: the login lacks VM.Audit on /vms, needed to see all VMs → gpuworker role -f FILE prints the commands that make the right login",
 	}

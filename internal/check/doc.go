@@ -1,5 +1,4 @@
-// Package check says, layer by layer, whether what the documents ask for can
-// be had: what passes, what fails, what nobody could see, and what to do. It is
-// pure, and it judges by the same functions by which package place refuses: what
-// check passes, plan does not refuse.
+// Package check checks, layer by layer, whether the documents can be applied: what
+// passes, what fails, what is unknown, and what to do. It is pure and uses the same
+// functions as package place, so a plan does not refuse what check passes.
 package check

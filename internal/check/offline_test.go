@@ -56,7 +56,7 @@ func TestABridgeThatMayNotBeUsedIsNotSaidToBeMissing(t *testing.T) {
 	}{
 		"this bridge": {
 			inventory.Right{Privilege: "SDN.Use", Path: "/sdn/zones/localnetwork/vmbr0", Stops: inventory.StopsAll},
-			"unknown network  BRIDGE-MISSING         pve1: whether there is a bridge vmbr0 cannot be seen: the login lacks SDN.Use on /sdn/zones/localnetwork/vmbr0, and Proxmox VE shows only bridges that it may use → gpuworker role -f FILE prints the commands that make the right login\n",
+			"unknown network  BRIDGE-MISSING         pve1: it is not known whether bridge vmbr0 exists: the login lacks SDN.Use on /sdn/zones/localnetwork/vmbr0, and Proxmox VE shows only bridges that the login may use → gpuworker role -f FILE prints the commands that make the right login\n",
 		},
 		"something else": {
 			inventory.Right{Privilege: "SDN.Use", Path: "/sdn/zones/localnetwork/vmbr7", Stops: inventory.StopsAll},

@@ -13,21 +13,20 @@ import (
 	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
-// vms checks the VMs that are there: what looks like ours and is not, what died
-// half-way, what cannot be read. What the plan said of an unreadable VM already,
-// as it may be a worker, is not said again.
+// vms checks the existing VMs: unverified and unreadable ones are reported. An
+// unreadable VM that the plan has reported, since it may be a worker, is not repeated.
 func (c *checker) vms() {
 	ours, silent := 0, map[string][]string{}
 	for i := range c.world.VMs {
 		vm := &c.world.VMs[i]
 		switch ownership, why := vm.Ownership(); {
-		case vm.Unreadable != "" && c.said(finding.VMUnreadable, vm.ID):
+		case vm.Unreadable != "" && c.reported(finding.VMUnreadable, vm.ID):
 		case vm.Unreadable != "" && c.silent(vm.Host):
 			silent[vm.Host] = append(silent[vm.Host], place.VMName(vm))
 		case vm.Unreadable != "":
 			c.add(unreadable(c.world, vm))
 		case ownership == inventory.Unverified:
-			c.add(planner.Doubt(c.world, vm, why))
+			c.add(planner.UnverifiedVM(c.world, vm, why))
 		case ownership == inventory.Ours:
 			ours++
 		}
@@ -38,12 +37,12 @@ func (c *checker) vms() {
 	c.add(finding.New(finding.VMIdentity, finding.Pass, fault.Place{Hypervisor: c.world.Hypervisor}).WithReason(fmt.Sprintf("%d of %d VMs are proven to be ours", ours, len(c.world.VMs))))
 }
 
-// said reports whether there is a finding of the kind about a VM itself.
-func (c *checker) said(id finding.ID, vm string) bool {
+// reported reports whether there is already a finding of this kind about a VM.
+func (c *checker) reported(id finding.ID, vm string) bool {
 	return slices.ContainsFunc(c.found, func(f finding.Finding) bool { return f.ID == id && f.Layer == finding.LayerVM && f.Where.VM == vm })
 }
 
-// silent reports whether nothing of the host can be read, for it does not answer.
+// silent reports whether the host does not answer, so that nothing of it can be read.
 func (c *checker) silent(host string) bool {
 	h := c.world.Host(host)
 	return h == nil || !h.Online
@@ -57,12 +56,12 @@ func silentHost(world *inventory.Snapshot, host string, vms []string) finding.Fi
 		names += fmt.Sprintf(" and %d more", more)
 	}
 	return finding.New(finding.VMUnreadable, finding.Unknown, fault.Place{Hypervisor: world.Hypervisor, Host: host}).
-		WithReason(fmt.Sprintf("which cards its VMs hold is not known while the host does not answer: %s", names)).
+		WithReason(fmt.Sprintf("the host does not answer, so it is not known which cards its VMs hold: %s", names)).
 		WithFix("bring host " + host + " back, then run the same command again")
 }
 
 func unreadable(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
 	return finding.New(finding.VMUnreadable, finding.Unknown, fault.Place{Hypervisor: world.Hypervisor, Host: vm.Home(), VM: vm.ID}).
-		WithReason(fmt.Sprintf("%s cannot be read, so which cards it holds is not known: %s", place.VMName(vm), vm.Unreadable)).
+		WithReason(fmt.Sprintf("%s cannot be read, so it is not known which cards it holds: %s", place.VMName(vm), vm.Unreadable)).
 		WithFix(world.Advise(inventory.SeeVMs, inventory.Subject{}))
 }

@@ -85,7 +85,7 @@ func TestAStepThatBeginsAnewIsTheOneInWork(t *testing.T) {
 	var b board
 	for _, e := range []apply.Event{
 		{Step: plan.StepClaim, Phase: apply.Began}, {Step: plan.StepClaim, Phase: apply.Done},
-		{Step: plan.StepClone, Phase: apply.Began}, {Step: plan.StepClone, Phase: apply.Working, Detail: "number 9102, because 9101 is taken"},
+		{Step: plan.StepClone, Phase: apply.Began}, {Step: plan.StepClone, Phase: apply.Working, Detail: "VM number 9102, because 9101 is in use"},
 		{Step: plan.StepClaim, Phase: apply.Done},
 		{Step: plan.StepClone, Phase: apply.Began}, {Step: plan.StepClone, Phase: apply.Working, Detail: "the clone of ubuntu-22.04"},
 	} {
@@ -205,7 +205,7 @@ func TestTheFirstInterruptEndsCleanlyAndSaysWhatStillRuns(t *testing.T) {
 		<-ctx.Done()
 		f.applied = []apply.Outcome{{
 			Worker: "gpu-workers-2", Action: plan.Create, Host: "pve2", VM: "9102", Step: plan.StepClone,
-			Err: &fault.Error{Kind: fault.Interrupted, Doing: "clone", Where: fault.Place{Worker: "gpu-workers-2"}, Cause: ctx.Err(), Fix: "run the same command again: it goes on from here"},
+			Err: &fault.Error{Kind: fault.Interrupted, Doing: "clone", Where: fault.Place{Worker: "gpu-workers-2"}, Cause: ctx.Err(), Fix: "run the same command again: it continues from here"},
 		}}
 	}
 	c := (&typed{engine: f, signals: signals}).run(t, "apply", "--yes", "-f", lab).wants(t, fault.ExitInterrupted)

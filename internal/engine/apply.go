@@ -16,24 +16,23 @@ import (
 	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
-// Apply carries plans out. It looks at the world again first, and when it
-// changed in a way that changes a decision it does nothing and returns a
-// fault.Conflict. Failures of single workers are in the results and joined in
-// the error; the other workers are done all the same.
+// Apply carries plans out. First it observes the world again: if a decision would now
+// be different, it changes nothing and returns a fault.Conflict. Failures of single
+// workers are in the results and joined in the error; the other workers go on.
 func (e *Engine) Apply(ctx context.Context, plans Plans, options ApplyOptions) (Applied, error) {
 	options.Progress = oneAtATime(options.Progress)
 	results, errs := make([]apply.Result, len(plans.Plans)), make([]error, len(plans.Plans))
-	again := make([]*plan.Plan, len(plans.Plans))
-	if plans.Request.AllOrNothing { // before anything is done anywhere
+	current := make([]*plan.Plan, len(plans.Plans))
+	if plans.Request.AllOrNothing { // before anything is changed on any hypervisor
 		each(plans.Plans, func(i int, p *plan.Plan) {
 			results[i].Hypervisor = p.Hypervisor
-			again[i], errs[i] = e.agreed(ctx, plans, p)
+			current[i], errs[i] = e.confirm(ctx, plans, p)
 		})
 		if err := errors.Join(errs...); err != nil {
 			return Applied{Results: results}, err
 		}
 	}
-	each(plans.Plans, func(i int, p *plan.Plan) { results[i], errs[i] = e.applyOne(ctx, plans, p, again[i], options) })
+	each(plans.Plans, func(i int, p *plan.Plan) { results[i], errs[i] = e.applyOne(ctx, plans, p, current[i], options) })
 	err := errors.Join(errs...)
 	applied := Applied{Results: results}
 	for _, result := range results {
@@ -44,8 +43,8 @@ func (e *Engine) Apply(ctx context.Context, plans Plans, options ApplyOptions) (
 	return applied, err
 }
 
-// each does something for all plans at once: one hypervisor's trouble does not stop
-// the work on another.
+// each calls do for all plans in parallel, so that a failure of one hypervisor does
+// not affect the others.
 func each(plans []*plan.Plan, do func(i int, p *plan.Plan)) {
 	var group sync.WaitGroup
 	for i, p := range plans {
@@ -54,8 +53,7 @@ func each(plans []*plan.Plan, do func(i int, p *plan.Plan)) {
 	group.Wait()
 }
 
-// oneAtATime keeps the promise of ApplyOptions.Progress over several
-// hypervisors.
+// oneAtATime serializes the calls of ApplyOptions.Progress over several hypervisors.
 func oneAtATime(progress func(apply.Event)) func(apply.Event) {
 	var mu sync.Mutex
 	return func(event apply.Event) {
@@ -67,11 +65,11 @@ func oneAtATime(progress func(apply.Event)) func(apply.Event) {
 	}
 }
 
-// applyOne carries out the plan of one hypervisor; fresh is what agreed gave for it,
-// nil when nobody asked yet. Workers that may be under way as a clone of an earlier
-// run are waited for, beside the others; what they need is planned when that clone
-// is done.
-func (e *Engine) applyOne(ctx context.Context, plans Plans, p, again *plan.Plan, options ApplyOptions) (apply.Result, error) {
+// applyOne carries out the plan of one hypervisor. current is the plan from confirm;
+// nil when it was not called yet. A worker that may be a running clone of an earlier
+// run waits for that clone, in parallel with the work on other workers, and is
+// planned again when the clone is done.
+func (e *Engine) applyOne(ctx context.Context, plans Plans, p, current *plan.Plan, options ApplyOptions) (apply.Result, error) {
 	result := apply.Result{Hypervisor: p.Hypervisor}
 	if nothingIn(p) {
 		return result, nil
@@ -83,18 +81,18 @@ func (e *Engine) applyOne(ctx context.Context, plans Plans, p, again *plan.Plan,
 	began := time.Now()
 	e.logBegin(plans.Request, p)
 	var err error
-	if again == nil {
-		again, err = e.agreed(ctx, plans, p)
+	if current == nil {
+		current, err = e.confirm(ctx, plans, p)
 	}
 	for err == nil {
 		var settled []string
-		if settled, err = e.round(ctx, plans.Documents.Documents, document, again, options, &result); err != nil || len(settled) == 0 {
+		if settled, err = e.round(ctx, plans.Documents.Documents, document, current, options, &result); err != nil || len(settled) == 0 {
 			break
 		}
-		if again, err = e.again(ctx, plans, document); err == nil {
-			again = only(again, setOf(settled))
-			result.Outcomes = append(result.Outcomes, leftUndone(again)...)
-			err = conflict(p, "the workers that had to be waited for were left alone", differently(p, again))
+		if current, err = e.replan(ctx, plans, document); err == nil {
+			current = only(current, setOf(settled))
+			result.Outcomes = append(result.Outcomes, refusedOutcomes(current)...)
+			err = conflict(p, "the workers that waited for a clone were not changed", otherReplaces(p, current))
 		}
 	}
 	result.Took = time.Since(began)
@@ -102,42 +100,42 @@ func (e *Engine) applyOne(ctx context.Context, plans Plans, p, again *plan.Plan,
 	return result, err
 }
 
-// nothingIn reports whether there is nothing to be done for a plan.
+// nothingIn reports whether a plan needs no work.
 func nothingIn(p *plan.Plan) bool { return p.Blocked != "" || p.Empty() && !waits(p) }
 
-// agreed is the plan of one hypervisor made anew, when it decides what the one that
-// was seen does; nil when that one has nothing to be done.
-func (e *Engine) agreed(ctx context.Context, plans Plans, p *plan.Plan) (*plan.Plan, error) {
+// confirm plans again for one hypervisor and returns the current plan, or an error
+// when it decides differently from p. It returns nil when p needs no work.
+func (e *Engine) confirm(ctx context.Context, plans Plans, p *plan.Plan) (*plan.Plan, error) {
 	document, ok := plans.Documents.Hypervisor(p.Hypervisor)
 	if nothingIn(p) || !ok {
 		return nil, nil
 	}
-	again, err := e.again(ctx, plans, document)
+	current, err := e.replan(ctx, plans, document)
 	if err == nil {
-		err = unchanged(p, again)
+		err = unchanged(p, current)
 	}
-	return again, err
+	return current, err
 }
 
-// again looks at the hypervisor and makes a plan anew.
-func (e *Engine) again(ctx context.Context, plans Plans, document *v1alpha1.Hypervisor) (*plan.Plan, error) {
-	how := extentOf(plans.Request)
+// replan observes the hypervisor again and makes a new plan for the same request.
+func (e *Engine) replan(ctx context.Context, plans Plans, document *v1alpha1.Hypervisor) (*plan.Plan, error) {
+	within := extentOf(plans.Request)
 	if !plans.foundAll() {
-		how = whole
+		within = whole
 	}
-	in, err := e.lookAt(ctx, plans.Documents.Documents, document, plans.Request, how)
+	in, err := e.lookAt(ctx, plans.Documents.Documents, document, plans.Request, within)
 	if err != nil {
 		return nil, err
 	}
-	again, err := planner.Make(in)
-	if fault.Is(err, fault.NotFound) { // it was there when the plan was made
+	current, err := planner.Make(in)
+	if fault.Is(err, fault.NotFound) { // it existed when the first plan was made
 		err = &fault.Error{Kind: fault.Conflict, Cause: err}
 	}
-	return again, err
+	return current, err
 }
 
-// round carries a plan out once, and tells which workers had to be waited for and
-// can be planned now.
+// round carries a plan out once. It returns the workers whose clone is done now and
+// that have to be planned again.
 func (e *Engine) round(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, p *plan.Plan, options ApplyOptions, result *apply.Result) (settled []string, err error) {
 	backend, err := e.backend(ctx, documents, document)
 	if err != nil {
@@ -162,9 +160,9 @@ func (e *Engine) round(ctx context.Context, documents *v1alpha1.Documents, docum
 	return settled, nil
 }
 
-// leftUndone are the workers that were waited for and cannot be done now: nobody
-// has seen that in the plan that was shown.
-func leftUndone(p *plan.Plan) []apply.Outcome {
+// refusedOutcomes are failures of workers that waited for a clone and are refused now,
+// which the plan that was shown did not say.
+func refusedOutcomes(p *plan.Plan) []apply.Outcome {
 	var outcomes []apply.Outcome
 	for w := range p.Workers() {
 		e := &fault.Error{Kind: fault.Refused, Where: fault.Place{Hypervisor: p.Hypervisor, Worker: w.Name}, Why: p.Blocked, Fix: "look at the new plan: gpuworker plan"}
@@ -190,10 +188,10 @@ func waits(p *plan.Plan) bool {
 	return false
 }
 
-// unchanged compares the plan that a person saw with one made just now. Workers
-// that had to be waited for are expected to differ.
-func unchanged(seen, again *plan.Plan) error {
-	if seen.World == again.World {
+// unchanged returns an error when the current plan decides differently from the plan
+// that a person saw. Workers that wait for a clone may differ.
+func unchanged(seen, current *plan.Plan) error {
+	if seen.World == current.World {
 		return nil
 	}
 	waited := map[string]bool{}
@@ -202,13 +200,13 @@ func unchanged(seen, again *plan.Plan) error {
 			waited[worker.Name] = true
 		}
 	}
-	_, differences := plan.Same(without(seen, waited), without(again, waited))
-	return conflict(seen, "nothing was done", append(differences, differently(seen, again)...))
+	_, differences := plan.Same(without(seen, waited), without(current, waited))
+	return conflict(seen, "nothing was done", append(differences, otherReplaces(seen, current)...))
 }
 
-// differently says of workers that had to be waited for what nobody saw when the
-// plan was shown: another VM that would be destroyed.
-func differently(seen, again *plan.Plan) []string {
+// otherReplaces names the workers that wait for a clone in the plan that was shown,
+// and whose replace would now destroy a VM that this plan did not show.
+func otherReplaces(seen, current *plan.Plan) []string {
 	waited := map[string]*plan.Worker{}
 	for worker := range seen.Workers() {
 		if worker.Action == plan.Wait {
@@ -216,16 +214,16 @@ func differently(seen, again *plan.Plan) []string {
 		}
 	}
 	var differences []string
-	for worker := range again.Workers() {
-		if before := waited[worker.Name]; before != nil && worker.Action == plan.Replace && !sawAll(before, worker) {
-			differences = append(differences, fmt.Sprintf("%s: it has another VM now than the one that was to be replaced", worker.Name))
+	for worker := range current.Workers() {
+		if before := waited[worker.Name]; before != nil && worker.Action == plan.Replace && !replacesShownVM(before, worker) {
+			differences = append(differences, fmt.Sprintf("%s: its VM is not the one that was to be replaced", worker.Name))
 		}
 	}
 	return differences
 }
 
-// conflict is the error for a plan that is not the one that was seen; undone says
-// what was not done for it.
+// conflict is the error for a plan that differs from the one that was shown; nil
+// without differences. undone says what was not done.
 func conflict(seen *plan.Plan, undone string, differences []string) error {
 	if len(differences) == 0 {
 		return nil
@@ -237,13 +235,14 @@ func conflict(seen *plan.Plan, undone string, differences []string) error {
 	}
 }
 
-// sawAll reports whether the VM that is to be replaced is the one that the plan
-// showed while it had to be waited for, and was a finished one then.
-func sawAll(waited, now *plan.Worker) bool {
+// replacesShownVM reports whether the VM that is replaced now is the one in the plan
+// that was shown, and was not itself an unfinished replacement then.
+func replacesShownVM(waited, now *plan.Worker) bool {
 	return waited.Ref != nil && now.Ref != nil && waited.Ref.UUID == now.Ref.UUID && waited.Record.Replacing == ""
 }
 
-// without is a copy of the plan that lacks the named workers; only has no others.
+// without is a copy of the plan without the named workers; only is a copy with these
+// workers alone.
 func without(p *plan.Plan, names map[string]bool) *plan.Plan {
 	return filter(p, func(w plan.Worker) bool { return !names[w.Name] })
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/place"
 )
 
-// How a card is, as a plan would find it.
+// The states of a card, as a plan would find it.
 const (
 	CardReady    = place.CardReady
 	CardInUse    = place.CardInUse
@@ -17,16 +17,16 @@ const (
 	CardUnknown  = place.CardUnknown
 )
 
-// CardState is one of them.
+// CardState is the state of a card.
 type CardState = place.CardState
 
-// Card is a GPU of a host and how it is.
+// Card is a GPU of a host and its state.
 type Card struct {
 	Device pci.Device
 	place.CardVerdict
 }
 
-// Cards are the GPUs of a host. When they cannot be seen there is none, and blind
+// Cards are the GPUs of a host. When they cannot be seen, the list is empty and blind
 // says why.
 func (h Hypervisor) Cards(host *inventory.Host) (cards []Card, blind string) {
 	capacity := place.NewCapacity(h.Snapshot)

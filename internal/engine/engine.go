@@ -1,7 +1,7 @@
-// Package engine is the one package that front ends import: it joins documents,
-// a backend for each hypervisor, and the pure middle into the verbs of the
-// product: one entry to plan, one to apply, and the reports. Documents are
-// arguments, decoded, defaulted and valid. It prints nothing and knows no flags.
+// Package engine is the one package that front ends import. It connects documents,
+// the backends of hypervisors, planning and applying: Plan, Apply and the reports.
+// Documents are arguments: decoded, with defaults set, and valid. The package prints
+// nothing and knows no flags.
 package engine
 
 import (
@@ -20,53 +20,54 @@ import (
 	"github.com/gpuworker/gpuworker/internal/logging"
 )
 
-// RoleWriter is a backend that can print how to make a least-privilege login.
+// RoleWriter is a backend that can print how to create a least-privilege login.
 type RoleWriter interface {
-	// Role writes the commands for a person to run, with reasons as comments.
-	// version is that of the hypervisor, "" for the newest known.
+	// Role returns the commands for a person to run, with reasons as comments.
+	// version is the hypervisor's, "" for the newest known version.
 	Role(version string, scope hypervisor.Scope) string
 }
 
-// Options are what an engine works with.
+// Options configure an engine.
 type Options struct {
 	// Open logs in to a hypervisor of the documents.
 	Open func(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error)
-	// By names who runs this, "user@machine", for claims.
+	// By is the author of claims, "user@machine".
 	By string
-	// NewUUID makes identities for new VMs; nil takes random ones.
+	// NewUUID makes UUIDs for new VMs; nil makes random ones.
 	NewUUID func() string
-	// Facts lets hosts speak for themselves; may be nil.
+	// Facts provides host facts; may be nil.
 	Facts FactSource
-	// Log is told what is looked at and changed; nil is silent.
+	// Log gets each observation and each change; nil logs nothing.
 	Log *slog.Logger
 }
 
-// FactSource knows what hosts say of themselves.
+// FactSource provides host facts.
 type FactSource interface {
-	// Facts are those of the hosts, by name. One that could not be asked is there
-	// with the reason, one that nobody knows how to ask is not.
+	// Facts are the facts of the hosts, by name. A host that did not answer has an
+	// entry with the reason; a host without a way to ask it has no entry.
 	Facts(ctx context.Context, hosts []*inventory.Host) map[string]*inventory.Facts
-	// Unused tells what it knows of none of these, the hosts of all hypervisors.
+	// Unused reports facts of hosts that are not in this list, which has the hosts of
+	// all hypervisors.
 	Unused(hosts []string) []finding.Finding
 }
 
 // ApplyOptions say how a plan is carried out.
 type ApplyOptions struct {
-	// Progress is told each event, from several goroutines but never at once.
+	// Progress is called for each event, by several goroutines but one at a time.
 	// May be nil.
 	Progress func(apply.Event)
-	// Parallel bounds the steps that are done at once, those of workers that wait left
-	// out; 0 takes the default.
+	// Parallel is the maximum number of parallel calls of steps; workers that wait
+	// between two calls do not count. 0 is the default.
 	Parallel int
 }
 
-// Applied is what became of plans.
+// Applied is the result of applying plans.
 type Applied struct {
 	Results []apply.Result `json:"results"`
 }
 
-// Engine joins documents and hypervisors. Its methods may be called by several
-// goroutines; each looks at the world anew.
+// Engine plans and applies documents. Its methods may be called by several
+// goroutines; each call observes the hypervisors again.
 type Engine struct {
 	options Options
 
@@ -80,7 +81,7 @@ type opened struct {
 	backend hypervisor.Backend
 }
 
-// New makes an engine. It logs in nowhere yet.
+// New makes an engine. It logs in to hypervisors only when it needs them.
 func New(options Options) *Engine {
 	if options.NewUUID == nil {
 		options.NewUUID = randomUUID
@@ -92,13 +93,13 @@ func New(options Options) *Engine {
 // randomUUID makes a version 4 UUID (RFC 9562).
 func randomUUID() string {
 	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails, says crypto/rand
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// backend logs in to a hypervisor, once for each form of its document.
+// backend logs in to a hypervisor, and again when its document has changed.
 func (e *Engine) backend(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

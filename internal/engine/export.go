@@ -20,15 +20,15 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// Export writes the observed world in the input format: the Hypervisors and
-// KubeClusters as declared, one WorkerPool for each pool that is there, and the
-// cards that are free as comments to copy from.
+// Export writes the observed world as documents: the Hypervisors and KubeClusters as
+// declared, one WorkerPool for each existing pool, and the free cards as comments to
+// copy from.
 func (e *Engine) Export(ctx context.Context, documents *v1alpha1.Documents) ([]byte, error) {
 	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, whole)
 	if err != nil {
 		return nil, err
 	}
-	for _, unseen := range seen.unseen { // half of the world is no export
+	for _, unseen := range seen.unseen { // a part of the world would be a wrong export
 		return nil, unseen.Err()
 	}
 	var out bytes.Buffer
@@ -54,8 +54,8 @@ func writeDocument(out *bytes.Buffer, document any) {
 	fmt.Fprintf(out, "---\n%s", text)
 }
 
-// exportPools turns the workers that are there back into pools. What differs
-// between the workers of one pool is taken from its first.
+// exportPools makes pools of the existing workers. Where the workers of a pool
+// differ, the first one counts.
 func exportPools(hypervisor string, s *inventory.Snapshot) []v1alpha1.WorkerPool {
 	members := map[string][]*inventory.VM{}
 	for i := range s.VMs {
@@ -110,7 +110,7 @@ func exportPool(hypervisor string, vms []*inventory.VM) v1alpha1.WorkerPool {
 	return pool
 }
 
-// exportNames are the names of workers that are not numbered from 1 on.
+// exportNames are the names of the workers; nil when they are numbered from 1.
 func exportNames(pool *v1alpha1.WorkerPool, vms []*inventory.VM) []string {
 	var names []string
 	numbered := true
@@ -134,9 +134,9 @@ func exportOptions(m inventory.Machine) v1alpha1.Options {
 	return options
 }
 
-// isFullClone reports whether a worker is a full copy of its template: its record
-// says so or, of those that were made before records did, its disk is on another
-// storage than the template's, where no linked clone can be.
+// isFullClone reports whether a worker is a full clone of its template: its record
+// says so or, since older records do not say it, its disk is on another storage than
+// the template's, which is impossible for a linked clone.
 func isFullClone(s *inventory.Snapshot, vm *inventory.VM) bool {
 	if vm.Record.Clone == string(v1alpha1.CloneFull) {
 		return true
@@ -167,8 +167,8 @@ func exportMachine(m inventory.Machine) v1alpha1.Machine {
 
 func mebibytes(n int) resource.Quantity { return resource.MustParse(strconv.Itoa(n) + "Mi") }
 
-// exportNetworks are the network cards of the first VM, with the addresses of all.
-// Their MACs stay as they are without being written.
+// exportNetworks are the network cards of the first VM, with the addresses of all
+// VMs. MACs are left out: undeclared MACs stay as they are.
 func exportNetworks(vms []*inventory.VM) []v1alpha1.Network {
 	var networks []v1alpha1.Network
 	for i, nic := range vms[0].Machine.NICs {
@@ -183,8 +183,7 @@ func exportNetworks(vms []*inventory.VM) []v1alpha1.Network {
 	return networks
 }
 
-// writeFreeCards lists the cards that nobody has, ready to be copied into a
-// pool.
+// writeFreeCards lists the free cards, ready to be copied into a pool.
 func writeFreeCards(out *bytes.Buffer, s *inventory.Snapshot) {
 	var lines []string
 	for i := range s.Hosts {
@@ -202,7 +201,7 @@ func writeFreeCards(out *bytes.Buffer, s *inventory.Snapshot) {
 	}
 }
 
-// parseLabels reads "a=b,c=d" of a record.
+// parseLabels parses labels of a record, "a=b,c=d".
 func parseLabels(text string) map[string]string {
 	labels := map[string]string{}
 	for _, pair := range strings.FieldsFunc(text, isComma) {
@@ -212,7 +211,7 @@ func parseLabels(text string) map[string]string {
 	return labels
 }
 
-// parseTaints reads "key=value:Effect,key:Effect" of a record.
+// parseTaints parses taints of a record, "key=value:Effect,key:Effect".
 func parseTaints(text string) []v1alpha1.Taint {
 	var taints []v1alpha1.Taint
 	for _, taint := range strings.FieldsFunc(text, isComma) {

@@ -10,7 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// logLook says that a hypervisor was looked at, and what it is.
+// logLook logs the observation of a hypervisor.
 func (e *Engine) logLook(hypervisor string, s *inventory.Snapshot, took time.Duration, err error) {
 	if err != nil {
 		e.options.Log.Info("look", "outcome", "failed", "kind", string(fault.KindOf(err)), "took", took, "hypervisor", hypervisor, "error", err)
@@ -20,8 +20,8 @@ func (e *Engine) logLook(hypervisor string, s *inventory.Snapshot, took time.Dur
 		"product", s.Product, "version", s.Version, "hosts", len(s.Hosts), "vms", len(s.VMs))
 }
 
-// logBegin says what is going to be done, by whom, on which state of the world, and
-// in which version records are written.
+// logBegin logs the begin of an apply: by whom, on which world, and with which record
+// version.
 func (e *Engine) logBegin(request plan.Request, p *plan.Plan) {
 	workers := 0
 	for worker := range p.Workers() {
@@ -33,7 +33,7 @@ func (e *Engine) logBegin(request plan.Request, p *plan.Plan) {
 		"workers", workers, "world", p.World, "record", inventory.RecordVersion)
 }
 
-// logEnd says what became of it.
+// logEnd logs the result of an apply.
 func (e *Engine) logEnd(result apply.Result, err error) {
 	outcome, failed := "done", len(result.Failed())
 	if err != nil || failed > 0 {

@@ -15,8 +15,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
-// Unseen is a hypervisor of the documents that could not be looked at. What does
-// not depend on it is planned, shown and done all the same.
+// Unseen is a hypervisor of the documents that could not be observed. Work that does
+// not depend on it is planned, shown and done anyway.
 type Unseen struct {
 	Hypervisor string `json:"hypervisor"`
 	Why        string `json:"why"`
@@ -25,7 +25,7 @@ type Unseen struct {
 	err error
 }
 
-// Err is the error of the look.
+// Err is the error of the observation.
 func (u Unseen) Err() error {
 	if u.err == nil { // read from a file
 		return &fault.Error{Kind: fault.Unavailable, Where: fault.Place{Hypervisor: u.Hypervisor}, Why: u.Why, Fix: u.Fix}
@@ -33,24 +33,24 @@ func (u Unseen) Err() error {
 	return u.err
 }
 
-// world is what was seen of the hypervisors of the documents, in their order, and
-// what was not. Each of them can fail alone.
+// world is the result of observing the hypervisors of the documents, in their order.
+// Each of them can fail alone.
 type world struct {
 	inputs []planner.Input
 	unseen []Unseen
 }
 
-// extent is how much of each hypervisor is looked at.
+// extent is how much of each hypervisor is observed.
 type extent struct {
-	only   *hypervisor.Extent // nil is all
-	agents bool               // the guests are asked too
+	only   *hypervisor.Extent // nil: everything
+	agents bool               // ask the guest agents too
 }
 
-// whole is all that decides anything.
+// whole is everything that a plan depends on.
 var whole = extent{}
 
-// extentOf is what has to be seen for a request. What a replace makes anew may go
-// anywhere, and so may what apply makes.
+// extentOf is what a request needs to observe. A worker that apply or replace makes
+// may go to any host, so these need the whole.
 func extentOf(request plan.Request) extent {
 	switch request.Verb {
 	case plan.DeleteWorkers, plan.ParkWorkers, plan.DisownWorkers:
@@ -62,21 +62,21 @@ func extentOf(request plan.Request) extent {
 	}
 }
 
-// look observes the hypervisors that the request concerns, all at once, and lays
-// each beside the documents. It fails when none of them could be seen.
-func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, how extent) (world, error) {
+// look observes the hypervisors of the request, in parallel, and returns a planner's
+// input for each. It fails when none of them could be observed.
+func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, within extent) (world, error) {
 	hypervisors := concerned(documents, request)
 	if len(hypervisors) == 0 {
 		return world{}, &fault.Error{
-			Kind: fault.Invalid, Doing: "look at the hypervisors", Why: "the documents have no Hypervisor",
-			Fix: "write one, or give the file that has it with -f too",
+			Kind: fault.Invalid, Doing: "observe the hypervisors", Why: "the documents have no Hypervisor",
+			Fix: "add one, or also give the file that has it with -f",
 		}
 	}
 	inputs := make([]planner.Input, len(hypervisors))
 	errs := make([]error, len(hypervisors))
 	var group sync.WaitGroup
 	for i, document := range hypervisors {
-		group.Go(func() { inputs[i], errs[i] = e.lookAt(ctx, documents, document, request, how) })
+		group.Go(func() { inputs[i], errs[i] = e.lookAt(ctx, documents, document, request, within) })
 	}
 	group.Wait()
 	var w world
@@ -93,9 +93,9 @@ func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, reques
 	if len(w.inputs) == 0 {
 		return world{}, errors.Join(errs...)
 	}
-	if e.options.Facts != nil && len(w.inputs) == len(documents.Hypervisors) && how.only == nil {
-		// Nobody knows of which hypervisor they should be; so they are told once.
-		w.inputs[0].Given = e.options.Facts.Unused(hostNames(w.inputs))
+	if e.options.Facts != nil && len(w.inputs) == len(documents.Hypervisors) && within.only == nil {
+		// These belong to no hypervisor, so they are reported once, with the first.
+		w.inputs[0].InputFindings = e.options.Facts.Unused(hostNames(w.inputs))
 	}
 	return w, nil
 }
@@ -110,14 +110,14 @@ func hostNames(inputs []planner.Input) []string {
 	return names
 }
 
-// lookAt observes one hypervisor and lays it beside the documents.
-func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, request plan.Request, how extent) (planner.Input, error) {
+// lookAt observes one hypervisor and returns the planner's input for it.
+func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, request plan.Request, within extent) (planner.Input, error) {
 	backend, err := e.backend(ctx, documents, document)
 	if err != nil {
 		return planner.Input{}, err
 	}
 	scope := scopeOf(documents, document)
-	scope.Agents, scope.Only = how.agents, how.only
+	scope.Agents, scope.Only = within.agents, within.only
 	if request.VM != "" {
 		scope.VMs = []string{request.VM}
 	}
@@ -127,7 +127,7 @@ func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, docu
 	if err != nil {
 		return planner.Input{}, err
 	}
-	if how.only == nil || how.only.Neighbours { // else nothing is to be started
+	if within.only == nil || within.only.Neighbours { // otherwise no VM is started
 		e.askHosts(ctx, snapshot)
 	}
 	in := planner.Input{Hypervisor: document, Snapshot: snapshot, Request: request}
@@ -137,11 +137,11 @@ func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, docu
 	for _, pool := range documents.PoolsOn(document.Name) {
 		in.Pools = append(in.Pools, *pool)
 	}
-	besides(&in, documents)
+	addOtherPools(&in, documents)
 	return in, nil
 }
 
-// scopeOf is what the documents need of a hypervisor.
+// scopeOf is what the documents need to observe of a hypervisor.
 func scopeOf(documents *v1alpha1.Documents, of *v1alpha1.Hypervisor) hypervisor.Scope {
 	scope := hypervisor.Scope{ResourcePools: []string{of.ResourcePool()}}
 	add := func(list *[]string, name string) {
@@ -162,8 +162,8 @@ func scopeOf(documents *v1alpha1.Documents, of *v1alpha1.Hypervisor) hypervisor.
 	return scope
 }
 
-// besides adds what the documents say of other hypervisors.
-func besides(in *planner.Input, documents *v1alpha1.Documents) {
+// addOtherPools adds the pools of other Hypervisor documents to an input.
+func addOtherPools(in *planner.Input, documents *v1alpha1.Documents) {
 	before := true
 	for i := range documents.Hypervisors {
 		other := &documents.Hypervisors[i]
@@ -172,22 +172,22 @@ func besides(in *planner.Input, documents *v1alpha1.Documents) {
 			continue
 		}
 		pools := documents.PoolsOn(other.Name)
-		in.Others = append(in.Others, pools...)
+		in.OtherPools = append(in.OtherPools, pools...)
 		if other.Endpoint() != "" && other.Endpoint() == in.Hypervisor.Endpoint() {
-			in.Beside = append(in.Beside, pools...)
-			in.Second = in.Second || before
+			in.AliasPools = append(in.AliasPools, pools...)
+			in.IsAlias = in.IsAlias || before
 		}
 	}
 }
 
-// askHosts lets the hosts that have cards speak for themselves.
+// askHosts adds host facts to the hosts that have cards.
 func (e *Engine) askHosts(ctx context.Context, s *inventory.Snapshot) {
 	if e.options.Facts == nil {
 		return
 	}
 	var hosts []*inventory.Host
 	for i := range s.Hosts {
-		if s.Hosts[i].Online && !s.Hosts[i].Passed && len(s.Hosts[i].GPUs()) > 0 {
+		if s.Hosts[i].Online && !s.Hosts[i].Skipped && len(s.Hosts[i].GPUs()) > 0 {
 			hosts = append(hosts, &s.Hosts[i])
 		}
 	}

@@ -131,7 +131,7 @@ func TestANameOnTwoHypervisorsIsTheDeclaredOne(t *testing.T) {
 		nothing := header[:strings.LastIndex(header, "---")]
 		l.must(os.WriteFile(file, []byte(twice(t, "https://pve2:8006", nothing)), 0o600))
 		for _, line := range []string{"delete gpu-1 --yes", "park plain-1 gpu-1 --yes"} {
-			run(fault.ExitInvalid, "hypervisors second and lab have a worker of this name each", line)
+			run(fault.ExitInvalid, "hypervisors second and lab both have a worker of this name", line)
 		}
 		l.whole()
 		l.only("gpu-1", "plain-1")
@@ -153,7 +153,7 @@ func TestAWorkerOnAHostThatIsOffIsNotGone(t *testing.T) {
 			"replace plain-1 --yes": fault.ExitCheck, "park plain-1 --yes": fault.ExitCheck, "status plain-1": fault.ExitOK,
 		} {
 			got, out := l.typed(l.sim.Transport(), nil, append(strings.Fields(line), "-f", file)...)
-			if text := strings.Join(strings.Fields(out), " "); got != code || !strings.Contains(text, "and cannot be read: its host") {
+			if text := strings.Join(strings.Fields(out), " "); got != code || !strings.Contains(text, "but cannot be read: its host") {
 				t.Errorf("gpuworker %s: code %d, want %d:\n%s", line, got, code, out)
 			}
 		}

@@ -13,45 +13,44 @@ import (
 	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
-// Plans is what would be done for a request, on all hypervisors of the documents.
-// It is data: it can be written as JSON, read by another process and applied
-// there.
+// Plans are the plans for a request on all hypervisors of the documents. They are
+// data: they can be written as JSON, and read and applied by another process.
 type Plans struct {
 	Request   plan.Request  `json:"request"`
 	Documents document.List `json:"documents"`
-	// Fingerprint is that of the request and the documents: it shows when one of them
-	// was changed after the plans were made.
+	// Fingerprint is a hash of request and documents. It shows whether one of them was
+	// edited after the plans were made.
 	Fingerprint string `json:"fingerprint"`
 	// Plans has one plan for each hypervisor that the request concerns and that
-	// could be seen.
+	// could be observed.
 	Plans []*plan.Plan `json:"plans"`
-	// Unseen are the other hypervisors that it may concern.
+	// Unseen are the hypervisors that could not be observed.
 	Unseen []Unseen `json:"unseen,omitempty"`
-	// Unknown are the names in the request that are of no worker that could be seen,
-	// while a hypervisor that may have it could not.
+	// Unknown are the names in the request that were not found, but may be workers
+	// on a hypervisor that could not be observed.
 	Unknown []string `json:"unknown,omitempty"`
 }
 
-// Plan says what would be done for a request. It changes nothing.
+// Plan makes the plans for a request. It changes nothing.
 func (e *Engine) Plan(ctx context.Context, documents *v1alpha1.Documents, request plan.Request) (Plans, error) {
 	if request.Verb == plan.ReplaceWorkers {
 		request.Now = time.Now().UTC().Format(time.RFC3339)
 	}
-	how := extentOf(request)
-	plans, err := e.planWithin(ctx, documents, request, how)
-	if err == nil && how.only != nil && !plans.foundAll() {
-		return e.planWithin(ctx, documents, request, whole) // the whole world tells why
+	within := extentOf(request)
+	plans, err := e.planWithin(ctx, documents, request, within)
+	if err == nil && within.only != nil && !plans.foundAll() {
+		return e.planWithin(ctx, documents, request, whole) // the whole world shows why
 	}
 	return plans, err
 }
 
-// planWithin is Plan with a look of that extent.
-func (e *Engine) planWithin(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, how extent) (Plans, error) {
+// planWithin makes the plans from an observation of this extent.
+func (e *Engine) planWithin(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, within extent) (Plans, error) {
 	plans, err := Plans{Request: request, Documents: document.List{Documents: documents}}.Sealed()
 	if err != nil {
 		return plans, err
 	}
-	seen, err := e.look(ctx, documents, request, how)
+	seen, err := e.look(ctx, documents, request, within)
 	if err != nil {
 		return plans, err
 	}
@@ -72,8 +71,8 @@ func (e *Engine) planWithin(ctx context.Context, documents *v1alpha1.Documents, 
 	return plans, err
 }
 
-// foundAll reports whether each named worker was found, with a VM that is proven
-// to be it, so that a wider look would not show another one.
+// foundAll reports whether each named worker was found with a verified VM. Then
+// observing more would not find another one.
 func (p *Plans) foundAll() bool {
 	found := map[string]bool{}
 	for _, one := range p.Plans {
@@ -84,8 +83,8 @@ func (p *Plans) foundAll() bool {
 	return !slices.ContainsFunc(p.Request.Workers, func(name string) bool { return !found[name] })
 }
 
-// allOrNothing leaves nothing to be done on any hypervisor when something cannot be
-// done on another.
+// allOrNothing blocks all plans when a worker is refused on any hypervisor, or when a
+// hypervisor could not be observed.
 func (p *Plans) allOrNothing() {
 	why := ""
 	for _, one := range p.Plans {
@@ -103,8 +102,8 @@ func (p *Plans) allOrNothing() {
 	}
 }
 
-// concerned are the hypervisors that a request can be about: a VM is adopted where
-// the worker's pool is declared.
+// concerned are the hypervisors that a request may concern: all, but for adopt only
+// those for which the worker's pool is declared.
 func concerned(documents *v1alpha1.Documents, request plan.Request) []*v1alpha1.Hypervisor {
 	var all, some []*v1alpha1.Hypervisor
 	for i := range documents.Hypervisors {
@@ -118,26 +117,25 @@ func concerned(documents *v1alpha1.Documents, request plan.Request) []*v1alpha1.
 		}
 	}
 	if len(some) == 0 {
-		return all // each of them says that it has no such pool
+		return all // each plan will say that there is no such pool
 	}
 	return some
 }
 
-// settleNames leaves the plans that the named workers are in, each worker on the
-// hypervisor that knows it. What is to be said of a name that none knows is in the
-// first plan; a name is not there only when every hypervisor that may have it was
-// seen.
+// settleNames keeps only the plans that have named workers. A name is absent when no
+// hypervisor has it; absent names go to the first plan. When a hypervisor that may
+// have the name could not be observed, the name is unknown instead.
 func (p *Plans) settleNames() error {
 	if err := oneOfEachName(p.Plans); err != nil {
 		return err
 	}
 	absent := p.Plans[0].Absent
 	for _, other := range p.Plans[1:] {
-		nowhere := map[string]bool{} // on the other one
+		alsoAbsent := map[string]bool{} // on the other hypervisor
 		for _, a := range other.Absent {
-			nowhere[a.Name] = true
+			alsoAbsent[a.Name] = true
 		}
-		absent = slices.DeleteFunc(absent, func(a plan.Absent) bool { return !nowhere[a.Name] })
+		absent = slices.DeleteFunc(absent, func(a plan.Absent) bool { return !alsoAbsent[a.Name] })
 		other.Absent = nil
 	}
 	p.Plans[0].Absent = nil
@@ -159,9 +157,9 @@ func (p *Plans) settleNames() error {
 	return nil
 }
 
-// MayBeUnseen reports whether a name that was not found may be that of a worker on
-// a hypervisor that could not be looked at. It is not when the name is that of a
-// worker of a pool on another one, which then is meant.
+// MayBeUnseen reports whether a name that was not found may be that of a worker on a
+// hypervisor that could not be observed. It cannot be when a pool on another
+// hypervisor declares a worker of this name.
 func MayBeUnseen(documents *v1alpha1.Documents, unseen []Unseen, name string) bool {
 	onOther := slices.ContainsFunc(documents.Pools(), func(pool *v1alpha1.WorkerPool) bool {
 		there := slices.ContainsFunc(unseen, func(u Unseen) bool { return u.Hypervisor == pool.Spec.Hypervisor })
@@ -170,8 +168,8 @@ func MayBeUnseen(documents *v1alpha1.Documents, unseen []Unseen, name string) bo
 	return len(unseen) > 0 && !onOther
 }
 
-// oneOfEachName is the error for a name of which several hypervisors have a
-// worker, so that nobody knows which one a person means.
+// oneOfEachName returns an error when several hypervisors have a worker of the same
+// name, so that the name is ambiguous.
 func oneOfEachName(plans []*plan.Plan) error {
 	where := map[string]string{}
 	for _, p := range plans {
@@ -180,8 +178,8 @@ func oneOfEachName(plans []*plan.Plan) error {
 			if known && first != p.Hypervisor {
 				return &fault.Error{
 					Kind: fault.Invalid, Where: fault.Place{Worker: w.Name},
-					Why: fmt.Sprintf("hypervisors %s and %s have a worker of this name each, and no pool of the documents says which one is meant", first, p.Hypervisor),
-					Fix: "give documents that have the Hypervisor of the one that is meant, and not the other",
+					Why: fmt.Sprintf("hypervisors %s and %s both have a worker of this name, and no pool of the documents declares it", first, p.Hypervisor),
+					Fix: "use documents that have only the Hypervisor of the worker that you mean",
 				}
 			}
 			where[w.Name] = p.Hypervisor

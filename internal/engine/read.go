@@ -10,12 +10,11 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// Plans that were read are not trusted: they say what somebody wants and what
-// somebody saw. What is done is planned anew.
+// Plans that are read from a file are not trusted: they only say what somebody asked
+// for and saw. Before an apply, everything is planned again.
 
-// Intact reports whether the request and the documents are those that the plans
-// were made for. It finds what was edited in them, by hand or by accident. It
-// proves nothing of who made the plans.
+// Intact reports whether the request and the documents are those that the plans were
+// made for. It detects edits, but does not prove who made the plans.
 func (p Plans) Intact() bool {
 	print, err := p.print()
 	return err == nil && p.Fingerprint == print
@@ -28,8 +27,8 @@ func (p Plans) Sealed() (Plans, error) {
 	return p, err
 }
 
-// print is the fingerprint of the request and the documents. It leaves out what
-// the engine and the command that applies set themselves.
+// print is the fingerprint of the request and the documents. It leaves out fields that
+// the engine and the apply command set themselves.
 func (p Plans) print() (string, error) {
 	request := p.Request
 	request.Now, request.KeepRecent = "", false
@@ -41,9 +40,9 @@ func (p Plans) print() (string, error) {
 	return hex.EncodeToString(sum[:])[:24], nil
 }
 
-// Remain reports whether these plans, made just now, decide what plans that
-// somebody read decide, or what remains of that; else it says how they differ. A
-// hypervisor that cannot be looked at now fails alone.
+// Remain reports whether these current plans decide the same as the plans that were
+// read, or a remaining part of it; if not, it returns the differences. Hypervisors
+// that cannot be observed now are not compared.
 func (p Plans) Remain(read Plans) (bool, []string) {
 	var differences []string
 	for i := range p.Documents.Hypervisors {
@@ -57,7 +56,7 @@ func (p Plans) Remain(read Plans) (bool, []string) {
 	return len(differences) == 0, differences
 }
 
-// on is the plan for a hypervisor; one without workers when there is none.
+// on is the plan for a hypervisor; an empty plan when there is none.
 func (p Plans) on(hypervisor string) *plan.Plan {
 	i := slices.IndexFunc(p.Plans, func(one *plan.Plan) bool { return one != nil && one.Hypervisor == hypervisor })
 	if i < 0 {

@@ -14,7 +14,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/status"
 )
 
-// Observed is what was seen of the hypervisors of the documents.
+// Observed are the observations of the hypervisors of the documents.
 type Observed struct {
 	Hypervisors []Hypervisor
 	Unseen      []Unseen
@@ -25,30 +25,29 @@ type Hypervisor struct {
 	Name     string
 	Snapshot *inventory.Snapshot
 	Findings []finding.Finding // of Check; nil otherwise
-	// RequireFacts says that cards are used only when their hosts spoke for themselves.
+	// RequireFacts: cards are used only on hosts with complete host facts.
 	RequireFacts bool
 }
 
-// Observe looks at all hypervisors.
+// Observe observes all hypervisors.
 func (e *Engine) Observe(ctx context.Context, documents *v1alpha1.Documents) (Observed, error) {
 	return e.observe(ctx, documents, whole, func(planner.Input) []finding.Finding { return nil })
 }
 
-// Hosts looks at the hosts of all hypervisors, what they have and which of their
-// cards are claimed, and not at VMs.
+// Hosts observes the hosts of all hypervisors with their devices and claims, but
+// without VMs.
 func (e *Engine) Hosts(ctx context.Context, documents *v1alpha1.Documents) (Observed, error) {
 	hosts := extent{only: &hypervisor.Extent{Hosts: true}}
 	return e.observe(ctx, documents, hosts, func(planner.Input) []finding.Finding { return nil })
 }
 
-// Check looks at all hypervisors and judges whether the documents can be carried
-// out there.
+// Check observes all hypervisors and checks whether the documents can be applied.
 func (e *Engine) Check(ctx context.Context, documents *v1alpha1.Documents) (Observed, error) {
 	return e.observe(ctx, documents, whole, check.Run)
 }
 
-func (e *Engine) observe(ctx context.Context, documents *v1alpha1.Documents, how extent, judge func(planner.Input) []finding.Finding) (Observed, error) {
-	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, how)
+func (e *Engine) observe(ctx context.Context, documents *v1alpha1.Documents, within extent, judge func(planner.Input) []finding.Finding) (Observed, error) {
+	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, within)
 	observed := Observed{Hypervisors: []Hypervisor{}, Unseen: seen.unseen}
 	for _, in := range seen.inputs {
 		observed.Hypervisors = append(observed.Hypervisors, Hypervisor{
@@ -58,22 +57,22 @@ func (e *Engine) observe(ctx context.Context, documents *v1alpha1.Documents, how
 	return observed, err
 }
 
-// Status says how workers are, declared or owned, on the hypervisors that could be
-// seen: those of the names, or all without names.
+// Status reports the state of workers, declared or existing, on the hypervisors that
+// could be observed: of the named workers, or of all when there are no names.
 func (e *Engine) Status(ctx context.Context, documents *v1alpha1.Documents, names []string) ([]status.Row, []Unseen, error) {
-	how := extent{agents: true}
+	within := extent{agents: true}
 	if len(names) > 0 {
-		how.only = &hypervisor.Extent{Workers: names, Neighbours: true}
+		within.only = &hypervisor.Extent{Workers: names, Neighbours: true}
 	}
-	rows, unseen, err := e.statusWithin(ctx, documents, names, how)
-	if err != nil || how.only == nil || haveVMs(rows, names) {
+	rows, unseen, err := e.statusWithin(ctx, documents, names, within)
+	if err != nil || within.only == nil || haveVMs(rows, names) {
 		return rows, unseen, err
 	}
-	return e.statusWithin(ctx, documents, names, extent{agents: true}) // the whole world tells why one is missing
+	return e.statusWithin(ctx, documents, names, extent{agents: true}) // the whole world shows why one is missing
 }
 
-func (e *Engine) statusWithin(ctx context.Context, documents *v1alpha1.Documents, names []string, how extent) ([]status.Row, []Unseen, error) {
-	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, how)
+func (e *Engine) statusWithin(ctx context.Context, documents *v1alpha1.Documents, names []string, within extent) ([]status.Row, []Unseen, error) {
+	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, within)
 	var rows []status.Row
 	for _, in := range seen.inputs {
 		rows = append(rows, status.Report(in)...)
@@ -87,9 +86,9 @@ func (e *Engine) statusWithin(ctx context.Context, documents *v1alpha1.Documents
 
 // haveVMs reports whether each of the names is that of a worker with a VM.
 func haveVMs(rows []status.Row, names []string) bool {
-	there := map[string]bool{}
+	hasVM := map[string]bool{}
 	for i := range rows {
-		there[rows[i].Worker] = there[rows[i].Worker] || rows[i].UUID != ""
+		hasVM[rows[i].Worker] = hasVM[rows[i].Worker] || rows[i].UUID != ""
 	}
-	return !slices.ContainsFunc(names, func(name string) bool { return !there[name] })
+	return !slices.ContainsFunc(names, func(name string) bool { return !hasVM[name] })
 }

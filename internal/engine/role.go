@@ -9,15 +9,15 @@ import (
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 )
 
-// Role prints how to make a least-privilege login for each hypervisor. It asks
-// no hypervisor: it is what one needs before there is a login. version is the
-// hypervisor's, "" for the newest known.
+// Role returns the commands that create a least-privilege login for each hypervisor.
+// It contacts no hypervisor, since it is needed before a login exists. version is the
+// hypervisor's, "" for the newest known version.
 //
-// The login has what is printed and nothing else, so documents that speak of one
-// cluster, by one endpoint, are printed as one.
+// The commands give the login exactly these privileges and no others, so documents
+// with the same endpoint are combined.
 func (e *Engine) Role(ctx context.Context, documents *v1alpha1.Documents, version string) (string, error) {
 	var parts []string
-	clusters := map[string]bool{}
+	done := map[string]bool{} // by endpoint
 	for i := range documents.Hypervisors {
 		document := &documents.Hypervisors[i]
 		backend, err := e.backend(ctx, documents, document)
@@ -25,17 +25,17 @@ func (e *Engine) Role(ctx context.Context, documents *v1alpha1.Documents, versio
 			return "", err
 		}
 		writer, ok := backend.(RoleWriter)
-		if !ok || clusters[document.Endpoint()] {
+		if !ok || done[document.Endpoint()] {
 			continue
 		}
-		clusters[document.Endpoint()] = true
-		parts = append(parts, writer.Role(version, clusterScope(documents, document.Endpoint())))
+		done[document.Endpoint()] = true
+		parts = append(parts, writer.Role(version, endpointScope(documents, document.Endpoint())))
 	}
 	return strings.Join(parts, "\n"), nil
 }
 
-// clusterScope is what all documents with an endpoint need of it.
-func clusterScope(documents *v1alpha1.Documents, of string) hypervisor.Scope {
+// endpointScope is what all documents with this endpoint need to observe.
+func endpointScope(documents *v1alpha1.Documents, endpoint string) hypervisor.Scope {
 	var all hypervisor.Scope
 	join := func(list *[]string, more []string) {
 		for _, name := range more {
@@ -46,7 +46,7 @@ func clusterScope(documents *v1alpha1.Documents, of string) hypervisor.Scope {
 	}
 	for i := range documents.Hypervisors {
 		document := &documents.Hypervisors[i]
-		if document.Endpoint() != of {
+		if document.Endpoint() != endpoint {
 			continue
 		}
 		scope := scopeOf(documents, document)

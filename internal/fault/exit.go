@@ -4,13 +4,13 @@ package fault
 // docs/reference/exit-codes.md.
 const (
 	ExitOK          = 0
-	ExitFailed      = 1   // something went wrong that has no code of its own
+	ExitFailed      = 1   // an error without a code of its own
 	ExitInvalid     = 2   // usage, or a document with problems; nothing was changed
 	ExitCheck       = 3   // a check failed, or a worker was refused
 	ExitDiffers     = 4   // assert: the world is not as declared
 	ExitDenied      = 5   // login or privilege
 	ExitUnavailable = 6   // the hypervisor does not answer
-	ExitConflict    = 7   // somebody else changed or holds it: look again
+	ExitConflict    = 7   // somebody else changed or holds it: plan again
 	ExitStuck       = 8   // a person must act on a host
 	ExitInterrupted = 130 // Ctrl-C
 )

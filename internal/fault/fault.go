@@ -1,9 +1,9 @@
-// Package fault names what can go wrong by what the caller should decide, and
-// carries what an operator needs: what was being done, where, why it failed
-// and what to do next.
+// Package fault has the errors of this program. Their kinds are named after the
+// decision of the caller, and they carry what an operator needs: what was being done,
+// where, why it failed and what to do next.
 //
-// A backend turns the texts of its hypervisor into a Kind in one place; front
-// ends turn the Kind into an exit code, a diagnostic or a condition here.
+// A backend maps the errors of its hypervisor to a Kind in one place. Front ends map
+// the Kind to an exit code, a diagnostic or a condition.
 package fault
 
 import (
@@ -23,20 +23,20 @@ const (
 	Unknown     Kind = "Unknown"     // report it
 	Invalid     Kind = "Invalid"     // fix the input
 	NotFound    Kind = "NotFound"    // treat as absent, or fix the name
-	Exists      Kind = "Exists"      // look who has it, take another
-	Conflict    Kind = "Conflict"    // the world changed: look again, plan again
+	Exists      Kind = "Exists"      // find out who has it, or choose another one
+	Conflict    Kind = "Conflict"    // the world changed: observe and plan again
 	Busy        Kind = "Busy"        // wait and try again
 	Denied      Kind = "Denied"      // grant a privilege or change the login
-	Refused     Kind = "Refused"     // our own rules or the hypervisor's forbid it
-	Unavailable Kind = "Unavailable" // unreachable; what was asked may or may not have happened
-	Unsupported Kind = "Unsupported" // this version cannot
+	Refused     Kind = "Refused"     // forbidden by our own rules or the hypervisor's
+	Unavailable Kind = "Unavailable" // unreachable; the request may or may not have been carried out
+	Unsupported Kind = "Unsupported" // not possible with this version
 	Stuck       Kind = "Stuck"       // a person must act on the host
 	Failed      Kind = "Failed"      // the hypervisor tried and failed
 	Interrupted Kind = "Interrupted" // the operator stopped it
 )
 
-// Place says where something happened. Empty fields are not known or not
-// meant.
+// Place says where something happened. Fields that are unknown or do not apply are
+// empty.
 type Place struct {
 	Hypervisor string `json:"hypervisor,omitempty"`
 	Host       string `json:"host,omitempty"`
@@ -69,7 +69,7 @@ func (p Place) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// Error is a failure with its place and the way out.
+// Error is a failure with its place and its fix.
 type Error struct {
 	Kind  Kind
 	Doing string // "attach the card"
@@ -102,11 +102,11 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// KindOf tells the kind of the first fault in the chain. A cancelled context is
-// Interrupted, a passed deadline Unavailable, anything else Unknown.
+// KindOf returns the kind of the first fault in the chain. A canceled context is
+// Interrupted, a passed deadline is Unavailable, any other error is Unknown.
 func KindOf(err error) Kind {
 	var f *Error
 	switch {
@@ -122,7 +122,7 @@ func KindOf(err error) Kind {
 	return Unknown
 }
 
-// FixOf is the first piece of advice in the chain, "" when there is none.
+// FixOf returns the first fix in the chain, "" when there is none.
 func FixOf(err error) string {
 	for err != nil {
 		var f *Error

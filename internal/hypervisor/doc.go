@@ -1,5 +1,4 @@
 // Package hypervisor declares what the engine needs of a hypervisor: a Source to
-// look at it and a Target to change it. Each backend implements them, and
-// imports nothing else of ours but data. Package backendtest holds every backend
-// to what is written here.
+// observe it and a Target to change it. Each backend implements both. Package
+// backendtest tests every backend against the rules that are written here.
 package hypervisor

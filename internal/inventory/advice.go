@@ -6,23 +6,23 @@ import (
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
-// Remedy is something that a person does in the hypervisor itself, in words that
-// fit every hypervisor. A backend has its own words, with the command to type.
+// Remedy is something that a person does on the hypervisor, in words that fit every
+// hypervisor. A backend may have its own words, with the command to type.
 type Remedy string
 
-// The remedies. What stands in braces is a part of the Subject.
+// The remedies. Words in braces are parts of the Subject.
 const (
 	TakeCardOut     Remedy = "take it out of that VM"
 	TakeRestOut     Remedy = "look at it and take the rest out of its configuration"
 	EmptyTemplate   Remedy = "take the card out of the template"
 	MakeTemplate    Remedy = "if it is meant to be one, make it a template"
-	AddDisk         Remedy = "import a disk, and make the template anew"
+	AddDisk         Remedy = "import a disk, and make the template again"
 	AddCloudInit    Remedy = "give it a cloud-init drive"
-	AddContent      Remedy = "choose another storage, or let this one take disks of VMs"
-	ActivateStorage Remedy = "look why the storage is not active"
+	AddContent      Remedy = "choose another storage, or allow VM disks on this one"
+	ActivateStorage Remedy = "find out why the storage is not active"
 	LookAtVM        Remedy = "look at its configuration; gpuworker gpus lists the cards"
-	RemoveClone     Remedy = "look at it, and when it is only the rest of a clone, remove it"
-	RemoveDuplicate Remedy = "look which one is wanted, and destroy the other"
+	RemoveClone     Remedy = "look at it, and if it is only the rest of a clone, remove it"
+	RemoveDuplicate Remedy = "decide which one to keep, and destroy the other"
 	GiveNameBack    Remedy = "if it is the worker, name it {name} again"
 	MoveBack        Remedy = "move it back to {to} while it is stopped"
 	GiveUUID        Remedy = "give it a UUID"
@@ -36,7 +36,7 @@ const (
 	Upgrade         Remedy = "upgrade the hypervisor to a version that gpuworker knows"
 )
 
-// Subject is what a remedy is about. Empty parts are not meant.
+// Subject has the names that a remedy needs. Unused parts are empty.
 type Subject struct {
 	Host, VM, Name, Key, Storage, Content, To string
 }
@@ -45,14 +45,14 @@ type Subject struct {
 // in braces.
 type Advice map[Remedy]string
 
-// Advise says how a person does something in this hypervisor. Each part of the
-// subject is quoted for a shell; a part that cannot be typed leaves no command.
+// Advise writes a remedy in the words of this hypervisor. Each part of the subject is
+// quoted for a shell; when one cannot be quoted, there is no command.
 func (s *Snapshot) Advise(remedy Remedy, about Subject) string {
 	text := s.Advice[remedy]
 	if text == "" {
 		text = string(remedy)
 	}
-	var words []string // at once, so that a name with braces stays as it is
+	var words []string // replaced in one pass, so that braces in a name stay as they are
 	for _, part := range []struct{ name, value string }{
 		{"{host}", about.Host}, {"{vm}", about.VM}, {"{name}", about.Name}, {"{key}", about.Key},
 		{"{storage}", about.Storage}, {"{content}", about.Content}, {"{to}", about.To},

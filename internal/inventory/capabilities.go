@@ -1,33 +1,34 @@
 package inventory
 
-// Capabilities are what differs between hypervisors, as far as it changes what
-// is planned and in which order it is done.
+// Capabilities are differences between hypervisors that change what is planned or the
+// order of steps.
 type Capabilities struct {
-	// ChoosesIDs: the hypervisor gives a new VM its identifier. Otherwise we do.
+	// ChoosesIDs: the hypervisor chooses the identifier of a new VM. Otherwise the
+	// planner does.
 	ChoosesIDs bool `json:"choosesIDs"`
-	// HidesGroups: IOMMU groups cannot be seen, so that nobody can tell whether a
-	// card is alone in its group. That is not the same as an IOMMU that is off.
+	// HidesGroups: IOMMU groups are not visible, so it is not known whether a card is
+	// alone in its group. The IOMMU may be on.
 	HidesGroups bool `json:"hidesGroups"`
-	// ClaimsInVM: there is no register of cards that is written atomically; a claim
-	// is a word in the VM's own configuration. A VM is then there before its claim.
+	// ClaimsInVM: there is no register of cards with atomic writes; a claim is a word
+	// in the VM's own configuration, so the VM is made before its claim.
 	ClaimsInVM bool `json:"claimsInVM"`
-	// BindsAtPowerOn: a VM gets its host, and its card there, when it is started.
-	// Until then it has no host.
+	// BindsAtPowerOn: a VM gets its host and its card when it is started. A stopped
+	// VM has no host.
 	BindsAtPowerOn bool `json:"bindsAtPowerOn"`
-	// SeedISO: a new VM can be given an ISO image with the data for cloud-init.
+	// SeedISO: a new VM can have an ISO image with data for cloud-init.
 	SeedISO bool `json:"seedISO"`
-	// DefaultNetwork is the network of a VM for which none is declared.
+	// DefaultNetwork is the network of a VM without a declared network.
 	DefaultNetwork string `json:"defaultNetwork,omitempty"`
-	// Guest is how one talks to the guest.
+	// Guest is the channel to the guest.
 	Guest GuestChannel `json:"guest,omitempty"`
 }
 
-// GuestChannel is a way to talk to a guest through its hypervisor; empty when there
-// is none.
+// GuestChannel is a way to communicate with a guest through its hypervisor; empty
+// when there is none.
 type GuestChannel string
 
-// The ways to talk to a guest.
+// The channels.
 const (
-	GuestAgent GuestChannel = "agent"     // a guest agent that runs commands and tells addresses
-	GuestInfo  GuestChannel = "guestinfo" // values that host and guest can both read and write
+	GuestAgent GuestChannel = "agent"     // a guest agent that runs commands and reports addresses
+	GuestInfo  GuestChannel = "guestinfo" // values that both host and guest can read and write
 )

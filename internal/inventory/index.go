@@ -6,8 +6,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// index finds things in a snapshot by name. It is made at the first lookup, and
-// anew when the snapshot has grown since.
+// index finds hosts, VMs and claims of a snapshot by name. It is made at the first
+// lookup, and again when the snapshot has grown since.
 type index struct {
 	hosts     map[string]*Host
 	residents map[string][]*VM

@@ -17,12 +17,11 @@ func (s *Snapshot) VM(id string) *VM { return s.lookup().vms[id] }
 // CompareIDs orders identifiers: numbers by their value.
 func CompareIDs(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)) }
 
-// Claim finds the claim on a card; nil when nobody claims it.
+// Claim finds the claim on a card; nil when there is none.
 func (s *Snapshot) Claim(card pci.CardRef) *Claim { return s.lookup().claims[card] }
 
-// Home is the host that the VM is on or, where a VM gets its host when it is
-// started, the one that it is meant for: that of its card before the one that its
-// record names; "" when that is not known.
+// Home is the host of the VM or, where a VM gets its host when it is started, the
+// intended host: that of its card, else that of its record; "" when it is not known.
 func (vm *VM) Home() string {
 	switch {
 	case vm.Host != "":
@@ -35,12 +34,12 @@ func (vm *VM) Home() string {
 	return ""
 }
 
-// Residents are the VMs and templates whose home is a host, in the order of their identifiers.
+// Residents are the VMs and templates whose Home is the host, in the order of their
+// identifiers.
 func (s *Snapshot) Residents(host string) []*VM { return s.lookup().residents[host] }
 
-// Holders are the VMs that have the card in their configuration, running or
-// pending, in the order of their identifiers. Templates hold nothing: they never
-// start.
+// Holders are the VMs that have the card in their running or pending configuration,
+// in the order of their identifiers. Templates do not count: they never start.
 func (s *Snapshot) Holders(card pci.CardRef) []*VM {
 	var holders []*VM
 	for _, vm := range s.Residents(card.Host) {
@@ -51,12 +50,12 @@ func (s *Snapshot) Holders(card pci.CardRef) []*VM {
 	return holders
 }
 
-// Holds reports whether the card is in the VM's configuration in any way.
+// Holds reports whether the card is in the VM's configuration, running or pending.
 func (vm *VM) Holds(card pci.CardRef) bool {
 	return slices.ContainsFunc(vm.Cards, func(a Attachment) bool { return slices.Contains(a.Cards, card) })
 }
 
-// Ref is the place of one of the host's cards.
+// Ref is the CardRef of one of the host's cards.
 func (h *Host) Ref(card pci.Device) pci.CardRef { return pci.CardRef{Host: h.Name, Slot: card.Slot} }
 
 // Device finds a card by slot; nil when there is none.
@@ -69,8 +68,8 @@ func (h *Host) Device(slot pci.Slot) *pci.Device {
 	return nil
 }
 
-// GroupMates are the functions outside the card that share an IOMMU group with
-// it and that a start of a VM would take from the host: all but bridges.
+// GroupMates are the functions of other devices in the card's IOMMU groups that
+// starting a VM would take from the host: all except bridges.
 func (h *Host) GroupMates(card pci.Device) []pci.Function {
 	groups := map[int]bool{}
 	for _, f := range card.Functions {
@@ -123,5 +122,5 @@ func (h *Host) Bridge(name string) *Bridge {
 	return nil
 }
 
-// Has reports whether the storage takes the kind of content.
+// Has reports whether the storage accepts this kind of content.
 func (s *Storage) Has(content string) bool { return slices.Contains(s.Content, content) }

@@ -14,19 +14,19 @@ import (
 )
 
 // RecordVersion is the version of the records that this program writes. A record
-// without a version is of version 0. It rises only when a program that does not
-// know a new key would do harm; in every version the mark "gpuworker:" and the
-// keys worker, pool, cluster, vmid and uuid mean the same.
+// without a version has version 0. A new version is needed only when a program that
+// does not know a new key would do harm. In every version, the mark "gpuworker:" and
+// the keys worker, pool, cluster, vmid and uuid have the same meaning.
 const RecordVersion = 1
 
-// WorkerKey names a worker: records with the same key speak of one worker.
+// WorkerKey identifies a worker: records with the same key are about the same worker.
 type WorkerKey struct {
 	Worker      string `json:"worker"`
 	Pool        string `json:"pool"`
-	KubeCluster string `json:"kubeCluster,omitempty"` // that the worker joins; "" for none
+	KubeCluster string `json:"kubeCluster,omitempty"` // "" when the worker joins none
 }
 
-// PoolWords are the words for the worker's pool: "pool gpu, KubeCluster rke2".
+// PoolWords names the worker's pool: "pool gpu, KubeCluster rke2".
 func (k WorkerKey) PoolWords() string {
 	if k.KubeCluster == "" {
 		return "pool " + k.Pool
@@ -34,11 +34,10 @@ func (k WorkerKey) PoolWords() string {
 	return "pool " + k.Pool + ", KubeCluster " + k.KubeCluster
 }
 
-// Record is what we write beside everything that is ours, in the note of a VM
-// and in the register of a card: who it is for and how to prove it. It holds no
-// secret.
+// Record is what we write into the note of a VM and into the register of a card: for
+// which worker it is and how to prove it. It has no secrets.
 type Record struct {
-	// Version is the one that was read; RecordVersion is what is written.
+	// Version is the version that was read; the one that is written is RecordVersion.
 	Version int `json:"version,omitempty"`
 
 	WorkerKey
@@ -55,39 +54,38 @@ type Record struct {
 	Labels   string `json:"labels,omitempty"`   // declared for the KubeNode, "a=b,c=d"
 	Taints   string `json:"taints,omitempty"`   // likewise, "key=value:Effect"
 
-	// Created is when the VM was made, in RFC 3339 and UTC; "" when it was not by
-	// us, or by a program that did not note it.
+	// Created is when we made the VM, in RFC 3339 and UTC; "" when it was adopted, or
+	// made by a program that did not record it.
 	Created string `json:"created,omitempty"`
-	// Replacing is the UUID of the VM in whose place this one is made, while that
-	// replace is unfinished; Replaced the same when it is finished. UnknownVM when
-	// the old VM was gone already and nobody knows its UUID.
+	// Replacing is the UUID of the VM that this one replaces, while the replace is
+	// unfinished; Replaced the same when it is finished. UnknownVM when the old VM was
+	// already gone and its UUID is not known.
 	Replacing string `json:"replacing,omitempty"`
 	Replaced  string `json:"replaced,omitempty"`
-	// Finished is when that replace was finished, as Created.
+	// Finished is when that replace was finished, in the form of Created.
 	Finished string `json:"finished,omitempty"`
 
-	// By is who wrote it, "user@machine".
+	// By is the author, "user@machine".
 	By string `json:"by,omitempty"`
 
-	// Unknown are the "key=value" words that this program does not know, as they
-	// were read. They are written back.
+	// Unknown are "key=value" words with keys that this program does not know. They
+	// are written back as they were read.
 	Unknown string `json:"unknown,omitempty"`
 }
 
-// RecordFix says what to do about a record that must not be believed. where is
-// the text that holds it.
+// RecordFix is the fix for an unusable record. where names the text that has it.
 func RecordFix(where string) string {
-	return "use the newest gpuworker; when the record is damaged, look who wrote it, then take the line that begins with " + recordMark + " out of " + where
+	return "use the newest gpuworker; if the record is damaged, find out who wrote it, then remove the line that begins with " + recordMark + " from " + where
 }
 
-// UnknownVM stands for the UUID of a VM that nobody knows any more.
+// UnknownVM stands for the UUID of a VM whose UUID is not known.
 const UnknownVM = "unknown"
 
 // recordMark begins the line that holds a record.
 const recordMark = "gpuworker:"
 
-// newer says why this program must not write over the record: a newer one wrote it;
-// "" otherwise.
+// newer is the problem of a record that a newer program wrote, which this one must not
+// overwrite; "" for all other records.
 func (r Record) newer() string {
 	if r.Version <= RecordVersion {
 		return ""
@@ -95,11 +93,11 @@ func (r Record) newer() string {
 	return fmt.Sprintf("its record was written by a newer gpuworker (record version %d, this program knows %d)", r.Version, RecordVersion)
 }
 
-// Age is how many seconds before now, a time in RFC 3339, the VM was made; known
-// is false when one of the two times cannot be read.
+// Age is the age of the VM in seconds. now is a time in RFC 3339; known is false when
+// one of the two times cannot be parsed.
 func (r Record) Age(now string) (seconds int, known bool) { return between(r.Created, now) }
 
-// SinceReplace is the same for the end of the replace that made the VM.
+// SinceReplace is the time in seconds since the end of the replace that made the VM.
 func (r Record) SinceReplace(now string) (seconds int, known bool) {
 	return between(cmp.Or(r.Finished, r.Created), now)
 }
@@ -113,9 +111,8 @@ func between(then, now string) (seconds int, known bool) {
 	return int(until.Sub(created) / time.Second), err == nil
 }
 
-// Line writes the record as one line of text that survives in a note:
-// "gpuworker: v=1 worker=gpu-1 pool=gpu …", values escaped as in a URL query.
-// flags are words without a value.
+// Line writes the record as one line of text: "gpuworker: v=1 worker=gpu-1 pool=gpu
+// …", with values escaped as in a URL query. flags are words without a value.
 func (r Record) Line(flags ...string) string {
 	var b strings.Builder
 	b.WriteString(recordMark + " v=" + strconv.Itoa(RecordVersion))
@@ -132,14 +129,14 @@ func (r Record) Line(flags ...string) string {
 
 // recordKey is a key of a record's line with a text as its value.
 type recordKey struct {
-	name  string
-	field func(*Record) *string // nil for the card, which is no text
-	form  *regexp.Regexp        // of a value that may stand there; nil for any text
-	ever  bool                  // means the same in every version
+	name   string
+	field  func(*Record) *string // nil for the card, which is not a string
+	form   *regexp.Regexp        // of valid values; nil for any text
+	stable bool                  // has the same meaning in every version
 }
 
-// The forms of values. Whatever stands in a name goes into commands that people
-// copy, so a record with another name is not believed.
+// The forms of values. Names are printed in commands that people copy, so a record
+// with a name of another form is unusable.
 var (
 	nameForm = regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$`)
 	wordForm = regexp.MustCompile(`^[A-Za-z]{0,64}$`)
@@ -178,10 +175,10 @@ func (k recordKey) get(r *Record) string {
 	case r.Card.IsZero():
 		return ""
 	}
-	return r.Card.Slot.String() // its host has a key of its own, which stands before
+	return r.Card.Slot.String() // the host has its own key, which comes first
 }
 
-// set takes the value over; problem says why it cannot.
+// set sets the value; problem says why it cannot.
 func (k recordKey) set(r *Record, value string) (problem string) {
 	if k.field != nil {
 		*k.field(r) = value
@@ -202,29 +199,30 @@ func (k recordKey) malformed() string {
 	return fmt.Sprintf("its record is damaged: the value of %s is not of the form that gpuworker writes", k.name)
 }
 
-// Note is a text in which a record was found.
+// Note is a parsed text with a record.
 type Note struct {
 	Record Record
-	Flags  []string // words of the record's line that have no value
-	Rest   string   // the text without the record's line, to be kept
-	// Problem says why the record must not be believed, and nothing be written in
-	// its place: it is damaged, or a newer program wrote it. Record then holds at
-	// most what means the same in every version.
+	Flags  []string // words of the record's line without a value
+	Rest   string   // the text without the record's line, which is kept
+	// Problem says why the record is unusable and must not be replaced: it is damaged,
+	// or a newer program wrote it. Record then has at most the keys with the same
+	// meaning in every version.
 	Problem string
 }
 
 // Has reports whether the record's line has the flag.
 func (n Note) Has(flag string) bool { return slices.Contains(n.Flags, flag) }
 
-// ParseRecord finds the record in a text; ok is false when there is none. Beside
-// it, people may mention us. Of two records nobody knows which one is true.
+// ParseRecord finds the record in a text; ok is false when there is none. A line that
+// only mentions gpuworker: is not a record. Two records are a problem: it is not known
+// which one is right.
 func ParseRecord(text string) (note Note, ok bool) {
 	for begin, end := nextMark(text, 0); begin < len(text); begin, end = nextMark(text, end) {
 		var found Note
 		values := found.words(text[begin+len(recordMark) : end])
 		_, named := values["worker"]
 		switch {
-		case !named && values["v"] == "": // it only mentions us
+		case !named && values["v"] == "": // not a record
 		case ok:
 			return Note{Flags: append(note.Flags, found.Flags...), Rest: note.Rest, Problem: "its record is damaged: there are two"}, true
 		default:
@@ -239,8 +237,8 @@ func ParseRecord(text string) (note Note, ok bool) {
 	return note, true
 }
 
-// nextMark is where the next mark begins, and where what it marks ends: with its
-// line, or at another mark. Both are the end of the text when there is none.
+// nextMark finds the next mark and the end of its record: the end of the line, or
+// another mark. Both are the end of the text when there is no mark.
 func nextMark(text string, from int) (begin, end int) {
 	at := strings.Index(text[from:], recordMark)
 	if at < 0 {
@@ -253,7 +251,7 @@ func nextMark(text string, from int) (begin, end int) {
 	return begin, begin + len(recordMark) + len(words)
 }
 
-// without is a text without what is between two places.
+// without is a text without the part between two indexes.
 func without(text string, begin, end int) string {
 	before, after := strings.TrimRight(text[:begin], " \n"), strings.TrimRight(text[end:], " \n")
 	if after != "" && after[0] != '\n' {
@@ -262,8 +260,8 @@ func without(text string, begin, end int) string {
 	return strings.Trim(before+after, " \n")
 }
 
-// words sorts the words of a record's line into values by key, which it
-// returns, and flags.
+// words parses the words of a record's line: it returns values by key, and adds the
+// flags and unknown words to the note.
 func (n *Note) words(line string) map[string]string {
 	values := map[string]string{}
 	for _, word := range strings.Fields(line) {
@@ -283,7 +281,7 @@ func (n *Note) words(line string) map[string]string {
 			values[key] = value
 		}
 		if found && err != nil {
-			values[key] = "" // it was there
+			values[key] = "" // the key exists
 		}
 	}
 	return values
@@ -293,7 +291,7 @@ func isRecordKey(key string) bool {
 	return key == "v" || slices.ContainsFunc(recordKeys, func(k recordKey) bool { return k.name == key })
 }
 
-// read takes the values over, those that have their form.
+// read sets the values that have their form.
 func (n *Note) read(values map[string]string) {
 	if version, there := values["v"]; there {
 		number, err := strconv.ParseUint(version, 10, 31)
@@ -306,7 +304,7 @@ func (n *Note) read(values map[string]string) {
 	for _, key := range recordKeys {
 		value := values[key.name]
 		switch {
-		case newer != "" && !key.ever:
+		case newer != "" && !key.stable:
 		case key.form != nil && !key.form.MatchString(value):
 			n.Problem = key.malformed()
 		default:
@@ -324,42 +322,42 @@ func (n *Note) read(values map[string]string) {
 	}
 }
 
-// Names reports whether the record can be that of the VM with the identifier. A
-// record names none where the hypervisor chooses identifiers.
+// Names reports whether the record can be that of the VM with this identifier. Where
+// the hypervisor chooses identifiers, a record has none and matches every VM.
 func (r *Record) Names(id string) bool { return r.VM == "" || r.VM == id }
 
-// OwnerTag is on every VM of ours; ParkedTag on those that are stopped on
-// purpose. Tags are for people and for quick lists: alone they prove nothing.
+// OwnerTag is on every VM of ours, ParkedTag on those that are stopped on purpose.
+// Tags are for people and for quick lists; alone they do not prove ownership.
 const (
 	OwnerTag  = "gpuworker"
 	ParkedTag = "gpuworker-parked"
 )
 
-// Ownership is what can be said of whose a VM is.
+// Ownership says whether a VM is ours.
 type Ownership string
 
 // The kinds of ownership.
 const (
-	// Foreign: not ours, never touched.
+	// Foreign: not ours; never changed.
 	Foreign Ownership = "foreign"
-	// Ours: owner tag, recorded UUID and name all fit, and the recorded identifier
-	// when there is one.
+	// Ours: owner tag, recorded UUID and name match, and the recorded identifier if
+	// there is one.
 	Ours Ownership = "ours"
-	// Unmarked: our own clone that was not marked yet: record, identifier and name fit,
-	// it never ran, and tag or UUID are still the template's. It may be marked,
-	// and after that is Ours.
+	// Unmarked: our own clone that is not marked yet: record, identifier and name
+	// match, it never ran, and tag or UUID are still those of the template. It may be
+	// marked, which makes it Ours.
 	Unmarked Ownership = "unmarked"
-	// Unverified: it carries our tag or note, and the proof fails: a copy or a
-	// restored backup. Never touched.
+	// Unverified: it has our tag or record, but does not match it: a copy or a restored
+	// backup. Never changed.
 	Unverified Ownership = "unverified"
 )
 
-// Ownership judges whose the VM is, and says why when it is unverified.
+// Ownership judges whether the VM is ours. For an unverified VM it also says why.
 func (vm *VM) Ownership() (Ownership, string) {
 	tagged := slices.Contains(vm.Tags, OwnerTag)
 	r := vm.Record
 	switch {
-	case vm.Passed:
+	case vm.Skipped:
 		return Foreign, ""
 	case vm.RecordProblem != "":
 		return Unverified, vm.RecordProblem
@@ -376,9 +374,9 @@ func (vm *VM) Ownership() (Ownership, string) {
 	case tagged && r.UUID != "" && r.UUID == vm.UUID:
 		return Ours, ""
 	case r.VM == "":
-		return Unverified, "owner tag or SMBIOS UUID do not fit its note: a copy or a restored backup"
+		return Unverified, "owner tag or SMBIOS UUID does not match its note: a copy or a restored backup"
 	case vm.Running:
-		return Unverified, "owner tag or SMBIOS UUID do not fit its note, and it is running"
+		return Unverified, "owner tag or SMBIOS UUID does not match its note, and it is running"
 	default:
 		return Unmarked, ""
 	}
@@ -387,8 +385,8 @@ func (vm *VM) Ownership() (Ownership, string) {
 // Parked reports whether the VM is stopped on purpose.
 func (vm *VM) Parked() bool { return slices.Contains(vm.Tags, ParkedTag) }
 
-// VMRef names a VM together with the proof that it is the one meant. Whoever
-// changes a VM compares all of it first: a number alone proves nothing.
+// VMRef identifies a VM. Before a change, all of its fields are compared with the VM:
+// an identifier alone proves nothing.
 type VMRef struct {
 	Host string `json:"host"`
 	ID   string `json:"id"`

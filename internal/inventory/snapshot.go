@@ -12,26 +12,26 @@ type Snapshot struct {
 	Hypervisor string  `json:"hypervisor"`        // name of the document
 	Product    string  `json:"product"`           // "Proxmox VE"
 	Version    string  `json:"version"`           // "9.1.4"
-	Supported  bool    `json:"supported"`         // the version is one that we know
+	Supported  bool    `json:"supported"`         // the version is supported
 	Missing    []Right `json:"missing,omitempty"` // privileges that the login lacks
 
-	// Frozen says why nothing can be changed at present; nil when it can.
+	// Frozen says why the hypervisor takes no changes at present; nil when it does.
 	Frozen       *Frozen      `json:"frozen,omitempty"`
 	Capabilities Capabilities `json:"capabilities"`
-	// FreeIDs are identifiers for new VMs, in the order in which they are to be
-	// used; empty when there is none left, or when the hypervisor chooses them.
+	// FreeIDs are identifiers for new VMs, in the order of use; empty when none is
+	// left, or when the hypervisor chooses them.
 	FreeIDs []string `json:"freeIDs,omitempty"`
-	// IDRange says which identifiers new VMs may have, "9100 to 9199".
+	// IDRange are the identifiers that new VMs may have, "9100 to 9199".
 	IDRange string `json:"idRange,omitempty"`
-	// Advice says what a person does in the hypervisor's own words.
+	// Advice has remedies in the hypervisor's own words.
 	Advice Advice `json:"-"`
 
-	// Setup are findings about how the hypervisor is reached and what new VMs may be
-	// called. They decide nothing.
+	// Setup are findings about the connection to the hypervisor and about the range of
+	// VM identifiers. No plan depends on them.
 	Setup []finding.Finding `json:"setup,omitempty"`
 
-	// MissingPool is the resource pool that new VMs are to go into and that does
-	// not exist; "" when it does, when none is wanted, or when it cannot be seen.
+	// MissingPool is the declared resource pool for new VMs when it does not exist; ""
+	// when it exists, when none is declared, or when it cannot be seen.
 	MissingPool string `json:"missingPool,omitempty"`
 
 	Hosts  []Host  `json:"hosts"`  // by name
@@ -41,15 +41,15 @@ type Snapshot struct {
 	index atomic.Pointer[index]
 }
 
-// Frozen is a hypervisor that shows everything and takes no changes, such as a
-// cluster without quorum.
+// Frozen is the state of a hypervisor that can be read but takes no changes, such as
+// a cluster without quorum.
 type Frozen struct {
 	Why string `json:"why"`
 	Fix string `json:"fix"`
 }
 
-// Right is a privilege that the login lacks, what it is for, and what cannot be
-// done without it.
+// Right is a privilege that the login lacks, what it is for, and what is impossible
+// without it.
 type Right struct {
 	Privilege string `json:"privilege"`
 	Path      string `json:"path"`
@@ -57,17 +57,17 @@ type Right struct {
 	Stops     Stops  `json:"stops,omitempty"`
 }
 
-// Stops is what a missing privilege stops.
+// Stops is what a missing privilege makes impossible.
 type Stops string
 
-// What can be stopped.
+// The effects of a missing privilege.
 const (
-	StopsNothing Stops = ""            // something is not seen, everything works
+	StopsNothing Stops = ""            // something is not visible, but everything works
 	StopsCards   Stops = "GPU workers" // workers with a card cannot be made
 	StopsAll     Stops = "workers"     // no worker can be made
 )
 
-// State is something that may not be known.
+// State is on, off or unknown.
 type State string
 
 // The states.
@@ -93,30 +93,30 @@ type Host struct {
 	Bridges  []Bridge  `json:"bridges"`
 	Storages []Storage `json:"storages"`
 
-	// Passed reports that the host was not asked, since nobody asked about it.
-	Passed bool `json:"passed,omitempty"`
-	// Gaps are the things that could not be seen, with the reason.
+	// Skipped reports whether the host was not read, because the request does not concern it.
+	Skipped bool `json:"passed,omitempty"`
+	// Gaps are the parts of the host that could not be read, with the reason.
 	Gaps []Gap `json:"gaps,omitempty"`
 
-	// Facts are what the host says of itself; nil when nobody asked it.
+	// Facts are the host facts; nil when the host was not asked for them.
 	Facts *Facts `json:"facts,omitempty"`
 }
 
-// Facts are what a host says of itself that its hypervisor's API does not show:
-// firmware, kernel, drivers, resets. gpuworker-host tells.
+// Facts are what gpuworker-host reports about its host and the hypervisor's API does
+// not show: firmware, kernel, drivers, resets.
 type Facts struct {
 	From string `json:"from"` // "facts/pve1.json", "ssh root@pve1"
-	// Missing says why there are none after all; the rest is then empty.
+	// Missing says why the facts could not be read; the rest is then empty.
 	Missing string `json:"missing,omitempty"`
-	// Old says why they are ignored: they were made too long ago,
-	// before the host was started, or nobody knows when.
+	// Old says why the facts are stale and ignored: they are too old, were made before
+	// the host was started, or have no time.
 	Old string `json:"old,omitempty"`
 
-	Findings []finding.Finding `json:"findings,omitempty"` // of the host as a whole
+	Findings []finding.Finding `json:"findings,omitempty"` // about the host as a whole
 	Cards    []CardFacts       `json:"cards,omitempty"`
 }
 
-// CardFacts are what a host says of one card.
+// CardFacts are the host facts about one card.
 type CardFacts struct {
 	Slot     pci.Slot          `json:"slot"`
 	ID       pci.ID            `json:"id"`
@@ -124,7 +124,7 @@ type CardFacts struct {
 	Findings []finding.Finding `json:"findings,omitempty"`
 }
 
-// Card is what the facts say of a card; nil when they say nothing.
+// Card finds the facts about a card; nil when there are none.
 func (f *Facts) Card(slot pci.Slot) *CardFacts {
 	for i := range f.Cards {
 		if f.Cards[i].Slot == slot {
@@ -134,7 +134,7 @@ func (f *Facts) Card(slot pci.Slot) *CardFacts {
 	return nil
 }
 
-// Gap is something that could not be seen.
+// Gap is a part of a host that could not be read.
 type Gap struct {
 	What string `json:"what"` // "PCI devices"
 	Why  string `json:"why"`
@@ -164,32 +164,29 @@ type VM struct {
 	Name     string   `json:"name"` // "" while it is being cloned
 	Template bool     `json:"template,omitempty"`
 	Running  bool     `json:"running"`
-	State    VMState  `json:"state,omitempty"`  // what stands in the way of a change
+	State    VMState  `json:"state,omitempty"`  // what blocks a change
 	Locked   string   `json:"locked,omitempty"` // by what, "backup", when State is Locked
 	Tags     []string `json:"tags,omitempty"`
 	UUID     string   `json:"uuid,omitempty"` // SMBIOS, as configured
 
 	// Unreadable says why the configuration could not be read; the fields
-	// below are then empty, and which cards it holds is not known.
+	// below are then empty, and it is not known which cards the VM holds.
 	Unreadable string `json:"unreadable,omitempty"`
-	// Passed reports that the configuration was not asked for: nothing that is asked
-	// about can depend on it. Whose the VM is, is then not known, and the fields
-	// below are empty.
-	Passed bool `json:"passed,omitempty"`
+	// Skipped reports whether the configuration was not read, because the request does
+	// not depend on it. The fields below are then empty, and the owner is not known.
+	Skipped bool `json:"passed,omitempty"`
 
-	// Record is what our note in the VM says; nil without such a note, and when
-	// it must not be believed.
+	// Record is our record in the VM's note; nil when there is none or it is unusable.
 	Record *Record `json:"record,omitempty"`
-	// RecordProblem says why the record in the VM's note must not be believed: it
-	// is damaged, or a newer program wrote it. Such a VM is never written.
+	// RecordProblem says why the record in the VM's note is unusable: it is damaged,
+	// or a newer program wrote it. Such a VM is never changed.
 	RecordProblem string `json:"recordProblem,omitempty"`
 
-	// Cards are the cards that the VM holds or will hold: of the running and of
-	// the pending configuration.
+	// Cards are the attached cards of the running and of the pending configuration.
 	Cards []Attachment `json:"cards,omitempty"`
 
-	// Machine is the configuration as it will be at the next start; Applied as
-	// it runs now (equal when nothing is pending or the VM is stopped).
+	// Machine is the configuration for the next start, Applied the running one. They
+	// are equal when nothing is pending or the VM is stopped.
 	Machine Machine `json:"machine"`
 	Applied Machine `json:"applied"`
 
@@ -198,27 +195,27 @@ type VM struct {
 	// BootDisk is the volume of the first disk, "" without a disk.
 	BootDisk string `json:"bootDisk,omitempty"`
 
-	// Storages are those of all drives of a template, CD-ROMs too: a clone for
-	// another host needs all of them shared.
+	// Storages are those of all drives of a template, CD-ROMs too: for a clone on
+	// another host, all of them must be shared.
 	Storages []string `json:"storages,omitempty"`
 
-	// FromRange reports whether the identifier is one that we give to new VMs.
+	// FromRange reports whether the identifier is in the range for new VMs.
 	FromRange bool `json:"fromRange,omitempty"`
 
-	// Agent and Addresses are asked only with Scope.Agents.
+	// Agent and Addresses are read only with Scope.Agents.
 	Agent     State    `json:"agent,omitempty"`
 	Addresses []string `json:"addresses,omitempty"`
 }
 
-// VMState is what stands in the way of changing a VM.
+// VMState says what blocks changes of a VM.
 type VMState string
 
 // The states of a VM.
 const (
-	Free      VMState = ""           // nothing
-	Cloning   VMState = "cloning"    // it is being made
-	CloneDead VMState = "clone dead" // it is locked by a clone that nothing works on any more
-	Locked    VMState = "locked"     // somebody else's work on it
+	Free      VMState = ""           // nothing blocks changes
+	Cloning   VMState = "cloning"    // a running clone makes it
+	CloneDead VMState = "clone dead" // locked by a clone whose task is gone
+	Locked    VMState = "locked"     // locked by another task
 )
 
 // Attachment is one card in a VM's configuration.
@@ -226,13 +223,13 @@ type Attachment struct {
 	Key     string        `json:"key"`               // "hostpci0"
 	Mapping string        `json:"mapping,omitempty"` // "" for a raw address
 	Cards   []pci.CardRef `json:"cards"`             // more than one: any of these
-	// Pending: not yet in the running VM. Leaving: removed at the next stop.
+	// Pending: added at the next start. Leaving: removed at the next stop.
 	Pending bool `json:"pending,omitempty"`
 	Leaving bool `json:"leaving,omitempty"`
 }
 
-// Machine is the part of a VM's configuration that a WorkerPool declares, in
-// words that every hypervisor shares.
+// Machine is the part of a VM's configuration that a WorkerPool declares, in terms
+// that fit every hypervisor.
 type Machine struct {
 	Cores      int    `json:"cores"`
 	MemoryMiB  int    `json:"memoryMiB"`
@@ -244,15 +241,15 @@ type Machine struct {
 	DiskMiB int    `json:"diskMiB"` // 0 in a declaration keeps the template's
 	Storage string `json:"storage"` // "" in a declaration keeps the template's
 
-	// NICs are the network cards, in their order. Those that a VM has beside the
-	// declared ones stay as they are.
+	// NICs are the network cards, in their order. Undeclared ones of a VM stay as they
+	// are.
 	NICs  []NIC `json:"nics,omitempty"`
 	Guest Guest `json:"guest"`
 	Card  *Card `json:"card,omitempty"`
 
 	OnBoot     bool `json:"onBoot"`
 	Protection bool `json:"protection"`
-	Agent      bool `json:"agent"` // the guest agent's channel is there
+	Agent      bool `json:"agent"` // the VM has the guest agent's channel
 }
 
 // The machine types and firmwares.
@@ -263,19 +260,19 @@ const (
 	FirmwareBIOS = "BIOS"
 )
 
-// NIC is a network card, and what cloud-init is told of it through the hypervisor.
+// NIC is a network card and its cloud-init configuration in the hypervisor.
 type NIC struct {
-	// Network is the hypervisor's name of the network; "" where there is no card.
+	// Network is the hypervisor's name of the network; "" when there is no card.
 	Network string `json:"network"`
 	VLAN    int    `json:"vlan,omitempty"`
-	// MAC is the card's address, in lower case; "" in a declaration keeps what is
-	// there, or lets the hypervisor choose.
+	// MAC is in lower case; "" in a declaration keeps the present MAC, or lets the
+	// hypervisor choose.
 	MAC     string `json:"mac,omitempty"`
-	Address string `json:"address,omitempty"` // "dhcp" or "192.0.2.21/24"; "" when nothing is told
+	Address string `json:"address,omitempty"` // "dhcp" or "192.0.2.21/24"; "" when not configured
 	Gateway string `json:"gateway,omitempty"`
 }
 
-// NIC is the network card number i, from 0; the zero NIC when there is none.
+// NIC returns network card i, from 0; the zero NIC when there is none.
 func (m *Machine) NIC(i int) NIC {
 	if i >= len(m.NICs) {
 		return NIC{}
@@ -283,8 +280,8 @@ func (m *Machine) NIC(i int) NIC {
 	return m.NICs[i]
 }
 
-// ChangeNIC changes the network card number i, and no other machine that shares the
-// list.
+// ChangeNIC changes network card i in a copy of the list, which other machines may
+// share.
 func (m *Machine) ChangeNIC(i int, change func(*NIC)) {
 	nics := make([]NIC, max(len(m.NICs), i+1))
 	copy(nics, m.NICs)
@@ -292,7 +289,7 @@ func (m *Machine) ChangeNIC(i int, change func(*NIC)) {
 	m.NICs = nics
 }
 
-// Guest is what cloud-init is told through the hypervisor.
+// Guest is the cloud-init configuration in the hypervisor.
 type Guest struct {
 	User    string   `json:"user,omitempty"` // "" keeps the image's
 	SSHKeys []string `json:"sshKeys,omitempty"`
@@ -308,21 +305,20 @@ type Card struct {
 	XVGA   bool        `json:"xVGA"`
 }
 
-// Claim is a card that is reserved for a worker, in the hypervisor's own register
-// or in a VM.
+// Claim reserves a card for a worker, in the hypervisor's register or in a VM.
 type Claim struct {
 	Card     pci.CardRef `json:"card"`
 	Register string      `json:"register"` // where it is written: the mapping's name, or the VM's identifier
 	Record   Record      `json:"record"`
-	// Releasing reports whether the worker is gone and the register about to be
-	// removed by whoever wrote the record.
+	// Releasing reports whether the worker is gone and the author of the record is
+	// about to remove the register.
 	Releasing bool `json:"releasing,omitempty"`
-	// FromRange is that of the record's VM; see VM.
+	// FromRange reports whether the VM of the record has an identifier of our range.
 	FromRange bool `json:"fromRange,omitempty"`
-	// Problem says why the record must not be believed, and the register not be
-	// written: it is damaged, or a newer program wrote it. The card counts as taken.
-	// Record then holds at most the worker's identity.
+	// Problem says why the record is unusable and the register must not be changed: it
+	// is damaged, or a newer program wrote it. The card counts as taken. Record then
+	// has at most the worker's identity.
 	Problem string `json:"problem,omitempty"`
-	// Stale is why the register does not fit the hardware any more, "" when it does.
+	// Stale says why the register no longer matches the hardware; "" when it does.
 	Stale string `json:"stale,omitempty"`
 }

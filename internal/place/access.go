@@ -8,19 +8,19 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// CheckVersion judges whether the hypervisor's version is one that we know.
+// CheckVersion checks whether the hypervisor's version is supported.
 func CheckVersion(s *inventory.Snapshot) finding.Finding {
 	f := finding.New(finding.APIVersion, finding.Pass, fault.Place{Hypervisor: s.Hypervisor}).WithReason(s.Product + " " + s.Version)
 	if !s.Supported {
-		f.Verdict, f.Reason = finding.Fail, fmt.Sprintf("%s %s is not a version that is known to work", s.Product, s.Version)
+		f.Verdict, f.Reason = finding.Fail, fmt.Sprintf("%s %s is not a supported version", s.Product, s.Version)
 		f.Fix = s.Advise(inventory.Upgrade, inventory.Subject{})
 	}
 	return f
 }
 
-// CheckWritable judges whether anything can be changed at present.
+// CheckWritable checks whether the hypervisor takes changes at present.
 func CheckWritable(s *inventory.Snapshot) finding.Finding {
-	f := finding.New(finding.ClusterNoQuorum, finding.Pass, fault.Place{Hypervisor: s.Hypervisor}).WithReason("changes are taken")
+	f := finding.New(finding.ClusterNoQuorum, finding.Pass, fault.Place{Hypervisor: s.Hypervisor}).WithReason("the hypervisor takes changes")
 	if s.Frozen != nil {
 		f.Verdict, f.Reason, f.Fix = finding.Fail, s.Frozen.Why, s.Frozen.Fix
 	}
@@ -39,7 +39,7 @@ func CheckAccess(s *inventory.Snapshot) []finding.Finding {
 
 func poolMissing(s *inventory.Snapshot) finding.Finding {
 	return finding.New(finding.PoolMissing, finding.Fail, fault.Place{Hypervisor: s.Hypervisor}).
-		WithReason(fmt.Sprintf("there is no resource pool %s, and new VMs are to go into it", s.MissingPool)).
+		WithReason(fmt.Sprintf("resource pool %s does not exist, but new VMs must go into it", s.MissingPool)).
 		WithFix(s.Advise(inventory.MakePool, inventory.Subject{}))
 }
 
@@ -61,8 +61,8 @@ func checkPrivileges(s *inventory.Snapshot) []finding.Finding {
 	return findings
 }
 
-// RefuseAccess are the refusals of a worker that the login cannot make: better
-// none than one that stays incomplete.
+// RefuseAccess refuses a worker that the login cannot make completely, so that no
+// incomplete worker is left.
 func RefuseAccess(s *inventory.Snapshot, withCard bool) []finding.Finding {
 	var refusals []finding.Finding
 	for i, f := range checkPrivileges(s) {

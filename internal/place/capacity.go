@@ -9,18 +9,18 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Capacity keeps account of what a world has and of what a plan gave away of it.
+// Capacity is what a world has, less what a plan has allocated of it.
 type Capacity struct {
-	world   *inventory.Snapshot
-	cards   map[pci.CardRef]string // who gets it
-	memory  map[string]int         // MiB by host
-	storage map[storageKey]int64   // bytes
-	workers map[poolOnHost]int
-	given   int // how often something was given away
+	world       *inventory.Snapshot
+	cards       map[pci.CardRef]string // name of the worker that gets the card
+	memory      map[string]int         // allocated MiB by host
+	storage     map[storageKey]int64   // allocated bytes
+	workers     map[poolOnHost]int     // how many there are
+	allocations int                    // how often something was allocated
 
 	templates *templates
-	cardsSeen *cardsSeen
-	reasons   map[reasons][]finding.Finding
+	cardCache *cardCache
+	reasons   map[reasonsKey][]finding.Finding
 
 	requireFacts bool
 }
@@ -29,59 +29,59 @@ type storageKey struct{ host, storage string } // host is "" for shared storage
 
 type poolOnHost struct{ pool, kubeCluster, host string }
 
-// NewCapacity is all that the world has, with nothing given away.
+// NewCapacity is the whole capacity of the world, with nothing allocated.
 func NewCapacity(s *inventory.Snapshot) *Capacity {
 	return &Capacity{
 		world: s, cards: map[pci.CardRef]string{}, memory: map[string]int{}, storage: map[storageKey]int64{}, workers: map[poolOnHost]int{},
-		templates: &templates{s, map[templateName]*fitting{}}, cardsSeen: newCardsSeen(), reasons: map[reasons][]finding.Finding{},
+		templates: &templates{s, map[templateName]*fitting{}}, cardCache: newCardCache(), reasons: map[reasonsKey][]finding.Finding{},
 	}
 }
 
-// RequireFacts refuses cards of hosts that did not say all of themselves.
+// RequireFacts makes placement refuse cards on hosts without complete host facts.
 func (r *Capacity) RequireFacts() *Capacity {
 	r.requireFacts = true
 	return r
 }
 
-// Template finds the one template for VMs on the host: one that is there, else one on
-// storage that this host shares. It is nil when a finding fails.
+// Template finds the template for VMs on the host: one on the host itself, else one
+// on storage that the host shares. It is nil when a finding blocks.
 func (r *Capacity) Template(t v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
 	return r.templates.find(t, h)
 }
 
-// Cards are those of a host that fit a selector, given away or not, in the order of their
-// addresses. The list must not be changed.
+// Cards are the cards of a host that match a selector, allocated or not, in the order
+// of their addresses. The caller must not change the list.
 func (r *Capacity) Cards(needs CardRequirements, h *inventory.Host) []pci.Device {
-	return r.cardsSeen.fitting(needs, h)
+	return r.cardCache.fitting(needs, h)
 }
 
-// Reserve gives a card to a worker. ok is false when another one has it.
+// Reserve allocates a card to a worker. ok is false when another worker has it.
 func (r *Capacity) Reserve(card pci.CardRef, worker string) (ok bool) {
 	if holder := r.cards[card]; holder != "" && holder != worker {
 		return false
 	}
 	r.cards[card] = worker
-	r.given++
+	r.allocations++
 	return true
 }
 
-// promise gives memory of a host away: to a VM that is going to be started.
-func (r *Capacity) promise(host string, memoryMiB int) {
+// allocateMemory allocates memory of a host to a VM that will be started.
+func (r *Capacity) allocateMemory(host string, memoryMiB int) {
 	r.memory[host] += memoryMiB
-	r.given++
+	r.allocations++
 }
 
-// Settle counts a worker as living on a host, so that others of its pool are
-// spread over the other hosts first.
-func (r *Capacity) Settle(worker Holder, host string) {
+// CountWorker counts a worker of a host, so that further workers of its pool go to
+// other hosts first.
+func (r *Capacity) CountWorker(worker Holder, host string) {
 	r.workers[poolOnHost{worker.Pool, worker.KubeCluster, host}]++
-	r.given++
+	r.allocations++
 }
 
-// Place finds the best place for a worker and gives it away: on the host with
-// the fewest workers of its pool, then with the most free memory, then the first
-// by name and address. Without a place it returns the reason for every host and
-// card that was looked at, the most useful first.
+// Place finds the best place for a worker and allocates it: on the host with the
+// fewest workers of its pool, then with the most free memory, then the first by name
+// and address. If there is none, it returns the reason for every host and card, the
+// most useful first.
 func (r *Capacity) Place(w Requirements) (placement Placement, notes, refusals []finding.Finding) {
 	var reasons [][]finding.Finding
 	for o := range r.options(w) {
@@ -102,9 +102,9 @@ func noHosts(s *inventory.Snapshot) finding.Finding {
 		WithFix(s.Advise(inventory.SeeHosts, inventory.Subject{}))
 }
 
-// Keep judges whether a VM that is there can be started where it is: its card,
-// its memory, its CPUs and its bridge. When it can, its memory is given away.
-// Template and storage matter no more.
+// Keep checks whether an existing VM can be started where it is: its card, memory,
+// CPUs and networks. If so, its memory is allocated. Template and storage are not
+// checked.
 func (r *Capacity) Keep(w Requirements, name string) (notes, refusals []finding.Finding) {
 	if f := CheckHost(r.world, name); f.Blocks() {
 		return nil, []finding.Finding{f}
@@ -123,7 +123,7 @@ func (r *Capacity) Keep(w Requirements, name string) (notes, refusals []finding.
 		}
 	}
 	if len(refusals) == 0 {
-		r.promise(name, r.extra(w, name))
+		r.allocateMemory(name, r.extra(w, name))
 	}
 	return notes, sortRefusals(refusals)
 }
@@ -137,13 +137,13 @@ func (r *Capacity) freeMemory(name string) int64 {
 	return (host.MemoryTotal-host.MemoryUsed)/mib - int64(r.memory[name])
 }
 
-// take gives a place away.
+// take allocates a place.
 func (r *Capacity) take(w Requirements, o option) Placement {
 	if !o.placement.Card.IsZero() {
 		r.Reserve(o.placement.Card, w.Worker)
 	}
-	r.promise(o.placement.Host, r.extra(w, o.placement.Host))
-	r.Settle(w.Holder, o.placement.Host)
+	r.allocateMemory(o.placement.Host, r.extra(w, o.placement.Host))
+	r.CountWorker(w.Holder, o.placement.Host)
 	for _, v := range o.volumes {
 		r.storage[r.storageKey(o.placement.Host, v.Storage)] += v.Bytes
 	}
@@ -159,7 +159,7 @@ func (r *Capacity) storageKey(host, storage string) storageKey {
 	return storageKey{host, storage}
 }
 
-// freed is the memory in MiB that comes back when the worker's own VM stops.
+// freed is the memory in MiB that is freed when the worker's own VM stops.
 func (r *Capacity) freed(w Requirements, host string) int {
 	if own := r.world.VM(w.VM); w.VM != "" && own != nil && own.Running && own.Host == host {
 		return own.Applied.MemoryMiB
@@ -167,9 +167,9 @@ func (r *Capacity) freed(w Requirements, host string) int {
 	return 0
 }
 
-// extra is the memory in MiB that a worker takes beyond what its own VM gives
-// back. What it gives back beyond that is no gift to others: they may start
-// before it stops.
+// extra is the memory in MiB that a worker needs in addition to what its own VM
+// frees. It is never negative: memory that the VM frees is not available to others,
+// which may start before the VM stops.
 func (r *Capacity) extra(w Requirements, host string) int {
 	return max(0, w.MemoryMiB-r.freed(w, host))
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
-// CheckCardThere judges whether the slot holds an NVIDIA GPU.
+// CheckCardThere checks whether the slot holds an NVIDIA GPU.
 func CheckCardThere(s *inventory.Snapshot, h *inventory.Host, slot pci.Slot) finding.Finding {
 	f := finding.New(finding.CardMissing, finding.Fail, at(s, h.Name))
 	f.Where.Card = slot.At(0)
@@ -29,7 +29,7 @@ func CheckCardThere(s *inventory.Snapshot, h *inventory.Host, slot pci.Slot) fin
 	gpu, ok := device.GPU()
 	if !ok {
 		first := device.Functions[0]
-		f.ID, f.Reason = finding.CardNotGPU, "this is no NVIDIA GPU: "+functionName(first)
+		f.ID, f.Reason = finding.CardNotGPU, "this is not an NVIDIA GPU: "+functionName(first)
 		if first.Class.IsBridge() {
 			f.Reason = fmt.Sprintf("this is a PCI bridge, the card is behind it: %s; the host has %s", functionName(first), gpuList(h))
 		}
@@ -40,14 +40,14 @@ func CheckCardThere(s *inventory.Snapshot, h *inventory.Host, slot pci.Slot) fin
 	return f
 }
 
-// CheckCardAlone judges whether a start of a VM with the card would take
-// anything else from the host. Proxmox binds the whole IOMMU group to vfio-pci
-// (PVE::SysFSTools, pci_dev_group_bind_to_vfio), so a group that holds anything but the card and bridges is refused.
+// CheckCardAlone checks whether starting a VM with the card would take other devices
+// from the host. Proxmox binds the whole IOMMU group to vfio-pci (PVE::SysFSTools,
+// pci_dev_group_bind_to_vfio), so a group may hold only the card and bridges.
 func CheckCardAlone(s *inventory.Snapshot, h *inventory.Host, d pci.Device) finding.Finding {
 	f := finding.New(finding.CardGroupShared, finding.Fail, atCard(s, h.Name, d))
 	if s.Capabilities.HidesGroups {
 		f.ID, f.Verdict = finding.CardGroupHidden, finding.Unknown
-		f.Reason = fmt.Sprintf("%s does not show IOMMU groups, so whether it is alone in its group is not known; the hypervisor judges that itself", s.Product)
+		f.Reason = fmt.Sprintf("%s does not show IOMMU groups, so it is not known whether the card is alone in its group; the hypervisor checks this itself", s.Product)
 		f.Fix = "nothing, as long as the VM starts; the hypervisor's own tools show what the card shares"
 		return f
 	}
@@ -69,13 +69,13 @@ func CheckCardAlone(s *inventory.Snapshot, h *inventory.Host, d pci.Device) find
 	for _, mate := range mates {
 		names = append(names, functionName(mate))
 	}
-	f.Reason = fmt.Sprintf("shares IOMMU group %d with %s: a start would take that from the host too", mates[0].Group, strings.Join(names, ", "))
+	f.Reason = fmt.Sprintf("shares IOMMU group %d with %s: starting a VM with the card would take that from the host too", mates[0].Group, strings.Join(names, ", "))
 	f.Fix = "move the card to another slot, or turn ACS on in the host's firmware"
 	return f
 }
 
-// CheckCardFree judges whether anybody but who has the card: in the
-// configuration of a VM, or by a claim. A VM that cannot be read may hold it.
+// CheckCardFree checks whether the card is free for the worker: not attached to
+// another VM, and not claimed for another worker. An unreadable VM may hold it.
 func CheckCardFree(s *inventory.Snapshot, h *inventory.Host, d pci.Device, worker Holder) []finding.Finding {
 	var findings []finding.Finding
 	for _, vm := range s.Holders(h.Ref(d)) {
@@ -95,7 +95,7 @@ func CheckCardFree(s *inventory.Snapshot, h *inventory.Host, d pci.Device, worke
 }
 
 func held(s *inventory.Snapshot, h *inventory.Host, d pci.Device, vm *inventory.VM) finding.Finding {
-	f := finding.New(finding.CardHeld, finding.Fail, atCard(s, h.Name, d)).WithReason(fmt.Sprintf("attached to %s, %s", VMName(vm), whose(vm)))
+	f := finding.New(finding.CardHeld, finding.Fail, atCard(s, h.Name, d)).WithReason(fmt.Sprintf("attached to %s, %s", VMName(vm), ownerWords(vm)))
 	f.Where.VM = vm.ID
 	for _, a := range vm.Cards {
 		if !slices.Contains(a.Cards, h.Ref(d)) {
@@ -107,7 +107,7 @@ func held(s *inventory.Snapshot, h *inventory.Host, d pci.Device, vm *inventory.
 		f.Fix = on(h.Name, "choose another card, or "+s.Advise(inventory.TakeCardOut, inventory.Subject{VM: vm.ID, Key: a.Key}))
 	}
 	if ownership, _ := vm.Ownership(); ownership == inventory.Ours || ownership == inventory.Unmarked {
-		f.Fix = "choose another card, or let that worker go first: " + shell.Command("gpuworker delete %s", vm.Record.Worker)
+		f.Fix = "choose another card, or delete that worker first: " + shell.Command("gpuworker delete %s", vm.Record.Worker)
 	}
 	return f
 }
@@ -127,12 +127,12 @@ func hiddenHolders(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []fin
 	return findings
 }
 
-// Unbelieved is the finding of a card whose claim must not be believed: it is
-// taken, and nobody can say by whom.
-func Unbelieved(s *inventory.Snapshot, claim *inventory.Claim) finding.Finding {
+// UnusableClaim is the finding of a card whose claim has an unusable record: the card
+// counts as taken, but the worker is not known.
+func UnusableClaim(s *inventory.Snapshot, claim *inventory.Claim) finding.Finding {
 	f := finding.New(finding.CardClaimed, finding.Fail, at(s, claim.Card.Host))
 	f.Where.Card = claim.Card.BDF()
-	f.Reason = fmt.Sprintf("register %s claims it, and %s", claim.Register, claim.Problem)
+	f.Reason = fmt.Sprintf("register %s claims it, but %s", claim.Register, claim.Problem)
 	f.Fix = inventory.RecordFix("the description of PCI resource mapping " + claim.Register)
 	return f
 }
@@ -143,21 +143,21 @@ func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inve
 	switch {
 	case claim.Problem != "":
 		where := f.Where
-		f = Unbelieved(s, claim)
+		f = UnusableClaim(s, claim)
 		f.Where = where
 	case claim.Releasing:
 		f.Verdict = finding.Info
-		f.Reason = fmt.Sprintf("worker %s is giving the card back just now; a claim waits up to a minute for that", r.Worker)
+		f.Reason = fmt.Sprintf("worker %s is releasing the card now; a claim waits up to a minute for this", r.Worker)
 	case r.WorkerKey != worker.WorkerKey:
 		f.Verdict = finding.Fail
 		f.Reason = fmt.Sprintf("claimed for worker %s of %s", r.Worker, r.PoolWords())
 		if r.By != "" {
 			f.Reason += ", by " + r.By
 		}
-		f.Fix = "choose another card, or let that worker go first: " + shell.Command("gpuworker delete %s", r.Worker)
+		f.Fix = "choose another card, or delete that worker first: " + shell.Command("gpuworker delete %s", r.Worker)
 	case claim.Stale != "":
 		f.ID, f.Verdict = finding.MappingStale, finding.Info
-		f.Reason = fmt.Sprintf("register %s does not fit the hardware and will be renewed: %s", claim.Register, claim.Stale)
+		f.Reason = fmt.Sprintf("register %s does not match the hardware and will be renewed: %s", claim.Register, claim.Stale)
 	default:
 		return nil
 	}

@@ -11,32 +11,33 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// CardState says in a word or two how a card is.
+// CardState is the state of a card, in a word or two.
 type CardState string
 
 // The states of a card.
 const (
-	CardReady    CardState = "ready"    // a plan takes it for a worker that names it
-	CardInUse    CardState = "in use"   // by a worker of ours
-	CardReserved CardState = "reserved" // claimed for a worker that has no VM yet
-	CardTaken    CardState = "taken"    // by a VM that is not ours
-	CardBlocked  CardState = "blocked"  // it cannot be attached without harm
+	CardReady    CardState = "ready"    // a plan can use it
+	CardInUse    CardState = "in use"   // attached to one of our workers
+	CardReserved CardState = "reserved" // claimed for a worker without a VM
+	CardTaken    CardState = "taken"    // attached to a VM that is not ours
+	CardBlocked  CardState = "blocked"  // not safe to attach
 	CardNoIOMMU  CardState = "no IOMMU"
-	CardUnknown  CardState = "unknown" // nobody could look
+	CardUnknown  CardState = "unknown" // could not be checked
 )
 
-// CardVerdict is how a card is for a worker that names it and has nothing yet.
+// CardVerdict is the state of a card for a new worker that names it.
 type CardVerdict struct {
 	State CardState
-	// Holders are the VMs that have it, Claim is what reserves it while none has.
+	// Holders are the VMs that have the card attached; without any, Claim may
+	// reserve it.
 	Holders []*inventory.VM
 	Claim   *inventory.Claim
-	// Reason says why it is so, in a few words; "" for a card that is ready.
+	// Reason explains the state in a few words; "" for a card that is ready.
 	Reason string
 }
 
 // JudgeCards judges the GPUs of a host, in their order. When the cards of the host
-// cannot be seen there is none, and blind says why.
+// cannot be seen, the list is empty and blind says why.
 func (r *Capacity) JudgeCards(host *inventory.Host) (verdicts []CardVerdict, blind string) {
 	f := CheckHost(r.world, host.Name)
 	if f.Blocks() {
@@ -52,8 +53,8 @@ func (r *Capacity) JudgeCards(host *inventory.Host) (verdicts []CardVerdict, bli
 	return verdicts, ""
 }
 
-// cardState sums up what a plan would find. Of several reasons that counts which
-// says most about whose the card is, then which is hardest to fix.
+// cardState sums up what a plan would find. With several reasons, one that names the
+// owner of the card wins, then the one that is hardest to fix.
 func (r *Capacity) cardState(host *inventory.Host, device pci.Device) CardVerdict {
 	blocking, _ := r.JudgeCard(host, device, Holder{})
 	if len(blocking) == 0 {
@@ -63,11 +64,11 @@ func (r *Capacity) cardState(host *inventory.Host, device pci.Device) CardVerdic
 		return heldCard(holders)
 	}
 	for _, state := range []CardState{CardReserved, CardNoIOMMU, CardBlocked, CardUnknown} {
-		at := slices.IndexFunc(blocking, func(f finding.Finding) bool { return stateOf(f) == state })
-		if at < 0 {
+		i := slices.IndexFunc(blocking, func(f finding.Finding) bool { return stateOf(f) == state })
+		if i < 0 {
 			continue
 		}
-		verdict := CardVerdict{State: state, Reason: r.briefly(host, device, blocking[at])}
+		verdict := CardVerdict{State: state, Reason: r.shortReason(host, device, blocking[i])}
 		if state == CardReserved {
 			verdict.Claim = r.world.Claim(host.Ref(device))
 		}
@@ -76,7 +77,7 @@ func (r *Capacity) cardState(host *inventory.Host, device pci.Device) CardVerdic
 	return CardVerdict{State: CardUnknown, Reason: blocking[0].Reason} // each finding has a state
 }
 
-// stateOf is how a card is for which this was found.
+// stateOf is the state of a card with this blocking finding.
 func stateOf(f finding.Finding) CardState {
 	switch {
 	case f.Verdict == finding.Unknown, f.ID == finding.HostFactsNone, f.ID == finding.HostFactsOld:
@@ -89,13 +90,13 @@ func stateOf(f finding.Finding) CardState {
 	return CardBlocked
 }
 
-// heldCard is a card that VMs have.
+// heldCard is the verdict on a card that is attached to VMs.
 func heldCard(vms []*inventory.VM) CardVerdict {
 	v := CardVerdict{State: CardTaken, Holders: vms}
 	if n := len(vms) - 1; n == 1 {
-		v.Reason = "and 1 VM more has it too"
+		v.Reason = "attached to 1 more VM"
 	} else if n > 1 {
-		v.Reason = fmt.Sprintf("and %d VMs more have it too", n)
+		v.Reason = fmt.Sprintf("attached to %d more VMs", n)
 	}
 	switch ownership, why := vms[0].Ownership(); ownership {
 	case inventory.Ours, inventory.Unmarked:
@@ -108,8 +109,8 @@ func heldCard(vms []*inventory.VM) CardVerdict {
 	return v
 }
 
-// briefly is a finding in the words of a table.
-func (r *Capacity) briefly(host *inventory.Host, device pci.Device, f finding.Finding) string {
+// shortReason is the reason of a finding, short enough for a table.
+func (r *Capacity) shortReason(host *inventory.Host, device pci.Device, f finding.Finding) string {
 	switch f.ID {
 	case finding.CardClaimed:
 		claim := r.world.Claim(host.Ref(device))

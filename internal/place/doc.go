@@ -1,8 +1,8 @@
-// Package place decides on which host, and with which card, a worker can live,
-// and says for every host and card that cannot be why not. It is pure: the same
-// world gives the same answer, in the same order.
+// Package place chooses a host and a card for a worker, and says for every other
+// host and card why it is refused. It is pure: the same world gives the same answer,
+// in the same order.
 //
-// Each condition (is the host online, is the card alone in its IOMMU group, is
-// there room on the storage, …) is judged by one function that returns a
-// finding. Place uses them to refuse, package check to report.
+// Each condition (is the host online, is the card alone in its IOMMU group, has the
+// storage enough space, …) is checked by one function that returns a finding.
+// Package place refuses by these findings, package check reports them.
 package place

@@ -10,10 +10,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// CheckHostFacts judges a card by what its host says of itself. Without facts
-// nobody can say which kernel driver holds the card, for no API of the
-// hypervisor shows it. What is unknown is worth a note; when facts are required
-// it fails.
+// CheckHostFacts checks a card by its host's facts. Without facts the kernel driver
+// of the card is unknown, since no API of the hypervisor shows it. An unknown is only
+// a note, but fails when facts are required.
 func CheckHostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device, required bool) []finding.Finding {
 	findings := hostFacts(s, h, d)
 	if required {
@@ -24,7 +23,7 @@ func CheckHostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device, requ
 					f.ID = finding.HostFactsNone
 				}
 				if h.Facts == nil {
-					f.Fix = on(h.Name, "gpuworker-host check -o json") + " makes a file for --host-facts DIR; or let gpuworker ask: --ssh USER@{host}"
+					f.Fix = on(h.Name, "gpuworker-host check -o json") + " makes a file for --host-facts DIR; or let gpuworker ask the host: --ssh USER@{host}"
 				}
 			}
 		}
@@ -36,12 +35,12 @@ func hostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding
 	f := finding.New(finding.HostDriver, finding.Unknown, atCard(s, h.Name, d))
 	switch {
 	case h.Facts == nil:
-		f.Reason = "which kernel driver holds the card cannot be seen: the API of " + s.Product + " does not show it"
+		f.Reason = "the kernel driver that holds the card is not known: the API of " + s.Product + " does not show it"
 		f.Fix = on(h.Name, "lspci -nnk -s "+d.Slot.String()) + ": it should say vfio-pci, or no driver"
 		return []finding.Finding{f}
 	case h.Facts.Missing != "":
 		f.ID = finding.HostFactsNone
-		f.Reason = fmt.Sprintf("the host did not say which kernel driver holds the card: %s: %s", h.Facts.From, h.Facts.Missing)
+		f.Reason = fmt.Sprintf("the host did not report which kernel driver holds the card: %s: %s", h.Facts.From, h.Facts.Missing)
 		f.Fix = on(h.Name, "gpuworker-host check")
 		return []finding.Finding{f}
 	}
@@ -61,25 +60,24 @@ func hostFacts(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []finding
 		}
 		return []finding.Finding{f}
 	}
-	told := slices.Concat(h.Facts.Findings, card.Findings)
-	for i := range told {
-		told[i].Where = atCard(s, h.Name, d)
-		if told[i].Fix != "" {
-			told[i].Fix = on(h.Name, told[i].Fix)
+	reported := slices.Concat(h.Facts.Findings, card.Findings)
+	for i := range reported {
+		reported[i].Where = atCard(s, h.Name, d)
+		if reported[i].Fix != "" {
+			reported[i].Fix = on(h.Name, reported[i].Fix)
 		}
 	}
-	told = slices.DeleteFunc(told, func(f finding.Finding) bool { return f.Verdict == finding.Pass })
-	if !slices.ContainsFunc(told, func(f finding.Finding) bool { return f.Verdict != finding.Info }) {
-		f.Verdict, f.Reason = finding.Pass, fmt.Sprintf("%s, says %s", cmp.Or(card.Driver, "no driver"), h.Facts.From)
-		told = append(told, f)
+	reported = slices.DeleteFunc(reported, func(f finding.Finding) bool { return f.Verdict == finding.Pass })
+	if !slices.ContainsFunc(reported, func(f finding.Finding) bool { return f.Verdict != finding.Info }) {
+		f.Verdict, f.Reason = finding.Pass, fmt.Sprintf("%s, according to %s", cmp.Or(card.Driver, "no driver"), h.Facts.From)
+		reported = append(reported, f)
 	}
-	return told
+	return reported
 }
 
-// ProvenByVM corrects what facts say of the card's driver when the VM runs with the
-// card, which it cannot unless vfio-pci has it: such facts are stale. A
-// card that waits for the next start, or that is one of several the VM may have got,
-// proves nothing.
+// ProvenByVM corrects findings about the card's driver when the VM runs with the
+// card: then vfio-pci holds it, and other facts are stale. A card that is attached at
+// the next start, or that is one of several cards of a mapping, proves nothing.
 func ProvenByVM(s *inventory.Snapshot, id string, card pci.CardRef, findings []finding.Finding) []finding.Finding {
 	if !RunsWith(s, id, card) {
 		return findings
@@ -92,7 +90,7 @@ func ProvenByVM(s *inventory.Snapshot, id string, card pci.CardRef, findings []f
 	return findings
 }
 
-// RunsWith reports whether the VM runs, and has this card for sure.
+// RunsWith reports whether the VM runs and certainly has this card.
 func RunsWith(s *inventory.Snapshot, id string, card pci.CardRef) bool {
 	vm := s.VM(id)
 	return vm != nil && vm.Running && slices.ContainsFunc(vm.Cards, func(a inventory.Attachment) bool {

@@ -9,32 +9,32 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// told are facts of pve1 about its T4.
-func told(findings ...finding.Finding) *inventory.Facts {
+// facts are facts of pve1 about its T4.
+func facts(findings ...finding.Finding) *inventory.Facts {
 	return &inventory.Facts{From: "facts/pve1.json", Cards: []inventory.CardFacts{{
 		Slot: pci.MustBDF("03:00.0").Slot, ID: pci.MustID("10de:1eb8"), Driver: "vfio-pci", Findings: findings,
 	}}}
 }
 
-func TestWhatAHostSaysOfACardCounts(t *testing.T) {
+func TestHostFactsDecideAboutACard(t *testing.T) {
 	fails := finding.Finding{ID: finding.HostDriverOwns, Verdict: finding.Fail, Layer: finding.LayerOwner, Reason: "nouveau has it"}
 	unknown := finding.Finding{ID: finding.HostPowerStuck, Verdict: finding.Unknown, Layer: finding.LayerReset, Reason: "not seen"}
-	moved := told()
+	moved := facts()
 	moved.Cards[0].ID = pci.MustID("10de:2204")
 	tests := []struct {
 		name     string
 		facts    *inventory.Facts
 		required bool
-		refused  finding.ID // "" when the card may be had
+		refused  finding.ID // "" when the card can be used
 		note     finding.ID
 	}{
 		{"nobody asked the host", nil, false, "", finding.HostDriver},
 		{"nobody asked the host, and facts are required", nil, true, finding.HostFactsNone, ""},
 		{"the host did not answer", &inventory.Facts{From: "ssh root@pve1", Missing: "refused"}, false, "", finding.HostFactsNone},
-		{"all is well", told(), true, "", ""},
-		{"something fails", told(fails), false, finding.HostDriverOwns, ""},
-		{"something is unknown", told(unknown), false, "", finding.HostPowerStuck},
-		{"something is unknown, and facts are required", told(unknown), true, finding.HostPowerStuck, ""},
+		{"all is well", facts(), true, "", ""},
+		{"something fails", facts(fails), false, finding.HostDriverOwns, ""},
+		{"something is unknown", facts(unknown), false, "", finding.HostPowerStuck},
+		{"something is unknown, and facts are required", facts(unknown), true, finding.HostPowerStuck, ""},
 		{"the facts are old, although nothing failed then", old(), false, "", finding.HostFactsOld},
 		{"the facts are old, and something failed then", old(fails), false, "", finding.HostFactsOld},
 		{"the facts are old, and facts are required", old(), true, finding.HostFactsOld, ""},
@@ -45,11 +45,11 @@ func TestWhatAHostSaysOfACardCounts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			world := Observed(Host("pve1", T4("03:00")), Template(9000, "ubuntu-22.04", "pve1"))
 			world.Hosts[0].Facts = tt.facts
-			room := NewCapacity(world)
+			capacity := NewCapacity(world)
 			if tt.required {
-				room.RequireFacts()
+				capacity.RequireFacts()
 			}
-			_, notes, refusals := room.Place(want("gpu-1", exactly("pve1", "03:00")))
+			_, notes, refusals := capacity.Place(requirements("gpu-1", exactly("pve1", "03:00")))
 			if got := first(refusals); got != tt.refused {
 				t.Errorf("refused for %q, want %q: %v", got, tt.refused, refusals)
 			}
@@ -60,9 +60,9 @@ func TestWhatAHostSaysOfACardCounts(t *testing.T) {
 	}
 }
 
-// old are facts that nobody believes any more.
+// old are stale facts.
 func old(findings ...finding.Finding) *inventory.Facts {
-	facts := told(findings...)
+	facts := facts(findings...)
 	facts.Old = "was made 370 days ago"
 	return facts
 }
@@ -74,7 +74,7 @@ func first(findings []finding.Finding) finding.ID {
 	return findings[0].ID
 }
 
-func TestOldFactsDoNotSpeakAgainstAVMThatRunsWithTheCard(t *testing.T) {
+func TestStaleFactsDoNotBlockAVMThatRunsWithTheCard(t *testing.T) {
 	card, other := pci.MustCardRef("pve1/03:00.0"), pci.MustCardRef("pve1/04:00.0")
 	for name, test := range map[string]struct {
 		running bool

@@ -10,13 +10,13 @@ import (
 	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
-// CheckHost judges whether a host is there and can be asked.
+// CheckHost checks whether a host exists and is online.
 func CheckHost(s *inventory.Snapshot, name string) finding.Finding {
 	f := finding.New(finding.HostOffline, finding.Fail, at(s, name))
 	host := s.Host(name)
 	switch {
 	case host == nil:
-		f.ID, f.Reason = finding.HostUnknown, "there is no host of this name; there are "+hostNames(s)
+		f.ID, f.Reason = finding.HostUnknown, "there is no host of this name; the hypervisor has "+hostNames(s)
 		f.Fix = "correct the name in the document: gpuworker hosts"
 	case !host.Online:
 		f.Reason = "the host is offline" + gapReason(host, "everything")
@@ -33,12 +33,12 @@ func hostNames(s *inventory.Snapshot) string {
 		names = append(names, h.Name)
 	}
 	if len(names) == 0 {
-		return "no hosts at all"
+		return "no hosts"
 	}
 	return strings.Join(names, ", ")
 }
 
-// gap finds what could not be seen of a host.
+// gap says why a part of a host could not be read; ok is false when it could.
 func gap(h *inventory.Host, what string) (why string, ok bool) {
 	i := slices.IndexFunc(h.Gaps, func(g inventory.Gap) bool { return g.What == what })
 	if i < 0 {
@@ -54,8 +54,8 @@ func gapReason(h *inventory.Host, what string) string {
 	return ""
 }
 
-// unreadable is the finding that part of a host could not be seen. What names
-// the part as the backends do: "PCI devices", "storages", "networks", "status".
+// unreadable is the finding that a part of a host could not be read. what is the
+// backends' name of the part: "PCI devices", "storages", "networks", "status".
 func unreadable(s *inventory.Snapshot, h *inventory.Host, what string) (f finding.Finding, is bool) {
 	why, is := gap(h, what)
 	return finding.New(finding.HostUnreadable, finding.Unknown, at(s, h.Name)).
@@ -63,9 +63,9 @@ func unreadable(s *inventory.Snapshot, h *inventory.Host, what string) (f findin
 		WithFix("gpuworker check shows which privilege the login lacks"), is
 }
 
-// CheckIOMMU judges whether the host has its IOMMU on, by effect: its devices
-// are in groups. Where groups are hidden that is left to the hypervisor, unless it
-// says that the IOMMU is off.
+// CheckIOMMU checks whether the IOMMU of the host is on, by its effect: the devices
+// are in groups. Where groups are hidden, only an IOMMU that the hypervisor reports
+// as off fails.
 func CheckIOMMU(s *inventory.Snapshot, h *inventory.Host) finding.Finding {
 	if f, is := unreadable(s, h, "PCI devices"); is {
 		return f
@@ -78,12 +78,12 @@ func CheckIOMMU(s *inventory.Snapshot, h *inventory.Host) finding.Finding {
 	case h.IOMMU == inventory.On:
 		f.Verdict, f.Reason = finding.Pass, fmt.Sprintf("IOMMU on, %d groups", len(groups(h)))
 	case h.IOMMU != inventory.Off && hidden:
-		f.Verdict, f.Reason = finding.Info, fmt.Sprintf("%s does not show whether the IOMMU is on; the hypervisor judges that itself", s.Product)
+		f.Verdict, f.Reason = finding.Info, fmt.Sprintf("%s does not show whether the IOMMU is on; the hypervisor checks this itself", s.Product)
 	case h.IOMMU == inventory.Off:
 		f.Verdict, f.Reason = finding.Fail, "the IOMMU is off: no PCI device is in an IOMMU group"
 		f.Fix = s.Advise(inventory.SwitchIOMMUOn, inventory.Subject{})
 	default:
-		f.Verdict, f.Reason = finding.Unknown, "whether the IOMMU is on cannot be seen: the host shows no PCI devices"
+		f.Verdict, f.Reason = finding.Unknown, "it is not known whether the IOMMU is on: the host shows no PCI devices"
 		f.Fix = on(h.Name, "ls /sys/kernel/iommu_groups")
 	}
 	return f
@@ -101,7 +101,7 @@ func groups(h *inventory.Host) map[int]bool {
 	return all
 }
 
-// CheckNetworks judges the networks of all network cards that there are to be.
+// CheckNetworks checks the networks of all declared network cards.
 func CheckNetworks(s *inventory.Snapshot, h *inventory.Host, nics []inventory.NIC) []finding.Finding {
 	var findings []finding.Finding
 	for _, nic := range nics {
@@ -112,8 +112,8 @@ func CheckNetworks(s *inventory.Snapshot, h *inventory.Host, nics []inventory.NI
 	return findings
 }
 
-// CheckNetwork judges whether the host has the bridge, and VLANs on it when one
-// is wanted.
+// CheckNetwork checks whether the host has the bridge, VLAN aware if a VLAN is
+// declared.
 func CheckNetwork(s *inventory.Snapshot, h *inventory.Host, nic inventory.NIC) finding.Finding {
 	f := finding.New(finding.BridgeMissing, finding.Fail, at(s, h.Name))
 	bridge := h.Bridge(nic.Network)
@@ -121,9 +121,9 @@ func CheckNetwork(s *inventory.Snapshot, h *inventory.Host, nic inventory.NIC) f
 		if f, is := unreadable(s, h, "networks"); is {
 			return f
 		}
-		if right := hides(s, nic.Network); right != nil {
+		if right := missingRight(s, nic.Network); right != nil {
 			f.Verdict = finding.Unknown
-			f.Reason = fmt.Sprintf("whether there is a bridge %s cannot be seen: the login lacks %s on %s, and %s shows only bridges that it may use",
+			f.Reason = fmt.Sprintf("it is not known whether bridge %s exists: the login lacks %s on %s, and %s shows only bridges that the login may use",
 				nic.Network, right.Privilege, right.Path, s.Product)
 			f.Fix = "gpuworker role -f FILE prints the commands that make the right login"
 			return f
@@ -133,7 +133,7 @@ func CheckNetwork(s *inventory.Snapshot, h *inventory.Host, nic inventory.NIC) f
 		return f
 	}
 	if nic.VLAN != 0 && !bridge.VLANAware {
-		f.ID, f.Reason = finding.BridgeNotAware, fmt.Sprintf("bridge %s is not VLAN aware, and VLAN %d is wanted", nic.Network, nic.VLAN)
+		f.ID, f.Reason = finding.BridgeNotAware, fmt.Sprintf("bridge %s is not VLAN aware, but VLAN %d is declared", nic.Network, nic.VLAN)
 		f.Fix = fmt.Sprintf("set bridge-vlan-aware on %s, or leave vlan out of spec.networks", nic.Network)
 		return f
 	}
@@ -144,9 +144,9 @@ func CheckNetwork(s *inventory.Snapshot, h *inventory.Host, nic inventory.NIC) f
 	return f
 }
 
-// hides finds the privilege whose want keeps a bridge from being seen; nil when
-// none does.
-func hides(s *inventory.Snapshot, bridge string) *inventory.Right {
+// missingRight finds the missing privilege without which the bridge is hidden from
+// the login; nil when there is none.
+func missingRight(s *inventory.Snapshot, bridge string) *inventory.Right {
 	i := slices.IndexFunc(s.Missing, func(r inventory.Right) bool {
 		return r.Privilege == "SDN.Use" && strings.HasSuffix(r.Path, "/"+bridge)
 	})
@@ -167,28 +167,27 @@ func bridgeNames(h *inventory.Host) string {
 	return strings.Join(names, ", ")
 }
 
-// reserveMiB is kept free on a host beside the memory of its VMs: what a start
-// itself needs, so that the host is not driven into its last page.
+// reserveMiB is memory that stays free on a host besides that of its VMs: starting
+// a VM itself needs memory, and the host must not run out of it.
 const reserveMiB = 512
 
-// CheckMemory judges whether a VM of so many MiB still finds its memory on the
-// host. promisedMiB was given away by the plan already, freedMiB comes back
-// before the VM starts. A VM with a card pins all of its memory, so a host is
-// never filled by more than it has.
-func CheckMemory(s *inventory.Snapshot, h *inventory.Host, neededMiB, promisedMiB, freedMiB int) finding.Finding {
+// CheckMemory checks whether the host has enough memory for a VM. allocatedMiB is
+// what the plan has allocated before, freedMiB is freed before the VM starts. A VM
+// with a card pins all of its memory, so memory is never overcommitted.
+func CheckMemory(s *inventory.Snapshot, h *inventory.Host, neededMiB, allocatedMiB, freedMiB int) finding.Finding {
 	f := finding.New(finding.MemoryShort, finding.Fail, at(s, h.Name))
 	if h.MemoryTotal == 0 {
 		if f, is := unreadable(s, h, "status"); is {
 			return f
 		}
 	}
-	free := h.MemoryTotal - h.MemoryUsed - int64(promisedMiB-freedMiB)*mib
+	free := h.MemoryTotal - h.MemoryUsed - int64(allocatedMiB-freedMiB)*mib
 	used := memoryUsed(h)
-	if promisedMiB > 0 {
-		used += fmt.Sprintf(", %s promised in this plan", phrase.Bytes(int64(promisedMiB)*mib))
+	if allocatedMiB > 0 {
+		used += fmt.Sprintf(", %s allocated in this plan", phrase.Bytes(int64(allocatedMiB)*mib))
 	}
 	if free < int64(neededMiB+reserveMiB)*mib {
-		f.Reason = fmt.Sprintf("%s wanted and %s kept in reserve, %s free (%s)",
+		f.Reason = fmt.Sprintf("%s needed plus %s in reserve, %s free (%s)",
 			phrase.Bytes(int64(neededMiB)*mib), phrase.Bytes(reserveMiB*mib), phrase.Bytes(max(free, 0)), used)
 		f.Fix = "stop or move other VMs, or lower spec.machine.memory"
 		return f
@@ -202,8 +201,8 @@ func memoryUsed(h *inventory.Host) string {
 	return "memory " + strings.TrimSuffix(used, " GiB") + " of " + total + " used"
 }
 
-// CheckCPUs judges whether the host has as many CPUs as the VM gets cores: one
-// with more never starts (PVE::QemuServer, config_to_command).
+// CheckCPUs checks whether the host has at least as many CPUs as the VM has cores: a
+// VM with more does not start (PVE::QemuServer, config_to_command).
 func CheckCPUs(s *inventory.Snapshot, h *inventory.Host, cores int) finding.Finding {
 	if h.CPUs == 0 {
 		if f, is := unreadable(s, h, "status"); is {
@@ -212,7 +211,7 @@ func CheckCPUs(s *inventory.Snapshot, h *inventory.Host, cores int) finding.Find
 	}
 	f := finding.New(finding.CPUShort, finding.Pass, at(s, h.Name)).WithReason(fmt.Sprintf("%d cores of %d CPUs", cores, h.CPUs))
 	if cores > h.CPUs {
-		f.Verdict, f.Reason = finding.Fail, fmt.Sprintf("%d cores wanted, the host has %d CPUs", cores, h.CPUs)
+		f.Verdict, f.Reason = finding.Fail, fmt.Sprintf("%d cores needed, the host has %d CPUs", cores, h.CPUs)
 		f.Fix = "lower spec.machine.cores"
 	}
 	return f

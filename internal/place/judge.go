@@ -8,73 +8,73 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// cardsSeen remembers what was found about cards, so that workers that ask for the
-// same share it.
-type cardsSeen struct {
-	models map[modelOf]bool
+// cardCache keeps judgments of cards, which workers with the same requirements share.
+type cardCache struct {
+	models map[modelMatch]bool
 	fit    map[selection][]pci.Device
-	judged map[pci.CardRef]judgment // for workers that have nothing yet
+	judged map[pci.CardRef]judgment // for workers that have no VM and no claim
 }
 
-// selection are the cards of a host that are of a kind.
+// selection identifies the cards of a host that match a model or an ID.
 type selection struct{ host, model, id string }
 
 type judgment struct{ refusals, notes []finding.Finding }
 
-// modelOf is a question: is this make of card what is asked for?
-type modelOf struct {
-	model, id    string // asked for
+// modelMatch identifies a comparison of a required model or ID with a kind of card.
+type modelMatch struct {
+	model, id    string // required
 	vendor, name string
-	make         pci.ID
+	cardID       pci.ID
 }
 
-func newCardsSeen() *cardsSeen {
-	return &cardsSeen{models: map[modelOf]bool{}, fit: map[selection][]pci.Device{}, judged: map[pci.CardRef]judgment{}}
+func newCardCache() *cardCache {
+	return &cardCache{models: map[modelMatch]bool{}, fit: map[selection][]pci.Device{}, judged: map[pci.CardRef]judgment{}}
 }
 
-func (c *cardsSeen) fitting(needs CardRequirements, host *inventory.Host) []pci.Device {
+func (c *cardCache) fitting(needs CardRequirements, host *inventory.Host) []pci.Device {
 	if len(needs.Hosts) > 0 && !slices.Contains(needs.Hosts, host.Name) {
 		return nil
 	}
-	of := selection{host.Name, needs.Model, needs.ID}
-	fit, known := c.fit[of]
+	key := selection{host.Name, needs.Model, needs.ID}
+	fit, known := c.fit[key]
 	if !known {
 		fit = slices.DeleteFunc(host.GPUs(), func(d pci.Device) bool { return !c.isModel(needs, host.Name, d) })
-		c.fit[of] = fit
+		c.fit[key] = fit
 	}
 	return fit
 }
 
-func (c *cardsSeen) isModel(needs CardRequirements, host string, device pci.Device) bool {
+func (c *cardCache) isModel(needs CardRequirements, host string, device pci.Device) bool {
 	gpu, _ := device.GPU()
-	question := modelOf{needs.Model, needs.ID, gpu.Vendor, gpu.Name, gpu.ID}
-	answer, known := c.models[question]
+	key := modelMatch{needs.Model, needs.ID, gpu.Vendor, gpu.Name, gpu.ID}
+	matches, known := c.models[key]
 	if !known {
-		answer = needs.Matches(host, device)
-		c.models[question] = answer
+		matches = needs.Matches(host, device)
+		c.models[key] = matches
 	}
-	return answer
+	return matches
 }
 
-// JudgeCard judges all that stands between a worker and a card, this plan
-// included.
+// JudgeCard returns everything that prevents a worker from using a card, allocations
+// of this plan included.
 func (r *Capacity) JudgeCard(host *inventory.Host, device pci.Device, worker Holder) (refusals, notes []finding.Finding) {
-	if taker := r.cards[host.Ref(device)]; taker != "" && taker != worker.Worker {
+	if user := r.cards[host.Ref(device)]; user != "" && user != worker.Worker {
 		return []finding.Finding{finding.New(finding.CardUsed, finding.Fail, atCard(r.world, host.Name, device)).
-			WithReason("used by " + taker).
-			WithFix("there are fewer cards than workers that want one: add a card, or lower count")}, nil
+			WithReason("used by " + user).
+			WithFix("there are fewer cards than workers that need one: add a card, or lower count")}, nil
 	}
 	j := r.judge(host, device, worker)
 	return j.refusals, j.notes
 }
 
-// isFree reports whether nothing stands between a worker and a card.
+// isFree reports whether a worker can use a card.
 func (r *Capacity) isFree(host *inventory.Host, device pci.Device, worker Holder) bool {
-	taker := r.cards[host.Ref(device)]
-	return (taker == "" || taker == worker.Worker) && len(r.judge(host, device, worker).refusals) == 0
+	user := r.cards[host.Ref(device)]
+	return (user == "" || user == worker.Worker) && len(r.judge(host, device, worker).refusals) == 0
 }
 
-// judge judges a card as the world is: for all workers that have nothing yet alike.
+// judge judges a card without the plan's allocations. The result is the same for all
+// workers that have no VM and no claim on the card, and is cached for these.
 func (r *Capacity) judge(host *inventory.Host, device pci.Device, worker Holder) judgment {
 	claim := r.world.Claim(host.Ref(device))
 	if worker.VM != "" || claim != nil && claim.Record.WorkerKey == worker.WorkerKey {
@@ -82,11 +82,11 @@ func (r *Capacity) judge(host *inventory.Host, device pci.Device, worker Holder)
 		return judgment{refusals, notes}
 	}
 	key := host.Ref(device)
-	known, judged := r.cardsSeen.judged[key]
+	known, judged := r.cardCache.judged[key]
 	if !judged {
 		known.refusals, known.notes = Split(r.lookAtCard(host, device, worker))
-		known.refusals, known.notes = slices.Clip(known.refusals), slices.Clip(known.notes) // whoever adds to them has a copy
-		r.cardsSeen.judged[key] = known
+		known.refusals, known.notes = slices.Clip(known.refusals), slices.Clip(known.notes) // so that append copies
+		r.cardCache.judged[key] = known
 	}
 	return known
 }

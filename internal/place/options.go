@@ -20,8 +20,8 @@ type option struct {
 	notes     []finding.Finding
 }
 
-// options are all places to look at, the best first. Each is judged only when
-// it is asked for: the first is nearly always the last that is needed.
+// options yields all possible places, the best first. Each is judged only when it is
+// needed, and usually only the first one is.
 func (r *Capacity) options(w Requirements) iter.Seq[option] {
 	return func(yield func(option) bool) {
 		if w.Card != nil && !w.Card.Ref.IsZero() {
@@ -44,7 +44,7 @@ func (r *Capacity) options(w Requirements) iter.Seq[option] {
 	}
 }
 
-// ranked are the hosts that may run the worker, the best first.
+// ranked are the names of the hosts that may run the worker, the best first.
 func (r *Capacity) ranked(w Requirements) []string {
 	names := w.hosts(r.world)
 	ranks := make(map[string]rank, len(names))
@@ -57,8 +57,8 @@ func (r *Capacity) ranked(w Requirements) []string {
 
 // rank says how good a host is for a worker.
 type rank struct {
-	workers int // of its pool
-	memory  int64
+	workers int   // of the same pool on the host
+	memory  int64 // free, in MiB
 	name    string
 }
 
@@ -71,7 +71,7 @@ func (a rank) compare(b rank) int {
 	return cmp.Or(cmp.Compare(a.workers, b.workers), cmp.Compare(b.memory, a.memory), cmp.Compare(a.name, b.name))
 }
 
-// tryHost judges all that a worker asks of a host beside a card.
+// tryHost checks a host against all requirements except the card.
 func (r *Capacity) tryHost(w Requirements, name string) option {
 	o := option{placement: Placement{Host: name}}
 	if f := CheckHost(r.world, name); f.Blocks() {
@@ -91,12 +91,12 @@ func (r *Capacity) tryHost(w Requirements, name string) option {
 		}
 	}
 	o.refusals, o.notes = Split(findings)
-	o.refusals = slices.Compact(o.refusals) // memory and CPUs may be unknown for one reason
+	o.refusals = slices.Compact(o.refusals) // memory and CPUs may be unknown for the same reason
 	o.placement.Template, o.placement.Reason = template, memory.Reason
 	return o
 }
 
-// tryCard judges one card and, when it may be had, its host.
+// tryCard checks one card and, when the card can be used, its host.
 func (r *Capacity) tryCard(w Requirements, host *inventory.Host, device pci.Device, onHost func() option) option {
 	refusals, notes := r.JudgeCard(host, device, w.Holder)
 	if len(refusals) > 0 {
@@ -117,22 +117,22 @@ func (r *Capacity) tryCard(w Requirements, host *inventory.Host, device pci.Devi
 	return o
 }
 
-// ofCard are refusals that all name the card.
+// ofCard are the refusals, each with the card as its place.
 func ofCard(device pci.Device, refusals []finding.Finding) []finding.Finding {
-	nameless := func(f finding.Finding) bool { return f.Where.Card.IsZero() }
-	if !slices.ContainsFunc(refusals, nameless) {
+	withoutCard := func(f finding.Finding) bool { return f.Where.Card.IsZero() }
+	if !slices.ContainsFunc(refusals, withoutCard) {
 		return refusals
 	}
 	named := slices.Clone(refusals)
 	for i := range named {
-		if nameless(named[i]) {
+		if withoutCard(named[i]) {
 			named[i].Where.Card = device.Address()
 		}
 	}
 	return named
 }
 
-// tryExact judges the card that a document names by its place.
+// tryExact checks a card that a document names by its CardRef.
 func (r *Capacity) tryExact(w Requirements) option {
 	name, slot := w.Card.Ref.Host, w.Card.Ref.Slot
 	o := option{placement: Placement{Host: name, Card: w.Card.Ref}}
@@ -158,12 +158,12 @@ func (r *Capacity) tryExact(w Requirements) option {
 
 func notAllowed(s *inventory.Snapshot, w Requirements, host string) finding.Finding {
 	return finding.New(finding.HostNotAllowed, finding.Fail, at(s, host)).
-		WithReason(fmt.Sprintf("the card is on %s, and spec.hosts of pool %s leaves that host out", host, w.Pool)).
+		WithReason(fmt.Sprintf("the card is on %s, but spec.hosts of pool %s does not list that host", host, w.Pool)).
 		WithFix("add the host to spec.hosts, or name another card")
 }
 
-// tryCards judges the cards of a host that a selector fits, in the order of
-// their addresses.
+// tryCards checks the cards of a host that match the selector, in the order of their
+// addresses.
 func (r *Capacity) tryCards(w Requirements, name string) iter.Seq[option] {
 	refuse := func(f finding.Finding) iter.Seq[option] {
 		return slices.Values([]option{{placement: Placement{Host: name}, refusals: []finding.Finding{f}}})

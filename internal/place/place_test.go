@@ -13,8 +13,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// want is a worker of 4 cores and 8 GiB from ubuntu-22.04 on vmbr0.
-func want(worker string, changes ...func(*Requirements)) Requirements {
+// requirements are those of a worker with 4 cores and 8 GiB from ubuntu-22.04 on vmbr0.
+func requirements(worker string, changes ...func(*Requirements)) Requirements {
 	w := Requirements{
 		Holder:   Holder{WorkerKey: inventory.WorkerKey{Worker: worker, Pool: "gpu", KubeCluster: "rke2-lab"}},
 		Template: v1alpha1.Template{Name: "ubuntu-22.04", Clone: v1alpha1.CloneLinked},
@@ -51,9 +51,9 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		want  Requirements
 		says  []string
 	}{
-		{"the host is not one of the hypervisor", Observed(Host("pve1"), Host("pve2")), want("gpu-1", exactly("pve9", "03:00")),
-			[]string{"HOST-UNKNOWN pve9 0000:03:00.0: there is no host of this name; there are pve1, pve2 → correct the name in the document: gpuworker hosts"}},
-		{"the host is offline", Observed(Host("pve1").Offline()), want("gpu-1", exactly("pve1", "03:00")),
+		{"the host is not one of the hypervisor", Observed(Host("pve1"), Host("pve2")), requirements("gpu-1", exactly("pve9", "03:00")),
+			[]string{"HOST-UNKNOWN pve9 0000:03:00.0: there is no host of this name; the hypervisor has pve1, pve2 → correct the name in the document: gpuworker hosts"}},
+		{"the host is offline", Observed(Host("pve1").Offline()), requirements("gpu-1", exactly("pve1", "03:00")),
 			[]string{"HOST-OFFLINE pve1 0000:03:00.0: the host is offline → bring the host back, then run the same command again"}},
 		{
 			"a full clone cannot go to local storage of another host",
@@ -61,85 +61,85 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 				Host("pve1").Shared("nas", 500).Storage("local-lvm", 500), Host("pve2").Shared("nas", 500).Storage("local-lvm", 500),
 				Template(9000, "ubuntu-22.04", "pve1").On("nas"),
 			),
-			want("w-1", func(w *Requirements) {
+			requirements("w-1", func(w *Requirements) {
 				w.Hosts, w.Storage, w.Template.Clone = []string{"pve2"}, "local-lvm", v1alpha1.CloneFull
 			}),
-			[]string{`STORAGE-NOT-SHARED pve2 : template VM 9000 "ubuntu-22.04" is on pve1, and a full clone goes to another host on shared storage only: local-lvm is local to each host → set spec.machine.disk.storage to one that is shared (nas), make a copy of the template on pve2, or allow pve1 alone in spec.hosts`},
+			[]string{`STORAGE-NOT-SHARED pve2 : template VM 9000 "ubuntu-22.04" is on pve1, and a full clone on another host needs shared storage: local-lvm is local to each host → set spec.machine.disk.storage to one that is shared (nas), make a copy of the template on pve2, or allow pve1 alone in spec.hosts`},
 		},
-		{"the host's devices cannot be read", Observed(Host("pve1").Blind("PCI devices", "permission denied: Sys.Audit on /")), want("gpu-1", exactly("pve1", "03:00")),
+		{"the host's devices cannot be read", Observed(Host("pve1").Blind("PCI devices", "permission denied: Sys.Audit on /")), requirements("gpu-1", exactly("pve1", "03:00")),
 			[]string{"HOST-UNREADABLE pve1 0000:03:00.0: PCI devices cannot be read: permission denied: Sys.Audit on / → gpuworker check shows which privilege the login lacks"}},
-		{"the pool leaves the host out", Observed(Host("pve1", T4("03:00")), ubuntu), want("gpu-1", exactly("pve1", "03:00"), func(w *Requirements) { w.Hosts = []string{"pve2"} }),
-			[]string{"HOST-NOT-ALLOWED pve1 0000:03:00.0: the card is on pve1, and spec.hosts of pool gpu leaves that host out → add the host to spec.hosts, or name another card"}},
-		{"the IOMMU is off", Observed(Host("pve1", T4("03:00")).NoIOMMU(), ubuntu), want("gpu-1", exactly("pve1", "03:00")),
+		{"the pool leaves the host out", Observed(Host("pve1", T4("03:00")), ubuntu), requirements("gpu-1", exactly("pve1", "03:00"), func(w *Requirements) { w.Hosts = []string{"pve2"} }),
+			[]string{"HOST-NOT-ALLOWED pve1 0000:03:00.0: the card is on pve1, but spec.hosts of pool gpu does not list that host → add the host to spec.hosts, or name another card"}},
+		{"the IOMMU is off", Observed(Host("pve1", T4("03:00")).NoIOMMU(), ubuntu), requirements("gpu-1", exactly("pve1", "03:00")),
 			[]string{"HOST-IOMMU-OFF pve1 0000:03:00.0: the IOMMU is off: no PCI device is in an IOMMU group → turn VT-d or AMD-Vi on in the host's firmware, then reboot the host"}},
-		{"there is nothing at the address", Observed(Host("pve1", T4("03:00")), ubuntu), want("gpu-1", exactly("pve1", "04:00")),
+		{"there is nothing at the address", Observed(Host("pve1", T4("03:00")), ubuntu), requirements("gpu-1", exactly("pve1", "04:00")),
 			[]string{"CARD-MISSING pve1 0000:04:00.0: the host has no device at this address; it has 0000:03:00.0 Tesla T4 → gpuworker gpus lists the cards; addresses change when cards are added or moved"}},
-		{"the address is that of a network card", Observed(Host("pve1", NIC("42:00")), ubuntu), want("gpu-1", exactly("pve1", "42:00")),
-			[]string{"CARD-NOT-GPU pve1 0000:42:00.0: this is no NVIDIA GPU: 0000:42:00.0 I350 Gigabit Network Connection (network controller) → gpuworker gpus lists the cards"}},
-		{"the address is that of the bridge before the card", Observed(Host("pve1", Bridge("02:00"), T4("03:00")), ubuntu), want("gpu-1", exactly("pve1", "02:00")),
+		{"the address is that of a network card", Observed(Host("pve1", NIC("42:00")), ubuntu), requirements("gpu-1", exactly("pve1", "42:00")),
+			[]string{"CARD-NOT-GPU pve1 0000:42:00.0: this is not an NVIDIA GPU: 0000:42:00.0 I350 Gigabit Network Connection (network controller) → gpuworker gpus lists the cards"}},
+		{"the address is that of the bridge before the card", Observed(Host("pve1", Bridge("02:00"), T4("03:00")), ubuntu), requirements("gpu-1", exactly("pve1", "02:00")),
 			[]string{"CARD-NOT-GPU pve1 0000:02:00.0: this is a PCI bridge, the card is behind it: 0000:02:00.0 Starship/Matisse GPP Bridge (PCI bridge); the host has 0000:03:00.0 Tesla T4 → gpuworker gpus lists the cards"}},
-		{"the group holds a network card too", Observed(Host("pve1", RTX3090("41:00").Group(27), NIC("42:00").Group(27)), ubuntu), want("gpu-1", exactly("pve1", "41:00")),
-			[]string{"CARD-GROUP-SHARED pve1 0000:41:00.0: shares IOMMU group 27 with 0000:42:00.0 I350 Gigabit Network Connection (network controller): a start would take that from the host too → move the card to another slot, or turn ACS on in the host's firmware"}},
-		{"a stranger's VM has the card", Observed(Host("pve1", T4("81:00")), ubuntu, VM(204, "vdi-7", "pve1").Card("81:00").Running()), want("gpu-1", exactly("pve1", "81:00")),
+		{"the group holds a network card too", Observed(Host("pve1", RTX3090("41:00").Group(27), NIC("42:00").Group(27)), ubuntu), requirements("gpu-1", exactly("pve1", "41:00")),
+			[]string{"CARD-GROUP-SHARED pve1 0000:41:00.0: shares IOMMU group 27 with 0000:42:00.0 I350 Gigabit Network Connection (network controller): starting a VM with the card would take that from the host too → move the card to another slot, or turn ACS on in the host's firmware"}},
+		{"a stranger's VM has the card", Observed(Host("pve1", T4("81:00")), ubuntu, VM(204, "vdi-7", "pve1").Card("81:00").Running()), requirements("gpu-1", exactly("pve1", "81:00")),
 			[]string{`CARD-HELD pve1 0000:81:00.0: attached to VM 204 "vdi-7", not ours, running → choose another card, or take it out of that VM   (on pve1)`}},
-		{"another worker's VM has the card", Observed(Host("pve1", T4("81:00")), ubuntu, VM(9100, "ml-1", "pve1").Ours("ml", "rke2-lab", "SemiPersistent").Card("81:00")), want("gpu-1", exactly("pve1", "81:00")),
-			[]string{`CARD-HELD pve1 0000:81:00.0: attached to VM 9100 "ml-1", worker ml-1 of pool ml, stopped → choose another card, or let that worker go first: gpuworker delete ml-1`}},
+		{"another worker's VM has the card", Observed(Host("pve1", T4("81:00")), ubuntu, VM(9100, "ml-1", "pve1").Ours("ml", "rke2-lab", "SemiPersistent").Card("81:00")), requirements("gpu-1", exactly("pve1", "81:00")),
+			[]string{`CARD-HELD pve1 0000:81:00.0: attached to VM 9100 "ml-1", worker ml-1 of pool ml, stopped → choose another card, or delete that worker first: gpuworker delete ml-1`}},
 		{"a mapping of several cards may take it", Observed(Host("pve1", T4("81:00")), ubuntu, VM(204, "vdi-7", "pve1").Card("81:00").Change(func(vm *inventory.VM) {
 			vm.Cards[0].Mapping, vm.Cards[0].Cards = "t4s", append(vm.Cards[0].Cards, CardRef("pve1", "82:00"))
-		})), want("gpu-1", exactly("pve1", "81:00")),
+		})), requirements("gpu-1", exactly("pve1", "81:00")),
 			[]string{`CARD-HELD pve1 0000:81:00.0: attached to VM 204 "vdi-7", not ours, stopped (by mapping t4s, which stands for 2 cards) → choose another card, or take it out of that VM   (on pve1)`}},
-		{"somebody else claimed the card", Observed(Host("pve1", T4("03:00")), ubuntu, Claim("pve1", "03:00", "ml-1", "ml", "prod", 9200)), want("gpu-1", exactly("pve1", "03:00")),
-			[]string{"CARD-CLAIMED pve1 0000:03:00.0: claimed for worker ml-1 of pool ml, KubeCluster prod, by ops@desk → choose another card, or let that worker go first: gpuworker delete ml-1"}},
-		{"a VM of the host cannot be read", Observed(Host("pve1", T4("03:00")), ubuntu, VM(300, "secret", "pve1").Unreadable("permission denied")), want("gpu-1", exactly("pve1", "03:00")),
+		{"somebody else claimed the card", Observed(Host("pve1", T4("03:00")), ubuntu, Claim("pve1", "03:00", "ml-1", "ml", "prod", 9200)), requirements("gpu-1", exactly("pve1", "03:00")),
+			[]string{"CARD-CLAIMED pve1 0000:03:00.0: claimed for worker ml-1 of pool ml, KubeCluster prod, by ops@desk → choose another card, or delete that worker first: gpuworker delete ml-1"}},
+		{"a VM of the host cannot be read", Observed(Host("pve1", T4("03:00")), ubuntu, VM(300, "secret", "pve1").Unreadable("permission denied")), requirements("gpu-1", exactly("pve1", "03:00")),
 			[]string{`CARD-HOLDER-UNKNOWN pve1 0000:03:00.0: VM 300 "secret" cannot be read, so it may hold the card: permission denied → let the login read all VMs; gpuworker check shows what it lacks`}},
-		{"no host has the kind of card", Observed(Host("pve1", T4("03:00")), Host("pve2"), Host("pve3").Offline()), want("gpu-1", ofModel("A100")),
+		{"no host has the kind of card", Observed(Host("pve1", T4("03:00")), Host("pve2"), Host("pve3").Offline()), requirements("gpu-1", ofModel("A100")),
 			[]string{
 				"HOST-OFFLINE pve3 : the host is offline → bring the host back, then run the same command again",
 				"CARD-NO-MATCH pve1 : no A100 here; the host has 1 × Tesla T4 → correct the model, or allow a host that has one: gpuworker gpus",
 				"CARD-NO-MATCH pve2 : no A100 here; the host has no NVIDIA GPU → correct the model, or allow a host that has one: gpuworker gpus",
 			}},
 
-		{"the template is on local storage of another host", Observed(Host("pve1"), Host("pve2"), ubuntu), want("gpu-1", func(w *Requirements) { w.Hosts = []string{"pve2"} }),
+		{"the template is on local storage of another host", Observed(Host("pve1"), Host("pve2"), ubuntu), requirements("gpu-1", func(w *Requirements) { w.Hosts = []string{"pve2"} }),
 			[]string{`TEMPLATE-MISSING pve2 : the host has no template "ubuntu-22.04"; there is VM 9000 "ubuntu-22.04" on pve1, on storage that pve2 does not share → make a copy of the template on pve2, or keep all of it on shared storage, its cloud-init drive too`}},
-		{"the template is still a VM", Observed(Host("pve1"), VM(9000, "ubuntu-22.04", "pve1")), want("gpu-1"),
-			[]string{`TEMPLATE-MISSING pve1 : there is no template "ubuntu-22.04"; VM 9000 "ubuntu-22.04" on pve1 is a VM, no template → if it is meant to be one, make it a template   (on pve1)`}},
-		{"no template has these tags", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Requirements) { w.Template = v1alpha1.Template{Tags: []string{"gpu", "jammy"}} }),
-			[]string{"TEMPLATE-MISSING pve1 : there is no template with tags gpu+jammy on any host that can be seen → correct spec.template, or make the template; the login must be allowed to see it"}},
-		{"two templates have the name", Observed(Host("pve1"), ubuntu, Template(9005, "ubuntu-22.04", "pve1")), want("gpu-1"),
+		{"the template is still a VM", Observed(Host("pve1"), VM(9000, "ubuntu-22.04", "pve1")), requirements("gpu-1"),
+			[]string{`TEMPLATE-MISSING pve1 : there is no template "ubuntu-22.04"; VM 9000 "ubuntu-22.04" on pve1 is a VM, not a template → if it is meant to be one, make it a template   (on pve1)`}},
+		{"no template has these tags", Observed(Host("pve1"), ubuntu), requirements("gpu-1", func(w *Requirements) { w.Template = v1alpha1.Template{Tags: []string{"gpu", "jammy"}} }),
+			[]string{"TEMPLATE-MISSING pve1 : there is no template with tags gpu+jammy on any visible host → correct spec.template, or make the template; the login must be allowed to see it"}},
+		{"two templates have the name", Observed(Host("pve1"), ubuntu, Template(9005, "ubuntu-22.04", "pve1")), requirements("gpu-1"),
 			[]string{`TEMPLATE-AMBIGUOUS pve1 : 2 templates "ubuntu-22.04" fit: VM 9000 "ubuntu-22.04" on pve1, VM 9005 "ubuntu-22.04" on pve1 → name one by spec.template.id, or give it a name or a tag of its own`}},
-		{"the template has all that a template should not, and lacks the rest", Observed(Host("pve1"), Template(9000, "ubuntu-22.04", "pve1").Card("03:00").Change(func(vm *inventory.VM) { vm.CloudInit, vm.BootDisk = false, "" })), want("gpu-1"),
+		{"the template has all that a template should not, and lacks the rest", Observed(Host("pve1"), Template(9000, "ubuntu-22.04", "pve1").Card("03:00").Change(func(vm *inventory.VM) { vm.CloudInit, vm.BootDisk = false, "" })), requirements("gpu-1"),
 			[]string{
-				`TEMPLATE-NO-DISK pve1 : template VM 9000 "ubuntu-22.04" has no disk to boot from → import a disk, and make the template anew   (on pve1)`,
+				`TEMPLATE-NO-DISK pve1 : template VM 9000 "ubuntu-22.04" has no disk to boot from → import a disk, and make the template again   (on pve1)`,
 				`TEMPLATE-NO-CLOUD-INIT pve1 : template VM 9000 "ubuntu-22.04" has no cloud-init drive, so login and addresses would never reach the guest → give it a cloud-init drive   (on pve1)`,
-				`TEMPLATE-HAS-CARD pve1 : template VM 9000 "ubuntu-22.04" has a PCI card attached, which every clone would carry too → take the card out of the template   (on pve1)`,
+				`TEMPLATE-HAS-CARD pve1 : template VM 9000 "ubuntu-22.04" has a PCI card attached, which every clone would have too → take the card out of the template   (on pve1)`,
 			}},
-		{"the template cannot be read", Observed(Host("pve1"), Template(9000, "ubuntu-22.04", "pve1").Unreadable("permission denied")), want("gpu-1"),
+		{"the template cannot be read", Observed(Host("pve1"), Template(9000, "ubuntu-22.04", "pve1").Unreadable("permission denied")), requirements("gpu-1"),
 			[]string{`VM-UNREADABLE pve1 : template VM 9000 "ubuntu-22.04" cannot be read: permission denied → let the login read all VMs; gpuworker check shows what it lacks`}},
 
-		{"a full clone's storage does not exist", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Requirements) { w.Template.Clone, w.Storage = v1alpha1.CloneFull, "fast" }),
+		{"a full clone's storage does not exist", Observed(Host("pve1"), ubuntu), requirements("gpu-1", func(w *Requirements) { w.Template.Clone, w.Storage = v1alpha1.CloneFull, "fast" }),
 			[]string{"STORAGE-MISSING pve1 : the host has no storage fast; it has local-lvm → correct spec.machine.disk.storage, or allow the storage on this host"}},
-		{"the storage is not active", Observed(Host("pve1").Change(func(h *inventory.Host) { h.Storages[0].Active = false }), ubuntu), want("gpu-1"),
-			[]string{"STORAGE-MISSING pve1 : storage local-lvm is not active on the host → look why the storage is not active   (on pve1)"}},
-		{"the storage takes no disks", Observed(Host("pve1").Change(func(h *inventory.Host) { h.Storages[0].Content = []string{"iso", "vztmpl"} }), ubuntu), want("gpu-1"),
-			[]string{"STORAGE-CONTENT pve1 : storage local-lvm takes no disks of VMs, only iso, vztmpl → choose another storage, or let this one take disks of VMs"}},
-		{"a full clone does not fit", Observed(Host("pve1").Storage("local-lvm", 30), ubuntu), want("gpu-1", func(w *Requirements) { w.Template.Clone, w.DiskMiB = v1alpha1.CloneFull, 40960 }),
-			[]string{"STORAGE-FULL pve1 : storage local-lvm has 30 GiB free, 40 GiB is needed → make room, choose another storage, or a smaller disk"}},
-		{"the storages cannot be read", Observed(Host("pve1").Blind("storages", "timeout"), ubuntu), want("gpu-1"),
+		{"the storage is not active", Observed(Host("pve1").Change(func(h *inventory.Host) { h.Storages[0].Active = false }), ubuntu), requirements("gpu-1"),
+			[]string{"STORAGE-MISSING pve1 : storage local-lvm is not active on the host → find out why the storage is not active   (on pve1)"}},
+		{"the storage takes no disks", Observed(Host("pve1").Change(func(h *inventory.Host) { h.Storages[0].Content = []string{"iso", "vztmpl"} }), ubuntu), requirements("gpu-1"),
+			[]string{"STORAGE-CONTENT pve1 : storage local-lvm does not take VM disks, only iso, vztmpl → choose another storage, or allow VM disks on this one"}},
+		{"a full clone does not fit", Observed(Host("pve1").Storage("local-lvm", 30), ubuntu), requirements("gpu-1", func(w *Requirements) { w.Template.Clone, w.DiskMiB = v1alpha1.CloneFull, 40960 }),
+			[]string{"STORAGE-FULL pve1 : storage local-lvm has 30 GiB free, 40 GiB is needed → free space on it, choose another storage, or declare a smaller disk"}},
+		{"the storages cannot be read", Observed(Host("pve1").Blind("storages", "timeout"), ubuntu), requirements("gpu-1"),
 			[]string{"HOST-UNREADABLE pve1 : storages cannot be read: timeout → gpuworker check shows which privilege the login lacks"}},
 
-		{"the bridge does not exist", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Requirements) { w.NICs = []inventory.NIC{{Network: "vmbr0"}, {Network: "vmbr7"}} }),
+		{"the bridge does not exist", Observed(Host("pve1"), ubuntu), requirements("gpu-1", func(w *Requirements) { w.NICs = []inventory.NIC{{Network: "vmbr0"}, {Network: "vmbr7"}} }),
 			[]string{"BRIDGE-MISSING pve1 : the host has no bridge vmbr7; it has vmbr0, vmbr1 → correct the name in spec.networks, or make the bridge on the host"}},
-		{"the bridge knows no VLANs", Observed(Host("pve1"), ubuntu), want("gpu-1", func(w *Requirements) { w.NICs = []inventory.NIC{{Network: "vmbr0", VLAN: 40}} }),
-			[]string{"BRIDGE-NOT-VLAN-AWARE pve1 : bridge vmbr0 is not VLAN aware, and VLAN 40 is wanted → set bridge-vlan-aware on vmbr0, or leave vlan out of spec.networks"}},
-		{"the memory does not suffice by the reserve", Observed(Host("pve1").Memory(64, 56), ubuntu), want("gpu-1"),
-			[]string{"MEMORY-SHORT pve1 : 8 GiB wanted and 512 MiB kept in reserve, 8 GiB free (memory 56 of 64 GiB used) → stop or move other VMs, or lower spec.machine.memory"}},
-		{"the memory is not known", Observed(Host("pve1").Blind("status", "timeout"), ubuntu), want("gpu-1"),
+		{"the bridge is not VLAN aware", Observed(Host("pve1"), ubuntu), requirements("gpu-1", func(w *Requirements) { w.NICs = []inventory.NIC{{Network: "vmbr0", VLAN: 40}} }),
+			[]string{"BRIDGE-NOT-VLAN-AWARE pve1 : bridge vmbr0 is not VLAN aware, but VLAN 40 is declared → set bridge-vlan-aware on vmbr0, or leave vlan out of spec.networks"}},
+		{"the memory is short by the reserve", Observed(Host("pve1").Memory(64, 56), ubuntu), requirements("gpu-1"),
+			[]string{"MEMORY-SHORT pve1 : 8 GiB needed plus 512 MiB in reserve, 8 GiB free (memory 56 of 64 GiB used) → stop or move other VMs, or lower spec.machine.memory"}},
+		{"the memory is not known", Observed(Host("pve1").Blind("status", "timeout"), ubuntu), requirements("gpu-1"),
 			[]string{
 				"HOST-UNREADABLE pve1 : status cannot be read: timeout → gpuworker check shows which privilege the login lacks",
 			}},
-		{"the VM wants more cores than there are CPUs", Observed(Host("pve1").CPUs(2), ubuntu), want("gpu-1"),
-			[]string{"CPU-SHORT pve1 : 4 cores wanted, the host has 2 CPUs → lower spec.machine.cores"}},
-		{"there are no hosts to be seen", Observed(ubuntu), want("gpu-1"),
+		{"the VM has more cores than the host has CPUs", Observed(Host("pve1").CPUs(2), ubuntu), requirements("gpu-1"),
+			[]string{"CPU-SHORT pve1 : 4 cores needed, the host has 2 CPUs → lower spec.machine.cores"}},
+		{"no hosts are visible", Observed(ubuntu), requirements("gpu-1"),
 			[]string{"HOST-UNREADABLE  : the hypervisor shows no hosts → let the login read the hosts; gpuworker check shows what it lacks"}},
 	}
 	for _, s := range scenarios {
@@ -157,69 +157,69 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 	}
 }
 
-func TestPlacesThatAreFound(t *testing.T) {
+func TestPlacements(t *testing.T) {
 	world := Observed(
 		Host("pve1", T4("03:00"), T4("81:00")).Memory(128, 40), Host("pve2", T4("03:00")).Memory(128, 20), Host("pve3", RTX3090("0a:00")).Memory(128, 60),
 		Template(9000, "ubuntu-22.04", "pve1"), Template(9001, "ubuntu-22.04", "pve2"), Template(9002, "ubuntu-22.04", "pve3"),
 	)
-	room := NewCapacity(world)
+	capacity := NewCapacity(world)
 	for _, s := range []struct {
 		name string
 		want Requirements
 		at   string
 	}{
-		{"the first goes to the host with the most free memory", want("gpu-1", ofModel("t4")), "pve2 0000:03:00.0"},
-		{"the second to another host", want("gpu-2", ofModel("t4")), "pve1 0000:03:00.0"},
-		{"the third to the next card", want("gpu-3", ofModel("t4")), "pve1 0000:81:00.0"},
-		{"the model may be given by ID", want("gpu-4", func(w *Requirements) { w.Card = &CardRequirements{ID: "10DE:2204"} }), "pve3 0000:0a:00.0"},
-		{"a plain worker of the pool goes where the pool has fewest", want("gpu-5"), "pve2 "},
-		{"and then where there is most memory", want("gpu-6"), "pve3 "},
+		{"the first goes to the host with the most free memory", requirements("gpu-1", ofModel("t4")), "pve2 0000:03:00.0"},
+		{"the second to another host", requirements("gpu-2", ofModel("t4")), "pve1 0000:03:00.0"},
+		{"the third to the next card", requirements("gpu-3", ofModel("t4")), "pve1 0000:81:00.0"},
+		{"the model may be given by ID", requirements("gpu-4", func(w *Requirements) { w.Card = &CardRequirements{ID: "10DE:2204"} }), "pve3 0000:0a:00.0"},
+		{"a plain worker of the pool goes where the pool has fewest", requirements("gpu-5"), "pve2 "},
+		{"and then where there is most memory", requirements("gpu-6"), "pve3 "},
 	} {
-		seat, _, refusals := room.Place(s.want)
-		if got := seat.Host + " " + seat.Card.BDF().String(); got != s.at || len(refusals) > 0 {
+		placement, _, refusals := capacity.Place(s.want)
+		if got := placement.Host + " " + placement.Card.BDF().String(); got != s.at || len(refusals) > 0 {
 			t.Errorf("%s: %q, want %q; refusals %v", s.name, got, s.at, written(refusals))
 		}
 	}
-	if _, _, refusals := room.Place(want("gpu-7", ofModel("t4"))); len(refusals) != 4 || refusals[0].ID != finding.CardUsed {
-		t.Errorf("all T4s are given away: %v", written(refusals))
+	if _, _, refusals := capacity.Place(requirements("gpu-7", ofModel("t4"))); len(refusals) != 4 || refusals[0].ID != finding.CardUsed {
+		t.Errorf("all T4s are allocated: %v", written(refusals))
 	}
 }
 
-func TestWhatIsPromisedIsNotThereTwice(t *testing.T) {
+func TestAllocatedCapacityIsNotAllocatedTwice(t *testing.T) {
 	world := Observed(Host("pve1").Memory(64, 40).Storage("local-lvm", 25), Template(9000, "ubuntu-22.04", "pve1"))
 	full := func(w *Requirements) { w.Template.Clone = v1alpha1.CloneFull }
-	room := NewCapacity(world)
+	capacity := NewCapacity(world)
 	for n := 1; n <= 2; n++ {
-		if _, _, refusals := room.Place(want(fmt.Sprintf("gpu-%d", n), full)); len(refusals) > 0 {
+		if _, _, refusals := capacity.Place(requirements(fmt.Sprintf("gpu-%d", n), full)); len(refusals) > 0 {
 			t.Fatalf("worker %d: %v", n, written(refusals))
 		}
 	}
-	_, _, refusals := room.Place(want("gpu-3", full))
+	_, _, refusals := capacity.Place(requirements("gpu-3", full))
 	says := []string{
-		"MEMORY-SHORT pve1 : 8 GiB wanted and 512 MiB kept in reserve, 8 GiB free (memory 40 of 64 GiB used, 16 GiB promised in this plan) → stop or move other VMs, or lower spec.machine.memory",
-		"STORAGE-FULL pve1 : storage local-lvm has 5 GiB free, 10 GiB is needed (20 GiB are promised in this plan) → make room, choose another storage, or a smaller disk",
+		"MEMORY-SHORT pve1 : 8 GiB needed plus 512 MiB in reserve, 8 GiB free (memory 40 of 64 GiB used, 16 GiB allocated in this plan) → stop or move other VMs, or lower spec.machine.memory",
+		"STORAGE-FULL pve1 : storage local-lvm has 5 GiB free, 10 GiB is needed (20 GiB allocated in this plan) → free space on it, choose another storage, or declare a smaller disk",
 	}
 	if diff := cmp.Diff(says, written(refusals)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-func TestSharedStorageIsOneForAllHosts(t *testing.T) {
+func TestSharedStorageCountsOnceForAllHosts(t *testing.T) {
 	world := Observed(
 		Host("pve1").Shared("ceph", 15), Host("pve2").Shared("ceph", 15), Host("pve3"),
 		Template(9000, "ubuntu-22.04", "pve1").On("ceph"),
 	)
 	full := func(w *Requirements) { w.Template.Clone = v1alpha1.CloneFull }
-	room := NewCapacity(world)
-	seat, _, _ := room.Place(want("gpu-1", full, func(w *Requirements) { w.Hosts = []string{"pve2"} }))
-	if seat.Host != "pve2" || seat.Template.ID != "9000" {
-		t.Errorf("a template on shared storage reaches the other host: %+v", seat)
+	capacity := NewCapacity(world)
+	placement, _, _ := capacity.Place(requirements("gpu-1", full, func(w *Requirements) { w.Hosts = []string{"pve2"} }))
+	if placement.Host != "pve2" || placement.Template.ID != "9000" {
+		t.Errorf("a template on shared storage reaches the other host: %+v", placement)
 	}
-	_, _, refusals := room.Place(want("gpu-2", full))
+	_, _, refusals := capacity.Place(requirements("gpu-2", full))
 	says := []string{
 		`TEMPLATE-MISSING pve3 : the host has no template "ubuntu-22.04"; there is VM 9000 "ubuntu-22.04" on pve1, on storage that pve3 does not share → make a copy of the template on pve3, or keep all of it on shared storage, its cloud-init drive too`,
-		"STORAGE-FULL pve1 : storage ceph has 5 GiB free, 10 GiB is needed (10 GiB are promised in this plan) → make room, choose another storage, or a smaller disk",
-		"STORAGE-FULL pve2 : storage ceph has 5 GiB free, 10 GiB is needed (10 GiB are promised in this plan) → make room, choose another storage, or a smaller disk",
+		"STORAGE-FULL pve1 : storage ceph has 5 GiB free, 10 GiB is needed (10 GiB allocated in this plan) → free space on it, choose another storage, or declare a smaller disk",
+		"STORAGE-FULL pve2 : storage ceph has 5 GiB free, 10 GiB is needed (10 GiB allocated in this plan) → free space on it, choose another storage, or declare a smaller disk",
 	}
 	finding.Sort(refusals)
 	if diff := cmp.Diff(says, written(refusals)); diff != "" {
@@ -227,14 +227,14 @@ func TestSharedStorageIsOneForAllHosts(t *testing.T) {
 	}
 }
 
-func TestAWorkerIsNotInItsOwnWay(t *testing.T) {
+func TestAWorkerMayUseWhatItHolds(t *testing.T) {
 	own := VM(9100, "gpu-1", "pve1").Ours("gpu", "rke2-lab", "SemiPersistent").Card("03:00").Running().Machine(func(m *inventory.Machine) { m.MemoryMiB = 8192 })
 	world := Observed(Host("pve1", T4("03:00")).Memory(16, 12), Template(9000, "ubuntu-22.04", "pve1"), own,
 		Claim("pve1", "03:00", "gpu-1", "gpu", "rke2-lab", 9100).Stale("iommugroup is 14, the hardware says 15"))
-	w := want("gpu-1", exactly("pve1", "03:00"), func(w *Requirements) { w.VM = "9100" })
-	seat, notes, refusals := NewCapacity(world).Place(w)
-	if seat.Host != "pve1" || len(refusals) > 0 {
-		t.Fatalf("its own card, claim and memory stand in its way: %v", written(refusals))
+	w := requirements("gpu-1", exactly("pve1", "03:00"), func(w *Requirements) { w.VM = "9100" })
+	placement, notes, refusals := NewCapacity(world).Place(w)
+	if placement.Host != "pve1" || len(refusals) > 0 {
+		t.Fatalf("refused because of its own card, claim or memory: %v", written(refusals))
 	}
 	if len(notes) != 2 || notes[0].ID != finding.MappingStale || notes[1].ID != finding.HostDriver {
 		t.Errorf("notes: %v", written(notes))
@@ -244,11 +244,11 @@ func TestAWorkerIsNotInItsOwnWay(t *testing.T) {
 	}
 }
 
-func TestACardThatIsBeingGivenBackMayBeClaimed(t *testing.T) {
+func TestACardThatIsBeingReleasedMayBeClaimed(t *testing.T) {
 	world := Observed(Host("pve1", T4("03:00")), Template(9000, "ubuntu-22.04", "pve1"), Claim("pve1", "03:00", "ml-1", "ml", "prod", 9200).Releasing())
-	seat, notes, refusals := NewCapacity(world).Place(want("gpu-1", exactly("pve1", "03:00")))
-	if seat.Host != "pve1" || len(refusals) > 0 || len(notes) != 2 || notes[0].ID != finding.CardClaimed || notes[0].Verdict != finding.Info {
-		t.Errorf("%+v, notes %v, refusals %v", seat, written(notes), written(refusals))
+	placement, notes, refusals := NewCapacity(world).Place(requirements("gpu-1", exactly("pve1", "03:00")))
+	if placement.Host != "pve1" || len(refusals) > 0 || len(notes) != 2 || notes[0].ID != finding.CardClaimed || notes[0].Verdict != finding.Info {
+		t.Errorf("%+v, notes %v, refusals %v", placement, written(notes), written(refusals))
 	}
 }
 

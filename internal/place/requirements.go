@@ -9,37 +9,37 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Requirements are what one worker asks of a hypervisor.
+// Requirements are what one worker needs of a hypervisor.
 type Requirements struct {
 	Holder
-	Hosts []string          // that may run it; empty: all
+	Hosts []string          // that may run it; empty: all hosts
 	Card  *CardRequirements // nil for a plain worker
 
 	Template v1alpha1.Template
-	Storage  string // for disks; "" where the template's disk is
-	DiskMiB  int    // 0: as large as the template's
+	Storage  string // for disks; "": that of the template's disk
+	DiskMiB  int    // 0: the size of the template's disk
 
 	NICs      []inventory.NIC
 	MemoryMiB int
 	Cores     int
 }
 
-// Holder is a worker and its VM. What it holds already does not stand in its own way.
+// Holder is a worker and its VM. What they hold already is free for this worker.
 type Holder struct {
 	inventory.WorkerKey
 	VM string // identifier; "" when it has none
 }
 
-// CardRequirements ask for one card: by its place, or by its kind.
+// CardRequirements select one card: by its place, or by model or ID.
 type CardRequirements struct {
-	Ref pci.CardRef // exactly this card; zero when it is asked for by its kind
+	Ref pci.CardRef // exactly this card; zero: by model or ID
 
 	Model string
 	ID    string
 	Hosts []string // empty: those of the Requirements
 }
 
-// Matches reports whether the card may be the one that is asked for.
+// Matches reports whether a card fulfils the requirements.
 func (c CardRequirements) Matches(host string, device pci.Device) bool {
 	if !c.Ref.IsZero() {
 		return c.Ref == pci.CardRef{Host: host, Slot: device.Slot}
@@ -54,9 +54,9 @@ func (c CardRequirements) Matches(host string, device pci.Device) bool {
 	return isModel(gpu, c.Model)
 }
 
-// isModel compares without case: the name that people use or the whole name
-// from pci.ids, with or without the maker and the family in front of it. "RTX
-// 3090" is a "GeForce RTX 3090", and never a "GeForce RTX 3090 Ti".
+// isModel compares a model, ignoring case, with the short name of a card and its
+// whole name in pci.ids, each with or without vendor and family in front. "RTX 3090"
+// matches "GeForce RTX 3090", but not "GeForce RTX 3090 Ti".
 func isModel(gpu pci.Function, model string) bool {
 	model = strings.ToLower(strings.Join(strings.Fields(model), " "))
 	if model == "" {
@@ -71,7 +71,7 @@ func isModel(gpu pci.Function, model string) bool {
 	return strings.ToLower(gpu.Vendor+" "+gpu.ShortName()) == model || strings.ToLower(gpu.Vendor+" "+gpu.Name) == model
 }
 
-// String says in a few words what is asked for.
+// String writes the requirements in a few words.
 func (c CardRequirements) String() string {
 	switch {
 	case !c.Ref.IsZero():
@@ -82,8 +82,8 @@ func (c CardRequirements) String() string {
 	return c.Model
 }
 
-// hosts are the names of the hosts that may run the worker, in order; those of
-// the whole hypervisor when the documents name none.
+// hosts are the names of the hosts that may run the worker, in order; all hosts when
+// the documents name none.
 func (w Requirements) hosts(s *inventory.Snapshot) []string {
 	allowed := w.Hosts
 	if w.Card != nil && len(w.Card.Hosts) > 0 {
@@ -99,7 +99,7 @@ func (w Requirements) hosts(s *inventory.Snapshot) []string {
 	return slices.Compact(sorted)
 }
 
-// Placement is a place for a worker.
+// Placement is the place that is allocated to a worker.
 type Placement struct {
 	Host     string
 	Card     pci.CardRef // zero for a plain worker

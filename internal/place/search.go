@@ -9,25 +9,24 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Search finds places for new workers that ask for the same, one after the other. A
-// plan only gives away: what was refused to one of them is refused to the next one
-// too. So each host and card is judged once for all of them, and not for each.
+// Search finds places for new workers with the same requirements, one after the
+// other. Since a plan only allocates and never frees, a place that is refused for one
+// of them is refused for the next ones too, so each host and card is judged once.
 type Search struct {
 	capacity *Capacity
 	needs    Requirements
 	hosts    candidates
 
-	// refusals are why the last one found no place, and holds what the capacity had given
-	// away then.
-	refusals []finding.Finding
-	holds    int
+	// refusals say why the last worker found no place, at this number of allocations.
+	refusals    []finding.Finding
+	allocations int
 }
 
 // candidate is a host that may have a place.
 type candidate struct {
 	host *inventory.Host
-	rank rank // when it was last looked at: it may be worse by now, never better
-	// cards are those that fit and were not refused yet; unused for plain workers.
+	rank rank // at the last check; now it may be worse, but not better
+	// cards match the requirements and are not refused yet; unused for plain workers.
 	cards []pci.Device
 }
 
@@ -45,8 +44,8 @@ func (c *candidates) Pop() any {
 	return x
 }
 
-// Search begins a search for workers that ask for what w does and have nothing yet:
-// no VM, no claim, and no card by its place.
+// Search begins a search for workers with the requirements w that have no VM and no
+// claim, and do not name their card by its place.
 func (r *Capacity) Search(w Requirements) *Search {
 	s := &Search{capacity: r, needs: w}
 	for _, name := range w.hosts(r.world) {
@@ -66,9 +65,9 @@ func (r *Capacity) Search(w Requirements) *Search {
 	return s
 }
 
-// Place finds the best place for the next worker and gives it away, as Capacity.Place
-// does. Workers that are refused one after the other share the reasons: they must not
-// be changed.
+// Place finds the best place for the next worker and allocates it, like
+// Capacity.Place. Refused workers share the list of reasons, so the caller must not
+// change it.
 func (s *Search) Place(worker string) (placement Placement, notes, refusals []finding.Finding) {
 	w := s.needs
 	w.Worker = worker
@@ -84,35 +83,35 @@ func (s *Search) Place(worker string) (placement Placement, notes, refusals []fi
 		}
 		heap.Pop(&s.hosts)
 	}
-	if len(s.refusals) > 0 && s.holds == s.capacity.given {
+	if len(s.refusals) > 0 && s.allocations == s.capacity.allocations {
 		return Placement{}, nil, s.refusals
 	}
 	placement, notes, refusals = s.capacity.Place(w)
-	s.refusals, s.holds = s.capacity.shared(refusals), s.capacity.given
+	s.refusals, s.allocations = s.capacity.shared(refusals), s.capacity.allocations
 	return placement, notes, s.refusals
 }
 
-// shared are the same refusals as found before, if they were: pools that ask for the
-// same share them too.
+// shared returns an equal list of refusals that was found before, if there is one, so
+// that pools with the same requirements share the list.
 func (r *Capacity) shared(refusals []finding.Finding) []finding.Finding {
 	if len(refusals) == 0 {
 		return nil
 	}
-	about := reasons{refusals[0], len(refusals)}
-	if known := r.reasons[about]; slices.Equal(known, refusals) {
+	key := reasonsKey{refusals[0], len(refusals)}
+	if known := r.reasons[key]; slices.Equal(known, refusals) {
 		return known
 	}
-	r.reasons[about] = refusals
+	r.reasons[key] = refusals
 	return refusals
 }
 
-// reasons tell refusals apart, nearly.
-type reasons struct {
+// reasonsKey is a key for lists of refusals; unequal lists may have the same key.
+type reasonsKey struct {
 	first finding.Finding
 	count int
 }
 
-// try judges a host and its cards.
+// try checks a host and its cards.
 func (s *Search) try(w Requirements, c *candidate) (o option, found bool) {
 	if w.Card == nil {
 		o = s.capacity.tryHost(w, c.host.Name)
@@ -128,8 +127,8 @@ func (s *Search) try(w Requirements, c *candidate) (o option, found bool) {
 	return o, false
 }
 
-// Choices counts the places that are open now, and forgets the hosts that have none.
-// Whoever has the fewest should choose first.
+// Choices counts the places that are free now, and drops the hosts that have none.
+// Workers with the fewest choices should be placed first.
 func (s *Search) Choices() int {
 	count := 0
 	s.hosts = slices.DeleteFunc(s.hosts, func(c *candidate) bool {
@@ -141,8 +140,8 @@ func (s *Search) Choices() int {
 	return count
 }
 
-// placesOn counts the open places on a host: one for each card that is free, or for a
-// plain worker the host itself.
+// placesOn counts the free places on a host: one for each free card; for a plain
+// worker, the host counts as one.
 func (s *Search) placesOn(c *candidate) int {
 	places := 0
 	for _, device := range c.cards {

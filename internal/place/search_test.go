@@ -12,16 +12,16 @@ import (
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 )
 
-// TestASearchPlacesAsIfEachWorkerLookedAtAll holds searches against Room.Place, which
-// looks at each host and card for each worker: pools that take turns get the same
-// places, and are refused for the same reasons.
-func TestASearchPlacesAsIfEachWorkerLookedAtAll(t *testing.T) {
+// TestASearchPlacesLikeSingleWorkers compares searches with Capacity.Place,
+// which judges each host and card for each worker: pools that take turns get the same
+// places and the same refusals.
+func TestASearchPlacesLikeSingleWorkers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		world, wants := anyHosts(t), anyWants(t)
-		room, plain := NewCapacity(world), NewCapacity(world)
+		world, wants := anyHosts(t), anyRequirements(t)
+		capacity, plain := NewCapacity(world), NewCapacity(world)
 		var searches []*Search
 		for i, w := range wants {
-			searches = append(searches, room.Search(w))
+			searches = append(searches, capacity.Search(w))
 			if got, want := searches[i].Choices(), choicesOf(plain, w); got != want {
 				t.Fatalf("%+v has %d choices, not %d", w, got, want)
 			}
@@ -30,9 +30,9 @@ func TestASearchPlacesAsIfEachWorkerLookedAtAll(t *testing.T) {
 			i, worker := rapid.IntRange(0, len(wants)-1).Draw(t, "asks"), fmt.Sprintf("worker-%d", n)
 			each := wants[i]
 			each.Worker = worker
-			seat, notes, refusals := searches[i].Place(worker)
+			placement, notes, refusals := searches[i].Place(worker)
 			wantSeat, wantNotes, wantRefusals := plain.Place(each)
-			if diff := cmp.Diff([]any{wantSeat, wantNotes, wantRefusals}, []any{seat, notes, refusals}); diff != "" {
+			if diff := cmp.Diff([]any{wantSeat, wantNotes, wantRefusals}, []any{placement, notes, refusals}); diff != "" {
 				t.Fatalf("%s, which asks for %+v (-each looks at all +searched):\n%s", worker, wants[i], diff)
 			}
 		}
@@ -49,8 +49,8 @@ func choicesOf(r *Capacity, w Requirements) int {
 	return count
 }
 
-// anyHosts are hosts with cards that are free, held, claimed or not alone in their
-// group, and with room for a few workers.
+// anyHosts draws hosts with cards that are free, held, claimed or not alone in their
+// group, and with capacity for a few workers.
 func anyHosts(t *rapid.T) *inventory.Snapshot {
 	var parts []Part
 	for h := range rapid.IntRange(1, 4).Draw(t, "hosts") {
@@ -87,11 +87,11 @@ func anyHosts(t *rapid.T) *inventory.Snapshot {
 	return Observed(parts...)
 }
 
-// anyWants are what a few pools ask for.
-func anyWants(t *rapid.T) []Requirements {
+// anyRequirements draws the requirements of a few pools.
+func anyRequirements(t *rapid.T) []Requirements {
 	var wants []Requirements
 	for p := range rapid.IntRange(1, 4).Draw(t, "pools") {
-		w := want("", func(w *Requirements) { w.Pool = fmt.Sprintf("pool-%d", p%3) }) // two of one pool may differ in the card
+		w := requirements("", func(w *Requirements) { w.Pool = fmt.Sprintf("pool-%d", p%3) }) // two of one pool may differ in the card
 		switch rapid.IntRange(0, 3).Draw(t, "kind") {
 		case 0:
 			w.Card = &CardRequirements{Model: "t4"}
@@ -111,11 +111,11 @@ func anyWants(t *rapid.T) []Requirements {
 	return wants
 }
 
-func TestPoolsThatAreRefusedForTheSameReasonsShareThem(t *testing.T) {
+func TestPoolsShareEqualRefusals(t *testing.T) {
 	world := Observed(Host("pve1", T4("03:00"), T4("04:00")), VM(204, "vdi", "pve1").Card("03:00").Card("04:00"), Template(9000, "ubuntu-22.04", "pve1"))
-	room := NewCapacity(world)
-	_, _, one := room.Search(want("", ofModel("t4"))).Place("gpu-1")
-	_, _, other := room.Search(want("", ofModel("t4"), func(w *Requirements) { w.Pool = "other" })).Place("other-1")
+	capacity := NewCapacity(world)
+	_, _, one := capacity.Search(requirements("", ofModel("t4"))).Place("gpu-1")
+	_, _, other := capacity.Search(requirements("", ofModel("t4"), func(w *Requirements) { w.Pool = "other" })).Place("other-1")
 	if len(one) != 2 || len(other) != 2 || &one[0] != &other[0] {
 		t.Errorf("two lists:\n%v\n%v", written(one), written(other))
 	}

@@ -12,29 +12,29 @@ import (
 	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
-// Volume is room that a new VM takes on a storage.
+// Volume is the space that a new VM needs on a storage.
 type Volume struct {
 	Storage string
 	Bytes   int64
 }
 
-// Volumes are what a clone of the template takes: all of its disk when it is a
-// full one, the growth alone when it is linked.
+// Volumes are the volumes that a clone of the template needs: a full clone needs its
+// whole disk, a linked clone only the growth of the disk.
 func Volumes(w Requirements, template *inventory.VM) []Volume {
-	home, wanted := template.Machine.Storage, max(w.DiskMiB, template.Machine.DiskMiB)
+	home, size := template.Machine.Storage, max(w.DiskMiB, template.Machine.DiskMiB)
 	if w.Template.Clone == v1alpha1.CloneFull {
-		return []Volume{{cmp.Or(w.Storage, home), int64(wanted) * mib}}
+		return []Volume{{cmp.Or(w.Storage, home), int64(size) * mib}}
 	}
-	volumes := []Volume{{home, int64(wanted-template.Machine.DiskMiB) * mib}}
+	volumes := []Volume{{home, int64(size-template.Machine.DiskMiB) * mib}}
 	if w.Storage != "" && w.Storage != home {
 		volumes = append(volumes, Volume{w.Storage, 0}) // EFI variables
 	}
 	return volumes
 }
 
-// CheckReach finds what keeps a clone of the template from going where it is to go:
-// to another host only onto storage that both share (PVE::API2::Qemu, clone_vm).
-// Whether the template's own storage is shared is the question of Capacity.Template.
+// CheckReach checks whether a clone of the template can be made on the host: on
+// another host than the template's, only on storage that both share (PVE::API2::Qemu,
+// clone_vm). Capacity.Template checks the template's own storage.
 func CheckReach(s *inventory.Snapshot, h *inventory.Host, w Requirements, template *inventory.VM) []finding.Finding {
 	full := w.Template.Clone == v1alpha1.CloneFull && w.Storage != ""
 	storage := h.Storage(w.Storage)
@@ -42,7 +42,7 @@ func CheckReach(s *inventory.Snapshot, h *inventory.Host, w Requirements, templa
 		return nil
 	}
 	f := finding.New(finding.StorageLocal, finding.Fail, at(s, h.Name))
-	f.Reason = fmt.Sprintf("template %s is on %s, and a full clone goes to another host on shared storage only: %s is local to each host", VMName(template), template.Host, storage.Name)
+	f.Reason = fmt.Sprintf("template %s is on %s, and a full clone on another host needs shared storage: %s is local to each host", VMName(template), template.Host, storage.Name)
 	shared := "name a shared storage in spec.machine.disk.storage"
 	if names := sharedStorages(h); len(names) > 0 {
 		shared = fmt.Sprintf("set spec.machine.disk.storage to one that is shared (%s)", strings.Join(names, ", "))
@@ -51,7 +51,7 @@ func CheckReach(s *inventory.Snapshot, h *inventory.Host, w Requirements, templa
 	return []finding.Finding{f}
 }
 
-// sharedStorages are the storages of the host that a clone from another host may go to.
+// sharedStorages are the storages of the host for clones of templates on other hosts.
 func sharedStorages(h *inventory.Host) []string {
 	var names []string
 	for i := range h.Storages {
@@ -62,9 +62,10 @@ func sharedStorages(h *inventory.Host) []string {
 	return names
 }
 
-// CheckStorage judges whether the host has the storage, working, for disks, and
-// with room for need bytes beside those that the plan promised already.
-func CheckStorage(s *inventory.Snapshot, h *inventory.Host, need Volume, promised int64) finding.Finding {
+// CheckStorage checks whether the host has the storage, and whether it is active, takes
+// VM disks and has space for the volume. allocated are the bytes that the plan has
+// allocated there before.
+func CheckStorage(s *inventory.Snapshot, h *inventory.Host, need Volume, allocated int64) finding.Finding {
 	f := finding.New(finding.StorageMissing, finding.Fail, at(s, h.Name))
 	storage := h.Storage(need.Storage)
 	if storage == nil {
@@ -75,25 +76,25 @@ func CheckStorage(s *inventory.Snapshot, h *inventory.Host, need Volume, promise
 		f.Fix = "correct spec.machine.disk.storage, or allow the storage on this host"
 		return f
 	}
-	free := storage.Free - promised
+	free := storage.Free - allocated
 	switch {
 	case !storage.Active:
 		f.Reason = fmt.Sprintf("storage %s is not active on the host", storage.Name)
 		f.Fix = on(h.Name, s.Advise(inventory.ActivateStorage, inventory.Subject{}))
 	case !storage.Has("images"):
 		f.ID = finding.StorageContent
-		f.Reason = fmt.Sprintf("storage %s takes no disks of VMs, only %s", storage.Name, cmp.Or(strings.Join(storage.Content, ", "), "nothing"))
+		f.Reason = fmt.Sprintf("storage %s does not take VM disks, only %s", storage.Name, cmp.Or(strings.Join(storage.Content, ", "), "nothing"))
 		f.Fix = s.Advise(inventory.AddContent, inventory.Subject{Storage: storage.Name, Content: strings.Join(slices.Concat(storage.Content, []string{"images"}), ",")})
 	case storage.Total == 0 && need.Bytes > 0:
 		f.ID, f.Verdict = finding.StorageFull, finding.Unknown
-		f.Reason = fmt.Sprintf("storage %s does not tell how much room it has", storage.Name)
+		f.Reason = fmt.Sprintf("storage %s does not report its size", storage.Name)
 	case free < need.Bytes:
 		f.ID = finding.StorageFull
 		f.Reason = fmt.Sprintf("storage %s has %s free, %s is needed", storage.Name, phrase.Bytes(max(free, 0)), phrase.Bytes(need.Bytes))
-		if promised > 0 {
-			f.Reason += fmt.Sprintf(" (%s are promised in this plan)", phrase.Bytes(promised))
+		if allocated > 0 {
+			f.Reason += fmt.Sprintf(" (%s allocated in this plan)", phrase.Bytes(allocated))
 		}
-		f.Fix = "make room, choose another storage, or a smaller disk"
+		f.Fix = "free space on it, choose another storage, or declare a smaller disk"
 	default:
 		f.ID, f.Verdict = finding.StorageFull, finding.Pass
 		f.Reason = fmt.Sprintf("storage %s, %s free", storage.Name, phrase.Bytes(storage.Free))

@@ -12,8 +12,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
-// templateWords says which template is asked for: `"ubuntu-22.04"`, "VM 9000",
-// "tags gpu+ubuntu".
+// templateWords names the declared template: `"ubuntu-22.04"`, "VM 9000", "with tags
+// gpu+ubuntu".
 func templateWords(t v1alpha1.Template) string {
 	switch {
 	case t.Name != "":
@@ -24,7 +24,8 @@ func templateWords(t v1alpha1.Template) string {
 	return "with tags " + strings.Join(t.Tags, "+")
 }
 
-// isTemplate reports whether the VM is what the document names, template or not.
+// isTemplate reports whether the document names this VM as its template. The VM may
+// be no template.
 func isTemplate(t v1alpha1.Template, vm *inventory.VM) bool {
 	switch {
 	case t.Name != "":
@@ -35,20 +36,20 @@ func isTemplate(t v1alpha1.Template, vm *inventory.VM) bool {
 	return len(t.Tags) > 0 && !slices.ContainsFunc(t.Tags, func(tag string) bool { return !slices.Contains(vm.Tags, tag) })
 }
 
-// sharedWith reports whether the template's disk, and whatever else it has in its
-// drives, is on storage that the host has too, so that a clone can be made for it
-// (PVE::API2::Qemu, clone_vm and check_storage_access_clone).
+// sharedWith reports whether all drives of the template are on storage that the host
+// shares, so that the host can have a clone (PVE::API2::Qemu, clone_vm and
+// check_storage_access_clone).
 func sharedWith(s *inventory.Snapshot, template *inventory.VM, h *inventory.Host) bool {
 	home := s.Host(template.Host)
-	if template.Host == "" { // of a hypervisor that gives hosts at power-on
+	if template.Host == "" { // the hypervisor assigns hosts at power-on
 		home = h
 	}
 	if home == nil || template.Machine.Storage == "" {
 		return false
 	}
 	for _, name := range append([]string{template.Machine.Storage}, template.Storages...) {
-		there, mine := home.Storage(name), h.Storage(name)
-		if there == nil || !there.Shared || mine == nil || !mine.Active {
+		onHome, onHost := home.Storage(name), h.Storage(name)
+		if onHome == nil || !onHome.Shared || onHost == nil || !onHost.Active {
 			return false
 		}
 	}
@@ -61,10 +62,10 @@ func noTemplate(s *inventory.Snapshot, t v1alpha1.Template, h *inventory.Host, o
 		return fmt.Sprintf("the host has no template %s; there is %s, on storage that %s does not share", templateWords(t), vmList(onOtherHosts), h.Name),
 			fmt.Sprintf("make a copy of the template on %s, or keep all of it on shared storage, its cloud-init drive too", h.Name)
 	case len(others) > 0:
-		return fmt.Sprintf("there is no template %s; %s is a VM, no template", templateWords(t), vmList(others)),
+		return fmt.Sprintf("there is no template %s; %s is a VM, not a template", templateWords(t), vmList(others)),
 			on(others[0].Host, s.AdviseVM(inventory.MakeTemplate, others[0]))
 	}
-	return "there is no template " + templateWords(t) + " on any host that can be seen",
+	return "there is no template " + templateWords(t) + " on any visible host",
 		s.Advise(inventory.FindTemplate, inventory.Subject{})
 }
 
@@ -76,7 +77,7 @@ func vmList(vms []*inventory.VM) string {
 	return strings.Join(names, ", ")
 }
 
-// checkTemplate judges whether a template is fit to become a worker.
+// checkTemplate checks whether workers can be cloned from the template.
 func checkTemplate(s *inventory.Snapshot, vm *inventory.VM) []finding.Finding {
 	if vm.Unreadable != "" {
 		return []finding.Finding{finding.New(finding.VMUnreadable, finding.Unknown, atVM(s, vm)).
@@ -97,7 +98,7 @@ func checkTemplate(s *inventory.Snapshot, vm *inventory.VM) []finding.Finding {
 			s.Advise(inventory.AddCloudInit, inventory.Subject{VM: vm.ID, Storage: cmp.Or(vm.Machine.Storage, "STORAGE")}))
 	}
 	if len(vm.Cards) > 0 {
-		fail(finding.TemplateHasCard, "has a PCI card attached, which every clone would carry too",
+		fail(finding.TemplateHasCard, "has a PCI card attached, which every clone would have too",
 			s.Advise(inventory.EmptyTemplate, inventory.Subject{VM: vm.ID, Key: vm.Cards[0].Key}))
 	}
 	if len(findings) == 0 {

@@ -10,24 +10,24 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// templates finds the template for each host of a world. The VMs are looked through
-// once for each template that a document names, and each host is judged once.
+// templates finds the template for each host of a world. For each declared template
+// it searches the VMs once and judges each host once.
 type templates struct {
 	world *inventory.Snapshot
 	fit   map[templateName]*fitting
 }
 
-// templateName is what a document says of a template, to be compared.
+// templateName is a declared template as a comparable value.
 type templateName struct {
 	name, id, tags string
 }
 
-// fitting are the VMs that are what a document names.
+// fitting are the VMs that match a declared template.
 type fitting struct {
 	templates []*inventory.VM
-	others    []*inventory.VM // that are no template
-	here      map[string][]*inventory.VM
-	found     map[string]foundTemplate // by host
+	others    []*inventory.VM            // that are not templates
+	here      map[string][]*inventory.VM // templates by host
+	found     map[string]foundTemplate   // by host
 }
 
 type foundTemplate struct {
@@ -40,7 +40,7 @@ func (t *templates) find(needs v1alpha1.Template, h *inventory.Host) (*inventory
 	found, known := fit.found[h.Name]
 	if !known {
 		found.template, found.findings = fit.find(t.world, needs, h)
-		found.findings = slices.Clip(found.findings) // whoever adds to them has a copy
+		found.findings = slices.Clip(found.findings) // so that append copies
 		fit.found[h.Name] = found
 	}
 	return found.template, found.findings

@@ -13,7 +13,7 @@ import (
 
 const mib = 1 << 20
 
-// VMName writes a VM as an operator knows it: `VM 204 "vdi-7"`.
+// VMName writes identifier and name of a VM: `VM 204 "vdi-7"`.
 func VMName(vm *inventory.VM) string {
 	if vm.Name == "" {
 		return fmt.Sprintf("VM %s", vm.ID)
@@ -21,7 +21,7 @@ func VMName(vm *inventory.VM) string {
 	return fmt.Sprintf("VM %s %q", vm.ID, vm.Name)
 }
 
-// UnreadableFix is the way out for a VM that cannot be read.
+// UnreadableFix is the fix for a VM that cannot be read.
 func UnreadableFix(s *inventory.Snapshot, vm *inventory.VM) string {
 	if host := s.Host(vm.Host); host == nil || !host.Online {
 		return "bring host " + vm.Host + " back, then run the same command again"
@@ -29,8 +29,8 @@ func UnreadableFix(s *inventory.Snapshot, vm *inventory.VM) string {
 	return s.Advise(inventory.SeeVMs, inventory.Subject{})
 }
 
-// whose says whose a VM is and whether it runs: "not ours, running".
-func whose(vm *inventory.VM) string {
+// ownerWords says who owns a VM and whether it runs: "not ours, running".
+func ownerWords(vm *inventory.VM) string {
 	words := "not ours"
 	switch ownership, why := vm.Ownership(); ownership {
 	case inventory.Ours, inventory.Unmarked:
@@ -45,8 +45,8 @@ func whose(vm *inventory.VM) string {
 	return words + ", stopped"
 }
 
-// functionName names a function as lspci would, in short: "0000:42:00.0 I350
-// Gigabit Network Connection (network controller)".
+// functionName names a function like lspci, but shorter: "0000:42:00.0 I350 Gigabit
+// Network Connection (network controller)".
 func functionName(f pci.Function) string {
 	name := f.ShortName()
 	if name == f.ID.String() {
@@ -104,8 +104,7 @@ func atVM(s *inventory.Snapshot, vm *inventory.VM) fault.Place {
 	return where
 }
 
-// Split parts findings into those that block and those worth a note; passes are
-// left out.
+// Split splits findings into those that block and notes; it leaves out passes.
 func Split(findings []finding.Finding) (blocking, notes []finding.Finding) {
 	for _, f := range findings {
 		switch {
@@ -118,7 +117,7 @@ func Split(findings []finding.Finding) (blocking, notes []finding.Finding) {
 	return blocking, notes
 }
 
-// sortRefusals joins refusals, by their ranks.
+// sortRefusals joins refusals and sorts them by rank.
 func sortRefusals(all ...[]finding.Finding) []finding.Finding {
 	n := 0
 	for _, refusals := range all {

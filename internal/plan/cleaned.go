@@ -5,9 +5,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// cleaned is a copy of a plan that can be printed: names and messages are from
-// outside. Workers that are refused for the same reasons, which may be thousands, go on
-// sharing them.
+// cleaned is a copy of a plan without control characters in names and messages, which
+// come from hypervisors and files. Workers that share a list of refusals still share
+// it: there may be thousands of them.
 func cleaned(p *Plan) *Plan {
 	head := *p
 	head.Pools = nil

@@ -9,8 +9,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// findings prints what is said of the world as a whole, and once for all cards
-// that their driver cannot be seen.
+// findings prints the findings about the world as a whole, and one note for all cards
+// whose driver is not known.
 func (t *printer) findings(p *Plan) {
 	if len(p.Findings) > 0 {
 		t.line("  Also seen:")
@@ -59,7 +59,7 @@ func (t *printer) footer(p *Plan) {
 	}
 }
 
-// consequence says what apply will do with the plan.
+// consequence says what apply would do with the plan.
 func consequence(p *Plan, s Summary) string {
 	var sentences []string
 	if names := p.Destroys(); len(names) > 0 && p.Blocked == "" {

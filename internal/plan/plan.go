@@ -14,25 +14,25 @@ type Plan struct {
 	HostCount  int    `json:"hostCount"`
 	// World is the fingerprint of everything that the plan depends on.
 	World string `json:"world"`
-	// Blocked says why nothing of the plan is done, though workers could be:
-	// one is refused, and all or nothing was asked for. "" otherwise.
+	// Blocked says why apply does nothing: a worker is refused, and all or nothing was
+	// requested. "" otherwise.
 	Blocked string `json:"blocked,omitempty"`
 
 	Pools []Pool `json:"pools"`
-	// Absent are the names in the command that are of no worker.
+	// Absent are the names of the request that no worker has.
 	Absent []Absent `json:"absent,omitempty"`
-	// Findings are about the world as a whole, not about one worker.
+	// Findings are about the world as a whole, not about single workers.
 	Findings []finding.Finding `json:"findings,omitempty"`
 }
 
-// Absent is a name that a command gave and that is of no worker: none is declared
-// so, or a declared one has nothing that the command could be about.
+// Absent is a name of the request that no worker has: it is not declared, or it is
+// declared but has no VM and no claim that the command could change.
 type Absent struct {
 	Name string   `json:"name"`
 	Why  string   `json:"why"`
-	Near []string `json:"near,omitempty"` // workers with nearly the same name
+	Near []string `json:"near,omitempty"` // similar names of workers
 
-	// Namesake reports whether there is a VM of this name, which is not this worker.
+	// Namesake reports whether a VM has this name that is not a declared worker.
 	Namesake bool `json:"namesake,omitempty"`
 }
 
@@ -47,7 +47,7 @@ type Pool struct {
 	Workers []Worker `json:"workers"`
 }
 
-// Action sums up what happens to a worker.
+// Action is what happens to a worker, in one word.
 type Action string
 
 // The actions.
@@ -55,19 +55,19 @@ const (
 	Keep    Action = "keep"    // nothing to do
 	Create  Action = "create"  // there is no VM yet
 	Finish  Action = "finish"  // the VM is incomplete: do the remaining steps
-	Update  Action = "update"  // change in place, the VM goes on running
+	Update  Action = "update"  // change in place; the VM keeps running
 	Restart Action = "restart" // change in place, with a stop and a start
 	Start   Action = "start"   // the VM is stopped and should run
 	Replace Action = "replace" // destroy and create
-	Destroy Action = "destroy" // the worker is to go
+	Destroy Action = "destroy" // destroy the VM
 	Park    Action = "park"    // stop and keep the card
 	Unpark  Action = "unpark"
 	Adopt   Action = "adopt"   // take over an existing VM
-	Disown  Action = "disown"  // let go of a VM that stays as it is
-	Release Action = "release" // only a claim is left: give it back
+	Disown  Action = "disown"  // remove our marks from a VM that stays as it is
+	Release Action = "release" // only a claim is left: release it
 	Refuse  Action = "refuse"  // cannot be done; Refusals say why
-	Hold    Action = "hold"    // differs, and waits for a person: Hint says for what
-	Wait    Action = "wait"    // somebody (or an earlier run) is at work on it
+	Hold    Action = "hold"    // differs, and waits for a person; Hint says for what
+	Wait    Action = "wait"    // another run or task works on it
 )
 
 // Worker is what happens to one worker, and why.
@@ -75,21 +75,21 @@ type Worker struct {
 	Name   string `json:"name"`
 	Action Action `json:"action"`
 
-	// Networks are the network cards of the VM that is there, with their MACs.
+	// Networks are the network cards of the existing VM, with their MACs.
 	Networks []inventory.NIC `json:"networks,omitempty"`
 
 	Host  string      `json:"host,omitempty"`
 	Card  pci.CardRef `json:"card,omitzero"`   // zero for a plain worker
 	Model string      `json:"model,omitempty"` // "Tesla T4"
-	VM    string      `json:"vm,omitempty"`    // of the VM that is, or that is to be
+	VM    string      `json:"vm,omitempty"`    // identifier of the existing or the planned VM
 
-	// Ref is the VM that is there already; nil when there is none. Of a clone that
-	// was not marked yet it carries the UUID that the first step gives to it.
+	// Ref is the existing VM; nil when there is none. For a clone that is not marked
+	// yet it has the UUID that the first step writes.
 	Ref *inventory.VMRef `json:"ref,omitempty"`
-	// Awaits is the VM under way that has to be waited for, when Action is Wait; nil
-	// when there is nothing to wait for but a person's next run.
+	// Awaits is the running clone that apply waits for, when Action is Wait; nil when
+	// apply does not wait and a person has to run it again later.
 	Awaits *inventory.VMRef `json:"awaits,omitempty"`
-	// Undeclared reports whether no document asks for the worker any more.
+	// Undeclared reports whether the worker is not, or no longer, declared.
 	Undeclared bool `json:"undeclared,omitempty"`
 	// Reason says why this host and card, or what was found.
 	Reason string `json:"reason,omitempty"`
@@ -97,23 +97,23 @@ type Worker struct {
 	Hint string `json:"hint,omitempty"`
 	// Changes are the differences between declared and observed.
 	Changes []Change `json:"changes,omitempty"`
-	// Refusals say for each candidate why it cannot be.
+	// Refusals say for each candidate host and card why it is refused.
 	Refusals []finding.Finding `json:"refusals,omitempty"`
 	// Notes are findings that do not stop the worker.
 	Notes []finding.Finding `json:"notes,omitempty"`
 
 	// Steps are what apply does, in order.
 	Steps []StepKind `json:"steps,omitempty"`
-	// Desired is the VM as the steps leave it: as declared, but for what has to
-	// wait for a person.
+	// Desired is the VM after the steps: as declared, except for changes that wait for
+	// a person.
 	Desired *inventory.Machine `json:"desired,omitempty"`
-	// Record is the note and claim to write. VM and UUID are those of the VM that is
-	// there; for a new one VM is a proposal, "" where the hypervisor chooses, and
-	// UUID empty.
+	// Record is the record to write into note and claim. VM and UUID are those of the
+	// existing VM. For a new VM, UUID is empty and VM is a proposal, "" where the
+	// hypervisor chooses identifiers.
 	Record *inventory.Record `json:"record,omitempty"`
 	// Source is the template to clone.
 	Source *Source `json:"source,omitempty"`
-	// Claimed is what the claim on the worker's card says of it now; nil for nothing.
+	// Claimed is the worker's present claim on its card; nil when there is none.
 	Claimed *inventory.Record `json:"claimed,omitempty"`
 }
 
@@ -125,8 +125,8 @@ type Source struct {
 	Full     bool   `json:"full"`
 	Storage  string `json:"storage,omitempty"` // for the disks of a full clone
 
-	// TargetStorage is what the clone is written to, and TargetHost its host, ""
-	// when hosts share it: what must not be written to by too many at once.
+	// TargetStorage is the storage that the clone is written to, and TargetHost its
+	// host, "" when hosts share it. Parallel clones to one storage are limited.
 	TargetStorage string `json:"targetStorage,omitempty"`
 	TargetHost    string `json:"targetHost,omitempty"`
 }
@@ -137,7 +137,7 @@ type When string
 // The classes of changes.
 const (
 	Live        When = "live"         // at once
-	NextBoot    When = "next boot"    // written now, seen by the guest when it boots
+	NextBoot    When = "next boot"    // written now, used by the guest when it boots
 	NeedsStop   When = "stop/start"   // the VM must be stopped and started
 	NeedsRemake When = "replace only" // cannot be changed in place
 )
@@ -148,8 +148,8 @@ type Change struct {
 	From  string `json:"from"`
 	To    string `json:"to"`
 	When  When   `json:"when"`
-	// Written reports whether the configuration says so already and only the running
-	// VM does not.
+	// Written reports whether the change is pending: the configuration has it already,
+	// but the running VM does not.
 	Written bool `json:"written,omitempty"`
 }
 
@@ -166,22 +166,22 @@ const (
 	StepStart     StepKind = "start"     //
 	StepAgent     StepKind = "agent"     // wait until the guest agent answers
 
-	StepUnpark    StepKind = "unpark"    // take the parked tag off
-	StepPark      StepKind = "park"      // put the parked tag on
+	StepUnpark    StepKind = "unpark"    // remove the parked tag
+	StepPark      StepKind = "park"      // add the parked tag
 	StepAdopt     StepKind = "adopt"     // write our record into an existing VM
-	StepDisown    StepKind = "disown"    // take record, mark and claim off a VM
-	StepShutdown  StepKind = "shutdown"  // stop, gracefully first
-	StepUnprotect StepKind = "unprotect" // prove identity and allow the end
+	StepDisown    StepKind = "disown"    // remove record, mark and claim from a VM
+	StepShutdown  StepKind = "shutdown"  // shut down, or power off if that fails
+	StepUnprotect StepKind = "unprotect" // prove identity and allow the removal
 	StepDestroy   StepKind = "destroy"
-	StepRelease   StepKind = "release" // give the card's claim back
-	// StepReplaced notes in the VM that the replace which made it is finished.
+	StepRelease   StepKind = "release" // release the claim on the card
+	// StepReplaced records in the VM that the replace which made it is finished.
 	StepReplaced StepKind = "replaced"
-	// StepSettle waits for a clone that may be the worker; what is done then is for
-	// a new plan to say.
+	// StepSettle waits for a running clone that may become the worker. After that the
+	// worker is planned again.
 	StepSettle StepKind = "settle"
 )
 
-// Summary counts the workers of a plan by what happens to them.
+// Summary counts the workers of a plan by action.
 type Summary struct {
 	Create  int `json:"create"`
 	Start   int `json:"start"`
@@ -194,7 +194,7 @@ type Summary struct {
 	Keep    int `json:"keep"`
 }
 
-// Summary counts what happens.
+// Summary counts the workers by action.
 func (p *Plan) Summary() Summary {
 	var s Summary
 	for worker := range p.Workers() {
@@ -238,7 +238,7 @@ func (p *Plan) Workers() func(yield func(*Worker) bool) {
 	}
 }
 
-// Block leaves the plan as it is to look at, and takes all steps away.
+// Block removes all steps; the rest of the plan stays, to be shown.
 func (p *Plan) Block(why string) {
 	p.Blocked = why
 	for worker := range p.Workers() {
@@ -256,8 +256,8 @@ func (p *Plan) Empty() bool {
 	return true
 }
 
-// AsDeclared reports whether the world is as the documents say: nothing to do,
-// nothing refused, nothing held back.
+// AsDeclared reports whether the world is as declared: nothing to do, nothing
+// refused, nothing held.
 func (p *Plan) AsDeclared() bool {
 	for worker := range p.Workers() {
 		if worker.Action != Keep {

@@ -6,53 +6,53 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// Remains reports whether a plan is what remains to be done of an earlier one for
-// the same request and documents: each worker is decided as before, or what was
-// decided is done already, wholly or in part. So a plan that was interrupted can be
-// applied again. When it is something else it says how, in words for an operator.
+// Remains reports whether a plan is the remaining part of an earlier one for the same
+// request and documents: for each worker the decision is the same, or it is already
+// carried out, wholly or in part. So an interrupted plan can be applied again. If not,
+// it returns the differences, in words for an operator.
 func Remains(before, now *Plan) (bool, []string) {
 	was, is := byKey(before), byKey(now)
-	goesOn := map[decisionKey]bool{}
+	remaining := map[decisionKey]bool{}
 	for key, w := range was {
-		goesOn[key] = isRest(w, is[key])
+		remaining[key] = isRemainder(w, is[key])
 	}
-	return Same(leave(before, goesOn), leave(now, goesOn))
+	return Same(without(before, remaining), without(now, remaining))
 }
 
-// isRest reports whether what is decided for a worker now is a part of what was
-// decided before: nothing that is new, and nothing for another VM. now is nil when
-// the worker is not in the plan any more.
-func isRest(before, now *Worker) bool {
+// isRemainder reports whether the decision for a worker now is a part of the decision
+// before: no new work, and no work on another VM. now is nil when the worker is not in
+// the plan any more.
+func isRemainder(before, now *Worker) bool {
 	switch {
 	case now == nil:
 		return before.Action == Destroy || before.Action == Release || before.Action == Disown
 	case len(before.Steps) == 0:
 		return false
-	case now.Awaits != nil: // a clone that an earlier run began, when there was one to be made
+	case now.Awaits != nil: // a clone that an earlier run began, if it had to make one
 		return now.Action == Wait && slices.Contains(before.Steps, StepClone)
 	case before.Host != now.Host || before.Card != now.Card:
 		return false
 	case now.Action == Keep:
 		return true
 	case len(now.Steps) < len(before.Steps):
-		return len(now.Steps) > 0 && within(now.Steps, before.Steps) && meansVMOf(before, now)
+		return len(now.Steps) > 0 && within(now.Steps, before.Steps) && onSameVM(before, now)
 	}
 	return onlyFewerChanges(before, now)
 }
 
-// onlyFewerChanges reports whether two decisions are the same, but for changes that
-// are made already.
+// onlyFewerChanges reports whether two decisions are the same, except for changes that
+// are already made.
 func onlyFewerChanges(before, now *Worker) bool {
-	alone := func(w *Worker) decision {
+	withoutChanges := func(w *Worker) decision {
 		d := decisions(&Plan{Pools: []Pool{{Workers: []Worker{*w}}}})[0]
-		d.wants = nil
+		d.changes = nil
 		return d
 	}
-	done := func(c Change) bool { return !slices.Contains(before.Changes, c) }
-	return alone(before).same(alone(now)) && !slices.ContainsFunc(now.Changes, done)
+	isNew := func(c Change) bool { return !slices.Contains(before.Changes, c) }
+	return withoutChanges(before).same(withoutChanges(now)) && !slices.ContainsFunc(now.Changes, isNew)
 }
 
-// within reports whether the steps are some of others, in their order.
+// within reports whether the steps are a part of others, in the same order.
 func within(steps, others []StepKind) bool {
 	for _, other := range others {
 		if len(steps) > 0 && steps[0] == other {
@@ -62,9 +62,10 @@ func within(steps, others []StepKind) bool {
 	return len(steps) == 0
 }
 
-// meansVMOf reports whether a worker's steps are about the VM that they were about
-// before, about none, or about the one that these made and do not end.
-func meansVMOf(before, now *Worker) bool {
+// onSameVM reports whether a worker's steps now are about the same VM as before, about
+// no existing VM, or about a new VM that the steps before made and that the steps now
+// do not destroy.
+func onSameVM(before, now *Worker) bool {
 	if now.Ref == nil || uuidOf(now.Ref) == uuidOf(before.Ref) {
 		return true
 	}
@@ -79,7 +80,7 @@ func uuidOf(ref *inventory.VMRef) string {
 	return ref.UUID
 }
 
-// byKey are the workers of a plan by what tells them apart.
+// byKey are the workers of a plan by their keys.
 func byKey(p *Plan) map[decisionKey]*Worker {
 	all := map[decisionKey]*Worker{}
 	for i := range p.Pools {
@@ -94,8 +95,8 @@ func byKey(p *Plan) map[decisionKey]*Worker {
 	return all
 }
 
-// leave is a copy of a plan without some workers.
-func leave(p *Plan, out map[decisionKey]bool) *Plan {
+// without is a copy of a plan without some workers.
+func without(p *Plan, removed map[decisionKey]bool) *Plan {
 	rest := *p
 	rest.Pools = slices.Clone(p.Pools)
 	for i := range rest.Pools {
@@ -104,7 +105,7 @@ func leave(p *Plan, out map[decisionKey]bool) *Plan {
 		pool.Workers = slices.DeleteFunc(slices.Clone(pool.Workers), func(w Worker) bool {
 			key := decisionKey{pool.Name, pool.KubeCluster, w.Name, nth[w.Name]}
 			nth[w.Name]++
-			return out[key]
+			return removed[key]
 		})
 	}
 	return &rest

@@ -8,7 +8,7 @@ import (
 )
 
 // A request may come from a file, and so be anything.
-func TestRequestsThatNoCommandMakesAreRefused(t *testing.T) {
+func TestInvalidRequestsAreRefused(t *testing.T) {
 	uuid, one := UUID(9100), []string{"gpu-1"}
 	for name, r := range map[string]Request{
 		"no verb":                      {},

@@ -11,10 +11,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// Same reports whether two plans decide the same: which workers, what happens to
-// them, where, to which VM, by which steps, and what is written. Reasons and
-// advice may differ. When they are not the same it says how, in words for an
-// operator.
+// Same reports whether two plans decide the same: which workers, what happens to them,
+// where, to which VM, by which steps, and what is written. Reasons and advice may
+// differ. If not, it returns the differences, in words for an operator.
 func Same(a, b *Plan) (bool, []string) {
 	var differences []string
 	before, after := decisions(a), decisions(b)
@@ -34,27 +33,27 @@ func Same(a, b *Plan) (bool, []string) {
 		}
 	}
 	if a.Blocked == "" != (b.Blocked == "") {
-		differences = append(differences, "one worker is refused now, or no longer: all or nothing decides differently")
+		differences = append(differences, "a worker is now refused, or no longer refused, which changes the result of all or nothing")
 	}
 	return len(differences) == 0, differences
 }
 
-// decision is the part of a worker's plan that counts.
+// decision is the part of a worker's plan that is compared.
 type decision struct {
-	key    decisionKey
-	action Action
-	where  string // host, card and VM
-	ref    string
-	steps  []StepKind
-	wants  []Change
-	writes string // what the steps write, as JSON: a plan may have been read from it
+	key     decisionKey
+	action  Action
+	where   string // host, card and VM
+	ref     string
+	steps   []StepKind
+	changes []Change
+	writes  string // the data that the steps write, as JSON, since a plan may have been read from JSON
 
-	refusal string // why, which may differ
+	refusal string // the first reason, which is not compared
 }
 
 func (d decision) same(other decision) bool {
 	return d.key == other.key && d.action == other.action && d.where == other.where && d.ref == other.ref &&
-		slices.Equal(d.steps, other.steps) && slices.Equal(d.wants, other.wants) && d.writes == other.writes
+		slices.Equal(d.steps, other.steps) && slices.Equal(d.changes, other.changes) && d.writes == other.writes
 }
 
 func writesOf(w *Worker) string {
@@ -76,7 +75,7 @@ func writesOf(w *Worker) string {
 	return string(text)
 }
 
-// decisionKey tells workers apart; nth those with one name.
+// decisionKey identifies a worker in a plan; nth counts workers with the same name.
 type decisionKey struct {
 	pool, kubeCluster, worker string
 	nth                       int
@@ -90,7 +89,7 @@ func decisions(p *Plan) []decision {
 			w := &pool.Workers[i]
 			d := decision{
 				key: decisionKey{pool.Name, pool.KubeCluster, w.Name, seen[w.Name]}, action: w.Action,
-				where: cmp.Or(w.Card.String(), w.Host), steps: w.Steps, wants: w.Changes, writes: writesOf(w),
+				where: cmp.Or(w.Card.String(), w.Host), steps: w.Steps, changes: w.Changes, writes: writesOf(w),
 			}
 			seen[w.Name]++
 			if len(w.Refusals) > 0 {
@@ -116,22 +115,22 @@ func decisionsByKey(all []decision) map[decisionKey]decision {
 
 func (d decision) unlike(other decision) []string {
 	var words []string
-	say := func(what string, was, is any) {
+	compare := func(what string, was, is any) {
 		if !reflect.DeepEqual(was, is) {
 			words = append(words, fmt.Sprintf("%s was %v, is now %v", what, was, is))
 		}
 	}
-	say("what happens", d.action, other.action)
+	compare("the action", d.action, other.action)
 	if d.action != other.action && other.refusal != "" {
 		words[0] += " (" + other.refusal + ")"
 	}
-	say("the place", cmp.Or(d.where, "nothing"), cmp.Or(other.where, "nothing"))
-	say("the VM", cmp.Or(d.ref, "nothing"), cmp.Or(other.ref, "nothing"))
+	compare("the place", cmp.Or(d.where, "nothing"), cmp.Or(other.where, "nothing"))
+	compare("the VM", cmp.Or(d.ref, "nothing"), cmp.Or(other.ref, "nothing"))
 	if d.action == other.action {
-		say("the steps", stepWords(d.steps), stepWords(other.steps))
-		say("the changes", changeWords(d.wants), changeWords(other.wants))
+		compare("the steps", stepWords(d.steps), stepWords(other.steps))
+		compare("the changes", changeWords(d.changes), changeWords(other.changes))
 		if len(words) == 0 && d.writes != other.writes {
-			words = append(words, "what would be written is not the same any more")
+			words = append(words, "the configuration or record to write has changed")
 		}
 	}
 	return words

@@ -15,16 +15,16 @@ import (
 // Style says how a plan is printed.
 type Style struct {
 	Color bool
-	Width int // columns; 0 takes 100
-	// Command completes a command of ours with what it needs to be run as printed;
-	// nil when it needs nothing.
+	Width int // columns; 0 means 100
+	// Command adds the flags to a command of ours that it needs to run as printed; nil
+	// adds nothing.
 	Command func(string) string
-	// Advice does the same for the commands in a sentence; nil leaves it as it is.
+	// Advice does the same for commands within a sentence; nil adds nothing.
 	Advice func(string) string
 }
 
-// Text prints the plan for an operator: what happens to each worker, where and
-// why there, what is refused and what to do about it.
+// Text prints the plan for an operator: what happens to each worker, where and why,
+// what is refused, and what to do about it.
 func Text(w io.Writer, p *Plan, style Style) error {
 	if style.Width <= 0 {
 		style.Width = 100
@@ -102,8 +102,8 @@ func cardText(w *Worker) string {
 	return strings.TrimSpace(w.Card.BDF().String() + " " + w.Model)
 }
 
-// fewReasons are worth reading again in another pool; of more it is said that they
-// are the same.
+// fewReasons is how many refusals are printed again for another pool; longer lists are
+// replaced by a reference to the worker before.
 const fewReasons = 10
 
 // pool prints a pool and returns its last worker. before is that of the pool above it.
@@ -128,7 +128,7 @@ func (t *printer) pool(pool *Pool, before *Worker) (last *Worker) {
 	return before
 }
 
-// signs are the first column: what happens, at a glance.
+// signs are the first column: the action as one character.
 var signs = map[Action]struct {
 	sign  string
 	color colour
@@ -149,7 +149,7 @@ func (t *printer) worker(w *Worker, c columns) {
 		head += pad(cardText(w), c.card) + "  "
 	}
 	indent := 6 + c.name + 2 + gapAfter(c.host) + gapAfter(c.card)
-	if indent > t.Width/2 { // no room beside it: below it
+	if indent > t.Width/2 { // too wide: continue below
 		t.line(head)
 		head, indent = strings.Repeat(" ", 8), 8
 	}
@@ -168,8 +168,7 @@ func gapAfter(width int) int {
 	return width + 2
 }
 
-// what says in one line what happens to the worker, and why in the same or the
-// next.
+// what says what happens to the worker, and why: in one line, or in two if it is long.
 func (t *printer) what(w *Worker, width int) []string {
 	phrase, reason := phrases[w.Action], w.Reason
 	if w.Source != nil {
@@ -192,7 +191,8 @@ func (t *printer) what(w *Worker, width int) []string {
 	return lines
 }
 
-// phrases say what happens; an action without one is told by its reason alone.
+// phrases say what happens; for an action without a phrase, only the reason is
+// printed.
 var phrases = map[Action]func(w *Worker) string{
 	Create: func(w *Worker) string { return "create " + size(w) },
 	Finish: func(w *Worker) string { return fmt.Sprintf("finish VM %s: %s", w.VM, stepWords(w.Steps)) },
@@ -211,8 +211,8 @@ var phrases = map[Action]func(w *Worker) string{
 	Park:    func(w *Worker) string { return fmt.Sprintf("stop VM %s and keep its card", w.VM) },
 	Unpark:  func(w *Worker) string { return fmt.Sprintf("start VM %s again", w.VM) },
 	Adopt:   func(w *Worker) string { return fmt.Sprintf("take over VM %s", w.VM) },
-	Disown:  func(w *Worker) string { return fmt.Sprintf("let go of VM %s, which stays as it is", w.VM) },
-	Release: func(*Worker) string { return "give the card back" },
+	Disown:  func(w *Worker) string { return fmt.Sprintf("disown VM %s, which stays as it is", w.VM) },
+	Release: func(*Worker) string { return "release the card" },
 	Refuse:  func(*Worker) string { return "refused" },
 }
 
@@ -278,7 +278,7 @@ func (t *printer) hint(text, indent string) {
 	}
 }
 
-// waits reports whether a change is not part of the steps.
+// waits reports whether a change is not made by the steps.
 func waits(w *Worker, c Change) bool {
 	switch {
 	case len(w.Steps) == 0:
@@ -289,7 +289,7 @@ func waits(w *Worker, c Change) bool {
 	return c.When == NeedsStop && strings.Contains(w.Hint, "--allow-restart")
 }
 
-// list prints findings where each stands.
+// list prints findings, each with its place.
 func (t *printer) list(all []finding.Finding, indent string) {
 	term.Printer{Out: &t.out, Paint: term.Paint{On: t.Color}, Width: t.Width, Advice: t.Advice}.ByPlace(all, len(indent))
 }

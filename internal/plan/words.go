@@ -9,8 +9,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// String writes a change as "field: from → to (when)"; labels and taints by what
-// is added and taken away.
+// String writes a change as "field: from → to (when)"; for labels and taints, the
+// added and removed ones.
 func (c Change) String() string {
 	when := string(c.When)
 	if c.Written {
@@ -52,7 +52,7 @@ func pad(text string, width int) string {
 	return text + strings.Repeat(" ", max(0, width-length(text)))
 }
 
-// wrap breaks clean text into lines; of no text there is none.
+// wrap breaks clean text into lines; "" has no lines.
 func wrap(text string, width int) (lines []string) {
 	if text == "" {
 		return nil

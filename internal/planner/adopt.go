@@ -17,8 +17,8 @@ import (
 )
 
 // BuildAdopt plans to make an existing VM a worker of a declared pool. The VM gets
-// the worker's name, our tag and our note; a running one goes on running.
-// What else differs from the declaration is shown by the next plan.
+// the worker's name, our tag and our note; a running VM keeps running. The next
+// plan shows all other differences from the declaration.
 func BuildAdopt(in Input, id, worker string) (*plan.Plan, error) {
 	b := newBuilder(in)
 	pool, number := b.documents.poolOf(worker)
@@ -42,9 +42,9 @@ func BuildAdopt(in Input, id, worker string) (*plan.Plan, error) {
 	if pool.IsGPU() {
 		b.adoptCard(d, vm)
 	} else if len(vm.Cards) > 0 {
-		d.refuse(b.strangeCard(vm, "the pool has no GPUs, and the VM has a card attached"))
+		d.refuse(b.unsuitableCards(vm, "the pool has no GPUs, but the VM has a card attached"))
 	}
-	b.adoptLasts(d, vm)
+	b.refuseRemake(d, vm)
 	if len(d.Steps) > 0 && vm.State != inventory.Free {
 		d.member = &member{vm: vm}
 		b.waitForLock(d)
@@ -54,7 +54,7 @@ func BuildAdopt(in Input, id, worker string) (*plan.Plan, error) {
 	return b.plan(), nil
 }
 
-// adopted is the worker when the VM is that very worker already; else nil.
+// adopted is the worker when the VM already is this worker; otherwise nil.
 func (b *builder) adopted(pool *v1alpha1.WorkerPool, vm *inventory.VM, worker string) *member {
 	if pool == nil || vm == nil {
 		return nil
@@ -69,34 +69,34 @@ func (b *builder) adopted(pool *v1alpha1.WorkerPool, vm *inventory.VM, worker st
 func (b *builder) adoptedAlready(pool *v1alpha1.WorkerPool, m *member) *plan.Plan {
 	d := existingDraft(pool, m)
 	b.fill(d)
-	d.Action, d.Reason = plan.Keep, fmt.Sprintf("VM %s is this worker already", m.vm.ID)
+	d.Action, d.Reason = plan.Keep, fmt.Sprintf("VM %s is already this worker", m.vm.ID)
 	b.add(d)
 	return b.plan()
 }
 
-// adoptLasts refuses to adopt a VM that the next apply would replace.
-func (b *builder) adoptLasts(d *draft, vm *inventory.VM) {
+// refuseRemake refuses to adopt a VM that the next apply would replace.
+func (b *builder) refuseRemake(d *draft, vm *inventory.VM) {
 	if len(d.Steps) == 0 || isSemiPersistent(d.pool) {
 		return
 	}
-	as := *vm
-	as.Record = d.Record
-	pretended := &draft{Worker: &plan.Worker{Name: d.Name}, pool: d.pool, number: d.number, member: &member{vm: &as, host: vm.Home(), card: d.Card}}
-	_, _, differences := b.differences(pretended)
+	after := *vm
+	after.Record = d.Record
+	adopted := &draft{Worker: &plan.Worker{Name: d.Name}, pool: d.pool, number: d.number, member: &member{vm: &after, host: vm.Home(), card: d.Card}}
+	_, _, differences := b.differences(adopted)
 	for _, difference := range differences {
 		if difference.When != plan.NeedsRemake {
 			continue
 		}
 		f := vmFinding(b.world, vm, finding.VMAdoptRemake, finding.Fail)
-		f.Reason = fmt.Sprintf("%s is %s and declared as %s, which cannot be changed in place: as a worker of an Ephemeral pool it would be destroyed by the next apply",
+		f.Reason = fmt.Sprintf("%s is %s, but the pool declares %s, and this cannot be changed in place: the pool is Ephemeral, so the next apply would destroy the VM",
 			difference.Field, difference.From, difference.To)
-		f.Fix = fmt.Sprintf("declare spec.%s as it is, or adopt it into a SemiPersistent pool", difference.Field)
+		f.Fix = fmt.Sprintf("set spec.%s to the value that the VM has, or adopt the VM into a SemiPersistent pool", difference.Field)
 		d.refuse(f)
 		return
 	}
 }
 
-// adoptable tells why the VM cannot be adopted under that name at all.
+// adoptable is the error for a VM that cannot be adopted under this name.
 func (b *builder) adoptable(pool *v1alpha1.WorkerPool, vm *inventory.VM, id, worker string) error {
 	e := &fault.Error{
 		Kind: fault.Refused, Doing: "adopt as " + worker,
@@ -104,11 +104,11 @@ func (b *builder) adoptable(pool *v1alpha1.WorkerPool, vm *inventory.VM, id, wor
 	}
 	switch {
 	case vm == nil:
-		e.Kind, e.Why = fault.NotFound, "there is no VM with this identifier that can be seen"
+		e.Kind, e.Why = fault.NotFound, "VM not found, or not visible to the login"
 		e.Fix = b.whichVM(id, worker)
 	case pool == nil:
-		e.Kind, e.Why = fault.Invalid, "the name is not that of a worker of a declared pool on this hypervisor"
-		e.Fix = "call it POOL-NUMBER: " + b.exampleNames()
+		e.Kind, e.Why = fault.Invalid, "no declared pool on this hypervisor has a worker of this name"
+		e.Fix = "use a name of the form POOL-NUMBER, or one of spec.names: " + b.exampleNames()
 	case vm.Template:
 		e.Why, e.Fix = "it is a template", "clone it: gpuworker apply makes workers from templates"
 	case vm.Unreadable != "":
@@ -119,7 +119,7 @@ func (b *builder) adoptable(pool *v1alpha1.WorkerPool, vm *inventory.VM, id, wor
 	case vm.RecordProblem != "":
 		e.Why, e.Fix = vm.RecordProblem, inventory.RecordFix("its note")
 	case vm.UUID == "":
-		e.Why = "it has no SMBIOS UUID, by which it could be known again"
+		e.Why = "it has no SMBIOS UUID, which is needed to identify it"
 		e.Fix = b.world.AdviseVM(inventory.GiveUUID, vm)
 	default:
 		return b.adoptableName(e, pool, vm, worker)
@@ -127,11 +127,11 @@ func (b *builder) adoptable(pool *v1alpha1.WorkerPool, vm *inventory.VM, id, wor
 	return e
 }
 
-// whichVM says what to do about an identifier that no VM has: perhaps it is a name.
+// whichVM is the fix for an identifier that no VM has: it may be a VM's name.
 func (b *builder) whichVM(id, worker string) string {
 	for i := range b.world.VMs {
 		if vm := &b.world.VMs[i]; vm.Name == id {
-			return "it is the name of a VM; give its identifier: " + shell.Command("gpuworker adopt %s --as %s", vm.ID, worker)
+			return "this is the name of a VM; use its identifier: " + shell.Command("gpuworker adopt %s --as %s", vm.ID, worker)
 		}
 	}
 	return b.world.Advise(inventory.FindVM, inventory.Subject{})
@@ -139,24 +139,24 @@ func (b *builder) whichVM(id, worker string) string {
 
 func (b *builder) adoptableName(e *fault.Error, pool *v1alpha1.WorkerPool, vm *inventory.VM, worker string) error {
 	if ownership, _ := vm.Ownership(); ownership == inventory.Ours || ownership == inventory.Unmarked {
-		e.Why = fmt.Sprintf("it is ours already: worker %s of pool %s", vm.Record.Worker, vm.Record.Pool)
+		e.Why = fmt.Sprintf("it is already worker %s of pool %s", vm.Record.Worker, vm.Record.Pool)
 		e.Fix = "gpuworker status shows it"
 		return e
 	}
 	switch m := b.survey.members[workerKeyOf(pool, worker)]; {
 	case m == nil:
 	case m.vm != nil:
-		e.Kind, e.Why = fault.Exists, fmt.Sprintf("worker %s exists: VM %s on %s", worker, m.vm.ID, m.vm.Home())
+		e.Kind, e.Why = fault.Exists, fmt.Sprintf("worker %s already exists: VM %s on %s", worker, m.vm.ID, m.vm.Home())
 		e.Fix = "choose another number"
 		return e
 	case vm.Home() != m.host || !vm.Holds(m.card):
-		e.Kind, e.Why = fault.Exists, fmt.Sprintf("card %s is claimed for worker %s, and the VM has not got it", m.card, worker)
-		e.Fix = "choose another number, or give that card back first: " + shell.Command("gpuworker delete %s", worker)
+		e.Kind, e.Why = fault.Exists, fmt.Sprintf("card %s is claimed for worker %s, but is not attached to this VM", m.card, worker)
+		e.Fix = "choose another number, or release that card first: " + shell.Command("gpuworker delete %s", worker)
 		return e
 	}
 	for i := range b.world.VMs {
 		if other := &b.world.VMs[i]; other.Name == worker && other.ID != vm.ID {
-			e.Kind, e.Why = fault.Exists, fmt.Sprintf("%s on %s has that name", place.VMName(other), other.Host)
+			e.Kind, e.Why = fault.Exists, fmt.Sprintf("%s on %s already has this name", place.VMName(other), other.Host)
 			e.Fix = "choose another number, or rename that VM"
 			return e
 		}
@@ -180,18 +180,18 @@ func (b *builder) adoptCard(d *draft, vm *inventory.VM) {
 	}
 	slices.SortFunc(cards, pci.CardRef.Compare)
 	if cards = slices.Compact(cards); len(cards) != 1 {
-		d.refuse(b.strangeCard(vm, fmt.Sprintf("a worker of pool %s has exactly one card attached, and the VM has %d", d.pool.Name, len(cards))))
+		d.refuse(b.unsuitableCards(vm, fmt.Sprintf("a worker of pool %s must have exactly one card attached; the VM has %d", d.pool.Name, len(cards))))
 		return
 	}
 	card := cards[0]
 	m := &member{vm: vm, host: card.Host, card: card}
-	wanted := slices.ContainsFunc(d.pool.Spec.GPUs, func(r v1alpha1.GPURequest) bool {
+	declared := slices.ContainsFunc(d.pool.Spec.GPUs, func(r v1alpha1.GPURequest) bool {
 		f := fits(b.world, d.pool, &r, m)
 		return f == fitNamed || f == fitSeen
 	})
 	d.Card, d.Model = card, b.model(m)
-	if !wanted {
-		d.refuse(b.strangeCard(vm, fmt.Sprintf("no entry of spec.gpus of pool %s fits its card %s", d.pool.Name, card)))
+	if !declared {
+		d.refuse(b.unsuitableCards(vm, fmt.Sprintf("no entry of spec.gpus of pool %s matches its card %s", d.pool.Name, card)))
 		return
 	}
 	blocking, notes := b.judgeAdopted(d, vm, card)
@@ -207,7 +207,7 @@ func (b *builder) adoptCard(d *draft, vm *inventory.VM) {
 	}
 }
 
-// judgeAdopted judges the card of a VM that is to be adopted, if it can be seen.
+// judgeAdopted judges the card of a VM that is to be adopted.
 func (b *builder) judgeAdopted(d *draft, vm *inventory.VM, card pci.CardRef) (blocking, notes []finding.Finding) {
 	host := b.world.Host(vm.Home())
 	if host == nil {
@@ -219,7 +219,8 @@ func (b *builder) judgeAdopted(d *draft, vm *inventory.VM, card pci.CardRef) (bl
 	return b.capacity.JudgeCard(host, *host.Device(card.Slot), place.Holder{WorkerKey: workerKeyOf(d.pool, d.Name), VM: vm.ID})
 }
 
-func (b *builder) strangeCard(vm *inventory.VM, why string) finding.Finding {
+// unsuitableCards is the finding of a VM whose attached cards do not fit the pool.
+func (b *builder) unsuitableCards(vm *inventory.VM, why string) finding.Finding {
 	return vmFinding(b.world, vm, finding.VMCardDiffers, finding.Fail).
 		WithReason(why).
 		WithFix(b.world.AdviseVM(inventory.LookAtVM, vm))

@@ -10,9 +10,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// A backend's words for what a person can do name the VM and the host that the
-// plan speaks of.
-func TestTheAdviceOfABackendIsAboutTheVMOfThePlan(t *testing.T) {
+// Advice in a backend's own words names the VM and the host of the plan.
+func TestAdviceOfABackendNamesTheVMOfThePlan(t *testing.T) {
 	one, plain := pool("gpu", exact("pve1", "0000:03:00.0")), pool("w", replicas(1))
 	build := func(world *inventory.Snapshot) []string { return fixes(Build(lab(world, one, plain))) }
 	adopt := func(world *inventory.Snapshot) []string {

@@ -7,8 +7,8 @@ import (
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 )
 
-// BenchmarkBuild plans a fleet: 32 hosts with 8 cards each, 128 GPU workers and
-// 64 plain ones to be made, 128 there, among 1,000 VMs of others.
+// BenchmarkBuild plans a fleet: 32 hosts with 8 cards each, 128 existing GPU workers,
+// 128 new GPU workers and 64 new plain ones, among 1,000 foreign VMs.
 func BenchmarkBuild(b *testing.B) {
 	there, wanted := pool("gpu", model("t4", 128)), pool("gpu", model("t4", 256))
 	var parts []Part

@@ -13,14 +13,14 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// Build makes the plan that brings the world to what the documents declare.
+// Build makes the plan that brings the world to the declared state.
 func Build(in Input) *plan.Plan { return newBuilder(in).build() }
 
 func (b *builder) build() *plan.Plan {
 	for _, pool := range b.documents.pools {
-		b.enlist(pool)
+		b.draftPool(pool)
 	}
-	b.enlistUndeclared()
+	b.draftUndeclared()
 	b.reserve()
 	b.decideExisting()
 	b.decideNew()
@@ -31,42 +31,42 @@ func (b *builder) build() *plan.Plan {
 	return p
 }
 
-// builder is one plan in the making.
+// builder holds one plan while it is made.
 type builder struct {
 	in        Input
 	documents *documents
 	world     *inventory.Snapshot
 	survey    *survey
 	capacity  *place.Capacity
-	given     int            // how many of the free identifiers are given away
-	named     map[string]int // workers of the request, by their place in it
+	usedIDs   int            // how many of the free identifiers this plan uses
+	named     map[string]int // index of each worker in the request
 
 	pools  []*poolDraft
 	poolAt map[poolKey]*poolDraft
-	// unprinted says that the plan needs no fingerprint of the world.
-	unprinted bool
-	findings  []finding.Finding
-	// nameless is the identifier of a clone in the making that may be one of our
+	// noFingerprint: the plan needs no fingerprint of the world.
+	noFingerprint bool
+	findings      []finding.Finding
+	// unnamedClone is the identifier of a running clone that may become one of our
 	// plain workers; "" when there is none.
-	nameless string
-	// hidden is a VM that may be one of our plain workers and of which nothing can
-	// be seen; nil when there is none.
+	unnamedClone string
+	// hidden is a VM that may be one of our plain workers but cannot be read; nil
+	// when there is none.
 	hidden   *inventory.VM
 	searches map[requestKey]*place.Search
 }
 
 type poolDraft struct {
 	name, kubeCluster, lifecycle string
-	wanted                       int
+	desired                      int // number of workers
 	drafts                       []*draft
 }
 
-// draft is one worker of a plan in the making.
+// draft is one worker of the plan while it is decided.
 type draft struct {
 	*plan.Worker
-	pool       *v1alpha1.WorkerPool // nil in plans that no document declares
-	number     int
-	member     *member              // nil when nothing of it is there
+	pool       *v1alpha1.WorkerPool // nil for a worker that no document declares
+	number     int                  // in its pool, from 1
+	member     *member              // nil when the worker has no VM and no claim
 	request    *v1alpha1.GPURequest // nil for a plain worker
 	duplicates []plan.Worker        // further VMs of the same worker, to be destroyed
 }
@@ -84,27 +84,27 @@ func (d *draft) key() inventory.WorkerKey {
 func newBuilder(in Input) *builder {
 	documents := documentsOf(in)
 	b := &builder{
-		in: in, documents: documents, world: in.Snapshot, survey: look(in.Snapshot, documents), capacity: place.NewCapacity(in.Snapshot), named: places(in.Request),
+		in: in, documents: documents, world: in.Snapshot, survey: look(in.Snapshot, documents), capacity: place.NewCapacity(in.Snapshot), named: workerIndex(in.Request),
 		poolAt: map[poolKey]*poolDraft{}, searches: map[requestKey]*place.Search{},
 	}
 	if in.Hypervisor != nil && in.Hypervisor.Spec.RequireHostFacts {
 		b.capacity.RequireFacts()
 	}
-	b.findings, b.nameless = b.survey.clones()
+	b.findings, b.unnamedClone = b.survey.clones()
 	b.hidden = b.findHidden()
 	return b
 }
 
-// enlist lists the workers of a pool: those that are there, and those that are
-// missing, by the lowest free numbers.
-func (b *builder) enlist(pool *v1alpha1.WorkerPool) {
-	p := &poolDraft{name: pool.Name, kubeCluster: pool.Spec.KubeCluster, lifecycle: string(pool.Spec.Lifecycle), wanted: pool.Size()}
+// draftPool makes a draft for each worker of a pool: the existing workers, and the
+// missing ones with the lowest free numbers.
+func (b *builder) draftPool(pool *v1alpha1.WorkerPool) {
+	p := &poolDraft{name: pool.Name, kubeCluster: pool.Spec.KubeCluster, lifecycle: string(pool.Spec.Lifecycle), desired: pool.Size()}
 	b.addPool(p)
 	members := b.survey.ofPool[keyOf(pool)]
 	if pool.IsGPU() {
-		b.enlistCards(p, pool, members)
+		b.draftCards(p, pool, members)
 	} else {
-		enlistPlain(p, pool, members)
+		draftPlain(p, pool, members)
 	}
 	used := map[int]bool{}
 	for _, d := range p.drafts {
@@ -125,8 +125,8 @@ func (b *builder) enlist(pool *v1alpha1.WorkerPool) {
 	})
 }
 
-// addPool takes a pool into the plan; of several of one name and KubeCluster the first
-// is found.
+// addPool adds a pool to the plan. When several have the same name and KubeCluster,
+// poolAt has the first.
 func (b *builder) addPool(p *poolDraft) {
 	b.pools = append(b.pools, p)
 	if key := (poolKey{p.name, p.kubeCluster}); b.poolAt[key] == nil {
@@ -134,8 +134,8 @@ func (b *builder) addPool(p *poolDraft) {
 	}
 }
 
-func (b *builder) enlistCards(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
-	open, first := make([]int, len(pool.Spec.GPUs)), alike(pool.Spec.GPUs) // open: cards that nobody has yet, by entry
+func (b *builder) draftCards(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
+	open, first := make([]int, len(pool.Spec.GPUs)), alike(pool.Spec.GPUs) // open: cards without a worker, by entry
 	for i := range pool.Spec.GPUs {
 		open[i] = pool.Spec.GPUs[i].Cards()
 	}
@@ -145,11 +145,11 @@ func (b *builder) enlistCards(p *poolDraft, pool *v1alpha1.WorkerPool, members [
 		d.Undeclared = true
 		p.drafts = append(p.drafts, d)
 	}
-	for i, mate := range matchCards(b.world, pool, members) {
+	for i, entry := range matchCards(b.world, pool, members) {
 		d := existingDraft(pool, members[i])
-		if d.Undeclared = mate < 0; !d.Undeclared {
-			d.request = &pool.Spec.GPUs[first[mate]]
-			open[mate]--
+		if d.Undeclared = entry < 0; !d.Undeclared {
+			d.request = &pool.Spec.GPUs[first[entry]]
+			open[entry]--
 		}
 		p.drafts = append(p.drafts, d)
 	}
@@ -160,9 +160,9 @@ func (b *builder) enlistCards(p *poolDraft, pool *v1alpha1.WorkerPool, members [
 	}
 }
 
-// enlistPlain keeps the workers with the lowest numbers. One that holds a card
-// is none of a pool without GPUs.
-func enlistPlain(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
+// draftPlain keeps the workers with the lowest numbers. A worker that holds a card
+// does not belong to a pool without GPUs.
+func draftPlain(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
 	missing := pool.Size()
 	for _, m := range members {
 		d := existingDraft(pool, m)
@@ -177,10 +177,10 @@ func enlistPlain(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
 	}
 }
 
-// enlistUndeclared lists the workers of ours that are of no declared pool.
-func (b *builder) enlistUndeclared() {
+// draftUndeclared makes a draft for each of our workers whose pool is not declared.
+func (b *builder) draftUndeclared() {
 	for _, m := range b.survey.order {
-		if b.documents.pool(m.record()) != nil || !b.documents.declares(m.KubeCluster) || b.documents.toldBeside(m.record()) {
+		if b.documents.pool(m.record()) != nil || !b.documents.declares(m.KubeCluster) || b.documents.reportedByAlias(m.record()) {
 			continue
 		}
 		d := existingDraft(nil, m)
@@ -205,8 +205,8 @@ func (b *builder) all() func(yield func(*draft) bool) {
 	}
 }
 
-// reserve gives each worker of a declared pool that is there the card that it
-// holds: first to those with a VM, then to those with a claim only.
+// reserve reserves the card of each existing worker of a declared pool: first for
+// workers with a VM, then for workers that have only a claim.
 func (b *builder) reserve() {
 	for _, withVM := range []bool{true, false} {
 		for d := range b.all() {
@@ -220,15 +220,15 @@ func (b *builder) reserve() {
 func (b *builder) decideExisting() {
 	for d := range b.all() {
 		if d.member != nil && d.member.vm != nil {
-			b.capacity.Settle(d.member.holder(), d.member.vm.Home())
+			b.capacity.CountWorker(d.member.holder(), d.member.vm.Home())
 		}
 	}
 	for d := range b.all() {
 		switch {
 		case d.member == nil || d.member.vm == nil:
-		case d.member.passed:
+		case d.member.skipped:
 			b.fill(d)
-			d.Action, d.Reason = plan.Keep, "nobody asked about it"
+			d.Action, d.Reason = plan.Keep, "not part of this request"
 		default:
 			b.existing(d)
 			d.duplicates = b.surplusVMs(d)
@@ -236,9 +236,10 @@ func (b *builder) decideExisting() {
 	}
 }
 
-// decideNew places the workers that have no VM: first those whose card is
-// claimed or named, then those with a choice of cards, the fewest choices first,
-// and last the plain ones. So nobody takes what somebody else alone can use.
+// decideNew places the workers that have no VM: first those whose card is claimed
+// or named, then those with a choice of cards, the fewest choices first, and last
+// the plain ones. So a worker with a choice does not take the only card that
+// another one can use.
 func (b *builder) decideNew() {
 	var selecting, plain []*draft
 	for d := range b.all() {
@@ -269,15 +270,15 @@ func (b *builder) decideNew() {
 	}
 }
 
-// keepForNamed keeps a card for the request that names it, also while it cannot
-// be had: no selector of another pool takes it meanwhile.
+// keepForNamed reserves a card for the request that names it, even while it cannot
+// be attached, so that no selector of another pool takes it.
 func (b *builder) keepForNamed(d *draft) {
 	if needs := cardRequirements(d.request); !needs.Ref.IsZero() {
 		b.capacity.Reserve(needs.Ref, d.Name)
 	}
 }
 
-// want is what a draft asks of the hypervisor.
+// needs are the requirements of a draft.
 func (b *builder) needs(d *draft) place.Requirements {
 	w := RequirementsOf(b.world.Capabilities, d.pool, d.Name, d.request)
 	if d.member != nil {
@@ -292,7 +293,7 @@ func (b *builder) needs(d *draft) place.Requirements {
 func (b *builder) plan() *plan.Plan {
 	p := b.empty()
 	for _, from := range b.pools {
-		pool := plan.Pool{Name: from.name, KubeCluster: from.kubeCluster, Lifecycle: from.lifecycle, Desired: from.wanted, Workers: []plan.Worker{}}
+		pool := plan.Pool{Name: from.name, KubeCluster: from.kubeCluster, Lifecycle: from.lifecycle, Desired: from.desired, Workers: []plan.Worker{}}
 		for _, m := range b.survey.ofPool[poolKey{from.name, from.kubeCluster}] {
 			if m.vm != nil {
 				pool.Present++
@@ -311,8 +312,8 @@ func (b *builder) plan() *plan.Plan {
 	return p
 }
 
-// noteClaims writes down what the claim on each worker's card says of it now: what
-// is written in its place must replace this and nothing else.
+// noteClaims records the present claim on each worker's card: a new claim may
+// replace only this one.
 func (b *builder) noteClaims(p *plan.Plan) {
 	for w := range p.Workers() {
 		if w.Card.IsZero() || len(w.Steps) == 0 {
@@ -325,8 +326,8 @@ func (b *builder) noteClaims(p *plan.Plan) {
 	}
 }
 
-// freeze refuses all workers that something was to be done for, when nothing can
-// be changed at present.
+// freeze refuses all workers that have steps, when the hypervisor takes no changes
+// at present.
 func freeze(p *plan.Plan, writable finding.Finding) {
 	if !writable.Blocks() {
 		return
@@ -345,11 +346,11 @@ func (b *builder) empty() *plan.Plan {
 		Hypervisor: b.world.Hypervisor, Product: b.world.Product, Version: b.world.Version, HostCount: len(b.world.Hosts),
 		Pools: []plan.Pool{},
 	}
-	if !b.unprinted {
+	if !b.noFingerprint {
 		p.World = fingerprint(b.in)
 	}
 	world := append([]finding.Finding{place.CheckWritable(b.world)}, place.CheckAccess(b.world)...)
-	for _, f := range slices.Concat(world, b.survey.duplicates(), b.in.Given) {
+	for _, f := range slices.Concat(world, b.survey.duplicates(), b.in.InputFindings) {
 		if f.Verdict != finding.Pass {
 			p.Findings = append(p.Findings, f)
 		}
@@ -357,8 +358,8 @@ func (b *builder) empty() *plan.Plan {
 	return p
 }
 
-// surplusVMs are further VMs of one worker, such as two engines make that race.
-// An ephemeral one is destroyed; a semi-persistent one is a finding only.
+// surplusVMs plans the end of further VMs of one worker, such as two racing engines
+// make. Ephemeral ones are destroyed; semi-persistent ones are only reported.
 func (b *builder) surplusVMs(d *draft) []plan.Worker {
 	var workers []plan.Worker
 	for _, vm := range d.member.extraVMs {
@@ -374,5 +375,3 @@ func (b *builder) surplusVMs(d *draft) []plan.Worker {
 	}
 	return workers
 }
-
-// count writes "1 worker", "2 workers".

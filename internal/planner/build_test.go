@@ -266,7 +266,7 @@ func TestBuild(t *testing.T) {
 				[]string{"gpu-1 refuse CARD-HELD"}},
 			{"a locked VM that needs work waits",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), made(one, 1, 9100, "pve1", "03:00").Lock("backup")), one),
-				[]string{"gpu-1 wait pve1/0000:03:00.0 → run the same command again when that is over"}},
+				[]string{"gpu-1 wait pve1/0000:03:00.0 → run the same command again when the lock is gone"}},
 			{"a stopped worker is not started on a host without memory for it",
 				lab(Observed(Host("pve1", T4("03:00")).Memory(64, 60), Template(9000, "ubuntu-22.04", "pve1"),
 					claim(one, 1, 9100, "pve1", "03:00"), made(one, 1, 9100, "pve1", "03:00")), one),
@@ -310,7 +310,7 @@ func TestBuild(t *testing.T) {
 	}
 }
 
-func TestAllOrNothingTakesTheStepsOfEveryWorkerAway(t *testing.T) {
+func TestAllOrNothingRemovesTheStepsOfEveryWorker(t *testing.T) {
 	in := lab(twoT4s(), pool("gpu", model("t4", 3)), pool("w", replicas(1)))
 	if p := Build(in); p.Blocked != "" || p.Empty() {
 		t.Errorf("without it apply does the rest: %q", p.Blocked)
@@ -325,7 +325,7 @@ func TestAllOrNothingTakesTheStepsOfEveryWorkerAway(t *testing.T) {
 	}
 }
 
-func TestACreatedWorkerCarriesAllThatApplyNeeds(t *testing.T) {
+func TestACreatedWorkerHasEverythingThatApplyNeeds(t *testing.T) {
 	p := pool("gpu", exact("pve1", "0000:03:00.0"), label("zone", "a"), memory("16Gi"), spec(func(s *v1alpha1.WorkerPoolSpec) {
 		s.Taints = []v1alpha1.Taint{{Key: "gpu", Value: "yes", Effect: v1alpha1.NoSchedule}}
 		s.Access.User, s.Access.SSHKeys = "ops", []string{"ssh-ed25519 AAAA ops@desk\n"}
@@ -359,7 +359,7 @@ func TestACreatedWorkerCarriesAllThatApplyNeeds(t *testing.T) {
 	}
 }
 
-func TestAFreshCloneIsProvenByTheUUIDThatItGets(t *testing.T) {
+func TestAnUnmarkedCloneIsIdentifiedByTheUUIDThatItGets(t *testing.T) {
 	one := pool("gpu", exact("pve1", "0000:03:00.0"))
 	fresh := VM(9100, "gpu-1", "pve1").Unmarked("gpu", "rke2-lab", "SemiPersistent").For("03:00").Change(func(vm *inventory.VM) { vm.UUID = UUID(1) })
 	w := worker(t, Build(lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), fresh), one)), "gpu-1")

@@ -13,13 +13,13 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// can is a world of a hypervisor that differs.
+// can is the world with other capabilities.
 func can(world *inventory.Snapshot, what inventory.Capabilities) *inventory.Snapshot {
 	world.Capabilities = what
 	return world
 }
 
-func TestWhereTheHypervisorChoosesIdentifiersNoneIsPlanned(t *testing.T) {
+func TestNoIdentifierIsPlannedWhereTheHypervisorChoosesThem(t *testing.T) {
 	chooses := inventory.Capabilities{ChoosesIDs: true}
 	two := pool("w", replicas(2))
 	world := can(twoT4s(), chooses)
@@ -36,8 +36,8 @@ func TestWhereTheHypervisorChoosesIdentifiersNoneIsPlanned(t *testing.T) {
 	}
 }
 
-// Such a worker's record names no identifier: name, tag and UUID are its proof.
-func TestAWorkerWhoseRecordNamesNoIdentifier(t *testing.T) {
+// Such a worker is identified by name, tag and UUID.
+func TestAWorkerWithARecordWithoutIdentifier(t *testing.T) {
 	chooses := inventory.Capabilities{ChoosesIDs: true}
 	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
 	unnamed := func(r *inventory.Record) { r.VM = "" }
@@ -68,7 +68,7 @@ func TestAWorkerWhoseRecordNamesNoIdentifier(t *testing.T) {
 	}
 }
 
-func TestWhereAClaimIsWrittenIntoTheVMTheVMComesFirst(t *testing.T) {
+func TestTheVMIsMadeFirstWhereClaimsAreWrittenIntoVMs(t *testing.T) {
 	inVM := inventory.Capabilities{ClaimsInVM: true}
 	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
 	if got, want := lines(Build(lab(can(twoT4s(), inVM), gpu))), "gpu-1 create pve1/0000:03:00.0 VM 9100 [clone configure claim attach start agent]"; !slices.Equal(got, []string{want}) {
@@ -83,8 +83,8 @@ func TestWhereAClaimIsWrittenIntoTheVMTheVMComesFirst(t *testing.T) {
 	}
 }
 
-// Groups that cannot be seen are not an IOMMU that is off.
-func TestHiddenGroupsAreToldAndAnIOMMUThatIsOffIsRefused(t *testing.T) {
+// Hidden groups do not mean that the IOMMU is off.
+func TestHiddenGroupsAreNotedAndAnIOMMUThatIsOffIsRefused(t *testing.T) {
 	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
 	world := func() *inventory.Snapshot {
 		return Observed(Host("pve1", T4("03:00")).NoIOMMU(), Template(9000, "ubuntu-22.04", "pve1"))
@@ -108,8 +108,8 @@ func TestHiddenGroupsAreToldAndAnIOMMUThatIsOffIsRefused(t *testing.T) {
 	}
 }
 
-// Whoever waits for a clone says for which, so that apply can look at it alone.
-func TestAPlanSaysWhichCloneIsWaitedFor(t *testing.T) {
+// A waiting worker names the clone, so that apply can poll this one alone.
+func TestAPlanNamesTheCloneThatAWorkerWaitsFor(t *testing.T) {
 	gpu, plain := pool("gpu", exact("pve1", "0000:03:00.0")), pool("w", replicas(1))
 	for _, s := range []struct {
 		name   string

@@ -12,13 +12,13 @@ import (
 	"github.com/gpuworker/gpuworker/internal/place"
 )
 
-// aside are the layers that say nothing of a card: what a worker asks for beside it.
-var aside = []finding.Layer{
+// otherLayers are the layers of findings that do not concern a card.
+var otherLayers = []finding.Layer{
 	finding.LayerAPI, finding.LayerAccess, finding.LayerTemplate, finding.LayerStorage, finding.LayerNetwork, finding.LayerCapacity, finding.LayerVM,
 }
 
-// A card is said to be ready exactly when a worker that names it is not refused for
-// a reason of the card or of its host.
+// A card is ready exactly when a worker that names it is not refused because of the
+// card or its host.
 func TestACardIsReadyExactlyWhenAPlanTakesIt(t *testing.T) {
 	seen := map[place.CardState]int{}
 	rapid.Check(t, func(t *rapid.T) {
@@ -63,8 +63,8 @@ func TestACardIsReadyExactlyWhenAPlanTakesIt(t *testing.T) {
 	}
 }
 
-// takesNamed reports whether a plan of one new worker that names the card refuses
-// it for a reason of the card or its host.
+// takesNamed reports whether a plan for one new worker that names the card does not
+// refuse it because of the card or its host.
 func takesNamed(world *inventory.Snapshot, required bool, host, bdf string) (bool, []finding.Finding) {
 	in := lab(world, pool("probe", exact(host, bdf)))
 	in.Hypervisor.Spec.RequireHostFacts = required
@@ -73,14 +73,14 @@ func takesNamed(world *inventory.Snapshot, required bool, host, bdf string) (boo
 			continue
 		}
 		refusals := slices.DeleteFunc(slices.Clone(w.Refusals), func(f finding.Finding) bool {
-			return slices.Contains(aside, f.Layer)
+			return slices.Contains(otherLayers, f.Layer)
 		})
 		return len(refusals) == 0, refusals
 	}
 	panic("the plan has no worker probe-1")
 }
 
-// anyFacts lets some hosts speak for themselves.
+// anyFacts draws host facts for some hosts.
 func anyFacts(t *rapid.T, world *inventory.Snapshot) {
 	for i := range world.Hosts {
 		host := &world.Hosts[i]
@@ -105,7 +105,7 @@ func anyFacts(t *rapid.T, world *inventory.Snapshot) {
 	}
 }
 
-// The states of a card and the words for them, one by one.
+// Each state of a card and its reason.
 func TestTheStatesOfACard(t *testing.T) {
 	const slot = "03:00"
 	gpu := Host("pve1", T4(slot))
@@ -128,7 +128,7 @@ func TestTheStatesOfACard(t *testing.T) {
 		{"claimed", []Part{gpu, Claim("pve1", slot, "gpu-1", "gpu", "rke2-lab", 9100)}, place.CardReserved, "by ops@desk"},
 		{"claimed by a record that is not believed", []Part{gpu, Claim("pve1", slot, "gpu-1", "gpu", "rke2-lab", 9100).Problem("it is damaged")}, place.CardReserved, "it is damaged"},
 		{"of somebody else", []Part{gpu, VM(204, "vdi-7", "pve1").Card(slot)}, place.CardTaken, "not ours"},
-		{"of two VMs", []Part{gpu, VM(204, "vdi-7", "pve1").Card(slot), VM(205, "vdi-8", "pve1").Card(slot)}, place.CardTaken, "and 1 VM more has it too"},
+		{"of two VMs", []Part{gpu, VM(204, "vdi-7", "pve1").Card(slot), VM(205, "vdi-8", "pve1").Card(slot)}, place.CardTaken, "attached to 1 more VM"},
 		{"of a VM that looks like a worker", []Part{gpu, VM(204, "gpu-1", "pve1").Card(slot).Tags(inventory.OwnerTag)}, place.CardTaken, `not proven to be ours: has the tag "gpuworker", but no record in its note`},
 		{"held where the IOMMU is off", []Part{Host("pve1", T4(slot)).NoIOMMU(), VM(204, "vdi-7", "pve1").Card(slot)}, place.CardTaken, "not ours"},
 		{"in a shared group", []Part{shared}, place.CardBlocked, "shares group 9 with 0000:04:00.0 I350 Gigabit Network Connection"},

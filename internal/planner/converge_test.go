@@ -13,14 +13,14 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// toy is a hypervisor that does steps at once, as the contracts of apply say.
+// toy is a hypervisor that carries out each step at once.
 type toy struct {
 	world     *inventory.Snapshot
 	made      int      // VMs, so far
 	destroyed []string // UUIDs
 }
 
-// do does the first n steps of a worker, as a run does that is killed then.
+// do does the first n steps of a worker, like a run that is killed after them.
 func (h *toy) do(w *plan.Worker, n int) {
 	record := inventory.Record{}
 	if w.Record != nil {
@@ -146,9 +146,9 @@ func settleVM(vm *inventory.VM) {
 	}
 }
 
-// TestRunsConvergeWhereverTheyAreKilled kills a run in the middle of any step of
-// any worker, and runs the same command again: it comes to an end where nothing
-// is left to do, keeping the promises all the way.
+// TestRunsConvergeWhereverTheyAreKilled kills a run after any step of any worker and
+// runs the same command again: at the end nothing is left to do, and every plan on
+// the way keeps the invariants.
 func TestRunsConvergeWhereverTheyAreKilled(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyInput(t)
@@ -159,10 +159,10 @@ func TestRunsConvergeWhereverTheyAreKilled(t *testing.T) {
 			h.do(w, rapid.IntRange(0, len(w.Steps)).Draw(t, "killed after"))
 		}
 		named := in.Request.Workers
-		in.Request.Verb, in.Request.Workers = plan.ApplyDocuments, nil // what was named was named once
+		in.Request.Verb, in.Request.Workers = plan.ApplyDocuments, nil // a name counts for one run
 		for run := 1; ; run++ {
 			p = Build(in)
-			checkPromises(t, in, p, nil)
+			checkInvariants(t, in, p, nil)
 			if p.Empty() {
 				break
 			}
@@ -176,16 +176,16 @@ func TestRunsConvergeWhereverTheyAreKilled(t *testing.T) {
 		}
 		for w := range p.Workers() {
 			if slices.Contains([]plan.Action{plan.Create, plan.Finish, plan.Update, plan.Restart, plan.Start, plan.Replace, plan.Destroy}, w.Action) {
-				t.Fatalf("%s is to %s, without steps", w.Name, w.Action)
+				t.Fatalf("%s has action %s, but no steps", w.Name, w.Action)
 			}
 		}
 	})
 }
 
-// TestAReplaceThatIsRepeatedDestroysNothingMore kills a replace in the middle of
-// any step and runs the same command again, and again when it is done: nothing is
-// destroyed but the VMs that were there in the beginning.
-func TestAReplaceThatIsRepeatedDestroysNothingMore(t *testing.T) {
+// TestARepeatedReplaceDestroysNothingMore kills a replace after any step and runs the
+// same command again, also when it is done: only VMs that existed at the beginning
+// are destroyed.
+func TestARepeatedReplaceDestroysNothingMore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyInput(t)
 		in.Request.Verb, in.Request.Workers = plan.ReplaceWorkers, []string{rapid.SampledFrom(somePools).Draw(t, "replaced pool") + "-1"}
@@ -235,7 +235,7 @@ func TestADeletedWorkerLeavesNothingWhereverTheRunIsKilled(t *testing.T) {
 				break // unknown by now, refused, waiting, or gone
 			}
 			t.Logf("run %d: %v", run, lines(p))
-			checkPromises(t, in, p, []string{name})
+			checkInvariants(t, in, p, []string{name})
 			if run > 2 {
 				t.Fatalf("after %d runs there is still something to do: %v", run, lines(p))
 			}

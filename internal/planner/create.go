@@ -35,34 +35,34 @@ func (b *builder) create(d *draft) {
 		d.refuse(b.unreadable(b.hidden, d.Name))
 		return
 	}
-	if d.request == nil && d.member == nil && b.nameless != "" {
+	if d.request == nil && d.member == nil && b.unnamedClone != "" {
 		d.Action = plan.Wait
-		d.Reason = fmt.Sprintf("VM %s is being cloned by an earlier run or another engine; apply waits for it", b.nameless)
-		d.await(b.world.VM(b.nameless))
+		d.Reason = fmt.Sprintf("VM %s is being cloned by an earlier run or another engine; apply waits for it", b.unnamedClone)
+		d.await(b.world.VM(b.unnamedClone))
 		return
 	}
 	b.place(d, nil)
 	if d.Action == plan.Create && d.Record.Replacing != "" {
-		d.Reason += fmt.Sprintf("; in place of VM %s, which is gone", d.Record.Replacing)
+		d.Reason += fmt.Sprintf("; replaces VM %s, which is gone", d.Record.Replacing)
 	}
 }
 
-// asked reports whether a person wants the worker replaced.
-func (b *builder) asked(d *draft) bool {
+// replaceRequested reports whether a person wants the worker replaced.
+func (b *builder) replaceRequested(d *draft) bool {
 	_, named := b.named[d.Name]
 	return named && b.in.Request.Verb == plan.ReplaceWorkers
 }
 
-// meantVM is the UUID of the VM that a person wants replaced; "" when none was given.
-func (b *builder) meantVM(d *draft) string {
-	if at, named := b.named[d.Name]; named && at < len(b.in.Request.UUIDs) {
-		return b.in.Request.UUIDs[at]
+// requestedVM is the UUID of the VM that a person wants replaced; "" when none was given.
+func (b *builder) requestedVM(d *draft) string {
+	if i, named := b.named[d.Name]; named && i < len(b.in.Request.UUIDs) {
+		return b.in.Request.UUIDs[i]
 	}
 	return ""
 }
 
-// place gives a worker host, card and number, and plans its making. own is the
-// VM that goes before; nil when there is none.
+// place chooses host, card and VM number for a worker and plans how it is made. own
+// is the VM that is destroyed first; nil when there is none.
 func (b *builder) place(d *draft, own *inventory.VM) {
 	machine, enough := declaredMachine(b.world.Capabilities, d.pool, d.number, pci.CardRef{})
 	if !enough {
@@ -86,7 +86,7 @@ func (b *builder) place(d *draft, own *inventory.VM) {
 	}
 	d.Action, d.Host, d.Card, d.Model, d.VM = plan.Create, placement.Host, placement.Card, placement.Model, id
 	if len(d.Notes) > 0 && d.Notes[0].ID == finding.VMCloneStuck {
-		placement.Reason += fmt.Sprintf("; another number, because VM %s is stuck", d.Notes[0].Where.VM)
+		placement.Reason += fmt.Sprintf("; another VM number, because VM %s is stuck", d.Notes[0].Where.VM)
 	}
 	d.Reason, d.Notes = placement.Reason, append(d.Notes, notes...)
 	machine, _ = declaredMachine(b.world.Capabilities, d.pool, d.number, placement.Card)
@@ -105,7 +105,8 @@ func (b *builder) place(d *draft, own *inventory.VM) {
 	}
 }
 
-// seatOf places a worker; one that is replaced on its host, when it fits there.
+// placementOf places a worker. A worker that is replaced stays on its host when it
+// fits there.
 func (b *builder) placementOf(d *draft, needs place.Requirements) (place.Placement, []finding.Finding, []finding.Finding) {
 	if d.member == nil || d.member.vm == nil || needs.Card != nil {
 		return b.placement(d, needs)
@@ -119,35 +120,36 @@ func (b *builder) placementOf(d *draft, needs place.Requirements) (place.Placeme
 	if len(here) == 0 {
 		return placement, notes, nil
 	}
-	placement, notes, refusals := b.search(d).Place(d.Name) // to other hosts it is as good as new
+	placement, notes, refusals := b.search(d).Place(d.Name) // on other hosts it needs as much as a new worker
 	return placement, notes, ofHost(refusals, host, here)
 }
 
-// ofHost are refusals with those of one host in place of what they say of it. They are
-// the same list when that is what they say: then thousands of workers share it.
+// ofHost replaces the refusals of one host by those in here. When they are equal it
+// returns the same list, so that thousands of workers can share it.
 func ofHost(refusals []finding.Finding, host string, here []finding.Finding) []finding.Finding {
 	isHere := func(f finding.Finding) bool { return f.Where.Host == host }
-	at := slices.IndexFunc(refusals, isHere)
-	if at < 0 {
+	first := slices.IndexFunc(refusals, isHere)
+	if first < 0 {
 		return refusals
 	}
-	if end := at + len(here); end <= len(refusals) && slices.Equal(refusals[at:end], here) && !slices.ContainsFunc(refusals[end:], isHere) {
+	if end := first + len(here); end <= len(refusals) && slices.Equal(refusals[first:end], here) && !slices.ContainsFunc(refusals[end:], isHere) {
 		return refusals
 	}
 	rest := slices.DeleteFunc(slices.Clone(refusals), isHere)
-	return slices.Insert(rest, at, here...)
+	return slices.Insert(rest, first, here...)
 }
 
-// requestKey is what tells two new workers of a plan apart to package place: beside
-// their names, nothing else.
+// requestKey groups the new workers of a plan that have the same requirements: they
+// differ only in their names.
 type requestKey struct {
 	pool    *v1alpha1.WorkerPool
-	request *v1alpha1.GPURequest // the first in the document that asks for the same
+	request *v1alpha1.GPURequest // the first equal entry of the document
 }
 
 func (d *draft) requestKey() requestKey { return requestKey{d.pool, d.request} }
 
-// placement places a worker that has no VM: new ones that ask for the same in one search.
+// placement places a worker that has no VM. New workers with the same requirements
+// share one search.
 func (b *builder) placement(d *draft, needs place.Requirements) (place.Placement, []finding.Finding, []finding.Finding) {
 	if d.member != nil || needs.Card != nil && !needs.Card.Ref.IsZero() {
 		return b.capacity.Place(needs)
@@ -162,8 +164,8 @@ func (b *builder) search(d *draft) *place.Search {
 	return b.searches[d.requestKey()]
 }
 
-// makingSteps make a worker. Without a register of claims the VM is there before
-// its claim, which is written into it.
+// makingSteps are the steps that make a worker. Where the hypervisor has no register
+// of claims, the claim is written into the VM, so the VM is cloned first.
 func makingSteps(withCard bool, can inventory.Capabilities) []plan.StepKind {
 	switch {
 	case withCard && can.ClaimsInVM:
@@ -189,9 +191,9 @@ func (b *builder) source(pool *v1alpha1.WorkerPool, template *inventory.VM) *pla
 	return source
 }
 
-// newID is the identifier of a new VM: that of the VM that goes before, or that
-// of the claim while nobody else has it, or the next free one; "" when the
-// hypervisor chooses it. ok is false when there is none left.
+// newID is the identifier of a new VM: that of the VM that it replaces, or that of
+// the claim while no other VM has it, or the next free one; "" when the hypervisor
+// chooses it. ok is false when no identifier is left.
 func (b *builder) newID(d *draft, own *inventory.VM) (id string, ok bool) {
 	switch {
 	case b.world.Capabilities.ChoosesIDs:
@@ -205,35 +207,36 @@ func (b *builder) newID(d *draft, own *inventory.VM) (id string, ok bool) {
 			return claim.Record.VM, true
 		}
 	}
-	if b.given == len(b.world.FreeIDs) {
+	if b.usedIDs == len(b.world.FreeIDs) {
 		return "", false
 	}
-	b.given++
-	return b.world.FreeIDs[b.given-1], true
+	b.usedIDs++
+	return b.world.FreeIDs[b.usedIDs-1], true
 }
 
 func (b *builder) noIDs() finding.Finding {
 	return finding.New(finding.IDRangeFull, finding.Fail, fault.Place{Hypervisor: b.world.Hypervisor}).
-		WithReason(fmt.Sprintf("all VM numbers from %s are in use or promised", b.world.IDRange)).
+		WithReason(fmt.Sprintf("all VM numbers from %s are in use or allocated by this plan", b.world.IDRange)).
 		WithFix(b.world.Advise(inventory.MoreIDs, inventory.Subject{}))
 }
 
 func (b *builder) noAddress(d *draft) finding.Finding {
 	return finding.New(finding.AddressShort, finding.Fail, fault.Place{Hypervisor: b.world.Hypervisor, Worker: d.Name}).
-		WithReason(fmt.Sprintf("a list of addresses or macs in spec.networks is shorter than %d, and worker number %d takes the entry of that number", max(d.number, 1), d.number)).
+		WithReason(fmt.Sprintf("a list of addresses or macs in spec.networks has fewer than %d entries, but worker number %d uses the entry with its number", max(d.number, 1), d.number)).
 		WithFix("add entries at the end of the list")
 }
 
-// noName is the finding of a worker for which its pool has no name: workers that are
-// no longer declared have some of spec.names.
+// noName is the finding of a worker for which spec.names has no free name: workers
+// that are no longer declared use some of them.
 func (b *builder) noName(d *draft) finding.Finding {
 	return finding.New(finding.VMNameTaken, finding.Fail, fault.Place{Hypervisor: b.world.Hypervisor, Worker: d.Name}).
 		WithReason("all of spec.names are in use: a worker that is no longer declared has one of them").
-		WithFix("end that worker first (gpuworker delete NAME), or add a name at the end of spec.names")
+		WithFix("delete that worker first (gpuworker delete NAME), or add a name at the end of spec.names")
 }
 
-// claimedClone decides about a claim whose number a VM has: the clone of an
-// earlier run, or somebody else's VM. It is false when the worker can be made.
+// claimedClone decides about a claim whose VM number is in use: by the clone of an
+// earlier run, or by a VM that is not ours. It returns false when the worker can be
+// made.
 func (b *builder) claimedClone(d *draft) bool {
 	vm := b.world.VM(d.member.claim.Record.VM)
 	switch {
@@ -253,9 +256,9 @@ func (b *builder) claimedClone(d *draft) bool {
 	return false
 }
 
-// findHidden finds a VM that may be one of our plain workers, as far as its
-// identifier goes, and of which neither name nor record can be seen, as when its
-// host is off. nil when there is none.
+// findHidden finds a VM that may be one of our plain workers, judging by its
+// identifier, but whose name and record cannot be read, as when its host is off.
+// nil when there is none.
 func (b *builder) findHidden() *inventory.VM {
 	for i := range b.world.VMs {
 		vm := &b.world.VMs[i]
@@ -268,12 +271,13 @@ func (b *builder) findHidden() *inventory.VM {
 
 func (b *builder) unreadable(vm *inventory.VM, worker string) finding.Finding {
 	return vmFinding(b.world, vm, finding.VMUnreadable, finding.Unknown).
-		WithReason(fmt.Sprintf("%s on %s may be worker %s, and cannot be read: %s", place.VMName(vm), vm.Home(), worker, vm.Unreadable)).
+		WithReason(fmt.Sprintf("%s on %s may be worker %s, but cannot be read: %s", place.VMName(vm), vm.Home(), worker, vm.Unreadable)).
 		WithFix(place.UnreadableFix(b.world, vm))
 }
 
-// nameConflicts are the VMs that stand in the way of a worker's name: those that
-// bear it and are not the worker, and a VM that was the worker and fails the proof.
+// nameConflicts are the VMs that block a worker's name: VMs that have the name but
+// are not the worker, and a VM with the worker's record that fails the proof of
+// ownership.
 func (b *builder) nameConflicts(d *draft) []finding.Finding {
 	var findings []finding.Finding
 	for _, vm := range b.survey.names().vms[d.Name] {
@@ -284,9 +288,9 @@ func (b *builder) nameConflicts(d *draft) []finding.Finding {
 		case vm.Unreadable != "":
 			findings = append(findings, b.unreadable(vm, d.Name))
 		case ownership == inventory.Unverified:
-			findings = append(findings, Doubt(b.world, vm, why))
+			findings = append(findings, UnverifiedVM(b.world, vm, why))
 		case was && ownership != inventory.Foreign:
-			// The worker itself, which is going to be replaced.
+			// the worker itself, which will be replaced
 		default:
 			findings = append(findings, b.nameTaken(vm, d.Name))
 		}
@@ -305,17 +309,18 @@ func (b *builder) nameTaken(vm *inventory.VM, worker string) finding.Finding {
 	return f
 }
 
-// Doubt is the finding of a VM that looks like ours and fails the proof.
-func Doubt(world *inventory.Snapshot, vm *inventory.VM, why string) finding.Finding {
+// UnverifiedVM is the finding of a VM that looks like ours but fails the proof of
+// ownership.
+func UnverifiedVM(world *inventory.Snapshot, vm *inventory.VM, why string) finding.Finding {
 	f := vmFinding(world, vm, finding.VMIdentity, finding.Fail)
 	f.Reason = fmt.Sprintf("%s on %s looks like ours, but %s; it is not touched", place.VMName(vm), vm.Home(), why)
 	switch r := vm.Record; {
 	case vm.RecordProblem != "":
 		f.Fix = inventory.RecordFix("its note")
 	case r == nil:
-		f.Fix = fmt.Sprintf("take the tag %s off, or make it a worker: gpuworker adopt %s --as NAME", inventory.OwnerTag, vm.ID)
+		f.Fix = fmt.Sprintf("remove the tag %s, or make it a worker: gpuworker adopt %s --as NAME", inventory.OwnerTag, vm.ID)
 	case !r.Names(vm.ID):
-		f.Fix = fmt.Sprintf("take the line that begins with gpuworker: out of its note, or make it a worker: gpuworker adopt %s --as NAME", vm.ID)
+		f.Fix = fmt.Sprintf("remove the line that begins with gpuworker: from its note, or make it a worker: gpuworker adopt %s --as NAME", vm.ID)
 	case r.Worker != vm.Name:
 		f.Fix = world.Advise(inventory.GiveNameBack, inventory.Subject{Host: vm.Home(), VM: vm.ID, Name: r.Worker})
 	default:
@@ -324,17 +329,17 @@ func Doubt(world *inventory.Snapshot, vm *inventory.VM, why string) finding.Find
 	return f
 }
 
-// onlyClaim decides about a claim without VM that nothing declares any more. It
-// may be that of another engine at work, so nothing is done by itself.
+// onlyClaim decides about a claim without a VM that is no longer declared. Another
+// engine may be working on it, so it is held for a person.
 func (b *builder) onlyClaim(d *draft) {
 	b.fill(d)
 	d.Action, d.Hint = plan.Hold, shell.Command("gpuworker delete %s", d.Name)
 	d.Reason = "no longer declared; only its claim on the card is left"
 }
 
-// replace plans the end of the VM and a new one in its place: a GPU worker on
-// its own card, a plain one where it fits. The card is free before it is taken
-// again, and nothing is destroyed for which there is no place afterwards.
+// replace plans to destroy the VM and to make a new one: a GPU worker gets its own
+// card again, a plain worker goes where it fits. The card is released before the
+// new VM claims it, but a VM is destroyed only when there is a place for the new one.
 func (b *builder) replace(d *draft, why string) {
 	m, ref := d.member, d.Ref
 	if b.onWrongHost(d) || b.hasForeignCards(d) {

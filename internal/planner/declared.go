@@ -13,9 +13,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/place"
 )
 
-// declaredMachine is the VM of the pool's n-th worker as the document says.
-// card is zero for a plain worker. enough is false when the pool has static
-// addresses and none for this number. can tells the default network.
+// declaredMachine is the declared VM of the pool's n-th worker. card is zero for a
+// plain worker. enough is false when the pool has static addresses but none for this
+// number. can has the default network.
 func declaredMachine(can inventory.Capabilities, pool *v1alpha1.WorkerPool, n int, card pci.CardRef) (m inventory.Machine, enough bool) {
 	spec, options := &pool.Spec, pool.Options()
 	m = inventory.Machine{
@@ -84,7 +84,7 @@ func isSemiPersistent(pool *v1alpha1.WorkerPool) bool {
 	return pool.Spec.Lifecycle != v1alpha1.Ephemeral
 }
 
-// declaredRecord is the note of a new worker. Apply adds UUID and By.
+// declaredRecord is the record of a new worker. Package apply adds UUID and By.
 func declaredRecord(pool *v1alpha1.WorkerPool, worker string) inventory.Record {
 	return inventory.Record{
 		Version: inventory.RecordVersion, WorkerKey: workerKeyOf(pool, worker), Lifecycle: string(pool.Spec.Lifecycle),
@@ -115,7 +115,7 @@ func taintText(taints []v1alpha1.Taint) string {
 	return strings.Join(parts, ",")
 }
 
-// RequirementsOf is what a worker of the pool asks of the hypervisor. request is nil for a
+// RequirementsOf are the requirements of a worker of the pool. request is nil for a
 // plain worker.
 func RequirementsOf(can inventory.Capabilities, pool *v1alpha1.WorkerPool, worker string, request *v1alpha1.GPURequest) place.Requirements {
 	machine, _ := declaredMachine(can, pool, pool.WorkerNumber(worker), pci.CardRef{})

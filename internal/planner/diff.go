@@ -17,22 +17,23 @@ type view struct {
 	record  inventory.Record
 }
 
-// field is one thing that a document declares about a worker: how to read it,
-// how to carry it over, and when a change of it takes effect.
+// field is one declared property of a worker: how to read and set it, and when a
+// change takes effect.
 type field struct {
 	name string
 	when plan.When
 	get  func(v *view) string
 	set  func(to, from *view)
-	// optional: a declaration of "" keeps what is there.
+	// optional: a declaration of "" keeps the present value.
 	optional bool
-	nic      int // of the network card that it is about, from 1; 0 for none
+	nic      int // number of its network card, from 1; 0 for none
 }
 
-// fields is the one list of what is compared, in the order in which a plan shows
-// it: those of networks stand for each network card. When each takes effect: the
-// hotplug rules of Proxmox VE (qm(1), hotplug; pending changes) and of QEMU. A MAC
-// could be changed at once, by unplugging the card; the guest would lose its network.
+// fields are all properties that are compared, in the order in which a plan shows
+// them; those of networks are repeated for each network card. When a change takes
+// effect follows the hotplug rules of Proxmox VE (qm(1), hotplug; pending changes)
+// and of QEMU. A MAC needs a stop: to change it at once, the card would have to be
+// unplugged, and the guest would lose its network.
 var fields = slices.Concat(
 	plain("labels", plan.Live, func(v *view) string { return v.record.Labels }, func(to, from *view) { to.record.Labels = from.record.Labels }, false),
 	plain("taints", plan.Live, func(v *view) string { return v.record.Taints }, func(to, from *view) { to.record.Taints = from.record.Taints }, false),
@@ -72,13 +73,13 @@ func plain(name string, when plan.When, get func(v *view) string, set func(to, f
 	return []field{{name, when, get, set, optional, 0}}
 }
 
-// mostNICs is how many network cards are compared: a document declares no more.
-const mostNICs = 32
+// maxNICs is the largest number of network cards that a document can declare.
+const maxNICs = 32
 
-// network is a field of networks, for each network card.
+// network makes one field of networks for each network card.
 func network(name string, when plan.When, get func(*inventory.NIC) string, set func(to, from *inventory.NIC), optional bool) []field {
 	var all []field
-	for i := range mostNICs {
+	for i := range maxNICs {
 		all = append(all, field{
 			fmt.Sprintf("networks[%d].%s", i, name), when,
 			func(v *view) string { nic := v.machine.NIC(i); return get(&nic) },
@@ -99,8 +100,8 @@ func cardSlot(v *view) string {
 	return v.machine.Card.Ref.String()
 }
 
-// cardFlag reads an option of the card; "" when there is no card yet, since the
-// line of the card itself says all then.
+// cardFlag reads an option of the card; "" when there is no card yet: then the field
+// of the card itself is the change.
 func cardFlag(flag func(*inventory.Card) bool) func(v *view) string {
 	return func(v *view) string {
 		if v.machine.Card == nil {
@@ -155,18 +156,18 @@ type difference struct {
 	field *field
 }
 
-// compare finds what of the declaration is not so. running is how the VM runs
-// now; nil when it is stopped.
+// compare finds the differences from the declaration. running is the configuration
+// that the VM runs with now; nil when it is stopped.
 func compare(declared, configured, running *view) []difference {
 	var all []difference
 	for i := range fields {
 		f := &fields[i]
 		if f.nic > len(declared.machine.NICs) {
-			continue // a network card that nobody declares stays as it is
+			continue // an undeclared network card stays as it is
 		}
 		needs, have := f.get(declared), f.get(configured)
 		if needs == "" && f.optional || isCardOption(f.name) && (configured.machine.Card == nil || running != nil && running.machine.Card == nil) {
-			continue // kept as it is; or the line of the card itself says it
+			continue // kept as it is; or the field of the card itself is the change
 		}
 		d := difference{plan.Change{Field: f.name, From: shown(f, have), To: shown(f, needs), When: f.whenFor(declared, configured)}, f}
 		now := have
@@ -175,7 +176,7 @@ func compare(declared, configured, running *view) []difference {
 		}
 		switch {
 		case needs != have && f.when == plan.NeedsStop && running != nil && now == needs:
-			d.When = plan.Live // takes back what somebody wrote for the next start
+			d.When = plan.Live // reverts a pending change that somebody else wrote
 			all = append(all, d)
 		case needs != have:
 			all = append(all, d)
@@ -187,9 +188,9 @@ func compare(declared, configured, running *view) []difference {
 	return all
 }
 
-// whenFor is when a change takes effect. Two depend on the direction: a disk only
-// grows, and what was semi-persistent stays so until a person names the worker. A
-// network card that is not there yet gets its address with the card.
+// whenFor is when a change takes effect. Two fields depend on the direction: a disk
+// can only grow, and a semi-persistent worker stays semi-persistent until a person
+// names it. A new network card gets its MAC when it is added.
 func (f *field) whenFor(declared, configured *view) plan.When {
 	switch {
 	case f.name == "machine.disk.size" && declared.machine.DiskMiB < configured.machine.DiskMiB:
@@ -202,7 +203,7 @@ func (f *field) whenFor(declared, configured *view) plan.When {
 	return f.when
 }
 
-// shown writes a value for people: keys by their number, nothing as "none".
+// shown writes a value for people: SSH keys by their names, "" as "none".
 func shown(f *field, value string) string {
 	switch {
 	case f.name == "access.sshKeys" && value != "":
@@ -231,8 +232,8 @@ func keyNames(keys []string) string {
 	return strings.Join(names, ", ")
 }
 
-// carry makes the view that a configure step is to reach: what is there, with
-// the differences of the given kinds brought over.
+// carry is the result of a configure step: the present configuration with the
+// declared values of all differences of the given kinds.
 func carry(declared, configured *view, differences []difference, kinds ...plan.When) view {
 	result := *configured
 	for _, d := range differences {

@@ -12,9 +12,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// TestChanges declares one thing differently and looks what a plan makes of it,
-// for a semi-persistent worker that runs, one that is parked, and an ephemeral
-// one.
+// TestChanges changes one declared field and checks the plan for a running
+// semi-persistent worker, a parked one, and an ephemeral one.
 func TestChanges(t *testing.T) {
 	const (
 		configure = " VM 9100 [configure]"
@@ -132,7 +131,7 @@ func insertHost(text string) string {
 	return text + " pve1"
 }
 
-func TestAMixedChangeIsDoneInParts(t *testing.T) {
+func TestAMixedChangeIsAppliedInParts(t *testing.T) {
 	was := pool("gpu", exact("pve1", "0000:03:00.0"), memory("16Gi"))
 	now := pool("gpu", exact("pve1", "0000:03:00.0"), memory("32Gi"), label("zone", "a"), spec(func(s *v1alpha1.WorkerPoolSpec) {
 		yes := true
@@ -177,7 +176,7 @@ func TestAMixedChangeIsDoneInParts(t *testing.T) {
 	})
 }
 
-func TestWhatIsWrittenAndNotYetAppliedWaitsForARestart(t *testing.T) {
+func TestAPendingChangeWaitsForARestart(t *testing.T) {
 	p := pool("w", replicas(1), semiPersistent)
 	pending := made(p, 1, 9100, "pve1", "").Running().Change(func(vm *inventory.VM) { vm.Applied.Cores = 2 })
 	in := lab(twoT4s(pending), p)
@@ -192,7 +191,7 @@ func TestWhatIsWrittenAndNotYetAppliedWaitsForARestart(t *testing.T) {
 	}
 }
 
-func TestWhatSomebodyElseWroteForTheNextStartIsTakenBackAtOnce(t *testing.T) {
+func TestAForeignPendingChangeIsRevertedAtOnce(t *testing.T) {
 	p := pool("w", replicas(1), semiPersistent)
 	written := made(p, 1, 9100, "pve1", "").Running().Change(func(vm *inventory.VM) { vm.Machine.Cores = 2 })
 	want := []string{"w-1 update pve1 VM 9100 [configure] {machine.cores: 2 → 4 (live)}"}
@@ -201,7 +200,7 @@ func TestWhatSomebodyElseWroteForTheNextStartIsTakenBackAtOnce(t *testing.T) {
 	}
 }
 
-func TestACardThatIsWrittenOnlyWaitsForARestart(t *testing.T) {
+func TestAPendingCardWaitsForARestart(t *testing.T) {
 	p := pool("gpu", exact("pve1", "0000:03:00.0"))
 	vm := made(p, 1, 9100, "pve1", "03:00").Running().Change(func(vm *inventory.VM) {
 		vm.Applied.Card, vm.Cards[0].Pending = nil, true
@@ -212,7 +211,7 @@ func TestACardThatIsWrittenOnlyWaitsForARestart(t *testing.T) {
 	}
 }
 
-func TestAnOlderClaimIsWrittenAnewWithAChangeAndNotBefore(t *testing.T) {
+func TestAnOutdatedClaimIsRewrittenWithTheNextChange(t *testing.T) {
 	was, now := pool("gpu", exact("pve1", "0000:03:00.0")), pool("gpu", exact("pve1", "0000:03:00.0"), label("zone", "a"))
 	older := func(vm *VMBuilder) *inventory.Snapshot {
 		return twoT4s(Claim("pve1", "03:00", "gpu-1", "gpu", "rke2-lab", 9100), vm)

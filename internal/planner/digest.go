@@ -8,8 +8,7 @@ import (
 	"hash"
 )
 
-// digest is the hash of a large JSON object, whose text is never in memory as a
-// whole.
+// digest hashes a large JSON object without holding its whole text in memory.
 type digest struct {
 	sum  hash.Hash
 	text bytes.Buffer // of one value

@@ -2,7 +2,7 @@
 // pure: no clock, no network, no randomness; the same input gives the same plan,
 // byte for byte.
 //
-// There is no state file. What remains of an incomplete worker is computed from
-// what the hypervisor shows, so the plan after a crash is simply the rest of the
-// steps.
+// There is no state file. The steps that an incomplete worker still needs are
+// computed from what the hypervisor shows, so after a crash a new plan has the
+// remaining steps.
 package planner

@@ -8,28 +8,28 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// poolKey is what makes a record speak of a pool.
+// poolKey identifies a pool, in documents and in records.
 type poolKey struct{ pool, kubeCluster string }
 
 func keyOf(pool *v1alpha1.WorkerPool) poolKey { return poolKey{pool.Name, pool.Spec.KubeCluster} }
 
-// documents are those of an input, to be found by name: they are asked for each
-// worker and VM of the world.
+// documents indexes the documents of an input by name, since they are looked up for
+// each worker and VM of the world.
 type documents struct {
 	pools        []*v1alpha1.WorkerPool // of this hypervisor
 	byKey        map[poolKey]*v1alpha1.WorkerPool
 	kubeClusters map[string]bool
 
-	names  workerNames
-	others workerNames      // of pools on other hypervisors; see Input
-	beside map[poolKey]bool // see Input
-	second bool
+	names   workerNames
+	others  workerNames      // of Input.OtherPools
+	aliases map[poolKey]bool // Input.AliasPools
+	isAlias bool             // Input.IsAlias
 }
 
 func documentsOf(in Input) *documents {
 	d := &documents{
 		byKey: map[poolKey]*v1alpha1.WorkerPool{}, kubeClusters: map[string]bool{},
-		names: newWorkerNames(), others: newWorkerNames(), beside: map[poolKey]bool{}, second: in.Second,
+		names: newWorkerNames(), others: newWorkerNames(), aliases: map[poolKey]bool{}, isAlias: in.IsAlias,
 	}
 	for i := range in.Pools {
 		if pool := &in.Pools[i]; in.Hypervisor == nil || pool.Spec.Hypervisor == in.Hypervisor.Name {
@@ -41,19 +41,19 @@ func documentsOf(in Input) *documents {
 	}
 	for i := range in.Pools {
 		if in.Pools[i].Spec.KubeCluster == "" {
-			d.kubeClusters[""] = true // workers that join nothing are spoken of too
+			d.kubeClusters[""] = true // of workers that join no KubeCluster
 		}
 	}
-	for _, pool := range in.Others {
+	for _, pool := range in.OtherPools {
 		d.others.add(pool)
 	}
-	for _, pool := range in.Beside {
-		d.beside[keyOf(pool)] = true
+	for _, pool := range in.AliasPools {
+		d.aliases[keyOf(pool)] = true
 	}
 	return d
 }
 
-// add takes a pool; of several with one name the first is found.
+// add adds a pool. When several have the same key, byKey has the first.
 func (d *documents) add(pool *v1alpha1.WorkerPool) {
 	d.pools = append(d.pools, pool)
 	if d.byKey[keyOf(pool)] == nil {
@@ -62,17 +62,17 @@ func (d *documents) add(pool *v1alpha1.WorkerPool) {
 	d.names.add(pool)
 }
 
-// workerNames find the pool that a worker's name is of.
+// workerNames finds the pool of a worker by the worker's name.
 type workerNames struct {
-	numbered map[string]*v1alpha1.WorkerPool // pools that number their workers, by their own name
-	named    map[string]*v1alpha1.WorkerPool // pools that name them, by worker
+	numbered map[string]*v1alpha1.WorkerPool // pools with numbered workers, by name of the pool
+	named    map[string]*v1alpha1.WorkerPool // pools with spec.names, by name of the worker
 }
 
 func newWorkerNames() workerNames {
 	return workerNames{map[string]*v1alpha1.WorkerPool{}, map[string]*v1alpha1.WorkerPool{}}
 }
 
-// add takes the names of a pool; of several pools with one name the first is found.
+// add adds the worker names of a pool. The first pool with a name wins.
 func (n workerNames) add(pool *v1alpha1.WorkerPool) {
 	if len(pool.Spec.Names) == 0 && n.numbered[pool.Name] == nil {
 		n.numbered[pool.Name] = pool
@@ -84,8 +84,8 @@ func (n workerNames) add(pool *v1alpha1.WorkerPool) {
 	}
 }
 
-// poolOf is the pool that a worker's name is of, and its number there; nil when it
-// is of none.
+// poolOf finds the pool that has a worker of this name, and the worker's number in
+// it; nil when there is none.
 func (n workerNames) poolOf(worker string) (pool *v1alpha1.WorkerPool, number int) {
 	if pool = n.named[worker]; pool == nil {
 		name, _ := splitName(worker)
@@ -96,19 +96,19 @@ func (n workerNames) poolOf(worker string) (pool *v1alpha1.WorkerPool, number in
 	return pool, pool.WorkerNumber(worker)
 }
 
-// pool finds the pool that a record speaks of; nil when none is declared.
+// pool finds the declared pool of a record; nil when there is none.
 func (d *documents) pool(r *inventory.Record) *v1alpha1.WorkerPool {
 	return d.byKey[poolKey{r.Pool, r.KubeCluster}]
 }
 
-// poolOf finds the declared pool that a worker's name belongs to, and its number
-// there; nil when none does.
+// poolOf finds the declared pool that has a worker of this name, and the worker's
+// number in it; nil when there is none.
 func (d *documents) poolOf(worker string) (pool *v1alpha1.WorkerPool, number int) {
 	return d.names.poolOf(worker)
 }
 
-// numberOf is the number of a worker in its pool, as far as its name tells; 0 when
-// it does not.
+// numberOf is the number of a worker in its pool, taken from its name; 0 when the
+// name has none.
 func (d *documents) numberOf(worker inventory.WorkerKey) int {
 	if pool := d.byKey[poolKey{worker.Pool, worker.KubeCluster}]; pool != nil {
 		return pool.WorkerNumber(worker.Worker)
@@ -119,27 +119,28 @@ func (d *documents) numberOf(worker inventory.WorkerKey) int {
 	return 0
 }
 
-// declares reports whether the documents speak of the KubeCluster.
+// declares reports whether the documents declare the KubeCluster, or none at all.
 func (d *documents) declares(kubeCluster string) bool {
 	return len(d.kubeClusters) == 0 || d.kubeClusters[kubeCluster]
 }
 
-// toldBeside reports whether another Hypervisor document of the same cluster
-// answers for a worker: it declares its pool, or comes first and nothing here does.
-func (d *documents) toldBeside(r *inventory.Record) bool {
-	return d.beside[poolKey{r.Pool, r.KubeCluster}] || d.second && d.pool(r) == nil
+// reportedByAlias reports whether a worker is reported with another Hypervisor
+// document of the same endpoint: that one declares its pool, or it comes first and no
+// document here declares the pool.
+func (d *documents) reportedByAlias(r *inventory.Record) bool {
+	return d.aliases[poolKey{r.Pool, r.KubeCluster}] || d.isAlias && d.pool(r) == nil
 }
 
-// meantElsewhere reports whether a name is that of a worker of another
-// hypervisor's pool, and of no pool here.
-func (d *documents) meantOther(worker string) bool {
+// onOtherHypervisor reports whether a name is that of a worker of a pool on another
+// hypervisor, and of no pool here.
+func (d *documents) onOtherHypervisor(worker string) bool {
 	other, _ := d.others.poolOf(worker)
 	here, _ := d.poolOf(worker)
 	return other != nil && here == nil
 }
 
-// splitName takes POOL-n apart. The name of the pool is "" when it is no name of a
-// worker.
+// splitName splits POOL-n into pool and number. pool is "" when the name does not
+// have this form.
 func splitName(worker string) (pool string, n int) {
 	dash := strings.LastIndexByte(worker, '-')
 	if dash < 0 {
@@ -152,5 +153,5 @@ func splitName(worker string) (pool string, n int) {
 	return worker[:dash], n
 }
 
-// IsWorkerOf reports whether a name is that of a worker of the pool.
+// IsWorkerOf reports whether the pool has a worker of this name.
 func IsWorkerOf(pool *v1alpha1.WorkerPool, name string) bool { return pool.WorkerNumber(name) > 0 }

@@ -1,7 +1,6 @@
 package planner
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,9 +12,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
-// semiPersistent reports whether only a person may end the worker: because its pool
-// says so, or because its own note does. A change of the pool does not make a
-// worker that was promised to stay ephemeral.
+// semiPersistent reports whether only a person may delete the worker: because its
+// pool or its own record says so. A change of the pool alone does not make an
+// existing worker ephemeral.
 func (d *draft) semiPersistent() bool {
 	if d.pool != nil && isSemiPersistent(d.pool) {
 		return true
@@ -23,7 +22,7 @@ func (d *draft) semiPersistent() bool {
 	return d.member != nil && d.member.record().Lifecycle != string(v1alpha1.Ephemeral)
 }
 
-// retire decides about a worker that nothing declares any more.
+// retire decides about a worker that is no longer declared.
 func (b *builder) retire(d *draft) {
 	if d.pool == nil { // the pool may be declared in another file
 		d.Action, d.Reason, d.Hint = plan.Hold, "no document declares it", b.endHint(d.member)
@@ -37,18 +36,18 @@ func (b *builder) retire(d *draft) {
 	b.destroy(d, "no longer declared")
 }
 
-// endHint is the command that ends a worker that nothing declares.
+// endHint says how to delete a worker that no document declares.
 func (b *builder) endHint(m *member) string {
 	switch {
-	case b.documents.meantOther(m.Worker):
-		return fmt.Sprintf("a worker of another Hypervisor document is declared by this name; when that is not this very cluster by another endpoint, delete this one with documents that have no Hypervisor but %s", b.world.Hypervisor)
+	case b.documents.onOtherHypervisor(m.Worker):
+		return fmt.Sprintf("another Hypervisor document declares a worker of this name; unless it is the same hypervisor under another endpoint, delete this worker with documents whose only Hypervisor is %s", b.world.Hypervisor)
 	case b.documents.pool(m.record()) == nil && b.isDeclared(m.Worker):
-		return fmt.Sprintf("a declared worker has this name too, so delete this one with documents that have %s", m.PoolWords())
+		return fmt.Sprintf("a declared worker has this name too; to delete this one, use documents that declare %s", m.PoolWords())
 	}
 	return shell.Command("gpuworker delete %s", m.Worker)
 }
 
-// isDeclared reports whether a name is that of a worker of a declared pool.
+// isDeclared reports whether a declared pool has a worker of this name.
 func (b *builder) isDeclared(worker string) bool {
 	pool, _ := b.documents.poolOf(worker)
 	return pool != nil
@@ -62,8 +61,8 @@ func (b *builder) destroy(d *draft, why string) {
 	}
 }
 
-// endSteps take a VM away. A clone that was not marked yet is marked first: only
-// what is proven to be ours is destroyed.
+// endSteps are the steps that destroy a VM. A clone that is not marked yet is marked
+// first: only a VM that is proven to be ours is destroyed.
 func endSteps(m *member) []plan.StepKind {
 	var steps []plan.StepKind
 	if m.unmarked {
@@ -86,7 +85,7 @@ func (b *builder) onWrongHost(d *draft) bool {
 	return true
 }
 
-// hasForeignCards holds back a worker with more cards than its own.
+// hasForeignCards holds a worker whose VM has other cards than the worker's own.
 func (b *builder) hasForeignCards(d *draft) bool {
 	var keys []string
 	for _, a := range d.member.vm.Cards {
@@ -94,16 +93,16 @@ func (b *builder) hasForeignCards(d *draft) bool {
 			keys = append(keys, a.Key)
 		}
 	}
-	own := 0
+	own, owned := 0, "no card"
 	if !d.member.card.IsZero() {
-		own = 1
+		own, owned = 1, "only "+d.member.card.String()
 	}
 	if len(keys) <= own {
 		return false
 	}
 	vm := d.member.vm
 	f := vmFinding(b.world, vm, finding.VMCardDiffers, finding.Fail)
-	f.Reason = fmt.Sprintf("VM %s has %s attached, and %s is all that is its own", vm.ID, strings.Join(keys, ", "), cmp.Or(d.member.card.String(), "nothing"))
+	f.Reason = fmt.Sprintf("VM %s has %s attached, but its worker owns %s", vm.ID, strings.Join(keys, ", "), owned)
 	f.Fix = b.world.AdviseVM(inventory.TakeRestOut, vm)
 	d.Action, d.Reason, d.Hint = plan.Hold, f.Reason, f.Fix
 	d.Notes = append(d.Notes, f)

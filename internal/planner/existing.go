@@ -18,7 +18,7 @@ func (b *builder) existing(d *draft) {
 	switch {
 	case d.Undeclared:
 		b.retire(d)
-	case b.asked(d) && b.replaceAsked(d):
+	case b.replaceRequested(d) && b.decideReplace(d):
 	case b.onWrongHost(d), b.hasForeignCards(d):
 	case d.member.vm.Running:
 		b.running(d)
@@ -32,7 +32,7 @@ func (b *builder) existing(d *draft) {
 	b.waitForLock(d)
 }
 
-// fill writes down what there is of the worker.
+// fill copies what is known of an existing worker into its draft.
 func (b *builder) fill(d *draft) {
 	m, w := d.member, d.Worker
 	w.Host, w.Card, w.VM = m.host, m.card, m.record().VM
@@ -67,14 +67,14 @@ func (d *draft) refuse(findings ...finding.Finding) {
 	d.Changes, d.Hint = nil, ""
 }
 
-// sides are the worker as declared, as configured and as it runs now.
+// sides are the worker as declared, as configured and as the VM runs now.
 func (b *builder) sides(d *draft) (declared, configured, now view) {
 	m := d.member
 	machine, enough := declaredMachine(b.world.Capabilities, d.pool, d.number, m.card)
 	if !enough {
 		for i := range machine.NICs {
-			is := m.vm.Machine.NIC(i)
-			machine.NICs[i].Address, machine.NICs[i].Gateway, machine.NICs[i].MAC = is.Address, is.Gateway, is.MAC
+			present := m.vm.Machine.NIC(i)
+			machine.NICs[i].Address, machine.NICs[i].Gateway, machine.NICs[i].MAC = present.Address, present.Gateway, present.MAC
 		}
 		d.Notes = append(d.Notes, b.noAddress(d))
 	}
@@ -85,8 +85,8 @@ func (b *builder) sides(d *draft) (declared, configured, now view) {
 	return declared, configured, now
 }
 
-// declaredTemplate is the name of the template that the worker should come from;
-// "" when it cannot be told or never came from one.
+// declaredTemplate is the name of the template that the worker should be cloned
+// from; "" when it is not known, or when the VM is not a clone.
 func (b *builder) declaredTemplate(d *draft) string {
 	t, vm := d.pool.Spec.Template, d.member.vm
 	if vm.Record.Template == "" {
@@ -119,18 +119,18 @@ func (b *builder) differences(d *draft) (declared, configured view, all []differ
 	return declared, configured, compare(&against, &configured, nil)
 }
 
-// running decides about a VM that runs.
+// running decides about a running VM.
 func (b *builder) running(d *draft) {
 	declared, configured, differences := b.differences(d)
 	d.Changes = changesOf(differences)
-	later := hasKind(differences, plan.NeedsStop)
+	needsStop := hasKind(differences, plan.NeedsStop)
 	remake := hasKind(differences, plan.NeedsRemake)
-	if remake && !d.semiPersistent() && !b.asked(d) {
+	if remake && !d.semiPersistent() && !b.replaceRequested(d) {
 		b.replace(d, "differs in what cannot be changed in place")
 		return
 	}
 	switch {
-	case later && (b.in.Request.AllowRestart || !d.semiPersistent()):
+	case needsStop && (b.in.Request.AllowRestart || !d.semiPersistent()):
 		b.restart(d, &declared, &configured, differences)
 	case hasKind(differences, plan.Live, plan.NextBoot):
 		d.Action, d.Reason = plan.Update, "running"
@@ -145,8 +145,8 @@ func (b *builder) running(d *draft) {
 	d.advise(differences)
 }
 
-// setDesired sets what the steps lead to. A record that an older program wrote is
-// written anew with the change.
+// setDesired sets the result of the steps. A record that an older program wrote is
+// rewritten in the present version.
 func (d *draft) setDesired(v view) {
 	record := *d.Record
 	record.Version = inventory.RecordVersion
@@ -154,7 +154,7 @@ func (d *draft) setDesired(v view) {
 	d.Record, d.Desired = &record, &v.machine
 }
 
-// advise says what a person can do about the differences that are left.
+// advise says what a person can do about the differences that remain.
 func (d *draft) advise(differences []difference) {
 	switch {
 	case d.Action != plan.Hold && d.Action != plan.Update && d.Action != plan.Restart && d.Action != plan.Finish && d.Action != plan.Start:
@@ -165,18 +165,18 @@ func (d *draft) advise(differences []difference) {
 	}
 }
 
-// claimHolds reports whether the card is claimed for the VM that has it.
+// claimHolds reports whether the card is claimed for the worker's VM.
 func (m *member) claimHolds() bool {
 	return m.claim != nil && m.claim.Stale == "" && isFor(m.claim, m.vm)
 }
 
-// claimOutdated reports whether the claim holds, and that an older program wrote it:
-// it is written anew together with the worker's next change.
+// claimOutdated reports whether the claim holds but was written by an older program:
+// it is rewritten together with the worker's next change.
 func (m *member) claimOutdated() bool {
 	return m.claimHolds() && m.claim.Record.Version < inventory.RecordVersion
 }
 
-// renewClaim sees to it that the card is claimed for the VM that has it.
+// renewClaim plans to claim the card for the worker's VM, if it is not.
 func (b *builder) renewClaim(d *draft) {
 	m := d.member
 	outdated := m.claimOutdated() && (d.Action == plan.Update || d.Action == plan.Restart)
@@ -191,7 +191,7 @@ func (b *builder) renewClaim(d *draft) {
 	}
 	switch d.Action {
 	case plan.Keep:
-		d.Action, d.Reason = plan.Finish, d.Reason+"; its claim on the card is to be renewed"
+		d.Action, d.Reason = plan.Finish, d.Reason+"; its claim on the card will be renewed"
 	case plan.Update, plan.Restart:
 	default:
 		return
@@ -213,8 +213,7 @@ func (b *builder) claimable(d *draft) []finding.Finding {
 	return blocking
 }
 
-// restart plans a stop, the change and a start, when the start will find all
-// that it needs.
+// restart plans a stop, the change and a start, if the VM can be started again.
 func (b *builder) restart(d *draft, declared, configured *view, differences []difference) {
 	target := carry(declared, configured, differences, plan.Live, plan.NextBoot, plan.NeedsStop)
 	notes, refusals := b.capacity.Keep(b.requirementsOf(d, &target.machine), d.Host)
@@ -231,7 +230,7 @@ func (b *builder) restart(d *draft, declared, configured *view, differences []di
 	d.Steps = append(d.Steps, plan.StepStart, plan.StepAgent)
 }
 
-// wantOf is what a VM that is there needs to be started where it is.
+// requirementsOf are the requirements for starting an existing VM where it is.
 func (b *builder) requirementsOf(d *draft, machine *inventory.Machine) place.Requirements {
 	w := b.needs(d)
 	w.MemoryMiB, w.Cores = machine.MemoryMiB, machine.Cores
@@ -240,35 +239,35 @@ func (b *builder) requirementsOf(d *draft, machine *inventory.Machine) place.Req
 }
 
 // stopped decides about a VM that does not run: incomplete, parked, or stopped by
-// somebody.
+// somebody else.
 func (b *builder) stopped(d *draft) {
 	declared, configured, differences := b.differences(d)
-	half := b.isIncomplete(d)
+	incomplete := b.isIncomplete(d)
 	d.Changes = changesOf(differences)
-	if hasKind(differences, plan.NeedsRemake) && !half {
-		if !d.semiPersistent() && !b.asked(d) {
+	if hasKind(differences, plan.NeedsRemake) && !incomplete {
+		if !d.semiPersistent() && !b.replaceRequested(d) {
 			b.replace(d, "differs in what cannot be changed in place")
 			return
 		}
 	}
 	target := carry(&declared, &configured, differences, plan.Live, plan.NextBoot, plan.NeedsStop)
-	if half {
+	if incomplete {
 		target.machine.Firmware, target.machine.Storage = declared.machine.Firmware, declared.machine.Storage
 		d.Changes = nil
 	}
 	d.setDesired(target)
-	d.Steps = b.remaining(d, differences, half)
-	d.name(half, differences)
+	d.Steps = b.remaining(d, differences, incomplete)
+	d.setAction(incomplete, differences)
 	if refusals := b.obstacles(d, &target.machine); len(refusals) > 0 {
 		d.refuse(refusals...)
 		return
 	}
-	if !half {
+	if !incomplete {
 		d.advise(differences)
 	}
 }
 
-// obstacles are what stands in the way of the steps of a stopped VM.
+// obstacles are the findings that block the steps of a stopped VM.
 func (b *builder) obstacles(d *draft, machine *inventory.Machine) []finding.Finding {
 	switch {
 	case slices.Contains(d.Steps, plan.StepStart):
@@ -281,9 +280,9 @@ func (b *builder) obstacles(d *draft, machine *inventory.Machine) []finding.Find
 	return nil
 }
 
-// halfMade reports whether an earlier run did not come to the end of making the
-// VM, by what is missing: the marks, which are written after the configuration, or
-// the card, which is put in last. Its firmware may still be changed in place.
+// isIncomplete reports whether an earlier run did not finish making the VM: the
+// marks are missing, which are written after the configuration, or the card, which is
+// attached last. The firmware of such a VM may still be changed in place.
 func (b *builder) isIncomplete(d *draft) bool {
 	m := d.member
 	unattached := !m.card.IsZero() && m.vm.Machine.Card == nil
@@ -291,13 +290,13 @@ func (b *builder) isIncomplete(d *draft) bool {
 }
 
 // remaining are the steps that a stopped VM still needs.
-func (b *builder) remaining(d *draft, differences []difference, half bool) []plan.StepKind {
+func (b *builder) remaining(d *draft, differences []difference, incomplete bool) []plan.StepKind {
 	var steps []plan.StepKind
 	m := d.member
 	plain := func(f difference) bool { return f.When != plan.NeedsRemake && !isCardField(f.Field) }
 	carded := func(f difference) bool { return isCardField(f.Field) }
 	attach := !m.card.IsZero() && has(differences, carded)
-	configure := half || has(differences, plain)
+	configure := incomplete || has(differences, plain)
 	outdated := m.claimOutdated() && configure && !m.vm.Parked()
 	if !m.card.IsZero() && (!m.claimHolds() || outdated) {
 		steps = append(steps, plan.StepClaim)
@@ -314,11 +313,11 @@ func (b *builder) remaining(d *draft, differences []difference, half bool) []pla
 	return steps
 }
 
-// name says in one word what happens to a stopped VM.
-func (d *draft) name(half bool, differences []difference) {
+// setAction sets action and reason for a stopped VM.
+func (d *draft) setAction(incomplete bool, differences []difference) {
 	parked := d.member.vm.Parked()
 	switch {
-	case half:
+	case incomplete:
 		d.Action, d.Reason = plan.Finish, "left incomplete by an earlier run"
 	case parked && len(d.Steps) > 0:
 		d.Action, d.Reason = plan.Update, "parked"
@@ -333,7 +332,7 @@ func (d *draft) name(half bool, differences []difference) {
 	}
 }
 
-// warn notes what would keep a worker that is left running from its next start.
+// warn notes what would block the next start of a worker that keeps running.
 func (b *builder) warn(d *draft) {
 	m := d.member
 	host := b.world.Host(m.host)
@@ -348,7 +347,7 @@ func (b *builder) warn(d *draft) {
 	}
 }
 
-// waitForLock puts the steps off, if there are any, while somebody else works on the VM.
+// waitForLock postpones the steps while somebody else has the VM locked.
 func (b *builder) waitForLock(d *draft) {
 	vm := d.member.vm
 	if len(d.Steps) == 0 || vm.State == inventory.Free {
@@ -360,7 +359,7 @@ func (b *builder) waitForLock(d *draft) {
 	}
 	f := vmFinding(b.world, vm, finding.VMLocked, finding.Info)
 	f.Reason = fmt.Sprintf("VM %s is locked: %s", vm.ID, lockWord(vm))
-	f.Fix = "run the same command again when that is over"
+	f.Fix = "run the same command again when the lock is gone"
 	d.Action, d.Steps, d.Reason, d.Hint = plan.Wait, nil, f.Reason, f.Fix
 	if vm.State == inventory.Cloning {
 		d.await(vm)
@@ -368,7 +367,7 @@ func (b *builder) waitForLock(d *draft) {
 	d.Notes = append(d.Notes, f)
 }
 
-// lockWord says what goes on with a VM that is locked.
+// lockWord says why a VM is locked: "backup", "clone".
 func lockWord(vm *inventory.VM) string {
 	if vm.State == inventory.Locked {
 		return vm.Locked

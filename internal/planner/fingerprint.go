@@ -8,23 +8,21 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// fingerprint is the fingerprint of what a plan depends on: the same print means that
-// the same documents lead to the same decisions. It covers
+// fingerprint is a hash of everything that a plan depends on: with the same
+// fingerprint, the same documents lead to the same decisions. It covers
 //
-//   - the privileges that the login lacks, whether the version is known, what the
-//     hypervisor can do, whether anything can be changed at all, and whether the
-//     resource pool exists;
-//   - of each host: whether it is online, its size, its IOMMU, its PCI devices and
-//     their groups, its bridges, the presence of its storages, what could not be
-//     read, and what it says of itself, lost or not;
+//   - missing privileges, whether the version is supported, the capabilities,
+//     whether the hypervisor takes changes, and whether the resource pool exists;
+//   - of each host: whether it is online, its size, IOMMU, PCI devices and groups,
+//     bridges, storages, what could not be read, and its host facts;
 //   - all claims;
-//   - of the VMs: those that are ours or look like it, that hold cards, that
-//     cannot be read, that are templates, that have a number of our range or a
-//     name that begins like that of a pool's worker: identity, host, power, lock,
-//     tags, configuration.
+//   - identity, host, power, lock, tags and configuration of the VMs that matter:
+//     ours and those that look like ours, holders of cards, unreadable VMs,
+//     templates, VMs with a number of our range, and VMs whose name begins like that
+//     of a pool's worker.
 //
-// It leaves out what changes by itself: memory and disk usage, addresses and
-// guest agents. Those are judged anew by the steps themselves.
+// It leaves out values that change all the time: memory and disk usage, addresses
+// and guest agents. The steps check those themselves.
 func fingerprint(in Input) string {
 	world := in.Snapshot
 	head := worldPrint{Supported: world.Supported, Capabilities: world.Capabilities, Frozen: world.Frozen != nil, LacksPool: world.MissingPool}
@@ -42,14 +40,14 @@ func fingerprint(in Input) string {
 		return nil
 	})
 	if world.Claims == nil {
-		d.write(`,"Claims":null`) // not an empty list: so that a world keeps the fingerprint that it always had
+		d.write(`,"Claims":null`) // not an empty list, so that existing fingerprints stay valid
 	} else {
 		addList(d, "Claims", world.Claims, func(claim *inventory.Claim) any { return claim })
 	}
 	return d.end()
 }
 
-// worldPrint is what goes before hosts, VMs and claims.
+// worldPrint is the part of the fingerprint besides hosts, VMs and claims.
 type worldPrint struct {
 	Supported    bool
 	Capabilities inventory.Capabilities
@@ -61,7 +59,7 @@ type worldPrint struct {
 type hostPrint struct {
 	Name     string
 	Online   bool
-	Passed   bool `json:",omitempty"`
+	Skipped  bool `json:"Passed,omitempty"`
 	CPUs     int
 	Memory   int64 // bytes
 	IOMMU    inventory.State
@@ -74,12 +72,12 @@ type hostPrint struct {
 
 type storagePrint struct {
 	Name                  string
-	Shared, Active, Known bool // Known: its size could be read
+	Shared, Active, Known bool // Known: its size can be read
 	Content               []string
 }
 
-// factsPrint is what a host says of itself. That nobody asked it, that it did not
-// answer and that all is well are three worlds.
+// factsPrint are the facts of a host. Not asked, no answer and no problem give
+// three different fingerprints.
 type factsPrint struct {
 	Missing bool
 	Old     bool
@@ -103,7 +101,7 @@ type factPrint struct {
 
 func printHost(h *inventory.Host) *hostPrint {
 	p := &hostPrint{
-		Name: h.Name, Online: h.Online, Passed: h.Passed, CPUs: h.CPUs, Memory: h.MemoryTotal, IOMMU: h.IOMMU,
+		Name: h.Name, Online: h.Online, Skipped: h.Skipped, CPUs: h.CPUs, Memory: h.MemoryTotal, IOMMU: h.IOMMU,
 		Devices: h.Devices, Bridges: h.Bridges, Facts: printFacts(h.Facts),
 	}
 	for _, s := range h.Storages {
@@ -126,7 +124,7 @@ func printFacts(facts *inventory.Facts) *factsPrint {
 	return p
 }
 
-// printFindings leaves out what is well, as placing does.
+// printFindings leaves out passes, which have no effect on placement either.
 func printFindings(findings []finding.Finding) []factPrint {
 	var print []factPrint
 	for _, f := range findings {
@@ -163,7 +161,7 @@ func printVM(vm *inventory.VM) *vmPrint {
 	}
 }
 
-// poolNames are those of all pools.
+// poolNames are the names of all pools.
 func poolNames(in Input) map[string]bool {
 	names := map[string]bool{}
 	for i := range in.Pools {
@@ -172,7 +170,7 @@ func poolNames(in Input) map[string]bool {
 	return names
 }
 
-// concerns reports whether anything about the VM can change a plan.
+// concerns reports whether the VM can change a plan.
 func concerns(pools map[string]bool, vm *inventory.VM) bool {
 	ownership, _ := vm.Ownership()
 	switch {
@@ -181,7 +179,7 @@ func concerns(pools map[string]bool, vm *inventory.VM) bool {
 	case vm.FromRange:
 		return true
 	}
-	for i, letter := range vm.Name { // it begins as a worker's name of a pool does
+	for i, letter := range vm.Name { // the name may begin with POOL-
 		if letter == '-' && pools[vm.Name[:i]] {
 			return true
 		}

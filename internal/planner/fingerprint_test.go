@@ -12,7 +12,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-func TestTheFingerprintFollowsWhatMatters(t *testing.T) {
+func TestTheFingerprintChangesWithWhatMatters(t *testing.T) {
 	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
 	world := func(change func(*inventory.Snapshot)) string {
 		s := twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Running(), VM(100, "dns", "pve1").Running())
@@ -87,10 +87,10 @@ func TestSame(t *testing.T) {
 	}{
 		{"a card that somebody took", Build(lab(twoT4s(VM(204, "vdi", "pve1").Card("03:00")), gpu, plain)), []string{
 			"gpu-1: the place was pve1/0000:03:00.0, is now pve2/0000:03:00.0",
-			`gpu-2: what happens was create, is now refuse (attached to VM 204 "vdi", not ours, stopped); the place was pve2/0000:03:00.0, is now nothing`,
+			`gpu-2: the action was create, is now refuse (attached to VM 204 "vdi", not ours, stopped); the place was pve2/0000:03:00.0, is now nothing`,
 		}},
 		{"a worker that another engine made", Build(lab(twoT4s(made(plain, 1, 9102, "pve1", "").Running()), gpu, plain)), []string{
-			"w-1: what happens was create, is now keep; the VM was nothing, is now VM 9102 on pve1 (00000000-0000-4000-8000-000000009102)",
+			"w-1: the action was create, is now keep; the VM was nothing, is now VM 9102 on pve1 (00000000-0000-4000-8000-000000009102)",
 		}},
 		{"a pool that grew", Build(lab(twoT4s(), gpu, pool("w", replicas(2)))), []string{"w-2: is new in the plan, to create"}},
 		{"a pool that is gone", Build(lab(twoT4s(), gpu)), []string{"w-1: is not in the plan any more"}},
@@ -115,7 +115,7 @@ func TestSame(t *testing.T) {
 	})
 }
 
-func TestColourIsAddedToTheSameText(t *testing.T) {
+func TestColorDoesNotChangeTheText(t *testing.T) {
 	p := Build(lab(homelab(), pool("gpu", model("t4", 3)), pool("w", replicas(1))))
 	plainText := textOf(t, p)
 	var b strings.Builder

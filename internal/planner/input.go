@@ -7,28 +7,28 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// Input is what a plan is made from: documents with defaults set, one observed
-// hypervisor, and what a person asks for.
+// Input is everything that a plan is made from: documents with defaults set, one
+// observed hypervisor, and the request of a person.
 type Input struct {
 	Hypervisor *v1alpha1.Hypervisor
-	// Pools may hold those of other hypervisors too; they are left out.
+	// Pools may include pools of other hypervisors; these are ignored.
 	Pools    []v1alpha1.WorkerPool
 	Snapshot *inventory.Snapshot
-	// Given is what was found about what the plan is made with, such as facts of a host
-	// that does not exist. It is told and decides nothing.
-	Given []finding.Finding
+	// InputFindings are about the inputs of the plan, such as facts of a host that
+	// does not exist. They are shown and change no decision.
+	InputFindings []finding.Finding
 
 	// Request is what a person asks for.
 	Request plan.Request
-	// KubeClusters are those that the documents declare. Workers of ours in these,
-	// of pools that are not declared, are in the plan too; with none, all of ours.
+	// KubeClusters are the declared ones. The plan also lists our workers in these
+	// KubeClusters whose pool is not declared; when empty, those in any KubeCluster.
 	KubeClusters []string
-	// Others are the pools of other Hypervisor documents: a person who names a
-	// worker of theirs does not mean one of the same name here. Beside are those
-	// whose Hypervisor is this cluster under another name: their workers are seen
-	// here too, and they are declared.
-	Others, Beside []*v1alpha1.WorkerPool
-	// Second says that a Hypervisor document before this one is the same cluster:
-	// that one tells of the workers that nothing declares.
-	Second bool
+	// OtherPools are the pools of all other Hypervisor documents: a worker name in a
+	// request may mean one of their workers. AliasPools are those of Hypervisor
+	// documents with the endpoint of this one: their workers are visible in this
+	// snapshot too, and are declared.
+	OtherPools, AliasPools []*v1alpha1.WorkerPool
+	// IsAlias reports whether an earlier Hypervisor document has the same endpoint.
+	// The undeclared workers are then reported with that document.
+	IsAlias bool
 }

@@ -32,11 +32,11 @@ func Make(in Input) (*plan.Plan, error) {
 	return BuildOrphans(in), nil
 }
 
-// places are those of the named workers in the list; the first when one is there twice.
-func places(r plan.Request) map[string]int {
-	at := make(map[string]int, len(r.Workers))
+// workerIndex is the first index of each worker in the request.
+func workerIndex(r plan.Request) map[string]int {
+	index := make(map[string]int, len(r.Workers))
 	for i, worker := range slices.Backward(r.Workers) {
-		at[worker] = i
+		index[worker] = i
 	}
-	return at
+	return index
 }

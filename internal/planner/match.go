@@ -10,14 +10,14 @@ import (
 	"github.com/gpuworker/gpuworker/internal/place"
 )
 
-// matchCards finds for each worker that is there the entry of spec.gpus that it
-// fulfils, by the card that it holds and not by its place in the list: taking an
-// entry out of the middle moves nobody else. The result has the index of the
-// entry for each member, -1 for none.
+// matchCards matches each existing worker with an entry of spec.gpus, by the card
+// that it holds and not by its position in the list: removing an entry from the
+// middle affects no other worker. The result is the index of the entry for each
+// member, -1 for none.
 //
-// Entries that name the card come first. For the others as many workers as
-// possible find an entry; a card that cannot be seen just now is given the
-// benefit of the doubt, after all that can.
+// Entries that name the card are matched first, then as many workers as possible
+// with the other entries. A card that cannot be seen at present may match too, after
+// all visible cards.
 func matchCards(world *inventory.Snapshot, pool *v1alpha1.WorkerPool, members []*member) []int {
 	m := newMatching(pool, len(members))
 	var seen, unseen []int
@@ -33,11 +33,11 @@ func matchCards(world *inventory.Snapshot, pool *v1alpha1.WorkerPool, members []
 	for _, i := range slices.Concat(seen, unseen) {
 		m.place(i, m.kind(world, members[i]))
 	}
-	return m.mate
+	return m.entryOf
 }
 
-// alike are, for each entry of spec.gpus, the index of the first one that asks for
-// the same: entries that differ in their count alone, or not at all.
+// alike is, for each entry of spec.gpus, the index of the first equal entry; counts
+// are not compared.
 func alike(requests []v1alpha1.GPURequest) []int {
 	first, at := make([]int, len(requests)), map[string]int{}
 	for i := range requests {
@@ -56,51 +56,51 @@ func cardSeen(world *inventory.Snapshot, m *member) bool {
 	return host != nil && host.Device(m.card.Slot) != nil
 }
 
-// matching assigns members to entries that each take so many. Members that the
-// same entries would take are of one kind, and entries are not taken apart into
-// single cards, so that its size is that of the document and not of the pool.
+// matching assigns members to entries, up to the count of each entry. Members that
+// fit the same entries are of one kind, and an entry is not split into single cards,
+// so the work grows with the document and not with the number of workers.
 type matching struct {
-	mate    []int // entry of each member, -1 for none
+	entryOf []int // index of the entry of each member, -1 for none
 	entries []matchEntry
-	named   map[pci.CardRef]int // entries that name a card and that nobody has yet
-	groups  []wanted
+	named   map[pci.CardRef]int // unused entries that name a card
+	groups  []entryGroup
 	byCard  map[cardMake]*memberKind
 	kinds   map[string]*memberKind
 }
 
 type matchEntry struct {
-	free int           // cards that nobody has yet
-	of   []*memberKind // those who have some
+	free  int           // cards without a member
+	kinds []*memberKind // kinds with members here
 }
 
-// wanted are the entries that ask for the same kind of card.
-type wanted struct {
+// entryGroup are the entries that ask for the same kind of card.
+type entryGroup struct {
 	needs   place.CardRequirements
 	entries []int
 }
 
-// cardMake are a worker's host and the make of its card; the make is empty while the
-// card cannot be seen.
+// cardMake is the host of a worker and the vendor, name and ID of its card; the
+// latter are empty while the card cannot be seen.
 type cardMake struct {
 	host, vendor, name string
 	id                 pci.ID
 	seen               bool
 }
 
-// memberKind are the members that the same entries would take.
+// memberKind are the members that fit the same entries.
 type memberKind struct {
-	entries []int         // that would take them
-	taken   int           // so many of them, from the first, have no free card: then never again
-	members map[int][]int // those who have a card, by entry
-	full    bool          // no entry can be made free for one more, now or later
+	entries []int         // that they fit
+	taken   int           // how many entries, from the first, have no free card; they never get one again
+	members map[int][]int // matched members by entry
+	full    bool          // no further member can be matched
 }
 
 func newMatching(pool *v1alpha1.WorkerPool, members int) *matching {
 	m := &matching{
-		mate: slices.Repeat([]int{-1}, members), named: map[pci.CardRef]int{},
+		entryOf: slices.Repeat([]int{-1}, members), named: map[pci.CardRef]int{},
 		byCard: map[cardMake]*memberKind{}, kinds: map[string]*memberKind{},
 	}
-	group := map[int]int{} // by the first entry that asks for the same
+	group := map[int]int{} // by the first equal entry
 	for i, first := range alike(pool.Spec.GPUs) {
 		request := &pool.Spec.GPUs[i]
 		m.entries = append(m.entries, matchEntry{free: request.Cards()})
@@ -114,7 +114,7 @@ func newMatching(pool *v1alpha1.WorkerPool, members int) *matching {
 				needs.Hosts = pool.Spec.Hosts
 			}
 			group[i] = len(m.groups)
-			m.groups = append(m.groups, wanted{needs: needs})
+			m.groups = append(m.groups, entryGroup{needs: needs})
 		}
 		same := &m.groups[group[first]]
 		same.entries = append(same.entries, i)
@@ -122,17 +122,17 @@ func newMatching(pool *v1alpha1.WorkerPool, members int) *matching {
 	return m
 }
 
-// takeNamed gives a member the entry that names its card.
+// takeNamed matches a member with the entry that names its card.
 func (m *matching) takeNamed(i int, member *member) bool {
 	entry, named := m.named[member.card]
 	if named {
-		m.mate[i] = entry
+		m.entryOf[i] = entry
 		delete(m.named, member.card)
 	}
 	return named
 }
 
-// kind is that of a member.
+// kind is the kind of a member.
 func (m *matching) kind(world *inventory.Snapshot, member *member) *memberKind {
 	made := makeOf(world, member)
 	if m.byCard[made] == nil {
@@ -173,8 +173,8 @@ func (m *matching) kindOf(world *inventory.Snapshot, member *member) *memberKind
 	return k
 }
 
-// place gives a member an entry, if need be by moving others to entries that take
-// them too: whoever has an entry keeps one.
+// place matches a member with an entry, if necessary by moving other members to other
+// entries that they fit. A matched member always keeps an entry.
 func (m *matching) place(i int, k *memberKind) {
 	if k.full {
 		return
@@ -187,9 +187,9 @@ func (m *matching) place(i int, k *memberKind) {
 	m.give(i, k, entry)
 }
 
-// makeFree finds an entry with a free card for a member of the kind, or makes one
-// free by moving one member of each kind on the way (augmenting paths). Only
-// entries with a free card are taken at once, the others are tried after that.
+// makeFree finds an entry with a free card for a member of the kind. If there is
+// none, it frees a card by moving one member of each kind on the way (augmenting
+// path).
 func (m *matching) makeFree(k *memberKind, visited map[*memberKind]bool) (entry int, found bool) {
 	visited[k] = true
 	for ; k.taken < len(k.entries); k.taken++ {
@@ -198,7 +198,7 @@ func (m *matching) makeFree(k *memberKind, visited map[*memberKind]bool) (entry 
 		}
 	}
 	for _, e := range k.entries {
-		for _, other := range m.entries[e].of {
+		for _, other := range m.entries[e].kinds {
 			if visited[other] || len(other.members[e]) == 0 {
 				continue
 			}
@@ -212,11 +212,11 @@ func (m *matching) makeFree(k *memberKind, visited map[*memberKind]bool) (entry 
 }
 
 func (m *matching) give(i int, k *memberKind, entry int) {
-	m.mate[i] = entry
+	m.entryOf[i] = entry
 	m.entries[entry].free--
 	k.members[entry] = append(k.members[entry], i)
-	if !slices.Contains(m.entries[entry].of, k) {
-		m.entries[entry].of = append(m.entries[entry].of, k)
+	if !slices.Contains(m.entries[entry].kinds, k) {
+		m.entries[entry].kinds = append(m.entries[entry].kinds, k)
 	}
 }
 
@@ -229,14 +229,14 @@ func (m *matching) move(k *memberKind, from, to int) {
 	m.give(i, k, to)
 }
 
-// fit says how well a worker's card fits a request.
+// fit is how well a worker's card fits a request.
 type fit int
 
 const (
 	fitNever  fit = iota
 	fitNamed      // the request names this very card
 	fitSeen       // the card is of the kind
-	fitUnseen     // the card cannot be seen now, and its host may be right
+	fitUnseen     // the card cannot be seen now, but its host fits
 )
 
 func fits(world *inventory.Snapshot, pool *v1alpha1.WorkerPool, request *v1alpha1.GPURequest, m *member) fit {

@@ -12,10 +12,10 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// TestAsManyWorkersAsPossibleKeepAnEntry holds the matching against Kuhn's
-// algorithm over single cards, which is simple, slow and known to be right: the
-// same workers keep an entry, each entry fits its worker, and none is taken more
-// often than it has cards.
+// TestAsManyWorkersAsPossibleKeepAnEntry compares the matching with Kuhn's algorithm
+// over single cards, which is simple, slow and known to be right: the same workers
+// keep an entry, each entry fits its worker, and no entry has more workers than
+// cards.
 func TestAsManyWorkersAsPossibleKeepAnEntry(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		world, p, members := anyMembers(t)
@@ -42,8 +42,8 @@ func TestAsManyWorkersAsPossibleKeepAnEntry(t *testing.T) {
 	})
 }
 
-// anyMembers are workers with cards of two kinds on three hosts, the third of which
-// cannot be seen, and a pool that may want some of them.
+// anyMembers draws workers with cards of two kinds on three hosts, one of them
+// offline, and a pool that may declare some of them.
 func anyMembers(t *rapid.T) (*inventory.Snapshot, v1alpha1.WorkerPool, []*member) {
 	slots := []string{"03:00", "41:00", "81:00", "c1:00"}
 	cards := func() (all []*CardBuilder) {
@@ -114,7 +114,7 @@ func kuhn(world *inventory.Snapshot, pool *v1alpha1.WorkerPool, members []*membe
 	return found
 }
 
-// fleetOf is a pool of n workers that are there, on hosts with eight cards each.
+// fleetOf is a pool of n existing workers, on hosts with eight cards each.
 func fleetOf(n int) Input {
 	p := pool("gpu", model("t4", int32(n)))
 	var parts []Part
@@ -133,8 +133,8 @@ func fleetOf(n int) Input {
 	return lab(Observed(parts...), p)
 }
 
-// TestAPlanOfWorkersThatAreThereGrowsWithTheirNumber, and not with its square.
-func TestAPlanOfWorkersThatAreThereGrowsWithTheirNumber(t *testing.T) {
+// TestPlanningExistingWorkersGrowsLinearly: not with the square of their number.
+func TestPlanningExistingWorkersGrowsLinearly(t *testing.T) {
 	allocations := func(n int) float64 {
 		in := fleetOf(n)
 		if kept := Build(in).Summary().Keep; kept != n {

@@ -14,9 +14,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
-// BuildDelete plans the end of the named workers, declared or not: the VM and the
-// claim on its card. Of a name of which nothing is there, that is said (Absent):
-// it is done already.
+// BuildDelete plans to delete the named workers, declared or not: the VM and the
+// claim on its card. Workers that do not exist are in Absent: they are already
+// deleted.
 func BuildDelete(in Input, names []string) (*plan.Plan, error) {
 	return named(in, "delete", names, (*builder).end)
 }
@@ -31,8 +31,8 @@ func BuildUnpark(in Input, names []string) (*plan.Plan, error) {
 	return named(in, "unpark", names, (*builder).unpark)
 }
 
-// BuildDisown plans to forget the named workers: their VMs stay as they are, and
-// nothing of ours is left in them or on their cards.
+// BuildDisown plans to disown the named workers: their VMs stay as they are, without
+// our record and marks, and without a claim on their cards.
 func BuildDisown(in Input, names []string) (*plan.Plan, error) {
 	return named(in, "disown", names, (*builder).disown)
 }
@@ -41,12 +41,12 @@ func BuildDisown(in Input, names []string) (*plan.Plan, error) {
 func named(in Input, verb string, names []string, decide func(*builder, *draft)) (*plan.Plan, error) {
 	b := newBuilder(in)
 	known := b.knownNames()
-	maps.DeleteFunc(known, func(name string, _ bool) bool { return b.documents.meantOther(name) })
+	maps.DeleteFunc(known, func(name string, _ bool) bool { return b.documents.onOtherHypervisor(name) })
 	spelling := spellingOf(known)
-	ends := verb == "delete" || verb == "disown" // and is done when nothing is there
+	ends := verb == "delete" || verb == "disown" // done when the worker does not exist
 	var absent []plan.Absent
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
-		if !known[name] && (!ends || b.hidden == nil || b.documents.meantOther(name)) {
+		if !known[name] && (!ends || b.hidden == nil || b.documents.onOtherHypervisor(name)) {
 			absent = append(absent, b.noWorker(name, spelling))
 			continue
 		}
@@ -77,17 +77,17 @@ func named(in Input, verb string, names []string, decide func(*builder, *draft))
 	return p, nil
 }
 
-// knownNames are the names of all workers that are there or declared, or that
-// may be there: a VM that looks like ours or cannot be read is not passed over.
+// knownNames are the names of all workers that exist, are declared, or may exist: a
+// VM that looks like ours or cannot be read counts.
 func (b *builder) knownNames() map[string]bool {
 	known := map[string]bool{}
 	for _, m := range b.survey.order {
-		if !b.documents.toldBeside(m.record()) {
+		if !b.documents.reportedByAlias(m.record()) {
 			known[m.Worker] = true
 		}
 	}
 	for _, claim := range b.world.Claims {
-		if claim.Record.Worker != "" && !b.documents.toldBeside(&claim.Record) {
+		if claim.Record.Worker != "" && !b.documents.reportedByAlias(&claim.Record) {
 			known[claim.Record.Worker] = true
 		}
 	}
@@ -112,24 +112,24 @@ func several(drafts []*draft) bool {
 	})
 }
 
-// releasing reports whether nothing is left but a claim that is being given back.
+// releasing reports whether the worker has only a claim that is being released.
 func (d *draft) releasing() bool {
 	return d.member != nil && d.member.vm == nil && d.member.claim.Releasing
 }
 
-// draftsOf finds what there is of a worker; a draft without anything when it is
-// only declared. A name of a declared pool means a worker of that pool and
-// KubeCluster and no other, also when that one is gone: a command that is run
-// again must not go on to somebody else's worker.
+// draftsOf finds all that exists of a worker; a draft without a member when the
+// worker is only declared. A name of a declared pool always means the worker of that
+// pool and KubeCluster, even when it is gone: a command that is run again must not
+// affect another worker of the same name.
 func (b *builder) draftsOf(name string) []*draft {
 	var drafts []*draft
 	for _, m := range b.survey.names().members[name] {
-		if !b.documents.toldBeside(m.record()) {
+		if !b.documents.reportedByAlias(m.record()) {
 			pool := b.documents.pool(m.record())
 			drafts = append(drafts, &draft{Worker: &plan.Worker{Name: name}, pool: pool, number: m.number, member: m})
 		}
 	}
-	if len(drafts) == 0 { // somebody began to give these back, so all of them may go
+	if len(drafts) == 0 { // an earlier run began to release these, so all may be released
 		for _, claim := range b.survey.names().releasing[name] {
 			drafts = append(drafts, &draft{Worker: &plan.Worker{Name: name}, pool: b.documents.pool(&claim.Record), member: claimOnly(claim)})
 		}
@@ -140,13 +140,13 @@ func (b *builder) draftsOf(name string) []*draft {
 			drafts = append(drafts, &draft{Worker: &plan.Worker{Name: name}, pool: pool, number: n})
 		}
 	}
-	if len(drafts) == 0 { // a VM or a claim of this name that is not believed
+	if len(drafts) == 0 { // an unverified VM or an unusable claim of this name
 		drafts = append(drafts, &draft{Worker: &plan.Worker{Name: name}})
 	}
 	return drafts
 }
 
-// add puts a decided draft into the plan, in the pool that it is of.
+// add puts a decided draft into its pool of the plan.
 func (b *builder) add(d *draft) {
 	name, kubeCluster, lifecycle := "", "", ""
 	if d.member != nil {
@@ -159,18 +159,18 @@ func (b *builder) add(d *draft) {
 	if p == nil {
 		p = &poolDraft{name: name, kubeCluster: kubeCluster, lifecycle: lifecycle}
 		if d.pool != nil {
-			p.wanted = d.pool.Size()
+			p.desired = d.pool.Size()
 		}
 		b.addPool(p)
 	}
 	p.drafts = append(p.drafts, d)
 }
 
-// end decides about a worker that a person wants gone.
+// end decides about a worker that a person wants to delete.
 func (b *builder) end(d *draft) {
 	switch {
 	case d.member == nil:
-		b.endNothing(d)
+		b.endAbsent(d)
 	case d.member.vm != nil:
 		b.destroy(d, "you named it")
 		if !d.member.card.IsZero() {
@@ -182,18 +182,17 @@ func (b *builder) end(d *draft) {
 	}
 }
 
-// endNothing decides about a worker that is to end and of which nothing is there, as
-// far as anybody can tell.
-func (b *builder) endNothing(d *draft) {
+// endAbsent decides about a worker that is to be deleted but, as far as can be seen,
+// does not exist.
+func (b *builder) endAbsent(d *draft) {
 	if conflicts := b.doubts(d); len(conflicts) > 0 {
 		d.refuse(conflicts...)
 		return
 	}
-	d.Action, d.Reason = plan.Keep, "nothing of it is there"
+	d.Action, d.Reason = plan.Keep, "it has no VM and no claim"
 }
 
-// endRest plans the end of whatever else belongs to the worker: further VMs and
-// further claims.
+// endRest plans to delete everything else of the worker: further VMs and claims.
 func (b *builder) endRest(d *draft) {
 	for _, vm := range d.member.extraVMs {
 		duplicate := &member{WorkerKey: d.member.WorkerKey, vm: vm, unmarked: !marked(vm), host: vm.Home()}
@@ -211,7 +210,7 @@ func (b *builder) endRest(d *draft) {
 	}
 }
 
-// releasing are the claims of a worker that an earlier run began to give back.
+// releasing are the claims of a worker that an earlier run began to release.
 func (b *builder) releasing(m *member) []*inventory.Claim {
 	var claims []*inventory.Claim
 	for _, claim := range b.survey.names().releasing[m.Worker] {
@@ -226,20 +225,20 @@ func claimOnly(claim *inventory.Claim) *member {
 	return &member{WorkerKey: claim.Record.WorkerKey, claim: claim, host: claim.Card.Host, card: claim.Card}
 }
 
-// doubts are the VMs that look like the worker and fail the proof, or may be it
-// and cannot be seen, and the claims for it that must not be believed.
+// doubts are findings about VMs that may be the worker but are unverified or
+// unreadable, and about claims for it with an unusable record.
 func (b *builder) doubts(d *draft) []finding.Finding {
 	if d.member == nil && b.hidden != nil {
 		return []finding.Finding{b.unreadable(b.hidden, d.Name)}
 	}
 	doubts := slices.DeleteFunc(b.nameConflicts(d), func(f finding.Finding) bool { return f.ID == finding.VMNameTaken })
-	for _, claim := range b.survey.names().unbelieved[d.Name] {
-		doubts = append(doubts, place.Unbelieved(b.world, claim))
+	for _, claim := range b.survey.names().unusable[d.Name] {
+		doubts = append(doubts, place.UnusableClaim(b.world, claim))
 	}
 	return doubts
 }
 
-// release gives back a claim without a VM, unless its clone is still there.
+// release releases a claim without a VM, unless the VM is still being cloned.
 func (b *builder) release(d *draft) {
 	record := d.member.claim.Record
 	vm := b.world.VM(record.VM)
@@ -248,22 +247,22 @@ func (b *builder) release(d *draft) {
 	case vm != nil && vm.State == inventory.CloneDead:
 		d.refuse(StuckClone(b.world, vm))
 	case isClone(vm):
-		d.Action, d.Hint = plan.Wait, "run the same command again when that is done"
+		d.Action, d.Hint = plan.Wait, "run the same command again when the clone is done"
 		d.Reason = fmt.Sprintf("VM %s is being cloned for it", vm.ID)
 		d.await(vm)
 	case vm != nil && vm.Unreadable != "":
 		d.refuse(b.unreadable(vm, d.Name))
 	case b.isUnverified(d, vm):
 		_, why := vm.Ownership()
-		d.refuse(Doubt(b.world, vm, why))
+		d.refuse(UnverifiedVM(b.world, vm, why))
 	default:
-		d.Action, d.Reason = plan.Release, "its VM is gone, its claim on the card is left"
+		d.Action, d.Reason = plan.Release, "its VM is gone, but its claim on the card remains"
 		d.Steps = []plan.StepKind{plan.StepRelease}
 	}
 }
 
-// isDoubtful reports whether the VM under the claim's number looks like the worker
-// and fails the proof: the card may well be in it.
+// isUnverified reports whether the VM with the claim's number looks like the worker
+// but fails the proof of ownership: the card may be attached to it.
 func (b *builder) isUnverified(d *draft, vm *inventory.VM) bool {
 	if vm == nil {
 		return false
@@ -283,18 +282,18 @@ func (b *builder) park(d *draft) {
 	}
 }
 
-// disown decides about a worker whose VM is to be nobody's.
+// disown decides about a worker that a person wants to disown.
 func (b *builder) disown(d *draft) {
 	switch {
 	case d.member == nil:
-		b.endNothing(d)
+		b.endAbsent(d)
 		return
 	case b.refuseIncomplete(d):
 		return
 	}
 	d.Action, d.Reason, d.Steps = plan.Disown, "you named it", []plan.StepKind{plan.StepDisown}
 	if d.pool != nil {
-		d.Hint = "it is still declared: take it out of the documents, or the next apply finds its name taken"
+		d.Hint = "it is still declared: remove it from the documents, otherwise the next apply refuses it because its name is in use"
 	}
 }
 
@@ -319,7 +318,8 @@ func (b *builder) unpark(d *draft) {
 	}
 }
 
-// obstaclesHere is obstacles for a worker as it is configured, declared or not.
+// obstaclesHere are the findings that block a start of the worker as configured,
+// declared or not.
 func (b *builder) obstaclesHere(d *draft) []finding.Finding {
 	m, vm := d.member, d.member.vm
 	w := place.Requirements{Holder: m.holder(), MemoryMiB: vm.Machine.MemoryMiB, Cores: vm.Machine.Cores, NICs: vm.Machine.NICs}
@@ -331,14 +331,14 @@ func (b *builder) obstaclesHere(d *draft) []finding.Finding {
 	return refusals
 }
 
-// refuseHalf refuses a worker that has no finished VM.
+// refuseIncomplete refuses a worker whose VM is missing or incomplete.
 func (b *builder) refuseIncomplete(d *draft) bool {
 	if d.member != nil && d.member.vm != nil && !d.member.unmarked {
 		return false
 	}
-	fix := "gpuworker apply makes it, or finishes it"
+	fix := "gpuworker apply makes or finishes it"
 	if d.pool == nil {
-		fix = "no document declares it, so no apply finishes it; " + shell.Command("gpuworker delete %s", d.Name) + " ends it"
+		fix = "no document declares it, so apply does not finish it; " + shell.Command("gpuworker delete %s", d.Name) + " deletes it"
 	}
 	if d.member == nil || d.member.vm == nil {
 		conflicts := b.doubts(d)
@@ -351,12 +351,12 @@ func (b *builder) refuseIncomplete(d *draft) bool {
 		}
 	}
 	d.refuse(finding.New(finding.VMIdentity, finding.Fail, fault.Place{Hypervisor: b.world.Hypervisor, Worker: d.Name}).
-		WithReason("it has no finished VM").
+		WithReason("its VM is missing or incomplete").
 		WithFix(fix))
 	return true
 }
 
-// noWorker says what is known of a name that is of no worker.
+// noWorker says what is known about a name that no worker has.
 func (b *builder) noWorker(name string, spelling *spelling) plan.Absent {
 	absent := b.nothingOf(name, "no worker of this name is declared or on the hypervisor")
 	if !absent.Namesake {
@@ -365,11 +365,11 @@ func (b *builder) noWorker(name string, spelling *spelling) plan.Absent {
 	return absent
 }
 
-// nothingOf says of a worker that nothing is there, or which VM has its name.
+// nothingOf says that a worker does not exist, or which foreign VM has its name.
 func (b *builder) nothingOf(name, why string) plan.Absent {
 	for _, vm := range b.survey.names().vms[name] {
 		if vm.Name == name {
-			why = fmt.Sprintf("%s on %s has this name, and is no worker that these documents declare", place.VMName(vm), vm.Home())
+			why = fmt.Sprintf("%s on %s has this name, but is not a worker that these documents declare", place.VMName(vm), vm.Home())
 			return plan.Absent{Name: name, Why: why, Namesake: true}
 		}
 	}
@@ -383,6 +383,6 @@ func severalWorkers(in Input, verb, name string, drafts []*draft) error {
 	}
 	return &fault.Error{
 		Kind: fault.Invalid, Doing: verb, Where: fault.Place{Hypervisor: in.Snapshot.Hypervisor, Worker: name},
-		Why: "there are several workers of this name: " + strings.Join(where, "; "), Fix: "give documents that declare the pool of the one that is meant",
+		Why: "there are several workers of this name: " + strings.Join(where, "; "), Fix: "use documents that declare the pool of the worker that you mean",
 	}
 }

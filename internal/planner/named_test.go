@@ -45,14 +45,14 @@ func TestPlansForNamedWorkers(t *testing.T) {
 			lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Running().Change(func(vm *inventory.VM) { vm.Tags = nil })), gpu), []string{"gpu-1"},
 			[]string{"gpu-1 refuse VM-IDENTITY"}},
 		{"delete waits for a clone that is being made", BuildDelete, lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), InFlight(9100, "pve1")), gpu), []string{"gpu-1"},
-			[]string{"gpu-1 wait pve1/0000:03:00.0 → run the same command again when that is done"}},
+			[]string{"gpu-1 wait pve1/0000:03:00.0 → run the same command again when the clone is done"}},
 		{"delete refuses over a dead clone", BuildDelete, lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), InFlight(9100, "pve1").Stuck()), gpu), []string{"gpu-1"},
 			[]string{"gpu-1 refuse VM-CLONE-STUCK"}},
 		{"delete takes both VMs of a doubled worker", BuildDelete,
 			lab(twoT4s(made(plain, 1, 9100, "pve1", "").Running(), made(plain, 1, 9101, "pve2", "")), plain), []string{"w-1"},
 			[]string{"w-1 destroy pve1 VM 9100 [unprotect shutdown destroy]", "w-1 destroy pve2 VM 9101 [unprotect shutdown destroy]"}},
 		{"delete waits for a backup", BuildDelete, lab(twoT4s(made(plain, 1, 9100, "pve1", "").Lock("backup")), plain), []string{"w-1"},
-			[]string{"w-1 wait pve1 → run the same command again when that is over"}},
+			[]string{"w-1 wait pve1 → run the same command again when the lock is gone"}},
 		{"one name given twice is one worker", BuildDelete, lab(with(running), gpu), []string{"gpu-1", "gpu-1"},
 			[]string{"gpu-1 destroy pve1/0000:03:00.0 VM 9100 [unprotect shutdown destroy release]"}},
 
@@ -113,8 +113,8 @@ func TestAReplacedWorkerGetsANewIdentity(t *testing.T) {
 	}
 }
 
-// TestAPlainWorkerStaysOnItsHostWhenItIsReplaced, while it fits there; else the plan
-// says where the old VM is.
+// TestAPlainWorkerStaysOnItsHostWhenItIsReplaced: if it does not fit there, the plan
+// names the host of the old VM.
 func TestAPlainWorkerStaysOnItsHostWhenItIsReplaced(t *testing.T) {
 	plain := pool("w", replicas(1))
 	for _, test := range []struct {
@@ -138,7 +138,7 @@ func TestAPlainWorkerStaysOnItsHostWhenItIsReplaced(t *testing.T) {
 	}
 }
 
-func TestAWorkerThatIsParkedIsToStopAndNotToRestart(t *testing.T) {
+func TestAParkedWorkerCountsAsStoppedAndNotAsRestarted(t *testing.T) {
 	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
 	p, err := BuildPark(lab(twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"), made(gpu, 1, 9100, "pve1", "03:00").Running()), gpu), []string{"gpu-1"})
 	if err != nil {
@@ -152,12 +152,12 @@ func TestAWorkerThatIsParkedIsToStopAndNotToRestart(t *testing.T) {
 	}
 }
 
-func TestUnknownNamesAreSaidAndTheOthersAreDone(t *testing.T) {
+func TestUnknownNamesAreReportedAndTheOthersArePlanned(t *testing.T) {
 	plain := pool("workers", replicas(3))
 	in := lab(twoT4s(VM(100, "dns", "pve1"), made(plain, 1, 9100, "pve1", "").Running()), plain)
 	const none = "no worker of this name is declared or on the hypervisor"
 	want := []plan.Absent{
-		{Name: "dns", Why: `VM 100 "dns" on pve1 has this name, and is no worker that these documents declare`, Namesake: true},
+		{Name: "dns", Why: `VM 100 "dns" on pve1 has this name, but is not a worker that these documents declare`, Namesake: true},
 		{Name: "nothing-like-it", Why: none},
 		{Name: "wokers-1", Why: none, Near: []string{"workers-1", "workers-2", "workers-3"}},
 	}
@@ -175,8 +175,9 @@ func TestUnknownNamesAreSaidAndTheOthersAreDone(t *testing.T) {
 	}
 }
 
-// TestWhatMayBeThereIsNotPassedOver: "not there" is said only of what is not there.
-func TestWhatMayBeThereIsNotPassedOver(t *testing.T) {
+// TestAWorkerThatMayExistIsNotReportedAbsent: an unreadable or unverified VM of the
+// name may be the worker.
+func TestAWorkerThatMayExistIsNotReportedAbsent(t *testing.T) {
 	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
 	newer := claim(gpu, 1, 9100, "pve1", "03:00").Problem("its record was written by a newer gpuworker")
 	for name, world := range map[string]*inventory.Snapshot{
@@ -199,9 +200,9 @@ func TestWhatMayBeThereIsNotPassedOver(t *testing.T) {
 	}
 }
 
-// TestAWorkerThatWasLetGoIsNobodys: its VM is there and has its name. Only adopt
-// makes it the worker again, and no apply does.
-func TestAWorkerThatWasLetGoIsNobodys(t *testing.T) {
+// TestADisownedWorkerIsNotOurs: its VM keeps its name, but apply does not take it
+// over. Only adopt makes it the worker again.
+func TestADisownedWorkerIsNotOurs(t *testing.T) {
 	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
 	world := twoT4s(VM(9100, "gpu-1", "pve1").Running())
 	for _, in := range []Input{lab(world), lab(world, gpu)} {
@@ -226,12 +227,12 @@ func TestAWorkerThatWasLetGoIsNobodys(t *testing.T) {
 	}
 }
 
-// TestAHalfMadeWorkerThatNobodyDeclaresIsNotFinishedByApply: the advice is to delete it.
-func TestAHalfMadeWorkerThatNobodyDeclaresIsNotFinishedByApply(t *testing.T) {
+// TestAnUndeclaredIncompleteWorkerIsNotFinishedByApply: the advice is to delete it.
+func TestAnUndeclaredIncompleteWorkerIsNotFinishedByApply(t *testing.T) {
 	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
 	world := twoT4s(claim(gpu, 1, 9100, "pve1", "03:00"))
 	for verb, build := range map[string]func(Input, []string) (*plan.Plan, error){"park": BuildPark, "unpark": BuildUnpark, "disown": BuildDisown} {
-		for advice, in := range map[string]Input{"gpuworker delete gpu-1": lab(world), "gpuworker apply makes it": lab(world, gpu)} {
+		for advice, in := range map[string]Input{"gpuworker delete gpu-1": lab(world), "gpuworker apply makes or finishes it": lab(world, gpu)} {
 			p, err := build(in, []string{"gpu-1"})
 			if err != nil {
 				t.Fatal(err)
@@ -243,7 +244,7 @@ func TestAHalfMadeWorkerThatNobodyDeclaresIsNotFinishedByApply(t *testing.T) {
 	}
 }
 
-func TestANameInTwoKubeClustersIsTheDeclaredOne(t *testing.T) {
+func TestANameInTwoKubeClustersMeansTheDeclaredOne(t *testing.T) {
 	plain := pool("w", replicas(1))
 	other := VM(300, "w-1", "pve2").Ours("w", "other", "SemiPersistent").Running()
 	declared := lab(twoT4s(made(plain, 1, 9100, "pve1", "").Running(), other), plain)
@@ -284,7 +285,7 @@ func TestBuildAdopt(t *testing.T) {
 			{"a VM with two cards", twoT4s(VM(204, "vdi", "pve1").Card("03:00").Card("04:00")), "gpu-1", "gpu-1 refuse VM-CARD-DIFFERS"},
 			{"a VM with a card of another kind", Observed(Host("pve1", RTX3090("03:00")), VM(204, "vdi", "pve1").Card("03:00")), "gpu-1", "gpu-1 refuse VM-CARD-DIFFERS"},
 			{"a card that somebody else claimed", twoT4s(VM(204, "vdi", "pve1").Card("03:00"), Claim("pve1", "03:00", "x-1", "x", "other", 300)), "gpu-1", "gpu-1 refuse CARD-CLAIMED"},
-			{"a VM under backup", twoT4s(VM(204, "web", "pve1").Machine(ovmf).Lock("backup")), "w-1", "w-1 wait pve1 → run the same command again when that is over"},
+			{"a VM under backup", twoT4s(VM(204, "web", "pve1").Machine(ovmf).Lock("backup")), "w-1", "w-1 wait pve1 → run the same command again when the lock is gone"},
 		} {
 			p, err := BuildAdopt(lab(s.world, gpu, plain), "204", s.worker)
 			if err != nil {
@@ -358,14 +359,14 @@ func TestBuildAdopt(t *testing.T) {
 func TestBuildOrphans(t *testing.T) {
 	gpu := pool("gpu", exact("pve1", "0000:03:00.0"))
 	world := twoT4s(
-		claim(gpu, 1, 9100, "pve1", "03:00"),                                                                            // declared, not made yet
+		claim(gpu, 1, 9100, "pve1", "03:00"),                                                                            // declared, without a VM yet
 		Claim("pve2", "03:00", "old-1", "old", "rke2-lab", 9200),                                                        // nobody declares it
 		VM(9300, "gone-1", "pve2").Ours("gone", "rke2-lab", "Ephemeral"),                                                // nor this
-		Claim("pve2", "04:00", "half-1", "half", "rke2-lab", 9500).Releasing(),                                          // an earlier run was cut off
+		Claim("pve2", "04:00", "half-1", "half", "rke2-lab", 9500).Releasing(),                                          // an earlier run was interrupted
 		Claim("pve2", "05:00", "gone-1", "gone", "rke2-lab", 9300),                                                      // the worker's own card
 		Claim("pve2", "06:00", "gone-1", "gone", "rke2-lab", 9301),                                                      // and one too many
 		VM(100, "dns", "pve1").Running(),                                                                                // not ours
-		VM(9400, "copy", "pve1").Ours("gone", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VM = "1" }), // doubtful
+		VM(9400, "copy", "pve1").Ours("gone", "rke2-lab", "Ephemeral").Record(func(r *inventory.Record) { r.VM = "1" }), // unverified
 	)
 	want := []string{
 		"gone-1 hold pve2/0000:05:00.0 → gpuworker delete gone-1",

@@ -10,22 +10,22 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// names find what there is under a worker's name, be it the worker or not.
+// names indexes members, VMs and claims by worker name.
 type names struct {
-	members    map[string][]*member
-	vms        map[string][]*inventory.VM    // that bear the name, or whose record has it
-	releasing  map[string][]*inventory.Claim // that are being given back
-	unbelieved map[string][]*inventory.Claim // whose record must not be believed
+	members   map[string][]*member
+	vms       map[string][]*inventory.VM    // that have the name, or a record with it
+	releasing map[string][]*inventory.Claim // that are being released
+	unusable  map[string][]*inventory.Claim // whose record is unusable
 }
 
-// names are made when the first name is asked for.
+// names returns the index, which the first call makes.
 func (s *survey) names() *names {
 	if s.byName != nil {
 		return s.byName
 	}
 	n := &names{
 		members: map[string][]*member{}, vms: map[string][]*inventory.VM{},
-		releasing: map[string][]*inventory.Claim{}, unbelieved: map[string][]*inventory.Claim{},
+		releasing: map[string][]*inventory.Claim{}, unusable: map[string][]*inventory.Claim{},
 	}
 	for _, m := range s.order {
 		n.members[m.Worker] = append(n.members[m.Worker], m)
@@ -37,7 +37,7 @@ func (s *survey) names() *names {
 		claim := &s.world.Claims[i]
 		switch worker := claim.Record.Worker; {
 		case claim.Problem != "":
-			n.unbelieved[worker] = append(n.unbelieved[worker], claim)
+			n.unusable[worker] = append(n.unusable[worker], claim)
 		case claim.Releasing:
 			n.releasing[worker] = append(n.releasing[worker], claim)
 		}
@@ -53,23 +53,23 @@ func (n *names) addVM(vm *inventory.VM) {
 	}
 }
 
-// spelling finds the names that a person may have meant.
+// spelling suggests names for mistyped ones.
 type spelling struct {
 	names []string // sorted
-	asked int
+	asked int      // how many names suggestions were asked for
 }
 
-// suggestions are given for so many names of one command: who has more of them wrong
-// did not mistype them.
-const suggestions = 10
+// maxSuggestions is for how many names of one command there are suggestions: when
+// more names are wrong, these are not typing errors.
+const maxSuggestions = 10
 
 func spellingOf(known map[string]bool) *spelling {
 	return &spelling{names: slices.Sorted(maps.Keys(known))}
 }
 
-// closest are the up to three names that are nearest to a mistyped one.
+// closest are the up to three names that are most similar to a mistyped one.
 func (s *spelling) closest(name string) []string {
-	if s.asked++; s.asked > suggestions {
+	if s.asked++; s.asked > maxSuggestions {
 		return nil
 	}
 	type near struct {
@@ -91,8 +91,8 @@ func (s *spelling) closest(name string) []string {
 	return closest
 }
 
-// byName takes the workers apart whose names a pool with spec.names does not have: a
-// worker is what it is called, whatever card it holds.
+// byName separates the workers whose names are not in spec.names. In a pool with
+// spec.names, the name alone identifies a worker, whatever card it holds.
 func byName(pool *v1alpha1.WorkerPool, members []*member) (declared, renamed []*member) {
 	if len(pool.Spec.Names) == 0 {
 		return members, nil

@@ -123,7 +123,7 @@ func TestWorkersWithNames(t *testing.T) {
 	})
 	t.Run("of another hypervisor are not deleted here", func(t *testing.T) {
 		in := lab(world(made(ab, 1, 9101, "pve1", "").Running()))
-		in.Others = []*v1alpha1.WorkerPool{&ab}
+		in.OtherPools = []*v1alpha1.WorkerPool{&ab}
 		p, err := BuildDelete(in, []string{"alpha"})
 		if err != nil || len(p.Absent) != 1 {
 			t.Errorf("%v: %+v", err, p)
@@ -131,7 +131,7 @@ func TestWorkersWithNames(t *testing.T) {
 	})
 }
 
-func TestWorkersThatJoinNothing(t *testing.T) {
+func TestWorkersThatJoinNoKubeCluster(t *testing.T) {
 	alone := spec(func(s *v1alpha1.WorkerPoolSpec) { s.KubeCluster = "" })
 	p := pool("w", replicas(1), alone)
 	world := func(parts ...Part) *inventory.Snapshot {

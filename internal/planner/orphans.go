@@ -5,34 +5,34 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// BuildOrphans plans for what is ours and no document declares: VMs are held for a
-// person to delete, claims without a VM are given back.
+// BuildOrphans plans for everything of ours that no document declares: VMs are held
+// for a person to delete, claims without a VM are released.
 func BuildOrphans(in Input) *plan.Plan {
 	b := newBuilder(in)
 	for _, pool := range b.documents.pools {
-		b.enlist(pool)
+		b.draftPool(pool)
 	}
 	return b.orphans()
 }
 
-// Overview is Build and BuildOrphans in one, for who shows all that is there and
-// carries nothing out: the plans have no fingerprint of the world.
+// Overview is Build and BuildOrphans in one, for reports: the plans have no
+// fingerprint of the world, so they cannot be applied.
 func Overview(in Input) (declared, orphans *plan.Plan) {
 	b := newBuilder(in)
-	b.unprinted = true
+	b.noFingerprint = true
 	declared = b.build()
 	return declared, b.orphans()
 }
 
-// orphans plans for what none of the drafts is a declared worker of.
+// orphans plans for the members that are not declared workers among the drafts.
 func (b *builder) orphans() *plan.Plan {
 	declared := b.declared()
-	rest := *b // the same world and findings, and other drafts
+	rest := *b // the same world and findings, but other drafts
 	rest.pools, rest.poolAt = nil, map[poolKey]*poolDraft{}
 	for _, m := range b.survey.order {
 		d := &draft{Worker: &plan.Worker{Name: m.Worker, Undeclared: true}, number: m.number, member: m}
 		switch {
-		case b.documents.toldBeside(m.record()):
+		case b.documents.reportedByAlias(m.record()):
 			continue
 		case declared[m]:
 		case m.vm != nil:
@@ -47,15 +47,15 @@ func (b *builder) orphans() *plan.Plan {
 		rest.orphanClaims(m, m.extraClaims)
 	}
 	for i := range b.world.Claims {
-		if claim := &b.world.Claims[i]; claim.Releasing && claim.Problem == "" { // an earlier run was cut off
+		if claim := &b.world.Claims[i]; claim.Releasing && claim.Problem == "" { // an earlier run was interrupted
 			rest.orphanClaims(b.survey.members[claim.Record.WorkerKey], []*inventory.Claim{claim})
 		}
 	}
 	return rest.plan()
 }
 
-// orphanClaims gives back claims that are not, or no more, those of their worker,
-// but for cards that its VM has. The worker m is nil when there is nothing else of it.
+// orphanClaims releases claims that their worker does not use, except on cards that
+// its VM holds. m is nil when the worker has nothing else.
 func (b *builder) orphanClaims(m *member, claims []*inventory.Claim) {
 	for _, claim := range claims {
 		d := &draft{Worker: &plan.Worker{Name: claim.Record.Worker, Undeclared: true}, member: claimOnly(claim)}
@@ -68,7 +68,7 @@ func (b *builder) orphanClaims(m *member, claims []*inventory.Claim) {
 	}
 }
 
-// declared are the members that a document asks for still.
+// declared are the members that a document declares.
 func (b *builder) declared() map[*member]bool {
 	declared := map[*member]bool{}
 	for d := range b.all() {

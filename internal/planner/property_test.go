@@ -22,7 +22,7 @@ var (
 	somePools = []string{"gpu", "w", "old"}
 )
 
-// anyWorld draws a world in any state that operators, crashes and strangers may
+// anyWorld draws a world in any state that operators, crashes and other people may
 // leave it in.
 func anyWorld(t *rapid.T) *inventory.Snapshot {
 	var parts []Part
@@ -152,11 +152,11 @@ func anyInput(t *rapid.T) Input {
 	return in
 }
 
-func TestPlansKeepThePromises(t *testing.T) {
+func TestPlansKeepTheInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyInput(t)
 		p := Build(in)
-		checkPromises(t, in, p, namesOf(in))
+		checkInvariants(t, in, p, namesOf(in))
 		checkMemory(t, in, p)
 
 		again, err := json.Marshal(Build(in))
@@ -177,15 +177,15 @@ func TestPlansKeepThePromises(t *testing.T) {
 		name := rapid.SampledFrom(somePools).Draw(t, "named pool") + "-1"
 		for _, build := range []func(Input, []string) (*plan.Plan, error){BuildDelete, replaceNamed} {
 			if p, err := build(in, []string{name}); err == nil {
-				checkPromises(t, in, p, []string{name})
+				checkInvariants(t, in, p, []string{name})
 			}
 		}
 		for _, build := range []func(Input, []string) (*plan.Plan, error){BuildPark, BuildUnpark} {
 			if p, err := build(in, []string{name}); err == nil {
-				checkPromises(t, in, p, nil)
+				checkInvariants(t, in, p, nil)
 			}
 		}
-		checkPromises(t, in, BuildOrphans(in), nil)
+		checkInvariants(t, in, BuildOrphans(in), nil)
 	})
 }
 
@@ -194,9 +194,9 @@ func namesOf(in Input) []string {
 	return in.Request.Workers
 }
 
-// checkPromises holds a plan against the invariants. named are the workers that a
+// checkInvariants checks a plan against the invariants. named are the workers that a
 // person allowed to be destroyed.
-func checkPromises(t *rapid.T, in Input, p *plan.Plan, named []string) {
+func checkInvariants(t *rapid.T, in Input, p *plan.Plan, named []string) {
 	cards := map[string]string{}
 	ids := map[string]string{}
 	for _, pool := range p.Pools {
@@ -226,7 +226,7 @@ func checkPromises(t *rapid.T, in Input, p *plan.Plan, named []string) {
 	}
 }
 
-// checkRef: what is changed is proven to be ours.
+// checkRef checks that a VM that is changed is proven to be ours.
 func checkRef(t *rapid.T, in Input, w *plan.Worker) {
 	if w.Ref == nil {
 		return
@@ -241,7 +241,8 @@ func checkRef(t *rapid.T, in Input, w *plan.Worker) {
 	}
 }
 
-// checkEnd: nothing ends a semi-persistent worker but a person who names it.
+// checkEnd checks that a semi-persistent worker is destroyed only when a person
+// names it.
 func checkEnd(t *rapid.T, in Input, w *plan.Worker, named []string) {
 	if slices.Contains(w.Steps, plan.StepDestroy) {
 		if ownership, _ := in.Snapshot.VM(w.Ref.ID).Ownership(); ownership == inventory.Unmarked && w.Steps[0] != plan.StepAdopt {
@@ -264,8 +265,8 @@ func checkEnd(t *rapid.T, in Input, w *plan.Worker, named []string) {
 	}
 }
 
-// checkSteps: those who are left alone have no steps, and each step has what it
-// needs.
+// checkSteps checks that workers without a change have no steps, and that each step
+// has the data that it needs.
 func checkSteps(t *rapid.T, w *plan.Worker) {
 	if slices.Contains([]plan.Action{plan.Keep, plan.Refuse, plan.Hold, plan.Wait}, w.Action) && len(w.Steps) > 0 {
 		t.Fatalf("%s is to %s, and has steps %v", w.Name, w.Action, w.Steps)
@@ -307,8 +308,8 @@ func takesCard(step plan.StepKind) bool {
 	return step == plan.StepClaim || step == plan.StepAttach || step == plan.StepStart
 }
 
-// checkMemory: the VMs that are started fit into the memory that is free, with
-// the reserve; what is to be freed on the way counts for its own VM alone.
+// checkMemory checks that the VMs that are started fit into the free memory and leave
+// the reserve; the memory that a VM frees counts only for its own worker.
 func checkMemory(t *rapid.T, in Input, p *plan.Plan) {
 	promised := map[string]int{}
 	for w := range p.Workers() {
@@ -330,8 +331,8 @@ func checkMemory(t *rapid.T, in Input, p *plan.Plan) {
 	}
 }
 
-// checkCard: a card that is taken is held and claimed by nobody else, alone in
-// its group, and an NVIDIA GPU.
+// checkCard checks that a card that is taken is not held or claimed by another
+// worker or VM, is alone in its group, and is an NVIDIA GPU.
 func checkCard(t *rapid.T, in Input, w *plan.Worker, who inventory.WorkerKey) {
 	for _, vm := range in.Snapshot.Holders(w.Card) {
 		if w.Ref == nil || w.Ref.ID != vm.ID {

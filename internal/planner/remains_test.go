@@ -24,7 +24,7 @@ func throughJSON(t interface{ Fatal(...any) }, p *plan.Plan) *plan.Plan {
 	return &read
 }
 
-func TestAPlanThatWasReadDecidesTheSame(t *testing.T) {
+func TestAPlanReadFromJSONDecidesTheSame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, err := Make(anyInput(t))
 		if err != nil {
@@ -41,7 +41,7 @@ func TestAPlanThatWasReadDecidesTheSame(t *testing.T) {
 }
 
 // An empty list and none are one thing, as in JSON.
-func TestAPlanWithEmptyListsDecidesTheSameAfterReading(t *testing.T) {
+func TestEmptyListsInAPlanSurviveJSON(t *testing.T) {
 	w := plan.Worker{
 		Name: "gpu-1", Action: plan.Restart, Steps: []plan.StepKind{plan.StepConfigure}, Changes: []plan.Change{},
 		Desired: &inventory.Machine{Guest: inventory.Guest{SSHKeys: []string{}, DNS: []string{}, Search: []string{}}},
@@ -53,7 +53,7 @@ func TestAPlanWithEmptyListsDecidesTheSameAfterReading(t *testing.T) {
 	}
 }
 
-func TestWhatRemainsOfAPlan(t *testing.T) {
+func TestRemains(t *testing.T) {
 	card, other := pci.MustCardRef("pve1/0000:03:00.0"), pci.MustCardRef("pve1/0000:04:00.0")
 	ref := func(uuid string) *inventory.VMRef { return &inventory.VMRef{Host: "pve1", ID: "9100", UUID: uuid} }
 	worker := func(action plan.Action, vm *inventory.VMRef, steps ...plan.StepKind) *plan.Worker {

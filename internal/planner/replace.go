@@ -11,12 +11,12 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// BuildReplace plans to destroy the named workers and make them anew: a GPU
-// worker on its own card, a plain one on its host when it fits there. A declared
-// worker whose VM is gone is made. Only the named workers are in the plan.
+// BuildReplace plans to destroy the named workers and make them again: a GPU worker
+// on its own card, a plain worker on its host when it fits there. A declared worker
+// whose VM is gone is made. Only the named workers are in the plan.
 func BuildReplace(in Input) (*plan.Plan, error) {
 	in.Request.AllOrNothing = false
-	if err := in.strangeVM(); err != nil {
+	if err := in.checkUUIDs(); err != nil {
 		return nil, err
 	}
 	b := newBuilder(in)
@@ -24,12 +24,12 @@ func BuildReplace(in Input) (*plan.Plan, error) {
 	known := map[string]bool{}
 	for i := range p.Pools {
 		p.Pools[i].Workers = slices.DeleteFunc(p.Pools[i].Workers, func(w plan.Worker) bool {
-			onWrongHost := b.documents.meantOther(w.Name)
-			if !onWrongHost {
+			other := b.documents.onOtherHypervisor(w.Name)
+			if !other {
 				known[w.Name] = true
 			}
 			_, named := b.named[w.Name]
-			return onWrongHost || !named
+			return other || !named
 		})
 	}
 	p.Pools = slices.DeleteFunc(p.Pools, func(pool plan.Pool) bool { return len(pool.Workers) == 0 })
@@ -42,42 +42,42 @@ func BuildReplace(in Input) (*plan.Plan, error) {
 	return p, nil
 }
 
-// strangeVM is the error for a UUID that is that of another worker.
-func (in Input) strangeVM() error {
-	meant := map[string]string{} // UUID → worker
+// checkUUIDs returns an error when a UUID of the request is that of another worker.
+func (in Input) checkUUIDs() error {
+	workers := map[string]string{} // by UUID
 	for i, uuid := range in.Request.UUIDs {
-		meant[uuid] = in.Request.Workers[i]
+		workers[uuid] = in.Request.Workers[i]
 	}
 	for i := range in.Snapshot.VMs {
 		vm := &in.Snapshot.VMs[i]
-		worker, named := meant[vm.UUID]
+		worker, named := workers[vm.UUID]
 		if !named || vm.Record == nil || vm.Record.Worker == worker {
 			continue
 		}
 		return &fault.Error{
 			Kind: fault.Invalid, Doing: "replace", Where: fault.Place{Worker: worker},
-			Why: fmt.Sprintf("VM %s is worker %s; each --vm belongs to the name at the same place in the list", vm.UUID, vm.Record.Worker),
+			Why: fmt.Sprintf("VM %s is worker %s; give one --vm for each name, in the same order", vm.UUID, vm.Record.Worker),
 			Fix: "gpuworker status -o json shows the UUID of each worker's VM",
 		}
 	}
 	return nil
 }
 
-// replaceAsked decides about a VM that a person wants replaced. It is false when
-// nothing is to be destroyed and the worker is to be looked at like any other.
-func (b *builder) replaceAsked(d *draft) bool {
-	record, meant, vm := d.member.record(), b.meantVM(d), d.member.vm
+// decideReplace decides about a VM that a person wants replaced. It returns false when
+// nothing has to be destroyed and the worker is decided like any other.
+func (b *builder) decideReplace(d *draft) bool {
+	record, uuid, vm := d.member.record(), b.requestedVM(d), d.member.vm
 	switch {
-	case meant == "" && record.Replacing != "":
+	case uuid == "" && record.Replacing != "":
 		return false
-	case meant != "" && meant != d.Ref.UUID && record.Replacing != "":
+	case uuid != "" && uuid != d.Ref.UUID && record.Replacing != "":
 		return false
-	case meant != "" && meant != d.Ref.UUID:
+	case uuid != "" && uuid != d.Ref.UUID:
 		d.Action = plan.Keep
-		d.Reason = fmt.Sprintf("VM %s is gone; the worker is VM %s now, %s", meant, d.Ref.UUID, b.history(record))
-	case meant == "" && b.in.Request.KeepRecent && b.recent(record):
+		d.Reason = fmt.Sprintf("VM %s is gone; the worker is VM %s now, %s", uuid, d.Ref.UUID, b.history(record))
+	case uuid == "" && b.in.Request.KeepRecent && b.recent(record):
 		d.Action = plan.Keep
-		d.Reason = fmt.Sprintf("VM %s (%s) was %s: it is left alone, unless it is named", vm.ID, d.Ref.UUID, b.history(record))
+		d.Reason = fmt.Sprintf("a recent replace made VM %s (%s), %s: it is kept unless you name this VM", vm.ID, d.Ref.UUID, b.history(record))
 		d.Hint = shell.Command("gpuworker replace %s --vm %s --yes", d.Name, d.Ref.UUID)
 	default:
 		b.replace(d, fmt.Sprintf("you named it: VM %s, %s", d.Ref.UUID, b.history(record)))
@@ -85,8 +85,8 @@ func (b *builder) replaceAsked(d *draft) bool {
 	return true
 }
 
-// recent reports whether a replace made the VM less than RecentReplace ago. A
-// time that cannot be read or lies ahead counts as recent: clocks differ.
+// recent reports whether a replace made the VM less than RecentReplace seconds ago.
+// A time that is unreadable or in the future counts as recent: clocks differ.
 func (b *builder) recent(record *inventory.Record) bool {
 	if record.Replaced == "" {
 		return false
@@ -95,7 +95,7 @@ func (b *builder) recent(record *inventory.Record) bool {
 	return !known || age < plan.RecentReplace
 }
 
-// history says when the VM was made, and in place of which.
+// history says when the VM was made, and which VM it replaced.
 func (b *builder) history(record *inventory.Record) string {
 	text := "its age is not recorded"
 	if age, known := record.Age(b.in.Request.Now); known {
@@ -121,26 +121,26 @@ func ageText(seconds int) string {
 	return term.Count(max(seconds, 0), "second")
 }
 
-// replacing is the UUID of the VM in whose place a new one is made for a replace
-// that a person asked for; "" when it is made for another reason. The VM, and
-// after it the claim on its card, tell it.
+// replacing is the UUID of the VM that a new one replaces because a person asked for
+// it; "" when it is made for another reason. It is recorded in the VM, or else in the
+// claim on its card.
 func (b *builder) replacing(d *draft) string {
 	if m := d.member; m != nil && m.vm == nil && m.claim.Record.Replacing != "" {
 		return m.claim.Record.Replacing
 	}
 	switch {
-	case !b.asked(d):
+	case !b.replaceRequested(d):
 		return ""
 	case d.member != nil && d.member.record().UUID != "":
 		return d.member.record().UUID
-	case b.meantVM(d) != "":
-		return b.meantVM(d)
+	case b.requestedVM(d) != "":
+		return b.requestedVM(d)
 	}
 	return inventory.UnknownVM
 }
 
-// finishReplace adds the last act of an unfinished replace to the steps of its
-// successor.
+// finishReplace adds the last step of an unfinished replace to the steps of the new
+// VM.
 func (b *builder) finishReplace(d *draft) {
 	record := d.member.record()
 	if record.Replacing == "" || d.Undeclared || d.Action == plan.Refuse || d.Action == plan.Replace || d.Action == plan.Destroy {

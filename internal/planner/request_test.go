@@ -8,8 +8,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// What such a request is: internal/plan.
-func TestRequestsThatNoCommandMakesAreRefused(t *testing.T) {
+// Which requests are invalid is tested in package plan.
+func TestInvalidRequestsAreRefused(t *testing.T) {
 	in := lab(Observed(Host("pve1", T4("03:00"))), pool("gpu", exact("pve1", "0000:03:00.0")))
 	for _, r := range []plan.Request{{}, {Verb: plan.DeleteWorkers}, {Verb: plan.AdoptVM, Workers: []string{"gpu-1"}}} {
 		in.Request = r

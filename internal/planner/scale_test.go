@@ -11,8 +11,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/thorough"
 )
 
-// TestAPlanGrowsWithTheWorldAndNotWithItsSquare in memory and time, whatever is asked.
-func TestAPlanGrowsWithTheWorldAndNotWithItsSquare(t *testing.T) {
+// TestPlanningGrowsLinearly: time and memory grow linearly with the world, for every
+// kind of request.
+func TestPlanningGrowsLinearly(t *testing.T) {
 	if thorough.Every > 1 {
 		t.Skip("under the race detector, which takes its own time and memory")
 	}

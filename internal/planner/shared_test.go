@@ -24,7 +24,7 @@ func cardsOfOthers(n int) *inventory.Snapshot {
 	return Observed(append(parts, Host("pve1", cards...))...)
 }
 
-func TestManyReasonsAreSaidOnceForAllPoolsAndFewInEachPool(t *testing.T) {
+func TestManyReasonsArePrintedOnceAndFewInEachPool(t *testing.T) {
 	for cards, said := range map[int]int{10: 2, 11: 1} {
 		text := textOf(t, Build(lab(cardsOfOthers(cards), pool("a", model("t4", 2)), pool("b", model("t4", 2)))))
 		if got := strings.Count(text, "attached to VM 205"); got != said {
@@ -33,7 +33,7 @@ func TestManyReasonsAreSaidOnceForAllPoolsAndFewInEachPool(t *testing.T) {
 	}
 }
 
-// The names and reasons of a plan are from outside: those that are shared are cleaned
+// Names and reasons in a plan may have control characters. Shared ones are cleaned
 // like all others.
 func TestSharedReasonsAreCleaned(t *testing.T) {
 	world := Observed(Host("pve1", T4("03:00")), Template(9000, "ubuntu-22.04", "pve1"), VM(204, "vdi", "pve1").Unreadable("denied\x1b[31m"))
@@ -43,7 +43,7 @@ func TestSharedReasonsAreCleaned(t *testing.T) {
 	}
 }
 
-func TestNamesAreSuggestedForWhoMistypedAFew(t *testing.T) {
+func TestSuggestionsAreLimited(t *testing.T) {
 	in := lab(Observed(Host("pve1")), pool("w", replicas(3)))
 	var names []string
 	for n := range 12 {
@@ -59,14 +59,14 @@ func TestNamesAreSuggestedForWhoMistypedAFew(t *testing.T) {
 			suggested++
 		}
 	}
-	if len(p.Absent) != 12 || suggested != suggestions {
+	if len(p.Absent) != 12 || suggested != maxSuggestions {
 		t.Errorf("%d names are told of, %d with a suggestion: %+v", len(p.Absent), suggested, p.Absent)
 	}
 }
 
-// A plain worker that must be replaced and fits nowhere is told of its own host what
-// is free there when its own VM is gone, and of the others what all are told.
-func TestAReplacedWorkerThatFitsNowhereIsToldOfItsOwnHost(t *testing.T) {
+// When a plain worker must be replaced and fits nowhere, the refusal of its own host
+// counts the memory of its own VM as free; those of other hosts do not.
+func TestAReplacedWorkersOwnMemoryCountsAsFree(t *testing.T) {
 	big := pool("w", replicas(2), memory("64Gi"), spec(func(s *v1alpha1.WorkerPoolSpec) { s.Machine.Firmware = v1alpha1.BIOS }))
 	small := pool("w", replicas(2), memory("4Gi"))
 	world := Observed(
@@ -75,7 +75,7 @@ func TestAReplacedWorkerThatFitsNowhereIsToldOfItsOwnHost(t *testing.T) {
 		made(small, 1, 9101, "pve1", "").Running(), made(small, 2, 9102, "pve2", "").Running(),
 	)
 	p := Build(lab(world, big))
-	const on, elsewhere = "64 GiB wanted and 512 MiB kept in reserve, 8 GiB free", "64 GiB wanted and 512 MiB kept in reserve, 4 GiB free"
+	const on, elsewhere = "64 GiB needed plus 512 MiB in reserve, 8 GiB free", "64 GiB needed plus 512 MiB in reserve, 4 GiB free"
 	for name, want := range map[string][]string{
 		"w-1": {"pve1 " + on, "pve2 " + elsewhere, "pve3 " + elsewhere},
 		"w-2": {"pve1 " + elsewhere, "pve2 " + on, "pve3 " + elsewhere},

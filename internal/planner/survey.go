@@ -17,16 +17,16 @@ func workerKeyOf(pool *v1alpha1.WorkerPool, worker string) inventory.WorkerKey {
 	return inventory.WorkerKey{Worker: worker, Pool: pool.Name, KubeCluster: pool.Spec.KubeCluster}
 }
 
-// member is what there is of one worker: its VM, its claim, or both.
+// member is an existing worker: its VM, its claim, or both.
 type member struct {
 	inventory.WorkerKey
 	number   int           // of the name in its pool; 0 for any other name
 	vm       *inventory.VM // nil when there is only a claim
-	unmarked bool          // the VM is a clone that was not marked yet
-	// passed: nobody looked at the VM. It has our mark and the worker's name, so it
-	// counts as the worker where workers are counted, and nothing is decided of it.
-	passed bool
-	claim  *inventory.Claim // nil for a plain worker, or when it got lost
+	unmarked bool          // the VM is a clone that is not marked yet
+	// skipped: the VM's configuration was not read. It has our mark and the worker's
+	// name, so it counts as a worker, but nothing is decided about it.
+	skipped bool
+	claim   *inventory.Claim // nil for a plain worker, or when it got lost
 
 	host string      // of the card, else of the VM
 	card pci.CardRef // zero for a plain worker
@@ -42,7 +42,7 @@ func (m *member) record() *inventory.Record {
 	return &m.claim.Record
 }
 
-// survey is the observed world in the words of workers.
+// survey is the observed world, sorted by workers.
 type survey struct {
 	world     *inventory.Snapshot
 	documents *documents
@@ -50,15 +50,15 @@ type survey struct {
 	order     []*member // by pool, number and name
 	ofPool    map[poolKey][]*member
 
-	claimed map[string]*member // who claims a VM number; the first of several
-	byName  *names             // nil until somebody asks
+	claimed map[string]*member // by claimed VM number; the first of several
+	byName  *names             // nil until it is needed
 }
 
 func look(world *inventory.Snapshot, documents *documents) *survey {
 	s := &survey{world: world, documents: documents, members: map[inventory.WorkerKey]*member{}, ofPool: map[poolKey][]*member{}, claimed: map[string]*member{}}
 	s.addVMs()
 	s.addClaims()
-	s.addPassed(documents)
+	s.addSkipped(documents)
 	for _, m := range s.members {
 		m.settle()
 		s.order = append(s.order, m)
@@ -79,7 +79,7 @@ func look(world *inventory.Snapshot, documents *documents) *survey {
 	return s
 }
 
-// compareNumbers puts workers with an odd name last.
+// compareNumbers puts workers without a number last.
 func compareNumbers(a, b int) int {
 	if a == 0 || b == 0 {
 		return cmp.Compare(b, a)
@@ -104,8 +104,8 @@ func (s *survey) addVMs() {
 	}
 }
 
-// addClaims takes all claims but those that are being given back, whose worker
-// is gone, and those whose record must not be believed.
+// addClaims adds all claims except those that are being released, whose worker is
+// gone, and those with an unusable record.
 func (s *survey) addClaims() {
 	for i := range s.world.Claims {
 		claim := &s.world.Claims[i]
@@ -116,16 +116,16 @@ func (s *survey) addClaims() {
 	}
 }
 
-// addPassed takes the VMs with our mark that nobody looked at for the workers that
-// they are by their claims or names.
-func (s *survey) addPassed(documents *documents) {
+// addSkipped adds the VMs with our mark that were not read, as the workers that their
+// claims or names say.
+func (s *survey) addSkipped(documents *documents) {
 	claimed := map[string]*inventory.Claim{}
 	for i := range s.world.Claims {
 		claimed[s.world.Claims[i].Record.VM] = &s.world.Claims[i]
 	}
 	for i := range s.world.VMs {
 		vm := &s.world.VMs[i]
-		if !vm.Passed || !slices.Contains(vm.Tags, inventory.OwnerTag) {
+		if !vm.Skipped || !slices.Contains(vm.Tags, inventory.OwnerTag) {
 			continue
 		}
 		record := inventory.Record{WorkerKey: inventory.WorkerKey{Worker: vm.Name}, VM: vm.ID}
@@ -139,7 +139,7 @@ func (s *survey) addPassed(documents *documents) {
 		if m := s.member(record.WorkerKey); len(m.extraVMs) == 0 {
 			ghost := *vm
 			ghost.Record = &record
-			m.extraVMs, m.passed = []*inventory.VM{&ghost}, true
+			m.extraVMs, m.skipped = []*inventory.VM{&ghost}, true
 		}
 	}
 }
@@ -151,9 +151,8 @@ func (m *member) claims() []*inventory.Claim {
 	return append([]*inventory.Claim{m.claim}, m.extraClaims...)
 }
 
-// settle chooses the VM and the claim that are the worker, when there are more
-// than one: the VM that a claim names, else one that runs, else one that is
-// marked, else the lowest number.
+// settle chooses the VM and the claim of the worker when there are several: the VM
+// that a claim names, else a running one, else a marked one, else the lowest number.
 func (m *member) settle() {
 	slices.SortFunc(m.extraVMs, func(a, b *inventory.VM) int {
 		return cmp.Or(
@@ -184,9 +183,9 @@ func (m *member) hasClaimFor(vm *inventory.VM) bool {
 	return slices.ContainsFunc(m.extraClaims, func(c *inventory.Claim) bool { return isFor(c, vm) })
 }
 
-// isFor reports whether a claim of a worker is for this VM of it.
+// isFor reports whether a claim of a worker is for this VM.
 func isFor(c *inventory.Claim, vm *inventory.VM) bool {
-	if c.Record.VM == "" { // nobody knew the identifier when the record was written
+	if c.Record.VM == "" { // the identifier was not known when the record was written
 		return c.Record.UUID == vm.UUID
 	}
 	return c.Record.VM == vm.ID
@@ -207,14 +206,14 @@ func truesFirst(a, b bool) int {
 	return 1
 }
 
-// cardSeen is the worker's card: as claimed, else as noted in the VM, else as attached;
-// zero for a plain worker.
+// cardSeen is the worker's card: from its claim, else from the VM's record, else from
+// the VM's configuration; zero for a plain worker.
 func (m *member) cardSeen() pci.CardRef {
 	if m.claim != nil {
 		return m.claim.Card
 	}
-	if noted := m.vm.Record.Card; !noted.IsZero() {
-		return pci.CardRef{Host: cmp.Or(noted.Host, m.vm.Home()), Slot: noted.Slot}
+	if recorded := m.vm.Record.Card; !recorded.IsZero() {
+		return pci.CardRef{Host: cmp.Or(recorded.Host, m.vm.Home()), Slot: recorded.Slot}
 	}
 	if card := m.vm.Machine.Card; card != nil {
 		return card.Ref
@@ -222,7 +221,7 @@ func (m *member) cardSeen() pci.CardRef {
 	return pci.CardRef{}
 }
 
-// holder is the worker as package place knows it.
+// holder is the worker for package place.
 func (m *member) holder() place.Holder {
 	holder := place.Holder{WorkerKey: m.WorkerKey}
 	if m.vm != nil {
@@ -231,14 +230,14 @@ func (m *member) holder() place.Holder {
 	return holder
 }
 
-// isClone reports whether the VM is a clone that is being made, or should be.
+// isClone reports whether the VM is an unfinished clone, running or dead.
 func isClone(vm *inventory.VM) bool {
 	return vm != nil && (vm.State == inventory.Cloning || vm.State == inventory.CloneDead)
 }
 
-// clones reports the clones that are being made and do not show whose they are:
-// those whose identifier may be ours or that a claim names. running is the
-// identifier of one that nobody claimed; "" for none.
+// clones reports unfinished clones without a name that may be ours, by their
+// identifier or by a claim. running is the identifier of a running clone that no
+// claim names; "" for none.
 func (s *survey) clones() (findings []finding.Finding, running string) {
 	for i := range s.world.VMs {
 		vm := &s.world.VMs[i]
@@ -257,17 +256,17 @@ func (s *survey) clones() (findings []finding.Finding, running string) {
 	return findings, running
 }
 
-// StuckClone is the finding of a clone whose task died: only a person can take
-// its lock away: no call of the API unlocks.
+// StuckClone is the finding of a clone whose task died. Only a person can remove its
+// lock: no call of the API does.
 func StuckClone(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
 	return vmFinding(world, vm, finding.VMCloneStuck, finding.Fail).
-		WithReason(fmt.Sprintf("VM %s is locked by a clone that no task works on any more; its number is not used again", vm.ID)).
+		WithReason(fmt.Sprintf("VM %s is locked by a clone whose task is gone; its number is not used again", vm.ID)).
 		WithFix(world.AdviseVM(inventory.RemoveClone, vm))
 }
 
 func runningClone(world *inventory.Snapshot, vm *inventory.VM) finding.Finding {
 	return vmFinding(world, vm, finding.VMCloneRunning, finding.Info).
-		WithReason(fmt.Sprintf("VM %s is being cloned by an earlier run or another engine; its name cannot be seen before it is done", vm.ID)).
+		WithReason(fmt.Sprintf("VM %s is being cloned by an earlier run or another engine; its name is visible only when the clone is done", vm.ID)).
 		WithFix("apply waits for it")
 }
 
@@ -281,20 +280,20 @@ func (s *survey) duplicates() []finding.Finding {
 	for _, m := range s.order {
 		for _, vm := range m.extraVMs {
 			findings = append(findings, vmFinding(s.world, vm, finding.VMDuplicate, finding.Fail).
-				WithReason(fmt.Sprintf("VM %s on %s is worker %s too, which VM %s on %s is", vm.ID, vm.Home(), m.Worker, m.vm.ID, m.vm.Home())).
+				WithReason(fmt.Sprintf("VM %s on %s is a second VM of worker %s, which is VM %s on %s", vm.ID, vm.Home(), m.Worker, m.vm.ID, m.vm.Home())).
 				WithFix(s.world.AdviseVM(inventory.RemoveDuplicate, vm)))
 		}
 		for _, claim := range m.extraClaims {
 			where := fault.Place{Hypervisor: s.world.Hypervisor, Host: claim.Card.Host, Card: claim.Card.BDF(), Worker: m.Worker}
 			findings = append(findings, finding.New(finding.CardClaimed, finding.Info, where).
-				WithReason(fmt.Sprintf("claimed for worker %s, which has %s", m.Worker, m.card)).
+				WithReason(fmt.Sprintf("claimed for worker %s, which already has card %s", m.Worker, m.card)).
 				WithFix("gpuworker orphans --release gives it back"))
 		}
 	}
 	return findings
 }
 
-// await notes which clone under way the worker has to wait for.
+// await notes which running clone the worker has to wait for.
 func (d *draft) await(vm *inventory.VM) {
 	d.Awaits = &inventory.VMRef{Host: vm.Host, ID: vm.ID, Name: vm.Name, UUID: vm.UUID}
 }

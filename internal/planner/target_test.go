@@ -8,9 +8,9 @@ import (
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 )
 
-// TestAClonesStorageIsNamedWithItsHostUnlessHostsShareIt: so many clones may write to
-// it at once, those of all hosts that share it.
-func TestAClonesStorageIsNamedWithItsHostUnlessHostsShareIt(t *testing.T) {
+// TestTheTargetStorageOfACloneHasAHostUnlessShared: the number of clones that write
+// to one storage at once is limited, over all hosts that share it.
+func TestTheTargetStorageOfACloneHasAHostUnlessShared(t *testing.T) {
 	onNAS := Template(9000, "ubuntu-22.04", "pve1").Change(func(vm *inventory.VM) { vm.Machine.Storage = "nas" })
 	for name, tt := range map[string]struct {
 		template      *VMBuilder

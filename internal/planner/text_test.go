@@ -10,8 +10,8 @@ import (
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 )
 
-// homelab is the world of the sketches: three hosts, five cards, somebody
-// else's VM on one of them, and a host without IOMMU.
+// homelab is a small world: three hosts, five cards, one of them held by a foreign
+// VM, and a host without IOMMU.
 func homelab(more ...Part) *inventory.Snapshot {
 	parts := []Part{
 		Host("pve1", T4("03:00").Group(14), RTX3090("41:00").Group(27), NIC("42:00").Group(27)),

@@ -9,10 +9,10 @@ import (
 	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
-// mostBytes is how many bytes may be allocated in total for a plan of 5,000 workers.
-const mostBytes = 300 << 20
+// maxBytes is the limit for bytes allocated in total for a plan of 5,000 workers.
+const maxBytes = 300 << 20
 
-// cost is what something takes: the least of several runs.
+// cost is the cost of a function: the minimum of several runs.
 type cost struct {
 	objects, bytes, processor float64
 }
@@ -32,7 +32,7 @@ func (c cost) orLess(other cost) cost {
 	return cost{min(c.objects, other.objects), min(c.bytes, other.bytes), min(c.processor, other.processor)}
 }
 
-// processorTime is that of the program: what else the machine does is not in it.
+// processorTime is the processor time of this process only.
 func processorTime() time.Duration {
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
@@ -41,8 +41,8 @@ func processorTime() time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
-// Bench measures something, its processor time too: on a machine that does other things
-// besides, that is the figure to look at.
+// Bench measures a function, with its processor time, which is the more reliable
+// figure on a busy machine.
 func Bench(b *testing.B, do func()) {
 	b.Helper()
 	b.ReportAllocs()
@@ -54,11 +54,11 @@ func Bench(b *testing.B, do func()) {
 }
 
 // GrowsWithTheWorld fails when ten times the workers take much more than ten times the
-// memory and processor time: with the square, it would be a hundred times. Both times
-// are of one run of the test; they are measured again and again while they are over a
-// bound that is far from what should be, but a square that costs as much as the rest
-// is over it. The first of the worlds is measured up to 5,000 workers, which must not
-// take more than mostBytes; the others are smaller, so that all of them take some seconds.
+// memory and processor time; quadratic growth would take a hundred times. The ratio is
+// of two measurements in the same process, which are repeated while it is over a
+// generous limit; quadratic growth stays over it. The first of the worlds is measured
+// with 5,000 workers, which must not allocate more than maxBytes; the others are
+// smaller, so that all of them together take only some seconds.
 func GrowsWithTheWorld(t *testing.T, large Large, do func(planner.Input)) {
 	t.Helper()
 	const times, moreMemory, moreTime = 10, 15.0, 25.0
@@ -83,7 +83,7 @@ func GrowsWithTheWorld(t *testing.T, large Large, do func(planner.Input)) {
 	ratio("objects", few.objects, many.objects, moreMemory)
 	ratio("memory", few.bytes, many.bytes, moreMemory)
 	ratio("processor time", few.processor, many.processor, moreTime)
-	if many.bytes > mostBytes {
-		t.Errorf("%d workers take %.0f MiB, and %d may be", times*workers, many.bytes/(1<<20), mostBytes>>20)
+	if many.bytes > maxBytes {
+		t.Errorf("%d workers take %.0f MiB, the limit is %d MiB", times*workers, many.bytes/(1<<20), maxBytes>>20)
 	}
 }

@@ -1,5 +1,5 @@
-// Package plantest makes large worlds and what is asked of them, for benchmarks and
-// for tests of how time and memory grow.
+// Package plantest makes large worlds and requests for them, for benchmarks and for
+// tests of how time and memory grow.
 package plantest
 
 import (
@@ -13,24 +13,24 @@ import (
 	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
-// Fleet is a large world and its documents: hosts with 25 cards each, each of which
-// a GPU worker has or is to have, and among them plain workers and VMs of others.
+// Fleet is a large world and its documents: hosts with 25 cards each, one declared GPU
+// worker for each card, and some plain workers and foreign VMs.
 type Fleet struct {
-	Workers int    // workers that are declared, beside a few plain ones
-	Pools   int    // that they are of, in equal parts; 0 is one
-	Every   int    // one of so many of them is there; 0 is each
-	Held    bool   // VMs of others have all cards, and none of them is there
-	Model   string // that the pools ask for; "" is that of all cards
+	Workers int    // number of declared workers, without the plain ones
+	Pools   int    // number of their pools, of equal size; 0 means one
+	Every   int    // only every n-th worker exists; 0 means all
+	Held    bool   // foreign VMs hold all cards, and no GPU worker exists
+	Model   string // the declared model; "" is that of all cards
 	Named   bool   // the pools name each card by its address
 	Plain   bool   // the workers have no GPU
 
-	Template string // of the pools; "" is the one that is there
+	Template string // the declared template; "" is the existing one
 }
 
 // The rest of a fleet follows from its number of GPU workers.
 const (
 	cardsOfHost = 25
-	eachPlain   = 10 // to so many GPU workers comes one plain worker
+	eachPlain   = 10 // number of GPU workers for each plain worker
 
 	firstOther    = 1000 // identifiers
 	firstTemplate = 90000
@@ -41,7 +41,7 @@ const (
 	kubeCluster = "rke2-lab"
 )
 
-// Input is what plans of the fleet are made from.
+// Input is the planner's input for the fleet.
 func (f Fleet) Input() planner.Input {
 	d := &v1alpha1.Documents{Hypervisors: []v1alpha1.Hypervisor{{Spec: v1alpha1.HypervisorSpec{Proxmox: &v1alpha1.Proxmox{}}}}}
 	d.Hypervisors[0].Name = "lab"
@@ -81,7 +81,7 @@ func (f Fleet) requests(first, end int) []v1alpha1.GPURequest {
 	return requests
 }
 
-// poolOf is the pool that the n-th worker is of, and its number there.
+// poolOf is the pool of the n-th worker, and the worker's number in it.
 func (f Fleet) poolOf(n int) (pool string, number int) {
 	return fmt.Sprintf("gpu-%d", n/f.poolSize()), n%f.poolSize() + 1
 }
@@ -103,7 +103,7 @@ func (f Fleet) observed() *inventory.Snapshot {
 	return s
 }
 
-// host is one host and all that is on it.
+// host is one host with its VMs and claims.
 func (f Fleet) host(h int) []inventorytest.Part {
 	name := hostName(h)
 	var cards []*inventorytest.CardBuilder
@@ -136,8 +136,7 @@ func (f Fleet) worker(n int, host string) []inventorytest.Part {
 	}
 }
 
-// asDeclared is a worker that runs, as a pool declares it that says no more than it
-// must.
+// asDeclared is a running worker as declared by a pool with default values.
 func asDeclared(vm *inventorytest.VMBuilder, pool string, lifecycle v1alpha1.Lifecycle) *inventorytest.VMBuilder {
 	return vm.Ours(pool, kubeCluster, string(lifecycle)).Running().Machine(func(m *inventory.Machine) {
 		m.Cores, m.MemoryMiB, m.Firmware = 4, 8192, inventory.FirmwareUEFI

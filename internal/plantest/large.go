@@ -9,20 +9,20 @@ import (
 	"github.com/gpuworker/gpuworker/internal/planner"
 )
 
-// Large is something that is asked of a large world.
+// Large is a request for a large world.
 type Large struct {
 	Name  string
 	Input func(workers int) planner.Input
-	// Acts counts the workers that the plan is about, Should how many these are:
-	// whoever measures checks that the plan is the one that is meant.
+	// Acts counts the workers that a plan is about, Should is the expected number: a
+	// measurement first checks that it measures the right plan.
 	Acts   func(plan.Summary) int
 	Should func(workers int) int
 }
 
-// Larges are the plans that are measured, each of n workers.
+// Larges are all requests that are measured, for n workers each.
 func Larges() []Large { return append(Worlds(), named()...) }
 
-// Worlds are those of them that name no worker: for reports on a world.
+// Worlds are the requests that name no worker.
 func Worlds() []Large {
 	fleet := func(f Fleet) func(int) planner.Input {
 		return func(n int) planner.Input {
@@ -54,7 +54,7 @@ func Worlds() []Large {
 	}
 }
 
-// Reports are the worlds of which most is to be told.
+// Reports are the worlds with the longest reports.
 func Reports() []Large {
 	return slices.DeleteFunc(Worlds(), func(l Large) bool {
 		return !slices.Contains([]string{"nothing to do", "half missing, 50 pools", "all refused, 50 pools", "all refused, each card named", "undeclared, a pool each"}, l.Name)
@@ -80,7 +80,7 @@ func plainOnly(in planner.Input) planner.Input {
 	return in
 }
 
-// byName asks for something with the first workers of a fleet that is all there.
+// byName is a request for the first workers of a fleet that exists completely.
 func byName(workers int, verb plan.Verb, some int) planner.Input {
 	in := Fleet{Workers: workers}.Input()
 	in.Request = plan.Request{Verb: verb}
@@ -90,7 +90,7 @@ func byName(workers int, verb plan.Verb, some int) planner.Input {
 	return in
 }
 
-// gone deletes workers that nothing declares and of which nothing is there.
+// gone is a request to delete workers that do not exist and are not declared.
 func gone(workers int) planner.Input {
 	in := plainOnly(Fleet{Workers: workers}.Input())
 	in.Request = plan.Request{Verb: plan.DeleteWorkers}
@@ -100,7 +100,7 @@ func gone(workers int) planner.Input {
 	return in
 }
 
-// Plan makes the plan, and fails when it is another one than is meant.
+// Plan makes the plan, and fails the test when it is not the expected one.
 func (l Large) Plan(t testing.TB, in planner.Input, workers int) *plan.Plan {
 	t.Helper()
 	p, err := planner.Make(in)
@@ -108,7 +108,7 @@ func (l Large) Plan(t testing.TB, in planner.Input, workers int) *plan.Plan {
 		t.Fatal(err)
 	}
 	if got, expected := l.Acts(p.Summary()), l.Should(workers); got != expected {
-		t.Fatalf("%s of %d: it is about %d workers, not %d: %+v", l.Name, workers, got, expected, p.Summary())
+		t.Fatalf("%s of %d: the plan is about %d workers, not %d: %+v", l.Name, workers, got, expected, p.Summary())
 	}
 	return p
 }

@@ -249,7 +249,7 @@ func believed(name string, mapping pve.Mapping, note inventory.Note, hosts []inv
 		Card: note.Record.Card, Register: name, Record: note.Record, Releasing: note.Has(wordReleasing),
 	}
 	for i := range hosts {
-		if hosts[i].Name == claim.Card.Host && hosts[i].Online && !hosts[i].Passed {
+		if hosts[i].Name == claim.Card.Host && hosts[i].Online && !hosts[i].Skipped {
 			claim.Stale = staleness(mapping, claim.Card.Host, hosts[i].Device(claim.Card.Slot))
 		}
 	}

@@ -82,7 +82,7 @@ func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, sco
 	}
 	ask := func(g *errgroup.Group, gctx context.Context) {
 		for i := range s.Hosts {
-			if host := &s.Hosts[i]; host.Online && !host.Passed {
+			if host := &s.Hosts[i]; host.Online && !host.Skipped {
 				g.Go(func() error { return b.observeHost(gctx, host, scope) })
 			}
 		}
@@ -126,7 +126,7 @@ func passHosts(s *inventory.Snapshot, only *hypervisor.Extent, claims []inventor
 	}
 	for i := range s.Hosts {
 		if host := &s.Hosts[i]; !asked[host.Name] {
-			host.Passed = true
+			host.Skipped = true
 			host.Gaps = []inventory.Gap{{What: "PCI devices", Why: "nobody asked about this host"}}
 		}
 	}

@@ -29,7 +29,7 @@ func (b *Backend) observeVMs(ctx context.Context, s *inventory.Snapshot, scope h
 			continue
 		}
 		found[i] = listed(r)
-		found[i].Passed = true
+		found[i].Skipped = true
 	}
 	err := spread(ctx, read, func(i int) string { return vms[i].Node }, func(ctx context.Context, i int) (err error) {
 		found[i], err = b.observeVM(ctx, s, vms[i], known)
@@ -85,7 +85,7 @@ func asked(s *inventory.Snapshot, only *hypervisor.Extent) func(pve.Resource) bo
 	}
 	passed := map[string]bool{}
 	for i := range s.Hosts {
-		passed[s.Hosts[i].Name] = s.Hosts[i].Passed
+		passed[s.Hosts[i].Name] = s.Hosts[i].Skipped
 	}
 	return func(r pve.Resource) bool {
 		return named[r.Name] || theirs[idOf(r.VMID)] || r.Status == "unknown" || r.Name == "" ||

@@ -9,7 +9,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// conditions writes all conditions of a worker, from the bottom.
+// conditions makes all conditions of a worker, in order.
 func (s *subject) conditions() []Condition {
 	all := []Condition{s.declared()}
 	gpu := !s.worker.Card.IsZero()
@@ -23,43 +23,43 @@ func (s *subject) conditions() []Condition {
 	return append(all, s.powered(), s.agentReady(), s.asDeclared())
 }
 
-// say makes a condition that is True or False, with a reason for each.
-func say(kind string, holds bool, yes, no, message string) Condition {
+// condition makes a condition that is True or False, with a reason for either.
+func condition(kind string, holds bool, trueReason, falseReason, message string) Condition {
 	if holds {
-		return Condition{Type: kind, Status: True, Reason: yes, Message: message}
+		return Condition{Type: kind, Status: True, Reason: trueReason, Message: message}
 	}
-	return Condition{Type: kind, Status: False, Reason: no, Message: message}
+	return Condition{Type: kind, Status: False, Reason: falseReason, Message: message}
 }
 
 func (s *subject) declared() Condition {
-	return say(Declared, !s.worker.Undeclared, "InDocuments", "NotInDocuments", "")
+	return condition(Declared, !s.worker.Undeclared, "InDocuments", "NotInDocuments", "")
 }
 
 func (s *subject) claimed() Condition {
 	switch {
 	case s.claim == nil:
-		return say(Claimed, false, "", "NoClaim", "the card is not reserved for it")
+		return condition(Claimed, false, "", "NoClaim", "the card is not claimed for it")
 	case s.claim.Releasing:
-		return say(Claimed, false, "", "Releasing", "the card is being given back")
+		return condition(Claimed, false, "", "Releasing", "the card is being released")
 	case s.claim.Stale != "":
-		return say(Claimed, true, "Stale", "", s.claim.Stale)
+		return condition(Claimed, true, "Stale", "", s.claim.Stale)
 	}
-	return say(Claimed, true, "Claimed", "", "register "+s.claim.Register)
+	return condition(Claimed, true, "Claimed", "", "register "+s.claim.Register)
 }
 
 func (s *subject) created() Condition {
 	switch {
 	case s.vm == nil && s.worker.Action == plan.Refuse:
-		return say(Created, false, "", "Refused", s.refused)
+		return condition(Created, false, "", "Refused", s.refused)
 	case s.vm == nil && s.worker.Action == plan.Wait:
-		return say(Created, false, "", "Cloning", s.worker.Reason)
+		return condition(Created, false, "", "Cloning", s.worker.Reason)
 	case s.vm == nil:
-		return say(Created, false, "", "NoVM", "")
+		return condition(Created, false, "", "NoVM", "")
 	}
 	if ownership, _ := s.vm.Ownership(); ownership == inventory.Unmarked {
-		return say(Created, false, "", "NotMarked", fmt.Sprintf("VM %s is cloned and not marked as ours yet", s.vm.ID))
+		return condition(Created, false, "", "NotMarked", fmt.Sprintf("VM %s is cloned, but not marked as ours yet", s.vm.ID))
 	}
-	return say(Created, true, "VMFound", "", fmt.Sprintf("VM %s on %s", s.vm.ID, s.vm.Home()))
+	return condition(Created, true, "VMFound", "", fmt.Sprintf("VM %s on %s", s.vm.ID, s.vm.Home()))
 }
 
 func (s *subject) attached() Condition {
@@ -70,12 +70,12 @@ func (s *subject) attached() Condition {
 		switch {
 		case !slices.Contains(a.Cards, s.worker.Card) || a.Leaving:
 		case a.Pending && s.vm.Running:
-			return say(Attached, false, "", "Pending", a.Key+" takes effect at the next stop and start")
+			return condition(Attached, false, "", "Pending", a.Key+" takes effect at the next stop and start")
 		default:
-			return say(Attached, true, "InConfiguration", "", a.Key)
+			return condition(Attached, true, "InConfiguration", "", a.Key)
 		}
 	}
-	return say(Attached, false, "", "NotAttached", "")
+	return condition(Attached, false, "", "NotAttached", "")
 }
 
 func (s *subject) powered() Condition {
@@ -83,9 +83,9 @@ func (s *subject) powered() Condition {
 	case s.vm == nil:
 		return notEvaluated(Powered)
 	case !s.vm.Running && s.vm.Parked():
-		return say(Powered, false, "", "Parked", "stopped on purpose")
+		return condition(Powered, false, "", "Parked", "stopped on purpose")
 	}
-	return say(Powered, s.vm.Running, "VMRunning", "VMStopped", "")
+	return condition(Powered, s.vm.Running, "VMRunning", "VMStopped", "")
 }
 
 func (s *subject) agentReady() Condition {
@@ -93,9 +93,9 @@ func (s *subject) agentReady() Condition {
 	case s.vm == nil || !s.vm.Running:
 		return notEvaluated(AgentReady)
 	case s.vm.Agent == inventory.On:
-		return say(AgentReady, true, "Answers", "", strings.Join(s.vm.Addresses, ", "))
+		return condition(AgentReady, true, "Answers", "", strings.Join(s.vm.Addresses, ", "))
 	case s.vm.Agent == inventory.Off:
-		return say(AgentReady, false, "", "NoAnswer", "the guest agent does not answer; the template needs qemu-guest-agent")
+		return condition(AgentReady, false, "", "NoAnswer", "the guest agent does not answer; the template needs qemu-guest-agent")
 	}
 	return Condition{Type: AgentReady, Status: Unknown, Reason: "NotAsked"}
 }
@@ -104,7 +104,7 @@ func (s *subject) asDeclared() Condition {
 	if s.worker.Undeclared {
 		return Condition{Type: AsDeclared, Status: Unknown, Reason: "NotDeclared"}
 	}
-	return say(AsDeclared, s.worker.Action == plan.Keep, "NothingDiffers", conditionReason(s.worker.Action), s.note())
+	return condition(AsDeclared, s.worker.Action == plan.Keep, "NothingDiffers", conditionReason(s.worker.Action), s.note())
 }
 
 // conditionReason is the action as one word: "Restart".

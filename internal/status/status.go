@@ -13,25 +13,25 @@ import (
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
-// State is how a worker is, in one word or two.
+// State is the state of a worker.
 type State string
 
 // The states.
 const (
 	Running    State = "Running"
 	Parked     State = "Parked"     // stopped on purpose
-	Stopped    State = "Stopped"    // stopped, and should run
+	Stopped    State = "Stopped"    // stopped, but should run
 	Incomplete State = "Incomplete" // an earlier run did not finish
 	Cloning    State = "Cloning"    // by an earlier run or another engine
-	Missing    State = "Missing"    // declared, and nothing is there
-	Refused    State = "Refused"    // declared, nothing is there, and it cannot be made
-	ClaimOnly  State = "ClaimOnly"  // nothing but a claim is left
+	Missing    State = "Missing"    // declared, without VM and claim
+	Refused    State = "Refused"    // declared, without a VM, and it cannot be made
+	ClaimOnly  State = "ClaimOnly"  // not declared, and only its claim is left
 )
 
-// Row is one worker, declared or ours or both.
+// Row is one worker, declared or existing or both.
 type Row struct {
 	Pool        string `json:"pool"`
-	KubeCluster string `json:"kubeCluster,omitempty"` // "" when it joins nothing
+	KubeCluster string `json:"kubeCluster,omitempty"` // "" when it joins none
 	Lifecycle   string `json:"lifecycle"`
 	Worker      string `json:"worker"`
 	State       State  `json:"state"`
@@ -46,24 +46,23 @@ type Row struct {
 	// Networks are the network cards of the VM, with their MACs.
 	Networks []inventory.NIC `json:"networks,omitempty"`
 
-	// Note says in a few words what is not as it should be; "" when all is well.
+	// Note says in a few words what is wrong; "" when nothing is.
 	Note string `json:"note,omitempty"`
-	// Next is the command that helps; "" when there is nothing to do.
+	// Next is the next command to run; "" when there is nothing to do.
 	Next string `json:"next,omitempty"`
 
 	Conditions []Condition `json:"conditions"`
 }
 
-// Condition is one thing that holds, does not, or is not known, in the form of
-// Kubernetes.
+// Condition is a condition in the form of Kubernetes.
 type Condition struct {
 	Type    string `json:"type"`
 	Status  Status `json:"status"`
-	Reason  string `json:"reason"` // one word, for machines
+	Reason  string `json:"reason"` // one word, for programs
 	Message string `json:"message,omitempty"`
 }
 
-// Status is what is known of a condition.
+// Status is the status of a condition.
 type Status string
 
 // The statuses, as Kubernetes writes them.
@@ -73,32 +72,32 @@ const (
 	Unknown Status = "Unknown"
 )
 
-// The types of conditions, from the bottom. What is above one that is not True
-// was not evaluated, or does not hold either.
+// The types of conditions, in order. When one of them is not True, the later ones are
+// not evaluated or are not True either.
 const (
-	Declared   = "Declared"   // a document asks for the worker
-	Claimed    = "Claimed"    // its card is reserved for it; GPU workers only
+	Declared   = "Declared"   // a document declares the worker
+	Claimed    = "Claimed"    // its card is claimed for it; GPU workers only
 	Created    = "Created"    // it has a VM that is proven to be ours
-	Attached   = "Attached"   // its card is in the VM; GPU workers only
+	Attached   = "Attached"   // its card is attached to the VM; GPU workers only
 	Powered    = "Running"    // the VM runs
 	AgentReady = "AgentReady" // the guest agent answers
 	AsDeclared = "AsDeclared" // nothing differs from the document
 )
 
-// Report says how every worker is that is declared or ours: those of declared
-// pools in the order of the documents, then those that no document declares.
+// Report reports all workers that are declared or ours: those of declared pools in the
+// order of the documents, then the undeclared ones.
 func Report(in planner.Input) []Row {
 	in.Request = plan.Request{Verb: plan.ApplyDocuments}
 	declared, orphans := planner.Overview(in)
 	var rows []Row
-	told, reasons := map[rowKey]bool{}, refusals{}
+	reported, reasons := map[rowKey]bool{}, refusals{}
 	for _, p := range []*plan.Plan{declared, orphans} {
 		for i := range p.Pools {
 			pool := &p.Pools[i]
 			for j := range pool.Workers {
 				row := reasons.rowOf(in.Snapshot, pool, &pool.Workers[j])
-				if key := row.key(); !told[key] {
-					told[key] = true
+				if key := row.key(); !reported[key] {
+					reported[key] = true
 					rows = append(rows, row)
 				}
 			}
@@ -107,21 +106,21 @@ func Report(in planner.Input) []Row {
 	return rows
 }
 
-// rowKey tells workers and VMs apart: there is one row for each.
+// rowKey identifies a row: there is one for each worker and VM.
 type rowKey struct{ pool, kubeCluster, worker, vm string }
 
 func (r *Row) key() rowKey { return rowKey{r.Pool, r.KubeCluster, r.Worker, r.VM} }
 
-// refusals are the words for the reasons why workers are refused. Workers that ask
-// for the same may share thousands of reasons: one for each card of a large world.
-type refusals map[*finding.Finding]string // by the first of them
+// refusals caches the text for each list of refusals. Workers with the same
+// requirements may share a list of thousands: one for each card of a large world.
+type refusals map[*finding.Finding]string // by the first finding of the list
 
 func (r refusals) of(w *plan.Worker) string {
 	if len(w.Refusals) == 0 {
 		return ""
 	}
 	first := &w.Refusals[0]
-	if _, told := r[first]; !told {
+	if _, known := r[first]; !known {
 		r[first] = firstProblem(w.Refusals)
 	}
 	return r[first]
@@ -130,8 +129,8 @@ func (r refusals) of(w *plan.Worker) string {
 // subject is one worker while its row is made.
 type subject struct {
 	worker  *plan.Worker
-	refused string        // why
-	vm      *inventory.VM // proven to be ours, or our unmarked clone; else nil
+	refused string        // why it is refused
+	vm      *inventory.VM // a VM that is proven to be ours, or our unmarked clone; else nil
 	claim   *inventory.Claim
 }
 
@@ -151,7 +150,7 @@ func (r refusals) rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Work
 	}
 	if s.vm != nil || s.claim != nil {
 		row.Host, row.VM, row.Model = w.Host, w.VM, w.Model
-		if w.Ref != nil { // a worker that is going to be replaced: where it is, not where it will be
+		if w.Ref != nil { // for a worker that will be replaced, the present place
 			row.Host, row.VM, row.UUID = cmp.Or(w.Ref.Host, w.Host), w.Ref.ID, w.Ref.UUID
 		}
 		row.Card = w.Card
@@ -184,7 +183,7 @@ func (s *subject) state() State {
 	return Stopped
 }
 
-// note says what is not as it should be.
+// note says what is wrong.
 func (s *subject) note() string {
 	w := s.worker
 	switch {
@@ -203,7 +202,7 @@ func (s *subject) note() string {
 	case w.Action == plan.Create && s.claim == nil:
 		return "not made yet"
 	case w.Action == plan.Create:
-		return "only its claim on the card is there"
+		return "it has a claim on the card, but no VM yet"
 	}
 	return w.Reason
 }
@@ -225,7 +224,7 @@ func firstProblem(findings []finding.Finding) string {
 	return text
 }
 
-// next is the command that helps.
+// next is the next command to run.
 func (s *subject) next() string {
 	w := s.worker
 	switch {

@@ -102,7 +102,7 @@ func TestReport(t *testing.T) {
 			"gpu/gpu-1 Incomplete pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | left incomplete by an earlier run → gpuworker apply",
 			"Declared Claimed !Created(NotMarked) !Attached(NotAttached) !Running(VMStopped) ?AgentReady(NotEvaluated) !AsDeclared(Finish)"},
 		{"is claimed and not cloned", documents(lab(claimed()), one),
-			"gpu/gpu-1 Incomplete pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | only its claim on the card is there → gpuworker apply",
+			"gpu/gpu-1 Incomplete pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | it has a claim on the card, but no VM yet → gpuworker apply",
 			"Declared Claimed !Created(NoVM) ?Attached(NotEvaluated) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) !AsDeclared(Create)"},
 		{"is being cloned", documents(lab(claimed(), InFlight(9100, "pve1")), one),
 			"gpu/gpu-1 Cloning pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | VM 9100 is being cloned for it by an earlier run or another engine; apply waits for it → gpuworker apply",

@@ -14,8 +14,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// Wire carries one request to the hypervisor: it calls do, or does not, and
-// returns an error when the answer is lost. write says whether the request changes
+// Wire handles one request to the hypervisor: it calls do, or loses the request, and
+// returns an error when the answer is lost. write reports whether the request changes
 // something.
 type Wire func(write bool, do func() error) error
 
@@ -29,8 +29,8 @@ type Backend struct {
 
 var _ hypervisor.Backend = (*Backend)(nil)
 
-// Open connects to the world. A nil wire loses nothing. chance is from 0 to 1 and
-// makes pauses random; nil is the default source.
+// Open connects to the world. A nil wire loses nothing. chance returns numbers from 0
+// to 1 for random pauses; nil is the default source.
 func (w *World) Open(name string, wire Wire, chance func() float64) *Backend {
 	if wire == nil {
 		wire = func(_ bool, do func() error) error { return do() }
@@ -49,7 +49,7 @@ func (b *Backend) Capabilities() inventory.Capabilities {
 	}
 }
 
-// errLost is a request of which nobody knows whether it arrived.
+// errLost is the error of a request that may or may not have arrived.
 var errLost = answer(fault.Unavailable, "the hypervisor does not answer", "check that the hypervisor is up, then run the same command again")
 
 // request sends one request.
@@ -93,7 +93,7 @@ func (b *Backend) read(ctx context.Context, id string) (seen, error) {
 	})
 }
 
-// readAll reads all VMs one by one. One that is gone meanwhile is left out.
+// readAll reads all VMs one by one. It leaves out VMs that are removed meanwhile.
 func (b *Backend) readAll(ctx context.Context) ([]seen, error) {
 	ids, err := request(ctx, b, false, func(w *World) ([]string, error) { return w.list(), nil })
 	if err != nil {
@@ -113,7 +113,7 @@ func (b *Backend) readAll(ctx context.Context) ([]seen, error) {
 	return all, nil
 }
 
-// prove reads the VM of ref and makes sure that it is that very VM and ours.
+// prove reads the VM of ref and proves that it is this VM and ours.
 func (b *Backend) prove(ctx context.Context, ref inventory.VMRef) (seen, error) {
 	found, err := b.read(ctx, ref.ID)
 	if err != nil {
@@ -142,8 +142,8 @@ func (b *Backend) notOurs(ref inventory.VMRef, name, why string) error {
 	}
 }
 
-// write changes a VM that is still as it was found. When it is not, or nobody
-// knows whether the write arrived, the next look tells.
+// write changes a VM by compare-and-swap. When the VM has changed, or when it is not
+// known whether the write arrived, it returns a Wait, and the next call reads again.
 func (b *Backend) write(ctx context.Context, found seen, change func(*vm)) (*hypervisor.Wait, error) {
 	_, err := request(ctx, b, true, func(w *World) (none, error) { return none{}, w.write(found.id, found.version, change) })
 	if errors.Is(err, errChanged) || errors.Is(err, errLost) {
@@ -159,13 +159,13 @@ func (b *Backend) second() *hypervisor.Wait {
 	return &hypervisor.Wait{For: "another change of the VM", Again: vmclaim.PauseFor(0, b.chance())}
 }
 
-// memo is what a Handle says.
+// memo is the content of a Handle.
 type memo struct {
 	Task  string `json:"task,omitempty"`
-	Tries int    `json:"tries,omitempty"` // how often another's claim was met
+	Tries int    `json:"tries,omitempty"` // how often another VM's claim was found
 }
 
-// recall reads a handle; one that cannot be read counts as lost.
+// recall parses a handle; an invalid one counts as lost.
 func recall(handle hypervisor.Handle) memo {
 	var m memo
 	if json.Unmarshal([]byte(handle), &m) != nil {
@@ -184,8 +184,8 @@ func (m memo) wait(what string, again time.Duration) *hypervisor.Wait {
 
 const taskEvery = 2 * time.Second
 
-// wrap says what was being done and where. nil stays nil, and an error of ours that
-// says it stays as it is.
+// wrap adds to an error what was being done and where. nil and errors that have it
+// already stay as they are.
 func (b *Backend) wrap(err error, doing string, ref inventory.VMRef) error {
 	var own *fault.Error
 	if err == nil || errors.As(err, &own) && own.Doing != "" {

@@ -22,8 +22,8 @@ func (b *Backend) FreeID(context.Context, map[string]bool) (string, error) {
 	}
 }
 
-// Clone implements hypervisor.Builder. Names are unique, so of two requests for
-// one worker the second makes nothing.
+// Clone implements hypervisor.Builder. Names are unique, so a second request for the
+// same worker makes nothing.
 func (b *Backend) Clone(ctx context.Context, order hypervisor.CloneOrder, handle hypervisor.Handle) (string, *hypervisor.Wait, error) {
 	id, wait, err := b.clone(ctx, order, recall(handle))
 	return id, wait, b.wrap(err, "clone the template", inventory.VMRef{Name: order.Record.Worker})
@@ -71,8 +71,8 @@ func (b *Backend) sendClone(ctx context.Context, order hypervisor.CloneOrder) (s
 	return made[0], memo{Task: made[1]}.wait("the clone of "+order.Template.Name, taskEvery), nil
 }
 
-// follow asks how the task of a memo goes on: a Wait while it does, an error when
-// it failed, and neither when it is done or not known.
+// follow polls the task of a memo: it returns a Wait while the task runs, an error
+// when it has failed, and neither when it is done or not known.
 func (b *Backend) follow(ctx context.Context, m memo, what string) (*hypervisor.Wait, error) {
 	if m.Task == "" {
 		return nil, nil
@@ -93,9 +93,8 @@ func (b *Backend) follow(ctx context.Context, m memo, what string) (*hypervisor.
 	})
 }
 
-// noteOf is a VM's note with another record in the place of the one that it has:
-// who made the VM, what we do not know and the text of people stay. Identifiers
-// are no part of records here.
+// noteOf is a VM's note with a new record. Creation time, unknown keys and other text
+// stay. Records have no identifiers here.
 func noteOf(was inventory.Note, record inventory.Record, flag ...func([]string) []string) string {
 	flags := vmclaim.Kept(was.Flags, was.Record, record)
 	if was.Record.UUID == record.UUID && was.Record.Worker == record.Worker {
@@ -138,8 +137,8 @@ func (b *Backend) configure(ctx context.Context, ref inventory.VMRef, record inv
 	return b.write(ctx, found, func(v *vm) { v.applied, v.next, v.note = liveOf(v.applied, next), next, note })
 }
 
-// merged is a configuration as declared, without what a declaration leaves open
-// and without the card.
+// merged is the configuration as declared. Fields without a declaration and the card
+// stay as they are.
 func merged(have, desired inventory.Machine) inventory.Machine {
 	next := desired
 	next.Card = have.Card
@@ -164,8 +163,8 @@ func merged(have, desired inventory.Machine) inventory.Machine {
 	return next
 }
 
-// mergedNICs are the declared network cards, each with the MAC that it has unless
-// another one is declared, and those that nobody declares.
+// mergedNICs are the declared network cards, which keep their MACs unless others are
+// declared, and the undeclared ones.
 func mergedNICs(have, desired []inventory.NIC) []inventory.NIC {
 	nics := slices.Clone(have)
 	for i, nic := range desired {
@@ -178,8 +177,8 @@ func mergedNICs(have, desired []inventory.NIC) []inventory.NIC {
 	return nics
 }
 
-// liveOf is what a VM runs with after a change: what the guest sees as hardware
-// stays until it is stopped.
+// liveOf is the running configuration of a VM after a change: hardware stays as it is
+// until the VM is stopped.
 func liveOf(applied, next inventory.Machine) inventory.Machine {
 	live := next
 	live.Cores, live.MemoryMiB, live.CPU, live.Type, live.Firmware = applied.Cores, applied.MemoryMiB, applied.CPU, applied.Type, applied.Firmware
@@ -236,7 +235,7 @@ func (b *Backend) SetParked(ctx context.Context, ref inventory.VMRef, parked boo
 	return wait, b.wrap(err, "set the parked tag", ref)
 }
 
-// mark writes what makes a VM known as ours, when it is not there.
+// mark writes the marks by which a VM is ours, if they are missing.
 func (b *Backend) mark(ctx context.Context, found seen, record inventory.Record, tags []string) (*hypervisor.Wait, error) {
 	note := noteOf(found.record, record)
 	if !slices.Contains(tags, inventory.OwnerTag) {

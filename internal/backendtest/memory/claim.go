@@ -11,8 +11,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Claim implements hypervisor.Claimer. A claim of another VM of the worker is in
-// that VM, and goes with it.
+// Claim implements hypervisor.Claimer. It does not replace a claim in another VM of
+// the worker.
 func (b *Backend) Claim(ctx context.Context, ref inventory.VMRef, record, _ inventory.Record, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	wait, err := b.claim(ctx, ref, record, recall(handle))
 	return wait, b.wrap(err, "claim the card", ref)
@@ -47,7 +47,7 @@ func (b *Backend) claim(ctx context.Context, ref inventory.VMRef, record invento
 	return nil, verdict.Err("claim the card")
 }
 
-// orOnceMore is the Wait after a write that is to be followed by a look at once.
+// orOnceMore is the Wait after a write that the next call must check at once.
 func orOnceMore(wait *hypervisor.Wait, err error) (*hypervisor.Wait, error) {
 	if wait == nil && err == nil {
 		wait = &hypervisor.Wait{}
@@ -55,7 +55,7 @@ func orOnceMore(wait *hypervisor.Wait, err error) (*hypervisor.Wait, error) {
 	return wait, err
 }
 
-// orPause is the Wait for somebody else's claim.
+// orPause is the Wait for another VM's claim.
 func (b *Backend) orPause(wait *hypervisor.Wait, err error, verdict vmclaim.Verdict, m memo) (*hypervisor.Wait, error) {
 	if wait != nil || err != nil {
 		return wait, err
@@ -65,8 +65,7 @@ func (b *Backend) orPause(wait *hypervisor.Wait, err error, verdict vmclaim.Verd
 	return m.wait(fmt.Sprintf("%s to give the card up or to get it", verdict.Other), pause), nil
 }
 
-// writeClaim writes the claim and the record that it belongs to, when they are not
-// there.
+// writeClaim writes the claim and its record, if they are missing.
 func (b *Backend) writeClaim(ctx context.Context, mine seen, record inventory.Record) (*hypervisor.Wait, error) {
 	note := noteOf(mine.record, record, vmclaim.With)
 	if note == mine.note {
@@ -81,7 +80,7 @@ func (b *Backend) withdraw(ctx context.Context, found seen) (*hypervisor.Wait, e
 	return b.write(ctx, found, func(v *vm) { v.note = note })
 }
 
-// look reads all VMs but the one that wants the card, which was read before.
+// look reads all VMs except mine, which was read before.
 func (b *Backend) look(ctx context.Context, card pci.CardRef, mine seen) (*vmclaim.Look, error) {
 	all, err := b.readAll(ctx)
 	if err != nil {
@@ -96,7 +95,7 @@ func (b *Backend) look(ctx context.Context, card pci.CardRef, mine seen) (*vmcla
 	return look, nil
 }
 
-// claims is what a VM says of cards.
+// claims is the VM's claim and its cards.
 func (s *seen) claims() vmclaim.VM {
 	v := vmclaim.VM{Ref: inventory.VMRef{Host: s.host, ID: s.id, Name: s.name, UUID: s.uuid}, Note: s.record}
 	if card, ok := cardOf(s.next); ok {
@@ -158,7 +157,7 @@ func (b *Backend) attach(ctx context.Context, ref inventory.VMRef, card inventor
 	return b.write(ctx, mine, func(v *vm) { v.next.Card = &card })
 }
 
-// startable proves that nobody else has the card of a VM that is to be started.
+// startable proves that no other VM has the card of a VM that is to be started.
 func (b *Backend) startable(ctx context.Context, mine seen) error {
 	card, ok := cardOf(mine.next)
 	if !ok {

@@ -8,8 +8,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// Disown implements hypervisor.Marker. Claim, record and marks are all in the VM,
-// so one write takes them off.
+// Disown implements hypervisor.Marker. Claim, record and marks are all in the VM, so
+// one write removes them.
 func (b *Backend) Disown(ctx context.Context, ref inventory.VMRef, _ hypervisor.Handle) (*hypervisor.Wait, error) {
 	wait, err := b.disown(ctx, ref)
 	return wait, b.wrap(err, "let go of the VM", ref)

@@ -1,7 +1,7 @@
-// Package memory is a hypervisor for tests that lives in memory and differs from
-// Proxmox VE in everything that Capabilities tells: it chooses identifiers, shows
-// no IOMMU groups, has no register of cards, gives a VM its host when it is
-// started, takes a seed ISO and talks to guests by values. Only tests import it.
+// Package memory is an in-memory hypervisor for tests. It differs from Proxmox VE in
+// every capability: it chooses identifiers, shows no IOMMU groups, has no register of
+// cards, gives a VM its host when it is started, takes a seed ISO, and communicates
+// with guests by values. Only tests import it.
 //
 // A World is the hypervisor: its hosts, its VMs and its tasks, which take
 // simulated time. A Backend is the connection of one engine to it; several may be

@@ -16,7 +16,7 @@ func (w *World) AddTemplate(name string, machine inventory.Machine) (id string) 
 	return id
 }
 
-// Make makes a stopped VM of somebody else.
+// Make makes a stopped foreign VM.
 func (w *World) Make(name, id string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -28,7 +28,7 @@ func (w *World) Make(name, id string) string {
 	return id
 }
 
-// Remove takes a VM away, whatever speaks against it.
+// Remove removes a VM, even a running or protected one.
 func (w *World) Remove(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -36,7 +36,7 @@ func (w *World) Remove(id string) {
 	delete(w.vms, id)
 }
 
-// Fail lets the next task fail.
+// Fail makes the next task fail.
 func (w *World) Fail(text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

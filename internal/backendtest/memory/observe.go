@@ -11,7 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Observe implements hypervisor.Source. All is looked at, whatever the scope.
+// Observe implements hypervisor.Source. It observes everything, whatever the scope.
 func (b *Backend) Observe(ctx context.Context, scope hypervisor.Scope) (*inventory.Snapshot, error) {
 	hosts, err := request(ctx, b, false, func(w *World) ([]inventory.Host, error) { return slices.Clone(w.hosts), nil })
 	if err != nil {
@@ -55,8 +55,8 @@ func cardsOf(hosts []inventory.Host) []pci.CardRef {
 	return cards
 }
 
-// ObserveVM implements hypervisor.Source. An identifier is enough: a VM that is
-// stopped has no host.
+// ObserveVM implements hypervisor.Source. It needs only the identifier, since a
+// stopped VM has no host.
 func (b *Backend) ObserveVM(ctx context.Context, ref inventory.VMRef) (*inventory.VM, error) {
 	found, err := b.read(ctx, ref.ID)
 	if errors.Is(err, errGone) {
@@ -69,7 +69,7 @@ func (b *Backend) ObserveVM(ctx context.Context, ref inventory.VMRef) (*inventor
 	return &vm, nil
 }
 
-// observed is the VM in the words that hypervisors share.
+// observed is the VM in the terms of package inventory.
 func (s *seen) observed() inventory.VM {
 	vm := inventory.VM{
 		ID: s.id, Host: s.host, Name: s.name, Template: s.template, Running: s.running, Tags: s.tags, UUID: s.uuid,
@@ -97,7 +97,7 @@ func (s *seen) observed() inventory.VM {
 	return vm
 }
 
-// attachments are the cards of what runs and of the next start.
+// attachments are the cards of the running and of the pending configuration.
 func (s *seen) attachments() []inventory.Attachment {
 	var all []inventory.Attachment
 	add := func(c inventory.Machine, pending, leaving bool) {

@@ -11,12 +11,12 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// power is one kind of task that changes a VM's power, or ends it.
+// power is one kind of task: start, stop or destroy.
 type power struct {
 	kind, what, doing string
 	send              func(w *World, id string) (string, error)
 	done              func(seen) bool
-	allow             func(context.Context, seen) error // the last look before it is sent; nil for none
+	allow             func(context.Context, seen) error // the last check before it is sent; nil for none
 }
 
 // Start implements hypervisor.Power.
@@ -40,7 +40,7 @@ func (b *Backend) Destroy(ctx context.Context, ref inventory.VMRef, handle hyper
 	}))
 }
 
-// orGone makes work on a VM that is gone nothing to do.
+// orGone makes a missing VM count as done.
 func orGone(wait *hypervisor.Wait, err error) (*hypervisor.Wait, error) {
 	if fault.Is(err, fault.NotFound) {
 		return nil, nil
@@ -58,8 +58,8 @@ func unprotected(_ context.Context, found seen) error {
 	}
 }
 
-// power sends a task to a VM that is proven to be the one meant, or waits for the
-// one that is under way.
+// power sends a task after proving the VM's identity, or waits for a task that is
+// under way.
 func (b *Backend) power(ctx context.Context, ref inventory.VMRef, m memo, p power) (*hypervisor.Wait, error) {
 	wait, err := b.follow(ctx, m, p.what)
 	if wait == nil && err == nil {
@@ -93,7 +93,7 @@ func (b *Backend) powerOnce(ctx context.Context, ref inventory.VMRef, p power) (
 	return memo{Task: task}.wait(p.what, taskEvery), nil
 }
 
-// far is how far a task is.
+// far is the progress of a task.
 func (t *task) far() string {
 	return fmt.Sprintf("%d %%", 100*time.Since(t.begun)/t.until.Sub(t.begun))
 }
@@ -117,8 +117,8 @@ func (s *seen) addresses() []string {
 	return []string{fmt.Sprintf("198.51.100.%d", 1+len(s.name)%250)}
 }
 
-// Unprotect implements hypervisor.Remover. The write is made in any case: it is
-// what proves the VM's identity before its end.
+// Unprotect implements hypervisor.Remover. It always writes: the write proves the VM's
+// identity before it is destroyed.
 func (b *Backend) Unprotect(ctx context.Context, ref inventory.VMRef, _ hypervisor.Handle) (*hypervisor.Wait, error) {
 	found, err := b.prove(ctx, ref)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// How long tasks take, and a guest until it answers.
+// How long tasks take, and how long a guest boots until it answers.
 const (
 	cloneTime   = 30 * time.Second
 	startTime   = 8 * time.Second
@@ -22,7 +22,7 @@ const (
 	guestTime   = 20 * time.Second
 )
 
-// What the hypervisor answers when it does not do what it is asked.
+// The errors of the hypervisor.
 var (
 	errGone    = answer(fault.NotFound, "there is no such VM", "look with gpuworker status, then run the same command again")
 	errChanged = answer(fault.Conflict, "the VM was changed since it was read", again)
@@ -47,7 +47,7 @@ type World struct {
 	vms    map[string]*vm
 	tasks  map[string]*task
 	random *rand.Rand
-	fails  string // why the next task fails
+	fails  string // error text of the next task; "" when it succeeds
 }
 
 // vm is a VM or a template.
@@ -57,13 +57,13 @@ type vm struct {
 	template, running          bool
 
 	host          string            // while it runs or is being started
-	next, applied inventory.Machine // of the next start, and as it runs
+	next, applied inventory.Machine // pending and running configuration
 	started       time.Time
-	version       int    // it grows with each change: what compare-and-swap compares
-	task          string // what works on it
+	version       int    // grows with each change, for compare-and-swap
+	task          string // the running task
 }
 
-// card is the card of a configuration; ok is false without one.
+// cardOf is the card of a configuration; ok is false without one.
 func cardOf(c inventory.Machine) (card pci.CardRef, ok bool) {
 	if c.Card == nil {
 		return pci.CardRef{}, false
@@ -71,17 +71,17 @@ func cardOf(c inventory.Machine) (card pci.CardRef, ok bool) {
 	return c.Card.Ref, true
 }
 
-// task is work that the hypervisor does by itself.
+// task is a task of the hypervisor.
 type task struct {
 	kind         string
 	begun, until time.Time
 	fails        string
-	done, undone func() // what it does in the end, and when it fails
+	done, undone func() // called when it succeeds, and when it fails
 	ended        bool
 }
 
-// NewWorld makes a hypervisor with hosts and no VMs. The seed is for what it
-// chooses.
+// NewWorld makes a hypervisor with hosts and no VMs. The seed is for its random
+// choices.
 func NewWorld(seed uint64, hosts ...inventory.Host) *World {
 	return &World{hosts: hosts, vms: map[string]*vm{}, tasks: map[string]*task{}, random: rand.New(rand.NewPCG(seed, 0))}
 }
@@ -128,7 +128,7 @@ func (w *World) begin(kind string, on *vm, takes time.Duration, done, undone fun
 	return id
 }
 
-// free is a VM that can be worked on.
+// free returns a VM without a running task.
 func (w *World) free(id string) (*vm, error) {
 	v := w.vms[id]
 	switch {
@@ -166,7 +166,7 @@ func (w *World) clone(template string, as vm) (id, task string, err error) {
 	return as.id, task, nil
 }
 
-// write changes a VM that is still as it was read, with that version.
+// write changes a VM that still has this version.
 func (w *World) write(id string, version int, change func(*vm)) error {
 	v := w.vms[id]
 	switch {
@@ -189,7 +189,7 @@ func (w *World) write(id string, version int, change func(*vm)) error {
 	return nil
 }
 
-// start chooses a host and takes the card there, and begins to start the VM.
+// start chooses a host, binds the card there, and begins to start the VM.
 func (w *World) start(id string) (string, error) {
 	v, err := w.free(id)
 	if err != nil {
@@ -222,7 +222,7 @@ func (w *World) stop(id string) (string, error) {
 	return w.begin("stop", v, stopTime, func() { v.running, v.host = false, "" }, func() {}), nil
 }
 
-// destroy takes no version: an identifier is all that it takes.
+// destroy compares no version: it needs only an identifier.
 func (w *World) destroy(id string) (string, error) {
 	v, err := w.free(id)
 	if err != nil {

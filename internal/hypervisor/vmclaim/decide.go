@@ -6,20 +6,20 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Look is one look at all VMs, for the one that wants a card. Mine was read
-// first, and the others after it.
+// Look is one observation of all VMs, for a VM that is to get a card. Mine is that VM;
+// it was read first, the others after it.
 type Look struct {
 	Card   pci.CardRef
 	Mine   VM
 	Others []VM
 }
 
-// Move is what is to be done next.
+// Move is the next action.
 type Move string
 
 // The moves.
 const (
-	Go       Move = "go"       // nobody else wants the card, or nobody may have it any more
+	Go       Move = "go"       // go on: no other VM can get the card
 	Write    Move = "write"    // write the claim into the VM, then look again
 	Withdraw Move = "withdraw" // take the claim out of the VM, then pause and look again
 	Pause    Move = "pause"    // look again after a pause
@@ -29,18 +29,18 @@ const (
 // Verdict is a move and its reason.
 type Verdict struct {
 	Move Move
-	// Other is the VM that stands in the way; nil when none does.
+	// Other is the VM that blocks this one; nil when there is none.
 	Other *VM
 
 	why  reason
 	look *Look
 }
 
-// mostTries is how often a claim of another VM is met before it counts as one that
-// stays.
+// mostTries is how many tries meet a claim of another VM before it is refused as
+// permanent.
 const mostTries = 6
 
-// Pauses grow with the tries, and are as random as chance, which is from 0 to 1.
+// Pauses grow with the tries. Each is random by a chance from 0 to 1.
 const (
 	shortPause = 200 * time.Millisecond
 	pauseRange = 500 * time.Millisecond
@@ -52,8 +52,8 @@ func PauseFor(tries int, chance float64) time.Duration {
 	return shortPause + time.Duration(chance*float64(most))
 }
 
-// Claim decides for a VM that wants to claim the card. tries is how often others
-// were met before.
+// Claim decides for a VM that is to claim the card. tries is the number of tries
+// before.
 func (l *Look) Claim(tries int) Verdict {
 	claims, has := l.Mine.Claims(l.Card), l.Mine.has(l.Card)
 	if holder := l.holder(); holder != nil {
@@ -78,8 +78,8 @@ func (l *Look) Claim(tries int) Verdict {
 	return l.verdict(Pause, other, "")
 }
 
-// Attach decides for a VM that is to be given the card that it claims. The card is
-// then written by compare-and-swap against what was read as Mine.
+// Attach decides for a VM that is to get the card that it claims. The card is then
+// attached by compare-and-swap against the configuration that was read as Mine.
 func (l *Look) Attach(tries int) Verdict {
 	holder, other := l.holder(), l.claimant()
 	switch {
@@ -133,7 +133,7 @@ func (l *Look) claimant() *VM {
 	return nil
 }
 
-// ofSameWorker reports whether another VM is one of the same worker.
+// ofSameWorker reports whether another VM belongs to the same worker.
 func (l *Look) ofSameWorker(other *VM) bool {
 	return other.Note.Record.WorkerKey == l.Mine.Note.Record.WorkerKey
 }

@@ -11,20 +11,20 @@ import (
 // It claims the card that the record names.
 const claimWord = "claims"
 
-// VM is what is read of a VM to know which card it claims or has. Templates are
-// left out: they never start.
+// VM is the data of a VM that says which card it claims or has. Templates are left
+// out: they never start.
 type VM struct {
 	Ref   inventory.VMRef
 	Note  inventory.Note
-	Cards []pci.CardRef // in its configuration: of what runs, and of the next start
+	Cards []pci.CardRef // in its running or pending configuration
 }
 
 // has reports whether the card is in the VM's configuration.
 func (v *VM) has(card pci.CardRef) bool { return slices.Contains(v.Cards, card) }
 
-// Claims reports whether the VM claims the card. A claim whose record must not be
-// believed is one on the card that the VM has, or, when it has none, on whichever
-// card it may be: a newer program may know what it says, and rely on it.
+// Claims reports whether the VM claims the card. A claim with an unusable record counts
+// for the card that the VM has or, when it has none, for every card: a newer program
+// may understand the record and rely on it.
 func (v *VM) Claims(card pci.CardRef) bool {
 	switch {
 	case !v.Note.Has(claimWord):
@@ -35,8 +35,8 @@ func (v *VM) Claims(card pci.CardRef) bool {
 	return len(v.Cards) == 0 || v.has(card)
 }
 
-// Kept are the flags of a record's line that stay when another record is written
-// in its place. A claim on another card goes: that card has to be claimed first.
+// Kept are the flags of a record's line that stay when another record replaces it. A
+// claim stays only for the same card: another card has to be claimed first.
 func Kept(flags []string, was, now inventory.Record) []string {
 	if was.Card == now.Card {
 		return flags
@@ -57,8 +57,7 @@ func Without(flags []string) []string {
 	return slices.DeleteFunc(slices.Clone(flags), func(flag string) bool { return flag == claimWord })
 }
 
-// Claims are all claims of VMs as a snapshot shows them, by card. cards are those
-// that are there.
+// Claims are all claims of VMs for a snapshot, by card. cards are the existing cards.
 func Claims(vms []VM, cards []pci.CardRef) []inventory.Claim {
 	var all []inventory.Claim
 	for _, card := range cards {
@@ -72,7 +71,7 @@ func Claims(vms []VM, cards []pci.CardRef) []inventory.Claim {
 		card := vms[i].Note.Record.Card
 		if !card.IsZero() && vms[i].Claims(card) && !slices.Contains(cards, card) {
 			stale := vms[i].claim(card)
-			stale.Stale = "the card is not there any more"
+			stale.Stale = "the card does not exist any more"
 			all = append(all, stale)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
-// reason is why a card cannot be had.
+// reason is why a VM cannot get the card.
 type reason string
 
 const (
@@ -33,8 +33,8 @@ func (v Verdict) Err(doing string) error {
 		v.sayClaimed(e)
 	case duplicate:
 		e.Kind = fault.Conflict
-		e.Why = fmt.Sprintf("%s, which claims it, is another VM of the same worker, made by %s", v.Other, v.Other.Note.Record.By)
-		e.Fix = "when somebody works on this worker at the same time, wait until that run is over; else look which of the two VMs is wanted, and destroy the other; then run the same command again"
+		e.Why = fmt.Sprintf("%s claims it too, and is another VM of the same worker, made by %s", v.Other, v.Other.Note.Record.By)
+		e.Fix = "if another run works on this worker at the same time, wait until it is over; otherwise decide which of the two VMs to keep, and destroy the other; then run the same command again"
 	case unclaimed:
 		e.Kind = fault.Conflict
 		e.Why = fmt.Sprintf("the note of %s no longer says that it claims the card", &v.look.Mine)
@@ -47,7 +47,7 @@ func (v Verdict) sayTaken(e *fault.Error) {
 	e.Kind = fault.Exists
 	if v.look.Mine.has(v.look.Card) {
 		e.Why = fmt.Sprintf("%s and %s both have it in their configuration; neither is started", &v.look.Mine, v.Other)
-		e.Fix = "look which of the two is to have it, and take it out of the other"
+		e.Fix = "decide which of the two keeps it, and take it out of the other"
 		return
 	}
 	e.Why = fmt.Sprintf("%s has it in its configuration", v.Other)

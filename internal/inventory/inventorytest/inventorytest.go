@@ -20,7 +20,7 @@ import (
 // GiB is the unit of the builders.
 const GiB = 1 << 30
 
-// Part is something that a world is made of.
+// Part is a part of a world.
 type Part interface{ addTo(s *inventory.Snapshot) }
 
 // Observed puts the parts together, sorted as backends deliver them.
@@ -37,7 +37,7 @@ func Observed(parts ...Part) *inventory.Snapshot {
 	return s
 }
 
-// Range says which identifiers new VMs may have.
+// Range sets the identifiers that new VMs may have.
 func Range(s *inventory.Snapshot, first, last int) {
 	within := func(id string) bool {
 		n, err := strconv.Atoi(id)
@@ -89,13 +89,13 @@ func (b *HostBuilder) Memory(total, used int64) *HostBuilder {
 // CPUs sets the number of CPUs.
 func (b *HostBuilder) CPUs(n int) *HostBuilder { b.host.CPUs = n; return b }
 
-// Offline takes the host down: only its name is known.
+// Offline makes the host offline: only its name is known.
 func (b *HostBuilder) Offline() *HostBuilder {
 	b.host = inventory.Host{Name: b.host.Name, IOMMU: inventory.Unknown}
 	return b
 }
 
-// Blind hides what could not be read.
+// Blind makes a part of the host unreadable.
 func (b *HostBuilder) Blind(what, why string) *HostBuilder {
 	b.host.Gaps = append(b.host.Gaps, inventory.Gap{What: what, Why: why})
 	switch what {
@@ -122,7 +122,7 @@ func (b *HostBuilder) NoIOMMU() *HostBuilder {
 	return b
 }
 
-// Storage adds local storage for images with so many GiB free, or changes it.
+// Storage adds or changes local storage for images, with this many GiB free.
 func (b *HostBuilder) Storage(name string, free int64) *HostBuilder {
 	b.host.Storages = slices.DeleteFunc(b.host.Storages, func(s inventory.Storage) bool { return s.Name == name })
 	b.host.Storages = append(b.host.Storages, inventory.Storage{
@@ -131,7 +131,7 @@ func (b *HostBuilder) Storage(name string, free int64) *HostBuilder {
 	return b
 }
 
-// Shared adds storage for images that other hosts have too.
+// Shared adds shared storage for images.
 func (b *HostBuilder) Shared(name string, free int64) *HostBuilder {
 	b.Storage(name, free)
 	last := &b.host.Storages[len(b.host.Storages)-1]
@@ -195,7 +195,7 @@ func (b *CardBuilder) Group(n int) *CardBuilder {
 // VMBuilder makes a VM.
 type VMBuilder struct{ vm inventory.VM }
 
-// VM is somebody's stopped VM.
+// VM is a stopped foreign VM.
 func VM(vmid int, name, host string) *VMBuilder {
 	machine := inventory.Machine{Cores: 2, MemoryMiB: 2048, CPU: "host", Type: inventory.TypeQ35, Firmware: inventory.FirmwareBIOS,
 		DiskMiB: 10240, Storage: "local-lvm", NICs: []inventory.NIC{{Network: "vmbr0"}}}
@@ -213,7 +213,7 @@ func Template(vmid int, name, host string) *VMBuilder {
 	return b
 }
 
-// InFlight is a clone that is being made: nameless and locked.
+// InFlight is a running clone: without a name, and locked.
 func InFlight(vmid int, host string) *VMBuilder {
 	return &VMBuilder{inventory.VM{ID: strconv.Itoa(vmid), Host: host, State: inventory.Cloning}}
 }
@@ -221,14 +221,14 @@ func InFlight(vmid int, host string) *VMBuilder {
 // UUID is the SMBIOS UUID that the builders give to a VM.
 func UUID(vmid int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", vmid) }
 
-// Ours marks the VM as a worker: tag, note and UUID fit.
+// Ours marks the VM as a worker: tag, record and UUID match.
 func (b *VMBuilder) Ours(pool, kubeCluster, lifecycle string) *VMBuilder {
 	b.Unmarked(pool, kubeCluster, lifecycle)
 	b.vm.Tags = append(b.vm.Tags, inventory.OwnerTag)
 	return b
 }
 
-// Unmarked notes the VM as a worker; the mark is still missing.
+// Unmarked gives the VM the record of a worker, but not the tag.
 func (b *VMBuilder) Unmarked(pool, kubeCluster, lifecycle string) *VMBuilder {
 	b.vm.Record = &inventory.Record{
 		WorkerKey: inventory.WorkerKey{Worker: b.vm.Name, Pool: pool, KubeCluster: kubeCluster}, Lifecycle: lifecycle,
@@ -237,7 +237,7 @@ func (b *VMBuilder) Unmarked(pool, kubeCluster, lifecycle string) *VMBuilder {
 	return b
 }
 
-// Record changes the note.
+// Record changes the record.
 func (b *VMBuilder) Record(change func(*inventory.Record)) *VMBuilder { change(b.vm.Record); return b }
 
 // Card attaches the card of the slot, with the default options.
@@ -249,7 +249,7 @@ func (b *VMBuilder) Card(slot string) *VMBuilder {
 	return b.For(slot)
 }
 
-// For notes the card in the VM's record without attaching it.
+// For sets the card in the VM's record without attaching it.
 func (b *VMBuilder) For(slot string) *VMBuilder {
 	if b.vm.Record != nil {
 		b.vm.Record.Card = CardRef(b.vm.Host, slot)
@@ -272,7 +272,7 @@ func (b *VMBuilder) Lock(lock string) *VMBuilder {
 	return b
 }
 
-// Stuck leaves the lock of a clone that no task works on.
+// Stuck makes the VM a clone whose task is gone.
 func (b *VMBuilder) Stuck() *VMBuilder { b.vm.State = inventory.CloneDead; return b }
 
 // Unreadable hides the configuration.
@@ -291,7 +291,7 @@ func (b *VMBuilder) On(storage string) *VMBuilder {
 	return b
 }
 
-// Machine changes the configuration, what runs and what is to come alike.
+// Machine changes the running and the pending configuration.
 func (b *VMBuilder) Machine(change func(*inventory.Machine)) *VMBuilder {
 	change(&b.vm.Machine)
 	b.vm.Applied = b.vm.Machine
@@ -318,19 +318,19 @@ func Claim(host, slot, worker, pool, kubeCluster string, vmid int) *ClaimBuilder
 	}}
 }
 
-// Newest says that the program of today wrote the claim; without it, an older one did.
+// Newest gives the claim's record the present version; the default is an older one.
 func (b *ClaimBuilder) Newest() *ClaimBuilder {
 	b.claim.Record.Version = inventory.RecordVersion
 	return b
 }
 
-// Stale says that the register does not fit the hardware.
+// Stale makes the register differ from the hardware.
 func (b *ClaimBuilder) Stale(why string) *ClaimBuilder { b.claim.Stale = why; return b }
 
-// Releasing says that the register is about to be removed.
+// Releasing makes the claim one that is being released.
 func (b *ClaimBuilder) Releasing() *ClaimBuilder { b.claim.Releasing = true; return b }
 
-// Problem says that the claim's record must not be believed.
+// Problem makes the claim's record unusable.
 func (b *ClaimBuilder) Problem(why string) *ClaimBuilder { b.claim.Problem = why; return b }
 
 // Change changes anything else.
@@ -341,7 +341,7 @@ func (b *ClaimBuilder) Change(change func(*inventory.Claim)) *ClaimBuilder {
 
 func (b *ClaimBuilder) addTo(s *inventory.Snapshot) { s.Claims = append(s.Claims, b.claim) }
 
-// CardRef is the place of a card, with or without a function in its address.
+// CardRef makes a CardRef; the address may have a function.
 func CardRef(host, address string) pci.CardRef {
 	ref, err := pci.ParseCardRef(host + "/" + address)
 	if err != nil {
