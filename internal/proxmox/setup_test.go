@@ -14,14 +14,14 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// documented is the backend of a Hypervisor document with the numbers 9100 to 9199.
+// documented returns the backend of a Hypervisor document with the numbers 9100 to 9199.
 func documented(change func(*v1alpha1.Proxmox)) *Backend {
 	spec := v1alpha1.Proxmox{VMIDs: v1alpha1.VMIDRange{First: 9100, Last: 9199}}
 	change(&spec)
 	return New("lab", spec, nil)
 }
 
-func TestWhatTheDocumentSaysOfTrustAndLogin(t *testing.T) {
+func TestFindingsAboutTLSAndLogin(t *testing.T) {
 	password := &v1alpha1.SecretSource{Env: "PASSWORD"}
 	for _, s := range []struct {
 		name   string
@@ -63,7 +63,7 @@ func TestWhatTheDocumentSaysOfTrustAndLogin(t *testing.T) {
 	}
 }
 
-func TestHowManyNumbersAreLeftIsTold(t *testing.T) {
+func TestFreeNumbersAreCounted(t *testing.T) {
 	vm := func(id string, fromRange bool) inventory.VM { return inventory.VM{ID: id, FromRange: fromRange} }
 	two := func(p *v1alpha1.Proxmox) { p.VMIDs = v1alpha1.VMIDRange{First: 9100, Last: 9101} }
 	for _, s := range []struct {
@@ -86,8 +86,7 @@ func TestHowManyNumbersAreLeftIsTold(t *testing.T) {
 	}
 }
 
-// A new VM gets the lowest number of the range that nobody has and nobody is
-// promised.
+// A new VM gets the lowest number of the range that no VM and no claim has.
 func TestFreeNumbers(t *testing.T) {
 	taken := func(numbers ...int) []pve.Resource {
 		var all []pve.Resource
@@ -128,8 +127,8 @@ func TestFreeNumbers(t *testing.T) {
 	}
 }
 
-// What a person can do is said with the commands of Proxmox VE.
-func TestEachRemedyHasTheWordsOfProxmox(t *testing.T) {
+// Each remedy has advice with the commands of Proxmox VE.
+func TestEachRemedyHasAdviceForProxmox(t *testing.T) {
 	remedies, err := inventorytest.Remedies("../inventory/advice.go")
 	if err != nil {
 		t.Fatal(err)
@@ -152,8 +151,8 @@ func TestEachRemedyHasTheWordsOfProxmox(t *testing.T) {
 	}
 }
 
-// A VM has a number here. A record that names anything else is damaged: its claim
-// is not believed, and the card stays taken.
+// On Proxmox a VM has a number. A record without one is damaged: its claim is not
+// valid, and the card stays claimed.
 func TestARecordWithoutANumberIsDamaged(t *testing.T) {
 	for id, believed := range map[string]bool{"9101": true, "": false, "abc": false, "0": false, "007": false, "9101x": false, "99999999999999999999": false} {
 		record := inventory.Record{Version: inventory.RecordVersion, WorkerKey: inventory.WorkerKey{Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2"}, VM: id, UUID: "6e0f-01"}
