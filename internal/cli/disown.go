@@ -20,7 +20,7 @@ them anew, and find their names taken.`,
 		Example: `  gpuworker disown gpu-workers-2 -f lab.yaml`,
 		Args:    cobra.MinimumNArgs(1),
 	}
-	return a.careCommand(cmd, mannerOf(plan.DisownWorkers), func(names []string) (plan.Request, error) {
+	return a.namedCommand(cmd, modeOf(plan.DisownWorkers), func(names []string) (plan.Request, error) {
 		return plan.Request{Verb: plan.DisownWorkers, Workers: names}, nil
 	})
 }

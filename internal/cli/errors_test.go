@@ -10,7 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-func TestErrorsSayPlaceReasonAndWayOut(t *testing.T) {
+func TestErrorsHavePlaceReasonAndFix(t *testing.T) {
 	denied := &fault.Error{
 		Kind: fault.Denied, Doing: "list mappings", Where: fault.Place{Hypervisor: "lab", Host: "pve1"},
 		Why: "the token lacks Mapping.Audit on /mapping/pci", Fix: "gpuworker role -f lab.yaml prints the commands that grant it",
@@ -21,7 +21,7 @@ func TestErrorsSayPlaceReasonAndWayOut(t *testing.T) {
 	}
 }
 
-func TestErrorsOfSeveralHypervisorsAreAllTold(t *testing.T) {
+func TestErrorsOfSeveralHypervisorsAreAllPrinted(t *testing.T) {
 	both := errors.Join(
 		&fault.Error{Kind: fault.Unavailable, Where: fault.Place{Hypervisor: "a"}, Why: "no answer"},
 		&fault.Error{Kind: fault.Denied, Where: fault.Place{Hypervisor: "b"}, Why: "login refused", Fix: "check the token"},
@@ -32,7 +32,7 @@ func TestErrorsOfSeveralHypervisorsAreAllTold(t *testing.T) {
 	}
 }
 
-func TestMistakesOnTheCommandLine(t *testing.T) {
+func TestErrorsOnTheCommandLine(t *testing.T) {
 	cases := []struct {
 		name string
 		args []string
@@ -98,7 +98,7 @@ func TestWhereDocumentsComeFrom(t *testing.T) {
 	})
 	t.Run("a directory without YAML says so", func(t *testing.T) {
 		c := (&typed{}).run(t, "hosts", "-f", t.TempDir()).wants(t, fault.ExitInvalid)
-		if !strings.Contains(c.err, "holds no *.yaml") {
+		if !strings.Contains(c.err, "has no *.yaml") {
 			t.Errorf("err: %s", c.err)
 		}
 	})

@@ -8,22 +8,22 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-// exitMeanings says for each exit code what it means to a script. The kinds of
-// errors behind a code come from fault.ExitCode.
+// exitMeanings describe the exit codes. The kinds of errors of each code come from
+// fault.ExitCode.
 var exitMeanings = []struct {
 	code    int
 	meaning string
 }{
 	{fault.ExitOK, "Done, or as declared."},
-	{fault.ExitFailed, "Something went wrong that has no code of its own, several workers failed for different reasons, or a person answered no."},
+	{fault.ExitFailed, "An error without a code of its own, several workers failed for different reasons, or a person answered no."},
 	{fault.ExitInvalid, "The command line or a document is wrong. Nothing was changed."},
-	{fault.ExitCheck, "`check` found something that fails, or a worker was refused. The other workers were done, unless `--all-or-nothing` was given. `gpuworker-host bind` and `unbind`: refused, nothing was touched."},
-	{fault.ExitDiffers, "`assert`: the world, or the card, is not as it should be."},
+	{fault.ExitCheck, "A `check` failed, or a worker was refused. The other workers were done, unless `--all-or-nothing` was given. `gpuworker-host bind` and `unbind`: refused, nothing was changed."},
+	{fault.ExitDiffers, "`assert`: a worker is not as declared. `gpuworker-host assert`: the card is not in the given state."},
 	{fault.ExitDenied, "The login was refused, or a privilege is missing."},
-	{fault.ExitUnavailable, "The hypervisor does not answer. What was asked last may or may not have happened; running the command again finds out."},
-	{fault.ExitConflict, "Somebody else changed it or has it. Look again."},
+	{fault.ExitUnavailable, "The hypervisor does not answer. The last request may have been carried out; run the same command again, it checks this."},
+	{fault.ExitConflict, "Another user or program changed it or has it. Check, then run the same command again."},
 	{fault.ExitStuck, "A person must act on a host; the message says how."},
-	{fault.ExitInterrupted, "Interrupted. The same command goes on where it stopped."},
+	{fault.ExitInterrupted, "Interrupted. The same command continues where this one stopped."},
 }
 
 // allKinds are the kinds of errors, in the order of package fault.
@@ -40,8 +40,8 @@ func exitCodeReference() []byte {
 		fmt.Fprintf(&b, "| %d | %s | %s |\n", row.code, row.meaning, strings.Join(kindsOf(row.code), ", "))
 	}
 	fmt.Fprint(&b, "\nWith `-o json` or `-o yaml` an error is written to standard error as\n")
-	fmt.Fprint(&b, "`{\"error\": {\"kind\": …, \"message\": …, \"fix\": …, \"where\": …}}`; `kind` is one of the third column. It is the only thing\n")
-	fmt.Fprint(&b, "there, or with `-v` the last line. [pipelines.md](../pipelines.md#output-for-programs) tells more.\n")
+	fmt.Fprint(&b, "`{\"error\": {\"kind\": …, \"message\": …, \"fix\": …, \"where\": …}}`; `kind` is one of the third column. Nothing else is written\n")
+	fmt.Fprint(&b, "there; with `-v` it is the last line, after the log. See [pipelines.md](../pipelines.md#output-for-programs).\n")
 	return b.Bytes()
 }
 

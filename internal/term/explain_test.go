@@ -38,7 +38,7 @@ func TestAPageIsWrappedToTheTerminal(t *testing.T) {
 	}
 }
 
-// Whatever the width, a page has all its words and no line that is hard to read.
+// At any width, a page has all its words and no line that is too long.
 func TestNoPageIsTooWideOrCutOff(t *testing.T) {
 	for _, kind := range finding.All() {
 		for _, width := range []int{0, 80, 300} {

@@ -74,7 +74,7 @@ func TestAPlanThatOthersMayWriteIsNotTrustedAlone(t *testing.T) {
 				l.liar.next = counted
 				file = prepare(l, file)
 				p := l.typed("apply --yes --plan " + file)
-				if p.code != 3 || !strings.Contains(p.err, "the file is not yours alone") || !strings.Contains(p.err, "with -f") || counted.count.Load() > 0 {
+				if p.code != 3 || !strings.Contains(p.err, "others may write the file") || !strings.Contains(p.err, "with -f") || counted.count.Load() > 0 {
 					t.Errorf("without -f: exit code %d after %d requests:\n%s%s", p.code, counted.count.Load(), p.out, p.err)
 				}
 				if name == "standard input" || name == "a FIFO" { // can be read once

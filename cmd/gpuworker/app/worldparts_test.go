@@ -134,7 +134,7 @@ func TestWhatDoesNotDependOnAHypervisorThatIsDownIsDone(t *testing.T) {
 			inTwoLabs(t, func(l twoLabs) {
 				l.answers(down.wire)
 				for _, c := range []struct{ line, says string }{
-					{"plan", "Hypervisor far could not be looked at"},
+					{"plan", "Hypervisor far could not be observed"},
 					{"status", "gpu-1"},
 					{"status gpu-1", "Attached"},
 					{"check", "passed"},
@@ -149,7 +149,7 @@ func TestWhatDoesNotDependOnAHypervisorThatIsDownIsDone(t *testing.T) {
 					{"delete plain-2 --yes", "✓ destroyed"},
 					{"assert", "Not as declared: 1 worker differs"},
 					{"apply --yes", "✓ created"},
-					{"delete gpu-9 plain-2 --yes", "gpu-9: not there, nothing to delete"},
+					{"delete gpu-9 plain-2 --yes", "gpu-9: does not exist, nothing to delete"},
 					{"orphans --release --yes", "Nothing to do."},
 					{"disown plain-1 --yes", "✓ disowned"},
 				} {
@@ -209,16 +209,16 @@ func TestNamesThatMayBeOnAHypervisorThatIsDown(t *testing.T) {
 		never string
 		gone  string // that is destroyed all the same
 	}{
-		{"delete away-1 plain-1 --yes", fault.ExitUnavailable, `find "away-1": whether it is there is unknown`, "away-1: not there", "plain-1"},
-		{"delete nobody-1 gpu-2 --yes", fault.ExitUnavailable, `find "nobody-1": whether it is there is unknown`, "nobody-1: not there", "gpu-2"},
-		{"delete away-1 --yes", fault.ExitUnavailable, `find "away-1": whether it is there is unknown`, "not there", ""},
-		{"delete away-1 gpu-9 --yes", fault.ExitUnavailable, "gpu-9: not there, nothing to delete", "away-1: not there", ""},
-		{"delete gpu-9 --yes", fault.ExitUnavailable, "gpu-9: not there, nothing to delete", "is unknown", ""},
-		{"park away-1 gpu-1 --yes", fault.ExitUnavailable, `find "away-1": whether it is there is unknown`, "no worker of this name", ""},
-		{"replace away-1 --yes", fault.ExitUnavailable, `find "away-1": whether it is there is unknown`, "no worker of this name", ""},
-		{"status away-1 nobody-1 gpu-1", fault.ExitUnavailable, `find "away-1", "nobody-1": whether it is there is unknown`, "nothing of that name is there", ""},
-		{"status away-1", fault.ExitUnavailable, `find "away-1": whether it is there is unknown`, "nothing of that name is there", ""},
-		{"status gpu-9", fault.ExitFailed, "nothing of that name is there", "is unknown", ""},
+		{"delete away-1 plain-1 --yes", fault.ExitUnavailable, `find "away-1": it is unknown whether it exists`, "away-1: does not exist", "plain-1"},
+		{"delete nobody-1 gpu-2 --yes", fault.ExitUnavailable, `find "nobody-1": it is unknown whether it exists`, "nobody-1: does not exist", "gpu-2"},
+		{"delete away-1 --yes", fault.ExitUnavailable, `find "away-1": it is unknown whether it exists`, "does not exist", ""},
+		{"delete away-1 gpu-9 --yes", fault.ExitUnavailable, "gpu-9: does not exist, nothing to delete", "away-1: does not exist", ""},
+		{"delete gpu-9 --yes", fault.ExitUnavailable, "gpu-9: does not exist, nothing to delete", "is unknown", ""},
+		{"park away-1 gpu-1 --yes", fault.ExitUnavailable, `find "away-1": it is unknown whether it exists`, "no worker of this name", ""},
+		{"replace away-1 --yes", fault.ExitUnavailable, `find "away-1": it is unknown whether it exists`, "no worker of this name", ""},
+		{"status away-1 nobody-1 gpu-1", fault.ExitUnavailable, `find "away-1", "nobody-1": it is unknown whether it exists`, "no VM or claim has that name", ""},
+		{"status away-1", fault.ExitUnavailable, `find "away-1": it is unknown whether it exists`, "no VM or claim has that name", ""},
+		{"status gpu-9", fault.ExitFailed, "no VM or claim has that name", "is unknown", ""},
 	} {
 		t.Run(c.line, func(t *testing.T) {
 			t.Parallel()
@@ -351,7 +351,7 @@ func TestAPlanFileWhenAHypervisorIsDown(t *testing.T) {
 		l.down()
 		l.allowed("delete plain-2 away-2")
 		p := l.typed("apply --yes --plan " + file)
-		if p.code != fault.ExitUnavailable || !strings.Contains(p.out, "✓ destroyed") || !strings.Contains(p.err, `find "away-2": whether it is there is unknown`) {
+		if p.code != fault.ExitUnavailable || !strings.Contains(p.out, "✓ destroyed") || !strings.Contains(p.err, `find "away-2": it is unknown whether it exists`) {
 			t.Errorf("while far is down: exit code %d:\n%s%s", p.code, p.out, p.err)
 		}
 		l.without("plain-2")
