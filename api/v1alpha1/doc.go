@@ -1,14 +1,12 @@
-// Package v1alpha1 holds the documents that an operator writes: Hypervisor,
-// KubeCluster and WorkerPool, in the API group gpuworker.io. They are
-// Kubernetes objects: the file that is given to the command line is the object
-// that a controller reconciles.
+// Package v1alpha1 has the documents that an operator writes: Hypervisor, KubeCluster and
+// WorkerPool, in the API group gpuworker.io. They are Kubernetes objects: the file that is
+// given to the command line is the object that a controller reconciles.
 //
-// SetDefaults fills what was left out, in one place. Validate says what is wrong
-// with a set of documents without looking at any hypervisor; what needs a look at
-// the real world is the business of `check` and `plan`. Files are read by
-// internal/document. Schema is for editors.
+// SetDefaults sets all defaults. Validate checks a set of documents without any
+// hypervisor; `check` and `plan` check what needs one. Package internal/document reads
+// files. Schema is for editors.
 //
-// No message of this package repeats what is, or may be, a secret.
+// No message of this package repeats text that is or may be a secret.
 //
 // +groupName=gpuworker.io
 // +kubebuilder:object:generate=true

@@ -1,6 +1,6 @@
 package v1alpha1
 
-// Documents are what the operator declared, in the order in which it was read.
+// Documents are the documents of the operator, in the order in which they were read.
 type Documents struct {
 	Hypervisors  []Hypervisor
 	KubeClusters []KubeCluster
@@ -46,8 +46,7 @@ func (d *Documents) Pools() []*WorkerPool {
 	return pools
 }
 
-// PoolsOn returns the WorkerPools whose VMs live on the named Hypervisor, in
-// the order of the documents.
+// PoolsOn returns the WorkerPools on the named Hypervisor, in the order of the documents.
 func (d *Documents) PoolsOn(hypervisor string) []*WorkerPool {
 	var pools []*WorkerPool
 	for _, p := range d.Pools() {

@@ -2,18 +2,18 @@ package v1alpha1
 
 import "github.com/gpuworker/gpuworker/internal/phrase"
 
-// Problem is one thing that is wrong in a set of documents.
+// Problem is one error in a set of documents.
 type Problem struct {
 	Field   Field
 	Message string // what is wrong and what to write instead
-	// See is another field that this one clashes with; nil for none.
+	// See is another field that this one conflicts with; nil for none.
 	See *Field
-	// NotFound reports whether the problem is that another document is not in the
-	// set, which proves nothing when a document of the set could not be read.
+	// NotFound: another document is missing in the set. When a document of the set could
+	// not be read, it may be that one.
 	NotFound bool
 }
 
-// String is the problem on one line.
+// String returns the problem in one line.
 func (p Problem) String() string {
 	text := ObjectName(p.Field.Kind, p.Field.Name) + ": "
 	if p.Field.Path != "" {
@@ -34,7 +34,7 @@ type Field struct {
 	Path  string // "spec.gpus[0].bdf"; "" is the whole document
 }
 
-// String is how a message about another field names this one.
+// String names the field in a message about another field.
 func (f Field) String() string {
 	text := ObjectName(f.Kind, f.Name)
 	if f.Path != "" {
@@ -43,7 +43,7 @@ func (f Field) String() string {
 	return text
 }
 
-// ObjectName is how problems name a document: "WorkerPool/gpu-workers".
+// ObjectName names a document in problems: "WorkerPool/gpu-workers".
 func ObjectName(kind, name string) string {
 	if kind == "" || name == "" {
 		return phrase.Plain(kind + name)

@@ -10,7 +10,6 @@ import (
 //go:embed schema.json
 var schemaJSON []byte
 
-// Schema returns the JSON Schema (draft 2020-12) of a document, for editors
-// and other tools. It says less than Validate: one document at a time, and no
-// rule that spans fields.
+// Schema returns the JSON Schema (draft 2020-12) of a document, for editors and other
+// tools. It checks less than Validate: only one document, and no rule about several fields.
 func Schema() []byte { return bytes.Clone(schemaJSON) }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Describe says where the secret is, for messages: "environment variable
-// PVE_TOKEN" or "file /etc/gpuworker/token". It never tells the secret.
+// Describe says where the secret is, for messages: "environment variable PVE_TOKEN" or
+// "file /etc/gpuworker/token". It never contains the secret.
 func (s SecretSource) Describe() string {
 	switch {
 	case s.Env != "":
@@ -21,16 +21,16 @@ func (s SecretSource) Describe() string {
 	return "no source (write env or file)"
 }
 
-// Resolve reads the secret. It looks only through getenv and readFile, which
-// are os.LookupEnv and os.ReadFile outside tests. One line break at the end is
-// cut off, as editors and `echo` leave it. No error contains the secret.
+// Resolve reads the secret with getenv and readFile, which are os.LookupEnv and
+// os.ReadFile outside tests. One line break at the end, as editors and `echo` write it, is
+// removed. No error contains the secret.
 func (s SecretSource) Resolve(getenv func(string) (string, bool), readFile func(string) ([]byte, error)) (string, error) {
 	var secret string
 	switch {
 	case s.SecretRef != nil:
 		return "", fmt.Errorf("%s is read by the controller only; write env or file for the command line", s.Describe())
 	case s.Env != "" && s.File != "":
-		return "", errors.New("a secret with two sources; write only one of env and file")
+		return "", errors.New("the secret has two sources; write only one of env and file")
 	case s.Env != "":
 		value, ok := getenv(s.Env)
 		if !ok {
@@ -44,20 +44,20 @@ func (s SecretSource) Resolve(getenv func(string) (string, bool), readFile func(
 		}
 		secret = string(data)
 	default:
-		return "", errors.New("a secret without a source; write env or file")
+		return "", errors.New("the secret has no source; write env or file")
 	}
 	secret = trimLineBreak(secret)
 	if strings.TrimSpace(secret) == "" {
-		return "", fmt.Errorf("%s is empty; it must hold the secret", s.Describe())
+		return "", fmt.Errorf("%s is empty; it must contain the secret", s.Describe())
 	}
 	if strings.ContainsAny(secret, "\r\n\x00") {
-		return "", fmt.Errorf("%s holds more than one line; it must hold the secret and nothing else", s.Describe())
+		return "", fmt.Errorf("%s has more than one line; it must contain only the secret", s.Describe())
 	}
 	return secret, nil
 }
 
-// withoutPath drops the operation and the path from an error of the file
-// system, which the caller has named already.
+// withoutPath removes operation and path from a file system error: the caller's message
+// already has the path.
 func withoutPath(err error) error {
 	var pathError *fs.PathError
 	if errors.As(err, &pathError) {
@@ -70,8 +70,8 @@ func trimLineBreak(text string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 }
 
-// SecretRefs are the fields that name a Kubernetes Secret: a program that cannot
-// read those refuses them.
+// SecretRefs returns the fields that name a Kubernetes Secret. A program without access to
+// Kubernetes refuses them.
 func (d *Documents) SecretRefs() []Field {
 	var refs []Field
 	add := func(kind string, index int, name, path string, s *SecretSource) {

@@ -10,8 +10,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// WorkerName is the name of the pool's n-th worker, counted from 1: of its VM
-// and of its KubeNode. It is "" when the pool names its workers and has no n-th.
+// WorkerName returns the name of the pool's n-th worker, counted from 1. Its VM and its
+// KubeNode have the same name. It is "" when spec.names has no n-th name.
 func (p *WorkerPool) WorkerName(n int) string {
 	switch {
 	case len(p.Spec.Names) == 0:
@@ -22,8 +22,8 @@ func (p *WorkerPool) WorkerName(n int) string {
 	return p.Spec.Names[n-1]
 }
 
-// WorkerNumber is n of the worker that WorkerName(n) names, however many the pool
-// has; 0 for any other name.
+// WorkerNumber returns the n for which WorkerName(n) is name; 0 for any other name. Without
+// spec.names, n may be larger than the pool.
 func (p *WorkerPool) WorkerNumber(name string) int {
 	if len(p.Spec.Names) > 0 {
 		return slices.Index(p.Spec.Names, name) + 1
@@ -36,8 +36,8 @@ func (p *WorkerPool) WorkerNumber(name string) int {
 	return n
 }
 
-// Size is the number of workers that are wanted: one for each card; without cards
-// Replicas, or one for each name.
+// Size returns the desired number of workers: one for each card; without cards, Replicas
+// or one for each name.
 func (p *WorkerPool) Size() int {
 	switch {
 	case p.IsGPU():
@@ -56,8 +56,8 @@ func (p *WorkerPool) Size() int {
 // IsGPU reports whether each worker of the pool has a GPU.
 func (p *WorkerPool) IsGPU() bool { return len(p.Spec.GPUs) > 0 }
 
-// Networks are the network cards of each worker: as written, or the one that every
-// VM has.
+// Networks returns the network cards of each worker: as written, or one card with
+// defaults.
 func (p *WorkerPool) Networks() []Network {
 	if len(p.Spec.Networks) == 0 {
 		return []Network{{}}
@@ -68,8 +68,8 @@ func (p *WorkerPool) Networks() []Network {
 // ByPlace reports whether the request names one card by its place.
 func (g GPURequest) ByPlace() bool { return g.Card != "" || g.BDF != "" }
 
-// Place is the place of the card that the request names; ok is false when it names
-// none, or not in a way that can be read.
+// Place returns the place of the card that the request names; ok is false when it names
+// none, or when the place cannot be parsed.
 func (g GPURequest) Place() (ref pci.CardRef, ok bool) {
 	if g.Card != "" {
 		ref, err := pci.ParseCardRef(g.Card)
@@ -79,8 +79,8 @@ func (g GPURequest) Place() (ref pci.CardRef, ok bool) {
 	return pci.CardRef{Host: g.Host, Slot: slot}, err == nil
 }
 
-// Cards is the number of cards that the request asks for: one by its place, or
-// Count by its kind.
+// Cards returns the number of cards that the request asks for: one by place, or Count by
+// model or ID.
 func (g GPURequest) Cards() int {
 	if g.ByPlace() {
 		return 1
@@ -88,16 +88,15 @@ func (g GPURequest) Cards() int {
 	return max(int(g.Count), 1)
 }
 
-// Options are the options of the pool's VMs that not every hypervisor has, in the
-// words of the one that the pool lives on. Each has its default where it was left
-// out.
+// Options are the options of the pool's VMs that not every hypervisor has, with defaults
+// set.
 type Options struct {
 	CPU, MachineType   string
 	OnBoot, Protection bool
 	PCIe, ROMBar, XVGA bool
 }
 
-// The fields of Options in a document, as plans name them.
+// The fields of Options in a document; plans use these names.
 const (
 	FieldCPU         = "proxmox.cpu"
 	FieldMachineType = "proxmox.machineType"
@@ -108,7 +107,7 @@ const (
 	FieldXVGA        = "proxmox.xVGA"
 )
 
-// Options are those of the pool's VMs.
+// Options returns the options of the pool's VMs.
 func (p *WorkerPool) Options() Options {
 	spec := p.Spec
 	if spec.Proxmox == nil {
@@ -125,7 +124,7 @@ func (p *WorkerPool) Options() Options {
 	}
 }
 
-// SetOptions writes them into the pool, in the words of the hypervisor that has them.
+// SetOptions writes options into the fields of the pool's hypervisor.
 func (p *WorkerPool) SetOptions(o Options) {
 	p.Spec.Proxmox = &ProxmoxWorkers{
 		CPU: o.CPU, MachineType: MachineType(strings.ToUpper(o.MachineType)), OnBoot: &o.OnBoot, Protection: &o.Protection,
@@ -133,7 +132,7 @@ func (p *WorkerPool) SetOptions(o Options) {
 	}
 }
 
-// Least is the smallest value that a number field of that name takes, as text.
+// Least returns the smallest allowed value of a number field with that name, as text.
 func Least(field string) string {
 	switch field {
 	case "vmid", "first", "last":
