@@ -1,16 +1,16 @@
-# What one can do here. `make` alone lists it.
+# Targets for developers. `make` alone lists them.
 #
-# Needs Go 1.26 and make; `make test` needs a C compiler too, for the race
-# detector. After the modules are downloaded nothing needs the network, except
-# the first `make lint`, which installs the linter.
+# They need Go 1.26 and make. `make test` also needs a C compiler, for the race
+# detector. After the Go modules are downloaded, only the first `make lint` needs
+# the network, to install the linter.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 GO       ?= go
 RACE     ?= -race
-# A package of tests may take so long: on a slow machine, killing the engine at
-# each of its calls takes more than the ten minutes that go test allows.
+# The timeout of the tests of one package. On a slow machine, killing the engine at
+# each of its calls takes more than the default of go test, ten minutes.
 TIMEOUT  ?= 30m
 FUZZTIME ?= 60s
 TOOLS    ?= $(CURDIR)/bin/tools
@@ -18,76 +18,76 @@ TOOLS    ?= $(CURDIR)/bin/tools
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 
-# The root module and those below it, each with its own go.mod.
+# The root module and the nested modules.
 MODULES := $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path '*/testdata/*' -not -path './bin/*' | sort)))
 
 .PHONY: help
-help: ## list these targets
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: ## the whole story against a simulator: no hardware, no root, half a minute
+demo: ## run the demo against a simulator: no hardware, no root, half a minute
 	@$(GO) run ./cmd/gpuworker demo
 
 .PHONY: build
-build: ## all programs into bin/, and their sizes; the first time it takes some minutes
-	@echo "building into bin/; the first time this takes some minutes"
+build: ## build all programs into bin/ and print their sizes; the first time takes some minutes
+	@echo "building into bin/; the first time takes some minutes"
 	$(GO) build -trimpath -o bin/ ./cmd/...
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/gpuworker-host
 	@ls -lh $(patsubst cmd/%/main.go,bin/%,$(wildcard cmd/*/main.go))
 
 .PHONY: test
-# Collecting garbage a quarter as often makes the tests a tenth quicker.
+# With less frequent garbage collection the tests are ten percent faster.
 test: export GOGC ?= 400
-test: ## all tests of all modules, with the race detector; then all cut points, without it
+test: ## run all tests of all modules with the race detector, then the exhaustive ones without it
 	@if [ -n "$(RACE)" ] && ! command -v "$$($(GO) env CC)" >/dev/null; then \
-		echo "the race detector needs a C compiler ($$($(GO) env CC)): apt-get install gcc, or go without: make test RACE=" >&2; exit 1; \
+		echo "the race detector needs a C compiler ($$($(GO) env CC)): apt-get install gcc, or run without it: make test RACE=" >&2; exit 1; \
 	fi
 	@for module in $(MODULES); do (cd $$module && $(GO) test $(RACE) -timeout $(TIMEOUT) ./...) || exit 1; done
 	@[ -z "$(RACE)" ] || $(GO) test -timeout $(TIMEOUT) $$(grep -rl --include='*_test.go' internal/thorough\" ./cmd ./internal ./sim | xargs -n 1 dirname | sort -u)
-	@echo "left out: gpuworker-host in a real kernel, which needs QEMU (apt-get) and a minute: make e2e-host"
+	@echo "not run: gpuworker-host in a real kernel; it needs QEMU (apt-get) and a minute: make e2e-host"
 
 .PHONY: lint
-lint: $(GOLANGCI) ## the linter, at a fixed version, with the import rules
+lint: $(GOLANGCI) ## run the linter, in a fixed version, with the import rules
 	@for module in $(MODULES); do (cd $$module && $(GOLANGCI) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 $(GOLANGCI):
-	@echo "installing golangci-lint $(GOLANGCI_VERSION) into $(TOOLS), once"
+	@echo "installing golangci-lint $(GOLANGCI_VERSION) into $(TOOLS) (only once)"
 	@mkdir -p $(TOOLS)/install
 	@GOBIN=$(TOOLS)/install CGO_ENABLED=0 $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	@mv $(TOOLS)/install/golangci-lint $@
 
 .PHONY: fuzz
-fuzz: ## each fuzz target for FUZZTIME (60s)
+fuzz: ## run each fuzz target for FUZZTIME (60s)
 	@GO='$(GO)' hack/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: ## all benchmarks
+bench: ## run all benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: e2e-recordings
-e2e-recordings: ## the simulator against recordings of a real Proxmox VE, where there are any
+e2e-recordings: ## check the simulator against recordings of a real Proxmox VE, if there are any
 	@$(GO) run ./hack/recordings
 
 .PHONY: e2e-host
-e2e-host: ## gpuworker-host in a real Linux kernel under QEMU: with an Intel IOMMU, an AMD one, none
-	@lab=$$(e2e/host/prepare) && { system=$$(e2e/host/prepare-system $$lab) || echo "LEFT OUT: a real initramfs; the reason is above"; } && \
+e2e-host: ## test gpuworker-host in a real Linux kernel under QEMU: with an Intel IOMMU, an AMD one, and none
+	@lab=$$(e2e/host/prepare) && { system=$$(e2e/host/prepare-system $$lab) || echo "NOT TESTED: a real initramfs; the reason is above"; } && \
 		GPUWORKER_E2E_HOST=$$lab GPUWORKER_E2E_SYSTEM=$$system $(GO) test -count=1 -v ./e2e/host
 
 .PHONY: ledger
-ledger: ## the same, and note in the ledger what it proved
+ledger: ## the same as e2e-recordings, and write the results to the ledger
 	$(GO) run ./hack/recordings -ledger sim/pvesim/ledger.txt
 	$(GO) run ./hack/pvesimledger
 
 .PHONY: generate
-generate: ## what is generated from the code: JSON Schema and the like
+generate: ## generate code and the JSON Schema
 	$(GO) generate ./...
 
 .PHONY: docs
-docs: ## docs/reference and the simulator's ledger from the code
+docs: ## generate docs/reference and the simulator's ledger from the code
 	$(GO) run ./hack/gendocs
 	$(GO) run ./hack/pvesimledger
 
 .PHONY: clean
-clean: ## remove what was built here
+clean: ## remove built files
 	rm -rf bin dist

@@ -39,7 +39,7 @@ and field. Fields in **bold** must be there. ` + "`[]`" + ` stands for each entr
 ` + "`gpuworker schema`" + ` prints the same for editors, as JSON Schema. Examples are in [examples/](../../examples).
 `
 
-// documents is the page about the documents.
+// documents returns the page about the documents.
 func documents(text []byte) ([]byte, error) {
 	var root schema
 	if err := json.Unmarshal(text, &root); err != nil {
@@ -62,7 +62,7 @@ type page struct {
 	defs map[string]schema
 }
 
-// resolve follows a reference; the description beside the reference counts.
+// resolve follows a reference. A description or default beside the reference wins.
 func (p *page) resolve(s schema) schema {
 	if s.Ref == "" {
 		return s
@@ -99,7 +99,7 @@ func (p *page) fields(path string, object schema) {
 	}
 }
 
-// value says what can be written: "4 to 512", "one of …", "list of text".
+// value describes the allowed values: "4 to 512", "one of …", "list of text".
 func (p *page) value(s schema) string {
 	switch {
 	case len(s.Enum) > 0:
@@ -147,7 +147,7 @@ func compact(raw json.RawMessage) []byte {
 	return b.Bytes()
 }
 
-// cell makes a text fit into a table.
+// cell escapes a text for a Markdown table.
 func cell(text string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(text, "|", `\|`), "\n", " ")
 }

@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// TestMain lets the test binary be the program itself, so that signals and
-// exit codes are real.
+// TestMain lets the test binary run as the program, so that signals and exit codes are
+// real.
 func TestMain(m *testing.M) {
 	if os.Getenv("PVESIM_AS_PROGRAM") == "1" {
 		os.Exit(Main())
@@ -118,7 +118,7 @@ func TestTheProgramServesAClusterWithoutQuorum(t *testing.T) {
 	}
 }
 
-// readExports reads the lines for the shell up to the one of the last name.
+// readExports reads the shell exports up to the one named last.
 func readExports(t *testing.T, from io.Reader, last string) map[string]string {
 	t.Helper()
 	exports := map[string]string{}
@@ -137,7 +137,7 @@ func readExports(t *testing.T, from io.Reader, last string) map[string]string {
 	return nil
 }
 
-// pinned is a client that trusts one certificate by its fingerprint.
+// pinned returns a client that trusts one certificate by its fingerprint.
 func pinned(fingerprint string) *http.Client {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
 		InsecureSkipVerify: true,
