@@ -199,11 +199,11 @@ func TestNoPackageImportsForbiddenPackagesIndirectly(t *testing.T) {
 		beyond []string
 	}{
 		{"the simulator shares nothing with the client that it tests", module + "/sim/", []string{client, backend}},
-		{"the command line is given its backend", module + "/internal/cli", []string{client, backend, simulator}},
-		{"the engine is given its backends", module + "/internal/engine", []string{client, backend, simulator}},
-		{"placing knows no hypervisor", module + "/internal/place", []string{client, backend, simulator}},
-		{"planning knows no hypervisor", module + "/internal/planner", []string{client, backend, simulator}},
-		{"the client stands alone", module + "/pve", []string{module + "/"}},
+		{"the command line gets its backend from main", module + "/internal/cli", []string{client, backend, simulator}},
+		{"the engine gets its backends from its caller", module + "/internal/engine", []string{client, backend, simulator}},
+		{"placing is independent of the hypervisor", module + "/internal/place", []string{client, backend, simulator}},
+		{"planning is independent of the hypervisor", module + "/internal/planner", []string{client, backend, simulator}},
+		{"the client imports nothing of ours", module + "/pve", []string{module + "/"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -57,7 +57,7 @@ func TestNeutralPackagesKnowNoWordOfOneHypervisor(t *testing.T) {
 	}
 	for i, a := range allowedWords {
 		if !used[i] {
-			t.Errorf("%s has no %q any more: take the exception away", a.file, a.text)
+			t.Errorf("%s has no %q any more: remove the exception", a.file, a.text)
 		}
 	}
 }

@@ -27,7 +27,7 @@ var privatePhrases = map[string]string{"letgo": "retire", "strangecards": "hasFo
 
 // keptWords are identifiers in which such a word has its usual meaning.
 var keptWords = map[string]string{
-	"Persist":   "a binding that is made anew at each boot; the flag is --persist",
+	"Persist":   "a binding that is repeated at each boot; the flag is --persist",
 	"NoPersist": "the same",
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/document"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
 // Each file in testdata/bad has one kind of error, which its name describes; the golden
 // file shows the messages. Files that only have pools are read together with

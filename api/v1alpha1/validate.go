@@ -47,7 +47,7 @@ func (o *object) field(path string) *Field {
 
 func (o *object) errorf(path, format string, args ...any) { o.conflict(path, nil, format, args...) }
 
-// clash is errorf for a field that conflicts with another one; nil for none.
+// conflict is errorf for a field that conflicts with another one; nil for none.
 func (o *object) conflict(path string, with *Field, format string, args ...any) {
 	o.problems = append(o.problems, Problem{Field: *o.field(path), Message: fmt.Sprintf(format, args...), See: with})
 }

@@ -44,7 +44,7 @@ type numbered struct {
 	vmids VMIDRange
 }
 
-// rangeApart warns when the ranges of two documents with the same endpoint overlap: each
+// separateRange warns when the ranges of two documents with the same endpoint overlap: each
 // document only counts its own workers.
 func (o *object) separateRange(path string, p *Proxmox, endpoints map[string][]numbered) {
 	if p.Endpoint == "" {

@@ -59,7 +59,7 @@ func (o *object) lengthOfNames(p *WorkerPool) {
 	}
 }
 
-// give records the name of a worker. It returns the field of another pool that has the
+// add records the name of a worker. It returns the field of another pool that has the
 // same name, nil for none.
 func (n *workerNames) add(o *object, path string, p *WorkerPool, name string) *Field {
 	places := []nameIn{{"hypervisor " + p.Spec.Hypervisor, name}}

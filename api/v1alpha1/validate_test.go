@@ -11,7 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/document"
 )
 
-// pools loads pools on testdata/lab.yaml and on a second hypervisor and
+// loadPools loads pools on testdata/lab.yaml and on a second hypervisor and
 // cluster.
 func loadPools(t *testing.T, pools ...string) error {
 	t.Helper()

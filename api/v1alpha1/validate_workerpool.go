@@ -75,7 +75,7 @@ func (o *object) size(p *WorkerPool) {
 	}
 }
 
-// fateOfOthers says what happens to the existing workers of an empty pool.
+// fateOfWorkers says what happens to the existing workers of an empty pool.
 func (o *object) fateOfWorkers(p *WorkerPool) string {
 	if p.Spec.Lifecycle == Ephemeral {
 		return "the next apply destroys the existing workers"

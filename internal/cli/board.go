@@ -36,7 +36,7 @@ type boardStep struct {
 	detail string
 }
 
-// over reports whether the step has ended.
+// ended reports whether the step has ended.
 func (s boardStep) ended() bool { return s.phase != apply.Began && s.phase != apply.Working }
 
 // update adds an event.
@@ -91,7 +91,7 @@ func (r *boardRow) current() *boardStep {
 	return nil
 }
 
-// usual is how long a slow step usually takes: an Ubuntu cloud image answers through
+// usualTime is how long a slow step usually takes: an Ubuntu cloud image answers through
 // its agent after about 30 s.
 var usualTime = map[plan.StepKind]string{plan.StepAgent: "usually 30s"}
 

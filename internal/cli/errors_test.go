@@ -38,7 +38,7 @@ func TestErrorsOnTheCommandLine(t *testing.T) {
 		args []string
 		says string
 	}{
-		{"an unknown command is told its neighbour", []string{"aply"}, "gpuworker apply"},
+		{"an unknown command gets a suggestion", []string{"aply"}, "gpuworker apply"},
 		{"an unknown command far from all", []string{"frobnicate"}, "gpuworker --help"},
 		{"an unknown flag points to the help", []string{"plan", "--frob"}, "gpuworker plan --help"},
 		{"too many words", []string{"plan", "lab.yaml"}, "gpuworker plan --help"},
@@ -47,7 +47,7 @@ func TestErrorsOnTheCommandLine(t *testing.T) {
 		{"an unknown colour", []string{"plan", "--color", "pink"}, "auto, always, never"},
 		{"a file that is not there", []string{"plan", "-f", "nowhere.yaml"}, "read nowhere.yaml: no such file"},
 		{"no file at all", []string{"plan"}, "gpuworker demo"},
-		{"an unknown finding is told its neighbour", []string{"explain", "CARD-GRUOP-SHARED"}, "gpuworker explain CARD-GROUP-SHARED\n"},
+		{"an unknown finding gets a suggestion", []string{"explain", "CARD-GRUOP-SHARED"}, "gpuworker explain CARD-GROUP-SHARED\n"},
 		{"an unknown finding far from all", []string{"explain", "xyz"}, "gpuworker explain lists all findings"},
 		{"an unknown version of Proxmox VE", []string{"role", "-f", lab, "--pve-version", "7"}, "write 8 or 9"},
 	}

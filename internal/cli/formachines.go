@@ -57,7 +57,7 @@ func shortOutput(arg string) (value string, found bool) {
 	return strings.TrimPrefix(value, "="), found
 }
 
-// presume sets the output format that the command line seems to ask for, until its
+// presumeOutput sets the output format that the command line seems to ask for, until its
 // flags are parsed.
 func (a *app) presumeOutput(root *cobra.Command) {
 	asked := askedOutput(a.args)

@@ -31,7 +31,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/status"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
 // fakeEngine returns what a test put in, and records its calls.
 type fakeEngine struct {
@@ -233,7 +233,7 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (-want +got), -update writes it anew:\n%s", path, diff)
+		t.Errorf("%s differs (-want +got), -update updates it:\n%s", path, diff)
 	}
 }
 

@@ -126,7 +126,7 @@ func blocked(plans engine.Plans) bool {
 	return slices.ContainsFunc(plans.Plans, func(p *plan.Plan) bool { return p.Blocked != "" })
 }
 
-// having returns the workers whose action is one of these.
+// workersWith returns the workers whose action is one of these.
 func workersWith(plans engine.Plans, actions ...plan.Action) []*plan.Worker {
 	var found []*plan.Worker
 	for _, p := range plans.Plans {

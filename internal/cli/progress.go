@@ -159,7 +159,7 @@ func plainLine(e apply.Event) term.Text {
 	return term.Clean(line)
 }
 
-// silent shows no progress, only notices.
+// noDisplay shows no progress, only notices.
 type noDisplay struct{ notes io.Writer }
 
 func (noDisplay) event(*board, apply.Event)         {}

@@ -217,7 +217,7 @@ func interrupted(applied engine.Applied) bool {
 // would be another command.
 const maxCommand = 2 << 10
 
-// again returns the command that continues this one: the same command line. A replace
+// repeatCommand returns the command that continues this one: the same command line. A replace
 // also names the VMs that it destroys, so that it can safely be run much later.
 func (a *app) repeatCommand(plans engine.Plans) term.Text {
 	line := "gpuworker"

@@ -102,7 +102,7 @@ func named(rows []status.Row, names []string) (some []status.Row, missing []stri
 	return chosen, missing
 }
 
-// notThere returns the error for names that no worker has; nil when there are none.
+// notFoundError returns the error for names that no worker has; nil when there are none.
 func notFoundError(names []string) error {
 	if len(names) == 0 {
 		return nil

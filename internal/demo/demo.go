@@ -35,7 +35,7 @@ func Run(ctx context.Context, request cli.DemoRequest) error {
 		return err
 	}
 	defer s.close()
-	if err := s.tell(ctx); err != nil {
+	if err := s.runAll(ctx); err != nil {
 		return err
 	}
 	if request.Keep {

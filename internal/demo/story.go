@@ -59,8 +59,8 @@ var acts = []act{
 	},
 }
 
-// tell runs all commands.
-func (s *stage) tell(ctx context.Context) error {
+// runAll runs all commands.
+func (s *stage) runAll(ctx context.Context) error {
 	s.printf("\n%s\n", s.bold("gpuworker demo"))
 	s.printf("A Proxmox VE cluster of three hosts and five GPUs, simulated inside this process and %d times\n", timeScale)
 	s.printf("faster than a real one. Nothing outside this process is touched.\n\n")

@@ -143,7 +143,7 @@ func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record
 // ofRelease reports whether a flag is part of a tombstone.
 func ofRelease(flag string) bool { return flag == wordReleasing || strings.HasPrefix(flag, wordNonce) }
 
-// notToBeWritten is the error for a register whose record is damaged or too new.
+// unreadableRecord is the error for a register whose record is damaged or too new.
 func (b *Backend) unreadableRecord(register, problem string) error {
 	return &fault.Error{
 		Kind: fault.Exists, Doing: "claim the card", Where: fault.Place{Hypervisor: b.name},

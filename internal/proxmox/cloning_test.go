@@ -28,12 +28,12 @@ func TestOnlySoManyClonesWriteToAStorageAtOnce(t *testing.T) {
 		byHand int
 		most   int
 	}{
-		"linked":                         {order, 0, 4},
-		"full":                           {full, 0, 2},
-		"linked beside one by hand":      {order, 1, 4},
-		"full beside one by hand":        {full, 1, 2},
-		"linked beside more than may be": {order, 5, 5},
-		"full beside as many as may be":  {full, 2, 2},
+		"linked":                   {order, 0, 4},
+		"full":                     {full, 0, 2},
+		"linked, with one by hand": {order, 1, 4},
+		"full, with one by hand":   {full, 1, 2},
+		"linked, with more by hand than the limit": {order, 5, 5},
+		"full, with as many by hand as the limit":  {full, 2, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -281,7 +281,7 @@ func TestAFullCloneShowsItsProgress(t *testing.T) {
 		}
 		took := time.Since(began)
 		if len(far) < 10 || far[0] != "512.0 MiB of 10.0 GiB (5.00%)" || !strings.HasPrefix(far[len(far)-1], "9.") {
-			t.Errorf("it tells %q", far)
+			t.Errorf("its progress is %q", far)
 		}
 		if read := l.sent("GET /nodes/pve1/tasks/") - l.statusReads(); read > int(took/progressEvery) {
 			t.Errorf("the log was read %d times in %s", read, took)

@@ -134,7 +134,7 @@ func TestAClaimReplacesOnlyWhatThePlanSaw(t *testing.T) {
 		ctx, mine := context.Background(), gpuRecord()
 		mine.UUID, mine.VM = "77777777-7777-4777-8777-777777777777", "9102"
 		if err := b.Claim(ctx, mine, inventory.Record{}); !fault.Is(err, fault.Conflict) || fault.FixOf(err) == "" {
-			t.Errorf("a claim that nobody saw was replaced: %v", err)
+			t.Errorf("a claim that the plan did not see was replaced: %v", err)
 		}
 		must(t, b.Release(ctx, mine, card.Ref)) // not ours: nothing to do
 		must(t, held(b, r, card.Ref))

@@ -173,7 +173,7 @@ func (b *Backend) findTask(ctx context.Context, ref inventory.VMRef, kind string
 	return pve.UPID{}
 }
 
-// turnPatience is how long a call waits for a lock. Its holders usually need some
+// lockTimeout is how long a call waits for a lock. Its holders usually need some
 // milliseconds.
 const lockTimeout = 5 * time.Second
 

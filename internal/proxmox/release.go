@@ -45,7 +45,7 @@ func (b *Backend) release(ctx context.Context, held inventory.Record, name strin
 	case ours && time.Since(m.Since) < removeWithin:
 		return b.remove(ctx, name, m)
 	case note.Has(wordReleasing) && !ours && b.watched.unchangedFor(mapping) < requestLife:
-		return m.wait("an earlier removal of the claim, which may be under way", tombstoneLook), nil
+		return m.wait("an earlier removal of the claim, which may still arrive", tombstoneLook), nil
 	}
 	return b.tombstoneAndDelete(ctx, mapping, note, name, m)
 }

@@ -38,7 +38,7 @@ func TestFindingsAboutTLSAndLogin(t *testing.T) {
 		{"raw attaching by root with a token", func(p *v1alpha1.Proxmox) {
 			p.Attach, p.Credentials.Username = v1alpha1.AttachRaw, "root@pam"
 		}, finding.RawNeedsRoot, finding.Fail},
-		{"raw attaching by somebody else with a password", func(p *v1alpha1.Proxmox) {
+		{"raw attaching by another user with a password", func(p *v1alpha1.Proxmox) {
 			p.Attach, p.Credentials.Username, p.Credentials.Password = v1alpha1.AttachRaw, "ops@pam", password
 		}, finding.RawNeedsRoot, finding.Fail},
 		{"raw attaching by root", func(p *v1alpha1.Proxmox) {
@@ -116,7 +116,7 @@ func TestFreeNumbers(t *testing.T) {
 		{"claims promise some", 9100, 9103, nil, claimed("9101", "", "x"), 9, []string{"9100", "9102", "9103"}},
 		{"the last of the range counts", 9100, 9101, taken(9100), nil, 9, []string{"9101"}},
 		{"none is left", 9100, 9101, taken(9100), claimed("9101"), 9, nil},
-		{"nobody gets the number 0", 0, 1, nil, nil, 9, []string{"1"}},
+		{"number 0 is never used", 0, 1, nil, nil, 9, []string{"1"}},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			b := documented(func(p *v1alpha1.Proxmox) { p.VMIDs = v1alpha1.VMIDRange{First: s.first, Last: s.last} })
@@ -143,7 +143,7 @@ func TestEachRemedyHasAdviceForProxmox(t *testing.T) {
 	}
 	for remedy := range advice {
 		if !slices.Contains(remedies, remedy) {
-			t.Errorf("%q is no remedy any more", remedy)
+			t.Errorf("%q is not a remedy any more", remedy)
 		}
 	}
 	if got, want := s.Advise(inventory.TakeCardOut, about), "take it out of that VM: qm set 204 --delete hostpci0"; got != want {

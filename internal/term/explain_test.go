@@ -12,7 +12,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
 func explained(kind finding.Kind, width int) string {
 	var out strings.Builder
@@ -34,7 +34,7 @@ func TestAPageIsWrappedToTheTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got), -update writes it anew:\n%s", file, diff)
+		t.Errorf("%s (-want +got), -update updates it:\n%s", file, diff)
 	}
 }
 

@@ -88,7 +88,7 @@ func TestMissingCredentialsAreNamed(t *testing.T) {
 				t.Errorf("error %v, fix %q", err, fault.FixOf(err))
 			}
 			if err != nil && strings.Contains(err.Error(), "secret-in") {
-				t.Errorf("the error tells the secret: %v", err)
+				t.Errorf("the error contains the secret: %v", err)
 			}
 		})
 	}

@@ -97,7 +97,7 @@ func (l twoLabs) answers(wire http.RoundTripper) {
 	l.others = map[string]http.RoundTripper{"far": wire}
 }
 
-// way of being down.
+// wayDown is a way in which a hypervisor does not answer.
 type wayDown struct {
 	name string
 	code int

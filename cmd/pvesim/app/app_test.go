@@ -160,7 +160,7 @@ func TestWrongCommandLinesSayWhatToDo(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"no world":                  {nil, []string{"no world given", "-world FILE"}},
+		"no world":                  {nil, []string{"no world file given", "-world FILE"}},
 		"a certificate without key": {[]string{"-world", homelab, "-cert", "x"}, []string{"give both or none"}},
 		"an argument too many":      {[]string{"-world", homelab, "extra"}, []string{`unexpected argument "extra"`}},
 		"a world that is not there": {[]string{"-world", "nope.yaml"}, []string{"nope.yaml"}},
