@@ -74,7 +74,7 @@ func (b *Backend) grow(ctx context.Context, ref inventory.VMRef, found observedV
 	if pve.KindOf(err) == pve.Changed {
 		return waitAfterConflict(), nil
 	}
-	return b.orFind(ctx, ref, "resize", growWords, grown, task, err)
+	return b.startedOrFound(ctx, ref, "resize", growWords, grown, task, err)
 }
 
 func refOf(record inventory.Record) inventory.VMRef {
@@ -132,7 +132,7 @@ func (b *Backend) Attach(ctx context.Context, ref inventory.VMRef, record invent
 // attach proves that the card is claimed for the VM, that no other VM has it, and
 // then the VM's identity.
 func (b *Backend) attach(ctx context.Context, ref inventory.VMRef, record inventory.Record, card inventory.Card) (*hypervisor.Wait, error) {
-	free, err := b.guard(ctx, record, func(mappings) ([]pci.CardRef, error) { return []pci.CardRef{card.Ref}, nil })
+	check, err := b.guard(ctx, record, func(mappings) ([]pci.CardRef, error) { return []pci.CardRef{card.Ref}, nil })
 	if err != nil {
 		return nil, err
 	}
@@ -140,10 +140,10 @@ func (b *Backend) attach(ctx context.Context, ref inventory.VMRef, record invent
 	if err != nil {
 		return nil, err
 	}
-	if !free.valid() {
+	if !check.valid() {
 		return tooSlow(ref.Host), nil
 	}
-	has := cardOf(found.next, ref.Host, free.known)
+	has := cardOf(found.next, ref.Host, check.known)
 	if has != nil && *has == card {
 		return nil, nil
 	}

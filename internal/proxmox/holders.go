@@ -50,7 +50,7 @@ type cachedVM struct {
 	readStart
 	name     string
 	template bool
-	up       bool                         // it ran when it was listed last
+	running  bool                         // it ran when it was listed last
 	cards    map[string]pve.PendingOption // the options that pass devices through
 	claims   pci.CardRef                  // the card that its record names, if any
 	ours     bool                         // it has a record, valid or not
@@ -98,7 +98,7 @@ func (v *hostCache) remember(vmid int, began readStart, found observedVM) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if began.tick > v.written[vmid] && began.tick > v.vms[vmid].tick {
-		h.up = v.vms[vmid].up
+		h.running = v.vms[vmid].running
 		v.vms[vmid] = h
 	}
 }
@@ -142,7 +142,7 @@ func (h cachedVM) outdated(vm pve.VMStatus, now time.Time) bool {
 	age := now.Sub(h.at)
 	named := vm.Name == h.name || h.name == "" && vm.Name == fmt.Sprintf("VM %d", vm.VMID)
 	restarted := vm.Running() && time.Duration(vm.Uptime)*time.Second < age
-	return age > configsLast || !named || vm.Template != h.template || restarted || h.up && !vm.Running()
+	return age > configsLast || !named || vm.Template != h.template || restarted || h.running && !vm.Running()
 }
 
 // of returns the cached reads of the listed VMs.
@@ -152,7 +152,7 @@ func (v *hostCache) of(listed []pve.VMStatus) map[int]cachedVM {
 	all := map[int]cachedVM{}
 	for _, vm := range listed {
 		if h, known := v.vms[vm.VMID]; known {
-			h.up = vm.Running()
+			h.running = vm.Running()
 			v.vms[vm.VMID], all[vm.VMID] = h, h
 		}
 	}
@@ -161,16 +161,16 @@ func (v *hostCache) of(listed []pve.VMStatus) map[int]cachedVM {
 
 // residents returns the VMs of a host, from the cache where it is up to date.
 func (b *Backend) residents(ctx context.Context, host string) (map[int]cachedVM, error) {
-	view := b.cache(host)
-	all, err := view.reads.get(ctx, func(ctx context.Context) (map[int]cachedVM, error) {
+	cache := b.cache(host)
+	all, err := cache.reads.get(ctx, func(ctx context.Context) (map[int]cachedVM, error) {
 		listed, err := b.client.VMs(ctx, host)
 		if err != nil {
 			return nil, err
 		}
-		if err := b.readAll(ctx, host, view.unread(listed, time.Now())); err != nil {
+		if err := b.readAll(ctx, host, cache.unread(listed, time.Now())); err != nil {
 			return nil, err
 		}
-		return view.of(listed), nil
+		return cache.of(listed), nil
 	})
 	return maps.Clone(all), err
 }
@@ -189,9 +189,9 @@ func (b *Backend) readAll(ctx context.Context, host string, vmids []int) error {
 // cardCheck is the result of guard: the proof that cards are claimed for a VM and that
 // no other VM has them.
 type cardCheck struct {
-	known mappings
-	until time.Time // how long the proof is valid
-	up    bool      // the VM runs; also set when guard returns an error
+	known   mappings
+	until   time.Time // how long the proof is valid
+	running bool      // the VM runs; also set when guard returns an error
 }
 
 // valid reports whether the reads are still recent enough.
@@ -213,25 +213,25 @@ func (b *Backend) guard(ctx context.Context, record inventory.Record, cardsOf fu
 	if err != nil {
 		return cardCheck{}, err
 	}
-	free := cardCheck{until: time.Now().Add(configsLast), up: residents[number(record.VM)].up}
+	check := cardCheck{until: time.Now().Add(configsLast), running: residents[number(record.VM)].running}
 	delete(residents, number(record.VM))
 	if claimErr != nil {
-		return free, claimErr
+		return check, claimErr
 	}
-	if free.known, err = b.mappingsNow(ctx); err != nil {
-		return free, err
+	if check.known, err = b.mappingsNow(ctx); err != nil {
+		return check, err
 	}
 	for vmid, h := range residents {
-		if oldest := h.at.Add(configsLast); oldest.Before(free.until) {
-			free.until = oldest
+		if oldest := h.at.Add(configsLast); oldest.Before(check.until) {
+			check.until = oldest
 		}
 		for _, card := range cards {
-			if err := b.refuseHolder(ctx, card, vmid, h, free.known); err != nil {
-				return free, err
+			if err := b.refuseHolder(ctx, card, vmid, h, check.known); err != nil {
+				return check, err
 			}
 		}
 	}
-	return free, nil
+	return check, nil
 }
 
 // mentions reports whether a VM has a card, or names it in its record: then it may
@@ -298,10 +298,10 @@ func (b *Backend) mappings(ctx context.Context) (mappings, error) {
 
 // devices returns the PCI devices of a host, from a read that is not older than configsLast.
 func (b *Backend) devices(ctx context.Context, host string) ([]pci.Device, error) {
-	view := b.cache(host)
-	view.mu.Lock()
-	known, at := view.devices, view.devicesAt
-	view.mu.Unlock()
+	cache := b.cache(host)
+	cache.mu.Lock()
+	known, at := cache.devices, cache.devicesAt
+	cache.mu.Unlock()
 	if known != nil && time.Since(at) <= configsLast {
 		return slices.Clone(known), nil
 	}
@@ -311,7 +311,7 @@ func (b *Backend) devices(ctx context.Context, host string) ([]pci.Device, error
 		return nil, err
 	}
 	devices := pci.Devices(functions(found))
-	view.setDevices(devices, began)
+	cache.setDevices(devices, began)
 	return devices, nil
 }
 

@@ -25,17 +25,17 @@ type observedVM struct {
 // read reads a VM's configuration and caches what checks of other VMs need. known
 // resolves mappings to cards; nil when cards are not needed.
 func (b *Backend) read(ctx context.Context, host string, vmid int, known mappings) (observedVM, error) {
-	view := b.cache(host)
-	began := view.begin()
+	cache := b.cache(host)
+	began := cache.begin()
 	config, err := b.client.Pending(ctx, host, vmid)
 	if pve.KindOf(err) == pve.NotFound {
-		view.forget(vmid)
+		cache.forget(vmid)
 	}
 	if err != nil {
 		return observedVM{}, err
 	}
 	found := observedVM{config: config, next: nextOptions(config), vm: parseVM(config, host, vmid, known)}
-	view.remember(vmid, began, found)
+	cache.remember(vmid, began, found)
 	return found, nil
 }
 

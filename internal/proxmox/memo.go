@@ -147,9 +147,9 @@ func (b *Backend) follow(ctx context.Context, ref inventory.VMRef, m memo, kind,
 	return state, nil, err
 }
 
-// orFind is taskStarted for a request that may fail because a task of the same kind
+// startedOrFound is taskStarted for a request that may fail because a task of the same kind
 // already has the lock: then it waits for that task.
-func (b *Backend) orFind(ctx context.Context, ref inventory.VMRef, kind, what string, count int, task pve.Task, err error) (*hypervisor.Wait, error) {
+func (b *Backend) startedOrFound(ctx context.Context, ref inventory.VMRef, kind, what string, count int, task pve.Task, err error) (*hypervisor.Wait, error) {
 	if pve.KindOf(err) == pve.Locked && !ambiguous(err) {
 		if under := b.findTask(ctx, ref, kind); !under.IsZero() {
 			return memo{Since: time.Now(), Task: under, Count: count}.underWay(what), nil

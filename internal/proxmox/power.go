@@ -46,13 +46,13 @@ func (b *Backend) start(ctx context.Context, ref inventory.VMRef, m memo) (*hype
 	if full := b.queues.full(c); full != nil {
 		return full, nil
 	}
-	found, free, err := b.guardStart(ctx, ref)
-	if err != nil || free.up {
+	found, check, err := b.guardStart(ctx, ref)
+	if err != nil || check.running {
 		return nil, err
 	}
 	var changed error
 	c.send = func(ctx context.Context) (task pve.Task, err error) {
-		if wait, changed = b.proveUnchanged(ctx, ref, found, free); wait != nil || changed != nil {
+		if wait, changed = b.proveUnchanged(ctx, ref, found, check); wait != nil || changed != nil {
 			return pve.Task{}, nil
 		}
 		return b.client.Start(ctx, ref.Host, number(ref.ID), 0)
@@ -64,7 +64,7 @@ func (b *Backend) start(ctx context.Context, ref inventory.VMRef, m memo) (*hype
 	case wait != nil || changed != nil:
 		return wait, changed
 	}
-	wait, err = b.orFind(ctx, ref, "qmstart", startWords, 0, task, err)
+	wait, err = b.startedOrFound(ctx, ref, "qmstart", startWords, 0, task, err)
 	return wait, b.unlessRunning(ctx, ref, err)
 }
 
@@ -102,32 +102,32 @@ func errorUnless(ok bool, err error) error {
 }
 
 // guardStart refuses to start a VM whose card is claimed for another worker or
-// attached to another VM. A VM that already runs is never refused: see running.
+// attached to another VM. A VM that already runs is never refused: see cardCheck.running.
 func (b *Backend) guardStart(ctx context.Context, ref inventory.VMRef) (observedVM, cardCheck, error) {
 	found, err := b.prove(ctx, ref)
 	if err != nil {
 		return observedVM{}, cardCheck{}, err
 	}
-	free := cardCheck{until: time.Now().Add(configsLast)}
+	check := cardCheck{until: time.Now().Add(configsLast)}
 	if hasCards(found) {
-		free, err = b.guard(ctx, *found.vm.Record, func(known mappings) ([]pci.CardRef, error) { return cardsToTake(found, known) })
+		check, err = b.guard(ctx, *found.vm.Record, func(known mappings) ([]pci.CardRef, error) { return cardsToTake(found, known) })
 	} else {
-		free.up, err = b.running(ctx, ref)
+		check.running, err = b.running(ctx, ref)
 	}
-	return found, free, errorUnless(free.up, err)
+	return found, check, errorUnless(check.running, err)
 }
 
 // proveUnchanged proves the VM's identity again just before the start, because a
 // start request names only the VM number. It returns a Wait when the VM changed, or
 // when the checks are too old: then the start begins from the beginning.
-func (b *Backend) proveUnchanged(ctx context.Context, ref inventory.VMRef, found observedVM, free cardCheck) (*hypervisor.Wait, error) {
+func (b *Backend) proveUnchanged(ctx context.Context, ref inventory.VMRef, found observedVM, check cardCheck) (*hypervisor.Wait, error) {
 	again, err := b.prove(ctx, ref)
 	switch {
 	case err != nil:
 		return nil, err
 	case again.config.Digest != found.config.Digest:
 		return waitAfterConflict(), nil
-	case !free.valid():
+	case !check.valid():
 		return tooSlow(ref.Host), nil
 	}
 	return nil, nil
@@ -167,8 +167,8 @@ const (
 
 // Progress of a stop, in memo.Count.
 const (
-	shutdownSent = iota + 1 // to shut down
-	switchedOff             // the VM is switched off
+	shutdownSent = iota + 1 // the guest was asked to shut down
+	switchedOff             // Proxmox was asked to switch the VM off
 )
 
 func (b *Backend) stop(ctx context.Context, ref inventory.VMRef, m memo) (*hypervisor.Wait, error) {
@@ -198,7 +198,7 @@ func (b *Backend) stop(ctx context.Context, ref inventory.VMRef, m memo) (*hyper
 	refused := m.Count == shutdownSent && m.Task.IsZero() && !m.Sent // Proxmox refused the shutdown request
 	if m.Count == switchedOff || state == taskEnded || refused {
 		task, err := b.client.Stop(ctx, ref.Host, number(ref.ID))
-		return b.orFind(ctx, ref, "qmstop", stopWords, switchedOff, task, err)
+		return b.startedOrFound(ctx, ref, "qmstop", stopWords, switchedOff, task, err)
 	}
 	return b.askToStop(ctx, ref)
 }
@@ -206,7 +206,7 @@ func (b *Backend) stop(ctx context.Context, ref inventory.VMRef, m memo) (*hyper
 // askToStop asks the guest to shut down.
 func (b *Backend) askToStop(ctx context.Context, ref inventory.VMRef) (*hypervisor.Wait, error) {
 	task, err := b.client.Shutdown(ctx, ref.Host, number(ref.ID), pve.ShutdownOptions{Timeout: shutdownPatience, ForceStop: true})
-	wait, err := b.orFind(ctx, ref, "qmshutdown", shutdownWords, shutdownSent, task, err)
+	wait, err := b.startedOrFound(ctx, ref, "qmshutdown", shutdownWords, shutdownSent, task, err)
 	if err != nil && !guestNotAsked(err) {
 		return memo{Since: time.Now(), Count: shutdownSent}.wait(stopWords, 0), nil
 	}

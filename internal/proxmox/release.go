@@ -51,8 +51,8 @@ func (b *Backend) release(ctx context.Context, held inventory.Record, name strin
 }
 
 // remove removes a register that has our tombstone. When it is unknown whether the
-// removal arrived, the tombstone's lease starts again before another removal is sent:
-// a second removal could delete a claim that was made after the first one.
+// removal arrived, another one is only sent after requestLife: it could delete a claim
+// that was made after the first removal.
 func (b *Backend) remove(ctx context.Context, name string, m memo) (*hypervisor.Wait, error) {
 	err := b.client.DeleteMapping(ctx, name)
 	if ambiguous(err) {

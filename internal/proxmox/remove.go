@@ -61,7 +61,7 @@ func (b *Backend) destroy(ctx context.Context, ref inventory.VMRef, m memo) (*hy
 	// The request takes no digest, only the number. So it is sent directly after
 	// the proof.
 	task, err := b.client.Destroy(ctx, ref.Host, number(ref.ID), pve.DestroyOptions{Purge: true})
-	wait, err = b.orFind(ctx, ref, "qmdestroy", destroyWords, 0, task, err)
+	wait, err = b.startedOrFound(ctx, ref, "qmdestroy", destroyWords, 0, task, err)
 	return wait, b.unlessGone(ctx, ref, err)
 }
 
