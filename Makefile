@@ -1,16 +1,16 @@
 # `make` without arguments lists the targets.
 #
-# Needs Go 1.26 and make; `make test` needs a C compiler too, for the race
-# detector. After the modules are downloaded nothing needs the network, except
-# the first `make lint`, which installs the linter.
+# They need Go 1.26 and make. `make test` also needs a C compiler, for the race
+# detector. After the Go modules are downloaded, only the first `make lint` needs
+# the network, to install the linter.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 GO       ?= go
 RACE     ?= -race
-# A package of tests may take so long: on a slow machine, killing the engine at
-# each of its calls takes more than the ten minutes that go test allows.
+# The timeout of the tests of one package. On a slow machine, killing the engine at
+# each of its calls takes more than the default of go test, ten minutes.
 TIMEOUT  ?= 30m
 FUZZTIME ?= 60s
 TOOLS    ?= $(CURDIR)/bin/tools
@@ -18,11 +18,11 @@ TOOLS    ?= $(CURDIR)/bin/tools
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 
-# The root module and those below it, each with its own go.mod.
+# The root module and the nested modules.
 MODULES := $(patsubst %/,%,$(dir $(shell find . -name go.mod -not -path '*/testdata/*' -not -path './bin/*' | sort)))
 
 .PHONY: help
-help: ## list these targets
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
@@ -37,22 +37,22 @@ build: ## build all programs into bin/ and print their sizes; the first build ta
 	@ls -lh $(patsubst cmd/%/main.go,bin/%,$(wildcard cmd/*/main.go))
 
 .PHONY: test
-# Collecting garbage a quarter as often makes the tests a tenth quicker.
+# With less frequent garbage collection the tests are ten percent faster.
 test: export GOGC ?= 400
 test: ## run all tests of all modules with the race detector, then all cut points without it
 	@if [ -n "$(RACE)" ] && ! command -v "$$($(GO) env CC)" >/dev/null; then \
-		echo "the race detector needs a C compiler ($$($(GO) env CC)): apt-get install gcc, or go without: make test RACE=" >&2; exit 1; \
+		echo "the race detector needs a C compiler ($$($(GO) env CC)): apt-get install gcc, or run without it: make test RACE=" >&2; exit 1; \
 	fi
 	@for module in $(MODULES); do (cd $$module && $(GO) test $(RACE) -timeout $(TIMEOUT) ./...) || exit 1; done
 	@[ -z "$(RACE)" ] || $(GO) test -timeout $(TIMEOUT) $$(grep -rl --include='*_test.go' internal/thorough\" ./cmd ./internal ./sim | xargs -n 1 dirname | sort -u)
-	@echo "left out: gpuworker-host in a real kernel, which needs QEMU (apt-get) and a minute: make e2e-host"
+	@echo "not run: gpuworker-host in a real kernel; it needs QEMU (apt-get) and a minute: make e2e-host"
 
 .PHONY: lint
 lint: $(GOLANGCI) ## run the linter at a fixed version, with the import rules
 	@for module in $(MODULES); do (cd $$module && $(GOLANGCI) run --allow-parallel-runners --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 $(GOLANGCI):
-	@echo "installing golangci-lint $(GOLANGCI_VERSION) into $(TOOLS), once"
+	@echo "installing golangci-lint $(GOLANGCI_VERSION) into $(TOOLS) (only once)"
 	@mkdir -p $(TOOLS)/install
 	@GOBIN=$(TOOLS)/install CGO_ENABLED=0 $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	@mv $(TOOLS)/install/golangci-lint $@
@@ -71,7 +71,7 @@ e2e-recordings: ## compare the simulator with recordings of a real Proxmox VE, i
 
 .PHONY: e2e-host
 e2e-host: ## run gpuworker-host in a real Linux kernel under QEMU: with an Intel IOMMU, an AMD IOMMU, none
-	@lab=$$(e2e/host/prepare) && { system=$$(e2e/host/prepare-system $$lab) || echo "LEFT OUT: a real initramfs; the reason is above"; } && \
+	@lab=$$(e2e/host/prepare) && { system=$$(e2e/host/prepare-system $$lab) || echo "NOT TESTED: a real initramfs; the reason is above"; } && \
 		GPUWORKER_E2E_HOST=$$lab GPUWORKER_E2E_SYSTEM=$$system $(GO) test -count=1 -v ./e2e/host
 
 .PHONY: ledger

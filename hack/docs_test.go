@@ -16,7 +16,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// document is one Markdown file of the repository.
+// page is one Markdown file of the repository.
 type page struct {
 	file string // below the root, with slashes
 	text string
@@ -55,7 +55,7 @@ var (
 	heading   = regexp.MustCompile(`(?m)^#+ (.*)$`)
 )
 
-// besides are the documents that an example of a pool alone refers to.
+// besides are the documents that an example with only a pool refers to.
 const besides = `
 apiVersion: gpuworker.io/v1alpha1
 kind: Hypervisor
@@ -123,7 +123,7 @@ func TestEveryWorldInTheDocsCanBeSimulated(t *testing.T) {
 	}
 }
 
-func TestEveryLinkLeadsSomewhere(t *testing.T) {
+func TestEveryLinkHasATarget(t *testing.T) {
 	all := documents(t)
 	anchors := map[string][]string{}
 	for _, d := range all {
@@ -153,8 +153,7 @@ func TestEveryLinkLeadsSomewhere(t *testing.T) {
 	}
 }
 
-// anchor is the fragment by which a heading is linked, as the common renderers
-// make it.
+// anchor returns the link fragment of a heading, as the common renderers make it.
 func anchor(heading string) string {
 	var b strings.Builder
 	for _, r := range strings.ToLower(heading) {
@@ -168,15 +167,15 @@ func anchor(heading string) string {
 	return b.String()
 }
 
-// The messages in bold in docs/troubleshooting.md are those of servers, to the
-// letter: the client must know each, or one could search for it in vain.
-func TestTroubleshootingSpeaksOfMessagesThatTheClientKnows(t *testing.T) {
+// The messages in bold code in docs/troubleshooting.md are exact messages of servers. The
+// client must know each of them.
+func TestTheClientKnowsTheMessagesInTroubleshooting(t *testing.T) {
 	text, err := os.ReadFile("../docs/troubleshooting.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Texts whose kind comes from elsewhere: from the status of the answer, or,
-	// since they say nothing themselves, from the log above them.
+	// Messages whose kind does not come from their text: it comes from the HTTP status,
+	// or (-1) from the log above the message.
 	known := map[string]int{
 		"start failed: QEMU exited with code 1":        -1,
 		"command '/usr/bin/kvm …' failed: got timeout": -1,
@@ -204,8 +203,8 @@ func TestTroubleshootingSpeaksOfMessagesThatTheClientKnows(t *testing.T) {
 	}
 }
 
-// docs/safety.md names the tests that prove each promise. They must be there.
-func TestThePromisesNameTestsThatExist(t *testing.T) {
+// docs/safety.md names the tests that prove each promise. They must exist.
+func TestTheTestsInSafetyExist(t *testing.T) {
 	text, err := os.ReadFile("../docs/safety.md")
 	if err != nil {
 		t.Fatal(err)
@@ -231,14 +230,14 @@ func TestThePromisesNameTestsThatExist(t *testing.T) {
 	}
 	for _, match := range named {
 		if !declared[match[1]+" "+match[2]] {
-			t.Errorf("docs/safety.md names %s in %s, and there is no such test", match[2], match[1])
+			t.Errorf("docs/safety.md names %s in %s, but there is no such test", match[2], match[1])
 		}
 	}
 }
 
-// Every command that a page tells the reader to type must exist, with its flags.
-// What exists is read from the generated reference.
-func TestTheDocsTypeCommandsThatExist(t *testing.T) {
+// Every command in the docs must exist, with its flags. The generated reference lists
+// them.
+func TestTheCommandsInTheDocsExist(t *testing.T) {
 	reference, err := os.ReadFile("../docs/reference/cli.md")
 	if err != nil {
 		t.Fatal(err)
@@ -282,8 +281,8 @@ func TestTheDocsTypeCommandsThatExist(t *testing.T) {
 	}
 }
 
-// commandLines are the parts of a page that one would type: code spans and the
-// lines of shell blocks. Line breaks in code spans are spaces.
+// commandLines returns the parts of a page that a reader may type: code spans and the
+// lines of shell blocks. Line breaks in code spans become spaces.
 func commandLines(d page) []string {
 	var lines []string
 	for _, block := range regexp.MustCompile("(?ms)^```(?:sh|console)?\n(.*?)^```$").FindAllStringSubmatch(d.text, -1) {
@@ -295,8 +294,8 @@ func commandLines(d page) []string {
 	return lines
 }
 
-// TestEachRefusalOfBindIsInTheTroubleshooting holds the reasons of the host tool
-// and their section together.
+// TestEachRefusalOfBindIsInTheTroubleshooting compares the host tool's reasons with the
+// section about them.
 func TestEachRefusalOfBindIsInTheTroubleshooting(t *testing.T) {
 	files, err := filepath.Glob("../internal/host/bind/*.go")
 	if err != nil {

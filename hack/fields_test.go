@@ -12,8 +12,8 @@ import (
 
 var fieldPath = regexp.MustCompile(`\bspec(?:\.[a-zA-Z]+(?:\[\])?)+`)
 
-// TestTheDocsNameFieldsAsTheyAreWrittenNow looks for fields that documents had before,
-// in the pages of findings too, which are generated.
+// TestTheDocsNameFieldsAsTheyAreWrittenNow looks for old spellings of fields in all pages,
+// including the generated ones.
 func TestTheDocsNameFieldsAsTheyAreWrittenNow(t *testing.T) {
 	seen := 0
 	for _, page := range documents(t) {
@@ -53,7 +53,7 @@ func TestTheWalkOfACardNamesFunctionsThatExist(t *testing.T) {
 	}
 }
 
-// functions are the names of all functions and methods.
+// functions returns the names of all functions and methods.
 func functions(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Findings are made by finding.New, which knows the layer of each ID. A literal
-// could say another one.
+// Findings must be made with finding.New, which sets the layer of each ID. A literal could
+// have a wrong layer.
 func TestFindingsAreMadeFromTheTable(t *testing.T) {
 	eachGoFile(t, func(path string, files *token.FileSet, file *ast.File) {
 		if filepath.Base(filepath.Dir(path)) == "finding" {

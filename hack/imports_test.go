@@ -1,5 +1,5 @@
-// Package hack holds what keeps the repository true: tests of its shape and of
-// its documents, and the generators of docs/reference.
+// Package hack has tests of the structure and the documentation of the repository, and the
+// generators of docs/reference.
 package hack
 
 import (
@@ -19,7 +19,7 @@ import (
 
 const module = "github.com/gpuworker/gpuworker"
 
-// importRule is one rule of depguard, as far as .golangci.yml uses its language.
+// importRule is one depguard rule, with the features that .golangci.yml uses.
 // Source: README of github.com/OpenPeeDeeP/depguard.
 type importRule struct {
 	Files    []string `json:"files"`
@@ -31,7 +31,7 @@ type importRule struct {
 	} `json:"deny"`
 }
 
-// folderOf is the folder of a pattern like "${config-path}/internal/place/**".
+// folderOf returns the folder of a pattern like "${config-path}/internal/place/**".
 func folderOf(pattern string) (folder string, ok bool) {
 	folder, ok = strings.CutPrefix(pattern, "${config-path}/")
 	if !ok {
@@ -50,7 +50,7 @@ func (r importRule) folders() []string {
 	return folders
 }
 
-// covers reports whether the rule is about a file of the repository.
+// covers reports whether the rule applies to a file of the repository.
 func (r importRule) covers(file string) bool {
 	if slices.Contains(r.Files, "!$test") && strings.HasSuffix(file, "_test.go") {
 		return false
@@ -58,8 +58,8 @@ func (r importRule) covers(file string) bool {
 	return slices.ContainsFunc(r.folders(), func(folder string) bool { return strings.HasPrefix(file, folder+"/") })
 }
 
-// refuses says why an import is not allowed, "" when it is. Of an allowed and a
-// denied name the longer one counts; a strict rule refuses what no name is for.
+// refuses says why an import is not allowed, or returns "". When an allowed and a denied
+// name match, the longer one wins. A strict rule refuses imports that match no name.
 func (r importRule) refuses(imported string) (why string) {
 	allowed, denied := -1, -1
 	for _, name := range r.Allow {
@@ -76,12 +76,12 @@ func (r importRule) refuses(imported string) (why string) {
 	case denied > allowed:
 		return why
 	case allowed < 0 && r.ListMode == "strict":
-		return "only what the rule allows"
+		return "the rule is strict and does not allow it"
 	}
 	return ""
 }
 
-// named reports whether an import falls under a name of a rule.
+// named reports whether an import matches a name of a rule.
 func named(name, imported string) bool {
 	if name == "$gostd" {
 		first, _, _ := strings.Cut(imported, "/")
@@ -174,8 +174,8 @@ func TestNoPackageImportsWhatTheRulesForbid(t *testing.T) {
 	}
 }
 
-// What is not imported must not be reached in a roundabout way either.
-func TestNoPackageReachesWhatItMustNotKnow(t *testing.T) {
+// Forbidden packages must not be imported indirectly either.
+func TestNoPackageImportsForbiddenPackagesIndirectly(t *testing.T) {
 	graph := map[string][]string{} // package → packages of ours that it imports
 	for _, s := range sources(t) {
 		if strings.HasSuffix(s.file, "_test.go") {
@@ -199,11 +199,11 @@ func TestNoPackageReachesWhatItMustNotKnow(t *testing.T) {
 		beyond []string
 	}{
 		{"the simulator shares nothing with the client that it tests", module + "/sim/", []string{client, backend}},
-		{"the command line is given its backend", module + "/internal/cli", []string{client, backend, simulator}},
-		{"the engine is given its backends", module + "/internal/engine", []string{client, backend, simulator}},
-		{"placing knows no hypervisor", module + "/internal/place", []string{client, backend, simulator}},
-		{"planning knows no hypervisor", module + "/internal/planner", []string{client, backend, simulator}},
-		{"the client stands alone", module + "/pve", []string{module + "/"}},
+		{"the command line gets its backend from main", module + "/internal/cli", []string{client, backend, simulator}},
+		{"the engine gets its backends from its caller", module + "/internal/engine", []string{client, backend, simulator}},
+		{"placing is independent of the hypervisor", module + "/internal/place", []string{client, backend, simulator}},
+		{"planning is independent of the hypervisor", module + "/internal/planner", []string{client, backend, simulator}},
+		{"the client imports nothing of ours", module + "/pve", []string{module + "/"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -214,7 +214,7 @@ func TestNoPackageReachesWhatItMustNotKnow(t *testing.T) {
 				for reached, by := range reach(graph, from) {
 					for _, forbidden := range test.beyond {
 						if reached == forbidden || strings.HasPrefix(reached, strings.TrimSuffix(forbidden, "/")+"/") {
-							t.Errorf("%s reaches %s by way of %s", from, reached, by)
+							t.Errorf("%s imports %s indirectly, through %s", from, reached, by)
 						}
 					}
 				}
@@ -223,8 +223,8 @@ func TestNoPackageReachesWhatItMustNotKnow(t *testing.T) {
 	}
 }
 
-// reach is what a package imports directly or indirectly, each with the package
-// that imports it.
+// reach returns the packages that a package imports directly or indirectly, each with a
+// package that imports it.
 func reach(graph map[string][]string, from string) map[string]string {
 	reached := map[string]string{}
 	next := []string{from}
@@ -241,7 +241,7 @@ func reach(graph map[string][]string, from string) map[string]string {
 	return reached
 }
 
-func TestEveryImportRuleHasAReasonAndBites(t *testing.T) {
+func TestEveryImportRuleHasAReasonAndRefuses(t *testing.T) {
 	for name, rule := range importRules(t) {
 		t.Run(name, func(t *testing.T) {
 			for _, pattern := range rule.Files {
@@ -251,7 +251,7 @@ func TestEveryImportRuleHasAReasonAndBites(t *testing.T) {
 			}
 			for _, folder := range rule.folders() {
 				if _, err := os.Stat(filepath.Join("..", folder)); err != nil {
-					t.Errorf("the rule is about a folder that is not there: %v", err)
+					t.Errorf("the rule is about a folder that does not exist: %v", err)
 				}
 				if !rule.covers(folder + "/x.go") {
 					t.Errorf("the rule does not cover %s/x.go", folder)
@@ -262,16 +262,16 @@ func TestEveryImportRuleHasAReasonAndBites(t *testing.T) {
 					t.Errorf("%s is forbidden without a reason", deny.Pkg)
 				}
 				if rule.refuses(strings.TrimSuffix(deny.Pkg, "$")) == "" {
-					t.Errorf("%s is forbidden, and importing it passes", deny.Pkg)
+					t.Errorf("%s is forbidden, but importing it passes", deny.Pkg)
 				}
 			}
 			for _, allowed := range rule.Allow {
 				if allowed != "$gostd" && rule.refuses(allowed) != "" {
-					t.Errorf("%s is allowed, and importing it does not pass", allowed)
+					t.Errorf("%s is allowed, but importing it does not pass", allowed)
 				}
 			}
 			if rule.ListMode == "strict" && rule.refuses("example.org/other") == "" {
-				t.Error("the rule is strict, and an unknown import passes")
+				t.Error("the rule is strict, but an unknown import passes")
 			}
 		})
 	}

@@ -7,13 +7,14 @@ import (
 	"testing"
 )
 
-// linkRule says what is never linked into a program or library, however indirectly.
+// linkRule says which packages are never linked into a program or library, not even
+// indirectly.
 type linkRule struct {
 	of  string // a package of ours, below the module
 	why string
 	// never are packages, each with all below it.
 	never []string
-	// except are packages that are allowed all the same.
+	// except are exceptions: packages that are allowed.
 	except []string
 }
 
@@ -22,11 +23,11 @@ var clusterClients = []string{"k8s.io/client-go", "k8s.io/kubectl", "github.com/
 
 var linkRules = []linkRule{
 	{
-		of: "cmd/gpuworker-host", why: "it runs as root on a hypervisor: it has no network code, and what is small can be read",
+		of: "cmd/gpuworker-host", why: "it runs as root on a hypervisor, so it has no network code and stays small enough to review",
 		never:  append([]string{"net", "crypto/tls", "golang.org/x/net", "github.com/spf13/cobra"}, clusterClients...),
 		except: []string{"net/netip", "net/url"}, // values
 	},
-	{of: "pve", why: "it is a library for others: who wants to talk to Proxmox VE gets no client of something else", never: clusterClients},
+	{of: "pve", why: "it is a library for other projects: a client of Proxmox VE must not bring clients of other systems", never: clusterClients},
 }
 
 // refuses reports whether a package must not be linked.
@@ -35,8 +36,8 @@ func (r linkRule) refuses(name string) bool {
 	return slices.ContainsFunc(r.never, under) && !slices.Contains(r.except, name)
 }
 
-// TestNoProgramLinksWhatItMustNotHave asks go list, which knows the way through
-// packages of others too.
+// TestNoProgramLinksWhatItMustNotHave uses go list, which also follows packages of other
+// modules.
 func TestNoProgramLinksWhatItMustNotHave(t *testing.T) {
 	for _, rule := range linkRules {
 		t.Run(rule.of, func(t *testing.T) {
@@ -65,8 +66,8 @@ func linkedInto(t *testing.T, of string) []string {
 	return linked
 }
 
-// The rules find what they are for, in a program that has it.
-func TestTheLinkRulesBite(t *testing.T) {
+// The rules find forbidden packages in a program that has them.
+func TestTheLinkRulesRefuse(t *testing.T) {
 	host := linkRules[0]
 	linked := linkedInto(t, "cmd/gpuworker")
 	for _, name := range []string{"net", "net/http", "crypto/tls", "github.com/spf13/cobra"} {

@@ -12,17 +12,17 @@ import (
 	"unicode"
 )
 
-// neutral are the packages that work with any hypervisor, so that no word of one
-// hypervisor stands in them: in no identifier and in no string. What a backend
-// wants to be said in its own words comes in the snapshot (inventory.Advice,
-// Snapshot.Setup). Tests and the packages below these are left out, comments too.
+// neutral are the packages that work with any hypervisor. Their identifiers and strings
+// must not contain a word of one hypervisor; a backend passes texts with such words in
+// the snapshot (inventory.Advice, Snapshot.Setup). Comments, tests and the packages below
+// these are not checked.
 var neutral = []string{"place", "plan", "planner", "apply", "status", "check", "engine", "inventory", "hypervisor"}
 
 // foreign are the words of single hypervisors.
 var foreign = []string{"proxmox", "pve", "vmid", "vmbr", "hostpci", "qm", "pvesh", "pvesm", "pveum", "pvenode", "audit", "intel_iommu", "vsphere", "govc"}
 
-// allowedWords are the identifiers and strings that have such a word all the same,
-// each with the files that need it and the reason.
+// allowedWords are the exceptions: identifiers and strings with such a word, each with
+// its file and the reason.
 var allowedWords = []allowedWord{
 	{"internal/inventory/record.go", "vmid", "the key in records on hypervisors, which outlive programs"},
 }
@@ -40,7 +40,7 @@ func TestNeutralPackagesKnowNoWordOfOneHypervisor(t *testing.T) {
 			if strings.HasSuffix(file, "_test.go") {
 				continue
 			}
-			for _, s := range spoken(t, file) {
+			for _, s := range identifiersAndStrings(t, file) {
 				word := foreignWord(s.text)
 				if word == "" {
 					continue
@@ -57,7 +57,7 @@ func TestNeutralPackagesKnowNoWordOfOneHypervisor(t *testing.T) {
 	}
 	for i, a := range allowedWords {
 		if !used[i] {
-			t.Errorf("%s has no %q any more: take the exception away", a.file, a.text)
+			t.Errorf("%s has no %q any more: remove the exception", a.file, a.text)
 		}
 	}
 }
@@ -68,8 +68,8 @@ type text struct {
 	text  string
 }
 
-// spoken are all identifiers and strings of a file.
-func spoken(t *testing.T, file string) []text {
+// identifiersAndStrings returns all identifiers and strings of a file.
+func identifiersAndStrings(t *testing.T, file string) []text {
 	t.Helper()
 	files := token.NewFileSet()
 	parsed, err := parser.ParseFile(files, file, nil, parser.SkipObjectResolution)
@@ -95,9 +95,9 @@ func spoken(t *testing.T, file string) []text {
 	return all
 }
 
-// foreignWord is the first word of one hypervisor in a text, "" for none. Words
-// begin and end where letters do, and at the humps of an identifier: nextVMID,
-// VMIDRange and vm_vmid have one, and so has the plural.
+// foreignWord returns the first word of one hypervisor in a text, "" for none. A word
+// begins and ends at a non-letter or at a capital in camelCase: nextVMID, VMIDRange,
+// vm_vmid and vmids contain one.
 func foreignWord(text string) string {
 	runes := []rune(text)
 	for from := range runes {

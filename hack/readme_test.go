@@ -23,13 +23,12 @@ import (
 	"github.com/gpuworker/gpuworker/testdata/worlds"
 )
 
-var update = flag.Bool("update", false, "write the outputs in README.md anew")
+var update = flag.Bool("update", false, "update the outputs in README.md")
 
-// shown is one output in README.md: the command, and the block that holds it.
+// shown matches one output in README.md: the command and its block.
 var shown = regexp.MustCompile("(?s)<!-- run: ([^\n]+) -->\n```console\n(.*?)```\n<!-- end -->")
 
-// Each output that README.md shows is what the program prints for the demo's
-// world, to the letter.
+// Each output in README.md is exactly what the program prints for the demo's cluster.
 func TestTheReadmeShowsWhatTheProgramPrints(t *testing.T) {
 	text, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -54,8 +53,8 @@ func TestTheReadmeShowsWhatTheProgramPrints(t *testing.T) {
 	t.Errorf("README.md shows something else, run `go test ./hack -update` (-README +program):\n%s", cmp.Diff(string(text), string(fresh)))
 }
 
-// run types a command on the demo's world and returns what a person with a
-// screen of 100 columns sees.
+// run runs a command on the demo's cluster and returns its output at a width of 100
+// columns.
 func run(t *testing.T, line string) string {
 	var out, complaints bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// privateWords were names of this code that a reader had to learn. Each has a
-// standard word in its place.
+// privateWords were names in this code that a reader had to learn. Each has a standard
+// word as its replacement.
 var privateWords = map[string]string{
 	"seat": "Placement", "room": "Capacity", "want": "Requirements, or expected", "who": "WorkerKey, or caller",
 	"wish": "requestKey", "crew": "poolOnHost", "shelf": "storageKey", "twin": "duplicate", "twins": "duplicates",
@@ -22,17 +22,16 @@ var privateWords = map[string]string{
 	"spend": "confirmAndApply", "fresh": "Unmarked, or new", "doubtful": "Unverified",
 }
 
-// privatePhrases are the same for names of several words.
+// privatePhrases are such names of several words.
 var privatePhrases = map[string]string{"letgo": "retire", "strangecards": "hasForeignCards"}
 
 // keptWords are identifiers in which such a word has its usual meaning.
 var keptWords = map[string]string{
-	"Persist":   "a binding that is made anew at each boot; the flag is --persist",
+	"Persist":   "a binding that is repeated at each boot; the flag is --persist",
 	"NoPersist": "the same",
 }
 
-// privateSentences stand in no string and in no document. Text of other programs
-// is not meant.
+// privateSentences must not be in any string or document.
 var privateSentences = []string{
 	"is not believed", "less than nothing", "nobody to ask", "of another time", "only you end", "whoever sits", "mend ", "mends ", "mended",
 }
@@ -65,7 +64,7 @@ func TestNamesAreStandardWords(t *testing.T) {
 
 var camelWord = regexp.MustCompile(`[A-Z]+(?:[a-z0-9]+|$)|[A-Z]?[a-z0-9]+|[A-Z]+`)
 
-// camelWords are the words of an identifier, in lower case.
+// camelWords returns the words of an identifier, in lower case.
 func camelWords(name string) []string {
 	words := camelWord.FindAllString(name, -1)
 	for i := range words {
@@ -107,7 +106,7 @@ func TestSentencesArePlain(t *testing.T) {
 	}
 }
 
-// eachGoFile parses the Go files of all modules, tests left out.
+// eachGoFile parses the Go files of all modules, except tests.
 func eachGoFile(t *testing.T, do func(path string, files *token.FileSet, file *ast.File)) {
 	t.Helper()
 	n := 0

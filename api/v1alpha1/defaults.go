@@ -9,10 +9,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// SetDefaults fills in what was left out, and writes addresses in their one
-// canonical form. This is the only place where a default is decided; the
-// schema repeats the plain ones, and a test compares the two. It may be called
-// any number of times.
+// SetDefaults sets the fields that were left out, and writes addresses in canonical form.
+// Defaults are defined only here; the schema repeats the simple ones, and a test compares
+// both. It may be called repeatedly.
 func SetDefaults(d *Documents) {
 	for i := range d.Hypervisors {
 		setHypervisorDefaults(&d.Hypervisors[i].Spec)
@@ -31,7 +30,7 @@ func SetDefaults(d *Documents) {
 	}
 }
 
-// The range of VM numbers that is ours unless a Hypervisor says otherwise.
+// The default range of our VM numbers.
 const (
 	defaultFirstVMID = 9100
 	defaultLastVMID  = 9899
@@ -89,8 +88,8 @@ func setMachineDefaults(m *Machine) {
 	setDefault(&m.Firmware, UEFI)
 }
 
-// setGPUDefaults writes places and IDs in their one form. What cannot be read is
-// left for Validate.
+// setGPUDefaults writes places and IDs in canonical form. Validate reports those that
+// cannot be parsed.
 func setGPUDefaults(g *GPURequest) {
 	if ref, err := pci.ParseCardRef(g.Card); err == nil {
 		g.Card = ref.String()

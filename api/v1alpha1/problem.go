@@ -13,7 +13,7 @@ type Problem struct {
 	NotFound bool
 }
 
-// String is the problem on one line.
+// String returns the problem in one line.
 func (p Problem) String() string {
 	text := ObjectName(p.Field.Kind, p.Field.Name) + ": "
 	if p.Field.Path != "" {

@@ -12,12 +12,12 @@ import (
 	"github.com/gpuworker/gpuworker/internal/document"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
-// Each file in testdata/bad is a mistake; its name is the sentence that the
-// golden file beside it shows. Files with pools only are read together with
+// Each file in testdata/bad has one kind of error, which its name describes; the golden
+// file shows the messages. Files that only have pools are read together with
 // testdata/lab.yaml.
-func TestEveryMistakeIsExplained(t *testing.T) {
+func TestEveryErrorIsExplained(t *testing.T) {
 	paths, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no scenarios: %v", err)

@@ -30,7 +30,7 @@ func TestTheSchemaIsUpToDate(t *testing.T) {
 	}
 }
 
-func TestTheSchemaTakesWhatDecodeTakes(t *testing.T) {
+func TestTheSchemaAcceptsWhatDecodeAccepts(t *testing.T) {
 	s := parsedSchema(t)
 	files := append(examples(t), lab(t), document.File{Name: "testdata/full.yaml", Data: read(t, "testdata/full.yaml")})
 	for _, file := range files {
@@ -42,7 +42,7 @@ func TestTheSchemaTakesWhatDecodeTakes(t *testing.T) {
 	}
 }
 
-func TestTheSchemaSeesWhatAnEditorCanSee(t *testing.T) {
+func TestTheSchemaReportsErrorsInOneDocument(t *testing.T) {
 	s := parsedSchema(t)
 	for _, name := range []string{
 		"a-misspelt-field-says-which-one-is-meant", "a-written-zero-is-not-the-default", "kinds-and-versions-that-are-not-ours",
@@ -65,8 +65,8 @@ func TestTheSchemaSeesWhatAnEditorCanSee(t *testing.T) {
 	}
 }
 
-// The defaults in the markers are those of SetDefaults, no more and no less;
-// only what depends on other fields has none.
+// The markers have the same defaults as SetDefaults, except for defaults that depend on
+// other fields.
 func TestTheSchemaHasTheDefaultsOfSetDefaults(t *testing.T) {
 	d, err := document.Decode(lab(t), document.File{Name: "a.yaml", Data: []byte(poolText("a", "  gpus: [{model: T4}]\n"))})
 	if err != nil {
@@ -93,8 +93,7 @@ func TestTheSchemaHasTheDefaultsOfSetDefaults(t *testing.T) {
 	}
 }
 
-// Each value of an enumeration in the schema is one that Validate takes, and
-// others are not.
+// Validate accepts each value of an enumeration in the schema, and no others.
 func TestTheSchemaHasTheEnumerationsOfValidate(t *testing.T) {
 	s := parsedSchema(t)
 	checked := 0
@@ -116,8 +115,8 @@ func TestTheSchemaHasTheEnumerationsOfValidate(t *testing.T) {
 	}
 }
 
-// refuses reports whether Validate speaks of a value as not allowed at a path of
-// a kind. The documents around it are those of testdata/full.yaml.
+// refuses reports whether Validate does not allow a value at a path of a kind. The other
+// documents are those of testdata/full.yaml.
 func refuses(t *testing.T, kind, path string, value any) bool {
 	t.Helper()
 	var text strings.Builder
@@ -201,8 +200,8 @@ func documentsOf(t *testing.T, data []byte) []any {
 	return documents
 }
 
-// jsonSchema is a schema that can check a value: as much of draft 2020-12 as
-// ours uses, and an error for keywords that it does not know.
+// jsonSchema can check a value against a schema. It knows the keywords of draft 2020-12
+// that ours uses, and reports others.
 type jsonSchema struct{ root map[string]any }
 
 func parsedSchema(t *testing.T) jsonSchema {
@@ -223,7 +222,7 @@ func (s jsonSchema) resolve(node map[string]any) map[string]any {
 	return node
 }
 
-// judge says what is wrong with a value, "" when nothing is.
+// judge says what is wrong with a value, or returns "".
 func (s jsonSchema) judge(node map[string]any, value any, path string) string {
 	for keyword, argument := range node {
 		if wrong := s.keyword(node, keyword, argument, value, path); wrong != "" {

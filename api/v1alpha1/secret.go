@@ -30,7 +30,7 @@ func (s SecretSource) Resolve(getenv func(string) (string, bool), readFile func(
 	case s.SecretRef != nil:
 		return "", fmt.Errorf("%s is read by the controller only; write env or file for the command line", s.Describe())
 	case s.Env != "" && s.File != "":
-		return "", errors.New("a secret with two sources; write only one of env and file")
+		return "", errors.New("the secret has two sources; write only one of env and file")
 	case s.Env != "":
 		value, ok := getenv(s.Env)
 		if !ok {
@@ -44,14 +44,14 @@ func (s SecretSource) Resolve(getenv func(string) (string, bool), readFile func(
 		}
 		secret = string(data)
 	default:
-		return "", errors.New("a secret without a source; write env or file")
+		return "", errors.New("the secret has no source; write env or file")
 	}
 	secret = trimLineBreak(secret)
 	if strings.TrimSpace(secret) == "" {
-		return "", fmt.Errorf("%s is empty; it must hold the secret", s.Describe())
+		return "", fmt.Errorf("%s is empty; it must contain the secret", s.Describe())
 	}
 	if strings.ContainsAny(secret, "\r\n\x00") {
-		return "", fmt.Errorf("%s holds more than one line; it must hold the secret and nothing else", s.Describe())
+		return "", fmt.Errorf("%s has more than one line; it must contain only the secret", s.Describe())
 	}
 	return secret, nil
 }
@@ -69,8 +69,8 @@ func trimLineBreak(text string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 }
 
-// SecretRefs are the fields that name a Kubernetes Secret: a program that cannot
-// read those refuses them.
+// SecretRefs returns the fields that name a Kubernetes Secret. A program without access to
+// Kubernetes refuses them.
 func (d *Documents) SecretRefs() []Field {
 	var refs []Field
 	add := func(kind string, index int, name, path string, s *SecretSource) {

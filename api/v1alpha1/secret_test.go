@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// canary is in the place of a secret in these tests. None of its parts may
-// come out.
+// canary is the secret in these tests. No part of it may be printed.
 const canary = "gpuworker@pve!cli=0f3c9a7e-canary-4b1d-9c55-2f0e8d6a1b7c"
 
 func TestASecretIsReadFromItsSource(t *testing.T) {
@@ -31,15 +30,15 @@ func TestASecretIsReadFromItsSource(t *testing.T) {
 		"a variable with a line break":   {SecretSource{Env: "NEWLINE"}, ""},
 		"a file with a line break":       {SecretSource{File: "/run/token"}, ""},
 		"a variable that is not set":     {SecretSource{Env: "PVE_TOKEN"}, "environment variable PVE_TOKEN is not set; export it before running this command"},
-		"a variable that is empty":       {SecretSource{Env: "EMPTY"}, "environment variable EMPTY is empty; it must hold the secret"},
-		"a variable that is blank":       {SecretSource{Env: "BLANK"}, "environment variable BLANK is empty; it must hold the secret"},
-		"a variable with two lines":      {SecretSource{Env: "TWO"}, "environment variable TWO holds more than one line; it must hold the secret and nothing else"},
+		"a variable that is empty":       {SecretSource{Env: "EMPTY"}, "environment variable EMPTY is empty; it must contain the secret"},
+		"a variable that is blank":       {SecretSource{Env: "BLANK"}, "environment variable BLANK is empty; it must contain the secret"},
+		"a variable with two lines":      {SecretSource{Env: "TWO"}, "environment variable TWO has more than one line; it must contain only the secret"},
 		"a file that cannot be read":     {SecretSource{File: "/run/other"}, "file /run/other: permission denied"},
-		"a file that is empty":           {SecretSource{File: "/run/empty"}, "file /run/empty is empty; it must hold the secret"},
-		"a file with two lines":          {SecretSource{File: "/run/two"}, "file /run/two holds more than one line; it must hold the secret and nothing else"},
-		"a file with a blank line after": {SecretSource{File: "/run/keeps"}, "file /run/keeps holds more than one line; it must hold the secret and nothing else"},
-		"no source":                      {SecretSource{}, "a secret without a source; write env or file"},
-		"two sources":                    {SecretSource{Env: "TOKEN", File: "/run/token"}, "a secret with two sources; write only one of env and file"},
+		"a file that is empty":           {SecretSource{File: "/run/empty"}, "file /run/empty is empty; it must contain the secret"},
+		"a file with two lines":          {SecretSource{File: "/run/two"}, "file /run/two has more than one line; it must contain only the secret"},
+		"a file with a blank line after": {SecretSource{File: "/run/keeps"}, "file /run/keeps has more than one line; it must contain only the secret"},
+		"no source":                      {SecretSource{}, "the secret has no source; write env or file"},
+		"two sources":                    {SecretSource{Env: "TOKEN", File: "/run/token"}, "the secret has two sources; write only one of env and file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			secret, err := test.source.Resolve(getenv, readFile)

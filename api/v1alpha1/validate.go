@@ -11,9 +11,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
-// Validate says what is wrong with the documents without looking at anything
-// else, all of it at once. It expects SetDefaults to have been called. Warnings do
-// not stop anything.
+// Validate checks the documents without any hypervisor, and returns all problems at once.
+// SetDefaults must be called first. Warnings do not stop a command.
 func (d *Documents) Validate() (warnings, problems []Problem) {
 	v := &validator{docs: d}
 	v.hypervisors()
@@ -23,7 +22,7 @@ func (d *Documents) Validate() (warnings, problems []Problem) {
 	return v.warnings, v.problems
 }
 
-// validator collects what is wrong in a set of documents.
+// validator collects the problems of a set of documents.
 type validator struct {
 	docs               *Documents
 	problems, warnings []Problem
@@ -39,17 +38,17 @@ func (v *validator) object(kind string, index int, name string) *object {
 	return &object{v, Field{Kind: kind, Index: index, Name: name}}
 }
 
-// field is a field of the document.
+// field returns a field of the document.
 func (o *object) field(path string) *Field {
 	f := o.document
 	f.Path = path
 	return &f
 }
 
-func (o *object) errorf(path, format string, args ...any) { o.clash(path, nil, format, args...) }
+func (o *object) errorf(path, format string, args ...any) { o.conflict(path, nil, format, args...) }
 
-// clash is errorf for a field that another one excludes; nil when there is none.
-func (o *object) clash(path string, with *Field, format string, args ...any) {
+// conflict is errorf for a field that conflicts with another one; nil for none.
+func (o *object) conflict(path string, with *Field, format string, args ...any) {
 	o.problems = append(o.problems, Problem{Field: *o.field(path), Message: fmt.Sprintf(format, args...), See: with})
 }
 
@@ -57,28 +56,27 @@ func (o *object) warnf(path, format string, args ...any) {
 	o.warnings = append(o.warnings, Problem{Field: *o.field(path), Message: fmt.Sprintf(format, args...)})
 }
 
-// uniqueNames is for the documents of one kind: the second of two that share a
-// name is a problem.
+// uniqueNames are the documents of one kind by name. A second document with the same name
+// is a problem.
 type uniqueNames map[string]*object
 
 func (seen uniqueNames) check(o *object, name string) {
 	o.label("metadata.name", name)
 	if first, twice := seen[name]; twice && name != "" {
-		o.clash("metadata.name", first.field("metadata.name"), "there are two of this name")
+		o.conflict("metadata.name", first.field("metadata.name"), "two documents have this name")
 		return
 	}
 	seen[name] = o
 }
 
-// label wants a DNS label: names become host names, tags and parts of other
-// names.
+// label requires a DNS label: names become host names, tags and parts of other names.
 func (o *object) label(path, name string) {
 	if name == "" {
 		o.errorf(path, "is missing")
 		return
 	}
 	if len(name) > validation.DNS1123LabelMaxLength {
-		o.errorf(path, "%s has %d characters, and %d is the limit", phrase.Quote(name), len(name), validation.DNS1123LabelMaxLength)
+		o.errorf(path, "%s has %d characters, but the limit is %d", phrase.Quote(name), len(name), validation.DNS1123LabelMaxLength)
 		return
 	}
 	if len(validation.IsDNS1123Label(name)) > 0 {
@@ -86,11 +84,11 @@ func (o *object) label(path, name string) {
 		if plain := labelFrom(name); plain != "" {
 			hint = fmt.Sprintf("; for example %q", plain)
 		}
-		o.errorf(path, "%s is not a name; use lower-case letters, digits and hyphens inside%s", phrase.Quote(name), hint)
+		o.errorf(path, "%s is not a valid name; use lower-case letters, digits, and hyphens inside%s", phrase.Quote(name), hint)
 	}
 }
 
-// labelFrom makes the nearest DNS label of a text, "" when there is none.
+// labelFrom converts a text to a similar DNS label, "" when there is none.
 func labelFrom(text string) string {
 	plain := strings.Trim(strings.Map(func(r rune) rune {
 		switch {
@@ -107,7 +105,7 @@ func labelFrom(text string) string {
 	return plain
 }
 
-// oneOf wants one of the values of an enumeration, or nothing.
+// oneOf requires one of the values of an enumeration, or an empty value.
 func oneOf[T ~string](o *object, path string, value T, allowed ...T) {
 	if value == "" {
 		return
@@ -130,7 +128,7 @@ func oneOf[T ~string](o *object, path string, value T, allowed ...T) {
 	o.errorf(path, "%s is not allowed; write %s", phrase.Quote(string(value)), phrase.Or(words))
 }
 
-// reference wants the name of a document of the set.
+// reference requires the name of a document of the set.
 func (o *object) reference(path, kind, name string, known []string) {
 	if name == "" {
 		o.errorf(path, "is missing; write the name of a %s document", kind)
@@ -141,7 +139,7 @@ func (o *object) reference(path, kind, name string, known []string) {
 			return
 		}
 	}
-	hint := "; there is none in these files"
+	hint := "; these files have no document of this kind"
 	if near := closest.To(name, known); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	} else if len(known) > 0 {
@@ -152,8 +150,8 @@ func (o *object) reference(path, kind, name string, known []string) {
 	})
 }
 
-// distinct wants a list of well-formed texts without repetition. form says
-// what is wrong with one, "" when nothing is.
+// distinct requires a list of valid texts without repetition. form says what is wrong
+// with a text, or returns "".
 func (o *object) distinct(path string, list []string, form func(string) string) {
 	first := make(map[string]int, len(list))
 	for i, text := range list {
@@ -162,7 +160,7 @@ func (o *object) distinct(path string, list []string, form func(string) string) 
 			continue
 		}
 		if at, twice := first[text]; twice {
-			o.errorf(fieldpath.Item(path, i), "%s is there already as %s", phrase.Quote(text), fieldpath.Item(path, at))
+			o.errorf(fieldpath.Item(path, i), "%s is written twice, first in %s", phrase.Quote(text), fieldpath.Item(path, at))
 			continue
 		}
 		first[text] = i

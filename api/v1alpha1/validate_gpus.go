@@ -8,11 +8,11 @@ import (
 	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
-// takenCards says which document and field took a card, over all pools: one
-// card is for one worker.
+// takenCards are the cards that the pools name, with document and field: one card is for
+// one worker.
 type takenCards map[card]takenCard
 
-// card is a physical card. Two Hypervisor documents with one endpoint are one
+// card is a physical card. Two Hypervisor documents with the same endpoint are the same
 // hypervisor.
 type card struct {
 	hypervisor string
@@ -35,12 +35,12 @@ func (o *object) gpus(p *WorkerPool, taken takenCards) {
 		case g.Model != "" || g.ID != "":
 			o.gpuByKind(path, p, g)
 		default:
-			o.errorf(path, "says no card; write {card: \"pve1/0000:03:00.0\"} for a certain one, or {model: Tesla T4, count: 1} for any of a kind (gpuworker gpus lists them)")
+			o.errorf(path, "names no card; write {card: \"pve1/0000:03:00.0\"} for one card, or {model: Tesla T4, count: 1} for any card of a model (gpuworker gpus lists them)")
 		}
 	}
 }
 
-// gpuByCard judges an entry that names a card as the commands print it.
+// gpuByCard checks an entry that names a card as host/address.
 func (o *object) gpuByCard(path string, p *WorkerPool, g GPURequest, taken takenCards) {
 	extra := g.kindFields()
 	if g.BDF != "" {
@@ -50,7 +50,7 @@ func (o *object) gpuByCard(path string, p *WorkerPool, g GPURequest, taken taken
 		extra = append([]string{"host"}, extra...)
 	}
 	if len(extra) > 0 {
-		o.errorf(path, "card names one card already, so %s cannot be beside it", phrase.And(extra))
+		o.errorf(path, "card already names one card; remove %s", phrase.And(extra))
 	}
 	at := fieldpath.Under(path, "card")
 	ref, err := pci.ParseCardRef(g.Card)
@@ -62,7 +62,7 @@ func (o *object) gpuByCard(path string, p *WorkerPool, g GPURequest, taken taken
 	o.takeCard(path, p, ref, taken)
 }
 
-// hostOfCard wants a host that may run workers of the pool.
+// hostOfCard checks that the host may run workers of the pool.
 func (o *object) hostOfCard(path string, p *WorkerPool, host string) {
 	if wrong := hostProblem(host); wrong != "" {
 		o.errorf(path, "%s", wrong)
@@ -73,15 +73,15 @@ func (o *object) hostOfCard(path string, p *WorkerPool, host string) {
 
 func (o *object) gpuByPlace(path string, p *WorkerPool, g GPURequest, taken takenCards) {
 	if extra := g.kindFields(); len(extra) > 0 {
-		o.errorf(path, "host and bdf name one card already, so %s cannot be beside them", phrase.And(extra))
+		o.errorf(path, "host and bdf already name one card; remove %s", phrase.And(extra))
 	}
 	if g.Host == "" {
-		o.errorf(fieldpath.Under(path, "host"), "is missing beside bdf: each host has its own addresses (gpuworker gpus lists them)")
+		o.errorf(fieldpath.Under(path, "host"), "is missing: a bdf needs the host too, because each host has its own addresses (gpuworker gpus lists them)")
 		return
 	}
 	o.hostOfCard(fieldpath.Under(path, "host"), p, g.Host)
 	if g.BDF == "" {
-		o.errorf(fieldpath.Under(path, "bdf"), "is missing beside host; write the address of the card, or hosts: [%s] with model and count for any card there", g.Host)
+		o.errorf(fieldpath.Under(path, "bdf"), "is missing; write the address of the card on the host, or hosts: [%s] with model and count for any card there", g.Host)
 		return
 	}
 	slot, err := pci.ParseCardSlot(g.BDF)
@@ -90,7 +90,7 @@ func (o *object) gpuByPlace(path string, p *WorkerPool, g GPURequest, taken take
 		return
 	}
 	if bdf, err := pci.ParseBDF(g.BDF); err == nil && bdf.Function != 0 {
-		o.warnf(fieldpath.Under(path, "bdf"), "names function %d; the whole card goes into the VM, %s with all its functions", bdf.Function, bdf.Slot)
+		o.warnf(fieldpath.Under(path, "bdf"), "names function %d, but the VM gets the whole card, %s with all its functions", bdf.Function, bdf.Slot)
 	}
 	o.takeCard(path, p, pci.CardRef{Host: g.Host, Slot: slot}, taken)
 }
@@ -102,7 +102,7 @@ func (o *object) takeCard(path string, p *WorkerPool, ref pci.CardRef, taken tak
 	}
 	this := card{hypervisor, ref}
 	if first, twice := taken[this]; twice {
-		o.clash(path, first.by.field(first.path), "the card %s is taken already; one card is for one worker", ref)
+		o.conflict(path, first.by.field(first.path), "the card %s is already used; one card is for one worker", ref)
 		return
 	}
 	taken[this] = takenCard{o, path}
@@ -120,7 +120,7 @@ func (o *object) gpuByKind(path string, p *WorkerPool, g GPURequest) {
 		if err != nil {
 			o.errorf(fieldpath.Under(path, "id"), "%v (gpuworker gpus lists them)", err)
 		} else if id.Vendor != pci.VendorNVIDIA {
-			o.errorf(fieldpath.Under(path, "id"), "%s is of vendor %04x; only cards of NVIDIA (%04x) become GPU workers", id, id.Vendor, pci.VendorNVIDIA)
+			o.errorf(fieldpath.Under(path, "id"), "%s is of vendor %04x, but only cards of NVIDIA (%04x) can be GPU workers", id, id.Vendor, pci.VendorNVIDIA)
 		}
 	}
 	if g.Count < 0 {
@@ -135,7 +135,7 @@ func (o *object) gpuByKind(path string, p *WorkerPool, g GPURequest) {
 	}
 }
 
-// kindFields are the fields that ask by kind and are set.
+// kindFields returns the fields that are set and that ask for any card of a kind.
 func (g GPURequest) kindFields() []string {
 	var set []string
 	for _, f := range []struct {

@@ -13,13 +13,13 @@ import (
 	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
-// VM numbers that Proxmox VE takes (API schema, pve-vmid).
+// VM numbers that Proxmox VE allows (API schema, pve-vmid).
 const (
 	lowestVMID  = 100
 	highestVMID = 999_999_999
 )
 
-// rootUser is the one login that may write a raw PCI address into a VM.
+// rootUser is the only login that may write a raw PCI address into a VM.
 const rootUser = "root@pam"
 
 func (v *validator) hypervisors() {
@@ -34,26 +34,26 @@ func (v *validator) hypervisors() {
 			continue
 		}
 		o.proxmox("spec.proxmox", h.Spec.Proxmox)
-		o.rangeApart("spec.proxmox.vmids", h.Spec.Proxmox, endpoints)
+		o.separateRange("spec.proxmox.vmids", h.Spec.Proxmox, endpoints)
 	}
 }
 
-// numbered is a document and the VM numbers that it takes.
+// numbered is a document and its range of VM numbers.
 type numbered struct {
 	by    *object
 	vmids VMIDRange
 }
 
-// rangeApart warns of two documents with one endpoint that take their VM
-// numbers from one range: each counts its own workers only.
-func (o *object) rangeApart(path string, p *Proxmox, endpoints map[string][]numbered) {
+// separateRange warns when the ranges of two documents with the same endpoint overlap: each
+// document only counts its own workers.
+func (o *object) separateRange(path string, p *Proxmox, endpoints map[string][]numbered) {
 	if p.Endpoint == "" {
 		return
 	}
 	for _, other := range endpoints[p.Endpoint] {
 		if p.VMIDs.First <= other.vmids.Last && other.vmids.First <= p.VMIDs.Last {
 			o.warnings = append(o.warnings, Problem{Field: *o.field(path), See: other.by.field(path), Message: fmt.Sprintf(
-				"%d to %d overlaps the range of another Hypervisor with the same endpoint; give them ranges apart, since each counts its own workers only", p.VMIDs.First, p.VMIDs.Last)})
+				"%d to %d overlaps the range of another Hypervisor with the same endpoint; use separate ranges, because each Hypervisor only counts its own workers", p.VMIDs.First, p.VMIDs.Last)})
 			break
 		}
 	}
@@ -62,25 +62,25 @@ func (o *object) rangeApart(path string, p *Proxmox, endpoints map[string][]numb
 
 func (o *object) proxmox(path string, p *Proxmox) {
 	if o.httpsURL(fieldpath.Under(path, "endpoint"), p.Endpoint, "https://pve1.example.org:8006") && !hasPort(p.Endpoint) {
-		o.warnf(fieldpath.Under(path, "endpoint"), "has no port and means 443; Proxmox VE listens on 8006 unless a proxy is before it")
+		o.warnf(fieldpath.Under(path, "endpoint"), "has no port, so 443 is used; Proxmox VE listens on 8006, unless a proxy is in front")
 	}
 	o.tls(fieldpath.Under(path, "tls"), p.TLS)
 	o.credentials(fieldpath.Under(path, "credentials"), p.Credentials)
 	o.vmidRange(fieldpath.Under(path, "vmids"), p.VMIDs)
 	oneOf(o, fieldpath.Under(path, "attach"), p.Attach, AttachMapping, AttachRaw)
 	if p.Attach == AttachRaw && p.Credentials.Username != rootUser {
-		o.errorf(fieldpath.Under(path, "attach"), "Raw needs credentials with username: %s and its password; Proxmox lets nobody else, and no token, attach a raw address. Mapping works with a token", rootUser)
+		o.errorf(fieldpath.Under(path, "attach"), "Raw needs credentials with username: %s and its password; Proxmox lets no other user and no token attach a raw address. Mapping works with a token", rootUser)
 	}
 	if p.ResourcePool != "" && !resourcePoolForm.MatchString(p.ResourcePool) {
-		o.errorf(fieldpath.Under(path, "resourcePool"), "%s is not the name of a Proxmox pool; it has letters, digits, and . - _ inside, and up to two / between levels", phrase.Quote(p.ResourcePool))
+		o.errorf(fieldpath.Under(path, "resourcePool"), "%s is not the name of a Proxmox pool; it may have letters, digits, . - _, and up to two / between levels", phrase.Quote(p.ResourcePool))
 	}
 }
 
 // resourcePoolForm is Proxmox's form of a pool's ID.
 var resourcePoolForm = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+){0,2}$`)
 
-// httpsURL wants scheme, host and perhaps a port, nothing more. A URL may hold
-// a password: it is never repeated in a message.
+// httpsURL requires a URL of scheme, host and optional port. A URL may contain a password,
+// so a message never repeats it.
 func (o *object) httpsURL(path, text, example string) (ok bool) {
 	if text == "" {
 		o.errorf(path, "is missing; write it as %q", example)
@@ -95,9 +95,9 @@ func (o *object) httpsURL(path, text, example string) (ok bool) {
 	case err != nil:
 		o.errorf(path, "is not a URL; write it as %q", example)
 	case u.User != nil:
-		o.errorf(path, "has a user name or password in it; write %q, and put the login into credentials (if it was a real password, change it)", "https://"+u.Host)
+		o.errorf(path, "contains a user name or password; write %q, and put the login into credentials (if it was a real password, change it)", "https://"+u.Host)
 	case u.Scheme == "http":
-		o.errorf(path, "is http, which would send the credentials readable to everybody on the way; write %q", "https://"+u.Host)
+		o.errorf(path, "is http, which would send the credentials without encryption; write %q", "https://"+u.Host)
 	case u.Scheme != "https":
 		o.errorf(path, "is not an https URL; write it as %q", example)
 	case u.Hostname() == "":
@@ -131,7 +131,7 @@ func (o *object) tls(path string, tls TLS) {
 	}
 	if tls.Insecure {
 		set = append(set, "insecure")
-		o.warnf(fieldpath.Under(path, "insecure"), "TLS verification is off; credentials can be intercepted, and somebody else can answer for the server. Better: tls.fingerprint, from `pvenode cert info` on the host")
+		o.warnf(fieldpath.Under(path, "insecure"), "TLS verification is off; credentials can be intercepted, and another server can impersonate this one. Better: tls.fingerprint, from `pvenode cert info` on the host")
 	}
 	if len(set) > 1 {
 		o.errorf(path, "has %s; write only one of them", phrase.And(set))
@@ -149,7 +149,7 @@ func ParseFingerprint(text string) ([]byte, error) {
 	case len(sum) == 20:
 		return nil, fmt.Errorf("the fingerprint is a SHA-1; write the SHA-256, as `pvenode cert info` prints it")
 	case len(sum) != 32:
-		return nil, fmt.Errorf("the fingerprint has %d bytes, and a SHA-256 has 32; is a part missing?", len(sum))
+		return nil, fmt.Errorf("the fingerprint has %d bytes, but a SHA-256 has 32; is a part missing?", len(sum))
 	}
 	return sum, nil
 }
@@ -167,20 +167,20 @@ func (o *object) credentials(path string, c Credentials) {
 	case c.Token != nil && (c.Password != nil || c.Username != ""):
 		o.errorf(path, "has a token and a username or password; write one login only")
 	case c.Token == nil && c.Username == "":
-		o.errorf(fieldpath.Under(path, "username"), "is missing beside the password; write it as user@realm, for example %q", rootUser)
+		o.errorf(fieldpath.Under(path, "username"), "is missing, but there is a password; write it as user@realm, for example %q", rootUser)
 	case c.Token == nil && c.Password == nil:
-		o.errorf(fieldpath.Under(path, "password"), "is missing beside the username; write {env: PVE_PASSWORD}, or use a token")
+		o.errorf(fieldpath.Under(path, "password"), "is missing, but there is a username; write {env: PVE_PASSWORD}, or use a token")
 	}
 	o.username(fieldpath.Under(path, "username"), c.Username)
 }
 
-// username wants user@realm. It is not repeated in messages: tokens and
-// passwords get pasted here too.
+// username requires user@realm. Messages do not repeat it, because people also paste
+// tokens and passwords here.
 func (o *object) username(path, name string) {
 	switch {
 	case name == "" || usernameForm.MatchString(name):
 	case strings.Contains(name, "!"):
-		o.errorf(path, "looks like an API token; write token: {env: PVE_TOKEN} instead of username, and put the token into that variable. If this was its secret, make a new one")
+		o.errorf(path, "looks like an API token; write token: {env: PVE_TOKEN} instead of username, and put the token into that variable. If this was a real token, make a new one")
 	case !strings.Contains(name, "@"):
 		o.errorf(path, "has no realm; write it as user@realm, for example %q", rootUser)
 	default:
@@ -196,16 +196,16 @@ func (o *object) vmidRange(path string, r VMIDRange) {
 	case r.First == 0 || r.Last == 0:
 		o.errorf(path, "needs both first and last")
 	case r.First < lowestVMID || r.First > highestVMID:
-		o.errorf(fieldpath.Under(path, "first"), "%d is not a VM number; Proxmox takes %d to %d", r.First, lowestVMID, highestVMID)
+		o.errorf(fieldpath.Under(path, "first"), "%d is not a VM number; Proxmox allows %d to %d", r.First, lowestVMID, highestVMID)
 	case r.Last < lowestVMID || r.Last > highestVMID:
-		o.errorf(fieldpath.Under(path, "last"), "%d is not a VM number; Proxmox takes %d to %d", r.Last, lowestVMID, highestVMID)
+		o.errorf(fieldpath.Under(path, "last"), "%d is not a VM number; Proxmox allows %d to %d", r.Last, lowestVMID, highestVMID)
 	case r.Last < r.First:
 		o.errorf(fieldpath.Under(path, "last"), "%d is below first, %d", r.Last, r.First)
 	}
 }
 
-// secret wants exactly one source. Names are not repeated: people paste the
-// secret itself here.
+// secret requires exactly one source. Messages do not repeat names, because people paste
+// the secret itself here.
 func (o *object) secret(path string, s SecretSource, variable string) {
 	var set []string
 	for _, source := range []struct {
@@ -218,13 +218,13 @@ func (o *object) secret(path string, s SecretSource, variable string) {
 	}
 	switch {
 	case len(set) == 0:
-		o.errorf(path, "says nothing; write {env: %s} or {file: NAME}", variable)
+		o.errorf(path, "is empty; write {env: %s} or {file: NAME}", variable)
 	case len(set) > 1:
 		o.errorf(path, "has %s; write only one of them", phrase.And(set))
 	case s.Env != "" && !environmentForm.MatchString(s.Env):
-		o.errorf(fieldpath.Under(path, "env"), "is not the name of an environment variable, such as %s (letters, digits and _). If this was the secret itself, it is no longer one: make a new one", variable)
+		o.errorf(fieldpath.Under(path, "env"), "is not the name of an environment variable, such as %s (letters, digits and _). If this was the secret itself, make a new one", variable)
 	case s.File != "" && looksLikeSecret(s.File):
-		o.errorf(fieldpath.Under(path, "file"), "looks like the secret itself, not like the name of a file that holds it; if so, it is no longer secret: make a new one")
+		o.errorf(fieldpath.Under(path, "file"), "looks like the secret itself, not like the name of a file with the secret; if it was a real one, make a new one")
 	case s.File != "":
 		o.fileName(fieldpath.Under(path, "file"), s.File)
 	case s.SecretRef != nil:
@@ -232,7 +232,7 @@ func (o *object) secret(path string, s SecretSource, variable string) {
 	}
 }
 
-// secretRef wants the name of a Secret and of a key in it.
+// secretRef requires the name of a Secret and of a key in it.
 func (o *object) secretRef(path string, ref SecretReference) {
 	if len(validation.IsDNS1123Subdomain(ref.Name)) > 0 {
 		o.errorf(fieldpath.Under(path, "name"), "is not the name of a Kubernetes Secret; write for example pve-login")
@@ -244,14 +244,14 @@ func (o *object) secretRef(path string, ref SecretReference) {
 
 var environmentForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// looksLikeSecret recognises a Proxmox token (user@realm!name=secret) and a
-// join token of RKE2 (K10…::server:…), and text that is no file name.
+// looksLikeSecret recognizes a Proxmox token (user@realm!name=secret), a join token of
+// RKE2 (K10…::server:…), and text that cannot be a file name.
 func looksLikeSecret(text string) bool {
 	return strings.Contains(text, "!") && strings.Contains(text, "=") ||
 		strings.Contains(text, "::") || strings.ContainsAny(text, "\n\r\x00")
 }
 
-// fileName refuses ~, which only shells know.
+// fileName refuses ~, which only shells expand.
 func (o *object) fileName(path, name string) {
 	if strings.HasPrefix(name, "~") {
 		o.errorf(path, "begins with ~, which only a shell expands; write the whole path, or one relative to this document")

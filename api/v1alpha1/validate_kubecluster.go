@@ -25,8 +25,8 @@ func (v *validator) kubeClusters() {
 	}
 }
 
-// registrationPort warns of the port of the Kubernetes API where RKE2 wants
-// the one of its supervisor: agents would wait for ever.
+// registrationPort warns when the port is that of the Kubernetes API, but RKE2 needs the
+// port of its supervisor: agents would wait forever.
 func (o *object) registrationPort(path, server string, distribution Distribution) {
 	usual, known := registrationPorts[distribution]
 	u, err := url.Parse(server)
@@ -35,7 +35,7 @@ func (o *object) registrationPort(path, server string, distribution Distribution
 	}
 	switch port := u.Port(); {
 	case port == "":
-		o.warnf(path, "has no port and means 443; %s agents register at %d unless a balancer is before it", distribution, usual)
+		o.warnf(path, "has no port, so 443 is used; %s agents register at %d, unless a load balancer is in front", distribution, usual)
 	case distribution == RKE2 && port == strconv.Itoa(registrationPorts[K3s]):
 		o.warnf(path, "%s is the port of the Kubernetes API; RKE2 agents register at %d", port, usual)
 	}

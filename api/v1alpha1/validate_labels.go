@@ -12,7 +12,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
-// noKubeNode speaks of what is for KubeNodes in a pool that has none.
+// noKubeNode reports labels or taints in a pool whose workers join no KubeCluster.
 func (o *object) noKubeNode(path string, p *WorkerPool, written int) {
 	if p.Spec.KubeCluster == "" && written > 0 {
 		o.errorf(path, "the pool has no kubeCluster, so there are no KubeNodes to put them on; remove them, or write kubeCluster")
@@ -31,23 +31,23 @@ func (o *object) nodeLabels(path string, p *WorkerPool) {
 			o.errorf(at, "the value %s is not a Kubernetes label value: %s", phrase.Quote(value), rule(wrong))
 		}
 		if !kubeletMaySet(key) {
-			o.errorf(at, "a kubelet may not set this label on itself: it would refuse to start, and the node would never join. Remove it here and set it after the join: kubectl label node %s %s=%s",
+			o.errorf(at, "a kubelet may not set this label on its own node: it would refuse to start, and the node would never join. Remove it here and set it after the join: kubectl label node %s %s=%s",
 				p.WorkerName(1), key, value)
 		}
 		if key == "kubernetes.io/hostname" {
-			o.warnf(at, "each node has its own name there; a label of the pool gives all workers the same")
+			o.warnf(at, "this label is the node's own name; a label of the pool would give all workers the same value")
 		}
 	}
 }
 
-// rule is what Kubernetes says of a name, without its regular expression.
+// rule returns the message of Kubernetes about a name, without the regular expression.
 func rule(wrong []string) string {
 	text, _, _ := strings.Cut(wrong[0], " (e.g.")
 	return text
 }
 
-// kubeletLabels are the labels below kubernetes.io that a kubelet may set on
-// its own node, beside those of node.kubernetes.io and kubelet.kubernetes.io.
+// kubeletLabels are the labels below kubernetes.io that a kubelet may set on its own
+// node, besides those of node.kubernetes.io and kubelet.kubernetes.io.
 // Source: Kubernetes, k8s.io/kubelet well-known labels, and admission plug-in
 // NodeRestriction.
 var kubeletLabels = []string{
@@ -58,8 +58,8 @@ var kubeletLabels = []string{
 	"failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region",
 }
 
-// kubeletMaySet reports whether a kubelet that is started with this label runs
-// and may register. Labels outside of Kubernetes' own domains are free.
+// kubeletMaySet reports whether a kubelet with this label starts and may register. Labels
+// outside the domains of Kubernetes are always allowed.
 func kubeletMaySet(key string) bool {
 	domain, _, prefixed := strings.Cut(key, "/")
 	if !prefixed || !inDomain(domain, "kubernetes.io") && !inDomain(domain, "k8s.io") {
@@ -94,7 +94,7 @@ func (o *object) taints(path string, taints []Taint) {
 		oneOf(o, fieldpath.Under(at, "effect"), t.Effect, NoSchedule, PreferNoSchedule, NoExecute)
 		this := identity{t.Key, t.Effect}
 		if at0, twice := first[this]; twice {
-			o.errorf(at, "is %s twice: %s has key and effect already, and Kubernetes keeps one of each", fmt.Sprintf("%s:%s", t.Key, t.Effect), fieldpath.Item(path, at0))
+			o.errorf(at, "%s is written twice: %s has the same key and effect, and Kubernetes keeps only one of them", fmt.Sprintf("%s:%s", t.Key, t.Effect), fieldpath.Item(path, at0))
 			continue
 		}
 		first[this] = i

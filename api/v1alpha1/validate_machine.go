@@ -38,9 +38,9 @@ func (o *object) memory(path string, q resource.Quantity) {
 	switch {
 	case bytes == 0:
 	case bytes < leastMemory && bytes >= mebibyte:
-		o.errorf(path, "%s is too little; %s is the least that a worker can do with", q.String(), Least("memory"))
+		o.errorf(path, "%s is too little; a worker needs at least %s", q.String(), Least("memory"))
 	case bytes < leastMemory:
-		o.errorf(path, "%s is %d bytes, and 512Mi is the least a worker can do with; write a unit, for example \"16Gi\"", q.String(), bytes)
+		o.errorf(path, "%s is %d bytes, but a worker needs at least 512Mi; write a unit, for example \"16Gi\"", q.String(), bytes)
 	case bytes > mostMemory:
 		o.errorf(path, "%s is more than any host has; is the unit right?", q.String())
 	default:
@@ -53,30 +53,30 @@ func (o *object) disk(path string, d Disk) {
 	switch {
 	case bytes == 0:
 	case bytes < mebibyte:
-		o.errorf(size, "%s is %d bytes, which is no disk; write a unit, for example \"80Gi\"", d.Size.String(), bytes)
+		o.errorf(size, "%s is %d bytes, which is too small for a disk; write a unit, for example \"80Gi\"", d.Size.String(), bytes)
 	case bytes > mostDisk:
 		o.errorf(size, "%s is more than any storage has; is the unit right?", d.Size.String())
 	default:
 		o.wholeMiB(size, d.Size)
 	}
 	if d.Storage != "" && !storageForm.MatchString(d.Storage) {
-		o.errorf(fieldpath.Under(path, "storage"), "%s is not the name of a Proxmox storage; it begins with a letter, ends with a letter or digit, and has those and - _ . inside", phrase.Quote(d.Storage))
+		o.errorf(fieldpath.Under(path, "storage"), "%s is not the name of a Proxmox storage; it begins with a letter, ends with a letter or digit, and may have letters, digits, - _ . inside", phrase.Quote(d.Storage))
 	}
 }
 
 // storageForm is Proxmox's format pve-storage-id.
 var storageForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]$`)
 
-// wholeMiB wants what the hypervisor can set exactly, so that declared and
-// observed never differ by a rounding.
+// wholeMiB requires a size that the hypervisor can set exactly, so that declared and
+// observed sizes never differ by rounding.
 func (o *object) wholeMiB(path string, q resource.Quantity) {
 	if bytes := q.Value(); bytes%mebibyte != 0 {
-		o.errorf(path, "%s is %d bytes, which are not whole MiB; write %q", q.String(), bytes, wholeSize(q))
+		o.errorf(path, "%s is %d bytes, which is not a whole number of MiB; write %q", q.String(), bytes, wholeSize(q))
 	}
 }
 
-// wholeSize is what was probably meant: 16Gi for 16G, else the nearest size in
-// whole MiB.
+// wholeSize is the size that was probably meant: 16Gi for 16G, or else the nearest whole
+// number of MiB.
 func wholeSize(q resource.Quantity) string {
 	if text := q.String(); strings.ContainsAny(text[len(text)-1:], "MGTP") {
 		return text + "i"

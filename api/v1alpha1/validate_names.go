@@ -8,8 +8,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fieldpath"
 )
 
-// workerNames are the names of workers that pools give. One name is for one worker
-// of a KubeCluster, and for one VM of a hypervisor.
+// workerNames are the names of all workers. A name must be unique in a KubeCluster and on
+// a hypervisor.
 type workerNames struct {
 	taken map[nameIn]*Field
 	pools map[string]int // pools that number their workers, by name
@@ -27,7 +27,7 @@ func (d *Documents) workerNames() *workerNames {
 	return names
 }
 
-// workerNames judges the names that the pool's workers have or get.
+// workerNames checks the names of the pool's workers.
 func (o *object) workerNames(p *WorkerPool, names *workerNames) {
 	if len(p.Spec.Names) == 0 {
 		o.lengthOfNames(p)
@@ -44,25 +44,24 @@ func (o *object) workerNames(p *WorkerPool, names *workerNames) {
 	for i, name := range p.Spec.Names {
 		path := fieldpath.Item("spec.names", i)
 		o.label(path, name)
-		if other := names.give(o, path, p, name); other != nil {
-			o.clash(path, other, "worker %s is of another pool already; two VMs or KubeNodes cannot have one name", name)
+		if other := names.add(o, path, p, name); other != nil {
+			o.conflict(path, other, "another pool has a worker %s too; two VMs or KubeNodes cannot have the same name", name)
 		}
 	}
 }
 
-// lengthOfNames wants room for the longest POOL-n, which is a host name and the
-// name of a KubeNode.
+// lengthOfNames checks that the longest POOL-n is a valid host name and KubeNode name.
 func (o *object) lengthOfNames(p *WorkerPool) {
 	longest := p.WorkerName(max(p.Size(), 1))
 	if len(p.Name) <= validation.DNS1123LabelMaxLength && len(longest) > validation.DNS1123LabelMaxLength {
-		o.errorf("metadata.name", "is too long for its workers: %s has %d characters, and %d is the limit; take %d away",
+		o.errorf("metadata.name", "is too long for its workers: %s has %d characters, but the limit is %d; make it %d shorter",
 			longest, len(longest), validation.DNS1123LabelMaxLength, len(longest)-validation.DNS1123LabelMaxLength)
 	}
 }
 
-// give gives a worker of a pool its name; the result is the field of another pool
-// that gives it too, nil when none does.
-func (n *workerNames) give(o *object, path string, p *WorkerPool, name string) *Field {
+// add records the name of a worker. It returns the field of another pool that has the
+// same name, nil for none.
+func (n *workerNames) add(o *object, path string, p *WorkerPool, name string) *Field {
 	places := []nameIn{{"hypervisor " + p.Spec.Hypervisor, name}}
 	if p.Spec.KubeCluster != "" {
 		places = append(places, nameIn{"cluster " + p.Spec.KubeCluster, name})

@@ -18,9 +18,9 @@ import (
 // mostVLAN is the highest VLAN tag; 4095 is reserved (IEEE 802.1Q).
 const mostVLAN = 4094
 
-// takenAddresses says which document and field took an address: within one
-// KubeCluster, and within one network of one hypervisor. The same private
-// address may live in two places that never meet.
+// takenAddresses are the addresses that the pools name, with document and field. An
+// address must be unique in a KubeCluster, and in a network of a hypervisor. Elsewhere,
+// the same private address may be used again.
 type takenAddresses map[addressIn]takenAddress
 
 type addressIn struct {
@@ -33,16 +33,16 @@ type takenAddress struct {
 	path string
 }
 
-// mostNetworks is how many network cards Proxmox VE gives to a VM (net0 to net31).
+// mostNetworks is how many network cards a VM may have on Proxmox VE (net0 to net31).
 const mostNetworks = 32
 
-// networks judges the network cards of a pool's workers.
+// networks checks the network cards of a pool's workers.
 func (o *object) networks(path string, p *WorkerPool, taken takenAddresses) {
 	if len(p.Spec.Networks) > mostNetworks {
 		o.errorf(path, "%d are too many; a VM has at most %d", len(p.Spec.Networks), mostNetworks)
 		return
 	}
-	route := -1 // which has the gateway
+	route := -1 // index of the network with the gateway
 	for i, n := range p.Spec.Networks {
 		at := fieldpath.Item(path, i)
 		if n.Name != "" && !bridgeForm.MatchString(n.Name) {
@@ -52,7 +52,7 @@ func (o *object) networks(path string, p *WorkerPool, taken takenAddresses) {
 			o.errorf(fieldpath.Under(at, "vlan"), "%d is not a VLAN; write 1 to %d, or 0 for none", n.VLAN, mostVLAN)
 		}
 		if n.Gateway != "" && route >= 0 {
-			o.errorf(fieldpath.Under(at, "gateway"), "there is one already in %s; a worker has one default route", fieldpath.Item(path, route))
+			o.errorf(fieldpath.Under(at, "gateway"), "%s has a gateway too; a worker has only one default route", fieldpath.Item(path, route))
 		}
 		if n.Gateway != "" && route < 0 {
 			route = i
@@ -62,7 +62,7 @@ func (o *object) networks(path string, p *WorkerPool, taken takenAddresses) {
 	}
 }
 
-// dns judges name servers and search domains.
+// dns checks name servers and search domains.
 func (o *object) dns(path string, d DNS) {
 	o.distinct(fieldpath.Under(path, "servers"), d.Servers, resolverProblem)
 	o.distinct(fieldpath.Under(path, "search"), d.Search, domainProblem)
@@ -82,9 +82,9 @@ func (o *object) addresses(path string, p *WorkerPool, n Network, taken takenAdd
 		case wrong != "":
 			o.errorf(at, "%s", wrong)
 		case gateway.IsValid() && prefix.Addr() == gateway:
-			o.errorf(at, "%s is the gateway; a worker needs an address of its own", gateway)
+			o.errorf(at, "%s is the gateway; a worker needs its own address", gateway)
 		case gateway.IsValid() && !prefix.Contains(gateway) && !(gateway.Is6() && gateway.IsLinkLocalUnicast()):
-			o.errorf(at, "%s does not hold the gateway %s; is the address, the prefix length or the gateway wrong?", prefix, gateway)
+			o.errorf(at, "the gateway %[2]s is not in the network of %[1]s; is the address, the prefix length or the gateway wrong?", prefix, gateway)
 		default:
 			o.takeAddress(at, p, n, prefix.Addr().String(), taken)
 		}
@@ -92,14 +92,14 @@ func (o *object) addresses(path string, p *WorkerPool, n Network, taken takenAdd
 	o.enough(fieldpath.Under(path, "addresses"), len(n.Addresses), p)
 }
 
-// enough wants an entry for each worker.
+// enough requires an entry for each worker.
 func (o *object) enough(path string, written int, p *WorkerPool) {
 	if size := p.Size(); written < size {
-		o.errorf(path, "%d for %d workers; worker n takes the n-th, so write %d more", written, size, size-written)
+		o.errorf(path, "%d for %d workers; worker n uses the n-th one, so write %d more", written, size, size-written)
 	}
 }
 
-// macs judges the addresses of network cards.
+// macs checks the addresses of network cards.
 func (o *object) macs(path string, p *WorkerPool, n Network, taken takenAddresses) {
 	if len(n.MACs) == 0 {
 		return
@@ -111,7 +111,7 @@ func (o *object) macs(path string, p *WorkerPool, n Network, taken takenAddresse
 		case err != nil || len(mac) != 6:
 			o.errorf(at, "%s is not the address of a network card, such as \"bc:24:11:00:00:01\"", phrase.Quote(text))
 		case mac[0]&1 != 0:
-			o.errorf(at, "%s is a multicast address: the first byte of a network card's is even", mac)
+			o.errorf(at, "%s is a multicast address; the first byte of a network card's address must be even", mac)
 		default:
 			o.takeAddress(at, p, n, mac.String(), taken)
 		}
@@ -119,17 +119,17 @@ func (o *object) macs(path string, p *WorkerPool, n Network, taken takenAddresse
 	o.enough(path, len(n.MACs), p)
 }
 
-// gateway returns the gateway when there is a good one.
+// gateway returns the gateway, or the zero value when it is missing or invalid.
 func (o *object) gateway(path string, p *WorkerPool, n Network) netip.Addr {
 	at := fieldpath.Under(path, "gateway")
 	if n.Gateway == "" {
 		if len(n.Addresses) > 0 && !p.hasRoute() {
-			o.errorf(at, "is missing beside addresses; write the default route of that network")
+			o.errorf(at, "is missing; static addresses need the default route of their network")
 		}
 		return netip.Addr{}
 	}
 	if len(n.Addresses) == 0 {
-		o.errorf(at, "has no effect without addresses: with DHCP the gateway comes with the lease; remove it, or write addresses")
+		o.errorf(at, "has no effect without addresses: with DHCP the gateway is part of the lease; remove it, or write addresses")
 	}
 	gateway, err := netip.ParseAddr(n.Gateway)
 	if err != nil || gateway.Zone() != "" || gateway.Is4In6() {
@@ -139,8 +139,8 @@ func (o *object) gateway(path string, p *WorkerPool, n Network) netip.Addr {
 	return gateway
 }
 
-// hasRoute reports whether some network gives the workers their default route: by a
-// gateway, or by DHCP.
+// hasRoute reports whether a network gives the workers a default route, by a gateway or
+// by DHCP.
 func (p *WorkerPool) hasRoute() bool {
 	return slices.ContainsFunc(p.Networks(), func(n Network) bool { return n.Gateway != "" || len(n.Addresses) == 0 })
 }
@@ -161,11 +161,11 @@ func parseAddress(text string) (prefix netip.Prefix, wrong string) {
 	address := prefix.Addr()
 	switch {
 	case address.Is4In6():
-		return prefix, phrase.Quote(text) + " is an IPv4 address in IPv6 clothes; write it as IPv4"
+		return prefix, phrase.Quote(text) + " is an IPv4-mapped IPv6 address; write it as IPv4"
 	case address.IsUnspecified(), address.IsLoopback(), address.IsMulticast(), address.IsLinkLocalUnicast():
 		return prefix, phrase.Quote(text) + " cannot be the address of a machine on a network"
 	case address.Is4() && prefix.Bits() < 31 && (address == prefix.Masked().Addr() || address == lastAddress(prefix)):
-		return prefix, fmt.Sprintf("%s is the network's own first or last address; a worker needs one between", phrase.Quote(text))
+		return prefix, fmt.Sprintf("%s is the network or broadcast address; a worker needs an address between them", phrase.Quote(text))
 	case prefix.Bits() == 0:
 		return prefix, phrase.Quote(text) + " has prefix length 0, which is the whole internet"
 	}
@@ -181,7 +181,7 @@ func lastAddress(prefix netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(bytes)
 }
 
-// takeAddress takes an address of a network, or of a network card, for one worker.
+// takeAddress records the IP or MAC address of one worker, and reports a duplicate.
 func (o *object) takeAddress(path string, p *WorkerPool, n Network, address string, taken takenAddresses) {
 	places := []addressIn{{fmt.Sprintf("network %s %s %d", p.Spec.Hypervisor, cmp.Or(n.Name, DefaultBridge), n.VLAN), address}}
 	if p.Spec.KubeCluster != "" {
@@ -189,7 +189,7 @@ func (o *object) takeAddress(path string, p *WorkerPool, n Network, address stri
 	}
 	for _, place := range places {
 		if first, twice := taken[place]; twice {
-			o.clash(path, first.by.field(first.path), "%s is taken already", address)
+			o.conflict(path, first.by.field(first.path), "%s is already used", address)
 			return
 		}
 	}

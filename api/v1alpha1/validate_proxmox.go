@@ -7,21 +7,21 @@ import (
 	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
-// onProxmox reports whether the pool lives on Proxmox VE, as far as the documents
-// tell: known is false when its Hypervisor is not among them.
+// onProxmox reports whether the pool is on Proxmox VE; known is false when its Hypervisor
+// is not among the documents.
 func (o *object) onProxmox(p *WorkerPool) (is, known bool) {
 	h, known := o.docs.Hypervisor(p.Spec.Hypervisor)
 	return known && h.Spec.Proxmox != nil, known
 }
 
-// proxmoxWorkers judges what stands under proxmox in a pool.
+// proxmoxWorkers checks the field proxmox of a pool.
 func (o *object) proxmoxWorkers(path string, p *WorkerPool) {
 	options := p.Spec.Proxmox
 	if options == nil {
 		return
 	}
 	if is, known := o.onProxmox(p); known && !is {
-		o.errorf(path, "the pool's Hypervisor %s is not Proxmox VE, which alone has these options; remove them", phrase.Quote(p.Spec.Hypervisor))
+		o.errorf(path, "the pool's Hypervisor %s is not Proxmox VE, and only Proxmox VE has these options; remove them", phrase.Quote(p.Spec.Hypervisor))
 		return
 	}
 	if options.CPU != "" && !cpuForm.MatchString(options.CPU) {
@@ -29,10 +29,10 @@ func (o *object) proxmoxWorkers(path string, p *WorkerPool) {
 	}
 	oneOf(o, fieldpath.Under(path, "machineType"), options.MachineType, Q35, I440FX)
 	if !p.IsGPU() {
-		return // what is said of the card is ignored
+		return // the options of the card are ignored
 	}
 	if options.PCIe != nil && *options.PCIe && options.MachineType == I440FX {
-		o.errorf(fieldpath.Under(path, "pcie"), "PCI Express needs machineType Q35, and it is I440FX; write machineType: Q35, or pcie: false (Proxmox would refuse to start the VM)")
+		o.errorf(fieldpath.Under(path, "pcie"), "PCI Express needs machineType Q35, but it is I440FX; write machineType: Q35, or pcie: false (Proxmox would refuse to start the VM)")
 	}
 	if options.XVGA != nil && *options.XVGA {
 		o.warnf(fieldpath.Under(path, "xVGA"), "the card becomes the only display, and the console of the VM in Proxmox stays black; compute guests do not need it")

@@ -11,7 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/document"
 )
 
-// pools loads pools on testdata/lab.yaml and on a second hypervisor and
+// loadPools loads pools on testdata/lab.yaml and on a second hypervisor and
 // cluster.
 func loadPools(t *testing.T, pools ...string) error {
 	t.Helper()
@@ -29,7 +29,7 @@ spec: {server: "https://edge.example.org:9345"}
 	return err
 }
 
-func TestOneAddressMayLiveTwiceWhereItNeverMeets(t *testing.T) {
+func TestAnAddressMayBeUsedAgainInAnotherNetwork(t *testing.T) {
 	pool := func(name, hypervisor, kubeCluster, bridge string, vlan int) string {
 		text := poolText(name, fmt.Sprintf(`
   replicas: 1
@@ -53,7 +53,7 @@ func TestOneAddressMayLiveTwiceWhereItNeverMeets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := loadPools(t, first, test.second)
-			if refused := err != nil && strings.Contains(err.Error(), "is taken already; see WorkerPool/a spec.networks[0].addresses[0] (pools.yaml:11)"); refused != test.refused {
+			if refused := err != nil && strings.Contains(err.Error(), "is already used; see WorkerPool/a spec.networks[0].addresses[0] (pools.yaml:11)"); refused != test.refused {
 				t.Errorf("refused is %t, want %t: %v", refused, test.refused, err)
 			}
 		})
@@ -75,7 +75,7 @@ func TestOneAddressOfCardMayBeOnTwoHosts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := loadPools(t, pool("a", "lab", "pve1"), test.second)
-			if refused := err != nil && strings.Contains(err.Error(), "is taken already; one card is for one worker; see WorkerPool/a spec.gpus[0] (pools.yaml:10)"); refused != test.refused {
+			if refused := err != nil && strings.Contains(err.Error(), "is already used; one card is for one worker; see WorkerPool/a spec.gpus[0] (pools.yaml:10)"); refused != test.refused {
 				t.Errorf("refused is %t, want %t: %v", refused, test.refused, err)
 			}
 		})
@@ -113,19 +113,18 @@ func TestAPoolWithoutCardsIgnoresTheOptionsOfCards(t *testing.T) {
 	}
 }
 
-func TestTheLongestNameThatHasRoomIsTaken(t *testing.T) {
+func TestTheLongestAllowedNameIsAccepted(t *testing.T) {
 	name := strings.Repeat("a", 61)
 	if err := loadPools(t, poolText(name, "  replicas: 9\n")); err != nil {
 		t.Errorf("63 characters with the number: %v", err)
 	}
-	if err := loadPools(t, poolText(name, "  replicas: 10\n")); err == nil || !strings.Contains(err.Error(), "take 1 away") {
+	if err := loadPools(t, poolText(name, "  replicas: 10\n")); err == nil || !strings.Contains(err.Error(), "make it 1 shorter") {
 		t.Errorf("64 characters with the number: %v", err)
 	}
 }
 
-// What reading found wrong is not said a second time by Validate, in other
-// words, about the zero that is there instead.
-func TestOneMistakeIsOneProblem(t *testing.T) {
+// Validate does not report the zero value of a field that could not be read.
+func TestOneErrorIsOneProblem(t *testing.T) {
 	for _, spec := range []string{
 		"hypervsior: lab\n  replicas: 1",     // not: hypervisor is missing
 		"hypervisor: [lab]\n  replicas: 1",   // likewise
@@ -156,7 +155,7 @@ func TestOneMistakeIsOneProblem(t *testing.T) {
 	}
 }
 
-func TestDocumentsMadeInCodeAreJudgedWithoutPlaces(t *testing.T) {
+func TestDocumentsMadeInCodeAreCheckedWithoutFiles(t *testing.T) {
 	d := &v1alpha1.Documents{WorkerPools: []v1alpha1.WorkerPool{{}}}
 	d.WorkerPools[0].Name = "gpu"
 	d.WorkerPools[0].Spec = v1alpha1.WorkerPoolSpec{Hypervisor: "lab", KubeCluster: "rke2", Template: v1alpha1.Template{Name: "t"}, GPUs: []v1alpha1.GPURequest{{Host: "pve1", BDF: "03"}}}
@@ -166,8 +165,8 @@ func TestDocumentsMadeInCodeAreJudgedWithoutPlaces(t *testing.T) {
 	for _, problem := range problems {
 		got = append(got, problem.String())
 	}
-	want := `WorkerPool/gpu: spec.hypervisor: there is no Hypervisor document "lab"; there is none in these files
-WorkerPool/gpu: spec.kubeCluster: there is no KubeCluster document "rke2"; there is none in these files
+	want := `WorkerPool/gpu: spec.hypervisor: there is no Hypervisor document "lab"; these files have no document of this kind
+WorkerPool/gpu: spec.kubeCluster: there is no KubeCluster document "rke2"; these files have no document of this kind
 WorkerPool/gpu: spec.gpus[0].bdf: "03" is not a PCI address; write it as domain:bus:device.function, for example "0000:03:00.0" (gpuworker gpus lists them)`
 	if diff := cmp.Diff(want, strings.Join(got, "\n")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -57,40 +57,40 @@ func (d *Documents) names(kind string) []string {
 	return names
 }
 
-// size wants a number of workers: by gpus or by replicas. With neither the pool is
-// empty, as it is when its last card was taken out.
+// size checks the number of workers, which comes from gpus or from replicas. With neither,
+// the pool is empty, for example because its last card was removed.
 func (o *object) size(p *WorkerPool) {
 	replicas := p.Spec.Replicas
 	switch {
 	case p.IsGPU() && replicas != nil:
-		o.errorf("spec.replicas", "a pool has gpus or replicas, never both; with gpus there is one worker for each card")
+		o.errorf("spec.replicas", "a pool has gpus or replicas, not both; with gpus there is one worker for each card")
 	case p.IsGPU():
 	case replicas == nil && len(p.Spec.Names) > 0:
 	case replicas == nil:
-		o.warnf("spec", "the pool is empty, it has neither gpus nor replicas nor names: %s", o.fateOfOthers(p))
+		o.warnf("spec", "the pool is empty, it has no gpus, replicas or names: %s", o.fateOfWorkers(p))
 	case *replicas < 0:
 		o.errorf("spec.replicas", "%d is not a number of workers; write 0 or more", *replicas)
 	case *replicas == 0:
-		o.warnf("spec.replicas", "0 means no workers: %s", o.fateOfOthers(p))
+		o.warnf("spec.replicas", "0 means no workers: %s", o.fateOfWorkers(p))
 	}
 }
 
-// fateOfOthers says what becomes of the workers that an empty pool has.
-func (o *object) fateOfOthers(p *WorkerPool) string {
+// fateOfWorkers says what happens to the existing workers of an empty pool.
+func (o *object) fateOfWorkers(p *WorkerPool) string {
 	if p.Spec.Lifecycle == Ephemeral {
-		return "the next apply destroys the workers that are there"
+		return "the next apply destroys the existing workers"
 	}
-	return "the workers that are there stay until a person names them in a command"
+	return "the existing workers stay until a person names them in a command"
 }
 
 func (o *object) lifecycle(spec *WorkerPoolSpec) {
 	oneOf(o, "spec.lifecycle", spec.Lifecycle, SemiPersistent, Ephemeral)
 	if spec.Lifecycle == Ephemeral && len(spec.GPUs) > 0 {
-		o.errorf("spec.lifecycle", "a pool with gpus cannot be Ephemeral: a GPU worker holds hardware, and its successor would wait for the card that it still has. Write SemiPersistent, or leave it out")
+		o.errorf("spec.lifecycle", "a pool with gpus cannot be Ephemeral: a GPU worker holds a card, and a replacement would wait for this card. Write SemiPersistent, or leave it out")
 	}
 }
 
-// hostProblem wants the short name of a Proxmox host (API schema, pve-node).
+// hostProblem requires the short name of a Proxmox host (API schema, pve-node).
 func hostProblem(name string) string {
 	switch {
 	case name == "":
@@ -98,7 +98,7 @@ func hostProblem(name string) string {
 	case hostForm.MatchString(name) && len(name) <= validation.DNS1123LabelMaxLength:
 		return ""
 	case strings.Contains(name, ".") && hostForm.MatchString(name[:strings.Index(name, ".")]):
-		return fmt.Sprintf("%s is not the name of a host; Proxmox knows hosts by their short name, write %q", phrase.Quote(name), name[:strings.Index(name, ".")])
+		return fmt.Sprintf("%s is not the name of a host; Proxmox uses short host names, write %q", phrase.Quote(name), name[:strings.Index(name, ".")])
 	}
 	return phrase.Quote(name) + " is not the name of a host; it has letters, digits and hyphens inside"
 }
@@ -110,20 +110,20 @@ func (o *object) template(path string, p *WorkerPool) {
 	set := t.ways()
 	switch {
 	case len(set) == 0:
-		o.errorf(path, "says nothing; write one of name, id and tags, for example {name: ubuntu-22.04}")
+		o.errorf(path, "is empty; write one of name, id and tags, for example {name: ubuntu-22.04}")
 	case len(set) > 1:
 		o.errorf(path, "has %s; write only one of them", phrase.And(set))
 	}
 	o.libraryItem(path, p)
 	if t.Name != "" && !vmNameForm.MatchString(t.Name) {
-		o.errorf(fieldpath.Under(path, "name"), "%s cannot be the name of a VM; Proxmox takes letters, digits, and hyphens and dots inside", phrase.Quote(t.Name))
+		o.errorf(fieldpath.Under(path, "name"), "%s cannot be the name of a VM; Proxmox allows letters, digits, and hyphens and dots inside", phrase.Quote(t.Name))
 	}
 	o.templateID(fieldpath.Under(path, "id"), p)
 	o.distinct(fieldpath.Under(path, "tags"), t.Tags, tagProblem)
 	oneOf(o, fieldpath.Under(path, "clone"), t.Clone, CloneLinked, CloneFull)
 }
 
-// ways are the ways in which the template is named.
+// ways returns the fields by which the template is named.
 func (t Template) ways() []string {
 	var set []string
 	for _, way := range []struct {
@@ -137,7 +137,7 @@ func (t Template) ways() []string {
 	return set
 }
 
-// libraryItem judges a template of a content library.
+// libraryItem checks a template of a content library.
 func (o *object) libraryItem(path string, p *WorkerPool) {
 	t := p.Spec.Template
 	proxmox, known := o.onProxmox(p)
@@ -150,16 +150,16 @@ func (o *object) libraryItem(path string, p *WorkerPool) {
 		}
 		o.errorf(fieldpath.Under(path, field), "Proxmox VE has no content libraries; write name, id or tags of a template")
 	case t.Library == "":
-		o.errorf(fieldpath.Under(path, "library"), "is missing beside item")
+		o.errorf(fieldpath.Under(path, "library"), "is missing; an item needs its library")
 	case t.Item == "":
-		o.errorf(fieldpath.Under(path, "item"), "is missing beside library")
+		o.errorf(fieldpath.Under(path, "item"), "is missing; a library needs an item")
 	}
 }
 
 // vmNameForm is Proxmox's format dns-name.
 var vmNameForm = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
 
-// templateID wants a number of Proxmox VE that is not for new VMs.
+// templateID requires a VM number, and warns when it is in the range for new VMs.
 func (o *object) templateID(path string, p *WorkerPool) {
 	id := p.Spec.Template.ID
 	h, known := o.docs.Hypervisor(p.Spec.Hypervisor)
@@ -168,33 +168,33 @@ func (o *object) templateID(path string, p *WorkerPool) {
 	}
 	number, err := strconv.Atoi(id)
 	if err != nil || strconv.Itoa(number) != id || number < lowestVMID || number > highestVMID {
-		o.errorf(path, "%s is not a VM number; Proxmox takes %d to %d", phrase.Quote(id), lowestVMID, highestVMID)
+		o.errorf(path, "%s is not a VM number; Proxmox allows %d to %d", phrase.Quote(id), lowestVMID, highestVMID)
 		return
 	}
 	if !known {
 		return
 	}
 	if r := h.Spec.Proxmox.VMIDs; r.First <= number && number <= r.Last {
-		o.warnf(path, "%d lies in the range that new VMs take their numbers from (%d to %d); keep templates out of it", number, r.First, r.Last)
+		o.warnf(path, "%d is in the range for the numbers of new VMs (%d to %d); use a number outside of it for templates", number, r.First, r.Last)
 	}
 }
 
-// tagProblem wants a tag as Proxmox writes it: it lowers tags unless the
-// data centre is set to keep case.
+// tagProblem requires a tag as Proxmox writes it: in lower case, unless the datacenter
+// options say otherwise.
 func tagProblem(tag string) string {
 	switch {
 	case tagForm.MatchString(tag):
 		return ""
 	case tagForm.MatchString(strings.ToLower(tag)):
-		return fmt.Sprintf("%s is not a tag; Proxmox has tags in lower case, write %q", phrase.Quote(tag), strings.ToLower(tag))
+		return fmt.Sprintf("%s is not a tag; Proxmox writes tags in lower case, write %q", phrase.Quote(tag), strings.ToLower(tag))
 	}
-	return phrase.Quote(tag) + " is not a tag; it begins with a letter, digit or _, and has those and - + . inside"
+	return phrase.Quote(tag) + " is not a tag; it begins with a letter, digit or _, and may also have - + . after that"
 }
 
 var tagForm = regexp.MustCompile(`^[a-z0-9_][a-z0-9_\-+.]*$`)
 
-// workerNumbers wants the range of each Hypervisor to be large enough for the
-// workers that are declared on it.
+// workerNumbers checks that the range of each Hypervisor is large enough for the workers
+// that are declared on it.
 func (v *validator) workerNumbers() {
 	for i := range v.docs.Hypervisors {
 		h := &v.docs.Hypervisors[i]
@@ -209,11 +209,11 @@ func (v *validator) workerNumbers() {
 		}
 		if r.First > 0 && size > 0 && wanted > size {
 			o := v.object(KindHypervisor, i, h.Name)
-			o.errorf("spec.proxmox.vmids", "%d to %d is room for %d VMs, and the pools on it declare %d workers (%s); widen the range",
+			o.errorf("spec.proxmox.vmids", "%d to %d are numbers for %d VMs, but the pools on it declare %d workers (%s); widen the range",
 				r.First, r.Last, size, wanted, phrase.Few(parts))
 		}
 	}
 }
 
-// contains reports whether list is empty (no limit) or has the name.
+// contains reports whether list has the name, or is empty, which means no limit.
 func contains(list []string, name string) bool { return len(list) == 0 || slices.Contains(list, name) }

@@ -79,8 +79,8 @@ func (g GPURequest) Place() (ref pci.CardRef, ok bool) {
 	return pci.CardRef{Host: g.Host, Slot: slot}, err == nil
 }
 
-// Cards is the number of cards that the request asks for: one by its place, or
-// Count by its kind.
+// Cards returns the number of cards that the request asks for: one by place, or Count by
+// model or ID.
 func (g GPURequest) Cards() int {
 	if g.ByPlace() {
 		return 1

@@ -1,6 +1,6 @@
-// Command gpuworker-host looks at one Linux host that runs virtual machines: is
-// it ready to give its GPUs away, and if not, which layer says no. It has no
-// network code, and changes nothing unless it is told to bind or unbind.
+// Command gpuworker-host checks one Linux host that runs virtual machines: whether its
+// GPUs can be passed through to VMs, and if not, which layer prevents it. It has no
+// network code, and changes nothing except with bind or unbind.
 package main
 
 import (

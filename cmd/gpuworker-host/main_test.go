@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// asProgram makes this test binary the program itself.
+// asProgram makes this test binary run as the program.
 const asProgram = "TEST_AS_GPUWORKER_HOST"
 
 func TestMain(m *testing.M) {
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program is a run of gpuworker-host that was not started yet.
+// program returns a command of gpuworker-host that is not started yet.
 func program(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
@@ -49,8 +49,8 @@ func TestAFullDiskIsNoSuccess(t *testing.T) {
 	}
 }
 
-// Who waits at a FIFO for a host that nobody writes can go away.
-func TestASignalEndsWhoReadsAFIFO(t *testing.T) {
+// A signal ends the program while it reads a FIFO to which nobody writes.
+func TestASignalEndsTheReadOfAFIFO(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		pipe := filepath.Join(t.TempDir(), "host.txt")
 		if err := syscall.Mkfifo(pipe, 0o600); err != nil {

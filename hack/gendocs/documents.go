@@ -39,7 +39,7 @@ and field. Fields in **bold** are required. ` + "`[]`" + ` stands for each entry
 ` + "`gpuworker schema`" + ` prints this as a JSON Schema, for editors. Examples are in [examples/](../../examples).
 `
 
-// documents is the page about the documents.
+// documents returns the page about the documents.
 func documents(text []byte) ([]byte, error) {
 	var root schema
 	if err := json.Unmarshal(text, &root); err != nil {
@@ -62,7 +62,7 @@ type page struct {
 	defs map[string]schema
 }
 
-// resolve follows a reference; the description beside the reference counts.
+// resolve follows a reference. A description or default beside the reference wins.
 func (p *page) resolve(s schema) schema {
 	if s.Ref == "" {
 		return s
@@ -147,7 +147,7 @@ func compact(raw json.RawMessage) []byte {
 	return b.Bytes()
 }
 
-// cell makes a text fit into a table.
+// cell escapes a text for a Markdown table.
 func cell(text string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(text, "|", `\|`), "\n", " ")
 }

@@ -1,7 +1,6 @@
-// Command gendocs writes docs/reference from the code: the documents from their
-// JSON Schema, commands, exit codes and findings from the command line itself.
-// `make docs` runs it in the root of the repository; a test compares what is
-// there with what it would write.
+// Command gendocs generates docs/reference from the code: the documents from their JSON
+// Schema; commands, exit codes and findings from the command line program. `make docs`
+// runs it in the root of the repository; a test checks that the files are up to date.
 package main
 
 import (
@@ -27,7 +26,7 @@ func main() {
 	}
 }
 
-// write makes all pages of the reference in dir, which must exist.
+// write writes all pages of the reference to dir, which must exist.
 func write(dir string, complaints io.Writer) error {
 	page, err := documents(v1alpha1.Schema())
 	if err != nil {
@@ -38,11 +37,11 @@ func write(dir string, complaints io.Writer) error {
 	}
 	program := cli.Program{
 		Streams: cli.Streams{Out: cli.Stream{Writer: io.Discard}, Err: cli.Stream{Writer: complaints}},
-		// The verb is documented; nobody runs it here.
+		// The demo is documented, but never runs here.
 		Demo: func(context.Context, cli.DemoRequest) error { return nil },
 	}
 	if code := program.Run(context.Background(), []string{"docs", dir}); code != fault.ExitOK {
-		return fmt.Errorf("gpuworker docs %s ended with %d", dir, code)
+		return fmt.Errorf("gpuworker docs %s ended with exit code %d", dir, code)
 	}
 	return nil
 }

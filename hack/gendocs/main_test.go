@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestTheReferenceIsWhatTheCodeSays(t *testing.T) {
+func TestTheReferenceIsUpToDate(t *testing.T) {
 	fresh := t.TempDir()
 	var complaints strings.Builder
 	if err := write(fresh, &complaints); err != nil {

@@ -1,7 +1,6 @@
-// Command pvesimledger writes the ledger of the simulator into docs/pvesim.md:
-// each call of the Proxmox VE API, whether it is simulated, and how its answers
-// are known to be true. `make docs` runs it in the root of the repository; a
-// test compares what is there with what it would write.
+// Command pvesimledger writes the simulator's ledger into docs/pvesim.md: each call of the
+// Proxmox VE API, whether it is simulated, and how its answers are verified. `make docs`
+// runs it in the root of the repository; a test checks that the file is up to date.
 package main
 
 import (
@@ -43,7 +42,7 @@ func replace(text, section string) (string, error) {
 	before, rest, ok := strings.Cut(text, begin)
 	_, after, closed := strings.Cut(rest, end)
 	if !ok || !closed {
-		return "", fmt.Errorf("the marks %q and %q are not there, or not in this order", strings.TrimSpace(begin), end)
+		return "", fmt.Errorf("the marks %q and %q are missing, or not in this order", strings.TrimSpace(begin), end)
 	}
 	return before + begin + section + end + after, nil
 }
@@ -67,7 +66,7 @@ func section(entries []pvesim.Entry) string {
 	return b.String()
 }
 
-// source says how the answers of a simulated call are known.
+// source says how the answers of a simulated call are verified.
 func source(e pvesim.Entry) string {
 	switch e.Checked {
 	case 0:

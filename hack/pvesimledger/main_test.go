@@ -11,7 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-func TestTheLedgerInTheDocsIsWhatTheSimulatorSays(t *testing.T) {
+func TestTheLedgerInTheDocsIsUpToDate(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", page))
 	if err != nil {
 		t.Fatal(err)
@@ -25,7 +25,7 @@ func TestTheLedgerInTheDocsIsWhatTheSimulatorSays(t *testing.T) {
 	}
 }
 
-func TestACallThatWasNeverCheckedIsNotCalledChecked(t *testing.T) {
+func TestACallWithoutRecordingsIsNotReportedAsChecked(t *testing.T) {
 	got := section([]pvesim.Entry{
 		{Method: "GET", Path: "/a", Declared: true, Implemented: true, Checked: 3},
 		{Method: "PUT", Path: "/a", Declared: true, Implemented: true},
@@ -44,7 +44,7 @@ func TestACallThatWasNeverCheckedIsNotCalledChecked(t *testing.T) {
 	}
 }
 
-func TestAPageWithoutMarksIsLeftAlone(t *testing.T) {
+func TestAPageWithoutMarksIsNotChanged(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "page.md")
 	for _, text := range []string{"no marks", end + begin, begin} {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// writeLedger writes which calls are declared and how many recorded requests
-// each answered as the real server did.
+// writeLedger writes which calls the real API declares, and how many recorded requests to
+// each call the simulator answered as the real server did.
 func writeLedger(file string, scenarios []scenario) error {
 	table, err := find("PVE_API_TABLE", tableBeside)
 	if err != nil {
@@ -70,7 +70,7 @@ func countChecks(scenarios []scenario) map[string]int {
 	return checks
 }
 
-// formatLedger is what pvesim.Ledger reads: one line a call.
+// formatLedger returns the text that pvesim.Ledger reads: one line for each call.
 func formatLedger(declared []string, checks map[string]int) string {
 	calls := slices.Clone(declared)
 	for call := range checks {
@@ -94,7 +94,7 @@ func formatLedger(declared []string, checks map[string]int) string {
 	return b.String()
 }
 
-// backwards is "PATH METHOD", by which calls are sorted.
+// backwards returns "PATH METHOD", the sort key of a call.
 func backwards(call string) string {
 	method, path, _ := strings.Cut(call, " ")
 	return path + " " + method

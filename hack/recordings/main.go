@@ -1,12 +1,12 @@
-// Command recordings plays exchanges that were recorded with a real Proxmox VE
-// against the simulator, cmd/pvesim, and fails when one answer differs.
+// Command recordings replays exchanges with a real Proxmox VE against the simulator,
+// cmd/pvesim, and fails when an answer differs.
 //
 //	go run ./hack/recordings [-ledger sim/pvesim/ledger.txt]
 //
-// The recordings are not part of this repository. They are looked for in
-// $PVE_RECORDINGS, else beside the checkout; without them nothing is judged,
-// which is said and is no failure. A directory of recordings has scenarios/
-// (what was asked and answered) and replay/ (the program that compares).
+// The recordings are not part of this repository. They are read from $PVE_RECORDINGS, or
+// from a directory beside the checkout. Without them, the command checks nothing, says so
+// and succeeds. A directory of recordings has scenarios/ (requests and answers) and
+// replay/ (the program that compares).
 package main
 
 import (
@@ -39,14 +39,14 @@ const (
 	tableBeside      = "../shared/facts/pve-api-9.1.json"
 )
 
-// run builds both programs, plays all scenarios on both worlds and reports.
+// run builds both programs, replays all scenarios and prints the result.
 func run(ctx context.Context, ledger string, scale float64, out io.Writer) error {
 	dir, err := find("PVE_RECORDINGS", recordingsBeside)
 	if err != nil {
 		return err
 	}
 	if dir == "" {
-		fmt.Fprintf(out, "NOT JUDGED: there are no recordings of a real Proxmox VE here.\n"+
+		fmt.Fprintf(out, "NOT CHECKED: there are no recordings of a real Proxmox VE here.\n"+
 			"Set PVE_RECORDINGS to the directory that has scenarios/ and replay/, or put it at %s.\n", recordingsBeside)
 		return nil
 	}
@@ -58,7 +58,7 @@ func run(ctx context.Context, ledger string, scale float64, out io.Writer) error
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(bin) //nolint:errcheck // what is left in the temporary directory hurts nobody
+	defer os.RemoveAll(bin) //nolint:errcheck // files that are left in the temporary directory do no harm
 	p := &player{bin: bin, dir: dir, scale: scale, out: out}
 	if err := p.build(ctx); err != nil {
 		return err
@@ -78,7 +78,7 @@ func run(ctx context.Context, ledger string, scale float64, out io.Writer) error
 	return writeLedger(ledger, scenarios)
 }
 
-// report prints the counts and tells how many scenarios failed.
+// report prints the counts and returns how many scenarios failed.
 func report(out io.Writer, scenarios []scenario, failed map[string]bool) int {
 	passed, exchanges, all := 0, 0, 0
 	for _, s := range scenarios {
@@ -93,8 +93,8 @@ func report(out io.Writer, scenarios []scenario, failed map[string]bool) int {
 	return len(scenarios) - passed
 }
 
-// find is the file or directory that a variable names, which must be there, or
-// else the one beside the checkout; "" when there is none.
+// find returns the file or directory that an environment variable names, which must
+// exist, or else the one beside the checkout; "" when there is none.
 func find(variable, beside string) (string, error) {
 	if path := os.Getenv(variable); path != "" {
 		if _, err := os.Stat(path); err != nil {

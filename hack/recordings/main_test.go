@@ -13,14 +13,14 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-func TestWithoutRecordingsNothingIsJudgedAndThatIsSaid(t *testing.T) {
+func TestWithoutRecordingsNothingIsCheckedAndThatIsReported(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("PVE_RECORDINGS", "")
 	var out strings.Builder
 	if err := run(context.Background(), "", 20, &out); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), "NOT JUDGED") || !strings.Contains(out.String(), "PVE_RECORDINGS") {
+	if !strings.Contains(out.String(), "NOT CHECKED") || !strings.Contains(out.String(), "PVE_RECORDINGS") {
 		t.Errorf("it said %q", out.String())
 	}
 }
@@ -39,8 +39,8 @@ func TestRecordingsThatAreNamedMustBeThere(t *testing.T) {
 	}
 }
 
-// comparer stands for the program that comes with the recordings: it asks the
-// simulator for its version and finds fault with the scenarios named "wrong".
+// comparer replaces the program replay of the recordings: it asks the simulator for its
+// version, and reports the scenarios named "wrong" as failed.
 const comparer = `package main
 
 import (
@@ -74,7 +74,7 @@ func main() {
 }
 `
 
-// recorded makes a directory of recordings and goes to the root of the checkout.
+// recorded creates a directory of recordings and changes to the root of the checkout.
 func recorded(t *testing.T, scenarios map[string]string) {
 	t.Helper()
 	t.Chdir("../..")
@@ -121,7 +121,7 @@ func TestAllScenariosMustBeAsRecordedInBothWorlds(t *testing.T) {
 	}
 }
 
-func TestScenariosOfAnUnknownVariantAreNotPassedOver(t *testing.T) {
+func TestScenariosOfAnUnknownVariantFail(t *testing.T) {
 	recorded(t, map[string]string{"other": `{"name": "other", "requires": "no-memory"}`})
 	var out strings.Builder
 	err := run(t.Context(), "", 100, &out)

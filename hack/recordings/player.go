@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// fixtures makes what the other scenarios work with; a variant needs it first.
+// fixtures is the scenario that creates the objects of the others; each variant runs it first.
 const fixtures = "000-fixtures.json"
 
-// player runs scenarios against simulators that it starts.
+// player starts simulators and replays scenarios against them.
 type player struct {
-	bin   string // where the built programs are
+	bin   string // directory of the built programs
 	dir   string // the recordings
 	scale float64
 	out   io.Writer
@@ -31,15 +31,15 @@ type player struct {
 func (p *player) replay() string    { return filepath.Join(p.bin, "replay") }
 func (p *player) simulator() string { return filepath.Join(p.bin, "pvesim") }
 
-// build makes the program that compares, from the recordings' directory, and
-// the simulator, from here.
+// build builds the program that compares, from the recordings' directory, and the
+// simulator, from this repository.
 func (p *player) build(ctx context.Context) error {
 	for _, b := range []struct{ dir, to, pkg string }{
 		{filepath.Join(p.dir, "replay"), p.replay(), "."}, {".", p.simulator(), "./cmd/pvesim"},
 	} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-o", b.to, b.pkg)
 		cmd.Dir = b.dir
-		// Neither program belongs to a workspace of the user's.
+		// Neither program belongs to a Go workspace of the user.
 		cmd.Env = append(os.Environ(), "GOWORK=off")
 		if text, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s in %s: %w\n%s", b.pkg, b.dir, err, text)
@@ -48,7 +48,7 @@ func (p *player) build(ctx context.Context) error {
 	return nil
 }
 
-// play runs the scenarios of one variant on a fresh simulator of its world.
+// play replays the scenarios of one variant on a new simulator with its world file.
 func (p *player) play(ctx context.Context, variant string) error {
 	world := "testdata/worlds/recorded.yaml"
 	if variant != "" {
@@ -72,7 +72,7 @@ func (p *player) play(ctx context.Context, variant string) error {
 	return errors.Join(err, stop())
 }
 
-// start runs the simulator until stop is called; it answers when start returns.
+// start runs the simulator until stop is called. When start returns, it accepts requests.
 func (p *player) start(ctx context.Context, world string) (address string, stop func() error, err error) {
 	ready := filepath.Join(p.bin, filepath.Base(world)+".ready")
 	cmd := exec.CommandContext(ctx, p.simulator(), "-world", world, "-ready-file", ready, "-quiet",
@@ -90,7 +90,7 @@ func (p *player) start(ctx context.Context, world string) (address string, stop 
 		if text, err := os.ReadFile(ready); err == nil {
 			stop := func() error {
 				if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-					return fmt.Errorf("the simulator did not live to the end: %w\n%s", err, said.Bytes())
+					return fmt.Errorf("the simulator ended too early: %w\n%s", err, said.Bytes())
 				}
 				return <-ended
 			}
@@ -106,8 +106,8 @@ func (p *player) start(ctx context.Context, world string) (address string, stop 
 	}
 }
 
-// compare plays scenarios strictly: no difference is overlooked. Scenarios that
-// fail are remembered; the error is for what keeps them from being played.
+// compare replays scenarios strictly: every difference counts. It records scenarios that
+// fail; the error means that they could not be replayed.
 func (p *player) compare(ctx context.Context, address string, args ...string) error {
 	args = append([]string{"-base", "https://" + address, "-insecure"}, args...)
 	var text bytes.Buffer
@@ -131,7 +131,7 @@ func (p *player) compare(ctx context.Context, address string, args ...string) er
 	return nil
 }
 
-// failures are the scenarios that the output of replay names as failed.
+// failures returns the scenarios that failed, from the output of replay.
 func failures(output io.Reader) []string {
 	var names []string
 	lines := bufio.NewScanner(output)

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// scenario is what is needed here of a file of recordings; the program that
-// plays them reads all of it.
+// scenario has the needed fields of a file of recordings. The program replay reads all
+// fields.
 type scenario struct {
 	Name string `json:"name"`
-	// Requires is the variant of the world that it was recorded in.
+	// Requires is the variant of the cluster that it was recorded in.
 	Requires  string     `json:"requires"`
 	Exchanges []exchange `json:"exchanges"`
 
@@ -55,7 +55,7 @@ func readScenarios(dir string) ([]scenario, error) {
 	return all, nil
 }
 
-// requests are all requests of a scenario, parallel ones too.
+// requests returns all requests of a scenario, including parallel ones.
 func (s scenario) requests() []request {
 	var all []request
 	var collect func([]exchange)
@@ -71,8 +71,8 @@ func (s scenario) requests() []request {
 	return all
 }
 
-// route is the path below /api2/json, without query; "" when it is elsewhere.
-// Variables stand for one segment each.
+// route returns the path below /api2/json, without query; "" for another path. Each
+// variable in it is one segment.
 func (r request) route() string {
 	path, _, _ := strings.Cut(r.Path, "?")
 	if rest, fromRoot := strings.CutPrefix(path, "//"); fromRoot {
@@ -86,7 +86,7 @@ func (r request) route() string {
 	return path
 }
 
-// variants are those of the scenarios; "" is the world without a variant.
+// variants returns the variants of the scenarios; "" is the cluster without a variant.
 func variants(scenarios []scenario) []string {
 	var all []string
 	for _, s := range scenarios {

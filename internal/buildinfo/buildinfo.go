@@ -1,5 +1,4 @@
-// Package buildinfo is what a program of ours says of itself: all of them say it the
-// same way.
+// Package buildinfo returns version, commit and platform of the running program.
 package buildinfo
 
 import (
@@ -21,7 +20,7 @@ type Info struct {
 	Platform string `json:"platform"`
 }
 
-// This is what the running program was built from.
+// This returns what the running program was built from.
 func This() Info {
 	v := Info{Version: Version, Commit: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
@@ -42,7 +41,7 @@ func This() Info {
 	return v
 }
 
-// Line is the same for people, in one line.
+// Line formats it in one line for people.
 func (v Info) Line(program string) string {
 	return fmt.Sprintf("%s %s (commit %s, %s, %s)", program, v.Version, v.Commit, v.Go, v.Platform)
 }

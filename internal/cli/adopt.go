@@ -24,7 +24,7 @@ GPUs it must have none.`,
 	}
 	cmd.Flags().StringVar(&name, "as", "", "`NAME` of the worker that the VM becomes: <pool>-<number>, or one of the pool's names")
 	_ = cmd.RegisterFlagCompletionFunc("as", a.complete(missingNames))
-	return a.careCommand(cmd, mannerOf(plan.AdoptVM), func(args []string) (plan.Request, error) {
+	return a.namedCommand(cmd, modeOf(plan.AdoptVM), func(args []string) (plan.Request, error) {
 		switch {
 		case args[0] == "":
 			return plan.Request{}, usage("the identifier of the VM is missing; write it as in: gpuworker adopt 204 --as gpu-workers-2")

@@ -24,32 +24,31 @@ type app struct {
 	Program
 
 	args []string // of this command line
-	// renamed are the workers that it replaces by name alone: to be run again it
-	// names their VMs.
-	renamed []string
-	files   []string
-	// ownFiles says that the documents are those in a plan file, so that no -f of this
-	// command line names them.
-	ownFiles bool
-	facts    hostfacts.Options
-	output   string
-	color    string
-	quiet    bool
-	// verbosity is how often -v was said, or its value.
+	// renamed are the workers that are replaced without --vm. The command that repeats
+	// this one names their VMs with --vm.
+	replacedByName []string
+	files          []string
+	// ownFiles: the documents are those in a plan file, not those of -f.
+	documentsInPlan bool
+	facts           hostfacts.Options
+	output          string
+	color           string
+	quiet           bool
+	// verbosity is the value of -v, or how often it was given.
 	verbosity int
 
-	// chosen is the value of --color once it is known: an interrupt is answered at
-	// any time, also while flags are read.
-	chosen atomic.Value
-	// machines says the same of -o: the output is for machines.
-	machines atomic.Bool
+	// chosen is the value of --color after the flags are parsed. It is atomic because an
+	// interrupt may be reported at any time.
+	colorMode atomic.Value
+	// machines: the output of -o is for machines.
+	forMachines atomic.Bool
 
 	mu sync.Mutex
-	// running knows what is in flight, for the message of an interrupt.
+	// running is the progress that an interrupt reports; nil when nothing runs.
 	running *progress
-	// log is the logger of -v; nil before it is known.
+	// log is the logger of -v; nil before the flags are parsed.
 	log *slog.Logger
-	// warnings are those of a command with output for machines that were not told yet.
+	// warnings are for the output for machines, and were not printed yet.
 	warnings []string
 }
 
@@ -98,24 +97,24 @@ func (a *app) addGlobalFlags(root *cobra.Command) {
 	_ = root.RegisterFlagCompletionFunc("ssh", a.complete(hostLogins))
 }
 
-// checkGlobalFlags refuses values that no output exists for.
+// checkGlobalFlags refuses values of global flags that do not exist.
 func (a *app) checkGlobalFlags(cmd *cobra.Command) error {
-	asked := outTable // what the command line only seemed to ask for is over
+	asked := outTable // replaces the output that was presumed before parsing
 	if cmd.Flags().Changed("output") {
 		asked = a.output
 	}
 	if !slices.Contains(outputs, asked) {
 		a.setOutput(outTable)
-		return usage("-o %q is not an output; write one of %s", asked, strings.Join(outputs, ", "))
+		return usage("-o %q is not known; write one of %s", asked, strings.Join(outputs, ", "))
 	}
 	a.setOutput(asked)
 	if a.verbosity < 0 {
-		return usage("-v=%d is no level; write -v or -v=2", a.verbosity)
+		return usage("-v=%d is not a log level; write -v or -v=2", a.verbosity)
 	}
 	if err := a.checkOutput(cmd); err != nil {
 		return err
 	}
-	a.chosen.Store(a.color)
+	a.colorMode.Store(a.color)
 	if !slices.Contains(colors, a.color) {
 		return usage("--color %q is not known; write one of %s", a.color, strings.Join(colors, ", "))
 	}
@@ -125,12 +124,12 @@ func (a *app) checkGlobalFlags(cmd *cobra.Command) error {
 	return nil
 }
 
-// forPeople reports whether the output is a table, not for machines.
-func (a *app) forPeople() bool { return !a.machines.Load() }
+// forPeople reports whether the output is text for people, not JSON or YAML.
+func (a *app) forPeople() bool { return !a.forMachines.Load() }
 
-// paint is how to colour what goes to the stream.
+// paint returns the colours for a stream.
 func (a *app) paint(to Stream) term.Paint {
-	switch a.chosen.Load() {
+	switch a.colorMode.Load() {
 	case "always":
 		return term.Paint{On: true}
 	case "never":
@@ -139,20 +138,20 @@ func (a *app) paint(to Stream) term.Paint {
 	return term.Paint{On: to.Terminal && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"}
 }
 
-// printer prints the result for people.
+// printer returns a printer of results for people.
 func (a *app) printer() term.Printer {
 	return term.Printer{Out: a.Out, Paint: a.paint(a.Out), Width: a.Out.width(), Advice: a.advice}
 }
 
-// say writes a sentence for people: not with -q, and not when the output is for
-// machines. The arguments are cleaned.
+// say prints a sentence for people. It prints nothing with -q, or when the output is
+// for machines. The arguments are cleaned.
 func (a *app) say(format string, args ...any) {
 	if !a.quiet && a.forPeople() {
 		term.Fprintf(a.Out, format, args...)
 	}
 }
 
-// engine reads the documents and joins them with backends.
+// engine reads the documents and returns a session with an engine for them.
 func (a *app) engine(ctx context.Context) (session, error) {
 	documents, err := a.documents(ctx)
 	if err != nil {
@@ -161,7 +160,7 @@ func (a *app) engine(ctx context.Context) (session, error) {
 	return a.sessionWith(documents)
 }
 
-// sessionWith joins documents with backends.
+// sessionWith returns a session with an engine for documents.
 func (a *app) sessionWith(documents *v1alpha1.Documents) (session, error) {
 	facts, err := a.hostFacts()
 	if err != nil {
@@ -171,7 +170,7 @@ func (a *app) sessionWith(documents *v1alpha1.Documents) (session, error) {
 	return session{patient{e, a}, documents}, nil
 }
 
-// hostFacts is who lets the hosts speak for themselves; nil when nobody does.
+// hostFacts returns the source of host facts; nil when no flag names one.
 func (a *app) hostFacts() (engine.FactSource, error) {
 	if a.facts.Dir == "" && len(a.facts.SSH) == 0 {
 		return nil, nil
@@ -181,7 +180,7 @@ func (a *app) hostFacts() (engine.FactSource, error) {
 	return hostfacts.Open(o)
 }
 
-// warn says what is no reason to stop: to people at once, to machines in the result.
+// warn prints a warning: for people at once, for machines as part of the result.
 func (a *app) warn(text string) {
 	switch {
 	case !a.forPeople():
@@ -191,19 +190,19 @@ func (a *app) warn(text string) {
 	}
 }
 
-// getenv is an environment variable, "" when it is not set.
+// getenv returns an environment variable, "" when it is not set.
 func (a *app) getenv(name string) string {
 	value, _ := a.LookupEnv(name)
 	return value
 }
 
-// usage is an error in how the command was written. Its way out becomes the help of
-// the command.
+// usage returns an error about the command line. Its fix becomes the help of the
+// command.
 func usage(format string, args ...any) error {
 	return &fault.Error{Kind: fault.Invalid, Why: fmt.Sprintf(format, args...), Fix: helpFix}
 }
 
-// verb is the part of a command's run that every verb shares.
+// verb adapts a verb's function to cobra.
 func verb(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args) }
 }

@@ -10,7 +10,7 @@ import (
 
 func (a *app) applyCommand() *cobra.Command {
 	request := plan.Request{Verb: plan.ApplyDocuments}
-	s := mannerOf(plan.ApplyDocuments)
+	s := modeOf(plan.ApplyDocuments)
 	file := ""
 	cmd := &cobra.Command{
 		Use:   "apply",
@@ -38,7 +38,7 @@ you may own and write the plan file, because it says where logins are sent.`,
 	cmd.RunE = verb(func(ctx context.Context, _ []string) error {
 		switch given := cmd.Flags().Changed("plan"); {
 		case given && file == "":
-			return usage("--plan names no file; without --plan, apply makes a plan of its own")
+			return usage("--plan has no file name; without --plan, apply makes its own plan")
 		case given:
 			return a.applyFile(ctx, file, request, *s)
 		}

@@ -25,11 +25,11 @@ printed. For monitoring and pipelines.`,
 	}
 }
 
-// assertView is the answer for machines.
+// assertView is the output for machines.
 type assertView struct {
 	AsDeclared  bool          `json:"asDeclared"`
 	Differences []plan.Worker `json:"differences"`
-	// Unseen are hypervisors of which nobody can say whether they are as declared.
+	// Unseen are the hypervisors that could not be observed.
 	Unseen []engine.Unseen `json:"unseen,omitempty"`
 }
 
@@ -62,9 +62,9 @@ func (a *app) assert(ctx context.Context, _ []string) error {
 		a.say("As declared: %s on %s.\n", term.Count(workers, "worker"), hypervisorNames(plans))
 	}
 	if err == nil && len(view.Differences) > 0 {
-		err = verdict(fault.ExitDiffers)
+		err = silentExit(fault.ExitDiffers)
 	}
-	return despite(err, plans.Unseen, nil)
+	return addUnseen(err, plans.Unseen, nil)
 }
 
 func (a *app) printDifferences(workers []plan.Worker) {

@@ -12,19 +12,19 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// board is what is known of the work in progress: a row for each worker that
-// began, in the order of the plan.
+// board is the progress of the work: a row for each worker that began, in the order
+// of the plan.
 type board struct {
 	rows  []*boardRow
 	order []string // the workers of the plan
 
-	places map[string]int       // in order; nil before the first event
-	of     map[string]*boardRow // by worker
+	places   map[string]int       // index in order; nil before the first event
+	byWorker map[string]*boardRow // rows by worker
 }
 
 type boardRow struct {
 	worker string
-	place  int // in the order of the plan; -1 when it is not in it
+	place  int // index in the plan; -1 when it is not in the plan
 	steps  []boardStep
 }
 
@@ -36,16 +36,16 @@ type boardStep struct {
 	detail string
 }
 
-// over reports whether the step has ended.
-func (s boardStep) over() bool { return s.phase != apply.Began && s.phase != apply.Working }
+// ended reports whether the step has ended.
+func (s boardStep) ended() bool { return s.phase != apply.Began && s.phase != apply.Working }
 
-// take notes an event.
-func (b *board) take(e apply.Event) {
+// update adds an event.
+func (b *board) update(e apply.Event) {
 	row := b.row(e.Worker)
-	if e.Phase == apply.Began { // anew, when the worker went back to an earlier step
-		row.steps = slices.DeleteFunc(row.steps, func(s boardStep) bool { return !s.over() })
+	if e.Phase == apply.Began { // the worker may have gone back to an earlier step
+		row.steps = slices.DeleteFunc(row.steps, func(s boardStep) bool { return !s.ended() })
 	}
-	at := slices.IndexFunc(row.steps, func(s boardStep) bool { return s.kind == e.Step && !s.over() })
+	at := slices.IndexFunc(row.steps, func(s boardStep) bool { return s.kind == e.Step && !s.ended() })
 	if at < 0 {
 		row.steps = append(row.steps, boardStep{kind: e.Step, began: e.Time})
 		at = len(row.steps) - 1
@@ -55,24 +55,24 @@ func (b *board) take(e apply.Event) {
 }
 
 func (b *board) row(worker string) *boardRow {
-	if b.of == nil {
-		b.of, b.places = map[string]*boardRow{}, make(map[string]int, len(b.order))
+	if b.byWorker == nil {
+		b.byWorker, b.places = map[string]*boardRow{}, make(map[string]int, len(b.order))
 		for i, name := range b.order {
 			b.places[name] = i
 		}
 	}
-	if b.of[worker] == nil {
+	if b.byWorker[worker] == nil {
 		row := &boardRow{worker: worker, place: -1}
 		if place, known := b.places[worker]; known {
 			row.place = place
 		}
 		after := sort.Search(len(b.rows), func(i int) bool { return b.rows[i].place > row.place })
-		b.rows, b.of[worker] = slices.Insert(b.rows, after, row), row
+		b.rows, b.byWorker[worker] = slices.Insert(b.rows, after, row), row
 	}
-	return b.of[worker]
+	return b.byWorker[worker]
 }
 
-// inFlight are the steps that have not ended: "workers-3 clone".
+// inFlight returns the steps that have not ended: "workers-3 clone".
 func (b *board) inFlight() []string {
 	var running []string
 	for _, row := range b.rows {
@@ -83,30 +83,30 @@ func (b *board) inFlight() []string {
 	return running
 }
 
-// current is the step in work; nil when there is none.
+// current returns the step that has not ended; nil when there is none.
 func (r *boardRow) current() *boardStep {
-	if n := len(r.steps); n > 0 && !r.steps[n-1].over() {
+	if n := len(r.steps); n > 0 && !r.steps[n-1].ended() {
 		return &r.steps[n-1]
 	}
 	return nil
 }
 
-// usual says how long a step tends to take, for those where people begin to
-// wonder: an Ubuntu cloud image answers through its agent after about 30 s.
-var usual = map[plan.StepKind]string{plan.StepAgent: "usually 30s"}
+// usualTime is how long a slow step usually takes: an Ubuntu cloud image answers through
+// its agent after about 30 s.
+var usualTime = map[plan.StepKind]string{plan.StepAgent: "usually 30s"}
 
 var spinner = []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 
-// spinEvery is the time between two pictures of the spinner.
+// spinEvery is the time between two frames of the spinner.
 const spinEvery = 100 * time.Millisecond
 
-// frame draws the board for a terminal: one line for each worker, none wider
-// than width and not more than height of them.
+// frame draws the board for a terminal: one line for each worker, no line wider than
+// width and at most height lines.
 func (b *board) frame(now time.Time, width, height int, p term.Paint) []term.Text {
 	rows := b.rows
 	hidden := 0
 	if height > 1 && len(rows) > height-1 {
-		// Those in work are looked at; those that are done can scroll away.
+		// Workers in progress come first; those that are done may be hidden.
 		rows = slices.Clone(rows)
 		slices.SortStableFunc(rows, func(a, b *boardRow) int { return rank(a) - rank(b) })
 		hidden = len(rows) - (height - 2)
@@ -137,7 +137,7 @@ func rank(r *boardRow) int {
 }
 
 // line draws one worker: `workers-3   claim ✓  clone ✓ 4s  agent ⠼ 18s (usually 30s)`.
-// When it is too long the first steps make room.
+// When it is too long, the first steps are left out.
 func (r *boardRow) line(now time.Time, name, width int, p term.Paint) term.Text {
 	parts := make([]segment, len(r.steps))
 	for i, step := range r.steps {
@@ -167,7 +167,7 @@ func (r *boardRow) line(now time.Time, name, width int, p term.Paint) term.Text 
 	return line
 }
 
-// segment is one step of a line and how wide it is without colours.
+// segment is one step of a line, and its width without colours.
 type segment struct {
 	text  term.Text
 	width int
@@ -183,7 +183,7 @@ func (s boardStep) segment(now time.Time, p term.Paint) segment {
 	return segment{text: text, width: len([]rune(plain))}
 }
 
-// picture is the step's mark, its colour, and how long the step takes.
+// picture returns the step's symbol, its colour, and how long the step takes.
 func (s boardStep) picture(now time.Time, p term.Paint) (mark string, colour func(string) term.Text, after string) {
 	switch s.phase {
 	case apply.Done:
@@ -197,7 +197,7 @@ func (s boardStep) picture(now time.Time, p term.Paint) (mark string, colour fun
 	default:
 		elapsed := max(now.Sub(s.began), 0)
 		mark, after = string(spinner[int(elapsed/spinEvery)%len(spinner)]), seconds(elapsed)
-		if hint := usual[s.kind]; hint != "" && after != "" {
+		if hint := usualTime[s.kind]; hint != "" && after != "" {
 			after += " (" + hint + ")"
 		}
 		return mark, p.Cyan, after

@@ -9,17 +9,17 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// cardView is one GPU for machines, and the row of the table.
+// cardView is one GPU: the output for machines, and the row of the table.
 type cardView struct {
 	Hypervisor string  `json:"hypervisor"`
 	Host       string  `json:"host"`
 	BDF        pci.BDF `json:"bdf,omitzero"`
 	Model      string  `json:"model,omitempty"`
 	ID         pci.ID  `json:"id,omitzero"`
-	// With is what else is on the card: "audio".
+	// With are the other functions of the card: "audio".
 	With   []string         `json:"with,omitempty"`
 	Group  int              `json:"group"` // IOMMU group, -1 without IOMMU
-	Alone  bool             `json:"alone"` // nothing else is in the group
+	Alone  bool             `json:"alone"` // no other endpoint is in the group
 	HeldBy *holder          `json:"heldBy,omitempty"`
 	State  engine.CardState `json:"state"`
 	Reason string           `json:"reason,omitempty"`
@@ -32,7 +32,7 @@ type holder struct {
 	Ours bool   `json:"ours"`
 }
 
-// String is the holder as the table names it: "vdi-7 (VM 204)", "" for nobody.
+// String is the holder in the table: "vdi-7 (VM 204)"; "" for nil.
 func (h *holder) String() string {
 	switch {
 	case h == nil:
@@ -43,7 +43,7 @@ func (h *holder) String() string {
 	return fmt.Sprintf("%s (VM %s)", h.Name, h.VM)
 }
 
-// cardsOf are the GPUs of a host and how each is.
+// cardsOf returns the GPUs of a host with their states.
 func cardsOf(hypervisor engine.Hypervisor, h *inventory.Host) []cardView {
 	cards, blind := hypervisor.Cards(h)
 	if blind != "" {
@@ -61,7 +61,7 @@ func cardsOf(hypervisor engine.Hypervisor, h *inventory.Host) []cardView {
 	return views
 }
 
-// holderOf is who has a card; nil when nobody has.
+// holderOf returns the holder of a card; nil when it has none.
 func holderOf(card engine.Card) *holder {
 	switch claim := card.Claim; {
 	case len(card.Holders) > 0:
@@ -76,7 +76,7 @@ func holderOf(card engine.Card) *holder {
 	}
 }
 
-// extras are the short names of the card's functions beside the GPU.
+// extras returns the short names of the card's functions other than the GPU.
 func extras(device pci.Device) []string {
 	gpu, _ := device.GPU()
 	var names []string

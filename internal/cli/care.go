@@ -13,11 +13,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// The verbs for single workers all work alike: a plan for the workers named,
-// shown, and carried out when a person agreed.
-
-// careCommand completes a command that makes a plan for named workers.
-func (a *app) careCommand(cmd *cobra.Command, s *manner, request func(args []string) (plan.Request, error)) *cobra.Command {
+// namedCommand completes a command that changes named workers: it makes a plan for
+// them, shows it, and carries it out after confirmation.
+func (a *app) namedCommand(cmd *cobra.Command, s *applyMode, request func(args []string) (plan.Request, error)) *cobra.Command {
 	s.addFlags(cmd)
 	if cmd.ValidArgsFunction == nil {
 		cmd.ValidArgsFunction = a.complete(workerNames)
@@ -38,44 +36,44 @@ func (a *app) careCommand(cmd *cobra.Command, s *manner, request func(args []str
 		if err != nil {
 			return err
 		}
-		return a.care(ctx, e, plans, *s)
+		return a.applyNamed(ctx, e, plans, *s)
 	})
 	return cmd
 }
 
-// care carries plans for named workers out. Names that are of no worker do not
-// keep the others from being done.
-func (a *app) care(ctx context.Context, e session, plans engine.Plans, s manner) error {
+// applyNamed carries out plans for named workers. A name that no worker has does not
+// stop the work on the others.
+func (a *app) applyNamed(ctx context.Context, e session, plans engine.Plans, s applyMode) error {
 	if len(workersOf(plans)) == 0 && len(absent(plans)) == 0 && len(plans.Unknown) > 0 {
-		return despite(a.machineNothing(plans, s), plans.Unseen, plans.Unknown)
+		return addUnseen(a.machineNothing(plans, s), plans.Unseen, plans.Unknown)
 	}
 	missing := absent(plans)
 	if len(missing) > 0 && len(workersOf(plans)) == 0 {
-		if s.ends != "" {
-			return despite(a.nothingThere(plans, missing, s), plans.Unseen, plans.Unknown)
+		if s.endVerb != "" {
+			return addUnseen(a.nothingThere(plans, missing, s), plans.Unseen, plans.Unknown)
 		}
-		return despite(&fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)}, plans.Unseen, plans.Unknown)
+		return addUnseen(&fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)}, plans.Unseen, plans.Unknown)
 	}
-	if s.ends != "" {
-		a.sayGone(missing, s.ends)
+	if s.endVerb != "" {
+		a.sayGone(missing, s.endVerb)
 	}
 	err := a.confirmAndApply(ctx, e, plans, s)
-	if len(missing) == 0 || s.ends != "" || ctx.Err() != nil {
+	if len(missing) == 0 || s.endVerb != "" || ctx.Err() != nil {
 		return err
 	}
-	return besidesAll(&fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)}, err)
+	return addUndone(&fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)}, err)
 }
 
-// nothingThere ends a delete or disown of workers of which nothing is there.
-func (a *app) nothingThere(plans engine.Plans, missing []plan.Absent, s manner) error {
-	a.sayGone(missing, s.ends)
+// nothingThere ends a delete or disown when none of the named workers exists.
+func (a *app) nothingThere(plans engine.Plans, missing []plan.Absent, s applyMode) error {
+	a.sayGone(missing, s.endVerb)
 	return a.machineNothing(plans, s)
 }
 
-// sayGone says of each name that it is done already, since nothing is there.
+// sayGone prints that these workers do not exist, so that nothing has to be done.
 func (a *app) sayGone(missing []plan.Absent, ends string) {
 	for _, m := range missing {
-		text := m.Name + ": not there, nothing to " + ends
+		text := m.Name + ": does not exist, nothing to " + ends
 		if m.Namesake {
 			text = m.Name + ": " + m.Why + ": nothing to " + ends
 		}
@@ -90,7 +88,7 @@ func (a *app) sayGone(missing []plan.Absent, ends string) {
 	}
 }
 
-// absent are the names of the command that are of no worker.
+// absent returns the names of the command that no worker has.
 func absent(plans engine.Plans) []plan.Absent {
 	var all []plan.Absent
 	for _, p := range plans.Plans {
@@ -118,7 +116,7 @@ func adviceFor(missing []plan.Absent) string {
 	return "did you mean " + strings.Join(near, " or ") + "?"
 }
 
-// workersOf are all workers of the plans.
+// workersOf returns all workers of the plans.
 func workersOf(plans engine.Plans) []*plan.Worker {
 	var workers []*plan.Worker
 	for _, p := range plans.Plans {

@@ -92,9 +92,9 @@ func (a *app) check(ctx context.Context, verbose bool) error {
 		return err
 	}
 	if view.Summary.Fail > 0 {
-		err = verdict(fault.ExitCheck)
+		err = silentExit(fault.ExitCheck)
 	}
-	return despite(err, seen.Unseen, nil)
+	return addUnseen(err, seen.Unseen, nil)
 }
 
 func (a *app) printCheck(hypervisors []engine.Hypervisor, sum tally, verbose bool) {
@@ -107,8 +107,8 @@ func (a *app) printCheck(hypervisors []engine.Hypervisor, sum tally, verbose boo
 	term.Fprintln(a.Out, summaryLine(sum, p.Paint))
 }
 
-// printedFindings are findings with their places. Unless verbose, what is the same
-// in many places is said once.
+// printedFindings returns findings with their places. Unless verbose, findings that are
+// the same in many places are joined.
 func printedFindings(all []finding.Finding, verbose bool) []term.Finding {
 	var printed []term.Finding
 	var joined []finding.Finding
@@ -138,10 +138,10 @@ func printedFinding(f finding.Group) term.Finding {
 func summaryLine(t tally, p term.Paint) term.Text {
 	line := term.Sprintf("%d passed, %d failed, %d unknown, %s.", t.Pass, t.Fail, t.Unknown, term.Count(t.Info, "note"))
 	if t.Fail > 0 {
-		return p.Red("✗") + " " + line + " gpuworker explain NAME tells more about a finding."
+		return p.Red("✗") + " " + line + " gpuworker explain NAME explains a finding."
 	}
 	if t.Unknown > 0 {
-		return p.Yellow("?") + " " + line + " Unknown is what nobody could look at: it has not passed, and does not change the exit code; gpuworker plan says whether it stops a worker."
+		return p.Yellow("?") + " " + line + " Unknown means that it could not be checked: it has not passed, and does not change the exit code; gpuworker plan says whether it stops a worker."
 	}
 	return p.Green("✓") + " " + line
 }

@@ -14,12 +14,12 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// completionWait is how long the completion of a name asks the hypervisors. When they
-// do not answer in time, only what the documents say is offered.
+// completionWait is the timeout for asking the hypervisors during completion. After
+// it, only names from the documents are offered.
 const completionWait = 2 * time.Second
 
-// complete offers values of an argument or a flag: "NAME<tab>what it is". Those that
-// were typed already are left out.
+// complete offers values of an argument or a flag: "NAME<tab>description". Values that
+// were already typed are left out.
 func (a *app) complete(values func(context.Context, session) []string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, typed []string, _ string) ([]string, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionWait)
@@ -47,7 +47,7 @@ func oneArgument(of cobra.CompletionFunc) cobra.CompletionFunc {
 	}
 }
 
-// workerNames are the declared workers and all others of ours, with their states.
+// workerNames returns the declared workers and all other workers of ours, with states.
 func workerNames(ctx context.Context, e session) []string {
 	rows, _, err := e.engine.Status(ctx, e.documents, nil)
 	if err != nil {
@@ -63,7 +63,7 @@ func workerNames(ctx context.Context, e session) []string {
 	return names
 }
 
-// missingNames are the declared workers that have no VM.
+// missingNames returns the declared workers that have no VM.
 func missingNames(ctx context.Context, e session) []string {
 	rows, _, err := e.engine.Status(ctx, e.documents, nil)
 	if err != nil {
@@ -89,7 +89,7 @@ func declaredNames(e session) []string {
 	return names
 }
 
-// foreignVMs are the VMs that are not ours.
+// foreignVMs returns the VMs that are not ours.
 func foreignVMs(ctx context.Context, e session) []string {
 	seen, err := e.engine.Observe(ctx, e.documents)
 	if err != nil {
@@ -107,7 +107,7 @@ func foreignVMs(ctx context.Context, e session) []string {
 	return ids
 }
 
-// hostLogins are the values of --ssh: all hosts, and each one, as root.
+// hostLogins returns values of --ssh: all hosts, and each host, as root.
 func hostLogins(ctx context.Context, e session) []string {
 	logins := []string{offer("root@{host}", "all hosts", "")}
 	seen, err := e.engine.Hosts(ctx, e.documents)
@@ -122,8 +122,8 @@ func hostLogins(ctx context.Context, e session) []string {
 	return logins
 }
 
-// offer is a name and what it is, in the form that cobra wants; names and states may be
-// from outside.
+// offer formats a name and its description for cobra. Both may come from outside and
+// are cleaned.
 func offer(name, what, host string) string {
 	if host != "" {
 		what = fmt.Sprintf("%s on %s", what, host)

@@ -9,7 +9,7 @@ import (
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 )
 
-// offered is what completion offers for a command line, without what is said of it.
+// offered returns the values that completion offers, without descriptions.
 func offered(t *testing.T, e *fakeEngine, args ...string) []string {
 	t.Helper()
 	c := (&typed{engine: e}).run(t, append([]string{"__complete"}, args...)...)

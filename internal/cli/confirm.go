@@ -14,70 +14,67 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// spending is how a plan is carried out: all verbs that change something go
-// through it.
-type manner struct {
-	yes      bool
-	parallel int
+// applyMode is how a verb has its plan confirmed and carried out.
+type applyMode struct {
+	yes      bool // --yes
+	parallel int  // --parallel
 	// question is asked on a terminal; "" never asks.
 	question string
-	// dryRun says that without --yes and without an answer the command only shows
-	// what would happen.
-	dryRun bool
-	// only says that a person asked for a dry run.
-	only bool
-	// ends is the word for what the command does when a worker of which nothing is there
-	// is what it wants; else "".
-	ends string
+	// dryRun: without --yes and without an answer, the command is a dry run.
+	dryRunByDefault bool
+	dryRunOnly      bool // --dry-run
+	// ends is what the command does to a worker ("delete") when a worker that does not
+	// exist counts as done; else "".
+	endVerb string
 }
 
-// manners are how each verb shows its plan and has it confirmed.
-var manners = map[plan.Verb]manner{
+// applyModes are the modes of the verbs.
+var applyModes = map[plan.Verb]applyMode{
 	plan.ApplyDocuments: {question: "Apply this plan?"},
-	plan.ReplaceWorkers: {question: "Replace?", dryRun: true},
-	plan.DeleteWorkers:  {dryRun: true, ends: "delete"},
+	plan.ReplaceWorkers: {question: "Replace?", dryRunByDefault: true},
+	plan.DeleteWorkers:  {dryRunByDefault: true, endVerb: "delete"},
 	plan.ParkWorkers:    {question: "Park?"},
 	plan.UnparkWorkers:  {question: "Unpark?"},
 	plan.AdoptVM:        {question: "Adopt this VM?"},
-	plan.DisownWorkers:  {question: "Disown?", ends: "disown"},
-	plan.ReleaseOrphans: {dryRun: true},
+	plan.DisownWorkers:  {question: "Disown?", endVerb: "disown"},
+	plan.ReleaseOrphans: {dryRunByDefault: true},
 }
 
-// mannerOf is how a verb does it, without the flags of the command line.
-func mannerOf(verb plan.Verb) *manner {
-	s := manners[verb]
+// modeOf returns the mode of a verb, without flags of the command line.
+func modeOf(verb plan.Verb) *applyMode {
+	s := applyModes[verb]
 	return &s
 }
 
-func (s *manner) addFlags(cmd *cobra.Command) {
+func (s *applyMode) addFlags(cmd *cobra.Command) {
 	about := "do it without asking, for scripts"
-	if s.dryRun {
+	if s.dryRunByDefault {
 		about = "do it; without --yes it is a dry run"
 	}
 	cmd.Flags().BoolVar(&s.yes, "yes", false, about)
-	cmd.Flags().BoolVar(&s.only, "dry-run", false, "only show what would be done; with -o json or yaml, as a plan for gpuworker apply --plan")
+	cmd.Flags().BoolVar(&s.dryRunOnly, "dry-run", false, "only show what would be done; with -o json or yaml, as a plan for gpuworker apply --plan")
 	cmd.Flags().IntVar(&s.parallel, "parallel", 0, "process at most `N` workers at once (0: the default)")
 }
 
 // check refuses flags that contradict each other.
-func (s manner) check() error {
+func (s applyMode) check() error {
 	switch {
 	case s.parallel < 0:
 		return usage("--parallel must not be negative, it is %d", s.parallel)
-	case s.yes && s.only:
+	case s.yes && s.dryRunOnly:
 		return usage("--yes does it and --dry-run does not: write one of them")
 	}
 	return nil
 }
 
-// confirmAndApply shows the plans, asks where a person has to decide, carries them out
-// and says what became of them.
-func (a *app) confirmAndApply(ctx context.Context, e session, plans engine.Plans, s manner) error {
-	return despite(a.applyShown(ctx, e, plans, s), plans.Unseen, plans.Unknown)
+// confirmAndApply shows the plans, asks for confirmation, carries them out and prints
+// the results.
+func (a *app) confirmAndApply(ctx context.Context, e session, plans engine.Plans, s applyMode) error {
+	return addUnseen(a.applyShown(ctx, e, plans, s), plans.Unseen, plans.Unknown)
 }
 
-// spendSeen does that on the hypervisors that could be seen.
-func (a *app) applyShown(ctx context.Context, e session, plans engine.Plans, s manner) error {
+// applyShown does this for the hypervisors that could be observed.
+func (a *app) applyShown(ctx context.Context, e session, plans engine.Plans, s applyMode) error {
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -86,7 +83,7 @@ func (a *app) applyShown(ctx context.Context, e session, plans engine.Plans, s m
 			return err
 		}
 	}
-	if empty(plans) && (blocked(plans) || len(having(plans, plan.Wait)) == 0) {
+	if empty(plans) && (blocked(plans) || len(workersWith(plans, plan.Wait)) == 0) {
 		return a.nothingToDo(plans, s)
 	}
 	if a.isDry(s) {
@@ -105,68 +102,70 @@ func (a *app) applyShown(ctx context.Context, e session, plans engine.Plans, s m
 		}
 		if !yes {
 			a.say("Nothing was changed.\n")
-			return verdict(fault.ExitFailed)
+			return silentExit(fault.ExitFailed)
 		}
 	}
 	return a.carryOut(ctx, e, plans, s)
 }
 
-// nothingToDo ends a command whose plan has no steps.
-func (a *app) nothingToDo(plans engine.Plans, s manner) error {
+// nothingToDo ends a command whose plans have no steps.
+func (a *app) nothingToDo(plans engine.Plans, s applyMode) error {
 	if err := a.machineNothing(plans, s); err != nil {
 		return err
 	}
 	total := sum(plans)
 	if total.Held > 0 && total.Refused == 0 && !blocked(plans) {
-		a.say("\nNothing was changed: what differs waits for a person, as the plan says.\n")
+		a.say("\nNothing was changed: the differences wait for a person; the plan says for what.\n")
 		return nil
 	}
 	a.say("\nNothing was changed.\n")
 	if total.Refused > 0 {
-		return verdict(fault.ExitCheck)
+		return silentExit(fault.ExitCheck)
 	}
 	return nil
 }
 
-// machineNothing writes for machines that nothing was done; of a dry run the plan.
-func (a *app) machineNothing(plans engine.Plans, s manner) error {
+// machineNothing prints for machines that nothing was done, or the plan of a dry run.
+func (a *app) machineNothing(plans engine.Plans, s applyMode) error {
 	switch {
 	case a.forPeople():
 		return nil
 	case a.isDry(s):
 		return a.showPlans(plans)
 	}
-	return a.machine(a.viewSpent(plans, engine.Applied{}))
+	return a.machine(a.viewResults(plans, engine.Applied{}))
 }
 
-// whyNotAsked says why nobody can be asked.
-func (a *app) whyNotAsked(s manner) string {
-	if a.Asks && s.question != "" {
+// whyNotAsked says why the command cannot ask for confirmation.
+func (a *app) whyNotAsked(s applyMode) string {
+	if a.CanAsk && s.question != "" {
 		return "the output is for machines"
 	}
 	return "stdin is not a terminal"
 }
 
-// mayAsk reports whether a person can be asked.
-func (a *app) mayAsk(s manner) bool { return s.question != "" && a.Asks && a.forPeople() }
+// mayAsk reports whether the command can ask for confirmation.
+func (a *app) mayAsk(s applyMode) bool { return s.question != "" && a.CanAsk && a.forPeople() }
 
 // isDry reports whether the command only shows what would happen.
-func (a *app) isDry(s manner) bool { return s.only || s.dryRun && !s.yes && !a.mayAsk(s) }
+func (a *app) isDry(s applyMode) bool {
+	return s.dryRunOnly || s.dryRunByDefault && !s.yes && !a.mayAsk(s)
+}
 
 // endDry ends a dry run.
-func (a *app) endDry(plans engine.Plans, s manner) error {
+func (a *app) endDry(plans engine.Plans, s applyMode) error {
 	if !a.forPeople() {
 		return a.showPlans(plans)
 	}
 	next := "add --yes to do it."
-	if s.only {
+	if s.dryRunOnly {
 		next = "nothing was changed."
 	}
 	term.Fprintln(a.Out, "\nThis was a dry run: "+term.Line(next))
 	return nil
 }
 
-// confirm asks, and takes only a clear yes for one.
+// confirm asks the question. Only "y" and "yes" confirm.
 func (a *app) confirm(ctx context.Context, question string, plans engine.Plans) bool {
 	p := a.paint(a.Out)
 	danger := p.Red(dangers(plans))
@@ -176,7 +175,7 @@ func (a *app) confirm(ctx context.Context, question string, plans engine.Plans) 
 	term.Fprintf(a.Out, "\n%s%s [y/N] ", p.Bold(question), danger)
 	answer := make(chan string, 1)
 	go func() {
-		line, _ := bufio.NewReader(a.In).ReadString('\n') // no line is no yes
+		line, _ := bufio.NewReader(a.In).ReadString('\n') // an error means no
 		answer <- strings.ToLower(strings.TrimSpace(line))
 	}()
 	select {
@@ -189,13 +188,13 @@ func (a *app) confirm(ctx context.Context, question string, plans engine.Plans) 
 	}
 }
 
-// dangers names what a yes would take away or interrupt: "It destroys workers-4
-// and restarts gpu-workers-1."
+// dangers names the workers that the plans destroy or interrupt: "It destroys
+// workers-4 and restarts gpu-workers-1."
 func dangers(plans engine.Plans) string {
 	var parts []string
 	add := func(verb string, actions ...plan.Action) {
 		var names []string
-		for _, worker := range having(plans, actions...) {
+		for _, worker := range workersWith(plans, actions...) {
 			names = append(names, worker.Name)
 		}
 		if len(names) > 0 {
@@ -213,23 +212,23 @@ func dangers(plans engine.Plans) string {
 }
 
 // carryOut applies the plans and reports.
-func (a *app) carryOut(ctx context.Context, e session, plans engine.Plans, s manner) error {
+func (a *app) carryOut(ctx context.Context, e session, plans engine.Plans, s applyMode) error {
 	if a.forPeople() {
 		a.say("\n")
 	}
-	shown := a.startProgress(atWork(plans))
+	shown := a.startProgress(workersWithSteps(plans))
 	applied, err := e.engine.Apply(ctx, plans, engine.ApplyOptions{Progress: shown.event, Parallel: s.parallel})
 	a.finish(shown)
 	if a.forPeople() {
 		a.printApplied(plans, applied)
-	} else if printErr := a.machine(a.viewSpent(plans, applied)); printErr != nil {
+	} else if printErr := a.machine(a.viewResults(plans, applied)); printErr != nil {
 		err = errors.Join(err, printErr)
 	}
 	return a.ending(plans, applied, err)
 }
 
-// atWork are the names of the workers that have something to be done.
-func atWork(plans engine.Plans) []string {
+// workersWithSteps returns the names of the workers that have steps.
+func workersWithSteps(plans engine.Plans) []string {
 	var names []string
 	for _, p := range plans.Plans {
 		for worker := range p.Workers() {
@@ -241,28 +240,28 @@ func atWork(plans engine.Plans) []string {
 	return names
 }
 
-// ending is how a command ends after its plan was carried out. Errors of single
-// workers were printed with the results and only give the exit code.
+// ending returns the error of a command after its plans were carried out. Errors of
+// single workers were printed with the results, so they only set the exit code.
 func (a *app) ending(plans engine.Plans, applied engine.Applied, err error) error {
 	if err == nil {
 		if sum(plans).Refused > 0 {
-			return verdict(fault.ExitCheck)
+			return silentExit(fault.ExitCheck)
 		}
 		return nil
 	}
 	var rest []error
 	for _, part := range split(err) {
-		if !toldInResults(part, applied) {
+		if !shownInResults(part, applied) {
 			rest = append(rest, part)
 		}
 	}
 	if len(rest) > 0 {
 		return errors.Join(rest...)
 	}
-	return verdict(exitCode(err))
+	return silentExit(exitCode(err))
 }
 
-func toldInResults(err error, applied engine.Applied) bool {
+func shownInResults(err error, applied engine.Applied) bool {
 	for _, result := range applied.Results {
 		for _, outcome := range result.Failed() {
 			if errors.Is(err, outcome.Err) {

@@ -111,7 +111,7 @@ func TestReplaceAsksOnATerminal(t *testing.T) {
 	}
 }
 
-func TestReplaceWantsOneVMForEachName(t *testing.T) {
+func TestReplaceNeedsOneVMForEachName(t *testing.T) {
 	const uuid = "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10"
 	for _, args := range [][]string{{"a-1", "a-2", "--vm", uuid}, {"a-1", "--vm", "9100"}, {"a-1", "a-1", "--vm", uuid, "--vm", uuid}} {
 		c := (&typed{}).run(t, append([]string{"replace", "-f", lab}, args...)...).wants(t, fault.ExitInvalid).asked(t)
@@ -121,9 +121,9 @@ func TestReplaceWantsOneVMForEachName(t *testing.T) {
 	}
 }
 
-// TestNamesThatAreOfNoWorkerDoNotStopTheOthers: for delete they are done already,
-// for the other verbs they are an error that is told after the others are done.
-func TestNamesThatAreOfNoWorkerDoNotStopTheOthers(t *testing.T) {
+// TestUnknownNamesDoNotStopTheOthers: for delete they count as done, for other verbs
+// they are an error that is printed after the others are done.
+func TestUnknownNamesDoNotStopTheOthers(t *testing.T) {
 	missing := plan.Absent{Name: "gpu-9", Why: "no worker of this name is declared or on the hypervisor", Near: []string{"gpu-1"}}
 	with := func(p *plan.Plan) *plan.Plan { p.Absent = []plan.Absent{missing}; return p }
 	cases := []struct {
@@ -134,8 +134,8 @@ func TestNamesThatAreOfNoWorkerDoNotStopTheOthers(t *testing.T) {
 		says  string
 	}{
 		{[]string{"delete", "gpu-9", "workers-4"}, with(planOf(destroyed)), fault.ExitOK, []string{"delete gpu-9 workers-4", "apply"},
-			"gpu-9: not there, nothing to delete (did you mean gpu-1?)"},
-		{[]string{"delete", "gpu-9"}, with(planOf()), fault.ExitOK, []string{"delete gpu-9"}, "gpu-9: not there, nothing to delete"},
+			"gpu-9: does not exist, nothing to delete (did you mean gpu-1?)"},
+		{[]string{"delete", "gpu-9"}, with(planOf()), fault.ExitOK, []string{"delete gpu-9"}, "gpu-9: does not exist, nothing to delete"},
 		{[]string{"delete", "gpu-9", "-o", "json"}, with(planOf()), fault.ExitOK, []string{"delete gpu-9"}, `"name": "gpu-9"`},
 		{[]string{"park", "gpu-9", "workers-4"}, with(planOf(destroyed)), fault.ExitFailed, []string{"park gpu-9 workers-4", "apply"},
 			"gpu-9: no worker of this name is declared or on the hypervisor"},
@@ -154,9 +154,9 @@ func TestNamesThatAreOfNoWorkerDoNotStopTheOthers(t *testing.T) {
 	}
 }
 
-// TestAnEmptyArgumentIsAMistake: a script that lost a variable must not do something
-// else, or nothing, and call it done.
-func TestAnEmptyArgumentIsAMistake(t *testing.T) {
+// TestAnEmptyArgumentIsAnError: a script with an empty variable must not do something
+// else, or nothing, and succeed.
+func TestAnEmptyArgumentIsAnError(t *testing.T) {
 	for _, args := range [][]string{
 		{"apply", "--plan", ""}, {"delete", ""}, {"delete", "a-1", ""}, {"park", ""}, {"unpark", ""}, {"disown", ""}, {"replace", ""},
 	} {
@@ -165,7 +165,7 @@ func TestAnEmptyArgumentIsAMistake(t *testing.T) {
 	}
 }
 
-func TestAdoptSaysHowItIsWritten(t *testing.T) {
+func TestAdoptExplainsItsArguments(t *testing.T) {
 	for _, args := range [][]string{{"adopt", "204"}, {"adopt", "", "--as", "a-1"}, {"adopt"}} {
 		c := (&typed{}).run(t, append(args, "-f", lab)...).wants(t, fault.ExitInvalid).asked(t)
 		if !strings.Contains(c.err, "adopt") || !strings.Contains(c.err, "--as") {
@@ -174,8 +174,7 @@ func TestAdoptSaysHowItIsWritten(t *testing.T) {
 	}
 }
 
-// What an identifier looks like is the hypervisor's affair: it alone knows whether
-// there is such a VM.
+// Only the hypervisor knows the form of an identifier, and whether such a VM exists.
 func TestAdoptTakesAnyIdentifier(t *testing.T) {
 	for _, id := range []string{"204", "vm-1042", "0"} {
 		none := &fault.Error{Kind: fault.NotFound, Why: "there is no such VM", Fix: "check the identifier"}
@@ -184,7 +183,7 @@ func TestAdoptTakesAnyIdentifier(t *testing.T) {
 	}
 }
 
-// results has one outcome of each sort.
+// results returns one outcome of each kind.
 func results() []apply.Outcome {
 	full := &fault.Error{
 		Kind: fault.Failed, Doing: "clone the template", Where: fault.Place{Worker: "workers-4", Host: "pve3", VM: "9104"},
@@ -198,7 +197,7 @@ func results() []apply.Outcome {
 	}
 }
 
-func TestTheResultNamesEachWorkerAndEachWayOut(t *testing.T) {
+func TestTheResultNamesEachWorkerAndEachFix(t *testing.T) {
 	for name, args := range map[string][]string{"apply-result.txt": nil, "apply-result.json": {"-o", "json"}} {
 		f := &fakeEngine{plan: planOf(created), applied: results(), events: story(noon)[:3]}
 		c := (&typed{engine: f}).run(t, append([]string{"apply", "--yes", "-f", lab}, args...)...)
@@ -263,8 +262,8 @@ func TestOrphansAreListedAndNeverDestroyed(t *testing.T) {
 	(&typed{engine: &fakeEngine{plan: planOf(held)}}).run(t, "orphans", "--yes", "-f", lab).wants(t, fault.ExitInvalid).asked(t)
 }
 
-// TestAPlansCommandsCanBeTypedAsPrinted: with the files of the command, and in one
-// line, however long it is.
+// TestAPlansCommandsCanBeTypedAsPrinted: they have the files of the command, and each is
+// one line, whatever its length.
 func TestAPlansCommandsCanBeTypedAsPrinted(t *testing.T) {
 	text, err := os.ReadFile(lab)
 	if err != nil {

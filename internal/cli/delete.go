@@ -22,7 +22,7 @@ remove it from the documents first.`,
   gpuworker delete gpu-workers-2 -f lab.yaml --yes    # delete it`,
 		Args: cobra.MinimumNArgs(1),
 	}
-	return a.careCommand(cmd, mannerOf(plan.DeleteWorkers), func(names []string) (plan.Request, error) {
+	return a.namedCommand(cmd, modeOf(plan.DeleteWorkers), func(names []string) (plan.Request, error) {
 		return plan.Request{Verb: plan.DeleteWorkers, Workers: names}, nil
 	})
 }

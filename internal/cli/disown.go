@@ -21,7 +21,7 @@ create them again, and finds that their names are already in use.`,
 		Example: `  gpuworker disown gpu-workers-2 -f lab.yaml`,
 		Args:    cobra.MinimumNArgs(1),
 	}
-	return a.careCommand(cmd, mannerOf(plan.DisownWorkers), func(names []string) (plan.Request, error) {
+	return a.namedCommand(cmd, modeOf(plan.DisownWorkers), func(names []string) (plan.Request, error) {
 		return plan.Request{Verb: plan.DisownWorkers, Workers: names}, nil
 	})
 }

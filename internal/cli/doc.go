@@ -1,7 +1,7 @@
-// Package cli is the command line: one file for each verb. A verb turns flags
-// into one engine call and prints what comes back; it decides nothing that
-// another front end would have to decide again.
+// Package cli is the command line, with one file for each verb. A verb turns flags into
+// one engine call and prints the result. It makes no decision that another front end
+// would have to make too.
 //
-// Everything from outside (streams, environment, signals, the engine itself)
-// comes in through Program, so that tests run whole commands in-process.
+// Everything from outside (streams, environment, signals, the engine) comes through
+// Program, so that tests run whole commands in-process.
 package cli

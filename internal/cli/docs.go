@@ -15,8 +15,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 )
 
-// docsCommand writes the reference pages that come from the code. It is hidden:
-// `make docs` runs it.
+// docsCommand writes the reference pages that are generated from the code. It is
+// hidden: `make docs` runs it.
 func (a *app) docsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "docs DIRECTORY",
@@ -34,7 +34,7 @@ func (a *app) docsCommand() *cobra.Command {
 	}
 }
 
-// referencePages are the generated pages by file name.
+// referencePages returns the generated pages by file name.
 func (a *app) referencePages() map[string][]byte {
 	return map[string][]byte{
 		"cli.md":        a.commandReference(),
@@ -81,7 +81,7 @@ func writeCommand(b *bytes.Buffer, command *cobra.Command) {
 	}
 }
 
-// indentLists makes code blocks of the indented parts of a help text.
+// indentLists turns the indented parts of a help text into code blocks.
 func indentLists(text string) string {
 	return strings.ReplaceAll(text, "\n  ", "\n    ")
 }

@@ -14,11 +14,11 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-// standardFile is read when nobody names a file.
+// standardFile is read when no file is named.
 const standardFile = "gpuworker.yaml"
 
-// documents reads, completes and validates what -f names. Warnings go to
-// standard error; problems come back all at once.
+// documents reads the documents of -f, sets defaults and validates them. Warnings are
+// printed; all problems are returned in one error.
 func (a *app) documents(ctx context.Context) (*v1alpha1.Documents, error) {
 	files, err := a.readFiles(ctx)
 	if err != nil {
@@ -34,7 +34,7 @@ func (a *app) documents(ctx context.Context) (*v1alpha1.Documents, error) {
 	return documents, nil
 }
 
-// readFiles reads everything that -f, or its defaults, name.
+// readFiles reads all files of -f, or of its defaults.
 func (a *app) readFiles(ctx context.Context) ([]document.File, error) {
 	names, err := a.fileNames()
 	if err != nil {
@@ -59,14 +59,14 @@ func (a *app) readFiles(ctx context.Context) ([]document.File, error) {
 	return files, nil
 }
 
-// maxDocuments is how large all documents together may be, in bytes. A pool of a
-// thousand cards is a tenth of a MiB.
+// maxDocuments is the limit of all documents together, in bytes. A pool of a thousand
+// cards has a tenth of a MiB.
 const maxDocuments = 16 << 20
 
-var errTooLarge = errors.New("all files together are larger than 16 MiB, so they are not documents alone")
+var errTooLarge = errors.New("all files together are larger than 16 MiB, so some of them cannot be documents")
 
-// readFile reads a file, or standard input, of at most left bytes. A pipe may
-// have nothing to say for ever: the end of the context ends the waiting.
+// readFile reads a file, or standard input, of at most left bytes. A pipe may never
+// end: the context ends the read.
 func (a *app) readFile(ctx context.Context, name string, left int) ([]byte, error) {
 	type content struct {
 		data []byte
@@ -102,7 +102,7 @@ func (a *app) readBounded(name string, left int) ([]byte, error) {
 	return data, err
 }
 
-// fileNames are the files to read, directories opened up.
+// fileNames returns the files to read, with the files of directories.
 func (a *app) fileNames() ([]string, error) {
 	named := a.files
 	if len(named) == 0 {
@@ -112,8 +112,8 @@ func (a *app) fileNames() ([]string, error) {
 		if _, err := os.Stat(standardFile); err != nil {
 			return nil, &fault.Error{
 				Kind: fault.Invalid,
-				Why:  "no documents: -f names no file, GPUWORKER_FILE is not set, and there is no ./" + standardFile,
-				Fix:  "give a file with -f FILE, or see how it goes without one: gpuworker demo",
+				Why:  "no documents: there is no -f, GPUWORKER_FILE is not set, and ./" + standardFile + " does not exist",
+				Fix:  "give a file with -f FILE, or try gpuworker without one: gpuworker demo",
 			}
 		}
 		named = []string{standardFile}
@@ -129,7 +129,7 @@ func (a *app) fileNames() ([]string, error) {
 	return names, nil
 }
 
-// expand opens a directory up into the YAML files in it.
+// expand returns the YAML files of a directory, or the file itself.
 func expand(name string) ([]string, error) {
 	if name == "-" {
 		return []string{name}, nil
@@ -147,7 +147,7 @@ func expand(name string) ([]string, error) {
 		inside = append(inside, found...)
 	}
 	if len(inside) == 0 {
-		return nil, &fault.Error{Kind: fault.Invalid, Why: "the directory " + name + " holds no *.yaml or *.yml", Fix: "name the file itself with -f"}
+		return nil, &fault.Error{Kind: fault.Invalid, Why: "the directory " + name + " has no *.yaml or *.yml", Fix: "name the file itself with -f"}
 	}
 	slices.Sort(inside)
 	return inside, nil
@@ -157,7 +157,7 @@ func unreadable(name string, err error) error {
 	return &fault.Error{Kind: fault.Invalid, Doing: "read " + name, Why: reasonOf(err), Fix: "check the name given with -f"}
 }
 
-// reasonOf is an error of the file system without the name of the file.
+// reasonOf returns the text of a file system error without the file name.
 func reasonOf(err error) string {
 	var pathError *fs.PathError
 	if errors.As(err, &pathError) {

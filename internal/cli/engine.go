@@ -11,56 +11,56 @@ import (
 	"github.com/gpuworker/gpuworker/internal/status"
 )
 
-// Engine is what the verbs ask of the engine. Hypervisors that could not be seen
-// are told beside the rest.
+// Engine is the part of the engine that the verbs use. Results include the hypervisors
+// that could not be observed.
 type Engine interface {
-	looker
-	teller
+	observer
+	exporter
 
-	// Plan says what would be done for a request, and changes nothing.
+	// Plan makes plans for a request. It changes nothing.
 	Plan(ctx context.Context, documents *v1alpha1.Documents, request plan.Request) (engine.Plans, error)
-	// Apply carries plans out: it looks again first and refuses a world that
-	// changed in a way that matters.
+	// Apply carries plans out. It observes again first, and refuses plans when the world
+	// has changed in a way that matters.
 	Apply(ctx context.Context, plans engine.Plans, options engine.ApplyOptions) (engine.Applied, error)
 }
 
-// looker sees the world.
-type looker interface {
-	// Observe sees every hypervisor of the documents.
+// observer reads the world.
+type observer interface {
+	// Observe reads every hypervisor of the documents.
 	Observe(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error)
-	// Hosts sees the hosts and the claims on their cards, and no VMs.
+	// Hosts reads the hosts and the claims on their cards, but no VMs.
 	Hosts(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error)
-	// Check is Observe with Hypervisor.Findings filled in.
+	// Check is Observe with Hypervisor.Findings set.
 	Check(ctx context.Context, documents *v1alpha1.Documents) (engine.Observed, error)
-	// Status sees the named workers; all without names.
+	// Status returns the named workers, or all workers without names.
 	Status(ctx context.Context, documents *v1alpha1.Documents, names []string) ([]status.Row, []engine.Unseen, error)
 }
 
-// teller writes texts for people to keep.
-type teller interface {
-	// Export is the observed world in the input format, YAML.
+// exporter writes texts for people.
+type exporter interface {
+	// Export returns the observed world as YAML documents.
 	Export(ctx context.Context, documents *v1alpha1.Documents) ([]byte, error)
-	// Role is the commands that make a least-privilege login.
+	// Role returns the commands that make a least-privilege login.
 	Role(ctx context.Context, documents *v1alpha1.Documents, version string) (string, error)
 }
 
-// session is an engine and the documents that the command was given.
+// session is an engine and the documents of the command.
 type session struct {
 	engine    Engine
 	documents *v1alpha1.Documents
 }
 
-// plan says what would be done for a request.
+// plan makes plans for a request.
 func (s session) plan(ctx context.Context, request plan.Request) (engine.Plans, error) {
 	return s.engine.Plan(ctx, s.documents, request)
 }
 
-// despite is how a command ends that could not look at some hypervisors: what it
-// could do is done, and the errors of the looks give the exit code. unknown are
-// the workers that may be there.
-func despite(err error, unseen []engine.Unseen, unknown []string) error {
-	var said verdict
-	var first ended
+// addUnseen adds the errors of the hypervisors that could not be observed to the result
+// of a command; they decide the exit code. unknown are names that a worker on them may
+// have.
+func addUnseen(err error, unseen []engine.Unseen, unknown []string) error {
+	var said silentExit
+	var first partialError
 	var all []error
 	if err != nil && !errors.As(err, &said) && !errors.As(err, &first) {
 		all = append(all, err)
@@ -68,7 +68,7 @@ func despite(err error, unseen []engine.Unseen, unknown []string) error {
 	if len(unknown) > 0 && len(unseen) > 0 {
 		all = append(all, &fault.Error{
 			Kind: fault.KindOf(unseen[0].Err()), Doing: "find " + quoteAll(unknown),
-			Why: "whether it is there is unknown, because a hypervisor that may have it could not be looked at",
+			Why: "it is unknown whether it exists, because a hypervisor that may have it could not be observed",
 			Fix: "run the same command again when that hypervisor answers",
 		})
 	}
@@ -79,7 +79,7 @@ func despite(err error, unseen []engine.Unseen, unknown []string) error {
 	case len(unseen) == 0:
 		return err
 	case first.error != nil:
-		return besidesAll(first.error, errors.Join(all...))
+		return addUndone(first.error, errors.Join(all...))
 	}
 	return errors.Join(all...)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-func TestErrorsSayPlaceReasonAndWayOut(t *testing.T) {
+func TestErrorsHavePlaceReasonAndFix(t *testing.T) {
 	denied := &fault.Error{
 		Kind: fault.Denied, Doing: "list mappings", Where: fault.Place{Hypervisor: "lab", Host: "pve1"},
 		Why: "the token lacks Mapping.Audit on /mapping/pci", Fix: "gpuworker role -f lab.yaml prints the commands that grant it",
@@ -21,7 +21,7 @@ func TestErrorsSayPlaceReasonAndWayOut(t *testing.T) {
 	}
 }
 
-func TestErrorsOfSeveralHypervisorsAreAllTold(t *testing.T) {
+func TestErrorsOfSeveralHypervisorsAreAllPrinted(t *testing.T) {
 	both := errors.Join(
 		&fault.Error{Kind: fault.Unavailable, Where: fault.Place{Hypervisor: "a"}, Why: "no answer"},
 		&fault.Error{Kind: fault.Denied, Where: fault.Place{Hypervisor: "b"}, Why: "login refused", Fix: "check the token"},
@@ -32,13 +32,13 @@ func TestErrorsOfSeveralHypervisorsAreAllTold(t *testing.T) {
 	}
 }
 
-func TestMistakesOnTheCommandLine(t *testing.T) {
+func TestErrorsOnTheCommandLine(t *testing.T) {
 	cases := []struct {
 		name string
 		args []string
 		says string
 	}{
-		{"an unknown command is told its neighbour", []string{"aply"}, "gpuworker apply"},
+		{"an unknown command gets a suggestion", []string{"aply"}, "gpuworker apply"},
 		{"an unknown command far from all", []string{"frobnicate"}, "gpuworker --help"},
 		{"an unknown flag points to the help", []string{"plan", "--frob"}, "gpuworker plan --help"},
 		{"too many words", []string{"plan", "lab.yaml"}, "gpuworker plan --help"},
@@ -47,7 +47,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{"an unknown colour", []string{"plan", "--color", "pink"}, "auto, always, never"},
 		{"a file that is not there", []string{"plan", "-f", "nowhere.yaml"}, "read nowhere.yaml: no such file"},
 		{"no file at all", []string{"plan"}, "gpuworker demo"},
-		{"an unknown finding is told its neighbour", []string{"explain", "CARD-GRUOP-SHARED"}, "gpuworker explain CARD-GROUP-SHARED\n"},
+		{"an unknown finding gets a suggestion", []string{"explain", "CARD-GRUOP-SHARED"}, "gpuworker explain CARD-GROUP-SHARED\n"},
 		{"an unknown finding far from all", []string{"explain", "xyz"}, "gpuworker explain lists all findings"},
 		{"an unknown version of Proxmox VE", []string{"role", "-f", lab, "--pve-version", "7"}, "write 8 or 9"},
 	}
@@ -98,7 +98,7 @@ func TestWhereDocumentsComeFrom(t *testing.T) {
 	})
 	t.Run("a directory without YAML says so", func(t *testing.T) {
 		c := (&typed{}).run(t, "hosts", "-f", t.TempDir()).wants(t, fault.ExitInvalid)
-		if !strings.Contains(c.err, "holds no *.yaml") {
+		if !strings.Contains(c.err, "has no *.yaml") {
 			t.Errorf("err: %s", c.err)
 		}
 	})

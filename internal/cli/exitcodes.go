@@ -8,8 +8,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-// exitMeanings says for each exit code what it means to a script. The kinds of
-// errors behind a code come from fault.ExitCode.
+// exitMeanings describe the exit codes. The kinds of errors of each code come from
+// fault.ExitCode.
 var exitMeanings = []struct {
 	code    int
 	meaning string

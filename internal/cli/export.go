@@ -38,7 +38,7 @@ func (a *app) export(ctx context.Context, _ []string) error {
 	return a.exportJSON(text)
 }
 
-// list is several documents as one JSON value, which -f reads again.
+// list is several documents as one JSON value, which -f can read.
 type list struct {
 	APIVersion string            `json:"apiVersion"`
 	Kind       string            `json:"kind"`

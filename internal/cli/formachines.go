@@ -16,12 +16,12 @@ import (
 	"github.com/gpuworker/gpuworker/internal/machine"
 )
 
-// With -o json or yaml, standard output has exactly one value, of which the warnings
-// are a part, and standard error nothing or exactly one error. There is no progress,
-// no question and no sentence for people. With -v the error comes behind the log.
+// With -o json or yaml, standard output has exactly one value, which includes the
+// warnings. Standard error has nothing or exactly one error. There is no progress, no
+// question and no text for people. With -v the error comes after the log.
 
-// askedOutput is what a command line says of -o before anybody parsed it: errors of
-// the parsing are written in that form. "" when it says nothing, or nothing known.
+// askedOutput finds the value of -o before the flags are parsed, for errors of the
+// parsing. "" when it is missing or unknown.
 func askedOutput(args []string) string {
 	asked := ""
 	for i, arg := range args {
@@ -48,8 +48,8 @@ func askedOutput(args []string) string {
 	return asked
 }
 
-// shortOutput is the value of -o in -o=json, -ojson and -qo=json; "" when it is the
-// next argument.
+// shortOutput returns the value of -o in -o=json, -ojson and -qo=json; "" when the value
+// is the next argument.
 func shortOutput(arg string) (value string, found bool) {
 	letters, found := strings.CutPrefix(arg, "-")
 	if !found || strings.HasPrefix(letters, "-") {
@@ -59,9 +59,9 @@ func shortOutput(arg string) (value string, found bool) {
 	return strings.TrimPrefix(value, "="), found
 }
 
-// presume takes the form of the output that the command line seems to ask for, until
-// its flags are parsed.
-func (a *app) presume(root *cobra.Command) {
+// presumeOutput sets the output format that the command line seems to ask for, until its
+// flags are parsed.
+func (a *app) presumeOutput(root *cobra.Command) {
 	asked := askedOutput(a.args)
 	if asked == "" {
 		return
@@ -69,42 +69,42 @@ func (a *app) presume(root *cobra.Command) {
 	a.setOutput(asked)
 	if !a.forPeople() {
 		var text strings.Builder
-		_ = encode(&text, a.output, a.withWarnings(buildinfo.This())) // our own type always can be written
+		_ = encode(&text, a.output, a.withWarnings(buildinfo.This())) // cannot fail for this type
 		root.SetVersionTemplate(text.String())
 	}
 }
 
 func (a *app) setOutput(output string) {
 	a.output = output
-	a.machines.Store(output != outTable)
+	a.forMachines.Store(output != outTable)
 }
 
-// textOnly are the commands whose output is a text and nothing else.
+// textOnly are the commands whose output is always text.
 var textOnly = []string{"demo", "docs", "help", "completion"}
 
-// checkOutput refuses output for machines where there is none.
+// checkOutput refuses -o json and yaml for commands that only print text.
 func (a *app) checkOutput(cmd *cobra.Command) error {
 	top := cmd
 	for top.HasParent() && top.Parent().HasParent() {
 		top = top.Parent()
 	}
 	if !a.forPeople() && slices.Contains(textOnly, top.Name()) {
-		return usage("%s prints a text; it has no -o %s", cmd.CommandPath(), a.output)
+		return usage("%s only prints text; it has no -o %s", cmd.CommandPath(), a.output)
 	}
 	return nil
 }
 
-// machine prints a value as -o json or -o yaml says, with the warnings of the command.
+// machine prints a value as JSON or YAML, with the warnings of the command.
 func (a *app) machine(value any) error { return encode(a.Out, a.output, a.withWarnings(value)) }
 
-// withWarnings is a value with its field warnings. They are told with it, and not
+// withWarnings adds the field "warnings" to a value. These warnings are not printed
 // again with an error.
 func (a *app) withWarnings(value any) any {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	whole, err := machine.Member(value, "warnings", append([]string{}, a.warnings...))
 	if err != nil {
-		return value // whoever writes it finds the same
+		return value // writing the value gives the same error
 	}
 	a.warnings = nil
 	return json.RawMessage(adviceMembers.ReplaceAllStringFunc(string(whole), a.adviceMember))
@@ -150,8 +150,8 @@ func encode(w io.Writer, output string, value any) error {
 	return err
 }
 
-// writeErrorForMachines writes an error as -o says: one value, and in one line when
-// there is a log whose last line it is.
+// writeErrorForMachines writes an error as one JSON or YAML value. With a log, it is
+// one line, the last one.
 func (a *app) writeErrorForMachines(err error) {
 	report := errorReport{Error: a.describe(err)}
 	a.mu.Lock()
@@ -166,10 +166,10 @@ func (a *app) writeErrorForMachines(err error) {
 	_ = encode(a.Err, a.output, report)
 }
 
-// helpFix is the way out of a wrong command line: the help of its command.
+// helpFix is the fix for a wrong command line.
 const helpFix = "gpuworker --help"
 
-// helpOf puts the help of the command that was run in the place of the general one.
+// helpOf replaces the general help in an error by the help of the command that was run.
 func helpOf(cmd *cobra.Command, err error) error {
 	var f *fault.Error
 	if errors.As(err, &f) && f.Fix == helpFix {

@@ -21,15 +21,14 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// argumentsOf are the arguments with which a command ends well, where it does not
-// without any.
+// argumentsOf are the arguments of commands that need some to succeed.
 var argumentsOf = map[string][]string{
 	"apply": {"--yes"}, "park": {"gpu-workers-1", "--yes"}, "unpark": {"gpu-workers-1", "--yes"}, "replace": {"gpu-workers-1", "--yes"},
 	"delete": {"gpu-workers-1", "--yes"}, "disown": {"gpu-workers-1", "--yes"}, "adopt": {"204", "--as", "gpu-workers-2", "--yes"},
 }
 
-// commandsWithOutput are the words of all commands that have -o, found in the tree of
-// commands: a new one is among them.
+// commandsWithOutput returns all commands that have -o. They come from the command
+// tree, so that a new command is included.
 func commandsWithOutput(t *testing.T) [][]string {
 	t.Helper()
 	root := newApp(Program{Demo: func(context.Context, DemoRequest) error { return nil }}).root()
@@ -80,7 +79,7 @@ func (c *typed) oneValue(t *testing.T, args []string) map[string]any {
 	return v
 }
 
-// oneError checks that a command wrote one error with a way out, and nothing else.
+// oneError checks that a command wrote one error with a fix, and nothing else.
 func (c *typed) oneError(t *testing.T, args []string) map[string]any {
 	t.Helper()
 	if c.out != "" {
@@ -89,7 +88,7 @@ func (c *typed) oneError(t *testing.T, args []string) map[string]any {
 	return wayOut(t, args, value(t, args, c.err))
 }
 
-// wayOut is the error of a report, which has a kind, a message and what to do next.
+// wayOut returns the error of a report, and checks that it has kind, message and fix.
 func wayOut(t *testing.T, args []string, report map[string]any) map[string]any {
 	t.Helper()
 	e, _ := report["error"].(map[string]any)
@@ -166,7 +165,7 @@ func TestWithALogEveryLineIsJSONAndTheErrorIsTheLast(t *testing.T) {
 	}
 }
 
-// errorsOf is an error several times, as of several hypervisors.
+// errorsOf joins an error n times, as from several hypervisors.
 func errorsOf(n int, err error) error {
 	return &several{slices.Repeat([]error{err}, n)}
 }
@@ -225,7 +224,7 @@ func TestAPlanThatWasWrittenWithAWarningIsReadAgain(t *testing.T) {
 	}
 }
 
-// What people are told beside a result is in the result, or left out.
+// Text for people that accompanies a result is in the result, or left out.
 func TestSentencesForPeopleAreNotForMachines(t *testing.T) {
 	gone := plan.Absent{Name: "gpu-9", Why: "no worker of this name is declared or on the hypervisor", Near: []string{"gpu-1"}}
 	with := planOf(destroyed)
@@ -233,7 +232,7 @@ func TestSentencesForPeopleAreNotForMachines(t *testing.T) {
 	args := []string{"delete", "gpu-9", "workers-4", "--yes", "-f", lab, "-o", "json"}
 	f := &fakeEngine{plan: with, applied: done(plan.Destroy), events: []apply.Event{{Worker: "workers-4", Step: plan.StepDestroy, Phase: apply.Done, Time: noon}}}
 	v := (&typed{engine: f}).run(t, args...).wants(t, fault.ExitOK).oneValue(t, args)
-	if warnings, _ := v["warnings"].([]any); len(warnings) != 1 || warnings[0] != "gpu-9: not there, nothing to delete (did you mean gpu-1?)" {
+	if warnings, _ := v["warnings"].([]any); len(warnings) != 1 || warnings[0] != "gpu-9: does not exist, nothing to delete (did you mean gpu-1?)" {
 		t.Errorf("warnings %v", v["warnings"])
 	}
 
@@ -275,7 +274,7 @@ func TestVersionAndNoCommandForMachines(t *testing.T) {
 	}
 }
 
-func TestWhatLooksLikeTheFormOfTheOutput(t *testing.T) {
+func TestTheOutputFormatIsFoundBeforeParsing(t *testing.T) {
 	for line, want := range map[string]string{
 		"plan -o json": "json", "plan -ojson": "json", "plan -o=json": "json", "plan --output=json": "json", "plan --output json": "json",
 		"plan -qo json": "json", "plan -vvo=yaml": "yaml", "plan -o json -o table": "table", "plan -o xml": "", "plan": "", "plan -o": "",
@@ -313,7 +312,7 @@ func TestTheLogFlagIsWrittenInThreeWays(t *testing.T) {
 	}
 }
 
-// With a log on the same screen, progress is not repainted over it.
+// When a log is written to the same screen, progress is not repainted.
 func TestTheLogTakesThePlaceOfProgress(t *testing.T) {
 	f := &fakeEngine{plan: planOf(created), applied: done(plan.Create), events: []apply.Event{{Worker: "gpu-workers-2", Step: plan.StepClaim, Phase: apply.Done, Time: noon}}}
 	c := (&typed{engine: f, terminal: true}).run(t, "apply", "--yes", "-f", lab, "-v", "--color", "never").wants(t, fault.ExitOK)

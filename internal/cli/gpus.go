@@ -43,7 +43,7 @@ func (a *app) gpus(ctx context.Context, _ []string) error {
 	}
 	hypervisors := seen.Hypervisors
 	if !a.forPeople() {
-		return despite(a.machineList("gpus", cardViews(hypervisors), seen.Unseen), seen.Unseen, nil)
+		return addUnseen(a.machineList("gpus", cardViews(hypervisors), seen.Unseen), seen.Unseen, nil)
 	}
 	p := a.paint(a.Out)
 	for i, hypervisor := range hypervisors {
@@ -60,7 +60,7 @@ func (a *app) gpus(ctx context.Context, _ []string) error {
 		}
 		a.printer().Table(cardTable(views, p))
 	}
-	return despite(nil, seen.Unseen, nil)
+	return addUnseen(nil, seen.Unseen, nil)
 }
 
 func cardViews(hypervisors []engine.Hypervisor) []cardView {

@@ -31,9 +31,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/status"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
-// fakeEngine answers with what a test put in, and notes what it was asked.
+// fakeEngine returns what a test put in, and records its calls.
 type fakeEngine struct {
 	world    *inventory.Snapshot
 	found    []finding.Finding
@@ -130,7 +130,7 @@ func (f *fakeEngine) Role(_ context.Context, _ *v1alpha1.Documents, version stri
 	return f.text, f.call("role", version)
 }
 
-// typed is a command line in a test: what surrounds it, and what came out.
+// typed is a command line in a test, with its environment and its output.
 type typed struct {
 	engine   *fakeEngine
 	env      map[string]string
@@ -146,7 +146,7 @@ type typed struct {
 	out, err string
 }
 
-// lab is the file that most commands of these tests are given.
+// lab is the file that most commands of these tests use.
 const lab = "testdata/lab.yaml"
 
 func (c *typed) run(t *testing.T, args ...string) *typed {
@@ -155,7 +155,7 @@ func (c *typed) run(t *testing.T, args ...string) *typed {
 	size := func() (int, int) { return 100, 40 }
 	stream := func(b *bytes.Buffer) Stream { return Stream{Writer: b, Terminal: c.terminal} }
 	p := Program{
-		Streams: Streams{In: strings.NewReader(c.in), Out: stream(&out), Err: stream(&errOut), Asks: c.terminal},
+		Streams: Streams{In: strings.NewReader(c.in), Out: stream(&out), Err: stream(&errOut), CanAsk: c.terminal},
 		NewEngine: func(request EngineRequest) Engine {
 			if request.Login == WithoutLogin {
 				c.engine.calls = append(c.engine.calls, string(request.Login))
@@ -206,7 +206,7 @@ func (c *typed) wants(t *testing.T, code int) *typed {
 	return c
 }
 
-// asked checks what the engine was asked.
+// asked checks the calls of the engine.
 func (c *typed) asked(t *testing.T, calls ...string) *typed {
 	t.Helper()
 	if !slices.Equal(c.engine.calls, calls) {
@@ -233,18 +233,18 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (-want +got), -update writes it anew:\n%s", path, diff)
+		t.Errorf("%s differs (-want +got), -update updates it:\n%s", path, diff)
 	}
 }
 
-// transcript is all that came out, for goldens.
+// transcript is the complete output, for goldens.
 func (c *typed) transcript() string {
 	return "exit " + strconv.Itoa(c.code) + "\n--- out\n" + c.out + "--- err\n" + c.err
 }
 
-// homelab is the world of these tests: a free T4, one that shares its group
-// with a network card, one of somebody else, one of ours, a host without
-// IOMMU and one that is down.
+// homelab is the snapshot of these tests: a free T4, one that shares its group with a
+// network card, one of a foreign VM, one of ours, a host without IOMMU and one that is
+// down.
 func homelab() *inventory.Snapshot {
 	return inventorytest.Observed(
 		inventorytest.Host("pve1", inventorytest.T4("0000:03:00").Group(14), inventorytest.RTX3090("0000:41:00").Group(27), inventorytest.NIC("0000:42:00").Group(27)),
@@ -257,7 +257,7 @@ func homelab() *inventory.Snapshot {
 	)
 }
 
-// planOf is a plan with these workers.
+// planOf returns a plan with these workers.
 func planOf(workers ...plan.Worker) *plan.Plan {
 	return &plan.Plan{
 		Hypervisor: "lab", Product: "Proxmox VE", Version: "9.1.4", HostCount: 3, World: "7c1e00aa11bb",

@@ -23,7 +23,7 @@ workers. This does not read VMs; "gpuworker gpus" shows which VM holds each card
 	}
 }
 
-// hostView is one host for machines, and the row of the table.
+// hostView is one host: the output for machines, and the row of the table.
 type hostView struct {
 	Hypervisor  string          `json:"hypervisor"`
 	Name        string          `json:"name"`
@@ -49,7 +49,7 @@ func (a *app) hosts(ctx context.Context, _ []string) error {
 	}
 	hypervisors := seen.Hypervisors
 	if !a.forPeople() {
-		return despite(a.machineList("hosts", hostViews(hypervisors), seen.Unseen), seen.Unseen, nil)
+		return addUnseen(a.machineList("hosts", hostViews(hypervisors), seen.Unseen), seen.Unseen, nil)
 	}
 	p := a.paint(a.Out)
 	for i, hypervisor := range hypervisors {
@@ -58,12 +58,12 @@ func (a *app) hosts(ctx context.Context, _ []string) error {
 		}
 		term.Fprintf(a.Out, "%s\n\n", headline(hypervisor, p))
 		a.printer().Table(hostTable(hostViews([]engine.Hypervisor{hypervisor}), p))
-		a.tellGaps(hypervisor)
+		a.printGaps(hypervisor)
 	}
-	return despite(nil, seen.Unseen, nil)
+	return addUnseen(nil, seen.Unseen, nil)
 }
 
-// headline names a hypervisor: "Hypervisor lab · Proxmox VE 9.1.4 · 3 hosts".
+// headline is the title of a hypervisor: "Hypervisor lab · Proxmox VE 9.1.4 · 3 hosts".
 func headline(hypervisor engine.Hypervisor, p term.Paint) term.Text {
 	s := hypervisor.Snapshot
 	return term.Sprintf("Hypervisor %s · %s %s · %s", p.Bold(hypervisor.Name), s.Product, s.Version, term.Count(len(s.Hosts), "host"))
@@ -125,8 +125,8 @@ func iommuWord(state inventory.State, p term.Paint) term.Text {
 	}
 }
 
-// tellGaps says what could not be seen: unknown is not nothing.
-func (a *app) tellGaps(hypervisor engine.Hypervisor) {
+// printGaps prints what could not be read, and why.
+func (a *app) printGaps(hypervisor engine.Hypervisor) {
 	p := a.paint(a.Out)
 	for _, h := range hypervisor.Snapshot.Hosts {
 		for _, gap := range h.Gaps {

@@ -8,8 +8,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// watchInterrupts ends the context at the first signal, and the process at the
-// second. stop ends the watching.
+// watchInterrupts cancels the context at the first signal, and ends the process at the
+// second one. stop ends the watching.
 func (a *app) watchInterrupts(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	done := make(chan struct{})
@@ -24,7 +24,7 @@ func (a *app) watchInterrupts(parent context.Context) (ctx context.Context, stop
 				a.Exit(fault.ExitInterrupted)
 				return
 			}
-			a.tellInterrupted()
+			a.reportInterrupt()
 			cancel()
 		}
 	}()
@@ -34,16 +34,16 @@ func (a *app) watchInterrupts(parent context.Context) (ctx context.Context, stop
 	}
 }
 
-// tellInterrupted says what is still in flight, and that nothing is lost.
-func (a *app) tellInterrupted() {
+// reportInterrupt prints which steps are still running, and how to continue.
+func (a *app) reportInterrupt() {
 	p := a.paint(a.Err)
 	say := func(inFlight []string) term.Text {
 		a.logger().Info("interrupted", "underWay", strings.Join(inFlight, ", "))
 		text := p.Yellow("Interrupted.")
 		if len(inFlight) > 0 {
-			text += " Still under way: " + term.List(inFlight, term.MaxListed) + "."
+			text += " Still running: " + term.List(inFlight, term.MaxListed) + "."
 		}
-		return text + "\nThe same command goes on where this one stops. Press Ctrl-C again to leave at once."
+		return text + "\nThe same command continues where this one stops. Press Ctrl-C again to exit at once."
 	}
 	a.mu.Lock()
 	running := a.running
@@ -56,10 +56,10 @@ func (a *app) tellInterrupted() {
 		say(nil)
 		return
 	}
-	term.Fprintln(a.Err, "\n"+p.Yellow("Interrupted.")+" Press Ctrl-C again to leave at once.")
+	term.Fprintln(a.Err, "\n"+p.Yellow("Interrupted.")+" Press Ctrl-C again to exit at once.")
 }
 
-// setRunning says whose progress is shown from now on; nil for nobody's.
+// setRunning sets the progress that an interrupt reports; nil for none.
 func (a *app) setRunning(p *progress) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

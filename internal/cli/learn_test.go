@@ -47,7 +47,7 @@ func TestTheSchemaIsJSON(t *testing.T) {
 	}
 }
 
-func TestVersionTellsWhatTheBinaryIsMadeOf(t *testing.T) {
+func TestVersionPrintsCommitAndGoVersion(t *testing.T) {
 	c := (&typed{}).run(t, "version").wants(t, fault.ExitOK)
 	if !regexp.MustCompile(`^gpuworker \S+ \(commit \S+, go1\.\S+, \w+/\w+\)\n$`).MatchString(c.out) {
 		t.Errorf("out: %q", c.out)
@@ -67,7 +67,7 @@ func TestRoleNeedsNoLogin(t *testing.T) {
 	}
 }
 
-// TestExportIsYAMLOrOneJSONValue: both are read back by -f, and mean the same.
+// TestExportIsYAMLOrOneJSONValue: -f can read both, and they mean the same.
 func TestExportIsYAMLOrOneJSONValue(t *testing.T) {
 	documents, err := os.ReadFile(lab)
 	if err != nil {
@@ -118,8 +118,7 @@ func TestEveryVerbExplainsItself(t *testing.T) {
 	}
 }
 
-// checkExample wants that the commands in an example are commands, with flags
-// that exist.
+// checkExample checks that the commands and flags in an example exist.
 func checkExample(t *testing.T, command *cobra.Command) {
 	t.Helper()
 	for line := range strings.Lines(command.Example) {
@@ -167,8 +166,7 @@ func TestCompletionScripts(t *testing.T) {
 	}
 }
 
-// exitCodes are the constants of package fault that name exit codes, from its
-// source.
+// exitCodes returns the exit code constants of package fault, from its source.
 func exitCodes(t *testing.T) map[string]int {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "fault", "exit.go"), nil, 0)

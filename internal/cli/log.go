@@ -16,7 +16,7 @@ func (a *app) addLogFlag(root *cobra.Command) {
 		"write a log to standard error; `LEVEL` 1 (-v): each change; 2 (-v=2 or -vv):\nalso each API call (-v 2 does not work, the equals sign is needed)")
 }
 
-// startLog makes the logger of this command, when the flags are known.
+// startLog creates the logger of this command after the flags are parsed.
 func (a *app) startLog(cmd *cobra.Command) {
 	var to io.Writer = a.Err
 	format := logging.Text
@@ -31,12 +31,12 @@ func (a *app) startLog(cmd *cobra.Command) {
 	log.Info("start", "command", cmd.CommandPath(), "version", this.Version, "commit", this.Commit)
 }
 
-// logger is that of this command; silent before the flags are known.
+// logger returns the logger of this command; it is silent before the flags are parsed.
 func (a *app) logger() *slog.Logger {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return logging.OrSilent(a.log)
 }
 
-// logs reports whether a log is written.
+// logs reports whether -v was given.
 func (a *app) logs() bool { return a.verbosity > logging.Silent }

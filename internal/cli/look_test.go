@@ -10,7 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// findings are some of each verdict.
+// findings returns findings with each verdict.
 func findings() []finding.Finding {
 	return []finding.Finding{
 		{ID: finding.APIVersion, Verdict: finding.Pass, Layer: finding.LayerAPI, Reason: "Proxmox VE 9.1.4 is supported"},
@@ -21,7 +21,7 @@ func findings() []finding.Finding {
 	}
 }
 
-func TestLookingAtTheWorld(t *testing.T) {
+func TestReadOnlyCommands(t *testing.T) {
 	cases := []struct {
 		name     string // golden file
 		args     []string
@@ -52,7 +52,7 @@ func TestLookingAtTheWorld(t *testing.T) {
 func TestACheckWithoutFailuresExitsWithZero(t *testing.T) {
 	c := &typed{engine: &fakeEngine{world: homelab(), found: findings()[3:]}}
 	c.run(t, "check", "-f", lab).wants(t, fault.ExitOK).asked(t, "check")
-	if !strings.Contains(c.out, "? ") || !strings.Contains(strings.Join(strings.Fields(c.out), " "), "Unknown is what nobody could look at: it has not passed, and does not change the exit code") {
+	if !strings.Contains(c.out, "? ") || !strings.Contains(strings.Join(strings.Fields(c.out), " "), "Unknown means that it could not be checked: it has not passed, and does not change the exit code") {
 		t.Errorf("it does not say what unknown means:\n%s", c.out)
 	}
 	if !strings.Contains(c.out, "0 failed, 1 unknown") {
@@ -60,7 +60,7 @@ func TestACheckWithoutFailuresExitsWithZero(t *testing.T) {
 	}
 }
 
-func TestAHostWhoseCardsNobodyCouldSeeIsUnknownAndNotEmpty(t *testing.T) {
+func TestAHostWhoseCardsCannotBeReadIsUnknownAndNotEmpty(t *testing.T) {
 	world := inventorytest.Observed(inventorytest.Host("pve1", inventorytest.T4("0000:03:00")).Blind("PCI devices", "no answer within 10s"))
 	c := (&typed{engine: &fakeEngine{world: world}}).run(t, "gpus", "-f", lab).wants(t, fault.ExitOK)
 	if !strings.Contains(c.out, "unknown: no answer within 10s") {

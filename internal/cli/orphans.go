@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) orphansCommand() *cobra.Command {
-	s := mannerOf(plan.ReleaseOrphans)
+	s := modeOf(plan.ReleaseOrphans)
 	release := false
 	cmd := &cobra.Command{
 		Use:   "orphans",
@@ -31,7 +31,7 @@ It never destroys a VM: use "gpuworker delete NAME" for that.`,
 	return cmd
 }
 
-func (a *app) orphans(ctx context.Context, release bool, s manner) error {
+func (a *app) orphans(ctx context.Context, release bool, s applyMode) error {
 	if s.yes && !release {
 		return usage("--yes does nothing without --release")
 	}
@@ -47,10 +47,10 @@ func (a *app) orphans(ctx context.Context, release bool, s manner) error {
 	case release:
 		return a.confirmAndApply(ctx, e, plans, s)
 	case !a.forPeople():
-		return despite(a.machine(viewPlans(plans)), plans.Unseen, nil)
+		return addUnseen(a.machine(viewPlans(plans)), plans.Unseen, nil)
 	}
 	a.printOrphans(plans)
-	return despite(nil, plans.Unseen, nil)
+	return addUnseen(nil, plans.Unseen, nil)
 }
 
 func (a *app) printOrphans(plans engine.Plans) {

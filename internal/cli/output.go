@@ -8,8 +8,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/engine"
 )
 
-// machineList prints a list under its name, and beside it the hypervisors that
-// could not be looked at, if any.
+// machineList prints an object with a list under its name, and the hypervisors that
+// could not be observed, if any.
 func (a *app) machineList(name string, list any, unseen []engine.Unseen) error {
 	view := map[string]any{name: list}
 	if len(unseen) > 0 {
@@ -20,10 +20,10 @@ func (a *app) machineList(name string, list any, unseen []engine.Unseen) error {
 
 const gibibyte = 1 << 30
 
-// gib writes bytes as whole GiB, the unit in which people think of hosts.
+// gib writes bytes as whole GiB.
 func gib(bytes int64) string { return strconv.FormatInt((bytes+gibibyte/2)/gibibyte, 10) }
 
-// seconds writes a duration as operators say it: 4s, 1m30s; "" below half a second.
+// seconds writes a duration in whole seconds: 4s, 1m30s; "" below half a second.
 func seconds(d time.Duration) string {
 	d = d.Round(time.Second)
 	if d <= 0 {
@@ -36,7 +36,7 @@ func seconds(d time.Duration) string {
 	return text
 }
 
-// number writes an ID, "" for none.
+// number writes a number, "" for zero.
 func number(n int) string {
 	if n == 0 {
 		return ""

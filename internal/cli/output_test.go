@@ -16,7 +16,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// everyCommand are command lines that print something and end well.
+// everyCommand are command lines that print something and succeed.
 var everyCommand = [][]string{
 	{"hosts"}, {"gpus"}, {"check"}, {"plan"}, {"status"}, {"assert"}, {"apply", "--yes"}, {"park", "gpu-workers-1"},
 	{"unpark", "gpu-workers-1"}, {"replace", "gpu-workers-1"}, {"delete", "gpu-workers-1"}, {"adopt", "204", "--as", "gpu-workers-2"},
@@ -27,7 +27,7 @@ func TestAFullDiskIsAFailureOfEveryCommandInEveryFormat(t *testing.T) {
 	for _, args := range append(everyCommand, []string{"completion", "bash"}) {
 		for _, format := range outputs {
 			if args[0] == "completion" && format != outTable {
-				continue // it prints a text
+				continue // it only prints text
 			}
 			disk, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 			if err != nil {
@@ -44,7 +44,7 @@ func TestAFullDiskIsAFailureOfEveryCommandInEveryFormat(t *testing.T) {
 	}
 }
 
-func TestAnInterruptEndsTheWaitingForAPipe(t *testing.T) {
+func TestAnInterruptEndsTheReadOfAPipe(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo.yaml")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ type endless struct{}
 
 func (endless) Read(data []byte) (int, error) { return len(data), nil }
 
-func TestDocumentsAreNotReadWithoutBound(t *testing.T) {
+func TestDocumentsHaveASizeLimit(t *testing.T) {
 	large := filepath.Join(t.TempDir(), "large.yaml")
 	if err := os.WriteFile(large, bytes.Repeat([]byte("# comment\n"), maxDocuments/10+1), 0o600); err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func TestVersionIsAFlagToo(t *testing.T) {
 	}
 }
 
-func TestAdviceRepeatsFilesAsAShellReadsThem(t *testing.T) {
+func TestSuggestedCommandsQuoteFileNames(t *testing.T) {
 	folder := t.TempDir()
 	odd := filepath.Join(folder, "my lab; it's.yaml")
 	text, err := os.ReadFile(lab)
@@ -107,8 +107,8 @@ func TestAdviceRepeatsFilesAsAShellReadsThem(t *testing.T) {
 	}
 }
 
-// Whoever prints with fmt passes by the cleaning of names and messages.
-func TestThePackagePrintsByWayOfTermOnly(t *testing.T) {
+// Printing with fmt would bypass the cleaning of names and messages.
+func TestThePackagePrintsOnlyThroughTerm(t *testing.T) {
 	allowed := map[string]bool{"docs.go": true, "exitcodes.go": true} // pages that are made from our own texts
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) == 0 {

@@ -15,7 +15,7 @@ and cards, and apply leaves them stopped until "gpuworker unpark".`,
 		Example: `  gpuworker park gpu-workers-1 -f lab.yaml`,
 		Args:    cobra.MinimumNArgs(1),
 	}
-	return a.careCommand(cmd, mannerOf(plan.ParkWorkers), func(names []string) (plan.Request, error) {
+	return a.namedCommand(cmd, modeOf(plan.ParkWorkers), func(names []string) (plan.Request, error) {
 		return plan.Request{Verb: plan.ParkWorkers, Workers: names}, nil
 	})
 }

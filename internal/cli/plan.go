@@ -41,7 +41,7 @@ func addPlanFlags(cmd *cobra.Command, request *plan.Request) {
 	cmd.Flags().BoolVar(&request.AllOrNothing, "all-or-nothing", false, "do nothing at all if any worker is refused")
 }
 
-// planView is plans for machines: what gpuworker apply --plan reads.
+// planView are plans for machines: the format that gpuworker apply --plan reads.
 type planView struct {
 	engine.Plans
 	Summary plan.Summary `json:"summary"`
@@ -62,12 +62,12 @@ func (a *app) plan(ctx context.Context, request plan.Request) error {
 		return err
 	}
 	if sum(plans).Refused > 0 {
-		err = verdict(fault.ExitCheck)
+		err = silentExit(fault.ExitCheck)
 	}
-	return despite(err, plans.Unseen, nil)
+	return addUnseen(err, plans.Unseen, nil)
 }
 
-// showPlans prints plans as -o says.
+// showPlans prints plans in the format of -o.
 func (a *app) showPlans(plans engine.Plans) error {
 	if !a.forPeople() {
 		return a.machine(viewPlans(plans))
@@ -83,17 +83,17 @@ func (a *app) showPlans(plans engine.Plans) error {
 		}
 	}
 	for _, u := range plans.Unseen {
-		text.WriteString(string(term.Sprintf("\nHypervisor %s could not be looked at, so nothing is planned there.\n", u.Hypervisor)))
+		text.WriteString(string(term.Sprintf("\nHypervisor %s could not be observed, so nothing is planned there.\n", u.Hypervisor)))
 	}
 	if a.Seen != nil && a.Seen(text.String()) {
-		a.say("The plan is the one above.\n")
+		a.say("The plan is the same as above.\n")
 		return nil
 	}
 	_, err := io.WriteString(a.Out, text.String())
 	return err
 }
 
-// sum adds the summaries of all hypervisors up.
+// sum adds up the summaries of all hypervisors.
 func sum(plans engine.Plans) plan.Summary {
 	var total plan.Summary
 	for _, p := range plans.Plans {
@@ -121,13 +121,13 @@ func empty(plans engine.Plans) bool {
 	return true
 }
 
-// blocked reports whether all or nothing was asked for, and it is nothing.
+// blocked reports whether --all-or-nothing stops a plan.
 func blocked(plans engine.Plans) bool {
 	return slices.ContainsFunc(plans.Plans, func(p *plan.Plan) bool { return p.Blocked != "" })
 }
 
-// having lists the workers whose action is one of those given.
-func having(plans engine.Plans, actions ...plan.Action) []*plan.Worker {
+// workersWith returns the workers whose action is one of these.
+func workersWith(plans engine.Plans, actions ...plan.Action) []*plan.Worker {
 	var found []*plan.Worker
 	for _, p := range plans.Plans {
 		for worker := range p.Workers() {

@@ -23,17 +23,17 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// How much a plan may be. One that makes five thousand workers has 13 MiB as JSON
-// and a tenth of the parts. YAML takes more to read.
+// Limits of a plan file. A plan that creates five thousand workers has 13 MiB of JSON
+// and a tenth of the parts. YAML needs more memory to read.
 const (
 	maxPlanFile  = 32 << 20 // bytes
 	maxPlanYAML  = 16 << 20
 	maxPlanParts = 1 << 20 // objects and lists
 )
 
-// applyFile carries out the plan of a file. Nothing of the file is believed: the
-// plan is made again, and must come out the same, or as what remains of it.
-func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s manner) error {
+// applyFile carries out the plan of a file. The file is not trusted: the plan is made
+// again, and must be the same as the one in the file, or the rest of it.
+func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s applyMode) error {
 	if flags.AllowRestart || flags.AllOrNothing {
 		return usage("--allow-restart and --all-or-nothing belong to the command that made the plan, not to apply --plan")
 	}
@@ -41,32 +41,32 @@ func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s 
 	if err != nil {
 		return err
 	}
-	how := manners[read.Request.Verb]
-	how.yes, how.only, how.parallel = s.yes, s.only, s.parallel
+	how := applyModes[read.Request.Verb]
+	how.yes, how.dryRunOnly, how.parallel = s.yes, s.dryRunOnly, s.parallel
 	e, err := a.sessionWith(read.Documents.Documents)
 	if err != nil {
 		return err
 	}
 	request := read.Request
-	request.KeepRecent = how.yes // a yes that nobody is asked for covers no new VM
-	again, err := e.plan(ctx, request)
+	request.KeepRecent = how.yes // --yes does not confirm the end of a VM that a replace has just made
+	current, err := e.plan(ctx, request)
 	if err != nil {
 		return err
 	}
-	if same, differences := again.Remain(read); !same {
+	if same, differences := current.Remain(read); !same {
 		return &fault.Error{
 			Kind: fault.Conflict, Doing: "apply the plan in " + name,
 			Why: "the world changed since the plan was made, or the file was edited; nothing was done: " + firstFew(differences),
-			Fix: "make the plan anew, look at it and apply that",
+			Fix: "make a new plan, look at it and apply it",
 		}
 	}
 	if request.ByName() || request.Verb == plan.AdoptVM {
-		return a.care(ctx, e, again, how)
+		return a.applyNamed(ctx, e, current, how)
 	}
-	return a.confirmAndApply(ctx, e, again, how)
+	return a.confirmAndApply(ctx, e, current, how)
 }
 
-// firstFew joins the first of many differences: the rest a new plan tells.
+// firstFew joins the first few of many differences.
 func firstFew(differences []string) string {
 	const few = 10
 	if more := len(differences) - few; more > 0 {
@@ -75,8 +75,8 @@ func firstFew(differences []string) string {
 	return strings.Join(differences, "; ")
 }
 
-// readPlan reads a plan file strictly, and makes sure that it sends logins nowhere
-// but where its user means them to go.
+// readPlan reads a plan file strictly, and checks that its Hypervisors may be trusted
+// with logins.
 func (a *app) readPlan(ctx context.Context, name string) (engine.Plans, error) {
 	file, err := a.readOwned(ctx, name)
 	if err != nil {
@@ -86,13 +86,13 @@ func (a *app) readPlan(ctx context.Context, name string) (engine.Plans, error) {
 	if err != nil {
 		return engine.Plans{}, &fault.Error{
 			Kind: fault.Invalid, Doing: "read the plan in " + name, Cause: err,
-			Fix: "make it anew: gpuworker plan -o json > FILE",
+			Fix: "make it again: gpuworker plan -o json > FILE",
 		}
 	}
-	return plans, a.trusted(ctx, name, file.mine, plans)
+	return plans, a.trusted(ctx, name, file.private, plans)
 }
 
-// parsePlan reads a plan as -o json or -o yaml wrote it.
+// parsePlan reads a plan that -o json or -o yaml wrote.
 func parsePlan(data []byte) (engine.Plans, error) {
 	text, err := planJSON(data)
 	if err != nil {
@@ -100,12 +100,12 @@ func parsePlan(data []byte) (engine.Plans, error) {
 	}
 	plans, err := decodePlan(text)
 	if err != nil && cutOff(text) {
-		err = fmt.Errorf("a text in it is longer than %d bytes, and the rest of it was cut off: %w", machine.MaxString, err)
+		err = fmt.Errorf("a text in it was longer than %d bytes and was cut off: %w", machine.MaxString, err)
 	}
 	return plans, err
 }
 
-// planJSON is a file as JSON, when it may be a plan at all.
+// planJSON converts a file to JSON, and refuses one that is too large for a plan.
 func planJSON(data []byte) ([]byte, error) {
 	text := data
 	switch asJSON := bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")); {
@@ -121,13 +121,13 @@ func planJSON(data []byte) ([]byte, error) {
 		}
 	}
 	if bytes.Count(text, []byte("{"))+bytes.Count(text, []byte("[")) > maxPlanParts {
-		return nil, errors.New("it has more parts than any plan, so it is none")
+		return nil, fmt.Errorf("it has more than %d objects and lists, so it is not a plan", maxPlanParts)
 	}
 	return text, nil
 }
 
-// decodePlan reads a plan strictly: fields that are not known, written twice or in
-// other letters are errors.
+// decodePlan reads a plan strictly: a field that is unknown, repeated, or in the wrong
+// case is an error.
 func decodePlan(text []byte) (engine.Plans, error) {
 	var read struct {
 		planView
@@ -137,19 +137,19 @@ func decodePlan(text []byte) (engine.Plans, error) {
 	if err = errors.Join(err, errors.Join(strict...)); err != nil {
 		return engine.Plans{}, err
 	}
-	_, known := manners[read.Request.Verb]
+	_, known := applyModes[read.Request.Verb]
 	switch {
 	case read.Documents.Documents == nil:
-		return engine.Plans{}, errors.New("it holds no documents, so it is no plan")
+		return engine.Plans{}, errors.New("it has no documents, so it is not a plan")
 	case !known:
-		return engine.Plans{}, fmt.Errorf("request.verb: %q is no verb", read.Request.Verb)
+		return engine.Plans{}, fmt.Errorf("request.verb: %q is not a known verb", read.Request.Verb)
 	case !read.Intact():
-		return engine.Plans{}, errors.New("its request or its documents were edited after the plan was made, so it is not the plan that somebody looked at")
+		return engine.Plans{}, errors.New("its request or its documents were edited after the plan was made")
 	}
 	return read.Plans, nil
 }
 
-// cutOff reports whether a plan has a text that -o json left the end of out.
+// cutOff reports whether a plan has a text that -o json shortened.
 func cutOff(text []byte) bool {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	for {
@@ -157,17 +157,18 @@ func cutOff(text []byte) bool {
 		if err != nil {
 			return false
 		}
-		if value, ok := token.(string); ok && len(value) > machine.MaxString/6 && strings.HasSuffix(value, "…") { // six bytes for each, as escapes
+		if value, ok := token.(string); ok && len(value) > machine.MaxString/6 && strings.HasSuffix(value, "…") { // an escaped byte takes six
 			return true
 		}
 	}
 }
 
-// trusted is the error for a plan whose Hypervisors nobody vouches for.
-func (a *app) trusted(ctx context.Context, name string, mine bool, read engine.Plans) error {
+// trusted returns an error unless the plan's Hypervisors may be trusted with logins:
+// they are those of -f, or the file is private to this user.
+func (a *app) trusted(ctx context.Context, name string, private bool, read engine.Plans) error {
 	if len(a.files) == 0 && a.getenv("GPUWORKER_FILE") == "" {
-		if mine {
-			a.ownFiles = true
+		if private {
+			a.documentsInPlan = true
 			warnings, _ := read.Documents.Validate() // they were valid when they were read
 			for _, warning := range warnings {
 				a.warn(warning.String())
@@ -176,8 +177,8 @@ func (a *app) trusted(ctx context.Context, name string, mine bool, read engine.P
 		}
 		return &fault.Error{
 			Kind: fault.Refused, Doing: "trust the plan in " + name,
-			Why: "its Hypervisors say where logins are sent, and the file is not yours alone: it must be a regular file that belongs to you and that nobody else may write",
-			Fix: "give your documents too, with -f; or make the file yours alone: chmod go-w FILE",
+			Why: "its Hypervisors say where logins are sent, and others may write the file: it must be a regular file that belongs to you and that nobody else may write",
+			Fix: "give your documents too, with -f; or take the write permission from others: chmod go-w FILE",
 		}
 	}
 	documents, err := a.documents(ctx)
@@ -188,21 +189,21 @@ func (a *app) trusted(ctx context.Context, name string, mine bool, read engine.P
 		return &fault.Error{
 			Kind: fault.Refused, Doing: "trust the plan in " + name,
 			Why: "its Hypervisors and KubeClusters are not those of -f or GPUWORKER_FILE, so logins could be sent elsewhere",
-			Fix: "make the plan anew with these documents",
+			Fix: "make a new plan with these documents",
 		}
 	}
 	return nil
 }
 
-// ownedFile is what a file holds. mine reports whether it is a regular file of the
-// user of this process that nobody else may write.
+// ownedFile is the content of a file. private: it is a regular file that belongs to the
+// user of this process, and nobody else may write it.
 type ownedFile struct {
-	data []byte
-	mine bool
+	data    []byte
+	private bool
 }
 
-// readOwned reads a file of bounded size, or standard input. A pipe may have
-// nothing to say for ever: the end of the context ends the waiting.
+// readOwned reads a file up to the size limit, or standard input. A pipe may never
+// end: the context ends the read.
 func (a *app) readOwned(ctx context.Context, name string) (ownedFile, error) {
 	type answer struct {
 		file ownedFile
@@ -232,18 +233,18 @@ func (a *app) openOwned(name string) (read ownedFile, err error) {
 			return read, err
 		}
 		defer func() { _ = file.Close() }()
-		info, err := file.Stat() // of what was opened, whatever the name stands for later
+		info, err := file.Stat() // of the open file: the name may mean another file later
 		if err != nil {
 			return read, err
 		}
 		if owner, ok := info.Sys().(*syscall.Stat_t); ok {
-			read.mine = info.Mode().IsRegular() && int(owner.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0
+			read.private = info.Mode().IsRegular() && int(owner.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0
 		}
 		from = file
 	}
 	read.data, err = io.ReadAll(io.LimitReader(from, maxPlanFile+1))
 	if err == nil && len(read.data) > maxPlanFile {
-		err = fmt.Errorf("it is larger than %d MiB, so it is no plan", maxPlanFile>>20)
+		err = fmt.Errorf("it is larger than %d MiB, so it is not a plan", maxPlanFile>>20)
 	}
 	return read, err
 }

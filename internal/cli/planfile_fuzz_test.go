@@ -44,8 +44,8 @@ func realPlan(t testing.TB, write func(any) ([]byte, error)) []byte {
 	return data
 }
 
-// Whatever is in a plan file, reading it ends; and what is taken for a plan can be
-// shown, compared and written, and is the same when it is read again.
+// Reading any file as a plan ends. What is read as a plan can be printed, compared and
+// written, and is the same when it is read again.
 func FuzzPlanFile(f *testing.F) {
 	for _, write := range []func(any) ([]byte, error){machine.JSON, machine.YAML} {
 		whole := realPlan(f, write)

@@ -15,53 +15,53 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// Program is the command line with everything that it needs from outside.
+// Program is the command line program with everything that it needs from outside.
 type Program struct {
 	Streams
 
-	// NewEngine makes what the verbs work with.
+	// NewEngine makes the engine of a command.
 	NewEngine func(request EngineRequest) Engine
-	// Demo tells the story of `gpuworker demo`; nil leaves the verb out.
+	// Demo runs `gpuworker demo`; nil leaves the verb out.
 	Demo func(ctx context.Context, request DemoRequest) error
 
 	// LookupEnv looks up the environment.
 	LookupEnv func(name string) (string, bool)
-	// Interrupts delivers SIGINT and SIGTERM. The first asks for a clean end,
-	// the second calls Exit. May be nil.
+	// Interrupts delivers SIGINT and SIGTERM. The first one ends the command cleanly,
+	// the second one calls Exit. May be nil.
 	Interrupts <-chan os.Signal
 	// Exit ends the process at once.
 	Exit func(code int)
-	// Seen reports whether a plan was shown before and need not be shown again; nil
-	// shows every plan. The demo's story would be told twice otherwise.
+	// Seen reports whether a plan was already printed and is not printed again; nil
+	// prints every plan. The demo uses it, because it shows a plan and then applies it.
 	Seen func(plan string) bool
-	// Now is the time of day for progress lines; nil takes time.Now.
+	// Now returns the time for progress lines; nil means time.Now.
 	Now func() time.Time
 }
 
-// EngineRequest says what engine a command needs.
+// EngineRequest is what a command needs of its engine.
 type EngineRequest struct {
 	Login Login
-	// LookupEnv is where secrets in the environment are looked up.
+	// LookupEnv looks up secrets in the environment.
 	LookupEnv func(name string) (string, bool)
-	// Facts lets hosts speak for themselves; may be nil.
+	// Facts is the source of host facts; may be nil.
 	Facts engine.FactSource
-	// Warn says something that is no reason to stop; may be nil.
+	// Warn prints a warning; may be nil.
 	Warn func(text string)
-	// Log is told what is looked at and changed; nil is silent.
+	// Log logs calls and changes; nil is silent.
 	Log *slog.Logger
 }
 
-// Login says whether the engine will log in anywhere.
+// Login says whether the engine logs in to hypervisors.
 type Login string
 
-// With a login the credentials of the documents must be there; without one
-// they may be missing, and no hypervisor is asked.
+// WithLogin requires the credentials of the documents. Without a login they may be
+// missing, and no hypervisor is asked.
 const (
 	WithLogin    Login = "with login"
 	WithoutLogin Login = "without login"
 )
 
-// DemoRequest is what the demo is told.
+// DemoRequest are the options of the demo.
 type DemoRequest struct {
 	// Program runs the commands of the story.
 	Program Program
@@ -70,28 +70,28 @@ type DemoRequest struct {
 	Color bool
 }
 
-// Streams are where a command reads and writes.
+// Streams are the standard streams of a command.
 type Streams struct {
 	In       io.Reader
 	Out, Err Stream
-	// Asks reports whether a person sits at In and can answer a question.
-	Asks bool
+	// Asks: In is a terminal, so that a person can answer a question.
+	CanAsk bool
 }
 
-// Stream is one way out.
+// Stream is an output stream.
 type Stream struct {
 	io.Writer
-	// Terminal reports whether a person looks at it as it is written.
+	// Terminal: the stream is a terminal.
 	Terminal bool
-	// Size is the width and height of the terminal in characters; nil or zeros
-	// when not known.
+	// Size returns the width and height of the terminal in characters. It is nil, or
+	// returns zeros, when they are not known.
 	Size func() (width, height int)
 
-	// guard is the Writer while a command runs: it cleans all that is written.
+	// guard is the Writer while a command runs; it cleans the output.
 	guard *term.Writer
 }
 
-// guarded is the stream behind its guard.
+// guarded returns the stream with a guard that cleans its output.
 func (s Stream) guarded(colour func() bool) Stream {
 	if s.Writer == nil {
 		s.Writer = io.Discard
@@ -101,7 +101,7 @@ func (s Stream) guarded(colour func() bool) Stream {
 	return s
 }
 
-// NewStream makes a stream of a file and finds out whether it is a terminal.
+// NewStream makes a stream of a file and detects whether it is a terminal.
 func NewStream(file *os.File) Stream {
 	fd := int(file.Fd())
 	return Stream{
@@ -117,7 +117,7 @@ func NewStream(file *os.File) Stream {
 	}
 }
 
-// width is the terminal's width in columns, 0 when there is none.
+// width returns the terminal's width in columns, 0 when it is not known.
 func (s Stream) width() int {
 	if s.Size == nil {
 		return 0
@@ -126,15 +126,15 @@ func (s Stream) width() int {
 	return width
 }
 
-// Process fills in the streams, environment and signals of this process.
+// Process sets the streams, environment and signals to those of this process.
 func (p Program) Process() Program {
 	interrupts := make(chan os.Signal, 2)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
 	p.Streams = Streams{
-		In:   os.Stdin,
-		Out:  NewStream(os.Stdout),
-		Err:  NewStream(os.Stderr),
-		Asks: xterm.IsTerminal(int(os.Stdin.Fd())),
+		In:     os.Stdin,
+		Out:    NewStream(os.Stdout),
+		Err:    NewStream(os.Stderr),
+		CanAsk: xterm.IsTerminal(int(os.Stdin.Fd())),
 	}
 	p.LookupEnv = os.LookupEnv
 	p.Interrupts = interrupts
@@ -148,10 +148,10 @@ func (p Program) Run(ctx context.Context, args []string) int {
 	a := newApp(p)
 	a.args = args
 	root := a.root()
-	a.presume(root)
+	a.presumeOutput(root)
 	ctx, stop := a.watchInterrupts(ctx)
 	defer stop()
-	root.SetArgs(append([]string{}, args...)) // with nil, cobra takes those of the process
+	root.SetArgs(append([]string{}, args...)) // with nil, cobra would use those of the process
 	cmd, err := root.ExecuteContextC(ctx)
 	return a.end(ctx, helpOf(cmd, err))
 }

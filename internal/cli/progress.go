@@ -10,32 +10,32 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// progress shows the work as it goes on: repainted lines on a terminal, plain
-// ones elsewhere. All of it may be used from several goroutines.
+// progress shows the progress of the work: repainted lines on a terminal, plain lines
+// elsewhere. It is safe for concurrent use.
 type progress struct {
 	mu    sync.Mutex
 	board board
-	show  shower
+	show  display
 	stop  func()
 }
 
-// shower is a way to show progress. It is called under the lock of progress.
-type shower interface {
-	// event shows that the board changed by e.
+// display is a way to show progress. Its methods are called under the lock of progress.
+type display interface {
+	// event shows the board after the event e.
 	event(b *board, e apply.Event)
-	// notice says something in between.
+	// notice prints a text between the progress lines.
 	notice(b *board, text term.Text)
 }
 
-// startProgress begins to show the progress of these workers.
+// startProgress starts to show the progress of these workers.
 func (a *app) startProgress(workers []string) *progress {
 	to := a.Out
 	p := &progress{board: board{order: workers}, stop: func() {}}
 	switch {
 	case !a.forPeople():
-		p.show = silent{io.Discard}
+		p.show = noDisplay{io.Discard}
 	case a.quiet, a.logs(): // the log says more
-		p.show = silent{a.Err}
+		p.show = noDisplay{a.Err}
 	case to.Terminal && a.getenv("TERM") != "dumb":
 		live := &liveLines{to: to, paint: a.paint(to), now: a.Now, lines: term.Live{To: to.guard}}
 		p.show, p.stop = live, p.spin(live)
@@ -46,29 +46,28 @@ func (a *app) startProgress(workers []string) *progress {
 	return p
 }
 
-// finish ends the showing and leaves the last picture in place.
+// finish stops the progress and leaves the last lines on the screen.
 func (a *app) finish(p *progress) {
 	a.setRunning(nil)
 	p.stop()
 }
 
-// event takes what the engine tells.
+// event handles an event of the engine.
 func (p *progress) event(e apply.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.board.take(e)
+	p.board.update(e)
 	p.show.event(&p.board, e)
 }
 
-// interrupted says what is in flight when the operator wants to stop.
+// interrupted prints which steps are running when the operator interrupts.
 func (p *progress) interrupted(say func(inFlight []string) term.Text) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.show.notice(&p.board, say(p.board.inFlight()))
 }
 
-// spin repaints while nothing happens. The returned function ends it, with a
-// last picture.
+// spin repaints regularly. The returned function stops it and repaints a last time.
 func (p *progress) spin(live *liveLines) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	repaint := func() {
@@ -111,7 +110,7 @@ func (l *liveLines) notice(b *board, text term.Text) {
 	l.repaint(b)
 }
 
-// repaint writes all our lines anew, in one piece so that nothing flickers.
+// repaint draws all lines again, in one write so that they do not flicker.
 func (l *liveLines) repaint(b *board) {
 	width, height := 0, 0
 	if l.to.Size != nil {
@@ -120,7 +119,7 @@ func (l *liveLines) repaint(b *board) {
 	l.lines.Draw(b.frame(l.now(), width, height, l.paint))
 }
 
-// plainLines writes one line for each thing that happens, for logs:
+// plainLines writes one line for each event, for logs:
 // `12:03:04 workers-3 clone done 4s`.
 type plainLines struct {
 	w, notes io.Writer
@@ -128,8 +127,8 @@ type plainLines struct {
 	lastWait time.Time            // when the last line was written that only says that a step goes on
 }
 
-// The least time between two lines that only say that a step goes on: of one worker,
-// and of all.
+// The shortest time between two lines that only say that a step is still running: for
+// one worker, and for all.
 const (
 	workerPause = 10 * time.Second
 	waitPause   = time.Second
@@ -138,7 +137,7 @@ const (
 func (l *plainLines) event(_ *board, e apply.Event) {
 	switch {
 	case e.Phase == apply.Began:
-		return // the line before said that something is done, so the next step is on
+		return // the line before says that the last step is done, so the next one has begun
 	case e.Phase == apply.Working:
 		if e.Detail == "" || e.Time.Sub(l.last[e.Worker]) < workerPause || e.Time.Sub(l.lastWait) < waitPause {
 			return
@@ -161,14 +160,14 @@ func plainLine(e apply.Event) term.Text {
 		words = append(words, took)
 	}
 	line := strings.Join(words, " ")
-	if e.Detail != "" && e.Phase != apply.Stopped { // what stopped it is known
+	if e.Detail != "" && e.Phase != apply.Stopped { // why it stopped is already printed
 		line += ": " + e.Detail
 	}
 	return term.Clean(line)
 }
 
-// silent shows nothing; an interrupt is answered all the same.
-type silent struct{ notes io.Writer }
+// noDisplay shows no progress, only notices.
+type noDisplay struct{ notes io.Writer }
 
-func (silent) event(*board, apply.Event)         {}
-func (s silent) notice(_ *board, text term.Text) { term.Fprintln(s.notes, text) }
+func (noDisplay) event(*board, apply.Event)         {}
+func (s noDisplay) notice(_ *board, text term.Text) { term.Fprintln(s.notes, text) }

@@ -19,7 +19,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// story is what an engine tells of two workers.
+// story are an engine's events about two workers.
 func story(from time.Time) []apply.Event {
 	at := func(seconds int) time.Time { return from.Add(time.Duration(seconds) * time.Second) }
 	return []apply.Event{
@@ -36,7 +36,7 @@ func story(from time.Time) []apply.Event {
 	}
 }
 
-func TestPlainProgressIsOneLineForEachThingThatHappens(t *testing.T) {
+func TestPlainProgressIsOneLineForEachEvent(t *testing.T) {
 	c := &typed{engine: &fakeEngine{plan: planOf(created), events: story(noon)}}
 	c.run(t, "apply", "--yes", "-f", lab)
 	var got []string
@@ -60,10 +60,10 @@ func TestPlainProgressIsOneLineForEachThingThatHappens(t *testing.T) {
 func TestAFrameShowsOneLineForEachWorker(t *testing.T) {
 	var b board
 	for _, e := range story(noon) {
-		b.take(e)
+		b.update(e)
 	}
-	b.take(apply.Event{Worker: "workers-4", Step: plan.StepStart, Phase: apply.Stopped, Time: noon})
-	b.take(apply.Event{Worker: "workers-5", Step: plan.StepAgent, Phase: apply.Warned, Took: 3 * time.Minute, Time: noon})
+	b.update(apply.Event{Worker: "workers-4", Step: plan.StepStart, Phase: apply.Stopped, Time: noon})
+	b.update(apply.Event{Worker: "workers-5", Step: plan.StepAgent, Phase: apply.Warned, Took: 3 * time.Minute, Time: noon})
 	got := b.frame(noon.Add(32*time.Second+400*time.Millisecond), 100, 40, term.Paint{})
 	want := []term.Text{
 		"workers-3      clone ✓ 14s  agent ⠼ 18s (usually 30s)",
@@ -79,9 +79,9 @@ func TestAFrameShowsOneLineForEachWorker(t *testing.T) {
 	}
 }
 
-// TestAStepThatBeginsAnewIsTheOneInWork: the clone's number was taken by somebody
-// else, so the claim is written for another one, and the clone begins anew.
-func TestAStepThatBeginsAnewIsTheOneInWork(t *testing.T) {
+// TestAStepThatBeginsAgainIsTheCurrentOne: the VM number of the clone was in use, so
+// the claim is written for another number, and the clone begins again.
+func TestAStepThatBeginsAgainIsTheCurrentOne(t *testing.T) {
 	var b board
 	for _, e := range []apply.Event{
 		{Step: plan.StepClaim, Phase: apply.Began}, {Step: plan.StepClaim, Phase: apply.Done},
@@ -90,7 +90,7 @@ func TestAStepThatBeginsAnewIsTheOneInWork(t *testing.T) {
 		{Step: plan.StepClone, Phase: apply.Began}, {Step: plan.StepClone, Phase: apply.Working, Detail: "the clone of ubuntu-22.04"},
 	} {
 		e.Worker, e.Time = "gpu-1", noon
-		b.take(e)
+		b.update(e)
 	}
 	if diff := cmp.Diff([]string{"gpu-1 clone"}, b.inFlight()); diff != "" {
 		t.Errorf("in flight (-want +got):\n%s", diff)
@@ -103,7 +103,7 @@ func TestAStepThatBeginsAnewIsTheOneInWork(t *testing.T) {
 func TestWorkersStandInTheOrderOfThePlan(t *testing.T) {
 	b := board{order: []string{"gpu-1", "plain-10", "plain-2"}}
 	for _, worker := range []string{"plain-2", "gpu-1"} {
-		b.take(apply.Event{Worker: worker, Step: plan.StepClone, Phase: apply.Done, Time: noon})
+		b.update(apply.Event{Worker: worker, Step: plan.StepClone, Phase: apply.Done, Time: noon})
 	}
 	want := []term.Text{"gpu-1     clone ✓", "plain-2   clone ✓"}
 	if diff := cmp.Diff(want, b.frame(noon, 100, 40, term.Paint{})); diff != "" {
@@ -115,10 +115,10 @@ func TestAFrameStaysInsideTheTerminal(t *testing.T) {
 	var b board
 	for _, worker := range []string{"a-1", "a-2", "a-3", "a-4"} {
 		for _, step := range []plan.StepKind{plan.StepClaim, plan.StepClone, plan.StepConfigure} {
-			b.take(apply.Event{Worker: worker, Step: step, Phase: apply.Done, Took: 5 * time.Second, Time: noon})
+			b.update(apply.Event{Worker: worker, Step: step, Phase: apply.Done, Took: 5 * time.Second, Time: noon})
 		}
 	}
-	b.take(apply.Event{Worker: "a-4", Step: plan.StepAttach, Phase: apply.Began, Time: noon})
+	b.update(apply.Event{Worker: "a-4", Step: plan.StepAttach, Phase: apply.Began, Time: noon})
 	got := b.frame(noon, 40, 4, term.Paint{})
 	want := []term.Text{
 		"a-4  … configure ✓ 5s  attach ⠋",
@@ -130,10 +130,10 @@ func TestAFrameStaysInsideTheTerminal(t *testing.T) {
 	}
 }
 
-func TestColourDoesNotChangeWhatIsCut(t *testing.T) {
+func TestColourDoesNotChangeTheWidth(t *testing.T) {
 	var b board
 	for _, e := range story(noon) {
-		b.take(e)
+		b.update(e)
 	}
 	plain := b.frame(noon, 30, 40, term.Paint{})
 	coloured := b.frame(noon, 30, 40, term.Paint{On: true})
@@ -144,8 +144,8 @@ func TestColourDoesNotChangeWhatIsCut(t *testing.T) {
 	}
 }
 
-// screen is a terminal that understands what liveLines sends: lines, moving
-// up, clearing to the end.
+// screen is a terminal that understands the output of liveLines: lines, moving up,
+// clearing to the end.
 type screen struct {
 	lines []string
 	at    int
@@ -178,7 +178,7 @@ func TestLiveProgressIsRepaintedWhileTimePasses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &screen{}
 		a := newApp(Program{Streams: Streams{Out: Stream{Writer: s, Terminal: true}, Err: Stream{Writer: s}}})
-		a.chosen.Store("never")
+		a.colorMode.Store("never")
 		shown := a.startProgress([]string{"workers-3"})
 		shown.event(apply.Event{Worker: "workers-3", Step: plan.StepAgent, Phase: apply.Began, Time: time.Now()})
 		time.Sleep(18*time.Second + spinEvery/2) // of the bubble: no real time passes
@@ -209,7 +209,7 @@ func TestTheFirstInterruptEndsCleanlyAndSaysWhatStillRuns(t *testing.T) {
 		}}
 	}
 	c := (&typed{engine: f, signals: signals}).run(t, "apply", "--yes", "-f", lab).wants(t, fault.ExitInterrupted)
-	for _, want := range []string{"Interrupted.", "workers-3 clone, gpu-workers-2 clone", "The same command goes on"} {
+	for _, want := range []string{"Interrupted.", "workers-3 clone, gpu-workers-2 clone", "The same command continues"} {
 		if !strings.Contains(c.err, want) {
 			t.Errorf("standard error does not say %q:\n%s", want, c.err)
 		}
@@ -219,7 +219,7 @@ func TestTheFirstInterruptEndsCleanlyAndSaysWhatStillRuns(t *testing.T) {
 	}
 }
 
-func TestTheSecondInterruptLeavesAtOnce(t *testing.T) {
+func TestTheSecondInterruptExitsAtOnce(t *testing.T) {
 	signals := make(chan os.Signal, 2)
 	left := make(chan int, 1)
 	var errOut bytes.Buffer
@@ -241,7 +241,7 @@ func TestTheSecondInterruptLeavesAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnInterruptWhileLookingIsNoFailureOfTheHypervisor(t *testing.T) {
+func TestAnInterruptOfAReadIsNotAnErrorOfTheHypervisor(t *testing.T) {
 	signals := make(chan os.Signal, 2)
 	f := &fakeEngine{world: homelab()}
 	c := &typed{signals: signals, engine: f}
@@ -261,7 +261,7 @@ func TestAnInterruptWhileLookingIsNoFailureOfTheHypervisor(t *testing.T) {
 	}
 }
 
-// deaf is an input on which nobody ever types.
+// deaf is an input that never returns anything.
 type deaf struct{ done <-chan struct{} }
 
 func (d deaf) Read([]byte) (int, error) {
@@ -269,7 +269,7 @@ func (d deaf) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-func TestAnInterruptIsAnAnswerToTheQuestion(t *testing.T) {
+func TestAnInterruptAnswersTheQuestionWithNo(t *testing.T) {
 	signals := make(chan os.Signal, 2)
 	c := &typed{engine: &fakeEngine{plan: planOf(created)}, signals: signals, terminal: true, reader: deaf{t.Context().Done()}}
 	c.seen = func(string) bool {

@@ -34,8 +34,8 @@ that VM no longer exists, nothing is destroyed.`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	cmd.Flags().StringArrayVar(&vms, "vm", nil, "`UUID` of the VM to destroy; once for each name, in the same order")
-	s := mannerOf(plan.ReplaceWorkers)
-	return a.careCommand(cmd, s, func(names []string) (plan.Request, error) {
+	s := modeOf(plan.ReplaceWorkers)
+	return a.namedCommand(cmd, s, func(names []string) (plan.Request, error) {
 		for i := range vms {
 			vms[i] = strings.ToLower(vms[i])
 			if !uuidForm.MatchString(vms[i]) {
@@ -47,7 +47,7 @@ that VM no longer exists, nothing is destroyed.`,
 			return plan.Request{}, usage("--vm is given once for each name, in the same order: there are %d names and %d --vm", len(unique), len(vms))
 		}
 		if len(vms) == 0 {
-			a.renamed = names
+			a.replacedByName = names
 		}
 		return plan.Request{Verb: plan.ReplaceWorkers, Workers: names, UUIDs: vms, KeepRecent: s.yes}, nil
 	})

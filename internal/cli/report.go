@@ -12,17 +12,16 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// verdict ends a command whose output said everything already: nothing more is
-// printed, and the exit code is the verdict.
-type verdict int
+// silentExit ends a command with an exit code and prints nothing: the output has
+// already said everything.
+type silentExit int
 
-func (v verdict) Error() string { return fmt.Sprintf("exit code %d", int(v)) }
+func (v silentExit) Error() string { return fmt.Sprintf("exit code %d", int(v)) }
 
-// report prints an error for the operator, if there is something to say, and
-// returns the exit code.
+// report prints an error, unless it was already printed, and returns the exit code.
 func (a *app) report(ctx context.Context, err error) int {
-	var said verdict
-	var ended ended
+	var said silentExit
+	var ended partialError
 	switch {
 	case err == nil:
 		return fault.ExitOK
@@ -35,14 +34,14 @@ func (a *app) report(ctx context.Context, err error) int {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = interruption(err)
 		if a.forPeople() && fault.FixOf(err) == "" {
-			return fault.ExitInterrupted // the interrupt was answered when it came
+			return fault.ExitInterrupted // the message was printed at the interrupt
 		}
 	}
 	a.write(err)
 	return exitCode(err)
 }
 
-// write prints an error as -o says.
+// write prints an error in the format of -o.
 func (a *app) write(err error) {
 	if a.forPeople() {
 		a.writeError(err)
@@ -51,49 +50,49 @@ func (a *app) write(err error) {
 	}
 }
 
-// ended is an error with the exit code of a command that did the rest of its work.
-type ended struct {
+// partialError is the error of a command that did the rest of its work, with its exit code.
+type partialError struct {
 	error
 	code int
 }
 
-// Unwrap gives the error itself.
-func (e ended) Unwrap() error { return e.error }
+// Unwrap returns the error without the exit code.
+func (e partialError) Unwrap() error { return e.error }
 
-// besidesAll is what a command ends with that did all but this: err is how the rest
-// ended.
-func besidesAll(undone, err error) error {
-	var said verdict
+// addUndone adds an error about work that was not done to err, the result of the rest.
+// The rest decides the exit code.
+func addUndone(undone, err error) error {
+	var said silentExit
 	switch {
 	case err == nil:
-		return ended{undone, fault.ExitFailed}
+		return partialError{undone, fault.ExitFailed}
 	case errors.As(err, &said):
-		return ended{undone, int(said)}
+		return partialError{undone, int(said)}
 	}
-	return ended{errors.Join(undone, err), exitCode(err)}
+	return partialError{errors.Join(undone, err), exitCode(err)}
 }
 
-// end reports how a command ended when all is written: one whose result nobody got
-// did not end well.
+// end flushes the output, reports the error and returns the exit code. A command whose
+// output could not be written has failed.
 func (a *app) end(ctx context.Context, err error) int {
 	a.Out.guard.Flush()
 	if lost := a.Out.guard.Err(); lost != nil {
 		undone := &fault.Error{
 			Kind: fault.Failed, Why: "the output could not be written", Cause: lost,
-			Fix: "make room where it goes, then run the same command again",
+			Fix: "free space where it is written, then run the same command again",
 		}
 		if errors.Is(err, lost) {
 			err = nil
 		}
-		err = besidesAll(undone, err)
+		err = addUndone(undone, err)
 	}
 	code := a.report(ctx, err)
 	a.Err.guard.Flush()
 	return code
 }
 
-// interruption is an error as the operator's doing: whatever broke off did so
-// because it was told to.
+// interruption makes any error one of kind Interrupted: the work stopped because the
+// operator interrupted it.
 func interruption(err error) error {
 	if fault.Is(err, fault.Interrupted) {
 		return err
@@ -101,8 +100,8 @@ func interruption(err error) error {
 	return &fault.Error{Kind: fault.Interrupted, Why: "interrupted", Cause: err}
 }
 
-// exitCode is that of the error; of several joined ones the code that all
-// share, else the general one.
+// exitCode returns the exit code of an error. Of several joined errors it returns the
+// code that all share, or else the general one.
 func exitCode(err error) int {
 	parts := split(err)
 	code := fault.ExitCode(parts[0])
@@ -114,7 +113,7 @@ func exitCode(err error) int {
 	return code
 }
 
-// split takes joined errors apart, such as those of several hypervisors.
+// split returns the parts of joined errors, such as those of several hypervisors.
 func split(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) > 0 {
 		var parts []error
@@ -126,9 +125,9 @@ func split(err error) []error {
 	return []error{err}
 }
 
-// writeError is the one place that prints errors for people. Problems of
-// documents are printed as they are, one a line, so that editors can jump to
-// them; all else is place, what, why, and what to do next.
+// writeError is the only place that prints errors for people. Problems of documents
+// are printed one per line, so that editors can jump to them. Other errors are printed
+// with place, reason and what to do next.
 func (a *app) writeError(err error) {
 	w, p := a.Err, a.paint(a.Err)
 	var problems document.Problems
@@ -137,7 +136,7 @@ func (a *app) writeError(err error) {
 			term.Fprintln(w, term.Line(problem.String()))
 		}
 		all := problems.Error()
-		term.Fprintln(w, term.Line(all[strings.LastIndex(all, "\n")+1:])) // their number
+		term.Fprintln(w, term.Line(all[strings.LastIndex(all, "\n")+1:])) // the number of problems
 		return
 	}
 	for _, part := range split(err) {
@@ -151,22 +150,22 @@ func (a *app) writeError(err error) {
 // errorReport is an error for machines.
 type errorReport struct {
 	Error errorView `json:"error"`
-	// Warnings are those that no result has.
+	// Warnings are those that were not printed with a result.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
 type errorView struct {
 	fault.View
-	// Problems are those of the documents, when it is they that are wrong.
+	// Problems are the problems of the documents.
 	Problems document.Problems `json:"problems,omitempty"`
 	// Others are further errors, such as those of other hypervisors.
 	Others []errorView `json:"others,omitempty"`
 }
 
-// anyFix and otherFix are the way out for programs where an error has none.
+// anyFix and otherFix are the fixes for programs when an error has none.
 var anyFix = map[fault.Kind]string{
 	fault.Invalid:     "correct what the message names, then run the same command again",
-	fault.Interrupted: "run the same command again: it goes on where this one stopped",
+	fault.Interrupted: "run the same command again: it continues where this one stopped",
 }
 
 const otherFix = "run the same command again with -v=2, which logs each call, and look at the last lines"

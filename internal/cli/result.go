@@ -15,13 +15,13 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// spentView is what became of plans, for machines.
-type spentView struct {
+// resultsView are the results of plans, for machines.
+type resultsView struct {
 	Plans   []*plan.Plan `json:"plans"`
 	Summary plan.Summary `json:"summary"`
 	Results []resultView `json:"results"`
-	// Unseen are hypervisors that could not be looked at, and Unknown the names that
-	// may be of a worker there.
+	// Unseen are the hypervisors that could not be observed. Unknown are names of the
+	// command that a worker there may have.
 	Unseen  []engine.Unseen `json:"unseen,omitempty"`
 	Unknown []string        `json:"unknown,omitempty"`
 }
@@ -32,7 +32,7 @@ type resultView struct {
 	Workers    []outcomeView `json:"workers"`
 }
 
-// outcomeView is what became of one worker, for machines.
+// outcomeView is the result of one worker, for machines.
 type outcomeView struct {
 	Worker     string        `json:"worker"`
 	Action     plan.Action   `json:"action"`
@@ -43,8 +43,8 @@ type outcomeView struct {
 	VM         string        `json:"vm,omitempty"`
 	Addresses  []string      `json:"addresses,omitempty"`
 	Warnings   []string      `json:"warnings,omitempty"`
-	GapSeconds float64       `json:"gapSeconds,omitempty"` // a replaced GPU worker was away
-	Step       plan.StepKind `json:"step,omitempty"`       // that failed
+	GapSeconds float64       `json:"gapSeconds,omitempty"` // how long a replaced GPU worker did not run
+	Step       plan.StepKind `json:"step,omitempty"`       // the step that failed
 	Error      *errorView    `json:"error,omitempty"`
 }
 
@@ -61,8 +61,8 @@ func (a *app) viewOutcome(o apply.Outcome, plans engine.Plans, hypervisor string
 	return view
 }
 
-func (a *app) viewSpent(plans engine.Plans, applied engine.Applied) spentView {
-	view := spentView{Plans: plans.Plans, Summary: sum(plans), Results: []resultView{}, Unseen: plans.Unseen, Unknown: plans.Unknown}
+func (a *app) viewResults(plans engine.Plans, applied engine.Applied) resultsView {
+	view := resultsView{Plans: plans.Plans, Summary: sum(plans), Results: []resultView{}, Unseen: plans.Unseen, Unknown: plans.Unknown}
 	for _, result := range applied.Results {
 		r := resultView{Hypervisor: result.Hypervisor, Seconds: result.Took.Seconds(), Workers: []outcomeView{}}
 		for _, o := range result.Outcomes {
@@ -73,8 +73,8 @@ func (a *app) viewSpent(plans engine.Plans, applied engine.Applied) spentView {
 	return view
 }
 
-// printApplied prints the table of results, the failures with their way out,
-// and what to do next.
+// printApplied prints the table of results, the failures with their fixes, and what to
+// do next.
 func (a *app) printApplied(plans engine.Plans, applied engine.Applied) {
 	p := a.paint(a.Out)
 	g := term.NewTable("worker", "host", "card", "VM", "addresses", "outcome")
@@ -92,12 +92,12 @@ func (a *app) printApplied(plans engine.Plans, applied engine.Applied) {
 	a.printTroubles(applied, p)
 	next := a.withFiles("gpuworker status")
 	if interrupted(applied) {
-		next = a.again(plans)
+		next = a.repeatCommand(plans)
 	}
 	a.say("\n%s  %s\n", p.Bold("Next:"), next)
 }
 
-// printTroubles prints the warnings and failures behind the words of the table.
+// printTroubles prints the warnings and errors of the workers.
 func (a *app) printTroubles(applied engine.Applied, p term.Paint) {
 	for _, result := range applied.Results {
 		for _, o := range result.Outcomes {
@@ -122,8 +122,8 @@ func troubleMark(o apply.Outcome, p term.Paint) term.Text {
 	return p.Red("✗")
 }
 
-// troubleText is what stopped a worker: the error, with the step when it does
-// not name it. A fault around another that knows the place better adds nothing.
+// troubleText returns a worker's error, with the step unless the error names it. When a
+// fault wraps another fault, the inner one is enough: it knows the place better.
 func troubleText(o apply.Outcome) string {
 	err := o.Err
 	var outer, inner *fault.Error
@@ -137,8 +137,7 @@ func troubleText(o apply.Outcome) string {
 	return text
 }
 
-// startingWith puts the worker's name before a text that does not begin with
-// it already.
+// startingWith puts the worker's name before a text, unless the text begins with it.
 func startingWith(worker, text string) string {
 	if strings.HasPrefix(text, worker) {
 		return text
@@ -146,7 +145,7 @@ func startingWith(worker, text string) string {
 	return worker + ": " + text
 }
 
-// outcomeWord says in a word or two what became of a worker.
+// outcomeWord is the result of a worker in one or two words.
 func outcomeWord(o apply.Outcome) string {
 	switch {
 	case fault.Is(o.Err, fault.Interrupted):
@@ -182,12 +181,12 @@ func outcomePainted(o apply.Outcome, p term.Paint) term.Text {
 	return p.Green("✓ " + word)
 }
 
-// cardText is a card in a table beside the name of its host: "Tesla T4 0000:03:00.0".
+// cardText is a card in a table that has a column for the host: "Tesla T4 0000:03:00.0".
 func cardText(card pci.CardRef, model string) string {
 	return strings.TrimSpace(model + " " + card.BDF().String())
 }
 
-// cardOf is the card of a worker in the plan, and its model.
+// cardOf returns the card of a worker in the plan, and its model.
 func cardOf(plans engine.Plans, hypervisor, worker string) (card pci.CardRef, model string) {
 	for _, p := range plans.Plans {
 		if p.Hypervisor != hypervisor {
@@ -214,13 +213,13 @@ func interrupted(applied engine.Applied) bool {
 	return false
 }
 
-// maxCommand is the longest command line, in bytes, that is shown: one that is cut
-// off would be another command.
+// maxCommand is the longest command line, in bytes, that is printed: a shortened one
+// would be another command.
 const maxCommand = 2 << 10
 
-// again is this very command line. A replace names the VMs that it began with, so
-// that it stays right however long nobody runs it.
-func (a *app) again(plans engine.Plans) term.Text {
+// repeatCommand returns the command that continues this one: the same command line. A replace
+// also names the VMs that it destroys, so that it can safely be run much later.
+func (a *app) repeatCommand(plans engine.Plans) term.Text {
 	line := "gpuworker"
 	for _, arg := range a.args {
 		word, ok := shell.Argument(arg)
@@ -229,7 +228,7 @@ func (a *app) again(plans engine.Plans) term.Text {
 		}
 		line += " " + word
 	}
-	for _, vm := range oldVMs(plans, a.renamed) {
+	for _, vm := range oldVMs(plans, a.replacedByName) {
 		line += " --vm " + vm
 	}
 	if len(line) > maxCommand {
@@ -238,8 +237,8 @@ func (a *app) again(plans engine.Plans) term.Text {
 	return term.Line(line)
 }
 
-// oldVMs are the UUIDs of the VMs that a replace of the named workers destroys, or
-// destroyed, one for each; nil when that of one is not known.
+// oldVMs returns the UUIDs of the VMs that a replace of the named workers destroys or
+// destroyed, one for each name; nil when one of them is unknown.
 func oldVMs(plans engine.Plans, names []string) []string {
 	var vms []string
 	for i, name := range names {

@@ -28,8 +28,8 @@ const (
 	groupLearn  = "learn"
 )
 
-// The help lists verbs in the order in which one comes to need them. Cobra
-// takes this wish only by a variable of its package.
+// The help lists verbs in the order in which a new user needs them. Cobra has only a
+// package variable for this.
 func init() { cobra.EnableCommandSorting = false }
 
 // root is the command tree.
@@ -102,7 +102,7 @@ func (a *app) addVerbs(root *cobra.Command) {
 	root.AddCommand(docs)
 }
 
-// helpfulArgs gives the errors of an argument check a kind and the way out.
+// helpfulArgs adds a kind and a fix to the errors of an argument check.
 func helpfulArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	if check == nil {
 		check = cobra.NoArgs

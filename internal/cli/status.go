@@ -46,16 +46,16 @@ func (a *app) status(ctx context.Context, names []string) error {
 		}
 		return may
 	})
-	absent := notThere(missing)
-	if len(rows) > 0 || len(names) == 0 || !a.forPeople() && absent == nil {
+	notFound := notFoundError(missing)
+	if len(rows) > 0 || len(names) == 0 || !a.forPeople() && notFound == nil {
 		if err := a.showStatus(rows, unseen, names); err != nil {
 			return err
 		}
-		if absent != nil {
-			absent = besidesAll(absent, nil)
+		if notFound != nil {
+			notFound = addUndone(notFound, nil)
 		}
 	}
-	return despite(absent, unseen, unknown)
+	return addUnseen(notFound, unseen, unknown)
 }
 
 func (a *app) showStatus(rows []status.Row, unseen []engine.Unseen, names []string) error {
@@ -65,10 +65,10 @@ func (a *app) showStatus(rows []status.Row, unseen []engine.Unseen, names []stri
 	switch {
 	case len(rows) > 0:
 	case len(unseen) > 0:
-		term.Fprintln(a.Out, "No worker was seen.")
+		term.Fprintln(a.Out, "No workers on the hypervisors that answered.")
 		return nil
 	default:
-		term.Fprintln(a.Out, "No worker is declared, and none is there.")
+		term.Fprintln(a.Out, "No worker is declared, and none exists.")
 		return nil
 	}
 	p := a.paint(a.Out)
@@ -80,8 +80,8 @@ func (a *app) showStatus(rows []status.Row, unseen []engine.Unseen, names []stri
 	return nil
 }
 
-// named are the rows of the named workers, and the names that are of no worker;
-// all rows without names.
+// named returns the rows of the named workers, and the names that no worker has.
+// Without names it returns all rows.
 func named(rows []status.Row, names []string) (some []status.Row, missing []string) {
 	chosen := []status.Row{} // for machines a list, never null
 	asked, there := map[string]bool{}, map[string]bool{}
@@ -102,14 +102,14 @@ func named(rows []status.Row, names []string) (some []status.Row, missing []stri
 	return chosen, missing
 }
 
-// notThere is the error for names that are of no worker; nil without any.
-func notThere(names []string) error {
+// notFoundError returns the error for names that no worker has; nil when there are none.
+func notFoundError(names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
 	return &fault.Error{
 		Kind: fault.NotFound, Doing: "find " + quoteAll(names),
-		Why: "not declared, and nothing of that name is there", Fix: "gpuworker status lists the workers",
+		Why: "not declared, and no VM or claim has that name", Fix: "gpuworker status lists the workers",
 	}
 }
 
@@ -136,7 +136,7 @@ func statePainted(r status.Row, p term.Paint) term.Text {
 	return p.Yellow(word)
 }
 
-// marks of the conditions' statuses.
+// conditionMark returns the symbol of a condition's status.
 func conditionMark(s status.Status, p term.Paint) term.Text {
 	switch s {
 	case status.True:
@@ -161,7 +161,7 @@ func (a *app) printConditions(rows []status.Row, p term.Paint) {
 	}
 }
 
-// printNext says each piece of advice once, with the workers that it is for.
+// printNext prints each suggestion once, with the workers that it is for.
 func (a *app) printNext(rows []status.Row, p term.Paint) {
 	var order []string
 	workers := map[string][]string{}

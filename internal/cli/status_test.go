@@ -51,13 +51,13 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-func TestStatusOfNobody(t *testing.T) {
+func TestStatusWithoutWorkers(t *testing.T) {
 	c := (&typed{engine: &fakeEngine{rows: rows()}}).run(t, "status", "workers-9", "-f", lab).wants(t, fault.ExitInvalid)
 	if c.out != "" {
 		t.Errorf("out: %q", c.out)
 	}
 	c = (&typed{engine: &fakeEngine{}}).run(t, "status", "-f", lab).wants(t, fault.ExitOK)
-	if c.out != "No worker is declared, and none is there.\n" {
+	if c.out != "No worker is declared, and none exists.\n" {
 		t.Errorf("out: %q", c.out)
 	}
 	c = (&typed{engine: &fakeEngine{}}).run(t, "status", "-f", lab, "-o", "json").wants(t, fault.ExitOK)

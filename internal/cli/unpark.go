@@ -14,7 +14,7 @@ func (a *app) unparkCommand() *cobra.Command {
 		Example: `  gpuworker unpark gpu-workers-1 -f lab.yaml`,
 		Args:    cobra.MinimumNArgs(1),
 	}
-	return a.careCommand(cmd, mannerOf(plan.UnparkWorkers), func(names []string) (plan.Request, error) {
+	return a.namedCommand(cmd, modeOf(plan.UnparkWorkers), func(names []string) (plan.Request, error) {
 		return plan.Request{Verb: plan.UnparkWorkers, Workers: names}, nil
 	})
 }

@@ -1,13 +1,13 @@
-// Package closest finds the word that somebody meant who mistyped it.
+// Package closest finds the word that was meant by a mistyped one.
 package closest
 
 import "strings"
 
-// longestWord is the longest text that is taken for a mistyped word.
+// longestWord is the length, in bytes, beyond which a text is not a mistyped word.
 const longestWord = 40
 
-// To returns the candidate that word was most likely meant to be, "" when none is
-// near: the same but for case, hyphens and underscores, or a few letters away.
+// To returns the candidate that word most likely means: it differs in case, hyphens and
+// underscores, or in a few letters. "" when no candidate is close.
 func To(word string, candidates []string) string {
 	if len(word) > longestWord {
 		return ""
@@ -27,12 +27,12 @@ func Bare(name string) string {
 	return strings.ToLower(strings.NewReplacer("-", "", "_", "", " ", "").Replace(name))
 }
 
-// Distance counts the letters that must be added, removed, changed or swapped with
-// their neighbour to make b from a.
+// Distance counts the letters that must be added, removed, changed or swapped with the
+// next one to turn a into b (optimal string alignment).
 func Distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	width := len(y) + 1
-	rows := make([]int, 3*width) // the last three of the table
+	rows := make([]int, 3*width) // the last three rows of the table
 	before, above, row := rows[:width], rows[width:2*width], rows[2*width:]
 	for j := range row {
 		row[j] = j

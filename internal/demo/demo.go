@@ -18,24 +18,24 @@ import (
 )
 
 const (
-	// file is what the story's commands name.
+	// file is the document of the demo's commands.
 	file = "homelab.yaml"
-	// token is the login of the world that has exactly what the role allows.
+	// token is a login with exactly the privileges of the role.
 	token = "gpuworker@pve!engine"
-	// timeScale is how much faster than a real cluster the simulated one is.
+	// timeScale is how much faster the simulated cluster is than a real one.
 	timeScale = 5
-	// columns is the width of the story where nobody says how wide the screen is.
+	// columns is the width of the demo when the width of the terminal is not known.
 	columns = 100
 )
 
-// Run tells the story.
+// Run runs the demo.
 func Run(ctx context.Context, request cli.DemoRequest) error {
 	s, err := newStage(request)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	if err := s.tell(ctx); err != nil {
+	if err := s.runAll(ctx); err != nil {
 		return err
 	}
 	if request.Keep {
@@ -44,8 +44,8 @@ func Run(ctx context.Context, request cli.DemoRequest) error {
 	return nil
 }
 
-// stage is where the story plays: a simulated cluster and a working directory
-// with the document.
+// stage is the environment of the demo: a simulated cluster and a working directory with
+// the document.
 type stage struct {
 	cli.DemoRequest
 	server  *server
@@ -59,7 +59,7 @@ func newStage(request cli.DemoRequest) (*stage, error) {
 	s := &stage{DemoRequest: request, started: time.Now()}
 	world, err := pvesim.LoadWorld(worlds.Homelab)
 	if err != nil {
-		return nil, fmt.Errorf("read the demo's world: %w", err)
+		return nil, fmt.Errorf("read the demo's world file: %w", err)
 	}
 	if s.secret, err = secretOf(world, token); err != nil {
 		return nil, err
@@ -80,18 +80,18 @@ func newStage(request cli.DemoRequest) (*stage, error) {
 	return s, nil
 }
 
-// secretOf is the whole token as a client sends it.
+// secretOf returns the complete token as a client sends it.
 func secretOf(world pvesim.World, id string) (string, error) {
 	for _, t := range world.Tokens {
 		if t.ID == id {
 			return t.ID + "=" + t.Secret, nil
 		}
 	}
-	return "", fmt.Errorf("the demo's world has no token %s", id)
+	return "", fmt.Errorf("the demo's world file has no token %s", id)
 }
 
-// enterFolder makes a working directory with the document in it, so that the
-// commands of the story are those that one would type.
+// enterFolder makes a working directory with the document and enters it, so that the
+// commands look as a person would type them.
 func (s *stage) enterFolder() (err error) {
 	document, err := pointAt(examples.Homelab, s.server.endpoint, s.server.fingerprint)
 	if err != nil {
@@ -109,7 +109,7 @@ func (s *stage) enterFolder() (err error) {
 	return os.Chdir(s.folder)
 }
 
-// pointAt puts the simulator's address and certificate into the example.
+// pointAt writes the simulator's address and fingerprint into the example.
 func pointAt(document []byte, endpoint, fingerprint string) ([]byte, error) {
 	const placeholder = "    endpoint: https://127.0.0.1:8006\n"
 	text := string(document)
@@ -120,7 +120,7 @@ func pointAt(document []byte, endpoint, fingerprint string) ([]byte, error) {
 	return []byte(strings.Replace(text, placeholder, real, 1)), nil
 }
 
-// prepareProgram gives the commands the token, and a width.
+// prepareProgram sets the token and the width for the commands.
 func (s *stage) prepareProgram() {
 	outside := s.Program.LookupEnv
 	s.Program.LookupEnv = func(name string) (string, bool) {
@@ -132,7 +132,7 @@ func (s *stage) prepareProgram() {
 		}
 		return outside(name)
 	}
-	s.Program.Interrupts = nil // the surrounding command listens
+	s.Program.Interrupts = nil // the demo command itself handles interrupts
 	shown := map[string]bool{}
 	s.Program.Seen = func(plan string) bool {
 		before := shown[plan]
@@ -159,10 +159,10 @@ func (s *stage) close() {
 	_ = os.RemoveAll(s.folder)
 }
 
-// keep leaves the simulator to play with.
+// keep leaves the simulator running until the context ends.
 func (s *stage) keep(ctx context.Context) {
-	s.printf("%s\n\n", s.heading("Over to you"))
-	s.printf("The simulator goes on until Ctrl-C. In another terminal:\n\n")
+	s.printf("%s\n\n", s.heading("Now try it yourself"))
+	s.printf("The simulator runs until Ctrl-C. In another terminal:\n\n")
 	s.printf("  export PVE_TOKEN='%s'\n", s.secret)
 	s.printf("  %s\n", shell.Command("export GPUWORKER_FILE=%s", filepath.Join(s.folder, file)))
 	s.printf("  gpuworker status\n")
@@ -171,7 +171,7 @@ func (s *stage) keep(ctx context.Context) {
 
 func (s *stage) printf(format string, args ...any) { fmt.Fprintf(s.Program.Out, format, args...) }
 
-// run runs one command of the story. Codes are those that it may end with.
+// run runs one command of the demo. codes are its allowed exit codes.
 func (s *stage) run(ctx context.Context, line string, codes ...int) error {
 	code := s.Program.Run(ctx, strings.Fields(line))
 	if ctx.Err() != nil {

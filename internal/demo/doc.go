@@ -1,4 +1,4 @@
-// Package demo tells the product's story against a simulated cluster inside
-// this process: the commands are the real ones, run by the real program over a
-// real TLS connection to the loopback interface.
+// Package demo runs the usual commands against a simulated cluster inside this process.
+// The commands are those of the real program; they use a TLS connection to the loopback
+// interface.
 package demo

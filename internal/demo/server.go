@@ -44,8 +44,8 @@ func serve(sim *pvesim.Sim) (*server, error) {
 		fingerprint: hex.EncodeToString(sum[:]),
 		http: &http.Server{
 			Handler: sim, ReadHeaderTimeout: 10 * time.Second,
-			ErrorLog: log.New(io.Discard, "", 0), // a client that leaves is no news
-			// The real server speaks HTTP/1.1 only.
+			ErrorLog: log.New(io.Discard, "", 0), // closed connections are normal
+			// The real server only supports HTTP/1.1.
 			TLSConfig:    &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"http/1.1"}},
 			TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 		},
@@ -54,13 +54,13 @@ func serve(sim *pvesim.Sim) (*server, error) {
 	return s, nil
 }
 
-// close ends the simulator's tasks first, so that the server can end too.
+// close ends the simulator's tasks first, so that the server can end.
 func (s *server) close() {
 	s.sim.Close()
 	_ = s.http.Close()
 }
 
-// selfSigned makes a certificate for this run: what a fresh Proxmox VE has, too.
+// selfSigned makes a certificate for this run. A new Proxmox VE has a self-signed one too.
 func selfSigned() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

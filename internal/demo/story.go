@@ -10,31 +10,31 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-// act is one command of the story and why one would type it.
+// act is one command of the demo and its purpose.
 type act struct {
 	title, why string
 	line       string
 	codes      []int
-	// after says something about what just happened.
+	// after checks the result of the command and prints about it.
 	after func(s *stage, before int) error
 }
 
 var acts = []act{
 	{
 		title: "Which GPUs are there, and can they be used?",
-		why:   "One look at every host: where each card is, what shares its IOMMU group, who has it.",
+		why:   "All hosts at a glance: where each card is, what shares its IOMMU group, which VM has it.",
 		line:  "gpus -f " + file,
 		codes: []int{fault.ExitOK},
 	},
 	{
 		title: "Is everything ready?",
-		why:   "Check looks from the API up to the VMs, changes nothing, and has a way out for each failure.",
+		why:   "Check goes from the API up to the VMs, changes nothing, and says how to fix each failure.",
 		line:  "check -f " + file,
 		codes: []int{fault.ExitOK, fault.ExitCheck},
 	},
 	{
 		title: "What would happen, and why?",
-		why:   "The plan says for every worker which host and card it gets, and for every refusal the reason.",
+		why:   "The plan shows the host and the card of every worker, and the reason of every refusal.",
 		line:  "plan -f " + file,
 		codes: []int{fault.ExitOK, fault.ExitCheck},
 	},
@@ -46,24 +46,24 @@ var acts = []act{
 	},
 	{
 		title: "How are they?",
-		why:   "What is there now, asked from the hypervisor and from the guests.",
+		why:   "The current state, as the hypervisor and the guests report it.",
 		line:  "status -f " + file,
 		codes: []int{fault.ExitOK, fault.ExitCheck},
 	},
 	{
-		title: "And once more",
-		why:   "The world is as declared, except for the card that cannot be used: there is nothing left to do.",
+		title: "Apply again",
+		why:   "Everything is as declared, except for the card that cannot be used: there is nothing left to do.",
 		line:  "apply -f " + file + " --yes",
 		codes: []int{fault.ExitOK, fault.ExitCheck},
 		after: (*stage).nothingWritten,
 	},
 }
 
-// tell plays all acts.
-func (s *stage) tell(ctx context.Context) error {
+// runAll runs all commands.
+func (s *stage) runAll(ctx context.Context) error {
 	s.printf("\n%s\n", s.bold("gpuworker demo"))
 	s.printf("A Proxmox VE cluster of three hosts and five GPUs, simulated inside this process and %d times\n", timeScale)
-	s.printf("faster than real ones. Nothing else is touched.\n\n")
+	s.printf("faster than a real one. Nothing outside this process is touched.\n\n")
 	for i, a := range acts {
 		s.printf("%s\n%s\n\n%s\n", s.heading(fmt.Sprintf("%d  %s", i+1, a.title)), a.why, s.command("gpuworker "+a.line))
 		before := s.writes()
@@ -93,12 +93,12 @@ func (s *stage) writes() int {
 	return n
 }
 
-// nothingWritten proves that an apply of what is there already writes nothing.
+// nothingWritten checks that an apply without differences writes nothing.
 func (s *stage) nothingWritten(before int) error {
 	if n := s.writes() - before; n > 0 {
-		return fmt.Errorf("the second apply sent %d changes, and nothing had to be changed", n)
+		return fmt.Errorf("the second apply sent %d changes, but nothing had to be changed", n)
 	}
-	s.printf("\nThe cluster counted: not one request that writes.\n")
+	s.printf("\nThe simulated cluster received no write request.\n")
 	return nil
 }
 
@@ -106,17 +106,17 @@ func (s *stage) tryNext() {
 	s.printf("%s\n", s.heading("What to try next"))
 	for _, tip := range [][2]string{
 		{"gpuworker explain CARD-GROUP-SHARED", "why one card was refused"},
-		{"gpuworker demo --keep", "the same, and the cluster stays for you to play with"},
+		{"gpuworker demo --keep", "the same, but the cluster keeps running, so that you can try commands"},
 		{"gpuworker schema", "completion and checks for your editor"},
 		{"gpuworker role -f your.yaml", "a login with the least privileges, for your own cluster"},
-		{"gpuworker check -f your.yaml", "the first look at it; nothing is changed"},
+		{"gpuworker check -f your.yaml", "a first check of your cluster; nothing is changed"},
 	} {
 		s.printf("  %-38s %s\n", tip[0], s.dim(tip[1]))
 	}
 	s.printf("\n")
 }
 
-// heading is a title with a rule up to the width of the story.
+// heading is a title with a line up to the width of the demo.
 func (s *stage) heading(title string) string {
 	width, _ := s.Program.Out.Size()
 	rule := max(0, min(width, columns)-len([]rune(title))-4)

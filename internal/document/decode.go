@@ -1,6 +1,6 @@
-// Package document reads the documents of api/v1alpha1 from YAML and JSON, strictly,
-// and reports all problems at once, each with file, line and field. No message
-// repeats what is, or may be, a secret.
+// Package document reads the documents of api/v1alpha1 strictly from YAML and JSON. It
+// reports all problems at once, each with file, line and field. No message repeats text
+// that is or may be a secret.
 package document
 
 import (
@@ -21,17 +21,16 @@ import (
 // File is one YAML (or JSON) file of the operator, with any number of
 // documents.
 type File struct {
-	Name string // as the operator named it; relative names in the documents start from its folder
+	Name string // as the operator named it; file names in the documents are relative to its folder
 	Data []byte
 }
 
-// maxFileSize keeps a wrong file name (a disk image, a log) from being parsed
-// for minutes. Ten thousand pools fit.
+// maxFileSize prevents that a wrong file (a disk image, a log) is parsed for minutes.
+// Ten thousand pools are smaller.
 const maxFileSize = 8 << 20
 
-// Load reads documents, fills in what was left out, validates them, and makes the
-// names of files in them absolute: what a command does with the files that it was
-// given. The error is of type Problems and holds the problems of all of this.
+// Load reads documents, sets defaults, validates them, and makes the file names in them
+// absolute. The error is of type Problems and contains the problems of all these steps.
 func Load(files ...File) (d *v1alpha1.Documents, warnings Problems, err error) {
 	s, problems := decode(files)
 	v1alpha1.SetDefaults(&s.documents)
@@ -45,8 +44,8 @@ func Load(files ...File) (d *v1alpha1.Documents, warnings Problems, err error) {
 	return &s.documents, warnings, nil
 }
 
-// controllerOnly are the problems of documents that point to Kubernetes Secrets: who
-// reads files has no Kubernetes API to ask.
+// controllerOnly returns problems for references to Kubernetes Secrets: the command
+// line has no Kubernetes API to read them from.
 func controllerOnly(d *v1alpha1.Documents) []v1alpha1.Problem {
 	var problems []v1alpha1.Problem
 	for _, field := range d.SecretRefs() {
@@ -59,7 +58,7 @@ func controllerOnly(d *v1alpha1.Documents) []v1alpha1.Problem {
 
 // Decode reads all documents of the files strictly: an unknown field, a field
 // written twice, a wrong type or an unknown kind is a problem, never ignored.
-// The error is of type Problems and holds all of them.
+// The error is of type Problems and contains all of them.
 func Decode(files ...File) (*v1alpha1.Documents, error) {
 	s, problems := decode(files)
 	if err := problems.orNil(); err != nil {
@@ -68,8 +67,8 @@ func Decode(files ...File) (*v1alpha1.Documents, error) {
 	return &s.documents, nil
 }
 
-// decode returns what could be read beside the problems, so that Load can
-// validate it too.
+// decode returns the documents that could be read together with the problems, so that
+// Load can validate them too.
 func decode(files []File) (*set, Problems) {
 	s := &set{origins: make(map[documentKey]*origin)}
 	var problems Problems
@@ -87,12 +86,12 @@ func decode(files []File) (*set, Problems) {
 	return s, problems
 }
 
-// readFile adds the documents of one file. Documents are parsed one by one: a
-// slip in the syntax of one does not hide the problems of the others.
+// readFile adds the documents of one file. Documents are parsed one by one: a syntax
+// error in one does not hide the problems of the others.
 func (r *reader) readFile(data []byte) {
 	if len(data) > maxFileSize {
 		r.set.incomplete = true
-		r.problemf(0, "", "the file has %d MiB, and %d MiB is the limit; is it the right file?", len(data)>>20, maxFileSize>>20)
+		r.problemf(0, "", "the file has %d bytes, more than the limit of %d MiB; is it the right file?", len(data), maxFileSize>>20)
 		return
 	}
 	if line, message := unreadable(data); message != "" {
@@ -120,7 +119,7 @@ func (r *reader) readFile(data []byte) {
 	}
 }
 
-// readDocument adds one document, or all of a List. Empty ones are skipped.
+// readDocument adds one document, or all documents of a List. Empty ones are skipped.
 func (r *reader) readDocument(node *yaml.Node) {
 	r.object, r.suspects, r.budget = "", nil, maxAliased
 	switch {
@@ -132,8 +131,8 @@ func (r *reader) readDocument(node *yaml.Node) {
 	}
 }
 
-// kindList is Kubernetes' own kind for several objects in one, of apiVersion v1:
-// what kubectl get and gpuworker export write as JSON.
+// kindList is the Kubernetes kind for several objects in one, with apiVersion v1.
+// kubectl get and gpuworker export write it as JSON.
 const kindList = "List"
 
 // readItems adds the documents of a List.
@@ -141,7 +140,7 @@ func (r *reader) readItems(node *yaml.Node) {
 	r.object = kindList
 	for _, e := range r.entries(node, "", func(name string) string { return name }) {
 		switch {
-		case slices.Contains([]string{"apiVersion", "kind", "metadata", "warnings"}, e.name): // warnings: of gpuworker export
+		case slices.Contains([]string{"apiVersion", "kind", "metadata", "warnings"}, e.name): // gpuworker export writes warnings
 		case e.name != "items":
 			r.set.incomplete = true
 			r.wrong(e.key, phrase.Plain(e.name), "is not a field of a List; it has items")
@@ -160,7 +159,7 @@ func (r *reader) readItems(node *yaml.Node) {
 	}
 }
 
-// readObject adds one document that is there.
+// readObject adds one document that is not empty.
 func (r *reader) readObject(node *yaml.Node) {
 	r.object, r.lines, r.suspects, r.aliased = "", nil, nil, 0
 	line := r.lineAt(node.Line)
@@ -184,8 +183,8 @@ func (r *reader) readObject(node *yaml.Node) {
 	}
 }
 
-// newDocument appends an empty document of the kind, or says what is wrong
-// with kind and apiVersion.
+// newDocument appends an empty document of the kind, or reports what is wrong with kind
+// or apiVersion.
 func (r *reader) newDocument(node *yaml.Node, kind string) (into reflect.Value, key documentKey, ok bool) {
 	version := scalarAt(node, "apiVersion")
 	switch {
@@ -227,8 +226,8 @@ func grow[T any](list *[]T) (last reflect.Value, index int) {
 	return reflect.ValueOf(&(*list)[index]).Elem(), index
 }
 
-// scalarAt is the text at a path of plain keys, "" when it is not there. It is
-// for the few fields that must be known before the document is read.
+// scalarAt returns the text at a path of plain keys, "" when it is missing. It is for
+// the few fields that must be known before the document is read.
 func scalarAt(node *yaml.Node, path ...string) string {
 	for _, name := range path {
 		if node = valueOf(node, name); node == nil {
@@ -241,7 +240,7 @@ func scalarAt(node *yaml.Node, path ...string) string {
 	return node.Value
 }
 
-// target is the node that an alias stands for; any other is itself.
+// target returns the node that an alias refers to; any other node is returned as it is.
 func target(node *yaml.Node) *yaml.Node {
 	if node.Kind == yaml.AliasNode {
 		return node.Alias
@@ -273,7 +272,7 @@ func isNull(node *yaml.Node) bool {
 	return node.Kind == yaml.ScalarNode && node.ShortTag() == "!!null"
 }
 
-// noun says what a node is, without its value.
+// noun describes what a node is, without its value.
 func noun(node *yaml.Node) string {
 	switch node.Kind {
 	case yaml.MappingNode:

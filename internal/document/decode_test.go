@@ -47,7 +47,7 @@ func TestEveryExampleIsWithoutProblemsAndWarnings(t *testing.T) {
 	}
 }
 
-func TestTheHomelabIsWhatItSays(t *testing.T) {
+func TestTheHomelabExampleHasTheDocumentedValues(t *testing.T) {
 	d, _, err := Load(File{Name: "homelab.yaml", Data: read(t, "../../examples/homelab.yaml")})
 	if err != nil {
 		t.Fatal(err)
@@ -75,8 +75,8 @@ func TestTheHomelabIsWhatItSays(t *testing.T) {
 	}
 }
 
-// What every field looks like after Decode and SetDefaults, in one page.
-func TestTheDefaultsAreThese(t *testing.T) {
+// The golden shows every field after Decode and SetDefaults.
+func TestDefaults(t *testing.T) {
 	d, _, err := Load(File{Name: "minimal.yaml", Data: read(t, "../../examples/minimal.yaml")})
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func TestTheDefaultsAreThese(t *testing.T) {
 	}
 }
 
-func TestWhatAPersonWroteIsNotOverwritten(t *testing.T) {
+func TestDefaultsKeepWrittenValues(t *testing.T) {
 	d, err := Decode(File{Name: "full.yaml", Data: read(t, "../../api/v1alpha1/testdata/full.yaml")})
 	if err != nil {
 		t.Fatal(err)
@@ -291,12 +291,12 @@ b.yaml:5: KubeCluster/a: status: there is no such field; there are kind, apiVers
 	}
 }
 
-func TestFilesThatAreNoDocumentsAreRefusedClearly(t *testing.T) {
+func TestOtherFilesAreRefusedWithAReason(t *testing.T) {
 	for name, test := range map[string]struct{ data, want string }{
-		"far too large":       {strings.Repeat("# a log line\n", maxFileSize/12), "a.yaml: the file has 8 MiB, and 8 MiB is the limit; is it the right file?"},
+		"far too large":       {strings.Repeat("# a log line\n", maxFileSize/12), "a.yaml: the file has 9087650 bytes, more than the limit of 8 MiB; is it the right file?"},
 		"binary":              {"MZ\x90\x00", "a.yaml:1: the file is not UTF-8 text here; save it as UTF-8"},
 		"with a zero byte":    {"a: b\nc: \x00\n", "a.yaml:2: there is a control character (U+0000) here; is it the right file?"},
-		"a password with a *": {"a: b\npassword: *hunter2\n", "a.yaml:2: not YAML: text that begins with * must be in quotes (without them it refers to an anchor, and there is none of this name)"},
+		"a password with a *": {"a: b\npassword: *hunter2\n", "a.yaml:2: not YAML: text that begins with * must be in quotes (without them it refers to an anchor, and no anchor has this name)"},
 		"empty":               {"", "a.yaml: no documents; write a Hypervisor and a WorkerPool (see examples/minimal.yaml)"},
 		"an open quote":       {"a: \"b\n", "a.yaml:2: not YAML: found unexpected end of stream; a quote or bracket before it is not closed"},
 		"an open bracket":     {"a: [b\nc: d\n", "a.yaml:2: not YAML: did not find expected ',' or ']'; look at the indentation, brackets and quotes here and below"},
@@ -310,8 +310,7 @@ func TestFilesThatAreNoDocumentsAreRefusedClearly(t *testing.T) {
 	}
 }
 
-// Every type that a document can hold must be one that the reader knows: it
-// panics on others, which this finds before a person does.
+// The reader must know every type of a document: it panics on others.
 func TestTheReaderKnowsEveryTypeOfEveryDocument(t *testing.T) {
 	seen := make(map[reflect.Type]bool)
 	var visit func(typ reflect.Type, path string)

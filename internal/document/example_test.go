@@ -29,7 +29,7 @@ spec:
 	fmt.Println(err)
 	// Output:
 	// lab.yaml:6: KubeCluster/rke2-lab: spec.sever: there is no such field; did you mean "server"?
-	// lab.yaml:14: WorkerPool/gpu-workers: spec.hypervisor: there is no Hypervisor document "lab"; there is none in these files
+	// lab.yaml:14: WorkerPool/gpu-workers: spec.hypervisor: there is no Hypervisor document "lab"; these files have no document of this kind
 	// lab.yaml:16: WorkerPool/gpu-workers: spec.gpus[0].bdf: "03" is not a PCI address; write it as domain:bus:device.function, for example "0000:03:00.0" (gpuworker gpus lists them)
 	// 3 problems, nothing was changed.
 }

@@ -21,8 +21,8 @@ type field struct {
 	optional bool
 }
 
-// metadataFields are the fields of metadata that a person writes. The others
-// belong to the API server.
+// metadataFields are the fields of metadata that a person writes. The API server
+// writes the others.
 var metadataFields = []string{"name", "namespace", "labels", "annotations"}
 
 // fieldsOf lists the fields of a type by their names in YAML.
@@ -54,16 +54,17 @@ func typeFields(t reflect.Type) []field {
 	return fields
 }
 
-// plainName is what a field's name may look like in a message. Anything else
-// may be a slip of the clipboard, and is not repeated.
+// plainName matches names of fields that a message may repeat. Any other name may be
+// text that was pasted by mistake.
 var plainName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_./-]{0,62}$`)
 
-// secretFields are what people try to write below a secret's source.
+// secretFields are field names that people try to write in a secret's source. They are
+// not secrets, so a message may repeat them.
 var secretFields = []string{"value", "valueFrom", "secret", "secretRef", "secretKeyRef", "token", "password",
 	"username", "user", "name", "key", "path", "data", "text", "literal", "environment", "var", "env", "file", "Env", "File"}
 
-// fieldPath is the path of a field that is not to be, or that of what holds it
-// when its name may be a secret.
+// fieldPath returns the path of an unknown field for a message, or the path of its
+// parent when the name of the field may be a secret.
 func (r *reader) fieldPath(path, name string) string {
 	if !plainName.MatchString(name) || r.quiet > 0 && !slices.Contains(secretFields, name) {
 		return path
@@ -74,8 +75,8 @@ func (r *reader) fieldPath(path, name string) string {
 // entryNumber is the number of an entry of a list in a path.
 var entryNumber = regexp.MustCompile(`\[[0-9]+\]`)
 
-// unknownField says that there is no such field, and which one is meant: a
-// near miss here, or the same name elsewhere in the document.
+// unknownField reports an unknown field, and suggests a field with a similar name here,
+// or with the same name elsewhere in the document.
 func (r *reader) unknownField(t reflect.Type, fields []field, e keyValue, path string) {
 	var names []string
 	for _, f := range fields {
@@ -85,17 +86,17 @@ func (r *reader) unknownField(t reflect.Type, fields []field, e keyValue, path s
 	}
 	at, message := r.fieldPath(path, e.name), "there is no such field"
 	if at == path {
-		message = "a field here has a name that is not known"
+		message = "a field here has an unknown name"
 	}
 	now, old := v1alpha1.OldSpelling(entryNumber.ReplaceAllString(at, "[]"), "")
 	switch near := closest.To(e.name, names); {
 	case old && r.quiet == 0:
 		message += "; " + now
-		if path == "spec.template" { // where something must be written
+		if path == "spec.template" { // required: do not also report it as missing
 			r.suspects = append(r.suspects, path)
 		}
 	case t == secretType && e.name == "value":
-		message += "; a secret is never written in a document: write env or file. If this was a real one, make a new one"
+		message += "; a secret is never written in a document: write env or file. If this was a real secret, make a new one"
 	case r.quiet > 0:
 		message += "; there are " + phrase.And(names)
 	case near != "":

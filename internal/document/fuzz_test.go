@@ -13,9 +13,8 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 )
 
-// Whatever is in a file, reading it ends, with documents or with problems that
-// one can print; and what was read is the same after being written and read
-// again.
+// Reading any file ends, with documents or with problems that can be printed. Documents
+// are the same after being written and read again.
 func FuzzDecode(f *testing.F) {
 	for _, pattern := range []string{"../../examples/*.yaml", "../../api/v1alpha1/testdata/*.yaml", "../../api/v1alpha1/testdata/bad/*.yaml"} {
 		paths, err := filepath.Glob(pattern)

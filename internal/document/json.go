@@ -12,8 +12,8 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 )
 
-// List are documents as JSON: a list of objects. They hold no secrets, only where
-// those are.
+// List is documents as JSON: a list of objects. They contain no secrets, only the
+// places of secrets.
 type List struct{ *v1alpha1.Documents }
 
 // MarshalJSON writes the documents.
@@ -32,7 +32,7 @@ func (l List) MarshalJSON() ([]byte, error) {
 	return json.Marshal(list)
 }
 
-// logins are the documents that say where secrets are and where they are sent.
+// logins returns the documents that say where secrets are and where they are sent.
 func logins(d *v1alpha1.Documents) (list []json.RawMessage, err error) {
 	list = []json.RawMessage{}
 	for i := range d.Hypervisors {
@@ -46,14 +46,14 @@ func logins(d *v1alpha1.Documents) (list []json.RawMessage, err error) {
 	return list, err
 }
 
-// written is one document without the field that belongs to the API server.
+// written returns one document as JSON, without the field that only the API server sets.
 func written(document any) (json.RawMessage, error) {
 	text, err := json.Marshal(document)
 	return bytes.ReplaceAll(text, []byte(`"creationTimestamp":null,`), nil), err
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote, as strictly as Load reads files:
-// unknown fields and values that are not valid are errors.
+// UnmarshalJSON reads the output of MarshalJSON as strictly as Load reads files: unknown
+// fields and invalid values are errors.
 func (l *List) UnmarshalJSON(data []byte) error {
 	var list []json.RawMessage
 	if err := json.Unmarshal(data, &list); err != nil {
@@ -71,8 +71,8 @@ func (l *List) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// firstOf is the first problem of a list of documents. It has no file, and its lines
-// are of nobody's text.
+// firstOf returns the first problem. Its file and line are removed: they are those of
+// text that no person wrote.
 func firstOf(err error) string {
 	var problems Problems
 	if !errors.As(err, &problems) || len(problems) == 0 {
@@ -86,12 +86,12 @@ func firstOf(err error) string {
 	return fmt.Sprintf("%s (and %d more)", first, len(problems)-1)
 }
 
-// escape is one escape in a text of JSON: of a character beyond 16 bits in two
-// halves, or any other.
+// escape matches one escape in a JSON text: a surrogate pair (a character beyond 16
+// bits), or any other.
 var escape = regexp.MustCompile(`\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|.)`)
 
-// asYAML makes JSON readable for a reader of YAML, which knows neither halves nor
-// an escaped slash.
+// asYAML changes JSON so that a YAML parser can read it: YAML has no surrogate pairs and
+// no escaped slash.
 func asYAML(text []byte) []byte {
 	return escape.ReplaceAllFunc(text, func(found []byte) []byte {
 		var whole string
@@ -106,16 +106,16 @@ func asYAML(text []byte) []byte {
 	})
 }
 
-// SameLogins reports whether two sets have the same Hypervisors and KubeClusters,
-// so that they lead to the same places with the same secrets.
+// SameLogins reports whether two sets have the same Hypervisors and KubeClusters, so
+// that the same secrets are sent to the same places.
 func SameLogins(a, b *v1alpha1.Documents) bool {
-	mine, err := logins(a)
-	theirs, otherErr := logins(b)
+	first, err := logins(a)
+	second, otherErr := logins(b)
 	if err != nil || otherErr != nil {
 		return false
 	}
 	order := func(a, b json.RawMessage) int { return bytes.Compare(a, b) }
-	slices.SortFunc(mine, order)
-	slices.SortFunc(theirs, order)
-	return slices.EqualFunc(mine, theirs, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
+	slices.SortFunc(first, order)
+	slices.SortFunc(second, order)
+	return slices.EqualFunc(first, second, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
 }

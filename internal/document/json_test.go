@@ -16,8 +16,8 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 )
 
-// fullSets are sets of documents that have, together, every field that a person
-// may write. Some fields exclude each other, so one set is not enough.
+// fullSets are sets of documents that together have every field that a person may write.
+// Some fields exclude each other, so one set is not enough.
 func fullSets(t *testing.T) []*v1alpha1.Documents {
 	t.Helper()
 	files := append(examples(t), lab(t), File{Name: "../../api/v1alpha1/testdata/full.yaml", Data: read(t, "../../api/v1alpha1/testdata/full.yaml")})
@@ -77,7 +77,7 @@ func throughJSON(t *testing.T, d *v1alpha1.Documents) *v1alpha1.Documents {
 	return again.Documents
 }
 
-func TestDocumentsAreReadBackFromJSONAsTheyWere(t *testing.T) {
+func TestDocumentsAreTheSameAfterJSON(t *testing.T) {
 	for _, d := range fullSets(t) {
 		again := throughJSON(t, d)
 		files := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".File" || p.Last().String() == ".CAFile" }, cmp.Ignore())
@@ -94,7 +94,7 @@ func TestDocumentsAreReadBackFromJSONAsTheyWere(t *testing.T) {
 	}
 }
 
-// refusedFields are those that no document read from a file may have.
+// refusedFields are fields that a document in a file must not have.
 var refusedFields = map[string]bool{
 	"Hypervisor.spec.proxmox.credentials.token.secretRef.name": true, "Hypervisor.spec.proxmox.credentials.token.secretRef.key": true,
 	"Hypervisor.spec.proxmox.credentials.password.secretRef.name": true, "Hypervisor.spec.proxmox.credentials.password.secretRef.key": true,
@@ -102,7 +102,7 @@ var refusedFields = map[string]bool{
 	"WorkerPool.spec.template.library": true, "WorkerPool.spec.template.item": true,
 }
 
-// The test above proves nothing of a field that no document sets.
+// The test above checks only fields that a document sets.
 func TestTheSetsHaveEveryField(t *testing.T) {
 	written := map[string]bool{}
 	for _, d := range fullSets(t) {
@@ -148,7 +148,7 @@ func fieldPaths(t reflect.Type, path string) []string {
 	return []string{path}
 }
 
-// noteFields notes the paths of all fields that a value sets.
+// noteFields records the paths of all fields that a value sets.
 func noteFields(v reflect.Value, path string, into map[string]bool) {
 	switch {
 	case v.Type() == quantity:
@@ -211,8 +211,8 @@ spec: {server: "https://rke2:9345", joinToken: {file: join-token}}
 	}
 }
 
-// Each field of a Hypervisor and of a KubeCluster is given another value: the
-// logins are not the same then, whatever the field is.
+// A changed field of a Hypervisor or KubeCluster, whichever it is, makes the logins
+// differ.
 func TestLoginsDifferWhenAnyFieldDoes(t *testing.T) {
 	changed := 0
 	for _, list := range []string{"Hypervisors", "KubeClusters"} {
@@ -248,7 +248,7 @@ func TestLoginsDifferWhenAnyFieldDoes(t *testing.T) {
 	}
 }
 
-// JSON may escape any character, and those beyond 16 bits in two halves.
+// JSON may escape any character, and those beyond 16 bits as surrogate pairs.
 func TestEscapesOfJSONAreRead(t *testing.T) {
 	for written, want := range map[string]string{
 		`\ud83d\ude00\udb40\udc41`: "\U0001f600\U000e0041", `\u00e9\/\"\t`: "é/\"\t", `\\ud83d\\ude00`: `\ud83d\ude00`, `\\\ud83d\ude00`: "\\\U0001f600",
@@ -263,7 +263,7 @@ func TestEscapesOfJSONAreRead(t *testing.T) {
 	}
 }
 
-// TestDocumentsInJSONAreReadStrictly: as files are.
+// TestDocumentsInJSONAreReadStrictly, as files are.
 func TestDocumentsInJSONAreReadStrictly(t *testing.T) {
 	valid := `{"apiVersion":"gpuworker.io/v1alpha1","kind":"KubeCluster","metadata":{"name":"a"},"spec":{"server":"https://a:1"}}`
 	if err := json.Unmarshal([]byte("["+valid+"]"), new(List)); err != nil {
@@ -327,7 +327,7 @@ func fill(v reflect.Value) {
 	}
 }
 
-// alter gives a plain value another one.
+// alter changes a plain value.
 func alter(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:

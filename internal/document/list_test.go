@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestAListIsReadAsItsItems: also beside other documents, as JSON and as YAML.
+// TestAListIsReadAsItsItems, also next to other documents, as JSON and as YAML.
 func TestAListIsReadAsItsItems(t *testing.T) {
 	full := read(t, "../../api/v1alpha1/testdata/full.yaml")
 	want, err := Decode(File{Name: "full.yaml", Data: full})
@@ -53,8 +53,8 @@ func TestAListIsReadAsItsItems(t *testing.T) {
 	}
 }
 
-// TestAListOfAliasesEnds: an alias stands for a whole document, and a list may
-// have as many as the file has room for.
+// TestAListOfAliasesEnds: each alias is a whole document, and the file may have very
+// many of them.
 func TestAListOfAliasesEnds(t *testing.T) {
 	pool := "{apiVersion: gpuworker.io/v1alpha1, kind: WorkerPool, metadata: {name: a}, spec: {labels: {" + "a: b" + "}}}"
 	text := "apiVersion: v1\nkind: List\nitems: [&a " + pool + strings.Repeat(", *a", 100_000) + "]\n"

@@ -8,34 +8,33 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fieldpath"
 )
 
-// set are the documents that are being read, with where each was written.
+// set is the documents that are being read, and where each of them is written.
 type set struct {
 	documents v1alpha1.Documents
 	origins   map[documentKey]*origin
-	// incomplete reports whether a document could not even be recognised, so that a
-	// name that is not there proves nothing.
+	// incomplete: a document could not be recognized, so that a missing name may be
+	// that of this document.
 	incomplete bool
 }
 
-// documentKey says which document of a set: the index is that of its slice.
+// documentKey identifies a document of a set: by its kind, and its index in the slice.
 type documentKey struct {
 	kind  string
 	index int
 }
 
-// origin is where a document was written.
+// origin is where a document is written.
 type origin struct {
 	file  string
 	line  int
 	lines map[string]int // field path → line
 
-	// suspects are the paths where reading found a problem; what validation sees
-	// there follows from it and is not worth a second line. "" is everything.
+	// suspects are the paths where reading found a problem. Problems of validation at
+	// these paths follow from it and are not reported. "" means the whole document.
 	suspects []string
 }
 
-// lineOf is the line of a field, or of the nearest thing around it that was
-// written.
+// lineOf returns the line of a field, or of its nearest parent that is written.
 func (o *origin) lineOf(path string) int {
 	for ; path != ""; path = fieldpath.Parent(path) {
 		if line, ok := o.lines[path]; ok {
@@ -45,8 +44,7 @@ func (o *origin) lineOf(path string) int {
 	return o.line
 }
 
-// suspect reports whether reading found a problem at this path, in something in it
-// or in something around it.
+// suspect reports whether reading found a problem at this path, below it or above it.
 func (o *origin) suspect(path string) bool {
 	return slices.ContainsFunc(o.suspects, func(bad string) bool {
 		return fieldpath.Within(path, bad) || fieldpath.Within(bad, path)
@@ -55,8 +53,8 @@ func (o *origin) suspect(path string) bool {
 
 func (s *set) originOf(f v1alpha1.Field) *origin { return s.origins[documentKey{f.Kind, f.Index}] }
 
-// located adds file and line to problems of validation, and leaves out what follows
-// from the problems of reading.
+// located adds file and line to problems of validation, and leaves out those that follow
+// from problems of reading.
 func (s *set) located(found []v1alpha1.Problem) Problems {
 	var problems Problems
 	for _, p := range found {
@@ -79,8 +77,8 @@ func (s *set) located(found []v1alpha1.Problem) Problems {
 	return problems.sorted()
 }
 
-// absoluteFiles makes the names of files that are written in the documents absolute:
-// a relative one starts from the folder of its document.
+// absoluteFiles makes the file names in the documents absolute. They are relative to the
+// folder of the document.
 func (s *set) absoluteFiles() {
 	for i := range s.documents.Hypervisors {
 		p := s.documents.Hypervisors[i].Spec.Proxmox
@@ -108,7 +106,7 @@ func (o *origin) absolute(file *string) {
 		return
 	}
 	*file = filepath.Join(filepath.Dir(o.file), *file)
-	if full, err := filepath.Abs(*file); err == nil { // else the working directory is gone
+	if full, err := filepath.Abs(*file); err == nil { // fails only when the working directory is gone
 		*file = full
 	}
 }

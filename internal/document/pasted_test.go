@@ -5,12 +5,11 @@ import (
 	"testing"
 )
 
-// canary is in the place of a secret in these tests. None of its parts may
-// come out.
+// canary is the secret in these tests. No part of it may be printed.
 const canary = "gpuworker@pve!cli=0f3c9a7e-canary-4b1d-9c55-2f0e8d6a1b7c"
 
-// A person pastes the secret itself into a document: in every way that one can
-// think of, the answer is a problem that does not repeat it.
+// When a person pastes the secret itself into a document, in any way, the result is a
+// problem that does not repeat it.
 func TestASecretPastedIntoADocumentIsRefusedAndNotRepeated(t *testing.T) {
 	credentials := func(text string) string {
 		return "apiVersion: gpuworker.io/v1alpha1\nkind: Hypervisor\nmetadata: {name: lab}\nspec:\n  proxmox:\n    endpoint: https://pve1:8006\n    credentials:\n      " + text + "\n"

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong in a document, and where.
+// Problem is one error in a document, and where it is.
 type Problem struct {
 	File    string `json:"file,omitempty"`   // as the operator named it; "" for a document that was not read from a file
 	Line    int    `json:"line,omitempty"`   // from 1; 0 when not known
@@ -17,7 +17,7 @@ type Problem struct {
 	Message string `json:"message"`          // what is wrong and what to write instead
 }
 
-// String writes the problem as compilers do, so that editors can jump to it:
+// String writes the problem in the format of compilers, so that editors can jump to it:
 // "lab.yaml:14: WorkerPool/gpu-workers: spec.gpus[0].bdf: message".
 func (p Problem) String() string {
 	var parts []string
@@ -29,7 +29,7 @@ func (p Problem) String() string {
 	return strings.Join(parts, ": ")
 }
 
-// place is a line of a file, as compilers write it.
+// place is a line of a file in the format of compilers.
 func place(file string, line int) string {
 	if file == "" || line == 0 {
 		return file
@@ -37,8 +37,8 @@ func place(file string, line int) string {
 	return file + ":" + strconv.Itoa(line)
 }
 
-// Problems are all problems of a set of documents. As an error it prints one
-// line for each, and a last line with their number.
+// Problems are all problems of a set of documents. Its Error has one line for each
+// problem, and a last line with their number.
 type Problems []Problem
 
 // Error implements error.
@@ -55,8 +55,8 @@ func (ps Problems) Error() string {
 	return b.String()
 }
 
-// sorted returns the problems in the order of files and lines. Problems of one
-// line stay in the order in which they were found.
+// sorted returns the problems sorted by file and line. Problems of one line stay in the
+// order in which they were found.
 func (ps Problems) sorted() Problems {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
@@ -64,7 +64,7 @@ func (ps Problems) sorted() Problems {
 	return ps
 }
 
-// orNil is the problems as an error: nil when there are none.
+// orNil returns the sorted problems as an error, or nil when there are none.
 func (ps Problems) orNil() error {
 	if len(ps) == 0 {
 		return nil

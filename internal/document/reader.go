@@ -15,32 +15,31 @@ import (
 	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
-// maxAliased is how many values the aliases of one document may expand to.
-// A page of YAML can otherwise stand for billions.
+// maxAliased limits how many values the aliases of one document may expand to.
+// Otherwise a page of YAML can expand to billions.
 const maxAliased = 100_000
 
-// longestKey is the length of a label or annotation key: a domain, a slash and
+// longestKey is the maximal length of a label or annotation key: a domain, a slash and
 // a name.
 const longestKey = 253 + 1 + 63
 
-// reader puts the YAML of one file into documents by their Go types, and
-// collects what does not fit. It never writes the value of a secret, or of
-// what may be one, into a problem.
+// reader reads the YAML of one file into documents by their Go types, and collects the
+// problems. A problem never contains a secret, or text that may be one.
 type reader struct {
 	set       *set
 	file      string
 	firstLine int // of the chunk that is being read
 	problems  *Problems
-	fields    map[reflect.Type][]field // seen so far
+	fields    map[reflect.Type][]field // cache
 
 	// For the document that is being read:
 	object   string
 	root     reflect.Type
 	lines    map[string]int
-	suspects []string
-	aliased  int // how many aliases lead here
-	budget   int // values that aliases may still expand to
-	quiet    int // above 0 inside of credentials
+	suspects []string // see origin
+	aliased  int      // how many aliases lead to the current node
+	budget   int      // values that aliases may still expand to
+	quiet    int      // above 0 inside credentials
 }
 
 var (
@@ -59,12 +58,12 @@ func (r *reader) problemf(line int, path, format string, args ...any) {
 	}
 }
 
-// wrong is problemf for a node.
+// wrong adds a problem at a node.
 func (r *reader) wrong(node *yaml.Node, path, format string, args ...any) {
 	r.problemf(r.lineAt(node.Line), path, format, args...)
 }
 
-// read puts node, which is written at path, into v.
+// read reads node, which is at path, into v.
 func (r *reader) read(v reflect.Value, node *yaml.Node, path string) {
 	if node.Kind == yaml.AliasNode {
 		r.aliased++
@@ -100,8 +99,8 @@ func (r *reader) read(v reflect.Value, node *yaml.Node, path string) {
 	}
 }
 
-// afford takes one value, and the entries of a mapping, from the budget of
-// aliases. It speaks when the budget ends, and once.
+// afford subtracts a value and its entries from the budget of aliases. It reports
+// whether they may be read. When the budget ends, it adds one problem.
 func (r *reader) afford(node *yaml.Node, path string) bool {
 	if r.aliased == 0 {
 		return true
@@ -111,7 +110,7 @@ func (r *reader) afford(node *yaml.Node, path string) bool {
 	}
 	if r.budget -= 1 + len(node.Content); r.budget < 0 {
 		r.wrong(node, path, "aliases (*name) expand to more than %d values in this document; write them out", maxAliased)
-		r.suspects = append(r.suspects, "") // what was left out is everywhere
+		r.suspects = append(r.suspects, "") // any field may be missing
 		return false
 	}
 	return true
@@ -139,23 +138,23 @@ func (r *reader) readField(v reflect.Value, f field, e keyValue, path string) {
 		return // as if it were left out, like Kubernetes
 	}
 	if fieldpath.Parent(path) == "metadata" && !slices.Contains(metadataFields, f.name) {
-		r.wrong(e.key, path, "is not for a person to write; remove it")
+		r.wrong(e.key, path, "is set by Kubernetes, not by a person; remove it")
 		return
 	}
 	r.read(v, e.value, path)
-	// The zero of an optional number means "left out" and would silently become
-	// the default. Only a VLAN has a zero, and that means the same.
+	// A zero in an optional number means "left out" and would silently become the
+	// default. Only a VLAN may be zero, which means the same as left out.
 	number := v.CanInt() || v.Type() == quantityType
 	if number && f.optional && f.name != "vlan" && isZeroText(e.value) {
 		r.wrong(e.key, path, "0 is not possible here; write at least %s, or leave it out", v1alpha1.Least(f.name))
 	}
 }
 
-// notMapping speaks of a scalar or list where fields were expected. What is
-// written where a secret's source belongs is most likely the secret.
+// notMapping reports a scalar or list where fields were expected. In the place of a
+// secret's source, it is probably the secret itself.
 func (r *reader) notMapping(t reflect.Type, node *yaml.Node, path string) {
 	if t == secretType {
-		r.wrong(node, path, "say where the secret is, not the secret itself: {env: NAME} or {file: NAME}; if this was the secret, it is no longer one: make a new one")
+		r.wrong(node, path, "say where the secret is, not the secret itself: {env: NAME} or {file: NAME}; if this was the real secret, make a new one")
 		return
 	}
 	r.wrong(node, path, "want a mapping (fields below it), got %s", noun(node))
@@ -220,9 +219,9 @@ type keyValue struct {
 	key, value *yaml.Node
 }
 
-// entries are the entries of a mapping with its merge keys (<<) resolved: what
-// is written in the mapping itself goes before what is merged into it. A key
-// that stands there twice is a problem; pathOf says how to call it.
+// entries returns the entries of a mapping with its merge keys (<<) resolved: the
+// mapping's own entries win over merged ones. A key that is written twice is a problem;
+// pathOf returns its path for the message.
 func (r *reader) entries(node *yaml.Node, path string, pathOf func(name string) string) []keyValue {
 	var own, merged []keyValue
 	first := make(map[string]int, len(node.Content)/2)
@@ -249,9 +248,8 @@ func (r *reader) entries(node *yaml.Node, path string, pathOf func(name string) 
 	return own
 }
 
-// merge adds the entries that a merge key brings in. The first mapping of a
-// list wins, as the YAML merge type says. One that merges itself ends with the
-// budget.
+// merge adds the entries of a merge key. In a list, the first mapping wins, as the YAML
+// merge type defines. A mapping that merges itself ends when the budget ends.
 func (r *reader) merge(found *[]keyValue, node *yaml.Node, path string) {
 	r.aliased++
 	defer func() { r.aliased-- }()

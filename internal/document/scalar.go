@@ -13,7 +13,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
-// readScalar puts one scalar into a text, a whole number or a truth value.
+// readScalar reads one scalar into a string, an integer or a bool.
 func (r *reader) readScalar(v reflect.Value, node *yaml.Node, path string) {
 	if node.Kind != yaml.ScalarNode {
 		r.wrong(node, path, "want %s, got %s", wanted(v), noun(node))
@@ -41,8 +41,7 @@ func wanted(v reflect.Value) string {
 	return "text"
 }
 
-// isText tells scalars that stand for text. A date is text too: no field is a
-// time.
+// isText reports whether a scalar is text. A date is text too: no field is a time.
 func isText(node *yaml.Node) bool {
 	tag := node.ShortTag()
 	return tag == "!!str" || tag == "!!timestamp"
@@ -61,8 +60,8 @@ func (r *reader) readText(v reflect.Value, node *yaml.Node, path string) {
 	}
 }
 
-// isControl tells characters that would not survive being written again, or
-// that would do something to a terminal. Line breaks and tabs are text.
+// isControl reports whether a character would change when it is written again, or could
+// control a terminal. Line breaks and tabs are text.
 func isControl(r rune) bool { return !yamlAllows(r) || r == '\u0085' || r == '\ufeff' }
 
 func (r *reader) readBool(v reflect.Value, node *yaml.Node, path string) {
@@ -98,8 +97,8 @@ func (r *reader) readInt(v reflect.Value, node *yaml.Node, path string) {
 	v.SetInt(n)
 }
 
-// quantityForm leaves out what resource.ParseQuantity also takes: exponents
-// (slow when huge), and suffixes that make no sense for bytes.
+// quantityForm accepts less than resource.ParseQuantity: no exponents (slow when huge),
+// and no suffixes that make no sense for bytes.
 var quantityForm = regexp.MustCompile(`^[0-9]{1,19}(\.[0-9]{1,6})?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$`)
 
 // readQuantity reads a number of bytes, "16Gi".
@@ -120,7 +119,7 @@ func (r *reader) readQuantity(v reflect.Value, node *yaml.Node, path string) {
 	v.Set(reflect.ValueOf(quantity))
 }
 
-// unitHint recognises 16GB, 16 GiB, 16g: what people and other tools write.
+// unitHint recognizes other spellings of a size: 16GB, 16 GiB, 16g.
 func unitHint(text string) string {
 	match := otherUnit.FindStringSubmatch(text)
 	if match == nil {
@@ -131,7 +130,7 @@ func unitHint(text string) string {
 
 var otherUnit = regexp.MustCompile(`(?i)^([0-9]{1,15}) ?([kmgt])i?b?$`)
 
-// isZeroText tells a written 0 from a number that was left out.
+// isZeroText reports whether a number is written as 0, and not left out.
 func isZeroText(node *yaml.Node) bool {
 	node = target(node)
 	return node.Kind == yaml.ScalarNode && zeroForm.MatchString(node.Value)
@@ -147,8 +146,7 @@ func (r *reader) quote(node *yaml.Node) string {
 	return phrase.Quote(node.Value)
 }
 
-// rewrite says how to write a scalar of the wrong type, unless it may be a
-// secret.
+// rewrite suggests how to write a scalar of the wrong type, unless it may be a secret.
 func (r *reader) rewrite(node *yaml.Node, better string) string {
 	if r.quiet > 0 || len(node.Value) > 40 {
 		return "; put it in quotes if it is text"

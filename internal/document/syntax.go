@@ -9,15 +9,15 @@ import (
 	"unicode/utf8"
 )
 
-// chunk is a part of a file with one document (or what YAML takes for more).
+// chunk is a part of a file with one document (or several, if YAML finds more).
 type chunk struct {
 	data []byte
 	line int // of the file, where data begins; from 1
 }
 
-// split cuts a file before each line that begins with "---", which is a
-// document marker wherever it stands, even inside quotes. Chunks without
-// content are left out; a lone directive (%YAML) stays with what follows.
+// split cuts a file before each line that begins with "---", which is always a
+// document marker in YAML, even inside quotes. Chunks without content are left out; a
+// directive (%YAML) stays with the text after it.
 func split(data []byte) []chunk {
 	var chunks []chunk
 	start, startLine := 0, 1
@@ -56,7 +56,7 @@ func split(data []byte) []chunk {
 	return chunks
 }
 
-// unreadable says why the bytes are not text that YAML allows, and where; ""
+// unreadable says why the bytes are not text that YAML allows, and in which line; ""
 // when they are.
 func unreadable(data []byte) (line int, message string) {
 	for at := 0; at < len(data); {
@@ -72,8 +72,7 @@ func unreadable(data []byte) (line int, message string) {
 	return 0, ""
 }
 
-// yamlAllows tells the characters that may stand in a YAML stream (YAML 1.2,
-// 5.1).
+// yamlAllows reports whether a YAML stream may contain a character (YAML 1.2, 5.1).
 func yamlAllows(r rune) bool {
 	return r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r <= 0x7e || r == 0x85 || r >= 0xa0 && r != 0xfffe && r != 0xffff
 }
@@ -85,16 +84,16 @@ var (
 	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
-// syntaxProblem makes a problem of an error of the YAML parser: its line in
-// the chunk, and a text for people. The parser leaves out the line when it is
-// the first, and quotes the names of anchors, which may be a password that
-// begins with an asterisk: the text does not.
+// syntaxProblem converts an error of the YAML parser to a line in the chunk and a
+// message for people. The parser omits the line when it is the first. It also quotes
+// the names of anchors; such a name may be a password that begins with an asterisk, so
+// the message does not repeat it.
 func syntaxProblem(err error, data []byte) (line int, message string) {
 	line, message = 1, strings.TrimPrefix(err.Error(), "yaml: ")
 	if match := errorLine.FindStringSubmatch(err.Error()); match != nil {
 		line, _ = strconv.Atoi(match[1])
 		message = match[2]
-		if strings.HasPrefix(message, "did not find expected") { // of the grammar, not of a token: counted from 0
+		if strings.HasPrefix(message, "did not find expected") { // the parser counts the lines of grammar errors from 0
 			line = min(line+1, lineOfByte(data, len(data)-1))
 		}
 	}
@@ -102,7 +101,7 @@ func syntaxProblem(err error, data []byte) (line int, message string) {
 		if at := bytes.Index(data, []byte("*"+match[1])); at >= 0 {
 			line = lineOfByte(data, at)
 		}
-		return line, "not YAML: text that begins with * must be in quotes (without them it refers to an anchor, and there is none of this name)"
+		return line, "not YAML: text that begins with * must be in quotes (without them it refers to an anchor, and no anchor has this name)"
 	}
 	switch {
 	case indentedByTab(data, line):

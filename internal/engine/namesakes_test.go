@@ -95,7 +95,7 @@ func TestOneClusterUnderTwoNames(t *testing.T) {
 		run(fault.ExitOK, "To be destroyed: gpu-1.", "replace gpu-1")
 		run(fault.ExitOK, "1 to stop", "park gpu-1 --yes")
 		run(fault.ExitOK, "unparked", "unpark gpu-1 --yes")
-		run(fault.ExitOK, "gpu-9: not there, nothing to delete", "delete gpu-9 --yes")
+		run(fault.ExitOK, "gpu-9: does not exist, nothing to delete", "delete gpu-9 --yes")
 		nothing := header[:strings.LastIndex(header, "---")]
 		l.must(os.WriteFile(file, []byte(twice(t, "https://pve1:8006", nothing)), 0o600))
 		run(fault.ExitDiffers, "plain-1", "assert -q")

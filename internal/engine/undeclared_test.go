@@ -43,7 +43,7 @@ func TestTakingTheOnlyCardOutOfTheDocuments(t *testing.T) {
 				run(fault.ExitOK, "destroyed", "delete gpu-1 --yes")
 				run(fault.ExitOK, "", "plan")
 				run(fault.ExitOK, "", "assert")
-				run(fault.ExitOK, "gpu-1: not there, nothing to delete", "delete gpu-1 --yes")
+				run(fault.ExitOK, "gpu-1: does not exist, nothing to delete", "delete gpu-1 --yes")
 				l.whole()
 				l.only()
 			})

@@ -1,5 +1,5 @@
-// Package fieldpath makes the paths of fields in documents, such as
-// spec.gpus[0].bdf or spec.labels["zone"], and cuts them back.
+// Package fieldpath builds and takes apart the paths of fields in documents, such as
+// spec.gpus[0].bdf or spec.labels["zone"].
 package fieldpath
 
 import (
@@ -21,7 +21,7 @@ func Item(path string, n int) string { return path + "[" + strconv.Itoa(n) + "]"
 // Entry is the path of one key of the map at path.
 func Entry(path, key string) string { return path + "[" + strconv.Quote(key) + "]" }
 
-// Parent is the path one level up; "" above the first level.
+// Parent is the path one level up; "" for the first level.
 func Parent(path string) string {
 	if strings.HasSuffix(path, `"]`) {
 		// A quote inside a key is written \", so [" begins the key.

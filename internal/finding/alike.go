@@ -7,18 +7,18 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-// Group is one conclusion about one or more places. The finding is that of the
-// first place; its advice may name that place as an example.
+// Group is one finding about one or more places. The finding is that of the first place;
+// its fix may name this place as an example.
 type Group struct {
 	Finding
 	Others []fault.Place
 }
 
-// few findings that say the same are still worth reading one by one.
+// few is the number of equal findings, and of names, that are still printed one by one.
 const few = 4
 
-// Alike joins findings that say the same of more than a few places, and leaves
-// all others alone. Each stands where the first of its kind stood.
+// Alike joins findings that are the same in more than a few places. Others stay as they
+// are. A group is in the position of its first finding.
 func Alike(findings []Finding) []Group {
 	type kind struct {
 		id      ID
@@ -44,7 +44,7 @@ func Alike(findings []Finding) []Group {
 	return groups
 }
 
-// Several names a few of many: "a, b, c and 196 more".
+// Several lists the first few of many names: "a, b, c and 196 more".
 func Several(names []string) string {
 	if len(names) <= few {
 		return strings.Join(names, ", ")

@@ -7,7 +7,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-func TestWhatIsTheSameInManyPlacesIsSaidOnce(t *testing.T) {
+func TestEqualFindingsInManyPlacesAreJoined(t *testing.T) {
 	var all []Finding
 	add := func(id ID, reason string, hosts int) {
 		for h := range hosts {

@@ -1,6 +1,6 @@
-// Package finding is the language of checks and refusals: one Finding says of
-// one thing in one place whether it passes, fails or could not be seen, why,
-// and what to do. Every finding has a stable ID that `gpuworker explain` knows.
+// Package finding has the results of checks and the reasons of refusals. A Finding says
+// whether one thing in one place passes, fails or is unknown, why, and what to do. Every
+// finding has a stable ID that `gpuworker explain` explains.
 package finding
 
 import (
@@ -10,13 +10,13 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-// ID names a kind of finding for ever: documents, tickets and alerts refer to it.
+// ID names a kind of finding. It never changes: documents, tickets and alerts refer to it.
 type ID string
 
-// Verdict is what a check concluded.
+// Verdict is the result of a check.
 type Verdict string
 
-// The verdicts. Unknown is never Pass: it says that nobody could look.
+// The verdicts. Unknown means that it could not be checked; it is never a pass.
 const (
 	Pass    Verdict = "pass"
 	Fail    Verdict = "fail"
@@ -24,8 +24,8 @@ const (
 	Info    Verdict = "info"
 )
 
-// Layer is where in the stack a finding belongs. Layers are reported in this
-// order: what is lower must be well before what is higher can be judged.
+// Layer is the part of the stack that a finding is about. Layers are reported from the
+// bottom: a higher layer can only be judged when the lower ones work.
 type Layer string
 
 // The layers, from the bottom.
@@ -34,17 +34,17 @@ const (
 	LayerAccess Layer = "access" // login and privileges
 	LayerHost   Layer = "host"   // hosts and their IOMMU
 
-	// What the host tool sees of a Linux host, in the order in which one thing
-	// needs the other.
+	// Layers of a Linux host, which the host tool checks. Each depends on the ones
+	// before it.
 	LayerFirmware Layer = "firmware"
-	LayerKernel   Layer = "kernel"   // its command line and what it made of it
+	LayerKernel   Layer = "kernel"   // its command line and the effect of it
 	LayerModules  Layer = "modules"  // VFIO
-	LayerGroup    Layer = "group"    // what cannot be kept apart from the card
+	LayerGroup    Layer = "group"    // the card's IOMMU group
 	LayerOwner    Layer = "owner"    // drivers, VMs and programs that have the card
 	LayerWindow   Layer = "window"   // the card's memory windows (BARs), the framebuffer
 	LayerReset    Layer = "reset"    // reset and power
-	LayerMemory   Layer = "memory"   // the host's memory and where it is
-	LayerIdentity Layer = "identity" // is it still the same card
+	LayerMemory   Layer = "memory"   // the host's memory and its NUMA nodes
+	LayerIdentity Layer = "identity" // whether it is still the same card
 
 	LayerCard     Layer = "card"     // GPUs, their groups and holders
 	LayerTemplate Layer = "template" // templates to clone
@@ -71,13 +71,13 @@ type Finding struct {
 	Fix     string      `json:"fix,omitempty"`
 }
 
-// New makes a finding; its layer is that of its kind. An ID without a kind has no
-// layer, which the tests refuse.
+// New returns a finding in the layer of its kind. An ID without a kind has no layer; a
+// test refuses such IDs.
 func New(id ID, verdict Verdict, where fault.Place) Finding {
 	return Finding{Verdict: verdict, Where: where}.As(id)
 }
 
-// As is the finding with another ID, in the layer of that one.
+// As returns the finding with another ID, in the layer of that ID.
 func (f Finding) As(id ID) Finding {
 	f.ID, f.Layer = id, ""
 	if kind := rowOf[id]; kind != nil {
@@ -86,36 +86,35 @@ func (f Finding) As(id ID) Finding {
 	return f
 }
 
-// WithReason is the finding with the reason for its verdict.
+// WithReason returns the finding with the reason for its verdict.
 func (f Finding) WithReason(reason string) Finding {
 	f.Reason = reason
 	return f
 }
 
-// WithFix is the finding with what to do about it.
+// WithFix returns the finding with what to do about it.
 func (f Finding) WithFix(fix string) Finding {
 	f.Fix = fix
 	return f
 }
 
-// Blocks reports whether the finding stands in a worker's way. What is unknown
-// blocks too, unless its kind says otherwise.
+// Blocks reports whether the finding blocks a worker. Unknown blocks too, unless its kind
+// says otherwise.
 func (f Finding) Blocks() bool {
 	if f.Verdict == Unknown {
-		kind := rowOf[f.ID] // nil for what a newer host tool found
+		kind := rowOf[f.ID] // nil for an ID of a newer host tool
 		return kind != nil && !kind.UnknownPasses
 	}
 	return f.Verdict == Fail
 }
 
-// AboutVMs reports whether the finding is one that a hypervisor knows better than
-// its host.
+// AboutVMs reports whether the hypervisor knows this better than the host itself.
 func (f Finding) AboutVMs() bool {
 	kind := rowOf[f.ID]
 	return kind != nil && kind.AboutVMs
 }
 
-// Rank is that of the finding's kind.
+// Rank returns the rank of the finding's kind.
 func (f Finding) Rank() Rank {
 	if kind := rowOf[f.ID]; kind != nil {
 		return kind.Rank

@@ -6,7 +6,7 @@ const (
 	APIVersion ID = "API-VERSION"  // the version is too old or not known
 	TLSTrust   ID = "TLS-INSECURE" // the certificate is not checked
 
-	ClusterNoQuorum ID = "CLUSTER-NO-QUORUM" // nothing can be written
+	ClusterNoQuorum ID = "CLUSTER-NO-QUORUM"
 
 	PrivilegeMissing ID = "PRIVILEGE-MISSING"
 	PoolMissing      ID = "RESOURCE-POOL-MISSING"
@@ -15,20 +15,20 @@ const (
 	HostOffline    ID = "HOST-OFFLINE"
 	HostUnreadable ID = "HOST-UNREADABLE"
 	HostUnknown    ID = "HOST-UNKNOWN"     // a document names a host that does not exist
-	HostNotAllowed ID = "HOST-NOT-ALLOWED" // the pool's hosts leave it out
+	HostNotAllowed ID = "HOST-NOT-ALLOWED" // the host is not in the pool's hosts
 	HostIOMMUOff   ID = "HOST-IOMMU-OFF"
-	HostDriver     ID = "HOST-DRIVER" // which kernel driver holds the card cannot be seen through the API
+	HostDriver     ID = "HOST-DRIVER" // the API does not show the kernel driver of the card
 	HostFactsNone  ID = "HOST-FACTS-MISSING"
 	HostFactsOld   ID = "HOST-FACTS-OLD"
 
-	HostFactsUnused ID = "HOST-FACTS-UNUSED" // they are of no host of a hypervisor
+	HostFactsUnused ID = "HOST-FACTS-UNUSED" // facts of a host that no hypervisor has
 
 	CardMissing       ID = "CARD-MISSING"
 	CardNotGPU        ID = "CARD-NOT-GPU"
 	CardGroupShared   ID = "CARD-GROUP-SHARED"
-	CardGroupHidden   ID = "CARD-GROUP-HIDDEN"   // whether it is alone in its group cannot be seen
+	CardGroupHidden   ID = "CARD-GROUP-HIDDEN"   // the API does not show whether the card is alone in its group
 	CardHeld          ID = "CARD-HELD"           // in the configuration of another VM
-	CardHolderUnknown ID = "CARD-HOLDER-UNKNOWN" // a VM cannot be read that may hold it
+	CardHolderUnknown ID = "CARD-HOLDER-UNKNOWN" // a VM that may hold it cannot be read
 	CardClaimed       ID = "CARD-CLAIMED"        // reserved for another worker
 	CardUsed          ID = "CARD-USED"           // by another worker of this plan
 	CardNoMatch       ID = "CARD-NO-MATCH"
@@ -54,17 +54,17 @@ const (
 	AddressShort ID = "ADDRESS-SHORT" // no static address is left for the worker's number
 
 	VMNameTaken    ID = "VM-NAME-TAKEN"
-	VMIdentity     ID = "VM-IDENTITY"      // looks like ours, the proof fails
+	VMIdentity     ID = "VM-IDENTITY"      // looks like ours, but the proof fails
 	VMDuplicate    ID = "VM-DUPLICATE"     // two VMs are one worker
 	VMCloneStuck   ID = "VM-CLONE-STUCK"   // a clone died and left its lock
-	VMCloneRunning ID = "VM-CLONE-RUNNING" // somebody is cloning into our range
+	VMCloneRunning ID = "VM-CLONE-RUNNING" // a foreign clone with a number of our range
 	VMLocked       ID = "VM-LOCKED"        // a backup, a migration, …
 	VMUnreadable   ID = "VM-UNREADABLE"
 	VMElsewhere    ID = "VM-ELSEWHERE"    // a worker's VM is not on the host of its card
-	VMAdoptRemake  ID = "VM-ADOPT-REMAKE" // adopting it would lead to its end
-	VMCardDiffers  ID = "VM-CARD-DIFFERS" // another card than its own is attached
+	VMAdoptRemake  ID = "VM-ADOPT-REMAKE" // after an adoption, apply would destroy and recreate it
+	VMCardDiffers  ID = "VM-CARD-DIFFERS" // another card than the worker's is attached
 
-	// A step of apply that took longer than it may.
+	// A step of apply missed its deadline.
 	StepCloneLate   ID = "STEP-CLONE-LATE"
 	StepClaimLate   ID = "STEP-CLAIM-LATE"
 	StepWriteLate   ID = "STEP-WRITE-LATE"

@@ -7,12 +7,12 @@ const (
 	HostDeviceUnreadable ID = "HOST-DEVICE-UNREADABLE" // a device, or the list of them, could not be read
 
 	HostIOMMUOffFirmware ID = "HOST-IOMMU-OFF-FIRMWARE"
-	HostRMRR             ID = "HOST-RMRR" // the firmware keeps memory of its own in the card's reach
+	HostRMRR             ID = "HOST-RMRR" // the firmware reserves memory that the card must reach
 
 	HostIOMMUOffKernel ID = "HOST-IOMMU-OFF-KERNEL"
 	HostBootConfig     ID = "HOST-BOOT-CONFIG-WRONG-FILE"
 	HostNoRemapping    ID = "HOST-NO-INTERRUPT-REMAPPING"
-	HostIOMMUMode      ID = "HOST-IOMMU-PASSTHROUGH-MODE" // iommu=pt or not
+	HostIOMMUMode      ID = "HOST-IOMMU-PASSTHROUGH-MODE" // whether iommu=pt is set
 	HostKernelReports  ID = "HOST-KERNEL-REPORTS"
 	HostLockdown       ID = "HOST-LOCKDOWN"
 	HostVFIOMissing    ID = "HOST-VFIO-MISSING"

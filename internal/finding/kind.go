@@ -9,42 +9,42 @@ import (
 	"github.com/gpuworker/gpuworker/internal/closest"
 )
 
-// Kind is all that is known of the findings with one ID: where they belong, what
-// they mean for a worker, and the page that `gpuworker explain` prints.
+// Kind describes the findings with one ID: their layer, what they mean for a worker, and
+// the page that `gpuworker explain` prints.
 type Kind struct {
 	ID    ID     `json:"id"`
 	Layer Layer  `json:"layer"`
 	Title string `json:"title"`
-	// What is the case when the finding fails.
+	// What describes the situation when the finding fails.
 	What string `json:"what"`
-	// Why it matters.
+	// Why says why it matters.
 	Why string `json:"why"`
 	// Fix are the steps to take, in order.
 	Fix []string `json:"fix"`
-	// Detected says how we know, and what we cannot know.
+	// Detected says how it is detected, and what cannot be detected.
 	Detected string `json:"detected"`
 	// Sources are where the facts come from.
 	Sources []string `json:"sources,omitempty"`
 
-	// UnknownPasses says that an unknown verdict does not block a worker: the
-	// hypervisor's API can never show it, or the hypervisor judges it itself.
+	// UnknownPasses: an unknown verdict does not block a worker, because the hypervisor's
+	// API can never show it, or the hypervisor checks it itself.
 	UnknownPasses bool `json:"-"`
 	// Rank orders the refusals of a worker.
 	Rank Rank `json:"-"`
-	// AboutVMs says that a host's own words on it are not used: it is about VMs
-	// and memory, which the hypervisor knows better and newer than a file.
+	// AboutVMs: host facts about it are ignored. It is about VMs or memory, which the
+	// hypervisor knows better, and more recently, than a file.
 	AboutVMs bool `json:"-"`
 }
 
-// Rank is how much a refusal helps the reader; the most helpful are shown first.
+// Rank orders the refusals of a worker by how helpful they are for the reader.
 type Rank int
 
 // The ranks, in the order in which refusals are shown.
 const (
 	Fixable Rank = iota // a person can change it
-	InUse               // others hold it, or may
-	InPlan              // another worker of this plan takes it
-	NoMatch             // it is not what the worker asks for
+	InUse               // it is in use, or may be
+	InPlan              // another worker of this plan uses it
+	NoMatch             // it does not match the request of the worker
 )
 
 // Ranks are all ranks, in order.
@@ -65,8 +65,7 @@ var (
 // All returns every kind, in the order of the layers.
 func All() []Kind { return byLayer(kinds) }
 
-// OfHost returns the kinds of what the host tool finds, in the order of the
-// layers.
+// OfHost returns the kinds of the host tool's findings, in the order of the layers.
 func OfHost() []Kind { return byLayer(hostKinds) }
 
 func byLayer(kinds []Kind) []Kind {
@@ -77,8 +76,8 @@ func byLayer(kinds []Kind) []Kind {
 	return sorted
 }
 
-// Explain finds the kind of an ID that a person typed, in any case. ok is false
-// when there is none; Suggest then helps.
+// Explain finds the kind of an ID that a person typed, in any case. ok is false when
+// there is none; Suggest then returns similar IDs.
 func Explain(id ID) (kind Kind, ok bool) {
 	row, ok := rowOf[ID(strings.ToUpper(strings.TrimSpace(string(id))))]
 	if !ok {
@@ -87,8 +86,8 @@ func Explain(id ID) (kind Kind, ok bool) {
 	return *row, true
 }
 
-// Suggest finds up to three IDs that somebody may have meant: those with a
-// typing error, else those that contain one of the words.
+// Suggest finds up to three IDs that were probably meant: those that differ by a typing
+// error, or else those that contain one of the words.
 func Suggest(text string) []ID {
 	text = strings.ToUpper(strings.TrimSpace(text))
 	text = strings.NewReplacer("_", "-", " ", "-").Replace(text)

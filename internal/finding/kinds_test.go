@@ -77,8 +77,8 @@ func TestPagesSayAllThatAnOperatorNeeds(t *testing.T) {
 	}
 }
 
-// What is not known stands in a worker's way, unless its row says that nobody can
-// look, or that it is of a newer host tool.
+// Unknown blocks a worker, unless its row says that it can never be checked, or the ID is
+// of a newer host tool.
 func TestWhatBlocks(t *testing.T) {
 	for _, test := range []struct {
 		id      ID

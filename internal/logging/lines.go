@@ -14,12 +14,11 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// lines writes records for people: time, message, the values that need no name,
-// and key=value for the others, in the order in which they were given. What a
-// logger always says comes last.
+// lines writes records for people: time, message, values that need no key, and key=value
+// for the others, in the given order. The attributes of the logger itself come last.
 type lines struct {
 	to     io.Writer
-	mu     *sync.Mutex // shared by all that write there
+	mu     *sync.Mutex // shared by all handlers that write to the same writer
 	least  slog.Level
 	always []slog.Attr
 	group  string // before keys, "a.b."
@@ -29,7 +28,7 @@ func newLines(to io.Writer, least slog.Level) *lines {
 	return &lines{to: to, mu: &sync.Mutex{}, least: least}
 }
 
-// bare are the keys that are left out, since their values say what they are.
+// bare are the keys that are not written, because their values are clear without them.
 var bare = []string{"method", "path", "status", "kind", "worker", "step", "outcome", "took"}
 
 // Enabled implements slog.Handler.
@@ -72,7 +71,7 @@ func (l *lines) WithGroup(name string) slog.Handler {
 	return &with
 }
 
-// write appends an attribute; those without a text are left out.
+// write appends an attribute. An empty one is left out.
 func write(b *bytes.Buffer, group string, a slog.Attr) {
 	v := a.Value.Resolve()
 	if v.Kind() == slog.KindGroup {
@@ -97,7 +96,7 @@ func write(b *bytes.Buffer, group string, a slog.Attr) {
 	if key := group + a.Key; !slices.Contains(bare, key) {
 		b.WriteString(string(term.Cell(key)) + "=")
 	}
-	if strings.ContainsAny(text, ` "`) { // it would read as several words
+	if strings.ContainsAny(text, ` "`) { // without quotes it would look like several values
 		text = strconv.Quote(text)
 	}
 	b.WriteString(text)

@@ -1,8 +1,8 @@
-// Package logging makes the loggers behind -v: lines that a person reads, or JSON
-// for programs. What it writes is clean: values come from hypervisors, guests and
-// files, and each record is one line whatever stands in them.
+// Package logging makes the loggers of -v: lines for people, or JSON for programs. Values
+// come from hypervisors, guests and files; they are cleaned, so that each record is one
+// line.
 //
-// A logger is handed on to who logs. There is none for everybody.
+// A logger is passed to the code that logs. There is no global logger.
 package logging
 
 import (
@@ -17,7 +17,7 @@ import (
 // The levels of -v.
 const (
 	Silent  = 0
-	Changes = 1 // each look and each change
+	Changes = 1 // each observation and each change
 	Calls   = 2 // each call of an API too
 )
 
@@ -30,8 +30,8 @@ const (
 	JSON Format = "json"
 )
 
-// New makes a logger of a level; higher ones than Calls are that, lower ones than
-// Changes are silent.
+// New returns a logger of a level. A level above Calls means Calls; a level below Changes
+// is silent.
 func New(to io.Writer, format Format, level int) *slog.Logger {
 	least := slog.LevelInfo
 	switch {
@@ -46,7 +46,7 @@ func New(to io.Writer, format Format, level int) *slog.Logger {
 	return slog.New(newLines(to, least))
 }
 
-// OrSilent is the logger, or one that writes nothing in place of none.
+// OrSilent returns the logger, or a silent one for nil.
 func OrSilent(log *slog.Logger) *slog.Logger {
 	if log == nil {
 		return slog.New(slog.DiscardHandler)
@@ -54,7 +54,7 @@ func OrSilent(log *slog.Logger) *slog.Logger {
 	return log
 }
 
-// forMachines is an attribute as JSON has it: durations in seconds, texts clean.
+// forMachines converts an attribute for JSON: durations become seconds, texts are cleaned.
 func forMachines(_ []string, a slog.Attr) slog.Attr {
 	a.Key = string(term.Cell(a.Key))
 	switch v := a.Value.Resolve(); v.Kind() {
@@ -66,12 +66,12 @@ func forMachines(_ []string, a slog.Attr) slog.Attr {
 		if _, isLevel := v.Any().(slog.Level); !isLevel {
 			a.Value = slog.StringValue(string(term.Clean(textOf(v))))
 		}
-	default: // numbers are harmless, and the members of a group come by themselves
+	default: // numbers need no change; the members of a group are converted one by one
 	}
 	return a
 }
 
-// textOf is a value in words; an error is its message.
+// textOf returns a value as text; for an error, its message.
 func textOf(v slog.Value) string {
 	if err, ok := v.Any().(error); ok {
 		return err.Error()
@@ -79,7 +79,7 @@ func textOf(v slog.Value) string {
 	return v.String()
 }
 
-// Rounded writes a duration as people say it: 12ms, 3.4s, 1m30s.
+// Rounded writes a duration with few digits: 12ms, 3.4s, 1m30s.
 func Rounded(d time.Duration) string {
 	switch {
 	case d < 0:

@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// said is what a logger writes of some records, without the time.
+// said returns what a logger writes, without the time.
 func said(format Format, level int, log func(*slog.Logger)) string {
 	var b bytes.Buffer
 	log(New(&b, format, level))
 	return regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d |"time":"[^"]*",`).ReplaceAllString(b.String(), "")
 }
 
-// clone is a record as the engine and the client write them.
+// clone logs records like those of the client and the engine.
 func clone(log *slog.Logger) {
 	log.Debug("call", "method", "GET", "path", "/nodes/pve1/qemu?full=1", "status", 200, "took", 12345*time.Microsecond)
 	log.With("hypervisor", "lab").Info("step", "worker", "gpu-1", "step", "clone", "outcome", "failed", "took", 3449*time.Millisecond,
 		"vm", "", "error", errors.New("no space left"))
 }
 
-func TestALineForPeopleReadsWithoutAKeyToIt(t *testing.T) {
+func TestALineForPeople(t *testing.T) {
 	const step = `step gpu-1 clone failed 3.4s error="no space left" hypervisor=lab` + "\n"
 	for level, want := range map[int]string{
 		Silent: "", -1: "", Changes: step, Calls: "call GET /nodes/pve1/qemu?full=1 200 12ms\n" + step, 9: "call GET /nodes/pve1/qemu?full=1 200 12ms\n" + step,
@@ -44,7 +44,7 @@ func TestALineForMachinesIsJSON(t *testing.T) {
 	}
 }
 
-func TestTextsFromOutsideMakeNoLineAndDoNothingToATerminal(t *testing.T) {
+func TestTextFromOutsideCannotForgeALineOrControlATerminal(t *testing.T) {
 	const planted = "mark\nstep forged\r\x1b]0;title\x07\x1b[31m\u009b2J\u202e"
 	log := func(log *slog.Logger) {
 		log = log.With("a", planted).WithGroup("in")

@@ -1,6 +1,6 @@
-// Package machine writes values for other programs, as JSON and YAML. What is
-// read back is exactly what was written, and yet no character can do anything to
-// a terminal: what cannot be seen is escaped.
+// Package machine writes values for other programs, as JSON and YAML. Reading them gives
+// exactly the same values. Invisible characters are escaped, so that no character can
+// control a terminal.
 package machine
 
 import (
@@ -17,9 +17,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// MaxString is the longest that a string may be as it is written, in bytes, so
-// that no line is longer than term.MaxLine. The rest of a longer one is cut off,
-// and "…" stands for it.
+// MaxString is the limit of a string in its written form, in bytes, so that no line is
+// longer than term.MaxLine. A longer string is cut off and ends with "…".
 const MaxString = 3 << 10
 
 // JSON writes a value as indented JSON with a line feed at the end.
@@ -45,8 +44,8 @@ func Line(value any) ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// Member is a value with one more member at its end, when it is an object; other
-// values stay as they are.
+// Member adds a member at the end of a value that is an object. Other values stay as
+// they are.
 func Member(value any, name string, member any) (json.RawMessage, error) {
 	text, err := marshal(value)
 	if err != nil {
@@ -67,15 +66,15 @@ func Member(value any, name string, member any) (json.RawMessage, error) {
 	return append(inside, bytes.TrimPrefix(more, []byte("{"))...), nil
 }
 
-// YAML writes a value as YAML, by way of its JSON form.
+// YAML writes a value as YAML. It converts the JSON form of the value.
 func YAML(value any) ([]byte, error) {
 	text, err := marshal(value)
 	if err != nil {
 		return nil, err
 	}
-	// The library writes characters that cannot be seen as they are. Strings with
-	// such are written here, in the places of marks. A mark is a string with such a
-	// character too, so no other string looks like one.
+	// The library does not escape invisible characters. Strings with such characters are
+	// replaced by marks first and written here afterwards. A mark contains an invisible
+	// character, so no other string can look like one.
 	var marks []string
 	text, err = eachString(text, func(s string) string {
 		if strings.ContainsFunc(s, hidden) {
@@ -105,10 +104,10 @@ func marshal(value any) ([]byte, error) {
 
 func inJSON(s string) string { return quoted(s, jsonEscape) }
 
-// hidden tells characters that are escaped. Line feeds and tabs are text to YAML.
+// hidden reports whether a character is escaped. Line feeds and tabs are text in YAML.
 func hidden(r rune) bool { return r != '\n' && r != '\t' && !term.Shown(r) }
 
-// eachString puts other forms in the places of the strings of a JSON text.
+// eachString replaces each string of a JSON text by the result of form.
 func eachString(text []byte, form func(string) string) ([]byte, error) {
 	var out bytes.Buffer
 	for len(text) > 0 {
@@ -135,7 +134,7 @@ func eachString(text []byte, form func(string) string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// quoted writes a string in double quotes, and not more of it than MaxString.
+// quoted writes a string in double quotes, cut to MaxString.
 func quoted(s string, escape func(r rune) string) string {
 	var b strings.Builder
 	b.WriteByte('"')

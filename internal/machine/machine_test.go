@@ -17,9 +17,9 @@ var hostile = rapid.StringOfN(rapid.OneOf(
 	rapid.Rune(), rapid.RuneFrom([]rune("\x00\x01\x1b\n\r\t\x7f\u0085\u009b\u00a0\u00ad\u2028\u202e\u200b\ufeff\uffff\ue000\U000e0001\U0010ffff\"\\'#:-{}[]&*!|> 0truen~")),
 ), -1, 60, -1)
 
-// What is read back is what was written, in both formats, and nothing that is
-// written can do anything to a terminal.
-func TestWhatIsWrittenIsReadBack(t *testing.T) {
+// Values are the same after being read, in both formats, and the text cannot control a
+// terminal.
+func TestValuesAreTheSameAfterReading(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		value := map[string]any{
 			"list": toAny(rapid.SliceOf(hostile).Draw(t, "list")),

@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// BDF is the address of one PCI function. The zero value is no address:
-// IsZero tells it from 0000:00:00.0, which is a host bridge everywhere.
+// BDF is the address of one PCI function. The zero value is no address; IsZero
+// distinguishes it from 0000:00:00.0, which is a host bridge on every host.
 type BDF struct {
 	Slot     Slot
 	Function uint8 // 0-7
 	set      bool
 }
 
-// Slot is the address of a card: a BDF without its function. All functions of
-// a slot go together, since they are one piece of hardware.
+// Slot is the address of a card: a BDF without its function. All functions of a slot are
+// one piece of hardware.
 type Slot struct {
 	Domain uint32 // usually 0; VMD and some multi-root hosts use more than 16 bits
 	Bus    uint8
@@ -29,9 +29,8 @@ var (
 	slotForm = regexp.MustCompile(`^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})$`)
 )
 
-// ParseBDF reads "0000:03:00.0" or, with domain 0 understood, "03:00.0".
-// Upper case is taken and lowered. The error says what is wrong with the text
-// and shows a right one.
+// ParseBDF reads "0000:03:00.0", or "03:00.0" in domain 0, in any case. The error says
+// what is wrong and shows a correct address.
 func ParseBDF(text string) (BDF, error) {
 	low := strings.ToLower(strings.TrimSpace(text))
 	match := bdfForm.FindStringSubmatch(low)
@@ -96,15 +95,15 @@ func (s Slot) At(function uint8) BDF { return BDF{Slot: s, Function: function, s
 // String writes the slot as the kernel does: "0000:03:00".
 func (s Slot) String() string { return string(s.write(make([]byte, 0, 16))) }
 
-// write adds the slot to a text. Addresses are written for each card of a world, so
-// without package fmt.
+// write appends the slot to a text. It does not use package fmt, because plans write very
+// many addresses.
 func (s Slot) write(text []byte) []byte {
 	text = appendHex(text, s.Domain, 4)
 	text = appendHex(append(text, ':'), uint32(s.Bus), 2)
 	return appendHex(append(text, ':'), uint32(s.Device), 2)
 }
 
-// appendHex writes a number with at least so many digits.
+// appendHex appends a number with at least that many digits.
 func appendHex(text []byte, n uint32, digits int) []byte {
 	const hex = "0123456789abcdef"
 	for n>>(4*digits) != 0 {
@@ -132,10 +131,10 @@ func (b BDF) String() string {
 	return string(appendHex(append(b.Slot.write(make([]byte, 0, 16)), '.'), uint32(b.Function), 1))
 }
 
-// Equal reports whether both are one address, or none.
+// Equal reports whether both are the same address, or both are zero.
 func (b BDF) Equal(other BDF) bool { return b == other }
 
-// Compare orders addresses as lspci lists them.
+// Compare orders addresses as lspci does.
 func (b BDF) Compare(other BDF) int {
 	return cmp.Or(b.Slot.Compare(other.Slot), cmp.Compare(b.Function, other.Function))
 }
@@ -143,7 +142,7 @@ func (b BDF) Compare(other BDF) int {
 // MarshalText writes the address for JSON and YAML.
 func (b BDF) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
-// UnmarshalText reads what MarshalText writes; "" is the zero BDF.
+// UnmarshalText reads the output of MarshalText; "" is the zero BDF.
 func (b *BDF) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		*b = BDF{}
@@ -160,7 +159,7 @@ func (b *BDF) UnmarshalText(text []byte) error {
 // MarshalText writes the slot for JSON and YAML.
 func (s Slot) MarshalText() ([]byte, error) { return s.write(make([]byte, 0, 16)), nil }
 
-// UnmarshalText reads what MarshalText writes.
+// UnmarshalText reads the output of MarshalText.
 func (s *Slot) UnmarshalText(text []byte) error {
 	parsed, err := ParseSlot(string(text))
 	if err != nil {

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// CardRef is the place of a card. Its text, "pve1/0000:03:00.0", is what every
-// command prints and every document accepts.
+// CardRef is the place of a card: host and slot. Every command prints it as
+// "pve1/0000:03:00.0", and every document accepts this text.
 type CardRef struct {
-	Host string // "" while nobody knows it
+	Host string // "" when not known
 	Slot Slot
 }
 
-// ParseCardRef reads "pve1/0000:03:00.0". Any function of the card will do, or none:
-// they are one piece of hardware.
+// ParseCardRef reads "pve1/0000:03:00.0". The function may be any one of the card, or
+// left out.
 func ParseCardRef(text string) (CardRef, error) {
 	host, address, found := strings.Cut(strings.TrimSpace(text), "/")
 	if !found || host == "" {
@@ -39,7 +39,7 @@ func ParseCardSlot(text string) (Slot, error) {
 // IsZero reports whether no card is named.
 func (r CardRef) IsZero() bool { return r == CardRef{} }
 
-// String is the text of the place, "" when no card is named.
+// String returns the text of the place, "" when no card is named.
 func (r CardRef) String() string {
 	switch {
 	case r.IsZero():
@@ -50,8 +50,8 @@ func (r CardRef) String() string {
 	return r.Host + "/" + r.BDF().String()
 }
 
-// BDF is the address of the card, that of its first function; the zero BDF when no
-// card is named.
+// BDF returns the address of the card's first function; the zero BDF when no card is
+// named.
 func (r CardRef) BDF() BDF {
 	if r.IsZero() {
 		return BDF{}
@@ -59,7 +59,7 @@ func (r CardRef) BDF() BDF {
 	return r.Slot.At(0)
 }
 
-// Compare orders places by host, then as lspci lists them.
+// Compare orders places by host, then by slot in the order of lspci.
 func (r CardRef) Compare(other CardRef) int {
 	return cmp.Or(cmp.Compare(r.Host, other.Host), r.Slot.Compare(other.Slot))
 }
@@ -67,7 +67,7 @@ func (r CardRef) Compare(other CardRef) int {
 // MarshalText writes the place for JSON and YAML.
 func (r CardRef) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// UnmarshalText reads what MarshalText writes; "" names no card.
+// UnmarshalText reads the output of MarshalText; "" names no card.
 func (r *CardRef) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		*r = CardRef{}

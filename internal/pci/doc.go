@@ -1,8 +1,8 @@
-// Package pci is the vocabulary of PCI hardware: the address of a function
-// (BDF), the make of a function (ID), what it is for (Class), and the cards
-// (Device) that functions form. It knows no host and no hypervisor.
+// Package pci has the types of PCI hardware: the address of a function (BDF), its vendor
+// and model (ID), its purpose (Class), and the cards (Device) that functions form. It is
+// independent of hosts and hypervisors.
 //
-// Words, as lspci and the kernel use them:
+// Terms, as lspci and the kernel use them:
 //
 //   - BDF: domain:bus:device.function, "0000:03:00.0", lower-case hexadecimal.
 //   - Slot: a BDF without the function, "0000:03:00": one card.

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// VendorNVIDIA is the PCI vendor of every card that this product hands out.
+// VendorNVIDIA is the PCI vendor of NVIDIA, whose cards become GPU workers.
 const VendorNVIDIA = 0x10de
 
-// ID is the make of a function: vendor and device, "10de:1eb8".
+// ID is vendor and device of a function: "10de:1eb8".
 type ID struct {
 	Vendor uint16
 	Device uint16
@@ -42,13 +42,13 @@ func MustID(text string) ID {
 // String writes the ID as lspci -n does.
 func (id ID) String() string { return fmt.Sprintf("%04x:%04x", id.Vendor, id.Device) }
 
-// IsZero reports whether the make is not known.
+// IsZero reports whether the ID is not known.
 func (id ID) IsZero() bool { return id == ID{} }
 
 // MarshalText writes the ID for JSON and YAML.
 func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
-// UnmarshalText reads what MarshalText writes.
+// UnmarshalText reads the output of MarshalText.
 func (id *ID) UnmarshalText(text []byte) error {
 	parsed, err := ParseID(string(text))
 	if err != nil {
@@ -74,17 +74,18 @@ func ParseClass(text string) (Class, error) {
 // String writes the class as sysfs does.
 func (c Class) String() string { return fmt.Sprintf("0x%06x", uint32(c)) }
 
-// Code is base class and subclass, as lspci -n prints: 0x0302.
+// Code returns base class and subclass, as lspci -n prints them: 0x0302.
 func (c Class) Code() uint16 { return uint16(c >> 8) }
 
-// IsDisplay tells VGA (0300) and 3D (0302) controllers: a GPU's main function.
+// IsDisplay reports whether it is a VGA (0300) or 3D (0302) controller, a GPU's main
+// function.
 func (c Class) IsDisplay() bool { return c.Code() == 0x0300 || c.Code() == 0x0302 }
 
-// IsBridge tells PCI bridges (base class 06): they may share a group with
-// what is behind them and are never bound to vfio-pci.
+// IsBridge reports whether it is a PCI bridge (base class 06). A bridge may share an IOMMU
+// group with the devices behind it and is never bound to vfio-pci.
 func (c Class) IsBridge() bool { return c>>16 == 0x06 }
 
-// Noun names the class in one or two words for tables and refusals.
+// Noun names the class in a few words.
 func (c Class) Noun() string {
 	switch c.Code() {
 	case 0x0300:
@@ -117,11 +118,11 @@ func (c Class) Noun() string {
 	return "device of class " + fmt.Sprintf("%04x", c.Code())
 }
 
-// NoGroup is the IOMMU group of a function on a host whose IOMMU is off, as
-// Proxmox reports it.
+// NoGroup is the IOMMU group of a function on a host with its IOMMU off, as Proxmox
+// reports it.
 const NoGroup = -1
 
-// Function is one BDF and what is known of it.
+// Function is one PCI function.
 type Function struct {
 	BDF    BDF    `json:"bdf"`
 	ID     ID     `json:"id"`
@@ -166,7 +167,8 @@ func (d Device) GPU() (function Function, ok bool) {
 	return Function{}, false
 }
 
-// Address is how a card is called: the address of its GPU, else of its first function.
+// Address returns the address by which a card is called: that of its GPU, or else of its
+// first function.
 func (d Device) Address() BDF {
 	if gpu, ok := d.GPU(); ok {
 		return gpu.BDF
@@ -174,9 +176,8 @@ func (d Device) Address() BDF {
 	return d.Slot.At(0)
 }
 
-// ShortName is the name that people use for a device: what pci.ids has in
-// brackets ("TU104GL [Tesla T4]" is a Tesla T4), else the whole name, else the
-// ID.
+// ShortName returns the usual name of a device: the part of the pci.ids name in brackets
+// ("Tesla T4" in "TU104GL [Tesla T4]"), or else the whole name, or else the ID.
 func (f Function) ShortName() string {
 	if open, end := strings.Index(f.Name, "["), strings.LastIndex(f.Name, "]"); open >= 0 && end > open {
 		return f.Name[open+1 : end]

@@ -1,4 +1,4 @@
-// Package phrase puts words into messages: lists, and what an operator wrote.
+// Package phrase formats parts of messages: lists, quoted text and sizes.
 package phrase
 
 import (
@@ -30,7 +30,7 @@ func Few(words []string) string {
 	return And(words)
 }
 
-// Quote quotes text of the operator, shortened to what helps to recognise it.
+// Quote quotes text that the operator wrote, and shortens it.
 func Quote(text string) string {
 	const most = 64
 	if short := []rune(text); len(short) > most {
@@ -39,7 +39,7 @@ func Quote(text string) string {
 	return strconv.Quote(text)
 }
 
-// Plain is a name as it is, or quoted and shortened when it is odd or far too long.
+// Plain returns a name as it is, or quoted when it has special characters or is too long.
 func Plain(name string) string {
 	if quoted := Quote(name); quoted != `"`+name+`"` {
 		return quoted
@@ -52,7 +52,7 @@ const (
 	gib = 1 << 30
 )
 
-// Bytes writes a size as people say it: "41 GiB", "1.5 GiB", "512 MiB".
+// Bytes writes a size with a unit: "41 GiB", "1.5 GiB", "512 MiB".
 func Bytes(n int64) string {
 	switch {
 	case n >= 10*gib || n >= gib && n%gib == 0:

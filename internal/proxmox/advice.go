@@ -4,26 +4,26 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// advice is what a person types on a host of Proxmox VE.
+// advice are the commands that a person runs on a Proxmox VE host.
 var advice = inventory.Advice{
 	inventory.TakeCardOut:     "take it out of that VM: qm set {vm} --delete {key}",
-	inventory.TakeRestOut:     "look at it and take the rest out, on {host}: qm config {vm}; qm set {vm} --delete KEY",
+	inventory.TakeRestOut:     "look at it and remove the rest, on {host}: qm config {vm}; qm set {vm} --delete KEY",
 	inventory.EmptyTemplate:   "qm set {vm} --delete {key}",
-	inventory.MakeTemplate:    "if it is meant to be one: qm template {vm}",
-	inventory.AddDisk:         "qm config {vm} shows its disks; import one and make the template anew",
+	inventory.MakeTemplate:    "if it should be a template: qm template {vm}",
+	inventory.AddDisk:         "qm config {vm} shows its disks; import one and make the template again",
 	inventory.AddCloudInit:    "qm set {vm} --ide2 {storage}:cloudinit",
 	inventory.AddContent:      "choose another storage, or add the content type: pvesm set {storage} --content {content}",
 	inventory.ActivateStorage: "pvesm status",
 	inventory.LookAtVM:        "look at it on {host}: qm config {vm}; gpuworker gpus lists the cards",
-	inventory.RemoveClone:     "as root on {host}, look at it with `qm config {vm}`, and when it is only the rest of a clone: qm unlock {vm} && qm destroy {vm}",
-	inventory.RemoveDuplicate: "look which one is wanted, and destroy the other on {host}: qm config {vm}; qm destroy {vm}",
-	inventory.GiveNameBack:    "if it is the worker, name it so again, on {host}: qm set {vm} --name {name}",
+	inventory.RemoveClone:     "as root on {host}, look at it with `qm config {vm}`; if it is only an incomplete clone: qm unlock {vm} && qm destroy {vm}",
+	inventory.RemoveDuplicate: "find out which one is needed, and destroy the other on {host}: qm config {vm}; qm destroy {vm}",
+	inventory.GiveNameBack:    "if it is the worker, restore its name, on {host}: qm set {vm} --name {name}",
 	inventory.MoveBack:        "move it back while it is stopped, on {host}: qm migrate {vm} {to}",
 	inventory.GiveUUID:        "on {host}: qm set {vm} --smbios1 uuid=$(uuidgen)",
 	inventory.MoreIDs:         "widen spec.proxmox.vmids of the Hypervisor",
 	inventory.MakePool:        "correct spec.proxmox.resourcePool of the Hypervisor, or make the pool: gpuworker role -f FILE prints the commands",
-	inventory.SeeVMs:          "give the login VM.Audit on /vms; gpuworker check shows what it lacks",
-	inventory.SeeHosts:        "give the login Sys.Audit on /; gpuworker check shows what it lacks",
+	inventory.SeeVMs:          "give the login VM.Audit on /vms; gpuworker check shows the missing privileges",
+	inventory.SeeHosts:        "give the login Sys.Audit on /; gpuworker check shows the missing privileges",
 	inventory.FindTemplate:    "correct spec.template, or make the template; the login needs VM.Audit to see it",
 	inventory.FindVM:          "check the identifier; the login needs VM.Audit to see the VM",
 	inventory.SwitchIOMMUOn:   "turn VT-d or AMD-Vi on in the host's firmware (and intel_iommu=on before kernel 6.8), then reboot the host",

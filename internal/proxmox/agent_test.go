@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// guest answers every call as a guest agent that says it has these addresses.
+// guest answers every call as a guest agent that reports these addresses.
 type guest struct{ addresses []string }
 
 func (g guest) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -25,7 +25,7 @@ func (g guest) RoundTrip(request *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(string(body))), Request: request}, nil
 }
 
-func TestOnlyAddressesOfAGuestAreTaken(t *testing.T) {
+func TestOnlyValidGuestAddressesAreKept(t *testing.T) {
 	var many []string
 	for i := range 50_000 {
 		many = append(many, fmt.Sprintf("10.0.%d.%d", i/256%256, i%256))

@@ -14,7 +14,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// bench is a world with one engine, and root, who works by hand.
+// bench is a simulated cluster with one engine, and with root, who stands for a person.
 type bench struct {
 	*testing.T
 	sim  *pvesim.Sim
@@ -38,7 +38,7 @@ func newBench(t *testing.T, change ...func(*pvesim.World)) *bench {
 	return &bench{T: t, sim: sim, b: openOver(t, wire, tokenOf(t, w, "gpuworker@pve!engine")), root: root, wire: wire}
 }
 
-// another is another engine in the same world.
+// another opens another engine for the same cluster.
 func (l *bench) another() driver {
 	l.Helper()
 	return open(l.T, l.sim, tokenOf(l.T, world(l.T), "gpuworker@pve!engine"))
@@ -59,7 +59,7 @@ func plain(n int) inventory.Record {
 	return r
 }
 
-// worker makes a plain worker, stopped.
+// worker makes a worker without a card, stopped.
 func (l *bench) worker(n int) inventory.VMRef {
 	l.Helper()
 	r := plain(n)
@@ -68,7 +68,7 @@ func (l *bench) worker(n int) inventory.VMRef {
 	return refOf(r)
 }
 
-// running are the tasks of a kind that run on a host.
+// running returns the running tasks of a kind on a host.
 func (l *bench) running(host, kind string) (tasks []pve.TaskInfo) {
 	l.Helper()
 	active, err := l.root.Tasks(context.Background(), host, pve.TaskFilter{Source: "active", Type: kind})
@@ -81,19 +81,19 @@ func (l *bench) running(host, kind string) (tasks []pve.TaskInfo) {
 	return tasks
 }
 
-// most samples, until the work is over, how many of something there are at once.
-func most(over <-chan struct{}, count func() int) (highest int) {
+// most counts something repeatedly until done is closed, and returns the highest count.
+func most(done <-chan struct{}, count func() int) (highest int) {
 	for {
 		highest = max(highest, count())
 		select {
-		case <-over:
+		case <-done:
 			return highest
 		case <-time.After(700 * time.Millisecond):
 		}
 	}
 }
 
-// sent is how often the engine sent what begins so, "POST /nodes/pve1/qemu/9000/clone".
+// sent counts the engine's requests with a prefix, "POST /nodes/pve1/qemu/9000/clone".
 func (l *bench) sent(prefix string) (n int) {
 	l.wire.mu.Lock()
 	defer l.wire.mu.Unlock()
@@ -105,7 +105,7 @@ func (l *bench) sent(prefix string) (n int) {
 	return n
 }
 
-// call makes one call that must not fail.
+// call calls a step once; it must not fail.
 func (l *bench) call(do step, handle hypervisor.Handle) *hypervisor.Wait {
 	l.Helper()
 	wait, err := once(context.Background(), do, handle)
@@ -113,7 +113,7 @@ func (l *bench) call(do step, handle hypervisor.Handle) *hypervisor.Wait {
 	return wait
 }
 
-// waiting makes one call that must give a Wait.
+// waiting calls a step once; it must return a Wait.
 func (l *bench) waiting(do step, handle hypervisor.Handle) *hypervisor.Wait {
 	l.Helper()
 	wait := l.call(do, handle)
@@ -123,7 +123,7 @@ func (l *bench) waiting(do step, handle hypervisor.Handle) *hypervisor.Wait {
 	return wait
 }
 
-// taking makes things take another time than usual.
+// taking changes how long operations take.
 func taking(change func(*pvesim.Timings)) func(*pvesim.World) {
 	return func(w *pvesim.World) {
 		timings := pvesim.DefaultTimings()

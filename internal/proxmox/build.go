@@ -10,13 +10,13 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// introduction is what the note of a VM that we made tells people.
+// introduction is the sentence for people in the note of a VM that we made.
 func introduction(record inventory.Record) string {
 	return fmt.Sprintf("Worker %s of pool %s, made and kept by gpuworker. The next line is its identity: leave it as it is.", record.Worker, record.Pool)
 }
 
-// note is the text of a VM's note: a sentence for people, what they wrote
-// themselves, and our record with its flags.
+// note returns the text of a VM's note: the text that people wrote, or else the
+// introduction, and our record with its flags.
 func note(record inventory.Record, rest string, flags ...string) string {
 	if rest == "" {
 		rest = introduction(record)
@@ -32,24 +32,24 @@ func (b *Backend) Configure(ctx context.Context, ref inventory.VMRef, record inv
 
 const growWords = "the disk to grow"
 
-// How far a configuration went, in the count of its memo.
+// Progress of a configuration, in memo.Count.
 const (
 	written = iota + 1 // the options
 	grown              // the disk
 )
 
-// configure writes the configuration, grows the disk, and then marks the VM as
-// ours: so no VM of ours is without its configuration, also when a write was
-// carried out in part (PVE::API2::Qemu, update_vm_api) or the disk cannot grow.
+// configure writes the configuration, grows the disk, and marks the VM as ours last:
+// so every VM that is ours has its configuration, even when Proxmox carries out a
+// write in part (PVE::API2::Qemu, update_vm_api) or the disk cannot grow.
 func (b *Backend) configure(ctx context.Context, ref inventory.VMRef, record inventory.Record, desired inventory.Machine, m memo) (*hypervisor.Wait, error) {
-	at, wait, err := b.follow(ctx, ref, m, "resize", growWords)
+	state, wait, err := b.follow(ctx, ref, m, "resize", growWords)
 	switch {
-	case at == working, at == over && err != nil && pve.KindOf(err) != pve.Changed && !ambiguous(err):
+	case state == taskRunning, state == taskEnded && err != nil && pve.KindOf(err) != pve.Changed && !ambiguous(err):
 		return wait, err
-	case at != over || err != nil:
+	case state != taskEnded || err != nil:
 		m.Count = min(m.Count, written) // the disk may not have grown
 	}
-	found, err := b.proveMaking(ctx, ref, record)
+	found, err := b.proveOurClone(ctx, ref, record)
 	if err != nil {
 		return nil, err
 	}
@@ -68,25 +68,25 @@ func (b *Backend) configure(ctx context.Context, ref inventory.VMRef, record inv
 	return b.write(ctx, ref, found, pve.ConfigUpdate{Set: marks(found, record)})
 }
 
-// grow enlarges a disk of the VM that was found.
-func (b *Backend) grow(ctx context.Context, ref inventory.VMRef, found seen, key string, desiredMiB int) (*hypervisor.Wait, error) {
+// grow enlarges a disk of a VM.
+func (b *Backend) grow(ctx context.Context, ref inventory.VMRef, found observedVM, key string, desiredMiB int) (*hypervisor.Wait, error) {
 	task, err := b.client.Resize(ctx, ref.Host, number(ref.ID), key, fmt.Sprintf("%dM", desiredMiB), found.config.Digest)
 	if pve.KindOf(err) == pve.Changed {
-		return second(), nil
+		return waitAfterConflict(), nil
 	}
-	return b.orFind(ctx, ref, "resize", growWords, grown, task, err)
+	return b.startedOrFound(ctx, ref, "resize", growWords, grown, task, err)
 }
 
 func refOf(record inventory.Record) inventory.VMRef {
 	return inventory.VMRef{Host: record.Host, ID: record.VM, Name: record.Worker, UUID: record.UUID}
 }
 
-// proveMaking reads a VM and makes sure that it is that of the record: ours, or a
-// fresh clone of ours.
-func (b *Backend) proveMaking(ctx context.Context, ref inventory.VMRef, record inventory.Record) (seen, error) {
+// proveOurClone reads a VM and proves that it is the VM of the record: ours, or a new
+// clone that we made and have not marked yet.
+func (b *Backend) proveOurClone(ctx context.Context, ref inventory.VMRef, record inventory.Record) (observedVM, error) {
 	found, err := b.read(ctx, ref.Host, number(ref.ID), nil)
 	if err != nil {
-		return seen{}, err
+		return observedVM{}, err
 	}
 	ownership, why := found.vm.Ownership()
 	fits := found.vm.Record != nil && found.vm.Record.UUID == record.UUID && found.vm.Record.WorkerKey == record.WorkerKey
@@ -97,14 +97,14 @@ func (b *Backend) proveMaking(ctx context.Context, ref inventory.VMRef, record i
 	case ownership == inventory.Foreign:
 		why = noMark
 	case why == "":
-		why = "its note is that of another worker, or of another VM of it"
+		why = "its note names another worker, or another VM of this worker"
 	}
-	return seen{}, b.notOurs(ref, found.vm, why)
+	return observedVM{}, b.notOurs(ref, found.vm, why)
 }
 
-// marks are the options that make a VM provably ours. A fresh clone loses the
-// tags of its template.
-func marks(found seen, record inventory.Record) options {
+// marks returns the options that make a VM provably ours. A new clone loses the tags
+// of its template.
+func marks(found observedVM, record inventory.Record) options {
 	set := options{}
 	ownership, _ := found.vm.Ownership()
 	if ownership != inventory.Ours {
@@ -113,7 +113,7 @@ func marks(found seen, record inventory.Record) options {
 	}
 	was, _ := parseRecord(found.next["description"])
 	now := record
-	now.By = was.Record.By // who made it, not who looked last
+	now.By = was.Record.By // who made it, not who wrote last
 	now.Unknown = was.Record.Unknown
 	if now != was.Record {
 		set["description"] = note(now, was.Rest, was.Flags...)
@@ -129,10 +129,10 @@ func (b *Backend) Attach(ctx context.Context, ref inventory.VMRef, record invent
 	return wait, b.wrap(err, "attach the card", where)
 }
 
-// attach proves that the card is claimed for the VM and that no other VM has it,
-// and then that the VM is the one that is meant.
+// attach proves that the card is claimed for the VM, that no other VM has it, and
+// then the VM's identity.
 func (b *Backend) attach(ctx context.Context, ref inventory.VMRef, record inventory.Record, card inventory.Card) (*hypervisor.Wait, error) {
-	free, err := b.guard(ctx, record, func(mappings) ([]pci.CardRef, error) { return []pci.CardRef{card.Ref}, nil })
+	check, err := b.guard(ctx, record, func(mappings) ([]pci.CardRef, error) { return []pci.CardRef{card.Ref}, nil })
 	if err != nil {
 		return nil, err
 	}
@@ -140,10 +140,10 @@ func (b *Backend) attach(ctx context.Context, ref inventory.VMRef, record invent
 	if err != nil {
 		return nil, err
 	}
-	if !free.good() {
+	if !check.valid() {
 		return tooSlow(ref.Host), nil
 	}
-	has := cardOf(found.next, ref.Host, free.known)
+	has := cardOf(found.next, ref.Host, check.known)
 	if has != nil && *has == card {
 		return nil, nil
 	}

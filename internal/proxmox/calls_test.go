@@ -22,23 +22,23 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// calls are a worker's life, call by call, on a host of which one request may hang.
+// calls goes through a worker's life call by call. One request may hang.
 type calls struct {
 	*testing.T
 	sim  *pvesim.Sim
 	b    driver
 	wire *hanging
-	lose int // the handle of this Wait of each method is lost, counted from 1
+	lose int // number of the Wait of each method whose handle is lost; the first is 1
 
-	first hypervisor.Handle // of each method
+	first hypervisor.Handle // for the first call of each method
 
 	before pvesim.State
 	called []string // methods
 	waits  map[string]int
 }
 
-// hanging is a network that forgets one request of a kind: it is never answered,
-// after it was carried out or before.
+// hanging is a network that never answers one request of a kind, which may have been
+// carried out or not.
 type hanging struct {
 	next http.RoundTripper
 	kind string // "PUT /nodes/pve1/qemu/9101/config"
@@ -50,7 +50,7 @@ type hanging struct {
 	wrote int // requests that change something
 }
 
-// meets notes a request and reports whether it is the one that hangs.
+// meets records a request and reports whether it hangs.
 func (h *hanging) meets(request *http.Request) bool {
 	kind := request.Method + " " + strings.TrimPrefix(request.URL.Path, "/api2/json")
 	if at := strings.Index(kind, "/tasks/UPID"); at >= 0 { // each task has a name of its own
@@ -92,8 +92,8 @@ func newCalls(t *testing.T) *calls {
 	return &calls{T: t, sim: sim, wire: wire, b: openOver(t, wire, tokenOf(t, w, "gpuworker@pve!engine")), before: sim.State(), waits: map[string]int{}}
 }
 
-// do calls a method until it is done, and judges each call. What does not answer is
-// asked again, with the same handle; once is enough, as only one request hangs.
+// do calls a method until it is done, and checks each call. After a timeout it calls
+// again with the same handle, once, because only one request hangs.
 func (l *calls) do(method string, do step) {
 	l.Helper()
 	l.called = append(l.called, method)
@@ -127,7 +127,7 @@ func (l *calls) do(method string, do step) {
 	l.Fatalf("%s is never done", method)
 }
 
-// live goes through every method of a Target.
+// live calls every method of a Target.
 func (l *calls) live() {
 	l.Helper()
 	r := gpuRecord()
@@ -183,11 +183,11 @@ func (l *calls) live() {
 		return target.Release(ctx, r, card.Ref, h)
 	})
 	l.nothingLeft()
-	l.letGo(r)
+	l.disownWorker(r)
 }
 
-// letGo makes the worker anew, without its card, and makes its VM somebody's.
-func (l *calls) letGo(r inventory.Record) {
+// disownWorker makes the worker again, without its card, and disowns its VM.
+func (l *calls) disownWorker(r inventory.Record) {
 	l.Helper()
 	ctx, desired := context.Background(), gpuMachine()
 	desired.MemoryMiB, desired.DiskMiB, desired.Guest.SSHKeys, desired.Protection = 4096, 0, nil, false
@@ -218,8 +218,8 @@ func (l *calls) nothingLeft() {
 	}
 }
 
-// TestACallIsShortAndWritesOnce goes through every method of a Target, with all
-// handles kept and with one of each method lost.
+// TestACallIsShortAndWritesOnce calls every method of a Target, with all handles kept
+// and with one handle of each method lost.
 func TestACallIsShortAndWritesOnce(t *testing.T) {
 	for lose := range 4 {
 		t.Run(fmt.Sprintf("the handle of Wait %d is lost", lose), func(t *testing.T) {
@@ -243,9 +243,9 @@ func TestACallIsShortAndWritesOnce(t *testing.T) {
 	}
 }
 
-// TestACallIsShortThoughAHostHangs lets each kind of request hang once, carried out
-// or not. Nobody hears of that but by time, and the work is done all the same.
-func TestACallIsShortThoughAHostHangs(t *testing.T) {
+// TestACallIsShortWhenAHostHangs lets each kind of request hang once, carried out or
+// not. The engine notices it only by its timeout, and still completes the work.
+func TestACallIsShortWhenAHostHangs(t *testing.T) {
 	var kinds []string
 	synctest.Test(t, func(t *testing.T) {
 		l := newCalls(t)

@@ -18,30 +18,31 @@ import (
 )
 
 // A claim is our record in the description of the card's PCI resource mapping.
-// Creating a mapping whose name is taken fails, and updating one takes the
-// digest of the whole mapping file: together an atomic register for the whole
-// cluster. Source: PVE::API2::Cluster::Mapping::PCI, and seen on a real cluster.
+// Creating a mapping whose name exists fails, and an update carries the digest of
+// the whole mapping file. Together they make an atomic, cluster-wide register.
+// Source: PVE::API2::Cluster::Mapping::PCI, and seen on a real cluster.
 //
-// Removing a mapping takes no digest. So it is done in two steps: the record is
-// swapped for one that says "releasing", and then the mapping is removed.
-// Whoever meets such a record leaves it alone for a while (tombstoneLease), for
-// its author may be about to remove it, and only then takes the register over,
-// by digest, so that of several who wait one wins.
+// Removing a mapping takes no digest. So a register is removed in two steps: the
+// record is replaced by a tombstone, which says "releasing", and then the mapping is
+// removed. An engine that finds a tombstone of another one waits for tombstoneLease,
+// because the removal may still come. Then it takes the register over with the
+// digest, so that only one of several engines succeeds.
 
 // Words on the record's line of a register.
 const (
 	wordMade      = "made"      // we made this mapping, so we remove it
 	wordReleasing = "releasing" // its author is about to remove it
-	wordNonce     = "mark-"     // begins a word that makes one releasing record differ from the next
+	wordNonce     = "mark-"     // prefix of a random word that makes each tombstone unique
 )
 
-// tombstoneLease is how long a releasing record must stay unchanged, by our own
-// clock, before somebody else takes it over. An author sends the removal within
-// burial of the swap or swaps again, and no request lives longer than requestLife.
+// A tombstone must stay unchanged for tombstoneLease, by our own clock, before
+// another engine takes the register over. Its author sends the removal within
+// removeWithin after writing the tombstone, or writes a new one; no request takes
+// longer than requestLife.
 const (
 	tombstoneLease = 60 * time.Second
 	tombstoneLook  = 5 * time.Second
-	burial         = 20 * time.Second
+	removeWithin   = 20 * time.Second
 )
 
 // Claim implements hypervisor.Claimer.
@@ -51,18 +52,18 @@ func (b *Backend) Claim(ctx context.Context, _ inventory.VMRef, record, was inve
 	return wait, b.wrap(err, "claim the card", where)
 }
 
-// claimIn claims when it is our turn to write.
+// claimIn claims the card while it holds the claim lock.
 func (b *Backend) claimIn(ctx context.Context, record, was inventory.Record, m memo) (*hypervisor.Wait, error) {
 	device, err := b.device(ctx, record.Card)
 	if err != nil {
 		return nil, err
 	}
-	return b.inTurn(ctx, m, func() (*hypervisor.Wait, error) { return b.claim(ctx, record, was, device, m) })
+	return b.withClaimLock(ctx, m, func() (*hypervisor.Wait, error) { return b.claim(ctx, record, was, device, m) })
 }
 
-// inTurn does something when it is our turn to write mappings.
-func (b *Backend) inTurn(ctx context.Context, m memo, do func() (*hypervisor.Wait, error)) (*hypervisor.Wait, error) {
-	done, err := turn(ctx, b.claiming)
+// withClaimLock calls do while it holds the lock for our writes of mappings.
+func (b *Backend) withClaimLock(ctx context.Context, m memo, do func() (*hypervisor.Wait, error)) (*hypervisor.Wait, error) {
+	done, err := lock(ctx, b.claimLock)
 	switch {
 	case err != nil:
 		return nil, err
@@ -80,22 +81,22 @@ func (b *Backend) claim(ctx context.Context, record, was inventory.Record, devic
 		ID: registerName(record.Card), Description: record.Line(wordMade),
 		Map: []string{registerEntry(record.Host, device)},
 	}
-	if was.Worker == "" && m == (memo{}) { // most often there is no register yet
-		return m.orSecond(b.client.CreateMapping(ctx, register))
+	if was.Worker == "" && m == (memo{}) { // usually there is no register yet
+		return m.retryIfLost(b.client.CreateMapping(ctx, register))
 	}
 	mapping, err := b.client.Mapping(ctx, register.ID)
 	switch {
 	case pve.KindOf(err) == pve.NotFound:
-		return m.orSecond(b.client.CreateMapping(ctx, register))
+		return m.retryIfLost(b.client.CreateMapping(ctx, register))
 	case err != nil:
 		return nil, err
 	}
 	return b.takeRegister(ctx, record, was, mapping, register, m)
 }
 
-// orSecond is how a write of a register ended: a Wait when it came second to
-// another one, or may have been carried out, so that the next read tells.
-func (m memo) orSecond(err error) (*hypervisor.Wait, error) {
+// retryIfLost handles the result of a write of a register: a Wait when another write
+// came first, or when this one may have been carried out. The next read shows which.
+func (m memo) retryIfLost(err error) (*hypervisor.Wait, error) {
 	if !lost(err) {
 		return nil, err
 	}
@@ -104,25 +105,25 @@ func (m memo) orSecond(err error) (*hypervisor.Wait, error) {
 	return m.wait("another claim to be written", time.Duration(m.Count)*pause+rand.N(pause)), nil
 }
 
-// lost reports whether a write of a register came second to another one, or may
-// have been carried out.
+// lost reports whether another write of a register came first, or this one may have
+// been carried out.
 func lost(err error) bool {
 	kind := pve.KindOf(err)
 	return kind == pve.Exists || kind == pve.Changed || kind == pve.Locked || kind == pve.NotFound || ambiguous(err)
 }
 
-// takeRegister writes the record into a mapping that is there.
+// takeRegister writes the record into an existing mapping.
 func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record, mapping pve.Mapping, register pve.MappingSpec, m memo) (*hypervisor.Wait, error) {
 	note, taken := parseRecord(mapping.Description)
 	holder := note.Record
 	switch {
 	case note.Problem != "":
-		return nil, b.notToBeWritten(register.ID, note.Problem)
+		return nil, b.unreadableRecord(register.ID, note.Problem)
 	case taken && note.Has(wordReleasing):
-		if b.watched.stayed(mapping) < tombstoneLease {
-			return m.wait("worker "+holder.Worker+" to give the card back", tombstoneLook), nil
+		if b.watched.unchangedFor(mapping) < tombstoneLease {
+			return m.wait("worker "+holder.Worker+" to release the card", tombstoneLook), nil
 		}
-		// Its author is gone: the register is ours to take, by digest.
+		// The lease is over: we may take the register over, with its digest.
 	case taken && holder.WorkerKey != record.WorkerKey:
 		return nil, b.claimedBy(holder)
 	case taken && !sameVM(holder, record) && !sameVM(holder, was):
@@ -133,40 +134,39 @@ func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record
 	if holder.WorkerKey == record.WorkerKey {
 		record.Unknown = holder.Unknown
 	}
-	return m.orSecond(b.client.UpdateMapping(ctx, pve.MappingUpdate{
+	return m.retryIfLost(b.client.UpdateMapping(ctx, pve.MappingUpdate{
 		ID: register.ID, Digest: mapping.Digest, Map: register.Map,
 		Description: prependText(note.Rest, record.Line(slices.DeleteFunc(note.Flags, ofRelease)...)),
 	}))
 }
 
-// ofRelease reports whether a flag belongs to a record that is being released.
+// ofRelease reports whether a flag is part of a tombstone.
 func ofRelease(flag string) bool { return flag == wordReleasing || strings.HasPrefix(flag, wordNonce) }
 
-// notToBeWritten is the error for a register whose record must not be believed.
-func (b *Backend) notToBeWritten(register, problem string) error {
+// unreadableRecord is the error for a register whose record is damaged or too new.
+func (b *Backend) unreadableRecord(register, problem string) error {
 	return &fault.Error{
 		Kind: fault.Exists, Doing: "claim the card", Where: fault.Place{Hypervisor: b.name},
-		Why: fmt.Sprintf("PCI resource mapping %s: %s; the card counts as taken", register, problem),
+		Why: fmt.Sprintf("PCI resource mapping %s: %s; the card counts as claimed", register, problem),
 		Fix: inventory.RecordFix("the description of the mapping"),
 	}
 }
 
-// sameVM reports whether two records are of one worker and one VM: the number and
-// UUID that it has or will have.
+// sameVM reports whether two records name the same worker, VM number and UUID.
 func sameVM(a, b inventory.Record) bool {
 	return a.WorkerKey == b.WorkerKey && a.VM == b.VM && a.UUID == b.UUID
 }
 
-// claimedMeanwhile is the error for a claim of the same worker that was not
-// there when the plan was made. Its author is at work on the worker now: to
-// take the claim over would leave both with half a worker.
+// claimedMeanwhile is the error for a claim of the same worker that was made after
+// the plan. Another run works on the worker now: if we took the claim over, both
+// runs would end with an incomplete worker.
 func (b *Backend) claimedMeanwhile(holder inventory.Record) error {
 	return &fault.Error{
 		Kind:  fault.Conflict,
 		Doing: "claim the card",
 		Where: fault.Place{Hypervisor: b.name, Host: holder.Host, Worker: holder.Worker, Card: holder.Card.BDF()},
-		Why:   fmt.Sprintf("%s works on this worker at the same time: the card was claimed for VM %s meanwhile", holder.By, holder.VM),
-		Fix:   "wait until that run is over, then run the same command again",
+		Why:   fmt.Sprintf("%s works on this worker at the same time: the card is now claimed for VM %s", holder.By, holder.VM),
+		Fix:   "wait until that run ends, then run the same command again",
 	}
 }
 
@@ -180,16 +180,16 @@ func (b *Backend) claimedBy(holder inventory.Record) error {
 	}
 }
 
-// holdsClaim proves by the mappings that the card is claimed for this worker and
-// VM number. The UUID may be that of a run whose clone came second to the clone
-// of the run before it, under the same number.
+// holdsClaim proves by the mappings that the card is claimed for this worker and VM
+// number. The UUID may differ: two runs can have asked for a clone with the same
+// number, and only the first clone exists.
 func (b *Backend) holdsClaim(known mappings, record inventory.Record, card pci.CardRef) error {
 	register := registerName(card)
 	note, taken := parseRecord(known[register].Description)
 	holder, held := note.Record, taken && !note.Has(wordReleasing)
 	switch {
 	case note.Problem != "":
-		return b.notToBeWritten(register, note.Problem)
+		return b.unreadableRecord(register, note.Problem)
 	case held && holder.WorkerKey == record.WorkerKey && holder.VM == record.VM:
 		return nil
 	case held && holder.WorkerKey == record.WorkerKey:
@@ -200,11 +200,11 @@ func (b *Backend) holdsClaim(known mappings, record inventory.Record, card pci.C
 	return &fault.Error{
 		Kind: fault.Conflict, Doing: "prove the claim on the card",
 		Where: fault.Place{Host: card.Host, Card: card.BDF()},
-		Why:   "its register no longer says that the card is claimed for " + record.Worker, Fix: "run the same command again",
+		Why:   "the card is no longer claimed for " + record.Worker, Fix: "run the same command again",
 	}
 }
 
-// device is one card.
+// device finds a card on its host.
 func (b *Backend) device(ctx context.Context, card pci.CardRef) (pci.Device, error) {
 	devices, err := b.devices(ctx, card.Host)
 	if err != nil {
@@ -217,11 +217,11 @@ func (b *Backend) device(ctx context.Context, card pci.CardRef) (pci.Device, err
 	}
 	return pci.Device{}, &fault.Error{
 		Kind: fault.NotFound, Doing: "find the card", Where: fault.Place{Host: card.Host, Card: card.BDF()},
-		Why: "the host has no such device any more", Fix: "gpuworker gpus lists what is there; addresses change when cards are moved",
+		Why: "the host has no device at this address", Fix: "gpuworker gpus lists the cards; addresses change when cards are moved",
 	}
 }
 
-// claims reads all claims out of the mappings. Pure.
+// claims reads all claims from the mappings. Pure.
 func claims(known mappings, hosts []inventory.Host) []inventory.Claim {
 	var all []inventory.Claim
 	for name, mapping := range known {
@@ -229,9 +229,9 @@ func claims(known mappings, hosts []inventory.Host) []inventory.Claim {
 		switch {
 		case !ok:
 		case note.Problem != "":
-			all = append(all, unbelieved(mapping, note, hosts)...)
+			all = append(all, claimsWithProblem(mapping, note, hosts)...)
 		default:
-			all = append(all, believed(name, mapping, note, hosts)...)
+			all = append(all, validClaim(name, mapping, note, hosts)...)
 		}
 	}
 	slices.SortFunc(all, func(a, b inventory.Claim) int {
@@ -240,8 +240,8 @@ func claims(known mappings, hosts []inventory.Host) []inventory.Claim {
 	return all
 }
 
-// believed is the claim that a register holds; none when its record names no card.
-func believed(name string, mapping pve.Mapping, note inventory.Note, hosts []inventory.Host) []inventory.Claim {
+// validClaim is the claim of a register with a valid record; none when the record names no card.
+func validClaim(name string, mapping pve.Mapping, note inventory.Note, hosts []inventory.Host) []inventory.Claim {
 	if note.Record.Card.IsZero() {
 		return nil
 	}
@@ -256,9 +256,9 @@ func believed(name string, mapping pve.Mapping, note inventory.Note, hosts []inv
 	return []inventory.Claim{claim}
 }
 
-// unbelieved are the cards that a register stands for whose record must not be
-// believed: by its entries, and by its name, which is all that is left to tell.
-func unbelieved(mapping pve.Mapping, note inventory.Note, hosts []inventory.Host) []inventory.Claim {
+// claimsWithProblem are the claims of a register whose record is damaged or too new.
+// Its cards are known only from its entries and its name.
+func claimsWithProblem(mapping pve.Mapping, note inventory.Note, hosts []inventory.Host) []inventory.Claim {
 	var claims []inventory.Claim
 	for i := range hosts {
 		cards := mappings{mapping.ID: mapping}.cards(mapping.ID, hosts[i].Name)

@@ -34,15 +34,15 @@ func (d driver) releasing(held inventory.Record, card pci.CardRef) step {
 	}
 }
 
-// rival wants the same card.
+// rival is the record of another worker that claims the same card.
 func rival() inventory.Record {
 	r := gpuRecord()
 	r.Worker, r.Pool, r.VM, r.UUID, r.By = "vision-1", "vision", "9102", "77777777-7777-4777-8777-777777777777", "eve@elsewhere"
 	return r
 }
 
-// says is what the register of the card says; "" when there is none.
-func (l *bench) says() string {
+// registerText returns the description of the card's register; "" when there is none.
+func (l *bench) registerText() string {
 	l.Helper()
 	mapping, err := l.root.Mapping(l.Context(), register)
 	if pve.KindOf(err) == pve.NotFound {
@@ -52,29 +52,29 @@ func (l *bench) says() string {
 	return mapping.Description
 }
 
-func (l *bench) saysOf(r inventory.Record) bool {
-	note, taken := parseRecord(l.says())
+func (l *bench) registerHolds(r inventory.Record) bool {
+	note, taken := parseRecord(l.registerText())
 	return taken && sameVM(note.Record, r) && !note.Has(wordReleasing)
 }
 
-// dying claims a card, and marks it as being released. Then its author dies, or is
-// held up: the handle is what it would go on with.
-func (l *bench) dying(r inventory.Record) *hypervisor.Wait {
+// writeTombstone claims a card and writes the tombstone, as an engine that then dies or
+// is delayed. The Wait has the handle with which that engine would continue.
+func (l *bench) writeTombstone(r inventory.Record) *hypervisor.Wait {
 	l.Helper()
 	must(l.T, l.b.Claim(l.Context(), r, inventory.Record{}))
 	wait := l.waiting(l.b.releasing(r, card3), "")
-	if !strings.Contains(l.says(), wordReleasing) {
-		l.Fatalf("the register says %q", l.says())
+	if !strings.Contains(l.registerText(), wordReleasing) {
+		l.Fatalf("the register says %q", l.registerText())
 	}
 	return wait
 }
 
-// TestAClaimDoesNotHoldUpOthersWhileItWaits: another worker's claim of another card
-// goes through meanwhile.
-func TestAClaimDoesNotHoldUpOthersWhileItWaits(t *testing.T) {
+// TestAClaimDoesNotDelayOthersWhileItWaits: at the same time, another worker can claim
+// another card.
+func TestAClaimDoesNotDelayOthersWhileItWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t)
-		l.dying(gpuRecord())
+		l.writeTombstone(gpuRecord())
 		began := time.Now()
 		l.waiting(l.b.claiming(rival(), inventory.Record{}), "") // there is a register
 		wait := l.waiting(l.b.claiming(rival(), inventory.Record{}), memo{Count: 1}.handle())
@@ -90,12 +90,12 @@ func TestAClaimDoesNotHoldUpOthersWhileItWaits(t *testing.T) {
 	})
 }
 
-// TestAClaimOfADeadReleaseIsTakenOverAfterAMinute in which it did not change. Its
-// author may come back in between, and mark it anew.
-func TestAClaimOfADeadReleaseIsTakenOverAfterAMinute(t *testing.T) {
+// TestAnOldTombstoneIsTakenOverAfterAMinute without a change. Its author may come back
+// before that and write a new tombstone.
+func TestAnOldTombstoneIsTakenOverAfterAMinute(t *testing.T) {
 	for name, tt := range map[string]struct {
-		after    time.Duration // the mark is made anew
-		from, to time.Duration // it is taken over
+		after    time.Duration // when a new tombstone is written; 0: never
+		from, to time.Duration // when the register is taken over
 	}{
 		"it stays":             {0, tombstoneLease, tombstoneLease + 10*time.Second},
 		"it changes meanwhile": {50 * time.Second, 50*time.Second + tombstoneLease, tombstoneLease + time.Minute},
@@ -103,26 +103,26 @@ func TestAClaimOfADeadReleaseIsTakenOverAfterAMinute(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newBench(t)
-				wait := l.dying(gpuRecord())
+				wait := l.writeTombstone(gpuRecord())
 				began := time.Now()
 				if tt.after > 0 {
 					time.AfterFunc(tt.after, func() { l.waiting(l.another().releasing(gpuRecord(), card3), wait.Handle) })
 				}
 				must(t, l.b.Claim(t.Context(), rival(), inventory.Record{}))
-				if took := time.Since(began); took < tt.from || took > tt.to || !l.saysOf(rival()) {
-					t.Errorf("after %s the register says %q", took, l.says())
+				if took := time.Since(began); took < tt.from || took > tt.to || !l.registerHolds(rival()) {
+					t.Errorf("after %s the register says %q", took, l.registerText())
 				}
 				// The author wakes up, much too late.
 				must(t, goOn(t.Context(), l.another().releasing(gpuRecord(), card3), wait.Handle))
-				if !l.saysOf(rival()) {
-					t.Errorf("the author woke up, and the register says %q", l.says())
+				if !l.registerHolds(rival()) {
+					t.Errorf("the author woke up, and the register says %q", l.registerText())
 				}
 			})
 		})
 	}
 }
 
-// writes are the writes of claims since they were asked for last.
+// writes returns the writes of mappings since the last call.
 func (l *bench) writes() (writes []string) {
 	for _, said := range l.wire.said {
 		if strings.Contains(said, "/mapping/pci") && !strings.HasPrefix(said, "GET ") {
@@ -133,19 +133,19 @@ func (l *bench) writes() (writes []string) {
 	return writes
 }
 
-// TestAReleaseMarksAndRemoves, in two calls. A mark that became old meanwhile is made
-// anew; so is one whose handle is lost, when a removal after it cannot be under way
-// any more.
+// TestAReleaseMarksAndRemoves in two calls. A tombstone that is too old is written
+// again. So is one whose handle is lost, but only after the time that an earlier removal
+// could still arrive.
 func TestAReleaseMarksAndRemoves(t *testing.T) {
 	for name, tt := range map[string]struct {
-		pause  time.Duration // after the mark
-		lose   bool          // its handle
+		pause  time.Duration // after the tombstone
+		lose   bool          // the handle
 		writes []string
 		least  time.Duration // before the removal
 	}{
 		"at once":           {0, false, []string{"PUT", "DELETE"}, 0},
-		"just in time":      {burial - time.Second, false, []string{"PUT", "DELETE"}, 0},
-		"too late":          {burial, false, []string{"PUT", "PUT", "DELETE"}, 0},
+		"just in time":      {removeWithin - time.Second, false, []string{"PUT", "DELETE"}, 0},
+		"too late":          {removeWithin, false, []string{"PUT", "PUT", "DELETE"}, 0},
 		"by another engine": {0, true, []string{"PUT", "PUT", "DELETE"}, requestLife},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -154,22 +154,22 @@ func TestAReleaseMarksAndRemoves(t *testing.T) {
 				must(t, l.b.Claim(t.Context(), gpuRecord(), inventory.Record{}))
 				l.writes()
 				wait := l.waiting(l.b.releasing(gpuRecord(), card3), "")
-				first := l.says()
+				first := l.registerText()
 				time.Sleep(tt.pause)
 				if tt.lose {
 					wait.Handle = ""
 				}
 				began := time.Now()
 				must(t, goOn(t.Context(), l.b.releasing(gpuRecord(), card3), wait.Handle))
-				if writes := l.writes(); !slices.Equal(writes, tt.writes) || l.says() != "" {
-					t.Errorf("it wrote %v, want %v, and the register says %q", writes, tt.writes, l.says())
+				if writes := l.writes(); !slices.Equal(writes, tt.writes) || l.registerText() != "" {
+					t.Errorf("it wrote %v, want %v, and the register says %q", writes, tt.writes, l.registerText())
 				}
 				if took := time.Since(began); took < tt.least || took > tt.least+10*time.Second {
 					t.Errorf("it took %s more", took)
 				}
 				must(t, l.b.Claim(t.Context(), gpuRecord(), inventory.Record{}))
 				l.waiting(l.b.releasing(gpuRecord(), card3), "")
-				if l.says() == first {
+				if l.registerText() == first {
 					t.Error("two marks are the same")
 				}
 			})
@@ -177,8 +177,8 @@ func TestAReleaseMarksAndRemoves(t *testing.T) {
 	}
 }
 
-// lateRemoval is a network on which the answer to the first removal of a mapping is
-// lost, and the removal carried out much later.
+// lateRemoval is a network that loses the answer to the first removal of a mapping,
+// and carries the removal out much later.
 type lateRemoval struct {
 	next    http.RoundTripper
 	after   time.Duration
@@ -203,24 +203,23 @@ func (l *lateRemoval) RoundTrip(request *http.Request) (*http.Response, error) {
 	return nil, http.ErrServerClosed
 }
 
-// TestALateRemovalTakesNobodyElsesClaim: the removal is on its way for half a minute,
-// and as soon as the register is gone somebody else claims the card. Another removal
-// sent meanwhile would be one too many.
-func TestALateRemovalTakesNobodyElsesClaim(t *testing.T) {
+// TestALateRemovalDeletesNoOtherClaim: the removal arrives after half a minute, and
+// then another worker claims the card at once. A second removal would delete that claim.
+func TestALateRemovalDeletesNoOtherClaim(t *testing.T) {
 	for name, dies := range map[string]bool{"its author goes on": false, "its author dies, and runs again": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newBench(t)
 				wire := &lateRemoval{next: l.sim.Transport(), after: 28 * time.Second}
 				b := openOver(t, wire, tokenOf(t, world(t), "gpuworker@pve!engine"))
-				wait := l.dying(gpuRecord())
+				wait := l.writeTombstone(gpuRecord())
 				wait = l.waiting(b.releasing(gpuRecord(), card3), wait.Handle)
 				if dies {
 					wait.Handle = ""
 				}
 				var group sync.WaitGroup
 				group.Go(func() {
-					for l.says() != "" {
+					for l.registerText() != "" {
 						time.Sleep(100 * time.Millisecond)
 					}
 					must(t, l.b.Claim(t.Context(), rival(), inventory.Record{}))
@@ -229,17 +228,17 @@ func TestALateRemovalTakesNobodyElsesClaim(t *testing.T) {
 				wire.carried.Wait()
 				group.Wait()
 				time.Sleep(time.Minute)
-				if !l.saysOf(rival()) || wire.removed != 1 {
-					t.Errorf("the register says %q, after %d removals", l.says(), wire.removed)
+				if !l.registerHolds(rival()) || wire.removed != 1 {
+					t.Errorf("the register says %q, after %d removals", l.registerText(), wire.removed)
 				}
 			})
 		})
 	}
 }
 
-// TestAHangingRequestHoldsUpNoOtherClaimForLong: writes of claims are made one after
-// another, and who stands behind one that hangs says so and lets others work.
-func TestAHangingRequestHoldsUpNoOtherClaimForLong(t *testing.T) {
+// TestAHangingRequestDelaysNoOtherClaimForLong: claims are written one after another.
+// A call behind a hanging request returns a Wait, so that other work can be done.
+func TestAHangingRequestDelaysNoOtherClaimForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t)
 		must(t, l.b.Claim(t.Context(), gpuRecord(), inventory.Record{}))

@@ -43,9 +43,9 @@ func (b *Backend) Clone(ctx context.Context, order hypervisor.CloneOrder, handle
 	return r.VM, wait, b.wrap(err, "clone the template", fault.Place{Host: r.Host, VM: r.VM, Worker: r.Worker})
 }
 
-// clone asks for the clone, whose number Proxmox gives out once, and when that
-// fails it decides by what is there: while a clone runs, the new VM is locked
-// (PVE::API2::Qemu, clone_vm), afterwards its note says whose it is.
+// clone requests the clone and waits for its task. Proxmox uses a VM number only
+// once. When the request fails, the VM under the number decides: while a clone runs,
+// the new VM is locked (PVE::API2::Qemu, clone_vm); then its note names its worker.
 func (b *Backend) clone(ctx context.Context, order hypervisor.CloneOrder, m memo) (*hypervisor.Wait, error) {
 	switch {
 	case m.Sent, m.Unknown:
@@ -53,15 +53,15 @@ func (b *Backend) clone(ctx context.Context, order hypervisor.CloneOrder, m memo
 	case m.Task.IsZero():
 		return b.sendClone(ctx, order)
 	}
-	at, err := b.poll(ctx, m)
+	state, err := b.poll(ctx, m)
 	switch {
-	case at == working && err != nil:
+	case state == taskRunning && err != nil:
 		return nil, err
-	case at == working && order.Full:
+	case state == taskRunning && order.Full:
 		return b.progress(ctx, m).underWay(cloneWords(order)), nil
-	case at == working:
+	case state == taskRunning:
 		return m.underWay(cloneWords(order)), nil
-	case at == notBegun:
+	case state == taskAbsent:
 		return b.seekClone(ctx, order, memo{Since: m.Since, Sent: true})
 	case ambiguous(err):
 		return b.seekClone(ctx, order, memo{Since: m.Since, Task: m.Task, Sent: true})
@@ -74,28 +74,28 @@ func (b *Backend) clone(ctx context.Context, order hypervisor.CloneOrder, m memo
 func cloneWords(order hypervisor.CloneOrder) string { return "the clone of " + order.Template.Name }
 
 func (b *Backend) sendClone(ctx context.Context, order hypervisor.CloneOrder) (*hypervisor.Wait, error) {
-	task, full, err := b.flights.take(ctx, b.cloneContender(order))
+	task, full, err := b.queues.take(ctx, b.cloneRequest(order))
 	if full != nil {
 		return full, nil
 	}
-	wait, err := begun(cloneWords(order), 0, task, err)
+	wait, err := taskStarted(cloneWords(order), 0, task, err)
 	if err != nil {
 		return b.cloneFailed(ctx, order, err)
 	}
 	return wait, nil
 }
 
-// cloneContender is the request for a clone, and what it competes with: the clones
-// that write to the same storage. The tasks of clones run where their templates are;
-// of those that are not ours nobody can see where they write, so all count that
-// may write there: those of the storage's host, or of all hosts when it is shared.
-func (b *Backend) cloneContender(order hypervisor.CloneOrder) contender {
-	c := contender{what: "clones on " + order.TargetStorage, most: linkedClones}
+// cloneRequest is the request for a clone. It competes with the clones that write to
+// the same storage. A clone task runs on the host of its template, and does not show
+// its storage. So all clones that may write to the storage count: those of its host,
+// or of all hosts when the storage is shared.
+func (b *Backend) cloneRequest(order hypervisor.CloneOrder) queuedRequest {
+	c := queuedRequest{what: "clones on " + order.TargetStorage, limit: linkedClones}
 	if order.TargetHost != "" {
 		c.what += " on " + order.TargetHost
 	}
 	if order.Full {
-		c.most = fullClones
+		c.limit = fullClones
 	}
 	c.active = func(ctx context.Context) ([]pve.UPID, error) {
 		return b.clones.of(order.TargetHost).get(ctx, func(ctx context.Context) ([]pve.UPID, error) {
@@ -106,8 +106,8 @@ func (b *Backend) cloneContender(order hypervisor.CloneOrder) contender {
 	return c
 }
 
-// cloneTasks are the clones that a host works on, or, without one, all hosts. When
-// that cannot be seen, it counts as none: the storage's own lock is behind it.
+// cloneTasks returns the running clone tasks of a host, or of all hosts when host is
+// "". When they cannot be read, it returns none: the storage has its own lock.
 func (b *Backend) cloneTasks(ctx context.Context, host string) (running []pve.UPID, err error) {
 	var tasks []pve.TaskInfo
 	if host == "" {
@@ -140,15 +140,15 @@ func (b *Backend) requestClone(ctx context.Context, order hypervisor.CloneOrder)
 	return b.client.Clone(ctx, order.Template.Host, number(order.Template.ID), options)
 }
 
-// cloneFailed decides about a clone that ended in an error: what is there counts.
-// A clone that is being made under the number is not that of a task of ours which
-// failed, but may be one that was asked for with a handle that was lost.
+// cloneFailed decides what a failed clone means, by the VM under the number. A clone
+// that still runs under the number is not ours when our task failed. When only the
+// request failed, it may be ours, from a call whose handle was lost.
 func (b *Backend) cloneFailed(ctx context.Context, order hypervisor.CloneOrder, err error) (*hypervisor.Wait, error) {
 	if ctx.Err() != nil {
 		return nil, err
 	}
 	if pve.KindOf(err) == pve.Locked && strings.Contains(err.Error(), "lock-"+order.Record.VM+".conf") {
-		return nil, b.numberTaken(order.Record.VM, "another clone took it at the same moment")
+		return nil, b.numberTaken(order.Record.VM, "another clone took it at the same time")
 	}
 	var failed *taskError
 	state, _, lookErr := b.cloneState(ctx, order)
@@ -158,17 +158,16 @@ func (b *Backend) cloneFailed(ctx context.Context, order hypervisor.CloneOrder, 
 	case lookErr == nil && state == cloneDone:
 		return nil, nil
 	case lookErr == nil && state == cloneRunning && errors.As(err, &failed):
-		return nil, b.numberTaken(order.Record.VM, "another clone is being made under it")
+		return nil, b.numberTaken(order.Record.VM, "another clone with this number is running")
 	case lookErr == nil && state == cloneRunning:
 		return b.seekClone(ctx, order, memo{Since: time.Now(), Unknown: true})
 	}
 	return nil, err
 }
 
-// seekClone looks for a clone of which nobody knows whether it was asked for, or
-// whose it is: a second request would make a second VM beside the one that nobody
-// sees. A clone whose task died keeps its lock for ever: two looks in a row without
-// a task tell.
+// seekClone looks for a clone when it is unknown whether the request arrived, or who
+// sent it: a second request could make a second VM. A clone whose task died keeps its
+// lock forever: it counts as dead when two reads in a row find no task.
 func (b *Backend) seekClone(ctx context.Context, order hypervisor.CloneOrder, m memo) (*hypervisor.Wait, error) {
 	state, host, err := b.cloneState(ctx, order)
 	switch {
@@ -177,11 +176,11 @@ func (b *Backend) seekClone(ctx context.Context, order hypervisor.CloneOrder, m 
 	case state == cloneDone:
 		return nil, nil
 	case state == cloneAbsent && m.Unknown:
-		return onceMore(), nil // it failed, and the number is free again
+		return callAgain(), nil // it failed, and the number is free again
 	case state == cloneAbsent && m.Task.IsZero() && time.Since(m.Since) < requestLife:
 		return m.underWay("the request for the clone"), nil
 	case state == cloneAbsent && m.Task.IsZero():
-		return &hypervisor.Wait{For: "another request for the clone, as the first got lost"}, nil
+		return &hypervisor.Wait{For: "another request for the clone, because the first one was lost"}, nil
 	case state == cloneAbsent:
 		return nil, &fault.Error{Kind: fault.Failed, Doing: "clone the template", Where: place(refOf(order.Record)),
 			Why: "the clone left no VM behind", Fix: "run the same command again"}
@@ -192,11 +191,11 @@ func (b *Backend) seekClone(ctx context.Context, order hypervisor.CloneOrder, m 
 	}
 	switch {
 	case m.Count == 2 && m.Unknown:
-		return nil, b.numberTaken(order.Record.VM, "a clone has it that no task works on any more")
+		return nil, b.numberTaken(order.Record.VM, "an incomplete clone has it, and no task works on it")
 	case m.Count == 2:
 		return nil, deadClone(order.Record, host)
 	case m.Unknown:
-		return m.underWay("the clone under number " + order.Record.VM + ", to see whose it is"), nil
+		return m.underWay("the clone with number " + order.Record.VM + ", to see which worker it is for"), nil
 	}
 	return m.underWay(cloneWords(order)), nil
 }
@@ -205,8 +204,8 @@ func deadClone(record inventory.Record, host string) error {
 	vm := record.VM
 	return &fault.Error{
 		Kind: fault.Stuck, Doing: "clone the template", Where: place(refOf(record)),
-		Why: "the VM is locked by a clone that no task works on any more",
-		Fix: shell.Command("as root on %s, look at it with `qm config %s`, and when it is only the rest of a clone: qm unlock %s && qm destroy %s; then run the same command again",
+		Why: "the VM is locked by a clone, but its task has ended",
+		Fix: shell.Command("as root on %s, look at it with `qm config %s`; if it is only an incomplete clone: qm unlock %s && qm destroy %s; then run the same command again",
 			host, vm, vm, vm),
 	}
 }
@@ -219,9 +218,9 @@ const (
 	cloneDone
 )
 
-// cloneState looks for the VM, and tells where it is. While it is made it is on the
-// host of the template, and goes to its own when it is done; it has no name before
-// its first disk is there (PVE::API2::Qemu, clone_vm).
+// cloneState looks for the VM and returns its host. During the clone the VM is on the
+// host of the template, and then moves to its own. It has no name before its first
+// disk exists (PVE::API2::Qemu, clone_vm).
 func (b *Backend) cloneState(ctx context.Context, order hypervisor.CloneOrder) (state cloneProgress, host string, err error) {
 	record := order.Record
 	found, err := b.read(ctx, order.Template.Host, number(record.VM), nil)
@@ -245,7 +244,7 @@ func (b *Backend) cloneState(ctx context.Context, order hypervisor.CloneOrder) (
 
 func (b *Backend) numberTaken(id, why string) error {
 	return &fault.Error{
-		Kind: fault.Exists, Where: fault.Place{VM: id}, Why: "the VM number is taken: " + why,
-		Fix: "run the same command again: it takes another number",
+		Kind: fault.Exists, Where: fault.Place{VM: id}, Why: "the VM number is in use: " + why,
+		Fix: "run the same command again: it uses another number",
 	}
 }

@@ -17,23 +17,23 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// slowly makes a full clone take a hundred seconds, instead of ten.
+// slowly makes a full clone take a hundred seconds instead of ten.
 var slowly = taking(func(timings *pvesim.Timings) { timings.CloneFullGiB = pvesim.Duration(10 * time.Second) })
 
-// TestOnlySoManyClonesWriteToAStorageAtOnce starts eight, and tells how many tasks
-// run at once: full clones that somebody has under way by hand count too.
+// TestOnlySoManyClonesWriteToAStorageAtOnce starts eight clones and counts the
+// tasks that run at once. Full clones that a person started count too.
 func TestOnlySoManyClonesWriteToAStorageAtOnce(t *testing.T) {
 	for name, tt := range map[string]struct {
 		order  func(inventory.Record) hypervisor.CloneOrder
 		byHand int
 		most   int
 	}{
-		"linked":                         {order, 0, 4},
-		"full":                           {full, 0, 2},
-		"linked beside one by hand":      {order, 1, 4},
-		"full beside one by hand":        {full, 1, 2},
-		"linked beside more than may be": {order, 5, 5},
-		"full beside as many as may be":  {full, 2, 2},
+		"linked":                   {order, 0, 4},
+		"full":                     {full, 0, 2},
+		"linked, with one by hand": {order, 1, 4},
+		"full, with one by hand":   {full, 1, 2},
+		"linked, with more by hand than the limit": {order, 5, 5},
+		"full, with as many by hand as the limit":  {full, 2, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -72,7 +72,7 @@ func withNAS(w *pvesim.World) {
 	}
 }
 
-// toNAS is for a full clone of the template on pve1 to the shared storage.
+// toNAS orders a full clone of the template on pve1 to the shared storage.
 func toNAS(record inventory.Record) hypervisor.CloneOrder {
 	o := full(record)
 	o.Template = inventory.VMRef{Host: "pve1", ID: "400", Name: "shared"}
@@ -80,8 +80,8 @@ func toNAS(record inventory.Record) hypervisor.CloneOrder {
 	return o
 }
 
-// TestClonesOfAllHostsCountForASharedStorage: somebody's clones are under way on
-// another host, beside the other template.
+// TestClonesOfAllHostsCountForASharedStorage: clones of a person run on another
+// host, from the other template.
 func TestClonesOfAllHostsCountForASharedStorage(t *testing.T) {
 	for name, tt := range map[string]struct {
 		order func(inventory.Record) hypervisor.CloneOrder
@@ -99,7 +99,7 @@ func TestClonesOfAllHostsCountForASharedStorage(t *testing.T) {
 					must(t, err)
 				}
 				wait := l.waiting(l.b.cloning(tt.order(gpuRecord())), "")
-				if sent := l.sent("POST /nodes/pve1/qemu/") > 0; sent == tt.waits || tt.waits && !strings.Contains(wait.For, "2 clones on nas under way") {
+				if sent := l.sent("POST /nodes/pve1/qemu/") > 0; sent == tt.waits || tt.waits && !strings.Contains(wait.For, "2 clones on nas are running") {
 					t.Errorf("the clone was asked for: %v; it waits for %s", sent, wait.For)
 				}
 				must(t, l.b.Clone(t.Context(), tt.order(gpuRecord())))
@@ -108,13 +108,13 @@ func TestClonesOfAllHostsCountForASharedStorage(t *testing.T) {
 	}
 }
 
-// onItsWay is a network on which the requests for clones end without an answer. They
-// are carried out after a while, or never.
+// onItsWay is a network that loses the answers to clone requests. The requests are
+// carried out later, or never.
 type onItsWay struct {
 	next    http.RoundTripper
 	arrives bool
 	after   time.Duration
-	lost    int // so many
+	lost    int // how many of the first requests
 	asked   int
 	carried sync.WaitGroup
 }
@@ -138,9 +138,9 @@ func (o *onItsWay) RoundTrip(request *http.Request) (*http.Response, error) {
 	return nil, http.ErrServerClosed
 }
 
-// TestACloneOfWhichNobodyKnowsIsLookedFor: the request may have arrived, be on its
+// TestACloneWithoutAnAnswerIsLookedFor: the request may have arrived, still be on its
 // way, or be lost.
-func TestACloneOfWhichNobodyKnowsIsLookedFor(t *testing.T) {
+func TestACloneWithoutAnAnswerIsLookedFor(t *testing.T) {
 	for name, tt := range map[string]struct {
 		wire  *onItsWay
 		asked int
@@ -167,11 +167,11 @@ func TestACloneOfWhichNobodyKnowsIsLookedFor(t *testing.T) {
 	}
 }
 
-// TestACloneWhoseHandleIsLostIsFoundAgain, by the engine that asked for it or by
-// another: it has no name at first, so nobody can say whose it is.
+// TestACloneWhoseHandleIsLostIsFoundAgain by the engine that requested it, or by
+// another one. At first the VM has no name, so it is unknown whose it is.
 func TestACloneWhoseHandleIsLostIsFoundAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newBench(t, namelessly)
+		l := newBench(t, slowVolumes)
 		l.waiting(l.b.cloning(full(gpuRecord())), "")
 		wait := l.waiting(l.another().cloning(full(gpuRecord())), "")
 		if !wait.UnderWay || !strings.Contains(wait.For, "9101") {
@@ -184,16 +184,16 @@ func TestACloneWhoseHandleIsLostIsFoundAgain(t *testing.T) {
 	})
 }
 
-// namelessly makes making a volume take five seconds: so long has a clone no name.
-func namelessly(w *pvesim.World) {
+// slowVolumes makes the creation of a volume take five seconds: a clone has no name until then.
+func slowVolumes(w *pvesim.World) {
 	for i := range w.Storages {
 		w.Storages[i].Allocate = pvesim.Duration(5 * time.Second)
 	}
 }
 
-// TestANumberThatSomebodyElseTakesIsTaken: theirs is told from ours as soon as it has
-// a name; when it fails instead, the number is ours after all.
-func TestANumberThatSomebodyElseTakesIsTaken(t *testing.T) {
+// TestANumberOfAnotherCloneIsInUse: as soon as the clone has a name, it is clear that
+// it is not ours. When that clone fails, our request gets the number.
+func TestANumberOfAnotherCloneIsInUse(t *testing.T) {
 	for name, tt := range map[string]struct {
 		hand func(*bench, pve.Task)
 		says string // "" when it is ours
@@ -207,11 +207,11 @@ func TestANumberThatSomebodyElseTakesIsTaken(t *testing.T) {
 			must(l.T, l.sim.SetQuorum(false))
 			time.Sleep(time.Minute)
 			must(l.T, l.sim.SetQuorum(true))
-		}, "a clone has it that no task works on any more"},
+		}, "an incomplete clone has it, and no task works on it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := newBench(t, namelessly)
+				l := newBench(t, slowVolumes)
 				task, err := l.root.Clone(t.Context(), "pve1", 9000, pve.CloneOptions{NewID: 9101, Name: "theirs", Full: true})
 				must(t, err)
 				wait := l.waiting(l.b.cloning(order(gpuRecord())), "")
@@ -224,16 +224,16 @@ func TestANumberThatSomebodyElseTakesIsTaken(t *testing.T) {
 					t.Errorf("it ends with %s %v", fault.KindOf(err), err)
 				}
 				if state := l.sim.State(); tt.says == "theirs" && state.VMs[9101].Lock != "clone" {
-					t.Error("their clone was waited for to its end")
+					t.Error("it waited until the other clone ended")
 				}
 			})
 		})
 	}
 }
 
-// TestACloneForAnotherHostIsSeenWhereItIsMade: it is beside its template until it is
-// done. Its request was lost, so that only looking helps.
-func TestACloneForAnotherHostIsSeenWhereItIsMade(t *testing.T) {
+// TestACloneForAnotherHostIsFoundOnTheTemplatesHost: the VM is there until the clone is
+// done. The answer to its request was lost, so that the engine must look for it.
+func TestACloneForAnotherHostIsFoundOnTheTemplatesHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t, withNAS)
 		wire := &onItsWay{next: l.sim.Transport(), arrives: true, lost: 1}
@@ -261,8 +261,8 @@ func TestACloneForAnotherHostIsSeenWhereItIsMade(t *testing.T) {
 	})
 }
 
-// TestAFullCloneTellsHowFarItIs, for one more request each few seconds.
-func TestAFullCloneTellsHowFarItIs(t *testing.T) {
+// TestAFullCloneShowsItsProgress, with one more request every few seconds.
+func TestAFullCloneShowsItsProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t, slowly)
 		var far []string
@@ -281,7 +281,7 @@ func TestAFullCloneTellsHowFarItIs(t *testing.T) {
 		}
 		took := time.Since(began)
 		if len(far) < 10 || far[0] != "512.0 MiB of 10.0 GiB (5.00%)" || !strings.HasPrefix(far[len(far)-1], "9.") {
-			t.Errorf("it tells %q", far)
+			t.Errorf("its progress is %q", far)
 		}
 		if read := l.sent("GET /nodes/pve1/tasks/") - l.statusReads(); read > int(took/progressEvery) {
 			t.Errorf("the log was read %d times in %s", read, took)
@@ -298,7 +298,7 @@ func (l *bench) statusReads() (n int) {
 	return n
 }
 
-// TestAFailedCloneSaysWhy, and what may be tried again is no end.
+// TestAFailedCloneSaysWhy, and an error that may go away is retried.
 func TestAFailedCloneSaysWhy(t *testing.T) {
 	for name, tt := range map[string]struct {
 		fault pvesim.Fault

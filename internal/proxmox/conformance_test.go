@@ -21,10 +21,10 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// TestConformance holds the backend against what every backend promises.
+// TestConformance runs the suite that every backend must pass.
 func TestConformance(t *testing.T) { backendtest.Run(t, thorough.Every, newCluster) }
 
-// cluster is a simulated cluster as the conformance suite wants it.
+// cluster is a simulated cluster in the form that the conformance suite needs.
 type cluster struct {
 	t    *testing.T
 	sim  *pvesim.Sim
@@ -66,7 +66,7 @@ func (c *cluster) Setting() backendtest.Setting {
 	}
 }
 
-// carried is the network of an engine.
+// carried is an engine's network, with the faults of the suite.
 type carried struct {
 	wire *backendtest.Wire
 	next http.RoundTripper
@@ -185,7 +185,7 @@ func (c *cluster) options(vmid int) map[string]string {
 	return next
 }
 
-// cardByHand is where a person puts a card in.
+// cardByHand is the option in which a person attaches a card.
 const cardByHand = "hostpci3"
 
 func shown(config map[string]string) backendtest.VM {

@@ -15,7 +15,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// lostAnswers carries the requests for clones out and loses the answers.
+// lostAnswers carries clone requests out and loses the answers.
 type lostAnswers struct{ next http.RoundTripper }
 
 func (l lostAnswers) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -27,7 +27,7 @@ func (l lostAnswers) RoundTrip(request *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// slowTasks answers what tasks there are after twenty seconds, when the clone is done.
+// slowTasks lists the tasks only after twenty seconds, when the clone is done.
 type slowTasks struct{ next http.RoundTripper }
 
 func (s slowTasks) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -37,9 +37,9 @@ func (s slowTasks) RoundTrip(request *http.Request) (*http.Response, error) {
 	return s.next.RoundTrip(request)
 }
 
-// TestACloneThatEndsDuringALookIsNotDead: its lock was seen, and its task not any
-// more. A person who is told that it is dead destroys a good VM.
-func TestACloneThatEndsDuringALookIsNotDead(t *testing.T) {
+// TestACloneThatEndsDuringAReadIsNotDead: its lock was read, but its task had ended
+// when the tasks were read. If it were reported as dead, a person would destroy a good VM.
+func TestACloneThatEndsDuringAReadIsNotDead(t *testing.T) {
 	for name, look := range map[string]func(b driver) (*inventory.VM, error){
 		"at all": func(b driver) (*inventory.VM, error) {
 			snapshot, err := b.Observe(context.Background(), hypervisor.Scope{})
@@ -71,9 +71,9 @@ func TestACloneThatEndsDuringALookIsNotDead(t *testing.T) {
 	}
 }
 
-// TestADeadCloneIsNotWaitedFor: nobody knows whether the clone was asked for, so
-// its end is waited for; but its task died, and left a lock that stays for ever.
-func TestADeadCloneIsNotWaitedFor(t *testing.T) {
+// TestADeadCloneIsNotWaitedForever: the answer to the request is lost, so the engine
+// waits for the clone. But its task died and left a lock that nobody releases.
+func TestADeadCloneIsNotWaitedForever(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := world(t)
 		sim, err := pvesim.New(w, pvesim.WithLog(t.Logf))
@@ -88,7 +88,7 @@ func TestADeadCloneIsNotWaitedFor(t *testing.T) {
 
 		err = b.Clone(ctx, order(r))
 		if ctx.Err() != nil {
-			t.Fatalf("it waited for ever: %v", err)
+			t.Fatalf("it waited forever: %v", err)
 		}
 		if !fault.Is(err, fault.Stuck) || !strings.Contains(fault.FixOf(err), "qm unlock 9101") {
 			t.Errorf("it ends with %v (%s), fix %q", err, fault.KindOf(err), fault.FixOf(err))

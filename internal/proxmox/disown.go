@@ -10,11 +10,11 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// Disown implements hypervisor.Marker. The claim goes first: until the last write
-// the VM is provably ours, so that the same command goes on after a crash.
+// Disown implements hypervisor.Marker. The claim is removed first: until the last
+// write the VM is provably ours, so that the same command continues after a crash.
 func (b *Backend) Disown(ctx context.Context, ref inventory.VMRef, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	wait, err := b.disown(ctx, ref, recall(handle))
-	return wait, b.wrap(err, "let go of the VM", place(ref))
+	return wait, b.wrap(err, "disown the VM", place(ref))
 }
 
 func (b *Backend) disown(ctx context.Context, ref inventory.VMRef, m memo) (*hypervisor.Wait, error) {
@@ -30,26 +30,26 @@ func (b *Backend) disown(ctx context.Context, ref inventory.VMRef, m memo) (*hyp
 		return nil, err
 	}
 	if card := found.vm.Record.Card; !card.IsZero() {
-		if wait, done, err := b.unclaim(ctx, found, registerName(card), m); !done {
+		if wait, done, err := b.removeClaim(ctx, found, registerName(card), m); !done {
 			return wait, err
 		}
 	}
-	return b.write(ctx, ref, found, unmarked(found))
+	return b.write(ctx, ref, found, withoutMarks(found))
 }
 
-// unclaim takes the claim for a VM off a register, when it is our turn to write
-// those. done is false as long as there is one.
-func (b *Backend) unclaim(ctx context.Context, found seen, register string, m memo) (wait *hypervisor.Wait, done bool, err error) {
-	wait, err = b.inTurn(ctx, m, func() (wait *hypervisor.Wait, err error) {
-		wait, done, err = b.unclaimed(ctx, found, register, m)
+// removeClaim removes the claim of a VM from a register. done is false as long as
+// there is such a claim.
+func (b *Backend) removeClaim(ctx context.Context, found observedVM, register string, m memo) (wait *hypervisor.Wait, done bool, err error) {
+	wait, err = b.withClaimLock(ctx, m, func() (wait *hypervisor.Wait, err error) {
+		wait, done, err = b.removeClaimLocked(ctx, found, register, m)
 		return wait, err
 	})
 	return wait, done, err
 }
 
-// unclaimed does it. The mapping stays when the VM names it: without it the VM would
-// not start any more.
-func (b *Backend) unclaimed(ctx context.Context, found seen, register string, m memo) (wait *hypervisor.Wait, done bool, err error) {
+// removeClaimLocked does the same while the claim lock is held. It keeps a mapping
+// that the VM uses: without it the VM could not start.
+func (b *Backend) removeClaimLocked(ctx context.Context, found observedVM, register string, m memo) (wait *hypervisor.Wait, done bool, err error) {
 	mapping, err := b.client.Mapping(ctx, register)
 	if pve.KindOf(err) == pve.NotFound {
 		return nil, true, nil
@@ -63,19 +63,19 @@ func (b *Backend) unclaimed(ctx context.Context, found seen, register string, m 
 	}
 	if slices.ContainsFunc(found.vm.Cards, func(a inventory.Attachment) bool { return a.Mapping == register }) {
 		err = b.client.UpdateMapping(ctx, pve.MappingUpdate{ID: register, Digest: mapping.Digest, Map: mapping.Map, Description: note.Rest})
-		wait, err = m.releasedOr(err)
+		wait, err = m.releaseResult(err)
 	} else {
 		wait, err = b.release(ctx, *found.vm.Record, register, m)
 	}
 	if wait == nil && err == nil {
-		wait = onceMore()
+		wait = callAgain()
 	}
 	return wait, false, err
 }
 
-// unmarked takes our marks off a VM. What people wrote into its note and their tags
-// stay; an option that has nothing else in it goes.
-func unmarked(found seen) pve.ConfigUpdate {
+// withoutMarks removes our marks from a VM. Tags and note text of other people
+// stay; an option that would be empty is deleted.
+func withoutMarks(found observedVM) pve.ConfigUpdate {
 	tags := slices.DeleteFunc(slices.Clone(found.vm.Tags), func(tag string) bool {
 		return tag == inventory.OwnerTag || tag == inventory.ParkedTag
 	})

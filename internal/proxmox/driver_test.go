@@ -13,8 +13,8 @@ import (
 // callLimit is how long one call may take.
 const callLimit = 45 * time.Second
 
-// driver is a backend whose methods are called again until they are done, as apply
-// does it: after the pause that each Wait asks for, and with its handle.
+// driver calls a backend's methods again until they are done, as apply does: after
+// the pause of each Wait, and with its handle.
 type driver struct{ *Backend }
 
 // step is one call of a method.
@@ -22,7 +22,7 @@ type step func(context.Context, hypervisor.Handle) (*hypervisor.Wait, error)
 
 func finish(ctx context.Context, do step) error { return goOn(ctx, do, "") }
 
-// goOn is finish for what has begun.
+// goOn continues a step with a handle until it is done.
 func goOn(ctx context.Context, do step, handle hypervisor.Handle) error {
 	const most = 5000 // calls
 	for range most {
@@ -38,14 +38,14 @@ func goOn(ctx context.Context, do step, handle hypervisor.Handle) error {
 	return errors.New("it is never done")
 }
 
-// once makes one call, within the limit.
+// once calls a step once, with the call limit as timeout.
 func once(ctx context.Context, do step, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	short, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	return do(short, handle)
 }
 
-// order is for a linked clone of the template on pve1.
+// order returns an order for a linked clone of the template on pve1.
 func order(record inventory.Record) hypervisor.CloneOrder {
 	return hypervisor.CloneOrder{
 		Record: record, Template: inventory.VMRef{Host: "pve1", ID: "9000", Name: "ubuntu-22.04"},
@@ -53,7 +53,7 @@ func order(record inventory.Record) hypervisor.CloneOrder {
 	}
 }
 
-// full is for a full one.
+// full returns an order for a full clone of the same template.
 func full(record inventory.Record) hypervisor.CloneOrder {
 	o := order(record)
 	o.Full = true
@@ -113,7 +113,7 @@ func (d driver) SetParked(ctx context.Context, ref inventory.VMRef, parked bool)
 	})
 }
 
-// of makes one of the methods that take a VM and a handle an error.
+// of calls a method that takes a VM and a handle until it is done.
 func of(ctx context.Context, ref inventory.VMRef, method func(context.Context, inventory.VMRef, hypervisor.Handle) (*hypervisor.Wait, error)) error {
 	return finish(ctx, func(ctx context.Context, h hypervisor.Handle) (*hypervisor.Wait, error) { return method(ctx, ref, h) })
 }

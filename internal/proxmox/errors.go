@@ -16,7 +16,7 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// kinds says which decision each kind of Proxmox error asks for.
+// kinds maps each kind of Proxmox error to a kind of fault.
 var kinds = map[pve.Kind]fault.Kind{
 	pve.NotFound:         fault.NotFound,
 	pve.Exists:           fault.Exists,
@@ -39,32 +39,32 @@ var kinds = map[pve.Kind]fault.Kind{
 	pve.Untrusted:        fault.Denied,
 	pve.NoSpace:          fault.Refused,
 	pve.NoMemory:         fault.Refused,
-	pve.Canceled:         fault.Unavailable, // by a time limit; see wrap
+	pve.Canceled:         fault.Unavailable, // by a timeout; see wrap
 }
 
-// fixes is the next step for kinds of errors where it is the same everywhere.
+// fixes are the next steps for errors whose kind is enough to choose one.
 var fixes = map[pve.Kind]string{
-	pve.NotFound:        "it went away meanwhile: look with gpuworker status, then run the same command again",
+	pve.NotFound:        "it does not exist any more: look with gpuworker status, then run the same command again",
 	pve.Denied:          "gpuworker role prints the commands that grant what is needed",
 	pve.Unauthenticated: "check the token or password, and that the user is enabled and not expired",
 	pve.Locked:          "something else works on this VM: look at its task list, then run the same command again",
-	pve.Changed:         "somebody else changed it at the same time: run the same command again",
-	pve.Unavailable:     "check that the host is up and the endpoint right, then run the same command again",
+	pve.Changed:         "another user or program changed it at the same time: run the same command again",
+	pve.Unavailable:     "check that the host is up and the endpoint is correct, then run the same command again",
 	pve.Canceled:        "the host answers too slowly: find out why, then run the same command again",
-	pve.Hardware:        "gpuworker check says which layer is not ready",
-	pve.InUse:           "gpuworker gpus says who holds the card",
+	pve.Hardware:        "gpuworker check shows which layer is not ready",
+	pve.InUse:           "gpuworker gpus shows which VM has the card",
 	pve.Untrusted:       "compare with the fingerprint that pvenode cert info prints on the host for pveproxy-ssl.pem, or for pve-ssl.pem when there is none, and fix tls of the Hypervisor",
 	pve.NoSpace:         "free space on the storage, or name another in machine.disk.storage",
-	pve.TaskFailed:      "the message is the hypervisor's: the task's log on the host says more; fix that, then run the same command again",
-	pve.NoMemory:        "free memory on the host, or make the worker smaller: a GPU worker needs all of its memory really free",
+	pve.TaskFailed:      "this message is from the hypervisor; the task's log on the host has details. Fix the cause, then run the same command again",
+	pve.NoMemory:        "free memory on the host, or make the worker smaller: the host locks all memory of a GPU worker, so all of it must be free",
 }
 
-// otherFix is the next step for what the hypervisor says and we do not know.
-const otherFix = "the message is the hypervisor's: look at the task list and the system log of the host, fix that, then run the same command again"
+// otherFix is the next step for an error of the hypervisor that we do not know.
+const otherFix = "this message is from the hypervisor. Look at the task list and the system log of the host, fix the cause, then run the same command again"
 
-// wrap turns an error of the client into a fault that says what was being done
-// and where. nil stays nil, and what is a fault already keeps its kind. Only what
-// may go on by itself is fault.Unavailable: of a task that is over nothing does.
+// wrap turns an error of the client into a fault that says what was being done and
+// where. nil stays nil; a fault stays as it is. A task that has ended is never
+// fault.Unavailable: that kind is for what may continue without us.
 func (b *Backend) wrap(err error, doing string, where fault.Place) error {
 	if err == nil {
 		return nil
@@ -97,11 +97,11 @@ func (b *Backend) faultOf(err error, doing string, where fault.Place) *fault.Err
 	return &fault.Error{Kind: decision, Doing: doing, Where: where, Fix: cmp.Or(fixFor(err, where), fixes[kind], otherFix), Cause: err}
 }
 
-// vfioForm is what QEMU says of a card that it could not open: vfio-pci has not
-// got it, or not all of its IOMMU group.
+// vfioForm is QEMU's message about a card that it could not open: the card, or
+// another function of its IOMMU group, is not bound to vfio-pci.
 var vfioForm = regexp.MustCompile(`vfio ([0-9a-f:.]+): (?:Could not open|failed to open) '?/dev/vfio/`)
 
-// fixFor is the next step where more is known than the kind of the error.
+// fixFor is the next step for errors that show more than their kind.
 func fixFor(err error, where fault.Place) string {
 	var proxy *pve.ProxyError
 	var e *pve.Error
@@ -111,36 +111,36 @@ func fixFor(err error, where fault.Place) string {
 		if err != nil {
 			host = proxy.Target
 		}
-		return "let the proxy through to " + proxy.Target + ", or go past it: add " + host + " to NO_PROXY in the environment"
+		return "allow the proxy to connect to " + proxy.Target + ", or bypass the proxy: add " + host + " to NO_PROXY in the environment"
 	case !errors.As(err, &e):
 		return ""
 	case e.Kind == pve.Hardware:
 		if m := vfioForm.FindStringSubmatch(err.Error()); m != nil {
-			return fmt.Sprintf("gpuworker-host check %[1]s   (on %[2]s) says who has the card; gpuworker-host bind %[1]s   (on %[2]s) shows how vfio-pci gets it",
+			return fmt.Sprintf("gpuworker-host check %[1]s   (on %[2]s) shows which driver has the card; gpuworker-host bind %[1]s   (on %[2]s) shows how to bind it to vfio-pci",
 				m[1], cmp.Or(where.Host, e.Node))
 		}
 	case e.Kind == pve.NotFound && e.What == "pool":
-		return "make the resource pool, or correct spec.proxmox.resourcePool of the Hypervisor: gpuworker role prints the commands that make it"
+		return "create the resource pool, or correct spec.proxmox.resourcePool of the Hypervisor: gpuworker role prints the commands that create it"
 	}
 	return ""
 }
 
-// quorumLook is how long the cluster may take to say whether it has its quorum.
+// quorumLook is the timeout for asking the cluster whether it has quorum.
 const quorumLook = 10 * time.Second
 
-// noQuorum is the fault of a write that the cluster refused for want of quorum. It
-// asks the cluster once more, to name the hosts that are missing; not in the
-// caller's time, which may be over.
+// noQuorum is the fault of a write that the cluster refused because it has no quorum.
+// It asks the cluster which hosts are missing; with its own timeout, because the
+// caller's may have passed.
 func (b *Backend) noQuorum(err error, doing string, where fault.Place) *fault.Error {
 	ctx, cancel := context.WithTimeout(context.Background(), quorumLook)
 	defer cancel()
 	f := &fault.Error{Kind: fault.Unavailable, Doing: doing, Where: where, Cause: err}
 	switch status, lookErr := b.client.ClusterStatus(ctx); {
 	case lookErr != nil:
-		f.Why = "the cluster has lost its quorum, it seems: nothing can be written"
+		f.Why = "the cluster seems to have lost its quorum: nothing can be written"
 		f.Fix = "look on any host: pvecm status; when it is quorate again, run the same command again"
 	case status.Quorate:
-		f.Why = "the cluster could not write, as without its quorum; it has it now"
+		f.Why = "the cluster refused the write as if it had no quorum; it has quorum now"
 		f.Fix = "run the same command again; if that does not help, look on the host: pvecm status, and systemctl status pve-cluster"
 	default:
 		frozen := frozen(status)
@@ -149,8 +149,8 @@ func (b *Backend) noQuorum(err error, doing string, where fault.Place) *fault.Er
 	return f
 }
 
-// frozen says that a cluster without quorum takes no changes, and which hosts it
-// misses; nil when it has its quorum.
+// frozen describes a cluster without quorum, which accepts no changes, and names the
+// missing hosts; nil when it has quorum.
 func frozen(status pve.ClusterStatus) *inventory.Frozen {
 	if status.Quorate {
 		return nil
@@ -169,8 +169,8 @@ func frozen(status pve.ClusterStatus) *inventory.Frozen {
 	}
 }
 
-// ambiguous reports whether a request may or may not have been carried out: look
-// before doing anything else.
+// ambiguous reports whether it is unknown if a request was carried out: read the
+// state before doing anything else.
 func ambiguous(err error) bool {
 	var e *pve.Error
 	return errors.As(err, &e) && e.Ambiguous

@@ -11,9 +11,8 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// TestWhatToDoFollowsFromTheCause: an error of one kind may have causes that are
-// fixed in different places.
-func TestWhatToDoFollowsFromTheCause(t *testing.T) {
+// TestTheFixDependsOnTheCause: errors of one kind may need different fixes.
+func TestTheFixDependsOnTheCause(t *testing.T) {
 	where := fault.Place{Host: "pve1", VM: "9101"}
 	for name, tt := range map[string]struct {
 		err  error
@@ -25,24 +24,24 @@ func TestWhatToDoFollowsFromTheCause(t *testing.T) {
 				"kvm: -device vfio-pci,host=0000:3b:00.0,id=hostpci0,bus=ich9-pcie-port-1,addr=0x0: vfio 0000:3b:00.0: Could not open '/dev/vfio/21': No such file or directory",
 			}},
 			fault.Refused,
-			"gpuworker-host check 0000:3b:00.0   (on pve1) says who has the card; gpuworker-host bind 0000:3b:00.0   (on pve1) shows how vfio-pci gets it",
+			"gpuworker-host check 0000:3b:00.0   (on pve1) shows which driver has the card; gpuworker-host bind 0000:3b:00.0   (on pve1) shows how to bind it to vfio-pci",
 		},
 		"the IOMMU is off": {
 			&pve.Error{Kind: pve.Hardware, Message: "cannot prepare PCI pass-through, IOMMU not present"},
-			fault.Refused, "gpuworker check says which layer is not ready",
+			fault.Refused, "gpuworker check shows which layer is not ready",
 		},
 		"a proxy does not let us through": {
 			&pve.Error{Kind: pve.Unavailable, Cause: &pve.ProxyError{Proxy: "http://proxy:3128", Target: "pve1.lab:8006", Status: "403 Forbidden"}},
-			fault.Unavailable, "let the proxy through to pve1.lab:8006, or go past it: add pve1.lab to NO_PROXY in the environment",
+			fault.Unavailable, "allow the proxy to connect to pve1.lab:8006, or bypass the proxy: add pve1.lab to NO_PROXY in the environment",
 		},
 		"the resource pool went away": {
 			&pve.Error{Kind: pve.NotFound, What: "pool", Status: 403, Message: "Permission check failed (pool 'gpupool' does not exist)"},
 			fault.NotFound,
-			"make the resource pool, or correct spec.proxmox.resourcePool of the Hypervisor: gpuworker role prints the commands that make it",
+			"create the resource pool, or correct spec.proxmox.resourcePool of the Hypervisor: gpuworker role prints the commands that create it",
 		},
 		"the VM went away": {
 			&pve.Error{Kind: pve.NotFound, What: "vm"},
-			fault.NotFound, "it went away meanwhile: look with gpuworker status, then run the same command again",
+			fault.NotFound, "it does not exist any more: look with gpuworker status, then run the same command again",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -54,8 +53,8 @@ func TestWhatToDoFollowsFromTheCause(t *testing.T) {
 	}
 }
 
-// TestALostQuorumIsConfirmed: the text of one request is not enough to send a
-// person to the hosts; the cluster is asked.
+// TestALostQuorumIsConfirmed by asking the cluster: the text of one error is not enough
+// to send a person to the hosts.
 func TestALostQuorumIsConfirmed(t *testing.T) {
 	for name, tt := range map[string]struct {
 		lost bool
@@ -63,7 +62,7 @@ func TestALostQuorumIsConfirmed(t *testing.T) {
 		fix  []string
 	}{
 		"it is lost":   {true, "the cluster has lost its quorum, nothing can be written: 1 of 3 hosts are up", []string{"bring back pve2, pve3; on a host that is up, pvecm status"}},
-		"it came back": {false, "the cluster could not write, as without its quorum; it has it now", []string{"run the same command again", "pvecm status"}},
+		"it came back": {false, "the cluster refused the write as if it had no quorum; it has quorum now", []string{"run the same command again", "pvecm status"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -15,14 +15,14 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// guarded is a worker's VM that is made but for its card, and root beside it.
+// guarded makes a worker's VM without its card, and opens a client for root.
 func guarded(t *testing.T) (driver, *pve.Client, inventory.Record, inventory.Card) {
 	t.Helper()
 	b, root, r, card, _ := guardedOver(t)
 	return b, root, r, card
 }
 
-// guardedOver is guarded, with a connection to meddle with.
+// guardedOver is guarded with a connection that can run code before a request.
 func guardedOver(t *testing.T) (driver, *pve.Client, inventory.Record, inventory.Card, *before) {
 	t.Helper()
 	w := world(t)
@@ -54,8 +54,8 @@ func guardedOver(t *testing.T) (driver, *pve.Client, inventory.Record, inventory
 	return b, root, r, inventory.Card{Ref: pci.MustCardRef("pve1/0000:03:00.0"), PCIe: true, ROMBar: true}, wire
 }
 
-// TestACardIsOnlyTakenWhileItIsClaimedForThisVM changes the register by hand
-// before the attach, and before the start. Neither may happen then.
+// TestACardIsOnlyTakenWhileItIsClaimedForThisVM changes the register by hand before
+// the attach and before the start. Both must be refused.
 func TestACardIsOnlyTakenWhileItIsClaimedForThisVM(t *testing.T) {
 	other, renumbered := gpuRecord(), gpuRecord()
 	other.Worker, other.Pool = "vision-1", "vision"
@@ -101,8 +101,8 @@ func TestACardIsOnlyTakenWhileItIsClaimedForThisVM(t *testing.T) {
 	}
 }
 
-// TestACardOfAnotherVMIsNotTaken gives the card to a stopped VM of somebody else
-// before the attach, and a minute before the start.
+// TestACardOfAnotherVMIsNotTaken gives the card to a stopped foreign VM before the
+// attach, and a minute before the start.
 func TestACardOfAnotherVMIsNotTaken(t *testing.T) {
 	for name, value := range map[string]string{"by address": "0000:03:00.0", "without a function": "0000:03:00", "by our register": "mapping=gpu-pve1-0000-03-00"} {
 		t.Run(name, func(t *testing.T) {
@@ -126,15 +126,15 @@ func TestACardOfAnotherVMIsNotTaken(t *testing.T) {
 	}
 }
 
-// TestAClaimReplacesOnlyWhatWasSeen: a claim of the same worker that was not
-// there when the plan was made is that of an engine at work.
-func TestAClaimReplacesOnlyWhatWasSeen(t *testing.T) {
+// TestAClaimReplacesOnlyWhatThePlanSaw: a claim of the same worker that was made after
+// the plan belongs to another running engine.
+func TestAClaimReplacesOnlyWhatThePlanSaw(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _, r, card := guarded(t)
 		ctx, mine := context.Background(), gpuRecord()
 		mine.UUID, mine.VM = "77777777-7777-4777-8777-777777777777", "9102"
 		if err := b.Claim(ctx, mine, inventory.Record{}); !fault.Is(err, fault.Conflict) || fault.FixOf(err) == "" {
-			t.Errorf("a claim that nobody saw was replaced: %v", err)
+			t.Errorf("a claim that the plan did not see was replaced: %v", err)
 		}
 		must(t, b.Release(ctx, mine, card.Ref)) // not ours: nothing to do
 		must(t, held(b, r, card.Ref))
@@ -144,8 +144,7 @@ func TestAClaimReplacesOnlyWhatWasSeen(t *testing.T) {
 	})
 }
 
-// before is a connection on which something happens right before the requests of
-// one method.
+// before is a connection that calls hand directly before the next request of a method.
 type before struct {
 	next   http.RoundTripper
 	method string
@@ -160,10 +159,9 @@ func (b *before) RoundTrip(r *http.Request) (*http.Response, error) {
 	return b.next.RoundTrip(r)
 }
 
-// TestAReleaseTakesNobodyElsesClaim: removing a mapping takes no digest, so it is
-// only removed when it says that nobody may write into it; and who wrote his claim
-// into it before that keeps it.
-func TestAReleaseTakesNobodyElsesClaim(t *testing.T) {
+// TestAReleaseDeletesNoOtherClaim: removing a mapping takes no digest, so it is only
+// removed when it has a tombstone. A claim that was written before the tombstone stays.
+func TestAReleaseDeletesNoOtherClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, root, r, card, wire := guardedOver(t)
 		ctx, register := context.Background(), registerName(card.Ref)
@@ -190,9 +188,9 @@ func TestAReleaseTakesNobodyElsesClaim(t *testing.T) {
 	})
 }
 
-// TestOfTwoThatClaimAPersonsMappingOneWins lets another engine write its claim
-// into a mapping that a person made, between our look and our write.
-func TestOfTwoThatClaimAPersonsMappingOneWins(t *testing.T) {
+// TestOfTwoClaimsInAPersonsMappingOneWins lets another engine write its claim into a
+// mapping that a person made, between our read and our write.
+func TestOfTwoClaimsInAPersonsMappingOneWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, root, r, card, wire := guardedOver(t)
 		ctx, register := context.Background(), registerName(card.Ref)
@@ -213,9 +211,9 @@ func TestOfTwoThatClaimAPersonsMappingOneWins(t *testing.T) {
 	})
 }
 
-// TestTheNextVMOfAWorkerIsNotTheOneThatWasMeant: a worker was replaced since the
-// plan was made. Same number, same name, another UUID.
-func TestTheNextVMOfAWorkerIsNotTheOneThatWasMeant(t *testing.T) {
+// TestTheReplacementOfAVMIsNotChanged: the worker was replaced after the plan was made.
+// The new VM has the same number and name, but another UUID.
+func TestTheReplacementOfAVMIsNotChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, root, r, card := guarded(t)
 		ctx, old, desired := context.Background(), r, gpuMachine()
@@ -242,12 +240,12 @@ func TestTheNextVMOfAWorkerIsNotTheOneThatWasMeant(t *testing.T) {
 		after, err := root.Pending(ctx, "pve1", 9101)
 		must(t, err)
 		if status, _ := root.VMStatus(ctx, "pve1", 9101); !status.Running() || before.Digest != after.Digest {
-			t.Error("the next VM was touched")
+			t.Error("the new VM was changed")
 		}
 	})
 }
 
-// TestOnlyTheVMThatAPersonNamedIsAdopted: another VM has its number now.
+// TestOnlyTheVMThatAPersonNamedIsAdopted, and no other VM with its number.
 func TestOnlyTheVMThatAPersonNamedIsAdopted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, root, r, _ := guarded(t)
@@ -284,7 +282,7 @@ func refused(t *testing.T, what string, err error) {
 	}
 }
 
-// held proves a claim as the guard does, by a fresh read.
+// held proves a claim with a new read, as guard does.
 func held(b driver, record inventory.Record, card pci.CardRef) error {
 	known, err := b.mappingsNow(context.Background())
 	if err != nil {

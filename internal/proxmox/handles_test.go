@@ -16,8 +16,8 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// TestAHandleThatIsGarbageCountsAsLost goes through every method with it.
-func TestAHandleThatIsGarbageCountsAsLost(t *testing.T) {
+// TestAnInvalidHandleCountsAsLost in every method.
+func TestAnInvalidHandleCountsAsLost(t *testing.T) {
 	for name, handle := range map[string]hypervisor.Handle{
 		"no JSON":               "\x00task",
 		"another JSON":          `["UPID"]`,
@@ -38,9 +38,9 @@ func TestAHandleThatIsGarbageCountsAsLost(t *testing.T) {
 	}
 }
 
-// TestATaskThatIsOverIsNothingUnderWay: whatever it says, it is not waited for any
-// longer. As long as it runs, a host that does not answer is.
-func TestATaskThatIsOverIsNothingUnderWay(t *testing.T) {
+// TestAnEndedTaskIsNotWaitedFor, whatever its error. While a task runs, a host that
+// does not answer is retried.
+func TestAnEndedTaskIsNotWaitedFor(t *testing.T) {
 	for name, tt := range map[string]struct {
 		fault pvesim.Fault
 		kind  fault.Kind
@@ -64,14 +64,14 @@ func TestATaskThatIsOverIsNothingUnderWay(t *testing.T) {
 	}
 }
 
-// unseen makes the server say this of every task.
+// unseen makes the server answer every request for a task's status with this error.
 func (l *bench) unseen(code int, text string) {
 	l.Helper()
 	must(l.T, l.sim.Inject(pvesim.Fault{Path: "/tasks/.*/status$", Effect: pvesim.Status, Code: code, Text: text, Times: -1}))
 }
 
-// TestATaskThatTheServerLostIsLookedForByWhatItDid.
-func TestATaskThatTheServerLostIsLookedForByWhatItDid(t *testing.T) {
+// TestALostTaskIsJudgedByItsResult: the server does not know the task any more.
+func TestALostTaskIsJudgedByItsResult(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t)
 		l.unseen(400, "no such task")
@@ -87,9 +87,9 @@ func TestATaskThatTheServerLostIsLookedForByWhatItDid(t *testing.T) {
 	})
 }
 
-// TestATaskThatMayNotBeSeenIsSaid, unless what it did is there. No plug is pulled
-// because nobody may see how the guest shuts down.
-func TestATaskThatMayNotBeSeenIsSaid(t *testing.T) {
+// TestATaskThatWeMayNotSeeIsReported, unless its result is visible. The VM is not
+// switched off only because the shutdown task cannot be read.
+func TestATaskThatWeMayNotSeeIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t)
 		ref := l.up()
@@ -108,14 +108,13 @@ func TestATaskThatMayNotBeSeenIsSaid(t *testing.T) {
 			}
 		}
 		if pulls := l.sent("POST /nodes/pve1/qemu/9111/status/stop"); pulls > 0 {
-			t.Errorf("the plug was pulled %d times", pulls)
+			t.Errorf("the VM was switched off %d times", pulls)
 		}
 	})
 }
 
-// TestACallThatTakesTooLongIsNoInterrupt: its time limit is ours, and no person
-// ended it.
-func TestACallThatTakesTooLongIsNoInterrupt(t *testing.T) {
+// TestATimeoutIsNotAnInterrupt: no person ended the call.
+func TestATimeoutIsNotAnInterrupt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t)
 		ref := l.worker(1)
@@ -131,9 +130,9 @@ func TestACallThatTakesTooLongIsNoInterrupt(t *testing.T) {
 	})
 }
 
-// TestARequestThatWasNeverSentIsNotUnderWay: the time is over before the clone is
-// asked for, so there is nothing to wait for.
-func TestARequestThatWasNeverSentIsNotUnderWay(t *testing.T) {
+// TestARequestThatWasNeverSentIsNotWaitedFor: the context ends before the clone is
+// requested.
+func TestARequestThatWasNeverSentIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -145,8 +144,8 @@ func TestARequestThatWasNeverSentIsNotUnderWay(t *testing.T) {
 	})
 }
 
-// TestOneVMIsSeenAsItIs: a look at one VM shows what a look at all does.
-func TestOneVMIsSeenAsItIs(t *testing.T) {
+// TestObserveVMShowsTheSameAsObserve for the same VM.
+func TestObserveVMShowsTheSameAsObserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t, slowly)
 		r, card := gpuRecord(), inventory.Card{Ref: card3, PCIe: true, ROMBar: true}

@@ -17,73 +17,72 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// Before a card is attached, and before a VM that has one is started, no other
-// VM of the host may have it. The host's own list of VMs tells which there are,
-// as they are now; the list of the cluster may be ten seconds late. Neither
-// carries a digest, so that a configuration has changed can only be seen by
-// reading it. What was read stays good for configsLast: all workers of a host
-// share it, and a look at the cluster is such a read too.
+// Before a card is attached, and before a VM that has one is started, no other VM of
+// the host may have the card. The host's own list of VMs is up to date; that of the
+// cluster may be ten seconds late. Neither contains a digest, so a changed
+// configuration is only seen by reading it. Each read stays valid for configsLast.
+// All workers of a host share the reads, and Observe adds to them.
 //
-// A VM is read again at once when the list shows that it may be another one than
-// was read, and when what was read speaks of the card in question.
+// A VM is read again at once when the list shows that it may be another VM than the
+// one that was read, and when it may have the card.
 // See docs/adr/0012-other-vms-are-read-once-a-minute.md.
 const configsLast = 60 * time.Second
 
-// oursLast is the same for VMs of ours. Claims exclude them, but for what a person
-// does to one by hand; they are few, and mostly read within this time anyway.
+// oursLast is the same for our own VMs. Claims already exclude two of them having one
+// card, unless a person changes one by hand; they are few, and read often anyway.
 const oursLast = 5 * time.Second
 
-// hostView is what the backend remembers of one host.
-type hostView struct {
-	looks *shared[map[int]holding]
+// hostCache is what the backend remembers of one host.
+type hostCache struct {
+	reads *shared[map[int]cachedVM]
 
 	mu      sync.Mutex
-	ticks   uint64          // orders reads and writes
-	vms     map[int]holding // as read last
-	written map[int]uint64  // when a VM was written last: older reads are worth nothing
+	ticks   uint64           // orders reads and writes
+	vms     map[int]cachedVM // the last read of each
+	written map[int]uint64   // tick of the last write of each VM: older reads are discarded
 
 	devices   []pci.Device
 	devicesAt time.Time
 }
 
-// holding is what matters here of a VM's configuration.
-type holding struct {
-	moment
+// cachedVM is the part of a VM's configuration that the cache keeps.
+type cachedVM struct {
+	readStart
 	name     string
 	template bool
-	up       bool                         // it ran, when it was listed last
+	running  bool                         // it ran when it was listed last
 	cards    map[string]pve.PendingOption // the options that pass devices through
-	claims   pci.CardRef                  // the card that its record names, when it has one
-	ours     bool                         // it has a record, believed or not
+	claims   pci.CardRef                  // the card that its record names, if any
+	ours     bool                         // it has a record, valid or not
 }
 
-// moment is when a read began.
-type moment struct {
+// readStart is when a read began.
+type readStart struct {
 	tick uint64
 	at   time.Time
 }
 
-// view is what is remembered of a host.
-func (b *Backend) view(host string) *hostView {
-	b.viewing.Lock()
-	defer b.viewing.Unlock()
-	if b.views[host] == nil {
-		b.views[host] = &hostView{looks: newShared[map[int]holding](), vms: map[int]holding{}, written: map[int]uint64{}}
+// cache returns the cache of a host.
+func (b *Backend) cache(host string) *hostCache {
+	b.cachesMu.Lock()
+	defer b.cachesMu.Unlock()
+	if b.caches[host] == nil {
+		b.caches[host] = &hostCache{reads: newShared[map[int]cachedVM](), vms: map[int]cachedVM{}, written: map[int]uint64{}}
 	}
-	return b.views[host]
+	return b.caches[host]
 }
 
-func (v *hostView) begin() moment {
+func (v *hostCache) begin() readStart {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.ticks++
-	return moment{v.ticks, time.Now()}
+	return readStart{v.ticks, time.Now()}
 }
 
-// remember keeps what a read showed, unless a later one did, or the VM was
-// written since it began.
-func (v *hostView) remember(vmid int, began moment, found seen) {
-	h := holding{moment: began, name: found.next["name"], template: found.vm.Template}
+// remember keeps the result of a read, unless there is a later read, or the VM was
+// written after the read began.
+func (v *hostCache) remember(vmid int, began readStart, found observedVM) {
+	h := cachedVM{readStart: began, name: found.next["name"], template: found.vm.Template}
 	for key, option := range found.config.Options {
 		if strings.HasPrefix(key, "hostpci") {
 			if h.cards == nil {
@@ -99,13 +98,13 @@ func (v *hostView) remember(vmid int, began moment, found seen) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if began.tick > v.written[vmid] && began.tick > v.vms[vmid].tick {
-		h.up = v.vms[vmid].up
+		h.running = v.vms[vmid].running
 		v.vms[vmid] = h
 	}
 }
 
-// forget makes a VM one that has to be read: it was written, or is gone.
-func (v *hostView) forget(vmid int) {
+// forget removes a VM that was written or is gone, so that it is read again.
+func (v *hostCache) forget(vmid int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.ticks++
@@ -113,9 +112,9 @@ func (v *hostView) forget(vmid int) {
 	delete(v.vms, vmid)
 }
 
-// unread are the listed VMs of which nothing good is remembered. Of those that
-// are not listed nothing is kept.
-func (v *hostView) unread(listed []pve.VMStatus, now time.Time) []int {
+// unread returns the listed VMs that have to be read. VMs that are not listed are
+// removed from the cache.
+func (v *hostCache) unread(listed []pve.VMStatus, now time.Time) []int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	there := map[int]bool{}
@@ -136,49 +135,49 @@ func (v *hostView) unread(listed []pve.VMStatus, now time.Time) []int {
 	return unread
 }
 
-// outdated reports whether what was read of a VM is too old, or may be that of
-// another VM than the one listed: with another name, made a template, or started
-// or stopped since. A VM without a name is listed as "VM 101".
-func (h holding) outdated(vm pve.VMStatus, now time.Time) bool {
+// outdated reports whether the read of a VM is too old, or the listed VM may be
+// another one: its name differs, or it became a template, or it was started or
+// stopped since. A VM without a name is listed as "VM 101".
+func (h cachedVM) outdated(vm pve.VMStatus, now time.Time) bool {
 	age := now.Sub(h.at)
 	named := vm.Name == h.name || h.name == "" && vm.Name == fmt.Sprintf("VM %d", vm.VMID)
 	restarted := vm.Running() && time.Duration(vm.Uptime)*time.Second < age
-	return age > configsLast || !named || vm.Template != h.template || restarted || h.up && !vm.Running()
+	return age > configsLast || !named || vm.Template != h.template || restarted || h.running && !vm.Running()
 }
 
-// of is what is remembered of the listed VMs.
-func (v *hostView) of(listed []pve.VMStatus) map[int]holding {
+// of returns the cached reads of the listed VMs.
+func (v *hostCache) of(listed []pve.VMStatus) map[int]cachedVM {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	all := map[int]holding{}
+	all := map[int]cachedVM{}
 	for _, vm := range listed {
 		if h, known := v.vms[vm.VMID]; known {
-			h.up = vm.Running()
+			h.running = vm.Running()
 			v.vms[vm.VMID], all[vm.VMID] = h, h
 		}
 	}
 	return all
 }
 
-// residents lists the VMs of a host and reads those that have to be read.
-func (b *Backend) residents(ctx context.Context, host string) (map[int]holding, error) {
-	view := b.view(host)
-	all, err := view.looks.get(ctx, func(ctx context.Context) (map[int]holding, error) {
+// residents returns the VMs of a host, from the cache where it is up to date.
+func (b *Backend) residents(ctx context.Context, host string) (map[int]cachedVM, error) {
+	cache := b.cache(host)
+	all, err := cache.reads.get(ctx, func(ctx context.Context) (map[int]cachedVM, error) {
 		listed, err := b.client.VMs(ctx, host)
 		if err != nil {
 			return nil, err
 		}
-		if err := b.readAll(ctx, host, view.unread(listed, time.Now())); err != nil {
+		if err := b.readAll(ctx, host, cache.unread(listed, time.Now())); err != nil {
 			return nil, err
 		}
-		return view.of(listed), nil
+		return cache.of(listed), nil
 	})
 	return maps.Clone(all), err
 }
 
-// readAll reads VMs of a host into its view. One that is gone is no error.
+// readAll reads VMs of a host into its cache. A VM that is gone is not an error.
 func (b *Backend) readAll(ctx context.Context, host string, vmids []int) error {
-	return spread(ctx, vmids, func(int) string { return host }, func(ctx context.Context, vmid int) error {
+	return forEach(ctx, vmids, func(int) string { return host }, func(ctx context.Context, vmid int) error {
 		_, err := b.read(ctx, host, vmid, nil)
 		if pve.KindOf(err) == pve.NotFound {
 			return nil
@@ -187,24 +186,24 @@ func (b *Backend) readAll(ctx context.Context, host string, vmids []int) error {
 	})
 }
 
-// freedom is the proof that cards are claimed for a VM and that no other VM has
-// them.
-type freedom struct {
-	known mappings
-	until time.Time // the proof is good
-	up    bool      // the VM runs; told also when there is no proof
+// cardCheck is the result of guard: the proof that cards are claimed for a VM and that
+// no other VM has them.
+type cardCheck struct {
+	known   mappings
+	until   time.Time // how long the proof is valid
+	running bool      // the VM runs; also set when guard returns an error
 }
 
-// good reports whether what was read is still young enough to act on.
-func (f freedom) good() bool { return !time.Now().After(f.until) }
+// valid reports whether the reads are still recent enough.
+func (f cardCheck) valid() bool { return !time.Now().After(f.until) }
 
-// guard proves that the claims on cards are ours, and then that no other VM has
-// them in its configuration. The mappings are read last: a VM that was given the
-// card by a mapping made just now would otherwise name one that we do not know.
-func (b *Backend) guard(ctx context.Context, record inventory.Record, cardsOf func(mappings) ([]pci.CardRef, error)) (freedom, error) {
+// guard proves that the cards are claimed for the worker, and then that no other VM
+// has them in its configuration. The mappings are read last: otherwise another VM
+// could have the card by a mapping that is too new to be known.
+func (b *Backend) guard(ctx context.Context, record inventory.Record, cardsOf func(mappings) ([]pci.CardRef, error)) (cardCheck, error) {
 	known, err := b.mappingsNow(ctx)
 	if err != nil {
-		return freedom{}, err
+		return cardCheck{}, err
 	}
 	cards, claimErr := cardsOf(known)
 	for _, card := range cards {
@@ -212,40 +211,40 @@ func (b *Backend) guard(ctx context.Context, record inventory.Record, cardsOf fu
 	}
 	residents, err := b.residents(ctx, record.Host)
 	if err != nil {
-		return freedom{}, err
+		return cardCheck{}, err
 	}
-	free := freedom{until: time.Now().Add(configsLast), up: residents[number(record.VM)].up}
+	check := cardCheck{until: time.Now().Add(configsLast), running: residents[number(record.VM)].running}
 	delete(residents, number(record.VM))
 	if claimErr != nil {
-		return free, claimErr
+		return check, claimErr
 	}
-	if free.known, err = b.mappingsNow(ctx); err != nil {
-		return free, err
+	if check.known, err = b.mappingsNow(ctx); err != nil {
+		return check, err
 	}
 	for vmid, h := range residents {
-		if oldest := h.at.Add(configsLast); oldest.Before(free.until) {
-			free.until = oldest
+		if oldest := h.at.Add(configsLast); oldest.Before(check.until) {
+			check.until = oldest
 		}
 		for _, card := range cards {
-			if err := b.refuseHolder(ctx, card, vmid, h, free.known); err != nil {
-				return free, err
+			if err := b.refuseHolder(ctx, card, vmid, h, check.known); err != nil {
+				return check, err
 			}
 		}
 	}
-	return free, nil
+	return check, nil
 }
 
-// speaksOf reports whether a VM has a card, or has it in its record: such a VM of
-// ours may be about to be given it.
-func (h holding) speaksOf(card pci.CardRef, known mappings) bool {
+// mentions reports whether a VM has a card, or names it in its record: then it may
+// be given the card at any moment.
+func (h cachedVM) mentions(card pci.CardRef, known mappings) bool {
 	vm := inventory.VM{Cards: attachments(pve.PendingConfig{Options: h.cards}, card.Host, known)}
 	return !h.claims.IsZero() && h.claims.Slot == card.Slot || vm.Holds(card)
 }
 
-// refuseHolder reads a VM that speaks of the card again, with the mappings as
-// they are after that, and refuses the card when the VM has it.
-func (b *Backend) refuseHolder(ctx context.Context, card pci.CardRef, vmid int, h holding, known mappings) error {
-	if h.template || !h.speaksOf(card, known) {
+// refuseHolder reads a VM that mentions the card again, and then the mappings. It
+// returns an error when the VM has the card.
+func (b *Backend) refuseHolder(ctx context.Context, card pci.CardRef, vmid int, h cachedVM, known mappings) error {
+	if h.template || !h.mentions(card, known) {
 		return nil
 	}
 	found, err := b.read(ctx, card.Host, vmid, nil)
@@ -263,24 +262,23 @@ func (b *Backend) refuseHolder(ctx context.Context, card pci.CardRef, vmid int, 
 		return nil
 	}
 	return &fault.Error{
-		Kind: fault.Exists, Doing: "make sure that nobody else has the card",
+		Kind: fault.Exists, Doing: "make sure that no other VM has the card",
 		Where: fault.Place{Hypervisor: b.name, Host: card.Host, Card: card.BDF()},
 		Why:   fmt.Sprintf("VM %d %q has it in its configuration", vmid, found.vm.Name),
-		Fix:   fmt.Sprintf("take the card out of VM %d, or choose another card", vmid),
+		Fix:   fmt.Sprintf("remove the card from VM %d, or choose another card", vmid),
 	}
 }
 
-// tooSlow is the Wait for a host that takes longer to answer than its answers are
-// good for.
+// tooSlow is the Wait for a host whose answers take longer than they stay valid.
 func tooSlow(host string) *hypervisor.Wait {
 	return &hypervisor.Wait{
-		For:   fmt.Sprintf("a faster answer: what %s tells of its VMs is older than %s before it can be used", host, configsLast),
+		For:   fmt.Sprintf("a faster answer of %s: reading its VMs takes longer than %s", host, configsLast),
 		Again: time.Second,
 	}
 }
 
-// freshMappings reads all PCI resource mappings of the cluster; all who ask at
-// once share one answer.
+// mappingsNow reads all PCI resource mappings of the cluster; concurrent callers
+// share one read.
 func (b *Backend) mappingsNow(ctx context.Context) (mappings, error) {
 	return b.mapped.get(ctx, b.mappings)
 }
@@ -298,13 +296,12 @@ func (b *Backend) mappings(ctx context.Context) (mappings, error) {
 	return known, nil
 }
 
-// devices are the PCI devices of a host, as seen by a look that is not older
-// than what is known of its VMs.
+// devices returns the PCI devices of a host, from a read that is not older than configsLast.
 func (b *Backend) devices(ctx context.Context, host string) ([]pci.Device, error) {
-	view := b.view(host)
-	view.mu.Lock()
-	known, at := view.devices, view.devicesAt
-	view.mu.Unlock()
+	cache := b.cache(host)
+	cache.mu.Lock()
+	known, at := cache.devices, cache.devicesAt
+	cache.mu.Unlock()
 	if known != nil && time.Since(at) <= configsLast {
 		return slices.Clone(known), nil
 	}
@@ -314,11 +311,11 @@ func (b *Backend) devices(ctx context.Context, host string) ([]pci.Device, error
 		return nil, err
 	}
 	devices := pci.Devices(functions(found))
-	view.setDevices(devices, began)
+	cache.setDevices(devices, began)
 	return devices, nil
 }
 
-func (v *hostView) setDevices(devices []pci.Device, at time.Time) {
+func (v *hostCache) setDevices(devices []pci.Device, at time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.devices, v.devicesAt = devices, at

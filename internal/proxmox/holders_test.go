@@ -16,7 +16,7 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// recorder is a network that takes its time and remembers what was asked when.
+// recorder is a network that delays requests and records them.
 type recorder struct {
 	next  http.RoundTripper
 	takes func(said string) time.Duration
@@ -48,7 +48,7 @@ func pauseExactly(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// times tells how often something was asked, and forgets it.
+// times returns how often a request was sent, and forgets these requests.
 func (r *recorder) times(said string) (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,8 +61,8 @@ func (r *recorder) times(said string) (n int) {
 	return n
 }
 
-// neighbour is a guarded worker with a VM of somebody else beside it, seen by a
-// look at the cluster just now. give puts a card into that VM.
+// neighbour is a guarded worker with a foreign VM on the same host, just after an
+// observation of the cluster. give attaches a card to that VM.
 type neighbour struct {
 	*testing.T
 	b    driver
@@ -121,9 +121,9 @@ const (
 	listOfHost = "GET /nodes/pve1/qemu"
 )
 
-// TestALookServesAttachAndStartForAMinute counts the reads of a VM of somebody
-// else: none by attach and start shortly after a look, one when a minute is over.
-func TestALookServesAttachAndStartForAMinute(t *testing.T) {
+// TestAnObservationServesAttachAndStartForAMinute counts the reads of a foreign VM:
+// none shortly after an observation, one after a minute.
+func TestAnObservationServesAttachAndStartForAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := withNeighbour(t)
 		must(t, n.attach())
@@ -138,9 +138,9 @@ func TestALookServesAttachAndStartForAMinute(t *testing.T) {
 	})
 }
 
-// TestWhatWasReadIsNotTooOldWhenItIsUsed: proving our own VM takes so long that
-// the minute is over before the write.
-func TestWhatWasReadIsNotTooOldWhenItIsUsed(t *testing.T) {
+// TestAReadIsNotTooOldAtTheWrite: proving our own VM takes so long that the minute is
+// over before the write.
+func TestAReadIsNotTooOldAtTheWrite(t *testing.T) {
 	for what, write := range map[string]string{"attach": "PUT /nodes/pve1/qemu/9101/config", "start": "POST /nodes/pve1/qemu/9101/status/start"} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -176,8 +176,8 @@ func TestWhatWasReadIsNotTooOldWhenItIsUsed(t *testing.T) {
 	}
 }
 
-// TestAVMOfOursIsReadAgain gives the card by hand to another worker, whose record
-// names another card: its claim keeps nobody from that.
+// TestAVMOfOursIsReadAgain attaches the card by hand to another worker, whose record
+// names another card.
 func TestAVMOfOursIsReadAgain(t *testing.T) {
 	for what, do := range map[string]func(*neighbour) error{"attach": (*neighbour).attach, "start": (*neighbour).start} {
 		t.Run(what, func(t *testing.T) {
@@ -198,8 +198,8 @@ func TestAVMOfOursIsReadAgain(t *testing.T) {
 	}
 }
 
-// TestANewVMIsReadAtOnce has the card in a VM that the last look did not have, or
-// that is another one under the same number.
+// TestANewVMIsReadAtOnce: the card is in a VM that is newer than the last observation,
+// or that is another VM with the same number.
 func TestANewVMIsReadAtOnce(t *testing.T) {
 	ctx := context.Background()
 	for name, hand := range map[string]func(n *neighbour){
@@ -229,8 +229,8 @@ func TestANewVMIsReadAtOnce(t *testing.T) {
 	}
 }
 
-// TestAVMThatWasStoppedSinceIsReadAtOnce: it ran when it was listed last.
-func TestAVMThatWasStoppedSinceIsReadAtOnce(t *testing.T) {
+// TestAVMThatWasStoppedIsReadAtOnce: it ran when it was listed last.
+func TestAVMThatWasStoppedIsReadAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := withNeighbour(t)
 		ctx := context.Background()
@@ -244,8 +244,8 @@ func TestAVMThatWasStoppedSinceIsReadAtOnce(t *testing.T) {
 	})
 }
 
-// TestTheHostsOwnListCounts: that of the cluster may be late.
-func TestTheHostsOwnListCounts(t *testing.T) {
+// TestTheHostsOwnListIsUsed, because the cluster's list may be late.
+func TestTheHostsOwnListIsUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := withNeighbour(t)
 		must(t, n.attach())
@@ -256,9 +256,8 @@ func TestTheHostsOwnListCounts(t *testing.T) {
 	})
 }
 
-// TestOurOtherVMThatSpeaksOfTheCardIsReadEachTime: its record names the card, so
-// it may be given it at any moment, as far as we know.
-func TestOurOtherVMThatSpeaksOfTheCardIsReadEachTime(t *testing.T) {
+// TestAVMWhoseRecordNamesTheCardIsReadEachTime: it may be given the card at any moment.
+func TestAVMWhoseRecordNamesTheCardIsReadEachTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := withNeighbour(t)
 		other := gpuRecord()
@@ -279,9 +278,9 @@ func TestOurOtherVMThatSpeaksOfTheCardIsReadEachTime(t *testing.T) {
 	})
 }
 
-// TestAMappingMadeJustNowIsKnown: the other VM names a mapping, which is turned
-// to the card after the VM was read.
-func TestAMappingMadeJustNowIsKnown(t *testing.T) {
+// TestAChangedMappingIsKnown: the other VM uses a mapping that is changed to the card
+// after the VM was read.
+func TestAChangedMappingIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := withNeighbour(t)
 		ctx := context.Background()
@@ -294,8 +293,8 @@ func TestAMappingMadeJustNowIsKnown(t *testing.T) {
 	})
 }
 
-// TestWorkersOfAHostShareItsReads lets eight ask at once, when what was read is
-// old: the first reads for itself, and the second for all others.
+// TestWorkersOfAHostShareItsReads starts eight checks at once when the reads are old:
+// the first one reads for itself, the second one for all others.
 func TestWorkersOfAHostShareItsReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := withNeighbour(t)
@@ -323,25 +322,24 @@ func TestWorkersOfAHostShareItsReads(t *testing.T) {
 	})
 }
 
-// TestAWriteMakesWhatWasReadOld: a read that began before a write of ours ended
-// tells nothing, whenever its answer comes.
-func TestAWriteMakesWhatWasReadOld(t *testing.T) {
+// TestAReadThatBeganBeforeAWriteIsDiscarded, whenever its answer comes.
+func TestAReadThatBeganBeforeAWriteIsDiscarded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := withNeighbour(t)
-		view := n.b.view("pve1")
+		view := n.b.cache("pve1")
 		config, err := n.root.Pending(context.Background(), "pve1", 9101)
 		must(t, err)
 		late := view.begin()
 		must(t, n.attach())
-		view.remember(9101, late, seen{config: config, next: nextOptions(config)})
+		view.remember(9101, late, observedVM{config: config, next: nextOptions(config)})
 		if h, known := view.vms[9101]; known && len(h.cards) == 0 {
 			t.Error("our own attach is not seen")
 		}
 	})
 }
 
-// TestASharedReadEndsWithItsCallersContext: who gives up waiting does so at once,
-// and who reads for others and gives up leaves the reading to them.
+// TestASharedReadEndsWithItsCallersContext: a caller that gives up returns at once. If
+// it was the reader, another caller reads.
 func TestASharedReadEndsWithItsCallersContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reads := newShared[int]()

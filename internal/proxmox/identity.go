@@ -14,32 +14,32 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// seen is one VM as one read showed it: GET /nodes/{node}/qemu/{vmid}/pending
-// carries the running and the pending configuration and the digest of both.
-type seen struct {
+// observedVM is the result of one read of a VM: GET /nodes/{node}/qemu/{vmid}/pending
+// returns the current and the pending configuration, and the digest of both.
+type observedVM struct {
 	config pve.PendingConfig
 	next   options
-	vm     inventory.VM // without Running: that is no part of the configuration
+	vm     inventory.VM // without Running, which the configuration does not contain
 }
 
-// read looks at a VM's configuration, and remembers what matters to the VM's
-// neighbours. known resolves mappings to cards; nil when cards do not matter.
-func (b *Backend) read(ctx context.Context, host string, vmid int, known mappings) (seen, error) {
-	view := b.view(host)
-	began := view.begin()
+// read reads a VM's configuration and caches what checks of other VMs need. known
+// resolves mappings to cards; nil when cards are not needed.
+func (b *Backend) read(ctx context.Context, host string, vmid int, known mappings) (observedVM, error) {
+	cache := b.cache(host)
+	began := cache.begin()
 	config, err := b.client.Pending(ctx, host, vmid)
 	if pve.KindOf(err) == pve.NotFound {
-		view.forget(vmid)
+		cache.forget(vmid)
 	}
 	if err != nil {
-		return seen{}, err
+		return observedVM{}, err
 	}
-	found := seen{config: config, next: nextOptions(config), vm: parseVM(config, host, vmid, known)}
-	view.remember(vmid, began, found)
+	found := observedVM{config: config, next: nextOptions(config), vm: parseVM(config, host, vmid, known)}
+	cache.remember(vmid, began, found)
 	return found, nil
 }
 
-// parseVM translates a configuration. Pure.
+// parseVM converts a configuration. Pure.
 func parseVM(config pve.PendingConfig, host string, vmid int, known mappings) inventory.VM {
 	next, applied := nextOptions(config), appliedOptions(config)
 	_, volume := next.bootDisk()
@@ -70,8 +70,8 @@ func parseVM(config pve.PendingConfig, host string, vmid int, known mappings) in
 	return vm
 }
 
-// parseRecord finds the record in a note or a register's description. Here every
-// record names the number of its VM.
+// parseRecord finds the record in a note or a register's description. On Proxmox,
+// a valid record names a VM number.
 func parseRecord(text string) (note inventory.Note, ok bool) {
 	note, ok = inventory.ParseRecord(text)
 	if ok && note.Problem == "" && number(note.Record.VM) == 0 {
@@ -80,8 +80,8 @@ func parseRecord(text string) (note inventory.Note, ok bool) {
 	return note, ok
 }
 
-// stateOf reads a lock. Only a VM that is being made is locked by a clone; it has a
-// name, and the note, as soon as its first disk is there (PVE::API2::Qemu, clone_vm).
+// stateOf converts a lock. Only a new VM has a clone lock; it has a name and a note
+// as soon as its first disk exists (PVE::API2::Qemu, clone_vm).
 func stateOf(lock string) (state inventory.VMState, by string) {
 	switch lock {
 	case "":
@@ -92,14 +92,14 @@ func stateOf(lock string) (state inventory.VMState, by string) {
 	return inventory.Locked, lock
 }
 
-// noMark is why a VM is not ours, when nothing speaks for it.
-const noMark = "it carries neither our tag nor our note"
+// noMark is the reason why a VM without any of our marks is not ours.
+const noMark = "it has neither our tag nor our note"
 
-// prove reads the VM of ref and makes sure that it is that very VM and ours.
-func (b *Backend) prove(ctx context.Context, ref inventory.VMRef) (seen, error) {
+// prove reads the VM of ref and proves that it is this VM and that it is ours.
+func (b *Backend) prove(ctx context.Context, ref inventory.VMRef) (observedVM, error) {
 	found, err := b.read(ctx, ref.Host, number(ref.ID), nil)
 	if err != nil {
-		return seen{}, err
+		return observedVM{}, err
 	}
 	ownership, why := found.vm.Ownership()
 	switch {
@@ -114,7 +114,7 @@ func (b *Backend) prove(ctx context.Context, ref inventory.VMRef) (seen, error) 
 	case ownership == inventory.Ours:
 		return found, nil
 	}
-	return seen{}, b.notOurs(ref, found.vm, why)
+	return observedVM{}, b.notOurs(ref, found.vm, why)
 }
 
 func (b *Backend) notOurs(ref inventory.VMRef, vm inventory.VM, why string) error {
@@ -127,26 +127,25 @@ func (b *Backend) notOurs(ref inventory.VMRef, vm inventory.VM, why string) erro
 	}
 }
 
-// write changes a VM's configuration by compare-and-swap: with the digest of what
-// was found. When the VM changed meanwhile, or nobody knows whether the write
-// arrived, the caller's next look tells.
-func (b *Backend) write(ctx context.Context, ref inventory.VMRef, found seen, update pve.ConfigUpdate) (*hypervisor.Wait, error) {
+// write changes a VM's configuration by compare-and-swap, with the digest of the
+// read. It returns a Wait when the VM has changed, or when it is unknown whether the
+// write arrived: the next read shows it.
+func (b *Backend) write(ctx context.Context, ref inventory.VMRef, found observedVM, update pve.ConfigUpdate) (*hypervisor.Wait, error) {
 	if len(update.Set) == 0 && len(update.Delete) == 0 {
 		return nil, nil
 	}
 	update.Digest = found.config.Digest
 	err := b.client.UpdateConfig(ctx, ref.Host, number(ref.ID), update)
 	if concernsOthers(update) {
-		b.view(ref.Host).forget(number(ref.ID))
+		b.cache(ref.Host).forget(number(ref.ID))
 	}
 	if pve.KindOf(err) == pve.Changed || ambiguous(err) {
-		return second(), nil
+		return waitAfterConflict(), nil
 	}
 	return nil, err
 }
 
-// concernsOthers reports whether an update changes what is remembered of a VM for
-// its neighbours.
+// concernsOthers reports whether an update changes what is cached of a VM.
 func concernsOthers(update pve.ConfigUpdate) bool {
 	keys := slices.AppendSeq(slices.Clone(update.Delete), maps.Keys(update.Set))
 	return slices.ContainsFunc(keys, func(key string) bool {
@@ -154,9 +153,9 @@ func concernsOthers(update pve.ConfigUpdate) bool {
 	})
 }
 
-// writeOurs is write on a VM that is proven to be ours. change returns an empty
-// update when there is nothing left to do.
-func (b *Backend) writeOurs(ctx context.Context, ref inventory.VMRef, change func(seen) pve.ConfigUpdate) (*hypervisor.Wait, error) {
+// writeOurs proves that a VM is ours and then writes it. change returns an empty
+// update when there is nothing to do.
+func (b *Backend) writeOurs(ctx context.Context, ref inventory.VMRef, change func(observedVM) pve.ConfigUpdate) (*hypervisor.Wait, error) {
 	found, err := b.prove(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -164,8 +163,8 @@ func (b *Backend) writeOurs(ctx context.Context, ref inventory.VMRef, change fun
 	return b.write(ctx, ref, found, change(found))
 }
 
-// number is the number of a VM, which is its identifier here; 0, which no VM has,
-// for what is none.
+// number converts a VM's identifier, which is a number on Proxmox; 0, which no VM
+// has, when it is not a number.
 func number(id string) int {
 	n, err := strconv.Atoi(id)
 	if err != nil || n < 0 || strconv.Itoa(n) != id {

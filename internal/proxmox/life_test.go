@@ -29,7 +29,7 @@ func world(t *testing.T) pvesim.World {
 	return w
 }
 
-// tokenOf is the whole token that the world gives an identity.
+// tokenOf returns the complete token of an identity.
 func tokenOf(t *testing.T, w pvesim.World, name string) string {
 	t.Helper()
 	for _, token := range w.Tokens {
@@ -66,8 +66,8 @@ func gpuRecord() inventory.Record {
 	}
 }
 
-// TestAWorkersWholeLife goes through every call of the contract, each twice:
-// the second time must find the work done.
+// TestAWorkersWholeLife makes every call of the contract twice: the second call must
+// find the work done.
 func TestAWorkersWholeLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := world(t)
@@ -164,7 +164,7 @@ func TestACardThatIsClaimedIsNotClaimedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		if s, err := b.Observe(ctx, hypervisor.Scope{}); err != nil || s.Claim(pci.MustCardRef("pve1/0000:03:00.0")) == nil {
-			t.Fatalf("somebody else's release took the claim away (%v)", err)
+			t.Fatalf("the release of another worker removed the claim (%v)", err)
 		}
 	})
 }

@@ -20,35 +20,35 @@ func (b *Backend) Adopt(ctx context.Context, ref inventory.VMRef, record invento
 	return wait, b.wrap(err, "adopt the VM", place(ref))
 }
 
-// proveAdoptable reads a VM that a person named and makes sure that it is still
-// that one, or adopted already.
-func (b *Backend) proveAdoptable(ctx context.Context, ref inventory.VMRef, record inventory.Record) (seen, error) {
+// proveAdoptable reads a VM that a person named, and proves that it is still the
+// same VM, or already adopted.
+func (b *Backend) proveAdoptable(ctx context.Context, ref inventory.VMRef, record inventory.Record) (observedVM, error) {
 	found, err := b.read(ctx, ref.Host, number(ref.ID), nil)
 	if err != nil {
-		return seen{}, err
+		return observedVM{}, err
 	}
 	ownership, _ := found.vm.Ownership()
 	done := ownership == inventory.Ours && sameVM(*found.vm.Record, record)
 	switch {
 	case !done && (found.vm.Name != ref.Name || found.vm.UUID != ref.UUID):
-		return seen{}, b.notOurs(ref, found.vm, "its name or UUID changed since it was named")
+		return observedVM{}, b.notOurs(ref, found.vm, "its name or UUID changed since the command started")
 	case found.vm.RecordProblem != "":
-		return seen{}, b.notOurs(ref, found.vm, found.vm.RecordProblem)
+		return observedVM{}, b.notOurs(ref, found.vm, found.vm.RecordProblem)
 	case ownership == inventory.Ours && !done || found.vm.Template || found.vm.State != inventory.Free:
-		return seen{}, b.notOurs(ref, found.vm, "it is a template, locked, or another worker")
+		return observedVM{}, b.notOurs(ref, found.vm, "it is a template, locked, or another worker")
 	}
 	return found, nil
 }
 
 // SetRecord implements hypervisor.Marker.
 func (b *Backend) SetRecord(ctx context.Context, ref inventory.VMRef, record inventory.Record, _ hypervisor.Handle) (*hypervisor.Wait, error) {
-	wait, err := b.writeOurs(ctx, ref, func(found seen) pve.ConfigUpdate { return pve.ConfigUpdate{Set: marks(found, record)} })
+	wait, err := b.writeOurs(ctx, ref, func(found observedVM) pve.ConfigUpdate { return pve.ConfigUpdate{Set: marks(found, record)} })
 	return wait, b.wrap(err, "write the VM's record", place(ref))
 }
 
 // SetParked implements hypervisor.Marker.
 func (b *Backend) SetParked(ctx context.Context, ref inventory.VMRef, parked bool, _ hypervisor.Handle) (*hypervisor.Wait, error) {
-	wait, err := b.writeOurs(ctx, ref, func(found seen) pve.ConfigUpdate {
+	wait, err := b.writeOurs(ctx, ref, func(found observedVM) pve.ConfigUpdate {
 		if found.vm.Parked() == parked {
 			return pve.ConfigUpdate{}
 		}
@@ -61,9 +61,9 @@ func (b *Backend) SetParked(ctx context.Context, ref inventory.VMRef, parked boo
 	return wait, b.wrap(err, "set the parked tag", place(ref))
 }
 
-// adoption is what makes somebody's VM ours: name, tag, note, UUID. Its other
-// tags and the text of its note stay.
-func adoption(found seen, record inventory.Record) options {
+// adoption returns the options that make a foreign VM ours: name, tag, note, UUID.
+// Its other tags and the text of its note stay.
+func adoption(found observedVM, record inventory.Record) options {
 	set := options{}
 	if found.vm.Name != record.Worker {
 		set["name"] = record.Worker

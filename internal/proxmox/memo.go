@@ -11,29 +11,29 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// memo is what a hypervisor.Handle of ours says.
+// memo is the content of our hypervisor.Handle: the state between two calls of a step.
 type memo struct {
-	Since time.Time `json:"since,omitzero"` // when the request was sent, or what is waited for was seen first
-	Task  pve.UPID  `json:"task,omitzero"`  // what works on it
-	// Sent: a request was sent of which nobody knows whether it arrived.
+	Since time.Time `json:"since,omitzero"` // when the request was sent, or the wait began
+	Task  pve.UPID  `json:"task,omitzero"`  // the task that is waited for
+	// Sent: a request was sent, and it is unknown whether it arrived.
 	Sent bool `json:"sent,omitempty"`
-	// Unknown: a clone is being made under the VM's number, and nobody knows whose.
+	// Unknown: a clone with the VM's number runs, and it is unknown whose it is.
 	Unknown bool   `json:"unknown,omitempty"`
-	Count   int    `json:"count,omitempty"` // how often something was met, or how far it went
-	Seen    string `json:"seen,omitempty"`  // what was written then
+	Count   int    `json:"count,omitempty"` // of tries, or the progress of the step
+	Written string `json:"seen,omitempty"`  // fingerprint of the tombstone that was written
 
-	// What the task's log told, when that was, and how many lines were read.
-	Far  string    `json:"far,omitempty"`
-	Told time.Time `json:"told,omitzero"`
-	Line int       `json:"line,omitempty"`
+	// Progress by the task's log, when it was read, and how many lines.
+	Far      string    `json:"far,omitempty"`
+	LogRead  time.Time `json:"told,omitzero"`
+	LogLines int       `json:"line,omitempty"`
 }
 
-// requestLife is how long a request may be on its way: none lives longer than the
-// proxy's 30 s (pve-http-server).
+// requestLife is longer than a request can take: the proxy ends it after 30 s
+// (pve-http-server).
 const requestLife = 40 * time.Second
 
-// recall reads a handle; one that cannot be read, or is of a time to come, counts
-// as lost.
+// recall parses a handle. A handle that cannot be parsed, or whose time is in the
+// future, counts as lost.
 func recall(handle hypervisor.Handle) memo {
 	var m memo
 	if handle == "" || json.Unmarshal([]byte(handle), &m) != nil || m.Since.After(time.Now()) {
@@ -45,40 +45,41 @@ func recall(handle hypervisor.Handle) memo {
 func (m memo) handle() hypervisor.Handle {
 	text, err := json.Marshal(m)
 	if err != nil {
-		panic("proxmox: a memo is made of plain values: " + err.Error())
+		panic("proxmox: encode a memo: " + err.Error())
 	}
 	return hypervisor.Handle(text)
 }
 
-// wait is a Wait that brings the memo back.
+// wait returns a Wait whose handle is the memo.
 func (m memo) wait(what string, again time.Duration) *hypervisor.Wait {
 	return &hypervisor.Wait{For: what, Far: m.Far, Again: again, Handle: m.handle()}
 }
 
-// underWay is the Wait for a task or a request of the memo.
+// underWay returns the Wait for the memo's task or request.
 func (m memo) underWay(what string) *hypervisor.Wait {
 	w := m.wait(what, pve.NextPoll(time.Since(m.Since)))
 	w.UnderWay, w.Task = true, m.Task.String()
 	return w
 }
 
-// onceMore is the Wait of a step that is to be called again at once.
-func onceMore() *hypervisor.Wait { return &hypervisor.Wait{} }
+// callAgain is the Wait of a step that must be called again at once.
+func callAgain() *hypervisor.Wait { return &hypervisor.Wait{} }
 
-// second is the Wait after a write that came second to somebody else's, or may
-// have done so.
-func second() *hypervisor.Wait {
+// waitAfterConflict is the Wait after a write that failed because of another write,
+// or may have failed.
+func waitAfterConflict() *hypervisor.Wait {
 	const pause = 500 * time.Millisecond
 	return &hypervisor.Wait{For: "another change of the VM", Again: pause + rand.N(pause)}
 }
 
-// begun handles the answer to a request for a task: it is under way, or nobody
-// knows, or the error says that it is not, as when it was never sent. count goes into the memo.
-func begun(what string, count int, task pve.Task, err error) (*hypervisor.Wait, error) {
+// taskStarted handles the answer to a request for a task. It returns a Wait when the
+// task runs, or when that is unknown; an error when it does not run. count goes into
+// the memo.
+func taskStarted(what string, count int, task pve.Task, err error) (*hypervisor.Wait, error) {
 	m := memo{Since: time.Now(), Task: task.UPID, Count: count}
 	switch {
 	case err == nil && task.IsZero():
-		return onceMore(), nil // done at once: the next look shows it
+		return callAgain(), nil // done without a task: the next read shows it
 	case err == nil:
 		return m.underWay(what), nil
 	case ambiguous(err):
@@ -88,77 +89,77 @@ func begun(what string, count int, task pve.Task, err error) (*hypervisor.Wait, 
 	return nil, err
 }
 
-// course is how far the task of a memo is.
-type course int
+// taskState is the state of a memo's task.
+type taskState int
 
 const (
-	notBegun course = iota // there is none, or the server does not know it any more
-	working
-	over
+	taskAbsent taskState = iota // there is no task, or the server does not know it
+	taskRunning
+	taskEnded
 )
 
-// taskError is how a task ended. Whatever it was, it does not go on by itself.
+// taskError is the error of a task that has ended.
 type taskError struct{ error }
 
 func (e *taskError) Unwrap() error { return e.error }
 
-// poll asks for the task of a memo. The error is how the task ended, or, while it
-// is working, why that cannot be seen.
-func (b *Backend) poll(ctx context.Context, m memo) (course, error) {
+// poll asks for the state of a memo's task. The error is that of the ended task or,
+// when it counts as running, the reason why its state cannot be read.
+func (b *Backend) poll(ctx context.Context, m memo) (taskState, error) {
 	if m.Task.IsZero() {
-		return notBegun, nil
+		return taskAbsent, nil
 	}
 	ended, err := b.client.Task(m.Task).Poll(ctx, m.Since)
 	kind := pve.KindOf(err)
 	silent := !ended && (err == nil || kind == pve.Unavailable || kind == pve.Canceled)
-	b.flights.seen(m.Task, !silent)
+	b.queues.update(m.Task, !silent)
 	switch {
 	case silent:
-		return working, err
+		return taskRunning, err
 	case !ended && kind == pve.NotFound:
-		return notBegun, nil // what is there tells
+		return taskAbsent, nil // the VM shows the result
 	case !ended:
-		return over, err // nobody may see it; what is there tells, or else the error
+		return taskEnded, err // we may not see the task; the VM shows the result, or the error counts
 	case err != nil:
-		return over, &taskError{err}
+		return taskEnded, &taskError{err}
 	}
-	return over, nil
+	return taskEnded, nil
 }
 
-// follow looks how far the work of a memo is. A task of the same kind that works on
-// the VM already, of an earlier run or of a request of which nobody knows, is
-// waited for as its own. While it is working, the Wait or the error say what is
-// known; when it is over, the error says how it ended.
-func (b *Backend) follow(ctx context.Context, ref inventory.VMRef, m memo, kind, what string) (course, *hypervisor.Wait, error) {
-	at, err := b.poll(ctx, m)
-	refused := at == over && pve.KindOf(err) == pve.Locked
+// follow polls the memo's task. When there is none, or it is unknown, it waits for a
+// running task of the same kind on the VM: that is of an earlier run, or of a request
+// whose answer was lost. The Wait or the error describe a running task; for one that
+// has ended, the error is its result.
+func (b *Backend) follow(ctx context.Context, ref inventory.VMRef, m memo, kind, what string) (taskState, *hypervisor.Wait, error) {
+	state, err := b.poll(ctx, m)
+	refused := state == taskEnded && pve.KindOf(err) == pve.Locked
 	switch {
-	case at == working && err == nil:
-		return working, m.underWay(what), nil
-	case at == working, at == over && !refused:
-		return at, nil, err
+	case state == taskRunning && err == nil:
+		return taskRunning, m.underWay(what), nil
+	case state == taskRunning, state == taskEnded && !refused:
+		return state, nil, err
 	}
-	if unseen := at == notBegun && !m.Task.IsZero(); m.Sent || refused || unseen {
+	if unseen := state == taskAbsent && !m.Task.IsZero(); m.Sent || refused || unseen {
 		if task := b.findTask(ctx, ref, kind); !task.IsZero() {
-			return working, memo{Since: m.Since, Task: task, Count: m.Count}.underWay(what), nil
+			return taskRunning, memo{Since: m.Since, Task: task, Count: m.Count}.underWay(what), nil
 		}
 	}
-	return at, nil, err
+	return state, nil, err
 }
 
-// orFind is begun for a request that a lock may have refused because such a task
-// is under way already: then that one is waited for.
-func (b *Backend) orFind(ctx context.Context, ref inventory.VMRef, kind, what string, count int, task pve.Task, err error) (*hypervisor.Wait, error) {
+// startedOrFound is taskStarted for a request that may fail because a task of the same kind
+// already has the lock: then it waits for that task.
+func (b *Backend) startedOrFound(ctx context.Context, ref inventory.VMRef, kind, what string, count int, task pve.Task, err error) (*hypervisor.Wait, error) {
 	if pve.KindOf(err) == pve.Locked && !ambiguous(err) {
 		if under := b.findTask(ctx, ref, kind); !under.IsZero() {
 			return memo{Since: time.Now(), Task: under, Count: count}.underWay(what), nil
 		}
 	}
-	return begun(what, count, task, err)
+	return taskStarted(what, count, task, err)
 }
 
-// findTask looks for a task that works on a VM just now; the zero UPID when there
-// is none, or when that cannot be seen.
+// findTask looks for a running task of a VM; the zero UPID when there is none, or
+// when the tasks cannot be read.
 func (b *Backend) findTask(ctx context.Context, ref inventory.VMRef, kind string) pve.UPID {
 	tasks, err := b.client.Tasks(ctx, ref.Host, pve.TaskFilter{Source: "active", VMID: number(ref.ID), Type: kind})
 	if err != nil {
@@ -172,19 +173,19 @@ func (b *Backend) findTask(ctx context.Context, ref inventory.VMRef, kind string
 	return pve.UPID{}
 }
 
-// turnPatience is how long a call stands in a line for its turn. Those before it
-// mostly take some milliseconds.
-const turnPatience = 5 * time.Second
+// lockTimeout is how long a call waits for a lock. Its holders usually need some
+// milliseconds.
+const lockTimeout = 5 * time.Second
 
-// turn waits a moment for a turn, of which there is one at a time. done ends it; it
-// is nil when the turn did not come.
-func turn(ctx context.Context, turns chan struct{}) (done func(), err error) {
-	patience := time.NewTimer(turnPatience)
-	defer patience.Stop()
+// lock waits for a lock, which is a channel with room for one value. unlock releases
+// it; it is nil when the lock was not free in time.
+func lock(ctx context.Context, mutex chan struct{}) (unlock func(), err error) {
+	timer := time.NewTimer(lockTimeout)
+	defer timer.Stop()
 	select {
-	case turns <- struct{}{}:
-		return func() { <-turns }, nil
-	case <-patience.C:
+	case mutex <- struct{}{}:
+		return func() { <-mutex }, nil
+	case <-timer.C:
 		return nil, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()

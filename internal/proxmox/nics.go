@@ -24,8 +24,7 @@ func nicKey(i int) string { return "net" + strconv.Itoa(i) }
 
 func ipKey(i int) string { return "ipconfig" + strconv.Itoa(i) }
 
-// nics are the network cards, up to the last one; an empty one stands for each that
-// is not there.
+// nics returns the network cards by number, up to the last one; missing ones are empty.
 func (o options) nics() []inventory.NIC {
 	var nics []inventory.NIC
 	for i := range mostNICs {
@@ -45,8 +44,8 @@ func (o options) nics() []inventory.NIC {
 	return nics
 }
 
-// modelOf is the model of a network card, and the key under which it stands: "" when
-// it has no MAC of its own.
+// modelOf returns the model of a network card, and the key that holds its MAC: ""
+// when the model is not a key.
 func modelOf(text string) (model, key string) {
 	properties := pve.ParseProperties(text)
 	for _, model := range nicModels {
@@ -64,7 +63,7 @@ func macOf(text string) string {
 	return property(text, "macaddr", "")
 }
 
-// updateNICs changes the declared network cards where they differ. Others stay.
+// updateNICs changes the declared network cards that differ. Others stay.
 func (o options) updateNICs(have, desired []inventory.NIC, put func(bool, string, string)) {
 	for i, nic := range desired {
 		var is inventory.NIC
@@ -78,8 +77,8 @@ func (o options) updateNICs(have, desired []inventory.NIC, put func(bool, string
 	}
 }
 
-// nicOption keeps model, MAC and all else of a network card and changes where it is
-// plugged in, and its MAC when one is declared.
+// nicOption changes the bridge and VLAN of a network card, and its MAC when one is
+// declared. Everything else stays.
 func nicOption(text string, desired inventory.NIC) string {
 	if text == "" {
 		text = "virtio"
@@ -94,7 +93,7 @@ func nicOption(text string, desired inventory.NIC) string {
 	return withProperty(text, "tag", strconv.Itoa(desired.VLAN))
 }
 
-// withMAC gives a network card its address, in the form in which Proxmox writes it.
+// withMAC sets the MAC of a network card, in the form that Proxmox writes.
 func withMAC(text, mac string) string {
 	model, key := modelOf(text)
 	mac = strings.ToUpper(mac)

@@ -29,7 +29,7 @@ func TestNetworkCardsAreWrittenAsDeclared(t *testing.T) {
 		{"a second card is added with its address", options{"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0"},
 			[]inventory.NIC{{Network: "vmbr0"}, {Network: "vmbr1", MAC: "bc:24:11:00:00:aa"}},
 			options{"net1": "virtio=BC:24:11:00:00:AA,bridge=vmbr1"}},
-		{"a card that nobody declares stays", options{"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0", "net1": "virtio=BC:24:11:00:00:02,bridge=vmbr9"},
+		{"a network card that is not declared stays", options{"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0", "net1": "virtio=BC:24:11:00:00:02,bridge=vmbr9"},
 			[]inventory.NIC{{Network: "vmbr0"}}, options{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -18,9 +18,9 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// Observe implements hypervisor.Source. It asks a handful of things of the
-// cluster, at most six of each host, and the configuration of each VM that
-// matters once; all in parallel, bounded.
+// Observe implements hypervisor.Source. It sends a few requests to the cluster, at
+// most six to each host, and one for the configuration of each relevant VM; all in
+// parallel, up to the limit.
 func (b *Backend) Observe(ctx context.Context, scope hypervisor.Scope) (*inventory.Snapshot, error) {
 	version, err := b.client.Version(ctx)
 	if err != nil {
@@ -52,7 +52,7 @@ func (b *Backend) Observe(ctx context.Context, scope hypervisor.Scope) (*invento
 	return s, nil
 }
 
-// namedBridges puts the default bridge in the place of "".
+// namedBridges replaces "" by the default bridge, and removes duplicates.
 func namedBridges(bridges []string) []string {
 	var names []string
 	for _, bridge := range bridges {
@@ -63,7 +63,7 @@ func namedBridges(bridges []string) []string {
 	return names
 }
 
-// supported tells the versions that we know: 8.4 and 9.
+// supported reports whether a version is supported: 8.4 and 9.
 func supported(version string) bool {
 	major, minor := majorMinor(version)
 	return major == 9 || major == 8 && minor >= 4
@@ -74,8 +74,8 @@ func majorMinor(version string) (major, minor int) {
 	return major, minor
 }
 
-// observeCluster asks what is known of the cluster as a whole, and each host
-// what it has. The list of all VMs takes the longest by far, so it goes first.
+// observeCluster reads the cluster as a whole, and each host. The list of all VMs
+// takes by far the longest, so it is requested first.
 func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, scope hypervisor.Scope) (known mappings, resources []pve.Resource, err error) {
 	if s.Hosts, err = b.hosts(ctx); err != nil {
 		return nil, nil, err
@@ -91,14 +91,14 @@ func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, sco
 	g.SetLimit(maxRequests)
 	g.Go(func() (err error) { resources, err = b.client.Resources(gctx, "vm"); return err })
 	g.Go(func() (err error) { known, err = b.mappings(gctx); return err })
-	g.Go(func() (err error) { s.Missing, err = b.missing(gctx, s.Version, scope); return err })
+	g.Go(func() (err error) { s.Missing, err = b.missingRights(gctx, s.Version, scope); return err })
 	g.Go(func() (err error) { s.MissingPool, err = b.missingPool(gctx); return err })
 	g.Go(func() error { return b.observeQuorum(gctx, s) })
 	if named := scope.Only != nil && !scope.Only.Hosts; !named {
 		ask(g, gctx)
 		err = g.Wait()
-	} else if err = g.Wait(); err == nil { // which hosts are asked is known only now
-		passHosts(s, scope.Only, claims(known, s.Hosts), resources)
+	} else if err = g.Wait(); err == nil { // only now it is known which hosts are needed
+		skipHosts(s, scope.Only, claims(known, s.Hosts), resources)
 		g, gctx = errgroup.WithContext(ctx)
 		g.SetLimit(maxRequests)
 		ask(g, gctx)
@@ -110,9 +110,9 @@ func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, sco
 	return known, resources, err
 }
 
-// passHosts leaves out the hosts that have nothing of the workers that are asked
-// about.
-func passHosts(s *inventory.Snapshot, only *hypervisor.Extent, claims []inventory.Claim, resources []pve.Resource) {
+// skipHosts marks the hosts that have no VM and no claim of the named workers, so
+// that they are not read.
+func skipHosts(s *inventory.Snapshot, only *hypervisor.Extent, claims []inventory.Claim, resources []pve.Resource) {
 	named, asked, theirs := setOf(only.Workers), map[string]bool{}, map[int]bool{}
 	for i := range claims {
 		if record := &claims[i].Record; named[record.Worker] {
@@ -127,7 +127,7 @@ func passHosts(s *inventory.Snapshot, only *hypervisor.Extent, claims []inventor
 	for i := range s.Hosts {
 		if host := &s.Hosts[i]; !asked[host.Name] {
 			host.Skipped = true
-			host.Gaps = []inventory.Gap{{What: "PCI devices", Why: "nobody asked about this host"}}
+			host.Gaps = []inventory.Gap{{What: "PCI devices", Why: "this host was not read: it has none of the named workers"}}
 		}
 	}
 }
@@ -140,7 +140,7 @@ func setOf(names []string) map[string]bool {
 	return set
 }
 
-// hosts lists the hosts by name.
+// hosts lists the hosts, sorted by name.
 func (b *Backend) hosts(ctx context.Context) ([]inventory.Host, error) {
 	nodes, err := b.client.Nodes(ctx)
 	if err != nil {
@@ -154,8 +154,8 @@ func (b *Backend) hosts(ctx context.Context) ([]inventory.Host, error) {
 	return hosts, nil
 }
 
-// observeHost asks one host what it has. A host that does not answer is in the
-// snapshot as not online or with gaps; it never hides the others.
+// observeHost reads one host. A host that does not answer is in the snapshot as not
+// online or with gaps; the other hosts are still read.
 func (b *Backend) observeHost(ctx context.Context, host *inventory.Host, scope hypervisor.Scope) error {
 	asked := []struct {
 		what string
@@ -204,12 +204,12 @@ func (b *Backend) hostDevices(ctx context.Context, host *inventory.Host) error {
 	}
 	fs := functions(found)
 	host.Devices = pci.Devices(fs)
-	b.view(host.Name).setDevices(host.Devices, began)
+	b.cache(host.Name).setDevices(host.Devices, began)
 	host.IOMMU = iommu(fs)
 	return nil
 }
 
-// iommu judges by effect: groups are there or not. With the IOMMU off every
+// iommu reports the IOMMU as on when there are groups. With the IOMMU off, every
 // function is in group -1 (PVE::SysFSTools, lspci).
 func iommu(fs []pci.Function) inventory.State {
 	if len(fs) == 0 {
@@ -223,8 +223,8 @@ func iommu(fs []pci.Function) inventory.State {
 	return inventory.Off
 }
 
-// functions translates the hardware list. A device with an odd address is left
-// out: it cannot be passed through by it either.
+// functions converts the hardware list. A device whose address cannot be parsed is
+// ignored: it cannot be passed through either.
 func functions(found []pve.PCIDevice) []pci.Function {
 	var fs []pci.Function
 	for _, d := range found {
@@ -280,7 +280,7 @@ func (b *Backend) observeAgents(ctx context.Context, s *inventory.Snapshot) {
 			ours = append(ours, &s.VMs[i])
 		}
 	}
-	_ = spread(ctx, ours, func(vm *inventory.VM) string { return vm.Host }, func(ctx context.Context, vm *inventory.VM) error {
+	_ = forEach(ctx, ours, func(vm *inventory.VM) string { return vm.Host }, func(ctx context.Context, vm *inventory.VM) error {
 		addresses, err := b.guestAddresses(ctx, vm.Host, number(vm.ID))
 		switch {
 		case err == nil:

@@ -12,15 +12,15 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// observeVMs reads the configuration of every VM that matters: which cards it
-// has attached and whose it is are only there, and tags can be wrong.
+// observeVMs reads the configuration of every relevant VM: only the configuration
+// shows its cards and its owner; tags can be wrong.
 func (b *Backend) observeVMs(ctx context.Context, s *inventory.Snapshot, scope hypervisor.Scope, known mappings, resources []pve.Resource) error {
 	vms := slices.DeleteFunc(slices.Clone(resources), func(r pve.Resource) bool { return r.Type != "qemu" })
 	slices.SortFunc(vms, func(x, y pve.Resource) int { return x.VMID - y.VMID })
 	found := make([]*inventory.VM, len(vms))
-	matters := b.matters(s, scope)
+	matters := b.needsRead(s, scope)
 	if scope.Only != nil {
-		matters = asked(s, scope.Only)
+		matters = needsReadFor(s, scope.Only)
 	}
 	var read []int // indexes
 	for i, r := range vms {
@@ -31,7 +31,7 @@ func (b *Backend) observeVMs(ctx context.Context, s *inventory.Snapshot, scope h
 		found[i] = listed(r)
 		found[i].Skipped = true
 	}
-	err := spread(ctx, read, func(i int) string { return vms[i].Node }, func(ctx context.Context, i int) (err error) {
+	err := forEach(ctx, read, func(i int) string { return vms[i].Node }, func(ctx context.Context, i int) (err error) {
 		found[i], err = b.observeVM(ctx, s, vms[i], known)
 		return err
 	})
@@ -49,11 +49,10 @@ func (b *Backend) observeVMs(ctx context.Context, s *inventory.Snapshot, scope h
 	return nil
 }
 
-// matters tells which VMs are looked at: all that can hold a card, and all that
-// are or may be ours. The others are running or stopped somewhere else, under
-// numbers and names of others: on a cluster where few hosts have cards they are
-// most of all, and each costs a request.
-func (b *Backend) matters(s *inventory.Snapshot, scope hypervisor.Scope) func(pve.Resource) bool {
+// needsRead returns which VMs are read: all that can hold a card, and all that are
+// or may be ours. On a cluster where few hosts have cards, most VMs are neither, and
+// each read costs a request.
+func (b *Backend) needsRead(s *inventory.Snapshot, scope hypervisor.Scope) func(pve.Resource) bool {
 	claimed := map[string]bool{}
 	for i := range s.Claims {
 		claimed[s.Claims[i].Record.VM] = true
@@ -73,10 +72,10 @@ func (b *Backend) matters(s *inventory.Snapshot, scope hypervisor.Scope) func(pv
 	}
 }
 
-// asked tells which VMs are looked at when only some workers are asked about: those
-// that bear their names or are claimed for them, those whose name cannot be seen
-// without a look, and their neighbours when these are asked about.
-func asked(s *inventory.Snapshot, only *hypervisor.Extent) func(pve.Resource) bool {
+// needsReadFor returns which VMs are read when only some workers are observed: those
+// that have their names or are claimed for them, those whose name the list does not
+// show, and, if requested, all other VMs of the same hosts.
+func needsReadFor(s *inventory.Snapshot, only *hypervisor.Extent) func(pve.Resource) bool {
 	named, theirs := setOf(only.Workers), map[string]bool{}
 	for i := range s.Claims {
 		if named[s.Claims[i].Record.Worker] {
@@ -93,14 +92,13 @@ func asked(s *inventory.Snapshot, only *hypervisor.Extent) func(pve.Resource) bo
 	}
 }
 
-// mayHaveCards is false only for a host whose devices were seen, and no GPU
-// among them.
+// mayHaveCards is false only for a host whose devices were read and include no GPU.
 func mayHaveCards(h *inventory.Host) bool {
 	unseen := slices.ContainsFunc(h.Gaps, func(g inventory.Gap) bool { return g.What == "PCI devices" })
 	return !h.Online || unseen || len(h.Devices) == 0 || len(h.GPUs()) > 0
 }
 
-// listed is what the list of the cluster's resources tells of a VM.
+// listed converts a VM of the cluster's resource list.
 func listed(r pve.Resource) *inventory.VM {
 	vm := &inventory.VM{
 		ID: idOf(r.VMID), Host: r.Node, Name: r.Name, Template: r.Template,
@@ -110,12 +108,12 @@ func listed(r pve.Resource) *inventory.VM {
 	return vm
 }
 
-// observeVM reads one VM; nil when it went away meanwhile.
+// observeVM reads one VM; nil when it does not exist any more.
 func (b *Backend) observeVM(ctx context.Context, s *inventory.Snapshot, r pve.Resource, known mappings) (*inventory.VM, error) {
-	blind := listed(r)
+	unread := listed(r)
 	if host := s.Host(r.Node); host == nil || !host.Online {
-		blind.Unreadable = "its host " + r.Node + " does not answer"
-		return blind, nil
+		unread.Unreadable = "its host " + r.Node + " does not answer"
+		return unread, nil
 	}
 	found, err := b.read(ctx, r.Node, r.VMID, known)
 	switch {
@@ -125,16 +123,16 @@ func (b *Backend) observeVM(ctx context.Context, s *inventory.Snapshot, r pve.Re
 	case pve.KindOf(err) == pve.NotFound:
 		return nil, nil
 	default:
-		blind.Unreadable = err.Error()
-		return blind, nil
+		unread.Unreadable = err.Error()
+		return unread, nil
 	}
 	found.vm.Running = r.Status == "running"
 	return &found.vm, nil
 }
 
-// observePower asks the hosts of our own VMs whether they run: what we decide
-// about them rests on it, and the list of the cluster's resources may lag by
-// some seconds. A host that does not tell leaves it at what the list says.
+// observePower asks the hosts whether our own VMs run: decisions depend on it, and
+// the cluster's resource list may be some seconds late. When a host does not
+// answer, the value of the list stays.
 func (b *Backend) observePower(ctx context.Context, s *inventory.Snapshot) {
 	b.onHosts(s, func(vm *inventory.VM) bool { return vm.Record != nil && !vm.Template }, func(host string) {
 		now, err := b.client.VMs(ctx, host)
@@ -145,7 +143,7 @@ func (b *Backend) observePower(ctx context.Context, s *inventory.Snapshot) {
 		for _, status := range now {
 			running[status.VMID] = status.Running()
 		}
-		// Only this host's VMs: others are being written at the same time.
+		// Only this host's VMs: other goroutines write the others.
 		for _, vm := range s.Residents(host) {
 			if up, told := running[number(vm.ID)]; told {
 				vm.Running = up
@@ -154,9 +152,8 @@ func (b *Backend) observePower(ctx context.Context, s *inventory.Snapshot) {
 	})
 }
 
-// observeLocks tells clones that are being made from those whose task died, so
-// that their lock will never go away. When that cannot be seen, a clone counts as
-// being made.
+// observeLocks finds clones whose task died: their lock is never released. When the
+// tasks cannot be read, a clone counts as running.
 func (b *Backend) observeLocks(ctx context.Context, s *inventory.Snapshot, known mappings) {
 	cloning := func(vm *inventory.VM) bool { return vm.State == inventory.Cloning && vm.Unreadable == "" }
 	b.onHosts(s, cloning, func(host string) {
@@ -175,16 +172,16 @@ func (b *Backend) observeLocks(ctx context.Context, s *inventory.Snapshot, known
 	})
 }
 
-// cloneRuns reports whether a clone is made on a host, as far as anybody can tell.
+// cloneRuns reports whether a clone task runs on a host; true when it is unknown.
 func (b *Backend) cloneRuns(ctx context.Context, host string) bool {
 	tasks, err := b.client.Tasks(ctx, host, pve.TaskFilter{Source: "active", Type: "qmclone"})
 	return err != nil || runs(tasks)
 }
 
-// readIdle reads a VM once more that had the lock of a clone before its host was
-// seen without one. Only a lock that is still there is dead: else the clone ended
-// between the two looks.
-func (b *Backend) readIdle(ctx context.Context, host string, vmid int, known mappings) (seen, error) {
+// readIdle reads a VM again that had a clone lock, after its host was seen without
+// a clone task. Only a lock that is still present is dead: otherwise the clone ended
+// between the two reads.
+func (b *Backend) readIdle(ctx context.Context, host string, vmid int, known mappings) (observedVM, error) {
 	found, err := b.read(ctx, host, vmid, known)
 	if err == nil && found.vm.State == inventory.Cloning {
 		found.vm.State = inventory.CloneDead
@@ -192,7 +189,7 @@ func (b *Backend) readIdle(ctx context.Context, host string, vmid int, known map
 	return found, err
 }
 
-// onHosts does something for each host that has a VM of a kind, in parallel.
+// onHosts calls do for each host that has a VM of a kind, in parallel.
 func (b *Backend) onHosts(s *inventory.Snapshot, kind func(*inventory.VM) bool, do func(host string)) {
 	var g errgroup.Group
 	g.SetLimit(maxRequests)
@@ -207,7 +204,7 @@ func (b *Backend) onHosts(s *inventory.Snapshot, kind func(*inventory.VM) bool, 
 	_ = g.Wait()
 }
 
-// runs reports whether any of the tasks has not ended.
+// runs reports whether any of the tasks is running.
 func runs(tasks []pve.TaskInfo) bool { return slices.ContainsFunc(tasks, pve.TaskInfo.Running) }
 
 // ObserveVM implements hypervisor.Source, on the host of the reference.
@@ -219,8 +216,8 @@ func (b *Backend) ObserveVM(ctx context.Context, ref inventory.VMRef) (*inventor
 	return vm, b.wrap(err, "look at the VM", place(ref))
 }
 
-// observeOne reads a VM, and, unless it is being made, what its configuration does
-// not tell: which cards its mappings stand for, and whether it runs.
+// observeOne reads a VM and, unless it is being cloned, what its configuration does
+// not contain: the cards of its mappings, and whether it runs.
 func (b *Backend) observeOne(ctx context.Context, ref inventory.VMRef) (*inventory.VM, error) {
 	found, err := b.read(ctx, ref.Host, number(ref.ID), nil)
 	if err != nil {

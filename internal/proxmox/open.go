@@ -9,22 +9,22 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// Login is what Open needs beside the document: the secrets and files that the
-// document only points at, resolved.
+// Login is what Open needs besides the document: the contents of the secrets and
+// files that the document only refers to.
 type Login struct {
 	Token    string // "user@realm!name=secret", or
 	Password string // of the document's username
 	CA       []byte // PEM, of the document's caFile
 
-	// Transport replaces the network, for simulators in process; nil dials.
+	// Transport replaces the network, for in-process simulators; nil uses the network.
 	Transport http.RoundTripper
-	// Limit bounds the requests under way, together with other backends; nil
-	// bounds this one alone.
+	// Limit of concurrent requests, shared with other backends; nil means a limit
+	// of this backend alone.
 	Limit  *pve.Limit
 	Logger *slog.Logger // nil is silent
 }
 
-// Open makes a backend for a Hypervisor document. It sends nothing yet: the
+// Open returns a backend for a Hypervisor document. It sends no request: the
 // first call logs in.
 func Open(hypervisor *v1alpha1.Hypervisor, login Login) (*Backend, error) {
 	spec := hypervisor.Spec.Proxmox

@@ -10,12 +10,12 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// options is a VM's configuration by option name, as Proxmox writes it:
+// options are a VM's configuration by option name, as Proxmox writes it:
 // {"cores": "4", "net0": "virtio=…,bridge=vmbr0"}.
 type options map[string]string
 
-// nextOptions is the configuration as it will be at the next start: what is
-// pending counts, what is marked for removal does not.
+// nextOptions returns the configuration as it will be at the next start: with
+// pending values, without options that are marked for removal.
 func nextOptions(config pve.PendingConfig) options {
 	next := options{}
 	for key, option := range config.Options {
@@ -30,7 +30,7 @@ func nextOptions(config pve.PendingConfig) options {
 	return next
 }
 
-// appliedOptions is the configuration as the VM runs with now.
+// appliedOptions returns the configuration that the VM runs with now.
 func appliedOptions(config pve.PendingConfig) options {
 	applied := options{}
 	for key, option := range config.Options {
@@ -55,8 +55,8 @@ func isTrue(text string) bool {
 	return slices.Contains([]string{"1", "on", "yes", "true"}, strings.ToLower(text))
 }
 
-// property reads one key of a property string. The value that stands without a
-// key ("host" in "host,flags=+aes") is found under defaultKey.
+// property reads one key of a property string. The value without a key ("host" in
+// "host,flags=+aes") is read as defaultKey.
 func property(text, key, defaultKey string) string {
 	properties := pve.ParseProperties(text)
 	if value, ok := properties.Get(key); ok {
@@ -69,8 +69,8 @@ func property(text, key, defaultKey string) string {
 	return ""
 }
 
-// withProperty sets one key of a property string and leaves all others, known
-// or not, as they are. An empty value removes the key.
+// withProperty sets one key of a property string and keeps all others. An empty
+// value removes the key.
 func withProperty(text, key, value string) string {
 	properties := pve.ParseProperties(text)
 	if value == "" {
@@ -96,8 +96,8 @@ func (o options) memoryMiB() int {
 	return n
 }
 
-// bootDisk finds the option of the first disk: the first in the boot order that
-// is no CD-ROM, else the first by bus and number.
+// bootDisk finds the boot disk: the first in the boot order that is not a CD-ROM,
+// or else the first by bus and number.
 func (o options) bootDisk() (key, volume string) {
 	for _, candidate := range strings.Split(property(o["boot"], "order", ""), ";") {
 		if value, ok := o[candidate]; ok && isDisk(candidate, value) {
@@ -130,7 +130,7 @@ func (o options) cloudInitDrive() bool {
 	return false
 }
 
-// storages are those of all drives, EFI variables, TPM state and CD-ROMs included.
+// storages returns the storages of all drives, EFI variables, TPM state and CD-ROMs.
 func (o options) storages() []string {
 	var names []string
 	for key, value := range o {
@@ -145,7 +145,7 @@ func (o options) storages() []string {
 	return names
 }
 
-// sizeMiB reads "10G", "528K", "40960M"; 0 when it cannot.
+// sizeMiB reads "10G", "528K", "40960M"; 0 when it cannot be read.
 func sizeMiB(text string) int {
 	if text == "" {
 		return 0
@@ -176,7 +176,7 @@ func storageOf(volume string) string {
 	return storage
 }
 
-// machine translates a configuration into the words that hypervisors share.
+// machine converts a configuration into the hypervisor-neutral form.
 func (o options) machine() inventory.Machine {
 	key, volume := o.bootDisk()
 	m := inventory.Machine{
@@ -222,8 +222,8 @@ func (o options) guest() inventory.Guest {
 	return g
 }
 
-// update is the smallest change that brings the configuration to what is
-// desired, without the card. An empty set and deletion mean nothing to do.
+// update returns the smallest change that makes the configuration as desired,
+// without the card. When both results are empty, there is nothing to do.
 func (o options) update(desired inventory.Machine) (set options, remove []string) {
 	set = options{}
 	have := o.machine()
@@ -269,9 +269,9 @@ func flagText(on bool) string {
 	return "0"
 }
 
-// setFirmware changes the firmware; OVMF, which is Proxmox's UEFI, gets a store for its variables,
-// without Secure Boot keys: with them an unsigned NVIDIA module is refused
-// (pve-docs qm.adoc, "BIOS and UEFI").
+// setFirmware changes the firmware. OVMF, Proxmox's UEFI, gets a disk for its
+// variables, without Secure Boot keys: with them, the kernel refuses an unsigned
+// NVIDIA module (pve-docs qm.adoc, "BIOS and UEFI").
 func (o options) setFirmware(set options, desired inventory.Machine) {
 	if desired.Firmware == inventory.FirmwareBIOS {
 		set["bios"] = "seabios"

@@ -10,7 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// ubuntu is a template as Ubuntu's cloud image is commonly turned into one.
+// ubuntu is a template as people usually make it from Ubuntu's cloud image.
 func ubuntu() options {
 	return options{
 		"name": "gpu-1", "cores": "2", "memory": "2048", "ostype": "l26",

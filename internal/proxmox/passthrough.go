@@ -16,14 +16,14 @@ const cardOption = "hostpci0"
 // mappings are the cluster's PCI resource mappings by name.
 type mappings map[string]pve.Mapping
 
-// cards are those of a host that a mapping may give to a VM. Source:
+// cards returns the cards of a host that a mapping may give to a VM. Source:
 // GET /cluster/mapping/pci, property `map`.
 func (m mappings) cards(name, host string) []pci.CardRef {
 	var cards []pci.CardRef
 	mapping, known := m[name]
 	if !known {
 		if registerHost, slot, ok := parseRegister(name); ok && registerHost == strings.ToLower(host) {
-			return []pci.CardRef{{Host: host, Slot: slot}} // the register is gone, its name still tells
+			return []pci.CardRef{{Host: host, Slot: slot}} // the register is gone, but its name names the card
 		}
 		return nil
 	}
@@ -47,8 +47,8 @@ func pathCards(host, path string) []pci.CardRef {
 	return cards
 }
 
-// attachments are the cards in a VM's configuration, of what runs now and of
-// what is pending. Option names and forms: qm(1), hostpci[n].
+// attachments returns the cards in a VM's configuration, current and pending.
+// Option names and forms: qm(1), hostpci[n].
 func attachments(config pve.PendingConfig, host string, known mappings) []inventory.Attachment {
 	var all []inventory.Attachment
 	for key, option := range config.Options {
@@ -82,8 +82,8 @@ func attachment(key, value, host string, known mappings) inventory.Attachment {
 	return a
 }
 
-// cardOf reads the worker's card and its options out of a configuration; nil
-// without one.
+// cardOf reads the worker's card and its options from a configuration; nil when it
+// has no card.
 func cardOf(o options, host string, known mappings) *inventory.Card {
 	value := o[cardOption]
 	if value == "" {
@@ -101,9 +101,9 @@ func cardOf(o options, host string, known mappings) *inventory.Card {
 	}
 }
 
-// cardValue is the value of hostpci0 for a card: by mapping, or by address for
-// root@pam. What is in old and unknown to us stays. Without a function all
-// functions of the slot go in (qm(1), hostpci).
+// cardValue returns the value of hostpci0 for a card: by mapping, or by address for
+// root@pam. Unknown keys of old stay. An address without a function passes all
+// functions of the slot (qm(1), hostpci).
 func cardValue(old, register string, raw bool, card inventory.Card) string {
 	value := old
 	for _, key := range []string{"", "host", "mapping"} {
@@ -136,7 +136,7 @@ func onlyTrue(on bool) string {
 	return ""
 }
 
-// registerName is the name of the mapping that is the register of a card:
+// registerName returns the name of the mapping that is the register of a card:
 // "gpu-pve1-0000-03-00". Mapping names allow [a-z][a-z0-9_-]+ (PVE::Mapping::PCI).
 func registerName(card pci.CardRef) string {
 	name := "gpu-" + strings.ToLower(card.Host) + "-" + strings.ReplaceAll(card.Slot.String(), ":", "-")
@@ -158,9 +158,9 @@ func parseRegister(name string) (host string, slot pci.Slot, ok bool) {
 	return strings.Join(parts[:at], "-"), slot, true
 }
 
-// registerEntry is the mapping's entry for a card: what Proxmox compares with
+// registerEntry returns the mapping's entry for a card, which Proxmox compares with
 // the hardware at each start (PVE::Mapping::PCI, assert_valid). A card with one
-// function is named with it, one with several by its slot, which passes all.
+// function has the function's address, one with several has the slot, which passes all.
 func registerEntry(host string, device pci.Device) string {
 	first := device.Functions[0]
 	path := device.Slot.String()
@@ -177,11 +177,11 @@ func registerEntry(host string, device pci.Device) string {
 	return entry
 }
 
-// staleness says how a register's entry differs from the hardware; "" when it
-// fits.
+// staleness describes how a register's entry differs from the hardware; "" when it
+// does not.
 func staleness(mapping pve.Mapping, host string, device *pci.Device) string {
 	if device == nil {
-		return "the card is not there any more"
+		return "the card is not present any more"
 	}
 	desired := registerEntry(host, *device)
 	if len(mapping.Map) != 1 {

@@ -16,9 +16,9 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// How long guests get to shut down before they are switched off, and how often an
-// agent is asked: each question blocks one of three workers of the host for up to
-// 3 s (PVE::QMPClient).
+// Guests that do not shut down within shutdownPatience are switched off. The guest
+// agent is asked every agentEvery: each request blocks one of the host's three API
+// workers for up to 3 s (PVE::QMPClient).
 const (
 	shutdownPatience = 3 * time.Minute
 	agentEvery       = 5 * time.Second
@@ -33,43 +33,43 @@ func (b *Backend) Start(ctx context.Context, ref inventory.VMRef, handle hypervi
 const startWords = "the VM to start"
 
 func (b *Backend) start(ctx context.Context, ref inventory.VMRef, m memo) (*hypervisor.Wait, error) {
-	at, wait, err := b.follow(ctx, ref, m, "qmstart", startWords)
+	state, wait, err := b.follow(ctx, ref, m, "qmstart", startWords)
 	switch {
-	case at == working:
+	case state == taskRunning:
 		return wait, err
-	case at == over && err == nil && m.Task.Type == haStart:
+	case state == taskEnded && err == nil && m.Task.Type == haStart:
 		return b.startedByHA(ctx, ref, m)
-	case at == over:
+	case state == taskEnded:
 		return nil, b.unlessRunning(ctx, ref, err)
 	}
-	c := contender{what: "starts on " + ref.Host, most: hostStarts}
-	if full := b.flights.full(c); full != nil {
+	c := queuedRequest{what: "starts on " + ref.Host, limit: hostStarts}
+	if full := b.queues.full(c); full != nil {
 		return full, nil
 	}
-	found, free, err := b.guardStart(ctx, ref)
-	if err != nil || free.up {
+	found, check, err := b.guardStart(ctx, ref)
+	if err != nil || check.running {
 		return nil, err
 	}
 	var changed error
 	c.send = func(ctx context.Context) (task pve.Task, err error) {
-		if wait, changed = b.sameStill(ctx, ref, found, free); wait != nil || changed != nil {
+		if wait, changed = b.proveUnchanged(ctx, ref, found, check); wait != nil || changed != nil {
 			return pve.Task{}, nil
 		}
 		return b.client.Start(ctx, ref.Host, number(ref.ID), 0)
 	}
-	task, full, err := b.flights.take(ctx, c)
+	task, full, err := b.queues.take(ctx, c)
 	switch {
 	case full != nil:
 		return full, nil
 	case wait != nil || changed != nil:
 		return wait, changed
 	}
-	wait, err = b.orFind(ctx, ref, "qmstart", startWords, 0, task, err)
+	wait, err = b.startedOrFound(ctx, ref, "qmstart", startWords, 0, task, err)
 	return wait, b.unlessRunning(ctx, ref, err)
 }
 
-// A VM that the HA manager has is started and stopped by it: tasks of these types
-// only tell it so. It acts some seconds later.
+// A VM that is managed by HA is started and stopped by the HA manager: tasks of
+// these types only request it. The manager acts some seconds later.
 const (
 	haStart    = "hastart"
 	haStop     = "hastop"
@@ -84,8 +84,8 @@ func (b *Backend) startedByHA(ctx context.Context, ref inventory.VMRef, m memo) 
 	return m.underWay(startWords), nil
 }
 
-// unlessRunning is how a start ended. It can end in an error while QEMU runs: what
-// counts is what is there.
+// unlessRunning returns err unless the VM runs: a start task can fail although
+// QEMU runs.
 func (b *Backend) unlessRunning(ctx context.Context, ref inventory.VMRef, err error) error {
 	if err == nil {
 		return nil
@@ -94,58 +94,58 @@ func (b *Backend) unlessRunning(ctx context.Context, ref inventory.VMRef, err er
 	return errorUnless(lookErr == nil && running, err)
 }
 
-func errorUnless(well bool, err error) error {
-	if well {
+func errorUnless(ok bool, err error) error {
+	if ok {
 		return nil
 	}
 	return err
 }
 
-// guardStart refuses to start a VM whose card is claimed for, or attached to,
-// somebody else. It says whether the VM runs already, so that there is nothing to
-// refuse.
-func (b *Backend) guardStart(ctx context.Context, ref inventory.VMRef) (seen, freedom, error) {
+// guardStart refuses to start a VM whose card is claimed for another worker or
+// attached to another VM. A VM that already runs is never refused: see cardCheck.running.
+func (b *Backend) guardStart(ctx context.Context, ref inventory.VMRef) (observedVM, cardCheck, error) {
 	found, err := b.prove(ctx, ref)
 	if err != nil {
-		return seen{}, freedom{}, err
+		return observedVM{}, cardCheck{}, err
 	}
-	free := freedom{until: time.Now().Add(configsLast)}
+	check := cardCheck{until: time.Now().Add(configsLast)}
 	if hasCards(found) {
-		free, err = b.guard(ctx, *found.vm.Record, func(known mappings) ([]pci.CardRef, error) { return cardsToTake(found, known) })
+		check, err = b.guard(ctx, *found.vm.Record, func(known mappings) ([]pci.CardRef, error) { return cardsToTake(found, known) })
 	} else {
-		free.up, err = b.running(ctx, ref)
+		check.running, err = b.running(ctx, ref)
 	}
-	return found, free, errorUnless(free.up, err)
+	return found, check, errorUnless(check.running, err)
 }
 
-// sameStill proves the VM again at the last moment, as its number is all that a
-// start takes. It gives a Wait when all has to be looked at anew.
-func (b *Backend) sameStill(ctx context.Context, ref inventory.VMRef, found seen, free freedom) (*hypervisor.Wait, error) {
+// proveUnchanged proves the VM's identity again just before the start, because a
+// start request names only the VM number. It returns a Wait when the VM changed, or
+// when the checks are too old: then the start begins from the beginning.
+func (b *Backend) proveUnchanged(ctx context.Context, ref inventory.VMRef, found observedVM, check cardCheck) (*hypervisor.Wait, error) {
 	again, err := b.prove(ctx, ref)
 	switch {
 	case err != nil:
 		return nil, err
 	case again.config.Digest != found.config.Digest:
-		return second(), nil
-	case !free.good():
+		return waitAfterConflict(), nil
+	case !check.valid():
 		return tooSlow(ref.Host), nil
 	}
 	return nil, nil
 }
 
-func hasCards(found seen) bool {
+func hasCards(found observedVM) bool {
 	return slices.ContainsFunc(slices.Collect(maps.Keys(found.next)), func(key string) bool { return strings.HasPrefix(key, "hostpci") })
 }
 
-// cardsToTake are the cards that a VM takes when it starts.
-func cardsToTake(found seen, known mappings) ([]pci.CardRef, error) {
+// cardsToTake returns the cards that a VM takes when it starts.
+func cardsToTake(found observedVM, known mappings) ([]pci.CardRef, error) {
 	var cards []pci.CardRef
 	host := found.vm.Record.Host
 	for _, a := range attachments(found.config, host, known) {
 		if len(a.Cards) != 1 {
 			return nil, &fault.Error{
 				Kind: fault.Refused, Doing: "find out which card the VM would take",
-				Why: fmt.Sprintf("%s names mapping %q, which stands for %d cards on %s", a.Key, a.Mapping, len(a.Cards), host),
+				Why: fmt.Sprintf("%s names mapping %q, which contains %d cards on %s", a.Key, a.Mapping, len(a.Cards), host),
 				Fix: "run gpuworker apply to attach the worker's own card",
 			}
 		}
@@ -165,19 +165,19 @@ const (
 	stopWords     = "the VM to stop"
 )
 
-// How far a stop went, in the count of its memo.
+// Progress of a stop, in memo.Count.
 const (
-	guestAsked = iota + 1 // to shut down
-	plugPulled
+	shutdownSent = iota + 1 // the guest was asked to shut down
+	switchedOff             // Proxmox was asked to switch the VM off
 )
 
 func (b *Backend) stop(ctx context.Context, ref inventory.VMRef, m memo) (*hypervisor.Wait, error) {
 	kind, words := "qmshutdown", shutdownWords
-	if m.Count == plugPulled {
+	if m.Count == switchedOff {
 		kind, words = "qmstop", stopWords
 	}
-	at, wait, taskErr := b.follow(ctx, ref, m, kind, words)
-	if at == working {
+	state, wait, taskErr := b.follow(ctx, ref, m, kind, words)
+	if state == taskRunning {
 		return wait, taskErr
 	}
 	running, err := b.running(ctx, ref)
@@ -186,19 +186,19 @@ func (b *Backend) stop(ctx context.Context, ref inventory.VMRef, m memo) (*hyper
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case taskErr != nil && (m.Count == plugPulled || unheard(taskErr)):
+	case taskErr != nil && (m.Count == switchedOff || guestNotAsked(taskErr)):
 		return nil, taskErr
-	case at == over && taskErr == nil && m.Task.Type == haStop && time.Since(m.Since) < haPatience:
+	case state == taskEnded && taskErr == nil && m.Task.Type == haStop && time.Since(m.Since) < haPatience:
 		wait = m.underWay(words) // the HA manager does it later
 		return wait, nil
 	}
 	if _, err := b.prove(ctx, ref); err != nil {
 		return nil, err
 	}
-	refused := m.Count == guestAsked && m.Task.IsZero() && !m.Sent // by Proxmox: it cannot be asked
-	if m.Count == plugPulled || at == over || refused {
+	refused := m.Count == shutdownSent && m.Task.IsZero() && !m.Sent // Proxmox refused the shutdown request
+	if m.Count == switchedOff || state == taskEnded || refused {
 		task, err := b.client.Stop(ctx, ref.Host, number(ref.ID))
-		return b.orFind(ctx, ref, "qmstop", stopWords, plugPulled, task, err)
+		return b.startedOrFound(ctx, ref, "qmstop", stopWords, switchedOff, task, err)
 	}
 	return b.askToStop(ctx, ref)
 }
@@ -206,16 +206,16 @@ func (b *Backend) stop(ctx context.Context, ref inventory.VMRef, m memo) (*hyper
 // askToStop asks the guest to shut down.
 func (b *Backend) askToStop(ctx context.Context, ref inventory.VMRef) (*hypervisor.Wait, error) {
 	task, err := b.client.Shutdown(ctx, ref.Host, number(ref.ID), pve.ShutdownOptions{Timeout: shutdownPatience, ForceStop: true})
-	wait, err := b.orFind(ctx, ref, "qmshutdown", shutdownWords, guestAsked, task, err)
-	if err != nil && !unheard(err) {
-		return memo{Since: time.Now(), Count: guestAsked}.wait(stopWords, 0), nil
+	wait, err := b.startedOrFound(ctx, ref, "qmshutdown", shutdownWords, shutdownSent, task, err)
+	if err != nil && !guestNotAsked(err) {
+		return memo{Since: time.Now(), Count: shutdownSent}.wait(stopWords, 0), nil
 	}
 	return wait, err
 }
 
-// unheard reports whether the guest was not asked to shut down yet: that is no
-// reason to pull the plug.
-func unheard(err error) bool {
+// guestNotAsked reports whether an error means that the guest may not have been asked
+// to shut down yet. Then the VM must not be switched off.
+func guestNotAsked(err error) bool {
 	kind := pve.KindOf(err)
 	return ambiguous(err) || kind == pve.Locked || kind == pve.Unavailable || kind == pve.NoQuorum
 }
@@ -238,14 +238,13 @@ func (b *Backend) Agent(ctx context.Context, ref inventory.VMRef, handle hypervi
 	return nil, nil, b.wrap(err, "ask the guest agent", place(ref))
 }
 
-// maxGuestAddresses is how many addresses of a guest are kept. A node of a
-// Kubernetes cluster has one for each of its pods' interfaces, too; the first
-// are those of its own network cards.
+// maxGuestAddresses limits the addresses that are kept of a guest. A KubeNode also
+// has one for each pod interface; the first ones are those of its network cards.
 const maxGuestAddresses = 16
 
-// guestAddresses are the addresses that the guest told its agent, without
-// loopback and link-local ones. The guest may tell anything: what is no address
-// is left out, and so is what is more than anybody reads.
+// guestAddresses returns the addresses that the guest agent reports, without
+// loopback and link-local ones. The guest is not trusted: text that is not an
+// address is ignored, and so is everything beyond maxGuestAddresses.
 func (b *Backend) guestAddresses(ctx context.Context, host string, vmid int) ([]string, error) {
 	interfaces, err := b.client.AgentNetworkInterfaces(ctx, host, vmid)
 	if err != nil {

@@ -29,7 +29,7 @@ func (d driver) stopping(ref inventory.VMRef) step {
 	}
 }
 
-// up is a plain worker that has been running for a while.
+// up makes a worker without a card that has been running for a minute.
 func (l *bench) up() inventory.VMRef {
 	l.Helper()
 	ref := l.worker(1)
@@ -45,7 +45,7 @@ func (l *bench) isUp(ref inventory.VMRef) bool {
 	return status.Running()
 }
 
-// TestOnlySoManyVMsOfAHostStartAtOnce: the others are told what they wait for.
+// TestOnlySoManyVMsOfAHostStartAtOnce, and the others wait.
 func TestOnlySoManyVMsOfAHostStartAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t)
@@ -68,7 +68,7 @@ func TestOnlySoManyVMsOfAHostStartAtOnce(t *testing.T) {
 		}()
 		time.Sleep(500 * time.Millisecond)
 		if wait := l.waiting(l.b.starting(refs[6]), ""); wait.Again == 0 {
-			t.Errorf("it does not wait for room: %+v", wait)
+			t.Errorf("it does not wait for the other starts: %+v", wait)
 		}
 		if got := most(over, func() int { return len(l.running("pve1", "qmstart")) }); got != 4 {
 			t.Errorf("%d starts at once, want 4", got)
@@ -81,8 +81,8 @@ func TestOnlySoManyVMsOfAHostStartAtOnce(t *testing.T) {
 	})
 }
 
-// TestAFailedStartSaysWhatTheTaskSaid, and one that failed while the VM runs is none.
-func TestAFailedStartSaysWhatTheTaskSaid(t *testing.T) {
+// TestAFailedStartShowsTheTasksError, unless the VM runs.
+func TestAFailedStartShowsTheTasksError(t *testing.T) {
 	const text = "start failed: QEMU exited with code 1"
 	for effect, fails := range map[pvesim.Effect]bool{pvesim.TaskFails: true, pvesim.TaskFailsButDone: false} {
 		t.Run(string(effect), func(t *testing.T) {
@@ -102,9 +102,9 @@ func TestAFailedStartSaysWhatTheTaskSaid(t *testing.T) {
 	}
 }
 
-// TestAStartOfSomebodyElseIsWaitedFor: their task has the VM's lock for longer than
-// ours waits for it, or than our request does.
-func TestAStartOfSomebodyElseIsWaitedFor(t *testing.T) {
+// TestAStartOfAPersonIsWaitedFor: that task holds the VM's lock for longer than our task
+// or our request waits for it.
+func TestAStartOfAPersonIsWaitedFor(t *testing.T) {
 	for _, atOnce := range []bool{false, true} {
 		t.Run(fmt.Sprintf("our request is refused: %v", atOnce), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -128,8 +128,8 @@ func TestAStartOfSomebodyElseIsWaitedFor(t *testing.T) {
 	}
 }
 
-// TestAGuestThatDoesNotListenIsSwitchedOff, when it was given its time.
-func TestAGuestThatDoesNotListenIsSwitchedOff(t *testing.T) {
+// TestAGuestThatDoesNotShutDownIsSwitchedOff after its time.
+func TestAGuestThatDoesNotShutDownIsSwitchedOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t)
 		ref := l.worker(1)
@@ -142,9 +142,9 @@ func TestAGuestThatDoesNotListenIsSwitchedOff(t *testing.T) {
 	})
 }
 
-// TestAShutdownThatWasKilledEndsWithThePlug: the guest was asked, and somebody ended
-// the asking.
-func TestAShutdownThatWasKilledEndsWithThePlug(t *testing.T) {
+// TestAfterAStoppedShutdownTaskTheVMIsSwitchedOff: the guest was asked, and then a
+// person stopped the task.
+func TestAfterAStoppedShutdownTaskTheVMIsSwitchedOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t)
 		ref := l.worker(1)
@@ -165,21 +165,21 @@ func TestAShutdownThatWasKilledEndsWithThePlug(t *testing.T) {
 	})
 }
 
-// TestAGuestIsAskedOnceThoughTheHandleIsLost: another shutdown waits for the lock of
-// the first, and the plug is no way out of that.
-func TestAGuestIsAskedOnceThoughTheHandleIsLost(t *testing.T) {
+// TestAGuestIsAskedOnceWhenTheHandleIsLost: a second shutdown waits for the lock of the
+// first, and the VM is not switched off because of that.
+func TestAGuestIsAskedOnceWhenTheHandleIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t, taking(func(timings *pvesim.Timings) { timings.Shutdown = pvesim.Duration(time.Minute) }))
 		ref := l.up()
 		l.waiting(l.b.stopping(ref), "")
 		must(t, l.b.Stop(t.Context(), ref))
 		if pulls := l.sent("POST /nodes/pve1/qemu/9111/status/stop"); l.isUp(ref) || pulls > 0 {
-			t.Errorf("it runs: %v, the plug was pulled %d times", l.isUp(ref), pulls)
+			t.Errorf("it runs: %v, it was switched off %d times", l.isUp(ref), pulls)
 		}
 	})
 }
 
-// TestAVMThatCannotBeAskedIsSwitchedOff: Proxmox takes no request to shut it down.
+// TestAVMThatCannotBeAskedIsSwitchedOff: Proxmox refuses the request to shut it down.
 func TestAVMThatCannotBeAskedIsSwitchedOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t)
@@ -192,8 +192,8 @@ func TestAVMThatCannotBeAskedIsSwitchedOff(t *testing.T) {
 	})
 }
 
-// TestALostRequestToPullThePlugIsSentAgain, and the guest not asked once more.
-func TestALostRequestToPullThePlugIsSentAgain(t *testing.T) {
+// TestALostRequestToSwitchOffIsSentAgain, and the guest is not asked again.
+func TestALostRequestToSwitchOffIsSentAgain(t *testing.T) {
 	for effect, sent := range map[pvesim.Effect]int{pvesim.DropBefore: 2, pvesim.DropAfter: 1} {
 		t.Run(string(effect), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -205,15 +205,15 @@ func TestALostRequestToPullThePlugIsSentAgain(t *testing.T) {
 				must(t, l.b.Stop(t.Context(), ref))
 				asked, pulled := l.sent("POST /nodes/pve1/qemu/9111/status/shutdown"), l.sent("POST /nodes/pve1/qemu/9111/status/stop")
 				if l.isUp(ref) || asked != 1 || pulled != sent {
-					t.Errorf("it runs: %v, asked %d times, pulled %d times, want 1 and %d", l.isUp(ref), asked, pulled, sent)
+					t.Errorf("it runs: %v, asked %d times, switched off %d times, want 1 and %d", l.isUp(ref), asked, pulled, sent)
 				}
 			})
 		})
 	}
 }
 
-// TestAVMOfTheHAManagerIsStoppedAndStartedByIt: its tasks only tell the manager, who
-// does it some seconds later. The guest gets its time there too.
+// TestAVMOfTheHAManagerIsStoppedAndStartedByIt: the tasks only ask the manager, which
+// acts some seconds later. The guest has time to shut down there too.
 func TestAVMOfTheHAManagerIsStoppedAndStartedByIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBench(t, func(w *pvesim.World) {
@@ -225,7 +225,7 @@ func TestAVMOfTheHAManagerIsStoppedAndStartedByIt(t *testing.T) {
 		r := haRecord()
 		must(t, l.b.Stop(t.Context(), refOf(r)))
 		if pulls := l.sent("POST /nodes/pve1/qemu/9150/status/stop"); l.isUp(refOf(r)) || pulls > 0 {
-			t.Errorf("it runs: %v, the plug was pulled %d times", l.isUp(refOf(r)), pulls)
+			t.Errorf("it runs: %v, it was switched off %d times", l.isUp(refOf(r)), pulls)
 		}
 		must(t, l.b.Start(t.Context(), refOf(r)))
 		if !l.isUp(refOf(r)) {
@@ -242,9 +242,9 @@ func haRecord() inventory.Record {
 
 func haNote() string { return note(haRecord(), "") }
 
-// TestAVMThatGoesWhileItIsDestroyedIsGone: somebody destroys it between our proof and
-// our request, or has begun to.
-func TestAVMThatGoesWhileItIsDestroyedIsGone(t *testing.T) {
+// TestAVMThatAPersonDestroysIsGone: between our proof and our request, a person destroys
+// it or starts to.
+func TestAVMThatAPersonDestroysIsGone(t *testing.T) {
 	begin := func(l *bench, ref inventory.VMRef) (pve.Task, error) {
 		return l.root.Destroy(context.Background(), "pve1", number(ref.ID), pve.DestroyOptions{})
 	}
@@ -271,9 +271,9 @@ func TestAVMThatGoesWhileItIsDestroyedIsGone(t *testing.T) {
 	}
 }
 
-// TestAWorkerIsMarkedWhenItIsMade: until its configuration and its disk are as
-// declared it is a fresh clone, also when a write was carried out in part.
-func TestAWorkerIsMarkedWhenItIsMade(t *testing.T) {
+// TestAWorkerIsMarkedWhenItIsComplete: until its configuration and its disk are as
+// declared, it stays an unmarked clone, also when a write was carried out in part.
+func TestAWorkerIsMarkedWhenItIsComplete(t *testing.T) {
 	for name, broken := range map[string]pvesim.Fault{
 		"the configuration is written in part": {Method: "PUT", Path: "/config$", Effect: pvesim.PartialConfig, Options: 3, Text: "no space left"},
 		"the disk does not grow":               {Method: "PUT", Path: "/resize$", Effect: pvesim.TaskFails, Text: "no space left"},

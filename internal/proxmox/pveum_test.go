@@ -19,10 +19,10 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// The printed commands are run by a real shell. The pveum that it finds is this
-// test program under another name, which makes the API calls that pveum makes.
+// The printed commands are run by a real shell. Its pveum is this test program under
+// another name, which makes the API calls that pveum makes.
 
-// What the stand-in is told by its environment.
+// Environment variables for the pveum of the tests.
 const (
 	pveumEndpoint = "PVEUM_ENDPOINT" // of the simulated cluster
 	pveumPassword = "PVEUM_PASSWORD" // of root@pam
@@ -38,8 +38,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// pveumCalls are the API calls that pveum's commands are (PVE::CLI::pveum): the
-// call, what the words after the command are called there, and what is set besides.
+// pveumCalls are the API calls of pveum's commands (PVE::CLI::pveum): the call, the
+// names of the arguments there, and additional parameters.
 var pveumCalls = map[string]struct {
 	method, path string
 	words        []string
@@ -58,7 +58,7 @@ var pveumCalls = map[string]struct {
 	"acl list":          {"GET", "/access/acl", nil, nil},
 }
 
-// pveum carries out one command line.
+// pveum runs one command line.
 func pveum(args []string, out io.Writer) error {
 	method, path, form, err := pveumCall(args)
 	if err != nil {
@@ -76,7 +76,7 @@ func pveum(args []string, out io.Writer) error {
 	return err
 }
 
-// pveumCall translates a command line into the API call that it makes.
+// pveumCall converts a command line to an API call.
 func pveumCall(args []string) (method, path string, form url.Values, err error) {
 	for name, call := range pveumCalls {
 		command := strings.Fields(name)
@@ -109,7 +109,7 @@ func pveumCall(args []string) (method, path string, form url.Values, err error) 
 	return "", "", nil, fmt.Errorf("pveum %q: no such command is known here", args)
 }
 
-// administrator makes calls as root@pam, whom pveum acts for.
+// administrator makes calls as root@pam, as pveum does.
 type administrator struct {
 	base   string
 	wire   http.RoundTripper
@@ -157,7 +157,7 @@ func (a *administrator) login(password string) error {
 	return nil
 }
 
-// bare takes everybody but root@pam out of a world, and all rights.
+// bare removes all users except root@pam from a simulated cluster, and all rights.
 func bare(w *pvesim.World) (rootPassword string) {
 	for _, user := range w.Users {
 		if user.ID == "root@pam" {
@@ -169,8 +169,7 @@ func bare(w *pvesim.World) (rootPassword string) {
 	return rootPassword
 }
 
-// clusterHost is a host of a simulated cluster, with a shell, on which printed
-// commands are run.
+// clusterHost is a host of a simulated cluster with a shell that runs printed commands.
 type clusterHost struct {
 	t    *testing.T
 	dir  string // where the shell runs
@@ -200,7 +199,7 @@ func newHost(t *testing.T, bin string, env ...string) *clusterHost {
 		"GORACE=atexit_sleep_ms=0")} // a pveum that was built with the race detector would take a second more each time
 }
 
-// run gives a script to a shell by its standard input, as ssh does.
+// run passes a script to a shell on its standard input, as ssh does.
 func (h *clusterHost) run(shell, script string) (out, complaints string, err error) {
 	h.t.Helper()
 	c := exec.Command(shell)
@@ -211,8 +210,7 @@ func (h *clusterHost) run(shell, script string) (out, complaints string, err err
 	return stdout.String(), stderr.String(), err
 }
 
-// listener is a host whose pveum writes down what it is asked for, and says that
-// all is well.
+// listener is a host whose pveum records its command lines and always succeeds.
 type listener struct {
 	*clusterHost
 	journal string
@@ -228,7 +226,7 @@ func newListener(t *testing.T) *listener {
 	return &listener{newHost(t, bin), journal}
 }
 
-// heard are the command lines that pveum was run with.
+// heard returns the command lines that pveum was run with.
 func (l *listener) heard() (lines [][]string) {
 	l.t.Helper()
 	data, err := os.ReadFile(l.journal)
@@ -242,7 +240,7 @@ func (l *listener) heard() (lines [][]string) {
 	return lines
 }
 
-// rights are the access rules and the roles of the cluster, as root sees them.
+// rights returns the access rules and the roles of the cluster, as root sees them.
 func (h *clusterHost) rights() (rules []pvesim.ACL, roles map[string][]string) {
 	h.t.Helper()
 	data, err := h.root.call("GET", "/access/acl", nil)

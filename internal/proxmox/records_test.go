@@ -11,16 +11,15 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// unbelievable are records that must not be believed, by why.
-var unbelievable = map[string]string{
+// unreadable are records that are not valid here, by the reason.
+var unreadable = map[string]string{
 	"of a newer program": "gpuworker: v=2 worker=gpu-1 pool=gpu cluster=rke2 vmid=9101 uuid=0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10 made",
 	"damaged":            "gpuworker: worker=gpu-1%20%3B%20touch%20x pool=gpu cluster=rke2 vmid=9101 host=pve1 card=0000%3A03%3A00 made",
 }
 
-// TestARegisterThatIsNotBelievedIsNeverWritten: its card counts as taken, by
-// whomever, and the register stays as it is.
-func TestARegisterThatIsNotBelievedIsNeverWritten(t *testing.T) {
-	for name, line := range unbelievable {
+// TestARegisterWithAnUnreadableRecordIsNeverWritten, and its card counts as claimed.
+func TestARegisterWithAnUnreadableRecordIsNeverWritten(t *testing.T) {
+	for name, line := range unreadable {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, root, r, card := guarded(t)
@@ -35,7 +34,7 @@ func TestARegisterThatIsNotBelievedIsNeverWritten(t *testing.T) {
 				if err := b.Attach(ctx, r, card); err == nil {
 					t.Error("the card was attached")
 				}
-				must(t, b.Release(ctx, r, card.Ref)) // nothing of ours is there
+				must(t, b.Release(ctx, r, card.Ref)) // not ours: nothing to do
 
 				is, err := root.Mapping(ctx, register)
 				must(t, err)
@@ -52,9 +51,9 @@ func TestARegisterThatIsNotBelievedIsNeverWritten(t *testing.T) {
 	}
 }
 
-// TestAVMWhoseRecordIsNotBelievedIsNeverWritten tries all that changes a VM.
-func TestAVMWhoseRecordIsNotBelievedIsNeverWritten(t *testing.T) {
-	for name, line := range unbelievable {
+// TestAVMWithAnUnreadableRecordIsNeverWritten by any method that changes a VM.
+func TestAVMWithAnUnreadableRecordIsNeverWritten(t *testing.T) {
+	for name, line := range unreadable {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, root, r, _ := guarded(t)
@@ -84,9 +83,9 @@ func TestAVMWhoseRecordIsNotBelievedIsNeverWritten(t *testing.T) {
 	}
 }
 
-// TestWhatALaterProgramAddedIsKept: keys and flags that this one does not know
-// outlive each of its writes.
-func TestWhatALaterProgramAddedIsKept(t *testing.T) {
+// TestKeysOfANewerProgramAreKept: each write keeps keys and flags that this program
+// does not know.
+func TestKeysOfANewerProgramAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, root, r, card := guarded(t)
 		ctx, register := context.Background(), registerName(card.Ref)

@@ -21,12 +21,12 @@ import (
 func (b *Backend) Release(ctx context.Context, held inventory.Record, card pci.CardRef, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	where := fault.Place{Host: card.Host, Worker: held.Worker, Card: card.BDF()}
 	m := recall(handle)
-	wait, err := b.inTurn(ctx, m, func() (*hypervisor.Wait, error) { return b.release(ctx, held, registerName(card), m) })
+	wait, err := b.withClaimLock(ctx, m, func() (*hypervisor.Wait, error) { return b.release(ctx, held, registerName(card), m) })
 	return wait, b.wrap(err, "release the card", where)
 }
 
-// release gives a register back: it takes our record out of one that a person made,
-// and removes one of ours by two writes, the mark and the removal.
+// release frees a register. It removes our record from a mapping that a person
+// made. A mapping that we made is removed in two writes: the tombstone and the removal.
 func (b *Backend) release(ctx context.Context, held inventory.Record, name string, m memo) (*hypervisor.Wait, error) {
 	mapping, err := b.client.Mapping(ctx, name)
 	if pve.KindOf(err) == pve.NotFound {
@@ -36,60 +36,60 @@ func (b *Backend) release(ctx context.Context, held inventory.Record, name strin
 		return nil, err
 	}
 	note, taken := parseRecord(mapping.Description)
-	ours := m.Seen == fingerprint(mapping.Description)
+	ours := m.Written == fingerprint(mapping.Description)
 	switch {
 	case !taken || note.Problem != "" || !sameVM(note.Record, held):
 		return nil, nil
 	case !note.Has(wordMade):
-		return m.releasedOr(b.client.UpdateMapping(ctx, pve.MappingUpdate{ID: name, Digest: mapping.Digest, Map: mapping.Map, Description: note.Rest}))
-	case ours && time.Since(m.Since) < burial:
+		return m.releaseResult(b.client.UpdateMapping(ctx, pve.MappingUpdate{ID: name, Digest: mapping.Digest, Map: mapping.Map, Description: note.Rest}))
+	case ours && time.Since(m.Since) < removeWithin:
 		return b.remove(ctx, name, m)
-	case note.Has(wordReleasing) && !ours && b.watched.stayed(mapping) < requestLife:
-		return m.wait("an earlier removal of the claim, which may be under way", tombstoneLook), nil
+	case note.Has(wordReleasing) && !ours && b.watched.unchangedFor(mapping) < requestLife:
+		return m.wait("an earlier removal of the claim, which may still arrive", tombstoneLook), nil
 	}
 	return b.tombstoneAndDelete(ctx, mapping, note, name, m)
 }
 
-// remove removes the register that the memo's mark is in. When nobody knows whether
-// the removal arrived, no other one is sent before that has become sure: it could
-// come after the first, and take away the claim that somebody made between the two.
+// remove removes a register that has our tombstone. When it is unknown whether the
+// removal arrived, another one is only sent after requestLife: it could delete a claim
+// that was made after the first removal.
 func (b *Backend) remove(ctx context.Context, name string, m memo) (*hypervisor.Wait, error) {
 	err := b.client.DeleteMapping(ctx, name)
 	if ambiguous(err) {
-		b.watched.anew(name)
+		b.watched.restart(name)
 		m = memo{}
 	}
-	return m.releasedOr(err)
+	return m.releaseResult(err)
 }
 
-// releasedOr is how a write of a release ended.
-func (m memo) releasedOr(err error) (*hypervisor.Wait, error) {
+// releaseResult handles the result of a write of a release. A missing register is released.
+func (m memo) releaseResult(err error) (*hypervisor.Wait, error) {
 	if pve.KindOf(err) == pve.NotFound {
 		return nil, nil
 	}
-	return m.orSecond(err)
+	return m.retryIfLost(err)
 }
 
-// tombstoneAndDelete marks our own register as being released. The mark is what makes the
-// removal safe: from then on nobody else claims the card by this register until it
-// is gone or the lease is over. It differs each time, so that the lease begins
-// anew for all who wait.
+// tombstoneAndDelete marks our own register as releasing; the next call removes it.
+// The mark makes the removal safe: nobody else claims the card through this register
+// until it is removed or the lease is over. The mark has a random word, so that each
+// new mark starts the lease again for all who wait.
 func (b *Backend) tombstoneAndDelete(ctx context.Context, mapping pve.Mapping, note inventory.Note, name string, m memo) (*hypervisor.Wait, error) {
 	flags := append(slices.DeleteFunc(note.Flags, ofRelease), wordReleasing, wordNonce+strconv.FormatUint(rand.Uint64(), 36))
 	description := prependText(note.Rest, note.Record.Line(flags...))
-	marked := memo{Since: time.Now(), Seen: fingerprint(description)}
+	marked := memo{Since: time.Now(), Written: fingerprint(description)}
 	err := b.client.UpdateMapping(ctx, pve.MappingUpdate{ID: name, Digest: mapping.Digest, Map: mapping.Map, Description: description})
 	switch {
 	case err == nil:
 		return marked.wait("", 0), nil
 	case ambiguous(err):
-		return marked.orSecond(err)
+		return marked.retryIfLost(err)
 	}
-	return m.orSecond(err)
+	return m.retryIfLost(err)
 }
 
-// watches are the registers that are being released, by name: what they said, and
-// since when they are seen to say so. Only the time of this program counts.
+// watches are the registers that are being released, by name: their description,
+// and since when this program has seen it unchanged, by its own clock.
 type watches struct {
 	mu   sync.Mutex
 	seen map[string]watch
@@ -100,8 +100,8 @@ type watch struct {
 	since       time.Time
 }
 
-// stayed is for how long a register has been seen to say what it says now.
-func (w *watches) stayed(now pve.Mapping) time.Duration {
+// unchangedFor returns for how long a register's description has been unchanged.
+func (w *watches) unchangedFor(now pve.Mapping) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if last, known := w.seen[now.ID]; !known || last.description != now.Description {
@@ -110,8 +110,8 @@ func (w *watches) stayed(now pve.Mapping) time.Duration {
 	return time.Since(w.seen[now.ID].since)
 }
 
-// anew begins the watch of a register anew.
-func (w *watches) anew(name string) {
+// restart starts the watch of a register again.
+func (w *watches) restart(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.seen, name)

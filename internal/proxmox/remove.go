@@ -10,11 +10,11 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// Unprotect implements hypervisor.Remover. The write is made in any case: it is
-// the compare-and-swap that proves the VM's identity before its end.
+// Unprotect implements hypervisor.Remover. It always writes: this compare-and-swap
+// proves the VM's identity before it is destroyed.
 func (b *Backend) Unprotect(ctx context.Context, ref inventory.VMRef, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	m := recall(handle)
-	wait, err := b.writeOurs(ctx, ref, func(found seen) pve.ConfigUpdate {
+	wait, err := b.writeOurs(ctx, ref, func(found observedVM) pve.ConfigUpdate {
 		if m.Sent && !found.vm.Machine.Protection {
 			return pve.ConfigUpdate{}
 		}
@@ -26,7 +26,7 @@ func (b *Backend) Unprotect(ctx context.Context, ref inventory.VMRef, handle hyp
 	if wait != nil {
 		wait.Handle = memo{Sent: true}.handle()
 	}
-	return wait, b.wrap(err, "allow the end of the VM", place(ref))
+	return wait, b.wrap(err, "remove the protection of the VM", place(ref))
 }
 
 // Destroy implements hypervisor.Remover.
@@ -38,16 +38,16 @@ func (b *Backend) Destroy(ctx context.Context, ref inventory.VMRef, handle hyper
 const destroyWords = "the VM and its disks to be removed"
 
 func (b *Backend) destroy(ctx context.Context, ref inventory.VMRef, m memo) (*hypervisor.Wait, error) {
-	at, wait, err := b.follow(ctx, ref, m, "qmdestroy", destroyWords)
+	state, wait, err := b.follow(ctx, ref, m, "qmdestroy", destroyWords)
 	switch {
-	case at == working:
+	case state == taskRunning:
 		return wait, err
-	case at == over:
+	case state == taskEnded:
 		return nil, b.unlessGone(ctx, ref, err)
 	}
 	found, err := b.prove(ctx, ref)
 	if pve.KindOf(err) == pve.NotFound {
-		return nil, b.reallyGone(ctx, ref)
+		return nil, b.notMoved(ctx, ref)
 	}
 	if err != nil {
 		return nil, err
@@ -55,17 +55,17 @@ func (b *Backend) destroy(ctx context.Context, ref inventory.VMRef, m memo) (*hy
 	if found.vm.Machine.Protection {
 		return nil, &fault.Error{
 			Kind: fault.Conflict, Doing: "destroy the VM", Where: place(ref),
-			Why: "somebody turned its protection on again", Fix: "find out who and why before you repeat the command",
+			Why: "its protection was turned on again", Fix: "find out who did it and why before you repeat the command",
 		}
 	}
-	// Destroying takes no digest: the number is all that it takes. So this comes
-	// at once after the proof.
+	// The request takes no digest, only the number. So it is sent directly after
+	// the proof.
 	task, err := b.client.Destroy(ctx, ref.Host, number(ref.ID), pve.DestroyOptions{Purge: true})
-	wait, err = b.orFind(ctx, ref, "qmdestroy", destroyWords, 0, task, err)
+	wait, err = b.startedOrFound(ctx, ref, "qmdestroy", destroyWords, 0, task, err)
 	return wait, b.unlessGone(ctx, ref, err)
 }
 
-// unlessGone is how a removal ended: what counts is what is there.
+// unlessGone returns err unless the VM does not exist any more.
 func (b *Backend) unlessGone(ctx context.Context, ref inventory.VMRef, err error) error {
 	if err == nil {
 		return nil
@@ -74,8 +74,8 @@ func (b *Backend) unlessGone(ctx context.Context, ref inventory.VMRef, err error
 	return errorUnless(pve.KindOf(lookErr) == pve.NotFound, err)
 }
 
-// reallyGone makes sure that a VM which is not on its host was not moved.
-func (b *Backend) reallyGone(ctx context.Context, ref inventory.VMRef) error {
+// notMoved returns an error when a VM that is not on its host is on another one.
+func (b *Backend) notMoved(ctx context.Context, ref inventory.VMRef) error {
 	resources, err := b.client.Resources(ctx, "vm")
 	if err != nil {
 		return err

@@ -12,19 +12,19 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// right is a privilege that we need on a path, and what for. Sources: the
+// right is a privilege that we need on a path, and the reason. Sources: the
 // permission checks of each call in the API schema, and PVE::API2::Qemu.
 type right struct {
 	path, privilege, reason string
 	stops                   inventory.Stops
 }
 
-// rights are the privileges for a scope, on a Proxmox VE of the given version.
+// rights returns the privileges that a scope needs, on a given version of Proxmox VE.
 func rights(version string, scope hypervisor.Scope) []right {
 	const all, cards, nothing = inventory.StopsAll, inventory.StopsCards, inventory.StopsNothing
 	list := []right{
 		{"/", "Sys.Audit", "read the hosts' PCI devices and the tasks", all},
-		{"/vms", "VM.Audit", "see which VM holds which card: of all VMs, also those of others", all},
+		{"/vms", "VM.Audit", "see which VM holds which card, including VMs of other owners", all},
 		{"/vms", "VM.Clone", "clone the template", all},
 	}
 	for _, pool := range pools(scope) {
@@ -33,12 +33,12 @@ func rights(version string, scope hypervisor.Scope) []right {
 			vms = "/pool/" + pool
 			list = append(list, right{vms, "Pool.Audit", "see whether the pool exists", nothing})
 		}
-		list = append(list, right{vms, "VM.Allocate", "make and destroy VMs", all})
+		list = append(list, right{vms, "VM.Allocate", "create and destroy VMs", all})
 		for _, p := range []struct{ privilege, reason string }{
 			{"VM.Config.CPU", "set cores and CPU model"},
 			{"VM.Config.Memory", "set memory"},
-			{"VM.Config.Disk", "make the EFI variables, grow the disk"},
-			{"VM.Config.Network", "plug in the network card, tell cloud-init login and addresses"},
+			{"VM.Config.Disk", "create the EFI variables disk, grow the disk"},
+			{"VM.Config.Network", "set the network card, and login and addresses for cloud-init"},
 			{"VM.Config.HWType", "set the machine type and attach the card"},
 			{"VM.Config.Options", "set name, tags, note and protection"},
 			{"VM.PowerMgmt", "start and stop"},
@@ -50,23 +50,23 @@ func rights(version string, scope hypervisor.Scope) []right {
 	for _, storage := range scope.Storages {
 		path := strings.TrimSuffix("/storage/"+storage, "/")
 		list = append(list,
-			right{path, "Datastore.AllocateSpace", "make disks", all},
+			right{path, "Datastore.AllocateSpace", "create disks", all},
 			right{path, "Datastore.Audit", "see the free space", all})
 	}
 	for _, bridge := range scope.Bridges {
 		path := strings.TrimSuffix("/sdn/zones/localnetwork/"+bridge, "/")
-		list = append(list, right{path, "SDN.Use", "plug VMs into bridges, also into that of the template while cloning", all})
+		list = append(list, right{path, "SDN.Use", "connect VMs to bridges, including the template's bridge during a clone", all})
 	}
 	if scope.Cards {
 		list = append(list,
-			right{"/mapping/pci", "Mapping.Audit", "see who claims which card", cards},
+			right{"/mapping/pci", "Mapping.Audit", "see which worker claims which card", cards},
 			right{"/mapping/pci", "Mapping.Modify", "claim cards", cards},
 			right{"/mapping/pci", "Mapping.Use", "attach cards", cards})
 	}
 	return list
 }
 
-// pools are the resource pools that VMs go into; "" stands for none.
+// pools returns the resource pools for VMs; "" means none.
 func pools(scope hypervisor.Scope) []string {
 	if len(scope.ResourcePools) == 0 {
 		return []string{""}
@@ -74,8 +74,8 @@ func pools(scope hypervisor.Scope) []string {
 	return scope.ResourcePools
 }
 
-// agentPrivilege differs by version: Proxmox VE 9 dropped VM.Monitor in favour
-// of finer ones (pve-access-control, changelog of 9.0).
+// agentPrivilege depends on the version: Proxmox VE 9 replaced VM.Monitor by several
+// smaller privileges (pve-access-control, changelog of 9.0).
 func agentPrivilege(version string) string {
 	if major, _ := majorMinor(cmp.Or(version, "9")); major < 9 {
 		return "VM.Monitor"
@@ -83,11 +83,11 @@ func agentPrivilege(version string) string {
 	return "VM.GuestAgent.Audit"
 }
 
-// missing asks for the login's own privileges on each path that matters and
-// returns those that it lacks. Source: GET /access/permissions.
-func (b *Backend) missing(ctx context.Context, version string, scope hypervisor.Scope) ([]inventory.Right, error) {
-	// Which storage the template is on is not known yet; a clone without the
-	// right to it is refused before anything is made.
+// missingRights asks for the login's privileges on each needed path and returns the
+// missing ones. Source: GET /access/permissions.
+func (b *Backend) missingRights(ctx context.Context, version string, scope hypervisor.Scope) ([]inventory.Right, error) {
+	// The storage of the template is not known yet; a clone without the right to it
+	// is refused before anything is created.
 	scope.Storages = slices.DeleteFunc(slices.Clone(scope.Storages), func(name string) bool { return name == "" })
 	needed := rights(version, scope)
 	var paths []string
@@ -111,8 +111,8 @@ func (b *Backend) missing(ctx context.Context, version string, scope hypervisor.
 	}
 	var lacking []inventory.Right
 	for _, r := range needed {
-		// The value says whether a grant is inherited further down; that it is
-		// there is enough here.
+		// The value says whether the grant is inherited by paths below; only its
+		// presence matters here.
 		if _, ok := granted[slices.Index(paths, r.path)][r.privilege]; !ok {
 			lacking = append(lacking, inventory.Right{Privilege: r.privilege, Path: r.path, For: r.reason, Stops: r.stops})
 		}

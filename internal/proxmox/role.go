@@ -12,19 +12,19 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// Whom the printed commands make.
+// The user and the token that the printed commands create.
 const (
 	roleUser  = "gpuworker@pve"
 	roleToken = "engine"
 )
 
-// Role writes a shell script that makes a least-privilege user, token, roles and
-// access rules, and the resource pools of the documents; to be run as root on any
-// host of the cluster, as often as one likes. One role a path keeps each grant to
-// what is needed there.
+// Role returns a shell script that creates a least-privilege user, token, roles and
+// access rules, and the resource pools of the documents. It is run as root on any
+// host of the cluster and may be repeated. Each path has its own role, so that each
+// grant contains only what is needed there.
 func (b *Backend) Role(version string, scope hypervisor.Scope) string {
-	// A clone is checked for the template's bridge too, which only an
-	// observation shows: so the right is given on all local bridges.
+	// A clone also needs the right to the template's bridge, which is not known
+	// here: so the right is given on all local bridges.
 	scope.Bridges = []string{""}
 	byPath := map[string][]right{}
 	var paths []string
@@ -61,19 +61,19 @@ func (b *Backend) Role(version string, scope hypervisor.Scope) string {
 	return out.String()
 }
 
-// roleHead begins the script. Everything is changed first, and made when that
-// fails: what fails for another reason than that it is not there fails again when
-// it is made, and says why. A shell reads all between { and } before it runs any
-// of it, so that half a script that is piped does nothing.
+// roleHead begins the script. Each object is modified first, and created when that
+// fails. When it failed for another reason than that the object does not exist, the
+// creation fails too and prints why. A shell reads everything between { and } before
+// it runs any of it, so that an incomplete script does nothing.
 const roleHead = `# Least-privilege login for gpuworker on Proxmox VE %[1]d.
 #
-# Run as root on any host of the cluster, as often as you like: what is there is
-# brought up to date, and what was granted to this user and this token earlier and
-# is not below any more is taken back. So give gpuworker role all files of one
-# cluster at once. The rights of others are not touched.
+# Run as root on any host of the cluster; you can run it again at any time. What
+# exists is updated. What this user and this token were granted before, and is not
+# listed below, is revoked. So give gpuworker role all files of one cluster at once.
+# The rights of others are not changed.
 #
-# The secret of the token is printed once, when the token is made: keep it. A token
-# that is there stays as it is.
+# The secret of the token is printed once, when the token is created: keep it. A
+# token that exists is not changed.
 {
 set -eu
 
@@ -98,10 +98,10 @@ pveum user modify "$user" --comment 'gpuworker engine' 2>/dev/null || pveum user
 pveum user token modify "$user" %[4]s --privsep 1 >/dev/null 2>&1 || pveum user token add "$user" %[4]s --privsep 1
 `
 
-// roleTail takes back what is granted and was not printed. pveum is written in
-// Perl, so that Perl is there.
+// roleTail revokes grants that were not printed. pveum is written in Perl, so Perl
+// is always installed.
 const roleTail = `
-# What was granted earlier and is not above is taken back.
+# Revoke what was granted before and is not listed above.
 rules=$(pveum acl list --output-format json)
 stale=$(printf '%s' "$rules" | perl -MJSON::PP -e '
 	my ($user, $token, $granted) = @ARGV;
@@ -115,14 +115,14 @@ stale=$(printf '%s' "$rules" | perl -MJSON::PP -e '
 ' "$user" "$token" "$granted")
 printf '%s\n' "$stale" | while read -r path role option who; do
 	[ -n "$path" ] || continue
-	echo "taken back from $who: $role on $path"
+	echo "revoked from $who: $role on $path"
 	pveum acl delete "$path" "$option" "$who" --roles "$role"
 done
 }
 `
 
-// poolsToMake are the resource pools and those that they are in, the outer ones
-// first: Proxmox makes none in a pool that is not there.
+// poolsToMake returns the resource pools and their parents, parents first: Proxmox
+// refuses to create a pool whose parent does not exist.
 func poolsToMake(scope hypervisor.Scope) []string {
 	var all []string
 	for _, pool := range scope.ResourcePools {
@@ -136,7 +136,7 @@ func poolsToMake(scope hypervisor.Scope) []string {
 }
 
 // roleName names a role after the kind of path, "/storage/x" → "GpuWorkerStorage",
-// with a number when there is one of that name with other privileges.
+// with a number when the name is used for other privileges.
 func roleName(path string, taken []string) string {
 	word, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	word = cmp.Or(word, "audit")

@@ -20,8 +20,8 @@ var (
 	grantLine = regexp.MustCompile(`(?m)^grant (\S+) (\S+)$`)
 )
 
-// obey makes the world's only rights those that the printed commands grant.
-func obey(w *pvesim.World, commands string) {
+// applyRole replaces all rights of the cluster by those that the printed commands grant.
+func applyRole(w *pvesim.World, commands string) {
 	w.ACL, w.Roles = nil, map[string][]string{}
 	for _, m := range roleLine.FindAllStringSubmatch(commands, -1) {
 		w.Roles[m[1]] = strings.Fields(m[2])
@@ -35,16 +35,16 @@ func obey(w *pvesim.World, commands string) {
 
 var roleScope = hypervisor.Scope{Storages: []string{"local-lvm"}, Bridges: []string{"vmbr0", "vmbr1"}, Cards: true}
 
-// TestEachPrivilegeIsNeeded takes each privilege out of the printed roles in
-// turn: the login must be told that it lacks exactly this one, and what it is
-// for must then really fail, unless it is said to stop nothing.
+// TestEachPrivilegeIsNeeded removes each privilege from the printed roles in turn.
+// Exactly this one must be reported as missing, and a call must fail without it, unless
+// it is listed in onlyForSeeing.
 func TestEachPrivilegeIsNeeded(t *testing.T) {
 	needed := rights("9.1.4", roleScope)
 	for _, r := range needed {
 		t.Run(r.privilege, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := world(t)
-				obey(&w, (&Backend{}).Role("9.1.4", roleScope))
+				applyRole(&w, (&Backend{}).Role("9.1.4", roleScope))
 				for role, privileges := range w.Roles {
 					w.Roles[role] = slices.DeleteFunc(slices.Clone(privileges), func(p string) bool { return p == r.privilege })
 				}
@@ -60,18 +60,18 @@ func TestEachPrivilegeIsNeeded(t *testing.T) {
 				}
 				t.Logf("life without it: %v", err)
 				if err == nil && r.stops != inventory.StopsNothing && !onlyForSeeing[r.privilege] {
-					t.Errorf("everything works without it: why is it asked for?")
+					t.Errorf("everything works without it, so it is not needed")
 				}
 			})
 		})
 	}
 }
 
-// onlyForSeeing are privileges without which the calls work, on less knowledge:
-// what is not seen is refused by the plan.
+// onlyForSeeing are privileges without which all calls succeed but show less. The plan
+// refuses what it cannot see.
 var onlyForSeeing = map[string]bool{"Datastore.Audit": true, "Mapping.Audit": true}
 
-// life is a worker's life with the engine's token in a world.
+// life goes through a worker's life with the engine's token.
 func life(t *testing.T, w pvesim.World) (missing []inventory.Right, err error) {
 	sim, err := pvesim.New(w, pvesim.WithLog(func(string, ...any) {}))
 	if err != nil {
@@ -81,7 +81,7 @@ func life(t *testing.T, w pvesim.World) (missing []inventory.Right, err error) {
 	return live(open(t, sim, tokenOf(t, w, "gpuworker@pve!engine")))
 }
 
-// live makes a GPU worker and takes it away again.
+// live makes a GPU worker and deletes it.
 func live(b driver) (missing []inventory.Right, err error) {
 	ctx := context.Background()
 	s, err := b.Observe(ctx, roleScope)

@@ -14,7 +14,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// shells are those of this machine that a host may have for sh.
+// shells are the shells of this machine that a host may have as sh.
 func shells(t *testing.T) []string {
 	t.Helper()
 	var found []string
@@ -36,7 +36,7 @@ var secretForm = regexp.MustCompile(`"value":"([0-9a-f-]+)"`)
 // expected are the rules and roles that a script prints, and nothing else.
 func expected(script string) (rules []pvesim.ACL, roles map[string][]string) {
 	var w pvesim.World
-	obey(&w, script)
+	applyRole(&w, script)
 	for _, privileges := range w.Roles {
 		slices.Sort(privileges)
 	}
@@ -52,8 +52,8 @@ func sortedRules(rules []pvesim.ACL) []string {
 	return lines
 }
 
-// asPrinted fails the test unless user and token have exactly what was printed,
-// and everybody else what they had.
+// asPrinted fails the test unless user and token have exactly the printed rights,
+// and all other users have the same rights as before.
 func (h *clusterHost) asPrinted(script string, others ...pvesim.ACL) {
 	h.t.Helper()
 	rules, roles := h.rights()
@@ -68,9 +68,8 @@ func (h *clusterHost) asPrinted(script string, others ...pvesim.ACL) {
 	}
 }
 
-// TestThePrintedCommandsMakeALoginThatIsEnough runs what is printed as an
-// administrator of a fresh cluster would, word for word, twice, and lives a
-// worker's life with the token that comes out.
+// TestThePrintedCommandsMakeALoginThatIsEnough runs the printed commands twice on a
+// new cluster, and goes through a worker's life with the new token.
 func TestThePrintedCommandsMakeALoginThatIsEnough(t *testing.T) {
 	for _, version := range []string{"8.4.1", "9.1.4"} {
 		for _, shell := range shells(t) {
@@ -91,7 +90,7 @@ func TestThePrintedCommandsMakeALoginThatIsEnough(t *testing.T) {
 					t.Errorf("a second time: %v\n%s\n%s", err, again, complaints)
 				}
 				h.asPrinted(script)
-				obey(&w, script)
+				applyRole(&w, script)
 				w.Users = append(w.Users, pvesim.User{ID: roleUser})
 				w.Tokens = []pvesim.Token{{ID: roleUser + "!" + roleToken, Secret: secret[1]}}
 				synctest.Test(t, func(t *testing.T) {
@@ -104,8 +103,8 @@ func TestThePrintedCommandsMakeALoginThatIsEnough(t *testing.T) {
 	}
 }
 
-// TestAfterAChangeOfDocumentsTheRightsAreThosePrinted runs the commands of one set
-// of documents and then those of another, with other people's rules beside them.
+// TestAfterAChangeOfDocumentsTheRightsAreThosePrinted runs the commands of one set of
+// documents and then those of another, on a cluster with rules of other users.
 func TestAfterAChangeOfDocumentsTheRightsAreThosePrinted(t *testing.T) {
 	w := world(t)
 	password := bare(&w)
@@ -135,7 +134,7 @@ func TestAfterAChangeOfDocumentsTheRightsAreThosePrinted(t *testing.T) {
 		if err != nil || complaints != "" || strings.Contains(out, secret[1]) || secretForm.MatchString(out) {
 			t.Fatalf("%v\n%s%s", err, out, complaints)
 		}
-		if taken := strings.Contains(out, "taken back from gpuworker@pve!engine: GpuWorkerMapping on /mapping/pci\n"); taken != (i != 1) {
+		if taken := strings.Contains(out, "revoked from gpuworker@pve!engine: GpuWorkerMapping on /mapping/pci\n"); taken != (i != 1) {
 			t.Errorf("run %d says %q", i, out)
 		}
 		h.asPrinted(script, others...)
@@ -145,7 +144,7 @@ func TestAfterAChangeOfDocumentsTheRightsAreThosePrinted(t *testing.T) {
 	}
 }
 
-// TestNoNameInTheDocumentsIsRunAsACommand puts what a shell would run, or split,
+// TestNoNameInTheDocumentsIsRunAsACommand puts text that a shell would run or split
 // into every name that comes from documents.
 func TestNoNameInTheDocumentsIsRunAsACommand(t *testing.T) {
 	names := []string{
@@ -176,8 +175,8 @@ func TestNoNameInTheDocumentsIsRunAsACommand(t *testing.T) {
 	}
 }
 
-// TestHalfAScriptDoesNothing cuts it at each line.
-func TestHalfAScriptDoesNothing(t *testing.T) {
+// TestAnIncompleteScriptDoesNothing cuts the script at each line.
+func TestAnIncompleteScriptDoesNothing(t *testing.T) {
 	h := newListener(t)
 	script := strings.TrimSuffix(role("9", roleScope), "\n")
 	for at, c := range script {
@@ -190,8 +189,8 @@ func TestHalfAScriptDoesNothing(t *testing.T) {
 	}
 }
 
-// TestACommandThatFailsEndsTheScriptAndSaysWhy: also one in the middle, and the
-// list of rules.
+// TestACommandThatFailsEndsTheScriptAndSaysWhy, also when it is in the middle, or when
+// it lists the rules.
 func TestACommandThatFailsEndsTheScriptAndSaysWhy(t *testing.T) {
 	w := world(t)
 	password := bare(&w)

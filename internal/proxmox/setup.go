@@ -10,8 +10,8 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// setup are the findings about the Hypervisor document itself: trust, login and
-// the range of VM numbers.
+// setup returns the findings about the Hypervisor document: TLS, login and the range
+// of VM numbers.
 func (b *Backend) setup(s *inventory.Snapshot) []finding.Finding {
 	where := fault.Place{Hypervisor: b.name}
 	tls := finding.New(finding.TLSTrust, finding.Pass, where).WithReason("the server's certificate is checked")
@@ -23,7 +23,7 @@ func (b *Backend) setup(s *inventory.Snapshot) []finding.Finding {
 	if b.raw() && (b.spec.Credentials.Username != "root@pam" || b.spec.Credentials.Password == nil) {
 		findings = append(findings, finding.New(finding.RawNeedsRoot, finding.Fail, where).
 			WithReason("spec.proxmox.attach is Raw, which only root@pam with a password may do").
-			WithFix("leave spec.proxmox.attach out: an API token is enough to attach by mapping"))
+			WithFix("remove spec.proxmox.attach: an API token is enough to attach by mapping"))
 	}
 	return append(findings, b.numbersLeft(s))
 }
@@ -43,10 +43,10 @@ func (b *Backend) numbersLeft(s *inventory.Snapshot) finding.Finding {
 	return f
 }
 
-// fromRange reports whether new VMs may have the number.
+// fromRange reports whether a number is in the range for new VMs.
 func fromRange(r v1alpha1.VMIDRange, vmid int) bool { return r.First <= vmid && vmid <= r.Last }
 
-// freeIDs are the first numbers of the range that neither a VM nor a claim has.
+// freeIDs returns the first numbers of the range that no VM and no claim has.
 func (b *Backend) freeIDs(resources []pve.Resource, claims []inventory.Claim, most int) []string {
 	used := map[int]bool{}
 	for _, r := range resources {

@@ -14,14 +14,14 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// documented is the backend of a Hypervisor document with the numbers 9100 to 9199.
+// documented returns the backend of a Hypervisor document with the numbers 9100 to 9199.
 func documented(change func(*v1alpha1.Proxmox)) *Backend {
 	spec := v1alpha1.Proxmox{VMIDs: v1alpha1.VMIDRange{First: 9100, Last: 9199}}
 	change(&spec)
 	return New("lab", spec, nil)
 }
 
-func TestWhatTheDocumentSaysOfTrustAndLogin(t *testing.T) {
+func TestFindingsAboutTLSAndLogin(t *testing.T) {
 	password := &v1alpha1.SecretSource{Env: "PASSWORD"}
 	for _, s := range []struct {
 		name   string
@@ -38,7 +38,7 @@ func TestWhatTheDocumentSaysOfTrustAndLogin(t *testing.T) {
 		{"raw attaching by root with a token", func(p *v1alpha1.Proxmox) {
 			p.Attach, p.Credentials.Username = v1alpha1.AttachRaw, "root@pam"
 		}, finding.RawNeedsRoot, finding.Fail},
-		{"raw attaching by somebody else with a password", func(p *v1alpha1.Proxmox) {
+		{"raw attaching by another user with a password", func(p *v1alpha1.Proxmox) {
 			p.Attach, p.Credentials.Username, p.Credentials.Password = v1alpha1.AttachRaw, "ops@pam", password
 		}, finding.RawNeedsRoot, finding.Fail},
 		{"raw attaching by root", func(p *v1alpha1.Proxmox) {
@@ -63,7 +63,7 @@ func TestWhatTheDocumentSaysOfTrustAndLogin(t *testing.T) {
 	}
 }
 
-func TestHowManyNumbersAreLeftIsTold(t *testing.T) {
+func TestFreeNumbersAreCounted(t *testing.T) {
 	vm := func(id string, fromRange bool) inventory.VM { return inventory.VM{ID: id, FromRange: fromRange} }
 	two := func(p *v1alpha1.Proxmox) { p.VMIDs = v1alpha1.VMIDRange{First: 9100, Last: 9101} }
 	for _, s := range []struct {
@@ -86,8 +86,7 @@ func TestHowManyNumbersAreLeftIsTold(t *testing.T) {
 	}
 }
 
-// A new VM gets the lowest number of the range that nobody has and nobody is
-// promised.
+// A new VM gets the lowest number of the range that no VM and no claim has.
 func TestFreeNumbers(t *testing.T) {
 	taken := func(numbers ...int) []pve.Resource {
 		var all []pve.Resource
@@ -117,7 +116,7 @@ func TestFreeNumbers(t *testing.T) {
 		{"claims promise some", 9100, 9103, nil, claimed("9101", "", "x"), 9, []string{"9100", "9102", "9103"}},
 		{"the last of the range counts", 9100, 9101, taken(9100), nil, 9, []string{"9101"}},
 		{"none is left", 9100, 9101, taken(9100), claimed("9101"), 9, nil},
-		{"nobody gets the number 0", 0, 1, nil, nil, 9, []string{"1"}},
+		{"number 0 is never used", 0, 1, nil, nil, 9, []string{"1"}},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			b := documented(func(p *v1alpha1.Proxmox) { p.VMIDs = v1alpha1.VMIDRange{First: s.first, Last: s.last} })
@@ -128,8 +127,8 @@ func TestFreeNumbers(t *testing.T) {
 	}
 }
 
-// What a person can do is said with the commands of Proxmox VE.
-func TestEachRemedyHasTheWordsOfProxmox(t *testing.T) {
+// Each remedy has advice with the commands of Proxmox VE.
+func TestEachRemedyHasAdviceForProxmox(t *testing.T) {
 	remedies, err := inventorytest.Remedies("../inventory/advice.go")
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +143,7 @@ func TestEachRemedyHasTheWordsOfProxmox(t *testing.T) {
 	}
 	for remedy := range advice {
 		if !slices.Contains(remedies, remedy) {
-			t.Errorf("%q is no remedy any more", remedy)
+			t.Errorf("%q is not a remedy any more", remedy)
 		}
 	}
 	if got, want := s.Advise(inventory.TakeCardOut, about), "take it out of that VM: qm set 204 --delete hostpci0"; got != want {
@@ -152,8 +151,8 @@ func TestEachRemedyHasTheWordsOfProxmox(t *testing.T) {
 	}
 }
 
-// A VM has a number here. A record that names anything else is damaged: its claim
-// is not believed, and the card stays taken.
+// On Proxmox a VM has a number. A record without one is damaged: its claim is not
+// valid, and the card stays claimed.
 func TestARecordWithoutANumberIsDamaged(t *testing.T) {
 	for id, believed := range map[string]bool{"9101": true, "": false, "abc": false, "0": false, "007": false, "9101x": false, "99999999999999999999": false} {
 		record := inventory.Record{Version: inventory.RecordVersion, WorkerKey: inventory.WorkerKey{Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2"}, VM: id, UUID: "6e0f-01"}

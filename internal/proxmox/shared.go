@@ -8,15 +8,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// shared is a read that many ask for at once. Its answer serves all who asked
-// before it began: to each of them it is as fresh as one of their own. Nobody
-// reads on behalf of somebody who has given up: who has the turn reads with his
-// own context.
+// shared is a read that many callers need at the same time. One read serves all
+// callers that asked before it began: for each of them the result is new enough.
+// Each reader uses its own context, so that a caller that gave up stops no other.
 type shared[T any] struct {
-	turn  chan struct{} // held by who reads
-	asked atomic.Uint64 // how often it was asked for
+	turn  chan struct{} // held by the reader
+	asked atomic.Uint64 // number of calls
 
-	// Guarded by the turn: the last answer, and up to which asking it serves.
+	// Guarded by turn: the last result, and the last call that it serves.
 	served uint64
 	value  T
 	err    error
@@ -24,8 +23,8 @@ type shared[T any] struct {
 
 func newShared[T any]() *shared[T] { return &shared[T]{turn: make(chan struct{}, 1)} }
 
-// get gives an answer that was read after the call. An error serves the others
-// too, unless it is that the reader's own context ended.
+// get returns a result that was read after the call. Callers share errors too,
+// except when the reader's own context ended.
 func (s *shared[T]) get(ctx context.Context, read func(context.Context) (T, error)) (T, error) {
 	number := s.asked.Add(1)
 	select {
@@ -47,21 +46,21 @@ func (s *shared[T]) get(ctx context.Context, read func(context.Context) (T, erro
 	return value, err
 }
 
-// spread does something for each of many things that are on hosts, with as many
-// at once on a host as it has workers, so that all hosts are busy whatever the
-// order. The client bounds them over all. The first error ends it.
-func spread[T any](ctx context.Context, things []T, host func(T) string, do func(context.Context, T) error) error {
-	of := map[string][]T{}
-	for _, thing := range things {
-		of[host(thing)] = append(of[host(thing)], thing)
+// forEach calls do for each item, with up to hostRequests calls at once for each
+// host, so that all hosts work in parallel. The client limits the total. The first
+// error ends it.
+func forEach[T any](ctx context.Context, items []T, host func(T) string, do func(context.Context, T) error) error {
+	byHost := map[string][]T{}
+	for _, item := range items {
+		byHost[host(item)] = append(byHost[host(item)], item)
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	for _, here := range of {
+	for _, onHost := range byHost {
 		var next atomic.Int64
-		for range min(hostRequests, len(here)) {
+		for range min(hostRequests, len(onHost)) {
 			g.Go(func() error {
-				for i := next.Add(1) - 1; int(i) < len(here); i = next.Add(1) - 1 {
-					if err := do(gctx, here[i]); err != nil {
+				for i := next.Add(1) - 1; int(i) < len(onHost); i = next.Add(1) - 1 {
+					if err := do(gctx, onHost[i]); err != nil {
 						return err
 					}
 				}
@@ -72,7 +71,7 @@ func spread[T any](ctx context.Context, things []T, host func(T) string, do func
 	return g.Wait()
 }
 
-// keyed are shared reads of one kind, each of something else.
+// keyed are shared reads by key.
 type keyed[T any] struct {
 	mu    sync.Mutex
 	reads map[string]*shared[T]

@@ -1,6 +1,6 @@
-// Package shell writes command lines that a person may copy into a POSIX shell.
-// Names come from hypervisors, guests and files: each becomes exactly one
-// argument, or the command is not written at all.
+// Package shell writes command lines that a person can copy into a POSIX shell. Names
+// come from hypervisors, guests and files: each becomes exactly one argument, or the
+// command is not printed.
 package shell
 
 import (
@@ -11,22 +11,20 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// MaxArgument is the longest argument, in bytes and with its quotes, that is worth
-// being typed.
+// MaxArgument is the limit of an argument with its quotes, in bytes.
 const MaxArgument = 256
 
-// Untypable stands for a command one of whose arguments cannot be typed: it has
-// characters that cannot be printed, begins with "-" and would be a flag, or is
-// too long. A form such as $'\033' would carry some of them, but POSIX does not
-// know it.
+// Untypable is printed instead of a command with an argument that cannot be typed: it has
+// unprintable characters, would be read as a flag because it begins with "-", or is too
+// long. Some of them could be written as $'\033', but that is not POSIX.
 const Untypable = "(no command is shown: a name in it cannot be typed)"
 
-// Command writes a command line. The format is our own text; each string among
-// the arguments is quoted, numbers are as they are:
+// Command writes a command line. The format is our own text. String arguments are quoted,
+// numbers are written as they are:
 //
 //	Command("gpuworker adopt %d --as %s", 204, "gpu-1")
 //
-// It is Untypable when an argument is.
+// It returns Untypable when an argument cannot be typed.
 func Command(format string, args ...any) string {
 	words := make([]any, len(args))
 	for i, arg := range args {
@@ -44,8 +42,8 @@ func Command(format string, args ...any) string {
 	return fmt.Sprintf(format, words...)
 }
 
-// Word quotes one argument that is no flag; ok is false when it cannot be typed,
-// or would be taken for a flag.
+// Word quotes one argument that is not a flag; ok is false when it cannot be typed, or
+// would be read as a flag.
 func Word(arg string) (word string, ok bool) {
 	if strings.HasPrefix(arg, "-") && arg != "-" {
 		return "", false
@@ -53,7 +51,7 @@ func Word(arg string) (word string, ok bool) {
 	return Argument(arg)
 }
 
-// Argument quotes one argument, be it a flag; ok is false when it cannot be typed.
+// Argument quotes one argument, which may be a flag; ok is false when it cannot be typed.
 func Argument(arg string) (word string, ok bool) {
 	if !utf8.ValidString(arg) || strings.ContainsFunc(arg, func(r rune) bool { return !term.Shown(r) }) {
 		return "", false
@@ -64,7 +62,7 @@ func Argument(arg string) (word string, ok bool) {
 	return word, true
 }
 
-// Quote writes any text as one word of a shell, for scripts, which nobody types.
+// Quote writes any text as one shell word, for scripts, which are not typed.
 func Quote(text string) string {
 	if text != "" && text[0] != '=' && strings.Trim(text, plain) == "" { // zsh expands =ls
 		return text
@@ -72,5 +70,5 @@ func Quote(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// plain are the characters that no shell takes for anything but themselves.
+// plain are the characters that have no special meaning in any shell.
 const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-"

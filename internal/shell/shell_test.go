@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// split is what a real POSIX shell makes of a command line.
+// split returns the arguments that a real POSIX shell reads in a command line.
 func split(t testing.TB, line string) []string {
 	t.Helper()
 	out, err := exec.Command("sh", "-c", "show() { printf '%s\\000' \"$@\"; }; show "+line).Output()

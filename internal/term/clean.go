@@ -1,10 +1,10 @@
-// Package term is the one place through which programs print for people. Names
-// and messages come from hypervisors, guests, hosts and files, and whoever
-// writes them could else write what they like onto the operator's terminal.
+// Package term prints the output of all programs for people. Names and messages come
+// from hypervisors, guests, hosts and files. Without cleaning, they could control the
+// operator's terminal.
 //
-// Two lines of defence: values are cleaned where they are put into a cell, a
-// sentence or a colour (Clean, Sprintf, Paint), so that they cannot even produce
-// our own colours; and Writer cleans all that is written, last of all.
+// There are two defences. Values are cleaned when they are put into a cell, a sentence or
+// a colour (Clean, Sprintf, Paint), so that they cannot produce our colours either. And
+// Writer cleans all output at the end.
 package term
 
 import (
@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// The bounds of what is printed, in bytes.
+// Limits of what is printed, in bytes.
 const (
 	MaxCell  = 256     // one cell of a table
 	MaxValue = 1 << 10 // one value in a sentence
@@ -22,27 +22,25 @@ const (
 	maxText  = 1000    // lines of a text of several lines
 )
 
-// ellipsis stands for what was cut off.
+// ellipsis replaces what was cut off.
 const ellipsis = "…"
 
-// Text may be printed as it is. Constants are such, and what this package makes.
+// Text may be printed as it is: constants, and the results of this package.
 type Text string
 
-// Shown reports whether a character is printed as it is: it can be seen, is what it
-// looks like and has a place of its own. Control characters, those that turn the
-// direction of writing, take no room or are put on the character before, and blanks
-// other than the space are not.
+// Shown reports whether a character is printed as it is. Control characters, characters
+// that change the writing direction, that have no width or combine with the character
+// before, and blanks other than the space are not.
 func Shown(r rune) bool {
 	return unicode.IsPrint(r) && !unicode.In(r, unicode.Mn, unicode.Me, unicode.Other_Default_Ignorable_Code_Point)
 }
 
-// Clean makes a value of one line fit to be printed: line feeds and tabs become
-// spaces, other characters that are not Shown become escapes such as \x1b, and
-// what is over MaxValue is cut off. Text that is clean stays as it is.
+// Clean makes a value of one line safe to print: line feeds and tabs become spaces, other
+// characters that are not Shown become escapes such as \x1b, and text beyond MaxValue is
+// cut off. Clean text stays as it is.
 func Clean(value string) Text { return clean(value, MaxValue) }
 
-// Line makes a sentence fit to be printed, as Clean does, and lets it be almost
-// as long as a line.
+// Line is Clean for a sentence, which may be almost as long as a line.
 func Line(text string) Text { return clean(text, maxProse) }
 
 func clean(value string, most int) Text {
@@ -78,7 +76,7 @@ func isClean(value string) bool {
 	return true
 }
 
-// escape makes a character visible; bytes are those that it was read from.
+// escape makes a character visible; bytes are its bytes in the text.
 func escape(r rune, bytes string) string {
 	switch {
 	case r == utf8.RuneError:
@@ -91,8 +89,7 @@ func escape(r rune, bytes string) string {
 	return fmt.Sprintf(`\U%08x`, r)
 }
 
-// CleanLines makes a text of several lines fit to be printed, each line for
-// itself.
+// CleanLines makes a text of several lines safe to print; each line is cleaned as by Line.
 func CleanLines(text string) Text {
 	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(text, "\r\n", "\n"), "\n"), "\n")
 	more := len(lines) - maxText
@@ -108,10 +105,10 @@ func CleanLines(text string) Text {
 	return Text(strings.Join(lines, "\n"))
 }
 
-// maxProse leaves room in a line for what stands before and after a sentence.
+// maxProse is the limit of a sentence; the rest of a line is for text around it.
 const maxProse = MaxLine - 512
 
-// List joins values, at most as many as are worth reading.
+// List joins up to most values.
 func List(values []string, most int) Text {
 	var b strings.Builder
 	for i, value := range values {
@@ -127,7 +124,7 @@ func List(values []string, most int) Text {
 	return Text(b.String())
 }
 
-// thousands writes a number as people read it: 49,984.
+// thousands writes a number with separators: 49,984.
 func thousands(n int) string {
 	text := fmt.Sprint(n)
 	for at := len(text) - 3; at > 0; at -= 3 {

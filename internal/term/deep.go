@@ -2,9 +2,8 @@ package term
 
 import "reflect"
 
-// CleanAll is a copy of a value of which every string in exported fields, lists
-// and maps is clean: for what prints a large value piece by piece. The value
-// itself stays as it is.
+// CleanAll returns a copy of a value in which every string in exported fields, lists and
+// maps is clean. It is for code that prints a large value in parts.
 func CleanAll[T any](value T) T {
 	v := reflect.New(reflect.TypeFor[T]()).Elem()
 	v.Set(cleanCopy(reflect.ValueOf(&value).Elem()))

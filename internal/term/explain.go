@@ -7,10 +7,10 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 )
 
-// longest is the longest line that is still easy to read.
+// longest is the width up to which a line is easy to read.
 const longest = 100
 
-// Reading is the printer for running text: not wider than is easy to read.
+// Reading returns a printer for running text, with a width that is easy to read.
 func (p Printer) Reading() Printer {
 	p.Width = min(cmp.Or(p.Width, longest), longest)
 	return p

@@ -12,7 +12,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
 func explained(kind finding.Kind, width int) string {
 	var out strings.Builder
@@ -34,11 +34,11 @@ func TestAPageIsWrappedToTheTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got), -update writes it anew:\n%s", file, diff)
+		t.Errorf("%s (-want +got), -update updates it:\n%s", file, diff)
 	}
 }
 
-// Whatever the width, a page has all its words and no line that is hard to read.
+// At any width, a page has all its words and no line that is too long.
 func TestNoPageIsTooWideOrCutOff(t *testing.T) {
 	for _, kind := range finding.All() {
 		for _, width := range []int{0, 80, 300} {

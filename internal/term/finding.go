@@ -8,20 +8,20 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 )
 
-// Finding is a finding as a report prints it, with what only some programs know.
+// Finding is a finding in a report, with details that only some programs have.
 type Finding struct {
 	finding.Finding
-	Evidence []string // what was seen that says so
-	Later    string   // when it will be otherwise, and how
-	Then     string   // what will be seen when the fix has worked
+	Evidence []string // the observations behind the verdict
+	Later    string   // a later change that is already configured, and when it happens
+	Then     string   // what can be observed after the fix
 }
 
-// brief reports whether there is nothing to say but that it passes.
+// brief reports whether the finding is a pass without details.
 func (f Finding) brief() bool {
 	return f.Verdict == finding.Pass && len(f.Evidence) == 0 && f.Later == "" && f.Then == ""
 }
 
-// Mark is a verdict as one sign.
+// Mark returns the symbol of a verdict.
 func (p Paint) Mark(v finding.Verdict) Text {
 	switch v {
 	case finding.Pass:
@@ -35,8 +35,8 @@ func (p Paint) Mark(v finding.Verdict) Text {
 	}
 }
 
-// Findings prints a report layer by layer. Unless verbose, the passes of a layer
-// are a number.
+// Findings prints a report layer by layer. Unless verbose, it only prints the number of
+// passes of a layer.
 func (p Printer) Findings(all []Finding, verbose bool) {
 	for _, layer := range finding.Layers {
 		passed := 0
@@ -62,7 +62,7 @@ func (p Printer) Findings(all []Finding, verbose bool) {
 	}
 }
 
-// NotEvaluated prints the layers that nobody judged.
+// NotEvaluated prints the layers that were not checked.
 func (p Printer) NotEvaluated(layers []finding.Layer) {
 	for _, layer := range layers {
 		p.layerLine(finding.Info, string(layer), "not evaluated")
@@ -73,8 +73,7 @@ func (p Printer) layerLine(v finding.Verdict, layer, text string) {
 	Fprintln(p.Out, p.layerHead(v, layer)+p.Paint.Dim(text))
 }
 
-// findingIndent is where the text of a finding begins: mark and layer are
-// before it.
+// findingIndent is the column of a finding's text, after symbol and layer.
 const findingIndent = 13
 
 func (p Printer) layerHead(v finding.Verdict, layer string) Text {
@@ -107,16 +106,16 @@ func (p Printer) finding(f Finding, layer string) {
 	}
 }
 
-// below prints what belongs to the finding above.
+// below prints a detail of a finding below it.
 func (p Printer) below(sign Text, text string) {
 	p.hanging(Text(strings.Repeat(" ", findingIndent))+sign+" ", findingIndent+2, text)
 }
 
-// leastText is the least width that is left to a text beside its place.
+// leastText is the smallest width of a text beside its place.
 const leastText = 30
 
-// ByPlace prints findings where they belong, with their places aligned: why, and on
-// the next line what to do, which is said once below several with the same advice.
+// ByPlace prints findings with their places in an aligned column: the reason, and on the
+// next line the fix. A fix that several findings in a row share is printed once.
 func (p Printer) ByPlace(all []finding.Finding, indent int) {
 	findings := finding.Alike(all)
 	place := 0
@@ -146,7 +145,7 @@ func placeOf(where fault.Place) Text {
 	return Clean(strings.TrimSpace(where.Host + " " + where.Card.String()))
 }
 
-// alsoAt names the other places of which the same is said.
+// alsoAt names the other places of a finding.
 func alsoAt(others []fault.Place) string {
 	if len(others) == 0 {
 		return ""

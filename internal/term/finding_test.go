@@ -46,13 +46,13 @@ func TestFindingsAreReportedByLayerAndPassesCounted(t *testing.T) {
 	}
 }
 
-func TestVerboseShowsWhatPassesInALine(t *testing.T) {
+func TestVerboseShowsPassesInALine(t *testing.T) {
 	if got := report(Printer{}, true); !strings.HasPrefix(got, " ✓ host      it is root\n ✓           it sleeps [SLEEP]\n") {
 		t.Error(got)
 	}
 }
 
-func TestRefusalsStandAlignedWithOneAdviceForSeveral(t *testing.T) {
+func TestRefusalsAreAlignedAndShareOneFix(t *testing.T) {
 	at := func(host, reason, fix string) finding.Finding {
 		return finding.Finding{ID: "TAKEN", Where: fault.Place{Host: host}, Reason: reason, Fix: fix}
 	}

@@ -5,27 +5,25 @@ import (
 	"strings"
 )
 
-// Live are lines at the end of a terminal's output that are drawn again and again
-// in the same place.
+// Live draws lines at the end of a terminal's output repeatedly in the same place.
 type Live struct {
 	To    *Writer
-	drawn int // lines on the screen that are ours
+	drawn int // number of lines that were drawn last
 }
 
-// Draw puts lines in the place of those drawn before.
+// Draw replaces the lines that were drawn before.
 func (l *Live) Draw(lines []Text) {
 	l.To.repaint(l.drawn, lines)
 	l.drawn = len(lines)
 }
 
-// Say leaves a text above the lines, which are to be drawn again.
+// Say prints a text in place of the lines, which must be drawn again below it.
 func (l *Live) Say(text Text) {
 	l.Draw([]Text{text})
 	l.drawn = 0
 }
 
-// repaint writes lines in place of the last ones, drawn before: the only way to
-// move the cursor.
+// repaint writes lines over the last ones. It is the only way to move the cursor.
 func (w *Writer) repaint(drawn int, lines []Text) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestLiveLinesAreDrawnInPlaceAndWhatIsSaidStays(t *testing.T) {
+func TestLiveLinesAreDrawnInPlaceBelowNotices(t *testing.T) {
 	var out bytes.Buffer
 	l := Live{To: NewWriter(&out, nil)}
 	l.Draw([]Text{"a ⠋", "b ⠋"})

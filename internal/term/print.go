@@ -6,13 +6,13 @@ import (
 	"reflect"
 )
 
-// Sprintf is fmt.Sprintf for people. The format is our own text; what is not
-// Text or a number among the arguments is cleaned as a value of one line.
+// Sprintf is fmt.Sprintf for output to people. The format is our own text. Arguments are
+// cleaned as values of one line, unless they are Text or numbers.
 func Sprintf(format string, args ...any) Text {
 	return Text(fmt.Sprintf(format, cleaned(args)...))
 }
 
-// Fprintf writes what Sprintf makes. Errors of writing are kept by Writer.
+// Fprintf writes the result of Sprintf. Writer keeps write errors.
 func Fprintf(w io.Writer, format string, args ...any) {
 	_, _ = io.WriteString(w, string(Sprintf(format, args...)))
 }
@@ -50,8 +50,8 @@ func cleanArgument(arg any) any {
 	return string(Clean(fmt.Sprint(arg)))
 }
 
-// Cell is a value as it may stand in a table: Text as it is, everything else
-// cleaned, and not longer than MaxCell.
+// Cell returns a value for a table cell: Text as it is, everything else cleaned and cut
+// to MaxCell.
 func Cell(value any) Text {
 	if text, ok := value.(Text); ok {
 		return text

@@ -9,31 +9,31 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// MaxListed is how many addresses, storages and the like a cell lists.
+// MaxListed is the maximal number of addresses, storages or other values in a cell.
 const MaxListed = 16
 
-// Nothing stands for an empty value, so that a row never looks broken.
+// Nothing is printed for an empty value.
 const Nothing = "–"
 
-// Blank is a cell that is left empty, since a row above says what it would say.
+// Blank is a cell that stays empty, because a row above has the same value.
 const Blank Text = " "
 
-// Table is a calm table: no borders, upper-case headers, two spaces between
-// columns, nothing at the end of lines.
+// Table is a table without borders, with upper-case headers, two spaces between columns
+// and no trailing spaces.
 type Table struct {
 	// Right are the columns whose values are numbers.
 	Right []string
-	// HideEmpty leaves out the columns in which no row has anythint.
+	// HideEmpty leaves out the columns in which no row has a value.
 	HideEmpty bool
 
 	head []string
 	rows [][]Text
-	// notes are sentences about rows, by row: behind the last column where that
-	// fits, below the row where not.
+	// notes are sentences about rows, by row. They are printed after the last column
+	// where they fit, and otherwise below the row.
 	notes map[int]string
 }
 
-// NewTable begins a table with the names of its columns.
+// NewTable returns a table with the names of its columns.
 func NewTable(head ...string) *Table { return &Table{head: head, notes: map[int]string{}} }
 
 // AddNoted adds a row and a sentence about it.
@@ -88,7 +88,7 @@ func (p Printer) Table(t *Table) {
 	}
 }
 
-// dropEmpty takes out the columns in which no row has anythint.
+// dropEmpty removes the columns in which no row has a value.
 func (t *Table) dropEmpty() {
 	for i := len(t.head) - 1; i >= 0; i-- {
 		if slices.ContainsFunc(t.rows, func(row []Text) bool { return row[i] != Nothing && row[i] != Blank }) {
@@ -101,11 +101,10 @@ func (t *Table) dropEmpty() {
 	}
 }
 
-// noteIndent is before a note below its row.
+// noteIndent is the indentation of a note below its row.
 const noteIndent = "      "
 
-// placeNotes puts notes behind their rows where they fit, and returns those
-// that must go below.
+// placeNotes appends notes to their rows where they fit, and returns the others.
 func (t *Table) placeNotes(width int) (below map[int]string) {
 	before := t.widthBeforeLast()
 	last := len(t.head) - 1
@@ -150,7 +149,7 @@ func (t *Table) columns(width int) []table.ColumnConfig {
 	return configs
 }
 
-// widthBeforeLast is what the columns before the last one take, with gaps.
+// widthBeforeLast returns the width of all columns before the last one, with gaps.
 func (t *Table) widthBeforeLast() int {
 	sum := 0
 	for i := range len(t.head) - 1 {
@@ -163,7 +162,7 @@ func (t *Table) widthBeforeLast() int {
 	return sum
 }
 
-// gap stands between columns.
+// gap is the space between columns.
 const gap = "  "
 
 func calmStyle() table.Style {

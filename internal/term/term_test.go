@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestCleanKeepsWhatCanBeSeenAndShowsWhatCannot(t *testing.T) {
+func TestCleanEscapesInvisibleCharacters(t *testing.T) {
 	for value, want := range map[string]Text{
 		"gpu-1 · Tésla 漢字 😀": "gpu-1 · Tésla 漢字 😀",
 		"a\nb\tc\rd":         "a b c d",
@@ -31,7 +31,7 @@ func TestCleanKeepsWhatCanBeSeenAndShowsWhatCannot(t *testing.T) {
 	}
 }
 
-// harmful reports whether a text does anything to a terminal, by rules of its own.
+// harmful reports whether a text can control a terminal, by rules that do not use Shown.
 func harmful(text string) bool {
 	for _, r := range text {
 		switch {
@@ -61,7 +61,7 @@ func TestCleanIsHarmlessBoundedAndDoneOnce(t *testing.T) {
 	})
 }
 
-func TestWhatIsTooLongIsCutOff(t *testing.T) {
+func TestLongTextIsCutOff(t *testing.T) {
 	long := strings.Repeat("漢", MaxValue)
 	if got := Clean(long); len(got) > MaxValue || !strings.HasSuffix(string(got), "漢…") {
 		t.Errorf("%d bytes, …%q", len(got), got[len(got)-9:])
@@ -74,7 +74,7 @@ func TestWhatIsTooLongIsCutOff(t *testing.T) {
 	}
 }
 
-func TestSprintfCleansWhatIsNotText(t *testing.T) {
+func TestSprintfCleansArguments(t *testing.T) {
 	type name string
 	on := Paint{On: true}
 	got := Sprintf("%s|%s|%s|%d|%v|%-4s|%v|%s", "\x1b[1m", on.Red("x\x1b[1m"), name("\x07"), 7, true, "a", []string{"\x1b"}, errors.New("\x1bno"))
@@ -93,7 +93,7 @@ func written(colour bool, pieces ...string) string {
 	return out.String()
 }
 
-func TestTheWriterLetsOnlyOurColoursThrough(t *testing.T) {
+func TestTheWriterPassesOnlyOurColours(t *testing.T) {
 	for _, test := range []struct {
 		colour    bool
 		text, out string

@@ -5,16 +5,16 @@ import (
 	"unicode/utf8"
 )
 
-// Narrowest is the narrowest that text is wrapped to: below that a wrapped
-// sentence is harder to read than a line that is too long.
+// Narrowest is the smallest width to which text is wrapped: below it, wrapped text is
+// harder to read than a line that is too long.
 const Narrowest = 24
 
-// Wrap cleans a text and breaks it at spaces into lines of at most width
-// characters. A width that is too small to be of use breaks nothing. A word is
-// never broken, and neither is an argument that package shell quoted.
+// Wrap cleans a text and breaks it at spaces into lines of at most width characters. With
+// a width below Narrowest it does not break lines. It never breaks a word, or an argument
+// that package shell quoted.
 func Wrap(text string, width int) []Text { return WrapText(clean(text, maxProse), width) }
 
-// WrapText does the same with a text that is clean, however long it is.
+// WrapText does the same for a clean text of any length.
 func WrapText(text Text, width int) []Text {
 	if width < Narrowest {
 		return []Text{text}
@@ -34,8 +34,8 @@ func WrapText(text Text, width int) []Text {
 	return append(lines, Text(line))
 }
 
-// words splits a text at single spaces, but not within what is quoted for a
-// shell. Where there are several spaces, all but one begin the next word.
+// words splits a text at single spaces, but not inside shell quotes. Of several spaces,
+// all but one belong to the next word.
 func words(text string) []string {
 	var all []string
 	text = strings.Trim(text, " ")
@@ -53,7 +53,7 @@ func words(text string) []string {
 	return all
 }
 
-// quotedLength is the length of the quoted argument that the text begins with:
+// quotedLength returns the length of the quoted argument at the beginning of a text:
 // 'it'\”s one' or --name='it'\”s one', 0 for none.
 func quotedLength(text string) int {
 	length := 0

@@ -7,26 +7,25 @@ import (
 	"unicode/utf8"
 )
 
-// Writer cleans all that is written to a stream, as the last guard: it lets
-// printable characters, line feeds and tabs through, our own colours when colour
-// is on, and no line that is longer than MaxLine. Everything else becomes
-// visible.
+// Writer cleans all that is written to a stream, as the last defence. It passes printable
+// characters, line feeds and tabs, and our colours when colour is on. It cuts lines at
+// MaxLine. Everything else becomes a visible escape.
 //
-// It keeps the first error of writing, since who prints a line does not look.
+// It keeps the first write error, because code that prints does not check for errors.
 type Writer struct {
 	to     io.Writer
 	colour func() bool
 
 	mu    sync.Mutex
-	part  []byte // the beginning of a character whose rest is still to come
+	part  []byte // the first bytes of an incomplete character
 	width int    // bytes of the line so far
 	cut   bool   // the rest of the line is left out
-	long  bool   // lines may be as long as they like, just now
+	long  bool   // lines have no limit (see Whole)
 	err   error
 }
 
-// NewWriter makes the guard of a stream; colour says whether colours may pass
-// at the moment, nil that they may not.
+// NewWriter returns a Writer for a stream. colour reports whether colours may pass; nil
+// means that they may not.
 func NewWriter(to io.Writer, colour func() bool) *Writer {
 	if colour == nil {
 		colour = func() bool { return false }
@@ -41,8 +40,8 @@ func (w *Writer) Write(data []byte) (int, error) {
 	return w.take(data)
 }
 
-// Whole is the same stream for values in one line each, such as JSON, which would be
-// no values any more when their ends were cut off.
+// Whole returns the same stream without the limit of lines, for values of one line such
+// as JSON, which must not be cut.
 func (w *Writer) Whole() io.Writer { return whole{w} }
 
 type whole struct{ to *Writer }
@@ -76,14 +75,14 @@ func (w *Writer) write(text string) error {
 	return err
 }
 
-// Err is the first error of writing.
+// Err returns the first write error.
 func (w *Writer) Err() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.err
 }
 
-// Flush writes what is held back: a character that was never completed.
+// Flush writes the bytes of a character that was never completed.
 func (w *Writer) Flush() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -92,8 +91,7 @@ func (w *Writer) Flush() {
 	_ = w.write(text)
 }
 
-// wholeCharacters is the length of a text without a character at its end that
-// only began.
+// wholeCharacters returns the length of a text without an incomplete character at its end.
 func wholeCharacters(text string) int {
 	for back := 1; back < utf8.UTFMax && back <= len(text); back++ {
 		if at := len(text) - back; utf8.RuneStart(text[at]) {
@@ -106,7 +104,7 @@ func wholeCharacters(text string) int {
 	return len(text)
 }
 
-// guarded is the text as it may be written.
+// guarded returns the text in the form in which it may be written.
 func (w *Writer) guarded(text string) string {
 	colours := w.colour()
 	var b strings.Builder
@@ -135,7 +133,7 @@ func (w *Writer) guarded(text string) string {
 	return b.String()
 }
 
-// add writes a character, or what ends a line that is too long.
+// add writes a character, or an ellipsis where a line becomes too long.
 func (w *Writer) add(b *strings.Builder, shown string, colours bool) {
 	end := ellipsis
 	if colours {

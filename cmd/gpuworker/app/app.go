@@ -1,6 +1,5 @@
-// Package app is the gpuworker program: the command line joined with the
-// engine and its backends. It is wiring and nothing else; main and the
-// end-to-end tests run it.
+// Package app is the gpuworker program. It connects the command line with the engine and
+// its backends, and does nothing else. main and the end-to-end tests run it.
 package app
 
 import (
@@ -33,7 +32,7 @@ func newEngine(request cli.EngineRequest) cli.Engine {
 		Log:   request.Log,
 		Open: func(_ context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 			if document.Spec.Proxmox == nil {
-				return nil, loginFault(document, "open the hypervisor", errors.New("the document says of no product how to reach it"), "write spec.proxmox")
+				return nil, loginFault(document, "open the hypervisor", errors.New("the document does not say which hypervisor it is for"), "write spec.proxmox")
 			}
 			login, err := loginOf(request, documents, document)
 			if err != nil {
@@ -45,8 +44,8 @@ func newEngine(request cli.EngineRequest) cli.Engine {
 	})
 }
 
-// callLog is the log of the calls to a hypervisor, which names it where there are
-// several.
+// callLog returns the logger of calls to a hypervisor. It names the hypervisor when there
+// are several.
 func callLog(request cli.EngineRequest, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor) *slog.Logger {
 	if request.Log == nil || len(documents.Hypervisors) == 1 {
 		return request.Log
@@ -54,12 +53,12 @@ func callLog(request cli.EngineRequest, documents *v1alpha1.Documents, document 
 	return request.Log.With("hypervisor", document.Name)
 }
 
-// loginOf resolves what the document of a hypervisor only points at.
+// loginOf reads the secrets and files that a Hypervisor document refers to.
 func loginOf(request cli.EngineRequest, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor) (proxmox.Login, error) {
 	var login proxmox.Login
 	if request.Login == cli.WithoutLogin {
-		// Nobody is asked, so any identity will do; the document's own may not
-		// exist yet.
+		// No request is sent, so any token works; the one of the document may not exist
+		// yet.
 		return proxmox.Login{Token: "nobody@pve!none=00000000-0000-0000-0000-000000000000"}, nil
 	}
 	spec := document.Spec.Proxmox
@@ -99,7 +98,7 @@ func loginFault(document *v1alpha1.Hypervisor, doing string, err error, fix stri
 	}
 }
 
-// whoami is "user@machine", for claims.
+// whoami returns "user@machine", for claims.
 func whoami() string {
 	name := "somebody"
 	if u, err := user.Current(); err == nil && u.Username != "" {

@@ -15,8 +15,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 )
 
-// request loads a document in a folder with a token, a password and a CA, and
-// asks for its login.
+// request loads a document in a folder with a token, a password and a CA, and returns a
+// request for its login.
 func request(t *testing.T, spec string) (cli.EngineRequest, *v1alpha1.Documents, *v1alpha1.Hypervisor) {
 	t.Helper()
 	folder := t.TempDir()
@@ -37,7 +37,7 @@ func request(t *testing.T, spec string) (cli.EngineRequest, *v1alpha1.Documents,
 	}}, documents, &documents.Hypervisors[0]
 }
 
-// fileOf is the one file that a Hypervisor names.
+// fileOf returns the only file that a Hypervisor names.
 func fileOf(h *v1alpha1.Hypervisor) string {
 	p := h.Spec.Proxmox
 	switch {
@@ -75,7 +75,7 @@ func TestSecretsAreTakenFromWhereTheDocumentSays(t *testing.T) {
 	}
 }
 
-func TestWhatIsMissingIsNamed(t *testing.T) {
+func TestMissingCredentialsAreNamed(t *testing.T) {
 	cases := []struct{ name, spec, says string }{
 		{"a variable", "    credentials: {token: {env: NOWHERE}}\n", "environment variable NOWHERE is not set"},
 		{"a file", "    credentials: {token: {file: nowhere}}\n", "nowhere: no such file"},
@@ -88,7 +88,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 				t.Errorf("error %v, fix %q", err, fault.FixOf(err))
 			}
 			if err != nil && strings.Contains(err.Error(), "secret-in") {
-				t.Errorf("the error tells the secret: %v", err)
+				t.Errorf("the error contains the secret: %v", err)
 			}
 		})
 	}
@@ -106,8 +106,8 @@ func TestWithoutLoginNothingIsNeeded(t *testing.T) {
 	}
 }
 
-// A program that was given such a document says so and ends.
-func TestAHypervisorOfNoProductIsSaid(t *testing.T) {
+// The program refuses such a document.
+func TestAHypervisorWithoutASpecIsRefused(t *testing.T) {
 	r, documents, hypervisor := request(t, "    credentials: {token: {env: PVE_TOKEN}}\n")
 	hypervisor.Spec.Proxmox = nil
 	_, err := newEngine(r).Check(t.Context(), documents)

@@ -11,8 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
-// maxCredentials is far more than any token, password or bundle of certificate
-// authorities has.
+// maxCredentials is far more than any token, password or CA bundle needs, in bytes.
 const maxCredentials = 1 << 20
 
 // readSecret reads a file with a secret, and warns when others may read it too.
@@ -20,15 +19,14 @@ func readSecret(warn func(string)) func(name string) ([]byte, error) {
 	return func(name string) ([]byte, error) {
 		data, mode, err := readSmall(name)
 		if err == nil && mode&0o007 != 0 && warn != nil {
-			warn(fmt.Sprintf("everybody on this machine may read or change the secret in %s (mode %04o); run: %s", name, mode.Perm(), shell.Command("chmod 600 %s", name)))
+			warn(fmt.Sprintf("all users of this machine may read or change the secret in %s (mode %04o); run: %s", name, mode.Perm(), shell.Command("chmod 600 %s", name)))
 		}
 		return data, err
 	}
 }
 
-// readSmall reads a regular file that is not too large. Anything else, a FIFO or
-// a device, may never end, or never begin: the open would hang, and Ctrl-C with
-// it.
+// readSmall reads a regular file that is not too large. Opening or reading anything else,
+// such as a FIFO or a device, may block forever, and Ctrl-C would not end it.
 func readSmall(name string) ([]byte, fs.FileMode, error) {
 	if info, err := os.Stat(name); err != nil {
 		return nil, 0, err
@@ -61,8 +59,8 @@ func regular(info fs.FileInfo) error {
 	case mode.IsDir():
 		return errors.New("it is a directory; name the file in it")
 	case mode&fs.ModeNamedPipe != 0:
-		return errors.New("it is a FIFO, which may never answer; write the secret to a file of mode 600, or use env")
+		return errors.New("it is a FIFO, and reading it may block forever; write the secret to a file of mode 600, or use env")
 	default:
-		return errors.New("it is no regular file")
+		return errors.New("it is not a regular file")
 	}
 }

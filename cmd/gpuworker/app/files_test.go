@@ -10,21 +10,21 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-// TestOnlySmallRegularFilesAreCredentials: each of these would hang or fill the
+// TestOnlySmallRegularFilesAreCredentials: reading any of these would block or fill the
 // memory.
 func TestOnlySmallRegularFilesAreCredentials(t *testing.T) {
 	for name, tt := range map[string]struct {
 		make func(file string) error
 		says string
 	}{
-		"a FIFO that nobody writes to": {func(file string) error { return syscall.Mkfifo(file, 0o600) }, "it is a FIFO, which may never answer"},
+		"a FIFO that nobody writes to": {func(file string) error { return syscall.Mkfifo(file, 0o600) }, "it is a FIFO, and reading it may block forever"},
 		"a link to a FIFO": {func(file string) error {
 			if err := syscall.Mkfifo(file+".fifo", 0o600); err != nil {
 				return err
 			}
 			return os.Symlink(file+".fifo", file)
-		}, "it is a FIFO, which may never answer"},
-		"a device without an end": {func(file string) error { return os.Symlink("/dev/zero", file) }, "it is no regular file"},
+		}, "it is a FIFO, and reading it may block forever"},
+		"a device without an end": {func(file string) error { return os.Symlink("/dev/zero", file) }, "it is not a regular file"},
 		"a directory":             {func(file string) error { return os.Mkdir(file, 0o700) }, "it is a directory"},
 		"a file of 1 TiB": {func(file string) error {
 			f, err := os.Create(file)
@@ -55,8 +55,8 @@ func TestOnlySmallRegularFilesAreCredentials(t *testing.T) {
 	}
 }
 
-// TestASecretThatOthersMayReadIsSaid once, with what to type.
-func TestASecretThatOthersMayReadIsSaid(t *testing.T) {
+// TestASecretThatOthersMayReadIsWarnedOf once, with the command that fixes it.
+func TestASecretThatOthersMayReadIsWarnedOf(t *testing.T) {
 	for mode, warned := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: false, 0o644: true, 0o604: true, 0o606: true} {
 		r, documents, hypervisor := request(t, "    credentials: {token: {file: token}}\n")
 		file := fileOf(hypervisor)

@@ -10,7 +10,7 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// judge fails the test when something that was printed could do harm.
+// judge fails the test when printed text could do harm.
 func (l *lab) judge(p printed) {
 	l.t.Helper()
 	for name, text := range map[string]string{"standard output": p.out, "standard error": p.err} {
@@ -37,12 +37,11 @@ func (l *lab) judge(p printed) {
 	}
 }
 
-// ours are painted words, which begin with a colour and end with its end, and the
-// movements of the cursor with which progress is repainted. A colour that was
-// planted has no end.
+// ours matches our colours, which have a beginning and an end, and the cursor movements
+// of repainted progress. A planted colour has no end.
 var ours = regexp.MustCompile("(?m)\x1b\\[(?:1|2|31|32|33|36)m([^\x1b\n]*)\x1b\\[0m|(?:\x1b\\[[0-9]+A)?\r\x1b\\[J|…\x1b\\[0m$")
 
-// harm is where a text would do something to a terminal, -1 when it does not.
+// harm returns where a text would control a terminal, or -1.
 func harm(text string) int {
 	for at, r := range text {
 		switch {
@@ -59,8 +58,8 @@ func harm(text string) int {
 	return -1
 }
 
-// suggested finds commands with names in them. They end with the line, before
-// the host that they are for, or before the workers that they are for.
+// suggested matches commands with names in them. They end at the end of the line, or
+// before the host or the workers that they are for.
 var suggested = regexp.MustCompile(`(?:gpuworker (?:delete|park|unpark|replace) [^…\n]|gpuworker adopt \d|qm (?:set|migrate) \d|pvesm set [^A-Z])[^\n]*`)
 
 // forms are the suggested commands: * is a name, # a number.
@@ -69,12 +68,12 @@ var forms = []string{
 	"qm set # --delete *", "qm set # --ide2 *", "qm set # --name *", "qm migrate # *", "pvesm set * --content *",
 }
 
-// forged is advice that we never gave, where only ours begins: texts of others are
-// behind something, or indented.
+// forged matches advice that we did not print, at a place where only our own text can
+// begin: text from outside comes after other text, or is indented.
 var forged = regexp.MustCompile(`(?m)^(?:Next: *)?gpuworker forged`)
 
-// sentences are the parts of an output that commands may stand in: lines where
-// they are not broken, or the texts of JSON.
+// sentences returns the parts of an output that may contain commands: unwrapped lines, or
+// the texts of JSON.
 func sentences(p printed, text string) []string {
 	switch {
 	case p.terminal, slices.Contains(p.args, "yaml"):
@@ -89,7 +88,7 @@ func sentences(p printed, text string) []string {
 	return leaves(value)
 }
 
-// leaves are all texts of a value.
+// leaves returns all texts of a value.
 func leaves(value any) []string {
 	var all []string
 	switch v := value.(type) {
@@ -122,7 +121,7 @@ func (l *lab) judgeCommands(p printed, text string) {
 	}
 }
 
-// split reads a line as a POSIX shell does. It must be one plain command without
+// split reads a line as a POSIX shell does. The line must be one simple command, without
 // anything that a shell would expand, run or redirect.
 func split(line string) (words []string, ok bool) {
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).Parse(strings.NewReader(line), "")
@@ -159,8 +158,8 @@ var (
 	number    = regexp.MustCompile(`^[0-9]+$`)
 )
 
-// intended reports whether a command is one of the forms, each name being one
-// argument: one that was planted whole, or an honest one.
+// intended reports whether a command has one of the forms, and each name is one argument:
+// a complete planted text, or a real name.
 func (l *lab) intended(words []string) bool {
 	if at := slices.Index(words, "-f"); at > 1 && at+1 < len(words) && words[at+1] == l.document {
 		words = slices.Concat(words[:at], words[at+2:])

@@ -15,8 +15,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/thorough"
 )
 
-// eachText calls do once for each text in a JSON value, with the value in which
-// that text is replaced.
+// eachText calls do for each text in a JSON value, with a copy of the value in which this
+// text is replaced.
 func eachText(value any, text string, do func(changed []byte)) {
 	whole := value
 	var walk func(value any, set func(any))
@@ -116,7 +116,7 @@ func TestTextsOfDocumentsAreHarmlessEverywhere(t *testing.T) {
 	})
 }
 
-// Names of files are repeated in advice.
+// Suggested commands repeat the names of files.
 func TestNamesOfFilesAreHarmlessEverywhere(t *testing.T) {
 	bubble(t, honest, func(l *lab) {
 		folder := l.t.TempDir()
@@ -137,8 +137,8 @@ func TestNamesOfFilesAreHarmlessEverywhere(t *testing.T) {
 	})
 }
 
-// A megabyte in one text is not printed, and neither are thousands of texts. With
-// the race detector a seventh of it has to do.
+// A text of a megabyte is not printed completely, and neither are thousands of texts. With
+// the race detector the test uses a seventh of that.
 func TestMegabytesAreNotPrinted(t *testing.T) {
 	text := strings.Repeat("x", 1<<19/thorough.Every) + strings.Repeat("\x1b\n\u202e;", 1<<16/thorough.Every)
 	for at, look := range map[place]string{

@@ -30,7 +30,7 @@ import (
 	"github.com/gpuworker/gpuworker/testdata/worlds"
 )
 
-// The texts that are planted, one of a kind each.
+// The planted texts, one of each kind.
 var hostileTexts = []string{
 	"\x1b]0;title\x07\x1b[31m\u009b2J\x1b[8m\r\x7f\u202e\u200b\ufeff\U000e0041mark",
 	"mark ; touch /tmp/x $(id) `id` 'a' \"b\" | & > * ~ !",
@@ -39,13 +39,13 @@ var hostileTexts = []string{
 	"mark" + strings.Repeat("\x1b[2J; ", 2<<10),
 }
 
-// hostileRecord is a note, or the description of a mapping, that looks like ours.
+// hostileRecord is a note, or a description of a mapping, that looks like ours.
 const hostileRecord = "gpuworker: worker=gpu-2%20%3B%20touch%20%2Ftmp%2Fmark pool=a%0Ab kube=%1B%5B2J vmid=9102 uuid=00000000-0000-4000-8000-000000000002 by=%E2%80%AEx card=0000:03:00 host=pve2"
 
 // labToken is the login of the lab.
 const labToken = "gpuworker@pve!engine=11111111-1111-4111-8111-111111111111"
 
-// lab is a simulated cluster, a liar before it, and the program.
+// lab is a simulated cluster behind a liar, and the program.
 type lab struct {
 	t        *testing.T
 	sim      *pvesim.Sim
@@ -73,7 +73,7 @@ func newLab(t *testing.T) *lab {
 	return labOf(t, world)
 }
 
-// madeWorld is the cluster of the demo in which the documents were applied.
+// madeWorld is the cluster of the demo after the documents were applied.
 var madeWorld struct {
 	sync.Mutex
 	*pvesim.World
@@ -125,8 +125,7 @@ type printed struct {
 	out, err string
 }
 
-// run runs a command line with the documents of the lab, on a terminal with
-// colours or not.
+// run runs a command line with the documents of the lab, with or without a terminal.
 func (l *lab) run(terminal bool, args ...string) printed {
 	l.t.Helper()
 	p := l.runAsTyped(terminal, slices.Concat(args, l.more, []string{"-f", l.document})...)
@@ -188,7 +187,7 @@ func (l *lab) wire(hypervisor string) http.RoundTripper {
 	return l.liar
 }
 
-// looks are the commands that change nothing, changes are those that do.
+// looks are read-only commands; changes are commands that change something.
 var (
 	looks = [][]string{
 		{"hosts"}, {"gpus"}, {"check"}, {"check", "--verbose"}, {"plan"}, {"status"}, {"status", "gpu-workers-1"},
@@ -200,10 +199,10 @@ var (
 	}
 )
 
-// turns is after how many turns each command was seen in each format.
+// turns is the number of turns after which each command has run in each format.
 const turns = 8
 
-// tryAll runs most commands and judges what they print. Formats take turns.
+// tryAll runs most commands and checks their output. The format depends on the turn.
 func (l *lab) tryAll(turn int) {
 	l.t.Helper()
 	for i, command := range slices.Concat(looks, changes) {
@@ -222,8 +221,8 @@ func (l *lab) tryAll(turn int) {
 	}
 }
 
-// judgeBoth runs a command with the output for machines. What changes nothing
-// must say the same in both formats.
+// judgeBoth runs a command with output for machines. A read-only command must print the
+// same in both formats.
 func (l *lab) judgeBoth(command []string, same bool) {
 	l.t.Helper()
 	asJSON := l.run(false, slices.Concat(command, []string{"-o", "json"})...)
@@ -235,7 +234,7 @@ func (l *lab) judgeBoth(command []string, same bool) {
 	}
 }
 
-// sameInBoth fails the test unless both formats are read back as the same.
+// sameInBoth fails the test unless both outputs have the same value.
 func (l *lab) sameInBoth(asJSON, asYAML printed) {
 	l.t.Helper()
 	for _, texts := range [][2]string{{asJSON.out, asYAML.out}, {asJSON.err, asYAML.err}} {
@@ -254,7 +253,7 @@ func (l *lab) sameInBoth(asJSON, asYAML printed) {
 
 func short(text string) string { return text[:min(len(text), 500)] }
 
-// honest is the run that finds out what there is to lie about.
+// honest is a run without lies, which records the texts that can be replaced.
 const honest = "honest"
 
 // bubble runs a test in simulated time with a lab whose workers exist.
@@ -269,7 +268,7 @@ func bubble(t *testing.T, name string, test func(l *lab)) {
 	})
 }
 
-// Every text of every answer is replaced in turn.
+// Each text of each answer is replaced in turn.
 func TestTextsOfAHypervisorAreHarmlessEverywhere(t *testing.T) {
 	var all []place
 	bubble(t, honest, func(l *lab) {
@@ -304,7 +303,7 @@ func TestTextsOfAHypervisorAreHarmlessEverywhere(t *testing.T) {
 	}
 }
 
-// Every call fails in turn, with a text that is the server's.
+// Each call fails in turn, with a planted error message.
 func TestErrorsOfAHypervisorAreHarmlessEverywhere(t *testing.T) {
 	var all []string
 	bubble(t, honest, func(l *lab) {
@@ -325,7 +324,7 @@ func TestErrorsOfAHypervisorAreHarmlessEverywhere(t *testing.T) {
 	}
 }
 
-// What is read back is what was planted, in both formats.
+// Reading the output gives exactly the planted text, in both formats.
 func TestTextsOfAHypervisorAreReadBackExactly(t *testing.T) {
 	for _, test := range []struct {
 		at      place
@@ -355,7 +354,7 @@ func TestTextsOfAHypervisorAreReadBackExactly(t *testing.T) {
 	}
 }
 
-// The log and the end of a task are the server's own words too.
+// The log and the result of a task are text of the server too.
 func TestTextsOfTasksAreHarmlessEverywhere(t *testing.T) {
 	for i, text := range hostileTexts {
 		for _, path := range []string{"/clone$", "/status/start$"} {

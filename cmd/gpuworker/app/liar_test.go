@@ -12,9 +12,9 @@ import (
 	"sync"
 )
 
-// liar is a hypervisor that answers as the real one does, except for one text.
-// It stands between the program and the simulator, which like the real server
-// would not take such texts from anybody.
+// liar is a hypervisor that answers like the real one, except for one text. It is between
+// the program and the simulator, because the simulator, like the real server, would not
+// accept such texts.
 type liar struct {
 	next http.RoundTripper
 
@@ -29,7 +29,7 @@ type liar struct {
 	lies      int
 }
 
-// place is a text of an answer: "GET /nodes/{node}/qemu" and "data[].name".
+// place identifies a text of an answer: "GET /nodes/{node}/qemu" and "data[].name".
 type place struct{ call, key string }
 
 func (p place) String() string { return p.call + " " + p.key }
@@ -42,10 +42,10 @@ func (l *liar) lie(at place, text string, turn int) { l.at, l.text, l.turn = at,
 
 func (l *liar) fail(call, text string, turn int) { l.failing, l.text, l.turn = call, text, turn }
 
-// idle are texts that the program does not even decode.
+// idle are texts that the program does not decode.
 var idle = regexp.MustCompile(`cpuinfo|current-kernel|loadavg|boot-info|kversion|bridge_(fd|stp)|families|ssl_fingerprint`)
 
-// places are all that were seen and may matter, in order.
+// places returns all recorded places except idle ones, in order.
 func (l *liar) places() []place {
 	var all []place
 	for p := range l.seenPlace {
@@ -66,7 +66,7 @@ func (l *liar) calls() []string {
 	return all
 }
 
-// names are the parts of paths that differ between calls of one kind.
+// names matches the variable parts of paths.
 var names = regexp.MustCompile(`/(pve[0-9]+|[0-9]+|UPID:[^/]+|local|local-lvm|[a-z]+[0-9]*-[^/]*t4|gpu-[^/]*)(/|$)`)
 
 func callOf(request *http.Request) string {
@@ -109,7 +109,7 @@ func (l *liar) RoundTrip(request *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// walk notes the texts of a value, or replaces some of those in the place.
+// walk records the texts of a value, or replaces some texts at the place of the lie.
 func (l *liar) walk(value any, at place, nth *int) any {
 	switch v := value.(type) {
 	case map[string]any:
@@ -147,8 +147,7 @@ func (l *liar) walk(value any, at place, nth *int) any {
 	return value
 }
 
-// failure is an answer that is none, in the ways in which a server or a proxy
-// tells why.
+// failure is an error answer, in the forms that servers and proxies use.
 func (l *liar) failure(request *http.Request) *http.Response {
 	l.lies++
 	answer := &http.Response{

@@ -14,8 +14,8 @@ import (
 	"testing/synctest"
 )
 
-// gossip is a server that remembers every secret that it is sent or gives out, and
-// repeats all of them in the answers that it is told to spoil.
+// gossip is a server that records every secret that it receives or sends, and repeats all
+// of them in chosen answers.
 type gossip struct {
 	next http.RoundTripper
 
@@ -51,8 +51,8 @@ func (g *gossip) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// spoiled learns from a request and is the answer with all secrets; nil when this one
-// is answered well.
+// spoiled records the secrets of a request, and returns an answer with all secrets; nil
+// when the request is answered normally.
 func (g *gossip) spoiled(r *http.Request) *http.Response {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -78,7 +78,7 @@ func (g *gossip) learn(secret string) {
 	}
 }
 
-// keeps checks that no secret that was on the wire is in what was printed.
+// keeps checks that the output contains no secret that was sent or received.
 func (g *gossip) keeps(t *testing.T, p printed) {
 	t.Helper()
 	for _, secret := range g.secrets {
@@ -94,7 +94,7 @@ func (g *gossip) keeps(t *testing.T, p printed) {
 	}
 }
 
-func TestTheLogTellsNoSecretWhateverTheServerRepeats(t *testing.T) {
+func TestTheLogHasNoSecretWhateverTheServerRepeats(t *testing.T) {
 	const password = "homelab-root" // of the simulated cluster
 	logins := map[string]struct {
 		credentials string
@@ -138,7 +138,7 @@ func TestTheLogTellsNoSecretWhateverTheServerRepeats(t *testing.T) {
 	}
 }
 
-// changeDocument puts another text in the place of one in the lab's document.
+// changeDocument replaces a text in the lab's document.
 func (l *lab) changeDocument(old, with string) {
 	l.t.Helper()
 	text, err := os.ReadFile(l.document)

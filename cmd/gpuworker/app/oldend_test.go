@@ -10,10 +10,10 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// How a cluster must be when a command is done.
+// The required state of a cluster after a command.
 
-// only fails the test unless exactly these workers are there, each finished, and
-// nothing else of gpuworker's is left. Those that are parked do not run.
+// only fails the test unless exactly these workers exist, each one finished, and nothing
+// else of gpuworker's. Parked workers do not run.
 func (l *oldLab) only(parked []string, workers ...string) {
 	l.t.Helper()
 	state := l.sim.State()
@@ -41,8 +41,8 @@ func (l *oldLab) only(parked []string, workers ...string) {
 	}
 }
 
-// finished fails the test unless the VM is provably a worker, runs or is parked,
-// and has the card that is claimed for it.
+// finished fails the test unless the VM is provably a worker, runs or is parked, and has
+// the card that is claimed for it.
 func (l *oldLab) finished(state pvesim.State, vm pvesim.VMState, parked bool) {
 	l.t.Helper()
 	record := recordIn(vm.Config["description"])
@@ -71,7 +71,7 @@ func (l *oldLab) finished(state pvesim.State, vm pvesim.VMState, parked bool) {
 	}
 }
 
-// kept fails the test unless these workers have the VMs that they were found with.
+// kept fails the test unless these workers have the same VMs as at the start.
 func (l *oldLab) kept(workers ...string) {
 	l.t.Helper()
 	if l.madeAnew > 0 {
@@ -80,8 +80,8 @@ func (l *oldLab) kept(workers ...string) {
 	l.same(l.started, workers...)
 }
 
-// untouched fails the test unless these workers, and the claims on their cards,
-// are exactly as they were found.
+// untouched fails the test unless these workers and the claims on their cards are exactly
+// as at the start.
 func (l *oldLab) untouched(workers ...string) {
 	l.t.Helper()
 	now := l.sim.State()
@@ -97,8 +97,8 @@ func (l *oldLab) untouched(workers ...string) {
 	}
 }
 
-// has fails the test unless the VMs have this option, with one value for workers
-// with a card and another for plain ones.
+// has fails the test unless the VMs have this option, with one value for workers with a
+// card and another for workers without.
 func (l *oldLab) has(option, carded, plain string) {
 	l.t.Helper()
 	for worker, vm := range byWorker(l.sim.State()) {
@@ -112,7 +112,7 @@ func (l *oldLab) has(option, carded, plain string) {
 	}
 }
 
-// labelled fails the test unless the workers with a card are recorded with the label.
+// labelled fails the test unless the records of the workers with a card have the label.
 func (l *oldLab) labelled(rack string) {
 	l.t.Helper()
 	for worker, vm := range byWorker(l.sim.State()) {
@@ -122,8 +122,8 @@ func (l *oldLab) labelled(rack string) {
 	}
 }
 
-// version is that of all records and claims. It fails the test when they are not
-// of one, or of that of the older program, which wrote none.
+// version returns the version of all records and claims; "" is the older program, which
+// wrote none. It fails the test when they differ.
 func (l *oldLab) version() string {
 	l.t.Helper()
 	state, of := l.sim.State(), map[string]string{}
@@ -142,7 +142,7 @@ func (l *oldLab) version() string {
 	return versions[len(versions)-1]
 }
 
-// same fails the test unless these workers have the VMs that they had.
+// same fails the test unless these workers have the same VMs as before.
 func (l *oldLab) same(before pvesim.State, workers ...string) {
 	l.t.Helper()
 	is, was := byWorker(l.sim.State()), byWorker(before)
@@ -153,8 +153,8 @@ func (l *oldLab) same(before pvesim.State, workers ...string) {
 	}
 }
 
-// fresh fails the test unless these workers have other VMs than they had.
-func (l *oldLab) fresh(before pvesim.State, workers ...string) {
+// replaced fails the test unless these workers have other VMs than before.
+func (l *oldLab) replaced(before pvesim.State, workers ...string) {
 	l.t.Helper()
 	is, was := byWorker(l.sim.State()), byWorker(before)
 	for _, worker := range workers {
@@ -164,13 +164,12 @@ func (l *oldLab) fresh(before pvesim.State, workers ...string) {
 	}
 }
 
-// identity is what a worker's VM is known by: its host and the UUID that was
-// recorded when it was made.
+// identity identifies a worker's VM: its host, and the UUID in its record.
 func identity(vm pvesim.VMState) string {
 	return vm.Host + " " + recordIn(vm.Config["description"])["uuid"]
 }
 
-// workersOf are the workers that have a VM.
+// workersOf returns the workers that have a VM.
 func workersOf(state pvesim.State) []string {
 	var names []string
 	for name := range byWorker(state) {
@@ -180,7 +179,7 @@ func workersOf(state pvesim.State) []string {
 	return names
 }
 
-// byWorker are the VMs of workers.
+// byWorker returns the VMs of workers by name.
 func byWorker(state pvesim.State) map[string]pvesim.VMState {
 	all := map[string]pvesim.VMState{}
 	for _, vm := range state.VMs {

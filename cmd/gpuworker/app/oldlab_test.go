@@ -17,11 +17,11 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// oldWorlds has what the program of commit 7a8fc8a left on a cluster, and the
-// documents that it had; its README.md says how they were made.
+// oldWorlds has clusters as the program of commit 7a8fc8a left them, and their documents;
+// its README.md says how they were made.
 const oldWorlds = "../../../testdata/worlds-7a8fc8a"
 
-// A claim is kept in the PCI resource mapping of its card.
+// A claim is in the PCI resource mapping of its card.
 const (
 	register1 = "gpu-pve1-0000-03-00" // of gpu-1; made by the program of then
 	register2 = "gpu-pve2-0000-81-00" // of gpu-2; made by a person, who described it
@@ -30,8 +30,8 @@ const (
 
 var allWorkers = []string{"gpu-1", "gpu-2", "plain-1", "plain-2"}
 
-// oldLab is a cluster that an older program worked on, and the program of today.
-// All that happens there is held against what must never happen.
+// oldLab is a cluster that an older program changed, and the current program. Each change
+// is checked against the invariants.
 type oldLab struct {
 	*lab
 	foreign map[int]pvesim.VMState // VMs of other people, as they must stay
@@ -46,7 +46,7 @@ type oldLab struct {
 	started pvesim.State // the world as it was found
 }
 
-// openOld starts the cluster of a world. Call it inside the bubble of the test.
+// openOld starts a cluster from a world file. Call it inside the synctest bubble.
 func openOld(t *testing.T, world string) *oldLab {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(oldWorlds, world+".yaml"))
@@ -100,7 +100,7 @@ func (l *oldLab) declare(changes ...string) {
 	}
 }
 
-// declareNoPools leaves the hypervisor and the KubeCluster in the documents.
+// declareNoPools writes documents with only the Hypervisor and the KubeCluster.
 func (l *oldLab) declareNoPools() {
 	l.t.Helper()
 	data, err := os.ReadFile(l.document)
@@ -113,8 +113,8 @@ func (l *oldLab) declareNoPools() {
 	}
 }
 
-// must runs a command line, which has to end well. The workers that it names
-// may be destroyed, if that is what it is for.
+// must runs a command line that must succeed. If it is a destroying verb, it may destroy
+// the workers that it names.
 func (l *oldLab) must(line string) printed {
 	l.t.Helper()
 	args := strings.Fields(line)
@@ -149,7 +149,7 @@ func (l *oldLab) unwritten(code int, line string) printed {
 	return p
 }
 
-// planned is what "gpuworker plan" counts.
+// planned is the summary of "gpuworker plan".
 type planned struct {
 	Create, Start, Change, Restart, Stop, Destroy, Refused, Held, Keep int
 }
@@ -164,7 +164,7 @@ func (l *oldLab) plan() planned {
 	return view.Summary
 }
 
-// writes is a connection that notes the calls which change something.
+// writes is a connection that records calls that change something.
 type writes struct {
 	next http.RoundTripper
 	mu   sync.Mutex
@@ -189,7 +189,7 @@ func (w *writes) take() []string {
 	return seen
 }
 
-// judge holds one change against what must never happen.
+// judge checks one change against the invariants.
 func (l *oldLab) judge(e pvesim.Event) {
 	state := e.State()
 	l.mu.Lock()
@@ -219,7 +219,8 @@ func (l *oldLab) judge(e pvesim.Event) {
 	}
 }
 
-// holders are the VMs of each card, by its mapping: running or pending.
+// holders returns the VMs of each card, by its mapping, in the current or pending
+// configuration.
 func holders(state pvesim.State) map[string][]int {
 	all := map[string][]int{}
 	for id, vm := range state.VMs {
@@ -232,7 +233,7 @@ func holders(state pvesim.State) map[string][]int {
 	return all
 }
 
-// cardIn is the mapping of the card in a VM's options, "" for none.
+// cardIn returns the mapping of the card in a VM's options, "" for none.
 func cardIn(options map[string]string) string {
 	for key, value := range options {
 		if strings.HasPrefix(key, "hostpci") {
@@ -243,8 +244,8 @@ func cardIn(options map[string]string) string {
 	return ""
 }
 
-// recordIn is what gpuworker wrote into a note or description; nil for nothing.
-// Words without a value are there with an empty one.
+// recordIn returns the fields of gpuworker's record in a note or description; nil for
+// none. Words without a value have an empty one.
 func recordIn(text string) map[string]string {
 	_, line, found := strings.Cut(text, "gpuworker: ")
 	if !found {

@@ -10,7 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/thorough"
 )
 
-// worldsLike are the names of the worlds that begin so, in order.
+// worldsLike returns the names of the world files with a prefix, sorted.
 func worldsLike(t *testing.T, begin string) []string {
 	t.Helper()
 	files, err := os.ReadDir(oldWorlds)
@@ -29,7 +29,7 @@ func worldsLike(t *testing.T, begin string) []string {
 	return names
 }
 
-// inWorld runs a test in simulated time, in a world that an older program left.
+// inWorld runs a test in simulated time, on a cluster that an older program left.
 func inWorld(t *testing.T, world, name string, test func(l *oldLab)) {
 	t.Run(world+", "+name, func(t *testing.T) {
 		t.Parallel()
@@ -66,14 +66,14 @@ func TestAnOlderProgramsFinishedWorldsAreAsDeclared(t *testing.T) {
 	}
 }
 
-// way is a command that goes on with what was begun in a world.
+// way is a command that continues unfinished work on a cluster.
 type way struct {
 	world, by string
 	command   func(l *oldLab)
 }
 
-// ways are all worlds in which something was begun, with each command that goes
-// on from there: the one that was cut off, and apply.
+// ways returns all clusters with unfinished work, with each command that continues it: the
+// interrupted one, and apply.
 func ways(t *testing.T) []way {
 	t.Helper()
 	repeated := map[string]func(*oldLab){
@@ -110,9 +110,9 @@ func ways(t *testing.T) []way {
 	return all
 }
 
-// Whatever was begun, both commands lead to what is declared, and the workers
-// live on from there.
-func TestWhatAnOlderProgramBeganIsContinued(t *testing.T) {
+// For any unfinished work, both commands lead to the declared state, and the workers can
+// be changed afterwards.
+func TestUnfinishedWorkOfAnOlderProgramIsContinued(t *testing.T) {
 	for i, w := range ways(t) {
 		if i%thorough.Every > 0 {
 			continue
@@ -131,8 +131,7 @@ func TestWhatAnOlderProgramBeganIsContinued(t *testing.T) {
 	}
 }
 
-// live has workers that are as declared parked, unparked, changed, replaced and
-// deleted.
+// live parks, unparks, changes, replaces and deletes the workers.
 func (l *oldLab) live() {
 	l.t.Helper()
 	made := l.sim.State()
@@ -158,7 +157,7 @@ func (l *oldLab) live() {
 	l.must("replace gpu-1 plain-2 --yes")
 	l.only(nil, allWorkers...)
 	l.same(made, "gpu-2", "plain-1")
-	l.fresh(made, "gpu-1", "plain-2")
+	l.replaced(made, "gpu-1", "plain-2")
 	if now := l.version(); now != version {
 		l.t.Errorf("after a change the records were of version %s, new ones are of version %s", version, now)
 	}

@@ -16,15 +16,14 @@ import (
 	"github.com/gpuworker/gpuworker/internal/thorough"
 )
 
-// edit is one change that a hand, or a program, made to a plan file.
+// edit is one change of a plan file.
 type edit struct {
 	what string // where, and what
 	file []byte
 }
 
-// editsOf are the changes of a plan: each value is given another value, another
-// type and none, each field and element is taken out and doubled, and fields that
-// nobody knows are put in.
+// editsOf returns edits of a plan: each value gets another value, another type and null;
+// each field and element is removed and doubled; unknown fields are added.
 func editsOf(t *testing.T, file []byte) []edit {
 	t.Helper()
 	var whole any
@@ -52,8 +51,7 @@ func editsOf(t *testing.T, file []byte) []edit {
 // anyType has a value of each type.
 var anyType = []any{nil, []any{}, map[string]any{}, 7.0, "x", true, ""}
 
-// othersThan are values to put in the place of one: of its own type, and the nth
-// of any type.
+// othersThan returns replacements for a value: one of its own type, and the nth of anyType.
 func othersThan(value any, nth int) map[string]any {
 	typed := anyType[nth%len(anyType)]
 	others := map[string]any{fmt.Sprintf("now %#v", typed): typed}
@@ -69,8 +67,8 @@ func othersThan(value any, nth int) map[string]any {
 	return others
 }
 
-// eachValue calls do for each value of a whole, with what sets it, and note after
-// each other change of its objects and lists.
+// eachValue calls do for each value inside a value, with a function that sets it, and note
+// after each other change of objects and lists.
 func eachValue(value any, path string, set func(any), do func(path string, value any, set func(any)), note func(what string)) {
 	if path != "" {
 		do(path, value, set)
@@ -111,9 +109,8 @@ func eachValue(value any, path string, set func(any), do func(path string, value
 	}
 }
 
-// A plan file that was edited by hand is refused and nothing is touched, or the
-// edit has no effect: what would be done, and what is done, is what the file as it
-// was written leads to.
+// An edited plan file is refused and nothing is changed, or the edit has no effect: the
+// plan and the result are the same as those of the original file.
 func TestAnEditedPlanIsRefusedOrDoesTheSame(t *testing.T) {
 	for _, s := range planScenes() {
 		t.Run(s.name, func(t *testing.T) {
@@ -141,11 +138,11 @@ func TestAnEditedPlanIsRefusedOrDoesTheSame(t *testing.T) {
 	}
 }
 
-// fewEdits is how many edits a test goes on by: there are thousands.
+// fewEdits is the step between tested edits: there are thousands.
 const fewEdits = thorough.Every * thorough.Every
 
-// withoutEffect are the edits of a plan that are not refused. It fails the test
-// when one of them would do another thing, or when any of them touches the cluster.
+// withoutEffect returns the edits of a plan that are not refused. It fails the test when
+// one of them leads to another result, or when any edit changes the cluster.
 func (l *oldLab) withoutEffect(file string) []edit {
 	l.t.Helper()
 	unedited, err := os.ReadFile(file)
@@ -187,8 +184,8 @@ func (l *oldLab) write(file string, data []byte) {
 	}
 }
 
-// validEdits are changes that leave a plan for the world "empty" valid, so that
-// nothing but the comparison can refuse them.
+// validEdits are changes that leave a plan for the cluster "empty" valid, so that only the
+// comparison can refuse them.
 var validEdits = [][2]string{
 	{`"memory": "8Gi"`, `"memory": "12Gi"`},
 	{`"cores": 4`, `"cores": 5`},
@@ -253,8 +250,8 @@ func (a *asks) RoundTrip(request *http.Request) (*http.Response, error) {
 	return a.next.RoundTrip(request)
 }
 
-// Somebody who makes the fingerprint anew after an edit has asked for another plan,
-// and the decisions in the file are not those of it.
+// An edited plan with a recalculated fingerprint requests another plan, and the decisions
+// in the file are not those of the new plan.
 func TestAForgedPlanIsRefused(t *testing.T) {
 	for _, e := range [][2]string{
 		{"memory: 8Gi", "memory: 12Gi"}, {"cores: 2", "cores: 3"}, {"size: 20Gi", "size: 30Gi"}, {"replicas: 2", "replicas: 1"}, {"replicas: 2", "replicas: 3"},

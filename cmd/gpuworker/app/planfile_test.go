@@ -21,7 +21,7 @@ import (
 
 // A plan is written by one process and applied by another.
 
-// planScene is a command that writes a plan, and the world in which it does.
+// planScene is a command that writes a plan, and its cluster.
 type planScene struct {
 	name, world string
 	prepare     func(*oldLab)
@@ -44,7 +44,7 @@ func planScenes() []planScene {
 	}
 }
 
-// unmark takes all that says whose a VM is away by hand, so that it can be adopted.
+// unmark removes all our marks from a VM by hand, so that it can be adopted.
 func (l *oldLab) unmark(worker string) {
 	l.t.Helper()
 	ctx, root := context.Background(), l.root()
@@ -75,8 +75,8 @@ func (l *oldLab) root() *pve.Client {
 	return client
 }
 
-// inScene runs a test in the world of a scene, with the plan in a file. All
-// identities that are made are known before, so that two runs can be compared.
+// inScene runs a test on the cluster of a scene, with the plan in a file. New identities
+// are predictable, so that two runs can be compared.
 func inScene(t *testing.T, s planScene, format string, test func(l *oldLab, file string)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -104,8 +104,8 @@ func inScene(t *testing.T, s planScene, format string, test func(l *oldLab, file
 	})
 }
 
-// allowed lets the workers that a command line names be destroyed, if that is what
-// it is for.
+// allowed allows the destruction of the workers that a command line names, if it is a
+// destroying verb.
 func (l *oldLab) allowed(line string) {
 	args := strings.Fields(line)
 	l.mu.Lock()
@@ -115,8 +115,8 @@ func (l *oldLab) allowed(line string) {
 	}
 }
 
-// ledTo is the end of a run as one text, to be compared with that of another. The
-// tasks and times of the hypervisor's own are left out.
+// ledTo returns the final state of a run as text, to be compared with another run, without
+// the hypervisor's own tasks and times.
 func ledTo(t *testing.T, s pvesim.State) string {
 	t.Helper()
 	var text strings.Builder
@@ -129,8 +129,8 @@ func ledTo(t *testing.T, s pvesim.State) string {
 	return sorted(text.String())
 }
 
-// The end of each verb is the same, whether it was planned by one process and
-// applied by another or done by one.
+// The result of each verb is the same when one process plans it and another applies it,
+// and when one process does both.
 func TestAPlanIsAppliedByAnotherProcess(t *testing.T) {
 	for _, s := range planScenes() {
 		t.Run(s.name, func(t *testing.T) {
@@ -179,8 +179,8 @@ func TestAPlanIsAppliedByAnotherProcess(t *testing.T) {
 // typed runs a command line as it is.
 func (l *oldLab) typed(line string) printed { return l.runAsTyped(false, strings.Fields(line)...) }
 
-// asVerb fails the test unless a plan file that nobody confirmed ends as its verb
-// does: as a dry run, or by asking for --yes; and the world is as it was.
+// asVerb fails the test unless an unconfirmed plan file ends like its verb, with a dry run
+// or a request for --yes, and the cluster is unchanged.
 func (l *oldLab) asVerb(s planScene, line string) {
 	l.t.Helper()
 	before := l.sim.State()

@@ -13,11 +13,11 @@ import (
 	"github.com/gpuworker/gpuworker/internal/thorough"
 )
 
-// The Hypervisors of a plan say where logins are sent. Without -f the file itself
-// has to be trusted for that.
+// The Hypervisors of a plan say where logins are sent. Without -f, the file itself must be
+// trusted.
 
-// otherHands are ways in which others may have written a plan file. Each makes the
-// file so and names it.
+// otherHands are ways in which others may have written a plan file. Each one prepares the
+// file and returns its name.
 func otherHands() map[string]func(l *oldLab, file string) string {
 	change := func(do func(file string) error) func(*oldLab, string) string {
 		return func(l *oldLab, file string) string {
@@ -74,7 +74,7 @@ func TestAPlanThatOthersMayWriteIsNotTrustedAlone(t *testing.T) {
 				l.liar.next = counted
 				file = prepare(l, file)
 				p := l.typed("apply --yes --plan " + file)
-				if p.code != 3 || !strings.Contains(p.err, "the file is not yours alone") || !strings.Contains(p.err, "with -f") || counted.count.Load() > 0 {
+				if p.code != 3 || !strings.Contains(p.err, "others may write the file") || !strings.Contains(p.err, "with -f") || counted.count.Load() > 0 {
 					t.Errorf("without -f: exit code %d after %d requests:\n%s%s", p.code, counted.count.Load(), p.out, p.err)
 				}
 				if name == "standard input" || name == "a FIFO" { // can be read once
@@ -88,7 +88,7 @@ func TestAPlanThatOthersMayWriteIsNotTrustedAlone(t *testing.T) {
 	}
 }
 
-func TestAPlanOfOnesOwnIsTrustedThroughALinkAndAnyNarrowMode(t *testing.T) {
+func TestAnOwnPlanIsTrustedThroughALinkAndAnyNarrowMode(t *testing.T) {
 	inScene(t, planScenes()[0], "json", func(l *oldLab, file string) {
 		link := filepath.Join(t.TempDir(), "link")
 		if err := os.Symlink(file, link); err != nil {
@@ -105,7 +105,7 @@ func TestAPlanOfOnesOwnIsTrustedThroughALinkAndAnyNarrowMode(t *testing.T) {
 	})
 }
 
-// With -f, the places of logins are those of -f, whatever else a plan asks for.
+// With -f, the Hypervisors of the plan must be those of -f.
 func TestAPlanForOtherLoginsIsRefusedWithDocuments(t *testing.T) {
 	for _, e := range [][2]string{
 		{"https://pve1:8006", "https://pve2:8006"},
@@ -132,7 +132,7 @@ func TestAPlanForOtherLoginsIsRefusedWithDocuments(t *testing.T) {
 	}
 }
 
-// Other documents may differ from those of -f: the plan is what was looked at.
+// Other documents may differ from those of -f.
 func TestAPlanNeedNotHaveThePoolsOfTheDocuments(t *testing.T) {
 	inScene(t, planScenes()[0], "json", func(l *oldLab, file string) {
 		l.declare("memory: 8Gi", "memory: 64Gi", "env: PVE_TOKEN", "env: \"PVE_TOKEN\"")
@@ -143,7 +143,7 @@ func TestAPlanNeedNotHaveThePoolsOfTheDocuments(t *testing.T) {
 	})
 }
 
-// brokenPlans are files that are no plans.
+// brokenPlans are files that are not valid plans.
 func brokenPlans(plan []byte) map[string][]byte {
 	deep := strings.Repeat(`{"plans":[`, 30_000)
 	var none []byte
@@ -164,7 +164,7 @@ func brokenPlans(plan []byte) map[string][]byte {
 	}
 }
 
-func TestFilesThatAreNoPlansAreRefused(t *testing.T) {
+func TestInvalidPlanFilesAreRefused(t *testing.T) {
 	inScene(t, planScenes()[0], "json", func(l *oldLab, file string) {
 		plan, err := os.ReadFile(file)
 		if err != nil {
@@ -190,8 +190,8 @@ func TestFilesThatAreNoPlansAreRefused(t *testing.T) {
 	})
 }
 
-// A FIFO may never be written to: Ctrl-C ends the waiting. It may be a plan of
-// another process, with -f.
+// Nobody may ever write to a FIFO: Ctrl-C ends the read. With -f, a FIFO may contain a
+// plan of another process.
 func TestAPlanFromAFIFO(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
@@ -210,7 +210,7 @@ func TestAPlanFromAFIFO(t *testing.T) {
 	_ = end.Close()
 }
 
-// Texts in a plan file can do nothing to a terminal, wherever they are.
+// No text in a plan file can control a terminal.
 func TestTextsOfAPlanFileAreHarmlessEverywhere(t *testing.T) {
 	inScene(t, planScenes()[1], "json", func(l *oldLab, file string) {
 		var whole any
@@ -245,7 +245,7 @@ func TestTextsOfAPlanFileAreHarmlessEverywhere(t *testing.T) {
 	})
 }
 
-// What the documents of a plan are warned of is said as it is for files with -f.
+// Warnings about the documents in a plan are printed like those about files of -f.
 func TestAPlanOfAnInsecureHypervisorIsWarnedOf(t *testing.T) {
 	inScene(t, planScenes()[0], "json", func(l *oldLab, file string) {
 		l.declare("credentials:", "tls: {insecure: true}\n    credentials:")
@@ -258,7 +258,7 @@ func TestAPlanOfAnInsecureHypervisorIsWarnedOf(t *testing.T) {
 	})
 }
 
-// Of many differences the first are told.
+// Of many differences, the first ones are printed.
 func TestAPlanOfAnotherWorldNamesAFewDifferences(t *testing.T) {
 	inScene(t, planScenes()[0], "json", func(l *oldLab, file string) {
 		l.declare("replicas: 2", "replicas: 40")

@@ -21,10 +21,10 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// Two hypervisors in one file, of which one is down. What does not depend on it is
-// done, and it is told once.
+// Two hypervisors in one file, one of them down. Work that does not depend on it is done,
+// and the failure is reported once.
 
-// farPools are a second Hypervisor with a pool of its own.
+// farPools are a second Hypervisor and its pool.
 const farPools = `
 ---
 apiVersion: gpuworker.io/v1alpha1
@@ -47,8 +47,8 @@ spec:
   machine: {memory: 8Gi}
 `
 
-// twoLabs are a near cluster, whose workers an older program made, and a far one
-// with the two workers away-1 and away-2.
+// twoLabs are two clusters: near, with workers that an older program made, and far, with
+// the workers away-1 and away-2.
 type twoLabs struct {
 	*oldLab
 	far *pvesim.Sim
@@ -92,12 +92,12 @@ func (l twoLabs) declareBoth() {
 	l.write(l.document, append(near, farPools...))
 }
 
-// answers says what answers in the place of the far cluster.
+// answers replaces the connection to the far cluster.
 func (l twoLabs) answers(wire http.RoundTripper) {
 	l.others = map[string]http.RoundTripper{"far": wire}
 }
 
-// way of being down.
+// wayDown is a way in which a hypervisor does not answer.
 type wayDown struct {
 	name string
 	code int
@@ -125,16 +125,15 @@ func waysDown() []wayDown {
 	}
 }
 
-// In the first program one hypervisor that was down made all of these fail, and
-// nothing was shown or done.
-func TestWhatDoesNotDependOnAHypervisorThatIsDownIsDone(t *testing.T) {
+// Each of these commands still works for the hypervisor that answers.
+func TestWorkThatDoesNotDependOnAFailedHypervisorIsDone(t *testing.T) {
 	for _, down := range waysDown() {
 		t.Run(down.name, func(t *testing.T) {
 			t.Parallel()
 			inTwoLabs(t, func(l twoLabs) {
 				l.answers(down.wire)
 				for _, c := range []struct{ line, says string }{
-					{"plan", "Hypervisor far could not be looked at"},
+					{"plan", "Hypervisor far could not be observed"},
 					{"status", "gpu-1"},
 					{"status gpu-1", "Attached"},
 					{"check", "passed"},
@@ -149,21 +148,22 @@ func TestWhatDoesNotDependOnAHypervisorThatIsDownIsDone(t *testing.T) {
 					{"delete plain-2 --yes", "✓ destroyed"},
 					{"assert", "Not as declared: 1 worker differs"},
 					{"apply --yes", "✓ created"},
-					{"delete gpu-9 plain-2 --yes", "gpu-9: not there, nothing to delete"},
+					{"delete gpu-9 plain-2 --yes", "gpu-9: does not exist, nothing to delete"},
 					{"orphans --release --yes", "Nothing was changed."},
 					{"disown plain-1 --yes", "✓ disowned"},
 				} {
 					l.allowed(c.line)
-					l.tellsOnce(down, c.line, c.says)
+					l.reportsOnce(down, c.line, c.says)
 				}
 			})
 		})
 	}
 }
 
-// tellsOnce runs a command while the far hypervisor is down, and fails the test
-// unless it says this of the near one, and once that the far one is down and why.
-func (l twoLabs) tellsOnce(down wayDown, line, says string) {
+// reportsOnce runs a command while the far hypervisor is down. It fails the test unless the
+// output has the given text about the near one, and reports the far one once, with the
+// reason.
+func (l twoLabs) reportsOnce(down wayDown, line, says string) {
 	l.t.Helper()
 	p := l.run(false, strings.Fields(line)...)
 	if p.code != down.code || !strings.Contains(p.out, says) {
@@ -200,7 +200,7 @@ func (l twoLabs) tellsOnce(down wayDown, line, says string) {
 // down is the first way in which a hypervisor does not answer.
 func (l twoLabs) down() { l.answers(waysDown()[0].wire) }
 
-// A name is not there only when every hypervisor that may have it has answered.
+// A name is only reported as missing when every hypervisor that may have it has answered.
 func TestNamesThatMayBeOnAHypervisorThatIsDown(t *testing.T) {
 	for _, c := range []struct {
 		line  string
@@ -209,16 +209,16 @@ func TestNamesThatMayBeOnAHypervisorThatIsDown(t *testing.T) {
 		never string
 		gone  string // that is destroyed all the same
 	}{
-		{"delete away-1 plain-1 --yes", fault.ExitUnavailable, `find "away-1": whether it is there is unknown`, "away-1: not there", "plain-1"},
-		{"delete nobody-1 gpu-2 --yes", fault.ExitUnavailable, `find "nobody-1": whether it is there is unknown`, "nobody-1: not there", "gpu-2"},
-		{"delete away-1 --yes", fault.ExitUnavailable, `find "away-1": whether it is there is unknown`, "not there", ""},
-		{"delete away-1 gpu-9 --yes", fault.ExitUnavailable, "gpu-9: not there, nothing to delete", "away-1: not there", ""},
-		{"delete gpu-9 --yes", fault.ExitUnavailable, "gpu-9: not there, nothing to delete", "is unknown", ""},
-		{"park away-1 gpu-1 --yes", fault.ExitUnavailable, `find "away-1": whether it is there is unknown`, "no worker of this name", ""},
-		{"replace away-1 --yes", fault.ExitUnavailable, `find "away-1": whether it is there is unknown`, "no worker of this name", ""},
-		{"status away-1 nobody-1 gpu-1", fault.ExitUnavailable, `find "away-1", "nobody-1": whether it is there is unknown`, "nothing of that name is there", ""},
-		{"status away-1", fault.ExitUnavailable, `find "away-1": whether it is there is unknown`, "nothing of that name is there", ""},
-		{"status gpu-9", fault.ExitFailed, "nothing of that name is there", "is unknown", ""},
+		{"delete away-1 plain-1 --yes", fault.ExitUnavailable, `find "away-1": it is unknown whether it exists`, "away-1: does not exist", "plain-1"},
+		{"delete nobody-1 gpu-2 --yes", fault.ExitUnavailable, `find "nobody-1": it is unknown whether it exists`, "nobody-1: does not exist", "gpu-2"},
+		{"delete away-1 --yes", fault.ExitUnavailable, `find "away-1": it is unknown whether it exists`, "does not exist", ""},
+		{"delete away-1 gpu-9 --yes", fault.ExitUnavailable, "gpu-9: does not exist, nothing to delete", "away-1: does not exist", ""},
+		{"delete gpu-9 --yes", fault.ExitUnavailable, "gpu-9: does not exist, nothing to delete", "is unknown", ""},
+		{"park away-1 gpu-1 --yes", fault.ExitUnavailable, `find "away-1": it is unknown whether it exists`, "no worker of this name", ""},
+		{"replace away-1 --yes", fault.ExitUnavailable, `find "away-1": it is unknown whether it exists`, "no worker of this name", ""},
+		{"status away-1 nobody-1 gpu-1", fault.ExitUnavailable, `find "away-1", "nobody-1": it is unknown whether it exists`, "no VM or claim has that name", ""},
+		{"status away-1", fault.ExitUnavailable, `find "away-1": it is unknown whether it exists`, "no VM or claim has that name", ""},
+		{"status gpu-9", fault.ExitFailed, "no VM or claim has that name", "is unknown", ""},
 	} {
 		t.Run(c.line, func(t *testing.T) {
 			t.Parallel()
@@ -248,7 +248,7 @@ func TestNamesThatMayBeOnAHypervisorThatIsDown(t *testing.T) {
 	}
 }
 
-// without fails the test unless all workers but this one are on the near cluster.
+// without fails the test unless all workers except this one are on the near cluster.
 func (l twoLabs) without(gone string) {
 	l.t.Helper()
 	want := slices.DeleteFunc(slices.Clone(allWorkers), func(name string) bool { return name == gone })
@@ -257,7 +257,7 @@ func (l twoLabs) without(gone string) {
 	}
 }
 
-// Identifiers of VMs mean something on one hypervisor only: that of the pool.
+// The identifier of a VM is one of the pool's hypervisor.
 func TestAVMIsAdoptedWhereItsPoolIs(t *testing.T) {
 	for name, prepare := range map[string]func(twoLabs){
 		"the other has a VM of that identifier too": func(twoLabs) {},
@@ -284,7 +284,7 @@ func TestAVMIsAdoptedWhereItsPoolIs(t *testing.T) {
 	}
 }
 
-func TestEachHypervisorThatIsDownIsToldOnceWhenAllAre(t *testing.T) {
+func TestEachHypervisorIsReportedOnceWhenAllAreDown(t *testing.T) {
 	inTwoLabs(t, func(l twoLabs) {
 		l.down()
 		l.liar.next = waysDown()[1].wire
@@ -297,7 +297,7 @@ func TestEachHypervisorThatIsDownIsToldOnceWhenAllAre(t *testing.T) {
 	})
 }
 
-// All or nothing is about all hypervisors of the documents.
+// --all-or-nothing applies to all hypervisors of the documents together.
 func TestAllOrNothingOnSeveralHypervisors(t *testing.T) {
 	for name, c := range map[string]struct {
 		prepare func(twoLabs)
@@ -341,8 +341,8 @@ func (l twoLabs) declareFar(old, now string) {
 	l.write(l.document, []byte(strings.Replace(string(data), old, now, 1)))
 }
 
-// A plan of two hypervisors is applied to the one that answers; a plan of one is
-// not applied to two.
+// A plan for two hypervisors is applied to the one that answers. A plan for one is not
+// applied to two.
 func TestAPlanFileWhenAHypervisorIsDown(t *testing.T) {
 	inTwoLabs(t, func(l twoLabs) {
 		file := l.document + ".json"
@@ -351,7 +351,7 @@ func TestAPlanFileWhenAHypervisorIsDown(t *testing.T) {
 		l.down()
 		l.allowed("delete plain-2 away-2")
 		p := l.typed("apply --yes --plan " + file)
-		if p.code != fault.ExitUnavailable || !strings.Contains(p.out, "✓ destroyed") || !strings.Contains(p.err, `find "away-2": whether it is there is unknown`) {
+		if p.code != fault.ExitUnavailable || !strings.Contains(p.out, "✓ destroyed") || !strings.Contains(p.err, `find "away-2": it is unknown whether it exists`) {
 			t.Errorf("while far is down: exit code %d:\n%s%s", p.code, p.out, p.err)
 		}
 		l.without("plain-2")

@@ -1,7 +1,6 @@
-// Package app is the pvesim program. It serves a simulated Proxmox VE cluster:
-// prints what a client needs as lines for a shell, then runs until it gets
-// SIGINT or SIGTERM. Or it captures a real cluster as a world. main and the
-// end-to-end tests run it.
+// Package app is the pvesim program. It serves a simulated Proxmox VE cluster: it prints
+// shell exports for a client, and then runs until it gets SIGINT or SIGTERM. Or it
+// captures a real cluster as a world file. main and the end-to-end tests run it.
 package app
 
 import (
@@ -31,7 +30,7 @@ import (
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	complaints := term.NewWriter(os.Stderr, nil) // clients and real clusters put words into them
+	complaints := term.NewWriter(os.Stderr, nil) // messages may contain text of clients and real clusters
 	err := dispatch(ctx, os.Args[1:], os.Stdout, complaints)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -49,7 +48,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	return run(ctx, args, stdout, stderr)
 }
 
-// settings are what the command line says.
+// settings are the values of the command line.
 type settings struct {
 	world, listen, readyFile string
 	fleet                    *pvesim.Fleet
@@ -98,7 +97,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		return c, fmt.Errorf("unexpected argument %q; see pvesim -help", flags.Arg(0))
 	}
 	if c.world == "" && c.fleet == nil {
-		return c, errors.New("no world given; use -world FILE, for example testdata/worlds/homelab.yaml, or -fleet 3x2x5")
+		return c, errors.New("no world file given; use -world FILE, for example testdata/worlds/homelab.yaml, or -fleet 3x2x5")
 	}
 	if c.world != "" && c.fleet != nil {
 		return c, errors.New("-world and -fleet exclude each other")
@@ -148,7 +147,7 @@ func (c settings) load() (pvesim.World, error) {
 	}
 	data, err := os.ReadFile(c.world)
 	if err != nil {
-		return pvesim.World{}, fmt.Errorf("read the world: %w", err)
+		return pvesim.World{}, fmt.Errorf("read the world file: %w", err)
 	}
 	world, err := pvesim.LoadWorld(data)
 	if err != nil {
@@ -176,24 +175,24 @@ func serve(ctx context.Context, c settings, sim *pvesim.Sim, world pvesim.World,
 		return fmt.Errorf("serve on %s: %w", address, err)
 	case <-ctx.Done():
 	}
-	// Tasks and hanging requests end first, so that the server can.
+	// Tasks and hanging requests must end before the server can.
 	sim.Close()
 	shutdown, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := server.Shutdown(shutdown); err != nil {
-		// Clients that do not let go are cut off.
+		// Close the connections of clients that keep them open.
 		return server.Close()
 	}
 	return nil
 }
 
-// writeReady writes the address in one step: who sees the file sees all of it.
+// writeReady writes the address atomically: a reader never sees an incomplete file.
 func writeReady(path, address string) error {
 	temp, err := os.CreateTemp(filepath.Dir(path), ".pvesim-ready-*")
 	if err != nil {
 		return fmt.Errorf("write the ready file: %w", err)
 	}
-	// Nothing is left to remove when all goes well.
+	// After the rename there is nothing to remove.
 	defer func() { _ = os.Remove(temp.Name()) }()
 	_, err = temp.WriteString(address + "\n")
 	if err := errors.Join(err, temp.Close()); err != nil {
@@ -205,7 +204,7 @@ func writeReady(path, address string) error {
 	return nil
 }
 
-// printExports says how to reach the simulator, in lines for a shell.
+// printExports prints how to reach the simulator, as shell exports.
 func printExports(out io.Writer, address string, certificate tls.Certificate, world pvesim.World) {
 	sum := sha256.Sum256(certificate.Certificate[0])
 	fmt.Fprintf(out, "export PVE_ENDPOINT='https://%s'\n", address)
@@ -228,8 +227,8 @@ func colons(sum []byte) string {
 	return strings.Join(parts, ":")
 }
 
-// variable makes a name for the environment of an id: gpuworker@pve!engine is
-// GPUWORKER_PVE_ENGINE.
+// variable converts an ID to a name of an environment variable: gpuworker@pve!engine
+// becomes GPUWORKER_PVE_ENGINE.
 func variable(id string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {

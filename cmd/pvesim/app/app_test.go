@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// TestMain lets the test binary be the program itself, so that signals and
-// exit codes are real.
+// TestMain lets the test binary run as the program, so that signals and exit codes are
+// real.
 func TestMain(m *testing.M) {
 	if os.Getenv("PVESIM_AS_PROGRAM") == "1" {
 		os.Exit(Main())
@@ -118,7 +118,7 @@ func TestTheProgramServesAClusterWithoutQuorum(t *testing.T) {
 	}
 }
 
-// readExports reads the lines for the shell up to the one of the last name.
+// readExports reads the shell exports up to the one named last.
 func readExports(t *testing.T, from io.Reader, last string) map[string]string {
 	t.Helper()
 	exports := map[string]string{}
@@ -137,7 +137,7 @@ func readExports(t *testing.T, from io.Reader, last string) map[string]string {
 	return nil
 }
 
-// pinned is a client that trusts one certificate by its fingerprint.
+// pinned returns a client that trusts one certificate by its fingerprint.
 func pinned(fingerprint string) *http.Client {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
 		InsecureSkipVerify: true,
@@ -160,7 +160,7 @@ func TestWrongCommandLinesSayWhatToDo(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"no world":                  {nil, []string{"no world given", "-world FILE"}},
+		"no world":                  {nil, []string{"no world file given", "-world FILE"}},
 		"a certificate without key": {[]string{"-world", homelab, "-cert", "x"}, []string{"give both or none"}},
 		"an argument too many":      {[]string{"-world", homelab, "extra"}, []string{`unexpected argument "extra"`}},
 		"a world that is not there": {[]string{"-world", "nope.yaml"}, []string{"nope.yaml"}},

@@ -32,7 +32,7 @@ everything that is captured, and can change nothing.
 
 `
 
-// captureSettings are what the command line and the environment say.
+// captureSettings are the values of the command line and the environment.
 type captureSettings struct {
 	options   capture.Options
 	ca        string
@@ -71,7 +71,7 @@ func parseCapture(args []string, getenv func(string) string, stderr io.Writer) (
 	return c, c.check()
 }
 
-// check says what is missing before anything is asked of a cluster.
+// check reports missing values before any request is sent.
 func (c captureSettings) check() error {
 	switch {
 	case c.options.Endpoint == "":
@@ -81,7 +81,7 @@ func (c captureSettings) check() error {
 	case c.output == "":
 		return errors.New("no file to write given; use -o FILE, or -o - for standard output")
 	case c.options.Timeout <= 0:
-		return fmt.Errorf("timeout %s: want more than 0, for example 40s", c.options.Timeout)
+		return fmt.Errorf("timeout %s: it must be more than 0, for example 40s", c.options.Timeout)
 	case c.options.Fingerprint != "" && c.ca != "":
 		return errors.New("-fingerprint and -ca exclude each other; give one")
 	}
@@ -126,14 +126,14 @@ func captureCluster(ctx context.Context, args []string, getenv func(string) stri
 	return nil
 }
 
-// progress shows how far a capture is, once it takes long.
+// progress shows the progress of a capture that takes long.
 type progress struct {
 	mu   sync.Mutex
 	last capture.Progress
 	stop func()
 }
 
-// patience is how long nothing is shown, and how often then.
+// patience is the time before the first progress line, and between two lines.
 const patience = 2 * time.Second
 
 func watch(ctx context.Context, out io.Writer) *progress {
@@ -164,14 +164,14 @@ func (p *progress) note(now capture.Progress) {
 	p.last = now
 }
 
-// writeWorld writes the file, for its owner only.
+// writeWorld writes the file, readable for its owner only.
 func writeWorld(path string, file []byte, force bool) error {
 	if force {
 		return replaceWorld(path, file)
 	}
 	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s exists; choose another name, or give -force to overwrite it", path) // since check
+		return fmt.Errorf("%s exists; choose another name, or give -force to overwrite it", path) // it was created after check
 	}
 	if err != nil {
 		return fmt.Errorf("write the world: %w", err)
@@ -183,13 +183,13 @@ func writeWorld(path string, file []byte, force bool) error {
 	return nil
 }
 
-// replaceWorld puts the file in the place of another in one step.
+// replaceWorld replaces the file atomically.
 func replaceWorld(path string, file []byte) error {
 	temp, err := os.CreateTemp(filepath.Dir(path), ".pvesim-capture-*") // with mode 0600
 	if err != nil {
 		return fmt.Errorf("write the world: %w", err)
 	}
-	// Nothing is left to remove when it was renamed.
+	// After the rename there is nothing to remove.
 	defer func() { _ = os.Remove(temp.Name()) }()
 	_, err = temp.Write(file)
 	if err := errors.Join(err, temp.Close()); err != nil {
@@ -201,7 +201,7 @@ func replaceWorld(path string, file []byte) error {
 	return nil
 }
 
-// summary says what there is, what is not, and what to do with it.
+// summary prints what was captured, what was left out, and how to use the file.
 func summary(out io.Writer, c captureSettings, r *capture.Result) {
 	w := r.World
 	fmt.Fprintf(out, "captured %s, %s, %s, %s\n", count(len(w.Hosts), "host"), count(len(w.VMs), "VM"),

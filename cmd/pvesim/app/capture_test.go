@@ -19,7 +19,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim/capture"
 )
 
-// cluster serves the home lab, and returns the environment of who captures it.
+// cluster serves the homelab cluster, and returns the environment for a capture.
 func cluster(t *testing.T) func(string) string {
 	t.Helper()
 	data, err := os.ReadFile(homelab)
@@ -83,7 +83,7 @@ func TestACaptureIsWrittenForItsOwnerAndOverwritesNothing(t *testing.T) {
 	}
 }
 
-// written is a file, which only its owner may read.
+// written returns the content of a file, and checks that only its owner may read it.
 func written(t *testing.T, path string) string {
 	t.Helper()
 	info, err := os.Stat(path)

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// certificate is the one that was given, or else a new self-signed one: what a
-// fresh Proxmox VE has, too.
+// certificate returns the given certificate, or else a new self-signed one, as a new
+// Proxmox VE has too.
 func certificate(c settings) (tls.Certificate, error) {
 	if c.cert != "" {
 		pair, err := tls.LoadX509KeyPair(c.cert, c.key)

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// step is a command of a transcript with what it printed.
+// step is a command of a transcript and its output.
 type step struct{ command, printed string }
 
 var (
@@ -21,7 +21,7 @@ var (
 	startLine    = regexp.MustCompile(`(?m)^go run \./cmd/pvesim (.*-fault.*)$`)
 )
 
-// transcript is what is typed in a section of the page, and what is printed.
+// transcript returns the commands in a section of the page, with their output.
 func transcript(t *testing.T, section string) []step {
 	t.Helper()
 	page, err := os.ReadFile("../../../docs/pvesim.md")
@@ -44,7 +44,7 @@ func transcript(t *testing.T, section string) []step {
 	return steps
 }
 
-// program is this test as the program itself.
+// program returns a path under which this test binary runs as the program.
 func program(t *testing.T) string {
 	t.Helper()
 	path, err := filepath.Abs(os.Args[0])
@@ -54,8 +54,8 @@ func program(t *testing.T) string {
 	return path
 }
 
-// background serves a world, with the arguments as a shell reads them, and
-// returns what it exports.
+// background starts the program with arguments as a shell reads them, and returns its
+// exports.
 func background(ctx context.Context, t *testing.T, arguments string) map[string]string {
 	t.Helper()
 	server := exec.CommandContext(ctx, "bash", "-c", "exec "+program(t)+" "+arguments)
@@ -74,7 +74,7 @@ func background(ctx context.Context, t *testing.T, arguments string) map[string]
 	return readExports(t, stdout, "PVE_PASSWORD_ROOT_PAM")
 }
 
-// compare types the steps into one shell and compares what is printed.
+// compare runs the steps in one shell and compares the output.
 func compare(ctx context.Context, t *testing.T, folder string, exports map[string]string, steps []step) {
 	t.Helper()
 	const mark = "=== next"
@@ -106,12 +106,12 @@ func needTools(t *testing.T, tools ...string) {
 	t.Helper()
 	for _, tool := range tools {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("NOT JUDGED: the transcript needs %s: %v", tool, err)
+			t.Skipf("NOT CHECKED: the transcript needs %s: %v", tool, err)
 		}
 	}
 }
 
-func TestTheTranscriptInTheDocsIsTrue(t *testing.T) {
+func TestTheTranscriptInTheDocsIsCorrect(t *testing.T) {
 	needTools(t, "bash", "curl", "grep")
 	page, err := os.ReadFile("../../../docs/pvesim.md")
 	if err != nil {
@@ -128,7 +128,7 @@ func TestTheTranscriptInTheDocsIsTrue(t *testing.T) {
 	compare(ctx, t, t.TempDir(), exports, transcript(t, "### By hand, with curl"))
 }
 
-func TestTheCaptureInTheDocsIsTrue(t *testing.T) {
+func TestTheCaptureInTheDocsIsCorrect(t *testing.T) {
 	needTools(t, "bash", "grep", "stat")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

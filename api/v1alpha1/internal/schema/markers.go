@@ -51,8 +51,8 @@ func (g *generator) number(path, text string) *int64 {
 	return &n
 }
 
-// literal reads the value of a default marker: a truth value, a number, text
-// with or without quotes, or {key: value, …} of those.
+// literal reads the value of a default marker: a bool, a number, text with or without
+// quotes, or {key: value, …} of those.
 func literal(text string) any {
 	text = strings.TrimSpace(text)
 	if inner, ok := strings.CutPrefix(text, "{"); ok {

@@ -1,7 +1,6 @@
-// Package schema makes the JSON Schema of the documents from their Go source:
-// descriptions from the doc comments, limits and defaults from the kubebuilder
-// markers, names and what is required from the JSON tags. It exists so that
-// these are written once.
+// Package schema generates the JSON Schema of the documents from their Go source:
+// descriptions from doc comments, limits and defaults from kubebuilder markers, names and
+// required fields from JSON tags. So each of these is written only once.
 package schema
 
 import (
@@ -18,7 +17,7 @@ import (
 	"strings"
 )
 
-// Node is a part of a JSON Schema, draft 2020-12, as far as it is used here.
+// Node is a part of a JSON Schema, draft 2020-12, with the keywords that are used here.
 type Node struct {
 	Schema      string           `json:"$schema,omitempty"`
 	ID          string           `json:"$id,omitempty"`
@@ -42,7 +41,7 @@ type Node struct {
 }
 
 const (
-	// quantity is what the decoder takes for a number of bytes.
+	// quantity is the pattern of a number of bytes in package document.
 	quantity = `^[0-9]{1,19}(\.[0-9]{1,6})?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$`
 	// label is a DNS label, RFC 1123.
 	label = `^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
@@ -139,7 +138,8 @@ func (g *generator) problemf(format string, args ...any) {
 	g.problems = append(g.problems, fmt.Sprintf(format, args...))
 }
 
-// reference points to the definition of a struct, and makes it on first use.
+// reference returns a reference to the definition of a struct, and adds the definition on
+// first use.
 func (g *generator) reference(name string) *Node {
 	ref := &Node{Ref: "#/$defs/" + name}
 	if g.root.Defs[name] != nil {
@@ -227,7 +227,7 @@ func (g *generator) typeOf(expr ast.Expr, path string) *Node {
 	}
 }
 
-// typeText is a type as it is written: "string", "metav1.ObjectMeta".
+// typeText returns a type as it is written: "string", "metav1.ObjectMeta".
 func typeText(expr ast.Expr) string {
 	switch t := expr.(type) {
 	case *ast.Ident:

@@ -7,9 +7,9 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// observeQuorum asks whether the cluster takes changes. Without quorum every read
-// goes on to be answered, and every write fails, some only after ten seconds.
-// When it cannot be asked, the missing privilege is told elsewhere.
+// observeQuorum asks whether the cluster accepts changes. Without quorum, reads
+// still work and every write fails, some only after ten seconds. An error is
+// ignored here: a missing privilege is reported by missingRights.
 func (b *Backend) observeQuorum(ctx context.Context, s *inventory.Snapshot) error {
 	status, err := b.client.ClusterStatus(ctx)
 	if err == nil {
@@ -18,9 +18,8 @@ func (b *Backend) observeQuorum(ctx context.Context, s *inventory.Snapshot) erro
 	return ctx.Err()
 }
 
-// missingPool is the resource pool of the document when there is none of that
-// name; "" when there is, or when the login may not see it, which is told as a
-// missing privilege.
+// missingPool returns the resource pool of the document when it does not exist; ""
+// when it exists, or when the login may not see it: missingRights reports that.
 func (b *Backend) missingPool(ctx context.Context) (string, error) {
 	if b.spec.ResourcePool == "" {
 		return "", nil
