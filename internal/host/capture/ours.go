@@ -19,7 +19,7 @@ func (c *capture) ours() {
 	mechanism := hostbind.FindMechanism(c.tree)
 	for _, file := range mechanism.Shared {
 		c.content(file.Name, func(data []byte) []byte {
-			if hostbind.Ours(data) == nil {
+			if hostbind.VerifySeal(data) == nil {
 				return data
 			}
 			return damaged(data)

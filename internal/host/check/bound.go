@@ -61,7 +61,7 @@ func (f *facts) atBoot(function *hostpci.Function) (next outlook, recorded bool)
 	}
 	for _, shared := range f.mechanism.Shared {
 		file := read(f.tree, shared.Name)
-		switch err := hostbind.Ours([]byte(file.body)); {
+		switch err := hostbind.VerifySeal([]byte(file.body)); {
 		case file.absent():
 			return foresee(finding.Fail, fmt.Sprintf("/%s is gone, without which nothing is bound at boot", shared.Name), file.evidence()).fixedBy(bind + " writes it anew"), true
 		case !file.ok():

@@ -210,7 +210,7 @@ func (t *Tool) open() error {
 		if t.root == "/" { // the kernel's own, which may not answer
 			t.tree = apart(dir, t.root)
 		}
-		t.tree = hostbind.Careful(t.tree, journals)
+		t.tree = hostbind.HideStuck(t.tree, journals)
 		return nil
 	}
 	f, err := os.Open(t.root)
