@@ -1,6 +1,6 @@
-// Command gpuworker-host looks at one Linux host that runs virtual machines: is
-// it ready to give its GPUs away, and if not, which layer says no. It has no
-// network code, and changes nothing unless it is told to bind or unbind.
+// Command gpuworker-host checks whether one Linux host is ready to pass its GPUs
+// through to virtual machines, and if not, which layer prevents it. It has no
+// network code, and changes nothing except with bind or unbind.
 package main
 
 import (
