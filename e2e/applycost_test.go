@@ -27,16 +27,14 @@ const (
 	costWorkers = 64
 )
 
-// BenchmarkAnApplyOfManyWorkers runs the program itself, with its own
-// connections over TLS, and makes 64 GPU workers on 16 hosts that have 5, 25 and
-// 100 VMs of others each, the template included. It reports what the server
-// counted and what the process took, and fits
+// BenchmarkAnApplyOfManyWorkers runs the program itself, over TLS, and creates 64 GPU
+// workers on 16 hosts with 5, 25 and 100 foreign VMs each, including the template. It
+// reports the requests that the server counted and the cost of the process, and fits
 //
 //	requests = a × workers + b × hosts × others
 //
-// b is how often each VM of others is read. Each measurement takes half a
-// minute: the cluster's time is not sped up, as the program's own pauses are
-// real.
+// b is how often each foreign VM is read. Each measurement takes half a minute: the
+// time of the cluster is not accelerated, because the program's pauses are real.
 func BenchmarkAnApplyOfManyWorkers(b *testing.B) {
 	var points []costPoint
 	for _, others := range []int{5, 25, 100} {
@@ -75,10 +73,10 @@ func fitCost(points []costPoint) (a, b float64) {
 	return (xr*yy - yr*xy) / det, (yr*xx - xr*xy) / det
 }
 
-// cost is what one apply asked of the server, and took.
+// cost is the cost of one apply: requests and resources.
 type cost struct {
 	requests, connections int
-	inFlight, onHost      int // most at once; on one host
+	inFlight, onHost      int // maximum of concurrent requests; of those to one host
 	cpu, wall             time.Duration
 }
 
@@ -114,7 +112,7 @@ spec:
 	if err := os.WriteFile(file, []byte(documents), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	time.Sleep(2 * time.Second) // a VM that was started after it was read is read again, and these were just now
+	time.Sleep(2 * time.Second) // VMs that were started recently are read again
 	command := exec.CommandContext(b.Context(), "gpuworker", "apply", "-f", file, "--yes")
 	command.Env = append(os.Environ(), "PVE_TOKEN="+world.Tokens[0].ID+"="+world.Tokens[0].Secret)
 	began := time.Now()
@@ -127,7 +125,7 @@ spec:
 	return took
 }
 
-// meter counts what comes in.
+// meter counts the requests.
 type meter struct {
 	next http.Handler
 

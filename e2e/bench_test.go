@@ -19,8 +19,8 @@ import (
 )
 
 // BenchmarkThePlanOfALargeCluster runs the program itself against 200 hosts with
-// 1,000 GPUs and 5,000 VMs, over HTTPS, and reports the most memory that the
-// process ever had, beside that of a plan for one host.
+// 1,000 GPUs and 5,000 VMs, over HTTPS, and reports the peak memory of the process,
+// and that of a plan for one host.
 func BenchmarkThePlanOfALargeCluster(b *testing.B) {
 	var small, large process
 	for b.Loop() {
@@ -32,9 +32,9 @@ func BenchmarkThePlanOfALargeCluster(b *testing.B) {
 	b.ReportMetric(large.cpu.Seconds(), "cpu-s")
 }
 
-// process is what a run of the program took.
+// process is the resource use of a run of the program.
 type process struct {
-	memory int64 // bytes, at most
+	memory int64 // peak, in bytes
 	cpu    time.Duration
 }
 
@@ -51,7 +51,7 @@ func planOf(b *testing.B, fleet pvesim.Fleet, workers string) process {
 	}
 	defer sim.Close()
 	server := httptest.NewUnstartedServer(sim)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of connections that the program had no use for
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // drop messages about unused connections
 	server.StartTLS()
 	defer server.Close()
 	sum := sha256.Sum256(server.Certificate().Raw)
@@ -88,8 +88,8 @@ spec:
 	return process{<-memory, command.ProcessState.UserTime() + command.ProcessState.SystemTime()}
 }
 
-// highWater watches the most memory that a process had, in bytes. What wait
-// tells of it counts the parent's too (proc_pid_status(5), VmHWM).
+// highWater returns the peak memory of a process, in bytes. The value of wait(2) is
+// not used, because it includes that of the parent (proc_pid_status(5), VmHWM).
 func highWater(pid int, ended <-chan struct{}) (most int64) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -20,23 +20,23 @@ import (
 	"github.com/gpuworker/gpuworker/testdata/worlds"
 )
 
-// timeScale is how much faster the simulated cluster is than a real one. The
-// program's own pauses are real.
+// timeScale is the factor by which the simulated cluster is faster than a real one.
+// The program's own pauses are real.
 const timeScale = 500
 
 // cluster is the simulated cluster of one script.
 type cluster struct {
 	sim    *pvesim.Sim
-	writes int // requests that write, when last looked at
+	writes int // number of write requests at the last check
 }
 
 type clusterKey struct{}
 
 func clusterOf(ts *testscript.TestScript) *cluster { return ts.Value(clusterKey{}).(*cluster) }
 
-// setUp starts the cluster of a script and writes login.yaml, the documents
-// that say how to reach it. A file "world" in the script changes the world
-// first, one change a line (see changeWorld).
+// setUp starts the cluster of a script and writes login.yaml, the documents with its
+// endpoint and credentials. A file "world" in the script changes the cluster before,
+// one change per line (see changeWorld).
 func setUp(env *testscript.Env) error {
 	world, err := pvesim.LoadWorld(worlds.Homelab)
 	if err != nil {
@@ -70,8 +70,8 @@ func setUp(env *testscript.Env) error {
 	return expandFiles(env)
 }
 
-// expandFiles puts endpoint and fingerprint into the YAML files of a script,
-// and writes login.yaml when the script has none.
+// expandFiles inserts endpoint and fingerprint into the YAML files of a script, and
+// writes login.yaml if the script has none.
 func expandFiles(env *testscript.Env) error {
 	login := filepath.Join(env.WorkDir, "login.yaml")
 	if _, err := os.Stat(login); err != nil {
@@ -120,9 +120,9 @@ spec:
 // changeWorld carries out the lines of a script's file "world":
 //
 //	offline HOST        the host is down
-//	memory HOST GIB     the host has so much memory
-//	hardware HOST FILE  the host has the PCI devices of a captured one ($CAPTURED/FILE)
-//	unlike STORAGE WHAT the storage does not take the content
+//	memory HOST GIB     the memory of the host
+//	hardware HOST FILE  the host has the PCI devices of a captured host ($CAPTURED/FILE)
+//	unlike STORAGE WHAT the storage does not accept this content
 func changeWorld(world *pvesim.World, file string) error {
 	data, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -157,7 +157,7 @@ func changeWorld(world *pvesim.World, file string) error {
 	return err
 }
 
-// captured is where captured hosts are.
+// captured is the directory of captured hosts.
 const captured = "../internal/host/check/testdata"
 
 func takeHardware(host *pvesim.Host, file string) error {

@@ -20,7 +20,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// exits runs a command and wants an exit code: exits 3 gpuworker plan …
+// exits runs a command and checks its exit code: exits 3 gpuworker plan …
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE COMMAND…")
@@ -41,8 +41,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// onlyJSON wants that the last command wrote exactly one JSON value to a stream, or,
-// with `lines`, one in each line: onlyjson stdout, onlyjson stderr lines
+// onlyJSON checks that the last command wrote exactly one JSON value to a stream, or,
+// with `lines`, one per line: onlyjson stdout, onlyjson stderr lines
 func onlyJSON(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 || len(args) == 2 && args[1] != "lines" || len(args) > 2 {
 		ts.Fatalf("usage: onlyjson stdout|stderr [lines]")
@@ -69,7 +69,7 @@ func injectFault(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(clusterOf(ts).sim.Inject(f))
 }
 
-// listVMs prints the VMs that are no templates, one a line.
+// listVMs prints the VMs that are not templates, one per line.
 func listVMs(ts *testscript.TestScript, _ bool, _ []string) {
 	vms := clusterOf(ts).sim.State().VMs
 	for _, id := range slices.Sorted(maps.Keys(vms)) {
@@ -89,7 +89,7 @@ func listVMs(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// listMappings prints the PCI mappings, one a line.
+// listMappings prints the PCI mappings, one per line.
 func listMappings(ts *testscript.TestScript, _ bool, _ []string) {
 	mappings := clusterOf(ts).sim.State().Mappings
 	for _, id := range slices.Sorted(maps.Keys(mappings)) {
@@ -98,8 +98,8 @@ func listMappings(ts *testscript.TestScript, _ bool, _ []string) {
 	fmt.Fprintf(ts.Stdout(), "%d mappings\n", len(mappings))
 }
 
-// written wants that the cluster was sent requests that write since the last
-// time this was asked; `! written` wants that it was not.
+// written checks that the cluster has received write requests since the last check;
+// `! written` checks that it has not.
 func written(ts *testscript.TestScript, neg bool, _ []string) {
 	c := clusterOf(ts)
 	var lines []string
@@ -118,7 +118,7 @@ func written(ts *testscript.TestScript, neg bool, _ []string) {
 	}
 }
 
-// await waits until the cluster has been sent a request: await 'POST /nodes/pve1/qemu/9000/clone'
+// await waits until the cluster has received a request: await 'POST /nodes/pve1/qemu/9000/clone'
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: await 'METHOD PATH'")
@@ -129,19 +129,19 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// within waits until something holds.
+// within waits until a condition is true.
 func within(ts *testscript.TestScript, what string, holds func() bool) {
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
 	for deadline := time.Now().Add(10 * time.Second); !holds(); <-ticker.C {
 		if time.Now().After(deadline) {
-			ts.Fatalf("nothing of %s", what)
+			ts.Fatalf("timeout while waiting for %s", what)
 		}
 	}
 }
 
-// rootCall calls the API as root@pam, as somebody would by hand, and waits for
-// the task: root POST /nodes/pve1/qemu vmid=9100 name=other
+// rootCall calls the API as root@pam, like a manual change, and waits for the task:
+// root POST /nodes/pve1/qemu vmid=9100 name=other
 func rootCall(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: root METHOD PATH [KEY=VALUE…]")

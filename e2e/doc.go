@@ -1,4 +1,4 @@
-// Package e2e tests the whole program from outside: scripts type commands, and
-// look at what is printed, at exit codes, and at what became of a simulated
-// Proxmox VE cluster. Each script in testdata/script has a cluster of its own.
+// Package e2e tests the whole program from outside. Scripts run commands, and check
+// the output, the exit codes and the state of a simulated Proxmox VE cluster. Each
+// script in testdata/script has its own cluster.
 package e2e

@@ -13,8 +13,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The race detector sleeps for a second at the end of each process, and
-	// the scripts start many.
+	// The race detector sleeps for a second at the end of each process, and the scripts
+	// start many processes.
 	if os.Getenv("GORACE") == "" {
 		os.Setenv("GORACE", "atexit_sleep_ms=10")
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// replay puts a world in the place of the script's cluster, and logs in there as
-// one of its tokens: replay world.yaml 'user1@pve!token2'
+// replay replaces the script's cluster by one from a world file, and uses one of its
+// tokens: replay world.yaml 'user1@pve!token2'
 func replay(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: replay FILE TOKEN")

@@ -6,15 +6,14 @@ import (
 	"fmt"
 )
 
-// Every call of the guest agent occupies one of the server's few workers for
-// up to 3 s when the agent does not answer: ask a VM that boots every 5 to 10 s,
-// not more often. When there is no agent the error is AgentUnavailable, and
-// NotRunning when the VM does not run.
+// If the guest agent does not answer, a call occupies one of the server's few workers
+// for up to 3 s. So poll a booting VM only every 5 to 10 s. Without an agent the error
+// is AgentUnavailable; if the VM is stopped, it is NotRunning.
 
-// Of these calls the programs make AgentNetworkInterfaces so far. The others are
-// the channel by which a guest program will be sent and run.
+// Only AgentNetworkInterfaces is used so far. The others are for copying a program
+// into the guest and running it.
 
-// AgentPing reports whether the guest agent answers; nil says that it does.
+// AgentPing returns nil if the guest agent answers.
 func (c *Client) AgentPing(ctx context.Context, node string, vmid int) error {
 	return c.do(ctx, post("/nodes/{}/qemu/{}/agent/ping", node, vmid).at(node, vmid), nil)
 }
@@ -33,7 +32,7 @@ type AgentAddress struct {
 	Prefix  int    `json:"prefix"`
 }
 
-// AgentNetworkInterfaces lists the guest's interfaces, the loopback included.
+// AgentNetworkInterfaces lists the guest's interfaces, including the loopback.
 // Needs VM.GuestAgent.Audit, and VM.Monitor before PVE 9.
 func (c *Client) AgentNetworkInterfaces(ctx context.Context, node string, vmid int) ([]AgentInterface, error) {
 	var answer struct {
@@ -43,13 +42,13 @@ func (c *Client) AgentNetworkInterfaces(ctx context.Context, node string, vmid i
 	return answer.Result, err
 }
 
-// AgentExec starts a program in the guest, as root, and gives its process id
-// for AgentExecStatus. The input is handed to the program and appears in no
-// error. Needs VM.GuestAgent.Unrestricted, and VM.Monitor before PVE 9.
+// AgentExec starts a program in the guest, as root, and returns its process id for
+// AgentExecStatus. The input is passed to the program and does not appear in errors.
+// Needs VM.GuestAgent.Unrestricted, and VM.Monitor before PVE 9.
 func (c *Client) AgentExec(ctx context.Context, node string, vmid int, command []string, input string) (pid int, err error) {
 	call := post("/nodes/{}/qemu/{}/agent/exec", node, vmid).at(node, vmid).with("input-data", input)
 	if len(command) == 0 {
-		return 0, call.invalid("there is no command; nothing was sent")
+		return 0, call.invalid("the command is empty; nothing was sent")
 	}
 	for _, word := range command {
 		call.form.Add("command", word) // also when it is empty
@@ -66,15 +65,15 @@ func (c *Client) AgentExec(ctx context.Context, node string, vmid int, command [
 type AgentExecResult struct {
 	Exited       bool   `json:"exited"`
 	ExitCode     int    `json:"exitcode"`
-	Signal       int    `json:"signal"` // that ended it; 0 for none
+	Signal       int    `json:"signal"` // signal that ended it; 0 for none
 	Out          string `json:"out-data"`
 	Err          string `json:"err-data"`
 	OutTruncated bool   `json:"out-truncated"`
 	ErrTruncated bool   `json:"err-truncated"`
 }
 
-// AgentExecStatus asks for a program that AgentExec started. The guest forgets
-// it once it was asked after its end.
+// AgentExecStatus returns the state of a program that AgentExec started. After the
+// program has ended, the result can be read only once.
 func (c *Client) AgentExecStatus(ctx context.Context, node string, vmid, pid int) (AgentExecResult, error) {
 	var result AgentExecResult
 	call := get("/nodes/{}/qemu/{}/agent/exec-status", node, vmid).at(node, vmid).withInt("pid", pid)
@@ -82,22 +81,22 @@ func (c *Client) AgentExecStatus(ctx context.Context, node string, vmid, pid int
 	return result, err
 }
 
-// maxAgentFile is the longest content parameter that file-write takes.
+// maxAgentFile is the maximum length of the content parameter of file-write.
 const maxAgentFile = 60 << 10
 
-// AgentFileWrite writes a small file in the guest: 60 KiB of ASCII, or 45 KiB
-// of anything else, which has to be sent in base64. Its content appears in no
-// error. Needs VM.GuestAgent.FileWrite, and VM.Monitor before PVE 9.
+// AgentFileWrite writes a small file in the guest: up to 60 KiB of ASCII, or 45 KiB
+// of other content, which is sent in base64. The content does not appear in errors.
+// Needs VM.GuestAgent.FileWrite, and VM.Monitor before PVE 9.
 func (c *Client) AgentFileWrite(ctx context.Context, node string, vmid int, file string, content []byte) error {
 	call := post("/nodes/{}/qemu/{}/agent/file-write", node, vmid).at(node, vmid).with("file", file)
 	text := string(content)
 	if !isASCII(text) {
-		// The server would stumble over characters beyond a byte.
+		// The server fails on characters that do not fit into a byte.
 		text = base64.StdEncoding.EncodeToString(content)
 		call.with("encode", "0")
 	}
 	if len(text) > maxAgentFile {
-		return call.invalid(fmt.Sprintf("%s: %d bytes are more than the guest agent takes at once; nothing was sent", file, len(content)))
+		return call.invalid(fmt.Sprintf("%s: %d bytes are more than one call of the guest agent accepts; nothing was sent", file, len(content)))
 	}
 	call.form.Set("content", text)
 	call.secrets = []string{string(content), text}

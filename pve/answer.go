@@ -13,16 +13,16 @@ import (
 
 // envelope is the frame of every answer of the API.
 type envelope struct {
-	HasData bool // there is such a key, if only with null
+	HasData bool // the key is present, possibly with null
 	Message string
 	Errors  map[string]string
 }
 
-var errNoFrame = errors.New("the answer is no JSON object")
+var errNoFrame = errors.New("the answer is not a JSON object")
 
-// open reads the frame, and its data into a value; the zero Value skips them.
-// What is wrong with the data is a misfit or errTooMany; any other error says
-// that the body is no JSON object.
+// open reads the frame, and its data into a value; the zero Value skips the data.
+// Errors in the data are a misfit or errTooMany; any other error means that the body
+// is not a JSON object.
 func (a *answer) open(into reflect.Value) (frame envelope, err error) {
 	r, err := newReader(a.body)
 	if err != nil || r.next() != '{' {
@@ -37,8 +37,8 @@ func (a *answer) open(into reflect.Value) (frame envelope, err error) {
 	return frame, nil
 }
 
-// part reads one part of the frame. A message or errors of another shape than
-// the server's are of no use to anybody.
+// part reads one part of the frame. A message or errors of an unexpected shape are
+// ignored.
 func (r *reader) part(key string, frame *envelope, into reflect.Value) error {
 	switch key {
 	case "data":
@@ -57,8 +57,8 @@ func (r *reader) part(key string, frame *envelope, into reflect.Value) error {
 	return nil
 }
 
-// parse reads the data of a good answer into a value, which is changed only when
-// all of it fits; nil takes any data.
+// parse decodes the data of a successful answer into a value. The value is changed
+// only if all of the data can be decoded; nil accepts any data.
 func (a *answer) parse(c *call, into any) error {
 	err := wholly(into, func(dst reflect.Value) error {
 		frame, err := a.open(dst)
@@ -79,7 +79,7 @@ func (a *answer) parse(c *call, into any) error {
 	return e
 }
 
-// failure makes the error of an answer that is not 2xx.
+// failure returns the error for an answer that is not 2xx.
 func (a *answer) failure(c *call) *Error {
 	e := c.fail(Unknown, "", nil)
 	e.Status, e.Reason = a.status, clip(a.reason, maxText)
@@ -106,11 +106,11 @@ func (a *answer) failure(c *call) *Error {
 	return e
 }
 
-// perlPlace is where Perl says that it died; of no use to an operator.
+// perlPlace matches the source position that Perl appends to an error.
 var perlPlace = regexp.MustCompile(` at /usr/\S+ line \d+\.?$`)
 
-// message is the best text there is: the JSON message, a body that is plain
-// text (501 and 506), or the reason phrase.
+// message returns the JSON message, or else a plain text body (501 and 506), or else
+// the reason phrase.
 func (a *answer) message(frame envelope, isJSON bool) string {
 	text := strings.TrimSpace(frame.Message)
 	if text == "" && !isJSON {
@@ -122,10 +122,10 @@ func (a *answer) message(frame envelope, isJSON bool) string {
 	return perlPlace.ReplaceAllString(clip(text, maxText), "")
 }
 
-// What a server says is as long as it likes; what goes on is not.
+// Limits for the texts of a server.
 const (
-	maxText       = 1000 // bytes of a message
-	maxComplaints = 20   // of a 400
+	maxText   = 1000 // bytes of a message
+	maxParams = 20   // parameters of a 400
 )
 
 func (a *answer) isHTML() bool {
@@ -134,7 +134,7 @@ func (a *answer) isHTML() bool {
 
 var titleForm = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
 
-// notTheAPI says what came instead of JSON.
+// notTheAPI describes an answer that is not the expected JSON.
 func (a *answer) notTheAPI() string {
 	const question = "the answer is not JSON: is this a Proxmox VE API? got "
 	body := bytes.TrimSpace(a.body)
@@ -147,7 +147,7 @@ func (a *answer) notTheAPI() string {
 		}
 		return question + "HTML"
 	case body[0] == '{' && !json.Valid(body):
-		return "the answer is cut off: half a JSON document of " + fmt.Sprint(len(body)) + " bytes"
+		return "the answer is truncated: an incomplete JSON document of " + fmt.Sprint(len(body)) + " bytes"
 	case json.Valid(body):
 		return `the answer is JSON without "data": is this a Proxmox VE API?`
 	default:
@@ -155,15 +155,14 @@ func (a *answer) notTheAPI() string {
 	}
 }
 
-// trimmed are the first of a 400's complaints, without the line feeds at their
-// ends.
-func trimmed(complaints map[string]string) map[string]string {
+// trimmed returns the first messages of a 400, without the line feeds at their ends.
+func trimmed(messages map[string]string) map[string]string {
 	var kept map[string]string
-	if len(complaints) > 0 {
+	if len(messages) > 0 {
 		kept = map[string]string{}
 	}
-	for _, name := range sortedKeys(complaints)[:min(len(complaints), maxComplaints)] {
-		kept[clip(name, 100)] = clip(strings.TrimSpace(complaints[name]), maxText)
+	for _, name := range sortedKeys(messages)[:min(len(messages), maxParams)] {
+		kept[clip(name, 100)] = clip(strings.TrimSpace(messages[name]), maxText)
 	}
 	return kept
 }

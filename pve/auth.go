@@ -22,15 +22,15 @@ func authenticated(o Options, secrets *secrets, next handler) handler {
 	return t.handle
 }
 
-// carrying gives a copy of the call with a login's header.
+// carrying returns a copy of the call with the header of a login.
 func (c *call) carrying(header http.Header) *call {
 	carrier := *c
 	carrier.header = header
 	return &carrier
 }
 
-// A ticket is valid for two hours (PVE::AccessControl::verify_ticket). It is
-// renewed well before, so that a long upload does not outlive it.
+// A ticket is valid for two hours (PVE::AccessControl::verify_ticket). It is renewed
+// earlier, so that it does not expire during a long upload.
 const renewAfter = 90 * time.Minute
 
 // tickets logs in with a password and keeps the ticket.
@@ -39,9 +39,9 @@ type tickets struct {
 	secrets        *secrets
 	next           handler
 
-	// turn is held by who looks at or renews the ticket, so that many requests
-	// that find it expired log in once. A channel, to be able to give up
-	// waiting when the context ends.
+	// turn is a lock for reading or renewing the ticket, so that many concurrent
+	// requests with an expired ticket log in only once. It is a channel, so that waiting
+	// for it can end with the context.
 	turn    chan struct{}
 	current *ticket
 }
@@ -53,9 +53,9 @@ type ticket struct {
 	made    time.Time
 }
 
-// handle sends a call with the ticket. A 401 means that the server did nothing;
-// the call is sent once more with a new ticket, whatever its method. An upload
-// is not, since its reader is spent.
+// handle sends a call with the ticket. After a 401 the server has done nothing, so the
+// call is sent again with a new ticket, whatever its method. An upload is not sent
+// again, because its reader is already consumed.
 func (t *tickets) handle(ctx context.Context, c *call) (*answer, error) {
 	used, err := t.get(ctx, c, nil)
 	if err != nil {
@@ -69,7 +69,7 @@ func (t *tickets) handle(ctx context.Context, c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.next(ctx, c.again().carrying(renewed.header(c)))
+	return t.next(ctx, c.retry().carrying(renewed.header(c)))
 }
 
 func (k *ticket) header(c *call) http.Header {
@@ -80,7 +80,7 @@ func (k *ticket) header(c *call) http.Header {
 	return header
 }
 
-// get gives a ticket that is neither old nor the refused one.
+// get returns a ticket that is neither expired nor the refused one.
 func (t *tickets) get(ctx context.Context, c *call, refused *ticket) (*ticket, error) {
 	select {
 	case t.turn <- struct{}{}:
@@ -98,8 +98,8 @@ func (t *tickets) get(ctx context.Context, c *call, refused *ticket) (*ticket, e
 	return t.current, nil
 }
 
-// login asks for a ticket. A login changes nothing, so its errors are never
-// ambiguous: the call that needed it has not been sent.
+// login gets a ticket. Its errors are never ambiguous, because the call that needs
+// the ticket has not been sent.
 func (t *tickets) login(ctx context.Context) (*ticket, error) {
 	c := post("/access/ticket").with("username", t.user).with("password", t.password)
 	renewed := &ticket{made: time.Now()}
@@ -110,14 +110,14 @@ func (t *tickets) login(ctx context.Context) (*ticket, error) {
 	if e, ok := asError(err); ok {
 		e.Ambiguous = false
 		if e.Kind == Unauthenticated {
-			e.Message += ": the user " + t.user + ", its realm or its password is wrong, or it is disabled or expired"
+			e.Message += ": the user " + t.user + ", its realm or its password is wrong, or the user is disabled or expired"
 		}
 		return nil, err
 	}
 	t.secrets.addTicket(renewed.Ticket, renewed.CSRF)
 	switch {
 	case renewed.NeedTFA:
-		return nil, c.fail(Unauthenticated, "the user "+t.user+" needs a second factor, which a program cannot give: use an API token", nil)
+		return nil, c.fail(Unauthenticated, "the user "+t.user+" needs a second factor, which a program cannot enter: use an API token", nil)
 	case renewed.Ticket == "" || renewed.CSRF == "":
 		return nil, c.fail(Unknown, "the answer to the login has no ticket", nil)
 	}

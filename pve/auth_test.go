@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// pveLogin is a server with tickets that expire after two hours, as the real
-// one's do. It counts what it carried out.
+// pveLogin is a server with tickets that expire after two hours, as those of the real
+// one. It counts the calls that it carried out.
 type pveLogin struct {
 	mu      sync.Mutex
 	logins  int
@@ -169,8 +169,8 @@ func TestALoginThatFailsIsExplained(t *testing.T) {
 		kind  Kind
 		text  string
 	}{
-		{"a wrong password", dies(401, "authentication failure"), Unauthenticated, "POST /access/ticket: authentication failure: the user root@pam, its realm or its password is wrong, or it is disabled or expired (401)"},
-		{"a second factor", says(`{"ticket":"PVE:!tfa!x","NeedTFA":1,"CSRFPreventionToken":"x"}`), Unauthenticated, "needs a second factor, which a program cannot give: use an API token"},
+		{"a wrong password", dies(401, "authentication failure"), Unauthenticated, "POST /access/ticket: authentication failure: the user root@pam, its realm or its password is wrong, or the user is disabled or expired (401)"},
+		{"a second factor", says(`{"ticket":"PVE:!tfa!x","NeedTFA":1,"CSRFPreventionToken":"x"}`), Unauthenticated, "needs a second factor, which a program cannot enter: use an API token"},
 		{"no ticket", says(`{"username":"root@pam"}`), Unknown, "the answer to the login has no ticket"},
 		{"null", says(null), Unknown, "the answer to the login has no ticket"},
 		{"a web page", reply{status: 200, reason: "OK", body: "<html><title>x</title>"}, Unavailable, "is this a Proxmox VE API?"},

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// allocated is how many bytes a call has the program allocate, all in all.
+// allocated returns how many bytes the program allocates during a call.
 func allocated(do func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -17,10 +17,9 @@ func allocated(do func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestAHugeAnswerTakesBoundedMemory answers with as much as may be read, or an
-// eighth of that, made of the smallest entries that there are. Each entry becomes
-// a struct of a few hundred bytes, so that without a bound the program would be
-// killed.
+// TestAHugeAnswerTakesBoundedMemory sends an answer of the maximum size, or an eighth
+// of it, consisting of the smallest possible entries. Each entry becomes a struct of
+// a few hundred bytes, so that without a limit the program would run out of memory.
 func TestAHugeAnswerTakesBoundedMemory(t *testing.T) {
 	ctx := context.Background()
 	const all, eighth = 31 << 20, 4 << 20

@@ -21,26 +21,26 @@ type call struct {
 
 	node    string
 	vmid    int
-	header  http.Header // the login's
-	secrets []string    // values of this call that must appear nowhere
-	clones  bool        // it makes a VM, so a lock may mean a taken id
+	header  http.Header // of the login
+	secrets []string    // values of this call that must not appear in any output
+	clones  bool        // it creates a VM, so Locked may mean that the id is in use
 	bad     string      // why the call cannot be sent
 
-	repeated int // how often it was sent before
+	repeated int // number of earlier attempts
 }
 
-// again gives a copy of a call that is sent once more.
-func (c *call) again() *call {
+// retry returns a copy of the call for the next attempt.
+func (c *call) retry() *call {
 	next := *c
 	next.repeated++
 	return &next
 }
 
-// answer is what came back, whole.
+// answer is the complete answer of the server.
 type answer struct {
 	status   int
 	reason   string // the reason phrase of the status line
-	location string // where a redirect leads
+	location string // target of a redirect
 	body     []byte
 }
 
@@ -48,10 +48,10 @@ type answer struct {
 // one thing and calls the next.
 type handler func(context.Context, *call) (*answer, error)
 
-// reads reports whether the call changes nothing, and so may be repeated.
+// reads reports whether the call is a read, which may be retried.
 func (c *call) reads() bool { return c.method == http.MethodGet }
 
-// fail starts an error of this call.
+// fail returns an error of this call.
 func (c *call) fail(kind Kind, message string, cause error) *Error {
 	return &Error{
 		Kind: kind, Method: c.method, Path: c.shownPath(), Node: c.node, VMID: c.vmid,
@@ -59,7 +59,7 @@ func (c *call) fail(kind Kind, message string, cause error) *Error {
 	}
 }
 
-// shownPath is the path for people.
+// shownPath is the path for display.
 func (c *call) shownPath() string {
 	if p, err := url.PathUnescape(c.path); err == nil {
 		return p
@@ -67,13 +67,13 @@ func (c *call) shownPath() string {
 	return c.path
 }
 
-// request makes the HTTP request. Parameters of GET and DELETE go into the
-// query, since a body there is answered with 501; a body has a
-// Content-Length always, since chunks are too.
+// request builds the HTTP request. Parameters of GET and DELETE go into the query,
+// because the server answers a body with 501. A body always has a Content-Length,
+// because the server answers chunked bodies with 501 too.
 func (c *call) request(ctx context.Context, base string) (*http.Request, error) {
 	address := base + c.path
 	if len(c.query) > 0 {
-		address += "?" + escapeSpaces(c.query.Encode()) // escapes ";" too, at which the server would split
+		address += "?" + escapeSpaces(c.query.Encode()) // escapes ";" too, because the server splits there
 	}
 	var body io.Reader
 	contentType := "application/x-www-form-urlencoded"
@@ -101,14 +101,14 @@ func (c *call) request(ctx context.Context, base string) (*http.Request, error) 
 	return req, nil
 }
 
-// nodeTimeout is a little more than the 30 s after which pveproxy gives up on
-// another node, so that its answer (596 or 599) is heard.
+// nodeTimeout is a little longer than the 30 s after which pveproxy stops waiting for
+// another node, so that its answer (596 or 599) is received.
 const nodeTimeout = 35 * time.Second
 
 const defaultTimeout = 60 * time.Second
 
-// timeout is how long one try may take; for an upload, how long it may stand
-// still.
+// timeout is the timeout of one attempt; for an upload, the maximum time without
+// progress.
 func (c *call) timeout() time.Duration {
 	if c.node != "" && c.upload == nil {
 		return nodeTimeout
@@ -116,14 +116,14 @@ func (c *call) timeout() time.Duration {
 	return defaultTimeout
 }
 
-// get, post, put and del start a call; at and with… complete it.
+// get, post, put and del create a call; at and with… complete it.
 func get(path string, segments ...any) *call  { return newCall(http.MethodGet, path, segments) }
 func post(path string, segments ...any) *call { return newCall(http.MethodPost, path, segments) }
 func put(path string, segments ...any) *call  { return newCall(http.MethodPut, path, segments) }
 func del(path string, segments ...any) *call  { return newCall(http.MethodDelete, path, segments) }
 
-// slashed is a segment whose slashes stay: the name of a volume,
-// "local:iso/debian-13.iso", goes into the path as it is.
+// slashed is a segment whose slashes are not escaped, such as the name of a volume,
+// "local:iso/debian-13.iso".
 type slashed string
 
 // newCall fills the {} of a path with escaped segments.
@@ -146,13 +146,13 @@ func newCall(method, path string, segments []any) *call {
 	return c
 }
 
-// at says which node and VM the call is about; vmid is 0 for none.
+// at sets the node and VM of the call; vmid is 0 for none.
 func (c *call) at(node string, vmid int) *call {
 	c.node, c.vmid = node, vmid
 	return c
 }
 
-// params is where the parameters of this call's method go.
+// params returns the query or the form, whichever the method uses.
 func (c *call) params() url.Values {
 	if c.method == http.MethodGet || c.method == http.MethodDelete {
 		return c.query

@@ -12,9 +12,9 @@ const (
 	null = `null`
 )
 
-// Each call is made once; the request must be the one that the recorded server
-// understood, and the recorded answer must become these values.
-func TestCallsSendWhatTheServerTakesAndReadWhatItAnswers(t *testing.T) {
+// Each call is made once. The request must be that of the recording, and the recorded
+// answer must be decoded to these values.
+func TestCallsMatchTheRecordedRequestsAndAnswers(t *testing.T) {
 	ctx := context.Background()
 	task := func(task Task, err error) (any, error) { return task.UPID.String(), err }
 	none := func(err error) (any, error) { return nil, err }
@@ -290,7 +290,7 @@ func mustUPID(s string) UPID {
 	return u
 }
 
-func TestTheRequestHasWhatPveproxyAsksFor(t *testing.T) {
+func TestTheRequestHasTheHeadersThatPveproxyNeeds(t *testing.T) {
 	ctx := context.Background()
 	t.Run("a read has no body and no content type", func(t *testing.T) {
 		c, s := overHTTP(t, inTurn(says(`{"version":"9.1.4"}`)))
@@ -336,7 +336,7 @@ func TestTheRequestHasWhatPveproxyAsksFor(t *testing.T) {
 	})
 }
 
-func TestCallsThatCannotBeRightAreNotSent(t *testing.T) {
+func TestInvalidCallsAreNotSent(t *testing.T) {
 	ctx := context.Background()
 	tests := []struct {
 		name string
@@ -346,10 +346,10 @@ func TestCallsThatCannotBeRightAreNotSent(t *testing.T) {
 		{"no node", func(c *Client) error { _, err := c.NodeStatus(ctx, ""); return err }, `"" cannot be part of a path`},
 		{"a node that climbs", func(c *Client) error { _, err := c.NodeStatus(ctx, ".."); return err }, `".." cannot be part of a path`},
 		{"a volume that climbs", func(c *Client) error { _, err := c.DeleteVolume(ctx, "pve1", "a:b/../c"); return err }, `cannot be part of a path`},
-		{"a volume without its storage", func(c *Client) error { _, err := c.DeleteVolume(ctx, "pve1", "x.iso"); return err }, `named with its storage`},
+		{"a volume without its storage", func(c *Client) error { _, err := c.DeleteVolume(ctx, "pve1", "x.iso"); return err }, `must include its storage`},
 		{"a change of nothing", func(c *Client) error { return c.UpdateConfig(ctx, "pve1", 101, ConfigUpdate{Digest: "d"}) }, `changes nothing`},
-		{"a mapping without entries", func(c *Client) error { return c.UpdateMapping(ctx, MappingUpdate{ID: "m"}) }, `must name its entries each time`},
-		{"no command", func(c *Client) error { _, err := c.AgentExec(ctx, "pve1", 101, nil, ""); return err }, `no command`},
+		{"a mapping without entries", func(c *Client) error { return c.UpdateMapping(ctx, MappingUpdate{ID: "m"}) }, `must contain its entries`},
+		{"the command is empty", func(c *Client) error { _, err := c.AgentExec(ctx, "pve1", 101, nil, ""); return err }, `the command is empty`},
 		{"a file that is too long", func(c *Client) error {
 			return c.AgentFileWrite(ctx, "pve1", 101, "/x", make([]byte, 60<<10+1))
 		}, `61441 bytes are more`},

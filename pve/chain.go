@@ -11,10 +11,9 @@ import (
 	"time"
 )
 
-// logged writes a record of each request that is sent, at level Debug: what was
-// asked, what came back and how long it took. Of the parameters of a write it has
-// the names, and the digest of the configuration that is changed; no other values,
-// since passwords are among them.
+// logged writes a record of each request at level Debug: the request, the outcome and
+// the duration. For a write it has the names of the parameters and the digest, but no
+// other values, because some are passwords.
 func logged(log *slog.Logger, secrets *secrets, next handler) handler {
 	return func(ctx context.Context, c *call) (*answer, error) {
 		if !log.Enabled(ctx, slog.LevelDebug) {
@@ -41,7 +40,7 @@ func logged(log *slog.Logger, secrets *secrets, next handler) handler {
 	}
 }
 
-// loggedPath is the path, and of a read the query behind it: what is asked for.
+// loggedPath is the path, with the query if the call is a read.
 func (c *call) loggedPath() string {
 	if !c.reads() || len(c.query) == 0 {
 		return c.shownPath()
@@ -53,11 +52,11 @@ func (c *call) loggedPath() string {
 	return c.shownPath() + "?" + query
 }
 
-// shownDigest is how much of a digest tells configurations apart.
+// shownDigest is the number of characters of a digest in a log record.
 const shownDigest = 12
 
-// details are what a log record says of a call besides its path: which attempt it is,
-// when it is not the first, and of a write the parameters and what it builds on.
+// details returns further fields of a log record: the number of the attempt if it is
+// not the first, and for a write the parameters and the digest.
 func (c *call) details() []slog.Attr {
 	var attrs []slog.Attr
 	if c.repeated > 0 {
@@ -76,7 +75,7 @@ func (c *call) details() []slog.Attr {
 	return attrs
 }
 
-// reasonOf is an error without the call that it is of.
+// reasonOf is the text of an error without its call.
 func reasonOf(err error) string {
 	if e, ok := asError(err); ok {
 		return oneLine(e.text())
@@ -84,7 +83,7 @@ func reasonOf(err error) string {
 	return err.Error()
 }
 
-// judged turns an answer that is an error into an *Error.
+// judged turns an answer with an error status into an *Error.
 func judged(next handler) handler {
 	return func(ctx context.Context, c *call) (*answer, error) {
 		a, err := next(ctx, c)
@@ -98,15 +97,15 @@ func judged(next handler) handler {
 	}
 }
 
-// Reads are tried this often, with pauses of about half a second and a second.
+// The number of attempts for a read, and the first pause; the second is twice as long.
 const (
 	maxTries   = 3
 	firstPause = 500 * time.Millisecond
 )
 
-// retried repeats reads that met a fault of the way to the server. A write is
-// never sent again: only the caller can look whether it was carried out. A read
-// that timed out is not repeated either, as it has taken its time.
+// retried repeats reads after a temporary fault of the connection. A write is never
+// sent again: only the caller can check whether it was carried out. A read that timed
+// out is not repeated either, because it has already taken long.
 func retried(next handler) handler {
 	return func(ctx context.Context, c *call) (*answer, error) {
 		for {
@@ -116,20 +115,20 @@ func retried(next handler) handler {
 				return a, err
 			}
 			if !sleep(ctx, jitter(firstPause<<c.repeated)) {
-				return nil, c.fail(Canceled, "canceled while waiting to ask again, after: "+e.Message, ctx.Err())
+				return nil, c.fail(Canceled, "canceled while waiting to retry, after: "+e.Message, ctx.Err())
 			}
-			c = c.again()
+			c = c.retry()
 		}
 	}
 }
 
-// jitter spreads a pause over 75 to 125 %, so that many clients that lost the
-// same server do not return to it together.
+// jitter varies a pause between 75 and 125 %, so that many clients of the same server
+// do not retry at the same time.
 func jitter(d time.Duration) time.Duration {
 	return d*3/4 + rand.N(d/2+1)
 }
 
-// sleep waits, and reports whether it waited to the end.
+// sleep waits, and reports whether it was not canceled.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

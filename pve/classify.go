@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// rule turns a text of Proxmox VE into a kind. What names the thing that is
-// missing or taken.
+// rule maps a text of Proxmox VE to a kind. what is the kind of the object that is
+// missing or already exists.
 type rule struct {
 	kind Kind
 	what string
@@ -19,12 +19,11 @@ func on(kind Kind, what, text string) rule {
 	return rule{kind, what, regexp.MustCompile(text)}
 }
 
-// rules are tried in order; the first that matches counts. The texts are those
-// of qemu-server 9.2, pve-manager 9.2, pve-guest-common, pve-common and
-// pve-storage, and of QEMU as it appears in the log of a start. They are not
-// translated by the server.
+// rules are tried in order; the first match wins. The texts are those of qemu-server
+// 9.2, pve-manager 9.2, pve-guest-common, pve-common and pve-storage, and those of
+// QEMU in the log of a start. The server does not translate them.
 var rules = []rule{
-	// Without quorum pmxcfs refuses all writes below /etc/pve, root's too.
+	// Without quorum, pmxcfs refuses all writes below /etc/pve, also for root.
 	on(NoQuorum, "", `no quorum`),
 	on(NoQuorum, "", `cluster not ready`),
 	on(NoQuorum, "", `unable to open file '/etc/pve/[^']*' - Permission denied`),
@@ -121,11 +120,10 @@ var rules = []rule{
 	on(Invalid, "", `unable to parse worker upid`),
 }
 
-// Classify is called by the test that holds the documented texts against the
-// rules. It turns what a server said into a kind. It is the one place that
-// knows Proxmox VE's texts; status is the HTTP status, 0 for the exit status
-// of a task. The text decides where it is known, since Proxmox answers lasting
-// and passing faults alike with 500; the status decides the rest.
+// Classify maps a server's text to a kind. It is exported for the test that compares
+// the documented texts with the rules. status is the HTTP status, 0 for the exit
+// status of a task. A known text decides, because Proxmox answers both permanent and
+// temporary faults with 500; otherwise the status decides.
 func Classify(status int, text string) Kind {
 	kind, _ := classify(status, text)
 	return kind
@@ -143,9 +141,9 @@ func classify(status int, text string) (kind Kind, what string) {
 	return kindOfStatus(status), ""
 }
 
-// kindOfStatus is for texts that say nothing known. 595 is no connection to
-// the node that a request was passed on to, 596 a broken one, 599 no answer
-// from it in 30 seconds.
+// kindOfStatus is used for unknown texts. When a request is forwarded to another
+// node, 595 means no connection to that node, 596 a broken one, and 599 no answer
+// in 30 seconds.
 func kindOfStatus(status int) Kind {
 	switch {
 	case status == 0:
@@ -165,7 +163,7 @@ func kindOfStatus(status int) Kind {
 	}
 }
 
-// passingStatus tells a fault of the way from one of the request.
+// passingStatus reports whether a status means a temporary fault of the connection.
 func passingStatus(status int) bool {
 	switch status {
 	case 502, 503, 504, 595, 596, 597, 598, 599:
@@ -174,7 +172,7 @@ func passingStatus(status int) bool {
 	return false
 }
 
-// generic are exit statuses whose cause stands in the task's log above them.
+// generic matches exit statuses whose cause is in the log of the task.
 var generic = regexp.MustCompile(`QEMU exited with code|^command '.*' failed: |^start failed: command`)
 
 // classifyTask is Classify for a task that failed with the given log.
@@ -191,10 +189,10 @@ func classifyTask(exit string, log []string) (kind Kind, what string) {
 	return TaskFailed, ""
 }
 
-// lockVMForm is the lock of a VM that could not be had.
+// lockVMForm matches the error for a VM's lock that could not be acquired.
 var lockVMForm = regexp.MustCompile(`can't lock file '[^']*/lock-(\d+)\.conf'`)
 
-// describe fills in what the text tells: the kind, and what is missing or taken.
+// describe sets Kind and What from the text.
 func (e *Error) describe() {
 	text := e.Message
 	for _, name := range sortedKeys(e.Params) {
@@ -207,8 +205,8 @@ func (e *Error) describe() {
 	}
 }
 
-// classifyAnswer looks at each complaint of a 400 before its general message,
-// which only says that there are some.
+// classifyAnswer classifies the messages of single parameters before the general
+// message of a 400, which does not name a cause.
 func classifyAnswer(status int, text string, params map[string]string) (Kind, string) {
 	for _, name := range sortedKeys(params) {
 		if kind, what := classify(status, params[name]); kind != Invalid {
@@ -219,8 +217,8 @@ func classifyAnswer(status int, text string, params map[string]string) (Kind, st
 }
 
 // raceForID turns "can't lock file …/lock-N.conf" of a clone into Exists when N
-// is not the source: two clones to one id meet at the new id's lock, so this is
-// a taken id and not a slow disk.
+// is not the source. Two clones to the same new id compete for the lock of that id,
+// so the id is in use.
 func (e *Error) raceForID(source int) {
 	m := lockVMForm.FindStringSubmatch(e.Message)
 	if e.Kind != Locked || m == nil || m[1] == strconv.Itoa(source) {

@@ -7,7 +7,7 @@ import (
 // The texts are those of a real Proxmox VE 9.2 as recorded, and of the sources
 // of qemu-server, pve-manager, pve-guest-common and pve-storage. Status 0 is
 // the exit status of a task.
-func TestClassifyKnowsTheTextsOfRealServers(t *testing.T) {
+func TestClassifyRecognizesTheTextsOfRealServers(t *testing.T) {
 	tests := []struct {
 		status int
 		text   string

@@ -8,16 +8,16 @@ import (
 )
 
 // Client talks to one Proxmox VE cluster through one of its nodes. It keeps no
-// state but the login, and may be used by many goroutines at once.
+// state except the login, and is safe for concurrent use.
 type Client struct {
-	name    string // what String says
+	name    string // result of String
 	run     handler
 	secrets *secrets
 	log     *slog.Logger
 }
 
-// New makes a client. It does not connect: the first call does. Options that
-// cannot work are an *Error of kind Invalid.
+// New returns a client. It does not connect; the first call does. For invalid options
+// it returns an *Error of kind Invalid.
 func New(o Options) (*Client, error) {
 	base, err := o.base()
 	if err == nil {
@@ -40,9 +40,8 @@ func New(o Options) (*Client, error) {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	// Read from the inside out: a request goes to the network, is logged there,
-	// had to wait for its turn, carries the login, has its answer judged, and is
-	// repeated if it may be.
+	// The handlers, from the innermost to the outermost: send the request, log it,
+	// wait for the limit, add the login, turn a bad answer into an error, retry.
 	c.run = net.send
 	c.run = logged(c.log, c.secrets, c.run)
 	c.run = bounded(o.Limit, base, c.run)
@@ -56,8 +55,8 @@ func badOptions(err error) error {
 	return &Error{Kind: Invalid, Message: "pve: " + err.Error(), Cause: err}
 }
 
-// String describes the client without its secrets. This and the next three work
-// on a copied Client too.
+// String describes the client without its secrets. This and the next three methods
+// also work on a copy of a Client.
 func (c Client) String() string { return c.name }
 
 // GoString is String, so that %#v shows no secrets either.
@@ -69,8 +68,8 @@ func (c Client) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, c.name) }
 // LogValue describes the client without its secrets.
 func (c Client) LogValue() slog.Value { return slog.StringValue(c.name) }
 
-// do carries out a call and reads the data of its answer into a value; nil
-// for a call that answers nothing.
+// do carries out a call and decodes the data of its answer into a value; nil ignores
+// the data.
 func (c *Client) do(ctx context.Context, call *call, into any) error {
 	if err := call.check(); err != nil {
 		return err
@@ -86,15 +85,15 @@ func (c *Client) do(ctx context.Context, call *call, into any) error {
 func (c *Client) start(ctx context.Context, call *call) (Task, error) {
 	task, err := c.startMaybe(ctx, call)
 	if err == nil && task.UPID.IsZero() {
-		e := call.fail(Unknown, "the answer names no task, so it is not known what the server is doing", nil)
+		e := call.fail(Unknown, "the answer names no task, so the state of the operation is not known", nil)
 		e.Ambiguous = true
 		return Task{}, e
 	}
 	return task, err
 }
 
-// startMaybe is start for a call that may also be done at once, with null for
-// an answer.
+// startMaybe is start for a call that the server may also complete at once, without a
+// task. The answer is then null.
 func (c *Client) startMaybe(ctx context.Context, call *call) (Task, error) {
 	var upid UPID
 	if err := c.do(ctx, call, &upid); err != nil {
@@ -103,7 +102,7 @@ func (c *Client) startMaybe(ctx context.Context, call *call) (Task, error) {
 	return c.Task(upid), nil
 }
 
-// check refuses a call whose path would lead elsewhere.
+// check refuses a call whose path is not valid.
 func (c *call) check() error {
 	if c.bad != "" {
 		return c.invalid(c.bad + "; nothing was sent")

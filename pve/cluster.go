@@ -11,20 +11,19 @@ type Version struct {
 	Version string `json:"version" required:""` // "9.1.4"
 }
 
-// Version asks for the version of the node that is talked to.
+// Version returns the version of the node of the endpoint.
 func (c *Client) Version(ctx context.Context) (Version, error) {
 	var v Version
 	err := c.do(ctx, get("/version"), &v)
 	return v, err
 }
 
-// Permissions are the privileges of a user or token: for each path those it
-// has there, and whether they go on to the paths below. Presence is possession:
-// the value false only says that the privilege ends at that path.
+// Permissions are the privileges of a user or token by path. If a privilege is in the
+// map, the user has it, also with the value false. The value says whether it is
+// inherited by the paths below.
 type Permissions map[string]map[string]bool
 
-// PermissionsAt asks what the caller may do at one path; the server works out
-// what is inherited.
+// PermissionsAt returns the caller's privileges at one path, including inherited ones.
 func (c *Client) PermissionsAt(ctx context.Context, path string) (Permissions, error) {
 	var p Permissions
 	err := c.do(ctx, get("/access/permissions").with("path", path), &p)
@@ -33,8 +32,8 @@ func (c *Client) PermissionsAt(ctx context.Context, path string) (Permissions, e
 
 // ClusterStatus is the cluster as its nodes see it.
 type ClusterStatus struct {
-	Name    string // empty for a single node that is in no cluster
-	Quorate bool   // without it nothing can be changed; true for a single node
+	Name    string // empty for a single node without a cluster
+	Quorate bool   // without quorum nothing can be changed; true for a single node
 	Nodes   []ClusterNode
 }
 
@@ -44,7 +43,7 @@ type ClusterNode struct {
 	Online bool   `json:"online"`
 }
 
-// ClusterStatus asks for the members of the cluster. Needs Sys.Audit on /.
+// ClusterStatus returns the members of the cluster. Needs Sys.Audit on /.
 func (c *Client) ClusterStatus(ctx context.Context) (ClusterStatus, error) {
 	var list []struct {
 		Type    string `json:"type" required:""`
@@ -67,9 +66,9 @@ func (c *Client) ClusterStatus(ctx context.Context) (ClusterStatus, error) {
 	return status, nil
 }
 
-// Resource is an entry of the cluster's list of everything. The list is made
-// of what the nodes last reported: a VM that has just been made may lack its
-// figures, and Status is "unknown" until its node has reported.
+// Resource is an entry of the cluster's list of all objects. The list contains the
+// last reports of the nodes: a new VM may lack its figures, and its Status is
+// "unknown" until its node has reported.
 type Resource struct {
 	ID       string `json:"id" required:""`   // "qemu/101", "node/pve1", "storage/pve1/local"
 	Type     string `json:"type" required:""` // "qemu", "lxc", "node", "storage", "pool", "network" …
@@ -82,14 +81,14 @@ type Resource struct {
 	Template bool   `json:"template"`
 }
 
-// TagList splits the tags at the separators that Proxmox itself takes.
+// TagList splits the tags at the separators that Proxmox itself accepts.
 func (r Resource) TagList() []string {
 	return strings.FieldsFunc(r.Tags, func(r rune) bool { return strings.ContainsRune(";, \t\n", r) })
 }
 
-// Resources lists everything of the cluster that the caller may see, or what
-// is of one type: "vm", "storage", "node" or "sdn". What the caller has no
-// audit privilege for is silently missing.
+// Resources lists all objects of the cluster, or those of one type: "vm", "storage",
+// "node" or "sdn". Objects without an audit privilege of the caller are silently left
+// out.
 func (c *Client) Resources(ctx context.Context, kind string) ([]Resource, error) {
 	call := get("/cluster/resources").with("type", kind)
 	var list []Resource

@@ -6,25 +6,25 @@ import (
 	"strings"
 )
 
-// PendingConfig is the configuration of a VM with what waits for its next
-// start.
+// PendingConfig is the configuration of a VM with the changes that are pending for
+// its next start.
 type PendingConfig struct {
 	Digest  string // of the configuration, for ConfigUpdate
 	Options map[string]PendingOption
 }
 
-// PendingOption is one option: the value that the VM runs with and the change
-// that waits. A new option has no value, an unchanged one nothing pending.
+// PendingOption is one option: its current value and its pending change. A new option
+// has no value, an unchanged one has no pending change.
 type PendingOption struct {
 	Value      string
 	HasValue   bool
 	Pending    string
 	HasPending bool
-	Delete     bool // it will be gone
+	Delete     bool // it will be removed
 }
 
-// Pending reads the configuration: what is current, what waits for the next
-// start, and the digest, all of one moment. Needs VM.Audit.
+// Pending reads the configuration: the current values, the pending changes, and the
+// digest, consistently in one call. Needs VM.Audit.
 func (c *Client) Pending(ctx context.Context, node string, vmid int) (PendingConfig, error) {
 	call := get("/nodes/{}/qemu/{}/pending", node, vmid).at(node, vmid)
 	var list []struct {
@@ -55,12 +55,12 @@ func (c *Client) Pending(ctx context.Context, node string, vmid int) (PendingCon
 // ConfigUpdate is a change of a VM's configuration. With a Digest it fails with
 // Changed when the configuration was changed since that digest was read.
 //
-// The server writes options one by one: an update that fails may have been
-// carried out in part. On a running VM much is taken as pending only.
+// The server writes options one by one: an update that fails may have been carried out
+// in part. On a running VM many changes only become pending.
 type ConfigUpdate struct {
 	Digest string
 	Set    map[string]string
-	Delete []string // options to remove; one that is not set is no error
+	Delete []string // options to remove; an option that is not set is not an error
 }
 
 // UpdateConfig changes the configuration and waits until it is written.

@@ -11,24 +11,24 @@ import (
 	"sync"
 )
 
-// maxEntries bounds the entries of all lists and objects of one answer that are
-// kept. The longest real answer is the list of resources of a large cluster, some
-// ten thousand; without a bound 32 MiB of "{}," would become gigabytes.
+// maxEntries is the maximum number of entries of all lists and objects in one answer.
+// The longest real answer, the list of resources of a large cluster, has about ten
+// thousand. Without a limit, 32 MiB of "{}," would become gigabytes.
 const maxEntries = 100_000
 
-// errTooMany is for an answer that no Proxmox VE gives.
+// errTooMany is the error for an answer with more entries.
 var errTooMany = fmt.Errorf("the answer has more than %d entries", maxEntries)
 
-// decode reads a JSON document into a value, as tolerantly as Proxmox VE
-// writes it: a number may come as a string ("memory": "256" beside "cores": 1),
-// a boolean as 0 and 1, a missing list as null. Struct fields are matched by
-// their json tag only; a field that is missing or null takes the text of its
-// default tag, if it has one. A field with the tag required must be there and
-// not empty: an entry without what names it would be taken for something else.
+// decode reads a JSON document into a value. It accepts the variants that Proxmox VE
+// writes: a number as a string ("memory": "256" beside "cores": 1), a boolean as 0 or
+// 1, a missing list as null. Struct fields are matched by their json tag only. A field
+// that is missing or null gets the text of its default tag, if it has one. A field
+// with the tag required must be present and not empty, because an entry without its
+// name or number would be mistaken for another.
 //
-// The document goes straight into the value, without a tree of it in between, so
-// that the memory that it takes is bounded by the value's own types, maxEntries
-// and the length of the text. A value is changed only when all of the document could be read.
+// The document is decoded directly into the value, without an intermediate tree. So
+// its memory is limited by the value's types, maxEntries and the length of the text.
+// The value is changed only if the whole document could be read.
 func decode(data []byte, into any) error {
 	return wholly(into, func(dst reflect.Value) error {
 		r, err := newReader(data)
@@ -39,8 +39,8 @@ func decode(data []byte, into any) error {
 	})
 }
 
-// wholly changes a value only when all of the reading went well; nil is read into
-// nothing.
+// wholly changes a value only if read returns no error. For nil, the data is read and
+// dropped.
 func wholly(into any, read func(dst reflect.Value) error) error {
 	if into == nil {
 		return read(reflect.Value{})
@@ -55,14 +55,14 @@ func wholly(into any, read func(dst reflect.Value) error) error {
 	return nil
 }
 
-// misfit is a value that does not fit its place; its text begins with the path
-// to it: "[3].vmid should be an integer, …".
+// misfit is the error for a value of the wrong type. Its text begins with the path:
+// "[3].vmid should be an integer, …".
 type misfit struct{ text string }
 
 func (m misfit) Error() string { return m.text }
 
-// below puts a step of the path before a misfit. Other errors are of the whole
-// document and stay as they are.
+// below adds a step of the path to a misfit. Other errors concern the whole document
+// and are returned unchanged.
 func below(step string, err error) error {
 	var m misfit
 	if errors.As(err, &m) {
@@ -75,25 +75,25 @@ func mismatch(expected, got string) error {
 	return misfit{fmt.Sprintf(" should be %s, but is %s", expected, clip(got, 60))}
 }
 
-// reader reads one JSON document that is known to be valid, so that every token
-// ends where its kind says and separators carry no meaning.
+// reader reads one valid JSON document. Because it is valid, separators can be
+// skipped without checking them.
 type reader struct {
 	data []byte
 	at   int
 	left int // entries that may still come
 }
 
-// newReader makes sure that the text is one JSON document and nothing more.
+// newReader checks that the text is exactly one valid JSON document.
 func newReader(data []byte) (*reader, error) {
 	return &reader{data: data, left: maxEntries}, json.Unmarshal(data, &skipped{})
 }
 
-// skipped takes any JSON value and keeps nothing of it.
+// skipped accepts any JSON value and stores nothing.
 type skipped struct{}
 
 func (*skipped) UnmarshalJSON([]byte) error { return nil }
 
-// next is the first byte of the next token.
+// next skips separators and returns the first byte of the next token.
 func (r *reader) next() byte {
 	for strings.IndexByte(" \t\r\n,:", r.data[r.at]) >= 0 {
 		r.at++
@@ -101,7 +101,7 @@ func (r *reader) next() byte {
 	return r.data[r.at]
 }
 
-// raw takes the next value as it is written.
+// raw reads the next value as text.
 func (r *reader) raw() []byte {
 	r.next()
 	start, depth := r.at, 0
@@ -128,7 +128,7 @@ func (r *reader) raw() []byte {
 	}
 }
 
-// passText goes behind a string.
+// passText skips a string.
 func (r *reader) passText() {
 	for r.at++; r.data[r.at] != '"'; r.at++ {
 		if r.data[r.at] == '\\' {
@@ -138,7 +138,7 @@ func (r *reader) passText() {
 	r.at++
 }
 
-// more reports whether a list or object goes on; it goes behind its end otherwise.
+// more reports whether a list or object has another entry. Otherwise it skips the end.
 func (r *reader) more() bool {
 	if c := r.next(); c != '}' && c != ']' {
 		return true
@@ -147,7 +147,7 @@ func (r *reader) more() bool {
 	return false
 }
 
-// count takes one of the entries that may be kept.
+// count counts one entry against maxEntries.
 func (r *reader) count() error {
 	if r.left--; r.left < 0 {
 		return errTooMany
@@ -171,8 +171,7 @@ func (r *reader) value(dst reflect.Value) error {
 	}
 }
 
-// open goes into a list or object of one of the allowed kinds; opened is false
-// for null.
+// open enters a list or object of one of the allowed kinds; opened is false for null.
 func (r *reader) open(expected, allowed string) (opened bool, err error) {
 	c := r.next()
 	switch {
@@ -204,7 +203,7 @@ func (r *reader) structure(dst reflect.Value) error {
 	}
 	for _, f := range fields {
 		if f.required && dst.Field(f.index).IsZero() {
-			return misfit{fmt.Sprintf(" has no %q, which a Proxmox VE always tells", f.name)}
+			return misfit{fmt.Sprintf(" has no %q, which Proxmox VE always sends", f.name)}
 		}
 	}
 	return nil
@@ -253,7 +252,7 @@ func (r *reader) object(dst reflect.Value) error {
 	inList := r.data[r.at-1] == '['
 	dst.Set(reflect.MakeMap(dst.Type()))
 	for r.more() {
-		if inList { // Perl's empty list and empty hash look alike, others do not
+		if inList { // only an empty list may stand for an empty object, because of Perl
 			return mismatch("an object", "a list")
 		}
 		if err := r.count(); err != nil {
@@ -279,7 +278,7 @@ type field struct {
 
 var fieldsOf sync.Map // of reflect.Type: []field
 
-// fields reads the tags of a struct type, once.
+// fields returns the fields of a struct type with their tags, from a cache.
 func fields(t reflect.Type) []field {
 	if known, ok := fieldsOf.Load(t); ok {
 		return known.([]field) //nolint:forcetypeassert // nothing else is stored

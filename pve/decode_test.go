@@ -24,7 +24,7 @@ type sample struct {
 	Plain  int
 }
 
-func TestDecodeIsAsTolerantAsTheServerIsLoose(t *testing.T) {
+func TestDecodeAcceptsTheVariantsOfTheServer(t *testing.T) {
 	text := func(s string) *string { return &s }
 	tests := []struct {
 		name, in string
@@ -63,7 +63,7 @@ func TestDecodeIsAsTolerantAsTheServerIsLoose(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesWhatItWouldHaveToGuess(t *testing.T) {
+func TestDecodeRefusesAmbiguousValues(t *testing.T) {
 	tests := []struct{ name, in, want string }{
 		{"a word for a number", `{"int":"many"}`, `data.int should be an integer, but is "many"`},
 		{"a number that is too large", `{"big":1e30}`, `data.big should be an integer`},
@@ -104,8 +104,7 @@ func TestClipCutsBetweenCharacters(t *testing.T) {
 	}
 }
 
-// FuzzDecode: no text makes the reader stumble, and what it takes for a document
-// is one.
+// FuzzDecode: the reader fails on no text, and accepts only valid JSON.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `[]`, `null`, `{"int":"1","list":[1,"2"],"map":{"a":"b"},"inner":{"deep":1},"x":{"y":[[],{}]}}`,

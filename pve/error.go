@@ -9,76 +9,76 @@ import (
 	"strings"
 )
 
-// Kind is the decision that an error asks of the caller.
+// Kind classifies an error by the decision of the caller.
 type Kind string
 
-// The kinds. Each comment says what happened; what to do follows from it.
+// The kinds.
 const (
 	Unknown          Kind = "Unknown"          // a text that this package does not know: report it
-	NotFound         Kind = "NotFound"         // it is not there; Error.What says what is missing
-	Exists           Kind = "Exists"           // the id or name is taken
-	Changed          Kind = "Changed"          // the digest no longer fits: somebody else was faster
-	Locked           Kind = "Locked"           // another operation holds a lock: try later
+	NotFound         Kind = "NotFound"         // an object does not exist; Error.What says which
+	Exists           Kind = "Exists"           // the id or name is in use
+	Changed          Kind = "Changed"          // the digest does not match: the object was changed meanwhile
+	Locked           Kind = "Locked"           // another operation holds a lock: retry later
 	Denied           Kind = "Denied"           // a privilege is missing, or only root@pam may
 	Unauthenticated  Kind = "Unauthenticated"  // the login or token was not accepted
 	Untrusted        Kind = "Untrusted"        // the server's certificate is not the expected one
-	Invalid          Kind = "Invalid"          // the request makes no sense to the server: fix it
+	Invalid          Kind = "Invalid"          // the server does not accept the request: fix it
 	InUse            Kind = "InUse"            // a PCI device or base volume is held by another VM
 	Hardware         Kind = "Hardware"         // IOMMU off, device gone or changed, binding failed
 	Protected        Kind = "Protected"        // the VM's protection flag forbids it
-	Running          Kind = "Running"          // the VM runs, and must not
-	NotRunning       Kind = "NotRunning"       // the VM does not run, and must
-	AlreadyRunning   Kind = "AlreadyRunning"   // a start of a VM that runs
+	Running          Kind = "Running"          // the VM must be stopped, but it is running
+	NotRunning       Kind = "NotRunning"       // the VM must be running, but it is stopped
+	AlreadyRunning   Kind = "AlreadyRunning"   // start of a VM that is already running
 	AgentUnavailable Kind = "AgentUnavailable" // no guest agent configured, or it does not answer
 	NoSpace          Kind = "NoSpace"          // a storage is full
 	NoMemory         Kind = "NoMemory"         // the node has not enough free memory
 	Unsupported      Kind = "Unsupported"      // this server does not know the call
-	Unavailable      Kind = "Unavailable"      // no usable answer: network, proxying, timeout, not the API
-	TaskFailed       Kind = "TaskFailed"       // a task failed with a text that has no kind of its own
-	NoQuorum         Kind = "NoQuorum"         // too few nodes of the cluster are up: nothing can be written
+	Unavailable      Kind = "Unavailable"      // no usable answer: network, proxy, timeout, or not the API
+	TaskFailed       Kind = "TaskFailed"       // a task failed with a text that matches no other kind
+	NoQuorum         Kind = "NoQuorum"         // the cluster has no quorum: nothing can be written
 	Canceled         Kind = "Canceled"         // the caller's context ended
 )
 
-// Error is every error that a call or a task of this package ends with.
+// Error is the type of all errors of calls and tasks.
 type Error struct {
 	Kind Kind
 
-	// Where: the call, and the node and VM that it was about. A task's error
-	// has no method and path.
+	// Where: the call, its node and its VM. The error of a task has no method and
+	// path.
 	Method string
 	Path   string // below /api2/json, without the query
 	Node   string
 	VMID   int
 
-	// What the server said. Message is the best of the JSON message, the body
-	// and the reason phrase; Reason is the phrase of the status line as it
-	// came, which older servers use as the only place for the cause.
-	Status  int // HTTP status, 595-599 included; 0 when there was no answer
+	// The server's answer. Message is the JSON message, or else the body, or else the
+	// reason phrase. Reason is the unchanged phrase of the status line; older servers
+	// put the cause only there.
+	Status  int // HTTP status, may be 595-599; 0 when there was no answer
 	Reason  string
 	Message string
-	Params  map[string]string // for status 400: complaint by parameter
+	Params  map[string]string // for status 400: message by parameter
 
-	// What was found in the text. Empty when it was not there.
-	What string // NotFound, Exists: "vm", "mapping", "storage", "volume", "pool", "task" …
+	// For NotFound and Exists, the kind of the object; "" when the text does not name it.
+	What string // "vm", "mapping", "storage", "volume", "pool", "task" …
 
-	// The task that failed, or that may still run; and the end of its log.
+	// The task that failed, or that may still be running, and the end of its log.
 	Task UPID
 	Log  []string
 
-	// Ambiguous reports whether a request to change something may or may not have
-	// been carried out: look before repeating it.
+	// Ambiguous reports whether it is not known if a write was carried out. Read the
+	// state before sending it again.
 	Ambiguous bool
 
-	// Cause is the error below: of the network, TLS or the context.
+	// Cause is the underlying error of the network, TLS or the context.
 	Cause error
 
-	// passing marks faults of the way to the server, which a repeated read
-	// may not meet again.
+	// passing marks temporary faults of the connection, after which a read may be
+	// retried.
 	passing bool
 }
 
-// KindOf tells the kind of the first *Error in the chain. It is the empty Kind
-// for nil, Canceled for a bare context error, and Unknown for anything else.
+// KindOf returns the kind of the first *Error in the chain. It is the empty Kind
+// for nil, Canceled for a context error, and Unknown for anything else.
 func KindOf(err error) Kind {
 	var e *Error
 	switch {
@@ -93,7 +93,7 @@ func KindOf(err error) Kind {
 	}
 }
 
-// Error says where, what, and what the task's log adds:
+// Error returns the place, the message, and the relevant lines of the task's log:
 //
 //	PUT /nodes/pve1/qemu/101/config: VM is locked (clone) (500)
 //	task qmstart of VM 101 on pve1 failed: start failed: QEMU exited with code 1
@@ -106,7 +106,7 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, " (%d)", e.Status)
 	}
 	if e.Ambiguous && e.Method != "" {
-		b.WriteString("; the request may or may not have been carried out: look before repeating it")
+		b.WriteString("; it is not known whether the request was carried out: check the state before sending it again")
 	}
 	for _, line := range e.tellingLog() {
 		b.WriteString("\n  | " + clip(line, maxShownLine))
@@ -114,10 +114,10 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// LogValue gives the fields that a log record is searched by.
+// LogValue returns the fields for searching in a log.
 func (e *Error) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.String("kind", string(e.Kind)), slog.String("error", e.Error())}
 	if e.Node != "" {
@@ -136,7 +136,7 @@ func (e *Error) where() string {
 	switch {
 	case e.Method != "":
 		return e.Method + " " + e.Path + ": "
-	case !e.Task.IsZero() && e.Cause == nil: // with a cause it was the waiting that failed
+	case !e.Task.IsZero() && e.Cause == nil: // with a cause, not the task failed but the wait for it
 		return "task " + e.Task.what() + " failed: "
 	default:
 		return ""
@@ -154,25 +154,25 @@ func (e *Error) text() string {
 	if len(e.Params) == 0 {
 		return text
 	}
-	complaints := make([]string, 0, len(e.Params))
+	messages := make([]string, 0, len(e.Params))
 	for _, name := range sortedKeys(e.Params) {
-		complaints = append(complaints, name+": "+e.Params[name])
+		messages = append(messages, name+": "+e.Params[name])
 	}
-	return strings.TrimSuffix(text, ".") + ": " + strings.Join(complaints, "; ")
+	return strings.TrimSuffix(text, ".") + ": " + strings.Join(messages, "; ")
 }
 
-// How much of what the server says goes into an error's text, in bytes. Its own
-// messages are a few hundred.
+// Maximum lengths of the server's texts in an error's text, in bytes. Its usual
+// messages have a few hundred bytes.
 const (
 	maxShownText = 2000
 	maxShownLine = 500
 )
 
-// maxShownLog is how many lines of a task's log go into an error's text. QEMU's
-// own complaint is mostly among the last three.
+// maxShownLog is the maximum number of lines of a task's log in an error's text.
+// QEMU's own message is usually among the last three.
 const maxShownLog = 5
 
-// tellingLog is the end of the task's log without what the text says already.
+// tellingLog returns the end of the task's log, without lines that repeat the message.
 func (e *Error) tellingLog() []string {
 	var lines []string
 	for _, line := range e.Log {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestTheCauseOfAnErrorArrives(t *testing.T) {
+func TestTheCauseOfAnErrorIsPreserved(t *testing.T) {
 	ctx := context.Background()
 	update := func(c *Client) error {
 		return c.UpdateConfig(ctx, "pve1", 101, ConfigUpdate{Set: map[string]string{"hostpci0": "0000:3b:00.0"}})
@@ -83,7 +83,7 @@ func TestTheCauseOfAnErrorArrives(t *testing.T) {
 			"from between the nodes, where it may have been",
 			dies(596, "Connection timed out"),
 			Error{Kind: Unavailable, Status: 596, Ambiguous: true},
-			"PUT /nodes/pve1/qemu/101/config: Connection timed out (596); the request may or may not have been carried out: look before repeating it",
+			"PUT /nodes/pve1/qemu/101/config: Connection timed out (596); it is not known whether the request was carried out: check the state before sending it again",
 		},
 		{
 			"also when nobody knows the text",
@@ -110,7 +110,7 @@ func TestTheCauseOfAnErrorArrives(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatIsNotTheAPIsIsSaidToBe(t *testing.T) {
+func TestAnAnswerOfAnotherServerIsDescribed(t *testing.T) {
 	ctx := context.Background()
 	read := func(c *Client) error { _, err := c.Version(ctx); return err }
 	write := func(c *Client) error { return c.DeleteMapping(ctx, "m") }
@@ -128,8 +128,8 @@ func TestAnAnswerThatIsNotTheAPIsIsSaidToBe(t *testing.T) {
 		{"a web page for a write", write, reply{status: 200, reason: "OK", body: page}, "got HTML: Sign in", true},
 		{"a text", read, reply{status: 200, reason: "OK", body: "hello"}, `got "hello"`, false},
 		{"nothing", write, reply{status: 200, reason: "OK"}, "the answer is empty", true},
-		{"half a document", read, reply{status: 200, reason: "OK", body: `{"data":{"version":"9.`}, "half a JSON document of 22 bytes", false},
-		{"half a document for a write", write, reply{status: 200, reason: "OK", body: `{"da`}, "half a JSON document", true},
+		{"half a document", read, reply{status: 200, reason: "OK", body: `{"data":{"version":"9.`}, "an incomplete JSON document of 22 bytes", false},
+		{"half a document for a write", write, reply{status: 200, reason: "OK", body: `{"da`}, "an incomplete JSON document", true},
 		{"another API's JSON", read, reply{status: 200, reason: "OK", body: `{"version":"1"}`}, `JSON without "data"`, false},
 		{"a list", read, reply{status: 200, reason: "OK", body: `[1]`}, `JSON without "data"`, false},
 		{"a redirect", read, reply{raw: "HTTP/1.1 302 Found\r\nLocation: https://sso.test/login\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"}, `redirected to "https://sso.test/login"`, false},
@@ -150,7 +150,7 @@ func TestAnAnswerThatIsNotTheAPIsIsSaidToBe(t *testing.T) {
 	}
 }
 
-func TestAnAnswerOfAnotherShapeIsNotTakenForAnEmptyOne(t *testing.T) {
+func TestAnAnswerOfAnotherShapeIsAnError(t *testing.T) {
 	ctx := context.Background()
 	tests := []struct {
 		name, data, text string
@@ -178,7 +178,7 @@ func TestAnAnswerOfAnotherShapeIsNotTakenForAnEmptyOne(t *testing.T) {
 	}
 }
 
-func TestALockOfTheNewIDMeansThatTheIDIsTaken(t *testing.T) {
+func TestALockOfTheNewIDMeansThatTheIDIsInUse(t *testing.T) {
 	ctx := context.Background()
 	clone := func(c *Client) error {
 		_, err := c.Clone(ctx, "pve1", 9000, CloneOptions{NewID: 9105})
@@ -230,7 +230,7 @@ func TestKindOfReadsAnyError(t *testing.T) {
 	}
 }
 
-func TestAnErrorIsLoggedWithWhatOneSearchesBy(t *testing.T) {
+func TestAnErrorIsLoggedWithSearchableFields(t *testing.T) {
 	var log lockedBuffer
 	var o Options
 	logInto(&log)(&o)
@@ -247,7 +247,7 @@ func TestAnErrorWithoutAMessageStillSaysSomething(t *testing.T) {
 	}
 }
 
-func TestAnErrorIsNotLongerThanAnybodyReads(t *testing.T) {
+func TestTheTextOfAnErrorIsShortened(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
 	e := &Error{
 		Method: "GET", Path: "/nodes/" + long, Message: long, Params: map[string]string{"net0": long},
@@ -258,9 +258,9 @@ func TestAnErrorIsNotLongerThanAnybodyReads(t *testing.T) {
 	}
 }
 
-// TestAnEntryWithoutWhatNamesItIsRefused: taken as it is, it would be a VM with
-// number 0, or a host without a name.
-func TestAnEntryWithoutWhatNamesItIsRefused(t *testing.T) {
+// TestAnEntryWithoutItsNameIsRefused: otherwise it would be a VM with number 0, or a
+// node without a name.
+func TestAnEntryWithoutItsNameIsRefused(t *testing.T) {
 	ctx := context.Background()
 	for data, do := range map[string]func(*Client) error{
 		`[{"node":"pve1","status":"online"},{"status":"online"}]`: func(c *Client) error { _, err := c.Nodes(ctx); return err },
@@ -285,8 +285,7 @@ func TestAnEntryWithoutWhatNamesItIsRefused(t *testing.T) {
 	}
 }
 
-// TestAnErrorIsNoLongerThanAPersonReads: whatever the server says of it.
-func TestAnErrorIsNoLongerThanAPersonReads(t *testing.T) {
+func TestAnErrorIsShortWhateverTheServerAnswers(t *testing.T) {
 	long := strings.Repeat("spam ", 200_000)
 	complaints := map[string]string{}
 	for i := range 5000 {

@@ -17,8 +17,8 @@ const (
 	testUPID  = "UPID:pve1:0009E3A5:0BB5C3F1:68E4F1A2:qmstart:101:ops@pve!ci:"
 )
 
-// reply is an answer as it goes over the wire: net/http cannot write reason
-// phrases of its own, and Proxmox puts its errors there.
+// reply is the raw text of an answer: net/http cannot write custom reason phrases,
+// and Proxmox puts its errors there.
 type reply struct {
 	status int
 	reason string
@@ -26,10 +26,11 @@ type reply struct {
 	raw    string // instead of all that: written as it is
 }
 
-// says is an answer with data; the data is JSON.
+// says returns a successful answer with this JSON as data.
 func says(data string) reply { return reply{status: 200, reason: "OK", body: `{"data":` + data + `}`} }
 
-// dies is an error as PVE 9 gives it: the text in the reason and in the body.
+// dies returns an error in the form of PVE 9: with the text in the reason and in the
+// body.
 func dies(status int, text string) reply {
 	return reply{status: status, reason: text, body: fmt.Sprintf(`{"data":null,"message":%q}`, text+"\n")}
 }
@@ -42,7 +43,7 @@ func (r reply) bytes() []byte {
 		"Connection: close\r\nConnection: Keep-Alive\r\nContent-Length: %d\r\n\r\n%s", r.status, r.reason, len(r.body), r.body)
 }
 
-// seen is a request as a server saw it.
+// seen is a request as received by the server.
 type seen struct {
 	method, path, query, body string
 	header                    http.Header
@@ -60,15 +61,15 @@ func (s seen) String() string {
 	return out
 }
 
-// server answers with raw bytes and remembers what it was asked. Both methods
-// of answering share it: real sockets and an in-process transport.
+// server answers with raw bytes and records the requests. It can be used by real
+// sockets and by an in-process transport.
 type server struct {
 	mu     sync.Mutex
 	asked  []seen
 	answer func(n int, s seen) reply // n counts from 1
 }
 
-// in turn gives the answers one after the other, the last one for ever.
+// inTurn returns the answers one after the other, and then always the last one.
 func inTurn(replies ...reply) func(int, seen) reply {
 	return func(n int, _ seen) reply { return replies[min(n, len(replies))-1] }
 }
@@ -122,7 +123,7 @@ func (s *server) requests() []string {
 	return list
 }
 
-// overHTTP gives a client that talks to the server through real sockets.
+// overHTTP returns a client that talks to the server over real sockets.
 func overHTTP(t *testing.T, answer func(int, seen) reply) (*Client, *server) {
 	t.Helper()
 	s := &server{answer: answer}
@@ -135,7 +136,7 @@ func overHTTP(t *testing.T, answer func(int, seen) reply) (*Client, *server) {
 	return c, s
 }
 
-// inProcess gives a client that talks to the server without sockets.
+// inProcess returns a client that talks to the server without sockets.
 func inProcess(t *testing.T, answer func(int, seen) reply, more ...func(*Options)) (*Client, *server) {
 	t.Helper()
 	s := &server{answer: answer}
@@ -179,7 +180,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// mustError finds the *Error that every call of this package fails with.
+// mustError returns the *Error, which is the type of all errors of this package.
 func mustError(t *testing.T, err error) *Error {
 	t.Helper()
 	e, ok := asError(err)

@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// pveproxy hands on the header "Connection: close" with which pvedaemon ends its
-// own connection to pveproxy, adds its own "Connection: Keep-Alive", and keeps the
-// connection to the client open (seen on Proxmox VE 9.2; libpve-http-server-perl,
-// PVE::APIServer::AnyEvent). A client that takes the first for its own makes a new
-// TLS connection for most requests, which costs more than most answers. So where
-// a good answer says both, the first is not heard. An answer that is an error does
-// end the connection.
+// pvedaemon ends its own connection to pveproxy with the header "Connection: close".
+// pveproxy forwards this header to the client by mistake, adds its own "Connection:
+// Keep-Alive", and keeps the connection to the client open (seen on Proxmox VE 9.2;
+// libpve-http-server-perl, PVE::APIServer::AnyEvent). A client that obeys "close" makes
+// a new TLS connection for most requests, which takes longer than most answers. So if
+// a successful answer has both, "close" is ignored. After an error the server does
+// close the connection.
 
-// dialTLS connects as newTransport does without it, and listens to the server in
-// that way. A proxy on the way is not concerned.
+// dialTLS connects like the default of http.Transport, but the returned connection
+// ignores "close" as described above. Connections through a proxy do not use it.
 func dialTLS(dialer *net.Dialer, config *tls.Config) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		plain, err := dialer.DialContext(ctx, network, address)
@@ -48,7 +48,7 @@ const handshakeTimeout = 10 * time.Second
 
 var errHandshake = fmt.Errorf("no TLS handshake within %v", handshakeTimeout)
 
-// keptConn is a connection on which an answer follows each request.
+// keptConn is a connection with one answer after each request.
 type keptConn struct {
 	net.Conn
 	asked atomic.Bool // the next bytes are the head of an answer
@@ -67,8 +67,8 @@ func (k *keptConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unclose blanks "close" in the head of a good answer that also says Keep-Alive.
-// A head that does not come in one piece stays as it is.
+// unclose overwrites "close" with blanks in the head of a successful answer that also
+// has Keep-Alive. A head that is not in one piece is left unchanged.
 func unclose(answer []byte) {
 	end := bytes.Index(answer, []byte("\r\n\r\n"))
 	if end < 0 || !bytes.HasPrefix(answer, []byte("HTTP/1.1 200 ")) {

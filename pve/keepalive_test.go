@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// answering is a server that writes raw answers, and closes a connection only
-// when told to.
+// answering is a server that writes raw answers, and closes connections only if closes
+// is true.
 func answering(t *testing.T, raw string, closes bool) (client *Client, connections *atomic.Int32) {
 	t.Helper()
 	borrowed := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate
@@ -54,8 +54,8 @@ func serveRaw(conn net.Conn, raw string, closes bool) {
 	}
 }
 
-// TestAConnectionIsKeptWhenTheServerKeepsIt asks ten times, one after the other,
-// of servers that say what real ones say.
+// TestAConnectionIsKeptWhenTheServerKeepsIt sends ten requests in sequence to servers
+// with the headers of real ones.
 func TestAConnectionIsKeptWhenTheServerKeepsIt(t *testing.T) {
 	tests := []struct {
 		name, status, connection string

@@ -7,14 +7,13 @@ import (
 	"sync"
 )
 
-// Limit bounds how many requests are under way at once. Clients that share one
-// are bounded together. Waiting for a turn does not count towards a request's
-// time limit, and ends with its context.
+// Limit limits the number of concurrent requests. Several clients may share one Limit.
+// The time that a request waits for its turn does not count towards its timeout, and
+// the wait ends with its context.
 //
-// There is a second bound for the requests about each node, since a node answers
-// with three workers by default (pvedaemon, pveproxy), which people's browsers
-// use too. Of these, one at a time asks a guest agent: without an agent such a
-// request keeps a worker busy for 3 s.
+// There is a second limit for the requests to each node, because by default a node has
+// only three workers (pvedaemon, pveproxy), which browsers use too. Only one request
+// at a time may call a guest agent: without an agent, it keeps a worker busy for 3 s.
 type Limit struct {
 	total   chan struct{}
 	perNode int
@@ -23,20 +22,20 @@ type Limit struct {
 	nodes map[nodeKey]*nodeLimit
 }
 
-// nodeKey is a node of a cluster: different clusters may use the same names.
+// nodeKey identifies a node: different clusters may have nodes of the same name.
 type nodeKey struct{ base, node string }
 
 type nodeLimit struct{ all, agents chan struct{} }
 
-// NewLimit makes a limit of so many requests in total, and about one node.
+// NewLimit returns a limit for all requests (total) and for those to one node (perNode).
 func NewLimit(total, perNode int) *Limit {
 	return &Limit{total: make(chan struct{}, total), perNode: perNode, nodes: map[nodeKey]*nodeLimit{}}
 }
 
-// Total is how many requests may be under way at once.
+// Total is the maximum number of concurrent requests.
 func (l *Limit) Total() int { return cap(l.total) }
 
-// enter waits for a turn, and returns how to end it.
+// enter waits for a turn and returns the function that ends it.
 func (l *Limit) enter(ctx context.Context, base string, c *call) (leave func(), err error) {
 	node := l.node(nodeKey{base, c.node})
 	turns := []chan struct{}{node.all, l.total}
@@ -69,13 +68,13 @@ func (l *Limit) node(key nodeKey) *nodeLimit {
 	return l.nodes[key]
 }
 
-// asksAgent reports whether the call waits for a guest agent.
+// asksAgent reports whether the call needs an answer of a guest agent.
 func (c *call) asksAgent() bool {
 	return c.vmid != 0 && strings.Contains(c.path, fmt.Sprintf("/qemu/%d/agent/", c.vmid))
 }
 
-// bounded lets a call wait for its turn. Calls about no node are answered by the
-// node of the endpoint, and bounded like those about one.
+// bounded lets a call wait for its turn. Calls without a node are answered by the node
+// of the endpoint and have a limit like those of one node.
 func bounded(limit *Limit, base string, next handler) handler {
 	if limit == nil {
 		return next

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// crowd is a server that keeps the first requests waiting until so many are there,
-// and counts.
+// crowd is a server that answers only after a certain number of requests have arrived,
+// and counts the concurrent requests.
 type crowd struct {
 	full  int
 	there chan struct{} // closed when they are
@@ -73,7 +73,7 @@ func (c *crowd) client(t *testing.T, limit *Limit) *Client {
 	return client
 }
 
-// all sends one call about each VM of each node at once, over real connections.
+// all sends one call for each VM of each node at once, over real connections.
 func (c *crowd) all(t *testing.T, client *Client, nodes, vms int, call func(node string, vmid int) error) {
 	t.Helper()
 	var group sync.WaitGroup
@@ -87,10 +87,10 @@ func (c *crowd) all(t *testing.T, client *Client, nodes, vms int, call func(node
 	group.Wait()
 }
 
-// TestNeverMoreUnderWayThanTheLimit asks 30 things of each of eight nodes at once. The
-// server waits until 24 are there, so the bound is reached; and a connection is
-// made for none above it, and kept.
-func TestNeverMoreUnderWayThanTheLimit(t *testing.T) {
+// TestNeverMoreConcurrentRequestsThanTheLimit sends 30 requests to each of eight nodes
+// at once. The server waits until 24 have arrived, so the limit is reached. The number
+// of connections must not exceed it, and the connections must be kept.
+func TestNeverMoreConcurrentRequestsThanTheLimit(t *testing.T) {
 	c := &crowd{full: 24}
 	client := c.client(t, NewLimit(24, 3))
 	c.all(t, client, 8, 30, func(node string, vmid int) error {
@@ -106,10 +106,9 @@ func TestNeverMoreUnderWayThanTheLimit(t *testing.T) {
 	}
 }
 
-// TestOneAgentAtATimeIsAskedOnANode leaves the node's other workers to others:
-// ten guests without an agent take 3 s each, one after the other, and what else is
-// asked of the node waits for none of them.
-func TestOneAgentAtATimeIsAskedOnANode(t *testing.T) {
+// TestOneAgentCallAtATimeOnEachNode: ten calls to guests without an agent take 3 s
+// each, one after the other, and other requests to the node do not wait for them.
+func TestOneAgentCallAtATimeOnEachNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent := func(r *http.Request) (*http.Response, error) {
 			if strings.Contains(r.URL.Path, "/agent/") {
@@ -139,8 +138,8 @@ func TestOneAgentAtATimeIsAskedOnANode(t *testing.T) {
 	})
 }
 
-// TestWaitingForATurn counts for no time limit, ends with the context, and gives
-// nothing away.
+// TestWaitingForATurn: waiting does not count towards the timeout, ends with the
+// context, and then leaves no turn taken.
 func TestWaitingForATurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limit := NewLimit(1, 1)

@@ -14,25 +14,25 @@ import (
 	"time"
 )
 
-// maxBody bounds an answer. The largest real ones are the resource list of a
-// big cluster and task logs, a few MiB.
+// maxBody is the maximum size of an answer. The largest real ones, the resource list
+// of a big cluster and task logs, have a few MiB.
 const maxBody = 32 << 20
 
 // network is the innermost handler: one request, one answer.
 type network struct {
 	base      string
 	transport http.RoundTripper
-	own       bool // the transport is ours and reports what it does
+	own       bool // the transport is that of newTransport, which supports httptrace
 	agent     string
 }
 
 var (
 	errNoAnswer = errors.New("no answer in time")
-	errTooLarge = fmt.Errorf("the answer is larger than %d MiB, which is no answer of a Proxmox VE API", maxBody>>20)
+	errTooLarge = fmt.Errorf("the answer is larger than %d MiB: this is not a Proxmox VE API", maxBody>>20)
 )
 
-// send carries a call to the server and reads the answer whole. Redirects are
-// not followed: an API has none, and a followed one would repeat a write.
+// send sends a call and reads the whole answer. It does not follow redirects: the API
+// has none, and following one would repeat a write.
 func (n *network) send(ctx context.Context, c *call) (*answer, error) {
 	if ctx.Err() != nil {
 		return nil, c.fail(Canceled, "canceled before it was sent: "+ctx.Err().Error(), ctx.Err())
@@ -88,8 +88,7 @@ func roundTrip(transport http.RoundTripper, req *http.Request) (*answer, error) 
 	}, nil
 }
 
-// readBody reads a body that is not too large, in one piece when its length is
-// told.
+// readBody reads a body of at most maxBody bytes.
 func readBody(resp *http.Response) ([]byte, error) {
 	if resp.ContentLength > maxBody {
 		return nil, errTooLarge
@@ -97,7 +96,7 @@ func readBody(resp *http.Response) ([]byte, error) {
 	var body bytes.Buffer
 	body.Grow(int(max(resp.ContentLength, 0)) + bytes.MinRead)
 	if _, err := body.ReadFrom(io.LimitReader(resp.Body, maxBody+1)); err != nil {
-		return nil, fmt.Errorf("the answer broke off: %w", err)
+		return nil, fmt.Errorf("the answer is incomplete: %w", err)
 	}
 	if body.Len() > maxBody {
 		return nil, errTooLarge
@@ -105,7 +104,7 @@ func readBody(resp *http.Response) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
-// reasonPhrase is what stands behind the number in the status line.
+// reasonPhrase is the text after the number in the status line.
 func reasonPhrase(resp *http.Response) string {
 	phrase := strings.TrimSpace(strings.TrimPrefix(resp.Status, fmt.Sprint(resp.StatusCode)))
 	if phrase == "" {
@@ -114,16 +113,16 @@ func reasonPhrase(resp *http.Response) string {
 	return phrase
 }
 
-// networkError tells the caller's end from our time limit, a wrong certificate
-// and a fault of the network.
+// networkError distinguishes the end of the caller's context, our timeout, an
+// untrusted certificate and a network fault.
 func (c *call) networkError(ctx, tryCtx context.Context, limit time.Duration, err error) *Error {
 	switch {
 	case ctx.Err() != nil:
 		return c.fail(Canceled, "canceled while waiting for the answer: "+ctx.Err().Error(), ctx.Err())
 	case errors.Is(context.Cause(tryCtx), errNoAnswer) && c.upload != nil:
-		return c.fail(Unavailable, fmt.Sprintf("the upload stood still for %v", limit), errNoAnswer)
+		return c.fail(Unavailable, fmt.Sprintf("the upload made no progress for %v", limit), errNoAnswer)
 	case errors.Is(context.Cause(tryCtx), errNoAnswer):
-		return c.fail(Unavailable, fmt.Sprintf("no answer within %v", limit), errNoAnswer) // nobody canceled it
+		return c.fail(Unavailable, fmt.Sprintf("no answer within %v", limit), errNoAnswer) // the caller did not cancel it
 	case errors.Is(err, errTooLarge):
 		return c.fail(Unknown, err.Error(), err)
 	case errors.Is(err, errUploadSize):
@@ -135,7 +134,7 @@ func (c *call) networkError(ctx, tryCtx context.Context, limit time.Duration, er
 	e := c.fail(Unavailable, err.Error(), err)
 	var proxy *ProxyError
 	if errors.As(err, &proxy) && proxy.Status != "" {
-		return e // it will say the same again
+		return e // a retry would get the same answer
 	}
 	if errors.Is(err, io.EOF) {
 		e.Message = "the server closed the connection without an answer (EOF)"

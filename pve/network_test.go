@@ -106,7 +106,7 @@ func TestThePauseBetweenTriesEndsWithTheContext(t *testing.T) {
 		c, s := inProcess(t, inTurn(dies(596, "Broken pipe")))
 		_, err := c.Nodes(ctx)
 		e := mustError(t, err)
-		mustContain(t, e.Error(), "canceled while waiting to ask again, after: Broken pipe")
+		mustContain(t, e.Error(), "canceled while waiting to retry, after: Broken pipe")
 		if e.Kind != Canceled || !errors.Is(err, context.DeadlineExceeded) || len(s.requests()) != 1 {
 			t.Errorf("kind %s, %d requests: %v", e.Kind, len(s.requests()), err)
 		}
@@ -204,7 +204,7 @@ func TestAConnectionThatBreaksDuringTheAnswer(t *testing.T) {
 		{"before it", "", "closed the connection without an answer (EOF)"},
 		{"in the status line", "HTTP/1.1 2", "connection broken"},
 		{"in the headers", "HTTP/1.1 200 OK\r\nContent-Le", "connection broken"},
-		{"in the body", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"data\":", "the answer broke off: unexpected EOF"},
+		{"in the body", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"data\":", "the answer is incomplete: unexpected EOF"},
 		{"with something that is not HTTP", "SSH-2.0-OpenSSH_9.6\r\n", "malformed HTTP"},
 	}
 	for _, tt := range tests {
@@ -233,7 +233,7 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-func TestAnAnswerThatDoesNotEndIsCutOff(t *testing.T) {
+func TestAnAnswerWithoutEndIsRefused(t *testing.T) {
 	c, _ := inProcess(t, nil, through(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Status: "200 OK", Body: io.NopCloser(endless{}), Header: http.Header{}}, nil
 	}))
@@ -245,7 +245,7 @@ func TestAnAnswerThatDoesNotEndIsCutOff(t *testing.T) {
 	}
 }
 
-func TestAStatusLineWithoutReasonGetsTheUsualOne(t *testing.T) {
+func TestAStatusLineWithoutReasonGetsTheStandardOne(t *testing.T) {
 	c, _ := overHTTP(t, inTurn(reply{raw: "HTTP/1.1 500 \r\nContent-Length: 0\r\nConnection: close\r\n\r\n"}))
 	_, err := c.Version(context.Background())
 	if got, want := err.Error(), "GET /version: Internal Server Error (500)"; got != want {

@@ -4,7 +4,7 @@ import (
 	"context"
 )
 
-// Node is a member of the cluster in the list of nodes.
+// Node is an entry of the list of nodes.
 type Node struct {
 	Name   string `json:"node" required:""`
 	Status string `json:"status" required:""` // "online", "offline" or "unknown"
@@ -17,7 +17,7 @@ func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
 	return list, err
 }
 
-// NodeStatus is what a node says about itself.
+// NodeStatus is the status of a node.
 type NodeStatus struct {
 	Uptime int64     // seconds since it booted
 	Memory MemoryUse // of the host
@@ -30,7 +30,7 @@ type MemoryUse struct {
 	Used  int64 `json:"used"`
 }
 
-// NodeStatus asks a node about itself. Needs Sys.Audit on the node.
+// NodeStatus returns the status of a node. Needs Sys.Audit on the node.
 func (c *Client) NodeStatus(ctx context.Context, node string) (NodeStatus, error) {
 	var w struct {
 		Uptime  int64     `json:"uptime"`
@@ -43,8 +43,7 @@ func (c *Client) NodeStatus(ctx context.Context, node string) (NodeStatus, error
 	return NodeStatus{Uptime: w.Uptime, Memory: w.Memory, CPUs: w.CPUInfo.CPUs}, err
 }
 
-// PCIDevice is a function of a PCI device, with the texts as the server gives
-// them.
+// PCIDevice is a function of a PCI device, with the unchanged texts of the server.
 type PCIDevice struct {
 	ID              string `json:"id" required:""`     // "0000:03:00.0"
 	Class           string `json:"class" required:""`  // "0x030200"
@@ -54,32 +53,33 @@ type PCIDevice struct {
 	DeviceName      string `json:"device_name"` // "TU104GL [Tesla T4]"
 	SubsystemVendor string `json:"subsystem_vendor"`
 	SubsystemDevice string `json:"subsystem_device"`
-	// IOMMUGroup is -1 when the function is in none; on all functions this
-	// means that the IOMMU is off.
+	// IOMMUGroup is -1 when the function is in no group. If it is -1 for all functions,
+	// the IOMMU is off.
 	IOMMUGroup int `json:"iommugroup" default:"-1"`
 }
 
-// PCIDevices lists all PCI functions of a node, bridges included, so that whole
-// IOMMU groups are seen. The API does not tell which kernel driver holds a
-// function. Needs Sys.Audit or Sys.Modify on /.
+// PCIDevices lists all PCI functions of a node, including bridges, so that IOMMU groups
+// are complete. The API does not return the kernel driver of a function. Needs
+// Sys.Audit or Sys.Modify on /.
 func (c *Client) PCIDevices(ctx context.Context, node string) ([]PCIDevice, error) {
 	call := get("/nodes/{}/hardware/pci", node).at(node, 0)
-	// Empty, or the server leaves out memory controllers, bridges and processors.
+	// Without this empty list, the server leaves out memory controllers, bridges and
+	// processors.
 	call.query.Set("pci-class-blacklist", "")
 	var list []PCIDevice
 	err := c.do(ctx, call, &list)
 	return list, err
 }
 
-// Network is a network interface of a node as configured.
+// Network is a configured network interface of a node.
 type Network struct {
 	Interface string `json:"iface" required:""`
 	Type      string `json:"type" required:""` // "bridge", "OVSBridge", "eth", "bond", "vlan" …
 	VLANAware bool   `json:"bridge_vlan_aware"`
 }
 
-// Networks lists the interfaces of a node. Needs Sys.Audit on the node for all
-// but bridges that the caller may use.
+// Networks lists the interfaces of a node. Needs Sys.Audit on the node, except for
+// bridges that the caller may use.
 func (c *Client) Networks(ctx context.Context, node string) ([]Network, error) {
 	var list []Network
 	err := c.do(ctx, get("/nodes/{}/network", node).at(node, 0), &list)

@@ -17,37 +17,37 @@ import (
 // Printed or logged, Options show the endpoint and the user, never a secret.
 type Options struct {
 	// Endpoint is the address of any node of the cluster, "https://pve1:8006".
-	// A path is kept, for a reverse proxy; /api2/json is added.
+	// It may have a path, for a reverse proxy; /api2/json is added.
 	Endpoint string
 
 	// Token is an API token, "user@realm!id=secret".
 	Token string `json:"-"`
 
 	// Username ("root@pam") and Password log in with a ticket, which is
-	// renewed before it expires. Needed for what no token may do, such as
+	// renewed before it expires. Some calls are not allowed with a token, such as
 	// attaching a PCI device by its raw address.
 	Username string
 	Password string `json:"-"`
 
-	// How the server proves itself; the system's certificate authorities when
-	// all are empty. CAFile is the contents of a PEM file, on a Proxmox host
-	// /etc/pve/pve-root-ca.pem. Fingerprint is the SHA-256 of the server's
-	// certificate in hex, with or without colons; it is then the only check.
+	// How the server's certificate is verified. When all are empty, the system's
+	// certificate authorities are used. CAFile is the content of a PEM file, on a
+	// Proxmox host /etc/pve/pve-root-ca.pem. Fingerprint is the SHA-256 of the server's
+	// certificate in hex, with or without colons; it replaces all other checks.
 	// Insecure accepts every server.
 	CAFile      []byte
 	Fingerprint string
 	Insecure    bool
 
-	// Limit bounds the requests under way at once; nil is no bound. As many idle
-	// connections are kept open.
+	// Limit limits the concurrent requests; nil means no limit. The same number of idle
+	// connections is kept open.
 	Limit *Limit
 
-	// Transport replaces the network, for tests; the TLS options are unused
-	// then, and the Endpoint may have any scheme.
+	// Transport replaces the network in tests. The TLS options are then ignored, and
+	// the Endpoint may have any scheme.
 	Transport http.RoundTripper `json:"-"`
 
 	UserAgent string       // "gpuworker/1.2"; "go-pve" when empty
-	Logger    *slog.Logger `json:"-"` // each request at level Debug; silent when nil
+	Logger    *slog.Logger `json:"-"` // gets each request at level Debug; may be nil
 }
 
 // String describes the options without their secrets.
@@ -66,7 +66,7 @@ func (o Options) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("endpoint", endpointName(o.Endpoint)), slog.String("user", o.login()))
 }
 
-// who is the user or the token's id, without its secret.
+// login is the user or the token's id, without its secret.
 func (o Options) login() string {
 	if o.Token != "" {
 		id, _, found := strings.Cut(o.Token, "=")
@@ -81,8 +81,8 @@ func (o Options) login() string {
 	return "nobody"
 }
 
-// endpointName is the endpoint for people: without user information, which is
-// refused but may be there when Options are printed before New has seen them.
+// endpointName is the endpoint for display, without user information. New refuses
+// user information, but Options may be printed before.
 func endpointName(endpoint string) string {
 	u, err := url.Parse(endpoint)
 	if err != nil {
@@ -92,13 +92,13 @@ func endpointName(endpoint string) string {
 	return u.String()
 }
 
-// secrets are the texts that must appear nowhere.
+// secrets returns the texts that must not appear in any output.
 func (o Options) secrets() []string {
 	_, secret, _ := strings.Cut(o.Token, "=")
 	return []string{secret, o.Password}
 }
 
-// base checks the endpoint and gives the URL that paths are appended to.
+// base checks the endpoint and returns the URL that paths are appended to.
 func (o Options) base() (string, error) {
 	u, err := url.Parse(strings.TrimSpace(o.Endpoint))
 	if err != nil || u.Host == "" {
@@ -110,7 +110,7 @@ func (o Options) base() (string, error) {
 	case u.RawQuery != "" || u.Fragment != "":
 		return "", errors.New("endpoint: it must not contain a query or fragment")
 	case o.Transport == nil && !isPrivate(u):
-		return "", fmt.Errorf("endpoint: %q would send the credentials in the clear; write https://", u.Scheme+"://")
+		return "", fmt.Errorf("endpoint: %q would send the credentials unencrypted; write https://", u.Scheme+"://")
 	}
 	path := strings.TrimRight(u.EscapedPath(), "/")
 	if !strings.HasSuffix(path, "/api2/json") {
@@ -119,22 +119,22 @@ func (o Options) base() (string, error) {
 	return u.Scheme + "://" + u.Host + path, nil
 }
 
-// isPrivate reports whether nobody listens on the way: TLS, or a test server on
-// this machine.
+// isPrivate reports whether the connection cannot be intercepted: TLS, or a test
+// server on this machine.
 func isPrivate(u *url.URL) bool {
 	ip := net.ParseIP(u.Hostname())
 	local := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 	return u.Scheme == "https" || u.Scheme == "http" && local
 }
 
-// A token id and a user as pve-access-control admits them.
+// The forms of a token and a user that pve-access-control accepts.
 var (
 	tokenForm = regexp.MustCompile(`^[^\s:/!=]+@[A-Za-z][A-Za-z0-9._-]+![A-Za-z][A-Za-z0-9._-]+=\S+$`)
 	userForm  = regexp.MustCompile(`^[^\s:/!]+@[A-Za-z][A-Za-z0-9._-]+$`)
 )
 
-// checkCredentials finds what would only be answered with a 401 three seconds
-// later. It must not repeat what it was given.
+// checkCredentials refuses malformed credentials, which the server would answer with
+// a 401 after three seconds. Its errors must not repeat the credentials.
 func (o Options) checkCredentials() error {
 	switch {
 	case o.Token != "" && (o.Username != "" || o.Password != ""):

@@ -24,7 +24,7 @@ func TestOptionsAreCheckedBeforeAnythingIsSent(t *testing.T) {
 		{"no endpoint", with(func(o *Options) { o.Endpoint = "" }), "endpoint: write it as https://host:8006"},
 		{"a host alone", with(func(o *Options) { o.Endpoint = "pve1" }), "endpoint: write it as https://host:8006"},
 		{"a host and a port", with(func(o *Options) { o.Endpoint = "pve1:8006" }), "endpoint: write it as https://host:8006"},
-		{"no TLS", with(func(o *Options) { o.Endpoint = "http://pve1:8006" }), `"http://" would send the credentials in the clear`},
+		{"no TLS", with(func(o *Options) { o.Endpoint = "http://pve1:8006" }), `"http://" would send the credentials unencrypted`},
 		{"a user in the endpoint", with(func(o *Options) { o.Endpoint = "https://root:x@pve1:8006" }), "must not contain a user or password"},
 		{"a query in the endpoint", with(func(o *Options) { o.Endpoint = "https://pve1:8006/?a=b" }), "must not contain a query"},
 		{"nobody", with(func(o *Options) { o.Token = "" }), "no credentials"},
@@ -37,7 +37,7 @@ func TestOptionsAreCheckedBeforeAnythingIsSent(t *testing.T) {
 		{"a token with a line feed", with(func(o *Options) { o.Token = testToken + "\n" }), "token: write it as"},
 		{"a fingerprint that is too short", with(func(o *Options) { o.Fingerprint = "12:34" }), `fingerprint: "12:34" is not a SHA-256`},
 		{"a fingerprint that is no hex", with(func(o *Options) { o.Fingerprint = strings.Repeat("x", 64) }), "is not a SHA-256"},
-		{"a CA file with something else", with(func(o *Options) { o.CAFile = []byte("hello") }), "CA file: it holds no certificate"},
+		{"a CA file with something else", with(func(o *Options) { o.CAFile = []byte("hello") }), "CA file: it contains no certificate"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

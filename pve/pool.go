@@ -2,10 +2,9 @@ package pve
 
 import "context"
 
-// CheckPool looks for a resource pool: a name under which VMs and storages are
-// gathered, so that rights can be given on all of them. NotFound says that there is
-// none of this name. Needs Pool.Audit on /pool/ID, without which it is Denied
-// whether it exists or not.
+// CheckPool checks whether a resource pool exists: a named group of VMs and storages
+// for granting permissions. If it does not exist, the error is NotFound. Needs
+// Pool.Audit on /pool/ID; without it the error is Denied in both cases.
 func (c *Client) CheckPool(ctx context.Context, id string) error {
 	call := get("/pools").with("poolid", id)
 	var list []struct {
@@ -19,7 +18,7 @@ func (c *Client) CheckPool(ctx context.Context, id string) error {
 			return nil
 		}
 	}
-	e := call.fail(NotFound, "the answer names no pool "+id, nil)
+	e := call.fail(NotFound, "the answer has no pool "+id, nil)
 	e.What = "pool"
 	return e
 }

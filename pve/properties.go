@@ -9,14 +9,12 @@ import "strings"
 //	host=0000:03:00,pcie=1
 //	node=pve1,path=0000:03:00.0,id=10de:1eb8,iommugroup=14
 //
-// Order, unknown keys and keys without "=" survive a round trip, so that
-// changing one property does not destroy those that this program has never
-// heard of. A value without a key is the value of the default key, which
-// depends on the option ("host" for hostpciN, "file" for disks, "enabled" for
-// agent) and is written here as the empty key.
+// Order, unknown keys and keys without "=" are preserved, so that changing one
+// property does not destroy properties that this program does not know. A value
+// without a key is the value of the default key, which depends on the option ("host"
+// for hostpciN, "file" for disks, "enabled" for agent) and is the empty key here.
 //
-// The zero value has no properties. A change of a copy does not
-// reach its original.
+// The zero value has no properties. Changing a copy does not change the original.
 type Properties struct {
 	list []property
 }
@@ -26,8 +24,8 @@ type property struct {
 	bare       bool // written without a "key="
 }
 
-// ParseProperties reads a property string. Every text is one: what Proxmox
-// would refuse is kept as it is.
+// ParseProperties reads a property string. It accepts every text: parts that Proxmox
+// would refuse are kept unchanged.
 func ParseProperties(s string) Properties {
 	if s == "" {
 		return Properties{}
@@ -56,8 +54,8 @@ func (p Properties) String() string {
 	return strings.Join(parts, ",")
 }
 
-// Get gives the value of the first of the keys that is there. Ask for the
-// default key by its name and by "", since both ways of writing are in use:
+// Get returns the value of the first of the keys that is present. For the default key,
+// give its name and "", because both forms are in use:
 //
 //	p.Get("host", "")
 func (p Properties) Get(keys ...string) (string, bool) {
@@ -69,8 +67,8 @@ func (p Properties) Get(keys ...string) (string, bool) {
 	return "", false
 }
 
-// Set changes a property in its place, or appends it. The empty key is the
-// bare value; when there is none it is put first, where Proxmox writes it.
+// Set changes a property in place, or appends it. The empty key is the bare value; a
+// new bare value is inserted first, where Proxmox writes it.
 func (p *Properties) Set(key, value string) {
 	if i := p.index(key); i >= 0 {
 		p.list = append([]property(nil), p.list...)
@@ -85,7 +83,7 @@ func (p *Properties) Set(key, value string) {
 	p.list = append(p.list[:len(p.list):len(p.list)], q)
 }
 
-// Delete removes a property, each time that it occurs.
+// Delete removes all occurrences of a property.
 func (p *Properties) Delete(key string) {
 	kept := make([]property, 0, len(p.list))
 	for _, q := range p.list {
@@ -105,8 +103,8 @@ func (p Properties) index(key string) int {
 	return -1
 }
 
-// is reports whether q goes by that key. "=x" has an empty key too, but is not
-// the bare value.
+// is reports whether q has that key. "=x" has an empty key too, but is not the bare
+// value.
 func (q property) is(key string) bool {
 	return q.key == key && q.bare == (key == "")
 }

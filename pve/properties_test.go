@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestPropertiesKeepWhatTheyDoNotKnow(t *testing.T) {
+func TestPropertiesKeepUnknownParts(t *testing.T) {
 	tests := []struct {
 		name string
 		in   string
@@ -66,7 +66,7 @@ func TestCopiesOfPropertiesAreIndependent(t *testing.T) {
 	}
 }
 
-func TestTwoCopiesDoNotShareTheSpareRoomOfTheirOriginal(t *testing.T) {
+func TestTwoCopiesDoNotShareTheCapacityOfTheirOriginal(t *testing.T) {
 	original := ParseProperties("a=1,b=2,z=3")
 	original.Delete("z") // leaves room for one more
 	x, y := original, original

@@ -9,8 +9,8 @@ import (
 	"net/url"
 )
 
-// ProxyError says that an HTTP proxy stands between us and the server and did not
-// let us through. Nothing was sent to the server.
+// ProxyError says that the HTTP proxy between client and server failed or refused the
+// connection. Nothing was sent to the server.
 type ProxyError struct {
 	Proxy  string // "http://proxy.example.org:3128", without a login
 	Target string // "pve1.example.org:8006"
@@ -18,19 +18,19 @@ type ProxyError struct {
 	Cause  error  // why it did not answer
 }
 
-// Error names the proxy, and what it said.
+// Error names the proxy and its answer.
 func (e *ProxyError) Error() string {
 	if e.Status == "" {
-		return fmt.Sprintf("the proxy %s, which the environment names, cannot be reached: %v", e.Proxy, e.Cause)
+		return fmt.Sprintf("the proxy %s from the environment (HTTPS_PROXY) cannot be reached: %v", e.Proxy, e.Cause)
 	}
-	return fmt.Sprintf("the proxy %s, which the environment names, refused the way to %s: %s", e.Proxy, e.Target, e.Status)
+	return fmt.Sprintf("the proxy %s from the environment (HTTPS_PROXY) refused to connect to %s: %s", e.Proxy, e.Target, e.Status)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *ProxyError) Unwrap() error { return e.Cause }
 
-// refusedByProxy turns the answer of a proxy into an error that says whose it is:
-// net/http makes one of its words alone, "Forbidden".
+// refusedByProxy turns the answer of a proxy into an error that names the proxy. The
+// error of net/http has only the text of the status, "Forbidden".
 func refusedByProxy(_ context.Context, proxy *url.URL, request *http.Request, answer *http.Response) error {
 	if answer.StatusCode == http.StatusOK {
 		return nil
@@ -40,7 +40,7 @@ func refusedByProxy(_ context.Context, proxy *url.URL, request *http.Request, an
 
 func proxyName(proxy *url.URL) string { return proxy.Scheme + "://" + proxy.Host }
 
-// byProxy finds out whether it was the proxy that failed; nil when it was not.
+// byProxy returns the error of the proxy, or nil if the proxy did not fail.
 func (n *network) byProxy(request *http.Request, err error) *ProxyError {
 	var refused *ProxyError
 	if errors.As(err, &refused) {

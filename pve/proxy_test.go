@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// proxied gives a client whose requests go through a proxy.
+// proxied returns a client whose requests go through a proxy.
 func proxied(t *testing.T, proxy string) *Client {
 	t.Helper()
 	o := Options{Endpoint: "https://pve1.test:8006", Token: testToken}
@@ -32,9 +32,9 @@ func proxied(t *testing.T, proxy string) *Client {
 	return c
 }
 
-// TestARefusalOfAProxyIsSaidToBeOne: the words of a proxy, "Forbidden", look like
-// those of the server, and nobody would look for them there.
-func TestARefusalOfAProxyIsSaidToBeOne(t *testing.T) {
+// TestARefusalOfAProxyNamesTheProxy: otherwise the status of a proxy, "Forbidden",
+// would look like that of the server.
+func TestARefusalOfAProxyNamesTheProxy(t *testing.T) {
 	for status, tries := range map[string]int{"407 Proxy Authentication Required": 1, "403 Forbidden": 1, "502 Bad Gateway": 1} {
 		t.Run(status, func(t *testing.T) {
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -60,7 +60,7 @@ func TestARefusalOfAProxyIsSaidToBeOne(t *testing.T) {
 			c := proxied(t, "http://somebody:canary-password@"+listener.Addr().String())
 			err = c.CreateMapping(context.Background(), MappingSpec{ID: "gpu-a", Map: []string{"node=pve1"}})
 			e := mustError(t, err)
-			want := "the proxy http://" + listener.Addr().String() + ", which the environment names, refused the way to pve1.test:8006: " + status
+			want := "the proxy http://" + listener.Addr().String() + " from the environment (HTTPS_PROXY) refused to connect to pve1.test:8006: " + status
 			mustContain(t, e.Error(), want)
 			var refusal *ProxyError
 			if e.Kind != Unavailable || e.Ambiguous || !errors.As(err, &refusal) {
@@ -78,7 +78,7 @@ func TestARefusalOfAProxyIsSaidToBeOne(t *testing.T) {
 	}
 }
 
-func TestAProxyThatIsNotThereIsSaidToBeOne(t *testing.T) {
+func TestAnUnreachableProxyIsNamed(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func TestAProxyThatIsNotThereIsSaidToBeOne(t *testing.T) {
 	listener.Close()
 	err = proxied(t, "http://"+address).DeleteMapping(context.Background(), "gpu-a")
 	e := mustError(t, err)
-	mustContain(t, e.Error(), "the proxy http://"+address+", which the environment names, cannot be reached: ", "connection refused")
+	mustContain(t, e.Error(), "the proxy http://"+address+" from the environment (HTTPS_PROXY) cannot be reached: ", "connection refused")
 	if e.Kind != Unavailable || e.Ambiguous {
 		t.Errorf("kind %s, ambiguous %v", e.Kind, e.Ambiguous)
 	}

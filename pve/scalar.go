@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// unquoted is the text of a JSON string.
+// unquoted returns the text of a JSON string.
 func unquoted(raw []byte) string {
 	inside := raw[1 : len(raw)-1]
 	if bytes.IndexByte(inside, '\\') < 0 && utf8.Valid(inside) {
@@ -21,8 +21,8 @@ func unquoted(raw []byte) string {
 	return text
 }
 
-// scalarText is the text of a string, number or boolean as Proxmox would write
-// it in a configuration file: booleans as 1 and 0.
+// scalarText returns a string, number or boolean in the form of Proxmox's
+// configuration files: booleans as 1 and 0.
 func scalarText(raw []byte) (text string, ok bool) {
 	switch raw[0] {
 	case '"':
@@ -37,7 +37,7 @@ func scalarText(raw []byte) (text string, ok bool) {
 	return string(raw), true
 }
 
-// assignText puts the text of a string, number or boolean into a Go value.
+// assignText sets a Go value from the text of a string, number or boolean.
 func assignText(dst reflect.Value, text string) error {
 	switch dst.Kind() {
 	case reflect.String:
@@ -69,8 +69,8 @@ func assignText(dst reflect.Value, text string) error {
 	}
 }
 
-// parseBool knows the spellings of PVE::JSONSchema::parse_boolean; Perl's false
-// is an empty string.
+// parseBool accepts the spellings of PVE::JSONSchema::parse_boolean, and the empty
+// string, which is Perl's false.
 func parseBool(s string) (value, ok bool) {
 	switch strings.ToLower(s) {
 	case "1", "on", "yes", "true":
@@ -81,8 +81,8 @@ func parseBool(s string) (value, ok bool) {
 	return false, false
 }
 
-// parseInt takes "1024", and "1.5e9" or "2048.0" as Perl writes large or
-// computed numbers.
+// parseInt accepts "1024", and also "1.5e9" and "2048.0", because Perl writes large or
+// computed numbers so.
 func parseInt(s string) (int64, error) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return n, nil

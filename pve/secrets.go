@@ -12,16 +12,16 @@ import (
 
 const redacted = "[redacted]"
 
-// A secret shorter than this is not looked for: blotting out every "a" would
-// hide the error and betray the secret.
+// Shorter secrets are not redacted: replacing every "a" would make the error
+// unreadable and reveal the secret.
 const shortestSecret = 4
 
-// maxTickets is how many tickets are remembered; older ones have expired.
+// maxTickets is the number of tickets that are kept; older ones have expired.
 const maxTickets = 8
 
-// secrets knows the texts that must leave this package in no error and no log
-// record, even when the server repeats them. It holds pointers, since fmt may
-// print the contents of an unexported field but follows no pointers in it.
+// secrets holds the texts that must not leave this package in an error or log record,
+// even when the server repeats them. It holds pointers, because fmt may print the
+// content of an unexported field but does not follow pointers in it.
 type secrets struct {
 	mu      sync.Mutex
 	fixed   []*string
@@ -38,7 +38,7 @@ func pointers(texts []string) []*string {
 	return list
 }
 
-// addTicket remembers a ticket and its token against cross-site requests.
+// addTicket adds a ticket and its CSRF token.
 func (s *secrets) addTicket(texts ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,8 +48,8 @@ func (s *secrets) addTicket(texts ...string) {
 	}
 }
 
-// redact blots out the secrets, those of this call included, as they are and
-// URL-encoded.
+// redact replaces the secrets, including those of the call, in plain and URL-encoded
+// form.
 func (s *secrets) redact(text string, ofCall []string) string {
 	s.mu.Lock()
 	known := slices.Concat(s.fixed, s.tickets, pointers(ofCall))
@@ -60,7 +60,7 @@ func (s *secrets) redact(text string, ofCall []string) string {
 			forms = append(forms, *secret, url.QueryEscape(*secret), url.PathEscape(*secret))
 		}
 	}
-	// The longest first, as one may be part of another.
+	// The longest first, because one may be part of another.
 	slices.SortFunc(forms, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	for _, form := range forms {
 		text = strings.ReplaceAll(text, form, redacted)
@@ -68,21 +68,21 @@ func (s *secrets) redact(text string, ofCall []string) string {
 	return text
 }
 
-// clean blots the secrets out of an error.
+// clean redacts the secrets in an error.
 func (s *secrets) clean(err error, ofCall []string) error {
 	var e *Error
 	if !errors.As(err, &e) {
 		return err
 	}
-	blot := func(text string) string { return s.redact(text, ofCall) }
-	e.Path, e.Reason, e.Message = blot(e.Path), blot(e.Reason), blot(e.Message)
+	redact := func(text string) string { return s.redact(text, ofCall) }
+	e.Path, e.Reason, e.Message = redact(e.Path), redact(e.Reason), redact(e.Message)
 	e.Params = maps.Clone(e.Params)
 	for name, text := range e.Params {
-		e.Params[name] = blot(text)
+		e.Params[name] = redact(text)
 	}
 	e.Log = slices.Clone(e.Log)
 	for i, line := range e.Log {
-		e.Log[i] = blot(line)
+		e.Log[i] = redact(line)
 	}
 	return err
 }

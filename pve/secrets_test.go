@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 )
 
-// canaries are in the credentials of the clients below; whatever leaves the
-// package is searched for them.
+// canaries are in the credentials of the clients below. All output of the package is
+// searched for them.
 var canaries = []string{
 	"8d2f1c3a-canary-token-secret", "canary-password", "canary-ticket", "canary-csrf",
 	"canary-cipassword", "canary-input", "canary-file",
@@ -30,7 +30,7 @@ func mustNotLeak(t *testing.T, where, text string) {
 	}
 }
 
-// allForms prints an error in every way that people print errors.
+// allForms prints an error in all usual ways.
 func allForms(err error) string {
 	var b strings.Builder
 	for _, verb := range []string{"%v", "%+v", "%s", "%q"} {
@@ -41,9 +41,9 @@ func allForms(err error) string {
 	return b.String()
 }
 
-// An unfriendly server sends back all that it was sent: headers, cookies and
-// bodies, in every place of an answer that has room.
-func TestSecretsComeBackInNoErrorAndNoLog(t *testing.T) {
+// An unfriendly server sends back all that it received: headers, cookies and bodies,
+// in all parts of the answer.
+func TestSecretsAreInNoErrorAndNoLog(t *testing.T) {
 	ctx := context.Background()
 	calls := map[string]func(*Client) error{
 		"read": func(c *Client) error { _, err := c.Nodes(ctx); return err },
@@ -116,7 +116,7 @@ func TestDataOfAnotherShapeLeaksNothing(t *testing.T) {
 	mustContain(t, err.Error(), "data should be a list", "[redacted]")
 }
 
-func TestATransportThatTellsWhatItSentLeaksNothing(t *testing.T) {
+func TestATransportThatPrintsItsRequestLeaksNothing(t *testing.T) {
 	var log lockedBuffer
 	c, _ := inProcess(t, nil, through(func(r *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("cannot send %v", r.Header)
@@ -184,14 +184,14 @@ func TestOptionsAndClientsPrintWithoutSecrets(t *testing.T) {
 	mustContain(t, Options{}.GoString(), "nobody")
 }
 
-func TestShortTextsAreNotTakenForSecrets(t *testing.T) {
+func TestShortTextsAreNotRedacted(t *testing.T) {
 	s := newSecrets([]string{"", "abc"})
 	if got := s.redact("abc is in every abc", []string{"a"}); got != "abc is in every abc" {
 		t.Errorf("got %q", got)
 	}
 }
 
-func TestOnlyTheLastTicketsAreRemembered(t *testing.T) {
+func TestOnlyTheLastTicketsAreKept(t *testing.T) {
 	s := newSecrets(nil)
 	for i := range 20 {
 		s.addTicket(fmt.Sprintf("ticket-%02d", i))

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// EncodeSSHKeys makes the value of a VM's option sshkeys from public keys in
-// the form of authorized_keys. The API wants the value URL-encoded by itself,
-// below the encoding of the form, and takes %20 only for a space: "+" is
-// answered with 400 "invalid urlencoded string".
+// EncodeSSHKeys encodes public keys in the form of authorized_keys for a VM's option
+// sshkeys. The API requires a URL-encoded value, in addition to the encoding of the
+// form. It accepts only %20 for a space: "+" is answered with 400 "invalid urlencoded
+// string".
 func EncodeSSHKeys(keys []string) string {
 	var lines []string
 	for _, key := range keys {
@@ -19,8 +19,8 @@ func EncodeSSHKeys(keys []string) string {
 	return escapeSpaces(url.QueryEscape(strings.Join(lines, "\n")))
 }
 
-// escapeSpaces writes the spaces of an encoded form as %20, which every part
-// of Proxmox VE understands. A "+" of the text itself is %2B already.
+// escapeSpaces writes the spaces of an encoded form as %20, which all parts of Proxmox
+// VE accept. A "+" of the original text is already encoded as %2B.
 func escapeSpaces(encoded string) string {
 	return strings.ReplaceAll(encoded, "+", "%20")
 }

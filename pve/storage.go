@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Storage is a storage as one node sees it.
+// Storage is the state of a storage on one node.
 type Storage struct {
 	Name    string `json:"storage" required:""`
 	Type    string `json:"type" required:""` // "dir", "lvmthin", "nfs", "rbd" …
-	Content string `json:"content"`          // "images,rootdir", in no order
+	Content string `json:"content"`          // "images,rootdir", unordered
 	Shared  bool   `json:"shared"`
 	Enabled bool   `json:"enabled"`
 	Active  bool   `json:"active"`
@@ -24,8 +24,8 @@ func (c *Client) Storages(ctx context.Context, node string) ([]Storage, error) {
 	return list, err
 }
 
-// Volumes are listed and deleted by no program yet: the ISO from which a guest is
-// seeded will be, as it is put there by Upload.
+// The volume calls are not used yet. They are for the seed ISO of a guest, which
+// Upload writes.
 
 // Volume is a file or disk on a storage.
 type Volume struct {
@@ -34,7 +34,7 @@ type Volume struct {
 	Format  string `json:"format"` // "raw", "qcow2", "iso" …
 	Size    int64  `json:"size"`   // bytes
 	Used    int64  `json:"used"`
-	VMID    int    `json:"vmid"`   // the VM that its name says; 0 for none
+	VMID    int    `json:"vmid"`   // the VM in its name; 0 for none
 	Parent  string `json:"parent"` // the base of a linked clone
 	Created int64  `json:"ctime"`  // seconds since 1970
 }
@@ -47,14 +47,14 @@ func (c *Client) StorageContent(ctx context.Context, node, storage, content stri
 	return list, err
 }
 
-// DeleteVolume deletes a volume, "local:iso/seed.iso". One that is gone already
-// is a task that ends well. The server does not ask whether a VM uses it. Needs
+// DeleteVolume deletes a volume, "local:iso/seed.iso". For a missing volume the task
+// succeeds. The server does not check whether a VM uses the volume. Needs
 // Datastore.Allocate on the storage.
 func (c *Client) DeleteVolume(ctx context.Context, node, volid string) (Task, error) {
 	storage, _, found := strings.Cut(volid, ":")
 	call := del("/nodes/{}/storage/{}/content/{}", node, storage, slashed(volid)).at(node, 0)
 	if !found {
-		return Task{}, call.invalid("a volume is named with its storage, such as local:iso/seed.iso; nothing was sent")
+		return Task{}, call.invalid("the name of a volume must include its storage, such as local:iso/seed.iso; nothing was sent")
 	}
 	return c.startMaybe(ctx, call)
 }

@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// Task is something that the server does in the background. It is a plain
-// value; keep its UPID before waiting, to take it up again after a crash.
+// Task is a background operation of the server. It is a plain value. Store its UPID
+// before waiting, to find the task again after a crash.
 type Task struct {
 	UPID   UPID
 	client *Client
 }
 
-// Task takes up a task by its name.
+// Task returns the task with this UPID.
 func (c *Client) Task(upid UPID) Task { return Task{UPID: upid, client: c} }
 
-// String is the task's name.
+// String is the task's UPID.
 func (t Task) String() string { return t.UPID.String() }
 
-// IsZero reports whether there is no task: the server did at once what it was
-// asked.
+// IsZero reports whether there is no task, because the server completed the operation
+// at once.
 func (t Task) IsZero() bool { return t.UPID.IsZero() }
 
 // taskStatus is the state of a task.
@@ -32,36 +32,36 @@ type taskStatus struct {
 
 func (s taskStatus) running() bool { return s.Status == "running" }
 
-// succeeded reports whether the task ended well, with warnings or without.
+// succeeded reports whether the task ended successfully, with or without warnings.
 func (s taskStatus) succeeded() bool { return s.Status == "stopped" && goodExit(s.ExitStatus) }
 
 func goodExit(exit string) bool {
 	return exit == "OK" || strings.HasPrefix(exit, "WARNINGS: ")
 }
 
-// When to ask for a task again: after a second, as few tasks take less, and seldom
-// later, as a VM with much memory and a GPU takes half an hour. The end of a task
-// that took a second or more is seen late by half a second, or by an eighth of what
-// it took, at most 5 s.
+// The intervals for polling a task. The first poll is after one second, because few
+// tasks take less. Later intervals grow to an eighth of the elapsed time, at least
+// 0.5 s and at most 5 s, because the start of a VM with much memory and a GPU takes
+// half an hour.
 const (
 	firstPoll  = time.Second
 	oftenAsk   = 500 * time.Millisecond
 	slowestAsk = 5 * time.Second
 	pollShare  = 8
 
-	// A task that has just been started may not be listed yet.
+	// A new task may be unknown to the server for this time.
 	unknownGrace = 10 * time.Second
-	// The log is worth this much waiting, once the task has ended.
+	// Timeout for reading the log after the task has ended.
 	logPatience = 10 * time.Second
 )
 
 // Poll asks once whether the task has ended; ended is false while it runs. began is
-// when the caller was given the task, by his own clock: one that has just been
-// started may not be known to the server yet.
+// the time when the caller got the task, by the caller's clock: a new task may not be
+// known to the server yet.
 //
-// A task that failed is an *Error with the end of its log. When the server cannot
-// be asked, the error says that the task may still run; its field Task has the name
-// to take it up with. The zero Task has ended well.
+// For a failed task the error is an *Error with the end of its log. If the server
+// cannot be asked, the error says that the task may still be running, and its field
+// Task has the UPID. The zero Task has succeeded.
 func (t Task) Poll(ctx context.Context, began time.Time) (ended bool, err error) {
 	if t.IsZero() {
 		return true, nil
@@ -78,9 +78,9 @@ func (t Task) Poll(ctx context.Context, began time.Time) (ended bool, err error)
 	return false, t.lost(err)
 }
 
-// Wait polls until the task has ended, or as long as the context lets it, for tests
-// and examples: the programs' steps never wait. It has no deadline of its own: the
-// start of a VM with 512 GiB and a GPU may take 34 minutes.
+// Wait polls until the task or the context has ended. It is for tests and examples;
+// the steps of the programs never wait. It has no deadline of its own: the start of a
+// VM with 512 GiB and a GPU may take 34 minutes.
 func (t Task) Wait(ctx context.Context) error {
 	for began := time.Now(); !t.IsZero(); {
 		if !sleep(ctx, NextPoll(time.Since(began))) {
@@ -93,8 +93,7 @@ func (t Task) Wait(ctx context.Context) error {
 	return nil
 }
 
-// NextPoll is how long to wait until a task is asked for again, when it has taken
-// so long.
+// NextPoll returns the time until the next poll of a task that has taken this long.
 func NextPoll(took time.Duration) time.Duration {
 	if took < firstPoll {
 		return firstPoll
@@ -102,13 +101,13 @@ func NextPoll(took time.Duration) time.Duration {
 	return min(max(oftenAsk, took/pollShare), slowestAsk)
 }
 
-// lost is the error for a task whose end was not seen.
+// lost returns the error for a task whose end was not observed.
 func (t Task) lost(err error) error {
 	e := &Error{
 		Kind: KindOf(err), Node: t.UPID.Node, VMID: t.UPID.VMID(),
 		Task: t.UPID, Ambiguous: true, Cause: err,
 	}
-	state := "the task may still run"
+	state := "the task may still be running"
 	if e.Kind == NotFound {
 		state, e.What = "the server does not know the task", "task"
 	}
@@ -116,7 +115,7 @@ func (t Task) lost(err error) error {
 	return e
 }
 
-// ended is how a task ended that is over: nil when it ended well.
+// ended returns nil if the ended task succeeded, and otherwise its error.
 func (t Task) ended(ctx context.Context, status taskStatus) error {
 	if status.succeeded() {
 		return nil
@@ -133,19 +132,19 @@ func (t Task) ended(ctx context.Context, status taskStatus) error {
 	if t.UPID.Type == "qmclone" {
 		e.raceForID(t.UPID.VMID())
 	}
-	// The server lost track of the task: the node went down, or it was killed.
+	// The server does not know the result: the node went down, or the task was killed.
 	e.Ambiguous = e.Message == "unexpected status"
 	e.Log = tail(log, keptLog)
 	return t.client.secrets.clean(e, nil)
 }
 
 const (
-	readLog = 1000 // lines that are looked through for causes
-	keptLog = 20   // lines that are kept
+	readLog = 1000 // lines that are searched for the cause
+	keptLog = 20   // lines that are kept in the error
 )
 
-// logEnd reads the log, from its start when it is short and its end otherwise.
-// A log that cannot be read is no reason to call a task failed.
+// logEnd reads the whole log if it is short, otherwise its first and last lines. A log
+// that cannot be read does not change the result of the task.
 func (t Task) logEnd(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(ctx, logPatience)
 	defer cancel()

@@ -51,7 +51,7 @@ func (ts *taskServer) logAnswer(s seen) reply {
 	return reply{status: 200, reason: "OK", body: fmt.Sprintf(`{"data":[%s],"total":%d}`, strings.Join(lines, ","), len(ts.log))}
 }
 
-// waitFor runs Wait in a bubble and tells how long it took.
+// waitFor runs Wait in a synctest bubble and returns how long it took.
 func waitFor(t *testing.T, ts *taskServer, limit time.Duration) (took time.Duration, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -149,7 +149,7 @@ func TestAFailedTaskCarriesItsLog(t *testing.T) {
 	}
 }
 
-func TestTheEndOfALongLogIsLookedThrough(t *testing.T) {
+func TestTheEndOfALongLogIsSearched(t *testing.T) {
 	log := make([]string, 2500)
 	for i := range log {
 		log[i] = fmt.Sprintf("transferred %d", i)
@@ -162,7 +162,7 @@ func TestTheEndOfALongLogIsLookedThrough(t *testing.T) {
 	}
 }
 
-func TestATaskWhoseLogCannotBeReadHasFailedAllTheSame(t *testing.T) {
+func TestAFailedTaskWithoutALogIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := inProcess(t, func(_ int, s seen) reply {
 			if strings.HasSuffix(s.path, "/log") {
@@ -185,7 +185,7 @@ func TestWaitGivesATaskTimeToBeListed(t *testing.T) {
 	}
 }
 
-func TestWaitEndsWithANameToTakeTheTaskUpWith(t *testing.T) {
+func TestWaitEndsWithTheUPIDOfTheTask(t *testing.T) {
 	unknown := reply{status: 400, reason: "x", body: `{"errors":{"upid":"no such task"},"message":"Parameter verification failed.\n"}`}
 	tests := []struct {
 		name   string
@@ -197,12 +197,12 @@ func TestWaitEndsWithANameToTakeTheTaskUpWith(t *testing.T) {
 	}{
 		{
 			"when the context ends", nil, 90 * time.Second, Canceled, [2]time.Duration{90 * time.Second, 90 * time.Second},
-			"stopped waiting for qmstart of VM 101 on pve1; the task may still run (" + testUPID + "): context deadline exceeded",
+			"stopped waiting for qmstart of VM 101 on pve1; the task may still be running (" + testUPID + "): context deadline exceeded",
 		},
 		{
 			"when the server does not answer", func(int, time.Duration) (reply, bool) { return dies(595, "No route to host"), true },
 			time.Hour, Unavailable, [2]time.Duration{firstPoll, 10 * time.Second},
-			"the task may still run (" + testUPID + "): GET /nodes/pve1/tasks/" + testUPID + "/status: No route to host (595)",
+			"the task may still be running (" + testUPID + "): GET /nodes/pve1/tasks/" + testUPID + "/status: No route to host (595)",
 		},
 		{
 			"when the task stays unknown", func(int, time.Duration) (reply, bool) { return unknown, true },
@@ -214,7 +214,7 @@ func TestWaitEndsWithANameToTakeTheTaskUpWith(t *testing.T) {
 				return dies(403, "Permission check failed (/nodes/pve1, Sys.Audit)"), true
 			},
 			time.Hour, Denied, [2]time.Duration{firstPoll, firstPoll},
-			"the task may still run",
+			"the task may still be running",
 		},
 	}
 	for _, tt := range tests {
@@ -235,7 +235,7 @@ func TestWaitEndsWithANameToTakeTheTaskUpWith(t *testing.T) {
 	}
 }
 
-// TestPollAsksOnce: whatever comes, it asks once and says whether the task is over.
+// TestPollAsksOnce: Poll sends one request and returns whether the task has ended.
 func TestPollAsksOnce(t *testing.T) {
 	unknown := reply{status: 400, reason: "x", body: `{"errors":{"upid":"no such task"},"message":"Parameter verification failed.\n"}`}
 	always := func(r reply) func(int, time.Duration) (reply, bool) {
@@ -264,14 +264,14 @@ func TestPollAsksOnce(t *testing.T) {
 					t.Errorf("ended %v, %s %v; want %v, %s", ended, KindOf(err), err, tt.ended, tt.kind)
 				}
 				if e, ok := asError(err); ok && !ended && (!e.Ambiguous || e.Task.IsZero()) {
-					t.Errorf("it does not say which task may still run: %+v", e)
+					t.Errorf("it does not say which task may still be running: %+v", e)
 				}
 			})
 		})
 	}
 }
 
-func TestATaskIsTakenUpByItsName(t *testing.T) {
+func TestATaskIsFoundAgainByItsUPID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := &taskServer{start: time.Now(), runs: 10 * time.Second, exit: "OK"}
 		c, _ := inProcess(t, func(n int, s seen) reply {
@@ -295,7 +295,7 @@ func TestATaskIsTakenUpByItsName(t *testing.T) {
 	})
 }
 
-func TestTheZeroTaskHasEndedWell(t *testing.T) {
+func TestTheZeroTaskHasSucceeded(t *testing.T) {
 	if err := (Task{}).Wait(context.Background()); err != nil || !(Task{}).IsZero() {
 		t.Error(err)
 	}

@@ -5,16 +5,16 @@ import (
 	"encoding/json"
 )
 
-// taskStatus asks for the state of a task. A user sees the tasks that it
-// started itself with the same token, and all with Sys.Audit on the node.
+// taskStatus returns the state of a task. A user or token may see its own tasks, and
+// all tasks with Sys.Audit on the node.
 func (c *Client) taskStatus(ctx context.Context, upid UPID) (taskStatus, error) {
 	var status taskStatus
 	err := c.do(ctx, get("/nodes/{}/tasks/{}/status", upid.Node, upid).at(upid.Node, 0), &status)
 	return status, err
 }
 
-// TaskLog reads lines of a task's log, and tells how many there are. A limit
-// of 0 is the server's 50.
+// TaskLog reads lines of a task's log, and returns the total number of lines. A limit
+// of 0 means the server's default, 50.
 func (c *Client) TaskLog(ctx context.Context, upid UPID, start, limit int) (lines []string, total int, err error) {
 	call := get("/nodes/{}/tasks/{}/log", upid.Node, upid).at(upid.Node, 0).
 		withInt("start", start).withInt("limit", limit)
@@ -37,23 +37,21 @@ func (c *Client) TaskLog(ctx context.Context, upid UPID, start, limit int) (line
 	return lines, log.Total, nil
 }
 
-// StopTask is called by tests, which play the administrator whom it stands for. It
-// asks for the end of a task; it then fails with "received
-// interrupt". Stopping a task that is over is no error.
+// StopTask interrupts a task, which then fails with "received interrupt". Stopping an
+// ended task is not an error. Only tests use it, in the role of an administrator.
 func (c *Client) StopTask(ctx context.Context, upid UPID) error {
 	return c.do(ctx, del("/nodes/{}/tasks/{}", upid.Node, upid).at(upid.Node, upid.VMID()), nil)
 }
 
-// TaskFilter says which tasks to list; the zero value lists the last 50 that
-// are over.
+// TaskFilter selects tasks; the zero value selects the last 50 ended tasks.
 type TaskFilter struct {
-	Source string // "archive" (over, the default), "active" or "all"
+	Source string // "archive" (ended, the default), "active" or "all"
 	VMID   int
 	Type   string // "qmstart"
 	Limit  int    // 50 when zero
 }
 
-// TaskInfo is a line of the list of tasks.
+// TaskInfo is an entry of the list of tasks.
 type TaskInfo struct {
 	UPID      UPID   `json:"upid"`
 	Type      string `json:"type"`
@@ -73,17 +71,16 @@ func (c *Client) Tasks(ctx context.Context, node string, f TaskFilter) ([]TaskIn
 	return list, err
 }
 
-// ClusterTasks lists tasks of all nodes, in no order: those that run, and some
-// that are over. What a node tells here is as old as its last task's begin or end,
-// at most ten seconds when one was killed (pvestatd).
+// ClusterTasks lists tasks of all nodes, unordered: the running ones, and some ended
+// ones. A node updates its part whenever a task starts or ends; a killed task is
+// noticed within ten seconds (pvestatd).
 func (c *Client) ClusterTasks(ctx context.Context) ([]TaskInfo, error) {
 	var list []TaskInfo
 	err := c.do(ctx, get("/cluster/tasks"), &list)
 	return list, err
 }
 
-// answer gives the whole answer, for the few calls that put something beside
-// their data.
+// answer returns the whole answer, for the few calls that have fields besides data.
 func (c *Client) answer(ctx context.Context, call *call) (json.RawMessage, error) {
 	if err := call.check(); err != nil {
 		return nil, err

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// pinError says that the server showed another certificate than the pinned
-// one: after a renewal of the certificate, or because it is another server.
+// pinError says that the server's certificate is not the pinned one: it was renewed,
+// or this is another server.
 type pinError struct {
 	expected, seen string // SHA-256 in upper-case hex with colons, as openssl prints it
 }
@@ -25,15 +25,13 @@ func (e *pinError) Error() string {
 		"compare with `pvenode cert info` on the host before changing the pin", e.expected, e.seen)
 }
 
-// keptConnections is how many idle connections are kept for requests that have
-// no Limit.
+// keptConnections is the number of idle connections that are kept without a Limit.
 const keptConnections = 8
 
-// newTransport is the network: HTTP/1.1 only, as pveproxy speaks nothing else,
-// and idle connections closed before the server does so after 5 s; a request
-// on a connection that is just being closed ends in EOF. As many connections are
-// kept as requests may be under way: a new one costs both sides a TLS handshake,
-// which takes longer than most answers.
+// newTransport returns the HTTP transport. It uses HTTP/1.1 only, like pveproxy. Idle
+// connections are closed before the server closes them after 5 s, because a request on
+// a connection that is being closed ends in EOF. The number of kept connections is
+// that of concurrent requests, because a TLS handshake takes longer than most answers.
 func newTransport(o Options) (*http.Transport, error) {
 	config, err := o.tlsConfig()
 	if err != nil {
@@ -54,7 +52,7 @@ func newTransport(o Options) (*http.Transport, error) {
 		TLSHandshakeTimeout:    handshakeTimeout,
 		TLSClientConfig:        config,
 		Protocols:              &protocols,
-		MaxConnsPerHost:        most, // 0 is no bound
+		MaxConnsPerHost:        most, // 0 means no limit
 		MaxIdleConns:           kept,
 		MaxIdleConnsPerHost:    kept,
 		IdleConnTimeout:        4 * time.Second,
@@ -67,7 +65,7 @@ func (o Options) tlsConfig() (*tls.Config, error) {
 	if len(o.CAFile) > 0 {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(o.CAFile) {
-			return nil, errors.New("CA file: it holds no certificate in PEM form")
+			return nil, errors.New("CA file: it contains no certificate in PEM form")
 		}
 	}
 	if o.Fingerprint != "" {
@@ -75,7 +73,7 @@ func (o Options) tlsConfig() (*tls.Config, error) {
 		if err != nil {
 			return nil, err
 		}
-		config.InsecureSkipVerify = true // the pin below is the check
+		config.InsecureSkipVerify = true // VerifyConnection checks the pin instead
 		config.VerifyConnection = checkPin(expected)
 		return config, nil
 	}
@@ -109,8 +107,7 @@ func formatFingerprint(sum [sha256.Size]byte) string {
 	return strings.Join(parts, ":")
 }
 
-// untrusted explains a failed check of the server's certificate; "" when err is
-// something else.
+// untrusted explains a failed check of the server's certificate; "" for other errors.
 func untrusted(err error) string {
 	var pin *pinError
 	if errors.As(err, &pin) {

@@ -22,7 +22,7 @@ func tlsServer(t *testing.T) (*httptest.Server, *server) {
 	return ts, s
 }
 
-func TestTheServerMustProveItself(t *testing.T) {
+func TestTheCertificateOfTheServerIsVerified(t *testing.T) {
 	ts, s := tlsServer(t)
 	right := formatFingerprint(sha256.Sum256(ts.Certificate().Raw))
 	wrong := strings.Repeat("AB:", 31) + "AB"

@@ -6,16 +6,16 @@ import (
 	"strconv"
 )
 
-// UPID is the name of a task, unique in a cluster:
+// UPID is the identifier of a task, unique in a cluster:
 //
 //	UPID:pve1:0009E3A5:0BB5C3F1:68E4F1A2:qmstart:101:root@pam!auto:
 //
-// It is a plain value: it can be compared, stored as text and taken up again
-// with [Client.Task]. The zero value names no task.
+// It is a plain value: it can be compared, stored as text and passed to [Client.Task]
+// later. The zero value means no task.
 type UPID struct {
-	Node string // where the task runs
+	Node string // node of the task
 	Type string // "qmstart", "qmclone", "imgcopy" …
-	ID   string // what it works on, mostly the VMID; may be empty
+	ID   string // object of the task, usually the VMID; may be empty
 
 	raw string
 }
@@ -25,7 +25,7 @@ type UPID struct {
 var upidForm = regexp.MustCompile(
 	`^UPID:([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?):[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8}:([^:\s]+):([^:\s]*):[^:\s]+:$`)
 
-// ParseUPID reads a task's name.
+// ParseUPID parses the identifier of a task.
 func ParseUPID(s string) (UPID, error) {
 	m := upidForm.FindStringSubmatch(s)
 	if m == nil {
@@ -34,13 +34,13 @@ func ParseUPID(s string) (UPID, error) {
 	return UPID{Node: m[1], Type: m[2], ID: m[3], raw: s}, nil
 }
 
-// String is the name as the server wrote it.
+// String is the identifier as the server wrote it.
 func (u UPID) String() string { return u.raw }
 
-// IsZero reports whether u names no task.
+// IsZero reports whether u means no task.
 func (u UPID) IsZero() bool { return u.raw == "" }
 
-// VMID is the number of the VM that the task works on; 0 when it is no VM's.
+// VMID is the number of the task's VM; 0 if the task is not about a VM.
 func (u UPID) VMID() int {
 	id, err := strconv.Atoi(u.ID)
 	if err != nil || id < 0 {
@@ -49,7 +49,7 @@ func (u UPID) VMID() int {
 	return id
 }
 
-// what says what the task does and to whom: "qmstart of VM 101 on pve1".
+// what describes the task: "qmstart of VM 101 on pve1".
 func (u UPID) what() string {
 	switch {
 	case u.VMID() != 0:
@@ -61,10 +61,10 @@ func (u UPID) what() string {
 	}
 }
 
-// MarshalText writes the name; the zero value becomes an empty text.
+// MarshalText writes the identifier; the zero value becomes an empty text.
 func (u UPID) MarshalText() ([]byte, error) { return []byte(u.raw), nil }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText reads the output of MarshalText.
 func (u *UPID) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		*u = UPID{}
@@ -78,7 +78,7 @@ func (u *UPID) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// clip shortens a text that came from outside to at most n bytes, for messages.
+// clip shortens a text to at most n bytes, for messages.
 func clip(s string, n int) string {
 	if len(s) <= n {
 		return s

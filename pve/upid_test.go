@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestTaskNamesAreRead(t *testing.T) {
+func TestUPIDsAreParsed(t *testing.T) {
 	tests := []struct {
 		in, node, typ, id string
 		vmid              int
@@ -31,7 +31,7 @@ func TestTaskNamesAreRead(t *testing.T) {
 	}
 }
 
-func TestOtherTextsAreNoTaskNames(t *testing.T) {
+func TestOtherTextsAreNotUPIDs(t *testing.T) {
 	for _, in := range []string{
 		"", "OK", "UPID:", "UPID:pve1:1:2:3:qmstart:101:root@pam:",
 		"UPID:pve1:0009E3A5:0BB5C3F1:68E4F1A2:qmstart:101:root@pam",
@@ -49,7 +49,7 @@ func TestOtherTextsAreNoTaskNames(t *testing.T) {
 	}
 }
 
-func TestTaskNamesAreStoredAsText(t *testing.T) {
+func TestUPIDsAreStoredAsText(t *testing.T) {
 	type state struct {
 		Task UPID `json:"task"`
 		None UPID `json:"none"`
@@ -71,7 +71,7 @@ func TestTaskNamesAreStoredAsText(t *testing.T) {
 	}
 }
 
-func TestTasksAreNamedForPeople(t *testing.T) {
+func TestUPIDsAreDescribedForPeople(t *testing.T) {
 	for in, want := range map[string]string{
 		testUPID: "qmstart of VM 101 on pve1",
 		"UPID:pve1:0009E3A5:0BB5C3F1:68E4F1A2:imgcopy::root@pam:":          "imgcopy on pve1",

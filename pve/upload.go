@@ -9,23 +9,22 @@ import (
 	"mime/multipart"
 )
 
-// upload is a file on its way: a multipart form whose length is known before
-// it is sent, since the server refuses chunks.
+// upload is the body of an upload: a multipart form. Its length is known before it is
+// sent, because the server refuses chunked bodies.
 type upload struct {
 	body        io.Reader
 	length      int64
 	contentType string
-	moved       func() // called whenever some of it was taken
+	moved       func() // called at each read
 }
 
-// Upload puts a file on a storage, streaming it: content is "iso", "vztmpl" or
-// "import", size the exact number of bytes that r will give. The server copies
-// the file into place in the returned task, and overwrites silently what has
-// the same name; it turns spaces and other characters of the name into "_".
-// Needs Datastore.AllocateTemplate on the storage.
+// Upload streams a file to a storage. content is "iso", "vztmpl" or "import"; size is
+// the exact number of bytes of r. The returned task copies the file into place and
+// silently overwrites a file of the same name. The server replaces spaces and some
+// other characters of the name by "_". Needs Datastore.AllocateTemplate on the storage.
 //
-// An upload takes as long as it moves; it ends when it stands still for
-// Options.Timeout, or with the context.
+// An upload may take any time as long as it makes progress. It fails after 60 s without
+// progress, or when the context ends.
 func (c *Client) Upload(ctx context.Context, node, storage, content, filename string, size int64, r io.Reader) (Task, error) {
 	call := post("/nodes/{}/storage/{}/upload", node, storage).at(node, 0)
 	up, err := newUpload(content, filename, size, r)
@@ -38,7 +37,7 @@ func (c *Client) Upload(ctx context.Context, node, storage, content, filename st
 
 func newUpload(content, filename string, size int64, r io.Reader) (*upload, error) {
 	if size < 0 {
-		return nil, fmt.Errorf("upload of %q: the size %d is negative", filename, size)
+		return nil, fmt.Errorf("upload of %q: the size must not be negative, but is %d", filename, size)
 	}
 	var frame bytes.Buffer
 	form := multipart.NewWriter(&frame)
@@ -64,7 +63,7 @@ func newUpload(content, filename string, size int64, r io.Reader) (*upload, erro
 	return up, nil
 }
 
-// movingReader reports each read, to tell a slow upload from a stuck one.
+// movingReader reports each read, to distinguish a slow upload from a stuck one.
 type movingReader struct {
 	io.Reader
 	up *upload
@@ -75,11 +74,10 @@ func (m *movingReader) Read(p []byte) (int, error) {
 	return m.Reader.Read(p)
 }
 
-var errUploadSize = errors.New("the file has not the size that was said")
+var errUploadSize = errors.New("the file does not have the declared size")
 
-// exactReader reads exactly as many bytes as were announced, and fails
-// otherwise: a shorter file would leave the server waiting, a longer one would
-// be cut.
+// exactReader reads exactly the declared number of bytes, and fails otherwise. With a
+// shorter file the server would wait; a longer file would be truncated.
 type exactReader struct {
 	r          io.Reader
 	left, size int64
@@ -95,12 +93,12 @@ func (x *exactReader) Read(p []byte) (int, error) {
 		return n, fmt.Errorf("%w: it ended after %d of %d bytes", errUploadSize, x.size-x.left, x.size)
 	}
 	if err == io.EOF {
-		err = nil // the next read says so
+		err = nil // the next read returns EOF
 	}
 	return n, err
 }
 
-// end looks whether there is more.
+// end returns EOF, or an error if the file is longer than declared.
 func (x *exactReader) end() error {
 	n, err := io.ReadFull(x.r, make([]byte, 1))
 	if n > 0 {

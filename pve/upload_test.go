@@ -67,7 +67,7 @@ func TestAnUploadOfTheWrongSizeFails(t *testing.T) {
 	}{
 		{"shorter than said", "abc", "it ended after 3 of 5 bytes", 5},
 		{"longer than said", "abcdef", "it is longer than 5 bytes", 5},
-		{"negative", "", "the size -1 is negative", -1},
+		{"negative", "", "the size must not be negative, but is -1", -1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -108,7 +108,7 @@ type roughReader struct{ err error }
 
 func (r roughReader) Read([]byte) (int, error) { return 0, r.err }
 
-// slowReader gives a byte after each pause, until it has given them all.
+// slowReader returns one byte after each pause.
 type slowReader struct {
 	pause time.Duration
 	left  int
@@ -124,8 +124,7 @@ func (r *slowReader) Read(p []byte) (int, error) {
 	return 1, nil
 }
 
-// swallows reads a request's body as a transport does, and gives up with the
-// context.
+// swallows reads a request's body like a transport, until the context ends.
 func swallows(r *http.Request) (*http.Response, error) {
 	done := make(chan error, 1)
 	go func() {
@@ -145,7 +144,7 @@ func swallows(r *http.Request) (*http.Response, error) {
 	return s.RoundTrip(r)
 }
 
-func TestAnUploadMayBeSlowButNotStandStill(t *testing.T) {
+func TestAnUploadMayBeSlowButMustMakeProgress(t *testing.T) {
 	upload := func(ctx context.Context, t *testing.T, pause time.Duration, bytes int) (time.Duration, error) {
 		defer time.Sleep(time.Hour) // of the bubble: the reader comes to its end
 		start := time.Now()
@@ -164,7 +163,7 @@ func TestAnUploadMayBeSlowButNotStandStill(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			took, err := upload(t.Context(), t, 2*time.Minute, 1)
 			e := mustError(t, err)
-			mustContain(t, e.Error(), "the upload stood still for 1m0s")
+			mustContain(t, e.Error(), "the upload made no progress for 1m0s")
 			if e.Kind != Unavailable || took != time.Minute {
 				t.Errorf("kind %s after %v", e.Kind, took)
 			}

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// asProgram makes this test binary run as the program.
+// asProgram is the environment variable that makes this test binary run as the
+// program itself.
 const asProgram = "TEST_AS_GPUWORKER_HOST"
 
 func TestMain(m *testing.M) {
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program returns a command of gpuworker-host that is not started yet.
+// program returns a command that runs gpuworker-host, not yet started.
 func program(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
@@ -49,8 +50,8 @@ func TestAFullDiskIsNoSuccess(t *testing.T) {
 	}
 }
 
-// A signal ends the program while it reads a FIFO to which nobody writes.
-func TestASignalEndsTheReadOfAFIFO(t *testing.T) {
+// A program that waits for data from a FIFO can be interrupted.
+func TestASignalEndsAProgramThatReadsAFIFO(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		pipe := filepath.Join(t.TempDir(), "host.txt")
 		if err := syscall.Mkfifo(pipe, 0o600); err != nil {
@@ -67,7 +68,7 @@ func TestASignalEndsTheReadOfAFIFO(t *testing.T) {
 		if err := cmd.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
-		err = cmd.Wait() // does not return when the program goes on reading
+		err = cmd.Wait() // does not return if the program continues to read
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != signal {
 			t.Errorf("%v: %v", signal, err)

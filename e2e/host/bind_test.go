@@ -8,23 +8,23 @@ import (
 	"github.com/gpuworker/gpuworker/e2e/host/call"
 )
 
-// journals is where bind notes what it does before it does it.
+// journals is the directory of bind's journals.
 const journals = "/var/lib/gpuworker-host/journal"
 
-// own and given are the drivers of the card's functions, at home and given away.
+// own and given are the drivers of the card's functions, when free and when bound.
 var (
 	own   = []string{"bochs-drm", "snd_hda_intel"}
 	given = []string{"vfio-pci", "vfio-pci"}
 )
 
-// drivers are those that the card's functions have now.
+// drivers returns the current drivers of the card's functions.
 func (g *guest) drivers(t *testing.T) []string {
 	t.Helper()
 	return []string{g.leads(t, pciDevices+card+"/driver"), g.leads(t, pciDevices+sound+"/driver")}
 }
 
-// has fails the test unless the card's functions are on these drivers, and the
-// twin is where it always is.
+// has fails the test unless the card's functions are on these drivers, and the second
+// card of the model is unchanged.
 func (g *guest) has(t *testing.T, want []string) {
 	t.Helper()
 	if got := g.drivers(t); !slices.Equal(got, want) {
@@ -35,7 +35,7 @@ func (g *guest) has(t *testing.T, want []string) {
 		t.Errorf("there is a node of the card's group in /dev/vfio: %t", node)
 	}
 	if driver := g.leads(t, pciDevices+twin+"/driver"); driver != "bochs-drm" {
-		t.Errorf("the twin, which nobody named, is on %q", driver)
+		t.Errorf("the second card of the model was changed too: it is on %q", driver)
 	}
 }
 
@@ -49,8 +49,7 @@ func (g *guest) exits(t *testing.T, code int, args ...string) call.Reply {
 	return r
 }
 
-// clean fails the test when a card's functions are not as on a host that was
-// never touched.
+// clean fails the test unless a card's functions are as on a fresh host.
 func (g *guest) clean(t *testing.T) {
 	t.Helper()
 	g.has(t, own)
@@ -77,7 +76,7 @@ func aCardIsGivenAndTakenBack(t *testing.T, g *guest) {
 	g.has(t, given)
 	g.exits(t, 0, "assert", card, "--bound")
 	if r := g.exits(t, 0, "bind", card, "--yes"); strings.Contains(r.Text, "unbind\n") {
-		t.Errorf("the second time something is done:\n%s", r.Text)
+		t.Errorf("the second run changes something:\n%s", r.Text)
 	}
 	g.has(t, given)
 	theListIsTheTruth(t, g)
@@ -110,8 +109,8 @@ func aCardInUseIsRefused(t *testing.T, g *guest) {
 	g.clean(t)
 }
 
-// aCardWithListenersIsRefused: a program that has the card's sound open would
-// hold up the unbind of it.
+// aCardWithListenersIsRefused: a program that has the card's sound open would block
+// the unbind.
 func aCardWithListenersIsRefused(t *testing.T, g *guest) {
 	release := g.listen(t)
 	defer release()
@@ -129,32 +128,33 @@ func withoutIOMMUItIsRefused(t *testing.T, g *guest) {
 	g.clean(t)
 }
 
-// cuts are the moments at which a run is killed: when a function's driver
-// changes, and after half the time that it takes.
+// cuts returns the moments at which a run is killed: when the driver of a function
+// changes, and after half of its duration.
 func cuts(micros int) []call.Kill {
 	return []call.Kill{{Link: pciDevices + card + "/driver"}, {After: micros / 2}, {Link: pciDevices + sound + "/driver"}}
 }
 
-// killed runs the tool and kills it, with all that it started, at a cut.
+// killed runs the tool and kills it, with all its children, at a cut.
 func (g *guest) killed(t *testing.T, cut call.Kill, before []string, args ...string) {
 	t.Helper()
 	r := g.do(t, call.Request{Op: call.Run, Argv: append([]string{"/bin/gpuworker-host"}, args...), Kill: &cut})
 	now := g.drivers(t)
 	t.Logf("%v killed at %+v: exit %d, drivers %q", args, cut, r.Code, now)
 	if r.Code == -1 && !slices.Equal(now, before) && len(g.names(t, journals)) == 0 {
-		t.Errorf("the card is on %q, and no journal says why", now)
+		t.Errorf("the card is on %q, but there is no journal", now)
 	}
 }
 
-// killedAnywhereItGoesOn kills bind and unbind in the middle, and says the same
-// again, or the opposite. Emulated, each run takes seconds, so there are few cuts
-// here, and no files of the next boot; the simulator has them all.
+// killedAnywhereItGoesOn kills bind and unbind at several moments, and then runs the
+// same command again, or the opposite one. Each run takes seconds on an emulated
+// machine, so there are only a few moments here, and no files for the next boot; the
+// tests with the simulator cover all of them.
 func killedAnywhereItGoesOn(t *testing.T, g *guest) {
 	bind, unbind := []string{"bind", card, "--yes", "--no-persist"}, []string{"unbind", card, "--yes"}
 	binding, unbinding := g.exits(t, 0, bind...).Micros, g.exits(t, 0, unbind...).Micros
 	for i, cut := range cuts(binding) {
 		g.killed(t, cut, own, bind...)
-		if i == 1 { // the way back, once
+		if i == 1 { // the opposite command, once
 			g.exits(t, 0, unbind...)
 			g.clean(t)
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/gpuworker/gpuworker/e2e/host/call"
 )
 
-// report is what others read of "gpuworker-host check -o json".
+// report is the part of "gpuworker-host check -o json" that the tests need.
 type report struct {
 	Now      string    `json:"now"`
 	Findings []finding `json:"findings"`
@@ -36,8 +36,8 @@ func (g *guest) check(t *testing.T, code int, bdf string) report {
 	return got
 }
 
-// verdict is what a report says of a condition; "" when it does not speak of it.
-// Of several the one that fails counts.
+// verdict returns the finding with this ID, the failing one if there are several; it
+// is empty when there is none.
 func (r report) verdict(id string) finding {
 	var found finding
 	for _, f := range append(r.Findings, r.Cards[0].Findings...) {
@@ -48,7 +48,7 @@ func (r report) verdict(id string) finding {
 	return found
 }
 
-// says fails the test unless the report has these verdicts.
+// says fails the test unless the report has these verdicts by ID.
 func (r report) says(t *testing.T, want map[string]string) {
 	t.Helper()
 	for id, verdict := range want {
@@ -58,7 +58,7 @@ func (r report) says(t *testing.T, want map[string]string) {
 	}
 }
 
-// healthy is what a host with an IOMMU shows, whoever made it.
+// healthy are the verdicts of a host with an IOMMU of any vendor.
 var healthy = map[string]string{
 	"HOST-IOMMU-OFF-FIRMWARE": "pass", "HOST-IOMMU-OFF-KERNEL": "pass", "HOST-NO-INTERRUPT-REMAPPING": "pass", "HOST-VFIO-MISSING": "pass",
 }
@@ -91,8 +91,8 @@ func theCheckIsContentWithAGivenCard(t *testing.T, g *guest) {
 	}
 }
 
-// theCheckDoesNotPassALockedCard: its driver's link is gone already while the
-// driver still has it.
+// theCheckDoesNotPassALockedCard: while an unbind hangs, the link to the driver is
+// already gone, but the driver still has the card.
 func theCheckDoesNotPassALockedCard(t *testing.T, g *guest) {
 	g.give(t)
 	defer g.takeBack(t)
@@ -108,12 +108,12 @@ func theCheckDoesNotPassALockedCard(t *testing.T, g *guest) {
 		t.Errorf("a card that is locked passes: %s", r.Text)
 	}
 	if f := got.verdict("HOST-DRIVER-OWNS-CARD"); f.Verdict == "pass" {
-		t.Errorf("a driver that cannot be told is none: %s", f.Reason)
+		t.Errorf("an unknown driver is reported as none: %s", f.Reason)
 	}
 }
 
-// blocked is what a host shows whose IOMMU is off; what it asks for is in the
-// reason.
+// blocked checks a host on which the finding with this ID fails, so that the cards are
+// not evaluated.
 func blocked(id string) func(*testing.T, *guest) {
 	return func(t *testing.T, g *guest) {
 		r := g.check(t, 3, card)

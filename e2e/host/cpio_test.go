@@ -7,8 +7,8 @@ import (
 	"path"
 )
 
-// archive is an initial file system in the making, in the format "newc" of
-// Documentation/driver-api/early-userspace/buffer-format.rst of the kernel.
+// archive builds an initial file system in the format "newc"
+// (Documentation/driver-api/early-userspace/buffer-format.rst of the kernel).
 type archive struct {
 	out   bytes.Buffer
 	inode int

@@ -13,27 +13,26 @@ import (
 // emulator is a QEMU.
 type emulator struct {
 	path string
-	args []string // that a copy needs to find its files
+	args []string // arguments with which a copy finds its files
 	env  []string
-	// why says why its cards are not NVIDIA's; "" when they are.
+	// why is the reason if its cards do not have NVIDIA's ID; "" if they have.
 	why string
 }
 
-// QEMU has no NVIDIA card. Its bochs-display is a display device that a Linux
-// driver binds; a private copy of QEMU, in which it has the address and class of
-// a T4, shows what a host with a T4 shows.
+// QEMU has no NVIDIA card, but it has bochs-display, a display device with a Linux
+// driver. In a private copy of QEMU, this device gets the ID and class of a T4.
 var (
-	bochsID  = []byte{0x34, 0x12, 0x11, 0x11} // 1234:1111 as the program has it
+	bochsID  = []byte{0x34, 0x12, 0x11, 0x11} // 1234:1111 in QEMU's program
 	teslaID  = []byte{0xde, 0x10, 0xb8, 0x1e} // 10de:1eb8
 	setClass = []byte{0xba, 0x80, 0x03, 0, 0} // mov $0x380,%edx: "other display controller"
 	set3D    = []byte{0xba, 0x02, 0x03, 0, 0} // mov $0x302,%edx: "3D controller"
 )
 
-// nearby is how far behind the class a device of QEMU sets its vendor.
+// nearby is the maximum distance in QEMU's code between setting class and vendor.
 const nearby = 48
 
-// findEmulator finds QEMU and makes the copy in dir. Where the copy cannot be
-// made, the machines get the cards as QEMU has them.
+// findEmulator finds QEMU and makes the copy in dir. If that is not possible, the
+// machines get QEMU's unchanged cards.
 func findEmulator(dir string) (*emulator, error) {
 	path, err := exec.LookPath("qemu-system-x86_64")
 	if err != nil {
@@ -54,9 +53,8 @@ func findEmulator(dir string) (*emulator, error) {
 	return e, os.WriteFile(file, program, 0o700)
 }
 
-// patch changes the program only where it is certain what is changed: the ID
-// must occur once, and one piece of code must set the class and then read that
-// ID.
+// patch changes the program only if the place is unambiguous: the ID must occur once,
+// and exactly one piece of code must set the class and then read that ID.
 func patch(program []byte) error {
 	if n := bytes.Count(program, bochsID); n != 1 {
 		return fmt.Errorf("%d places of QEMU look like the ID of bochs-display, not 1", n)
@@ -84,8 +82,8 @@ func patch(program []byte) error {
 	return nil
 }
 
-// refers reports whether code soon behind a place reads what is at target: it says
-// so by the distance from the end of the instruction.
+// refers reports whether code shortly after a place reads the data at target. The code
+// contains the distance from the end of the instruction.
 func refers(program []byte, from, target int) bool {
 	for at := from; at < from+nearby && at+4 <= len(program); at++ {
 		if distance := int32(binary.LittleEndian.Uint32(program[at:])); at+4+int(distance) == target {

@@ -25,21 +25,21 @@ import (
 type machine struct {
 	name    string
 	cpu     string   // QEMU's own default when ""
-	devices []string // beside the cards
+	devices []string // in addition to the cards
 	kernel  string   // arguments
-	cards   []string // other ones than usual
+	cards   []string // replace the default cards
 	files   map[string]string
-	initrd  string // in place of ours; it goes over to our /init
+	initrd  string // replaces ours; it must start our /init at its end
 }
 
-// cards are the devices of every machine, each behind a root port as on a board:
+// cards are the default cards of the machines, each behind a root port as on a board:
 //
 //	01:00.0 a GPU and 01:00.1 its sound
-//	02:00.0 its twin, alone
+//	02:00.0 a second card of the same model, alone in its group
 //	04:01.0 a third one and 04:02.0 a network card, behind one bridge to
-//	        conventional PCI, which cannot tell them apart
+//	        conventional PCI, which puts them into one group
 //
-// The first slots of the board stay free: the AMD IOMMU takes one.
+// The first slots of the board stay free, because the AMD IOMMU needs one.
 var cards = []string{
 	"pcie-root-port,id=port1,bus=pcie.0,addr=4,chassis=1",
 	"bochs-display,bus=port1,addr=0.0,multifunction=on",
@@ -62,14 +62,14 @@ var (
 	none = machine{name: "none"}
 )
 
-// How long a machine may take to come up, and to answer. On a busy machine it
-// takes four times as long as the 12 seconds on an idle one.
+// The timeouts for booting and for an answer. A boot takes 12 seconds on an idle
+// machine and four times as long on a busy one.
 const (
 	bootTime   = 4 * time.Minute
 	answerTime = 2 * time.Minute
 )
 
-// guest is a machine that runs.
+// guest is a running machine.
 type guest struct {
 	machine
 	nvidia  bool // its cards are 10de:1eb8
@@ -119,8 +119,8 @@ func boot(t *testing.T, m machine) *guest {
 	return g
 }
 
-// command is QEMU's command line. no_timer_check, because a kernel that a busy
-// machine emulates slowly takes its timer for broken, and panics.
+// command is QEMU's command line. It has no_timer_check, because a slowly emulated
+// kernel would consider its timer broken, and panic.
 func (l *lab) command(m machine, initrd, socket string) *exec.Cmd {
 	args := append([]string{
 		"-accel", "tcg", "-machine", "q35,kernel-irqchip=split", "-m", "512", "-nodefaults", "-nographic", "-no-reboot",
@@ -142,7 +142,7 @@ func (l *lab) command(m machine, initrd, socket string) *exec.Cmd {
 	return cmd
 }
 
-// end turns the machine off and shows its console when the test failed.
+// end turns the machine off, and prints its console if the test failed.
 func (g *guest) end(t *testing.T) {
 	if g.out != nil {
 		json.NewEncoder(g.out).Encode(call.Request{Op: call.Off})
@@ -160,8 +160,8 @@ func (g *guest) end(t *testing.T) {
 	}
 }
 
-// giveDrivers has the display driver drive the cards, as nouveau does on a host
-// that nobody prepared: for an NVIDIA ID it must be told.
+// giveDrivers binds the cards to the display driver, as nouveau does on an unprepared
+// host. For an NVIDIA ID this driver needs new_id.
 func (g *guest) giveDrivers(t *testing.T) {
 	t.Helper()
 	if g.nvidia {
@@ -169,7 +169,7 @@ func (g *guest) giveDrivers(t *testing.T) {
 	}
 }
 
-// do asks the machine for one thing.
+// do sends one request to the machine.
 func (g *guest) do(t *testing.T, r call.Request) call.Reply {
 	t.Helper()
 	if err := json.NewEncoder(g.out).Encode(r); err != nil {
@@ -216,20 +216,19 @@ func (g *guest) mustWrite(t *testing.T, path, text string) {
 	}
 }
 
-// read is what a file of the machine says, without space around it; "" when it
-// is not there.
+// read returns the trimmed content of a file of the machine; "" when it is missing.
 func (g *guest) read(t *testing.T, path string) string {
 	t.Helper()
 	return strings.TrimSpace(g.do(t, call.Request{Op: call.Read, Path: path}).Text)
 }
 
-// link is where a link leads, as it is written; "" when there is none.
+// link returns the target of a link as written in it; "" when there is none.
 func (g *guest) link(t *testing.T, path string) string {
 	t.Helper()
 	return g.do(t, call.Request{Op: call.Readlink, Path: path}).Text
 }
 
-// leads is the last element of that.
+// leads returns the last element of the target.
 func (g *guest) leads(t *testing.T, path string) string {
 	t.Helper()
 	target := g.link(t, path)
@@ -241,7 +240,7 @@ func (g *guest) names(t *testing.T, path string) []string {
 	return g.do(t, call.Request{Op: call.List, Path: path}).Names
 }
 
-// keep writes what a machine showed into the directory that -keep names.
+// keep writes output of a machine to the directory of -keep.
 func (g *guest) keep(t *testing.T, what, text string) {
 	t.Helper()
 	if *kept == "" {
@@ -252,7 +251,7 @@ func (g *guest) keep(t *testing.T, what, text string) {
 	}
 }
 
-// files are the files below a directory of the machine.
+// files returns the files below a directory of the machine.
 func (g *guest) files(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -271,7 +270,7 @@ func (g *guest) files(t *testing.T, dir string) map[string]string {
 	return found
 }
 
-// console is what a machine prints on its first serial line.
+// console is the output of a machine on its first serial line.
 type console struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -284,7 +283,7 @@ func (c *console) Write(data []byte) (int, error) {
 	return c.text.Write(data)
 }
 
-// tail is the last of it.
+// tail returns its end.
 func (c *console) tail() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

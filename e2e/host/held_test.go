@@ -8,7 +8,7 @@ import (
 	"github.com/gpuworker/gpuworker/e2e/host/call"
 )
 
-// give puts the card on vfio-pci without our program.
+// give binds the card to vfio-pci without gpuworker-host.
 func (g *guest) give(t *testing.T) {
 	t.Helper()
 	for bdf, driver := range map[string]string{card: "bochs-drm", sound: "snd_hda_intel"} {
@@ -18,7 +18,7 @@ func (g *guest) give(t *testing.T) {
 	}
 }
 
-// takeBack gives both functions their own drivers again.
+// takeBack binds both functions to their own drivers again.
 func (g *guest) takeBack(t *testing.T) {
 	t.Helper()
 	for _, bdf := range []string{card, sound} {
@@ -30,7 +30,7 @@ func (g *guest) takeBack(t *testing.T) {
 	}
 }
 
-// hold holds the card as a VM does, and returns what lets go of it.
+// hold holds the card like a VM, and returns the function that releases it.
 func (g *guest) hold(t *testing.T) (release func()) {
 	t.Helper()
 	node := "/dev/vfio/" + g.leads(t, pciDevices+card+"/iommu_group")
@@ -54,13 +54,13 @@ func whoHoldsACardIsNamed(t *testing.T, g *guest) {
 	}
 }
 
-// control is the file by which programs speak with the card's sound.
+// control is the device file of the card's sound.
 const control = "/dev/snd/controlC0"
 
-// listen keeps the card's sound open, and returns what closes it.
+// listen keeps the card's sound open, and returns the function that closes it.
 func (g *guest) listen(t *testing.T) (release func()) {
 	t.Helper()
-	// The driver looks for its codecs when it is bound already.
+	// The driver finds its codecs only after it is bound.
 	for _, op := range []call.Op{call.Await, call.Hold} {
 		if r := g.do(t, call.Request{Op: op, Path: control}); r.Error != "" {
 			t.Fatal(r.Error)
@@ -69,8 +69,7 @@ func (g *guest) listen(t *testing.T) (release func()) {
 	return sync.OnceFunc(func() { g.do(t, call.Request{Op: call.Release, Path: control}) })
 }
 
-// whoListensIsNamed holds the sound of the card, for which an unbind waits as
-// well.
+// whoListensIsNamed holds the sound of the card, which would block an unbind too.
 func whoListensIsNamed(t *testing.T, g *guest) {
 	release := g.listen(t)
 	defer release()
@@ -86,16 +85,16 @@ func whoListensIsNamed(t *testing.T, g *guest) {
 	g.mustWrite(t, "/sys/bus/pci/drivers_probe", sound)
 }
 
-// settled waits until nothing is being done to a function. To read its override
-// takes its lock; drivers_probe does not wait for that when there still is a driver.
+// settled waits until no operation on a function is running: reading its override
+// needs its lock. drivers_probe does not wait for the lock while there is a driver.
 func (g *guest) settled(t *testing.T, bdf string) {
 	t.Helper()
 	g.read(t, pciDevices+bdf+"/driver_override")
 }
 
-// aLockedDeviceHidesNothing unbinds a card that is held: the kernel waits with
-// the card's lock until it is let go, like a driver that hangs, and whoever reads
-// the card's override waits too.
+// aLockedDeviceHidesNothing unbinds a card that is in use: like with a driver that
+// hangs, the kernel keeps the card's lock until the card is released, and a process
+// that reads the card's override hangs too.
 func aLockedDeviceHidesNothing(t *testing.T, g *guest) {
 	g.give(t)
 	defer g.takeBack(t)
@@ -119,7 +118,7 @@ func aLockedDeviceHidesNothing(t *testing.T, g *guest) {
 	}
 }
 
-// named are the states of the processes that have a name.
+// named returns the states of the processes with this name.
 func (g *guest) named(t *testing.T, name string) []string {
 	t.Helper()
 	var found []string

@@ -57,7 +57,7 @@ func (k tree) Write(_ context.Context, name string, data []byte) error {
 	return err
 }
 
-// theRules are those that whatever plays a kernel in our tests is held to.
+// theRules runs the rules that the simulated kernel must follow too.
 func theRules(t *testing.T, g *guest) {
 	if !g.nvidia {
 		t.Skip("left out: the display driver matches the cards of QEMU by itself")
@@ -73,8 +73,8 @@ func theRules(t *testing.T, g *guest) {
 	rules.Run(t, tree{t, g}, rules.Rules(w))
 }
 
-// aGroupInUse shows what else the kernel refuses while a VM has a card: the rest
-// of its group must not get a driver of the host.
+// aGroupInUse: while a VM has a card, the kernel gives no driver of the host to the
+// rest of its group.
 func aGroupInUse(t *testing.T, g *guest) {
 	g.give(t)
 	defer g.takeBack(t)
@@ -93,7 +93,7 @@ func aGroupInUse(t *testing.T, g *guest) {
 	}
 }
 
-// theCaptureReadsLikeTheHost takes a capture away and looks at it elsewhere.
+// theCaptureReadsLikeTheHost reads a capture of the machine on the host of the tests.
 func theCaptureReadsLikeTheHost(t *testing.T, g *guest) {
 	const file = "/tmp/captured.txt"
 	if r := g.tool(t, "capture", "-o", file); r.Code != 0 {

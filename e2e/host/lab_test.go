@@ -11,25 +11,24 @@ import (
 	"testing"
 )
 
-// labVariable names the directory that prepare made. Without it the tests are
-// left out.
+// labVariable names the directory that prepare created. Without it the tests are
+// skipped.
 const labVariable = "GPUWORKER_E2E_HOST"
 
-// kept is a directory for what the machines show: captures of real hosts, from
-// which fixtures can be made.
+// kept is a directory for output of the machines, such as captures for fixtures.
 var kept = flag.String("keep", "", "put captures of the machines into this `directory`")
 
-// lab is what all machines boot.
+// lab holds the files that all machines boot.
 type lab struct {
 	kernel  string
 	initrd  string
-	shell   string // that an initramfs has
+	shell   string // for the scripts of an initramfs
 	qemu    *emulator
 	version string // of the kernel
 }
 
-// theLab builds the programs and packs them once for all machines. It skips the
-// test where there is no kernel to boot.
+// theLab builds the programs and packs them once for all machines. It skips the test
+// when there is no kernel to boot.
 func theLab(t *testing.T) *lab {
 	t.Helper()
 	if os.Getenv(labVariable) == "" {
@@ -42,13 +41,13 @@ func theLab(t *testing.T) *lab {
 	return l
 }
 
-// scratch is where what all machines share is made; TestMain removes it.
+// scratch is the directory of the files that all machines share; TestMain removes it.
 var scratch string
 
 func TestMain(m *testing.M) {
 	var err error
-	// Not in t.TempDir: it outlives the first test, and the path of a socket must be
-	// short.
+	// Not t.TempDir: the directory must outlive the first test, and the path of a socket
+	// must be short.
 	if scratch, err = os.MkdirTemp("", "gpuworker-e2e-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -99,8 +98,8 @@ func pack(initrd, dir string) error {
 	return os.WriteFile(initrd, a.bytes(), 0o600)
 }
 
-// withFiles is the initial file system with more files in it, and a shell: the
-// kernel unpacks one archive after the other.
+// withFiles returns the initial file system with a shell and more files. The kernel
+// unpacks several archives in sequence.
 func (l *lab) withFiles(name string, files map[string]string) (string, error) {
 	first, err := os.ReadFile(l.initrd)
 	if err != nil {

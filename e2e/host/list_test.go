@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The addresses that the firmware gives to the cards.
+// The addresses of the cards, as assigned by the firmware.
 const (
 	card   = "0000:01:00.0"
 	sound  = "0000:01:00.1"
@@ -18,10 +18,10 @@ const (
 	nic    = "0000:04:02.0"
 )
 
-// none, as gpuworker-host writes that a function has no group.
+// none is the group of a function without one, in the output of gpuworker-host.
 const noGroup = -1
 
-// list is what others read of "gpuworker-host list -o json".
+// list is the part of "gpuworker-host list -o json" that the tests need.
 type list struct {
 	IOMMUs []string `json:"iommus"`
 	Cards  []struct {
@@ -83,7 +83,7 @@ func (l list) function(t *testing.T, bdf string) function {
 
 const pciDevices = "/sys/bus/pci/devices/"
 
-// ask asks the kernel itself what it knows of a function.
+// ask reads the state of a function from the kernel itself.
 func (g *guest) ask(t *testing.T, bdf string) function {
 	t.Helper()
 	dir := pciDevices + bdf + "/"
@@ -117,7 +117,7 @@ func (g *guest) ask(t *testing.T, bdf string) function {
 	return f
 }
 
-// mates are the other slots' functions in a function's group, without bridges.
+// mates returns the functions of other slots in a function's group, without bridges.
 func (g *guest) mates(t *testing.T, bdf string) []string {
 	t.Helper()
 	mates := []string{}
@@ -131,8 +131,7 @@ func (g *guest) mates(t *testing.T, bdf string) []string {
 
 func slot(bdf string) string { return bdf[:strings.LastIndexByte(bdf, '.')] }
 
-// theListIsTheTruth compares the list with what the kernel says, function for
-// function.
+// theListIsTheTruth compares the list with the kernel, function by function.
 func theListIsTheTruth(t *testing.T, g *guest) {
 	l := g.list(t)
 	if want := g.names(t, "/sys/class/iommu"); !slices.Equal(l.IOMMUs, want) {
@@ -142,14 +141,14 @@ func theListIsTheTruth(t *testing.T, g *guest) {
 	for _, c := range l.Cards {
 		slots = append(slots, c.Slot)
 		if want := g.mates(t, c.Functions[0].BDF); !slices.Equal(c.Mates, want) {
-			t.Errorf("%s: it says that its group is shared with %q, the kernel says with %q", c.Slot, c.Mates, want)
+			t.Errorf("%s: in the list its group is shared with %q, in the kernel with %q", c.Slot, c.Mates, want)
 		}
 		if len(c.Holders) > 0 {
-			t.Errorf("%s: it says that %+v hold it, and nobody does", c.Slot, c.Holders)
+			t.Errorf("%s: the list has the holders %+v, but there are none", c.Slot, c.Holders)
 		}
 		for _, f := range c.Functions {
 			if want := g.ask(t, f.BDF); fmt.Sprintf("%+v", f) != fmt.Sprintf("%+v", want) {
-				t.Errorf("it says\n%+v, the kernel says\n%+v", f, want)
+				t.Errorf("the list has\n%+v, the kernel has\n%+v", f, want)
 			}
 		}
 	}
@@ -161,8 +160,8 @@ func theListIsTheTruth(t *testing.T, g *guest) {
 	}
 }
 
-// theGroupsAreThoseOfTheBoard checks that the machine is what the other tests
-// take it for.
+// theGroupsAreThoseOfTheBoard checks the assumptions of the other tests about the
+// machine.
 func theGroupsAreThoseOfTheBoard(t *testing.T, g *guest) {
 	l := g.list(t)
 	first, second, alone := l.function(t, card), l.function(t, sound), l.function(t, twin)
@@ -170,7 +169,7 @@ func theGroupsAreThoseOfTheBoard(t *testing.T, g *guest) {
 	case first.Group == noGroup || first.Group != second.Group:
 		t.Errorf("the functions of one card are in the groups %d and %d", first.Group, second.Group)
 	case alone.Group == noGroup || alone.Group == first.Group:
-		t.Errorf("the twin is in group %d, the first card in group %d", alone.Group, first.Group)
+		t.Errorf("the second card is in group %d, the first card in group %d", alone.Group, first.Group)
 	}
 	if first.Driver != "bochs-drm" || second.Driver != "snd_hda_intel" {
 		t.Errorf("the card is on the drivers %q and %q", first.Driver, second.Driver)
@@ -183,7 +182,7 @@ func theGroupsAreThoseOfTheBoard(t *testing.T, g *guest) {
 	}
 }
 
-// nobodyHasAGroup is what a host looks like whose IOMMU is off.
+// nobodyHasAGroup checks a host whose IOMMU is off.
 func nobodyHasAGroup(t *testing.T, g *guest) {
 	l := g.list(t)
 	if len(l.IOMMUs) > 0 {
@@ -199,7 +198,7 @@ func nobodyHasAGroup(t *testing.T, g *guest) {
 	}
 }
 
-// row is the line of a table that begins with a word.
+// row returns the line of a table that begins with this word.
 func row(table, word string) string {
 	for line := range strings.Lines(table) {
 		if strings.HasPrefix(line, word) {

@@ -2,8 +2,7 @@ package host
 
 import "testing"
 
-// scenario is something to try on a machine. Each leaves the machine as it found
-// it.
+// scenario is one test on a machine. At its end, the machine is in its initial state.
 type scenario struct {
 	says string
 	try  func(*testing.T, *guest)
@@ -15,7 +14,7 @@ func (g *guest) try(t *testing.T, scenarios ...scenario) {
 	}
 }
 
-// giving is what can be tried where there is an IOMMU.
+// giving are the scenarios for machines with an IOMMU.
 var giving = []scenario{
 	{says: "the check finds who has the card", try: theCheckFindsWhoHasTheCard},
 	{says: "the check is content with a given card", try: theCheckIsContentWithAGivenCard},
@@ -41,7 +40,7 @@ func TestOnAnIntelHost(t *testing.T) {
 	g.try(t,
 		scenario{says: "a card in use is refused", try: aCardInUseIsRefused},
 		scenario{says: "the check does not pass a locked card", try: theCheckDoesNotPassALockedCard},
-		// On the emulated AMD IOMMU the sound has no codec, and nothing to listen to.
+		// Not on the emulated AMD IOMMU: there the sound has no codec and cannot be opened.
 		scenario{says: "a card with listeners is refused", try: aCardWithListenersIsRefused},
 		scenario{says: "killed anywhere it goes on", try: killedAnywhereItGoesOn},
 		scenario{says: "after all that the list is the truth", try: theListIsTheTruth},

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// moved is the board with the cards in other slots: where the card was, there is
-// a network card now, and the card is where its twin was.
+// moved is the board with the cards in other slots: a network card is in the slot of
+// the card, and the card is in the slot of the second one.
 var moved = []string{
 	"pcie-root-port,id=port1,bus=pcie.0,addr=4,chassis=1",
 	"e1000,bus=port1,addr=0.0,romfile=",
@@ -15,7 +15,7 @@ var moved = []string{
 	"intel-hda,bus=port2,addr=0.1",
 }
 
-// afterAReboot boots machines with what bind left on this one.
+// afterAReboot boots machines with the files that bind wrote on this one.
 func afterAReboot(t *testing.T, g *guest) {
 	g.exits(t, 0, "bind", card, "--yes")
 	left := g.files(t, "/etc/gpuworker-host")
@@ -48,7 +48,7 @@ func afterAReboot(t *testing.T, g *guest) {
 			}
 		}
 		if r := g.tool(t, "assert", card, "--bound"); r.Code == 0 {
-			t.Errorf("a network card is taken for the card that was given: %s", r.Text)
+			t.Errorf("a network card is mistaken for the bound card: %s", r.Text)
 		}
 	})
 }

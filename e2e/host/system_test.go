@@ -15,15 +15,15 @@ import (
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 )
 
-// systemVariable names the Debian system that prepare-system made. Without it the
-// tests of a real initramfs are left out.
+// systemVariable names the Debian system that prepare-system installed. Without it,
+// the tests with a real initramfs are skipped.
 const systemVariable = "GPUWORKER_E2E_SYSTEM"
 
-// maker is what makes the initramfs of a host, and where a machine that boots one
-// can be stopped: when udev has loaded drivers, before the root file system.
+// maker is a program that builds an initramfs, with the option that stops a boot after
+// udev has loaded drivers and before the root file system is mounted.
 type maker struct {
 	name   string
-	absent string // a program that the host does not have
+	absent string // a program that must be missing on the host
 	stop   string
 	kernel string
 }
@@ -33,10 +33,10 @@ var makers = []maker{
 	{name: "dracut", absent: "usr/sbin/update-initramfs", stop: "usr/lib/dracut/hooks/initqueue/00-e2e.sh", kernel: "root=/dev/nowhere"},
 }
 
-// TestARealInitramfsGivesTheCardAway prepares the next boot of an installed system
-// whose initramfs has the host's drivers of the card in it, boots what was made,
-// and finds the card on vfio-pci. Then it takes that back.
-func TestARealInitramfsGivesTheCardAway(t *testing.T) {
+// TestARealInitramfsBindsTheCard prepares the next boot of an installed system whose
+// initramfs contains the host's drivers for the card. It boots this initramfs and
+// checks that the card is on vfio-pci. Then it does the same after unbind.
+func TestARealInitramfsBindsTheCard(t *testing.T) {
 	system := os.Getenv(systemVariable)
 	if system == "" {
 		t.Skip("left out: it needs a Debian system, from e2e/host/prepare-system")
@@ -71,7 +71,7 @@ func TestARealInitramfsGivesTheCardAway(t *testing.T) {
 	}
 }
 
-// captured is the machine's hardware.
+// captured returns the machine's hardware as a capture.
 func (g *guest) captured(t *testing.T) *hosttree.Archive {
 	t.Helper()
 	const file = "/tmp/hardware.txt"
@@ -86,8 +86,8 @@ func (g *guest) captured(t *testing.T) *hosttree.Archive {
 // system is an installed system in a directory.
 type system string
 
-// install copies a system and gives it hardware: files in place of sysfs are
-// enough for who only reads them.
+// install copies a system and adds files in place of sysfs, which are enough for
+// programs that only read.
 func install(t *testing.T, from string, hardware *hosttree.Archive, m maker) system {
 	t.Helper()
 	to := filepath.Join(scratch, "system-"+m.name)
@@ -123,7 +123,7 @@ func unpack(tree *hosttree.Archive, name, to string) error {
 	switch {
 	case err == nil:
 		return os.WriteFile(file, data, 0o600)
-	case errors.Is(err, fs.ErrPermission): // nobody could read it
+	case errors.Is(err, fs.ErrPermission): // was not readable when captured
 		return nil
 	}
 	if err := os.MkdirAll(file, 0o755); err != nil {
@@ -148,8 +148,8 @@ func (s system) tool(t *testing.T, args ...string) {
 	}
 }
 
-// initrd is the system's initramfs, which goes over to the machine's /init where
-// it would look for the root file system.
+// initrd returns the system's initramfs, changed to start the machine's /init where it
+// would mount the root file system.
 func (s system) initrd(t *testing.T, l *lab, m maker) string {
 	t.Helper()
 	image := filepath.Join(string(s), "boot", "initrd.img-"+l.version)

@@ -18,8 +18,8 @@ func asRoot(t *testing.T, url string, client *http.Client) stranger {
 	return newStranger(t, url, client, proxmox.WithCredentials(&proxmox.Credentials{Username: "root@pam", Password: "homelab-root"}))
 }
 
-// TestGoProxmoxMakesALoginAndUsesIt makes group, role, user, token and rules, as
-// a set-up program would, logs in by what it made, and takes all of it away.
+// TestGoProxmoxMakesALoginAndUsesIt creates group, role, user, token and rules, like a
+// set-up program, logs in with them, and removes all of them.
 func TestGoProxmoxMakesALoginAndUsesIt(t *testing.T) {
 	_, url, client := homelab(t)
 	root := asRoot(t, url, client)
@@ -56,7 +56,7 @@ func TestGoProxmoxMakesALoginAndUsesIt(t *testing.T) {
 
 	root.ok(user.DeleteAPIToken(root.ctx, "look"))
 	if _, err := token.Version(token.ctx); !proxmox.IsNotAuthorized(err) {
-		t.Errorf("with a token that is gone: %v", err)
+		t.Errorf("with a deleted token: %v", err)
 	}
 	root.ok(root.Password(root.ctx, "eye@pve", "another-secret"))
 	newStranger(t, url, client, proxmox.WithCredentials(&proxmox.Credentials{Username: "eye@pve", Password: "another-secret"}))
@@ -120,7 +120,8 @@ func TestGoProxmoxGivesAVMToTheHAManager(t *testing.T) {
 	}
 }
 
-// TestGoProxmoxAsksAHostAndAGuest asks what QEMU can do, and freezes and thaws.
+// TestGoProxmoxAsksAHostAndAGuest reads the capabilities of QEMU, and freezes and thaws
+// the file systems of a guest.
 func TestGoProxmoxAsksAHostAndAGuest(t *testing.T) {
 	_, url, client := homelab(t)
 	root := asRoot(t, url, client)
@@ -128,7 +129,7 @@ func TestGoProxmoxAsksAHostAndAGuest(t *testing.T) {
 	root.ok(err)
 	machines, err := node.QEMUMachineTypes(root.ctx, "")
 	root.ok(err)
-	// Its reader of CPU models takes the number 0 for no boolean, so it is not used.
+	// Its reader of CPU models fails on the boolean 0, so it is not used.
 	flags, err := node.QEMUCPUFlags(root.ctx, "", "")
 	root.ok(err)
 	usb, err := node.ListUSBDevices(root.ctx)

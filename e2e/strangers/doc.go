@@ -1,4 +1,3 @@
-// Package strangers judges the simulator by clients that others wrote: what
-// they take for Proxmox VE must work for them here. It is a module of its own
-// because these clients, and what they need, are no dependencies of gpuworker.
+// Package strangers tests the simulator with Proxmox VE clients of other projects. It
+// is a separate module, so that these clients do not become dependencies of gpuworker.
 package strangers

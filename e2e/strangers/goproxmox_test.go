@@ -47,7 +47,7 @@ func homelab(t *testing.T, faults ...pvesim.Fault) (*pvesim.Sim, string, *http.C
 	return sim, server.URL + "/api2/json", server.Client()
 }
 
-// stranger is the client, with what is asked of every answer.
+// stranger is a client of another project, with checks for its answers.
 type stranger struct {
 	*proxmox.Client
 	t   *testing.T
@@ -67,7 +67,7 @@ func (s stranger) ok(err error) {
 	}
 }
 
-// ends waits for a task and fails the test unless it ended like this.
+// ends waits for a task and fails the test unless it has this exit status.
 func (s stranger) ends(task *proxmox.Task, err error, with string) {
 	s.t.Helper()
 	s.ok(err)
@@ -92,7 +92,7 @@ func (s stranger) vm(host string, vmid int) *proxmox.VirtualMachine {
 	return vm
 }
 
-func TestGoProxmoxLivesAWholeLifeOfAVM(t *testing.T) {
+func TestGoProxmoxManagesAVMFromCloneToDestroy(t *testing.T) {
 	for name, login := range map[string]proxmox.Option{
 		"with a token":  proxmox.WithAPIToken(rootTokenID, secret),
 		"with a ticket": proxmox.WithCredentials(&proxmox.Credentials{Username: "root@pam", Password: "homelab-root"}),
@@ -129,7 +129,7 @@ func TestGoProxmoxLivesAWholeLifeOfAVM(t *testing.T) {
 	}
 }
 
-// template finds the template of a host, as a person would.
+// template finds the template of a host in the list of VMs.
 func (s stranger) template(host string) *proxmox.VirtualMachine {
 	s.t.Helper()
 	node, err := s.Node(s.ctx, host)
@@ -143,7 +143,7 @@ func (s stranger) template(host string) *proxmox.VirtualMachine {
 	return vms[i]
 }
 
-// configure changes options in both ways, adds a card and reads all back.
+// configure changes options by both calls, adds a card and reads everything back.
 func (s stranger) configure(vm *proxmox.VirtualMachine) {
 	s.t.Helper()
 	cluster, err := s.Cluster(s.ctx)
@@ -183,7 +183,7 @@ func (s stranger) configure(vm *proxmox.VirtualMachine) {
 	}
 }
 
-// useGuest starts the VM and talks to what runs in it.
+// useGuest starts the VM and uses its guest agent.
 func (s stranger) useGuest(vm *proxmox.VirtualMachine) {
 	s.t.Helper()
 	task, err := vm.Start(s.ctx)
@@ -216,14 +216,14 @@ func (s stranger) useGuest(vm *proxmox.VirtualMachine) {
 	s.readGuest(vm)
 }
 
-// readGuest asks the agent for what clients like to show.
+// readGuest reads from the agent the data that clients usually show.
 func (s stranger) readGuest(vm *proxmox.VirtualMachine) {
 	s.t.Helper()
 	s.ok(vm.AgentPing(s.ctx))
 	file, err := vm.AgentFileRead(s.ctx, "/etc/motd")
 	s.ok(err)
-	// This client encodes what it writes and asks the server to encode it once
-	// more, so the guest gets base64: on a real cluster, too.
+	// This client encodes the content and also tells the server to encode it, so that
+	// the guest gets base64. It is the same on a real cluster.
 	if file.Content != base64.StdEncoding.EncodeToString([]byte("welcome\n")) {
 		s.t.Errorf("the file has %q", file.Content)
 	}
@@ -373,7 +373,7 @@ func TestGoProxmoxKeepsPoolsAndFiles(t *testing.T) {
 	}
 }
 
-func TestGoProxmoxReadsWhoMayDoWhat(t *testing.T) {
+func TestGoProxmoxReadsPermissions(t *testing.T) {
 	_, url, client := homelab(t)
 	s := newStranger(t, url, client, proxmox.WithCredentials(&proxmox.Credentials{Username: "root@pam", Password: "homelab-root"}))
 	users, err := s.Users(s.ctx)
@@ -400,7 +400,7 @@ func TestGoProxmoxReadsWhoMayDoWhat(t *testing.T) {
 	}
 }
 
-func TestGoProxmoxIsToldOfFailures(t *testing.T) {
+func TestGoProxmoxReportsFailures(t *testing.T) {
 	_, url, client := homelab(t,
 		pvesim.Fault{Path: "/9000/clone$", VMID: 130, Effect: pvesim.TaskFails, Text: "no space left on device"},
 		pvesim.Fault{Path: "/130/status/start$", Effect: pvesim.TaskFailsButDone, Text: "WARNINGS: 1"})
@@ -427,7 +427,7 @@ func TestGoProxmoxIsToldOfFailures(t *testing.T) {
 	task, err = vm.Start(s.ctx)
 	s.ends(task, err, "WARNINGS: 1")
 	s.ok(vm.Ping(s.ctx))
-	// This client calls it failed; who only asks it would start the VM again.
+	// This client reports it as failed, so its caller would start the VM again.
 	if !vm.IsRunning() || !task.IsFailed {
 		t.Errorf("after a start with warnings it is %s, and the task %+v", vm.Status, task)
 	}

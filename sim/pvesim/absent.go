@@ -1,8 +1,8 @@
 package pvesim
 
-// absentCalls are calls that the real server has, that clients like ours may
-// make, and that are not simulated. They answer 501, to those who would be let
-// in; everybody else is refused as by the real server.
+// absentCalls are calls of the real server that clients such as ours may make but that
+// are not simulated. They answer 501 if the caller has the privilege; other callers are
+// refused as by the real server.
 func absentCalls() []call {
 	const agent, content = "/nodes/{node}/qemu/{vmid}/agent/", "/nodes/{node}/storage/{storage}/content/{volume...}"
 	modify, allocate := perm("/nodes/{node}", "Sys.Modify"), perm("/storage", "Datastore.Allocate")
@@ -37,7 +37,7 @@ func absentCalls() []call {
 	return calls
 }
 
-// onlyRoot is the check of calls that declare none.
+// onlyRoot is the check of calls without declared permissions.
 func onlyRoot(_ *Sim, r *request) error {
 	if !r.caller.isRoot() {
 		return forbidden("Permission check failed")

@@ -5,11 +5,10 @@ import (
 	"strings"
 )
 
-// The checks that are about users and access rules, as PVE::RPCEnvironment has
-// them. A token is never its user here: who holds a token may not change its
-// user, nor that user's other tokens.
+// The checks for users and access rules, as in PVE::RPCEnvironment. A token does not
+// count as its user here: it may not change its user, nor that user's other tokens.
 
-// knownUser is what is wrong with a user's name, nil for a user that is there.
+// knownUser returns an error for an invalid or unknown user.
 func (s *Sim) knownUser(id string) error {
 	if text := userFormat("", id); text != "" {
 		return die("%s", text)
@@ -28,8 +27,7 @@ func self(s *Sim, r *request) error {
 	return forbidden("Permission check failed")
 }
 
-// selfOr passes for calls about the caller; for all others, another check says
-// what is missing.
+// selfOr passes for calls about the caller; otherwise it uses the other check.
 func selfOr(other check) check {
 	return func(s *Sim, r *request) error {
 		if self(s, r) == nil {
@@ -39,9 +37,8 @@ func selfOr(other check) check {
 	}
 }
 
-// overUser asks for one of several privileges on all groups, and with that on
-// all users, or on a group that the user is in. It says when there is no such
-// user.
+// overUser requires one of several privileges on all groups, which covers all users, or
+// on a group of the user. It returns an error for an unknown user.
 func overUser(privs ...string) check {
 	return func(s *Sim, r *request) error {
 		if r.caller.isRoot() {
@@ -58,7 +55,7 @@ func overUser(privs ...string) check {
 	}
 }
 
-// overGroupOf reports whether a user is in a group that who has a privilege on.
+// overGroupOf reports whether the caller has a privilege on a group of the user.
 func (s *Sim) overGroupOf(caller identity, user string, privs ...string) bool {
 	for _, g := range s.access.groups {
 		if s.inGroup(user, "@"+g.ID) && s.may(caller, "/access/groups/"+g.ID, privs...) {
@@ -68,8 +65,8 @@ func (s *Sim) overGroupOf(caller identity, user string, privs ...string) bool {
 	return false
 }
 
-// intoGroups asks for a privilege on each group that a request puts a user
-// into, or on all groups when it names none.
+// intoGroups requires a privilege on each group that a request adds a user to, or on
+// all groups when it names none.
 func intoGroups(priv string) check {
 	return func(s *Sim, r *request) error {
 		if s.may(r.caller, "/access/groups", priv) {
@@ -89,7 +86,7 @@ func intoGroups(priv string) check {
 	}
 }
 
-// intoRealm asks for the right to have users in the realm of the user.
+// intoRealm requires the privilege to manage users in the realm of the user.
 func intoRealm(s *Sim, r *request) error {
 	if r.caller.isRoot() {
 		return nil
@@ -103,8 +100,8 @@ func intoRealm(s *Sim, r *request) error {
 
 func realmOf(user string) string { return user[strings.LastIndex(user, "@")+1:] }
 
-// mayChangeRules is who may change the access rules of a path. A path that is
-// none passes: the call itself refuses it.
+// mayChangeRules checks whether the caller may change the access rules of a path. An
+// invalid path passes, because the call itself refuses it.
 func mayChangeRules(s *Sim, r *request) error {
 	path, ok := normalPath(r.args.get("path"))
 	if !ok {
@@ -113,8 +110,8 @@ func mayChangeRules(s *Sim, r *request) error {
 	return s.needAny(r.caller, path, rightsToRules(path)...)
 }
 
-// rightsToRules are the privileges of which each lets its holder change the
-// access rules of a path, with the last two only to hand out what it has.
+// rightsToRules returns the privileges that allow changing the access rules of a path;
+// one of them is enough. The last two allow granting only one's own privileges.
 func rightsToRules(path string) []string {
 	privs := []string{"Permissions.Modify"}
 	for prefix, priv := range map[string]string{"/storage/": "Datastore.Allocate", "/vms/": "VM.Allocate", "/pool/": "Pool.Allocate"} {
@@ -125,7 +122,7 @@ func rightsToRules(path string) []string {
 	return privs
 }
 
-// Paths of access rules: how they are written, and which there are.
+// Paths of access rules: their form, and the existing ones.
 var (
 	pathForm = regexp.MustCompile(`^[[:alnum:].\-_/]+$`)
 	slashes  = regexp.MustCompile(`/+`)
@@ -135,7 +132,7 @@ var (
 		`|/sdn/zones(?:/[\w.\-]+){0,2}|/sdn/zones/[\w.\-]+/[\w.\-]+/[1-9][0-9]{0,3})$`)
 )
 
-// normalPath writes a path as the access rules have it.
+// normalPath returns a path in the form of the access rules.
 func normalPath(path string) (normal string, ok bool) {
 	if path == "" {
 		return "", false

@@ -24,7 +24,7 @@ func roleFormat(_, v string) string {
 	return ""
 }
 
-// privFormat knows the privileges of a major version.
+// privFormat checks for privileges of a major version.
 func privFormat(major int) func(name, value string) string {
 	known := allPrivileges(major)
 	return func(_, v string) string {
@@ -49,7 +49,7 @@ func (s *Sim) createRole(r *request) (any, error) {
 	})
 }
 
-// privList are privileges, each once.
+// privList splits a list of privileges and removes duplicates.
 func privList(text string) []string {
 	privs := splitList(text)
 	slices.Sort(privs)
@@ -76,7 +76,7 @@ func (s *Sim) updateRole(r *request) (any, error) {
 	})
 }
 
-// deleteRole takes a role away also when somebody has it: its rules go with it.
+// deleteRole removes a role and its access rules, also when it is in use.
 func (s *Sim) deleteRole(r *request) (any, error) {
 	id := r.args.get("roleid")
 	if s.access.builtin(id) {
@@ -92,7 +92,7 @@ func (s *Sim) deleteRole(r *request) (any, error) {
 	})
 }
 
-// builtin tells the roles that every installation has.
+// builtin reports whether a role is one that every installation has.
 func (a *access) builtin(role string) bool {
 	_, there := a.roles[role]
 	return there && !a.custom[role]
@@ -109,7 +109,7 @@ func (s *Sim) createGroup(r *request) (any, error) {
 	})
 }
 
-// deleteGroup takes a group away with its rules.
+// deleteGroup removes a group and its access rules.
 func (s *Sim) deleteGroup(r *request) (any, error) {
 	return s.changeAccess("delete group failed", func(a *access) error {
 		id := r.args.get("groupid")

@@ -19,8 +19,8 @@ func tokenFormat(_, v string) string {
 	return ""
 }
 
-// changeRules gives roles on a path to users, groups and tokens, or takes them
-// away: all of it or nothing.
+// changeRules adds or removes roles on a path for users, groups and tokens, all or
+// none of them.
 func (s *Sim) changeRules(r *request) (any, error) {
 	if r.args.get("users")+r.args.get("groups")+r.args.get("tokens") == "" {
 		const text = "either 'users', 'groups' or 'tokens' is required."
@@ -67,9 +67,9 @@ func (a *access) change(rule ACL, remove bool) {
 	}
 }
 
-// handOut is what is against giving or taking a role for who has these
-// privileges on the path, "" when nothing is. Without Permissions.Modify one may
-// hand out what one has oneself, and no further down than one has it.
+// handOut returns why a caller with these privileges on the path may not grant or
+// remove a role; "" if it may. Without Permissions.Modify, callers may grant only their
+// own privileges, and propagate only propagated ones.
 func handOut(role string, privs []string, own map[string]bool, propagate, remove bool) string {
 	if _, all := own["Permissions.Modify"]; all {
 		return ""
@@ -91,8 +91,8 @@ func handOut(role string, privs []string, own map[string]bool, propagate, remove
 	return ""
 }
 
-// holders are the groups, users and tokens that a request names, as rules name
-// them; the error says which is not there.
+// holders returns the groups, users and tokens of a request in the form of the rules;
+// the error names one that does not exist.
 func (a *access) holders(given args) ([]string, error) {
 	var out []string
 	for _, id := range splitList(given.get("groups")) {

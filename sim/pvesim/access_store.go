@@ -16,11 +16,12 @@ type access struct {
 	roles  map[string][]string
 	custom map[string]bool // roles that are not built in
 	acl    []ACL
-	// passwords outlive users of the realm pam, who are accounts of the host.
+	// passwords of users of the realm pam stay after the user is deleted, because these
+	// users are accounts of the host.
 	passwords map[string]string
 }
 
-// newAccess copies what a world says: nothing in the world changes later.
+// newAccess copies the users of a world, so that the world is never changed.
 func newAccess(w World) *access {
 	a := &access{users: slices.Clone(w.Users), tokens: slices.Clone(w.Tokens), acl: slices.Clone(w.ACL),
 		roles: builtinRoles(w.major()), custom: map[string]bool{}, passwords: map[string]string{}}
@@ -40,7 +41,7 @@ func newAccess(w World) *access {
 	return a
 }
 
-// find is a user, nil when there is none of that name.
+// find returns a user; nil if it does not exist.
 func (a *access) find(id string) *User {
 	for i := range a.users {
 		if a.users[i].ID == id {
@@ -52,7 +53,7 @@ func (a *access) find(id string) *User {
 
 func (a *access) hasUser(id string) bool { return a.find(id) != nil }
 
-// user finds a user that may log in now.
+// user returns a user if it may log in now.
 func (a *access) user(id string, now time.Time) *User {
 	u := a.find(id)
 	if u == nil || u.Disabled || u.Expire != 0 && u.Expire <= now.Unix() {
@@ -79,14 +80,14 @@ func (a *access) group(id string) *Group {
 	return nil
 }
 
-// goodPassword reports whether it is the user's; who has none cannot log in by one.
+// goodPassword reports whether this is the password of the user. A user without a
+// password cannot log in with one.
 func (a *access) goodPassword(user, password string) bool {
 	known := a.passwords[user]
 	return known != "" && subtle.ConstantTimeCompare([]byte(known), []byte(password)) == 1
 }
 
-// setPassword fails for realms that are not there, and for accounts that the
-// host does not have.
+// setPassword fails for unknown realms, and for accounts that the host does not have.
 func (a *access) setPassword(user, password string) error {
 	name, from, _ := strings.Cut(user, "@")
 	switch {
@@ -99,7 +100,7 @@ func (a *access) setPassword(user, password string) error {
 	return nil
 }
 
-// join puts a user into a group.
+// join adds a user to a group.
 func (a *access) join(user, group string) error {
 	g := a.group(group)
 	if g == nil {
@@ -135,8 +136,8 @@ func (a *access) removeUser(id string) {
 // forget removes access rules.
 func (a *access) forget(which func(ACL) bool) { a.acl = slices.DeleteFunc(a.acl, which) }
 
-// prune removes the rules that the real server passes over when it reads its
-// file: those with roles or tokens that are no more.
+// prune removes the rules that the real server ignores when it reads its file: those
+// with deleted roles or tokens.
 func (a *access) prune() {
 	a.forget(func(rule ACL) bool {
 		_, known := a.roles[rule.Role]
@@ -144,7 +145,7 @@ func (a *access) prune() {
 	})
 }
 
-// give sets one rule: who has a role on a path has it there once.
+// give sets one rule and replaces an existing one with the same role, path and holder.
 func (a *access) give(rule ACL) {
 	for i, old := range a.acl {
 		if old.Path == rule.Path && old.Subject == rule.Subject && old.Role == rule.Role {
@@ -155,8 +156,8 @@ func (a *access) give(rule ACL) {
 	a.acl = append(a.acl, rule)
 }
 
-// copy is the store with lists of its own: a change is made on it, and counts
-// when it is whole.
+// copy returns a copy with its own lists, which replaces the store after a successful
+// change.
 func (a *access) copy() *access {
 	c := *a
 	c.users, c.tokens, c.acl, c.groups = slices.Clone(a.users), slices.Clone(a.tokens), slices.Clone(a.acl), slices.Clone(a.groups)
@@ -167,8 +168,8 @@ func (a *access) copy() *access {
 	return &c
 }
 
-// changeAccess makes a change wholly or not at all; what goes wrong is said
-// after what failed, as an error of the server even where it is the caller's.
+// changeAccess makes a change completely or not at all. The error begins with failed
+// and is an error of the server, even if the request is wrong.
 func (s *Sim) changeAccess(failed string, change func(a *access) error) (any, error) {
 	if err := s.lockFor(userLock, failed); err != nil {
 		return nil, err

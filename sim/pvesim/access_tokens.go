@@ -11,7 +11,7 @@ func tokenSpecs() specs {
 	return specs{"userid": formatted(userFormat).upTo(64), "tokenid": tokenNameSpec(), "comment": text(), "expire": integer().atLeast(0), "privsep": boolean()}
 }
 
-// createToken answers with the secret, once: no call shows it again.
+// createToken answers with the secret; no other call shows it.
 func (s *Sim) createToken(r *request) (any, error) {
 	user, name := r.args.get("userid"), r.args.get("tokenid")
 	if err := s.knownUser(user); err != nil {
@@ -30,7 +30,7 @@ func (s *Sim) createToken(r *request) (any, error) {
 	info := map[string]any{"privsep": 1}
 	for _, key := range []string{"privsep", "expire", "comment"} {
 		if r.args.has(key) && (key != "comment" || r.args.get(key) != "") {
-			info[key] = r.args.get(key) // as it was sent: a text
+			info[key] = r.args.get(key) // a string, as in the request
 		}
 	}
 	return map[string]any{"info": info, "value": t.Secret, "full-tokenid": id}, nil
@@ -50,7 +50,7 @@ func (t *Token) describe(given args) {
 	}
 }
 
-// ownToken is the token of a request; the error says that there is none.
+// ownToken returns the token of a request, or an error if it does not exist.
 func (s *Sim) ownToken(r *request) (*Token, error) {
 	user, name := r.args.get("userid"), r.args.get("tokenid")
 	if err := s.knownUser(user); err != nil {
@@ -62,8 +62,8 @@ func (s *Sim) ownToken(r *request) (*Token, error) {
 	return nil, die("no such token '%s' for user '%s'", name, user)
 }
 
-// updateToken changes a token, and with regenerate its secret, which versions
-// before 9.2 do not know.
+// updateToken changes a token, and with regenerate its secret. Versions before 9.2 do
+// not support regenerate.
 func (s *Sim) updateToken(r *request) (any, error) {
 	if r.args.has("regenerate") && s.productBefore(9, 2) {
 		return nil, badParam("regenerate", unknownProperty)
@@ -86,7 +86,7 @@ func (s *Sim) updateToken(r *request) (any, error) {
 	out := tokenFields(t)
 	for _, key := range []string{"privsep", "expire"} {
 		if r.args.has(key) {
-			out[key] = r.args.get(key) // as it was sent: a text
+			out[key] = r.args.get(key) // a string, as in the request
 		}
 	}
 	if r.args.flag("regenerate") {
@@ -131,7 +131,7 @@ func tokenFields(t Token) map[string]any {
 	return out
 }
 
-// productBefore tells versions of the product before another one.
+// productBefore reports whether the product's version is lower.
 func (s *Sim) productBefore(major, minor int) bool {
 	r, err := parseRelease(s.version)
 	return err == nil && r.before(major, minor, 0)

@@ -2,8 +2,8 @@ package pvesim
 
 import "regexp"
 
-// accessChanges are the calls that change users, tokens, groups, roles and
-// access rules, as PVE::API2::User, ::Group, ::Role and ::ACL do it.
+// accessChanges are the calls that change users, tokens, groups, roles and access
+// rules, as in PVE::API2::User, ::Group, ::Role and ::ACL.
 func accessChanges(major int) []call {
 	const user, token, group, role = "/access/users/{userid}", "/access/users/{userid}/token/{tokenid}", "/access/groups/{groupid}", "/access/roles/{roleid}"
 	id := specs{"userid": formatted(userFormat).upTo(64)}
@@ -38,14 +38,14 @@ func accessChanges(major int) []call {
 	return calls
 }
 
-// userSpecs are what can be said of a user.
+// userSpecs are the parameters of a user.
 func userSpecs() specs {
 	return specs{"comment": text().upTo(2048), "email": formatted(emailFormat).upTo(254), "enable": boolean(), "expire": integer().atLeast(0),
 		"firstname": text().upTo(1024), "lastname": text().upTo(1024), "keys": matching(`[0-9a-zA-Z!=]*`).upTo(4096),
 		"groups": formatted(listOf(groupFormat)).asList()}
 }
 
-// listOf is the format of a list of things of one format.
+// listOf is the format of a list of values with this format.
 func listOf(format func(name, value string) string) func(name, value string) string {
 	return func(name, value string) string {
 		for _, item := range splitList(value) {
@@ -66,7 +66,7 @@ func emailFormat(_, v string) string {
 	return ""
 }
 
-// byTicket refuses tokens: what only a person may do.
+// byTicket refuses tokens.
 func byTicket(_ *Sim, r *request) error {
 	if r.caller.token != "" {
 		return forbidden("Permission check failed (URI '%s' not available with API token, need proper ticket.\n)", r.path)
@@ -74,8 +74,8 @@ func byTicket(_ *Sim, r *request) error {
 	return nil
 }
 
-// intoGroupsOf is the first half of who may change a user: it must be there,
-// and the caller must be over the groups that it is put into.
+// intoGroupsOf is the first part of the check for changing a user: the user must exist,
+// and the caller needs the privilege on the groups that the user is added to.
 func intoGroupsOf(s *Sim, r *request) error {
 	if r.caller.isRoot() {
 		return nil
@@ -115,7 +115,7 @@ func (s *Sim) updateUser(r *request) (any, error) {
 	})
 }
 
-// describeUser writes what a request says of a user.
+// describeUser sets the fields of a user from a request.
 func (a *access) describeUser(id string, given args) error {
 	u := a.find(id)
 	if given.has("enable") {
@@ -137,13 +137,13 @@ func (a *access) describeUser(id string, given args) error {
 	return nil
 }
 
-// texts are what is only kept and shown.
+// texts are the fields that are stored and shown but have no effect.
 func (u *User) texts() map[string]*string {
 	return map[string]*string{"comment": &u.Comment, "email": &u.Email, "firstname": &u.FirstName, "lastname": &u.LastName, "keys": &u.Keys}
 }
 
-// deleteUser takes a user away with all that it has. That there is none of
-// that name is no error, for root.
+// deleteUser removes a user with its tokens and rules. For root, a missing user is not
+// an error.
 func (s *Sim) deleteUser(r *request) (any, error) {
 	return s.changeAccess("delete user failed", func(a *access) error {
 		a.removeUser(r.args.get("userid"))
@@ -151,7 +151,7 @@ func (s *Sim) deleteUser(r *request) (any, error) {
 	})
 }
 
-// changePassword asks everybody but root for their own password, too.
+// changePassword requires the caller's own password, except from root.
 func (s *Sim) changePassword(r *request) (any, error) {
 	id := r.args.get("userid")
 	if err := s.knownUser(id); err != nil {

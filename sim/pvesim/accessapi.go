@@ -25,8 +25,8 @@ func accessCalls(major int) []call {
 	}
 }
 
-// listPermissions shows what somebody may do, by path. Asking about others than
-// oneself and one's own tokens needs Sys.Audit on /access.
+// listPermissions returns the privileges of a user or token, by path. For others than
+// the caller and its tokens, this needs Sys.Audit on /access.
 func (s *Sim) listPermissions(r *request) (any, error) {
 	caller := r.caller
 	if id := r.args.get("userid"); id != "" {
@@ -55,7 +55,7 @@ func (s *Sim) listPermissions(r *request) (any, error) {
 	return out, nil
 }
 
-// knownPaths are the paths that are shown when none is asked for.
+// knownPaths are the paths that are listed when the request names none.
 func (s *Sim) knownPaths() []string {
 	paths := map[string]bool{}
 	add := func(path string) {
@@ -77,8 +77,8 @@ func (s *Sim) knownPaths() []string {
 	return slices.Sorted(maps.Keys(paths))
 }
 
-// listUsers shows the users that the caller is over, and the caller. A token is
-// not its user: it sees only what it has privileges for.
+// listUsers lists the caller and the users that it has privileges on. A token does not
+// count as its user: it sees only users with privileges.
 func (s *Sim) listUsers(r *request) (any, error) {
 	out := []any{}
 	privs := []string{"User.Modify", "Sys.Audit"}
@@ -104,8 +104,8 @@ func (s *Sim) listUsers(r *request) (any, error) {
 	return out, nil
 }
 
-// fields are what is said of a user; texts that are empty are left out, but for
-// an address that others follow in the user's line of user.cfg.
+// fields are the fields of a user in an answer. Empty texts are left out, except an
+// email address that is followed by other fields in the user's line of user.cfg.
 func (u User) fields() map[string]any {
 	out := map[string]any{"enable": 1, "expire": u.Expire}
 	if u.Disabled {
@@ -165,7 +165,7 @@ func (s *Sim) getRole(r *request) (any, error) {
 	return out, nil
 }
 
-// listACL shows the entries of paths that the caller may change or audit.
+// listACL lists the entries of the paths that the caller may change or audit.
 func (s *Sim) listACL(r *request) (any, error) {
 	audit := s.may(r.caller, "/access", "Sys.Audit")
 	out := []any{}

@@ -15,17 +15,16 @@ type GuestCall struct {
 	Input   string
 }
 
-// GuestResult is how a command in a guest ends.
+// GuestResult is the result of a command in a guest.
 type GuestResult struct {
 	ExitCode int
 	Out, Err string
-	// After is how long it takes, divided by the time scale.
+	// After is the duration of the command, divided by the time scale.
 	After Duration
 	ends  time.Time
 }
 
-// defaultGuest knows true, false and echo; whatever else is not found, as in a
-// guest without it.
+// defaultGuest supports true, false and echo; other commands are not found.
 func defaultGuest(call GuestCall) GuestResult {
 	switch call.Command[0] {
 	case "true", "/bin/true":
@@ -67,11 +66,11 @@ func (v *vm) agentAnswers() bool {
 	return v.run != nil && !v.run.paused && v.hasAgent() && !v.run.agentUp.IsZero() && !time.Now().Before(v.run.agentUp)
 }
 
-// agentPing is how long the server waits for an agent that does not answer.
+// agentPing is the server's timeout for an agent.
 const agentPing = Duration(3 * time.Second)
 
-// viaAgent is the way to a guest: it fails when no agent is configured, the VM
-// is off or nothing answers within three seconds.
+// viaAgent wraps a call to a guest: it fails when no agent is configured, the VM is off
+// or the agent does not answer within three seconds.
 func viaAgent(serve func(*Sim, *request, *vm) (any, error)) func(*Sim, *request) (any, error) {
 	serve = thawed(serve)
 	return func(s *Sim, r *request) (any, error) {
@@ -107,7 +106,7 @@ func viaAgent(serve func(*Sim, *request, *vm) (any, error)) func(*Sim, *request)
 	}
 }
 
-// guestInterfaces shows the loopback and a card for each network option.
+// guestInterfaces returns the loopback and one interface for each network option.
 func (s *Sim) guestInterfaces(_ *request, v *vm) (any, error) {
 	cards := []any{guestCard("lo", "00:00:00:00:00:00", "127.0.0.1", 8)}
 	for i := range indexed["net"] + 1 {
@@ -128,8 +127,8 @@ func guestCard(name, mac, address string, bits int) map[string]any {
 	}}
 }
 
-// guestAddress is what cloud-init was told, or else an address in 10.0.0.0/8
-// that follows from the VM's id, as if by DHCP.
+// guestAddress is the address from cloud-init, or else an address in 10.0.0.0/8 that is
+// computed from the VM's id, as if by DHCP.
 func guestAddress(v *vm, card int) (string, int) {
 	ip := ipFormat.parse(v.run.conf[fmt.Sprint("ipconfig", card)])["ip"]
 	if p, err := netip.ParsePrefix(ip); err == nil {
@@ -147,7 +146,7 @@ func (s *Sim) guestName(_ *request, v *vm) (any, error) {
 	return map[string]any{"result": map[string]any{"host-name": v.name()}}, nil
 }
 
-// guestExec runs a command in the guest; its end is asked for by pid.
+// guestExec starts a command in the guest; its result is read by pid.
 func (s *Sim) guestExec(r *request, v *vm) (any, error) {
 	command := r.args["command"].values
 	if len(command) == 0 || command[0] == "" {
@@ -183,11 +182,10 @@ func (s *Sim) guestExecStatus(r *request, v *vm) (any, error) {
 	return out, nil
 }
 
-// maxAgentRead is how much of a file can be read at once.
+// maxAgentRead is the maximum size of one read of a file.
 const maxAgentRead = 16 << 20
 
-// guestRead reads a file that was written before, or that the world's guest
-// has.
+// guestRead reads a file that was written before, or a file of the world's guest.
 func (s *Sim) guestRead(r *request, v *vm) (any, error) {
 	name := r.args.get("file")
 	content, there := v.run.files[name]

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// identity is who makes a request: a user, perhaps by one of its tokens.
+// identity is the caller of a request: a user, or one of its tokens.
 type identity struct{ user, token string }
 
 // String is the form of UPIDs: root@pam, or root@pam!auto for a token.
@@ -27,15 +27,16 @@ func (i identity) String() string {
 	return i.user + "!" + i.token
 }
 
-// isRoot tells root@pam with a password; root's tokens are somebody else.
+// isRoot reports whether the caller is root@pam with a password; root's tokens do not
+// count.
 func (i identity) isRoot() bool { return i == identity{user: "root@pam"} }
 
 func unauthorized(reason string) error {
 	return &apiError{status: 401, reason: reason, bare: true}
 }
 
-// refuseLogin lets a refused login wait as long as the real server does. The
-// refusal is the answer also when the wait is cut short.
+// refuseLogin delays a refused login like the real server. The refusal is the answer
+// also when the wait is canceled.
 func (s *Sim) refuseLogin(ctx context.Context, refusal error) error {
 	if err := s.sleep(ctx, s.timings.RefusedLogin); errors.Is(err, errClosed) {
 		return err
@@ -45,8 +46,8 @@ func (s *Sim) refuseLogin(ctx context.Context, refusal error) error {
 
 var tokenHeader = regexp.MustCompile(`^\s*PVEAPIToken[= ](.+)$`)
 
-// authenticate finds out who asks. A cookie counts before a token, also a bad
-// one; tickets need a CSRF token for everything but reading.
+// authenticate determines the caller. A cookie has precedence over a token, even if the
+// cookie is invalid. With a ticket, all calls except reads need a CSRF token.
 func (s *Sim) authenticate(in inbound, r *request, c *call) error {
 	if c != nil && c.world {
 		return nil
@@ -108,7 +109,7 @@ func (s *Sim) checkToken(text string) (identity, bool) {
 	return identity{user, name}, true
 }
 
-// ticketLife is how long a ticket is good for.
+// ticketLife is the validity of a ticket.
 const ticketLife = 2 * time.Hour
 
 func (s *Sim) sign(text string) string {
@@ -181,7 +182,7 @@ func (s *Sim) login(r *request) (any, error) {
 	return out, nil
 }
 
-// capabilities is what the web interface is told it may do.
+// capabilities are the caller's capabilities for the web interface.
 func (s *Sim) capabilities(caller identity) map[string]any {
 	out := map[string]any{}
 	for section, c := range map[string]struct {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// bootFormat is the form of "boot": devices in order, or the letters of old.
+// bootFormat is the format of "boot": devices in order, or the letters of old versions.
 var bootFormat = &propFormat{defaultKey: "legacy", props: specs{
 	"legacy": matching(`[acdn]{1,4}`), "order": formatted(bootOrderFormat),
 }}
@@ -38,7 +38,7 @@ func bootDiskFormat(_, v string) string {
 
 var startupPart = regexp.MustCompile(`^(?:(?:order=)?\d+|up=\d+|down=\d+)$`)
 
-// startupFormat has a form of its own: a part may be given twice.
+// startupFormat is the format of "startup", in which a part may be repeated.
 func startupFormat(_, v string) string {
 	good := v != "" && v != "0"
 	for part := range strings.SplitSeq(v, ",") {
@@ -52,7 +52,7 @@ func startupFormat(_, v string) string {
 
 var cpuRange = regexp.MustCompile(`^\s*(\d+)(?:-(\d+))?\s*$`)
 
-// cpuSetFormat takes CPUs of the host: 0,5,8-11.
+// cpuSetFormat accepts CPUs of the host: 0,5,8-11.
 func cpuSetFormat(_, v string) string {
 	for part := range strings.SplitSeq(strings.TrimRight(v, ","), ",") {
 		m := cpuRange.FindStringSubmatch(part)

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// bootOrder is the order of starting that a VM has when a change begins. The
-// change may not name it: what is deleted leaves it, new CD drives come last,
-// and the new order waits for a restart when the VM runs.
+// bootOrder is the boot order of a VM at the begin of a change that does not set it.
+// Deleted drives are removed from it and new CD drives are appended. If the VM is
+// running, the new order is pending until a restart.
 type bootOrder struct{ keys []string }
 
 func bootOrderOf(v *vm) *bootOrder {
@@ -18,7 +18,7 @@ func bootOrderOf(v *vm) *bootOrder {
 	return &bootOrder{keys: strings.Split(order, ";")}
 }
 
-// drop takes a deleted option out.
+// drop removes a deleted option.
 func (b *bootOrder) drop(c *change, v *vm, key string) {
 	if !slices.Contains(b.keys, key) {
 		return
@@ -27,8 +27,8 @@ func (b *bootOrder) drop(c *change, v *vm, key string) {
 	b.write(c, v)
 }
 
-// add appends a CD drive; cloud-init drives and disks are not started from by
-// themselves. An order of none is one of old, which has all CD drives.
+// add appends a CD drive; cloud-init drives and disks are not added automatically. An
+// empty order is one of old versions, which includes all CD drives.
 func (b *bootOrder) add(c *change, v *vm, key string) {
 	d := parseDrive(c.sets[key])
 	if _, justMade := d.newCloudInit(); justMade || !isDrive(key) || !d.isCDROM() || d.isCloudInit() ||
@@ -51,7 +51,7 @@ func (b *bootOrder) write(c *change, v *vm) {
 	c.derived = append(c.derived, "boot")
 }
 
-// dropFromBoot takes a drive that goes to another VM out of the order at once.
+// dropFromBoot removes a drive that is moved to another VM from the order at once.
 func dropFromBoot(conf map[string]string, key string) {
 	order, ok := strings.CutPrefix(conf["boot"], "order=")
 	if !ok {
@@ -64,7 +64,7 @@ func dropFromBoot(conf map[string]string, key string) {
 	}
 }
 
-// checkBoot: what is to be started from must be there.
+// checkBoot checks that the devices in the boot order exist.
 func (c *change) checkBoot(v *vm, value string) error {
 	for _, key := range splitList(bootFormat.parse(value)["order"]) {
 		there := v.conf[key] != "" || v.pending[key] != "" || c.sets[key] != ""

@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// What GET /cluster/resources says of VMs. On a real cluster the daemon pvestatd
-// of each host broadcasts every ten seconds how its VMs are, and the list is
-// made of the last broadcasts: name, status, template and usage may be ten
-// seconds old. Which VMs there are, their tags, locks and pools are as of now,
-// and so is all that GET /nodes/{node}/qemu says.
+// The VMs in GET /cluster/resources. On a real cluster, the daemon pvestatd of each host
+// broadcasts the state of its VMs every ten seconds. The list contains the last
+// broadcasts: name, status, template and usage may be ten seconds old. The set of VMs,
+// their tags, locks and pools are current, and so is the whole answer of
+// GET /nodes/{node}/qemu.
 
-// broadcastLife is how long a broadcast counts when none follows, also that of a
-// VM that was destroyed: its number, used again, is listed as it was.
+// broadcastLife is the time after which a broadcast expires if none follows. The
+// broadcast of a destroyed VM is kept too: a new VM with its number gets its old values.
 const broadcastLife = Duration(5 * time.Minute)
 
-// broadcast is what a host said of a VM.
+// broadcast is the last state of a VM that its host broadcast.
 type broadcast struct {
 	at     time.Time
 	fields map[string]any
 }
 
-// SetListLag makes the list of all VMs, GET /cluster/resources, as late as it is
-// on a real cluster: each host says how its VMs are now, and then each time that
-// the interval has passed, ten seconds on a real cluster. With 0 the list is
-// always up to date, as it is unless World.ListLag says otherwise.
+// SetListLag delays the list of all VMs, GET /cluster/resources, as on a real cluster:
+// each host broadcasts the state of its VMs now, and then at this interval (ten seconds
+// on a real cluster). With 0, which is the default unless World.ListLag is set, the list
+// is always up to date.
 func (s *Sim) SetListLag(interval Duration) {
 	s.lock()
 	defer s.unlock()
@@ -54,7 +54,7 @@ func (s *Sim) setListLag(interval Duration) {
 	})
 }
 
-// broadcastAll is one round of broadcasts, of the hosts that are heard.
+// broadcastAll makes one round of broadcasts, of the hosts with contact.
 func (s *Sim) broadcastAll() {
 	now := time.Now()
 	for id, v := range s.vms {
@@ -64,8 +64,8 @@ func (s *Sim) broadcastAll() {
 	}
 }
 
-// lastBroadcast is what the list says of a VM; nothing when its host has not yet
-// said anything, or not for long.
+// lastBroadcast returns the fields of a VM in the list; none when its host has made no
+// broadcast, or the broadcast has expired.
 func (s *Sim) lastBroadcast(v *vm) map[string]any {
 	b := s.broadcasts[v.id]
 	switch {
@@ -79,7 +79,7 @@ func (s *Sim) lastBroadcast(v *vm) map[string]any {
 	return b.fields
 }
 
-// broadcastFields is how a VM is now.
+// broadcastFields is the current state of a VM.
 func (s *Sim) broadcastFields(v *vm) map[string]any {
 	stats := s.vmStats(v)
 	out := map[string]any{"name": stats["name"], "status": stats["status"], "template": flagValue(v.conf["template"]),

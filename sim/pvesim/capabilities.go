@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// capabilityCalls say what the QEMU of a host can do. All hosts of a world have
-// the same QEMU, which comes with the version of the product.
+// capabilityCalls return the capabilities of a host's QEMU. All hosts of a world have
+// the QEMU of the product's version.
 func capabilityCalls() []call {
 	const base = "/nodes/{node}/capabilities"
 	arch := specs{"arch": oneOf("x86_64", "aarch64")}
@@ -19,17 +19,17 @@ func capabilityCalls() []call {
 		{method: "GET", path: base + "/qemu/machines", params: arch, serve: (*Sim).listMachines},
 		{method: "GET", path: base + "/qemu/migration", may: perm("/nodes/{node}", "Sys.Audit"),
 			serve: func(*Sim, *request) (any, error) { return map[string]any{"has-dbus-vmstate": true}, nil }},
-		// Nothing is plugged into the hosts of a world.
+		// The hosts of a world have no USB devices.
 		{method: "GET", path: "/nodes/{node}/hardware/usb", may: perm("/", "Sys.Modify"), protected: true,
 			serve: func(*Sim, *request) (any, error) { return []any{}, nil }},
 	}
 }
 
-// bpg's provider lists processors and machines before it makes a VM.
+// bpg's provider lists processors and machines before it creates a VM.
 
-// cpuModels are the processors that QEMU can imitate on x86-64, by who made
-// them; "default" shows the host's maker. Source: QEMU's target/i386/cpu.c; the
-// older ones are left out.
+// cpuModels are the processors that QEMU can emulate on x86-64, by vendor; "default"
+// stands for the host's vendor. Source: QEMU's target/i386/cpu.c; older models are left
+// out.
 var cpuModels = map[string]string{
 	"default": "host max kvm64 kvm32 qemu64 qemu32",
 	"GenuineIntel": "Nehalem Nehalem-IBRS Westmere Westmere-IBRS SandyBridge SandyBridge-IBRS IvyBridge IvyBridge-IBRS " +
@@ -40,7 +40,7 @@ var cpuModels = map[string]string{
 		"EPYC-Rome-v3 EPYC-Rome-v4 EPYC-Milan EPYC-Milan-v2 EPYC-Genoa",
 }
 
-// listCPUModels lists QEMU's models and those that Proxmox VE makes of them.
+// listCPUModels lists QEMU's models and those of Proxmox VE.
 func (s *Sim) listCPUModels(r *request) (any, error) {
 	if r.args.get("arch") == "aarch64" {
 		return nil, notSimulated("an emulated processor of another architecture")
@@ -61,8 +61,7 @@ func (s *Sim) listCPUModels(r *request) (any, error) {
 	return out, nil
 }
 
-// listCPUFlags lists what a VM's cpu option may set. The descriptions, which are
-// for people, are left out.
+// listCPUFlags lists the flags for a VM's cpu option, without descriptions.
 func listCPUFlags(_ *Sim, r *request) (any, error) {
 	out := []any{}
 	if r.args.get("arch") == "aarch64" {
@@ -75,15 +74,15 @@ func listCPUFlags(_ *Sim, r *request) (any, error) {
 	return out, nil
 }
 
-// machineVersions are the versions of QEMU's machines, newest first, with what
-// Proxmox VE changed in its revision of one.
+// machineVersions are the versions of QEMU's machines, newest first, with the changes of
+// Proxmox VE in its own revisions.
 var machineVersions = []struct{ version, revision string }{
 	{"10.1", ""}, {"10.0", "Set host_mtu vNIC option even with default value for migration compat."},
 	{"9.2", "Disables S3/S4 power states by default."}, {"9.1", ""}, {"9.0", ""}, {"8.2", ""}, {"8.1", ""}, {"8.0", ""},
 	{"7.2", ""}, {"7.1", ""}, {"7.0", ""}, {"6.2", ""}, {"6.1", ""}, {"6.0", ""},
 }
 
-// qemuVersion is that of the newest machine: Proxmox VE 8.4 has QEMU 9.2.
+// qemuVersion is the version of the newest machine: Proxmox VE 8.4 has QEMU 9.2.
 func (s *Sim) qemuVersion() string {
 	if s.major < 9 {
 		return "9.2"

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// atOnce is how long copying takes that takes no time, unlike linking, which
-// takes CloneLinked for all drives together.
+// atOnce is the duration of a copy that takes no time. Linking is different: it takes
+// CloneLinked for all drives together.
 const atOnce = Duration(1)
 
-// copyDrives makes the clone's drives, one after another; made gets what it
-// has made so far. After each one the configuration is written anew: from the
-// first on it has the clone's name, and no drives but those that are ready.
+// copyDrives creates the clone's drives, one after another, and adds them to made.
+// After each one it writes the configuration again: after the first one, this has the
+// clone's name, and always only the drives that are ready.
 func (s *Sim) copyDrives(t *task, c *cloning, made map[string]string) error {
 	drives := map[string]drive{}
 	for key, value := range c.conf {
@@ -46,8 +46,8 @@ func (s *Sim) copyDrives(t *task, c *cloning, made map[string]string) error {
 	return nil
 }
 
-// transfer lets the time pass that copying takes, and notes how far it is, as
-// qemu-img convert -p does with each per cent; here at most once a second.
+// transfer waits for the time of a copy, and logs its progress like qemu-img convert
+// -p, but at most once a second.
 func (s *Sim) transfer(t *task, wait Duration, value string) error {
 	if wait <= atOnce {
 		return s.pause(t, wait)
@@ -66,7 +66,7 @@ func (s *Sim) transfer(t *task, wait Duration, value string) error {
 	return nil
 }
 
-// renderBytes writes a size for people, with one decimal: "1.2 GiB".
+// renderBytes formats a size with one decimal: "1.2 GiB".
 func renderBytes(bytes int64) string {
 	size, units := float64(bytes), []string{"B", "KiB", "MiB", "GiB", "TiB"}
 	for size >= 1024 && len(units) > 1 {
@@ -75,7 +75,7 @@ func renderBytes(bytes int64) string {
 	return fmt.Sprintf("%.1f %s", size, units[0])
 }
 
-// writeSoFar writes the configuration of a clone under way.
+// writeSoFar writes the configuration of a clone in progress.
 func (s *Sim) writeSoFar(c *cloning, drives map[string]drive, made map[string]string) {
 	conf := maps.Clone(c.conf)
 	for key := range drives {
@@ -94,14 +94,14 @@ func (s *Sim) fullForCopy(c *cloning, value string) bool {
 	return vol != nil && st.full(c.target.node, 0)
 }
 
-// outOfSpace is how copying onto a full storage ends.
+// outOfSpace is the error of a copy to a full storage.
 func (t *task) outOfSpace(s *Sim, c *cloning, value string) error {
 	st, vol := s.volumeOf(c.target.node, parseDrive(value))
 	t.note("qemu-img: error while writing at byte %d: No space left on device", vol.size/2)
 	return die("copy failed: command '/usr/bin/qemu-img convert -p -n -f raw -O %s %s' failed: exit code 1", vol.format, st.path(vol))
 }
 
-// copyDrive makes one drive and says how long copying its content takes.
+// copyDrive creates one drive and returns how long copying its content takes.
 func (s *Sim) copyDrive(t *task, c *cloning, key string, d drive, made map[string]string) (wait Duration, err error) {
 	from, vol := s.volumeOf(c.source.node, d)
 	if vol == nil {
@@ -142,8 +142,7 @@ func (s *Sim) copyDrive(t *task, c *cloning, key string, d drive, made map[strin
 	return s.copyTime(copied.size, c.bwlimit), nil
 }
 
-// allocateClone is allocate under the fault of a storage whose lock cannot be
-// had.
+// allocateClone is allocate with the fault of a storage lock that times out.
 func (s *Sim) allocateClone(t *task, st *storage, c *cloning, name, format string, size int64) (*volume, error) {
 	if t.fault != nil && t.fault.Effect == StorageLockTimeout {
 		if err := s.pause(t, s.timings.StorageLock); err != nil {

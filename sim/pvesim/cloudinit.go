@@ -22,7 +22,7 @@ func cloudInitCalls() []call {
 	}
 }
 
-// cloudInit lists the options that go into the cloud-init drive.
+// cloudInit lists the options of the cloud-init drive.
 func (s *Sim) cloudInit(r *request) (any, error) {
 	v, err := s.vmOn(r.node(), r.vmid())
 	if err != nil {
@@ -37,8 +37,8 @@ func (s *Sim) cloudInit(r *request) (any, error) {
 	return out, nil
 }
 
-// seedEntry is an option of the cloud-init drive, nil for one that is not set.
-// What changed since the drive of a running VM was made is not in there yet.
+// seedEntry is an option of the cloud-init drive; nil if it is not set. Changes after
+// the drive of a running VM was written are not in the drive yet.
 func (v *vm) seedEntry(key string) map[string]any {
 	given := func(value string) bool { return value != "" && value != "0" }
 	is := v.conf[key]
@@ -59,8 +59,8 @@ func (v *vm) seedEntry(key string) map[string]any {
 	return map[string]any{"key": key, "value": typed(key, is)}
 }
 
-// regenerateCloudInit writes the drive anew. Drives have no content here, so
-// there is nothing to do but to look whether it could be done.
+// regenerateCloudInit rewrites the drive. Drives have no content here, so it only
+// checks whether the call would succeed.
 func (s *Sim) regenerateCloudInit(r *request) (any, error) {
 	v, err := s.vmOn(r.node(), r.vmid())
 	if err != nil {
@@ -79,8 +79,8 @@ func (s *Sim) regenerateCloudInit(r *request) (any, error) {
 	return nil, nil
 }
 
-// dumpCloudInit shows what would be made from the options, whatever cicustom
-// says.
+// dumpCloudInit returns the content that is generated from the options, without
+// cicustom.
 func (s *Sim) dumpCloudInit(r *request) (any, error) {
 	v, err := s.vmOn(r.node(), r.vmid())
 	if err != nil {
@@ -95,8 +95,7 @@ func (s *Sim) dumpCloudInit(r *request) (any, error) {
 	return fmt.Sprintf("instance-id: %s\n", sha1Hex(v.userData()+v.networkData())), nil
 }
 
-// makeSeed makes the cloud-init drive, as each start does. The files of cicustom
-// must be there by now.
+// makeSeed writes the cloud-init drive at each start. The files of cicustom must exist.
 func (s *Sim) makeSeed(t *task, v *vm) error {
 	for _, key := range diskKeys {
 		if v.conf[key] == "" || !parseDrive(v.conf[key]).isCloudInit() {
@@ -164,8 +163,8 @@ func (v *vm) userData() string {
 	return b.String()
 }
 
-// networkData is network configuration, version 1: the cards that have an
-// ipconfig, then the name servers.
+// networkData is the network configuration, version 1: the interfaces with an ipconfig,
+// then the name servers.
 func (v *vm) networkData() string {
 	var b strings.Builder
 	b.WriteString("version: 1\nconfig:\n")
@@ -216,8 +215,8 @@ func writeSubnet(b *strings.Builder, ip, gateway string, words map[string]string
 	}
 }
 
-// hashPassword is what the configuration has in place of a password: it looks
-// like a crypt(3) hash, is the same for the same password, and is none.
+// hashPassword returns the text that replaces a password in the configuration. It looks
+// like a crypt(3) hash and is the same for the same password, but is not a real hash.
 func (s *Sim) hashPassword(password string) string {
 	if password == "" || strings.HasPrefix(password, "$") {
 		return password

@@ -37,7 +37,7 @@ func (s *Sim) nextIDRange() (lower, upper int) {
 	return lower, upper
 }
 
-// nextID says what is free at the time of asking; it reserves nothing.
+// nextID returns an id that is free now; it does not reserve it.
 func (s *Sim) nextID(r *request) (any, error) {
 	if r.args.has("vmid") {
 		id := r.vmid()
@@ -55,8 +55,8 @@ func (s *Sim) nextID(r *request) (any, error) {
 	return nil, die("unable to get any free VMID in range [%d, %d]", lower, upper-1)
 }
 
-// clusterOptions are shown to those who may see them; everybody is told which
-// tags are allowed.
+// clusterOptions returns the options to callers with the privilege, and the allowed tags
+// to all callers.
 func (s *Sim) clusterOptions(r *request) (any, error) {
 	out := map[string]any{"allowed-tags": s.allowedTags(r.caller)}
 	if !s.may(r.caller, "/", "Sys.Audit") {
@@ -80,8 +80,8 @@ func (s *Sim) clusterOptions(r *request) (any, error) {
 	return out, nil
 }
 
-// allowedTags are the tags that a caller may be offered: those of guests that
-// it sees, or those of the list, and the registered ones for who may set them.
+// allowedTags returns the tags that a caller may use: those of guests that it sees, or
+// those of the list, and the registered ones if it may set them.
 func (s *Sim) allowedTags(caller identity) []string {
 	tags := []string{}
 	switch s.dc.UserTags {
@@ -126,7 +126,7 @@ func (s *Sim) clusterStatus(*request) (any, error) {
 	return out, nil
 }
 
-// localHost is the host that answers requests.
+// localHost is the answering host.
 func (s *Sim) localHost() string {
 	for _, name := range s.hostList {
 		if !s.hosts[name].Offline {
@@ -136,7 +136,7 @@ func (s *Sim) localHost() string {
 	return s.hostList[0]
 }
 
-// resources lists what the caller may see. There is no hostpci in it.
+// resources lists the objects that the caller may see. hostpci is not included.
 func (s *Sim) resources(r *request) (any, error) {
 	kind := r.args.get("type")
 	out := []any{}
@@ -184,7 +184,7 @@ func (s *Sim) zoneResources(r *request, kind string) []any {
 	return out
 }
 
-// known reports whether statistics of a host's things are fresh.
+// known reports whether the statistics of a host are up to date.
 func (s *Sim) known(node string) bool { return !s.noStats && s.heard(node) }
 
 func (s *Sim) nodeEntry(name string, memory int64, usage bool) map[string]any {
@@ -207,7 +207,7 @@ func (s *Sim) nodeEntry(name string, memory int64, usage bool) map[string]any {
 	return merge(out, maps)
 }
 
-// vmResource is a VM's entry: without a broadcast of its host it has no name.
+// vmResource is a VM's entry; without a broadcast of its host it has no name.
 func (s *Sim) vmResource(v *vm) map[string]any {
 	out := map[string]any{"id": fmt.Sprintf("qemu/%d", v.id), "node": v.node, "vmid": v.id, "type": "qemu", "status": "unknown"}
 	if p := s.poolOf(v.id); p != nil {
@@ -251,8 +251,7 @@ func (s *Sim) listNodes(r *request) (any, error) {
 	return out, nil
 }
 
-// fingerprint is made up from a host's name: the simulator has one address for
-// all hosts.
+// fingerprint is computed from a host's name, because all hosts have the same server.
 func fingerprint(host string) string {
 	sum := sha256.Sum256([]byte(host))
 	parts := make([]string, 0, len(sum))

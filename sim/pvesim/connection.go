@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// What pveproxy demands of connections, headers and bodies: libpve-http-server-perl,
-// src/PVE/APIServer/AnyEvent.pm, and PVE/Service/pveproxy.pm for the first.
+// The limits of pveproxy for connections, headers and bodies: libpve-http-server-perl,
+// src/PVE/APIServer/AnyEvent.pm, and PVE/Service/pveproxy.pm for the first one.
 const (
 	maxPerConnection = 100 // requests
 	idleTime         = 5 * time.Second
-	maxHeaderLines   = 64 // with the empty one at the end, at which it gives up
+	maxHeaderLines   = 64 // including the empty one at the end
 	maxHeaderSize    = 8 << 10
-	maxHead          = 64 << 10 // all before the body, the first line included
+	maxHead          = 64 << 10 // everything before the body, including the first line
 	proxyTimeout     = Duration(30 * time.Second)
 )
 
@@ -24,7 +24,7 @@ type release [3]int
 
 func parseRelease(text string) (r release, err error) {
 	if n, err := fmt.Sscanf(text+" ", "%d.%d.%d ", &r[0], &r[1], &r[2]); n != 3 || err != nil {
-		return r, fmt.Errorf("version %q: want three numbers, such as 5.2.1", text)
+		return r, fmt.Errorf("version %q: must be three numbers, such as 5.2.1", text)
 	}
 	return r, nil
 }
@@ -33,8 +33,8 @@ func (r release) before(major, minor, patch int) bool {
 	return slices.Compare(r[:], []int{major, minor, patch}) < 0
 }
 
-// httpServer is the version of libpve-http-server-perl that a world has: that
-// which it says, or that which was current when the product's version came out.
+// httpServer is the version of libpve-http-server-perl of a world: the given one, or the
+// one that was current at the release of the product's version.
 func (w *World) httpServer() release {
 	if r, err := parseRelease(w.HTTPServer); err == nil {
 		return r
@@ -58,22 +58,23 @@ func (s *Sim) maxForm() int64 {
 	return 512 << 10
 }
 
-// Server is an HTTP server for the simulator that treats connections as
-// pveproxy does: HTTP/1.1 only, closed after five seconds without a request.
-// Other servers will do, but leave connections open for longer.
+// Server returns an HTTP server for the simulator that handles connections like
+// pveproxy: HTTP/1.1 only, and closed after five seconds without a request. The simulator
+// also works with other servers, which keep connections open longer.
 func (s *Sim) Server() *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Server{Handler: s, Protocols: protocols, ReadHeaderTimeout: idleTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHead}
 }
 
-// connection counts the requests that came over one.
+// connection counts the requests of one connection.
 type connection struct {
 	requests int
 	last     time.Time
 }
 
-// lastRequest counts a request and tells whether its connection ends with it.
+// lastRequest counts a request and reports whether it is the last one of its
+// connection.
 func (s *Sim) lastRequest(peer string) bool {
 	s.lock()
 	defer s.unlock()
@@ -99,10 +100,10 @@ func (s *Sim) lastRequest(peer string) bool {
 	return false
 }
 
-// connectionOf are the Connection headers of a good answer. pveproxy keeps the
-// connection open and says so, behind what the daemon said that it has the
-// answer from: pvedaemon's "close" of its own connection, and what another
-// host's pveproxy said. The HTTP client in between joins headers by commas.
+// connectionOf returns the Connection headers of a successful answer. pveproxy keeps the
+// connection open and adds "Keep-Alive" after the headers of the daemon that gave the
+// answer: "close" of pvedaemon, or the headers of another host's pveproxy. The HTTP
+// client in between joins headers by commas.
 func (s *Sim) connectionOf(r *request, c *call) []string {
 	if c == nil {
 		return []string{"Keep-Alive"}
@@ -121,9 +122,8 @@ func (s *Sim) connectionOf(r *request, c *call) []string {
 	return []string{"Keep-Alive"}
 }
 
-// headersTooLong tells headers with too many or too long lines. pveproxy then
-// stops reading and answers nothing; the connection ends when it was idle for
-// long enough.
+// headersTooLong reports whether the headers have too many lines or bytes. pveproxy then
+// stops reading and does not answer; the connection ends after its idle timeout.
 func headersTooLong(in inbound) bool {
 	lines, size := 2, len("Host: ")+len(in.host)
 	for name, values := range in.header {
@@ -135,9 +135,9 @@ func headersTooLong(in inbound) bool {
 	return lines >= maxHeaderLines || size >= maxHeaderSize || len(in.path)+len(in.query) >= maxHead
 }
 
-// onTime runs the work of a request that another daemon does. After half a
-// minute pveproxy gives up waiting, and the work goes on. However fast
-// simulated time goes, the simulator itself has ten seconds.
+// onTime runs the work of a request that another daemon carries out. pveproxy stops
+// waiting after half a minute, but the work continues. With any time scale, the
+// simulator itself has at least ten seconds.
 func (s *Sim) onTime(work func() (any, error)) (any, error) {
 	type result struct {
 		data any
@@ -160,7 +160,7 @@ func (s *Sim) onTime(work func() (any, error)) (any, error) {
 	}
 }
 
-// atWorker does a request's work when one of the host's workers is free.
+// atWorker runs the work of a request when one of the host's workers is free.
 func (s *Sim) atWorker(r *request, c *call, work func() (any, error)) (any, error) {
 	if !c.protected && !c.waits {
 		return work()

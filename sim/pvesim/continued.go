@@ -6,11 +6,10 @@ import (
 	"slices"
 )
 
-// Continued is the world as a simulator of it left it: with the VMs and mappings
-// of the state, so that many tests can begin where one long story ended. Guests of
-// VMs that the world does not have are like guest. What happened to hosts, logins
-// and uploaded files is not continued, nor are tasks and damage; a VM that is locked,
-// starting, or has snapshots is an error.
+// Continued returns the world with the VMs and mappings of a state, so that many tests
+// can begin with the end of one long test. VMs that the world does not have get this
+// guest. Changes of hosts, logins and uploaded files are not included, and neither are
+// tasks and damage. A VM that is locked, starting, or has snapshots is an error.
 func (w World) Continued(s State, guest Guest) (World, error) {
 	guests := map[int]Guest{}
 	for _, vm := range w.VMs {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// knownCPUs are the CPUs that QEMU knows, cpuLevels those that Proxmox adds.
+// knownCPUs are the CPU models of QEMU, cpuLevels those that Proxmox adds.
 var knownCPUs = []string{
 	"486", "a64fx", "athlon", "Broadwell", "Broadwell-IBRS", "Broadwell-noTSX", "Broadwell-noTSX-IBRS",
 	"Cascadelake-Server", "Cascadelake-Server-noTSX", "Cascadelake-Server-v2", "Cascadelake-Server-v4",
@@ -30,8 +30,8 @@ var knownCPUs = []string{
 
 var cpuLevels = []string{"x86-64-v2", "x86-64-v2-AES", "x86-64-v3", "x86-64-v4"}
 
-// cpuFlags are the flags that a single VM may set: others could leak what the
-// host knows.
+// cpuFlags are the flags that a VM may set. Others could leak information about the
+// host.
 var cpuFlags = []string{"aes", "amd-no-ssb", "amd-ssbd", "hv-evmcs", "hv-tlbflush", "ibpb", "md-clear", "nested-virt", "pcid",
 	"pdpe1gb", "spec-ctrl", "ssbd", "virt-ssbd"}
 
@@ -52,7 +52,7 @@ func physBitsFormat(_, v string) string {
 
 var allowedFlags = regexp.MustCompile(`^[+-](?:` + strings.Join(cpuFlags, "|") + `)(?:;[+-](?:` + strings.Join(cpuFlags, "|") + `))*$`)
 
-// checkCPU is what a VM may not ask of its CPU although the form is right.
+// checkCPU refuses values of a VM's CPU that are well-formed but not allowed.
 func checkCPU(props map[string]string) string {
 	model := props["cputype"]
 	custom := strings.HasPrefix(model, "custom-")

@@ -1,8 +1,8 @@
-// Package pvesim is a simulated Proxmox VE cluster: the HTTP API with its
-// error texts, tasks, locks, permissions, digests, PCI mappings and start-time
-// checks, over a world that is described in a document. It is to Proxmox VE
-// what vcsim is to vSphere. It imports no client, so that one misreading of
-// the real API cannot hide in both.
+// Package pvesim simulates a Proxmox VE cluster: the HTTP API with its error texts,
+// tasks, locks, permissions, digests, PCI mappings and checks at the start of VMs. The
+// initial state of the cluster is described in a document, the world. It is to Proxmox
+// VE what vcsim is to vSphere. It imports no client, so that the same misunderstanding
+// of the real API cannot be in both.
 //
 //	world, err := pvesim.LoadWorld(data)
 //	sim, err := pvesim.New(world)
@@ -10,23 +10,23 @@
 //	server := httptest.NewTLSServer(sim)              // real connections, or
 //	client := &http.Client{Transport: sim.Transport()} // none at all
 //
-// What is simulated is in table.go; everything else answers 501 and is logged.
-// Parameters that a call does not have are 400, as with the real server;
-// parameters that it has but that are not simulated are 501 with a text that
-// begins with "simulator:". Nothing is answered with an empty success.
+// The simulated calls are listed in table.go; all others answer 501 and are logged.
+// Unknown parameters are answered with 400, as by the real server. Parameters that the
+// real call has but the simulator does not support are answered with 501 and a text
+// that begins with "simulator:". No unsupported request gets an empty success.
 //
 // # Time
 //
-// Whatever takes time on a real cluster takes time here (see Timings), divided
-// by WithTimeScale. Clocks are not scaled: times in answers are those of the
-// time package, so in a testing/synctest bubble nothing really waits and
-// everything is repeatable. In a bubble, call New inside it.
+// Operations that take time on a real cluster take time here too (see Timings),
+// divided by WithTimeScale. Clocks are not scaled: times in answers are those of the
+// time package. So in a testing/synctest bubble no test really waits, and everything
+// is repeatable. In that case, call New inside the bubble.
 //
 // # Repeatability
 //
-// The same seed and the same order of requests give the same UUIDs, MAC
-// addresses and task durations. What a VM gets depends on its id and on how
-// often that id was used, not on other traffic.
+// The same seed and the same order of requests give the same UUIDs, MAC addresses and
+// task durations. Those of a VM depend on its id and on how often that id was used, not
+// on other requests.
 //
 // # Faults
 //
@@ -37,77 +37,72 @@
 //	drop-before          the connection closes, nothing was done
 //	drop-after           the connection closes, the request was carried out
 //	hang                 no answer until the client gives up, nothing is done
-//	html                 carried out, but a web page comes back
-//	half-json            carried out, but the answer breaks off
+//	html                 carried out, but the answer is a web page
+//	half-json            carried out, but the answer is truncated
 //	task-fails           the task that the request starts fails half-way and cleans up
-//	task-fails-but-done  the task does its work and then fails: a VM that runs
+//	task-fails-but-done  the task completes its work and then fails: a VM is running
 //	                     although its start ended in an error
-//	lock-held            "can't lock file … - got timeout" after the lock's wait
-//	storage-lock         a clone fails on the storage's lock, nothing is left
+//	lock-held            "can't lock file … - got timeout" after the lock's timeout
+//	storage-lock         a clone fails on the storage's lock, nothing is left behind
 //	upload-lost          the file of an upload is not where its task looks for it
 //	partial-config       only the first options of a change are written
 //	quorum-lost          the cluster loses its quorum before the request is
 //	                     carried out, see Sim.SetQuorum
-//	quorum-back          it gets it back
+//	quorum-back          the cluster regains its quorum
 //	nothing              only the delay
 //
 // A world may have faults from the start; Inject adds them later.
 //
-// # What need not be injected
+// # Errors without faults
 //
-// Much goes wrong by itself when the world or the clients are so. Each text
-// that the real server is known for has a test that shows how it comes about,
-// see textsOfTheRealServer:
+// Many errors of a real server occur without a fault, because of the world or the
+// requests. For each known text of the real server a test shows how it is caused, see
+// textsOfTheRealServer:
 //
-//   - Storage.Allocate is how long making a volume takes under the storage's
-//     lock: with some seconds, parallel clones time out. Clones hold the lock
-//     files of source and target, too.
-//   - Storage.CapacityGiB, when given, is a limit: LVM-thin then refuses new
-//     disks, directories fail while a disk is copied or a file uploaded.
-//   - PCIFunction.Broken and Host.NoVFIO are hardware and kernels that do not
-//     give a device away; SetPCI and RebootHost renumber it.
-//   - Guest.Slow is an agent that is slow, or wedged from three seconds on;
-//     SetGuest changes a guest while it runs. World.Workers is how many requests
-//     the privileged daemon of a host works on at once: agents that hang then
-//     starve everybody else, and pveproxy answers 596 after half a minute.
-//   - SetQuorum takes the quorum from a cluster; SetHostOnline does not, however
-//     many hosts are away.
-//   - World.ListLag and SetListLag make GET /cluster/resources as late as it is on
-//     a real cluster.
-//   - VM.HA is a VM that the HA manager starts and stops by itself.
+//   - Storage.Allocate is the time that creating a volume takes under the storage's
+//     lock. With some seconds, parallel clones time out. Clones also hold the lock files
+//     of source and target.
+//   - Storage.CapacityGiB is a limit, if given: LVM-thin then refuses new disks, and
+//     directories fail while a disk is copied or a file uploaded.
+//   - PCIFunction.Broken and Host.NoVFIO are hardware and kernels that cannot pass a
+//     device through; SetPCI and RebootHost renumber devices.
+//   - Guest.Slow is a slow agent; from three seconds on it counts as hanging. SetGuest
+//     changes a running guest. World.Workers is the number of concurrent requests of the
+//     privileged daemon of a host: hanging agents then block all other requests, and
+//     pveproxy answers 596 after half a minute.
+//   - SetQuorum takes the quorum from a cluster. SetHostOnline does not, even if many
+//     hosts are offline.
+//   - World.ListLag and SetListLag delay GET /cluster/resources as on a real cluster.
+//   - VM.HA is a VM that the HA manager starts and stops.
 //
 // # Versions
 //
-// Rules are those of Proxmox VE 9.2 as recorded, but for what is known to
-// differ: worlds of version 8 have the privilege VM.Monitor in place of
-// VM.GuestAgent.*; driver= of hostpci is known since 9.1; World.HTTPServer, or
-// else the version, decides whether errors have a message in their JSON and
-// whether forms may have 64 or 512 KiB.
+// The rules are those of the recorded Proxmox VE 9.2, with the known differences of
+// other versions: worlds of version 8 have the privilege VM.Monitor in place of
+// VM.GuestAgent.*; driver= of hostpci exists since 9.1; World.HTTPServer, or else the
+// version, decides whether errors have a message in their JSON and whether the maximum
+// size of forms is 64 or 512 KiB.
 //
 // # Connections
 //
-// The simulator answers as pveproxy does on any HTTP/1.1 server: reason phrases,
-// closing after errors, uploads and a hundred requests, no answer at all to
-// headers beyond 64 lines or 8 KiB. After all other answers the connection stays
-// open, also after those that carry "Connection: close" beside "Keep-Alive",
-// which are those of the privileged daemon. Bodies are read once it is known who
-// asks, and only up to the limit of forms; files that are uploaded are measured
-// and not kept. Server makes one that also closes idle connections after five
+// On any HTTP/1.1 server, the simulator behaves like pveproxy: it sends reason phrases,
+// closes the connection after errors, uploads and a hundred requests, and does not
+// answer requests with more than 64 header lines or 8 KiB of headers. After all other
+// answers the connection stays open, also after those of the privileged daemon, which
+// have "Connection: close" besides "Keep-Alive". Bodies are read only after the login is
+// checked, and only up to the limit of forms. Uploaded files are measured and not
+// stored. Sim.Server returns a server that also closes idle connections after five
 // seconds.
 //
 // # Limits
 //
-// Not simulated, and 501 where a call asks for it: live migration and migration
-// to other storages, suspending to disk, snapshots with memory, backup and
-// restore, import of disks from files, replication, containers, HA groups and
-// rules, realms and second factors, and the configuration of storages and
-// networks by the API. No device can be shared: starts with mdev= fail. Nor is
-// fencing simulated: a host that is away keeps its VMs, and the HA manager does
-// not try again what
-// failed. Disks have no content, so that snapshots keep the configuration only,
-// what a disk takes is a tenth of its size, and the files that cicustom names
-// have a length and no text. A guest is a boot delay, an agent and files that
-// were written. What a VM that runs with a device writes to the host's disks,
-// or the 5 to 10 seconds for which a host that went away still looks alive, is
-// not there.
+// Not simulated, and answered with 501: live migration and migration to other storages,
+// suspending to disk, snapshots with memory, backup and restore, import of disks from
+// files, replication, containers, HA groups and rules, realms and second factors, and
+// the configuration of storages and networks by the API. Devices cannot be shared:
+// starts with mdev= fail. There is no fencing: an offline host keeps its VMs, and the HA
+// manager does not retry. Disks have no content: snapshots keep only the configuration,
+// a disk uses a tenth of its size, and files for cicustom have a length and no text. A
+// guest consists of a boot delay, an agent and written files. An offline host is seen as
+// offline at once, not after 5 to 10 seconds.
 package pvesim

@@ -13,11 +13,11 @@ import (
 type drive struct {
 	file  string
 	props map[string]string // without file
-	// implied: the file says that this is a CD drive, the value does not.
+	// implied is set when the file makes this a CD drive, without media=cdrom.
 	implied bool
 }
 
-// parseDrive reads a value that has been checked.
+// parseDrive reads a valid value.
 func parseDrive(value string) drive {
 	props := driveFormat.parse(value)
 	d := drive{file: cmp.Or(props["file"], props["volume"]), props: props}
@@ -29,7 +29,7 @@ func parseDrive(value string) drive {
 	return d
 }
 
-// String writes the drive as Proxmox does: the file, then the rest sorted.
+// String formats the drive like Proxmox: the file, then the other properties sorted.
 func (d drive) String() string {
 	parts := []string{d.file}
 	keys := make([]string, 0, len(d.props))
@@ -50,7 +50,7 @@ var (
 	cloudInitForm = regexp.MustCompile(`(?:^|[:/])vm-\d+-cloudinit(?:\.\w+)?$`)
 )
 
-// allocation tells "storage:SIZE", which asks for a new disk of SIZE GiB.
+// allocation parses "storage:SIZE", which requests a new disk of SIZE GiB.
 func (d drive) allocation() (storage string, gib float64, ok bool) {
 	m := allocateForm.FindStringSubmatch(d.file)
 	if m == nil {
@@ -60,7 +60,7 @@ func (d drive) allocation() (storage string, gib float64, ok bool) {
 	return m[1], gib, err == nil
 }
 
-// newCloudInit tells "storage:cloudinit", which asks for a cloud-init drive.
+// newCloudInit parses "storage:cloudinit", which requests a cloud-init drive.
 func (d drive) newCloudInit() (storage string, ok bool) {
 	storage, name, isVolume := strings.Cut(d.file, ":")
 	return storage, isVolume && name == "cloudinit"
@@ -99,7 +99,7 @@ func parseSize(text string) int64 {
 	return int64(n * float64(unit))
 }
 
-// formatSize writes a size in the largest unit that divides it.
+// formatSize formats a size in the largest unit that divides it.
 func formatSize(bytes int64) string {
 	if bytes == 0 {
 		return "0T"
@@ -115,8 +115,8 @@ func formatSize(bytes int64) string {
 	return strconv.FormatInt(bytes, 10)
 }
 
-// printNet writes a network card: the model with its address, then the rest
-// sorted. mac is used when the value has none.
+// printNet formats a network card: the model with its address, then the other
+// properties sorted. mac is used when the value has no address.
 func printNet(value string, mac func() string) string {
 	props := netFormat.parse(value)
 	model, address := props["model"], props["macaddr"]
@@ -135,7 +135,7 @@ func printNet(value string, mac func() string) string {
 	return rest.String()
 }
 
-// netAddress is the MAC address and bridge of a card as printNet writes it.
+// netAddress returns the MAC address and bridge of a card in the form of printNet.
 func netAddress(value string) (mac, bridge string) {
 	props := netFormat.parse(value)
 	for _, name := range netModels {

@@ -2,8 +2,8 @@ package pvesim
 
 import "strings"
 
-// Forms of drives. Each bus knows properties that others do not: an SSD can be
-// anything but a virtio disk, and only virtio and SCSI have threads of their own.
+// Formats of drives. Each bus has its own set of properties: for example, all except
+// virtio have ssd, and only virtio and SCSI have iothread.
 var (
 	ideFormat    = driveFormatOf("model", "ssd", "wwn")
 	scsiFormat   = driveFormatOf("iothread", "product", "queues", "ro", "scsiblock", "ssd", "vendor", "wwn")
@@ -14,14 +14,14 @@ var (
 	})
 	tpmFormat = firmwareFormat(specs{"version": oneOf("v1.2", "v2.0")})
 
-	// driveFormat reads any drive that has been checked.
+	// driveFormat reads any valid drive.
 	driveFormat = driveFormatOf("model", "iothread", "product", "queues", "ro", "scsiblock", "ssd", "vendor", "wwn",
 		"efitype", "pre-enrolled-keys", "ms-cert", "version")
 )
 
 var volumeAlias = map[string]string{"volume": "file"}
 
-// busProps are the properties that only some buses know.
+// busProps are the properties that only some buses have.
 var busProps = specs{
 	"model": formatted(urlEncodedFormat).upTo(120), "product": matching(`[A-Za-z0-9\-_\s]{0,16}`), "vendor": matching(`[A-Za-z0-9\-_\s]{0,8}`),
 	"queues": integer().atLeast(2), "ssd": boolean(), "iothread": boolean(), "ro": boolean(), "scsiblock": boolean(),
@@ -52,7 +52,7 @@ func driveFormatOf(names ...string) *propFormat {
 	return &propFormat{defaultKey: "file", alias: volumeAlias, props: props}
 }
 
-// firmwareFormat is the form of variable stores and TPM states.
+// firmwareFormat is the format of EFI variable stores and TPM states.
 func firmwareFormat(more specs) *propFormat {
 	return &propFormat{defaultKey: "file", alias: volumeAlias, props: merge(more, specs{
 		"file": formatted(driveFileFormat).req(), "format": oneOf("raw", "qcow", "qed", "qcow2", "vmdk", "cloop"),
@@ -60,7 +60,7 @@ func firmwareFormat(more specs) *propFormat {
 	})}
 }
 
-// importFormat takes a volume or an absolute path.
+// importFormat accepts a volume or an absolute path.
 func importFormat(_, v string) string {
 	if strings.HasPrefix(v, "/") {
 		return ""
@@ -68,15 +68,14 @@ func importFormat(_, v string) string {
 	return volumeFormat("", v)
 }
 
-// needs are limits that mean nothing without another one.
+// needs are limits that require another limit.
 var needs = map[string]string{
 	"mbps_max": "mbps", "mbps_rd_max": "mbps_rd", "mbps_wr_max": "mbps_wr",
 	"bps_max_length": "mbps_max", "bps_rd_max_length": "mbps_rd_max", "bps_wr_max_length": "mbps_wr_max",
 	"iops_max_length": "iops_max", "iops_rd_max_length": "iops_rd_max", "iops_wr_max_length": "iops_wr_max",
 }
 
-// contradicts reports whether the properties of a drive, each fine, cannot be
-// had together.
+// contradicts reports whether valid properties of a drive exclude each other.
 func (d drive) contradicts(key string) bool {
 	set := func(name string) bool { return d.props[name] != "" && d.props[name] != "0" }
 	for name, other := range needs {
@@ -89,7 +88,7 @@ func (d drive) contradicts(key string) bool {
 			return true
 		}
 	}
-	// The file "none" alone makes no CD drive of a disk yet.
+	// The file "none" alone does not make the drive a CD drive.
 	explicit := d.props["media"] == "cdrom" && !d.implied
 	return explicit && (set("snapshot") || set("format") || hasIndex(key, "virtio"))
 }

@@ -13,7 +13,7 @@ type apiError struct {
 	status int
 	reason string
 	fields map[string]string // of a 400
-	// bare answers have no body and no content type.
+	// bare is set for answers without body and content type.
 	bare bool
 }
 
@@ -33,12 +33,12 @@ func (e *apiError) Error() string {
 	return text
 }
 
-// die is Perl's die: 500 with the text, or the end of a task with it.
+// die is like Perl's die: 500 with the text, or the end of a task with it.
 func die(format string, args ...any) error {
 	return &apiError{status: 500, reason: fmt.Sprintf(format, args...)}
 }
 
-// notSimulated refuses what the real server can do and the simulator cannot.
+// notSimulated is the error for features of the real server that are not simulated.
 func notSimulated(format string, args ...any) error {
 	return &apiError{status: 501, reason: "simulator: " + fmt.Sprintf(format, args...) + " is not simulated"}
 }
@@ -48,7 +48,7 @@ func forbidden(format string, args ...any) error {
 	return &apiError{status: 403, reason: fmt.Sprintf(format, args...)}
 }
 
-// badParams is the 400 of parameters that do not fit.
+// badParams is the 400 for invalid parameters.
 func badParams(fields map[string]string) error {
 	return &apiError{status: 400, reason: "Parameter verification failed.", fields: fields}
 }
@@ -57,7 +57,7 @@ func badParam(name, format string, args ...any) error {
 	return badParams(map[string]string{name: fmt.Sprintf(format, args...)})
 }
 
-// asAPIError is the refusal that any error amounts to.
+// asAPIError converts any error to an apiError.
 func asAPIError(err error) *apiError {
 	var refused *apiError
 	if errors.As(err, &refused) {
@@ -66,7 +66,7 @@ func asAPIError(err error) *apiError {
 	return &apiError{status: 500, reason: err.Error()}
 }
 
-// firstLine is what of a text fits into a reason phrase.
+// firstLine is the part of a text that is used as reason phrase.
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
 	return line

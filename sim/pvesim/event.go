@@ -1,6 +1,6 @@
 package pvesim
 
-// EventKind says what changed.
+// EventKind is the kind of a change.
 type EventKind string
 
 // The kinds of events.
@@ -23,18 +23,18 @@ const (
 
 // Event is one change of the state.
 type Event struct {
-	// Seq numbers the changes in the order in which they happened, from 1.
+	// Seq is the number of the change, from 1.
 	Seq  int
 	Kind EventKind
 	Host string
-	VMID int    // 0 when no VM is concerned
+	VMID int    // 0 when the change does not concern a VM
 	ID   string // of the mapping, volume, task or device
-	// State is the whole state right after the change.
+	// State returns the whole state directly after the change.
 	State func() State
 }
 
-// changed notes a change; the lock is held. The snapshot is taken now, so that
-// a hook sees each state, also when others follow at once.
+// changed records a change; the lock is held. The snapshot is taken now, so that hooks
+// see each state, also when other changes follow at once.
 func (s *Sim) changed(kind EventKind, host string, vmid int, id string) {
 	if len(s.hooks) == 0 {
 		return

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Effect is what a fault does to a request.
+// Effect is the effect of a fault on a request.
 type Effect string
 
 // The effects of faults.
 const (
-	// Status answers with the fault's status and reason instead.
+	// Status answers with the fault's status and reason; nothing is done.
 	Status Effect = "status"
 	// DropBefore closes the connection; nothing is done.
 	DropBefore Effect = "drop-before"
@@ -21,28 +21,27 @@ const (
 	DropAfter Effect = "drop-after"
 	// Hang never answers, until the client gives up; nothing is done.
 	Hang Effect = "hang"
-	// HTML carries the request out and answers with a web page.
+	// HTML carries out the request and answers with a web page.
 	HTML Effect = "html"
-	// HalfJSON carries the request out and breaks off in the answer.
+	// HalfJSON carries out the request and truncates the answer.
 	HalfJSON Effect = "half-json"
-	// TaskFails lets the task that the request starts fail with the text in
-	// the middle of its work; it cleans up as after any other failure.
+	// TaskFails makes the task of the request fail with the text in the middle of its
+	// work; the task cleans up as after any other failure.
 	TaskFails Effect = "task-fails"
-	// TaskFailsButDone lets the task do its work and then fail: a start that
-	// ends in an error while the VM runs.
+	// TaskFailsButDone makes the task complete its work and then fail, such as a start
+	// that ends in an error although the VM is running.
 	TaskFailsButDone Effect = "task-fails-but-done"
-	// LockHeld refuses with the time-out of the VM's lock file.
+	// LockHeld refuses with the timeout of the VM's lock file.
 	LockHeld Effect = "lock-held"
-	// StorageLockTimeout lets a clone fail on the storage's lock.
+	// StorageLockTimeout makes a clone fail on the storage's lock.
 	StorageLockTimeout Effect = "storage-lock"
-	// UploadLost lets an upload fail as it does when it was sent to one host for
-	// another, and the file is not where the task looks for it: for tests of the
-	// upload of a seed.
+	// UploadLost makes an upload fail as when it is sent to one host for another: the
+	// file is not where the task looks for it. It is for tests of the upload of a seed.
 	UploadLost Effect = "upload-lost"
 	// PartialConfig writes only the first options of a change and then fails.
 	PartialConfig Effect = "partial-config"
-	// QuorumLost takes the quorum from the cluster, see Sim.SetQuorum, before the
-	// request is carried out; QuorumBack gives it back.
+	// QuorumLost takes the quorum from the cluster before the request is carried out, see
+	// Sim.SetQuorum; QuorumBack restores it.
 	QuorumLost Effect = "quorum-lost"
 	QuorumBack Effect = "quorum-back"
 	// Nothing only delays.
@@ -52,27 +51,27 @@ const (
 var effects = []Effect{Status, DropBefore, DropAfter, Hang, HTML, HalfJSON, TaskFails, TaskFailsButDone, LockHeld,
 	StorageLockTimeout, UploadLost, PartialConfig, QuorumLost, QuorumBack, Nothing}
 
-// Fault is something that goes wrong: for which requests, and how.
+// Fault is a fault: the affected requests, and the effect.
 type Fault struct {
 	Name string `json:"name,omitempty"`
 	// Method and Path (a regular expression on the path below /api2/json)
-	// select requests; empty means all. VMID selects by the vmid parameter, or
-	// newid of a clone.
+	// select requests; empty means all. VMID selects by the parameter vmid, or newid of
+	// a clone.
 	Method string `json:"method,omitempty"`
 	Path   string `json:"path,omitempty"`
 	VMID   int    `json:"vmid,omitempty"`
-	// Nth is the first matching request that it happens to, from 1; Times is
-	// how often, 0 for once, -1 for ever.
+	// Nth is the first affected one of the matching requests, from 1. Times is the
+	// number of affected requests: 0 means one, -1 means all.
 	Nth   int `json:"nth,omitempty"`
 	Times int `json:"times,omitempty"`
-	// Delay comes before the effect.
+	// Delay is the time before the effect.
 	Delay  Duration `json:"delay,omitempty"`
 	Effect Effect   `json:"effect"`
-	// Code and Text are the status and reason of "status", Text also the error
-	// of tasks and changes.
+	// Code and Text are the status and reason for "status"; Text is also the error of
+	// tasks and changes.
 	Code int    `json:"code,omitempty"`
 	Text string `json:"text,omitempty"`
-	// Options is how many options "partial-config" writes, at least 1.
+	// Options is the number of options that "partial-config" writes, at least 1.
 	Options int `json:"options,omitempty"`
 }
 
@@ -85,21 +84,21 @@ func (f Fault) text(otherwise string) string {
 
 func (f Fault) validate() error {
 	if !slices.Contains(effects, f.Effect) {
-		return fmt.Errorf("effect %q: there are %v", f.Effect, effects)
+		return fmt.Errorf("effect %q: must be one of %v", f.Effect, effects)
 	}
 	if _, err := regexp.Compile(f.Path); err != nil {
 		return fmt.Errorf("path: %w", err)
 	}
 	if f.Effect == Status && (f.Code < 400 || f.Code > 599) {
-		return fmt.Errorf("code %d: want 400 to 599", f.Code)
+		return fmt.Errorf("code %d: must be 400 to 599", f.Code)
 	}
 	if f.Nth < 0 || f.Times < -1 {
-		return errors.New("nth must not be negative, times not below -1")
+		return errors.New("nth must not be negative, and times must not be less than -1")
 	}
 	return nil
 }
 
-// fault is a fault with what it has seen.
+// fault is a fault with its counters.
 type fault struct {
 	Fault
 	path *regexp.Regexp
@@ -125,7 +124,7 @@ func (s *Sim) Inject(f Fault) error {
 	return nil
 }
 
-// ClearFaults forgets all faults.
+// ClearFaults removes all faults.
 func (s *Sim) ClearFaults() {
 	s.lock()
 	defer s.unlock()
@@ -135,7 +134,7 @@ func (s *Sim) ClearFaults() {
 // errDropped closes the connection without an answer.
 var errDropped = errors.New("connection dropped")
 
-// match reports whether a fault happens to a request, and counts it.
+// match reports whether a fault affects a request, and counts the request.
 func (f *fault) match(r *request) bool {
 	id := r.args.number("newid", r.vmid())
 	if f.Method != "" && f.Method != r.method || !f.path.MatchString(r.path) || f.VMID != 0 && f.VMID != id {
@@ -150,8 +149,9 @@ func (f *fault) match(r *request) bool {
 	return true
 }
 
-// meetFault finds the fault of a request, waits its delay and does what comes
-// before the request is carried out. The rest is for spoil, tasks and changes.
+// meetFault finds the fault for a request, waits for its delay, and applies an effect
+// that comes before the request is carried out. Other effects are applied by spoil, by
+// tasks and by changes.
 func (s *Sim) meetFault(r *request) error {
 	s.lock()
 	for _, f := range s.faults {
@@ -188,13 +188,12 @@ func (s *Sim) meetFault(r *request) error {
 		}
 		return vmLock(r.node(), r.args.number("newid", r.vmid())).timeout()
 	default:
-		// The others come later: in the task, the change or the answer.
+		// Other effects are applied later: in the task, the change or the answer.
 		return nil
 	}
 }
 
-// spoil does what a fault does to the answer of a request that was carried
-// out.
+// spoil applies the effect of a fault to the answer of a request that was carried out.
 func (s *Sim) spoil(r *request, a *answer) *answer {
 	if r.fault == nil {
 		return a
@@ -214,14 +213,13 @@ func (s *Sim) spoil(r *request, a *answer) *answer {
 	return a
 }
 
-// RequestRecord is one request that the simulator got and whose credentials
-// were good.
+// RequestRecord is one received request with valid credentials.
 type RequestRecord struct {
 	Time         time.Time
 	Method, Path string
 }
 
-// record remembers a request for Requests.
+// record stores a request for Requests.
 func (s *Sim) record(r *request) {
 	s.lock()
 	defer s.unlock()
@@ -231,10 +229,10 @@ func (s *Sim) record(r *request) {
 	}
 }
 
-// maxRequests bounds what a long-running simulator remembers.
+// maxRequests is the maximum number of stored requests.
 const maxRequests = 20000
 
-// Requests are the latest requests, oldest first.
+// Requests returns the latest requests, oldest first.
 func (s *Sim) Requests() []RequestRecord {
 	s.lock()
 	defer s.unlock()

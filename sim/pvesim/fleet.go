@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// Fleet is the size of a made-up cluster, to measure with: hosts with GPUs, each
-// alone in its IOMMU group, a template on each host, and VMs of other people, of
-// which the first of each host holds the first card by its address.
+// Fleet is the size of a generated cluster for measurements: hosts with GPUs, each alone
+// in its IOMMU group, a template on each host, and foreign VMs. The first VM of each
+// host has the first card by its address.
 type Fleet struct {
-	Hosts int // with GPUs
-	Plain int // further hosts, without
-	GPUs  int // of each host that has some
-	VMs   int // of each host, the template included
+	Hosts int // hosts with GPUs
+	Plain int // further hosts without GPUs
+	GPUs  int // per host with GPUs
+	VMs   int // per host, including the template
 }
 
-// ParseFleet reads "200x5x25": hosts, GPUs of each, VMs of each; and
-// "200+50x5x25" for 50 more hosts without GPUs.
+// ParseFleet reads "200x5x25": hosts, GPUs per host, VMs per host; and "200+50x5x25" for
+// 50 more hosts without GPUs.
 func ParseFleet(text string) (Fleet, error) {
-	wrong := fmt.Errorf("%q is no size of a fleet: HOSTSxGPUSxVMS as in 200x5x25, or with hosts without GPUs 200+50x5x25", text)
+	wrong := fmt.Errorf("%q is not a size of a fleet: write HOSTSxGPUSxVMS such as 200x5x25, or 200+50x5x25 with 50 hosts without GPUs", text)
 	parts := strings.Split(text, "x")
 	if len(parts) != 3 {
 		return Fleet{}, wrong
@@ -37,13 +37,13 @@ func ParseFleet(text string) (Fleet, error) {
 	}
 	f := Fleet{n[0], n[1], n[2], n[3]}
 	if f.Hosts+f.Plain < 1 || f.Hosts+f.Plain > 2000 || f.GPUs > 64 || f.VMs < 1 || f.VMs > 1000 {
-		return Fleet{}, fmt.Errorf("a fleet of %q is too small or too large: 1 to 2,000 hosts, at most 64 GPUs, 1 to 1,000 VMs of each", text)
+		return Fleet{}, fmt.Errorf("a fleet of %q is too small or too large: 1 to 2,000 hosts, at most 64 GPUs and 1 to 1,000 VMs per host", text)
 	}
 	return f, nil
 }
 
-// World makes the cluster. Its login for engines is the token
-// gpuworker@pve!engine, which may do everything.
+// World returns the cluster. The token for engines is gpuworker@pve!engine, which has
+// all privileges.
 func (f Fleet) World() World {
 	w := World{
 		Version: "9.1.4", Seed: 1, Cluster: "fleet", Workers: 3,

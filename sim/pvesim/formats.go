@@ -78,7 +78,7 @@ func volumeFormat(_, v string) string {
 	return ""
 }
 
-// driveFileFormat takes a volume, "none", "cdrom" or an absolute path.
+// driveFileFormat accepts a volume, "none", "cdrom" or an absolute path.
 func driveFileFormat(_, v string) string {
 	if v == "none" || v == "cdrom" || strings.HasPrefix(v, "/") {
 		return ""
@@ -129,7 +129,7 @@ func ip6ConfigFormat(_, v string) string {
 	return ""
 }
 
-// ip4Format takes an address of IPv4, ip6Format one of IPv6.
+// ip4Format accepts an IPv4 address, ip6Format an IPv6 address.
 func ip4Format(_, v string) string {
 	if a, err := netip.ParseAddr(v); err != nil || !a.Is4() {
 		return "value does not look like a valid IPv4 address"

@@ -6,9 +6,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// TakeHardware gives the host the PCI devices of a Linux host: those of a tree
-// that `gpuworker-host capture` wrote. With an IOMMU that is off there it is off
-// here.
+// TakeHardware gives the host the PCI devices of a Linux host, from a tree that
+// `gpuworker-host capture` wrote. The IOMMU is on or off as in the tree.
 func (h *Host) TakeHardware(tree hosttree.Reader) error {
 	found, err := hostpci.Read(tree)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// guestCommandCalls are what clients ask a guest's agent to do.
+// guestCommandCalls are the calls with which clients run commands of a guest's agent.
 func guestCommandCalls() []call {
 	const base = "/nodes/{node}/qemu/{vmid}/agent"
 	files := agentPriv("VM.GuestAgent.FileSystemMgmt", "VM.GuestAgent.Unrestricted")
@@ -20,7 +20,7 @@ func guestCommandCalls() []call {
 		"fsfreeze-freeze": files, "fsfreeze-thaw": files, "fstrim": files, "shutdown": power,
 	}
 	calls := []call{
-		// All commands without parameters, by name: the old way to them.
+		// All commands without parameters, by name: the old call.
 		post("", agentPriv("VM.GuestAgent.Unrestricted", "VM.GuestAgent.Unrestricted"),
 			specs{"command": oneOf(plainGuestCommands...).req()}, (*Sim).guestCommand),
 		post("/set-user-password", agentPriv("VM.GuestAgent.Unrestricted"),
@@ -34,8 +34,8 @@ func guestCommandCalls() []call {
 
 // Backup tools freeze, trim and thaw; some clients name the command in a parameter.
 
-// guestActions are the commands without parameters that need more than the VM;
-// guestReads has the others.
+// guestActions are the commands without parameters that need the simulator; guestReads
+// has those that need only the VM.
 var guestActions = map[string]func(*Sim, *request, *vm) (any, error){
 	"ping":                   (*Sim).guestPing,
 	"fsfreeze-status":        (*Sim).guestFreezeStatus,
@@ -48,13 +48,13 @@ var guestActions = map[string]func(*Sim, *request, *vm) (any, error){
 	"get-host-name":          (*Sim).guestName,
 }
 
-// plainGuestCommands are all commands without parameters, also those that are
-// not simulated.
+// plainGuestCommands are all commands without parameters, including those that are not
+// simulated.
 var plainGuestCommands = []string{"fsfreeze-freeze", "fsfreeze-status", "fsfreeze-thaw", "fstrim", "get-fsinfo", "get-host-name",
 	"get-memory-block-info", "get-memory-blocks", "get-osinfo", "get-time", "get-timezone", "get-users", "get-vcpus", "info",
 	"network-get-interfaces", "ping", "shutdown", "suspend-disk", "suspend-hybrid", "suspend-ram"}
 
-// guestCommand does what the call with the command's own path would do.
+// guestCommand does the same as the call with the command's own path.
 func (s *Sim) guestCommand(r *request, v *vm) (any, error) {
 	name := r.args.get("command")
 	if refusal := v.frozenRefusal(name); refusal != nil {
@@ -71,8 +71,8 @@ func (s *Sim) guestCommand(r *request, v *vm) (any, error) {
 
 func result(value any) map[string]any { return map[string]any{"result": value} }
 
-// frozenRefusal is what the agent answers while the file systems are frozen: it
-// would hang on the first file that it touches. Source: QEMU's qga/main.c.
+// frozenRefusal is the agent's answer while the file systems are frozen, when it would
+// hang on the first file access. Source: QEMU's qga/main.c.
 func (v *vm) frozenRefusal(command string) map[string]any {
 	if !v.run.frozen || slices.Contains([]string{"ping", "info", "fsfreeze-status", "fsfreeze-thaw"}, command) {
 		return nil
@@ -84,14 +84,14 @@ func frozenText(command string) string {
 	return "Command guest-" + command + " has been disabled: the agent is in frozen state"
 }
 
-// thawed keeps calls from a guest with frozen file systems: those with
-// parameters fail, those without return the agent's error as a result.
+// thawed refuses calls to a guest with frozen file systems: those with parameters fail,
+// those without return the agent's error as a result.
 func thawed(serve func(*Sim, *request, *vm) (any, error)) func(*Sim, *request, *vm) (any, error) {
 	return func(s *Sim, r *request, v *vm) (any, error) {
 		command := path.Base(r.path)
 		refusal := v.frozenRefusal(command)
 		switch {
-		case refusal == nil || command == "agent": // which looks for itself
+		case refusal == nil || command == "agent": // "agent" checks this itself
 			return serve(s, r, v)
 		case strings.HasPrefix(command, "file-"):
 			return nil, die("Agent error: %s", frozenText("file-open"))
@@ -111,8 +111,7 @@ func (s *Sim) guestFreezeStatus(_ *request, v *vm) (any, error) {
 	return result("thawed"), nil
 }
 
-// guestFreeze answers with how many file systems it froze, thaw with how many
-// it let go.
+// guestFreeze returns the number of file systems that it froze.
 func (s *Sim) guestFreeze(_ *request, v *vm) (any, error) {
 	v.run.frozen = true
 	s.changed(GuestChanged, v.node, v.id, "")
@@ -129,7 +128,7 @@ func (s *Sim) guestThaw(_ *request, v *vm) (any, error) {
 	return result(count), nil
 }
 
-// guestTrim finds nothing to give back: disks have no content.
+// guestTrim has no effect, because disks have no content.
 func (s *Sim) guestTrim(_ *request, v *vm) (any, error) {
 	paths := []any{}
 	for _, fs := range guestFileSystems(v).([]any) {
@@ -138,8 +137,8 @@ func (s *Sim) guestTrim(_ *request, v *vm) (any, error) {
 	return result(map[string]any{"paths": paths}), nil
 }
 
-// guestShutdown lets the guest go down by itself. There is no task, and the
-// agent does not say that it understood.
+// guestShutdown shuts the guest down from inside. There is no task, and the agent does
+// not confirm the command.
 func (s *Sim) guestShutdown(_ *request, v *vm) (any, error) {
 	run := v.run
 	s.spawn(func() {
@@ -155,8 +154,8 @@ func (s *Sim) guestShutdown(_ *request, v *vm) (any, error) {
 	return result(nil), nil
 }
 
-// guestPassword knows root and the user that cloud-init made. Passwords are
-// not kept: nothing here logs in to a guest.
+// guestPassword accepts root and the user of cloud-init. Passwords are not stored,
+// because there are no logins to a guest.
 func (s *Sim) guestPassword(r *request, v *vm) (any, error) {
 	if name := r.args.get("username"); name != "root" && name != v.run.conf["ciuser"] {
 		return nil, die("Agent error: child process has failed to set user password")

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// guestReadCalls are what clients also ask a guest's agent: its clock, its
-// processors, its disks. The guest is one that was just installed: in UTC, with
-// one file system, and nobody has logged in.
+// guestReadCalls are the calls with which clients read the clock, processors and disks
+// of a guest. The guest is freshly installed: in UTC, with one file system and no users
+// logged in.
 func guestReadCalls() []call {
 	audit := agentPriv("VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted")
 	var calls []call
@@ -40,8 +40,8 @@ func guestProcessors(v *vm) any {
 	return out
 }
 
-// guestFileSystems is one, on the first disk of the boot order's kind. How full
-// it is, is not simulated, and left out as by an agent that cannot tell.
+// guestFileSystems returns one file system, on the first disk that can be booted from.
+// Its usage is not simulated and left out, as by an agent that does not know it.
 func guestFileSystems(v *vm) any {
 	for _, key := range diskKeys {
 		if d := parseDrive(v.run.conf[key]); v.run.conf[key] != "" && !d.isCDROM() && isBootBus(key) {
@@ -51,10 +51,11 @@ func guestFileSystems(v *vm) any {
 	return []any{}
 }
 
-// isBootBus tells the drives that can have a file system from the firmware's.
+// isBootBus reports whether a drive can have a file system; those of the firmware
+// cannot.
 func isBootBus(key string) bool { return key != "efidisk0" && key != "tpmstate0" }
 
-// guestAgent lists the commands that the simulated agent knows.
+// guestAgent lists the commands of the simulated agent.
 func guestAgent(*vm) any {
 	commands := []any{}
 	for _, name := range []string{"guest-exec", "guest-exec-status", "guest-file-close", "guest-file-open", "guest-file-read",

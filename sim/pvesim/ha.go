@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// What the HA manager does. It acts by itself, as root@pam, some seconds after
-// it was told something; requests of users for VMs that it looks after only
-// tell it.
+// The HA manager. It acts by itself, as root@pam, some seconds after a request. For a VM
+// that it manages, users' requests only change the requested state.
 
-// haStatus is the part of a VM's status that is about HA.
+// haStatus is the HA part of a VM's status.
 func (v *vm) haStatus() map[string]any {
 	if !v.haManaged() {
 		return map[string]any{"managed": 0}
@@ -23,11 +22,10 @@ func (v *vm) haStatus() map[string]any {
 	return map[string]any{"managed": 1, "state": state}
 }
 
-// haTimeout is how long the manager lets a guest shut down before it pulls the
-// plug.
+// haTimeout is the manager's timeout for a shutdown; after it, the manager stops the VM.
 const haTimeout = Duration(time.Minute)
 
-// haLater does something for a VM once the manager has noticed.
+// haLater acts on a VM after the manager's reaction time.
 func (s *Sim) haLater(id int, act func(v *vm, own *request)) {
 	s.spawn(func() {
 		if s.sleep(s.ctx, s.timings.HA) != nil {
@@ -41,14 +39,14 @@ func (s *Sim) haLater(id int, act func(v *vm, own *request)) {
 	})
 }
 
-// ownRequest is what the manager itself asks for.
+// ownRequest is a request of the manager itself.
 func (s *Sim) ownRequest(v *vm) *request {
 	return &request{ctx: s.ctx, caller: identity{user: "root@pam"}, args: args{
 		"node": {values: []string{v.node}}, "vmid": {values: []string{strconv.Itoa(v.id)}},
 	}}
 }
 
-// haTold is that a resource was made or changed.
+// haTold is called when a resource was created or changed.
 func (s *Sim) haTold(v *vm) {
 	s.changed(VMConfigured, v.node, v.id, "")
 	s.haLater(v.id, func(v *vm, own *request) {
@@ -56,7 +54,7 @@ func (s *Sim) haTold(v *vm) {
 	})
 }
 
-// haSettle brings a VM to the state that is wanted, if it is not there yet.
+// haSettle brings a VM to the requested state.
 func (s *Sim) haSettle(v *vm, own *request, stop func()) {
 	switch running := v.run != nil || v.starting; v.ha.wanted() {
 	case "started":
@@ -70,8 +68,8 @@ func (s *Sim) haSettle(v *vm, own *request, stop func()) {
 	}
 }
 
-// haRequest is what start and stop of a VM that the HA manager looks after
-// are: the task writes down what is wanted, and the manager acts on it.
+// haRequest handles start and stop of a VM that the HA manager manages: the task writes
+// the requested state, and the manager acts on it.
 func (s *Sim) haRequest(r *request, kind string, stop func(own *request)) string {
 	id := r.vmid()
 	verb, state := "start", "started"
@@ -98,8 +96,8 @@ func (s *Sim) haRequest(r *request, kind string, stop func(own *request)) string
 	})
 }
 
-// moveHAResource asks the manager to bring a VM to another host: migrate while
-// it runs, relocate with a stop in between.
+// moveHAResource asks the manager to move a VM to another host: migrate moves it while
+// it is running, relocate stops it before.
 func (s *Sim) moveHAResource(r *request) (any, error) {
 	sid, _, _, err := s.parseSID(r.args.get("sid"))
 	if err != nil {
@@ -117,8 +115,7 @@ func (s *Sim) moveHAResource(r *request) (any, error) {
 	return map[string]any{"sid": sid, "requested-node": target}, nil
 }
 
-// haMigrate is the migration that a user asks for of a VM that the manager
-// looks after.
+// haMigrate handles a user's migration of a VM that the manager manages.
 func (s *Sim) haMigrate(r *request, target string) string {
 	id := r.vmid()
 	return s.startTask(r, r.node(), "hamigrate", fmt.Sprint(id), func(t *task) error {
@@ -136,9 +133,8 @@ func (s *Sim) haMigrate(r *request, target string) string {
 	})
 }
 
-// haMove stops a VM if it runs, moves it, and brings it to the state that is
-// wanted. Hosts that are not there the manager passes over, as it does with
-// those on which the VM is.
+// haMove stops a running VM, moves it, and brings it to the requested state. The manager
+// ignores unknown hosts and the VM's current host.
 func (s *Sim) haMove(id int, target string) {
 	s.haLater(id, func(v *vm, _ *request) {
 		if h := s.hosts[target]; h == nil || h.Offline || v.node == target {
@@ -153,7 +149,8 @@ func (s *Sim) haMove(id int, target string) {
 	})
 }
 
-// haFollow runs tasks one after the other, and settles the VM at the end.
+// haFollow runs tasks one after the other, and then brings the VM to the requested
+// state.
 func (s *Sim) haFollow(id int, steps []func(own *request) (upid string)) {
 	s.lock()
 	defer s.unlock()

@@ -9,11 +9,10 @@ import (
 	"strings"
 )
 
-// haResource is what the HA manager is told of a VM: the options as they were
-// written.
+// haResource is a VM's resource of the HA manager: its options as written.
 type haResource struct{ options map[string]any }
 
-// wanted is the state that the manager brings the VM to.
+// wanted is the requested state of the VM.
 func (h *haResource) wanted() string {
 	switch state := h.options["state"]; state {
 	case nil, "enabled":
@@ -23,8 +22,8 @@ func (h *haResource) wanted() string {
 	}
 }
 
-// haManaged tells the VMs that the HA manager starts and stops; those whose
-// resource is "ignored" are their users' own.
+// haManaged reports whether the HA manager starts and stops the VM; it does not if the
+// state of the resource is "ignored".
 func (v *vm) haManaged() bool { return v.ha != nil && v.ha.wanted() != "ignored" }
 
 func haCalls() []call {
@@ -60,7 +59,7 @@ func sidFormat(_, v string) string {
 	return ""
 }
 
-// parseSID reads vm:100, or just 100 for a VM that is there.
+// parseSID reads vm:100, or just 100 for an existing VM.
 func (s *Sim) parseSID(text string) (sid, kind, name string, err error) {
 	kind, name, found := strings.Cut(text, ":")
 	if found {
@@ -72,7 +71,7 @@ func (s *Sim) parseSID(text string) (sid, kind, name string, err error) {
 	return "vm:" + text, "vm", text, nil
 }
 
-// haGuest is the VM of a resource, nil when it is no resource.
+// haGuest returns the VM of a resource; nil if it is not a resource.
 func (s *Sim) haGuest(sid string) *vm {
 	name, isVM := strings.CutPrefix(sid, "vm:")
 	id, _ := strconv.Atoi(name)
@@ -82,7 +81,7 @@ func (s *Sim) haGuest(sid string) *vm {
 	return nil
 }
 
-// haDigest is of the file with all resources.
+// haDigest is the digest of the file with all resources.
 func (s *Sim) haDigest() string {
 	var b strings.Builder
 	for _, id := range s.vmIDs() {
@@ -100,7 +99,7 @@ func (s *Sim) haFields(v *vm) map[string]any {
 	return merge(v.ha.options, map[string]any{"sid": fmt.Sprintf("vm:%d", v.id), "type": "vm", "digest": s.haDigest()})
 }
 
-// haResources lists the VMs that the HA manager looks after.
+// haResources lists the resources of the HA manager.
 func (s *Sim) haResources(r *request) (any, error) {
 	out := []any{}
 	for _, id := range s.vmIDs() {
@@ -123,8 +122,8 @@ func (s *Sim) getHAResource(r *request) (any, error) {
 	return s.haFields(v), nil
 }
 
-// createHAResource gives a VM to the manager, which some seconds later brings
-// it to the state that is asked for: it runs, unless another is.
+// createHAResource adds a VM to the manager, which brings it to the requested state some
+// seconds later; the default state is started.
 func (s *Sim) createHAResource(r *request) (any, error) {
 	if err := s.lockFor(haLock, "create resource failed"); err != nil {
 		return nil, err
@@ -155,8 +154,8 @@ func (s *Sim) createHAResource(r *request) (any, error) {
 	return nil, nil
 }
 
-// guestToManage is the VM that a new resource is about. There are no
-// containers here, so whatever is called one is a VM or not there.
+// guestToManage returns the VM of a new resource. There are no containers here, so a
+// container's id is that of a VM or unknown.
 func (s *Sim) guestToManage(sid, kind, name string) (*vm, error) {
 	if kind != "vm" && kind != "ct" {
 		return nil, die("unknown section type '%s'", kind)
@@ -175,8 +174,8 @@ func (s *Sim) guestToManage(sid, kind, name string) (*vm, error) {
 	return v, nil
 }
 
-// noHAGroup refuses HA groups: they are gone since version 9, and not simulated
-// before.
+// noHAGroup refuses HA groups: they were removed in version 9, and are not simulated for
+// older versions.
 func (s *Sim) noHAGroup(r *request) error {
 	switch {
 	case !r.args.has("group"):
@@ -187,7 +186,7 @@ func (s *Sim) noHAGroup(r *request) error {
 	return die("invalid parameter 'group': ha groups have been migrated to rules")
 }
 
-// haOptions are the options that a request sets.
+// haOptions returns the options of a request.
 func haOptions(given args) (map[string]any, error) {
 	options := map[string]any{}
 	for _, key := range haOptionList {
@@ -240,7 +239,7 @@ func (s *Sim) updateHAResource(r *request) (any, error) {
 	return nil, nil
 }
 
-// deleteHAResource takes a VM from the manager and leaves it as it is.
+// deleteHAResource removes a VM from the manager and does not change the VM.
 func (s *Sim) deleteHAResource(r *request) (any, error) {
 	if err := s.lockFor(haLock, "delete resource failed"); err != nil {
 		return nil, err
@@ -258,7 +257,7 @@ func (s *Sim) deleteHAResource(r *request) (any, error) {
 	return nil, nil
 }
 
-// haResource is the resource of a world's VM: it is wanted as it is.
+// haResource is the resource of a world's VM: its requested state is the current one.
 func (v VM) haResource() *haResource {
 	if !v.HA {
 		return nil

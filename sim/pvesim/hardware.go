@@ -14,7 +14,7 @@ func hardwareCalls() []call {
 		{method: "GET", path: "/nodes/{node}/hardware", proxy: anyHost, serve: index("type", "pci", "usb")},
 		{method: "GET", path: "/nodes/{node}/hardware/pci", may: permAny("/", "Sys.Audit", "Sys.Modify"), serve: (*Sim).listPCI,
 			params: specs{"pci-class-blacklist": text(), "verbose": boolean()}, protected: true},
-		// Anything is answered here, also devices that do not exist.
+		// The real server answers this for any device, even one that does not exist.
 		{method: "GET", path: "/nodes/{node}/hardware/pci/{pci-id-or-mapping}", params: device, proxy: anyHost, serve: index("method", "mdev")},
 		{method: "GET", path: "/nodes/{node}/hardware/pci/{pci-id-or-mapping}/mdev", params: device, may: permAny("/", "Sys.Audit", "Sys.Modify"), serve: noMdev, protected: true},
 	}
@@ -31,8 +31,8 @@ func compareBDF(a, b string) int {
 	return left.Compare(right)
 }
 
-// listPCI shows the functions of a host, less those of hidden classes. What
-// kernel driver has a function is not shown by any version.
+// listPCI lists the functions of a host, without those of hidden classes. No version
+// returns the kernel driver of a function.
 func (s *Sim) listPCI(r *request) (any, error) {
 	hidden := []string{"05", "06", "0b"}
 	if r.args.has("pci-class-blacklist") {

@@ -7,18 +7,17 @@ import (
 	"time"
 )
 
-// What happens to hosts besides the API: for tests, and for those who play an
-// operator at a console.
+// Events of hosts outside the API, for tests and for the console of an operator.
 
 func (s *Sim) hostNamed(name string) (*host, error) {
 	if h := s.hosts[name]; h != nil {
 		return h, nil
 	}
-	return nil, fmt.Errorf("no host %q in this world; there are %v", name, s.hostList)
+	return nil, fmt.Errorf("no host %q in this world; its hosts are %v", name, s.hostList)
 }
 
-// SetHostOnline connects a host to the others or cuts it off. What runs on a
-// host that is cut off goes on, its tasks included; requests for it get 595.
+// SetHostOnline connects a host to the others or disconnects it. VMs and tasks of a
+// disconnected host continue to run; requests for it get 595.
 func (s *Sim) SetHostOnline(name string, online bool) error {
 	s.lock()
 	defer s.unlock()
@@ -31,13 +30,12 @@ func (s *Sim) SetHostOnline(name string, online bool) error {
 	return nil
 }
 
-// RebootHost, SetPCI and SetGuest are what befalls a cluster from outside the API:
-// tests of host maintenance, of renumbered cards and of guests will use them.
+// RebootHost, SetPCI and SetGuest change a cluster from outside the API. They are for
+// tests of host maintenance, of renumbered cards and of guests.
 
-// RebootHost pulls the plug and lets the host boot: its VMs stop, its tasks
-// die where they are and clean nothing up, reservations vanish, devices go back
-// to their boot drivers. After Timings.HostBoot it is online again and starts
-// the VMs that have onboot.
+// RebootHost simulates a power cycle: the VMs stop, the tasks end without cleaning up,
+// reservations are lost, and devices return to their boot drivers. After
+// Timings.HostBoot the host is online again and starts the VMs with onboot.
 func (s *Sim) RebootHost(name string) error {
 	s.lock()
 	defer s.unlock()
@@ -64,7 +62,7 @@ func (s *Sim) RebootHost(name string) error {
 	return nil
 }
 
-// bootHost ends a boot, unless the host was rebooted again meanwhile.
+// bootHost completes a boot, unless the host was rebooted again meanwhile.
 func (s *Sim) bootHost(h *host, boot int) {
 	if s.sleep(context.Background(), s.timings.HostBoot) != nil {
 		return
@@ -98,9 +96,9 @@ func (s *Sim) bootHost(h *host, boot int) {
 	}
 }
 
-// SetPCI replaces the functions that a host has, as a firmware update or other
-// hands may: cards gone, renumbered, in other groups. Functions that were there
-// before keep the driver that has them now.
+// SetPCI replaces the PCI functions of a host, as after a firmware update or a change of
+// hardware: cards may be removed, renumbered, or in other groups. Functions that existed
+// before keep their current driver.
 func (s *Sim) SetPCI(name string, functions []PCIFunction) error {
 	var p problems
 	checkPCI(&p, Host{Name: name, PCI: functions})
@@ -127,7 +125,7 @@ func (s *Sim) SetPCI(name string, functions []PCIFunction) error {
 	return nil
 }
 
-// PCI is a copy of a host's functions, to change and give to SetPCI.
+// PCI returns a copy of a host's functions, for changing it and passing it to SetPCI.
 func (s *Sim) PCI(name string) ([]PCIFunction, error) {
 	s.lock()
 	defer s.unlock()
@@ -138,8 +136,8 @@ func (s *Sim) PCI(name string) ([]PCIFunction, error) {
 	return slices.Clone(h.PCI), nil
 }
 
-// SetGuest changes what is in a VM: an agent that is removed, that hangs, or
-// that somebody installs. A running guest has it at once.
+// SetGuest changes the guest of a VM, for example to remove, hang or install the agent.
+// It takes effect at once, also in a running guest.
 func (s *Sim) SetGuest(id int, guest Guest) error {
 	s.lock()
 	defer s.unlock()
@@ -161,8 +159,8 @@ func (s *Sim) SetGuest(id int, guest Guest) error {
 	return nil
 }
 
-// UnlockVM is "qm unlock" on the VM's host: it removes the lock from the
-// configuration. The API has no such call.
+// UnlockVM is "qm unlock" on the VM's host: it removes the lock from the configuration.
+// The API has no such call.
 func (s *Sim) UnlockVM(id int) error {
 	s.lock()
 	defer s.unlock()

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// fastPlugged are options that a running machine knows nothing of.
+// fastPlugged are options that do not affect a running machine.
 var fastPlugged = []string{"description", "hookscript", "lock", "migrate_downtime", "migrate_speed", "name", "onboot",
 	"protection", "shares", "startup", "tags", "vmstatestorage"}
 
-// plugs are the kinds of devices that may come and go while a VM runs.
+// plugs are the kinds of devices that can be hotplugged.
 type plugs map[string]bool
 
-// pluggable reads the option hotplug: network cards, disks and USB devices,
-// unless it says otherwise.
+// pluggable reads the option hotplug; the default is network cards, disks and USB
+// devices.
 func pluggable(conf map[string]string) plugs {
 	list, set := conf["hotplug"]
 	if !set || list == "1" {
@@ -27,20 +27,21 @@ func pluggable(conf map[string]string) plugs {
 	return can
 }
 
-// usb reports whether USB devices can be plugged: systems older than Windows 8
-// do not take that well.
+// usb reports whether USB devices can be hotplugged; systems older than Windows 8 do not
+// support it well.
 func (can plugs) usb(v *vm) bool {
 	system := v.conf["ostype"]
 	return can["usb"] && (system == "l26" || slices.Contains([]string{"win8", "win10", "win11"}, system))
 }
 
-// always tells options that apply while a VM runs whatever it has.
+// always reports whether an option applies to every running VM.
 func always(key string) bool {
 	return slices.Contains(fastPlugged, key) || key == "cpuunits" || key == "cpulimit" ||
 		slices.Contains(cloudInitOptions, key) || hasIndex(key, "ipconfig")
 }
 
-// hotplugWaits: who switches the hotplug of memory or CPUs restarts the VM.
+// hotplugWaits reports whether a change of hotplug needs a restart, because it concerns
+// memory or CPUs.
 func hotplugWaits(v *vm) bool {
 	both := v.conf["hotplug"] + "," + v.pending["hotplug"]
 	return strings.Contains(both, "memory") || strings.Contains(both, "cpu")
@@ -93,8 +94,8 @@ func (can plugs) plug(v *vm, key string) bool {
 	return isDrive(key) && can.driveFits(key, old, value)
 }
 
-// sameNetCard reports whether two values differ only in what is behind a network
-// card, which the guest does not see.
+// sameNetCard reports whether two values differ only in the network behind the card,
+// which the guest does not see.
 func sameNetCard(old, value string) bool {
 	was, is := netFormat.parse(old), netFormat.parse(value)
 	_, bridge := netAddress(old)
@@ -107,11 +108,11 @@ func sameNetCard(old, value string) bool {
 // fixedProps are properties of a disk that the guest sees: they wait for a restart.
 var fixedProps = []string{"aio", "discard", "iothread", "queues", "product", "cache", "ssd", "vendor", "ro"}
 
-// busPlugs reports whether the bus of a drive lets drives come and go.
+// busPlugs reports whether drives of this bus can be hotplugged.
 func busPlugs(key string) bool { return hasIndex(key, "scsi") || hasIndex(key, "virtio") }
 
-// driveFits reports whether a drive may change while the VM runs: media of CD
-// drives and limits of any disk do, and disks of buses that can be plugged.
+// driveFits reports whether a drive can be changed while the VM is running: the medium
+// of a CD drive, the limits of any disk, and disks on buses with hotplug.
 func (can plugs) driveFits(key, old, value string) bool {
 	if key == "efidisk0" || key == "tpmstate0" {
 		return false
@@ -126,7 +127,7 @@ func (can plugs) driveFits(key, old, value string) bool {
 	return can["disk"] && busPlugs(key)
 }
 
-// onlyDiffers reports whether two values are equal but for one property.
+// onlyDiffers reports whether two values differ only in one property.
 func onlyDiffers(a, b map[string]string, name string) bool {
 	a, b = maps.Clone(a), maps.Clone(b)
 	delete(a, name)

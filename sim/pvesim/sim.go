@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// errClosed ends what still runs when the simulator is closed.
+// errClosed ends the tasks and requests that are running when the simulator is closed.
 var errClosed = errors.New("the simulator was closed")
 
-// Sim is a simulated Proxmox VE cluster. It is an http.Handler for the whole
-// of the API's URL space.
+// Sim is a simulated Proxmox VE cluster. It is an http.Handler for all URLs of the
+// API.
 type Sim struct {
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -27,7 +27,7 @@ type Sim struct {
 	version string
 	repoID  string
 	major   int
-	privs   []string // those that exist
+	privs   []string // existing privileges
 	// httpServer is the version of libpve-http-server-perl.
 	httpServer release
 	workers    int
@@ -63,9 +63,9 @@ type Sim struct {
 	// connections are those of real servers, by the peer's address.
 	connections map[string]*connection
 	freeWorkers map[string]chan struct{} // by host
-	// alone is set while the host that answers does not hear from the others.
+	// alone is set while the answering host has no contact with the others.
 	alone bool
-	// listLag is the time between two broadcasts, 0 for lists without lag.
+	// listLag is the interval of the broadcasts; 0 for lists without delay.
 	listLag    Duration
 	lagChanges int
 	broadcasts map[int]broadcast // the last of each VM
@@ -76,32 +76,32 @@ type Sim struct {
 	seq        int
 }
 
-// Option changes how a simulator runs.
+// Option is an option of New.
 type Option func(*Sim)
 
-// WithTimeScale divides all durations: 60 makes a minute a second.
+// WithTimeScale divides all durations: with 60, a minute takes a second.
 func WithTimeScale(n float64) Option { return func(s *Sim) { s.timeScale = n } }
 
-// WithLog is where the simulator says what it refused and why, one line a call.
+// WithLog sets a log for refused requests and the reasons, one line per call.
 func WithLog(logf func(format string, args ...any)) Option {
 	return func(s *Sim) { s.logf = logf }
 }
 
-// WithHook is called after every change of the state, by the goroutine that
-// made it, before the answer to the request that caused it. Several may run at
-// once; a hook may call State, Inject and the API itself.
+// WithHook sets a function that is called after every change of the state, by the
+// goroutine that made the change, before the answer to its request. Several calls may
+// run concurrently. A hook may call State, Inject and the API itself.
 func WithHook(hook func(Event)) Option {
 	return func(s *Sim) { s.hooks = append(s.hooks, hook) }
 }
 
-// WithGuest answers the commands that are run in guests by the agent: for tests of
-// the guest program, whose guests misbehave on demand.
+// WithGuest sets a function that answers the commands that the agent runs in guests.
+// It is for tests of the guest program with misbehaving guests.
 func WithGuest(guest func(GuestCall) GuestResult) Option {
 	return func(s *Sim) { s.guest = guest }
 }
 
-// New builds a simulator of a world. In a testing/synctest bubble, call it
-// inside the bubble. Close it when done.
+// New returns a simulator of a world. With testing/synctest, call it inside the bubble.
+// Close it when done.
 func New(world World, options ...Option) (*Sim, error) {
 	if err := world.validate(); err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func New(world World, options ...Option) (*Sim, error) {
 	}
 	if !(s.timeScale > 0) {
 		cancel()
-		return nil, fmt.Errorf("time scale %g: want more than 0", s.timeScale)
+		return nil, fmt.Errorf("time scale %g: must be more than 0", s.timeScale)
 	}
 	if world.Timings != nil {
 		s.timings = *world.Timings
@@ -141,7 +141,7 @@ func (s *Sim) Close() {
 	s.wg.Wait()
 }
 
-// spawn runs f beside; false when the simulator is closed.
+// spawn runs f in a goroutine; it returns false when the simulator is closed.
 func (s *Sim) spawn(f func()) bool {
 	s.life.Lock()
 	defer s.life.Unlock()
@@ -198,7 +198,7 @@ func (s *Sim) buildVM(v VM) {
 	s.setPending(m, v)
 }
 
-// setPending is what waits for the VM's next start.
+// setPending sets the changes that are pending for the VM's next start.
 func (s *Sim) setPending(m *vm, v VM) {
 	m.pending, _ = texts(v.Pending)
 	for key, value := range m.pending {
@@ -211,7 +211,7 @@ func (s *Sim) setPending(m *vm, v VM) {
 	}
 }
 
-// completeConfig gives a configuration what every VM has.
+// completeConfig adds the options that every VM has.
 func completeConfig(config map[string]string, r *rand.Rand, now time.Time) {
 	if config["smbios1"] == "" {
 		config["smbios1"] = "uuid=" + newUUID(r)
@@ -239,7 +239,7 @@ func completeConfig(config map[string]string, r *rand.Rand, now time.Time) {
 // lock takes the simulator's lock. It is never held while anything waits.
 func (s *Sim) lock() { s.mu.Lock() }
 
-// unlock lets it go and then tells the hooks what changed meanwhile.
+// unlock releases it and then calls the hooks for the changes.
 func (s *Sim) unlock() {
 	events := s.pending
 	s.pending = nil

@@ -8,14 +8,14 @@ import (
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 )
 
-// Function is a function to be built in.
+// Function is a function to add to a tree.
 type Function struct {
 	BDF       string
-	Behind    string // the bridge that it is behind; "" for the root
+	Behind    string // the bridge above it; "" for the root
 	ID        string // "10de:1b80"
 	Subsystem string // "1458:3702"; "" for none
 	Class     string // "0x030000"
-	Group     int    // IOMMU group; below 0 for none
+	Group     int    // IOMMU group; negative for none
 	Driver    string // "" for none
 	BootVGA   bool
 }
@@ -23,7 +23,7 @@ type Function struct {
 // Tree builds a host.
 type Tree struct{ *hosttree.Archive }
 
-// NewTree begins a host with an Intel IOMMU that is on, and without devices.
+// NewTree returns a host without devices whose Intel IOMMU is on.
 func NewTree() Tree {
 	t := Tree{hosttree.NewArchive()}
 	t.Mkdir(devicesDir)
@@ -38,7 +38,7 @@ func NewTree() Tree {
 	return t
 }
 
-// Add builds a function in.
+// Add adds a function.
 func (t Tree) Add(f Function) Tree {
 	dir := "sys/devices/pci" + f.BDF[:strings.LastIndex(f.BDF, ":")]
 	if f.Behind != "" {
@@ -75,8 +75,8 @@ func (t Tree) Add(f Function) Tree {
 	return t
 }
 
-// Below puts a device of a class below a function: a network interface ("net",
-// "eno1") or a disk ("block", "sda"). sub is what stands between, "usb1/1-1".
+// Below adds a device of a class below a function: a network interface ("net",
+// "eno1") or a disk ("block", "sda"). sub is the path between them, "usb1/1-1".
 func (t Tree) Below(bdf, sub, class, name string) Tree {
 	dir, _ := t.Resolve(path.Join(devicesDir, bdf))
 	dir = path.Join(dir, sub, class, name)
@@ -85,8 +85,8 @@ func (t Tree) Below(bdf, sub, class, name string) Tree {
 	return t
 }
 
-// USB plugs a device into a USB controller: port "3-1", model "046d:c31c", and for
-// each interface its class and protocol, "03/01" for a keyboard.
+// USB adds a device to a USB controller: port "3-1", model "046d:c31c", and for each
+// interface its class and protocol, "03/01" for a keyboard.
 func (t Tree) USB(bdf, port, id, product string, interfaces ...string) Tree {
 	dir, _ := t.Resolve(path.Join(devicesDir, bdf))
 	bus, _, _ := strings.Cut(port, "-")
@@ -111,7 +111,7 @@ func (t Tree) USB(bdf, port, id, product string, interfaces ...string) Tree {
 	return t
 }
 
-// Process adds a process that has files open.
+// Process adds a process with open files.
 func (t Tree) Process(pid int, name string, files ...string) Tree {
 	dir := fmt.Sprintf("proc/%d", pid)
 	t.WriteFile(dir+"/comm", []byte(name+"\n"))
@@ -126,12 +126,12 @@ func (t Tree) Process(pid int, name string, files ...string) Tree {
 const (
 	TwoFunctions  = "0000:01:00" // on nouveau and snd_hda_intel
 	FourFunctions = "0000:02:00" // a Turing card with USB and UCSI
-	SameMake      = "0000:03:00" // the same make as TwoFunctions
+	SameMake      = "0000:03:00" // the same model as TwoFunctions
 	SharedGroup   = "0000:07:01" // behind a PCI bridge, with a network card
 )
 
-// Common is a usual host: a screen of the BMC, a network card, a disk with the
-// root file system, and four NVIDIA cards.
+// Common is a typical host: a BMC with a screen, a network card, a disk with the root
+// file system, and four NVIDIA cards.
 func Common() Tree {
 	t := NewTree()
 	port := func(bdf string, group int) {

@@ -9,20 +9,20 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// VFIO is the driver that hands devices to virtual machines.
+// VFIO is the driver for passing devices through to virtual machines.
 const VFIO = "vfio-pci"
 
-// Driver is a driver of the PCI bus and what it matches by itself.
+// Driver is a PCI driver with the devices that it matches by default.
 type Driver struct {
 	Name   string
-	Module string // what modprobe is asked for; "" when it is the name
+	Module string // name of its module; "" when it is the same
 	Vendor uint16 // 0: any
 	Class  pci.Class
 	Mask   pci.Class // of the class; 0: it matches nothing by itself
 }
 
-// Drivers are those that the simulator knows. Of several that match, the one
-// that was loaded first gets the device.
+// Drivers returns the drivers that the simulator knows. If several match a device, the
+// one that was loaded first gets it.
 func Drivers() []Driver {
 	return []Driver{
 		{Name: VFIO, Module: "vfio_pci"},
@@ -59,12 +59,12 @@ type device struct {
 	group    string // "" without an IOMMU
 	override string
 	driver   string
-	inUse    bool // somebody has it open: unbind waits
+	inUse    bool // a process has it open: unbind waits
 	locked   bool // an unbind hangs
 }
 
-// matches is pci_match_device: an override is a matching driver's name and
-// nothing else.
+// matches is pci_match_device of the kernel: with an override, only the driver with
+// exactly that name matches.
 func (h *Host) matches(driver string, d *device) bool {
 	if d.override != "" {
 		return d.override == driver
@@ -80,7 +80,7 @@ func (h *Host) matches(driver string, d *device) bool {
 	return t.Mask != 0 && d.class&t.Mask == t.Class&t.Mask && (t.Vendor == 0 || t.Vendor == d.id.Vendor)
 }
 
-// probe is what happens when driver and device have found each other.
+// probe binds a device to a matching driver.
 func (h *Host) probe(driver string, d *device) error {
 	switch {
 	case d.driver != "":
@@ -113,8 +113,8 @@ func (h *Host) detach(d *device) {
 	h.tree.Remove("dev/vfio/" + d.group)
 }
 
-// attach lets every loaded driver that matches have the device, the first one
-// first. Nobody is told when none did.
+// attach offers the device to the loaded drivers that match, in their order. There is
+// no error when none takes it.
 func (h *Host) attach(d *device) {
 	for _, driver := range h.loaded {
 		if d.driver == "" && h.matches(driver, d) {
@@ -123,8 +123,8 @@ func (h *Host) attach(d *device) {
 	}
 }
 
-// load makes a driver known to the bus, which gives it what it matches and has
-// no driver yet.
+// load adds a driver to the bus, which binds it to all matching devices without a
+// driver.
 func (h *Host) load(name string) {
 	if slices.Contains(h.loaded, name) {
 		return
@@ -137,7 +137,7 @@ func (h *Host) load(name string) {
 	}
 }
 
-// register makes the files of a driver.
+// register creates the files of a driver.
 func (h *Host) register(name string) {
 	h.loaded = append(h.loaded, name)
 	for _, attribute := range []string{"bind", "unbind", "new_id", "remove_id"} {
@@ -152,7 +152,7 @@ func (h *Host) register(name string) {
 	}
 }
 
-// real is where the device itself is: "sys/devices/pci0000:00/…".
+// real is the path of the device itself: "sys/devices/pci0000:00/…".
 func (h *Host) real(d *device) string {
 	name, err := h.tree.Resolve(path.Join(devicesDir, d.bdf))
 	if err != nil {
@@ -161,7 +161,7 @@ func (h *Host) real(d *device) string {
 	return name
 }
 
-// up leads from the device to sys/.
+// up is the relative path from the device to sys/.
 func (h *Host) up(d *device) string {
 	return strings.Repeat("../", strings.Count(h.real(d), "/"))
 }

@@ -15,18 +15,18 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// ErrPowerLost is what every call gets from a power loss to the next Reboot.
+// ErrPowerLost is the error of every call between a power loss and the next Reboot.
 var ErrPowerLost = errors.New("the power is gone")
 
 // Host is a tree that behaves like the kernel of one host. It implements
-// hosttree.Reader. Several goroutines may use it.
+// hosttree.Reader and is safe for concurrent use.
 type Host struct {
 	mu      sync.Mutex
 	tree    *hosttree.Archive
 	table   []Driver
 	devices []*device // by address
-	loaded  []string  // drivers, in the order in which they came
-	atBoot  []string  // those that the distribution loads by itself
+	loaded  []string  // drivers, in the order of loading
+	atBoot  []string  // drivers that the distribution loads at boot
 	absent  map[string]bool
 	dynamic map[string][]pci.ID
 	faults  []*Fault
@@ -36,14 +36,14 @@ type Host struct {
 	hung    int
 }
 
-// Write is a write that was asked for.
+// Write is a requested write.
 type Write struct{ Name, Data string }
 
-// String is as a shell would write it.
+// String is the write in the form of a shell.
 func (w Write) String() string { return fmt.Sprintf("%s > %s", strings.TrimSpace(w.Data), w.Name) }
 
-// New makes a host of a tree. The drivers that the tree has in
-// sys/bus/pci/drivers are loaded, now and after each Reboot.
+// New makes a host from a tree. The drivers in sys/bus/pci/drivers of the tree are
+// loaded, now and after each Reboot.
 func New(tree *hosttree.Archive) *Host {
 	h := &Host{tree: tree, table: Drivers(), dynamic: map[string][]pci.ID{}, absent: map[string]bool{}}
 	names, _ := tree.ReadDir(devicesDir)
@@ -53,14 +53,14 @@ func New(tree *hosttree.Archive) *Host {
 	drivers, _ := tree.ReadDir(driversDir)
 	slices.SortStableFunc(drivers, func(a, b string) int { return h.rank(a) - h.rank(b) })
 	for _, driver := range drivers {
-		h.register(driver) // what is bound in the tree stays so
+		h.register(driver) // devices that are bound in the tree stay bound
 	}
 	h.atBoot = slices.Clone(h.loaded)
 	h.bootID()
 	return h
 }
 
-// Parse makes a host of the text of an archive.
+// Parse makes a host from the text of an archive.
 func Parse(text []byte) (*Host, error) {
 	tree, err := hosttree.Parse(text)
 	if err != nil {
@@ -69,7 +69,7 @@ func Parse(text []byte) (*Host, error) {
 	return New(tree), nil
 }
 
-// rank is a driver's place in the table, so that the same one wins each time.
+// rank is a driver's position in the table, so that the order is always the same.
 func (h *Host) rank(driver string) int {
 	if i := slices.IndexFunc(h.table, func(t Driver) bool { return t.Name == driver }); i >= 0 {
 		return i
@@ -128,7 +128,7 @@ func (h *Host) ReadFile(name string) ([]byte, error) {
 	}
 	if path.Base(name) == "driver_override" {
 		if d := h.find(path.Base(path.Dir(name))); d != nil && d.locked {
-			h.hung++ // the reader would never be seen again
+			h.hung++ // in a real kernel the reader would hang
 			return nil, &fs.PathError{Op: "read", Path: name, Err: syscall.EDEADLK}
 		}
 	}
@@ -155,18 +155,17 @@ func (h *Host) Readlink(name string) (string, error) {
 	return h.tree.Readlink(name)
 }
 
-// Tree is the tree itself, to put files into it that are no business of the
-// kernel's PCI code.
+// Tree returns the tree itself, for adding files that do not belong to PCI.
 func (h *Host) Tree() *hosttree.Archive { return h.tree }
 
-// Writes are all writes that were asked for since the start.
+// Writes returns all requested writes since the start.
 func (h *Host) Writes() []Write {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.writes)
 }
 
-// HungReads is how often somebody read what would never have answered.
+// HungReads counts the reads that would hang in a real kernel.
 func (h *Host) HungReads() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -193,21 +192,21 @@ func (h *Host) Override(bdf string) string {
 	return ""
 }
 
-// Use says whether somebody has a function open, so that its unbind waits.
+// Use sets whether a process has a function open, so that its unbind waits.
 func (h *Host) Use(bdf string, inUse bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.find(bdf).inUse = inUse
 }
 
-// Forget takes a module off the disk: modprobe does not find it.
+// Forget removes a module from the disk, so that modprobe does not find it.
 func (h *Host) Forget(driver string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.absent[driver] = true
 }
 
-// Modprobe loads the driver with this name, or this module's name.
+// Modprobe loads the driver with this name or this module.
 func (h *Host) Modprobe(name string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -224,16 +223,16 @@ func (h *Host) Modprobe(name string) error {
 	return nil
 }
 
-// PowerLoss takes the power away: until Reboot every call fails.
+// PowerLoss simulates a power loss: until Reboot every call fails.
 func (h *Host) PowerLoss() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.off = true
 }
 
-// Reboot starts the host again. Overrides, dynamic IDs, hangs and what was bound
-// are gone. early is what happens before the distribution's drivers come:
-// initramfs and boot helpers; it may be nil, and may call the Host.
+// Reboot restarts the host. Overrides, dynamic IDs, hangs and bindings are lost. early
+// runs before the distribution's drivers are loaded, like an initramfs; it may be nil,
+// and may call the Host.
 func (h *Host) Reboot(early func()) {
 	h.mu.Lock()
 	h.off = false

@@ -7,7 +7,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/sysfsim"
 )
 
-// board is the one of e2e/host, on which the rules were seen in a real kernel.
+// board is the machine of e2e/host, on which the rules were run on a real kernel.
 func board(iommu bool) (*sysfsim.Host, rules.Devices) {
 	group := func(n int) int {
 		if iommu {

@@ -11,25 +11,25 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Fault is something that goes wrong at a write.
+// Fault is a fault at a write.
 type Fault struct {
-	// Nth is the write that it hits, from 1, counted from when the fault was set;
-	// 0 is every write.
+	// Nth is the number of the write, from 1, counted after the fault was set; 0 means
+	// every write.
 	Nth int
-	// Path and Data limit it to writes to names with this ending and of this
-	// text; "" is any.
+	// Path and Data limit it to writes to names with this ending and with this text;
+	// "" means any.
 	Path, Data string
-	// Times is how often it happens; 0 is always.
+	// Times is the number of times that it happens; 0 means always.
 	Times int
 	// Err is the error of the write: a syscall.Errno.
 	Err error
-	// Ignore: the write says yes and does nothing.
+	// Ignore makes the write succeed without an effect.
 	Ignore bool
-	// Hang: the write never returns, and the device stays locked.
+	// Hang makes the write never return; the device stays locked.
 	Hang bool
-	// PowerLoss: the power goes at this write.
+	// PowerLoss causes a power loss at this write.
 	PowerLoss bool
-	// After: the write happens first.
+	// After lets the write take effect before the fault.
 	After bool
 
 	seen, done int
@@ -42,7 +42,7 @@ func (h *Host) Set(f Fault) {
 	h.faults = append(h.faults, &f)
 }
 
-// Repair takes all faults away. What hangs goes on hanging.
+// Repair removes all faults. Hanging writes still hang.
 func (h *Host) Repair() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -64,8 +64,8 @@ func (h *Host) fault(w Write) *Fault {
 	return nil
 }
 
-// Write writes to an attribute of sysfs, as the kernel takes it. It returns the
-// context's error when the kernel did not answer before the context ended.
+// Write writes to an attribute of sysfs. It returns the context's error if the
+// simulated kernel did not answer before the context ended.
 func (h *Host) Write(ctx context.Context, name string, data []byte) error {
 	hang, err := h.write(Write{name, string(data)})
 	if hang {
@@ -112,8 +112,8 @@ func (h *Host) lock(w Write) {
 	}
 }
 
-// stick locks a device. An unbind takes the links to the driver away before the
-// driver is asked, so while it hangs the driver cannot be seen, and has the device.
+// stick locks a device. An unbind removes the links to the driver before it calls the
+// driver. So while it hangs, the driver cannot be seen although it has the device.
 func (h *Host) stick(d *device, unbinding bool) {
 	d.locked = true
 	if unbinding && d.driver != "" {
@@ -122,14 +122,14 @@ func (h *Host) stick(d *device, unbinding bool) {
 	}
 }
 
-// store is what the kernel does with a write.
+// store applies a write.
 func (h *Host) store(w Write) (hang bool, err error) {
 	real, err := h.tree.Resolve(w.Name)
 	if err != nil {
 		return false, err
 	}
 	if w.Data == "" {
-		return false, nil // never comes to the attribute
+		return false, nil // an empty write does not reach the attribute
 	}
 	text := strings.TrimRight(w.Data, "\n")
 	dir, attribute := path.Split(real)
@@ -138,7 +138,7 @@ func (h *Host) store(w Write) (hang bool, err error) {
 	case real == "sys/bus/pci/drivers_probe":
 		return h.probeDevice(text)
 	case real == "sys/bus/pci/rescan":
-		return false, nil // everything is there already
+		return false, nil // all devices are already present
 	case attribute == "driver_override":
 		return h.setOverride(path.Base(dir), w.Data)
 	case path.Dir(dir) != driversDir:
@@ -158,7 +158,7 @@ func (h *Host) store(w Write) (hang bool, err error) {
 	return false, syscall.EACCES
 }
 
-// pageSize bounds a write to driver_override.
+// pageSize is the maximum size of a write to driver_override.
 const pageSize = 4096
 
 func (h *Host) setOverride(bdf, data string) (hang bool, err error) {
@@ -232,7 +232,7 @@ func (h *Host) newID(driver, text string) error {
 	return nil
 }
 
-// removeID forgets an ID; who was bound for it stays.
+// removeID removes an ID; devices that were bound because of it stay bound.
 func (h *Host) removeID(driver, text string) error {
 	id, err := parseID(text)
 	if err != nil {

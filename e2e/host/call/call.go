@@ -1,64 +1,64 @@
-// Package call is what the tests of e2e/host and the /init of the machines that
-// they boot say to each other: one JSON document a line, a Request answered by a
-// Reply, over the machine's second serial line.
+// Package call is the protocol between the tests of e2e/host and the /init of the
+// machines that they boot: one JSON document per line over the machine's second serial
+// line, a Reply to each Request.
 package call
 
 import "syscall"
 
-// Op is what /init is asked to do.
+// Op is the operation of a request.
 type Op string
 
-// What /init can do.
+// The operations.
 const (
-	Run      Op = "run"      // a program
-	Read     Op = "read"     // a file
-	Write    Op = "write"    // into a file that is there, in one write
-	Create   Op = "create"   // a file with this content, and the directories above it
-	Remove   Op = "remove"   // a file or a directory with all below it
-	Readlink Op = "readlink" // the target as it is written
-	List     Op = "list"     // the names in a directory
-	Await    Op = "await"    // that a file is there
+	Run      Op = "run"      // run a program
+	Read     Op = "read"     // read a file
+	Write    Op = "write"    // write to an existing file, in one write
+	Create   Op = "create"   // create a file with this content, and the directories above it
+	Remove   Op = "remove"   // remove a file, or a directory with its content
+	Readlink Op = "readlink" // return the target of a link as written in it
+	List     Op = "list"     // list the names in a directory
+	Await    Op = "await"    // wait until a file exists
 	Hold     Op = "hold"     // open a file and keep it open; with an address in Text, as a VM holds the card
-	Hide     Op = "hide"     // open a file and keep it open so that no process shows it
+	Hide     Op = "hide"     // open a file and keep it open in such a way that no process shows it
 	Release  Op = "release"  // close what is held or hidden
-	Off      Op = "off"      // the machine
+	Off      Op = "off"      // turn the machine off
 )
 
-// Request asks for one thing.
+// Request is one request.
 type Request struct {
 	Op   Op       `json:"op"`
 	Path string   `json:"path,omitempty"`
 	Text string   `json:"text,omitempty"` // for Write, Create and Hold
 	Argv []string `json:"argv,omitempty"` // for Run
 	Kill *Kill    `json:"kill,omitempty"` // for Run
-	// Patience is after how many milliseconds it is stuck; 0 is the usual time.
+	// Patience is the timeout in milliseconds; 0 means the default.
 	Patience int `json:"patience,omitempty"`
 }
 
-// Kill says when a program and all that it started are killed with SIGKILL, the
-// first of both.
+// Kill says when a program and all its children are killed with SIGKILL: at the first
+// of the two events.
 type Kill struct {
-	// Link is a symbolic link; the program is killed as soon as it leads somewhere
-	// else, or nowhere, or exists at last.
+	// Link is a symbolic link. The program is killed as soon as its target changes, or
+	// it is removed or created.
 	Link string `json:"link,omitempty"`
 	// After is a time in microseconds.
 	After int `json:"after,omitempty"`
 }
 
-// Reply is what came of it.
+// Reply is the result of a request.
 type Reply struct {
-	// Errno is why it could not be done; 0 when it could. Of a program it says only
-	// why it could not be started.
+	// Errno is the error number; 0 for success. For a program it only says why the
+	// program could not be started.
 	Errno syscall.Errno `json:"errno,omitempty"`
-	Error string        `json:"error,omitempty"` // the same in words, or what has no number
+	Error string        `json:"error,omitempty"` // the error as text, also when it has no number
 
-	Text   string   `json:"text,omitempty"`   // a file, a link, what a program printed
-	Stderr string   `json:"stderr,omitempty"` // what it printed there
-	Code   int      `json:"code,omitempty"`   // its exit code; -1 when a signal ended it
+	Text   string   `json:"text,omitempty"`   // content of a file, target of a link, output of a program
+	Stderr string   `json:"stderr,omitempty"` // error output of a program
+	Code   int      `json:"code,omitempty"`   // exit code; -1 when a signal ended the program
 	Names  []string `json:"names,omitempty"`
-	Micros int      `json:"micros,omitempty"` // how long it took
+	Micros int      `json:"micros,omitempty"` // duration in microseconds
 
-	// Stuck reports whether it was not done when the time was over: a write that does not
-	// return, a program that was killed for it.
+	// Stuck reports whether the timeout passed: a write did not return, or a program was
+	// killed.
 	Stuck bool `json:"stuck,omitempty"`
 }

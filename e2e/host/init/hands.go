@@ -14,8 +14,8 @@ import (
 	"github.com/gpuworker/gpuworker/e2e/host/call"
 )
 
-// patience is how long a program or a write may take. Emulated, and on a busy
-// machine, a program that does nothing takes a quarter of a second.
+// patience is the timeout of a program or a write. On an emulated and busy machine,
+// even a program that does nothing takes a quarter of a second.
 const patience = 60 * time.Second
 
 func patienceFor(r call.Request) time.Duration {
@@ -25,7 +25,7 @@ func patienceFor(r call.Request) time.Duration {
 	return patience
 }
 
-// hands do what is asked.
+// hands carries out requests.
 type hands struct {
 	held map[string][]*os.File // by path
 }
@@ -37,7 +37,7 @@ func (h *hands) do(r call.Request) call.Reply {
 	var reply call.Reply
 	select {
 	case reply = <-done:
-	case <-time.After(patienceFor(r) + time.Second): // a program has a second to be killed in
+	case <-time.After(patienceFor(r) + time.Second): // one more second for killing a program
 		reply = call.Reply{Stuck: true}
 	}
 	reply.Micros = int(time.Since(began).Microseconds())
@@ -75,7 +75,7 @@ func (h *hands) one(r call.Request) call.Reply {
 		return reply("", h.release(r.Path))
 	case call.Off:
 	}
-	return call.Reply{Error: "there is no op " + string(r.Op)}
+	return call.Reply{Error: "there is no operation " + string(r.Op)}
 }
 
 func reply(text string, err error) call.Reply {
@@ -87,7 +87,7 @@ func reply(text string, err error) call.Reply {
 	return r
 }
 
-// write writes as a shell's echo does: no file is made, one write.
+// write writes like a shell's echo to an existing file, in one write.
 func write(path, text string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
@@ -98,7 +98,7 @@ func write(path, text string) error {
 	return err
 }
 
-// await waits for what the kernel makes when it has the time.
+// await waits for a file that the kernel creates asynchronously.
 func await(path string, most time.Duration) error {
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
 		if _, err := os.Lstat(path); err == nil || time.Since(began) > most {
@@ -124,7 +124,7 @@ func run(r call.Request) call.Reply {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.Env = []string{"PATH=/bin", "HOME=/root"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	// A child that outlives the program must not keep us waiting for its output.
+	// Do not wait for the output of a child that outlives the program.
 	cmd.WaitDelay = time.Second
 	before := ""
 	if r.Kill != nil {
@@ -136,18 +136,18 @@ func run(r call.Request) call.Reply {
 	ended := make(chan struct{})
 	stuck := make(chan bool, 1)
 	go func() { stuck <- watch(cmd.Process.Pid, r, before, ended) }()
-	_ = cmd.Wait() // the exit code says more
+	_ = cmd.Wait() // the exit code is used instead
 	close(ended)
 	return call.Reply{Text: stdout.String(), Stderr: stderr.String(), Code: cmd.ProcessState.ExitCode(), Stuck: <-stuck}
 }
 
-// watch kills a process group when it is time, and reports whether that was
-// because it took too long.
+// watch kills a process group at the requested moment or after the timeout, and
+// reports whether it was the timeout.
 func watch(pid int, r call.Request, before string, ended <-chan struct{}) (stuck bool) {
 	kill := r.Kill
 	late := time.After(patienceFor(r))
 	var soon <-chan time.Time
-	// A link is looked at all the time: the moment between two writes is short.
+	// A link is read in a busy loop, because the time between two writes is short.
 	var look <-chan struct{}
 	if kill != nil && kill.After > 0 {
 		soon = time.After(time.Duration(kill.After) * time.Microsecond)

@@ -18,8 +18,8 @@ const (
 	vfioType1        uintptr = 1
 )
 
-// hold keeps a file open. With the address of a function it does with the file,
-// a group of VFIO, what QEMU does before it starts a VM with that function.
+// hold keeps a file open. With the address of a function, the file is a group of VFIO,
+// and hold opens the function like QEMU does for a VM.
 func (h *hands) hold(path, function string) error {
 	group, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -39,7 +39,7 @@ func (h *hands) hold(path, function string) error {
 		return fmt.Errorf("put the group into a container: %w", err)
 	}
 	if _, err := ioctl(container, vfioSetIOMMU, vfioType1); err != nil {
-		return fmt.Errorf("choose the kind of IOMMU: %w", err)
+		return fmt.Errorf("set the type of the IOMMU: %w", err)
 	}
 	name := append([]byte(function), 0)
 	device, err := ioctl(group, vfioGetDevice, uintptr(unsafe.Pointer(&name[0])))
@@ -50,8 +50,8 @@ func (h *hands) hold(path, function string) error {
 	return nil
 }
 
-// hide keeps a file open as a message on its way between two sockets does: it is
-// open for the kernel, and no process has it (unix(7), SCM_RIGHTS).
+// hide keeps a file open in a message between two sockets: it is open for the kernel,
+// but no process has it (unix(7), SCM_RIGHTS).
 func (h *hands) hide(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Command init is the only process of the machines that e2e/host boots: it
-// mounts what a kernel offers, loads the modules in /modules, and then does what
-// it is asked on the second serial line (package call).
+// Command init is the only process of the machines that e2e/host boots: it mounts the
+// kernel's file systems, loads the modules in /modules, and then serves requests on the
+// second serial line (package call).
 package main
 
 import (
@@ -20,15 +20,15 @@ import (
 	"github.com/gpuworker/gpuworker/e2e/host/call"
 )
 
-// alone is how long nobody may say anything before the machine turns itself off.
+// alone is the time without a request after which the machine turns itself off.
 const alone = 5 * time.Minute
 
-// line is the serial line on which the test speaks.
+// line is the serial line of the test.
 const line = "/dev/ttyS1"
 
 func main() {
 	if err := start(); err != nil {
-		// The console is what the test shows when a machine does not come up.
+		// When a machine does not boot, the test prints its console.
 		fmt.Println("init:", err)
 	}
 	off()
@@ -37,7 +37,7 @@ func main() {
 func off() { _ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF) }
 
 func start() error {
-	// Said by the initramfs of an installed system, which did all that.
+	// The initramfs of an installed system passes "up" when it has done these steps.
 	up := len(os.Args) > 1 && os.Args[1] == "up"
 	if !up {
 		if err := mountAll(); err != nil {
@@ -52,7 +52,7 @@ func start() error {
 		return err
 	}
 	if err := raw(tty); err != nil {
-		return fmt.Errorf("make %s a plain line: %w", line, err)
+		return fmt.Errorf("set %s to raw mode: %w", line, err)
 	}
 	return serve(tty)
 }
@@ -71,13 +71,12 @@ func mountAll() error {
 	return nil
 }
 
-// prepared is what gpuworker-host left for the next boot.
+// prepared is the boot script of gpuworker-host.
 const prepared = "/etc/gpuworker-host/boot"
 
-// loadAll loads the modules that the file order lists, which has each behind
-// those that it needs, and those of VFIO first. Behind them is the moment in
-// which an initramfs runs what gpuworker-host left there: before any driver of
-// the host can have a card.
+// loadAll loads the modules in the file order: each after those that it needs, and
+// those of VFIO first. After those, it runs the boot script of gpuworker-host, like an
+// initramfs: before a driver of the host can take a card.
 func loadAll(dir string) error {
 	order, err := os.ReadFile(filepath.Join(dir, "order"))
 	if err != nil {
@@ -106,7 +105,7 @@ func loadAll(dir string) error {
 	return nil
 }
 
-// raw takes from a terminal all that it does to bytes.
+// raw turns off all processing of bytes by a terminal.
 func raw(tty *os.File) error {
 	var t syscall.Termios
 	if err := control(tty, syscall.TCGETS, &t); err != nil {
@@ -124,8 +123,8 @@ func control(tty *os.File, request uintptr, t *syscall.Termios) error {
 	return nil
 }
 
-// serve says that it is there with an empty Reply, and answers until the line
-// ends or the machine is turned off.
+// serve first sends an empty Reply to show that it is ready. Then it answers requests
+// until the line is closed or the machine is turned off.
 func serve(tty *os.File) error {
 	out := json.NewEncoder(tty)
 	if err := out.Encode(call.Reply{}); err != nil {
@@ -133,7 +132,7 @@ func serve(tty *os.File) error {
 	}
 	h := &hands{held: map[string][]*os.File{}}
 	in := bufio.NewReaderSize(tty, 1<<16)
-	// A test that was killed turns nothing off.
+	// A test that was killed does not turn the machine off.
 	forgotten := time.AfterFunc(alone, off)
 	for {
 		forgotten.Reset(alone)
@@ -143,7 +142,7 @@ func serve(tty *os.File) error {
 		}
 		var r call.Request
 		if err := json.Unmarshal(text, &r); err != nil {
-			return fmt.Errorf("%q is no request: %w", text, err)
+			return fmt.Errorf("%q is not a request: %w", text, err)
 		}
 		if r.Op == call.Off {
 			return nil

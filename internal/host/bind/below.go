@@ -10,25 +10,25 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Below is something of the host that would be lost with a function, since it is
-// plugged into it.
+// Below is a device that is connected to a function. The host loses it together
+// with the function.
 type Below struct {
 	BDF pci.BDF `json:"bdf"`
-	// What it is: "network interface eno1, which is up", "disk sda, mounted at
+	// What describes it: "network interface eno1, which is up", "disk sda, mounted at
 	// /srv", "USB keyboard 3-1 (046d:c31c, Logitech USB Keyboard)".
 	What string `json:"what"`
-	// Goes reports whether the host may well do without it, as without a keyboard: the
-	// operator is told that it goes with the card.
+	// Goes reports whether the host can do without it, as without a keyboard. The plan
+	// then has a note instead of a reason to refuse.
 	Goes bool `json:"goes,omitempty"`
 }
 
-// readBelow finds what is below the functions of a slot.
+// readBelow finds the devices below the functions of a slot.
 func readBelow(tree hosttree.Reader, slot pci.Slot) []Below {
 	return slices.Concat(readUsed(tree, slot), readConsoles(tree, slot), readUSB(tree, slot))
 }
 
-// readUsed finds interfaces and disks. sys/class leads to each by the path of the
-// device that it belongs to.
+// readUsed finds network interfaces and disks. Each entry of sys/class is a link
+// whose target contains the path of the PCI device.
 func readUsed(tree hosttree.Reader, slot pci.Slot) []Below {
 	var found []Below
 	mounts := readMounts(tree)
@@ -47,7 +47,7 @@ func readUsed(tree hosttree.Reader, slot pci.Slot) []Below {
 	return found
 }
 
-// functionAbove is the function of the slot that a device's path leads through.
+// functionAbove returns the function of the slot that is part of a device's path.
 func functionAbove(target string, slot pci.Slot) (pci.BDF, bool) {
 	for _, part := range strings.Split(target, "/") {
 		if bdf, err := pci.ParseBDF(part); err == nil && bdf.Slot == slot && part == bdf.String() {
@@ -76,8 +76,8 @@ func describe(tree hosttree.Reader, class, name string, mounts map[string][]stri
 	return text
 }
 
-// uses is what a disk is used for: mounted, swapped to, or part of another, such
-// as one of LVM or of a RAID.
+// uses lists what a disk is used for: mounted, swap, or part of another device,
+// such as LVM or RAID.
 func uses(tree hosttree.Reader, name string, mounts map[string][]string, depth int) []string {
 	var used []string
 	dir := path.Join("sys/class/block", name)
@@ -100,8 +100,8 @@ func uses(tree hosttree.Reader, name string, mounts map[string][]string, depth i
 	return used
 }
 
-// readMounts are the places where disks are mounted, by "major:minor", and, as
-// "swap", the files of swap (proc_pid_mountinfo(5), proc_swaps(5)).
+// readMounts returns the mount points of disks by "major:minor", and the swap
+// devices under the key "swap" (proc_pid_mountinfo(5), proc_swaps(5)).
 func readMounts(tree hosttree.Reader) map[string][]string {
 	mounts := map[string][]string{}
 	for _, file := range []string{"proc/1/mountinfo", "proc/self/mountinfo"} {

@@ -49,34 +49,33 @@ func TestACardIsBoundAndGivenBackWhole(t *testing.T) {
 			}
 			for _, write := range w.sim.Writes() {
 				if strings.HasSuffix(write.Name, "new_id") {
-					t.Errorf("new_id was written, which takes twins: %v", write)
+					t.Errorf("new_id was written, which takes other cards of the model too: %v", write)
 				}
 			}
 		})
 	}
 }
 
-// TestCutAtEachEffect cuts before each effect, which is also after the one before
-// it: whatever goes wrong wherever, afterwards the card is in
-// one of its two states, or the journal says that it is not and the next run
+// TestCutAtEachEffect interrupts the run before each effect. Afterwards the card is
+// free or bound, or else the journal says that it is neither and the next run
 // brings it there.
 func TestCutAtEachEffect(t *testing.T) {
 	for _, kind := range []string{failure, killing, powerLoss, hanging} {
 		for _, verb := range []string{BindVerb, UnbindVerb, prepareVerb} {
 			for _, next := range []string{BindVerb, UnbindVerb} {
 				if (kind == failure || kind == hanging) && next == verb {
-					continue // the way back is the harder one, and both take the same time
+					continue // the opposite verb is the harder case; this one would take as long
 				}
 				t.Run(fmt.Sprintf("%s at each effect of %s, then %s", kind, verb, next), func(t *testing.T) {
 					t.Parallel()
-					cutEverywhere(t, verb, next, cut{kind: kind})
+					cutAtEach(t, verb, next, cut{kind: kind})
 				})
 			}
 		}
 	}
 }
 
-func cutEverywhere(t *testing.T, verb, next string, c cut) {
+func cutAtEach(t *testing.T, verb, next string, c cut) {
 	const slot = sysfsim.TwoFunctions
 	for c.at = 1; ; c.at += thorough.Every {
 		reached := false
@@ -92,11 +91,11 @@ func cutEverywhere(t *testing.T, verb, next string, c cut) {
 	}
 }
 
-// TestTheStepsLookAtTheCardOnly: a host may have hundreds of functions, and a step
-// takes a moment.
+// TestTheStepsLookAtTheCardOnly: a host may have hundreds of functions, and to read
+// them all before each step would be slow.
 func TestTheStepsLookAtTheCardOnly(t *testing.T) {
 	for _, verb := range []string{BindVerb, UnbindVerb} {
-		w := newWorld(t, sysfsim.Common())
+		w := newTestHost(t, sysfsim.Common())
 		if verb == UnbindVerb {
 			if err := w.bind(two, Options{}); err != nil {
 				t.Fatal(err)
@@ -117,7 +116,7 @@ func TestTheStepsLookAtTheCardOnly(t *testing.T) {
 	}
 }
 
-// small is a host with little more than a card with two functions and a twin.
+// small is a host with a card of two functions and a second card of the same model.
 func small() sysfsim.Tree {
 	t := sysfsim.NewTree()
 	t.Add(sysfsim.Function{BDF: "0000:00:01.0", ID: "8086:a340", Class: "0x060400", Group: 1, Driver: "pcieport"})
@@ -129,9 +128,9 @@ func small() sysfsim.Tree {
 	return t
 }
 
-// cutOnce reports whether there was such an effect.
+// cutOnce reports whether the run reached effect c.at.
 func cutOnce(t *testing.T, slot, verb, next string, c cut) bool {
-	w := newWorld(t, small())
+	w := newTestHost(t, small())
 	if verb == UnbindVerb {
 		if err := w.bind(slot, Options{}); err != nil {
 			t.Fatal(err)
@@ -148,21 +147,21 @@ func cutOnce(t *testing.T, slot, verb, next string, c cut) bool {
 	hung := false
 	if stuck := (*StuckError)(nil); errors.As(err, &stuck) {
 		hung = true
-		w.stays(slot)
+		w.checkLeftAlone(slot)
 	}
 	if c.kind == failure && err == nil {
 		t.Errorf("%s says nothing of the error", verb)
 	}
-	w.comeBack()
+	w.restart()
 	var save *saveError
 	if state := w.state(slot); c.kind == failure && verb != UnbindVerb && !errors.As(err, &save) && state != "free" {
-		t.Errorf("it did not go back: %s", state)
+		t.Errorf("it did not roll back: %s", state)
 	}
-	w.told(slot, "after "+verb)
+	w.checkJournal(slot, "after "+verb)
 	if hung {
 		w.sim.Repair()
 		w.reboot()
-		w.told(slot, "after the reboot")
+		w.checkJournal(slot, "after the reboot")
 	}
 	if err := w.do(slot, next); err != nil {
 		t.Fatalf("%s afterwards: %v", next, err)
@@ -177,18 +176,18 @@ func cutOnce(t *testing.T, slot, verb, next string, c cut) bool {
 	return true
 }
 
-// prepareVerb binds at the next boot.
+// prepareVerb is a bind at the next boot.
 const prepareVerb = "bind --at-next-boot"
 
-func (w *world) do(slot, verb string) error {
+func (w *testHost) do(slot, verb string) error {
 	if verb == UnbindVerb {
 		return w.unbind(slot)
 	}
 	return w.bind(slot, Options{AtNextBoot: verb == prepareVerb})
 }
 
-// stays fails unless a stuck card is left alone until the reboot.
-func (w *world) stays(slot string) {
+// checkLeftAlone fails unless a stuck card is not touched until the reboot.
+func (w *testHost) checkLeftAlone(slot string) {
 	w.t.Helper()
 	writes := len(w.sim.Writes())
 	for _, verb := range []string{BindVerb, UnbindVerb} {
@@ -213,17 +212,17 @@ func TestWhatTheKernelDoesNotDo(t *testing.T) {
 		says   string
 		state  string // afterwards; "" when the journal must say that it is neither
 	}{
-		"vfio-pci is bound in silence to nothing": {BindVerb, []sysfsim.Fault{{Path: "vfio-pci/bind", Data: slot + ".1", Ignore: true}}, "the kernel took it and did nothing", "free"},
-		"vfio-pci refuses one function":           {BindVerb, []sysfsim.Fault{{Path: "vfio-pci/bind", Data: slot + ".3", Err: syscall.EINVAL}}, "invalid argument; everything is again as it was before", "free"},
-		"an override is not taken":                {BindVerb, []sysfsim.Fault{{Path: ".2/driver_override", Err: syscall.EINVAL, Times: 1}}, "as it was before", "free"},
-		"a driver does not let go":                {BindVerb, []sysfsim.Fault{{Path: "xhci_hcd/unbind", Err: syscall.EBUSY}}, "busy; everything is again", "free"},
+		"the kernel ignores a bind to vfio-pci": {BindVerb, []sysfsim.Fault{{Path: "vfio-pci/bind", Data: slot + ".1", Ignore: true}}, "the kernel accepted it and did nothing", "free"},
+		"vfio-pci refuses one function":         {BindVerb, []sysfsim.Fault{{Path: "vfio-pci/bind", Data: slot + ".3", Err: syscall.EINVAL}}, "invalid argument; all changes were rolled back", "free"},
+		"an override is not taken":              {BindVerb, []sysfsim.Fault{{Path: ".2/driver_override", Err: syscall.EINVAL, Times: 1}}, "all changes were rolled back", "free"},
+		"a driver does not let go":              {BindVerb, []sysfsim.Fault{{Path: "xhci_hcd/unbind", Err: syscall.EBUSY}}, "busy; all changes were rolled back", "free"},
 		"there is no way back either": {BindVerb, []sysfsim.Fault{{Path: "vfio-pci/bind", Data: slot + ".3", Err: syscall.EINVAL}, {Path: "nouveau/bind", Err: syscall.EBUSY}},
-			"going back failed too", ""},
-		"the old driver does not take it back": {UnbindVerb, []sysfsim.Fault{{Path: "nouveau/bind", Err: syscall.ENODEV}}, "not yet as it was before", ""},
+			"the rollback failed too", ""},
+		"the old driver does not take it back": {UnbindVerb, []sysfsim.Fault{{Path: "nouveau/bind", Err: syscall.ENODEV}}, "not completely returned", ""},
 		"the old driver says nothing":          {UnbindVerb, []sysfsim.Fault{{Path: "snd_hda_intel/bind", Ignore: true}}, "did nothing", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, sysfsim.Common())
+			w := newTestHost(t, sysfsim.Common())
 			if test.verb == UnbindVerb {
 				if err := w.bind(slot, Options{}); err != nil {
 					t.Fatal(err)
@@ -235,7 +234,7 @@ func TestWhatTheKernelDoesNotDo(t *testing.T) {
 			if err := w.do(slot, test.verb); err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("got %v", err)
 			}
-			w.told(slot, "afterwards")
+			w.checkJournal(slot, "afterwards")
 			if state := w.state(slot); test.state != "" && state != test.state || test.state == "" && !strings.HasPrefix(state, "neither") {
 				t.Errorf("the card is %s", state)
 			}
@@ -251,8 +250,8 @@ func TestWhatTheKernelDoesNotDo(t *testing.T) {
 }
 
 func TestAnInitramfsWithoutTheCardIsNoSuccess(t *testing.T) {
-	w := newWorld(t, sysfsim.Common())
-	w.forgetful = true
+	w := newTestHost(t, sysfsim.Common())
+	w.hookFails = true
 	err := w.bind(two, Options{})
 	if err == nil || !strings.Contains(err.Error(), "0000:01:00.card is not in /boot/initrd.img-6.12.1-amd64") {
 		t.Errorf("got %v", err)
@@ -260,21 +259,21 @@ func TestAnInitramfsWithoutTheCardIsNoSuccess(t *testing.T) {
 	if state := w.state(two); state != "free" {
 		t.Error(state)
 	}
-	w.forgetful = false
+	w.hookFails = false
 	if err := w.bind(two, Options{NoPersist: true}); err != nil {
 		t.Fatal(err)
 	}
-	w.forgetful = true
+	w.hookFails = true
 	if err := w.bind(two, Options{}); err == nil {
 		t.Error("it was persisted")
 	}
-	if state := w.state(two); state != "bound" { // a card that is bound is not taken back for a file
+	if state := w.state(two); state != "bound" { // a missing file is no reason to unbind a bound card
 		t.Error(state)
 	}
 }
 
 func TestABrokenDriverDoesNotKeepTheRestOfTheCard(t *testing.T) {
-	w := newWorld(t, sysfsim.Common())
+	w := newTestHost(t, sysfsim.Common())
 	if err := w.bind(four, Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -285,15 +284,15 @@ func TestABrokenDriverDoesNotKeepTheRestOfTheCard(t *testing.T) {
 	if w.sim.Driver(four+".3") != "" || w.sim.Driver(four+".0") != "nouveau" || w.sim.Override(four+".3") != "" {
 		t.Errorf("they are on %v", w.drivers())
 	}
-	w.told(four, "afterwards")
+	w.checkJournal(four, "afterwards")
 	w.reboot() // our files are gone, so the kernel gets it all back
 	if err := w.unbind(four); err != nil || w.state(four) != "free" {
 		t.Errorf("after a reboot: %v, %s", err, w.state(four))
 	}
 }
 
-func TestSomebodyElseMovesTheCardAllTheTime(t *testing.T) {
-	w := newWorld(t, small())
+func TestAnotherProgramKeepsChangingTheCard(t *testing.T) {
+	w := newTestHost(t, small())
 	m := w.machine()
 	m.Say = func(text string) {
 		if strings.Contains(text, ".1/driver_override") { // takes back what the first function was given
@@ -305,8 +304,8 @@ func TestSomebodyElseMovesTheCardAllTheTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Apply(t.Context(), plan); err == nil || !strings.Contains(err.Error(), "somebody else moves it too") {
+	if err := m.Apply(t.Context(), plan); err == nil || !strings.Contains(err.Error(), "another program changes its drivers") {
 		t.Errorf("got %v", err)
 	}
-	w.told(two, "afterwards")
+	w.checkJournal(two, "afterwards")
 }

@@ -95,7 +95,7 @@ func TestTheBootScript(t *testing.T) {
 }
 
 func TestAStuckCardCanStillBePreparedForTheNextBoot(t *testing.T) {
-	w := newWorld(t, sysfsim.Common())
+	w := newTestHost(t, sysfsim.Common())
 	w.sim.Use(two+".0", true) // by something that leaves no trace in /proc
 	m := w.machine()
 	m.Deadline = 1
@@ -106,7 +106,7 @@ func TestAStuckCardCanStillBePreparedForTheNextBoot(t *testing.T) {
 	if err := m.Apply(t.Context(), plan); err == nil || !strings.Contains(err.Error(), "--at-next-boot") {
 		t.Fatalf("got %v", err)
 	}
-	w.stays(two)
+	w.checkLeftAlone(two)
 	if _, err := w.machine().Assert(pci.MustBDF(two + ".0")); err == nil {
 		t.Error("assert says nothing")
 	}
@@ -119,7 +119,7 @@ func TestAStuckCardCanStillBePreparedForTheNextBoot(t *testing.T) {
 	if err := w.bind(two, Options{AtNextBoot: true}); err != nil {
 		t.Fatal(err)
 	}
-	w.told(two, "before the reboot")
+	w.checkJournal(two, "before the reboot")
 	if n := w.sim.HungReads(); n > 0 {
 		t.Errorf("%d reads would never have returned", n)
 	}
@@ -133,7 +133,7 @@ func TestAStuckCardCanStillBePreparedForTheNextBoot(t *testing.T) {
 }
 
 func TestUntilTheNextRebootOnly(t *testing.T) {
-	w := newWorld(t, sysfsim.Common())
+	w := newTestHost(t, sysfsim.Common())
 	if err := w.bind(two, Options{NoPersist: true}); err != nil {
 		t.Fatal(err)
 	}

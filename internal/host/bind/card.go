@@ -12,13 +12,13 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Card is the fingerprint of a card: what must be the same before anything is
-// done to it again. Addresses change when hardware is added or the firmware is
-// updated.
+// Card is the fingerprint of a card. It must be the same before the card is
+// changed again, because addresses change when hardware is added or the firmware
+// is updated.
 type Card struct {
 	Slot      pci.Slot   `json:"slot"`
-	Place     string     `json:"physicalSlot,omitempty"` // name of the slot on the board, where the firmware tells
-	Serial    string     `json:"serial,omitempty"`       // PCIe device serial number, where the card has one and root looks
+	Place     string     `json:"physicalSlot,omitempty"` // name of the slot on the board, if the firmware names it
+	Serial    string     `json:"serial,omitempty"`       // PCIe device serial number, if the card has one; readable by root only
 	Functions []CardPart `json:"functions"`
 }
 
@@ -44,8 +44,8 @@ func Fingerprint(tree hosttree.Reader, card hostpci.Card) Card {
 	return c
 }
 
-// Differs says what is not the same; "" when it is the same card in the same
-// place. What one of the two does not tell is not compared.
+// Differs says what is different; "" when it is the same card in the same place.
+// A serial number or slot name that is missing on one side is not compared.
 func (c Card) Differs(now Card) string {
 	if len(c.Functions) != len(now.Functions) {
 		return fmt.Sprintf("it had %d functions and has %d", len(c.Functions), len(now.Functions))
@@ -65,8 +65,8 @@ func (c Card) Differs(now Card) string {
 	return ""
 }
 
-// physicalSlot is the name of the slot on the board: sys/bus/pci/slots/NAME has
-// a file address with "0000:01:00".
+// physicalSlot returns the name of the slot on the board: the file
+// sys/bus/pci/slots/NAME/address holds "0000:01:00".
 func physicalSlot(tree hosttree.Reader, slot pci.Slot) string {
 	names, _ := tree.ReadDir("sys/bus/pci/slots")
 	for _, name := range names {
@@ -79,12 +79,12 @@ func physicalSlot(tree hosttree.Reader, slot pci.Slot) string {
 }
 
 // serial finds the Device Serial Number capability (0x0003) among the extended
-// ones, which begin at 256. Unprivileged readers get less and so no serial.
+// ones, which begin at 256. Without root the config space is shorter: no serial.
 // Source: PCI Express Base Specification, 7.9.3.
 func serial(config []byte) string {
 	const first, extended = 0x100, 0x0003
 	at := first
-	for range (4096 - first) / 8 { // as many as there can be, however they point at each other
+	for range (4096 - first) / 8 { // the most that fit, so that a loop of pointers ends
 		if at < first || at+12 > len(config) {
 			return ""
 		}
@@ -98,7 +98,7 @@ func serial(config []byte) string {
 	return ""
 }
 
-// isWord tells what can stand in a line of a card's file.
+// isWord reports whether a text can be one word of a line in a card's file.
 func isWord(text string) bool {
 	return text != "" && len(text) < 256 && !strings.ContainsFunc(text, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune("-_.:/", r)
@@ -110,8 +110,8 @@ const cardsDir = "etc/gpuworker-host/cards"
 
 func cardFile(slot pci.Slot) string { return path.Join(cardsDir, slot.String()+".card") }
 
-// cardFormat is the first line of a card's file below the seal; the boot script
-// knows it too.
+// cardFormat is the first line of a card's file below the seal. The boot script
+// checks it too.
 const cardFormat = "gpuworker-host card 1"
 
 // FormatCard writes a card's file: lines of words, so that a shell in the
@@ -141,7 +141,7 @@ func ParseCard(data []byte) (Card, error) {
 	}
 	lines := strings.Split(text, "\n")
 	if n := len(lines); n < 3 || lines[0] != cardFormat || lines[n-1] != "" || lines[n-2] != "end" {
-		return Card{}, fmt.Errorf("it is no %q", cardFormat)
+		return Card{}, fmt.Errorf("it is not a file of format %q", cardFormat)
 	}
 	var c Card
 	for number, line := range lines[1 : len(lines)-2] {
@@ -150,7 +150,7 @@ func ParseCard(data []byte) (Card, error) {
 		}
 	}
 	if len(c.Functions) == 0 || !slices.Equal(FormatCard(c), data) {
-		return Card{}, fmt.Errorf("it does not say what a card's file says")
+		return Card{}, fmt.Errorf("a line is missing, repeated or written differently than gpuworker-host writes it")
 	}
 	return c, nil
 }

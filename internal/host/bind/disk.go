@@ -30,11 +30,11 @@ func OpenDisk(dir string) (*Disk, error) {
 	return &Disk{tree, root}, nil
 }
 
-// Close lets go of the files.
+// Close closes the directory.
 func (d *Disk) Close() error { return errors.Join(d.Dir.Close(), d.root.Close()) }
 
-// WriteFile implements Files: a new file beside the old one, on the disk, takes
-// its name, and that is on the disk too before it returns.
+// WriteFile implements Files: it writes a temporary file beside the old one, syncs
+// it, renames it, and syncs the directory.
 func (d *Disk) WriteFile(name string, data []byte, mode fs.FileMode) error {
 	if err := d.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err
@@ -57,7 +57,7 @@ func (d *Disk) clear(temporary string) error {
 }
 
 func (d *Disk) fill(name string, data []byte, mode fs.FileMode) error {
-	if err := d.clear(name); err != nil { // of a run that was killed
+	if err := d.clear(name); err != nil { // left by a run that was killed
 		return err
 	}
 	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
@@ -65,12 +65,11 @@ func (d *Disk) fill(name string, data []byte, mode fs.FileMode) error {
 		return err
 	}
 	_, err = f.Write(data)
-	// Whatever the umask says, scripts of the boot must be executable.
+	// Chmod, because the umask must not make the boot scripts unexecutable.
 	return errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 }
 
-// syncParents puts the names on the disk: that of the file and, as they may be
-// new, those of the directories above it.
+// syncParents syncs the directory of a file and those above it, which may be new.
 func (d *Disk) syncParents(dir string) error {
 	for ; ; dir = path.Dir(dir) {
 		f, err := d.root.Open(dir)
@@ -94,8 +93,8 @@ func (d *Disk) Remove(name string) error {
 	return d.syncParents(path.Dir(name))
 }
 
-// errBusy is the lock in another process' hands.
-var errBusy = errors.New("another gpuworker-host is binding or unbinding a card on this host; wait until it is done")
+// errBusy says that another process holds the lock.
+var errBusy = errors.New("another gpuworker-host is binding or unbinding a card on this host; retry when it has finished")
 
 // Lock implements Files.
 func (d *Disk) Lock(name string) (unlock func(), err error) {

@@ -1,21 +1,21 @@
-// Package bind gives a GPU of this host to vfio-pci, so that a virtual
-// machine can have it, and gives it back to the host's own drivers.
+// Package bind binds a GPU of this host to vfio-pci, so that a virtual machine
+// can use it, and returns it to the host's own drivers.
 //
-// One call makes a card bound or free. What is to be done is computed from what
-// is seen (remaining) and from the journal, which holds what was there before:
-// the driver and the override of each function. After each step the host is
-// looked at again, and a step that changed nothing is an error. So a run that
-// was killed, or cut off from power, is taken up by the next one: it computes
-// what remains. The journal is on the disk before anything is touched.
+// One call brings a card to one of two states: bound or free. The steps are
+// computed from the current state of the host (remaining) and from the journal,
+// which records the previous driver and override of each function. The journal
+// is on the disk before the first change. After each step the host is read
+// again; a step that changed nothing is an error. After a kill or a power loss
+// the next run computes the remaining steps and continues.
 //
-// All functions of the card move and only those, by driver_override and never by
-// new_id, which would take a second card of the same make too. Every write goes
-// to the kernel from a process of its own, since some writes never return: the
-// journal then says that the card is stuck until the host is rebooted, and
-// nobody tries again.
+// All functions of the card are moved, and no others: with driver_override,
+// never with new_id, which would also take a second card of the same model.
+// Each write to the kernel is made by a separate process, because some writes
+// never return. The journal then records that the card is stuck until the host
+// is rebooted, and no run tries again before that.
 //
-// For the next boot there is one file for each card, with its fingerprint. A
-// script in the initramfs, and udev later, compares the fingerprint before it
-// writes the override: a card that moved to another address never makes the boot
-// take somebody else's disk.
+// To bind at boot, there is one file for each card, with its fingerprint. A
+// script in the initramfs, and later udev, compares the fingerprint before it
+// writes the override. So if another device has the address of the card at that
+// boot, for example a disk, the script does not touch it.
 package bind

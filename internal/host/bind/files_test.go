@@ -44,7 +44,7 @@ func TestAJournalThatIsDamagedStopsEverything(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"empty":              {},
 		"noise":              {0x7f, 'E', 'L', 'F', 0, 1, 2, 255},
-		"zeros":              make([]byte, 4096), // what some file systems leave after a power loss
+		"zeros":              make([]byte, 4096), // some file systems leave this after a power loss
 		"half of it":         whole[:len(whole)/2],
 		"twice":              append(bytes.Clone(whole), whole...),
 		"one letter differs": bytes.Replace(whole, []byte("nouveau"), []byte("nouveaU"), 1),
@@ -52,7 +52,7 @@ func TestAJournalThatIsDamagedStopsEverything(t *testing.T) {
 		"another program's":  []byte(`{"format":"something else"}`),
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, sysfsim.Common())
+			w := newTestHost(t, sysfsim.Common())
 			if err := w.disk.WriteFile(journalDir+"/"+two+".json", data, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -66,10 +66,10 @@ func TestAJournalThatIsDamagedStopsEverything(t *testing.T) {
 				t.Error("assert says nothing")
 			}
 			if len(w.sim.Writes()) > 0 {
-				t.Errorf("and yet it wrote %v", w.sim.Writes())
+				t.Errorf("it wrote %v", w.sim.Writes())
 			}
 			if err := w.bind(sysfsim.SameMake, Options{}); err != nil {
-				t.Errorf("another card suffers from it: %v", err)
+				t.Errorf("another card cannot be bound: %v", err)
 			}
 			if journals, odd := ReadJournals(w.disk); len(journals) != 1 || len(odd) != 1 {
 				t.Errorf("journals %v, odd %v", journals, odd)
@@ -79,7 +79,7 @@ func TestAJournalThatIsDamagedStopsEverything(t *testing.T) {
 }
 
 func TestAJournalOfAnotherCardUnderThisName(t *testing.T) {
-	w := newWorld(t, sysfsim.Common())
+	w := newTestHost(t, sysfsim.Common())
 	if err := w.disk.WriteFile(journalDir+"/"+sysfsim.SameMake+".json", FormatJournal(commonJournal(t)), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestTheFileOfACard(t *testing.T) {
 	}
 }
 
-func TestWhatMakesACardAnother(t *testing.T) {
+func TestDifferencesThatMakeAnotherCard(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*Card)
 		says   string
@@ -115,7 +115,7 @@ func TestWhatMakesACardAnother(t *testing.T) {
 		"another maker":     {func(c *Card) { c.Functions[1].Subsystem.Vendor++ }, "subsystem 1458:3702"},
 		"another bridge":    {func(c *Card) { c.Functions[0].Path = "pci0000:00/0000:00:09.0/0000:01:00.0" }, "0000:00:09.0"},
 		"more functions":    {func(c *Card) { c.Functions = append(c.Functions, c.Functions[0]) }, "had 2 functions and has 3"},
-		"its twin":          {func(c *Card) { c.Serial = "48b02d000000ffff" }, "serial number"},
+		"another serial":    {func(c *Card) { c.Serial = "48b02d000000ffff" }, "serial number"},
 		"no serial to see":  {func(c *Card) { c.Serial = "" }, ""},
 		"another slot":      {func(c *Card) { c.Place = "4" }, "slot 3 of the board"},
 		"no name of a slot": {func(c *Card) { c.Place = "" }, ""},
@@ -156,7 +156,7 @@ func TestFilesAreReplacedWhole(t *testing.T) {
 		if err := os.MkdirAll(filepath.Join(dir, "a/b"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		// What a run that was killed left is no obstacle.
+		// The temporary file of a run that was killed is overwritten.
 		if err := os.WriteFile(filepath.Join(dir, "a/b/.c.new"), []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +183,7 @@ func TestFilesAreReplacedWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := disk.WriteFile("out/gpuworker-test", nil, 0o600); err == nil {
-		t.Error("it wrote out of its root")
+		t.Error("it wrote outside its root")
 	}
 }
 
@@ -217,7 +217,7 @@ func TestTwoAtOnce(t *testing.T) {
 }
 
 func TestAPlanIsNotDoneOnAnotherHostThanItWasMadeFor(t *testing.T) {
-	w := newWorld(t, sysfsim.Common())
+	w := newTestHost(t, sysfsim.Common())
 	m := w.machine()
 	plan, err := m.PlanBind(t.Context(), pci.MustBDF(two+".0"), Options{})
 	if err != nil {
@@ -267,21 +267,21 @@ func TestTheMechanismIsWhatIsInstalled(t *testing.T) {
 			}
 			for _, f := range m.Shared {
 				if _, err := unseal(f.Data); err != nil {
-					t.Errorf("/%s is not known again as ours: %v", f.Name, err)
+					t.Errorf("/%s has no valid seal: %v", f.Name, err)
 				}
 			}
 		})
 	}
 }
 
-// TestTheProgramThatMakesTheInitramfsIsAnother: the hooks of the one before go,
-// whichever it was.
-func TestTheProgramThatMakesTheInitramfsIsAnother(t *testing.T) {
+// TestTheProgramThatBuildsTheInitramfsChanged: the hooks for the previous program are
+// removed.
+func TestTheProgramThatBuildsTheInitramfsChanged(t *testing.T) {
 	hook := map[string]string{"update-initramfs": "etc/initramfs-tools/hooks/gpuworker-host", "dracut": "usr/lib/dracut/modules.d/90gpuworker-host/module-setup.sh"}
 	for before, after := range map[string]string{"update-initramfs": "dracut", "dracut": "update-initramfs"} {
 		for _, verb := range []string{BindVerb, UnbindVerb} {
 			t.Run(before+" before, then "+verb, func(t *testing.T) {
-				w := newWorld(t, sysfsim.Common())
+				w := newTestHost(t, sysfsim.Common())
 				w.installs(before)
 				if err := w.bind(two, Options{}); err != nil {
 					t.Fatal(err)
@@ -308,8 +308,8 @@ func TestTheProgramThatMakesTheInitramfsIsAnother(t *testing.T) {
 	}
 }
 
-// installs makes a program the one that makes the initramfs.
-func (w *world) installs(program string) {
+// installs makes this program the only one that builds the initramfs.
+func (w *testHost) installs(program string) {
 	tree := w.sim.Tree()
 	for _, other := range []string{"update-initramfs", "dracut"} {
 		tree.Remove("usr/sbin/" + other)
@@ -320,9 +320,9 @@ func (w *world) installs(program string) {
 	}
 }
 
-func TestAnInitramfsThatNobodyLooksIntoIsSaid(t *testing.T) {
+func TestANoteSaysThatNoInitramfsCanBeVerified(t *testing.T) {
 	for _, image := range []bool{true, false} {
-		w := newWorld(t, sysfsim.Common())
+		w := newTestHost(t, sysfsim.Common())
 		if !image {
 			w.sim.Tree().Remove("boot/initrd.img-6.12.1-amd64")
 		}
@@ -330,14 +330,14 @@ func TestAnInitramfsThatNobodyLooksIntoIsSaid(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if said := strings.Contains(strings.Join(p.Notes, "\n"), "nobody looks whether the card is in one"); said == image {
+		if said := strings.Contains(strings.Join(p.Notes, "\n"), "it cannot be verified"); said == image {
 			t.Errorf("there is an image: %v; notes %q", image, p.Notes)
 		}
 	}
 }
 
-func TestALeftoverThatSomebodyChangedIsNamed(t *testing.T) {
-	w := newWorld(t, sysfsim.Common())
+func TestAChangedFileOfAnotherMechanismIsNamed(t *testing.T) {
+	w := newTestHost(t, sysfsim.Common())
 	if err := w.bind(two, Options{}); err != nil {
 		t.Fatal(err)
 	}

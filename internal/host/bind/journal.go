@@ -16,58 +16,58 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Goal is what a card is meant to be.
+// Goal is the state that a card is to be brought to.
 type Goal string
 
-// A card is bound to vfio-pci, or free: with the drivers that it had before.
+// A card is bound to vfio-pci, or free, that is, on its previous drivers.
 const (
 	Bound Goal = "bound"
 	Free  Goal = "free"
 )
 
-// Journal is what is known of a card that was ever bound: what was there before,
-// and where it is going. It exists from before the first write until the card is
-// free again.
+// Journal records the previous drivers of a card and the goal of its last run. It
+// exists from before the first write until the card is free again.
 type Journal struct {
 	Format string `json:"format"`
 	Sum    string `json:"sum"` // of the journal with this left empty
 	Card   Card   `json:"card"`
 	Goal   Goal   `json:"goal"`
-	// Settled reports whether the goal was reached. Otherwise a run is at work on it,
-	// or was cut off.
+	// Settled reports whether the goal was reached. Otherwise a run is in progress or
+	// was interrupted.
 	Settled bool `json:"settled"`
-	// Persist: the card is to be bound at boot too.
+	// Persist reports whether the card is to be bound at each boot too.
 	Persist bool `json:"persist"`
-	// AtBoot: it is to be bound at the next boot and not before.
+	// AtBoot reports whether the card is to be bound at the next boot and not before.
 	AtBoot bool `json:"atBoot,omitempty"`
-	// Before is what each function had before we came.
+	// Before holds the previous driver of each function.
 	Before []Before `json:"before"`
-	// Rebuild: files that belong into the initramfs changed and it was not yet
-	// made anew.
+	// Rebuild reports whether files of the initramfs changed and it was not yet
+	// rebuilt.
 	Rebuild bool `json:"rebuild,omitempty"`
-	// Doing is the step that was begun last.
+	// Doing is the last step that was started.
 	Doing string `json:"doing,omitempty"`
-	// Wrong is what went wrong last.
+	// Wrong is the last error.
 	Wrong string `json:"wrong,omitempty"`
 	// Stuck is a write that never returned.
 	Stuck *Stuck    `json:"stuck,omitempty"`
-	Since time.Time `json:"since"` // when the card set out for the goal
+	Since time.Time `json:"since"` // time of the first run
 }
 
-// Before is what a function had before.
+// Before is the driver and override of a function before the first run.
 type Before struct {
 	BDF      pci.BDF `json:"bdf"`
 	Driver   string  `json:"driver"`           // "" for none
-	Module   string  `json:"module,omitempty"` // that the driver is in
+	Module   string  `json:"module,omitempty"` // contains the driver
 	Override string  `json:"override"`
-	// Lost: the driver is on this host no longer; the kernel may choose.
+	// Lost reports whether the driver is no longer on this host, so that the kernel
+	// may choose another.
 	Lost bool `json:"lost,omitempty"`
-	// Offered: the kernel was asked to choose.
+	// Offered reports whether the kernel was asked to choose a driver.
 	Offered bool `json:"offered,omitempty"`
 }
 
-// Stuck is a write that never returned. Until the host is rebooted its device is
-// locked in the kernel, and whoever touches it is locked too.
+// Stuck is a write that never returned. Until the host is rebooted, the kernel
+// holds a lock on the device, and every process that touches it hangs too.
 type Stuck struct {
 	Step   string `json:"step"`
 	BootID string `json:"bootId"` // of the boot in which it happened
@@ -98,14 +98,14 @@ func journalText(j *Journal) []byte {
 	return append(data, '\n')
 }
 
-// ParseJournal reads a journal, and takes nothing that is not exactly as it was
-// written.
+// ParseJournal reads a journal. It accepts only what FormatJournal writes, byte for
+// byte.
 func ParseJournal(data []byte) (*Journal, error) {
 	j := &Journal{}
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(j); err != nil {
-		return nil, fmt.Errorf("it is no journal: %w", err)
+		return nil, fmt.Errorf("it is not a journal: %w", err)
 	}
 	if j.Format != journalFormat {
 		return nil, fmt.Errorf("it is of format %q; this program writes %q", j.Format, journalFormat)
@@ -114,7 +114,7 @@ func ParseJournal(data []byte) (*Journal, error) {
 		return nil, errors.New("its checksum is wrong: it was changed or damaged")
 	}
 	if (j.Goal != Bound && j.Goal != Free) || len(j.Before) == 0 && j.Goal == Bound || len(j.Before) != len(j.Card.Functions) {
-		return nil, errors.New("it does not say what a journal says")
+		return nil, errors.New("its goal or its list of drivers is incomplete")
 	}
 	for i, b := range j.Before {
 		f := j.Card.Functions[i]
@@ -125,21 +125,21 @@ func ParseJournal(data []byte) (*Journal, error) {
 	return j, nil
 }
 
-// isDriver tells what may be the name of a driver or module; "" is none.
+// isDriver reports whether a name can be that of a driver or module; "" means none.
 func isDriver(name string) bool {
 	return name == "" || isWord(name) && !strings.ContainsAny(name, "/") && name[0] != '.' && name[0] != '-'
 }
 
-// JournalError is a journal that cannot be read: what happened to the card is not
-// known, and nothing is done to it.
+// JournalError says that a journal cannot be read. The state of the card is then
+// not known, and the card is not changed.
 type JournalError struct {
 	File string
 	Err  error
 }
 
 func (e *JournalError) Error() string {
-	return fmt.Sprintf("the journal /%s cannot be trusted: %v. What was done to the card is not known, so nothing is done now. "+
-		"Look at the drivers with gpuworker-host list; when they are as you want them, move the file away and say it again", e.File, e.Err)
+	return fmt.Sprintf("the journal /%s is not valid: %v. Earlier changes to the card are not known, so nothing is done now. "+
+		"Check the drivers with gpuworker-host list; when they are as you want them, move the file away and run the command again", e.File, e.Err)
 }
 
 func (e *JournalError) Unwrap() error { return e.Err }
@@ -163,7 +163,7 @@ func ReadJournal(tree hosttree.Reader, slot pci.Slot) (*Journal, error) {
 	return j, nil
 }
 
-// ReadJournals reads all journals, and says which cannot be read.
+// ReadJournals reads all journals. The errors are of those that cannot be read.
 func ReadJournals(tree hosttree.Reader) (journals []*Journal, odd []error) {
 	names, err := tree.ReadDir(journalDir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -186,8 +186,8 @@ func ReadJournals(tree hosttree.Reader) (journals []*Journal, odd []error) {
 	return journals, odd
 }
 
-// StuckNow reports whether the card is stuck in the boot with this identifier. One
-// that is not known counts as the same boot.
+// StuckNow reports whether the card is stuck in the boot with this identifier. An
+// unknown boot counts as the same one.
 func (j *Journal) StuckNow(bootID string) bool {
 	return j.Stuck != nil && (bootID == "" || j.Stuck.BootID == "" || j.Stuck.BootID == bootID)
 }

@@ -15,49 +15,49 @@ import (
 	"time"
 )
 
-// WriteVerb is the hidden command by which the program starts itself to write one
-// attribute: WriteVerb ROOT NAME DATA.
+// WriteVerb is the hidden command with which the program starts itself to write
+// one attribute: WriteVerb ROOT NAME DATA.
 const WriteVerb = "__write-attribute"
 
 // Child writes to sysfs from a child process, so that a write that never returns
-// leaves this process free. It implements Kernel.
+// does not block this process. It implements Kernel.
 type Child struct {
 	Program string // this program
 	Root    string // "/" on a live host
 }
 
-// grace is how long a killed child may take to be gone. One that waits in the
-// kernel is not to be killed.
+// grace is how long a killed child may take to end. A child that waits in the
+// kernel cannot be killed.
 const grace = time.Second
 
 // Write implements Kernel.
 func (c Child) Write(ctx context.Context, name string, data []byte) error {
-	var answer, complaint bytes.Buffer
-	child := exec.Command(c.Program, WriteVerb, c.Root, name, string(data)) // not CommandContext: its Wait would wait for a child that cannot die
-	child.Stdout, child.Stderr = &answer, &complaint
-	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the parent; what began goes to its end
+	var answer, stderr bytes.Buffer
+	child := exec.Command(c.Program, WriteVerb, c.Root, name, string(data)) // not CommandContext: its Wait would block on a child that cannot be killed
+	child.Stdout, child.Stderr = &answer, &stderr
+	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches the parent only; a write that began is completed
 	if err := child.Start(); err != nil {
 		return fmt.Errorf("start %s to write: %w", c.Program, err)
 	}
 	left, err := await(ctx, ended(child), func() { _ = child.Process.Kill() })
 	switch {
 	case left:
-	case ctx.Err() == nil || answer.Len() > 0: // it may have answered in the last moment
-		return verdict(answer.String(), complaint.String(), err)
+	case ctx.Err() == nil || answer.Len() > 0: // it may have answered just before the deadline
+		return parseAnswer(answer.String(), stderr.String(), err)
 	}
 	return ctx.Err()
 }
 
-// ended gets what became of a process when it is gone.
+// ended returns a channel that receives the result of a process when it ends.
 func ended(command *exec.Cmd) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- command.Wait() }()
 	return done
 }
 
-// await waits for a process until the context ends, and kills it then. One that is
-// not gone after that either, since it waits in the kernel, is left behind: its
-// output must not be looked at.
+// await waits for a process until the context ends, and then kills it. A process
+// that does not end even then, because it waits in the kernel, is left behind: its
+// output must not be read.
 func await(ctx context.Context, done <-chan error, kill func()) (left bool, err error) {
 	select {
 	case err := <-done:
@@ -65,7 +65,7 @@ func await(ctx context.Context, done <-chan error, kill func()) (left bool, err 
 	case <-ctx.Done():
 	}
 	kill()
-	late := time.NewTimer(2 * grace) // one is for what still holds its output
+	late := time.NewTimer(2 * grace) // one grace for the process, one for children that hold its output
 	defer late.Stop()
 	select {
 	case err := <-done:
@@ -75,8 +75,8 @@ func await(ctx context.Context, done <-chan error, kill func()) (left bool, err 
 	}
 }
 
-// verdict reads the child's answer: "ok", or the number of the error.
-func verdict(answer, complaint string, err error) error {
+// parseAnswer reads the child's answer: "ok", or the number of the error.
+func parseAnswer(answer, stderr string, err error) error {
 	answer = strings.TrimSpace(answer)
 	if answer == "ok" {
 		return nil
@@ -86,11 +86,11 @@ func verdict(answer, complaint string, err error) error {
 			return syscall.Errno(n)
 		}
 	}
-	return fmt.Errorf("the process that writes gave no answer: %w; %s", errors.Join(err, errors.New(strings.TrimSpace(answer))), strings.TrimSpace(complaint))
+	return fmt.Errorf("the process that writes gave no answer: %w; %s", errors.Join(err, errors.New(strings.TrimSpace(answer))), strings.TrimSpace(stderr))
 }
 
-// WriteAttribute is what the child does: it writes once to a file that exists
-// and says how that went.
+// WriteAttribute runs in the child: it writes once to an existing file and prints
+// the result.
 func WriteAttribute(answer io.Writer, root, name, data string) error {
 	err := writeAttribute(root, name, data)
 	var number syscall.Errno
@@ -115,7 +115,7 @@ func writeAttribute(root, name, data string) (err error) {
 	if err != nil {
 		return err
 	}
-	n, err := f.Write([]byte(data)) // sysfs takes one write or none
+	n, err := f.Write([]byte(data)) // sysfs needs the whole value in one write
 	if err == nil && n < len(data) {
 		err = io.ErrShortWrite
 	}
@@ -125,7 +125,7 @@ func writeAttribute(root, name, data string) (err error) {
 // Commands runs commands of the host. It implements Runner.
 type Commands struct{}
 
-// safePath is where commands are looked for, whatever the environment says.
+// safePath is the search path for commands; PATH of the environment is ignored.
 const safePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // Run implements Runner.
@@ -134,7 +134,7 @@ func (Commands) Run(ctx context.Context, show io.Writer, argv ...string) (string
 	if err != nil {
 		return "", err
 	}
-	// It stays in our process group: Ctrl-C is for what it changes, too.
+	// It stays in our process group, so that Ctrl-C reaches it too.
 	return run(ctx, command, show, func() { _ = command.Process.Kill() })
 }
 
@@ -153,14 +153,14 @@ func newCommand(argv []string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	command := exec.Command(program, argv[1:]...) // not CommandContext: its Wait would wait for what cannot die
+	command := exec.Command(program, argv[1:]...) // not CommandContext: its Wait would block on a process that cannot be killed
 	command.Env = []string{"PATH=" + safePath, "LC_ALL=C", "HOME=/root"}
 	command.WaitDelay = grace
 	return command, nil
 }
 
-// run runs a command until it or the context ends. Whoever holds the output of a
-// command that ended well, such as a daemon that it started, is not waited for.
+// run runs a command until it or the context ends. It does not wait for children,
+// such as a daemon, that keep the output open after the command itself ended.
 func run(ctx context.Context, command *exec.Cmd, show io.Writer, kill func()) (string, error) {
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
@@ -185,7 +185,7 @@ func run(ctx context.Context, command *exec.Cmd, show io.Writer, kill func()) (s
 	return output.String(), err
 }
 
-// hungError is a command that did not end in time.
+// hungError says that a command did not end in time.
 type hungError struct {
 	text  string
 	cause error // of the context

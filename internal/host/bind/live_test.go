@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// TestMain lets the test's own program be the child that writes.
+// TestMain lets the test program also run as the child that writes.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 5 && os.Args[1] == WriteVerb {
 		if err := WriteAttribute(os.Stdout, os.Args[2], os.Args[3], os.Args[4]); err != nil {
@@ -52,7 +52,7 @@ func TestAChildWritesAndSaysHowItWent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := child.Write(t.Context(), "sys/full", []byte("x")); err == nil {
-		t.Error("it wrote out of its root")
+		t.Error("it wrote outside its root")
 	}
 	if err := (Child{Program: program, Root: "/dev"}).Write(t.Context(), "full", []byte("x")); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("the kernel's error: %v", err)
@@ -75,13 +75,13 @@ func TestAChildThatNeverReturnsIsLeft(t *testing.T) {
 	}
 }
 
-func TestAChildThatDiesIsNoYes(t *testing.T) {
+func TestAChildThatDiesIsAnError(t *testing.T) {
 	if err := (Child{Program: "/bin/false", Root: "/"}).Write(t.Context(), "x", nil); err == nil || !strings.Contains(err.Error(), "gave no answer") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestACommandIsShownAndItsErrorTold(t *testing.T) {
+func TestACommandIsShownAndItsErrorReturned(t *testing.T) {
 	var shown bytes.Buffer
 	output, err := Commands{}.Run(t.Context(), &shown, "sh", "-c", "echo made it; exit 3")
 	if err == nil || output != "made it\n" || shown.String() != output {
@@ -92,9 +92,10 @@ func TestACommandIsShownAndItsErrorTold(t *testing.T) {
 	}
 }
 
-// script is a shell script with a pipe to the test as its ninth file: who has
-// that open tells its number by it, and lives as long as the pipe does not end. gone
-// fails the test unless all of them are gone; what is left ends with the test.
+// script returns a shell script whose file descriptor 9 is a pipe to the test. The
+// script writes the pids of its processes to it. The pipe is at its end when all
+// of them have ended: gone fails the test if they have not. The rest is killed at
+// the end of the test.
 func script(t *testing.T, text string) (argv []string, gone func()) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "pipe")
@@ -124,7 +125,7 @@ func script(t *testing.T, text string) (argv []string, gone func()) {
 	return []string{"sh", "-c", "exec 9>'" + file + "'; " + text}, gone
 }
 
-func TestAProgramThatIsAskedIsNotWaitedForLong(t *testing.T) {
+func TestAskEndsAtTheDeadline(t *testing.T) {
 	for name, test := range map[string]struct {
 		script string
 		output string

@@ -22,24 +22,25 @@ type Kernel interface {
 	Write(ctx context.Context, name string, data []byte) error
 }
 
-// Files are the files of the host that are ours.
+// Files gives access to the files on the host that gpuworker-host owns.
 type Files interface {
 	hosttree.Reader
-	// WriteFile puts a file in place, whole, and returns when it is on the disk.
+	// WriteFile replaces a file atomically and returns when it is on the disk.
 	WriteFile(name string, data []byte, mode fs.FileMode) error
-	// Remove removes a file, and returns when that is on the disk.
+	// Remove removes a file and returns when the removal is on the disk.
 	Remove(name string) error
-	// Lock takes a lock that ends with the process, or says that another has it.
+	// Lock takes a lock that ends with the process. It returns an error when another
+	// process has it.
 	Lock(name string) (unlock func(), err error)
 }
 
 // Runner runs a command of the host.
 type Runner interface {
-	// Run returns what the command printed, and shows it meanwhile unless show is
-	// nil.
+	// Run returns the output of the command. It also copies the output to show while
+	// the command runs, unless show is nil.
 	Run(ctx context.Context, show io.Writer, argv ...string) (output string, err error)
-	// Ask is Run for a command that changes nothing. When the context ends it is
-	// killed with all that it started, or left behind when it cannot be.
+	// Ask is Run for a command that only reads. When the context ends, the command
+	// is killed with all its children, or left behind when it cannot be killed.
 	Ask(ctx context.Context, argv ...string) (output string, err error)
 }
 
@@ -49,20 +50,20 @@ type Machine struct {
 	Files  Files
 	Kernel Kernel
 	Runner Runner
-	// Deadline is how long the kernel may take for a write; 0 is a minute.
+	// Deadline limits each write to the kernel; 0 means one minute.
 	Deadline time.Duration
-	// Now is the clock; nil is time.Now.
+	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Say is told what is being done; nil is silence.
+	// Say receives progress messages; may be nil.
 	Say func(text string)
-	// Show gets what commands that change something print; nil for nobody.
+	// Show receives the output of commands that change something; may be nil.
 	Show io.Writer
 }
 
-// The longest that is waited. A card with much memory may take some seconds to
-// be unbound; an initramfs for each of many kernels takes minutes, and to list a
-// large one from a slow disk takes one. nvidia-smi answers in a second, or in ten
-// when it has to wake many cards; where a card is broken it never does.
+// Deadlines. To unbind a card with much memory may take some seconds. To build the
+// initramfs of many kernels takes minutes; to list a large one from a slow disk
+// takes one minute. nvidia-smi answers in a second, or in ten when it has to wake
+// many cards; with a broken card it may never answer.
 const (
 	writeDeadline   = 60 * time.Second
 	commandDeadline = 30 * time.Minute
@@ -77,11 +78,11 @@ type StuckError struct {
 }
 
 func (e *StuckError) Error() string {
-	return fmt.Sprintf("%s is stuck in the kernel: %q did not return. Nothing can be done to it before the host is rebooted, and nothing is tried. "+
-		"Move what runs on this host elsewhere, then reboot. To have the card bound from then on, say first: gpuworker-host bind %s --at-next-boot --yes", e.Slot.At(0), e.Step, e.Slot.At(0))
+	return fmt.Sprintf("%s is stuck in the kernel: %q did not return. The card cannot be changed before the host is rebooted, and gpuworker-host does not try. "+
+		"Move the VMs of this host to another host, then reboot. To have the card bound after the reboot, first run: gpuworker-host bind %s --at-next-boot --yes", e.Slot.At(0), e.Step, e.Slot.At(0))
 }
 
-// RefusedError is what our own rules forbid.
+// RefusedError lists the rules that forbid the verb for this card.
 type RefusedError struct {
 	Slot    pci.Slot
 	Verb    string
@@ -96,20 +97,20 @@ func (e *RefusedError) Error() string {
 	return text
 }
 
-// movedError is a card that changed while it was moved, as one that fell off the
-// bus does. Which of its functions still is what it was nobody knows.
+// movedError says that a card changed during a run, for example because it fell off
+// the bus. It is then not known which of its functions are still the same.
 type movedError struct {
 	slot pci.Slot
-	why  string // "" when it is again what it was
+	why  string // "" when the card is again the same as in the journal
 }
 
 func (e *movedError) Error() string {
 	why := e.why
 	if why == "" {
-		why = "it is again what it was before"
+		why = "it is again the card of the journal"
 	}
-	return fmt.Sprintf("%s changed while it was moved: %s. No driver is touched any more; see gpuworker-host list. "+
-		"The journal /%s keeps what was there before. Unbind touches no driver of a card that changed, and ends the journal",
+	return fmt.Sprintf("%s changed during the run: %s. No more drivers are touched; see gpuworker-host list. "+
+		"The journal /%s keeps the previous drivers. Unbind touches no driver of a card that changed, and removes the journal",
 		e.slot, why, journalFile(e.slot))
 }
 
@@ -127,8 +128,8 @@ func (m *Machine) now() time.Time {
 	return now().UTC().Truncate(time.Second)
 }
 
-// save writes the journal. Everybody may read it: it holds no secret, and who
-// lists cards without root must know which not to touch.
+// save writes the journal. All users may read it: it holds no secret, and a user who
+// lists cards without root needs to know which of them are stuck.
 func (m *Machine) save(j *Journal) error {
 	if err := m.Files.WriteFile(journalFile(j.Card.Slot), FormatJournal(j), 0o644); err != nil {
 		return &saveError{err}
@@ -136,12 +137,12 @@ func (m *Machine) save(j *Journal) error {
 	return nil
 }
 
-// saveError is a journal that could not be written: without it nothing more may
-// be touched, not even to go back.
+// saveError says that the journal could not be written. Without a journal nothing
+// more may be changed, not even to roll back.
 type saveError struct{ err error }
 
 func (e *saveError) Error() string {
-	return fmt.Sprintf("write the journal below /%s: %v; without it nothing is touched", journalDir, e.err)
+	return fmt.Sprintf("write the journal below /%s: %v; nothing is changed without a journal", journalDir, e.err)
 }
 
 func (e *saveError) Unwrap() error { return e.err }
@@ -164,7 +165,7 @@ func (m *Machine) perform(ctx context.Context, s Step) error {
 		if deadline == 0 {
 			deadline = writeDeadline
 		}
-		// What began is not cut off by whoever no longer wants to wait.
+		// A write that began is not canceled with the caller's context.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline)
 		defer cancel()
 		err = m.Kernel.Write(ctx, s.Name, []byte(s.Data))
@@ -188,14 +189,14 @@ func (m *Machine) command(ctx context.Context, argv ...string) error {
 	return nil
 }
 
-// ask runs a command that changes nothing.
+// ask runs a command that only reads.
 func (m *Machine) ask(ctx context.Context, deadline time.Duration, argv ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	return m.Runner.Ask(ctx, argv...)
 }
 
-// tail is the end of what a command printed, where the reason usually is.
+// tail returns the end of a command's output, where the reason usually is.
 func tail(output string) string {
 	const most = 2000
 	if output == "" {
@@ -207,7 +208,7 @@ func tail(output string) string {
 	return "; it printed: " + output
 }
 
-// reason is an error without the path, which the step names already.
+// reason returns an error without the path, because the step names the path too.
 func reason(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
@@ -216,11 +217,10 @@ func reason(err error) error {
 	return err
 }
 
-// Careful is a tree without the attributes that cannot be read while a card is
-// stuck: the kernel would lock up the reader too. They read as what nobody may
-// look at.
-func Careful(tree hosttree.Reader, journals []*Journal) hosttree.Reader {
-	c := carefulTree{tree, map[string]bool{}}
+// HideStuck returns a tree in which the attributes of stuck cards that would block
+// the reader in the kernel read as "permission denied".
+func HideStuck(tree hosttree.Reader, journals []*Journal) hosttree.Reader {
+	c := withoutStuck{tree, map[string]bool{}}
 	boot := BootID(tree)
 	for _, j := range journals {
 		if !j.StuckNow(boot) {
@@ -236,13 +236,13 @@ func Careful(tree hosttree.Reader, journals []*Journal) hosttree.Reader {
 	return c
 }
 
-type carefulTree struct {
+type withoutStuck struct {
 	hosttree.Reader
 	locked map[string]bool
 }
 
 // ReadFile implements hosttree.Reader.
-func (c carefulTree) ReadFile(name string) ([]byte, error) {
+func (c withoutStuck) ReadFile(name string) ([]byte, error) {
 	dir, attribute := path.Split(name)
 	if attribute == "driver_override" && c.locked[path.Base(dir)] {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}

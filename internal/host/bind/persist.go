@@ -31,31 +31,31 @@ var dracutPreUdev string
 //go:embed boot/udev.rules
 var udevRules string
 
-// File is a file of ours.
+// File is a file that gpuworker-host owns.
 type File struct {
 	Name string
 	Data []byte
 	Mode fs.FileMode
 }
 
-// Mechanism is how this host keeps a card bound over a reboot.
+// Mechanism says how this host binds a card at boot.
 type Mechanism struct {
 	Name    string     // "initramfs-tools", "dracut" or "udev"
-	Shared  []File     // that all cards need
-	Stale   []string   // files of ours that another mechanism would need: there was another program before
-	Rebuild [][]string // commands that make the initramfs anew
-	Images  []string   // that the card's file must be in afterwards
-	Lister  string     // command that lists an image
+	Shared  []File     // files that all cards need
+	Stale   []string   // files of the other mechanisms, left from a program that was installed before
+	Rebuild [][]string // commands that rebuild the initramfs
+	Images  []string   // images that must contain the card's file afterwards
+	Lister  string     // command that lists the files of an image
 }
 
-// FindMechanism chooses by what is installed, not by the distribution's name.
-// Before udev is the only place where no driver of the host can be faster: a
-// driver takes all cards that it matches when it is loaded for the first one.
+// FindMechanism chooses by the installed programs, not by the distribution's name.
+// The script must run before udev, otherwise a driver of the host can be faster:
+// a driver takes all cards that it matches as soon as it is loaded for one.
 func FindMechanism(tree hosttree.Reader) Mechanism {
 	m := Mechanism{Name: "udev"}
 	switch {
-	// From Debian 14 on dracut brings an update-initramfs too, and knows no hooks of
-	// initramfs-tools; what those are for is mkinitramfs.
+	// From Debian 14 on, dracut has an update-initramfs too, which ignores the hooks
+	// of initramfs-tools. Only mkinitramfs proves that these hooks are run.
 	case Installed(tree, "update-initramfs") && (Installed(tree, "mkinitramfs") || !Installed(tree, "dracut")):
 		m.Name, m.Lister = "initramfs-tools", "lsinitramfs"
 		m.Rebuild = [][]string{{"update-initramfs", "-u", "-k", "all"}}
@@ -66,7 +66,7 @@ func FindMechanism(tree hosttree.Reader) Mechanism {
 	case Installed(tree, "dracut"):
 		m.Name, m.Lister = "dracut", "lsinitrd"
 		m.Rebuild = [][]string{{"dracut", "-f", "--regenerate-all"}}
-		m.Images = append(images(tree, "initramfs-", ".img"), images(tree, "initrd.img-", "")...) // Debian's have their old names
+		m.Images = append(images(tree, "initramfs-", ".img"), images(tree, "initrd.img-", "")...) // Debian keeps the names of initramfs-tools
 	}
 	for _, f := range sharedFiles() {
 		if f.mechanism == "" || f.mechanism == m.Name {
@@ -78,13 +78,13 @@ func FindMechanism(tree hosttree.Reader) Mechanism {
 	return m
 }
 
-// shared is a file that all cards need, of one mechanism or of all ("").
+// shared is a file that all cards need, for one mechanism or for all ("").
 type shared struct {
 	mechanism string
 	File
 }
 
-// sharedFiles are made once: they are looked at before each step.
+// sharedFiles is computed once, because each step needs it.
 var sharedFiles = sync.OnceValue(func() []shared {
 	const dracut = "usr/lib/dracut/modules.d/90gpuworker-host"
 	return []shared{
@@ -107,8 +107,8 @@ func Installed(tree hosttree.Reader, name string) bool {
 	return false
 }
 
-// images are the initramfs of the kernels that are installed. Others, such as
-// that of a rescue system, are not made anew.
+// images returns the initramfs files of installed kernels. Others, such as that of
+// a rescue system, are not rebuilt.
 func images(tree hosttree.Reader, before, after string) []string {
 	kernels := map[string]bool{}
 	for _, dir := range []string{"lib/modules", "usr/lib/modules"} {
@@ -128,8 +128,8 @@ func images(tree hosttree.Reader, before, after string) []string {
 	return images
 }
 
-// inImage reports whether a listing of an initramfs has a file: lsinitramfs writes
-// names, lsinitrd lines like those of ls -l.
+// inImage reports whether a file is in the listing of an initramfs: lsinitramfs
+// prints names, lsinitrd lines like those of ls -l.
 func inImage(listing, file string) bool {
 	for line := range strings.Lines(listing) {
 		fields := strings.Fields(line)
@@ -140,9 +140,10 @@ func inImage(listing, file string) bool {
 	return false
 }
 
-// foreign says which files of ours are there and are not ours. A link never is: who
-// wants no udev rule of ours makes one to /dev/null.
-func foreign(files hosttree.Reader, names []string) []string {
+// foreignFiles says which of these files exist but were not written by
+// gpuworker-host. A link never was: operators disable a udev rule by a link to
+// /dev/null.
+func foreignFiles(files hosttree.Reader, names []string) []string {
 	var odd []string
 	for _, name := range names {
 		if target, err := files.Readlink(name); err == nil {

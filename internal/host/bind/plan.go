@@ -19,7 +19,7 @@ const (
 	UnbindVerb = "unbind"
 )
 
-// Plan is what would be done to a card, and why not.
+// Plan holds the steps for a card, or the reasons to refuse them.
 type Plan struct {
 	Verb    string   `json:"verb"`
 	BDF     pci.BDF  `json:"bdf"`
@@ -29,21 +29,21 @@ type Plan struct {
 	Now     []State  `json:"-"`
 	Steps   []Step   `json:"steps"`
 	Refused []Reason `json:"refused"`
-	// Notes are what the operator should know and nothing forbids.
+	// Notes are for the operator to know. They are no reasons to refuse.
 	Notes []string `json:"notes"`
 	// Already reports whether nothing is left to do.
 	Already bool `json:"already"`
-	// Moved says why the card is not the one of the journal any more; its drivers
-	// are then left alone.
+	// Moved says how the card differs from the one in the journal; "" when it is the
+	// same. The drivers of another card are not touched.
 	Moved string `json:"-"`
 
-	journal *Journal // as it will be; nil when there is none to be
-	from    *Journal // as it was; nil when there was none
+	journal *Journal // to be written
+	from    *Journal // found on the disk; nil when there is none
 }
 
-// look is what both verbs begin with.
+// look is the state of a card and its host that both verbs start from.
 type look struct {
-	tree    hosttree.Reader // without what must not be read
+	tree    hosttree.Reader // without the attributes of stuck cards
 	journal *Journal
 	host    *hostpci.Host
 	card    hostpci.Card
@@ -52,12 +52,13 @@ type look struct {
 
 // look reads the card's journal and then, unless the card is stuck, the host.
 func (m *Machine) look(slot pci.Slot) (look, error) {
-	journals, _ := ReadJournals(m.Files) // an odd one of another card is no reason
-	tree := Careful(m.Tree, journals)
+	journals, _ := ReadJournals(m.Files) // an unreadable journal of another card does not matter here
+	tree := HideStuck(m.Tree, journals)
 	return m.lookIn(tree, slot, func() (*hostpci.Host, error) { return hostpci.Read(tree) })
 }
 
-// lookAtCard is look for those who need no more of the host than who has the card.
+// lookAtCard is look for callers that need only this card and its users: it reads
+// no other devices.
 func (m *Machine) lookAtCard(slot pci.Slot) (look, error) {
 	return m.lookIn(m.Tree, slot, func() (*hostpci.Host, error) { return hostpci.ReadSlot(m.Tree, slot) })
 }
@@ -77,7 +78,7 @@ func (m *Machine) lookIn(tree hosttree.Reader, slot pci.Slot, read func() (*host
 
 func (l look) stuck() bool { return l.journal != nil && l.journal.StuckNow(BootID(l.tree)) }
 
-// PlanBind is what binding the card of this function would do.
+// PlanBind plans to bind the card that this function belongs to.
 func (m *Machine) PlanBind(ctx context.Context, bdf pci.BDF, o Options) (*Plan, error) {
 	l, err := m.look(bdf.Slot)
 	if err != nil {
@@ -96,8 +97,8 @@ func (m *Machine) PlanBind(ctx context.Context, bdf pci.BDF, o Options) (*Plan, 
 	if err != nil {
 		return nil, err
 	}
-	p.take(seen)
-	if p.Refused = p.unclear(l); len(p.Refused) > 0 {
+	p.computeSteps(seen)
+	if p.Refused = p.leftovers(l); len(p.Refused) > 0 {
 		p.Already = false
 	}
 	if len(p.Steps) == 0 {
@@ -105,13 +106,13 @@ func (m *Machine) PlanBind(ctx context.Context, bdf pci.BDF, o Options) (*Plan, 
 	}
 	facts := m.facts(ctx, l)
 	p.Refused = append(p.Refused, refusals(facts, o, p.Steps)...)
-	p.foreign(m.Files, seen)
+	p.refuseForeignFiles(m.Files, seen)
 	p.bindNotes(seen, facts)
 	return p, nil
 }
 
-// planStuck allows one thing for a card that is stuck: to be bound at the next
-// boot. It reads nothing of the card, and takes it to be what the journal says.
+// planStuck plans for a card that is stuck. Only binding at the next boot is
+// possible. It does not read the card, and relies on the journal.
 func (m *Machine) planStuck(p *Plan, l look) error {
 	if !p.Options.AtNextBoot || p.Verb != BindVerb {
 		return &StuckError{p.BDF.Slot, l.journal.Stuck.Step}
@@ -120,14 +121,14 @@ func (m *Machine) planStuck(p *Plan, l look) error {
 	j.Goal, j.AtBoot, j.Persist = Bound, true, true
 	p.Card, p.journal = j.Card, &j
 	seen := seeFiles(l.tree, m.Files, p.BDF.Slot)
-	p.take(seen)
-	p.foreign(m.Files, seen)
-	p.Notes = append(p.Notes, "The card is stuck in the kernel. This prepares the next boot; reboot the host then.")
+	p.computeSteps(seen)
+	p.refuseForeignFiles(m.Files, seen)
+	p.Notes = append(p.Notes, "The card is stuck in the kernel. This prepares the next boot; then reboot the host.")
 	return nil
 }
 
-// toBind is the journal with which a card is bound: what was there before is
-// noted once and kept.
+// toBind returns the journal for binding a card. The previous drivers are recorded
+// by the first run only; later runs keep them.
 func (m *Machine) toBind(p *Plan, l look) *Journal {
 	j := &Journal{Card: l.print, Since: m.now()}
 	if l.journal != nil {
@@ -143,7 +144,7 @@ func (m *Machine) toBind(p *Plan, l look) *Journal {
 	return j
 }
 
-// before notes a function as it is.
+// before records the current driver and override of a function.
 func before(tree hosttree.Reader, f *hostpci.Function) Before {
 	b := Before{BDF: f.BDF, Driver: f.Driver, Override: f.Override}
 	if f.Driver != "" {
@@ -154,49 +155,49 @@ func before(tree hosttree.Reader, f *hostpci.Function) Before {
 	return b
 }
 
-func (p *Plan) take(seen Seen) {
+func (p *Plan) computeSteps(seen Seen) {
 	p.Now = seen.Functions
 	p.Steps = remaining(p.journal, seen)
 	p.Already = len(p.Steps) == 0 && (p.from == nil || p.from.Settled && p.from.Goal == p.journal.Goal && p.from.Stuck == nil)
 	p.Refused = []Reason{}
 }
 
-// unclear are reasons in what an earlier run left.
-func (p *Plan) unclear(l look) []Reason {
+// leftovers returns the reasons to refuse that come from an earlier run.
+func (p *Plan) leftovers(l look) []Reason {
 	reasons := []Reason{}
 	if p.from == nil {
 		return reasons
 	}
 	if why := p.from.Card.Differs(l.print); why != "" {
 		reasons = append(reasons, Reason{"MOVED", "the journal is of another card: " + why,
-			fmt.Sprintf("end that first, which touches no driver: gpuworker-host unbind %s --yes", p.BDF)})
+			fmt.Sprintf("close that journal first, which touches no driver: gpuworker-host unbind %s --yes", p.BDF)})
 	}
 	if p.Options.AtNextBoot && !p.from.Settled && !p.from.AtBoot {
-		reasons = append(reasons, Reason{"UNFINISHED", fmt.Sprintf("a run that was cut off left the card on its way to %s", p.from.Goal),
+		reasons = append(reasons, Reason{"UNFINISHED", fmt.Sprintf("an earlier run was interrupted before the card was %s", p.from.Goal),
 			"finish it first: bind without --at-next-boot, or unbind"})
 	}
 	return reasons
 }
 
-func (p *Plan) foreign(files hosttree.Reader, seen Seen) {
+func (p *Plan) refuseForeignFiles(files hosttree.Reader, seen Seen) {
 	if !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Put || s.Kind == Remove }) {
 		return
 	}
-	for _, odd := range foreign(files, seen.owned(p.BDF.Slot)) {
-		p.Refused = append(p.Refused, Reason{"FOREIGN-FILE", odd, "look what it is and move it away"})
+	for _, why := range foreignFiles(files, seen.owned(p.BDF.Slot)) {
+		p.Refused = append(p.Refused, Reason{"FOREIGN-FILE", why, "check what it is for and move it away"})
 	}
 }
 
 func (p *Plan) bindNotes(seen Seen, f Facts) {
 	note := func(format string, args ...any) { p.Notes = append(p.Notes, fmt.Sprintf(format, args...)) }
 	if p.from != nil && !p.from.Settled {
-		note("An earlier run was cut off on the way to %q, at: %s. This goes on from there.", p.from.Goal, p.from.Doing)
+		note("An earlier run to %q was interrupted at: %s. This run continues from there.", p.from.Goal, p.from.Doing)
 	}
 	if p.journal.Persist && seen.Mechanism.Name == "udev" {
-		note("No program that makes an initramfs was found. At boot the card is given to vfio-pci by udev, which is too late when the initramfs has a driver for it.")
+		note("No program that builds an initramfs was found. At boot udev binds the card to vfio-pci, which is too late when the initramfs has a driver for it.")
 	}
 	if p.journal.Persist && len(seen.Mechanism.Rebuild) > 0 && len(seen.Mechanism.Images) == 0 {
-		note("No initramfs of an installed kernel was found in /boot, so nobody looks whether the card is in one. After the reboot, gpuworker-host assert tells.")
+		note("No initramfs of an installed kernel was found in /boot, so it cannot be verified that the card's file is in it. After the reboot, verify with gpuworker-host assert.")
 	}
 	if !p.journal.Persist {
 		note("After a reboot the card is free again (--no-persist).")
@@ -206,23 +207,23 @@ func (p *Plan) bindNotes(seen Seen, f Facts) {
 	}
 	for _, b := range f.Below {
 		if b.Goes {
-			note("%s has the %s. It goes with the card; plug it in elsewhere when the host needs it.", b.BDF, b.What)
+			note("%s has the %s. It goes with the card; plug it into another port if the host needs it.", b.BDF, b.What)
 		}
 	}
 	if slices.ContainsFunc(f.Card.Functions, func(fn *hostpci.Function) bool { return fn.BootVGA }) {
-		note("The firmware shows its screen on this card. That screen stays dark from then on.")
+		note("The firmware uses the screen on this card. That screen stays dark once the card is bound.")
 	}
 }
 
-// facts is what is known of the card and the host.
+// facts reads what the rules for a bind depend on.
 func (m *Machine) facts(ctx context.Context, l look) Facts {
 	f := m.use(ctx, l)
 	f.Below = readBelow(l.tree, l.card.Slot)
-	f.Claims = readClaims(l.tree, m.Files, l.host)
+	f.VFIO = readVFIOUse(l.tree, m.Files, l.host)
 	return f
 }
 
-// use is who uses the card. It may be asked with the card's slot only.
+// use reads who uses the card. It also works for the result of lookAtCard.
 func (m *Machine) use(ctx context.Context, l look) Facts {
 	f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host), SeeMore: hosttree.ToSeeMore(l.tree)}
 	i := slices.IndexFunc(l.card.Functions, func(fn *hostpci.Function) bool { return fn.Driver == "nvidia" })
@@ -262,7 +263,7 @@ func (m *Machine) nvidia(ctx context.Context, tree hosttree.Reader, bdf pci.BDF)
 	return n
 }
 
-// PlanUnbind is what giving the card of this function back would do.
+// PlanUnbind plans to return the card that this function belongs to.
 func (m *Machine) PlanUnbind(_ context.Context, bdf pci.BDF) (*Plan, error) {
 	l, err := m.look(bdf.Slot)
 	if err != nil {
@@ -292,29 +293,29 @@ func (m *Machine) PlanUnbind(_ context.Context, bdf pci.BDF) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.take(seen)
+	p.computeSteps(seen)
 	p.unbindReasons(l, seen)
-	p.foreign(m.Files, seen)
+	p.refuseForeignFiles(m.Files, seen)
 	return p, nil
 }
 
 func (p *Plan) unbindReasons(l look, seen Seen) {
 	if p.from == nil && slices.ContainsFunc(seen.Functions, func(s State) bool { return s.Driver == VFIO || s.Override == VFIO }) {
-		p.Refused = append(p.Refused, Reason{"NOT-OURS", "the card was given to vfio-pci by somebody else, and which drivers it had before is not known",
+		p.Refused = append(p.Refused, Reason{"NOT-OURS", "the card was bound to vfio-pci by another program, and its previous drivers are not known",
 			"undo it where it was done: options in /etc/modprobe.d, driverctl, or Proxmox at the start of a VM"})
 	}
 	if p.Moved = seen.Moved; p.Moved != "" {
-		p.Notes = append(p.Notes, fmt.Sprintf("The card is not at %s any more: %s. No driver is touched; our files are removed.", p.BDF, seen.Moved))
+		p.Notes = append(p.Notes, fmt.Sprintf("The card is no longer at %s: %s. No driver is touched; the files of gpuworker-host are removed.", p.BDF, seen.Moved))
 		return
 	}
 	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Take }) {
 		f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host), Below: readBelow(l.tree, l.card.Slot), SeeMore: hosttree.ToSeeMore(l.tree)}
-		f.Below = slices.DeleteFunc(f.Below, func(b Below) bool { // what is plugged into a function that stays is safe
+		f.Below = slices.DeleteFunc(f.Below, func(b Below) bool { // a device on a function that keeps its driver is safe
 			return !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Take && s.BDF == b.BDF })
 		})
 		p.Refused = append(p.Refused, f.below()...)
 		for _, r := range f.held() {
-			if r.ID != "NVIDIA-UNPROVEN" { // the function that is taken is on vfio-pci
+			if r.ID != "NVIDIA-UNPROVEN" { // does not matter: the driver to be unbound is vfio-pci
 				p.Refused = append(p.Refused, r)
 			}
 		}

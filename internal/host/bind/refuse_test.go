@@ -27,9 +27,9 @@ func TestWhatIsRefusedAndWhy(t *testing.T) {
 		says    string
 	}{
 		"a card that is free to go": {slot: two},
-		"no GPU":                    {slot: "0000:05:00", id: "NOT-A-GPU", says: "0000:05:00.0 is no GPU"},
+		"no GPU":                    {slot: "0000:05:00", id: "NOT-A-GPU", says: "0000:05:00.0 is not a GPU"},
 		"another device in the group": {slot: sysfsim.SharedGroup, id: "GROUP-SHARED",
-			says: "group 15 of the IOMMU also holds 0000:07:02.0 (network controller on igb)"},
+			says: "IOMMU group 15 also contains 0000:07:02.0 (network controller on igb)"},
 		"the same at the next boot": {slot: sysfsim.SharedGroup, options: Options{AtNextBoot: true}, id: "GROUP-SHARED"},
 		"a VM that holds the group": {slot: two, host: func(t sysfsim.Tree) {
 			t.Process(4711, "kvm", "/dev/null", "/dev/vfio/10")
@@ -79,7 +79,7 @@ func TestWhatIsRefusedAndWhy(t *testing.T) {
 			if test.host != nil {
 				test.host(tree)
 			}
-			w := newWorld(t, tree)
+			w := newTestHost(t, tree)
 			plan, err := w.machine().PlanBind(t.Context(), pci.MustBDF(test.slot+".0"), test.options)
 			if err != nil {
 				t.Fatal(err)
@@ -95,7 +95,7 @@ func TestWhatIsRefusedAndWhy(t *testing.T) {
 				t.Fatalf("want %s with %q, got %v", test.id, test.says, err)
 			}
 			if len(w.sim.Writes()) > 0 || w.effects > 0 {
-				t.Errorf("it was refused, and %d things were done: %v", w.effects, w.sim.Writes())
+				t.Errorf("it was refused, but there were %d effects: %v", w.effects, w.sim.Writes())
 			}
 		})
 	}
@@ -117,13 +117,13 @@ func TestACardOnTheNVIDIADriverIsTakenOnlyWhenNobodyHoldsIt(t *testing.T) {
 		"nobody holds it":                 {smi: "Disabled"},
 		"a program has it open":           {smi: "Disabled", host: func(t sysfsim.Tree) { t.Process(50, "python3", "/dev/nvidia3") }, says: "process 50 (python3) has /dev/nvidia3 open"},
 		"a program has the other open":    {smi: "Disabled", host: func(t sysfsim.Tree) { t.Process(50, "python3", "/dev/nvidia0", "/dev/nvidiactl") }},
-		"which file it has is not told":   {smi: "Disabled", host: func(t sysfsim.Tree) { t.Remove("proc/driver/nvidia") }, says: "does not tell which device file"},
+		"its device file is not known":    {smi: "Disabled", host: func(t sysfsim.Tree) { t.Remove("proc/driver/nvidia") }, says: "does not name the device file"},
 		"it is the kernel's screen":       {smi: "Disabled", host: func(t sysfsim.Tree) { t.WriteFile("sys/module/nvidia_drm/parameters/modeset", []byte("Y\n")) }, says: "modeset=0"},
 		"the persistence daemon is there": {smi: "Disabled", host: func(t sysfsim.Tree) { t.Process(51, "nvidia-persiste") }, says: "nvidia-persiste (process 51) is running"},
 		"DCGM is there":                   {smi: "Disabled", host: func(t sysfsim.Tree) { t.Process(52, "nv-hostengine") }, says: "nv-hostengine"},
 		"persistence mode is on":          {smi: "Enabled", says: "nvidia-smi -pm 0"},
-		"nvidia-smi does not say":         {smi: "", says: "could not be told"},
-		"nvidia-smi hangs":                {smi: hung, says: "nvidia-smi did not say: it did not end within 20s and was killed"},
+		"nvidia-smi does not say":         {smi: "", says: "not known whether persistence mode is on"},
+		"nvidia-smi hangs":                {smi: hung, says: "nvidia-smi gave no answer: it did not end within 20s and was killed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { takesFromNVIDIA(t, test.host, test.smi, test.says) })
@@ -137,7 +137,7 @@ func takesFromNVIDIA(t *testing.T, host func(sysfsim.Tree), smi, says string) {
 	if host != nil {
 		host(tree)
 	}
-	w := newWorld(t, tree)
+	w := newTestHost(t, tree)
 	w.smi = smi
 	err := w.bind(two, Options{})
 	if says == "" {
@@ -166,8 +166,8 @@ func onNVIDIA(t sysfsim.Tree) {
 	t.WriteFile("proc/driver/nvidia/gpus/0000:0a:00.0/information", []byte("Device Minor: \t 0\n"))
 }
 
-func TestSomebodyTakesTheCardBetweenPlanAndStep(t *testing.T) {
-	w := newWorld(t, sysfsim.Common())
+func TestAProcessOpensTheCardBetweenPlanAndStep(t *testing.T) {
+	w := newTestHost(t, sysfsim.Common())
 	m := w.machine()
 	m.Say = func(text string) {
 		if strings.Contains(text, ".1/driver_override") { // the first function has moved
@@ -179,18 +179,18 @@ func TestSomebodyTakesTheCardBetweenPlanAndStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = m.Apply(t.Context(), plan)
-	if err == nil || !strings.Contains(err.Error(), "process 60") || !strings.Contains(err.Error(), "going back failed too") {
+	if err == nil || !strings.Contains(err.Error(), "process 60") || !strings.Contains(err.Error(), "the rollback failed too") {
 		t.Errorf("got %v", err)
 	}
-	w.told(two, "after that")
+	w.checkJournal(two, "after that")
 	w.sim.Tree().Remove("proc/60")
 	if err := w.unbind(two); err != nil || w.state(two) != "free" {
-		t.Errorf("when it is let go: %v, %s", err, w.state(two))
+		t.Errorf("when the process has ended: %v, %s", err, w.state(two))
 	}
 }
 
 func TestUnbindIsRefusedWhileAVMHasTheCard(t *testing.T) {
-	w := newWorld(t, sysfsim.Common())
+	w := newTestHost(t, sysfsim.Common())
 	if err := w.bind(two, Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -203,12 +203,12 @@ func TestUnbindIsRefusedWhileAVMHasTheCard(t *testing.T) {
 		t.Error(state)
 	}
 	if err := w.bind(two, Options{}); err != nil {
-		t.Errorf("and bind, with nothing left to do, is refused: %v", err)
+		t.Errorf("bind, with nothing left to do, is refused: %v", err)
 	}
 }
 
-func TestWhatSomebodyElseBoundIsNotGivenBack(t *testing.T) {
-	w := newWorld(t, sysfsim.Common())
+func TestACardBoundByAnotherProgramIsNotUnbound(t *testing.T) {
+	w := newTestHost(t, sysfsim.Common())
 	if err := w.sim.Modprobe("vfio-pci"); err != nil {
 		t.Fatal(err)
 	}
@@ -224,12 +224,12 @@ func TestWhatSomebodyElseBoundIsNotGivenBack(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if w.sim.Driver(two+".0") != VFIO {
-		t.Error("and yet it was taken")
+		t.Error("the driver was taken away")
 	}
 }
 
 func TestACardThatMoved(t *testing.T) {
-	w := newWorld(t, sysfsim.Common())
+	w := newTestHost(t, sysfsim.Common())
 	if err := w.bind(two, Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestACardThatMoved(t *testing.T) {
 
 func TestAFileOfOursThatSomebodyChanged(t *testing.T) {
 	for _, name := range []string{cardsDir + "/" + two + ".card", "etc/gpuworker-host/boot"} {
-		w := newWorld(t, sysfsim.Common())
+		w := newTestHost(t, sysfsim.Common())
 		if err := w.bind(two, Options{}); err != nil {
 			t.Fatal(err)
 		}
@@ -266,13 +266,13 @@ func TestAFileOfOursThatSomebodyChanged(t *testing.T) {
 			t.Errorf("unbind: %v", err)
 		}
 		if driver := w.sim.Driver(two + ".0"); driver != VFIO {
-			t.Errorf("and yet it is on %q", driver)
+			t.Errorf("it was unbound all the same, and is on %q", driver)
 		}
 	}
 }
 
 func TestTwoCardsShareTheFilesOfTheBoot(t *testing.T) {
-	w := newWorld(t, sysfsim.Common())
+	w := newTestHost(t, sysfsim.Common())
 	for _, slot := range []string{two, sysfsim.SameMake} {
 		w.before[slot+".0"], w.before[slot+".1"] = "nouveau", "snd_hda_intel"
 		if err := w.bind(slot, Options{}); err != nil {
@@ -288,10 +288,10 @@ func TestTwoCardsShareTheFilesOfTheBoot(t *testing.T) {
 	}
 }
 
-func TestADriverThatIsNotOnTheHostAnyMore(t *testing.T) {
+func TestADriverThatIsNoLongerOnTheHost(t *testing.T) {
 	tree := sysfsim.Common()
 	onNVIDIA(tree)
-	w := newWorld(t, tree)
+	w := newTestHost(t, tree)
 	if err := w.bind(two, Options{AtNextBoot: true}); err != nil {
 		t.Fatal(err)
 	}

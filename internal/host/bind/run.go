@@ -9,38 +9,38 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Apply does what the plan says, unless it is refused or the host changed since.
+// Apply carries out the plan, unless it is refused or the host changed since.
 func (m *Machine) Apply(ctx context.Context, p *Plan) error {
 	unlock, err := m.Files.Lock(lockFile)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	again, err := m.again(ctx, p)
+	now, err := m.planAgain(ctx, p)
 	switch {
 	case err != nil:
 		return err
-	case len(again.Refused) > 0:
-		return &RefusedError{p.BDF.Slot, p.Verb, again.Refused}
-	case !slices.EqualFunc(again.Steps, p.Steps, func(a, b Step) bool { return a.String() == b.String() }):
-		return fmt.Errorf("the host changed since the plan was made; nothing was done. Say it again")
-	case again.Already:
+	case len(now.Refused) > 0:
+		return &RefusedError{p.BDF.Slot, p.Verb, now.Refused}
+	case !slices.EqualFunc(now.Steps, p.Steps, func(a, b Step) bool { return a.String() == b.String() }):
+		return fmt.Errorf("the host changed since the plan was made; nothing was done. Run the command again")
+	case now.Already:
 		return nil
 	}
 	if p.Verb == UnbindVerb {
-		return m.unbind(ctx, again)
+		return m.unbind(ctx, now)
 	}
-	return m.bind(ctx, again)
+	return m.bind(ctx, now)
 }
 
-func (m *Machine) again(ctx context.Context, p *Plan) (*Plan, error) {
+func (m *Machine) planAgain(ctx context.Context, p *Plan) (*Plan, error) {
 	if p.Verb == UnbindVerb {
 		return m.PlanUnbind(ctx, p.BDF)
 	}
 	return m.PlanBind(ctx, p.BDF, p.Options)
 }
 
-// bind goes to the goal, and back when that fails.
+// bind runs the steps to the goal, and rolls back when that fails.
 func (m *Machine) bind(ctx context.Context, p *Plan) error {
 	j := p.journal
 	err := m.pursue(ctx, j, "")
@@ -50,23 +50,23 @@ func (m *Machine) bind(ctx context.Context, p *Plan) error {
 	m.say("%v", err)
 	j.Goal, j.AtBoot = Free, false
 	if p.from != nil && p.from.Settled && p.from.Goal == Bound && !slices.ContainsFunc(p.Steps, Step.moves) {
-		// Only files were to change; the card stays where it was.
+		// Only files were to change; the card keeps its driver.
 		j.Goal, j.AtBoot, j.Persist = Bound, p.from.AtBoot, p.from.Persist
 	}
-	m.say("going back")
+	m.say("rolling back")
 	if back := m.pursue(ctx, j, ""); back != nil {
-		return fmt.Errorf("%w; and going back failed too: %w. The journal /%s keeps what was there before: "+
+		return fmt.Errorf("%w; and the rollback failed too: %w. The journal /%s keeps the previous drivers: "+
 			"fix the cause and run gpuworker-host unbind %s --yes", err, back, journalFile(j.Card.Slot), p.BDF)
 	}
-	return fmt.Errorf("%w; everything is again as it was before", err)
+	return fmt.Errorf("%w; all changes were rolled back", err)
 }
 
-// moves tells a step that touches a driver.
+// moves reports whether a step changes the driver of a function.
 func (s Step) moves() bool {
 	return s.Kind == Set || s.Kind == Take || s.Kind == Give || s.Kind == Offer
 }
 
-// mayGoBack reports whether the way back is open after an error.
+// mayGoBack reports whether a rollback is possible after an error.
 func mayGoBack(err error) bool {
 	var stuck *StuckError
 	var save *saveError
@@ -74,22 +74,21 @@ func mayGoBack(err error) bool {
 	return !errors.As(err, &stuck) && !errors.As(err, &save) && !errors.As(err, &moved) && !errors.Is(err, context.Canceled)
 }
 
-// unbind goes to the goal. It does not turn back: that would take functions from
-// drivers that have just got them, and somebody may use them already.
+// unbind runs the steps to the goal. It does not roll back: that would take
+// functions from drivers that have just got them and may already be in use.
 func (m *Machine) unbind(ctx context.Context, p *Plan) error {
 	if err := m.pursue(ctx, p.journal, p.Moved); err != nil {
-		return fmt.Errorf("%w; the card is not yet as it was before. The journal keeps what remains: fix the cause and run gpuworker-host unbind %s --yes again",
+		return fmt.Errorf("%w; the card is not completely returned. The journal keeps the previous drivers: fix the cause and run gpuworker-host unbind %s --yes again",
 			err, p.BDF)
 	}
 	return nil
 }
 
-// pursue does steps until none remains. Before each the journal is on the disk;
-// after each the host is looked at again. On the way to free, a function that
-// its old driver does not take is left for the end: the others and our files are
-// not kept for its sake. moved is what the operator was told of a card that is not
-// at its address any more; one that changes later ends the run, and stays in the
-// journal.
+// pursue runs steps until none remain. Before each step the journal is written;
+// after each the host is read again. On the way to free, when a driver does not
+// take a function back, the run continues with the other functions and files and
+// reports the error at the end. moved is Plan.Moved, which the operator has seen.
+// If the card changes after that, the run ends and the journal stays.
 func (m *Machine) pursue(ctx context.Context, j *Journal, moved string) error {
 	j.Settled = false
 	last := ""
@@ -124,16 +123,16 @@ func (m *Machine) pursue(ctx context.Context, j *Journal, moved string) error {
 			return m.wrong(j, err)
 		}
 	}
-	return m.wrong(j, fmt.Errorf("the card is still not %s after %d steps: somebody else moves it too", j.Goal, mostSteps))
+	return m.wrong(j, fmt.Errorf("the card is still not %s after %d steps: another program changes its drivers at the same time; stop that program and run the command again", j.Goal, mostSteps))
 }
 
-// mostSteps is far more than a card with eight functions takes.
+// mostSteps is far more than a card with eight functions needs.
 const mostSteps = 200
 
-// next does one step, with the journal before it.
+// next writes the journal and then runs one step.
 func (m *Machine) next(ctx context.Context, j *Journal, seen Seen, step Step, last string) error {
 	if step.String() == last {
-		return fmt.Errorf("%s: the kernel took it and did nothing", step)
+		return fmt.Errorf("%s: the kernel accepted it and did nothing", step)
 	}
 	j.Doing = step.String()
 	j.Rebuild = j.Rebuild || step.Kind == Put || step.Kind == Remove
@@ -143,8 +142,7 @@ func (m *Machine) next(ctx context.Context, j *Journal, seen Seen, step Step, la
 	return m.step(ctx, j, seen, step)
 }
 
-// see looks at what the steps depend on. Of a card that is stuck only the files
-// are looked at.
+// see reads the state that the steps depend on; for a stuck card, the files only.
 func (m *Machine) see(j *Journal) (Seen, error) {
 	if j.Stuck != nil && j.StuckNow(BootID(m.Tree)) {
 		return seeFiles(m.Tree, m.Files, j.Card.Slot), nil
@@ -152,17 +150,17 @@ func (m *Machine) see(j *Journal) (Seen, error) {
 	return see(m.Tree, m.Files, j.Card)
 }
 
-// step does one step and notes what only we know of it.
+// step runs one step and records in the journal what cannot be read from the host.
 func (m *Machine) step(ctx context.Context, j *Journal, seen Seen, s Step) error {
 	switch s.Kind {
 	case Rebuild:
 		return m.rebuild(ctx, j, seen.Mechanism)
 	case Take:
-		if err := m.unheld(ctx, j, s); err != nil {
+		if err := m.refuseInUse(ctx, j, s); err != nil {
 			return err
 		}
 	case Load:
-		return m.loadOrLose(ctx, j, s)
+		return m.load(ctx, j, s)
 	case Set, Give, Offer, Put, Remove:
 	}
 	err := m.perform(ctx, s)
@@ -173,9 +171,9 @@ func (m *Machine) step(ctx context.Context, j *Journal, seen Seen, s Step) error
 	return err
 }
 
-// loadOrLose loads a module. A driver that the card had before and that is not on
-// the host any more is no reason to keep the card: the kernel may choose another.
-func (m *Machine) loadOrLose(ctx context.Context, j *Journal, s Step) error {
+// load loads a module. When the previous driver is no longer on the host, unbind
+// continues: the kernel may choose another driver.
+func (m *Machine) load(ctx context.Context, j *Journal, s Step) error {
 	err := m.perform(ctx, s)
 	if err == nil {
 		names, readErr := m.Tree.ReadDir(pciDrivers)
@@ -185,7 +183,7 @@ func (m *Machine) loadOrLose(ctx context.Context, j *Journal, s Step) error {
 		if j.Goal == Bound || slices.ContainsFunc(j.Before, func(b Before) bool { return b.module() == s.Argv[1] && slices.Contains(names, b.Driver) }) {
 			return nil
 		}
-		err = fmt.Errorf("%s brought no such driver", s)
+		err = fmt.Errorf("%s did not load the driver", s)
 	}
 	if j.Goal == Bound {
 		return err
@@ -199,9 +197,9 @@ func (m *Machine) loadOrLose(ctx context.Context, j *Journal, s Step) error {
 	return nil
 }
 
-// unheld looks once more, directly before a driver loses a function, whether
-// somebody uses the card: an unbind waits for them and cannot be killed.
-func (m *Machine) unheld(ctx context.Context, j *Journal, s Step) error {
+// refuseInUse checks again, directly before a driver is unbound, whether the card
+// is in use: an unbind would wait for its users and cannot be killed.
+func (m *Machine) refuseInUse(ctx context.Context, j *Journal, s Step) error {
 	l, err := m.lookAtCard(j.Card.Slot)
 	if err != nil {
 		return err
@@ -220,7 +218,7 @@ func (m *Machine) unheld(ctx context.Context, j *Journal, s Step) error {
 	return nil
 }
 
-// rebuild makes the initramfs anew and looks into each.
+// rebuild rebuilds the initramfs of all kernels and verifies each.
 func (m *Machine) rebuild(ctx context.Context, j *Journal, mechanism Mechanism) error {
 	for _, argv := range mechanism.Rebuild {
 		if err := m.perform(ctx, Step{Kind: Rebuild, Argv: argv}); err != nil {
@@ -232,20 +230,20 @@ func (m *Machine) rebuild(ctx context.Context, j *Journal, mechanism Mechanism) 
 	for _, image := range mechanism.Images {
 		listing, err := m.ask(ctx, listDeadline, mechanism.Lister, image)
 		if err != nil {
-			return fmt.Errorf("look whether /%s is in %s: %w%s", file, image, err, tail(listing))
+			return fmt.Errorf("check whether /%s is in %s: %w%s", file, image, err, tail(listing))
 		}
 		switch in := inImage(listing, file); {
 		case wanted && !in:
-			return fmt.Errorf("/%s is not in %s, although it was made anew: at the next boot a driver of the host would get the card", file, image)
+			return fmt.Errorf("/%s is not in %s, although the image was rebuilt: at the next boot a driver of the host would get the card", file, image)
 		case !wanted && in:
-			return fmt.Errorf("/%s is still in %s, although it was made anew: at the next boot the card would be bound again", file, image)
+			return fmt.Errorf("/%s is still in %s, although the image was rebuilt: at the next boot the card would be bound again", file, image)
 		}
 	}
 	j.Rebuild = false
 	return m.save(j)
 }
 
-// settle notes that the goal is reached.
+// settle records that the goal is reached.
 func (m *Machine) settle(j *Journal) error {
 	if j.Goal == Free {
 		if err := m.Files.Remove(journalFile(j.Card.Slot)); err != nil {
@@ -257,7 +255,7 @@ func (m *Machine) settle(j *Journal) error {
 	return m.save(j)
 }
 
-// wrong notes what went wrong.
+// wrong records an error in the journal and returns it.
 func (m *Machine) wrong(j *Journal, err error) error {
 	j.Wrong = err.Error()
 	var stuck *StuckError
@@ -270,8 +268,8 @@ func (m *Machine) wrong(j *Journal, err error) error {
 	return err
 }
 
-// Assert says what is missing for the card of this function to be bound now;
-// nothing when it is.
+// Assert returns what is missing for the card of this function to be bound now; it
+// is empty when the card is bound.
 func (m *Machine) Assert(bdf pci.BDF) (missing []string, err error) {
 	l, err := m.lookAtCard(bdf.Slot)
 	switch {
@@ -295,10 +293,10 @@ func (m *Machine) Assert(bdf pci.BDF) (missing []string, err error) {
 		return missing, nil
 	}
 	if !l.journal.Settled {
-		missing = append(missing, fmt.Sprintf("a run was cut off on the way to %q, at: %s", l.journal.Goal, l.journal.Doing))
+		missing = append(missing, fmt.Sprintf("an earlier run to %q was interrupted at: %s", l.journal.Goal, l.journal.Doing))
 	}
 	if why := l.journal.Card.Differs(l.print); why != "" {
-		missing = append(missing, "it is another card than the one that was bound: "+why)
+		missing = append(missing, "it is not the card that was bound: "+why)
 	}
 	return missing, nil
 }

@@ -24,8 +24,7 @@ func twoScreens() sysfsim.Tree {
 	return t
 }
 
-// given is a card that is to be bound, and whether that is refused for the sake of
-// the console.
+// given is a card to bind, and whether ONLY-CONSOLE refuses it.
 type given struct {
 	slot    string
 	options Options
@@ -41,7 +40,8 @@ func TestOneScreenIsLeftWhicheverCardGoesFirst(t *testing.T) {
 	options := func(file, text string) func(sysfsim.Tree) {
 		return func(t sysfsim.Tree) { t.WriteFile(file, []byte(text+"\n")) }
 	}
-	// The twins are of one model, and what is told of the other is not to mean the first.
+	// Two cards of one model: gives the second another model, so that a setting for
+	// its model does not apply to the first.
 	another := func(t sysfsim.Tree) { t.WriteFile(device(other, "device"), []byte("0x1b81\n")) }
 	for name, test := range map[string]struct {
 		host  []func(sysfsim.Tree)
@@ -61,15 +61,15 @@ func TestOneScreenIsLeftWhicheverCardGoesFirst(t *testing.T) {
 			host:  []func(sysfsim.Tree){options(device(two, "boot_vga"), "0")},
 			steps: []given{{slot: two}, {slot: other}},
 		},
-		"somebody else has the firmware's on vfio-pci": {
+		"another program has it on vfio-pci": {
 			host: []func(sysfsim.Tree){func(t sysfsim.Tree) {
 				t.Mkdir("sys/bus/pci/drivers/vfio-pci")
 				t.Symlink(device(two, "driver"), "../../../../bus/pci/drivers/vfio-pci")
 			}},
 			steps: []given{{slot: other, refused: true}},
 		},
-		"somebody else has said so in its override": {host: []func(sysfsim.Tree){options(device(two, "driver_override"), "vfio-pci")}, steps: []given{{slot: other, refused: true}}},
-		"pci-stub keeps the firmware's for somebody": {
+		"another program has set its override": {host: []func(sysfsim.Tree){options(device(two, "driver_override"), "vfio-pci")}, steps: []given{{slot: other, refused: true}}},
+		"pci-stub has the firmware's": {
 			host: []func(sysfsim.Tree){func(t sysfsim.Tree) {
 				t.Mkdir("sys/bus/pci/drivers/pci-stub")
 				t.Symlink(device(two, "driver"), "../../../../bus/pci/drivers/pci-stub")
@@ -96,17 +96,17 @@ func TestOneScreenIsLeftWhicheverCardGoesFirst(t *testing.T) {
 			for _, change := range test.host {
 				change(tree)
 			}
-			w := newWorld(t, tree)
+			w := newTestHost(t, tree)
 			w.takeFiles(tree)
 			for i, step := range test.steps {
-				w.gives(i+1, step)
+				w.checkBind(i+1, step)
 			}
 		})
 	}
 }
 
-// takeFiles moves what the tree has below our own directories to the disk.
-func (w *world) takeFiles(tree sysfsim.Tree) {
+// takeFiles copies the journals of the tree to the disk.
+func (w *testHost) takeFiles(tree sysfsim.Tree) {
 	names, _ := tree.ReadDir(journalDir)
 	for _, name := range names {
 		data, err := tree.ReadFile(journalDir + "/" + name)
@@ -116,8 +116,8 @@ func (w *world) takeFiles(tree sysfsim.Tree) {
 	}
 }
 
-// gives binds a card, and fails unless that is refused as it should be.
-func (w *world) gives(number int, step given) {
+// checkBind binds a card, and fails unless ONLY-CONSOLE refuses it as expected.
+func (w *testHost) checkBind(number int, step given) {
 	w.t.Helper()
 	err := w.bind(step.slot, step.options)
 	var refused *RefusedError
@@ -127,24 +127,24 @@ func (w *world) gives(number int, step given) {
 	}
 }
 
-// TestWhateverIsSaidAScreenIsLeft binds, gives back and reboots as dice say. Nobody
-// says that the console may be lost, so it never is: not now, and not by what the
-// next boot finds.
-func TestWhateverIsSaidAScreenIsLeft(t *testing.T) {
+// TestRandomCommandsLeaveAScreen runs binds, unbinds and reboots in random order,
+// never with --console-loss-ok. One screen must always remain, now and after the
+// next boot.
+func TestRandomCommandsLeaveAScreen(t *testing.T) {
 	type move struct {
 		name string
-		do   func(w *world, slot string) error
+		do   func(w *testHost, slot string) error
 	}
-	bind := func(o Options) func(*world, string) error {
-		return func(w *world, slot string) error { return w.bind(slot, o) }
+	bind := func(o Options) func(*testHost, string) error {
+		return func(w *testHost, slot string) error { return w.bind(slot, o) }
 	}
 	moves := []move{
 		{"bind", bind(Options{})}, {"bind --at-next-boot", bind(Options{AtNextBoot: true})}, {"bind --no-persist", bind(Options{NoPersist: true})},
-		{"unbind", (*world).unbind}, {"reboot, not", func(w *world, _ string) error { w.reboot(); return nil }},
+		{"unbind", (*testHost).unbind}, {"reboot, not", func(w *testHost, _ string) error { w.reboot(); return nil }},
 	}
 	for seed := range uint64(thorough.Of(100)) {
 		dice := rand.New(rand.NewPCG(seed, 34))
-		w := newWorld(t, twoScreens())
+		w := newTestHost(t, twoScreens())
 		var told []string
 		for range 8 {
 			slot, m := []string{two, other}[dice.IntN(2)], moves[dice.IntN(len(moves))]
@@ -163,55 +163,55 @@ func TestWhateverIsSaidAScreenIsLeft(t *testing.T) {
 }
 
 func TestACardThatIsBoundUntilTheRebootIsAScreenAgainAfterIt(t *testing.T) {
-	w := newWorld(t, twoScreens())
-	w.gives(1, given{slot: two, options: Options{NoPersist: true}})
-	w.gives(2, given{slot: other, options: Options{NoPersist: true}, refused: true})
+	w := newTestHost(t, twoScreens())
+	w.checkBind(1, given{slot: two, options: Options{NoPersist: true}})
+	w.checkBind(2, given{slot: other, options: Options{NoPersist: true}, refused: true})
 	w.reboot()
-	w.gives(3, given{slot: other})
-	w.gives(4, given{slot: two, refused: true})
+	w.checkBind(3, given{slot: other})
+	w.checkBind(4, given{slot: two, refused: true})
 }
 
 func TestACardThatIsGivenBackIsAScreenAgain(t *testing.T) {
-	w := newWorld(t, twoScreens())
-	w.gives(1, given{slot: two})
-	w.gives(2, given{slot: other, refused: true})
+	w := newTestHost(t, twoScreens())
+	w.checkBind(1, given{slot: two})
+	w.checkBind(2, given{slot: other, refused: true})
 	if err := w.unbind(two); err != nil {
 		t.Fatal(err)
 	}
-	w.gives(3, given{slot: other})
+	w.checkBind(3, given{slot: other})
 }
 
 func TestARunThatWasCutOffCountsItsCardAsGiven(t *testing.T) {
-	w := newWorld(t, twoScreens())
+	w := newTestHost(t, twoScreens())
 	w.cut = cut{at: 2, kind: killing} // the journal is there, and nothing was touched
 	if err := w.bind(two, Options{}); !errors.Is(err, errKilled) {
 		t.Fatal(err)
 	}
-	w.comeBack()
-	w.gives(1, given{slot: other, refused: true})
-	w.gives(2, given{slot: two})
+	w.restart()
+	w.checkBind(1, given{slot: other, refused: true})
+	w.checkBind(2, given{slot: two})
 }
 
 func TestAnUnbindThatWasCutOffLeavesNoScreenForTheNextBoot(t *testing.T) {
-	w := newWorld(t, twoScreens())
-	w.gives(1, given{slot: two})
+	w := newTestHost(t, twoScreens())
+	w.checkBind(1, given{slot: two})
 	w.effects, w.cut = 0, cut{at: 13, kind: killing} // the drivers are back, and our files are there
 	if err := w.unbind(two); !errors.Is(err, errKilled) || w.sim.Driver(two+".0") != "nouveau" {
 		t.Fatalf("%v, on %s", err, w.sim.Driver(two+".0"))
 	}
-	w.comeBack()
-	w.gives(2, given{slot: other, options: Options{AtNextBoot: true}, refused: true})
+	w.restart()
+	w.checkBind(2, given{slot: other, options: Options{AtNextBoot: true}, refused: true})
 	if err := w.unbind(two); err != nil {
 		t.Fatal(err)
 	}
-	w.gives(3, given{slot: other, options: Options{AtNextBoot: true}})
+	w.checkBind(3, given{slot: other, options: Options{AtNextBoot: true}})
 }
 
 func TestTheRefusalSaysWhereTheScreensWent(t *testing.T) {
-	w := newWorld(t, twoScreens())
-	w.gives(1, given{slot: other})
+	w := newTestHost(t, twoScreens())
+	w.checkBind(1, given{slot: other})
 	p, err := w.machine().PlanBind(t.Context(), pci.MustBDF(two+".0"), Options{})
-	if err != nil || len(p.Refused) != 1 || !strings.Contains(p.Refused[0].Why, "0000:03:00.0 is given to vfio-pci") {
+	if err != nil || len(p.Refused) != 1 || !strings.Contains(p.Refused[0].Why, "0000:03:00.0 is bound to vfio-pci") {
 		t.Errorf("refused %v, %v", p.Refused, err)
 	}
 	if slices.ContainsFunc(p.Refused, func(r Reason) bool { return !strings.Contains(r.Fix, "--console-loss-ok") }) {

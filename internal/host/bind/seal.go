@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// sealMark begins the line that says that a file is ours. The sum of the rest
-// of the file follows it.
+// sealMark begins the line that marks a file of gpuworker-host. The checksum of the
+// rest of the file follows.
 const sealMark = "# Written by gpuworker-host, which also removes it. Do not edit. sha256 "
 
 const shebang = "#!/bin/sh\n"
 
 var (
 	errNotOurs = errors.New("it was not written by gpuworker-host")
-	errChanged = errors.New("it was written by gpuworker-host and changed by somebody else since, or it is damaged")
+	errChanged = errors.New("it was written by gpuworker-host and changed since, or it is damaged")
 )
 
-// seal makes a file of ours of a text.
+// seal adds the line with the checksum to a text.
 func seal(text string) []byte {
 	head := ""
 	if body, script := strings.CutPrefix(text, shebang); script {
@@ -29,7 +29,7 @@ func seal(text string) []byte {
 	return []byte(head + sealMark + hex.EncodeToString(sum[:]) + "\n" + text)
 }
 
-// unseal is the text of a file of ours.
+// unseal verifies the checksum of a file and returns its text.
 func unseal(data []byte) (string, error) {
 	head := ""
 	if body, script := bytes.CutPrefix(data, []byte(shebang)); script {

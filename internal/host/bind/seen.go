@@ -16,29 +16,29 @@ import (
 // VFIO is the driver that hands devices to virtual machines.
 const VFIO = "vfio-pci"
 
-// State is a function as it is now.
+// State is the current driver and override of a function.
 type State struct {
 	BDF      pci.BDF
 	Driver   string
 	Override string
 }
 
-// Seen is what the steps depend on, as it is now.
+// Seen is the current state that the steps depend on.
 type Seen struct {
 	Functions []State
-	// Loaded are the drivers of the bus.
+	// Loaded are the PCI drivers that are loaded.
 	Loaded []string
-	// Files are our files that are there, with what is in them.
+	// Files are the files of gpuworker-host that exist, with their contents.
 	Files map[string][]byte
-	// OtherCards are bound at boot too.
+	// OtherCards reports whether other cards are bound at boot too.
 	OtherCards bool
 	Mechanism  Mechanism
-	// Moved says that the card of the journal is not at its address any more,
-	// and what is different; its drivers are nobody's business then.
+	// Moved says how the device at the card's address differs from the card of the
+	// journal. If it is not "", drivers are not touched.
 	Moved string
 }
 
-// see looks at what a card's steps depend on.
+// see reads the state that a card's steps depend on.
 func see(tree, files hosttree.Reader, card Card) (Seen, error) {
 	host, err := hostpci.ReadSlot(tree, card.Slot)
 	if err != nil {
@@ -51,12 +51,12 @@ func see(tree, files hosttree.Reader, card Card) (Seen, error) {
 		s.Functions = append(s.Functions, State{f.BDF, f.Driver, f.Override})
 	}
 	if s.Loaded, err = tree.ReadDir(pciDrivers); errors.Is(err, fs.ErrNotExist) {
-		err = nil // a captured host need not have them
+		err = nil // a captured host may lack them
 	}
 	return s, err
 }
 
-// seeFiles looks at the files only: a device that is stuck is not touched.
+// seeFiles reads the files only, because a stuck device must not be read.
 func seeFiles(tree, files hosttree.Reader, slot pci.Slot) Seen {
 	s := Seen{Files: map[string][]byte{}, Mechanism: FindMechanism(tree)}
 	for _, name := range s.owned(slot) {
@@ -71,7 +71,7 @@ func seeFiles(tree, files hosttree.Reader, slot pci.Slot) Seen {
 	return s
 }
 
-// owned are the names of our files.
+// owned returns the names of the files that gpuworker-host owns.
 func (s Seen) owned(slot pci.Slot) []string {
 	names := []string{cardFile(slot)}
 	for _, f := range s.Mechanism.Shared {

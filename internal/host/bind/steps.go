@@ -9,34 +9,34 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Kind is what a step does.
+// Kind is the kind of a step.
 type Kind string
 
 // The kinds of steps.
 const (
-	Load    Kind = "load"    // a module, by a command
-	Set     Kind = "set"     // a driver_override
-	Take    Kind = "take"    // unbind: a driver loses a function
-	Give    Kind = "give"    // bind: a driver gets a function
-	Offer   Kind = "offer"   // drivers_probe: the kernel chooses
-	Put     Kind = "put"     // a file of ours
-	Remove  Kind = "remove"  // a file of ours
-	Rebuild Kind = "rebuild" // the initramfs
+	Load    Kind = "load"    // load a module
+	Set     Kind = "set"     // write driver_override
+	Take    Kind = "take"    // unbind a function from a driver
+	Give    Kind = "give"    // bind a function to a driver
+	Offer   Kind = "offer"   // write drivers_probe: the kernel chooses a driver
+	Put     Kind = "put"     // write a file
+	Remove  Kind = "remove"  // remove a file
+	Rebuild Kind = "rebuild" // rebuild the initramfs
 )
 
-// Step is one thing to be done.
+// Step is one change to the host.
 type Step struct {
 	Kind Kind    `json:"kind"`
 	BDF  pci.BDF `json:"bdf,omitzero"`
-	// Name and Data are the file and what is written to it.
+	// Name and Data are the file and its new content.
 	Name string `json:"file,omitempty"`
 	Data string `json:"data,omitempty"`
-	// Argv is the command of Load.
+	// Argv is the command of Load and Rebuild.
 	Argv []string `json:"command,omitempty"`
 	mode uint32
 }
 
-// String tells the step to people; it is the same for the same step.
+// String describes the step for people. Equal steps have equal descriptions.
 func (s Step) String() string {
 	switch s.Kind {
 	case Load, Rebuild:
@@ -73,8 +73,8 @@ func give(bdf pci.BDF, driver string) Step {
 
 func load(module string) Step { return Step{Kind: Load, Argv: []string{"modprobe", module}} }
 
-// remaining are the steps from what is seen to the journal's goal, in order. It
-// is empty when the goal is reached. Pure.
+// remaining returns the steps from the current state to the journal's goal, in
+// order. It is empty when the goal is reached. Pure.
 func remaining(j *Journal, s Seen) []Step {
 	var steps []Step
 	switch {
@@ -87,8 +87,8 @@ func remaining(j *Journal, s Seen) []Step {
 	return append(steps, files(j, s)...)
 }
 
-// toVFIO gives all functions to vfio-pci, the GPU first: what can fail or hang
-// does so before anything else moved.
+// toVFIO binds all functions to vfio-pci, the GPU first: it is the most likely to
+// fail or hang, and then no other function has changed.
 func toVFIO(j *Journal, s Seen) []Step {
 	var steps []Step
 	for _, b := range j.Before {
@@ -110,7 +110,7 @@ func toVFIO(j *Journal, s Seen) []Step {
 	return steps
 }
 
-// toBefore gives the functions back, in reverse.
+// toBefore returns the functions to their previous drivers, in reverse order.
 func toBefore(j *Journal, s Seen) []Step {
 	var steps []Step
 	for _, b := range slices.Backward(j.Before) {
@@ -155,7 +155,7 @@ func files(j *Journal, s Seen) []Step {
 		case wanted && !s.has(f):
 			steps = append(steps, Step{Kind: Put, Name: f.Name, Data: string(f.Data), mode: uint32(f.Mode)})
 		case !wanted && there && (f.Name == card.Name || !s.OtherCards):
-			steps = append([]Step{{Kind: Remove, Name: f.Name}}, steps...) // the card's first: it is what acts
+			steps = append([]Step{{Kind: Remove, Name: f.Name}}, steps...) // the card's file first: without it the others do nothing
 		}
 	}
 	for _, name := range s.Mechanism.Stale {

@@ -10,7 +10,8 @@ import (
 )
 
 // readConsoles finds the serial lines below a slot that are consoles of the kernel
-// (proc_consoles(5)): "ttyUSB0 -W- (EC p  ) 188:0". Who logs in on one is a holder.
+// (proc_consoles(5)): "ttyUSB0 -W- (EC p  ) 188:0". A login on a serial line is found
+// as a holder.
 func readConsoles(tree hosttree.Reader, slot pci.Slot) []Below {
 	var found []Below
 	data, _ := tree.ReadFile("proc/consoles")
@@ -29,8 +30,8 @@ func readConsoles(tree hosttree.Reader, slot pci.Slot) []Below {
 
 const usbDevices = "sys/bus/usb/devices"
 
-// readUSB finds the devices that are plugged into a slot's USB controller, such as
-// the port of some cards for headsets. Hubs are none: what is plugged into them is.
+// readUSB finds the devices that are plugged into a slot's USB controller: some
+// cards have a port for headsets. Hubs do not count, the devices behind them do.
 func readUSB(tree hosttree.Reader, slot pci.Slot) []Below {
 	var found []Below
 	names, _ := tree.ReadDir(usbDevices)
@@ -60,8 +61,8 @@ func readUSB(tree hosttree.Reader, slot pci.Slot) []Below {
 	return found
 }
 
-// usbKind is what a device is, by its interfaces: bInterfaceClass, for keyboards and
-// mice with bInterfaceProtocol behind it (usb.org, Defined Class Codes).
+// usbKind names the kind of a device by its interfaces: bInterfaceClass, and for
+// keyboards and mice also bInterfaceProtocol (usb.org, Defined Class Codes).
 func usbKind(tree hosttree.Reader, name string) string {
 	var kinds []string
 	parts, _ := tree.ReadDir(path.Join(usbDevices, name))
@@ -87,5 +88,5 @@ func usbKind(tree hosttree.Reader, name string) string {
 
 var usbClasses = map[string]string{
 	"01": "sound", "02": "modem or serial line", "03": "input device", "06": "camera or telephone", "07": "printer",
-	"08": "storage", "0b": "reader of smart cards", "0e": "camera", "e0": "wireless adapter",
+	"08": "storage", "0b": "smart card reader", "0e": "camera", "e0": "wireless adapter",
 }

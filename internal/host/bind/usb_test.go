@@ -10,10 +10,10 @@ import (
 	"github.com/gpuworker/gpuworker/sim/sysfsim"
 )
 
-// TestWhatIsPluggedIntoTheCardsUSB: some cards have a USB controller with a port for
-// headsets. What the host needs of it is a reason to refuse; of the rest the
-// operator is told.
-func TestWhatIsPluggedIntoTheCardsUSB(t *testing.T) {
+// TestDevicesOnTheCardsUSB: some cards have a USB controller with a port for
+// headsets. Devices that the host needs are a reason to refuse; for the others
+// there is a note.
+func TestDevicesOnTheCardsUSB(t *testing.T) {
 	keyboard := func(t sysfsim.Tree) { t.USB(four+".2", "3-1", "046d:c31c", "USB Keyboard", "03/01", "03/00") }
 	adapter := func(t sysfsim.Tree) {
 		t.USB(four+".2", "3-2", "10c4:ea60", "CP2102 USB to UART", "ff/00")
@@ -56,7 +56,7 @@ func TestWhatIsPluggedIntoTheCardsUSB(t *testing.T) {
 			for _, change := range test.host {
 				change(tree)
 			}
-			w := newWorld(t, tree)
+			w := newTestHost(t, tree)
 			p, err := w.machine().PlanBind(t.Context(), pci.MustBDF(four+".0"), test.options)
 			if err != nil {
 				t.Fatal(err)

@@ -11,21 +11,22 @@ import (
 	"github.com/gpuworker/gpuworker/sim/sysfsim"
 )
 
-// vanishing is a kernel that takes the second function off the bus after a write.
-type vanishing struct {
-	*world
-	after string // what was written, and to which attribute
+// vanishingFunction is a kernel that removes the second function from the bus after
+// a write.
+type vanishingFunction struct {
+	*testHost
+	after string // attribute and data of that write
 }
 
-func (v vanishing) Write(ctx context.Context, name string, data []byte) error {
-	err := v.world.Write(ctx, name, data)
+func (v vanishingFunction) Write(ctx context.Context, name string, data []byte) error {
+	err := v.testHost.Write(ctx, name, data)
 	if strings.Contains(name+" "+string(data), v.after) {
 		v.sim.Tree().Remove("sys/bus/pci/devices/" + two + ".1")
 	}
 	return err
 }
 
-func TestACardThatChangesWhileItIsMovedIsNeitherDoneNorForgotten(t *testing.T) {
+func TestACardThatChangesDuringTheRunKeepsItsJournal(t *testing.T) {
 	plan := map[string]func(*Machine) (*Plan, error){
 		BindVerb: func(m *Machine) (*Plan, error) {
 			return m.PlanBind(context.Background(), pci.MustBDF(two+".0"), Options{NoPersist: true})
@@ -34,7 +35,7 @@ func TestACardThatChangesWhileItIsMovedIsNeitherDoneNorForgotten(t *testing.T) {
 	}
 	for verb, after := range map[string]string{BindVerb: "vfio-pci/bind " + two + ".0", UnbindVerb: "vfio-pci/unbind " + two + ".1"} {
 		t.Run(verb, func(t *testing.T) {
-			w := newWorld(t, sysfsim.Common())
+			w := newTestHost(t, sysfsim.Common())
 			if verb == UnbindVerb {
 				if err := w.bind(two, Options{NoPersist: true}); err != nil {
 					t.Fatal(err)
@@ -45,7 +46,7 @@ func TestACardThatChangesWhileItIsMovedIsNeitherDoneNorForgotten(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m.Kernel = vanishing{w, after}
+			m.Kernel = vanishingFunction{w, after}
 			err = m.Apply(context.Background(), p)
 			if err == nil || !strings.Contains(err.Error(), "it had 2 functions and has 1") {
 				t.Errorf("%s says %v", verb, err)
@@ -57,7 +58,7 @@ func TestACardThatChangesWhileItIsMovedIsNeitherDoneNorForgotten(t *testing.T) {
 				t.Errorf("the first function is on vfio-pci and no journal says so: %+v, %v", j, err)
 			}
 
-			// Who says unbind then has seen what the card is now.
+			// The operator sees in the plan of an unbind that the card changed.
 			m = w.machine()
 			if p, err = m.PlanUnbind(context.Background(), pci.MustBDF(two+".0")); err != nil || p.Moved == "" {
 				t.Fatalf("%+v, %v", p, err)
@@ -74,7 +75,7 @@ func TestACardThatChangesWhileItIsMovedIsNeitherDoneNorForgotten(t *testing.T) {
 
 func TestAnUnbindTakesNoDriverFromADiskThatIsInUse(t *testing.T) {
 	tree := sysfsim.Common()
-	w := newWorld(t, tree)
+	w := newTestHost(t, tree)
 	if err := w.bind(four, Options{NoPersist: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +109,7 @@ func TestALinkInThePlaceOfAFileOfOursIsForeign(t *testing.T) {
 	}
 	err := w.bind(two, Options{})
 	if err == nil || !strings.Contains(err.Error(), "it is a link to /dev/null") || w.state(two) == "bound" {
-		t.Errorf("somebody masked our rule, and bind says %v", err)
+		t.Errorf("our rule is masked, and bind says %v", err)
 	}
 	if target, err := disk.Readlink(rules); err != nil || target != "/dev/null" {
 		t.Errorf("the mask was replaced: %q, %v", target, err)

@@ -17,8 +17,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// files are copied with their content as far as their kind is understood. A star
-// stands for any one name.
+// files are the files whose content is copied, each with the function that keeps
+// the safe part of it. A star stands for one name.
 var files = []struct {
 	pattern string
 	keep    func(*scrubber, []byte) []byte
@@ -43,7 +43,7 @@ var files = []struct {
 	{"sys/bus/pci/slots/*/address", (*scrubber).text}, {"proc/consoles", (*scrubber).text}, {hostpci.Reservations, (*scrubber).text},
 }
 
-// present are things of which only matters that they are there.
+// present are files and directories of which only the existence is recorded.
 var present = []string{
 	"sys/firmware/acpi/tables", "sys/firmware/acpi/tables/DMAR", "sys/firmware/acpi/tables/IVRS", "sys/firmware/acpi/tables/IORT",
 	"sys/class/iommu", "sys/class/iommu/*", "sys/bus/pci/drivers/*", "etc/initramfs-tools", "etc/dracut.conf", "etc/pve/local",
@@ -55,8 +55,8 @@ var links = []string{
 	"sys/class/tty/ttyUSB*", "sys/class/tty/ttyACM*", "sys/class/hidraw/*", "sys/class/usbmisc/*", "sys/class/video4linux/*",
 }
 
-// attributes of a PCI function are copied; those that hold serial numbers (vpd,
-// and config behind its first 64 bytes) are not among them.
+// attributes are the attributes of a PCI function that are copied. Those with
+// serial numbers (vpd, and config after its first 64 bytes) are left out.
 var attributes = []string{
 	"class", "vendor", "device", "subsystem_vendor", "subsystem_device", "revision", "driver_override", "numa_node", "boot_vga",
 	"resource", "current_link_speed", "current_link_width", "max_link_speed", "max_link_width", "power_state", "d3cold_allowed",
@@ -68,22 +68,22 @@ var (
 	attributeDirs  = []string{"pci_bus", "mdev_supported_types", "nvidia"}
 )
 
-// attributeSize is the most that an attribute of sysfs has (Documentation/filesystems/sysfs.rst).
+// attributeSize is the maximum size of a sysfs attribute (Documentation/filesystems/sysfs.rst).
 const attributeSize = 4096
 
 // configHead is the standard header of the configuration space (PCI 3.0, 6.1).
 const configHead = 64
 
-// Options are what a capture needs beside the tree. Without them it keeps what an
-// earlier capture has.
+// Options are the inputs of a capture besides the tree. For those that are missing,
+// the values of an earlier capture in the tree are kept.
 type Options struct {
-	Taken     string                      // when, RFC 3339; "" when nobody knows
+	Taken     string                      // time of the capture, RFC 3339; "" when unknown
 	KernelLog []byte                      // of the running kernel; nil when it could not be read
 	Images    map[string]hostbind.Listing // of initramfs images, by their paths
 }
 
-// Capture copies a host. What was there and could not be read is in the archive
-// as such.
+// Capture copies a host. Files that exist but cannot be read are marked so in the
+// archive.
 func Capture(tree hosttree.Reader, o Options) (*hosttree.Archive, error) {
 	host, err := hostpci.Read(tree)
 	if err != nil {
@@ -107,7 +107,7 @@ func Capture(tree hosttree.Reader, o Options) (*hosttree.Archive, error) {
 	c.each("sys/firmware/efi/efivars/SecureBoot-*", func(name string) { c.binary(name, flag) })
 	c.each("sys/bus/usb/devices/*", c.usb)
 	c.ours()
-	c.moment()
+	c.dateAndLog()
 	c.names(host)
 	c.modules()
 	c.boot()
@@ -126,7 +126,7 @@ type capture struct {
 	options Options
 }
 
-// each finds the names that fit a pattern.
+// each calls do for all names that match a pattern.
 func (c *capture) each(pattern string, do func(name string)) {
 	dir, rest, star := strings.Cut(pattern, "*")
 	if !star {
@@ -148,8 +148,9 @@ func (c *capture) each(pattern string, do func(name string)) {
 	}
 }
 
-// moment keeps what is no file: when it was, and the log of the running kernel.
-func (c *capture) moment() {
+// dateAndLog keeps the time of the capture and the log of the running kernel, which
+// are not files of the host.
+func (c *capture) dateAndLog() {
 	if c.options.Taken != "" {
 		c.to.WriteFile(hosttree.CapturedDate, []byte(c.options.Taken+"\n"))
 	} else {
@@ -162,12 +163,12 @@ func (c *capture) moment() {
 	}
 }
 
-// content keeps of a text what change makes of it.
+// content copies a text file, changed by change.
 func (c *capture) content(name string, change func([]byte) []byte) {
 	c.copied(name, func(data []byte) []byte { return plainText(change(data)) })
 }
 
-// binary keeps of a file that is no text what change makes of it.
+// binary copies a file that is not text, changed by change.
 func (c *capture) binary(name string, change func([]byte) []byte) { c.copied(name, change) }
 
 func (c *capture) copied(name string, change func([]byte) []byte) {
@@ -175,7 +176,7 @@ func (c *capture) copied(name string, change func([]byte) []byte) {
 	switch {
 	case err == nil:
 		c.to.Archive.WriteFile(c.scrub.name(name), change(data))
-	case !errors.Is(err, fs.ErrNotExist): // it is there, whatever it is
+	case !errors.Is(err, fs.ErrNotExist): // it exists, but cannot be read
 		c.to.Deny(c.scrub.name(name))
 	}
 }
@@ -190,10 +191,10 @@ func (c *capture) presence(name string) {
 	}
 }
 
-// device keeps that a device file of VFIO is there. It is not opened: a group has one
-// user at a time, and a VM that starts just then would find it taken.
+// device records that a device file of VFIO exists. The file is not opened: a group
+// has one user at a time, and a VM that starts at that moment would find it in use.
 func (c *capture) device(name string) {
-	if path.Base(name) == "devices" { // the directory of those of iommufd
+	if path.Base(name) == "devices" { // the directory of the iommufd devices
 		c.to.Mkdir(name)
 		return
 	}
@@ -203,16 +204,16 @@ func (c *capture) device(name string) {
 func (c *capture) link(name string) {
 	target, err := c.tree.Readlink(name)
 	switch {
-	case err == nil && strings.Contains(target, "/virtual/net/"): // on no card, and named by people
+	case err == nil && strings.Contains(target, "/virtual/net/"): // not hardware, and its name may be personal
 	case err == nil:
 		c.to.Symlink(c.scrub.name(name), c.scrub.name(target))
-	case !errors.Is(err, fs.ErrNotExist): // no link, or one that nobody may see
+	case !errors.Is(err, fs.ErrNotExist): // not a link, or not readable
 		c.to.Deny(name)
 	}
 }
 
-// oddities keeps that the list of devices has entries which are no address, by names
-// that hold nothing else.
+// oddities records how many entries of the device list are not addresses, under
+// neutral names.
 func (c *capture) oddities() {
 	const list = "sys/bus/pci/devices"
 	names, _ := c.tree.ReadDir(list)
@@ -225,7 +226,7 @@ func (c *capture) oddities() {
 	}
 }
 
-// usb copies what a USB device is, without the names that people give to theirs.
+// usb copies the kind of a USB device, without its product name and serial number.
 func (c *capture) usb(name string) {
 	target, err := c.tree.Readlink(name)
 	if err != nil {
@@ -259,7 +260,7 @@ func (c *capture) function(bdf pci.BDF) {
 	c.each(path.Join(dir, "consumer:pci:*"), c.link)
 }
 
-// names keeps of the list of PCI names what this host needs.
+// names keeps the PCI names of the models in this host.
 func (c *capture) names(host *hostpci.Host) {
 	vendors := map[uint16]string{}
 	models := map[uint16][]string{}
@@ -286,7 +287,7 @@ func (c *capture) names(host *hostpci.Host) {
 	}
 }
 
-// nvidia keeps which device file is which card.
+// nvidia keeps which device file belongs to which card.
 func (c *capture) nvidia() {
 	c.each("proc/driver/nvidia/gpus/*", func(dir string) {
 		c.content(dir+"/information", func(data []byte) []byte {
@@ -324,8 +325,8 @@ func lines(data []byte, keep func(line string) bool) []byte {
 	return kept
 }
 
-// holders keeps the processes that hold a card: name, VM number and the device
-// files, nothing else of them.
+// holders keeps of the processes that hold a card only the name, the VM number and
+// the device files.
 func (c *capture) holders(host *hostpci.Host) {
 	found := hostpci.ReadHolders(c.tree, host)
 	if found.Unseen > 0 {

@@ -12,8 +12,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// host is a machine with things that nobody else should see: each begins with
-// "canary", or is a number that tells this machine from others.
+// host is a machine with secrets: each begins with "canary", or is a number that
+// identifies the machine.
 const host = `
 -- sys/bus/pci/devices/0000:01:00.0 -> ../../../devices/pci0000:00/0000:00:01.0/0000:01:00.0 --
 -- sys/bus/pci/devices/0000:02:00.0 -> ../../../devices/pci0000:00/0000:00:02.0/0000:02:00.0 --
@@ -142,7 +142,7 @@ func TestACapturedHostReadsLikeTheHost(t *testing.T) {
 	}
 	twice, err := Capture(again, Options{})
 	if err != nil || string(twice.Format()) != string(captured.Format()) {
-		t.Errorf("captured again it is another: %v\n%s", err, cmp.Diff(string(captured.Format()), string(twice.Format())))
+		t.Errorf("a capture of the capture differs: %v\n%s", err, cmp.Diff(string(captured.Format()), string(twice.Format())))
 	}
 }
 
@@ -167,7 +167,7 @@ func TestNothingPersonalIsCaptured(t *testing.T) {
 	}
 }
 
-// watched is a tree in which nobody may open the files of VFIO.
+// watched is a tree that fails the test when a file of VFIO is opened.
 type watched struct {
 	hosttree.Reader
 	t *testing.T
@@ -187,8 +187,8 @@ func (w watched) ReadDir(name string) ([]string, error) {
 	return w.Reader.ReadDir(name)
 }
 
-// A group of VFIO has one user at a time: to look whether its file can be opened
-// would keep a VM from starting.
+// A group of VFIO has one user at a time: opening its file would keep a VM from
+// starting.
 func TestNoDeviceIsOpened(t *testing.T) {
 	captured, err := Capture(watched{parse(t, host+"-- dev/vfio/14 --\n-- dev/vfio/vfio --\n"), t}, Options{})
 	if err != nil {

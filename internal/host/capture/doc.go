@@ -1,5 +1,6 @@
-// Package capture copies the part of a Linux host that matters for handing
-// out its GPUs into one text archive, without what is secret or personal: serial
-// numbers, network addresses, UUIDs, names of hosts and VMs, and whatever is no
-// part of the question: of files that people write only what is understood is kept. A user's bug report becomes a fixture that reads like the host.
+// Package capture copies the parts of a Linux host that matter for GPU passthrough
+// into one text archive. Secret and personal data is left out: serial numbers,
+// network addresses, UUIDs, names of hosts and VMs. Of files that people write,
+// only the known settings are kept. A user's bug report so becomes a test fixture
+// that can be read like the host itself.
 package capture

@@ -8,13 +8,13 @@ import (
 	"unicode"
 )
 
-// drivers are words in the names of modules that have to do with passthrough,
-// screens, and the drivers that want a card's functions.
+// drivers are parts of the names of modules that matter: for passthrough, for
+// screens, and drivers that may take a card's functions.
 var drivers = []string{
 	"vfio", "iommu", "drm", "fb", "simple", "nouveau", "nvidia", "amdgpu", "radeon", "i915", "/xe", "snd-hda-intel", "xhci",
 }
 
-// modules keeps of the lists of modules what has to do with cards.
+// modules keeps the lines about these drivers from the lists of modules.
 func (c *capture) modules() {
 	dir := path.Join("lib/modules", c.release())
 	keep := func(data []byte) []byte {
@@ -27,8 +27,7 @@ func (c *capture) modules() {
 	c.content(dir+"/modules.dep", keep)
 }
 
-// release is the version of the kernel; a name that leads nowhere when it could
-// not be read.
+// release is the version of the kernel, or "unknown".
 func (c *capture) release() string {
 	data, err := c.tree.ReadFile("proc/sys/kernel/osrelease")
 	name := strings.TrimSpace(string(data))
@@ -38,19 +37,19 @@ func (c *capture) release() string {
 	return "unknown"
 }
 
-// boot keeps whether the kernel has the IOMMU on without being told.
+// boot keeps whether the kernel turns the IOMMU on by default.
 func (c *capture) boot() {
 	c.content("boot/config-"+c.release(), func(data []byte) []byte {
 		return lines(data, func(line string) bool { return strings.Contains(line, "CONFIG_INTEL_IOMMU_DEFAULT_ON") })
 	})
 }
 
-// settings are the keys of a VM's configuration that matter for cards, without
-// their numbers.
+// settings are the keys of a VM's configuration that matter for cards, without the
+// number at their end.
 var settings = []string{"hostpci", "machine", "bios", "cpu", "memory", "balloon", "numa", "cores", "sockets", "template", "onboot", "hugepages"}
 
-// configs keeps of the configurations of VMs what matters for cards: as they
-// are, and what waits for the next start.
+// configs keeps these settings of the VMs: the current ones, and those pending for
+// the next start.
 func (c *capture) configs() {
 	c.each("etc/pve/qemu-server/*", func(name string) {
 		c.content(name, func(data []byte) []byte {
@@ -70,8 +69,8 @@ func (c *capture) configs() {
 	})
 }
 
-// setting is what is kept of one line. Of arguments only those that are about
-// cards, of network devices only that they are there.
+// setting returns the part of one line that is kept: of args only the words about
+// cards, of network devices only that they exist.
 func setting(line string) string {
 	key, value, _ := strings.Cut(line, ":")
 	switch name := strings.TrimRight(key, "0123456789"); {
@@ -93,8 +92,8 @@ func setting(line string) string {
 	return ""
 }
 
-// mappings keeps what Proxmox's resource mappings say of this host. The name of
-// the host is left out, and with it the other hosts.
+// mappings keeps the entries of Proxmox's resource mappings for this host, without
+// the name of the host.
 func (c *capture) mappings() {
 	name, _ := c.tree.ReadFile("proc/sys/kernel/hostname")
 	host, _, _ := strings.Cut(strings.TrimSpace(string(name)), ".")
@@ -119,8 +118,7 @@ func (c *capture) mappings() {
 	})
 }
 
-// excerpts keeps who is in which group, and single lines of files that are long
-// and about much else.
+// excerpts keeps the members of the IOMMU groups, and single lines of long files.
 func (c *capture) excerpts() {
 	c.each("sys/kernel/iommu_groups/*/devices/*", c.link)
 	c.content("proc/cpuinfo", func(data []byte) []byte {

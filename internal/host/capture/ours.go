@@ -9,9 +9,8 @@ import (
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 )
 
-// ours copies what gpuworker-host itself keeps on the host. Records and journals
-// are sealed against changes; so they are read, and written anew without the
-// serial number of the card.
+// ours copies the files of gpuworker-host itself. Records and journals have a
+// checksum, so they are parsed and written again without the card's serial number.
 func (c *capture) ours() {
 	c.each("etc/gpuworker-host/cards/*", c.record)
 	c.each("var/lib/gpuworker-host/journal/*", c.journal)
@@ -19,7 +18,7 @@ func (c *capture) ours() {
 	mechanism := hostbind.FindMechanism(c.tree)
 	for _, file := range mechanism.Shared {
 		c.content(file.Name, func(data []byte) []byte {
-			if hostbind.Ours(data) == nil {
+			if hostbind.VerifySeal(data) == nil {
 				return data
 			}
 			return damaged(data)
@@ -47,8 +46,8 @@ func (c *capture) record(name string) {
 	})
 }
 
-// damaged keeps of a file of ours that somebody changed only that it is one: the
-// line that seals it, which fits nothing any more.
+// damaged replaces the content of a changed file of gpuworker-host: only the line
+// with the checksum stays, which is then wrong.
 func damaged(data []byte) []byte {
 	return append(lines(data, func(line string) bool { return line == "#!/bin/sh\n" || sealed.MatchString(line) }), "damaged\n"...)
 }
@@ -66,7 +65,7 @@ func (c *capture) journal(name string) {
 			return []byte("damaged\n")
 		}
 		plain := func(text string) string { return string(c.scrub.text([]byte(text))) }
-		wrong, _, _ := strings.Cut(j.Wrong, "; it printed: ") // a program, and whatever it likes
+		wrong, _, _ := strings.Cut(j.Wrong, "; it printed: ") // the output of a program may have anything in it
 		j.Card.Serial, j.Doing, j.Wrong = "", plain(j.Doing), plain(wrong)
 		if j.Stuck != nil {
 			j.Stuck = &hostbind.Stuck{Step: plain(j.Stuck.Step), BootID: plain(j.Stuck.BootID)}
@@ -75,15 +74,15 @@ func (c *capture) journal(name string) {
 	})
 }
 
-// image keeps that there is an initramfs for a kernel, and which of our records
-// are in it.
+// image records that an initramfs exists for a kernel, and which of our records are
+// in it.
 func (c *capture) image(name string) {
 	c.to.WriteFile(name, nil)
 	c.to.Mkdir(path.Join("lib/modules", release(path.Base(name))))
 	listing, made := c.options.Images["/"+name]
 	kept := path.Join(hosttree.CapturedImages, path.Base(name))
 	switch {
-	case !made: // as an earlier capture has it
+	case !made: // keep that of an earlier capture
 		c.content(kept, func(data []byte) []byte { return recordsIn(string(data)) })
 	case listing.Err != nil:
 		c.to.Deny(kept)
@@ -99,7 +98,7 @@ func release(image string) string {
 	return strings.TrimSuffix(version, ".img")
 }
 
-// recordsIn keeps of the listing of an initramfs the names of our records.
+// recordsIn returns the names of our records from the listing of an initramfs.
 func recordsIn(listing string) []byte {
 	var kept []byte
 	for line := range strings.Lines(listing) {

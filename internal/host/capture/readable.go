@@ -7,31 +7,31 @@ import (
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 )
 
-// readable is the archive that a capture makes: people read it before they send it,
-// so whatever the host says, in it are only characters that can be seen.
+// readable is an archive with printable characters only. People read a capture
+// before they send it, so nothing in it may be invisible.
 type readable struct{ *hosttree.Archive }
 
-// WriteFile keeps a text.
+// WriteFile adds a text file.
 func (r readable) WriteFile(name string, data []byte) {
 	r.Archive.WriteFile(plain(name), plainText(data))
 }
 
-// Mkdir keeps a directory.
+// Mkdir adds a directory.
 func (r readable) Mkdir(name string) { r.Archive.Mkdir(plain(name)) }
 
-// Symlink keeps a link.
+// Symlink adds a link.
 func (r readable) Symlink(name, target string) { r.Archive.Symlink(plain(name), plain(target)) }
 
-// Deny keeps that something may not be read.
+// Deny records that a file may not be read.
 func (r readable) Deny(name string) { r.Archive.Deny(plain(name)) }
 
-// plain is a name, which stands in one line of the archive.
+// plain makes a name printable. It fits on one line of the archive.
 func plain(name string) string {
 	return string(bytes.ReplaceAll(plainText([]byte(name)), []byte("\n"), []byte("\uFFFD")))
 }
 
-// plainText is a text in which a sign stands for what cannot be seen. It still is not
-// what a file without it would say.
+// plainText replaces each character that is not printable by U+FFFD, so that the
+// text stays different from one without that character.
 func plainText(text []byte) []byte {
 	return bytes.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || unicode.IsPrint(r) {

@@ -6,11 +6,11 @@ import (
 	"regexp"
 )
 
-// scrubber takes out of texts what tells one machine from another, the same
-// thing always by the same stand-in.
+// scrubber replaces text that identifies a machine or a person. The same text always
+// gets the same replacement.
 type scrubber struct {
-	known map[string]string
-	stand map[string]bool // the stand-ins
+	known map[string]string // replacement by original
+	stand map[string]bool   // all replacements
 }
 
 func newScrubber() *scrubber { return &scrubber{known: map[string]string{}, stand: map[string]bool{}} }
@@ -18,18 +18,17 @@ func newScrubber() *scrubber { return &scrubber{known: map[string]string{}, stan
 var (
 	uuidForm = regexp.MustCompile(`[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`)
 	macForm  = regexp.MustCompile(`\b(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}\b`)
-	// Numbers with colons of which there are too many for a PCI address or a time:
-	// IPv6, and hardware addresses that are longer or glued to something.
+	// Hexadecimal numbers with more colons than a PCI address or a time: IPv6, and
+	// long hardware addresses.
 	ip6Form = regexp.MustCompile(`[0-9a-fA-F.]*(?::[0-9a-fA-F.]*){2,}`)
-	// An interface on USB, or a wireless one, is named by its address.
+	// The name of a USB or wireless interface contains its MAC address.
 	enxForm = regexp.MustCompile(`\b(?:enx|wlx|wwx)[0-9a-f]{12}\b`)
 	// machine-id(5), which begins the names of the boot loader's entries.
 	machineForm = regexp.MustCompile(`\b[0-9a-f]{32}\b`)
 	diskForm    = regexp.MustCompile(`/dev/(?:disk|mapper)/[^\s,;"']+`)
-	userForm    = regexp.MustCompile(`://[^/\s@]+@`) // of an URL, with a password
+	userForm    = regexp.MustCompile(`://[^/\s@]+@`) // user and password of a URL
 	ipForm      = regexp.MustCompile(`\b(?:\d{1,3}\.){3}\d{1,3}\b`)
-	// What names something secret is followed by it: one word behind "=", else
-	// the rest of the line.
+	// A secret follows its name: one word after "=", otherwise the rest of the line.
 	secretWord = regexp.MustCompile(`(?i)\b((?:(?:passw|passphrase|secret|token|serial)\w*|pass|pwd|psk)=)\S+`)
 	secretLine = regexp.MustCompile(`(?i)\b((?:passw|passphrase|secret|token|serial)\w*[: \t]).*`)
 	mailForm   = regexp.MustCompile(`[\w.+-]+@[\w-]+\.[\w.-]+`)
@@ -53,7 +52,7 @@ func (s *scrubber) text(data []byte) []byte {
 	return secretLine.ReplaceAll(data, []byte("${1}removed"))
 }
 
-// name is the name of a file or where a link leads.
+// name scrubs the name of a file or the target of a link.
 func (s *scrubber) name(name string) string { return string(s.names([]byte(name))) }
 
 func (s *scrubber) names(data []byte) []byte {
@@ -65,8 +64,8 @@ func (s *scrubber) replace(form *regexp.Regexp, data []byte, standIn func(n int)
 	return form.ReplaceAllFunc(data, func(found []byte) []byte { return s.standIn(found, standIn) })
 }
 
-// standIn is what stands for a text. A stand-in stands for itself: a capture that
-// is captured again stays what it is.
+// standIn returns the replacement of a text. Replacements are not replaced again,
+// so that a capture of a capture is the same.
 func (s *scrubber) standIn(found []byte, make func(n int) string) []byte {
 	text := string(found)
 	if s.stand[text] {

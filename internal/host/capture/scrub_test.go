@@ -15,8 +15,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// secrets are forms of what tells a machine or its people, each with the part that
-// must not come out.
+// secrets are texts that identify a machine or a person, each with the part that
+// must not be in a capture.
 var secrets = []struct{ form, part string }{
 	{"fd12:dead:beef::c0fe:1", "dead:beef"},
 	{"[2a01:4f8:dead:beef:1:2:3:4]:8006", "dead:beef"},
@@ -37,8 +37,7 @@ var secrets = []struct{ form, part string }{
 	{"Serial Number: canary5f00", "canary"},
 }
 
-// everywhere puts a text into each file that a capture keeps text of, as it would
-// stand there.
+// everywhere returns a tree with this text in each file that a capture reads.
 func everywhere(text string) *hosttree.Archive {
 	tree := hosttree.NewArchive()
 	put := func(name, before, after string) { tree.WriteFile(name, []byte(before+text+after+"\n")) }
@@ -86,7 +85,7 @@ func journalWith(text string) *hostbind.Journal {
 	}
 }
 
-func TestNothingThatTellsAMachineComesOut(t *testing.T) {
+func TestNoSecretIsInACapture(t *testing.T) {
 	for _, secret := range secrets {
 		tree := everywhere(secret.form)
 		captured, err := Capture(tree, Options{KernelLog: []byte("[1.0] DMAR: " + secret.form + "\n"), Taken: "2026-11-22T12:00:00Z"})
@@ -96,7 +95,7 @@ func TestNothingThatTellsAMachineComesOut(t *testing.T) {
 		text := captured.Format()
 		for _, part := range []string{secret.part, "canaryhost", "deadbeef"} {
 			if i := bytes.Index(bytes.ToLower(text), []byte(strings.ToLower(part))); i >= 0 {
-				t.Errorf("of %q came out …%s…", secret.form, text[max(0, i-80):min(len(text), i+60)])
+				t.Errorf("of %q this is in the capture: …%s…", secret.form, text[max(0, i-80):min(len(text), i+60)])
 			}
 		}
 		for _, kept := range []string{"intel_iommu=on", "vfio-pci 0000:01:00.0: ", "ID=debian", "IR-IO-APIC", "hostpci0: 0000:01:00", "DMAR: "} {
@@ -107,10 +106,10 @@ func TestNothingThatTellsAMachineComesOut(t *testing.T) {
 	}
 }
 
-// Names of files and links tell machines apart too: entries of the boot loader have
-// the number of the machine, virtual interfaces what people call their networks, and
-// a kernel on ZFS lies below the name of a dataset.
-func TestNoNameTellsAMachine(t *testing.T) {
+// Names of files and links can identify a machine too: those of boot loader entries
+// contain its machine-id, those of virtual interfaces the names of networks, and the
+// path of a kernel on ZFS the name of a dataset.
+func TestNoFileNameIdentifiesAMachine(t *testing.T) {
 	const machine, release = "0123456789abcdef0123456789abcdef", "6.8.12-4-pve"
 	tree := everywhere("x")
 	tree.WriteFile("boot/loader/entries/"+machine+"-"+release+".conf", []byte("title x\nlinux /"+machine+"/"+release+"/linux\noptions intel_iommu=on\n"))
@@ -124,7 +123,7 @@ func TestNoNameTellsAMachine(t *testing.T) {
 	text := string(captured.Format())
 	for _, part := range []string{machine, "canary"} {
 		if i := strings.Index(text, part); i >= 0 {
-			t.Errorf("came out: …%s…", text[max(0, i-80):min(len(text), i+60)])
+			t.Errorf("this is in the capture: …%s…", text[max(0, i-80):min(len(text), i+60)])
 		}
 	}
 	for _, kept := range []string{"-" + release + ".conf --", "vmlinuz-" + release + " root=removed ro intel_iommu=on", "sys/class/net/eno1 ->"} {
@@ -134,7 +133,7 @@ func TestNoNameTellsAMachine(t *testing.T) {
 	}
 }
 
-func TestWhatDecidesStaysInACommandLine(t *testing.T) {
+func TestKnownOptionsStayInACommandLine(t *testing.T) {
 	for line, want := range map[string]string{
 		"BOOT_IMAGE=/vmlinuz root=/dev/mapper/canary-root ro quiet intel_iommu=on iommu=pt": "BOOT_IMAGE=removed root=removed ro quiet intel_iommu=on iommu=pt",
 		`initrd=\EFI\proxmox\canary\initrd.img root=ZFS=canary/ROOT vfio-pci.ids=10de:1eb8`: `initrd=\removed root=removed vfio-pci.ids=10de:1eb8`,
@@ -149,7 +148,7 @@ func TestWhatDecidesStaysInACommandLine(t *testing.T) {
 	}
 }
 
-func TestOfOptionsOfModulesTheNamesStayAndValuesThatAreKnown(t *testing.T) {
+func TestModuleOptionsKeepNamesAndKnownValues(t *testing.T) {
 	for line, want := range map[string]string{
 		"options vfio-pci ids=10de:1eb8,10de:2204 disable_vga=1":                   "options vfio-pci ids=10de:1eb8,10de:2204 disable_vga=1",
 		"options vfio_iommu_type1 allow_unsafe_interrupts=1":                       "options vfio_iommu_type1 allow_unsafe_interrupts=1",
@@ -176,7 +175,7 @@ func TestOfOptionsOfModulesTheNamesStayAndValuesThatAreKnown(t *testing.T) {
 	}
 }
 
-// A capture is a text that people read: nothing in it paints their terminal.
+// People read a capture, so it must not contain control characters for a terminal.
 func TestACaptureIsPlainText(t *testing.T) {
 	const evil = "\x1b[8m\x1b]0;x\a\u009b2J\u202e\u200b\x00\xff\x7f"
 	tree := everywhere(evil + " iommu=pt " + evil)
@@ -209,7 +208,7 @@ func TestACaptureIsPlainText(t *testing.T) {
 	}
 }
 
-func TestAJournalStaysOneAndItsBootIsTheSame(t *testing.T) {
+func TestACapturedJournalIsValidAndOfTheSameBoot(t *testing.T) {
 	const boot = "0b2a5c1e-5b0c-4f0e-9d6b-1c2d3e4f5a6b"
 	tree := everywhere("x")
 	j := journalWith("x")
@@ -226,7 +225,7 @@ func TestAJournalStaysOneAndItsBootIsTheSame(t *testing.T) {
 	}
 }
 
-// FuzzScrub puts what tells a machine between any texts: it never comes out.
+// FuzzScrub puts a secret between any texts: it must never be in the capture.
 func FuzzScrub(f *testing.F) {
 	f.Add("a=", " b", uint8(0))
 	f.Add("serial \"", "\" # x", uint8(4))
@@ -234,12 +233,12 @@ func FuzzScrub(f *testing.F) {
 	f.Add("0:", ":1", uint8(3))
 	f.Fuzz(func(t *testing.T, before, after string, which uint8) {
 		secret := secrets[int(which)%len(secrets)]
-		// What is no text is written as hexadecimal digits, which may look like a word.
+		// Binary content is written as hexadecimal digits, which may look like the secret.
 		if strings.Contains(hex.EncodeToString([]byte(before+"\n"+after)), strings.ToLower(secret.part)) {
 			return
 		}
-		// What is glued to letters and digits is a word of its own, which nobody can
-		// tell; and a secret may stand in what is around it only by our hand.
+		// A secret that is joined to other letters is another word and cannot be
+		// recognized. The text around it must not contain the secret either.
 		const edges = " \t=\"',;()[]\n"
 		glued := before != "" && !strings.ContainsAny(before[len(before)-1:], edges) || after != "" && !strings.ContainsAny(after[:1], edges)
 		if glued || len(before)+len(after) > 200 || strings.Contains(strings.ToLower(before+after), strings.ToLower(secret.part)) {
@@ -259,9 +258,9 @@ func FuzzScrub(f *testing.F) {
 	})
 }
 
-func TestEachFileThatIsKeptIsOneOfThoseThatAreTested(t *testing.T) {
+func TestEachCapturedFileIsTestedWithASecret(t *testing.T) {
 	tree := everywhere("x")
-	untested := []string{ // the kernel writes them, and people cannot
+	untested := []string{ // written by the kernel only
 		"proc/modules", "proc/meminfo", "proc/uptime", "proc/spl/", "sys/", "etc/pve/.version", "proc/consoles",
 	}
 	alike := []string{"boot/grub2/grub.cfg", "lib/modprobe.d/", "usr/lib/", "run/modprobe.d/", "lib/modules-load.d/", "run/modules-load.d/", "proc/sys/kernel/osrelease"}

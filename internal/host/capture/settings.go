@@ -7,22 +7,22 @@ import (
 	"strings"
 )
 
-// Of files that people write, only what is understood is kept: what nobody reads
-// cannot give anything away. Comments never are.
+// Of files that people write, only known settings are kept, because anything else
+// may be secret. Comments are never kept.
 
-// optionsKept are the parameters of the kernel whose values are kept, with dashes
-// as underscores. Of others only the name is; so the name of a root volume, the
-// serial number of a disk or the address of a network card never leaves the host.
+// optionsKept are the kernel parameters whose values are kept, with underscores
+// for dashes. Of other parameters only the name is kept: their values may be the
+// name of a volume, a serial number or a network address.
 var optionsKept = []string{
 	"intel_iommu", "amd_iommu", "iommu", "intremap", "pcie_acs_override", "initcall_blacklist", "pci", "video", "modprobe.blacklist", "module_blacklist", "rd.driver.pre",
 	"default_hugepagesz", "hugepagesz", "hugepages", "dyndbg",
 }
 
-// wordsKept are the parameters without a value that are kept.
+// wordsKept are the kernel parameters without a value that are kept.
 var wordsKept = []string{"quiet", "splash", "ro", "rw", "nomodeset", "nointremap", "nox2apic", "single"}
 
-// parametersKept are the parameters of modules whose values are kept, as on the
-// kernel's command line. Of all others only the name is: what it takes may be a
+// parametersKept are the module parameters whose values are kept, written as on the
+// kernel's command line. Of all others only the name is kept: the value may be a
 // password, a path or a serial number.
 var parametersKept = []string{
 	"vfio_pci.ids", "vfio_pci.disable_idle_d3", "vfio_pci.disable_vga", "vfio_pci.nointxmask", "vfio_iommu_type1.allow_unsafe_interrupts",
@@ -32,7 +32,7 @@ var parametersKept = []string{
 	"amdgpu.modeset", "radeon.modeset", "i915.modeset", "i915.enable_guc", "i915.force_probe", "xe.force_probe", "zfs.zfs_arc_max", "zfs.zfs_arc_min",
 }
 
-// valueForm is what a value of theirs is: numbers, words, identifiers.
+// valueForm matches the values that are kept: numbers, words, identifiers.
 var valueForm = regexp.MustCompile(`^[A-Za-z0-9_:,.*!-]{0,500}$`)
 
 // keptParameter reports whether the value of a module's parameter is kept.
@@ -40,15 +40,15 @@ func keptParameter(module, name, value string) bool {
 	return slices.Contains(parametersKept, underscored(module+"."+name)) && valueForm.MatchString(value)
 }
 
-// underscored is a name as the kernel writes it.
+// underscored is a name in the form that the kernel uses.
 func underscored(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
-// options keeps of a kernel's command line what is understood.
+// options keeps the known parameters of a kernel's command line.
 func options(line string) string {
 	var kept []string
 	for _, field := range quoted.FindAllString(line, -1) {
 		if field == "--" {
-			break // what follows is for init
+			break // the rest is for init
 		}
 		key, value, hasValue := strings.Cut(field, "=")
 		plainKey := underscored(strings.Trim(key, `"`))
@@ -59,7 +59,7 @@ func options(line string) string {
 		case hasValue && (slices.Contains(optionsKept, plainKey) || keptParameter(module, parameter, value)):
 			kept = append(kept, field)
 		case !hasValue || !optionName.MatchString(key):
-		case strings.HasPrefix(value, `\`): // a path of EFI, which tells systemd-boot
+		case strings.HasPrefix(value, `\`): // an EFI path shows that the boot loader is systemd-boot
 			kept = append(kept, key+`=\removed`)
 		default:
 			kept = append(kept, key+"=removed")
@@ -76,14 +76,13 @@ var (
 	moduleForm = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 )
 
-// cmdline keeps the options of a file that is one command line.
+// cmdline keeps the options of a file that contains one command line.
 func (s *scrubber) cmdline(data []byte) []byte {
 	line, _, _ := strings.Cut(string(data), "\n")
 	return s.text([]byte(options(line) + "\n"))
 }
 
-// entries keeps of a boot loader's own files the lines with a kernel and its
-// options.
+// entries keeps the lines with a kernel and its options from a boot loader's files.
 func (s *scrubber) entries(data []byte) []byte {
 	return s.eachLine(data, func(line string) string {
 		fields := strings.Fields(line)
@@ -115,7 +114,7 @@ func (s *scrubber) grub(data []byte) []byte {
 	})
 }
 
-// modprobe keeps what modprobe.d(5) says of modules.
+// modprobe keeps the known lines of modprobe.d(5).
 func (s *scrubber) modprobe(data []byte) []byte {
 	whole := strings.ReplaceAll(string(data), "\\\n", " ")
 	return s.eachLine([]byte(whole), func(line string) string {
@@ -140,9 +139,9 @@ func (s *scrubber) modprobe(data []byte) []byte {
 	})
 }
 
-// parameters keeps of "NAME=VALUE …" behind a module which parameters are set,
-// and to what when that matters. At a word that is none it ends: what follows may be
-// the rest of a value with blanks.
+// parameters keeps the names of "NAME=VALUE …" after a module, and the known values.
+// It ends at the first word of another form, which may be the rest of a value with
+// blanks.
 func parameters(module, line string) []string {
 	var kept []string
 	for _, field := range quoted.FindAllString(line, -1) {
@@ -169,7 +168,7 @@ func (s *scrubber) moduleNames(data []byte) []byte {
 	})
 }
 
-// osRelease keeps which system it is.
+// osRelease keeps the name and version of the system.
 func (s *scrubber) osRelease(data []byte) []byte {
 	return s.eachLine(data, func(line string) string {
 		key, _, _ := strings.Cut(line, "=")
@@ -180,8 +179,8 @@ func (s *scrubber) osRelease(data []byte) []byte {
 	})
 }
 
-// interrupts keeps which chips deliver them and how often, without the names of
-// who asked for them.
+// interrupts keeps the interrupt controllers and counts, without the names of the
+// devices.
 func (s *scrubber) interrupts(data []byte) []byte {
 	return s.eachLine(data, func(line string) string {
 		fields := strings.Fields(line)
@@ -194,7 +193,8 @@ func (s *scrubber) interrupts(data []byte) []byte {
 	})
 }
 
-// flag keeps an EFI variable that is one: four bytes of attributes and one of value.
+// flag keeps an EFI variable with a one-byte value: four bytes of attributes and one
+// of value. Others are dropped.
 func flag(data []byte) []byte {
 	if len(data) != 5 {
 		return nil
@@ -205,8 +205,8 @@ func flag(data []byte) []byte {
 // logWords are in the lines of the kernel's log that matter for cards.
 var logWords = []string{"vfio", "DMAR", "AMD-Vi", "RMRR", "D3cold", "giving up", "bus reset", "iommu", "IOMMU", "BAR ", "MEMLOCK"}
 
-// kernelLog keeps lines of the kernel's log, without what syslog puts before them:
-// the date and the name of the host.
+// kernelLog keeps lines of the kernel's log, without the date and host name that
+// syslog writes before them.
 func (s *scrubber) kernelLog(data []byte) []byte {
 	return s.eachLine(data, func(line string) string {
 		if _, text, found := strings.Cut(line, " kernel: "); found {
@@ -220,8 +220,7 @@ func (s *scrubber) kernelLog(data []byte) []byte {
 	})
 }
 
-// eachLine keeps what keep makes of each line; nothing of one of which it makes
-// nothing.
+// eachLine replaces each line by the result of keep, and drops empty results.
 func (s *scrubber) eachLine(data []byte, keep func(line string) string) []byte {
 	var b strings.Builder
 	for line := range strings.Lines(string(data)) {

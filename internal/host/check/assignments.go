@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// assignments reads files of the form KEY=value with the quotes of a shell:
-// os-release(5), /etc/default/grub. What a later line says counts, and $KEY
-// stands for what came before, as in GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX x".
-// Other shell code is not understood and left out.
+// assignments reads files of the form KEY=value with shell quotes: os-release(5),
+// /etc/default/grub. A later line replaces an earlier one, and $KEY stands for the
+// earlier value, as in GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX x". Other shell code
+// is ignored.
 func assignments(before map[string]string, body string) map[string]string {
 	values := map[string]string{}
 	for key, value := range before {
@@ -34,8 +34,8 @@ func assignments(before map[string]string, body string) map[string]string {
 	return values
 }
 
-// expand puts values in the place of variables, up to a little more than a value
-// may have.
+// expand replaces variables by their values, and stops when the result is longer
+// than maxAssigned.
 func expand(value string, values map[string]string) string {
 	var b strings.Builder
 	for b.Len() <= maxAssigned {
@@ -50,8 +50,8 @@ func expand(value string, values map[string]string) string {
 	return b.String() + value
 }
 
-// maxAssigned bounds a value: one that doubles itself in each line would not
-// end. The command line of the kernel has 4 KiB at most.
+// maxAssigned limits the length of a value, because one that doubles in each line
+// would not end. The kernel's command line has at most 4 KiB.
 const maxAssigned = 8 << 10
 
 var (
@@ -59,8 +59,8 @@ var (
 	variable   = regexp.MustCompile(`\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\})`)
 )
 
-// unquote takes the quotes off a value, and a comment behind it; literal tells
-// single quotes, in which $ stands for itself.
+// unquote removes the quotes of a value and a comment after it. literal is true for
+// single quotes, in which $ has no meaning.
 func unquote(value string) (plain string, literal bool) {
 	if value == "" {
 		return "", false

@@ -9,40 +9,39 @@ import (
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
-// The boot loaders that are told apart.
+// The known boot loaders.
 const (
 	loaderGRUB    = "grub"
 	loaderSystemd = "systemd-boot"
 )
 
-// boot is how the host starts: what the kernel was started with, and what the
-// next start will bring, as far as that can be read.
+// boot holds the kernel's command line of this boot and of the next one.
 type boot struct {
-	loader  string // loaderGRUB, loaderSystemd; "" when it cannot be told
-	told    string // what tells
+	loader  string // loaderGRUB, loaderSystemd; "" when unknown
+	told    string // how the loader was recognized
 	running text   // /proc/cmdline
 	now     cmdline
 
-	// source is the file that a person edits for this loader, and wanted what it
-	// asks for.
+	// source is the file that people edit for this loader, and wanted is its command
+	// line.
 	source text
 	wanted cmdline
-	// effective is what the loader itself has on disk; the same as source when
-	// that is what it reads. Its line for this kernel is next.
+	// effective is the file that the loader reads, which may be source itself. Its
+	// command line for this kernel is next.
 	effective text
 	next      cmdline
-	// other are files of loaders that are not used, and what they ask for.
+	// other is the file of the loader that is not used, with its command line.
 	other      text
 	otherLine  cmdline
 	release    string
-	proxmoxESP bool // proxmox-boot-tool keeps the EFI partitions
+	proxmoxESP bool // proxmox-boot-tool manages the EFI partitions
 	rocky      bool // Rocky, RHEL, Fedora: grubby and dracut
 	dracut     bool
 	suse       bool
 	inBLS      bool // entries of the Boot Loader Specification
 }
 
-// readBoot reads how the host starts.
+// readBoot reads the configuration of the boot loader.
 func readBoot(tree hosttree.Reader, release string, system map[string]string) boot {
 	b := boot{release: release, running: read(tree, "proc/cmdline")}
 	b.now = parseCmdline(b.running.body)
@@ -69,8 +68,8 @@ func readBoot(tree hosttree.Reader, release string, system map[string]string) bo
 	return b
 }
 
-// loaderOf tells the loader by what it adds to the command line, and only else
-// by the files that are there.
+// loaderOf recognizes the loader by the options that it adds to the command line,
+// otherwise by its files.
 func loaderOf(b boot, kernelCmdline, grub text) (loader, told string) {
 	switch {
 	case b.now.named("BOOT_IMAGE"):
@@ -78,14 +77,14 @@ func loaderOf(b boot, kernelCmdline, grub text) (loader, told string) {
 	case strings.Contains(b.running.body, `initrd=\`):
 		return loaderSystemd, `systemd-boot started this kernel (initrd=\ on the command line)`
 	case b.proxmoxESP && kernelCmdline.ok():
-		return loaderSystemd, "/etc/kernel/proxmox-boot-uuids and /etc/kernel/cmdline are there"
+		return loaderSystemd, "/etc/kernel/proxmox-boot-uuids and /etc/kernel/cmdline exist"
 	case grub.ok():
-		return loaderGRUB, "/etc/default/grub is there"
+		return loaderGRUB, "/etc/default/grub exists"
 	}
-	return "", "the command line does not tell the boot loader"
+	return "", "the command line does not show the boot loader"
 }
 
-// grubDefaults is what /etc/default/grub and grub.d say together.
+// grubDefaults are the settings of /etc/default/grub and grub.d together.
 type grubDefaults struct {
 	source text
 	line   cmdline
@@ -106,8 +105,8 @@ func readGRUB(tree hosttree.Reader) grubDefaults {
 	return g
 }
 
-// grubConfig is the command line that GRUB's own files have for the kernel: an
-// entry of the Boot Loader Specification, or the first one in grub.cfg.
+// grubConfig returns the command line for the kernel in GRUB's own files: an entry
+// of the Boot Loader Specification, or the first entry in grub.cfg.
 func grubConfig(tree hosttree.Reader, release string) (text, cmdline) {
 	for _, entry := range readAll(tree, "boot/loader/entries", "-"+release+".conf") {
 		if options, ok := blsOptions(entry.body); ok && !strings.Contains(options, "$") {
@@ -130,7 +129,7 @@ func grubConfig(tree hosttree.Reader, release string) (text, cmdline) {
 	return first, nil
 }
 
-// blsOptions is the line "options" of an entry.
+// blsOptions returns the line "options" of an entry.
 func blsOptions(body string) (string, bool) {
 	for line := range strings.Lines(body) {
 		if options, is := strings.CutPrefix(strings.TrimSpace(line), "options "); is {
@@ -140,8 +139,8 @@ func blsOptions(body string) (string, bool) {
 	return "", false
 }
 
-// grubLinux is the first line "linux FILE options" in grub.cfg whose file is
-// that of the kernel; those for recovery come later.
+// grubLinux returns the options of the first line "linux FILE options" in grub.cfg
+// for this kernel. Recovery entries come later in the file.
 func grubLinux(body, release string) (cmdline, bool) {
 	for line := range strings.Lines(body) {
 		fields := strings.Fields(line)
@@ -155,9 +154,8 @@ func grubLinux(body, release string) (cmdline, bool) {
 	return nil, false
 }
 
-// stale reports whether the file which people edit says something that has not yet
-// reached the loader's own configuration: options that are new, options that
-// are gone.
+// stale returns the options that were added to or removed from the edited file but
+// not yet applied to the loader's own configuration.
 func (b boot) stale() (added, removed []string) {
 	if b.source.name == b.effective.name || b.inBLS || !b.source.ok() || !b.effective.ok() {
 		return nil, nil
@@ -168,7 +166,7 @@ func (b boot) stale() (added, removed []string) {
 // known reports whether the command line of the next boot could be read.
 func (b boot) known() bool { return b.loader != "" && b.effective.ok() }
 
-// apply is the command that puts the edited file to use.
+// apply is the command that applies the edited file to the loader.
 func (b boot) apply() string {
 	switch {
 	case b.proxmoxESP:
@@ -181,7 +179,7 @@ func (b boot) apply() string {
 	return "update-grub"
 }
 
-// addOption says how to put an option on the command line, on this host.
+// addOption says how to add an option to the command line of this host.
 func (b boot) addOption(option string) string {
 	switch {
 	case b.rocky:
@@ -191,23 +189,23 @@ func (b boot) addOption(option string) string {
 	case b.loader == loaderGRUB:
 		return "in /etc/default/grub add " + option + " to GRUB_CMDLINE_LINUX_DEFAULT, then run " + b.apply() + " and reboot"
 	}
-	return "add " + option + " to the kernel's command line, where the boot loader of this host keeps it, and reboot"
+	return "add " + option + " to the kernel's command line in the configuration of this host's boot loader, and reboot"
 }
 
-// dropOption says how to take an option off the command line, on this host.
+// dropOption says how to remove an option from the command line of this host.
 func (b boot) dropOption(option string) string {
 	switch {
 	case b.rocky:
 		return shell.Command("grubby --update-kernel=ALL --remove-args=%s", option) + ", then reboot"
 	case b.loader == loaderSystemd:
-		return "in /etc/kernel/cmdline take out " + option + ", then run " + b.apply() + " and reboot"
+		return "in /etc/kernel/cmdline remove " + option + ", then run " + b.apply() + " and reboot"
 	case b.loader == loaderGRUB:
-		return "in /etc/default/grub take " + option + " out of GRUB_CMDLINE_LINUX_DEFAULT and GRUB_CMDLINE_LINUX, then run " + b.apply() + " and reboot"
+		return "in /etc/default/grub remove " + option + " from GRUB_CMDLINE_LINUX_DEFAULT and GRUB_CMDLINE_LINUX, then run " + b.apply() + " and reboot"
 	}
-	return "take " + option + " off the kernel's command line, where the boot loader of this host keeps it, and reboot"
+	return "remove " + option + " from the kernel's command line in the configuration of this host's boot loader, and reboot"
 }
 
-// initramfs is the command that makes the files in /etc part of the early boot.
+// initramfs is the command that rebuilds the initramfs with the files of /etc.
 func (b boot) initramfs() string {
 	if b.dracut {
 		return "dracut -f --regenerate-all"
@@ -215,14 +213,14 @@ func (b boot) initramfs() string {
 	return "update-initramfs -u -k all"
 }
 
-// exists reports whether something is there, or may be.
+// exists reports whether a file or directory exists, or may exist.
 func exists(tree hosttree.Reader, name string) bool {
 	l := readDir(tree, name)
 	return l.err == nil || !read(tree, name).absent()
 }
 
-// atLeast compares the first two numbers of a kernel release: "6.14.8-2-pve".
-// ok is false when it has none.
+// atLeast compares the first two numbers of a kernel release such as "6.14.8-2-pve".
+// ok is false when it does not have them.
 func atLeast(release string, major, minor int) (yes, ok bool) {
 	parts := strings.FieldsFunc(release, func(r rune) bool { return r < '0' || r > '9' })
 	if len(parts) < 2 {

@@ -76,8 +76,8 @@ func (h *boundHost) Lock(string) (func(), error) { return func() {}, nil }
 
 const theImage = hosttree.CapturedImages + "/initrd.img-6.12.1-amd64"
 
-// Run implements hostbind.Runner: the initramfs has the records that were there
-// when it was made.
+// Run implements hostbind.Runner. The new initramfs contains the records that exist
+// at that time.
 func (h *boundHost) Run(_ context.Context, _ io.Writer, argv ...string) (string, error) {
 	switch argv[0] {
 	case "update-initramfs":
@@ -100,7 +100,7 @@ func (h *boundHost) Run(_ context.Context, _ io.Writer, argv ...string) (string,
 	return "", fmt.Errorf("there is no %s", argv[0])
 }
 
-// Ask is Run of what changes nothing.
+// Ask implements hostbind.Runner for commands that only read.
 func (h *boundHost) Ask(ctx context.Context, argv ...string) (string, error) {
 	return h.Run(ctx, nil, argv...)
 }
@@ -121,7 +121,7 @@ func (h *boundHost) bind(o hostbind.Options) error {
 
 var boundCard = pci.MustBDF(sysfsim.TwoFunctions + ".0")
 
-// owner is what the check says of the card's owner, by finding.
+// owner returns the findings of the layer owner for the card.
 func (h *boundHost) owner(t *testing.T) map[finding.ID]Finding {
 	t.Helper()
 	card, ok := cardOf(Run(h, Options{Cards: []pci.BDF{boundCard}}), boundCard.Slot)
@@ -140,9 +140,9 @@ func (h *boundHost) owner(t *testing.T) map[finding.ID]Finding {
 	return found
 }
 
-// TestTheCheckAgreesWithBindAndAssert cuts a bind off at each of its effects. The
-// check never says that the card is well when assert does not, and where it says
-// which command goes on, that command does.
+// TestTheCheckAgreesWithBindAndAssert interrupts a bind at each of its effects. The
+// check must not pass when assert fails, and the command that its fix names must
+// complete the bind.
 func TestTheCheckAgreesWithBindAndAssert(t *testing.T) {
 	for _, o := range []hostbind.Options{{}, {NoPersist: true}, {AtNextBoot: true}} {
 		for cut := 1; ; cut += thorough.Every {
@@ -187,7 +187,7 @@ func agree(t *testing.T, h *boundHost, when string, o hostbind.Options) {
 	}
 }
 
-// resumed says the command that the check names.
+// resumed runs the command that the fix of the finding names.
 func resumed(t *testing.T, h *boundHost, f Finding, o hostbind.Options) {
 	t.Helper()
 	var err error

@@ -15,13 +15,13 @@ import (
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 )
 
-// said is what a person reads of a finding.
+// said is the part of a finding that people read.
 type said struct {
 	expectation
 	reason, fix, then string
 }
 
-// A process that shows nothing has another number in a capture.
+// An unreadable process has another number in a capture.
 var anyProcess = regexp.MustCompile(`process \d+`)
 
 func sameSaid(t *testing.T, host, captured *Report) {
@@ -37,9 +37,9 @@ func sameSaid(t *testing.T, host, captured *Report) {
 	}
 }
 
-// TestWhatTheRunningHostSaysIsCapturedToo is about what is in no file: the log of
-// the kernel and what is in an initramfs.
-func TestWhatTheRunningHostSaysIsCapturedToo(t *testing.T) {
+// TestTheLogAndTheInitramfsAreCapturedToo covers the inputs that are not files of the
+// tree: the log of the kernel and the listing of an initramfs.
+func TestTheLogAndTheInitramfsAreCapturedToo(t *testing.T) {
 	const image = "/boot/initrd.img-6.14.8-2-pve"
 	log := []byte("[ 5.1] canary: not for others\n[ 9.1] vfio-pci 0000:02:00.0: not ready 65535ms after bus reset; giving up\n")
 	record := hostbind.CardFile(t4.Slot)
@@ -58,7 +58,7 @@ func TestWhatTheRunningHostSaysIsCapturedToo(t *testing.T) {
 			}
 			host := Run(tree, Options{KernelLog: log, Images: images})
 			if !slices.ContainsFunc(everything(host), func(f Finding) bool { return f.ID == finding.HostResetMissing && f.Verdict == finding.Fail }) {
-				t.Errorf("the log says nothing:\n%s", tell(notable(host)))
+				t.Errorf("the log has no effect:\n%s", tell(notable(host)))
 			}
 			sameSaid(t, host, Run(captured, Options{}))
 			if strings.Contains(string(captured.Format()), "canary") {
@@ -68,8 +68,8 @@ func TestWhatTheRunningHostSaysIsCapturedToo(t *testing.T) {
 	}
 }
 
-// TestACaptureIsJudgedLikeTheHost holds the list of what is captured and what
-// the checks read together: a user's bug report says what the user saw.
+// TestACaptureIsJudgedLikeTheHost ensures that everything that the checks read is
+// captured: the findings on a capture are those that the user saw.
 func TestACaptureIsJudgedLikeTheHost(t *testing.T) {
 	for _, f := range fixtures(t) {
 		t.Run(f.name, func(t *testing.T) {

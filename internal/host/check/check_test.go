@@ -42,7 +42,7 @@ func TestEachConditionIsFound(t *testing.T) {
 			for _, got := range notable(r) {
 				alarming := worst(got.Verdict, got.AfterReboot) != finding.Pass
 				if e := (expectation{got.ID, got.Verdict, got.AfterReboot, got.Where.Card.String()}); alarming && !slices.Contains(f.expects, e) {
-					t.Errorf("nobody expects\n%s", tell([]Finding{got}))
+					t.Errorf("unexpected finding:\n%s", tell([]Finding{got}))
 				}
 			}
 			for _, want := range f.expects {
@@ -56,8 +56,7 @@ func TestEachConditionIsFound(t *testing.T) {
 	}
 }
 
-// TestEachConditionHasAFixture holds the table of conditions, their names, pages
-// and fixtures together.
+// TestEachConditionHasAFixture ensures that conditions, pages and fixtures match.
 func TestEachConditionHasAFixture(t *testing.T) {
 	expected := map[finding.ID]bool{}
 	numbers := map[string]bool{}
@@ -86,7 +85,7 @@ func TestEachConditionHasAFixture(t *testing.T) {
 	}
 }
 
-func TestEachFindingSaysWhatItMustSay(t *testing.T) {
+func TestEachFindingIsComplete(t *testing.T) {
 	for _, f := range fixtures(t) {
 		for _, g := range everything(Run(f.tree, Options{})) {
 			isClean(t, g)
@@ -104,7 +103,7 @@ func TestEachFindingSaysWhatItMustSay(t *testing.T) {
 	}
 }
 
-func TestExplainingStopsAtTheFirstLayerThatFails(t *testing.T) {
+func TestLayersAboveAFailureAreNotEvaluated(t *testing.T) {
 	r := Run(load(t, "02-iommu-off-in-kernel.txt").tree, Options{})
 	if !slices.Equal(r.NotEvaluated, []finding.Layer{finding.LayerModules, finding.LayerGroup, finding.LayerIdentity}) {
 		t.Errorf("of the host: %v", r.NotEvaluated)
@@ -120,15 +119,15 @@ func TestExplainingStopsAtTheFirstLayerThatFails(t *testing.T) {
 	}
 }
 
-func TestWhatIsBehindAFailureIsUnknownAfterAReboot(t *testing.T) {
+func TestSkippedLayersAreUnknownAfterAReboot(t *testing.T) {
 	r := Run(load(t, "02b-iommu-comes-with-the-reboot.txt").tree, Options{})
 	if r.Now != finding.Fail || r.AfterReboot != finding.Unknown || r.Cards[0].AfterReboot != finding.Unknown {
 		t.Errorf("now %s, after the reboot %s, the card %s", r.Now, r.AfterReboot, r.Cards[0].AfterReboot)
 	}
 }
 
-// TestFixesAreThoseOfTheBootLoader looks at the same fault on hosts that start
-// differently.
+// TestFixesAreThoseOfTheBootLoader checks the same fault on hosts with different boot
+// loaders.
 func TestFixesAreThoseOfTheBootLoader(t *testing.T) {
 	grub := func(a *hosttree.Archive) {
 		a.WriteFile("proc/cmdline", []byte("BOOT_IMAGE=/boot/vmlinuz-6.1 root=/dev/sda1 intel_iommu=off\n"))
@@ -140,8 +139,8 @@ func TestFixesAreThoseOfTheBootLoader(t *testing.T) {
 		make func(*hosttree.Archive)
 		want string
 	}{
-		{"Proxmox with systemd-boot", func(*hosttree.Archive) {}, "in /etc/kernel/cmdline take out intel_iommu=off, then run proxmox-boot-tool refresh"},
-		{"Proxmox with GRUB on partitions of proxmox-boot-tool", grub, "in /etc/default/grub take intel_iommu=off out of GRUB_CMDLINE_LINUX_DEFAULT and GRUB_CMDLINE_LINUX, then run proxmox-boot-tool refresh"},
+		{"Proxmox with systemd-boot", func(*hosttree.Archive) {}, "in /etc/kernel/cmdline remove intel_iommu=off, then run proxmox-boot-tool refresh"},
+		{"Proxmox with GRUB on partitions of proxmox-boot-tool", grub, "in /etc/default/grub remove intel_iommu=off from GRUB_CMDLINE_LINUX_DEFAULT and GRUB_CMDLINE_LINUX, then run proxmox-boot-tool refresh"},
 		{"Debian with GRUB", func(a *hosttree.Archive) { grub(a); a.Remove("etc/kernel/proxmox-boot-uuids") }, "then run update-grub and reboot"},
 		{"Rocky", func(a *hosttree.Archive) {
 			grub(a)
@@ -152,7 +151,7 @@ func TestFixesAreThoseOfTheBootLoader(t *testing.T) {
 			a.WriteFile("proc/cmdline", []byte("root=/dev/sda1 intel_iommu=off\n"))
 			a.Remove("etc/kernel")
 			a.Remove("etc/default")
-		}, "where the boot loader of this host keeps it"},
+		}, "in the configuration of this host's boot loader"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			tree := load(t, "02-iommu-off-in-kernel.txt").tree

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// cmdline is a command line of the kernel: parameters in their order.
+// cmdline is a command line of the kernel: its parameters in order.
 type cmdline []param
 
 type param struct{ key, value string }
@@ -62,13 +62,13 @@ func quotedFields(text string) []string {
 	return fields
 }
 
-// sameKey tells names of parameters that are the same to the kernel: it takes
-// dashes for underscores.
+// sameKey reports whether two parameter names are the same to the kernel, which
+// treats dashes as underscores.
 func sameKey(a, b string) bool { return dashed(a) == dashed(b) }
 
 func dashed(key string) string { return strings.ReplaceAll(key, "-", "_") }
 
-// all are the values of a parameter, lists at commas taken apart.
+// all returns the values of a parameter, with lists split at commas.
 func (c cmdline) all(key string) []string {
 	var values []string
 	for _, p := range c {
@@ -82,10 +82,10 @@ func (c cmdline) all(key string) []string {
 // has reports whether a parameter has this value in its list.
 func (c cmdline) has(key, value string) bool { return slices.Contains(c.all(key), value) }
 
-// named reports whether the parameter is there at all.
+// named reports whether the parameter is present.
 func (c cmdline) named(key string) bool { return len(c.all(key)) > 0 }
 
-// pick are the parameters with these names, as they are written.
+// pick returns the parameters with these names, as written.
 func (c cmdline) pick(keys ...string) []string {
 	var found []string
 	for _, p := range c {
@@ -96,7 +96,7 @@ func (c cmdline) pick(keys ...string) []string {
 	return found
 }
 
-// switchesOff are the parameters that switch an IOMMU off.
+// switchesOff returns the parameters that turn the IOMMU off.
 func (c cmdline) switchesOff() []string {
 	var found []string
 	for _, p := range c {
@@ -115,10 +115,10 @@ var relevant = []string{
 	"vfio-pci.ids", "vfio-pci.disable_idle_d3", "vfio_iommu_type1.allow_unsafe_interrupts", "modprobe.blacklist", "module_blacklist", "pci",
 }
 
-// relevant are the parameters of the line that decide about passthrough.
+// relevant returns the parameters of the line that decide about passthrough.
 func (c cmdline) relevant() []string { return c.pick(relevant...) }
 
-// less are those of the first list that are not in the second.
+// less returns the entries of the first list that are not in the second.
 func less(these, those []string) []string {
 	var rest []string
 	for _, one := range these {

@@ -1,18 +1,18 @@
-// Package check judges whether a Linux host is ready to give its GPUs to
-// virtual machines, and if not, which layer says no. It reads a tree (package
-// hosttree), so that a captured host is judged like a live one, and it changes
-// nothing.
+// Package check checks whether a Linux host is ready to pass its GPUs through to
+// virtual machines, and if not, which layer prevents it. It reads a tree (package
+// hosttree), so that it works the same on a captured host and on a live one. It
+// changes nothing.
 //
-// Three things keep it honest. Effects are tested, not settings: an IOMMU that is
-// on is on, whatever the command line says. What could not be seen is Unknown and
-// never Pass. And "now" and "after the next reboot" are two verdicts, because
-// what was done by hand is gone after a reboot, and what was written to disk is
-// not there before one.
+// Three rules make its verdicts reliable. It tests effects, not settings: if the
+// IOMMU works, it is on, whatever the command line says. What could not be read is
+// Unknown and never Pass. "Now" and "after the next reboot" are two verdicts,
+// because manual changes are lost at a reboot, and changes on disk take effect
+// only then.
 //
 // The order is that of the layers: firmware, kernel, modules, group, owner,
-// window, reset, memory, identity, VM. At the first layer that fails, explaining
-// stops: what is above it would only be noise, and is listed as not evaluated.
+// window, reset, memory, identity, VM. The layers above the first one that fails
+// are listed as not evaluated, because their findings would only distract.
 //
-// The conditions, their texts and their remedies are described by the pages of
+// The conditions, their texts and their fixes are described by the pages of
 // package finding, with their sources.
 package check

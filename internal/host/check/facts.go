@@ -15,18 +15,18 @@ import (
 
 var errNoEntry = errors.New("has no entry for this kernel")
 
-// facts is all that is read of a host, before anything is judged.
+// facts is everything that is read from a host before the checks.
 type facts struct {
 	tree    hosttree.Reader
 	name    string // of the host
-	seeMore string // what to do where something could not be seen
+	seeMore string // says what to do when something could not be read
 	release string // of the kernel
 	system  map[string]string
 	proxmox bool
 	boot    boot
 
 	pci     *hostpci.Host
-	pciErr  error // there is no list of devices at all
+	pciErr  error // the devices could not be listed
 	holders *hostpci.Holders
 
 	tables list // of ACPI
@@ -43,9 +43,9 @@ type facts struct {
 	modprobe modprobe
 	rules    map[pci.Slot]text // our own records that bind a card at boot
 
-	driverctl bool // is installed
+	driverctl bool // driverctl is installed
 
-	mechanism hostbind.Mechanism // that binds them
+	mechanism hostbind.Mechanism // binds them at boot
 	images    map[string]hostbind.Listing
 	bootID    string
 
@@ -67,11 +67,11 @@ func readFacts(tree hosttree.Reader, o Options) *facts {
 		f.system = assignments(nil, read(tree, "usr/lib/os-release").body)
 	}
 	f.release = read(tree, "proc/sys/kernel/osrelease").value()
-	if trim(f.release) != f.release || strings.Contains(f.release, " ") { // no kernel says so, and names of files are made of it
+	if trim(f.release) != f.release || strings.Contains(f.release, " ") { // not a valid release, and it becomes part of file names
 		f.release = ""
 	}
 	f.name, _, _ = strings.Cut(read(tree, "proc/sys/kernel/hostname").value(), ".")
-	if f.name == "" || f.name == "(none)" { // which the kernel says of a host that was given no name
+	if f.name == "" || f.name == "(none)" { // the kernel's name for a host without one
 		f.name, _, _ = strings.Cut(read(tree, "etc/hostname").value(), ".")
 	}
 	f.boot = readBoot(tree, f.release, f.system)
@@ -92,8 +92,8 @@ func readFacts(tree hosttree.Reader, o Options) *facts {
 	return f
 }
 
-// kernelLog is the log of the kernel: what the caller took from the running one,
-// or a file of the tree.
+// kernelLog returns the log of the kernel: from the caller for the running kernel,
+// or from a file of the tree.
 func kernelLog(tree hosttree.Reader, running []byte) text {
 	if running != nil {
 		return text{name: "dev/kmsg", body: strings.ToValidUTF8(string(running), "\uFFFD")}
@@ -114,7 +114,7 @@ func kernelLog(tree hosttree.Reader, running []byte) text {
 	return first
 }
 
-// logged finds the first line of the kernel's log with all of the words.
+// logged finds the first line of the kernel's log that has all of the words.
 func (f *facts) logged(words ...string) (Evidence, bool) {
 	for line := range strings.Lines(f.log.body) {
 		if !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(line, word) }) {
@@ -143,8 +143,9 @@ func (f *facts) readModules() {
 	}
 }
 
-// overlaid are the .conf files of a directory that is below lib, run and etc; a
-// file in etc replaces one of the same name (modprobe.d(5), modules-load.d(5)).
+// overlaid returns the .conf files of a directory that exists below lib, run and
+// etc. A file in etc replaces one of the same name (modprobe.d(5),
+// modules-load.d(5)).
 func overlaid(tree hosttree.Reader, dir string) []text {
 	byName := map[string]text{}
 	for _, above := range []string{"lib", "usr/lib", "run", "etc"} {
@@ -185,7 +186,7 @@ func (f *facts) readVMs() {
 	}
 }
 
-// slotsOf are the cards that a device of a VM stands for on this host.
+// slotsOf returns the slots of this host that a hostpci device of a VM refers to.
 func (f *facts) slotsOf(d hostPCI) []pci.Slot {
 	slots := slices.Clone(d.slots)
 	for _, m := range f.mappings {
@@ -196,7 +197,7 @@ func (f *facts) slotsOf(d hostPCI) []pci.Slot {
 	return slots
 }
 
-// vmsOf are the VMs whose configuration names the card, and how.
+// vmsOf returns the VMs whose configuration names the card.
 func (f *facts) vmsOf(slot pci.Slot) []claim {
 	var found []claim
 	for _, vm := range f.vms {
@@ -216,7 +217,7 @@ type claim struct {
 	device hostPCI
 }
 
-// evidence is the line of the VM's configuration.
+// evidence is the line in the VM's configuration.
 func (c claim) evidence() Evidence { return c.vm.file.line(c.device.key + ": " + c.device.value) }
 
 // running reports whether a process has the card for the VM.

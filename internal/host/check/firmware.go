@@ -13,7 +13,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// checkDevices tells what could not be read of the devices.
+// checkDevices reports the devices that could not be read.
 func checkDevices(f *facts) []Finding {
 	if f.pciErr != nil {
 		return one(found(finding.HostDeviceUnreadable, finding.Unknown, "the PCI devices of this host could not be listed").
@@ -22,9 +22,9 @@ func checkDevices(f *facts) []Finding {
 	}
 	var odd []Finding
 	for _, name := range f.pci.Odd {
-		odd = append(odd, found(finding.HostDeviceUnreadable, finding.Unknown, "an entry of the list of devices is no address").
+		odd = append(odd, found(finding.HostDeviceUnreadable, finding.Unknown, "an entry of the list of devices is not a PCI address").
 			see(Evidence{File: "/sys/bus/pci/devices", Says: trim(name)}).
-			fix("such a device is left out; report it with gpuworker-host capture"))
+			fix("the device is ignored; report it with gpuworker-host capture"))
 	}
 	for i := range f.pci.Functions {
 		odd = append(odd, f.oddFunction(&f.pci.Functions[i])...)
@@ -35,14 +35,14 @@ func checkDevices(f *facts) []Finding {
 	return odd
 }
 
-// deciding are the attributes without which it cannot be said what a device is
-// or with whom it shares a group. Others are reported where they matter.
+// deciding are the attributes that identify a device and its group. Others are
+// reported by the checks that need them.
 var deciding = []string{".", "class", "vendor", "device", "driver", "iommu_group"}
 
 func (f *facts) oddFunction(function *hostpci.Function) []Finding {
 	missing := maps.Clone(function.Unreadable)
 	if function.Class == 0 && function.ID.IsZero() && len(missing) == 0 {
-		missing = map[string]string{"class": "is not there"}
+		missing = map[string]string{"class": "does not exist"}
 	}
 	var evidence []Evidence
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
@@ -53,13 +53,13 @@ func (f *facts) oddFunction(function *hostpci.Function) []Finding {
 	if len(evidence) == 0 {
 		return nil
 	}
-	reason := fmt.Sprintf("what the device at %s is, or with whom it shares a group, could not be read", function.BDF)
+	reason := fmt.Sprintf("the kind or the IOMMU group of the device at %s could not be read", function.BDF)
 	return one(found(finding.HostDeviceUnreadable, finding.Unknown, reason).see(evidence...).
-		fix(f.seeMore + "; if it stays, look for the address in dmesg"))
+		fix(f.seeMore + "; if that does not help, look for the address in dmesg"))
 }
 
-// iommuOn reports whether the IOMMU is on, by what Proxmox itself asks: is there
-// anything in /sys/class/iommu. known is false when nobody could look.
+// iommuOn reports whether the IOMMU is on, by the same test as Proxmox:
+// /sys/class/iommu is not empty. known is false when it could not be read.
 func (f *facts) iommuOn() (on, known bool) {
 	return len(f.iommus.names) > 0, f.iommus.err == nil || !f.iommus.hidden() && f.pciErr == nil
 }
@@ -88,40 +88,40 @@ func checkFirmware(f *facts) []Finding {
 	case table != "":
 		return one(base(finding.Pass, "the firmware offers an IOMMU: "+table))
 	case !known || f.tables.err != nil:
-		return one(base(finding.Unknown, "whether the firmware offers an IOMMU could not be seen").
-			fix(f.seeMore + "; otherwise look for VT-d or AMD-Vi in the firmware"))
+		return one(base(finding.Unknown, "it is not known whether the firmware offers an IOMMU").
+			fix(f.seeMore + "; otherwise look for VT-d or AMD-Vi in the firmware setup"))
 	}
 	return one(base(finding.Fail, "the firmware offers no IOMMU: VT-d or AMD-Vi is off, or the board has none").
-		fix("in the setup of the firmware switch on VT-d (Intel) or AMD-Vi / IOMMU (AMD), then start the host again").
+		fix("in the firmware setup enable VT-d (Intel) or AMD-Vi / IOMMU (AMD), then restart the host").
 		then("/sys/firmware/acpi/tables has DMAR or IVRS, and /sys/class/iommu has dmar0 or ivhd0"))
 }
 
-// checkRMRR is condition 13: the firmware keeps memory of its own in the reach
-// of the card's group.
+// checkRMRR is condition 13: the firmware reserves memory for itself that the card's
+// group must be able to access.
 func checkRMRR(f *facts, card hostpci.Card) []Finding {
 	for _, group := range groupsOf(card) {
 		file := read(f.tree, path.Join("sys/kernel/iommu_groups", strconv.Itoa(group), "reserved_regions"))
 		regions := directRegions(file.body)
 		switch {
 		case len(regions) > 0:
-			bad := found(finding.HostRMRR, finding.Fail, "the firmware keeps memory of its own in the reach of the card, so the kernel gives it to no VM").
+			bad := found(finding.HostRMRR, finding.Fail, "the firmware reserves memory that the card must access (RMRR), so the kernel refuses to give the card to a VM").
 				see(file.line(regions[0])).
-				fix("in the vendor's firmware tools switch off shared memory features for this slot, or use another slot").
+				fix("in the vendor's firmware tools disable shared memory features for this slot, or use another slot").
 				then("reserved_regions has no line of type direct")
 			if line, logged := f.logged("RMRR requirement"); logged {
 				bad = bad.see(line)
 			}
 			return one(bad)
 		case file.hidden():
-			return one(found(finding.HostRMRR, finding.Unknown, "whether the firmware keeps memory in the reach of the card could not be read").see(file.evidence()))
+			return one(found(finding.HostRMRR, finding.Unknown, "it is not known whether the firmware reserves memory for the card").see(file.evidence()))
 		case file.absent():
-			return one(found(finding.HostRMRR, finding.Unknown, "this kernel does not tell which memory the firmware keeps").see(file.evidence()))
+			return one(found(finding.HostRMRR, finding.Unknown, "this kernel does not show which memory the firmware reserves").see(file.evidence()))
 		}
 	}
-	return one(found(finding.HostRMRR, finding.Pass, "the firmware keeps no memory in the reach of the card"))
+	return one(found(finding.HostRMRR, finding.Pass, "the firmware reserves no memory for the card"))
 }
 
-// groupsOf are the IOMMU groups of a card's functions.
+// groupsOf returns the IOMMU groups of a card's functions.
 func groupsOf(card hostpci.Card) []int {
 	var groups []int
 	for _, f := range card.Functions {

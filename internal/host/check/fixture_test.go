@@ -15,13 +15,13 @@ import (
 )
 
 // A fixture is testdata/base.txt, a healthy host, and a file that changes it.
-// The lines before the first part of that file say what it is about:
+// The lines before the first part of that file describe the change:
 //
 //	VT-d is off.                               a sentence
-//	expect: HOST-X fail pass 0000:01:00.0      finding, verdict now and after the reboot, its card if it has one
-//	remove: sys/class/iommu/dmar0              taken out of the base, with all below it
+//	expect: HOST-X fail pass 0000:01:00.0      finding, verdict now and after the reboot, and its card, if any
+//	remove: sys/class/iommu/dmar0              removed from the base, with everything below it
 //
-// The parts that follow are put into the base, in the form of package hosttree.
+// The parts that follow are added to the base, in the form of package hosttree.
 type fixture struct {
 	name    string
 	about   string
@@ -82,7 +82,7 @@ func readTestdata(t testing.TB, name string) string {
 	return string(data)
 }
 
-// fixtures are all of them but the base, by name.
+// fixtures returns all fixtures except the base, by name.
 func fixtures(t testing.TB) []fixture {
 	t.Helper()
 	names, err := filepath.Glob("testdata/[0-9]*.txt")
@@ -97,7 +97,7 @@ func fixtures(t testing.TB) []fixture {
 	return all
 }
 
-// everything is what a report found, of the host and of all cards.
+// everything returns all findings of a report, of the host and of all cards.
 func everything(r *Report) []Finding {
 	all := slices.Clone(r.Findings)
 	for _, card := range r.Cards {
@@ -106,7 +106,7 @@ func everything(r *Report) []Finding {
 	return all
 }
 
-// notable are the findings that are no pass.
+// notable returns the findings that do not pass.
 func notable(r *Report) []Finding {
 	return slices.DeleteFunc(everything(r), func(f Finding) bool { return f.Verdict == finding.Pass && f.AfterReboot == finding.Pass })
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// checkHasGroup tells cards that no IOMMU is responsible for.
+// checkHasGroup finds cards that are in no IOMMU group.
 func checkHasGroup(f *facts, card hostpci.Card) []Finding {
 	for _, function := range card.Functions {
 		file := "/sys/bus/pci/devices/" + function.BDF.String() + "/iommu_group"
@@ -22,10 +22,10 @@ func checkHasGroup(f *facts, card hostpci.Card) []Finding {
 			return one(found(finding.HostNoGroup, finding.Unknown, "the IOMMU group of "+function.BDF.String()+" could not be read").see(Evidence{File: file, Says: trim(odd)}))
 		case function.Group == pci.NoGroup:
 			if on, _ := f.iommuOn(); !on {
-				return one(found(finding.HostNoGroup, finding.Unknown, "no group, and whether the IOMMU is on could not be seen").see(Evidence{File: file, Says: "is not there"}))
+				return one(found(finding.HostNoGroup, finding.Unknown, "no group, and it is not known whether the IOMMU is on").see(Evidence{File: file, Says: "does not exist"}))
 			}
 			return one(found(finding.HostNoGroup, finding.Fail, function.BDF.String()+" is in no IOMMU group, although the IOMMU is on: this slot is not behind it").
-				see(Evidence{File: file, Says: "is not there"}).fix("use another slot, or look for newer firmware").then(file + " is there"))
+				see(Evidence{File: file, Says: "does not exist"}).fix("use another slot, or look for newer firmware").then(file + " exists"))
 		}
 	}
 	return one(found(finding.HostNoGroup, finding.Pass, "in IOMMU group "+strings.Join(groupNames(card), " and ")))
@@ -58,15 +58,15 @@ func checkForeign(f *facts, card hostpci.Card) []Finding {
 	case len(names) > 0:
 		return one(found(finding.HostGroupForeign, finding.Fail, "shares IOMMU group "+strings.Join(groupNames(card), ", ")+" with "+finding.Several(names)).
 			see(firstOf(evidence)...).
-			fix("use another slot for one of them, or switch on ACS in the firmware; a VM with the card would take them all from the host").
-			then("the group has the card and bridges only"))
+			fix("use another slot for one of them, or enable ACS in the firmware; a VM with the card would take them all from the host").
+			then("the group contains only the card and bridges"))
 	case len(doubts) > 0:
-		return one(found(finding.HostGroupForeign, finding.Unknown, "whether another device shares the group could not be seen").see(firstOf(doubts)...).fix(f.seeMore))
+		return one(found(finding.HostGroupForeign, finding.Unknown, "it is not known whether another device shares the group").see(firstOf(doubts)...).fix(f.seeMore))
 	}
-	return one(found(finding.HostGroupForeign, finding.Pass, "alone in its group, but for bridges"))
+	return one(found(finding.HostGroupForeign, finding.Pass, "the card is alone in its group, except for bridges"))
 }
 
-// firstOf keeps evidence short.
+// firstOf limits the evidence to a few lines.
 func firstOf(evidence []Evidence) []Evidence {
 	const few = 8
 	return evidence[:min(few, len(evidence))]
@@ -84,9 +84,9 @@ func mateText(f *hostpci.Function) string {
 	return text
 }
 
-// unlisted are members of the card's groups by the kernel's list that are no
-// functions we know of, and what stands in the way of knowing: a list that
-// cannot be read, a device that does not tell its group or what it is.
+// unlisted returns the members of the card's groups that are not among the known
+// functions. doubts are lists and devices that could not be read, so that a member
+// may be missing.
 func (f *facts) unlisted(card hostpci.Card) (names []string, doubts []Evidence) {
 	for _, group := range groupsOf(card) {
 		members := readDir(f.tree, path.Join("sys/kernel/iommu_groups", strconv.Itoa(group), "devices"))
@@ -111,7 +111,7 @@ func (f *facts) unlisted(card hostpci.Card) (names []string, doubts []Evidence) 
 	return names, doubts
 }
 
-// checkBridges is condition 11: bridges in the group, which are fine.
+// checkBridges is condition 11: bridges in the group, which are normal.
 func checkBridges(f *facts, card hostpci.Card) []Finding {
 	var bridges, dummies []string
 	groups := groupsOf(card)
@@ -127,16 +127,16 @@ func checkBridges(f *facts, card hostpci.Card) []Finding {
 	}
 	switch {
 	case len(dummies) > 0:
-		return one(found(finding.HostGroupBridge, finding.Info, finding.Several(dummies)+" in the group is a bridge without a bus behind it; Proxmox would try to take it too").
-			see(Evidence{File: "/sys/bus/pci/devices/" + dummies[0] + "/pci_bus", Says: "is not there"}))
+		return one(found(finding.HostGroupBridge, finding.Info, finding.Several(dummies)+" in the group is a bridge without a bus behind it; Proxmox would try to bind it too").
+			see(Evidence{File: "/sys/bus/pci/devices/" + dummies[0] + "/pci_bus", Says: "does not exist"}))
 	case len(bridges) > 0:
-		return one(found(finding.HostGroupBridge, finding.Info, finding.Several(bridges)+" in the group is a bridge, which is as it should be").
-			see(Evidence{File: "/sys/bus/pci/devices/" + bridges[0] + "/pci_bus", Says: "is there"}))
+		return one(found(finding.HostGroupBridge, finding.Info, finding.Several(bridges)+" in the group is a bridge, which is normal").
+			see(Evidence{File: "/sys/bus/pci/devices/" + bridges[0] + "/pci_bus", Says: "exists"}))
 	}
 	return one(found(finding.HostGroupBridge, finding.Pass, "no bridge is in the group"))
 }
 
-// checkACS is condition 12: the groups are not to be trusted.
+// checkACS is condition 12: pcie_acs_override makes the groups unreliable.
 func checkACS(f *facts) []Finding {
 	now, next := f.boot.now.pick("pcie_acs_override"), f.boot.next.pick("pcie_acs_override")
 	after, reason := finding.Pass, "the groups are those of the hardware"
@@ -145,7 +145,7 @@ func checkACS(f *facts) []Finding {
 	}
 	switch {
 	case len(now) > 0:
-		return one(found(finding.HostACSOverride, finding.Unknown, "the kernel was told to pretend that devices are kept apart; whether they are cannot be seen").
+		return one(found(finding.HostACSOverride, finding.Unknown, "pcie_acs_override makes the kernel treat devices as isolated; whether the hardware isolates them is not known").
 			after(after).see(f.boot.running.line(now[0])).fix(f.boot.dropOption(now[0])).then("the groups are those of the hardware"))
 	case !f.boot.running.ok():
 		return one(found(finding.HostACSOverride, finding.Unknown, "the kernel's command line could not be read").see(f.boot.running.evidence()))
@@ -153,13 +153,12 @@ func checkACS(f *facts) []Finding {
 		return one(found(finding.HostACSOverride, finding.Pass, reason+"; after the next reboot they are not").
 			after(after).see(f.boot.effective.line(next[0])).fix(f.boot.dropOption(next[0])))
 	case !f.boot.known():
-		reason += "; what the next start brings could not be read"
+		reason += "; the command line of the next boot could not be read"
 	}
 	return one(found(finding.HostACSOverride, finding.Pass, reason).after(after))
 }
 
-// classNVSwitch is the class of NVIDIA's switches between GPUs: a bridge of no
-// kind of its own.
+// classNVSwitch is the class of NVIDIA's switches between GPUs: "other bridge".
 const classNVSwitch = 0x0680
 
 // behindHiddenSwitch are the models that are only on boards with NVSwitches of the
@@ -167,20 +166,20 @@ const classNVSwitch = 0x0680
 // network cards and are not on the PCI bus (NVIDIA Fabric Manager User Guide).
 var behindHiddenSwitch = []uint16{0x2901, 0x3182, 0x2941, 0x31c2, 0x31c3}
 
-// checkNVSwitch is condition 29: GPUs that are tied together.
+// checkNVSwitch is condition 29: GPUs that are connected by NVSwitch.
 func checkNVSwitch(f *facts, card hostpci.Card) []Finding {
 	for i := range f.pci.Functions {
 		other := &f.pci.Functions[i]
 		if other.ID.Vendor == pci.VendorNVIDIA && other.Class.Code() == classNVSwitch && card.Main().ID.Vendor == pci.VendorNVIDIA {
-			return one(found(finding.HostNVSwitch, finding.Fail, "this is an HGX or DGX board: its GPUs are tied together by NVSwitch, and one alone does not compute").
+			return one(found(finding.HostNVSwitch, finding.Fail, "this is an HGX or DGX board: NVSwitch connects its GPUs, and CUDA does not start on one of them alone").
 				see(Evidence{File: "/sys/bus/pci/devices/" + other.BDF.String() + "/class", Says: other.Class.String()}).
-				fix("give the whole board to one VM, or run Kubernetes on the host itself; gpuworker makes no fabric partitions"))
+				fix("give the whole board to one VM, or run Kubernetes on the host itself; gpuworker does not create fabric partitions"))
 		}
 	}
 	if main := card.Main(); main.ID.Vendor == pci.VendorNVIDIA && slices.Contains(behindHiddenSwitch, main.ID.Device) {
-		return one(found(finding.HostNVSwitch, finding.Unknown, "cards of this model are on boards whose NVSwitch is no PCI device of the host: whether one alone computes cannot be seen").
+		return one(found(finding.HostNVSwitch, finding.Unknown, "cards of this model are on boards whose NVSwitch is not visible to the host: it is not known whether CUDA starts on one card alone").
 			see(Evidence{File: "/sys/bus/pci/devices/" + main.BDF.String() + "/device", Says: main.ID.String()}).
-			fix("look into the Fabric Manager guide for this board: without a partition for the card, CUDA does not start in the VM"))
+			fix("read the Fabric Manager guide for this board: without a partition for the card, CUDA does not start in the VM"))
 	}
 	return one(found(finding.HostNVSwitch, finding.Pass, "no NVSwitch is in this host"))
 }

@@ -19,8 +19,8 @@ const (
 	nvmeDir = "sys/devices/pci0000:00/0000:00:1d.0/0000:04:00.0"
 )
 
-// hostile are trees that no kernel makes, or that only some do, and what must not
-// be said of the T4 then; "" when the harm has nothing to do with it.
+// hostile are changes to a tree that no kernel makes, or only some kernels. never is
+// the verdict that the T4 must not get then; "" when the T4 is not affected.
 var hostile = []struct {
 	name  string
 	harm  func(*hosttree.Archive)
@@ -118,7 +118,7 @@ func TestHostileTreesNeitherHideNorLie(t *testing.T) {
 	}
 }
 
-// clean tells evidence that would write on the terminal what it likes.
+// isClean fails when the finding has control characters for a terminal.
 func isClean(t *testing.T, f Finding) {
 	t.Helper()
 	texts := []string{f.Reason, f.Fix, f.Then}
@@ -132,7 +132,7 @@ func isClean(t *testing.T, f Finding) {
 	}
 }
 
-func TestWithoutPermissionNothingPassesThatNobodySaw(t *testing.T) {
+func TestWithoutPermissionNothingPassesUnseen(t *testing.T) {
 	tree := hosttree.NewArchive()
 	for _, name := range []string{"sys", "proc", "etc", "lib", "boot", "run", "var", "usr"} {
 		tree.Deny(name)
@@ -224,8 +224,8 @@ func BenchmarkRunOf64Devices(b *testing.B) {
 	}
 }
 
-// FuzzHost judges trees of any content: whatever they hold, no card passes
-// without an IOMMU, and nothing writes on the terminal what it likes.
+// FuzzHost checks trees of any content: no card passes without an IOMMU, and no text
+// has control characters for a terminal.
 func FuzzHost(f *testing.F) {
 	names, err := filepath.Glob("testdata/*.txt")
 	if err != nil {

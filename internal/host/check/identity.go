@@ -12,8 +12,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// checkRecords is the part of condition 33 that belongs to no card: records of
-// this host that name an address where nothing is.
+// checkRecords is the part of condition 33 that belongs to no card: mappings and VMs
+// that name an address without a device.
 func checkRecords(f *facts) []Finding {
 	if f.pciErr != nil {
 		return nil
@@ -21,8 +21,8 @@ func checkRecords(f *facts) []Finding {
 	var gone []Finding
 	add := func(slot pci.Slot, holder string, e Evidence) {
 		if len(f.pci.Slot(slot)) == 0 {
-			gone = append(gone, found(finding.HostCardMoved, finding.Fail, fmt.Sprintf("%s names %s, where this host has no device", holder, slot)).see(e).
-				fix("gpuworker-host list shows where the cards are now; correct "+holder).then(holder+" names an address that is there"))
+			gone = append(gone, found(finding.HostCardMoved, finding.Fail, fmt.Sprintf("%s names %s, but this host has no device there", holder, slot)).see(e).
+				fix("gpuworker-host list shows where the cards are now; correct "+holder).then(holder+" names an address with a device"))
 		}
 	}
 	for _, m := range f.mappings {
@@ -36,13 +36,13 @@ func checkRecords(f *facts) []Finding {
 		}
 	}
 	if len(gone) == 0 {
-		return one(found(finding.HostCardMoved, finding.Pass, "no mapping and no VM names an address where nothing is"))
+		return one(found(finding.HostCardMoved, finding.Pass, "all addresses in mappings and VMs have a device"))
 	}
 	return gone
 }
 
-// checkIdentity is condition 33: another card is at the address than a record
-// of the host says.
+// checkIdentity is condition 33: the card at this address is not the one in a record
+// of the host.
 func checkIdentity(f *facts, card hostpci.Card) []Finding {
 	main := card.Main()
 	for _, m := range f.mappings {
@@ -50,22 +50,21 @@ func checkIdentity(f *facts, card hostpci.Card) []Finding {
 			continue
 		}
 		if differs := m.differs(f.mapped(m, main)); differs != "" {
-			return one(found(finding.HostCardMoved, finding.Fail, fmt.Sprintf("the mapping %s means another card: %s", trim(m.name), differs)).
+			return one(found(finding.HostCardMoved, finding.Fail, fmt.Sprintf("the mapping %s is for another card: %s", trim(m.name), differs)).
 				see(f.mapFile.line("map "+m.describe()), Evidence{File: "/sys/bus/pci/devices/" + main.BDF.String(), Says: fmt.Sprintf("%s, subsystem %s, group %d", main.ID, main.SubsystemID, main.Group)}).
-				fix("see with gpuworker-host list which card this is now, then correct the mapping").then("ID, subsystem and group of the mapping are those of the card"))
+				fix("gpuworker-host list shows which card this is now; correct the mapping").then("ID, subsystem and group of the mapping are those of the card"))
 		}
 	}
 	if moved, is := f.movedFromOurs(card); is {
 		return one(moved)
 	}
 	if f.mapFile.hidden() {
-		return one(found(finding.HostCardMoved, finding.Unknown, "whether the mappings mean this card could not be read").see(f.mapFile.evidence()).fix(f.seeMore))
+		return one(found(finding.HostCardMoved, finding.Unknown, "it is not known whether the mappings are for this card").see(f.mapFile.evidence()).fix(f.seeMore))
 	}
-	return one(found(finding.HostCardMoved, finding.Pass, "the records of this host mean this card"))
+	return one(found(finding.HostCardMoved, finding.Pass, "the records of this host are for this card"))
 }
 
-// movedFromOurs compares the card with what bind noted of it: the record for the
-// boot, and the journal.
+// movedFromOurs compares the card with the record and the journal of bind.
 func (f *facts) movedFromOurs(card hostpci.Card) (Finding, bool) {
 	o, now := f.oursOf(card.Slot), f.fingerprint(card.Slot)
 	differs, from := "", o.record
@@ -79,11 +78,11 @@ func (f *facts) movedFromOurs(card hostpci.Card) (Finding, bool) {
 		return Finding{}, false
 	}
 	bdf := card.Main().BDF
-	return found(finding.HostCardMoved, finding.Fail, "our own record of the card does not fit: "+trim(differs)).see(from.line(differs)).
-		fix(fmt.Sprintf("gpuworker-host list shows which card this is now; gpuworker-host unbind %s --yes ends the record and touches no driver, bind writes a new one", bdf)), true
+	return found(finding.HostCardMoved, finding.Fail, "the record of gpuworker-host is for another card: "+trim(differs)).see(from.line(differs)).
+		fix(fmt.Sprintf("gpuworker-host list shows which card this is now; gpuworker-host unbind %s --yes removes the record and touches no driver, bind writes a new one", bdf)), true
 }
 
-// mapped is the function that a mapping names, or the GPU when it names the
+// mapped returns the function that a mapping names, or the GPU when it names the
 // whole slot.
 func (f *facts) mapped(m mapped, main *hostpci.Function) *hostpci.Function {
 	if bdf, err := pci.ParseBDF(m.path); err == nil {
@@ -94,8 +93,8 @@ func (f *facts) mapped(m mapped, main *hostpci.Function) *hostpci.Function {
 	return main
 }
 
-// differs compares what a mapping remembers, as Proxmox does at each start
-// (PVE::Mapping::PCI, assert_valid). "" when it is the same.
+// differs compares a mapping with a function as Proxmox does at each start of a VM
+// (PVE::Mapping::PCI, assert_valid); "" when they match.
 func (m mapped) differs(function *hostpci.Function) string {
 	if id, err := pci.ParseID(m.id); err == nil && id != function.ID {
 		return fmt.Sprintf("ID %s, and here is %s", id, function.ID)
@@ -117,7 +116,7 @@ func (m mapped) describe() string {
 // bound at boot, named by its slot.
 const rulesDir = hostbind.CardsDir
 
-// readRules reads our own records.
+// readRules reads the records of gpuworker-host.
 func (f *facts) readRules() {
 	f.rules = map[pci.Slot]text{}
 	for _, file := range readAll(f.tree, rulesDir, ".card") {

@@ -19,7 +19,7 @@ func checkKernelIOMMU(f *facts) []Finding {
 	}
 	switch {
 	case !known:
-		return one(base(finding.Unknown, "whether the IOMMU is on could not be seen").fix(f.seeMore))
+		return one(base(finding.Unknown, "it is not known whether the IOMMU is on").fix(f.seeMore))
 	case on:
 		after, because := f.iommuNext(true)
 		pass := base(finding.Pass, "the IOMMU is on").after(after)
@@ -32,11 +32,11 @@ func checkKernelIOMMU(f *facts) []Finding {
 		}
 		return one(pass)
 	case f.table() == "" && f.tables.err == nil:
-		return nil // the firmware offers none: that is the finding
+		return nil // the firmware offers none, which is a finding of its own
 	}
 	reason := "the kernel does not use the IOMMU that the firmware offers"
 	if f.table() == "" {
-		reason = "no IOMMU is on; whether the firmware offers one could not be seen"
+		reason = "no IOMMU is on; it is not known whether the firmware offers one"
 	}
 	if off := f.boot.now.switchesOff(); len(off) > 0 {
 		reason += ": " + off[0] + " is on its command line"
@@ -45,41 +45,41 @@ func checkKernelIOMMU(f *facts) []Finding {
 	bad := base(finding.Fail, reason).after(after).see(f.boot.running.evidence()).fix(f.iommuFix()).
 		then("/sys/class/iommu has dmar0 (Intel) or ivhd0 (AMD)")
 	if after == finding.Pass {
-		bad = bad.see(f.boot.effective.line(strings.Join(f.boot.next.pick(iommuOptions...), " "))).fix("reboot: what is needed is already in /" + f.boot.effective.name)
+		bad = bad.see(f.boot.effective.line(strings.Join(f.boot.next.pick(iommuOptions...), " "))).fix("reboot: the needed options are already in /" + f.boot.effective.name)
 	}
 	return one(bad)
 }
 
-// iommuOptions are the options that switch an IOMMU on and off.
+// iommuOptions are the options that turn an IOMMU on and off.
 var iommuOptions = []string{"intel_iommu", "amd_iommu", "iommu"}
 
-// iommuNext is what becomes of the IOMMU at the next start.
+// iommuNext returns whether the IOMMU will be on after the next reboot, and why.
 func (f *facts) iommuNext(on bool) (finding.Verdict, string) {
 	b := f.boot
 	defaultOn, known := f.intelByDefault()
 	switch off := b.next.switchesOff(); {
 	case !b.known():
-		return finding.Unknown, "unknown, since the command line on disk could not be read"
+		return finding.Unknown, "unknown, because the command line on disk could not be read"
 	case len(off) > 0:
 		return finding.Fail, "off, by " + off[0] + " in /" + b.effective.name
 	case f.table() == "" && !on:
 		return finding.Unknown, "unknown"
 	case !on && slices.Equal(b.now.pick(iommuOptions...), b.next.pick(iommuOptions...)):
-		return finding.Fail, "off, since nothing about it changes"
+		return finding.Fail, "off, because its options do not change"
 	case f.isAMD(), b.next.has("intel_iommu", "on"), on && !b.now.has("intel_iommu", "on"), known && defaultOn:
 		return finding.Pass, "on"
 	case known || !on:
-		return finding.Fail, "off, since intel_iommu=on is not in /" + b.effective.name
+		return finding.Fail, "off, because intel_iommu=on is not in /" + b.effective.name
 	}
-	return finding.Unknown, "unknown, since intel_iommu=on is not in /" + b.effective.name
+	return finding.Unknown, "unknown, because intel_iommu=on is not in /" + b.effective.name
 }
 
 func (f *facts) isAMD() bool {
 	return f.table() == "IVRS" || slices.ContainsFunc(f.iommus.names, func(name string) bool { return strings.HasPrefix(name, "ivhd") })
 }
 
-// intelByDefault reports whether this kernel has Intel's IOMMU on without being
-// told: by its configuration, or because it is one of Proxmox since 6.8.
+// intelByDefault reports whether this kernel turns Intel's IOMMU on by default: by
+// its configuration, or because it is a Proxmox kernel from 6.8 on.
 func (f *facts) intelByDefault() (on, known bool) {
 	config := read(f.tree, path.Join("boot", "config-"+path.Base("/"+f.release)))
 	if config.ok() {
@@ -106,8 +106,8 @@ func (f *facts) iommuFix() string {
 	return f.boot.addOption("intel_iommu=on")
 }
 
-// checkBootConfig is condition 3: options were written into a file that this
-// host does not use, or the file was never put to use.
+// checkBootConfig is condition 3: options are in a file that this host does not use,
+// or in one that was changed but not applied.
 func checkBootConfig(f *facts) []Finding {
 	b := f.boot
 	on, _ := f.iommuOn()
@@ -120,22 +120,22 @@ func checkBootConfig(f *facts) []Finding {
 	pending := less(b.next.relevant(), b.now.relevant())
 	switch {
 	case len(unused) > 0 && b.loader != "":
-		return one(found(finding.HostBootConfig, verdict, fmt.Sprintf("%s is in /%s, which this host does not start with: %s", strings.Join(unused, " "), b.other.name, b.told)).
+		return one(found(finding.HostBootConfig, verdict, fmt.Sprintf("%s is in /%s, which is not used when this host boots: %s", strings.Join(unused, " "), b.other.name, b.told)).
 			see(b.other.line(strings.Join(b.otherLine.relevant(), " ")), b.running.evidence()).
 			fix(b.addOption(strings.Join(unused, " "))).then("/proc/cmdline has " + strings.Join(unused, " ")))
 	case len(added)+len(removed) > 0:
-		return one(found(finding.HostBootConfig, verdict, "/"+b.source.name+" was changed and not put to use: "+changes(added, removed)).
+		return one(found(finding.HostBootConfig, verdict, "/"+b.source.name+" was changed but not applied: "+changes(added, removed)).
 			see(b.source.line(strings.Join(b.wanted.relevant(), " ")), b.effective.line(strings.Join(b.next.relevant(), " "))).
-			fix("run " + b.apply() + ", then reboot").then("/proc/cmdline has what /" + b.source.name + " says"))
+			fix("run " + b.apply() + ", then reboot").then("/proc/cmdline has the options of /" + b.source.name))
 	case b.loader == "":
-		return one(found(finding.HostBootConfig, finding.Unknown, "what the next start of this host will use could not be told").see(b.running.evidence()))
+		return one(found(finding.HostBootConfig, finding.Unknown, "it is not known which boot loader this host uses").see(b.running.evidence()))
 	case !b.known():
-		return one(found(finding.HostBootConfig, finding.Unknown, "the command line of the next start could not be read").see(b.effective.evidence()))
+		return one(found(finding.HostBootConfig, finding.Unknown, "the command line of the next boot could not be read").see(b.effective.evidence()))
 	case len(pending) > 0:
-		return one(found(finding.HostBootConfig, finding.Info, "the next start brings "+strings.Join(pending, " ")).
-			see(b.effective.line(strings.Join(b.next.relevant(), " "))).fix("reboot when it suits"))
+		return one(found(finding.HostBootConfig, finding.Info, "the next boot adds "+strings.Join(pending, " ")).
+			see(b.effective.line(strings.Join(b.next.relevant(), " "))).fix("reboot at a convenient time"))
 	}
-	return one(found(finding.HostBootConfig, finding.Pass, "the command line on disk is the one that runs").see(b.effective.line(strings.Join(b.next.relevant(), " "))))
+	return one(found(finding.HostBootConfig, finding.Pass, "the command line on disk is that of the running kernel").see(b.effective.line(strings.Join(b.next.relevant(), " "))))
 }
 
 func changes(added, removed []string) string {
@@ -144,7 +144,7 @@ func changes(added, removed []string) string {
 		parts = append(parts, strings.Join(added, " ")+" is new")
 	}
 	if len(removed) > 0 {
-		parts = append(parts, strings.Join(removed, " ")+" is gone")
+		parts = append(parts, strings.Join(removed, " ")+" was removed")
 	}
 	return strings.Join(parts, ", ")
 }
@@ -173,30 +173,29 @@ func checkRemapping(f *facts) []Finding {
 		}
 		return one(pass)
 	case len(remapped) > 0:
-		return one(found(finding.HostNoRemapping, finding.Info, "interrupts are remapped, and allow_unsafe_interrupts is on without need").
-			see(interrupts.line(remapped[0]), unsafe.evidence()).fix("take allow_unsafe_interrupts out of /etc/modprobe.d, then run " + f.boot.initramfs()))
+		return one(found(finding.HostNoRemapping, finding.Info, "interrupts are remapped, so allow_unsafe_interrupts is not needed, but it is on").
+			see(interrupts.line(remapped[0]), unsafe.evidence()).fix("remove allow_unsafe_interrupts from /etc/modprobe.d, then run " + f.boot.initramfs()))
 	case len(plain) > 0 && allowed:
-		insecure := found(finding.HostNoRemapping, finding.Info, "INSECURE: interrupts are not remapped, and VFIO was told not to mind: a guest can take over the host").
-			see(interrupts.line(plain[0]), unsafe.evidence()).fix("update the firmware and switch on x2APIC there; until then trust the guests like the host")
+		insecure := found(finding.HostNoRemapping, finding.Info, "INSECURE: interrupts are not remapped, and allow_unsafe_interrupts is on: a guest can take over the host").
+			see(interrupts.line(plain[0]), unsafe.evidence()).fix("update the firmware and enable x2APIC there; until then, run only guests that you trust like the host itself")
 		if !f.unsafeNext() {
 			insecure = insecure.after(finding.Fail)
-			insecure.Reason += "; after the next reboot VFIO refuses to work, since nothing on disk tells it so"
+			insecure.Reason += "; after the next reboot VFIO refuses to work, because allow_unsafe_interrupts is not set on disk"
 		}
 		return one(insecure)
 	case len(plain) > 0:
 		bad := found(finding.HostNoRemapping, finding.Fail, "interrupts are not remapped, so VFIO refuses to work").see(interrupts.line(plain[0])).
-			fix("update the firmware and switch on x2APIC there").then("lines of /proc/interrupts say IR-PCI-MSI")
+			fix("update the firmware and enable x2APIC there").then("lines of /proc/interrupts say IR-PCI-MSI")
 		if off := remapOff(f.boot.now); off != "" {
 			bad = bad.see(f.boot.running.evidence()).fix(f.boot.dropOption(off))
 		}
 		return one(bad)
 	}
-	return one(found(finding.HostNoRemapping, finding.Unknown, "whether interrupts are remapped could not be seen").see(interrupts.evidence()).
+	return one(found(finding.HostNoRemapping, finding.Unknown, "it is not known whether interrupts are remapped").see(interrupts.evidence()).
 		fix("look for Enabled IRQ remapping (Intel) or Interrupt remapping enabled (AMD) in dmesg"))
 }
 
-// unsafeNext reports whether VFIO is told at the next start not to mind interrupts that
-// are not remapped.
+// unsafeNext reports whether allow_unsafe_interrupts is set for the next boot.
 func (f *facts) unsafeNext() bool {
 	value, _ := f.modprobe.option("vfio_iommu_type1", "allow_unsafe_interrupts")
 	for _, said := range append(f.boot.next.all("vfio_iommu_type1.allow_unsafe_interrupts"), value) {
@@ -227,23 +226,23 @@ func checkMode(f *facts) []Finding {
 		return nil
 	}
 	first := f.pci.Groups[0]
-	says := Evidence{File: fmt.Sprintf("/sys/kernel/iommu_groups/%d/type", first.Number), Says: cmp.Or(trim(first.Type), "is not there")}
+	says := Evidence{File: fmt.Sprintf("/sys/kernel/iommu_groups/%d/type", first.Number), Says: cmp.Or(trim(first.Type), "does not exist")}
 	switch {
 	case types["identity"] > 0:
-		return one(found(finding.HostIOMMUMode, finding.Info, "the host's own devices go past the IOMMU (iommu=pt); for cards of VMs it makes no difference").see(f.boot.running.line(strings.Join(f.boot.now.pick("iommu"), " "))))
+		return one(found(finding.HostIOMMUMode, finding.Info, "the host's own devices bypass the IOMMU (iommu=pt); this makes no difference for the cards of VMs").see(f.boot.running.line(strings.Join(f.boot.now.pick("iommu"), " "))))
 	case types[""] == len(f.pci.Groups):
-		return one(found(finding.HostIOMMUMode, finding.Info, "this kernel does not tell how the host's own devices use the IOMMU; for cards of VMs it makes no difference").see(says))
+		return one(found(finding.HostIOMMUMode, finding.Info, "this kernel does not show how the host's own devices use the IOMMU; this makes no difference for the cards of VMs").see(says))
 	}
-	return one(found(finding.HostIOMMUMode, finding.Pass, "the host's own devices are translated by the IOMMU too").see(says))
+	return one(found(finding.HostIOMMUMode, finding.Pass, "the IOMMU translates for the host's own devices too").see(says))
 }
 
-// reportedKernels are versions with which users say that cards are not reset.
+// reportedKernels are versions for which users report that cards are not reset.
 var reportedKernels = []string{"6.12.23", "6.14.2"}
 
-// reportedQEMU are versions with which users say that guests hang at a reboot.
+// reportedQEMU are versions for which users report that guests hang at a reboot.
 var reportedQEMU = []string{"8.2.0"}
 
-// checkKernelReports is condition 28: versions that there are reports about.
+// checkKernelReports is condition 28: versions with problem reports from users.
 func checkKernelReports(f *facts) []Finding {
 	osrelease := text{name: "proc/sys/kernel/osrelease", body: f.release}
 	version, _, _ := strings.Cut(f.release, "-")
@@ -259,7 +258,7 @@ func checkKernelReports(f *facts) []Finding {
 		return one(found(finding.HostKernelReports, finding.Unknown, "users report that guests with a GPU hang at a reboot with QEMU "+qemu).
 			see(source).fix("update QEMU, then stop and start the VMs"))
 	}
-	return one(found(finding.HostKernelReports, finding.Pass, "there are no reports about kernel "+trim(f.release)).see(osrelease.evidence()))
+	return one(found(finding.HostKernelReports, finding.Pass, "there are no problem reports about kernel "+trim(f.release)).see(osrelease.evidence()))
 }
 
 // qemuVersion finds QEMU in Debian's list of packages: its upstream version.
@@ -291,9 +290,9 @@ func checkLockdown(f *facts) []Finding {
 	on := lockdown.ok() && !strings.Contains(lockdown.body, "[none]")
 	switch {
 	case on || secure.Says == "1":
-		return one(found(finding.HostLockdown, finding.Info, "Secure Boot or lockdown is on; binding drivers works all the same").see(lockdown.evidence(), secure))
+		return one(found(finding.HostLockdown, finding.Info, "Secure Boot or lockdown is on; binding drivers still works").see(lockdown.evidence(), secure))
 	case lockdown.hidden():
-		return one(found(finding.HostLockdown, finding.Info, "whether lockdown is on could not be read; it makes no difference here").see(lockdown.evidence()))
+		return one(found(finding.HostLockdown, finding.Info, "it is not known whether lockdown is on; this makes no difference here").see(lockdown.evidence()))
 	}
 	return one(found(finding.HostLockdown, finding.Pass, "the kernel is not locked down").see(lockdown.evidence()))
 }

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// loadedModules reads /proc/modules: the first field of each line, all of it.
-// vfio_pci is not loaded because vfio_pci_core is.
+// loadedModules reads the names in /proc/modules: the whole first field of each line,
+// because vfio_pci and vfio_pci_core are different modules.
 func loadedModules(body string) map[string]bool {
 	names := map[string]bool{}
 	for line := range strings.Lines(body) {
@@ -18,8 +18,8 @@ func loadedModules(body string) map[string]bool {
 	return names
 }
 
-// moduleFiles reads modules.builtin and modules.dep: the names of the modules
-// whose files stand at the beginning of the lines.
+// moduleFiles reads modules.builtin and modules.dep: each line begins with the file
+// of a module.
 func moduleFiles(body string) map[string]bool {
 	names := map[string]bool{}
 	for line := range strings.Lines(body) {
@@ -31,14 +31,14 @@ func moduleFiles(body string) map[string]bool {
 	return names
 }
 
-// moduleName is the name as the kernel writes it.
+// moduleName is a name in the form that the kernel uses.
 func moduleName(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
-// modprobe is what the files of modprobe.d(5) say together.
+// modprobe holds the settings of all files of modprobe.d(5).
 type modprobe struct {
 	options   map[string][]param  // by module
-	pre       map[string][]string // softdep: what is loaded before a module
-	blacklist map[string]bool     // not loaded for a device that asks for them
+	pre       map[string][]string // softdep: modules to load before a module
+	blacklist map[string]bool     // not loaded automatically for a device
 	disabled  map[string]bool     // install … /bin/false: not loaded at all
 }
 
@@ -72,7 +72,7 @@ func (m modprobe) add(body string) {
 	}
 }
 
-// preOf are the modules between "pre:" and "post:".
+// preOf returns the modules between "pre:" and "post:".
 func preOf(fields []string) []string {
 	var names []string
 	pre := false
@@ -89,7 +89,7 @@ func preOf(fields []string) []string {
 	return names
 }
 
-// option is the last value of a module's option.
+// option returns the last value of a module's option.
 func (m modprobe) option(module, key string) (value string, ok bool) {
 	for _, p := range m.options[module] {
 		if sameKey(p.key, key) {
@@ -99,7 +99,7 @@ func (m modprobe) option(module, key string) (value string, ok bool) {
 	return value, ok
 }
 
-// listedModules reads /etc/modules and modules-load.d: one name a line.
+// listedModules reads /etc/modules and modules-load.d: one name per line.
 func listedModules(body string) []string {
 	var names []string
 	for line := range strings.Lines(body) {

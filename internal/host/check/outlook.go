@@ -11,7 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// outlook is whether a function will be free after the next reboot, and why.
+// outlook says whether a function will be free for VMs after the next reboot, and why.
 type outlook struct {
 	verdict  finding.Verdict
 	because  string
@@ -23,13 +23,13 @@ func foresee(v finding.Verdict, because string, evidence ...Evidence) outlook {
 	return outlook{verdict: v, because: because, evidence: evidence}
 }
 
-// fixedBy is the outlook with what fixes it.
+// fixedBy returns the outlook with this fix.
 func (o outlook) fixedBy(fix string) outlook {
 	o.fix = fix
 	return o
 }
 
-// worse is the worse of two outlooks.
+// worse returns the worse of two outlooks.
 func (o outlook) worse(other outlook) outlook {
 	if other.verdict != o.verdict && worst(o.verdict, other.verdict) == other.verdict {
 		return other
@@ -37,22 +37,22 @@ func (o outlook) worse(other outlook) outlook {
 	return o
 }
 
-// ownerNext tells which driver will have a function after the next reboot: that
-// of a rule for this very card, vfio-pci by the ID of the model, or one of the
-// host that nothing keeps away.
+// ownerNext predicts which driver will have a function after the next reboot: that
+// of a rule for this card, vfio-pci by the ID of the model, or a driver of the host
+// that is not disabled.
 func (f *facts) ownerNext(function *hostpci.Function) outlook {
 	if rule, ok := f.ruleFor(function); ok {
 		return rule
 	}
 	next := f.unruled(function)
 	if gone, lost := f.lostRecord(function.BDF.Slot); lost && next.verdict != finding.Pass {
-		next.because = fmt.Sprintf("%s is gone, which gpuworker-host bind wrote; %s", gone.File, next.because)
+		next.because = fmt.Sprintf("%s, written by gpuworker-host bind, is missing; %s", gone.File, next.because)
 		next.evidence = append([]Evidence{gone}, next.evidence...)
 	}
 	return next
 }
 
-// unruled is the outlook of a function that no rule for this very card keeps.
+// unruled is the outlook of a function without a rule for its card.
 func (f *facts) unruled(function *hostpci.Function) outlook {
 	wanting, sure := f.wanting(function)
 	if source, listed := f.listedID(function.ID); listed {
@@ -61,42 +61,43 @@ func (f *facts) unruled(function *hostpci.Function) outlook {
 	names := strings.Join(wanting, " or ")
 	switch {
 	case len(wanting) > 0 && sure:
-		return foresee(finding.Fail, names+" takes "+function.BDF.String()+": no rule on disk keeps it for VMs", f.deps.line("has "+names))
+		return foresee(finding.Fail, names+" takes "+function.BDF.String()+": no rule on disk reserves it for VMs", f.deps.line("has "+names))
 	case len(wanting) > 0:
-		return foresee(finding.Unknown, names+" may take "+function.BDF.String()+": no rule on disk keeps it for VMs, and which drivers this kernel has could not be read", f.deps.evidence())
+		return foresee(finding.Unknown, names+" may take "+function.BDF.String()+": no rule on disk reserves it for VMs, and it is not known which drivers this kernel has", f.deps.evidence())
 	case !sure:
-		return foresee(finding.Unknown, "which drivers of the host would take "+function.BDF.String()+" could not be told")
+		return foresee(finding.Unknown, "it is not known which drivers of the host would take "+function.BDF.String())
 	case f.keptInVain(function) != "":
 		name := f.keptInVain(function)
-		return foresee(finding.Unknown, "modprobe.d keeps "+name+" away, but it is in the kernel now: the initramfs may not know yet", f.modules.line("has "+name)).
+		return foresee(finding.Unknown, "modprobe.d disables "+name+", but it is loaded now: the initramfs may be older than that setting", f.modules.line("has "+name)).
 			fixedBy("run " + f.boot.initramfs())
 	case !hostpci.ForVMs(function.Driver):
-		return foresee(finding.Unknown, "modprobe.d keeps "+trim(function.Driver)+" away, but it has the card now: the initramfs may not know yet")
+		return foresee(finding.Unknown, "modprobe.d disables "+trim(function.Driver)+", but it has the card now: the initramfs may be older than that setting")
 	}
-	return foresee(finding.Pass, "no driver of the host wants it")
+	return foresee(finding.Pass, "no driver of the host takes it")
 }
 
-// byID is the outlook of a function whose model vfio-pci is told to take.
+// byID is the outlook of a function whose model vfio-pci is configured to take.
 func (f *facts) byID(function *hostpci.Function, wanting []string, source Evidence) outlook {
 	loadedWith := read(f.tree, "sys/module/vfio_pci/parameters/ids")
 	switch {
 	case len(wanting) == 0:
-		return foresee(finding.Pass, "vfio-pci takes this model, and no driver of the host wants it", source)
+		return foresee(finding.Pass, "vfio-pci takes this model, and no driver of the host does", source)
 	case hasID(strings.Split(loadedWith.value(), ","), function.ID) && hostpci.ForVMs(function.Driver):
 		if rival := f.rival(wanting); rival != "" {
-			return foresee(finding.Unknown, fmt.Sprintf("vfio-pci is told to take this model, and nothing says that it is there before %s", rival), source, loadedWith.evidence()).
+			return foresee(finding.Unknown, fmt.Sprintf("vfio-pci is configured to take this model, but nothing ensures that it is loaded before %s", rival), source, loadedWith.evidence()).
 				fixedBy(fmt.Sprintf("write softdep %s pre: vfio-pci to a file in /etc/modprobe.d and run %s", rival, f.boot.initramfs()))
 		}
 		return foresee(finding.Pass, "vfio-pci took this model at this boot", source, loadedWith.evidence())
 	}
-	return foresee(finding.Unknown, fmt.Sprintf("vfio-pci is told to take this model, but was not loaded so at this boot: the initramfs may not know it yet (%s)", f.boot.initramfs()),
+	return foresee(finding.Unknown, fmt.Sprintf("vfio-pci is configured to take this model, but was loaded without that setting at this boot: the initramfs may be older than the setting (%s)", f.boot.initramfs()),
 		source, loadedWith.evidence())
 }
 
-// rival is the first of the drivers that this kernel has and that may be loaded before
-// vfio-pci: one without a softdep on it (modprobe.d(5)), where vfio-pci is not built
-// in, and where neither the initramfs (initramfs-tools(7), modules) nor the command
-// line (dracut.cmdline(7), rd.driver.pre) loads it before all others. "" without one.
+// rival returns the first of the drivers that this kernel has and that may be loaded
+// before vfio-pci; "" if there is none. There is none if vfio-pci is built in, or if
+// the initramfs (initramfs-tools(7), modules) or the command line
+// (dracut.cmdline(7), rd.driver.pre) loads it first. A driver with a softdep on
+// vfio-pci (modprobe.d(5)) is no rival.
 func (f *facts) rival(drivers []string) string {
 	early := listedModules(read(f.tree, "etc/initramfs-tools/modules").body)
 	for _, driver := range f.boot.next.all("rd.driver.pre") {
@@ -114,7 +115,7 @@ func (f *facts) rival(drivers []string) string {
 	return drivers[i]
 }
 
-// listedID finds where vfio-pci is told to take a model.
+// listedID finds the setting that makes vfio-pci take a model.
 func (f *facts) listedID(id pci.ID) (Evidence, bool) {
 	if ids, ok := f.modprobe.option("vfio_pci", "ids"); ok && hasID(strings.Split(ids, ","), id) {
 		return Evidence{File: "/etc/modprobe.d", Says: trim("options vfio-pci ids=" + ids)}, true
@@ -125,8 +126,8 @@ func (f *facts) listedID(id pci.ID) (Evidence, bool) {
 	return Evidence{}, false
 }
 
-// hasID looks for a model in a list of vfio-pci: "10de:1eb8", with subsystem and
-// class behind it or not.
+// hasID reports whether a model is in a list of vfio-pci. An entry is "10de:1eb8",
+// which subsystem and class may follow.
 func hasID(list []string, id pci.ID) bool {
 	return slices.ContainsFunc(list, func(entry string) bool {
 		parts := strings.Split(strings.TrimSpace(entry), ":")
@@ -138,8 +139,8 @@ func hasID(list []string, id pci.ID) bool {
 	})
 }
 
-// takers are the modules of the host that take functions of a class, by vendor
-// for GPUs.
+// takers returns the modules of the host that take functions like this one: by
+// vendor for GPUs, otherwise by class.
 func takers(f *hostpci.Function) (modules []string, known bool) {
 	if f.IsDisplay() {
 		switch f.ID.Vendor {
@@ -163,10 +164,9 @@ func takers(f *hostpci.Function) (modules []string, known bool) {
 	return nil, false
 }
 
-// wanting are the drivers of the host that will take the function, unless it is
-// theirs no longer: those that the kernel has and that nothing keeps away. sure
-// is false when it could not be read which ones the kernel has, or when others
-// than those that are known may want it.
+// wanting returns the drivers of the host that will take the function: those that
+// the kernel has and that are not disabled. sure is false when the drivers of the
+// kernel could not be read, or when unknown drivers may take the function too.
 func (f *facts) wanting(function *hostpci.Function) (modules []string, sure bool) {
 	candidates, known := takers(function)
 	if !hostpci.ForVMs(function.Driver) && !known {
@@ -187,8 +187,8 @@ func (f *facts) wanting(function *hostpci.Function) (modules []string, sure bool
 	return modules, certain || known && onDisk
 }
 
-// keptInVain is a driver that would take the function, is not to be loaded, and is
-// loaded all the same; "" without one.
+// keptInVain returns a driver that would take the function and is loaded although it
+// is disabled; "" if there is none.
 func (f *facts) keptInVain(function *hostpci.Function) string {
 	modules, _ := takers(function)
 	for _, module := range modules {
@@ -199,7 +199,8 @@ func (f *facts) keptInVain(function *hostpci.Function) string {
 	return ""
 }
 
-// keptAway reports whether a module is not loaded for a device that asks for it.
+// keptAway reports whether a module is disabled: not loaded automatically for a
+// device.
 func (f *facts) keptAway(module string) bool {
 	if f.builtin[module] {
 		return false
@@ -208,8 +209,8 @@ func (f *facts) keptAway(module string) bool {
 		f.boot.next.has("modprobe.blacklist", module) || f.boot.next.has("module_blacklist", module)
 }
 
-// ruleFor finds a rule for this very card: one of driverctl, whose settings stay when
-// it is removed, or one of ours.
+// ruleFor finds a rule for this card: one of driverctl or of gpuworker-host. The
+// files of driverctl have no effect after driverctl itself was removed.
 func (f *facts) ruleFor(function *hostpci.Function) (outlook, bool) {
 	name := function.BDF.String()
 	for _, file := range []string{path.Join("etc/driverctl.d", name), path.Join("etc/driverctl.d", "pci-"+name)} {

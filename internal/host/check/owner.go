@@ -17,7 +17,7 @@ func driverFile(f *hostpci.Function) string {
 
 func driverSays(f *hostpci.Function) Evidence {
 	if f.Driver == "" {
-		return Evidence{File: driverFile(f), Says: "is not there"}
+		return Evidence{File: driverFile(f), Says: "does not exist"}
 	}
 	return Evidence{File: driverFile(f), Says: trim(f.Driver)}
 }
@@ -32,17 +32,17 @@ func checkDriver(f *facts, card hostpci.Card) []Finding {
 	next := f.ownerNext(main)
 	switch odd, unknown := driverUnknown(main); {
 	case unknown:
-		return one(found(finding.HostDriverOwns, finding.Unknown, "which driver has the card could not be told").see(odd))
+		return one(found(finding.HostDriverOwns, finding.Unknown, "it is not known which driver has the card").see(odd))
 	case !hostpci.ForVMs(main.Driver):
 		bad := found(finding.HostDriverOwns, finding.Fail, trim(main.Driver)+" has the card").after(next.verdict).see(driverSays(main)).see(next.evidence...).
-			fix(bindFix(main)).then(driverFile(main) + " is vfio-pci, or not there")
+			fix(bindFix(main)).then(driverFile(main) + " is vfio-pci, or does not exist")
 		if next.verdict == finding.Pass {
 			bad.Reason += "; after the next reboot it is free: " + next.because
 			bad.Fix = "reboot, or at once: " + bindFix(main)
 		}
 		return one(bad)
 	case isWithheld(main):
-		return one(found(finding.HostDriverOwns, finding.Fail, "no other driver than "+trim(main.Override)+" may have the card, so vfio-pci is refused when a VM starts").
+		return one(found(finding.HostDriverOwns, finding.Fail, "driver_override allows only "+trim(main.Override)+", so the kernel refuses vfio-pci when a VM starts").
 			after(next.verdict).see(overrideSays(main)).see(next.evidence...).fix(bindFix(main)).then(driverFile(main) + " is vfio-pci"))
 	}
 	name := "no driver has it"
@@ -52,8 +52,8 @@ func checkDriver(f *facts, card hostpci.Card) []Finding {
 	return one(next.add(found(finding.HostDriverOwns, finding.Pass, name).see(driverSays(main)), bindFix(main)))
 }
 
-// isWithheld tells a function that is with no driver of VFIO, and that only one of
-// others may have: the kernel offers it to no driver but that of its override
+// isWithheld reports whether a function has no VFIO driver and its override allows
+// only another driver: the kernel then offers it to no other one
 // (Documentation/ABI/testing/sysfs-bus-pci, driver_override).
 func isWithheld(f *hostpci.Function) bool {
 	return f.Override != "" && !hostpci.OfVFIO(f.Override) && !hostpci.OfVFIO(f.Driver)
@@ -63,9 +63,9 @@ func overrideSays(f *hostpci.Function) Evidence {
 	return Evidence{File: path.Join(path.Dir(driverFile(f)), "driver_override"), Says: trim(f.Override)}
 }
 
-// driverUnknown reports whether nobody can say which driver has a function. While an
-// unbind hangs the link to the driver is gone already, and the driver is not; what
-// shows it is that the override cannot be read (seen on Linux 6.1).
+// driverUnknown reports whether the driver of a function cannot be determined. While
+// an unbind hangs, the link to the driver is already gone, but the driver still has
+// the function. This shows in that the override cannot be read (seen on Linux 6.1).
 func driverUnknown(f *hostpci.Function) (why Evidence, unknown bool) {
 	if odd, unreadable := f.Unreadable["driver"]; unreadable {
 		return Evidence{File: driverFile(f), Says: trim(odd)}, true
@@ -74,7 +74,7 @@ func driverUnknown(f *hostpci.Function) (why Evidence, unknown bool) {
 	return Evidence{File: path.Join(path.Dir(driverFile(f)), "driver_override"), Says: trim(odd)}, unreadable && f.Driver == ""
 }
 
-// add puts what will be after the next reboot into a finding that passes now.
+// add adds the outlook to a finding that passes now.
 func (o outlook) add(pass Finding, fix string) Finding {
 	pass = pass.after(o.verdict).see(o.evidence...)
 	if o.verdict != finding.Pass {
@@ -84,7 +84,7 @@ func (o outlook) add(pass Finding, fix string) Finding {
 	return pass
 }
 
-// checkSiblings is condition 9: other functions of the card were left behind.
+// checkSiblings is condition 9: the host still has other functions of the card.
 func checkSiblings(f *facts, card hostpci.Card) []Finding {
 	main := card.Main()
 	if len(card.Functions) == 1 {
@@ -107,7 +107,7 @@ func checkSiblings(f *facts, card hostpci.Card) []Finding {
 			left = append(left, fmt.Sprintf("%s (%s)", sibling.BDF, trim(sibling.Driver)))
 			evidence = append(evidence, driverSays(sibling))
 		case isWithheld(sibling):
-			left = append(left, fmt.Sprintf("%s (for %s alone)", sibling.BDF, trim(sibling.Override)))
+			left = append(left, fmt.Sprintf("%s (driver_override allows only %s)", sibling.BDF, trim(sibling.Override)))
 			evidence = append(evidence, overrideSays(sibling))
 		}
 		next = next.worse(f.ownerNext(sibling))
@@ -117,7 +117,7 @@ func checkSiblings(f *facts, card hostpci.Card) []Finding {
 		return one(found(finding.HostFunctionsLeft, finding.Fail, "the host still has "+strings.Join(left, ", ")).after(next.verdict).see(evidence...).
 			fix(bindFix(main)).then("no function of the slot has a driver other than vfio-pci"))
 	case unknown:
-		return one(found(finding.HostFunctionsLeft, finding.Unknown, "which drivers have the other functions could not be told").see(evidence...))
+		return one(found(finding.HostFunctionsLeft, finding.Unknown, "it is not known which drivers have the other functions").see(evidence...))
 	}
 	return one(next.add(found(finding.HostFunctionsLeft, finding.Pass, fmt.Sprintf("all %d functions are free", len(card.Functions))), bindFix(main)))
 }
@@ -128,17 +128,17 @@ func checkDivided(_ *facts, card hostpci.Card) []Finding {
 		dir := "/sys/bus/pci/devices/" + f.BDF.String()
 		switch {
 		case f.PhysFn != "":
-			return one(found(finding.HostCardDivided, finding.Fail, "it is a part of "+trim(f.PhysFn)+", a virtual function").see(Evidence{File: dir + "/physfn", Says: trim(f.PhysFn)}).
-				fix("name the whole card, and switch its virtual functions off"))
+			return one(found(finding.HostCardDivided, finding.Fail, "it is a virtual function of "+trim(f.PhysFn)).see(Evidence{File: dir + "/physfn", Says: trim(f.PhysFn)}).
+				fix("use the address of the whole card, and turn its virtual functions off"))
 		case f.VFs > 0:
 			return one(found(finding.HostCardDivided, finding.Fail, fmt.Sprintf("it is divided into %d virtual functions", f.VFs)).see(Evidence{File: dir + "/sriov_numvfs", Says: fmt.Sprint(f.VFs)}).
 				fix("echo 0 > " + dir + "/sriov_numvfs").then(dir + "/sriov_numvfs is 0"))
 		case f.Mediated:
 			return one(found(finding.HostCardDivided, finding.Fail, "a vGPU driver manages it").see(Evidence{File: dir, Says: "has mdev_supported_types or nvidia"}).
-				fix("remove the vGPU driver of the host, or leave this card out"))
+				fix("remove the vGPU driver of the host, or do not use this card"))
 		}
 	}
-	return one(found(finding.HostCardDivided, finding.Pass, "the card is whole"))
+	return one(found(finding.HostCardDivided, finding.Pass, "the card is not divided"))
 }
 
 // checkClaims is condition 22: two VMs claim the card.
@@ -176,22 +176,22 @@ func (f *facts) claimed(vmids []int, others []string, evidence []Evidence) Findi
 	switch {
 	case len(vmids) > 1:
 		return found(finding.HostCardClaimed, finding.Fail, strings.Join(names, " and ")+" claim the card").see(firstOf(evidence)...).
-			fix("take it out of all but one: qm set VMID --delete hostpciN; a VM that is stopped counts too").then("one VM names the card")
+			fix("remove it from all but one of them: qm set VMID --delete hostpciN; stopped VMs count too").then("only one VM names the card")
 	case len(hidden) > 0:
-		return found(finding.HostCardClaimed, finding.Unknown, "whether two VMs claim the card could not be seen").see(firstOf(hidden)...).fix(f.seeMore)
+		return found(finding.HostCardClaimed, finding.Unknown, "it is not known whether two VMs claim the card").see(firstOf(hidden)...).fix(f.seeMore)
 	case f.holders.Unseen > 0:
-		return found(finding.HostCardClaimed, finding.Unknown, "who else has the card could not be seen: "+trim(f.holders.Blind())).
+		return found(finding.HostCardClaimed, finding.Unknown, "it is not known who else uses the card: "+trim(f.holders.Blind())).
 			see(firstOf(evidence)...).fix(f.seeMore)
 	case len(names)+len(others) > 0:
-		return found(finding.HostCardClaimed, finding.Info, "is with "+strings.Join(append(names, others...), ", ")).see(firstOf(evidence)...)
+		return found(finding.HostCardClaimed, finding.Info, "used by "+strings.Join(append(names, others...), ", ")).see(firstOf(evidence)...)
 	}
 	if !f.proxmox {
-		return found(finding.HostCardClaimed, finding.Pass, "no process has the card; VMs that do not run are looked at on Proxmox only")
+		return found(finding.HostCardClaimed, finding.Pass, "no process uses the card; stopped VMs are checked on Proxmox only")
 	}
 	return found(finding.HostCardClaimed, finding.Pass, "no VM claims the card")
 }
 
-// hiddenVMs are configurations of VMs that are there and could not be read.
+// hiddenVMs returns the VM configurations and mappings that could not be read.
 func (f *facts) hiddenVMs() []Evidence {
 	var hidden []Evidence
 	if f.vmDir.hidden() || f.proxmox && f.vmDir.err != nil { // without pmxcfs, /etc/pve is empty
@@ -211,14 +211,15 @@ func (f *facts) hiddenVMs() []Evidence {
 // checkConsole is condition 34: the card is the host's only screen.
 func checkConsole(f *facts, card hostpci.Card) []Finding {
 	main := card.Main()
-	// A 3D controller (0302) has no outputs, and a card that VMs have, or nobody, is dark.
+	// A 3D controller (0302) has no outputs, and a card without a driver of the host
+	// shows no picture.
 	another := slices.ContainsFunc(f.pci.Functions, func(fn hostpci.Function) bool {
 		return fn.BDF.Slot != card.Slot && fn.IsDisplay() && fn.Class.Code() != 0x0302 && !hostpci.ForVMs(fn.Driver)
 	})
 	if main.BootVGA && !another {
-		return one(found(finding.HostOnlyConsole, finding.Info, "it is the only screen of this host, which stays black once the card is given away").
+		return one(found(finding.HostOnlyConsole, finding.Info, "it has the only screen of this host, which stays dark once a VM has the card").
 			see(Evidence{File: "/sys/bus/pci/devices/" + main.BDF.String() + "/boot_vga", Says: "1"}).
 			fix("make sure that you reach the host by SSH, BMC or serial console"))
 	}
-	return one(found(finding.HostOnlyConsole, finding.Pass, "the host's screen is elsewhere, or it has none"))
+	return one(found(finding.HostOnlyConsole, finding.Pass, "the host has another screen, or none"))
 }

@@ -68,7 +68,7 @@ func TestModprobeFilesAreReadWithContinuedLines(t *testing.T) {
 	}
 }
 
-func TestMemoryMapsShowWhoSitsInAWindow(t *testing.T) {
+func TestMemoryMapsShowTheUsersOfAWindow(t *testing.T) {
 	regions, zeroed := parseIomem("c0000000-cfffffff : PCI Bus 0000:01\n  c0000000-cfffffff : 0000:01:00.0\n    c0000000-c07e8fff : BOOTFB\nbad line\nffff-1 : backwards\n")
 	if zeroed || len(regions) != 3 || len(within(regions, 0xc0000000, 16)) != 3 || len(within(regions, 0xc8000000, 16)) != 2 || len(within(regions, 0xd0000000, 16)) != 0 {
 		t.Errorf("%v %v", regions, zeroed)
@@ -129,7 +129,7 @@ func FuzzCommandLine(f *testing.F) {
 		line := parseCmdline(string(data))
 		for _, p := range line {
 			if p.key == "" || strings.ContainsAny(p.key, "\"=") {
-				t.Fatalf("%q is no name of a parameter", p.key)
+				t.Fatalf("%q is not the name of a parameter", p.key)
 			}
 		}
 		line.switchesOff()
@@ -155,7 +155,7 @@ func FuzzModuleFiles(f *testing.F) {
 		for _, names := range []map[string]bool{loadedModules(body), moduleFiles(body)} {
 			for name := range names {
 				if name == "" || strings.ContainsAny(name, "-\n") {
-					t.Fatalf("%q is no module", name)
+					t.Fatalf("%q is not a module", name)
 				}
 			}
 		}
@@ -203,7 +203,7 @@ func FuzzVMConfiguration(f *testing.F) {
 	})
 }
 
-func TestACommandThatIsShownDoesWhatItSays(t *testing.T) {
+func TestSuggestedCommandsAreQuotedForTheShell(t *testing.T) {
 	rocky := boot{rocky: true}
 	for option, want := range map[string]string{
 		"intel_iommu=on iommu=pt":   `grubby --update-kernel=ALL --args='intel_iommu=on iommu=pt', then reboot`,

@@ -11,8 +11,8 @@ type region struct {
 	name       string
 }
 
-// parseIomem reads /proc/iomem. zeroed reports whether all addresses are zero, as the
-// kernel shows them to who is not root.
+// parseIomem reads /proc/iomem. zeroed reports whether all addresses are zero: the
+// kernel shows them so to users other than root.
 func parseIomem(body string) (regions []region, zeroed bool) {
 	zeroed = true
 	for line := range strings.Lines(body) {
@@ -32,7 +32,7 @@ func parseIomem(body string) (regions []region, zeroed bool) {
 	return regions, zeroed
 }
 
-// within are the regions that overlap the addresses.
+// within returns the regions that overlap an address range.
 func within(regions []region, start, size uint64) []region {
 	var found []region
 	if size == 0 {
@@ -47,8 +47,8 @@ func within(regions []region, start, size uint64) []region {
 	return found
 }
 
-// interruptChips reads of /proc/interrupts what kind of chips deliver messages:
-// remapped ones are named IR-PCI-MSI and the like.
+// interruptChips returns the lines of /proc/interrupts with remapped and with plain
+// interrupts. The controllers of remapped ones have names such as IR-PCI-MSI.
 func interruptChips(body string) (remapped, plain []string) {
 	for line := range strings.Lines(body) {
 		number, rest, ok := strings.Cut(strings.TrimSpace(line), ":")
@@ -57,7 +57,7 @@ func interruptChips(body string) (remapped, plain []string) {
 		}
 		for _, word := range strings.Fields(rest) {
 			if _, err := strconv.ParseUint(word, 10, 64); err == nil {
-				continue // how often, on each CPU
+				continue // the count of one CPU
 			}
 			switch {
 			case strings.HasPrefix(word, "IR-"), strings.HasPrefix(word, "ITS-"):
@@ -106,8 +106,8 @@ func parseArcstats(body string) map[string]uint64 {
 	return values
 }
 
-// reserved is a line of an IOMMU group's reserved_regions: two addresses and the
-// kind. direct are those of kind "direct".
+// directRegions returns the lines of kind "direct" in reserved_regions of an IOMMU
+// group. A line has two addresses and the kind.
 func directRegions(body string) []string {
 	var found []string
 	for line := range strings.Lines(body) {
@@ -118,8 +118,8 @@ func directRegions(body string) []string {
 	return found
 }
 
-// physicalBits reads of /proc/cpuinfo how wide physical addresses are; 0 when it
-// does not tell. The line is "address sizes : 46 bits physical, 48 bits virtual".
+// physicalBits reads the width of physical addresses from /proc/cpuinfo; 0 when it is
+// missing. The line is "address sizes : 46 bits physical, 48 bits virtual".
 func physicalBits(body string) int {
 	for line := range strings.Lines(body) {
 		if rest, ok := strings.CutPrefix(line, "address sizes"); ok {
@@ -132,9 +132,8 @@ func physicalBits(body string) int {
 	return 0
 }
 
-// lockedLimit reads of /proc/PID/limits how much memory the process may lock:
-// bytes, and whether there is a limit at all. ok is false when the line is not
-// there.
+// lockedLimit reads from /proc/PID/limits how many bytes of memory the process may
+// lock; limited is false for no limit, ok is false when the line is missing.
 func lockedLimit(body string) (bytes uint64, limited, ok bool) {
 	for line := range strings.Lines(body) {
 		rest, found := strings.CutPrefix(line, "Max locked memory")

@@ -9,13 +9,12 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// vmConf is what matters here of a VM's configuration, which Proxmox keeps in
-// /etc/pve/qemu-server/VMID.conf.
+// vmConf is the configuration of a VM: /etc/pve/qemu-server/VMID.conf.
 type vmConf struct {
 	vmid   int
 	file   text
-	values map[string]string // as it is; snapshots are left out
-	// waiting are the values that the next start brings ([PENDING]).
+	values map[string]string // current; without snapshots
+	// waiting are the values that take effect at the next start ([PENDING]).
 	waiting map[string]string
 }
 
@@ -42,8 +41,8 @@ func parseVMConf(body string) (values, waiting map[string]string) {
 	return values, waiting
 }
 
-// property is one value of "a,b=1,c=2": that of the key, or the first one for
-// the default key, which may be written without its name.
+// property returns the value of a key in "a,b=1,c=2". The default key may be written
+// as the first value, without its name.
 func property(text, key, byDefault string) string {
 	for i, part := range strings.Split(text, ",") {
 		name, value, named := strings.Cut(strings.TrimSpace(part), "=")
@@ -65,7 +64,7 @@ type hostPCI struct {
 	name  string     // of the mapping, when it names one
 }
 
-// devices are the hostpciN of the VM, those that wait for the next start too.
+// devices returns the hostpciN of the VM, including pending ones.
 func (v vmConf) devices() []hostPCI {
 	var found []hostPCI
 	for _, values := range []map[string]string{v.values, v.waiting} {
@@ -95,8 +94,8 @@ func slotOf(address string) (pci.Slot, bool) {
 	return slot, err == nil
 }
 
-// memory is the VM's memory in bytes: "memory: 16384" or "current=16384", in
-// MiB; 512 when it says nothing.
+// memory returns the VM's memory in bytes. The configuration has MiB: "memory: 16384"
+// or "current=16384"; the default is 512.
 func (v vmConf) memory() uint64 {
 	text := property(v.values["memory"], "current", "current")
 	n, err := strconv.ParseUint(text, 10, 32)
@@ -119,8 +118,8 @@ func (v vmConf) nics() int {
 	return n
 }
 
-// startSeconds is how long Proxmox waits for a start (PVE::QemuServer::Helpers,
-// config_aware_timeout).
+// startSeconds returns how many seconds Proxmox waits for the start of the VM
+// (PVE::QemuServer::Helpers, config_aware_timeout).
 func (v vmConf) startSeconds() int {
 	seconds := 30
 	if mib := v.memory() >> 20; mib > 30720 {

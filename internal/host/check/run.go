@@ -13,17 +13,17 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Options are what a check needs beside the tree.
+// Options are the inputs of a check besides the tree.
 type Options struct {
 	Tool  string // version of the program, for the report
-	Taken string // when the host was looked at, for the report; see Report
-	// Cards are the addresses to judge. Without any, all NVIDIA GPUs are judged.
+	Taken string // time of the check, for the report; see Report
+	// Cards are the addresses to check. Without any, all NVIDIA GPUs are checked.
 	Cards []pci.BDF
 	// KernelLog is the log of the running kernel, nil when it could not be read.
-	// It is only evidence: what sysfs says decides.
+	// It is only evidence; the verdict comes from sysfs.
 	KernelLog []byte
-	// Images are, by their paths, the listings of the initramfs images that cards of
-	// ours must be in; nil takes what a capture kept.
+	// Images are the listings of the initramfs images, by their paths; nil takes
+	// those of a capture.
 	Images map[string]hostbind.Listing
 }
 
@@ -33,7 +33,7 @@ var layers = []finding.Layer{
 	finding.LayerWindow, finding.LayerReset, finding.LayerMemory, finding.LayerIdentity, finding.LayerVM,
 }
 
-// hostChecks judge the host as a whole, in the order of the layers.
+// hostChecks check the host as a whole, in the order of the layers.
 var hostChecks = []func(*facts) []Finding{
 	checkDevices,
 	checkFirmware,
@@ -43,7 +43,7 @@ var hostChecks = []func(*facts) []Finding{
 	checkRecords,
 }
 
-// cardChecks judge one card, in the order of the layers.
+// cardChecks check one card, in the order of the layers.
 var cardChecks = []func(*facts, hostpci.Card) []Finding{
 	checkRMRR,
 	checkHasGroup, checkForeign, checkBridges, checkNVSwitch,
@@ -55,7 +55,7 @@ var cardChecks = []func(*facts, hostpci.Card) []Finding{
 	checkQ35, checkHidden,
 }
 
-// Run judges the host that the tree shows.
+// Run checks the host of the tree.
 func Run(tree hosttree.Reader, o Options) *Report {
 	f := readFacts(tree, o)
 	r := &Report{Version: FormatVersion, Tool: o.Tool, Taken: o.Taken, Host: f.name, System: f.describe(), Cards: []Card{}}
@@ -72,9 +72,8 @@ func Run(tree hosttree.Reader, o Options) *Report {
 	return r
 }
 
-// clean makes all that is said fit for a terminal. Parts of the host are in each
-// text: names of files and options of the kernel are as little to be trusted as
-// what is in a file.
+// clean makes all texts of the report safe for a terminal: they contain names and
+// contents of files of the host, which may have control characters.
 func (r *Report) clean() {
 	clean(r.Findings)
 	for i := range r.Cards {
@@ -94,7 +93,7 @@ func clean(findings []Finding) {
 	}
 }
 
-// describe says what the host runs.
+// describe returns the system that the host runs.
 func (f *facts) describe() System {
 	return System{
 		Name: trim(f.system["PRETTY_NAME"]), Kernel: trim(f.release), Proxmox: f.proxmox, BootLoader: f.boot.loader,
@@ -102,8 +101,8 @@ func (f *facts) describe() System {
 	}
 }
 
-// uptime reads proc(5), uptime: seconds since the start, with a fraction; 0 when
-// it says nothing.
+// uptime reads /proc/uptime (proc(5)): seconds since the start, with a fraction. It
+// is 0 when unknown.
 func uptime(body string) int64 {
 	seconds, _, _ := strings.Cut(body, ".")
 	n, err := strconv.ParseInt(seconds, 10, 64)
@@ -113,8 +112,8 @@ func uptime(body string) int64 {
 	return n
 }
 
-// chosen are the addresses of the cards to judge: those that were asked for, or
-// the GPU functions of all NVIDIA cards.
+// chosen returns the addresses of the cards to check: the given ones, or the GPU
+// functions of all NVIDIA cards.
 func (f *facts) chosen(asked []pci.BDF) []pci.BDF {
 	if len(asked) > 0 {
 		return asked
@@ -128,7 +127,7 @@ func (f *facts) chosen(asked []pci.BDF) []pci.BDF {
 	return found
 }
 
-// judge judges the card that has a function at the address.
+// judge checks the card that has a function at the address.
 func (f *facts) judge(bdf pci.BDF, r *Report) Card {
 	functions := f.pci.Slot(bdf.Slot)
 	if len(functions) == 0 {
@@ -154,17 +153,17 @@ func (f *facts) judge(bdf pci.BDF, r *Report) Card {
 	return c
 }
 
-// isFoundation tells the layers of the host that all cards stand on.
+// isFoundation reports whether a layer is one of the host that all cards depend on.
 func isFoundation(layer finding.Layer) bool {
 	return slices.Index(layers, layer) < slices.Index(layers, finding.LayerOwner)
 }
 
-// missing is a card that is not there.
+// missing is the result for an address without a device.
 func (f *facts) missing(bdf pci.BDF) Card {
 	c := Card{BDF: bdf, Group: pci.NoGroup}
 	gone := found(finding.HostCardGone, finding.Fail, "the host has no device at this address").
-		see(Evidence{File: "/sys/bus/pci/devices/" + bdf.String(), Says: "is not there"}).
-		fix("gpuworker-host list shows the cards that are there; if it should be there, switch the host off and on").
+		see(Evidence{File: "/sys/bus/pci/devices/" + bdf.String(), Says: "does not exist"}).
+		fix("gpuworker-host list shows the cards of this host; if the card is missing there, switch the host off and on").
 		then("gpuworker-host list shows it")
 	if f.pciErr != nil {
 		gone = found(finding.HostDeviceUnreadable, finding.Unknown, "the devices of this host could not be listed")
@@ -177,8 +176,8 @@ func (f *facts) missing(bdf pci.BDF) Card {
 
 func fails(f Finding) bool { return f.Verdict == finding.Fail }
 
-// untilBlocked keeps findings up to the first layer that fails, by layer. What
-// is above it is listed as not evaluated.
+// untilBlocked keeps the findings up to the first layer that fails, by layer. The
+// layers above it are skipped.
 func untilBlocked(all []Finding) (kept []Finding, skipped []finding.Layer) {
 	kept = []Finding{}
 	blocked := false
@@ -220,5 +219,5 @@ func (f Finding) then(text string) Finding {
 	return f
 }
 
-// one is a list of one finding, which is what most checks find.
+// one is a list of one finding.
 func one(f Finding) []Finding { return []Finding{f} }

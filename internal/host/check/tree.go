@@ -12,7 +12,7 @@ import (
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 )
 
-// text is a file of the host as far as it could be read.
+// text is a file of the host, or the error of reading it.
 type text struct {
 	name string
 	body string
@@ -30,10 +30,10 @@ func read(tree hosttree.Reader, name string) text {
 	return text{name: name, body: strings.ToValidUTF8(string(data), "\uFFFD")}
 }
 
-// absent reports whether the file is not there, for sure.
+// absent reports whether the file certainly does not exist.
 func (t text) absent() bool { return errors.Is(t.err, fs.ErrNotExist) }
 
-// hidden reports whether the file may be there and could not be read.
+// hidden reports whether the file may exist but could not be read.
 func (t text) hidden() bool { return t.err != nil && !t.absent() }
 
 // ok reports whether the file was read.
@@ -42,7 +42,7 @@ func (t text) ok() bool { return t.err == nil }
 // value is the content of a file of one line.
 func (t text) value() string { return strings.TrimSpace(t.body) }
 
-// evidence is what the file says, or why it says nothing.
+// evidence is the content of the file, or why it could not be read.
 func (t text) evidence() Evidence {
 	if t.err != nil {
 		return Evidence{File: "/" + t.name, Says: why(t.err)}
@@ -50,7 +50,7 @@ func (t text) evidence() Evidence {
 	return Evidence{File: "/" + t.name, Says: cmp.Or(trim(t.body), "is empty")}
 }
 
-// line is a file of which only some lines matter.
+// line is the evidence of one line of the file.
 func (t text) line(line string) Evidence {
 	if !t.ok() {
 		return t.evidence()
@@ -58,17 +58,17 @@ func (t text) line(line string) Evidence {
 	return Evidence{File: "/" + t.name, Says: cmp.Or(trim(line), "says nothing about it")}
 }
 
-// maxEvidence is how much of a file is worth showing, in characters.
+// maxEvidence limits the shown part of a file, in characters.
 const maxEvidence = 200
 
-// trim makes content fit for one line of a terminal: no control characters, no
-// escape sequences of whoever wrote the file, and not too much.
+// trim makes content safe for one line of a terminal: no control characters, and
+// at most maxEvidence characters.
 func trim(content string) string {
 	return cut(strings.Join(strings.Fields(plain(content)), " "), maxEvidence)
 }
 
-// plain is a text without what cannot be printed, and of a length that a finding
-// may have.
+// plain replaces characters that are not printable by spaces, and limits the length
+// to that of a finding.
 func plain(text string) string {
 	return cut(strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -78,7 +78,7 @@ func plain(text string) string {
 	}, strings.ToValidUTF8(text, "\uFFFD")), 5*maxEvidence)
 }
 
-// cut is a text of at most so many characters.
+// cut shortens a text to at most this number of characters.
 func cut(text string, most int) string {
 	if utf8.RuneCountInString(text) <= most {
 		return text
@@ -86,11 +86,11 @@ func cut(text string, most int) string {
 	return string([]rune(text)[:most-1]) + "…"
 }
 
-// why is what an error says, in plain words and without the path.
+// why says an error in plain words and without the path.
 func why(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "is not there"
+		return "does not exist"
 	case errors.Is(err, fs.ErrPermission):
 		return "may not be read by this user"
 	}
@@ -101,7 +101,7 @@ func why(err error) string {
 	return "could not be read: " + trim(err.Error())
 }
 
-// list is the content of a directory as far as it could be read.
+// list is the content of a directory, or the error of reading it.
 type list struct {
 	name  string
 	names []string
@@ -125,8 +125,8 @@ func (l list) evidence() Evidence {
 	return Evidence{File: "/" + l.name, Says: trim(strings.Join(l.names, " "))}
 }
 
-// readAll reads the files of a directory with one of the endings, by name. The
-// directory counts as one that could not be read when it is there and cannot be.
+// readAll reads the files of a directory with one of the endings, by name. If the
+// directory itself cannot be read, the result is one text with that error.
 func readAll(tree hosttree.Reader, dir string, endings ...string) []text {
 	l := readDir(tree, dir)
 	if l.hidden() {

@@ -8,7 +8,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 )
 
-// vfioModules are what VFIO consists of for a VM with a card.
+// vfioModules are the modules that a VM with a card needs.
 var vfioModules = []string{"vfio", "vfio_iommu_type1", "vfio_pci"}
 
 // checkVFIO is condition 6: the VFIO drivers are not loaded.
@@ -30,7 +30,7 @@ func checkVFIO(f *facts) []Finding {
 		}
 		return one(pass)
 	case !f.modules.ok() || !f.built.ok() && !f.built.absent():
-		return one(found(finding.HostVFIOMissing, finding.Unknown, "whether the VFIO drivers are loaded could not be read").see(f.modules.evidence(), f.built.evidence()))
+		return one(found(finding.HostVFIOMissing, finding.Unknown, "it is not known whether the VFIO drivers are loaded").see(f.modules.evidence(), f.built.evidence()))
 	case f.proxmox && f.shipped["vfio_pci"] && !f.modprobe.disabled["vfio_pci"]:
 		return one(found(finding.HostVFIOMissing, finding.Info, names+" not loaded yet; Proxmox loads them when the first VM with a card starts").see(f.vfioEvidence()...).
 			fix(f.vfioFix()))
@@ -43,15 +43,15 @@ func checkVFIO(f *facts) []Finding {
 }
 
 func (f *facts) vfioFix() string {
-	fix := fmt.Sprintf("write %s, one a line, to /etc/modules-load.d/vfio.conf and run %s", strings.Join(vfioModules, ", "), f.boot.initramfs())
+	fix := fmt.Sprintf("write %s, one per line, to /etc/modules-load.d/vfio.conf and run %s", strings.Join(vfioModules, ", "), f.boot.initramfs())
 	if !f.has("vfio_pci") {
 		fix += "; now: modprobe vfio-pci"
 	}
 	return fix
 }
 
-// vfioEvidence is what tells which of the drivers are there: the names alone,
-// since the list of modules is long.
+// vfioEvidence shows which of the drivers are in the kernel. The whole list of
+// modules would be too long.
 func (f *facts) vfioEvidence() []Evidence {
 	var loaded, builtin []string
 	for _, name := range append([]string{"vfio_pci_core"}, vfioModules...) {
@@ -78,13 +78,13 @@ func (f *facts) vfioEvidence() []Evidence {
 	return evidence
 }
 
-// vfioNext reports whether vfio-pci will be there after the next start.
+// vfioNext returns whether vfio-pci will be loaded after the next reboot, and why.
 func (f *facts) vfioNext() (finding.Verdict, string) {
 	file, listed := f.listed["vfio_pci"]
 	early := listedModules(read(f.tree, "etc/initramfs-tools/modules").body)
 	switch {
 	case f.modprobe.disabled["vfio_pci"]:
-		return finding.Fail, "an install line in modprobe.d forbids vfio-pci"
+		return finding.Fail, "an install line in modprobe.d disables vfio-pci"
 	case f.builtin["vfio_pci"]:
 		return finding.Pass, "it is built into the kernel"
 	case f.proxmox:
@@ -104,13 +104,13 @@ func (f *facts) vfioNext() (finding.Verdict, string) {
 	return finding.Fail, "no file in /etc loads vfio-pci at boot"
 }
 
-// checkVirqfd is condition 7: a module is listed that no longer exists.
+// checkVirqfd is condition 7: a module is listed for loading that no longer exists.
 func checkVirqfd(f *facts) []Finding {
 	file, listed := f.listed["vfio_virqfd"]
 	newer, known := atLeast(f.release, 6, 2)
 	if !listed || known && !newer {
-		return one(found(finding.HostVirqfdListed, finding.Pass, "no module is listed that does not exist"))
+		return one(found(finding.HostVirqfdListed, finding.Pass, "no obsolete module is listed for loading"))
 	}
-	return one(found(finding.HostVirqfdListed, finding.Info, "vfio_virqfd is listed for loading, and kernels since 6.2 have no such module; it does no harm").
-		see(file.line("vfio_virqfd")).fix("take the line out of /" + file.name))
+	return one(found(finding.HostVirqfdListed, finding.Info, "vfio_virqfd is listed for loading, but kernels since 6.2 have no such module; this is harmless").
+		see(file.line("vfio_virqfd")).fix("remove the line from /" + file.name))
 }

@@ -9,17 +9,17 @@ import (
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 )
 
-// apartVerb is how the program starts itself to read what may hang
-// (hosttree.Apart). It is no command: nobody types it.
+// apartVerb is the hidden command with which the program starts itself as the helper
+// of hosttree.Apart, which reads files that may hang.
 const apartVerb = "read-apart"
 
-// apart is a tree of this machine, of which what may hang is read by a helper.
+// apart returns a tree of this machine in which a helper reads the files that may hang.
 func apart(dir *hosttree.Dir, root string) *hosttree.Apart {
 	return hosttree.NewApart(dir, func() (io.ReadWriteCloser, error) { return startHelper(root) })
 }
 
-// helperProcess is a helper. Closed, it has nothing more to read and ends, when it
-// can; nobody waits for that.
+// helperProcess is a running helper. After Close it ends as soon as it can; nobody
+// waits for it.
 type helperProcess struct {
 	io.Reader
 	io.WriteCloser
@@ -45,14 +45,14 @@ func startHelper(root string) (io.ReadWriteCloser, error) {
 // serveApart is the helper's own main function.
 func (t *Tool) serveApart(args []string) error {
 	if len(args) != 1 {
-		return usage("%s is for the program itself", apartVerb)
+		return usage("%s is for internal use by gpuworker-host", apartVerb)
 	}
 	dir, err := hosttree.Open(args[0])
 	if err != nil {
 		return err
 	}
-	// The name of the first thread is that of the process, proc(5), comm. Without
-	// it a later run cannot tell that this one hangs, and starts one more.
+	// Sets the name of this process to that of the device (proc(5), comm), so that a
+	// later run sees which device this one hangs on, and does not start another.
 	call := func(device string) { _ = os.WriteFile("/proc/self/comm", []byte(device), 0) }
 	return errors.Join(hosttree.Serve(stdio{os.Stdin, os.Stdout}, dir, call), dir.Close())
 }

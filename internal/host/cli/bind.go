@@ -105,11 +105,11 @@ systemd, Ansible and CI.`,
 	}
 }
 
-// oneCard reads the argument. To change something takes the whole address: a
-// short one may be of another domain.
+// oneCard reads the argument. A change needs the whole address, because a short one
+// may be meant for another domain.
 func oneCard(verb string, args []string, yes bool) (pci.BDF, error) {
 	if len(args) != 1 {
-		return pci.BDF{}, usage("%s takes the address of one card, for example 0000:01:00.0; gpuworker-host list shows them", verb)
+		return pci.BDF{}, usage("%s takes the address of one card, for example 0000:01:00.0; gpuworker-host list shows the addresses", verb)
 	}
 	bdf, err := pci.ParseBDF(args[0])
 	switch {
@@ -121,8 +121,8 @@ func oneCard(verb string, args []string, yes bool) (pci.BDF, error) {
 	return bdf, nil
 }
 
-// host is the host that cards are bound on. Of a captured one, or one in a
-// directory, only plans are made.
+// host returns the host to bind cards on. For a captured host, or one in a directory,
+// only plans are possible.
 func (t *Tool) host(yes bool) (*hostbind.Machine, error) {
 	if t.Host != nil {
 		return t.Host, nil
@@ -139,19 +139,19 @@ func (t *Tool) host(yes bool) (*hostbind.Machine, error) {
 	}
 	program, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("find this program, to write to the kernel from a process of its own: %w", err)
+		return nil, fmt.Errorf("find the executable of gpuworker-host, which is needed to write to the kernel from a separate process: %w", err)
 	}
 	m := &hostbind.Machine{Tree: t.tree, Files: disk, Kernel: hostbind.Child{Program: program, Root: t.root}, Runner: hostbind.Commands{}}
-	if !t.json { // the end of what a command prints is in its error
+	if !t.json { // with JSON, the end of a command's output is in the error
 		m.Show = t.Err
 	}
 	return m, nil
 }
 
-// onlyRead are files that are looked at.
+// onlyRead implements hostbind.Files for a tree that must not be changed.
 type onlyRead struct{ hosttree.Reader }
 
-var errOnlyRead = errors.New("this tree is only read")
+var errOnlyRead = errors.New("this tree is read-only")
 
 // WriteFile implements hostbind.Files.
 func (onlyRead) WriteFile(string, []byte, fs.FileMode) error { return errOnlyRead }
@@ -162,7 +162,7 @@ func (onlyRead) Remove(string) error { return errOnlyRead }
 // Lock implements hostbind.Files.
 func (onlyRead) Lock(string) (func(), error) { return nil, errOnlyRead }
 
-// outcome is a plan for machines, and what became of it.
+// outcome is the JSON form of a plan and its result.
 type outcome struct {
 	*hostbind.Plan
 	Done  bool   `json:"done"`
@@ -170,7 +170,7 @@ type outcome struct {
 	Error string `json:"error,omitempty"`
 }
 
-// carryOut prints the plan and, when that was said, does it.
+// carryOut prints the plan and, with --yes, applies it.
 func (t *Tool) carryOut(m *hostbind.Machine, plan *hostbind.Plan, err error, yes bool) error {
 	if err == nil && !t.json {
 		t.printPlan(plan)
@@ -207,7 +207,7 @@ func (t *Tool) carryOut(m *hostbind.Machine, plan *hostbind.Plan, err error, yes
 	case do:
 		term.Fprintf(t.Out, "\nDone: %s\n", whatIsNow(plan))
 	default:
-		term.Fprintf(t.Out, "\nNothing was done. To do it: gpuworker-host %s\n", again(plan))
+		term.Fprintf(t.Out, "\nNothing was done. To do it: gpuworker-host %s\n", commandOf(plan))
 	}
 	return nil
 }
@@ -215,17 +215,17 @@ func (t *Tool) carryOut(m *hostbind.Machine, plan *hostbind.Plan, err error, yes
 func whatIsNow(p *hostbind.Plan) string {
 	switch {
 	case p.Moved != "":
-		return fmt.Sprintf("the files and the journal of %s are gone; no driver was touched.", p.BDF)
+		return fmt.Sprintf("the files and the journal of %s are removed; no driver was touched.", p.BDF)
 	case p.Verb == hostbind.UnbindVerb:
-		return fmt.Sprintf("%s is as it was before.", p.BDF)
+		return fmt.Sprintf("%s is on its previous drivers.", p.BDF)
 	case p.Options.AtNextBoot:
-		return fmt.Sprintf("from the next boot %s is on vfio-pci. Reboot the host when it suits you.", p.BDF)
+		return fmt.Sprintf("from the next boot on, %s is on vfio-pci. Reboot the host at a convenient time.", p.BDF)
 	}
 	return fmt.Sprintf("%s is on vfio-pci.", p.BDF)
 }
 
-// again is the command that does what the plan says.
-func again(p *hostbind.Plan) string {
+// commandOf is the command that applies the plan.
+func commandOf(p *hostbind.Plan) string {
 	text := p.Verb + " " + p.BDF.String()
 	if p.Options.AtNextBoot {
 		text += " --at-next-boot"
@@ -239,7 +239,7 @@ func again(p *hostbind.Plan) string {
 	return text + " --yes"
 }
 
-// exitOf gives an error of binding its exit code.
+// exitOf adds the exit code to an error of package bind.
 func exitOf(err error) error {
 	var stuck *hostbind.StuckError
 	var refused *hostbind.RefusedError
@@ -260,7 +260,7 @@ func (t *Tool) printPlan(p *hostbind.Plan) {
 	}
 	switch {
 	case p.Already && p.Verb == hostbind.BindVerb:
-		term.Fprintf(t.Out, "%s%s is bound as asked: nothing to do.\n", p.BDF, name)
+		term.Fprintf(t.Out, "%s%s is already bound: nothing to do.\n", p.BDF, name)
 		return
 	case p.Already && len(p.Refused) == 0:
 		term.Fprintf(t.Out, "%s%s is not bound: nothing to do.\n", p.BDF, name)

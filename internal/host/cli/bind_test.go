@@ -15,7 +15,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/sysfsim"
 )
 
-// lab is a simulated host to run the program on.
+// lab runs the program on a simulated host.
 type lab struct {
 	*sysfsim.Host
 	machine hostbind.Machine
@@ -77,10 +77,10 @@ func TestBindAssertAndUnbind(t *testing.T) {
 		{"bind " + gpu + " --yes", fault.ExitOK, "nothing to do", "vfio-pci"},
 		{"assert " + gpu + " --bound", fault.ExitOK, "", "vfio-pci"},
 		{"unbind " + gpu, fault.ExitOK, "gpuworker-host unbind 0000:01:00.0 --yes", "vfio-pci"},
-		{"unbind " + gpu + " --yes", fault.ExitOK, "Done: 0000:01:00.0 is as it was before.", "nouveau"},
+		{"unbind " + gpu + " --yes", fault.ExitOK, "Done: 0000:01:00.0 is on its previous drivers.", "nouveau"},
 		{"bind " + sysfsim.SharedGroup + ".0 --yes", fault.ExitCheck, "GROUP-SHARED", "nouveau"},
 		{"bind 0000:77:00.0 --yes", fault.ExitFailed, "there is no device at 0000:77:00", "nouveau"},
-		{"bind " + gpu + " --at-next-boot --yes", fault.ExitOK, "Reboot the host when it suits you", "nouveau"},
+		{"bind " + gpu + " --at-next-boot --yes", fault.ExitOK, "Reboot the host at a convenient time", "nouveau"},
 	} {
 		code, out, complaint := l.run(strings.Fields(step.args)...)
 		if code != step.code || !strings.Contains(out+complaint, step.says) || l.Driver(gpu) != step.driver {
@@ -89,7 +89,7 @@ func TestBindAssertAndUnbind(t *testing.T) {
 	}
 }
 
-func TestYesTakesTheWholeAddress(t *testing.T) {
+func TestYesNeedsTheWholeAddress(t *testing.T) {
 	for _, args := range []string{"bind 01:00.0 --yes", "unbind 01:00.0 --yes", "bind 0000:01:00 --yes", "bind --yes", "bind", "bind " + gpu + " " + gpu, "assert " + gpu,
 		"bind " + gpu + " --at-next-boot --no-persist", "bind 10de:1b80"} {
 		l := newLab(t)
@@ -102,7 +102,7 @@ func TestYesTakesTheWholeAddress(t *testing.T) {
 	}
 }
 
-func TestAStuckCardEndsWithFour(t *testing.T) {
+func TestAStuckCardHasAnExitCodeOfItsOwn(t *testing.T) {
 	l := newLab(t)
 	l.Use(gpu, true)
 	for _, args := range []string{"bind " + gpu + " --yes", "bind " + gpu, "unbind " + gpu + " --yes", "assert " + gpu + " --bound", "bind " + gpu + " --yes -o json"} {
@@ -112,7 +112,7 @@ func TestAStuckCardEndsWithFour(t *testing.T) {
 	}
 }
 
-func TestForMachinesThePlanAndWhatBecameOfIt(t *testing.T) {
+func TestThePlanAndItsResultInJSON(t *testing.T) {
 	l := newLab(t)
 	for _, test := range []struct {
 		args string

@@ -44,6 +44,6 @@ func (t *Tool) capture(name string) error {
 	if err := createFile(name, text); err != nil {
 		return err
 	}
-	term.Fprintf(t.Out, "Wrote %s. Look through it, then attach it to your report.\n", name)
+	term.Fprintf(t.Out, "Wrote %s. Read it, then attach it to your bug report.\n", name)
 	return nil
 }

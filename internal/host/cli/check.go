@@ -71,17 +71,17 @@ func (t *Tool) printReport(r *hostcheck.Report, verbose bool) {
 		term.Fprintln(t.Out, " "+verdictLine(card, p))
 	}
 	if len(r.Cards) == 0 {
-		term.Fprintf(t.Out, "\nThis host has no NVIDIA GPU; gpuworker-host check BDF judges any card.\n")
+		term.Fprintf(t.Out, "\nThis host has no NVIDIA GPU; gpuworker-host check BDF checks any card.\n")
 	}
 	if !r.System.Root {
-		term.Fprintf(t.Out, "\nNot everything could be seen: %s.\n", hosttree.ToSeeMore(t.tree))
+		term.Fprintf(t.Out, "\nNot everything could be read: %s.\n", hosttree.ToSeeMore(t.tree))
 	}
 	if slices.ContainsFunc(r.Cards, func(c hostcheck.Card) bool { return c.Now != finding.Pass }) || r.Now == finding.Fail {
 		term.Fprintf(t.Out, "\ngpuworker-host explain NAME tells more about a finding.\n")
 	}
 }
 
-// hostLine is the host in one line.
+// hostLine describes the host in one line.
 func hostLine(r *hostcheck.Report) string {
 	loader := r.System.BootLoader
 	if loader == "" {
@@ -110,13 +110,13 @@ func cardLine(c hostcheck.Card) string {
 	return joined(strings.TrimSpace(c.BDF.String()+" "+c.Name), driver, group)
 }
 
-// joined puts a point between the parts that are not empty.
+// joined puts a dot between the parts that are not empty.
 func joined(parts ...string) string {
 	parts = slices.DeleteFunc(parts, func(part string) bool { return strings.TrimSpace(part) == "" })
 	return strings.Join(parts, " · ")
 }
 
-// verdictLine is what all comes to, for one card.
+// verdictLine is the overall verdict for one card.
 func verdictLine(c hostcheck.Card, p term.Paint) term.Text {
 	words := map[finding.Verdict]string{finding.Pass: "ready", finding.Fail: "not ready", finding.Unknown: "not known to be ready"}
 	line := words[c.Now] + " now"
@@ -126,7 +126,7 @@ func verdictLine(c hostcheck.Card, p term.Paint) term.Text {
 	return p.Mark(c.Now) + " " + term.Text(line)
 }
 
-// printFindings prints findings by layer, and the layers that nobody judged.
+// printFindings prints findings by layer, and the layers that were not evaluated.
 func (t *Tool) printFindings(findings []hostcheck.Finding, skipped []finding.Layer, verbose bool) {
 	printed := make([]term.Finding, len(findings))
 	for i, f := range findings {
@@ -136,13 +136,13 @@ func (t *Tool) printFindings(findings []hostcheck.Finding, skipped []finding.Lay
 	t.print.NotEvaluated(skipped)
 }
 
-// afterWords say what will be.
+// afterWords are the texts for the verdict after a reboot.
 var afterWords = map[finding.Verdict]string{
-	finding.Pass: "this passes", finding.Fail: "this fails", finding.Unknown: "not known", finding.Info: "nothing that stands in the way",
+	finding.Pass: "this passes", finding.Fail: "this fails", finding.Unknown: "not known", finding.Info: "only a note",
 }
 
-// printedFinding is a finding as it is printed: what passes, now and later, needs no
-// evidence.
+// printedFinding converts a finding for printing. One that passes now and after the
+// reboot is printed without evidence.
 func printedFinding(f hostcheck.Finding) term.Finding {
 	printed := term.Finding{Finding: f.Finding}
 	if f.Verdict == finding.Pass && f.AfterReboot == finding.Pass {

@@ -14,8 +14,8 @@ import (
 	hostcheck "github.com/gpuworker/gpuworker/internal/host/check"
 )
 
-// fixture is a host of package hostcheck's fixtures: the healthy one with the
-// parts of another file put over it.
+// fixture is a host from the fixtures of package hostcheck: the healthy one with the
+// changes of another file.
 func fixture(t *testing.T, change string) string {
 	t.Helper()
 	dir := "../check/testdata"
@@ -55,7 +55,7 @@ func TestCheckOfAHealthyHost(t *testing.T) {
 	golden(t, "check-verbose.golden", out)
 }
 
-func TestCheckSaysWhichLayerSaysNo(t *testing.T) {
+func TestCheckNamesTheLayerThatFails(t *testing.T) {
 	code, out, complaint := run(t, "", "check", "--root", fixture(t, "08-nouveau-has-the-card.txt"))
 	if code != fault.ExitCheck || complaint != "" {
 		t.Errorf("exit %d: %s", code, complaint)
@@ -128,27 +128,27 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsNoCaptureIsNoHost(t *testing.T) {
+func TestAFileThatIsNotACaptureIsRefused(t *testing.T) {
 	for name, text := range map[string]string{"empty": "", "notes": "The host pve1 has a T4.\n"} {
 		file := filepath.Join(t.TempDir(), name)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		code, out, complaint := run(t, "", "check", "--root", file)
-		if code != fault.ExitInvalid || out != "" || !strings.Contains(complaint, "is no captured archive") {
+		if code != fault.ExitInvalid || out != "" || !strings.Contains(complaint, "is not a captured archive") {
 			t.Errorf("%s: exit %d, %q, %q", name, code, out, complaint)
 		}
 	}
 }
 
-func TestAHostWithoutEndIsNotRead(t *testing.T) {
+func TestAnEndlessArchiveIsRefused(t *testing.T) {
 	code, out, complaint := run(t, "", "check", "--root", "/dev/zero")
 	if code != fault.ExitInvalid || out != "" || !strings.Contains(complaint, "longer than 32 MiB") {
 		t.Errorf("exit %d, %q, %q", code, out, complaint)
 	}
 }
 
-// Root in a container is not told to be root.
+// For root in a container, "run it as root" would be useless advice.
 func TestRootInAContainerIsToldWhatIsMissing(t *testing.T) {
 	data, err := os.ReadFile(fixture(t, ""))
 	if err != nil {

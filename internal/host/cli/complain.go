@@ -8,7 +8,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// complain tells why the program did not do what it was asked for.
+// complain prints the error with which the program ends.
 func (t *Tool) complain(args []string, code int, err error) {
 	if !asksJSON(args) {
 		term.Fprintf(t.Err, "gpuworker-host: %s\n", term.Indented(err.Error(), "  "))
@@ -17,11 +17,11 @@ func (t *Tool) complain(args []string, code int, err error) {
 	view := fault.ViewOf(err)
 	view.Kind = kindOf(code, err)
 	view.Fix = cmp.Or(view.Fix, fixFor(args, view.Kind))
-	_ = writeJSON(t.Err, map[string]fault.View{"error": view}) // there is nobody else to tell
+	_ = writeJSON(t.Err, map[string]fault.View{"error": view}) // there is no other place to report to
 }
 
-// asksJSON reports whether a command line asks for JSON, also one that nobody can
-// parse. Where -o is a file it does not.
+// asksJSON reports whether a command line asks for JSON, even if it is not valid. For
+// commands whose -o is a file, it does not.
 func asksJSON(args []string) bool {
 	if len(args) == 0 {
 		return false
@@ -46,7 +46,7 @@ func asksJSON(args []string) bool {
 	return asks
 }
 
-// kindOf is what an error asks of the caller; where it does not say, the exit code does.
+// kindOf returns the kind of an error, or the kind for the exit code if it has none.
 func kindOf(code int, err error) fault.Kind {
 	if kind := fault.KindOf(err); kind != fault.Unknown {
 		return kind
@@ -62,7 +62,7 @@ func kindOf(code int, err error) fault.Kind {
 	return fault.Failed
 }
 
-// fixFor is the way out where the error has none.
+// fixFor is the fix for an error that has none of its own.
 func fixFor(args []string, kind fault.Kind) string {
 	switch _, known := commandNamed(args[0]); {
 	case kind == fault.Invalid && known:

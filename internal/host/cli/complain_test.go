@@ -10,7 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-// oneError reads standard error, which must be one error with a way out.
+// oneError reads standard error, which must be one error with a fix.
 func oneError(t *testing.T, args []string, out, complaint string) fault.View {
 	t.Helper()
 	decoder := json.NewDecoder(strings.NewReader(complaint))
@@ -64,7 +64,7 @@ func TestWrongCommandLinesAreOneErrorInJSON(t *testing.T) {
 	}
 }
 
-func TestTheVersionTakesTheFormInBothWays(t *testing.T) {
+func TestTheVersionAcceptsBothFormsOfTheFlag(t *testing.T) {
 	_, spaced, _ := run(t, "", "version", "-o", "json")
 	_, joined, _ := run(t, "", "version", "-o=json")
 	if spaced != joined || !json.Valid([]byte(joined)) {

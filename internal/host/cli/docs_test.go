@@ -18,7 +18,7 @@ var hostsOfTheDocs = map[string]string{
 var blockForm = regexp.MustCompile("(?s)<!-- host: ([a-z ]+) -->\n```console\n\\$ gpuworker-host ([^\n]*)\n(.*?)```\n")
 
 // TestTheDocsShowWhatTheProgramPrints runs the commands of docs/hosts.md and
-// compares; -update writes the page anew.
+// compares; -update rewrites the page.
 func TestTheDocsShowWhatTheProgramPrints(t *testing.T) {
 	page := filepath.Join("..", "..", "..", "docs", "hosts.md")
 	text, err := os.ReadFile(page)

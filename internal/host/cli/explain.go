@@ -44,7 +44,7 @@ func (t *Tool) explain(name string) error {
 	page, ok := finding.Explain(finding.ID(name))
 	switch {
 	case !ok:
-		return usage("there is no finding %q%s; gpuworker-host explain lists them", name, meant(name))
+		return usage("there is no finding %q%s; gpuworker-host explain lists all findings", name, meant(name))
 	case t.json:
 		return t.machine(page)
 	}
@@ -52,7 +52,7 @@ func (t *Tool) explain(name string) error {
 	return nil
 }
 
-// meant is what somebody may have meant by a name that does not exist.
+// meant suggests similar names for a name that does not exist.
 func meant(name string) string {
 	var names []string
 	for _, id := range finding.Suggest(name) {
@@ -61,5 +61,5 @@ func meant(name string) string {
 	if len(names) == 0 {
 		return ""
 	}
-	return ", but there is " + strings.Join(names, ", ")
+	return "; did you mean " + strings.Join(names, ", ") + "?"
 }

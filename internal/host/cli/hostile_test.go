@@ -15,8 +15,8 @@ import (
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 )
 
-// hostileDisk is a tree on disk as no kernel makes it: 40 functions in a domain of
-// five digits and in sparse groups, of which some are odd.
+// hostileDisk is a tree on disk that no kernel makes: 40 functions in a domain of
+// five digits and in sparse groups, some of them unreadable.
 func hostileDisk(t *testing.T) (root string, addresses []string) {
 	t.Helper()
 	root = t.TempDir()
@@ -63,10 +63,10 @@ func hostileDisk(t *testing.T) (root string, addresses []string) {
 	return root, addresses
 }
 
-// unread are the functions that cannot be told to be what they are.
+// unread are the functions whose IDs or class cannot be read.
 var unread = map[int]bool{3: true, 10: true, 17: true, 26: true}
 
-func TestAHostileTreeOnDiskHidesNothingAndGivesNothingAway(t *testing.T) {
+func TestAHostileTreeOnDiskHidesNothingAndLeaksNothing(t *testing.T) {
 	root, addresses := hostileDisk(t)
 	file := filepath.Join(t.TempDir(), "captured.txt")
 	captured, _, complaint := run(t, "", "capture", "-o", file, "--root", root)

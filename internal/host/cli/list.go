@@ -29,21 +29,21 @@ program). Without root some of this cannot be seen; the output says so.`,
 	}
 }
 
-// listed is a card for machines.
+// listed is the JSON form of a card.
 type listed struct {
 	hostpci.Card
 	Model   string           `json:"model"`
-	Mates   []pci.BDF        `json:"mates"` // that share its group
+	Mates   []pci.BDF        `json:"mates"` // functions that share its group
 	Holders []hostpci.Holder `json:"holders"`
 }
 
-// listView is the whole list for machines.
+// listView is the JSON form of the list.
 type listView struct {
 	IOMMUs []string `json:"iommus"`
 	Cards  []listed `json:"cards"`
 	Odd    []string `json:"odd,omitempty"`
-	// Unseen is the number of processes of which it could not be seen what they have
-	// open; Proxmox's reservations count as one.
+	// Unseen is the number of processes whose open files could not be read; Proxmox's
+	// reservations count as one.
 	Unseen int `json:"unseenProcesses"`
 }
 
@@ -95,7 +95,7 @@ func (t *Tool) printList(view listView) {
 		}
 	}
 	if view.Unseen > 0 {
-		term.Fprintf(t.Out, "\nWhat %d processes have open could not be seen, so HELD BY may lack some: %s.\n", view.Unseen, hosttree.ToSeeMore(t.tree))
+		term.Fprintf(t.Out, "\nThe open files of %d processes could not be read, so HELD BY may be incomplete: %s.\n", view.Unseen, hosttree.ToSeeMore(t.tree))
 	}
 }
 
@@ -121,8 +121,8 @@ func bdfs(list []pci.BDF) string {
 	return strings.Join(names, " ")
 }
 
-// windows is the memory of a card's largest window, which is most of what it
-// has on cards with a resizable one.
+// windows is the size of a card's largest window. On cards with a resizable window
+// this is about the size of the card's memory.
 func windows(bars []hostpci.BAR) string {
 	var most uint64
 	for _, bar := range bars {
@@ -146,7 +146,7 @@ func size(bytes uint64) string {
 	return fmt.Sprintf("%d KiB", bytes>>10)
 }
 
-// linkText is the link now, and at most when that is more: "x8 of x16".
+// linkText is the current link width, and the maximum if that is more: "x8 of x16".
 func linkText(l hostpci.Link) string {
 	if l.Width == 0 {
 		return ""

@@ -55,7 +55,7 @@ func TestListShowsCardsWithAllTheirFunctions(t *testing.T) {
 	golden(t, "list.golden", out)
 }
 
-func TestListForMachinesSaysTheSame(t *testing.T) {
+func TestListInJSONHasTheSameContent(t *testing.T) {
 	code, out, _ := run(t, "workstation.txt", "list", "-o", "json")
 	var view listView
 	if err := json.Unmarshal([]byte(out), &view); err != nil || code != fault.ExitOK {
@@ -66,7 +66,7 @@ func TestListForMachinesSaysTheSame(t *testing.T) {
 	}
 }
 
-func TestAHostWithoutCardsIsSaidSo(t *testing.T) {
+func TestAHostWithoutCardsIsReported(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "empty.txt")
 	if err := os.WriteFile(file, []byte("-- sys/bus/pci/devices/ --\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func TestACaptureReadsLikeTheHost(t *testing.T) {
 	if _, out, _ := run(t, "workstation.txt", "capture", "-o", "-"); out != string(written) {
 		t.Error("to the terminal goes something else:\n" + cmp.Diff(string(written), out))
 	}
-	if code, _, complaint := run(t, "workstation.txt", "capture", "-o", file); code != fault.ExitInvalid || !strings.Contains(complaint, "exists already") {
+	if code, _, complaint := run(t, "workstation.txt", "capture", "-o", file); code != fault.ExitInvalid || !strings.Contains(complaint, "already exists") {
 		t.Errorf("over a file that is there: exit %d: %s", code, complaint)
 	}
 }
@@ -133,12 +133,12 @@ func TestHelpNamesEveryCommand(t *testing.T) {
 	}
 }
 
-// full is a disk without room.
+// full is a writer to a full disk.
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
-func TestWhatCouldNotBeWrittenIsNoSuccess(t *testing.T) {
+func TestAWriteErrorIsAFailure(t *testing.T) {
 	host := []string{"--root", fixture(t, "")}
 	calls := [][]string{{"help"}, {"version"}, {"--version"}, {"version", "-o", "json"}, {"capture", "-o", "-"}, {"metrics", "-o", "-"}}
 	for _, c := range commands() {
@@ -158,7 +158,7 @@ func TestWhatCouldNotBeWrittenIsNoSuccess(t *testing.T) {
 	}
 }
 
-func TestTheVersionIsSaidAsAllProgramsSayIt(t *testing.T) {
+func TestTheVersionHasTheFormOfAllPrograms(t *testing.T) {
 	const line = "gpuworker-host v0.0.0-test (commit 0123456789ab, go1.26, linux/amd64)\n"
 	for _, args := range [][]string{{"version"}, {"--version"}} {
 		if code, out, complaint := run(t, "", args...); code != fault.ExitOK || out != line || complaint != "" {

@@ -9,11 +9,10 @@ import (
 	"path/filepath"
 )
 
-// Files that -o names. The program mostly runs as root, and the directory may be
-// somebody else's, who can put there what they like at any moment. So the directory
-// is opened once, in it only a new file is ever written to, and that takes its place
-// by a rename, which follows no link. What stands there and is no file is left alone:
-// standard output is "-".
+// Writing the file of -o. The program usually runs as root, and the directory may
+// belong to another user, who can create links in it at any moment. So the directory
+// is opened once, only a new file is written in it, and a rename, which follows no
+// link, moves it to its name. A link, device or FIFO with that name is not touched.
 
 // inDir opens the directory of a file and does something with the file there.
 func inDir(name string, do func(dir *os.Root, base string) error) error {
@@ -24,8 +23,8 @@ func inDir(name string, do func(dir *os.Root, base string) error) error {
 	if above == "" {
 		above = "./"
 	}
-	// It ends with a slash: to open what is no directory fails and does not wait, as it
-	// would for the other end of a FIFO.
+	// With the slash at its end, opening something else than a directory fails. Without
+	// it, opening a FIFO would wait.
 	dir, err := os.OpenRoot(above)
 	if err == nil {
 		err = do(dir, base)
@@ -37,11 +36,11 @@ func inDir(name string, do func(dir *os.Root, base string) error) error {
 	return nil
 }
 
-// replaceFile puts a file in the place of an old one, if there is one.
+// replaceFile writes a file and replaces an existing one.
 func replaceFile(name string, data []byte) error {
 	return inDir(name, func(dir *os.Root, base string) error {
 		if info, err := dir.Lstat(base); err == nil && !info.Mode().IsRegular() {
-			return usage("it is %s, which is neither written to nor replaced; name a file, or - for standard output", noun(info.Mode()))
+			return usage("it is %s, and only a regular file can be replaced; name a file, or - for standard output", noun(info.Mode()))
 		}
 		temporary := ".gpuworker-host-" + rand.Text()
 		if err := newFile(dir, temporary, data, 0o644); err != nil {
@@ -54,19 +53,18 @@ func replaceFile(name string, data []byte) error {
 	})
 }
 
-// createFile writes a file where there is nothing.
+// createFile writes a file that must not exist yet.
 func createFile(name string, data []byte) error {
 	return inDir(name, func(dir *os.Root, base string) error {
 		err := newFile(dir, base, data, 0o600)
 		if errors.Is(err, fs.ErrExist) {
-			return usage("it exists already; name another file")
+			return usage("it already exists; name another file")
 		}
 		return err
 	})
 }
 
-// newFile writes a new file into a directory. Of one that could not be written to
-// its end nothing stays.
+// newFile writes a new file into a directory, and removes it again after an error.
 func newFile(dir *os.Root, name string, data []byte, mode fs.FileMode) error {
 	f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -79,7 +77,7 @@ func newFile(dir *os.Root, name string, data []byte, mode fs.FileMode) error {
 	return nil
 }
 
-// noun says what stands at a name.
+// noun names the kind of a file.
 func noun(mode fs.FileMode) string {
 	switch mode.Type() {
 	case fs.ModeSymlink:

@@ -11,8 +11,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-// What stands where -o points is neither written to nor replaced unless it is a
-// file: the program runs as root, and the directory may be somebody else's.
+// Only regular files are replaced by -o: the program runs as root, and the directory
+// may belong to another user.
 func TestOutputGoesIntoAFileAndNothingElse(t *testing.T) {
 	for _, verb := range []string{"metrics", "capture"} {
 		dir := t.TempDir()
@@ -26,7 +26,7 @@ func TestOutputGoesIntoAFileAndNothingElse(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		reader, err := syscall.Open(pipe, syscall.O_RDWR|syscall.O_NONBLOCK, 0) // so that a program that writes there is seen, and does not wait
+		reader, err := syscall.Open(pipe, syscall.O_RDWR|syscall.O_NONBLOCK, 0) // so that a write to it is seen and does not block
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func TestOutputGoesIntoAFileAndNothingElse(t *testing.T) {
 	}
 }
 
-// listing is what is in a directory, and of which kind.
+// listing lists a directory with the kinds of its files.
 func listing(t *testing.T, dir string) string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -73,7 +73,7 @@ func TestMetricsReplaceTheFileAtOnce(t *testing.T) {
 	if err := os.WriteFile(file, []byte("old\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Link(file, other); err != nil { // whoever reads the old file goes on reading it
+	if err := os.Link(file, other); err != nil { // a program that has the old file open still reads it
 		t.Fatal(err)
 	}
 	host, err := filepath.Abs(fixture(t, ""))

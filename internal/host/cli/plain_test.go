@@ -20,7 +20,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// nasty is a captured host whose texts would paint the terminal.
+// nasty is a captured host whose texts have escape sequences.
 func nasty(t *testing.T) string {
 	t.Helper()
 	data, err := os.ReadFile(fixture(t, ""))
@@ -52,7 +52,7 @@ func nasty(t *testing.T) string {
 	return file
 }
 
-func TestTextsOfAHostDoNotPaintTheTerminal(t *testing.T) {
+func TestTextsOfAHostDoNotControlTheTerminal(t *testing.T) {
 	host := nasty(t)
 	for _, args := range [][]string{
 		{"list"}, {"list", "-o", "json"}, {"check", "--verbose"}, {"check", "-o", "json"}, {"bind", "0000:01:00.0"}, {"unbind", "0000:01:00.0"},
@@ -70,7 +70,7 @@ func TestTextsOfAHostDoNotPaintTheTerminal(t *testing.T) {
 	}
 }
 
-func TestAReportSaysWhenTheHostWasLookedAt(t *testing.T) {
+func TestAReportHasTheTimeOfTheCheck(t *testing.T) {
 	taken := func(root string) string {
 		var out bytes.Buffer
 		tool := &Tool{Out: &out, Err: &out, Now: func() time.Time { return time.Date(2026, 11, 22, 13, 0, 0, 1, time.FixedZone("CET", 3600)) }}
@@ -100,16 +100,17 @@ func TestAReportSaysWhenTheHostWasLookedAt(t *testing.T) {
 	}
 }
 
-// evil is what may stand in a file: escape sequences as we paint ourselves and as we
-// do not, in both forms, what turns the line round, what has no width, and a name
-// without end.
+// evil is hostile text in a file: escape sequences in both forms, including those
+// that the tool itself uses, characters that reverse the line or have no width, and
+// a very long name.
 const evil = "\x1b[8m\x1b[31mred\x1b[0m\x9b8m\u009b8m\x1b]0;x\x07\u202e\u2066\u200b\ufeff\u0301\u3164\U000e0041\x7f\r\t\b\x00\xff"
 
-// ours are the sequences that the tool paints with.
+// ours are the escape sequences that the tool itself uses.
 var ours = regexp.MustCompile("\x1b\\[(0|1|2|31|32|33|36)m")
 
-// clean tells output that a terminal may get: no control character but the line
-// feed, nothing that has no width or turns the line round, no line over 4 KiB.
+// clean fails unless the output is safe for a terminal: no control character except
+// the line feed, no character that reverses the line or has no width, no line over
+// 4 KiB.
 func clean(t *testing.T, what, output string) {
 	t.Helper()
 	hostile := func(r rune) bool {
@@ -125,7 +126,7 @@ func clean(t *testing.T, what, output string) {
 	}
 }
 
-// evilHost is a captured host in all of whose texts stands what is evil.
+// evilHost is a captured host with this text in all its files.
 func evilHost(t *testing.T, text string) string {
 	t.Helper()
 	data, err := os.ReadFile(nasty(t))
@@ -184,7 +185,7 @@ func TestNothingHostileReachesTheTerminal(t *testing.T) {
 	}
 }
 
-func TestMachinesGetWhatWasThere(t *testing.T) {
+func TestJSONHasTheUnchangedText(t *testing.T) {
 	var out bytes.Buffer
 	tool := &Tool{Out: term.NewWriter(&out, nil)}
 	value := map[string]string{"a": strings.ToValidUTF8(evil, "\ufffd"), "b": strings.Repeat(`"\`+"\u200b", 3000), "c": "x"}

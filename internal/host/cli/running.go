@@ -8,7 +8,8 @@ import (
 	hostbind "github.com/gpuworker/gpuworker/internal/host/bind"
 )
 
-// What the running host says that is in no file. Of another tree nobody is asked.
+// Inputs that the running host gives and that are not files of the tree. They are
+// read only for this machine, not for another tree.
 
 // kernelLog is the log of the running kernel; nil when it could not be read.
 func (t *Tool) kernelLog() []byte {
@@ -18,8 +19,8 @@ func (t *Tool) kernelLog() []byte {
 	return kernelLog()
 }
 
-// images lists the initramfs images that cards of ours must be in; nil when there
-// are none of either. To unpack one takes about a second.
+// images lists the files of the initramfs images that must contain the records of
+// bound cards; nil when no card is bound at boot. Each takes about a second.
 func (t *Tool) images() map[string]hostbind.Listing {
 	var runner hostbind.Runner = hostbind.Commands{}
 	if t.Host != nil {
@@ -39,7 +40,7 @@ func (t *Tool) images() map[string]hostbind.Listing {
 	return listings
 }
 
-// listingTakes is the longest that listing one image may take.
+// listingTakes is the deadline for listing one image.
 const listingTakes = time.Minute
 
 // hasRecords reports whether a card is bound at boot.

@@ -24,17 +24,17 @@ type Tool struct {
 	Out, Err io.Writer
 	Version  buildinfo.Info
 	Colour   bool // Out is a terminal that may be coloured
-	Width    int  // columns of Out, 0 when it is no terminal
-	// Host is where cards are bound; nil is this machine.
+	Width    int  // columns of Out, 0 when it is not a terminal
+	// Host is the host to bind cards on; nil means this machine.
 	Host *hostbind.Machine
-	// Now is the clock; nil is time.Now.
+	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 
 	root   string // directory or archive
-	output string // what -o says
+	output string // value of -o
 	json   bool
 	tree   hosttree.Reader
-	bytes  io.Writer // Out as it is, for what must come out unchanged
+	bytes  io.Writer // unfiltered Out, for output that must not be changed
 	print  term.Printer
 }
 
@@ -45,13 +45,14 @@ type command struct {
 	summary string
 	long    string
 	example string
-	// output says what -o is, when it is a file and not the form of the output.
+	// output is the help text of -o for commands whose -o is a file; "" if it is the
+	// form of the output.
 	output string
-	// flags declares what the command takes, and returns what it does.
+	// flags declares the flags of the command and returns its function.
 	flags func(t *Tool, flags *flag.FlagSet) func(args []string) error
 }
 
-// commands are all verbs, as the help lists them.
+// commands returns all verbs, in the order of the help.
 func commands() []command {
 	return []command{
 		listCommand(), checkCommand(), explainCommand(), bindCommand(), unbindCommand(), assertCommand(),
@@ -59,10 +60,10 @@ func commands() []command {
 	}
 }
 
-// exitError ends the program with a code of its own.
+// exitError ends the program with this exit code.
 type exitError struct {
 	code int
-	err  error // nil when everything was said already
+	err  error // nil when the reason was already printed
 }
 
 func (e *exitError) Error() string {
@@ -82,7 +83,7 @@ func usage(format string, args ...any) error {
 func (t *Tool) Main(args []string) int {
 	out := term.NewWriter(t.Out, func() bool { return t.Colour })
 	if t.bytes = t.Out; t.Width > 0 {
-		t.bytes = term.NewWriter(t.Out, nil) // people look at it, and no colour in it is ours
+		t.bytes = term.NewWriter(t.Out, nil) // on a terminal, escape sequences are removed
 	}
 	t.Out, t.Err = out, term.NewWriter(t.Err, nil)
 	t.print = term.Printer{Out: out, Paint: term.Paint{On: t.Colour}, Width: t.Width}
@@ -123,7 +124,7 @@ func (t *Tool) run(args []string) error {
 	}
 	c, ok := commandNamed(args[0])
 	if !ok {
-		return usage("there is no command %q; gpuworker-host help lists them", args[0])
+		return usage("there is no command %q; gpuworker-host help lists all commands", args[0])
 	}
 	return t.command(c, args[1:])
 }
@@ -148,7 +149,7 @@ func (t *Tool) version(args []string) error {
 	return usage("version takes -o json and nothing else")
 }
 
-// machine writes a value for machines.
+// machine writes a value as JSON.
 func (t *Tool) machine(value any) error { return writeJSON(t.Out, value) }
 
 func writeJSON(to io.Writer, value any) error {
@@ -188,8 +189,7 @@ func (t *Tool) flagSet(c command) *flag.FlagSet {
 	return flags
 }
 
-// parseAnywhere takes flags before and behind the arguments, as people write
-// them.
+// parseAnywhere accepts flags before and after the arguments.
 func parseAnywhere(flags *flag.FlagSet, args []string) (rest []string, err error) {
 	for {
 		if err := flags.Parse(args); err != nil {
@@ -214,12 +214,12 @@ func (t *Tool) open() error {
 		if err != nil {
 			return err
 		}
-		journals, _ := hostbind.ReadJournals(dir) // who needs them says what is odd
+		journals, _ := hostbind.ReadJournals(dir) // unreadable ones are reported by the commands that need them
 		t.tree = dir
-		if t.root == "/" { // the kernel's own, which may not answer
+		if t.root == "/" { // reading live sysfs may hang
 			t.tree = apart(dir, t.root)
 		}
-		t.tree = hostbind.Careful(t.tree, journals)
+		t.tree = hostbind.HideStuck(t.tree, journals)
 		return nil
 	}
 	f, err := os.Open(t.root)
@@ -229,17 +229,17 @@ func (t *Tool) open() error {
 	defer func() { _ = f.Close() }()
 	archive, err := hosttree.ReadArchive(f)
 	if err != nil {
-		return fmt.Errorf("--root: %s is no captured archive: %w", t.root, err)
+		return fmt.Errorf("--root: %s is not a captured archive: %w", t.root, err)
 	}
-	if names, err := archive.ReadDir("."); err == nil && len(names) == 0 { // any text is an archive with a comment and no more
-		return fmt.Errorf("--root: %s is no captured archive: gpuworker-host capture makes one", t.root)
+	if names, err := archive.ReadDir("."); err == nil && len(names) == 0 { // any text parses as an archive without entries
+		return fmt.Errorf("--root: %s is not a captured archive; create one with gpuworker-host capture", t.root)
 	}
 	t.tree = archive
 	return nil
 }
 
-// taken is when the host was as the tree shows it, RFC 3339: now, or when it was
-// captured. "" when that is not known.
+// taken is the time of the tree's state, RFC 3339: now, or the time of the capture.
+// It is "" when that is not known.
 func (t *Tool) taken() string {
 	if _, captured := t.tree.(*hosttree.Archive); captured {
 		date, _ := t.tree.ReadFile(hosttree.CapturedDate)

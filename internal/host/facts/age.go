@@ -8,15 +8,14 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// MaxAge is how old facts may be unless somebody says otherwise: collected daily,
-// they are always believed.
+// MaxAge is the default maximum age of facts. It allows collecting them daily.
 const MaxAge = 24 * time.Hour
 
-// skew is how much the clock of a host may differ from ours, with the time that an
-// answer takes.
+// skew is the accepted difference between the clock of a host and ours, including
+// the time of an answer.
 const skew = 2 * time.Minute
 
-// dated are the facts of a host, marked when they are not to be believed any more.
+// dated returns the facts of a host, marked as old when they are stale.
 func (s *Source) dated(said statement, host *inventory.Host) *inventory.Facts {
 	facts := *said.facts
 	if facts.Missing == "" {
@@ -25,29 +24,30 @@ func (s *Source) dated(said statement, host *inventory.Host) *inventory.Facts {
 	return &facts
 }
 
-// outdated says why facts are not to be believed, to follow their name; "" when
-// they are. running is how long the host has run, 0 when nobody knows.
+// outdated says why facts are stale, as the rest of a sentence that begins with
+// their file name; "" when they are not. running is the current uptime of the host,
+// 0 when unknown.
 //
-// Whether it was started anew since does not depend on the clock of the host: it
-// would have run, then and since together, for longer than it has.
+// The host was restarted since if its uptime is now less than its uptime then plus
+// the age of the facts.
 func outdated(said statement, running time.Duration, now time.Time, maxAge time.Duration) string {
 	age := now.Sub(said.taken)
 	taken := said.taken.UTC().Format("2006-01-02 15:04 UTC")
 	switch {
 	case said.taken.IsZero():
-		return "does not say when it was made"
+		return "has no date"
 	case age < -skew:
-		return fmt.Sprintf("was made at %s, which has yet to come: the clock of the host or the one here is wrong", taken)
+		return fmt.Sprintf("was made at %s, which is in the future: the clock of the host or of this machine is wrong", taken)
 	case running > 0 && said.uptime > 0 && running+skew < said.uptime+age,
 		running > 0 && said.uptime == 0 && running+skew < age:
-		return fmt.Sprintf("was made at %s, and the host was started anew since", taken)
+		return fmt.Sprintf("was made at %s, and the host was restarted since", taken)
 	case age > maxAge:
 		return fmt.Sprintf("was made at %s, %s ago; facts older than %s are ignored", taken, span(age), span(maxAge))
 	}
 	return ""
 }
 
-// span is a time in words: the largest unit of which there are two.
+// span is a duration in words, in the largest unit that gives at least two.
 func span(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {

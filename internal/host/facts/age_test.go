@@ -8,27 +8,27 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-func TestFactsAreBelievedWhileTheyAreNew(t *testing.T) {
+func TestFactsAreUsedUntilTheyAreStale(t *testing.T) {
 	const hour, day = time.Hour, 24 * time.Hour
 	for _, tt := range []struct {
 		name    string
 		taken   time.Time
 		uptime  time.Duration // of the host then
 		running time.Duration // of the host now
-		old     string        // "" when they are believed
+		old     string        // "" when they are not stale
 	}{
 		{"made just now", noon, 40 * day, 40 * day, ""},
 		{"made this morning", noon.Add(-5 * hour), 40 * day, 40*day + 5*hour, ""},
 		{"made a year ago", noon.AddDate(-1, 0, 0), 0, 0, "was made at 2025-11-22 12:00 UTC, 365 days ago; facts older than 24 hours are ignored"},
 		{"made a minute too long ago", noon.Add(-day - time.Minute), 0, 0, "24 hours ago"},
-		{"made at an unknown time", time.Time{}, 0, 0, "does not say when"},
+		{"made at an unknown time", time.Time{}, 0, 0, "has no date"},
 		{"made by a clock that is a minute fast", noon.Add(time.Minute), hour, hour, ""},
-		{"made in the future", noon.Add(time.Hour), hour, hour, "yet to come"},
-		{"the host was started anew since", noon.Add(-2 * hour), 40 * day, hour, "started anew"},
-		{"the host was started anew since, and has run for as long again", noon.Add(-10 * hour), hour, 9 * hour, "started anew"},
-		{"made before the host was started, and nobody knows how long it had run", noon.Add(-2 * hour), 0, hour, "started anew"},
+		{"made in the future", noon.Add(time.Hour), hour, hour, "in the future"},
+		{"the host was restarted since", noon.Add(-2 * hour), 40 * day, hour, "restarted"},
+		{"the host was restarted since, and its uptime is now longer than then", noon.Add(-10 * hour), hour, 9 * hour, "restarted"},
+		{"made before the host was started, with an unknown uptime", noon.Add(-2 * hour), 0, hour, "restarted"},
 		{"made by a clock that is a minute slow, just after the start", noon.Add(-time.Minute), time.Minute, time.Minute, ""},
-		{"nobody knows how long the host runs", noon.Add(-2 * hour), 40 * day, 0, ""},
+		{"the uptime of the host is unknown", noon.Add(-2 * hour), 40 * day, 0, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &Source{maxAge: MaxAge, now: atNoon}
@@ -44,11 +44,11 @@ func TestAnOlderAgeCanBeAllowed(t *testing.T) {
 	week := &Source{maxAge: 7 * 24 * time.Hour, now: atNoon}
 	facts := week.dated(statement{&inventory.Facts{}, noon.Add(-50 * time.Hour), 0}, &inventory.Host{})
 	if facts.Old != "" {
-		t.Errorf("not believed: it %s", facts.Old)
+		t.Errorf("it is stale: it %s", facts.Old)
 	}
 }
 
-func TestADateThatIsNoneIsSaid(t *testing.T) {
+func TestAnInvalidDateIsAnError(t *testing.T) {
 	if _, _, err := parse([]byte(`{"version":1,"taken":"yesterday"}`), "x"); err == nil || !strings.Contains(err.Error(), "taken") {
 		t.Errorf("%v", err)
 	}

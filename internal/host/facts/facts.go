@@ -1,6 +1,5 @@
-// Package facts brings what hosts say of themselves to the engine: the
-// output of `gpuworker-host check -o json`, collected in a directory by any
-// means, or asked for by SSH.
+// Package facts gives the engine the facts of hosts: the output of
+// `gpuworker-host check -o json`, read from a directory or fetched by SSH.
 package facts
 
 import (
@@ -21,16 +20,15 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// statement is what one host said, and when.
+// statement is the report of one host, with its time.
 type statement struct {
 	facts  *inventory.Facts
-	taken  time.Time     // by the clock of the host; zero when it does not say
-	uptime time.Duration // of the host then; 0 when it does not say
+	taken  time.Time     // by the clock of the host; zero when missing
+	uptime time.Duration // of the host at that time; 0 when missing
 }
 
-// readDir reads all files NAME.json of a directory, by the name of the host that
-// they speak of; that of the file when they do not say. All problems come at
-// once.
+// readDir reads all files NAME.json of a directory. The key is the host that the
+// file names, or NAME when it names none. All problems are returned together.
 func readDir(dir string) (map[string]statement, error) {
 	names, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.json"))
 	if err != nil {
@@ -47,7 +45,7 @@ func readDir(dir string) (map[string]statement, error) {
 		case err != nil:
 			problems = append(problems, err)
 		case twice:
-			problems = append(problems, problem(name, fmt.Sprintf("speaks of host %s, and so does %s", host, other.facts.From)))
+			problems = append(problems, problem(name, fmt.Sprintf("it is of host %s, and so is %s", host, other.facts.From)))
 		default:
 			all[host] = said
 		}
@@ -73,16 +71,16 @@ func readFile(name string) (host string, said statement, err error) {
 	return host, said, nil
 }
 
-// maxAnswer bounds what a host may say, in bytes. What 64 cards have to say is
+// maxAnswer is the maximum size of a report in bytes. That of a host with 64 cards is
 // less than one MiB.
 const maxAnswer = 16 << 20
 
-var errTooLong = fmt.Errorf("it is longer than %d MiB: this is no output of gpuworker-host check -o json", maxAnswer>>20)
+var errTooLong = fmt.Errorf("it is longer than %d MiB: this is not the output of gpuworker-host check -o json", maxAnswer>>20)
 
 func readBounded(name string) ([]byte, error) {
 	info, err := os.Stat(name)
-	if err == nil && !info.Mode().IsRegular() { // to open a pipe waits for who writes
-		err = errors.New("it is no file")
+	if err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for a writer
+		err = errors.New("it is not a regular file")
 	}
 	if err != nil {
 		return nil, err
@@ -106,24 +104,24 @@ func problem(name, why string) error {
 	}
 }
 
-// parse reads the output of gpuworker-host. from says where it is from.
+// parse reads the output of gpuworker-host. from names its source.
 func parse(data []byte, from string) (host string, said statement, err error) {
 	var report hostcheck.Report
 	if err := json.Unmarshal(data, &report); err != nil {
-		return "", statement{}, fmt.Errorf("this is no output of gpuworker-host check -o json: %w", err)
+		return "", statement{}, fmt.Errorf("this is not the output of gpuworker-host check -o json: %w", err)
 	}
 	switch {
 	case report.Version == 0:
-		return "", statement{}, errors.New("this is no output of gpuworker-host check -o json: it has no version")
+		return "", statement{}, errors.New("this is not the output of gpuworker-host check -o json: it has no version")
 	case report.Version > hostcheck.FormatVersion:
-		return "", statement{}, fmt.Errorf("it is of version %d, this gpuworker reads up to %d: take a newer one", report.Version, hostcheck.FormatVersion)
+		return "", statement{}, fmt.Errorf("it has version %d, and this gpuworker reads up to %d: use a newer gpuworker", report.Version, hostcheck.FormatVersion)
 	}
 	if report.Taken != "" {
 		if said.taken, err = time.Parse(time.RFC3339, report.Taken); err != nil {
 			return "", statement{}, fmt.Errorf("the field taken is not a date: %w", err)
 		}
 	}
-	const century = 100 * 365 * 24 * 3600 // seconds; more would be no duration
+	const century = 100 * 365 * 24 * 3600 // seconds; much more would overflow a Duration
 	said.uptime = time.Duration(min(max(report.System.Uptime, 0), century)) * time.Second
 	said.facts = &inventory.Facts{From: from, Findings: findings(report.Findings, report.NotEvaluated)}
 	for _, card := range report.Cards {
@@ -134,10 +132,10 @@ func parse(data []byte, from string) (host string, said statement, err error) {
 	return plain(report.Host), said, nil
 }
 
-// plain makes text of a host fit for a terminal: whoever can write the facts could
-// else write there what they like. Everything that is shown goes through it.
+// plain makes text of a host safe for a terminal, because the facts may contain
+// control characters. Everything that is shown goes through it.
 func plain(text string) string {
-	const most = 2000 // characters; what the tool itself says is a few hundred
+	const most = 2000 // characters; texts of the tool have a few hundred
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
 	if runes := []rune(text); len(runes) > most {
 		text = string(runes[:most-1]) + "…"
@@ -145,8 +143,8 @@ func plain(text string) string {
 	return text
 }
 
-// plainFinding is a finding of which all can be shown. A verdict that is none is
-// not known.
+// plainFinding makes all texts of a finding safe to show. An invalid verdict becomes
+// unknown.
 func plainFinding(t hostcheck.Finding) hostcheck.Finding {
 	known := func(v finding.Verdict) finding.Verdict {
 		if !slices.Contains([]finding.Verdict{finding.Pass, finding.Fail, finding.Unknown, finding.Info}, v) {
@@ -159,9 +157,10 @@ func plainFinding(t hostcheck.Finding) hostcheck.Finding {
 	return t
 }
 
-// findings translates. What is well now and will not be after a reboot is worth
-// a note. Layers that were not judged need none as long as what fails below them is
-// told too; when that is left to the hypervisor, they are not known.
+// findings selects the findings for the engine. One that fails only after a reboot
+// becomes a note. When layers were not evaluated because of a failure that the
+// hypervisor reports itself (and that is left out here), one unknown finding stands
+// for them.
 func findings(said []hostcheck.Finding, notJudged []finding.Layer) []finding.Finding {
 	var told []hostcheck.Finding
 	for _, f := range said {
@@ -182,7 +181,7 @@ func findings(said []hostcheck.Finding, notJudged []finding.Layer) []finding.Fin
 	left := slices.IndexFunc(told, func(t hostcheck.Finding) bool { return fails(t.Finding) })
 	if len(notJudged) > 0 && left >= 0 && !slices.ContainsFunc(all, fails) {
 		all = append(all, finding.New(finding.HostDriver, finding.Unknown, fault.Place{}).
-			WithReason(fmt.Sprintf("the host did not look at %s since %s failed then: %s", joined(notJudged), told[left].ID, told[left].Reason)).
+			WithReason(fmt.Sprintf("the host did not check %s because %s failed: %s", joined(notJudged), told[left].ID, told[left].Reason)).
 			WithFix("gpuworker-host check -o json"))
 	}
 	return all

@@ -22,12 +22,12 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// noon is when the hosts of the tests were looked at.
+// noon is the time of the facts in the tests.
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func atNoon() time.Time { return noon }
 
-// report is what a host with one card says.
+// report is the output of a host with one card.
 func report(host string, findings ...hostcheck.Finding) []byte {
 	r := hostcheck.Report{
 		Version: hostcheck.FormatVersion, Host: host, Taken: noon.Format(time.RFC3339),
@@ -44,7 +44,7 @@ func told(id finding.ID, now, after finding.Verdict) hostcheck.Finding {
 	return hostcheck.Finding{Finding: finding.Finding{ID: id, Verdict: now, Layer: finding.LayerOwner, Reason: "because"}, AfterReboot: after}
 }
 
-func TestOnlyWhatTheHypervisorDoesNotKnowBetterIsTaken(t *testing.T) {
+func TestFindingsThatTheHypervisorReportsItselfAreLeftOut(t *testing.T) {
 	host, said, err := parse(report("pve1",
 		told(finding.HostDriverOwns, finding.Fail, finding.Fail),
 		told(finding.HostPowerStuck, finding.Unknown, finding.Unknown),
@@ -70,7 +70,7 @@ func TestOnlyWhatTheHypervisorDoesNotKnowBetterIsTaken(t *testing.T) {
 	}
 }
 
-func TestWhatWasNotLookedAtIsNotTakenForWell(t *testing.T) {
+func TestLayersThatWereNotCheckedAreUnknown(t *testing.T) {
 	r := hostcheck.Report{Version: hostcheck.FormatVersion, Host: "pve1", Cards: []hostcheck.Card{{
 		BDF: pci.MustBDF("0000:03:00.0"), ID: pci.MustID("10de:1eb8"), Driver: "vfio-pci",
 		Findings:     []hostcheck.Finding{told(finding.HostDriverOwns, finding.Pass, finding.Pass), told(finding.HostCardClaimed, finding.Fail, finding.Fail)},
@@ -86,7 +86,7 @@ func TestWhatWasNotLookedAtIsNotTakenForWell(t *testing.T) {
 	}
 	got := said.facts.Cards[0].Findings
 	if n := len(got); n != 2 || got[1].Verdict != finding.Unknown || !strings.Contains(got[1].Reason, string(finding.HostCardClaimed)) {
-		t.Errorf("two VMs claimed the card, and nobody looked whether it can be reset: %+v", got)
+		t.Errorf("two VMs claim the card, so its reset was not checked: %+v", got)
 	}
 }
 
@@ -117,7 +117,7 @@ func TestADirectoryIsReadWithAllItsProblems(t *testing.T) {
 	}
 }
 
-func TestHostsAreAskedThatNobodyHasFactsOf(t *testing.T) {
+func TestHostsWithoutAFileAreAskedBySSH(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "pve1.json"), report("pve1"), 0o600); err != nil {
 		t.Fatal(err)
@@ -138,7 +138,7 @@ func TestHostsAreAskedThatNobodyHasFactsOf(t *testing.T) {
 	}
 }
 
-func TestAHostThatDoesNotAnswerIsSaidSo(t *testing.T) {
+func TestAHostThatDoesNotAnswerIsReported(t *testing.T) {
 	for name, answer := range map[string]func() ([]byte, error){
 		"no connection": func() ([]byte, error) { return nil, errors.New("Connection refused") },
 		"another shell": func() ([]byte, error) { return []byte("Last login: today\n"), nil },
@@ -176,8 +176,8 @@ func hosts(names ...string) []*inventory.Host {
 	return all
 }
 
-// FuzzParse reads facts of any content: nothing of them writes on the terminal
-// what it likes, and none is of an age that cannot be told.
+// FuzzParse reads facts of any content: all texts are safe for a terminal, and the
+// age can always be computed.
 func FuzzParse(f *testing.F) {
 	f.Add(report("pve1", told(finding.HostDriverOwns, finding.Fail, finding.Fail)))
 	f.Add([]byte(`{"version":1,"cards":[{"bdf":""}]}`))
@@ -210,12 +210,12 @@ func texts(facts *inventory.Facts) []string {
 	return all
 }
 
-// shown tells what may be written on a terminal.
+// shown reports whether a text may be written to a terminal.
 func shown(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-func TestWhatIsNoFileHoldsNobodyUp(t *testing.T) {
+func TestPipesAndDirectoriesAreErrors(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mkfifo(filepath.Join(dir, "pve1.json"), 0o600); err != nil {
 		t.Skip("no pipes here: ", err)
@@ -231,7 +231,7 @@ func TestWhatIsNoFileHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-func TestAFileOfAHostThatSpeaksOfAnotherIsSaidSo(t *testing.T) {
+func TestAFileNamedAfterAnotherHostIsReported(t *testing.T) {
 	dir := t.TempDir()
 	for name, host := range map[string]string{"pve1.json": "pve9", "pve2.json": "PVE2", "any.json": "pve3"} {
 		if err := os.WriteFile(filepath.Join(dir, name), report(host), 0o600); err != nil {
@@ -243,7 +243,7 @@ func TestAFileOfAHostThatSpeaksOfAnotherIsSaidSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	facts := s.Facts(t.Context(), hosts("pve1", "pve2", "pve3", "pve4"))
-	if f := facts["pve1"]; f == nil || len(f.Cards) > 0 || !strings.Contains(f.Missing, "speaks of host pve9") {
+	if f := facts["pve1"]; f == nil || len(f.Cards) > 0 || !strings.Contains(f.Missing, "it is of host pve9") {
 		t.Errorf("pve1.json is of pve9: %+v", f)
 	}
 	for _, name := range []string{"pve2", "pve3"} {
@@ -252,11 +252,11 @@ func TestAFileOfAHostThatSpeaksOfAnotherIsSaidSo(t *testing.T) {
 		}
 	}
 	if facts["pve4"] != nil {
-		t.Errorf("nobody spoke of pve4: %+v", facts["pve4"])
+		t.Errorf("there are no facts of pve4: %+v", facts["pve4"])
 	}
 }
 
-func TestFactsThatNoHostAskedForAreTold(t *testing.T) {
+func TestUnusedFactsAreReported(t *testing.T) {
 	dir := t.TempDir()
 	for name, host := range map[string]string{"pve1.json": "pve1", "PVE2.json": "PVE2", "typo.json": "pve\x1b[8m7"} {
 		if err := os.WriteFile(filepath.Join(dir, name), report(host), 0o600); err != nil {
@@ -281,7 +281,7 @@ func TestFactsThatNoHostAskedForAreTold(t *testing.T) {
 	}
 }
 
-func TestWhatIsToldOfManyFilesHasAnEnd(t *testing.T) {
+func TestTheNumberOfUnusedFindingsIsLimited(t *testing.T) {
 	s := &Source{known: map[string]statement{}}
 	for i := range 1000 {
 		name := fmt.Sprintf("old%d", i)

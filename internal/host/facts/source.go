@@ -20,20 +20,21 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// Options say where facts are from.
+// Options say where facts come from.
 type Options struct {
 	// Dir has a file HOST.json for each host; "" for none.
 	Dir string
 	// SSH are targets to ask: "root@{host}" is for every host,
-	// "root@pve1.example.org" for host pve1 alone. What Dir has is not asked for.
+	// "root@pve1.example.org" for host pve1 only. Hosts with a file in Dir are not
+	// asked.
 	SSH []string
-	// MaxAge is how old facts may be; 0 takes MaxAge.
+	// MaxAge is the maximum age of facts; 0 means the constant MaxAge.
 	MaxAge time.Duration
-	// Now is the clock; nil takes that of this machine.
+	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// Source knows or asks for the facts of hosts.
+// Source returns the facts of hosts, from files or by SSH.
 type Source struct {
 	known  map[string]statement
 	ssh    []string
@@ -45,7 +46,7 @@ type Source struct {
 // hostMark stands for the name of a host in an SSH target.
 const hostMark = "{host}"
 
-// Open reads the directory and takes the SSH targets.
+// Open reads the directory and validates the SSH targets.
 func Open(o Options) (*Source, error) {
 	s := &Source{ssh: o.SSH, maxAge: cmp.Or(o.MaxAge, MaxAge), now: o.Now, run: runSSH}
 	if s.now == nil {
@@ -54,7 +55,7 @@ func Open(o Options) (*Source, error) {
 	for _, target := range o.SSH {
 		if strings.HasPrefix(target, "-") || strings.ContainsAny(target, " \t\n") || target == "" {
 			return nil, &fault.Error{
-				Kind: fault.Invalid, Doing: "read --ssh", Why: fmt.Sprintf("%q is no SSH target", target),
+				Kind: fault.Invalid, Doing: "read --ssh", Why: fmt.Sprintf("%q is not an SSH target", target),
 				Fix: "write USER@{host} for all hosts, or USER@HOST for one",
 			}
 		}
@@ -67,14 +68,14 @@ func Open(o Options) (*Source, error) {
 	return s, err
 }
 
-// asking bounds the hosts that are asked at once, and how long one may take.
+// Limits: hosts that are asked at once, and the deadline for each.
 const (
 	askingAtOnce = 8
 	askingTakes  = 30 * time.Second
 )
 
-// Facts implements engine.FactSource. A host that could not be asked is in the
-// answer with the reason; one that nobody told how to ask is not.
+// Facts implements engine.FactSource. A host that did not answer is in the result
+// with the reason; a host without file and SSH target is not in it.
 func (s *Source) Facts(ctx context.Context, hosts []*inventory.Host) map[string]*inventory.Facts {
 	all := map[string]*inventory.Facts{}
 	var mu sync.Mutex
@@ -104,7 +105,7 @@ func (s *Source) Facts(ctx context.Context, hosts []*inventory.Host) map[string]
 	return all
 }
 
-// file is what the file of a host says. Names of hosts have no case.
+// file returns the facts from the file of a host. Host names ignore case.
 func (s *Source) file(host string) (said statement, known bool) {
 	if said, known = s.known[host]; known {
 		return said, true
@@ -117,18 +118,18 @@ func (s *Source) file(host string) (said statement, known bool) {
 	return statement{}, false
 }
 
-// misnamed are facts of nobody, for a host whose file speaks of another one: who put
-// it there believes that the host was looked at. nil when there is no such file.
+// misnamed returns missing facts with the reason, for a host whose file is of another
+// host. It is nil when there is no such file.
 func (s *Source) misnamed(host string) *inventory.Facts {
 	for name, said := range s.known {
 		if strings.EqualFold(filepath.Base(said.facts.From), host+".json") {
-			return &inventory.Facts{From: said.facts.From, Missing: "it speaks of host " + name}
+			return &inventory.Facts{From: said.facts.From, Missing: "it is of host " + name}
 		}
 	}
 	return nil
 }
 
-// target is where a host is asked.
+// target returns the SSH target of a host.
 func (s *Source) target(host string) (target string, ok bool) {
 	for _, target := range s.ssh {
 		switch {
@@ -141,8 +142,7 @@ func (s *Source) target(host string) (target string, ok bool) {
 	return "", false
 }
 
-// isOf reports whether a target names this host: by its name, or by one that begins
-// with it.
+// isOf reports whether a target names this host, by its short or full name.
 func isOf(target, host string) bool {
 	_, name, found := strings.Cut(target, "@")
 	if !found {
@@ -152,8 +152,8 @@ func isOf(target, host string) bool {
 	return name == host || short == host
 }
 
-// ask asks a host. An answer in another host's name, as behind a wrong alias, is
-// none: cards of hosts of one make are at the same addresses.
+// ask asks a host by SSH. An answer of another host, for example because of a wrong
+// alias, is refused: cards of equal hosts have the same addresses.
 func (s *Source) ask(ctx context.Context, host, target string) statement {
 	ctx, cancel := context.WithTimeout(ctx, askingTakes)
 	defer cancel()
@@ -166,7 +166,7 @@ func (s *Source) ask(ctx context.Context, host, target string) statement {
 		case parseErr != nil:
 			err = parseErr
 		case name != "" && !strings.EqualFold(name, host) && !strings.EqualFold(name, short):
-			err = fmt.Errorf("it is host %s that answered", name)
+			err = fmt.Errorf("another host answered: %s", name)
 		default:
 			return said
 		}
@@ -174,13 +174,12 @@ func (s *Source) ask(ctx context.Context, host, target string) statement {
 	return statement{facts: &inventory.Facts{From: from, Missing: plain(err.Error())}}
 }
 
-// runSSH asks a host. The command is what an unrestricted login would run; a key
-// that is made for this has it forced in authorized_keys, so that it can do
-// nothing else.
+// runSSH runs the check on a host. A key that is made for this has the command
+// forced in authorized_keys, and then ignores the command given here.
 func runSSH(ctx context.Context, target string) ([]byte, error) {
 	command := exec.CommandContext(ctx, "ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "--", target, "gpuworker-host check -o json")
-	out, complaint := &bounded{}, &ending{}
-	command.Stdout, command.Stderr = out, complaint
+	out, stderr := &bounded{}, &ending{}
+	command.Stdout, command.Stderr = out, stderr
 	command.Env = forSSH(os.Environ())
 	command.WaitDelay = time.Second
 	err := command.Run()
@@ -190,27 +189,27 @@ func runSSH(ctx context.Context, target string) ([]byte, error) {
 		return nil, fmt.Errorf("no answer within %s", askingTakes)
 	case out.over:
 		return nil, errTooLong
-	case err == nil, errors.Is(err, exec.ErrWaitDelay), // it ended well, and what it leaves behind holds its output, as a shared connection may
+	case err == nil, errors.Is(err, exec.ErrWaitDelay), // success, but a child (a shared connection) keeps the output open
 		errors.As(err, &exit) && exit.ExitCode() == fault.ExitCheck && out.kept.Len() > 0: // a check that failed is an answer
 		return out.kept.Bytes(), nil
 	}
-	if text := strings.TrimSpace(string(complaint.kept)); text != "" {
+	if text := strings.TrimSpace(string(stderr.kept)); text != "" {
 		return nil, errors.New(lastLine(text))
 	}
 	return nil, err
 }
 
-// toSSH are the variables that ssh, its agent, its question for a passphrase and its
-// Kerberos work with (ssh(1), ENVIRONMENT; ssh-add(1)). SHELL runs proxy commands.
+// toSSH are the variables that ssh, its agent, its passphrase prompt and Kerberos
+// need (ssh(1), ENVIRONMENT; ssh-add(1)). SHELL runs proxy commands.
 var toSSH = []string{
 	"HOME", "PATH", "USER", "LOGNAME", "SHELL", "TMPDIR", "TERM", "LANG", "LANGUAGE", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR",
 	"SSH_AUTH_SOCK", "SSH_AGENT_PID", "SSH_ASKPASS", "SSH_ASKPASS_REQUIRE", "SSH_SK_PROVIDER", "KRB5CCNAME", "KRB5_CONFIG",
 }
 
-// forSSH is what of our environment is passed on: the rest may be secret, and
-// everything that ssh starts would see it.
+// forSSH selects the variables that ssh gets. Others may be secret, and every
+// program that ssh starts would see them.
 func forSSH(environment []string) []string {
-	kept := []string{} // nil would be all of it
+	kept := []string{} // nil would mean the whole environment
 	for _, variable := range environment {
 		if name, _, _ := strings.Cut(variable, "="); slices.Contains(toSSH, name) || strings.HasPrefix(name, "LC_") {
 			kept = append(kept, variable)
@@ -219,8 +218,8 @@ func forSSH(environment []string) []string {
 	return kept
 }
 
-// bounded keeps what is written to it up to maxAnswer. More is an error, which
-// ends the program that writes.
+// bounded keeps up to maxAnswer bytes. More is an error, which ends the program that
+// writes.
 type bounded struct {
 	kept bytes.Buffer
 	over bool
@@ -233,7 +232,7 @@ func (b *bounded) Write(data []byte) (int, error) {
 	return b.kept.Write(data)
 }
 
-// ending keeps the end of what is written to it, where the reason usually is.
+// ending keeps the end of the output, where the reason usually is.
 type ending struct{ kept []byte }
 
 func (e *ending) Write(data []byte) (int, error) {

@@ -10,7 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// asked is what comes of asking a host when ssh is this shell script.
+// asked returns the facts of a host when ssh is this shell script.
 func asked(t *testing.T, script string) *inventory.Facts {
 	t.Helper()
 	dir := t.TempDir()
@@ -25,7 +25,7 @@ func asked(t *testing.T, script string) *inventory.Facts {
 	return s.Facts(t.Context(), hosts("pve1"))["pve1"]
 }
 
-func TestWhatAHostAnswersIsBoundedAndClean(t *testing.T) {
+func TestTheAnswerOfAHostIsBoundedAndClean(t *testing.T) {
 	nasty := `{"version":1,"host":"pve1","taken":"2026-11-22T12:00:00Z","findings":[{"id":"HOST-X\u001b[31m","verdict":"fail","layer":"kernel","reason":"a\nb\u0007\u009b2J\u202ec","fix":"\u001b]0;x\u0007"}],` +
 		`"cards":[{"bdf":"0000:03:00.0","id":"10de:1eb8","driver":"nou\u001bveau","findings":[{"verdict":"well","reason":"x"}]}]}`
 	for _, tt := range []struct {
@@ -35,7 +35,7 @@ func TestWhatAHostAnswersIsBoundedAndClean(t *testing.T) {
 		{"it never ends", "yes", "longer than 16 MiB"},
 		{"it complains without end, and ends", "yes complaint | head -c 3000000 >&2; exit 255", "complaint"},
 		{"its complaint paints the terminal", `printf 'Permission \033[31mdenied\r\n' >&2; exit 255`, "Permission [31mdenied"},
-		{"another host with a name that paints answers", `printf '{"version":1,"host":"\\u001b[2J"}'`, "it is host [2J that answered"},
+		{"another host with a name that paints answers", `printf '{"version":1,"host":"\\u001b[2J"}'`, "another host answered: [2J"},
 		{"its findings paint the terminal", "cat <<'END'\n" + nasty + "\nEND\n", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -55,9 +55,9 @@ func TestWhatAHostAnswersIsBoundedAndClean(t *testing.T) {
 	}
 }
 
-// An ssh that keeps its connection open for the next one goes on behind the answer,
-// and may keep the output.
-func TestAnAnswerCountsWhenSomethingStaysBehind(t *testing.T) {
+// An ssh that shares its connection leaves a process behind, which may keep the
+// output open.
+func TestAnAnswerIsUsedAlthoughAProcessStaysBehind(t *testing.T) {
 	facts := asked(t, `printf '{"version":1,"host":"pve1","taken":"2026-11-22T12:00:00Z"}'; sleep 5 &`)
 	if facts == nil || facts.Missing != "" || facts.Old != "" {
 		t.Errorf("%+v", facts)
@@ -74,8 +74,7 @@ func TestAFileOfFactsIsBounded(t *testing.T) {
 	}
 }
 
-// What we know is nothing to ssh, to a proxy command or to the host: only what ssh
-// works with is passed on.
+// Secrets in our environment must not reach ssh, a proxy command or the host.
 func TestSSHGetsNoSecretOfOurs(t *testing.T) {
 	seen := filepath.Join(t.TempDir(), "environment")
 	for _, name := range []string{"GPUWORKER_TOKEN", "PROXMOX_VE_API_TOKEN", "PM_API_TOKEN_SECRET", "PVE_PASSWORD", "RANCHER_TOKEN", "LCSECRET", "SSH_SECRET"} {
@@ -92,12 +91,12 @@ func TestSSHGetsNoSecretOfOurs(t *testing.T) {
 	text := "\n" + string(data)
 	for line := range strings.Lines(text) {
 		if strings.Contains(line, "canary") {
-			t.Errorf("ssh is told %s", line)
+			t.Errorf("ssh gets %s", line)
 		}
 	}
 	for _, kept := range []string{"SSH_AUTH_SOCK=/run/agent", "LC_ALL=C", "LANG=C", "HOME=/home/ops", "TERM=dumb", "DISPLAY=:7"} {
 		if !strings.Contains(text, "\n"+kept+"\n") {
-			t.Errorf("ssh is not told %s", kept)
+			t.Errorf("ssh does not get %s", kept)
 		}
 	}
 }

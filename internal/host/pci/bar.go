@@ -9,13 +9,12 @@ import (
 // BAR is a window of memory or I/O ports through which a function is used.
 type BAR struct {
 	Index    int    `json:"index"` // 0-5; 6 is the expansion ROM
-	Start    uint64 `json:"start"` // 0 when the firmware found no room for it
+	Start    uint64 `json:"start"` // 0 when the firmware found no space for it
 	Size     uint64 `json:"size"`  // bytes
 	IOPorts  bool   `json:"ioPorts,omitempty"`
 	Wide     bool   `json:"wide,omitempty"` // may be above 4 GiB
 	Prefetch bool   `json:"prefetch,omitempty"`
-	// Unassigned reports whether the window has no address: the device cannot be used
-	// through it.
+	// Unassigned reports whether the window has no address, so that it cannot be used.
 	Unassigned bool `json:"unassigned,omitempty"`
 }
 
@@ -28,8 +27,8 @@ const (
 	flagWide     = 0x100000
 )
 
-// maxBARs: six windows and the ROM come first in the file; windows of bridges
-// and of virtual functions follow.
+// maxBARs is the number of lines that are read: six windows and the ROM. Those of
+// bridges and virtual functions follow.
 const maxBARs = 7
 
 func (a attributes) bars() []BAR {
@@ -39,7 +38,7 @@ func (a attributes) bars() []BAR {
 	}
 	bars, err := parseResource(text)
 	if err != nil {
-		a.odd("resource", err.Error())
+		a.unreadable("resource", err.Error())
 	}
 	return bars
 }
@@ -53,13 +52,13 @@ func parseResource(text string) ([]BAR, error) {
 		}
 		fields := strings.Fields(line)
 		if len(fields) != 3 {
-			return bars, fmt.Errorf("line %d is no resource", index+1)
+			return bars, fmt.Errorf("line %d is not a resource", index+1)
 		}
 		var n [3]uint64
 		for i, field := range fields {
 			var err error
 			if n[i], err = strconv.ParseUint(strings.TrimPrefix(field, "0x"), 16, 64); err != nil {
-				return bars, fmt.Errorf("line %d is no resource", index+1)
+				return bars, fmt.Errorf("line %d is not a resource", index+1)
 			}
 		}
 		start, end, flags := n[0], n[1], n[2]

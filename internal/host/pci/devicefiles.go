@@ -10,7 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// nvidiaMinors are the device files of the cards that the NVIDIA driver has.
+// nvidiaMinors maps the device files of the NVIDIA driver to their cards.
 func nvidiaMinors(tree hosttree.Reader) map[string]pci.Slot {
 	const dir = "proc/driver/nvidia/gpus"
 	minors := map[string]pci.Slot{}
@@ -30,20 +30,20 @@ func nvidiaMinors(tree hosttree.Reader) map[string]pci.Slot {
 	return minors
 }
 
-// deviceClasses are the classes of devices whose files are looked for, and where
-// those are. An unbind waits for whoever has one of the first four open: display
-// drivers, sound, VFIO's devices (those of IOMMUFD, which have a file of their own
-// beside the group's), and I2C buses, by which programs speak to monitors and fans
-// (it is i2c_del_adapter that waits). The others are of what is plugged into the
-// card's USB: serial lines, hidraw, printers and modems, cameras. Who has one of
-// those open loses it with the card. Keyboards (input) are left out: systemd-logind
-// has each of them open.
+// deviceClasses are the classes of device files that make a process a holder of the
+// card, with the directories of these files. An unbind waits until the files of the
+// first four classes are closed: display, sound, the device files of VFIO (IOMMUFD
+// has one for each device besides that of the group), and I2C buses to monitors and
+// fans (i2c_del_adapter waits). The other classes are devices on the card's USB:
+// serial lines, hidraw, printers and modems, cameras. Programs that use them lose
+// them with the card. Keyboards (input) are left out, because systemd-logind has
+// each of them open.
 var deviceClasses = []struct{ class, dir string }{
 	{"drm", "/dev/dri/"}, {"sound", "/dev/snd/"}, {"vfio-dev", "/dev/vfio/devices/"}, {"i2c-dev", "/dev/"},
 	{"tty", "/dev/"}, {"hidraw", "/dev/"}, {"usbmisc", "/dev/usb/"}, {"usbmisc", "/dev/"}, {"video4linux", "/dev/"},
 }
 
-// classFiles are the files of devices that belong to a PCI function.
+// classFiles maps the device files of these classes to the slots of their PCI devices.
 func classFiles(tree hosttree.Reader) map[string]pci.Slot {
 	files := usbFiles(tree)
 	for _, c := range deviceClasses {
@@ -61,9 +61,9 @@ func classFiles(tree hosttree.Reader) map[string]pci.Slot {
 	return files
 }
 
-// usbFiles are the files by which programs speak with USB devices themselves, as
-// those for telephones, uninterruptible power supplies and dongles do: bus 3 device
-// 2 is /dev/bus/usb/003/002.
+// usbFiles maps the raw device files of USB devices to the slots of their controllers.
+// Programs for phones, UPSs and dongles use them. Bus 3 device 2 is
+// /dev/bus/usb/003/002.
 func usbFiles(tree hosttree.Reader) map[string]pci.Slot {
 	const dir = "sys/bus/usb/devices"
 	files := map[string]pci.Slot{}
@@ -85,8 +85,8 @@ func usbNumber(tree hosttree.Reader, name string) int {
 	return number
 }
 
-// lastSlot is the slot of the last address in a path of sysfs: the device itself,
-// behind its bridges.
+// lastSlot returns the slot of the last address in a sysfs path: that of the device,
+// which follows its bridges.
 func lastSlot(target string) (slot pci.Slot, ok bool) {
 	for part := range strings.SplitSeq(target, "/") {
 		if bdf, err := pci.ParseBDF(part); err == nil {

@@ -1,10 +1,10 @@
-// Package pci reads what a Linux host shows of its PCI devices: functions,
-// IOMMU groups, drivers, memory windows, links, power, and who holds a card. It
-// reads a tree (package hosttree), so that a captured host reads like a live
-// one, and it writes nothing.
+// Package pci reads the PCI devices of a Linux host: functions, IOMMU groups,
+// drivers, memory windows, links, power, and the processes and VMs that use a card.
+// It reads a tree (package hosttree), so that it works the same on a captured host
+// and on a live one. It writes nothing.
 //
-// One odd device never hides the others: what could not be read of a function is
-// in its Unreadable, and the rest is there.
+// An unreadable device does not hide the others. Attributes that could not be read
+// are listed in Function.Unreadable; the others are filled in.
 //
 // Sources: Documentation/ABI/testing/sysfs-bus-pci and
 // Documentation/PCI/sysfs-pci.rst of the kernel, proc(5).

@@ -14,19 +14,19 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Function is one PCI function as the host shows it.
+// Function is one PCI function of the host.
 type Function struct {
 	pci.Function
 
-	Driver   string `json:"driver"`             // "" when no driver holds it
-	Override string `json:"override,omitempty"` // the only driver that may bind it, driver_override
+	Driver   string `json:"driver"`             // "" when no driver is bound
+	Override string `json:"override,omitempty"` // driver_override: the only driver that may bind it
 
-	// Path is where it is plugged in, the bridges above it first:
+	// Path lists the bridges above it and the function itself:
 	// "pci0000:00/0000:00:01.0/0000:01:00.0".
 	Path string `json:"path"`
-	// Bus reports whether a bus is behind it: a bridge.
+	// Bus reports whether a bus is behind it, as behind a bridge.
 	Bus bool `json:"bus,omitempty"`
-	// NUMANode is -1 when the firmware does not tell.
+	// NUMANode is -1 when unknown.
 	NUMANode int `json:"numaNode"`
 	// BootVGA reports whether the firmware used it for its own screen.
 	BootVGA bool `json:"bootVGA,omitempty"`
@@ -35,20 +35,20 @@ type Function struct {
 	Link  Link  `json:"link"`
 	Power Power `json:"power"`
 
-	// ResetMethods are how the kernel would reset it, the first one first; empty
-	// when it cannot, or on kernels before 5.15, which do not tell.
+	// ResetMethods are the kernel's methods to reset it, in the order of their use; empty
+	// when there are none, or on kernels before 5.15, which do not list them.
 	ResetMethods []string `json:"resetMethods,omitempty"`
 	CanReset     bool     `json:"canReset"`
 
-	PhysFn   string    `json:"physfn,omitempty"` // a virtual function's physical one
-	VFs      int       `json:"vfs,omitempty"`    // virtual functions that it has now
+	PhysFn   string    `json:"physfn,omitempty"` // physical function of a virtual one
+	VFs      int       `json:"vfs,omitempty"`    // number of virtual functions that are on
 	Mediated bool      `json:"mediated,omitempty"`
-	Users    []pci.BDF `json:"users,omitempty"` // functions that need this one awake, as a card's sound does
+	Users    []pci.BDF `json:"users,omitempty"` // functions that need this one awake, such as the card's audio
 
-	// Gone reports whether the device answers with ones only: it fell off the bus.
+	// Gone reports whether the device reads as 0xff only: it fell off the bus.
 	Gone bool `json:"gone,omitempty"`
-	// Unreadable are attributes that are there and could not be read, or made no
-	// sense, with the reason.
+	// Unreadable holds the attributes that exist but could not be read or parsed, with
+	// the reason.
 	Unreadable map[string]string `json:"unreadable,omitempty"`
 }
 
@@ -60,21 +60,21 @@ type Link struct {
 	MaxWidth int    `json:"maxWidth,omitempty"`
 }
 
-// Power is a function's power state and what it may do about it.
+// Power is a function's power state and power management.
 type Power struct {
 	State   string `json:"state,omitempty"`   // "D0", "D3hot", "D3cold", "unknown", "error"
-	Control string `json:"control,omitempty"` // "on": never asleep, "auto"
-	D3Cold  bool   `json:"d3cold,omitempty"`  // it may be cut from power
+	Control string `json:"control,omitempty"` // "on": never sleeps; "auto"
+	D3Cold  bool   `json:"d3cold,omitempty"`  // D3cold, without power, is allowed
 }
 
-// IsDisplay tells GPUs of any make: base class 03.
+// IsDisplay reports whether the function is a GPU of any vendor: base class 03.
 func (f *Function) IsDisplay() bool { return f.Class>>16 == 0x03 }
 
-// ForVMs tells drivers that leave a function to VMs: none (""), those of VFIO, and
-// pci-stub (drivers/vfio/vfio_main.c).
+// ForVMs reports whether a driver leaves a function to VMs: no driver (""), those of
+// VFIO, and pci-stub (drivers/vfio/vfio_main.c).
 func ForVMs(driver string) bool { return driver == "" || driver == "pci-stub" || OfVFIO(driver) }
 
-// OfVFIO tells vfio-pci and its relatives for single makes.
+// OfVFIO reports whether a driver is vfio-pci or a vendor's variant of it.
 func OfVFIO(driver string) bool {
 	return strings.HasSuffix(strings.ReplaceAll(driver, "-", "_"), "vfio_pci")
 }
@@ -82,45 +82,45 @@ func OfVFIO(driver string) bool {
 // devices is where the kernel lists all functions.
 const devices = "sys/bus/pci/devices"
 
-// maxAttribute is the size of a page, which no text attribute of sysfs exceeds.
+// maxAttribute is the maximum size of a text attribute of sysfs: one page.
 const maxAttribute = 4096
 
-// attributes reads what the files of one function say.
+// attributes reads the sysfs attributes of one function.
 type attributes struct {
 	tree hosttree.Reader
 	dir  string
 	f    *Function
 }
 
-func (a attributes) odd(name, why string) {
+func (a attributes) unreadable(name, why string) {
 	if a.f.Unreadable == nil {
 		a.f.Unreadable = map[string]string{}
 	}
 	a.f.Unreadable[name] = why
 }
 
-// text is the content of an attribute; "" when it is not there or odd.
+// text returns the content of an attribute; "" when it is missing or unreadable.
 func (a attributes) text(name string) string {
 	data, err := a.tree.ReadFile(path.Join(a.dir, name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return ""
 	case err != nil:
-		a.odd(name, reason(err))
+		a.unreadable(name, reason(err))
 		return ""
 	case len(data) > maxAttribute:
-		a.odd(name, "is larger than an attribute can be")
+		a.unreadable(name, "is larger than an attribute can be")
 		return ""
 	}
 	text := strings.TrimSpace(string(data))
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && !unicode.IsSpace(r) }) {
-		a.odd(name, "is no text")
+		a.unreadable(name, "is not text")
 		return ""
 	}
 	return text
 }
 
-// reason is what an error says, without the path.
+// reason is the text of an error without the path.
 func reason(err error) string {
 	var p *fs.PathError
 	if errors.As(err, &p) {
@@ -136,7 +136,7 @@ func (a attributes) number(name string, fallback int) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		a.odd(name, "is no number")
+		a.unreadable(name, "is not a number")
 		return fallback
 	}
 	return n
@@ -150,19 +150,19 @@ func (a attributes) exists(name string) bool {
 	return err == nil || errors.Is(err, fs.ErrPermission)
 }
 
-// target is the last element of where a link leads; "" without one.
+// target returns the last element of a link's target; "" without a link.
 func (a attributes) target(name string) string {
 	target, err := a.tree.Readlink(path.Join(a.dir, name))
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			a.odd(name, reason(err))
+			a.unreadable(name, reason(err))
 		}
 		return ""
 	}
 	return path.Base(target)
 }
 
-// hexNumber reads "0x10de"; 0 when it is not there or odd.
+// hexNumber reads "0x10de"; 0 when the attribute is missing or unreadable.
 func (a attributes) hexNumber(name string) uint64 {
 	text := a.text(name)
 	if text == "" {
@@ -170,7 +170,7 @@ func (a attributes) hexNumber(name string) uint64 {
 	}
 	n, err := strconv.ParseUint(strings.TrimPrefix(text, "0x"), 16, 32)
 	if err != nil {
-		a.odd(name, "is no hexadecimal number")
+		a.unreadable(name, "is not a hexadecimal number")
 	}
 	return n
 }
@@ -192,8 +192,8 @@ func read(tree hosttree.Reader, bdf pci.BDF) Function {
 	return f
 }
 
-// identity reads what a function is, where it is and who has it. Nothing of that
-// asks the device itself.
+// identity reads the IDs, the place and the driver of a function. None of these
+// attributes accesses the device itself.
 func (a attributes) identity() {
 	f := a.f
 	f.Class = pci.Class(a.hexNumber("class"))
@@ -206,7 +206,7 @@ func (a attributes) identity() {
 	if group := a.target("iommu_group"); group != "" {
 		n, err := strconv.Atoi(group)
 		if err != nil || n < 0 {
-			a.odd("iommu_group", "is no number")
+			a.unreadable("iommu_group", "is not a number")
 		} else {
 			f.Group = n
 		}
@@ -214,7 +214,7 @@ func (a attributes) identity() {
 	f.Path = a.place()
 }
 
-// place is the path below sys/devices.
+// place returns the path below sys/devices.
 func (a attributes) place() string {
 	target, err := a.tree.Readlink(a.dir)
 	if err != nil {
@@ -243,15 +243,15 @@ func (a attributes) reset() {
 	a.f.CanReset = len(a.f.ResetMethods) > 0 || a.exists("reset")
 }
 
-// shares reads what a function has to do with others: virtual functions,
-// mediated devices, and functions that need it awake.
+// shares reads the relations to other functions: virtual functions, mediated devices,
+// and functions that need this one awake.
 func (a attributes) shares() {
 	a.f.PhysFn = a.target("physfn")
 	a.f.VFs = a.number("sriov_numvfs", 0)
 	a.f.Mediated = a.exists("mdev_supported_types") || a.exists("nvidia")
 	names, err := a.tree.ReadDir(a.dir)
 	if err != nil {
-		a.odd(".", reason(err))
+		a.unreadable(".", reason(err))
 		return
 	}
 	for _, name := range names {
@@ -263,13 +263,13 @@ func (a attributes) shares() {
 	}
 }
 
-// gone reads the first word of the configuration space: ones only come from a
+// gone reads the first word of the configuration space, which is 0xffffffff for a
 // device that no longer answers.
 func (a attributes) gone() bool {
 	data, err := a.tree.ReadFile(path.Join(a.dir, "config"))
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			a.odd("config", reason(err))
+			a.unreadable("config", reason(err))
 		}
 		return false
 	}

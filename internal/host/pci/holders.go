@@ -15,24 +15,24 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Holder is who uses a card now, or is about to.
+// Holder is a process or VM that uses a card, or is about to use it.
 type Holder struct {
 	PID  int    `json:"pid,omitempty"`
 	Name string `json:"name,omitempty"` // of the process
-	VMID int    `json:"vmid,omitempty"` // of the VM that it is
-	// By is what tells: "/dev/vfio/14", "/dev/nvidia0", or the file of Proxmox's
-	// reservations.
+	VMID int    `json:"vmid,omitempty"` // of the VM that the process runs
+	// By is the file that shows it: "/dev/vfio/14", "/dev/nvidia0", or the file of
+	// Proxmox's reservations.
 	By string `json:"by"`
 }
 
 // Holders are the users of all cards.
 type Holders struct {
 	BySlot map[pci.Slot][]Holder
-	// Unseen are the processes of which it could not be seen what they have open:
-	// without root nobody can say what they hold. Reservations that could not be
-	// read count as one more, and so do all processes that a PID namespace hides.
+	// Unseen counts the processes whose open files could not be read, for example
+	// without root. Unreadable reservations count as one more, and so do all processes
+	// that a PID namespace hides.
 	Unseen int
-	// Why says of what could not be seen the reason, in the same order.
+	// Why has one reason for each of them.
 	Why []string
 }
 
@@ -41,29 +41,29 @@ func (h *Holders) unseen(what string, err error) {
 	h.Why = append(h.Why, what+": "+reason(err))
 }
 
-// Blind says what could not be seen; "" when everything could.
+// Blind says what could not be read; "" when everything could.
 func (h *Holders) Blind() string {
 	switch {
 	case h.Unseen == 0:
 		return ""
 	case len(h.Why) == 0:
-		return fmt.Sprintf("%d of what could hold the card", h.Unseen)
+		return fmt.Sprintf("%d possible holders could not be read", h.Unseen)
 	case len(h.Why) == 1:
 		return h.Why[0]
 	}
 	return fmt.Sprintf("%s, and %d more", h.Why[0], len(h.Why)-1)
 }
 
-// Of are the holders of a card.
+// Of returns the holders of a card.
 func (h *Holders) Of(slot pci.Slot) []Holder { return h.BySlot[slot] }
 
-// Reservations is Proxmox's list of devices that VMs have or are starting with
+// Reservations is Proxmox's list of the devices of running and starting VMs
 // (PVE::QemuServer::PCI).
 const Reservations = "run/qemu-server/pci-id-reservations"
 
-// ReadHolders looks for who uses the cards: QEMU by the group's file of VFIO,
-// programs by the files of the NVIDIA and the display drivers and of what is
-// plugged into a card, and Proxmox's own reservations.
+// ReadHolders finds the users of the cards. It looks for processes with open device
+// files: VFIO group files (QEMU), files of the NVIDIA and display drivers, and files
+// of devices that are plugged into a card. It also reads Proxmox's reservations.
 func ReadHolders(tree hosttree.Reader, h *Host) *Holders {
 	r := &holderReader{tree: tree, host: h, found: &Holders{BySlot: map[pci.Slot][]Holder{}}, minors: nvidiaMinors(tree), cards: classFiles(tree), patience: hosttree.Patience}
 	r.processes()
@@ -78,7 +78,7 @@ type holderReader struct {
 	minors map[string]pci.Slot // "/dev/nvidia0"
 	cards  map[string]pci.Slot // "/dev/dri/card0", "/dev/snd/controlC1"
 
-	patience time.Duration // with processes that hang
+	patience time.Duration // timeout for processes that hang
 }
 
 func (r *holderReader) add(slot pci.Slot, holder Holder) {
@@ -87,7 +87,7 @@ func (r *holderReader) add(slot pci.Slot, holder Holder) {
 	}
 }
 
-// open notes that a process has a device file open.
+// open records that a process has a device file open.
 func (r *holderReader) open(pid int, file string) {
 	slots := r.slots(file)
 	if len(slots) == 0 {
@@ -103,7 +103,7 @@ func (r *holderReader) open(pid int, file string) {
 	}
 }
 
-// slots are the cards that a device file stands for.
+// slots returns the slots that a device file belongs to.
 func (r *holderReader) slots(file string) []pci.Slot {
 	if slot, ok := r.minors[file]; ok {
 		return []pci.Slot{slot}
@@ -125,8 +125,8 @@ func (r *holderReader) slots(file string) []pci.Slot {
 	return slots
 }
 
-// vmid is the number of the VM that a QEMU of Proxmox runs: the argument after
-// -id.
+// vmid returns the number of the VM that a QEMU process of Proxmox runs: the argument
+// after -id.
 func (r *holderReader) vmid(pid int) int {
 	data, err := r.tree.ReadFile(path.Join("proc", strconv.Itoa(pid), "cmdline"))
 	if err != nil {
@@ -145,7 +145,7 @@ func (r *holderReader) vmid(pid int) int {
 func (r *holderReader) reservations() {
 	data, err := r.tree.ReadFile(Reservations)
 	switch {
-	case errors.Is(err, fs.ErrNotExist): // no Proxmox, or no VM had a device since the boot
+	case errors.Is(err, fs.ErrNotExist): // not Proxmox, or no VM with a device was started since the boot
 		return
 	case err != nil:
 		r.found.unseen("/"+Reservations, err)

@@ -34,7 +34,7 @@ func nvidia() machine {
 	return m
 }
 
-func TestWhoHoldsACardInOtherWaysThanAnOpenFile(t *testing.T) {
+func TestHoldersWithoutAnOpenFile(t *testing.T) {
 	const library = "7f0000000000-7f0000001000 r-xp 00000000 fd:01 1234                       /usr/lib/libcuda.so.1\n"
 	for name, test := range map[string]struct {
 		host func(machine)
@@ -76,7 +76,7 @@ func TestWhoHoldsACardInOtherWaysThanAnOpenFile(t *testing.T) {
 	}
 }
 
-func TestWhatIsPluggedIntoTheCardHoldsIt(t *testing.T) {
+func TestUsersOfDevicesOnTheCardHoldIt(t *testing.T) {
 	const controller = "devices/pci0000:00/0000:00:01.0/0000:01:00.2/usb3/3-1"
 	m := turing()
 	m.WriteFile("proc/90/comm", []byte("upsd\n"))
@@ -104,24 +104,24 @@ func TestWhatIsPluggedIntoTheCardHoldsIt(t *testing.T) {
 	}
 }
 
-func TestWhatCouldNotBeSeenIsSaid(t *testing.T) {
+func TestUnreadableProcessesAreReported(t *testing.T) {
 	for name, test := range map[string]struct {
 		host func(machine)
 		says string
 	}{
 		"everything was seen":        {func(machine) {}, ""},
-		"the files of a process":     {func(m machine) { m.Remove("proc/90/fd"); m.Deny("proc/90/fd") }, "what process 90 has open: permission denied"},
-		"what it has mapped":         {func(m machine) { m.Deny("proc/90/maps") }, "what process 90 has open: permission denied"},
+		"the files of a process":     {func(m machine) { m.Remove("proc/90/fd"); m.Deny("proc/90/fd") }, "open files of process 90: permission denied"},
+		"what it has mapped":         {func(m machine) { m.Deny("proc/90/maps") }, "open files of process 90: permission denied"},
 		"more is mapped than we see": {func(m machine) { m.WriteFile("proc/90/maps", make([]byte, hosttree.MaxFile)) }, "too long to be read"},
 		"the files of a thread": {func(m machine) {
 			m.Mkdir("proc/90/task/90/fd")
 			m.Deny("proc/90/task/91/fd")
-		}, "what process 90 has open: permission denied"},
+		}, "open files of process 90: permission denied"},
 		"there are processes that a container hides": {func(m machine) { m.Symlink("proc/self/ns/pid", "pid:[4026532201]") }, "as in a container"},
 		"it is no container":                         {func(m machine) { m.Symlink("proc/self/ns/pid", "pid:[4026531836]") }, ""},
 		"Proxmox's reservations":                     {func(m machine) { m.Deny(Reservations) }, "/" + Reservations + ": permission denied"},
 		"the same, and a process": {func(m machine) { m.Deny(Reservations); m.Deny("proc/90/maps") },
-			"what process 90 has open: permission denied, and 1 more"},
+			"open files of process 90: permission denied, and 1 more"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := nvidia()
@@ -134,7 +134,7 @@ func TestWhatCouldNotBeSeenIsSaid(t *testing.T) {
 	}
 }
 
-// hanging is a host of which the memory of some processes is locked for ever.
+// hanging is a host on which the memory of some processes is locked forever.
 type hanging struct {
 	machine
 	names []string
@@ -150,7 +150,7 @@ func (h hanging) ReadFile(name string) ([]byte, error) {
 	return h.machine.ReadFile(name)
 }
 
-func TestProcessesThatHangHoldNobodyUp(t *testing.T) {
+func TestProcessesThatHangDoNotBlockTheReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := nvidia()
 		h := hanging{machine: m, names: []string{"proc/80/maps", "proc/81/maps", "proc/82/maps"}, never: make(chan struct{})}
@@ -165,7 +165,7 @@ func TestProcessesThatHangHoldNobodyUp(t *testing.T) {
 		if took := time.Since(began); took > hosttree.Patience+time.Second {
 			t.Errorf("it took %v", took)
 		}
-		if len(got) != 1 || all.Unseen != 3 || !strings.Contains(all.Blind(), "process 80 has open: its list of what it has mapped could not be read in time") {
+		if len(got) != 1 || all.Unseen != 3 || !strings.Contains(all.Blind(), "open files of process 80: the list of its mapped files could not be read in time") {
 			t.Errorf("holders %v, %d unseen: %s", got, all.Unseen, all.Blind())
 		}
 	})

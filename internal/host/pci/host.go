@@ -15,22 +15,22 @@ import (
 type Host struct {
 	Functions []Function `json:"functions"` // by address
 	Groups    []Group    `json:"groups"`    // by number, which may have gaps
-	// IOMMUs are the units that are on: "dmar0" (Intel), "ivhd0" (AMD). None
-	// means that the IOMMU is off.
+	// IOMMUs are the units that are on: "dmar0" (Intel), "ivhd0" (AMD). If empty, the
+	// IOMMU is off.
 	IOMMUs []string `json:"iommus"`
-	// Odd are names in the list of devices that are no address, and why.
+	// Odd are names in the list of devices that are not addresses, with the reason.
 	Odd []string `json:"odd,omitempty"`
 }
 
-// Group is an IOMMU group: functions that cannot be kept apart.
+// Group is an IOMMU group: functions that cannot be isolated from each other.
 type Group struct {
 	Number  int       `json:"number"`
 	Type    string    `json:"type,omitempty"` // "identity", "DMA", "DMA-FQ", …
 	Members []pci.BDF `json:"members"`
 }
 
-// Read reads the host. The error says that there is no list of PCI devices at
-// all; everything less is said in the Host.
+// Read reads the host. It returns an error only when the PCI devices cannot be listed;
+// problems of single devices are in the Host.
 func Read(tree hosttree.Reader) (*Host, error) {
 	names, err := tree.ReadDir(devices)
 	if err != nil {
@@ -54,9 +54,8 @@ func Read(tree hosttree.Reader) (*Host, error) {
 	return h, nil
 }
 
-// ReadSlot reads of the functions of one slot what they are, where they are and who
-// has them, and nothing else of the host: it is for those who look often. A slot
-// that is empty has no functions.
+// ReadSlot reads the IDs, places and drivers of the functions of one slot, and nothing
+// else. It is fast, for callers that read often. An empty slot has no functions.
 func ReadSlot(tree hosttree.Reader, slot pci.Slot) (*Host, error) {
 	names, err := tree.ReadDir(devices)
 	if err != nil {
@@ -80,8 +79,8 @@ func ReadSlot(tree hosttree.Reader, slot pci.Slot) (*Host, error) {
 	return h, nil
 }
 
-// readGroups makes the groups of what the functions say, which is what the
-// kernel acts on, and adds their types.
+// readGroups collects the groups from the iommu_group links of the functions, which
+// is what the kernel uses, and adds their types.
 func readGroups(tree hosttree.Reader, functions []Function) []Group {
 	members := map[int][]pci.BDF{}
 	for i := range functions {
@@ -108,7 +107,7 @@ func (h *Host) Function(bdf pci.BDF) *Function {
 	return nil
 }
 
-// Slot are the functions of one slot, by number.
+// Slot returns the functions of one slot, by number.
 func (h *Host) Slot(slot pci.Slot) []*Function {
 	var functions []*Function
 	for i := range h.Functions {
@@ -125,13 +124,13 @@ type Card struct {
 	Functions []*Function `json:"functions"` // by number
 }
 
-// Main is the function that is the GPU.
+// Main returns the GPU function.
 func (c Card) Main() *Function {
 	i := slices.IndexFunc(c.Functions, (*Function).IsDisplay)
 	return c.Functions[max(i, 0)]
 }
 
-// Cards are the GPUs of the host, by address.
+// Cards returns the GPUs of the host, by address.
 func (h *Host) Cards() []Card {
 	var cards []Card
 	for i := range h.Functions {
@@ -144,17 +143,16 @@ func (h *Host) Cards() []Card {
 	return cards
 }
 
-// Card finds the card that a function belongs to; ok is false when the slot has
-// no GPU.
+// Card returns the card in a slot; ok is false when the slot has no GPU.
 func (h *Host) Card(slot pci.Slot) (card Card, ok bool) {
 	functions := h.Slot(slot)
 	return Card{Slot: slot, Functions: functions}, slices.ContainsFunc(functions, (*Function).IsDisplay)
 }
 
-// Mates are the functions that share a group with the card and are no part of
-// it and no bridge: what must not be there. A bridge without a bus behind it, such
-// as that to ISA, is one when a driver of the host works with it: only drivers of
-// bridges to buses (and those of VFIO) leave the group to others
+// Mates returns the functions of other devices in the groups of the card, except
+// bridges: the functions that prevent passthrough. A bridge without a bus behind it,
+// such as an ISA bridge, counts too if a driver of the host uses it: only the drivers
+// of bridges to buses (and those of VFIO) allow others to use the group
 // (driver_managed_dma in struct pci_driver).
 func (h *Host) Mates(card Card) []*Function {
 	groups := map[int]bool{}

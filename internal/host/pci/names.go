@@ -7,11 +7,11 @@ import (
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 )
 
-// idFiles is where distributions keep the names of PCI devices (pci.ids(5)).
+// idFiles are the paths at which distributions install the names of PCI devices
+// (pci.ids(5)).
 var idFiles = []string{"usr/share/misc/pci.ids", "usr/share/hwdata/pci.ids", "usr/share/pci.ids"}
 
-// name gives the functions the names of their makers and models, where the host
-// has the list of them.
+// name sets the vendor and model names of the functions, if the host has the list.
 func name(tree hosttree.Reader, functions []Function) {
 	for _, file := range idFiles {
 		data, err := tree.ReadFile(file)
@@ -33,7 +33,7 @@ type vendorNames struct {
 	devices map[uint16]string
 }
 
-// parseNames reads of the list what the functions need: lines "10de  NVIDIA
+// parseNames reads the names that the functions need. The list has lines "10de  NVIDIA
 // Corporation", and below them, after a tab, "1eb8  TU104GL [Tesla T4]".
 func parseNames(data []byte, functions []Function) map[uint16]vendorNames {
 	wanted := map[uint16]map[uint16]bool{}

@@ -21,7 +21,7 @@ func newMachine() machine {
 	return m
 }
 
-// function plugs a function in below the given bridges, with these attributes.
+// function adds a function below the given bridges, with these attributes.
 func (m machine) function(bdf, above string, attributes ...string) machine {
 	place := strings.TrimPrefix(above+"/"+bdf, "/")
 	m.Mkdir("sys/devices/" + place)
@@ -97,7 +97,7 @@ func TestACardIsReadWithAllItsFunctions(t *testing.T) {
 		t.Errorf("the other functions have %q", drivers)
 	}
 	if mates := h.Mates(cards[0]); len(mates) != 0 {
-		t.Errorf("a bridge is no mate: %v", mates)
+		t.Errorf("a bridge counts as a mate: %v", mates)
 	}
 	group := Group{Number: 1, Type: "DMA-FQ", Members: []pci.BDF{
 		pci.MustBDF("0000:00:01.0"), pci.MustBDF("0000:01:00.0"), pci.MustBDF("0000:01:00.1"), pci.MustBDF("0000:01:00.2"), pci.MustBDF("0000:01:00.3"),
@@ -107,8 +107,8 @@ func TestACardIsReadWithAllItsFunctions(t *testing.T) {
 	}
 }
 
-// TestASlotReadsAsItDoesInTheWholeHost: what a function is and who has it, and
-// nothing for which the device itself would be asked.
+// TestASlotReadsAsItDoesInTheWholeHost compares the attributes that ReadSlot reads:
+// those that do not access the device.
 func TestASlotReadsAsItDoesInTheWholeHost(t *testing.T) {
 	m := turing()
 	m.set("0000:01:00.0", "driver_override vfio-pci")
@@ -138,7 +138,7 @@ func TestASlotReadsAsItDoesInTheWholeHost(t *testing.T) {
 	}
 }
 
-func TestAForeignEndpointInTheGroupIsAMate(t *testing.T) {
+func TestAnotherDeviceInTheGroupIsAMate(t *testing.T) {
 	m := turing()
 	m.function("0000:02:00.0", "pci0000:00/0000:00:02.0", "class 0x010802", "vendor 0x144d", "device 0xa80a", "iommu_group -> kernel/iommu_groups/1")
 	h, err := Read(m)
@@ -150,7 +150,7 @@ func TestAForeignEndpointInTheGroupIsAMate(t *testing.T) {
 	}
 }
 
-func TestOneOddDeviceNeverHidesTheOthers(t *testing.T) {
+func TestAnUnreadableDeviceDoesNotHideTheOthers(t *testing.T) {
 	m := turing()
 	m.function("10000:e1:00.0", "pci10000:e0", "class \x00\x01\x02", "vendor "+strings.Repeat("x", 1<<20), "device 0xzz", "numa_node many",
 		"resource 0x1 nonsense", "iommu_group -> kernel/iommu_groups/none")
@@ -171,7 +171,7 @@ func TestOneOddDeviceNeverHidesTheOthers(t *testing.T) {
 	}
 	for _, name := range []string{"class", "vendor", "device", "numa_node", "resource", "iommu_group", "power_state"} {
 		if odd.Unreadable[name] == "" {
-			t.Errorf("nothing is said of %s: %v", name, odd.Unreadable)
+			t.Errorf("%s is not reported: %v", name, odd.Unreadable)
 		}
 	}
 }

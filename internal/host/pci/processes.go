@@ -13,8 +13,8 @@ import (
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 )
 
-// processes looks at what each process has open (proc_pid_fd(5)) and has mapped
-// (proc_pid_maps(5)), which goes on when the file is closed.
+// processes reads the open files (proc_pid_fd(5)) and the mappings (proc_pid_maps(5))
+// of each process. A mapping stays when its file is closed.
 func (r *holderReader) processes() {
 	names, err := r.tree.ReadDir("proc")
 	if err != nil {
@@ -22,7 +22,7 @@ func (r *holderReader) processes() {
 		return
 	}
 	if hosttree.InPIDNamespace(r.tree) {
-		r.found.unseen("the processes of the host", errHidden)
+		r.found.unseen("processes of the host", errHidden)
 	}
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
@@ -30,21 +30,21 @@ func (r *holderReader) processes() {
 			continue
 		}
 		if err := errors.Join(r.files(pid), r.maps(pid)); err != nil {
-			r.found.unseen("what process "+name+" has open", err)
+			r.found.unseen("open files of process "+name, err)
 		}
 	}
 }
 
-// ended tells the errors for a process that is gone; a thread of the kernel has no
-// files either.
+// ended reports whether an error means that the process has ended. Kernel threads
+// have no files and give the same errors.
 func ended(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
 }
 
-// files notes the device files that a process has open. Its threads may have other
-// files than its first one: when they were told to (unshare(2), CLONE_FILES), and when
-// the first one has ended, which then shows none. A list of the same numbers is
-// taken for the same files.
+// files records the device files that a process has open. Its threads may have other
+// files than the main thread: after unshare(2) with CLONE_FILES, or when the main
+// thread has ended and so has none. The links of a thread are read only if its list
+// of numbers differs from that of the main thread.
 func (r *holderReader) files(pid int) error {
 	dir := path.Join("proc", strconv.Itoa(pid))
 	first, err := r.tree.ReadDir(path.Join(dir, "fd"))
@@ -81,17 +81,17 @@ func (r *holderReader) links(pid int, dir string, names []string) {
 }
 
 var (
-	errHidden   = errors.New("this is a PID namespace of its own, as in a container")
-	errMapsLong = errors.New("its list of what it has mapped is too long to be read")
-	errMapsLate = errors.New("its list of what it has mapped could not be read in time: it waits in the kernel")
+	errHidden   = errors.New("this program runs in a PID namespace of its own, as in a container")
+	errMapsLong = errors.New("the list of its mapped files is too long to be read")
+	errMapsLate = errors.New("the list of its mapped files could not be read in time: the process hangs in the kernel")
 )
 
-// impatience is how long a process' memory is waited for when others took all
-// patience; it takes a millisecond.
+// impatience is the timeout for each process after another one has used up the
+// patience. Reading the mappings usually takes a millisecond.
 const impatience = 50 * time.Millisecond
 
-// maps notes the device files that a process has mapped. To read them takes the lock
-// of its memory, which a process that hangs may keep for ever.
+// maps records the device files that a process has mapped. Reading them needs the
+// lock of its memory, which a process that hangs may hold forever.
 func (r *holderReader) maps(pid int) error {
 	type result struct {
 		data []byte
@@ -125,7 +125,7 @@ func (r *holderReader) maps(pid int) error {
 	return nil
 }
 
-// mapped are the device files in the lines of maps:
+// mapped returns the device files in the lines of maps:
 // "7f10-7f20 rw-s 00000000 00:06 545    /dev/nvidia0".
 func mapped(maps string) []string {
 	var files []string

@@ -13,48 +13,46 @@ import (
 	"time"
 )
 
-// errStuck says that the kernel did not answer: something holds the device that
-// the file belongs to.
-var errStuck = errors.New("the kernel does not answer: the device is locked, as by an unbind that never returned")
+// errStuck says that reading an attribute timed out in the kernel.
+var errStuck = errors.New("the kernel does not answer: the device is locked, for example by an unbind that never returned")
 
-// Patience is how long the kernel may take for one attribute, which is a
-// microsecond when nobody holds the device.
+// Patience is the timeout for reading one attribute. This takes a microsecond when the
+// device is not locked.
 const Patience = 2 * time.Second
 
-// waiting are the attributes of a device that the kernel reads under the
-// device's lock (driver_override_show, sriov_numvfs_show, uevent_show; product_show of
-// USB). While an
-// unbind hangs, reading one of them hangs too, and nothing ends who reads it,
-// not even SIGKILL.
+// waiting are the attributes of a device that the kernel reads under the device's
+// lock (driver_override_show, sriov_numvfs_show, uevent_show; product_show of USB).
+// While an unbind hangs, a process that reads one of them hangs too, and cannot be
+// killed, not even by SIGKILL.
 var waiting = []string{"driver_override", "sriov_numvfs", "uevent", "product"}
 
-// Apart reads a live tree so that the reader ends whatever the kernel does: what
-// may hang is read by a helper, a process of its own, which is left behind when
-// it hangs. The devices that hung are not asked again, in this run or, as long
-// as the helper is there, in a later one.
+// Apart reads a live tree without ever hanging. Attributes that may hang are read by a
+// helper, which is a separate process. A helper that hangs is left behind. The
+// attributes of its device are then not read again: not in this run, and not in a
+// later run while that helper still exists.
 type Apart struct {
 	Reader
 	start func() (io.ReadWriteCloser, error)
 
 	mu     sync.Mutex
-	helper *helper         // nil before the first question and after one that hung
-	stuck  map[string]bool // devices; nil before the helpers of earlier runs were looked for
+	helper *helper         // nil before the first request and after one that hung
+	stuck  map[string]bool // devices; nil before helpers of earlier runs were searched for
 }
 
-// NewApart reads a tree with the help of helpers, each of which start starts. A
-// helper does what Serve does, and bears the name of the device that it reads.
+// NewApart reads a tree with helpers that start starts. A helper runs Serve, and its
+// process has the name of the device that it reads.
 func NewApart(tree Reader, start func() (io.ReadWriteCloser, error)) *Apart {
 	return &Apart{Reader: tree, start: start}
 }
 
-// helper is one that was started.
+// helper is a started helper.
 type helper struct {
 	conn io.ReadWriteCloser
 	in   *json.Decoder
 	out  *json.Encoder
 }
 
-// answer is what a helper read.
+// answer is the result of a helper for one file.
 type answer struct {
 	Data    []byte `json:"data,omitempty"`
 	Missing bool   `json:"missing,omitempty"`
@@ -85,12 +83,12 @@ func (a *Apart) ReadFile(name string) ([]byte, error) {
 		a.stuck[device] = true
 		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
 	case err != nil:
-		return nil, fmt.Errorf("read %s in a process of its own: %w", name, err)
+		return nil, fmt.Errorf("read %s in a separate process: %w", name, err)
 	}
 	return got.result(name)
 }
 
-// ask has the helper read a file.
+// ask lets the helper read a file.
 func (a *Apart) ask(name string) (answer, error) {
 	if a.helper == nil {
 		conn, err := a.start()
@@ -116,12 +114,12 @@ func (a *Apart) ask(name string) (answer, error) {
 		return got, err
 	case <-late.C:
 		a.helper = nil
-		_ = h.conn.Close() // it is of no more use
+		_ = h.conn.Close() // the helper hangs
 		return answer{}, errStuck
 	}
 }
 
-// Close sends the helper away.
+// Close ends the helper.
 func (a *Apart) Close() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -145,9 +143,9 @@ func (got answer) result(name string) ([]byte, error) {
 	return got.Data, nil
 }
 
-// Serve is a helper: it reads what it is asked for until nobody asks any more.
-// Before each file it calls itself by the name of the device, so that one that
-// hangs can be told by its name.
+// Serve runs a helper: it reads the requested files until the connection is closed.
+// Before each file it sets its process name to that of the device (call), so that
+// the name of a helper that hangs shows the device.
 func Serve(conn io.ReadWriter, tree Reader, call func(device string)) error {
 	in, out := json.NewDecoder(conn), json.NewEncoder(conn)
 	for {
@@ -170,11 +168,11 @@ func Serve(conn io.ReadWriter, tree Reader, call func(device string)) error {
 	}
 }
 
-// leftBehind are the devices after which processes are named that wait in the
-// kernel and cannot be ended: helpers of earlier runs, by proc(5), stat.
+// leftBehind returns the devices that helpers of earlier runs still hang on: the names
+// of processes in state D, uninterruptible sleep (proc(5), stat).
 func leftBehind(tree Reader) map[string]bool {
 	devices := map[string]bool{}
-	names, _ := tree.ReadDir("proc") // where it cannot be read, nothing is known
+	names, _ := tree.ReadDir("proc") // if it cannot be read, no helper is known
 	for _, pid := range names {
 		if strings.Trim(pid, "0123456789") != "" {
 			continue

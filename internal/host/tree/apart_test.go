@@ -27,7 +27,7 @@ vfio-pci
 (null)
 `
 
-// locked is a tree in which the files of a device are never read to their end.
+// locked is a tree in which reading the files of a device never returns.
 type locked struct {
 	Reader
 	device string
@@ -41,8 +41,7 @@ func (l locked) ReadFile(name string) ([]byte, error) {
 	return l.Reader.ReadFile(name)
 }
 
-// apart is a tree in which 0000:02:00.0 is locked, read with helpers that are
-// counted.
+// apart is a tree in which 0000:02:00.0 is locked. Its helpers are counted.
 func apart(t *testing.T) (a *Apart, helpers *int, called <-chan string) {
 	t.Helper()
 	archive, err := Parse([]byte(lockedCard))
@@ -86,7 +85,7 @@ func TestALockedDeviceDoesNotHoldTheReader(t *testing.T) {
 	})
 }
 
-func TestADeviceAtWhichAnEarlierReaderHangsIsNotAskedAgain(t *testing.T) {
+func TestADeviceOnWhichAnEarlierHelperHangsIsNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, helpers, _ := apart(t)
 		if _, err := a.ReadFile(override("0000:03:00.0")); !errors.Is(err, errStuck) || *helpers != 0 {
@@ -95,7 +94,7 @@ func TestADeviceAtWhichAnEarlierReaderHangsIsNotAskedAgain(t *testing.T) {
 	})
 }
 
-func TestWhatCannotHangNeedsNoHelper(t *testing.T) {
+func TestOtherFilesAreReadWithoutAHelper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, helpers, _ := apart(t)
 		if text, err := a.ReadFile("sys/bus/pci/devices/0000:02:00.0/class"); err != nil || string(text) != "0x030200\n" || *helpers != 0 {

@@ -28,25 +28,25 @@ const (
 	file kind = iota
 	directory
 	link
-	denied // there, and not to be read
+	denied // exists, but may not be read
 )
 
 // NewArchive is an empty tree.
 func NewArchive() *Archive { return &Archive{entries: map[string]entry{".": {kind: directory}}} }
 
-// WriteFile puts a file into the tree, and the directories above it.
+// WriteFile adds a file and the directories above it.
 func (a *Archive) WriteFile(name string, data []byte) { a.put(name, entry{kind: file, data: data}) }
 
-// Mkdir puts a directory into the tree, and those above it.
+// Mkdir adds a directory and those above it.
 func (a *Archive) Mkdir(name string) { a.put(name, entry{kind: directory}) }
 
-// Symlink puts a link into the tree.
+// Symlink adds a link.
 func (a *Archive) Symlink(name, target string) { a.put(name, entry{kind: link, target: target}) }
 
-// Deny puts a file into the tree that nobody may read.
+// Deny adds a file that may not be read.
 func (a *Archive) Deny(name string) { a.put(name, entry{kind: denied}) }
 
-// Remove takes something out of the tree, and all that is below it.
+// Remove removes an entry and everything below it.
 func (a *Archive) Remove(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -58,8 +58,8 @@ func (a *Archive) Remove(name string) {
 	}
 }
 
-// put puts an entry where name leads to: links in the directories above it are
-// followed, so that sys/bus/pci/devices/X/driver is that of the device itself.
+// put adds an entry. Links in the directories above it are followed, so that
+// sys/bus/pci/devices/X/driver becomes an entry of the device's own directory.
 func (a *Archive) put(name string, e entry) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -77,8 +77,7 @@ func (a *Archive) put(name string, e entry) {
 	}
 }
 
-// place is where a name is when the links in the directories above it are
-// followed, as far as there are any.
+// place returns a name with the links in the directories above it resolved.
 func (a *Archive) place(name string) string {
 	for dir := path.Dir(name); dir != "." && dir != "/"; dir = path.Dir(dir) {
 		if real, err := a.resolve(dir); err == nil {
@@ -152,7 +151,7 @@ func (a *Archive) Readlink(name string) (string, error) {
 	return e.target, nil
 }
 
-// Resolve is the name that a path leads to when all links are followed.
+// Resolve returns the name of a path with all links resolved.
 func (a *Archive) Resolve(name string) (string, error) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -169,11 +168,11 @@ func (a *Archive) find(op, name string) (entry, error) {
 	return a.entries[real], nil
 }
 
-// maxLinks is where a chain of links is taken for a circle, as in the kernel
-// (path_resolution(7)).
+// maxLinks is the maximum length of a chain of links; a longer one counts as a loop,
+// as in the kernel (path_resolution(7)).
 const maxLinks = 40
 
-// resolve follows links. A link that leads out of the tree leads nowhere.
+// resolve follows links. The target of a link out of the tree does not exist.
 func (a *Archive) resolve(name string) (string, error) {
 	rest := strings.Split(path.Clean(name), "/")
 	at := "."

@@ -13,8 +13,7 @@ import (
 // Dir is a tree on disk, such as that of this machine, "/".
 type Dir struct{ root *os.Root }
 
-// Open opens a tree on disk. Nothing outside it is ever read, whatever its
-// links say.
+// Open opens a tree on disk. Links out of the tree are never followed.
 func Open(path string) (*Dir, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
@@ -23,11 +22,11 @@ func Open(path string) (*Dir, error) {
 	return &Dir{root: root}, nil
 }
 
-// Close lets go of the tree.
+// Close closes the directory.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// ReadFile implements Reader. What is neither file nor directory, and may never end,
-// is not read: errNoFile.
+// ReadFile implements Reader. Devices, pipes and sockets are refused with errNoFile,
+// because reading them may never end.
 func (d *Dir) ReadFile(name string) ([]byte, error) {
 	f, err := d.open(name)
 	if err != nil {
@@ -70,8 +69,8 @@ func (d *Dir) open(name string) (*os.File, error) {
 	return f, err
 }
 
-// escapes tells os.Root's error for a path that leads out of it, which has no
-// name of its own.
+// escapes reports whether the error is that of os.Root for a path out of it. The os
+// package exports no value for this error.
 func escapes(err error) bool {
 	var p *fs.PathError
 	return errors.As(err, &p) && p.Err != nil && p.Err.Error() == "path escapes from parent"

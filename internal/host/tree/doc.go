@@ -1,11 +1,11 @@
-// Package tree reads the parts of a Linux host that are files: sysfs,
-// procfs, boot configuration. A tree is the machine itself (Dir) or one that was
-// captured earlier (Archive): a user's bug report becomes a test's fixture.
+// Package tree reads files of a Linux host: sysfs, procfs, boot configuration. A
+// tree is this machine (Dir) or a captured host (Archive), so that a user's bug
+// report can become a test fixture.
 //
 // Names are slash-separated and relative to the root: "sys/class/iommu".
 // Symbolic links are followed inside the root and never out of it. Errors are
-// those of io/fs: fs.ErrNotExist says that something is not there,
-// fs.ErrPermission that nobody could look, which is not the same.
+// those of io/fs. fs.ErrNotExist and fs.ErrPermission are different facts: the
+// first says that a file is missing, the second that it is not known.
 package tree
 
 import "errors"
@@ -16,34 +16,35 @@ type Reader interface {
 	ReadFile(name string) ([]byte, error)
 	// ReadDir lists the names in a directory, sorted.
 	ReadDir(name string) ([]string, error)
-	// Readlink is the target of a symbolic link as it is written.
+	// Readlink returns the target of a symbolic link as written in it.
 	Readlink(name string) (string, error)
 }
 
-// What a capture keeps that is no file of the host stands in a directory that no
-// host has.
+// A capture has some data that is not from files of the host. It is stored in a
+// directory that does not exist on a host.
 const (
-	CapturedDate   = "captured/date"      // when, by the host's clock, RFC 3339
+	CapturedDate   = "captured/date"      // time of the capture by the host's clock, RFC 3339
 	CapturedKmsg   = "captured/kmsg"      // lines of the kernel's log
-	CapturedImages = "captured/initramfs" // for each image in /boot, which files of ours are in it
+	CapturedImages = "captured/initramfs" // for each image in /boot, the files of ours that are in it
 )
 
-// What is read of a tree is bounded: it may be somebody else's, or damaged.
+// Reading is limited, because a tree may be damaged or come from somebody else.
 const (
-	// MaxFile is what is read of a file, in bytes. The largest that matter are the
-	// list of PCI names and modules.builtin; an attribute of sysfs has 4 KiB at most.
+	// MaxFile is the maximum number of bytes that are read from a file. The largest
+	// files are the list of PCI names and modules.builtin; an attribute of sysfs has at
+	// most 4 KiB.
 	MaxFile = 8 << 20
-	// maxNames is what is read of a directory. The largest is that of the processes.
+	// maxNames is the maximum number of names in a directory. The largest is /proc.
 	maxNames = 1 << 18
-	// maxArchive is the length of an archive, in bytes. That of a large host has one
-	// MiB or two.
+	// maxArchive is the maximum size of an archive in bytes. That of a large host has
+	// one or two MiB.
 	maxArchive = 32 << 20
-	// maxEntries is the number of files, directories and links of an archive; that of
-	// a large host has some ten thousand.
+	// maxEntries is the maximum number of files, directories and links in an archive;
+	// that of a large host has about ten thousand.
 	maxEntries = 1 << 17
-	// maxPath is the length of a path, as in the kernel (PATH_MAX).
+	// maxPath is the maximum length of a path, as in the kernel (PATH_MAX).
 	maxPath = 4096
 )
 
-// errNoFile says that something is there and is neither file nor directory.
-var errNoFile = errors.New("it is no file")
+// errNoFile says that a name is neither a file nor a directory.
+var errNoFile = errors.New("it is not a regular file")

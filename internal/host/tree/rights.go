@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// ToSeeMore says what to do when something of a host could not be seen. Mostly that is
-// to be root; who is root already, as in a container, is told what is missing instead
-// (proc_pid_status(5), user_namespaces(7), capabilities(7)).
+// ToSeeMore says what to do when something of a host could not be read. Usually this
+// is to run as root. For root without all rights, as in a container, it says what is
+// missing (proc_pid_status(5), user_namespaces(7), capabilities(7)).
 func ToSeeMore(tree Reader) string {
 	if _, err := tree.ReadFile(CapturedDate); err == nil {
 		return "capture the host again, as root"
@@ -18,14 +18,14 @@ func ToSeeMore(tree Reader) string {
 	}
 	lacks := append(confined(tree), missing(status["CapEff"])...)
 	if len(lacks) == 0 {
-		return "it is root already: look in the kernel's log for what keeps it out, such as AppArmor or SELinux"
+		return "it already runs as root: look in the kernel's log for what denies access, such as AppArmor or SELinux"
 	}
 	return "run it on the host itself with all rights of root, not in a container; here " + strings.Join(lacks, ", ")
 }
 
-// status is proc_pid_status(5) of this process, by name.
+// status reads proc_pid_status(5) of this process, by name.
 func status(tree Reader) map[string]string {
-	data, _ := tree.ReadFile("proc/self/status") // unreadable, nothing is known
+	data, _ := tree.ReadFile("proc/self/status") // if unreadable, nothing is known
 	values := map[string]string{}
 	for line := range strings.Lines(string(data)) {
 		name, value, _ := strings.Cut(line, ":")
@@ -34,12 +34,12 @@ func status(tree Reader) map[string]string {
 	return values
 }
 
-// confined are the ways in which this process does not see the host as it is.
+// confined returns the reasons why this process does not see the whole host.
 func confined(tree Reader) []string {
 	var how []string
 	users, err := tree.ReadFile("proc/self/uid_map")
 	if fields := strings.Fields(string(users)); err == nil && strings.Join(fields, " ") != "0 0 4294967295" {
-		how = append(how, "root is that of a user namespace")
+		how = append(how, "root is only root of a user namespace")
 	}
 	if InPIDNamespace(tree) {
 		how = append(how, "a PID namespace hides the processes of the host")
@@ -54,15 +54,16 @@ func confined(tree Reader) []string {
 	return how
 }
 
-// InPIDNamespace reports whether this process is in a PID namespace of its own, and does not
-// see other processes of the host. The first one has a fixed number (PROC_PID_INIT_INO
-// in include/linux/proc_ns.h of the kernel).
+// InPIDNamespace reports whether this process is in another PID namespace than that of
+// the host, so that it does not see all processes. That of the host has a fixed number
+// (PROC_PID_INIT_INO in include/linux/proc_ns.h of the kernel).
 func InPIDNamespace(tree Reader) bool {
 	target, err := tree.Readlink("proc/self/ns/pid")
 	return err == nil && target != "pid:[4026531836]"
 }
 
-// missing are the capabilities that root lacks of those that looking needs.
+// missing returns the capabilities that are needed to read everything and that root
+// lacks.
 func missing(effective string) []string {
 	set, err := strconv.ParseUint(effective, 16, 64)
 	if err != nil {

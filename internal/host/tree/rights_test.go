@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestWhoSeesTooLittleIsToldWhatIsMissing(t *testing.T) {
+func TestMissingRightsAreNamed(t *testing.T) {
 	const (
 		root    = "-- proc/self/status --\nName:\tgpuworker-host\nUid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff\n"
 		whole   = "-- proc/self/uid_map --\n         0          0 4294967295\n"
@@ -20,7 +20,7 @@ func TestWhoSeesTooLittleIsToldWhatIsMissing(t *testing.T) {
 		"nobody knows who":            {"-- sys/class/ --\n", []string{"run it as root"}, ""},
 		"an ordinary user":            {strings.Replace(root, "\t0\t0\t0\t0", "\t1000\t1000\t1000\t1000", 1), []string{"run it as root"}, ""},
 		"setuid for another":          {strings.Replace(root, "\t0\t0\t0\t0", "\t0\t1000\t0\t1000", 1), []string{"run it as root"}, ""},
-		"root, and all is well":       {root + whole + first + mounted, []string{"root already", "kernel's log"}, "run it"},
+		"root, and all is well":       {root + whole + first + mounted, []string{"already runs as root", "kernel's log"}, "run it"},
 		"root of a user namespace":    {root + "-- proc/self/uid_map --\n0 100000 65536\n" + first, []string{"on the host itself", "user namespace"}, "as root"},
 		"a container with few rights": {strings.Replace(root, "000001ffffffffff", "00000000a80425fb", 1) + whole, []string{"no CAP_SYS_PTRACE", "no CAP_SYS_ADMIN"}, "as root"},
 		"a container with no rights":  {strings.Replace(root, "000001ffffffffff", "0000000000000000", 1) + whole, []string{"no CAP_DAC_READ_SEARCH"}, "as root"},

@@ -23,8 +23,8 @@ import (
 //	-- sys/bus/pci/devices/0000:01:00.0/config (hex) --
 //	de10 b81e …
 //
-// What stands before the first part is a comment. A file that is not text, or
-// does not end with a line feed, is written in hex.
+// Text before the first part is a comment. A file that is not text, or does not end
+// with a line feed, is written in hex.
 const (
 	partBegin  = "-- "
 	partEnd    = " --"
@@ -33,7 +33,7 @@ const (
 	linkMark   = " -> "
 )
 
-// ReadArchive reads the text of an archive, which may be of anybody.
+// ReadArchive reads the text of an archive from an untrusted source.
 func ReadArchive(from io.Reader) (*Archive, error) {
 	text, err := io.ReadAll(io.LimitReader(from, maxArchive+1))
 	switch {
@@ -106,10 +106,10 @@ func (a *Archive) parsePart(head string, body []byte) error {
 		name = dir
 	}
 	if len(head) > maxPath {
-		return fmt.Errorf("a name of %d bytes, and %d is the most", len(head), maxPath)
+		return fmt.Errorf("a name has %d bytes; the maximum is %d", len(head), maxPath)
 	}
 	if clean := path.Clean(name); clean != name || clean == "." || strings.Contains(name, " ->") || path.IsAbs(clean) || strings.HasPrefix(clean, "..") {
-		return fmt.Errorf("%q is no name inside a tree", name)
+		return fmt.Errorf("%q is not a name inside the tree", name)
 	}
 	if len(a.entries) >= maxEntries {
 		return fmt.Errorf("there are more than %d entries", maxEntries)
@@ -127,7 +127,7 @@ func (a *Archive) parsePart(head string, body []byte) error {
 	return nil
 }
 
-// putAt puts an entry at exactly this name.
+// putAt adds an entry at exactly this name, without following links.
 func (a *Archive) putAt(name string, e entry) {
 	a.entries[name] = e
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
@@ -141,7 +141,7 @@ func (a *Archive) putAt(name string, e entry) {
 func (a *Archive) Format() []byte {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	full := map[string]bool{} // directories that something is in
+	full := map[string]bool{} // directories that are not empty
 	for name := range a.entries {
 		full[path.Dir(name)] = true
 	}
@@ -169,7 +169,7 @@ func (a *Archive) Format() []byte {
 
 func head(b *bytes.Buffer, text string) { b.WriteString(partBegin + text + partEnd + "\n") }
 
-// isText reports whether the file can stand in the archive as it is.
+// isText reports whether the file can be written to the archive without encoding.
 func isText(name string, data []byte) bool {
 	if len(data) > 0 && data[len(data)-1] != '\n' || !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
 		return false

@@ -86,7 +86,7 @@ func TestATreeReadsTheSameCapturedAndOnDisk(t *testing.T) {
 	}
 }
 
-func TestNobodyCouldLookIsNotNothingThere(t *testing.T) {
+func TestUnreadableIsNotMissing(t *testing.T) {
 	archive, err := Parse([]byte(small))
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestATreeCanBeChanged(t *testing.T) {
 	}
 }
 
-func TestACircleOfLinksEnds(t *testing.T) {
+func TestALoopOfLinksIsAnError(t *testing.T) {
 	archive := NewArchive()
 	archive.Symlink("a", "b")
 	archive.Symlink("b", "a")
@@ -124,9 +124,8 @@ func TestACircleOfLinksEnds(t *testing.T) {
 	}
 }
 
-// What is no file, as a FIFO that somebody holds open and never writes to, ends no
-// run and is not read.
-func TestWhatIsNoFileIsNotRead(t *testing.T) {
+// A FIFO that a process holds open without writing would block the reader.
+func TestPipesAreNotRead(t *testing.T) {
 	root := t.TempDir()
 	if err := syscall.Mkfifo(filepath.Join(root, "pipe"), 0o600); err != nil {
 		t.Fatal(err)
@@ -164,7 +163,7 @@ func TestALargeFileIsReadInPart(t *testing.T) {
 	}
 }
 
-// endless is a text that goes on for ever.
+// endless is a text without end.
 type endless string
 
 func (e endless) Read(data []byte) (int, error) {
@@ -192,7 +191,7 @@ func TestAnArchiveIsBounded(t *testing.T) {
 	}
 }
 
-// entries is an archive of so many entries.
+// entries is an archive with this number of entries.
 func entries(n int) string {
 	var b strings.Builder
 	for i := range n {

@@ -23,25 +23,26 @@ import (
 	"github.com/gpuworker/gpuworker/sim/sysfsim"
 )
 
-// world is a simulated host with files of ours, in memory or on a real disk. It counts all
-// effects: writes to the kernel, files, commands; and cuts one of them.
-type world struct {
+// testHost is a simulated host; the files of gpuworker-host are in memory or on a
+// real disk. It counts all effects (writes to the kernel, files, commands) and can
+// make one of them fail.
+type testHost struct {
 	t         *testing.T
 	sim       *sysfsim.Host
 	disk      Files
-	initramfs map[string]string // what is in it: cards, and the boot script
-	smi       string            // what nvidia-smi says
+	initramfs map[string]string // files in it: cards, and the boot script
+	smi       string            // answer of nvidia-smi
 	before    map[string]string // driver of each function at the start
 	said      []string
 	reads     []string // files that were read since the first effect
-	forgetful bool     // update-initramfs leaves out what our hook adds
+	hookFails bool     // update-initramfs leaves out what our hook adds
 
 	effects int
 	cut     cut
 	dead    bool // the process was killed
 }
 
-// cut is what happens at an effect.
+// cut says which effect fails, and how.
 type cut struct {
 	at   int // from 1; 0 never
 	kind string
@@ -56,21 +57,21 @@ const (
 
 var errKilled = errors.New("the process is dead")
 
-func newWorld(t *testing.T, tree sysfsim.Tree) *world {
+func newTestHost(t *testing.T, tree sysfsim.Tree) *testHost {
 	t.Helper()
 	tree.WriteFile("usr/sbin/update-initramfs", nil)
 	tree.WriteFile("boot/initrd.img-6.12.1-amd64", nil)
 	tree.WriteFile("boot/initrd.img-6.1.0-old", nil) // of a kernel that is gone
 	tree.Mkdir("lib/modules/6.12.1-amd64")
-	w := &world{t: t, sim: sysfsim.New(tree.Archive), disk: memory{hosttree.NewArchive(), new(sync.Mutex)}, smi: "Disabled", initramfs: map[string]string{}, before: map[string]string{}}
+	w := &testHost{t: t, sim: sysfsim.New(tree.Archive), disk: memory{hosttree.NewArchive(), new(sync.Mutex)}, smi: "Disabled", initramfs: map[string]string{}, before: map[string]string{}}
 	w.before = w.drivers()
 	return w
 }
 
-// onDisk is a world with real files.
-func onDisk(t *testing.T, tree sysfsim.Tree) *world {
+// onDisk is a test host with real files.
+func onDisk(t *testing.T, tree sysfsim.Tree) *testHost {
 	t.Helper()
-	w := newWorld(t, tree)
+	w := newTestHost(t, tree)
 	disk, err := OpenDisk(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +81,7 @@ func onDisk(t *testing.T, tree sysfsim.Tree) *world {
 	return w
 }
 
-// memory are files without the waits of a disk.
+// memory implements Files in memory, which is faster than a disk.
 type memory struct {
 	*hosttree.Archive
 	lock *sync.Mutex
@@ -107,12 +108,12 @@ func (m memory) Lock(string) (func(), error) {
 	return m.lock.Unlock, nil
 }
 
-func (w *world) machine() *Machine {
+func (w *testHost) machine() *Machine {
 	return &Machine{Tree: w, Files: w, Kernel: w, Runner: w, Say: func(text string) { w.said = append(w.said, text) }, Deadline: time.Minute,
 		Now: func() time.Time { return time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC) }}
 }
 
-func (w *world) bind(slot string, o Options) error {
+func (w *testHost) bind(slot string, o Options) error {
 	m := w.machine()
 	p, err := m.PlanBind(context.Background(), pci.MustBDF(slot+".0"), o)
 	if err != nil {
@@ -121,7 +122,7 @@ func (w *world) bind(slot string, o Options) error {
 	return m.Apply(context.Background(), p)
 }
 
-func (w *world) unbind(slot string) error {
+func (w *testHost) unbind(slot string) error {
 	m := w.machine()
 	p, err := m.PlanUnbind(context.Background(), pci.MustBDF(slot+".0"))
 	if err != nil {
@@ -130,9 +131,9 @@ func (w *world) unbind(slot string) error {
 	return m.Apply(context.Background(), p)
 }
 
-// effect is asked before each effect. do says whether it happens, err is what
-// its caller is told.
-func (w *world) effect(isWrite bool) (do bool, err error) {
+// effect is called before each effect. do says whether it happens, err is the
+// result for its caller.
+func (w *testHost) effect(isWrite bool) (do bool, err error) {
 	if w.dead {
 		return false, errKilled
 	}
@@ -155,7 +156,7 @@ func (w *world) effect(isWrite bool) (do bool, err error) {
 }
 
 // Write implements Kernel.
-func (w *world) Write(ctx context.Context, name string, data []byte) error {
+func (w *testHost) Write(ctx context.Context, name string, data []byte) error {
 	do, err := w.effect(true)
 	if do {
 		err = errors.Join(err, w.sim.Write(ctx, name, data))
@@ -164,7 +165,7 @@ func (w *world) Write(ctx context.Context, name string, data []byte) error {
 }
 
 // WriteFile implements Files.
-func (w *world) WriteFile(name string, data []byte, mode fs.FileMode) error {
+func (w *testHost) WriteFile(name string, data []byte, mode fs.FileMode) error {
 	do, err := w.effect(false)
 	if do {
 		err = errors.Join(err, w.disk.WriteFile(name, data, mode))
@@ -173,7 +174,7 @@ func (w *world) WriteFile(name string, data []byte, mode fs.FileMode) error {
 }
 
 // Remove implements Files.
-func (w *world) Remove(name string) error {
+func (w *testHost) Remove(name string) error {
 	do, err := w.effect(false)
 	if do {
 		err = errors.Join(err, w.disk.Remove(name))
@@ -182,15 +183,15 @@ func (w *world) Remove(name string) error {
 }
 
 // Lock implements Files.
-func (w *world) Lock(name string) (func(), error) { return w.disk.Lock(name) }
+func (w *testHost) Lock(name string) (func(), error) { return w.disk.Lock(name) }
 
-// ours tells the files on the disk from those of the simulated host.
+// ours reports whether a file is on the disk and not in the simulated host.
 func ours(name string) bool {
 	return strings.HasPrefix(name, "var/lib/gpuworker-host") || strings.HasPrefix(name, "etc/gpuworker-host") || strings.HasPrefix(name, "etc/initramfs-tools") ||
 		strings.HasPrefix(name, "etc/udev") || strings.HasPrefix(name, "usr/lib/dracut")
 }
 
-func (w *world) reader(name string) hosttree.Reader {
+func (w *testHost) reader(name string) hosttree.Reader {
 	if ours(name) {
 		return w.disk
 	}
@@ -198,7 +199,7 @@ func (w *world) reader(name string) hosttree.Reader {
 }
 
 // ReadFile implements hosttree.Reader.
-func (w *world) ReadFile(name string) ([]byte, error) {
+func (w *testHost) ReadFile(name string) ([]byte, error) {
 	if w.dead {
 		return nil, errKilled
 	}
@@ -209,7 +210,7 @@ func (w *world) ReadFile(name string) ([]byte, error) {
 }
 
 // ReadDir implements hosttree.Reader.
-func (w *world) ReadDir(name string) ([]string, error) {
+func (w *testHost) ReadDir(name string) ([]string, error) {
 	if w.dead {
 		return nil, errKilled
 	}
@@ -217,7 +218,7 @@ func (w *world) ReadDir(name string) ([]string, error) {
 }
 
 // Readlink implements hosttree.Reader.
-func (w *world) Readlink(name string) (string, error) {
+func (w *testHost) Readlink(name string) (string, error) {
 	if w.dead {
 		return "", errKilled
 	}
@@ -225,7 +226,7 @@ func (w *world) Readlink(name string) (string, error) {
 }
 
 // Run implements Runner.
-func (w *world) Run(_ context.Context, _ io.Writer, argv ...string) (string, error) {
+func (w *testHost) Run(_ context.Context, _ io.Writer, argv ...string) (string, error) {
 	if w.dead {
 		return "", errKilled
 	}
@@ -243,11 +244,11 @@ func (w *world) Run(_ context.Context, _ io.Writer, argv ...string) (string, err
 	return "", fmt.Errorf("%s: not found", argv[0])
 }
 
-// hung is what nvidia-smi says when it never ends.
+// hung, as the answer of nvidia-smi, means that it never ends.
 const hung = "nothing"
 
 // Ask implements Runner.
-func (w *world) Ask(ctx context.Context, argv ...string) (string, error) {
+func (w *testHost) Ask(ctx context.Context, argv ...string) (string, error) {
 	switch {
 	case w.dead:
 		return "", errKilled
@@ -263,10 +264,10 @@ func (w *world) Ask(ctx context.Context, argv ...string) (string, error) {
 	return "", fmt.Errorf("%s: not found", argv[0])
 }
 
-// makeInitramfs copies what our hook copies, if the hook is there.
-func (w *world) makeInitramfs(hook string) {
+// makeInitramfs copies the same files as our hook, if the hook is installed.
+func (w *testHost) makeInitramfs(hook string) {
 	w.initramfs = map[string]string{}
-	if _, err := w.disk.ReadFile(hook); err != nil || w.forgetful {
+	if _, err := w.disk.ReadFile(hook); err != nil || w.hookFails {
 		return
 	}
 	names, _ := w.disk.ReadDir(cardsDir)
@@ -279,8 +280,8 @@ func (w *world) makeInitramfs(hook string) {
 	}
 }
 
-// comeBack is what follows a kill or a power loss.
-func (w *world) comeBack() {
+// restart simulates the time after a kill or a power loss.
+func (w *testHost) restart() {
 	w.t.Helper()
 	if w.cut.kind == powerLoss {
 		w.sim.PowerLoss()
@@ -290,13 +291,13 @@ func (w *world) comeBack() {
 }
 
 // reboot runs the boot script of the initramfs, and later that of the disk.
-func (w *world) reboot() {
+func (w *testHost) reboot() {
 	w.sim.Reboot(func() { w.boot(w.initramfs) })
 }
 
-// boot runs the real script under a real shell over a copy of the tree, and does
-// to the simulated host what the script did to the copy.
-func (w *world) boot(files map[string]string) {
+// boot runs the real script under a real shell on a copy of the tree, and then
+// applies the script's changes to the simulated host.
+func (w *testHost) boot(files map[string]string) {
 	w.t.Helper()
 	script, there := files["etc/gpuworker-host/boot"]
 	if !there {
@@ -315,13 +316,13 @@ func (w *world) boot(files map[string]string) {
 	}
 }
 
-// booted is what the boot script did.
+// booted holds the changes that the boot script made.
 type booted struct {
 	overrides map[string]string
 	given     bool
 }
 
-// boots remembers: the same script over the same tree and files does the same.
+// boots is a cache: the same script on the same tree and files has the same result.
 var boots sync.Map
 
 func bootOnce(t *testing.T, tree *hosttree.Archive, files map[string]string, script string) booted {
@@ -355,9 +356,9 @@ func bootOnce(t *testing.T, tree *hosttree.Archive, files map[string]string, scr
 	return result
 }
 
-// modprobe and vfioBind are the kernel that the boot script meets in a copy of a
-// tree: a driver that is loaded takes what has its override, and bind takes one
-// function, unless there is a file "refuses" with its address.
+// modprobe and vfioBind replace the kernel when the boot script runs on a copy of a
+// tree: modprobe binds all functions with the override, vfioBind binds one, unless
+// the file "refuses" has its address.
 const (
 	modprobe = `#!/bin/sh
 [ ! -e DIR/no-vfio ] || exit 1
@@ -403,7 +404,7 @@ func write(t *testing.T, name, data string) {
 	}
 }
 
-// copyTree puts a part of a tree on the disk.
+// copyTree copies a part of a tree to the disk.
 func copyTree(t *testing.T, tree hosttree.Reader, name, dir string) {
 	t.Helper()
 	at := filepath.Join(dir, name)
@@ -426,7 +427,7 @@ func copyTree(t *testing.T, tree hosttree.Reader, name, dir string) {
 	}
 }
 
-func (w *world) drivers() map[string]string {
+func (w *testHost) drivers() map[string]string {
 	drivers := map[string]string{}
 	names, err := w.sim.ReadDir("sys/bus/pci/devices")
 	if err != nil {
@@ -438,7 +439,7 @@ func (w *world) drivers() map[string]string {
 	return drivers
 }
 
-func (w *world) journal(slot string) (*Journal, error) {
+func (w *testHost) journal(slot string) (*Journal, error) {
 	s, err := pci.ParseSlot(slot)
 	if err != nil {
 		w.t.Fatal(err)
@@ -446,9 +447,9 @@ func (w *world) journal(slot string) (*Journal, error) {
 	return ReadJournal(w.disk, s)
 }
 
-// state is "free", "bound", or what is neither. Whatever happens to the card,
-// the other devices keep their drivers.
-func (w *world) state(slot string) string {
+// state returns "free", "bound", or a description of a state that is neither. It
+// fails the test when another device has changed its driver.
+func (w *testHost) state(slot string) string {
 	w.t.Helper()
 	bound, free := true, true
 	var odd []string
@@ -482,8 +483,9 @@ func (w *world) state(slot string) string {
 	return fmt.Sprintf("neither: %s; journal %+v, %v; card file %v, in the initramfs %v", strings.Join(odd, ", "), j, err, cardErr, inside)
 }
 
-// told fails when the card is in neither state and the journal does not say so.
-func (w *world) told(slot, when string) {
+// checkJournal fails when the card is neither free nor bound and the journal does
+// not say so.
+func (w *testHost) checkJournal(slot, when string) {
 	w.t.Helper()
 	state := w.state(slot)
 	if state == "free" || state == "bound" {
