@@ -60,7 +60,7 @@ func homelab(more ...Part) *inventory.Snapshot {
 	return world
 }
 
-// hidden is a lab whose hypervisor shows no IOMMU groups.
+// hidden is a lab with a hypervisor that shows no IOMMU groups.
 func hidden(iommu inventory.State) *inventory.Snapshot {
 	world := Observed(Host("pve1", T4("03:00"), T4("04:00")).NoIOMMU(), Template(9000, "ubuntu-22.04", "pve1"))
 	world.Capabilities.HidesGroups, world.Hosts[0].IOMMU = true, iommu
@@ -98,7 +98,7 @@ func TestCheckOfALab(t *testing.T) {
 	}
 }
 
-func TestWhatIsOnlyOneChoiceOfSeveralDoesNotFail(t *testing.T) {
+func TestOneOfSeveralChoicesDoesNotFail(t *testing.T) {
 	in := documents(homelab(), pool("gpu", v1alpha1.GPURequest{Model: "T4", Count: 2}))
 	found := Run(in)
 	if anyFails(found) {
@@ -116,8 +116,8 @@ func TestWhatIsOnlyOneChoiceOfSeveralDoesNotFail(t *testing.T) {
 	}
 }
 
-// What a backend says of its own document is told as it is, and only once.
-func TestWhatTheBackendSaysOfItsDocumentIsTold(t *testing.T) {
+// Setup findings of a backend are reported unchanged and only once.
+func TestSetupFindingsAreReportedOnce(t *testing.T) {
 	for _, s := range []struct {
 		id      finding.ID
 		verdict finding.Verdict
@@ -139,9 +139,9 @@ func TestWhatTheBackendSaysOfItsDocumentIsTold(t *testing.T) {
 	}
 }
 
-// The backend finds it worth knowing that no identifier is left; when a worker
-// needs one, it fails.
-func TestAWorkerThatNeedsAnIdentifierWhenNoneIsLeft(t *testing.T) {
+// The backend reports as information that no identifier is left; when a worker needs
+// one, it is a fail.
+func TestAFullRangeFailsWhenAWorkerNeedsAnIdentifier(t *testing.T) {
 	verdict := func(world *inventory.Snapshot) finding.Verdict {
 		Range(world, 100, 100) // which is the number of dns
 		var worst finding.Verdict
@@ -185,9 +185,8 @@ func TestTheHypervisorItself(t *testing.T) {
 	}
 }
 
-// TestCheckAndPlanAgree holds the two against each other in worlds with one
-// trouble each: what plan refuses, check has found, and what check passes, plan
-// does not refuse.
+// TestCheckAndPlanAgree compares check and plan in worlds with one problem each: check
+// finds what plan refuses, and plan does not refuse what check passes.
 func TestCheckAndPlanAgree(t *testing.T) {
 	documented := []v1alpha1.WorkerPool{pool("gpu", card("pve1", "0000:03:00.0"), v1alpha1.GPURequest{Model: "T4", Count: 1}), plainPool("w", 2)}
 	for name, world := range map[string]*inventory.Snapshot{

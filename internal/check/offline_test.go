@@ -9,7 +9,7 @@ import (
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 )
 
-// of are the findings of a kind.
+// of are the findings with an ID.
 func of(findings []finding.Finding, id finding.ID) (some []finding.Finding) {
 	for _, f := range findings {
 		if f.ID == id {
@@ -19,8 +19,8 @@ func of(findings []finding.Finding, id finding.ID) (some []finding.Finding) {
 	return some
 }
 
-// TestAHostThatIsOffIsNotAMissingPrivilege: its VMs cannot be read, each of them is
-// named once, and nobody is sent to grant rights that are there.
+// TestAHostThatIsOffIsNotAMissingPrivilege: its VMs cannot be read. Each is named once,
+// and no fix says to grant privileges that the login has.
 func TestAHostThatIsOffIsNotAMissingPrivilege(t *testing.T) {
 	const silent = "its host pve2 does not answer"
 	parts := []Part{
@@ -46,9 +46,9 @@ func TestAHostThatIsOffIsNotAMissingPrivilege(t *testing.T) {
 	}
 }
 
-// TestABridgeThatMayNotBeUsedIsNotSaidToBeMissing: Proxmox shows only bridges that
-// one may use.
-func TestABridgeThatMayNotBeUsedIsNotSaidToBeMissing(t *testing.T) {
+// TestABridgeWithoutPrivilegeIsNotReportedMissing: Proxmox shows only bridges that the
+// login may use.
+func TestABridgeWithoutPrivilegeIsNotReportedMissing(t *testing.T) {
 	hidden := func(h *inventory.Host) { h.Bridges = nil }
 	for name, tt := range map[string]struct {
 		lacks inventory.Right

@@ -10,8 +10,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/thorough"
 )
 
-// TestACheckGrowsWithTheWorldAndNotWithItsSquare in memory and time.
-func TestACheckGrowsWithTheWorldAndNotWithItsSquare(t *testing.T) {
+// TestACheckGrowsLinearly: in memory and time.
+func TestACheckGrowsLinearly(t *testing.T) {
 	if thorough.Every > 1 {
 		t.Skip("under the race detector, which takes its own time and memory")
 	}

@@ -13,10 +13,10 @@ import (
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 )
 
-// TestAllOrNothingIsNothingWhenOneHypervisorChangedMeanwhile: a plan for two
-// clusters is agreed to, and then somebody takes the worker's name on one of them.
-// With all or nothing the other cluster is left alone too.
-func TestAllOrNothingIsNothingWhenOneHypervisorChangedMeanwhile(t *testing.T) {
+// TestAllOrNothingDoesNothingWhenOneHypervisorHasChanged: after the plan for two
+// hypervisors is confirmed, somebody takes the worker's name on one of them. With all
+// or nothing, nothing is changed on the other one either.
+func TestAllOrNothingDoesNothingWhenOneHypervisorHasChanged(t *testing.T) {
 	for _, allOrNothing := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			near, far := newFreeLab(t), newLab(t)

@@ -23,10 +23,9 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// TestAWorkerThatCannotBeIsRefusedWithPlaceReasonAndFix asks for what the
-// homelab cannot give. The world must stay as it is, and the refusal must be
-// one that an operator can act on.
-func TestAWorkerThatCannotBeIsRefusedWithPlaceReasonAndFix(t *testing.T) {
+// TestAnImpossibleWorkerIsRefusedWithPlaceReasonAndFix declares workers that the
+// homelab cannot run. The world must stay as it is, and the refusal must have a fix.
+func TestAnImpossibleWorkerIsRefusedWithPlaceReasonAndFix(t *testing.T) {
 	gpus := func(request string) func(string) string {
 		return edit("    - {host: pve1, bdf: \"0000:03:00.0\"}\n    - {model: Tesla T4, hosts: [pve2]}", "    - "+request)
 	}
@@ -131,7 +130,7 @@ func TestAFullRangeOfNumbersIsRefused(t *testing.T) {
 	})
 }
 
-func TestATokenWithoutAPrivilegeIsToldWhichAndHowToGetIt(t *testing.T) {
+func TestAMissingPrivilegeIsNamedWithItsFix(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
 		before := l.sim.State()
@@ -190,8 +189,8 @@ func TestATicketThatExpiredIsRenewed(t *testing.T) {
 	})
 }
 
-// TestAnAPIThatMisbehaves answers in ways that are none, at the first call and
-// at a later one. The error must be of a kind that has an exit code of its own.
+// TestAnAPIThatMisbehaves sends invalid answers, to the first call and to a later
+// one. The error must have a kind with an exit code of its own.
 func TestAnAPIThatMisbehaves(t *testing.T) {
 	for _, effect := range []pvesim.Effect{pvesim.HTML, pvesim.HalfJSON, pvesim.Hang, pvesim.DropBefore} {
 		for _, path := range []string{"/version", "/cluster/resources"} {
@@ -213,11 +212,11 @@ func TestAnAPIThatMisbehaves(t *testing.T) {
 	}
 }
 
-// TestEachCallDisturbedOnce lets each call of an apply, of a replace and of a
-// delete go wrong once, in the ways in which networks and Proxmox do, without the
-// program dying. It must come through by itself or, run again, converge.
+// TestEachCallDisturbedOnce makes each call of an apply, a replace and a delete fail
+// once, in the ways in which networks and Proxmox fail. The program keeps running: it
+// must succeed by itself or converge when it is run again.
 func TestEachCallDisturbedOnce(t *testing.T) {
-	// What happens to locks and tasks can only happen to calls that change VMs.
+	// Locks and failing tasks concern only calls that change VMs.
 	changing := `/(clone|config|resize|start|shutdown|stop)$|/qemu/\d+$`
 	effects := []pvesim.Fault{
 		{Effect: pvesim.DropBefore}, {Effect: pvesim.DropAfter}, {Effect: pvesim.HalfJSON},
@@ -294,9 +293,9 @@ func TestAWrongPinIsNamed(t *testing.T) {
 	}
 }
 
-// TestNobodyTellsTheSecret runs a whole life with a logger that hears
-// everything, and looks for the token's secret in all that comes out.
-func TestNobodyTellsTheSecret(t *testing.T) {
+// TestTheSecretIsNeverPrinted makes and deletes workers with full logging, and
+// searches all output for the token's secret.
+func TestTheSecretIsNeverPrinted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
 		var heard strings.Builder
@@ -325,11 +324,11 @@ func TestNobodyTellsTheSecret(t *testing.T) {
 		say(l.sim.State())
 		say(e)
 		if heard.Len() < 10000 {
-			t.Fatalf("only %d bytes were heard", heard.Len())
+			t.Fatalf("only %d bytes were logged", heard.Len())
 		}
 		if strings.Contains(heard.String(), canary) {
 			at := strings.Index(heard.String(), canary)
-			t.Errorf("the secret is told: …%s…", heard.String()[max(0, at-300):at+20])
+			t.Errorf("the secret is printed: …%s…", heard.String()[max(0, at-300):at+20])
 		}
 	})
 }

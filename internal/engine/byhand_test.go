@@ -16,8 +16,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// meddler is a network on which, right before one request, somebody does
-// something by hand.
+// meddler is a network on which a person changes something right before one request.
 type meddler struct {
 	next http.RoundTripper
 	at   int                       // the request, from 1; or
@@ -65,18 +64,17 @@ func (m *meddler) RoundTrip(request *http.Request) (*http.Response, error) {
 	return m.next.RoundTrip(request)
 }
 
-// blind reports whether a request like act was among the next few when the hand
-// moved: that at once, or one of those that follow it. Start, stop and destroy
-// take no digest, so between the last proof and the request nothing protects: this
-// is the one window that is known (docs/architecture.md).
+// blind reports whether the change came right before a request like act, or shortly
+// before it. Start, stop and destroy take no digest, so nothing protects between the
+// last proof and the request: this is a known window (docs/architecture.md).
 func (m *meddler) blind(within int, act func(request string) bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.ContainsFunc(m.after[:min(within, len(m.after))], act)
 }
 
-// eachCall runs the command as often as it has calls, with the hand moving right
-// before each in turn, and then judges.
+// eachCall runs the command once for each of its calls, with the change right before
+// that call, and then judges the result.
 func eachCall(t *testing.T, s scene, hand func(l *lab), judge func(l *lab, m *meddler, err error)) {
 	t.Helper()
 	calls := 0
@@ -109,11 +107,11 @@ func first(list []string) string {
 func (l *lab) usable(err error) {
 	l.t.Helper()
 	if err != nil && fault.FixOf(err) == "" {
-		l.t.Errorf("an error that helps nobody: %s: %v", fault.KindOf(err), err)
+		l.t.Errorf("an error without a kind or a fix: %s: %v", fault.KindOf(err), err)
 	}
 }
 
-// try does as root what may fail, because the VM is locked or gone.
+// try makes a change as root that may fail, because the VM is locked or gone.
 func (l *lab) try(task pve.Task, err error) bool {
 	if err == nil {
 		err = task.Wait(context.Background())
@@ -121,8 +119,7 @@ func (l *lab) try(task pve.Task, err error) bool {
 	return err == nil
 }
 
-// tryRecycle is recycle in the middle of things: when a lock is in the way
-// nothing happens.
+// tryRecycle is recycle during a command: while the VM is locked it does nothing.
 func (l *lab) tryRecycle(vmid int, running bool) {
 	ctx, root := context.Background(), l.root()
 	vm, there := l.sim.State().VMs[vmid]
@@ -151,10 +148,10 @@ func (l *lab) foreignNow(vmid int) (pvesim.VMState, bool) {
 	return vm, ok
 }
 
-// TestANumberIsRecycledInTheMiddle destroys the worker's VM by hand and makes
-// somebody else's VM under its number, before each call of each command. That VM
-// must stay as it is.
-func TestANumberIsRecycledInTheMiddle(t *testing.T) {
+// TestANumberIsRecycledDuringACommand destroys the worker's VM by hand and makes a
+// foreign VM with its number, before each call of each command. The foreign VM must
+// stay as it is.
+func TestANumberIsRecycledDuringACommand(t *testing.T) {
 	bigger := edit("memory: 8Gi", "memory: 16Gi")(solo)
 	acts := func(r string) bool {
 		return strings.HasPrefix(r, "POST ") && strings.Contains(r, "/qemu/9100/status/") ||
@@ -185,10 +182,9 @@ func TestANumberIsRecycledInTheMiddle(t *testing.T) {
 	}
 }
 
-// unseen reports whether what the hand did could not be known at the request
-// act: VM 300 was read before, not longer ago than a minute, and not since. VMs of
-// others are read once a minute (docs/adr/0012); what happens in between is the
-// other window that is known.
+// unseen reports whether the change could not be known at the request act: VM 300 was
+// read less than a minute before the request, but before the change. Foreign VMs are
+// read once a minute (docs/adr/0012): this is the other known window.
 func (m *meddler) unseen(act string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -207,11 +203,11 @@ func (m *meddler) unseen(act string) bool {
 	return last >= 0 && last < len(m.before) && m.times[acted].Sub(m.times[last]) <= time.Minute
 }
 
-// TestAPersonTakesTheCardInTheMiddle gives the card to another person's VM, which
-// is stopped, before each call of an apply. We do not start ours then, unless the
-// other VM was read less than a minute before. A clone that takes longer than
-// that lets the first read be too old when the card is attached.
-func TestAPersonTakesTheCardInTheMiddle(t *testing.T) {
+// TestAPersonTakesTheCardDuringAnApply attaches the card to a stopped foreign VM
+// before each call of an apply. Our VM must not be started then, unless the foreign
+// VM was read less than a minute before. With a clone that takes longer than a minute,
+// the first read has expired when the card is attached.
+func TestAPersonTakesTheCardDuringAnApply(t *testing.T) {
 	mapped := func(l *lab) {
 		ctx, root := context.Background(), l.root()
 		_ = root.CreateMapping(ctx, pve.MappingSpec{ID: "theirs", Map: []string{"node=pve1,path=0000:03:00.0,id=10de:1eb8,subsystem-id=10de:12a2,iommugroup=14"}})
@@ -248,9 +244,9 @@ func TestAPersonTakesTheCardInTheMiddle(t *testing.T) {
 	}
 }
 
-// TestAPersonDestroysOurVMInTheMiddle destroys the half-made VM by hand before
-// each call; the same command again must make the worker.
-func TestAPersonDestroysOurVMInTheMiddle(t *testing.T) {
+// TestAPersonDestroysOurVMDuringAnApply destroys the incomplete VM by hand before each
+// call; the same command again must make the worker.
+func TestAPersonDestroysOurVMDuringAnApply(t *testing.T) {
 	hand := func(l *lab) {
 		l.allow("gpu-1")
 		if vm, there := l.sim.State().VMs[9100]; there && vm.Lock == "" {
@@ -268,10 +264,9 @@ func TestAPersonDestroysOurVMInTheMiddle(t *testing.T) {
 	}
 }
 
-// TestTheHostGoesAwayInTheMiddle cuts the host off before each call, for ten
-// minutes. The command must come to an end, and the same command afterwards must
-// converge.
-func TestTheHostGoesAwayInTheMiddle(t *testing.T) {
+// TestTheHostGoesAwayDuringAnApply disconnects the host before each call, for ten
+// minutes. The command must end, and the same command afterwards must converge.
+func TestTheHostGoesAwayDuringAnApply(t *testing.T) {
 	for _, s := range []scene{
 		{name: "apply", documents: solo, run: apply},
 		{name: "replace", made: solo, documents: solo, run: replace("gpu-1"), named: "gpu-1"},

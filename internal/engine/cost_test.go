@@ -16,16 +16,15 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// TestWhatAnApplyOfManyWorkersAsks makes 64 GPU workers on 16 hosts that have 5,
-// 25 and 100 VMs of others, plan and apply together, over a network that takes
-// 5 ms. It holds the number of requests against
+// TestRequestsOfAnApplyOfManyWorkers plans and applies 64 GPU workers on 16 hosts that
+// have 5, 25 and 100 foreign VMs, over a network that takes 5 ms. It compares the
+// number of requests with
 //
 //	a × workers + b × hosts × others
 //
-// where b is how often each VM of others is read: by the look of plan and by that
-// of apply, which then serves for a minute. With the race detector it is a quarter
-// of that.
-func TestWhatAnApplyOfManyWorkersAsks(t *testing.T) {
+// where b is how often each foreign VM is read: by plan, and by apply, which then uses
+// its reads for a minute. With the race detector the fleet is a quarter of that.
+func TestRequestsOfAnApplyOfManyWorkers(t *testing.T) {
 	workers, hosts := 64, 16
 	if thorough.Every > 1 {
 		workers, hosts = workers/4, hosts/4
@@ -52,13 +51,13 @@ func TestWhatAnApplyOfManyWorkersAsks(t *testing.T) {
 	b := float64(asked[100]-asked[5]) / float64(hosts*95)
 	a := (float64(asked[5]) - b*float64(hosts*5)) / float64(workers)
 	t.Logf("requests = %.1f × workers + %.2f × hosts × others", a, b)
-	// The clones under way, those of others too, are asked for before each clone.
+	// The running clones, foreign ones too, are read before each clone.
 	if most := 2250 * workers / 64; asked[5] > most {
 		t.Errorf("%d requests with 5 others, want at most %d", asked[5], most)
 	}
 }
 
-// tally counts requests by what they ask for, without names and numbers.
+// tally counts requests by their kind, without names and numbers.
 type tally struct {
 	next  http.RoundTripper
 	mu    sync.Mutex

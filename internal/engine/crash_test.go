@@ -36,10 +36,10 @@ func remove(name string) command {
 	}
 }
 
-// TestKilledAtAnyCall kills the program at each API call of an apply, of a
-// replace and of a delete, once before the call is sent and once after it was
-// carried out, and runs the same command again. Each time the world must become
-// as declared with nothing left over, and no invariant may break on the way.
+// TestKilledAtAnyCall kills the program at each API call of an apply, a replace and a
+// delete, once before the call is sent and once after it was carried out, and runs the
+// same command again. Each time the world must become as declared with nothing left
+// over, and no invariant may break on the way.
 func TestKilledAtAnyCall(t *testing.T) {
 	small := onlyGPU1AndPlain()
 	tests := []scene{

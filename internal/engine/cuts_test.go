@@ -16,7 +16,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// scene is a world, what was done in it before, and a command.
+// scene is a world, the changes before a command, and the command.
 type scene struct {
 	name      string
 	world     func(*pvesim.World)
@@ -30,7 +30,7 @@ type scene struct {
 	end       func(*lab)
 }
 
-// set makes the world of the scene and what was done in it before.
+// set makes the world of the scene and the changes before the command.
 func (s scene) set(t *testing.T) *lab {
 	t.Helper()
 	var changes []func(*pvesim.World)
@@ -53,8 +53,8 @@ func (s scene) set(t *testing.T) *lab {
 	return l
 }
 
-// killed runs the scene's command until it dies at the given call. It tells
-// whether the call was reached; if not, the command has done its work.
+// killed runs the scene's command until it is killed at the given call. It reports
+// whether the call was reached; if not, the command has finished.
 func (l *lab) killed(s scene, by string, at int, late bool) bool {
 	l.t.Helper()
 	dying, kill := context.WithCancel(context.Background())
@@ -62,12 +62,12 @@ func (l *lab) killed(s scene, by string, at int, late bool) bool {
 	wire := &cutter{next: l.sim.Transport(), at: at, late: late, kill: kill}
 	err := s.run(dying, l.engine(by, s.documents, wire))
 	if !wire.dead && err != nil && !fault.Is(err, fault.NotFound) {
-		l.t.Errorf("nobody killed it: %v", err)
+		l.t.Errorf("it was not killed: %v", err)
 	}
 	return wire.dead
 }
 
-// again runs the scene's command to its end, which must be the declared one.
+// again runs the scene's command again; the world must then be as declared.
 func (l *lab) again(s scene, by string) {
 	l.t.Helper()
 	if err := s.run(context.Background(), l.engine(by, s.documents, nil)); err != nil && !fault.Is(err, fault.NotFound) {
@@ -113,8 +113,7 @@ var (
 
 func plainWorkers(n int) string { return edit("replicas: 1", fmt.Sprintf("replicas: %d", n))(duo) }
 
-// scenes are the commands that the required cut points (TestKilledAtAnyCall) do
-// not cover.
+// scenes are the commands that TestKilledAtAnyCall does not cover.
 func scenes() []scene {
 	fullClones := edit("{name: ubuntu-22.04}", "{name: ubuntu-22.04, clone: Full}")
 	long := func(w *pvesim.World) {
@@ -138,10 +137,10 @@ func scenes() []scene {
 		},
 		{
 			name: "disown a worker with a card", made: solo, prepare: func(l *lab) { l.disowned = "gpu-1" },
-			documents: solo, run: disown("gpu-1"), end: func(l *lab) { l.letGo("gpu-1") },
+			documents: solo, run: disown("gpu-1"), end: func(l *lab) { l.isDisowned("gpu-1") },
 		},
 		{
-			name: "disown an adopted worker", documents: solo, run: disown("gpu-1"), end: func(l *lab) { l.letGo("gpu-1") },
+			name: "disown an adopted worker", documents: solo, run: disown("gpu-1"), end: func(l *lab) { l.isDisowned("gpu-1") },
 			prepare: func(l *lab) {
 				l.theirWorker(500)
 				l.must(adopt(500, "gpu-1")(context.Background(), l.engine("ops@desk", solo, nil)))
@@ -174,8 +173,8 @@ func scenes() []scene {
 	}
 }
 
-// TestKilledAtAnyCallOfTheOtherCommands is TestKilledAtAnyCall for everything
-// else that changes something. Another person takes over, at once.
+// TestKilledAtAnyCallOfTheOtherCommands is TestKilledAtAnyCall for all other commands
+// that change something. Another person runs the command again, at once.
 func TestKilledAtAnyCallOfTheOtherCommands(t *testing.T) {
 	for _, s := range scenes() {
 		for _, late := range []bool{false, true} {
@@ -231,7 +230,7 @@ func TestKilledTwice(t *testing.T) {
 }
 
 // TestKilledAndThenAnotherFile kills an apply at each call; then another file is
-// applied, that wants less and other, and after that the first one again.
+// applied, which declares fewer and other workers, and then the first one again.
 func TestKilledAndThenAnotherFile(t *testing.T) {
 	t.Parallel()
 	first := scene{documents: onlyPool(fleet), run: apply}
@@ -268,7 +267,7 @@ func (l *lab) isParked(worker string, want bool) {
 	}
 }
 
-// theirWorker makes a running VM with the card of solo, as a person does by hand.
+// theirWorker makes a running VM with the card of solo by hand.
 func (l *lab) theirWorker(vmid int) {
 	l.t.Helper()
 	ctx, root := context.Background(), l.root()

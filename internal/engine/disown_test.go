@@ -22,9 +22,9 @@ func disown(name string) command {
 	}
 }
 
-// letGo holds that the worker's VM is as it was, but for our marks, and that it
-// can be started again.
-func (l *lab) letGo(worker string) {
+// isDisowned fails the test unless the worker's VM is as it was, without our marks,
+// and can be started again.
+func (l *lab) isDisowned(worker string) {
 	l.t.Helper()
 	for id, vm := range l.sim.State().VMs {
 		if vm.Name != worker {
@@ -41,8 +41,8 @@ func (l *lab) letGo(worker string) {
 	l.t.Errorf("the VM of %s is gone", worker)
 }
 
-// TestDisownLeavesTheVMAsItIs: all of its configuration but tags and note stays,
-// also what it needs to start with its card; and it can be adopted again.
+// TestDisownLeavesTheVMAsItIs: its configuration except tags and note stays, so it can
+// start with its card, and it can be adopted again.
 func TestDisownLeavesTheVMAsItIs(t *testing.T) {
 	for _, parked := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestDisownLeavesTheVMAsItIs(t *testing.T) {
 					t.Errorf("mapping %s has a claim: %s", name, mapping.Description)
 				}
 			}
-			l.letGo("gpu-1")
+			l.isDisowned("gpu-1")
 			l.must(adopt(id, "gpu-1")(ctx, l.engine("ops@desk", solo, nil)))
 			l.whole()
 			l.only("gpu-1")

@@ -29,10 +29,10 @@ func (b *beforeCall) RoundTrip(request *http.Request) (*http.Response, error) {
 	return b.next.RoundTrip(request)
 }
 
-// TestAFailureInTheMiddleIsNotSaidToHaveChangedNothing: exit code 2 means that
-// nothing was changed. What vanishes while a worker is made was taken away by
-// somebody else.
-func TestAFailureInTheMiddleIsNotSaidToHaveChangedNothing(t *testing.T) {
+// TestAFailureDuringAnApplyIsNotAUsageError: exit code 2 means that nothing was
+// changed. An object that disappears while a worker is made was removed by somebody
+// else, which is a conflict.
+func TestAFailureDuringAnApplyIsNotAUsageError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, oneHost)
 		file := filepath.Join(t.TempDir(), "lab.yaml")

@@ -14,7 +14,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// exported are the documents that an export reads back as.
+// exported are the documents of an export, decoded again.
 func (l *lab) exported() *v1alpha1.Documents {
 	l.t.Helper()
 	text, err := l.engine("ops@desk", header[:strings.LastIndex(header, "---")], nil).Export(context.Background())
@@ -26,8 +26,8 @@ func (l *lab) exported() *v1alpha1.Documents {
 	return documents
 }
 
-// TestAnExportKnowsFullClones: without that, the next worker of the pool would be
-// linked to the template for ever.
+// TestAnExportKnowsFullClones: otherwise the next worker of the pool would be a linked
+// clone.
 func TestAnExportKnowsFullClones(t *testing.T) {
 	for name, tt := range map[string]struct {
 		template string
@@ -62,7 +62,7 @@ func TestAnExportKnowsFullClones(t *testing.T) {
 	}
 }
 
-// forgetClone takes out of plain-1's record how it was cloned.
+// forgetClone removes the kind of clone from plain-1's record.
 func (l *lab) forgetClone() {
 	l.t.Helper()
 	root, err := pve.New(pve.Options{Endpoint: "https://pve1:8006", Username: "root@pam", Password: l.rootPassword, Transport: l.sim.Transport()})
@@ -79,8 +79,8 @@ func (l *lab) forgetClone() {
 	}
 }
 
-// TestADevicesNameWritesNoDocument: the names of free cards are in comments.
-func TestADevicesNameWritesNoDocument(t *testing.T) {
+// TestADeviceNameCannotAddADocument: the names of free cards are in comments.
+func TestADeviceNameCannotAddADocument(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, func(w *pvesim.World) {
 			w.Hosts[0].PCI = slices.Clone(w.Hosts[0].PCI)

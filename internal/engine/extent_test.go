@@ -15,10 +15,10 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// TestCommandsAskForWhatTheyName counts what commands for one worker, and the list
-// of hosts, ask of a large cluster: tens and hundreds, where all of it would be
-// thousands. With the race detector the cluster is smaller.
-func TestCommandsAskForWhatTheyName(t *testing.T) {
+// TestCommandsReadOnlyWhatTheyName counts the requests of commands for one worker, and
+// of the list of hosts, on a large cluster: tens and hundreds, where the whole cluster
+// would take thousands. With the race detector the cluster is smaller.
+func TestCommandsReadOnlyWhatTheyName(t *testing.T) {
 	size := pvesim.Fleet{Hosts: large.Hosts / thorough.Every, GPUs: large.GPUs, VMs: large.VMs}
 	synctest.Test(t, func(t *testing.T) {
 		l := fleetLab(t, size)
@@ -56,9 +56,9 @@ func TestCommandsAskForWhatTheyName(t *testing.T) {
 	})
 }
 
-// TestANarrowLookDecidesWhatAWholeOneDoes makes the plan of each command by name
-// from what it looks at, and from the whole world.
-func TestANarrowLookDecidesWhatAWholeOneDoes(t *testing.T) {
+// TestANarrowLookDecidesLikeAWholeOne makes the plan of each command by name from the
+// part of the world that it observes, and from the whole world.
+func TestANarrowLookDecidesLikeAWholeOne(t *testing.T) {
 	two := onlyGPU1AndPlain()
 	worlds := map[string]func(*lab){
 		"as made":         func(*lab) {},
@@ -86,7 +86,7 @@ func TestANarrowLookDecidesWhatAWholeOneDoes(t *testing.T) {
 	}
 }
 
-// compareLooks holds the plan of the engine against one from the whole world.
+// compareLooks compares the engine's plan with one from the whole world.
 func (l *lab) compareLooks(documents string, request plan.Request) {
 	l.t.Helper()
 	e := l.engine("ops@desk", documents, nil)
@@ -101,7 +101,7 @@ func (l *lab) compareLooks(documents string, request plan.Request) {
 		return
 	}
 	if same, differences := plan.Same(narrow.Plans[0], whole); !same {
-		l.t.Errorf("%s %v: a narrow look decides something else: %v", request.Verb, request.Workers, differences)
+		l.t.Errorf("%s %v: a narrow look decides differently: %v", request.Verb, request.Workers, differences)
 	}
 	if len(narrow.Plans[0].Absent) != len(whole.Absent) {
 		l.t.Errorf("%s %v: absent are %v, from the whole world %v", request.Verb, request.Workers, narrow.Plans[0].Absent, whole.Absent)
@@ -134,7 +134,7 @@ func inputOf(e testEngine, seen engine.Observed, request plan.Request) planner.I
 	return in
 }
 
-// set changes a VM's configuration as a person does.
+// set changes a VM's configuration by hand.
 func (l *lab) set(host string, vmid int, options map[string]string) {
 	l.t.Helper()
 	l.must(l.root().UpdateConfig(context.Background(), host, vmid, pve.ConfigUpdate{Set: options}))

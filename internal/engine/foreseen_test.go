@@ -15,10 +15,10 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// What would fail for ever is refused by check and plan, and nothing is tried.
+// Work that can never succeed is refused by check and plan, and not tried.
 
-// onSharedStorage leaves one template, on pve1, with all of it on a storage that
-// all hosts share, or all but its cloud-init drive.
+// onSharedStorage leaves one template, on pve1, with all of its drives on a storage that
+// all hosts share, or all except its cloud-init drive.
 func onSharedStorage(cloudInitToo bool) func(*pvesim.World) {
 	return func(w *pvesim.World) {
 		w.Storages = append(slices.Clone(w.Storages), pvesim.Storage{
@@ -40,7 +40,7 @@ func onSharedStorage(cloudInitToo bool) func(*pvesim.World) {
 	}
 }
 
-// refusals are what a plan refuses, by worker.
+// refusals are the refusals of a plan, by worker.
 func refusals(plans engine.Plans) map[string][]finding.ID {
 	all := map[string][]finding.ID{}
 	for _, p := range plans.Plans {
@@ -119,9 +119,9 @@ func TestAFullCloneGoesToAnotherHostOnSharedStorageOnly(t *testing.T) {
 	}
 }
 
-// TestAResourcePoolThatDoesNotExistIsSaidFirst: it would be found by the clone,
-// after the card was claimed.
-func TestAResourcePoolThatDoesNotExistIsSaidFirst(t *testing.T) {
+// TestAMissingResourcePoolIsRefusedFirst: otherwise the clone would fail, after the
+// card was claimed.
+func TestAMissingResourcePoolIsRefusedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, func(w *pvesim.World) {
 			w.ACL = append(slices.Clone(w.ACL), pvesim.ACL{Path: "/pool", Subject: "gpuworker@pve", Role: "Administrator"},
@@ -162,8 +162,8 @@ func TestAResourcePoolThatDoesNotExistIsSaidFirst(t *testing.T) {
 	})
 }
 
-// TestWithoutQuorumNothingIsTried: every verb that would change something says
-// why it does not; looking goes on.
+// TestWithoutQuorumNothingIsTried: every verb that would change something is refused
+// with the reason; reports still work.
 func TestWithoutQuorumNothingIsTried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
@@ -210,9 +210,9 @@ func TestWithoutQuorumNothingIsTried(t *testing.T) {
 	})
 }
 
-// TestAQuorumLostOnTheWayIsNamed loses it right before each write of an apply: the
-// error names it, and the same command goes on when it is back.
-func TestAQuorumLostOnTheWayIsNamed(t *testing.T) {
+// TestALostQuorumIsNamed loses the quorum right before each write of an apply: the
+// error names it, and the same command continues when it is back.
+func TestALostQuorumIsNamed(t *testing.T) {
 	for step, path := range map[plan.StepKind]string{
 		plan.StepClaim: `^/cluster/mapping/pci$`, plan.StepClone: `/clone$`, plan.StepConfigure: `/config$`, plan.StepStart: `/status/start$`,
 	} {

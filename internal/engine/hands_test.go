@@ -8,7 +8,7 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// What people do by hand beside the product, and the commands of tests.
+// Changes that people make by hand, and the commands of tests.
 
 // root is a person at the web interface.
 func (l *lab) root() *pve.Client {
@@ -46,8 +46,7 @@ func (l *lab) await(task pve.Task, err error) {
 	l.must(err)
 }
 
-// recycle destroys a VM by hand and makes somebody else's VM under its number,
-// running.
+// recycle destroys a VM by hand and makes a running foreign VM with its number.
 func (l *lab) recycle(vmid int) {
 	l.t.Helper()
 	ctx, root := context.Background(), l.root()
@@ -58,7 +57,7 @@ func (l *lab) recycle(vmid int) {
 	l.keep(vmid)
 }
 
-// plant makes somebody else's VM on pve1 and has it watched.
+// plant makes a foreign VM on pve1 that must not change.
 func (l *lab) plant(vmid int, config map[string]string) int {
 	l.t.Helper()
 	l.plantOn("pve1", vmid, config)
@@ -75,7 +74,7 @@ func (l *lab) plantOn(host string, vmid int, config map[string]string) {
 
 var templateOn = map[string]int{"pve1": 9000, "pve2": 9001, "pve3": 9002}
 
-// keep has a VM watched as somebody else's, as it is now.
+// keep makes the lab check that a VM stays as it is now.
 func (l *lab) keep(vmid int) {
 	state := l.sim.State()
 	l.mu.Lock()
@@ -112,7 +111,7 @@ func orphans(ctx context.Context, e testEngine) error {
 	return err
 }
 
-// observe runs every command that only looks.
+// observe runs every command that changes nothing.
 func observe(ctx context.Context, e testEngine) error {
 	if _, err := e.Check(ctx); err != nil {
 		return err

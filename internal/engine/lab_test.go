@@ -24,11 +24,11 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// canary is the secret of the token that every test here logs in with. It must
-// be nowhere but in the Authorization header.
+// canary is the secret of the token that every test here logs in with. It may be only
+// in the Authorization header.
 const canary = "ca4a4111-0000-4000-8000-5ec4e7000001"
 
-// lab is a simulated cluster whose every change is held against the invariants.
+// lab is a simulated cluster; each change is checked against the invariants.
 type lab struct {
 	t            testing.TB
 	sim          *pvesim.Sim
@@ -63,7 +63,7 @@ func newLab(t testing.TB, change ...func(*pvesim.World)) *lab {
 	return l
 }
 
-// newFreeLab starts a cluster that nobody watches, for measurements.
+// newFreeLab starts a cluster without these checks, for measurements.
 func newFreeLab(t testing.TB, change ...func(*pvesim.World)) *lab {
 	t.Helper()
 	l := &lab{t: t}
@@ -99,7 +99,7 @@ func (l *lab) start(change []func(*pvesim.World), options ...pvesim.Option) {
 	t.Cleanup(l.sim.Close)
 }
 
-// allow lets the named workers be destroyed, as a person does by a command.
+// allow allows the named workers to be destroyed, like a person who names them.
 func (l *lab) allow(workers ...string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,7 +108,7 @@ func (l *lab) allow(workers ...string) {
 	}
 }
 
-// destroyByHand destroys a VM as a person does at the web interface.
+// destroyByHand destroys a VM like a person at the web interface.
 func (l *lab) destroyByHand(host string, vmid int) error {
 	set := func(byHand bool) {
 		l.mu.Lock()
@@ -131,7 +131,7 @@ func (l *lab) destroyByHand(host string, vmid int) error {
 	return err
 }
 
-// judge holds one change against the invariants of the product.
+// judge checks one change against the invariants of the product.
 func (l *lab) judge(e pvesim.Event) {
 	state := e.State()
 	l.mu.Lock()
@@ -253,8 +253,8 @@ func slots(state pvesim.State, vm pvesim.VMState) []string {
 	return all
 }
 
-// engine makes an engine over documents, talking through a transport; nil talks
-// to the cluster directly.
+// engine makes an engine for documents that uses a transport; nil connects directly to
+// the cluster.
 func (l *lab) engine(by, documents string, transport http.RoundTripper) testEngine {
 	l.t.Helper()
 	if transport == nil {
@@ -303,7 +303,8 @@ spec: {server: "https://rke2:9345"}
 ---
 `
 
-// fleet is a pool of two GPU workers, by place and by kind, and one plain worker.
+// fleet is a pool of two GPU workers, one by CardRef and one by model, and one plain
+// worker.
 const fleet = header + `
 apiVersion: gpuworker.io/v1alpha1
 kind: WorkerPool
@@ -328,8 +329,8 @@ spec:
   machine: {memory: 2Gi, cores: 2}
 `
 
-// asDeclared fails the test unless the world is what the fleet declares, with
-// nothing left over.
+// asDeclared fails the test unless the world is as the fleet declares, with nothing
+// left over.
 func (l *lab) asDeclared(documents string, workers ...string) {
 	l.t.Helper()
 	plans, err := l.engine("judge", documents, nil).Plan(context.Background(), planOptions{})
@@ -346,8 +347,8 @@ func (l *lab) asDeclared(documents string, workers ...string) {
 	l.only(workers...)
 }
 
-// only fails the test unless exactly these workers exist, running unless they are
-// parked, marked and with their cards, and nothing else of ours does.
+// only fails the test unless exactly these workers exist, marked, with their cards,
+// and running or parked, and nothing else of ours exists.
 func (l *lab) only(workers ...string) {
 	l.t.Helper()
 	state := l.sim.State()
@@ -398,10 +399,10 @@ func (l *lab) only(workers ...string) {
 	}
 }
 
-// errDead is what a dead process would have read.
+// errDead is the error of requests of a dead process.
 var errDead = errors.New("the process is dead")
 
-// cutter is a connection that dies together with its process at one request.
+// cutter is a connection that breaks at one request, where its process is killed.
 type cutter struct {
 	next http.RoundTripper
 	at   int  // the request that it dies at, from 1
@@ -435,7 +436,7 @@ func (c *cutter) RoundTrip(request *http.Request) (*http.Response, error) {
 	return nil, errDead
 }
 
-// die ends the process now: it sends nothing more.
+// die kills the process: it sends nothing more.
 func (c *cutter) die() {
 	c.mu.Lock()
 	c.dead = true

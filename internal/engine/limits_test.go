@@ -13,9 +13,9 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// TestManyWorkersKeepTheLimits makes 30 workers on one host by full clones: two
-// clones at a time on the storage, four starts at a time on the host; and counts
-// what it asks of the API.
+// TestManyWorkersKeepTheLimits makes 30 workers on one host by full clones: at most two
+// clones at a time on the storage and four starts at a time on the host. It also
+// counts the requests.
 func TestManyWorkersKeepTheLimits(t *testing.T) {
 	for _, n := range []int{1, 10, 30} {
 		t.Run(fmt.Sprintf("%d workers", n), func(t *testing.T) {

@@ -24,11 +24,11 @@ import (
 	"github.com/gpuworker/gpuworker/internal/thorough"
 )
 
-// The whole engine on a hypervisor that differs from Proxmox VE in everything: it
-// chooses identifiers, shows no IOMMU groups, has no register of claims, and gives
-// VMs host and card when they are started.
+// The whole engine on a hypervisor that differs from Proxmox VE in every capability: it
+// chooses identifiers, shows no IOMMU groups, has no register of claims, and gives VMs
+// their host and card when they are started.
 
-// otherLab is such a hypervisor, watched at each request.
+// otherLab is such a hypervisor; the world is checked at each request.
 type otherLab struct {
 	t     *testing.T
 	world *memory.World
@@ -118,7 +118,7 @@ func (l *otherLab) look() *inventory.Snapshot {
 	return s
 }
 
-// judge holds the world against the invariants.
+// judge checks the world against the invariants.
 func (l *otherLab) judge() {
 	l.mu.Lock() // of two looks the later one is judged later
 	defer l.mu.Unlock()
@@ -148,8 +148,8 @@ func (l *otherLab) judge() {
 	l.before = now
 }
 
-// whole fails the test when an invariant broke, or when not just these workers are
-// there, finished.
+// whole fails the test when an invariant was broken, or unless exactly these workers
+// exist and are complete.
 func (l *otherLab) whole(workers ...string) {
 	l.t.Helper()
 	l.mu.Lock()
@@ -203,7 +203,7 @@ func (l *otherLab) asDeclared(documents string) {
 	}
 }
 
-func TestALifeOnAHypervisorThatDiffersInEverything(t *testing.T) {
+func TestWorkersOnAHypervisorWithOtherCapabilities(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, ctx := newOtherLab(t), context.Background()
 		e := l.engine("ops@desk", otherPools, nil)
@@ -248,7 +248,7 @@ func TestALifeOnAHypervisorThatDiffersInEverything(t *testing.T) {
 	})
 }
 
-// otherCut is a connection that dies at one request.
+// otherCut is a connection that breaks at one request.
 type otherCut struct {
 	mu    sync.Mutex
 	count int
@@ -328,7 +328,7 @@ func TestKilledAtAnyCallOfAnotherHypervisor(t *testing.T) {
 	}
 }
 
-// slowly carries each request after a random time, and its answer too.
+// slowlyThere delays each request and its answer by a random time.
 func slowlyThere(random *rand.Rand) memory.Wire {
 	var mu sync.Mutex
 	pause := func() {
@@ -345,8 +345,9 @@ func slowlyThere(random *rand.Rand) memory.Wire {
 	}
 }
 
-// TestTwoEnginesWantOneCardWithoutARegister: 500 seeds. Both may yield, both may
-// never have it; who lost is told by whom, and goes on when the other is gone.
+// TestTwoEnginesWantOneCardWithoutARegister runs 500 seeds. Both may yield, but never
+// may both have the card. The error of the loser names the winner, and the loser gets
+// the card when the winner is gone.
 func TestTwoEnginesWantOneCardWithoutARegister(t *testing.T) {
 	gpuPool := otherPools[:strings.LastIndex(otherPools, "---")]
 	red := gpuPool

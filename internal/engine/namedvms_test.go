@@ -14,7 +14,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/status"
 )
 
-// builder is a VM with a name of its own and two networks that joins nothing.
+// builder is a pool of one worker with its own name, two networks and no KubeCluster.
 var builder = header[:strings.Index(header, "---")] + `---
 apiVersion: gpuworker.io/v1alpha1
 kind: WorkerPool
@@ -30,7 +30,7 @@ spec:
     - {name: vmbr1, vlan: 30, addresses: [198.51.100.21/24], macs: ["bc:24:11:00:00:31"]}
 `
 
-// onlyRow is the status of the one worker that there is.
+// onlyRow is the status of the only worker.
 func onlyRow(t *testing.T, e testEngine) status.Row {
 	t.Helper()
 	rows, err := e.Status(context.Background())
@@ -82,7 +82,7 @@ func TestAVMWithANameTwoNetworksAndNoKubeCluster(t *testing.T) {
 	})
 }
 
-// What the documents say of a VM is what an export of it says.
+// An export has the declared names and networks of a VM.
 func TestAnExportKnowsNamesAndNetworks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
@@ -98,8 +98,8 @@ func TestAnExportKnowsNamesAndNetworks(t *testing.T) {
 	})
 }
 
-// The MAC of a clone is Proxmox's choice. It stays when the network changes, so
-// that what knows it (a DHCP server) still does.
+// Proxmox chooses the MAC of a clone. It stays when the network changes, so that a DHCP
+// server still knows it.
 func TestAnotherNetworkKeepsTheMAC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)

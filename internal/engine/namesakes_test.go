@@ -16,10 +16,10 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// TestAReplaceThatHadToWaitTakesNoVMThatNobodySaw: somebody says yes to a replace
-// while a colleague's replace of the same worker clones, and a slow clone of
-// somebody else is waited for. The colleague's new VM must not be destroyed then.
-func TestAReplaceThatHadToWaitTakesNoVMThatNobodySaw(t *testing.T) {
+// TestAReplaceThatWaitedDestroysNoVMThatWasNotShown: a person confirms a replace while
+// another replace of the same worker is cloning, and the plan shows only that it waits
+// for a clone. The new VM of the other replace must not be destroyed then.
+func TestAReplaceThatWaitedDestroysNoVMThatWasNotShown(t *testing.T) {
 	t.Run("applied at once", func(t *testing.T) { replaceAfterAColleague(t, 0) })
 	t.Run("applied when the colleague is done", func(t *testing.T) { replaceAfterAColleague(t, 5*time.Minute) })
 }
@@ -73,9 +73,9 @@ func twice(t *testing.T, endpoint, documents string) string {
 	return strings.NewReplacer("name: lab", "name: second", "https://pve1:8006", endpoint, "9100", "9200", "9199", "9299").Replace(first) + "---" + documents
 }
 
-// TestOneClusterUnderTwoNames: two Hypervisor documents of one cluster, as for two
-// logins, see each other's workers. They are declared, and each is there once.
-func TestOneClusterUnderTwoNames(t *testing.T) {
+// TestOneHypervisorUnderTwoNames: two Hypervisor documents with one endpoint, as for
+// two logins, see each other's workers. These are declared, and reported once.
+func TestOneHypervisorUnderTwoNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		documents := onlyGPU1AndPlain()
 		l := newLab(t, made(t, documents))
@@ -104,10 +104,10 @@ func TestOneClusterUnderTwoNames(t *testing.T) {
 	})
 }
 
-// TestANameOnTwoHypervisorsIsTheDeclaredOne: of two workers with one name, on two
-// hypervisors, a command by name means that of the declared pool, and none when
-// nothing says which.
-func TestANameOnTwoHypervisorsIsTheDeclaredOne(t *testing.T) {
+// TestANameOnTwoHypervisorsMeansTheDeclaredOne: when two hypervisors have a worker of
+// the same name, a command by name means the one of the declared pool. Without such a
+// pool the command is refused.
+func TestANameOnTwoHypervisorsMeansTheDeclaredOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		documents := onlyGPU1AndPlain()
 		l := newLab(t, made(t, documents)) // answers at both endpoints
@@ -127,7 +127,7 @@ func TestANameOnTwoHypervisorsIsTheDeclaredOne(t *testing.T) {
 			}
 		}
 		run(fault.ExitDiffers, "", "assert")
-		run(fault.ExitOK, "a worker of another Hypervisor document", "plan")
+		run(fault.ExitOK, "another Hypervisor document declares a worker of this name", "plan")
 		nothing := header[:strings.LastIndex(header, "---")]
 		l.must(os.WriteFile(file, []byte(twice(t, "https://pve2:8006", nothing)), 0o600))
 		for _, line := range []string{"delete gpu-1 --yes", "park plain-1 gpu-1 --yes"} {
@@ -138,9 +138,9 @@ func TestANameOnTwoHypervisorsIsTheDeclaredOne(t *testing.T) {
 	})
 }
 
-// TestAWorkerOnAHostThatIsOffIsNotGone: Proxmox lists the VMs of such a host
-// without names. A plain worker among them is not made a second time, and not
-// said to be gone.
+// TestAWorkerOnAHostThatIsOffIsNotGone: Proxmox lists the VMs of such a host without
+// names. A plain worker among them is not made a second time and not reported as
+// missing.
 func TestAWorkerOnAHostThatIsOffIsNotGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)

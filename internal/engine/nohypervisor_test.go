@@ -9,7 +9,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// TestDocumentsWithoutAHypervisorAreRefused by every command that looks at one.
+// TestDocumentsWithoutAHypervisorAreRefused: by every command that needs one.
 func TestDocumentsWithoutAHypervisorAreRefused(t *testing.T) {
 	_, rest, _ := strings.Cut(header, "---")
 	e := openEngine(decode(t, strings.TrimSuffix(strings.TrimSpace(rest), "---")), "ops@desk", nil)

@@ -21,10 +21,10 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// TestWhatPeopleEditByHand changes something of a worker by hand and runs every
-// command. A VM whose proof fails then must not be touched by any of them; when
-// the change is taken back, the file is as declared again.
-func TestWhatPeopleEditByHand(t *testing.T) {
+// TestEditsByHand changes something of a worker by hand and runs every command. An
+// unverified VM must not be changed by any of them; when the edit is reverted, the
+// world is as declared again.
+func TestEditsByHand(t *testing.T) {
 	set := func(key, value string) func(*lab, int) {
 		return func(l *lab, vmid int) {
 			l.must(l.root().UpdateConfig(context.Background(), "pve1", vmid, pve.ConfigUpdate{Set: map[string]string{key: value}}))
@@ -89,9 +89,9 @@ func TestWhatPeopleEditByHand(t *testing.T) {
 	}
 }
 
-// TestALoginThatLosesAPrivilege is refused one kind of call from some moment on.
-// Each error says which privilege and what to do, and once it is back the same
-// command converges.
+// TestALoginThatLosesAPrivilege denies one kind of call from some moment on. Each error
+// names the privilege and the fix, and once the privilege is back the same command
+// converges.
 func TestALoginThatLosesAPrivilege(t *testing.T) {
 	for _, lost := range []struct{ method, path, acl, privilege string }{
 		{"POST", "/clone$", "/vms/9000", "VM.Clone"},
@@ -113,7 +113,7 @@ func TestALoginThatLosesAPrivilege(t *testing.T) {
 				err := apply(context.Background(), l.engine("ops@desk", solo, nil))
 				t.Logf("%v\nfix: %s", err, fault.FixOf(err))
 				if !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), lost.privilege) || !strings.Contains(fault.FixOf(err), "gpuworker role") {
-					t.Errorf("the error does not say what is lacking: %s %v", fault.KindOf(err), err)
+					t.Errorf("the error does not name the missing privilege: %s %v", fault.KindOf(err), err)
 				}
 				l.sim.ClearFaults()
 				l.converges(solo, "gpu-1")
@@ -122,9 +122,9 @@ func TestALoginThatLosesAPrivilege(t *testing.T) {
 	}
 }
 
-// TestANumberThatIsTakenBeforeTheCloneIsLeftAlone: somebody makes a VM under the
-// number right before we do. The worker gets another one, and so does its claim.
-func TestANumberThatIsTakenBeforeTheCloneIsLeftAlone(t *testing.T) {
+// TestANumberThatIsTakenBeforeTheClone: somebody makes a VM with the number right
+// before our clone. The worker gets another number, and so does its claim.
+func TestANumberThatIsTakenBeforeTheClone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, oneHost)
 		wire := &meddler{next: l.sim.Transport(), hand: func() { l.tryRecycle(9100, true) }}
@@ -138,9 +138,9 @@ func TestANumberThatIsTakenBeforeTheCloneIsLeftAlone(t *testing.T) {
 	})
 }
 
-// TestAPlanOfAnotherWorldIsNotCarriedOut changes the world between the plan that a
-// person saw and the apply.
-func TestAPlanOfAnotherWorldIsNotCarriedOut(t *testing.T) {
+// TestAPlanOfAnotherWorldIsNotApplied changes the world between the plan that a person
+// saw and the apply.
+func TestAPlanOfAnotherWorldIsNotApplied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, oneHost)
 		ctx, e := context.Background(), l.engine("ops@desk", solo, nil)
@@ -157,8 +157,8 @@ func TestAPlanOfAnotherWorldIsNotCarriedOut(t *testing.T) {
 	})
 }
 
-// TestAStartThatFailsAndRunsIsDone: what counts is what is there.
-func TestAStartThatFailsAndRunsIsDone(t *testing.T) {
+// TestAFailedStartOfARunningVMIsDone: the state of the VM counts, not the task.
+func TestAFailedStartOfARunningVMIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, oneHost)
 		l.must(l.sim.Inject(pvesim.Fault{Method: "POST", Path: "/status/start$", Effect: pvesim.TaskFailsButDone, Text: "start failed: QEMU exited with code 1"}))
@@ -168,7 +168,7 @@ func TestAStartThatFailsAndRunsIsDone(t *testing.T) {
 	})
 }
 
-// TestTooLittleMemoryAtTheStart: the host's memory went elsewhere meanwhile.
+// TestTooLittleMemoryAtTheStart: other VMs used the host's memory after the plan.
 func TestTooLittleMemoryAtTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
@@ -182,7 +182,8 @@ func TestTooLittleMemoryAtTheStart(t *testing.T) {
 	})
 }
 
-// TestRawAttachIsKilledAtAnyCall is the life with a root ticket and raw addresses.
+// TestRawAttachIsKilledAtAnyCall is TestKilledAtAnyCall with a root ticket and raw
+// addresses.
 func TestRawAttachIsKilledAtAnyCall(t *testing.T) {
 	t.Parallel()
 	documents := strings.Replace(solo, "credentials: {token: {env: PVE_TOKEN}}", "credentials: {username: root@pam, password: {env: PVE_PASSWORD}}\n    attach: Raw", 1)
@@ -213,7 +214,7 @@ func TestRawAttachIsKilledAtAnyCall(t *testing.T) {
 	t.Logf("%d cut points", points)
 }
 
-// TestProxmox8 does a life on Proxmox VE 8.4.
+// TestProxmox8 makes, changes and deletes workers on Proxmox VE 8.4.
 func TestProxmox8(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, func(w *pvesim.World) {
@@ -239,7 +240,7 @@ func TestProxmox8(t *testing.T) {
 	})
 }
 
-// TestSeveralHypervisorsAtOnce applies one file to two clusters; trouble with one
+// TestSeveralHypervisorsAtOnce applies one file to two hypervisors; a failure of one
 // does not stop the work on the other.
 func TestSeveralHypervisorsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -267,9 +268,9 @@ func TestSeveralHypervisorsAtOnce(t *testing.T) {
 	})
 }
 
-// TestAMovedVMIsFoundAndNotDoubled: a plain worker that somebody moved to
-// another host is the same worker there.
-func TestAMovedVMIsFoundAndNotDoubled(t *testing.T) {
+// TestAMovedVMIsFoundAndNotDuplicated: a plain worker that somebody moved to another
+// host is the same worker there.
+func TestAMovedVMIsFoundAndNotDuplicated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here := newLab(t)
 		l0 := edit("  replicas: 1", "  hosts: [pve1]\n  replicas: 1")(duo)

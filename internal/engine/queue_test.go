@@ -10,9 +10,9 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// TestFullClonesThatWaitForEachOtherAreNotLate: four of them on one storage, two at
-// a time and 100 minutes each, take longer than one clone may.
-func TestFullClonesThatWaitForEachOtherAreNotLate(t *testing.T) {
+// TestQueuedFullClonesKeepTheirDeadline: four full clones on one storage, two at a time
+// and 100 minutes each, take longer than the deadline of one clone.
+func TestQueuedFullClonesKeepTheirDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, slowly(func(timings *pvesim.Timings) { timings.CloneFullMin = pvesim.Duration(100 * time.Minute) }))
 		documents := strings.NewReplacer("replicas: 1", "replicas: 4\n  hosts: [pve1]", "{name: ubuntu-22.04}", "{name: ubuntu-22.04, clone: Full}").

@@ -18,8 +18,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/thorough"
 )
 
-// jitter is a network on which every request and every answer takes a while,
-// each time another.
+// jitter is a network with random delays of requests and answers.
 type jitter struct {
 	next http.RoundTripper
 
@@ -41,7 +40,7 @@ func (j *jitter) wait() {
 	time.Sleep(d)
 }
 
-// wanting is a file with one pool that wants one T4 of pve1, and a plain one.
+// wanting is a file with a pool of one worker on a T4 of pve1, and a plain one.
 func wanting(pool string) string {
 	return header + fmt.Sprintf(`
 apiVersion: gpuworker.io/v1alpha1
@@ -67,8 +66,8 @@ spec:
 `, pool)
 }
 
-// declaredAreThere reports whether all that the plan's documents declare is as
-// declared. Those of the other file are there too.
+// declaredAreThere reports whether all workers of the plan's documents are as declared.
+// Workers of the other file may exist too.
 func declaredAreThere(p *plan.Plan) bool {
 	for w := range p.Workers() {
 		if w.Action != plan.Keep && !w.Undeclared {
@@ -80,9 +79,9 @@ func declaredAreThere(p *plan.Plan) bool {
 
 var raceSeeds = thorough.Of(200)
 
-// TestTwoEnginesWantOneCard lets two engines with different files apply at once,
-// over networks of random speed. Exactly one gets the card; the other must say
-// who has it. Their plain workers, which want the same VM number, both come up.
+// TestTwoEnginesWantOneCard lets two engines with different files apply at once, over
+// networks of random speed. Exactly one gets the card; the error of the other must
+// name the winner. Their plain workers, which want the same VM number, are both made.
 func TestTwoEnginesWantOneCard(t *testing.T) {
 	t.Parallel()
 	won := map[string]int{}
@@ -118,10 +117,10 @@ func TestTwoEnginesWantOneCard(t *testing.T) {
 	t.Logf("%d seeds: %v", raceSeeds, won)
 }
 
-// TestOneEngineTakesWhileTheOtherGives lets one engine delete its worker while
-// another already wants the card: the dangerous moment is that between mark and
+// TestOneEngineClaimsWhileTheOtherReleases lets one engine delete its worker while
+// another already wants the card: the dangerous moment is between the mark and the
 // removal of the register.
-func TestOneEngineTakesWhileTheOtherGives(t *testing.T) {
+func TestOneEngineClaimsWhileTheOtherReleases(t *testing.T) {
 	t.Parallel()
 	for seed := range raceSeeds {
 		synctest.Test(t, func(t *testing.T) {
@@ -173,8 +172,8 @@ func (l *lab) race(seed uint64, commands map[string]command) map[string]error {
 	return errs
 }
 
-// TestARecycledNumberIsNeverTouched destroys a worker's VM by hand and makes
-// another VM under its number, as happens. No command may do anything to it.
+// TestARecycledNumberIsNeverTouched destroys a worker's VM by hand and makes another
+// VM with its number. No command may change that VM.
 func TestARecycledNumberIsNeverTouched(t *testing.T) {
 	commands := map[string]command{
 		"apply": apply, "replace": replace("gpu-1"), "delete": remove("gpu-1"),
@@ -201,8 +200,8 @@ func TestARecycledNumberIsNeverTouched(t *testing.T) {
 	}
 }
 
-// TestACopyOfOurVMIsNeverTouched clones a worker's VM by hand: the copy has our
-// tag and our note, and is not ours.
+// TestACopyOfOurVMIsNeverTouched clones a worker's VM by hand: the copy has our tag and
+// our note, but is not ours.
 func TestACopyOfOurVMIsNeverTouched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)

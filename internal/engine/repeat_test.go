@@ -24,7 +24,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// typed runs a command line of the program itself. interrupts may be nil.
+// typed runs a command line of the program. interrupts may be nil.
 func (l *lab) typed(wire http.RoundTripper, interrupts <-chan os.Signal, args ...string) (code int, out string) {
 	l.t.Helper()
 	var text bytes.Buffer
@@ -69,12 +69,12 @@ func (i *interrupter) RoundTrip(request *http.Request) (*http.Response, error) {
 	return nil, request.Context().Err()
 }
 
-// typing is a command line and what it must lead to.
+// typing is a command line and its expected result.
 type typing struct {
 	name    string
 	made    string // documents that were applied before
 	prepare func(*lab)
-	// documents of the command; those that were applied before when "".
+	// documents of the command; "" means those that were applied before.
 	documents string
 	line      string // what is typed, without -f; VM(x) stands for the UUID of the VM of x
 	plan      string // a command that writes a plan before, for which PLAN stands in the line
@@ -110,17 +110,16 @@ func typings() []typing {
 	}
 }
 
-// more asks more memory for all workers, and another label.
+// more declares more memory for all workers, and another label.
 func more(documents string) string {
 	return strings.NewReplacer("memory: 8Gi", "memory: 16Gi", "memory: 2Gi", "memory: 3Gi", "  template:", "  labels: {rack: r7}\n  template:").Replace(documents)
 }
 
-// TestEachCommandEndsInWhatItMeans interrupts each command at each of its
-// requests, then runs the very command line that was printed, then the one that
-// was typed, twice. It must end in what the command means, and nothing but what
-// it named may be destroyed: the lab watches that no VM is destroyed that a
-// replace made.
-func TestEachCommandEndsInWhatItMeans(t *testing.T) {
+// TestEachInterruptedCommandConverges interrupts each command at each of its requests,
+// then runs the command line that was printed, then the original one, twice. The
+// result must be that of the command, and only VMs that it names may be destroyed:
+// the lab checks that no VM that a replace made is destroyed.
+func TestEachInterruptedCommandConverges(t *testing.T) {
 	for _, s := range typings() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -163,7 +162,7 @@ func TestEachCommandEndsInWhatItMeans(t *testing.T) {
 	}
 }
 
-// set makes the world of the scene, and the arguments that are typed.
+// set makes the world of the scene, and the arguments of the command line.
 func (s typing) set(t *testing.T, file string) (*lab, []string) {
 	t.Helper()
 	changes := []func(*pvesim.World){oneHost}
@@ -198,8 +197,8 @@ func (s typing) set(t *testing.T, file string) (*lab, []string) {
 	return l, append(strings.Fields(line), "-f", file)
 }
 
-// printedLine is the command that the output suggests as the next one, or that the
-// plan has for a worker, without the program's name; nil when there is none.
+// printedLine is the command that the output suggests, or the hint of a worker in the
+// plan, without the program's name; nil when there is none.
 func printedLine(out string) []string {
 	for _, mark := range []string{"Next:  gpuworker ", "→ gpuworker "} {
 		if _, after, ok := strings.Cut(out, mark); ok {
@@ -210,8 +209,8 @@ func printedLine(out string) []string {
 	return nil
 }
 
-// TestAReplacedWorkerIsNotReplacedByARepeat: for an hour, --yes does not cover
-// the VM that a replace made. Its UUID does, and after that hour the name does.
+// TestAReplacedWorkerIsNotReplacedByARepeat: for an hour, --yes does not replace the VM
+// that a replace made, unless its UUID is given. After that, the name is enough.
 func TestAReplacedWorkerIsNotReplacedByARepeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := typing{made: solo, line: "replace gpu-1 --yes", named: []string{"gpu-1"}, workers: []string{"gpu-1"}}

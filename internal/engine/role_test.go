@@ -10,9 +10,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 )
 
-// TestDocumentsOfOneClusterGetOneLogin: the printed commands take back what they
-// do not grant, so two scripts for one cluster would undo each other.
-func TestDocumentsOfOneClusterGetOneLogin(t *testing.T) {
+// TestDocumentsOfOneEndpointGetOneLogin: the printed commands revoke all other
+// privileges, so two scripts for one endpoint would undo each other.
+func TestDocumentsOfOneEndpointGetOneLogin(t *testing.T) {
 	second := strings.NewReplacer(
 		"metadata: {name: lab}", "metadata: {name: deep}", "vmids: {first: 9100, last: 9199}", "vmids: {first: 9200, last: 9299}\n    resourcePool: deep",
 	)

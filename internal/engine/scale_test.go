@@ -26,11 +26,10 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// large is the cluster that docs/performance.md speaks of: 200 hosts, 1,000
-// GPUs, 5,000 VMs.
+// large is the cluster of docs/performance.md: 200 hosts, 1,000 GPUs, 5,000 VMs.
 var large = pvesim.Fleet{Hosts: 200, GPUs: 5, VMs: 25}
 
-// fleetLab starts a generated cluster that nobody watches.
+// fleetLab starts a generated cluster without checks.
 func fleetLab(t testing.TB, size pvesim.Fleet) *lab {
 	t.Helper()
 	return newFreeLab(t, func(w *pvesim.World) {
@@ -40,7 +39,7 @@ func fleetLab(t testing.TB, size pvesim.Fleet) *lab {
 	})
 }
 
-// wanted is a file that wants n GPU workers.
+// wanted is a file that declares n GPU workers.
 func wanted(n int) string {
 	return strings.Replace(header, "last: 9199", "last: 19999", 1) + fmt.Sprintf(`
 apiVersion: gpuworker.io/v1alpha1
@@ -55,7 +54,7 @@ spec:
 `, n)
 }
 
-// counter counts requests by what they ask for.
+// counter counts requests by their kind.
 type counter struct {
 	next http.RoundTripper
 
@@ -72,7 +71,7 @@ func (c *counter) RoundTrip(request *http.Request) (*http.Response, error) {
 	return c.next.RoundTrip(request)
 }
 
-// asked sorts the questions: of single VMs, of hosts, of the cluster.
+// asked sorts the requests: about single VMs, hosts, the cluster.
 func (c *counter) asked() (vms, hosts, cluster int) {
 	for what := range c.seen {
 		switch {
@@ -87,10 +86,10 @@ func (c *counter) asked() (vms, hosts, cluster int) {
 	return vms, hosts, cluster
 }
 
-// TestAnObservationAsksNothingTwice counts what a plan asks, before and after
-// the workers are there: each VM that can hold a card once, few things of each
-// host, and nothing of other people's VMs on hosts without cards.
-func TestAnObservationAsksNothingTwice(t *testing.T) {
+// TestAnObservationReadsNothingTwice counts the requests of a plan, before and after
+// the workers are made: one for each VM that can hold a card, few for each host, and
+// none for foreign VMs on hosts without cards.
+func TestAnObservationReadsNothingTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		size := pvesim.Fleet{Hosts: 10, Plain: 6, GPUs: 3, VMs: 25}
 		l := fleetLab(t, size)
@@ -118,8 +117,8 @@ func TestAnObservationAsksNothingTwice(t *testing.T) {
 	})
 }
 
-// TestAnApplyOfNothingCostsWhatAPlanCosts: where all is as declared, apply sends
-// what plan sends, and nothing more.
+// TestAnApplyOfNothingCostsWhatAPlanCosts: when everything is as declared, apply sends
+// the same requests as plan.
 func TestAnApplyOfNothingCostsWhatAPlanCosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := fleetLab(t, pvesim.Fleet{Hosts: 4, GPUs: 3, VMs: 5})
@@ -134,11 +133,10 @@ func TestAnApplyOfNothingCostsWhatAPlanCosts(t *testing.T) {
 	})
 }
 
-// TestSixtyFourWorkersTakeLittleLongerThanTheCriticalPath makes 64 workers on 16
-// hosts and reads the simulated clock. The path: as many rounds of clones as the
-// limit of each host's storage asks for, a start that pins 8 GiB, and the slowest
-// guest of all. What is beyond it is looking when things are done. With the race
-// detector it is a quarter of that.
+// TestSixtyFourWorkersTakeLittleLongerThanTheCriticalPath makes 64 workers on 16 hosts
+// and reads the simulated clock. The critical path: the rounds of clones that the limit
+// of each host's storage needs, a start that pins 8 GiB, and the slowest guest. The
+// rest is polling. With the race detector the fleet is a quarter of that.
 func TestSixtyFourWorkersTakeLittleLongerThanTheCriticalPath(t *testing.T) {
 	workers, hosts := 64, 16
 	if thorough.Every > 1 {
@@ -173,11 +171,10 @@ func TestSixtyFourWorkersTakeLittleLongerThanTheCriticalPath(t *testing.T) {
 }
 
 // BenchmarkPlan measures a plan of 64 GPU workers on the large cluster, over the
-// product's own connections, as ratios within one run: the whole plan to a bare
-// loop that makes the very same requests with the same parallelism and throws the
-// answers away, at once and with answers that take 5 ms longer, as real ones do;
-// and the pure part, which places and plans, by itself. What memory the program
-// takes is measured from outside, in package e2e.
+// product's own connections. It gives ratios within one run: of the whole plan to a
+// loop that only sends the same requests with the same parallelism, with and without
+// 5 ms of delay, as real answers have; and of the pure part, placement and planning.
+// Package e2e measures the memory of the program.
 func BenchmarkPlan(b *testing.B) {
 	l := fleetLab(b, large)
 	count := l.counter()
@@ -209,8 +206,8 @@ func BenchmarkPlan(b *testing.B) {
 	})
 }
 
-// BenchmarkRequestsAtOnce plans with different bounds on the requests that are
-// under way, on clusters whose answers take as long as real ones do.
+// BenchmarkRequestsAtOnce plans with different limits on parallel requests, on clusters
+// with realistic delays.
 func BenchmarkRequestsAtOnce(b *testing.B) {
 	l := fleetLab(b, pvesim.Fleet{Hosts: 64, GPUs: 5, VMs: 25})
 	for _, takes := range []time.Duration{5 * time.Millisecond, 20 * time.Millisecond} {
@@ -238,7 +235,7 @@ func planOver(b *testing.B, server *httptest.Server, limit *pve.Limit) {
 	}
 }
 
-// later is a network that takes its time.
+// later is a network with a delay.
 type later struct {
 	next http.RoundTripper
 	by   time.Duration
@@ -249,8 +246,7 @@ func (l later) RoundTrip(request *http.Request) (*http.Response, error) {
 	return l.next.RoundTrip(request)
 }
 
-// overHTTPS serves the cluster over TLS on the loopback, with answers that take
-// so long.
+// overHTTPS serves the cluster over TLS on the loopback, with a delay for answers.
 func (l *lab) overHTTPS(b *testing.B, takes time.Duration) *httptest.Server {
 	b.Helper()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -304,8 +300,8 @@ func bareLoop(b *testing.B, server *httptest.Server, requests []string, parallel
 	group.Wait()
 }
 
-// BenchmarkRefusals plans workers that no card of the large cluster fits: the
-// reasons of a thousand cards are found once, not for each worker.
+// BenchmarkRefusals plans workers that no card of the large cluster fits: the refusals
+// of a thousand cards are found once, not for each worker.
 func BenchmarkRefusals(b *testing.B) {
 	l := fleetLab(b, large)
 	worlds, err := l.engine("ops@desk", wanted(1), nil).Observe(context.Background(), false)

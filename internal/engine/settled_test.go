@@ -14,10 +14,10 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// TestAWorkerThatCannotBeMadeAfterTheWaitIsToldAndFails: plain-1 waits for a clone
-// that may be it. When that turns out to be a VM of somebody else with its name, or
-// does not end, the other worker is made, and the command says that plain-1 is not.
-func TestAWorkerThatCannotBeMadeAfterTheWaitIsToldAndFails(t *testing.T) {
+// TestAWorkerThatIsRefusedAfterItsWaitFails: plain-1 waits for a clone that may be it.
+// When the clone is a foreign VM with its name, or does not end, the other worker is
+// made, and the command reports that plain-1 is not.
+func TestAWorkerThatIsRefusedAfterItsWaitFails(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		request plan.Request
@@ -40,7 +40,7 @@ func TestAWorkerThatCannotBeMadeAfterTheWaitIsToldAndFails(t *testing.T) {
 				l.must(err)
 				applied, err := e.Apply(ctx, plans, engine.ApplyOptions{})
 				if !fault.Is(err, tt.kind) || !strings.Contains(err.Error(), "plain-1") || !strings.Contains(err.Error(), tt.says) || fault.FixOf(err) == "" {
-					t.Errorf("the error does not say what became of plain-1: %v", err)
+					t.Errorf("the error does not report plain-1: %v", err)
 				}
 				outcomes := map[string]bool{}
 				for _, o := range applied.Results[0].Outcomes {

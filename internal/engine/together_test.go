@@ -13,10 +13,10 @@ import (
 	"github.com/gpuworker/gpuworker/internal/thorough"
 )
 
-// TestTwoEnginesAtTheSameWorker lets two engines with one file work on the same
-// worker at once, in all combinations of commands that disturb each other. No
-// invariant may break; who loses must say that somebody else was at work; and the
-// same command once more must end as declared, with nothing doubled.
+// TestTwoEnginesAtTheSameWorker lets two engines with one file work on the same worker
+// at once, in all combinations of commands that disturb each other. No invariant may
+// break; the error of the loser must say that somebody else worked on the worker; and
+// the same command again must end as declared, without duplicates.
 func TestTwoEnginesAtTheSameWorker(t *testing.T) {
 	small := onlyGPU1AndPlain()
 	tests := []struct {
@@ -75,8 +75,8 @@ func (l *lab) together(seed uint64, documents string, red, blue command) []error
 	return errs
 }
 
-// judgeErrors says how a race ended, and fails the test when a loser's error is
-// of a kind that nobody can act on.
+// judgeErrors returns the result of a race, and fails the test when the error of a
+// loser has no fix.
 func (l *lab) judgeErrors(errs []error) string {
 	l.t.Helper()
 	var kinds []string
@@ -87,14 +87,14 @@ func (l *lab) judgeErrors(errs []error) string {
 		}
 		kinds = append(kinds, string(fault.KindOf(err)))
 		if fault.Is(err, fault.Unknown) || fault.FixOf(err) == "" {
-			l.t.Errorf("an error that helps nobody: %s %v", fault.KindOf(err), err)
+			l.t.Errorf("an error without a kind or a fix: %s %v", fault.KindOf(err), err)
 		}
 	}
 	return strings.Join(kinds, "/")
 }
 
-// converges applies the file as a person would who was told to run it again,
-// and fails the test unless the world is then as declared.
+// converges applies the file again, like a person who follows the fix, and fails the
+// test unless the world is then as declared.
 func (l *lab) converges(documents string, workers ...string) {
 	l.t.Helper()
 	ctx := context.Background()

@@ -10,10 +10,10 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-// TestTakingTheOnlyCardOutOfTheDocuments follows docs/getting-started.md: the
-// worker is taken out of the document, by its card or with its whole pool, and then
-// deleted. Until that, each command works and says that the worker is there.
-func TestTakingTheOnlyCardOutOfTheDocuments(t *testing.T) {
+// TestRemovingTheOnlyCardFromTheDocuments follows docs/getting-started.md: the worker
+// is removed from the document, by its card or with its whole pool, and then deleted.
+// Before that, each command works and reports the worker.
+func TestRemovingTheOnlyCardFromTheDocuments(t *testing.T) {
 	for name, documents := range map[string]string{
 		"an empty list": edit("gpus:\n    - {host: pve1, bdf: \"0000:03:00.0\"}\n", "gpus: []\n")(solo),
 		"no list":       edit("  gpus:\n    - {host: pve1, bdf: \"0000:03:00.0\"}\n", "")(solo),

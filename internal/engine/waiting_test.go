@@ -30,10 +30,10 @@ func waitingScenes() []waitingScene {
 	}
 }
 
-// TestKilledBetweenAWaitAndTheNextLook ends the process at each Wait of a step,
-// when nothing is on its way to the hypervisor and its handles are lost, and goes
-// on at once or when all tasks are long over.
-func TestKilledBetweenAWaitAndTheNextLook(t *testing.T) {
+// TestKilledBetweenAWaitAndTheNextCall kills the process at each Wait of a step, so that
+// no request is under way and its handles are lost. The command is run again at once,
+// or when all tasks have long ended.
+func TestKilledBetweenAWaitAndTheNextCall(t *testing.T) {
 	for _, s := range waitingScenes() {
 		for _, pause := range []time.Duration{0, time.Hour} {
 			t.Run(fmt.Sprintf("%s, after %s", s.name, pause), func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestKilledBetweenAWaitAndTheNextLook(t *testing.T) {
 	}
 }
 
-// cutAt ends the process at its n-th Wait, waits, and runs the command again. It
+// cutAt kills the process at its n-th Wait, waits, and runs the command again. It
 // reports whether there was such a Wait.
 func (s waitingScene) cutAt(t *testing.T, n int, pause time.Duration) bool {
 	l := newLab(t, oneHost)

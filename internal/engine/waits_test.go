@@ -12,8 +12,8 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// TestATombstoneOfADeadEngineIsWaitedFor leaves a register that says "releasing"
-// and nobody removes. The next apply waits a minute, and goes on.
+// TestATombstoneOfADeadEngineIsWaitedFor leaves a register with "releasing" that its
+// author does not remove. The next apply waits a minute and goes on.
 func TestATombstoneOfADeadEngineIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
@@ -31,7 +31,7 @@ func TestATombstoneOfADeadEngineIsWaitedFor(t *testing.T) {
 	})
 }
 
-// TestATombstoneThatGoesAwayIsNotWaitedForLonger: mostly the author is alive.
+// TestATombstoneThatGoesAwayIsNotWaitedForLonger: usually its author removes it.
 func TestATombstoneThatGoesAwayIsNotWaitedForLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
@@ -63,9 +63,9 @@ func TestALockThatGoesAwayIsWaitedFor(t *testing.T) {
 	}
 }
 
-// TestALostAnswerToAShutdownDoesNotPullThePlug: a guest that is asked to shut
-// down gets its time, also when nobody heard that it was asked.
-func TestALostAnswerToAShutdownDoesNotPullThePlug(t *testing.T) {
+// TestALostAnswerToAShutdownDoesNotPowerOff: a guest gets its time for the shutdown,
+// even when the answer to the request is lost.
+func TestALostAnswerToAShutdownDoesNotPowerOff(t *testing.T) {
 	for _, effect := range []pvesim.Effect{pvesim.DropAfter, pvesim.DropBefore, pvesim.HalfJSON} {
 		t.Run(string(effect), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestALostAnswerToAShutdownDoesNotPullThePlug(t *testing.T) {
 				l.must(park("gpu-1")(context.Background(), l.engine("ops@desk", solo, nil)))
 				for _, r := range l.sim.Requests() {
 					if strings.HasSuffix(r.Path, "/status/stop") {
-						t.Errorf("the plug was pulled %s", r.Time)
+						t.Errorf("the VM was powered off %s", r.Time)
 					}
 				}
 				l.whole()
@@ -85,8 +85,8 @@ func TestALostAnswerToAShutdownDoesNotPullThePlug(t *testing.T) {
 	}
 }
 
-// TestAHostThatIsSilentDuringACloneGetsNoSecondOne cuts the host off for five
-// minutes while a clone runs there; one VM must come out of it.
+// TestAHostThatIsSilentDuringACloneGetsNoSecondOne disconnects the host for five minutes
+// while a clone runs there; there must be one VM in the end.
 func TestAHostThatIsSilentDuringACloneGetsNoSecondOne(t *testing.T) {
 	for name, documents := range map[string]string{"with a card": solo, "plain": edit("  replicas: 1", "  hosts: [pve1]\n  replicas: 1")(duo)} {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestAHostThatIsSilentDuringACloneGetsNoSecondOne(t *testing.T) {
 }
 
 // TestALostAnswerToAStartIsWaitedFor: the start of a large GPU worker takes many
-// minutes, and nobody heard that it began.
+// minutes, and the answer to the request is lost.
 func TestALostAnswerToAStartIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, slowly(func(timings *pvesim.Timings) { timings.StartPinGiB = pvesim.Duration(15 * time.Second) }))

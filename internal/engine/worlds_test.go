@@ -9,8 +9,8 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// oneHost leaves only pve1 and what is on it: enough for a worker or two, and
-// much less to ask for.
+// oneHost leaves only pve1 with its VMs: enough for one or two workers, and much fewer
+// requests.
 func oneHost(w *pvesim.World) {
 	w.Hosts = w.Hosts[:1]
 	w.VMs = slices.DeleteFunc(slices.Clone(w.VMs), func(vm pvesim.VM) bool { return vm.Host != "pve1" })
@@ -27,8 +27,8 @@ func noThirdHost(w *pvesim.World) {
 // document.
 var madeWorlds sync.Map
 
-// made is the world of oneHost in which the documents were applied already: a
-// test that begins there need not do it each time. Call it inside a bubble.
+// made is the world of oneHost after an apply of the documents, so that a test does not
+// have to apply them each time. Call it inside a bubble.
 func made(t *testing.T, documents string) func(*pvesim.World) {
 	t.Helper()
 	known, ok := madeWorlds.Load(documents)

@@ -28,7 +28,7 @@ func TestEachRemedyHasWordsThatFitEveryHypervisor(t *testing.T) {
 	}
 }
 
-func TestABackendsWordsComeBeforeTheCommonOnes(t *testing.T) {
+func TestABackendsOwnWordsAreUsedFirst(t *testing.T) {
 	s := &inventory.Snapshot{Advice: inventory.Advice{inventory.MakeTemplate: "convert {vm} on {host}"}}
 	if got, want := s.AdviseVM(inventory.MakeTemplate, &inventory.VM{Host: "pve1", ID: "204"}), "convert 204 on pve1"; got != want {
 		t.Errorf("%q, want %q", got, want)
@@ -38,7 +38,7 @@ func TestABackendsWordsComeBeforeTheCommonOnes(t *testing.T) {
 	}
 }
 
-// Names come from hypervisors. Each part of the subject is one word of a shell, or
+// Names come from hypervisors. Each part of the subject becomes one word of a shell, or
 // no command is shown.
 func TestThePartsOfARemedyAreHarmlessInAShell(t *testing.T) {
 	all := inventory.Advice{inventory.GiveNameBack: "do {host} {vm} {name} {key} {storage} {content} {to}"}
@@ -75,7 +75,7 @@ func TestThePartsOfARemedyAreHarmlessInAShell(t *testing.T) {
 	}
 }
 
-func TestAPartThatIsNotSaidDoesNotMatter(t *testing.T) {
+func TestAnUnusedPartIsNotQuoted(t *testing.T) {
 	s := &inventory.Snapshot{Advice: inventory.Advice{inventory.ActivateStorage: "list the storages"}}
 	if got, want := s.Advise(inventory.ActivateStorage, inventory.Subject{Host: "--help", VM: "\x1b"}), "list the storages"; got != want {
 		t.Errorf("%q, want %q", got, want)

@@ -43,7 +43,7 @@ func TestARecordSurvivesANote(t *testing.T) {
 	}
 }
 
-func TestARecordOfAWorkerThatJoinsNothingIsRead(t *testing.T) {
+func TestARecordWithoutAKubeClusterIsRead(t *testing.T) {
 	record := Record{Version: RecordVersion, WorkerKey: WorkerKey{Worker: "builder", Pool: "build"}, VM: "9101", UUID: "11111111-2222-3333-4444-555555555555"}
 	line := record.Line()
 	note, ok := ParseRecord(line)
@@ -55,7 +55,7 @@ func TestARecordOfAWorkerThatJoinsNothingIsRead(t *testing.T) {
 	}
 }
 
-func TestWhatWasWrittenBeforeThereWereVersionsIsRead(t *testing.T) {
+func TestARecordWithoutAVersionIsRead(t *testing.T) {
 	got, ok := ParseRecord("gpuworker: worker=gpu-1 pool=gpu cluster=rke2 lifecycle=SemiPersistent vmid=9101 uuid=6e0f-01 host=pve1 card=0000%3A03%3A00 made")
 	want := Record{WorkerKey: WorkerKey{Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2"}, Lifecycle: "SemiPersistent", VM: "9101", UUID: "6e0f-01", Host: "pve1", Card: pci.MustCardRef("pve1/0000:03:00.0")}
 	if !ok || got.Problem != "" || got.Record != want || !got.Has("made") {
@@ -77,9 +77,9 @@ func TestUnknownKeysAndFlagsAreKept(t *testing.T) {
 	}
 }
 
-// TestARecordOfANewerProgramIsNotBelieved holds what binds all versions: worker,
-// pool, cluster, vmid and uuid mean the same, everything else may not.
-func TestARecordOfANewerProgramIsNotBelieved(t *testing.T) {
+// TestARecordOfANewerProgramIsUnusable: only worker, pool, cluster, vmid and uuid have
+// the same meaning in all versions.
+func TestARecordOfANewerProgramIsUnusable(t *testing.T) {
 	note, ok := ParseRecord("gpuworker: v=2 worker=gpu-1 pool=gpu cluster=rke2 vmid=9101 uuid=6e0f-01 host=3 card=anything made")
 	want := Record{Version: 2, WorkerKey: WorkerKey{Worker: "gpu-1", Pool: "gpu", KubeCluster: "rke2"}, VM: "9101", UUID: "6e0f-01"}
 	if !ok || note.Record != want {
@@ -90,9 +90,8 @@ func TestARecordOfANewerProgramIsNotBelieved(t *testing.T) {
 	}
 }
 
-// TestADamagedRecordIsNotBelieved: what stands in a name goes into commands that
-// people copy.
-func TestADamagedRecordIsNotBelieved(t *testing.T) {
+// TestADamagedRecordIsUnusable: names are printed in commands that people copy.
+func TestADamagedRecordIsUnusable(t *testing.T) {
 	for _, line := range []string{
 		"worker=gpu-2%20%3B%20touch%20x", "worker=gpu-1 pool=%1b%5D0;x", "worker=gpu-1 cluster=a%0Ab", "worker=%zz", "worker=",
 		"worker=gpu-1 worker=gpu-2", "worker=gpu-1 vmid=9101%3Bid", "worker=gpu-1 vmid=-1", "worker=gpu-1 uuid=$(id)", "worker=gpu-1 host=pve1%3Bid",
@@ -110,7 +109,7 @@ func TestADamagedRecordIsNotBelieved(t *testing.T) {
 	}
 }
 
-func TestATextThatOnlyMentionsUsIsNoRecord(t *testing.T) {
+func TestATextThatOnlyMentionsUsIsNotARecord(t *testing.T) {
 	for _, text := range []string{"", "managed by gpuworker", "gpuworker: hello", "gpuworker: vmid=9101"} {
 		if note, ok := ParseRecord(text); ok || note.Rest != text {
 			t.Errorf("%q was taken for a record (rest %q)", text, note.Rest)
@@ -128,14 +127,14 @@ func TestOwnershipNeedsTheWholeProof(t *testing.T) {
 		change func(*VM)
 		want   Ownership
 	}{
-		{"tag, number, name and UUID fit", func(*VM) {}, Ours},
+		{"tag, number, name and UUID match", func(*VM) {}, Ours},
 		{"running or not does not matter then", func(vm *VM) { vm.Running = true }, Ours},
-		{"a VM without tag and note is somebody else's", func(vm *VM) { vm.Record, vm.Tags = nil, nil }, Foreign},
+		{"a VM without tag and note is foreign", func(vm *VM) { vm.Record, vm.Tags = nil, nil }, Foreign},
 		{"a tag alone proves nothing", func(vm *VM) { vm.Record = nil }, Unverified},
 		{"a clone of our VM has its note and another number", func(vm *VM) { vm.ID = "9102" }, Unverified},
 		{"a renamed VM is not taken for ours", func(vm *VM) { vm.Name = "other" }, Unverified},
 		{"another UUID on a running VM is a restored copy", func(vm *VM) { vm.UUID, vm.Running = "other", true }, Unverified},
-		{"a fresh clone has neither tag nor our UUID yet", func(vm *VM) { vm.UUID, vm.Tags = "template's", nil }, Unmarked},
+		{"a new clone has neither tag nor our UUID yet", func(vm *VM) { vm.UUID, vm.Tags = "template's", nil }, Unmarked},
 		{"where the hypervisor chose the identifier, the record names none", func(vm *VM) { vm.Record.VM = "" }, Ours},
 		{"then another UUID is a copy, stopped or not", func(vm *VM) { vm.Record.VM, vm.UUID = "", "other" }, Unverified},
 		{"and so is a VM without our tag", func(vm *VM) { vm.Record.VM, vm.Tags = "", nil }, Unverified},

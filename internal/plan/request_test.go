@@ -7,7 +7,7 @@ import (
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 )
 
-// A request may come from a file, and so be anything.
+// A request may come from a file and have any content.
 func TestInvalidRequestsAreRefused(t *testing.T) {
 	uuid, one := UUID(9100), []string{"gpu-1"}
 	for name, r := range map[string]Request{
@@ -15,7 +15,7 @@ func TestInvalidRequestsAreRefused(t *testing.T) {
 		"an unknown verb":              {Verb: "format"},
 		"more UUIDs than workers":      {Verb: ReplaceWorkers, Workers: one, UUIDs: []string{uuid, uuid}},
 		"fewer UUIDs than workers":     {Verb: ReplaceWorkers, Workers: []string{"a-1", "a-2"}, UUIDs: []string{uuid}},
-		"a UUID that is none":          {Verb: ReplaceWorkers, Workers: one, UUIDs: []string{"x\nworker=y"}},
+		"an invalid UUID":              {Verb: ReplaceWorkers, Workers: one, UUIDs: []string{"x\nworker=y"}},
 		"UUIDs for another verb":       {Verb: DeleteWorkers, Workers: one, UUIDs: []string{uuid}},
 		"a delete of nobody":           {Verb: DeleteWorkers},
 		"an apply of somebody":         {Verb: ApplyDocuments, Workers: one},

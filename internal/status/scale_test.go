@@ -10,8 +10,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/thorough"
 )
 
-// TestAReportGrowsWithTheWorldAndNotWithItsSquare in memory and time.
-func TestAReportGrowsWithTheWorldAndNotWithItsSquare(t *testing.T) {
+// TestAReportGrowsLinearly: in memory and time.
+func TestAReportGrowsLinearly(t *testing.T) {
 	if thorough.Every > 1 {
 		t.Skip("under the race detector, which takes its own time and memory")
 	}
@@ -23,7 +23,7 @@ func TestAReportGrowsWithTheWorldAndNotWithItsSquare(t *testing.T) {
 	}
 }
 
-// BenchmarkReport says how n GPU workers are, among 2n VMs on n/25 hosts.
+// BenchmarkReport reports n GPU workers among 2n VMs on n/25 hosts.
 func BenchmarkReport(b *testing.B) {
 	for _, large := range plantest.Worlds() {
 		for _, n := range []int{500, 1000, 2000, 5000} {

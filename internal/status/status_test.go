@@ -83,7 +83,7 @@ func TestReport(t *testing.T) {
 		{"runs as declared", documents(lab(claimed(), talking), one),
 			"gpu/gpu-1 Running pve1 pve1/0000:03:00.0 Tesla T4 VM 9100 192.0.2.21",
 			"Declared Claimed Created Attached Running AgentReady AsDeclared"},
-		{"runs, nobody asked its agent", documents(lab(claimed(), vm().Running()), one),
+		{"runs, its agent was not asked", documents(lab(claimed(), vm().Running()), one),
 			"gpu/gpu-1 Running pve1 pve1/0000:03:00.0 Tesla T4 VM 9100 ",
 			"Declared Claimed Created Attached Running ?AgentReady(NotAsked) AsDeclared"},
 		{"runs, its agent is silent", documents(lab(claimed(), vm().Running().Change(func(vm *inventory.VM) { vm.Agent = inventory.Off })), one),
@@ -95,7 +95,7 @@ func TestReport(t *testing.T) {
 		{"is parked", documents(lab(claimed(), vm().Parked()), one),
 			"gpu/gpu-1 Parked pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  → gpuworker unpark gpu-1",
 			"Declared Claimed Created Attached !Running(Parked) ?AgentReady(NotEvaluated) AsDeclared"},
-		{"was stopped by somebody", documents(lab(claimed(), vm()), one),
+		{"was stopped by hand", documents(lab(claimed(), vm()), one),
 			"gpu/gpu-1 Stopped pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | it should run → gpuworker apply",
 			"Declared Claimed Created Attached !Running(VMStopped) ?AgentReady(NotEvaluated) !AsDeclared(Start)"},
 		{"is incomplete", documents(lab(claimed(), VM(9100, "gpu-1", "pve1").Unmarked("gpu", "rke2-lab", "SemiPersistent").For("03:00")), one),
@@ -113,13 +113,13 @@ func TestReport(t *testing.T) {
 		{"cannot be made", documents(lab(VM(300, "vdi", "pve1").Card("03:00")), one),
 			`gpu/gpu-1 Refused   no VM  | attached to VM 300 "vdi", not ours, stopped (CARD-HELD) → gpuworker plan`,
 			"Declared !Created(Refused) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) !AsDeclared(Refuse)"},
-		{"runs, and a stranger has its card too", documents(lab(claimed(), vm().Running(), VM(300, "vdi", "pve1").Card("03:00")), one),
+		{"runs, and a foreign VM has its card too", documents(lab(claimed(), vm().Running(), VM(300, "vdi", "pve1").Card("03:00")), one),
 			`gpu/gpu-1 Running pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | attached to VM 300 "vdi", not ours, stopped (CARD-HELD)`,
 			"Declared Claimed Created Attached Running ?AgentReady(NotAsked) AsDeclared"},
 		{"runs, and no document declares it", documents(lab(claimed(), vm().Running())),
 			"gpu/gpu-1 Running pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | no document declares it → gpuworker delete gpu-1",
 			"!Declared(NotInDocuments) Claimed Created Attached Running ?AgentReady(NotAsked) ?AsDeclared(NotDeclared)"},
-		{"is nothing but a claim that no document declares", documents(lab(claimed())),
+		{"is only a claim that no document declares", documents(lab(claimed())),
 			"gpu/gpu-1 ClaimOnly pve1 pve1/0000:03:00.0 Tesla T4 VM 9100  | no longer declared; only its claim on the card is left → gpuworker delete gpu-1",
 			"!Declared(NotInDocuments) Claimed !Created(NoVM) ?Attached(NotEvaluated) ?Running(NotEvaluated) ?AgentReady(NotEvaluated) ?AsDeclared(NotDeclared)"},
 		{"has a card that takes effect later", documents(lab(claimed(), vm().Running().Change(func(vm *inventory.VM) { vm.Applied.Card, vm.Cards[0].Pending = nil, true })), one),
@@ -164,7 +164,7 @@ func TestOrphansComeAfterDeclaredWorkersAndOnce(t *testing.T) {
 	}
 }
 
-func TestAWorkerThatIsToBeReplacedIsShownWhereItIs(t *testing.T) {
+func TestAWorkerToReplaceIsShownAtItsPresentPlace(t *testing.T) {
 	pool := plainPool(1)
 	pool.Spec.Hosts = []string{"pve1"}
 	old := VM(300, "w-1", "pve1").Ours("w", "rke2-lab", "Ephemeral").Running().Machine(func(m *inventory.Machine) {

@@ -33,7 +33,7 @@ var ubuntu = inventory.Machine{
 	DiskMiB: 10 << 10, Storage: "store", NICs: []inventory.NIC{{Network: "lan", MAC: "02:00:00:00:00:01"}},
 }
 
-// lab is a World as the conformance suite wants it.
+// lab is a World for the conformance suite.
 type lab struct {
 	*World
 	setting backendtest.Setting

@@ -15,11 +15,11 @@ import (
 
 const protocolSeeds = 1000
 
-// TestClaimsInVMsExclude lets two or three engines want one card, for two or three
-// VMs. Their requests are carried out one at a time, in an order that the
-// seed says; requests are lost, and engines are killed and started again, and a
-// request of a dead one may arrive much later. After each request: at most one VM
-// has the card, at most one claim counts as held.
+// TestClaimsInVMsExclude lets two or three engines compete for one card, for two or
+// three VMs. Their requests are carried out one at a time, in a random order; requests
+// are lost, engines are killed and started again, and a request of a dead engine may
+// arrive much later. After each request at most one VM may have the card, and at most
+// one claim may count as held.
 func TestClaimsInVMsExclude(t *testing.T) {
 	t.Parallel()
 	ends, yielded := map[string]int{}, 0
@@ -45,11 +45,10 @@ func TestClaimsInVMsExclude(t *testing.T) {
 	}
 }
 
-// lineups say for which VM each engine works.
+// lineups are the VM of each engine.
 var lineups = [][]int{{0, 1}, {0, 1, 2}, {0, 0, 1}, {0, 0, 1, 1}}
 
-// judge holds the world against what must always be so, after a request of an
-// engine; nil is one that is dead.
+// judge checks the invariants after a request of an engine; nil is a dead engine.
 func (r *race) judge(after string, by *racer) {
 	r.world.mu.Lock()
 	defer r.world.mu.Unlock()
@@ -76,7 +75,7 @@ func (r *race) judge(after string, by *racer) {
 	}
 }
 
-// look notes what a VM says of the card.
+// look notes the claim and the card of a VM.
 func (r *race) look(vm *wanting, by *racer) {
 	v := r.world.vms[vm.ref.ID]
 	note, _ := inventory.ParseRecord(v.note)
@@ -101,8 +100,8 @@ func (r *race) fail(format string, args ...any) {
 	}
 }
 
-// end checks how the engines ended, lets the losers give up, and has one that
-// wants the card get it.
+// end checks the results of the engines, lets the losers give up, and checks that a
+// remaining one can get the card.
 func (r *race) end() string {
 	var holder *wanting
 	for _, vm := range r.vms {
@@ -126,7 +125,7 @@ func (r *race) end() string {
 	return "one has the card"
 }
 
-// endOf checks how one engine ended.
+// endOf checks the result of one engine.
 func (r *race) endOf(racer *racer, holder *wanting) {
 	name := racer.record.Worker
 	switch {
@@ -153,7 +152,7 @@ func (r *race) giveUp(vm *wanting) {
 	}
 }
 
-// alone lets one VM have the card that nobody else wants any more, and starts it.
+// alone gives the card to the only remaining VM and starts it.
 func (r *race) alone(vm *wanting) {
 	last := &racer{race: r, wanting: vm}
 	b := r.world.Open("lab", nil, nil)

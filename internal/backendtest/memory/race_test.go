@@ -35,7 +35,7 @@ type race struct {
 	told    []string // what happened, for a seed that fails
 }
 
-// wanting is a VM that is to have the card.
+// wanting is a VM that is to get the card.
 type wanting struct {
 	record inventory.Record
 	ref    inventory.VMRef
@@ -46,7 +46,7 @@ type wanting struct {
 	shared bool // two engines work for it
 }
 
-// racer is an engine that wants the card for a VM.
+// racer is an engine that works on getting the card for a VM.
 type racer struct {
 	*race
 	*wanting
@@ -58,14 +58,14 @@ type racer struct {
 	unfit bool  // somebody else changed the VM's claim during this call
 }
 
-// turn is a request that waits. What becomes of it comes over the channel.
+// turn is a waiting request. Its fate comes over the channel.
 type turn struct {
 	of   *racer
 	what string
 	fate chan fate
 }
 
-// fate is what becomes of a request.
+// fate says what happens to a request.
 type fate string
 
 const (
@@ -130,7 +130,7 @@ func (r *race) play() {
 	}
 }
 
-// choose takes what happens next.
+// choose chooses the next event.
 func (r *race) choose() (next *turn, late func() error, over bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,9 +153,8 @@ func (r *race) choose() (next *turn, late func() error, over bool) {
 	return next, nil, false
 }
 
-// first is the waiting request of the engine that comes first. Now and then that
-// engine becomes the last: so one is held up between two requests while others
-// get far.
+// first is the waiting request of the first engine. Sometimes that engine becomes the
+// last, so that it is delayed between two requests while others go on.
 func (r *race) first() (first int) {
 	for i := range r.waiting {
 		if r.waiting[i].of.rank > r.waiting[first].of.rank {
@@ -170,7 +169,7 @@ func (r *race) first() (first int) {
 	return first
 }
 
-// carry lets a request go on its way, most often to its end.
+// carry sends a request, usually with its answer.
 func (r *race) carry(next *turn) {
 	r.mu.Lock()
 	f := carried
@@ -182,7 +181,7 @@ func (r *race) carry(next *turn) {
 	next.fate <- f
 }
 
-// wire carries the requests of one engine, each in its turn.
+// wire sends the requests of one engine, each in its turn.
 func (r *racer) wire(write bool, do func() error) error {
 	if r.dead {
 		return errProcess
@@ -211,7 +210,7 @@ func (r *racer) wire(write bool, do func() error) error {
 	return errProcess
 }
 
-// note changes what is known of VMs and engines.
+// note updates the state of VMs and engines.
 func (r *race) note(change func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -224,8 +223,8 @@ func (r *race) chance() float64 {
 	return r.random.Float64()
 }
 
-// run is the life of an engine: it claims the card and attaches it, and when it is
-// killed, it is most often started again.
+// run runs an engine: it claims and attaches the card, and when it is killed, it is
+// usually started again.
 func (r *racer) run() {
 	defer func() {
 		r.mu.Lock()
@@ -269,7 +268,7 @@ func (r *racer) want(b *Backend) error {
 	})
 }
 
-// call calls until it is done. An answer that was lost is asked for again.
+// call calls until the work is done. When an answer is lost, it calls again.
 func (r *racer) call(do func(hypervisor.Handle) (*hypervisor.Wait, error)) error {
 	var h hypervisor.Handle
 	for range 1000 {

@@ -37,9 +37,9 @@ func vm(worker string, words ...string) VM {
 	return v
 }
 
-// TestWhatIsDoneNext goes through what the VM that wants the card says of it, and
-// what another one says.
-func TestWhatIsDoneNext(t *testing.T) {
+// TestMoves checks the next move for all combinations of two VMs that claim or have
+// the card.
+func TestMoves(t *testing.T) {
 	free, claims, has, both := []string(nil), []string{"claims"}, []string{"has"}, []string{"claims", "has"}
 	for _, c := range []struct {
 		mine, other          []string
@@ -75,10 +75,10 @@ func TestWhatIsDoneNext(t *testing.T) {
 	}
 }
 
-// TestWhoeverIsRefusedIsToldWhy checks kinds and names of errors.
-func TestWhoeverIsRefusedIsToldWhy(t *testing.T) {
-	twin := vm("gpu-1", "claims")
-	twin.Ref.ID = "vm-old"
+// TestRefusalsNameTheOtherVM checks the kinds of errors and the names in them.
+func TestRefusalsNameTheOtherVM(t *testing.T) {
+	duplicateVM := vm("gpu-1", "claims")
+	duplicateVM.Ref.ID = "vm-old"
 	newer := vm("gpu-2")
 	newer.Note = note("gpuworker: v=9 worker=gpu-2 " + claimWord)
 	for name, c := range map[string]struct {
@@ -91,7 +91,7 @@ func TestWhoeverIsRefusedIsToldWhy(t *testing.T) {
 		"both have it":     {vm("gpu-1", "claims", "has"), vm("gpu-2", "has"), (*Look).Start, fault.Exists, []string{"vm-gpu-1", "vm-gpu-2", "neither"}},
 		"claimed":          {vm("gpu-1"), vm("gpu-2", "claims"), func(l *Look) Verdict { return l.Claim(mostTries) }, fault.Exists, []string{"worker gpu-2", "ops@desk"}},
 		"claimed, attach":  {vm("gpu-1", "claims"), vm("gpu-2", "claims"), func(l *Look) Verdict { return l.Attach(mostTries) }, fault.Exists, []string{"worker gpu-2"}},
-		"the same worker":  {vm("gpu-1"), twin, func(l *Look) Verdict { return l.Claim(0) }, fault.Conflict, []string{"vm-old", "same worker"}},
+		"the same worker":  {vm("gpu-1"), duplicateVM, func(l *Look) Verdict { return l.Claim(0) }, fault.Conflict, []string{"vm-old", "same worker"}},
 		"its own is gone":  {vm("gpu-1"), vm("gpu-2"), func(l *Look) Verdict { return l.Attach(0) }, fault.Conflict, []string{"vm-gpu-1"}},
 		"a newer record's": {vm("gpu-1"), newer, func(l *Look) Verdict { return l.Claim(mostTries) }, fault.Exists, []string{"vm-gpu-2", "newer gpuworker"}},
 	} {
@@ -109,9 +109,8 @@ func TestWhoeverIsRefusedIsToldWhy(t *testing.T) {
 	}
 }
 
-// TestAClaimIsOnTheCardThatTheRecordNames, and when the record must not be
-// believed, on whichever it may be.
-func TestAClaimIsOnTheCardThatTheRecordNames(t *testing.T) {
+// TestAClaimIsOnTheCardOfTheRecord: with an unusable record, it counts for every card.
+func TestAClaimIsOnTheCardOfTheRecord(t *testing.T) {
 	if v := vm("gpu-1", "claims"); !v.Claims(t4) || v.Claims(other) {
 		t.Error("the claim is not on the card of the record")
 	}
@@ -132,9 +131,9 @@ func TestAClaimIsOnTheCardThatTheRecordNames(t *testing.T) {
 	}
 }
 
-// TestAClaimDoesNotMoveToAnotherCardByItself: a record that names another card
-// loses the word.
-func TestAClaimDoesNotMoveToAnotherCardByItself(t *testing.T) {
+// TestAClaimDoesNotMoveToAnotherCard: when the record's card changes, the claim is
+// removed.
+func TestAClaimDoesNotMoveToAnotherCard(t *testing.T) {
 	was := inventory.Record{Host: "alpha", Card: t4}
 	labelled, moved := was, was
 	labelled.Labels, moved.Card = "zone=a", pci.MustCardRef("alpha/0000:41:00.0")
@@ -150,20 +149,20 @@ func TestAClaimDoesNotMoveToAnotherCardByItself(t *testing.T) {
 	}
 }
 
-// TestASnapshotShowsAllClaims, those on cards that are gone too.
+// TestASnapshotShowsAllClaims: also those on missing cards.
 func TestASnapshotShowsAllClaims(t *testing.T) {
 	newer := VM{Ref: inventory.VMRef{ID: "vm-9"}, Note: note("gpuworker: v=9 worker=gpu-9 claims")}
 	claims := Claims([]VM{vm("gpu-1", "claims"), vm("gpu-2"), newer}, []pci.CardRef{other})
-	var told []string
+	var shown []string
 	for _, c := range claims {
-		told = append(told, c.Card.Host+" "+c.Register+map[bool]string{true: " problem"}[c.Problem != ""]+map[bool]string{true: " stale"}[c.Stale != ""])
+		shown = append(shown, c.Card.Host+" "+c.Register+map[bool]string{true: " problem"}[c.Problem != ""]+map[bool]string{true: " stale"}[c.Stale != ""])
 	}
-	if want := []string{"beta vm-9 problem", "alpha vm-gpu-1 stale"}; !slices.Equal(told, want) {
-		t.Errorf("there are %q, want %q", told, want)
+	if want := []string{"beta vm-9 problem", "alpha vm-gpu-1 stale"}; !slices.Equal(shown, want) {
+		t.Errorf("there are %q, want %q", shown, want)
 	}
 }
 
-// TestPausesAreRandomAndGrow, so that two who meet each time do not meet for ever.
+// TestPausesAreRandomAndGrow: otherwise two engines could yield to each other forever.
 func TestPausesAreRandomAndGrow(t *testing.T) {
 	last := time.Duration(0)
 	for tries := range mostTries {
