@@ -93,7 +93,7 @@ func (p *Plans) allOrNothing() {
 		}
 	}
 	if len(p.Unseen) > 0 {
-		why = "hypervisor " + p.Unseen[0].Hypervisor + " could not be looked at"
+		why = "hypervisor " + p.Unseen[0].Hypervisor + " could not be observed"
 	}
 	for _, one := range p.Plans {
 		if why != "" && one.Blocked == "" {

@@ -133,7 +133,7 @@ func UnusableClaim(s *inventory.Snapshot, claim *inventory.Claim) finding.Findin
 	f := finding.New(finding.CardClaimed, finding.Fail, at(s, claim.Card.Host))
 	f.Where.Card = claim.Card.BDF()
 	f.Reason = fmt.Sprintf("register %s claims it, but %s", claim.Register, claim.Problem)
-	f.Fix = inventory.RecordFix("the description of PCI resource mapping " + claim.Register)
+	f.Fix = s.Advise(inventory.RepairClaim, inventory.Subject{Key: claim.Register})
 	return f
 }
 

@@ -81,17 +81,17 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		{"the group holds a network card too", Observed(Host("pve1", RTX3090("41:00").Group(27), NIC("42:00").Group(27)), ubuntu), requirements("gpu-1", exactly("pve1", "41:00")),
 			[]string{"CARD-GROUP-SHARED pve1 0000:41:00.0: shares IOMMU group 27 with 0000:42:00.0 I350 Gigabit Network Connection (network controller): starting a VM with the card would take that from the host too → move the card to another slot, or turn ACS on in the host's firmware"}},
 		{"a stranger's VM has the card", Observed(Host("pve1", T4("81:00")), ubuntu, VM(204, "vdi-7", "pve1").Card("81:00").Running()), requirements("gpu-1", exactly("pve1", "81:00")),
-			[]string{`CARD-HELD pve1 0000:81:00.0: attached to VM 204 "vdi-7", not ours, running → choose another card, or take it out of that VM   (on pve1)`}},
+			[]string{`CARD-HELD pve1 0000:81:00.0: attached to VM 204 "vdi-7", not ours, running → choose another card, or remove it from that VM   (on pve1)`}},
 		{"another worker's VM has the card", Observed(Host("pve1", T4("81:00")), ubuntu, VM(9100, "ml-1", "pve1").Ours("ml", "rke2-lab", "SemiPersistent").Card("81:00")), requirements("gpu-1", exactly("pve1", "81:00")),
 			[]string{`CARD-HELD pve1 0000:81:00.0: attached to VM 9100 "ml-1", worker ml-1 of pool ml, stopped → choose another card, or delete that worker first: gpuworker delete ml-1`}},
 		{"a mapping of several cards may take it", Observed(Host("pve1", T4("81:00")), ubuntu, VM(204, "vdi-7", "pve1").Card("81:00").Change(func(vm *inventory.VM) {
 			vm.Cards[0].Mapping, vm.Cards[0].Cards = "t4s", append(vm.Cards[0].Cards, CardRef("pve1", "82:00"))
 		})), requirements("gpu-1", exactly("pve1", "81:00")),
-			[]string{`CARD-HELD pve1 0000:81:00.0: attached to VM 204 "vdi-7", not ours, stopped (by mapping t4s, which stands for 2 cards) → choose another card, or take it out of that VM   (on pve1)`}},
+			[]string{`CARD-HELD pve1 0000:81:00.0: attached to VM 204 "vdi-7", not ours, stopped (by mapping t4s, which stands for 2 cards) → choose another card, or remove it from that VM   (on pve1)`}},
 		{"somebody else claimed the card", Observed(Host("pve1", T4("03:00")), ubuntu, Claim("pve1", "03:00", "ml-1", "ml", "prod", 9200)), requirements("gpu-1", exactly("pve1", "03:00")),
 			[]string{"CARD-CLAIMED pve1 0000:03:00.0: claimed for worker ml-1 of pool ml, KubeCluster prod, by ops@desk → choose another card, or delete that worker first: gpuworker delete ml-1"}},
 		{"a VM of the host cannot be read", Observed(Host("pve1", T4("03:00")), ubuntu, VM(300, "secret", "pve1").Unreadable("permission denied")), requirements("gpu-1", exactly("pve1", "03:00")),
-			[]string{`CARD-HOLDER-UNKNOWN pve1 0000:03:00.0: VM 300 "secret" cannot be read, so it may hold the card: permission denied → let the login read all VMs; gpuworker check shows what it lacks`}},
+			[]string{`CARD-HOLDER-UNKNOWN pve1 0000:03:00.0: VM 300 "secret" cannot be read, so it may hold the card: permission denied → allow the login to read all VMs; gpuworker check shows the missing privileges`}},
 		{"no host has the kind of card", Observed(Host("pve1", T4("03:00")), Host("pve2"), Host("pve3").Offline()), requirements("gpu-1", ofModel("A100")),
 			[]string{
 				"HOST-OFFLINE pve3 : the host is offline → bring the host back, then run the same command again",
@@ -102,7 +102,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		{"the template is on local storage of another host", Observed(Host("pve1"), Host("pve2"), ubuntu), requirements("gpu-1", func(w *Requirements) { w.Hosts = []string{"pve2"} }),
 			[]string{`TEMPLATE-MISSING pve2 : the host has no template "ubuntu-22.04"; there is VM 9000 "ubuntu-22.04" on pve1, on storage that pve2 does not share → make a copy of the template on pve2, or keep all of it on shared storage, its cloud-init drive too`}},
 		{"the template is still a VM", Observed(Host("pve1"), VM(9000, "ubuntu-22.04", "pve1")), requirements("gpu-1"),
-			[]string{`TEMPLATE-MISSING pve1 : there is no template "ubuntu-22.04"; VM 9000 "ubuntu-22.04" on pve1 is a VM, not a template → if it is meant to be one, make it a template   (on pve1)`}},
+			[]string{`TEMPLATE-MISSING pve1 : there is no template "ubuntu-22.04"; VM 9000 "ubuntu-22.04" on pve1 is a VM, not a template → if it should be a template, make it one   (on pve1)`}},
 		{"no template has these tags", Observed(Host("pve1"), ubuntu), requirements("gpu-1", func(w *Requirements) { w.Template = v1alpha1.Template{Tags: []string{"gpu", "jammy"}} }),
 			[]string{"TEMPLATE-MISSING pve1 : there is no template with tags gpu+jammy on any visible host → correct spec.template, or make the template; the login must be allowed to see it"}},
 		{"two templates have the name", Observed(Host("pve1"), ubuntu, Template(9005, "ubuntu-22.04", "pve1")), requirements("gpu-1"),
@@ -111,10 +111,10 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 			[]string{
 				`TEMPLATE-NO-DISK pve1 : template VM 9000 "ubuntu-22.04" has no disk to boot from → import a disk, and make the template again   (on pve1)`,
 				`TEMPLATE-NO-CLOUD-INIT pve1 : template VM 9000 "ubuntu-22.04" has no cloud-init drive, so login and addresses would never reach the guest → give it a cloud-init drive   (on pve1)`,
-				`TEMPLATE-HAS-CARD pve1 : template VM 9000 "ubuntu-22.04" has a PCI card attached, which every clone would have too → take the card out of the template   (on pve1)`,
+				`TEMPLATE-HAS-CARD pve1 : template VM 9000 "ubuntu-22.04" has a PCI card attached, which every clone would have too → remove the card from the template   (on pve1)`,
 			}},
 		{"the template cannot be read", Observed(Host("pve1"), Template(9000, "ubuntu-22.04", "pve1").Unreadable("permission denied")), requirements("gpu-1"),
-			[]string{`VM-UNREADABLE pve1 : template VM 9000 "ubuntu-22.04" cannot be read: permission denied → let the login read all VMs; gpuworker check shows what it lacks`}},
+			[]string{`VM-UNREADABLE pve1 : template VM 9000 "ubuntu-22.04" cannot be read: permission denied → allow the login to read all VMs; gpuworker check shows the missing privileges`}},
 
 		{"a full clone's storage does not exist", Observed(Host("pve1"), ubuntu), requirements("gpu-1", func(w *Requirements) { w.Template.Clone, w.Storage = v1alpha1.CloneFull, "fast" }),
 			[]string{"STORAGE-MISSING pve1 : the host has no storage fast; it has local-lvm → correct spec.machine.disk.storage, or allow the storage on this host"}},
@@ -140,7 +140,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		{"the VM has more cores than the host has CPUs", Observed(Host("pve1").CPUs(2), ubuntu), requirements("gpu-1"),
 			[]string{"CPU-SHORT pve1 : 4 cores needed, the host has 2 CPUs → lower spec.machine.cores"}},
 		{"no hosts are visible", Observed(ubuntu), requirements("gpu-1"),
-			[]string{"HOST-UNREADABLE  : the hypervisor shows no hosts → let the login read the hosts; gpuworker check shows what it lacks"}},
+			[]string{"HOST-UNREADABLE  : the hypervisor shows no hosts → allow the login to read the hosts; gpuworker check shows the missing privileges"}},
 	}
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {

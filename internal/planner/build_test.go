@@ -260,7 +260,7 @@ func TestBuild(t *testing.T) {
 				[]string{"gpu-1 refuse VM-ELSEWHERE"}},
 			{"a worker with a second card is held",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), made(one, 1, 9100, "pve1", "03:00").Card("05:00").For("03:00").Running()), one),
-				[]string{"gpu-1 hold pve1/0000:03:00.0 → look at it and take the rest out of its configuration"}},
+				[]string{"gpu-1 hold pve1/0000:03:00.0 → check its configuration and remove the other card settings"}},
 			{"a stopped worker whose card somebody else took is not started",
 				lab(twoT4s(claim(one, 1, 9100, "pve1", "03:00"), made(one, 1, 9100, "pve1", "03:00"), VM(204, "vdi", "pve1").Card("03:00").Running()), one),
 				[]string{"gpu-1 refuse CARD-HELD"}},

@@ -146,7 +146,7 @@ func TestEachRemedyHasAdviceForProxmox(t *testing.T) {
 			t.Errorf("%q is not a remedy any more", remedy)
 		}
 	}
-	if got, want := s.Advise(inventory.TakeCardOut, about), "take it out of that VM: qm set 204 --delete hostpci0"; got != want {
+	if got, want := s.Advise(inventory.TakeCardOut, about), "remove it from that VM: qm set 204 --delete hostpci0"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -304,7 +304,7 @@ func TestAllOrNothingOnSeveralHypervisors(t *testing.T) {
 		code    int
 		says    string
 	}{
-		"one is down":           {twoLabs.down, fault.ExitUnavailable, "hypervisor far could not be looked at, and all or nothing was asked for"},
+		"one is down":           {twoLabs.down, fault.ExitUnavailable, "hypervisor far could not be observed, and all or nothing was asked for"},
 		"one refuses something": {func(l twoLabs) { l.declareFar("count: 2", "count: 3") }, fault.ExitCheck, "a worker on hypervisor far is refused, and all or nothing was asked for"},
 	} {
 		t.Run(name, func(t *testing.T) {
