@@ -3,7 +3,6 @@ package hack
 import (
 	"bytes"
 	"context"
-	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,13 +16,12 @@ import (
 	"github.com/gpuworker/gpuworker/examples"
 	"github.com/gpuworker/gpuworker/internal/cli"
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/golden"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 	"github.com/gpuworker/gpuworker/testdata/worlds"
 )
-
-var update = flag.Bool("update", false, "update the outputs in README.md")
 
 // shown matches one output in README.md: the command and its block.
 var shown = regexp.MustCompile("(?s)<!-- run: ([^\n]+) -->\n```console\n(.*?)```\n<!-- end -->")
@@ -44,7 +42,7 @@ func TestTheReadmeShowsWhatTheProgramPrints(t *testing.T) {
 	if bytes.Equal(fresh, text) {
 		return
 	}
-	if *update {
+	if *golden.Update {
 		if err := os.WriteFile("../README.md", fresh, 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -1,18 +1,14 @@
 package v1alpha1_test
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/gpuworker/gpuworker/internal/document"
+	"github.com/gpuworker/gpuworker/internal/golden"
 )
-
-var update = flag.Bool("update", false, "update the golden files")
 
 // Each file in testdata/bad has one kind of error, which its name describes; the golden
 // file shows the messages. Files that only have pools are read together with
@@ -29,7 +25,7 @@ func TestEveryErrorIsExplained(t *testing.T) {
 			if err == nil && len(warnings) == 0 {
 				t.Fatal("nothing was found wrong")
 			}
-			golden(t, "testdata/bad/"+name+".txt", report(warnings, err))
+			golden.Compare(t, "testdata/bad/"+name+".txt", report(warnings, err))
 		})
 	}
 }
@@ -63,17 +59,4 @@ func read(t testing.TB, path string) []byte {
 		t.Fatal(err)
 	}
 	return data
-}
-
-func golden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if diff := cmp.Diff(string(read(t, path)), got); diff != "" {
-		t.Errorf("%s differs (-want +got); run with -update if it is meant:\n%s", path, diff)
-	}
 }

@@ -1,10 +1,7 @@
 package check
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,12 +10,11 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/golden"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 	"github.com/gpuworker/gpuworker/internal/planner"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // documents are a hypervisor and pools, with defaults.
 func documents(world *inventory.Snapshot, pools ...v1alpha1.WorkerPool) planner.Input {
@@ -93,7 +89,7 @@ func TestCheckOfALab(t *testing.T) {
 		), pool("gpu", card("pve4", "0000:03:00.0"), card("pve1", "0000:03:00.0")), plainPool("w", 2)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			golden(t, name+".golden", written(Run(in)))
+			golden.Compare(t, "testdata/"+name+".golden", written(Run(in)))
 		})
 	}
 }
@@ -221,26 +217,6 @@ func TestCheckAndPlanAgree(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
 	}
 }
 

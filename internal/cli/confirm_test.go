@@ -10,6 +10,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/golden"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
@@ -201,7 +202,7 @@ func TestTheResultNamesEachWorkerAndEachFix(t *testing.T) {
 	for name, args := range map[string][]string{"apply-result.txt": nil, "apply-result.json": {"-o", "json"}} {
 		f := &fakeEngine{plan: planOf(created), applied: results(), events: story(noon)[:3]}
 		c := (&typed{engine: f}).run(t, append([]string{"apply", "--yes", "-f", lab}, args...)...)
-		golden(t, name, c.transcript())
+		golden.Compare(t, "testdata/"+name, c.transcript())
 	}
 }
 
@@ -239,7 +240,7 @@ func TestAssertExitsWithFourAndTheDifferences(t *testing.T) {
 	}
 	c := (&typed{engine: &fakeEngine{plan: planOf(kept, created, changed, refused)}}).run(t, "assert", "-f", lab)
 	c.wants(t, fault.ExitDiffers).asked(t, "plan allow-restart")
-	golden(t, "assert.txt", c.transcript())
+	golden.Compare(t, "testdata/assert.txt", c.transcript())
 	c = (&typed{engine: &fakeEngine{plan: planOf(kept)}}).run(t, "assert", "-f", lab).wants(t, fault.ExitOK)
 	if c.out != "As declared: 1 worker on lab.\n" {
 		t.Errorf("out: %q", c.out)
@@ -254,7 +255,7 @@ func TestOrphansAreListedAndNeverDestroyed(t *testing.T) {
 	held := plan.Worker{Name: "old-1", Action: plan.Hold, Host: "pve1", VM: "9150", Hint: "gpuworker delete old-1"}
 	claim := plan.Worker{Name: "old-2", Action: plan.Release, Host: "pve2", VM: "9151", Card: pci.MustCardRef("pve2/0000:03:00.0"), Model: "Tesla T4", Steps: []plan.StepKind{plan.StepRelease}}
 	c := (&typed{engine: &fakeEngine{plan: planOf(held, claim)}}).run(t, "orphans", "-f", lab).wants(t, fault.ExitOK).asked(t, "orphans")
-	golden(t, "orphans.txt", c.out)
+	golden.Compare(t, "testdata/orphans.txt", c.out)
 	c = (&typed{engine: &fakeEngine{plan: planOf()}}).run(t, "orphans", "-f", lab).wants(t, fault.ExitOK)
 	if c.out != "No orphans on lab.\n" {
 		t.Errorf("out: %q", c.out)

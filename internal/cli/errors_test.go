@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/golden"
 )
 
 func TestErrorsHavePlaceReasonAndFix(t *testing.T) {
@@ -17,7 +18,7 @@ func TestErrorsHavePlaceReasonAndFix(t *testing.T) {
 	}
 	for name, args := range map[string][]string{"error.txt": nil, "error.json": {"-o", "json"}, "error.yaml": {"-o", "yaml"}} {
 		c := (&typed{engine: &fakeEngine{err: denied}}).run(t, append([]string{"hosts", "-f", lab}, args...)...).wants(t, fault.ExitDenied)
-		golden(t, name, c.transcript())
+		golden.Compare(t, "testdata/"+name, c.transcript())
 	}
 }
 
@@ -28,7 +29,7 @@ func TestErrorsOfSeveralHypervisorsAreAllPrinted(t *testing.T) {
 	)
 	for name, args := range map[string][]string{"errors.txt": nil, "errors.json": {"-o", "json"}} {
 		c := (&typed{engine: &fakeEngine{err: both}}).run(t, append([]string{"hosts", "-f", lab}, args...)...).wants(t, fault.ExitFailed)
-		golden(t, name, c.transcript())
+		golden.Compare(t, "testdata/"+name, c.transcript())
 	}
 }
 

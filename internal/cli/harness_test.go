@@ -4,19 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/apply"
@@ -30,8 +26,6 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/status"
 )
-
-var update = flag.Bool("update", false, "update the golden files")
 
 // fakeEngine returns what a test put in, and records its calls.
 type fakeEngine struct {
@@ -218,24 +212,6 @@ func (c *typed) asked(t *testing.T, calls ...string) *typed {
 var colours = regexp.MustCompile("\x1b\\[[0-9]+m")
 
 func stripColours(text string) string { return colours.ReplaceAllString(text, "") }
-
-// golden compares a text with testdata/NAME.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (-want +got), -update updates it:\n%s", path, diff)
-	}
-}
 
 // transcript is the complete output, for goldens.
 func (c *typed) transcript() string {

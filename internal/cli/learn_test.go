@@ -20,6 +20,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/golden"
 )
 
 func TestEveryFindingCanBeExplained(t *testing.T) {
@@ -145,7 +146,7 @@ func checkExample(t *testing.T, command *cobra.Command) {
 
 func TestTheHelpFitsAndNamesEveryVerb(t *testing.T) {
 	c := (&typed{}).run(t).wants(t, fault.ExitOK)
-	golden(t, "help.txt", c.out)
+	golden.Compare(t, "testdata/help.txt", c.out)
 	for _, verb := range strings.Fields("hosts gpus check plan apply assert status delete replace park unpark adopt orphans export role explain schema version completion") {
 		if !regexp.MustCompile(`(?m)^  ` + verb + ` `).MatchString(c.out) {
 			t.Errorf("the help does not name %s", verb)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/golden"
 	"github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
@@ -44,7 +45,7 @@ func TestReadOnlyCommands(t *testing.T) {
 			if command.err != "" {
 				t.Errorf("standard error: %s", command.err)
 			}
-			golden(t, c.name, command.out)
+			golden.Compare(t, "testdata/"+c.name, command.out)
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/golden"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/status"
 )
@@ -46,7 +47,7 @@ func TestStatus(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			command := (&typed{engine: &fakeEngine{rows: rows()}, terminal: c.wide}).run(t, append([]string{"status", "-f", lab}, c.args...)...)
 			command.wants(t, fault.ExitOK).asked(t, "status")
-			golden(t, c.name, command.out)
+			golden.Compare(t, "testdata/"+c.name, command.out)
 		})
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/fieldpath"
+	"github.com/gpuworker/gpuworker/internal/golden"
 )
 
 // examples are the files that operators start from.
@@ -81,7 +82,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "../../api/v1alpha1/testdata/minimal-with-defaults.yaml", string(encode(t, d)))
+	golden.Compare(t, "../../api/v1alpha1/testdata/minimal-with-defaults.yaml", string(encode(t, d)))
 	again := encode(t, d)
 	v1alpha1.SetDefaults(d)
 	if diff := cmp.Diff(string(again), string(encode(t, d))); diff != "" {
@@ -95,7 +96,7 @@ func TestDefaultsKeepWrittenValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	v1alpha1.SetDefaults(d)
-	golden(t, "../../api/v1alpha1/testdata/full-decoded.yaml", string(encode(t, d)))
+	golden.Compare(t, "../../api/v1alpha1/testdata/full-decoded.yaml", string(encode(t, d)))
 }
 
 func TestDocumentsSurviveEncodingAndDecoding(t *testing.T) {

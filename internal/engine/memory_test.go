@@ -31,7 +31,7 @@ import (
 // otherLab is such a hypervisor; the world is checked at each request.
 type otherLab struct {
 	t     *testing.T
-	world *memory.World
+	world *memory.Cluster
 
 	mu     sync.Mutex
 	broken []string
@@ -41,7 +41,7 @@ type otherLab struct {
 
 func newOtherLab(t *testing.T) *otherLab {
 	t.Helper()
-	w := memory.NewWorld(1, otherHost("alpha"), otherHost("beta"))
+	w := memory.NewCluster(1, otherHost("alpha"), otherHost("beta"))
 	w.AddTemplate("ubuntu-22.04", inventory.Machine{
 		Cores: 2, MemoryMiB: 2048, CPU: "host", Type: inventory.TypeQ35, Firmware: inventory.FirmwareUEFI,
 		DiskMiB: 10 << 10, Storage: "store", NICs: []inventory.NIC{{Network: "lan"}},

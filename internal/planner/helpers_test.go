@@ -2,13 +2,8 @@ package planner
 
 import (
 	"bytes"
-	"flag"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
@@ -17,8 +12,6 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // poolDoc is a WorkerPool as a test writes it.
 type poolDoc func(*v1alpha1.WorkerPool)
@@ -110,27 +103,6 @@ func textOf(t *testing.T, p *plan.Plan) string {
 		t.Fatal(err)
 	}
 	return out.String()
-}
-
-// golden compares with testdata/NAME.golden.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", strings.ReplaceAll(name, " ", "-")+".golden")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
 }
 
 // worker finds a worker of a plan.

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/golden"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 )
@@ -62,7 +63,7 @@ func TestText(t *testing.T) {
 					t.Errorf("a line has %d columns: %s", n, line)
 				}
 			}
-			golden(t, s.name, text)
+			golden.Compare(t, "testdata/"+strings.ReplaceAll(s.name, " ", "-")+".golden", text)
 		})
 	}
 }

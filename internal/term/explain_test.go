@@ -1,18 +1,13 @@
 package term
 
 import (
-	"flag"
-	"os"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/golden"
 )
-
-var update = flag.Bool("update", false, "update the golden files")
 
 func explained(kind finding.Kind, width int) string {
 	var out strings.Builder
@@ -21,21 +16,8 @@ func explained(kind finding.Kind, width int) string {
 }
 
 func TestAPageIsWrappedToTheTerminal(t *testing.T) {
-	const file = "testdata/card-group-shared.golden"
 	kind, _ := finding.Explain(finding.CardGroupShared)
-	got := explained(kind, 80)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got), -update updates it:\n%s", file, diff)
-	}
+	golden.Compare(t, "testdata/card-group-shared.golden", explained(kind, 80))
 }
 
 // At any width, a page has all its words and no line that is too long.

@@ -19,26 +19,26 @@ import (
 // something.
 type Wire func(write bool, do func() error) error
 
-// Backend is one engine's connection to a World.
+// Backend is one engine's connection to a Cluster.
 type Backend struct {
-	name   string // of the Hypervisor document
-	world  *World
-	wire   Wire
-	chance func() float64
+	name    string // of the Hypervisor document
+	cluster *Cluster
+	wire    Wire
+	chance  func() float64
 }
 
 var _ hypervisor.Backend = (*Backend)(nil)
 
-// Open connects to the world. A nil wire loses nothing. chance returns numbers from 0
+// Open connects to the cluster. A nil wire loses nothing. chance returns numbers from 0
 // to 1 for random pauses; nil is the default source.
-func (w *World) Open(name string, wire Wire, chance func() float64) *Backend {
+func (c *Cluster) Open(name string, wire Wire, chance func() float64) *Backend {
 	if wire == nil {
 		wire = func(_ bool, do func() error) error { return do() }
 	}
 	if chance == nil {
 		chance = rand.Float64
 	}
-	return &Backend{name: name, world: w, wire: wire, chance: chance}
+	return &Backend{name: name, cluster: c, wire: wire, chance: chance}
 }
 
 // Capabilities implements hypervisor.Source.
@@ -53,15 +53,15 @@ func (b *Backend) Capabilities() inventory.Capabilities {
 var errLost = answer(fault.Unavailable, "the hypervisor does not answer", "check that the hypervisor is up, then run the same command again")
 
 // request sends one request.
-func request[T any](ctx context.Context, b *Backend, write bool, do func(w *World) (T, error)) (answer T, err error) {
+func request[T any](ctx context.Context, b *Backend, write bool, do func(c *Cluster) (T, error)) (answer T, err error) {
 	if ctx.Err() != nil {
 		return answer, ctx.Err()
 	}
 	lost := b.wire(write, func() error {
-		b.world.mu.Lock()
-		defer b.world.mu.Unlock()
-		b.world.settle()
-		answer, err = do(b.world)
+		b.cluster.mu.Lock()
+		defer b.cluster.mu.Unlock()
+		b.cluster.settle()
+		answer, err = do(b.cluster)
 		return nil
 	})
 	if lost != nil {
@@ -79,15 +79,15 @@ type seen struct {
 }
 
 func (b *Backend) read(ctx context.Context, id string) (seen, error) {
-	return request(ctx, b, false, func(w *World) (seen, error) {
-		v := w.vms[id]
+	return request(ctx, b, false, func(c *Cluster) (seen, error) {
+		v := c.vms[id]
 		if v == nil {
 			return seen{}, errGone
 		}
 		found := seen{vm: *v}
 		found.record, _ = inventory.ParseRecord(v.note)
 		if v.task != "" {
-			found.doing = w.tasks[v.task].kind
+			found.doing = c.tasks[v.task].kind
 		}
 		return found, nil
 	})
@@ -95,7 +95,7 @@ func (b *Backend) read(ctx context.Context, id string) (seen, error) {
 
 // readAll reads all VMs one by one. It leaves out VMs that are removed meanwhile.
 func (b *Backend) readAll(ctx context.Context) ([]seen, error) {
-	ids, err := request(ctx, b, false, func(w *World) ([]string, error) { return w.list(), nil })
+	ids, err := request(ctx, b, false, func(c *Cluster) ([]string, error) { return c.list(), nil })
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (b *Backend) notOurs(ref inventory.VMRef, name, why string) error {
 // write changes a VM by compare-and-swap. When the VM has changed, or when it is not
 // known whether the write arrived, it returns a Wait, and the next call reads again.
 func (b *Backend) write(ctx context.Context, found seen, change func(*vm)) (*hypervisor.Wait, error) {
-	_, err := request(ctx, b, true, func(w *World) (none, error) { return none{}, w.write(found.id, found.version, change) })
+	_, err := request(ctx, b, true, func(c *Cluster) (none, error) { return none{}, c.write(found.id, found.version, change) })
 	if errors.Is(err, errChanged) || errors.Is(err, errLost) {
 		return b.second(), nil
 	}

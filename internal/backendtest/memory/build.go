@@ -55,10 +55,10 @@ func (b *Backend) clone(ctx context.Context, order hypervisor.CloneOrder, m memo
 func (b *Backend) sendClone(ctx context.Context, order hypervisor.CloneOrder) (string, *hypervisor.Wait, error) {
 	record := order.Record
 	as := vm{name: record.Worker, uuid: record.UUID, note: noteOf(inventory.Note{}, record), tags: []string{inventory.OwnerTag}}
-	made, err := request(ctx, b, true, func(w *World) (ids [2]string, err error) {
-		ids[0], ids[1], err = w.clone(order.Template.ID, as)
+	made, err := request(ctx, b, true, func(c *Cluster) (ids [2]string, err error) {
+		ids[0], ids[1], err = c.clone(order.Template.ID, as)
 		if err == nil && order.Full && order.Storage != "" {
-			w.vms[ids[0]].next.Storage = order.Storage
+			c.vms[ids[0]].next.Storage = order.Storage
 		}
 		return ids, err
 	})
@@ -77,8 +77,8 @@ func (b *Backend) follow(ctx context.Context, m memo, what string) (*hypervisor.
 	if m.Task == "" {
 		return nil, nil
 	}
-	return request(ctx, b, false, func(w *World) (*hypervisor.Wait, error) {
-		t := w.tasks[m.Task]
+	return request(ctx, b, false, func(c *Cluster) (*hypervisor.Wait, error) {
+		t := c.tasks[m.Task]
 		switch {
 		case t == nil:
 			return nil, nil

@@ -3,7 +3,7 @@
 // cards, gives a VM its host when it is started, takes a seed ISO, and communicates
 // with guests by values. Only tests import it.
 //
-// A World is the hypervisor: its hosts, its VMs and its tasks, which take
+// A Cluster is the hypervisor: its hosts, its VMs and its tasks, which take
 // simulated time. A Backend is the connection of one engine to it; several may be
-// opened on one World.
+// opened on one Cluster.
 package memory

@@ -33,14 +33,14 @@ var ubuntu = inventory.Machine{
 	DiskMiB: 10 << 10, Storage: "store", NICs: []inventory.NIC{{Network: "lan", MAC: "02:00:00:00:00:01"}},
 }
 
-// lab is a World for the conformance suite.
+// lab is a Cluster for the conformance suite.
 type lab struct {
-	*World
+	*Cluster
 	setting backendtest.Setting
 }
 
 func newLab(*testing.T) backendtest.Lab {
-	w := NewWorld(1, host("alpha"), host("beta"))
+	w := NewCluster(1, host("alpha"), host("beta"))
 	machine := ubuntu
 	machine.Cores, machine.MemoryMiB, machine.DiskMiB, machine.Agent = 4, 4096, 20<<10, true
 	machine.Storage, machine.NICs = "", []inventory.NIC{{Network: "lan", Address: "dhcp"}, {Network: "storage", VLAN: 30, MAC: "02:00:00:00:00:77", Address: "192.0.2.21/24"}}
@@ -53,7 +53,7 @@ func newLab(*testing.T) backendtest.Lab {
 func (l *lab) Setting() backendtest.Setting { return l.setting }
 
 func (l *lab) Open(wire *backendtest.Wire) hypervisor.Backend {
-	return l.World.Open("lab", wire.Carry, nil)
+	return l.Cluster.Open("lab", wire.Carry, nil)
 }
 
 func TestConformance(t *testing.T) { backendtest.Run(t, thorough.Every, newLab) }

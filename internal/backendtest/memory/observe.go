@@ -13,7 +13,7 @@ import (
 
 // Observe implements hypervisor.Source. It observes everything, whatever the scope.
 func (b *Backend) Observe(ctx context.Context, scope hypervisor.Scope) (*inventory.Snapshot, error) {
-	hosts, err := request(ctx, b, false, func(w *World) ([]inventory.Host, error) { return slices.Clone(w.hosts), nil })
+	hosts, err := request(ctx, b, false, func(c *Cluster) ([]inventory.Host, error) { return slices.Clone(c.hosts), nil })
 	if err != nil {
 		return nil, b.wrap(err, "reach the hypervisor", inventory.VMRef{})
 	}

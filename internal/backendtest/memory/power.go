@@ -14,7 +14,7 @@ import (
 // power is one kind of task: start, stop or destroy.
 type power struct {
 	kind, what, doing string
-	send              func(w *World, id string) (string, error)
+	send              func(c *Cluster, id string) (string, error)
 	done              func(seen) bool
 	allow             func(context.Context, seen) error // the last check before it is sent; nil for none
 }
@@ -22,21 +22,21 @@ type power struct {
 // Start implements hypervisor.Power.
 func (b *Backend) Start(ctx context.Context, ref inventory.VMRef, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	return b.power(ctx, ref, recall(handle), power{
-		"start", "the VM to start", "start the VM", (*World).start, func(found seen) bool { return found.running }, b.startable,
+		"start", "the VM to start", "start the VM", (*Cluster).start, func(found seen) bool { return found.running }, b.startable,
 	})
 }
 
 // Stop implements hypervisor.Power.
 func (b *Backend) Stop(ctx context.Context, ref inventory.VMRef, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	return orGone(b.power(ctx, ref, recall(handle), power{
-		"stop", "the guest to shut down", "stop the VM", (*World).stop, func(found seen) bool { return !found.running }, nil,
+		"stop", "the guest to shut down", "stop the VM", (*Cluster).stop, func(found seen) bool { return !found.running }, nil,
 	}))
 }
 
 // Destroy implements hypervisor.Remover.
 func (b *Backend) Destroy(ctx context.Context, ref inventory.VMRef, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	return orGone(b.power(ctx, ref, recall(handle), power{
-		"destroy", "the VM and its disks to be removed", "destroy the VM", (*World).destroy, func(seen) bool { return false }, unprotected,
+		"destroy", "the VM and its disks to be removed", "destroy the VM", (*Cluster).destroy, func(seen) bool { return false }, unprotected,
 	}))
 }
 
@@ -83,7 +83,7 @@ func (b *Backend) powerOnce(ctx context.Context, ref inventory.VMRef, p power) (
 			return nil, err
 		}
 	}
-	task, err := request(ctx, b, true, func(w *World) (string, error) { return p.send(w, found.id) })
+	task, err := request(ctx, b, true, func(c *Cluster) (string, error) { return p.send(c, found.id) })
 	switch {
 	case errors.Is(err, errLost):
 		return b.second(), nil

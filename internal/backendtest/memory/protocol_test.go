@@ -50,8 +50,8 @@ var lineups = [][]int{{0, 1}, {0, 1, 2}, {0, 0, 1}, {0, 0, 1, 1}}
 
 // judge checks the invariants after a request of an engine; nil is a dead engine.
 func (r *race) judge(after string, by *racer) {
-	r.world.mu.Lock()
-	defer r.world.mu.Unlock()
+	r.cluster.mu.Lock()
+	defer r.cluster.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var have, hold []string
@@ -77,7 +77,7 @@ func (r *race) judge(after string, by *racer) {
 
 // look notes the claim and the card of a VM.
 func (r *race) look(vm *wanting, by *racer) {
-	v := r.world.vms[vm.ref.ID]
+	v := r.cluster.vms[vm.ref.ID]
 	note, _ := inventory.ParseRecord(v.note)
 	says := vmclaim.VM{Note: note}
 	_, vm.has = cardOf(v.next)
@@ -146,7 +146,7 @@ func (r *race) endOf(racer *racer, holder *wanting) {
 }
 
 func (r *race) giveUp(vm *wanting) {
-	wait, err := r.world.Open("lab", nil, nil).Release(context.Background(), vm.record, r.card.Ref, "")
+	wait, err := r.cluster.Open("lab", nil, nil).Release(context.Background(), vm.record, r.card.Ref, "")
 	if wait != nil || err != nil {
 		r.fail("%s cannot give up: %+v, %v", vm.record.Worker, wait, err)
 	}
@@ -155,7 +155,7 @@ func (r *race) giveUp(vm *wanting) {
 // alone gives the card to the only remaining VM and starts it.
 func (r *race) alone(vm *wanting) {
 	last := &racer{race: r, wanting: vm}
-	b := r.world.Open("lab", nil, nil)
+	b := r.cluster.Open("lab", nil, nil)
 	err := last.want(b)
 	if err == nil {
 		err = last.call(func(h hypervisor.Handle) (*hypervisor.Wait, error) { return b.Start(context.Background(), vm.ref, h) })

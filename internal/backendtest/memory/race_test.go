@@ -18,11 +18,11 @@ import (
 
 // race is one run.
 type race struct {
-	t      *testing.T
-	world  *World
-	card   inventory.Card
-	vms    []*wanting
-	racers []*racer
+	t       *testing.T
+	cluster *Cluster
+	card    inventory.Card
+	vms     []*wanting
+	racers  []*racer
 
 	mu      sync.Mutex
 	random  *rand.Rand
@@ -82,7 +82,7 @@ var fates = []fate{lost, unheard, dead, deadAfter, deadLate}
 var errProcess = errors.New("the process is dead")
 
 func newRace(t *testing.T, seed uint64, lineup []int) *race {
-	r := &race{t: t, random: rand.New(rand.NewPCG(seed, 1)), world: NewWorld(seed, host("alpha")), bursts: seed/uint64(len(lineups))%2 == 0}
+	r := &race{t: t, random: rand.New(rand.NewPCG(seed, 1)), cluster: NewCluster(seed, host("alpha")), bursts: seed/uint64(len(lineups))%2 == 0}
 	r.card = inventory.Card{Ref: pci.MustCardRef("alpha/0000:03:00.0"), PCIe: true}
 	for _, i := range lineup {
 		if i == len(r.vms) {
@@ -92,7 +92,7 @@ func newRace(t *testing.T, seed uint64, lineup []int) *race {
 		}
 		r.racers = append(r.racers, &racer{race: r, wanting: r.vms[i]})
 	}
-	r.world.Make("bystander", "")
+	r.cluster.Make("bystander", "")
 	return r
 }
 
@@ -102,8 +102,8 @@ func (r *race) addVM(i int) {
 		WorkerKey: inventory.WorkerKey{Worker: name, Pool: "gpu", KubeCluster: "rke2"}, UUID: fmt.Sprintf("5e0f0000-0000-4000-8000-%012d", i),
 		Host: "alpha", Card: r.card.Ref, By: name,
 	}
-	id := r.world.Make(name, "")
-	v := r.world.vms[id]
+	id := r.cluster.Make(name, "")
+	v := r.cluster.vms[id]
 	v.uuid, v.tags, v.note = record.UUID, []string{inventory.OwnerTag}, noteOf(inventory.Note{}, record)
 	r.vms = append(r.vms, &wanting{record: record, ref: inventory.VMRef{ID: id, Name: name, UUID: record.UUID}})
 }
@@ -234,7 +234,7 @@ func (r *racer) run() {
 	for {
 		time.Sleep(time.Duration(r.chance() * float64(200*time.Millisecond)))
 		r.dead = false
-		r.err = r.want(r.world.Open("lab", r.wire, r.chance))
+		r.err = r.want(r.cluster.Open("lab", r.wire, r.chance))
 		again := 0.7
 		if !r.dead {
 			again = 0.5 // whoever is not sure runs the same command again

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/golden"
 	hostbind "github.com/gpuworker/gpuworker/internal/host/bind"
 	"github.com/gpuworker/gpuworker/sim/sysfsim"
 )
@@ -55,7 +56,7 @@ func TestBindPrintsItsPlanAndDoesNothingWithoutYes(t *testing.T) {
 	if code != fault.ExitOK || complaint != "" {
 		t.Errorf("exit %d: %s", code, complaint)
 	}
-	golden(t, "bind.golden", out)
+	golden.Compare(t, "testdata/bind.golden", out)
 	code, out, _ = run(t, "workstation.txt", "bind", "01:00.0")
 	if code != fault.ExitCheck || !strings.Contains(out, "ONLY-CONSOLE") || !strings.Contains(out, "process 80 (Xorg)") {
 		t.Errorf("exit %d:\n%s", code, out)

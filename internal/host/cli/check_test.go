@@ -11,6 +11,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/golden"
 	hostcheck "github.com/gpuworker/gpuworker/internal/host/check"
 )
 
@@ -47,12 +48,12 @@ func TestCheckOfAHealthyHost(t *testing.T) {
 	if code != fault.ExitOK || complaint != "" {
 		t.Errorf("exit %d: %s", code, complaint)
 	}
-	golden(t, "check-healthy.golden", out)
+	golden.Compare(t, "testdata/check-healthy.golden", out)
 	code, out, _ = run(t, "", "check", "--root", fixture(t, ""), "01:00.0", "--verbose")
 	if code != fault.ExitOK {
 		t.Errorf("exit %d", code)
 	}
-	golden(t, "check-verbose.golden", out)
+	golden.Compare(t, "testdata/check-verbose.golden", out)
 }
 
 func TestCheckNamesTheLayerThatFails(t *testing.T) {
@@ -60,7 +61,7 @@ func TestCheckNamesTheLayerThatFails(t *testing.T) {
 	if code != fault.ExitCheck || complaint != "" {
 		t.Errorf("exit %d: %s", code, complaint)
 	}
-	golden(t, "check-nouveau.golden", out)
+	golden.Compare(t, "testdata/check-nouveau.golden", out)
 }
 
 func TestCheckOfWhatARebootWouldChange(t *testing.T) {
@@ -68,7 +69,7 @@ func TestCheckOfWhatARebootWouldChange(t *testing.T) {
 	if code != fault.ExitOK {
 		t.Errorf("what is well now is exit %d", code)
 	}
-	golden(t, "check-by-hand.golden", out)
+	golden.Compare(t, "testdata/check-by-hand.golden", out)
 }
 
 func TestCheckOnATerminal(t *testing.T) {
@@ -88,7 +89,7 @@ func TestCheckOnATerminal(t *testing.T) {
 			t.Errorf("%d columns: %s", n, line)
 		}
 	}
-	golden(t, "check-at-80-columns.golden", out.String())
+	golden.Compare(t, "testdata/check-at-80-columns.golden", out.String())
 }
 
 func TestCheckForMachines(t *testing.T) {
@@ -100,7 +101,7 @@ func TestCheckForMachines(t *testing.T) {
 	if report.Version != hostcheck.FormatVersion || report.Tool != "v0.0.0-test" || report.Host != "pve1" || len(report.Cards) != 2 || report.Cards[0].Now != finding.Fail {
 		t.Errorf("%s", out)
 	}
-	golden(t, "check.json.golden", out)
+	golden.Compare(t, "testdata/check.json.golden", out)
 }
 
 func TestCheckWantsAddresses(t *testing.T) {
@@ -115,7 +116,7 @@ func TestExplain(t *testing.T) {
 	if code != fault.ExitOK {
 		t.Errorf("exit %d", code)
 	}
-	golden(t, "explain.golden", out)
+	golden.Compare(t, "testdata/explain.golden", out)
 	_, out, _ = run(t, "", "explain")
 	for _, page := range finding.OfHost() {
 		if !strings.Contains(out, string(page.ID)) {

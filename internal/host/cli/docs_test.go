@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gpuworker/gpuworker/internal/golden"
 )
 
 // hostsOfTheDocs are the captured hosts that docs/hosts.md shows.
@@ -39,7 +41,7 @@ func TestTheDocsShowWhatTheProgramPrints(t *testing.T) {
 	if blocks < 5 {
 		t.Errorf("only %d blocks were found", blocks)
 	}
-	if *update {
+	if *golden.Update {
 		if err := os.WriteFile(page, []byte(made), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,9 +13,8 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/buildinfo"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // run runs the program on a captured host and returns what it printed.
 func run(t *testing.T, host string, args ...string) (code int, out, complaint string) {
@@ -29,30 +27,12 @@ func run(t *testing.T, host string, args ...string) (code int, out, complaint st
 	return tool.Main(args), stdout.String(), stderr.String()
 }
 
-// golden compares with a file, or writes it.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s differs (-want +got), -update writes it anew:\n%s", file, diff)
-	}
-}
-
 func TestListShowsCardsWithAllTheirFunctions(t *testing.T) {
 	code, out, complaint := run(t, "workstation.txt", "list")
 	if code != fault.ExitOK || complaint != "" {
 		t.Errorf("exit %d: %s", code, complaint)
 	}
-	golden(t, "list.golden", out)
+	golden.Compare(t, "testdata/list.golden", out)
 }
 
 func TestListInJSONHasTheSameContent(t *testing.T) {
@@ -108,7 +88,7 @@ func TestMetricsAreTextForNodeExporter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "metrics.golden", string(data))
+	golden.Compare(t, "testdata/metrics.golden", string(data))
 }
 
 func TestWrongCommandLinesAreUsageErrors(t *testing.T) {

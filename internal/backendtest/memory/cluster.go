@@ -40,8 +40,8 @@ func answer(kind fault.Kind, why, fix string) error {
 	return &fault.Error{Kind: kind, Why: why, Fix: fix}
 }
 
-// World is the hypervisor itself. Names of VMs are unique in it.
-type World struct {
+// Cluster is the hypervisor itself. Names of VMs are unique in it.
+type Cluster struct {
 	mu     sync.Mutex
 	hosts  []inventory.Host
 	vms    map[string]*vm
@@ -80,17 +80,17 @@ type task struct {
 	ended        bool
 }
 
-// NewWorld makes a hypervisor with hosts and no VMs. The seed is for its random
+// NewCluster makes a hypervisor with hosts and no VMs. The seed is for its random
 // choices.
-func NewWorld(seed uint64, hosts ...inventory.Host) *World {
-	return &World{hosts: hosts, vms: map[string]*vm{}, tasks: map[string]*task{}, random: rand.New(rand.NewPCG(seed, 0))}
+func NewCluster(seed uint64, hosts ...inventory.Host) *Cluster {
+	return &Cluster{hosts: hosts, vms: map[string]*vm{}, tasks: map[string]*task{}, random: rand.New(rand.NewPCG(seed, 0))}
 }
 
 // settle ends the tasks whose time has come, in the order of their ends.
-func (w *World) settle() {
+func (c *Cluster) settle() {
 	for {
 		var due *task
-		for _, t := range w.tasks {
+		for _, t := range c.tasks {
 			if !t.ended && !t.until.After(time.Now()) && (due == nil || t.until.Before(due.until)) {
 				due = t
 			}
@@ -108,42 +108,42 @@ func (w *World) settle() {
 }
 
 // newID chooses an identifier for a VM or a task: "vm-7f3a".
-func (w *World) newID(kind string) string {
+func (c *Cluster) newID(kind string) string {
 	for {
-		id := fmt.Sprintf("%s-%04x", kind, w.random.IntN(1<<16))
-		if w.vms[id] == nil && w.tasks[id] == nil {
+		id := fmt.Sprintf("%s-%04x", kind, c.random.IntN(1<<16))
+		if c.vms[id] == nil && c.tasks[id] == nil {
 			return id
 		}
 	}
 }
 
 // begin begins a task on a VM.
-func (w *World) begin(kind string, on *vm, takes time.Duration, done, undone func()) string {
-	id, now := w.newID("task"), time.Now()
+func (c *Cluster) begin(kind string, on *vm, takes time.Duration, done, undone func()) string {
+	id, now := c.newID("task"), time.Now()
 	end := func(do func()) func() {
 		return func() { on.task = ""; do() }
 	}
-	w.tasks[id] = &task{kind: kind, begun: now, until: now.Add(takes), fails: w.fails, done: end(done), undone: end(undone)}
-	on.task, w.fails = id, ""
+	c.tasks[id] = &task{kind: kind, begun: now, until: now.Add(takes), fails: c.fails, done: end(done), undone: end(undone)}
+	on.task, c.fails = id, ""
 	return id
 }
 
 // free returns a VM without a running task.
-func (w *World) free(id string) (*vm, error) {
-	v := w.vms[id]
+func (c *Cluster) free(id string) (*vm, error) {
+	v := c.vms[id]
 	switch {
 	case v == nil:
 		return nil, errGone
 	case v.lock != "":
 		return nil, fmt.Errorf("%w (%s)", errLocked, v.lock)
 	case v.task != "":
-		return nil, fmt.Errorf("%w (%s)", errBusy, w.tasks[v.task].kind)
+		return nil, fmt.Errorf("%w (%s)", errBusy, c.tasks[v.task].kind)
 	}
 	return v, nil
 }
 
-func (w *World) named(name string) *vm {
-	for _, v := range w.vms {
+func (c *Cluster) named(name string) *vm {
+	for _, v := range c.vms {
 		if v.name == name {
 			return v
 		}
@@ -152,23 +152,23 @@ func (w *World) named(name string) *vm {
 }
 
 // clone begins a clone, which has its name, note, tags and UUID at once.
-func (w *World) clone(template string, as vm) (id, task string, err error) {
-	from := w.vms[template]
+func (c *Cluster) clone(template string, as vm) (id, task string, err error) {
+	from := c.vms[template]
 	switch {
 	case from == nil || !from.template:
 		return "", "", errGone
-	case w.named(as.name) != nil:
+	case c.named(as.name) != nil:
 		return "", "", fmt.Errorf("%w: %s", errTaken, as.name)
 	}
-	as.id, as.next = w.newID("vm"), from.next
-	w.vms[as.id] = &as
-	task = w.begin("clone", &as, cloneTime, func() {}, func() { delete(w.vms, as.id) })
+	as.id, as.next = c.newID("vm"), from.next
+	c.vms[as.id] = &as
+	task = c.begin("clone", &as, cloneTime, func() {}, func() { delete(c.vms, as.id) })
 	return as.id, task, nil
 }
 
 // write changes a VM that still has this version.
-func (w *World) write(id string, version int, change func(*vm)) error {
-	v := w.vms[id]
+func (c *Cluster) write(id string, version int, change func(*vm)) error {
+	v := c.vms[id]
 	switch {
 	case v == nil:
 		return errGone
@@ -176,12 +176,12 @@ func (w *World) write(id string, version int, change func(*vm)) error {
 		return errChanged
 	case v.lock != "":
 		return fmt.Errorf("%w (%s)", errLocked, v.lock)
-	case v.task != "" && w.tasks[v.task].kind != "start":
-		return fmt.Errorf("%w (%s)", errBusy, w.tasks[v.task].kind)
+	case v.task != "" && c.tasks[v.task].kind != "start":
+		return fmt.Errorf("%w (%s)", errBusy, c.tasks[v.task].kind)
 	}
 	next := *v
 	change(&next)
-	if other := w.named(next.name); other != nil && other != v {
+	if other := c.named(next.name); other != nil && other != v {
 		return fmt.Errorf("%w: %s", errTaken, next.name)
 	}
 	next.version++
@@ -190,49 +190,49 @@ func (w *World) write(id string, version int, change func(*vm)) error {
 }
 
 // start chooses a host, binds the card there, and begins to start the VM.
-func (w *World) start(id string) (string, error) {
-	v, err := w.free(id)
+func (c *Cluster) start(id string) (string, error) {
+	v, err := c.free(id)
 	if err != nil {
 		return "", err
 	}
 	if v.running || v.template {
 		return "", errPower
 	}
-	host := w.hosts[w.random.IntN(len(w.hosts))].Name
+	host := c.hosts[c.random.IntN(len(c.hosts))].Name
 	if card, ok := cardOf(v.next); ok {
 		host = card.Host
-		for _, other := range w.vms {
+		for _, other := range c.vms {
 			if used, has := cardOf(other.applied); has && other.host != "" && used == card {
 				return "", fmt.Errorf("%w: %s %q", errInUse, other.id, other.name)
 			}
 		}
 	}
 	v.host, v.applied = host, v.next
-	return w.begin("start", v, startTime, func() { v.running, v.started = true, time.Now() }, func() { v.host = "" }), nil
+	return c.begin("start", v, startTime, func() { v.running, v.started = true, time.Now() }, func() { v.host = "" }), nil
 }
 
-func (w *World) stop(id string) (string, error) {
-	v, err := w.free(id)
+func (c *Cluster) stop(id string) (string, error) {
+	v, err := c.free(id)
 	if err != nil {
 		return "", err
 	}
 	if !v.running {
 		return "", errPower
 	}
-	return w.begin("stop", v, stopTime, func() { v.running, v.host = false, "" }, func() {}), nil
+	return c.begin("stop", v, stopTime, func() { v.running, v.host = false, "" }, func() {}), nil
 }
 
 // destroy compares no version: it needs only an identifier.
-func (w *World) destroy(id string) (string, error) {
-	v, err := w.free(id)
+func (c *Cluster) destroy(id string) (string, error) {
+	v, err := c.free(id)
 	if err != nil {
 		return "", err
 	}
 	if v.running || v.next.Protection {
 		return "", errPower
 	}
-	return w.begin("destroy", v, destroyTime, func() { delete(w.vms, id) }, func() {}), nil
+	return c.begin("destroy", v, destroyTime, func() { delete(c.vms, id) }, func() {}), nil
 }
 
 // list are the identifiers of all VMs and templates.
-func (w *World) list() []string { return slices.Sorted(maps.Keys(w.vms)) }
+func (c *Cluster) list() []string { return slices.Sorted(maps.Keys(c.vms)) }
