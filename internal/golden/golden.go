@@ -25,11 +25,11 @@ func Compare(t testing.TB, file, got string) {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(file)
+	expected, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
+	if diff := cmp.Diff(string(expected), got); diff != "" {
 		t.Errorf("%s differs (-want +got); if that is intended, run the test with -update:\n%s", file, diff)
 	}
 }

@@ -2,7 +2,7 @@ package pvesim
 
 import "testing"
 
-// Each row: a call by root, and how it is refused.
+// Each row: a call by root, and its error.
 var accessRefusals = map[string]struct {
 	method, path string
 	fields       []string

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// field is what a 400 says of a parameter.
+// field returns the error of a 400 for a parameter.
 func (r *reply) field(name string) string {
 	text, _ := r.errors[name].(string)
 	return text
@@ -20,14 +20,14 @@ func sorted(list []string) []string {
 	return list
 }
 
-// newToken makes a token and is a client with it.
+// newToken creates a token and returns a client with it.
 func (s *Sim) newToken(t *testing.T, by *client, user, name string, fields ...string) *client {
 	t.Helper()
 	made := by.do("POST", "/access/users/"+user+"/token/"+name, fields...).object()
 	return s.as(t, made["full-tokenid"].(string)+"="+made["value"].(string))
 }
 
-// asUser is a client with a ticket.
+// asUser returns a client with a ticket.
 func (s *Sim) asUser(t *testing.T, user, password string) *client {
 	t.Helper()
 	c := s.as(t, "")
@@ -208,7 +208,7 @@ func TestRulesHoldBelowUnlessTheyDoNotPropagate(t *testing.T) {
 	})
 }
 
-// rulesOf are a holder's rules: path and role.
+// rulesOf returns a holder's rules: path and role.
 func rulesOf(root *client, who string) []string {
 	var out []string
 	for _, entry := range root.do("GET", "/access/acl").list() {
@@ -219,8 +219,8 @@ func rulesOf(root *client, who string) []string {
 	return sorted(out)
 }
 
-// A person who may make VMs may hand out what that person has on one, and no more.
-func TestWhoMayNotChangeRulesHandsOutOnlyWhatThatPersonHas(t *testing.T) {
+// A user who may create VMs may grant its own privileges on a VM, and no others.
+func TestWithoutPermissionsModifyOnlyOwnPrivilegesAreGranted(t *testing.T) {
 	play(t, func(t *testing.T) {
 		sim := newSim(t, homelab(t))
 		root := sim.asRoot(t, rootPass)

@@ -10,13 +10,13 @@ import (
 // grant is a privilege on a path.
 type grant struct{ path, priv string }
 
-// checkTree is a permission check of the table, read on its own: nested lists
-// such as ["and", ["perm", "/vms/{vmid}", ["VM.Clone"]], …].
+// checkTree is a permission check of the table, parsed independently of the simulator:
+// nested lists such as ["and", ["perm", "/vms/{vmid}", ["VM.Clone"]], …].
 type checkTree []any
 
 func (c checkTree) kind() string { return fmt.Sprint(c[0]) }
 
-// below are the checks that an "and" or "or" is made of.
+// below returns the checks in an "and" or "or".
 func (c checkTree) below() []checkTree {
 	var out []checkTree
 	for _, sub := range c[1:] {
@@ -33,7 +33,7 @@ func (c checkTree) privs(at int) []string {
 	return out
 }
 
-// option is the value behind a word at the end: "any", 1.
+// option returns the value after a word at the end: "any", 1.
 func (c checkTree) option(word string) string {
 	if i := slices.IndexFunc(c, func(v any) bool { return v == word }); i >= 0 && i+1 < len(c) {
 		return fmt.Sprint(c[i+1])
@@ -41,10 +41,10 @@ func (c checkTree) option(word string) string {
 	return ""
 }
 
-// groupsPath is where rights on all users are given.
+// groupsPath is the path of privileges on all users.
 const groupsPath = "/access/groups"
 
-// grants are all privileges that the check asks for.
+// grants returns all privileges that the check requires.
 func (c checkTree) grants(values map[string]string) []grant {
 	var out []grant
 	switch c.kind() {
@@ -72,14 +72,14 @@ func (c checkTree) grants(values map[string]string) []grant {
 	return out
 }
 
-// realmPath is where rights on the users of a realm are given.
+// realmPath is the path of privileges on the users of a realm.
 func realmPath(values map[string]string) string {
 	_, realm, _ := strings.Cut(values["userid"], "@")
 	return "/access/realm/" + realm
 }
 
-// modifiers are the privileges of which each is enough to change the access
-// rules of a path, as the documentation of the call says.
+// modifiers are the privileges that allow changing the access rules of a path, according
+// to the documentation of the call; one of them is enough.
 func modifiers(path string) []string {
 	extra := map[string]string{"storage": "Datastore.Allocate", "vms": "VM.Allocate", "pool": "Pool.Allocate"}
 	parts := strings.Split(path, "/")
@@ -89,7 +89,7 @@ func modifiers(path string) []string {
 	return []string{"Permissions.Modify"}
 }
 
-// passes reports whether who has these grants may do it.
+// passes reports whether the check passes with these grants.
 func (c checkTree) passes(has []grant, values map[string]string) bool {
 	holds := func(path string) func(string) bool {
 		return func(priv string) bool { return slices.Contains(has, grant{path, priv}) }
@@ -128,7 +128,7 @@ const (
 	probeToken = "probe@pve!t0=55555555-5555-4555-8555-555555555555"
 )
 
-// give replaces what the probing user may do.
+// give replaces the privileges of the probing user.
 func (s *Sim) give(grants []grant) {
 	s.lock()
 	defer s.unlock()
@@ -144,8 +144,8 @@ func (s *Sim) give(grants []grant) {
 	}
 }
 
-// subsets are the sets of grants that are tried: all when there are few, else
-// none, all, each alone, and all but each.
+// subsets returns the sets of grants to try: all sets if there are few grants, otherwise
+// none, all, each alone, and all except each.
 func subsets(all []grant) [][]grant {
 	slices.SortFunc(all, func(a, b grant) int { return strings.Compare(a.path+a.priv, b.path+b.priv) })
 	all = slices.Compact(all)
@@ -169,8 +169,8 @@ func subsets(all []grant) [][]grant {
 	return out
 }
 
-// elsewhere are the same privileges on paths that only look alike, and all the
-// other privileges there are: neither may help.
+// elsewhere returns the same privileges on similar paths, and all other privileges:
+// with these, the check must not pass.
 func elsewhere(s *Sim, all []grant) []grant {
 	var out []grant
 	for _, g := range all {
@@ -186,7 +186,7 @@ func elsewhere(s *Sim, all []grant) []grant {
 	return out
 }
 
-// newProbed is a simulator with the probing user.
+// newProbed returns a simulator with the probing user.
 func newProbed(t *testing.T) (*Sim, *client) {
 	t.Helper()
 	world := homelab(t)
@@ -231,7 +231,7 @@ func TestPrivilegesAreThoseOfTheTable(t *testing.T) {
 	t.Logf("%d sets of privileges were tried", tried)
 }
 
-// valuesFor are the parameters of a call that decide which paths are asked.
+// valuesFor returns the parameters of a call that determine the checked paths.
 func valuesFor(d declaredCall) []map[string]string {
 	base := map[string]string{"node": "pve1", "vmid": "100", "storage": "local", "id": "vdi-t4", "upid": "UPID:x", "volume": "iso", "newid": "130",
 		"userid": "root@pam", "tokenid": "t0", "roleid": "PVEAdmin", "poolid": "gpu-workers", "sid": "vm:100", "snapname": "before", "pci-id-or-mapping": "vdi-t4"}
@@ -249,8 +249,8 @@ func valuesFor(d declaredCall) []map[string]string {
 	return all
 }
 
-// probeFields are parameters that let a call be refused for them, after the
-// privileges were looked at.
+// probeFields are invalid parameters, so that a call is refused after the check of the
+// privileges.
 func probeFields(c call, values map[string]string) []string {
 	fields := []string{bogus, "1"}
 	for _, name := range []string{"newid", "pool", "poolid", "userid", "path"} {

@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// schema is what the table of the real API says of a parameter. This is a small
-// reader of JSON schema as Proxmox VE writes it, made for the test of the table
-// and on its own, so that it shares no misreading with the simulator.
+// schema is the schema of a parameter in the table of the real API. This is a small
+// reader of Proxmox VE's JSON schema. It is independent of the simulator, so that the
+// same misunderstanding cannot be in both.
 type schema struct {
 	Type       string          `json:"type"`
 	Optional   json.Number     `json:"optional"`
@@ -31,8 +31,7 @@ type schema struct {
 
 func (p schema) required() bool { return p.Optional != "1" && p.Alias == "" }
 
-// formatName is "" when there is none, or when the format is a list of
-// properties.
+// formatName is "" when there is no format, or when the format is a list of properties.
 func (p schema) formatName() string {
 	var name string
 	if json.Unmarshal(p.Format, &name) != nil {
@@ -56,7 +55,7 @@ var (
 	tableInt    = regexp.MustCompile(`^[+-]?\d+$`)
 )
 
-// perl is a pattern of the table. The real server does not put it in brackets.
+// perl compiles a pattern of the table. Like the real server, it adds no brackets.
 func perl(pattern string) *regexp.Regexp {
 	if form, ok := perlForms[pattern]; ok {
 		return form
@@ -74,12 +73,11 @@ func perl(pattern string) *regexp.Regexp {
 	return perlForms[original]
 }
 
-// perlForms are the patterns that were read before.
+// perlForms is a cache of compiled patterns.
 var perlForms = map[string]*regexp.Regexp{}
 
-// takes reports whether the real server takes a value; known is false where the
-// table does not say enough, which is where formats are meant that have only a
-// name there.
+// takes reports whether the real server accepts a value; known is false if the table has
+// only the name of a format.
 func (p schema) takes(value string) (ok, known bool) {
 	switch p.Type {
 	case "integer":
@@ -129,8 +127,7 @@ func asFloat(n json.Number) float64 {
 	return f
 }
 
-// namedFormats are the formats that the table has by name only, as they are
-// documented: what is taken.
+// namedFormats are the documented formats of which the table has only the names.
 var namedFormats = map[string]*regexp.Regexp{
 	"pve-vmid":          regexp.MustCompile(`^[1-9][0-9]{2,8}$`),
 	"pve-configid":      regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_-]+$`),
@@ -160,8 +157,8 @@ var namedFormats = map[string]*regexp.Regexp{
 	"mac-addr":                 regexp.MustCompile(`^(?i)[a-f0-9][02468ace](:[a-f0-9]{2}){5}$`),
 }
 
-// probes are values for a parameter that try what the table says of it: its
-// limits from both sides, each choice, and what fits no type.
+// probes returns values that test the schema of a parameter: its limits from both sides,
+// each choice, and values of no valid type.
 func (p schema) probes() []string {
 	values := []string{"0", "1", "2", "-1", "1.5", "1e3", "+7", "x", "nope", "a b", "a.b-c", "ünï", "local", "100", "99", "999999999", "1000000000"}
 	values = append(values, p.Enum...)
@@ -184,7 +181,7 @@ func (p schema) probes() []string {
 	return append(values, formatSamples[p.formatName()]...)
 }
 
-// fitting is a value that the real server takes, and whether one is known.
+// fitting returns a value that the real server accepts, and whether one is known.
 func (p schema) fitting() (string, bool) {
 	for _, value := range p.probes() {
 		if ok, known := p.takes(value); ok && known {
@@ -216,14 +213,14 @@ func mapKeys[V any](m map[string]V) func(func(string) bool) {
 	}
 }
 
-// stringProbe is a value of a property string; takes says what the table says.
+// stringProbe is a value of a property string; takes is the result of the table.
 type stringProbe struct {
 	value string
 	takes bool
 }
 
-// stringProbes try each property of a property string, with the others as they
-// must be, an unknown one, and each required one left out.
+// stringProbes returns values that test each property of a property string with valid
+// other properties, an unknown property, and missing required ones.
 func (p schema) stringProbes() []stringProbe {
 	props := p.properties()
 	base, ok := p.fitting()
@@ -258,8 +255,8 @@ func (p schema) stringProbes() []stringProbe {
 	return out
 }
 
-// patternSamples and formatSamples are values that some patterns and formats
-// take; the table's checks say which.
+// patternSamples and formatSamples are valid values for some patterns and formats; the
+// checks of the table determine for which.
 var patternSamples = map[string][]string{
 	`(/dev/.+|socket)`: {"socket", "/dev/ttyS0"},
 	`(?:[a-fA-F0-9]{8}(?:-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}|[01])`: {"11111111-1111-4111-8111-111111111111"},

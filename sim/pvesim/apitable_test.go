@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// declaredCall is one call as the real API declares it.
+// declaredCall is one call in the table of the real API.
 type declaredCall struct {
 	Parameters  map[string]schema `json:"parameters"`
 	Permissions *struct {
@@ -26,8 +26,8 @@ type declaredCall struct {
 	AdditionalProperties int    `json:"additionalProperties"`
 }
 
-// apiTable is the table of the real API, which is not part of this repository:
-// $PVE_API_TABLE, or else beside the checkout. Without it the test is skipped.
+// apiTable reads the table of the real API, which is not part of this repository:
+// $PVE_API_TABLE, or else a file beside the checkout. Without it the test is skipped.
 func apiTable(t *testing.T) map[string]declaredCall {
 	t.Helper()
 	file := os.Getenv("PVE_API_TABLE")
@@ -59,10 +59,10 @@ func apiTable(t *testing.T) map[string]declaredCall {
 	return calls
 }
 
-// key is a call's name in the table.
+// key is a call's key in the table.
 func (c call) key() string { return c.method + " " + declaredPath(c.path) }
 
-// answering is the parameter that names the host that answers, "" when any does.
+// answering is the parameter with the host that must answer, "" for any host.
 func (c call) answering() string {
 	switch {
 	case c.proxy == anyHost:
@@ -73,7 +73,7 @@ func (c call) answering() string {
 	return c.proxy
 }
 
-// eachDeclared runs f for each call that is both declared and implemented.
+// eachDeclared calls f for each declared and implemented call.
 func eachDeclared(t *testing.T, f func(t *testing.T, c call, d declaredCall)) {
 	t.Helper()
 	declared := apiTable(t)
@@ -96,7 +96,7 @@ func deviation(t *testing.T, name string) bool {
 	return false
 }
 
-// deviations are where the simulator differs from the table on purpose.
+// deviations are the intended differences from the table.
 var deviations = []struct {
 	name *regexp.Regexp // METHOD PATH, or METHOD PATH parameter
 	why  string
@@ -126,7 +126,7 @@ func TestEachCallIsDeclaredByTheRealAPI(t *testing.T) {
 	}
 }
 
-// beyondTable are calls that Proxmox VE has and the table leaves out.
+// beyondTable are calls of Proxmox VE that the table lacks.
 var beyondTable = []string{"GET /", "GET /access", "GET /access/domains", "GET /access/groups", "GET /access/groups/{groupid}",
 	"POST /access/groups", "DELETE /access/groups/{groupid}", "PUT /access/password",
 	"GET /cluster", "GET /nodes/{node}/network/{iface}", "GET /nodes/{node}/qemu/{vmid}/feature"}
@@ -186,8 +186,8 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 
 const bogus = "no-such-parameter"
 
-// probe is a request that is refused for its parameters in any case: nothing
-// is done, and the answer names all that the server finds wrong.
+// probe sends a request that is always refused because of its parameters: it changes
+// nothing, and the answer has the errors of all parameters.
 func probe(c call, d declaredCall, name, value string) (path string, fields []string) {
 	samples := map[string]string{"node": "pve1", "vmid": "120", "storage": "local", "id": "vdi-t4", "upid": "UPID:x", "volume": "iso/x.iso",
 		"userid": "root@pam", "tokenid": "t0", "roleid": "PVEAdmin", "poolid": "gpu-workers", "sid": "vm:100", "iface": "vmbr0", "snapname": "before", "pci-id-or-mapping": "vdi-t4"}
@@ -218,7 +218,7 @@ func probe(c call, d declaredCall, name, value string) (path string, fields []st
 	return path, fields
 }
 
-// complaint is what a server says of one parameter, "" when it takes it.
+// complaint returns the server's error for one parameter, "" if it accepts it.
 func (r *reply) complaint(name string) string {
 	r.t.Helper()
 	if r.code != 400 || r.errors[bogus] != unknownProperty {

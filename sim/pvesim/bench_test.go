@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// largeCluster is a world of many hosts and VMs.
+// largeCluster is a world with many hosts and VMs.
 func largeCluster(hosts, vms int) World {
 	w := World{Version: "9.1.4", Seed: 1, Cluster: "large", Users: []User{{ID: "root@pam", Password: rootPass}},
 		Storages: []Storage{{Name: "local-lvm", Type: "lvmthin", Content: []string{"images"}}},
@@ -25,8 +25,8 @@ func largeCluster(hosts, vms int) World {
 	return w
 }
 
-// BenchmarkAChangeSeenByAHook is one change of a configuration while a hook
-// looks at the whole state.
+// BenchmarkAChangeSeenByAHook measures one change of a configuration with a hook that
+// reads the whole state.
 func BenchmarkAChangeSeenByAHook(b *testing.B) {
 	for _, size := range []struct{ hosts, vms int }{{3, 10}, {200, 5000}} {
 		b.Run(fmt.Sprintf("%d hosts and %d VMs", size.hosts, size.vms), func(b *testing.B) {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// endless is a body that counts what is read of it.
+// endless is a body without end that counts the read bytes.
 type endless struct{ read int64 }
 
 func (e *endless) Read(into []byte) (int, error) {
@@ -22,7 +22,7 @@ func (e *endless) Read(into []byte) (int, error) {
 	return len(into), nil
 }
 
-// sent hands a request with an endless body of a length to the simulator.
+// sent sends a request with an endless body and a declared length to the simulator.
 func sent(s *Sim, method, path, contentType string, length int64, header ...string) (status int, reason string, read int64) {
 	from := &endless{}
 	r := httptest.NewRequest(method, "/api2/json"+path, from)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// listed is what the list of the whole cluster says of a VM.
+// listed is a VM's entry in the list of the whole cluster.
 func listed(c *client, vmid int) map[string]any {
 	c.t.Helper()
 	for _, entry := range c.do("GET", "/cluster/resources", "type", "vm").list() {
@@ -16,7 +16,7 @@ func listed(c *client, vmid int) map[string]any {
 	return nil
 }
 
-// onHost is what the list of a host says of a VM.
+// onHost is a VM's entry in the list of its host.
 func onHost(c *client, host string, vmid int) map[string]any {
 	c.t.Helper()
 	for _, entry := range c.do("GET", "/nodes/"+host+"/qemu").list() {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// homelab is the world that most tests play in.
+// homelab is the world of most tests.
 func homelab(t *testing.T) World {
 	t.Helper()
 	return loadWorld(t, "../../testdata/worlds/homelab.yaml")
@@ -32,7 +32,7 @@ func loadWorld(t *testing.T, path string) World {
 	return world
 }
 
-// newSim starts a simulator that says nothing and ends with the test.
+// newSim starts a simulator without a log that ends with the test.
 func newSim(t *testing.T, world World, options ...Option) *Sim {
 	t.Helper()
 	sim, err := New(world, append([]Option{WithLog(func(string, ...any) {})}, options...)...)
@@ -43,7 +43,7 @@ func newSim(t *testing.T, world World, options ...Option) *Sim {
 	return sim
 }
 
-// client speaks to a simulator as one identity, by whatever transport.
+// client sends requests to a simulator as one identity, with any transport.
 type client struct {
 	t      *testing.T
 	base   string
@@ -51,7 +51,7 @@ type client struct {
 	header http.Header
 }
 
-// as is a client in the simulator's own process.
+// as returns a client in the simulator's own process.
 func (s *Sim) as(t *testing.T, token string) *client {
 	c := &client{t: t, base: "http://pve.example", http: &http.Client{Transport: s.Transport()}, header: http.Header{}}
 	if token != "" {
@@ -66,7 +66,7 @@ const (
 	auditToken  = "gpuworker@pve!audit=33333333-3333-4333-8333-333333333333"
 )
 
-// asRoot is a client with a ticket of root@pam.
+// asRoot returns a client with a ticket of root@pam.
 func (s *Sim) asRoot(t *testing.T, password string) *client {
 	t.Helper()
 	c := s.as(t, "")
@@ -77,7 +77,7 @@ func (s *Sim) asRoot(t *testing.T, password string) *client {
 	return c
 }
 
-// reply is an answer as a client sees it.
+// reply is an answer as received by a client.
 type reply struct {
 	t      *testing.T
 	code   int
@@ -116,7 +116,7 @@ func (c *client) do(method, path string, fields ...string) *reply {
 	return c.send(req)
 }
 
-// behind makes a call whose answer nobody waits for.
+// behind makes a call without waiting for its answer.
 func (c *client) behind(method, path string) {
 	c.t.Helper()
 	req, err := http.NewRequest(method, c.base+"/api2/json"+path, nil)
@@ -161,7 +161,7 @@ func (r *reply) ok() *reply {
 	return r
 }
 
-// refused fails the test unless the call was refused with these words.
+// refused fails the test unless the call was refused with this text.
 func (r *reply) refused(code int, reason string) *reply {
 	r.t.Helper()
 	if r.err != nil || r.code != code || r.reason != reason {
@@ -211,7 +211,7 @@ func (c *client) task(r *reply) (exit string, log []string) {
 	return "", nil
 }
 
-// pause lets simulated time pass: in a bubble at once, elsewhere for real.
+// pause waits for a simulated time; in a synctest bubble this takes no real time.
 func pause(t *testing.T, d time.Duration) {
 	t.Helper()
 	timer := time.NewTimer(d)
@@ -219,7 +219,7 @@ func pause(t *testing.T, d time.Duration) {
 	<-timer.C
 }
 
-// done fails the test unless the call's task ended with exit.
+// done fails the test unless the call's task ended with this exit status.
 func (c *client) done(r *reply, exit string) []string {
 	c.t.Helper()
 	got, log := c.task(r)
@@ -229,7 +229,7 @@ func (c *client) done(r *reply, exit string) []string {
 	return log
 }
 
-// play runs a scenario in a bubble, where waiting costs nothing.
+// play runs a scenario in a synctest bubble, where waiting takes no real time.
 func play(t *testing.T, scenario func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, scenario)

@@ -230,9 +230,9 @@ func TestDestructionIsRefused(t *testing.T) {
 	})
 }
 
-// TestACloneForAnotherHostIsMadeBesideItsTemplate: only when it is done, its
-// configuration goes to the other host (PVE::API2::Qemu, clone_vm).
-func TestACloneForAnotherHostIsMadeBesideItsTemplate(t *testing.T) {
+// TestACloneForAnotherHostIsMadeOnTheHostOfItsTemplate: its configuration is moved to the
+// other host only at the end (PVE::API2::Qemu, clone_vm).
+func TestACloneForAnotherHostIsMadeOnTheHostOfItsTemplate(t *testing.T) {
 	play(t, func(t *testing.T) {
 		world := homelab(t)
 		world.Storages = append(world.Storages, Storage{Name: "nas", Type: "dir", Path: "/mnt/nas", Content: []string{"images"}, Shared: true})
@@ -253,8 +253,8 @@ func TestACloneForAnotherHostIsMadeBesideItsTemplate(t *testing.T) {
 	})
 }
 
-// TestAFullCloneSaysHowFarItIs, in the words of the real one.
-func TestAFullCloneSaysHowFarItIs(t *testing.T) {
+// The log lines are those of the real server.
+func TestAFullCloneLogsItsProgress(t *testing.T) {
 	play(t, func(t *testing.T) {
 		engine := newSim(t, homelab(t)).as(t, engineToken)
 		clone := engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", "120", "full", "1")

@@ -80,7 +80,7 @@ func TestChangesAreRefused(t *testing.T) {
 	}
 }
 
-// complaint checks for a 400 about one parameter.
+// complaint checks for a 400 with an error for one parameter.
 func complaint(field, text string) func(*reply) {
 	return func(r *reply) {
 		r.t.Helper()

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// inVersion is the homelab with another version of Proxmox VE, whose roles have
-// the privileges of that.
+// inVersion is the homelab with another version of Proxmox VE, whose roles have the
+// privileges of that version.
 func inVersion(t *testing.T, version string) World {
 	t.Helper()
 	world := homelab(t)
@@ -85,8 +85,8 @@ func TestADriverOfADeviceIsKnownSince91(t *testing.T) {
 	}
 }
 
-// withHeaders is a request with so many headers of so many bytes besides those
-// that every client sends.
+// withHeaders is a request with this number of headers of this size, besides those that
+// every client sends.
 func withHeaders(c *client, count, size int) *reply {
 	c.t.Helper()
 	req, err := http.NewRequest("GET", c.base+"/api2/json/version", nil)
@@ -120,7 +120,7 @@ func TestHeadersHaveLimitsAtWhichNothingIsAnswered(t *testing.T) {
 	})
 }
 
-// pipes is a network without a network, for bubbles.
+// pipes is an in-memory network for synctest bubbles.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -147,9 +147,9 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 	return near, nil
 }
 
-// lingering is the server's end of a connection. A network takes what a client
-// still sends while the server closes; a pipe does not, and the client would see
-// that instead of the answer.
+// lingering is the server's end of a connection. While the server closes, a real network
+// still accepts data from the client. A pipe does not, so that the client would get an
+// error instead of the answer.
 type lingering struct{ net.Conn }
 
 func (l lingering) Close() error {
@@ -158,8 +158,8 @@ func (l lingering) Close() error {
 	return l.Conn.Close()
 }
 
-// overHTTP serves the simulator on connections and lets the clients use them:
-// byte for byte what they would read from a network.
+// overHTTP serves the simulator on in-memory connections: the clients read the same bytes
+// as from a network.
 func (s *Sim) overHTTP(t *testing.T, clients ...*client) {
 	t.Helper()
 	network := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}

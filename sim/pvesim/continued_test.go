@@ -10,8 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/testdata/worlds"
 )
 
-// A world that is continued at once is the world that it was.
-func TestAContinuedWorldIsWhatItWas(t *testing.T) {
+func TestAWorldThatIsContinuedAtOnceIsUnchanged(t *testing.T) {
 	world, err := pvesim.LoadWorld(worlds.Homelab)
 	if err != nil {
 		t.Fatal(err)

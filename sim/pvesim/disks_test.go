@@ -49,7 +49,7 @@ func TestADiskGoesToAnotherVM(t *testing.T) {
 	})
 }
 
-// templateOf makes a template that gets a second disk, a base image like the first.
+// templateOf creates a template and adds a second disk, a base image like the first.
 func templateOf(root *client, id int) {
 	root.t.Helper()
 	vmWith(root, "pve1", id, "memory", "256", "cores", "1", "scsi0", "images:1")

@@ -8,8 +8,8 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// The cluster loses its quorum, and what is written fails. It runs on, and gets
-// its quorum back.
+// The cluster loses its quorum, so that writes fail. It continues to run, and regains its
+// quorum.
 func ExampleSim_SetQuorum() {
 	l := homelab()
 	defer l.Close()
@@ -33,8 +33,8 @@ func ExampleSim_SetQuorum() {
 	// <nil>
 }
 
-// The quorum is lost in the middle of work: at the second clone. It comes back
-// when somebody asks how the cluster is.
+// The quorum is lost at the second clone. It comes back at the next read of the cluster
+// status.
 func ExampleSim_Inject_quorumLost() {
 	l := homelab()
 	defer l.Close()
@@ -55,7 +55,7 @@ func ExampleSim_Inject_quorumLost() {
 	// <nil>
 }
 
-// The list of all VMs is behind, the list of a host is not.
+// The list of all VMs is delayed, the list of a host is not.
 func ExampleSim_SetListLag() {
 	l := homelab()
 	defer l.Close()
@@ -78,7 +78,7 @@ func ExampleSim_SetListLag() {
 	// /nodes/pve1/qemu stopped
 }
 
-// A host's pvedaemon restarts: the proxy says so in two ways, one after the
+// A host's pvedaemon restarts: the proxy answers with two different errors, one after the
 // other.
 func ExampleSim_Inject_daemonRestart() {
 	l := homelab()

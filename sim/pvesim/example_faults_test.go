@@ -15,13 +15,13 @@ import (
 	"github.com/gpuworker/gpuworker/testdata/worlds"
 )
 
-// lab is a simulator with a client of a few lines.
+// lab is a simulator with a minimal client.
 type lab struct {
 	*pvesim.Sim
 	http *http.Client
 }
 
-// homelab starts the example world, a thousand times faster than real.
+// homelab starts the example world, a thousand times faster than real time.
 func homelab(change ...func(*pvesim.World)) lab {
 	world, err := pvesim.LoadWorld(worlds.Homelab)
 	if err != nil {
@@ -63,7 +63,7 @@ func (l lab) call(method, path string, form url.Values) (any, error) {
 	return answer.Data, err
 }
 
-// must ends the example when something fails that is not its subject.
+// must ends the example at an unexpected error.
 func (l lab) must(err error) {
 	if err != nil {
 		panic(err)
@@ -109,8 +109,8 @@ func ExampleNew() {
 	// Output: 200 OK {"data":null} <nil>
 }
 
-// The clone takes the storage lock, or rather does not get it: the request is
-// fine, the task fails, and nothing is left. A second try works.
+// The clone times out on the storage lock: the request succeeds, the task fails, and
+// nothing is left behind. A retry works.
 func ExampleSim_Inject_storageLock() {
 	l := homelab()
 	defer l.Close()
@@ -127,8 +127,8 @@ func ExampleSim_Inject_storageLock() {
 	// OK
 }
 
-// The host reboots in the middle of a start. The task ends without having ended,
-// and the VM is off.
+// The host reboots during a start. The task ends with "unexpected status", and the VM is
+// stopped.
 func ExampleSim_RebootHost() {
 	l := homelab(func(w *pvesim.World) {
 		timings := pvesim.DefaultTimings()
@@ -156,8 +156,8 @@ func ExampleSim_RebootHost() {
 	// running: false
 }
 
-// The answer is lost after the clone was carried out. The client does not know,
-// and the number is taken.
+// The answer is lost after the clone was carried out. The client does not know it, but
+// the number is in use.
 func ExampleSim_Inject_lostAnswer() {
 	l := homelab()
 	defer l.Close()
@@ -173,7 +173,7 @@ func ExampleSim_Inject_lostAnswer() {
 	// 500 unable to create VM 130: config file already exists
 }
 
-// The agent never answers: it is configured, and not installed.
+// The agent never answers: it is configured but not installed.
 func ExampleGuest_withoutAgent() {
 	l := homelab(func(w *pvesim.World) {
 		for i := range w.VMs {

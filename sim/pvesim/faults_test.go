@@ -177,7 +177,7 @@ func TestFaultsThatCannotBeAreRefused(t *testing.T) {
 		"no effect":              {Fault{}, `effect ""`},
 		"a status that is fine":  {Fault{Effect: Status, Code: 200}, "code 200"},
 		"a pattern that is none": {Fault{Effect: Hang, Path: "("}, "path:"},
-		"a negative count":       {Fault{Effect: Hang, Times: -2}, "times not below -1"},
+		"a negative count":       {Fault{Effect: Hang, Times: -2}, "times must not be less than -1"},
 	} {
 		if err := sim.Inject(tc.fault); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q in it", name, err, tc.want)

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Formats of PVE::JSONSchema: each returns what is wrong with a value.
+// Formats of PVE::JSONSchema: each returns the error for a value, "" if it is valid.
 
 var (
 	vmidForm     = regexp.MustCompile(`^[1-9][0-9]{2,8}$`)
@@ -22,7 +22,7 @@ var (
 	listSplit    = regexp.MustCompile(`[,;\s]+`)
 )
 
-// splitList splits what Proxmox calls a list: by commas, semicolons or blanks.
+// splitList splits a list in Proxmox's form: at commas, semicolons or blanks.
 func splitList(text string) []string {
 	return slices.DeleteFunc(listSplit.Split(strings.TrimSpace(text), -1), func(s string) bool { return s == "" })
 }

@@ -84,9 +84,9 @@ func TestTheAgentSetsPasswordsOfUsersThatAreThere(t *testing.T) {
 	})
 }
 
-// Both ways to a command give the same answer; those that are not simulated
-// say so.
-func TestTheOldWayToTheAgentIsAsGoodAsTheNew(t *testing.T) {
+// Both calls for a command give the same answer; commands that are not simulated answer
+// 501.
+func TestTheOldAndTheNewAgentCallsGiveTheSameAnswers(t *testing.T) {
 	play(t, func(t *testing.T) {
 		_, root := withGuest(t)
 		done := 0
@@ -155,5 +155,5 @@ func TestAHostSaysWhatItsQEMUCanDo(t *testing.T) {
 	}
 }
 
-// machineTaken reports whether the machine option takes a type.
+// machineTaken reports whether the machine option accepts a type.
 func machineTaken(id string) bool { return machineFormat.check("machine", id) == "" }

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// answer is what goes back to a client, reason phrase included.
+// answer is an answer to a client, with the reason phrase.
 type answer struct {
 	status int
 	reason string
@@ -27,14 +27,14 @@ type answer struct {
 	close      bool
 	// drop ends the connection without an answer.
 	drop bool
-	// cut closes the connection after the body, which is shorter than said.
+	// cut closes the connection after the body, which is shorter than declared.
 	cut bool
 }
 
-// inbound is a request as read, by whatever transport.
+// inbound is a request as read from any transport.
 type inbound struct {
 	ctx     context.Context // does not end when the client leaves
-	gone    <-chan struct{} // closed when it does
+	gone    <-chan struct{} // closed when the client leaves
 	method  string
 	path    string // decoded
 	host    string
@@ -44,8 +44,8 @@ type inbound struct {
 	chunked bool
 }
 
-// ServeHTTP answers one request. Errors carry the reason phrases of the real
-// API, which net/http cannot write, so the connection is taken over for them.
+// ServeHTTP answers one request. For errors it hijacks the connection, because net/http
+// cannot write the reason phrases of the real API.
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := newBody(r.Body, r.ContentLength)
 	a := s.respond(inbound{
@@ -58,8 +58,8 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.write(w, body.left > 0)
 }
 
-// write sends the answer over a real connection. When a part of the request was
-// not read, the connection ends with it, not at once.
+// write sends the answer over a real connection. If a part of the request was not read,
+// the connection is closed after a short while, not at once.
 func (a *answer) write(w http.ResponseWriter, unread bool) {
 	plain := a.status == http.StatusOK && !a.cut && !a.drop
 	hijacker, can := w.(http.Hijacker)
@@ -69,7 +69,7 @@ func (a *answer) write(w http.ResponseWriter, unread bool) {
 		}
 		for _, value := range a.connectionHeaders() {
 			if value == "close" && !a.close {
-				// net/http would close the connection; the blank is not sent.
+				// With exactly "close", net/http would close the connection. The blank is not sent.
 				value += " "
 			}
 			w.Header().Add("Connection", value)
@@ -85,7 +85,7 @@ func (a *answer) write(w http.ResponseWriter, unread bool) {
 	}
 	defer conn.Close()
 	if !a.drop {
-		// A client that has left cannot be told anything.
+		// An error means that the client has left.
 		_, _ = conn.Write(a.wire())
 		if unread {
 			linger(conn)
@@ -93,8 +93,8 @@ func (a *answer) write(w http.ResponseWriter, unread bool) {
 	}
 }
 
-// linger takes a little of what a client is still sending, so that it sees the
-// answer before the end of the connection.
+// linger reads a little of the data that a client is still sending, so that the client
+// receives the answer before the end of the connection.
 func linger(conn net.Conn) {
 	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
@@ -111,7 +111,7 @@ func (a *answer) connectionHeaders() []string {
 	return a.connection
 }
 
-// wire is the answer as it goes over a connection that ends with it.
+// wire is the raw answer for a connection that is closed after it.
 func (a *answer) wire() []byte {
 	length := len(a.body)
 	if a.cut {
@@ -130,10 +130,10 @@ func (a *answer) wire() []byte {
 	return b.Bytes()
 }
 
-// Transport reaches the simulator without a network: the same answers and
-// status lines as over a connection. It works inside testing/synctest bubbles.
-// When a request's context ends, the caller gets that at once while the
-// simulator carries the request out, as a real server would.
+// Transport returns a transport to the simulator without a network, with the same
+// answers and status lines as over a connection. It works inside testing/synctest
+// bubbles. When a request's context ends, the caller gets its error at once, but the
+// simulator still carries out the request, like a real server.
 func (s *Sim) Transport() http.RoundTripper { return (*inProcess)(s) }
 
 type inProcess Sim
@@ -144,7 +144,7 @@ func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 		query: r.URL.RawQuery, host: r.URL.Host, header: r.Header.Clone(), body: newBody(nil, 0)}
 	if r.Body != nil {
 		defer r.Body.Close()
-		// All of it, whatever its length: it is this process that made it.
+		// Without a limit, because this process made it.
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return nil, err
@@ -167,7 +167,7 @@ func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// response is the answer as a client sees it.
+// response is the answer as received by a client.
 func (a *answer) response(r *http.Request) (*http.Response, error) {
 	if a.drop {
 		return nil, io.EOF
@@ -203,14 +203,14 @@ func newAnswer(status int, reason string) *answer {
 	return a
 }
 
-// plainAnswer is an error that pveproxy sends before it looks at the call: the
-// text as body, without content type.
+// plainAnswer is an error that pveproxy sends before it handles the call: the text as
+// body, without content type.
 func plainAnswer(status int, text string, body bool) *answer {
 	a := newAnswer(status, text)
 	if body {
 		a.body = []byte(text)
 	}
-	// An explicit nil keeps net/http from guessing a type.
+	// An explicit nil prevents net/http from detecting a type.
 	a.header["Content-Type"] = nil
 	return a
 }
@@ -228,7 +228,7 @@ func jsonAnswer(status int, reason string, value any) *answer {
 	return a
 }
 
-// listing is data with a total beside it, as task lists and logs have.
+// listing is data with a total, as in task lists and logs.
 type listing struct {
 	data  any
 	total int
@@ -281,7 +281,7 @@ func (s *Sim) failure(err *apiError, format string) *answer {
 	return jsonAnswer(200, "OK", body)
 }
 
-// segments splits a path into its parts; doubled and trailing slashes vanish.
+// segments splits a path into its parts; double and trailing slashes are ignored.
 func segments(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// overTLS is a client that reaches a simulator over a real connection.
+// overTLS returns a client with a real connection to a simulator.
 func overTLS(t *testing.T, sim *Sim, token string) *client {
 	t.Helper()
 	server := httptest.NewTLSServer(sim)
@@ -20,7 +20,7 @@ func overTLS(t *testing.T, sim *Sim, token string) *client {
 	return c
 }
 
-// fast makes everything a thousand times as fast, for tests that really wait.
+// fast makes everything a thousand times faster, for tests with real waits.
 var fast = WithTimeScale(1000)
 
 func TestTheReasonIsInTheStatusLine(t *testing.T) {
@@ -178,7 +178,7 @@ func TestJSONAndFormsMeanTheSameAndTheQueryWins(t *testing.T) {
 	}
 }
 
-// uploadTo sends a file as a browser would.
+// uploadTo sends a file like a browser.
 func uploadTo(c *client, path, name, content string, fields ...string) *reply {
 	c.t.Helper()
 	var body bytes.Buffer

@@ -6,9 +6,8 @@ import (
 	"math/rand/v2"
 )
 
-// streams hand out random numbers that depend on the seed, a name and how
-// often that name was asked for, and on nothing else: what a clone of 9000 to
-// 120 gets does not change because another client was faster.
+// streams return random numbers that depend only on the seed, a name and how often that
+// name was used. So the values of a clone of 9000 to 120 do not depend on other clients.
 type streams struct {
 	seed  uint64
 	count map[string]uint64
@@ -18,7 +17,7 @@ func newStreams(seed uint64) *streams {
 	return &streams{seed: seed, count: map[string]uint64{}}
 }
 
-// next is the next generator of a name.
+// next returns the next generator for a name.
 func (s *streams) next(format string, args ...any) *rand.Rand {
 	name := fmt.Sprintf(format, args...)
 	s.count[name]++
@@ -27,7 +26,7 @@ func (s *streams) next(format string, args ...any) *rand.Rand {
 	return rand.New(rand.NewPCG(s.seed, h.Sum64()))
 }
 
-// newUUID is a random (version 4) UUID.
+// newUUID returns a random (version 4) UUID.
 func newUUID(r *rand.Rand) string {
 	hi, lo := r.Uint64(), r.Uint64()
 	hi = hi&^0xf000 | 0x4000
@@ -35,7 +34,7 @@ func newUUID(r *rand.Rand) string {
 	return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", hi>>32, hi>>16&0xffff, hi&0xffff, lo>>48, lo&0xffffffffffff)
 }
 
-// newMAC is an address with the prefix that Proxmox uses.
+// newMAC returns a MAC address with the prefix of Proxmox.
 func newMAC(r *rand.Rand) string {
 	n := r.Uint32()
 	return fmt.Sprintf("BC:24:11:%02X:%02X:%02X", n>>16&0xff, n>>8&0xff, n&0xff)

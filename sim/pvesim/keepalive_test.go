@@ -15,13 +15,13 @@ import (
 	"testing"
 )
 
-// exchanged is one answer as it came over a connection.
+// exchanged is one answer as read from a connection.
 type exchanged struct {
 	status     string
 	connection []string
 }
 
-// spoken sends a request over a connection, unchanged, and reads the answer.
+// spoken sends a raw request over a connection and reads the answer.
 func spoken(t *testing.T, conn net.Conn, reader *bufio.Reader, method, path, body string) exchanged {
 	t.Helper()
 	form := ""
@@ -51,7 +51,7 @@ func spoken(t *testing.T, conn net.Conn, reader *bufio.Reader, method, path, bod
 	return exchanged{status, header["Connection"]}
 }
 
-// dialed is a connection to a simulator that is served.
+// dialed returns a connection to a served simulator.
 func dialed(t *testing.T, sim *Sim) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(sim)
@@ -66,8 +66,8 @@ func dialed(t *testing.T, sim *Sim) (net.Conn, *bufio.Reader) {
 	return conn, bufio.NewReader(conn)
 }
 
-// TestAConnectionStaysOpenAfterGoodAnswers plays what a real cluster of two
-// hosts was seen to answer, all over one connection.
+// TestAConnectionStaysOpenAfterGoodAnswers compares with the answers of a real cluster of
+// two hosts, all over one connection.
 func TestAConnectionStaysOpenAfterGoodAnswers(t *testing.T) {
 	sim := newSim(t, homelab(t), fast)
 	conn, reader := dialed(t, sim)
@@ -110,7 +110,7 @@ func TestAClientMayAskForTheEndOfItsConnection(t *testing.T) {
 	}
 }
 
-// TestInOneProcessAClientSeesTheSame compares the two ways to a simulator.
+// TestInOneProcessAClientSeesTheSame compares Transport with a real connection.
 func TestInOneProcessAClientSeesTheSame(t *testing.T) {
 	sim := newSim(t, homelab(t), fast)
 	server := httptest.NewServer(sim)

@@ -8,25 +8,24 @@ import (
 	"strings"
 )
 
-// Entry is one call of the API in the ledger: what there is, and how well it
-// is known to be true.
+// Entry is one call of the API in the ledger, with how well it is verified.
 type Entry struct {
 	Method string
 	// Path is below /api2/json; {name} is a parameter.
 	Path string
-	// Declared calls are in the list of calls of Proxmox VE 9.1 that clients
-	// like ours may need; the others are answered all the same.
+	// Declared calls are in the list of calls of Proxmox VE 9.1 that clients such as ours
+	// may need. Other calls may be implemented too.
 	Declared bool
 	// Implemented calls are simulated; all others answer 501.
 	Implemented bool
-	// Checked is how many exchanges, recorded with a real Proxmox VE 9.2, the
-	// call answered as the real server did: status, reason, headers, body and
-	// task. With 0 it was written from documentation and source only.
+	// Checked is the number of exchanges, recorded with a real Proxmox VE 9.2, for which
+	// the call gives the same answer: status, reason, headers, body and task. With 0, the
+	// call is based only on documentation and source.
 	Checked int
 }
 
-// ledgerText has one line a call: whether it is declared, how many recorded
-// exchanges it passed, method, path.
+// ledgerText has one line per call: whether it is declared, the number of passed
+// recorded exchanges, method, path.
 //
 //go:embed ledger.txt
 var ledgerText string
@@ -56,8 +55,8 @@ func Ledger() []Entry {
 	return entries
 }
 
-// Pattern is the path of the call that answers a request, as Ledger has it,
-// and "" when none does.
+// Pattern returns the path, in the form of Ledger, of the call for a request; "" if there
+// is none.
 func Pattern(method, path string) string {
 	c, _ := newRouter(table(newest)).find(method, segments(path))
 	if c == nil {
@@ -66,8 +65,8 @@ func Pattern(method, path string) string {
 	return declaredPath(c.path)
 }
 
-// declaredPath writes a path as the real API declares it: without saying which
-// parameters take several segments.
+// declaredPath returns a path in the form of the real API, which does not mark parameters
+// of several segments.
 func declaredPath(path string) string { return strings.ReplaceAll(path, "...}", "}") }
 
 func parseLedger(text string) ([]Entry, error) {

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// transcript plays a script and writes down every byte of every answer.
+// transcript runs a script and records all bytes of all answers.
 func transcript(t *testing.T, seed uint64) string {
 	t.Helper()
 	var b strings.Builder
@@ -84,16 +84,15 @@ func TestTheSameSeedAndScriptGiveTheSameBytes(t *testing.T) {
 }
 
 var (
-	crowdSize = flag.Int("crowd", 200, "how many clients TestACrowdLosesNoUpdate has")
+	crowdSize = flag.Int("crowd", 200, "how many clients TestManyClientsLoseNoUpdate has")
 	crowdTime = flag.Duration("crowd-time", 3*time.Second, "for how long they write")
 )
 
-// TestACrowdLosesNoUpdate lets many clients count in the description of one
-// mapping and in the description of one VM, each by compare-and-swap with the
-// digest: whoever wins has counted one further, so that at the end the count is
-// the number of wins. Half of them come over real connections. The whole of it:
-// go test -race -run ACrowd -crowd 1000 -crowd-time 30s
-func TestACrowdLosesNoUpdate(t *testing.T) {
+// TestManyClientsLoseNoUpdate lets many clients increment a counter in the description
+// of one mapping and of one VM, each by compare-and-swap with the digest. At the end the
+// counter must be the number of successful updates. Half of the clients use real
+// connections. With more clients: go test -race -run ManyClients -crowd 1000 -crowd-time 30s
+func TestManyClientsLoseNoUpdate(t *testing.T) {
 	sim := newSim(t, homelab(t), WithTimeScale(1000))
 	server := httptest.NewUnstartedServer(sim)
 	server.Config = sim.Server()
@@ -147,7 +146,7 @@ func lostRace(reason string) bool {
 		strings.Contains(reason, "got timeout")
 }
 
-// count reads a counter and writes the next number, if nobody else did.
+// count reads a counter and writes the next number, unless it was changed meanwhile.
 func count(c *client, which int) *reply {
 	path, fields := "/cluster/mapping/pci/counter", []string{"map", t4pve1}
 	if which == 1 {

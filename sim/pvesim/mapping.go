@@ -96,7 +96,7 @@ func (s *Sim) listMappings(r *request) (any, error) {
 	return out, nil
 }
 
-// checkMapping is what check-node says of a mapping on a host.
+// checkMapping returns the result of check-node for a mapping on a host.
 func (s *Sim) checkMapping(m *mapping, node string) []any {
 	entries := m.on(node)
 	if len(entries) == 0 {
@@ -111,7 +111,7 @@ func (s *Sim) checkMapping(m *mapping, node string) []any {
 	return out
 }
 
-// on are the entries of a host.
+// on returns the entries for a host.
 func (m *mapping) on(node string) []map[string]string {
 	var out []map[string]string
 	for _, text := range m.entries {
@@ -122,9 +122,9 @@ func (m *mapping) on(node string) []map[string]string {
 	return out
 }
 
-// assertMapping compares an entry, and whether its mapping is for mediated
-// devices, with the hardware; "" when they agree. All devices of an entry are
-// the same model, the IOMMU group is that of the first.
+// assertMapping compares an entry, and the mdev option of its mapping, with the hardware;
+// "" when they match. All devices of an entry must be of the same model; the IOMMU group
+// is that of the first.
 func (h *host) assertMapping(m *mapping, entry map[string]string) string {
 	for i, path := range strings.Split(entry["path"], ";") {
 		if !strings.Contains(path, ".") {
@@ -141,8 +141,8 @@ func (h *host) assertMapping(m *mapping, entry map[string]string) string {
 	return ""
 }
 
-// assertFunction compares one function. The IOMMU group is not looked at on a
-// host without IOMMU: there the start says what is wrong (recording 085).
+// assertFunction compares one function. On a host without IOMMU, the group is not
+// compared; there the start of the VM reports the error (recording 085).
 func (h *host) assertFunction(m *mapping, entry map[string]string, f *PCIFunction, first bool) string {
 	right := map[string]string{"id": f.ID, "iommugroup": fmt.Sprint(f.Group), "mdev": "0", "subsystem-id": f.Subsystem}
 	if f.Group < 0 {
@@ -198,7 +198,7 @@ func (m *mapping) set(a args) {
 		m.entries = slices.Clone(a["map"].values)
 	}
 	if a.has("description") {
-		// Blanks around a value do not survive the file, and neither does nothing.
+		// The file keeps neither blanks around a value nor empty values.
 		m.description = strings.TrimSpace(a.get("description"))
 		m.hasDescription = m.description != ""
 	}
@@ -210,7 +210,7 @@ func (m *mapping) set(a args) {
 	}
 }
 
-// updateMapping demands map each time; the digest is looked at before.
+// updateMapping requires map in each request; the digest is checked before.
 func (s *Sim) updateMapping(r *request) (any, error) {
 	fail := func(format string, args ...any) (any, error) {
 		return nil, die("update hardware mapping failed: "+format, args...)
@@ -240,7 +240,7 @@ func (s *Sim) updateMapping(r *request) (any, error) {
 	return nil, nil
 }
 
-// undeletable says what is wrong with the options to delete.
+// undeletable returns why an option cannot be deleted.
 func undeletable(a args) string {
 	for _, option := range splitList(a.get("delete")) {
 		switch {
@@ -268,7 +268,7 @@ func (m *mapping) drop(options []string) {
 	}
 }
 
-// deleteMapping takes no digest and does not mind mappings that are gone or in
+// deleteMapping accepts no digest, and succeeds for missing mappings and for those in
 // use.
 func (s *Sim) deleteMapping(r *request) (any, error) {
 	id := r.args.get("id")

@@ -20,8 +20,8 @@ func migrationCalls() []call {
 	}
 }
 
-// localResources are a VM's passed-through devices: those that keep it from
-// moving, those that are mapped, and which options lack a mapping on a host.
+// localResources are a VM's passed-through devices: those that prevent a migration,
+// those with a mapping, and the options without a mapping on a host.
 type localResources struct {
 	blocking []string
 	mapped   map[string]string   // option → mapping
@@ -50,10 +50,10 @@ func (s *Sim) localResources(v *vm) localResources {
 	return r
 }
 
-// Engines never migrate; people, the HA manager and bpg's provider (migrate = true)
-// do, and what they moved has to be found again.
+// gpuworker never migrates VMs. But operators, the HA manager and bpg's provider
+// (migrate = true) do, and gpuworker must find the moved VMs again.
 
-// migrationPreconditions tells where a VM could go.
+// migrationPreconditions returns the possible targets of a migration.
 func (s *Sim) migrationPreconditions(r *request) (any, error) {
 	v, err := s.vmOn(r.node(), r.vmid())
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *Sim) migrationPreconditions(r *request) (any, error) {
 	return out, nil
 }
 
-// storagesLacking are the storages of a VM's disks that a host does not have.
+// storagesLacking returns the storages of a VM's disks that a host does not have.
 func (s *Sim) storagesLacking(v *vm, host string) []string {
 	lacking := map[string]bool{}
 	for _, key := range diskKeys {
@@ -127,8 +127,8 @@ func (s *Sim) localDisks(v *vm) []any {
 	return out
 }
 
-// migrateVM moves a VM that is off to another host, with its local disks. A
-// running one is refused, or not simulated.
+// migrateVM moves a stopped VM to another host, with its local disks. The migration of a
+// running VM is refused, or not simulated.
 func (s *Sim) migrateVM(r *request) (any, error) {
 	target := r.args.get("target")
 	if target == r.node() {
@@ -176,7 +176,7 @@ func (s *Sim) queueMigrate(r *request, target string, force bool, limit int) str
 	})
 }
 
-// mayMigrate is what is refused before there is a task.
+// mayMigrate makes the checks before the task is started.
 func (s *Sim) mayMigrate(r *request, v *vm, target string) error {
 	if err := v.checkLock(); err != nil {
 		return err
@@ -196,7 +196,7 @@ func (s *Sim) mayMigrate(r *request, v *vm, target string) error {
 	return s.reach(target)
 }
 
-// dated writes a line as migrations do, with the time before it.
+// dated writes a log line with the time before it, as migrations do.
 func (t *task) dated(format string, args ...any) {
 	t.note("%s %s", time.Now().Format(time.DateTime), fmt.Sprintf(format, args...))
 }
@@ -235,7 +235,7 @@ func (s *Sim) migrate(t *task, v *vm, target string, force bool, limit int) erro
 	return nil
 }
 
-// copyLocalDisks takes the time that copying takes; the disks change hosts with
+// copyLocalDisks waits for the time of the copy. The disks change hosts together with
 // the configuration.
 func (s *Sim) copyLocalDisks(t *task, v *vm, target string, limit int) error {
 	for _, key := range diskKeys {
@@ -262,7 +262,7 @@ func (s *Sim) copyLocalDisks(t *task, v *vm, target string, limit int) error {
 	return nil
 }
 
-// moveVM gives a VM and its local disks to another host.
+// moveVM moves a VM and its local disks to another host.
 func (s *Sim) moveVM(v *vm, target string) {
 	for _, key := range diskKeys {
 		if st, vol := s.volumeOf(v.node, parseDrive(v.conf[key])); vol != nil && !st.Shared && vol.vmid == v.id {

@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// host is a physical machine and what its kernel has.
+// host is a physical machine with the state of its kernel.
 type host struct {
 	Host
 	id       int // in the cluster, from 1
 	booted   time.Time
 	boots    int
-	drivers  map[string]string // BDF → kernel driver now
-	reserved map[string]int    // BDF → VM that runs or starts with it
-	shown    struct {          // copies that were given out
+	drivers  map[string]string // BDF → current kernel driver
+	reserved map[string]int    // BDF → running or starting VM
+	shown    struct {          // copies in the last snapshot
 		drivers  map[string]string
 		reserved map[string]int
 	}
@@ -36,7 +36,7 @@ func newHost(h Host, index int, now time.Time) *host {
 	return n
 }
 
-// resetDevices brings the drivers to what they are after a boot.
+// resetDevices sets the drivers to those after a boot.
 func (h *host) resetDevices() {
 	h.drivers, h.reserved = map[string]string{}, map[string]int{}
 	for _, f := range h.PCI {
@@ -61,16 +61,16 @@ type vm struct {
 	conf    map[string]string
 	pending map[string]string
 	deletes map[string]bool
-	// forced are those of deletes that remove the disk, too.
+	// forced are the deletes that also remove the disk.
 	forced map[string]bool
 	// snapshots in the order of taking.
 	snapshots []*snapshot
-	run       *run // nil when it does not run
+	run       *run // nil when the VM is stopped
 	// starting is set while a start task holds devices for it.
 	starting bool
 	guest    Guest
 	shown    shownVM
-	// ha is what the HA manager is told of it, nil for nothing.
+	// ha is its resource of the HA manager, nil for none.
 	ha *haResource
 }
 
@@ -81,26 +81,27 @@ type run struct {
 	since   time.Time
 	pinned  int64 // bytes of host memory
 	agentUp time.Time
-	osUp    time.Time // from when the guest listens to ACPI
+	osUp    time.Time // the guest reacts to ACPI from then on
 	devices []string  // BDFs
 	conf    map[string]string
-	seed    map[string]string // the options that its cloud-init drive was made of
+	seed    map[string]string // the options at the last write of its cloud-init drive
 	execs   map[int]GuestResult
 	files   map[string]string
 	nextPID int
-	// frozen file systems let nobody write, and the agent do next to nothing.
+	// frozen is set while the file systems are frozen: there are no writes, and most
+	// commands of the agent fail.
 	frozen bool
 }
 
 func (v *vm) name() string   { return v.conf["name"] }
 func (v *vm) template() bool { return v.conf["template"] == "1" }
 
-// newVM is a VM with a configuration.
+// newVM returns a VM with this configuration.
 func newVM(id int, node string, conf map[string]string) *vm {
 	return &vm{id: id, node: node, conf: conf, pending: map[string]string{}, deletes: map[string]bool{}, forced: map[string]bool{}}
 }
 
-// memory is the configured memory in bytes.
+// memoryOf is the configured memory in bytes.
 func memoryOf(conf map[string]string) int64 {
 	n, err := strconv.ParseInt(memoryFormat.parse(conf["memory"])["current"], 10, 64)
 	if err != nil {
@@ -109,8 +110,8 @@ func memoryOf(conf map[string]string) int64 {
 	return n * mib
 }
 
-// merged is the configuration with pending changes in it: what GET config
-// shows without current.
+// merged is the configuration with the pending changes applied, as returned by GET
+// config without current.
 func (v *vm) merged() map[string]string {
 	out := maps.Clone(v.conf)
 	for key := range v.deletes {
@@ -164,12 +165,12 @@ func (s *Sim) pool(id string) *pool {
 	return nil
 }
 
-// poolOf is the pool that a VM is in, nil when in none.
+// poolOf returns the pool of a VM, nil for none.
 func (s *Sim) poolOf(vmid int) *pool {
 	return s.poolByVM[vmid]
 }
 
-// joinPool puts a VM into a pool.
+// joinPool adds a VM to a pool.
 func (s *Sim) joinPool(id string, vmid int) {
 	if p := s.pool(id); p != nil {
 		s.leavePool(vmid)
@@ -185,10 +186,10 @@ func (s *Sim) leavePool(vmid int) {
 	}
 }
 
-// vmIDs are the ids of all VMs, in order.
+// vmIDs returns the ids of all VMs, sorted.
 func (s *Sim) vmIDs() []int { return slices.Sorted(maps.Keys(s.vms)) }
 
-// vmOn finds a VM on a host; the error is the one about its configuration.
+// vmOn returns a VM of a host, or the error for a missing configuration file.
 func (s *Sim) vmOn(node string, id int) (*vm, error) {
 	v := s.vms[id]
 	if v == nil || v.node != node {

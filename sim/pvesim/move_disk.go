@@ -73,7 +73,7 @@ func (s *Sim) moveDisk(r *request) (any, error) {
 	}), nil
 }
 
-// movable is the disk of an option, if it may go to a storage.
+// movable returns the disk of an option, if it may be moved to this storage.
 func (s *Sim) movable(v *vm, key, to, format string) (*volume, error) {
 	value, ok := v.conf[key]
 	if !ok {
@@ -156,7 +156,7 @@ func (s *Sim) move(t *task, v *vm, key, to, format string, remove bool, limit in
 	return nil
 }
 
-// nextUnused is the number that the next unused disk gets.
+// nextUnused is the number for the next unused disk.
 func nextUnused(v *vm) int {
 	for n := 0; ; n++ {
 		if v.conf[fmt.Sprint("unused", n)] == "" {

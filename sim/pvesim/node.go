@@ -6,17 +6,16 @@ import (
 	"time"
 )
 
-// hostOverhead is what a host's own software takes of the memory.
+// hostOverhead is the memory that a host's own software uses.
 const hostOverhead = 2 * gib
 
 func (h *host) memory() int64 { return int64(h.MemoryGiB * float64(gib)) }
 
-// memoryUsed is the memory that a host's running VMs and its own software
-// have. A VM without passthrough counts in full, too: its guest has touched
-// all of its memory.
+// memoryUsed is the memory of a host's running VMs and its own software. VMs without
+// passthrough count in full too: their guests have used all of their memory.
 func (s *Sim) memoryUsed(h *host) int64 { return s.memoryByHost()[h.Name] }
 
-// memoryByHost is memoryUsed of all hosts.
+// memoryByHost is memoryUsed for all hosts.
 func (s *Sim) memoryByHost() map[string]int64 {
 	used := make(map[string]int64, len(s.hosts))
 	for name, h := range s.hosts {
@@ -88,7 +87,7 @@ func (h *host) interfaces() []map[string]any {
 	return out
 }
 
-// listNetwork shows bridges to those who may use them.
+// listNetwork lists bridges only to callers who may use them.
 func (s *Sim) listNetwork(r *request) (any, error) {
 	kind := r.args.get("type")
 	out := []any{}

@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// oddValues are what a careless or hostile client may send for anything.
+// oddValues are values that a careless or hostile client may send for any parameter.
 var oddValues = []string{"", " ", "0", "1", "-1", "99", "100", "120", "999999999999999999999", "1.5", "x", "nope", "ünï", "\x00", "a,b=c;d", "=", ",,", ":",
 	"local", "local-lvm", "local-lvm:1", "local-lvm:cloudinit", "none", "none,media=cdrom", "virtio", "order=;", "mapping=vdi-t4", "0000:03:00.0", "uuid=",
 	"scsi0", "hostpci0", "unused0", "unused999999999999", "pve1", "pve9", "+1G", "1T", strings.Repeat("x", 5000)}
 
-// TestNoCallFallsOverOddValues sends each odd value for each parameter of each
-// call. A panic ends the test; every answer must be one that clients can read.
+// TestNoCallFallsOverOddValues sends each odd value for each parameter of each call. No
+// call may panic, and clients must be able to read each answer.
 func TestNoCallFallsOverOddValues(t *testing.T) {
 	play(t, func(t *testing.T) {
 		world := homelab(t)
@@ -45,8 +45,7 @@ func TestNoCallFallsOverOddValues(t *testing.T) {
 	})
 }
 
-// oddRequest is a call with one odd value; the other parameters are what they
-// must be and mostly fit.
+// oddRequest is a call with one odd value; most of the other parameters are valid.
 func oddRequest(c call, odd, value string) (path string, fields []string) {
 	fitting := map[string]string{"node": "pve1", "vmid": "100", "storage": "local", "id": "vdi-t4", "upid": "x", "volume": "iso/x.iso", "newid": "130",
 		"map": t4pve1, "disk": "scsi0", "size": "+1G", "snapname": "s1", "command": "true", "file": "/x", "content": "iso", "pid": "1", "type": "user",

@@ -5,8 +5,8 @@ import (
 	"regexp"
 )
 
-// Formats of options that are kept and shown, and have no effect here. Their
-// values are refused like those of any other, so that a mistake shows.
+// Formats of options that are stored and shown but have no effect here. Invalid values
+// are refused all the same, so that mistakes are found.
 
 const (
 	uuidPattern = `[a-fA-F0-9]{8}(?:-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}`
@@ -54,7 +54,7 @@ var keyboards = []string{"de", "de-ch", "da", "en-gb", "en-us", "es", "fi", "fr"
 
 const startDate = `now|\d{4}-\d{1,2}-\d{1,2}(T\d{1,2}:\d{1,2}:\d{1,2})?`
 
-// userOrToken is a user, or a token of one: ops@pve!ci.
+// userOrToken is a user or a token: ops@pve!ci.
 const userOrToken = `[^\s:/]+@[A-Za-z][A-Za-z0-9.\-_]+(?:![A-Za-z][A-Za-z0-9.\-_]+)?`
 
 func userFormat(_, v string) string {
@@ -76,7 +76,7 @@ func bridgeFormat(_, v string) string {
 	return ""
 }
 
-// unusedKeys are the names of disks that a VM has and does not use.
+// unusedKeys are the options for unused disks.
 func unusedKeys() []string {
 	var keys []string
 	for i := range indexed["unused"] + 1 {

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// arg is one parameter as it came: a form or query value, or a JSON value.
+// arg is one parameter of a request: a form or query value, or a JSON value.
 type arg struct {
 	values []string
 	array  bool // several values, or a JSON array
@@ -31,7 +31,7 @@ func (a args) has(name string) bool { _, ok := a[name]; return ok }
 
 func (a args) flag(name string) bool { return a.get(name) == "1" }
 
-// number is the value of an integer parameter that has been checked.
+// number is the value of a valid integer parameter.
 func (a args) number(name string, otherwise int) int {
 	n, err := strconv.Atoi(a.get(name))
 	if err != nil {
@@ -40,8 +40,8 @@ func (a args) number(name string, otherwise int) int {
 	return n
 }
 
-// spec says what a parameter may be. The texts of refusals are those of
-// PVE::JSONSchema, as recorded.
+// spec describes the valid values of a parameter. The texts of errors are the recorded
+// ones of PVE::JSONSchema.
 type spec struct {
 	kind     string // string, integer, number, boolean, array
 	required bool
@@ -50,8 +50,8 @@ type spec struct {
 	minLen   int
 	maxLen   int
 	pattern  *regexp.Regexp
-	// format returns what is wrong with a value, "" when nothing is. name is
-	// how the parameter is called in nested complaints.
+	// format returns the error for a value, "" if it is valid. name is the name of the
+	// parameter in nested errors.
 	format func(name, value string) string
 	// list joins repeated values with commas.
 	list     bool
@@ -103,8 +103,8 @@ func merge[M ~map[string]V, V any](a, b M) M {
 
 const unknownProperty = "property is not defined in schema and the schema does not allow additional properties"
 
-// checkArgs verifies the parameters of a call and normalises lists. The error
-// is the 400 with all complaints.
+// checkArgs verifies the parameters of a call and normalizes lists. The error is a 400
+// with the errors of all parameters.
 func checkArgs(schema specs, given args) error {
 	complaints := map[string]string{}
 	for name, a := range given {
@@ -162,7 +162,7 @@ var (
 	numberForm  = regexp.MustCompile(`^[+-]?(\d+\.?\d*|\.\d+)([Ee][+-]?\d+)?$`)
 )
 
-// check returns the complaint about one value, "" when it is fine.
+// check returns the error for one value, "" if it is valid.
 func (s spec) check(name, value string) string {
 	if text := s.checkKind(value); text != "" {
 		return text

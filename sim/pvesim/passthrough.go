@@ -10,23 +10,23 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Damage is a function that a host used and lost, because a VM started whose
-// device is in the same IOMMU group.
+// Damage is a function that a host lost while it used it, because a VM started with a
+// device in the same IOMMU group.
 type Damage struct {
 	Host   string
 	Device string // BDF
-	Driver string // that the host had on it
+	Driver string // of the host, before
 	VMID   int
-	// Foreign tells a function of another card than the one passed through.
+	// Foreign is set for a function of another card than the one passed through.
 	Foreign bool
 	Time    time.Time
 }
 
-// passed is one hostpci option with the devices it may mean.
+// passed is one hostpci option with its possible devices.
 type passed struct {
 	key          string
 	props        map[string]string
-	alternatives [][]string // of full BDFs; the first free one is taken
+	alternatives [][]string // full BDFs; the first free alternative is used
 }
 
 // parseError is an error that the real server also writes to the task's log
@@ -35,8 +35,7 @@ type parseError struct{ text string }
 
 func (e *parseError) Error() string { return e.text }
 
-// parsePassed reads the hostpci options of a VM and checks mappings against
-// the hardware.
+// parsePassed reads the hostpci options of a VM and compares mappings with the hardware.
 func (s *Sim) parsePassed(v *vm) ([]passed, error) {
 	var out []passed
 	for i := range indexed["hostpci"] + 1 {
@@ -82,8 +81,8 @@ func (s *Sim) resolve(h *host, p *passed) error {
 	return nil
 }
 
-// expand turns "03:00;04:00.0" into full addresses: without a function, all of
-// the card's.
+// expand turns "03:00;04:00.0" into full addresses; without a function, all functions of
+// the card.
 func (h *host) expand(list string) ([]string, error) {
 	var out []string
 	for expected := range strings.SplitSeq(list, ";") {
@@ -101,8 +100,7 @@ func (h *host) expand(list string) ([]string, error) {
 	return out, nil
 }
 
-// matchesAddress compares an address with one that may lack domain and
-// function.
+// matchesAddress compares an address with one that may be without domain and function.
 func matchesAddress(address, expected string) bool {
 	if strings.Count(expected, ":") == 1 {
 		expected = "0000:" + expected
@@ -113,8 +111,8 @@ func matchesAddress(address, expected string) bool {
 	return address == expected
 }
 
-// chooseDevices picks the devices of a start: for a mapping with several, the
-// first that is free.
+// chooseDevices chooses the devices for a start; from a mapping with several devices,
+// the first free one.
 func (s *Sim) chooseDevices(v *vm, list []passed) ([]string, error) {
 	h := s.hosts[v.node]
 	used := map[string]bool{}
@@ -157,7 +155,7 @@ func (s *Sim) chooseDevices(v *vm, list []passed) ([]string, error) {
 	return chosen, nil
 }
 
-// mediate fails for devices of which a part is wanted: none here can be shared.
+// mediate fails for options with mdev=, because no device here can be shared.
 func (t *task) mediate(list []passed) error {
 	for _, p := range list {
 		if p.props["mdev"] == "" {
@@ -173,7 +171,7 @@ func (t *task) mediate(list []passed) error {
 	return nil
 }
 
-// holder is the other VM that has a device reserved, 0 for none.
+// holder returns the other VM that has reserved a device, 0 for none.
 func (h *host) holder(id string, not int) int {
 	if vmid := h.reserved[id]; vmid != not {
 		return vmid
@@ -181,8 +179,8 @@ func (h *host) holder(id string, not int) int {
 	return 0
 }
 
-// reserve takes devices for a start, all or none. Reservations are by full
-// address, of this host only, and live as long as the start and the run.
+// reserve reserves devices for a start, all or none. Reservations are by full address,
+// on this host only, and last until the VM stops.
 func (s *Sim) reserve(v *vm, ids []string) error {
 	h := s.hosts[v.node]
 	for _, id := range ids {
@@ -205,9 +203,8 @@ func (s *Sim) unreserve(v *vm) {
 	maps.DeleteFunc(s.hosts[v.node].reserved, func(_ string, vmid int) bool { return vmid == v.id })
 }
 
-// bind takes the whole IOMMU group of each device to vfio-pci, bridges
-// excepted. What the host used there, it loses. Devices with driver=keep stay
-// as they are.
+// bind binds the whole IOMMU group of each device to vfio-pci, except bridges. The host
+// loses the devices that it used there. Devices with driver=keep are not changed.
 func (s *Sim) bind(t *task, v *vm, ids []string, kept map[string]bool) error {
 	h := s.hosts[v.node]
 	if len(ids) > 0 && h.NoIOMMU {
@@ -253,14 +250,14 @@ func (s *Sim) bindGroup(v *vm, f *PCIFunction, ids []string) error {
 	return nil
 }
 
-// endpointOf tells a function of a group that is no bridge.
+// endpointOf reports whether a function is in this group and not a bridge.
 func (h *host) endpointOf(f PCIFunction, group int) bool {
 	class, _ := pci.ParseClass(f.Class)
 	return f.Group == group && !class.IsBridge()
 }
 
-// openable is QEMU's own look at the devices: the whole group of each must be
-// with vfio-pci, which with driver=keep nobody has seen to.
+// openable is QEMU's own check of the devices: the whole group of each must be on
+// vfio-pci. With driver=keep this may not be the case.
 func (s *Sim) openable(t *task, v *vm, ids []string) error {
 	h := s.hosts[v.node]
 	for i, id := range ids {
@@ -284,8 +281,8 @@ func (s *Sim) openable(t *task, v *vm, ids []string) error {
 	return nil
 }
 
-// unopened is what QEMU says of a group's device that it cannot open: version 10,
-// of Proxmox VE 9, in other words than those before.
+// unopened is QEMU's text for a device file of a group that it cannot open. Version 10,
+// of Proxmox VE 9, has another text than older versions.
 func (s *Sim) unopened(group int) string {
 	if s.major < 9 {
 		return fmt.Sprintf("failed to open /dev/vfio/%d", group)
@@ -293,8 +290,8 @@ func (s *Sim) unopened(group int) string {
 	return fmt.Sprintf("Could not open '/dev/vfio/%d'", group)
 }
 
-// vfioDevice is a device as it is on QEMU's command line. Where one that is not
-// on PCIe is plugged in is left out.
+// vfioDevice is a device in the form of QEMU's command line, without the bus address of
+// devices that are not on PCIe.
 func (v *vm) vfioDevice(i int, id string) string {
 	arg := fmt.Sprintf("vfio-pci,host=%s,id=hostpci%d", id, i)
 	if lenientBool(hostpciFormat.parse(v.conf[fmt.Sprint("hostpci", i)])["pcie"]) == "1" {
@@ -318,8 +315,8 @@ func (s *Sim) take(v *vm, address string, ids []string) {
 	s.changed(DeviceBound, h.Name, v.id, address)
 }
 
-// claimTwins is what writing a card's ID to vfio-pci's new_id does besides: the
-// driver also takes cards of the same make that have none.
+// bindAlike is the side effect of writing a card's ID to vfio-pci's new_id: the driver
+// also takes cards of the same model that have no driver.
 func (h *host) bindAlike(address string) {
 	made := h.function(address)
 	for _, f := range h.PCI {
@@ -329,7 +326,7 @@ func (h *host) bindAlike(address string) {
 	}
 }
 
-// keptDevices are the devices of options with driver=keep.
+// keptDevices returns the devices of options with driver=keep.
 func keptDevices(list []passed) map[string]bool {
 	kept := map[string]bool{}
 	for _, p := range list {

@@ -12,23 +12,23 @@ type check func(s *Sim, r *request) error
 
 var pathParam = regexp.MustCompile(`\{([^}]+)\}`)
 
-// expandPath puts the parameters of a request into /vms/{vmid}.
+// expandPath inserts the parameters of a request into a path such as /vms/{vmid}.
 func expandPath(path string, r *request) string {
 	return pathParam.ReplaceAllStringFunc(path, func(m string) string { return r.args.get(m[1 : len(m)-1]) })
 }
 
-// perm asks for one privilege on a path.
+// perm requires one privilege on a path.
 func perm(path, priv string) check {
 	return func(s *Sim, r *request) error { return s.need(r.caller, expandPath(path, r), priv) }
 }
 
-// permAny asks for one of several privileges.
+// permAny requires one of several privileges.
 func permAny(path string, privs ...string) check {
 	return func(s *Sim, r *request) error { return s.needAny(r.caller, expandPath(path, r), privs...) }
 }
 
-// orPerm passes when one of several checks does. Like the real one, it does
-// not say which was missing.
+// orPerm passes when one of several checks passes. Like the real one, it does not name
+// the missing privilege.
 func orPerm(checks ...check) check {
 	return func(s *Sim, r *request) error {
 		for _, c := range checks {
@@ -51,7 +51,7 @@ func andPerm(checks ...check) check {
 	}
 }
 
-// need refuses who lacks a privilege on a path.
+// need returns an error if the caller lacks a privilege on a path.
 func (s *Sim) need(caller identity, path, priv string) error {
 	return s.needAny(caller, path, priv)
 }
@@ -63,7 +63,7 @@ func (s *Sim) needAny(caller identity, path string, privs ...string) error {
 	return forbidden("Permission check failed (%s, %s)", path, strings.Join(privs, "|"))
 }
 
-// may reports whether one of the privileges is there.
+// may reports whether the caller has one of the privileges.
 func (s *Sim) may(caller identity, path string, privs ...string) bool {
 	held := s.held(caller, path)
 	for _, priv := range privs {
@@ -74,8 +74,8 @@ func (s *Sim) may(caller identity, path string, privs ...string) bool {
 	return false
 }
 
-// privileges are all that an identity may do on a path; the value says whether
-// it holds below, too.
+// privileges returns all privileges of an identity on a path; the value says whether a
+// privilege is propagated to the paths below.
 func (s *Sim) privileges(caller identity, path string) map[string]bool {
 	out := map[string]bool{}
 	held := s.held(caller, path)
@@ -87,19 +87,20 @@ func (s *Sim) privileges(caller identity, path string) map[string]bool {
 	return out
 }
 
-// holding says whether a privilege is there, and whether it holds below, too.
+// holding returns whether a privilege is present (ok), and whether it is propagated
+// (below).
 type holding func(priv string) (below, ok bool)
 
 func nothing(string) (below, ok bool) { return false, false }
 
-// everything is root's.
+// everything is the holding of root.
 func (s *Sim) everything(priv string) (below, ok bool) {
 	ok = slices.Contains(s.privs, priv)
 	return ok, ok
 }
 
-// held is what an identity may do on a path. A token with privilege separation
-// has what both it and its user have.
+// held returns the privileges of an identity on a path. A token with privilege
+// separation has the privileges that both it and its user have.
 func (s *Sim) held(caller identity, path string) holding {
 	if !strings.HasPrefix(path, "/") {
 		return nothing
@@ -126,7 +127,7 @@ func (s *Sim) held(caller identity, path string) holding {
 	}
 }
 
-// granted are the privileges by ACL, with those of the VM's pool.
+// granted returns the privileges by access rules, including those of the VM's pool.
 func (s *Sim) granted(caller, path string) holding {
 	roles := s.roles(caller, path)
 	if id, ok := strings.CutPrefix(path, "/vms/"); ok {
@@ -148,8 +149,8 @@ func (s *Sim) granted(caller, path string) holding {
 	}
 }
 
-// withPool adds the roles on a VM's pool. They hold on the VM and not below it,
-// and having no access to the pool counts for the VM, too.
+// withPool adds the roles on a VM's pool. They apply to the VM and are not propagated.
+// NoAccess on the pool applies to the VM too.
 func withPool(roles, pool map[string]bool) map[string]bool {
 	if _, none := pool["NoAccess"]; none {
 		return map[string]bool{"NoAccess": false}
@@ -161,8 +162,8 @@ func withPool(roles, pool map[string]bool) map[string]bool {
 	return merge(out, roles)
 }
 
-// roles walks from / to the path. An entry for the user, or else for one of
-// its groups, replaces what came from above.
+// roles walks from / to the path. An entry for the user, or else for one of its groups,
+// replaces the inherited roles.
 func (s *Sim) roles(caller, path string) map[string]bool {
 	var roles map[string]bool
 	for _, level := range levels(path) {
@@ -187,7 +188,7 @@ func (s *Sim) roles(caller, path string) map[string]bool {
 	return roles
 }
 
-// with is a map with one entry more.
+// with returns a copy of a map with one more entry.
 func with(m map[string]bool, key string, value bool) map[string]bool {
 	if m == nil {
 		m = map[string]bool{}
@@ -202,7 +203,7 @@ func (s *Sim) inGroup(user, group string) bool {
 	})
 }
 
-// levels are a path and all above it: /, /vms, /vms/100.
+// levels returns a path and all paths above it: /, /vms, /vms/100.
 func levels(path string) []string {
 	out := []string{"/"}
 	current := ""
@@ -213,8 +214,8 @@ func levels(path string) []string {
 	return out
 }
 
-// agentPriv is the check of an agent call, which has other privileges in
-// Proxmox VE 8 (VM.Monitor) than since 9.
+// agentPriv is the check of an agent call. Proxmox VE 8 has another privilege for it,
+// VM.Monitor.
 func agentPriv(privs ...string) check {
 	return func(s *Sim, r *request) error {
 		asked := privs

@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// recorded is the world with one token for each privilege that it lacks.
+// recorded is the world with one token for each missing privilege.
 func recorded(t *testing.T) World {
 	t.Helper()
 	return loadWorld(t, "../../testdata/worlds/recorded.yaml")
 }
 
-// token finds the secret of a token of a world.
+// token returns the secret of a token of a world.
 func token(t *testing.T, w World, id string) string {
 	t.Helper()
 	for _, tok := range w.Tokens {
@@ -24,8 +24,8 @@ func token(t *testing.T, w World, id string) string {
 	return ""
 }
 
-// furnished is a simulator of the recorded world with a template (9000), a VM
-// (100), a VM with a mapped card (101) and two mappings.
+// furnished returns a simulator of the recorded world with a template (9000), a VM (100),
+// a VM with a mapped card (101) and two mappings.
 func furnished(t *testing.T) (*Sim, World, *client) {
 	t.Helper()
 	w := recorded(t)
@@ -47,9 +47,9 @@ func furnished(t *testing.T) (*Sim, World, *client) {
 const anyConfigPriv = "(/vms/100, VM.Config.Disk|VM.Config.CDROM|VM.Config.CPU|VM.Config.Memory|VM.Config.Network|" +
 	"VM.Config.HWType|VM.Config.Options|VM.Config.Cloudinit)"
 
-// Each row: a call, and for each identity that lacks what it needs the words
-// after "Permission check failed". Identities no-x@pve have the role GpuOps
-// less x; none@pve has nothing.
+// Each row: a call, and for each identity without a needed privilege the text after
+// "Permission check failed". Identities no-x@pve have the role GpuOps without x;
+// none@pve has no privileges.
 var permissionTable = []struct {
 	method, path string
 	fields       []string

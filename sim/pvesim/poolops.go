@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// poolChanges are the calls that make, change and remove pools. The path with
-// the pool's id is the old form of each.
+// poolChanges are the calls that create, change and remove pools. The path with the
+// pool's id is the old form of each.
 func poolChanges() []call {
 	id := specs{"poolid": formatted(poolFormat).req()}
 	change := specs{"comment": text(), "vms": formatted(vmidListFormat).asList(), "storage": formatted(storageListFormat).asList(),
@@ -53,7 +53,7 @@ func storageListFormat(_, v string) string {
 	return ""
 }
 
-// letterFirst is how names of new pools begin, since version 9.
+// letterFirst: names of new pools begin with a letter since version 9.
 var letterFirst = regexp.MustCompile(`^[A-Za-z]`)
 
 func (s *Sim) createPool(r *request) (any, error) {
@@ -76,7 +76,7 @@ func (s *Sim) createPool(r *request) (any, error) {
 	return nil, nil
 }
 
-// updatePool changes the comment, and puts VMs in or takes them out.
+// updatePool changes the comment, and adds or removes VMs.
 func (s *Sim) updatePool(r *request) (any, error) {
 	if err := s.lockFor(userLock, "update pools failed"); err != nil {
 		return nil, err
@@ -90,13 +90,13 @@ func (s *Sim) updatePool(r *request) (any, error) {
 	}
 	ids, remove := splitList(r.args.get("vms")), r.args.flag("delete")
 	for _, text := range ids {
-		id, _ := strconv.Atoi(text) // checked by its format
+		id, _ := strconv.Atoi(text) // valid, because its format was checked
 		if err := s.poolMember(r, p, id, remove); err != nil {
 			return nil, err
 		}
 	}
 	for _, text := range ids {
-		id, _ := strconv.Atoi(text) // checked by its format
+		id, _ := strconv.Atoi(text) // valid, because its format was checked
 		s.leavePool(id)
 		if !remove {
 			s.joinPool(p.id, id)
@@ -108,9 +108,9 @@ func (s *Sim) updatePool(r *request) (any, error) {
 	return nil, nil
 }
 
-// poolMember tells what is against moving a VM into a pool or out of it. The
-// VM need not be there; its number is then in the pool before it is. What the
-// caller may not is found late, and told as an error of the server.
+// poolMember returns an error if a VM cannot be added to or removed from a pool. The VM
+// need not exist; its number is then in the pool already when it is created. A missing
+// privilege is found late, and is an error of the server.
 func (s *Sim) poolMember(r *request, p *pool, id int, remove bool) error {
 	in := s.poolOf(id)
 	if err := s.needAny(r.caller, vmPath(id), rightsToRules(vmPath(id))...); err != nil {

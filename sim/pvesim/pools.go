@@ -22,7 +22,7 @@ func (s *Sim) listPools(r *request) (any, error) {
 		return nil, die("pool '%s' does not exist", id)
 	}
 	for _, p := range s.pools {
-		// A pool that is asked for by name is shown to everybody.
+		// A pool that is requested by name is shown to all callers.
 		asked := r.args.has("poolid")
 		if asked && r.args.get("poolid") != p.id || !asked && !s.may(r.caller, "/pool/"+p.id, "Pool.Audit") {
 			continue

@@ -8,23 +8,22 @@ import (
 
 // propFormat is the format of a property string: "virtio,bridge=vmbr0".
 type propFormat struct {
-	// defaultKey is the property that may be given without its name.
+	// defaultKey is the property that may be written without its name.
 	defaultKey string
 	props      specs
 	// alias maps one name to another: virtio=MAC is macaddr.
 	alias map[string]string
-	// keyAlias is the property that the name of an alias is the value of:
-	// virtio=MAC says the model, too.
+	// keyAlias is the property whose value is the name of the alias: virtio=MAC also sets
+	// the model.
 	keyAlias string
-	// whole, if any, looks at all properties together once each is right.
+	// whole, if set, checks all properties together after each is valid.
 	whole func(props map[string]string) string
 }
 
-// prop is one part of a property string, in the order in which it was given.
+// prop is one part of a property string.
 type prop struct{ key, value string }
 
-// split takes a property string apart; complaint is what is wrong with its
-// form.
+// split splits a property string; complaint is the error if it is malformed.
 func (f *propFormat) split(text string) (props []prop, complaint string) {
 	seen, short := map[string]bool{}, false
 	for part := range strings.SplitSeq(text, ",") {
@@ -91,7 +90,7 @@ func (f *propFormat) check(name, text string) string {
 	return ""
 }
 
-// complaints are what is wrong with single properties, a line each.
+// complaints returns the errors of single properties, one per line.
 func (f *propFormat) complaints(name string, given map[string]string) []string {
 	var out []string
 	say := func(key, text string) { out = append(out, fmt.Sprintf("%s.%s: %s\n", name, key, text)) }
@@ -116,7 +115,7 @@ func (f *propFormat) complaints(name string, given map[string]string) []string {
 	return out
 }
 
-// lenientBool takes the spellings that property strings allow for booleans.
+// lenientBool converts the spellings of booleans in property strings.
 func lenientBool(value string) string {
 	switch strings.ToLower(value) {
 	case "1", "on", "yes", "true":
@@ -127,7 +126,7 @@ func lenientBool(value string) string {
 	return value
 }
 
-// parse is split for text that has been checked.
+// parse is split for a valid text.
 func (f *propFormat) parse(text string) map[string]string {
 	props, _ := f.split(text)
 	out := map[string]string{}

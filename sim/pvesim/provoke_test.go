@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// provocations say how each text comes about: the world, the sequence of calls
-// or the fault.
+// provocations show how each text is caused: by the world, a sequence of calls or a
+// fault.
 var provocations = func() map[string]provocation {
 	all := map[string]provocation{}
 	for _, part := range []map[string]provocation{startTexts, cloneTexts, configTexts, taskTexts, seedTexts, agentTexts, httpTexts, migrationTexts} {
@@ -71,8 +71,8 @@ var startTexts = map[string]provocation{
 	"only root@pam can set 'romfile' option":                     asking("PUT", qemu("pve1", 9000, "/config"), "hostpci0", "mapping=vdi-t4,romfile=x.rom"),
 }
 
-// rebootRenumbered reboots pve1 and gives one of its functions another address
-// while it boots.
+// rebootRenumbered reboots pve1 and changes the address of one of its functions
+// meanwhile.
 func rebootRenumbered(c *client, sim *Sim, from, to string) {
 	c.t.Helper()
 	if err := sim.RebootHost("pve1"); err != nil {
@@ -205,8 +205,8 @@ var taskTexts = map[string]provocation{
 	}},
 }
 
-// withSnippets is a world with files for cicustom, one of them too long, and a
-// template that names some.
+// withSnippets is a world with files for cicustom, one of them too long, and a template
+// that uses some.
 func withSnippets(cicustom string) func(*World) {
 	return func(w *World) {
 		w.Storages[0].Volumes = append(w.Storages[0].Volumes, Volume{Name: "snippets/user.yaml", Size: 1 << 20},
@@ -240,8 +240,8 @@ var seedTexts = map[string]provocation{
 	}},
 }
 
-// withAgent asks the agent of VM 300, which has this configuration and runs or
-// not.
+// withAgent calls the agent of VM 300, which has this configuration and is running or
+// stopped.
 func withAgent(agent string, run bool, method, call string, fields ...string) provocation {
 	return provocation{nil, func(_ *Sim, _, root *client) string {
 		options := []string{}

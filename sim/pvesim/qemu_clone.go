@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// cloning is one clone under way.
+// cloning is one clone in progress.
 type cloning struct {
 	source, target *vm
-	from           map[string]string // the configuration that is cloned: of now or of a snapshot
+	from           map[string]string // the cloned configuration: the current one or that of a snapshot
 	snapshot       string
 	caller         identity
 	full           bool
@@ -22,11 +22,11 @@ type cloning struct {
 	format         string
 	pool           string
 	bwlimit        int               // KiB/s, 0 for none
-	moveTo         string            // the host that gets it when it is done; "" for the template's
-	conf           map[string]string // what the clone is going to have
+	moveTo         string            // final host of the clone; "" for that of the template
+	conf           map[string]string // future configuration of the clone
 }
 
-// mayAllocateClone asks for VM.Allocate on the new id or on the pool.
+// mayAllocateClone requires VM.Allocate on the new id or on the pool.
 func mayAllocateClone(s *Sim, r *request) error {
 	pool := r.args.get("pool")
 	if s.may(r.caller, "/vms/"+r.args.get("newid"), "VM.Allocate") || pool != "" && s.may(r.caller, "/pool/"+pool, "VM.Allocate") {
@@ -35,8 +35,8 @@ func mayAllocateClone(s *Sim, r *request) error {
 	return forbidden("Permission check failed")
 }
 
-// cloneVM checks, waits a moment as the real worker's start takes, and begins.
-// Two clones to one id that come at the same time both get a task; one fails.
+// cloneVM checks the request, waits for the start time of a real worker, and begins.
+// Two concurrent clones to the same id both get a task; one of the tasks fails.
 func (s *Sim) cloneVM(r *request) (any, error) {
 	s.lock()
 	_, err := s.checkClone(r)
@@ -52,7 +52,7 @@ func (s *Sim) cloneVM(r *request) (any, error) {
 	return s.beginClone(r), nil
 }
 
-// checkClone is what a clone is refused for at once.
+// checkClone makes the checks before the task.
 func (s *Sim) checkClone(r *request) (*cloning, error) {
 	source, newid := s.vms[r.vmid()], r.args.number("newid", 0)
 	if source == nil || source.node != r.node() {
@@ -98,7 +98,7 @@ func (s *Sim) checkClone(r *request) (*cloning, error) {
 	return c, nil
 }
 
-// checkCloneTarget: another host can take a clone only on shared storage.
+// checkCloneTarget: a clone to another host needs shared storage.
 func (s *Sim) checkCloneTarget(r *request, c *cloning) error {
 	target := r.args.get("target")
 	if target == "" || target == r.node() {
@@ -118,8 +118,8 @@ func (s *Sim) checkCloneTarget(r *request, c *cloning) error {
 	return s.reach(target)
 }
 
-// cloneConfig is what a clone inherits: every option but those of the
-// template itself.
+// cloneConfig returns the options that a clone inherits: all except those of the template
+// itself.
 func cloneConfig(source map[string]string, a args) map[string]string {
 	conf := maps.Clone(source)
 	for key := range source {
@@ -140,7 +140,7 @@ func cloneConfig(source map[string]string, a args) map[string]string {
 	return conf
 }
 
-// checkCloneParts asks for the privileges on what the clone will use.
+// checkCloneParts requires the privileges on the storages and devices of the clone.
 func (s *Sim) checkCloneParts(r *request, c *cloning, newid int) error {
 	for _, key := range slices.Sorted(maps.Keys(c.conf)) {
 		value := c.conf[key]
@@ -189,8 +189,8 @@ func (s *Sim) checkCloneDrive(caller identity, c *cloning, key string, d drive) 
 	return c.checkFeature(key, d, st, vol)
 }
 
-// checkFeature asks whether a storage can do what the clone needs: linked ones
-// are made of templates only, and snapshots copied where they are kept.
+// checkFeature checks whether a storage supports the clone: a linked clone needs a
+// template, and a clone of a snapshot needs a storage with snapshots.
 func (c *cloning) checkFeature(key string, d drive, st *storage, vol *volume) error {
 	of := ""
 	if c.snapshot != "" {
@@ -208,21 +208,20 @@ func (c *cloning) checkFeature(key string, d drive, st *storage, vol *volume) er
 	return nil
 }
 
-// isBase tells a template's disk.
+// isBase reports whether a volume is a template's disk.
 func isBase(v *volume) bool {
 	return strings.HasPrefix(v.name[strings.LastIndex(v.name, "/")+1:], "base-")
 }
 
-// beginClone starts the worker. It works under the locks of source and target,
-// which it waits a second for each; another clone to the same id has them for
-// as long as it copies.
+// beginClone starts the worker. It needs the locks of source and target, and waits one
+// second for each. Another clone to the same id holds them while it copies.
 func (s *Sim) beginClone(r *request) string {
 	source, target := vmLock(r.node(), r.vmid()), vmLock(r.node(), r.args.number("newid", 0))
 	share := s.vms[r.vmid()] == nil || s.vms[r.vmid()].run == nil
 	identity := s.streams.next("clone %s", r.args.get("newid"))
 	var c *cloning
 	var err error
-	// The locks are mostly free, and the new id is then taken at once.
+	// Usually the locks are free, and the new id is then reserved at once.
 	begun := s.tryAcquire(source, share)
 	if begun && !s.tryAcquire(target, false) {
 		s.release(source)
@@ -256,9 +255,9 @@ func (s *Sim) beginClone(r *request) string {
 	})
 }
 
-// takeID looks again, under the locks, and writes the configuration of the new
-// VM: a comment and a lock, on the template's host, where it stays until the clone
-// is done. The cluster's file system refuses ids that another host has.
+// takeID repeats the checks under the locks, and writes the configuration of the new VM:
+// a comment and a lock, on the template's host, where it stays until the clone is
+// complete. The cluster's file system refuses ids that are in use on another host.
 func (s *Sim) takeID(r *request) (*cloning, error) {
 	newid, node := r.args.number("newid", 0), r.node()
 	c, err := s.checkClone(r)
@@ -275,9 +274,9 @@ func (s *Sim) takeID(r *request) (*cloning, error) {
 	return c, nil
 }
 
-// runClone copies the drives and then writes the configuration. A clone that
-// fails or is stopped leaves nothing; one whose host went down leaves its
-// locked configuration and what was copied.
+// runClone copies the drives and then writes the configuration. A clone that fails or is
+// stopped leaves nothing behind. If its host goes down, its locked configuration and the
+// copied drives stay.
 func (s *Sim) runClone(t *task, c *cloning, identity *rand.Rand) error {
 	t.note("creating a clone of VM %d with ID %d", c.source.id, c.target.id)
 	newIdentity(c.conf, identity)
@@ -303,8 +302,7 @@ func (s *Sim) runClone(t *task, c *cloning, identity *rand.Rand) error {
 	return nil
 }
 
-// cloneFailed is what a clone that broke off ends with; the text of a fault
-// stays as it is.
+// cloneFailed returns the error of a failed clone; the text of a fault is not changed.
 func cloneFailed(t *task, err error) error {
 	switch {
 	case t.fault != nil && t.fault.Text != "" && err.Error() == t.fault.Text:
@@ -315,7 +313,7 @@ func cloneFailed(t *task, err error) error {
 	return die("clone failed: %v", err)
 }
 
-// freshIdentity gives a clone its own UUIDs and MAC addresses.
+// newIdentity gives a clone its own UUIDs and MAC addresses.
 func newIdentity(conf map[string]string, r *rand.Rand) {
 	smbios := smbiosFormat.parse(conf["smbios1"])
 	smbios["uuid"] = newUUID(r)

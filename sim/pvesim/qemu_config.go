@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// change is a request to change a VM's configuration, checked as far as it is
-// before the VM's lock is taken.
+// change is a request to change a VM's configuration, after the checks that do not need
+// the VM's lock.
 type change struct {
 	caller   identity
 	vmid     int
@@ -19,23 +19,23 @@ type change struct {
 	reverts  []string
 	digest   string
 	skiplock bool
-	// force removes the disks that are deleted, too.
+	// force also removes the deleted disks.
 	force bool
 	// say writes to the log of the task that makes the change, if one does.
 	say func(format string, args ...any)
-	// derived are options that the change brings along.
+	// derived are options that change as a consequence.
 	derived []string
 	// pid is the process that writes the change.
 	pid int
-	// stop, if not 0, is after how many options the change fails with why.
+	// stop, if not 0, is the number of options after which the change fails with why.
 	stop int
 	why  string
 }
 
-// configControls are parameters of a configuration change that are no options.
+// configControls are parameters of a configuration change that are not options.
 var configControls = []string{"node", "vmid", "digest", "delete", "revert", "skiplock", "force", "background_delay", "import-working-storage"}
 
-// prepareChange does what is refused at once, in PUT and POST alike.
+// prepareChange makes the checks before the lock, for both PUT and POST.
 func (s *Sim) prepareChange(r *request) (*change, error) {
 	c := &change{caller: r.caller, vmid: r.vmid(), pid: workerPID, say: func(string, ...any) {}, sets: map[string]string{}, digest: r.args.get("digest"), skiplock: r.args.flag("skiplock"), force: r.args.flag("force"),
 		deletes: splitList(r.args.get("delete")), reverts: splitList(r.args.get("revert"))}
@@ -85,8 +85,8 @@ func (s *Sim) prepareChange(r *request) (*change, error) {
 	return c, c.fits(v)
 }
 
-// freshSeed reports whether the change brings a cloud-init drive, which is then
-// made; that of a running VM waits.
+// newSeed reports whether the change adds a cloud-init drive that is written at once; for
+// a running VM it is pending.
 func (c *change) newSeed(v *vm) bool {
 	for key := range c.sets {
 		if isDrive(key) && v.run == nil && parseDrive(v.pending[key]).isCloudInit() {
@@ -96,7 +96,7 @@ func (c *change) newSeed(v *vm) bool {
 	return false
 }
 
-// fits is what is looked at before and again under the VM's lock.
+// fits makes the checks that are repeated under the VM's lock.
 func (c *change) fits(v *vm) error {
 	if c.digest != "" && c.digest != v.digest() {
 		return die("checksum mismatch (file change by other user?)")
@@ -107,7 +107,7 @@ func (c *change) fits(v *vm) error {
 	return c.checkBalloon(v)
 }
 
-// checkBalloon: the least memory may not be more than the most.
+// checkBalloon checks that balloon is not more than memory.
 func (c *change) checkBalloon(v *vm) error {
 	_, memory := c.sets["memory"]
 	_, balloon := c.sets["balloon"]
@@ -122,7 +122,7 @@ func (c *change) checkBalloon(v *vm) error {
 	return nil
 }
 
-// get0 is the first value.
+// get0 returns the first value.
 func (a arg) get0() string {
 	if len(a.values) == 0 {
 		return ""
@@ -130,7 +130,7 @@ func (a arg) get0() string {
 	return a.values[0]
 }
 
-// keys are the options that the change names.
+// keys returns the options of the change.
 func (c *change) keys() []string {
 	return slices.Concat(slices.Collect(maps.Keys(c.sets)), c.deletes, c.reverts, c.derived)
 }
@@ -158,8 +158,8 @@ func (c *change) checkLists() error {
 	return nil
 }
 
-// inner are options that the server keeps for itself. They cannot be set, but
-// a deletion may name them.
+// inner are internal options of the server. They cannot be set, but a request may delete
+// them.
 var inner = []string{"meta", "parent", "snaptime", "vmstate", "runningmachine", "runningcpu", "running-nets-host-mtu"}
 
 func optionExists(key string) bool {
@@ -167,8 +167,8 @@ func optionExists(key string) bool {
 	return known || slices.Contains(inner, key)
 }
 
-// checkVersion refuses what came later than the world's version: driver= of
-// passed-through devices is known since Proxmox VE 9.1.
+// checkVersion refuses options that are newer than the world's version: driver= of
+// hostpci exists since Proxmox VE 9.1.
 func (s *Sim) checkVersion(sets map[string]string) error {
 	if !strings.HasPrefix(s.version, "8.") && !strings.HasPrefix(s.version, "9.0") {
 		return nil
@@ -187,7 +187,7 @@ func (s *Sim) checkVersion(sets map[string]string) error {
 	return nil
 }
 
-// putConfig changes the configuration and answers when that is done.
+// putConfig changes the configuration before it answers.
 func (s *Sim) putConfig(r *request) (any, error) {
 	s.lock()
 	defer s.unlock()
@@ -198,7 +198,7 @@ func (s *Sim) putConfig(r *request) (any, error) {
 	return nil, s.applyChange(r.ctx, c, r.node())
 }
 
-// postConfig does the same in a task, which background_delay waits for.
+// postConfig does the same in a task; with background_delay it waits for the task.
 func (s *Sim) postConfig(r *request) (any, error) {
 	s.lock()
 	upid, err := s.queueChange(r)
@@ -238,8 +238,9 @@ func (s *Sim) queueChange(r *request) (upid string, err error) {
 	}), nil
 }
 
-// applyChange writes the options one by one under the VM's lock: a change that
-// fails in the middle leaves what came before. Then, what can be applied is.
+// applyChange writes the options one by one under the VM's lock. A change that fails in
+// the middle keeps the options written before. Then it applies all options that can be
+// applied.
 func (s *Sim) applyChange(ctx context.Context, c *change, node string) error {
 	if err := s.acquireVM(context.WithoutCancel(ctx), node, c.vmid); err != nil {
 		return err
@@ -269,8 +270,8 @@ func (s *Sim) applyChange(ctx context.Context, c *change, node string) error {
 	return err
 }
 
-// failToWrite is a change without quorum: it goes as far as the first option, and
-// a disk that is made for that stays.
+// failToWrite is a change without quorum: it fails at the first option, and a disk that
+// was created for that option stays.
 func (s *Sim) failToWrite(ctx context.Context, c *change, v *vm, refused error) error {
 	trial := *v
 	trial.conf, trial.pending = maps.Clone(v.conf), maps.Clone(v.pending)
@@ -283,7 +284,7 @@ func (s *Sim) failToWrite(ctx context.Context, c *change, v *vm, refused error) 
 	return refused
 }
 
-// writeOptions moves reverts, deletions and settings into the pending section.
+// writeOptions writes reverts, deletions and settings to the pending section.
 func (s *Sim) writeOptions(ctx context.Context, c *change, v *vm) error {
 	for _, key := range c.reverts {
 		s.dropPending(v, key)
@@ -349,8 +350,8 @@ func (s *Sim) deleteOption(c *change, v *vm, key string) error {
 	return nil
 }
 
-// checkUnusedVolume asks whether the volume of an unused disk may be removed
-// with it: neither a drive nor a snapshot may name it.
+// checkUnusedVolume checks that neither a drive nor a snapshot refers to the volume of an
+// unused disk, so that it may be removed.
 func (s *Sim) checkUnusedVolume(caller identity, v *vm, key string) error {
 	d := parseDrive(v.conf[key])
 	st, vol := s.volumeOf(v.node, d)
@@ -366,7 +367,7 @@ func (s *Sim) checkUnusedVolume(caller identity, v *vm, key string) error {
 	return nil
 }
 
-// names reports whether a drive besides one, or a snapshot, is a volume.
+// names reports whether a snapshot, or a drive other than except, refers to a volume.
 func (v *vm) names(volid, except string) bool {
 	confs := []map[string]string{v.conf, v.pending}
 	for _, snap := range v.snapshots {
@@ -382,7 +383,7 @@ func (v *vm) names(volid, except string) bool {
 	return false
 }
 
-// lateOptionPerm is asked for each value that an option had and gets.
+// lateOptionPerm checks the privileges for the old and the new value of an option.
 func (s *Sim) lateOptionPerm(caller identity, vmid int, verb, key, value string) error {
 	switch {
 	case isDrive(key):

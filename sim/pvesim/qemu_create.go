@@ -9,12 +9,11 @@ import (
 	"time"
 )
 
-// createControls are parameters of a creation that are no options.
+// createControls are parameters of a creation that are not options.
 var createControls = []string{"node", "vmid", "pool", "storage", "start", "unique", "force", "archive", "bwlimit",
 	"live-restore", "ha-managed", "import-working-storage"}
 
-// createVM makes a VM. VM.Allocate on the pool will do when the VM is to be
-// in one.
+// createVM creates a VM. For a VM in a pool, VM.Allocate on the pool is sufficient.
 func (s *Sim) createVM(r *request) (any, error) {
 	id, pool := r.vmid(), r.args.get("pool")
 	if err := s.needQuorum(); err != nil {
@@ -58,7 +57,7 @@ func (s *Sim) createVM(r *request) (any, error) {
 	}), nil
 }
 
-// createPerms asks for what a creation does besides making a VM.
+// createPerms checks the additional privileges of a creation.
 func (s *Sim) createPerms(r *request, id int, pool string) error {
 	if err := s.poolExists(pool); err != nil {
 		return err
@@ -86,7 +85,7 @@ func (s *Sim) poolExists(name string) error {
 	return nil
 }
 
-// checkCreation is what a creation is refused for at once, else its options.
+// checkCreation makes the checks before the task, and returns the options.
 func (s *Sim) checkCreation(r *request, id int, pool string) (sets map[string]string, err error) {
 	sets = map[string]string{}
 	for key, a := range r.args {
@@ -117,7 +116,7 @@ func (s *Sim) checkCreation(r *request, id int, pool string) (sets map[string]st
 	return sets, s.checkBridges(r.caller, sets)
 }
 
-// checkArchive refuses a restore: no world has backups.
+// checkArchive refuses a restore, because there are no backups.
 func (s *Sim) checkArchive(r *request, sets map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(sets)) {
 		if isDrive(key) {
@@ -146,8 +145,8 @@ func (s *Sim) checkArchive(r *request, sets map[string]string) error {
 	return notSimulated("restoring a backup")
 }
 
-// fillVM is the work of a creation: disks, then the configuration. When it
-// fails nothing is left, unless the host went down.
+// fillVM is the work of a creation: disks, then the configuration. After an error it
+// leaves nothing behind, unless the host went down.
 func (s *Sim) fillVM(t *task, caller identity, v *vm, sets map[string]string, pool string) error {
 	s.lock()
 	defer s.unlock()
@@ -197,8 +196,8 @@ func (s *Sim) fillVM(t *task, caller identity, v *vm, sets map[string]string, po
 	return nil
 }
 
-// discard takes back a VM whose making failed, with its disks. Without quorum
-// its locked configuration stays.
+// discard removes a VM whose creation failed, with its disks. Without quorum its locked
+// configuration stays.
 func (s *Sim) discard(v *vm, conf map[string]string) {
 	for _, value := range conf {
 		if st, vol := s.volumeOf(v.node, parseDrive(value)); vol != nil && vol.vmid == v.id {

@@ -51,7 +51,7 @@ func (s *Sim) destroyVM(r *request) (any, error) {
 	}), nil
 }
 
-// checkDestroy looks again under the VM's lock.
+// checkDestroy repeats the checks under the VM's lock.
 func (s *Sim) checkDestroy(node string, id int, skiplock, purge bool) (*vm, error) {
 	v, err := s.vmOn(node, id)
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *Sim) checkDestroy(node string, id int, skiplock, purge bool) (*vm, erro
 	return v, nil
 }
 
-// baseCheckOrder are the VM's disks, ordinary ones before the variable store.
+// baseCheckOrder returns the VM's disks, ordinary ones before the EFI variable store.
 func baseCheckOrder(v *vm) []string {
 	var keys []string
 	for _, key := range diskKeys {
@@ -86,8 +86,7 @@ func baseCheckOrder(v *vm) []string {
 	return keys
 }
 
-// destroy removes a VM, its disks and, when asked, disks that only bear its
-// number.
+// destroy removes a VM and its disks and, with strays, other disks with its number.
 func (s *Sim) destroy(v *vm, strays bool) {
 	for key, value := range merge(v.conf, v.pending) {
 		if !isDrive(key) && !hasIndex(key, "unused") {

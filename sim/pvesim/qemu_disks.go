@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// makeDrive turns the value of a drive option into what is stored: new disks
-// are made, sizes are filled in. say gets the lines for the task's log.
+// makeDrive turns the value of a drive option into the stored value: it creates new
+// disks and adds sizes. say receives the lines for the task's log.
 func (s *Sim) makeDrive(ctx context.Context, v *vm, conf map[string]string, key, value string, say func(string, ...any)) (string, error) {
 	d := parseDrive(value)
 	if name, ok := d.newCloudInit(); ok {
@@ -57,8 +57,8 @@ func (s *Sim) makeDrive(ctx context.Context, v *vm, conf map[string]string, key,
 	return d.String(), nil
 }
 
-// importDrive makes a drive that is a copy of another volume, as bpg's provider
-// makes disks of cloud images (import_from). Copying takes no time here.
+// importDrive creates a drive as a copy of another volume. bpg's provider creates disks
+// from cloud images so (import_from). Copying takes no time here.
 func (s *Sim) importDrive(ctx context.Context, v *vm, key string, d drive, to *storage, say func(string, ...any)) (string, error) {
 	source := drive{file: d.props["import-from"]}
 	if _, _, ok := source.volume(); !ok {
@@ -83,7 +83,7 @@ func (s *Sim) importDrive(ctx context.Context, v *vm, key string, d drive, to *s
 	return d.String(), nil
 }
 
-// firmwareSize is the size of a variable store or TPM state.
+// firmwareSize is the size of an EFI variable store or TPM state.
 func firmwareSize(st *storage, key string) int64 {
 	if key == "efidisk0" && st.files() {
 		return 528 * kib
@@ -112,7 +112,7 @@ func (s *Sim) makeCloudInit(ctx context.Context, v *vm, conf map[string]string, 
 	return d.String(), nil
 }
 
-// resizeDisk always gives a task; what is wrong is said there.
+// resizeDisk always returns a task; errors are those of the task.
 func (s *Sim) resizeDisk(r *request) (any, error) {
 	if _, err := rootSkiplock(r); err != nil {
 		return nil, err

@@ -91,7 +91,7 @@ func (s *Sim) vmStats(v *vm) map[string]any {
 	return out
 }
 
-// fullStats are what QEMU and the host's network say of a VM that has a status.
+// fullStats are the values from QEMU and the host's network.
 func (v *vm) fullStats(status any) map[string]any {
 	out := map[string]any{"qmpstatus": status}
 	if v.run == nil || v.starting {
@@ -140,9 +140,8 @@ func bootDiskSize(conf map[string]string) int64 {
 	return 0
 }
 
-// defaultBoot is the order that Proxmox gives a VM without one: the first
-// disk, the first CD drive, the first network card. A VM with none of these
-// has a blank there.
+// defaultBoot is Proxmox's default boot order: the first disk, the first CD drive, the
+// first network card. It is a blank for a VM with none of these.
 func defaultBoot(conf map[string]string) string {
 	var disk, cdrom, net string
 	for _, key := range diskKeys {
@@ -170,8 +169,8 @@ func defaultBoot(conf map[string]string) string {
 	return "order=" + strings.Join(order, ";")
 }
 
-// typed is an option's value as JSON has it: integers and booleans are
-// numbers, the rest is text. An empty value reads back as a blank.
+// typed is an option's value in JSON: integers and booleans are numbers, others are
+// strings. An empty value is returned as a blank.
 func typed(key, value string) any {
 	if key == "cipassword" {
 		return "**********"
@@ -212,7 +211,7 @@ func (s *Sim) getConfig(r *request) (any, error) {
 	return out, nil
 }
 
-// listPending shows each option with its value and what waits for a restart.
+// listPending lists each option with its value and its pending change.
 func (s *Sim) listPending(r *request) (any, error) {
 	v, err := s.vmOn(r.node(), r.vmid())
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// dropPending forgets a pending value; a disk that was made for it becomes an
-// unused one.
+// dropPending removes a pending value; a disk that was created for it becomes an unused
+// disk.
 func (s *Sim) dropPending(v *vm, key string) {
 	value, ok := v.pending[key]
 	if !ok {
@@ -35,7 +35,7 @@ func (s *Sim) unuse(v *vm, d drive) {
 	v.keepUnused(d.file)
 }
 
-// keepUnused notes a volume that no drive uses any more.
+// keepUnused adds an unusedN option for a volume that no drive uses any more.
 func (v *vm) keepUnused(volid string) {
 	for key, value := range v.conf {
 		if hasIndex(key, "unused") && value == volid {
@@ -45,7 +45,7 @@ func (v *vm) keepUnused(volid string) {
 	v.conf[fmt.Sprint("unused", nextUnused(v))] = volid
 }
 
-// dropReused forgets unused disks whose volume is one of the drives again.
+// dropReused removes unusedN options whose volume is used by a drive again.
 func (v *vm) dropReused() {
 	used := map[string]bool{}
 	for _, conf := range []map[string]string{v.conf, v.pending} {
@@ -68,8 +68,7 @@ func (v *vm) hasDrive(volid string) bool {
 	return false
 }
 
-// applyAll brings all pending changes of a VM that is off into effect. Nothing
-// can go wrong with that.
+// applyAll applies all pending changes of a stopped VM. It cannot fail.
 func (s *Sim) applyAll(v *vm) {
 	for _, key := range slices.Sorted(maps.Keys(v.deletes)) {
 		s.applyDelete(v, key)
@@ -79,8 +78,8 @@ func (s *Sim) applyAll(v *vm) {
 	}
 }
 
-// applyPending brings pending changes into effect: all of them when the VM is
-// off, of those of this request that can be hotplugged when it runs.
+// applyPending applies pending changes: all of them if the VM is stopped; if it is
+// running, those of this request that can be hotplugged.
 func (s *Sim) applyPending(v *vm, keys []string) error {
 	if v.run == nil {
 		s.applyAll(v)
@@ -103,7 +102,7 @@ func (s *Sim) applyPending(v *vm, keys []string) error {
 		case can.plug(v, key):
 			s.applySet(v, key, value)
 		case had && current == value:
-			// What runs now is no change.
+			// The new value is the current one, so it is not pending.
 			delete(v.pending, key)
 		}
 	}
@@ -113,7 +112,7 @@ func (s *Sim) applyPending(v *vm, keys []string) error {
 	return nil
 }
 
-// mediaChange tells a disk that would become a CD drive or the other way.
+// mediaChange reports whether a disk would become a CD drive or vice versa.
 func mediaChange(old, value, key string) bool {
 	return isDrive(key) && old != "" && parseDrive(old).isCDROM() != parseDrive(value).isCDROM()
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// optionPrivs says which privilege an option needs; what is in no list may be
-// set by root@pam only. Network, drives and hostpci have rules of their own.
+// optionPrivs lists the options by privilege. Only root@pam may set options that are in
+// no list. Network, drives and hostpci have separate rules.
 var optionPrivs = map[string][]string{
 	"VM.Config.CPU":    {"cpu", "cores", "cpulimit", "cpuunits", "numa", "smp", "sockets", "vcpus", "runningcpu"},
 	"VM.Config.Memory": {"memory", "balloon", "shares", "allow-ksm"},
@@ -31,7 +31,7 @@ func privOf(key string) string {
 	return ""
 }
 
-// vmNeed asks for a privilege on a VM or on the pool that it is to be in.
+// vmNeed requires a privilege on a VM or on its future pool.
 func (s *Sim) vmNeed(caller identity, vmid int, pool string, privs ...string) error {
 	if pool != "" && s.may(caller, "/pool/"+pool, privs...) {
 		return nil
@@ -39,8 +39,8 @@ func (s *Sim) vmNeed(caller identity, vmid int, pool string, privs ...string) er
 	return s.needAny(caller, vmPath(vmid), privs...)
 }
 
-// checkOptionPerms looks at all options of a change but those whose privilege
-// depends on the old value, too: they are looked at when they are written.
+// checkOptionPerms checks all options of a change, except those whose privilege also
+// depends on the old value. These are checked when they are written.
 func (s *Sim) checkOptionPerms(c *change, pool string) error {
 	if c.caller.isRoot() {
 		return nil
@@ -53,7 +53,7 @@ func (s *Sim) checkOptionPerms(c *change, pool string) error {
 	return nil
 }
 
-// latePerms are the options that devicePerm, drivePerm and tagPerm are for.
+// latePerms are the options that devicePerm, drivePerm and tagPerm check.
 var latePerms = []string{"hostpci", "unused", "serial", "usb", "virtiofs"}
 
 func (s *Sim) optionPerm(caller identity, vmid int, pool, key string) error {
@@ -75,11 +75,11 @@ func (s *Sim) optionPerm(caller identity, vmid int, pool, key string) error {
 	if err := s.vmNeed(caller, vmid, pool, priv); err != nil || key != "startup" {
 		return err
 	}
-	// The order of starting is about the host, not the VM alone.
+	// The startup order concerns the host, not only the VM.
 	return s.need(caller, "/", "Sys.Modify")
 }
 
-// checkBridges asks for SDN.Use on the bridges of network cards.
+// checkBridges requires SDN.Use on the bridges of network cards.
 func (s *Sim) checkBridges(caller identity, sets map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(sets)) {
 		if !isNet(key) {
@@ -92,7 +92,7 @@ func (s *Sim) checkBridges(caller identity, sets map[string]string) error {
 	return nil
 }
 
-// bridgePerm asks for SDN.Use on a card's bridge, or on its VLANs there.
+// bridgePerm requires SDN.Use on a card's bridge, or on its VLANs there.
 func (s *Sim) bridgePerm(caller identity, value string) error {
 	_, bridge := netAddress(value)
 	if bridge == "" {
@@ -114,7 +114,7 @@ func (s *Sim) bridgePerm(caller identity, value string) error {
 	return s.need(caller, path, "SDN.Use")
 }
 
-// vlansOf are the numbers in a list of ranges: 5;10-12.
+// vlansOf returns the numbers in a list of ranges: 5;10-12.
 func vlansOf(trunks string) []string {
 	var out []string
 	for part := range strings.SplitSeq(trunks, ";") {
@@ -135,8 +135,8 @@ func vlansOf(trunks string) []string {
 	return out
 }
 
-// devicePerm is asked for the old and the new value of what a VM may get of
-// its host. verb says what is done with it, for real serial ports.
+// devicePerm checks the old and the new value of an option for a device of the host. verb
+// is the operation, for the error about real serial ports.
 func (s *Sim) devicePerm(caller identity, vmid int, pool, verb, key, value string) error {
 	base, _, _ := splitIndex(key)
 	if value == "" || caller.isRoot() {
@@ -161,7 +161,7 @@ func (s *Sim) devicePerm(caller identity, vmid int, pool, verb, key, value strin
 	return s.hostThingPerm(caller, base, key, value)
 }
 
-// hostThingPerm asks for the mapping of what a device stands for.
+// hostThingPerm requires Mapping.Use on the mapping of a device.
 func (s *Sim) hostThingPerm(caller identity, base, key, value string) error {
 	switch {
 	case key == "rng0" && rngFormat.parse(value)["source"] == "/dev/hwrng":
@@ -225,9 +225,9 @@ func (s *Sim) tagInUse(caller identity, tag string) bool {
 	return false
 }
 
-// hostpciPerm is the rule that makes mappings worth having: a raw device may
-// be set, changed and deleted by root@pam with a password only, a mapped one
-// by who has VM.Config.HWType and Mapping.Use.
+// hostpciPerm is the reason for using mappings: only root@pam with a password may set,
+// change and delete a raw device. For a mapped device, VM.Config.HWType and Mapping.Use
+// are sufficient.
 func (s *Sim) hostpciPerm(caller identity, vmid int, pool, key, value string) error {
 	if value == "" || caller.isRoot() {
 		return nil
@@ -247,7 +247,7 @@ func (s *Sim) hostpciPerm(caller identity, vmid int, pool, key, value string) er
 	return s.need(caller, "/mapping/pci/"+props["mapping"], "Mapping.Use")
 }
 
-// drivePerm is asked when a drive is set or deleted, for the old one, too.
+// drivePerm checks a drive that is set or deleted, for the old and the new value.
 func (s *Sim) drivePerm(caller identity, vmid int, value string) error {
 	if value == "" || caller.isRoot() {
 		return nil
@@ -267,7 +267,7 @@ func (s *Sim) drivePerm(caller identity, vmid int, value string) error {
 	return nil
 }
 
-// checkStorages asks for the storages and volumes that options name.
+// checkStorages requires the privileges on the storages and volumes of options.
 func (s *Sim) checkStorages(caller identity, vmid int, sets map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(sets)) {
 		if !isDrive(key) {
@@ -328,7 +328,7 @@ func (s *Sim) checkUnused(caller identity, vmid int, d drive) error {
 	return s.volumePerm(caller, vmid, d)
 }
 
-// checkImageStorage asks for a storage that takes disks.
+// checkImageStorage requires a storage that accepts disks.
 func (s *Sim) checkImageStorage(caller identity, name string) error {
 	st := s.storages[name]
 	if st == nil {

@@ -51,7 +51,8 @@ func (s *Sim) currentStatus(r *request) (any, error) {
 	return out, nil
 }
 
-// templateDisks tells a template from a VM that was only marked as one.
+// templateDisks reports whether a VM has the disks of a template, and is not only marked
+// as one.
 func templateDisks(v *vm) bool {
 	for _, key := range diskKeys {
 		if _, name, ok := parseDrive(v.conf[key]).volume(); ok && isBase(&volume{name: name}) {
@@ -87,7 +88,7 @@ func (s *Sim) powerTask(r *request, kind string, f func(t *task, v *vm) error) s
 	})
 }
 
-// pause works for a while, with jitter, and with the simulator's lock let go. The
+// pause waits for the duration of work, with jitter, without the simulator's lock. The
 // error says why the task must end.
 func (s *Sim) pause(t *task, d Duration) error { return s.pauseExactly(t, jitter(t.rng, d)) }
 
@@ -102,8 +103,8 @@ func (s *Sim) pauseExactly(t *task, d Duration) error {
 	return err
 }
 
-// stopVM pulls the VM's plug. overrule-shutdown ends a shutdown that is under
-// way, which would hold the VM's lock.
+// stopVM stops the VM at once. overrule-shutdown first ends a shutdown in progress, which
+// holds the VM's lock.
 func (s *Sim) stopVM(r *request) (any, error) {
 	skiplock, err := rootSkiplock(r)
 	if err != nil {
@@ -144,12 +145,12 @@ func (s *Sim) queueStop(r *request, skiplock bool) string {
 	})
 }
 
-// noConfigFile is what those say who look first whether a VM runs.
+// noConfigFile is the error of calls that check first whether a VM is running.
 func noConfigFile(id int, node string) error {
 	return die("unable to find configuration file for VM %d on node '%s'", id, node)
 }
 
-// rootSkiplock is the parameter that only root@pam may set.
+// rootSkiplock returns the parameter skiplock, which only root@pam may set.
 func rootSkiplock(r *request) (bool, error) {
 	if r.args.flag("skiplock") && !r.caller.isRoot() {
 		return false, badParam("skiplock", "Only root may use this option.")
@@ -157,7 +158,7 @@ func rootSkiplock(r *request) (bool, error) {
 	return r.args.flag("skiplock"), nil
 }
 
-// halt ends a VM's run: devices are free again, pending changes apply.
+// halt ends a VM's run: it releases the devices and applies pending changes.
 func (s *Sim) halt(v *vm) {
 	v.run, v.starting = nil, false
 	s.unreserve(v)
@@ -195,8 +196,8 @@ func (s *Sim) queueShutdown(r *request, timeout Duration, force, skiplock bool) 
 	})
 }
 
-// powerdown asks the guest to shut down. A guest without a system, or one that
-// has not booted yet, does not listen.
+// powerdown asks the guest to shut down. A guest without an operating system, or one
+// that has not booted yet, does not react.
 func (s *Sim) powerdown(t *task, v *vm, timeout Duration, force bool) error {
 	listens := !v.run.paused && !v.run.osUp.IsZero() && !time.Now().Before(v.run.osUp)
 	if listens && s.timings.Shutdown <= timeout {
@@ -272,10 +273,11 @@ func (s *Sim) resetVM(r *request) (any, error) {
 // suspendVM pauses the guest in memory.
 func (s *Sim) suspendVM(r *request) (any, error) { return s.setPaused(r, "qmpause", true) }
 
-// resumeVM lets it go on.
+// resumeVM resumes it.
 func (s *Sim) resumeVM(r *request) (any, error) { return s.setPaused(r, "qmresume", false) }
 
-// toDisk refuses what the real server does; the rest is not simulated.
+// toDisk makes the refusals of the real server; suspending to disk itself is not
+// simulated.
 func (s *Sim) toDisk(r *request, v *vm) error {
 	if v.haManaged() {
 		return die("Cannot suspend HA managed VM to disk")

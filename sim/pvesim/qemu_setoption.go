@@ -9,7 +9,7 @@ import (
 func (s *Sim) setOption(ctx context.Context, c *change, v *vm, key, value string) error {
 	values := []string{v.conf[key], v.pending[key], value}
 	if hasIndex(key, "serial") && value != "socket" {
-		// That it is a real port is said first.
+		// The error about a real port comes first.
 		values = []string{value}
 	}
 	for _, value := range values {
@@ -30,14 +30,14 @@ func (s *Sim) setOption(ctx context.Context, c *change, v *vm, key, value string
 	return nil
 }
 
-// storedValue is what is written for an option: new disks are made, addresses
-// chosen, lists sorted. A drive that comes out empty is not written.
+// storedValue returns the stored value of an option: it creates new disks, chooses
+// addresses and sorts lists. A drive with an empty result is not written.
 func (s *Sim) storedValue(ctx context.Context, c *change, v *vm, key, value string) (string, error) {
 	switch {
 	case isDrive(key):
 		d := parseDrive(value)
 		if d.implied && (hasIndex(key, "virtio") || key == "efidisk0" || key == "tpmstate0") {
-			// The server writes it, cannot read it back and forgets it.
+			// The real server writes it, cannot read it again, and drops it.
 			return "", nil
 		}
 		made, err := s.makeDrive(context.WithoutCancel(ctx), v, v.merged(), key, value, c.say)
@@ -64,7 +64,7 @@ func (s *Sim) storedValue(ctx context.Context, c *change, v *vm, key, value stri
 		return value, nil
 	case key == "boot":
 		if order := bootFormat.parse(value)["order"]; order != "" {
-			// The letters of old go.
+			// Replaces the letters of old versions.
 			value = "order=" + strings.Join(splitList(order), ";")
 		}
 		return value, c.checkBoot(v, value)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// startVM always gives a task; what is wrong is said there.
+// startVM always returns a task; errors are those of the task.
 func (s *Sim) startVM(r *request) (any, error) {
 	if _, err := rootSkiplock(r); err != nil {
 		return nil, err
@@ -45,9 +45,8 @@ func (s *Sim) queueStart(r *request, id int, timeout Duration) string {
 	})
 }
 
-// start starts a VM; the simulator's and the VM's lock are held. It goes
-// through the checks in the order of the real server: the first that fails is
-// the one that an operator sees.
+// start starts a VM; the simulator's and the VM's lock are held. The checks are in the
+// order of the real server, because the operator sees the first one that fails.
 func (s *Sim) start(t *task, node string, id int, skiplock bool, timeout Duration) error {
 	v, err := s.vmOn(node, id)
 	if err != nil {
@@ -102,8 +101,8 @@ func (s *Sim) start(t *task, node string, id int, skiplock bool, timeout Duratio
 	return err
 }
 
-// logParseError writes errors of hostpci values to the log, as the real
-// server does before it ends the task with them.
+// logParseError writes errors of hostpci values to the log, as the real server does
+// before it ends the task with the error.
 func (t *task) logParseError(err error) error {
 	var parse *parseError
 	if errors.As(err, &parse) {
@@ -112,8 +111,7 @@ func (t *task) logParseError(err error) error {
 	return err
 }
 
-// launch binds the devices and runs QEMU, which takes as long as the memory
-// has to be pinned.
+// launch binds the devices and runs QEMU, which takes as long as pinning the memory.
 func (s *Sim) launch(t *task, v *vm, ids []string, kept map[string]bool, timeout Duration) error {
 	if err := s.bind(t, v, ids, kept); err != nil {
 		return err
@@ -139,7 +137,7 @@ func (s *Sim) launch(t *task, v *vm, ids []string, kept map[string]bool, timeout
 		}
 		wait += Duration(float64(s.timings.StartPinGiB) * float64(pinned) / float64(gib))
 	}
-	// The memory is taken from now on: another start sees less.
+	// The memory is used from now on, so that another start sees less.
 	v.run = &run{pinned: memory}
 	err := s.waitForQEMU(t, v, wait, timeout, len(ids) > 0)
 	if err == nil && !enough {
@@ -176,7 +174,7 @@ func (s *Sim) plugNetwork(t *task, v *vm) error {
 	return nil
 }
 
-// waitForQEMU lets the start take its time, with the simulator's lock let go.
+// waitForQEMU waits for the duration of the start, without the simulator's lock.
 func (s *Sim) waitForQEMU(t *task, v *vm, wait, timeout Duration, passthrough bool) error {
 	limit := startTimeout(v, passthrough)
 	if timeout > 0 {
@@ -189,9 +187,9 @@ func (s *Sim) waitForQEMU(t *task, v *vm, wait, timeout Duration, passthrough bo
 	return err
 }
 
-// startTimeout is how long the real server lets a start take: 30 seconds, or a
-// second for each GiB when that is more; four times that with passthrough; at
-// least 150 with hugepages; 5 more for each network card.
+// startTimeout is the real server's timeout for a start: 30 seconds, or one second per
+// GiB if that is more; four times that with passthrough; at least 150 with hugepages; 5
+// more for each network card.
 func startTimeout(v *vm, passthrough bool) Duration {
 	seconds := max(30, memoryOf(v.conf)/gib)
 	if passthrough {
@@ -217,7 +215,7 @@ func (h *host) hasBridge(name string) bool {
 	return false
 }
 
-// running turns a launched VM into a running one; its guest comes up later.
+// running turns a launched VM into a running one; its guest boots later.
 func (s *Sim) running(v *vm, r *rand.Rand, ids []string) {
 	s.nextPID++
 	now := time.Now()
@@ -228,7 +226,7 @@ func (s *Sim) running(v *vm, r *rand.Rand, ids []string) {
 	s.changed(VMStarted, v.node, v.id, "")
 }
 
-// bootGuest says when the guest's system and agent will be there.
+// bootGuest sets the times at which the guest's system and agent are ready.
 func (s *Sim) bootGuest(v *vm, r *rand.Rand, now time.Time) {
 	agent := between(r, s.timings.AgentMin, s.timings.AgentMax)
 	scaled := func(d Duration) time.Time { return now.Add(s.scaled(d)) }
@@ -241,8 +239,8 @@ func (s *Sim) bootGuest(v *vm, r *rand.Rand, now time.Time) {
 	}
 }
 
-// bootAtOnce is for VMs that run when the world begins: everything in them is
-// up, and the devices are theirs.
+// bootAtOnce is for VMs that are running at the begin of the simulation: their guests
+// are ready, and they have their devices.
 func (s *Sim) bootAtOnce(v *vm, r *rand.Rand) {
 	var ids []string
 	if list, err := s.parsePassed(v); err == nil {

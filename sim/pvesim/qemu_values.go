@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// checkSpecialValues looks at values whose form alone does not say whether
-// they are good, and writes those that are kept in another form.
+// checkSpecialValues checks values that need more than a check of their format, and
+// converts those that are stored in another form.
 func (s *Sim) checkSpecialValues(node string, sets map[string]string) error {
 	if keys := sets["sshkeys"]; strings.TrimSpace(keys) != "" && !goodSSHKeys(keys) {
 		return die("SSH public key validation error")
@@ -42,8 +42,7 @@ func (s *Sim) checkSpecialValues(node string, sets map[string]string) error {
 	return nil
 }
 
-// asRead is a value as it comes back from the file of a configuration, whose
-// lines lose the blanks around it.
+// asRead is a value as read from a configuration file, without the blanks around it.
 func asRead(key, value string) string {
 	if key == "description" {
 		return value
@@ -51,7 +50,7 @@ func asRead(key, value string) string {
 	return strings.TrimSpace(value)
 }
 
-// checkStored refuses what the file of a configuration cannot hold.
+// checkStored refuses values that a configuration file cannot contain.
 func checkStored(sets map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(sets)) {
 		value, option := sets[key], plainOptions[key]
@@ -65,8 +64,8 @@ func checkStored(sets map[string]string) error {
 	return nil
 }
 
-// checkNewValues refuses what a world may have and a request may not set: CPU
-// types that only the cluster knows, and protections of a VM's memory.
+// checkNewValues refuses values that a world may have but that a request may not set:
+// custom CPU types, and protections of a VM's memory.
 func checkNewValues(sets map[string]string) error {
 	if name, custom := strings.CutPrefix(cpuFormat.parse(sets["cpu"])["cputype"], "custom-"); custom {
 		return badParam("cpu", "invalid format - Custom cputype '%s' not found\n", name)
@@ -83,11 +82,11 @@ func checkNewValues(sets map[string]string) error {
 	return nil
 }
 
-// maxCPUWeight is the most that control groups of version 2 take.
+// maxCPUWeight is the maximum of control groups version 2.
 const maxCPUWeight = 10000
 
-// checkHookScript always refuses: a script must be a file that can be run, and
-// no file of the simulator can.
+// checkHookScript always refuses, because a script must be executable and no file of the
+// simulator is.
 func (s *Sim) checkHookScript(node, volid string) error {
 	d := drive{file: volid}
 	name, path, ok := d.volume()
@@ -134,7 +133,7 @@ func goodSSHKeys(encoded string) bool {
 	return true
 }
 
-// checkMachine is what is wrong with a machine whose form is right.
+// checkMachine returns the error for a well-formed machine that is not valid.
 func checkMachine(value string) error {
 	props := machineFormat.parse(value)
 	bits := props["aw-bits"]
@@ -149,12 +148,12 @@ func checkMachine(value string) error {
 	return nil
 }
 
-// pinnedMachine is the version of the machine that a VM with Windows gets: that
-// of the QEMU that runs here.
+// pinnedMachine is the machine version for a VM with Windows: that of the simulated
+// QEMU.
 const pinnedMachine = "10.0+pve1"
 
-// pinned is the machine with its version for a guest that does not take well
-// to other hardware, "" for one that does not mind.
+// pinned returns the machine with its version for a guest that does not support changes
+// of hardware, "" for other guests.
 func pinned(machine, ostype string) string {
 	d := drive{props: machineFormat.parse(machine)}
 	kind := cmp.Or(d.props["type"], "pc")

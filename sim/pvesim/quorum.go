@@ -6,29 +6,28 @@ import (
 	"time"
 )
 
-// What a cluster without quorum does. Its file system, /etc/pve, is read-only:
-// reads are answered, VMs run and can be stopped, and whatever writes fails. A
-// call that looks for quorum refuses at once, one that locks a file of the
-// cluster tries for ten seconds, and a write of a VM's configuration fails where
-// it happens, which may be in a task that has done its work. The texts are those
-// of two real hosts, see the recipe in docs/pvesim.md.
+// A cluster without quorum. Its file system, /etc/pve, is read-only: reads are answered,
+// VMs continue to run and can be stopped, and all writes fail. A call that checks for
+// quorum refuses at once; one that locks a file of the cluster tries for ten seconds. A
+// write of a VM's configuration fails when it is made, which may be in a task that has
+// already done its work. The texts are those of two real hosts, see the recipe in
+// docs/pvesim.md.
 
-// lockPatience is how long who wants a lock in /etc/pve tries, at intervals of a
-// second.
+// lockPatience is the number of attempts for a lock in /etc/pve, one per second.
 const lockPatience = 10
 
-// workerPID is the process that writes what no task does.
+// workerPID is the process that makes the writes outside of tasks.
 const workerPID = 998
 
-var errNoCluster = errors.New("this world is one host that stands alone (cluster is empty): it has no quorum to lose")
+var errNoCluster = errors.New("this world is a single host without a cluster (cluster is empty), so it has no quorum")
 
-// SetQuorum takes the quorum from the cluster or gives it back: with false, the
-// host that answers does not see the others any more, as when corosync has
-// stopped on them. They are listed as offline, and still answer requests. The
-// error is for worlds without a cluster.
+// SetQuorum takes the quorum from the cluster or restores it. With false, the answering
+// host has no contact with the others, as when corosync has stopped on them. They are
+// listed as offline, but still answer requests. It returns an error for worlds without a
+// cluster.
 //
-// Nothing else takes the quorum: with hosts that are offline, see SetHostOnline,
-// the others have it all the same, as with a QDevice.
+// Offline hosts do not take the quorum, see SetHostOnline: the others keep it, as with a
+// QDevice.
 func (s *Sim) SetQuorum(quorate bool) error {
 	s.lock()
 	defer s.unlock()
@@ -40,22 +39,22 @@ func (s *Sim) setQuorum(quorate bool) error {
 		return errNoCluster
 	}
 	if !quorate && !s.alone && s.listLag <= 0 {
-		s.broadcastAll() // which is what is last heard of the other hosts
+		s.broadcastAll() // the last broadcast of the other hosts
 	}
 	s.alone = !quorate
 	s.changed(HostChanged, s.localHost(), 0, "")
 	return nil
 }
 
-// quorate reports whether there is quorum.
+// quorate reports whether the cluster has quorum.
 func (s *Sim) quorate() bool { return !s.alone }
 
-// heard reports whether the host that answers hears from another one.
+// heard reports whether the answering host has contact with another one.
 func (s *Sim) heard(name string) bool {
 	return !s.hosts[name].Offline && (!s.alone || name == s.localHost())
 }
 
-// needQuorum is for calls that look for quorum before they do anything.
+// needQuorum is for calls that check for quorum first.
 func (s *Sim) needQuorum() error {
 	if !s.quorate() {
 		return die("cluster not ready - no quorum?")
@@ -63,9 +62,8 @@ func (s *Sim) needQuorum() error {
 	return nil
 }
 
-// clusterLock waits for a lock in /etc/pve to be there to be taken; that is at
-// once, or never without quorum. The simulator's lock is held on entry and on
-// return.
+// clusterLock waits for a lock in /etc/pve. With quorum it is available at once, without
+// quorum never. The simulator's lock is held on entry and on return.
 func (s *Sim) clusterLock(ctx context.Context, name string) error {
 	for range lockPatience {
 		if s.quorate() {
@@ -89,8 +87,7 @@ const (
 	haLock      = "domain-ha"
 )
 
-// lockFor is clusterLock for a change; failed is what the error begins with, if
-// anything.
+// lockFor is clusterLock for a change; failed is the begin of the error, may be "".
 func (s *Sim) lockFor(name, failed string) error {
 	err := s.clusterLock(s.ctx, name)
 	var refused *apiError
@@ -100,7 +97,7 @@ func (s *Sim) lockFor(name, failed string) error {
 	return err
 }
 
-// writable is what a process gets that writes the configuration of a VM.
+// writable returns the error of a process that writes the configuration of a VM.
 func (s *Sim) writable(v *vm, pid int) error {
 	if s.quorate() {
 		return nil

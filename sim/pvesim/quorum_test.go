@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// denied is what a write of a VM's configuration fails with; the last part is the
-// process.
+// denied is the error of a write of a VM's configuration; the last part is the process.
 func denied(host string, vmid int) *regexp.Regexp {
 	return regexp.MustCompile(fmt.Sprintf(`^unable to open file '/etc/pve/nodes/%s/qemu-server/%d\.conf\.tmp\.\d+' - Permission denied$`, host, vmid))
 }
@@ -212,14 +211,14 @@ func TestHostsThatAreAwayTakeNoQuorum(t *testing.T) {
 func TestAHostThatStandsAloneHasNoQuorumToLose(t *testing.T) {
 	world := loadWorld(t, "../../testdata/worlds/recorded.yaml")
 	sim := newSim(t, world)
-	if err := sim.SetQuorum(false); err == nil || !strings.Contains(err.Error(), "stands alone") {
+	if err := sim.SetQuorum(false); err == nil || !strings.Contains(err.Error(), "without a cluster") {
 		t.Errorf("SetQuorum: %v", err)
 	}
-	if err := sim.Inject(Fault{Effect: QuorumLost}); err == nil || !strings.Contains(err.Error(), "stands alone") {
+	if err := sim.Inject(Fault{Effect: QuorumLost}); err == nil || !strings.Contains(err.Error(), "without a cluster") {
 		t.Errorf("Inject: %v", err)
 	}
 	world.Faults = []Fault{{Name: "split", Effect: QuorumLost}}
-	if _, err := New(world); err == nil || !strings.Contains(err.Error(), "stands alone") {
+	if _, err := New(world); err == nil || !strings.Contains(err.Error(), "without a cluster") {
 		t.Errorf("New: %v", err)
 	}
 }

@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// reassignment is a disk that goes from one VM to another, under a new name.
+// reassignment is the move of a disk from one VM to another, under a new name.
 type reassignment struct {
 	disk, as string
 	from, to int
-	// digests, when given, are those that the two configurations must have.
+	// The digests that the two configurations must have, if given.
 	digest, toDigest string
 }
 
-// reassignDisk gives a disk to another VM of the host, as the web interface does.
-// The volume is renamed.
+// reassignDisk moves a disk to another VM of the host, like the web interface. The
+// volume is renamed.
 func (s *Sim) reassignDisk(r *request) (any, error) {
 	key := r.args.get("disk")
 	m := reassignment{disk: key, as: cmp.Or(r.args.get("target-disk"), key), from: r.vmid(), to: r.args.number("target-vmid", 0),
@@ -53,7 +53,7 @@ func (s *Sim) reassignDisk(r *request) (any, error) {
 	}), nil
 }
 
-// checkReassignment is what is looked at before and again under the locks.
+// checkReassignment makes the checks that are repeated under the locks.
 func (s *Sim) checkReassignment(m reassignment) error {
 	from, to := s.vms[m.from], s.vms[m.to]
 	switch {

@@ -21,7 +21,7 @@ import (
 	"strings"
 )
 
-// request is one call under way.
+// request is one request in progress.
 type request struct {
 	ctx    context.Context
 	gone   <-chan struct{}
@@ -33,7 +33,7 @@ type request struct {
 	fault  *fault
 }
 
-// upload is what is known of the file of a multipart body: nothing keeps it.
+// upload is the metadata of the file in a multipart body; the file is not stored.
 type upload struct {
 	size int64
 	sums map[string]hash.Hash // by algorithm
@@ -112,9 +112,9 @@ func (e *plainError) Error() string { return e.text }
 
 var hexForm = regexp.MustCompile(`^[0-9a-fA-F]+$`)
 
-// readArgs collects the parameters of query and body; those of the query win.
-// The body is read once who asks is known, and only if it is short enough; what
-// is uploaded may be of any length, and is not kept.
+// readArgs collects the parameters of query and body; those of the query have
+// precedence. The body is read only after the login is checked, and only up to the
+// limit. Uploaded files may have any length and are not stored.
 func (s *Sim) readArgs(in inbound, r *request, c *call) error {
 	query, body := args{}, args{}
 	if err := parseForm(in.query, query); err != nil {
@@ -143,7 +143,7 @@ func (s *Sim) readArgs(in inbound, r *request, c *call) error {
 
 func (in inbound) mayHaveBody() bool { return in.method == "PUT" || in.method == "POST" }
 
-// readBody is the body of a form or of JSON, once it is known to be one.
+// readBody reads the body of a form or of JSON.
 func (s *Sim) readBody(in inbound, contentType string) ([]byte, error) {
 	switch {
 	case in.body.left == 0:
@@ -157,12 +157,12 @@ func (s *Sim) readBody(in inbound, contentType string) ([]byte, error) {
 	}
 	raw, err := io.ReadAll(in.body)
 	if err != nil {
-		return nil, errDropped // the client has left in the middle
+		return nil, errDropped // the client left before the end of the body
 	}
 	return raw, nil
 }
 
-// maxFields is how long all that comes with an uploaded file may be.
+// maxFields is the maximum total length of the fields of an upload, without the file.
 const maxFields = 64 << 10
 
 // readUpload reads a multipart body: some fields and one file.
@@ -216,7 +216,7 @@ func (u *upload) checksum(algorithm string) string {
 	return hex.EncodeToString(u.sums[algorithm].Sum(nil))
 }
 
-// body is what follows the headers of a request, as long as these say.
+// body is the body of a request, limited to the declared length.
 type body struct {
 	from io.Reader
 	left int64

@@ -2,17 +2,16 @@ package pvesim
 
 import "slices"
 
-// Privileges are those that exist in a version of the product.
+// Privileges returns the privileges of a version of the product.
 func Privileges(version string) []string { return allPrivileges((&World{Version: version}).major()) }
 
-// Roles are the roles that every installation of a version has, with their
-// privileges.
+// Roles returns the built-in roles of a version, with their privileges.
 func Roles(version string) map[string][]string {
 	return builtinRoles((&World{Version: version}).major())
 }
 
-// allPrivileges are the privileges of a major version, those of 9.2 as root
-// has them in the recordings.
+// allPrivileges returns the privileges of a major version; those of 9.2 are the
+// privileges of root in the recordings.
 func allPrivileges(major int) []string {
 	privs := []string{
 		"Datastore.Allocate", "Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit",
@@ -47,7 +46,7 @@ func builtinRoles(major int) map[string][]string {
 	return map[string][]string{
 		"NoAccess":      {},
 		"Administrator": all,
-		// PVEAdmin may do all but what changes the system itself; it cannot
+		// PVEAdmin has all privileges except those that change the system itself; it cannot
 		// change mappings.
 		"PVEAdmin":          without("Permissions.Modify", "Sys.AccessNetwork", "Sys.Incoming", "Sys.Modify", "Sys.PowerMgmt", "Realm.Allocate", "Mapping.Modify"),
 		"PVEAuditor":        keep("Datastore.Audit", "Mapping.Audit", "Pool.Audit", "SDN.Audit", "Sys.Audit", "VM.Audit", "VM.GuestAgent.Audit"),

@@ -9,21 +9,21 @@ import (
 	"unicode"
 )
 
-// call is one method of the API: everything that the server must know of it.
+// call describes one method of the API.
 type call struct {
 	method, path string // {name} is a parameter, {name...} takes the rest
 	params       specs
-	// may checks the privileges, before parameters are looked at.
+	// may checks the privileges, before the parameters are checked.
 	may check
-	// serve does it. It holds the lock, unless waits is set.
+	// serve carries out the call. The lock is held, unless waits is set.
 	serve func(s *Sim, r *request) (any, error)
 	waits bool
-	// protected calls are handed to the privileged daemon.
+	// protected calls are forwarded to the privileged daemon.
 	protected bool
 	// world calls need no credentials.
 	world bool
-	// proxy names the parameter with the host that must answer, anyHost when
-	// whichever is asked does.
+	// proxy is the name of the parameter with the host that must answer; with anyHost, the
+	// receiving host answers.
 	proxy string
 	// upload calls take multipart bodies and need no CSRF token.
 	upload bool
@@ -33,11 +33,11 @@ type call struct {
 	parts []string
 }
 
-// anyHost is for calls that do not ask the host in their path.
+// anyHost is for calls that are not forwarded to the host in their path.
 const anyHost = "-"
 
-// router finds calls by method and path. It does not change, so that all
-// simulators of one version share one.
+// router finds calls by method and path. It is immutable and shared by all simulators of
+// one version.
 type router struct{ calls []*call }
 
 var routers = map[int]func() *router{8: routerOf(8), 9: routerOf(9)}
@@ -85,7 +85,7 @@ func pathSpecs(parts []string) specs {
 	return out
 }
 
-// find is the call of a request, with the values in the path.
+// find returns the call of a request, with the parameters in the path.
 func (r *router) find(method string, path []string) (*call, args) {
 	for _, c := range r.calls {
 		if c.method != method {
@@ -98,8 +98,8 @@ func (r *router) find(method string, path []string) (*call, args) {
 	return nil, nil
 }
 
-// matches reports whether a path is one of the call's. No name in a path has
-// blanks: a path with them is no call at all.
+// matches reports whether a path is one of the call's. A path with blanks matches no
+// call, because no name in a path may have blanks.
 func (c *call) matches(path []string) bool {
 	for i, part := range c.parts {
 		switch {
@@ -118,7 +118,7 @@ func (c *call) matches(path []string) bool {
 	return len(path) == len(c.parts)
 }
 
-// values are the parameters in a path that matches.
+// values returns the parameters in a matching path.
 func (c *call) values(path []string) args {
 	values := args{}
 	for i, part := range c.parts {
@@ -131,7 +131,7 @@ func (c *call) values(path []string) args {
 	return values
 }
 
-// respond answers one request: the whole way of pveproxy.
+// respond answers one request like pveproxy.
 func (s *Sim) respond(in inbound) *answer {
 	path := segments(in.path)
 	if headersTooLong(in) {
@@ -183,8 +183,8 @@ func (s *Sim) refuse(in inbound, a *answer) *answer {
 	return a
 }
 
-// handle takes a request through credentials, faults, privileges, proxying and
-// parameters to its call, in the order of the real server.
+// handle checks credentials, faults, privileges, forwarding and parameters, in the order
+// of the real server, and then runs the call.
 func (s *Sim) handle(in inbound, r *request, c *call, values args) (any, error) {
 	if err := s.authenticate(in, r, c); err != nil {
 		return nil, s.refuseLogin(in.ctx, err)
@@ -220,7 +220,7 @@ func (s *Sim) handle(in inbound, r *request, c *call, values args) (any, error) 
 	})
 }
 
-// refuseAbsent is what a call gets that is not there, or not simulated.
+// refuseAbsent returns the error for a call that does not exist or is not simulated.
 func (s *Sim) refuseAbsent(r *request, c *call) error {
 	s.lock()
 	defer s.unlock()
@@ -232,7 +232,7 @@ func (s *Sim) refuseAbsent(r *request, c *call) error {
 	return &apiError{status: 501, reason: fmt.Sprintf("Method '%s %s' not implemented", r.method, r.path)}
 }
 
-// conflict refuses parameters that say something else than the path.
+// conflict refuses parameters that differ from those in the path.
 func conflict(given, inPath args) error {
 	for name := range inPath {
 		if given.has(name) && given.get(name) != inPath.get(name) {
@@ -266,7 +266,7 @@ func (s *Sim) admitLocked(r *request, c *call) error {
 	return c.params.check(r.args)
 }
 
-// reach refuses hosts that are not there or do not answer.
+// reach refuses hosts that do not exist or do not answer.
 func (s *Sim) reach(node string) error {
 	if node == "" {
 		return die("internal error - proxyto_callback returned nothing")

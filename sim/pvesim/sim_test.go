@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// history plays a fixed sequence of requests and returns what came of it.
+// history sends a fixed sequence of requests and returns the results.
 func history(t *testing.T, seed uint64) State {
 	t.Helper()
 	var state State
@@ -107,7 +107,7 @@ func TestTwoHundredClientsAtOnce(t *testing.T) {
 	}
 }
 
-// worker is what one of many clients does, whatever the answers.
+// worker is one of many clients, which ignores the answers.
 func worker(c *client, id int) {
 	path := qemu("pve1", id)
 	wait := func(r *reply) {
@@ -177,7 +177,7 @@ func TestRebootsAmongManyClientsLeaveNothingHalfHeld(t *testing.T) {
 	})
 }
 
-// patientWorker goes on whatever the answers are, also while its host is away.
+// patientWorker continues after all errors, also while its host is offline.
 func patientWorker(c *client, id int) {
 	path := qemu("pve1", id)
 	for _, step := range [][]string{
@@ -192,8 +192,8 @@ func patientWorker(c *client, id int) {
 	}
 }
 
-// checkOneCardOneVM is the invariant that the simulator itself must keep: a
-// device is with one VM, and that VM is known.
+// checkOneCardOneVM checks an invariant of the simulator: a device belongs to at most one
+// VM, and that VM exists.
 func checkOneCardOneVM(t *testing.T, s State) {
 	holders := map[string]int{}
 	for id, v := range s.VMs {

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// snapshot is a configuration as it was. Disks have no content, so there is
-// nothing else to keep.
+// snapshot is a saved configuration. Disks have no content, so nothing else is saved.
 type snapshot struct {
 	name, description, parent string
 	taken                     time.Time
@@ -63,7 +62,7 @@ func (s *Sim) listSnapshots(r *request) (any, error) {
 	return out, nil
 }
 
-// fields is a snapshot's configuration as the API shows it.
+// fields is a snapshot's configuration in the form of the API.
 func (snap *snapshot) fields() map[string]any {
 	out := map[string]any{"snaptime": snap.taken.Unix()}
 	if snap.parent != "" {
@@ -91,8 +90,8 @@ func (s *Sim) snapshotConfig(r *request) (any, error) {
 	return snap.fields(), nil
 }
 
-// canSnapshot reports whether all disks can be snapshotted: LVM-thin volumes and
-// qcow2 files can.
+// canSnapshot reports whether all disks support snapshots: LVM-thin volumes and qcow2
+// files do.
 func (s *Sim) canSnapshot(v *vm) bool {
 	for _, key := range diskKeys {
 		d := parseDrive(v.conf[key])
@@ -129,8 +128,7 @@ func (s *Sim) feature(r *request) (any, error) {
 	return map[string]any{"hasFeature": has, "nodes": s.nodesFor(v)}, nil
 }
 
-// nodesFor are the hosts that can reach all storages of a VM: those that a
-// storage is limited to, and else all when it is shared.
+// nodesFor returns the hosts that have all storages of a VM.
 func (s *Sim) nodesFor(v *vm) []string {
 	nodes := slices.Clone(s.hostList)
 	for _, key := range diskKeys {
@@ -197,8 +195,8 @@ func (s *Sim) takeSnapshot(r *request) (any, error) {
 	}), nil
 }
 
-// noteSnapshot says what happens to the drives. Those of a running VM are
-// snapshotted by QEMU, with its file systems frozen where the agent is there.
+// noteSnapshot logs the snapshots of the drives. For a running VM they are made by QEMU,
+// with frozen file systems if there is an agent.
 func (s *Sim) noteSnapshot(t *task, v *vm) {
 	if v.run != nil {
 		t.noteFreeze(v)
@@ -215,7 +213,7 @@ func (s *Sim) noteSnapshot(t *task, v *vm) {
 	}
 }
 
-// noteFreeze says why the file systems of a guest are not frozen, if so.
+// noteFreeze logs the reason if the file systems of a guest are not frozen.
 func (t *task) noteFreeze(v *vm) {
 	agent := agentFormat.parse(v.conf["agent"])
 	freezes := cmp.Or(agent["guest-fsfreeze"], agent["freeze-fs"], agent["freeze-fs-on-backup"], "1")
@@ -229,9 +227,8 @@ func (t *task) noteFreeze(v *vm) {
 	}
 }
 
-// saveMemory is a snapshot with memory of a VM with passthrough: Proxmox lets it
-// begin, and QEMU refuses, since the device's state cannot be saved. A snapshot
-// without memory is taken.
+// saveMemory is a snapshot with memory of a VM with passthrough: Proxmox starts it, but
+// QEMU refuses, because the device's state cannot be saved.
 func (s *Sim) saveMemory(t *task, v *vm) error {
 	if len(v.run.devices) == 0 {
 		return notSimulated("a snapshot with memory")
@@ -242,7 +239,7 @@ func (s *Sim) saveMemory(t *task, v *vm) error {
 	return die("VM %d qmp command 'savevm-start' failed - %s: VFIO migration is not supported in kernel", v.id, v.run.devices[0])
 }
 
-// rollback brings the configuration back and stops the VM.
+// rollback restores the configuration and stops the VM.
 func (s *Sim) rollback(r *request) (any, error) {
 	name, start, caller := r.args.get("snapname"), r.args.flag("start"), *r
 	return s.powerTask(r, "qmrollback", func(t *task, v *vm) error {
@@ -282,8 +279,7 @@ func (s *Sim) rollback(r *request) (any, error) {
 	}), nil
 }
 
-// sizesOf gives the disks the sizes that the configuration says: those of a
-// snapshot come back with it.
+// sizesOf sets the sizes of the disks to those in the configuration, after a rollback.
 func (s *Sim) sizesOf(v *vm) {
 	for _, key := range diskKeys {
 		d := parseDrive(v.conf[key])
@@ -293,8 +289,8 @@ func (s *Sim) sizesOf(v *vm) {
 	}
 }
 
-// rolledBack is the configuration of a snapshot with what a rollback keeps of
-// the current one: its description, and disks that the snapshot does not know.
+// rolledBack is the configuration of a snapshot with the parts of the current one that a
+// rollback keeps: the description, and disks that the snapshot does not have.
 func (v *vm) rolledBack(snap *snapshot) map[string]string {
 	now, then := v.conf, &vm{conf: map[string]string{}}
 	for _, key := range slices.Sorted(maps.Keys(now)) {
@@ -350,7 +346,7 @@ func (s *Sim) deleteSnapshot(r *request) (any, error) {
 	}), nil
 }
 
-// snapshotNames are the names in the order of taking.
+// snapshotNames returns the names of the snapshots, oldest first.
 func (v *vm) snapshotNames() []string {
 	var names []string
 	for _, snap := range v.snapshots {

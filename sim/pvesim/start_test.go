@@ -19,7 +19,7 @@ const (
 	rootPass = "homelab-root"
 )
 
-// vmWith makes a VM with these options on a host.
+// vmWith creates a VM with these options on a host.
 func vmWith(root *client, host string, id int, fields ...string) {
 	root.t.Helper()
 	fields = append(fields, "vmid", fmt.Sprint(id))

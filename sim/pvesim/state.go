@@ -6,35 +6,35 @@ import (
 	"time"
 )
 
-// State is a plain copy of all there is, for assertions. Nothing in it changes
-// any more; but maps and lists may be shared with the states before and after,
-// so whoever wants to change them must copy them.
+// State is a copy of the whole state, for assertions. The simulator does not change it
+// later. Maps and lists may be shared with earlier and later states, so copy them before
+// changing them.
 type State struct {
 	Hosts    map[string]HostState
 	VMs      map[int]VMState
 	Mappings map[string]MappingState
-	Volumes  map[string]VolumeState // by host (or "*" when shared), a slash and volume id
+	Volumes  map[string]VolumeState // by host ("*" if shared), slash, volume id
 	Tasks    []TaskState            // oldest first
 	Damage   []Damage
 }
 
-// HostState is a host as it is now.
+// HostState is the state of a host.
 type HostState struct {
 	Online     bool
 	Booted     time.Time
 	MemoryUsed int64             // bytes
 	Drivers    map[string]string // BDF → kernel driver, "" for none
-	// Reserved are the devices of VMs that run or start: BDF → VMID.
+	// Reserved are the devices of running and starting VMs: BDF → VMID.
 	Reserved map[string]int
 }
 
-// VMState is a VM as it is now.
+// VMState is the state of a VM.
 type VMState struct {
 	ID   int
 	Host string
 	Name string
 	Pool string
-	// Config is what runs or would run, Pending what waits for a restart,
+	// Config is the current configuration, Pending the changes pending for a restart,
 	// Deleting the options that a restart removes.
 	Config   map[string]string
 	Pending  map[string]string
@@ -42,15 +42,15 @@ type VMState struct {
 	Digest   string
 	Lock     string
 	Template bool
-	// HA reports whether the HA manager looks after it.
+	// HA reports whether it is a resource of the HA manager.
 	HA       bool
 	Running  bool
 	Starting bool
-	// Devices are the BDFs that the running VM holds.
+	// Devices are the BDFs of the running VM.
 	Devices []string
-	// Files are what clients wrote into the guest by its agent.
+	// Files are the files that clients wrote with the guest agent.
 	Files map[string]string
-	// Snapshots are named in the order of taking.
+	// Snapshots are the names of the snapshots, oldest first.
 	Snapshots []string
 	// Busy reports whether a task or change holds the VM's lock file.
 	Busy bool
@@ -79,15 +79,15 @@ type TaskState struct {
 	Log        []string
 }
 
-// State copies the state as it is now.
+// State returns a copy of the current state.
 func (s *Sim) State() State {
 	s.lock()
 	defer s.unlock()
 	return s.snapshot()
 }
 
-// snapshot copies what changed since the last one; what did not is shared with
-// it.
+// snapshot copies the parts that changed since the last one; unchanged parts are shared
+// with it.
 func (s *Sim) snapshot() State {
 	out := State{Hosts: make(map[string]HostState, len(s.hosts)), VMs: make(map[int]VMState, len(s.vms)),
 		Mappings: make(map[string]MappingState, len(s.mappings)), Volumes: map[string]VolumeState{}, Damage: slices.Clone(s.damage)}
@@ -122,7 +122,7 @@ func (s *Sim) snapshot() State {
 	return out
 }
 
-// same is the copy that was made before, as long as it is still one.
+// same returns the earlier copy if it is still equal.
 func same[M ~map[K]V, K, V comparable](before, now M) M {
 	if before != nil && maps.Equal(before, now) {
 		return before
@@ -130,8 +130,8 @@ func same[M ~map[K]V, K, V comparable](before, now M) M {
 	return maps.Clone(now)
 }
 
-// shownVM is a VM as it was shown the last time: copies of what is in its file,
-// and the digest of that.
+// shownVM is the copy of a VM for the last snapshot: the content of its file, and the
+// digest.
 type shownVM struct {
 	conf, pending map[string]string
 	deletes       map[string]bool
@@ -141,7 +141,7 @@ type shownVM struct {
 	files         map[string]string
 }
 
-// look brings the copies up to date.
+// look updates the copies.
 func (v *vm) look() *shownVM {
 	was := &v.shown
 	if was.digest != "" && maps.Equal(was.conf, v.conf) && maps.Equal(was.pending, v.pending) && maps.Equal(was.deletes, v.deletes) &&

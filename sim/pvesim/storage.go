@@ -12,26 +12,26 @@ import (
 // storage is one storage with its volumes.
 type storage struct {
 	Storage
-	hosts   []string // that have it
+	hosts   []string // hosts with this storage
 	volumes []*volume
 	byName  map[volumeName]*volume
 }
 
-// volumeName is how a volume is found: the host is empty when the storage is
-// shared, the name is what follows the storage in the volume's id.
+// volumeName is the key of a volume: the host is empty if the storage is shared, the
+// name is the part of the volume's id after the storage.
 type volumeName struct{ host, name string }
 
 func (st *storage) nameOf(v *volume) volumeName {
 	return volumeName{v.node, strings.TrimPrefix(st.volid(v), st.Name+":")}
 }
 
-// add takes a volume in.
+// add adds a volume.
 func (st *storage) add(v *volume) {
 	st.volumes = append(st.volumes, v)
 	st.byName[st.nameOf(v)] = v
 }
 
-// rename changes what a volume is called or where it is.
+// rename changes the name or host of a volume.
 func (st *storage) rename(v *volume, change func()) {
 	delete(st.byName, st.nameOf(v))
 	change()
@@ -40,7 +40,7 @@ func (st *storage) rename(v *volume, change func()) {
 
 // volume is a disk, image or file on a storage.
 type volume struct {
-	name    string // below the storage, without the base of a linked clone
+	name    string // name on the storage, without the base of a linked clone
 	node    string // "" when the storage is shared
 	content string
 	format  string
@@ -91,12 +91,12 @@ func fileFormat(content string) string {
 	return "raw"
 }
 
-// files tells a storage that keeps disks as files.
+// files reports whether the storage keeps disks as files.
 func (st *storage) files() bool { return st.Type != "lvmthin" }
 
 func (st *storage) holds(content string) bool { return slices.Contains(st.Content, content) }
 
-// volid is the id of a volume, with the base of a linked clone in it.
+// volid is the id of a volume, including the base of a linked clone.
 func (st *storage) volid(v *volume) string {
 	if v.parent != "" && st.files() {
 		return st.Name + ":" + v.parent + "/" + v.name
@@ -104,7 +104,7 @@ func (st *storage) volid(v *volume) string {
 	return st.Name + ":" + v.name
 }
 
-// find is a volume by the name that follows the storage in its id.
+// find returns a volume by the part of its id after the storage.
 func (st *storage) find(node, name string) *volume {
 	if v := st.byName[volumeName{"", name}]; v != nil {
 		return v
@@ -112,7 +112,7 @@ func (st *storage) find(node, name string) *volume {
 	return st.byName[volumeName{node, name}]
 }
 
-// path is where the volume's file is, for log lines.
+// path is the path of the volume's file, for log lines.
 func (st *storage) path(v *volume) string {
 	if !st.files() {
 		return "/dev/pve/" + v.name
@@ -127,7 +127,7 @@ func (st *storage) path(v *volume) string {
 	return st.Path + "/images/" + v.name
 }
 
-// storageOn finds an enabled storage that a host has.
+// storageOn returns an enabled storage of a host.
 func (s *Sim) storageOn(node, name string) (*storage, error) {
 	st := s.storages[name]
 	switch {
@@ -155,9 +155,8 @@ func (st *storage) freeDisk(vmid int) int {
 	}
 }
 
-// allocate makes a disk of a VM; the simulator's lock is held, but not while
-// it waits for the storage's lock or works under it. An empty format is that
-// of the storage.
+// allocate creates a disk of a VM. The simulator's lock is held, but not while it waits
+// for the storage's lock or works under it. An empty format means the storage's default.
 func (s *Sim) allocate(ctx context.Context, st *storage, node string, vmid int, name, format string, size int64) (*volume, error) {
 	lock := st.lockOf(node)
 	if err := s.acquire(ctx, lock, s.timings.StorageLock, false); err != nil {
@@ -200,15 +199,15 @@ func (s *Sim) allocate(ctx context.Context, st *storage, node string, vmid int, 
 	return v, nil
 }
 
-// thin is how much of a disk is taken to be written.
+// thin is the part of a disk that counts as written.
 func thin(size int64) int64 { return size / 10 }
 
-// full reports whether a storage whose capacity is given has no room for more.
+// full reports whether a storage with a given capacity has no space for more bytes.
 func (st *storage) full(node string, more int64) bool {
 	return st.CapacityGiB > 0 && float64(st.used(node)+more) > st.CapacityGiB*float64(gib)
 }
 
-// remove takes a volume away; the lock is held.
+// remove removes a volume; the lock is held.
 func (s *Sim) remove(st *storage, v *volume) {
 	st.volumes = slices.DeleteFunc(st.volumes, func(other *volume) bool { return other == v })
 	if name := st.nameOf(v); st.byName[name] == v {
@@ -217,13 +216,13 @@ func (s *Sim) remove(st *storage, v *volume) {
 	s.changed(VolumeRemoved, v.node, v.vmid, st.volid(v))
 }
 
-// inUse reports whether a base image has linked clones. LVM-thin does not mind:
-// its clones do not need the base.
+// inUse reports whether linked clones need a base image. Clones on LVM-thin do not need
+// it.
 func (st *storage) inUse(v *volume) bool {
 	return st.files() && slices.ContainsFunc(st.volumes, func(other *volume) bool { return other.parent == v.name })
 }
 
-// formatLine is what the task log says when a disk is made.
+// formatLine is the line in the task log for a new disk.
 func (st *storage) formatLine(v *volume, base *volume) string {
 	if !st.files() {
 		return fmt.Sprintf("  Logical volume \"%s\" created.", v.name)
@@ -246,7 +245,7 @@ func (st *storage) formatLine(v *volume, base *volume) string {
 		st.path(v), v.format, clusters, v.size, backing)
 }
 
-// volumeOf finds what a drive's file names, from a host's view.
+// volumeOf returns the volume of a drive on a host.
 func (s *Sim) volumeOf(node string, d drive) (*storage, *volume) {
 	name, rest, ok := d.volume()
 	st := s.storages[name]
@@ -256,7 +255,7 @@ func (s *Sim) volumeOf(node string, d drive) (*storage, *volume) {
 	return st, st.find(node, rest)
 }
 
-// adoptVolume makes the volume of a VM that the world describes.
+// adoptVolume creates the volume for a drive of a VM in the world.
 func (s *Sim) adoptVolume(v *vm, d drive) {
 	name, rest, ok := d.volume()
 	st := s.storages[name]

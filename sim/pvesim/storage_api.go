@@ -78,7 +78,7 @@ func (s *Sim) getStorage(r *request) (any, error) {
 	return s.configFields(st), nil
 }
 
-// usage is a storage as a host sees it.
+// usage is the state of a storage on a host.
 func (s *Sim) usage(st *storage, node string) map[string]any {
 	if st.Disabled {
 		return s.usageOf(st, 0)
@@ -104,14 +104,14 @@ func (s *Sim) usageOf(st *storage, used int64) map[string]any {
 	return out
 }
 
-// used is what the volumes of a host take: disks are thin, a tenth of them is
-// taken to be written.
+// used is the space that the volumes of a host use: disks are thin, and a tenth counts
+// as written.
 func (st *storage) used(node string) int64 {
 	by := st.usedByHost()
 	return by[""] + by[node]
 }
 
-// usedByHost is what the volumes of each host take, "" for shared ones.
+// usedByHost is the used space by host, with "" for shared volumes.
 func (st *storage) usedByHost() map[string]int64 {
 	used := map[string]int64{}
 	for _, v := range st.volumes {

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// strangerCalls are reads that other clients make: gpuworker needs none of
-// them. Their answers follow the API's documentation and source. go-proxmox makes
-// most of them in e2e/strangers; bpg's data sources also read /etc/hosts.
+// strangerCalls are reads of other clients, which gpuworker does not need. The answers
+// follow the API's documentation and source. go-proxmox makes most of them in
+// e2e/strangers; bpg's data sources also read /etc/hosts.
 func strangerCalls() []call {
 	groups := func(s *Sim, r *request) error {
 		return s.needAny(r.caller, "/access/groups", "Sys.Audit", "Group.Allocate")
@@ -56,7 +56,7 @@ func (s *Sim) getToken(r *request) (any, error) {
 	return tokenFields(*t), nil
 }
 
-// listGroups shows the groups that the caller may see or change.
+// listGroups lists the groups that the caller may see or change.
 func (s *Sim) listGroups(r *request) (any, error) {
 	out := []any{}
 	for _, g := range s.access.groups {
@@ -85,7 +85,7 @@ func (s *Sim) getGroup(r *request) (any, error) {
 	return out, nil
 }
 
-// realm is where users come from. A world has the two that every cluster has.
+// realm is an authentication realm. A world has the two of every cluster.
 type realm struct{ name, comment string }
 
 var realms = []realm{{"pam", "Linux PAM standard authentication"}, {"pve", "Proxmox VE authentication server"}}
@@ -104,14 +104,14 @@ func hostTime(*Sim, *request) (any, error) {
 	return map[string]any{"time": now, "localtime": now, "timezone": "UTC"}, nil
 }
 
-// hostDNS asks the gateway of the documentation's network for names.
+// hostDNS returns the gateway of the documentation network as name server.
 func hostDNS(*Sim, *request) (any, error) {
 	return map[string]any{"search": domain, "dns1": "192.0.2.1"}, nil
 }
 
 const domain = "example.org"
 
-// hostsFile is the /etc/hosts that installing a cluster leaves.
+// hostsFile is the /etc/hosts of a fresh installation.
 func (s *Sim) hostsFile(*request) (any, error) {
 	data := "127.0.0.1 localhost.localdomain localhost\n"
 	for _, name := range s.hostList {
@@ -120,7 +120,8 @@ func (s *Sim) hostsFile(*request) (any, error) {
 	return map[string]any{"data": data, "digest": sha1Hex(data)}, nil
 }
 
-// describeSnapshot changes what is all that can be changed of a snapshot.
+// describeSnapshot changes the description of a snapshot, the only field that can be
+// changed.
 func (s *Sim) describeSnapshot(r *request) (any, error) {
 	v, err := s.vmOn(r.node(), r.vmid())
 	if err != nil {

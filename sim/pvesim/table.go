@@ -5,8 +5,7 @@ import "slices"
 // newest is the newest major version of the product.
 const newest = 9
 
-// table is the whole API of a major version that is simulated. Everything else
-// is 501.
+// table returns the simulated calls of a major version. All others answer 501.
 func table(major int) []call {
 	return slices.Concat(
 		rootCalls(), accessCalls(major), clusterCalls(), mappingCalls(), nodeCalls(), hardwareCalls(), storageCalls(),
@@ -15,7 +14,7 @@ func table(major int) []call {
 	)
 }
 
-// index is a directory of the API: one entry a name.
+// index is a directory of the API: one entry per name.
 func index(key string, names ...string) func(*Sim, *request) (any, error) {
 	return func(*Sim, *request) (any, error) {
 		out := []any{}

@@ -15,7 +15,7 @@ type task struct {
 	upid, node string
 	kind, id   string
 	caller     identity
-	user       string // who it is, in text
+	user       string // the caller, as text
 	pid        int
 	pstart     int64
 	start, end time.Time
@@ -30,14 +30,14 @@ type task struct {
 }
 
 var (
-	// errInterrupted ends a task that somebody stopped: it cleans up.
+	// errInterrupted ends a stopped task, which then cleans up.
 	errInterrupted = errors.New("received interrupt")
-	// errHostDown ends a task whose host went down: nothing cleans up.
+	// errHostDown ends a task whose host went down, without cleaning up.
 	errHostDown = errors.New("unexpected status")
 )
 
-// startTask starts a worker and returns its UPID; the lock is held. run does
-// the work without the lock.
+// startTask starts a worker and returns its UPID; the lock is held. run is called without
+// the lock.
 func (s *Sim) startTask(r *request, node, kind, id string, run func(t *task) error) string {
 	s.nextPID++
 	now := time.Now()
@@ -60,7 +60,7 @@ func (s *Sim) startTask(r *request, node, kind, id string, run func(t *task) err
 	return t.upid
 }
 
-// work runs the task's function under its fault.
+// work runs the task's function and applies its fault.
 func (t *task) work(run func(t *task) error) error {
 	err := run(t)
 	if err == nil && t.fault != nil && (t.fault.Effect == TaskFails || t.fault.Effect == TaskFailsButDone) {
@@ -69,7 +69,7 @@ func (t *task) work(run func(t *task) error) error {
 	return err
 }
 
-// finish notes how the task ended.
+// finish sets the exit status of the task.
 func (t *task) finish(err error) {
 	s := t.sim
 	s.lock()
@@ -91,9 +91,8 @@ func (t *task) finish(err error) {
 	s.changed(TaskEnded, t.node, 0, t.upid)
 }
 
-// await gives a task some seconds to end, as background_delay and delay ask
-// for: nil when it ended well, else its UPID or what went wrong. No lock may be
-// held.
+// await waits some seconds for the end of a task, for background_delay and delay. It
+// returns nil if the task succeeded, otherwise its UPID or an error. No lock may be held.
 func (s *Sim) await(upid string, seconds int, failed string) (any, error) {
 	s.lock()
 	t := s.byUPID[upid]
@@ -122,7 +121,7 @@ func (t *task) say(format string, args ...any) {
 	t.note(format, args...)
 }
 
-// note is say for who holds the lock.
+// note is say for callers that hold the lock.
 func (t *task) note(format string, args ...any) {
 	t.log = append(t.log, fmt.Sprintf(format, args...))
 }
@@ -133,7 +132,7 @@ func (t *task) warn(format string, args ...any) {
 	t.warnings++
 }
 
-// sleep works for a while. The error says why the task must end.
+// sleep waits for the duration of work. The error says why the task must end.
 func (t *task) sleep(d Duration) error {
 	err := t.sim.sleep(t.ctx, d)
 	if err == nil && t.fault != nil && t.fault.Effect == TaskFails {
@@ -142,7 +141,7 @@ func (t *task) sleep(d Duration) error {
 	return err
 }
 
-// died reports whether the task's host went down under it.
+// died reports whether the task ended because its host went down.
 func died(err error) bool { return errors.Is(err, errHostDown) || errors.Is(err, errClosed) }
 
 func (t *task) status() string {

@@ -27,13 +27,14 @@ func taskCalls() []call {
 	}
 }
 
-// mine tells a task of the caller: a token sees its own, a user's ticket also
-// those of its tokens.
+// mine reports whether a task belongs to the caller: a token sees its own tasks, a user
+// with a ticket also those of its tokens.
 func mine(caller identity, t *task) bool {
 	return caller == t.caller || caller.token == "" && caller.user == t.caller.user
 }
 
-// findTask looks a UPID up; what it may lack is the caller's privilege.
+// findTask returns the task of a UPID; for tasks of others the caller needs the
+// privilege.
 func (s *Sim) findTask(r *request, priv string) (*task, error) {
 	upid := r.args.get("upid")
 	if !upidForm.MatchString(upid) {
@@ -95,7 +96,7 @@ func (s *Sim) taskLog(r *request) (any, error) {
 	return listing{out, len(lines)}, nil
 }
 
-// stopTask interrupts a task; one that has ended stays as it is.
+// stopTask interrupts a task; it has no effect on an ended one.
 func (s *Sim) stopTask(r *request) (any, error) {
 	t, err := s.findTask(r, "Sys.Modify")
 	if err != nil {
@@ -161,11 +162,11 @@ func matchesTask(t *task, a args) bool {
 		(since == 0 || t.start.Unix() >= since) && (until == 0 || t.start.Unix() <= until)
 }
 
-// keptTasks is how many tasks that are over each host tells the cluster of.
+// keptTasks is the number of ended tasks that each host reports to the cluster.
 const keptTasks = 25
 
-// clusterTasks are what the hosts tell each other: all tasks that run, and the last
-// that are over.
+// clusterTasks lists the tasks that the hosts report to each other: all running ones,
+// and the last ended ones.
 func (s *Sim) clusterTasks(r *request) (any, error) {
 	out, over := []any{}, map[string]int{}
 	for _, t := range slices.Backward(s.tasks) {
@@ -181,7 +182,7 @@ func (s *Sim) clusterTasks(r *request) (any, error) {
 	return out, nil
 }
 
-// taskStatusFormat takes kinds of ends of tasks.
+// taskStatusFormat accepts kinds of exit status.
 func taskStatusFormat(_, v string) string {
 	for _, status := range splitList(v) {
 		if !slices.Contains([]string{"ok", "error", "warning", "unknown"}, strings.ToLower(status)) {

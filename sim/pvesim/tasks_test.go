@@ -269,9 +269,9 @@ func TestLocksMayBeSkippedByRootOnly(t *testing.T) {
 	})
 }
 
-// TestTheClusterIsToldOfAllTasksThatRun, however many are over: each host tells of
-// the last 25 of those (PVE::RESTEnvironment, active_workers).
-func TestTheClusterIsToldOfAllTasksThatRun(t *testing.T) {
+// TestTheClusterListsAllRunningTasks, and of each host the last 25 ended ones
+// (PVE::RESTEnvironment, active_workers).
+func TestTheClusterListsAllRunningTasks(t *testing.T) {
 	play(t, func(t *testing.T) {
 		engine := newSim(t, homelab(t)).as(t, engineToken)
 		running := engine.do("POST", qemu("pve1", 9000, "/clone"), "newid", "120", "full", "1", "bwlimit", "102400").ok().data.(string)

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// textsOfTheRealServer are the texts that operators of Proxmox VE meet and that
-// programs must tell apart, by the part of the server that says them. Each has
-// a provocation below; a text without one fails the test.
+// textsOfTheRealServer are the texts of Proxmox VE that operators see and programs must
+// distinguish, by the part of the server that they come from. Each needs a provocation
+// below, otherwise the test fails.
 var textsOfTheRealServer = map[string][]string{
 	"starts with passthrough": {
 		"q35 machine model is not enabled",
@@ -126,8 +126,8 @@ var textsOfTheRealServer = map[string][]string{
 	},
 }
 
-// told is all that a client gets to see of a call: status line, complaints and,
-// when there is a task, how it ended and its log.
+// told is everything that a client receives for a call: status line, errors of parameters
+// and, if there is a task, its exit status and log.
 func (c *client) told(r *reply) string {
 	c.t.Helper()
 	text := fmt.Sprintf("%d %s\n%v\n%s\n", r.code, r.reason, r.err, r.body)
@@ -141,15 +141,14 @@ func (c *client) told(r *reply) string {
 	return text
 }
 
-// provocation makes a server say something and returns what it said. world is
-// the homelab, to be changed before the server starts.
+// provocation causes a text of the server and returns it. world is the homelab, which may
+// be changed before the server starts.
 type provocation struct {
 	world func(*World)
 	act   func(sim *Sim, engine, root *client) string
 }
 
-// starting is the start of a VM with these options on pve1, where m1 is mapped
-// to the given entries.
+// starting starts a VM with these options on pve1; the mapping m1 has the given entries.
 func starting(mapping string, options ...string) provocation {
 	return startingOn("pve1", mapping, nil, options...)
 }
@@ -190,17 +189,17 @@ func withVM(id int, change func(*VM)) func(*World) {
 
 func option(key string, value any) func(*VM) { return func(v *VM) { v.Config[key] = value } }
 
-// asking is one call of the engine's token.
+// asking makes one call with the engine's token.
 func asking(method, path string, fields ...string) provocation {
 	return provocation{nil, func(_ *Sim, engine, _ *client) string { return engine.told(engine.do(method, path, fields...)) }}
 }
 
-// askingIn is the same in a changed world, as root.
+// askingIn makes one call in a changed world, as root.
 func askingIn(world func(*World), method, path string, fields ...string) provocation {
 	return provocation{world, func(_ *Sim, _, root *client) string { return root.told(root.do(method, path, fields...)) }}
 }
 
-// during makes the calls at once and returns what all of them were told.
+// during makes the calls concurrently and returns all texts.
 func during(world func(*World), calls ...func(engine *client) *reply) provocation {
 	return provocation{world, func(sim *Sim, engine, _ *client) string {
 		told := make(chan string, len(calls))
@@ -225,7 +224,7 @@ func cloningTo(id int, fields ...string) func(*client) *reply {
 	}
 }
 
-// slowStorage is a world whose disks take some seconds to be made.
+// slowStorage is a world in which creating a disk takes some seconds.
 func slowStorage(w *World) {
 	for i := range w.Storages {
 		w.Storages[i].Allocate = Duration(6 * time.Second)
@@ -233,7 +232,7 @@ func slowStorage(w *World) {
 	w.Storages = append(w.Storages, Storage{Name: "nas", Type: "nfs", Content: []string{"images"}, Allocate: Duration(6 * time.Second)})
 }
 
-// raw is a request with a header or a body of one's own.
+// raw makes a request with a custom header or body.
 func raw(method, path, body string, header ...string) provocation {
 	return provocation{nil, func(_ *Sim, engine, _ *client) string {
 		req, err := http.NewRequest(method, engine.base+"/api2/json"+path, strings.NewReader(body))
@@ -256,7 +255,7 @@ func raw(method, path, body string, header ...string) provocation {
 	}}
 }
 
-// failing is a call that meets a fault.
+// failing makes a call that is affected by a fault.
 func failing(f Fault, method, path string, fields ...string) provocation {
 	return provocation{func(w *World) { w.Faults = append(w.Faults, f) }, func(_ *Sim, engine, _ *client) string {
 		return engine.told(engine.do(method, path, fields...))

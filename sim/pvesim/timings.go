@@ -9,19 +9,18 @@ import (
 	"time"
 )
 
-// Timings are the durations of what takes time on a real cluster. They are
-// divided by the time scale. Each task's duration gets a few per cent of
-// seeded jitter. Fields that a world leaves out have the values of
-// DefaultTimings.
+// Timings are the durations of operations on a real cluster. They are divided by the
+// time scale. Each task's duration gets a few percent of seeded jitter. Fields that a
+// world leaves out have the values of DefaultTimings.
 type Timings struct {
 	RefusedLogin Duration `json:"refusedLogin"` // before each 401
-	VMLock       Duration `json:"vmLock"`       // wait for a VM's lock before "got timeout"
-	StorageLock  Duration `json:"storageLock"`  // wait for a storage's lock before it times out
-	CloneLock    Duration `json:"cloneLock"`    // wait of a clone for the locks of source and target
+	VMLock       Duration `json:"vmLock"`       // timeout for a VM's lock ("got timeout")
+	StorageLock  Duration `json:"storageLock"`  // timeout for a storage's lock
+	CloneLock    Duration `json:"cloneLock"`    // timeout of a clone for the locks of source and target
 
 	CloneLinked Duration `json:"cloneLinked"`
 	CloneCheck  Duration `json:"cloneCheck"` // between a clone's first check and its start
-	// A full clone takes FullCloneGiB for each GiB, at least FullCloneMin.
+	// A full clone takes CloneFullGiB for each GiB, at least CloneFullMin.
 	CloneFullMin Duration `json:"cloneFullMin"`
 	CloneFullGiB Duration `json:"cloneFullGiB"`
 
@@ -30,21 +29,21 @@ type Timings struct {
 	Resize  Duration `json:"resize"`
 	Destroy Duration `json:"destroy"`
 	Upload  Duration `json:"upload"`
-	Delete  Duration `json:"delete"` // of a volume
+	Delete  Duration `json:"delete"` // deletion of a volume
 
-	// A start takes Start, and with passthrough StartPinGiB more for each GiB
-	// of memory, all of which the kernel pins before the guest runs.
+	// A start takes Start. With passthrough it takes StartPinGiB more for each GiB of
+	// memory, because the kernel pins all memory before the guest runs.
 	Start       Duration `json:"start"`
 	StartPinGiB Duration `json:"startPinGiB"`
 	// The agent answers AgentMin to AgentMax after the start has ended.
 	AgentMin Duration `json:"agentMin"`
 	AgentMax Duration `json:"agentMax"`
-	Shutdown Duration `json:"shutdown"` // by a guest that listens to ACPI
+	Shutdown Duration `json:"shutdown"` // of a guest that reacts to ACPI
 	Stop     Duration `json:"stop"`
-	// PowerdownTimeout is how long a shutdown waits when no timeout is given.
+	// PowerdownTimeout is the default timeout of a shutdown.
 	PowerdownTimeout Duration `json:"powerdownTimeout"`
-	HostBoot         Duration `json:"hostBoot"` // a host's reboot
-	HA               Duration `json:"ha"`       // until the HA manager acts on a request
+	HostBoot         Duration `json:"hostBoot"` // reboot of a host
+	HA               Duration `json:"ha"`       // reaction time of the HA manager
 }
 
 // DefaultTimings are typical of a small cluster with fast local disks.
@@ -85,21 +84,21 @@ func strictJSON(data []byte, into any) error {
 	return decoder.Decode(into)
 }
 
-// jitter varies a duration by up to five per cent either way.
+// jitter varies a duration by up to five percent in both directions.
 func jitter(r *rand.Rand, d Duration) Duration {
 	return Duration(float64(d) * (0.95 + 0.1*r.Float64()))
 }
 
-// between is a duration from low to high.
+// between returns a random duration between low and high.
 func between(r *rand.Rand, low, high Duration) Duration {
 	return low + Duration(float64(high-low)*r.Float64())
 }
 
-// scaled is how long a simulated duration really takes.
+// scaled returns the real time of a simulated duration.
 func (s *Sim) scaled(d Duration) time.Duration { return time.Duration(float64(d) / s.timeScale) }
 
-// sleep waits for a simulated duration, or until ctx or the simulator ends; it
-// then returns why. No lock may be held.
+// sleep waits for a simulated duration. It returns an error if ctx or the simulator ends
+// before. No lock may be held.
 func (s *Sim) sleep(ctx context.Context, d Duration) error {
 	scaled := s.scaled(d)
 	if scaled <= 0 {

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Answers of two real hosts, Proxmox VE 9.2.
+// The answers of a cluster of two real hosts, Proxmox VE 9.2.
 
 func TestAFeatureOnSharedStorageIsThereOnAllHosts(t *testing.T) {
 	for name, tc := range map[string]struct {

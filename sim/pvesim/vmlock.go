@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// lockName is a lock that tasks hold while they work: a file on one host, or,
-// without a host, a lock of the cluster's file system.
+// lockName is a lock that tasks hold while they work: a file on one host or, without a
+// host, a lock of the cluster's file system.
 type lockName struct{ host, path string }
 
 func vmLock(host string, vmid int) lockName {
 	return lockName{host, fmt.Sprintf("/var/lock/qemu-server/lock-%d.conf", vmid)}
 }
 
-// lockOf is the lock of a storage, which whoever makes a volume holds: of the
-// whole cluster when the storage is shared.
+// lockOf is the lock of a storage for creating volumes. For a shared storage it is a lock
+// of the whole cluster.
 func (st *storage) lockOf(host string) lockName {
 	if st.Shared {
 		return lockName{"", "storage-" + st.Name}
@@ -24,7 +24,7 @@ func (st *storage) lockOf(host string) lockName {
 	return lockName{host, "/var/lock/pve-manager/pve-storage-" + st.Name}
 }
 
-// timeout is what who could not get the lock says.
+// timeout is the error for a lock that could not be acquired in time.
 func (n lockName) timeout() error {
 	if n.host == "" {
 		return die("cfs-lock '%s' error: got lock request timeout", n.path)
@@ -32,20 +32,20 @@ func (n lockName) timeout() error {
 	return die("can't lock file '%s' - got timeout", n.path)
 }
 
-// heldLock has one holder, or several that share it, and those who wait.
+// heldLock has one holder, or several that share it, and a queue of waiters.
 type heldLock struct {
-	shared int // 0 when one holder has it alone
+	shared int // number of sharing holders; 0 for one exclusive holder
 	queue  []*waiter
 }
 
-// waiter waits for a lock; whoever lets go hands it on in the order of coming.
+// waiter waits for a lock. The lock is handed on in the order of arrival.
 type waiter struct {
 	shared  bool
 	granted chan struct{}
 }
 
-// acquire takes a lock; with shared, beside others that share it. The
-// simulator's lock is held on entry and on return, but not while waiting.
+// acquire takes a lock; with shared, together with others that share it. The simulator's
+// lock is held on entry and on return, but not while waiting.
 func (s *Sim) acquire(ctx context.Context, name lockName, wait Duration, shared bool) error {
 	if name.host == "" {
 		if err := s.clusterLock(ctx, name.path); err != nil {
@@ -88,7 +88,7 @@ func (s *Sim) giveUp(name lockName, w *waiter) {
 	}
 }
 
-// tryAcquire takes a lock if that can be had at once.
+// tryAcquire takes a lock if it is free.
 func (s *Sim) tryAcquire(name lockName, shared bool) bool {
 	held := s.locks[name]
 	if held != nil && (held.shared == 0 || !shared || len(held.queue) > 0) {
@@ -104,7 +104,7 @@ func (s *Sim) tryAcquire(name lockName, shared bool) bool {
 	return true
 }
 
-// release lets a lock go and hands it to who waits for it.
+// release releases a lock and hands it to the next waiter.
 func (s *Sim) release(name lockName) {
 	held := s.locks[name]
 	if held == nil {
@@ -143,8 +143,7 @@ func (s *Sim) acquireVM(ctx context.Context, host string, vmid int) error {
 
 func (s *Sim) releaseVM(host string, vmid int) { s.release(vmLock(host, vmid)) }
 
-// checkLock refuses VMs whose configuration has a lock, such as clones under
-// way.
+// checkLock refuses VMs whose configuration has a lock, such as clones in progress.
 func (v *vm) checkLock() error {
 	if lock := v.conf["lock"]; lock != "" {
 		return die("VM is locked (%s)", lock)

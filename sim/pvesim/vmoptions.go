@@ -87,13 +87,13 @@ func netAliases() map[string]string {
 	return alias
 }
 
-// indexed are the options that come numbered, with the highest number.
+// indexed are the numbered options, with the highest number.
 var indexed = map[string]int{"hostpci": 15, "ide": 3, "scsi": 30, "sata": 5, "virtio": 15, "net": 31, "ipconfig": 31,
 	"serial": 3, "unused": 255, "numa": 7, "parallel": 2, "usb": 13, "virtiofs": 9}
 
 var indexedForm = regexp.MustCompile(`^([a-z]+)(0|[1-9]\d*)$`)
 
-// splitIndex takes scsi0 apart; ok is false when there is no such option.
+// splitIndex splits an option such as scsi0; ok is false if it does not exist.
 func splitIndex(key string) (base string, index int, ok bool) {
 	m := indexedForm.FindStringSubmatch(key)
 	if m == nil {
@@ -149,7 +149,7 @@ var plainOptions = specs{
 	"vmstatestorage": storageSpec(), "watchdog": formatted(watchdogFormat.check),
 }
 
-// vmOptionSpecs are all options as parameters of a call.
+// vmOptionSpecs returns all options as parameters of a call.
 func vmOptionSpecs() specs {
 	out := merge(plainOptions, specs{"cdrom": formatted(ideFormat.check)})
 	for base, highest := range indexed {
@@ -162,7 +162,7 @@ func vmOptionSpecs() specs {
 
 var diskKeys = diskOptions()
 
-// diskOptions are the drives in the order in which Proxmox names them.
+// diskOptions returns the drive options in Proxmox's order.
 func diskOptions() []string {
 	var keys []string
 	for _, bus := range []string{"ide", "scsi", "virtio", "sata"} {
@@ -184,7 +184,8 @@ func hasIndex(key, base string) bool {
 	return ok && got == base
 }
 
-// normaliseTags lowers, sorts and deduplicates tags as Proxmox stores them.
+// normaliseTags converts tags to the stored form of Proxmox: lower case, sorted, without
+// duplicates.
 func normaliseTags(text string) string {
 	tags := splitList(strings.ToLower(text))
 	slices.Sort(tags)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// volumeKind is what the name of a volume says about it.
+// volumeKind is the information in the name of a volume.
 type volumeKind struct {
 	content string // images, iso, vztmpl, backup, snippets, import
 	vmid    int    // of a disk
@@ -29,8 +29,8 @@ var (
 	}
 )
 
-// parseVolumeName reads the name of a volume of a storage that keeps files;
-// other storages have disks only.
+// parseVolumeName reads the name of a volume on a storage with files; other storages have
+// only disks.
 func parseVolumeName(st *storage, name string) (volumeKind, error) {
 	if !st.files() {
 		vmid := regexp.MustCompile(`^(?:vm|base)-(\d+)-`).FindStringSubmatch(name)
@@ -56,7 +56,7 @@ func parseVolumeName(st *storage, name string) (volumeKind, error) {
 	return volumeKind{}, die("unable to parse directory volume name '%s'", name)
 }
 
-// volumeKindOf reads a volume's id. The storage must be there, the volume need not.
+// volumeKindOf reads a volume's id. The storage must exist, the volume need not.
 func (s *Sim) volumeKindOf(d drive) (volumeKind, error) {
 	name, rest, ok := d.volume()
 	if !ok {
@@ -69,8 +69,8 @@ func (s *Sim) volumeKindOf(d drive) (volumeKind, error) {
 	return parseVolumeName(st, rest)
 }
 
-// volumePerm asks for what using an existing volume takes: the storage for
-// images to install from, the other VM for its disks.
+// volumePerm requires the privileges for using an existing volume: on the storage for
+// ISO images, on the other VM for its disks.
 func (s *Sim) volumePerm(caller identity, vmid int, d drive) error {
 	name, _, ok := d.volume()
 	if !ok {
@@ -97,7 +97,7 @@ func (s *Sim) volumePerm(caller identity, vmid int, d drive) error {
 	return die("missing privileges to access %s", d.file)
 }
 
-// checkDrive is what is wrong with a drive although its form is right.
+// checkDrive returns the error for a well-formed drive that is not valid.
 func (s *Sim) checkDrive(key string, sets map[string]string) error {
 	d := parseDrive(sets[key])
 	if d.contradicts(key) {
@@ -123,7 +123,7 @@ func (s *Sim) checkDrive(key string, sets map[string]string) error {
 	return err
 }
 
-// checkImport: a disk that is copied from another volume has no size of its own.
+// checkImport checks that a disk copied from another volume has no size.
 func (d drive) checkImport(key string) error {
 	if d.props["import-from"] == "" {
 		return nil
@@ -139,7 +139,7 @@ func (d drive) checkImport(key string) error {
 	return nil
 }
 
-// importPerm asks for the source of a disk that is to be copied.
+// importPerm requires the privileges on the source of a copied disk.
 func (s *Sim) importPerm(caller identity, vmid int, key string, d drive) error {
 	source := drive{file: d.props["import-from"]}
 	if source.file == "" {

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// seesVolume: disks of VMs need VM.Config.Disk on the VM besides
-// Datastore.Audit; Datastore.Allocate sees everything.
+// seesVolume reports whether the caller may see a volume. Disks of VMs need
+// VM.Config.Disk on the VM in addition to Datastore.Audit; Datastore.Allocate is enough
+// for all volumes.
 func (s *Sim) seesVolume(r *request, st *storage, v *volume) bool {
 	path := "/storage/" + st.Name
 	if s.may(r.caller, path, "Datastore.Allocate") {
@@ -57,7 +58,7 @@ func (st *storage) contentEntry(v *volume) map[string]any {
 	return out
 }
 
-// volumeArg is the volume in a path, with or without the storage in front.
+// volumeArg returns the volume in a path, with or without the storage before it.
 func (s *Sim) volumeArg(r *request) (*storage, volumeKind, string, error) {
 	name, volume := r.args.get("storage"), r.args.get("volume")
 	if m := volumeIDForm.FindStringSubmatch(volume); m != nil {
@@ -126,8 +127,8 @@ func (s *Sim) createVolume(r *request) (any, error) {
 	return st.volid(v), nil
 }
 
-// deleteVolume does not ask whether a VM uses the disk, only whether linked
-// clones do. delay waits for the task.
+// deleteVolume does not check whether a VM uses the disk, only whether linked clones do.
+// With delay it waits for the task.
 func (s *Sim) deleteVolume(r *request) (any, error) {
 	s.lock()
 	upid, err := s.queueDeletion(r)
@@ -183,8 +184,8 @@ var (
 	}
 )
 
-// uploadFile takes an ISO image. It overwrites silently; a wrong checksum
-// fails in the task.
+// uploadFile accepts an ISO image. It overwrites silently; a wrong checksum is an error of
+// the task.
 func (s *Sim) uploadFile(r *request) (any, error) {
 	st, err := s.storageOn(r.node(), r.args.get("storage"))
 	if err != nil {

@@ -10,33 +10,32 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// World is everything that a simulator starts from: a plain document, YAML or
-// JSON. The same world and the same seed give the same UUIDs, MAC addresses
-// and task durations.
+// World is the initial state of a simulator: a document in YAML or JSON. The same world
+// and the same seed give the same UUIDs, MAC addresses and task durations.
 type World struct {
 	// Version of the product, "9.1.4" or "8.4.1". It decides which privileges
 	// exist: VM.Monitor before 9, VM.GuestAgent.* since.
 	Version string `json:"version"`
-	// RepoID is the build's identity; made up when empty.
+	// RepoID is the build's identity; generated when empty.
 	RepoID string `json:"repoid,omitempty"`
-	// HTTPServer is the version of libpve-http-server-perl, that which came
-	// with the product's version when empty. Before 5.2.0 errors have no
-	// message in their JSON, before 5.2.1 forms may have 64 KiB, since 512.
+	// HTTPServer is the version of libpve-http-server-perl; when empty, that of the
+	// product's version. Before 5.2.0 errors have no message in their JSON; before 5.2.1
+	// the maximum size of forms is 64 KiB, since then 512.
 	HTTPServer string `json:"httpServer,omitempty"`
-	// Workers is how many requests the privileged daemon of each host works
-	// on at once; the others wait. 0 is no limit, a real host has 3.
+	// Workers is the number of concurrent requests of the privileged daemon of each host;
+	// others wait. 0 means no limit; a real host has 3.
 	Workers int    `json:"workers,omitempty"`
 	Seed    uint64 `json:"seed,omitempty"`
-	// Cluster is its name; empty for a host that stands alone.
+	// Cluster is the name of the cluster; empty for a single host.
 	Cluster string `json:"cluster,omitempty"`
-	// NoStatistics says that pvestatd does not run: lists then show "unknown"
-	// where a real cluster shows names and usage.
+	// NoStatistics means that pvestatd does not run: lists then have "unknown" in place of
+	// names and usage.
 	NoStatistics bool `json:"noStatistics,omitempty"`
-	// NoDNS says that the hosts have no name server, which changes the error
-	// about a host that is not known.
+	// NoDNS means that the hosts have no name server, which changes the error for an
+	// unknown host.
 	NoDNS bool `json:"noDNS,omitempty"`
-	// ListLag is how far GET /cluster/resources may be behind, see
-	// Sim.SetListLag: 10s on a real cluster; nothing when empty.
+	// ListLag is the maximum delay of GET /cluster/resources, see Sim.SetListLag: 10s on a
+	// real cluster; none when empty.
 	ListLag Duration `json:"listLag,omitempty"`
 
 	Hosts      []Host              `json:"hosts"`
@@ -72,7 +71,7 @@ type Host struct {
 	Bridges []Bridge      `json:"bridges,omitempty"`
 }
 
-// PCIFunction is one function as the host's kernel sees it.
+// PCIFunction is one PCI function in the host's kernel.
 type PCIFunction struct {
 	Address string `json:"address"` // BDF
 	Class   string `json:"class"`   // 0x030200
@@ -86,12 +85,12 @@ type PCIFunction struct {
 
 	// Group is the IOMMU group, -1 for none.
 	Group int `json:"group"`
-	// Driver is the kernel driver that has it at boot: "" for none. Anything
-	// but vfio-pci means that the host uses it. The API never shows this.
+	// Driver is its kernel driver after boot: "" for none. Any driver other than vfio-pci
+	// means that the host uses it. The API never returns this.
 	Driver string `json:"driver,omitempty"`
-	// Broken says what fails when a VM starts with the function: "info" (the
-	// kernel does not tell about it any more), "bind" (it stays with its
-	// driver), "group" (its group does) or "reset" (only a warning).
+	// Broken says what fails when a VM starts with the function: "info" (the kernel has no
+	// information about it), "bind" (it stays on its driver), "group" (its group does) or
+	// "reset" (only a warning).
 	Broken string `json:"broken,omitempty"`
 }
 
@@ -102,7 +101,7 @@ type Bridge struct {
 	Gateway   string `json:"gateway,omitempty"`
 	Ports     string `json:"ports,omitempty"`
 	VLANAware bool   `json:"vlanAware,omitempty"`
-	// Down is a bridge that is configured and not up: it is not active.
+	// Down means that the bridge is configured but not active.
 	Down    bool   `json:"down,omitempty"`
 	Comment string `json:"comment,omitempty"`
 }
@@ -116,16 +115,15 @@ type Storage struct {
 	Shared   bool     `json:"shared,omitempty"`
 	Nodes    []string `json:"nodes,omitempty"` // empty: all hosts
 	Disabled bool     `json:"disabled,omitempty"`
-	// CapacityGiB is for each host, or for all of them when shared.
+	// CapacityGiB is the capacity per host, or of all hosts together if shared.
 	CapacityGiB float64 `json:"capacityGiB,omitempty"`
-	// Allocate is how long making a volume takes. The storage's lock is held
-	// meanwhile, on all hosts when it is shared: with some seconds, parallel
-	// clones time out.
+	// Allocate is the duration of creating a volume. The storage's lock is held meanwhile,
+	// on all hosts if it is shared: with some seconds, parallel clones time out.
 	Allocate Duration `json:"allocate,omitempty"`
 	Volumes  []Volume `json:"volumes,omitempty"`
 }
 
-// Volume is a file or disk on a storage. Disks of VMs are made from the VMs'
+// Volume is a file or disk on a storage. Disks of VMs are created from the VMs'
 // configurations and need no entry.
 type Volume struct {
 	Name string `json:"name"` // below the storage: iso/debian-13.iso
@@ -140,12 +138,12 @@ type VM struct {
 	Host    string `json:"host"`
 	Running bool   `json:"running,omitempty"`
 	Pool    string `json:"pool,omitempty"`
-	// HA says that the VM is a resource of the HA manager.
+	// HA means that the VM is a resource of the HA manager.
 	HA bool `json:"ha,omitempty"`
-	// Config has the options of the configuration file as Proxmox writes them.
+	// Config has the options of the configuration file in Proxmox's form.
 	Config map[string]any `json:"config"`
-	// Pending are options that wait for the VM's next start, Deleting the names
-	// of those that it removes.
+	// Pending are the changes that are pending for the VM's next start, Deleting the names
+	// of the options that it removes.
 	Pending  map[string]any `json:"pending,omitempty"`
 	Deleting []string       `json:"deleting,omitempty"`
 	// Guest says what is installed on the boot disk; clones inherit it.
@@ -156,10 +154,10 @@ type VM struct {
 type Guest struct {
 	// OS is empty for blank disks: such a guest ignores ACPI and has no agent.
 	OS string `json:"os,omitempty"`
-	// Agent says that the QEMU guest agent is installed in it.
+	// Agent means that the QEMU guest agent is installed.
 	Agent bool `json:"agent,omitempty"`
-	// Slow is how long the agent takes for each answer. From three seconds on
-	// the server does not wait for it: the agent is wedged.
+	// Slow is the time that the agent takes for each answer. From three seconds on the
+	// server's timeout passes, as with a hanging agent.
 	Slow Duration `json:"slow,omitempty"`
 }
 
@@ -182,7 +180,7 @@ type User struct {
 	Password string `json:"password,omitempty"`
 	Disabled bool   `json:"disabled,omitempty"`
 	Expire   int64  `json:"expire,omitempty"` // Unix seconds
-	// These are kept and shown, and have no effect.
+	// These fields are stored and shown but have no effect.
 	Comment   string `json:"comment,omitempty"`
 	Email     string `json:"email,omitempty"`
 	FirstName string `json:"firstname,omitempty"`
@@ -197,8 +195,8 @@ type Group struct {
 	Users   []string `json:"users,omitempty"`
 }
 
-// Token is an API token, user@realm!name. Privileges are separated unless
-// NoPrivSep is set: the token then has what its user has.
+// Token is an API token, user@realm!name. Privileges are separated unless NoPrivSep is
+// set; the token then has the privileges of its user.
 type Token struct {
 	ID        string `json:"id"`
 	Secret    string `json:"secret"`
@@ -215,7 +213,7 @@ type ACL struct {
 	NoPropagate bool   `json:"noPropagate,omitempty"`
 }
 
-// Datacenter has the options of datacenter.cfg that are modelled.
+// Datacenter has the supported options of datacenter.cfg.
 type Datacenter struct {
 	NextIDLower int `json:"nextIDLower,omitempty"` // 100
 	NextIDUpper int `json:"nextIDUpper,omitempty"` // 1000000
@@ -227,7 +225,7 @@ type Datacenter struct {
 	UserTagsAllowed []string `json:"userTagsAllowed,omitempty"`
 }
 
-// Duration is a time.Duration written "1m30s".
+// Duration is a time.Duration in the form "1m30s".
 type Duration time.Duration
 
 // MarshalText writes the duration as time.Duration does.
@@ -237,17 +235,17 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 func (d *Duration) UnmarshalText(text []byte) error {
 	parsed, err := time.ParseDuration(string(text))
 	if err != nil {
-		return fmt.Errorf("%q is not a duration; it looks like %q", text, "1m30s")
+		return fmt.Errorf("%q is not a duration; write for example %q", text, "1m30s")
 	}
 	if parsed < 0 {
-		return fmt.Errorf("%q: a duration cannot be negative", text)
+		return fmt.Errorf("%q: a duration must not be negative", text)
 	}
 	*d = Duration(parsed)
 	return nil
 }
 
 // LoadWorld reads a world from YAML or JSON. It is strict: unknown fields and
-// values that contradict each other are refused, all of them in one error.
+// contradictory values are refused, all of them in one error.
 func LoadWorld(data []byte) (World, error) {
 	raw, err := yaml.YAMLToJSONStrict(data)
 	if err != nil {

@@ -11,8 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// problems collects what is wrong with a world, so that a person sees all of
-// it at once.
+// problems collects the problems of a world, so that all of them are reported at once.
 type problems []error
 
 func (p *problems) add(format string, args ...any) {
@@ -186,7 +185,7 @@ func (w *World) checkAccess(p *problems) {
 	w.checkRoles(p, caller)
 }
 
-// checkRoles looks at roles and who has them where.
+// checkRoles checks the roles and the access rules.
 func (w *World) checkRoles(p *problems, caller map[string]bool) {
 	privileges := allPrivileges(w.major())
 	for role, privs := range w.Roles {

@@ -39,7 +39,7 @@ faults:
 		`unknown field "bogus"`, `version "7.4"`, `host "pve1": cpus is 0`, `write it as "0000:af:00.0"`, `class "0300"`, `id "10de-1eb8"`,
 		"group -2", `host "pve1": given twice`, `type "ceph" is not simulated`, `content "nonsense"`, `user "nobody"`, "root@pam is missing",
 		`token "somebody@pve!x"`, `privilege "VM.Nonsense" does not exist`, `"ghost@pve" is no user`, `role "Nope" is not known`,
-		`path "vms" does not begin with /`, "vm 99: want an id", `host "pve9" is not a host`, `option "bogus" is not one`, `option "memory" is "lots"`,
+		`path "vms" does not begin with /`, "vm 99: want an id", `host "pve9" is not a host`, `option "bogus" does not exist`, `option "memory" is "lots"`,
 		`storage "nope" is not known`, `mapping "m1"`, `effect "explode"`,
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -124,15 +124,15 @@ vms:
   - {id: 101, host: pve1, config: {}, pending: {memory: [64]}}
 `))
 	for _, want := range []string{`vm 100: option "memory" is "lots"`, `vm 100: option "scsi0": storage "nope" is not known`,
-		`vm 100: deleting "net0": there is no such option`, `vm 101: pending: option "memory": want a text`} {
+		`vm 100: deleting "net0": there is no such option`, `vm 101: pending: option "memory": must be a string`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error %v does not contain %q", err, want)
 		}
 	}
 }
 
-// FuzzWorld looks for documents that crash the loader, or that it takes
-// though no simulator can be built of them.
+// FuzzWorld searches for documents that crash the loader, or that the loader accepts
+// although New fails for them.
 func FuzzWorld(f *testing.F) {
 	f.Add([]byte("version: 9.1.4\nhosts: [{name: a, cpus: 1, memoryGiB: 1}]\nusers: [{id: root@pam}]\n"))
 	f.Add([]byte("version: 9.1.4\nhosts: [{name: a, cpus: 1, memoryGiB: 1, pci: [{address: '0000:03:00.0', class: '0x030200', id: '10de:1eb8', group: 1}]}]\n" +

@@ -6,8 +6,7 @@ import (
 	"strings"
 )
 
-// checkVMs looks at the VMs of a world: identities, options that Proxmox
-// knows, storages that exist.
+// checkVMs checks the VMs of a world: identities, known options, existing storages.
 func (w *World) checkVMs(p *problems, hosts map[string]bool, storages map[string]Storage) {
 	seen := map[int]bool{}
 	for _, v := range w.VMs {
@@ -41,7 +40,7 @@ func (w *World) checkVMs(p *problems, hosts map[string]bool, storages map[string
 	}
 }
 
-// checkConfig looks at options that a VM has or will have.
+// checkConfig checks the current or pending options of a VM.
 func checkConfig(p *problems, id int, config map[string]string, storages map[string]Storage) {
 	for key, value := range config {
 		if err := CheckOption(key, value); err != nil {
@@ -59,15 +58,15 @@ func checkConfig(p *problems, id int, config map[string]string, storages map[str
 	}
 }
 
-// CheckOption says what keeps a world from having an option of a VM's
-// configuration with this value; nil when nothing does.
+// CheckOption returns an error if a VM in a world cannot have this option with this
+// value.
 func CheckOption(key, value string) error {
 	spec, known := vmOption(key)
 	if !known {
 		if key == "meta" || key == "parent" {
 			return nil
 		}
-		return fmt.Errorf("option %q is not one of Proxmox VE", key)
+		return fmt.Errorf("option %q does not exist in Proxmox VE", key)
 	}
 	if text := spec.check(key, value); text != "" {
 		return fmt.Errorf("option %q is %q: %s", key, value, strings.TrimSpace(text))
@@ -75,10 +74,10 @@ func CheckOption(key, value string) error {
 	return nil
 }
 
-// config is the VM's configuration with all values as the file has them.
+// config is the VM's configuration with all values in the form of the file.
 func (v VM) config() (map[string]string, error) { return texts(v.Config) }
 
-// texts are options with all values as the configuration file has them.
+// texts returns options with all values in the form of the configuration file.
 func texts(options map[string]any) (map[string]string, error) {
 	config := map[string]string{}
 	for key, value := range options {
@@ -92,7 +91,7 @@ func texts(options map[string]any) (map[string]string, error) {
 		case int:
 			config[key] = strconv.Itoa(x)
 		default:
-			return nil, fmt.Errorf("option %q: want a text, a number or true or false, not %T", key, value)
+			return nil, fmt.Errorf("option %q: must be a string, a number, true or false, not %T", key, value)
 		}
 	}
 	return config, nil

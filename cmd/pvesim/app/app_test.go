@@ -170,7 +170,7 @@ func TestWrongCommandLinesSayWhatToDo(t *testing.T) {
 		"a fault that there is not":   {[]string{"-world", homelab, "-fault", "{effect: nope}"}, []string{`effect "nope"`}},
 		"a fault with a typing error": {[]string{"-world", homelab, "-fault", "{efect: hang}"}, []string{`unknown field "efect"`}},
 		"a list from the future":      {[]string{"-world", homelab, "-list-lag", "-1s"}, []string{"-1s"}},
-		"a host alone without quorum": {[]string{"-world", "../../../testdata/worlds/recorded.yaml", "-fault", "{effect: quorum-lost}"}, []string{"stands alone"}},
+		"a host alone without quorum": {[]string{"-world", "../../../testdata/worlds/recorded.yaml", "-fault", "{effect: quorum-lost}"}, []string{"without a cluster"}},
 		"time that runs backwards":    {[]string{"-world", homelab, "-time-scale", "-1"}, []string{"time scale -1"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// scalar is a value as text. The API gives one and the same option as a number
-// here and as a text there, and booleans as 0, 1, "1" or true.
+// scalar is a value as text. The API returns the same option sometimes as a number and
+// sometimes as a string, and booleans as 0, 1, "1" or true.
 type scalar string
 
-// UnmarshalJSON takes texts, numbers, booleans and null.
+// UnmarshalJSON accepts strings, numbers, booleans and null.
 func (s *scalar) UnmarshalJSON(data []byte) error {
 	data = bytes.TrimSpace(data)
 	switch {
@@ -23,7 +23,7 @@ func (s *scalar) UnmarshalJSON(data []byte) error {
 	case len(data) > 0 && data[0] == '"':
 		return json.Unmarshal(data, (*string)(s))
 	case len(data) > 0 && (data[0] == '{' || data[0] == '['):
-		return fmt.Errorf("want a text or a number, not %.20s", data)
+		return fmt.Errorf("must be a string or a number, not %.20s", data)
 	default:
 		*s = scalar(data)
 	}
@@ -32,7 +32,7 @@ func (s *scalar) UnmarshalJSON(data []byte) error {
 
 func (s scalar) set() bool { return s != "" && s != "0" }
 
-// number is 0 for what is none, or larger than any count of bytes.
+// number returns the value as a number; 0 if it is not one or too large.
 func (s scalar) number() float64 {
 	n, err := strconv.ParseFloat(string(s), 64)
 	if err != nil || !(n >= 0 && n < 1<<60) {
@@ -43,10 +43,10 @@ func (s scalar) number() float64 {
 
 func (s scalar) integer() int { return int(s.number()) }
 
-// number is an integer that may come as a text.
+// number is an integer that may also be a string.
 type number int
 
-// UnmarshalJSON takes both.
+// UnmarshalJSON accepts both.
 func (n *number) UnmarshalJSON(data []byte) error {
 	var text scalar
 	err := text.UnmarshalJSON(data)
@@ -54,10 +54,10 @@ func (n *number) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// texts is a list, or a text with the list's parts in it.
+// texts is a list, or a string that contains a list.
 type texts []string
 
-// UnmarshalJSON takes both.
+// UnmarshalJSON accepts both.
 func (t *texts) UnmarshalJSON(data []byte) error {
 	var list []string
 	if json.Unmarshal(data, &list) == nil {
@@ -72,7 +72,7 @@ func (t *texts) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// split takes a list apart, as Proxmox VE does: at commas, semicolons, blanks.
+// split splits a list like Proxmox VE: at commas, semicolons and blanks.
 func split(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(",; \t\n", r) })
 }
@@ -80,7 +80,7 @@ func split(text string) []string {
 // properties is an object, or a property string ("lower=100,upper=200").
 type properties map[string]texts
 
-// UnmarshalJSON takes both.
+// UnmarshalJSON accepts both.
 func (p *properties) UnmarshalJSON(data []byte) error {
 	object := map[string]texts{}
 	if err := json.Unmarshal(data, &object); err == nil {
@@ -107,8 +107,8 @@ func (p properties) integer(key string) int {
 	return scalar(p[key][0]).integer()
 }
 
-// What the calls answer, as far as a world has room for it. Sources: the API's
-// own schema (pvesh usage, apidoc.js) and recordings of 9.2.
+// The answers of the calls, reduced to the fields that a world supports. Sources: the
+// API's own schema (pvesh usage, apidoc.js) and recordings of 9.2.
 type (
 	apiVersion struct {
 		Version string `json:"version"`
@@ -237,10 +237,10 @@ type (
 		Role      string  `json:"roleid"`
 		Propagate *scalar `json:"propagate"`
 	}
-	// permissions are a login's privileges by path; the value says whether
-	// they hold below, too.
+	// permissions are a login's privileges by path; the value says whether a privilege is
+	// propagated.
 	permissions map[string]map[string]scalar
 )
 
-// yes is a flag that is set when it is absent.
+// yes reports whether a flag is set; a missing flag counts as set.
 func yes(s *scalar) bool { return s == nil || s.set() }

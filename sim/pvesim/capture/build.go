@@ -13,16 +13,16 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// builder makes a world of what a cluster said. It asks nobody: the same
+// builder makes a world from the answers of a cluster. It makes no requests: the same
 // answers give the same world.
 type builder struct {
 	in    *cluster
 	names *names
 	world pvesim.World
 	notes
-	users map[string]bool // that the world has, by their new ids
-	// gone are options that were left out, unread VMs whose options could not be
-	// read: name, or why → VMs.
+	users map[string]bool // users of the world, by their new ids
+	// gone are options that were left out (option → VMs), unread are VMs whose options
+	// could not be read (reason → VMs).
 	gone, unread map[string][]int
 }
 
@@ -44,8 +44,7 @@ func build(in *cluster, names *names) *Result {
 	return &Result{World: b.world, Notes: b.sorted(), Login: login, Secret: secret, Names: names.known}
 }
 
-// dropNameless leaves out what has no name to go by, which no cluster of
-// Proxmox VE has.
+// dropNameless removes objects without a name, which a real cluster does not have.
 func (b *builder) dropNameless() {
 	in := b.in
 	delete(in.Hosts, "")
@@ -58,8 +57,8 @@ func (b *builder) dropNameless() {
 	in.ACL = slices.DeleteFunc(in.ACL, func(a apiACL) bool { return !strings.HasPrefix(a.Path, "/") })
 }
 
-// prepareNames counts pseudonyms in the order of names, where that is also the
-// order of lists.
+// prepareNames assigns pseudonyms in the order of the names, so that sorted lists stay
+// sorted.
 func (b *builder) prepareNames() {
 	b.names.prepare(hostKind, slices.Collect(maps.Keys(b.in.Hosts)))
 	var storages, bridges, nics []string
@@ -98,7 +97,7 @@ func (b *builder) prepareNames() {
 	}
 }
 
-// product is what the cluster as a whole is.
+// product sets the version and name of the cluster.
 func (b *builder) product() {
 	release := regexp.MustCompile(`^\d+\.\d+(\.\d+)?`).FindString(b.in.Version.Version)
 	b.world.Version, b.world.Seed = release, 1
@@ -134,7 +133,7 @@ func (b *builder) datacenter() pvesim.Datacenter {
 	return dc
 }
 
-// What is assumed of a host whose size cannot be seen.
+// The assumed size of a host whose size is unknown.
 const (
 	assumedCPUs   = 16
 	assumedMemory = 64
@@ -156,7 +155,7 @@ func (b *builder) host(id string, in *hostAnswers) {
 		}
 	}
 	node := b.in.Nodes[slices.IndexFunc(b.in.Nodes, func(n apiNode) bool { return n.Node == id })]
-	// No host is larger than a world allows.
+	// A world limits the size of a host.
 	host.CPUs = min(cmp.Or(in.Status.CPUInfo.CPUs.integer(), node.MaxCPU.integer(), assumedCPUs), 8192)
 	host.MemoryGiB = min(cmp.Or(gib(in.Status.Memory.Total), gib(node.MaxMem), assumedMemory), 65536)
 	sized := in.Status.CPUInfo.CPUs.integer() > 0 || node.MaxCPU.integer() > 0
@@ -177,7 +176,7 @@ func (b *builder) host(id string, in *hostAnswers) {
 	b.world.Hosts = append(b.world.Hosts, host)
 }
 
-// reason is why something could not be read, as far as that names nothing.
+// reason says why something could not be read, without real names.
 func (b *builder) reason(err error) string {
 	if failed := asError(err); failed != nil && failed.brief != "" {
 		return ": " + failed.brief
@@ -185,8 +184,7 @@ func (b *builder) reason(err error) string {
 	return ""
 }
 
-// gib is a number of bytes in GiB, to a hundredth: 10 MiB more or less do not
-// matter, and people read the file.
+// gib is a number of bytes in GiB, rounded to a hundredth, because people read the file.
 func gib(bytes scalar) float64 { return math.Round(bytes.number()/(1<<30)*100) / 100 }
 
 func (i apiInterface) bridge() bool { return i.Type == "bridge" || i.Type == "OVSBridge" }
@@ -224,7 +222,7 @@ func (b *builder) network(host *pvesim.Host, in []apiInterface) {
 		kinds = append(kinds, fmt.Sprintf("%d × %s", others[kind], matched(kind, `^[A-Za-z0-9 -]{1,20}$`)))
 	}
 	if len(kinds) > 0 {
-		b.missing(fmt.Sprintf("of the network of %s: %s", host.Name, strings.Join(kinds, ", ")), "a world has NICs and Linux bridges with IPv4 only", "")
+		b.missing(fmt.Sprintf("of the network of %s: %s", host.Name, strings.Join(kinds, ", ")), "a world supports only NICs and Linux bridges with IPv4", "")
 	}
 }
 
@@ -257,14 +255,14 @@ func (b *builder) function(host *pvesim.Host, in apiPCI) {
 	host.PCI = append(host.PCI, f)
 }
 
-// Drivers that are assumed, since the API does not show them.
+// Assumed drivers, because the API does not return them.
 const (
 	passedDriver = "vfio-pci"
 	usedDriver   = "in-use"
 )
 
-// drivers assumes of each function whether the host uses it: the safe way is
-// to take disks and network cards for used.
+// drivers assumes for each function whether the host uses it. To be safe, disks and
+// network cards count as used.
 func (b *builder) drivers() {
 	given := b.givenSlots()
 	any := false
@@ -288,19 +286,19 @@ func (b *builder) drivers() {
 		}
 	}
 	if any {
-		b.assumed(fmt.Sprintf("NVIDIA cards, and what mappings and VMs name, are with %s; other disks, network cards, displays, sound and USB are %s",
+		b.assumed(fmt.Sprintf("NVIDIA cards, and devices in mappings and VMs, are on %s; other disks, network cards, displays, sound and USB are %s",
 			passedDriver, usedDriver), "the API does not show kernel drivers", "change driver in this file")
 	}
 }
 
 var slotForm = regexp.MustCompile(`[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}`)
 
-// givenSlots are those that mappings and VMs pass through: host and slot.
+// givenSlots returns the slots of devices in mappings and VMs: host and slot.
 func (b *builder) givenSlots() map[string]bool {
 	given := map[string]bool{}
 	add := func(host, text string) {
 		if b.in.Hosts[host] == nil {
-			return // it was taken out of the cluster
+			return // the host was removed from the cluster
 		}
 		for _, slot := range slotForm.FindAllString(text, -1) {
 			given[b.names.of(hostKind, host)+" "+slot] = true
@@ -321,7 +319,7 @@ func (b *builder) givenSlots() map[string]bool {
 	return given
 }
 
-// property is one of a property string's, "" when it has none of that name.
+// property returns one value of a property string, "" if it is missing.
 func property(text, key string) string {
 	for part := range strings.SplitSeq(text, ",") {
 		if name, value, _ := strings.Cut(part, "="); name == key {

@@ -13,8 +13,8 @@ import (
 
 const rootUser = "root@pam"
 
-// needs are the privileges without which something is hidden, mostly without a
-// word: lists show what a login may see.
+// needs are the privileges without which objects are missing in the answers, usually
+// without an error.
 var needs = []struct {
 	what, path string
 	privileges []string
@@ -29,7 +29,7 @@ var needs = []struct {
 	{"pools, or some of them", "/pool", []string{"Pool.Audit"}},
 }
 
-// lacking notes what the login's privileges hide.
+// lacking adds notes for objects that the login may not see.
 func (b *builder) lacking() {
 	for _, need := range needs {
 		if !b.may(need.path, need.privileges...) {
@@ -38,8 +38,7 @@ func (b *builder) lacking() {
 	}
 }
 
-// may reports whether the login has one of the privileges on a path that was
-// asked for.
+// may reports whether the login has one of the privileges on a requested path.
 func (b *builder) may(path string, privileges ...string) bool {
 	for _, privilege := range privileges {
 		if _, ok := b.in.Permissions[path][privilege]; ok {
@@ -49,7 +48,7 @@ func (b *builder) may(path string, privileges ...string) bool {
 	return false
 }
 
-// refusals notes reads that failed for another reason than those of needs.
+// refusals adds notes for reads that failed for other reasons than those of needs.
 func (b *builder) refusals() {
 	var failed []string
 	for path, err := range b.in.Failed {
@@ -72,7 +71,7 @@ func (b *builder) refusals() {
 			because = "the host did not answer in time"
 		case fatal, refused:
 		}
-		b.missing(b.call(path), because, "look there, and capture again")
+		b.missing(b.call(path), because, "fix the cause, and capture again")
 	}
 }
 
@@ -106,8 +105,8 @@ func asText(err error) string {
 	return err.Error()
 }
 
-// access is who may do what. When the login may not see all of it, the world
-// has the login alone, with its own permissions: it is refused the same things.
+// access builds users and permissions. If the login may not see all of them, the world
+// has only the login, with its own permissions, so that it is refused the same calls.
 func (b *builder) access() (login, secret string) {
 	all := b.may("/access", "Sys.Audit", "Permissions.Modify") && b.may("/access/groups", "Sys.Audit", "User.Modify") &&
 		b.in.Failed["/access/users?full=1"] == nil && b.in.Failed["/access/acl"] == nil && b.in.Failed["/access/roles"] == nil
@@ -147,7 +146,7 @@ func (b *builder) user(u pvesim.User) {
 	}
 }
 
-// everybody are all users with what they may do.
+// everybody builds all users with their permissions.
 func (b *builder) everybody() {
 	slices.SortFunc(b.in.Users, func(x, y apiUser) int { return natural(x.ID, y.ID) })
 	for _, in := range b.in.Users {
@@ -174,7 +173,7 @@ func (b *builder) everybody() {
 	b.acl()
 }
 
-// roles are those that were made; the others every installation has.
+// roles builds the custom roles; all others are built in.
 func (b *builder) roles() {
 	known := pvesim.Privileges(b.world.Version)
 	slices.SortFunc(b.in.Roles, func(x, y apiRole) int { return natural(x.ID, y.ID) })
@@ -195,7 +194,7 @@ func (b *builder) role(name string, privileges, known []string) {
 			kept = append(kept, privilege)
 			continue
 		}
-		b.missing(fmt.Sprintf("privilege %s of role %s", matched(privilege, `^[A-Za-z.]{1,40}$`), name), "pvesim does not know it", "")
+		b.missing(fmt.Sprintf("privilege %s of role %s", matched(privilege, `^[A-Za-z.]{1,40}$`), name), "pvesim does not support it", "")
 	}
 	if b.world.Roles == nil {
 		b.world.Roles = map[string][]string{}
@@ -233,14 +232,14 @@ func (b *builder) acl() {
 		b.world.ACL = append(b.world.ACL, entry)
 	}
 	if lost > 0 {
-		b.missing(fmt.Sprintf("%d entries of permissions", lost), "their role or user is unknown to pvesim, or not in the cluster's lists", "")
+		b.missing(fmt.Sprintf("%d entries of permissions", lost), "pvesim does not support their role or user, or it is not in the cluster's lists", "")
 	}
 }
 
-// topPaths are those that have permissions of their own.
+// topPaths are the top-level paths of permissions.
 var topPaths = []string{"", "access", "mapping", "nodes", "pool", "sdn", "storage", "vms"}
 
-// path is a path of permissions with new names in it.
+// path returns a path of permissions with new names.
 func (b *builder) path(path string) string {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	if len(parts) < 2 && slices.Contains(topPaths, parts[0]) {
@@ -290,8 +289,8 @@ func (b *builder) deeper(first string, rest []string) {
 	}
 }
 
-// loginAlone gives the login what it may do, path by path: an entry is needed
-// where that differs from what comes from above.
+// loginAlone builds the permissions of the login, path by path. An entry is needed where
+// they differ from the inherited ones.
 func (b *builder) loginAlone(owner, login string) {
 	token := pvesim.Token{ID: login, NoPrivSep: owner != rootUser}
 	// root@pam has everything, so its tokens need entries of their own.
@@ -311,7 +310,7 @@ func (b *builder) loginAlone(owner, login string) {
 	}
 }
 
-// fromAbove are the privileges that the nearest known path above hands down.
+// fromAbove returns the privileges that are inherited from the nearest known path above.
 func (b *builder) fromAbove(path string) map[string]bool {
 	for path != "/" {
 		path = path[:strings.LastIndex(path, "/")]
@@ -335,8 +334,8 @@ func keys(granted map[string]scalar) map[string]bool {
 	return out
 }
 
-// grant writes entries for privileges that are handed down, and for those that
-// are not. Having none where there would be some is a role, too.
+// grant writes entries for propagated privileges and for those that are not. Having no
+// privileges where some would be inherited needs a role too.
 func (b *builder) grant(path, subjects string, granted map[string]scalar, roles map[string]string) {
 	if len(granted) == 0 {
 		b.world.ACL = append(b.world.ACL, pvesim.ACL{Path: path, Subject: subjects, Role: "NoAccess"})

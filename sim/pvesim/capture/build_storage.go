@@ -10,13 +10,13 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// simulated says as what a storage of a kind that pvesim does not have is
-// captured: by whether it keeps files, and whether all hosts share it.
+// simulated returns the type of pvesim that replaces an unsupported type of storage: it
+// depends on whether the storage keeps files and is shared.
 func simulated(s apiStorage) string {
 	files := slices.Contains([]string{"btrfs", "cephfs", "cifs", "dir", "esxi", "nfs", "pbs"}, s.Type)
 	switch {
 	case s.Type == "dir":
-		return "dir" // which may be marked as shared
+		return "dir" // may be marked as shared
 	case s.shared():
 		return "nfs"
 	case files:
@@ -31,7 +31,7 @@ func (b *builder) storages() {
 		s := pvesim.Storage{Name: b.names.of(storageKind, in.Storage), Type: simulated(in), Content: contents(in.Content),
 			Shared: in.Shared.set(), Disabled: in.Disable.set()}
 		if s.Type != in.Type {
-			b.assumed(fmt.Sprintf("storage %s behaves like %s", s.Name, s.Type), "pvesim has no "+matched(in.Type, `^[a-z]{1,20}$`), "")
+			b.assumed(fmt.Sprintf("storage %s behaves like %s", s.Name, s.Type), "pvesim does not support "+matched(in.Type, `^[a-z]{1,20}$`), "")
 			s.Shared = s.Type == "nfs"
 		}
 		if s.Type == "dir" {
@@ -52,7 +52,7 @@ func (b *builder) storages() {
 
 var knownContents = []string{"images", "rootdir", "iso", "vztmpl", "backup", "snippets", "import"}
 
-// contents are the kinds in an order of their own: the API has none.
+// contents returns the content types sorted, because the API returns them unordered.
 func contents(text string) []string {
 	out := []string{}
 	given := split(text)
@@ -64,7 +64,7 @@ func contents(text string) []string {
 	return out
 }
 
-// capacity is the size on the smallest host: a world has one for all.
+// capacity is the size on the smallest host, because a world has one size for all hosts.
 func (b *builder) capacity(name string, in apiStorage) float64 {
 	sizes := map[float64]bool{}
 	for _, host := range b.in.Hosts {
@@ -81,12 +81,12 @@ func (b *builder) capacity(name string, in apiStorage) float64 {
 	case 1:
 	default:
 		b.assumed(fmt.Sprintf("storage %s has %g GiB on each host", name, all[0]),
-			fmt.Sprintf("a world has one size for all, and hosts have up to %g GiB", all[len(all)-1]), "")
+			fmt.Sprintf("a world has one size for all hosts, and the sizes are up to %g GiB", all[len(all)-1]), "")
 	}
 	return all[0]
 }
 
-// hiddenStorages are those that VMs name and the login may not see.
+// hiddenStorages adds the storages that VMs use but that the login may not see.
 func (b *builder) hiddenStorages() {
 	seen := map[string]bool{}
 	for _, s := range b.world.Storages {
@@ -112,7 +112,7 @@ func (b *builder) hiddenStorages() {
 		}
 		kind := orElse(files[name], "dir", "lvmthin")
 		b.assumed(fmt.Sprintf("storage %s is of type %s and has disks of VMs", name, kind),
-			"VMs name it, and it is not shown to the login", giveAuditor)
+			"VMs use it, but the login may not see it", giveAuditor)
 		b.world.Storages = append(b.world.Storages, pvesim.Storage{Name: name, Type: kind, Content: []string{"images"},
 			Path: orElse(files[name], "/srv/"+name, "")})
 	}
@@ -123,8 +123,7 @@ func driveForm(key string) bool {
 	return base != key && slices.Contains([]string{"ide", "scsi", "sata", "virtio", "efidisk", "tpmstate"}, base)
 }
 
-// volumes are the files of storages. Their names come after those that VMs
-// name.
+// volumes builds the files of storages. They get pseudonyms after the files of VMs.
 func (b *builder) volumes() {
 	for i := range b.world.Storages {
 		s := &b.world.Storages[i]

@@ -12,8 +12,8 @@ import (
 
 func (b *builder) vmIDs() []int { return slices.Sorted(maps.Keys(b.in.VMs)) }
 
-// name is the VM's name as its configuration has it, or else the list: that
-// makes up names for VMs without one.
+// name is the VM's name in its configuration, or else in the list, which has generated
+// names for VMs without one.
 func (v *vmAnswers) name() string {
 	for _, option := range v.Options {
 		if option.Key == "name" && option.Value != nil {
@@ -34,7 +34,7 @@ func (b *builder) vms() {
 	for _, id := range b.vmIDs() {
 		in := b.in.VMs[id]
 		if b.in.Hosts[in.Guest.Node] == nil || strings.Contains(asText(in.Failed), "does not exist") {
-			b.missing(vms([]int{id}), "it went away or moved while the cluster was captured", "capture again")
+			b.missing(vms([]int{id}), "it was removed or moved during the capture", "capture again")
 			continue
 		}
 		vm := pvesim.VM{ID: id, Host: b.names.of(hostKind, in.Guest.Node), Pool: b.names.pool(in.Guest.Pool), HA: looked[id],
@@ -48,13 +48,13 @@ func (b *builder) vms() {
 		b.world.VMs = append(b.world.VMs, vm)
 	}
 	if len(snapshots) > 0 {
-		b.missing("snapshots of "+vms(snapshots), "a world has none", "")
+		b.missing("snapshots of "+vms(snapshots), "a world does not support them", "")
 	}
 	b.leftOut()
 	b.containers()
 }
 
-// options are a VM's, now and after its next start.
+// options builds the current and the pending options of a VM.
 func (b *builder) options(vm *pvesim.VM, in *vmAnswers) {
 	if in.Failed != nil {
 		because := orElse(b.in.Hosts[in.Guest.Node].Silent != nil, vm.Host+" does not answer", "they cannot be read"+b.reason(in.Failed))
@@ -84,9 +84,9 @@ func (b *builder) options(vm *pvesim.VM, in *vmAnswers) {
 	}
 }
 
-// option puts one option into a configuration, under its new value.
+// option adds one option with its new value to a configuration.
 func (b *builder) option(vmid int, config map[string]any, key, value string) {
-	// A blank is how the API shows an option without a value.
+	// The API returns a blank for an option without a value.
 	if key == "digest" || key == "parent" || strings.TrimSpace(value) == "" {
 		return
 	}
@@ -95,7 +95,7 @@ func (b *builder) option(vmid int, config map[string]any, key, value string) {
 	case ok:
 		config[key] = readable(changed)
 	case key == "description":
-		// Free text without a record: that it goes is said once, for all.
+		// Free text without a record: one note for all VMs says that it is left out.
 	default:
 		name := optionIndex.ReplaceAllString(key, "")
 		if !slices.Contains(b.gone[name], vmid) {
@@ -104,7 +104,7 @@ func (b *builder) option(vmid int, config map[string]any, key, value string) {
 	}
 }
 
-// readable is a number as a number: that is easier on the eye, and the same to
+// readable converts a number to a YAML number, which is easier to read and the same for
 // a world.
 func readable(value string) any {
 	if n, err := strconv.Atoi(value); err == nil && strconv.Itoa(n) == value && len(value) < 15 {
@@ -113,13 +113,13 @@ func readable(value string) any {
 	return value
 }
 
-// leftOut notes which options are not in the world.
+// leftOut adds notes for the options that are not in the world.
 func (b *builder) leftOut() {
 	for _, because := range slices.Sorted(maps.Keys(b.unread)) {
 		b.missing("options of "+vms(b.unread[because]), because, "capture again when they can be read")
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.gone)) {
-		because := "its value is not one that pvesim knows"
+		because := "pvesim does not support its value"
 		if name == "args" {
 			because = "it is free text"
 		}
@@ -130,8 +130,8 @@ func (b *builder) leftOut() {
 	}
 }
 
-// guest is what is likely on a VM's disk: the operating system by ostype, the
-// agent when the VM is configured for it.
+// guest assumes the content of a VM's disk: the operating system of ostype, and the agent
+// if the VM is configured for it.
 func guest(config map[string]any) pvesim.Guest {
 	kind := fmt.Sprint(config["ostype"])
 	g := pvesim.Guest{OS: "other"}
@@ -150,7 +150,7 @@ func guest(config map[string]any) pvesim.Guest {
 	return g
 }
 
-// containers have numbers that VMs cannot have, and no place in a world.
+// containers adds a note for containers, which a world does not support.
 func (b *builder) containers() {
 	var ids []int
 	for _, guest := range b.in.Guests {
@@ -160,10 +160,10 @@ func (b *builder) containers() {
 	}
 	slices.Sort(ids)
 	if len(ids) > 0 {
-		b.missing("containers "+numbers(ids), "pvesim has none; their numbers are free in the world", "")
+		b.missing("containers "+numbers(ids), "pvesim does not support them; their numbers are free in the world", "")
 	}
 	if len(b.world.VMs) > 0 {
-		b.assumed("guests are what ostype says, and have the agent that is configured", "nobody looked into them", "change guest in this file")
+		b.assumed("guests have the operating system of ostype and the configured agent", "a capture does not look into guests", "change guest in this file")
 	}
 }
 
@@ -175,11 +175,11 @@ func (b *builder) mappings() {
 			if changed := b.entry(entry); changed != "" {
 				m.Map = append(m.Map, changed)
 			} else {
-				b.missing("an entry of mapping "+m.ID, "its form is not known", "")
+				b.missing("an entry of mapping "+m.ID, "its form is unknown", "")
 			}
 		}
 		if in.Mdev.set() || in.Live.set() {
-			b.missing("mdev and live migration of mapping "+m.ID, "a world's mappings have neither", "")
+			b.missing("mdev and live migration of mapping "+m.ID, "mappings of a world support neither", "")
 		}
 		if len(m.Map) > 0 {
 			b.world.Mappings = append(b.world.Mappings, m)

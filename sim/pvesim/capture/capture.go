@@ -9,31 +9,31 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// Options say which cluster is captured, and how.
+// Options are the options of Capture.
 type Options struct {
 	// Endpoint is the address of one host: https://pve1:8006.
 	Endpoint string
 	// Token is user@realm!name=secret.
 	Token string
-	// Fingerprint is the SHA-256 of the server's certificate; CA are
-	// certificates in PEM form. Without both the system's are trusted.
+	// Fingerprint is the SHA-256 of the server's certificate; CA are certificates in PEM
+	// form. Without both, the system's certificate authorities are trusted.
 	Fingerprint string
 	CA          []byte
-	// KeepNames leaves the names of hosts, VMs, storages and the like readable.
+	// KeepNames keeps the names of hosts, VMs, storages and similar objects.
 	KeepNames bool
-	// Timeout is for each request, 40 s when 0: the real proxy gives up on a
-	// host after 30 s, and says so.
+	// Timeout is the timeout of each request, 40 s when 0: the real proxy answers with an
+	// error after 30 s without an answer of a host.
 	Timeout time.Duration
-	// Parallel is how many requests are under way at once, 8 when 0. A host's
-	// privileged daemon has three workers for all its clients.
+	// Parallel is the number of concurrent requests, 8 when 0. A host's privileged daemon
+	// has three workers for all its clients.
 	Parallel int
-	// Progress is told what is read, one call at a time.
+	// Progress receives the progress; it is never called concurrently.
 	Progress func(Progress)
 	// Transport is used in place of real connections.
 	Transport http.RoundTripper
 }
 
-// Progress is how far a capture is.
+// Progress is the progress of a capture.
 type Progress struct {
 	What        string // "VMs"
 	Done, Total int
@@ -56,17 +56,16 @@ func (o Options) parallel() int {
 // Result is a captured cluster.
 type Result struct {
 	World pvesim.World
-	// Notes say what is not in the world, and what in it is assumed.
+	// Notes list omissions and assumptions.
 	Notes []Note
-	// Login is the token that captured, by its new name; Secret is its secret
-	// in the world.
+	// Login is the new name of the capturing token; Secret is its secret in the world.
 	Login, Secret string
-	// Names are the pseudonyms of those kinds of names that a person may want
-	// to find again: kind ("host", "storage", "vm") → real name → pseudonym.
+	// Names are pseudonyms, so that users can find objects again: kind ("host",
+	// "storage", "vm") → real name → pseudonym.
 	Names map[string]map[string]string
 }
 
-// Capture reads a cluster and makes a world of it.
+// Capture reads a cluster and makes a world from it.
 func Capture(ctx context.Context, o Options) (*Result, error) {
 	c, err := newClient(o)
 	if err != nil {
@@ -83,7 +82,7 @@ func Capture(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	if _, err := pvesim.LoadWorld(file); err != nil {
-		return nil, fmt.Errorf("what was captured of %s is no world that pvesim takes, which is a mistake of capture; please report the lines below: %w", c.base, err)
+		return nil, fmt.Errorf("the capture of %s is not a valid world, which is a bug of capture; please report the lines below: %w", c.base, err)
 	}
 	return result, nil
 }

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// maxAnswer is how much one answer may have. The list of 10,000 VMs has about 5 MiB.
+// maxAnswer is the maximum size of an answer. The list of 10,000 VMs has about 5 MiB.
 const maxAnswer = 64 << 20
 
 // client reads from the API of one cluster.
@@ -52,14 +52,14 @@ func newClient(o Options) (*client, error) {
 		http: &http.Client{Transport: readOnly{transport}, CheckRedirect: noRedirect}}, nil
 }
 
-// endpoint is the address without path, with the port that Proxmox VE has.
+// endpoint returns the address without path, with Proxmox VE's port by default.
 func endpoint(text string) (string, error) {
 	if text == "" {
-		return "", errors.New("no endpoint given: want the address of one host of the cluster, such as https://pve1.example.org:8006")
+		return "", errors.New("no endpoint given: write the address of one host of the cluster, such as https://pve1.example.org:8006")
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" {
-		return "", fmt.Errorf("endpoint %q: want https://HOST:8006 and nothing behind it", text)
+		return "", fmt.Errorf("endpoint %q: write https://HOST:8006 without a path", text)
 	}
 	if u.Port() == "" {
 		return "https://" + u.Host + ":8006", nil
@@ -67,7 +67,8 @@ func endpoint(text string) (string, error) {
 	return "https://" + u.Host, nil
 }
 
-// loginOf is the login of a token, user@realm!name. The secret is in no error.
+// loginOf returns the login of a token, user@realm!name. Its errors do not contain the
+// secret.
 func loginOf(token string) (string, error) {
 	login, secret, _ := strings.Cut(token, "=")
 	user, name, _ := strings.Cut(login, "!")
@@ -77,8 +78,8 @@ func loginOf(token string) (string, error) {
 	return login, nil
 }
 
-// readOnly lets reads through and nothing else: whatever is wrong with the rest
-// of this package, it cannot change a cluster.
+// readOnly allows only reads, so that a bug in the rest of this package cannot change a
+// cluster.
 type readOnly struct{ next http.RoundTripper }
 
 func (t readOnly) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -88,28 +89,28 @@ func (t readOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(r)
 }
 
-// CloseIdleConnections is for http.Client, which asks its transport.
+// CloseIdleConnections is called by http.Client.
 func (t readOnly) CloseIdleConnections() {
 	if closer, ok := t.next.(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
 	}
 }
 
-// noRedirect keeps the token from going to another server.
+// noRedirect prevents sending the token to another server.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// tlsConfig trusts one certificate by its fingerprint, or those of an authority,
-// or those that the system trusts.
+// tlsConfig trusts one certificate by its fingerprint, or the given authorities, or those
+// of the system.
 func tlsConfig(o Options) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	switch {
 	case o.Fingerprint != "":
 		expected, err := hex.DecodeString(strings.ReplaceAll(o.Fingerprint, ":", ""))
 		if err != nil || len(expected) != sha256.Size {
-			return nil, fmt.Errorf("fingerprint %q: want the SHA-256 of the certificate, 64 hexadecimal digits with or without colons, "+
+			return nil, fmt.Errorf("fingerprint %q: must be the SHA-256 of the certificate, 64 hexadecimal digits with or without colons, "+
 				"as the host's Certificates page or \"pvenode cert info\" shows it", o.Fingerprint)
 		}
-		// The fingerprint is the proof; names and dates do not matter beside it.
+		// The fingerprint is sufficient; names and dates are not checked.
 		config.InsecureSkipVerify = true
 		config.VerifyConnection = func(state tls.ConnectionState) error {
 			got := sha256.Sum256(state.PeerCertificates[0].Raw)
@@ -131,8 +132,8 @@ type wrongCertificate struct{ got string }
 
 func (e *wrongCertificate) Error() string { return "its certificate has the fingerprint " + e.got }
 
-// get reads one path of the API below /api2/json. host is the one that has to
-// answer, "" when any can: once it did not answer in time it is not asked again.
+// get reads one path of the API below /api2/json. host is the host that must answer, ""
+// for any. After a timeout, a host gets no more requests.
 func (c *client) get(ctx context.Context, host, path string, out any) error {
 	if err := c.silence(host); err != nil {
 		return err
@@ -171,7 +172,7 @@ func (c *client) fetch(ctx context.Context, path string, out any) error {
 	case response.StatusCode != http.StatusOK:
 		return c.refusal(path, response.StatusCode, strings.TrimPrefix(response.Status, fmt.Sprint(response.StatusCode, " ")))
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return c.broken(path, fmt.Sprintf("the answer breaks off after %d bytes", len(body)))
+		return c.broken(path, fmt.Sprintf("the answer is truncated after %d bytes", len(body)))
 	case err != nil:
 		return c.transportError(ctx, path, err)
 	case len(body) > maxAnswer:
@@ -183,7 +184,7 @@ func (c *client) fetch(ctx context.Context, path string, out any) error {
 func (c *client) decode(path string, body []byte, out any) error {
 	text := strings.TrimSpace(string(body))
 	if !strings.HasPrefix(text, "{") {
-		return c.broken(path, fmt.Sprintf("the answer is no JSON, it begins with %.40q", text))
+		return c.broken(path, fmt.Sprintf("the answer is not JSON; it begins with %.40q", text))
 	}
 	envelope := struct {
 		Data json.RawMessage `json:"data"`
@@ -192,7 +193,7 @@ func (c *client) decode(path string, body []byte, out any) error {
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &syntax) && syntax.Offset >= int64(len(body)):
-		return c.broken(path, fmt.Sprintf("the answer breaks off after %d bytes", len(body)))
+		return c.broken(path, fmt.Sprintf("the answer is truncated after %d bytes", len(body)))
 	case err != nil:
 		return c.broken(path, "the answer is no good JSON: "+err.Error())
 	case len(envelope.Data) == 0:

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// sent counts what gets through.
+// sent counts the requests that are sent.
 type sent int
 
 func (s *sent) RoundTrip(*http.Request) (*http.Response, error) {

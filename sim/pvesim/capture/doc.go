@@ -1,28 +1,27 @@
-// Package capture turns a real Proxmox VE cluster into a world of pvesim: it
-// reads all that its login may see, by GET requests only, puts pseudonyms in
-// the place of names, addresses and identities, and leaves secrets out.
+// Package capture turns a real Proxmox VE cluster into a world of pvesim. It reads
+// everything that its login may see, with GET requests only, replaces names, addresses
+// and identities by pseudonyms, and leaves out secrets.
 //
 //	result, err := capture.Capture(ctx, capture.Options{Endpoint: endpoint, Token: token, Fingerprint: fingerprint})
 //	file, err := result.YAML()
 //
-// It flows in one direction: read (reader) → what the cluster said (cluster) →
-// scrub and build (builder) → pvesim.World and notes → YAML.
+// The data flows in one direction: read (reader) → answers (cluster) → replace names and
+// build (builder) → pvesim.World and notes → YAML.
 //
-// The requests are made here, in client.go, and not by the client pve: nothing
-// under sim may know that client, so that one misreading of the API cannot hide
-// in both the simulator and the client that is tested against it. A capture
-// read through pve would hand its misreadings to the simulator as a world. A
-// capture needs a score of reads and no tasks, so little is doubled.
+// The requests are made in client.go and not by the client pve. Nothing under sim may
+// import that client, so that the same misunderstanding of the API cannot be in both the
+// simulator and the client that is tested against it. A capture needs about twenty reads
+// and no tasks, so little code is duplicated.
 //
 // # What cannot be captured
 //
-// What a login may not see, what the API does not show (kernel drivers) and
-// what a world has no room for is a Note, never an omission: notes head the
-// file and go to the person who captures.
+// Objects that a login may not see, data that the API does not return (kernel drivers),
+// and features that a world does not support are reported as a Note. The notes are at
+// the top of the file and are printed.
 //
 // # Repeatability
 //
-// The same cluster gives the same bytes, whatever the order of its answers:
-// pseudonyms are counted in the natural order of names or of VM numbers. A
-// captured world that is captured again gives the same file.
+// The same cluster gives the same bytes, whatever the order of its answers: pseudonyms
+// are numbered in the natural order of names or of VM numbers. A capture of a captured
+// world gives the same file.
 package capture

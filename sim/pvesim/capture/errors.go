@@ -7,22 +7,21 @@ import (
 	"fmt"
 )
 
-// kind is what a failed read means for the capture.
+// kind is the effect of a failed read on the capture.
 type kind int
 
 const (
 	fatal       kind = iota // nothing can be captured
 	denied                  // the login may not see it
-	unreachable             // the host that has it does not answer
-	refused                 // the server cannot tell, for a reason of its own
+	unreachable             // its host does not answer
+	refused                 // the server refuses for another reason
 )
 
 // Error is a read that failed: what was read, where, why, and what to do.
 type Error struct {
 	What, Where, Why, Next string
 	kind                   kind
-	// brief is why without the words of the server, which has real names in
-	// its errors: for notes.
+	// brief is the reason for notes, without the server's text, which may have real names.
 	brief string
 	cause error
 }
@@ -31,7 +30,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("read %s of %s: %s; %s", e.What, e.Where, e.Why, e.Next)
 }
 
-// Unwrap is the error of the connection, when it was one.
+// Unwrap returns the error of the connection, if any.
 func (e *Error) Unwrap() error { return e.cause }
 
 func (c *client) fail(kind kind, path, why, next string) *Error {
@@ -41,7 +40,7 @@ func (c *client) fail(kind kind, path, why, next string) *Error {
 // broken is an answer that cannot be read.
 func (c *client) broken(path, why string) error {
 	return c.fail(fatal, path, why,
-		"is this the API of Proxmox VE (port 8006), and is no proxy between that changes answers? If so, capture again")
+		"check that this is the API of Proxmox VE (port 8006), and that no proxy changes its answers, then capture again")
 }
 
 const giveAuditor = "give the token the role PVEAuditor on /"
@@ -62,9 +61,9 @@ func (c *client) refusalOf(path string, status int, said string) *Error {
 	case status == 403:
 		return c.fail(denied, path, "the login may not see it ("+said+")", giveAuditor)
 	case status >= 595 && status <= 599:
-		return c.fail(unreachable, path, "the host that has it does not answer ("+said+")", "capture again when it does")
+		return c.fail(unreachable, path, "its host does not answer ("+said+")", "capture again when it does")
 	case status >= 300 && status < 400:
-		return c.fail(fatal, path, "the server sends us elsewhere ("+said+")", "give the address of a Proxmox VE host itself as endpoint")
+		return c.fail(fatal, path, "the server redirects to another address ("+said+")", "give the address of a Proxmox VE host itself as endpoint")
 	case status == 404 || status == 502 || status == 503 || status == 504:
 		return c.fail(fatal, path, "the server is not Proxmox VE, or a proxy in front of it fails ("+said+")",
 			"give the address of a Proxmox VE host itself as endpoint, with port 8006")
@@ -87,13 +86,13 @@ func (c *client) transportError(ctx context.Context, path string, err error) err
 		failed.Why = "this is another server than expected: " + other.Error()
 		failed.Next = "compare with \"pvenode cert info\" on the host; if the certificate was renewed, give its new fingerprint"
 	case errors.As(err, &unknown), errors.As(err, &name):
-		failed.Why = "its certificate is not to be trusted: " + err.Error()
+		failed.Why = "its certificate is not trusted: " + err.Error()
 		failed.Next = "give the certificate's fingerprint, or the cluster's CA (/etc/pve/pve-root-ca.pem)"
 	case errors.Is(err, context.DeadlineExceeded):
 		failed.kind = unreachable
 		failed.Why = fmt.Sprintf("no answer within %s", c.timeout)
 		failed.brief = failed.Why
-		failed.Next = "see whether the host is up and not overloaded, and capture again; or give it more time"
+		failed.Next = "check that the host is up and not overloaded, and capture again, if needed with a longer timeout"
 	default:
 		failed.Why = "the connection failed: " + err.Error()
 		failed.Next = "check address, port and firewall"

@@ -21,7 +21,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim/capture"
 )
 
-// spoiled is a cluster of which one path answers something else.
+// spoiled is a cluster with a changed answer for one path.
 func spoiled(t *testing.T, spoil func(w http.ResponseWriter, r *http.Request) bool) *served {
 	t.Helper()
 	sim, err := pvesim.New(loadWorld(t, "homelab"), pvesim.WithTimeScale(500), pvesim.WithLog(func(string, ...any) {}))
@@ -69,7 +69,7 @@ func TestAFailedCaptureSaysWhatWhereWhyAndWhatNext(t *testing.T) {
 		"another server's certificate": {everywhere, func(o *capture.Options) { o.Fingerprint = strings.Repeat("00:", 31) + "00" },
 			[]string{"read /version of https://127.0.0.1:", "another server than expected", "its certificate has the fingerprint ", "pvenode cert info"}},
 		"a certificate that nobody vouches for": {everywhere, func(o *capture.Options) { o.Fingerprint = "" },
-			[]string{"/version", "not to be trusted", "give the certificate's fingerprint"}},
+			[]string{"/version", "not trusted", "give the certificate's fingerprint"}},
 		"a fingerprint that is none": {everywhere, func(o *capture.Options) { o.Fingerprint = "AB:CD" },
 			[]string{`fingerprint "AB:CD"`, "64 hexadecimal digits"}},
 		"a CA file without a certificate": {everywhere, func(o *capture.Options) { o.Fingerprint, o.CA = "", []byte("no PEM") },
@@ -81,13 +81,13 @@ func TestAFailedCaptureSaysWhatWhereWhyAndWhatNext(t *testing.T) {
 		"an endpoint without scheme": {everywhere, func(o *capture.Options) { o.Endpoint = "pve1:8006" },
 			[]string{`endpoint "pve1:8006"`, "https://HOST:8006"}},
 		"403 for everything": {at("", status(403)), nil, []string{"/version", "may not see it", "403", "PVEAuditor on /"}},
-		"a web page":         {at("/nodes", text("<!DOCTYPE html><title>login</title>")), nil, []string{"read /nodes of https://127.0.0.1:", "no JSON", "<!DOCTYPE html", "port 8006"}},
+		"a web page":         {at("/nodes", text("<!DOCTYPE html><title>login</title>")), nil, []string{"read /nodes of https://127.0.0.1:", "not JSON", "<!DOCTYPE html", "port 8006"}},
 		"an answer that breaks off": {at("/storage", text(`{"data":[{"storage":"local"`)), nil,
-			[]string{"/storage", "breaks off after 27 bytes", "capture again"}},
+			[]string{"/storage", "is truncated after 27 bytes", "capture again"}},
 		"a connection that breaks off": {at("/pools", func(w http.ResponseWriter) {
 			w.Header().Set("Content-Length", "100")
 			fmt.Fprint(w, `{"data":[`)
-		}), nil, []string{"/pools", "breaks off after 9 bytes"}},
+		}), nil, []string{"/pools", "is truncated after 9 bytes"}},
 		"JSON of another kind": {at("/nodes", text(`{"data":{"hello":"world"}}`)), nil, []string{"/nodes", "another form than that of Proxmox VE"}},
 		"JSON of another API":  {at("/nodes", text(`{"items":[]}`)), nil, []string{"/nodes", `no "data"`}},
 		"an answer without end": {at("/cluster/resources", func(w http.ResponseWriter) {
@@ -97,7 +97,7 @@ func TestAFailedCaptureSaysWhatWhereWhyAndWhatNext(t *testing.T) {
 		"a redirect to elsewhere": {at("/version", func(w http.ResponseWriter) {
 			w.Header().Set("Location", "https://elsewhere.example.org/")
 			w.WriteHeader(302)
-		}), nil, []string{"/version", "sends us elsewhere", "302"}},
+		}), nil, []string{"/version", "redirects to another address", "302"}},
 		"a proxy whose server is away": {at("/version", status(502)), nil, []string{"/version", "502", "with port 8006"}},
 	}
 	for name, test := range tests {
@@ -144,7 +144,7 @@ func TestAServerThatIsNotThereIsSaidSo(t *testing.T) {
 	}
 }
 
-// transport is a simulator that is reached in a way of its own.
+// transport is a custom transport to a simulator.
 type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
@@ -209,7 +209,7 @@ func TestAHostThatHangsIsCapturedAsOffline(t *testing.T) {
 }
 
 func TestAHostThatTheProxyCannotReachIsCapturedAsOffline(t *testing.T) {
-	// The cluster's own list says that the host is online, and the proxy does not get through.
+	// In the cluster's list the host is online, but the proxy cannot reach it.
 	proxied := spoiled(t, func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.URL.Path, "/nodes/pve2/") {
 			return false

@@ -10,11 +10,10 @@ import (
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
-// names gives pseudonyms: the same for the same name, counted in the order in
-// which names first come. Everything that names anything goes through it, so
-// that references still fit.
+// names assigns pseudonyms: always the same one for the same name, numbered in the order
+// of first use. All names go through it, so that references stay consistent.
 type names struct {
-	keep  bool // what keepable says is left as it is
+	keep  bool // keep the keepable kinds of names
 	known map[string]map[string]string
 	count map[string]int
 	nets  *nets
@@ -53,13 +52,13 @@ const (
 	otherKind    = "other"
 )
 
-// keepable are the kinds of names that KeepNames leaves readable. People and
-// identities are not among them.
+// keepable are the kinds of names that KeepNames keeps. Those of people and identities
+// are not among them.
 var keepable = []string{hostKind, vmKind, storageKind, poolKind, mappingKind, bridgeKind, nicKind, tagKind, roleKind, zoneKind,
 	workerKind, workersKind, kubeKind, templateKind, labelKind, valueKind, sharedKind}
 
-// standard are names that every installation has or makes by itself. They tell
-// nothing, and are left as they are.
+// standard are names that every installation has or generates. They reveal nothing and
+// are kept.
 var standard = map[string]*regexp.Regexp{
 	storageKind: regexp.MustCompile(`^local(-lvm|-zfs|-btrfs)?$`),
 	bridgeKind:  regexp.MustCompile(`^vmbr\d{1,4}$`),
@@ -70,7 +69,7 @@ var standard = map[string]*regexp.Regexp{
 	zoneKind:    regexp.MustCompile(`^localnetwork$`),
 }
 
-// of is the name to be used in the place of another.
+// of returns the pseudonym of a name.
 func (n *names) of(kind, name string) string {
 	if name == "" {
 		return ""
@@ -86,7 +85,7 @@ func (n *names) of(kind, name string) string {
 	return n.note(kind, name, fmt.Sprintf("%s%d", kind, n.count[kind]))
 }
 
-// note remembers a name that is given by another rule than counting.
+// note stores a pseudonym that is not made by numbering.
 func (n *names) note(kind, name, pseudonym string) string {
 	if n.known[kind] == nil {
 		n.known[kind] = map[string]string{}
@@ -95,7 +94,7 @@ func (n *names) note(kind, name, pseudonym string) string {
 	return pseudonym
 }
 
-// prepare names many, in their natural order.
+// prepare assigns pseudonyms to many names, in their natural order.
 func (n *names) prepare(kind string, all []string) {
 	all = slices.Clone(all)
 	slices.SortFunc(all, natural)
@@ -104,8 +103,8 @@ func (n *names) prepare(kind string, all []string) {
 	}
 }
 
-// vm names VMs after the lowest number that has the name: templates on several
-// hosts keep having one name.
+// vm assigns a pseudonym with the lowest VM number of that name, so that templates on
+// several hosts still have the same name.
 func (n *names) vm(id int, name string) {
 	if _, known := n.known[vmKind][name]; name == "" || known {
 		return
@@ -125,7 +124,7 @@ func (n *names) worker(name string) string {
 	return n.of(workerKind, name)
 }
 
-// template is the name of what a VM was cloned from.
+// template is the name of the template that a VM was cloned from.
 func (n *names) template(name string) string {
 	if vm, ok := n.known[vmKind][name]; ok {
 		return vm
@@ -133,7 +132,7 @@ func (n *names) template(name string) string {
 	return n.of(templateKind, name)
 }
 
-// pool names a pool of pools part by part: a/b.
+// pool renames a nested pool part by part: a/b.
 func (n *names) pool(name string) string {
 	parts := strings.Split(name, "/")
 	for i, part := range parts {
@@ -146,8 +145,8 @@ func (n *names) pool(name string) string {
 // gpu-HOST-0000-03-00.
 var registerForm = regexp.MustCompile(`^gpu-(.+)-([0-9a-f]{4}-[0-9a-f]{2}-[0-9a-f]{2})$`)
 
-// mapping names a PCI mapping. One of gpuworker's has the host's name in it,
-// and keeps that form.
+// mapping renames a PCI mapping. A mapping of gpuworker contains the host's name, and
+// keeps that form.
 func (n *names) mapping(name string) string {
 	if m := registerForm.FindStringSubmatch(name); m != nil && !n.keep {
 		for host, pseudonym := range n.known[hostKind] {
@@ -159,14 +158,14 @@ func (n *names) mapping(name string) string {
 	return n.of(mappingKind, name)
 }
 
-// login names a user@realm or a user@realm!token.
+// login renames a user@realm or a user@realm!token.
 func (n *names) login(id string) string {
 	user, _, isToken := strings.Cut(id, "!")
 	name, realm := user, ""
 	if at := strings.LastIndex(user, "@"); at >= 0 {
 		name, realm = user[:at], user[at+1:]
 	}
-	// One person in two realms is two users.
+	// The same name in two realms is two users.
 	key := name
 	if !standard[userKind].MatchString(name) {
 		key = user
@@ -182,17 +181,17 @@ func (n *names) login(id string) string {
 	return n.note("token", id, fmt.Sprintf("%s!token%d", user, n.count[user]))
 }
 
-// uuid is an identity. Case does not matter.
+// uuid replaces a UUID, ignoring case.
 func (n *names) uuid(text string) string {
 	return n.counted(uuidKind, strings.ToLower(text), "c0000000-0000-4000-8000-%012d")
 }
 
-// generation is a generation id, an identity of another kind.
+// generation replaces a generation id.
 func (n *names) generation(text string) string {
 	return n.counted("vmgenid", strings.ToLower(text), "d0000000-0000-4000-8000-%012d")
 }
 
-// mac is a hardware address, with the prefix that Proxmox gives.
+// mac replaces a MAC address by one with Proxmox's prefix.
 func (n *names) mac(text string) string {
 	text = strings.ToUpper(text)
 	if known, ok := n.known[macKind][text]; ok {
@@ -203,7 +202,7 @@ func (n *names) mac(text string) string {
 	return n.note(macKind, text, fmt.Sprintf("BC:24:11:%02X:%02X:%02X", c>>16&0xff, c>>8&0xff, c&0xff))
 }
 
-// counted is a pseudonym of a form of its own.
+// counted returns a numbered pseudonym of the given form.
 func (n *names) counted(kind, text, form string) string {
 	if known, ok := n.known[kind][text]; ok {
 		return known
@@ -212,10 +211,10 @@ func (n *names) counted(kind, text, form string) string {
 	return n.note(kind, text, fmt.Sprintf(form, n.count[kind]))
 }
 
-// fileEnding is what a file's name may end with, and still tells nothing.
+// fileEnding matches the file endings that are kept.
 var fileEnding = regexp.MustCompile(`\.(iso|img|tar\.(gz|xz|zst|bz2)|ova|ovf|qcow2|raw|vmdk|ya?ml|pl|sh|py|cfg|json)$`)
 
-// file names a file on a storage by its kind: iso/debian.iso.
+// file renames a file on a storage: iso/debian.iso.
 func (n *names) file(kind, name string) string {
 	word := map[string]string{"iso": "iso", "vztmpl": "container", "snippets": "snippet", "import": "import"}[kind]
 	return kind + "/" + n.counted(word, kind+"/"+name, word+"%d") + fileEnding.FindString(name)

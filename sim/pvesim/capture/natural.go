@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// natural compares names as people do: host2 before host10. Pseudonyms are
-// counted in this order, and keep it.
+// natural compares names in natural order: host2 before host10. Pseudonyms are numbered
+// in this order.
 func natural(a, b string) int {
 	left, right := a, b
 	for left != "" && right != "" {

@@ -8,12 +8,11 @@ import (
 	"strings"
 )
 
-// nets moves addresses into networks that are for documentation and tests
-// (RFC 5737, RFC 2544, RFC 3849). Addresses of one /24, or one /64, stay
-// neighbours and keep their last part's order; addresses that are in such
-// networks already stay what they are.
+// nets replaces addresses by addresses of networks for documentation and tests (RFC 5737,
+// RFC 2544, RFC 3849). Addresses of one /24, or one /64, stay in one network and keep
+// their order. Addresses that are already in such networks are kept.
 type nets struct {
-	taken map[string]bool // /24s that are in use already
+	taken map[string]bool // /24s that are already in use
 	known map[string]string
 	six   map[string]string
 	next  int
@@ -25,7 +24,7 @@ var documented = []netip.Prefix{
 	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("2001:db8::/32"),
 }
 
-// harmless tells addresses that say nothing about anybody.
+// harmless reports whether an address reveals nothing.
 func harmless(a netip.Addr) bool {
 	if a.IsLoopback() || a.IsUnspecified() {
 		return true
@@ -38,7 +37,7 @@ func harmless(a netip.Addr) bool {
 	return false
 }
 
-// address is the address to be used in the place of another.
+// address returns the replacement of an address.
 func (n *nets) address(a netip.Addr) netip.Addr {
 	a = a.WithZone("")
 	switch {
@@ -51,7 +50,7 @@ func (n *nets) address(a netip.Addr) netip.Addr {
 	return n.addressSix(a)
 }
 
-// four is the /24 in the place of another.
+// four returns the replacement of a /24.
 func (n *nets) four(net string) string {
 	if known, ok := n.known[net]; ok {
 		return known
@@ -91,7 +90,7 @@ func (n *nets) addressSix(a netip.Addr) netip.Addr {
 	return netip.MustParseAddr(n.six[a.String()])
 }
 
-// text is an address as text, "" when it is none.
+// text replaces an address in text form; "" if it is not an address.
 func (n *nets) text(text string) string {
 	a, err := netip.ParseAddr(text)
 	if err != nil {
@@ -100,7 +99,7 @@ func (n *nets) text(text string) string {
 	return n.address(a).String()
 }
 
-// cidr is an address with the length of its prefix, "" when it is none.
+// cidr replaces an address with prefix length; "" if it is not one.
 func (n *nets) cidr(text string) string {
 	address, length, ok := strings.Cut(text, "/")
 	if moved := n.text(address); ok && moved != "" {
@@ -113,8 +112,8 @@ func (n *nets) cidr(text string) string {
 
 var documentedForm = regexp.MustCompile(`\b(192\.0\.2|198\.51\.100|203\.0\.113|198\.1[89]\.\d{1,3})\.\d{1,3}\b`)
 
-// documentationNets are the /24s of documentation that the cluster uses: what
-// is moved must not land in them.
+// documentationNets are the documentation /24s that the cluster already uses and that
+// must not be used as replacements.
 func documentationNets(c *cluster) map[string]bool {
 	taken := map[string]bool{}
 	text, err := json.Marshal(c)

@@ -6,10 +6,9 @@ import (
 	"strings"
 )
 
-// Note is something that a person must know about a captured world: what is
-// not in it, or what in it was assumed.
+// Note is an omission or an assumption in a captured world.
 type Note struct {
-	// Assumed tells a guess from an omission.
+	// Assumed is true for an assumption and false for an omission.
 	Assumed bool
 	What    string
 	Because string
@@ -29,7 +28,7 @@ func (n Note) String() string {
 	return text
 }
 
-// notes collects; each once, in the order in which they come.
+// notes collects notes without duplicates, in order.
 type notes struct{ list []Note }
 
 func (n *notes) add(note Note) {
@@ -38,13 +37,13 @@ func (n *notes) add(note Note) {
 	}
 }
 
-// missing notes what is not in the world.
+// missing adds a note for an omission.
 func (n *notes) missing(what, because, next string) { n.add(Note{false, what, because, next}) }
 
-// assumed notes what was guessed.
+// assumed adds a note for an assumption.
 func (n *notes) assumed(what, because, next string) { n.add(Note{true, what, because, next}) }
 
-// sorted are the notes with what is missing first.
+// sorted returns the notes, omissions first.
 func (n *notes) sorted() []Note {
 	return slices.SortedStableFunc(slices.Values(n.list), func(a, b Note) int {
 		switch {
@@ -57,7 +56,7 @@ func (n *notes) sorted() []Note {
 	})
 }
 
-// numbers lists VMs or containers, runs of them as first-last.
+// numbers formats the numbers of VMs or containers; ranges as first-last.
 func numbers(ids []int) string {
 	ids = slices.Sorted(slices.Values(ids))
 	var runs []string

@@ -13,8 +13,8 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim/capture"
 )
 
-// richer is a cluster that has more than a world has room for: entries are
-// added to its lists.
+// richer is a cluster with features that a world does not support: it adds entries to
+// the cluster's lists.
 type richer struct {
 	next  http.RoundTripper
 	extra map[string][]any // by the end of the path
@@ -75,18 +75,18 @@ func TestWhatAWorldHasNoRoomForIsSaid(t *testing.T) {
 	}
 	for _, want := range []string{
 		"not captured: containers 300-301, 305, because",
-		"not captured: snapshots of VM 100, because a world has none",
+		"not captured: snapshots of VM 100, because a world does not support them",
 		"not captured: option args of VM 100, because it is free text",
 		"not captured: option vmstate of VM 100, because",
 		"not captured: of the network of host1: 1 × OVSBridge, 2 × bond, because",
 		"not captured: mdev and live migration of mapping mapping3, because",
 		"not captured: an entry of mapping mapping1, because",
-		"not captured: privilege VM.Teleport of role role1, because pvesim does not know it",
+		"not captured: privilege VM.Teleport of role role1, because pvesim does not support it",
 		"not captured: 1 entries of permissions, because",
-		"assumed: storage storage3 behaves like lvmthin, because pvesim has no zfspool",
-		"assumed: storage storage2 behaves like nfs, because pvesim has no rbd",
-		"assumed: storage storage1 behaves like nfs, because pvesim has no pbs",
-		"assumed: storage storage3 has 512 GiB on each host, because a world has one size for all, and hosts have up to 1024 GiB",
+		"assumed: storage storage3 behaves like lvmthin, because pvesim does not support zfspool",
+		"assumed: storage storage2 behaves like nfs, because pvesim does not support rbd",
+		"assumed: storage storage1 behaves like nfs, because pvesim does not support pbs",
+		"assumed: storage storage3 has 512 GiB on each host, because a world has one size for all hosts, and the sizes are up to 1024 GiB",
 	} {
 		if !slices.ContainsFunc(said, func(note string) bool { return strings.HasPrefix(note, want) }) {
 			t.Errorf("nothing says %q", want)

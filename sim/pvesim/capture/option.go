@@ -11,7 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// Fixed values in the place of secrets and of what only people care for.
+// Fixed replacements of secrets and free text.
 const (
 	password  = "simulator"
 	guestUser = "user"
@@ -19,9 +19,9 @@ const (
 	publicKey = "ssh-ed25519%20AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA%20captured"
 )
 
-// plain are options whose values are numbers, flags or words of a closed list,
-// which pvesim checks: they name nobody. All others have a rule of their own
-// below, and an option with neither is left out.
+// plain are options whose values are numbers, flags or words of a fixed list, which
+// pvesim checks: they contain no names. All others have a rule below; an option without
+// a rule is left out.
 var plain = []string{"acpi", "agent", "allow-ksm", "arch", "audio", "autostart", "balloon", "bios", "boot", "bootdisk", "citype",
 	"ciupgrade", "cores", "cpulimit", "cpuunits", "freeze", "hotplug", "hugepages", "keephugepages", "keyboard", "kvm",
 	"localtime", "lock", "machine", "memory", "migrate_downtime", "migrate_speed", "numa", "onboot", "ostype", "protection",
@@ -62,8 +62,7 @@ var rules = map[string]rule{
 
 var optionIndex = regexp.MustCompile(`\d+$`)
 
-// option is an option with its new value; ok is false when it has to be left
-// out.
+// option returns the new value of an option; ok is false if the option must be left out.
 func (n *names) option(vmid int, key, value string) (changed string, ok bool) {
 	base := optionIndex.ReplaceAllString(key, "")
 	change := rules[base]
@@ -99,8 +98,8 @@ func matched(value, form string) string {
 	return ""
 }
 
-// rewrite changes a property string part by part, in its order. A part without
-// a name is given the name "". change returns the new value, "" to drop it.
+// rewrite changes a property string part by part, in order. A part without a name has the
+// name "". change returns the new value, "" to drop the part.
 func rewrite(value string, change func(key, value string) string) string {
 	var parts []string
 	for part := range strings.SplitSeq(value, ",") {
@@ -129,7 +128,7 @@ func firstProperty(value string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(first, "file="), "volume=")
 }
 
-// tags are sorted, as Proxmox VE keeps them.
+// tags replaces tags and sorts them, like Proxmox VE.
 func (n *names) tags(value string) string {
 	all := split(strings.ToLower(value))
 	slices.SortFunc(all, natural)
@@ -140,14 +139,13 @@ func (n *names) tags(value string) string {
 	return strings.Join(slices.Compact(all), ";")
 }
 
-// recordWords are what gpuworker writes on the line of a record beside its
-// fields.
+// recordWords are the words that gpuworker writes in a record besides its fields.
 var recordWords = []string{"made", "releasing"}
 
 // lifecycles are those of gpuworker's workers.
 var lifecycles = []string{"Ephemeral", "SemiPersistent"}
 
-// record keeps of a text gpuworker's own line, with new names; all else goes.
+// record keeps only gpuworker's own line of a text, with new names.
 func (n *names) record(note string) string {
 	found, ok := inventory.ParseRecord(note)
 	if !ok || found.Problem != "" {
@@ -198,7 +196,8 @@ func (n *names) labels(text string) string {
 
 var macForm = regexp.MustCompile(`^(?i)[0-9a-f]{2}(:[0-9a-f]{2}){5}$`)
 
-// card is a network card. The address is the value of its model's name.
+// card rewrites a network card. Its address is the value of the property that is named
+// after the model.
 func (n *names) card(value string) string {
 	return rewrite(value, func(key, text string) string {
 		switch {
@@ -213,7 +212,7 @@ func (n *names) card(value string) string {
 	})
 }
 
-// passed is a hostpci option. Firmware files have names, and are left out.
+// passed rewrites a hostpci option. Firmware files are left out because of their names.
 func (n *names) passed(value string) string {
 	return rewrite(value, func(key, text string) string {
 		switch {
@@ -243,7 +242,7 @@ func (n *names) ipConfig(value string) string {
 	})
 }
 
-// servers are addresses, or names of machines.
+// servers rewrites a list of addresses or host names.
 func (n *names) servers(value string) string {
 	var out []string
 	for _, server := range split(value) {
@@ -267,7 +266,7 @@ func (n *names) custom(vmid int, value string) string {
 
 var uuidForm = regexp.MustCompile(`^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// smbios keeps what tells VMs apart.
+// smbios keeps the UUID, with a replacement.
 func (n *names) smbios(value string) string {
 	return rewrite(value, func(key, text string) string {
 		switch {
@@ -280,7 +279,7 @@ func (n *names) smbios(value string) string {
 	})
 }
 
-// processor is a CPU type. Those of the cluster's own have names.
+// processor rewrites a CPU type. Custom types of the cluster have names.
 func (n *names) processor(value string) string {
 	return rewrite(value, func(key, text string) string {
 		switch custom, is := strings.CutPrefix(text, "custom-"); {
@@ -297,7 +296,7 @@ func (n *names) processor(value string) string {
 	})
 }
 
-// resource is an option that may name a mapping of another kind than PCI.
+// resource rewrites an option that may name a USB or directory mapping.
 func (n *names) resource(value, named string, others ...string) string {
 	return rewrite(value, func(key, text string) string {
 		switch {
@@ -310,7 +309,7 @@ func (n *names) resource(value, named string, others ...string) string {
 	})
 }
 
-// driveProperties are those of a drive that name nothing: no serial, no WWN.
+// driveProperties are the properties of a drive without names: no serial, no WWN.
 var driveProperties = []string{"size", "media", "format", "cache", "aio", "discard", "queues", "rerror", "werror", "backup",
 	"replicate", "shared", "snapshot", "ssd", "iothread", "ro", "detect_zeroes", "scsiblock", "mbps", "mbps_rd", "mbps_wr",
 	"iops", "iops_rd", "iops_wr", "efitype", "pre-enrolled-keys", "ms-cert", "version"}
@@ -327,10 +326,10 @@ func (n *names) drive(vmid int, value string) string {
 	})
 }
 
-// diskForm is how Proxmox VE itself names disks, linked clones included.
+// diskForm matches Proxmox VE's own names of disks, including linked clones.
 var diskForm = regexp.MustCompile(`^(\d+/)?(base-\d+-disk-\d+(\.(raw|qcow2|vmdk))?/)?(\d+/)?(vm|base)-\d+-(disk-\d+|cloudinit)(\.(raw|qcow2|vmdk))?$`)
 
-// volume is a volume, a path of the host, "none" or "cdrom".
+// volume rewrites a volume, a path of the host, "none" or "cdrom".
 func (n *names) volume(vmid int, id string) string {
 	storage, name, isVolume := strings.Cut(id, ":")
 	switch {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// cluster is what a cluster said, in no particular order.
+// cluster holds the answers of a cluster, unordered.
 type cluster struct {
 	Login       string
 	Version     apiVersion
@@ -31,11 +31,11 @@ type cluster struct {
 	Permissions permissions // of the login, by path
 	Hosts       map[string]*hostAnswers
 	VMs         map[int]*vmAnswers
-	// Failed are reads that were refused: their path and why.
+	// Failed are refused reads: path and reason.
 	Failed map[string]error `json:"-"`
 }
 
-// hostAnswers is what one host said.
+// hostAnswers holds the answers of one host.
 type hostAnswers struct {
 	Silent   error `json:"-"` // it did not answer
 	Status   apiHostStatus
@@ -46,11 +46,11 @@ type hostAnswers struct {
 	Volumes  map[string][]apiVolume // by storage
 }
 
-// vmAnswers is what is known of one VM.
+// vmAnswers holds the answers for one VM.
 type vmAnswers struct {
 	Guest   apiGuest
 	Options []apiPending
-	Failed  error `json:"-"` // why the options are not known
+	Failed  error `json:"-"` // why the options are unknown
 }
 
 // reader fills a cluster, by requests that run in parallel.
@@ -62,7 +62,7 @@ type reader struct {
 	mu       sync.Mutex
 }
 
-// job is one request and what is done with its answer.
+// job is one request with the function for its answer.
 type job func(ctx context.Context) error
 
 func readCluster(ctx context.Context, c *client, o Options) (*cluster, error) {
@@ -76,7 +76,7 @@ func readCluster(ctx context.Context, c *client, o Options) (*cluster, error) {
 		what string
 		jobs func() []job
 	}{
-		// Alone and first: it tells whether address and login are right.
+		// Alone and first: it verifies address and login.
 		{"version", func() []job { return []job{r.must("/version", &r.cluster.Version)} }},
 		{"version", func() []job { return []job{r.known} }},
 		{"cluster", r.clusterJobs},
@@ -93,7 +93,7 @@ func readCluster(ctx context.Context, c *client, o Options) (*cluster, error) {
 	return r.cluster, nil
 }
 
-// known refuses versions of which pvesim knows no rules.
+// known refuses versions that pvesim does not support.
 func (r *reader) known(context.Context) error {
 	version := r.cluster.Version.Version
 	if strings.HasPrefix(version, "8.") || strings.HasPrefix(version, "9.") {
@@ -102,7 +102,7 @@ func (r *reader) known(context.Context) error {
 	return fmt.Errorf("%s is Proxmox VE %q, and pvesim simulates versions 8 and 9; a newer pvesim may know it", r.client.base, version)
 }
 
-// run does jobs with bounded parallelism, and ends with the first that fails.
+// run runs jobs with limited parallelism, and ends with the first error.
 func (r *reader) run(ctx context.Context, what string, jobs []job) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(r.parallel)
@@ -123,12 +123,12 @@ func (r *reader) run(ctx context.Context, what string, jobs []job) error {
 	return group.Wait()
 }
 
-// must reads what a capture cannot do without.
+// must reads data that a capture requires.
 func (r *reader) must(path string, out any) job {
 	return func(ctx context.Context) error { return r.client.get(ctx, "", path, out) }
 }
 
-// may reads what a login may be refused: then it is remembered as failed.
+// may reads data that may be refused to the login; a refusal is stored in Failed.
 func (r *reader) may(host, path string, out any) job {
 	return func(ctx context.Context) error {
 		err := r.client.get(ctx, host, path, out)
@@ -142,7 +142,7 @@ func (r *reader) may(host, path string, out any) job {
 	}
 }
 
-// tolerable tells a failure that leaves a hole from one that ends the capture.
+// tolerable reports whether a capture can continue after an error, with data missing.
 func tolerable(host string, err error) bool {
 	var failed *Error
 	if !errors.As(err, &failed) {
@@ -151,8 +151,8 @@ func tolerable(host string, err error) bool {
 	return failed.kind == denied || failed.kind == refused || failed.kind == unreachable && host != ""
 }
 
-// asked are paths whose privileges decide what lists show to a login. The list
-// of all permissions has none of them when nothing is granted there.
+// asked are paths whose privileges decide which objects a login sees. The list of all
+// permissions lacks them when there is no entry for them.
 var asked = []string{"/", "/access", "/access/groups", "/mapping/pci", "/nodes", "/pool", "/sdn/zones/localnetwork", "/storage", "/vms"}
 
 func (r *reader) clusterJobs() []job {
@@ -194,8 +194,8 @@ func (r *reader) permissions(path string) job {
 	}
 }
 
-// probes ask each host for something that everybody may see: one that does not
-// answer is not asked for more.
+// probes read something from each host that every login may see. A host that does not
+// answer gets no more requests.
 func (r *reader) probes() []job {
 	var jobs []job
 	for _, node := range r.cluster.Nodes {
@@ -231,17 +231,17 @@ func (r *reader) hostJobs() []job {
 			r.may(name, onHost(name, "network"), &host.Network),
 			r.may(name, onHost(name, "storage"), &host.Storages),
 			r.may(name, onHost(name, "qemu"), &host.Guests),
-			// An empty list of hidden classes shows bridges, too (recording 040).
+			// With an empty list of hidden classes the answer includes bridges (recording 040).
 			r.may(name, onHost(name, "hardware/pci?pci-class-blacklist="), &host.PCI),
 		)
 	}
 	return jobs
 }
 
-// fileContents are the kinds of volumes that a world has beside disks of VMs.
+// fileContents are the kinds of volumes in a world besides disks of VMs.
 var fileContents = []string{"import", "iso", "snippets", "vztmpl"}
 
-// volumeJobs read the files of storages: of a shared one from one host only.
+// volumeJobs read the files of storages; a shared storage is read from one host only.
 func (r *reader) volumeJobs() []job {
 	var jobs []job
 	seen := map[string]bool{}
@@ -293,7 +293,7 @@ func (r *reader) volumes(host, storage, content string) job {
 	}
 }
 
-// vmJobs read the options of each VM with what is pending: one request a VM.
+// vmJobs read the current and pending options of each VM: one request per VM.
 func (r *reader) vmJobs() []job {
 	var jobs []job
 	for _, guest := range r.guests() {
@@ -324,8 +324,8 @@ func (r *reader) vm(answers *vmAnswers) job {
 	}
 }
 
-// guests are the cluster's VMs, with what only their hosts know: the list of
-// the cluster has no names and no power states while statistics are missing.
+// guests returns the cluster's VMs with the data of their hosts: the cluster's list lacks
+// names and power states while statistics are missing.
 func (r *reader) guests() []apiGuest {
 	var all []apiGuest
 	for _, guest := range r.cluster.Guests {
@@ -343,8 +343,8 @@ func (r *reader) guests() []apiGuest {
 	return all
 }
 
-// shared tells a storage that has the same content on all hosts. Those of the
-// network are, whatever their section says.
+// shared reports whether a storage has the same content on all hosts. Network storages
+// have, whatever their section says.
 func (s apiStorage) shared() bool {
 	return s.Shared.set() || slices.Contains([]string{"cephfs", "cifs", "esxi", "iscsi", "iscsidirect", "nfs", "pbs", "rbd"}, strings.ToLower(s.Type))
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
-// YAML is the world as a file for people: notes first, then the sections in
-// the order of pvesim.World, small things on one line each. It has no date and
-// no address: the same cluster gives the same bytes.
+// YAML returns the world as a readable file: notes first, then the sections in the order
+// of pvesim.World, with small objects on one line each. It has no date and no address, so
+// that the same cluster gives the same bytes.
 func (r *Result) YAML() ([]byte, error) {
 	document := mapping(reflect.ValueOf(r.World))
 	var out bytes.Buffer
@@ -37,14 +37,14 @@ func (r *Result) YAML() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// comments stand above sections.
+// comments are the comments above the sections.
 var comments = map[string]string{
 	"vms":    "# Config has the options as Proxmox VE keeps them; pending waits for a restart.\n",
 	"users":  "# All passwords and secrets are the simulator's.\n",
 	"tokens": "",
 }
 
-// head says what the file is and what is not in it.
+// head is the comment at the top of the file, with the notes.
 func (r *Result) head() string {
 	var b strings.Builder
 	b.WriteString("# A Proxmox VE cluster as \"pvesim capture\" found it, for pvesim. Names, addresses\n" +
@@ -83,7 +83,7 @@ func wrap(text, first, next string) string {
 	return out.String() + strings.TrimRight(line, " ") + "\n"
 }
 
-// short are the types that are written on one line.
+// short are the types of objects that are written on one line.
 var short = []reflect.Type{
 	reflect.TypeFor[pvesim.PCIFunction](), reflect.TypeFor[pvesim.Bridge](), reflect.TypeFor[pvesim.Volume](), reflect.TypeFor[pvesim.Guest](),
 	reflect.TypeFor[pvesim.Pool](), reflect.TypeFor[pvesim.User](), reflect.TypeFor[pvesim.Group](), reflect.TypeFor[pvesim.Token](),
@@ -138,7 +138,7 @@ func empty(v reflect.Value) bool {
 	return v.IsZero()
 }
 
-// options are a map: a VM's begin with what people look for first.
+// options writes a map; a VM's options begin with the most important ones.
 func options(v reflect.Value) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MappingNode}
 	values := map[string]reflect.Value{}
@@ -161,8 +161,8 @@ func rank(first []string, name string) int {
 	return len(first)
 }
 
-// text is a string that no reader takes for anything else: YAML 1.1 reads "off"
-// as false, and digits with colons as numbers of base 60.
+// text is a string that every YAML reader reads as a string: YAML 1.1 reads "off" as
+// false, and digits with colons as numbers of base 60.
 func text(value string) *yaml.Node {
 	n := &yaml.Node{}
 	n.SetString(value)
