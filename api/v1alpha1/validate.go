@@ -143,7 +143,7 @@ func (o *object) reference(path, kind, name string, known []string) {
 	if near := closest.To(name, known); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	} else if len(known) > 0 {
-		hint = "; there is " + phrase.Few(known)
+		hint = "; there is " + phrase.Several(known)
 	}
 	o.problems = append(o.problems, Problem{
 		Field: *o.field(path), NotFound: true, Message: fmt.Sprintf("there is no %s document %s%s", kind, phrase.Quote(name), hint),

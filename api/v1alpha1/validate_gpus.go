@@ -67,7 +67,7 @@ func (o *object) hostOfCard(path string, p *WorkerPool, host string) {
 	if wrong := hostProblem(host); wrong != "" {
 		o.errorf(path, "%s", wrong)
 	} else if !contains(p.Spec.Hosts, host) {
-		o.errorf(path, "%s is not among spec.hosts, which limit the whole pool to %s", phrase.Quote(host), phrase.Few(p.Spec.Hosts))
+		o.errorf(path, "%s is not among spec.hosts, which limit the whole pool to %s", phrase.Quote(host), phrase.Several(p.Spec.Hosts))
 	}
 }
 
@@ -130,7 +130,7 @@ func (o *object) gpuByKind(path string, p *WorkerPool, g GPURequest) {
 	o.distinct(hosts, g.Hosts, hostProblem)
 	for i, host := range g.Hosts {
 		if hostProblem(host) == "" && !contains(p.Spec.Hosts, host) {
-			o.errorf(fieldpath.Item(hosts, i), "%s is not among spec.hosts, which limit the whole pool to %s", phrase.Quote(host), phrase.Few(p.Spec.Hosts))
+			o.errorf(fieldpath.Item(hosts, i), "%s is not among spec.hosts, which limit the whole pool to %s", phrase.Quote(host), phrase.Several(p.Spec.Hosts))
 		}
 	}
 }

@@ -210,7 +210,7 @@ func (v *validator) workerNumbers() {
 		if r.First > 0 && size > 0 && wanted > size {
 			o := v.object(KindHypervisor, i, h.Name)
 			o.errorf("spec.proxmox.vmids", "%d to %d are numbers for %d VMs, but the pools on it declare %d workers (%s); widen the range",
-				r.First, r.Last, size, wanted, phrase.Few(parts))
+				r.First, r.Last, size, wanted, phrase.Several(parts))
 		}
 	}
 }

@@ -33,7 +33,7 @@ func TestAHostThatIsOffIsNotAMissingPrivilege(t *testing.T) {
 	found := Run(documents(Observed(parts...), pool("gpu", card("pve1", "0000:03:00.0"), card("pve2", "0000:03:00.0"))))
 	said := of(found, finding.VMUnreadable)
 	text := written(said)
-	if len(said) != 2 || strings.Count(text, `205 "gpu-2"`) != 1 || !strings.Contains(text, `VM 305 "vdi" and 2 more`) {
+	if len(said) != 2 || strings.Count(text, `205 "gpu-2"`) != 1 || !strings.Contains(text, `VM 303 "vdi" and 4 more`) {
 		t.Errorf("%d findings:\n%s", len(said), text)
 	}
 	for _, f := range said {

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 	"github.com/gpuworker/gpuworker/internal/place"
 	"github.com/gpuworker/gpuworker/internal/planner"
 )
@@ -50,13 +50,8 @@ func (c *checker) silent(host string) bool {
 
 // silentHost is one finding for all VMs of a host that does not answer.
 func silentHost(world *inventory.Snapshot, host string, vms []string) finding.Finding {
-	const shown = 5
-	names := strings.Join(vms[:min(len(vms), shown)], ", ")
-	if more := len(vms) - shown; more > 0 {
-		names += fmt.Sprintf(" and %d more", more)
-	}
 	return finding.New(finding.VMUnreadable, finding.Unknown, fault.Place{Hypervisor: world.Hypervisor, Host: host}).
-		WithReason(fmt.Sprintf("the host does not answer, so it is not known which cards its VMs hold: %s", names)).
+		WithReason(fmt.Sprintf("the host does not answer, so it is not known which cards its VMs hold: %s", phrase.Several(vms))).
 		WithFix("bring host " + host + " back, then run the same command again")
 }
 

@@ -108,7 +108,7 @@ func hostTable(views []hostView, p term.Paint) *term.Table {
 			continue
 		}
 		memory := fmt.Sprintf("%s of %s GiB", gib(v.MemoryUsed), gib(v.MemoryTotal))
-		g.Add(v.Name, "yes", number(v.CPUs), memory, iommuWord(v.IOMMU, p),
+		g.Add(v.Name, "yes", fmt.Sprint(v.CPUs), memory, iommuWord(v.IOMMU, p),
 			fmt.Sprint(v.GPUs), fmt.Sprint(v.GPUsClaimed), term.List(v.Storages, term.MaxListed))
 	}
 	return g

@@ -36,14 +36,6 @@ func seconds(d time.Duration) string {
 	return text
 }
 
-// number writes a number, "" for zero.
-func number(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.Itoa(n)
-}
-
 // quoteAll writes names as "a", "b".
 func quoteAll(names []string) string {
 	var quoted []string

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"unicode/utf8"
@@ -20,6 +19,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/machine"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
@@ -56,7 +56,7 @@ func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s 
 	if same, differences := current.Remain(read); !same {
 		return &fault.Error{
 			Kind: fault.Conflict, Doing: "apply the plan in " + name,
-			Why: "the world changed since the plan was made, or the file was edited; nothing was done: " + firstFew(differences),
+			Why: "the world changed since the plan was made, or the file was edited; nothing was done: " + phrase.First(differences, 10, "; "),
 			Fix: "make a new plan, look at it and apply it",
 		}
 	}
@@ -64,15 +64,6 @@ func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s 
 		return a.applyNamed(ctx, e, current, how)
 	}
 	return a.confirmAndApply(ctx, e, current, how)
-}
-
-// firstFew joins the first few of many differences.
-func firstFew(differences []string) string {
-	const few = 10
-	if more := len(differences) - few; more > 0 {
-		differences = append(slices.Clone(differences[:few]), fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(differences, "; ")
 }
 
 // readPlan reads a plan file strictly, and checks that its Hypervisors may be trusted

@@ -8,7 +8,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
-	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 	"github.com/gpuworker/gpuworker/internal/status"
 	"github.com/gpuworker/gpuworker/internal/term"
 )
@@ -176,7 +176,7 @@ func (a *app) printNext(rows []status.Row, p term.Paint) {
 	}
 	head := "\n" + p.Bold("Next:")
 	for _, next := range order {
-		a.say("%s  %s  %s\n", head, a.withFiles(next), p.Dim("("+finding.Several(workers[next])+")"))
+		a.say("%s  %s  %s\n", head, a.withFiles(next), p.Dim("("+phrase.Several(workers[next])+")"))
 		head = "     "
 	}
 }

@@ -1,9 +1,6 @@
 package finding
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
@@ -42,12 +39,4 @@ func Alike(findings []Finding) []Group {
 		groups = append(groups, Group{Finding: f})
 	}
 	return groups
-}
-
-// Several lists the first few of many names: "a, b, c and 196 more".
-func Several(names []string) string {
-	if len(names) <= few {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:few-1], ", "), len(names)-few+1)
 }

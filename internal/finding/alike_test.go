@@ -27,13 +27,3 @@ func TestEqualFindingsInManyPlacesAreJoined(t *testing.T) {
 		}
 	}
 }
-
-func TestSeveralNamesAreAFew(t *testing.T) {
-	for want, names := range map[string][]string{
-		"": nil, "a": {"a"}, "a, b, c, d": {"a", "b", "c", "d"}, "a, b, c and 2 more": {"a", "b", "c", "d", "e"},
-	} {
-		if got := Several(names); got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
-	}
-}

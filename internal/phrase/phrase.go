@@ -21,13 +21,15 @@ func join(words []string, last string) string {
 	return strings.Join(words[:end], ", ") + last + words[end]
 }
 
-// Few joins the first few words of a list.
-func Few(words []string) string {
-	const shown = 5
-	if len(words) > shown {
-		return strings.Join(words[:shown], ", ") + ", …"
+// Several lists names, of many only the first few: "a, b, c and 196 more".
+func Several(names []string) string { return First(names, 4, ", ") }
+
+// First joins at most so many texts of a list; the last says how many others there are.
+func First(texts []string, most int, separator string) string {
+	if len(texts) <= most {
+		return strings.Join(texts, separator)
 	}
-	return And(words)
+	return fmt.Sprintf("%s and %d more", strings.Join(texts[:most-1], separator), len(texts)-most+1)
 }
 
 // Quote quotes text that the operator wrote, and shortens it.

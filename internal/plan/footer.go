@@ -7,6 +7,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 // findings prints the findings about the world as a whole, and one note for all cards
@@ -30,7 +31,7 @@ func (t *printer) findings(p *Plan) {
 	}
 	slices.Sort(cards)
 	text := fmt.Sprintf("No API shows which kernel driver holds %s (%s). It should be vfio-pci or none: gpuworker explain %s",
-		finding.Several(slices.Compact(cards)), finding.HostDriver, finding.HostDriver)
+		phrase.Several(slices.Compact(cards)), finding.HostDriver, finding.HostDriver)
 	for _, line := range wrap(text, t.Width-2) {
 		t.line("  " + t.paint(faint, line))
 	}

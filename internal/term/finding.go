@@ -6,6 +6,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 // Finding is a finding in a report, with details that only some programs have.
@@ -154,5 +155,5 @@ func alsoAt(others []fault.Place) string {
 	for _, where := range others {
 		places = append(places, string(placeOf(where)))
 	}
-	return "; the same: " + finding.Several(places)
+	return "; the same: " + phrase.Several(places)
 }

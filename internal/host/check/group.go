@@ -10,6 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	hostpci "github.com/gpuworker/gpuworker/internal/host/pci"
 	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/phrase"
 )
 
 // checkHasGroup finds cards that are in no IOMMU group.
@@ -56,7 +57,7 @@ func checkForeign(f *facts, card hostpci.Card) []Finding {
 	}
 	switch {
 	case len(names) > 0:
-		return one(found(finding.HostGroupForeign, finding.Fail, "shares IOMMU group "+strings.Join(groupNames(card), ", ")+" with "+finding.Several(names)).
+		return one(found(finding.HostGroupForeign, finding.Fail, "shares IOMMU group "+strings.Join(groupNames(card), ", ")+" with "+phrase.Several(names)).
 			see(firstOf(evidence)...).
 			fix("use another slot for one of them, or enable ACS in the firmware; a VM with the card would take them all from the host").
 			then("the group contains only the card and bridges"))
@@ -127,10 +128,10 @@ func checkBridges(f *facts, card hostpci.Card) []Finding {
 	}
 	switch {
 	case len(dummies) > 0:
-		return one(found(finding.HostGroupBridge, finding.Info, finding.Several(dummies)+" in the group is a bridge without a bus behind it; Proxmox would try to bind it too").
+		return one(found(finding.HostGroupBridge, finding.Info, phrase.Several(dummies)+" in the group is a bridge without a bus behind it; Proxmox would try to bind it too").
 			see(Evidence{File: "/sys/bus/pci/devices/" + dummies[0] + "/pci_bus", Says: "does not exist"}))
 	case len(bridges) > 0:
-		return one(found(finding.HostGroupBridge, finding.Info, finding.Several(bridges)+" in the group is a bridge, which is normal").
+		return one(found(finding.HostGroupBridge, finding.Info, phrase.Several(bridges)+" in the group is a bridge, which is normal").
 			see(Evidence{File: "/sys/bus/pci/devices/" + bridges[0] + "/pci_bus", Says: "exists"}))
 	}
 	return one(found(finding.HostGroupBridge, finding.Pass, "no bridge is in the group"))
