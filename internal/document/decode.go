@@ -56,10 +56,19 @@ func controllerOnly(d *v1alpha1.Documents) []v1alpha1.Problem {
 	return problems
 }
 
-// decode reads all documents of the files strictly: an unknown field, a field written
-// twice, a wrong type or an unknown kind is a problem, never ignored. It returns the
-// documents that could be read together with the problems, so that Load can validate
-// them too.
+// Decode reads all documents of the files strictly: an unknown field, a field
+// written twice, a wrong type or an unknown kind is a problem, never ignored.
+// The error is of type Problems and contains all of them.
+func Decode(files ...File) (*v1alpha1.Documents, error) {
+	s, problems := decode(files)
+	if err := problems.orNil(); err != nil {
+		return nil, err
+	}
+	return &s.documents, nil
+}
+
+// decode returns the documents that could be read together with the problems, so that
+// Load can validate them too.
 func decode(files []File) (*set, Problems) {
 	s := &set{origins: make(map[documentKey]*origin)}
 	var problems Problems

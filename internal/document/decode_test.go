@@ -91,7 +91,7 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestDefaultsKeepWrittenValues(t *testing.T) {
-	d, err := decodeAll(File{Name: "full.yaml", Data: read(t, "../../api/v1alpha1/testdata/full.yaml")})
+	d, err := Decode(File{Name: "full.yaml", Data: read(t, "../../api/v1alpha1/testdata/full.yaml")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestDefaultsKeepWrittenValues(t *testing.T) {
 func TestDocumentsSurviveEncodingAndDecoding(t *testing.T) {
 	files := append(examples(t), File{Name: "full.yaml", Data: read(t, "../../api/v1alpha1/testdata/full.yaml")})
 	for _, file := range files {
-		d, err := decodeAll(file)
+		d, err := Decode(file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +115,7 @@ func TestDocumentsSurviveEncodingAndDecoding(t *testing.T) {
 func roundTrip(t *testing.T, d *v1alpha1.Documents) {
 	t.Helper()
 	text := encode(t, d)
-	again, err := decodeAll(File{Name: "again.yaml", Data: text})
+	again, err := Decode(File{Name: "again.yaml", Data: text})
 	if err != nil {
 		t.Fatalf("what was encoded does not decode: %v\n%s", err, text)
 	}
@@ -183,7 +183,7 @@ func TestYAMLIsReadAsPeopleWriteIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := "apiVersion: gpuworker.io/v1alpha1\nkind: WorkerPool\nmetadata: {name: a}\nspec:\n  " + strings.ReplaceAll(test.text, "\n", "\n  ") + "\n"
-			d, err := decodeAll(File{Name: "a.yaml", Data: []byte(text)})
+			d, err := Decode(File{Name: "a.yaml", Data: []byte(text)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -212,7 +212,7 @@ func TestDocumentsAreFoundWhereverTheMarkersStand(t *testing.T) {
 		"with blank lines before and after": "\n\n" + document("a") + "\n\n---\n\n\n" + document("b") + "\n\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, err := decodeAll(File{Name: "a.yaml", Data: []byte(text)})
+			d, err := Decode(File{Name: "a.yaml", Data: []byte(text)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -281,7 +281,7 @@ func asProblems(err error, into *Problems) bool {
 
 func TestProblemsOfSeveralFilesComeInOrder(t *testing.T) {
 	bad := []byte("apiVersion: gpuworker.io/v1alpha1\nkind: KubeCluster\nmetadata: {name: a}\nsepc: {}\nstatus: {}\n")
-	_, err := decodeAll(File{Name: "b.yaml", Data: bad}, File{Name: "a.yaml", Data: bad})
+	_, err := Decode(File{Name: "b.yaml", Data: bad}, File{Name: "a.yaml", Data: bad})
 	want := `a.yaml:4: KubeCluster/a: sepc: there is no such field; did you mean "spec"?
 a.yaml:5: KubeCluster/a: status: there is no such field; there are kind, apiVersion, metadata and spec
 b.yaml:4: KubeCluster/a: sepc: there is no such field; did you mean "spec"?
@@ -303,7 +303,7 @@ func TestOtherFilesAreRefusedWithAReason(t *testing.T) {
 		"an open bracket":     {"a: [b\nc: d\n", "a.yaml:2: not YAML: did not find expected ',' or ']'; look at the indentation, brackets and quotes here and below"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := decodeAll(File{Name: "a.yaml", Data: []byte(test.data)})
+			_, err := Decode(File{Name: "a.yaml", Data: []byte(test.data)})
 			if want := test.want + "\n1 problem, nothing was changed."; fmt.Sprint(err) != want {
 				t.Errorf("got\n%v\nwant\n%s", err, want)
 			}

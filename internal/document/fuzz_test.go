@@ -34,11 +34,11 @@ func FuzzDecode(f *testing.F) {
 		if problems, ok := err.(Problems); ok {
 			checkProblems(t, data, problems)
 		}
-		d, err := decodeAll(file)
+		d, err := Decode(file)
 		if err != nil {
 			return
 		}
-		again, err := decodeAll(File{Name: "again.yaml", Data: asJSON(t, d)})
+		again, err := Decode(File{Name: "again.yaml", Data: asJSON(t, d)})
 		if err != nil {
 			t.Fatalf("what was written is not read: %v\n%s", err, asJSON(t, d))
 		}

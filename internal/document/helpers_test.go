@@ -4,8 +4,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
 )
 
 func read(t testing.TB, path string) []byte {
@@ -26,10 +24,4 @@ func report(warnings Problems, err error) string {
 		b.WriteString(err.Error() + "\n")
 	}
 	return b.String()
-}
-
-// decodeAll returns documents without defaults and validation.
-func decodeAll(files ...File) (*v1alpha1.Documents, error) {
-	s, problems := decode(files)
-	return &s.documents, problems.orNil()
 }

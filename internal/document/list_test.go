@@ -13,7 +13,7 @@ import (
 // TestAListIsReadAsItsItems, also next to other documents, as JSON and as YAML.
 func TestAListIsReadAsItsItems(t *testing.T) {
 	full := read(t, "../../api/v1alpha1/testdata/full.yaml")
-	want, err := decodeAll(File{Name: "full.yaml", Data: full})
+	want, err := Decode(File{Name: "full.yaml", Data: full})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestAListIsReadAsItsItems(t *testing.T) {
 		"JSON": list(items), "YAML": string(asYAML), "two lists": list(items[:1]) + "\n---\n" + list(items[1:]),
 		"a list and a document": list(items[:len(items)-1]) + "\n---\n" + string(items[len(items)-1]), "an empty list": list(items) + "\n---\n" + list(nil),
 	} {
-		got, err := decodeAll(File{Name: name, Data: []byte(text)})
+		got, err := Decode(File{Name: name, Data: []byte(text)})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -58,7 +58,7 @@ func TestAListIsReadAsItsItems(t *testing.T) {
 func TestAListOfAliasesEnds(t *testing.T) {
 	pool := "{apiVersion: gpuworker.io/v1alpha1, kind: WorkerPool, metadata: {name: a}, spec: {labels: {" + "a: b" + "}}}"
 	text := "apiVersion: v1\nkind: List\nitems: [&a " + pool + strings.Repeat(", *a", 100_000) + "]\n"
-	_, err := decodeAll(File{Name: "x.yaml", Data: []byte(text)})
+	_, err := Decode(File{Name: "x.yaml", Data: []byte(text)})
 	if want := "x.yaml:3: List: items: an item is an alias (*name); write it out\n1 problem, nothing was changed."; fmt.Sprint(err) != want {
 		t.Errorf("%.300v", err)
 	}
