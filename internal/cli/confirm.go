@@ -213,7 +213,7 @@ func dangers(plans engine.Plans) string {
 
 // carryOut applies the plans and reports.
 func (a *app) carryOut(ctx context.Context, e session, plans engine.Plans, s applyMode) error {
-	if a.forPeople() {
+	if !a.logs() {
 		a.say("\n")
 	}
 	shown := a.startProgress(workersWithSteps(plans))

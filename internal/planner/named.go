@@ -172,7 +172,7 @@ func (b *builder) end(d *draft) {
 	case d.member == nil:
 		b.endAbsent(d)
 	case d.member.vm != nil:
-		b.destroy(d, "you named it")
+		b.destroy(d, "named in the command")
 		if !d.member.card.IsZero() {
 			d.Steps = append(d.Steps, plan.StepRelease)
 			d.Host = d.member.host
@@ -278,7 +278,7 @@ func (b *builder) park(d *draft) {
 	case d.member.vm.Parked() && !d.member.vm.Running:
 		d.Action, d.Reason = plan.Keep, "already parked"
 	default:
-		d.Action, d.Reason, d.Steps = plan.Park, "you named it", []plan.StepKind{plan.StepPark, plan.StepShutdown}
+		d.Action, d.Reason, d.Steps = plan.Park, "named in the command", []plan.StepKind{plan.StepPark, plan.StepShutdown}
 	}
 }
 
@@ -291,7 +291,7 @@ func (b *builder) disown(d *draft) {
 	case b.refuseIncomplete(d):
 		return
 	}
-	d.Action, d.Reason, d.Steps = plan.Disown, "you named it", []plan.StepKind{plan.StepDisown}
+	d.Action, d.Reason, d.Steps = plan.Disown, "named in the command", []plan.StepKind{plan.StepDisown}
 	if d.pool != nil {
 		d.Hint = "it is still declared: remove it from the documents, otherwise the next apply refuses it because its name is in use"
 	}
@@ -311,7 +311,7 @@ func (b *builder) unpark(d *draft) {
 	case b.onWrongHost(d):
 		return
 	}
-	d.Action, d.Reason = plan.Unpark, "you named it"
+	d.Action, d.Reason = plan.Unpark, "named in the command"
 	d.Steps = []plan.StepKind{plan.StepUnpark, plan.StepStart, plan.StepAgent}
 	if refusals := b.obstaclesHere(d); len(refusals) > 0 {
 		d.refuse(refusals...)

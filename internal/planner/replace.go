@@ -80,7 +80,7 @@ func (b *builder) decideReplace(d *draft) bool {
 		d.Reason = fmt.Sprintf("a recent replace made VM %s (%s), %s: it is kept unless you name this VM", vm.ID, d.Ref.UUID, b.history(record))
 		d.Hint = shell.Command("gpuworker replace %s --vm %s --yes", d.Name, d.Ref.UUID)
 	default:
-		b.replace(d, fmt.Sprintf("you named it: VM %s, %s", d.Ref.UUID, b.history(record)))
+		b.replace(d, fmt.Sprintf("named in the command: VM %s, %s", d.Ref.UUID, b.history(record)))
 	}
 	return true
 }
