@@ -2,7 +2,10 @@ package proxmox
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -269,6 +272,49 @@ func TestAVMThatAPersonDestroysIsGone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAVMThatMovesAwayIsNotGone: between our proof and our request, a person migrates it
+// to another host. It still exists, so its card must not be released.
+func TestAVMThatMovesAwayIsNotGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newBench(t)
+		ref := l.worker(1)
+		wire := &before{next: l.sim.Transport(), method: "DELETE", hand: func() { l.migrate(ref, "pve2") }}
+		l.b = openOver(t, wire, tokenOf(t, world(t), "gpuworker@pve!engine"))
+		err := l.b.Destroy(t.Context(), ref)
+		if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "is on host pve2 now") {
+			t.Errorf("error %v", err)
+		}
+		if vm := l.sim.State().VMs[number(ref.ID)]; vm.Host != "pve2" {
+			t.Errorf("the VM: %+v", vm)
+		}
+	})
+}
+
+// migrate moves a VM that does not run, and waits until it is there.
+func (l *bench) migrate(ref inventory.VMRef, target string) {
+	l.Helper()
+	call := func(path string, header http.Header, form url.Values) (answer struct{ Data json.RawMessage }) {
+		r, err := http.NewRequest("POST", "https://pve1:8006/api2/json"+path, strings.NewReader(form.Encode()))
+		must(l.T, err)
+		r.Header = header
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		response, err := l.sim.Transport().RoundTrip(r)
+		must(l.T, err)
+		defer response.Body.Close()
+		if response.StatusCode != 200 {
+			l.Fatalf("%s: %s", path, response.Status)
+		}
+		must(l.T, json.NewDecoder(response.Body).Decode(&answer))
+		return answer
+	}
+	var login struct{ Ticket, CSRFPreventionToken string }
+	must(l.T, json.Unmarshal(call("/access/ticket", http.Header{}, url.Values{"username": {"root@pam"}, "password": {"homelab-root"}}).Data, &login))
+	var upid pve.UPID
+	header := http.Header{"Cookie": {"PVEAuthCookie=" + url.QueryEscape(login.Ticket)}, "Csrfpreventiontoken": {login.CSRFPreventionToken}}
+	must(l.T, json.Unmarshal(call("/nodes/"+ref.Host+"/qemu/"+ref.ID+"/migrate", header, url.Values{"target": {target}}).Data, &upid))
+	l.await(l.root.Task(upid), nil)
 }
 
 // TestAWorkerIsMarkedWhenItIsComplete: until its configuration and its disk are as

@@ -10,8 +10,8 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// Unprotect implements hypervisor.Remover. It always writes: this compare-and-swap
-// proves the VM's identity before it is destroyed.
+// Unprotect implements hypervisor.Remover. It writes even when the protection is already
+// off, because this compare-and-swap proves the VM's identity before it is destroyed.
 func (b *Backend) Unprotect(ctx context.Context, ref inventory.VMRef, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	m := recall(handle)
 	wait, err := b.writeOurs(ctx, ref, func(found observedVM) pve.ConfigUpdate {
@@ -21,7 +21,7 @@ func (b *Backend) Unprotect(ctx context.Context, ref inventory.VMRef, handle hyp
 		return pve.ConfigUpdate{Set: options{"protection": "0"}}
 	})
 	if pve.KindOf(err) == pve.NotFound {
-		return nil, nil
+		return nil, nil // Destroy finds out whether it is gone
 	}
 	if wait != nil {
 		wait.Handle = memo{Sent: true}.handle()
@@ -35,6 +35,7 @@ func (b *Backend) Destroy(ctx context.Context, ref inventory.VMRef, handle hyper
 	return wait, b.wrap(err, "destroy the VM", place(ref))
 }
 
+// destroyWords is what a Wait says that it waits for.
 const destroyWords = "the VM and its disks to be removed"
 
 func (b *Backend) destroy(ctx context.Context, ref inventory.VMRef, m memo) (*hypervisor.Wait, error) {
@@ -43,11 +44,11 @@ func (b *Backend) destroy(ctx context.Context, ref inventory.VMRef, m memo) (*hy
 	case state == taskRunning:
 		return wait, err
 	case state == taskEnded:
-		return nil, b.unlessGone(ctx, ref, err)
+		return nil, b.errorUnlessGone(ctx, ref, err)
 	}
 	found, err := b.prove(ctx, ref)
 	if pve.KindOf(err) == pve.NotFound {
-		return nil, b.notMoved(ctx, ref)
+		return nil, b.errorIfMoved(ctx, ref)
 	}
 	if err != nil {
 		return nil, err
@@ -62,20 +63,22 @@ func (b *Backend) destroy(ctx context.Context, ref inventory.VMRef, m memo) (*hy
 	// the proof.
 	task, err := b.client.Destroy(ctx, ref.Host, number(ref.ID), pve.DestroyOptions{Purge: true})
 	wait, err = b.startedOrFound(ctx, ref, "qmdestroy", destroyWords, 0, task, err)
-	return wait, b.unlessGone(ctx, ref, err)
+	return wait, b.errorUnlessGone(ctx, ref, err)
 }
 
-// unlessGone returns err unless the VM does not exist any more.
-func (b *Backend) unlessGone(ctx context.Context, ref inventory.VMRef, err error) error {
+// errorUnlessGone returns nil if the VM is gone, otherwise err.
+func (b *Backend) errorUnlessGone(ctx context.Context, ref inventory.VMRef, err error) error {
 	if err == nil {
 		return nil
 	}
-	_, lookErr := b.client.Pending(ctx, ref.Host, number(ref.ID))
-	return errorUnless(pve.KindOf(lookErr) == pve.NotFound, err)
+	if _, lookErr := b.client.Pending(ctx, ref.Host, number(ref.ID)); pve.KindOf(lookErr) != pve.NotFound {
+		return err
+	}
+	return b.errorIfMoved(ctx, ref)
 }
 
-// notMoved returns an error when a VM that is not on its host is on another one.
-func (b *Backend) notMoved(ctx context.Context, ref inventory.VMRef) error {
+// errorIfMoved returns an error if the VM is on another host now.
+func (b *Backend) errorIfMoved(ctx context.Context, ref inventory.VMRef) error {
 	resources, err := b.client.Resources(ctx, "vm")
 	if err != nil {
 		return err
