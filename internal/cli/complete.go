@@ -14,22 +14,22 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// completionWait is the timeout for asking the hypervisors during completion. After
-// it, only names from the documents are offered.
+// completionWait is the timeout for asking the hypervisors during completion. Without an
+// answer, workers are offered from the documents, and no VMs and hosts.
 const completionWait = 2 * time.Second
 
-// complete offers values of an argument or a flag: "NAME<tab>description". Values that
+// complete offers values of an argument or a flag: "NAME<tab>description". Arguments that
 // were already typed are left out.
 func (a *app) complete(values func(context.Context, session) []string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, typed []string, _ string) ([]string, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionWait)
 		defer cancel()
-		a.files = slices.Compact(slices.Sorted(slices.Values(a.files))) // cobra reads the flags twice
-		e, err := a.engine(ctx)
+		a.files = slices.Compact(slices.Sorted(slices.Values(a.files))) // cobra parses the flags twice, so each -f is in the list twice
+		s, err := a.engine(ctx)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		offered := slices.DeleteFunc(values(ctx, e), func(value string) bool {
+		offered := slices.DeleteFunc(values(ctx, s), func(value string) bool {
 			name, _, _ := strings.Cut(value, "\t")
 			return slices.Contains(typed, name)
 		})
@@ -38,36 +38,37 @@ func (a *app) complete(values func(context.Context, session) []string) cobra.Com
 }
 
 // oneArgument offers values for the first argument only.
-func oneArgument(of cobra.CompletionFunc) cobra.CompletionFunc {
+func oneArgument(complete cobra.CompletionFunc) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, typed []string, begun string) ([]string, cobra.ShellCompDirective) {
 		if len(typed) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return of(cmd, typed, begun)
+		return complete(cmd, typed, begun)
 	}
 }
 
 // workerNames returns the declared workers and all other workers of ours, with states.
-func workerNames(ctx context.Context, e session) []string {
-	rows, _, err := e.engine.Status(ctx, e.documents, nil)
+func workerNames(ctx context.Context, s session) []string {
+	rows, _, err := s.engine.Status(ctx, s.documents, nil)
 	if err != nil {
-		return declaredNames(e)
+		return declaredNames(s)
 	}
 	var names []string
 	for _, row := range rows {
 		names = append(names, offer(row.Worker, string(row.State), row.Host))
 	}
-	if len(names) == 0 {
-		return declaredNames(e)
+	if len(names) == 0 { // no hypervisor answered
+		return declaredNames(s)
 	}
 	return names
 }
 
-// missingNames returns the declared workers that have no VM.
-func missingNames(ctx context.Context, e session) []string {
-	rows, _, err := e.engine.Status(ctx, e.documents, nil)
+// missingNames returns the declared workers that have no VM; all declared workers if no
+// hypervisor answers.
+func missingNames(ctx context.Context, s session) []string {
+	rows, _, err := s.engine.Status(ctx, s.documents, nil)
 	if err != nil {
-		return declaredNames(e)
+		return declaredNames(s)
 	}
 	var names []string
 	for _, row := range rows {
@@ -78,10 +79,10 @@ func missingNames(ctx context.Context, e session) []string {
 	return names
 }
 
-func declaredNames(e session) []string {
+func declaredNames(s session) []string {
 	var names []string
-	for i := range e.documents.WorkerPools {
-		pool := &e.documents.WorkerPools[i]
+	for i := range s.documents.WorkerPools {
+		pool := &s.documents.WorkerPools[i]
 		for n := 1; n <= pool.Size(); n++ {
 			names = append(names, offer(pool.WorkerName(n), "declared", ""))
 		}
@@ -89,9 +90,9 @@ func declaredNames(e session) []string {
 	return names
 }
 
-// foreignVMs returns the VMs that are not ours.
-func foreignVMs(ctx context.Context, e session) []string {
-	seen, err := e.engine.Observe(ctx, e.documents)
+// foreignVMs returns the VMs that have neither our tag nor our record, without templates.
+func foreignVMs(ctx context.Context, s session) []string {
+	seen, err := s.engine.Observe(ctx, s.documents)
 	if err != nil {
 		return nil
 	}
@@ -107,10 +108,11 @@ func foreignVMs(ctx context.Context, e session) []string {
 	return ids
 }
 
-// hostLogins returns values of --ssh: all hosts, and each host, as root.
-func hostLogins(ctx context.Context, e session) []string {
+// hostLogins returns values of --ssh: root@{host}, which stands for all hosts, and
+// root@NAME for each host.
+func hostLogins(ctx context.Context, s session) []string {
 	logins := []string{offer("root@{host}", "all hosts", "")}
-	seen, err := e.engine.Hosts(ctx, e.documents)
+	seen, err := s.engine.Hosts(ctx, s.documents)
 	if err != nil {
 		return logins
 	}

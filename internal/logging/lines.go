@@ -14,14 +14,15 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// lines writes records for people: time, message, values that need no key, and key=value
-// for the others, in the given order. The attributes of the logger itself come last.
+// lines writes records for people: time and message, then the attributes of the record
+// in their order, then those of the logger. An attribute whose key is in bare is written
+// as its value only, others as key=value.
 type lines struct {
 	to     io.Writer
 	mu     *sync.Mutex // shared by all handlers that write to the same writer
 	least  slog.Level
-	always []slog.Attr
-	group  string // before keys, "a.b."
+	always []slog.Attr // of the logger; their keys already contain the group
+	group  string      // before keys, "a.b."
 }
 
 func newLines(to io.Writer, least slog.Level) *lines {
@@ -75,8 +76,11 @@ func (l *lines) WithGroup(name string) slog.Handler {
 func write(b *bytes.Buffer, group string, a slog.Attr) {
 	v := a.Value.Resolve()
 	if v.Kind() == slog.KindGroup {
+		if a.Key != "" {
+			group += a.Key + "."
+		}
 		for _, member := range v.Group() {
-			write(b, group+a.Key+".", member)
+			write(b, group, member)
 		}
 		return
 	}
@@ -96,7 +100,7 @@ func write(b *bytes.Buffer, group string, a slog.Attr) {
 	if key := group + a.Key; !slices.Contains(bare, key) {
 		b.WriteString(string(term.Cell(key)) + "=")
 	}
-	if strings.ContainsAny(text, ` "`) { // without quotes it would look like several values
+	if strings.ContainsAny(text, ` "`) { // a space would look like the end of the value, a quote like the begin of a quoted one
 		text = strconv.Quote(text)
 	}
 	b.WriteString(text)

@@ -41,7 +41,8 @@ type Node struct {
 }
 
 const (
-	// quantity is the pattern of a number of bytes in package document.
+	// quantity is the pattern of an amount of bytes, "16Gi": the same as quantityForm in
+	// package document.
 	quantity = `^[0-9]{1,19}(\.[0-9]{1,6})?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$`
 	// label is a DNS label, RFC 1123.
 	label = `^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
@@ -84,7 +85,7 @@ func metadata() *Node {
 		Description: "The name of the document, and notes about it.",
 		Properties: map[string]*Node{
 			"name":        {Type: "string", Pattern: label, MaxLength: 63, Description: "The name that other documents, VMs and nodes use: lower-case letters, digits and hyphens."},
-			"namespace":   {Type: "string", Description: "The Kubernetes namespace. Only the controller looks at it."},
+			"namespace":   {Type: "string", Description: "The Kubernetes namespace. The command line ignores it."},
 			"labels":      texts,
 			"annotations": texts,
 		},
@@ -181,7 +182,7 @@ func (g *generator) addField(owner string, definition *Node, f *ast.Field) {
 		g.problemf("%s: a field of type %s has no name in JSON", owner, typeName)
 		return
 	}
-	node := g.typeOf(f.Type, owner+"."+name)
+	node := g.typeOf(f.Type)
 	description, markers := describe(f.Doc)
 	if description != "" {
 		node.Description = description
@@ -191,20 +192,20 @@ func (g *generator) addField(owner string, definition *Node, f *ast.Field) {
 	}
 	g.mark(node, owner+"."+name, markers)
 	definition.Properties[name] = node
-	if !strings.Contains(options, "omit") {
+	if !strings.Contains(options, "omit") { // omitempty or omitzero: the field is optional
 		definition.Required = append(definition.Required, name)
 		slices.Sort(definition.Required)
 	}
 }
 
-func (g *generator) typeOf(expr ast.Expr, path string) *Node {
+func (g *generator) typeOf(expr ast.Expr) *Node {
 	switch t := expr.(type) {
 	case *ast.StarExpr:
-		return g.typeOf(t.X, path)
+		return g.typeOf(t.X)
 	case *ast.ArrayType:
-		return &Node{Type: "array", Items: g.typeOf(t.Elt, path)}
+		return &Node{Type: "array", Items: g.typeOf(t.Elt)}
 	case *ast.MapType:
-		return &Node{Type: "object", Additional: g.typeOf(t.Value, path)}
+		return &Node{Type: "object", Additional: g.typeOf(t.Value)}
 	}
 	switch name := typeText(expr); name {
 	case "string":
@@ -219,15 +220,16 @@ func (g *generator) typeOf(expr ast.Expr, path string) *Node {
 		return &Node{Ref: "#/$defs/Metadata"}
 	default:
 		if spec, ok := g.types[name]; ok {
-			if base, ok := spec.Type.(*ast.Ident); ok {
-				return g.typeOf(base, path)
+			if base, ok := spec.Type.(*ast.Ident); ok { // a named string or number, such as Lifecycle
+				return g.typeOf(base)
 			}
 		}
 		return g.reference(name)
 	}
 }
 
-// typeText returns a type as it is written: "string", "metav1.ObjectMeta".
+// typeText returns the name of a type, "string" or "metav1.ObjectMeta"; for a type
+// without a name, the kind of its syntax node.
 func typeText(expr ast.Expr) string {
 	switch t := expr.(type) {
 	case *ast.Ident:
