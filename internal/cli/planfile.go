@@ -77,7 +77,7 @@ func (a *app) readPlan(ctx context.Context, name string) (engine.Plans, error) {
 	if err != nil {
 		return engine.Plans{}, &fault.Error{
 			Kind: fault.Invalid, Doing: "read the plan in " + name, Cause: err,
-			Fix: "make it again: gpuworker plan -o json > FILE",
+			Fix: "write it again, with -o json, by the command that wrote it",
 		}
 	}
 	return plans, a.trusted(ctx, name, file.private, plans)

@@ -14,7 +14,7 @@ type Verb string
 
 // The verbs.
 const (
-	ApplyDocuments Verb = "apply"   // bring the world to the documents
+	ApplyDocuments Verb = "apply"   // create and change workers so that they match the documents
 	ReplaceWorkers Verb = "replace" // destroy the named workers and make them again
 	DeleteWorkers  Verb = "delete"  // destroy the named workers and release their cards
 	ParkWorkers    Verb = "park"    // stop the named workers and keep their cards
@@ -27,10 +27,9 @@ const (
 // Request is what a plan is made for. It is data: the same request, documents and
 // world make the same plan in every process.
 //
-// A replace has several steps, and its command is run again when it was interrupted.
-// So the record of the new VM names the VM that it replaces, as unfinished until the
-// last step. While it is unfinished, the command finishes that replace and destroys
-// nothing.
+// A replace has several steps, and its command is run again after an interrupt. So the
+// record of the new VM contains the UUID of the old VM until the last step. As long as
+// it is there, the same command finishes this replace and does not destroy the new VM.
 type Request struct {
 	Verb    Verb     `json:"verb"`
 	Workers []string `json:"workers,omitempty"` // by name; none for apply and orphans
@@ -47,8 +46,8 @@ type Request struct {
 	// AllOrNothing makes the plan do nothing when a worker is refused.
 	AllOrNothing bool `json:"allOrNothing,omitempty"`
 	// KeepRecent keeps VMs that a replace made less than RecentReplace seconds before
-	// Now, unless their UUID is given: a script that retries a replace does not mean
-	// the new VM.
+	// Now, unless their UUID is given. Otherwise a script that retries a replace would
+	// destroy the VM that it has just made.
 	KeepRecent bool `json:"keepRecent,omitempty"`
 	// Now is when a replace was planned, in RFC 3339. The engine sets it.
 	Now string `json:"now,omitempty"`
@@ -58,7 +57,8 @@ type Request struct {
 // another replace; see KeepRecent.
 const RecentReplace = 3600
 
-// ByName reports whether the request names workers, on whichever hypervisor they are.
+// ByName reports whether the verb works on named workers, on any hypervisor. Adopt does
+// not: it names a VM.
 func (r Request) ByName() bool {
 	return r.Verb == ReplaceWorkers || r.Verb == DeleteWorkers || r.Verb == ParkWorkers || r.Verb == UnparkWorkers || r.Verb == DisownWorkers
 }
@@ -66,28 +66,38 @@ func (r Request) ByName() bool {
 // uuidForm is the form of the UUID of a VM.
 var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// Check returns an error when the request does not have exactly the fields that its
-// verb needs. A request that is read from a file may have anything.
+// Check returns an error when Workers, UUIDs and VM are not those that the verb needs. A
+// request that is read from a file may have anything.
 func (r Request) Check() error {
-	if r.fits() {
+	problem := r.problem()
+	if problem == "" {
 		return nil
 	}
 	return &fault.Error{
-		Kind: fault.Invalid, Doing: "plan",
-		Why: fmt.Sprintf("the request is not valid: verb %q with %s, VM %q and %s", r.Verb, term.Count(len(r.Workers), "worker"), r.VM, term.Count(len(r.UUIDs), "UUID")),
-		Fix: "write a new plan file with gpuworker plan -o json",
+		Kind: fault.Invalid, Doing: "plan", Why: "the request is not valid: " + problem,
+		Fix: "write the plan file again with the command that wrote it",
 	}
 }
 
-func (r Request) fits() bool {
-	malformed := func(uuid string) bool { return !uuidForm.MatchString(uuid) }
+func (r Request) problem() string {
+	malformed := slices.IndexFunc(r.UUIDs, func(uuid string) bool { return !uuidForm.MatchString(uuid) })
 	switch {
-	case len(r.UUIDs) > 0 && (r.Verb != ReplaceWorkers || len(r.UUIDs) != len(r.Workers) || slices.ContainsFunc(r.UUIDs, malformed)):
-		return false
-	case (r.VM != "") != (r.Verb == AdoptVM):
-		return false
-	case r.Verb == AdoptVM:
-		return len(r.Workers) == 1
+	case !r.ByName() && !slices.Contains([]Verb{ApplyDocuments, AdoptVM, ReleaseOrphans}, r.Verb):
+		return fmt.Sprintf("verb: %q does not exist", r.Verb)
+	case len(r.UUIDs) > 0 && r.Verb != ReplaceWorkers:
+		return fmt.Sprintf("uuids: %s takes none", r.Verb)
+	case len(r.UUIDs) > 0 && len(r.UUIDs) != len(r.Workers):
+		return fmt.Sprintf("uuids: %d for %s", len(r.UUIDs), term.Count(len(r.Workers), "worker"))
+	case malformed >= 0:
+		return fmt.Sprintf("uuids[%d]: %q is not a UUID", malformed, r.UUIDs[malformed])
+	case r.Verb == AdoptVM && (r.VM == "" || len(r.Workers) != 1):
+		return "adopt needs one vm and one worker"
+	case r.Verb != AdoptVM && r.VM != "":
+		return fmt.Sprintf("vm: %s takes none", r.Verb)
+	case r.ByName() && len(r.Workers) == 0:
+		return fmt.Sprintf("workers: %s needs at least one", r.Verb)
+	case !r.ByName() && r.Verb != AdoptVM && len(r.Workers) > 0:
+		return fmt.Sprintf("workers: %s takes none", r.Verb)
 	}
-	return r.ByName() == (len(r.Workers) > 0) && (r.ByName() || r.Verb == ApplyDocuments || r.Verb == ReleaseOrphans)
+	return ""
 }

@@ -42,7 +42,7 @@ func (s *Sim) checkSpecialValues(node string, sets map[string]string) error {
 	return nil
 }
 
-// asRead is a value as read from a configuration file, without the blanks around it.
+// asRead is a value as read from a configuration file, without the blanks around it. A description keeps them.
 func asRead(key, value string) string {
 	if key == "description" {
 		return value
@@ -64,8 +64,8 @@ func checkStored(sets map[string]string) error {
 	return nil
 }
 
-// checkNewValues refuses values that a world may have but that a request may not set:
-// custom CPU types, and protections of a VM's memory.
+// checkNewValues refuses values that a world file may have but that a request may not
+// set: custom CPU types, and values of amd-sev and intel-tdx in a wrong form.
 func checkNewValues(sets map[string]string) error {
 	if name, custom := strings.CutPrefix(cpuFormat.parse(sets["cpu"])["cputype"], "custom-"); custom {
 		return badParam("cpu", "invalid format - Custom cputype '%s' not found\n", name)
@@ -85,8 +85,8 @@ func checkNewValues(sets map[string]string) error {
 // maxCPUWeight is the maximum of control groups version 2.
 const maxCPUWeight = 10000
 
-// checkHookScript always refuses, because a script must be executable and no file of the
-// simulator is.
+// checkHookScript always refuses, because a script must be executable and the simulator has
+// no executable files.
 func (s *Sim) checkHookScript(node, volid string) error {
 	d := drive{file: volid}
 	name, path, ok := d.volume()
@@ -124,8 +124,8 @@ func goodSSHKeys(encoded string) bool {
 			return false
 		}
 		blob, err := base64.StdEncoding.DecodeString(fields[1])
-		// A key blob begins with its type, length first; an ed25519 key has 51
-		// bytes in all.
+		// A key blob is 4 bytes of length, the type, and the key. No real key has
+		// less than 40 bytes; an ed25519 key has 51 in all.
 		if err != nil || len(blob) < 40 || !strings.HasPrefix(string(blob[4:]), fields[0]) || fields[0] == "ssh-ed25519" && len(blob) != 51 {
 			return false
 		}
@@ -148,14 +148,13 @@ func checkMachine(value string) error {
 	return nil
 }
 
-// pinnedMachine is the machine version for a VM with Windows: that of the simulated
-// QEMU.
+// pinnedMachine is the machine version for a VM with Windows.
 const pinnedMachine = "10.0+pve1"
 
-// pinned returns the machine with its version for a guest that does not support changes
-// of hardware, "" for other guests.
+// pinned returns the machine with its version for Windows, which does not support changes
+// of hardware. It is "" for other guests, and for a machine that already has a version.
 func pinned(machine, ostype string) string {
-	d := drive{props: machineFormat.parse(machine)}
+	d := drive{props: machineFormat.parse(machine)} // written in the same form: value,key=value
 	kind := cmp.Or(d.props["type"], "pc")
 	if !strings.HasPrefix(ostype, "w") || kind != "pc" && kind != "q35" {
 		return ""

@@ -170,8 +170,8 @@ func TestAnUnbindWaitsForWhoeverUsesTheDevice(t *testing.T) {
 
 func TestFaultsHitTheWriteThatTheyName(t *testing.T) {
 	h := New(Common().Archive)
-	h.Set(Fault{Path: "/unbind", Nth: 2, Err: syscall.EBUSY})
-	h.Set(Fault{Path: "driver_override", Ignore: true, Times: 1})
+	h.AddFault(Fault{Path: "/unbind", Nth: 2, Err: syscall.EBUSY})
+	h.AddFault(Fault{Path: "driver_override", Times: 1})
 	mustWrite(t, h, override(gpu), "vfio-pci\n")
 	if h.Override(gpu) != "" {
 		t.Error("a write that is ignored was done")
@@ -192,7 +192,7 @@ func TestAfterAPowerLossNothingAnswersUntilTheReboot(t *testing.T) {
 	h := New(Common().Archive)
 	boot, _ := h.ReadFile("proc/sys/kernel/random/boot_id")
 	mustWrite(t, h, override(gpu), "vfio-pci\n")
-	h.Set(Fault{PowerLoss: true, After: true})
+	h.AddFault(Fault{PowerLoss: true, After: true})
 	if err := write(t, h, driversDir+"/nouveau/unbind", gpu); !errors.Is(err, ErrPowerLost) {
 		t.Fatal(err)
 	}

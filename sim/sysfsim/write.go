@@ -11,32 +11,31 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// Fault is a fault at a write.
+// Fault makes a write fail, hang or have no effect.
 type Fault struct {
-	// Nth is the number of the write, from 1, counted after the fault was set; 0 means
-	// every write.
+	// Nth limits the fault to the n-th write that fits Path and Data, counted from when
+	// the fault was added; 0 means every such write.
 	Nth int
-	// Path and Data limit it to writes to names with this ending and with this text;
-	// "" means any.
+	// Path limits it to files whose name ends with this, Data to writes of exactly this
+	// text, without blanks around it; "" means any.
 	Path, Data string
 	// Times is the number of times that it happens; 0 means always.
 	Times int
-	// Err is the error of the write: a syscall.Errno.
+	// Err is the error of the write: a syscall.Errno. Without Err, Hang and PowerLoss the
+	// write succeeds without an effect.
 	Err error
-	// Ignore makes the write succeed without an effect.
-	Ignore bool
-	// Hang makes the write never return; the device stays locked.
+	// Hang makes the write wait until its context ends; the device stays locked.
 	Hang bool
 	// PowerLoss causes a power loss at this write.
 	PowerLoss bool
-	// After lets the write take effect before the fault.
+	// After: the fault happens after the write has taken effect.
 	After bool
 
 	seen, done int
 }
 
-// Set sets a fault.
-func (h *Host) Set(f Fault) {
+// AddFault adds a fault. If several fit a write, the first one happens.
+func (h *Host) AddFault(f Fault) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.faults = append(h.faults, &f)
@@ -97,24 +96,26 @@ func (h *Host) write(w Write) (hang bool, err error) {
 		h.off = true
 		return false, ErrPowerLost
 	case f.Hang:
-		h.lock(w)
+		h.lockDeviceOf(w)
 		return true, nil
 	}
-	return false, f.Err // nil when it is ignored
+	return false, f.Err
 }
 
-// lock marks the device of a write that hangs.
-func (h *Host) lock(w Write) {
+// lockDeviceOf locks the device of a write that hangs. bind and unbind name it in the
+// data, driver_override in the path.
+func (h *Host) lockDeviceOf(w Write) {
 	for _, bdf := range []string{strings.TrimSpace(w.Data), path.Base(path.Dir(w.Name))} {
 		if d := h.find(bdf); d != nil {
-			h.stick(d, path.Base(w.Name) == "unbind")
+			h.lockDevice(d, path.Base(w.Name) == "unbind")
 		}
 	}
 }
 
-// stick locks a device. An unbind removes the links to the driver before it calls the
-// driver. So while it hangs, the driver cannot be seen although it has the device.
-func (h *Host) stick(d *device, unbinding bool) {
+// lockDevice locks a device. An unbind removes the links to the driver before it calls
+// the driver. So during a hanging unbind, sysfs shows no driver although the driver still
+// has the device.
+func (h *Host) lockDevice(d *device, unbinding bool) {
 	d.locked = true
 	if unbinding && d.driver != "" {
 		h.tree.Remove(path.Join(h.real(d), "driver"))
@@ -158,7 +159,8 @@ func (h *Host) store(w Write) (hang bool, err error) {
 	return false, syscall.EACCES
 }
 
-// pageSize is the maximum size of a write to driver_override.
+// pageSize is the size of a page. The kernel refuses a write of pageSize-1 bytes or more
+// to driver_override.
 const pageSize = 4096
 
 func (h *Host) setOverride(bdf, data string) (hang bool, err error) {
@@ -195,7 +197,7 @@ func (h *Host) unbind(driver, bdf string) (hang bool, err error) {
 	case d.locked:
 		return true, nil
 	case d.inUse:
-		h.stick(d, true)
+		h.lockDevice(d, true)
 		return true, nil
 	}
 	h.detach(d)
@@ -207,14 +209,15 @@ func (h *Host) probeDevice(bdf string) (hang bool, err error) {
 	switch {
 	case d == nil:
 		return false, syscall.ENODEV
-	case d.locked && d.driver == "":
+	case d.locked && d.driver == "": // the kernel does nothing for a device with a driver
 		return true, nil
 	}
 	h.attach(d)
 	return false, nil
 }
 
-// newID reads "10de 1eb8".
+// newID adds an ID, written as "10de 1eb8", to a driver, and binds the free devices that
+// match.
 func (h *Host) newID(driver, text string) error {
 	id, err := parseID(text)
 	if err != nil {

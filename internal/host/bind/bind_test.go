@@ -212,14 +212,14 @@ func TestWhatTheKernelDoesNotDo(t *testing.T) {
 		says   string
 		state  string // afterwards; "" when the journal must say that it is neither
 	}{
-		"the kernel ignores a bind to vfio-pci": {BindVerb, []sysfsim.Fault{{Path: "vfio-pci/bind", Data: slot + ".1", Ignore: true}}, "the kernel accepted it and did nothing", "free"},
+		"the kernel ignores a bind to vfio-pci": {BindVerb, []sysfsim.Fault{{Path: "vfio-pci/bind", Data: slot + ".1"}}, "the kernel accepted it and did nothing", "free"},
 		"vfio-pci refuses one function":         {BindVerb, []sysfsim.Fault{{Path: "vfio-pci/bind", Data: slot + ".3", Err: syscall.EINVAL}}, "invalid argument; all changes were rolled back", "free"},
 		"an override is not taken":              {BindVerb, []sysfsim.Fault{{Path: ".2/driver_override", Err: syscall.EINVAL, Times: 1}}, "all changes were rolled back", "free"},
 		"a driver does not let go":              {BindVerb, []sysfsim.Fault{{Path: "xhci_hcd/unbind", Err: syscall.EBUSY}}, "busy; all changes were rolled back", "free"},
 		"there is no way back either": {BindVerb, []sysfsim.Fault{{Path: "vfio-pci/bind", Data: slot + ".3", Err: syscall.EINVAL}, {Path: "nouveau/bind", Err: syscall.EBUSY}},
 			"the rollback failed too", ""},
 		"the old driver does not take it back": {UnbindVerb, []sysfsim.Fault{{Path: "nouveau/bind", Err: syscall.ENODEV}}, "not completely returned", ""},
-		"the old driver says nothing":          {UnbindVerb, []sysfsim.Fault{{Path: "snd_hda_intel/bind", Ignore: true}}, "did nothing", ""},
+		"the old driver says nothing":          {UnbindVerb, []sysfsim.Fault{{Path: "snd_hda_intel/bind"}}, "did nothing", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newTestHost(t, sysfsim.Common())
@@ -229,7 +229,7 @@ func TestWhatTheKernelDoesNotDo(t *testing.T) {
 				}
 			}
 			for _, f := range test.faults {
-				w.sim.Set(f)
+				w.sim.AddFault(f)
 			}
 			if err := w.do(slot, test.verb); err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("got %v", err)
@@ -277,7 +277,7 @@ func TestABrokenDriverDoesNotKeepTheRestOfTheCard(t *testing.T) {
 	if err := w.bind(four, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	w.sim.Set(sysfsim.Fault{Path: "nvidia-gpu/bind", Err: syscall.EINVAL}) // the first that is given back
+	w.sim.AddFault(sysfsim.Fault{Path: "nvidia-gpu/bind", Err: syscall.EINVAL}) // the first that is given back
 	if err := w.unbind(four); err == nil {
 		t.Error("it says nothing")
 	}
@@ -296,7 +296,7 @@ func TestAnotherProgramKeepsChangingTheCard(t *testing.T) {
 	m := w.machine()
 	m.Say = func(text string) {
 		if strings.Contains(text, ".1/driver_override") { // takes back what the first function was given
-			w.sim.Set(sysfsim.Fault{Path: ".1/driver_override", Ignore: true, Times: 1})
+			w.sim.AddFault(sysfsim.Fault{Path: ".1/driver_override", Times: 1})
 			_ = w.sim.Write(t.Context(), "sys/bus/pci/devices/"+two+".0/driver_override", []byte("\n"))
 		}
 	}

@@ -151,7 +151,7 @@ func (w *testHost) effect(isWrite bool) (do bool, err error) {
 	if !isWrite {
 		return true, nil
 	}
-	w.sim.Set(sysfsim.Fault{Hang: true, Times: 1})
+	w.sim.AddFault(sysfsim.Fault{Hang: true, Times: 1})
 	return true, nil
 }
 

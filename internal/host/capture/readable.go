@@ -5,6 +5,7 @@ import (
 	"unicode"
 
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // readable is an archive with printable characters only. People read a capture
@@ -22,19 +23,20 @@ func (r readable) Mkdir(name string) { r.Archive.Mkdir(plain(name)) }
 // Symlink adds a link.
 func (r readable) Symlink(name, target string) { r.Archive.Symlink(plain(name), plain(target)) }
 
-// Deny records that a file may not be read.
+// Deny records that reading the file was refused.
 func (r readable) Deny(name string) { r.Archive.Deny(plain(name)) }
 
-// plain makes a name printable. It fits on one line of the archive.
+// plain makes a name printable. A line feed is replaced too, so that the name stays on
+// one line of the archive.
 func plain(name string) string {
 	return string(bytes.ReplaceAll(plainText([]byte(name)), []byte("\n"), []byte("\uFFFD")))
 }
 
-// plainText replaces each character that is not printable by U+FFFD, so that the
-// text stays different from one without that character.
+// plainText replaces each character that is not visible by U+FFFD. If it was removed, a
+// text with a hidden character would look the same as one without it.
 func plainText(text []byte) []byte {
 	return bytes.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+		if r == '\n' || r == '\t' || term.Shown(r) {
 			return r
 		}
 		return unicode.ReplacementChar

@@ -104,7 +104,7 @@ func (b *builder) product() {
 	b.world.RepoID = matched(b.in.Version.RepoID, `^[0-9a-z]{1,40}$`)
 	for _, entry := range b.in.Status {
 		if entry.Type == "cluster" {
-			b.world.Cluster = b.names.note("cluster", entry.Name, orElse(b.names.keep, entry.Name, "captured"))
+			b.world.Cluster = b.names.note("cluster", entry.Name, either(b.names.keep, entry.Name, "captured"))
 		}
 	}
 	if len(b.in.Status) == 0 && len(b.in.Nodes) > 1 {
@@ -165,7 +165,7 @@ func (b *builder) host(id string, in *hostAnswers) {
 	}
 	if !sized {
 		b.assumed(fmt.Sprintf("%s has %d processors and %d GiB of memory", host.Name, assumedCPUs, assumedMemory),
-			orElse(host.Offline, "it does not answer", "the login may not see it"), "change them in this file")
+			either(host.Offline, "it does not answer", "the login may not see it"), "change them in this file")
 	}
 	b.network(&host, in.Network)
 	for _, f := range in.PCI {

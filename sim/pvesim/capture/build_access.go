@@ -13,13 +13,13 @@ import (
 
 const rootUser = "root@pam"
 
-// needs are the privileges without which objects are missing in the answers, usually
-// without an error.
+// needs lists objects, and the privileges of which the login needs at least one to see
+// them. Without it, Proxmox VE usually leaves them out of its answers silently.
 var needs = []struct {
 	what, path string
 	privileges []string
 }{
-	{"addresses of hosts, the cluster's name, HA, the numbers and tags of the datacenter", "/", []string{"Sys.Audit"}},
+	{"addresses of hosts, the cluster's name, HA, the range of new VM numbers and the tag settings", "/", []string{"Sys.Audit"}},
 	{"processors and memory of hosts", "/nodes", []string{"Sys.Audit"}},
 	{"PCI functions", "/", []string{"Sys.Audit", "Sys.Modify"}},
 	{"VMs, or some of them", "/vms", []string{"VM.Audit"}},
@@ -38,7 +38,7 @@ func (b *builder) lacking() {
 	}
 }
 
-// may reports whether the login has one of the privileges on a requested path.
+// may reports whether the login has one of the privileges on a path whose permissions were read.
 func (b *builder) may(path string, privileges ...string) bool {
 	for _, privilege := range privileges {
 		if _, ok := b.in.Permissions[path][privilege]; ok {
@@ -52,8 +52,8 @@ func (b *builder) may(path string, privileges ...string) bool {
 func (b *builder) refusals() {
 	var failed []string
 	for path, err := range b.in.Failed {
-		e := asError(err)
-		hidden := e != nil && e.kind == denied && (strings.HasPrefix(path, "/cluster/") && !b.may("/", "Sys.Audit") ||
+		// hidden: lacking has already added a note for it
+		hidden := asError(err).kind == denied && (strings.HasPrefix(path, "/cluster/") && !b.may("/", "Sys.Audit") ||
 			strings.Contains(path, "/hardware/pci") && !b.may("/", "Sys.Audit", "Sys.Modify") ||
 			strings.HasSuffix(path, "/status") && !b.may("/nodes", "Sys.Audit") ||
 			strings.Contains(path, "/storage/") && !b.may("/storage", "Datastore.Audit"))
@@ -75,7 +75,7 @@ func (b *builder) refusals() {
 	}
 }
 
-// call is a path of the API with new names in it.
+// call is a path of the API with pseudonyms instead of names.
 func (b *builder) call(path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	parts := strings.Split(path, "/")
@@ -106,14 +106,15 @@ func asText(err error) string {
 }
 
 // access builds users and permissions. If the login may not see all of them, the world
-// has only the login, with its own permissions, so that it is refused the same calls.
+// file has only the login, with its own permissions. So pvesim refuses it the same calls
+// as the real cluster does.
 func (b *builder) access() (login, secret string) {
 	all := b.may("/access", "Sys.Audit", "Permissions.Modify") && b.may("/access/groups", "Sys.Audit", "User.Modify") &&
 		b.in.Failed["/access/users?full=1"] == nil && b.in.Failed["/access/acl"] == nil && b.in.Failed["/access/roles"] == nil
 	if all {
 		b.everybody()
 	} else {
-		b.missing("users, groups, tokens, roles and permissions of others", "the login lacks Sys.Audit on /access", giveAuditor)
+		b.missing("users, groups, tokens, roles and permissions of others", "the login may not see all of them, or reading them failed", giveAuditor)
 	}
 	owner, _, _ := strings.Cut(b.in.Login, "!")
 	for _, user := range []string{rootUser, owner} {
@@ -218,7 +219,7 @@ func (b *builder) acl() {
 	for _, in := range b.in.ACL {
 		entry := pvesim.ACL{Path: b.path(in.Path), Role: in.Role, NoPropagate: !yes(in.Propagate)}
 		if builtin[in.Role] == nil {
-			entry.Role = b.names.known[roleKind][in.Role]
+			entry.Role = b.names.known[roleKind][in.Role] // "" for a role that the cluster does not list
 		}
 		if in.Type == "group" {
 			entry.Subject = "@" + b.names.of(groupKind, in.Subject)
@@ -232,14 +233,14 @@ func (b *builder) acl() {
 		b.world.ACL = append(b.world.ACL, entry)
 	}
 	if lost > 0 {
-		b.missing(fmt.Sprintf("%d entries of permissions", lost), "pvesim does not support their role or user, or it is not in the cluster's lists", "")
+		b.missing(fmt.Sprintf("%d entries of permissions", lost), "pvesim does not support the role or the user of the entry, or the cluster does not list them", "")
 	}
 }
 
 // topPaths are the top-level paths of permissions.
 var topPaths = []string{"", "access", "mapping", "nodes", "pool", "sdn", "storage", "vms"}
 
-// path returns a path of permissions with new names.
+// path returns a path of permissions with pseudonyms instead of names.
 func (b *builder) path(path string) string {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	if len(parts) < 2 && slices.Contains(topPaths, parts[0]) {
@@ -264,7 +265,7 @@ func (b *builder) path(path string) string {
 	return "/" + parts[0] + "/" + strings.Join(rest, "/")
 }
 
-// deeper renames paths whose second part is a word and whose third is a name:
+// deeper renames paths whose second part is a fixed keyword and whose third is a name:
 // /mapping/pci/NAME, /access/realm/NAME, /sdn/zones/ZONE/BRIDGE/VLAN.
 func (b *builder) deeper(first string, rest []string) {
 	for i := 1; i < len(rest); i++ {
@@ -282,7 +283,8 @@ func (b *builder) deeper(first string, rest []string) {
 		case kind == "sdn/zones" && i == 2:
 			rest[i] = b.names.of(bridgeKind, rest[i])
 		case kind == "sdn/zones":
-			rest[i] = orElse(matched(rest[i], `^\d{1,4}$`) != "", rest[i], "1")
+			// a VLAN number stays; anything else becomes 1
+			rest[i] = either(matched(rest[i], `^\d{1,4}$`) != "", rest[i], "1")
 		default:
 			rest[i] = b.names.of(otherKind, rest[i])
 		}
@@ -293,20 +295,23 @@ func (b *builder) deeper(first string, rest []string) {
 // they differ from the inherited ones.
 func (b *builder) loginAlone(owner, login string) {
 	token := pvesim.Token{ID: login, NoPrivSep: owner != rootUser}
-	// root@pam has everything, so its tokens need entries of their own.
-	subjects := orElse(token.NoPrivSep, b.names.login(owner), login)
+	// A token without privilege separation has the rights of its user, so the entries
+	// are for the user. For root@pam that would be everything: its token is separated,
+	// and the entries are for the token.
+	subject := either(token.NoPrivSep, b.names.login(owner), login)
 	b.world.Tokens = append(b.world.Tokens, token)
 	roles := map[string]string{}
 	for _, path := range slices.SortedFunc(maps.Keys(b.in.Permissions), natural) {
 		here := b.in.Permissions[path]
 		above := b.fromAbove(path)
+		// skip a path that has exactly the inherited privileges, all propagated
 		if maps.Equal(keys(here), above) && path != "/" && !slices.ContainsFunc(slices.Collect(maps.Values(here)), func(s scalar) bool { return !s.set() }) {
 			continue
 		}
 		if len(here) == 0 && path == "/" {
 			continue
 		}
-		b.grant(b.path(path), subjects, here, roles)
+		b.grant(b.path(path), subject, here, roles)
 	}
 }
 
@@ -318,9 +323,9 @@ func (b *builder) fromAbove(path string) map[string]bool {
 			path = "/"
 		}
 		if granted, known := b.in.Permissions[path]; known {
-			down := maps.Clone(granted)
-			maps.DeleteFunc(down, func(_ string, propagate scalar) bool { return !propagate.set() })
-			return keys(down)
+			propagated := maps.Clone(granted)
+			maps.DeleteFunc(propagated, func(_ string, propagate scalar) bool { return !propagate.set() })
+			return keys(propagated)
 		}
 	}
 	return map[string]bool{}
@@ -334,11 +339,11 @@ func keys(granted map[string]scalar) map[string]bool {
 	return out
 }
 
-// grant writes entries for propagated privileges and for those that are not. Having no
-// privileges where some would be inherited needs a role too.
-func (b *builder) grant(path, subjects string, granted map[string]scalar, roles map[string]string) {
+// grant writes entries for propagated privileges and for those that are not. A path
+// without privileges gets the role NoAccess, so that it inherits none.
+func (b *builder) grant(path, subject string, granted map[string]scalar, roles map[string]string) {
 	if len(granted) == 0 {
-		b.world.ACL = append(b.world.ACL, pvesim.ACL{Path: path, Subject: subjects, Role: "NoAccess"})
+		b.world.ACL = append(b.world.ACL, pvesim.ACL{Path: path, Subject: subject, Role: "NoAccess"})
 		return
 	}
 	for _, down := range []bool{true, false} {
@@ -356,6 +361,6 @@ func (b *builder) grant(path, subjects string, granted map[string]scalar, roles 
 			roles[key] = fmt.Sprintf("Login%d", len(roles)+1)
 			b.role(roles[key], privileges, pvesim.Privileges(b.world.Version))
 		}
-		b.world.ACL = append(b.world.ACL, pvesim.ACL{Path: path, Subject: subjects, Role: roles[key], NoPropagate: !down})
+		b.world.ACL = append(b.world.ACL, pvesim.ACL{Path: path, Subject: subject, Role: roles[key], NoPropagate: !down})
 	}
 }

@@ -35,7 +35,7 @@ func (b *builder) storages() {
 			s.Shared = s.Type == "nfs"
 		}
 		if s.Type == "dir" {
-			s.Path = orElse(in.Path == "/var/lib/vz" || b.names.keep, in.Path, "/srv/"+s.Name)
+			s.Path = either(in.Path == "/var/lib/vz" || b.names.keep, in.Path, "/srv/"+s.Name)
 		}
 		for _, node := range split(in.Nodes) {
 			if b.in.Hosts[node] != nil {
@@ -110,11 +110,11 @@ func (b *builder) hiddenStorages() {
 		if seen[name] {
 			continue
 		}
-		kind := orElse(files[name], "dir", "lvmthin")
+		kind := either(files[name], "dir", "lvmthin")
 		b.assumed(fmt.Sprintf("storage %s is of type %s and has disks of VMs", name, kind),
 			"VMs use it, but the login may not see it", giveAuditor)
 		b.world.Storages = append(b.world.Storages, pvesim.Storage{Name: name, Type: kind, Content: []string{"images"},
-			Path: orElse(files[name], "/srv/"+name, "")})
+			Path: either(files[name], "/srv/"+name, "")})
 	}
 }
 
@@ -130,7 +130,7 @@ func (b *builder) volumes() {
 		for _, host := range slices.SortedFunc(maps.Keys(b.in.Hosts), natural) {
 			for storage, volumes := range b.in.Hosts[host].Volumes {
 				if b.names.of(storageKind, storage) == s.Name {
-					s.Volumes = append(s.Volumes, b.files(volumes, orElse(s.Shared || s.Type == "nfs", "", b.names.of(hostKind, host)))...)
+					s.Volumes = append(s.Volumes, b.files(volumes, either(s.Shared || s.Type == "nfs", "", b.names.of(hostKind, host)))...)
 				}
 			}
 		}

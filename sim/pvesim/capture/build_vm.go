@@ -20,7 +20,7 @@ func (v *vmAnswers) name() string {
 			return string(*option.Value)
 		}
 	}
-	return orElse(v.Failed != nil, v.Guest.Name, "")
+	return either(v.Failed != nil, v.Guest.Name, "")
 }
 
 func (b *builder) vms() {
@@ -57,7 +57,7 @@ func (b *builder) vms() {
 // options builds the current and the pending options of a VM.
 func (b *builder) options(vm *pvesim.VM, in *vmAnswers) {
 	if in.Failed != nil {
-		because := orElse(b.in.Hosts[in.Guest.Node].Silent != nil, vm.Host+" does not answer", "they cannot be read"+b.reason(in.Failed))
+		because := either(b.in.Hosts[in.Guest.Node].Silent != nil, vm.Host+" does not answer", "they cannot be read"+b.reason(in.Failed))
 		b.unread[because] = append(b.unread[because], vm.ID)
 		for key, value := range map[string]string{"name": in.Guest.Name, "tags": in.Guest.Tags, "lock": in.Guest.Lock,
 			"template": string(in.Guest.Template)} {

@@ -52,7 +52,7 @@ var rules = map[string]rule{
 	"unused":         func(n *names, vmid int, value string) string { return n.volume(vmid, firstProperty(value)) },
 	"affinity":       func(_ *names, _ int, value string) string { return matched(value, `^[0-9,-]+$`) },
 	"cpu":            func(n *names, _ int, value string) string { return n.processor(value) },
-	"serial":         func(_ *names, _ int, value string) string { return orElse(value == "socket", value, "/dev/ttyS0") },
+	"serial":         func(_ *names, _ int, value string) string { return either(value == "socket", value, "/dev/ttyS0") },
 	"usb":            func(n *names, _ int, value string) string { return n.resource(value, "mapping", "host", "usb3") },
 	"virtiofs": func(n *names, _ int, value string) string {
 		return n.resource(value, "dirid", "cache", "direct-io", "expose-acl", "expose-xattr")
@@ -84,7 +84,7 @@ func generationID(n *names, _ int, value string) string {
 	return n.generation(value)
 }
 
-func orElse(first bool, a, b string) string {
+func either(first bool, a, b string) string {
 	if first {
 		return a
 	}
@@ -120,7 +120,7 @@ func rewrite(value string, change func(key, value string) string) string {
 
 // only keeps the named properties.
 func only(value string, keys ...string) string {
-	return rewrite(value, func(key, text string) string { return orElse(slices.Contains(keys, key), text, "") })
+	return rewrite(value, func(key, text string) string { return either(slices.Contains(keys, key), text, "") })
 }
 
 func firstProperty(value string) string {
@@ -156,7 +156,7 @@ func (n *names) record(note string) string {
 	record.KubeCluster, record.Host = n.of(kubeKind, record.KubeCluster), n.of(hostKind, record.Host)
 	record.Template = n.template(record.Template)
 	record.Labels, record.Taints = n.labels(record.Labels), n.labels(record.Taints)
-	record.Lifecycle = orElse(slices.Contains(lifecycles, record.Lifecycle), record.Lifecycle, "")
+	record.Lifecycle = either(slices.Contains(lifecycles, record.Lifecycle), record.Lifecycle, "")
 	if record.UUID != "" {
 		record.UUID = n.uuid(record.UUID)
 	}
@@ -351,5 +351,5 @@ func (n *names) volume(vmid int, id string) string {
 	// Numbers so high that no VM has a disk of them.
 	folder := matched(kind, `^\d+$`)
 	disk := n.counted("odd disk", id, fmt.Sprintf("vm-%d-disk-9%%03d", vmid))
-	return storage + ":" + orElse(isFile && folder != "", folder+"/", "") + disk + fileEnding.FindString(name)
+	return storage + ":" + either(isFile && folder != "", folder+"/", "") + disk + fileEnding.FindString(name)
 }
