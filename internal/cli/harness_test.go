@@ -236,7 +236,7 @@ func homelab() *inventory.Snapshot {
 // planOf returns a plan with these workers.
 func planOf(workers ...plan.Worker) *plan.Plan {
 	return &plan.Plan{
-		Hypervisor: "lab", Product: "Proxmox VE", Version: "9.1.4", HostCount: 3, World: "7c1e00aa11bb",
+		Hypervisor: "lab", Product: "Proxmox VE", Version: "9.1.4", HostCount: 3, Fingerprint: "7c1e00aa11bb",
 		Pools: []plan.Pool{{Name: "gpu-workers", KubeCluster: "rke2-lab", Lifecycle: "SemiPersistent", Desired: len(workers), Workers: workers}},
 	}
 }
@@ -245,7 +245,7 @@ var (
 	kept    = plan.Worker{Name: "gpu-workers-1", Action: plan.Keep, Host: "pve1", VM: "9101", Model: "Tesla T4", Card: pci.MustCardRef("pve1/0000:03:00.0")}
 	created = plan.Worker{
 		Name: "gpu-workers-2", Action: plan.Create, Host: "pve2", VM: "9102", Model: "Tesla T4", Card: pci.MustCardRef("pve2/0000:03:00.0"),
-		Reason:  "memory 41 of 128 GiB used",
+		Reason:  "host memory 41 of 128 GiB used",
 		Desired: &inventory.Machine{Cores: 4, MemoryMiB: 16384},
 		Source:  &plan.Source{Template: "ubuntu-22.04", VM: "9001", Host: "pve2"},
 		Steps:   []plan.StepKind{plan.StepClaim, plan.StepClone, plan.StepConfigure, plan.StepAttach, plan.StepStart, plan.StepAgent},

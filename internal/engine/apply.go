@@ -191,7 +191,7 @@ func waits(p *plan.Plan) bool {
 // unchanged returns an error when the current plan decides differently from the plan
 // that a person saw. Workers that wait for a clone may differ.
 func unchanged(seen, current *plan.Plan) error {
-	if seen.World == current.World {
+	if seen.Fingerprint == current.Fingerprint {
 		return nil
 	}
 	waited := map[string]bool{}

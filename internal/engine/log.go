@@ -30,7 +30,7 @@ func (e *Engine) logBegin(request plan.Request, p *plan.Plan) {
 		}
 	}
 	e.options.Log.Info("begin", "verb", string(request.Verb), "by", e.options.By, "hypervisor", p.Hypervisor,
-		"workers", workers, "world", p.World, "record", inventory.RecordVersion)
+		"workers", workers, "fingerprint", p.Fingerprint, "record-version", inventory.RecordVersion)
 }
 
 // logEnd logs the result of an apply.

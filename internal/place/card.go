@@ -69,7 +69,7 @@ func CheckCardAlone(s *inventory.Snapshot, h *inventory.Host, d pci.Device) find
 	for _, mate := range mates {
 		names = append(names, functionName(mate))
 	}
-	f.Reason = fmt.Sprintf("shares IOMMU group %d with %s: starting a VM with the card would take that from the host too", mates[0].Group, strings.Join(names, ", "))
+	f.Reason = fmt.Sprintf("shares IOMMU group %d with %s: starting a VM with the card would also take this device from the host", mates[0].Group, strings.Join(names, ", "))
 	f.Fix = "move the card to another slot, or turn ACS on in the host's firmware"
 	return f
 }

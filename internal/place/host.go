@@ -198,7 +198,7 @@ func CheckMemory(s *inventory.Snapshot, h *inventory.Host, neededMiB, allocatedM
 
 func memoryUsed(h *inventory.Host) string {
 	used, total := phrase.Bytes(h.MemoryUsed), phrase.Bytes(h.MemoryTotal)
-	return "memory " + strings.TrimSuffix(used, " GiB") + " of " + total + " used"
+	return "host memory " + strings.TrimSuffix(used, " GiB") + " of " + total + " used"
 }
 
 // CheckCPUs checks whether the host has at least as many CPUs as the VM has cores: a

@@ -108,7 +108,7 @@ func (r *Capacity) tryCard(w Requirements, host *inventory.Host, device pci.Devi
 	}
 	gpu, _ := device.GPU()
 	o.placement.Card, o.placement.Model = host.Ref(device), gpu.ShortName()
-	alone := fmt.Sprintf("alone in group %d", device.Functions[0].Group)
+	alone := fmt.Sprintf("card alone in IOMMU group %d", device.Functions[0].Group)
 	if r.world.Capabilities.HidesGroups {
 		alone = "its group is not shown"
 	}

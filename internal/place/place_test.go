@@ -79,7 +79,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		{"the address is that of the bridge before the card", Observed(Host("pve1", Bridge("02:00"), T4("03:00")), ubuntu), requirements("gpu-1", exactly("pve1", "02:00")),
 			[]string{"CARD-NOT-GPU pve1 0000:02:00.0: this is a PCI bridge, the card is behind it: 0000:02:00.0 Starship/Matisse GPP Bridge (PCI bridge); the host has 0000:03:00.0 Tesla T4 → gpuworker gpus lists the cards"}},
 		{"the group holds a network card too", Observed(Host("pve1", RTX3090("41:00").Group(27), NIC("42:00").Group(27)), ubuntu), requirements("gpu-1", exactly("pve1", "41:00")),
-			[]string{"CARD-GROUP-SHARED pve1 0000:41:00.0: shares IOMMU group 27 with 0000:42:00.0 I350 Gigabit Network Connection (network controller): starting a VM with the card would take that from the host too → move the card to another slot, or turn ACS on in the host's firmware"}},
+			[]string{"CARD-GROUP-SHARED pve1 0000:41:00.0: shares IOMMU group 27 with 0000:42:00.0 I350 Gigabit Network Connection (network controller): starting a VM with the card would also take this device from the host → move the card to another slot, or turn ACS on in the host's firmware"}},
 		{"a stranger's VM has the card", Observed(Host("pve1", T4("81:00")), ubuntu, VM(204, "vdi-7", "pve1").Card("81:00").Running()), requirements("gpu-1", exactly("pve1", "81:00")),
 			[]string{`CARD-HELD pve1 0000:81:00.0: attached to VM 204 "vdi-7", not ours, running → choose another card, or remove it from that VM   (on pve1)`}},
 		{"another worker's VM has the card", Observed(Host("pve1", T4("81:00")), ubuntu, VM(9100, "ml-1", "pve1").Ours("ml", "rke2-lab", "SemiPersistent").Card("81:00")), requirements("gpu-1", exactly("pve1", "81:00")),
@@ -132,7 +132,7 @@ func TestRefusalsSayWhyAndWhatToDo(t *testing.T) {
 		{"the bridge is not VLAN aware", Observed(Host("pve1"), ubuntu), requirements("gpu-1", func(w *Requirements) { w.NICs = []inventory.NIC{{Network: "vmbr0", VLAN: 40}} }),
 			[]string{"BRIDGE-NOT-VLAN-AWARE pve1 : bridge vmbr0 is not VLAN aware, but VLAN 40 is declared → set bridge-vlan-aware on vmbr0, or leave vlan out of spec.networks"}},
 		{"the memory is short by the reserve", Observed(Host("pve1").Memory(64, 56), ubuntu), requirements("gpu-1"),
-			[]string{"MEMORY-SHORT pve1 : 8 GiB needed plus 512 MiB in reserve, 8 GiB free (memory 56 of 64 GiB used) → stop or move other VMs, or lower spec.machine.memory"}},
+			[]string{"MEMORY-SHORT pve1 : 8 GiB needed plus 512 MiB in reserve, 8 GiB free (host memory 56 of 64 GiB used) → stop or move other VMs, or lower spec.machine.memory"}},
 		{"the memory is not known", Observed(Host("pve1").Blind("status", "timeout"), ubuntu), requirements("gpu-1"),
 			[]string{
 				"HOST-UNREADABLE pve1 : status cannot be read: timeout → gpuworker check shows which privilege the login lacks",
@@ -196,7 +196,7 @@ func TestAllocatedCapacityIsNotAllocatedTwice(t *testing.T) {
 	}
 	_, _, refusals := capacity.Place(requirements("gpu-3", full))
 	says := []string{
-		"MEMORY-SHORT pve1 : 8 GiB needed plus 512 MiB in reserve, 8 GiB free (memory 40 of 64 GiB used, 16 GiB allocated in this plan) → stop or move other VMs, or lower spec.machine.memory",
+		"MEMORY-SHORT pve1 : 8 GiB needed plus 512 MiB in reserve, 8 GiB free (host memory 40 of 64 GiB used, 16 GiB allocated in this plan) → stop or move other VMs, or lower spec.machine.memory",
 		"STORAGE-FULL pve1 : storage local-lvm has 5 GiB free, 10 GiB is needed (20 GiB allocated in this plan) → free space on it, choose another storage, or declare a smaller disk",
 	}
 	if diff := cmp.Diff(says, written(refusals)); diff != "" {

@@ -76,7 +76,7 @@ func consequence(p *Plan, s Summary) string {
 	case s.Refused > 0 && p.Empty():
 		sentences = append(sentences, refused+", and there is nothing else to do.")
 	case s.Refused > 0:
-		sentences = append(sentences, refused+": apply does the rest; --all-or-nothing does not.")
+		sentences = append(sentences, refused+": apply does the rest; with --all-or-nothing it does nothing.")
 	}
 	if held := countAction(p, Hold); held > 0 {
 		sentences = append(sentences, "What is held back waits for you: the → lines say how.")

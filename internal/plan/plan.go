@@ -12,8 +12,8 @@ type Plan struct {
 	Product    string `json:"product"`
 	Version    string `json:"version"`
 	HostCount  int    `json:"hostCount"`
-	// World is the fingerprint of everything that the plan depends on.
-	World string `json:"world"`
+	// Fingerprint is a short hash of everything that the plan depends on.
+	Fingerprint string `json:"fingerprint"`
 	// Blocked says why apply does nothing: a worker is refused, and all or nothing was
 	// requested. "" otherwise.
 	Blocked string `json:"blocked,omitempty"`

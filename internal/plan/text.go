@@ -67,7 +67,7 @@ func (t *printer) header(p *Plan) {
 	if t.kubeCluster != "" {
 		text += " · KubeCluster " + t.kubeCluster
 	}
-	t.line(t.paint(bold, text) + " · world " + p.World)
+	t.line(t.paint(bold, text) + " · fingerprint " + p.Fingerprint)
 	t.line("")
 }
 

@@ -347,7 +347,7 @@ func (b *builder) empty() *plan.Plan {
 		Pools: []plan.Pool{},
 	}
 	if !b.noFingerprint {
-		p.World = fingerprint(b.in)
+		p.Fingerprint = fingerprint(b.in)
 	}
 	world := append([]finding.Finding{place.CheckWritable(b.world)}, place.CheckAccess(b.world)...)
 	for _, f := range slices.Concat(world, b.survey.duplicates(), b.in.InputFindings) {

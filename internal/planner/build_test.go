@@ -336,7 +336,7 @@ func TestACreatedWorkerHasEverythingThatApplyNeeds(t *testing.T) {
 	card := w.Card
 	want := &plan.Worker{
 		Name: "gpu-1", Action: plan.Create, Host: "pve1", Card: card, Model: "Tesla T4", VM: "9100",
-		Reason: "alone in group 12, memory 40 of 128 GiB used", Notes: w.Notes,
+		Reason: "card alone in IOMMU group 12, host memory 40 of 128 GiB used", Notes: w.Notes,
 		Steps: []plan.StepKind{plan.StepClaim, plan.StepClone, plan.StepConfigure, plan.StepAttach, plan.StepStart, plan.StepAgent},
 		Desired: &inventory.Machine{
 			Cores: 4, MemoryMiB: 16384, CPU: "host", Type: "q35", Firmware: "UEFI", Storage: "local-lvm",
