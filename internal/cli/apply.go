@@ -21,16 +21,18 @@ Before it changes anything, apply observes the hypervisors again. If a change
 there leads to another plan, apply stops and says so. It can be interrupted at
 any time, even by a power cut: run the same command again, and it does the rest.
 
-apply never destroys or replaces semi-persistent workers. Changes that need a
+apply never destroys or replaces semi-persistent workers, unless --plan is a plan
+that delete or replace wrote. Changes that need a
 restart of such a worker are held until --allow-restart is given.
 
 With --plan, apply carries out a plan that any command wrote with -o json, on
 this or another machine. It makes the plan again from the request and the
-documents in the file. If the result differs, nothing is done. It shows the plan
-and asks, or needs --yes, like the command that wrote it. A plan that was
+documents in the file. If the result differs, nothing is done. It asks, or needs
+--yes, in the same cases as the command that wrote the plan. A plan that was
 interrupted can be applied again. With -f or GPUWORKER_FILE, the Hypervisors and
-KubeClusters in the plan must be those of your documents. Without them, only
-you may own and write the plan file, because it says where logins are sent.`,
+KubeClusters in the plan must be those of your documents. Without -f, the file
+must belong to you and nobody else may have write permission, because it decides
+to which address your credentials are sent.`,
 		Example: `  gpuworker apply -f lab.yaml
   gpuworker apply -f lab.yaml --yes --all-or-nothing -o json
   gpuworker plan -f lab.yaml -o json > p.json; gpuworker apply --plan p.json --yes`,

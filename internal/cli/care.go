@@ -45,7 +45,7 @@ func (a *app) namedCommand(cmd *cobra.Command, s *applyMode, request func(args [
 // stop the work on the others.
 func (a *app) applyNamed(ctx context.Context, e session, plans engine.Plans, s applyMode) error {
 	if len(workersOf(plans)) == 0 && len(absent(plans)) == 0 && len(plans.Unknown) > 0 {
-		return addUnseen(a.machineNothing(plans, s), plans.Unseen, plans.Unknown)
+		return addUnseen(a.printNothingDone(plans, s), plans.Unseen, plans.Unknown)
 	}
 	missing := absent(plans)
 	if len(missing) > 0 && len(workersOf(plans)) == 0 {
@@ -67,7 +67,7 @@ func (a *app) applyNamed(ctx context.Context, e session, plans engine.Plans, s a
 // nothingThere ends a delete or disown when none of the named workers exists.
 func (a *app) nothingThere(plans engine.Plans, missing []plan.Absent, s applyMode) error {
 	a.sayGone(missing, s.endVerb)
-	return a.machineNothing(plans, s)
+	return a.printNothingDone(plans, s)
 }
 
 // sayGone prints that these workers do not exist, so that nothing has to be done.

@@ -14,17 +14,17 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// applyMode is how a verb has its plan confirmed and carried out.
+// applyMode says how the plan of a verb is confirmed and applied.
 type applyMode struct {
 	yes      bool // --yes
 	parallel int  // --parallel
 	// question is asked on a terminal; "" never asks.
 	question string
-	// dryRun: without --yes and without an answer, the command is a dry run.
+	// dryRunByDefault: without --yes and without an answer, the command is a dry run.
 	dryRunByDefault bool
 	dryRunOnly      bool // --dry-run
-	// ends is what the command does to a worker ("delete") when a worker that does not
-	// exist counts as done; else "".
+	// endVerb is set if a worker that does not exist counts as done: the verb for the
+	// message, "delete".
 	endVerb string
 }
 
@@ -42,26 +42,26 @@ var applyModes = map[plan.Verb]applyMode{
 
 // modeOf returns the mode of a verb, without flags of the command line.
 func modeOf(verb plan.Verb) *applyMode {
-	s := applyModes[verb]
-	return &s
+	m := applyModes[verb]
+	return &m
 }
 
-func (s *applyMode) addFlags(cmd *cobra.Command) {
+func (m *applyMode) addFlags(cmd *cobra.Command) {
 	about := "do it without asking, for scripts"
-	if s.dryRunByDefault {
-		about = "do it; without --yes it is a dry run"
+	if m.dryRunByDefault {
+		about = "do it without asking; without --yes and without a terminal it is a dry run"
 	}
-	cmd.Flags().BoolVar(&s.yes, "yes", false, about)
-	cmd.Flags().BoolVar(&s.dryRunOnly, "dry-run", false, "only show what would be done; with -o json or yaml, as a plan for gpuworker apply --plan")
-	cmd.Flags().IntVar(&s.parallel, "parallel", 0, "process at most `N` workers at once (0: the default)")
+	cmd.Flags().BoolVar(&m.yes, "yes", false, about)
+	cmd.Flags().BoolVar(&m.dryRunOnly, "dry-run", false, "only show what would be done; -o json or yaml writes a plan for gpuworker apply --plan")
+	cmd.Flags().IntVar(&m.parallel, "parallel", 0, "process at most `N` workers at once, without those that wait for the hypervisor\n(0: the default)")
 }
 
 // check refuses flags that contradict each other.
-func (s applyMode) check() error {
+func (m applyMode) check() error {
 	switch {
-	case s.parallel < 0:
-		return usage("--parallel must not be negative, it is %d", s.parallel)
-	case s.yes && s.dryRunOnly:
+	case m.parallel < 0:
+		return usage("--parallel must not be negative, it is %d", m.parallel)
+	case m.yes && m.dryRunOnly:
 		return usage("--yes does it and --dry-run does not: write one of them")
 	}
 	return nil
@@ -69,13 +69,14 @@ func (s applyMode) check() error {
 
 // confirmAndApply shows the plans, asks for confirmation, carries them out and prints
 // the results.
-func (a *app) confirmAndApply(ctx context.Context, e session, plans engine.Plans, s applyMode) error {
-	return addUnseen(a.applyShown(ctx, e, plans, s), plans.Unseen, plans.Unknown)
+func (a *app) confirmAndApply(ctx context.Context, e session, plans engine.Plans, m applyMode) error {
+	return addUnseen(a.applyPlans(ctx, e, plans, m), plans.Unseen, plans.Unknown)
 }
 
-// applyShown does this for the hypervisors that could be observed.
-func (a *app) applyShown(ctx context.Context, e session, plans engine.Plans, s applyMode) error {
-	if err := s.check(); err != nil {
+// applyPlans is confirmAndApply without the errors of hypervisors that could not be
+// observed.
+func (a *app) applyPlans(ctx context.Context, e session, plans engine.Plans, m applyMode) error {
+	if err := m.check(); err != nil {
 		return err
 	}
 	if a.forPeople() {
@@ -83,20 +84,21 @@ func (a *app) applyShown(ctx context.Context, e session, plans engine.Plans, s a
 			return err
 		}
 	}
+	// an empty plan with waiting workers is applied: apply waits for their clones
 	if empty(plans) && (blocked(plans) || len(workersWith(plans, plan.Wait)) == 0) {
-		return a.nothingToDo(plans, s)
+		return a.nothingToDo(plans, m)
 	}
-	if a.isDry(s) {
-		return a.endDry(plans, s)
+	if a.isDry(m) {
+		return a.endDry(plans, m)
 	}
-	if !s.yes {
-		if !a.mayAsk(s) {
+	if !m.yes {
+		if !a.mayAsk(m) {
 			return &fault.Error{
-				Kind: fault.Invalid, Why: "confirmation is required, but " + a.whyNotAsked(s) + ": nothing was changed",
+				Kind: fault.Invalid, Why: "confirmation is required, but " + a.whyNotAsked(m) + ": nothing was changed",
 				Fix: "use --yes to confirm, or --dry-run to see what would be done",
 			}
 		}
-		yes := a.confirm(ctx, s.question, plans)
+		yes := a.confirm(ctx, m.question, plans)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -105,17 +107,17 @@ func (a *app) applyShown(ctx context.Context, e session, plans engine.Plans, s a
 			return silentExit(fault.ExitFailed)
 		}
 	}
-	return a.carryOut(ctx, e, plans, s)
+	return a.carryOut(ctx, e, plans, m)
 }
 
 // nothingToDo ends a command whose plans have no steps.
-func (a *app) nothingToDo(plans engine.Plans, s applyMode) error {
-	if err := a.machineNothing(plans, s); err != nil {
+func (a *app) nothingToDo(plans engine.Plans, m applyMode) error {
+	if err := a.printNothingDone(plans, m); err != nil {
 		return err
 	}
 	total := sum(plans)
 	if total.Held > 0 && total.Refused == 0 && !blocked(plans) {
-		a.say("\nNothing was changed: the differences wait for a person; the plan says for what.\n")
+		a.say("\nNothing was changed: some differences need your decision; the lines with → say how.\n")
 		return nil
 	}
 	a.say("\nNothing was changed.\n")
@@ -125,40 +127,41 @@ func (a *app) nothingToDo(plans engine.Plans, s applyMode) error {
 	return nil
 }
 
-// machineNothing prints for machines that nothing was done, or the plan of a dry run.
-func (a *app) machineNothing(plans engine.Plans, s applyMode) error {
+// printNothingDone prints the empty result for -o json and yaml, or the plan of a dry
+// run.
+func (a *app) printNothingDone(plans engine.Plans, m applyMode) error {
 	switch {
 	case a.forPeople():
 		return nil
-	case a.isDry(s):
+	case a.isDry(m):
 		return a.showPlans(plans)
 	}
 	return a.machine(a.viewResults(plans, engine.Applied{}))
 }
 
 // whyNotAsked says why the command cannot ask for confirmation.
-func (a *app) whyNotAsked(s applyMode) string {
-	if a.CanAsk && s.question != "" {
+func (a *app) whyNotAsked(m applyMode) string {
+	if a.CanAsk && m.question != "" {
 		return "the output is for machines"
 	}
 	return "stdin is not a terminal"
 }
 
 // mayAsk reports whether the command can ask for confirmation.
-func (a *app) mayAsk(s applyMode) bool { return s.question != "" && a.CanAsk && a.forPeople() }
+func (a *app) mayAsk(m applyMode) bool { return m.question != "" && a.CanAsk && a.forPeople() }
 
 // isDry reports whether the command only shows what would happen.
-func (a *app) isDry(s applyMode) bool {
-	return s.dryRunOnly || s.dryRunByDefault && !s.yes && !a.mayAsk(s)
+func (a *app) isDry(m applyMode) bool {
+	return m.dryRunOnly || m.dryRunByDefault && !m.yes && !a.mayAsk(m)
 }
 
 // endDry ends a dry run.
-func (a *app) endDry(plans engine.Plans, s applyMode) error {
+func (a *app) endDry(plans engine.Plans, m applyMode) error {
 	if !a.forPeople() {
 		return a.showPlans(plans)
 	}
 	next := "add --yes to do it."
-	if s.dryRunOnly {
+	if m.dryRunOnly {
 		next = "nothing was changed."
 	}
 	term.Fprintln(a.Out, "\nThis was a dry run: "+term.Line(next))
@@ -175,7 +178,10 @@ func (a *app) confirm(ctx context.Context, question string, plans engine.Plans) 
 	term.Fprintf(a.Out, "\n%s%s [y/N] ", p.Bold(question), danger)
 	answer := make(chan string, 1)
 	go func() {
-		line, _ := bufio.NewReader(a.In).ReadString('\n') // an error means no
+		line, err := bufio.NewReader(a.In).ReadString('\n')
+		if err != nil {
+			line = "" // an answer without Enter does not confirm
+		}
 		answer <- strings.ToLower(strings.TrimSpace(line))
 	}()
 	select {
@@ -212,12 +218,12 @@ func dangers(plans engine.Plans) string {
 }
 
 // carryOut applies the plans and reports.
-func (a *app) carryOut(ctx context.Context, e session, plans engine.Plans, s applyMode) error {
+func (a *app) carryOut(ctx context.Context, e session, plans engine.Plans, m applyMode) error {
 	if !a.logs() {
 		a.say("\n")
 	}
 	shown := a.startProgress(workersWithSteps(plans))
-	applied, err := e.engine.Apply(ctx, plans, engine.ApplyOptions{Progress: shown.event, Parallel: s.parallel})
+	applied, err := e.engine.Apply(ctx, plans, engine.ApplyOptions{Progress: shown.event, Parallel: m.parallel})
 	a.finish(shown)
 	if a.forPeople() {
 		a.printApplied(plans, applied)

@@ -34,6 +34,7 @@ func TestApplyAsksBeforeItActs(t *testing.T) {
 		{"a yes on a terminal", planOf(created), nil, "y\n", true, fault.ExitOK, []string{"plan", "apply"}, "Apply this plan? [y/N]"},
 		{"a no on a terminal", planOf(created), nil, "n\n", true, fault.ExitFailed, []string{"plan"}, "Nothing was changed."},
 		{"no answer is a no", planOf(created), nil, "", true, fault.ExitFailed, []string{"plan"}, "Nothing was changed."},
+		{"a yes without Enter is a no", planOf(created), nil, "y", true, fault.ExitFailed, []string{"plan"}, "Nothing was changed."},
 		{"something else is a no", planOf(created), nil, "yeah\n", true, fault.ExitFailed, []string{"plan"}, "Nothing was changed."},
 		{"the question names what is destroyed and restarted", planOf(destroyed, restarted), nil, "no\n", true, fault.ExitFailed, []string{"plan"}, "It destroys workers-4 and restarts gpu-workers-1."},
 		{"a script must say --yes", planOf(created), nil, "", false, fault.ExitInvalid, []string{"plan"}, "stdin is not a terminal: nothing was changed"},

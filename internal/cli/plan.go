@@ -24,7 +24,8 @@ done, on which host, with which card, and why. For what cannot be done, show why
 not and how to fix it. Nothing is changed.
 
   = as declared    + to create        ~ to change    - to destroy
-  ± to replace     ✗ refused          … held for a person, or waits for other work
+  ± to replace     ✗ refused          ! held for a person
+  … waits for other work
 
 The exit code is 3 when a worker is refused.`,
 		Example: `  gpuworker plan -f lab.yaml

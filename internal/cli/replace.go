@@ -22,12 +22,12 @@ one takes it; the result says how long a GPU worker was unavailable. A declared
 worker without a VM is created.
 
 After an interrupt, run the same command again: it finishes the replace and does
-not destroy the new VM. After that, the same command means the new VM.
+not destroy the new VM. If you run it once more, it replaces the new VM.
 
 It asks for confirmation on a terminal. Without a terminal it is a dry run unless
---yes is given. --yes does not apply to a VM that a replace created less than an
-hour ago; name such a VM with --vm. With --vm the command is safe to repeat: if
-that VM no longer exists, nothing is destroyed.`,
+--yes is given. With --yes, a VM that an earlier replace made less than an hour ago
+is not destroyed unless you name it with --vm. With --vm the command is safe to
+repeat: if that VM no longer exists, nothing is destroyed.`,
 		Example: `  gpuworker replace gpu-workers-1 -f lab.yaml          # dry run, or ask
   gpuworker replace gpu-workers-1 -f lab.yaml --yes    # replace it
   gpuworker replace gpu-1 -f lab.yaml --vm 0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10`,

@@ -208,7 +208,12 @@ var phrases = map[Action]func(w *Worker) string{
 		return fmt.Sprintf("destroy VM %s, then create %s", w.Ref.ID, size(w))
 	},
 	Destroy: func(w *Worker) string { return fmt.Sprintf("destroy VM %s and its disks", w.VM) },
-	Park:    func(w *Worker) string { return fmt.Sprintf("stop VM %s and keep its card", w.VM) },
+	Park: func(w *Worker) string {
+		if w.Card.IsZero() {
+			return fmt.Sprintf("stop VM %s", w.VM)
+		}
+		return fmt.Sprintf("stop VM %s and keep its card", w.VM)
+	},
 	Unpark:  func(w *Worker) string { return fmt.Sprintf("start VM %s again", w.VM) },
 	Adopt:   func(w *Worker) string { return fmt.Sprintf("take over VM %s", w.VM) },
 	Disown:  func(w *Worker) string { return fmt.Sprintf("disown VM %s, which stays as it is", w.VM) },
