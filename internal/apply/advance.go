@@ -68,11 +68,11 @@ func (j *Job) queue() {
 // something else keeps undoing its work.
 func (j *Job) paced(wait *hypervisor.Wait) *hypervisor.Wait {
 	const calls = 10 // no step has this many writes
-	if j.immediate++; wait.Again > 0 {
+	if j.immediate++; wait.CallAfter > 0 {
 		j.immediate = 0
 	} else if j.immediate > calls {
 		slow := *wait
-		slow.Again = time.Second
+		slow.CallAfter = time.Second
 		return &slow
 	}
 	return wait

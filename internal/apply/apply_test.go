@@ -89,7 +89,7 @@ func TestAStepIsCalledUntilItIsDoneWithTheHandleOfItsLastWait(t *testing.T) {
 			if call == 3 {
 				return nil, nil
 			}
-			return &hypervisor.Wait{For: "the guest", Again: 4 * time.Second, Handle: hypervisor.Handle([]byte{byte('a' + call)})}, nil
+			return &hypervisor.Wait{For: "the guest", CallAfter: 4 * time.Second, Handle: hypervisor.Handle([]byte{byte('a' + call)})}, nil
 		}}
 		result, took := run(t, s, parking("gpu-1"), Options{})
 		if len(result.Failed()) > 0 || took != 8*time.Second || len(handles) != 3 || handles[0] != "" || handles[1] != "b" || handles[2] != "c" {
@@ -100,7 +100,7 @@ func TestAStepIsCalledUntilItIsDoneWithTheHandleOfItsLastWait(t *testing.T) {
 
 // TestTemporaryErrorsAreRetried tests the retry policy through Run.
 func TestTemporaryErrorsAreRetried(t *testing.T) {
-	underWay := &hypervisor.Wait{For: "the guest", Again: time.Second, UnderWay: true, Handle: "task"}
+	underWay := &hypervisor.Wait{For: "the guest", CallAfter: time.Second, UnderWay: true, Handle: "task"}
 	tests := []struct {
 		name  string
 		stop  func(call int) (*hypervisor.Wait, error)
@@ -150,7 +150,7 @@ func TestTemporaryErrorsAreRetried(t *testing.T) {
 func TestADeadlineNamesTheCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{stop: func(context.Context, string, int, hypervisor.Handle) (*hypervisor.Wait, error) {
-			return &hypervisor.Wait{For: "the guest to shut down", Again: time.Second, Task: "UPID:7"}, nil
+			return &hypervisor.Wait{For: "the guest to shut down", CallAfter: time.Second, Task: "UPID:7"}, nil
 		}}
 		result, took := run(t, s, parking("gpu-1"), Options{})
 		err := result.Outcomes[0].Err
@@ -168,7 +168,7 @@ func TestADeadlineNamesTheCause(t *testing.T) {
 func TestAStepThatOnlyWarnsDoesNotStopTheWorker(t *testing.T) {
 	for name, agent := range map[string]func(int) ([]string, *hypervisor.Wait, error){
 		"late": func(int) ([]string, *hypervisor.Wait, error) {
-			return nil, &hypervisor.Wait{For: "the guest agent", Again: 5 * time.Second}, nil
+			return nil, &hypervisor.Wait{For: "the guest agent", CallAfter: 5 * time.Second}, nil
 		},
 		"error": func(int) ([]string, *hypervisor.Wait, error) { return nil, nil, busy(fault.Denied) },
 	} {
@@ -195,7 +195,7 @@ func TestWaitingHoldsNoPlace(t *testing.T) {
 		var mu sync.Mutex
 		s := &script{stop: func(_ context.Context, worker string, _ int, _ hypervisor.Handle) (*hypervisor.Wait, error) {
 			if worker == "slow" && time.Since(began) < 10*time.Minute {
-				return &hypervisor.Wait{For: "the guest", Again: 10 * time.Second}, nil
+				return &hypervisor.Wait{For: "the guest", CallAfter: 10 * time.Second}, nil
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -218,7 +218,7 @@ func TestAWaitIsReportedAtLeastEveryTenSeconds(t *testing.T) {
 			if time.Since(began) > 5*time.Minute {
 				return nil, nil
 			}
-			return &hypervisor.Wait{For: "the guest", Far: "12 %", Again: time.Minute}, nil
+			return &hypervisor.Wait{For: "the guest", Progress: "12 %", CallAfter: time.Minute}, nil
 		}}
 		run(t, s, parking("gpu-1"), Options{Progress: func(e Event) {
 			longest, last = max(longest, time.Since(last)), time.Now()
@@ -272,7 +272,7 @@ func TestAnInterruptedStepNamesTheWorkThatMayGoOn(t *testing.T) {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			return &hypervisor.Wait{For: "the guest to shut down", Again: 4 * time.Second, Task: "UPID:7", UnderWay: true}, nil
+			return &hypervisor.Wait{For: "the guest to shut down", CallAfter: 4 * time.Second, Task: "UPID:7", UnderWay: true}, nil
 		}}
 		result := Run(ctx, s, parking("gpu-1"), Options{})
 		err := result.Outcomes[0].Err
@@ -289,7 +289,7 @@ func TestAnInterruptDuringACallNamesTheWorkOfThatCall(t *testing.T) {
 		ctx, interrupt := context.WithCancel(t.Context())
 		s := &script{stop: func(context.Context, string, int, hypervisor.Handle) (*hypervisor.Wait, error) {
 			interrupt()
-			return &hypervisor.Wait{For: "the guest to shut down", Again: time.Second, UnderWay: true, Handle: "sent"}, nil
+			return &hypervisor.Wait{For: "the guest to shut down", CallAfter: time.Second, UnderWay: true, Handle: "sent"}, nil
 		}}
 		err := Run(ctx, s, parking("gpu-1"), Options{}).Outcomes[0].Err
 		if !fault.Is(err, fault.Interrupted) || !strings.Contains(err.Error(), "the guest to shut down may still run") {
@@ -314,9 +314,9 @@ func TestTheDeadlineBeginsWithTheWork(t *testing.T) {
 				s := &script{stop: func(context.Context, string, int, hypervisor.Handle) (*hypervisor.Wait, error) {
 					switch age := time.Since(began); {
 					case age < tt.queued:
-						return &hypervisor.Wait{For: "room", Again: time.Second, Queued: true}, nil
+						return &hypervisor.Wait{For: "room", CallAfter: time.Second, Queued: true}, nil
 					case age < tt.queued+10*time.Minute:
-						return &hypervisor.Wait{For: "the guest", Again: time.Second, UnderWay: true}, nil
+						return &hypervisor.Wait{For: "the guest", CallAfter: time.Second, UnderWay: true}, nil
 					}
 					return nil, nil
 				}}

@@ -20,7 +20,7 @@ func settle(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wai
 		return nil, err
 	}
 	return &hypervisor.Wait{
-		For: fmt.Sprintf("the clone of an earlier run or another engine, VM %s", vm.ID), Again: settleEvery, UnderWay: true,
+		For: fmt.Sprintf("the clone of an earlier run or another engine, VM %s", vm.ID), CallAfter: settleEvery, UnderWay: true,
 	}, nil
 }
 

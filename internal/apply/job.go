@@ -28,14 +28,14 @@ type Job struct {
 
 	held       inventory.Record // Claimed, or the claim that this job wrote after it
 	renumbered int              // how often the job took another identifier
-	ids        *ids
+	ids        *idPool
 	retry      retry
 	immediate  int       // consecutive calls that asked to be repeated at once
 	queued     time.Time // since when this step is queued; zero when it is not
 }
 
 // newJob makes the job of a worker.
-func newJob(worker *plan.Worker, options Options, ids *ids) *Job {
+func newJob(worker *plan.Worker, options Options, ids *idPool) *Job {
 	j := &Job{Worker: worker, ids: ids}
 	if worker.Claimed != nil {
 		j.Claimed, j.held = *worker.Claimed, *worker.Claimed
@@ -83,13 +83,13 @@ func (j *Job) goBack(kind plan.StepKind) {
 	}
 }
 
-// ids hands out further identifiers for new VMs, each only once.
-type ids struct {
+// idPool hands out further identifiers for new VMs, each only once.
+type idPool struct {
 	mu    sync.Mutex
 	taken map[string]bool
 }
 
-func (i *ids) next(ctx context.Context, to hypervisor.Builder) (string, error) {
+func (i *idPool) next(ctx context.Context, to hypervisor.Builder) (string, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	id, err := to.FreeID(ctx, i.taken)

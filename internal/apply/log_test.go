@@ -24,7 +24,7 @@ func TestTheLogHasEachStepWithItsPlaceAndWaitsNowAndThen(t *testing.T) {
 			if call > 25 {
 				return nil, &fault.Error{Kind: fault.Refused, Why: "protected"}
 			}
-			return &hypervisor.Wait{For: "the guest", Again: time.Second}, nil
+			return &hypervisor.Wait{For: "the guest", CallAfter: time.Second}, nil
 		}}
 		p := parking("gpu-1")
 		p.Pools[0].Workers[0].Card = pci.MustCardRef("h1/0000:03:00.0")

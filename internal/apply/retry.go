@@ -52,7 +52,7 @@ func (r *retry) afterBusy(err error) (*hypervisor.Wait, error) {
 	if r.busy++; r.busy >= maxTries {
 		return nil, err
 	}
-	return &hypervisor.Wait{For: fmt.Sprintf("another try: %v", err), Again: pauseAfter(r.busy)}, nil
+	return &hypervisor.Wait{For: fmt.Sprintf("another try: %v", err), CallAfter: pauseAfter(r.busy)}, nil
 }
 
 // afterSilence handles an Unavailable error. Work that was under way at the last
@@ -64,13 +64,13 @@ func (r *retry) afterSilence(err error, now time.Time) (*hypervisor.Wait, error)
 			return nil, err
 		}
 		return &hypervisor.Wait{
-			For: fmt.Sprintf("%s (%v)", underWayWords, err), Again: silentPause, Handle: r.last.Handle, UnderWay: true,
+			For: fmt.Sprintf("%s (%v)", underWayWords, err), CallAfter: silentPause, Handle: r.last.Handle, UnderWay: true,
 		}, nil
 	}
 	if r.tries >= maxTries {
 		return nil, err
 	}
-	wait := &hypervisor.Wait{For: fmt.Sprintf("another try: %v", err), Again: pauseAfter(r.tries)}
+	wait := &hypervisor.Wait{For: fmt.Sprintf("another try: %v", err), CallAfter: pauseAfter(r.tries)}
 	if r.last != nil {
 		wait.Handle = r.last.Handle
 	}

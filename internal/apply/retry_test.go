@@ -12,8 +12,8 @@ import (
 // next call and the handle of that call.
 func TestRetry(t *testing.T) {
 	busy, silent, wrong := &fault.Error{Kind: fault.Busy}, &fault.Error{Kind: fault.Unavailable}, &fault.Error{Kind: fault.Failed}
-	task := &hypervisor.Wait{Again: time.Second, Handle: "task", UnderWay: true}
-	memo := &hypervisor.Wait{Again: time.Second, Handle: "memo"}
+	task := &hypervisor.Wait{CallAfter: time.Second, Handle: "task", UnderWay: true}
+	memo := &hypervisor.Wait{CallAfter: time.Second, Handle: "memo"}
 	for name, tt := range map[string]struct {
 		answers []any // Waits and errors
 		pauses  []time.Duration
@@ -44,8 +44,8 @@ func TestRetry(t *testing.T) {
 					t.Fatalf("call %d: %v", i+1, err)
 				case err == nil && last && tt.fails:
 					t.Fatal("it does not fail")
-				case err == nil && (wait.Again != tt.pauses[i] || wait.Handle != tt.handles[i]):
-					t.Errorf("call %d: pause %s, handle %q; want %s, %q", i+1, wait.Again, wait.Handle, tt.pauses[i], tt.handles[i])
+				case err == nil && (wait.CallAfter != tt.pauses[i] || wait.Handle != tt.handles[i]):
+					t.Errorf("call %d: pause %s, handle %q; want %s, %q", i+1, wait.CallAfter, wait.Handle, tt.pauses[i], tt.handles[i])
 				}
 			}
 		})

@@ -18,8 +18,9 @@ type Options struct {
 	By string
 	// NewUUID makes the UUID of a new VM.
 	NewUUID func() string
-	// Parallel is the maximum number of parallel calls of steps over all hosts,
-	// PerHost on one host. A worker that waits between two calls does not count.
+	// Parallel limits how many steps are called at the same moment on all hosts together,
+	// PerHost on one host. A worker that waits between two calls does not count. 0 means
+	// 64 and 4.
 	Parallel, PerHost int
 	// Progress is called for each event, one at a time. May be nil.
 	Progress func(Event)
@@ -41,20 +42,20 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Run carries out the steps of every worker of the plan and returns the outcome of
-// each. A failure ends the steps of that worker only. When ctx is canceled, each
+// Run carries out the steps of the workers of the plan and returns the outcome of each
+// worker that has steps. A failure ends the steps of that worker only. When ctx is canceled, each
 // worker stops at its present step, and its outcome says so.
 func Run(ctx context.Context, to hypervisor.Backend, p *plan.Plan, options Options) Result {
 	r := &runner{to: to, hypervisor: p.Hypervisor, options: options.withDefaults(), limits: map[string]chan struct{}{}}
-	ids := &ids{taken: map[string]bool{}}
+	vmIDs := &idPool{taken: map[string]bool{}}
 	began := time.Now()
 	var jobs []*Job
 	for worker := range p.Workers() {
 		if worker.Record != nil {
-			ids.taken[worker.Record.VM] = true
+			vmIDs.taken[worker.Record.VM] = true
 		}
 		if len(worker.Steps) > 0 {
-			jobs = append(jobs, newJob(worker, options, ids))
+			jobs = append(jobs, newJob(worker, r.options, vmIDs))
 		}
 	}
 	outcomes := make([]Outcome, len(jobs))
@@ -82,8 +83,8 @@ type runner struct {
 func (r *runner) run(ctx context.Context, j *Job) Outcome {
 	log := jobLog{Logger: r.options.Log, hypervisor: r.hypervisor}
 	for !j.Done() {
-		kind, began, warnings := j.Step(), j.Since, len(j.Outcome.Warnings)
-		if began.IsZero() {
+		kind, began, warned := j.Step(), j.Since, len(j.Outcome.Warnings)
+		if began.IsZero() { // the step has not been called yet
 			began = time.Now()
 			r.report(Event{Worker: j.Worker.Name, Step: kind, Phase: Began})
 		}
@@ -94,10 +95,10 @@ func (r *runner) run(ctx context.Context, j *Job) Outcome {
 			event.Phase, event.Detail = failurePhase(ctx), err.Error()
 		case wait != nil:
 			event.Phase, event.Took, event.Detail = Working, 0, waitWords(wait)
-		case len(j.Outcome.Warnings) > warnings:
-			event.Phase, event.Detail = Warned, j.Outcome.Warnings[warnings]
+		case len(j.Outcome.Warnings) > warned:
+			event.Phase, event.Detail = Warned, j.Outcome.Warnings[warned]
 		}
-		if wait == nil || wait.For != "" {
+		if wait == nil || wait.For != "" { // a wait without words is only a short pause
 			r.report(event)
 			log.note(ctx, j, event, err)
 		}
@@ -105,7 +106,7 @@ func (r *runner) run(ctx context.Context, j *Job) Outcome {
 			return j.fail(kind, err)
 		}
 		if wait != nil {
-			sleep(ctx, wait.Again)
+			sleep(ctx, wait.CallAfter)
 		}
 	}
 	return j.Outcome
@@ -119,13 +120,14 @@ func failurePhase(ctx context.Context) Phase {
 }
 
 func waitWords(wait *hypervisor.Wait) string {
-	if wait.Far == "" {
+	if wait.Progress == "" {
 		return wait.For
 	}
-	return wait.For + ", " + wait.Far
+	return wait.For + ", " + wait.Progress
 }
 
-// sleep waits for the pause, at most reportEvery, or until ctx is canceled.
+// sleep waits for the pause, or until ctx is canceled; at most reportEvery, so that a
+// long wait is reported that often.
 func sleep(ctx context.Context, pause time.Duration) {
 	if pause <= 0 {
 		return
@@ -148,7 +150,7 @@ func (r *runner) advance(ctx context.Context, j *Job) (*hypervisor.Wait, error) 
 		select {
 		case limit <- struct{}{}:
 			defer func() { <-limit }()
-		case <-ctx.Done():
+		case <-ctx.Done(): // Advance then returns the error of an interrupted job
 		}
 	}
 	return Advance(ctx, r.to, j)

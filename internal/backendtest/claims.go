@@ -82,7 +82,7 @@ func (s suite) inVMs(t *testing.T) {
 	s.scene(t, "a second one that shows up before the attach", func(s *scenario) {
 		e, w, other := s.twoClaims()
 		wait, err := e.once(attach, w, "")
-		if wait == nil || wait.Again <= 0 || err != nil {
+		if wait == nil || wait.CallAfter <= 0 || err != nil {
 			s.Errorf("it does not wait: %+v, %v", wait, err)
 		}
 		s.names(e.refused(w, attach, fault.Exists), "vision-1")

@@ -63,8 +63,8 @@ func (e *engine) once(c call, w *worker, h hypervisor.Handle) (*hypervisor.Wait,
 	if n := nowWrites - writes; n > 1 {
 		e.Errorf("%s: one call sent %d requests that write", c.name, n)
 	}
-	if wait != nil && wait.Again > 0 && wait.For == "" {
-		e.Errorf("%s: waits %s for nothing", c.name, wait.Again)
+	if wait != nil && wait.CallAfter > 0 && wait.For == "" {
+		e.Errorf("%s: waits %s for nothing", c.name, wait.CallAfter)
 	}
 	if wait != nil && err != nil {
 		e.Errorf("%s: gave a Wait and the error %v", c.name, err)
@@ -100,7 +100,7 @@ func (e *engine) do(c call, w *worker) error {
 		case err == nil && wait == nil:
 			return nil
 		case err == nil:
-			time.Sleep(max(wait.Again, time.Millisecond))
+			time.Sleep(max(wait.CallAfter, time.Millisecond))
 			h = e.kept(wait.Handle)
 		case tries < 20 && e.isTemporary(c, w, h, err):
 			tries++

@@ -45,7 +45,7 @@ func (s suite) power(t *testing.T) {
 	s.scene(t, "agent waits for the guest", func(s *scenario) {
 		e, w := s.made()
 		e.must(w, start)
-		if wait, err := e.once(agent, w, ""); wait == nil || wait.Again <= 0 || err != nil {
+		if wait, err := e.once(agent, w, ""); wait == nil || wait.CallAfter <= 0 || err != nil {
 			s.Errorf("the guest boots, and its answer is %+v, %v", wait, err)
 		}
 		e.must(w, agent)

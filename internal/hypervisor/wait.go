@@ -9,10 +9,10 @@ type Handle string
 
 // Wait says that work is not done yet.
 type Wait struct {
-	For    string        `json:"for"`              // what it waits for: "the clone of the template"
-	Far    string        `json:"far,omitempty"`    // progress, "37 %"; "" when not known
-	Again  time.Duration `json:"again"`            // time until the next call; 0: at once
-	Handle Handle        `json:"handle,omitempty"` // for the next call
+	For       string        `json:"for"`                // what it waits for: "the clone of the template"; "" for a short pause
+	Progress  string        `json:"progress,omitempty"` // "37 %"; "" when not known
+	CallAfter time.Duration `json:"callAfter"`          // time until the next call; 0: at once
+	Handle    Handle        `json:"handle,omitempty"`   // for the next call
 	// Task is the hypervisor's name of the work, for people; may be empty.
 	Task string `json:"task,omitempty"`
 	// UnderWay: the hypervisor works on it by itself, even while it does not answer.

@@ -102,10 +102,10 @@ func noHosts(s *inventory.Snapshot) finding.Finding {
 		WithFix(s.Advise(inventory.SeeHosts, inventory.Subject{}))
 }
 
-// Keep checks whether an existing VM can be started where it is: its card, memory,
+// CheckStart checks whether an existing VM can be started where it is: its card, memory,
 // CPUs and networks. If so, its memory is allocated. Template and storage are not
 // checked.
-func (r *Capacity) Keep(w Requirements, name string) (notes, refusals []finding.Finding) {
+func (r *Capacity) CheckStart(w Requirements, name string) (notes, refusals []finding.Finding) {
 	if f := CheckHost(r.world, name); f.Blocks() {
 		return nil, []finding.Finding{f}
 	}

@@ -15,9 +15,9 @@ import (
 func CheckCardThere(s *inventory.Snapshot, h *inventory.Host, slot pci.Slot) finding.Finding {
 	f := finding.New(finding.CardMissing, finding.Fail, at(s, h.Name))
 	f.Where.Card = slot.At(0)
-	if f, is := unreadable(s, h, "PCI devices"); is {
-		f.Where.Card = slot.At(0)
-		return f
+	if gap, found := unreadable(s, h, "PCI devices"); found {
+		gap.Where.Card = slot.At(0)
+		return gap
 	}
 	device := h.Device(slot)
 	if device == nil {
@@ -48,7 +48,7 @@ func CheckCardAlone(s *inventory.Snapshot, h *inventory.Host, d pci.Device) find
 	if s.Capabilities.HidesGroups {
 		f.ID, f.Verdict = finding.CardGroupHidden, finding.Unknown
 		f.Reason = fmt.Sprintf("%s does not show IOMMU groups, so it is not known whether the card is alone in its group; the hypervisor checks this itself", s.Product)
-		f.Fix = "nothing, as long as the VM starts; the hypervisor's own tools show what the card shares"
+		f.Fix = "no action is needed if the VM starts; the hypervisor's own tools show what the card shares"
 		return f
 	}
 	group := d.Functions[0].Group
@@ -75,7 +75,8 @@ func CheckCardAlone(s *inventory.Snapshot, h *inventory.Host, d pci.Device) find
 }
 
 // CheckCardFree checks whether the card is free for the worker: not attached to
-// another VM, and not claimed for another worker. An unreadable VM may hold it.
+// another VM, and not claimed for another worker. An unreadable VM on the host may hold
+// the card: then the result is unknown.
 func CheckCardFree(s *inventory.Snapshot, h *inventory.Host, d pci.Device, worker Holder) []finding.Finding {
 	var findings []finding.Finding
 	for _, vm := range s.Holders(h.Ref(d)) {
@@ -132,7 +133,7 @@ func hiddenHolders(s *inventory.Snapshot, h *inventory.Host, d pci.Device) []fin
 func UnusableClaim(s *inventory.Snapshot, claim *inventory.Claim) finding.Finding {
 	f := finding.New(finding.CardClaimed, finding.Fail, at(s, claim.Card.Host))
 	f.Where.Card = claim.Card.BDF()
-	f.Reason = fmt.Sprintf("register %s claims it, but %s", claim.Register, claim.Problem)
+	f.Reason = fmt.Sprintf("the claim on it in register %s cannot be used: %s", claim.Register, claim.Problem)
 	f.Fix = s.Advise(inventory.RepairClaim, inventory.Subject{Key: claim.Register})
 	return f
 }
@@ -147,7 +148,7 @@ func claimed(s *inventory.Snapshot, h *inventory.Host, d pci.Device, claim *inve
 		f.Where = where
 	case claim.Releasing:
 		f.Verdict = finding.Info
-		f.Reason = fmt.Sprintf("worker %s is releasing the card now; a claim waits up to a minute for this", r.Worker)
+		f.Reason = fmt.Sprintf("worker %s is releasing the card now; a new claim waits up to a minute until this is done", r.Worker)
 	case r.WorkerKey != worker.WorkerKey:
 		f.Verdict = finding.Fail
 		f.Reason = fmt.Sprintf("claimed for worker %s of %s", r.Worker, r.PoolWords())

@@ -239,7 +239,7 @@ func TestAWorkerMayUseWhatItHolds(t *testing.T) {
 	if len(notes) != 2 || notes[0].ID != finding.MappingStale || notes[1].ID != finding.HostDriver {
 		t.Errorf("notes: %v", written(notes))
 	}
-	if _, refusals := NewCapacity(world).Keep(w, "pve1"); len(refusals) > 0 {
+	if _, refusals := NewCapacity(world).CheckStart(w, "pve1"); len(refusals) > 0 {
 		t.Errorf("it could not be restarted: %v", written(refusals))
 	}
 }

@@ -135,7 +135,7 @@ func (b *builder) addPool(p *poolDraft) {
 }
 
 func (b *builder) draftCards(p *poolDraft, pool *v1alpha1.WorkerPool, members []*member) {
-	open, first := make([]int, len(pool.Spec.GPUs)), alike(pool.Spec.GPUs) // open: cards without a worker, by entry
+	open, first := make([]int, len(pool.Spec.GPUs)), firstEqual(pool.Spec.GPUs) // open: cards without a worker, by entry
 	for i := range pool.Spec.GPUs {
 		open[i] = pool.Spec.GPUs[i].Cards()
 	}
@@ -220,7 +220,7 @@ func (b *builder) reserve() {
 func (b *builder) decideExisting() {
 	for d := range b.all() {
 		if d.member != nil && d.member.vm != nil {
-			b.capacity.CountWorker(d.member.holder(), d.member.vm.Home())
+			b.capacity.CountWorker(d.member.claimant(), d.member.vm.Home())
 		}
 	}
 	for d := range b.all() {
@@ -282,7 +282,7 @@ func (b *builder) keepForNamed(d *draft) {
 func (b *builder) needs(d *draft) place.Requirements {
 	w := RequirementsOf(b.world.Capabilities, d.pool, d.Name, d.request)
 	if d.member != nil {
-		w.Holder = d.member.holder()
+		w.Holder = d.member.claimant()
 		if !d.member.card.IsZero() {
 			w.Card = &place.CardRequirements{Ref: d.member.card}
 		}

@@ -342,7 +342,7 @@ func (b *builder) onlyClaim(d *draft) {
 // new VM claims it, but a VM is destroyed only when there is a place for the new one.
 func (b *builder) replace(d *draft, why string) {
 	m, ref := d.member, d.Ref
-	if b.onWrongHost(d) || b.hasForeignCards(d) {
+	if b.refuseOnWrongHost(d) || b.holdForeignCards(d) {
 		return
 	}
 	b.place(d, m.vm)

@@ -71,8 +71,8 @@ func endSteps(m *member) []plan.StepKind {
 	return append(steps, plan.StepUnprotect, plan.StepShutdown, plan.StepDestroy)
 }
 
-// onWrongHost refuses a GPU worker whose VM is not on the host of its card.
-func (b *builder) onWrongHost(d *draft) bool {
+// refuseOnWrongHost refuses a GPU worker whose VM is not on the host of its card.
+func (b *builder) refuseOnWrongHost(d *draft) bool {
 	m := d.member
 	if m.card.IsZero() || m.vm.Home() == m.host {
 		return false
@@ -85,8 +85,8 @@ func (b *builder) onWrongHost(d *draft) bool {
 	return true
 }
 
-// hasForeignCards holds a worker whose VM has other cards than the worker's own.
-func (b *builder) hasForeignCards(d *draft) bool {
+// holdForeignCards holds a worker whose VM has other cards than the worker's own.
+func (b *builder) holdForeignCards(d *draft) bool {
 	var keys []string
 	for _, a := range d.member.vm.Cards {
 		if !a.Leaving && !slices.Contains(keys, a.Key) {

@@ -15,11 +15,11 @@ import (
 // existing decides what happens to a worker that has a VM.
 func (b *builder) existing(d *draft) {
 	b.fill(d)
-	switch {
+	switch { // cases without a body decide the worker themselves and report whether they did
 	case d.Undeclared:
 		b.retire(d)
 	case b.replaceRequested(d) && b.decideReplace(d):
-	case b.onWrongHost(d), b.hasForeignCards(d):
+	case b.refuseOnWrongHost(d), b.holdForeignCards(d):
 	case d.member.vm.Running:
 		b.running(d)
 	default:
@@ -39,7 +39,7 @@ func (b *builder) fill(d *draft) {
 	if m.vm != nil {
 		w.Host, w.VM = m.vm.Home(), m.vm.ID
 		w.Ref = &inventory.VMRef{Host: m.vm.Host, ID: m.vm.ID, Name: m.vm.Name, UUID: m.vm.UUID}
-		if m.unmarked {
+		if m.unmarked { // a clone gets the UUID of its record when it is marked
 			w.Ref.UUID = m.vm.Record.UUID
 		}
 		w.Networks = m.vm.Machine.NICs
@@ -70,11 +70,11 @@ func (d *draft) refuse(findings ...finding.Finding) {
 // sides are the worker as declared, as configured and as the VM runs now.
 func (b *builder) sides(d *draft) (declared, configured, now view) {
 	m := d.member
-	machine, enough := declaredMachine(b.world.Capabilities, d.pool, d.number, m.card)
-	if !enough {
+	machine, enoughAddresses := declaredMachine(b.world.Capabilities, d.pool, d.number, m.card)
+	if !enoughAddresses {
 		for i := range machine.NICs {
-			present := m.vm.Machine.NIC(i)
-			machine.NICs[i].Address, machine.NICs[i].Gateway, machine.NICs[i].MAC = present.Address, present.Gateway, present.MAC
+			current := m.vm.Machine.NIC(i)
+			machine.NICs[i].Address, machine.NICs[i].Gateway, machine.NICs[i].MAC = current.Address, current.Gateway, current.MAC
 		}
 		d.Notes = append(d.Notes, b.noAddress(d))
 	}
@@ -109,14 +109,14 @@ func (b *builder) declaredTemplate(d *draft) string {
 // differences compares the worker with its declaration.
 func (b *builder) differences(d *draft) (declared, configured view, all []difference) {
 	declared, configured, now := b.sides(d)
-	against := declared
+	compared := declared
 	if d.pool.Spec.Template.Clone != v1alpha1.CloneFull {
-		against.machine.Storage = "" // a linked clone stays with its template
+		compared.machine.Storage = "" // the disk of a linked clone is on the storage of its template
 	}
 	if d.member.vm.Running {
-		return declared, configured, compare(&against, &configured, &now)
+		return declared, configured, compare(&compared, &configured, &now)
 	}
-	return declared, configured, compare(&against, &configured, nil)
+	return declared, configured, compare(&compared, &configured, nil)
 }
 
 // running decides about a running VM.
@@ -145,7 +145,7 @@ func (b *builder) running(d *draft) {
 	d.advise(differences)
 }
 
-// setDesired sets the result of the steps. A record that an older program wrote is
+// setDesired sets the record and the configuration that the VM has after all steps. A record that an older program wrote is
 // rewritten in the present version.
 func (d *draft) setDesired(v view) {
 	record := *d.Record
@@ -157,7 +157,8 @@ func (d *draft) setDesired(v view) {
 // advise says what a person can do about the differences that remain.
 func (d *draft) advise(differences []difference) {
 	switch {
-	case d.Action != plan.Hold && d.Action != plan.Update && d.Action != plan.Restart && d.Action != plan.Finish && d.Action != plan.Start:
+	case !slices.Contains([]plan.Action{plan.Hold, plan.Update, plan.Restart, plan.Finish, plan.Start}, d.Action):
+		return // the other actions leave no difference
 	case hasKind(differences, plan.NeedsRemake):
 		d.Hint = shell.Command("gpuworker replace %s", d.Name)
 	case d.member.vm.Running && hasKind(differences, plan.NeedsStop) && (d.Action == plan.Hold || d.Action == plan.Update || d.Action == plan.Finish):
@@ -176,7 +177,9 @@ func (m *member) claimOutdated() bool {
 	return m.claimHolds() && m.claim.Record.Version < inventory.RecordVersion
 }
 
-// renewClaim plans to claim the card for the worker's VM, if it is not.
+// renewClaim plans to claim the card for the worker's VM, if it is not. An outdated claim
+// still holds: it is rewritten only together with another change, and what prevents this
+// is not reported. A held or refused worker gets no claim step.
 func (b *builder) renewClaim(d *draft) {
 	m := d.member
 	outdated := m.claimOutdated() && (d.Action == plan.Update || d.Action == plan.Restart)
@@ -209,14 +212,14 @@ func (b *builder) claimable(d *draft) []finding.Finding {
 	if there.Blocks() {
 		return []finding.Finding{there}
 	}
-	blocking, _ := b.capacity.JudgeCard(host, *host.Device(d.member.card.Slot), d.member.holder())
+	blocking, _ := b.capacity.JudgeCard(host, *host.Device(d.member.card.Slot), d.member.claimant())
 	return blocking
 }
 
 // restart plans a stop, the change and a start, if the VM can be started again.
 func (b *builder) restart(d *draft, declared, configured *view, differences []difference) {
 	target := carry(declared, configured, differences, plan.Live, plan.NextBoot, plan.NeedsStop)
-	notes, refusals := b.capacity.Keep(b.requirementsOf(d, &target.machine), d.Host)
+	notes, refusals := b.capacity.CheckStart(b.requirementsOf(d, &target.machine), d.Host)
 	if len(refusals) > 0 {
 		d.refuse(refusals...)
 		return
@@ -232,10 +235,10 @@ func (b *builder) restart(d *draft, declared, configured *view, differences []di
 
 // requirementsOf are the requirements for starting an existing VM where it is.
 func (b *builder) requirementsOf(d *draft, machine *inventory.Machine) place.Requirements {
-	w := b.needs(d)
-	w.MemoryMiB, w.Cores = machine.MemoryMiB, machine.Cores
-	w.NICs = machine.NICs[:min(len(w.NICs), len(machine.NICs))]
-	return w
+	needs := b.needs(d)
+	needs.MemoryMiB, needs.Cores = machine.MemoryMiB, machine.Cores
+	needs.NICs = machine.NICs[:min(len(needs.NICs), len(machine.NICs))] // the VM may have fewer than declared
+	return needs
 }
 
 // stopped decides about a VM that does not run: incomplete, parked, or stopped by
@@ -271,7 +274,7 @@ func (b *builder) stopped(d *draft) {
 func (b *builder) obstacles(d *draft, machine *inventory.Machine) []finding.Finding {
 	switch {
 	case slices.Contains(d.Steps, plan.StepStart):
-		notes, refusals := b.capacity.Keep(b.requirementsOf(d, machine), d.Host)
+		notes, refusals := b.capacity.CheckStart(b.requirementsOf(d, machine), d.Host)
 		d.Notes = append(d.Notes, notes...)
 		return refusals
 	case slices.Contains(d.Steps, plan.StepAttach), slices.Contains(d.Steps, plan.StepClaim):
@@ -280,9 +283,9 @@ func (b *builder) obstacles(d *draft, machine *inventory.Machine) []finding.Find
 	return nil
 }
 
-// isIncomplete reports whether an earlier run did not finish making the VM: the
-// marks are missing, which are written after the configuration, or the card, which is
-// attached last. The firmware of such a VM may still be changed in place.
+// isIncomplete reports whether an earlier run did not finish making the VM: its marks are
+// missing (they are written after the configuration), or its card is missing (it is
+// attached last). Firmware and storage of such a VM may still be changed in place.
 func (b *builder) isIncomplete(d *draft) bool {
 	m := d.member
 	unattached := !m.card.IsZero() && m.vm.Machine.Card == nil
@@ -325,23 +328,24 @@ func (d *draft) setAction(incomplete bool, differences []difference) {
 		d.Action, d.Reason = plan.Hold, "parked, and differs"
 	case parked:
 		d.Action, d.Reason = plan.Keep, "parked"
-	case len(d.Steps) > 2:
+	case len(d.Steps) > 2: // more than start and agent
 		d.Action, d.Reason = plan.Finish, "stopped, and differs"
 	default:
 		d.Action, d.Reason = plan.Start, "stopped"
 	}
 }
 
-// warn notes what would block the next start of a worker that keeps running.
+// warn notes what would block the next start of a worker whose VM this plan does not
+// start.
 func (b *builder) warn(d *draft) {
 	m := d.member
 	host := b.world.Host(m.host)
 	if m.card.IsZero() || host == nil || host.Device(m.card.Slot) == nil {
 		return
 	}
-	blocking, _ := place.Split(place.CheckCardFree(b.world, host, *host.Device(m.card.Slot), m.holder()))
+	blocking, _ := place.Split(place.CheckCardFree(b.world, host, *host.Device(m.card.Slot), m.claimant()))
 	for _, f := range blocking {
-		if f.Verdict == finding.Fail {
+		if f.Verdict == finding.Fail { // an unknown result would be noted in every plan
 			d.Notes = append(d.Notes, f)
 		}
 	}

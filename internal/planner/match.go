@@ -24,21 +24,21 @@ func matchCards(world *inventory.Snapshot, pool *v1alpha1.WorkerPool, members []
 	for i, member := range members {
 		switch {
 		case member.card.IsZero() || m.takeNamed(i, member):
-		case cardSeen(world, member):
+		case isCardVisible(world, member):
 			seen = append(seen, i)
 		default:
 			unseen = append(unseen, i)
 		}
 	}
 	for _, i := range slices.Concat(seen, unseen) {
-		m.place(i, m.kind(world, members[i]))
+		m.match(i, m.kind(world, members[i]))
 	}
 	return m.entryOf
 }
 
-// alike is, for each entry of spec.gpus, the index of the first equal entry; counts
-// are not compared.
-func alike(requests []v1alpha1.GPURequest) []int {
+// firstEqual returns, for each entry of spec.gpus, the index of the first entry that asks
+// for the same card or the same kind of card. Their counts may differ.
+func firstEqual(requests []v1alpha1.GPURequest) []int {
 	first, at := make([]int, len(requests)), map[string]int{}
 	for i := range requests {
 		r := &requests[i]
@@ -51,20 +51,21 @@ func alike(requests []v1alpha1.GPURequest) []int {
 	return first
 }
 
-func cardSeen(world *inventory.Snapshot, m *member) bool {
+// isCardVisible reports whether the host of the card was observed and has it.
+func isCardVisible(world *inventory.Snapshot, m *member) bool {
 	host := world.Host(m.host)
 	return host != nil && host.Device(m.card.Slot) != nil
 }
 
-// matching assigns members to entries, up to the count of each entry. Members that
-// fit the same entries are of one kind, and an entry is not split into single cards,
-// so the work grows with the document and not with the number of workers.
+// matching assigns members to entries, up to the count of each entry. Members that fit
+// the same entries are of one kind, and an entry for 100 cards is one entry. So the time
+// for one worker depends on the number of entries and kinds, not on that of workers.
 type matching struct {
 	entryOf []int // index of the entry of each member, -1 for none
 	entries []matchEntry
 	named   map[pci.CardRef]int // unused entries that name a card
 	groups  []entryGroup
-	byCard  map[cardMake]*memberKind
+	byModel map[cardModel]*memberKind
 	kinds   map[string]*memberKind
 }
 
@@ -79,9 +80,9 @@ type entryGroup struct {
 	entries []int
 }
 
-// cardMake is the host of a worker and the vendor, name and ID of its card; the
-// latter are empty while the card cannot be seen.
-type cardMake struct {
+// cardModel is the host of a worker, and vendor, name and ID of its card. Without a
+// visible card only the host is set.
+type cardModel struct {
 	host, vendor, name string
 	id                 pci.ID
 	seen               bool
@@ -90,7 +91,7 @@ type cardMake struct {
 // memberKind are the members that fit the same entries.
 type memberKind struct {
 	entries []int         // that they fit
-	taken   int           // how many entries, from the first, have no free card; they never get one again
+	taken   int           // the first entries that are full; they stay full, because a moved member is replaced by another
 	members map[int][]int // matched members by entry
 	full    bool          // no further member can be matched
 }
@@ -98,10 +99,10 @@ type memberKind struct {
 func newMatching(pool *v1alpha1.WorkerPool, members int) *matching {
 	m := &matching{
 		entryOf: slices.Repeat([]int{-1}, members), named: map[pci.CardRef]int{},
-		byCard: map[cardMake]*memberKind{}, kinds: map[string]*memberKind{},
+		byModel: map[cardModel]*memberKind{}, kinds: map[string]*memberKind{},
 	}
-	group := map[int]int{} // by the first equal entry
-	for i, first := range alike(pool.Spec.GPUs) {
+	group := map[int]int{} // index in groups, by index of the first equal entry
+	for i, first := range firstEqual(pool.Spec.GPUs) {
 		request := &pool.Spec.GPUs[i]
 		m.entries = append(m.entries, matchEntry{free: request.Cards()})
 		needs := cardRequirements(request)
@@ -132,26 +133,27 @@ func (m *matching) takeNamed(i int, member *member) bool {
 	return named
 }
 
-// kind is the kind of a member.
+// kind returns the memberKind of a member, from byModel if it is there.
 func (m *matching) kind(world *inventory.Snapshot, member *member) *memberKind {
-	made := makeOf(world, member)
-	if m.byCard[made] == nil {
-		m.byCard[made] = m.kindOf(world, member)
+	model := modelOf(world, member)
+	if m.byModel[model] == nil {
+		m.byModel[model] = m.kindOf(world, member)
 	}
-	return m.byCard[made]
+	return m.byModel[model]
 }
 
-func makeOf(world *inventory.Snapshot, member *member) cardMake {
-	made := cardMake{host: member.host}
+func modelOf(world *inventory.Snapshot, member *member) cardModel {
+	model := cardModel{host: member.host}
 	if host := world.Host(member.host); host != nil {
 		if device := host.Device(member.card.Slot); device != nil {
 			gpu, _ := device.GPU()
-			made.vendor, made.name, made.id, made.seen = gpu.Vendor, gpu.Name, gpu.ID, true
+			model.vendor, model.name, model.id, model.seen = gpu.Vendor, gpu.Name, gpu.ID, true
 		}
 	}
-	return made
+	return model
 }
 
+// kindOf makes the memberKind of a member, or finds an equal one.
 func (m *matching) kindOf(world *inventory.Snapshot, member *member) *memberKind {
 	key := make([]byte, len(m.groups))
 	for g := range m.groups {
@@ -173,9 +175,9 @@ func (m *matching) kindOf(world *inventory.Snapshot, member *member) *memberKind
 	return k
 }
 
-// place matches a member with an entry, if necessary by moving other members to other
-// entries that they fit. A matched member always keeps an entry.
-func (m *matching) place(i int, k *memberKind) {
+// match matches a member with an entry, if necessary by moving other members to other
+// entries that they fit. A matched member may be moved, but never loses its match.
+func (m *matching) match(i int, k *memberKind) {
 	if k.full {
 		return
 	}
@@ -188,8 +190,8 @@ func (m *matching) place(i int, k *memberKind) {
 }
 
 // makeFree finds an entry with a free card for a member of the kind. If there is
-// none, it frees a card by moving one member of each kind on the way (augmenting
-// path).
+// none, it moves members in a chain, one from entry A to B, one from B to C, until an
+// entry with a free card is reached (an augmenting path).
 func (m *matching) makeFree(k *memberKind, visited map[*memberKind]bool) (entry int, found bool) {
 	visited[k] = true
 	for ; k.taken < len(k.entries); k.taken++ {
@@ -229,13 +231,13 @@ func (m *matching) move(k *memberKind, from, to int) {
 	m.give(i, k, to)
 }
 
-// fit is how well a worker's card fits a request.
+// fit says how a worker's card fits a request; after fitNever, the surest first.
 type fit int
 
 const (
 	fitNever  fit = iota
 	fitNamed      // the request names this very card
-	fitSeen       // the card is of the kind
+	fitSeen       // the card has the requested model or ID
 	fitUnseen     // the card cannot be seen now, but its host fits
 )
 

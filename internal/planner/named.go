@@ -308,7 +308,7 @@ func (b *builder) unpark(d *draft) {
 	case d.member.vm.Running:
 		d.Action, d.Reason, d.Steps = plan.Unpark, "running, and tagged as parked", []plan.StepKind{plan.StepUnpark}
 		return
-	case b.onWrongHost(d):
+	case b.refuseOnWrongHost(d):
 		return
 	}
 	d.Action, d.Reason = plan.Unpark, "named in the command"
@@ -322,11 +322,11 @@ func (b *builder) unpark(d *draft) {
 // declared or not.
 func (b *builder) obstaclesHere(d *draft) []finding.Finding {
 	m, vm := d.member, d.member.vm
-	w := place.Requirements{Holder: m.holder(), MemoryMiB: vm.Machine.MemoryMiB, Cores: vm.Machine.Cores, NICs: vm.Machine.NICs}
+	w := place.Requirements{Holder: m.claimant(), MemoryMiB: vm.Machine.MemoryMiB, Cores: vm.Machine.Cores, NICs: vm.Machine.NICs}
 	if !m.card.IsZero() {
 		w.Card = &place.CardRequirements{Ref: m.card}
 	}
-	notes, refusals := b.capacity.Keep(w, vm.Home())
+	notes, refusals := b.capacity.CheckStart(w, vm.Home())
 	d.Notes = append(d.Notes, notes...)
 	return refusals
 }

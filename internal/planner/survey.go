@@ -222,7 +222,7 @@ func (m *member) cardSeen() pci.CardRef {
 }
 
 // holder is the worker for package place.
-func (m *member) holder() place.Holder {
+func (m *member) claimant() place.Holder {
 	holder := place.Holder{WorkerKey: m.WorkerKey}
 	if m.vm != nil {
 		holder.VM = m.vm.ID

@@ -119,7 +119,7 @@ func (l *calls) do(method string, do step) {
 		case err != nil:
 			l.Fatalf("call %d of %s: %s %v", n, method, fault.KindOf(err), err)
 		}
-		time.Sleep(wait.Again)
+		time.Sleep(wait.CallAfter)
 		if handle = wait.Handle; n == l.lose {
 			handle = ""
 		}

@@ -273,10 +273,10 @@ func TestAFullCloneShowsItsProgress(t *testing.T) {
 			if wait == nil {
 				break
 			}
-			if wait.Far != "" && !slices.Contains(far, wait.Far) {
-				far = append(far, wait.Far)
+			if wait.Progress != "" && !slices.Contains(far, wait.Progress) {
+				far = append(far, wait.Progress)
 			}
-			time.Sleep(wait.Again)
+			time.Sleep(wait.CallAfter)
 			handle = wait.Handle
 		}
 		took := time.Since(began)

@@ -30,7 +30,7 @@ func goOn(ctx context.Context, do step, handle hypervisor.Handle) error {
 		if err != nil || wait == nil {
 			return err
 		}
-		if err := pauseExactly(ctx, wait.Again); err != nil {
+		if err := pauseExactly(ctx, wait.CallAfter); err != nil {
 			return err
 		}
 		handle = wait.Handle

@@ -273,7 +273,7 @@ func (b *Backend) refuseHolder(ctx context.Context, card pci.CardRef, vmid int, 
 func tooSlow(host string) *hypervisor.Wait {
 	return &hypervisor.Wait{
 		For:   fmt.Sprintf("a faster answer of %s: reading its VMs takes longer than %s", host, configsLast),
-		Again: time.Second,
+		CallAfter: time.Second,
 	}
 }
 

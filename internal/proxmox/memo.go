@@ -52,7 +52,7 @@ func (m memo) handle() hypervisor.Handle {
 
 // wait returns a Wait whose handle is the memo.
 func (m memo) wait(what string, again time.Duration) *hypervisor.Wait {
-	return &hypervisor.Wait{For: what, Far: m.Far, Again: again, Handle: m.handle()}
+	return &hypervisor.Wait{For: what, Progress: m.Far, CallAfter: again, Handle: m.handle()}
 }
 
 // underWay returns the Wait for the memo's task or request.
@@ -69,7 +69,7 @@ func callAgain() *hypervisor.Wait { return &hypervisor.Wait{} }
 // or may have failed.
 func waitAfterConflict() *hypervisor.Wait {
 	const pause = 500 * time.Millisecond
-	return &hypervisor.Wait{For: "another change of the VM", Again: pause + rand.N(pause)}
+	return &hypervisor.Wait{For: "another change of the VM", CallAfter: pause + rand.N(pause)}
 }
 
 // taskStarted handles the answer to a request for a task. It returns a Wait when the

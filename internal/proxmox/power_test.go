@@ -70,7 +70,7 @@ func TestOnlySoManyVMsOfAHostStartAtOnce(t *testing.T) {
 			group.Wait()
 		}()
 		time.Sleep(500 * time.Millisecond)
-		if wait := l.waiting(l.b.starting(refs[6]), ""); wait.Again == 0 {
+		if wait := l.waiting(l.b.starting(refs[6]), ""); wait.CallAfter == 0 {
 			t.Errorf("it does not wait for the other starts: %+v", wait)
 		}
 		if got := most(over, func() int { return len(l.running("pve1", "qmstart")) }); got != 4 {
@@ -157,7 +157,7 @@ func TestAfterAStoppedShutdownTaskTheVMIsSwitchedOff(t *testing.T) {
 		for _, task := range l.running("pve1", "qmshutdown") {
 			must(t, l.root.StopTask(t.Context(), task.UPID))
 		}
-		time.Sleep(wait.Again)
+		time.Sleep(wait.CallAfter)
 		if wait = l.waiting(l.b.stopping(ref), wait.Handle); wait.For != stopWords {
 			t.Errorf("it waits for %s", wait.For)
 		}

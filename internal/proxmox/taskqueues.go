@@ -107,7 +107,7 @@ func (f *taskQueues) full(c queuedRequest) *hypervisor.Wait {
 }
 
 func queued(n int, c queuedRequest) *hypervisor.Wait {
-	return &hypervisor.Wait{For: fmt.Sprintf("free capacity: %d %s are running", n, c.what), Again: queuePause, Queued: true}
+	return &hypervisor.Wait{For: fmt.Sprintf("free capacity: %d %s are running", n, c.what), CallAfter: queuePause, Queued: true}
 }
 
 // take sends the request, or returns a Wait when the limit is reached. The tasks of
@@ -125,7 +125,7 @@ func (f *taskQueues) take(ctx context.Context, c queuedRequest) (task pve.Task, 
 		return pve.Task{}, nil, err
 	}
 	if done == nil {
-		return pve.Task{}, &hypervisor.Wait{For: "an earlier request, one of the " + c.what, Again: queuePause, Queued: true}, nil
+		return pve.Task{}, &hypervisor.Wait{For: "an earlier request, one of the " + c.what, CallAfter: queuePause, Queued: true}, nil
 	}
 	defer done()
 	if n := f.count(s, active); n >= c.limit {

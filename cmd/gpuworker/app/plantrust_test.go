@@ -274,7 +274,7 @@ func TestAPlanOfAnotherWorldNamesAFewDifferences(t *testing.T) {
 		}
 		l.write(file, data)
 		p = l.typed("apply --yes --plan " + file)
-		if p.code != 7 || strings.Count(p.err, "is new in the plan") != 10 || !strings.Contains(p.err, "and 28 more") {
+		if p.code != 7 || strings.Count(p.err, "is new in the plan") != 9 || !strings.Contains(p.err, "and 29 more") {
 			t.Errorf("exit code %d:\n%s", p.code, p.err)
 		}
 	})

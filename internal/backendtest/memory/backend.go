@@ -156,7 +156,7 @@ type none struct{}
 
 // second is the Wait after a write that came second, or may have done so.
 func (b *Backend) second() *hypervisor.Wait {
-	return &hypervisor.Wait{For: "another change of the VM", Again: vmclaim.PauseFor(0, b.chance())}
+	return &hypervisor.Wait{For: "another change of the VM", CallAfter: vmclaim.PauseFor(0, b.chance())}
 }
 
 // memo is the content of a Handle.
@@ -179,7 +179,7 @@ func (m memo) wait(what string, again time.Duration) *hypervisor.Wait {
 	if err != nil {
 		panic("memory: a memo is made of plain values: " + err.Error())
 	}
-	return &hypervisor.Wait{For: what, Again: again, Handle: hypervisor.Handle(text), UnderWay: m.Task != ""}
+	return &hypervisor.Wait{For: what, CallAfter: again, Handle: hypervisor.Handle(text), UnderWay: m.Task != ""}
 }
 
 const taskEvery = 2 * time.Second

@@ -84,7 +84,7 @@ func (b *Backend) follow(ctx context.Context, m memo, what string) (*hypervisor.
 			return nil, nil
 		case !t.ended:
 			wait := m.wait(what, taskEvery)
-			wait.Far = t.far()
+			wait.Progress = t.far()
 			return wait, nil
 		case t.fails != "":
 			return nil, fmt.Errorf("%w: %s", errFailed, t.fails)

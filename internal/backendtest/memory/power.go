@@ -105,7 +105,7 @@ func (b *Backend) Agent(ctx context.Context, ref inventory.VMRef, _ hypervisor.H
 	case err != nil:
 		return nil, nil, b.wrap(err, "ask the guest", ref)
 	case !found.answers():
-		return nil, &hypervisor.Wait{For: "the guest to tell its addresses", Again: 5 * time.Second}, nil
+		return nil, &hypervisor.Wait{For: "the guest to tell its addresses", CallAfter: 5 * time.Second}, nil
 	}
 	return found.addresses(), nil, nil
 }

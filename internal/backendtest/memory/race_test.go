@@ -277,11 +277,11 @@ func (r *racer) call(do func(hypervisor.Handle) (*hypervisor.Wait, error)) error
 		case r.dead:
 			return errProcess
 		case fault.Is(err, fault.Unavailable):
-			wait = &hypervisor.Wait{Again: time.Second, Handle: h}
+			wait = &hypervisor.Wait{CallAfter: time.Second, Handle: h}
 		case wait == nil || err != nil:
 			return err
 		}
-		time.Sleep(wait.Again)
+		time.Sleep(wait.CallAfter)
 		h = wait.Handle
 	}
 	return errors.New("it never ends")
