@@ -98,7 +98,7 @@ func (a *answer) failure(c *call) *Error {
 		e.describe()
 	}
 	if c.clones {
-		e.raceForID(c.vmid)
+		e.idInUseIfLocked(c.vmid)
 	}
 	e.passing = passingStatus(a.status)
 	// 595 means that no connection to the other node was made.

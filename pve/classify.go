@@ -216,10 +216,10 @@ func classifyAnswer(status int, text string, params map[string]string) (Kind, st
 	return classify(status, text)
 }
 
-// raceForID turns "can't lock file …/lock-N.conf" of a clone into Exists when N
+// idInUseIfLocked turns "can't lock file …/lock-N.conf" of a clone into Exists when N
 // is not the source. Two clones to the same new id compete for the lock of that id,
 // so the id is in use.
-func (e *Error) raceForID(source int) {
+func (e *Error) idInUseIfLocked(source int) {
 	m := lockVMForm.FindStringSubmatch(e.Message)
 	if e.Kind != Locked || m == nil || m[1] == strconv.Itoa(source) {
 		return

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Task is a background operation of the server. It is a plain value. Store its UPID
-// before waiting, to find the task again after a crash.
+// Task is a background operation of the server. It can be copied and compared. To find
+// it again after a crash, store its UPID.
 type Task struct {
 	UPID   UPID
 	client *Client
@@ -40,14 +40,13 @@ func goodExit(exit string) bool {
 }
 
 // The intervals for polling a task. The first poll is after one second, because few
-// tasks take less. Later intervals grow to an eighth of the elapsed time, at least
-// 0.5 s and at most 5 s, because the start of a VM with much memory and a GPU takes
-// half an hour.
+// tasks take less. Later intervals are an eighth of the elapsed time, at least 0.5 s and
+// at most 5 s: the start of a VM with much memory and a GPU can take half an hour.
 const (
-	firstPoll  = time.Second
-	oftenAsk   = 500 * time.Millisecond
-	slowestAsk = 5 * time.Second
-	pollShare  = 8
+	firstPoll   = time.Second
+	minPoll     = 500 * time.Millisecond
+	maxPoll     = 5 * time.Second
+	pollDivisor = 8
 
 	// A new task may be unknown to the server for this time.
 	unknownGrace = 10 * time.Second
@@ -60,8 +59,8 @@ const (
 // known to the server yet.
 //
 // For a failed task the error is an *Error with the end of its log. If the server
-// cannot be asked, the error says that the task may still be running, and its field
-// Task has the UPID. The zero Task has succeeded.
+// cannot be asked, or does not know the task, the error says that the task may still be
+// running, and its field Task has the UPID. The zero Task has succeeded.
 func (t Task) Poll(ctx context.Context, began time.Time) (ended bool, err error) {
 	if t.IsZero() {
 		return true, nil
@@ -79,7 +78,7 @@ func (t Task) Poll(ctx context.Context, began time.Time) (ended bool, err error)
 }
 
 // Wait polls until the task or the context has ended. It is for tests and examples;
-// the steps of the programs never wait. It has no deadline of its own: the start of a
+// gpuworker itself uses Poll. It has no deadline of its own: the start of a
 // VM with 512 GiB and a GPU may take 34 minutes.
 func (t Task) Wait(ctx context.Context) error {
 	for began := time.Now(); !t.IsZero(); {
@@ -98,7 +97,7 @@ func NextPoll(took time.Duration) time.Duration {
 	if took < firstPoll {
 		return firstPoll
 	}
-	return min(max(oftenAsk, took/pollShare), slowestAsk)
+	return min(max(minPoll, took/pollDivisor), maxPoll)
 }
 
 // lost returns the error for a task whose end was not observed.
@@ -130,7 +129,7 @@ func (t Task) ended(ctx context.Context, status taskStatus) error {
 	}
 	e.describe()
 	if t.UPID.Type == "qmclone" {
-		e.raceForID(t.UPID.VMID())
+		e.idInUseIfLocked(t.UPID.VMID())
 	}
 	// The server does not know the result: the node went down, or the task was killed.
 	e.Ambiguous = e.Message == "unexpected status"

@@ -47,15 +47,15 @@ func (o Options) withDefaults() Options {
 // worker stops at its present step, and its outcome says so.
 func Run(ctx context.Context, to hypervisor.Backend, p *plan.Plan, options Options) Result {
 	r := &runner{to: to, hypervisor: p.Hypervisor, options: options.withDefaults(), limits: map[string]chan struct{}{}}
-	vmIDs := &idPool{taken: map[string]bool{}}
+	pool := &idPool{taken: map[string]bool{}}
 	began := time.Now()
 	var jobs []*Job
 	for worker := range p.Workers() {
 		if worker.Record != nil {
-			vmIDs.taken[worker.Record.VM] = true
+			pool.taken[worker.Record.VM] = true
 		}
 		if len(worker.Steps) > 0 {
-			jobs = append(jobs, newJob(worker, r.options, vmIDs))
+			jobs = append(jobs, newJob(worker, r.options, pool))
 		}
 	}
 	outcomes := make([]Outcome, len(jobs))

@@ -84,7 +84,7 @@ func (a *app) addGlobalFlags(root *cobra.Command) {
 		"`FILE` or directory with documents, - for standard input; repeatable\n(default $GPUWORKER_FILE, or else ./gpuworker.yaml)")
 	flags.StringVar(&a.facts.Dir, "host-facts", "", "read host facts from `DIR`/HOST.json (gpuworker-host check -o json)")
 	flags.DurationVar(&a.facts.MaxAge, "host-facts-max-age", hostfacts.MaxAge, "ignore host facts older than `AGE`")
-	flags.StringArrayVar(&a.facts.SSH, "ssh", nil, "get host facts by SSH: `USER@{host}` from all hosts, USER@HOST from one; repeatable")
+	flags.StringArrayVar(&a.facts.SSH, "ssh", nil, "get host facts by SSH from `USER@HOST`; USER@{host}, written literally, is all hosts; repeatable")
 	flags.StringVarP(&a.output, "output", "o", outTable, "output `FORMAT`: "+strings.Join(outputs, ", "))
 	flags.StringVar(&a.color, "color", "auto", "`WHEN` to use color: "+strings.Join(colors, ", ")+"; auto obeys NO_COLOR")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print only results and errors")

@@ -15,7 +15,7 @@ func (a *app) orphansCommand() *cobra.Command {
 	release := false
 	cmd := &cobra.Command{
 		Use:   "orphans",
-		Short: "List VMs and claims of gpuworker that no document declares",
+		Short: "List VMs and claims that no document declares; release claims without a VM",
 		Long: `List the VMs and the claims on cards that gpuworker owns and that no document
 given with -f declares. Give all documents of the hypervisor; workers of missing
 documents are listed as orphans.

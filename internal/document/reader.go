@@ -28,7 +28,7 @@ const longestKey = 253 + 1 + 63
 type reader struct {
 	set       *set
 	file      string
-	firstLine int // of the chunk that is being read
+	firstLine int // of the part of the file that is being read, usually one document
 	problems  *Problems
 	fields    map[reflect.Type][]field // cache
 
@@ -36,7 +36,7 @@ type reader struct {
 	object   string
 	root     reflect.Type
 	lines    map[string]int
-	suspects []string // see origin
+	suspects []string // paths where reading found a problem; validation does not report them again
 	aliased  int      // how many aliases lead to the current node
 	budget   int      // values that aliases may still expand to
 	quiet    int      // above 0 inside credentials
@@ -123,12 +123,12 @@ func (r *reader) readStruct(v reflect.Value, node *yaml.Node, path string) {
 	}
 	fields := r.fieldsOf(v.Type())
 	for _, e := range r.entries(node, path, func(name string) string { return r.fieldPath(path, name) }) {
-		at := slices.IndexFunc(fields, func(f field) bool { return f.name == e.name })
-		if at < 0 || e.key.ShortTag() != "!!str" {
+		index := slices.IndexFunc(fields, func(f field) bool { return f.name == e.name })
+		if index < 0 || e.key.ShortTag() != "!!str" {
 			r.unknownField(v.Type(), fields, e, path)
 			continue
 		}
-		r.readField(v.FieldByIndex(fields[at].index), fields[at], e, fieldpath.Under(path, e.name))
+		r.readField(v.FieldByIndex(fields[index].index), fields[index], e, fieldpath.Under(path, e.name))
 	}
 }
 
@@ -142,8 +142,8 @@ func (r *reader) readField(v reflect.Value, f field, e keyValue, path string) {
 		return
 	}
 	r.read(v, e.value, path)
-	// A zero in an optional number means "left out" and would silently become the
-	// default. Only a VLAN may be zero, which means the same as left out.
+	// An optional number that is 0 counts as left out and would silently become its
+	// default, so a written 0 is an error. Only for vlan is 0 allowed: no VLAN.
 	number := v.CanInt() || v.Type() == quantityType
 	if number && f.optional && f.name != "vlan" && isZeroText(e.value) {
 		r.wrong(e.key, path, "0 is not possible here; write at least %s, or leave it out", v1alpha1.Least(f.name))
@@ -249,7 +249,8 @@ func (r *reader) entries(node *yaml.Node, path string, pathOf func(name string) 
 }
 
 // merge adds the entries of a merge key. In a list, the first mapping wins, as the YAML
-// merge type defines. A mapping that merges itself ends when the budget ends.
+// merge type defines. Reading a mapping that merges itself stops when the
+// budget is used up.
 func (r *reader) merge(found *[]keyValue, node *yaml.Node, path string) {
 	r.aliased++
 	defer func() { r.aliased-- }()

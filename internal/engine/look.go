@@ -33,30 +33,30 @@ func (u Unseen) Err() error {
 	return u.err
 }
 
-// world is the result of observing the hypervisors of the documents, in their order.
-// Each of them can fail alone.
-type world struct {
+// observation is the result of observing the hypervisors of the documents, in their
+// order. Each of them can fail alone.
+type observation struct {
 	inputs []planner.Input
 	unseen []Unseen
 }
 
 // extent is how much of each hypervisor is observed.
 type extent struct {
-	only   *hypervisor.Extent // nil: everything
+	part   *hypervisor.Extent // nil: everything
 	agents bool               // ask the guest agents too
 }
 
 // whole is everything that a plan depends on.
 var whole = extent{}
 
-// extentOf is what a request needs to observe. A worker that apply or replace makes
-// may go to any host, so these need the whole.
+// extentOf is what a request needs to observe. apply and replace may put a new worker on
+// any host, so they observe everything; so do adopt and orphans, which may find anything.
 func extentOf(request plan.Request) extent {
 	switch request.Verb {
 	case plan.DeleteWorkers, plan.ParkWorkers, plan.DisownWorkers:
-		return extent{only: &hypervisor.Extent{Workers: request.Workers}}
+		return extent{part: &hypervisor.Extent{Workers: request.Workers}}
 	case plan.UnparkWorkers:
-		return extent{only: &hypervisor.Extent{Workers: request.Workers, Neighbours: true}}
+		return extent{part: &hypervisor.Extent{Workers: request.Workers, Neighbours: true}}
 	default:
 		return whole
 	}
@@ -64,10 +64,10 @@ func extentOf(request plan.Request) extent {
 
 // look observes the hypervisors of the request, in parallel, and returns a planner's
 // input for each. It fails when none of them could be observed.
-func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, within extent) (world, error) {
+func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, within extent) (observation, error) {
 	hypervisors := concerned(documents, request)
 	if len(hypervisors) == 0 {
-		return world{}, &fault.Error{
+		return observation{}, &fault.Error{
 			Kind: fault.Invalid, Doing: "observe the hypervisors", Why: "the documents have no Hypervisor",
 			Fix: "add one, or also give the file that has it with -f",
 		}
@@ -79,22 +79,23 @@ func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, reques
 		group.Go(func() { inputs[i], errs[i] = e.lookAt(ctx, documents, document, request, within) })
 	}
 	group.Wait()
-	var w world
+	var w observation
 	for i, err := range errs {
 		switch {
 		case err == nil:
 			w.inputs = append(w.inputs, inputs[i])
 		case ctx.Err() != nil:
-			return world{}, err
+			return observation{}, err
 		default:
 			w.unseen = append(w.unseen, Unseen{Hypervisor: hypervisors[i].Name, Why: err.Error(), Fix: fault.FixOf(err), err: err})
 		}
 	}
 	if len(w.inputs) == 0 {
-		return world{}, errors.Join(errs...)
+		return observation{}, errors.Join(errs...)
 	}
-	if e.options.Facts != nil && len(w.inputs) == len(documents.Hypervisors) && within.only == nil {
-		// These belong to no hypervisor, so they are reported once, with the first.
+	if e.options.Facts != nil && len(w.inputs) == len(documents.Hypervisors) && within.part == nil {
+		// Facts of hosts that no hypervisor has. This is known only if all hypervisors were
+		// observed completely. They are reported once, with the first input.
 		w.inputs[0].InputFindings = e.options.Facts.Unused(hostNames(w.inputs))
 	}
 	return w, nil
@@ -117,7 +118,7 @@ func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, docu
 		return planner.Input{}, err
 	}
 	scope := scopeOf(documents, document)
-	scope.Agents, scope.Only = within.agents, within.only
+	scope.Agents, scope.Only = within.agents, within.part
 	if request.VM != "" {
 		scope.VMs = []string{request.VM}
 	}
@@ -127,7 +128,7 @@ func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, docu
 	if err != nil {
 		return planner.Input{}, err
 	}
-	if within.only == nil || within.only.Neighbours { // otherwise no VM is started
+	if within.part == nil || within.part.Neighbours { // host facts matter only when a VM is started
 		e.askHosts(ctx, snapshot)
 	}
 	in := planner.Input{Hypervisor: document, Snapshot: snapshot, Request: request}
@@ -141,15 +142,15 @@ func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, docu
 	return in, nil
 }
 
-// scopeOf is what the documents need to observe of a hypervisor.
-func scopeOf(documents *v1alpha1.Documents, of *v1alpha1.Hypervisor) hypervisor.Scope {
-	scope := hypervisor.Scope{ResourcePools: []string{of.ResourcePool()}}
+// scopeOf is what must be observed of a hypervisor for these documents.
+func scopeOf(documents *v1alpha1.Documents, target *v1alpha1.Hypervisor) hypervisor.Scope {
+	scope := hypervisor.Scope{ResourcePools: []string{target.ResourcePool()}}
 	add := func(list *[]string, name string) {
 		if !slices.Contains(*list, name) {
 			*list = append(*list, name)
 		}
 	}
-	for _, pool := range documents.PoolsOn(of.Name) {
+	for _, pool := range documents.PoolsOn(target.Name) {
 		add(&scope.Storages, pool.Spec.Machine.Disk.Storage)
 		for _, network := range pool.Networks() {
 			add(&scope.Bridges, network.Name)
@@ -162,7 +163,8 @@ func scopeOf(documents *v1alpha1.Documents, of *v1alpha1.Hypervisor) hypervisor.
 	return scope
 }
 
-// addOtherPools adds the pools of other Hypervisor documents to an input.
+// addOtherPools adds the pools of other Hypervisor documents to an input. Two documents
+// with the same endpoint are aliases; the later one is the alias.
 func addOtherPools(in *planner.Input, documents *v1alpha1.Documents) {
 	before := true
 	for i := range documents.Hypervisors {

@@ -38,7 +38,7 @@ func (e *Engine) Plan(ctx context.Context, documents *v1alpha1.Documents, reques
 	}
 	within := extentOf(request)
 	plans, err := e.planWithin(ctx, documents, request, within)
-	if err == nil && within.only != nil && !plans.foundAll() {
+	if err == nil && within.part != nil && !plans.foundAll() {
 		return e.planWithin(ctx, documents, request, whole) // the whole world shows why
 	}
 	return plans, err

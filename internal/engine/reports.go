@@ -37,7 +37,7 @@ func (e *Engine) Observe(ctx context.Context, documents *v1alpha1.Documents) (Ob
 // Hosts observes the hosts of all hypervisors with their devices and claims, but
 // without VMs.
 func (e *Engine) Hosts(ctx context.Context, documents *v1alpha1.Documents) (Observed, error) {
-	hosts := extent{only: &hypervisor.Extent{Hosts: true}}
+	hosts := extent{part: &hypervisor.Extent{Hosts: true}}
 	return e.observe(ctx, documents, hosts, func(planner.Input) []finding.Finding { return nil })
 }
 
@@ -62,10 +62,10 @@ func (e *Engine) observe(ctx context.Context, documents *v1alpha1.Documents, wit
 func (e *Engine) Status(ctx context.Context, documents *v1alpha1.Documents, names []string) ([]status.Row, []Unseen, error) {
 	within := extent{agents: true}
 	if len(names) > 0 {
-		within.only = &hypervisor.Extent{Workers: names, Neighbours: true}
+		within.part = &hypervisor.Extent{Workers: names, Neighbours: true}
 	}
 	rows, unseen, err := e.statusWithin(ctx, documents, names, within)
-	if err != nil || within.only == nil || haveVMs(rows, names) {
+	if err != nil || within.part == nil || haveVMs(rows, names) {
 		return rows, unseen, err
 	}
 	return e.statusWithin(ctx, documents, names, extent{agents: true}) // the whole world shows why one is missing

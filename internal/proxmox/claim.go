@@ -18,13 +18,14 @@ import (
 )
 
 // A claim is our record in the description of the card's PCI resource mapping.
-// Creating a mapping whose name exists fails, and an update carries the digest of
-// the whole mapping file. Together they make an atomic, cluster-wide register.
+// Creating a mapping whose name exists fails, and an update with an old digest of the
+// mapping file fails. So each mapping can serve as an atomic, cluster-wide register of
+// its card.
 // Source: PVE::API2::Cluster::Mapping::PCI, and seen on a real cluster.
 //
 // Removing a mapping takes no digest. So a register is removed in two steps: the
 // record is replaced by a tombstone, which says "releasing", and then the mapping is
-// removed. An engine that finds a tombstone of another one waits for tombstoneLease,
+// removed. An engine that finds a tombstone of another engine waits for tombstoneLease,
 // because the removal may still come. Then it takes the register over with the
 // digest, so that only one of several engines succeeds.
 
@@ -37,67 +38,67 @@ const (
 
 // A tombstone must stay unchanged for tombstoneLease, by our own clock, before
 // another engine takes the register over. Its author sends the removal within
-// removeWithin after writing the tombstone, or writes a new one; no request takes
-// longer than requestLife.
+// removeWithin after writing the tombstone, or writes a new tombstone. removeWithin and
+// requestLife, the longest time of a request, make tombstoneLease.
 const (
 	tombstoneLease = 60 * time.Second
-	tombstoneLook  = 5 * time.Second
+	tombstonePoll  = 5 * time.Second
 	removeWithin   = 20 * time.Second
 )
 
 // Claim implements hypervisor.Claimer.
-func (b *Backend) Claim(ctx context.Context, _ inventory.VMRef, record, was inventory.Record, handle hypervisor.Handle) (*hypervisor.Wait, error) {
+func (b *Backend) Claim(ctx context.Context, _ inventory.VMRef, record, previous inventory.Record, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	where := fault.Place{Host: record.Host, Worker: record.Worker, Card: record.Card.BDF()}
-	wait, err := b.claimIn(ctx, record, was, recall(handle))
+	wait, err := b.claimLocked(ctx, record, previous, recall(handle))
 	return wait, b.wrap(err, "claim the card", where)
 }
 
-// claimIn claims the card while it holds the claim lock.
-func (b *Backend) claimIn(ctx context.Context, record, was inventory.Record, m memo) (*hypervisor.Wait, error) {
+// claimLocked claims the card while it holds the claim lock.
+func (b *Backend) claimLocked(ctx context.Context, record, previous inventory.Record, m memo) (*hypervisor.Wait, error) {
 	device, err := b.device(ctx, record.Card)
 	if err != nil {
 		return nil, err
 	}
-	return b.withClaimLock(ctx, m, func() (*hypervisor.Wait, error) { return b.claim(ctx, record, was, device, m) })
+	return b.withClaimLock(ctx, m, func() (*hypervisor.Wait, error) { return b.claim(ctx, record, previous, device, m) })
 }
 
 // withClaimLock calls do while it holds the lock for our writes of mappings.
 func (b *Backend) withClaimLock(ctx context.Context, m memo, do func() (*hypervisor.Wait, error)) (*hypervisor.Wait, error) {
-	done, err := lock(ctx, b.claimLock)
+	unlock, err := lock(ctx, b.claimLock)
 	switch {
 	case err != nil:
 		return nil, err
-	case done == nil:
+	case unlock == nil: // another claim has had the lock for the whole timeout
 		wait := m.wait("other claims to be written first", queuePause)
 		wait.Queued = true
 		return wait, nil
 	}
-	defer done()
+	defer unlock()
 	return do()
 }
 
-func (b *Backend) claim(ctx context.Context, record, was inventory.Record, device pci.Device, m memo) (*hypervisor.Wait, error) {
+func (b *Backend) claim(ctx context.Context, record, previous inventory.Record, device pci.Device, m memo) (*hypervisor.Wait, error) {
 	register := pve.MappingSpec{
 		ID: registerName(record.Card), Description: record.Line(wordMade),
 		Map: []string{registerEntry(record.Host, device)},
 	}
-	if was.Worker == "" && m == (memo{}) { // usually there is no register yet
-		return m.retryIfLost(b.client.CreateMapping(ctx, register))
+	if previous.Worker == "" && m == (memo{}) { // the first call, and the plan saw no claim: usually there is no register yet
+		return m.retryIfUndecided(b.client.CreateMapping(ctx, register))
 	}
 	mapping, err := b.client.Mapping(ctx, register.ID)
 	switch {
 	case pve.KindOf(err) == pve.NotFound:
-		return m.retryIfLost(b.client.CreateMapping(ctx, register))
+		return m.retryIfUndecided(b.client.CreateMapping(ctx, register))
 	case err != nil:
 		return nil, err
 	}
-	return b.takeRegister(ctx, record, was, mapping, register, m)
+	return b.takeRegister(ctx, record, previous, mapping, register, m)
 }
 
-// retryIfLost handles the result of a write of a register: a Wait when another write
+// retryIfUndecided handles the result of a write of a register: a Wait when another write
 // came first, or when this one may have been carried out. The next read shows which.
-func (m memo) retryIfLost(err error) (*hypervisor.Wait, error) {
-	if !lost(err) {
+func (m memo) retryIfUndecided(err error) (*hypervisor.Wait, error) {
+	if !undecided(err) {
 		return nil, err
 	}
 	const pause = 50 * time.Millisecond
@@ -105,15 +106,15 @@ func (m memo) retryIfLost(err error) (*hypervisor.Wait, error) {
 	return m.wait("another claim to be written", time.Duration(m.Count)*pause+rand.N(pause)), nil
 }
 
-// lost reports whether another write of a register came first, or this one may have
+// undecided reports whether another write of a register came first, or this one may have
 // been carried out.
-func lost(err error) bool {
+func undecided(err error) bool {
 	kind := pve.KindOf(err)
 	return kind == pve.Exists || kind == pve.Changed || kind == pve.Locked || kind == pve.NotFound || ambiguous(err)
 }
 
 // takeRegister writes the record into an existing mapping.
-func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record, mapping pve.Mapping, register pve.MappingSpec, m memo) (*hypervisor.Wait, error) {
+func (b *Backend) takeRegister(ctx context.Context, record, previous inventory.Record, mapping pve.Mapping, register pve.MappingSpec, m memo) (*hypervisor.Wait, error) {
 	note, taken := parseRecord(mapping.Description)
 	holder := note.Record
 	switch {
@@ -121,12 +122,12 @@ func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record
 		return nil, b.unreadableRecord(register.ID, note.Problem)
 	case taken && note.Has(wordReleasing):
 		if b.watched.unchangedFor(mapping) < tombstoneLease {
-			return m.wait("worker "+holder.Worker+" to release the card", tombstoneLook), nil
+			return m.wait("worker "+holder.Worker+" to release the card", tombstonePoll), nil
 		}
 		// The lease is over: we may take the register over, with its digest.
 	case taken && holder.WorkerKey != record.WorkerKey:
 		return nil, b.claimedBy(holder)
-	case taken && !sameVM(holder, record) && !sameVM(holder, was):
+	case taken && !sameVM(holder, record) && !sameVM(holder, previous):
 		return nil, b.claimedMeanwhile(holder)
 	case taken && holder == record && slices.Equal(mapping.Map, register.Map):
 		return nil, nil
@@ -134,9 +135,9 @@ func (b *Backend) takeRegister(ctx context.Context, record, was inventory.Record
 	if holder.WorkerKey == record.WorkerKey {
 		record.Unknown = holder.Unknown
 	}
-	return m.retryIfLost(b.client.UpdateMapping(ctx, pve.MappingUpdate{
+	return m.retryIfUndecided(b.client.UpdateMapping(ctx, pve.MappingUpdate{
 		ID: register.ID, Digest: mapping.Digest, Map: register.Map,
-		Description: prependText(note.Rest, record.Line(slices.DeleteFunc(note.Flags, ofRelease)...)),
+		Description: joinText(note.Rest, record.Line(slices.DeleteFunc(note.Flags, ofRelease)...)),
 	}))
 }
 
@@ -180,10 +181,11 @@ func (b *Backend) claimedBy(holder inventory.Record) error {
 	}
 }
 
-// holdsClaim proves by the mappings that the card is claimed for this worker and VM
-// number. The UUID may differ: two runs can have asked for a clone with the same
-// number, and only the first clone exists.
-func (b *Backend) holdsClaim(known mappings, record inventory.Record, card pci.CardRef) error {
+// checkClaim returns an error unless the mappings show that the card is claimed for this
+// worker and VM number. The UUID may differ: if two runs asked for a clone with this
+// number, the VM has the UUID of the run that came first, and the claim may name the
+// other one.
+func (b *Backend) checkClaim(known mappings, record inventory.Record, card pci.CardRef) error {
 	register := registerName(card)
 	note, taken := parseRecord(known[register].Description)
 	holder, held := note.Record, taken && !note.Has(wordReleasing)
@@ -221,7 +223,7 @@ func (b *Backend) device(ctx context.Context, card pci.CardRef) (pci.Device, err
 	}
 }
 
-// claims reads all claims from the mappings. Pure.
+// claims returns all claims in the mappings. It sends no request.
 func claims(known mappings, hosts []inventory.Host) []inventory.Claim {
 	var all []inventory.Claim
 	for name, mapping := range known {
@@ -273,7 +275,7 @@ func claimsWithProblem(mapping pve.Mapping, note inventory.Note, hosts []invento
 	return claims
 }
 
-func prependText(text, line string) string {
+func joinText(text, line string) string {
 	if text == "" {
 		return line
 	}

@@ -288,5 +288,5 @@ func held(b driver, record inventory.Record, card pci.CardRef) error {
 	if err != nil {
 		return err
 	}
-	return b.holdsClaim(known, record, card)
+	return b.checkClaim(known, record, card)
 }

@@ -207,7 +207,7 @@ func (b *Backend) guard(ctx context.Context, record inventory.Record, cardsOf fu
 	}
 	cards, claimErr := cardsOf(known)
 	for _, card := range cards {
-		claimErr = cmp.Or(claimErr, b.holdsClaim(known, record, card))
+		claimErr = cmp.Or(claimErr, b.checkClaim(known, record, card))
 	}
 	residents, err := b.residents(ctx, record.Host)
 	if err != nil {
@@ -272,7 +272,7 @@ func (b *Backend) refuseHolder(ctx context.Context, card pci.CardRef, vmid int, 
 // tooSlow is the Wait for a host whose answers take longer than they stay valid.
 func tooSlow(host string) *hypervisor.Wait {
 	return &hypervisor.Wait{
-		For:   fmt.Sprintf("a faster answer of %s: reading its VMs takes longer than %s", host, configsLast),
+		For:       fmt.Sprintf("a faster answer of %s: reading its VMs takes longer than %s", host, configsLast),
 		CallAfter: time.Second,
 	}
 }

@@ -45,7 +45,7 @@ func (b *Backend) release(ctx context.Context, held inventory.Record, name strin
 	case ours && time.Since(m.Since) < removeWithin:
 		return b.remove(ctx, name, m)
 	case note.Has(wordReleasing) && !ours && b.watched.unchangedFor(mapping) < requestLife:
-		return m.wait("an earlier removal of the claim, which may still arrive", tombstoneLook), nil
+		return m.wait("an earlier removal of the claim, which may still arrive", tombstonePoll), nil
 	}
 	return b.tombstoneAndDelete(ctx, mapping, note, name, m)
 }
@@ -67,7 +67,7 @@ func (m memo) releaseResult(err error) (*hypervisor.Wait, error) {
 	if pve.KindOf(err) == pve.NotFound {
 		return nil, nil
 	}
-	return m.retryIfLost(err)
+	return m.retryIfUndecided(err)
 }
 
 // tombstoneAndDelete marks our own register as releasing; the next call removes it.
@@ -76,16 +76,16 @@ func (m memo) releaseResult(err error) (*hypervisor.Wait, error) {
 // new mark starts the lease again for all who wait.
 func (b *Backend) tombstoneAndDelete(ctx context.Context, mapping pve.Mapping, note inventory.Note, name string, m memo) (*hypervisor.Wait, error) {
 	flags := append(slices.DeleteFunc(note.Flags, ofRelease), wordReleasing, wordNonce+strconv.FormatUint(rand.Uint64(), 36))
-	description := prependText(note.Rest, note.Record.Line(flags...))
+	description := joinText(note.Rest, note.Record.Line(flags...))
 	marked := memo{Since: time.Now(), Written: fingerprint(description)}
 	err := b.client.UpdateMapping(ctx, pve.MappingUpdate{ID: name, Digest: mapping.Digest, Map: mapping.Map, Description: description})
 	switch {
 	case err == nil:
 		return marked.wait("", 0), nil
 	case ambiguous(err):
-		return marked.retryIfLost(err)
+		return marked.retryIfUndecided(err)
 	}
-	return m.retryIfLost(err)
+	return m.retryIfUndecided(err)
 }
 
 // watches are the registers that are being released, by name: their description,

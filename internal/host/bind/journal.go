@@ -25,6 +25,14 @@ const (
 	Free  Goal = "free"
 )
 
+// Verb returns the verb that reaches the goal.
+func (g Goal) Verb() string {
+	if g == Bound {
+		return BindVerb
+	}
+	return UnbindVerb
+}
+
 // Journal records the previous drivers of a card and the goal of its last run. It
 // exists from before the first write until the card is free again.
 type Journal struct {

@@ -160,7 +160,7 @@ func (m *Machine) perform(ctx context.Context, s Step) error {
 		if err = m.Files.Remove(s.Name); errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
-	case Set, Take, Give, Offer:
+	case Set, UnbindDriver, BindDriver, Offer:
 		deadline := m.Deadline
 		if deadline == 0 {
 			deadline = writeDeadline

@@ -19,7 +19,7 @@ const (
 	UnbindVerb = "unbind"
 )
 
-// Plan holds the steps for a card, or the reasons to refuse them.
+// Plan holds the steps for a card, and the reasons to refuse them, if any.
 type Plan struct {
 	Verb    string   `json:"verb"`
 	BDF     pci.BDF  `json:"bdf"`
@@ -33,21 +33,22 @@ type Plan struct {
 	Notes []string `json:"notes"`
 	// Already reports whether nothing is left to do.
 	Already bool `json:"already"`
-	// Moved says how the card differs from the one in the journal; "" when it is the
-	// same. The drivers of another card are not touched.
+	// Moved is set by unbind: how the card differs from the one in the journal; "" when it
+	// is the same. The drivers of another card are not touched.
 	Moved string `json:"-"`
 
 	journal *Journal // to be written
 	from    *Journal // found on the disk; nil when there is none
 }
 
-// look is the state of a card and its host that both verbs start from.
+// look is the state of a card and its host that both verbs start from. A card is stuck
+// when a write to it never returned; reading its attributes would hang too.
 type look struct {
-	tree    hosttree.Reader // without the attributes of stuck cards
-	journal *Journal
-	host    *hostpci.Host
-	card    hostpci.Card
-	print   Card
+	tree        hosttree.Reader // without the attributes of stuck cards
+	journal     *Journal
+	host        *hostpci.Host
+	card        hostpci.Card
+	fingerprint Card
 }
 
 // look reads the card's journal and then, unless the card is stuck, the host.
@@ -72,7 +73,7 @@ func (m *Machine) lookIn(tree hosttree.Reader, slot pci.Slot, read func() (*host
 		return l, err
 	}
 	l.card, _ = l.host.Card(slot)
-	l.print = Fingerprint(l.tree, l.card)
+	l.fingerprint = Fingerprint(l.tree, l.card)
 	return l, nil
 }
 
@@ -91,8 +92,8 @@ func (m *Machine) PlanBind(ctx context.Context, bdf pci.BDF, o Options) (*Plan, 
 	if len(l.card.Functions) == 0 {
 		return nil, fmt.Errorf("there is no device at %s; see gpuworker-host list", bdf)
 	}
-	p.Card, p.Name = l.print, l.card.Main().ShortName()
-	p.journal = m.toBind(p, l)
+	p.Card, p.Name = l.fingerprint, l.card.Main().ShortName()
+	p.journal = m.journalForBind(p, l)
 	seen, err := see(l.tree, m.Files, p.journal.Card)
 	if err != nil {
 		return nil, err
@@ -112,7 +113,7 @@ func (m *Machine) PlanBind(ctx context.Context, bdf pci.BDF, o Options) (*Plan, 
 }
 
 // planStuck plans for a card that is stuck. Only binding at the next boot is
-// possible. It does not read the card, and relies on the journal.
+// possible. planStuck does not read the card; it relies on the journal.
 func (m *Machine) planStuck(p *Plan, l look) error {
 	if !p.Options.AtNextBoot || p.Verb != BindVerb {
 		return &StuckError{p.BDF.Slot, l.journal.Stuck.Step}
@@ -127,14 +128,14 @@ func (m *Machine) planStuck(p *Plan, l look) error {
 	return nil
 }
 
-// toBind returns the journal for binding a card. The previous drivers are recorded
+// journalForBind returns the journal for binding a card. The previous drivers are recorded
 // by the first run only; later runs keep them.
-func (m *Machine) toBind(p *Plan, l look) *Journal {
-	j := &Journal{Card: l.print, Since: m.now()}
+func (m *Machine) journalForBind(p *Plan, l look) *Journal {
+	j := &Journal{Card: l.fingerprint, Since: m.now()}
 	if l.journal != nil {
 		*j = *l.journal
 		j.Before = slices.Clone(j.Before)
-		j.Stuck = nil // of an earlier boot
+		j.Stuck = nil // it was stuck in an earlier boot, and is not now
 	} else {
 		for _, f := range l.card.Functions {
 			j.Before = append(j.Before, before(l.tree, f))
@@ -158,6 +159,7 @@ func before(tree hosttree.Reader, f *hostpci.Function) Before {
 func (p *Plan) computeSteps(seen Seen) {
 	p.Now = seen.Functions
 	p.Steps = remaining(p.journal, seen)
+	// nothing is left to do, and no earlier run is unfinished
 	p.Already = len(p.Steps) == 0 && (p.from == nil || p.from.Settled && p.from.Goal == p.journal.Goal && p.from.Stuck == nil)
 	p.Refused = []Reason{}
 }
@@ -168,9 +170,9 @@ func (p *Plan) leftovers(l look) []Reason {
 	if p.from == nil {
 		return reasons
 	}
-	if why := p.from.Card.Differs(l.print); why != "" {
+	if why := p.from.Card.Differs(l.fingerprint); why != "" {
 		reasons = append(reasons, Reason{"MOVED", "the journal is of another card: " + why,
-			fmt.Sprintf("close that journal first, which touches no driver: gpuworker-host unbind %s --yes", p.BDF)})
+			fmt.Sprintf("remove that journal first; this changes no driver: gpuworker-host unbind %s --yes", p.BDF)})
 	}
 	if p.Options.AtNextBoot && !p.from.Settled && !p.from.AtBoot {
 		reasons = append(reasons, Reason{"UNFINISHED", fmt.Sprintf("an earlier run was interrupted before the card was %s", p.from.Goal),
@@ -191,7 +193,7 @@ func (p *Plan) refuseForeignFiles(files hosttree.Reader, seen Seen) {
 func (p *Plan) bindNotes(seen Seen, f Facts) {
 	note := func(format string, args ...any) { p.Notes = append(p.Notes, fmt.Sprintf(format, args...)) }
 	if p.from != nil && !p.from.Settled {
-		note("An earlier run to %q was interrupted at: %s. This run continues from there.", p.from.Goal, p.from.Doing)
+		note("An earlier %s was interrupted at: %s. This run continues from there.", p.from.Goal.Verb(), p.from.Doing)
 	}
 	if p.journal.Persist && seen.Mechanism.Name == "udev" {
 		note("No program that builds an initramfs was found. At boot udev binds the card to vfio-pci, which is too late when the initramfs has a driver for it.")
@@ -207,7 +209,7 @@ func (p *Plan) bindNotes(seen Seen, f Facts) {
 	}
 	for _, b := range f.Below {
 		if b.Goes {
-			note("%s has the %s. It goes with the card; plug it into another port if the host needs it.", b.BDF, b.What)
+			note("The %s is connected to %s and leaves the host together with the card; connect it to another port if the host needs it.", b.What, b.BDF)
 		}
 	}
 	if slices.ContainsFunc(f.Card.Functions, func(fn *hostpci.Function) bool { return fn.BootVGA }) {
@@ -217,14 +219,14 @@ func (p *Plan) bindNotes(seen Seen, f Facts) {
 
 // facts reads what the rules for a bind depend on.
 func (m *Machine) facts(ctx context.Context, l look) Facts {
-	f := m.use(ctx, l)
+	f := m.users(ctx, l)
 	f.Below = readBelow(l.tree, l.card.Slot)
 	f.VFIO = readVFIOUse(l.tree, m.Files, l.host)
 	return f
 }
 
-// use reads who uses the card. It also works for the result of lookAtCard.
-func (m *Machine) use(ctx context.Context, l look) Facts {
+// users reads who uses the card. It also works for the result of lookAtCard.
+func (m *Machine) users(ctx context.Context, l look) Facts {
 	f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host), SeeMore: hosttree.ToSeeMore(l.tree)}
 	i := slices.IndexFunc(l.card.Functions, func(fn *hostpci.Function) bool { return fn.Driver == "nvidia" })
 	if i >= 0 {
@@ -263,7 +265,7 @@ func (m *Machine) nvidia(ctx context.Context, tree hosttree.Reader, bdf pci.BDF)
 	return n
 }
 
-// PlanUnbind plans to return the card that this function belongs to.
+// PlanUnbind plans to give the card of this function back to its previous drivers.
 func (m *Machine) PlanUnbind(_ context.Context, bdf pci.BDF) (*Plan, error) {
 	l, err := m.look(bdf.Slot)
 	if err != nil {
@@ -273,8 +275,8 @@ func (m *Machine) PlanUnbind(_ context.Context, bdf pci.BDF) (*Plan, error) {
 	if l.stuck() {
 		return p, m.planStuck(p, l)
 	}
-	p.Card = l.print
-	j := &Journal{Card: l.print, Since: m.now()}
+	p.Card = l.fingerprint
+	j := &Journal{Card: l.fingerprint, Since: m.now()}
 	if l.journal == nil {
 		for _, f := range l.card.Functions {
 			j.Before = append(j.Before, before(l.tree, f))
@@ -294,12 +296,13 @@ func (m *Machine) PlanUnbind(_ context.Context, bdf pci.BDF) (*Plan, error) {
 		return nil, err
 	}
 	p.computeSteps(seen)
-	p.unbindReasons(l, seen)
+	p.judgeUnbind(l, seen)
 	p.refuseForeignFiles(m.Files, seen)
 	return p, nil
 }
 
-func (p *Plan) unbindReasons(l look, seen Seen) {
+// judgeUnbind adds the reasons to refuse and the notes of an unbind, and sets Moved.
+func (p *Plan) judgeUnbind(l look, seen Seen) {
 	if p.from == nil && slices.ContainsFunc(seen.Functions, func(s State) bool { return s.Driver == VFIO || s.Override == VFIO }) {
 		p.Refused = append(p.Refused, Reason{"NOT-OURS", "the card was bound to vfio-pci by another program, and its previous drivers are not known",
 			"undo it where it was done: options in /etc/modprobe.d, driverctl, or Proxmox at the start of a VM"})
@@ -308,10 +311,10 @@ func (p *Plan) unbindReasons(l look, seen Seen) {
 		p.Notes = append(p.Notes, fmt.Sprintf("The card is no longer at %s: %s. No driver is touched; the files of gpuworker-host are removed.", p.BDF, seen.Moved))
 		return
 	}
-	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Take }) {
+	if slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == UnbindDriver }) {
 		f := Facts{Host: l.host, Card: l.card, Holders: hostpci.ReadHolders(l.tree, l.host), Below: readBelow(l.tree, l.card.Slot), SeeMore: hosttree.ToSeeMore(l.tree)}
 		f.Below = slices.DeleteFunc(f.Below, func(b Below) bool { // a device on a function that keeps its driver is safe
-			return !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == Take && s.BDF == b.BDF })
+			return !slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Kind == UnbindDriver && s.BDF == b.BDF })
 		})
 		p.Refused = append(p.Refused, f.below()...)
 		for _, r := range f.held() {

@@ -60,8 +60,8 @@ func refusals(f Facts, o Options, steps []Step) []Reason {
 	if o.AtNextBoot {
 		return reasons
 	}
-	taking := slices.ContainsFunc(steps, func(s Step) bool { return s.Kind == Take })
-	moving := slices.ContainsFunc(steps, func(s Step) bool { return s.Kind == Give })
+	taking := slices.ContainsFunc(steps, func(s Step) bool { return s.Kind == UnbindDriver })
+	moving := slices.ContainsFunc(steps, func(s Step) bool { return s.Kind == BindDriver })
 	if moving {
 		reasons = append(reasons, f.noIOMMU()...)
 	}

@@ -63,7 +63,7 @@ func (m *Machine) bind(ctx context.Context, p *Plan) error {
 
 // moves reports whether a step changes the driver of a function.
 func (s Step) moves() bool {
-	return s.Kind == Set || s.Kind == Take || s.Kind == Give || s.Kind == Offer
+	return s.Kind == Set || s.Kind == UnbindDriver || s.Kind == BindDriver || s.Kind == Offer
 }
 
 // mayGoBack reports whether a rollback is possible after an error.
@@ -116,7 +116,7 @@ func (m *Machine) pursue(ctx context.Context, j *Journal, moved string) error {
 		last = steps[0].String()
 		switch {
 		case err == nil:
-		case j.Goal == Free && mayGoBack(err) && (steps[0].Kind == Give || steps[0].Kind == Offer):
+		case j.Goal == Free && mayGoBack(err) && (steps[0].Kind == BindDriver || steps[0].Kind == Offer):
 			left[steps[0].BDF] = true
 			failures = append(failures, err)
 		default:
@@ -155,13 +155,13 @@ func (m *Machine) step(ctx context.Context, j *Journal, seen Seen, s Step) error
 	switch s.Kind {
 	case Rebuild:
 		return m.rebuild(ctx, j, seen.Mechanism)
-	case Take:
+	case UnbindDriver:
 		if err := m.refuseInUse(ctx, j, s); err != nil {
 			return err
 		}
 	case Load:
 		return m.load(ctx, j, s)
-	case Set, Give, Offer, Put, Remove:
+	case Set, BindDriver, Offer, Put, Remove:
 	}
 	err := m.perform(ctx, s)
 	if err == nil && s.Kind == Offer {
@@ -204,7 +204,7 @@ func (m *Machine) refuseInUse(ctx context.Context, j *Journal, s Step) error {
 	if err != nil {
 		return err
 	}
-	f := m.use(ctx, l)
+	f := m.users(ctx, l)
 	var reasons []Reason
 	for _, r := range f.held() {
 		main := l.host.Function(s.BDF)
@@ -293,9 +293,9 @@ func (m *Machine) Assert(bdf pci.BDF) (missing []string, err error) {
 		return missing, nil
 	}
 	if !l.journal.Settled {
-		missing = append(missing, fmt.Sprintf("an earlier run to %q was interrupted at: %s", l.journal.Goal, l.journal.Doing))
+		missing = append(missing, fmt.Sprintf("an earlier %s was interrupted at: %s", l.journal.Goal.Verb(), l.journal.Doing))
 	}
-	if why := l.journal.Card.Differs(l.print); why != "" {
+	if why := l.journal.Card.Differs(l.fingerprint); why != "" {
 		missing = append(missing, "it is not the card that was bound: "+why)
 	}
 	return missing, nil

@@ -14,14 +14,14 @@ type Kind string
 
 // The kinds of steps.
 const (
-	Load    Kind = "load"    // load a module
-	Set     Kind = "set"     // write driver_override
-	Take    Kind = "take"    // unbind a function from a driver
-	Give    Kind = "give"    // bind a function to a driver
-	Offer   Kind = "offer"   // write drivers_probe: the kernel chooses a driver
-	Put     Kind = "put"     // write a file
-	Remove  Kind = "remove"  // remove a file
-	Rebuild Kind = "rebuild" // rebuild the initramfs
+	Load         Kind = "load"    // load a module
+	Set          Kind = "set"     // write driver_override
+	UnbindDriver Kind = "take"    // unbind a function from a driver
+	BindDriver   Kind = "give"    // bind a function to a driver
+	Offer        Kind = "offer"   // write drivers_probe: the kernel chooses a driver
+	Put          Kind = "put"     // write a file
+	Remove       Kind = "remove"  // remove a file
+	Rebuild      Kind = "rebuild" // rebuild the initramfs
 )
 
 // Step is one change to the host.
@@ -45,7 +45,7 @@ func (s Step) String() string {
 		return fmt.Sprintf("write the file /%s", s.Name)
 	case Remove:
 		return fmt.Sprintf("remove the file /%s", s.Name)
-	case Set, Take, Give, Offer:
+	case Set, UnbindDriver, BindDriver, Offer:
 	}
 	data := strings.TrimSpace(s.Data)
 	if data == "" {
@@ -64,11 +64,11 @@ func setOverride(bdf pci.BDF, driver string) Step {
 }
 
 func take(bdf pci.BDF, driver string) Step {
-	return Step{Kind: Take, BDF: bdf, Name: path.Join(pciDrivers, driver, "unbind"), Data: bdf.String() + "\n"}
+	return Step{Kind: UnbindDriver, BDF: bdf, Name: path.Join(pciDrivers, driver, "unbind"), Data: bdf.String() + "\n"}
 }
 
 func give(bdf pci.BDF, driver string) Step {
-	return Step{Kind: Give, BDF: bdf, Name: path.Join(pciDrivers, driver, "bind"), Data: bdf.String() + "\n"}
+	return Step{Kind: BindDriver, BDF: bdf, Name: path.Join(pciDrivers, driver, "bind"), Data: bdf.String() + "\n"}
 }
 
 func load(module string) Step { return Step{Kind: Load, Argv: []string{"modprobe", module}} }

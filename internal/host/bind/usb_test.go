@@ -27,13 +27,13 @@ func TestDevicesOnTheCardsUSB(t *testing.T) {
 		says    string
 	}{
 		"nothing":    {},
-		"a keyboard": {host: []func(sysfsim.Tree){keyboard}, note: "0000:02:00.2 has the USB keyboard 3-1 (046d:c31c, USB Keyboard). It goes with the card"},
+		"a keyboard": {host: []func(sysfsim.Tree){keyboard}, note: "USB keyboard 3-1 (046d:c31c, USB Keyboard) is connected to 0000:02:00.2 and leaves the host together with the card"},
 		"a keyboard that somebody reads": {host: []func(sysfsim.Tree){keyboard, func(t sysfsim.Tree) { t.Process(400, "systemd-logind", "/dev/input/event3") }},
 			note: "USB keyboard 3-1"},
 		"a keyboard that says nothing of itself": {host: []func(sysfsim.Tree){func(t sysfsim.Tree) {
 			t.Symlink("sys/bus/usb/devices/3-1", "../../../devices/pci0000:00/0000:00:01.1/"+four+".2/usb3/3-1")
 			t.Mkdir("sys/devices/pci0000:00/0000:00:01.1/" + four + ".2/usb3/3-1")
-		}}, note: "0000:02:00.2 has the USB device 3-1. It goes"},
+		}}, note: "USB device 3-1 is connected to 0000:02:00.2 and leaves the host"},
 		"a headset, with microphone and keys": {host: []func(sysfsim.Tree){func(t sysfsim.Tree) { t.USB(four+".2", "3-3", "0b05:1234", "Headset", "01/00", "01/00", "03/00") }},
 			note: "USB sound 3-3 (0b05:1234, Headset)"},
 		"a hub": {host: []func(sysfsim.Tree){func(t sysfsim.Tree) {

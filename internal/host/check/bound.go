@@ -127,7 +127,7 @@ func checkBound(f *facts, card hostpci.Card) []Finding {
 			then("after the reboot the card answers"))
 	case !j.Settled:
 		says := "goal " + string(j.Goal) + about("at", j.Doing) + about("wrong", j.Wrong)
-		return one(unfinished(card, finding.Fail, fmt.Sprintf("a run to %q was interrupted, or is still in progress", j.Goal), says).
+		return one(unfinished(card, finding.Fail, fmt.Sprintf("gpuworker-host %s was interrupted, or is still in progress", j.Goal.Verb()), says).
 			fix(resume(j, main) + " continues it").then("gpuworker-host " + verbOf(j) + " " + main.BDF.String() + " says that there is nothing to do"))
 	}
 	return one(settled(j, card))

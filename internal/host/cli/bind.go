@@ -80,7 +80,7 @@ It refuses while a virtual machine has the card. After an error or a crash, run 
 
 func assertCommand() command {
 	return command{
-		name: "assert", args: "BDF", summary: "exit with 0 if a card is bound to vfio-pci",
+		name: "assert", args: "BDF --bound", summary: "exit with 0 if a card is bound to vfio-pci",
 		long: `Exit with 0 if all functions of the card are bound to vfio-pci and no run of bind or unbind is
 unfinished, with 4 if not, with 8 if the card is stuck until a reboot. Nothing is changed. For
 systemd, Ansible and CI.`,

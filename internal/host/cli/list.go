@@ -13,7 +13,7 @@ import (
 
 func listCommand() command {
 	return command{
-		name: "list", summary: "list the GPUs of this host",
+		name: "list", summary: "list the graphics cards of this host",
 		long: `List the GPUs of this host with all their functions: driver, IOMMU group and the devices
 in it, NUMA node, memory windows, link, reset, power, and what holds the card (a VM or a
 program). Without root some of this cannot be seen; the output says so.`,

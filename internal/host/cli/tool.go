@@ -145,6 +145,9 @@ func (t *Tool) version(args []string) error {
 		return nil
 	case "-o json", "-o=json":
 		return t.machine(t.Version)
+	case "-h", "-help", "--help":
+		term.Fprintln(t.Out, "Usage: gpuworker-host version [-o json]")
+		return nil
 	}
 	return usage("version takes -o json and nothing else")
 }
