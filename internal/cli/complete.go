@@ -14,8 +14,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// completionWait is the timeout for asking the hypervisors during completion. Without an
-// answer, workers are offered from the documents, and no VMs and hosts.
+// completionWait is the timeout for asking the hypervisors during completion. If none of
+// them answers in time, the workers of the documents are offered, but no VMs or hosts.
 const completionWait = 2 * time.Second
 
 // complete offers values of an argument or a flag: "NAME<tab>description". Arguments that
@@ -57,7 +57,7 @@ func workerNames(ctx context.Context, s session) []string {
 	for _, row := range rows {
 		names = append(names, offer(row.Worker, string(row.State), row.Host))
 	}
-	if len(names) == 0 { // no hypervisor answered
+	if len(names) == 0 { // the hypervisors that answered have none
 		return declaredNames(s)
 	}
 	return names

@@ -48,7 +48,10 @@ func modeOf(verb plan.Verb) *applyMode {
 
 func (m *applyMode) addFlags(cmd *cobra.Command) {
 	about := "do it without asking, for scripts"
-	if m.dryRunByDefault {
+	switch {
+	case m.dryRunByDefault && m.question == "":
+		about = "do it; without --yes it is a dry run"
+	case m.dryRunByDefault:
 		about = "do it without asking; without --yes and without a terminal it is a dry run"
 	}
 	cmd.Flags().BoolVar(&m.yes, "yes", false, about)

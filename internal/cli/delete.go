@@ -10,10 +10,10 @@ func (a *app) deleteCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete NAME…",
 		Short: "Destroy workers and release their cards",
-		Long: `Destroy the named workers with their disks and release their cards. Only
-"delete" and "replace" destroy a semi-persistent worker, and "apply --plan" with
-a plan that one of them wrote. The documents need not declare the worker any
-more. It destroys only VMs that gpuworker verifiably owns.
+		Long: `Destroy the named workers with their disks and release their cards. A
+semi-persistent worker is destroyed only by "delete", by "replace", or by
+"apply --plan" with a plan that one of these two wrote. The worker need not be
+declared any more. "delete" destroys only VMs that gpuworker verifiably owns.
 
 A name that does not exist counts as deleted. The command is a dry run unless
 --yes is given. The next apply creates a worker again if it is still declared, so

@@ -27,9 +27,10 @@ const (
 // Request is what a plan is made for. It is data: the same request, documents and
 // world make the same plan in every process.
 //
-// A replace has several steps, and its command is run again after an interrupt. So the
-// record of the new VM contains the UUID of the old VM until the last step. As long as
-// it is there, the same command finishes this replace and does not destroy the new VM.
+// A replace may be interrupted between its steps, and then a person runs the same command
+// again. To recognize this, the record of the new VM contains the UUID of the old VM until
+// the last step. While it contains that UUID, the command finishes the replace and does
+// not destroy the new VM.
 type Request struct {
 	Verb    Verb     `json:"verb"`
 	Workers []string `json:"workers,omitempty"` // by name; none for apply and orphans
@@ -57,8 +58,8 @@ type Request struct {
 // another replace; see KeepRecent.
 const RecentReplace = 3600
 
-// ByName reports whether the verb works on named workers, on any hypervisor. Adopt does
-// not: it names a VM.
+// ByName reports whether the verb finds its VMs by worker name, on whichever hypervisor
+// they are. Adopt does not: it finds its VM by VM, and the worker name is the new name.
 func (r Request) ByName() bool {
 	return r.Verb == ReplaceWorkers || r.Verb == DeleteWorkers || r.Verb == ParkWorkers || r.Verb == UnparkWorkers || r.Verb == DisownWorkers
 }

@@ -10,8 +10,10 @@ import (
 	"github.com/gpuworker/gpuworker/pve"
 )
 
-// Unprotect implements hypervisor.Remover. It writes even when the protection is already
-// off, because this compare-and-swap proves the VM's identity before it is destroyed.
+// Unprotect implements hypervisor.Remover. The first call writes even if the protection is
+// already off: the write carries the digest of the configuration that was just read, so it
+// proves the VM's identity. A later call does not repeat it if the protection is off,
+// because the earlier one may have arrived.
 func (b *Backend) Unprotect(ctx context.Context, ref inventory.VMRef, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	m := recall(handle)
 	wait, err := b.writeOurs(ctx, ref, func(found observedVM) pve.ConfigUpdate {
@@ -66,7 +68,8 @@ func (b *Backend) destroy(ctx context.Context, ref inventory.VMRef, m memo) (*hy
 	return wait, b.errorUnlessGone(ctx, ref, err)
 }
 
-// errorUnlessGone returns nil if the VM is gone, otherwise err.
+// errorUnlessGone returns err if the VM is still on its host. If it is not there, it
+// returns nil, or the error of errorIfMoved.
 func (b *Backend) errorUnlessGone(ctx context.Context, ref inventory.VMRef, err error) error {
 	if err == nil {
 		return nil
@@ -77,7 +80,8 @@ func (b *Backend) errorUnlessGone(ctx context.Context, ref inventory.VMRef, err 
 	return b.errorIfMoved(ctx, ref)
 }
 
-// errorIfMoved returns an error if the VM is on another host now.
+// errorIfMoved returns an error if the VM is on another host now, or if this cannot be
+// read.
 func (b *Backend) errorIfMoved(ctx context.Context, ref inventory.VMRef) error {
 	resources, err := b.client.Resources(ctx, "vm")
 	if err != nil {

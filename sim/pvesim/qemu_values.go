@@ -82,7 +82,8 @@ func checkNewValues(sets map[string]string) error {
 	return nil
 }
 
-// maxCPUWeight is the maximum of control groups version 2.
+// maxCPUWeight is the maximum of cpu.weight in cgroup v2; larger cpuunits are reduced to
+// it.
 const maxCPUWeight = 10000
 
 // checkHookScript always refuses, because a script must be executable and the simulator has
@@ -151,10 +152,11 @@ func checkMachine(value string) error {
 // pinnedMachine is the machine version for a VM with Windows.
 const pinnedMachine = "10.0+pve1"
 
-// pinned returns the machine with its version for Windows, which does not support changes
-// of hardware. It is "" for other guests, and for a machine that already has a version.
+// pinned returns the machine type with a fixed version added. Proxmox VE does this for
+// Windows guests, because a newer machine version would change their virtual hardware. It
+// is "" for other guests, and for a machine that already has a version.
 func pinned(machine, ostype string) string {
-	d := drive{props: machineFormat.parse(machine)} // written in the same form: value,key=value
+	d := drive{props: machineFormat.parse(machine)} // not a drive: drive.String writes the form that a machine has too, value,key=value
 	kind := cmp.Or(d.props["type"], "pc")
 	if !strings.HasPrefix(ostype, "w") || kind != "pc" && kind != "q35" {
 		return ""

@@ -14,15 +14,16 @@ import (
 // Fault makes a write fail, hang or have no effect.
 type Fault struct {
 	// Nth limits the fault to the n-th write that fits Path and Data, counted from when
-	// the fault was added; 0 means every such write.
+	// the fault was added; 0 means every such write. A write for which an earlier fault
+	// happens is not counted.
 	Nth int
 	// Path limits it to files whose name ends with this, Data to writes of exactly this
 	// text, without blanks around it; "" means any.
 	Path, Data string
 	// Times is the number of times that it happens; 0 means always.
 	Times int
-	// Err is the error of the write: a syscall.Errno. Without Err, Hang and PowerLoss the
-	// write succeeds without an effect.
+	// Err is the error of the write: a syscall.Errno. If none of Err, Hang,
+	// PowerLoss and After is set, the write reports success but has no effect.
 	Err error
 	// Hang makes the write wait until its context ends; the device stays locked.
 	Hang bool
@@ -209,7 +210,7 @@ func (h *Host) probeDevice(bdf string) (hang bool, err error) {
 	switch {
 	case d == nil:
 		return false, syscall.ENODEV
-	case d.locked && d.driver == "": // the kernel does nothing for a device with a driver
+	case d.locked && d.driver == "": // with a driver, the kernel returns before it takes the lock
 		return true, nil
 	}
 	h.attach(d)

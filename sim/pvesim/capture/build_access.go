@@ -13,8 +13,8 @@ import (
 
 const rootUser = "root@pam"
 
-// needs lists objects, and the privileges of which the login needs at least one to see
-// them. Without it, Proxmox VE usually leaves them out of its answers silently.
+// needs lists kinds of objects. To see them, the login needs one of the privileges on the
+// path. Otherwise Proxmox VE usually leaves them out of its answers, without an error.
 var needs = []struct {
 	what, path string
 	privileges []string
@@ -22,11 +22,11 @@ var needs = []struct {
 	{"addresses of hosts, the cluster's name, HA, the range of new VM numbers and the tag settings", "/", []string{"Sys.Audit"}},
 	{"processors and memory of hosts", "/nodes", []string{"Sys.Audit"}},
 	{"PCI functions", "/", []string{"Sys.Audit", "Sys.Modify"}},
-	{"VMs, or some of them", "/vms", []string{"VM.Audit"}},
-	{"storages and their files, or some of them", "/storage", []string{"Datastore.Audit"}},
-	{"PCI mappings, or some of them", "/mapping/pci", []string{"Mapping.Audit", "Mapping.Use", "Mapping.Modify"}},
-	{"bridges, or some of them", "/sdn/zones/localnetwork", []string{"SDN.Audit", "SDN.Use"}},
-	{"pools, or some of them", "/pool", []string{"Pool.Audit"}},
+	{"all or some VMs", "/vms", []string{"VM.Audit"}},
+	{"all or some storages and their files", "/storage", []string{"Datastore.Audit"}},
+	{"all or some PCI mappings", "/mapping/pci", []string{"Mapping.Audit", "Mapping.Use", "Mapping.Modify"}},
+	{"all or some bridges", "/sdn/zones/localnetwork", []string{"SDN.Audit", "SDN.Use"}},
+	{"all or some pools", "/pool", []string{"Pool.Audit"}},
 }
 
 // lacking adds notes for objects that the login may not see.
@@ -48,16 +48,15 @@ func (b *builder) may(path string, privileges ...string) bool {
 	return false
 }
 
-// refusals adds notes for reads that failed for other reasons than those of needs.
+// refusals adds notes for failed reads that lacking has not explained.
 func (b *builder) refusals() {
 	var failed []string
 	for path, err := range b.in.Failed {
-		// hidden: lacking has already added a note for it
-		hidden := asError(err).kind == denied && (strings.HasPrefix(path, "/cluster/") && !b.may("/", "Sys.Audit") ||
+		noted := asError(err).kind == denied && (strings.HasPrefix(path, "/cluster/") && !b.may("/", "Sys.Audit") ||
 			strings.Contains(path, "/hardware/pci") && !b.may("/", "Sys.Audit", "Sys.Modify") ||
 			strings.HasSuffix(path, "/status") && !b.may("/nodes", "Sys.Audit") ||
 			strings.Contains(path, "/storage/") && !b.may("/storage", "Datastore.Audit"))
-		if !hidden {
+		if !noted {
 			failed = append(failed, path)
 		}
 	}
@@ -106,8 +105,8 @@ func asText(err error) string {
 }
 
 // access builds users and permissions. If the login may not see all of them, the world
-// file has only the login, with its own permissions. So pvesim refuses it the same calls
-// as the real cluster does.
+// file has only root@pam, the login's user and its token, with the permissions of the
+// login. So pvesim refuses the token the same calls as the real cluster does.
 func (b *builder) access() (login, secret string) {
 	all := b.may("/access", "Sys.Audit", "Permissions.Modify") && b.may("/access/groups", "Sys.Audit", "User.Modify") &&
 		b.in.Failed["/access/users?full=1"] == nil && b.in.Failed["/access/acl"] == nil && b.in.Failed["/access/roles"] == nil
@@ -262,11 +261,11 @@ func (b *builder) path(path string) string {
 			parts[i] = b.names.of(otherKind, parts[i])
 		}
 	}
-	return "/" + parts[0] + "/" + strings.Join(rest, "/")
+	return "/" + strings.Join(append(parts[:1], rest...), "/")
 }
 
-// deeper renames paths whose second part is a fixed keyword and whose third is a name:
-// /mapping/pci/NAME, /access/realm/NAME, /sdn/zones/ZONE/BRIDGE/VLAN.
+// deeper renames paths whose second part is a keyword and whose further parts are names:
+// /mapping/pci/NAME, /access/realm/NAME, /access/groups/NAME, /sdn/zones/ZONE/BRIDGE/VLAN.
 func (b *builder) deeper(first string, rest []string) {
 	for i := 1; i < len(rest); i++ {
 		switch kind := first + "/" + rest[0]; {
@@ -295,9 +294,9 @@ func (b *builder) deeper(first string, rest []string) {
 // they differ from the inherited ones.
 func (b *builder) loginAlone(owner, login string) {
 	token := pvesim.Token{ID: login, NoPrivSep: owner != rootUser}
-	// A token without privilege separation has the rights of its user, so the entries
-	// are for the user. For root@pam that would be everything: its token is separated,
-	// and the entries are for the token.
+	// In the world, the token is made without privilege separation: it has the rights of
+	// its user, so the entries are for the user. A token of root@pam would then have all
+	// rights. So it is made with privilege separation, and the entries are for the token.
 	subject := either(token.NoPrivSep, b.names.login(owner), login)
 	b.world.Tokens = append(b.world.Tokens, token)
 	roles := map[string]string{}

@@ -84,7 +84,7 @@ func metadata() *Node {
 		Type: "object", Required: []string{"name"}, Additional: false,
 		Description: "The name of the document, and notes about it.",
 		Properties: map[string]*Node{
-			"name":        {Type: "string", Pattern: label, MaxLength: 63, Description: "The name that other documents, VMs and nodes use: lower-case letters, digits and hyphens."},
+			"name":        {Type: "string", Pattern: label, MaxLength: 63, Description: "The name by which other documents refer to this one. The names of a pool's workers, VMs and KubeNodes usually begin with it. Lower-case letters, digits and hyphens."},
 			"namespace":   {Type: "string", Description: "The Kubernetes namespace. The command line ignores it."},
 			"labels":      texts,
 			"annotations": texts,
