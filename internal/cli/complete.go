@@ -57,14 +57,14 @@ func workerNames(ctx context.Context, s session) []string {
 	for _, row := range rows {
 		names = append(names, offer(row.Worker, string(row.State), row.Host))
 	}
-	if len(names) == 0 { // the hypervisors that answered have none
+	if len(names) == 0 { // the hypervisors that answered have no workers, neither existing nor declared
 		return declaredNames(s)
 	}
 	return names
 }
 
-// missingNames returns the declared workers that have no VM; all declared workers if no
-// hypervisor answers.
+// missingNames returns the declared workers without a VM that no run has begun; all
+// declared workers if no hypervisor answers.
 func missingNames(ctx context.Context, s session) []string {
 	rows, _, err := s.engine.Status(ctx, s.documents, nil)
 	if err != nil {
@@ -90,7 +90,8 @@ func declaredNames(s session) []string {
 	return names
 }
 
-// foreignVMs returns the VMs that have neither our tag nor our record, without templates.
+// foreignVMs returns the VMs that have neither our tag nor our record. Templates are left
+// out.
 func foreignVMs(ctx context.Context, s session) []string {
 	seen, err := s.engine.Observe(ctx, s.documents)
 	if err != nil {

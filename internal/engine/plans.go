@@ -18,9 +18,9 @@ import (
 type Plans struct {
 	Request   plan.Request  `json:"request"`
 	Documents document.List `json:"documents"`
-	// Fingerprint is a hash of request and documents. It shows whether one of them was
+	// Checksum is a hash of request and documents. It shows whether one of them was
 	// edited after the plans were made.
-	Fingerprint string `json:"fingerprint"`
+	Checksum string `json:"checksum"`
 	// Plans has one plan for each hypervisor that the request concerns and that
 	// could be observed.
 	Plans []*plan.Plan `json:"plans"`

@@ -16,20 +16,20 @@ import (
 // Intact reports whether the request and the documents are those that the plans were
 // made for. It detects edits, but does not prove who made the plans.
 func (p Plans) Intact() bool {
-	print, err := p.print()
-	return err == nil && p.Fingerprint == print
+	sum, err := p.checksum()
+	return err == nil && p.Checksum == sum
 }
 
-// Sealed are the plans with the fingerprint of their request and documents.
+// Sealed are the plans with the checksum of their request and documents.
 func (p Plans) Sealed() (Plans, error) {
-	print, err := p.print()
-	p.Fingerprint = print
+	sum, err := p.checksum()
+	p.Checksum = sum
 	return p, err
 }
 
-// print is the fingerprint of the request and the documents. It leaves out fields that
+// checksum is the checksum of the request and the documents. It leaves out fields that
 // the engine and the apply command set themselves.
-func (p Plans) print() (string, error) {
+func (p Plans) checksum() (string, error) {
 	request := p.Request
 	request.Now, request.KeepRecent = "", false
 	text, err := json.Marshal(Plans{Request: request, Documents: p.Documents})

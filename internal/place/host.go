@@ -184,7 +184,7 @@ func CheckMemory(s *inventory.Snapshot, h *inventory.Host, neededMiB, allocatedM
 	free := h.MemoryTotal - h.MemoryUsed - int64(allocatedMiB-freedMiB)*mib
 	used := memoryUsed(h)
 	if allocatedMiB > 0 {
-		used += fmt.Sprintf(", %s allocated in this plan", phrase.Bytes(int64(allocatedMiB)*mib))
+		used += fmt.Sprintf(", %s planned for other workers", phrase.Bytes(int64(allocatedMiB)*mib))
 	}
 	if free < int64(neededMiB+reserveMiB)*mib {
 		f.Reason = fmt.Sprintf("%s needed plus %s in reserve, %s free (%s)",

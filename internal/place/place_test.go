@@ -196,8 +196,8 @@ func TestAllocatedCapacityIsNotAllocatedTwice(t *testing.T) {
 	}
 	_, _, refusals := capacity.Place(requirements("gpu-3", full))
 	says := []string{
-		"MEMORY-SHORT pve1 : 8 GiB needed plus 512 MiB in reserve, 8 GiB free (host memory 40 of 64 GiB used, 16 GiB allocated in this plan) → stop or move other VMs, or lower spec.machine.memory",
-		"STORAGE-FULL pve1 : storage local-lvm has 5 GiB free, 10 GiB is needed (20 GiB allocated in this plan) → free space on it, choose another storage, or declare a smaller disk",
+		"MEMORY-SHORT pve1 : 8 GiB needed plus 512 MiB in reserve, 8 GiB free (host memory 40 of 64 GiB used, 16 GiB planned for other workers) → stop or move other VMs, or lower spec.machine.memory",
+		"STORAGE-FULL pve1 : storage local-lvm has 5 GiB free, 10 GiB is needed (20 GiB planned for other workers) → free space on it, choose another storage, or declare a smaller disk",
 	}
 	if diff := cmp.Diff(says, written(refusals)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -218,8 +218,8 @@ func TestSharedStorageCountsOnceForAllHosts(t *testing.T) {
 	_, _, refusals := capacity.Place(requirements("gpu-2", full))
 	says := []string{
 		`TEMPLATE-MISSING pve3 : the host has no template "ubuntu-22.04"; there is VM 9000 "ubuntu-22.04" on pve1, on storage that pve3 does not share → make a copy of the template on pve3, or keep all of it on shared storage, its cloud-init drive too`,
-		"STORAGE-FULL pve1 : storage ceph has 5 GiB free, 10 GiB is needed (10 GiB allocated in this plan) → free space on it, choose another storage, or declare a smaller disk",
-		"STORAGE-FULL pve2 : storage ceph has 5 GiB free, 10 GiB is needed (10 GiB allocated in this plan) → free space on it, choose another storage, or declare a smaller disk",
+		"STORAGE-FULL pve1 : storage ceph has 5 GiB free, 10 GiB is needed (10 GiB planned for other workers) → free space on it, choose another storage, or declare a smaller disk",
+		"STORAGE-FULL pve2 : storage ceph has 5 GiB free, 10 GiB is needed (10 GiB planned for other workers) → free space on it, choose another storage, or declare a smaller disk",
 	}
 	finding.Sort(refusals)
 	if diff := cmp.Diff(says, written(refusals)); diff != "" {

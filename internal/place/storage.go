@@ -92,7 +92,7 @@ func CheckStorage(s *inventory.Snapshot, h *inventory.Host, need Volume, allocat
 		f.ID = finding.StorageFull
 		f.Reason = fmt.Sprintf("storage %s has %s free, %s is needed", storage.Name, phrase.Bytes(max(free, 0)), phrase.Bytes(need.Bytes))
 		if allocated > 0 {
-			f.Reason += fmt.Sprintf(" (%s allocated in this plan)", phrase.Bytes(allocated))
+			f.Reason += fmt.Sprintf(" (%s planned for other workers)", phrase.Bytes(allocated))
 		}
 		f.Fix = "free space on it, choose another storage, or declare a smaller disk"
 	default:

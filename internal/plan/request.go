@@ -24,8 +24,8 @@ const (
 	ReleaseOrphans Verb = "orphans" // release claims that have no VM
 )
 
-// Request is what a plan is made for. It is data: the same request, documents and
-// world make the same plan in every process.
+// Request is what a plan is made for, the time included. So the same request, documents
+// and world make the same plan in every process.
 //
 // A replace may be interrupted between its steps, and then a person runs the same command
 // again. To recognize this, the record of the new VM contains the UUID of the old VM until
@@ -59,7 +59,8 @@ type Request struct {
 const RecentReplace = 3600
 
 // ByName reports whether the verb finds its VMs by worker name, on whichever hypervisor
-// they are. Adopt does not: it finds its VM by VM, and the worker name is the new name.
+// they are. Adopt does not: it finds its VM by the identifier in VM, and Workers has the
+// name that the VM gets.
 func (r Request) ByName() bool {
 	return r.Verb == ReplaceWorkers || r.Verb == DeleteWorkers || r.Verb == ParkWorkers || r.Verb == UnparkWorkers || r.Verb == DisownWorkers
 }
@@ -88,7 +89,7 @@ func (r Request) problem() string {
 	case len(r.UUIDs) > 0 && r.Verb != ReplaceWorkers:
 		return fmt.Sprintf("uuids: %s takes none", r.Verb)
 	case len(r.UUIDs) > 0 && len(r.UUIDs) != len(r.Workers):
-		return fmt.Sprintf("uuids: %d for %s", len(r.UUIDs), term.Count(len(r.Workers), "worker"))
+		return fmt.Sprintf("uuids: %d given for %s; one for each worker is needed", len(r.UUIDs), term.Count(len(r.Workers), "worker"))
 	case malformed >= 0:
 		return fmt.Sprintf("uuids[%d]: %q is not a UUID", malformed, r.UUIDs[malformed])
 	case r.Verb == AdoptVM && (r.VM == "" || len(r.Workers) != 1):

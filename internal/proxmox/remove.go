@@ -12,8 +12,9 @@ import (
 
 // Unprotect implements hypervisor.Remover. The first call writes even if the protection is
 // already off: the write carries the digest of the configuration that was just read, so it
-// proves the VM's identity. A later call does not repeat it if the protection is off,
-// because the earlier one may have arrived.
+// proves the VM's identity. If the answer to this write is lost or the VM changed, the step
+// calls again. That call does not write if the protection is off: the first write may have
+// taken effect.
 func (b *Backend) Unprotect(ctx context.Context, ref inventory.VMRef, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	m := recall(handle)
 	wait, err := b.writeOurs(ctx, ref, func(found observedVM) pve.ConfigUpdate {
@@ -37,7 +38,7 @@ func (b *Backend) Destroy(ctx context.Context, ref inventory.VMRef, handle hyper
 	return wait, b.wrap(err, "destroy the VM", place(ref))
 }
 
-// destroyWords is what a Wait says that it waits for.
+// destroyWords is the text of Wait.For while a VM is destroyed.
 const destroyWords = "the VM and its disks to be removed"
 
 func (b *Backend) destroy(ctx context.Context, ref inventory.VMRef, m memo) (*hypervisor.Wait, error) {
@@ -68,8 +69,8 @@ func (b *Backend) destroy(ctx context.Context, ref inventory.VMRef, m memo) (*hy
 	return wait, b.errorUnlessGone(ctx, ref, err)
 }
 
-// errorUnlessGone returns err if the VM is still on its host. If it is not there, it
-// returns nil, or the error of errorIfMoved.
+// errorUnlessGone returns err unless the host answers that it does not have the VM. In
+// that case it returns nil, or the error of errorIfMoved.
 func (b *Backend) errorUnlessGone(ctx context.Context, ref inventory.VMRef, err error) error {
 	if err == nil {
 		return nil

@@ -90,15 +90,15 @@ const maxCPUWeight = 10000
 // no executable files.
 func (s *Sim) checkHookScript(node, volid string) error {
 	d := drive{file: volid}
-	name, path, ok := d.volume()
-	st := s.storages[name]
+	storage, volume, ok := d.volume()
+	st := s.storages[storage]
 	switch {
 	case !ok:
 		return badParam("hookscript", "unable to parse volume ID '%s'\n", volid)
 	case st == nil:
-		return badParam("hookscript", "storage '%s' does not exist\n", name)
+		return badParam("hookscript", "storage '%s' does not exist\n", storage)
 	}
-	kind, err := parseVolumeName(st, path)
+	kind, err := parseVolumeName(st, volume)
 	if err != nil {
 		return badParam("hookscript", "%s\n", err)
 	}
@@ -156,7 +156,7 @@ const pinnedMachine = "10.0+pve1"
 // Windows guests, because a newer machine version would change their virtual hardware. It
 // is "" for other guests, and for a machine that already has a version.
 func pinned(machine, ostype string) string {
-	d := drive{props: machineFormat.parse(machine)} // not a drive: drive.String writes the form that a machine has too, value,key=value
+	d := drive{props: machineFormat.parse(machine)} // a machine, whose text has the same form: value,key=value
 	kind := cmp.Or(d.props["type"], "pc")
 	if !strings.HasPrefix(ostype, "w") || kind != "pc" && kind != "q35" {
 		return ""

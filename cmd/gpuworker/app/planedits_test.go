@@ -250,7 +250,7 @@ func (a *asks) RoundTrip(request *http.Request) (*http.Response, error) {
 	return a.next.RoundTrip(request)
 }
 
-// An edited plan with a recalculated fingerprint requests another plan, and the decisions
+// An edited plan with a recalculated checksum requests another plan, and the decisions
 // in the file are not those of the new plan.
 func TestAForgedPlanIsRefused(t *testing.T) {
 	for _, e := range [][2]string{

@@ -31,7 +31,7 @@ func build(in *cluster, names *names) *Result {
 	b.dropNameless()
 	b.prepareNames()
 	b.product()
-	b.lacking()
+	b.noteLacking()
 	b.hosts()
 	b.storages()
 	b.vms()
@@ -39,7 +39,7 @@ func build(in *cluster, names *names) *Result {
 	b.pools()
 	login, secret := b.access()
 	b.volumes()
-	b.refusals()
+	b.noteFailed()
 	names.known["network"] = names.nets.known
 	return &Result{World: b.world, Notes: b.sorted(), Login: login, Secret: secret, Names: names.known}
 }

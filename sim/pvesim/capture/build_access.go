@@ -29,8 +29,8 @@ var needs = []struct {
 	{"all or some pools", "/pool", []string{"Pool.Audit"}},
 }
 
-// lacking adds notes for objects that the login may not see.
-func (b *builder) lacking() {
+// noteLacking adds notes for objects that the login may not see.
+func (b *builder) noteLacking() {
 	for _, need := range needs {
 		if !b.may(need.path, need.privileges...) {
 			b.missing(need.what, fmt.Sprintf("the login lacks %s on %s", strings.Join(need.privileges, " or "), need.path), giveAuditor)
@@ -48,8 +48,8 @@ func (b *builder) may(path string, privileges ...string) bool {
 	return false
 }
 
-// refusals adds notes for failed reads that lacking has not explained.
-func (b *builder) refusals() {
+// noteFailed adds notes for failed reads that noteLacking has not explained.
+func (b *builder) noteFailed() {
 	var failed []string
 	for path, err := range b.in.Failed {
 		noted := asError(err).kind == denied && (strings.HasPrefix(path, "/cluster/") && !b.may("/", "Sys.Audit") ||
@@ -106,7 +106,7 @@ func asText(err error) string {
 
 // access builds users and permissions. If the login may not see all of them, the world
 // file has only root@pam, the login's user and its token, with the permissions of the
-// login. So pvesim refuses the token the same calls as the real cluster does.
+// login. So pvesim refuses the same calls of this token as the real cluster.
 func (b *builder) access() (login, secret string) {
 	all := b.may("/access", "Sys.Audit", "Permissions.Modify") && b.may("/access/groups", "Sys.Audit", "User.Modify") &&
 		b.in.Failed["/access/users?full=1"] == nil && b.in.Failed["/access/acl"] == nil && b.in.Failed["/access/roles"] == nil
@@ -293,10 +293,10 @@ func (b *builder) deeper(first string, rest []string) {
 // loginAlone builds the permissions of the login, path by path. An entry is needed where
 // they differ from the inherited ones.
 func (b *builder) loginAlone(owner, login string) {
+	// Normally the token in the world file has no privilege separation: it has the rights of
+	// its user, and the entries are for the user. A token of root@pam would then have all
+	// rights, so it gets privilege separation, and the entries are for the token.
 	token := pvesim.Token{ID: login, NoPrivSep: owner != rootUser}
-	// In the world, the token is made without privilege separation: it has the rights of
-	// its user, so the entries are for the user. A token of root@pam would then have all
-	// rights. So it is made with privilege separation, and the entries are for the token.
 	subject := either(token.NoPrivSep, b.names.login(owner), login)
 	b.world.Tokens = append(b.world.Tokens, token)
 	roles := map[string]string{}
