@@ -63,8 +63,8 @@ func workerNames(ctx context.Context, s session) []string {
 	return names
 }
 
-// missingNames returns the declared workers without a VM that no run has begun; all
-// declared workers if no hypervisor answers.
+// missingNames returns the declared workers that have no VM and that no run has begun to
+// create. If no hypervisor answers, it returns all declared workers.
 func missingNames(ctx context.Context, s session) []string {
 	rows, _, err := s.engine.Status(ctx, s.documents, nil)
 	if err != nil {

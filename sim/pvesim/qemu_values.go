@@ -156,7 +156,7 @@ const pinnedMachine = "10.0+pve1"
 // Windows guests, because a newer machine version would change their virtual hardware. It
 // is "" for other guests, and for a machine that already has a version.
 func pinned(machine, ostype string) string {
-	d := drive{props: machineFormat.parse(machine)} // a machine, whose text has the same form: value,key=value
+	d := drive{props: machineFormat.parse(machine)} // no drive: the type is used because a machine is written in the same form, value,key=value
 	kind := cmp.Or(d.props["type"], "pc")
 	if !strings.HasPrefix(ostype, "w") || kind != "pc" && kind != "q35" {
 		return ""
