@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -133,6 +134,40 @@ func TestAPlainWorkerStaysOnItsHostWhenItIsReplaced(t *testing.T) {
 			}
 			if text := textOf(t, p); !strings.Contains(text, test.text) {
 				t.Errorf("the plan does not say %q:\n%s", test.text, text)
+			}
+		})
+	}
+}
+
+// TestTheVMThatAReplaceMadeIsTheWorker: a worker has a second VM, and its replace was
+// killed, or is done. The same command again must not take the second VM for the
+// worker and the new VM for the surplus one.
+func TestTheVMThatAReplaceMadeIsTheWorker(t *testing.T) {
+	plain := pool("w", replicas(1))
+	second := func() *VMBuilder {
+		return made(plain, 1, 9100, "pve1", "").Running().Record(func(r *inventory.Record) { r.Lifecycle = "SemiPersistent" })
+	}
+	for _, test := range []struct {
+		name    string
+		newVM   *VMBuilder
+		actions []plan.Action
+	}{
+		{"it was killed after the clone", made(plain, 1, 9101, "pve1", "").Record(func(r *inventory.Record) { r.Replacing = "old" }), []plan.Action{plan.Start}},
+		{"it is done", made(plain, 1, 9101, "pve1", "").Running().Record(func(r *inventory.Record) { r.Replaced = "old" }), []plan.Action{plan.Keep}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			in := lab(Observed(Host("pve1"), Template(9000, "ubuntu-22.04", "pve1"), second(), test.newVM), plain)
+			in.Request.KeepRecent = true
+			p, err := replaceNamed(in, []string{"w-1"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var actions []plan.Action
+			for w := range p.Workers() {
+				actions = append(actions, w.Action)
+			}
+			if w := worker(t, p, "w-1"); w.VM != "9101" || !slices.Equal(actions, test.actions) {
+				t.Errorf("worker w-1 is VM %s with actions %v, want VM 9101 with %v:\n%s", w.VM, actions, test.actions, textOf(t, p))
 			}
 		})
 	}

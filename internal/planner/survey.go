@@ -152,11 +152,13 @@ func (m *member) claims() []*inventory.Claim {
 }
 
 // settle chooses the VM and the claim of the worker when there are several: the VM
-// that a claim names, else a running one, else a marked one, else the lowest number.
+// that a claim names, else one with which a replace is unfinished, else a running one,
+// else one that a replace made, else a marked one, else the lowest number.
 func (m *member) settle() {
 	slices.SortFunc(m.extraVMs, func(a, b *inventory.VM) int {
 		return cmp.Or(
-			truesFirst(m.hasClaimFor(a), m.hasClaimFor(b)), truesFirst(a.Running, b.Running),
+			truesFirst(m.hasClaimFor(a), m.hasClaimFor(b)), truesFirst(a.Record.Replacing != "", b.Record.Replacing != ""),
+			truesFirst(a.Running, b.Running), truesFirst(a.Record.Replaced != "", b.Record.Replaced != ""),
 			truesFirst(marked(a), marked(b)), inventory.CompareIDs(a.ID, b.ID),
 		)
 	})
