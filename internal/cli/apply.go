@@ -22,8 +22,8 @@ there leads to another plan, apply stops and says so. It can be interrupted at
 any time, even by a power cut: run the same command again, and it does the rest.
 
 apply never destroys or replaces semi-persistent workers, unless --plan is a plan
-that delete or replace wrote. Changes that need a
-restart of such a worker are held until --allow-restart is given.
+that delete or replace wrote. Changes that need a restart of such a worker are
+held until --allow-restart is given.
 
 With --plan, apply carries out a plan that any command wrote with -o json, on
 this or another machine. It makes the plan again from the request and the

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -94,12 +95,9 @@ func differ(n int) string {
 }
 
 func hypervisorNames(plans engine.Plans) string {
-	text := ""
-	for i, p := range plans.Plans {
-		if i > 0 {
-			text += ", "
-		}
-		text += p.Hypervisor
+	var names []string
+	for _, p := range plans.Plans {
+		names = append(names, p.Hypervisor)
 	}
-	return text
+	return strings.Join(names, ", ")
 }

@@ -13,6 +13,14 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
+// workersCommand completes a command whose arguments are names of workers.
+func (a *app) workersCommand(verb plan.Verb, cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.MinimumNArgs(1)
+	return a.namedCommand(cmd, modeOf(verb), func(names []string) (plan.Request, error) {
+		return plan.Request{Verb: verb, Workers: names}, nil
+	})
+}
+
 // namedCommand completes a command that changes named workers: it makes a plan for
 // them, shows it, and carries it out after confirmation.
 func (a *app) namedCommand(cmd *cobra.Command, s *applyMode, request func(args []string) (plan.Request, error)) *cobra.Command {
@@ -44,30 +52,24 @@ func (a *app) namedCommand(cmd *cobra.Command, s *applyMode, request func(args [
 // applyNamed carries out plans for named workers. A name that no worker has does not
 // stop the work on the others.
 func (a *app) applyNamed(ctx context.Context, e session, plans engine.Plans, s applyMode) error {
-	if len(workersOf(plans)) == 0 && len(absent(plans)) == 0 && len(plans.Unknown) > 0 {
-		return addUnseen(a.printNothingDone(plans, s), plans.Unseen, plans.Unknown)
-	}
-	missing := absent(plans)
-	if len(missing) > 0 && len(workersOf(plans)) == 0 {
-		if s.endVerb != "" {
-			return addUnseen(a.nothingThere(plans, missing, s), plans.Unseen, plans.Unknown)
-		}
-		return addUnseen(&fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)}, plans.Unseen, plans.Unknown)
-	}
-	if s.endVerb != "" {
+	missing, notFound := absent(plans), error(nil)
+	switch {
+	case s.endVerb != "":
 		a.sayGone(missing, s.endVerb)
+	case len(missing) > 0:
+		notFound = absentError(missing)
+	}
+	if len(workersOf(plans)) == 0 && len(missing)+len(plans.Unknown) > 0 {
+		if notFound == nil {
+			notFound = a.printNothingDone(plans, s)
+		}
+		return addUnseen(notFound, plans.Unseen, plans.Unknown)
 	}
 	err := a.confirmAndApply(ctx, e, plans, s)
-	if len(missing) == 0 || s.endVerb != "" || ctx.Err() != nil {
+	if notFound == nil || ctx.Err() != nil {
 		return err
 	}
-	return addUndone(&fault.Error{Kind: fault.NotFound, Why: strings.Join(absences(missing), "\n"), Fix: adviceFor(missing)}, err)
-}
-
-// nothingThere ends a delete or disown when none of the named workers exists.
-func (a *app) nothingThere(plans engine.Plans, missing []plan.Absent, s applyMode) error {
-	a.sayGone(missing, s.endVerb)
-	return a.printNothingDone(plans, s)
+	return addUndone(notFound, err)
 }
 
 // sayGone prints that these workers do not exist, so that nothing has to be done.
@@ -97,23 +99,17 @@ func absent(plans engine.Plans) []plan.Absent {
 	return all
 }
 
-func absences(missing []plan.Absent) []string {
-	var texts []string
+// absentError is the error for names that no worker has.
+func absentError(missing []plan.Absent) error {
+	var why, near []string
 	for _, m := range missing {
-		texts = append(texts, fmt.Sprintf("%s: %s", m.Name, m.Why))
+		why, near = append(why, fmt.Sprintf("%s: %s", m.Name, m.Why)), append(near, m.Near...)
 	}
-	return texts
-}
-
-func adviceFor(missing []plan.Absent) string {
-	var near []string
-	for _, m := range missing {
-		near = append(near, m.Near...)
+	fix := "gpuworker status lists all workers"
+	if len(near) > 0 {
+		fix = "did you mean " + strings.Join(near, " or ") + "?"
 	}
-	if len(near) == 0 {
-		return "gpuworker status lists all workers"
-	}
-	return "did you mean " + strings.Join(near, " or ") + "?"
+	return &fault.Error{Kind: fault.NotFound, Why: strings.Join(why, "\n"), Fix: fix}
 }
 
 // workersOf returns all workers of the plans.

@@ -7,7 +7,7 @@ import (
 )
 
 func (a *app) deleteCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return a.workersCommand(plan.DeleteWorkers, &cobra.Command{
 		Use:   "delete NAME…",
 		Short: "Destroy workers and release their cards",
 		Long: `Destroy the named workers with their disks and release their cards. A
@@ -20,9 +20,5 @@ A name that does not exist counts as deleted. The command is a dry run unless
 remove it from the documents first.`,
 		Example: `  gpuworker delete gpu-workers-2 -f lab.yaml          # dry run
   gpuworker delete gpu-workers-2 -f lab.yaml --yes    # delete it`,
-		Args: cobra.MinimumNArgs(1),
-	}
-	return a.namedCommand(cmd, modeOf(plan.DeleteWorkers), func(names []string) (plan.Request, error) {
-		return plan.Request{Verb: plan.DeleteWorkers, Workers: names}, nil
 	})
 }

@@ -7,7 +7,7 @@ import (
 )
 
 func (a *app) disownCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return a.workersCommand(plan.DisownWorkers, &cobra.Command{
 		Use:   "disown NAME…",
 		Short: "Stop managing workers and leave their VMs as they are",
 		Long: `Remove the owner tag, the record and the claim on the card from the named
@@ -19,9 +19,5 @@ done.
 Remove the workers from the documents first. Otherwise the next apply tries to
 create them again, and finds that their names are already in use.`,
 		Example: `  gpuworker disown gpu-workers-2 -f lab.yaml`,
-		Args:    cobra.MinimumNArgs(1),
-	}
-	return a.namedCommand(cmd, modeOf(plan.DisownWorkers), func(names []string) (plan.Request, error) {
-		return plan.Request{Verb: plan.DisownWorkers, Workers: names}, nil
 	})
 }

@@ -7,15 +7,20 @@ import (
 )
 
 func (a *app) parkCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return a.workersCommand(plan.ParkWorkers, &cobra.Command{
 		Use:   "park NAME…",
 		Short: "Stop workers and keep their cards reserved",
 		Long: `Shut down the named workers and mark them as parked. They keep their VMs, disks
 and cards, and apply leaves them stopped until "gpuworker unpark".`,
 		Example: `  gpuworker park gpu-workers-1 -f lab.yaml`,
-		Args:    cobra.MinimumNArgs(1),
-	}
-	return a.namedCommand(cmd, modeOf(plan.ParkWorkers), func(names []string) (plan.Request, error) {
-		return plan.Request{Verb: plan.ParkWorkers, Workers: names}, nil
+	})
+}
+
+func (a *app) unparkCommand() *cobra.Command {
+	return a.workersCommand(plan.UnparkWorkers, &cobra.Command{
+		Use:     "unpark NAME…",
+		Short:   "Start parked workers again",
+		Long:    `Start the named workers that were stopped with "gpuworker park".`,
+		Example: `  gpuworker unpark gpu-workers-1 -f lab.yaml`,
 	})
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/apply"
@@ -240,18 +239,19 @@ func (a *app) repeatCommand(plans engine.Plans) term.Text {
 // oldVMs returns the UUIDs of the VMs that a replace of the named workers destroys or
 // destroyed, one for each name; nil when one of them is unknown.
 func oldVMs(plans engine.Plans, names []string) []string {
-	var vms []string
-	for i, name := range names {
-		old := ""
-		for _, w := range workersOf(plans) {
-			if w.Name == name && w.Record != nil {
-				old = cmp.Or(w.Record.Replacing, w.Record.Replaced)
-			}
+	old := map[string]string{} // by worker
+	for _, w := range workersOf(plans) {
+		if w.Record != nil {
+			old[w.Name] = cmp.Or(w.Record.Replacing, w.Record.Replaced)
 		}
-		if !uuidForm.MatchString(old) || slices.Contains(names[:i], name) {
+	}
+	var vms []string
+	for _, name := range names {
+		if !uuidForm.MatchString(old[name]) {
 			return nil
 		}
-		vms = append(vms, old)
+		vms = append(vms, old[name])
+		delete(old, name) // a name given twice has no UUID the second time
 	}
 	return vms
 }
