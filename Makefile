@@ -26,7 +26,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: ## check, plan, apply and status against a simulator: no hardware, no root, half a minute
+demo: ## check, plan, apply and status against a simulator: no hardware, no root, half a minute; the first build takes some minutes
+	@echo "building; the first time this takes some minutes"
 	@$(GO) run ./cmd/gpuworker demo
 
 .PHONY: build

@@ -63,8 +63,8 @@ func workerNames(ctx context.Context, s session) []string {
 	return names
 }
 
-// missingNames returns the declared workers that have no VM and that no run has begun to
-// create. If no hypervisor answers, it returns all declared workers.
+// missingNames returns the declared workers in state Missing or Refused. If no hypervisor
+// answers, it returns all declared workers.
 func missingNames(ctx context.Context, s session) []string {
 	rows, _, err := s.engine.Status(ctx, s.documents, nil)
 	if err != nil {

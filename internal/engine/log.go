@@ -20,7 +20,7 @@ func (e *Engine) logLook(hypervisor string, s *inventory.Snapshot, took time.Dur
 		"product", s.Product, "version", s.Version, "hosts", len(s.Hosts), "vms", len(s.VMs))
 }
 
-// logBegin logs the begin of an apply: by whom, on which world, and with which record
+// logBegin logs the beginning of an apply: by whom, on which world, and with which record
 // version.
 func (e *Engine) logBegin(request plan.Request, p *plan.Plan) {
 	workers := 0

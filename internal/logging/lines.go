@@ -100,7 +100,7 @@ func write(b *bytes.Buffer, group string, a slog.Attr) {
 	if key := group + a.Key; !slices.Contains(bare, key) {
 		b.WriteString(string(term.Cell(key)) + "=")
 	}
-	if strings.ContainsAny(text, ` "`) { // a space would look like the end of the value, a quote like the begin of a quoted one
+	if strings.ContainsAny(text, ` "`) { // a space would look like the end of the value, a quote like the beginning of a quoted value
 		text = strconv.Quote(text)
 	}
 	b.WriteString(text)

@@ -13,9 +13,9 @@ import (
 // Unprotect implements hypervisor.Remover. The first call writes even if the protection is
 // already off: the write carries the digest of the configuration that was just read, so it
 // proves the VM's identity. If the answer to this write is lost, or the write is refused
-// because the VM changed, Unprotect is called again. The memo does not say which of the two
-// happened, so that call writes only if the protection is still on; if it is off, the check
-// of ownership before the write is enough.
+// because the VM changed, Unprotect is called again with a handle that says that a write was
+// sent. This call proves the ownership by reading, and writes only if the protection is
+// still on: if it is off, nothing is left to do.
 func (b *Backend) Unprotect(ctx context.Context, ref inventory.VMRef, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	m := recall(handle)
 	wait, err := b.writeOurs(ctx, ref, func(found observedVM) pve.ConfigUpdate {

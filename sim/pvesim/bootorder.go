@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// bootOrder is the boot order of a VM at the begin of a change that does not set it.
+// bootOrder is the boot order of a VM at the beginning of a change that does not set it.
 // Deleted drives are removed from it and new CD drives are appended. If the VM is
 // running, the new order is pending until a restart.
 type bootOrder struct{ keys []string }

@@ -239,7 +239,7 @@ func (s *Sim) bootGuest(v *vm, r *rand.Rand, now time.Time) {
 	}
 }
 
-// bootAtOnce is for VMs that are running at the begin of the simulation: their guests
+// bootAtOnce is for VMs that are running at the beginning of the simulation: their guests
 // are ready, and they have their devices.
 func (s *Sim) bootAtOnce(v *vm, r *rand.Rand) {
 	var ids []string

@@ -153,10 +153,10 @@ func checkMachine(value string) error {
 const pinnedMachine = "10.0+pve1"
 
 // pinned returns the machine type with a fixed version added. Proxmox VE does this for
-// Windows guests, because a newer machine version would change their virtual hardware. It
-// is "" for other guests, and for a machine that already has a version.
+// Windows guests, because a newer machine version would change their virtual hardware. The
+// result is "" for other guests, and for every machine except pc and q35 without a version.
 func pinned(machine, ostype string) string {
-	d := drive{props: machineFormat.parse(machine)} // no drive: the type is used because a machine is written in the same form, value,key=value
+	d := drive{props: machineFormat.parse(machine)} // not a drive, but written in the same form: value,key=value
 	kind := cmp.Or(d.props["type"], "pc")
 	if !strings.HasPrefix(ostype, "w") || kind != "pc" && kind != "q35" {
 		return ""

@@ -87,7 +87,7 @@ const (
 	haLock      = "domain-ha"
 )
 
-// lockFor is clusterLock for a change; failed is the begin of the error, may be "".
+// lockFor is clusterLock for a change; failed is the beginning of the error text; it may be "".
 func (s *Sim) lockFor(name, failed string) error {
 	err := s.clusterLock(s.ctx, name)
 	var refused *apiError

@@ -18,7 +18,7 @@ type Fault struct {
 	// happens is not counted.
 	Nth int
 	// Path limits it to files whose name ends with this, Data to writes of exactly this
-	// text, without blanks around it; "" means any.
+	// text; blanks and line feeds around the written text are ignored. "" means any.
 	Path, Data string
 	// Times is the number of times that it happens; 0 means always.
 	Times int

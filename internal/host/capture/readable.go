@@ -8,8 +8,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
-// readable is an archive with printable characters only. People read a capture
-// before they send it, so nothing in it may be invisible.
+// readable is an archive that contains only printable characters, line feeds and tabs.
+// People read a capture before they send it, so nothing in it may be invisible.
 type readable struct{ *hosttree.Archive }
 
 // WriteFile adds a text file.
@@ -32,8 +32,9 @@ func plain(name string) string {
 	return string(bytes.ReplaceAll(plainText([]byte(name)), []byte("\n"), []byte("\uFFFD")))
 }
 
-// plainText replaces each character that is not visible by U+FFFD. If it was removed, a
-// text with a hidden character would look the same as one without it.
+// plainText replaces each character that is not visible, except line feeds and tabs, by
+// U+FFFD. If such a character were removed instead, a text with it would look the same as
+// one without it.
 func plainText(text []byte) []byte {
 	return bytes.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || term.Shown(r) {

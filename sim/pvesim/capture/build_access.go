@@ -104,9 +104,9 @@ func asText(err error) string {
 	return err.Error()
 }
 
-// access builds users and permissions. If the login may not see all of them, the world
-// file has only root@pam, the login's user and its token, with the permissions of the
-// login. So pvesim refuses the same calls of this token as the real cluster.
+// access builds users and permissions. If the login may not see all of them, or
+// reading them failed, the world file has only root@pam, the login's user and its token,
+// with the permissions of the login. So pvesim refuses the same calls of this token as the real cluster.
 func (b *builder) access() (login, secret string) {
 	all := b.may("/access", "Sys.Audit", "Permissions.Modify") && b.may("/access/groups", "Sys.Audit", "User.Modify") &&
 		b.in.Failed["/access/users?full=1"] == nil && b.in.Failed["/access/acl"] == nil && b.in.Failed["/access/roles"] == nil
