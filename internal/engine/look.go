@@ -63,7 +63,8 @@ func extentOf(request plan.Request) extent {
 }
 
 // look observes the hypervisors of the request, in parallel, and returns a planner's
-// input for each. It fails when none of them could be observed.
+// input for each. A hypervisor that fails, or does not answer before the deadline of the
+// context, is unseen. look fails when none of them could be observed.
 func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, request plan.Request, within extent) (observation, error) {
 	hypervisors := concerned(documents, request)
 	if len(hypervisors) == 0 {
@@ -84,7 +85,7 @@ func (e *Engine) look(ctx context.Context, documents *v1alpha1.Documents, reques
 		switch {
 		case err == nil:
 			w.inputs = append(w.inputs, inputs[i])
-		case ctx.Err() != nil:
+		case errors.Is(ctx.Err(), context.Canceled):
 			return observation{}, err
 		default:
 			w.unseen = append(w.unseen, Unseen{Hypervisor: hypervisors[i].Name, Why: err.Error(), Fix: fault.FixOf(err), err: err})

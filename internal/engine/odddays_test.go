@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
@@ -295,4 +296,32 @@ func TestAMovedVMIsFoundAndNotDuplicated(t *testing.T) {
 		there.only()
 		there.whole()
 	})
+}
+
+// TestAHypervisorThatDoesNotAnswerUntilTheDeadlineIsUnseen: completion of names has a
+// deadline, and must not lose the answers of the other hypervisors.
+func TestAHypervisorThatDoesNotAnswerUntilTheDeadlineIsUnseen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near := newLab(t)
+		second := strings.NewReplacer("metadata: {name: lab}", "metadata: {name: far}", "pve1:8006", "far:8006").Replace(header[:strings.Index(header, "---\n")])
+		documents := decode(t, solo+"---"+second)
+		e := openEngine(documents, "ops@desk", func(h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+			transport := map[string]http.RoundTripper{"lab": near.sim.Transport(), "far": silent{}}[h.Name]
+			return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, Transport: transport})
+		})
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		rows, unseen, err := e.Engine.Status(ctx, documents, nil)
+		if err != nil || len(rows) != 1 || rows[0].Worker != "gpu-1" || len(unseen) != 1 || unseen[0].Hypervisor != "far" {
+			t.Errorf("got rows %v, unseen %v, error %v", rows, unseen, err)
+		}
+	})
+}
+
+// silent is a hypervisor that accepts requests and never answers.
+type silent struct{}
+
+func (silent) RoundTrip(request *http.Request) (*http.Response, error) {
+	<-request.Context().Done()
+	return nil, request.Context().Err()
 }

@@ -19,7 +19,7 @@ import (
 // as its value only, others as key=value.
 type lines struct {
 	to     io.Writer
-	mu     *sync.Mutex // shared by all handlers that write to the same writer
+	mu     *sync.Mutex // shared with the handlers that WithAttrs and WithGroup return
 	least  slog.Level
 	always []slog.Attr // of the logger; their keys already contain the group
 	group  string      // before keys, "a.b."
