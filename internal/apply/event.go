@@ -38,6 +38,7 @@ type Outcome struct {
 	Action plan.Action `json:"action"`
 	Host   string      `json:"host,omitempty"`
 	VM     string      `json:"vm,omitempty"`
+	UUID   string      `json:"uuid,omitempty"` // of VM
 	// Addresses are those of the guest, as reported by its agent.
 	Addresses []string `json:"addresses,omitempty"`
 	Warnings  []string `json:"warnings,omitempty"`

@@ -72,7 +72,7 @@ func (j *Job) Step() plan.StepKind { return j.Worker.Steps[min(j.index, len(j.Wo
 func (j *Job) nextStep() {
 	j.index++
 	j.Since, j.Handle, j.retry, j.immediate, j.queued = time.Time{}, "", retry{}, 0, time.Time{}
-	j.Outcome.VM = j.Ref.ID
+	j.Outcome.VM, j.Outcome.UUID = j.Ref.ID, j.Ref.UUID
 }
 
 // goBack goes back to an earlier step. Without such a step, the job stays at the

@@ -176,6 +176,6 @@ func (r *runner) report(e Event) {
 func (j *Job) fail(step plan.StepKind, err error) Outcome {
 	j.Outcome.Step, j.Outcome.Err = step, err
 	j.Outcome.Error, j.Outcome.Fix = err.Error(), fault.FixOf(err)
-	j.Outcome.VM = j.Ref.ID
+	j.Outcome.VM, j.Outcome.UUID = j.Ref.ID, j.Ref.UUID
 	return j.Outcome
 }

@@ -34,13 +34,17 @@ func (e *Engine) Apply(ctx context.Context, plans Plans, options ApplyOptions) (
 	}
 	each(plans.Plans, func(i int, p *plan.Plan) { results[i], errs[i] = e.applyOne(ctx, plans, p, current[i], options) })
 	err := errors.Join(errs...)
-	applied := Applied{Results: results}
+	return Applied{Results: results}, withFailures(err, results...)
+}
+
+// withFailures joins an error with those of the workers that failed.
+func withFailures(err error, results ...apply.Result) error {
 	for _, result := range results {
 		for _, outcome := range result.Failed() {
 			err = errors.Join(err, outcome.Err)
 		}
 	}
-	return applied, err
+	return err
 }
 
 // each calls do for all plans in parallel, so that a failure of one hypervisor does

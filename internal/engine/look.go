@@ -114,24 +114,35 @@ func hostNames(inputs []planner.Input) []string {
 
 // lookAt observes one hypervisor and returns the planner's input for it.
 func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, request plan.Request, within extent) (planner.Input, error) {
-	backend, err := e.backend(ctx, documents, document)
-	if err != nil {
-		return planner.Input{}, err
-	}
 	scope := scopeOf(documents, document)
 	scope.Agents, scope.Only = within.agents, within.part
 	if request.VM != "" {
 		scope.VMs = []string{request.VM}
 	}
-	began := time.Now()
-	snapshot, err := backend.Observe(ctx, scope)
-	e.logLook(document.Name, snapshot, time.Since(began), err)
+	snapshot, err := e.observeScope(ctx, documents, document, scope)
 	if err != nil {
 		return planner.Input{}, err
 	}
-	if within.part == nil || within.part.Neighbours { // host facts matter only when a VM is started
+	return inputOf(documents, document, snapshot, request), nil
+}
+
+// observeScope observes one hypervisor, with the facts of its hosts.
+func (e *Engine) observeScope(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, scope hypervisor.Scope) (*inventory.Snapshot, error) {
+	backend, err := e.backend(ctx, documents, document)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	snapshot, err := backend.Observe(ctx, scope)
+	e.logLook(document.Name, snapshot, time.Since(began), err)
+	if err == nil && (scope.Only == nil || scope.Only.Neighbours) { // host facts matter only when a VM is started
 		e.askHosts(ctx, snapshot)
 	}
+	return snapshot, err
+}
+
+// inputOf is the planner's input for one hypervisor of the documents.
+func inputOf(documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, snapshot *inventory.Snapshot, request plan.Request) planner.Input {
 	in := planner.Input{Hypervisor: document, Snapshot: snapshot, Request: request}
 	for _, kubeCluster := range documents.KubeClusters {
 		in.KubeClusters = append(in.KubeClusters, kubeCluster.Name)
@@ -140,7 +151,7 @@ func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, docu
 		in.Pools = append(in.Pools, *pool)
 	}
 	addOtherPools(&in, documents)
-	return in, nil
+	return in
 }
 
 // scopeOf is what must be observed of a hypervisor for these documents.

@@ -1,0 +1,176 @@
+package engine_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/sim/pvesim"
+)
+
+// session is a session for the hypervisor of all documents here.
+func (l *lab) session(transport http.RoundTripper) *engine.Session {
+	l.t.Helper()
+	e := l.engine("ops@desk", header+onePool("x", "replicas: 1"), transport)
+	return e.NewSession(&e.documents.Hypervisors[0])
+}
+
+// onePool is the document of a pool, without a header.
+func onePool(name, more string) string {
+	return fmt.Sprintf(`
+apiVersion: gpuworker.io/v1alpha1
+kind: WorkerPool
+metadata: {name: %s}
+spec:
+  hypervisor: lab
+  template: {name: ubuntu-22.04}
+  machine: {memory: 2Gi, cores: 2}
+  %s
+`, name, more)
+}
+
+func poolOf(t testing.TB, text string) *v1alpha1.WorkerPool {
+	t.Helper()
+	return &decode(t, header+text).WorkerPools[0]
+}
+
+func acceptAll(engine.Decision) error { return nil }
+
+// TestPoolsThatAreDeclaredAtOnceShareOneObservation declares 64 pools, plans and applies
+// them, ten at a time, as Terraform does.
+func TestPoolsThatAreDeclaredAtOnceShareOneObservation(t *testing.T) {
+	const pools = 64
+	size := pvesim.Fleet{Hosts: 16, GPUs: 5, VMs: 5}
+	text := func(n int) string {
+		name := fmt.Sprintf("vm-%d", n)
+		return onePool("of-"+name, "names: ["+name+"]\n  gpus: [{model: Tesla T4}]")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := fleetLab(t, size)
+		planning, applying := l.counter(), l.counter()
+		s := l.session(planning)
+		tenAtATime(pools, func(n int) {
+			d, err := s.Decide(t.Context(), poolOf(t, text(n)))
+			if err != nil || len(d.Workers) != 1 || d.Workers[0].Action != plan.Create {
+				t.Errorf("pool %d: %v, %d workers", n, err, len(d.Workers))
+			}
+		})
+		s = l.session(applying)
+		tenAtATime(pools, func(n int) {
+			if _, _, err := s.Apply(t.Context(), poolOf(t, text(n)), acceptAll); err != nil {
+				t.Errorf("pool %d: %v", n, err)
+			}
+		})
+		l.whole()
+		var all strings.Builder
+		for n := range pools {
+			all.WriteString("---" + text(n))
+		}
+		l = fleetLab(t, size)
+		command := l.counter()
+		l.must(apply(t.Context(), l.engine("ops@desk", header+strings.TrimPrefix(all.String(), "---"), command)))
+		t.Logf("plan: %d requests; apply: %d; one command for all pools: %d", planning.total(), applying.total(), command.total())
+		if got := planning.total() + applying.total(); got > 2*command.total() {
+			t.Errorf("%d requests are more than twice the %d of one command", got, command.total())
+		}
+	})
+}
+
+func tenAtATime(count int, do func(n int)) {
+	free := make(chan bool, 10)
+	var group sync.WaitGroup
+	for n := range count {
+		free <- true
+		group.Go(func() { do(n); <-free })
+	}
+	group.Wait()
+}
+
+func (c *counter) total() int {
+	sum := 0
+	for _, times := range c.seen {
+		sum += times
+	}
+	return sum
+}
+
+// TestTwoPoolsThatWantOneCard: the second one is refused, and the message names the first.
+func TestTwoPoolsThatWantOneCard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		s := l.session(nil)
+		const card = "gpus: [{host: pve1, bdf: \"0000:03:00.0\"}]"
+		if _, err := s.Decide(t.Context(), poolOf(t, onePool("first", card))); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Decide(t.Context(), poolOf(t, onePool("second", card)))
+		var problems *engine.ProblemsError
+		if !errors.As(err, &problems) || !strings.Contains(err.Error(), "WorkerPool/first spec.gpus[0]") {
+			t.Errorf("got %v", err)
+		}
+		s.Forget(engine.PoolKey{Pool: "first"})
+		if _, err := s.Decide(t.Context(), poolOf(t, onePool("second", card))); err != nil {
+			t.Errorf("after the first pool is gone: %v", err)
+		}
+	})
+}
+
+// TestARefusedDecisionChangesNothing: neither accept nor a decision from an old
+// observation may lead to a change.
+func TestARefusedDecisionChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		s := l.session(nil)
+		before := l.sim.State()
+		asked := 0
+		pool := func() *v1alpha1.WorkerPool { return poolOf(t, onePool("w", "replicas: 1")) }
+		if _, err := s.Decide(t.Context(), pool()); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := s.Apply(t.Context(), pool(), func(engine.Decision) error { asked++; return errors.New("no") })
+		if err == nil || err.Error() != "no" || asked != 2 {
+			t.Errorf("asked %d times, got %v; an older observation is made again", asked, err)
+		}
+		if after := l.sim.State(); fmt.Sprint(after.VMs) != fmt.Sprint(before.VMs) {
+			t.Error("something was changed")
+		}
+	})
+}
+
+// TestASessionSeesItsOwnChanges: apply, look, apply again, delete.
+func TestASessionSeesItsOwnChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.allow("gpu-1")
+		s := l.session(nil)
+		pool := func() *v1alpha1.WorkerPool {
+			return poolOf(t, onePool("gpu", "gpus: [{host: pve1, bdf: \"0000:03:00.0\"}]"))
+		}
+		_, outcomes, err := s.Apply(t.Context(), pool(), acceptAll)
+		if err != nil || len(outcomes) != 1 || outcomes[0].UUID == "" {
+			t.Fatalf("%v %+v", err, outcomes)
+		}
+		d, err := s.Decide(t.Context(), pool())
+		if err != nil || len(d.Workers) != 1 || d.Workers[0].Action != plan.Keep || d.Workers[0].Ref.UUID != outcomes[0].UUID {
+			t.Fatalf("%v, %s", err, d.Workers[0].Action)
+		}
+		if _, outcomes, err := s.Apply(t.Context(), pool(), acceptAll); err != nil || len(outcomes) > 0 {
+			t.Errorf("again: %v %+v", err, outcomes)
+		}
+		_, err = s.Work(t.Context(), plan.Request{Verb: plan.DeleteWorkers, Workers: []string{"gpu-1"}}, func(engine.Plans) error { return nil })
+		l.must(err)
+		snapshot, err := s.Observe(t.Context())
+		l.must(err)
+		if vm := snapshot.VM(outcomes[0].VM); vm != nil {
+			t.Errorf("VM %s is still observed", vm.ID)
+		}
+		l.whole()
+	})
+}
