@@ -13,8 +13,10 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/planner"
+	"github.com/gpuworker/gpuworker/internal/status"
 )
 
 // Session works on pools that are declared one after the other, as Terraform declares its
@@ -49,33 +51,52 @@ type seen struct {
 	began    time.Time
 }
 
-// applyAll is the request of all decisions. A caller that does not want a worker to be
-// restarted refuses the decision.
-var applyAll = plan.Request{Verb: plan.ApplyDocuments, AllowRestart: true}
-
-// decided is the plan for all pools that were declared at one moment.
+// decided are the plans for all pools that were declared at one moment, by whether
+// semi-persistent workers may be restarted.
 type decided struct {
-	declared  int
-	seen      *seen
-	documents *v1alpha1.Documents
-	plan      *plan.Plan
-	problems  []v1alpha1.Problem
-	warnings  []v1alpha1.Problem
+	declared           int
+	seen               *seen
+	documents          *v1alpha1.Documents
+	problems, warnings []v1alpha1.Problem
+	plans              map[bool]*plan.Plan
+}
+
+// applyRequest is the request of all decisions.
+func applyRequest(allowRestart bool) plan.Request {
+	return plan.Request{Verb: plan.ApplyDocuments, AllowRestart: allowRestart}
+}
+
+// plan makes the plan at the first call.
+func (d *decided) plan(allowRestart bool) *plan.Plan {
+	if d.plans[allowRestart] == nil {
+		d.plans[allowRestart] = planner.Build(inputOf(d.documents, &d.documents.Hypervisors[0], d.seen.snapshot, applyRequest(allowRestart)))
+	}
+	return d.plans[allowRestart]
 }
 
 // Decision is what is decided for the workers of one pool.
 type Decision struct {
 	Hypervisor string
 	// Workers have one entry for each declared worker, and one for each other VM of the
-	// pool. Running semi-persistent workers may be restarted: the caller has to refuse
-	// the action plan.Restart if a person did not allow it.
-	Workers []plan.Worker
-	// Snapshot is the observation. Other decisions use it too: do not change it.
-	Snapshot *inventory.Snapshot
+	// pool.
+	Workers []Decided
 	// Warnings are about the document.
 	Warnings []v1alpha1.Problem
 
-	all *decided
+	all  *decided
+	plan *plan.Plan
+}
+
+// Decided is what is decided for one worker, and what was observed of it. Several
+// goroutines may have it: do not change what it points to.
+type Decided struct {
+	plan.Worker
+	VM    *inventory.VM // nil when there is none
+	State status.State
+	Group int // IOMMU group of the card; pci.NoGroup when it is not known
+	// Suspect is a VM that has the worker's name, but is not proven to be the worker; nil
+	// for none.
+	Suspect *inventory.VM
 }
 
 // ProblemsError is the error for a document that is not valid.
@@ -131,23 +152,24 @@ func (s *Session) Declare(pool *v1alpha1.WorkerPool) PoolKey {
 }
 
 // Decide declares a pool and returns what is to be done for its workers. It changes
-// nothing. A document that is not valid is a ProblemsError.
-func (s *Session) Decide(ctx context.Context, pool *v1alpha1.WorkerPool) (Decision, error) {
-	return s.decide(ctx, s.Declare(pool), anyAge)
+// nothing. allowRestart says whether running semi-persistent workers may be stopped and
+// started. A document that is not valid is a ProblemsError.
+func (s *Session) Decide(ctx context.Context, pool *v1alpha1.WorkerPool, allowRestart bool) (Decision, error) {
+	return s.decide(ctx, s.Declare(pool), allowRestart, anyAge)
 }
 
 // Apply declares a pool and does what is decided for its workers. accept decides whether
 // this may be done: its error is returned, and nothing is done. It may be called twice:
 // if it returns an error for an older observation, the hypervisor is observed again.
-func (s *Session) Apply(ctx context.Context, pool *v1alpha1.WorkerPool, accept func(Decision) error) (Decision, []apply.Outcome, error) {
+func (s *Session) Apply(ctx context.Context, pool *v1alpha1.WorkerPool, allowRestart bool, accept func(Decision) error) (Decision, []apply.Outcome, error) {
 	key := s.Declare(pool)
 	began := time.Now()
-	d, err := s.decide(ctx, key, workAge)
+	d, err := s.decide(ctx, key, allowRestart, workAge)
 	if err == nil {
 		err = accept(d)
 	}
 	if err != nil && d.all != nil && !d.all.seen.began.After(began) {
-		if d, err = s.decide(ctx, key, time.Since(began)); err == nil {
+		if d, err = s.decide(ctx, key, allowRestart, time.Since(began)); err == nil {
 			err = accept(d)
 		}
 	}
@@ -157,9 +179,9 @@ func (s *Session) Apply(ctx context.Context, pool *v1alpha1.WorkerPool, accept f
 	s.mu.Lock()
 	s.changed[key] = true
 	s.mu.Unlock()
-	todo := *d.all.plan
+	todo := *d.plan
 	todo.Pools = slices.DeleteFunc(slices.Clone(todo.Pools), func(p plan.Pool) bool { return PoolKey{p.Name, p.KubeCluster} != key })
-	plans := Plans{Request: applyAll, Documents: document.List{Documents: d.all.documents}, Plans: []*plan.Plan{&todo}}
+	plans := Plans{Request: applyRequest(allowRestart), Documents: document.List{Documents: d.all.documents}, Plans: []*plan.Plan{&todo}}
 	result, err := s.engine.applyOne(ctx, plans, &todo, &todo, ApplyOptions{})
 	return d, result.Outcomes, withFailures(err, result)
 }
@@ -249,7 +271,7 @@ func (s *Session) documentsLocked() *v1alpha1.Documents {
 }
 
 // decide makes the decision for a pool from an observation of at most this age.
-func (s *Session) decide(ctx context.Context, key PoolKey, age time.Duration) (Decision, error) {
+func (s *Session) decide(ctx context.Context, key PoolKey, allowRestart bool, age time.Duration) (Decision, error) {
 	pause(ctx, gatherTime)
 	if err := s.enter(ctx); err != nil {
 		return Decision{}, err
@@ -266,7 +288,7 @@ func (s *Session) decide(ctx context.Context, key PoolKey, age time.Duration) (D
 	if s.decided == nil || s.decided.declared != declared || s.decided.seen != s.seen {
 		s.decided = decideAll(s.seen, documents, declared)
 	}
-	return s.decided.of(key)
+	return s.decided.of(key, allowRestart)
 }
 
 // enter waits until no other goroutine uses the observation.
@@ -331,17 +353,16 @@ func (s *Session) look(ctx context.Context, documents *v1alpha1.Documents) error
 	return nil
 }
 
-// decideAll plans all pools together.
+// decideAll checks all pools together.
 func decideAll(seen *seen, documents *v1alpha1.Documents, declared int) *decided {
-	d := &decided{declared: declared, seen: seen, documents: documents}
+	d := &decided{declared: declared, seen: seen, documents: documents, plans: map[bool]*plan.Plan{}}
 	d.warnings, d.problems = documents.Validate()
-	d.plan = planner.Build(inputOf(documents, &documents.Hypervisors[0], seen.snapshot, applyAll))
 	return d
 }
 
 // of is the decision for one pool.
-func (d *decided) of(key PoolKey) (Decision, error) {
-	one := Decision{Hypervisor: d.plan.Hypervisor, Snapshot: d.seen.snapshot, all: d}
+func (d *decided) of(key PoolKey, allowRestart bool) (Decision, error) {
+	one := Decision{Hypervisor: d.documents.Hypervisors[0].Name, all: d}
 	at := slices.IndexFunc(d.documents.WorkerPools, func(p v1alpha1.WorkerPool) bool { return KeyOf(&p) == key })
 	ofPool := func(list []v1alpha1.Problem) []v1alpha1.Problem {
 		return slices.DeleteFunc(slices.Clone(list), func(p v1alpha1.Problem) bool { return p.Field.Kind != "WorkerPool" || p.Field.Index != at })
@@ -350,10 +371,30 @@ func (d *decided) of(key PoolKey) (Decision, error) {
 	if problems := ofPool(d.problems); len(problems) > 0 {
 		return one, &ProblemsError{problems}
 	}
-	for i := range d.plan.Pools {
-		if p := &d.plan.Pools[i]; (PoolKey{p.Name, p.KubeCluster}) == key {
-			one.Workers = append(one.Workers, p.Workers...)
+	one.plan = d.plan(allowRestart)
+	for i := range one.plan.Pools {
+		if p := &one.plan.Pools[i]; (PoolKey{p.Name, p.KubeCluster}) == key {
+			for _, w := range p.Workers {
+				one.Workers = append(one.Workers, d.decidedOf(w))
+			}
 		}
 	}
 	return one, nil
+}
+
+func (d *decided) decidedOf(w plan.Worker) Decided {
+	of, world := Decided{Worker: w, Group: pci.NoGroup}, d.seen.snapshot
+	if w.Ref != nil {
+		of.VM = world.VM(w.Ref.ID)
+	}
+	if host := world.Host(w.Card.Host); host != nil {
+		if device := host.Device(w.Card.Slot); device != nil {
+			of.Group = device.Functions[0].Group
+		}
+	}
+	of.State = status.StateOf(&w, of.VM)
+	if at := slices.IndexFunc(world.VMs, func(vm inventory.VM) bool { return vm.Name == w.Name }); of.VM == nil && at >= 0 {
+		of.Suspect = &world.VMs[at]
+	}
+	return of
 }

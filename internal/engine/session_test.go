@@ -57,14 +57,14 @@ func TestPoolsThatAreDeclaredAtOnceShareOneObservation(t *testing.T) {
 		planning, applying := l.counter(), l.counter()
 		s := l.session(planning)
 		tenAtATime(pools, func(n int) {
-			d, err := s.Decide(t.Context(), poolOf(t, text(n)))
+			d, err := s.Decide(t.Context(), poolOf(t, text(n)), false)
 			if err != nil || len(d.Workers) != 1 || d.Workers[0].Action != plan.Create {
 				t.Errorf("pool %d: %v, %d workers", n, err, len(d.Workers))
 			}
 		})
 		s = l.session(applying)
 		tenAtATime(pools, func(n int) {
-			if _, _, err := s.Apply(t.Context(), poolOf(t, text(n)), acceptAll); err != nil {
+			if _, _, err := s.Apply(t.Context(), poolOf(t, text(n)), false, acceptAll); err != nil {
 				t.Errorf("pool %d: %v", n, err)
 			}
 		})
@@ -107,16 +107,16 @@ func TestTwoPoolsThatWantOneCard(t *testing.T) {
 		l := newLab(t)
 		s := l.session(nil)
 		const card = "gpus: [{host: pve1, bdf: \"0000:03:00.0\"}]"
-		if _, err := s.Decide(t.Context(), poolOf(t, onePool("first", card))); err != nil {
+		if _, err := s.Decide(t.Context(), poolOf(t, onePool("first", card)), false); err != nil {
 			t.Fatal(err)
 		}
-		_, err := s.Decide(t.Context(), poolOf(t, onePool("second", card)))
+		_, err := s.Decide(t.Context(), poolOf(t, onePool("second", card)), false)
 		var problems *engine.ProblemsError
 		if !errors.As(err, &problems) || !strings.Contains(err.Error(), "WorkerPool/first spec.gpus[0]") {
 			t.Errorf("got %v", err)
 		}
 		s.Forget(engine.PoolKey{Pool: "first"})
-		if _, err := s.Decide(t.Context(), poolOf(t, onePool("second", card))); err != nil {
+		if _, err := s.Decide(t.Context(), poolOf(t, onePool("second", card)), false); err != nil {
 			t.Errorf("after the first pool is gone: %v", err)
 		}
 	})
@@ -131,10 +131,10 @@ func TestARefusedDecisionChangesNothing(t *testing.T) {
 		before := l.sim.State()
 		asked := 0
 		pool := func() *v1alpha1.WorkerPool { return poolOf(t, onePool("w", "replicas: 1")) }
-		if _, err := s.Decide(t.Context(), pool()); err != nil {
+		if _, err := s.Decide(t.Context(), pool(), false); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := s.Apply(t.Context(), pool(), func(engine.Decision) error { asked++; return errors.New("no") })
+		_, _, err := s.Apply(t.Context(), pool(), false, func(engine.Decision) error { asked++; return errors.New("no") })
 		if err == nil || err.Error() != "no" || asked != 2 {
 			t.Errorf("asked %d times, got %v; an older observation is made again", asked, err)
 		}
@@ -153,15 +153,15 @@ func TestASessionSeesItsOwnChanges(t *testing.T) {
 		pool := func() *v1alpha1.WorkerPool {
 			return poolOf(t, onePool("gpu", "gpus: [{host: pve1, bdf: \"0000:03:00.0\"}]"))
 		}
-		_, outcomes, err := s.Apply(t.Context(), pool(), acceptAll)
+		_, outcomes, err := s.Apply(t.Context(), pool(), false, acceptAll)
 		if err != nil || len(outcomes) != 1 || outcomes[0].UUID == "" {
 			t.Fatalf("%v %+v", err, outcomes)
 		}
-		d, err := s.Decide(t.Context(), pool())
+		d, err := s.Decide(t.Context(), pool(), false)
 		if err != nil || len(d.Workers) != 1 || d.Workers[0].Action != plan.Keep || d.Workers[0].Ref.UUID != outcomes[0].UUID {
 			t.Fatalf("%v, %s", err, d.Workers[0].Action)
 		}
-		if _, outcomes, err := s.Apply(t.Context(), pool(), acceptAll); err != nil || len(outcomes) > 0 {
+		if _, outcomes, err := s.Apply(t.Context(), pool(), false, acceptAll); err != nil || len(outcomes) > 0 {
 			t.Errorf("again: %v %+v", err, outcomes)
 		}
 		_, err = s.Work(t.Context(), plan.Request{Verb: plan.DeleteWorkers, Workers: []string{"gpu-1"}}, func(engine.Plans) error { return nil })

@@ -161,6 +161,12 @@ func (r refusals) rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Work
 	return row
 }
 
+// StateOf returns the state of a worker of a plan. vm is its VM; nil when it has none.
+func StateOf(w *plan.Worker, vm *inventory.VM) State {
+	s := subject{worker: w, vm: vm}
+	return s.state()
+}
+
 func (s *subject) state() State {
 	switch {
 	case s.vm == nil && s.worker.Action == plan.Wait:
