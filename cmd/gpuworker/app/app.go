@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"os/user"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/cli"
@@ -27,7 +26,7 @@ func Main() int {
 func newEngine(request cli.EngineRequest) cli.Engine {
 	limit := proxmox.NewLimit()
 	return engine.New(engine.Options{
-		By:    whoami(),
+		By:    engine.Author(),
 		Facts: request.Facts,
 		Log:   request.Log,
 		Open: func(_ context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
@@ -96,17 +95,4 @@ func loginFault(document *v1alpha1.Hypervisor, doing string, err error, fix stri
 	return &fault.Error{
 		Kind: fault.Invalid, Doing: doing, Where: fault.Place{Hypervisor: document.Name}, Cause: err, Fix: fix,
 	}
-}
-
-// whoami returns "user@machine", for claims.
-func whoami() string {
-	name := "somebody"
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		name = u.Username
-	}
-	machine, err := os.Hostname()
-	if err != nil {
-		machine = "somewhere"
-	}
-	return name + "@" + machine
 }

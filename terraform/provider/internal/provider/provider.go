@@ -1,0 +1,124 @@
+// Package provider is the Terraform provider: its configuration and the list of what it
+// has. The work is done by the engine.
+package provider
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"github.com/hashicorp/terraform-plugin-framework/action"
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/provider"
+	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6/tf6server"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
+	"github.com/gpuworker/gpuworker/internal/logging"
+	"github.com/gpuworker/gpuworker/internal/proxmox"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/session"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/vm"
+)
+
+// Address is the address of the provider in a registry.
+const Address = "registry.terraform.io/gpuworker/gpuworker"
+
+type gpuworker struct {
+	version string
+	log     io.Writer
+	shared  *session.Shared
+}
+
+var _ provider.ProviderWithActions = &gpuworker{}
+
+// Serve runs the provider for Terraform until Terraform ends it.
+func Serve(ctx context.Context, version string, debug bool) error {
+	options := []tf6server.ServeOpt{}
+	if debug {
+		options = append(options, tf6server.WithManagedDebug())
+	}
+	server := New(version, os.Stderr) // Terraform adds it to its own log, see TF_LOG
+	return tf6server.Serve(Address, func() tfprotov6.ProviderServer { return server }, options...)
+}
+
+// New makes the provider with its protocol server. log gets each observation, call and
+// change.
+func New(version string, log io.Writer) tfprotov6.ProviderServer {
+	shared := &session.Shared{}
+	return session.Watch(providerserver.NewProtocol6(&gpuworker{version: version, log: log, shared: shared})(), shared)
+}
+
+func (p *gpuworker) Metadata(_ context.Context, _ provider.MetadataRequest, response *provider.MetadataResponse) {
+	response.TypeName, response.Version = "gpuworker", p.version
+}
+
+func (p *gpuworker) Schema(_ context.Context, _ provider.SchemaRequest, response *provider.SchemaResponse) {
+	text := func(description string) schema.StringAttribute {
+		return schema.StringAttribute{Optional: true, MarkdownDescription: description}
+	}
+	secret := func(description string) schema.StringAttribute {
+		return schema.StringAttribute{Optional: true, Sensitive: true, MarkdownDescription: description}
+	}
+	response.Schema = schema.Schema{
+		MarkdownDescription: "gpuworker makes virtual machines with whole NVIDIA GPUs in Proxmox VE hosts. A plan shows host and card of each VM, " +
+			"and refuses what cannot work. An empty block takes everything from the environment.",
+		Attributes: map[string]schema.Attribute{
+			"name":          text("Name of the hypervisor in messages. Default: `proxmox`."),
+			"endpoint":      text("URL of any host of the cluster, `https://pve1.example.org:8006`. Default: `GPUWORKER_ENDPOINT`, else `PROXMOX_VE_ENDPOINT`, else `PM_API_URL`."),
+			"token":         secret("API token, `user@realm!name=secret`. Default: `GPUWORKER_TOKEN`, else `PROXMOX_VE_API_TOKEN`, else `PM_API_TOKEN_ID` with `PM_API_TOKEN_SECRET`. `gpuworker role` prints how to make one. May be ephemeral."),
+			"username":      text("User who logs in with `password`, `root@pam`. Default: `GPUWORKER_USERNAME`, else `PROXMOX_VE_USERNAME`, else `PM_USER`."),
+			"password":      secret("Password of `username`. Default: `GPUWORKER_PASSWORD`, else `PROXMOX_VE_PASSWORD`, else `PM_PASS`. May be ephemeral."),
+			"ca":            text("Certificate authorities to trust, as PEM text. Default: those of the system."),
+			"ca_file":       text("File with the certificate authorities to trust, such as a copy of `/etc/pve/pve-root-ca.pem`. Default: `GPUWORKER_CA_FILE`."),
+			"fingerprint":   text("SHA-256 fingerprint of the certificate of the server, as `pvenode cert info` prints it. Default: `GPUWORKER_FINGERPRINT`."),
+			"insecure":      schema.BoolAttribute{Optional: true, MarkdownDescription: "Turn off TLS verification; only for test labs. Default: `GPUWORKER_INSECURE`, else `PROXMOX_VE_INSECURE`, else `PM_TLS_INSECURE`, if no certificate is given."},
+			"resource_pool": text("Proxmox resource pool for new VMs. Default: `GPUWORKER_RESOURCE_POOL`."),
+			"attach":        text("How a card is attached: `Mapping` (default; works with an API token) or `Raw` (needs root@pam with a password)."),
+			"vmids": schema.SingleNestedAttribute{
+				Optional: true, MarkdownDescription: "Range of numbers for new VMs. Reserve it for gpuworker. Default: 9100 to 9899.",
+				Attributes: map[string]schema.Attribute{
+					"first": schema.Int64Attribute{Required: true, MarkdownDescription: "Lowest number."},
+					"last":  schema.Int64Attribute{Required: true, MarkdownDescription: "Highest number."},
+				},
+			},
+		},
+	}
+}
+
+func (p *gpuworker) Configure(ctx context.Context, request provider.ConfigureRequest, response *provider.ConfigureResponse) {
+	var m model
+	response.Diagnostics.Append(request.Config.Get(ctx, &m)...)
+	if response.Diagnostics.HasError() {
+		return
+	}
+	response.ResourceData, response.DataSourceData = p.shared, p.shared
+	response.ActionData, response.ListResourceData = p.shared, p.shared
+	if m.unknown() { // nothing can be observed in this plan
+		return
+	}
+	document, login := m.hypervisor(&response.Diagnostics)
+	if response.Diagnostics.HasError() {
+		return
+	}
+	log := logging.New(p.log, logging.Text, logging.Calls)
+	login.Limit, login.Logger = proxmox.NewLimit(), log
+	p.shared.Open(engine.New(engine.Options{
+		By: engine.Author(), Log: log,
+		Open: func(_ context.Context, _ *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+			return proxmox.Open(document, login)
+		},
+	}), document)
+}
+
+func (p *gpuworker) Resources(context.Context) []func() resource.Resource {
+	return []func() resource.Resource{vm.NewResource}
+}
+
+func (p *gpuworker) DataSources(context.Context) []func() datasource.DataSource { return nil }
+
+func (p *gpuworker) Actions(context.Context) []func() action.Action { return nil }

@@ -1,0 +1,117 @@
+// Package session has what the resources of one provider process share: the session of
+// the engine, and which workers are in the state of Terraform.
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/engine"
+)
+
+// Shared is shared by all resources of a provider process.
+type Shared struct {
+	mu         sync.Mutex
+	session    *engine.Session
+	hypervisor string
+	inState    map[string]Entry
+}
+
+// Entry is a worker that is in the state of Terraform.
+type Entry struct {
+	Name      string `json:"name"`
+	UUID      string `json:"uuid"`
+	Lifecycle string `json:"worker_lifecycle"`
+}
+
+// Open sets the session. Without it, the configuration of the provider is not known yet.
+func (s *Shared) Open(e *engine.Engine, document *v1alpha1.Hypervisor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.session, s.hypervisor = e.NewSession(document), document.Name
+}
+
+// Session is the session of the engine; nil while the configuration of the provider is
+// not known. Hypervisor is the name of its hypervisor.
+func (s *Shared) Session() (session *engine.Session, hypervisor string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session, s.hypervisor
+}
+
+// InState returns the worker of this id that is in the state.
+func (s *Shared) InState(id string) (entry Entry, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	entry, known = s.inState[id]
+	return entry, known
+}
+
+// Remember notes that a worker is in the state; Forget that it is not any more.
+func (s *Shared) Remember(id string, entry Entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inState == nil {
+		s.inState = map[string]Entry{}
+	}
+	s.inState[id] = entry
+}
+
+// Forget notes that a worker is not in the state any more.
+func (s *Shared) Forget(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.inState, id)
+}
+
+// From converts the data that the provider gives to its resources and data sources; nil
+// before the provider is configured.
+func From(data any, diagnostics *diag.Diagnostics) *Shared {
+	if data == nil {
+		return nil
+	}
+	shared, is := data.(*Shared)
+	if !is {
+		diagnostics.AddError("This is a bug in the provider", "the data of the provider have another type")
+	}
+	return shared
+}
+
+// server is the protocol server of the framework with all its optional parts.
+type server interface {
+	tfprotov6.ProviderServer
+	tfprotov6.ListResourceServer
+	tfprotov6.ActionServer
+}
+
+// watcher notes which workers are in the state. Terraform plans the replacement of a
+// resource like a creation, without its state; but before, it reads each state with
+// UpgradeResourceState.
+type watcher struct {
+	server
+	shared *Shared
+}
+
+// Watch adds the notes about the state to a protocol server.
+func Watch(inner tfprotov6.ProviderServer, shared *Shared) tfprotov6.ProviderServer {
+	return &watcher{inner.(server), shared}
+}
+
+// UpgradeResourceState implements tfprotov6.ResourceServer.
+func (w *watcher) UpgradeResourceState(ctx context.Context, request *tfprotov6.UpgradeResourceStateRequest) (*tfprotov6.UpgradeResourceStateResponse, error) {
+	if request.RawState != nil {
+		var state struct {
+			ID string `json:"id"`
+			Entry
+		}
+		if err := json.Unmarshal(request.RawState.JSON, &state); err == nil && state.ID != "" {
+			w.shared.Remember(request.TypeName+" "+state.ID, state.Entry)
+		}
+	}
+	return w.server.UpgradeResourceState(ctx, request)
+}

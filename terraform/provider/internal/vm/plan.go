@@ -1,0 +1,318 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
+
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/finding"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/shell"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/diags"
+)
+
+// ValidateConfig implements resource.ResourceWithValidateConfig: what can be checked
+// without the hypervisor is checked by the engine at the plan too, but then only for
+// resources that Terraform plans.
+func (r *Resource) ValidateConfig(_ context.Context, request resource.ValidateConfigRequest, response *resource.ValidateConfigResponse) {
+	w, err := workerOf(request.Config.Raw)
+	if err != nil {
+		diags.AddError(&response.Diagnostics, "The configuration is not valid", err, attributeOf)
+		return
+	}
+	if w.unknown {
+		return
+	}
+	if w.text("host") == "" && w.attributes["host"].IsKnown() && w.cardField("bdf") != "" {
+		response.Diagnostics.AddAttributeError(path.Root("gpu").AtName("bdf"), "The configuration is not valid",
+			"A BDF is an address on one host: set host too, or write gpu.card, \"pve1/"+w.cardField("bdf")+"\".")
+	}
+}
+
+// ModifyPlan implements resource.ResourceWithModifyPlan: it asks the engine what would be
+// done, and refuses what the engine refuses.
+func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) {
+	if request.Plan.Raw.IsNull() {
+		planDestroy(request.State.Raw, &response.Diagnostics)
+		return
+	}
+	wanted, err := workerOf(request.Config.Raw)
+	if err != nil {
+		diags.AddError(&response.Diagnostics, "The configuration is not valid", err, attributeOf)
+		return
+	}
+	s, _ := r.session()
+	if s == nil || !wanted.keyKnown() {
+		return // nothing can be observed yet
+	}
+	seen, warnings, err := wanted.decide(ctx, s)
+	var problems *engine.ProblemsError
+	switch {
+	case err != nil && wanted.unknown && errors.As(err, &problems):
+		return // it is decided when the values are known
+	case err != nil:
+		diags.AddError(&response.Diagnostics, "Worker "+wanted.name+" cannot be planned", err, attributeOf)
+		return
+	}
+	for _, problem := range warnings {
+		diags.AddWarning(&response.Diagnostics, problem, attributeOf)
+	}
+	p := planner{worker: wanted, seen: seen, response: response, to: &response.Diagnostics}
+	planned := values{}
+	if request.State.Raw.IsNull() {
+		planned = p.create(r)
+	} else if planned, err = p.update(request.State.Raw); err != nil {
+		diags.AddError(&response.Diagnostics, "The state of the worker cannot be read", err, attributeOf)
+	}
+	if response.Diagnostics.HasError() {
+		return
+	}
+	target, err := workerOf(request.Plan.Raw)
+	if err != nil {
+		diags.AddError(&response.Diagnostics, "The plan of the worker cannot be read", err, attributeOf)
+		return
+	}
+	target.pool.Name = wanted.pool.Name
+	response.Plan.Raw = target.with(planned)
+}
+
+// keyKnown reports whether it is known which worker this is.
+func (w *worker) keyKnown() bool {
+	return w.name != "" && w.attributes["pool"].IsKnown() && w.attributes["kube_cluster"].IsKnown() && w.attributes["gpu"].IsKnown()
+}
+
+// cardField is a field of gpu; "" when it is not there.
+func (w *worker) cardField(name string) string {
+	fields, _, err := w.card()
+	text, is := fields[name].(string)
+	if err != nil || !is {
+		return ""
+	}
+	return text
+}
+
+// planDestroy refuses at the plan what Delete would refuse.
+func planDestroy(state tftypes.Value, to *diag.Diagnostics) {
+	w, err := workerOf(state)
+	if err == nil {
+		err = w.mayBeDestroyed(w.uuid)
+	}
+	if err != nil {
+		diags.AddError(to, "Worker "+w.nameOrEmpty()+" would be destroyed", err, attributeOf)
+	}
+}
+
+// planner plans one worker.
+type planner struct {
+	*worker
+	seen     *engine.Decided
+	response *resource.ModifyPlanResponse
+	to       *diag.Diagnostics
+}
+
+// create plans a worker that is not in the state.
+func (p *planner) create(r *Resource) values {
+	seen := p.seen
+	if _, inState := r.shared.InState(typeName + " " + p.id()); inState {
+		if p.semiPersistent() {
+			p.to.AddError("Worker "+p.name+" would be replaced", diags.Detail(
+				"it is semi-persistent, and its resource is tainted or was named with -replace; the VM and its disks would be lost",
+				fmt.Sprintf("terraform untaint keeps the VM; %s replaces it deliberately, on the same card", shell.Command("gpuworker replace %s", p.name))))
+		}
+		return p.fresh()
+	}
+	p.notes()
+	switch seen.Action {
+	case plan.Refuse:
+		diags.AddRefusals(p.to, p.name, seen.Refusals)
+	case plan.Hold, plan.Replace, plan.Destroy:
+		p.to.AddError("Worker "+p.name+" exists and differs", diags.Detail(seen.Reason+": "+changes(seen), seen.Hint))
+	case plan.Create:
+		if !p.pinned() {
+			p.to.AddWarning("The engine chooses host and card", diags.Detail(fmt.Sprintf("%s: %s: %s; apply chooses again", p.name, placeOf(seen), seen.Reason), ""))
+		}
+	case plan.Wait:
+		p.to.AddWarning("Worker "+p.name+" is being made by another run", diags.Detail(seen.Reason, seen.Hint))
+	default:
+		p.to.AddWarning("Worker "+p.name+" exists already", diags.Detail(fmt.Sprintf(
+			"VM %s on %s is proven to be this worker: it is taken into the state and not made again", seen.Worker.VM, seen.Host), ""))
+		return p.existing(seen.Ref.UUID)
+	}
+	return p.fresh()
+}
+
+// placeOf writes host and card.
+func placeOf(seen *engine.Decided) string {
+	if seen.Card.IsZero() {
+		return "on " + seen.Host
+	}
+	return fmt.Sprintf("card %s, %s", seen.Card, seen.Model)
+}
+
+// pinned reports whether the configuration says on which host, and with which card.
+func (p *planner) pinned() bool {
+	if fields, _, _ := p.card(); fields != nil {
+		return p.cardField("card") != "" || p.cardField("bdf") != ""
+	}
+	return p.text("host") != ""
+}
+
+// fresh are the computed values of a VM that is not made yet.
+func (p *planner) fresh() values {
+	v := values{unknown: []string{"uuid", "vm_id", "addresses", "ip_address", "reason"}, state: running, drift: []string{}, group: pci.NoGroup}
+	if !p.pinned() || p.seen.Card.IsZero() && p.cardField("model")+p.cardField("id") != "" || p.seen.Action != plan.Create && p.seen.VM == nil {
+		v.unknown = append(v.unknown, "host", "card", "model", "iommu_group")
+		return v
+	}
+	seen := observed(p.seen, nil)
+	v.host, v.card, v.model, v.group = p.seen.Host, seen.card, seen.model, seen.group
+	return v
+}
+
+// existing are the computed values of a VM that exists, after the work.
+func (p *planner) existing(uuid string) values {
+	v := observed(p.seen, nil)
+	v.uuid, v.drift = uuid, remaining(p.seen)
+	if v.state != parked {
+		v.state = running
+	}
+	v.reason, v.unknown = "", []string{"reason", "addresses", "ip_address"}
+	return v
+}
+
+// notes warns of findings that do not stop the worker, and of hosts whose state is not
+// known.
+func (p *planner) notes() {
+	for _, note := range p.seen.Notes {
+		if note.Verdict == finding.Fail || note.Verdict == finding.Unknown {
+			p.to.AddWarning("About worker "+p.name, diags.Finding(note))
+		}
+	}
+}
+
+// update plans a worker that is in the state.
+func (p *planner) update(state tftypes.Value) (values, error) {
+	was, err := workerOf(state)
+	if err != nil {
+		return values{}, err
+	}
+	if moved := p.moved(was); len(moved) > 0 {
+		if was.semiPersistent() && was.mayBeDestroyed(was.uuid) != nil {
+			p.to.AddAttributeError(moved[0], "Worker "+was.name+" would be destroyed", diags.Detail(
+				"name, pool and kube_cluster say which worker this is; with another one, the VM would be destroyed and another one made",
+				"undo the change; to destroy the VM, first apply allow_destroy_uuid = "+fmt.Sprintf("%q", was.uuid)))
+			return values{}, nil
+		}
+		p.response.RequiresReplace = append(p.response.RequiresReplace, moved...)
+		return p.fresh(), nil
+	}
+	p.notes()
+	seen := p.seen
+	switch {
+	case seen.Action == plan.Refuse:
+		diags.AddRefusals(p.to, p.name, seen.Refusals)
+		return values{}, nil
+	case seen.VM == nil:
+		return p.fresh(), nil // it is made again
+	case seen.Action == plan.Replace:
+		p.response.RequiresReplace = append(p.response.RequiresReplace, p.causes(plan.NeedsRemake)...)
+		p.to.AddWarning("Worker "+p.name+" is replaced", diags.Detail("it is ephemeral, and cannot be changed in place: "+changes(seen), ""))
+		return p.fresh(), nil
+	case seen.Action == plan.Restart:
+		p.to.AddWarning("Worker "+p.name+" is restarted", diags.Detail("shut down, changed and started: "+changes(seen), ""))
+	}
+	p.heldChanges(was)
+	v := p.existing(was.uuid)
+	if seen.Ref.UUID != was.uuid { // not refreshed yet
+		v.uuid = seen.Ref.UUID
+	}
+	if len(seen.Steps) == 0 { // nothing is done: all stays as it is
+		v.state, v.addresses, v.reason = string(seen.State), was.addresses, was.text("reason")
+		v.unknown = nil
+	} else {
+		v.addresses, v.reason, v.unknown = was.addresses, was.text("reason"), nil
+		if slices.Contains(seen.Steps, plan.StepStart) {
+			v.unknown = []string{"addresses", "ip_address"}
+		}
+	}
+	return v, nil
+}
+
+// moved are the attributes that make it another worker.
+func (p *planner) moved(was *worker) path.Paths {
+	var moved path.Paths
+	for name, pair := range map[string][2]string{
+		"name": {p.name, was.name}, "pool": {p.pool.Name, was.pool.Name}, "kube_cluster": {p.pool.Spec.KubeCluster, was.pool.Spec.KubeCluster},
+	} {
+		if pair[0] != pair[1] {
+			moved = append(moved, path.Root(name))
+		}
+	}
+	return moved
+}
+
+// heldChanges refuses changes of the configuration that the engine would hold, and warns
+// of such changes that were made outside of Terraform.
+func (p *planner) heldChanges(was *worker) {
+	known := was.texts("drift")
+	for _, c := range p.seen.Changes {
+		if !held(p.seen, c) {
+			continue
+		}
+		if slices.Contains(known, c.String()) {
+			p.to.AddWarning("Worker "+p.name+" differs from its configuration", diags.Detail(c.String(), p.seen.Hint))
+			continue
+		}
+		summary, fix := "Worker "+p.name+" would have to be restarted", "set allow_restart = true, or undo the change"
+		if c.When == plan.NeedsRemake {
+			summary = "Worker " + p.name + " would have to be replaced"
+			fix = fmt.Sprintf("undo the change; or replace the VM deliberately: %s", shell.Command("gpuworker replace %s --vm %s", p.name, p.seen.Ref.UUID))
+		}
+		p.errorAt(c, summary, diags.Detail("it is semi-persistent, and this change cannot be made while the VM runs: "+c.String(), fix))
+	}
+}
+
+// errorAt adds an error at the attribute that causes a change.
+func (p *planner) errorAt(c plan.Change, summary, detail string) {
+	if at := p.cause(c); !at.Equal(path.Empty()) {
+		p.to.AddAttributeError(at, summary, detail)
+		return
+	}
+	p.to.AddError(summary, detail)
+}
+
+// cause is the attribute of a change; empty when it is not in the configuration.
+func (p *planner) cause(c plan.Change) path.Path {
+	field, _, _ := strings.Cut(c.Field, ".")
+	field, _, _ = strings.Cut(field, "[")
+	if field == "gpus" {
+		return path.Root("gpu")
+	}
+	if value, is := p.attributes[field]; !is || value.IsNull() {
+		return path.Empty()
+	}
+	return attributeOf(c.Field)
+}
+
+// causes are the attributes of all changes of a kind; at least one.
+func (p *planner) causes(when plan.When) path.Paths {
+	var all path.Paths
+	for _, c := range p.seen.Changes {
+		if at := p.cause(c); c.When == when && !at.Equal(path.Empty()) {
+			all = append(all, at)
+		}
+	}
+	if len(all) == 0 {
+		return path.Paths{path.Root("template")}
+	}
+	return all
+}

@@ -1,0 +1,217 @@
+package vm
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
+
+	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/diags"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/session"
+)
+
+// Resource is the resource gpuworker_vm.
+type Resource struct{ shared *session.Shared }
+
+// NewResource makes the resource.
+func NewResource() resource.Resource { return &Resource{} }
+
+var (
+	_ resource.ResourceWithConfigure      = &Resource{}
+	_ resource.ResourceWithIdentity       = &Resource{}
+	_ resource.ResourceWithImportState    = &Resource{}
+	_ resource.ResourceWithModifyPlan     = &Resource{}
+	_ resource.ResourceWithValidateConfig = &Resource{}
+)
+
+// typeName is the name of the resource in Terraform.
+const typeName = "gpuworker_vm"
+
+// defaultTimeout is the limit for one operation. The steps have limits of their own.
+const defaultTimeout = 3 * time.Hour
+
+// Metadata implements resource.Resource.
+func (r *Resource) Metadata(_ context.Context, _ resource.MetadataRequest, response *resource.MetadataResponse) {
+	response.TypeName = typeName
+	response.ResourceBehavior.MutableIdentity = false
+}
+
+// Configure implements resource.ResourceWithConfigure.
+func (r *Resource) Configure(_ context.Context, request resource.ConfigureRequest, response *resource.ConfigureResponse) {
+	r.shared = session.From(request.ProviderData, &response.Diagnostics)
+}
+
+// session is the session of the engine; nil while the provider is not configured.
+func (r *Resource) session() (s *engine.Session, hypervisor string) {
+	if r.shared == nil {
+		return nil, ""
+	}
+	return r.shared.Session()
+}
+
+// Read implements resource.Resource.
+func (r *Resource) Read(ctx context.Context, request resource.ReadRequest, response *resource.ReadResponse) {
+	s, hypervisor := r.session()
+	if s == nil {
+		return
+	}
+	w, err := workerOf(request.State.Raw)
+	if err != nil {
+		diags.AddError(&response.Diagnostics, "The state of the worker cannot be read", err, attributeOf)
+		return
+	}
+	if w.uuid == "" {
+		r.readUnproven(ctx, s, w, response)
+	} else {
+		r.read(ctx, s, w, response)
+	}
+	if !response.State.Raw.IsNull() && !response.Diagnostics.HasError() {
+		response.Diagnostics.Append(response.Identity.Set(ctx, w.identity(hypervisor))...)
+	}
+}
+
+// read refreshes the state of a worker that the state has proven before.
+func (r *Resource) read(ctx context.Context, s *engine.Session, w *worker, response *resource.ReadResponse) {
+	seen, _, err := w.decide(ctx, s)
+	switch {
+	case err != nil:
+		diags.AddError(&response.Diagnostics, "Worker "+w.name+" cannot be observed", err, attributeOf)
+	case seen.VM != nil:
+		if seen.Ref.UUID != w.uuid {
+			response.Diagnostics.AddWarning("Worker "+w.name+" is another VM now",
+				"The state has VM "+w.uuid+", the worker is VM "+seen.Ref.UUID+" now: the VM was replaced outside of Terraform.")
+		}
+		addresses, err := s.Addresses(ctx, *seen.Ref)
+		if err != nil || addresses == nil {
+			addresses = w.addresses // the guest agent does not answer: keep the last ones
+		}
+		v := observed(seen, addresses)
+		v.reason = w.text("reason")
+		response.State.Raw = w.with(v)
+		r.shared.Remember(typeName+" "+w.id(), session.Entry{Name: w.name, UUID: seen.Ref.UUID, Lifecycle: w.lifecycle()})
+	case seen.Suspect != nil && (seen.Suspect.Unreadable != "" || seen.Suspect.Skipped), seen.Action == plan.Wait:
+		response.Diagnostics.AddWarning("Worker "+w.name+" cannot be observed now", why(seen))
+	default:
+		response.State.RemoveResource(ctx)
+		r.shared.Forget(typeName + " " + w.id())
+	}
+}
+
+// Create implements resource.Resource. An error leaves no state: with a state, Terraform
+// would taint the resource, and destroy the VM at the next apply.
+func (r *Resource) Create(ctx context.Context, request resource.CreateRequest, response *resource.CreateResponse) {
+	limit := limitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Create, &response.Diagnostics)
+	raw, w := r.work(ctx, request.Plan.Raw, limit, &response.Diagnostics)
+	if w == nil {
+		return
+	}
+	_, hypervisor := r.session()
+	response.State.Raw = raw
+	response.Diagnostics.Append(response.Identity.Set(ctx, w.identity(hypervisor))...)
+}
+
+// Update implements resource.Resource.
+func (r *Resource) Update(ctx context.Context, request resource.UpdateRequest, response *resource.UpdateResponse) {
+	limit := limitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Update, &response.Diagnostics)
+	if raw, w := r.work(ctx, request.Plan.Raw, limit, &response.Diagnostics); w != nil {
+		response.State.Raw = raw
+	}
+}
+
+// work makes the worker as planned and returns its new state; w is nil after an error.
+func (r *Resource) work(ctx context.Context, planned tftypes.Value, limit time.Duration, diagnostics *diag.Diagnostics) (raw tftypes.Value, w *worker) {
+	s, _ := r.session()
+	w, err := workerOf(planned)
+	if err == nil && s == nil {
+		err = errNotConfigured
+	}
+	if err != nil || diagnostics.HasError() {
+		if err != nil {
+			diags.AddError(diagnostics, "The plan of the worker cannot be read", err, attributeOf)
+		}
+		return raw, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	decision, outcomes, err := s.Apply(ctx, w.document(), w.allowRestart, func(d engine.Decision) error { return w.accept(d) })
+	if err != nil {
+		diags.AddError(diagnostics, "Worker "+w.name+" was not made as planned", err, attributeOf)
+		return raw, nil
+	}
+	seen := w.of(decision)
+	if seen == nil {
+		diags.AddError(diagnostics, "Worker "+w.name+" was not made as planned", errNotDecided, attributeOf)
+		return raw, nil
+	}
+	return w.with(r.made(ctx, s, seen, outcomes, diagnostics)), w
+}
+
+// made are the computed values after the work.
+func (r *Resource) made(ctx context.Context, s *engine.Session, seen *engine.Decided, outcomes []apply.Outcome, diagnostics *diag.Diagnostics) values {
+	after := observed(seen, nil)
+	after.drift = remaining(seen)
+	if len(outcomes) == 0 { // nothing was to be done
+		after.addresses, _ = s.Addresses(ctx, *seen.Ref)
+		return after
+	}
+	outcome := outcomes[0]
+	after.vm, after.uuid, after.addresses = outcome.VM, outcome.UUID, outcome.Addresses
+	if after.state != parked {
+		after.state = running
+	}
+	for _, warning := range outcome.Warnings {
+		diagnostics.AddWarning("Worker "+seen.Name+" runs, with a warning", diags.Detail(warning, ""))
+	}
+	return after
+}
+
+// Delete implements resource.Resource.
+func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, response *resource.DeleteResponse) {
+	limit := limitOf(ctx, request.State.GetAttribute, timeouts.Value.Delete, &response.Diagnostics)
+	s, _ := r.session()
+	w, err := workerOf(request.State.Raw)
+	if err == nil && s == nil {
+		err = errNotConfigured
+	}
+	if err == nil {
+		err = w.mayBeDestroyed(w.uuid)
+	}
+	if err != nil {
+		diags.AddError(&response.Diagnostics, "Worker "+w.nameOrEmpty()+" is not destroyed", err, attributeOf)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	key := s.Declare(w.document())
+	_, err = s.Work(ctx, plan.Request{Verb: plan.DeleteWorkers, Workers: []string{w.name}}, w.acceptDelete)
+	if err != nil {
+		diags.AddError(&response.Diagnostics, "Worker "+w.name+" was not destroyed", err, attributeOf)
+		return
+	}
+	s.Forget(key)
+	r.shared.Forget(typeName + " " + w.id())
+}
+
+// limitOf is the time limit of an operation.
+func limitOf(ctx context.Context, get func(context.Context, path.Path, any) diag.Diagnostics, of func(timeouts.Value, context.Context, time.Duration) (time.Duration, diag.Diagnostics), diagnostics *diag.Diagnostics) time.Duration {
+	var limits timeouts.Value
+	diagnostics.Append(get(ctx, path.Root("timeouts"), &limits)...)
+	limit, problems := of(limits, ctx, defaultTimeout)
+	diagnostics.Append(problems...)
+	return limit
+}
+
+// ImportState implements resource.ResourceWithImportState.
+func (r *Resource) ImportState(_ context.Context, _ resource.ImportStateRequest, response *resource.ImportStateResponse) {
+	response.Diagnostics.AddError("Not implemented", "Import is not implemented yet.")
+}
+
+// readUnproven refreshes a worker that was imported.
+func (r *Resource) readUnproven(context.Context, *engine.Session, *worker, *resource.ReadResponse) {}
