@@ -29,7 +29,7 @@ func AddError(to *diag.Diagnostics, summary string, err error, locate Locate) {
 		}
 		return
 	}
-	if joined, several := err.(interface{ Unwrap() []error }); several { //nolint:errorlint // the outermost error
+	if joined, several := err.(interface{ Unwrap() []error }); several {
 		for _, one := range joined.Unwrap() {
 			AddError(to, summary, one, locate)
 		}

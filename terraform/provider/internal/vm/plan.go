@@ -67,7 +67,7 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 		diags.AddWarning(&response.Diagnostics, problem, attributeOf)
 	}
 	p := planner{worker: wanted, seen: seen, response: response, to: &response.Diagnostics}
-	planned := values{}
+	var planned values
 	if request.State.Raw.IsNull() {
 		planned = p.create(r)
 	} else if planned, err = p.update(request.State.Raw); err != nil {

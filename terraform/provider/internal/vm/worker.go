@@ -298,6 +298,7 @@ func held(seen *engine.Decided, c plan.Change) bool {
 		return seen.Action != plan.Replace && seen.Action != plan.Create
 	case plan.NeedsStop:
 		return seen.Action == plan.Hold || seen.Action == plan.Update || seen.Action == plan.Keep
+	case plan.Live, plan.NextBoot:
 	}
 	return seen.Action == plan.Hold
 }
