@@ -57,10 +57,10 @@ func writeDocument(out *bytes.Buffer, document any) {
 // exportPools makes pools of the existing workers. Where the workers of a pool
 // differ, the first one counts.
 func exportPools(hypervisor string, s *inventory.Snapshot) []v1alpha1.WorkerPool {
-	members := map[string][]*inventory.VM{}
+	members := map[PoolKey][]*inventory.VM{}
 	for i := range s.VMs {
 		if ownership, _ := s.VMs[i].Ownership(); ownership == inventory.Ours {
-			pool := s.VMs[i].Record.Pool
+			pool := PoolKey{s.VMs[i].Record.Pool, s.VMs[i].Record.KubeCluster}
 			members[pool] = append(members[pool], &s.VMs[i])
 		}
 	}
@@ -75,7 +75,9 @@ func exportPools(hypervisor string, s *inventory.Snapshot) []v1alpha1.WorkerPool
 		}
 		pools = append(pools, pool)
 	}
-	slices.SortFunc(pools, func(a, b v1alpha1.WorkerPool) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(pools, func(a, b v1alpha1.WorkerPool) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Spec.KubeCluster, b.Spec.KubeCluster))
+	})
 	return pools
 }
 

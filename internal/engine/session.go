@@ -258,9 +258,15 @@ func (s *Session) documents() *v1alpha1.Documents {
 }
 
 func (s *Session) documentsLocked() *v1alpha1.Documents {
-	documents := &v1alpha1.Documents{Hypervisors: []v1alpha1.Hypervisor{s.hypervisor}, WorkerPools: slices.Clone(s.pools)}
-	for i := range s.pools {
-		name := s.pools[i].Spec.KubeCluster
+	return documentsOf(s.hypervisor, slices.Clone(s.pools))
+}
+
+// documentsOf are the documents of pools on one hypervisor, with a KubeCluster for each
+// name that they use.
+func documentsOf(hypervisor v1alpha1.Hypervisor, pools []v1alpha1.WorkerPool) *v1alpha1.Documents {
+	documents := &v1alpha1.Documents{Hypervisors: []v1alpha1.Hypervisor{hypervisor}, WorkerPools: pools}
+	for i := range pools {
+		name := pools[i].Spec.KubeCluster
 		if _, known := documents.KubeCluster(name); name != "" && !known {
 			k := v1alpha1.KubeCluster{}
 			k.Name = name

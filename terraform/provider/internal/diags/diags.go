@@ -14,6 +14,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/term"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/spec"
 )
 
 // Locate finds the attribute of a field of a document; path.Empty() when there is none.
@@ -51,11 +52,14 @@ func AddProblem(at func(path.Path, string, string), whole func(string, string), 
 	}
 	field := strings.TrimPrefix(p.Field.Path, "spec.")
 	const summary = "The configuration is not valid"
+	if field != "" {
+		text = spec.Path(field).String() + ": " + text
+	}
 	if where := locate(field); !where.Equal(path.Empty()) {
 		at(where, summary, clean(text))
 		return
 	}
-	whole(summary, clean(field+": "+text))
+	whole(summary, clean(text))
 }
 
 // AddRefusals adds the reasons why a worker is refused, as one error.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -33,7 +32,7 @@ func (r *Resource) ValidateConfig(_ context.Context, request resource.ValidateCo
 		return
 	}
 	if w.text("host") == "" && w.attributes["host"].IsKnown() && w.cardField("bdf") != "" {
-		response.Diagnostics.AddAttributeError(path.Root("gpu").AtName("bdf"), "The configuration is not valid",
+		response.Diagnostics.AddAttributeError(path.Root("gpu"), "The configuration is not valid",
 			"A BDF is an address on one host: set host too, or write gpu.card, \"pve1/"+w.cardField("bdf")+"\".")
 	}
 }
@@ -53,6 +52,9 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 	s, _ := r.session()
 	if s == nil || !wanted.keyKnown() {
 		return // nothing can be observed yet
+	}
+	if !request.State.Raw.IsNull() && moved(wanted, request, response) {
+		return
 	}
 	seen, warnings, err := wanted.decide(ctx, s)
 	var problems *engine.ProblemsError
@@ -205,16 +207,6 @@ func (p *planner) update(state tftypes.Value) (values, error) {
 	if err != nil {
 		return values{}, err
 	}
-	if moved := p.moved(was); len(moved) > 0 {
-		if was.semiPersistent() && was.mayBeDestroyed(was.uuid) != nil {
-			p.to.AddAttributeError(moved[0], "Worker "+was.name+" would be destroyed", diags.Detail(
-				"name, pool and kube_cluster say which worker this is; with another one, the VM would be destroyed and another one made",
-				"undo the change; to destroy the VM, first apply allow_destroy_uuid = "+fmt.Sprintf("%q", was.uuid)))
-			return values{}, nil
-		}
-		p.response.RequiresReplace = append(p.response.RequiresReplace, moved...)
-		return p.fresh(), nil
-	}
 	p.notes()
 	seen := p.seen
 	switch {
@@ -247,17 +239,37 @@ func (p *planner) update(state tftypes.Value) (values, error) {
 	return v, nil
 }
 
-// moved are the attributes that make it another worker.
-func (p *planner) moved(was *worker) path.Paths {
-	var moved path.Paths
-	for name, pair := range map[string][2]string{
-		"name": {p.name, was.name}, "pool": {p.pool.Name, was.pool.Name}, "kube_cluster": {p.pool.Spec.KubeCluster, was.pool.Spec.KubeCluster},
+// moved plans a change that makes it another worker; it returns false when it is the same.
+func moved(wanted *worker, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) bool {
+	was, err := workerOf(request.State.Raw)
+	target, planErr := workerOf(request.Plan.Raw)
+	if err = errors.Join(err, planErr); err != nil {
+		diags.AddError(&response.Diagnostics, "The state of the worker cannot be read", err, attributeOf)
+		return true
+	}
+	var changed path.Paths
+	for _, one := range []struct{ attribute, is, was string }{
+		{"name", wanted.name, was.name}, {"pool", wanted.pool.Name, was.pool.Name}, {"kube_cluster", wanted.pool.Spec.KubeCluster, was.pool.Spec.KubeCluster},
 	} {
-		if pair[0] != pair[1] {
-			moved = append(moved, path.Root(name))
+		if one.is != one.was {
+			changed = append(changed, path.Root(one.attribute))
 		}
 	}
-	return moved
+	switch {
+	case len(changed) == 0:
+		return false
+	case was.mayBeDestroyed(was.uuid) != nil:
+		response.Diagnostics.AddAttributeError(changed[0], "Worker "+was.name+" would be destroyed", diags.Detail(
+			"name, pool and kube_cluster say which worker this is; with another one, the VM would be destroyed and another one made",
+			fmt.Sprintf("undo the change; to destroy the VM, first apply allow_destroy_uuid = %q", was.uuid)))
+		return true
+	}
+	response.RequiresReplace = append(response.RequiresReplace, changed...)
+	target.pool.Name = wanted.pool.Name
+	response.Plan.Raw = target.with(values{
+		unknown: []string{"uuid", "vm_id", "addresses", "ip_address", "reason", "host", "card", "model", "iommu_group"}, state: running,
+	})
+	return true
 }
 
 // heldChanges refuses changes of the configuration that the engine would hold, and warns
@@ -292,15 +304,11 @@ func (p *planner) errorAt(c plan.Change, summary, detail string) {
 
 // cause is the attribute of a change; empty when it is not in the configuration.
 func (p *planner) cause(c plan.Change) path.Path {
-	field, _, _ := strings.Cut(c.Field, ".")
-	field, _, _ = strings.Cut(field, "[")
-	if field == "gpus" {
-		return path.Root("gpu")
-	}
-	if value, is := p.attributes[field]; !is || value.IsNull() {
+	name := rootOf(c.Field)
+	if value, is := p.attributes[name]; !is || value.IsNull() {
 		return path.Empty()
 	}
-	return attributeOf(c.Field)
+	return path.Root(name)
 }
 
 // causes are the attributes of all changes of a kind; at least one.

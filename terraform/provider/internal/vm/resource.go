@@ -67,11 +67,7 @@ func (r *Resource) Read(ctx context.Context, request resource.ReadRequest, respo
 		diags.AddError(&response.Diagnostics, "The state of the worker cannot be read", err, attributeOf)
 		return
 	}
-	if w.uuid == "" {
-		r.readUnproven(ctx, s, w, response)
-	} else {
-		r.read(ctx, s, w, response)
-	}
+	r.read(ctx, s, w, response)
 	if !response.State.Raw.IsNull() && !response.Diagnostics.HasError() {
 		response.Diagnostics.Append(response.Identity.Set(ctx, w.identity(hypervisor))...)
 	}
@@ -120,9 +116,13 @@ func (r *Resource) Create(ctx context.Context, request resource.CreateRequest, r
 // Update implements resource.Resource.
 func (r *Resource) Update(ctx context.Context, request resource.UpdateRequest, response *resource.UpdateResponse) {
 	limit := limitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Update, &response.Diagnostics)
-	if raw, w := r.work(ctx, request.Plan.Raw, limit, &response.Diagnostics); w != nil {
-		response.State.Raw = raw
+	raw, w := r.work(ctx, request.Plan.Raw, limit, &response.Diagnostics)
+	if w == nil {
+		return
 	}
+	_, hypervisor := r.session()
+	response.State.Raw = raw
+	response.Diagnostics.Append(response.Identity.Set(ctx, w.identity(hypervisor))...)
 }
 
 // work makes the worker as planned and returns its new state; w is nil after an error.
@@ -150,24 +150,24 @@ func (r *Resource) work(ctx context.Context, planned tftypes.Value, limit time.D
 		diags.AddError(diagnostics, "Worker "+w.name+" was not made as planned", errNotDecided, attributeOf)
 		return raw, nil
 	}
-	return w.with(r.made(ctx, s, seen, outcomes, diagnostics)), w
+	return w.fill(r.made(ctx, s, seen, outcomes, diagnostics)), w
 }
 
 // made are the computed values after the work.
 func (r *Resource) made(ctx context.Context, s *engine.Session, seen *engine.Decided, outcomes []apply.Outcome, diagnostics *diag.Diagnostics) values {
 	after := observed(seen, nil)
 	after.drift = remaining(seen)
-	if len(outcomes) == 0 { // nothing was to be done
-		after.addresses, _ = s.Addresses(ctx, *seen.Ref)
-		return after
+	for _, outcome := range outcomes {
+		after.vm, after.uuid, after.addresses = outcome.VM, outcome.UUID, outcome.Addresses
+		for _, warning := range outcome.Warnings {
+			diagnostics.AddWarning("Worker "+seen.Name+" runs, with a warning", diags.Detail(warning, ""))
+		}
 	}
-	outcome := outcomes[0]
-	after.vm, after.uuid, after.addresses = outcome.VM, outcome.UUID, outcome.Addresses
 	if after.state != parked {
 		after.state = running
 	}
-	for _, warning := range outcome.Warnings {
-		diagnostics.AddWarning("Worker "+seen.Name+" runs, with a warning", diags.Detail(warning, ""))
+	if len(after.addresses) == 0 && seen.Ref != nil {
+		after.addresses, _ = s.Addresses(ctx, *seen.Ref)
 	}
 	return after
 }
@@ -207,11 +207,3 @@ func limitOf(ctx context.Context, get func(context.Context, path.Path, any) diag
 	diagnostics.Append(problems...)
 	return limit
 }
-
-// ImportState implements resource.ResourceWithImportState.
-func (r *Resource) ImportState(_ context.Context, _ resource.ImportStateRequest, response *resource.ImportStateResponse) {
-	response.Diagnostics.AddError("Not implemented", "Import is not implemented yet.")
-}
-
-// readUnproven refreshes a worker that was imported.
-func (r *Resource) readUnproven(context.Context, *engine.Session, *worker, *resource.ReadResponse) {}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
@@ -163,10 +164,28 @@ func (w *worker) decide(ctx context.Context, s *engine.Session) (*engine.Decided
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := w.alone(d); err != nil {
+		return nil, nil, err
+	}
 	if seen := w.of(d); seen != nil {
 		return seen, d.Warnings, nil
 	}
 	return nil, nil, errNotDecided
+}
+
+// alone returns an error when the pool has other workers: a document that declares only
+// this one would end the others.
+func (w *worker) alone(d engine.Decision) error {
+	for i := range d.Workers {
+		if other := d.Workers[i].Name; other != w.name {
+			return &fault.Error{
+				Kind: fault.Invalid, Where: fault.Place{Hypervisor: d.Hypervisor, Worker: w.name},
+				Why: fmt.Sprintf("the pool %s has another worker, %s, but the pool of a gpuworker_vm has only one", w.pool.Name, other),
+				Fix: "leave pool out, or declare the whole pool with gpuworker_pool",
+			}
+		}
+	}
+	return nil
 }
 
 // of finds the worker in a decision. The first entry is the worker, others with its name
@@ -183,6 +202,9 @@ func (w *worker) of(d engine.Decision) *engine.Decided {
 // accept refuses a decision that is not the one that the plan has shown.
 func (w *worker) accept(d engine.Decision) error {
 	seen := w.of(d)
+	if err := w.alone(d); err != nil {
+		return err
+	}
 	if seen == nil {
 		return errNotDecided
 	}
@@ -330,6 +352,25 @@ func (w *worker) with(v values) tftypes.Value {
 	return tftypes.NewValue(w.raw.Type(), attributes)
 }
 
+// fill returns the planned value with the computed values that the plan left unknown. The
+// others are as planned: Terraform demands this, and accept has checked it.
+func (w *worker) fill(v values) tftypes.Value {
+	var all map[string]tftypes.Value
+	_ = w.with(v).As(&all) // it was made from such a map
+	all = maps.Clone(all)
+	for name := range computed() {
+		if w.attributes[name].IsFullyKnown() {
+			all[name] = w.attributes[name]
+		}
+	}
+	for _, name := range []string{"pool", "host"} {
+		if w.attributes[name].IsKnown() {
+			all[name] = w.attributes[name]
+		}
+	}
+	return tftypes.NewValue(w.raw.Type(), all)
+}
+
 // text is a text; null for "".
 func text(value string) tftypes.Value {
 	if value == "" {
@@ -358,23 +399,30 @@ func preferred(addresses []string) string {
 	return addresses[max(at, 0)]
 }
 
-// attributeOf finds the attribute of a field of the document.
+// attributeOf finds the attribute of a field of the document. It is always an attribute of
+// the resource itself: Terraform finds no line for a nested one.
 func attributeOf(field string) path.Path {
-	switch {
-	case field == "":
+	switch name := rootOf(field); name {
+	case "", "replicas", "hypervisor":
 		return path.Empty()
-	case field == "metadata.name", field == "names", field == "names[0]":
-		return path.Root("name")
-	case field == "hosts", field == "hosts[0]", field == "gpus[0].host":
-		return path.Root("host")
-	case len(field) > 7 && field[:7] == "gpus[0]":
-		return path.Root("gpu").AtName(spec.Snake(field[8:]))
-	case field == "gpus", field == "gpus[0]":
-		return path.Root("gpu")
-	case field == "replicas", field == "hypervisor":
-		return path.Empty()
+	default:
+		return path.Root(name)
 	}
-	return spec.Path(field)
+}
+
+// rootOf is the name of the attribute that a field belongs to.
+func rootOf(field string) string {
+	switch {
+	case strings.HasPrefix(field, "metadata.name"), strings.HasPrefix(field, "names"):
+		return "name"
+	case strings.HasPrefix(field, "hosts"), field == "gpus[0].host":
+		return "host"
+	case strings.HasPrefix(field, "gpus"):
+		return "gpu"
+	}
+	first, _, _ := strings.Cut(field, ".")
+	first, _, _ = strings.Cut(first, "[")
+	return spec.Snake(first)
 }
 
 // changes writes the changes of a decision in one line.
