@@ -94,9 +94,6 @@ type Decided struct {
 	VM    *inventory.VM // nil when there is none
 	State status.State
 	Group int // IOMMU group of the card; pci.NoGroup when it is not known
-	// Suspect is a VM that has the worker's name, but is not proven to be the worker; nil
-	// for none.
-	Suspect *inventory.VM
 }
 
 // ProblemsError is the error for a document that is not valid.
@@ -399,8 +396,5 @@ func (d *decided) decidedOf(w plan.Worker) Decided {
 		}
 	}
 	of.State = status.StateOf(&w, of.VM)
-	if at := slices.IndexFunc(world.VMs, func(vm inventory.VM) bool { return vm.Name == w.Name }); of.VM == nil && at >= 0 {
-		of.Suspect = &world.VMs[at]
-	}
 	return of
 }

@@ -14,19 +14,23 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/term"
-	"github.com/gpuworker/gpuworker/terraform/provider/internal/spec"
 )
 
-// Locate finds the attribute of a field of a document; path.Empty() when there is none.
-type Locate func(field string) path.Path
+// Locate finds the attribute of a field of a document, path.Empty() when there is none,
+// and the name of the field in Terraform.
+type Locate func(field string) (at path.Path, name string)
 
 // AddError adds an error: one diagnostic for each problem of a document, and one for each
 // of several joined errors.
 func AddError(to *diag.Diagnostics, summary string, err error, locate Locate) {
 	var problems *engine.ProblemsError
 	if errors.As(err, &problems) {
+		said := map[string]bool{} // two fields of a document may be one attribute
 		for _, p := range problems.Problems {
-			AddProblem(to.AddAttributeError, to.AddError, p, locate)
+			if at, name := locate(strings.TrimPrefix(p.Field.Path, "spec.")); !said[at.String()+name+p.Message] {
+				said[at.String()+name+p.Message] = true
+				AddProblem(to.AddAttributeError, to.AddError, p, locate)
+			}
 		}
 		return
 	}
@@ -48,14 +52,14 @@ func AddWarning(to *diag.Diagnostics, p v1alpha1.Problem, locate Locate) {
 func AddProblem(at func(path.Path, string, string), whole func(string, string), p v1alpha1.Problem, locate Locate) {
 	text := p.Message
 	if p.See != nil {
-		text += "; see " + p.See.String()
+		text += "; see " + p.See.Name
 	}
-	field := strings.TrimPrefix(p.Field.Path, "spec.")
 	const summary = "The configuration is not valid"
-	if field != "" {
-		text = spec.Path(field).String() + ": " + text
+	where, name := locate(strings.TrimPrefix(p.Field.Path, "spec."))
+	if name != "" {
+		text = name + ": " + text
 	}
-	if where := locate(field); !where.Equal(path.Empty()) {
+	if !where.Equal(path.Empty()) {
 		at(where, summary, clean(text))
 		return
 	}
@@ -71,7 +75,7 @@ func AddRefusals(to *diag.Diagnostics, worker string, refusals []finding.Finding
 	if more := len(refusals) - maxReasons; more > 0 {
 		lines = append(lines, "and "+term.Count(more, "more reason"))
 	}
-	to.AddError(clean(worker+" is refused"), strings.Join(lines, "\n"))
+	to.AddError(clean("Worker "+worker+" is refused"), strings.Join(lines, "\n"))
 }
 
 // maxReasons is how many reasons are shown: each host and card may have one.

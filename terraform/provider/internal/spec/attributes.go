@@ -4,15 +4,19 @@
 package spec
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"unicode"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
@@ -26,6 +30,7 @@ type node struct {
 	Properties  map[string]*node `json:"properties"`
 	Required    []string         `json:"required"`
 	Items       *node            `json:"items"`
+	Pattern     string           `json:"pattern"` // only quantities have one
 	// Values are the values of a map. The schema has false here for an object.
 	Values json.RawMessage `json:"additionalProperties"`
 }
@@ -84,7 +89,29 @@ func attribute(n *node, required bool) schema.Attribute {
 	case kind == "boolean":
 		return schema.BoolAttribute{MarkdownDescription: description, Required: required, Optional: optional}
 	}
-	return schema.StringAttribute{MarkdownDescription: description, Required: required, Optional: optional}
+	text := schema.StringAttribute{MarkdownDescription: description, Required: required, Optional: optional}
+	if n.Pattern != "" {
+		text.Validators = []validator.String{quantity{regexp.MustCompile(n.Pattern)}}
+	}
+	return text
+}
+
+// quantity checks the form of a quantity. The documents check its value.
+type quantity struct{ form *regexp.Regexp }
+
+// Description implements validator.String.
+func (quantity) Description(context.Context) string { return "a quantity such as 40Gi" }
+
+// MarkdownDescription implements validator.String.
+func (q quantity) MarkdownDescription(ctx context.Context) string { return q.Description(ctx) }
+
+// ValidateString implements validator.String.
+func (q quantity) ValidateString(_ context.Context, request validator.StringRequest, response *validator.StringResponse) {
+	if text := request.ConfigValue; !text.IsNull() && !text.IsUnknown() && !q.form.MatchString(text.ValueString()) {
+		root, _, _ := strings.Cut(request.Path.String(), ".")
+		response.Diagnostics.AddAttributeError(path.Root(root), "The configuration is not valid", fmt.Sprintf(
+			"%s: %q is not a quantity; write a number with a unit, for example \"40Gi\"", request.Path, text.ValueString()))
+	}
 }
 
 // kind is the JSON type. A quantity may be a text or a number; Terraform converts the

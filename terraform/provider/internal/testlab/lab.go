@@ -20,9 +20,11 @@ import (
 
 // Lab is one cluster.
 type Lab struct {
-	t        *testing.T
-	Sim      *pvesim.Sim
-	Endpoint string
+	t            *testing.T
+	Sim          *pvesim.Sim
+	rootPassword string
+	Endpoint     string
+	Tokens       map[string]string // by name: "engine" has all privileges, "weak" may not make mappings
 }
 
 // timeScale is how much faster than a real cluster it is.
@@ -58,12 +60,13 @@ func New(t *testing.T, change ...func(*pvesim.World)) *Lab {
 	t.Setenv("TF_CLI_CONFIG_FILE", "")
 	t.Setenv("GPUWORKER_ENDPOINT", server.URL)
 	t.Setenv("GPUWORKER_FINGERPRINT", hex.EncodeToString(sum[:]))
+	l := &Lab{t: t, Sim: sim, rootPassword: world.Users[0].Password, Endpoint: server.URL, Tokens: map[string]string{}}
 	for _, token := range world.Tokens {
-		if strings.HasSuffix(token.ID, "!engine") {
-			t.Setenv("GPUWORKER_TOKEN", token.ID+"="+token.Secret)
-		}
+		_, name, _ := strings.Cut(token.ID, "!")
+		l.Tokens[name] = token.ID + "=" + token.Secret
 	}
-	return &Lab{t: t, Sim: sim, Endpoint: server.URL}
+	t.Setenv("GPUWORKER_TOKEN", l.Tokens["engine"])
+	return l
 }
 
 // Providers are the provider for a test case. Each command of Terraform gets a new one.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -24,12 +25,8 @@ import (
 // resources that Terraform plans.
 func (r *Resource) ValidateConfig(_ context.Context, request resource.ValidateConfigRequest, response *resource.ValidateConfigResponse) {
 	w, err := workerOf(request.Config.Raw)
-	if err != nil {
-		diags.AddError(&response.Diagnostics, "The configuration is not valid", err, attributeOf)
-		return
-	}
-	if w.unknown {
-		return
+	if err != nil || w.unknown {
+		return // a value with a wrong form is reported by its attribute
 	}
 	if w.text("host") == "" && w.attributes["host"].IsKnown() && w.cardField("bdf") != "" {
 		response.Diagnostics.AddAttributeError(path.Root("gpu"), "The configuration is not valid",
@@ -67,6 +64,10 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 	}
 	for _, problem := range warnings {
 		diags.AddWarning(&response.Diagnostics, problem, attributeOf)
+	}
+	if seen.Action == plan.Refuse && request.Plan.Raw.Equal(request.State.Raw) { // nothing is wanted: do not stop the plan of other resources
+		response.Diagnostics.AddWarning("Worker "+wanted.name+" cannot be changed now", diags.Detail(why(seen), ""))
+		return
 	}
 	p := planner{worker: wanted, seen: seen, response: response, to: &response.Diagnostics}
 	var planned values
@@ -304,11 +305,11 @@ func (p *planner) errorAt(c plan.Change, summary, detail string) {
 
 // cause is the attribute of a change; empty when it is not in the configuration.
 func (p *planner) cause(c plan.Change) path.Path {
-	name := rootOf(c.Field)
-	if value, is := p.attributes[name]; !is || value.IsNull() {
+	at, _ := attributeOf(strings.Replace(c.Field, "gpus", "gpus[0]", 1))
+	if value, is := p.attributes[at.String()]; !is || value.IsNull() {
 		return path.Empty()
 	}
-	return path.Root(name)
+	return at
 }
 
 // causes are the attributes of all changes of a kind; at least one.

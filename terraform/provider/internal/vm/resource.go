@@ -68,7 +68,7 @@ func (r *Resource) Read(ctx context.Context, request resource.ReadRequest, respo
 		return
 	}
 	r.read(ctx, s, w, response)
-	if !response.State.Raw.IsNull() && !response.Diagnostics.HasError() {
+	if !response.Diagnostics.HasError() {
 		response.Diagnostics.Append(response.Identity.Set(ctx, w.identity(hypervisor))...)
 	}
 }
@@ -92,11 +92,11 @@ func (r *Resource) read(ctx context.Context, s *engine.Session, w *worker, respo
 		v.reason = w.text("reason")
 		response.State.Raw = w.with(v)
 		r.shared.Remember(typeName+" "+w.id(), session.Entry{Name: w.name, UUID: seen.Ref.UUID, Lifecycle: w.lifecycle()})
-	case seen.Suspect != nil && (seen.Suspect.Unreadable != "" || seen.Suspect.Skipped), seen.Action == plan.Wait:
-		response.Diagnostics.AddWarning("Worker "+w.name+" cannot be observed now", why(seen))
-	default:
+	case seen.Action == plan.Create: // the engine is sure that there is none
 		response.State.RemoveResource(ctx)
 		r.shared.Forget(typeName + " " + w.id())
+	default:
+		response.Diagnostics.AddWarning("Worker "+w.name+" cannot be observed now", diags.Detail("it stays in the state: "+why(seen), ""))
 	}
 }
 

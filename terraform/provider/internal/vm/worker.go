@@ -399,30 +399,25 @@ func preferred(addresses []string) string {
 	return addresses[max(at, 0)]
 }
 
-// attributeOf finds the attribute of a field of the document. It is always an attribute of
-// the resource itself: Terraform finds no line for a nested one.
-func attributeOf(field string) path.Path {
-	switch name := rootOf(field); name {
-	case "", "replicas", "hypervisor":
-		return path.Empty()
-	default:
-		return path.Root(name)
-	}
-}
-
-// rootOf is the name of the attribute that a field belongs to.
-func rootOf(field string) string {
+// attributeOf finds the attribute of a field of the document, and the name of the field in
+// Terraform. The attribute is always one of the resource itself: Terraform finds no line
+// for a nested one.
+func attributeOf(field string) (at path.Path, name string) {
 	switch {
 	case strings.HasPrefix(field, "metadata.name"), strings.HasPrefix(field, "names"):
-		return "name"
+		name = "name"
 	case strings.HasPrefix(field, "hosts"), field == "gpus[0].host":
-		return "host"
-	case strings.HasPrefix(field, "gpus"):
-		return "gpu"
+		name = "host"
+	case strings.HasPrefix(field, "gpus[0]"):
+		name = spec.Path("gpu" + strings.TrimPrefix(field, "gpus[0]")).String()
+	case field == "", field == "replicas", field == "hypervisor":
+		return path.Empty(), field
+	default:
+		name = spec.Path(field).String()
 	}
-	first, _, _ := strings.Cut(field, ".")
-	first, _, _ = strings.Cut(first, "[")
-	return spec.Snake(first)
+	root, _, _ := strings.Cut(name, ".")
+	root, _, _ = strings.Cut(root, "[")
+	return path.Root(root), name
 }
 
 // changes writes the changes of a decision in one line.
@@ -440,10 +435,10 @@ func changes(seen *engine.Decided) string {
 	return text
 }
 
-// why says why a worker cannot be observed.
+// why says why the engine does not know the VM of a worker.
 func why(seen *engine.Decided) string {
-	if seen.Suspect != nil && seen.Suspect.Unreadable != "" {
-		return fmt.Sprintf("VM %s has its name, but cannot be read: %s", seen.Suspect.ID, seen.Suspect.Unreadable)
+	if len(seen.Refusals) > 0 {
+		return diags.Finding(seen.Refusals[0])
 	}
 	return seen.Reason
 }
