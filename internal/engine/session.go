@@ -185,7 +185,8 @@ func (s *Session) Apply(ctx context.Context, pool *v1alpha1.WorkerPool, allowRes
 
 // Work carries out a request that names workers: delete, replace, park or unpark. Their
 // pools must have been declared. accept decides whether the plans may be carried out.
-func (s *Session) Work(ctx context.Context, request plan.Request, accept func(Plans) error) (Applied, error) {
+// progress is called for each event, one at a time; may be nil.
+func (s *Session) Work(ctx context.Context, request plan.Request, accept func(Plans) error, progress func(apply.Event)) (Applied, error) {
 	documents := s.documents()
 	plans, err := s.engine.Plan(ctx, documents, request)
 	if err == nil {
@@ -201,7 +202,18 @@ func (s *Session) Work(ctx context.Context, request plan.Request, accept func(Pl
 		}
 	}
 	s.mu.Unlock()
-	return s.engine.Apply(ctx, plans, ApplyOptions{})
+	return s.engine.Apply(ctx, plans, ApplyOptions{Progress: progress})
+}
+
+// DeclareExisting declares a pool that Existing returned, unless it is declared already:
+// what a person declared has more than what can be observed.
+func (s *Session) DeclareExisting(pool *v1alpha1.WorkerPool) {
+	s.mu.Lock()
+	_, known := s.index[KeyOf(pool)]
+	s.mu.Unlock()
+	if !known {
+		s.Declare(pool)
+	}
 }
 
 // Forget removes a pool whose workers are gone.

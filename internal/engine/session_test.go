@@ -164,7 +164,7 @@ func TestASessionSeesItsOwnChanges(t *testing.T) {
 		if _, outcomes, err := s.Apply(t.Context(), pool(), false, acceptAll); err != nil || len(outcomes) > 0 {
 			t.Errorf("again: %v %+v", err, outcomes)
 		}
-		_, err = s.Work(t.Context(), plan.Request{Verb: plan.DeleteWorkers, Workers: []string{"gpu-1"}}, func(engine.Plans) error { return nil })
+		_, err = s.Work(t.Context(), plan.Request{Verb: plan.DeleteWorkers, Workers: []string{"gpu-1"}}, func(engine.Plans) error { return nil }, nil)
 		l.must(err)
 		snapshot, err := s.Observe(t.Context())
 		l.must(err)

@@ -20,6 +20,9 @@ import (
 // and the name of the field in Terraform.
 type Locate func(field string) (at path.Path, name string)
 
+// Nowhere finds no attribute.
+func Nowhere(field string) (at path.Path, name string) { return path.Empty(), field }
+
 // AddError adds an error: one diagnostic for each problem of a document, and one for each
 // of several joined errors.
 func AddError(to *diag.Diagnostics, summary string, err error, locate Locate) {

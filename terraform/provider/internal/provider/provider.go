@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/list"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
@@ -21,6 +22,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/logging"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/command"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/session"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/vm"
 )
@@ -34,7 +36,10 @@ type gpuworker struct {
 	shared  *session.Shared
 }
 
-var _ provider.ProviderWithActions = &gpuworker{}
+var (
+	_ provider.ProviderWithActions       = &gpuworker{}
+	_ provider.ProviderWithListResources = &gpuworker{}
+)
 
 // Serve runs the provider for Terraform until Terraform ends it.
 func Serve(ctx context.Context, version string, debug bool) error {
@@ -121,4 +126,10 @@ func (p *gpuworker) Resources(context.Context) []func() resource.Resource {
 
 func (p *gpuworker) DataSources(context.Context) []func() datasource.DataSource { return nil }
 
-func (p *gpuworker) Actions(context.Context) []func() action.Action { return nil }
+func (p *gpuworker) Actions(context.Context) []func() action.Action {
+	return []func() action.Action{command.NewPark, command.NewUnpark, command.NewReplace}
+}
+
+func (p *gpuworker) ListResources(context.Context) []func() list.ListResource {
+	return []func() list.ListResource{vm.NewLister}
+}

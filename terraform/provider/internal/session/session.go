@@ -5,6 +5,7 @@ package session
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -13,6 +14,9 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
 )
+
+// ErrNotConfigured is the error when the configuration of the provider is not known yet.
+var ErrNotConfigured = errors.New("the configuration of the provider is not known")
 
 // Shared is shared by all resources of a provider process.
 type Shared struct {

@@ -68,7 +68,7 @@ func (l *Lab) Work(verb plan.Verb, worker string) {
 		l.t.Fatal(err)
 	}
 	s.Declare(pool)
-	if _, err := s.Work(ctx, plan.Request{Verb: verb, Workers: []string{worker}}, func(engine.Plans) error { return nil }); err != nil {
+	if _, err := s.Work(ctx, plan.Request{Verb: verb, Workers: []string{worker}}, func(engine.Plans) error { return nil }, nil); err != nil {
 		l.t.Fatal(err)
 	}
 }

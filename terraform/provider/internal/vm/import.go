@@ -11,6 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/diags"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/session"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/spec"
 )
 
@@ -20,7 +21,7 @@ import (
 func (r *Resource) ImportState(ctx context.Context, request resource.ImportStateRequest, response *resource.ImportStateResponse) {
 	s, hypervisor := r.session()
 	if s == nil {
-		diags.AddError(&response.Diagnostics, "The worker cannot be imported", errNotConfigured, attributeOf)
+		diags.AddError(&response.Diagnostics, "The worker cannot be imported", session.ErrNotConfigured, attributeOf)
 		return
 	}
 	wanted, match := request.ID, matchID(request.ID)
@@ -37,7 +38,7 @@ func (r *Resource) ImportState(ctx context.Context, request resource.ImportState
 		}
 		wanted, match = id.Name, id.match
 	}
-	raw, err := existing(ctx, s, wanted, match, response.State.Schema.Type().TerraformType(ctx).(tftypes.Object), nil)
+	raw, err := existing(ctx, s, wanted, match, response.State.Schema.Type().TerraformType(ctx).(tftypes.Object))
 	if err != nil {
 		diags.AddError(&response.Diagnostics, "The worker cannot be imported", err, attributeOf)
 		return
@@ -68,9 +69,8 @@ func (i identity) match(vm *inventory.VM) bool {
 	return vm.Record.Worker == i.Name && (i.Pool == "" || vm.Record.Pool == i.Pool && vm.Record.KubeCluster == i.KubeCluster)
 }
 
-// existing is the state of an existing worker. kept are attributes that are taken from
-// there, such as those of a configuration.
-func existing(ctx context.Context, s *engine.Session, wanted string, match func(*inventory.VM) bool, kind tftypes.Object, kept map[string]tftypes.Value) (raw tftypes.Value, err error) {
+// existing is the state of an existing worker.
+func existing(ctx context.Context, s *engine.Session, wanted string, match func(*inventory.VM) bool, kind tftypes.Object) (raw tftypes.Value, err error) {
 	pool, vms, err := s.Existing(ctx, wanted, match)
 	if err != nil {
 		return raw, err
@@ -91,9 +91,6 @@ func existing(ctx context.Context, s *engine.Session, wanted string, match func(
 	attributes["uuid"], attributes["vm_id"] = text(vm.UUID), text(vm.ID)
 	if attributes["gpu"], err = cardOf(pool, kind.AttributeTypes["gpu"].(tftypes.Object)); err != nil {
 		return raw, err
-	}
-	for name, value := range kept {
-		attributes[name] = value
 	}
 	return tftypes.NewValue(kind, attributes), nil
 }

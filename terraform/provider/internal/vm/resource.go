@@ -67,7 +67,11 @@ func (r *Resource) Read(ctx context.Context, request resource.ReadRequest, respo
 		diags.AddError(&response.Diagnostics, "The state of the worker cannot be read", err, attributeOf)
 		return
 	}
-	r.read(ctx, s, w, response)
+	if w.uuid == "" {
+		r.prove(ctx, s, w, response)
+	} else {
+		r.read(ctx, s, w, response)
+	}
 	if !response.Diagnostics.HasError() {
 		response.Diagnostics.Append(response.Identity.Set(ctx, w.identity(hypervisor))...)
 	}
@@ -130,7 +134,7 @@ func (r *Resource) work(ctx context.Context, planned tftypes.Value, limit time.D
 	s, _ := r.session()
 	w, err := workerOf(planned)
 	if err == nil && s == nil {
-		err = errNotConfigured
+		err = session.ErrNotConfigured
 	}
 	if err != nil || diagnostics.HasError() {
 		if err != nil {
@@ -178,7 +182,7 @@ func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, r
 	s, _ := r.session()
 	w, err := workerOf(request.State.Raw)
 	if err == nil && s == nil {
-		err = errNotConfigured
+		err = session.ErrNotConfigured
 	}
 	if err == nil {
 		err = w.mayBeDestroyed(w.uuid)
@@ -190,7 +194,7 @@ func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, r
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	key := s.Declare(w.document())
-	_, err = s.Work(ctx, plan.Request{Verb: plan.DeleteWorkers, Workers: []string{w.name}}, w.acceptDelete)
+	_, err = s.Work(ctx, plan.Request{Verb: plan.DeleteWorkers, Workers: []string{w.name}}, w.acceptDelete, nil)
 	if err != nil {
 		diags.AddError(&response.Diagnostics, "Worker "+w.name+" was not destroyed", err, attributeOf)
 		return

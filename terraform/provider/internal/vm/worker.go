@@ -25,10 +25,7 @@ import (
 
 const running, parked = string(status.Running), string(status.Parked)
 
-var (
-	errNotConfigured = errors.New("the configuration of the provider is not known")
-	errNotDecided    = errors.New("the engine decided nothing for this worker; this is a bug")
-)
+var errNotDecided = errors.New("the engine decided nothing for this worker; this is a bug")
 
 // worker is the worker of one resource: a value of Terraform and the document that it
 // stands for.
@@ -338,9 +335,9 @@ func (w *worker) with(v values) tftypes.Value {
 	set("model", text(v.model))
 	set("state", text(v.state))
 	set("reason", text(v.reason))
-	set("addresses", list(v.addresses))
+	set("addresses", listOf(v.addresses))
 	set("ip_address", text(preferred(v.addresses)))
-	set("drift", list(v.drift))
+	set("drift", listOf(v.drift))
 	if v.card != "" && v.group != pci.NoGroup {
 		set("iommu_group", tftypes.NewValue(tftypes.Number, v.group))
 	} else {
@@ -379,7 +376,7 @@ func text(value string) tftypes.Value {
 	return tftypes.NewValue(tftypes.String, value)
 }
 
-func list(texts []string) tftypes.Value {
+func listOf(texts []string) tftypes.Value {
 	items := []tftypes.Value{}
 	for _, one := range texts {
 		items = append(items, tftypes.NewValue(tftypes.String, one))
