@@ -11,7 +11,6 @@ import (
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/fault"
-	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
@@ -29,9 +28,11 @@ type Session struct {
 
 	mu       sync.Mutex
 	pools    []v1alpha1.WorkerPool
-	index    map[PoolKey]int  // in pools
-	declared int              // how often a pool was declared or has changed
-	changed  map[PoolKey]bool // pools whose workers were changed since the observation began
+	index    map[PoolKey]int      // in pools
+	declared int                  // how often a pool was declared or has changed
+	changed  map[PoolKey]bool     // pools whose workers were changed since the observation began
+	places   map[PoolKey][]string // hosts of the pools, as decided last
+	wanted   map[string]int       // how many decisions wait for an observation of the host
 
 	deciding chan struct{} // holds one token while seen and decided are used
 	seen     *seen
@@ -43,13 +44,6 @@ type PoolKey struct{ Pool, KubeCluster string }
 
 // KeyOf returns the key of a pool.
 func KeyOf(pool *v1alpha1.WorkerPool) PoolKey { return PoolKey{pool.Name, pool.Spec.KubeCluster} }
-
-// seen is an observation that many plans are made from.
-type seen struct {
-	snapshot *inventory.Snapshot
-	scope    hypervisor.Scope
-	began    time.Time
-}
 
 // decided are the plans for all pools that were declared at one moment, by whether
 // semi-persistent workers may be restarted.
@@ -125,7 +119,7 @@ const (
 // NewSession makes a session for one hypervisor. The document has its defaults set.
 func (e *Engine) NewSession(document *v1alpha1.Hypervisor) *Session {
 	return &Session{
-		engine: e, hypervisor: *document, index: map[PoolKey]int{}, changed: map[PoolKey]bool{}, deciding: make(chan struct{}, 1),
+		engine: e, hypervisor: *document, index: map[PoolKey]int{}, changed: map[PoolKey]bool{}, wanted: map[string]int{}, deciding: make(chan struct{}, 1),
 	}
 }
 
@@ -165,7 +159,8 @@ func (s *Session) Apply(ctx context.Context, pool *v1alpha1.WorkerPool, allowRes
 	if err == nil {
 		err = accept(d)
 	}
-	if err != nil && d.all != nil && !d.all.seen.began.After(began) {
+	if err != nil && d.all != nil && !d.all.seen.whole.After(began) {
+		s.startAgain(key)
 		if d, err = s.decide(ctx, key, allowRestart, time.Since(began)); err == nil {
 			err = accept(d)
 		}
@@ -181,6 +176,14 @@ func (s *Session) Apply(ctx context.Context, pool *v1alpha1.WorkerPool, allowRes
 	plans := Plans{Request: applyRequest(allowRestart), Documents: document.List{Documents: d.all.documents}, Plans: []*plan.Plan{&todo}}
 	result, err := s.engine.applyOne(ctx, plans, &todo, &todo, ApplyOptions{})
 	return d, result.Outcomes, withFailures(err, result)
+}
+
+// startAgain makes the next decision for a pool observe everything: perhaps its workers
+// must be on other hosts now.
+func (s *Session) startAgain(key PoolKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.places, key)
 }
 
 // Work carries out a request that names workers: delete, replace, park or unpark. Their
@@ -241,7 +244,7 @@ func (s *Session) Observe(ctx context.Context) (*inventory.Snapshot, error) {
 	defer s.leave()
 	documents := s.documents()
 	if s.seen == nil || s.anyChanged() {
-		if err := s.look(ctx, documents); err != nil {
+		if err := s.renew(ctx, documents, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -285,8 +288,11 @@ func documentsOf(hypervisor v1alpha1.Hypervisor, pools []v1alpha1.WorkerPool) *v
 	return documents
 }
 
-// decide makes the decision for a pool from an observation of at most this age.
+// decide makes the decision for a pool from an observation of its hosts of at most this
+// age.
 func (s *Session) decide(ctx context.Context, key PoolKey, allowRestart bool, age time.Duration) (Decision, error) {
+	hosts := s.want(key)
+	defer s.unwant(hosts)
 	pause(ctx, gatherTime)
 	if err := s.enter(ctx); err != nil {
 		return Decision{}, err
@@ -294,16 +300,42 @@ func (s *Session) decide(ctx context.Context, key PoolKey, allowRestart bool, ag
 	defer s.leave()
 	s.mu.Lock()
 	documents, declared, changed := s.documentsLocked(), s.declared, s.changed[key]
+	pool := &documents.WorkerPools[s.index[key]]
 	s.mu.Unlock()
-	if s.seen == nil || changed || time.Since(s.seen.began) > age || !s.covers(documents) {
-		if err := s.look(ctx, documents); err != nil {
+	if hosts, needed := s.stale(documents, pool, hosts, age); needed || changed {
+		if err := s.renew(ctx, documents, hosts); err != nil {
 			return Decision{}, err
 		}
 	}
 	if s.decided == nil || s.decided.declared != declared || s.decided.seen != s.seen {
 		s.decided = decideAll(s.seen, documents, declared)
+		places := s.decided.placesOf(allowRestart)
+		s.mu.Lock()
+		s.places = places
+		s.mu.Unlock()
 	}
 	return s.decided.of(key, allowRestart)
+}
+
+// want notes that a decision waits for the hosts of a pool, so that one observation
+// serves all decisions that wait.
+func (s *Session) want(key PoolKey) (hosts []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, host := range s.places[key] {
+		s.wanted[host]++
+	}
+	return s.places[key]
+}
+
+func (s *Session) unwant(hosts []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, host := range hosts {
+		if s.wanted[host]--; s.wanted[host] == 0 {
+			delete(s.wanted, host)
+		}
+	}
 }
 
 // enter waits until no other goroutine uses the observation.
@@ -329,43 +361,6 @@ func (s *Session) anyChanged() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.changed) > 0
-}
-
-// covers reports whether the observation shows all that plans of the documents depend on.
-func (s *Session) covers(documents *v1alpha1.Documents) bool {
-	needs, has := scopeOf(documents, &s.hypervisor), s.seen.scope
-	within := func(list, all []string) bool {
-		return !slices.ContainsFunc(list, func(name string) bool { return !slices.Contains(all, name) })
-	}
-	if !within(needs.Storages, has.Storages) || !within(needs.Bridges, has.Bridges) || needs.Cards && !has.Cards || needs.NewVMs > has.NewVMs {
-		return false
-	}
-	named := setOf(needs.Workers)
-	return !slices.ContainsFunc(s.seen.snapshot.VMs, func(vm inventory.VM) bool {
-		return vm.Skipped && (named[vm.Name] ||
-			slices.ContainsFunc(needs.Pools, func(pool string) bool { return strings.HasPrefix(vm.Name, pool+"-") }))
-	})
-}
-
-// look observes the hypervisor.
-func (s *Session) look(ctx context.Context, documents *v1alpha1.Documents) error {
-	s.mu.Lock()
-	was := s.changed
-	s.changed = map[PoolKey]bool{}
-	s.mu.Unlock()
-	began, scope := time.Now(), scopeOf(documents, &s.hypervisor)
-	scope.NewVMs = max(scope.NewVMs, newVMs)
-	snapshot, err := s.engine.observeScope(ctx, documents, &s.hypervisor, scope)
-	if err != nil {
-		s.mu.Lock()
-		for key := range was {
-			s.changed[key] = true
-		}
-		s.mu.Unlock()
-		return err
-	}
-	s.seen = &seen{snapshot: snapshot, scope: scope, began: began}
-	return nil
 }
 
 // decideAll checks all pools together.

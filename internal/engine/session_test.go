@@ -47,7 +47,7 @@ func acceptAll(engine.Decision) error { return nil }
 // them, ten at a time, as Terraform does.
 func TestPoolsThatAreDeclaredAtOnceShareOneObservation(t *testing.T) {
 	const pools = 64
-	size := pvesim.Fleet{Hosts: 16, GPUs: 5, VMs: 5}
+	size := pvesim.Fleet{Hosts: 32, GPUs: 5, VMs: 8}
 	text := func(n int) string {
 		name := fmt.Sprintf("vm-%d", n)
 		return onePool("of-"+name, "names: ["+name+"]\n  gpus: [{model: Tesla T4}]")
@@ -64,8 +64,17 @@ func TestPoolsThatAreDeclaredAtOnceShareOneObservation(t *testing.T) {
 		})
 		s = l.session(applying)
 		tenAtATime(pools, func(n int) {
+			if _, err := s.Decide(t.Context(), poolOf(t, text(n)), false); err != nil {
+				t.Errorf("pool %d: %v", n, err)
+			}
 			if _, _, err := s.Apply(t.Context(), poolOf(t, text(n)), false, acceptAll); err != nil {
 				t.Errorf("pool %d: %v", n, err)
+			}
+		})
+		tenAtATime(pools, func(n int) { // each has a host that was observed again, the others are merged from before
+			d, err := s.Decide(t.Context(), poolOf(t, text(n)), false)
+			if err != nil || len(d.Workers) != 1 || d.Workers[0].Action != plan.Keep {
+				t.Errorf("pool %d is not as declared: %v", n, err)
 			}
 		})
 		l.whole()

@@ -54,8 +54,10 @@ type Extent struct {
 	// Workers are the names of workers to observe: all VMs that have such a name or a
 	// claim for it, with the hosts of these VMs and of their cards.
 	Workers []string
+	// On are further hosts to observe, without their VMs.
+	On []string
 	// Neighbours: also the other VMs on those hosts, which is needed to judge whether
-	// the workers can be started.
+	// workers can be started there.
 	Neighbours bool
 	// Hosts: all hosts, without their VMs and networks.
 	Hosts bool

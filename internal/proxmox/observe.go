@@ -110,10 +110,10 @@ func (b *Backend) observeCluster(ctx context.Context, s *inventory.Snapshot, sco
 	return known, resources, err
 }
 
-// skipHosts marks the hosts that have no VM and no claim of the named workers, so
-// that they are not read.
+// skipHosts marks the hosts that are not asked for and have no VM and no claim of the
+// named workers, so that they are not read.
 func skipHosts(s *inventory.Snapshot, only *hypervisor.Extent, claims []inventory.Claim, resources []pve.Resource) {
-	named, asked, theirs := setOf(only.Workers), map[string]bool{}, map[int]bool{}
+	named, asked, theirs := setOf(only.Workers), setOf(only.On), map[int]bool{}
 	for i := range claims {
 		if record := &claims[i].Record; named[record.Worker] {
 			asked[claims[i].Card.Host], theirs[number(record.VM)] = true, true
