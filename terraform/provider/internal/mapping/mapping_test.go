@@ -1,0 +1,110 @@
+package mapping_test
+
+import (
+	"context"
+	"regexp"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+
+	"github.com/gpuworker/gpuworker/pve"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/testlab"
+)
+
+const (
+	address = "gpuworker_pci_mapping.t4"
+	mapping = `
+resource "gpuworker_pci_mapping" "t4" {
+  card = "pve1/0000:03:00.0"
+}
+`
+	worker = `
+resource "gpuworker_vm" "gpu" {
+  name     = "gpu-1"
+  gpu      = { card = gpuworker_pci_mapping.t4.card }
+  template = { name = "ubuntu-22.04" }
+}
+`
+	entry = "node=pve1,path=0000:03:00.0,id=10de:1eb8,subsystem-id=10de:12a2,iommugroup=14"
+)
+
+// names are the mappings of the cluster.
+func names(t *testing.T, l *testlab.Lab) map[string]string {
+	t.Helper()
+	all, err := l.Root().Mappings(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, one := range all {
+		found[one.ID] = one.Map[0]
+	}
+	return found
+}
+
+func TestAMappingIsMadeCorrectedImportedAndRemoved(t *testing.T) {
+	l := testlab.New(t)
+	makeStale := func() {
+		now, err := l.Root().Mapping(context.Background(), "gpu-pve1-0000-03-00")
+		if err == nil {
+			err = l.Root().UpdateMapping(context.Background(), pve.MappingUpdate{ID: now.ID, Digest: now.Digest, Map: []string{regexp.MustCompile("iommugroup=14").ReplaceAllString(entry, "iommugroup=99")}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	does := func(action plancheck.ResourceActionType) resource.ConfigPlanChecks {
+		return resource.ConfigPlanChecks{
+			PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(address, action)}, PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+		}
+	}
+	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: l.Providers(), Steps: []resource.TestStep{
+		{Config: mapping, ConfigPlanChecks: does(plancheck.ResourceActionCreate), Check: resource.ComposeAggregateTestCheckFunc(
+			resource.TestCheckResourceAttr(address, "id", "gpu-pve1-0000-03-00"), resource.TestCheckResourceAttr(address, "entry", entry),
+		)},
+		{ResourceName: address, ImportState: true, ImportStateId: "pve1/0000:03:00.0", ImportStateVerify: true},
+		{PreConfig: makeStale, RefreshState: true, ExpectNonEmptyPlan: true, Check: resource.TestCheckResourceAttr(address, "stale", `iommugroup is "99", the hardware says "14"`)},
+		{Config: mapping, ConfigPlanChecks: does(plancheck.ResourceActionUpdate), Check: resource.TestCheckResourceAttr(address, "entry", entry)},
+	}})
+	if _, there := names(t, l)["gpu-pve1-0000-03-00"]; there {
+		t.Error("the mapping still exists")
+	}
+}
+
+// TestAMappingOutlivesItsWorkers: a claim uses it, and it is not removed while a worker
+// has it.
+func TestAMappingOutlivesItsWorkers(t *testing.T) {
+	l := testlab.New(t)
+	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: l.Providers(), Steps: []resource.TestStep{
+		{Config: mapping + worker, ConfigPlanChecks: resource.ConfigPlanChecks{PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}}},
+		{
+			Config: `removed {
+  from = gpuworker_vm.gpu
+  lifecycle {
+    destroy = false
+  }
+}`,
+			ExpectError: testlab.Text("The mapping was not removed", `pve1, card 0000:03:00.0: remove the mapping: worker gpu-1 has claimed the card with it
+			→ delete the worker first`),
+		},
+		testlab.Forget(address),
+	}})
+	if names(t, l)["gpu-pve1-0000-03-00"] != entry {
+		t.Errorf("the mappings are %v", names(t, l))
+	}
+}
+
+func TestAMappingOfACardThatIsNotThereIsRefused(t *testing.T) {
+	l := testlab.New(t)
+	for card, want := range map[string]*regexp.Regexp{
+		"pve1/0000:99:00.0": testlab.Error(address, "The mapping was not made", `resource "gpuworker_pci_mapping" "t4" {`,
+			`pve1, card 0000:99:00.0: find the card: the host has no device at this address
+			→ gpuworker gpus lists the cards; addresses change when cards are moved`),
+		"0000:03:00.0": regexp.MustCompile(`(?s)Error: The configuration is not valid.*gpuworker gpus lists the cards`),
+	} {
+		resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: l.Providers(), Steps: []resource.TestStep{
+			{Config: regexp.MustCompile(`pve1/0000:03:00.0`).ReplaceAllString(mapping, card), ExpectError: want},
+		}})
+	}
+}
