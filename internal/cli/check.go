@@ -35,7 +35,7 @@ if a check fails.`,
 // checkView is the result of a check for machines.
 type checkView struct {
 	Hypervisors []checkedHypervisor `json:"hypervisors"`
-	Summary     tally               `json:"summary"`
+	Summary     finding.Tally       `json:"summary"`
 	Unseen      []engine.Unseen     `json:"unseen,omitempty"`
 }
 
@@ -44,29 +44,6 @@ type checkedHypervisor struct {
 	Product  string            `json:"product"`
 	Version  string            `json:"version"`
 	Findings []finding.Finding `json:"findings"`
-}
-
-// tally counts verdicts.
-type tally struct {
-	Pass    int `json:"pass"`
-	Fail    int `json:"fail"`
-	Unknown int `json:"unknown"`
-	Info    int `json:"info"`
-}
-
-func (t *tally) add(findings []finding.Finding) {
-	for _, f := range findings {
-		switch f.Verdict {
-		case finding.Pass:
-			t.Pass++
-		case finding.Fail:
-			t.Fail++
-		case finding.Unknown:
-			t.Unknown++
-		case finding.Info:
-			t.Info++
-		}
-	}
 }
 
 func (a *app) check(ctx context.Context, verbose bool) error {
@@ -81,7 +58,7 @@ func (a *app) check(ctx context.Context, verbose bool) error {
 	hypervisors := seen.Hypervisors
 	view := checkView{Hypervisors: []checkedHypervisor{}, Unseen: seen.Unseen}
 	for _, hypervisor := range hypervisors {
-		view.Summary.add(hypervisor.Findings)
+		view.Summary.Add(hypervisor.Findings)
 		view.Hypervisors = append(view.Hypervisors, checkedHypervisor{
 			Name: hypervisor.Name, Product: hypervisor.Snapshot.Product, Version: hypervisor.Snapshot.Version, Findings: hypervisor.Findings,
 		})
@@ -97,7 +74,7 @@ func (a *app) check(ctx context.Context, verbose bool) error {
 	return addUnseen(err, seen.Unseen, nil)
 }
 
-func (a *app) printCheck(hypervisors []engine.Hypervisor, sum tally, verbose bool) {
+func (a *app) printCheck(hypervisors []engine.Hypervisor, sum finding.Tally, verbose bool) {
 	p := a.printer()
 	for _, hypervisor := range hypervisors {
 		term.Fprintf(a.Out, "%s\n\n", headline(hypervisor, p.Paint))
@@ -135,7 +112,7 @@ func printedFinding(f finding.Group) term.Finding {
 	return term.Finding{Finding: f.Finding}
 }
 
-func summaryLine(t tally, p term.Paint) term.Text {
+func summaryLine(t finding.Tally, p term.Paint) term.Text {
 	line := term.Sprintf("%d passed, %d failed, %d unknown, %s.", t.Pass, t.Fail, t.Unknown, term.Count(t.Info, "note"))
 	if t.Fail > 0 {
 		return p.Red("✗") + " " + line + " gpuworker explain NAME explains a finding."

@@ -63,17 +63,15 @@ func (a *app) gpus(ctx context.Context, _ []string) error {
 	return addUnseen(nil, seen.Unseen, nil)
 }
 
-func cardViews(hypervisors []engine.Hypervisor) []cardView {
-	views := []cardView{}
+func cardViews(hypervisors []engine.Hypervisor) []engine.CardView {
+	views := []engine.CardView{}
 	for _, hypervisor := range hypervisors {
-		for i := range hypervisor.Snapshot.Hosts {
-			views = append(views, cardsOf(hypervisor, &hypervisor.Snapshot.Hosts[i])...)
-		}
+		views = append(views, hypervisor.CardViews(engine.CardFilter{})...)
 	}
 	return views
 }
 
-func cardTable(views []cardView, p term.Paint) *term.Table {
+func cardTable(views []engine.CardView, p term.Paint) *term.Table {
 	g := term.NewTable("host", "BDF", "GPU", "group", "alone", "held by", "state")
 	g.Right = []string{"group"}
 	for _, v := range views {
@@ -99,7 +97,7 @@ func yesNo(yes bool) string {
 	return "no"
 }
 
-func stateWord(v cardView, p term.Paint) term.Text {
+func stateWord(v engine.CardView, p term.Paint) term.Text {
 	colour := map[engine.CardState]func(string) term.Text{
 		engine.CardReady: p.Green, engine.CardInUse: p.Cyan, engine.CardReserved: p.Cyan, engine.CardTaken: p.Dim,
 		engine.CardBlocked: p.Red, engine.CardNoIOMMU: p.Red, engine.CardUnknown: p.Yellow,

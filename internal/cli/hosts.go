@@ -23,21 +23,6 @@ workers. This does not read VMs; "gpuworker gpus" shows which VM holds each card
 	}
 }
 
-// hostView is one host: the output for machines, and the row of the table.
-type hostView struct {
-	Hypervisor  string          `json:"hypervisor"`
-	Name        string          `json:"name"`
-	Online      bool            `json:"online"`
-	CPUs        int             `json:"cpus"`
-	MemoryTotal int64           `json:"memoryTotal"` // bytes
-	MemoryUsed  int64           `json:"memoryUsed"`  // bytes
-	IOMMU       inventory.State `json:"iommu"`
-	GPUs        int             `json:"gpus"`
-	GPUsClaimed int             `json:"gpusClaimed"` // for workers
-	Storages    []string        `json:"storages"`
-	Gaps        []inventory.Gap `json:"gaps,omitempty"`
-}
-
 func (a *app) hosts(ctx context.Context, _ []string) error {
 	e, err := a.engine(ctx)
 	if err != nil {
@@ -69,37 +54,15 @@ func headline(hypervisor engine.Hypervisor, p term.Paint) term.Text {
 	return term.Sprintf("Hypervisor %s · %s %s · %s", p.Bold(hypervisor.Name), s.Product, s.Version, term.Count(len(s.Hosts), "host"))
 }
 
-func hostViews(hypervisors []engine.Hypervisor) []hostView {
-	views := []hostView{}
+func hostViews(hypervisors []engine.Hypervisor) []engine.HostView {
+	views := []engine.HostView{}
 	for _, hypervisor := range hypervisors {
-		for i := range hypervisor.Snapshot.Hosts {
-			views = append(views, viewHost(hypervisor, &hypervisor.Snapshot.Hosts[i]))
-		}
+		views = append(views, hypervisor.HostViews()...)
 	}
 	return views
 }
 
-func viewHost(hypervisor engine.Hypervisor, h *inventory.Host) hostView {
-	view := hostView{
-		Hypervisor: hypervisor.Name, Name: h.Name, Online: h.Online, CPUs: h.CPUs,
-		MemoryTotal: h.MemoryTotal, MemoryUsed: h.MemoryUsed, IOMMU: h.IOMMU, Gaps: h.Gaps,
-		Storages: []string{},
-	}
-	for _, card := range h.GPUs() {
-		view.GPUs++
-		if claim := hypervisor.Snapshot.Claim(h.Ref(card)); claim != nil && !claim.Releasing {
-			view.GPUsClaimed++
-		}
-	}
-	for _, s := range h.Storages {
-		if s.Active {
-			view.Storages = append(view.Storages, s.Name)
-		}
-	}
-	return view
-}
-
-func hostTable(views []hostView, p term.Paint) *term.Table {
+func hostTable(views []engine.HostView, p term.Paint) *term.Table {
 	g := term.NewTable("host", "online", "CPUs", "memory", "IOMMU", "GPUs", "claimed", "storages")
 	g.Right = []string{"CPUs", "GPUs", "claimed"}
 	for _, v := range views {

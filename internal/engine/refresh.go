@@ -70,8 +70,7 @@ func (s *Session) stale(documents *v1alpha1.Documents, pool *v1alpha1.WorkerPool
 // renew observes the hypervisor again: only the hosts that decisions wait for, when they
 // are known and the rest was observed before; else everything.
 func (s *Session) renew(ctx context.Context, documents *v1alpha1.Documents, hosts []string) error {
-	scope := scopeOf(documents, &s.hypervisor)
-	scope.NewVMs = max(scope.NewVMs, newVMs)
+	scope := s.scopeOf(documents)
 	s.mu.Lock()
 	was := s.changed
 	s.changed = map[PoolKey]bool{}

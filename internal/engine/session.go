@@ -236,22 +236,6 @@ func (s *Session) Forget(key PoolKey) {
 	s.declared++
 }
 
-// Observe returns the shared observation. After a change in this session it observes
-// the hypervisor again.
-func (s *Session) Observe(ctx context.Context) (*inventory.Snapshot, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	documents := s.documents()
-	if s.seen == nil || s.anyChanged() {
-		if err := s.renew(ctx, documents, nil); err != nil {
-			return nil, err
-		}
-	}
-	return s.seen.snapshot, nil
-}
-
 // Addresses asks the guest agent of a VM for the addresses of the guest; nil when it does
 // not answer.
 func (s *Session) Addresses(ctx context.Context, ref inventory.VMRef) ([]string, error) {
