@@ -169,9 +169,7 @@ func (s *Session) Apply(ctx context.Context, pool *v1alpha1.WorkerPool, allowRes
 	if err != nil {
 		return d, nil, err
 	}
-	s.mu.Lock()
-	s.changed[key] = true
-	s.mu.Unlock()
+	defer s.markChanged(key)()
 	todo := *d.plan
 	todo.Pools = slices.DeleteFunc(slices.Clone(todo.Pools), func(p plan.Pool) bool { return PoolKey{p.Name, p.KubeCluster} != key })
 	plans := Plans{Request: applyRequest(allowRestart), Documents: document.List{Documents: d.all.documents}, Plans: []*plan.Plan{&todo}}
@@ -199,13 +197,13 @@ func (s *Session) Work(ctx context.Context, request plan.Request, accept func(Pl
 	if err != nil {
 		return Applied{}, err
 	}
-	s.mu.Lock()
+	var keys []PoolKey
 	for _, p := range plans.Plans {
 		for i := range p.Pools {
-			s.changed[PoolKey{p.Pools[i].Name, p.Pools[i].KubeCluster}] = true
+			keys = append(keys, PoolKey{p.Pools[i].Name, p.Pools[i].KubeCluster})
 		}
 	}
-	s.mu.Unlock()
+	defer s.markChanged(keys...)()
 	return s.engine.Apply(ctx, plans, ApplyOptions{Progress: progress})
 }
 
@@ -218,6 +216,20 @@ func (s *Session) DeclareExisting(pool *v1alpha1.WorkerPool) {
 	if !known {
 		s.Declare(pool)
 	}
+}
+
+// markChanged notes that pools are being changed. Call the result after the work: an
+// observation that was made during the work does not show all of it.
+func (s *Session) markChanged(keys ...PoolKey) (again func()) {
+	mark := func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, key := range keys {
+			s.changed[key] = true
+		}
+	}
+	mark()
+	return mark
 }
 
 // Forget removes a pool whose workers are gone.

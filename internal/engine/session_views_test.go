@@ -3,8 +3,10 @@ package engine_test
 import (
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -13,6 +15,35 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
+
+// TestASessionDoesNotKeepAnObservationThatWasMadeDuringItsWork: Terraform reads data
+// sources while it makes other resources.
+func TestASessionDoesNotKeepAnObservationThatWasMadeDuringItsWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		s := l.session(nil)
+		var group sync.WaitGroup
+		group.Go(func() {
+			_, _, err := s.Apply(t.Context(), poolOf(t, onePool("gpu", "gpus: [{host: pve1, bdf: \"0000:03:00.0\"}]")), false, acceptAll)
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(time.Second)
+		during, err := s.Hypervisor(t.Context())
+		l.must(err)
+		group.Wait()
+		after, err := s.Hypervisor(t.Context())
+		l.must(err)
+		if states := [2]engine.CardState{cardState(during), cardState(after)}; states != [2]engine.CardState{engine.CardReserved, engine.CardInUse} {
+			t.Errorf("the card is %v, want it reserved during the work and in use after it", states)
+		}
+	})
+}
+
+func cardState(h engine.Hypervisor) engine.CardState {
+	return h.CardViews(engine.CardFilter{Host: "pve1", Model: "Tesla T4"})[0].State
+}
 
 // TestTheCheckOfASessionIsThatOfItsHypervisorAlone: whichever pools were declared
 // before, the findings are those of Engine.Check for the Hypervisor document.
