@@ -81,15 +81,15 @@ func (o *object) label(path, name string) {
 	}
 	if len(validation.IsDNS1123Label(name)) > 0 {
 		hint := ""
-		if plain := labelFrom(name); plain != "" {
+		if plain := LabelFrom(name); plain != "" {
 			hint = fmt.Sprintf("; for example %q", plain)
 		}
 		o.errorf(path, "%s is not a valid name; use lower-case letters, digits, and hyphens inside%s", phrase.Quote(name), hint)
 	}
 }
 
-// labelFrom converts a text to a similar DNS label, "" when there is none.
-func labelFrom(text string) string {
+// LabelFrom converts a text to a similar DNS label, "" when there is none.
+func LabelFrom(text string) string {
 	plain := strings.Trim(strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':

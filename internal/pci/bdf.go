@@ -27,6 +27,8 @@ type Slot struct {
 var (
 	bdfForm  = regexp.MustCompile(`^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-9a-f])$`)
 	slotForm = regexp.MustCompile(`^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})$`)
+	// looseForm may lack leading zeros, the domain and the function.
+	looseForm = regexp.MustCompile(`^(?:([0-9a-f]{1,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})(?:\.([0-9a-f]))?$`)
 )
 
 // ParseBDF reads "0000:03:00.0", or "03:00.0" in domain 0, in any case. The error says
@@ -44,11 +46,26 @@ func ParseBDF(text string) (BDF, error) {
 		}
 		return BDF{}, fmt.Errorf("%q is not a PCI address; write it as domain:bus:device.function, for example %q", text, "0000:03:00.0")
 	}
+	return newBDF(text, match)
+}
+
+// NormalizeBDF reads an address as ParseBDF does, but leading zeros may be left out, as
+// in "3:0.0", and the function too, which is then 0.
+func NormalizeBDF(text string) (BDF, error) {
+	match := looseForm.FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
+	if match == nil {
+		return ParseBDF(text) // the error says what is wrong
+	}
+	return newBDF(text, match)
+}
+
+// newBDF makes the address of a match of bdfForm or looseForm.
+func newBDF(text string, match []string) (BDF, error) {
 	slot, err := newSlot(text, match[1], match[2], match[3])
 	if err != nil {
 		return BDF{}, err
 	}
-	function, _ := strconv.ParseUint(match[4], 16, 8)
+	function, _ := strconv.ParseUint(match[4], 16, 8) // 0 without a function
 	if function > 7 {
 		return BDF{}, fmt.Errorf("%q: function %x does not exist, functions are 0 to 7", text, function)
 	}

@@ -41,6 +41,35 @@ func TestBadAddressesSayWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestAddressesAreNormalized(t *testing.T) {
+	for text, want := range map[string]string{
+		"3:0.0":            "0000:03:00.0",
+		"3:0":              "0000:03:00.0",
+		"0:3:0.1":          "0000:03:00.1",
+		"03:00.0":          "0000:03:00.0",
+		"0000:03:00":       "0000:03:00.0",
+		" 0000:AF:1F.7 ":   "0000:af:1f.7",
+		"00000000:03:00.0": "0000:03:00.0", // as nvidia-smi prints it
+		"10000:e1:00.0":    "10000:e1:00.0",
+	} {
+		bdf, err := NormalizeBDF(text)
+		if err != nil || bdf.String() != want {
+			t.Errorf("NormalizeBDF(%q) = %q, %v, want %q", text, bdf, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"":               `"" is not a PCI address; write it as domain:bus:device.function, for example "0000:03:00.0"`,
+		"10de:1eb8":      `"10de:1eb8" is not a PCI address; write it as domain:bus:device.function, for example "0000:03:00.0"`,
+		"0000:03:00.0.0": `"0000:03:00.0.0" is not a PCI address; write it as domain:bus:device.function, for example "0000:03:00.0"`,
+		"3:20":           `"3:20": device 20 does not exist, devices are 00 to 1f`,
+		"3:0.8":          `"3:0.8": function 8 does not exist, functions are 0 to 7`,
+	} {
+		if _, err := NormalizeBDF(text); err == nil || err.Error() != want {
+			t.Errorf("NormalizeBDF(%q): %v, want %s", text, err, want)
+		}
+	}
+}
+
 func TestIDsAreReadWithAndWithoutPrefix(t *testing.T) {
 	for _, text := range []string{"10de:1eb8", "10DE:1EB8", "0x10de:0x1eb8"} {
 		id, err := ParseID(text)
@@ -85,6 +114,9 @@ func FuzzBDF(f *testing.F) {
 		again, err := ParseBDF(bdf.String())
 		if err != nil || again != bdf {
 			t.Fatalf("%q reads as %v, which reads as %v, %v", text, bdf, again, err)
+		}
+		if same, err := NormalizeBDF(text); err != nil || same != bdf {
+			t.Fatalf("%q reads as %v, and is normalized to %v, %v", text, bdf, same, err)
 		}
 		slot, err := ParseSlot(bdf.Slot.String())
 		if err != nil || slot != bdf.Slot {
