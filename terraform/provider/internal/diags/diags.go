@@ -71,14 +71,19 @@ func AddProblem(at func(path.Path, string, string), whole func(string, string), 
 
 // AddRefusals adds the reasons why a worker is refused, as one error.
 func AddRefusals(to *diag.Diagnostics, worker string, refusals []finding.Finding) {
+	AddFindings(to, "Worker "+worker+" is refused", refusals)
+}
+
+// AddFindings adds findings as one error.
+func AddFindings(to *diag.Diagnostics, summary string, findings []finding.Finding) {
 	var lines []string
-	for _, f := range refusals[:min(len(refusals), maxReasons)] {
+	for _, f := range findings[:min(len(findings), maxReasons)] {
 		lines = append(lines, Finding(f))
 	}
-	if more := len(refusals) - maxReasons; more > 0 {
+	if more := len(findings) - maxReasons; more > 0 {
 		lines = append(lines, "and "+term.Count(more, "more reason"))
 	}
-	to.AddError(clean("Worker "+worker+" is refused"), strings.Join(lines, "\n"))
+	to.AddError(clean(summary), strings.Join(lines, "\n"))
 }
 
 // maxReasons is how many reasons are shown: each host and card may have one.

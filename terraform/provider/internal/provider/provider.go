@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/function"
 	"github.com/hashicorp/terraform-plugin-framework/list"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -23,6 +24,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/logging"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/command"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/data"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/functions"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/mapping"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/session"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/vm"
@@ -40,6 +43,7 @@ type gpuworker struct {
 var (
 	_ provider.ProviderWithActions       = &gpuworker{}
 	_ provider.ProviderWithListResources = &gpuworker{}
+	_ provider.ProviderWithFunctions     = &gpuworker{}
 )
 
 // Serve runs the provider for Terraform until Terraform ends it.
@@ -125,7 +129,11 @@ func (p *gpuworker) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{vm.NewResource, mapping.NewResource}
 }
 
-func (p *gpuworker) DataSources(context.Context) []func() datasource.DataSource { return nil }
+func (p *gpuworker) DataSources(context.Context) []func() datasource.DataSource {
+	return data.Sources()
+}
+
+func (p *gpuworker) Functions(context.Context) []func() function.Function { return functions.All() }
 
 func (p *gpuworker) Actions(context.Context) []func() action.Action {
 	return []func() action.Action{command.NewPark, command.NewUnpark, command.NewReplace}

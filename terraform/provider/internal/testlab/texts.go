@@ -15,6 +15,13 @@ func Error(address, summary, line, detail string) *regexp.Regexp {
 		words(`"`+kind+`" "`+name+`":`) + `\s+\d+:\s+` + words(line) + `\s+` + words(detail) + `\s*$`)
 }
 
+// OnlyError matches the output of a command of Terraform that has exactly one error, in
+// full, whatever it points to.
+func OnlyError(summary, detail string) *regexp.Regexp {
+	const place = `(?:\n(?:  [^\n]*)?)*?\n`
+	return regexp.MustCompile(`^[^\n]*: exit status 1\n\s*Error: ` + words(summary) + `\n` + place + words(detail) + `\s*$`)
+}
+
 // words matches the words of a text with any space between them.
 func words(text string) string {
 	var quoted []string
