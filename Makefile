@@ -1,8 +1,8 @@
 # `make` without arguments lists the targets.
 #
 # They need Go 1.26 and make. `make test` also needs a C compiler, for the race
-# detector. After the Go modules are downloaded, only the first `make lint` needs
-# the network, to install the linter.
+# detector. After the Go modules are downloaded, only the first `make lint` and the first
+# `make docs` need the network, to install the linter and tfplugindocs.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -85,9 +85,10 @@ generate: ## generate files from the code, such as the JSON Schema
 	$(GO) generate ./...
 
 .PHONY: docs
-docs: ## generate docs/reference and the list of simulated calls in docs/pvesim.md
+docs: ## generate docs/reference, the list of simulated calls in docs/pvesim.md, and terraform/provider/docs
 	$(GO) run ./hack/gendocs
 	$(GO) run ./hack/pvesimledger
+	cd terraform/provider && $(GO) run ./internal/gendocs
 
 .PHONY: clean
 clean: ## remove the built files

@@ -1,0 +1,11 @@
+terraform {
+  required_providers {
+    gpuworker = { source = "gpuworker/gpuworker" }
+  }
+}
+
+# The token is in the environment: export GPUWORKER_TOKEN='gpuworker@pve!engine=…'
+provider "gpuworker" {
+  endpoint    = "https://pve1.example.org:8006"
+  fingerprint = "6E:F0:5C:1D:2B:8A:93:47:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:01:02:03:04:05:06:07:08"
+}
