@@ -1,9 +1,13 @@
 package data_test
 
 import (
+	"fmt"
 	"net"
+	"slices"
 	"testing"
 
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
@@ -172,15 +176,38 @@ data "gpuworker_gpus" "after" {
 `,
 			ConfigStateChecks: []statecheck.StateCheck{expect("gpuworker_gpus.after", "gpus", inUse)},
 		},
-		resource.TestStep{ // a GPU worker is not destroyed
-			Config: `
-removed {
-  from = gpuworker_vm.gpu
-  lifecycle { destroy = false }
-}
-`,
-		},
+		testlab.Forget("gpuworker_vm.gpu"),
 	)
+}
+
+// TestAHostThatCannotBeSeenIsAWarning: a filter may leave its entry out.
+func TestAHostThatCannotBeSeenIsAWarning(t *testing.T) {
+	l := testlab.New(t, offline("pve3"))
+	server := l.Server()
+	schemas, err := server.GetProviderSchema(t.Context(), &tfprotov6.GetProviderSchemaRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	warnings := func(filter, value string) (texts []string) {
+		set := map[string]tftypes.Value{filter: tftypes.NewValue(tftypes.String, value)}
+		response, err := server.ReadDataSource(t.Context(), &tfprotov6.ReadDataSourceRequest{
+			TypeName: "gpuworker_gpus", Config: l.Object(schemas.DataSourceSchemas["gpuworker_gpus"], set),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range response.Diagnostics {
+			texts = append(texts, fmt.Sprintf("%s: %s: %s", d.Severity, d.Summary, d.Detail))
+		}
+		return texts
+	}
+	want := []string{"WARNING: The GPUs of host pve3 cannot be seen: the host is offline (HOST-OFFLINE)"}
+	if got := warnings("model", "Tesla T4"); !slices.Equal(got, want) {
+		t.Errorf("all hosts: %q, want %q", got, want)
+	}
+	if got := warnings("host", "pve1"); len(got) > 0 {
+		t.Errorf("pve1 alone: %q", got)
+	}
 }
 
 func TestHostsListsTheHosts(t *testing.T) {

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -13,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/terraform-plugin-testing/config"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 
@@ -41,42 +45,104 @@ func files(t *testing.T) []string {
 // placeholder are the endpoint and the fingerprint in the examples of the provider.
 var placeholder = regexp.MustCompile(`https://pve1\.example\.org:8006|"(?:[0-9A-F]{2}:){31}[0-9A-F]{2}"`)
 
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(examples, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // Each example works as it is against a cluster that has what it names: workers are
-// planned, and all else is applied.
+// planned, and all else is applied. Examples for a newer Terraform are only compared with
+// the schema.
 func TestEachExampleWorks(t *testing.T) {
+	const vm = "gpuworker_vm.gpu"
 	for _, name := range files(t) {
+		kind, _, _ := strings.Cut(name, "/")
 		t.Run(name, func(t *testing.T) {
-			l := testlab.New(t)
-			text, err := os.ReadFile(filepath.Join(examples, name))
-			if err != nil {
-				t.Fatal(err)
+			text := read(t, name)
+			switch {
+			case kind == "actions", kind == "list-resources", path.Base(name) == "import-by-identity.tf":
+				checkAgainstSchema(t, name, text)
+			case path.Base(name) == "import.sh": // tested with the resource
+			case path.Base(name) == "import-by-string-id.tf":
+				worker := read(t, path.Join(path.Dir(name), "resource.tf"))
+				try(t, testlab.New(t), resource.TestStep{Config: worker}, testlab.Forget(vm), resource.TestStep{Config: worker + text}, testlab.Forget(vm))
+			case kind == "resources":
+				try(t, testlab.New(t), resource.TestStep{Config: text, PlanOnly: true, ExpectNonEmptyPlan: true})
+			case kind == "provider":
+				tryProvider(t, text)
+			default:
+				try(t, testlab.New(t), resource.TestStep{Config: text})
 			}
-			step := resource.TestStep{
-				Config: placeholder.ReplaceAllStringFunc(string(text), func(found string) string {
-					if strings.HasPrefix(found, "https") {
-						return l.Endpoint
-					}
-					return `"` + os.Getenv("GPUWORKER_FINGERPRINT") + `"`
-				}),
-				ConfigVariables: config.Variables{},
-			}
-			if strings.Contains(step.Config, "required_providers") {
-				t.Setenv("TF_ACC_PROVIDER_NAMESPACE", "gpuworker")
-			}
-			if strings.Contains(step.Config, "var.token") {
-				step.ConfigVariables["token"] = config.StringVariable(os.Getenv("GPUWORKER_TOKEN"))
-				t.Setenv("GPUWORKER_TOKEN", "")
-			}
-			if strings.HasPrefix(name, "provider/") {
-				step.Config += "\ndata \"gpuworker_hosts\" \"all\" {}\n" // so that the provider is used
-				t.Setenv("GPUWORKER_ENDPOINT", "")
-				t.Setenv("GPUWORKER_FINGERPRINT", "")
-			}
-			if strings.HasPrefix(name, "resources/") {
-				step.PlanOnly, step.ExpectNonEmptyPlan = true, true
-			}
-			resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: l.Providers(), Steps: []resource.TestStep{step}})
 		})
+	}
+}
+
+func try(t *testing.T, l *testlab.Lab, steps ...resource.TestStep) {
+	t.Helper()
+	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: l.Providers(), Steps: steps})
+}
+
+// tryProvider uses a configuration of the provider with the endpoint and the login of a
+// lab, which are then not in the environment.
+func tryProvider(t *testing.T, text string) {
+	t.Helper()
+	l := testlab.New(t)
+	fingerprint, token := os.Getenv("GPUWORKER_FINGERPRINT"), os.Getenv("GPUWORKER_TOKEN")
+	t.Setenv("GPUWORKER_ENDPOINT", "")
+	t.Setenv("GPUWORKER_FINGERPRINT", "")
+	step := resource.TestStep{ConfigVariables: config.Variables{}}
+	step.Config = placeholder.ReplaceAllStringFunc(text, func(found string) string {
+		if strings.HasPrefix(found, "https") {
+			return l.Endpoint
+		}
+		return `"` + fingerprint + `"`
+	}) + "\ndata \"gpuworker_hosts\" \"all\" {}\n" // so that the provider is used
+	if strings.Contains(text, "required_providers") {
+		t.Setenv("TF_ACC_PROVIDER_NAMESPACE", "gpuworker")
+	}
+	if strings.Contains(text, "var.token") {
+		step.ConfigVariables["token"] = config.StringVariable(token)
+		t.Setenv("GPUWORKER_TOKEN", "")
+	}
+	try(t, l, step)
+}
+
+// checkAgainstSchema compares the attributes of an example with the schema.
+func checkAgainstSchema(t *testing.T, name, text string) {
+	t.Helper()
+	file, problems := hclsyntax.ParseConfig([]byte(text), name, hcl.InitialPos)
+	if problems.HasErrors() {
+		t.Fatal(problems)
+	}
+	block := file.Body.(*hclsyntax.Body).Blocks[0]
+	part := map[string]string{"action": "action_schemas", "list": "list_resource_schemas", "import": "resource_identity_schemas"}[block.Type]
+	of, attributes := "gpuworker_vm", []string{}
+	if block.Type == "import" {
+		for _, item := range block.Body.Attributes["identity"].Expr.(*hclsyntax.ObjectConsExpr).Items {
+			attributes = append(attributes, hcl.ExprAsKeyword(item.KeyExpr))
+		}
+	} else {
+		of, attributes = block.Labels[0], slices.Collect(maps.Keys(block.Body.Blocks[0].Body.Attributes))
+	}
+	schema, _ := parsed(t)[part].(map[string]any)[of].(map[string]any)
+	if inner, is := schema["block"].(map[string]any); is {
+		schema = inner
+	}
+	known, _ := schema["attributes"].(map[string]any)
+	for _, attribute := range attributes {
+		if known[attribute] == nil {
+			t.Errorf("%s of %s has no attribute %s", part, of, attribute)
+		}
+	}
+	for attribute, properties := range known {
+		needed := properties.(map[string]any)
+		if (needed["required"] == true || needed["required_for_import"] == true) && !slices.Contains(attributes, attribute) {
+			t.Errorf("%s of %s needs %s", part, of, attribute)
+		}
 	}
 }
 

@@ -1,0 +1,6 @@
+# terraform apply -invoke=action.gpuworker_unpark.gpu_1
+action "gpuworker_unpark" "gpu_1" {
+  config {
+    worker = "gpu-1"
+  }
+}

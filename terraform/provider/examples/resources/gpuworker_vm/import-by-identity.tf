@@ -1,0 +1,6 @@
+import {
+  to = gpuworker_vm.gpu
+  identity = {
+    name = "gpu-1"
+  }
+}

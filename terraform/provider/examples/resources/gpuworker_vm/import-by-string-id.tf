@@ -1,0 +1,4 @@
+import {
+  to = gpuworker_vm.gpu
+  id = "gpu-1"
+}
