@@ -75,6 +75,11 @@ e2e-host: ## run gpuworker-host in a real Linux kernel under QEMU: with an Intel
 	@lab=$$(e2e/host/prepare) && { system=$$(e2e/host/prepare-system $$lab) || echo "NOT TESTED: a real initramfs; the reason is above"; } && \
 		GPUWORKER_E2E_HOST=$$lab GPUWORKER_E2E_SYSTEM=$$system $(GO) test -count=1 -v ./e2e/host
 
+.PHONY: e2e-terraform
+e2e-terraform: ## run the Terraform provider, modules and examples with the real terraform; the first time builds it in ten minutes, if there is none
+	@terraform=$$(terraform/provider/e2e/prepare) && cd terraform/provider && \
+		PATH="$$(dirname "$$terraform"):$$PATH" $(GO) test -count=1 -timeout $(TIMEOUT) ./...
+
 .PHONY: ledger
 ledger: ## run e2e-recordings and write the results into the ledger, sim/pvesim/ledger.txt
 	$(GO) run ./hack/recordings -ledger sim/pvesim/ledger.txt

@@ -274,6 +274,30 @@ func (s *Session) Registrar(ctx context.Context) (hypervisor.Registrar, error) {
 	}
 }
 
+// Attachment reads a VM and returns its card as the hypervisor writes it, as AttachmentOf.
+func (s *Session) Attachment(ctx context.Context, ref inventory.VMRef) (string, error) {
+	backend, err := s.engine.backend(ctx, s.documents(), &s.hypervisor)
+	if err != nil {
+		return "", err
+	}
+	vm, err := backend.ObserveVM(ctx, ref)
+	return AttachmentOf(vm), err
+}
+
+// AttachmentOf is the card of a VM as the hypervisor writes it, on Proxmox VE
+// "mapping=gpu-pve1-0000-03-00,pcie=1"; "" without a card.
+func AttachmentOf(vm *inventory.VM) string {
+	text := ""
+	if vm != nil {
+		for _, a := range vm.Cards {
+			if !a.Leaving {
+				text = a.Text
+			}
+		}
+	}
+	return text
+}
+
 // documents returns all declared documents.
 func (s *Session) documents() *v1alpha1.Documents {
 	s.mu.Lock()

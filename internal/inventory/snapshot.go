@@ -226,6 +226,9 @@ type Attachment struct {
 	// Pending: added at the next start. Leaving: removed at the next stop.
 	Pending bool `json:"pending,omitempty"`
 	Leaving bool `json:"leaving,omitempty"`
+	// Text is how the hypervisor writes it: on Proxmox VE the value of the option,
+	// "mapping=gpu-pve1-0000-03-00,pcie=1". It is for people only; nothing depends on it.
+	Text string `json:"-"`
 }
 
 // Machine is the part of a VM's configuration that a WorkerPool declares, in terms

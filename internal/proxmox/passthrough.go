@@ -73,7 +73,7 @@ func attachments(config pve.PendingConfig, host string, known mappings) []invent
 }
 
 func attachment(key, value, host string, known mappings) inventory.Attachment {
-	a := inventory.Attachment{Key: key, Mapping: property(value, "mapping", "")}
+	a := inventory.Attachment{Key: key, Mapping: property(value, "mapping", ""), Text: value}
 	if a.Mapping != "" {
 		a.Cards = known.cards(a.Mapping, host)
 		return a

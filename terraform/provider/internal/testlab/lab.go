@@ -24,20 +24,40 @@ type Lab struct {
 	Sim          *pvesim.Sim
 	rootPassword string
 	Endpoint     string
+	Fingerprint  string            // of the certificate of the endpoint
 	Tokens       map[string]string // by name: "engine" has all privileges, "weak" may not make mappings
 }
 
 // timeScale is how much faster than a real cluster it is.
 const timeScale = 500
 
-// New starts a cluster like testdata/worlds/homelab.yaml: Tesla T4s at pve1/0000:03:00.0
-// and on pve2. The provider finds its login in the environment. Without terraform, the
-// test is skipped.
+// New starts a cluster, see Start. The provider finds its login in the environment.
+// Without terraform, the test is skipped.
 func New(t *testing.T, change ...func(*pvesim.World)) *Lab {
 	t.Helper()
-	if _, err := exec.LookPath("terraform"); err != nil {
+	Terraform(t)
+	l := Start(t, change...)
+	t.Setenv("TF_CLI_CONFIG_FILE", "")
+	t.Setenv("GPUWORKER_ENDPOINT", l.Endpoint)
+	t.Setenv("GPUWORKER_FINGERPRINT", l.Fingerprint)
+	t.Setenv("GPUWORKER_TOKEN", l.Tokens["engine"])
+	return l
+}
+
+// Terraform is the path of the program terraform. Without it, the test is skipped.
+func Terraform(t *testing.T) string {
+	t.Helper()
+	program, err := exec.LookPath("terraform")
+	if err != nil {
 		t.Skip("not run: it needs the program terraform; make e2e-terraform builds it")
 	}
+	return program
+}
+
+// Start starts a cluster like testdata/worlds/homelab.yaml: Tesla T4s at pve1/0000:03:00.0
+// and on pve2.
+func Start(t *testing.T, change ...func(*pvesim.World)) *Lab {
+	t.Helper()
 	world, err := pvesim.LoadWorld(worlds.Homelab)
 	if err != nil {
 		t.Fatal(err)
@@ -57,15 +77,13 @@ func New(t *testing.T, change ...func(*pvesim.World)) *Lab {
 		server.Close()
 	})
 	sum := sha256.Sum256(server.Certificate().Raw)
-	t.Setenv("TF_CLI_CONFIG_FILE", "")
-	t.Setenv("GPUWORKER_ENDPOINT", server.URL)
-	t.Setenv("GPUWORKER_FINGERPRINT", hex.EncodeToString(sum[:]))
-	l := &Lab{t: t, Sim: sim, rootPassword: world.Users[0].Password, Endpoint: server.URL, Tokens: map[string]string{}}
+	l := &Lab{
+		t: t, Sim: sim, rootPassword: world.Users[0].Password, Endpoint: server.URL, Fingerprint: hex.EncodeToString(sum[:]), Tokens: map[string]string{},
+	}
 	for _, token := range world.Tokens {
 		_, name, _ := strings.Cut(token.ID, "!")
 		l.Tokens[name] = token.ID + "=" + token.Secret
 	}
-	t.Setenv("GPUWORKER_TOKEN", l.Tokens["engine"])
 	return l
 }
 

@@ -163,18 +163,27 @@ func placeOf(seen *engine.Decided) string {
 
 // pinned reports whether the configuration says on which host, and with which card.
 func (p *planner) pinned() bool {
-	if fields, _, _ := p.card(); fields != nil {
+	if p.gpu() {
 		return p.cardField("card") != "" || p.cardField("bdf") != ""
 	}
 	return p.text("host") != ""
+}
+
+// gpu reports whether the configuration asks for a card.
+func (p *planner) gpu() bool {
+	fields, _, _ := p.card()
+	return fields != nil
 }
 
 // fresh are the computed values of a VM that is not made yet.
 func (p *planner) fresh() values {
 	v := values{unknown: []string{"uuid", "vm_id", "addresses", "ip_address", "reason"}, state: running, drift: []string{}, group: pci.NoGroup}
 	if !p.pinned() || p.seen.Card.IsZero() && p.cardField("model")+p.cardField("id") != "" || p.seen.Action != plan.Create && p.seen.VM == nil {
-		v.unknown = append(v.unknown, "host", "card", "model", "iommu_group")
+		v.unknown = append(v.unknown, "host", "card", "attachment", "model", "iommu_group")
 		return v
+	}
+	if p.gpu() {
+		v.unknown = append(v.unknown, "attachment")
 	}
 	seen := observed(p.seen, nil)
 	v.host, v.card, v.model, v.group = p.seen.Host, seen.card, seen.model, seen.group
@@ -189,6 +198,9 @@ func (p *planner) existing(uuid string) values {
 		v.state = running
 	}
 	v.reason, v.unknown = "", []string{"reason", "addresses", "ip_address"}
+	if slices.Contains(p.seen.Steps, plan.StepAttach) {
+		v.unknown = append(v.unknown, "attachment")
+	}
 	return v
 }
 
@@ -234,7 +246,10 @@ func (p *planner) update(state tftypes.Value) (values, error) {
 	} else {
 		v.addresses, v.reason, v.unknown = was.addresses, was.text("reason"), nil
 		if slices.Contains(seen.Steps, plan.StepStart) {
-			v.unknown = []string{"addresses", "ip_address"}
+			v.unknown = append(v.unknown, "addresses", "ip_address")
+		}
+		if slices.Contains(seen.Steps, plan.StepAttach) {
+			v.unknown = append(v.unknown, "attachment")
 		}
 	}
 	return v, nil

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/diags"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/session"
@@ -163,6 +165,9 @@ func (r *Resource) made(ctx context.Context, s *engine.Session, seen *engine.Dec
 	after.drift = remaining(seen)
 	for _, outcome := range outcomes {
 		after.vm, after.uuid, after.addresses = outcome.VM, outcome.UUID, outcome.Addresses
+		if slices.Contains(seen.Steps, plan.StepAttach) {
+			after.attachment = r.attachment(ctx, s, inventory.VMRef{Host: outcome.Host, ID: outcome.VM, UUID: outcome.UUID, Name: seen.Name}, diagnostics)
+		}
 		for _, warning := range outcome.Warnings {
 			diagnostics.AddWarning("Worker "+seen.Name+" runs, with a warning", diags.Detail(warning, ""))
 		}
@@ -174,6 +179,16 @@ func (r *Resource) made(ctx context.Context, s *engine.Session, seen *engine.Dec
 		after.addresses, _ = s.Addresses(ctx, *seen.Ref)
 	}
 	return after
+}
+
+// attachment reads how the card is written in the configuration of the VM. The VM is made:
+// if it cannot be read now, that is a warning, and the next refresh reads it.
+func (r *Resource) attachment(ctx context.Context, s *engine.Session, ref inventory.VMRef, diagnostics *diag.Diagnostics) string {
+	written, err := s.Attachment(ctx, ref)
+	if err != nil {
+		diagnostics.AddWarning("The attachment of worker "+ref.Name+" is not known now", diags.Detail(err.Error(), "the next plan reads it again"))
+	}
+	return written
 }
 
 // Delete implements resource.Resource.

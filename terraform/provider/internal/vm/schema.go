@@ -17,7 +17,7 @@ import (
 // Attributes that are not fields of a WorkerPool.
 var own = []string{
 	"id", "name", "pool", "host", "gpu", "allow_restart", "allow_destroy_uuid", "timeouts",
-	"uuid", "vm_id", "card", "model", "iommu_group", "addresses", "ip_address", "state", "reason", "drift",
+	"uuid", "vm_id", "card", "attachment", "model", "iommu_group", "addresses", "ip_address", "state", "reason", "drift",
 }
 
 // Fields of a WorkerPool that a single VM does not have, or has in another form.
@@ -61,6 +61,7 @@ func computed() map[string]schema.Attribute {
 		"uuid":        text("SMBIOS UUID of the VM. It proves which VM this is; `gpuworker replace` changes it."),
 		"vm_id":       text("Identifier of the VM on the hypervisor, `9100`. Another VM can get it later."),
 		"card":        text("The card, `pve1/0000:03:00.0`."),
+		"attachment":  text("The card as the hypervisor writes it in the configuration of the VM, on Proxmox VE the value of `hostpci0`: `mapping=gpu-pve1-0000-03-00,pcie=1`."),
 		"model":       text("Model of the card, `Tesla T4`."),
 		"iommu_group": schema.Int64Attribute{Computed: true, MarkdownDescription: "IOMMU group of the card on its host."},
 		"addresses":   list("Addresses of the guest, as reported by its agent."),

@@ -268,9 +268,9 @@ func (w *worker) mayBeDestroyed(uuid string) error {
 
 // values are the computed values of a worker.
 type values struct {
-	host, uuid, vm, card, model, state, reason string
-	group                                      int
-	addresses, drift                           []string
+	host, uuid, vm, card, attachment, model, state, reason string
+	group                                                  int
+	addresses, drift                                       []string
 
 	unknown []string // attributes that are not known yet
 }
@@ -279,7 +279,7 @@ type values struct {
 func observed(seen *engine.Decided, addresses []string) values {
 	v := values{
 		host: seen.Host, vm: seen.Worker.VM, model: seen.Model, state: string(seen.State), reason: seen.Reason, group: seen.Group,
-		addresses: addresses, drift: drift(seen.Changes),
+		addresses: addresses, drift: drift(seen.Changes), attachment: engine.AttachmentOf(seen.VM),
 	}
 	if !seen.Card.IsZero() {
 		v.card = seen.Card.String()
@@ -332,6 +332,7 @@ func (w *worker) with(v values) tftypes.Value {
 	set("uuid", text(v.uuid))
 	set("vm_id", text(v.vm))
 	set("card", text(v.card))
+	set("attachment", text(v.attachment))
 	set("model", text(v.model))
 	set("state", text(v.state))
 	set("reason", text(v.reason))
