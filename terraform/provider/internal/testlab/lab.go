@@ -6,9 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
@@ -26,6 +28,33 @@ type Lab struct {
 	Endpoint     string
 	Fingerprint  string            // of the certificate of the endpoint
 	Tokens       map[string]string // by name: "engine" has all privileges, "weak" may not make mappings
+
+	requests atomic.Int64
+	watch    atomic.Pointer[func(write int, answered bool)]
+	writes   atomic.Int64
+}
+
+// Requests is how many requests the cluster has got.
+func (l *Lab) Requests() int { return int(l.requests.Load()) }
+
+// Watch calls watch before and after each request that is not a GET, with its number
+// from 1 on.
+func (l *Lab) Watch(watch func(write int, answered bool)) {
+	l.writes.Store(0)
+	l.watch.Store(&watch)
+}
+
+func (l *Lab) serve(w http.ResponseWriter, r *http.Request) {
+	l.requests.Add(1)
+	watch := l.watch.Load()
+	if watch == nil || r.Method == http.MethodGet {
+		l.Sim.ServeHTTP(w, r)
+		return
+	}
+	n := int(l.writes.Add(1))
+	(*watch)(n, false)
+	l.Sim.ServeHTTP(w, r)
+	(*watch)(n, true)
 }
 
 // timeScale is how much faster than a real cluster it is.
@@ -69,17 +98,17 @@ func Start(t *testing.T, change ...func(*pvesim.World)) *Lab {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l := &Lab{t: t, Sim: sim, rootPassword: world.Users[0].Password, Tokens: map[string]string{}}
 	server := httptest.NewUnstartedServer(sim)
 	server.Config = sim.Server()
+	server.Config.Handler = http.HandlerFunc(l.serve)
 	server.StartTLS()
 	t.Cleanup(func() {
 		sim.Close()
 		server.Close()
 	})
 	sum := sha256.Sum256(server.Certificate().Raw)
-	l := &Lab{
-		t: t, Sim: sim, rootPassword: world.Users[0].Password, Endpoint: server.URL, Fingerprint: hex.EncodeToString(sum[:]), Tokens: map[string]string{},
-	}
+	l.Endpoint, l.Fingerprint = server.URL, hex.EncodeToString(sum[:])
 	for _, token := range world.Tokens {
 		_, name, _ := strings.Cut(token.ID, "!")
 		l.Tokens[name] = token.ID + "=" + token.Secret
