@@ -45,6 +45,9 @@ func files(t *testing.T) []string {
 // placeholder are the endpoint and the fingerprint in the examples of the provider.
 var placeholder = regexp.MustCompile(`https://pve1\.example\.org:8006|"(?:[0-9A-F]{2}:){31}[0-9A-F]{2}"`)
 
+// importTo is the resource of an import block.
+var importTo = regexp.MustCompile(`to\s*=\s*(\S+)`)
+
 func read(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(examples, name))
@@ -58,7 +61,6 @@ func read(t *testing.T, name string) string {
 // planned, and all else is applied. Examples for a newer Terraform are only compared with
 // the schema.
 func TestEachExampleWorks(t *testing.T) {
-	const vm = "gpuworker_vm.gpu"
 	for _, name := range files(t) {
 		kind, _, _ := strings.Cut(name, "/")
 		t.Run(name, func(t *testing.T) {
@@ -68,8 +70,9 @@ func TestEachExampleWorks(t *testing.T) {
 				checkAgainstSchema(t, name, text)
 			case path.Base(name) == "import.sh": // tested with the resource
 			case path.Base(name) == "import-by-string-id.tf":
-				worker := read(t, path.Join(path.Dir(name), "resource.tf"))
-				try(t, testlab.New(t), resource.TestStep{Config: worker}, testlab.Forget(vm), resource.TestStep{Config: worker + text}, testlab.Forget(vm))
+				all := read(t, path.Join(path.Dir(name), "resource.tf"))
+				kept := testlab.Forget(slices.Compact([]string{importTo.FindStringSubmatch(text)[1], "gpuworker_vm.gpu"})...)
+				try(t, testlab.New(t), resource.TestStep{Config: all}, kept, resource.TestStep{Config: all + text}, kept)
 			case kind == "resources":
 				try(t, testlab.New(t), resource.TestStep{Config: text, PlanOnly: true, ExpectNonEmptyPlan: true})
 			case kind == "provider":
@@ -120,7 +123,7 @@ func checkAgainstSchema(t *testing.T, name, text string) {
 	}
 	block := file.Body.(*hclsyntax.Body).Blocks[0]
 	part := map[string]string{"action": "action_schemas", "list": "list_resource_schemas", "import": "resource_identity_schemas"}[block.Type]
-	of, attributes := "gpuworker_vm", []string{}
+	of, attributes := path.Base(path.Dir(name)), []string{}
 	if block.Type == "import" {
 		for _, item := range block.Body.Attributes["identity"].Expr.(*hclsyntax.ObjectConsExpr).Items {
 			attributes = append(attributes, hcl.ExprAsKeyword(item.KeyExpr))
