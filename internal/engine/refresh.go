@@ -22,9 +22,9 @@ type seen struct {
 	whole    time.Time            // of the last observation of everything
 }
 
-// freshOn reports whether the hosts were observed after a moment; all hosts when there are
+// recentOn reports whether the hosts were observed after a moment; all hosts when there are
 // none in the list.
-func (s *seen) freshOn(hosts []string, after time.Time) bool {
+func (s *seen) recentOn(hosts []string, after time.Time) bool {
 	if len(hosts) == 0 {
 		return s.whole.After(after)
 	}
@@ -60,11 +60,11 @@ func (s *Session) stale(documents *v1alpha1.Documents, pool *v1alpha1.WorkerPool
 	if s.seen == nil || !s.seen.covers(scopeOf(documents, &s.hypervisor)) {
 		return nil, true
 	}
-	fresh, unread := s.seen.freshOn(hosts, time.Now().Add(-age)), s.seen.unreadHosts(pool)
-	if !fresh && len(hosts) == 0 {
+	recent, unread := s.seen.recentOn(hosts, time.Now().Add(-age)), s.seen.unreadHosts(pool)
+	if !recent && len(hosts) == 0 {
 		return nil, true
 	}
-	return append(unread, hosts...), !fresh || len(unread) > 0
+	return append(unread, hosts...), !recent || len(unread) > 0
 }
 
 // renew observes the hypervisor again: only the hosts that decisions wait for, when they
@@ -75,7 +75,7 @@ func (s *Session) renew(ctx context.Context, documents *v1alpha1.Documents, host
 	was := s.changed
 	s.changed = map[PoolKey]bool{}
 	if len(hosts) > 0 && s.seen != nil && s.seen.covers(scope) {
-		all := setOf(slices.Collect(maps.Keys(s.wanted)))
+		all := setOf(slices.Collect(maps.Keys(s.awaited)))
 		for _, host := range hosts {
 			all[host] = true
 		}

@@ -33,7 +33,7 @@ type Session struct {
 	declared int                  // how often a pool was declared or has changed
 	changed  map[PoolKey]bool     // pools whose workers were changed since the observation began
 	places   map[PoolKey][]string // hosts of the pools, as decided last
-	wanted   map[string]int       // how many decisions wait for an observation of the host
+	awaited  map[string]int       // how many decisions wait for an observation of the host
 
 	deciding chan struct{} // holds one token while seen and decided are used
 	seen     *seen
@@ -120,7 +120,7 @@ const (
 // NewSession makes a session for one hypervisor. The document has its defaults set.
 func (e *Engine) NewSession(document *v1alpha1.Hypervisor) *Session {
 	return &Session{
-		engine: e, hypervisor: *document, index: map[PoolKey]int{}, changed: map[PoolKey]bool{}, wanted: map[string]int{}, deciding: make(chan struct{}, 1),
+		engine: e, hypervisor: *document, index: map[PoolKey]int{}, changed: map[PoolKey]bool{}, awaited: map[string]int{}, deciding: make(chan struct{}, 1),
 	}
 }
 
@@ -327,8 +327,8 @@ func documentsOf(hypervisor v1alpha1.Hypervisor, pools []v1alpha1.WorkerPool) *v
 // decide makes the decision for a pool from an observation of its hosts of at most this
 // age.
 func (s *Session) decide(ctx context.Context, key PoolKey, allowRestart bool, age time.Duration) (Decision, error) {
-	hosts := s.want(key)
-	defer s.unwant(hosts)
+	hosts := s.awaitHosts(key)
+	defer s.releaseHosts(hosts)
 	pause(ctx, gatherTime)
 	if err := s.enter(ctx); err != nil {
 		return Decision{}, err
@@ -353,23 +353,23 @@ func (s *Session) decide(ctx context.Context, key PoolKey, allowRestart bool, ag
 	return s.decided.of(key, allowRestart)
 }
 
-// want notes that a decision waits for the hosts of a pool, so that one observation
+// awaitHosts notes that a decision waits for the hosts of a pool, so that one observation
 // serves all decisions that wait.
-func (s *Session) want(key PoolKey) (hosts []string) {
+func (s *Session) awaitHosts(key PoolKey) (hosts []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, host := range s.places[key] {
-		s.wanted[host]++
+		s.awaited[host]++
 	}
 	return s.places[key]
 }
 
-func (s *Session) unwant(hosts []string) {
+func (s *Session) releaseHosts(hosts []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, host := range hosts {
-		if s.wanted[host]--; s.wanted[host] == 0 {
-			delete(s.wanted, host)
+		if s.awaited[host]--; s.awaited[host] == 0 {
+			delete(s.awaited, host)
 		}
 	}
 }

@@ -118,12 +118,13 @@ func accept(plans engine.Plans, worker string) error {
 		for _, absent := range p.Absent {
 			return &fault.Error{Kind: fault.NotFound, Where: fault.Place{Hypervisor: p.Hypervisor, Worker: worker}, Why: absent.Why, Fix: "gpuworker status lists the workers"}
 		}
+		where := fault.Place{Hypervisor: p.Hypervisor, Worker: worker}
 		for w := range p.Workers() {
-			switch w.Action {
-			case plan.Refuse:
-				return &fault.Error{Kind: fault.Refused, Where: fault.Place{Hypervisor: p.Hypervisor, Worker: worker}, Why: diags.Finding(w.Refusals[0])}
-			case plan.Hold:
-				return &fault.Error{Kind: fault.Busy, Where: fault.Place{Hypervisor: p.Hypervisor, Worker: worker}, Why: w.Reason, Fix: w.Hint}
+			switch {
+			case w.Action == plan.Refuse:
+				return &fault.Error{Kind: fault.Refused, Where: where, Why: diags.Finding(w.Refusals[0])}
+			case w.Action == plan.Hold:
+				return &fault.Error{Kind: fault.Busy, Where: where, Why: w.Reason, Fix: w.Hint}
 			}
 		}
 	}
