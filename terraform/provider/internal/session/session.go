@@ -24,9 +24,8 @@ type Shared struct {
 
 // Entry is a worker that is in the state of Terraform.
 type Entry struct {
-	Name      string `json:"name"`
-	UUID      string `json:"uuid"`
-	Lifecycle string `json:"worker_lifecycle"`
+	Name string `json:"name"`
+	UUID string `json:"uuid"`
 }
 
 // Open sets the session. Without it, the configuration of the provider is not known yet.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -14,10 +13,10 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/finding"
-	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/shell"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/diags"
+	shared "github.com/gpuworker/gpuworker/terraform/provider/internal/worker"
 )
 
 // ValidateConfig implements resource.ResourceWithValidateConfig: what can be checked
@@ -32,7 +31,7 @@ func (r *Resource) ValidateConfig(_ context.Context, request resource.ValidateCo
 	if w.unknown {
 		return
 	}
-	if w.text("host") == "" && w.attributes["host"].IsKnown() && w.cardField("bdf") != "" {
+	if w.Text("host") == "" && w.Attributes["host"].IsKnown() && w.cardField("bdf") != "" {
 		response.Diagnostics.AddAttributeError(path.Root("gpu").AtName("bdf"), "The configuration is not valid",
 			"A BDF is an address on one host: set host too, or write gpu.card, \"pve1/"+w.cardField("bdf")+"\".")
 	}
@@ -87,7 +86,7 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 
 // keyKnown reports whether it is known which worker this is.
 func (w *worker) keyKnown() bool {
-	return w.name != "" && w.attributes["pool"].IsKnown() && w.attributes["kube_cluster"].IsKnown() && w.attributes["gpu"].IsKnown()
+	return w.name != "" && w.Attributes["pool"].IsKnown() && w.Attributes["kube_cluster"].IsKnown() && w.Attributes["gpu"].IsKnown()
 }
 
 // cardField is a field of gpu; "" when it is not there.
@@ -135,7 +134,7 @@ func (p *planner) create(r *Resource) values {
 	case plan.Refuse:
 		diags.AddRefusals(p.to, p.name, seen.Refusals)
 	case plan.Hold, plan.Replace, plan.Destroy:
-		p.to.AddError("Worker "+p.name+" exists and differs", diags.Detail(seen.Reason+": "+changes(seen), seen.Hint))
+		p.to.AddError("Worker "+p.name+" exists and differs", diags.Detail(seen.Reason+": "+shared.Changes(seen), seen.Hint))
 	case plan.Create:
 		if !p.pinned() {
 			p.to.AddWarning("The engine chooses host and card", diags.Detail(fmt.Sprintf("%s: %s: %s; apply chooses again", p.name, placeOf(seen), seen.Reason), ""))
@@ -145,7 +144,9 @@ func (p *planner) create(r *Resource) values {
 	default:
 		p.to.AddWarning("Worker "+p.name+" exists already", diags.Detail(fmt.Sprintf(
 			"VM %s on %s is proven to be this worker: it is taken into the state and not made again", seen.Worker.VM, seen.Host), ""))
-		return p.existing(seen.Ref.UUID)
+		v := p.existing(nil)
+		v.Unknown = []string{"reason", "addresses", "ip_address"}
+		return v
 	}
 	return p.fresh()
 }
@@ -163,30 +164,20 @@ func (p *planner) pinned() bool {
 	if fields, _, _ := p.card(); fields != nil {
 		return p.cardField("card") != "" || p.cardField("bdf") != ""
 	}
-	return p.text("host") != ""
+	return p.Text("host") != ""
 }
 
 // fresh are the computed values of a VM that is not made yet.
 func (p *planner) fresh() values {
-	v := values{unknown: []string{"uuid", "vm_id", "addresses", "ip_address", "reason"}, state: running, drift: []string{}, group: pci.NoGroup}
-	if !p.pinned() || p.seen.Card.IsZero() && p.cardField("model")+p.cardField("id") != "" || p.seen.Action != plan.Create && p.seen.VM == nil {
-		v.unknown = append(v.unknown, "host", "card", "model", "iommu_group")
-		return v
-	}
-	seen := observed(p.seen, nil)
-	v.host, v.card, v.model, v.group = p.seen.Host, seen.card, seen.model, seen.group
+	unplaced := !p.pinned() || p.seen.Card.IsZero() && p.cardField("model")+p.cardField("id") != "" || p.seen.Action != plan.Create && p.seen.VM == nil
+	v := values{Values: shared.Fresh(p.seen, !unplaced), drift: []string{}}
+	v.Unknown = append(v.Unknown, "reason")
 	return v
 }
 
 // existing are the computed values of a VM that exists, after the work.
-func (p *planner) existing(uuid string) values {
-	v := observed(p.seen, nil)
-	v.uuid, v.drift = uuid, remaining(p.seen)
-	if v.state != parked {
-		v.state = running
-	}
-	v.reason, v.unknown = "", []string{"reason", "addresses", "ip_address"}
-	return v
+func (p *planner) existing(addresses []string) values {
+	return values{Values: shared.Existing(p.seen, addresses), drift: shared.Remaining(p.seen)}
 }
 
 // notes warns of findings that do not stop the worker, and of hosts whose state is not
@@ -225,25 +216,14 @@ func (p *planner) update(state tftypes.Value) (values, error) {
 		return p.fresh(), nil // it is made again
 	case seen.Action == plan.Replace:
 		p.response.RequiresReplace = append(p.response.RequiresReplace, p.causes(plan.NeedsRemake)...)
-		p.to.AddWarning("Worker "+p.name+" is replaced", diags.Detail("it is ephemeral, and cannot be changed in place: "+changes(seen), ""))
+		p.to.AddWarning("Worker "+p.name+" is replaced", diags.Detail("it is ephemeral, and cannot be changed in place: "+shared.Changes(seen), ""))
 		return p.fresh(), nil
 	case seen.Action == plan.Restart:
-		p.to.AddWarning("Worker "+p.name+" is restarted", diags.Detail("shut down, changed and started: "+changes(seen), ""))
+		p.to.AddWarning("Worker "+p.name+" is restarted", diags.Detail("shut down, changed and started: "+shared.Changes(seen), ""))
 	}
 	p.heldChanges(was)
-	v := p.existing(was.uuid)
-	if seen.Ref.UUID != was.uuid { // not refreshed yet
-		v.uuid = seen.Ref.UUID
-	}
-	if len(seen.Steps) == 0 { // nothing is done: all stays as it is
-		v.state, v.addresses, v.reason = string(seen.State), was.addresses, was.text("reason")
-		v.unknown = nil
-	} else {
-		v.addresses, v.reason, v.unknown = was.addresses, was.text("reason"), nil
-		if slices.Contains(seen.Steps, plan.StepStart) {
-			v.unknown = []string{"addresses", "ip_address"}
-		}
-	}
+	v := p.existing(was.addresses)
+	v.reason = was.Text("reason")
 	return v, nil
 }
 
@@ -263,9 +243,9 @@ func (p *planner) moved(was *worker) path.Paths {
 // heldChanges refuses changes of the configuration that the engine would hold, and warns
 // of such changes that were made outside of Terraform.
 func (p *planner) heldChanges(was *worker) {
-	known := was.texts("drift")
+	known := was.Texts("drift")
 	for _, c := range p.seen.Changes {
-		if !held(p.seen, c) {
+		if !shared.IsHeld(p.seen, c) {
 			continue
 		}
 		if slices.Contains(known, c.String()) {
@@ -292,15 +272,10 @@ func (p *planner) errorAt(c plan.Change, summary, detail string) {
 
 // cause is the attribute of a change; empty when it is not in the configuration.
 func (p *planner) cause(c plan.Change) path.Path {
-	field, _, _ := strings.Cut(c.Field, ".")
-	field, _, _ = strings.Cut(field, "[")
-	if field == "gpus" {
+	if c.Field == "gpus" {
 		return path.Root("gpu")
 	}
-	if value, is := p.attributes[field]; !is || value.IsNull() {
-		return path.Empty()
-	}
-	return attributeOf(c.Field)
+	return p.Cause(c)
 }
 
 // causes are the attributes of all changes of a kind; at least one.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
-	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/diags"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/session"
+	shared "github.com/gpuworker/gpuworker/terraform/provider/internal/worker"
 )
 
 // Resource is the resource gpuworker_vm.
@@ -33,9 +33,6 @@ var (
 
 // typeName is the name of the resource in Terraform.
 const typeName = "gpuworker_vm"
-
-// defaultTimeout is the limit for one operation. The steps have limits of their own.
-const defaultTimeout = 3 * time.Hour
 
 // Metadata implements resource.Resource.
 func (r *Resource) Metadata(_ context.Context, _ resource.MetadataRequest, response *resource.MetadataResponse) {
@@ -92,10 +89,8 @@ func (r *Resource) read(ctx context.Context, s *engine.Session, w *worker, respo
 		if err != nil || addresses == nil {
 			addresses = w.addresses // the guest agent does not answer: keep the last ones
 		}
-		v := observed(seen, addresses)
-		v.reason = w.text("reason")
-		response.State.Raw = w.with(v)
-		r.shared.Remember(typeName+" "+w.id(), session.Entry{Name: w.name, UUID: seen.Ref.UUID, Lifecycle: w.lifecycle()})
+		response.State.Raw = w.with(values{Values: shared.Observed(seen, addresses), reason: w.Text("reason"), drift: shared.Drift(seen.Changes)})
+		r.shared.Remember(typeName+" "+w.id(), session.Entry{Name: w.name, UUID: seen.Ref.UUID})
 	case seen.Suspect != nil && (seen.Suspect.Unreadable != "" || seen.Suspect.Skipped), seen.Action == plan.Wait:
 		response.Diagnostics.AddWarning("Worker "+w.name+" cannot be observed now", why(seen))
 	default:
@@ -107,7 +102,7 @@ func (r *Resource) read(ctx context.Context, s *engine.Session, w *worker, respo
 // Create implements resource.Resource. An error leaves no state: with a state, Terraform
 // would taint the resource, and destroy the VM at the next apply.
 func (r *Resource) Create(ctx context.Context, request resource.CreateRequest, response *resource.CreateResponse) {
-	limit := limitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Create, &response.Diagnostics)
+	limit := shared.LimitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Create, &response.Diagnostics)
 	raw, w := r.work(ctx, request.Plan.Raw, limit, &response.Diagnostics)
 	if w == nil {
 		return
@@ -119,7 +114,7 @@ func (r *Resource) Create(ctx context.Context, request resource.CreateRequest, r
 
 // Update implements resource.Resource.
 func (r *Resource) Update(ctx context.Context, request resource.UpdateRequest, response *resource.UpdateResponse) {
-	limit := limitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Update, &response.Diagnostics)
+	limit := shared.LimitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Update, &response.Diagnostics)
 	if raw, w := r.work(ctx, request.Plan.Raw, limit, &response.Diagnostics); w != nil {
 		response.State.Raw = raw
 	}
@@ -150,21 +145,22 @@ func (r *Resource) work(ctx context.Context, planned tftypes.Value, limit time.D
 		diags.AddError(diagnostics, "Worker "+w.name+" was not made as planned", errNotDecided, attributeOf)
 		return raw, nil
 	}
-	return w.with(r.made(ctx, s, seen, outcomes, diagnostics)), w
+	return w.with(made(ctx, s, w, seen, shared.OutcomeOf(outcomes, w.name), diagnostics)), w
 }
 
-// made are the computed values after the work.
-func (r *Resource) made(ctx context.Context, s *engine.Session, seen *engine.Decided, outcomes []apply.Outcome, diagnostics *diag.Diagnostics) values {
-	after := observed(seen, nil)
-	after.drift = remaining(seen)
-	if len(outcomes) == 0 { // nothing was to be done
-		after.addresses, _ = s.Addresses(ctx, *seen.Ref)
-		return after
+// made are the computed values after the work: those of the plan, and those that are known
+// only now.
+func made(ctx context.Context, s *engine.Session, w *worker, seen *engine.Decided, outcome *apply.Outcome, diagnostics *diag.Diagnostics) values {
+	after := values{Values: shared.ValuesOf(w.Object), reason: w.Text("reason"), drift: shared.Remaining(seen)}
+	after.Fill(seen, outcome, func() []string {
+		addresses, _ := s.Addresses(ctx, *seen.Ref) // without an answer they stay empty until the next refresh
+		return addresses
+	})
+	if !w.Attributes["reason"].IsKnown() {
+		after.reason = seen.Reason
 	}
-	outcome := outcomes[0]
-	after.vm, after.uuid, after.addresses = outcome.VM, outcome.UUID, outcome.Addresses
-	if after.state != parked {
-		after.state = running
+	if outcome == nil {
+		return after
 	}
 	for _, warning := range outcome.Warnings {
 		diagnostics.AddWarning("Worker "+seen.Name+" runs, with a warning", diags.Detail(warning, ""))
@@ -174,7 +170,7 @@ func (r *Resource) made(ctx context.Context, s *engine.Session, seen *engine.Dec
 
 // Delete implements resource.Resource.
 func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, response *resource.DeleteResponse) {
-	limit := limitOf(ctx, request.State.GetAttribute, timeouts.Value.Delete, &response.Diagnostics)
+	limit := shared.LimitOf(ctx, request.State.GetAttribute, timeouts.Value.Delete, &response.Diagnostics)
 	s, _ := r.session()
 	w, err := workerOf(request.State.Raw)
 	if err == nil && s == nil {
@@ -197,15 +193,6 @@ func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, r
 	}
 	s.Forget(key)
 	r.shared.Forget(typeName + " " + w.id())
-}
-
-// limitOf is the time limit of an operation.
-func limitOf(ctx context.Context, get func(context.Context, path.Path, any) diag.Diagnostics, of func(timeouts.Value, context.Context, time.Duration) (time.Duration, diag.Diagnostics), diagnostics *diag.Diagnostics) time.Duration {
-	var limits timeouts.Value
-	diagnostics.Append(get(ctx, path.Root("timeouts"), &limits)...)
-	limit, problems := of(limits, ctx, defaultTimeout)
-	diagnostics.Append(problems...)
-	return limit
 }
 
 // ImportState implements resource.ResourceWithImportState.
