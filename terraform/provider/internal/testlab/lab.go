@@ -23,6 +23,10 @@ type Lab struct {
 	t        *testing.T
 	Sim      *pvesim.Sim
 	Endpoint string
+
+	rootPassword string
+	said         said
+	tally        tally
 }
 
 // timeScale is how much faster than a real cluster it is.
@@ -48,7 +52,9 @@ func New(t *testing.T, change ...func(*pvesim.World)) *Lab {
 		t.Fatal(err)
 	}
 	server := httptest.NewUnstartedServer(sim)
+	l := &Lab{t: t, Sim: sim}
 	server.Config = sim.Server()
+	server.Config.Handler = l.counted(server.Config.Handler)
 	server.StartTLS()
 	t.Cleanup(func() {
 		sim.Close()
@@ -63,12 +69,20 @@ func New(t *testing.T, change ...func(*pvesim.World)) *Lab {
 			t.Setenv("GPUWORKER_TOKEN", token.ID+"="+token.Secret)
 		}
 	}
-	return &Lab{t: t, Sim: sim, Endpoint: server.URL}
+	for _, user := range world.Users {
+		if user.ID == "root@pam" {
+			l.rootPassword = user.Password
+		}
+	}
+	l.Endpoint = server.URL
+	return l
 }
 
 // Providers are the provider for a test case. Each command of Terraform gets a new one.
 func (l *Lab) Providers() map[string]func() (tfprotov6.ProviderServer, error) {
 	return map[string]func() (tfprotov6.ProviderServer, error){
-		"gpuworker": func() (tfprotov6.ProviderServer, error) { return provider.New("test", io.Discard), nil },
+		"gpuworker": func() (tfprotov6.ProviderServer, error) {
+			return &listener{provider.New("test", io.Discard).(server), &l.said}, nil
+		},
 	}
 }

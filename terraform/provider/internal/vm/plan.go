@@ -53,7 +53,7 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 	if s == nil || !wanted.keyKnown() {
 		return // nothing can be observed yet
 	}
-	seen, warnings, err := wanted.decide(ctx, s)
+	seen, decision, err := wanted.decide(ctx, s)
 	var problems *engine.ProblemsError
 	switch {
 	case err != nil && wanted.unknown && errors.As(err, &problems):
@@ -62,7 +62,7 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 		diags.AddError(&response.Diagnostics, "Worker "+wanted.name+" cannot be planned", err, attributeOf)
 		return
 	}
-	for _, problem := range warnings {
+	for _, problem := range decision.Warnings {
 		diags.AddWarning(&response.Diagnostics, problem, attributeOf)
 	}
 	p := planner{worker: wanted, seen: seen, response: response, to: &response.Diagnostics}

@@ -69,14 +69,18 @@ func (r *Resource) Read(ctx context.Context, request resource.ReadRequest, respo
 	} else {
 		r.read(ctx, s, w, response)
 	}
-	if !response.State.Raw.IsNull() && !response.Diagnostics.HasError() {
+	if !response.Diagnostics.HasError() { // also for a worker that is gone: Terraform before 1.12 keeps no identity
 		response.Diagnostics.Append(response.Identity.Set(ctx, w.identity(hypervisor))...)
 	}
 }
 
 // read refreshes the state of a worker that the state has proven before.
 func (r *Resource) read(ctx context.Context, s *engine.Session, w *worker, response *resource.ReadResponse) {
-	seen, _, err := w.decide(ctx, s)
+	seen, decision, err := w.decide(ctx, s)
+	hidden := ""
+	if err == nil {
+		hidden = decision.Hidden(w.name, w.Text("vm_id"))
+	}
 	switch {
 	case err != nil:
 		diags.AddError(&response.Diagnostics, "Worker "+w.name+" cannot be observed", err, attributeOf)
@@ -91,8 +95,8 @@ func (r *Resource) read(ctx context.Context, s *engine.Session, w *worker, respo
 		}
 		response.State.Raw = w.with(values{Values: shared.Observed(seen, addresses), reason: w.Text("reason"), drift: shared.Drift(seen.Changes)})
 		r.shared.Remember(typeName+" "+w.id(), session.Entry{Name: w.name, UUID: seen.Ref.UUID})
-	case seen.Suspect != nil && (seen.Suspect.Unreadable != "" || seen.Suspect.Skipped), seen.Action == plan.Wait:
-		response.Diagnostics.AddWarning("Worker "+w.name+" cannot be observed now", why(seen))
+	case hidden != "": // the state stays as it is
+		response.Diagnostics.AddWarning("Worker "+w.name+" cannot be observed now", diags.Detail(hidden, ""))
 	default:
 		response.State.RemoveResource(ctx)
 		r.shared.Forget(typeName + " " + w.id())
@@ -115,9 +119,13 @@ func (r *Resource) Create(ctx context.Context, request resource.CreateRequest, r
 // Update implements resource.Resource.
 func (r *Resource) Update(ctx context.Context, request resource.UpdateRequest, response *resource.UpdateResponse) {
 	limit := shared.LimitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Update, &response.Diagnostics)
-	if raw, w := r.work(ctx, request.Plan.Raw, limit, &response.Diagnostics); w != nil {
-		response.State.Raw = raw
+	raw, w := r.work(ctx, request.Plan.Raw, limit, &response.Diagnostics)
+	if w == nil {
+		return // the prior state stays; the next refresh sees what was done
 	}
+	_, hypervisor := r.session()
+	response.State.Raw = raw
+	response.Diagnostics.Append(response.Identity.Set(ctx, w.identity(hypervisor))...)
 }
 
 // work makes the worker as planned and returns its new state; w is nil after an error.

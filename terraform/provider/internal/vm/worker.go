@@ -120,17 +120,16 @@ func (w *worker) semiPersistent() bool {
 	return shared.LifecycleOf(w.document()) != v1alpha1.Ephemeral
 }
 
-// decide returns what the engine decides for the worker, what was observed of it, and
-// warnings about the document.
-func (w *worker) decide(ctx context.Context, s *engine.Session) (*engine.Decided, []v1alpha1.Problem, error) {
+// decide returns what the engine decides for the worker, and what was observed of it.
+func (w *worker) decide(ctx context.Context, s *engine.Session) (*engine.Decided, engine.Decision, error) {
 	d, err := s.Decide(ctx, w.document(), w.allowRestart)
 	if err != nil {
-		return nil, nil, err
+		return nil, d, err
 	}
 	if seen := w.of(d); seen != nil {
-		return seen, d.Warnings, nil
+		return seen, d, nil
 	}
-	return nil, nil, errNotDecided
+	return nil, d, errNotDecided
 }
 
 // of finds the worker in a decision. The first entry is the worker, others with its name
@@ -223,12 +222,4 @@ func attributeOf(field string) path.Path {
 		return path.Empty()
 	}
 	return spec.Path(field)
-}
-
-// why says why a worker cannot be observed.
-func why(seen *engine.Decided) string {
-	if seen.Suspect != nil && seen.Suspect.Unreadable != "" {
-		return fmt.Sprintf("VM %s has its name, but cannot be read: %s", seen.Suspect.ID, seen.Suspect.Unreadable)
-	}
-	return seen.Reason
 }

@@ -1,0 +1,105 @@
+package vm_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/config"
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/testlab"
+)
+
+const plainVM = `
+resource "gpuworker_vm" "plain" {
+  name     = "plain"
+  template = { name = "ubuntu-22.04" }
+  machine  = { cores = 2, memory = "2Gi" }
+  proxmox  = { on_boot = true }
+}
+`
+
+// TestAVMIsChangedInPlaceAndRestarted changes what needs no restart, and what needs one.
+func TestAVMIsChangedInPlaceAndRestarted(t *testing.T) {
+	l := testlab.New(t)
+	updates := resource.ConfigPlanChecks{
+		PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction("gpuworker_vm.plain", plancheck.ResourceActionUpdate)},
+	}
+	live := strings.Replace(plainVM, "on_boot = true", "on_boot = false", 1)
+	cores := strings.Replace(live, "cores = 2", "cores = 3", 1)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: l.Providers(),
+		Steps: []resource.TestStep{
+			{Config: plainVM},
+			{Config: live, ConfigPlanChecks: updates},
+			{Config: cores, ConfigPlanChecks: updates, Check: resource.TestCheckResourceAttrSet("gpuworker_vm.plain", "ip_address")},
+		},
+	})
+}
+
+// TestAKnownDifferenceStopsNoOtherChange: the VM was changed by hand, and would have to
+// be restarted for its configuration. That is shown, and other changes are made.
+func TestAKnownDifferenceStopsNoOtherChange(t *testing.T) {
+	l := testlab.New(t)
+	permanent := strings.Replace(plainVM, `name     = "plain"`, `name = "plain"`+"\n  worker_lifecycle = \"SemiPersistent\"", 1)
+	live := strings.Replace(permanent, "on_boot = true", "on_boot = false", 1)
+	uuids := config.Variables{"uuid": config.StringVariable("")}
+	allowed := strings.Replace(live, `name = "plain"`, `name = "plain"`+"\n  allow_destroy_uuid = var.uuid", 1) + "\nvariable \"uuid\" {}\n"
+	const known = "machine.cores: 4 → 2 (stop/start)"
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: l.Providers(),
+		Steps: []resource.TestStep{
+			{Config: permanent},
+			{
+				PreConfig: func() { l.Configure("plain", map[string]string{"cores": "4"}); l.Reboot("plain"); l.Said() },
+				Config:    permanent,
+				Check: resource.ComposeAggregateTestCheckFunc(
+					resource.TestCheckResourceAttr("gpuworker_vm.plain", "drift.0", known),
+					testlab.Remember(uuids, "uuid", "gpuworker_vm.plain", "uuid"),
+				),
+			},
+			{
+				PreConfig: func() {
+					l.Expect("warning: Worker plain differs from its configuration: " + known + "\n→ gpuworker apply --allow-restart")
+				},
+				Config: live,
+				Check:  resource.TestCheckResourceAttr("gpuworker_vm.plain", "drift.0", known),
+			},
+			{Config: allowed, ConfigVariables: uuids},
+		},
+	})
+}
+
+// TestAVMOnAHostThatIsOffStaysInTheState also when the list of VMs does not show its name.
+func TestAVMOnAHostThatIsOffStaysInTheState(t *testing.T) {
+	l := testlab.New(t)
+	onPVE2 := strings.Replace(plainVM, `name     = "plain"`, `name = "plain"`+"\n  host = \"pve2\"", 1)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: l.Providers(),
+		Steps: []resource.TestStep{
+			{Config: onPVE2},
+			{PreConfig: func() { l.Must(l.Sim.SetHostOnline("pve2", false)) }, RefreshState: true, ExpectError: regexp.MustCompile("plain is refused")},
+			{
+				PreConfig: func() { l.Must(l.Sim.SetHostOnline("pve2", true)) }, Config: onPVE2,
+				ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction("gpuworker_vm.plain", plancheck.ResourceActionNoop)}},
+			},
+		},
+	})
+}
+
+// TestAVMThatIsGoneIsMadeAgain after a person has destroyed it.
+func TestAVMThatIsGoneIsMadeAgain(t *testing.T) {
+	l := testlab.New(t)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: l.Providers(),
+		Steps: []resource.TestStep{
+			{Config: plainVM},
+			{
+				PreConfig: func() { l.Destroy("plain") }, Config: plainVM,
+				ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction("gpuworker_vm.plain", plancheck.ResourceActionCreate)}},
+			},
+		},
+	})
+}
