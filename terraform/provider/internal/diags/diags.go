@@ -60,6 +60,11 @@ func AddProblem(at func(path.Path, string, string), whole func(string, string), 
 
 // AddRefusals adds the reasons why a worker is refused, as one error.
 func AddRefusals(to *diag.Diagnostics, worker string, refusals []finding.Finding) {
+	to.AddError(clean(worker+" is refused"), Refusals(refusals))
+}
+
+// Refusals writes the reasons why a worker is refused, one a line.
+func Refusals(refusals []finding.Finding) string {
 	var lines []string
 	for _, f := range refusals[:min(len(refusals), maxReasons)] {
 		lines = append(lines, Finding(f))
@@ -67,7 +72,7 @@ func AddRefusals(to *diag.Diagnostics, worker string, refusals []finding.Finding
 	if more := len(refusals) - maxReasons; more > 0 {
 		lines = append(lines, "and "+term.Count(more, "more reason"))
 	}
-	to.AddError(clean(worker+" is refused"), strings.Join(lines, "\n"))
+	return strings.Join(lines, "\n")
 }
 
 // maxReasons is how many reasons are shown: each host and card may have one.

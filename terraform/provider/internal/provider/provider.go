@@ -21,6 +21,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/logging"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/pool"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/session"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/vm"
 )
@@ -116,7 +117,7 @@ func (p *gpuworker) Configure(ctx context.Context, request provider.ConfigureReq
 }
 
 func (p *gpuworker) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{vm.NewResource}
+	return []func() resource.Resource{pool.NewResource, vm.NewResource}
 }
 
 func (p *gpuworker) DataSources(context.Context) []func() datasource.DataSource { return nil }

@@ -22,10 +22,11 @@ type Shared struct {
 	inState    map[string]Entry
 }
 
-// Entry is a worker that is in the state of Terraform.
+// Entry is a worker, or a pool of workers, that is in the state of Terraform.
 type Entry struct {
-	Name string `json:"name"`
-	UUID string `json:"uuid"`
+	Name    string           `json:"name"`
+	UUID    string           `json:"uuid"`
+	Workers map[string]Entry `json:"workers"` // of a pool, by name
 }
 
 // Open sets the session. Without it, the configuration of the provider is not known yet.
@@ -43,7 +44,7 @@ func (s *Shared) Session() (session *engine.Session, hypervisor string) {
 	return s.session, s.hypervisor
 }
 
-// InState returns the worker of this id that is in the state.
+// InState returns the worker or pool that is in the state, by the type and id of its resource.
 func (s *Shared) InState(id string) (entry Entry, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +52,7 @@ func (s *Shared) InState(id string) (entry Entry, known bool) {
 	return entry, known
 }
 
-// Remember notes that a worker is in the state; Forget that it is not any more.
+// Remember notes that a worker or pool is in the state; Forget that it is not any more.
 func (s *Shared) Remember(id string, entry Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,7 +62,7 @@ func (s *Shared) Remember(id string, entry Entry) {
 	s.inState[id] = entry
 }
 
-// Forget notes that a worker is not in the state any more.
+// Forget notes that a worker or pool is not in the state any more.
 func (s *Shared) Forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,6 +2,7 @@ package testlab
 
 import (
 	"context"
+	"strings"
 
 	"github.com/gpuworker/gpuworker/pve"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
@@ -67,4 +68,15 @@ func (l *Lab) Destroy(name string) {
 	task, err := l.root().Destroy(context.Background(), vm.Host, vm.ID, pve.DestroyOptions{})
 	l.Must(err)
 	l.Must(task.Wait(context.Background()))
+}
+
+// UUID is the SMBIOS UUID of a VM.
+func (l *Lab) UUID(name string) string {
+	l.t.Helper()
+	vm := l.VM(name)
+	if vm == nil {
+		l.t.Fatalf("there is no VM %s", name)
+	}
+	uuid, _, _ := strings.Cut(strings.TrimPrefix(vm.Config["smbios1"], "uuid="), ",")
+	return uuid
 }

@@ -3,6 +3,7 @@ package worker
 import (
 	"cmp"
 	"maps"
+	"math/big"
 	"net/netip"
 	"slices"
 
@@ -85,9 +86,10 @@ func ValuesOf(o Object) Values {
 		Group: pci.NoGroup, Addresses: o.Texts("addresses"),
 	}
 	if group := o.Attributes["iommu_group"]; group.IsKnown() && !group.IsNull() {
-		var number int64
-		_ = group.As(&number)
-		v.Group = int(number)
+		var number big.Float
+		_ = group.As(&number) // the schema has the type
+		n, _ := number.Int64()
+		v.Group = int(n)
 	}
 	for name := range ObjectType.AttributeTypes {
 		if !o.Attributes[name].IsFullyKnown() {
