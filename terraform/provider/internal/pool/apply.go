@@ -32,7 +32,7 @@ type job struct {
 
 // job prepares the work; nil after an error.
 func (r *Resource) job(planned tftypes.Value, was *pool, to *diag.Diagnostics) *job {
-	s, hypervisor := r.session()
+	s, hypervisor := r.Session()
 	p, err := poolOf(planned)
 	if err == nil && s == nil {
 		err = errNotConfigured

@@ -90,7 +90,7 @@ func (p *planner) refuseEnding() {
 
 // refuse adds the refusals of a worker, at the attribute that causes them if it is known.
 func (p *planner) refuse(seen *engine.Decided) {
-	p.news.fail(p.causeOf(seen.Refusals), "Workers of pool "+p.name+" are refused", "\n"+diags.Refusals(seen.Refusals), "", seen.Name)
+	p.news.fail(p.causeOf(seen.Refusals), "Workers of pool "+p.name+" are refused", diags.Refusals(seen.Refusals), "", seen.Name)
 }
 
 // attributes that findings are about.
@@ -114,14 +114,16 @@ func (p *planner) causeOf(refusals []finding.Finding) path.Path {
 }
 
 func (p *planner) attributeOf(f finding.Finding) path.Path {
+	if name, known := attributes[f.ID]; known {
+		if p.Attributes[name].IsNull() {
+			return path.Empty()
+		}
+		return path.Root(name)
+	}
 	for i, g := range p.spec.GPUs {
 		if ref, named := g.Place(); named && ref == (pci.CardRef{Host: f.Where.Host, Slot: f.Where.Card.Slot}) {
 			return path.Root("gpus").AtListIndex(i)
 		}
 	}
-	name, known := attributes[f.ID]
-	if value := p.Attributes[name]; !known || value.IsNull() {
-		return path.Empty()
-	}
-	return path.Root(name)
+	return path.Empty()
 }

@@ -55,8 +55,11 @@ const most = 20
 
 func (m *message) detail() string {
 	text := strings.Join(m.names, ", ") + ": " + m.why
-	if m.why == "" {
+	switch {
+	case m.why == "":
 		text = phrase.First(m.names, most, "\n")
+	case strings.Contains(m.why, "\n"):
+		text = strings.Join(m.names, ", ") + ":\n" + m.why
 	}
 	more := strings.Join(m.more, "\n")
 	if m.warning {

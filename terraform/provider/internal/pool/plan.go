@@ -12,6 +12,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/phrase"
 	"github.com/gpuworker/gpuworker/internal/plan"
@@ -33,7 +34,7 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 		diags.AddError(to, "The configuration is not valid", err, attributeOf)
 		return
 	}
-	s, _ := r.session()
+	s, _ := r.Session()
 	if s == nil || !wanted.keyKnown() {
 		return // nothing can be observed yet
 	}
@@ -46,16 +47,11 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 	if wanted.unplaced {
 		return // it is decided when the values are known
 	}
-	decision, err := s.Decide(ctx, wanted.document(), wanted.allowRestart)
-	if err != nil {
-		diags.AddError(to, "Pool "+wanted.name+" cannot be planned", err, attributeOf)
+	p := &planner{pool: wanted, was: was, to: to, planned: map[string]worker.Values{}, drift: []string{}}
+	if !p.decide(ctx, s) {
 		return
 	}
-	for _, problem := range decision.Warnings {
-		diags.AddWarning(to, problem, attributeOf)
-	}
-	p := &planner{pool: wanted, was: was, decision: &decision, to: to, planned: map[string]worker.Values{}, drift: []string{}}
-	if entry, inState := r.shared.InState(typeName + " " + wanted.id()); inState && was == nil {
+	if entry, inState := r.Shared.InState(typeName + " " + wanted.id()); inState && was == nil {
 		p.replaced(entry)
 		return
 	}
@@ -114,7 +110,7 @@ func (p *pool) moved(was *pool) path.Paths {
 func planMove(was *pool, moved path.Paths, to *diag.Diagnostics) {
 	if err := was.mayBeDestroyed(); err != nil {
 		to.AddAttributeError(moved[0], "Pool "+was.name+" would be destroyed", diags.Detail(
-			"name and kube_cluster say which pool this is; with another one, all VMs would be destroyed and others made", "undo the change")+"\n"+err.Error())
+			"name and kube_cluster say which pool this is; with another one, all VMs would be destroyed and others made; "+err.Error(), "undo the change; "+fault.FixOf(err)))
 	}
 }
 
@@ -129,6 +125,20 @@ type planner struct {
 	drift   []string
 	ending  []vm // semi-persistent workers that are no longer declared
 	news    news
+}
+
+// decide asks the engine, and reports whether it decided.
+func (p *planner) decide(ctx context.Context, s *engine.Session) bool {
+	decision, err := s.Decide(ctx, p.document(), p.allowRestart)
+	if err != nil {
+		diags.AddError(p.to, "Pool "+p.name+" cannot be planned", err, attributeOf)
+		return false
+	}
+	for _, problem := range decision.Warnings {
+		diags.AddWarning(p.to, problem, attributeOf)
+	}
+	p.decision = &decision
+	return true
 }
 
 // replaced plans the creation of a pool that is in the state: its resource is tainted or

@@ -18,7 +18,7 @@ import (
 )
 
 // Resource is the resource gpuworker_pool.
-type Resource struct{ shared *session.Shared }
+type Resource struct{ session.Resource }
 
 // NewResource makes the resource.
 func NewResource() resource.Resource { return &Resource{} }
@@ -39,22 +39,9 @@ func (r *Resource) Metadata(_ context.Context, _ resource.MetadataRequest, respo
 	response.ResourceBehavior.MutableIdentity = false
 }
 
-// Configure implements resource.ResourceWithConfigure.
-func (r *Resource) Configure(_ context.Context, request resource.ConfigureRequest, response *resource.ConfigureResponse) {
-	r.shared = session.From(request.ProviderData, &response.Diagnostics)
-}
-
-// session is the session of the engine; nil while the provider is not configured.
-func (r *Resource) session() (s *engine.Session, hypervisor string) {
-	if r.shared == nil {
-		return nil, ""
-	}
-	return r.shared.Session()
-}
-
 // Read implements resource.Resource.
 func (r *Resource) Read(ctx context.Context, request resource.ReadRequest, response *resource.ReadResponse) {
-	s, hypervisor := r.session()
+	s, hypervisor := r.Session()
 	if s == nil {
 		return
 	}
@@ -75,7 +62,7 @@ func (r *Resource) Read(ctx context.Context, request resource.ReadRequest, respo
 		r.remember(p, workers)
 	} else {
 		response.State.RemoveResource(ctx)
-		r.shared.Forget(typeName + " " + p.id())
+		r.Shared.Forget(typeName + " " + p.id())
 	}
 	response.Diagnostics.Append(response.Identity.Set(ctx, p.identity(hypervisor))...)
 }
@@ -85,7 +72,7 @@ func (r *Resource) remember(p *pool, workers map[string]worker.Values) {
 	for name, values := range workers {
 		entry.Workers[name] = session.Entry{Name: name, UUID: values.UUID}
 	}
-	r.shared.Remember(typeName+" "+p.id(), entry)
+	r.Shared.Remember(typeName+" "+p.id(), entry)
 }
 
 // observed are the workers that have a VM, and those of the state whose VM may exist but
@@ -182,7 +169,7 @@ func (r *Resource) Update(ctx context.Context, request resource.UpdateRequest, r
 func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, response *resource.DeleteResponse) {
 	to := &response.Diagnostics
 	limit := worker.LimitOf(ctx, request.State.GetAttribute, timeouts.Value.Delete, to)
-	s, _ := r.session()
+	s, _ := r.Session()
 	p, err := poolOf(request.State.Raw)
 	if err == nil && s == nil {
 		err = errNotConfigured
@@ -207,7 +194,7 @@ func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, r
 		return
 	}
 	s.Forget(engine.KeyOf(p.document()))
-	r.shared.Forget(typeName + " " + p.id())
+	r.Shared.Forget(typeName + " " + p.id())
 }
 
 // ImportState implements resource.ResourceWithImportState.

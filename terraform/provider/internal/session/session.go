@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
@@ -80,6 +81,23 @@ func From(data any, diagnostics *diag.Diagnostics) *Shared {
 		diagnostics.AddError("This is a bug in the provider", "the data of the provider have another type")
 	}
 	return shared
+}
+
+// Resource is a part of each resource: it gets what the resources share.
+type Resource struct{ Shared *Shared }
+
+// Configure implements resource.ResourceWithConfigure.
+func (r *Resource) Configure(_ context.Context, request resource.ConfigureRequest, response *resource.ConfigureResponse) {
+	r.Shared = From(request.ProviderData, &response.Diagnostics)
+}
+
+// Session is the session of the engine, and the name of its hypervisor; nil while the
+// provider is not configured.
+func (r *Resource) Session() (s *engine.Session, hypervisor string) {
+	if r.Shared == nil {
+		return nil, ""
+	}
+	return r.Shared.Session()
 }
 
 // server is the protocol server of the framework with all its optional parts.

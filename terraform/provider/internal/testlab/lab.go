@@ -60,13 +60,20 @@ func New(t *testing.T, change ...func(*pvesim.World)) *Lab {
 		sim.Close()
 		server.Close()
 	})
-	sum := sha256.Sum256(server.Certificate().Raw)
-	t.Setenv("TF_CLI_CONFIG_FILE", "")
-	t.Setenv("GPUWORKER_ENDPOINT", server.URL)
-	t.Setenv("GPUWORKER_FINGERPRINT", hex.EncodeToString(sum[:]))
+	l.Endpoint = server.URL
+	l.login(&world, server.Certificate().Raw)
+	return l
+}
+
+// login puts the login into the environment, where the provider finds it.
+func (l *Lab) login(world *pvesim.World, certificate []byte) {
+	sum := sha256.Sum256(certificate)
+	l.t.Setenv("TF_CLI_CONFIG_FILE", "")
+	l.t.Setenv("GPUWORKER_ENDPOINT", l.Endpoint)
+	l.t.Setenv("GPUWORKER_FINGERPRINT", hex.EncodeToString(sum[:]))
 	for _, token := range world.Tokens {
 		if strings.HasSuffix(token.ID, "!engine") {
-			t.Setenv("GPUWORKER_TOKEN", token.ID+"="+token.Secret)
+			l.t.Setenv("GPUWORKER_TOKEN", token.ID+"="+token.Secret)
 		}
 	}
 	for _, user := range world.Users {
@@ -74,8 +81,6 @@ func New(t *testing.T, change ...func(*pvesim.World)) *Lab {
 			l.rootPassword = user.Password
 		}
 	}
-	l.Endpoint = server.URL
-	return l
 }
 
 // Providers are the provider for a test case. Each command of Terraform gets a new one.

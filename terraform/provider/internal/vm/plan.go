@@ -49,7 +49,7 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 		diags.AddError(&response.Diagnostics, "The configuration is not valid", err, attributeOf)
 		return
 	}
-	s, _ := r.session()
+	s, _ := r.Session()
 	if s == nil || !wanted.keyKnown() {
 		return // nothing can be observed yet
 	}
@@ -121,7 +121,7 @@ type planner struct {
 // create plans a worker that is not in the state.
 func (p *planner) create(r *Resource) values {
 	seen := p.seen
-	if _, inState := r.shared.InState(typeName + " " + p.id()); inState {
+	if _, inState := r.Shared.InState(typeName + " " + p.id()); inState {
 		if p.semiPersistent() {
 			p.to.AddError("Worker "+p.name+" would be replaced", diags.Detail(
 				"it is semi-persistent, and its resource is tainted or was named with -replace; the VM and its disks would be lost",

@@ -18,7 +18,7 @@ import (
 )
 
 // Resource is the resource gpuworker_vm.
-type Resource struct{ shared *session.Shared }
+type Resource struct{ session.Resource }
 
 // NewResource makes the resource.
 func NewResource() resource.Resource { return &Resource{} }
@@ -40,22 +40,9 @@ func (r *Resource) Metadata(_ context.Context, _ resource.MetadataRequest, respo
 	response.ResourceBehavior.MutableIdentity = false
 }
 
-// Configure implements resource.ResourceWithConfigure.
-func (r *Resource) Configure(_ context.Context, request resource.ConfigureRequest, response *resource.ConfigureResponse) {
-	r.shared = session.From(request.ProviderData, &response.Diagnostics)
-}
-
-// session is the session of the engine; nil while the provider is not configured.
-func (r *Resource) session() (s *engine.Session, hypervisor string) {
-	if r.shared == nil {
-		return nil, ""
-	}
-	return r.shared.Session()
-}
-
 // Read implements resource.Resource.
 func (r *Resource) Read(ctx context.Context, request resource.ReadRequest, response *resource.ReadResponse) {
-	s, hypervisor := r.session()
+	s, hypervisor := r.Session()
 	if s == nil {
 		return
 	}
@@ -94,12 +81,12 @@ func (r *Resource) read(ctx context.Context, s *engine.Session, w *worker, respo
 			addresses = w.addresses // the guest agent does not answer: keep the last ones
 		}
 		response.State.Raw = w.with(values{Values: shared.Observed(seen, addresses), reason: w.Text("reason"), drift: shared.Drift(seen.Changes)})
-		r.shared.Remember(typeName+" "+w.id(), session.Entry{Name: w.name, UUID: seen.Ref.UUID})
+		r.Shared.Remember(typeName+" "+w.id(), session.Entry{Name: w.name, UUID: seen.Ref.UUID})
 	case hidden != "": // the state stays as it is
 		response.Diagnostics.AddWarning("Worker "+w.name+" cannot be observed now", diags.Detail(hidden, ""))
 	default:
 		response.State.RemoveResource(ctx)
-		r.shared.Forget(typeName + " " + w.id())
+		r.Shared.Forget(typeName + " " + w.id())
 	}
 }
 
@@ -111,7 +98,7 @@ func (r *Resource) Create(ctx context.Context, request resource.CreateRequest, r
 	if w == nil {
 		return
 	}
-	_, hypervisor := r.session()
+	_, hypervisor := r.Session()
 	response.State.Raw = raw
 	response.Diagnostics.Append(response.Identity.Set(ctx, w.identity(hypervisor))...)
 }
@@ -123,14 +110,14 @@ func (r *Resource) Update(ctx context.Context, request resource.UpdateRequest, r
 	if w == nil {
 		return // the prior state stays; the next refresh sees what was done
 	}
-	_, hypervisor := r.session()
+	_, hypervisor := r.Session()
 	response.State.Raw = raw
 	response.Diagnostics.Append(response.Identity.Set(ctx, w.identity(hypervisor))...)
 }
 
 // work makes the worker as planned and returns its new state; w is nil after an error.
 func (r *Resource) work(ctx context.Context, planned tftypes.Value, limit time.Duration, diagnostics *diag.Diagnostics) (raw tftypes.Value, w *worker) {
-	s, _ := r.session()
+	s, _ := r.Session()
 	w, err := workerOf(planned)
 	if err == nil && s == nil {
 		err = errNotConfigured
@@ -179,7 +166,7 @@ func made(ctx context.Context, s *engine.Session, w *worker, seen *engine.Decide
 // Delete implements resource.Resource.
 func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, response *resource.DeleteResponse) {
 	limit := shared.LimitOf(ctx, request.State.GetAttribute, timeouts.Value.Delete, &response.Diagnostics)
-	s, _ := r.session()
+	s, _ := r.Session()
 	w, err := workerOf(request.State.Raw)
 	if err == nil && s == nil {
 		err = errNotConfigured
@@ -200,7 +187,7 @@ func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, r
 		return
 	}
 	s.Forget(key)
-	r.shared.Forget(typeName + " " + w.id())
+	r.Shared.Forget(typeName + " " + w.id())
 }
 
 // ImportState implements resource.ResourceWithImportState.

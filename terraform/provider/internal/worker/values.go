@@ -19,7 +19,10 @@ import (
 )
 
 // States of a worker after an apply.
-const Running, Parked = string(status.Running), string(status.Parked)
+const (
+	Running = string(status.Running)
+	Parked  = string(status.Parked)
+)
 
 // Values are the computed attributes that each worker has.
 type Values struct {
