@@ -50,8 +50,8 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 		return
 	}
 	s, _ := r.Session()
-	if s == nil || !wanted.keyKnown() {
-		return // nothing can be observed yet
+	if s == nil || !wanted.keyKnown() || wanted.waits(request.State.Raw) {
+		return // nothing can be decided yet
 	}
 	seen, decision, err := wanted.decide(ctx, s)
 	var problems *engine.ProblemsError
@@ -87,6 +87,16 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 // keyKnown reports whether it is known which worker this is.
 func (w *worker) keyKnown() bool {
 	return w.name != "" && w.Attributes["pool"].IsKnown() && w.Attributes["kube_cluster"].IsKnown() && w.Attributes["gpu"].IsKnown()
+}
+
+// waits reports whether a worker in the state is planned later: with values that are not
+// known yet, a change that needs none could look like one that needs a restart.
+func (w *worker) waits(state tftypes.Value) bool {
+	if !w.unknown || state.IsNull() {
+		return false
+	}
+	was, err := workerOf(state)
+	return err == nil && len((&planner{worker: w}).moved(was)) == 0
 }
 
 // cardField is a field of gpu; "" when it is not there.

@@ -103,3 +103,20 @@ func TestAVMThatIsGoneIsMadeAgain(t *testing.T) {
 		},
 	})
 }
+
+// TestAValueThatIsNotKnownYetIsNoChange: its default would need a restart.
+func TestAValueThatIsNotKnownYetIsNoChange(t *testing.T) {
+	l := testlab.New(t)
+	uuids := config.Variables{"uuid": config.StringVariable("")}
+	text := func(memory string) string {
+		return `variable "uuid" {}` + "\n" + `resource "terraform_data" "memory" { input = "` + memory + `" }` +
+			strings.NewReplacer(`"2Gi"`, "terraform_data.memory.output", `name     = "plain"`, "name = \"plain\"\nworker_lifecycle = \"SemiPersistent\"\nallow_destroy_uuid = var.uuid").Replace(plainVM)
+	}
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: l.Providers(),
+		Steps: []resource.TestStep{
+			{Config: text("2Gi"), ConfigVariables: uuids, Check: testlab.Remember(uuids, "uuid", "gpuworker_vm.plain", "uuid")},
+			{Config: text("2048Mi"), ConfigVariables: uuids},
+		},
+	})
+}
