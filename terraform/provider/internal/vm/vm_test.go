@@ -2,8 +2,10 @@ package vm_test
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 
+	"github.com/hashicorp/terraform-plugin-testing/config"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 
@@ -21,7 +23,8 @@ resource "gpuworker_vm" "gpu" {
 `
 
 func TestAGPUWorkerIsMadeAndDestroyed(t *testing.T) {
-	l := testlab.New(t)
+	l, uuid := testlab.New(t), config.Variables{}
+	allowed := `variable "uuid" {}` + strings.Replace(gpuVM, "host ", "allow_destroy_uuid = var.uuid\n  host ", 1)
 	resource.UnitTest(t, resource.TestCase{
 		ProtoV6ProviderFactories: l.Providers(),
 		Steps: []resource.TestStep{
@@ -40,6 +43,8 @@ func TestAGPUWorkerIsMadeAndDestroyed(t *testing.T) {
 				),
 			},
 			{Config: gpuVM, Destroy: true, ExpectError: regexp.MustCompile("first apply allow_destroy_uuid")},
+			{Config: gpuVM, Check: testlab.Remember(uuid, "uuid", "gpuworker_vm.gpu", "uuid")},
+			{Config: allowed, ConfigVariables: uuid},
 		},
 	})
 }
