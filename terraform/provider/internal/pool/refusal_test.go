@@ -2,12 +2,14 @@ package pool_test
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/config"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/testlab"
 )
@@ -88,18 +90,24 @@ func TestTwoPoolsThatWantOneCard(t *testing.T) {
 	)
 }
 
-// TestATaintedPoolIsNotReplaced: -replace is planned in the same way.
+// TestATaintedPoolIsNotReplaced, and neither is one that is named with -replace.
 func TestATaintedPoolIsNotReplaced(t *testing.T) {
 	l, uuids := testlab.New(t), config.Variables{}
+	const refusal = "error: Pool gpu would be replaced: its resource is tainted or was named with -replace, and these workers are semi-persistent; their VMs and disks would be lost: gpu-1 and gpu-2\n" +
+		"→ terraform untaint keeps the VMs; gpuworker replace NAME replaces one worker deliberately, on the same card"
 	run(t, l, uuids,
 		resource.TestStep{Config: pool(twoGPUs), Check: testlab.RememberUUIDs(uuids, address)},
 		resource.TestStep{Config: pool(twoGPUs)},
 		resource.TestStep{
-			PreConfig: func() { l.Said() }, Taint: []string{address}, Config: pool(twoGPUs), ExpectError: regexp.MustCompile("Pool gpu would be replaced"),
+			PreConfig: func() { l.Said(); t.Setenv("TF_CLI_ARGS_plan", "-replace="+address) },
+			Config:    pool(twoGPUs), ExpectError: regexp.MustCompile("Pool gpu would be replaced"),
+		},
+		resource.TestStep{
+			PreConfig: func() { l.Expect(refusal); t.Setenv("TF_CLI_ARGS_plan", "") },
+			Taint:     []string{address}, Config: pool(twoGPUs), ExpectError: regexp.MustCompile("Pool gpu would be replaced"),
 		},
 	)
-	l.Expect("error: Pool gpu would be replaced: its resource is tainted or was named with -replace, and these workers are semi-persistent; their VMs and disks would be lost: gpu-1 and gpu-2\n" +
-		"→ terraform untaint keeps the VMs; gpuworker replace NAME replaces one worker deliberately, on the same card")
+	l.Expect(refusal)
 }
 
 // TestATaintedPlainPoolIsReplaced: its workers may be replaced at any time.
@@ -212,4 +220,21 @@ func TestAPermissionDoesNotSurviveANewVM(t *testing.T) {
 		},
 		resource.TestStep{Config: pool(twoGPUs)},
 	)
+}
+
+// TestAPoolThatIsGoneIsMadeAgain after a person has destroyed all its VMs.
+func TestAPoolThatIsGoneIsMadeAgain(t *testing.T) {
+	l := testlab.New(t)
+	var said []string
+	run(t, l, nil,
+		resource.TestStep{Config: plain("2")},
+		resource.TestStep{
+			PreConfig: func() { l.Said(); l.Destroy("plain-1"); l.Destroy("plain-2") }, Config: plain("2"),
+			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction("gpuworker_pool.plain", plancheck.ResourceActionCreate)}},
+			Check:            func(*terraform.State) error { said = l.Said(); return nil },
+		},
+	)
+	if !slices.Contains(said, "removed from the state: gpuworker_pool") {
+		t.Errorf("the provider said %q", said)
+	}
 }

@@ -19,7 +19,8 @@ type said struct {
 }
 
 // Said returns the errors and warnings of the provider since the last call, sorted and
-// each once, as "error at gpus[0]: SUMMARY: DETAIL".
+// each once, as "error at gpus[0]: SUMMARY: DETAIL", and which resources a refresh has
+// removed from the state: Terraform does not keep that when the plan fails.
 func (l *Lab) Said() []string {
 	l.said.mu.Lock()
 	defer l.said.mu.Unlock()
@@ -95,6 +96,11 @@ func (l *listener) ValidateResourceConfig(ctx context.Context, request *tfprotov
 func (l *listener) ReadResource(ctx context.Context, request *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
 	response, err := l.server.ReadResource(ctx, request)
 	l.said.add(response.Diagnostics)
+	if gone, err := response.NewState.IsNull(); err == nil && gone {
+		l.said.mu.Lock()
+		defer l.said.mu.Unlock()
+		l.said.texts = append(l.said.texts, "removed from the state: "+request.TypeName)
+	}
 	return response, err
 }
 

@@ -2,12 +2,14 @@ package vm_test
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/config"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/testlab"
 )
@@ -80,9 +82,15 @@ func TestAVMOnAHostThatIsOffStaysInTheState(t *testing.T) {
 		ProtoV6ProviderFactories: l.Providers(),
 		Steps: []resource.TestStep{
 			{Config: onPVE2},
-			{PreConfig: func() { l.Must(l.Sim.SetHostOnline("pve2", false)) }, RefreshState: true, ExpectError: regexp.MustCompile("plain is refused")},
+			{PreConfig: func() { l.Said(); l.Must(l.Sim.SetHostOnline("pve2", false)) }, RefreshState: true, ExpectError: regexp.MustCompile("plain is refused")},
 			{
-				PreConfig: func() { l.Must(l.Sim.SetHostOnline("pve2", true)) }, Config: onPVE2,
+				PreConfig: func() {
+					const why = "VM 9100 on pve2 may be worker plain, but cannot be read: its host pve2 does not answer"
+					l.Expect("warning: Worker plain cannot be observed now: "+why,
+						"error: plain is refused: VM 9100 on pve2: "+why+" (VM-UNREADABLE)\n→ bring host pve2 back, then run the same command again")
+					l.Must(l.Sim.SetHostOnline("pve2", true))
+				},
+				Config:           onPVE2,
 				ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction("gpuworker_vm.plain", plancheck.ResourceActionNoop)}},
 			},
 		},
@@ -91,17 +99,22 @@ func TestAVMOnAHostThatIsOffStaysInTheState(t *testing.T) {
 
 // TestAVMThatIsGoneIsMadeAgain after a person has destroyed it.
 func TestAVMThatIsGoneIsMadeAgain(t *testing.T) {
+	var said []string
 	l := testlab.New(t)
 	resource.UnitTest(t, resource.TestCase{
 		ProtoV6ProviderFactories: l.Providers(),
 		Steps: []resource.TestStep{
 			{Config: plainVM},
 			{
-				PreConfig: func() { l.Destroy("plain") }, Config: plainVM,
+				PreConfig: func() { l.Said(); l.Destroy("plain") }, Config: plainVM,
 				ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction("gpuworker_vm.plain", plancheck.ResourceActionCreate)}},
+				Check:            func(*terraform.State) error { said = l.Said(); return nil },
 			},
 		},
 	})
+	if !slices.Contains(said, "removed from the state: gpuworker_vm") {
+		t.Errorf("the provider said %q", said)
+	}
 }
 
 // TestAValueThatIsNotKnownYetIsNoChange: its default would need a restart.
