@@ -13,10 +13,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
-	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
-	"github.com/gpuworker/gpuworker/internal/planner"
-	"github.com/gpuworker/gpuworker/internal/status"
 )
 
 // Session works on pools that are declared one after the other, as Terraform declares its
@@ -45,51 +42,6 @@ type PoolKey struct{ Pool, KubeCluster string }
 
 // KeyOf returns the key of a pool.
 func KeyOf(pool *v1alpha1.WorkerPool) PoolKey { return PoolKey{pool.Name, pool.Spec.KubeCluster} }
-
-// decided are the plans for all pools that were declared at one moment, by whether
-// semi-persistent workers may be restarted.
-type decided struct {
-	declared           int
-	seen               *seen
-	documents          *v1alpha1.Documents
-	problems, warnings []v1alpha1.Problem
-	plans              map[bool]*plan.Plan
-}
-
-// applyRequest is the request of all decisions.
-func applyRequest(allowRestart bool) plan.Request {
-	return plan.Request{Verb: plan.ApplyDocuments, AllowRestart: allowRestart}
-}
-
-// plan makes the plan at the first call.
-func (d *decided) plan(allowRestart bool) *plan.Plan {
-	if d.plans[allowRestart] == nil {
-		d.plans[allowRestart] = planner.Build(inputOf(d.documents, &d.documents.Hypervisors[0], d.seen.snapshot, applyRequest(allowRestart)))
-	}
-	return d.plans[allowRestart]
-}
-
-// Decision is what is decided for the workers of one pool.
-type Decision struct {
-	Hypervisor string
-	// Workers have one entry for each declared worker, and one for each other VM of the
-	// pool.
-	Workers []Decided
-	// Warnings are about the document.
-	Warnings []v1alpha1.Problem
-
-	all  *decided
-	plan *plan.Plan
-}
-
-// Decided is what is decided for one worker, and what was observed of it. Several
-// goroutines may have it: do not change what it points to.
-type Decided struct {
-	plan.Worker
-	VM    *inventory.VM // nil when there is none
-	State status.State
-	Group int // IOMMU group of the card; pci.NoGroup when it is not known
-}
 
 // ProblemsError is the error for a document that is not valid.
 type ProblemsError struct{ Problems []v1alpha1.Problem }
@@ -397,47 +349,4 @@ func (s *Session) anyChanged() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.changed) > 0
-}
-
-// decideAll checks all pools together.
-func decideAll(seen *seen, documents *v1alpha1.Documents, declared int) *decided {
-	d := &decided{declared: declared, seen: seen, documents: documents, plans: map[bool]*plan.Plan{}}
-	d.warnings, d.problems = documents.Validate()
-	return d
-}
-
-// of is the decision for one pool.
-func (d *decided) of(key PoolKey, allowRestart bool) (Decision, error) {
-	one := Decision{Hypervisor: d.documents.Hypervisors[0].Name, all: d}
-	at := slices.IndexFunc(d.documents.WorkerPools, func(p v1alpha1.WorkerPool) bool { return KeyOf(&p) == key })
-	ofPool := func(list []v1alpha1.Problem) []v1alpha1.Problem {
-		return slices.DeleteFunc(slices.Clone(list), func(p v1alpha1.Problem) bool { return p.Field.Kind != "WorkerPool" || p.Field.Index != at })
-	}
-	one.Warnings = ofPool(d.warnings)
-	if problems := ofPool(d.problems); len(problems) > 0 {
-		return one, &ProblemsError{problems}
-	}
-	one.plan = d.plan(allowRestart)
-	for i := range one.plan.Pools {
-		if p := &one.plan.Pools[i]; (PoolKey{p.Name, p.KubeCluster}) == key {
-			for _, w := range p.Workers {
-				one.Workers = append(one.Workers, d.decidedOf(w))
-			}
-		}
-	}
-	return one, nil
-}
-
-func (d *decided) decidedOf(w plan.Worker) Decided {
-	of, world := Decided{Worker: w, Group: pci.NoGroup}, d.seen.snapshot
-	if w.Ref != nil {
-		of.VM = world.VM(w.Ref.ID)
-	}
-	if host := world.Host(w.Card.Host); host != nil {
-		if device := host.Device(w.Card.Slot); device != nil {
-			of.Group = device.Functions[0].Group
-		}
-	}
-	of.State = status.StateOf(&w, of.VM)
-	return of
 }

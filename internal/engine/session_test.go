@@ -183,3 +183,33 @@ func TestASessionSeesItsOwnChanges(t *testing.T) {
 		l.whole()
 	})
 }
+
+// TestAWorkerOfAHostThatIsOffIsHidden: a worker whose VM cannot be read is not gone.
+func TestAWorkerOfAHostThatIsOffIsHidden(t *testing.T) {
+	for pool, more := range map[string]string{"gpu": "gpus: [{host: pve1, bdf: \"0000:03:00.0\"}]", "plain": "replicas: 1\n  hosts: [pve1]"} {
+		t.Run(pool, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLab(t)
+				text, worker := onePool(pool, more), pool+"-1"
+				_, outcomes, err := l.session(nil).Apply(t.Context(), poolOf(t, text), false, acceptAll)
+				l.must(err)
+				d, err := l.session(nil).Decide(t.Context(), poolOf(t, text), false)
+				l.must(err)
+				if d.Workers[0].VM == nil {
+					t.Fatal("its VM is not seen")
+				}
+				l.must(l.sim.SetHostOnline("pve1", false))
+				for _, id := range []string{outcomes[0].VM, ""} {
+					d, err = l.session(nil).Decide(t.Context(), poolOf(t, text), false)
+					l.must(err)
+					if why := d.Hidden(worker, id); d.Workers[0].VM != nil || !strings.Contains(why, "its host pve1 does not answer") {
+						t.Errorf("hidden: %q", why)
+					}
+					if why := d.Hidden("other", ""); why != "" {
+						t.Errorf("another worker is hidden: %s", why)
+					}
+				}
+			})
+		})
+	}
+}

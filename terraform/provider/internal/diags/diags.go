@@ -76,6 +76,11 @@ func AddRefusals(to *diag.Diagnostics, worker string, refusals []finding.Finding
 
 // AddFindings adds findings as one error.
 func AddFindings(to *diag.Diagnostics, summary string, findings []finding.Finding) {
+	to.AddError(clean(summary), Findings(findings))
+}
+
+// Findings writes findings, one a line.
+func Findings(findings []finding.Finding) string {
 	var lines []string
 	for _, f := range findings[:min(len(findings), maxReasons)] {
 		lines = append(lines, Finding(f))
@@ -83,7 +88,7 @@ func AddFindings(to *diag.Diagnostics, summary string, findings []finding.Findin
 	if more := len(findings) - maxReasons; more > 0 {
 		lines = append(lines, "and "+term.Count(more, "more reason"))
 	}
-	to.AddError(clean(summary), strings.Join(lines, "\n"))
+	return strings.Join(lines, "\n")
 }
 
 // maxReasons is how many reasons are shown: each host and card may have one.

@@ -27,6 +27,7 @@ import (
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/data"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/functions"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/mapping"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/pool"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/session"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/vm"
 )
@@ -126,7 +127,7 @@ func (p *gpuworker) Configure(ctx context.Context, request provider.ConfigureReq
 }
 
 func (p *gpuworker) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{vm.NewResource, mapping.NewResource}
+	return []func() resource.Resource{vm.NewResource, mapping.NewResource, pool.NewResource}
 }
 
 func (p *gpuworker) DataSources(context.Context) []func() datasource.DataSource {

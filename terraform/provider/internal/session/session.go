@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
@@ -26,11 +27,11 @@ type Shared struct {
 	inState    map[string]Entry
 }
 
-// Entry is a worker that is in the state of Terraform.
+// Entry is a worker, or a pool of workers, that is in the state of Terraform.
 type Entry struct {
-	Name      string `json:"name"`
-	UUID      string `json:"uuid"`
-	Lifecycle string `json:"worker_lifecycle"`
+	Name    string           `json:"name"`
+	UUID    string           `json:"uuid"`
+	Workers map[string]Entry `json:"workers"` // of a pool, by name
 }
 
 // Open sets the session. Without it, the configuration of the provider is not known yet.
@@ -48,7 +49,7 @@ func (s *Shared) Session() (session *engine.Session, hypervisor string) {
 	return s.session, s.hypervisor
 }
 
-// InState returns the worker of this id that is in the state.
+// InState returns the worker or pool that is in the state, by the type and id of its resource.
 func (s *Shared) InState(id string) (entry Entry, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,7 +57,7 @@ func (s *Shared) InState(id string) (entry Entry, known bool) {
 	return entry, known
 }
 
-// Remember notes that a worker is in the state; Forget that it is not any more.
+// Remember notes that a worker or pool is in the state; Forget that it is not any more.
 func (s *Shared) Remember(id string, entry Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,7 +67,7 @@ func (s *Shared) Remember(id string, entry Entry) {
 	s.inState[id] = entry
 }
 
-// Forget notes that a worker is not in the state any more.
+// Forget notes that a worker or pool is not in the state any more.
 func (s *Shared) Forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,6 +85,23 @@ func From(data any, diagnostics *diag.Diagnostics) *Shared {
 		diagnostics.AddError("This is a bug in the provider", "the data of the provider have another type")
 	}
 	return shared
+}
+
+// Resource is a part of each resource: it gets what the resources share.
+type Resource struct{ Shared *Shared }
+
+// Configure implements resource.ResourceWithConfigure.
+func (r *Resource) Configure(_ context.Context, request resource.ConfigureRequest, response *resource.ConfigureResponse) {
+	r.Shared = From(request.ProviderData, &response.Diagnostics)
+}
+
+// Session is the session of the engine, and the name of its hypervisor; nil while the
+// provider is not configured.
+func (r *Resource) Session() (s *engine.Session, hypervisor string) {
+	if r.Shared == nil {
+		return nil, ""
+	}
+	return r.Shared.Session()
 }
 
 // server is the protocol server of the framework with all its optional parts.

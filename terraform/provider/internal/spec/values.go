@@ -11,6 +11,8 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
+
+	"github.com/gpuworker/gpuworker/internal/fieldpath"
 )
 
 // Document converts an object of Terraform into a part of a document. Attributes that
@@ -171,15 +173,24 @@ func mapOf(entries map[string]any, kind tftypes.Type) (tftypes.Value, error) {
 	return tftypes.NewValue(kind, values), nil
 }
 
-// Path converts the path of a field, "gpus[0].bdf", to that of an attribute.
+// Path converts the path of a field, `gpus[0].bdf` or `labels["zone"]`, to that of an
+// attribute.
 func Path(field string) path.Path {
-	at := path.Empty()
-	for part := range strings.SplitSeq(field, ".") {
-		name, index, listed := strings.Cut(part, "[")
-		at = at.AtName(Snake(name))
-		if n, err := strconv.Atoi(strings.TrimSuffix(index, "]")); listed && err == nil {
-			at = at.AtListIndex(n)
-		}
+	if field == "" {
+		return path.Empty()
 	}
-	return at
+	parent := fieldpath.Parent(field)
+	at, last := Path(parent), field[len(parent):]
+	key, isKey := strings.CutPrefix(last, "[")
+	if !isKey {
+		return at.AtName(Snake(strings.TrimPrefix(last, ".")))
+	}
+	key = strings.TrimSuffix(key, "]")
+	if n, err := strconv.Atoi(key); err == nil {
+		return at.AtListIndex(n)
+	}
+	if unquoted, err := strconv.Unquote(key); err == nil {
+		key = unquoted
+	}
+	return at.AtMapKey(key)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/pve"
+	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
 // Root is a client with all rights: a person at the web interface.
@@ -21,26 +22,6 @@ func (l *Lab) Root() *pve.Client {
 		l.t.Fatal(err)
 	}
 	return client
-}
-
-// Stop powers a VM off by hand.
-func (l *Lab) Stop(host string, vmid int) {
-	l.t.Helper()
-	task, err := l.Root().Stop(context.Background(), host, vmid)
-	if err == nil {
-		err = task.Wait(context.Background())
-	}
-	if err != nil {
-		l.t.Fatal(err)
-	}
-}
-
-// Set changes the configuration of a VM by hand.
-func (l *Lab) Set(host string, vmid int, options map[string]string) {
-	l.t.Helper()
-	if err := l.Root().UpdateConfig(context.Background(), host, vmid, pve.ConfigUpdate{Set: options}); err != nil {
-		l.t.Fatal(err)
-	}
 }
 
 // Engine is an engine without Terraform, as the command line has it.
@@ -82,4 +63,70 @@ func (l *Lab) VMs(name string) []int {
 		}
 	}
 	return found
+}
+
+// Must fails the test on an error.
+func (l *Lab) Must(err error) {
+	l.t.Helper()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// VM is the VM of this name; nil when there is none.
+func (l *Lab) VM(name string) *pvesim.VMState {
+	for _, vm := range l.Sim.State().VMs {
+		if vm.Name == name && !vm.Template {
+			return &vm
+		}
+	}
+	return nil
+}
+
+// Stop stops a VM like a person at the web interface.
+func (l *Lab) Stop(name string) {
+	l.t.Helper()
+	vm := l.VM(name)
+	task, err := l.Root().Stop(context.Background(), vm.Host, vm.ID)
+	l.Must(err)
+	l.Must(task.Wait(context.Background()))
+}
+
+// Configure changes options of a VM like a person at the web interface.
+func (l *Lab) Configure(name string, set map[string]string) {
+	l.t.Helper()
+	vm := l.VM(name)
+	l.Must(l.Root().UpdateConfig(context.Background(), vm.Host, vm.ID, pve.ConfigUpdate{Set: set}))
+}
+
+// Reboot stops and starts a VM like a person at the web interface.
+func (l *Lab) Reboot(name string) {
+	l.t.Helper()
+	l.Stop(name)
+	vm := l.VM(name)
+	task, err := l.Root().Start(context.Background(), vm.Host, vm.ID, 0)
+	l.Must(err)
+	l.Must(task.Wait(context.Background()))
+}
+
+// Destroy destroys a VM like a person at the web interface.
+func (l *Lab) Destroy(name string) {
+	l.t.Helper()
+	l.Configure(name, map[string]string{"protection": "0"})
+	l.Stop(name)
+	vm := l.VM(name)
+	task, err := l.Root().Destroy(context.Background(), vm.Host, vm.ID, pve.DestroyOptions{})
+	l.Must(err)
+	l.Must(task.Wait(context.Background()))
+}
+
+// UUID is the SMBIOS UUID of a VM.
+func (l *Lab) UUID(name string) string {
+	l.t.Helper()
+	vm := l.VM(name)
+	if vm == nil {
+		l.t.Fatalf("there is no VM %s", name)
+	}
+	uuid, _, _ := strings.Cut(strings.TrimPrefix(vm.Config["smbios1"], "uuid="), ",")
+	return uuid
 }

@@ -29,13 +29,11 @@ type Lab struct {
 	Fingerprint  string            // of the certificate of the endpoint
 	Tokens       map[string]string // by name: "engine" has all privileges, "weak" may not make mappings
 
-	requests atomic.Int64
-	watch    atomic.Pointer[func(write int, answered bool)]
-	writes   atomic.Int64
+	watch  atomic.Pointer[func(write int, answered bool)]
+	writes atomic.Int64
+	said   said
+	tally  tally
 }
-
-// Requests is how many requests the cluster has got.
-func (l *Lab) Requests() int { return int(l.requests.Load()) }
 
 // Watch calls watch before and after each request that is not a GET, with its number
 // from 1 on.
@@ -45,7 +43,6 @@ func (l *Lab) Watch(watch func(write int, answered bool)) {
 }
 
 func (l *Lab) serve(w http.ResponseWriter, r *http.Request) {
-	l.requests.Add(1)
 	watch := l.watch.Load()
 	if watch == nil || r.Method == http.MethodGet {
 		l.Sim.ServeHTTP(w, r)
@@ -101,7 +98,7 @@ func Start(t *testing.T, change ...func(*pvesim.World)) *Lab {
 	l := &Lab{t: t, Sim: sim, rootPassword: world.Users[0].Password, Tokens: map[string]string{}}
 	server := httptest.NewUnstartedServer(sim)
 	server.Config = sim.Server()
-	server.Config.Handler = http.HandlerFunc(l.serve)
+	server.Config.Handler = l.counted(http.HandlerFunc(l.serve))
 	server.StartTLS()
 	t.Cleanup(func() {
 		sim.Close()
@@ -119,6 +116,8 @@ func Start(t *testing.T, change ...func(*pvesim.World)) *Lab {
 // Providers are the provider for a test case. Each command of Terraform gets a new one.
 func (l *Lab) Providers() map[string]func() (tfprotov6.ProviderServer, error) {
 	return map[string]func() (tfprotov6.ProviderServer, error){
-		"gpuworker": func() (tfprotov6.ProviderServer, error) { return provider.New("test", io.Discard), nil },
+		"gpuworker": func() (tfprotov6.ProviderServer, error) {
+			return &listener{provider.New("test", io.Discard).(Server), &l.said}, nil
+		},
 	}
 }

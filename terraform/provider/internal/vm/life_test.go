@@ -23,7 +23,7 @@ func TestAWorkerThatSomebodyStoppedIsStartedAgain(t *testing.T) {
 	run(l, t,
 		resource.TestStep{Config: gpuVM(), Check: keep(&uuid)},
 		resource.TestStep{
-			PreConfig: func() { l.Stop("pve1", 9100) }, RefreshState: true, ExpectNonEmptyPlan: true, Check: has("state", "Stopped"),
+			PreConfig: func() { l.Stop("gpu-1") }, RefreshState: true, ExpectNonEmptyPlan: true, Check: has("state", "Stopped"),
 		},
 		resource.TestStep{
 			Config: gpuVM(), ConfigPlanChecks: planned(plancheck.ResourceActionUpdate), Check: resource.ComposeTestCheckFunc(same(&uuid), has("state", "Running")),
@@ -39,12 +39,12 @@ func TestAChangeByHandIsShownAndUndone(t *testing.T) {
 	run(l, t,
 		resource.TestStep{Config: gpuVM()},
 		resource.TestStep{
-			PreConfig: func() { l.Set("pve1", 9100, map[string]string{"onboot": "0"}) }, RefreshState: true, ExpectNonEmptyPlan: true,
+			PreConfig: func() { l.Configure("gpu-1", map[string]string{"onboot": "0"}) }, RefreshState: true, ExpectNonEmptyPlan: true,
 			Check: has("drift.#", "1", "drift.0", "proxmox.onBoot: no → yes (live)"),
 		},
 		resource.TestStep{Config: gpuVM(), ConfigPlanChecks: planned(plancheck.ResourceActionUpdate), Check: has("drift.#", "0")},
 		resource.TestStep{
-			PreConfig: func() { l.Set("pve1", 9100, map[string]string{"cores": "6"}) }, Config: gpuVM(), ConfigPlanChecks: planned(plancheck.ResourceActionUpdate),
+			PreConfig: func() { l.Configure("gpu-1", map[string]string{"cores": "6"}) }, Config: gpuVM(), ConfigPlanChecks: planned(plancheck.ResourceActionUpdate),
 		},
 		testlab.Forget(address),
 	)

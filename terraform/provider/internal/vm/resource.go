@@ -97,7 +97,7 @@ func (r *Resource) read(ctx context.Context, s *engine.Session, w *worker, respo
 		v := observed(seen, addresses)
 		v.reason = w.text("reason")
 		response.State.Raw = w.with(v)
-		r.shared.Remember(typeName+" "+w.id(), session.Entry{Name: w.name, UUID: seen.Ref.UUID, Lifecycle: w.lifecycle()})
+		r.shared.Remember(typeName+" "+w.id(), session.Entry{Name: w.name, UUID: seen.Ref.UUID})
 	case seen.Action == plan.Create: // the engine is sure that there is none
 		response.State.RemoveResource(ctx)
 		r.shared.Forget(typeName + " " + w.id())
