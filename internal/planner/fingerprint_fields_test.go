@@ -24,6 +24,7 @@ var leftOut = map[string]string{
 	"Place.Worker":  "likewise",
 	"VM.Unreadable": "the words of a request that failed; that it is unreadable is followed", "VM.Skipped": "nothing can depend on it",
 	"VM.Agent": "changes by itself", "VM.Addresses": "changes by itself",
+	"Attachment.Text": "words; which cards it gives, and how, is followed",
 }
 
 // TestTheFingerprintFollowsEachField: two worlds that can lead to different plans

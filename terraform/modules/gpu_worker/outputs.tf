@@ -20,7 +20,7 @@ output "ip_address" {
 
 output "gpu_pci_bdf" {
   description = "PCI address of the card, in lower case."
-  value       = lower(var.gpu_pci_bdf)
+  value       = provider::gpuworker::normalize_bdf(var.gpu_pci_bdf)
 }
 
 output "hostpci_assignment" {

@@ -1,11 +1,11 @@
 variable "name" {
   type        = string
   nullable    = false
-  description = "Name of the VM. What is not allowed in a DNS label is replaced by a hyphen, because the name is the host name too."
+  description = "Name of the VM. It is made a DNS label, because it is the host name of the guest too: dots, spaces and underscores become hyphens."
 
   validation {
-    condition     = can(regex("[A-Za-z0-9]", var.name))
-    error_message = "name must have a letter or a digit, such as \"gpu-1\". It becomes the name of the VM and its host name."
+    condition     = can(regex("[A-Za-z0-9]", var.name)) && length(var.name) <= 63
+    error_message = "name must have a letter or a digit, and at most 63 characters, such as \"gpu-1\". It becomes the name of the VM and its host name."
   }
 }
 

@@ -1,6 +1,6 @@
 locals {
   # The name of the VM is the host name of the guest, so it must be a DNS label.
-  name = trim(substr(trim(replace(lower(var.name), "/[^a-z0-9-]+/", "-"), "-"), 0, 63), "-")
+  name = provider::gpuworker::dns_label(var.name)
 
   template_is_vmid = can(regex("^[0-9]+$", var.template))
 

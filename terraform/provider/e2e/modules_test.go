@@ -23,7 +23,7 @@ func cardWithALetter(world *pvesim.World) {
 }
 
 func TestTheTestsOfTheModulesPass(t *testing.T) {
-	for module, runs := range map[string]int{"gpu_worker": 33, "vm_ubuntu22": 27} {
+	for module, runs := range map[string]int{"gpu_worker": 34, "vm_ubuntu22": 28} {
 		t.Run(module, func(t *testing.T) {
 			l := testlab.Start(t, cardWithALetter)
 			w := newWorkspace(t, "terraform/modules/"+module, login(l))

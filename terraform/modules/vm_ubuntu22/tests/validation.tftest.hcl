@@ -16,6 +16,16 @@ run "a_name_without_a_letter_or_digit" {
   expect_failures = [var.name]
 }
 
+run "a_long_name" {
+  command = plan
+
+  variables {
+    name = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+  }
+
+  expect_failures = [var.name]
+}
+
 run "a_host_with_its_domain" {
   command = plan
 

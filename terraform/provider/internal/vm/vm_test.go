@@ -86,7 +86,7 @@ func TestAGPUWorkerIsMadeAndNotDestroyedByAccident(t *testing.T) {
 			Config:           gpuVM(`machine = { cores = 4, memory = "8Gi", disk = { size = "40Gi" } }`),
 			ConfigPlanChecks: planned(plancheck.ResourceActionCreate),
 			Check: resource.ComposeAggregateTestCheckFunc(
-				has("id", "/gpu-1/gpu-1", "card", "pve1/0000:03:00.0", "iommu_group", "14", "model", "Tesla T4", "state", "Running", "drift.#", "0"),
+				has("id", "/gpu-1/gpu-1", "card", "pve1/0000:03:00.0", "attachment", "mapping=gpu-pve1-0000-03-00,pcie=1", "iommu_group", "14", "model", "Tesla T4", "state", "Running", "drift.#", "0"),
 				resource.TestMatchResourceAttr(address, "uuid", regexp.MustCompile("^[0-9a-f-]{36}$")),
 				resource.TestMatchResourceAttr(address, "ip_address", regexp.MustCompile(`^[0-9.]+$`)),
 			),
