@@ -170,7 +170,7 @@ func TestAChangeOfAGPUPool(t *testing.T) {
 		resource.TestStep{PreConfig: func() { l.Said() }, Config: more(`memory = "12Gi"`), ExpectError: regexp.MustCompile("would have to be restarted")},
 		resource.TestStep{
 			PreConfig: func() {
-				l.Expect("error at machine.memory: Workers of pool gpu would have to be restarted: gpu-1, gpu-2: semi-persistent, and this change cannot be made while the VM runs: " +
+				l.Expect("error at machine: Workers of pool gpu would have to be restarted: gpu-1, gpu-2: semi-persistent, and this change cannot be made while the VM runs: " +
 					"machine.memory: 8 GiB → 12 GiB (stop/start)\n→ set allow_restart = true, or undo the change")
 			},
 			Config: restarted, ConfigPlanChecks: updates, Check: resource.TestCheckResourceAttrSet(address, "workers.gpu-2.ip_address"),

@@ -20,18 +20,18 @@ func TestRefusalsOfAPlan(t *testing.T) {
 	const notValid = ": The configuration is not valid: "
 	for name, c := range map[string]struct{ config, said string }{
 		"a card that a VM holds": {
-			pool(`gpus = [{ card = "pve2/0000:81:00.0" }]`), "error at gpus[0]: Workers of pool gpu are refused: gpu-1:\n" +
+			pool(`gpus = [{ card = "pve2/0000:81:00.0" }]`), "error at gpus: Workers of pool gpu are refused: gpu-1:\n" +
 				"VM 204 on pve2, card 0000:81:00.0: attached to VM 204 \"vdi-7\", not ours, running (CARD-HELD)\n" +
 				"→ choose another card, or remove it from that VM: qm set 204 --delete hostpci0   (on pve2)",
 		},
 		"a card in one IOMMU group with a network card": {
-			pool(`gpus = [{ card = "pve1/0000:41:00.0" }]`), "error at gpus[0]: Workers of pool gpu are refused: gpu-1:\n" +
+			pool(`gpus = [{ card = "pve1/0000:41:00.0" }]`), "error at gpus: Workers of pool gpu are refused: gpu-1:\n" +
 				"pve1, card 0000:41:00.0: shares IOMMU group 27 with 0000:42:00.0 I350 Gigabit Network Connection (network controller): " +
 				"starting a VM with the card would also take this device from the host (CARD-GROUP-SHARED)\n" +
 				"→ move the card to another slot, or turn ACS on in the host's firmware",
 		},
 		"a host with its IOMMU off": {
-			pool(`gpus = [{ card = "pve3/0000:0a:00.0" }]`), "error at gpus[0]: Workers of pool gpu are refused: gpu-1:\n" +
+			pool(`gpus = [{ card = "pve3/0000:0a:00.0" }]`), "error at gpus: Workers of pool gpu are refused: gpu-1:\n" +
 				"pve3, card 0000:0a:00.0: the IOMMU is off: no PCI device is in an IOMMU group (HOST-IOMMU-OFF)\n" +
 				"→ turn VT-d or AMD-Vi on in the host's firmware (and intel_iommu=on before kernel 6.8), then reboot the host",
 		},
@@ -50,23 +50,23 @@ func TestRefusalsOfAPlan(t *testing.T) {
 				"→ correct the model, or allow a host that has one: gpuworker gpus",
 		},
 		"a BDF that is none": {
-			pool(`gpus = [{ host = "pve1", bdf = "3:0:0" }]`), "error at gpus[0].bdf" + notValid +
+			pool(`gpus = [{ host = "pve1", bdf = "3:0:0" }]`), "error at gpus" + notValid + "gpus[0].bdf: " +
 				`"3:0:0" is not a PCI address; write it as domain:bus:device.function, for example "0000:03:00.0" (gpuworker gpus lists them)`,
 		},
 		"an ephemeral pool with GPUs": {
-			pool(oneCard + "\nworker_lifecycle = \"Ephemeral\""), "error at worker_lifecycle" + notValid +
+			pool(oneCard + "\nworker_lifecycle = \"Ephemeral\""), "error at worker_lifecycle" + notValid + "worker_lifecycle: " +
 				"a pool with gpus cannot be Ephemeral: a GPU worker holds a card, and a replacement would wait for this card. Write SemiPersistent, or leave it out",
 		},
 		"GPUs and replicas": {
-			pool(oneCard + "\nreplicas = 2"), "error at replicas" + notValid + "a pool has gpus or replicas, not both; with gpus there is one worker for each card",
+			pool(oneCard + "\nreplicas = 2"), "error at replicas" + notValid + "replicas: a pool has gpus or replicas, not both; with gpus there is one worker for each card",
 		},
 		"labels that a kubelet cannot set": {
 			pool(oneCard + "\nkube_cluster = \"rke2\"\nlabels = { \"node-role.kubernetes.io/gpu\" = \"true\" }"),
-			"error at labels[\"node-role.kubernetes.io/gpu\"]" + notValid + "a kubelet may not set this label on its own node: it would refuse to start, and the node would never join. " +
+			"error at labels" + notValid + "labels[\"node-role.kubernetes.io/gpu\"]: a kubelet may not set this label on its own node: it would refuse to start, and the node would never join. " +
 				"Remove it here and set it after the join: kubectl label node gpu-1 node-role.kubernetes.io/gpu=true",
 		},
 		"a name that is no DNS label": {
-			strings.Replace(pool(oneCard), `= "gpu"`, `= "GPU_1"`, 1), "error at name" + notValid +
+			strings.Replace(pool(oneCard), `= "gpu"`, `= "GPU_1"`, 1), "error at name" + notValid + "name: " +
 				`"GPU_1" is not a valid name; use lower-case letters, digits, and hyphens inside; for example "gpu-1"`,
 		},
 	} {
@@ -84,7 +84,7 @@ func TestTwoPoolsThatWantOneCard(t *testing.T) {
 	second := strings.NewReplacer(`"gpu" {`, `"other" {`, `= "gpu"`, `= "other"`, variables, "", `template `, "depends_on = [gpuworker_pool.gpu]\ntemplate ").Replace(pool(oneCard))
 	run(t, l, nil, resource.TestStep{Config: pool(oneCard) + second, PlanOnly: true, ExpectError: regexp.MustCompile("already used")})
 	l.Expect(
-		"error at gpus[0]: The configuration is not valid: the card pve1/0000:03:00.0 is already used; one card is for one worker; see WorkerPool/gpu spec.gpus[0]",
+		"error at gpus: The configuration is not valid: gpus[0]: the card pve1/0000:03:00.0 is already used; one card is for one worker; see gpu",
 		"warning: About workers of pool gpu (HOST-DRIVER): gpu-1 (pve1, card 0000:03:00.0): the kernel driver that holds the card is not known: the API of Proxmox VE does not show it\n"+
 			"→ lspci -nnk -s 0000:03:00   (on pve1): it should say vfio-pci, or no driver",
 	)

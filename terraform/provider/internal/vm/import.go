@@ -13,13 +13,14 @@ import (
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/diags"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/session"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/spec"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/worker"
 )
 
 // ImportState implements resource.ResourceWithImportState: by identity, or by an id that is
 // a name, the identifier of a VM, or the attribute id. The VM must be proven to be the
 // worker.
 func (r *Resource) ImportState(ctx context.Context, request resource.ImportStateRequest, response *resource.ImportStateResponse) {
-	s, hypervisor := r.session()
+	s, hypervisor := r.Session()
 	if s == nil {
 		diags.AddError(&response.Diagnostics, "The worker cannot be imported", session.ErrNotConfigured, attributeOf)
 		return
@@ -44,7 +45,7 @@ func (r *Resource) ImportState(ctx context.Context, request resource.ImportState
 		return
 	}
 	response.State.Raw = raw
-	w, err := workerOf(raw)
+	w, err := vmOf(raw)
 	if err != nil {
 		diags.AddError(&response.Diagnostics, "The worker cannot be imported", err, attributeOf)
 		return
@@ -87,8 +88,8 @@ func existing(ctx context.Context, s *engine.Session, wanted string, match func(
 		return raw, err
 	}
 	vm := vms[0]
-	attributes["name"], attributes["pool"], attributes["host"] = text(vm.Name), text(vm.Record.Pool), text(vm.Home())
-	attributes["uuid"], attributes["vm_id"] = text(vm.UUID), text(vm.ID)
+	attributes["name"], attributes["pool"], attributes["host"] = worker.Text(vm.Name), worker.Text(vm.Record.Pool), worker.Text(vm.Home())
+	attributes["uuid"], attributes["vm_id"] = worker.Text(vm.UUID), worker.Text(vm.ID)
 	if attributes["gpu"], err = cardOf(pool, kind.AttributeTypes["gpu"].(tftypes.Object)); err != nil {
 		return raw, err
 	}

@@ -43,7 +43,7 @@ func (l *Lister) List(ctx context.Context, request list.ListRequest, stream *lis
 	var diagnostics diag.Diagnostics
 	diagnostics.Append(request.Config.GetAttribute(ctx, path.Root("foreign"), &foreign)...)
 	diagnostics.Append(request.Config.GetAttribute(ctx, path.Root("plain"), &plain)...)
-	s, hypervisor := l.session()
+	s, hypervisor := l.Session()
 	if s == nil {
 		diags.AddError(&diagnostics, "The workers cannot be listed", session.ErrNotConfigured, attributeOf)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/diags"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/worker"
 )
 
 var _ resource.ResourceWithMoveState = &Resource{}
@@ -55,20 +56,20 @@ func (r *Resource) moveState(_ context.Context, request resource.MoveStateReques
 	for name, of := range kind.AttributeTypes {
 		attributes[name] = tftypes.NewValue(of, nil)
 	}
-	attributes["name"], attributes["host"], attributes["vm_id"] = text(was.Name), text(host), text(id)
+	attributes["name"], attributes["host"], attributes["vm_id"] = worker.Text(was.Name), worker.Text(host), worker.Text(id)
 	response.TargetState.Raw = tftypes.NewValue(kind, attributes)
 }
 
 // prove refreshes a worker whose state proves nothing yet: it was moved from another
 // provider. The VM must have identifier and name of the state, and be a worker.
-func (r *Resource) prove(ctx context.Context, s *engine.Session, w *worker, response *resource.ReadResponse) {
-	id := w.text("vm_id")
+func (r *Resource) prove(ctx context.Context, s *engine.Session, w *vm, response *resource.ReadResponse) {
+	id := w.Text("vm_id")
 	raw, err := existing(ctx, s, fmt.Sprintf("VM %s %q", id, w.name), func(vm *inventory.VM) bool {
 		return vm.ID == id && vm.Name == w.name
-	}, w.raw.Type().(tftypes.Object))
-	var found *worker
+	}, w.Raw.Type().(tftypes.Object))
+	var found *vm
 	if err == nil {
-		found, err = workerOf(raw)
+		found, err = vmOf(raw)
 	}
 	if err != nil {
 		diags.AddError(&response.Diagnostics, "VM "+id+" cannot be taken over", err, attributeOf)

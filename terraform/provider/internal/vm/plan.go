@@ -14,21 +14,21 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/finding"
-	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/shell"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/diags"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/worker"
 )
 
 // ValidateConfig implements resource.ResourceWithValidateConfig: what can be checked
 // without the hypervisor is checked by the engine at the plan too, but then only for
 // resources that Terraform plans.
 func (r *Resource) ValidateConfig(_ context.Context, request resource.ValidateConfigRequest, response *resource.ValidateConfigResponse) {
-	w, err := workerOf(request.Config.Raw)
+	w, err := vmOf(request.Config.Raw)
 	if err != nil || w.unknown {
 		return // a value with a wrong form is reported by its attribute
 	}
-	if w.text("host") == "" && w.attributes["host"].IsKnown() && w.cardField("bdf") != "" {
+	if w.Text("host") == "" && w.Attributes["host"].IsKnown() && w.cardField("bdf") != "" {
 		response.Diagnostics.AddAttributeError(path.Root("gpu"), "The configuration is not valid",
 			"A BDF is an address on one host: set host too, or write gpu.card, \"pve1/"+w.cardField("bdf")+"\".")
 	}
@@ -41,17 +41,17 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 		planDestroy(request.State.Raw, &response.Diagnostics)
 		return
 	}
-	wanted, err := workerOf(request.Config.Raw)
+	wanted, err := vmOf(request.Config.Raw)
 	if err != nil {
 		diags.AddError(&response.Diagnostics, "The configuration is not valid", err, attributeOf)
 		return
 	}
-	s, _ := r.session()
+	s, _ := r.Session()
 	if s == nil || !wanted.keyKnown() {
 		return // nothing can be observed yet
 	}
-	if !request.State.Raw.IsNull() && moved(wanted, request, response) {
-		return
+	if !request.State.Raw.IsNull() && (moved(wanted, request, response) || wanted.unknown) {
+		return // with values that are not known yet, a change could look like one that needs a restart
 	}
 	seen, warnings, err := wanted.decide(ctx, s)
 	var problems *engine.ProblemsError
@@ -69,7 +69,7 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 		response.Diagnostics.AddWarning("Worker "+wanted.name+" cannot be changed now", diags.Detail(why(seen), ""))
 		return
 	}
-	p := planner{worker: wanted, seen: seen, response: response, to: &response.Diagnostics}
+	p := planner{vm: wanted, seen: seen, response: response, to: &response.Diagnostics}
 	var planned values
 	if request.State.Raw.IsNull() {
 		planned = p.create(r)
@@ -79,7 +79,7 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 	if response.Diagnostics.HasError() {
 		return
 	}
-	target, err := workerOf(request.Plan.Raw)
+	target, err := vmOf(request.Plan.Raw)
 	if err != nil {
 		diags.AddError(&response.Diagnostics, "The plan of the worker cannot be read", err, attributeOf)
 		return
@@ -89,12 +89,12 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 }
 
 // keyKnown reports whether it is known which worker this is.
-func (w *worker) keyKnown() bool {
-	return w.name != "" && w.attributes["pool"].IsKnown() && w.attributes["kube_cluster"].IsKnown() && w.attributes["gpu"].IsKnown()
+func (w *vm) keyKnown() bool {
+	return w.name != "" && w.Attributes["pool"].IsKnown() && w.Attributes["kube_cluster"].IsKnown() && w.Attributes["gpu"].IsKnown()
 }
 
 // cardField is a field of gpu; "" when it is not there.
-func (w *worker) cardField(name string) string {
+func (w *vm) cardField(name string) string {
 	fields, _, err := w.card()
 	text, is := fields[name].(string)
 	if err != nil || !is {
@@ -105,7 +105,7 @@ func (w *worker) cardField(name string) string {
 
 // planDestroy refuses at the plan what Delete would refuse.
 func planDestroy(state tftypes.Value, to *diag.Diagnostics) {
-	w, err := workerOf(state)
+	w, err := vmOf(state)
 	if err == nil {
 		err = w.mayBeDestroyed(w.uuid)
 	}
@@ -116,7 +116,7 @@ func planDestroy(state tftypes.Value, to *diag.Diagnostics) {
 
 // planner plans one worker.
 type planner struct {
-	*worker
+	*vm
 	seen     *engine.Decided
 	response *resource.ModifyPlanResponse
 	to       *diag.Diagnostics
@@ -125,7 +125,7 @@ type planner struct {
 // create plans a worker that is not in the state.
 func (p *planner) create(r *Resource) values {
 	seen := p.seen
-	if _, inState := r.shared.InState(typeName + " " + p.id()); inState {
+	if _, inState := r.Shared.InState(typeName + " " + p.id()); inState {
 		if p.semiPersistent() {
 			p.to.AddError("Worker "+p.name+" would be replaced", diags.Detail(
 				"it is semi-persistent, and its resource is tainted or was named with -replace; the VM and its disks would be lost",
@@ -138,7 +138,7 @@ func (p *planner) create(r *Resource) values {
 	case plan.Refuse:
 		diags.AddRefusals(p.to, p.name, seen.Refusals)
 	case plan.Hold, plan.Replace, plan.Destroy:
-		p.to.AddError("Worker "+p.name+" exists and differs", diags.Detail(seen.Reason+": "+changes(seen), seen.Hint))
+		p.to.AddError("Worker "+p.name+" exists and differs", diags.Detail(seen.Reason+": "+worker.Changes(seen), seen.Hint))
 	case plan.Create:
 		if !p.pinned() {
 			p.to.AddWarning("The engine chooses host and card", diags.Detail(fmt.Sprintf("%s: %s: %s; apply chooses again", p.name, placeOf(seen), seen.Reason), ""))
@@ -148,7 +148,9 @@ func (p *planner) create(r *Resource) values {
 	default:
 		p.to.AddWarning("Worker "+p.name+" exists already", diags.Detail(fmt.Sprintf(
 			"VM %s on %s is proven to be this worker: it is taken into the state and not made again", seen.Worker.VM, seen.Host), ""))
-		return p.existing(seen.Ref.UUID)
+		v := p.existing(nil, "")
+		v.Unknown = append(v.Unknown, "reason", "addresses", "ip_address")
+		return v
 	}
 	return p.fresh()
 }
@@ -166,7 +168,7 @@ func (p *planner) pinned() bool {
 	if p.gpu() {
 		return p.cardField("card") != "" || p.cardField("bdf") != ""
 	}
-	return p.text("host") != ""
+	return p.Text("host") != ""
 }
 
 // gpu reports whether the configuration asks for a card.
@@ -177,29 +179,23 @@ func (p *planner) gpu() bool {
 
 // fresh are the computed values of a VM that is not made yet.
 func (p *planner) fresh() values {
-	v := values{unknown: []string{"uuid", "vm_id", "addresses", "ip_address", "reason"}, state: running, drift: []string{}, group: pci.NoGroup}
-	if !p.pinned() || p.seen.Card.IsZero() && p.cardField("model")+p.cardField("id") != "" || p.seen.Action != plan.Create && p.seen.VM == nil {
-		v.unknown = append(v.unknown, "host", "card", "attachment", "model", "iommu_group")
-		return v
+	placed := p.pinned() && (p.seen.Action == plan.Create || p.seen.VM != nil)
+	v := values{Values: worker.Fresh(p.seen, placed), drift: []string{}}
+	v.Unknown = append(v.Unknown, "reason")
+	if p.gpu() || !placed {
+		v.Unknown = append(v.Unknown, "attachment")
 	}
-	if p.gpu() {
-		v.unknown = append(v.unknown, "attachment")
+	if placed {
+		v.Host = p.seen.Host
 	}
-	seen := observed(p.seen, nil)
-	v.host, v.card, v.model, v.group = p.seen.Host, seen.card, seen.model, seen.group
 	return v
 }
 
 // existing are the computed values of a VM that exists, after the work.
-func (p *planner) existing(uuid string) values {
-	v := observed(p.seen, nil)
-	v.uuid, v.drift = uuid, remaining(p.seen)
-	if v.state != parked {
-		v.state = running
-	}
-	v.reason, v.unknown = "", []string{"reason", "addresses", "ip_address"}
+func (p *planner) existing(addresses []string, reason string) values {
+	v := values{worker.Existing(p.seen, addresses), engine.AttachmentOf(p.seen.VM), reason, worker.Remaining(p.seen)}
 	if slices.Contains(p.seen.Steps, plan.StepAttach) {
-		v.unknown = append(v.unknown, "attachment")
+		v.Unknown = append(v.Unknown, "attachment")
 	}
 	return v
 }
@@ -216,7 +212,7 @@ func (p *planner) notes() {
 
 // update plans a worker that is in the state.
 func (p *planner) update(state tftypes.Value) (values, error) {
-	was, err := workerOf(state)
+	was, err := vmOf(state)
 	if err != nil {
 		return values{}, err
 	}
@@ -230,35 +226,19 @@ func (p *planner) update(state tftypes.Value) (values, error) {
 		return p.fresh(), nil // it is made again
 	case seen.Action == plan.Replace:
 		p.response.RequiresReplace = append(p.response.RequiresReplace, p.causes(plan.NeedsRemake)...)
-		p.to.AddWarning("Worker "+p.name+" is replaced", diags.Detail("it is ephemeral, and cannot be changed in place: "+changes(seen), ""))
+		p.to.AddWarning("Worker "+p.name+" is replaced", diags.Detail("it is ephemeral, and cannot be changed in place: "+worker.Changes(seen), ""))
 		return p.fresh(), nil
 	case seen.Action == plan.Restart:
-		p.to.AddWarning("Worker "+p.name+" is restarted", diags.Detail("shut down, changed and started: "+changes(seen), ""))
+		p.to.AddWarning("Worker "+p.name+" is restarted", diags.Detail("shut down, changed and started: "+worker.Changes(seen), ""))
 	}
 	p.heldChanges(was)
-	v := p.existing(was.uuid)
-	if seen.Ref.UUID != was.uuid { // not refreshed yet
-		v.uuid = seen.Ref.UUID
-	}
-	if len(seen.Steps) == 0 { // nothing is done: all stays as it is
-		v.state, v.addresses, v.reason = string(seen.State), was.addresses, was.text("reason")
-		v.unknown = nil
-	} else {
-		v.addresses, v.reason, v.unknown = was.addresses, was.text("reason"), nil
-		if slices.Contains(seen.Steps, plan.StepStart) {
-			v.unknown = append(v.unknown, "addresses", "ip_address")
-		}
-		if slices.Contains(seen.Steps, plan.StepAttach) {
-			v.unknown = append(v.unknown, "attachment")
-		}
-	}
-	return v, nil
+	return p.existing(was.addresses, was.Text("reason")), nil
 }
 
 // moved plans a change that makes it another worker; it returns false when it is the same.
-func moved(wanted *worker, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) bool {
-	was, err := workerOf(request.State.Raw)
-	target, planErr := workerOf(request.Plan.Raw)
+func moved(wanted *vm, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) bool {
+	was, err := vmOf(request.State.Raw)
+	target, planErr := vmOf(request.Plan.Raw)
 	if err = errors.Join(err, planErr); err != nil {
 		diags.AddError(&response.Diagnostics, "The state of the worker cannot be read", err, attributeOf)
 		return true
@@ -282,18 +262,18 @@ func moved(wanted *worker, request resource.ModifyPlanRequest, response *resourc
 	}
 	response.RequiresReplace = append(response.RequiresReplace, changed...)
 	target.pool.Name = wanted.pool.Name
-	response.Plan.Raw = target.with(values{
-		unknown: []string{"uuid", "vm_id", "addresses", "ip_address", "reason", "host", "card", "model", "iommu_group"}, state: running,
-	})
+	v := values{Values: worker.AllUnknown(), drift: []string{}}
+	v.Unknown = append(v.Unknown, "reason", "attachment")
+	response.Plan.Raw = target.with(v)
 	return true
 }
 
 // heldChanges refuses changes of the configuration that the engine would hold, and warns
 // of such changes that were made outside of Terraform.
-func (p *planner) heldChanges(was *worker) {
-	known := was.texts("drift")
+func (p *planner) heldChanges(was *vm) {
+	known := was.Texts("drift")
 	for _, c := range p.seen.Changes {
-		if !held(p.seen, c) {
+		if !worker.IsHeld(p.seen, c) {
 			continue
 		}
 		if slices.Contains(known, c.String()) {
@@ -321,7 +301,7 @@ func (p *planner) errorAt(c plan.Change, summary, detail string) {
 // cause is the attribute of a change; empty when it is not in the configuration.
 func (p *planner) cause(c plan.Change) path.Path {
 	at, _ := attributeOf(strings.Replace(c.Field, "gpus", "gpus[0]", 1))
-	if value, is := p.attributes[at.String()]; !is || value.IsNull() {
+	if value, is := p.Attributes[at.String()]; !is || value.IsNull() {
 		return path.Empty()
 	}
 	return at

@@ -7,7 +7,6 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
-	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
@@ -17,10 +16,11 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/diags"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/session"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/worker"
 )
 
 // Resource is the resource gpuworker_vm.
-type Resource struct{ shared *session.Shared }
+type Resource struct{ session.Resource }
 
 // NewResource makes the resource.
 func NewResource() resource.Resource { return &Resource{} }
@@ -36,35 +36,19 @@ var (
 // typeName is the name of the resource in Terraform.
 const typeName = "gpuworker_vm"
 
-// defaultTimeout is the limit for one operation. The steps have limits of their own.
-const defaultTimeout = 3 * time.Hour
-
 // Metadata implements resource.Resource.
 func (r *Resource) Metadata(_ context.Context, _ resource.MetadataRequest, response *resource.MetadataResponse) {
 	response.TypeName = typeName
 	response.ResourceBehavior.MutableIdentity = false
 }
 
-// Configure implements resource.ResourceWithConfigure.
-func (r *Resource) Configure(_ context.Context, request resource.ConfigureRequest, response *resource.ConfigureResponse) {
-	r.shared = session.From(request.ProviderData, &response.Diagnostics)
-}
-
-// session is the session of the engine; nil while the provider is not configured.
-func (r *Resource) session() (s *engine.Session, hypervisor string) {
-	if r.shared == nil {
-		return nil, ""
-	}
-	return r.shared.Session()
-}
-
 // Read implements resource.Resource.
 func (r *Resource) Read(ctx context.Context, request resource.ReadRequest, response *resource.ReadResponse) {
-	s, hypervisor := r.session()
+	s, hypervisor := r.Session()
 	if s == nil {
 		return
 	}
-	w, err := workerOf(request.State.Raw)
+	w, err := vmOf(request.State.Raw)
 	if err != nil {
 		diags.AddError(&response.Diagnostics, "The state of the worker cannot be read", err, attributeOf)
 		return
@@ -80,7 +64,7 @@ func (r *Resource) Read(ctx context.Context, request resource.ReadRequest, respo
 }
 
 // read refreshes the state of a worker that the state has proven before.
-func (r *Resource) read(ctx context.Context, s *engine.Session, w *worker, response *resource.ReadResponse) {
+func (r *Resource) read(ctx context.Context, s *engine.Session, w *vm, response *resource.ReadResponse) {
 	seen, _, err := w.decide(ctx, s)
 	switch {
 	case err != nil:
@@ -95,12 +79,12 @@ func (r *Resource) read(ctx context.Context, s *engine.Session, w *worker, respo
 			addresses = w.addresses // the guest agent does not answer: keep the last ones
 		}
 		v := observed(seen, addresses)
-		v.reason = w.text("reason")
+		v.reason = w.Text("reason")
 		response.State.Raw = w.with(v)
-		r.shared.Remember(typeName+" "+w.id(), session.Entry{Name: w.name, UUID: seen.Ref.UUID})
+		r.Shared.Remember(typeName+" "+w.id(), session.Entry{Name: w.name, UUID: seen.Ref.UUID})
 	case seen.Action == plan.Create: // the engine is sure that there is none
 		response.State.RemoveResource(ctx)
-		r.shared.Forget(typeName + " " + w.id())
+		r.Shared.Forget(typeName + " " + w.id())
 	default:
 		response.Diagnostics.AddWarning("Worker "+w.name+" cannot be observed now", diags.Detail("it stays in the state: "+why(seen), ""))
 	}
@@ -109,32 +93,32 @@ func (r *Resource) read(ctx context.Context, s *engine.Session, w *worker, respo
 // Create implements resource.Resource. An error leaves no state: with a state, Terraform
 // would taint the resource, and destroy the VM at the next apply.
 func (r *Resource) Create(ctx context.Context, request resource.CreateRequest, response *resource.CreateResponse) {
-	limit := limitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Create, &response.Diagnostics)
+	limit := worker.LimitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Create, &response.Diagnostics)
 	raw, w := r.work(ctx, request.Plan.Raw, limit, &response.Diagnostics)
 	if w == nil {
 		return
 	}
-	_, hypervisor := r.session()
+	_, hypervisor := r.Session()
 	response.State.Raw = raw
 	response.Diagnostics.Append(response.Identity.Set(ctx, w.identity(hypervisor))...)
 }
 
 // Update implements resource.Resource.
 func (r *Resource) Update(ctx context.Context, request resource.UpdateRequest, response *resource.UpdateResponse) {
-	limit := limitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Update, &response.Diagnostics)
+	limit := worker.LimitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Update, &response.Diagnostics)
 	raw, w := r.work(ctx, request.Plan.Raw, limit, &response.Diagnostics)
 	if w == nil {
 		return
 	}
-	_, hypervisor := r.session()
+	_, hypervisor := r.Session()
 	response.State.Raw = raw
 	response.Diagnostics.Append(response.Identity.Set(ctx, w.identity(hypervisor))...)
 }
 
 // work makes the worker as planned and returns its new state; w is nil after an error.
-func (r *Resource) work(ctx context.Context, planned tftypes.Value, limit time.Duration, diagnostics *diag.Diagnostics) (raw tftypes.Value, w *worker) {
-	s, _ := r.session()
-	w, err := workerOf(planned)
+func (r *Resource) work(ctx context.Context, planned tftypes.Value, limit time.Duration, diagnostics *diag.Diagnostics) (raw tftypes.Value, w *vm) {
+	s, _ := r.Session()
+	w, err := vmOf(planned)
 	if err == nil && s == nil {
 		err = session.ErrNotConfigured
 	}
@@ -162,9 +146,9 @@ func (r *Resource) work(ctx context.Context, planned tftypes.Value, limit time.D
 // made are the computed values after the work.
 func (r *Resource) made(ctx context.Context, s *engine.Session, seen *engine.Decided, outcomes []apply.Outcome, diagnostics *diag.Diagnostics) values {
 	after := observed(seen, nil)
-	after.drift = remaining(seen)
+	after.drift = worker.Remaining(seen)
 	for _, outcome := range outcomes {
-		after.vm, after.uuid, after.addresses = outcome.VM, outcome.UUID, outcome.Addresses
+		after.VM, after.UUID, after.Addresses = outcome.VM, outcome.UUID, outcome.Addresses
 		if slices.Contains(seen.Steps, plan.StepAttach) {
 			after.attachment = r.attachment(ctx, s, inventory.VMRef{Host: outcome.Host, ID: outcome.VM, UUID: outcome.UUID, Name: seen.Name}, diagnostics)
 		}
@@ -172,11 +156,11 @@ func (r *Resource) made(ctx context.Context, s *engine.Session, seen *engine.Dec
 			diagnostics.AddWarning("Worker "+seen.Name+" runs, with a warning", diags.Detail(warning, ""))
 		}
 	}
-	if after.state != parked {
-		after.state = running
+	if after.State != worker.Parked {
+		after.State = worker.Running
 	}
-	if len(after.addresses) == 0 && seen.Ref != nil {
-		after.addresses, _ = s.Addresses(ctx, *seen.Ref)
+	if len(after.Addresses) == 0 && seen.Ref != nil {
+		after.Addresses, _ = s.Addresses(ctx, *seen.Ref)
 	}
 	return after
 }
@@ -193,9 +177,9 @@ func (r *Resource) attachment(ctx context.Context, s *engine.Session, ref invent
 
 // Delete implements resource.Resource.
 func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, response *resource.DeleteResponse) {
-	limit := limitOf(ctx, request.State.GetAttribute, timeouts.Value.Delete, &response.Diagnostics)
-	s, _ := r.session()
-	w, err := workerOf(request.State.Raw)
+	limit := worker.LimitOf(ctx, request.State.GetAttribute, timeouts.Value.Delete, &response.Diagnostics)
+	s, _ := r.Session()
+	w, err := vmOf(request.State.Raw)
 	if err == nil && s == nil {
 		err = session.ErrNotConfigured
 	}
@@ -215,14 +199,5 @@ func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, r
 		return
 	}
 	s.Forget(key)
-	r.shared.Forget(typeName + " " + w.id())
-}
-
-// limitOf is the time limit of an operation.
-func limitOf(ctx context.Context, get func(context.Context, path.Path, any) diag.Diagnostics, of func(timeouts.Value, context.Context, time.Duration) (time.Duration, diag.Diagnostics), diagnostics *diag.Diagnostics) time.Duration {
-	var limits timeouts.Value
-	diagnostics.Append(get(ctx, path.Root("timeouts"), &limits)...)
-	limit, problems := of(limits, ctx, defaultTimeout)
-	diagnostics.Append(problems...)
-	return limit
+	r.Shared.Forget(typeName + " " + w.id())
 }

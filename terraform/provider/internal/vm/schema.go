@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/spec"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/worker"
 )
 
 // Attributes that are not fields of a WorkerPool.
@@ -49,27 +50,23 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, respons
 	}
 }
 
+// computed are the computed attributes; host may be configured too.
 func computed() map[string]schema.Attribute {
 	text := func(description string) schema.StringAttribute {
 		return schema.StringAttribute{Computed: true, MarkdownDescription: description}
 	}
-	list := func(description string) schema.ListAttribute {
-		return schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: description}
-	}
-	return map[string]schema.Attribute{
-		"id":          text("KubeCluster, pool and name of the worker, separated by `/`."),
-		"uuid":        text("SMBIOS UUID of the VM. It proves which VM this is; `gpuworker replace` changes it."),
-		"vm_id":       text("Identifier of the VM on the hypervisor, `9100`. Another VM can get it later."),
-		"card":        text("The card, `pve1/0000:03:00.0`."),
-		"attachment":  text("The card as the hypervisor writes it in the configuration of the VM, on Proxmox VE the value of `hostpci0`: `mapping=gpu-pve1-0000-03-00,pcie=1`."),
-		"model":       text("Model of the card, `Tesla T4`."),
-		"iommu_group": schema.Int64Attribute{Computed: true, MarkdownDescription: "IOMMU group of the card on its host."},
-		"addresses":   list("Addresses of the guest, as reported by its agent."),
-		"ip_address":  text("The first IPv4 address of the guest, else the first address."),
-		"state":       text("`Running`, `Parked`, `Stopped`, `Incomplete` or `Cloning`."),
-		"reason":      text("Why this host and card."),
-		"drift":       list("Differences between the configuration and the VM that the next apply removes, or that wait for a person."),
-	}
+	attributes := worker.Schema()
+	delete(attributes, "host")
+	maps.Copy(attributes, map[string]schema.Attribute{
+		"id":         text("KubeCluster, pool and name of the worker, separated by `/`."),
+		"attachment": text("The card as the hypervisor writes it in the configuration of the VM, on Proxmox VE the value of `hostpci0`: `mapping=gpu-pve1-0000-03-00,pcie=1`."),
+		"reason":     text("Why this host and card."),
+		"drift": schema.ListAttribute{
+			Computed: true, ElementType: types.StringType,
+			MarkdownDescription: "Differences between the configuration and the VM that the next apply removes, or that wait for a person.",
+		},
+	})
+	return attributes
 }
 
 // IdentitySchema implements resource.ResourceWithIdentity.
