@@ -196,8 +196,3 @@ func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, r
 	s.Forget(engine.KeyOf(p.document()))
 	r.Shared.Forget(typeName + " " + p.id())
 }
-
-// ImportState implements resource.ResourceWithImportState.
-func (r *Resource) ImportState(_ context.Context, _ resource.ImportStateRequest, response *resource.ImportStateResponse) {
-	response.Diagnostics.AddError("Not implemented", "Import is not implemented yet.")
-}

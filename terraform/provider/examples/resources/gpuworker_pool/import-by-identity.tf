@@ -1,0 +1,6 @@
+import {
+  to = gpuworker_pool.gpu
+  identity = {
+    name = "gpu"
+  }
+}

@@ -1,0 +1,4 @@
+import {
+  to = gpuworker_pool.gpu
+  id = "gpu"
+}
