@@ -47,6 +47,7 @@ test: ## run all tests of all modules with the race detector, then all cut point
 	@for module in $(MODULES); do (cd $$module && $(GO) test $(RACE) -timeout $(TIMEOUT) ./...) || exit 1; done
 	@[ -z "$(RACE)" ] || $(GO) test -timeout $(TIMEOUT) $$(grep -rl --include='*_test.go' internal/thorough\" ./cmd ./internal ./sim | xargs -n 1 dirname | sort -u)
 	@echo "not run: gpuworker-host in a real kernel; it needs QEMU (apt-get) and a minute: make e2e-host"
+	@echo "not run: the Terraform provider with the real terraform; it needs five minutes: make e2e-terraform"
 
 .PHONY: lint
 lint: $(GOLANGCI) ## run the linter at a fixed version, with the import rules
@@ -78,7 +79,7 @@ e2e-host: ## run gpuworker-host in a real Linux kernel under QEMU: with an Intel
 .PHONY: e2e-terraform
 e2e-terraform: ## run the Terraform provider, modules and examples with the real terraform; the first time builds it in ten minutes, if there is none
 	@terraform=$$(terraform/provider/e2e/prepare) && cd terraform/provider && \
-		PATH="$$(dirname "$$terraform"):$$PATH" $(GO) test -count=1 -timeout $(TIMEOUT) ./...
+		GPUWORKER_E2E_TERRAFORM=$$terraform $(GO) test -count=1 -timeout $(TIMEOUT) $(E2E_TERRAFORM) ./...
 
 .PHONY: ledger
 ledger: ## run e2e-recordings and write the results into the ledger, sim/pvesim/ledger.txt

@@ -8,7 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -61,21 +61,25 @@ const timeScale = 500
 // Without terraform, the test is skipped.
 func New(t *testing.T, change ...func(*pvesim.World)) *Lab {
 	t.Helper()
-	Terraform(t)
+	program := Terraform(t)
 	l := Start(t, change...)
 	t.Setenv("TF_CLI_CONFIG_FILE", "")
+	t.Setenv("TF_ACC_TERRAFORM_PATH", program)
 	t.Setenv("GPUWORKER_ENDPOINT", l.Endpoint)
 	t.Setenv("GPUWORKER_FINGERPRINT", l.Fingerprint)
 	t.Setenv("GPUWORKER_TOKEN", l.Tokens["engine"])
 	return l
 }
 
+// programVariable has the path of the program terraform.
+const programVariable = "GPUWORKER_E2E_TERRAFORM"
+
 // Terraform is the path of the program terraform. Without it, the test is skipped.
 func Terraform(t *testing.T) string {
 	t.Helper()
-	program, err := exec.LookPath("terraform")
-	if err != nil {
-		t.Skip("not run: it needs the program terraform; make e2e-terraform builds it")
+	program := os.Getenv(programVariable)
+	if program == "" {
+		t.Skip("not run: it needs the program terraform; make e2e-terraform finds or builds it")
 	}
 	return program
 }
