@@ -288,8 +288,12 @@ func (s *Session) decide(ctx context.Context, key PoolKey, allowRestart bool, ag
 	defer s.leave()
 	s.mu.Lock()
 	documents, declared, changed := s.documentsLocked(), s.declared, s.changed[key]
-	pool := &documents.WorkerPools[s.index[key]]
+	at, known := s.index[key]
 	s.mu.Unlock()
+	if !known { // another goroutine has ended it
+		return Decision{}, &fault.Error{Kind: fault.Conflict, Doing: "plan pool " + key.Pool, Why: "its workers were deleted meanwhile", Fix: "run the same command again"}
+	}
+	pool := &documents.WorkerPools[at]
 	if hosts, needed := s.stale(documents, pool, hosts, age); needed || changed {
 		if err := s.renew(ctx, documents, hosts); err != nil {
 			return Decision{}, err
