@@ -141,8 +141,9 @@ func (p *planner) decide(ctx context.Context, s *engine.Session) bool {
 	return true
 }
 
-// replaced plans the creation of a pool that is in the state: its resource is tainted or
-// was named with -replace.
+// replaced refuses the creation of a pool that is in the state: its resource is tainted or
+// was named with -replace. With create_before_destroy, Terraform would take the present
+// VMs for the new ones, and then destroy them.
 func (p *planner) replaced(entry session.Entry) {
 	var permanent []string
 	for seen := range firstOfEach(p.decision) {
@@ -150,7 +151,11 @@ func (p *planner) replaced(entry session.Entry) {
 			permanent = append(permanent, seen.Name)
 		}
 	}
-	if len(permanent) > 0 {
+	if len(permanent) == 0 {
+		p.to.AddError("Pool "+p.name+" would be replaced", diags.Detail(
+			"its resource is tainted or was named with -replace; a pool is changed in place, and its ephemeral workers are replaced when a change needs it",
+			"terraform untaint keeps the VMs; gpuworker replace NAME replaces one worker"))
+	} else {
 		p.to.AddError("Pool "+p.name+" would be replaced", diags.Detail(
 			"its resource is tainted or was named with -replace, and these workers are semi-persistent; their VMs and disks would be lost: "+phrase.And(permanent),
 			"terraform untaint keeps the VMs; gpuworker replace NAME replaces one worker deliberately, on the same card"))

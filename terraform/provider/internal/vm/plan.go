@@ -148,7 +148,7 @@ func (p *planner) create(r *Resource) values {
 	default:
 		p.to.AddWarning("Worker "+p.name+" exists already", diags.Detail(fmt.Sprintf(
 			"VM %s on %s is proven to be this worker: it is taken into the state and not made again", seen.Worker.VM, seen.Host), ""))
-		v := p.existing(nil, "")
+		v := p.existing(nil, "", originTaken)
 		v.Unknown = append(v.Unknown, "reason", "addresses", "ip_address")
 		return v
 	}
@@ -180,7 +180,7 @@ func (p *planner) gpu() bool {
 // fresh are the computed values of a VM that is not made yet.
 func (p *planner) fresh() values {
 	placed := p.pinned() && (p.seen.Action == plan.Create || p.seen.VM != nil)
-	v := values{Values: worker.Fresh(p.seen, placed), drift: []string{}}
+	v := values{Values: worker.Fresh(p.seen, placed), origin: originMade, drift: []string{}}
 	v.Unknown = append(v.Unknown, "reason")
 	if p.gpu() || !placed {
 		v.Unknown = append(v.Unknown, "attachment")
@@ -192,8 +192,8 @@ func (p *planner) fresh() values {
 }
 
 // existing are the computed values of a VM that exists, after the work.
-func (p *planner) existing(addresses []string, reason string) values {
-	v := values{worker.Existing(p.seen, addresses), engine.AttachmentOf(p.seen.VM), reason, worker.Remaining(p.seen)}
+func (p *planner) existing(addresses []string, reason, origin string) values {
+	v := values{worker.Existing(p.seen, addresses), engine.AttachmentOf(p.seen.VM), reason, origin, worker.Remaining(p.seen)}
 	if slices.Contains(p.seen.Steps, plan.StepAttach) {
 		v.Unknown = append(v.Unknown, "attachment")
 	}
@@ -232,7 +232,7 @@ func (p *planner) update(state tftypes.Value) (values, error) {
 		p.to.AddWarning("Worker "+p.name+" is restarted", diags.Detail("shut down, changed and started: "+worker.Changes(seen), ""))
 	}
 	p.heldChanges(was)
-	return p.existing(was.addresses, was.Text("reason")), nil
+	return p.existing(was.addresses, was.Text("reason"), was.Text("origin")), nil
 }
 
 // moved plans a change that makes it another worker; it returns false when it is the same.
@@ -262,7 +262,7 @@ func moved(wanted *vm, request resource.ModifyPlanRequest, response *resource.Mo
 	}
 	response.RequiresReplace = append(response.RequiresReplace, changed...)
 	target.pool.Name = wanted.pool.Name
-	v := values{Values: worker.AllUnknown(), drift: []string{}}
+	v := values{Values: worker.AllUnknown(), origin: originMade, drift: []string{}}
 	v.Unknown = append(v.Unknown, "reason", "attachment")
 	response.Plan.Raw = target.with(v)
 	return true

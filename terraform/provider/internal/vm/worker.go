@@ -167,6 +167,9 @@ func (w *vm) accept(d engine.Decision) error {
 	if seen == nil {
 		return errNotDecided
 	}
+	if w.Text("origin") == originMade && w.uuid == "" && seen.Ref != nil {
+		return worker.Changed(fault.Place{Hypervisor: d.Hypervisor, Worker: w.name}, "the VM exists already, which the plan did not show")
+	}
 	shown := worker.Shown{Values: worker.ValuesOf(w.Object), Drift: w.Texts("drift")}
 	return shown.Accept(seen, d.Hypervisor)
 }
@@ -208,20 +211,28 @@ func (w *vm) mayBeDestroyed(uuid string) error {
 // values are the computed values of a worker.
 type values struct {
 	worker.Values
-	attachment, reason string
-	drift              []string
+	attachment, reason, origin string
+	drift                      []string
 }
+
+// How a VM came into the state. A plan shows it, and Terraform stops when the plan that it
+// makes again during an apply shows something else. So with create_before_destroy the old
+// VM is not taken for the new one, and then destroyed.
+const (
+	originMade  = "Made"  // by this resource
+	originTaken = "Taken" // it existed, and was proven to be the worker
+)
 
 // observed are the computed values of what was observed.
 func observed(seen *engine.Decided, addresses []string) values {
-	return values{worker.Observed(seen, addresses), engine.AttachmentOf(seen.VM), seen.Reason, worker.Drift(seen.Changes)}
+	return values{worker.Observed(seen, addresses), engine.AttachmentOf(seen.VM), seen.Reason, "", worker.Drift(seen.Changes)}
 }
 
 // with returns the value of Terraform with other computed values.
 func (w *vm) with(v values) tftypes.Value {
 	attributes := v.Attributes()
 	maps.Copy(attributes, map[string]tftypes.Value{
-		"id": worker.Text(w.id()), "pool": worker.Text(w.pool.Name), "attachment": worker.Text(v.attachment), "reason": worker.Text(v.reason), "drift": worker.List(v.drift),
+		"id": worker.Text(w.id()), "pool": worker.Text(w.pool.Name), "attachment": worker.Text(v.attachment), "reason": worker.Text(v.reason), "origin": worker.Text(v.origin), "drift": worker.List(v.drift),
 	})
 	for _, name := range v.Unknown {
 		attributes[name] = w.Unknown(name)
