@@ -146,7 +146,7 @@ func (p *planner) decide(ctx context.Context, s *engine.Session) bool {
 func (p *planner) replaced(entry session.Entry) {
 	var permanent []string
 	for seen := range firstOfEach(p.decision) {
-		if _, known := entry.Workers[seen.Name]; known && p.semiPersistent() || seen.VM != nil && isPermanent(seen) {
+		if _, known := entry.Workers[seen.Name]; known && p.semiPersistent() || seen.VM != nil && worker.IsPermanent(seen.VM.Record) {
 			permanent = append(permanent, seen.Name)
 		}
 	}

@@ -180,21 +180,40 @@ func (w *vm) acceptDelete(plans engine.Plans) error {
 			case one.Action == plan.Refuse:
 				return worker.Refusal(&engine.Decided{Worker: *one})
 			case one.Ref != nil && one.Ref.UUID != w.uuid:
-				return &fault.Error{
-					Kind: fault.Conflict, Where: fault.Place{Hypervisor: p.Hypervisor, Worker: w.name},
-					Why: fmt.Sprintf("the worker is VM %s now, not VM %s of the state; nothing was destroyed", one.Ref.UUID, w.uuid),
-					Fix: "run terraform plan again; a semi-persistent worker needs allow_destroy_uuid of the new VM",
-				}
+				return w.anotherVM(p.Hypervisor, one.Ref.UUID)
+			case one.Ref != nil && worker.IsPermanent(one.Record): // whatever the state says
+				return w.allows(one.Ref.UUID)
 			}
 		}
 	}
 	return nil
 }
 
-// mayBeDestroyed returns an error when the worker is semi-persistent and the state does
-// not allow to destroy this VM.
+// anotherVM is the error for a worker that is not the VM of the state.
+func (w *vm) anotherVM(hypervisor, uuid string) error {
+	was := "the VM of the state, whose UUID is not known"
+	if w.uuid != "" {
+		was = "VM " + w.uuid + " of the state"
+	}
+	return &fault.Error{
+		Kind: fault.Conflict, Where: fault.Place{Hypervisor: hypervisor, Worker: w.name},
+		Why: fmt.Sprintf("the worker is VM %s now, not %s; nothing was destroyed", uuid, was),
+		Fix: "run terraform plan again; a semi-persistent worker needs allow_destroy_uuid of the new VM",
+	}
+}
+
+// mayBeDestroyed returns an error when the state says that the worker is semi-persistent
+// and does not allow to destroy this VM.
 func (w *vm) mayBeDestroyed(uuid string) error {
-	if !w.semiPersistent() || uuid != "" && w.allowDestroy == uuid {
+	if !w.semiPersistent() {
+		return nil
+	}
+	return w.allows(uuid)
+}
+
+// allows returns an error when the state does not allow to destroy this VM.
+func (w *vm) allows(uuid string) error {
+	if uuid != "" && w.allowDestroy == uuid {
 		return nil
 	}
 	return &fault.Error{
