@@ -41,11 +41,12 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 	if moved := wanted.moved(was); len(moved) > 0 {
 		response.RequiresReplace = append(response.RequiresReplace, moved...)
 		planMove(was, moved, to)
+		r.Shared.Succeed(typeName + " " + wanted.id())
 		return
 	}
 	response.Plan.Raw = target.With(map[string]tftypes.Value{"id": worker.Text(wanted.id())})
-	if wanted.unplaced {
-		return // it is decided when the values are known
+	if wanted.unplaced || was == nil && r.Shared.Succeeds(typeName+" "+wanted.id()) {
+		return // it is decided when the values are known, or the predecessor is gone
 	}
 	p := &planner{pool: wanted, was: was, to: to, planned: map[string]worker.Values{}, drift: []string{}}
 	if !p.decide(ctx, s) {
@@ -147,7 +148,7 @@ func (p *planner) decide(ctx context.Context, s *engine.Session) bool {
 func (p *planner) replaced(entry session.Entry) {
 	var permanent []string
 	for seen := range firstOfEach(p.decision) {
-		if _, known := entry.Workers[seen.Name]; known && p.semiPersistent() || seen.VM != nil && isPermanent(seen) {
+		if _, known := entry.Workers[seen.Name]; known && p.semiPersistent() || seen.VM != nil && worker.IsPermanent(seen.VM.Record) {
 			permanent = append(permanent, seen.Name)
 		}
 	}

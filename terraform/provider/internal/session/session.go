@@ -25,6 +25,7 @@ type Shared struct {
 	session    *engine.Session
 	hypervisor string
 	inState    map[string]Entry
+	successors map[string]bool
 }
 
 // Entry is a worker, or a pool of workers, that is in the state of Terraform.
@@ -72,6 +73,26 @@ func (s *Shared) Forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.inState, id)
+}
+
+// Succeed notes that a worker or pool is planned in place of another one: Terraform plans
+// its creation next, while the other one still exists.
+func (s *Shared) Succeed(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.successors == nil {
+		s.successors = map[string]bool{}
+	}
+	s.successors[id] = true
+}
+
+// Succeeds reports whether the planned creation is that of a successor, and forgets it.
+func (s *Shared) Succeeds(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	is := s.successors[id]
+	delete(s.successors, id)
+	return is
 }
 
 // From converts the data that the provider gives to its resources and data sources; nil

@@ -50,8 +50,12 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 	if s == nil || !wanted.keyKnown() {
 		return // nothing can be observed yet
 	}
-	if !request.State.Raw.IsNull() && (moved(wanted, request, response) || wanted.unknown) {
+	if !request.State.Raw.IsNull() && (r.moved(wanted, request, response) || wanted.unknown) {
 		return // with values that are not known yet, a change could look like one that needs a restart
+	}
+	if request.State.Raw.IsNull() && r.Shared.Succeeds(typeName+" "+wanted.id()) {
+		planUndecided(wanted, response)
+		return // its predecessor still has its name or card: it is decided when that is gone
 	}
 	seen, warnings, err := wanted.decide(ctx, s)
 	var problems *engine.ProblemsError
@@ -235,11 +239,23 @@ func (p *planner) update(state tftypes.Value) (values, error) {
 	return p.existing(was.addresses, was.Text("reason"), was.Text("origin")), nil
 }
 
+// planUndecided plans a worker about which nothing can be decided yet.
+func planUndecided(wanted *vm, response *resource.ModifyPlanResponse) {
+	target, err := vmOf(response.Plan.Raw)
+	if err != nil {
+		diags.AddError(&response.Diagnostics, "The plan of the worker cannot be read", err, attributeOf)
+		return
+	}
+	target.pool.Name = wanted.pool.Name
+	v := values{Values: worker.AllUnknown(), origin: originMade, drift: []string{}}
+	v.Unknown = append(v.Unknown, "reason", "attachment")
+	response.Plan.Raw = target.with(v)
+}
+
 // moved plans a change that makes it another worker; it returns false when it is the same.
-func moved(wanted *vm, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) bool {
+func (r *Resource) moved(wanted *vm, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) bool {
 	was, err := vmOf(request.State.Raw)
-	target, planErr := vmOf(request.Plan.Raw)
-	if err = errors.Join(err, planErr); err != nil {
+	if err != nil {
 		diags.AddError(&response.Diagnostics, "The state of the worker cannot be read", err, attributeOf)
 		return true
 	}
@@ -261,10 +277,8 @@ func moved(wanted *vm, request resource.ModifyPlanRequest, response *resource.Mo
 		return true
 	}
 	response.RequiresReplace = append(response.RequiresReplace, changed...)
-	target.pool.Name = wanted.pool.Name
-	v := values{Values: worker.AllUnknown(), origin: originMade, drift: []string{}}
-	v.Unknown = append(v.Unknown, "reason", "attachment")
-	response.Plan.Raw = target.with(v)
+	r.Shared.Succeed(typeName + " " + wanted.id())
+	planUndecided(wanted, response)
 	return true
 }
 
