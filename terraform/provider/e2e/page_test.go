@@ -131,7 +131,7 @@ func (p *page) shows(name, output string) {
 		begin := "<!-- " + name + " -->\n```console\n"
 		p.text = strings.Replace(p.text, begin+shown, begin+uuidForm.ReplaceAllString(output, exampleUUID), 1)
 	default:
-		p.t.Errorf("docs/terraform.md, block %s, is not what terraform prints (- page, + terraform); go test ./e2e -run Page -update writes it:\n%s", name, diff)
+		p.t.Errorf("docs/terraform.md, block %s, is not what terraform prints (- page, + terraform); go test ./e2e -run Page -update (with GPUWORKER_E2E_TERRAFORM, the path of terraform) writes it:\n%s", name, diff)
 	}
 }
 
