@@ -3,7 +3,6 @@ package vm_test
 import (
 	"context"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -71,38 +70,60 @@ func TestActionsParkUnparkAndReplace(t *testing.T) {
 	}
 }
 
-// TestWorkersAndForeignVMsAreListed, as terraform query does.
-func TestWorkersAndForeignVMsAreListed(t *testing.T) {
-	l := testlab.New(t)
-	run(l, t, resource.TestStep{Config: gpuVM()}, testlab.Forget(address))
+// listed calls the list of workers; with whole resources, as for generating configuration.
+// It returns the names that are shown, and the errors and warnings.
+func listed(t *testing.T, l *testlab.Lab, set map[string]tftypes.Value, whole bool) (names, said []string) {
+	t.Helper()
 	server := l.Server()
 	schemas, err := server.GetProviderSchema(context.Background(), &tfprotov6.GetProviderSchemaRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := func(set map[string]tftypes.Value) []string {
-		stream, err := server.ListResource(context.Background(), &tfprotov6.ListResourceRequest{
-			TypeName: "gpuworker_vm", Config: l.Object(schemas.ListResourceSchemas["gpuworker_vm"], set), IncludeResource: true, Limit: 10,
-		})
-		if err != nil {
-			t.Fatal(err)
+	stream, err := server.ListResource(context.Background(), &tfprotov6.ListResourceRequest{
+		TypeName: "gpuworker_vm", Config: l.Object(schemas.ListResourceSchemas["gpuworker_vm"], set), IncludeResource: whole, Limit: 10,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for result := range stream.Results {
+		for _, d := range result.Diagnostics {
+			said = append(said, d.Severity.String()+": "+d.Summary+"\n"+d.Detail)
 		}
-		var all []string
-		for result := range stream.Results {
-			for _, d := range result.Diagnostics {
-				if d.Severity == tfprotov6.DiagnosticSeverityError {
-					t.Errorf("%s: %s", d.Summary, d.Detail)
-				}
+		if result.Identity == nil {
+			continue
+		}
+		names = append(names, result.DisplayName)
+		if whole { // without a resource, Terraform 1.14.0 crashes
+			if value, err := result.Resource.Unmarshal(schemas.ResourceSchemas["gpuworker_vm"].ValueType()); err != nil || value.IsNull() {
+				t.Errorf("%s has no resource: %v", result.DisplayName, err)
 			}
-			all = append(all, result.DisplayName)
 		}
-		return all
 	}
-	if got, want := names(nil), []string{"gpu-1: VM 9100 on pve1, card pve1/0000:03:00.0"}; !slices.Equal(got, want) {
-		t.Errorf("workers: %q, want %q", got, want)
-	}
-	got := names(map[string]tftypes.Value{"foreign": tftypes.NewValue(tftypes.Bool, true)})
-	if want := "vdi-7: VM 204 on pve2, card pve2/0000:81:00.0, not a worker; gpuworker adopt 204 --as NAME makes it one"; !slices.Contains(got, want) {
-		t.Errorf("foreign VMs: %q, want %q", strings.Join(got, "\n"), want)
+	return names, said
+}
+
+// TestWorkersAndForeignVMsAreListed, as terraform query does.
+func TestWorkersAndForeignVMsAreListed(t *testing.T) {
+	l := testlab.New(t)
+	run(l, t, resource.TestStep{Config: gpuVM()}, testlab.Forget(address))
+	foreign := map[string]tftypes.Value{"foreign": tftypes.NewValue(tftypes.Bool, true)}
+	for _, test := range []struct {
+		set         map[string]tftypes.Value
+		whole       bool
+		names, said []string
+	}{
+		{nil, false, []string{"gpu-1: VM 9100 on pve1, card pve1/0000:03:00.0"}, nil},
+		{nil, true, []string{"gpu-1: VM 9100 on pve1, card pve1/0000:03:00.0"}, nil},
+		{foreign, false, []string{"vdi-7: VM 204 on pve2, card pve2/0000:81:00.0, not a worker; gpuworker adopt 204 --as NAME makes it one"}, nil},
+		{foreign, true, nil, []string{"WARNING: VM 204 is not a worker\nvdi-7: VM 204 on pve2, card pve2/0000:81:00.0: " +
+			"it is left out, because only a worker can be imported\n→ gpuworker adopt 204 --as NAME makes it a worker"}},
+	} {
+		names, said := listed(t, l, test.set, test.whole)
+		if diff := cmp.Diff(test.names, names); diff != "" {
+			t.Errorf("%v, whole %v, names (- want, + is):\n%s", test.set, test.whole, diff)
+		}
+		if diff := cmp.Diff(test.said, said); diff != "" {
+			t.Errorf("%v, whole %v, messages (- want, + is):\n%s", test.set, test.whole, diff)
+		}
 	}
 }
