@@ -78,8 +78,15 @@ e2e-host: ## run gpuworker-host in a real Linux kernel under QEMU: with an Intel
 
 .PHONY: e2e-terraform
 e2e-terraform: ## run the Terraform provider, modules and examples with the real terraform; the first time builds it in ten minutes, if there is none
-	@terraform=$$(terraform/provider/e2e/prepare) && cd terraform/provider && \
-		GPUWORKER_E2E_TERRAFORM=$$terraform $(GO) test -count=1 -timeout $(TIMEOUT) $(E2E_TERRAFORM) ./...
+	@$(call test_terraform,terraform)
+
+.PHONY: e2e-opentofu
+e2e-opentofu: ## the same with OpenTofu
+	@$(call test_terraform,opentofu)
+
+# Tests of the provider that do not need the program are not left out: they are fast.
+test_terraform = program=$$(terraform/provider/e2e/prepare $(1)) && cd terraform/provider && \
+	TF_ACC_TERRAFORM_PATH="$$program" $(GO) test -count=1 -timeout $(TIMEOUT) $(E2E_TERRAFORM) ./...
 
 .PHONY: ledger
 ledger: ## run e2e-recordings and write the results into the ledger, sim/pvesim/ledger.txt

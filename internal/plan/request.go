@@ -68,6 +68,9 @@ func (r Request) ByName() bool {
 // uuidForm is the form of the UUID of a VM.
 var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
+// IsUUID reports whether a word is the UUID of a VM, as the engine writes it.
+func IsUUID(word string) bool { return uuidForm.MatchString(word) }
+
 // Check returns an error when Workers, UUIDs and VM are not those that the verb needs. A
 // request that is read from a file may have anything.
 func (r Request) Check() error {
@@ -82,7 +85,7 @@ func (r Request) Check() error {
 }
 
 func (r Request) problem() string {
-	malformed := slices.IndexFunc(r.UUIDs, func(uuid string) bool { return !uuidForm.MatchString(uuid) })
+	malformed := slices.IndexFunc(r.UUIDs, func(uuid string) bool { return !IsUUID(uuid) })
 	switch {
 	case !r.ByName() && !slices.Contains([]Verb{ApplyDocuments, AdoptVM, ReleaseOrphans}, r.Verb):
 		return fmt.Sprintf("verb: %q does not exist", r.Verb)

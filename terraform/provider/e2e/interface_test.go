@@ -81,7 +81,7 @@ func TestTheModulesHaveTheVariablesAndOutputsThatCallersKnow(t *testing.T) {
 }
 
 func TestAllFilesAreFormatted(t *testing.T) {
-	w := &workspace{t: t, terraform: testlab.Terraform(t), dir: root}
+	w := &workspace{t: t, terraform: testlab.Tested(t).Path, dir: root}
 	for _, dir := range []string{"terraform/modules", "examples", "terraform/provider/e2e/testdata"} {
 		if out, code := w.run("fmt", "-check", "-recursive", "-diff", "-no-color", dir); code != 0 {
 			t.Errorf("terraform fmt -recursive %s:\n%s", dir, out)

@@ -39,15 +39,18 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// mirror makes a filesystem mirror with the provider, once, and a configuration of
-// terraform that knows no other source of providers. It returns the path of the
-// configuration.
+// mirror makes a filesystem mirror with the provider, once, for Terraform and OpenTofu, and
+// a configuration of them that knows no other source of providers. It returns the path of
+// the configuration.
 var mirror = sync.OnceValues(func() (config string, err error) {
 	dir := filepath.Join(built, "mirror")
 	platform := runtime.GOOS + "_" + runtime.GOARCH
-	program := filepath.Join(dir, "registry.terraform.io/gpuworker/gpuworker", version, platform, "terraform-provider-gpuworker_v"+version)
-	if err := goBuild("..", program); err != nil {
-		return "", err
+	for _, opentofu := range []bool{false, true} {
+		registry := testlab.Program{OpenTofu: opentofu}.Registry()
+		program := filepath.Join(dir, registry, "gpuworker/gpuworker", version, platform, "terraform-provider-gpuworker_v"+version)
+		if err := goBuild("..", program); err != nil {
+			return "", err
+		}
 	}
 	config = filepath.Join(built, "terraform.rc")
 	text := fmt.Sprintf("disable_checkpoint = true\nprovider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", dir)
@@ -108,14 +111,14 @@ func newWorkspace(t *testing.T, from string, env []string) *workspace {
 // workspaceIn is a workspace in a directory that is there.
 func workspaceIn(t *testing.T, dir string, env []string) *workspace {
 	t.Helper()
-	program := testlab.Terraform(t)
+	program := testlab.Tested(t)
 	config, err := mirror()
 	must(t, err)
 	base := []string{
 		"HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir(), "TF_CLI_CONFIG_FILE=" + config, "TF_IN_AUTOMATION=1",
 		"HTTPS_PROXY=http://127.0.0.1:9", "HTTP_PROXY=http://127.0.0.1:9", // nothing but the loopback interface can be reached
 	}
-	return &workspace{t, program, dir, append(base, env...)}
+	return &workspace{t, program.Path, dir, append(base, env...)}
 }
 
 func must(t *testing.T, err error) {

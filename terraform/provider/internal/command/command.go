@@ -28,7 +28,10 @@ type Command struct {
 	shared      *session.Shared
 }
 
-var _ action.ActionWithConfigure = &Command{}
+var (
+	_ action.ActionWithConfigure      = &Command{}
+	_ action.ActionWithValidateConfig = &Command{}
+)
 
 // NewPark makes the action gpuworker_park.
 func NewPark() action.Action {
@@ -70,6 +73,22 @@ func (c *Command) Configure(_ context.Context, request action.ConfigureRequest, 
 	c.shared = session.From(request.ProviderData, &response.Diagnostics)
 }
 
+// ValidateConfig implements action.ActionWithValidateConfig: a word that is no UUID would
+// only be found when the action runs.
+func (c *Command) ValidateConfig(ctx context.Context, request action.ValidateConfigRequest, response *action.ValidateConfigResponse) {
+	if c.verb != plan.ReplaceWorkers {
+		return
+	}
+	var uuid types.String
+	at := path.Root("uuid")
+	response.Diagnostics.Append(request.Config.GetAttribute(ctx, at, &uuid)...)
+	if response.Diagnostics.HasError() || uuid.IsUnknown() || uuid.IsNull() || plan.IsUUID(uuid.ValueString()) {
+		return
+	}
+	response.Diagnostics.AddAttributeError(at, "The configuration is not valid",
+		diags.Detail(fmt.Sprintf("uuid: %q is not a UUID", uuid.ValueString()), "terraform state show prints the attribute uuid of the worker; gpuworker status -o json too"))
+}
+
 // Invoke implements action.Action.
 func (c *Command) Invoke(ctx context.Context, request action.InvokeRequest, response *action.InvokeResponse) {
 	var worker, uuid types.String
@@ -80,19 +99,27 @@ func (c *Command) Invoke(ctx context.Context, request action.InvokeRequest, resp
 	if response.Diagnostics.HasError() {
 		return
 	}
-	progress := func(e apply.Event) {
-		text := fmt.Sprintf("%s: %s %s", e.Worker, e.Step, e.Phase)
-		if e.Detail != "" {
-			text += ": " + e.Detail
-		}
-		response.SendProgress(action.InvokeProgressEvent{Message: diags.Detail(text, "")})
+	say := func(text string) {
+		response.SendProgress(action.InvokeProgressEvent{Message: diags.Detail(worker.ValueString()+": "+text, "")})
 	}
-	if err := c.do(ctx, worker.ValueString(), uuid.ValueString(), progress); err != nil {
+	if err := c.do(ctx, worker.ValueString(), uuid.ValueString(), say); err != nil {
 		diags.AddError(&response.Diagnostics, fmt.Sprintf("Worker %s: %s failed", worker.ValueString(), c.name), err, diags.Nowhere)
 	}
 }
 
-func (c *Command) do(ctx context.Context, worker, uuid string, progress func(apply.Event)) error {
+// progress describes an event.
+func progress(e apply.Event) string {
+	text := fmt.Sprintf("%s %s", e.Step, e.Phase)
+	switch {
+	case e.Phase == apply.Working:
+		text = fmt.Sprintf("%s waits for %s", e.Step, e.Detail)
+	case e.Detail != "":
+		text += ": " + e.Detail
+	}
+	return text
+}
+
+func (c *Command) do(ctx context.Context, worker, uuid string, say func(string)) error {
 	s, _ := c.shared.Session()
 	if s == nil {
 		return session.ErrNotConfigured
@@ -108,12 +135,13 @@ func (c *Command) do(ctx context.Context, worker, uuid string, progress func(app
 	if uuid != "" {
 		request.UUIDs = []string{uuid}
 	}
-	_, err = s.Work(ctx, request, func(plans engine.Plans) error { return accept(plans, worker) }, progress)
+	accepted := func(plans engine.Plans) error { return accept(plans, worker, say) }
+	_, err = s.Work(ctx, request, accepted, func(e apply.Event) { say(progress(e)) })
 	return err
 }
 
-// accept refuses plans that do not work on the worker.
-func accept(plans engine.Plans, worker string) error {
+// accept refuses plans that do not work on the worker, and says why nothing is to be done.
+func accept(plans engine.Plans, worker string, say func(string)) error {
 	for _, p := range plans.Plans {
 		for _, absent := range p.Absent {
 			return &fault.Error{Kind: fault.NotFound, Where: fault.Place{Hypervisor: p.Hypervisor, Worker: worker}, Why: absent.Why, Fix: "gpuworker status lists the workers"}
@@ -125,6 +153,8 @@ func accept(plans engine.Plans, worker string) error {
 				return &fault.Error{Kind: fault.Refused, Where: where, Why: diags.Finding(w.Refusals[0])}
 			case w.Action == plan.Hold:
 				return &fault.Error{Kind: fault.Busy, Where: where, Why: w.Reason, Fix: w.Hint}
+			case w.Action == plan.Keep:
+				say("nothing is to be done: " + w.Reason)
 			}
 		}
 	}

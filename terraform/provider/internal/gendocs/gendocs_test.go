@@ -150,8 +150,7 @@ func checkAgainstSchema(t *testing.T, name, text string) {
 }
 
 func TestTheExamplesAreFormatted(t *testing.T) {
-	testlab.New(t)
-	if output, err := exec.CommandContext(t.Context(), "terraform", "fmt", "-check", "-recursive", "-diff", examples).CombinedOutput(); err != nil {
+	if output, err := exec.CommandContext(t.Context(), testlab.Tested(t).Path, "fmt", "-check", "-recursive", "-diff", examples).CombinedOutput(); err != nil {
 		t.Errorf("run terraform fmt -recursive: %v\n%s", err, output)
 	}
 }
@@ -198,7 +197,7 @@ func TestEachPartOfTheProviderHasAnExample(t *testing.T) {
 
 // The schema is that of terraform, except the parts that only a newer terraform writes.
 func TestTheSchemaIsThatOfTerraform(t *testing.T) {
-	testlab.New(t)
+	tested := testlab.Tested(t)
 	dir := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "terraform-provider-gpuworker"), "../..")
 	if output, err := build.CombinedOutput(); err != nil {
@@ -212,13 +211,13 @@ func TestTheSchemaIsThatOfTerraform(t *testing.T) {
 	write("cli.tfrc", "provider_installation {\n  dev_overrides { \"gpuworker/gpuworker\" = \""+dir+"\" }\n}\n")
 	write("main.tf", "terraform {\n  required_providers {\n    gpuworker = { source = \"gpuworker/gpuworker\" }\n  }\n}\n")
 	t.Setenv("TF_CLI_CONFIG_FILE", filepath.Join(dir, "cli.tfrc"))
-	ask := exec.CommandContext(t.Context(), "terraform", "providers", "schema", "-json")
+	ask := exec.CommandContext(t.Context(), tested.Path, "providers", "schema", "-json")
 	ask.Dir = dir
 	text, err := ask.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := providerIn(t, text, provider.Address)
+	want := providerIn(t, text, tested.Registry()+"/gpuworker/gpuworker")
 	got := parsed(t)
 	for name := range got {
 		if _, known := want[name]; !known && (name == "action_schemas" || name == "list_resource_schemas" || name == "resource_identity_schemas") {

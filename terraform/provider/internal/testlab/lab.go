@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -58,30 +57,17 @@ func (l *Lab) serve(w http.ResponseWriter, r *http.Request) {
 const timeScale = 500
 
 // New starts a cluster, see Start. The provider finds its login in the environment.
-// Without terraform, the test is skipped.
+// Without a program to test with, the test is skipped.
 func New(t *testing.T, change ...func(*pvesim.World)) *Lab {
 	t.Helper()
-	program := Terraform(t)
+	tested := Tested(t)
 	l := Start(t, change...)
 	t.Setenv("TF_CLI_CONFIG_FILE", "")
-	t.Setenv("TF_ACC_TERRAFORM_PATH", program)
+	t.Setenv("TF_ACC_PROVIDER_HOST", tested.Registry())
 	t.Setenv("GPUWORKER_ENDPOINT", l.Endpoint)
 	t.Setenv("GPUWORKER_FINGERPRINT", l.Fingerprint)
 	t.Setenv("GPUWORKER_TOKEN", l.Tokens["engine"])
 	return l
-}
-
-// programVariable has the path of the program terraform.
-const programVariable = "GPUWORKER_E2E_TERRAFORM"
-
-// Terraform is the path of the program terraform. Without it, the test is skipped.
-func Terraform(t *testing.T) string {
-	t.Helper()
-	program := os.Getenv(programVariable)
-	if program == "" {
-		t.Skip("not run: it needs the program terraform; make e2e-terraform finds or builds it")
-	}
-	return program
 }
 
 // Start starts a cluster like testdata/worlds/homelab.yaml: Tesla T4s at pve1/0000:03:00.0

@@ -85,17 +85,15 @@ func listed(vm *inventory.VM, foreign, plain bool) bool {
 
 // result is one entry of the list.
 func (l *Lister) result(ctx context.Context, s *engine.Session, request list.ListRequest, hypervisor string, vm *inventory.VM) list.ListResult {
+	ownership, _ := vm.Ownership()
+	if ownership != inventory.Ours && request.IncludeResource {
+		return withoutResource(vm)
+	}
 	result := request.NewListResult(ctx)
 	id := identity{Hypervisor: hypervisor, Name: vm.Name}
-	cards := ""
-	for _, a := range vm.Cards {
-		for _, card := range a.Cards {
-			cards += ", card " + card.String()
-		}
-	}
-	result.DisplayName = diags.Detail(fmt.Sprintf("%s: VM %s on %s%s", vm.Name, vm.ID, vm.Home(), cards), "")
-	if ownership, _ := vm.Ownership(); ownership != inventory.Ours {
-		result.DisplayName += ", not a worker; " + shell.Command("gpuworker adopt %s --as NAME", vm.ID) + " makes it one"
+	result.DisplayName = diags.Detail(shown(vm), "")
+	if ownership != inventory.Ours {
+		result.DisplayName += ", not a worker; " + adopt(vm) + " makes it one"
 		result.Diagnostics.Append(result.Identity.Set(ctx, id)...)
 		return result
 	}
@@ -111,3 +109,27 @@ func (l *Lister) result(ctx context.Context, s *engine.Session, request list.Lis
 	}
 	return result
 }
+
+// withoutResource is the entry for a VM that is no worker when Terraform wants whole
+// resources, as for generating configuration. It has none, and Terraform 1.14.0 crashes at
+// an entry without one; so it is a warning.
+func withoutResource(vm *inventory.VM) list.ListResult {
+	var result list.ListResult
+	result.Diagnostics.AddWarning("VM "+vm.ID+" is not a worker",
+		diags.Detail(shown(vm)+": it is left out, because only a worker can be imported", adopt(vm)+" makes it a worker"))
+	return result
+}
+
+// shown describes a VM with its cards.
+func shown(vm *inventory.VM) string {
+	cards := ""
+	for _, a := range vm.Cards {
+		for _, card := range a.Cards {
+			cards += ", card " + card.String()
+		}
+	}
+	return fmt.Sprintf("%s: VM %s on %s%s", vm.Name, vm.ID, vm.Home(), cards)
+}
+
+// adopt is the command that makes a VM a worker.
+func adopt(vm *inventory.VM) string { return shell.Command("gpuworker adopt %s --as NAME", vm.ID) }
