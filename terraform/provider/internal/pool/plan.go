@@ -48,6 +48,9 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 	if wanted.unplaced || was == nil && r.Shared.Succeeds(typeName+" "+wanted.id()) {
 		return // it is decided when the values are known, or the predecessor is gone
 	}
+	if r.Shared.Plan(engine.KeyOf(wanted.document()), was == nil, to); to.HasError() {
+		return
+	}
 	p := &planner{pool: wanted, was: was, to: to, planned: map[string]worker.Values{}, drift: []string{}}
 	if !p.decide(ctx, s) {
 		return

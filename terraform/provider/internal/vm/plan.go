@@ -25,8 +25,16 @@ import (
 // resources that Terraform plans.
 func (r *Resource) ValidateConfig(_ context.Context, request resource.ValidateConfigRequest, response *resource.ValidateConfigResponse) {
 	w, err := vmOf(request.Config.Raw)
-	if err != nil || w.unknown {
+	if err != nil {
 		return // a value with a wrong form is reported by its attribute
+	}
+	for _, name := range []string{"host", "pool"} { // with "", the engine would choose, but Terraform wants what is configured
+		if value := w.Attributes[name]; value.IsKnown() && !value.IsNull() && w.Text(name) == "" {
+			response.Diagnostics.AddAttributeError(path.Root(name), "The configuration is not valid", name+" is empty: leave it out, or write null, for the default")
+		}
+	}
+	if w.unknown {
+		return
 	}
 	if w.Text("host") == "" && w.Attributes["host"].IsKnown() && w.cardField("bdf") != "" {
 		response.Diagnostics.AddAttributeError(path.Root("gpu"), "The configuration is not valid",
@@ -56,6 +64,9 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 	if request.State.Raw.IsNull() && r.Shared.Succeeds(typeName+" "+wanted.id()) {
 		planUndecided(wanted, response)
 		return // its predecessor still has its name or card: it is decided when that is gone
+	}
+	if r.Shared.Plan(engine.KeyOf(&wanted.pool), request.State.Raw.IsNull(), &response.Diagnostics); response.Diagnostics.HasError() {
+		return
 	}
 	seen, warnings, err := wanted.decide(ctx, s)
 	var problems *engine.ProblemsError
