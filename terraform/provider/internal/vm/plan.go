@@ -143,8 +143,8 @@ func (p *planner) create(r *Resource) values {
 	if _, inState := r.Shared.InState(typeName + " " + p.id()); inState {
 		if p.semiPersistent() {
 			p.to.AddError("Worker "+p.name+" would be replaced", diags.Detail(
-				"it is semi-persistent, and its resource is tainted or was named with -replace; the VM and its disks would be lost",
-				fmt.Sprintf("terraform untaint keeps the VM; %s replaces it deliberately, on the same card", shell.Command("gpuworker replace %s", p.name))))
+				"it is semi-persistent, and its resource is tainted, was named with -replace, or has another address in the configuration now; the VM and its disks would be lost",
+				fmt.Sprintf("terraform untaint keeps the VM, and so does moved { from = OLD, to = NEW } after a new address; %s replaces it deliberately, on the same card", shell.Command("gpuworker replace %s", p.name))))
 		}
 		return p.fresh()
 	}
