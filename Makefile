@@ -47,6 +47,7 @@ test: ## run all tests of all modules with the race detector, then all cut point
 	@for module in $(MODULES); do (cd $$module && $(GO) test $(RACE) -timeout $(TIMEOUT) ./...) || exit 1; done
 	@[ -z "$(RACE)" ] || $(GO) test -timeout $(TIMEOUT) $$(grep -rl --include='*_test.go' internal/thorough\" ./cmd ./internal ./sim | xargs -n 1 dirname | sort -u)
 	@echo "not run: gpuworker-host in a real kernel; it needs QEMU (apt-get) and a minute: make e2e-host"
+	@echo "not run: the Terraform provider with the real terraform; it needs five minutes: make e2e-terraform"
 
 .PHONY: lint
 lint: $(GOLANGCI) ## run the linter at a fixed version, with the import rules
@@ -85,7 +86,7 @@ e2e-opentofu: ## the same with OpenTofu
 
 # Tests of the provider that do not need the program are not left out: they are fast.
 test_terraform = program=$$(terraform/provider/e2e/prepare $(1)) && cd terraform/provider && \
-	TF_ACC_TERRAFORM_PATH="$$program" $(GO) test -count=1 -timeout $(TIMEOUT) ./...
+	TF_ACC_TERRAFORM_PATH="$$program" $(GO) test -count=1 -timeout $(TIMEOUT) $(E2E_TERRAFORM) ./...
 
 .PHONY: ledger
 ledger: ## run e2e-recordings and write the results into the ledger, sim/pvesim/ledger.txt

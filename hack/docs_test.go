@@ -329,3 +329,41 @@ func TestEachRefusalOfBindIsInTheTroubleshooting(t *testing.T) {
 		t.Errorf("gpuworker-host bind refuses for %v\ndocs/troubleshooting.md has %v", slices.Sorted(maps.Keys(in)), slices.Sorted(maps.Keys(told)))
 	}
 }
+
+// TestTheMessagesOfTerraformInTheTroubleshooting compares the messages in bold with the
+// code. "…" is for what differs.
+func TestTheMessagesOfTerraformInTheTroubleshooting(t *testing.T) {
+	code := ""
+	for _, pattern := range []string{"../terraform/provider/internal/*/*.go", "../api/v1alpha1/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: no files (%v)", pattern, err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasSuffix(file, "_test.go") {
+				code += string(text)
+			}
+		}
+	}
+	text, err := os.ReadFile("../docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Terraform\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	messages := regexp.MustCompile(`\*\*([^*]+)\*\*`).FindAllStringSubmatch(section, -1)
+	if len(messages) < 20 {
+		t.Errorf("only %d messages found", len(messages))
+	}
+	for _, message := range messages {
+		for _, part := range strings.Split(message[1], "…") {
+			if !strings.Contains(code, strings.Trim(part, ",")) {
+				t.Errorf("no message of the provider has %q, of %q", part, message[1])
+			}
+		}
+	}
+}

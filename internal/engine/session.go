@@ -200,6 +200,17 @@ func (s *Session) Forget(key PoolKey) {
 	s.declared++
 }
 
+// endedLocked reports whether a pool was forgotten whose end was not observed yet: a new
+// pool may need its names or cards.
+func (s *Session) endedLocked() bool {
+	for key := range s.changed {
+		if _, declared := s.index[key]; !declared {
+			return true
+		}
+	}
+	return false
+}
+
 // Addresses asks the guest agent of a VM for the addresses of the guest; nil when it does
 // not answer.
 func (s *Session) Addresses(ctx context.Context, ref inventory.VMRef) ([]string, error) {
@@ -287,9 +298,14 @@ func (s *Session) decide(ctx context.Context, key PoolKey, allowRestart bool, ag
 	}
 	defer s.leave()
 	s.mu.Lock()
-	documents, declared, changed := s.documentsLocked(), s.declared, s.changed[key]
-	pool := &documents.WorkerPools[s.index[key]]
+	documents, declared := s.documentsLocked(), s.declared
+	changed := s.changed[key] || len(hosts) == 0 && s.endedLocked()
+	at, known := s.index[key]
 	s.mu.Unlock()
+	if !known { // another goroutine has ended it
+		return Decision{}, &fault.Error{Kind: fault.Conflict, Doing: "plan pool " + key.Pool, Why: "its workers were deleted meanwhile", Fix: "run the same command again"}
+	}
+	pool := &documents.WorkerPools[at]
 	if hosts, needed := s.stale(documents, pool, hosts, age); needed || changed {
 		if err := s.renew(ctx, documents, hosts); err != nil {
 			return Decision{}, err

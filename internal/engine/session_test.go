@@ -184,6 +184,27 @@ func TestASessionSeesItsOwnChanges(t *testing.T) {
 	})
 }
 
+// TestANewPoolGetsTheCardOfOneThatHasEnded, in the same session: the end of the first pool
+// is observed before the second one is decided.
+func TestANewPoolGetsTheCardOfOneThatHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		s := l.session(nil)
+		const card = "gpus: [{host: pve1, bdf: \"0000:03:00.0\"}]"
+		_, _, err := s.Apply(t.Context(), poolOf(t, onePool("first", card)), false, acceptAll)
+		l.must(err)
+		_, err = s.Decide(t.Context(), poolOf(t, onePool("first", card)), false)
+		l.must(err)
+		_, err = s.Work(t.Context(), plan.Request{Verb: plan.DeleteWorkers, Workers: []string{"first-1"}}, func(engine.Plans) error { return nil }, nil)
+		l.must(err)
+		s.Forget(engine.PoolKey{Pool: "first"})
+		d, err := s.Decide(t.Context(), poolOf(t, onePool("second", card)), false)
+		if err != nil || len(d.Workers) != 1 || d.Workers[0].Action != plan.Create {
+			t.Errorf("%v %+v", err, d.Workers)
+		}
+	})
+}
+
 // TestAWorkerOfAHostThatIsOffIsHidden: a worker whose VM cannot be read is not gone.
 func TestAWorkerOfAHostThatIsOffIsHidden(t *testing.T) {
 	for pool, more := range map[string]string{"gpu": "gpus: [{host: pve1, bdf: \"0000:03:00.0\"}]", "plain": "replicas: 1\n  hosts: [pve1]"} {

@@ -99,20 +99,26 @@ func loginOfTelmate(l *testlab.Lab) []string {
 // terraform needs, and env.
 func newWorkspace(t *testing.T, from string, env []string) *workspace {
 	t.Helper()
-	program := testlab.Tested(t)
-	config, err := mirror()
-	must(t, err)
 	dir := t.TempDir()
 	for _, one := range []string{"terraform/modules", from} {
 		if _, err := os.Stat(filepath.Join(dir, one)); errors.Is(err, fs.ErrNotExist) {
 			must(t, os.CopyFS(filepath.Join(dir, one), os.DirFS(filepath.Join(root, one))))
 		}
 	}
+	return workspaceIn(t, filepath.Join(dir, from), env)
+}
+
+// workspaceIn is a workspace in a directory that is there.
+func workspaceIn(t *testing.T, dir string, env []string) *workspace {
+	t.Helper()
+	program := testlab.Tested(t)
+	config, err := mirror()
+	must(t, err)
 	base := []string{
 		"HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir(), "TF_CLI_CONFIG_FILE=" + config, "TF_IN_AUTOMATION=1",
 		"HTTPS_PROXY=http://127.0.0.1:9", "HTTP_PROXY=http://127.0.0.1:9", // nothing but the loopback interface can be reached
 	}
-	return &workspace{t, program.Path, filepath.Join(dir, from), append(base, env...)}
+	return &workspace{t, program.Path, dir, append(base, env...)}
 }
 
 func must(t *testing.T, err error) {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/phrase"
@@ -101,7 +100,7 @@ func (p *pool) acceptDelete(plans engine.Plans) error {
 			switch {
 			case w.Action == plan.Refuse:
 				return worker.Refusal(&engine.Decided{Worker: *w})
-			case w.Ref != nil && (p.semiPersistent() || w.Record == nil || w.Record.Lifecycle != string(v1alpha1.Ephemeral)):
+			case w.Ref != nil && (p.semiPersistent() || worker.IsPermanent(w.Record)):
 				vms = append(vms, vm{w.Name, w.Ref.UUID})
 			}
 		}

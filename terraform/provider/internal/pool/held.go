@@ -5,7 +5,6 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -35,11 +34,6 @@ func (p *planner) held(seen *engine.Decided) {
 	if len(seen.Changes) == 0 && seen.Action == plan.Hold {
 		p.news.warn("Workers of pool "+p.name+" wait for a person", seen.Reason, seen.Hint, seen.Name)
 	}
-}
-
-// isPermanent reports whether the VM's own record says that only a person may destroy it.
-func isPermanent(seen *engine.Decided) bool {
-	return seen.VM.Record == nil || seen.VM.Record.Lifecycle != string(v1alpha1.Ephemeral)
 }
 
 // undeclared plans a worker that is not, or no longer, declared.

@@ -41,11 +41,15 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 	if moved := wanted.moved(was); len(moved) > 0 {
 		response.RequiresReplace = append(response.RequiresReplace, moved...)
 		planMove(was, moved, to)
+		r.Shared.Succeed(typeName + " " + wanted.id())
 		return
 	}
 	response.Plan.Raw = target.With(map[string]tftypes.Value{"id": worker.Text(wanted.id())})
-	if wanted.unplaced {
-		return // it is decided when the values are known
+	if wanted.unplaced || was == nil && r.Shared.Succeeds(typeName+" "+wanted.id()) {
+		return // it is decided when the values are known, or the predecessor is gone
+	}
+	if r.Shared.Plan(engine.KeyOf(wanted.document()), was == nil, to); to.HasError() {
+		return
 	}
 	p := &planner{pool: wanted, was: was, to: to, planned: map[string]worker.Values{}, drift: []string{}}
 	if !p.decide(ctx, s) {
@@ -141,16 +145,21 @@ func (p *planner) decide(ctx context.Context, s *engine.Session) bool {
 	return true
 }
 
-// replaced plans the creation of a pool that is in the state: its resource is tainted or
-// was named with -replace.
+// replaced refuses the creation of a pool that is in the state: its resource is tainted or
+// was named with -replace. With create_before_destroy, Terraform would take the present
+// VMs for the new ones, and then destroy them.
 func (p *planner) replaced(entry session.Entry) {
 	var permanent []string
 	for seen := range firstOfEach(p.decision) {
-		if _, known := entry.Workers[seen.Name]; known && p.semiPersistent() || seen.VM != nil && isPermanent(seen) {
+		if _, known := entry.Workers[seen.Name]; known && p.semiPersistent() || seen.VM != nil && worker.IsPermanent(seen.VM.Record) {
 			permanent = append(permanent, seen.Name)
 		}
 	}
-	if len(permanent) > 0 {
+	if len(permanent) == 0 {
+		p.to.AddError("Pool "+p.name+" would be replaced", diags.Detail(
+			"its resource is tainted or was named with -replace; a pool is changed in place, and its ephemeral workers are replaced when a change needs it",
+			"terraform untaint keeps the VMs; gpuworker replace NAME replaces one worker"))
+	} else {
 		p.to.AddError("Pool "+p.name+" would be replaced", diags.Detail(
 			"its resource is tainted or was named with -replace, and these workers are semi-persistent; their VMs and disks would be lost: "+phrase.And(permanent),
 			"terraform untaint keeps the VMs; gpuworker replace NAME replaces one worker deliberately, on the same card"))

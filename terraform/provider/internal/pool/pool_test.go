@@ -219,3 +219,14 @@ func shrinks(l *testlab.Lab) string {
 	return "error at gpus: Workers of pool gpu would be destroyed: gpu-2 (VM " + uuid + "): no longer declared; semi-persistent workers are destroyed only when a person names their VMs\n" +
 		"→ declare them again; or first apply allow_destroy_uuids = [\"" + uuid + "\"] with the workers still declared, and then this change; without Terraform: gpuworker delete gpu-2"
 }
+
+// TestAnEphemeralPoolGoesToAnotherKubeCluster: its workers keep their names, so the old
+// VMs must be gone before anything can be decided about the new ones.
+func TestAnEphemeralPoolGoesToAnotherKubeCluster(t *testing.T) {
+	l := testlab.New(t)
+	other := strings.Replace(plain("2"), `"rke2"`, `"k3s"`, 1)
+	run(t, l, nil,
+		resource.TestStep{Config: plain("2")},
+		resource.TestStep{Config: other, Check: resource.ComposeAggregateTestCheckFunc(ofPlain("workers.%", "2"), ofPlain("id", "k3s/plain"))},
+	)
+}

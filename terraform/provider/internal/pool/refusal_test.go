@@ -110,24 +110,21 @@ func TestATaintedPoolIsNotReplaced(t *testing.T) {
 	l.Expect(refusal)
 }
 
-// TestATaintedPlainPoolIsReplaced: its workers may be replaced at any time.
-func TestATaintedPlainPoolIsReplaced(t *testing.T) {
+// TestATaintedPlainPoolIsRefused: with create_before_destroy, Terraform would take its
+// VMs for the new ones, and then destroy them.
+func TestATaintedPlainPoolIsRefused(t *testing.T) {
 	l, before := testlab.New(t), ""
 	run(t, l, nil,
 		resource.TestStep{Config: plain("2")},
 		resource.TestStep{
 			PreConfig: func() { before = l.UUID("plain-1") }, Taint: []string{"gpuworker_pool.plain"}, Config: plain("2"),
-			ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction("gpuworker_pool.plain", plancheck.ResourceActionDestroyBeforeCreate)}},
+			ExpectError: regexp.MustCompile("Pool plain would be replaced"),
 		},
-		resource.TestStep{
-			PreConfig: func() {
-				if l.UUID("plain-1") == before {
-					t.Error("plain-1 is still the same VM")
-				}
-			},
-			Config: plain("2"),
-		},
+		testlab.Forget("gpuworker_pool.plain"),
 	)
+	if l.UUID("plain-1") != before {
+		t.Error("plain-1 is another VM")
+	}
 }
 
 // TestAnotherNameOfAPoolIsRefused while its workers may not be destroyed.

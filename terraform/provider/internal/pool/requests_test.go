@@ -1,10 +1,7 @@
 package pool_test
 
 import (
-	"context"
 	"fmt"
-	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -15,9 +12,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
-	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/plan"
-	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/internal/thorough"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/testlab"
@@ -49,7 +44,7 @@ func TestAPoolCostsNoMoreRequestsThanTheCommand(t *testing.T) {
 	made, seen := byCommand(t, testlab.New(t, world), workers)
 	l := testlab.New(t, world)
 	var planned, applied, unrefreshed, refreshed map[string]int
-	note := func(to *map[string]int) plancheck.PlanCheck { return noteRequests{l, to} }
+	note := l.NoteRequests
 	wanted := strings.Replace(fleetPool, "COUNT", fmt.Sprint(workers), 1)
 	resource.UnitTest(t, resource.TestCase{
 		ProtoV6ProviderFactories: l.Providers(),
@@ -69,9 +64,9 @@ func TestAPoolCostsNoMoreRequestsThanTheCommand(t *testing.T) {
 	for kind, times := range planned {
 		applied[kind] += times
 	}
-	t.Logf("%d workers: plan %d, plan and apply %d, by the command %d\n%s", workers, total(planned), total(applied), total(made), sideBySide(applied, made))
+	t.Logf("%d workers: plan %d, plan and apply %d, by the command %d\n%s", workers, testlab.Total(planned), testlab.Total(applied), testlab.Total(made), testlab.SideBySide(applied, made))
 	noMore(t, "plan and apply", applied, made, timed)
-	t.Logf("plan of nothing %d (without refresh %d), status by the command %d\n%s", total(refreshed), total(unrefreshed), total(seen), sideBySide(refreshed, seen))
+	t.Logf("plan of nothing %d (without refresh %d), status by the command %d\n%s", testlab.Total(refreshed), testlab.Total(unrefreshed), testlab.Total(seen), testlab.SideBySide(refreshed, seen))
 	noMore(t, "plan of nothing", refreshed, seen, nil)
 }
 
@@ -94,59 +89,24 @@ func noMore(t *testing.T, what string, ours, command map[string]int, roughly []s
 	}
 }
 
-type noteRequests struct {
-	lab *testlab.Lab
-	to  *map[string]int
-}
-
-// CheckPlan implements plancheck.PlanCheck.
-func (n noteRequests) CheckPlan(context.Context, plancheck.CheckPlanRequest, *plancheck.CheckPlanResponse) {
-	*n.to = n.lab.Requests()
-}
-
 // byCommand makes the same pool with the engine, and then reports the state of all
 // workers. It returns the requests of both.
 func byCommand(t *testing.T, l *testlab.Lab, workers int) (made, seen map[string]int) {
 	t.Helper()
-	h := v1alpha1.Hypervisor{Spec: v1alpha1.HypervisorSpec{Proxmox: &v1alpha1.Proxmox{
-		Endpoint: l.Endpoint, TLS: v1alpha1.TLS{Fingerprint: os.Getenv("GPUWORKER_FINGERPRINT")}, VMIDs: v1alpha1.VMIDRange{First: 9100, Last: 19999},
-	}}}
-	h.Name = "proxmox"
+	h := l.Hypervisor()
+	h.Spec.Proxmox.VMIDs = v1alpha1.VMIDRange{First: 9100, Last: 19999}
 	p := v1alpha1.WorkerPool{Spec: v1alpha1.WorkerPoolSpec{Hypervisor: h.Name, Template: v1alpha1.Template{Name: "ubuntu-22.04"}}}
 	p.Name = "gpu"
 	p.Spec.GPUs = []v1alpha1.GPURequest{{Model: "Tesla T4", Count: int32(workers)}}
 	documents := &v1alpha1.Documents{Hypervisors: []v1alpha1.Hypervisor{h}, WorkerPools: []v1alpha1.WorkerPool{p}}
 	v1alpha1.SetDefaults(documents)
-	command := func() *engine.Engine { // each command is a new process
-		return engine.New(engine.Options{By: "ops@desk", Open: func(_ context.Context, _ *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
-			return proxmox.Open(document, proxmox.Login{Token: os.Getenv("GPUWORKER_TOKEN"), Limit: proxmox.NewLimit()})
-		}})
-	}
-	apply := command()
+	apply := l.Command()
 	plans, err := apply.Plan(t.Context(), documents, plan.Request{Verb: plan.ApplyDocuments})
 	l.Must(err)
 	_, err = apply.Apply(t.Context(), plans, engine.ApplyOptions{})
 	l.Must(err)
 	made = l.Requests()
-	_, _, err = command().Status(t.Context(), documents, nil)
+	_, _, err = l.Command().Status(t.Context(), documents, nil)
 	l.Must(err)
 	return made, l.Requests()
-}
-
-func total(kinds map[string]int) (n int) {
-	for _, times := range kinds {
-		n += times
-	}
-	return n
-}
-
-// sideBySide lists the kinds of requests, the most frequent first.
-func sideBySide(ours, theirs map[string]int) string {
-	all := maps.Clone(ours)
-	maps.Copy(all, theirs)
-	var out strings.Builder
-	for _, kind := range slices.SortedFunc(maps.Keys(all), func(a, b string) int { return all[b] - all[a] }) {
-		fmt.Fprintf(&out, "%7d %7d  %s\n", ours[kind], theirs[kind], kind)
-	}
-	return out.String()
 }

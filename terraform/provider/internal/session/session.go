@@ -25,6 +25,15 @@ type Shared struct {
 	session    *engine.Session
 	hypervisor string
 	inState    map[string]Entry
+	successors map[string]bool
+	planned    map[plannedOnce]bool
+}
+
+// plannedOnce is what Terraform plans once in one run of a provider process: a change of
+// an existing resource, or a creation. It plans both when it replaces a resource.
+type plannedOnce struct {
+	pool    engine.PoolKey
+	creates bool
 }
 
 // Entry is a worker, or a pool of workers, that is in the state of Terraform.
@@ -39,6 +48,26 @@ func (s *Shared) Open(e *engine.Engine, document *v1alpha1.Hypervisor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session, s.hypervisor = e.NewSession(document), document.Name
+	s.planned = map[plannedOnce]bool{}
+}
+
+// Plan notes that a resource with this pool is planned, and adds an error when another
+// resource has the same pool: each would undo what the other does.
+func (s *Shared) Plan(pool engine.PoolKey, creates bool, to *diag.Diagnostics) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := plannedOnce{pool, creates}
+	if s.planned[one] {
+		where := "pool " + pool.Pool
+		if pool.KubeCluster != "" {
+			where += " of KubeCluster " + pool.KubeCluster
+		}
+		to.AddError("Two resources have the same workers", where+" is in two resources; each would undo what the other does\n"+
+			"→ give each its own name and pool, or remove one of them: removed { lifecycle { destroy = false } } keeps the VMs")
+	}
+	if s.planned != nil {
+		s.planned[one] = true
+	}
 }
 
 // Session is the session of the engine; nil while the configuration of the provider is
@@ -72,6 +101,26 @@ func (s *Shared) Forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.inState, id)
+}
+
+// Succeed notes that a worker or pool is planned in place of another one: Terraform plans
+// its creation next, while the other one still exists.
+func (s *Shared) Succeed(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.successors == nil {
+		s.successors = map[string]bool{}
+	}
+	s.successors[id] = true
+}
+
+// Succeeds reports whether the planned creation is that of a successor, and forgets it.
+func (s *Shared) Succeeds(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	is := s.successors[id]
+	delete(s.successors, id)
+	return is
 }
 
 // From converts the data that the provider gives to its resources and data sources; nil

@@ -21,11 +21,7 @@ type Program struct {
 // program looks for the program once. The variable TF_ACC_TERRAFORM_PATH is the one that
 // the library for acceptance tests reads too.
 var program = sync.OnceValues(func() (Program, error) {
-	path, set := os.LookupEnv("TF_ACC_TERRAFORM_PATH")
-	if !set {
-		path = "terraform"
-	}
-	path, err := exec.LookPath(path)
+	path, err := exec.LookPath(os.Getenv("TF_ACC_TERRAFORM_PATH"))
 	if err != nil {
 		return Program{}, err
 	}
@@ -42,8 +38,8 @@ var program = sync.OnceValues(func() (Program, error) {
 	return Program{Path: path, OpenTofu: strings.Contains(name, "OpenTofu"), version: version}, nil
 })
 
-// Tested is the program that the environment variable TF_ACC_TERRAFORM_PATH names, else
-// terraform in PATH. Without it, the test is skipped.
+// Tested is the program that the environment variable TF_ACC_TERRAFORM_PATH names. Without
+// it, the test is skipped: these tests take minutes.
 func Tested(t *testing.T) Program {
 	t.Helper()
 	found, err := program()
@@ -51,7 +47,7 @@ func Tested(t *testing.T) Program {
 	case err != nil && os.Getenv("TF_ACC_TERRAFORM_PATH") != "":
 		t.Fatalf("TF_ACC_TERRAFORM_PATH names no program for the tests: %v", err)
 	case err != nil:
-		t.Skip("not run: it needs the program terraform; make e2e-terraform builds it")
+		t.Skip("not run: it needs the program terraform; make e2e-terraform finds or builds it")
 	}
 	return found
 }

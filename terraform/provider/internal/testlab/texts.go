@@ -44,3 +44,9 @@ func Forget(addresses ...string) resource.TestStep {
 func Text(summary, detail string) *regexp.Regexp {
 	return regexp.MustCompile(`(?s)Error: ` + words(summary) + `\s+` + words(detail) + `\s*$`)
 }
+
+// Says matches an output that has an error with this summary and detail, whatever it
+// points to.
+func Says(summary, detail string) *regexp.Regexp {
+	return regexp.MustCompile(`(?s)Error: ` + words(summary) + `\n.*` + words(detail))
+}

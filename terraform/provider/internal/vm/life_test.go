@@ -159,7 +159,30 @@ func TestATaintedEphemeralWorkerIsReplaced(t *testing.T) {
 	)
 }
 
-// TestAnotherPoolMayNotBeUsedTwice: the pool of a gpuworker_vm has one worker.
+// TestCreateBeforeDestroyIsRefused: Terraform would take the old VM for the new one, and
+// then destroy it.
+func TestCreateBeforeDestroyIsRefused(t *testing.T) {
+	l := testlab.New(t)
+	const before = `lifecycle {
+    create_before_destroy = true
+  }`
+	uuid := ""
+	run(l, t,
+		resource.TestStep{Config: plainVM(before), Check: keep(&uuid)},
+		resource.TestStep{
+			Config: plainVM(before), Taint: []string{address}, ExpectError: regexp.MustCompile(`\.origin: was\s+cty.StringVal\("Made"\),\s+but\s+now\s+cty.StringVal\("Taken"\)`),
+		},
+		resource.TestStep{
+			Config: plainVM(before, `machine = { firmware = "BIOS" }`), ExpectError: regexp.MustCompile(`Worker plain-1 exists and differs`),
+		},
+		testlab.Forget(address),
+	)
+	if got := l.UUID("plain-1"); got != uuid {
+		t.Errorf("the VM is %s, not %s", got, uuid)
+	}
+}
+
+// TestAPoolWithAnotherWorkerIsRefused: the pool of a gpuworker_vm has one worker.
 func TestAPoolWithAnotherWorkerIsRefused(t *testing.T) {
 	l := testlab.New(t)
 	run(l, t,

@@ -25,8 +25,16 @@ import (
 // resources that Terraform plans.
 func (r *Resource) ValidateConfig(_ context.Context, request resource.ValidateConfigRequest, response *resource.ValidateConfigResponse) {
 	w, err := vmOf(request.Config.Raw)
-	if err != nil || w.unknown {
+	if err != nil {
 		return // a value with a wrong form is reported by its attribute
+	}
+	for _, name := range []string{"host", "pool"} { // with "", the engine would choose, but Terraform wants what is configured
+		if value := w.Attributes[name]; value.IsKnown() && !value.IsNull() && w.Text(name) == "" {
+			response.Diagnostics.AddAttributeError(path.Root(name), "The configuration is not valid", name+" is empty: leave it out, or write null, for the default")
+		}
+	}
+	if w.unknown {
+		return
 	}
 	if w.Text("host") == "" && w.Attributes["host"].IsKnown() && w.cardField("bdf") != "" {
 		response.Diagnostics.AddAttributeError(path.Root("gpu"), "The configuration is not valid",
@@ -50,8 +58,15 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 	if s == nil || !wanted.keyKnown() {
 		return // nothing can be observed yet
 	}
-	if !request.State.Raw.IsNull() && (moved(wanted, request, response) || wanted.unknown) {
+	if !request.State.Raw.IsNull() && (r.moved(wanted, request, response) || wanted.unknown) {
 		return // with values that are not known yet, a change could look like one that needs a restart
+	}
+	if request.State.Raw.IsNull() && r.Shared.Succeeds(typeName+" "+wanted.id()) {
+		planUndecided(wanted, response)
+		return // its predecessor still has its name or card: it is decided when that is gone
+	}
+	if r.Shared.Plan(engine.KeyOf(&wanted.pool), request.State.Raw.IsNull(), &response.Diagnostics); response.Diagnostics.HasError() {
+		return
 	}
 	seen, warnings, err := wanted.decide(ctx, s)
 	var problems *engine.ProblemsError
@@ -148,7 +163,7 @@ func (p *planner) create(r *Resource) values {
 	default:
 		p.to.AddWarning("Worker "+p.name+" exists already", diags.Detail(fmt.Sprintf(
 			"VM %s on %s is proven to be this worker: it is taken into the state and not made again", seen.Worker.VM, seen.Host), ""))
-		v := p.existing(nil, "")
+		v := p.existing(nil, "", originTaken)
 		v.Unknown = append(v.Unknown, "reason", "addresses", "ip_address")
 		return v
 	}
@@ -180,7 +195,7 @@ func (p *planner) gpu() bool {
 // fresh are the computed values of a VM that is not made yet.
 func (p *planner) fresh() values {
 	placed := p.pinned() && (p.seen.Action == plan.Create || p.seen.VM != nil)
-	v := values{Values: worker.Fresh(p.seen, placed), drift: []string{}}
+	v := values{Values: worker.Fresh(p.seen, placed), origin: originMade, drift: []string{}}
 	v.Unknown = append(v.Unknown, "reason")
 	if p.gpu() || !placed {
 		v.Unknown = append(v.Unknown, "attachment")
@@ -192,8 +207,8 @@ func (p *planner) fresh() values {
 }
 
 // existing are the computed values of a VM that exists, after the work.
-func (p *planner) existing(addresses []string, reason string) values {
-	v := values{worker.Existing(p.seen, addresses), engine.AttachmentOf(p.seen.VM), reason, worker.Remaining(p.seen)}
+func (p *planner) existing(addresses []string, reason, origin string) values {
+	v := values{worker.Existing(p.seen, addresses), engine.AttachmentOf(p.seen.VM), reason, origin, worker.Remaining(p.seen)}
 	if slices.Contains(p.seen.Steps, plan.StepAttach) {
 		v.Unknown = append(v.Unknown, "attachment")
 	}
@@ -232,14 +247,26 @@ func (p *planner) update(state tftypes.Value) (values, error) {
 		p.to.AddWarning("Worker "+p.name+" is restarted", diags.Detail("shut down, changed and started: "+worker.Changes(seen), ""))
 	}
 	p.heldChanges(was)
-	return p.existing(was.addresses, was.Text("reason")), nil
+	return p.existing(was.addresses, was.Text("reason"), was.Text("origin")), nil
+}
+
+// planUndecided plans a worker about which nothing can be decided yet.
+func planUndecided(wanted *vm, response *resource.ModifyPlanResponse) {
+	target, err := vmOf(response.Plan.Raw)
+	if err != nil {
+		diags.AddError(&response.Diagnostics, "The plan of the worker cannot be read", err, attributeOf)
+		return
+	}
+	target.pool.Name = wanted.pool.Name
+	v := values{Values: worker.AllUnknown(), origin: originMade, drift: []string{}}
+	v.Unknown = append(v.Unknown, "reason", "attachment")
+	response.Plan.Raw = target.with(v)
 }
 
 // moved plans a change that makes it another worker; it returns false when it is the same.
-func moved(wanted *vm, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) bool {
+func (r *Resource) moved(wanted *vm, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) bool {
 	was, err := vmOf(request.State.Raw)
-	target, planErr := vmOf(request.Plan.Raw)
-	if err = errors.Join(err, planErr); err != nil {
+	if err != nil {
 		diags.AddError(&response.Diagnostics, "The state of the worker cannot be read", err, attributeOf)
 		return true
 	}
@@ -261,10 +288,8 @@ func moved(wanted *vm, request resource.ModifyPlanRequest, response *resource.Mo
 		return true
 	}
 	response.RequiresReplace = append(response.RequiresReplace, changed...)
-	target.pool.Name = wanted.pool.Name
-	v := values{Values: worker.AllUnknown(), drift: []string{}}
-	v.Unknown = append(v.Unknown, "reason", "attachment")
-	response.Plan.Raw = target.with(v)
+	r.Shared.Succeed(typeName + " " + wanted.id())
+	planUndecided(wanted, response)
 	return true
 }
 

@@ -37,6 +37,8 @@ func TestWhatTheEngineRefusesIsRefusedAtThePlan(t *testing.T) {
 				→ gpuworker gpus lists the cards; addresses change when cards are added or moved`},
 		"the BDF is malformed":     {config: refused(`"pve1"`, `{ bdf = "0000:03:0g.0" }`), line: `gpu      = { bdf = "0000:03:0g.0" }`, summary: "The configuration is not valid", detail: `gpu.bdf: "0000:03:0g.0" is not a PCI address; write it as domain:bus:device.function, for example "0000:03:00.0" (gpuworker gpus lists them)`},
 		"the name is no DNS label": {config: strings.Replace(gpuVM(), `"gpu-1"`, `"gpu_1"`, 1), line: `name     = "gpu_1"`, summary: "The configuration is not valid", detail: `name: "gpu_1" is not a valid name; use lower-case letters, digits, and hyphens inside; for example "gpu-1"`},
+		"the host is empty":        {config: refused(`""`, `{ card = "pve1/0000:03:00.0" }`), line: `host     = ""`, summary: "The configuration is not valid", detail: `host is empty: leave it out, or write null, for the default`},
+		"the pool is empty":        {config: gpuVM(`pool = ""`), line: `pool = ""`, summary: "The configuration is not valid", detail: `pool is empty: leave it out, or write null, for the default`},
 		"the disk is no quantity":  {config: gpuVM(`machine = { disk = { size = "40 gigs" } }`), line: `machine = { disk = { size = "40 gigs" } }`, summary: "The configuration is not valid", detail: `machine.disk.size: "40 gigs" is not a quantity; write a number with a unit, for example "40Gi"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -79,7 +80,7 @@ func (r *Resource) read(ctx context.Context, s *engine.Session, w *vm, response 
 			addresses = w.addresses // the guest agent does not answer: keep the last ones
 		}
 		v := observed(seen, addresses)
-		v.reason = w.Text("reason")
+		v.reason, v.origin = w.Text("reason"), cmp.Or(w.Text("origin"), originTaken)
 		response.State.Raw = w.with(v)
 		r.Shared.Remember(typeName+" "+w.id(), session.Entry{Name: w.name, UUID: seen.Ref.UUID})
 	case seen.Action == plan.Create: // the engine is sure that there is none

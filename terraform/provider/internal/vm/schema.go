@@ -18,7 +18,7 @@ import (
 // Attributes that are not fields of a WorkerPool.
 var own = []string{
 	"id", "name", "pool", "host", "gpu", "allow_restart", "allow_destroy_uuid", "timeouts",
-	"uuid", "vm_id", "card", "attachment", "model", "iommu_group", "addresses", "ip_address", "state", "reason", "drift",
+	"uuid", "vm_id", "card", "attachment", "model", "iommu_group", "addresses", "ip_address", "state", "reason", "origin", "drift",
 }
 
 // Fields of a WorkerPool that a single VM does not have, or has in another form.
@@ -61,6 +61,7 @@ func computed() map[string]schema.Attribute {
 		"id":         text("KubeCluster, pool and name of the worker, separated by `/`."),
 		"attachment": text("The card as the hypervisor writes it in the configuration of the VM, on Proxmox VE the value of `hostpci0`: `mapping=gpu-pve1-0000-03-00,pcie=1`."),
 		"reason":     text("Why this host and card."),
+		"origin":     text("How the VM came into the state: `Made` by this resource, or `Taken`, because it existed and was proven to be the worker."),
 		"drift": schema.ListAttribute{
 			Computed: true, ElementType: types.StringType,
 			MarkdownDescription: "Differences between the configuration and the VM that the next apply removes, or that wait for a person.",

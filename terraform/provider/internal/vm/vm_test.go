@@ -114,7 +114,7 @@ func TestAWorkerIsImported(t *testing.T) {
 	imported := func(id string) resource.TestStep {
 		return resource.TestStep{
 			ResourceName: address, ImportState: true, ImportStateId: id, ImportStateVerify: true,
-			ImportStateVerifyIgnore: []string{"reason", "machine", "template", "networks", "access", "proxmox", "worker_lifecycle", "dns", "labels"},
+			ImportStateVerifyIgnore: []string{"reason", "origin", "machine", "template", "networks", "access", "proxmox", "worker_lifecycle", "dns", "labels"},
 		}
 	}
 	run(testlab.New(t), t,

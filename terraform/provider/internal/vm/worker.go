@@ -135,8 +135,14 @@ func (w *vm) decide(ctx context.Context, s *engine.Session) (*engine.Decided, []
 // alone returns an error when the pool has other workers: a document that declares only
 // this one would end the others.
 func (w *vm) alone(d engine.Decision) error {
+	mine := w.of(d)
 	for i := range d.Workers {
-		if other := d.Workers[i].Name; other != w.name {
+		other := d.Workers[i].Name
+		switch {
+		case other == w.name:
+		case mine != nil && mine.Undeclared && d.Workers[i].VM == nil:
+			return w.otherCard(mine, d.Hypervisor)
+		default:
 			return &fault.Error{
 				Kind: fault.Invalid, Where: fault.Place{Hypervisor: d.Hypervisor, Worker: w.name},
 				Why: fmt.Sprintf("the pool %s has another worker, %s, but the pool of a gpuworker_vm has only one", w.pool.Name, other),
@@ -145,6 +151,28 @@ func (w *vm) alone(d engine.Decision) error {
 		}
 	}
 	return nil
+}
+
+// otherCard is the error for a worker whose VM has another card than its configuration
+// asks for.
+func (w *vm) otherCard(mine *engine.Decided, hypervisor string) error {
+	has := "no card"
+	if !mine.Card.IsZero() {
+		has = "card " + mine.Card.String()
+	}
+	wanted := "another card"
+	if len(w.pool.Spec.GPUs) == 0 {
+		wanted = "none"
+	}
+	uuid := "UUID"
+	if mine.Ref != nil {
+		uuid = mine.Ref.UUID
+	}
+	return &fault.Error{
+		Kind: fault.Refused, Where: fault.Place{Hypervisor: hypervisor, Worker: w.name},
+		Why: fmt.Sprintf("the VM of the worker has %s, the configuration asks for %s; a worker keeps its card as long as its VM exists", has, wanted),
+		Fix: fmt.Sprintf("undo the change of gpu; or destroy the VM first, and its disks with it: apply allow_destroy_uuid = %q, remove the resource, apply, and declare it again", uuid),
+	}
 }
 
 // of finds the worker in a decision. The first entry is the worker, others with its name
@@ -167,6 +195,9 @@ func (w *vm) accept(d engine.Decision) error {
 	if seen == nil {
 		return errNotDecided
 	}
+	if w.Text("origin") == originMade && w.uuid == "" && seen.Ref != nil {
+		return worker.Changed(fault.Place{Hypervisor: d.Hypervisor, Worker: w.name}, "the VM exists already, which the plan did not show")
+	}
 	shown := worker.Shown{Values: worker.ValuesOf(w.Object), Drift: w.Texts("drift")}
 	return shown.Accept(seen, d.Hypervisor)
 }
@@ -180,21 +211,40 @@ func (w *vm) acceptDelete(plans engine.Plans) error {
 			case one.Action == plan.Refuse:
 				return worker.Refusal(&engine.Decided{Worker: *one})
 			case one.Ref != nil && one.Ref.UUID != w.uuid:
-				return &fault.Error{
-					Kind: fault.Conflict, Where: fault.Place{Hypervisor: p.Hypervisor, Worker: w.name},
-					Why: fmt.Sprintf("the worker is VM %s now, not VM %s of the state; nothing was destroyed", one.Ref.UUID, w.uuid),
-					Fix: "run terraform plan again; a semi-persistent worker needs allow_destroy_uuid of the new VM",
-				}
+				return w.anotherVM(p.Hypervisor, one.Ref.UUID)
+			case one.Ref != nil && worker.IsPermanent(one.Record): // whatever the state says
+				return w.allows(one.Ref.UUID)
 			}
 		}
 	}
 	return nil
 }
 
-// mayBeDestroyed returns an error when the worker is semi-persistent and the state does
-// not allow to destroy this VM.
+// anotherVM is the error for a worker that is not the VM of the state.
+func (w *vm) anotherVM(hypervisor, uuid string) error {
+	was := "the VM of the state, whose UUID is not known"
+	if w.uuid != "" {
+		was = "VM " + w.uuid + " of the state"
+	}
+	return &fault.Error{
+		Kind: fault.Conflict, Where: fault.Place{Hypervisor: hypervisor, Worker: w.name},
+		Why: fmt.Sprintf("the worker is VM %s now, not %s; nothing was destroyed", uuid, was),
+		Fix: "run terraform plan again; a semi-persistent worker needs allow_destroy_uuid of the new VM",
+	}
+}
+
+// mayBeDestroyed returns an error when the state says that the worker is semi-persistent
+// and does not allow to destroy this VM.
 func (w *vm) mayBeDestroyed(uuid string) error {
-	if !w.semiPersistent() || uuid != "" && w.allowDestroy == uuid {
+	if !w.semiPersistent() {
+		return nil
+	}
+	return w.allows(uuid)
+}
+
+// allows returns an error when the state does not allow to destroy this VM.
+func (w *vm) allows(uuid string) error {
+	if uuid != "" && w.allowDestroy == uuid {
 		return nil
 	}
 	return &fault.Error{
@@ -208,20 +258,28 @@ func (w *vm) mayBeDestroyed(uuid string) error {
 // values are the computed values of a worker.
 type values struct {
 	worker.Values
-	attachment, reason string
-	drift              []string
+	attachment, reason, origin string
+	drift                      []string
 }
+
+// How a VM came into the state. A plan shows it, and Terraform stops when the plan that it
+// makes again during an apply shows something else. So with create_before_destroy the old
+// VM is not taken for the new one, and then destroyed.
+const (
+	originMade  = "Made"  // by this resource
+	originTaken = "Taken" // it existed, and was proven to be the worker
+)
 
 // observed are the computed values of what was observed.
 func observed(seen *engine.Decided, addresses []string) values {
-	return values{worker.Observed(seen, addresses), engine.AttachmentOf(seen.VM), seen.Reason, worker.Drift(seen.Changes)}
+	return values{worker.Observed(seen, addresses), engine.AttachmentOf(seen.VM), seen.Reason, "", worker.Drift(seen.Changes)}
 }
 
 // with returns the value of Terraform with other computed values.
 func (w *vm) with(v values) tftypes.Value {
 	attributes := v.Attributes()
 	maps.Copy(attributes, map[string]tftypes.Value{
-		"id": worker.Text(w.id()), "pool": worker.Text(w.pool.Name), "attachment": worker.Text(v.attachment), "reason": worker.Text(v.reason), "drift": worker.List(v.drift),
+		"id": worker.Text(w.id()), "pool": worker.Text(w.pool.Name), "attachment": worker.Text(v.attachment), "reason": worker.Text(v.reason), "origin": worker.Text(v.origin), "drift": worker.List(v.drift),
 	})
 	for _, name := range v.Unknown {
 		attributes[name] = w.Unknown(name)

@@ -7,8 +7,10 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/diags"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/spec"
@@ -103,4 +105,9 @@ func Changed(where fault.Place, why string) error {
 // Refusal is the error for a refused worker.
 func Refusal(seen *engine.Decided) error {
 	return &fault.Error{Kind: fault.Refused, Where: fault.Place{Worker: seen.Name}, Why: diags.Finding(seen.Refusals[0])}
+}
+
+// IsPermanent reports whether the record of a VM says that only a person may destroy it.
+func IsPermanent(record *inventory.Record) bool {
+	return record == nil || record.Lifecycle != string(v1alpha1.Ephemeral)
 }
