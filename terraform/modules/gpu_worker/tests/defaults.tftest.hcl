@@ -74,6 +74,7 @@ run "it_gets_a_primary_display" {
   variables {
     x_vga         = true
     allow_restart = true
+    was           = run.it_is_made_with_the_defaults.uuid # OpenTofu 1.12 does not know run in an assert
   }
 
   assert {
@@ -82,7 +83,7 @@ run "it_gets_a_primary_display" {
   }
 
   assert {
-    condition     = output.uuid == run.it_is_made_with_the_defaults.uuid
+    condition     = output.uuid == var.was
     error_message = "output.uuid is ${output.uuid}."
   }
 }

@@ -58,10 +58,11 @@ run "it_is_changed_in_place" {
     cores     = 4
     memory_mb = 4096
     disk_gb   = 30
+    was       = run.it_is_made_with_the_defaults.vmid # OpenTofu 1.12 does not know run in an assert
   }
 
   assert {
-    condition     = output.vmid == run.it_is_made_with_the_defaults.vmid
+    condition     = output.vmid == var.was
     error_message = "output.vmid is ${output.vmid}."
   }
 

@@ -8,7 +8,9 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/action/schema"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/gpuworker/gpuworker/internal/apply"
@@ -31,6 +33,7 @@ type Command struct {
 var (
 	_ action.ActionWithConfigure      = &Command{}
 	_ action.ActionWithValidateConfig = &Command{}
+	_ action.ActionWithModifyPlan     = &Command{}
 )
 
 // NewPark makes the action gpuworker_park.
@@ -76,16 +79,25 @@ func (c *Command) Configure(_ context.Context, request action.ConfigureRequest, 
 // ValidateConfig implements action.ActionWithValidateConfig: a word that is no UUID would
 // only be found when the action runs.
 func (c *Command) ValidateConfig(ctx context.Context, request action.ValidateConfigRequest, response *action.ValidateConfigResponse) {
+	c.checkUUID(ctx, request.Config, &response.Diagnostics)
+}
+
+// ModifyPlan implements action.ActionWithModifyPlan: now the values of variables are known.
+func (c *Command) ModifyPlan(ctx context.Context, request action.ModifyPlanRequest, response *action.ModifyPlanResponse) {
+	c.checkUUID(ctx, request.Config, &response.Diagnostics)
+}
+
+func (c *Command) checkUUID(ctx context.Context, config tfsdk.Config, diagnostics *diag.Diagnostics) {
 	if c.verb != plan.ReplaceWorkers {
 		return
 	}
 	var uuid types.String
 	at := path.Root("uuid")
-	response.Diagnostics.Append(request.Config.GetAttribute(ctx, at, &uuid)...)
-	if response.Diagnostics.HasError() || uuid.IsUnknown() || uuid.IsNull() || plan.IsUUID(uuid.ValueString()) {
+	diagnostics.Append(config.GetAttribute(ctx, at, &uuid)...)
+	if diagnostics.HasError() || uuid.IsUnknown() || uuid.IsNull() || plan.IsUUID(uuid.ValueString()) {
 		return
 	}
-	response.Diagnostics.AddAttributeError(at, "The configuration is not valid",
+	diagnostics.AddAttributeError(at, "The configuration is not valid",
 		diags.Detail(fmt.Sprintf("uuid: %q is not a UUID", uuid.ValueString()), "terraform state show prints the attribute uuid of the worker; gpuworker status -o json too"))
 }
 

@@ -104,16 +104,22 @@ uuid: "gpu-1" is not a UUID
 		config := l.Object(schemas.ActionSchemas["gpuworker_replace"].Schema, map[string]tftypes.Value{
 			"worker": tftypes.NewValue(tftypes.String, "gpu-1"), "uuid": tftypes.NewValue(tftypes.String, uuid),
 		})
-		response, err := server.ValidateActionConfig(context.Background(), &tfprotov6.ValidateActionConfigRequest{ActionType: "gpuworker_replace", Config: config})
+		validated, err := server.ValidateActionConfig(context.Background(), &tfprotov6.ValidateActionConfigRequest{ActionType: "gpuworker_replace", Config: config})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := ""
-		for _, d := range response.Diagnostics {
-			got += d.Summary + "\n" + d.Detail
+		planned, err := server.PlanAction(context.Background(), &tfprotov6.PlanActionRequest{ActionType: "gpuworker_replace", Config: config})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if got != want {
-			t.Errorf("%s: got %q, want %q", uuid, got, want)
+		for when, all := range map[string][]*tfprotov6.Diagnostic{"validate": validated.Diagnostics, "plan": planned.Diagnostics} {
+			got := ""
+			for _, d := range all {
+				got += d.Summary + "\n" + d.Detail
+			}
+			if got != want {
+				t.Errorf("%s of %s: got %q, want %q", when, uuid, got, want)
+			}
 		}
 	}
 }
