@@ -68,6 +68,11 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 	if r.Shared.Plan(engine.KeyOf(&wanted.pool), request.State.Raw.IsNull(), &response.Diagnostics); response.Diagnostics.HasError() {
 		return
 	}
+	r.planDecided(ctx, s, wanted, request, response)
+}
+
+// planDecided plans what the engine decides.
+func (r *Resource) planDecided(ctx context.Context, s *engine.Session, wanted *vm, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) {
 	seen, warnings, err := wanted.decide(ctx, s)
 	var problems *engine.ProblemsError
 	switch {
