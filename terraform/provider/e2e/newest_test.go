@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,4 +95,31 @@ func TestTerraformQuery(t *testing.T) {
 	w.says(w.apply(), "Apply complete! Resources: 1 imported, 0 added, 0 changed, 0 destroyed.")
 	w.do("state", "show", "-no-color", "gpuworker_vm.workers_0")
 	wantVMs(t, l, map[string]string{"gpu-1": t4})
+}
+
+// TestThePageAboutNewerTerraformIsTrue follows the section of docs/terraform.md about
+// query and actions.
+func TestThePageAboutNewerTerraformIsTrue(t *testing.T) {
+	testlab.Tested(t).NeedsTerraform(t, "v1.14.0", "terraform query and actions")
+	w := workspaceIn(t, t.TempDir(), login(testlab.Start(t)))
+	p := readPage(t)
+	main := p.block("main.tf")
+	w.write(main + p.block("actions.tf"))
+	must(t, os.WriteFile(filepath.Join(w.dir, "cards.tfquery.hcl"), []byte(p.block("cards.tfquery.hcl")), 0o600))
+	w.start()
+	w.apply()
+	lists := strings.Split(strings.TrimSpace(w.do("query", "-no-color")), "\n\n")
+	slices.Sort(lists) // Terraform prints them in any order
+	p.shows(newer+"query", typed("query", strings.Join(lists, "\n\n")))
+
+	parked := w.do("apply", "-no-color", "-auto-approve", "-invoke=action.gpuworker_park.gpu")
+	lines := slices.Compact(strings.Split(pick(parked, `(?m)^Action .*\n`), "\n")) // a wait is reported again and again
+	p.shows(newer+"park", typed("apply -invoke=action.gpuworker_park.gpu", strings.Join(lines, "\n")+"\n"+pick(parked, `(?m)^Apply complete.*`)))
+
+	w.do("query", "-no-color", "-generate-config-out=found.tf")
+	w.do("state", "rm", "gpuworker_vm.gpu")
+	before, _, _ := strings.Cut(main, `resource "gpuworker_vm"`)
+	w.write(before)
+	imported := w.apply()
+	p.shows(newer+"import", typed("apply", pick(imported, `(?m)^gpuworker_vm.*: Import.*\n`)+"\n"+pick(imported, `(?m)^Apply complete.*`)))
 }

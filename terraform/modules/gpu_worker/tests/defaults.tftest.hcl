@@ -92,6 +92,6 @@ run "it_gets_a_primary_display" {
 run "it_may_be_destroyed" {
   variables {
     x_vga              = true
-    allow_destroy_uuid = run.it_is_made_with_the_defaults.uuid
+    allow_destroy_uuid = run.it_gets_a_primary_display.uuid # OpenTofu 1.12 knows only the run before this one
   }
 }
