@@ -140,12 +140,7 @@ func ask(ctx context.Context, s *engine.Session, vms map[string]inventory.VMRef,
 func (r *Resource) Create(ctx context.Context, request resource.CreateRequest, response *resource.CreateResponse) {
 	limit := worker.LimitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Create, &response.Diagnostics)
 	j := r.job(request.Plan.Raw, nil, &response.Diagnostics)
-	if j == nil {
-		return
-	}
-	_, done := r.Shared.Work(typeName + " " + j.id())
-	made := j.do(ctx, limit)
-	if done(made); !made {
+	if j == nil || !j.do(ctx, limit) {
 		return
 	}
 	response.State.Raw = j.after
@@ -184,12 +179,6 @@ func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, r
 	}
 	if err != nil {
 		diags.AddError(to, "Pool "+p.nameOrEmpty()+" is not destroyed", err, attributeOf)
-		return
-	}
-	taken, done := r.Shared.Work(typeName + " " + p.id())
-	defer done(false)
-	if taken {
-		session.SayTaken(to, "Pool "+p.name)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)

@@ -27,13 +27,6 @@ type Shared struct {
 	inState    map[string]Entry
 	successors map[string]bool
 	planned    map[plannedOnce]bool
-	work       map[string]*work
-}
-
-// work is what is done in this run of the process with the workers of one id.
-type work struct {
-	sync.Mutex // Terraform creates and deletes at the same time when an address has changed
-	made       bool
 }
 
 // plannedOnce is what Terraform plans once in one run of a provider process: a change of
@@ -55,7 +48,7 @@ func (s *Shared) Open(e *engine.Engine, document *v1alpha1.Hypervisor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session, s.hypervisor = e.NewSession(document), document.Name
-	s.planned, s.work = map[plannedOnce]bool{}, nil
+	s.planned = map[plannedOnce]bool{}
 }
 
 // Plan notes that a resource with this pool is planned, and adds an error when another
@@ -128,32 +121,6 @@ func (s *Shared) Succeeds(id string) bool {
 	is := s.successors[id]
 	delete(s.successors, id)
 	return is
-}
-
-// Work begins to create or delete the workers of an id, when no other resource does so any
-// more; call done at the end. made says whether a resource with them was created in this
-// run: they are then no longer those of another resource that is deleted.
-func (s *Shared) Work(id string) (made bool, done func(made bool)) {
-	s.mu.Lock()
-	if s.work == nil {
-		s.work = map[string]*work{}
-	}
-	if s.work[id] == nil {
-		s.work[id] = &work{}
-	}
-	w := s.work[id]
-	s.mu.Unlock()
-	w.Lock()
-	return w.made, func(made bool) {
-		w.made = w.made || made
-		w.Unlock()
-	}
-}
-
-// SayTaken says that the workers of a deleted resource are those of another one now.
-func SayTaken(to *diag.Diagnostics, what string) {
-	to.AddWarning(what+" is not destroyed", "Another resource has taken it over in this apply: the address of the resource has changed, or it has create_before_destroy.\n"+
-		"→ after a change of the address, write moved { from = OLD, to = NEW }; to replace a worker, leave create_before_destroy out")
 }
 
 // From converts the data that the provider gives to its resources and data sources; nil

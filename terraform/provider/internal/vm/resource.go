@@ -95,23 +95,13 @@ func (r *Resource) read(ctx context.Context, s *engine.Session, w *vm, response 
 // would taint the resource, and destroy the VM at the next apply.
 func (r *Resource) Create(ctx context.Context, request resource.CreateRequest, response *resource.CreateResponse) {
 	limit := worker.LimitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Create, &response.Diagnostics)
-	_, done := r.Shared.Work(workOf(request.Plan.Raw))
 	raw, w := r.work(ctx, request.Plan.Raw, limit, &response.Diagnostics)
-	if done(w != nil); w == nil {
+	if w == nil {
 		return
 	}
 	_, hypervisor := r.Session()
 	response.State.Raw = raw
 	response.Diagnostics.Append(response.Identity.Set(ctx, w.identity(hypervisor))...)
-}
-
-// workOf identifies the work on a worker.
-func workOf(raw tftypes.Value) string {
-	w, err := vmOf(raw)
-	if err != nil {
-		return ""
-	}
-	return typeName + " " + w.id()
 }
 
 // Update implements resource.Resource.
@@ -199,12 +189,6 @@ func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, r
 	}
 	if err != nil {
 		diags.AddError(&response.Diagnostics, "Worker "+w.nameOrEmpty()+" is not destroyed", err, attributeOf)
-		return
-	}
-	taken, done := r.Shared.Work(workOf(request.State.Raw))
-	defer done(false)
-	if taken {
-		session.SayTaken(&response.Diagnostics, "Worker "+w.name)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
