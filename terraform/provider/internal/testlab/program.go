@@ -32,8 +32,8 @@ var program = sync.OnceValues(func() (Program, error) {
 		return Program{}, fmt.Errorf("%s version: %w", path, err)
 	}
 	var name, version string
-	if n, err := fmt.Sscan(string(text), &name, &version); n < 2 || !semver.IsValid(version) {
-		return Program{}, fmt.Errorf("%s version: not a version of Terraform or OpenTofu (%v): %q", path, err, text)
+	if n, _ := fmt.Sscan(string(text), &name, &version); n < 2 || !semver.IsValid(version) {
+		return Program{}, fmt.Errorf("%s version: not a version of Terraform or OpenTofu: %q", path, text)
 	}
 	return Program{Path: path, OpenTofu: strings.Contains(name, "OpenTofu"), version: version}, nil
 })
