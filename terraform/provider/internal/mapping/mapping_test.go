@@ -3,6 +3,7 @@ package mapping_test
 import (
 	"context"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -106,5 +107,26 @@ func TestAMappingOfACardThatIsNotThereIsRefused(t *testing.T) {
 		resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: l.Providers(), Steps: []resource.TestStep{
 			{Config: regexp.MustCompile(`pve1/0000:03:00.0`).ReplaceAllString(mapping, card), ExpectError: want},
 		}})
+	}
+}
+
+// TestAnotherSpellingOfTheCardIsNoOtherCard: the mapping is not replaced, which a worker
+// that has claimed the card would not allow.
+func TestAnotherSpellingOfTheCardIsNoOtherCard(t *testing.T) {
+	l := testlab.New(t)
+	spelled := strings.Replace(mapping, "pve1/0000:03:00.0", "pve1/03:00", 1)
+	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: l.Providers(), Steps: []resource.TestStep{
+		{Config: mapping + worker},
+		{
+			Config: spelled + worker,
+			ConfigPlanChecks: resource.ConfigPlanChecks{
+				PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(address, plancheck.ResourceActionUpdate)}, PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+			},
+			Check: resource.TestCheckResourceAttr(address, "id", "gpu-pve1-0000-03-00"),
+		},
+		testlab.Forget(address, "gpuworker_vm.gpu"),
+	}})
+	if names(t, l)["gpu-pve1-0000-03-00"] != entry {
+		t.Errorf("the mappings are %v", names(t, l))
 	}
 }

@@ -60,7 +60,9 @@ func (r *Resource) Schema(_ context.Context, _ resource.SchemaRequest, response 
 			"A mapping that is made ahead stays, so the login of gpuworker needs Mapping.Modify only on this mapping, `/mapping/pci/<id>`.",
 		Attributes: map[string]schema.Attribute{
 			"card": schema.StringAttribute{
-				Required: true, MarkdownDescription: "The card, `pve1/0000:03:00.0`.", PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()},
+				Required: true, MarkdownDescription: "The card, `pve1/0000:03:00.0`.", PlanModifiers: []planmodifier.String{
+					stringplanmodifier.RequiresReplaceIf(isAnotherCard, "another card has another mapping", "another card has another mapping"),
+				},
 			},
 			"id":    schema.StringAttribute{Computed: true, MarkdownDescription: "Name of the mapping, `gpu-pve1-0000-03-00`.", PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()}},
 			"entry": schema.StringAttribute{Computed: true, MarkdownDescription: "What the mapping says of the card. Proxmox VE compares it with the hardware at each start of a VM."},
@@ -117,13 +119,25 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 	planned.Stale, planned.Entry = types.StringNull(), types.StringUnknown()
 	if !request.State.Raw.IsNull() {
 		response.Diagnostics.Append(request.State.Get(ctx, &state)...)
-		if state.Stale.IsNull() && planned.Card.Equal(state.Card) {
+		if state.Stale.IsNull() && sameCard(planned.Card, state.Card) {
 			planned.Entry = state.Entry
 		}
 	}
 	if !response.Diagnostics.HasError() {
 		response.Diagnostics.Append(response.Plan.Set(ctx, planned)...)
 	}
+}
+
+// isAnotherCard reports whether a change of card is more than another spelling.
+func isAnotherCard(_ context.Context, request planmodifier.StringRequest, response *stringplanmodifier.RequiresReplaceIfFuncResponse) {
+	response.RequiresReplace = !sameCard(request.PlanValue, request.StateValue)
+}
+
+// sameCard reports whether two texts are the same card: 0000:03:00.0, 03:00.
+func sameCard(one, other types.String) bool {
+	card, err := pci.ParseCardRef(one.ValueString())
+	was, wasErr := pci.ParseCardRef(other.ValueString())
+	return err == nil && wasErr == nil && card == was
 }
 
 // do calls one operation on the mapping of a card and returns the new state; nil when

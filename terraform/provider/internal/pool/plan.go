@@ -161,8 +161,8 @@ func (p *planner) replaced(entry session.Entry) {
 			"terraform untaint keeps the VMs; gpuworker replace NAME replaces one worker"))
 	} else {
 		p.to.AddError("Pool "+p.name+" would be replaced", diags.Detail(
-			"its resource is tainted or was named with -replace, and these workers are semi-persistent; their VMs and disks would be lost: "+phrase.And(permanent),
-			"terraform untaint keeps the VMs; gpuworker replace NAME replaces one worker deliberately, on the same card"))
+			"its resource is tainted, was named with -replace, or has another address in the configuration now, and these workers are semi-persistent; their VMs and disks would be lost: "+phrase.And(permanent),
+			"terraform untaint keeps the VMs, and so does moved { from = OLD, to = NEW } after a new address; gpuworker replace NAME replaces one worker deliberately, on the same card"))
 	}
 }
 

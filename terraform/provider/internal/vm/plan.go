@@ -68,6 +68,11 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 	if r.Shared.Plan(engine.KeyOf(&wanted.pool), request.State.Raw.IsNull(), &response.Diagnostics); response.Diagnostics.HasError() {
 		return
 	}
+	r.planDecided(ctx, s, wanted, request, response)
+}
+
+// planDecided plans what the engine decides.
+func (r *Resource) planDecided(ctx context.Context, s *engine.Session, wanted *vm, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) {
 	seen, warnings, err := wanted.decide(ctx, s)
 	var problems *engine.ProblemsError
 	switch {
@@ -143,8 +148,8 @@ func (p *planner) create(r *Resource) values {
 	if _, inState := r.Shared.InState(typeName + " " + p.id()); inState {
 		if p.semiPersistent() {
 			p.to.AddError("Worker "+p.name+" would be replaced", diags.Detail(
-				"it is semi-persistent, and its resource is tainted or was named with -replace; the VM and its disks would be lost",
-				fmt.Sprintf("terraform untaint keeps the VM; %s replaces it deliberately, on the same card", shell.Command("gpuworker replace %s", p.name))))
+				"it is semi-persistent, and its resource is tainted, was named with -replace, or has another address in the configuration now; the VM and its disks would be lost",
+				fmt.Sprintf("terraform untaint keeps the VM, and so does moved { from = OLD, to = NEW } after a new address; %s replaces it deliberately, on the same card", shell.Command("gpuworker replace %s", p.name))))
 		}
 		return p.fresh()
 	}
