@@ -34,7 +34,7 @@ func schemaOf(ctx context.Context, server tfprotov6.ProviderServer) ([]byte, err
 		"data_source_schemas":        each(all.DataSourceSchemas, schema),
 		"ephemeral_resource_schemas": each(all.EphemeralResourceSchemas, schema),
 		"list_resource_schemas":      each(all.ListResourceSchemas, schema),
-		"action_schemas":             each(all.ActionSchemas, func(a *tfprotov6.ActionSchema) object { return schema(a.Schema) }),
+		"action_schemas":             each(all.ActionSchemas, action),
 		"resource_identity_schemas":  each(identities.IdentitySchemas, identity),
 	} {
 		if len(part) > 0 {
@@ -50,6 +50,13 @@ func each[T any](all map[string]T, convert func(T) object) object {
 	for name, one := range all {
 		converted[name] = convert(one)
 	}
+	return converted
+}
+
+// action is the schema of an action, which has no version.
+func action(a *tfprotov6.ActionSchema) object {
+	converted := schema(a.Schema)
+	delete(converted, "version")
 	return converted
 }
 
