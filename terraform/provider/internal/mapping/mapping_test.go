@@ -101,8 +101,8 @@ func TestAMappingOfACardThatIsNotThereIsRefused(t *testing.T) {
 	for card, want := range map[string]*regexp.Regexp{
 		"pve1/0000:99:00.0": testlab.Error(address, "The mapping was not made", `resource "gpuworker_pci_mapping" "t4" {`,
 			`pve1, card 0000:99:00.0: find the card: the host has no device at this address
-			→ gpuworker gpus lists the cards; addresses change when cards are moved`),
-		"0000:03:00.0": regexp.MustCompile(`(?s)Error: The configuration is not valid.*gpuworker gpus lists the cards`),
+			→ gpuworker gpus -f FILE lists the cards; addresses change when cards are moved`),
+		"0000:03:00.0": regexp.MustCompile(`(?s)Error: The configuration is not valid.*gpuworker gpus -f FILE lists the cards`),
 	} {
 		resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: l.Providers(), Steps: []resource.TestStep{
 			{Config: regexp.MustCompile(`pve1/0000:03:00.0`).ReplaceAllString(mapping, card), ExpectError: want},
