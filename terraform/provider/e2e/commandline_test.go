@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,7 +29,7 @@ func TestTheCommandLineBesideTerraform(t *testing.T) {
 	var said strings.Builder
 	for _, command := range regexp.MustCompile(`(?m)^gpuworker .*`).FindAllString(section, -1) {
 		shell := exec.CommandContext(t.Context(), "sh", "-c", command)
-		shell.Dir, shell.Env = w.dir, append(w.env, "PATH="+w.dir+":"+os.Getenv("PATH"))
+		shell.Dir, shell.Env = w.dir, slices.Concat(w.env, []string{"PATH=" + w.dir + ":" + os.Getenv("PATH")})
 		out, err := shell.CombinedOutput()
 		if err != nil {
 			t.Errorf("%s: %v\n%s", command, err, out)

@@ -92,7 +92,7 @@ func TestTwoPoolsThatWantOneCard(t *testing.T) {
 
 // TestATaintedPoolIsNotReplaced, and neither is one that is named with -replace.
 func TestATaintedPoolIsNotReplaced(t *testing.T) {
-	l, uuids := testlab.New(t), config.Variables{}
+	l, uuids := testlab.Alone(t), config.Variables{}
 	const refusal = "error: Pool gpu would be replaced: its resource is tainted, was named with -replace, or has another address in the configuration now, and these workers are semi-persistent; their VMs and disks would be lost: gpu-1 and gpu-2\n" +
 		"→ terraform untaint keeps the VMs, and so does moved { from = OLD, to = NEW } after a new address; gpuworker replace -f FILE NAME replaces one worker deliberately, on the same card"
 	run(t, l, uuids,

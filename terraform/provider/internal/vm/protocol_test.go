@@ -3,6 +3,7 @@ package vm_test
 import (
 	"context"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -90,7 +91,7 @@ func TestActionsParkUnparkAndReplace(t *testing.T) {
 // TestAReplaceNeedsAUUID is refused before anything runs.
 func TestAReplaceNeedsAUUID(t *testing.T) {
 	l := testlab.Start(t)
-	server := provider.New("test", io.Discard).(testlab.Server)
+	server := provider.New("test", io.Discard, os.Getenv).(testlab.Server)
 	schemas, err := server.GetProviderSchema(context.Background(), &tfprotov6.GetProviderSchemaRequest{})
 	if err != nil {
 		t.Fatal(err)

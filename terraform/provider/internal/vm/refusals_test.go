@@ -44,7 +44,7 @@ func TestWhatTheEngineRefusesIsRefusedAtThePlan(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := testlab.New(t)
 			if test.token != "" {
-				t.Setenv("GPUWORKER_TOKEN", l.Tokens[test.token])
+				l.Set("GPUWORKER_TOKEN", l.Tokens[test.token])
 			}
 			run(l, t, resource.TestStep{
 				Config: test.config, PlanOnly: true, ExpectError: testlab.Error(address, test.summary, test.line, test.detail),
