@@ -15,6 +15,7 @@ import (
 // TestTheCommandLineBesideTerraform follows the section of docs/terraform.md, with a worker
 // of a KubeCluster, which login.yaml does not have.
 func TestTheCommandLineBesideTerraform(t *testing.T) {
+	t.Parallel()
 	l := testlab.Start(t)
 	w := workspaceIn(t, t.TempDir(), login(l))
 	p := readPage(t)

@@ -45,6 +45,7 @@ func wantVMs(t *testing.T, l *testlab.Lab, want map[string]string) {
 const t4 = "mapping=gpu-pve1-0000-03-00,pcie=1"
 
 func TestTheExampleOfOneGPUWorker(t *testing.T) {
+	t.Parallel()
 	l := testlab.Start(t)
 	w := newWorkspace(t, "examples/gpu_worker", login(l))
 	w.start()
@@ -92,6 +93,7 @@ func aloneInItsGroup(world *pvesim.World) {
 }
 
 func TestTheExampleOfAPool(t *testing.T) {
+	t.Parallel()
 	l := testlab.Start(t, aloneInItsGroup)
 	w := newWorkspace(t, "examples/gpu_pool", login(l))
 	w.start()
@@ -133,6 +135,7 @@ func (w *workspace) allowAll(output string) string {
 }
 
 func TestTheExamplePoolSaysAtThePlanThatACardCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	l := testlab.Start(t)
 	w := newWorkspace(t, "examples/gpu_pool", login(l))
 	w.start()

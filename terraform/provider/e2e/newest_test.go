@@ -42,6 +42,7 @@ func (w *workspace) invoke(action string, args ...string) string {
 }
 
 func TestTheActionsOfTerraform(t *testing.T) {
+	t.Parallel()
 	l, w := newest(t)
 	uuid := w.want("Running")
 	w.says(w.invoke("park"), "gpu-1: shutdown done")
@@ -74,6 +75,7 @@ func TestTheActionsOfTerraform(t *testing.T) {
 // TestTerraformQuery finds workers and VMs that are none, writes the configuration of the
 // workers, and imports them by their identity without a change.
 func TestTerraformQuery(t *testing.T) {
+	t.Parallel()
 	l, w := newest(t)
 	const worker = "hypervisor=proxmox,kube_cluster=,name=gpu-1,pool=gpu-1 gpu-1: VM 9100 on pve1, card pve1/0000:03:00.0"
 	out := w.do("query", "-no-color")
@@ -100,6 +102,7 @@ func TestTerraformQuery(t *testing.T) {
 // TestThePageAboutNewerTerraformIsTrue follows the section of docs/terraform.md about
 // query and actions.
 func TestThePageAboutNewerTerraformIsTrue(t *testing.T) {
+	t.Parallel()
 	testlab.Tested(t).NeedsTerraform(t, "v1.14.0", "terraform query and actions")
 	w := workspaceIn(t, t.TempDir(), login(testlab.Start(t)))
 	p := readPage(t)
