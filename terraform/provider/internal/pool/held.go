@@ -87,6 +87,31 @@ func (p *planner) refuse(seen *engine.Decided) {
 	p.news.fail(p.causeOf(seen.Refusals), "Workers of pool "+p.name+" are refused", diags.Findings(seen.Refusals), "", seen.Name)
 }
 
+// unchanged plans a pool whose configuration is as the state, and reports whether it stays
+// as it is: the engine refuses workers that are in the state, as when their host is off.
+// This does not stop the plan of other resources.
+func (p *planner) unchanged() (stays bool) {
+	var refused []*engine.Decided
+	for seen := range firstOfEach(p.decision) {
+		_, known := p.lastOf(seen.Name)
+		switch {
+		case seen.Action != plan.Refuse:
+		case !known: // it is wanted, and cannot be made
+			return false
+		default:
+			refused = append(refused, seen)
+		}
+	}
+	if len(refused) == 0 {
+		return false
+	}
+	for _, seen := range refused {
+		p.news.warn("Nothing is changed in pool "+p.name+" now", diags.Findings(seen.Refusals), "", seen.Name)
+	}
+	p.news.tell(p.to)
+	return true
+}
+
 // attributes that findings are about.
 var attributes = map[finding.ID]string{
 	finding.TemplateMissing: "template", finding.TemplateAmbiguous: "template", finding.TemplateNoCloudInit: "template", finding.TemplateHasCard: "template",

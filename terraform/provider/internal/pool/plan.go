@@ -59,6 +59,9 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 		p.replaced(entry)
 		return
 	}
+	if was != nil && request.Plan.Raw.Equal(request.State.Raw) && p.unchanged() {
+		return
+	}
 	p.plan()
 	if !to.HasError() {
 		response.Plan.Raw = target.with(p.planned, p.drift)
