@@ -128,10 +128,11 @@ type planner struct {
 	decision *engine.Decision
 	to       *diag.Diagnostics
 
-	planned map[string]worker.Values
-	drift   []string
-	ending  []vm // semi-persistent workers that are no longer declared
-	news    news
+	planned  map[string]worker.Values
+	drift    []string
+	ending   []vm // semi-persistent workers that are no longer declared
+	nameless bool // a worker is refused for its name
+	news     news
 }
 
 // decide asks the engine, and reports whether it decided.
