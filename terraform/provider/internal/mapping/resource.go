@@ -60,7 +60,7 @@ func (r *Resource) Schema(_ context.Context, _ resource.SchemaRequest, response 
 			"A mapping that is made ahead stays, so the login of gpuworker needs Mapping.Modify only on this mapping, `/mapping/pci/<id>`.",
 		Attributes: map[string]schema.Attribute{
 			"card": schema.StringAttribute{
-				Required: true, MarkdownDescription: "The card, `pve1/0000:03:00.0`.", PlanModifiers: []planmodifier.String{
+				Required: true, MarkdownDescription: "The card, `pve1/0000:03:00.0`: an NVIDIA GPU that no other mapping has.", PlanModifiers: []planmodifier.String{
 					stringplanmodifier.RequiresReplaceIf(isAnotherCard, "another card has another mapping", "another card has another mapping"),
 				},
 			},
