@@ -63,11 +63,11 @@ func (s suite) registrars(t *testing.T) {
 	s.register(t, "of another card, or of none", func(r *registrar) {
 		absent := r.set.Card
 		absent.Slot.Device ^= 1
-		r.refused("a card that does not exist", absent, fault.NotFound)
+		_ = r.refused("a card that does not exist", absent, fault.NotFound)
 		for _, host := range r.observe().Hosts {
 			for _, device := range host.Devices {
 				if _, is := device.GPU(); !is && host.Online {
-					r.refused("no GPU: "+device.Functions[0].ShortName(), host.Ref(device), fault.Refused)
+					_ = r.refused("no GPU: "+device.Functions[0].ShortName(), host.Ref(device), fault.Refused)
 					return
 				}
 			}
@@ -137,7 +137,7 @@ func (s suite) usedRegisters(t *testing.T) {
 			_, err := r.make(r.set.Card)
 			r.isOneOf("a correction", err, fault.Exists)
 			r.checkError("a correction", err)
-			r.keeps(fault.Exists)
+			_ = r.keeps(fault.Exists)
 			r.is(&before)
 		})
 	}

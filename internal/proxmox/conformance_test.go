@@ -256,7 +256,7 @@ func (c *cluster) update(card pci.CardRef, change func(*pve.MappingUpdate)) {
 	c.t.Helper()
 	now, err := c.root.Mapping(context.Background(), "gpu-"+card.Host+"-"+strings.ReplaceAll(card.Slot.String(), ":", "-"))
 	c.must(err)
-	update := pve.MappingUpdate{ID: now.ID, Digest: now.Digest, Map: now.Map, Description: now.Description}
+	update := pve.MappingUpdate(now)
 	change(&update)
 	c.must(c.root.UpdateMapping(context.Background(), update))
 }
