@@ -60,6 +60,14 @@ func (s suite) registrars(t *testing.T) {
 		r.is(nil)
 		r.writes("removing it again", 0, r.removed)
 	})
+	s.refusedRegisters(t)
+	s.usedRegisters(t)
+	s.unusableRegisters(t)
+	s.disturbedRegisters(t)
+}
+
+// refusedRegisters are scenarios about cards that are none, or have another entry.
+func (s suite) refusedRegisters(t *testing.T) {
 	s.register(t, "of another card, or of none", func(r *registrar) {
 		absent := r.set.Card
 		absent.Slot.Device ^= 1
@@ -90,8 +98,6 @@ func (s suite) registrars(t *testing.T) {
 		r.made()
 		r.is(made)
 	})
-	s.usedRegisters(t)
-	s.disturbedRegisters(t)
 }
 
 // usedRegisters are scenarios about registers with a claim, or in a VM.
@@ -125,6 +131,10 @@ func (s suite) usedRegisters(t *testing.T) {
 		r.must(w, disown)
 		r.names(r.keeps(fault.Exists), w.ref.ID)
 	})
+}
+
+// unusableRegisters are scenarios about registers with an unusable record.
+func (s suite) unusableRegisters(t *testing.T) {
 	for name, line := range unusableRecords {
 		s.register(t, "not changed with a record that is "+name, func(r *registrar) {
 			r.made()
@@ -256,11 +266,11 @@ func (r *registrar) read() hypervisor.Register {
 }
 
 // is fails the test unless the register of the card is this one; nil for none.
-func (r *registrar) is(want *hypervisor.Register) {
+func (r *registrar) is(expected *hypervisor.Register) {
 	r.Helper()
 	got, err := r.Register(context.Background(), r.set.Card)
-	if err != nil || (got == nil) != (want == nil) || got != nil && *got != *want {
-		r.Errorf("the register is %+v, %v, want %+v", got, err, want)
+	if err != nil || (got == nil) != (expected == nil) || got != nil && *got != *expected {
+		r.Errorf("the register is %+v, %v, want %+v", got, err, expected)
 	}
 }
 
@@ -288,11 +298,11 @@ func (r *registrar) keeps(kind fault.Kind) error {
 }
 
 // writes fails the test unless do sends this number of requests that write.
-func (r *registrar) writes(what string, want int, do func()) {
+func (r *registrar) writes(what string, expected int, do func()) {
 	r.Helper()
 	before, _ := r.wire.counted()
 	do()
-	if after, _ := r.wire.counted(); after-before != want {
-		r.Errorf("%s sent %d requests that write, want %d", what, after-before, want)
+	if after, _ := r.wire.counted(); after-before != expected {
+		r.Errorf("%s sent %d requests that write, want %d", what, after-before, expected)
 	}
 }

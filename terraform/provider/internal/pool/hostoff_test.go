@@ -39,6 +39,7 @@ func TestAnUnchangedPoolIsPlannedWhileAHostIsOff(t *testing.T) {
 		resource.TestStep{
 			PreConfig: func() { l.Said(); online(false) }, Config: pool(twoGPUs), ConfigPlanChecks: stays, Check: resource.ComposeAggregateTestCheckFunc(same, has("drift.#", "1")),
 		},
+		resource.TestStep{PreConfig: func() { l.Expect(notSeen, notChanged) }, RefreshState: true, Check: same},
 		resource.TestStep{
 			PreConfig: func() { l.Expect(notSeen, notChanged) },
 			Config:    pool(`proxmox = { on_boot = false }` + "\n" + twoGPUs), ExpectError: testlab.OnlyError("Workers of pool gpu are refused", reason),

@@ -52,18 +52,22 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 		return
 	}
 	p := &planner{pool: wanted, was: was, to: to, planned: map[string]worker.Values{}, drift: []string{}}
-	if !p.decide(ctx, s) {
-		return
+	if p.decide(ctx, s) {
+		r.planDecided(p, target, request, response)
 	}
-	if entry, inState := r.Shared.InState(typeName + " " + wanted.id()); inState && was == nil {
+}
+
+// planDecided plans what the engine has decided.
+func (r *Resource) planDecided(p *planner, target *pool, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) {
+	entry, inState := r.Shared.InState(typeName + " " + p.id())
+	switch {
+	case p.was == nil && inState:
 		p.replaced(entry)
 		return
-	}
-	if was != nil && request.Plan.Raw.Equal(request.State.Raw) && p.unchanged() {
+	case p.was != nil && request.Plan.Raw.Equal(request.State.Raw) && p.unchanged():
 		return
 	}
-	p.plan()
-	if !to.HasError() {
+	if p.plan(); !p.to.HasError() {
 		response.Plan.Raw = target.with(p.planned, p.drift)
 	}
 }
