@@ -72,7 +72,7 @@ func TestTheExampleOfOneGPUWorker(t *testing.T) {
 	w.refused(`Error: Worker gpu-1 would be destroyed
 		gpu-1: a semi-persistent worker is destroyed only when a person names its VM, `+uuid+`
 		→ to destroy it, first apply allow_destroy_uuid = "`+uuid+`"; to keep the VM and only forget it,
-		use removed { lifecycle { destroy = false } }; without Terraform: gpuworker delete gpu-1`,
+		use removed { lifecycle { destroy = false } }; without Terraform: gpuworker delete -f FILE gpu-1`,
 		"destroy", "-no-color", "-auto-approve")
 	w.apply("-var=allow_destroy_uuid=" + uuid)
 	w.destroy("-var=allow_destroy_uuid=" + uuid)

@@ -57,7 +57,7 @@ func TestTheActionsOfTerraform(t *testing.T) {
 
 	w.refused(`Error: The configuration is not valid
 		uuid: "gpu-1" is not a UUID
-		→ terraform state show prints the attribute uuid of the worker; gpuworker status -o json too`,
+		→ terraform state show prints the attribute uuid of the worker; gpuworker status -f FILE -o json too`,
 		"plan", "-no-color", "-invoke=action.gpuworker_replace.gpu", "-var=uuid=gpu-1")
 	w.says(w.invoke("replace", "-var=uuid="+uuid), "gpu-1: replaced done")
 	other := w.want("Running")
@@ -79,13 +79,13 @@ func TestTerraformQuery(t *testing.T) {
 	out := w.do("query", "-no-color")
 	w.says(out, "list.gpuworker_vm.workers "+worker)
 	w.says(out, `list.gpuworker_vm.foreign hypervisor=proxmox,kube_cluster=,name=vdi-7,pool= vdi-7: VM 204 on pve2, card pve2/0000:81:00.0,
-		not a worker; gpuworker adopt 204 --as NAME makes it one`)
+		not a worker; gpuworker adopt -f FILE 204 --as NAME makes it one`)
 
 	out = w.do("query", "-no-color", "-generate-config-out=found.tf")
 	w.says(out, "list.gpuworker_vm.workers "+worker)
 	w.says(out, `Warning: VM 204 is not a worker
 		vdi-7: VM 204 on pve2, card pve2/0000:81:00.0: it is left out, because only a worker can be imported
-		→ gpuworker adopt 204 --as NAME makes it a worker`)
+		→ gpuworker adopt -f FILE 204 --as NAME makes it a worker`)
 
 	w.do("state", "rm", "gpuworker_vm.gpu")
 	text := string(read(t, filepath.Join(w.dir, "main.tf")))

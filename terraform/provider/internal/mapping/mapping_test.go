@@ -98,7 +98,7 @@ func TestAMappingOutlivesItsWorkers(t *testing.T) {
 func TestACardThatIsNoneIsRefused(t *testing.T) {
 	l := testlab.New(t)
 	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: l.Providers(), Steps: []resource.TestStep{
-		{Config: of("0000:03:00.0"), ExpectError: regexp.MustCompile(`(?s)Error: The configuration is not valid.*gpuworker gpus lists the cards`)},
+		{Config: of("0000:03:00.0"), ExpectError: regexp.MustCompile(`(?s)Error: The configuration is not valid.*gpuworker gpus -f FILE lists the cards`)},
 	}})
 }
 

@@ -19,10 +19,10 @@ func of(card string) string { return strings.Replace(mapping, "pve1/0000:03:00.0
 func TestWhatIsNoCardOfAHostHasNoMapping(t *testing.T) {
 	for card, want := range map[string]string{
 		"pve1/0000:04:00.0": "pve1, card 0000:04:00.0: this is not an NVIDIA GPU: 0000:04:00.0 I210 Gigabit Network Connection (network controller) (CARD-NOT-GPU)\n" +
-			"→ gpuworker gpus lists the cards",
+			"→ gpuworker gpus -f FILE lists the cards",
 		"pve1/0000:99:00.0": "pve1, card 0000:99:00.0: the host has no device at this address; it has 0000:03:00.0 Tesla T4, 0000:41:00.0 GeForce RTX 3090 (CARD-MISSING)\n" +
-			"→ gpuworker gpus lists the cards; addresses change when cards are added or moved",
-		"pve9/0000:03:00.0": "pve9: there is no host of this name; the hypervisor has pve1, pve2, pve3 (HOST-UNKNOWN)\n→ correct the name in the document: gpuworker hosts",
+			"→ gpuworker gpus -f FILE lists the cards; addresses change when cards are added or moved",
+		"pve9/0000:03:00.0": "pve9: there is no host of this name; the hypervisor has pve1, pve2, pve3 (HOST-UNKNOWN)\n→ correct the name in the document: gpuworker hosts -f FILE",
 		"pve2/0000:81:00.0": "pve2, card 0000:81:00.0: make the mapping: mapping vdi-t4 has this card already, and a card should have one mapping\n" +
 			"→ if no VM uses vdi-t4 for this card, take the card out of it (web interface: Datacenter, Resource Mappings); or make no mapping ahead: the claim of a worker makes its own",
 	} {
@@ -153,11 +153,11 @@ func TestAMappingWhoseCardIsGoneStaysAsItIs(t *testing.T) {
 		{
 			PreConfig: func() {
 				l.Expect(stays + "pve1, card 0000:03:00.0: the host has no device at this address; it has 0000:41:00.0 GeForce RTX 3090 (CARD-MISSING)\n" +
-					"→ gpuworker gpus lists the cards; addresses change when cards are added or moved")
+					"→ gpuworker gpus -f FILE lists the cards; addresses change when cards are added or moved")
 				another()
 			},
 			Config: mapping, ConfigPlanChecks: noop,
 		},
 	}})
-	l.Expect(stays + "pve1, card 0000:03:00.0: this is not an NVIDIA GPU: 0000:03:00.0 I210 Gigabit Network Connection (network controller) (CARD-NOT-GPU)\n→ gpuworker gpus lists the cards")
+	l.Expect(stays + "pve1, card 0000:03:00.0: this is not an NVIDIA GPU: 0000:03:00.0 I210 Gigabit Network Connection (network controller) (CARD-NOT-GPU)\n→ gpuworker gpus -f FILE lists the cards")
 }

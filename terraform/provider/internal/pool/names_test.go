@@ -71,7 +71,7 @@ func TestASemiPersistentPoolShrinksByAName(t *testing.T) {
 				all := l.Said()
 				const summary = "error at replicas: Workers of pool plain would be destroyed: "
 				want := summary + "beta (VM " + beta + "): no longer declared; semi-persistent workers are destroyed only when a person names their VMs\n" +
-					"→ declare them again; or first apply allow_destroy_uuids = [\"" + beta + "\"] with the workers still declared, and then this change; without Terraform: gpuworker delete beta"
+					"→ declare them again; or first apply allow_destroy_uuids = [\"" + beta + "\"] with the workers still declared, and then this change; without Terraform: gpuworker delete -f FILE beta"
 				if all[0] != want {
 					t.Errorf("the provider said:\n%s\nwant:\n%s", all[0], want)
 				}
@@ -97,9 +97,9 @@ func TestAGPUPoolShrinksByANameAndACard(t *testing.T) {
 	both := cards(`["alpha", "beta"]`, one, two)
 	crossed := cards(`["beta"]`, one)
 	const refusal = "gpu-2:\n" +
-		"gpu-2: spec.names has no free name for card pve1/0000:03:00.0: beta is a worker with card pve2/0000:03:00.0 and is no longer declared (VM-NAME-TAKEN)\n" +
+		"gpu-2: names has no free name for card pve1/0000:03:00.0: beta is a worker with card pve2/0000:03:00.0 and is no longer declared (VM-NAME-TAKEN)\n" +
 		"→ keep name and card of the same worker (beta has card pve2/0000:03:00.0, alpha has card pve1/0000:03:00.0), or remove both; " +
-		"to use the name for another card, first delete its worker: gpuworker delete beta alpha"
+		"to use the name for another card, first delete its worker: gpuworker delete -f FILE beta alpha"
 	refused := func() { l.Expect("error at names: Workers of pool gpu are refused: " + refusal) }
 	stays := uuidsStay(address, "beta")
 	run(t, l, uuids,

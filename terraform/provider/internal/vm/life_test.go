@@ -170,9 +170,14 @@ func TestCreateBeforeDestroyIsRefused(t *testing.T) {
 	run(l, t,
 		resource.TestStep{Config: plainVM(before), Check: keep(&uuid)},
 		resource.TestStep{
-			Config: plainVM(before), Taint: []string{address}, ExpectError: regexp.MustCompile(`\.origin: was\s+cty.StringVal\("Made"\),\s+but\s+now\s+cty.StringVal\("Taken"\)`),
+			PreConfig: func() { l.Said() },
+			Config:    plainVM(before), Taint: []string{address}, ExpectError: regexp.MustCompile(`\.origin: was\s+cty.StringVal\("Made"\),\s+but\s+now\s+cty.StringVal\("Taken"\)`),
 		},
 		resource.TestStep{
+			PreConfig: func() {
+				l.Expect("warning: Worker plain-1 exists already: VM 9100 on pve1 is proven to be this worker: it is taken into the state and not made again\n" +
+					"→ if this is to replace the VM: remove create_before_destroy, because a worker has one VM")
+			},
 			Config: plainVM(before, `machine = { firmware = "BIOS" }`), ExpectError: regexp.MustCompile(`Worker plain-1 exists and differs`),
 		},
 		testlab.Forget(address),
