@@ -11,7 +11,6 @@ import (
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/fault"
-	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
@@ -224,21 +223,6 @@ func (s *Session) Addresses(ctx context.Context, ref inventory.VMRef) ([]string,
 	}
 	addresses, _, err := backend.Agent(ctx, ref, "")
 	return addresses, err
-}
-
-// Registrar is the part of the backend that makes registers of cards ahead; a
-// fault.Unsupported when the hypervisor has none.
-func (s *Session) Registrar(ctx context.Context) (hypervisor.Registrar, error) {
-	backend, err := s.engine.backend(ctx, s.documents(), &s.hypervisor)
-	if err != nil {
-		return nil, err
-	}
-	if registrar, is := backend.(hypervisor.Registrar); is {
-		return registrar, nil
-	}
-	return nil, &fault.Error{
-		Kind: fault.Unsupported, Doing: "make a mapping", Where: fault.Place{Hypervisor: s.hypervisor.Name}, Why: "this hypervisor has no mappings of cards",
-	}
 }
 
 // Attachment reads a VM and returns its card as the hypervisor writes it, as AttachmentOf.

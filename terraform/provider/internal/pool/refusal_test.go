@@ -149,31 +149,6 @@ func TestAnotherNameOfAPoolIsRefused(t *testing.T) {
 	)
 }
 
-// TestAPoolOnAHostThatIsOffStaysInTheState: nothing is removed from the state, because the
-// VM cannot be seen.
-func TestAPoolOnAHostThatIsOffStaysInTheState(t *testing.T) {
-	l, uuids := testlab.New(t), config.Variables{}
-	run(t, l, uuids,
-		resource.TestStep{Config: pool(oneCard), Check: testlab.RememberUUIDs(uuids, address)},
-		resource.TestStep{Config: pool(oneCard)},
-		resource.TestStep{
-			PreConfig: func() { l.Said(); l.Must(l.Sim.SetHostOnline("pve1", false)) }, RefreshState: true, ExpectError: regexp.MustCompile("are refused"),
-		},
-		resource.TestStep{
-			PreConfig: func() {
-				l.Expect(
-					"warning: Workers of pool gpu cannot be observed now: gpu-1: VM 9100 on pve1 may be worker gpu-1, but cannot be read: its host pve1 does not answer",
-					"error: Workers of pool gpu are refused: gpu-1:\nVM 9100 on pve1: VM 9100 on pve1 may be worker gpu-1, but cannot be read: its host pve1 does not answer (VM-UNREADABLE)\n"+
-						"→ bring host pve1 back, then run the same command again",
-				)
-				l.Must(l.Sim.SetHostOnline("pve1", true))
-			},
-			Config: pool(oneCard), ConfigPlanChecks: does(plancheck.ResourceActionNoop),
-			Check: has("workers.%", "1"),
-		},
-	)
-}
-
 // TestAPoolWithValuesThatAreNotKnownYet is planned when they do not decide where the
 // workers are, and made when they are known.
 func TestAPoolWithValuesThatAreNotKnownYet(t *testing.T) {

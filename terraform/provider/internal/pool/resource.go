@@ -100,6 +100,7 @@ func (p *pool) observed(ctx context.Context, s *engine.Session, d *engine.Decisi
 	for _, name := range inOrder(p.workers) {
 		if why := d.Hidden(name, p.workers[name].VM); workers[name].UUID == "" && why != "" {
 			workers[name], hidden = p.workers[name], true
+			drift = append(drift, p.lastDrift(name, drift)...)
 			news.warn("Workers of pool "+p.name+" cannot be observed now", why, "", name)
 		}
 	}
