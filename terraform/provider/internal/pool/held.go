@@ -87,14 +87,6 @@ func (p *planner) refuse(seen *engine.Decided) {
 	p.news.fail(p.causeOf(seen.Refusals), "Workers of pool "+p.name+" are refused", diags.Findings(seen.Refusals), "", seen.Name)
 }
 
-// attributes that findings are about.
-var attributes = map[finding.ID]string{
-	finding.TemplateMissing: "template", finding.TemplateAmbiguous: "template", finding.TemplateNoCloudInit: "template", finding.TemplateHasCard: "template",
-	finding.TemplateNoDisk: "template", finding.StorageMissing: "machine", finding.StorageContent: "machine", finding.StorageFull: "machine",
-	finding.StorageLocal: "machine", finding.BridgeMissing: "networks", finding.BridgeNotAware: "networks", finding.MemoryShort: "machine",
-	finding.CPUShort: "machine", finding.AddressShort: "networks", finding.CardNoMatch: "gpus", finding.HostUnknown: "hosts",
-}
-
 // causeOf is the attribute that all of these refusals are about: the entry of gpus with
 // their card, or the attribute of their kind; empty when they are about different ones.
 func (p *planner) causeOf(refusals []finding.Finding) path.Path {
@@ -108,7 +100,7 @@ func (p *planner) causeOf(refusals []finding.Finding) path.Path {
 }
 
 func (p *planner) attributeOf(f finding.Finding) path.Path {
-	if name, known := attributes[f.ID]; known {
+	if name, known := worker.FieldOf(f); known {
 		if p.Attributes[name].IsNull() {
 			return path.Empty()
 		}

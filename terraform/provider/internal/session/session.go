@@ -29,6 +29,7 @@ type Shared struct {
 	configured configured
 	inState    map[string]Entry
 	successors map[string]bool
+	unnamed    bool // a successor is planned whose name is not known yet
 	planned    map[plannedOnce]bool
 }
 
@@ -67,7 +68,7 @@ func (s *Shared) Open(e *engine.Engine, document *v1alpha1.Hypervisor, login any
 		}
 	}
 	s.session, s.hypervisor, s.configured = e.NewSession(document), document.Name, now
-	s.planned = map[plannedOnce]bool{}
+	s.planned, s.unnamed = map[plannedOnce]bool{}, false
 	return nil
 }
 
@@ -141,6 +142,22 @@ func (s *Shared) Succeeds(id string) bool {
 	is := s.successors[id]
 	delete(s.successors, id)
 	return is
+}
+
+// SucceedUnnamed notes that a worker is planned in place of another one, and that it is not
+// known yet which worker it is. SucceedsUnnamed reports whether a creation of an unknown
+// worker may be that.
+func (s *Shared) SucceedUnnamed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unnamed = true
+}
+
+// SucceedsUnnamed is described at SucceedUnnamed.
+func (s *Shared) SucceedsUnnamed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unnamed
 }
 
 // From converts the data that the provider gives to its resources and data sources; nil
