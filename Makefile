@@ -39,7 +39,7 @@ build: ## build all programs into bin/ and print their sizes; the first build ta
 
 .PHONY: test
 # With less frequent garbage collection the tests are ten percent faster.
-test: export GOGC ?= 400
+test e2e-terraform e2e-opentofu: export GOGC ?= 400
 test: ## run all tests of all modules with the race detector, then all cut points without it
 	@if [ -n "$(RACE)" ] && ! command -v "$$($(GO) env CC)" >/dev/null; then \
 		echo "the race detector needs a C compiler ($$($(GO) env CC)): apt-get install gcc, or run without it: make test RACE=" >&2; exit 1; \

@@ -5,6 +5,12 @@ import (
 	"strconv"
 )
 
+// UnknownServer is the server of a KubeCluster in an export that knows only its name. Such
+// a name never exists (RFC 6761, section 6.4).
+const UnknownServer = "https://unknown.invalid:9345"
+
+const exampleServer = "https://rke2.example.org:9345"
+
 // The port at which agents register, by distribution (RKE2 and K3s
 // documentation, "agent registration").
 var registrationPorts = map[Distribution]int{RKE2: 9345, K3s: 6443}
@@ -16,7 +22,10 @@ func (v *validator) kubeClusters() {
 		o := v.object(KindKubeCluster, i, k.Name)
 		names.check(o, k.Name)
 		oneOf(o, "spec.distribution", k.Spec.Distribution, RKE2, K3s)
-		if o.httpsURL("spec.server", k.Spec.Server, "https://rke2.example.org:9345") {
+		switch {
+		case k.Spec.Server == UnknownServer:
+			o.warnf("spec.server", "is a placeholder, because an export does not know it; write the address at which agents register, such as %q", exampleServer)
+		case o.httpsURL("spec.server", k.Spec.Server, exampleServer):
 			o.registrationPort("spec.server", k.Spec.Server, k.Spec.Distribution)
 		}
 		if k.Spec.JoinToken != nil {

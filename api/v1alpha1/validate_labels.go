@@ -15,7 +15,7 @@ import (
 // noKubeNode reports labels or taints in a pool whose workers join no KubeCluster.
 func (o *object) noKubeNode(path string, p *WorkerPool, written int) {
 	if p.Spec.KubeCluster == "" && written > 0 {
-		o.errorf(path, "the pool has no kubeCluster, so there are no KubeNodes to put them on; remove them, or write kubeCluster")
+		o.errorf(path, "the pool has no KubeCluster, so there are no KubeNodes to put them on; remove them, or name a KubeCluster")
 	}
 }
 

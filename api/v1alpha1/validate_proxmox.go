@@ -32,7 +32,7 @@ func (o *object) proxmoxWorkers(path string, p *WorkerPool) {
 		return // the options of the card are ignored
 	}
 	if options.PCIe != nil && *options.PCIe && options.MachineType == I440FX {
-		o.errorf(fieldpath.Under(path, "pcie"), "PCI Express needs machineType Q35, but it is I440FX; write machineType: Q35, or pcie: false (Proxmox would refuse to start the VM)")
+		o.errorf(fieldpath.Under(path, "pcie"), "PCI Express needs machine type Q35, but it is I440FX; write false, or the machine type Q35 (Proxmox would refuse to start the VM)")
 	}
 	if options.XVGA != nil && *options.XVGA {
 		o.warnf(fieldpath.Under(path, "xVGA"), "the card becomes the only display, and the console of the VM in Proxmox stays black; compute guests do not need it")

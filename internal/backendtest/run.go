@@ -35,6 +35,7 @@ func Run(t *testing.T, every int, make func(t *testing.T) Lab) {
 	t.Run("marks", s.marks)
 	t.Run("power", s.power)
 	t.Run("looks", s.looks)
+	t.Run("registers", s.registrars)
 }
 
 // scene runs one scenario in simulated time.

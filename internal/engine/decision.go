@@ -18,6 +18,7 @@ import (
 type decided struct {
 	declared           int
 	seen               *seen
+	world              *inventory.Snapshot // what was observed, and what other work intends
 	documents          *v1alpha1.Documents
 	problems, warnings []v1alpha1.Problem
 	plans              map[bool]*plan.Plan
@@ -31,7 +32,7 @@ func applyRequest(allowRestart bool) plan.Request {
 // plan makes the plan at the first call.
 func (d *decided) plan(allowRestart bool) *plan.Plan {
 	if d.plans[allowRestart] == nil {
-		d.plans[allowRestart] = planner.Build(inputOf(d.documents, &d.documents.Hypervisors[0], d.seen.snapshot, applyRequest(allowRestart)))
+		d.plans[allowRestart] = planner.Build(inputOf(d.documents, &d.documents.Hypervisors[0], d.world, applyRequest(allowRestart)))
 	}
 	return d.plans[allowRestart]
 }
@@ -88,8 +89,8 @@ func (d *Decision) Hidden(worker, id string) string {
 }
 
 // decideAll checks all pools together.
-func decideAll(seen *seen, documents *v1alpha1.Documents, declared int) *decided {
-	d := &decided{declared: declared, seen: seen, documents: documents, plans: map[bool]*plan.Plan{}}
+func decideAll(seen *seen, world *inventory.Snapshot, documents *v1alpha1.Documents, declared int) *decided {
+	d := &decided{declared: declared, seen: seen, world: world, documents: documents, plans: map[bool]*plan.Plan{}}
 	d.warnings, d.problems = documents.Validate()
 	return d
 }
@@ -117,7 +118,7 @@ func (d *decided) of(key PoolKey, allowRestart bool) (Decision, error) {
 }
 
 func (d *decided) decidedOf(w plan.Worker) Decided {
-	of, world := Decided{Worker: w, Group: pci.NoGroup}, d.seen.snapshot
+	of, world := Decided{Worker: w, Group: pci.NoGroup}, d.world
 	if w.Ref != nil {
 		of.VM = world.VM(w.Ref.ID)
 	}

@@ -21,7 +21,7 @@ import (
 )
 
 // Export writes the observed world as documents: the Hypervisors and KubeClusters as
-// declared, one WorkerPool for each existing pool, and the free cards as comments to
+// declared, those KubeClusters that only the workers name, one WorkerPool for each existing pool, and the free cards as comments to
 // copy from.
 func (e *Engine) Export(ctx context.Context, documents *v1alpha1.Documents) ([]byte, error) {
 	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, whole)
@@ -32,12 +32,18 @@ func (e *Engine) Export(ctx context.Context, documents *v1alpha1.Documents) ([]b
 		return nil, unseen.Err()
 	}
 	var out bytes.Buffer
+	written := map[string]bool{"": true} // names of KubeClusters
 	for i := range documents.KubeClusters {
 		writeDocument(&out, documents.KubeClusters[i])
+		written[documents.KubeClusters[i].Name] = true
 	}
 	for _, in := range seen.inputs {
 		writeDocument(&out, *in.Hypervisor)
 		for _, pool := range exportPools(in.Hypervisor.Name, in.Snapshot) {
+			if name := pool.Spec.KubeCluster; !written[name] {
+				writeUnknownKubeCluster(&out, name)
+				written[name] = true
+			}
 			writeDocument(&out, pool)
 		}
 		writeFreeCards(&out, in.Snapshot)
@@ -52,6 +58,14 @@ func writeDocument(out *bytes.Buffer, document any) {
 	}
 	text = bytes.ReplaceAll(text, []byte("  creationTimestamp: null\n"), nil)
 	fmt.Fprintf(out, "---\n%s", text)
+}
+
+// writeUnknownKubeCluster writes a KubeCluster of which only the name is known, so that
+// the documents are valid.
+func writeUnknownKubeCluster(out *bytes.Buffer, name string) {
+	k := v1alpha1.KubeCluster{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion, Kind: v1alpha1.KindKubeCluster}}
+	k.Name, k.Spec.Server = name, v1alpha1.UnknownServer
+	writeDocument(out, k)
 }
 
 // exportPools makes pools of the existing workers. Where the workers of a pool

@@ -95,3 +95,24 @@ func TestADeviceNameCannotAddADocument(t *testing.T) {
 		}
 	})
 }
+
+// TestAnExportIsValidWithoutItsKubeClusters: a file with only a Hypervisor has none, but
+// the workers name one.
+func TestAnExportIsValidWithoutItsKubeClusters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.must(apply(context.Background(), l.engine("ops@desk", duo, nil)))
+		text, err := l.engine("ops@desk", header[:strings.Index(header, "---")], nil).Export(context.Background())
+		l.must(err)
+		documents, err := document.Decode(document.File{Name: "exported.yaml", Data: text})
+		l.must(err)
+		v1alpha1.SetDefaults(documents)
+		warnings, problems := documents.Validate()
+		if len(problems) > 0 || len(warnings) != 1 || warnings[0].Field.Path != "spec.server" {
+			t.Errorf("problems %v, warnings %v", problems, warnings)
+		}
+		if k, known := documents.KubeCluster(documents.WorkerPools[0].Spec.KubeCluster); !known {
+			t.Errorf("the export has no KubeCluster %v:\n%s", k, text)
+		}
+	})
+}

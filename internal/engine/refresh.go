@@ -95,6 +95,7 @@ func (s *Session) renew(ctx context.Context, documents *v1alpha1.Documents, host
 		s.mu.Unlock()
 		return err
 	}
+	s.observedSince(began)
 	if scope.Only == nil {
 		s.seen = &seen{snapshot: snapshot, scope: scope, began: map[string]time.Time{}, whole: began}
 	} else {

@@ -11,7 +11,6 @@ import (
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/document"
 	"github.com/gpuworker/gpuworker/internal/fault"
-	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
@@ -31,6 +30,7 @@ type Session struct {
 	changed  map[PoolKey]bool     // pools whose workers were changed since the observation began
 	places   map[PoolKey][]string // hosts of the pools, as decided last
 	awaited  map[string]int       // how many decisions wait for an observation of the host
+	intents  map[PoolKey]intent   // of the pools that are worked on
 
 	deciding chan struct{} // holds one token while seen and decided are used
 	seen     *seen
@@ -72,7 +72,7 @@ const (
 // NewSession makes a session for one hypervisor. The document has its defaults set.
 func (e *Engine) NewSession(document *v1alpha1.Hypervisor) *Session {
 	return &Session{
-		engine: e, hypervisor: *document, index: map[PoolKey]int{}, changed: map[PoolKey]bool{}, awaited: map[string]int{}, deciding: make(chan struct{}, 1),
+		engine: e, hypervisor: *document, index: map[PoolKey]int{}, changed: map[PoolKey]bool{}, awaited: map[string]int{}, intents: map[PoolKey]intent{}, deciding: make(chan struct{}, 1),
 	}
 }
 
@@ -113,14 +113,17 @@ func (s *Session) Apply(ctx context.Context, pool *v1alpha1.WorkerPool, allowRes
 		err = accept(d)
 	}
 	if err != nil && d.all != nil && !d.all.seen.whole.After(began) {
+		s.withdraw(key)
 		s.startAgain(key)
 		if d, err = s.decide(ctx, key, allowRestart, time.Since(began)); err == nil {
 			err = accept(d)
 		}
 	}
 	if err != nil {
+		s.withdraw(key)
 		return d, nil, err
 	}
+	defer s.workEnded(key)
 	defer s.markChanged(key)()
 	todo := *d.plan
 	todo.Pools = slices.DeleteFunc(slices.Clone(todo.Pools), func(p plan.Pool) bool { return PoolKey{p.Name, p.KubeCluster} != key })
@@ -222,21 +225,6 @@ func (s *Session) Addresses(ctx context.Context, ref inventory.VMRef) ([]string,
 	return addresses, err
 }
 
-// Registrar is the part of the backend that makes registers of cards ahead; a
-// fault.Unsupported when the hypervisor has none.
-func (s *Session) Registrar(ctx context.Context) (hypervisor.Registrar, error) {
-	backend, err := s.engine.backend(ctx, s.documents(), &s.hypervisor)
-	if err != nil {
-		return nil, err
-	}
-	if registrar, is := backend.(hypervisor.Registrar); is {
-		return registrar, nil
-	}
-	return nil, &fault.Error{
-		Kind: fault.Unsupported, Doing: "make a mapping", Where: fault.Place{Hypervisor: s.hypervisor.Name}, Why: "this hypervisor has no mappings of cards",
-	}
-}
-
 // Attachment reads a VM and returns its card as the hypervisor writes it, as AttachmentOf.
 func (s *Session) Attachment(ctx context.Context, ref inventory.VMRef) (string, error) {
 	backend, err := s.engine.backend(ctx, s.documents(), &s.hypervisor)
@@ -288,7 +276,7 @@ func documentsOf(hypervisor v1alpha1.Hypervisor, pools []v1alpha1.WorkerPool) *v
 }
 
 // decide makes the decision for a pool from an observation of its hosts of at most this
-// age.
+// age. Work that begins from it is noted as an intent.
 func (s *Session) decide(ctx context.Context, key PoolKey, allowRestart bool, age time.Duration) (Decision, error) {
 	hosts := s.awaitHosts(key)
 	defer s.releaseHosts(hosts)
@@ -312,13 +300,17 @@ func (s *Session) decide(ctx context.Context, key PoolKey, allowRestart bool, ag
 		}
 	}
 	if s.decided == nil || s.decided.declared != declared || s.decided.seen != s.seen {
-		s.decided = decideAll(s.seen, documents, declared)
+		s.decided = decideAll(s.seen, s.withIntents(s.seen.snapshot), documents, declared)
 		places := s.decided.placesOf(allowRestart)
 		s.mu.Lock()
 		s.places = places
 		s.mu.Unlock()
 	}
-	return s.decided.of(key, allowRestart)
+	d, err := s.decided.of(key, allowRestart)
+	if err == nil && age != anyAge {
+		s.intend(key, d)
+	}
+	return d, err
 }
 
 // awaitHosts notes that a decision waits for the hosts of a pool, so that one observation

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
@@ -67,14 +68,14 @@ func TestPoolsThatAreDeclaredAtOnceShareOneObservation(t *testing.T) {
 			if _, err := s.Decide(t.Context(), poolOf(t, text(n)), false); err != nil {
 				t.Errorf("pool %d: %v", n, err)
 			}
-			if _, _, err := s.Apply(t.Context(), poolOf(t, text(n)), false, acceptAll); err != nil {
-				t.Errorf("pool %d: %v", n, err)
+			if _, outcomes, err := s.Apply(t.Context(), poolOf(t, text(n)), false, acceptAll); err != nil || len(outcomes) != 1 {
+				t.Errorf("pool %d: %v, %d outcomes", n, err, len(outcomes))
 			}
 		})
 		tenAtATime(pools, func(n int) { // each has a host that was observed again, the others are merged from before
 			d, err := s.Decide(t.Context(), poolOf(t, text(n)), false)
 			if err != nil || len(d.Workers) != 1 || d.Workers[0].Action != plan.Keep {
-				t.Errorf("pool %d is not as declared: %v", n, err)
+				t.Errorf("pool %d is not as declared: %v, %+v", n, err, d.Workers)
 			}
 		})
 		l.whole()
@@ -233,4 +234,55 @@ func TestAWorkerOfAHostThatIsOffIsHidden(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAWorkerOnAnotherHostThanDecidedIsSeen: a session decides on a host, then another run
+// makes the worker on another one.
+func TestAWorkerOnAnotherHostThanDecidedIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := fleetLab(t, pvesim.Fleet{Hosts: 4, GPUs: 2, VMs: 2})
+		s := l.session(nil)
+		pool := func() *v1alpha1.WorkerPool { return poolOf(t, onePool("gpu", "gpus: [{model: Tesla T4}]")) }
+		d, err := s.Decide(t.Context(), pool(), false)
+		l.must(err)
+		other := "h001"
+		if d.Workers[0].Host == other {
+			other = "h002"
+		}
+		l.must(apply(t.Context(), l.engine("ops@desk", header+onePool("gpu", "hosts: ["+other+"]\n  gpus: [{model: Tesla T4}]"), nil)))
+		time.Sleep(time.Minute) // the observation of the session is too old to work from
+		_, outcomes, err := s.Apply(t.Context(), pool(), false, func(d engine.Decision) error {
+			if w := d.Workers[0]; w.Action != plan.Keep || w.Host != other {
+				t.Errorf("decided %s on %s, the worker is on %s", w.Action, w.Host, other)
+			}
+			return nil
+		})
+		if err != nil || len(outcomes) > 0 {
+			t.Errorf("%v %+v", err, outcomes)
+		}
+	})
+}
+
+// TestACardThatIsAboutToBeClaimedIsNotGivenAway: while the work on one pool begins, another
+// pool loses its card to a foreign run and needs the next one.
+func TestACardThatIsAboutToBeClaimedIsNotGivenAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := fleetLab(t, pvesim.Fleet{Hosts: 1, GPUs: 4, VMs: 2})
+		s := l.session(nil)
+		pool := func(name string) *v1alpha1.WorkerPool { return poolOf(t, onePool(name, "gpus: [{model: Tesla T4}]")) }
+		first, err := s.Decide(t.Context(), pool("first"), false)
+		l.must(err)
+		_, _, err = s.Apply(t.Context(), pool("second"), false, func(second engine.Decision) error {
+			l.must(apply(t.Context(), l.engine("ops@desk", header+onePool("foreign", "gpus: [{card: \""+first.Workers[0].Card.String()+"\"}]"), nil)))
+			time.Sleep(time.Minute) // the observation of the session is too old to work from
+			d, _, err := s.Apply(t.Context(), pool("first"), false, acceptAll)
+			l.must(err)
+			if d.Workers[0].Card == second.Workers[0].Card {
+				t.Errorf("both pools get %s", d.Workers[0].Card)
+			}
+			return nil
+		})
+		l.must(err)
+		l.whole()
+	})
 }

@@ -13,13 +13,18 @@ import (
 // Observe returns the shared observation. After a change in this session it observes
 // the hypervisor again. Pools that are declared at the same time are observed with it.
 func (s *Session) Observe(ctx context.Context) (*inventory.Snapshot, error) {
+	return s.observed(ctx, s.anyChanged)
+}
+
+// observed returns the shared observation; again reports whether it must be a new one.
+func (s *Session) observed(ctx context.Context, again func() bool) (*inventory.Snapshot, error) {
 	pause(ctx, gatherTime)
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer s.leave()
 	documents := s.documents()
-	if s.seen == nil || s.anyChanged() {
+	if s.seen == nil || again() {
 		if err := s.renew(ctx, documents, nil); err != nil {
 			return nil, err
 		}

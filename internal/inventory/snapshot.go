@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
@@ -39,6 +40,17 @@ type Snapshot struct {
 	Claims []Claim `json:"claims"` // by host and slot
 
 	index atomic.Pointer[index]
+}
+
+// WithClaims is the snapshot with further claims.
+func (s *Snapshot) WithClaims(more []Claim) *Snapshot {
+	with := &Snapshot{
+		Hypervisor: s.Hypervisor, Product: s.Product, Version: s.Version, Supported: s.Supported, Missing: s.Missing, Frozen: s.Frozen,
+		Capabilities: s.Capabilities, FreeIDs: s.FreeIDs, IDRange: s.IDRange, Advice: s.Advice, Setup: s.Setup, MissingPool: s.MissingPool,
+		Hosts: s.Hosts, VMs: s.VMs, Claims: slices.Concat(s.Claims, more),
+	}
+	slices.SortStableFunc(with.Claims, func(a, b Claim) int { return a.Card.Compare(b.Card) })
+	return with
 }
 
 // Frozen is the state of a hypervisor that can be read but takes no changes, such as

@@ -277,6 +277,9 @@ func (t *printer) hint(text, indent string) {
 		}
 		t.line(indent + "→ " + text)
 	default:
+		if t.Advice != nil {
+			text = t.Advice(text)
+		}
 		for _, line := range wrap("→ "+text, t.Width-len(indent)) {
 			t.line(indent + line)
 		}

@@ -226,14 +226,6 @@ func (b *builder) noAddress(d *draft) finding.Finding {
 		WithFix("add entries at the end of the list")
 }
 
-// noName is the finding of a worker for which spec.names has no free name: workers
-// that are no longer declared use some of them.
-func (b *builder) noName(d *draft) finding.Finding {
-	return finding.New(finding.VMNameTaken, finding.Fail, fault.Place{Hypervisor: b.world.Hypervisor, Worker: d.Name}).
-		WithReason("all of spec.names are in use: a worker that is no longer declared has one of them").
-		WithFix("delete that worker first (gpuworker delete NAME), or add a name at the end of spec.names")
-}
-
 // claimedClone decides about a claim whose VM number is in use: by the clone of an
 // earlier run, or by a VM that is not ours. It returns false when the worker can be
 // made.

@@ -2,12 +2,19 @@ package planner
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/closest"
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
+	"github.com/gpuworker/gpuworker/internal/pci"
+	"github.com/gpuworker/gpuworker/internal/phrase"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // names indexes members, VMs and claims by worker name.
@@ -105,4 +112,50 @@ func byName(pool *v1alpha1.WorkerPool, members []*member) (declared, renamed []*
 		}
 	}
 	return declared, renamed
+}
+
+// noName is the finding of a worker for which spec.names has no free name: workers that
+// are no longer declared have the rest. This happens when the card of one worker is
+// removed from the document, and the name of another.
+func (b *builder) noName(d *draft) finding.Finding {
+	wanted, ref := "another worker", pci.CardRef{}
+	if d.request != nil {
+		ref = cardRequirements(d.request).Ref
+	}
+	if !ref.IsZero() {
+		wanted = "card " + ref.String()
+	}
+	var taken, pairs, inTheWay []string
+	for _, other := range b.poolAt[keyOf(d.pool)].drafts {
+		if !other.Undeclared {
+			continue
+		}
+		has, held := "no card", other.member.card
+		if !held.IsZero() {
+			has = "card " + held.String()
+		}
+		pairs = append(pairs, other.Name+" has "+has)
+		if other.number > 0 {
+			taken = append(taken, fmt.Sprintf("%s is a worker with %s", other.Name, has))
+		}
+		if other.number > 0 || !ref.IsZero() && held == ref {
+			inTheWay = append(inTheWay, other.Name)
+		}
+	}
+	return finding.New(finding.VMNameTaken, finding.Fail, fault.Place{Hypervisor: b.world.Hypervisor, Worker: d.Name}).
+		WithReason(fmt.Sprintf("spec.names has no free name for %s: %s and is no longer declared", wanted, phrase.First(taken, mostPairs, ", "))).
+		WithFix(fmt.Sprintf("keep name and card of the same worker (%s), or remove both; to use the name for another card, first delete its worker: %s",
+			phrase.First(pairs, mostPairs, ", "), deleting(inTheWay)))
+}
+
+// mostPairs is how many workers a finding lists with their cards.
+const mostPairs = 8
+
+// deleting is the command that deletes workers.
+func deleting(names []string) string {
+	var args []any
+	for _, name := range names {
+		args = append(args, name)
+	}
+	return shell.Command("gpuworker delete"+strings.Repeat(" %s", len(names)), args...)
 }

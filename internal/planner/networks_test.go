@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
 	"github.com/gpuworker/gpuworker/internal/plan"
@@ -107,12 +108,32 @@ func TestWorkersWithNames(t *testing.T) {
 			if w.Name == "alpha" && !w.Undeclared {
 				t.Errorf("a second alpha: %s", w.Action)
 			}
-			if w.Action == plan.Refuse && len(w.Refusals) == 1 && strings.Contains(w.Refusals[0].Reason, "all of spec.names are in use") {
+			if w.Action == plan.Refuse && len(w.Refusals) == 1 && w.Refusals[0].ID == finding.VMNameTaken {
 				refused++
 			}
 		}
 		if refused != 1 {
 			t.Errorf("%d workers are refused for want of a name", refused)
+		}
+	})
+	t.Run("and the cards of others that are removed are refused, with what belongs together", func(t *testing.T) {
+		less := pool("gpu", exact("pve1", "03:00.0"), workerNamed("beta"))
+		p := Build(lab(world(
+			made(cards, 1, 9101, "pve1", "03:00").Running(), claim(cards, 1, 9101, "pve1", "03:00"),
+			made(cards, 2, 9102, "pve1", "04:00").Running(), claim(cards, 2, 9102, "pve1", "04:00"),
+		), less))
+		const (
+			reason = "spec.names has no free name for card pve1/0000:03:00.0: beta is a worker with card pve1/0000:04:00.0 and is no longer declared"
+			fix    = "keep name and card of the same worker (beta has card pve1/0000:04:00.0, alpha has card pve1/0000:03:00.0), or remove both; " +
+				"to use the name for another card, first delete its worker: gpuworker delete beta alpha"
+		)
+		for w := range p.Workers() {
+			switch {
+			case w.Undeclared && w.Action != plan.Hold:
+				t.Errorf("%s: %s", w.Name, w.Action)
+			case !w.Undeclared && (w.Action != plan.Refuse || w.Refusals[0].Reason != reason || w.Refusals[0].Fix != fix):
+				t.Errorf("%s: %s %+v", w.Name, w.Action, w.Refusals)
+			}
 		}
 	})
 	t.Run("are found by their names", func(t *testing.T) {

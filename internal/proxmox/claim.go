@@ -119,7 +119,7 @@ func (b *Backend) takeRegister(ctx context.Context, record, previous inventory.R
 	holder := note.Record
 	switch {
 	case note.Problem != "":
-		return nil, b.unreadableRecord(register.ID, note.Problem)
+		return nil, b.unreadableRecord("claim the card", register.ID, note.Problem)
 	case taken && note.Has(wordReleasing):
 		if b.watched.unchangedFor(mapping) < tombstoneLease {
 			return m.wait("worker "+holder.Worker+" to release the card", tombstonePoll), nil
@@ -145,9 +145,9 @@ func (b *Backend) takeRegister(ctx context.Context, record, previous inventory.R
 func ofRelease(flag string) bool { return flag == wordReleasing || strings.HasPrefix(flag, wordNonce) }
 
 // unreadableRecord is the error for a register whose record is damaged or too new.
-func (b *Backend) unreadableRecord(register, problem string) error {
+func (b *Backend) unreadableRecord(doing, register, problem string) error {
 	return &fault.Error{
-		Kind: fault.Exists, Doing: "claim the card", Where: fault.Place{Hypervisor: b.name},
+		Kind: fault.Exists, Doing: doing, Where: fault.Place{Hypervisor: b.name},
 		Why: fmt.Sprintf("PCI resource mapping %s: %s; the card counts as claimed", register, problem),
 		Fix: inventory.RecordFix("the description of the mapping"),
 	}
@@ -191,7 +191,7 @@ func (b *Backend) checkClaim(known mappings, record inventory.Record, card pci.C
 	holder, held := note.Record, taken && !note.Has(wordReleasing)
 	switch {
 	case note.Problem != "":
-		return b.unreadableRecord(register, note.Problem)
+		return b.unreadableRecord("claim the card", register, note.Problem)
 	case held && holder.WorkerKey == record.WorkerKey && holder.VM == record.VM:
 		return nil
 	case held && holder.WorkerKey == record.WorkerKey:

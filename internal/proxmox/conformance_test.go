@@ -230,3 +230,33 @@ func edited(config map[string]string, was, is backendtest.VM) pve.ConfigUpdate {
 	}
 	return update
 }
+
+// A person changes the mappings of the cluster.
+
+func (c *cluster) MakeEntry(card pci.CardRef) (name string) {
+	c.t.Helper()
+	c.must(c.root.CreateMapping(context.Background(), pve.MappingSpec{ID: "by-hand", Map: []string{
+		"node=pve2,path=0000:03:00.0,id=10de:1eb8", "node=" + card.Host + ",path=" + card.Slot.String() + ",id=10de:1eb8",
+	}}))
+	return "by-hand"
+}
+
+func (c *cluster) OutdateRegister(card pci.CardRef) {
+	c.t.Helper()
+	c.update(card, func(m *pve.MappingUpdate) { m.Map[0] = strings.Replace(m.Map[0], "iommugroup=14", "iommugroup=99", 1) })
+}
+
+func (c *cluster) WriteRegister(card pci.CardRef, text string) {
+	c.t.Helper()
+	c.update(card, func(m *pve.MappingUpdate) { m.Description = strings.ReplaceAll(text, "\n", " ") })
+}
+
+// update changes the mapping that is the register of a card.
+func (c *cluster) update(card pci.CardRef, change func(*pve.MappingUpdate)) {
+	c.t.Helper()
+	now, err := c.root.Mapping(context.Background(), "gpu-"+card.Host+"-"+strings.ReplaceAll(card.Slot.String(), ":", "-"))
+	c.must(err)
+	update := pve.MappingUpdate(now)
+	change(&update)
+	c.must(c.root.UpdateMapping(context.Background(), update))
+}

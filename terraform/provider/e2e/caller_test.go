@@ -29,6 +29,7 @@ func newCaller(t *testing.T, l *testlab.Lab) *workspace {
 }
 
 func TestACallerOfOtherModulesChangesOnlySourceAndProvider(t *testing.T) {
+	t.Parallel()
 	l := testlab.Start(t, cardWithALetter)
 	w := newCaller(t, l)
 	w.start()

@@ -45,6 +45,7 @@ func wantVMs(t *testing.T, l *testlab.Lab, want map[string]string) {
 const t4 = "mapping=gpu-pve1-0000-03-00,pcie=1"
 
 func TestTheExampleOfOneGPUWorker(t *testing.T) {
+	t.Parallel()
 	l := testlab.Start(t)
 	w := newWorkspace(t, "examples/gpu_worker", login(l))
 	w.start()
@@ -72,7 +73,7 @@ func TestTheExampleOfOneGPUWorker(t *testing.T) {
 	w.refused(`Error: Worker gpu-1 would be destroyed
 		gpu-1: a semi-persistent worker is destroyed only when a person names its VM, `+uuid+`
 		→ to destroy it, first apply allow_destroy_uuid = "`+uuid+`"; to keep the VM and only forget it,
-		use removed { lifecycle { destroy = false } }; without Terraform: gpuworker delete gpu-1`,
+		use removed { lifecycle { destroy = false } }; without Terraform: gpuworker delete -f FILE gpu-1`,
 		"destroy", "-no-color", "-auto-approve")
 	w.apply("-var=allow_destroy_uuid=" + uuid)
 	w.destroy("-var=allow_destroy_uuid=" + uuid)
@@ -92,6 +93,7 @@ func aloneInItsGroup(world *pvesim.World) {
 }
 
 func TestTheExampleOfAPool(t *testing.T) {
+	t.Parallel()
 	l := testlab.Start(t, aloneInItsGroup)
 	w := newWorkspace(t, "examples/gpu_pool", login(l))
 	w.start()
@@ -133,6 +135,7 @@ func (w *workspace) allowAll(output string) string {
 }
 
 func TestTheExamplePoolSaysAtThePlanThatACardCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	l := testlab.Start(t)
 	w := newWorkspace(t, "examples/gpu_pool", login(l))
 	w.start()

@@ -31,6 +31,7 @@ var testFiles = map[string]int{
 
 // TestTheTestsOfTheModulesPass, each file against its own cluster.
 func TestTheTestsOfTheModulesPass(t *testing.T) {
+	t.Parallel()
 	found, err := filepath.Glob(filepath.Join(root, "terraform/modules/*/tests/*.tftest.hcl"))
 	must(t, err)
 	if len(found) != len(testFiles) {

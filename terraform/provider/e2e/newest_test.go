@@ -42,6 +42,7 @@ func (w *workspace) invoke(action string, args ...string) string {
 }
 
 func TestTheActionsOfTerraform(t *testing.T) {
+	t.Parallel()
 	l, w := newest(t)
 	uuid := w.want("Running")
 	w.says(w.invoke("park"), "gpu-1: shutdown done")
@@ -57,11 +58,11 @@ func TestTheActionsOfTerraform(t *testing.T) {
 
 	w.refused(`Error: The configuration is not valid
 		uuid: "gpu-1" is not a UUID
-		→ terraform state show prints the attribute uuid of the worker; gpuworker status -o json too`,
+		→ terraform state show prints the attribute uuid of the worker; gpuworker status -f FILE -o json too`,
 		"plan", "-no-color", "-invoke=action.gpuworker_replace.gpu", "-var=uuid=gpu-1")
 	w.says(w.invoke("replace", "-var=uuid="+uuid), "gpu-1: replaced done")
-	w.says(w.do("plan", "-no-color"), "Warning: Worker gpu-1 is another VM now the state has VM "+uuid+", the worker is VM "+l.UUID("gpu-1")+` now;
-		a replace of the worker does this, such as gpuworker replace or the action gpuworker_replace`)
+	w.says(w.do("plan", "-no-color"), "Warning: Worker gpu-1 is another VM now the state has VM "+uuid+", the worker is VM "+l.UUID("gpu-1")+` now:
+		it was replaced by the command line, the action gpuworker_replace, or Terraform with another state`)
 	other := w.want("Running")
 	if other == uuid {
 		t.Errorf("the worker is still VM %s", uuid)
@@ -76,18 +77,19 @@ func TestTheActionsOfTerraform(t *testing.T) {
 // TestTerraformQuery finds workers and VMs that are none, writes the configuration of the
 // workers, and imports them by their identity without a change.
 func TestTerraformQuery(t *testing.T) {
+	t.Parallel()
 	l, w := newest(t)
 	const worker = "hypervisor=proxmox,kube_cluster=,name=gpu-1,pool=gpu-1 gpu-1: VM 9100 on pve1, card pve1/0000:03:00.0"
 	out := w.do("query", "-no-color")
 	w.says(out, "list.gpuworker_vm.workers "+worker)
 	w.says(out, `list.gpuworker_vm.foreign hypervisor=proxmox,kube_cluster=,name=vdi-7,pool= vdi-7: VM 204 on pve2, card pve2/0000:81:00.0,
-		not a worker; gpuworker adopt 204 --as NAME makes it one`)
+		not a worker; gpuworker adopt -f FILE 204 --as NAME makes it one`)
 
 	out = w.do("query", "-no-color", "-generate-config-out=found.tf")
 	w.says(out, "list.gpuworker_vm.workers "+worker)
 	w.says(out, `Warning: VM 204 is not a worker
 		vdi-7: VM 204 on pve2, card pve2/0000:81:00.0: it is left out, because only a worker can be imported
-		→ gpuworker adopt 204 --as NAME makes it a worker`)
+		→ gpuworker adopt -f FILE 204 --as NAME makes it a worker`)
 
 	w.do("state", "rm", "gpuworker_vm.gpu")
 	text := string(read(t, filepath.Join(w.dir, "main.tf")))
@@ -102,6 +104,7 @@ func TestTerraformQuery(t *testing.T) {
 // TestThePageAboutNewerTerraformIsTrue follows the section of docs/terraform.md about
 // query and actions.
 func TestThePageAboutNewerTerraformIsTrue(t *testing.T) {
+	t.Parallel()
 	testlab.Tested(t).NeedsTerraform(t, "v1.14.0", "terraform query and actions")
 	w := workspaceIn(t, t.TempDir(), login(testlab.Start(t)))
 	p := readPage(t)

@@ -19,6 +19,7 @@ import (
 // configurations of the page, and compares each output that the page shows with what
 // terraform prints. With -update it writes the outputs that differ.
 func TestThePageAboutTerraformIsTrue(t *testing.T) {
+	t.Parallel()
 	l := testlab.Start(t)
 	w := workspaceIn(t, t.TempDir(), login(l))
 	p := readPage(t)
@@ -57,6 +58,7 @@ func TestThePageAboutTerraformIsTrue(t *testing.T) {
 // TestTheProvidersSideBySide compares the numbers of lines that docs/terraform.md gives
 // with the configurations that it shows, and their form with that of terraform fmt.
 func TestTheProvidersSideBySide(t *testing.T) {
+	t.Parallel()
 	p := readPage(t)
 	row := "| Lines of HCL, without comments |"
 	w := workspaceIn(t, t.TempDir(), nil)

@@ -16,6 +16,7 @@ import (
 // TestTheSecretIsNowhere applies, fails and destroys with the most detailed log, and looks
 // for the secret of the token in all that Terraform writes and prints.
 func TestTheSecretIsNowhere(t *testing.T) {
+	t.Parallel()
 	l := testlab.Start(t)
 	token := l.Tokens["engine"]
 	_, secret, _ := strings.Cut(token, "=")

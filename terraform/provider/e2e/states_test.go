@@ -32,7 +32,7 @@ func TestTwoStates(t *testing.T) {
 
 	card.refused(`Error: Worker gpu-2 is refused
 		VM 9100 on pve1, card 0000:03:00.0: attached to VM 9100 "gpu-1", worker gpu-1 of pool gpu-1, running (CARD-HELD)
-		→ choose another card, or delete that worker first: gpuworker delete gpu-1`, "apply", "-no-color", "card.tfplan")
+		→ choose another card, or delete that worker first: gpuworker delete -f FILE gpu-1`, "apply", "-no-color", "card.tfplan")
 
 	out := other.ends(1, "apply", "-no-color", "other.tfplan")
 	other.says(out, `Warning: Worker gpu-1 exists already

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,30 +16,52 @@ import (
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/testlab"
 )
 
-// recycle does what a person does at the web interface: it destroys the VMs of workers and
-// makes other VMs with their numbers and these options, which run.
+// recycle does what people do at the web interface, at the same time: they destroy the VMs
+// of workers and make other VMs with their numbers and these options, which run.
 func recycle(t *testing.T, l *testlab.Lab, workers map[string]map[string]string) (ids []int) {
 	t.Helper()
-	for worker := range workers {
-		ids = append(ids, vm(t, l, worker).ID)
+	var group sync.WaitGroup
+	problems := make(chan error, len(workers))
+	for worker, options := range workers {
+		old := vm(t, l, worker)
+		ids = append(ids, old.ID)
+		group.Go(func() { problems <- anotherVM(l.Root(), old.Host, old.ID, options) })
 	}
-	t.Run("recycle", func(t *testing.T) {
-		for worker, options := range workers {
-			t.Run(worker, func(t *testing.T) {
-				t.Parallel()
-				ctx, root, old := context.Background(), l.Root(), vm(t, l, worker)
-				l.Destroy(worker)
-				task, err := root.Clone(ctx, old.Host, 9000, pve.CloneOptions{NewID: old.ID, Name: options["name"]})
-				must(t, err)
-				must(t, task.Wait(ctx))
-				must(t, root.UpdateConfig(ctx, old.Host, old.ID, pve.ConfigUpdate{Set: options}))
-				task, err = root.Start(ctx, old.Host, old.ID, 0)
-				must(t, err)
-				must(t, task.Wait(ctx))
-			})
-		}
-	})
+	group.Wait()
+	close(problems)
+	for err := range problems {
+		must(t, err)
+	}
 	return ids
+}
+
+// anotherVM destroys a VM and makes another one with its number.
+func anotherVM(root *pve.Client, host string, id int, options map[string]string) error {
+	ctx := context.Background()
+	set := func(options map[string]string) func() (pve.Task, error) {
+		return func() (pve.Task, error) {
+			return pve.Task{}, root.UpdateConfig(ctx, host, id, pve.ConfigUpdate{Set: options})
+		}
+	}
+	for _, work := range []func() (pve.Task, error){
+		set(map[string]string{"protection": "0"}),
+		func() (pve.Task, error) { return root.Stop(ctx, host, id) },
+		func() (pve.Task, error) { return root.Destroy(ctx, host, id, pve.DestroyOptions{}) },
+		func() (pve.Task, error) {
+			return root.Clone(ctx, host, 9000, pve.CloneOptions{NewID: id, Name: options["name"]})
+		},
+		set(options),
+		func() (pve.Task, error) { return root.Start(ctx, host, id, 0) },
+	} {
+		task, err := work()
+		if err == nil && task != (pve.Task{}) {
+			err = task.Wait(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // TestStrangersWithTheNumbersOfWorkers: between two runs of Terraform, the VMs of all

@@ -265,7 +265,7 @@ func TestCheckListsTheFindings(t *testing.T) {
 // TestCheckSaysWhatFails: a problem is a value, and an error only where it is wanted.
 func TestCheckSaysWhatFails(t *testing.T) {
 	l := testlab.New(t)
-	t.Setenv("GPUWORKER_TOKEN", "gpuworker@pve!weak=22222222-2222-4222-8222-222222222222")
+	l.Set("GPUWORKER_TOKEN", "gpuworker@pve!weak=22222222-2222-4222-8222-222222222222")
 	test(t, l,
 		resource.TestStep{
 			Config: `data "gpuworker_check" "all" {}`,
@@ -337,7 +337,7 @@ func TestAnUnreachableEndpoint(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("GPUWORKER_ENDPOINT", "https://"+closed)
+	l.Set("GPUWORKER_ENDPOINT", "https://"+closed)
 	var steps []resource.TestStep
 	for _, name := range []string{"gpuworker_gpus", "gpuworker_hosts", "gpuworker_check"} {
 		steps = append(steps, resource.TestStep{

@@ -111,10 +111,11 @@ func Detail(why, fix string) string {
 	return clean(why) + "\n→ " + clean(fix)
 }
 
-// clean makes text from outside harmless; line feeds stay.
+// clean writes a text in the words of Terraform and makes what comes from outside
+// harmless; line feeds stay.
 func clean(text string) string {
 	var lines []string
-	for line := range strings.SplitSeq(text, "\n") {
+	for line := range strings.SplitSeq(words(text), "\n") {
 		lines = append(lines, string(term.Line(line)))
 	}
 	return strings.Join(lines, "\n")

@@ -50,7 +50,7 @@ func call(name, argument string) string {
 
 func good(t *testing.T, name string, results map[string]string) {
 	t.Helper()
-	l := testlab.New(t)
+	l := testlab.Alone(t)
 	var steps []resource.TestStep
 	for argument, want := range results {
 		steps = append(steps, resource.TestStep{
@@ -65,7 +65,7 @@ func good(t *testing.T, name string, results map[string]string) {
 
 func bad(t *testing.T, name string, details map[string]string) {
 	t.Helper()
-	l := testlab.New(t)
+	l := testlab.Alone(t)
 	var steps []resource.TestStep
 	for argument, detail := range details {
 		steps = append(steps, resource.TestStep{Config: call(name, argument), ExpectError: testlab.OnlyError("Invalid function argument", detail)})

@@ -93,23 +93,22 @@ func try(t *testing.T, l *testlab.Lab, steps ...resource.TestStep) {
 // lab, which are then not in the environment.
 func tryProvider(t *testing.T, text string) {
 	t.Helper()
-	l := testlab.New(t)
-	fingerprint, token := os.Getenv("GPUWORKER_FINGERPRINT"), os.Getenv("GPUWORKER_TOKEN")
-	t.Setenv("GPUWORKER_ENDPOINT", "")
-	t.Setenv("GPUWORKER_FINGERPRINT", "")
+	l := testlab.Alone(t)
+	l.Set("GPUWORKER_ENDPOINT", "")
+	l.Set("GPUWORKER_FINGERPRINT", "")
 	step := resource.TestStep{ConfigVariables: config.Variables{}}
 	step.Config = placeholder.ReplaceAllStringFunc(text, func(found string) string {
 		if strings.HasPrefix(found, "https") {
 			return l.Endpoint
 		}
-		return `"` + fingerprint + `"`
+		return `"` + l.Fingerprint + `"`
 	}) + "\ndata \"gpuworker_hosts\" \"all\" {}\n" // so that the provider is used
 	if strings.Contains(text, "required_providers") {
 		t.Setenv("TF_ACC_PROVIDER_NAMESPACE", "gpuworker")
 	}
 	if strings.Contains(text, "var.token") {
-		step.ConfigVariables["token"] = config.StringVariable(token)
-		t.Setenv("GPUWORKER_TOKEN", "")
+		step.ConfigVariables["token"] = config.StringVariable(l.Tokens["engine"])
+		l.Set("GPUWORKER_TOKEN", "")
 	}
 	try(t, l, step)
 }
@@ -158,7 +157,7 @@ func TestTheExamplesAreFormatted(t *testing.T) {
 // parsed is the schema as gendocs writes it.
 func parsed(t *testing.T) map[string]any {
 	t.Helper()
-	text, err := schemaOf(t.Context(), provider.New("test", io.Discard))
+	text, err := schemaOf(t.Context(), provider.New("test", io.Discard, os.Getenv))
 	if err != nil {
 		t.Fatal(err)
 	}

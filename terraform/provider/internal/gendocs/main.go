@@ -23,7 +23,7 @@ func main() {
 
 // generate runs in the folder of the provider's module.
 func generate(ctx context.Context) error {
-	schema, err := schemaOf(ctx, provider.New("docs", io.Discard))
+	schema, err := schemaOf(ctx, provider.New("docs", io.Discard, os.Getenv))
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (r *Resource) Schema(_ context.Context, _ resource.SchemaRequest, response 
 			"A mapping that is made ahead stays, so the login of gpuworker needs Mapping.Modify only on this mapping, `/mapping/pci/<id>`.",
 		Attributes: map[string]schema.Attribute{
 			"card": schema.StringAttribute{
-				Required: true, MarkdownDescription: "The card, `pve1/0000:03:00.0`.", PlanModifiers: []planmodifier.String{
+				Required: true, MarkdownDescription: "The card, `pve1/0000:03:00.0`: an NVIDIA GPU that no other mapping has.", PlanModifiers: []planmodifier.String{
 					stringplanmodifier.RequiresReplaceIf(isAnotherCard, "another card has another mapping", "another card has another mapping"),
 				},
 			},
@@ -109,37 +109,6 @@ func (r *Resource) ValidateConfig(ctx context.Context, request resource.Validate
 	}
 }
 
-// ModifyPlan implements resource.ResourceWithModifyPlan: a stale mapping is corrected.
-func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) {
-	if request.Plan.Raw.IsNull() {
-		return
-	}
-	var planned, state model
-	response.Diagnostics.Append(request.Plan.Get(ctx, &planned)...)
-	planned.Stale, planned.Entry = types.StringNull(), types.StringUnknown()
-	if !request.State.Raw.IsNull() {
-		response.Diagnostics.Append(request.State.Get(ctx, &state)...)
-		if state.Stale.IsNull() && sameCard(planned.Card, state.Card) {
-			planned.Entry = state.Entry
-		}
-	}
-	if !response.Diagnostics.HasError() {
-		response.Diagnostics.Append(response.Plan.Set(ctx, planned)...)
-	}
-}
-
-// isAnotherCard reports whether a change of card is more than another spelling.
-func isAnotherCard(_ context.Context, request planmodifier.StringRequest, response *stringplanmodifier.RequiresReplaceIfFuncResponse) {
-	response.RequiresReplace = !sameCard(request.PlanValue, request.StateValue)
-}
-
-// sameCard reports whether two texts are the same card: 0000:03:00.0, 03:00.
-func sameCard(one, other types.String) bool {
-	card, err := pci.ParseCardRef(one.ValueString())
-	was, wasErr := pci.ParseCardRef(other.ValueString())
-	return err == nil && wasErr == nil && card == was
-}
-
 // do calls one operation on the mapping of a card and returns the new state; nil when
 // there is no mapping, or after an error.
 func (r *Resource) do(ctx context.Context, card, summary string, diagnostics *diag.Diagnostics, operation func(hypervisor.Registrar, pci.CardRef) (*hypervisor.Register, error)) (*model, identity) {
@@ -185,8 +154,10 @@ func (r *Resource) Create(ctx context.Context, request resource.CreateRequest, r
 func (r *Resource) Read(ctx context.Context, request resource.ReadRequest, response *resource.ReadResponse) {
 	var was model
 	response.Diagnostics.Append(request.State.Get(ctx, &was)...)
-	state, id := r.do(ctx, was.Card.ValueString(), "The mapping cannot be read", &response.Diagnostics, func(to hypervisor.Registrar, card pci.CardRef) (*hypervisor.Register, error) {
-		return to.Register(ctx, card)
+	var register *hypervisor.Register
+	state, id := r.do(ctx, was.Card.ValueString(), "The mapping cannot be read", &response.Diagnostics, func(to hypervisor.Registrar, card pci.CardRef) (_ *hypervisor.Register, err error) {
+		register, err = to.Register(ctx, card)
+		return register, err
 	})
 	if response.Diagnostics.HasError() {
 		return
@@ -195,6 +166,10 @@ func (r *Resource) Read(ctx context.Context, request resource.ReadRequest, respo
 	if state == nil {
 		response.State.RemoveResource(ctx)
 		return
+	}
+	if register.Unseen != "" {
+		state.Stale = was.Stale
+		response.Diagnostics.AddWarning("The mapping cannot be compared with the hardware now", diags.Detail(register.Unseen, "bring the host back, then run the same command again"))
 	}
 	response.Diagnostics.Append(response.State.Set(ctx, state)...)
 }

@@ -67,8 +67,8 @@ func (p *planner) refuseEnding() {
 			missing = append(missing, one.String())
 		}
 	}
-	if len(missing) == 0 {
-		return
+	if len(missing) == 0 || p.nameless {
+		return // without a name, allowing it would not help
 	}
 	at := path.Empty()
 	for _, name := range []string{"names", "replicas", "gpus"} {
@@ -84,7 +84,33 @@ func (p *planner) refuseEnding() {
 
 // refuse adds the refusals of a worker, at the attribute that causes them if it is known.
 func (p *planner) refuse(seen *engine.Decided) {
+	p.nameless = p.nameless || !seen.Undeclared && slices.ContainsFunc(seen.Refusals, func(f finding.Finding) bool { return f.ID == finding.VMNameTaken })
 	p.news.fail(p.causeOf(seen.Refusals), "Workers of pool "+p.name+" are refused", diags.Findings(seen.Refusals), "", seen.Name)
+}
+
+// unchanged plans a pool whose configuration is as the state, and reports whether it stays
+// as it is: the engine refuses workers that are in the state, as when their host is off.
+// This does not stop the plan of other resources.
+func (p *planner) unchanged() (stays bool) {
+	var refused []*engine.Decided
+	for seen := range firstOfEach(p.decision) {
+		_, known := p.lastOf(seen.Name)
+		switch {
+		case seen.Action != plan.Refuse:
+		case !known: // it is wanted, and cannot be made
+			return false
+		default:
+			refused = append(refused, seen)
+		}
+	}
+	if len(refused) == 0 {
+		return false
+	}
+	for _, seen := range refused {
+		p.news.warn("Nothing is changed in pool "+p.name+" now", diags.Findings(seen.Refusals), "", seen.Name)
+	}
+	p.news.tell(p.to)
+	return true
 }
 
 // causeOf is the attribute that all of these refusals are about: the entry of gpus with

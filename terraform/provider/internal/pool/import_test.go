@@ -29,7 +29,7 @@ resource "gpuworker_pool" "plain" {
 			{ResourceName: address, ImportState: true, ImportStateKind: resource.ImportBlockWithID, ImportStateId: "plain"},
 			{ResourceName: address, ImportState: true, ImportStateId: "other", ExpectError: testlab.Text("The pool cannot be imported",
 				`hypervisor proxmox: find the workers of pool other: there is no such worker
-				→ gpuworker status lists the workers`)},
+				→ gpuworker status -f FILE lists the workers`)},
 		},
 	})
 }

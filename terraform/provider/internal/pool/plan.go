@@ -52,15 +52,22 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 		return
 	}
 	p := &planner{pool: wanted, was: was, to: to, planned: map[string]worker.Values{}, drift: []string{}}
-	if !p.decide(ctx, s) {
-		return
+	if p.decide(ctx, s) {
+		r.planDecided(p, target, request, response)
 	}
-	if entry, inState := r.Shared.InState(typeName + " " + wanted.id()); inState && was == nil {
+}
+
+// planDecided plans what the engine has decided.
+func (r *Resource) planDecided(p *planner, target *pool, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) {
+	entry, inState := r.Shared.InState(typeName + " " + p.id())
+	switch {
+	case p.was == nil && inState:
 		p.replaced(entry)
 		return
+	case p.was != nil && request.Plan.Raw.Equal(request.State.Raw) && p.unchanged():
+		return
 	}
-	p.plan()
-	if !to.HasError() {
+	if p.plan(); !p.to.HasError() {
 		response.Plan.Raw = target.with(p.planned, p.drift)
 	}
 }
@@ -125,10 +132,11 @@ type planner struct {
 	decision *engine.Decision
 	to       *diag.Diagnostics
 
-	planned map[string]worker.Values
-	drift   []string
-	ending  []vm // semi-persistent workers that are no longer declared
-	news    news
+	planned  map[string]worker.Values
+	drift    []string
+	ending   []vm // semi-persistent workers that are no longer declared
+	nameless bool // a worker is refused for its name
+	news     news
 }
 
 // decide asks the engine, and reports whether it decided.

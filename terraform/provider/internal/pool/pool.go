@@ -155,6 +155,11 @@ func (p *pool) driftOf(name string) []string {
 	return changes
 }
 
+// lastDrift are the texts about one worker that are not in the list.
+func (p *pool) lastDrift(name string, list []string) []string {
+	return slices.DeleteFunc(slices.Clone(p.drift), func(text string) bool { return !strings.HasPrefix(text, name+": ") || slices.Contains(list, text) })
+}
+
 // isOurs reports whether a state has this VM.
 func (p *pool) isOurs(seen *engine.Decided) bool {
 	return p != nil && seen.Ref != nil && p.workers[seen.Name].UUID == seen.Ref.UUID

@@ -88,7 +88,7 @@ func TestAGPUPoolIsMadeAndDestroyed(t *testing.T) {
 				one, two := l.UUID("gpu-1"), l.UUID("gpu-2")
 				l.Expect("error: Pool gpu would be destroyed: semi-persistent workers are destroyed only when a person names their VMs; the state does not name " +
 					"gpu-1 (VM " + one + ") and gpu-2 (VM " + two + ")\n→ to destroy all workers, first apply allow_destroy_uuids = [\"" + one + "\", \"" + two + "\"]; " +
-					"to keep the VMs and only forget the pool, use removed { lifecycle { destroy = false } }; without Terraform: gpuworker delete gpu-1 gpu-2")
+					"to keep the VMs and only forget the pool, use removed { lifecycle { destroy = false } }; without Terraform: gpuworker delete -f FILE gpu-1 gpu-2")
 			},
 			Config: made, Check: testlab.RememberUUIDs(uuids, address),
 		},
@@ -185,7 +185,7 @@ func TestAChangeOfAGPUPool(t *testing.T) {
 			PreConfig: func() {
 				l.Expect("error at template: Workers of pool gpu would have to be replaced: gpu-1, gpu-2: semi-persistent, and this change cannot be made while the VM runs: " +
 					"template: ubuntu-22.04 → debian-13 (replace only)\n→ undo the change; or replace the VMs deliberately:\n" +
-					"gpuworker replace gpu-1 --vm " + l.UUID("gpu-1") + "\ngpuworker replace gpu-2 --vm " + l.UUID("gpu-2"))
+					"gpuworker replace -f FILE gpu-1 --vm " + l.UUID("gpu-1") + "\ngpuworker replace -f FILE gpu-2 --vm " + l.UUID("gpu-2"))
 			},
 			Config: restarted,
 		},
@@ -217,7 +217,7 @@ func TestAGPUPoolGrowsAndShrinks(t *testing.T) {
 func shrinks(l *testlab.Lab) string {
 	uuid := l.UUID("gpu-2")
 	return "error at gpus: Workers of pool gpu would be destroyed: gpu-2 (VM " + uuid + "): no longer declared; semi-persistent workers are destroyed only when a person names their VMs\n" +
-		"→ declare them again; or first apply allow_destroy_uuids = [\"" + uuid + "\"] with the workers still declared, and then this change; without Terraform: gpuworker delete gpu-2"
+		"→ declare them again; or first apply allow_destroy_uuids = [\"" + uuid + "\"] with the workers still declared, and then this change; without Terraform: gpuworker delete -f FILE gpu-2"
 }
 
 // TestAnEphemeralPoolGoesToAnotherKubeCluster: its workers keep their names, so the old

@@ -41,8 +41,8 @@ func TestAPoolCostsNoMoreRequestsThanTheCommand(t *testing.T) {
 		workers, fleet = workers/4, pvesim.Fleet{Hosts: 50, GPUs: 5, VMs: 25}
 	}
 	world := func(w *pvesim.World) { *w = fleet.World() }
-	made, seen := byCommand(t, testlab.New(t, world), workers)
-	l := testlab.New(t, world)
+	made, seen := byCommand(t, testlab.Start(t, world), workers)
+	l := testlab.Alone(t, world)
 	var planned, applied, unrefreshed, refreshed map[string]int
 	note := l.NoteRequests
 	wanted := strings.Replace(fleetPool, "COUNT", fmt.Sprint(workers), 1)

@@ -94,12 +94,13 @@ func (p *pool) observed(ctx context.Context, s *engine.Session, d *engine.Decisi
 			running[seen.Name] = *seen.Ref
 		}
 		if known && was.UUID != seen.Ref.UUID {
-			news.warn("Workers of pool "+p.name+" are other VMs now", "", "", fmt.Sprintf("%s: the state has VM %s, the worker is VM %s now; a replace of the worker does this, such as gpuworker replace", seen.Name, was.UUID, seen.Ref.UUID))
+			news.warn("Workers of pool "+p.name+" are other VMs now", "", "", fmt.Sprintf("%s: the state has VM %s, the worker is VM %s now: it was replaced by the command line, the action gpuworker_replace, or Terraform with another state", seen.Name, was.UUID, seen.Ref.UUID))
 		}
 	}
 	for _, name := range inOrder(p.workers) {
 		if why := d.Hidden(name, p.workers[name].VM); workers[name].UUID == "" && why != "" {
 			workers[name], hidden = p.workers[name], true
+			drift = append(drift, p.lastDrift(name, drift)...)
 			news.warn("Workers of pool "+p.name+" cannot be observed now", why, "", name)
 		}
 	}

@@ -59,8 +59,7 @@ func (l login) given() bool { return l != login{} }
 // configured is read from the environment: first our own variables, then those of the
 // providers bpg/proxmox and Telmate/proxmox. A token or a user name with a password is
 // never put together from two of these sources.
-func (m *model) hypervisor(diagnostics *diag.Diagnostics) (*v1alpha1.Hypervisor, proxmox.Login) {
-	env := os.Getenv
+func (m *model) hypervisor(env Environment, diagnostics *diag.Diagnostics) (*v1alpha1.Hypervisor, proxmox.Login) {
 	document := &v1alpha1.Hypervisor{}
 	document.Name = cmp.Or(m.Name.ValueString(), "proxmox")
 	p := &v1alpha1.Proxmox{
@@ -93,7 +92,7 @@ func (m *model) hypervisor(diagnostics *diag.Diagnostics) (*v1alpha1.Hypervisor,
 	return document, m.proxmoxLogin(diagnostics, p, l)
 }
 
-func (m *model) login(env func(string) string) login {
+func (m *model) login(env Environment) login {
 	telmateToken := ""
 	if id, secret := env("PM_API_TOKEN_ID"), env("PM_API_TOKEN_SECRET"); id != "" && secret != "" {
 		telmateToken = id + "=" + secret

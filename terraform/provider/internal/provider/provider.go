@@ -39,6 +39,7 @@ const Address = "registry.terraform.io/gpuworker/gpuworker"
 type gpuworker struct {
 	version string
 	log     io.Writer
+	env     Environment
 	shared  *session.Shared
 }
 
@@ -54,15 +55,18 @@ func Serve(ctx context.Context, version string, debug bool) error {
 	if debug {
 		options = append(options, tf6server.WithManagedDebug())
 	}
-	server := New(version, os.Stderr) // Terraform adds it to its own log, see TF_LOG
+	server := New(version, os.Stderr, os.Getenv) // Terraform adds the log to its own, see TF_LOG
 	return tf6server.Serve(Address, func() tfprotov6.ProviderServer { return server }, options...)
 }
 
+// Environment returns the value of an environment variable; "" when it is not set.
+type Environment func(name string) string
+
 // New makes the provider with its protocol server. log gets each observation, call and
-// change.
-func New(version string, log io.Writer) tfprotov6.ProviderServer {
+// change. The login that is not configured is read from env.
+func New(version string, log io.Writer, env Environment) tfprotov6.ProviderServer {
 	shared := &session.Shared{}
-	return session.Watch(providerserver.NewProtocol6(&gpuworker{version: version, log: log, shared: shared})(), shared)
+	return session.Watch(providerserver.NewProtocol6(&gpuworker{version: version, log: log, env: env, shared: shared})(), shared)
 }
 
 func (p *gpuworker) Metadata(_ context.Context, _ provider.MetadataRequest, response *provider.MetadataResponse) {
@@ -113,7 +117,7 @@ func (p *gpuworker) Configure(ctx context.Context, request provider.ConfigureReq
 	if m.unknown() { // nothing can be observed in this plan
 		return
 	}
-	document, login := m.hypervisor(&response.Diagnostics)
+	document, login := m.hypervisor(p.env, &response.Diagnostics)
 	if response.Diagnostics.HasError() {
 		return
 	}

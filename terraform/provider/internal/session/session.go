@@ -16,6 +16,7 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
 // ErrNotConfigured is the error when the configuration of the provider is not known yet.
@@ -40,9 +41,11 @@ type configured struct {
 }
 
 // plannedOnce is what Terraform plans once in one run of a provider process: a change of
-// an existing resource, or a creation. It plans both when it replaces a resource.
+// an existing resource, or a creation. It plans both when it replaces a resource. The
+// resource has a pool, or a card.
 type plannedOnce struct {
 	pool    engine.PoolKey
+	card    pci.CardRef
 	creates bool
 }
 
@@ -75,10 +78,7 @@ func (s *Shared) Open(e *engine.Engine, document *v1alpha1.Hypervisor, login any
 // Plan notes that a resource with this pool is planned, and adds an error when another
 // resource has the same pool: each would undo what the other does.
 func (s *Shared) Plan(pool engine.PoolKey, creates bool, to *diag.Diagnostics) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	one := plannedOnce{pool, creates}
-	if s.planned[one] {
+	if s.twice(plannedOnce{pool: pool, creates: creates}) {
 		where := "pool " + pool.Pool
 		if pool.KubeCluster != "" {
 			where += " of KubeCluster " + pool.KubeCluster
@@ -86,9 +86,23 @@ func (s *Shared) Plan(pool engine.PoolKey, creates bool, to *diag.Diagnostics) {
 		to.AddError("Two resources have the same workers", where+" is in two resources; each would undo what the other does\n"+
 			"→ give each its own name and pool, or remove one of them: removed { lifecycle { destroy = false } } keeps the VMs")
 	}
+}
+
+// PlanMapping notes that a resource with the mapping of this card is planned, and reports
+// whether another resource has it too.
+func (s *Shared) PlanMapping(card pci.CardRef, creates bool) (twice bool) {
+	return s.twice(plannedOnce{card: card, creates: creates})
+}
+
+// twice notes what is planned, and reports whether it was planned before.
+func (s *Shared) twice(one plannedOnce) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.planned[one]
 	if s.planned != nil {
 		s.planned[one] = true
 	}
+	return before
 }
 
 // Session is the session of the engine; nil while the configuration of the provider is

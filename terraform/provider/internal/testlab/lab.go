@@ -8,7 +8,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -28,6 +30,7 @@ type Lab struct {
 	Fingerprint  string            // of the certificate of the endpoint
 	Tokens       map[string]string // by name: "engine" has all privileges, "weak" may not make mappings
 
+	env    map[string]string // of the provider
 	watch  atomic.Pointer[func(write int, answered bool)]
 	writes atomic.Int64
 	said   said
@@ -56,19 +59,43 @@ func (l *Lab) serve(w http.ResponseWriter, r *http.Request) {
 // timeScale is how much faster than a real cluster it is.
 const timeScale = 500
 
-// New starts a cluster, see Start. The provider finds its login in the environment.
-// Without a program to test with, the test is skipped.
+// New starts a cluster, see Start, in parallel with other tests. Without a program to test
+// with, the test is skipped.
 func New(t *testing.T, change ...func(*pvesim.World)) *Lab {
 	t.Helper()
-	tested := Tested(t)
-	l := Start(t, change...)
-	t.Setenv("TF_CLI_CONFIG_FILE", "")
-	t.Setenv("TF_ACC_PROVIDER_HOST", tested.Registry())
-	t.Setenv("GPUWORKER_ENDPOINT", l.Endpoint)
-	t.Setenv("GPUWORKER_FINGERPRINT", l.Fingerprint)
-	t.Setenv("GPUWORKER_TOKEN", l.Tokens["engine"])
-	return l
+	ready(t)
+	t.Parallel()
+	return Start(t, change...)
 }
+
+// Alone is New for a test that changes the environment of the process, or whose number of
+// requests depends on the load of the machine.
+func Alone(t *testing.T, change ...func(*pvesim.World)) *Lab {
+	t.Helper()
+	ready(t)
+	return Start(t, change...)
+}
+
+// ready sets what the test framework reads from the environment of the process.
+func ready(t *testing.T) {
+	t.Helper()
+	registry := Tested(t).Registry()
+	prepareOnce.Do(func() {
+		for name, value := range map[string]string{"TF_CLI_CONFIG_FILE": "", "TF_ACC_PROVIDER_HOST": registry} {
+			if err := os.Setenv(name, value); err != nil { //nolint:usetesting // parallel tests may not use t.Setenv
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+var prepareOnce sync.Once
+
+// Set sets a variable in the environment of the provider, which has no others than those
+// for the login.
+func (l *Lab) Set(name, value string) { l.env[name] = value }
+
+func (l *Lab) getenv(name string) string { return l.env[name] }
 
 // Start starts a cluster like testdata/worlds/homelab.yaml: Tesla T4s at pve1/0000:03:00.0
 // and on pve2.
@@ -100,6 +127,7 @@ func Start(t *testing.T, change ...func(*pvesim.World)) *Lab {
 		_, name, _ := strings.Cut(token.ID, "!")
 		l.Tokens[name] = token.ID + "=" + token.Secret
 	}
+	l.env = map[string]string{"GPUWORKER_ENDPOINT": l.Endpoint, "GPUWORKER_FINGERPRINT": l.Fingerprint, "GPUWORKER_TOKEN": l.Tokens["engine"]}
 	return l
 }
 
@@ -107,7 +135,7 @@ func Start(t *testing.T, change ...func(*pvesim.World)) *Lab {
 func (l *Lab) Providers() map[string]func() (tfprotov6.ProviderServer, error) {
 	return map[string]func() (tfprotov6.ProviderServer, error){
 		"gpuworker": func() (tfprotov6.ProviderServer, error) {
-			return &listener{provider.New("test", io.Discard).(Server), &l.said}, nil
+			return &listener{provider.New("test", io.Discard, l.getenv).(Server), &l.said}, nil
 		},
 	}
 }

@@ -21,7 +21,7 @@ type Server interface {
 // Terraform versions that are not there everywhere.
 func (l *Lab) Server() Server {
 	l.t.Helper()
-	server := provider.New("test", io.Discard).(Server)
+	server := provider.New("test", io.Discard, l.getenv).(Server)
 	schemas, err := server.GetProviderSchema(context.Background(), &tfprotov6.GetProviderSchemaRequest{})
 	if err != nil {
 		l.t.Fatal(err)

@@ -64,8 +64,8 @@ func TestAReplacedWorkerIsAnotherVM(t *testing.T) {
 				if same(&uuid)(s) == nil {
 					return fmt.Errorf("the VM is still %s", uuid)
 				}
-				want := "warning: Worker gpu-1 is another VM now: the state has VM " + uuid + ", the worker is VM " + l.UUID("gpu-1") + " now; a replace of the worker does this, " +
-					"such as gpuworker replace or the action gpuworker_replace\n→ nothing is to be done: the state gets the new UUID; allow_destroy_uuid with the old one allows nothing any more"
+				want := "warning: Worker gpu-1 is another VM now: the state has VM " + uuid + ", the worker is VM " + l.UUID("gpu-1") + " now: it was replaced " +
+					"by the command line, the action gpuworker_replace, or Terraform with another state\n→ nothing is to be done: the state gets the new UUID; allow_destroy_uuid with the old one allows nothing any more"
 				if said := l.Said(); !slices.Contains(said, want) {
 					return fmt.Errorf("the provider said %q, want %q", said, want)
 				}
@@ -176,9 +176,14 @@ func TestCreateBeforeDestroyIsRefused(t *testing.T) {
 	run(l, t,
 		resource.TestStep{Config: plainVM(before), Check: keep(&uuid)},
 		resource.TestStep{
-			Config: plainVM(before), Taint: []string{address}, ExpectError: regexp.MustCompile(`\.origin: was\s+cty.StringVal\("Made"\),\s+but\s+now\s+cty.StringVal\("Taken"\)`),
+			PreConfig: func() { l.Said() },
+			Config:    plainVM(before), Taint: []string{address}, ExpectError: regexp.MustCompile(`\.origin: was\s+cty.StringVal\("Made"\),\s+but\s+now\s+cty.StringVal\("Taken"\)`),
 		},
 		resource.TestStep{
+			PreConfig: func() {
+				l.Expect("warning: Worker plain-1 exists already: VM 9100 on pve1 is proven to be this worker: it is taken into the state and not made again\n" +
+					"→ if this is to replace the VM: remove create_before_destroy, because a worker has one VM")
+			},
 			Config: plainVM(before, `machine = { firmware = "BIOS" }`), ExpectError: regexp.MustCompile(`Worker plain-1 exists and differs`),
 		},
 		testlab.Forget(address),

@@ -132,4 +132,6 @@ func shown(vm *inventory.VM) string {
 }
 
 // adopt is the command that makes a VM a worker.
-func adopt(vm *inventory.VM) string { return shell.Command("gpuworker adopt %s --as NAME", vm.ID) }
+func adopt(vm *inventory.VM) string {
+	return shell.Command("gpuworker adopt -f FILE %s --as NAME", vm.ID)
+}

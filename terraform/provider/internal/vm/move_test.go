@@ -72,10 +72,10 @@ func TestAStateOfAnotherProviderIsMovedWithProof(t *testing.T) {
 		}{
 			"a foreign VM": {204, "vdi-7", `VM 204 cannot be taken over
 VM 204 on pve2: find VM 204 "vdi-7": it is not proven that the VM is a worker: it has no mark and no record of gpuworker
-→ gpuworker adopt 204 --as NAME makes it a worker`},
+→ gpuworker adopt -f FILE 204 --as NAME makes it a worker`},
 			"a recycled identifier": {9100, "desktop", `VM 9100 cannot be taken over
 hypervisor proxmox: find VM 9100 "desktop": there is no such worker
-→ gpuworker status lists the workers`},
+→ gpuworker status -f FILE lists the workers`},
 		} {
 			if _, errors := move(t, l, kind, fmt.Sprintf(state, test.id, test.name)); len(errors) != 1 || errors[0] != test.want {
 				t.Errorf("%s, %s: got %q, want %q", kind, name, errors, test.want)

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -149,7 +150,7 @@ func (p *planner) create(r *Resource) values {
 	case plan.Refuse:
 		diags.AddRefusals(p.to, p.name, p.certain(seen.Refusals))
 	case plan.Hold, plan.Replace, plan.Destroy:
-		p.to.AddError("Worker "+p.name+" exists and differs", diags.Detail(seen.Reason+": "+worker.Changes(seen), seen.Hint))
+		p.to.AddError("Worker "+p.name+" exists and differs", diags.Detail(seen.Reason+": "+worker.Changes(seen), cmp.Or(p.oneVM(), seen.Hint)))
 	case plan.Create:
 		if !p.pinned() {
 			p.to.AddWarning("The engine chooses host and card", diags.Detail(fmt.Sprintf("%s: %s: %s; apply chooses again", p.name, placeOf(seen), seen.Reason), ""))
@@ -158,12 +159,21 @@ func (p *planner) create(r *Resource) values {
 		p.to.AddWarning("Worker "+p.name+" is being made by another run", diags.Detail(seen.Reason, seen.Hint))
 	default:
 		p.to.AddWarning("Worker "+p.name+" exists already", diags.Detail(fmt.Sprintf(
-			"VM %s on %s is proven to be this worker: it is taken into the state and not made again", seen.Worker.VM, seen.Host), ""))
+			"VM %s on %s is proven to be this worker: it is taken into the state and not made again", seen.Worker.VM, seen.Host), p.oneVM()))
 		v := p.existing(nil, "", originTaken)
 		v.Unknown = append(v.Unknown, "reason", "addresses", "ip_address")
 		return v
 	}
 	return p.fresh()
+}
+
+// oneVM is the advice for a replacement with create_before_destroy, which Terraform plans
+// like any other creation; "" when the worker may not be replaced at all.
+func (p *planner) oneVM() string {
+	if p.semiPersistent() {
+		return ""
+	}
+	return "if this is to replace the VM: remove create_before_destroy, because a worker has one VM"
 }
 
 // placeOf writes host and card.

@@ -3,6 +3,7 @@ package vm_test
 import (
 	"context"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -81,7 +82,7 @@ func TestActionsParkUnparkAndReplace(t *testing.T) {
 		t.Errorf("replace again: %q, want %s…; %q", progress, gone, errors)
 	}
 	_, errors = call(t, l, "gpuworker_park", map[string]string{"worker": "gpu-9"})
-	want = []string{"Worker gpu-9: park failed\nhypervisor proxmox: find gpu-9: there is no such worker\n→ gpuworker status lists the workers"}
+	want = []string{"Worker gpu-9: park failed\nhypervisor proxmox: find gpu-9: there is no such worker\n→ gpuworker status -f FILE lists the workers"}
 	if diff := cmp.Diff(want, errors); diff != "" {
 		t.Error(diff)
 	}
@@ -90,7 +91,7 @@ func TestActionsParkUnparkAndReplace(t *testing.T) {
 // TestAReplaceNeedsAUUID is refused before anything runs.
 func TestAReplaceNeedsAUUID(t *testing.T) {
 	l := testlab.Start(t)
-	server := provider.New("test", io.Discard).(testlab.Server)
+	server := provider.New("test", io.Discard, os.Getenv).(testlab.Server)
 	schemas, err := server.GetProviderSchema(context.Background(), &tfprotov6.GetProviderSchemaRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +100,7 @@ func TestAReplaceNeedsAUUID(t *testing.T) {
 		"bac99bed-bc93-4665-a952-fe986d457273": "",
 		"gpu-1": `The configuration is not valid
 uuid: "gpu-1" is not a UUID
-→ terraform state show prints the attribute uuid of the worker; gpuworker status -o json too`,
+→ terraform state show prints the attribute uuid of the worker; gpuworker status -f FILE -o json too`,
 	} {
 		config := l.Object(schemas.ActionSchemas["gpuworker_replace"].Schema, map[string]tftypes.Value{
 			"worker": tftypes.NewValue(tftypes.String, "gpu-1"), "uuid": tftypes.NewValue(tftypes.String, uuid),
@@ -168,9 +169,9 @@ func TestWorkersAndForeignVMsAreListed(t *testing.T) {
 	}{
 		{nil, false, []string{"gpu-1: VM 9100 on pve1, card pve1/0000:03:00.0"}, nil},
 		{nil, true, []string{"gpu-1: VM 9100 on pve1, card pve1/0000:03:00.0"}, nil},
-		{foreign, false, []string{"vdi-7: VM 204 on pve2, card pve2/0000:81:00.0, not a worker; gpuworker adopt 204 --as NAME makes it one"}, nil},
+		{foreign, false, []string{"vdi-7: VM 204 on pve2, card pve2/0000:81:00.0, not a worker; gpuworker adopt -f FILE 204 --as NAME makes it one"}, nil},
 		{foreign, true, nil, []string{"WARNING: VM 204 is not a worker\nvdi-7: VM 204 on pve2, card pve2/0000:81:00.0: " +
-			"it is left out, because only a worker can be imported\n→ gpuworker adopt 204 --as NAME makes it a worker"}},
+			"it is left out, because only a worker can be imported\n→ gpuworker adopt -f FILE 204 --as NAME makes it a worker"}},
 	} {
 		names, said := listed(t, l, test.set, test.whole)
 		if diff := cmp.Diff(test.names, names); diff != "" {

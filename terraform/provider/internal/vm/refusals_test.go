@@ -32,10 +32,10 @@ func TestWhatTheEngineRefusesIsRefusedAtThePlan(t *testing.T) {
 		"the token may not make mappings": {token: "weak", config: gpuVM(), line: resourceLine, summary: "Worker gpu-1 is refused", detail: `hypervisor proxmox: the login lacks Mapping.Modify on /mapping/pci, needed to claim cards (PRIVILEGE-MISSING)
 				→ gpuworker role -f FILE prints the commands that make the right login`},
 		"there is no such template": {config: strings.Replace(gpuVM(), "ubuntu-22.04", "ubuntu-2204", 1), line: resourceLine, summary: "Worker gpu-1 is refused", detail: `pve1, card 0000:03:00.0: there is no template "ubuntu-2204" on any visible host (TEMPLATE-MISSING)
-				→ correct spec.template, or make the template; the login needs VM.Audit to see it`},
+				→ correct template, or make the template; the login needs VM.Audit to see it`},
 		"there is no such card": {config: refused(`"pve1"`, `{ bdf = "0000:99:00.0" }`), line: resourceLine, summary: "Worker gpu-1 is refused", detail: `pve1, card 0000:99:00.0: the host has no device at this address; it has 0000:03:00.0 Tesla T4, 0000:41:00.0 GeForce RTX 3090 (CARD-MISSING)
-				→ gpuworker gpus lists the cards; addresses change when cards are added or moved`},
-		"the BDF is malformed":     {config: refused(`"pve1"`, `{ bdf = "0000:03:0g.0" }`), line: `gpu      = { bdf = "0000:03:0g.0" }`, summary: "The configuration is not valid", detail: `gpu.bdf: "0000:03:0g.0" is not a PCI address; write it as domain:bus:device.function, for example "0000:03:00.0" (gpuworker gpus lists them)`},
+				→ gpuworker gpus -f FILE lists the cards; addresses change when cards are added or moved`},
+		"the BDF is malformed":     {config: refused(`"pve1"`, `{ bdf = "0000:03:0g.0" }`), line: `gpu      = { bdf = "0000:03:0g.0" }`, summary: "The configuration is not valid", detail: `gpu.bdf: "0000:03:0g.0" is not a PCI address; write it as domain:bus:device.function, for example "0000:03:00.0" (gpuworker gpus -f FILE lists them)`},
 		"the name is no DNS label": {config: strings.Replace(gpuVM(), `"gpu-1"`, `"gpu_1"`, 1), line: `name     = "gpu_1"`, summary: "The configuration is not valid", detail: `name: "gpu_1" is not a valid name; use lower-case letters, digits, and hyphens inside; for example "gpu-1"`},
 		"the host is empty":        {config: refused(`""`, `{ card = "pve1/0000:03:00.0" }`), line: `host     = ""`, summary: "The configuration is not valid", detail: `host is empty: leave it out, or write null, for the default`},
 		"the pool is empty":        {config: gpuVM(`pool = ""`), line: `pool = ""`, summary: "The configuration is not valid", detail: `pool is empty: leave it out, or write null, for the default`},
@@ -44,7 +44,7 @@ func TestWhatTheEngineRefusesIsRefusedAtThePlan(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := testlab.New(t)
 			if test.token != "" {
-				t.Setenv("GPUWORKER_TOKEN", l.Tokens[test.token])
+				l.Set("GPUWORKER_TOKEN", l.Tokens[test.token])
 			}
 			run(l, t, resource.TestStep{
 				Config: test.config, PlanOnly: true, ExpectError: testlab.Error(address, test.summary, test.line, test.detail),

@@ -34,7 +34,7 @@ func TestManyVMsCostAtMostTwiceTheRequestsOfTheCommand(t *testing.T) {
 		count, fleet = 16, pvesim.Fleet{Hosts: 20, GPUs: 5, VMs: 5}
 	}
 	world := func(w *pvesim.World) { *w = fleet.World() }
-	l := testlab.New(t, world)
+	l := testlab.Alone(t, world)
 	var planned, applied, refreshed map[string]int
 	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: l.Providers(), Steps: []resource.TestStep{
 		{
@@ -47,7 +47,7 @@ func TestManyVMsCostAtMostTwiceTheRequestsOfTheCommand(t *testing.T) {
 		},
 		testlab.Forget(address),
 	}})
-	command := testlab.New(t, world)
+	command := testlab.Start(t, world)
 	documents := &v1alpha1.Documents{Hypervisors: []v1alpha1.Hypervisor{command.Hypervisor()}}
 	for n := range count {
 		p := v1alpha1.WorkerPool{Spec: v1alpha1.WorkerPoolSpec{

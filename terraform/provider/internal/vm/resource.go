@@ -73,7 +73,7 @@ func (r *Resource) read(ctx context.Context, s *engine.Session, w *vm, response 
 	case seen.VM != nil:
 		if seen.Ref.UUID != w.uuid {
 			response.Diagnostics.AddWarning("Worker "+w.name+" is another VM now", diags.Detail(
-				"the state has VM "+w.uuid+", the worker is VM "+seen.Ref.UUID+" now; a replace of the worker does this, such as gpuworker replace or the action gpuworker_replace",
+				"the state has VM "+w.uuid+", the worker is VM "+seen.Ref.UUID+" now: it was replaced by the command line, the action gpuworker_replace, or Terraform with another state",
 				"nothing is to be done: the state gets the new UUID; allow_destroy_uuid with the old one allows nothing any more"))
 		}
 		addresses, err := s.Addresses(ctx, *seen.Ref)

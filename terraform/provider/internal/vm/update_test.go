@@ -63,7 +63,7 @@ func TestAKnownDifferenceStopsNoOtherChange(t *testing.T) {
 			},
 			{
 				PreConfig: func() {
-					l.Expect("warning: Worker plain differs from its configuration: " + known + "\n→ gpuworker apply --allow-restart")
+					l.Expect("warning: Worker plain differs from its configuration: " + known + "\n→ set allow_restart = true")
 				},
 				Config: live,
 				Check:  resource.TestCheckResourceAttr("gpuworker_vm.plain", "drift.0", known),

@@ -123,10 +123,10 @@ func TestAWorkerIsImported(t *testing.T) {
 		resource.TestStep{ResourceName: address, ImportState: true, ImportStateKind: resource.ImportBlockWithID, ImportStateId: "gpu-1"},
 		resource.TestStep{ResourceName: address, ImportState: true, ImportStateId: "204", ExpectError: testlab.Text(
 			"The worker cannot be imported", `VM 204 on pve2: find 204: it is not proven that the VM is a worker: it has no mark and no record of gpuworker
-			→ gpuworker adopt 204 --as NAME makes it a worker`)},
+			→ gpuworker adopt -f FILE 204 --as NAME makes it a worker`)},
 		resource.TestStep{ResourceName: address, ImportState: true, ImportStateId: "gpu-9", ExpectError: testlab.Text(
 			"The worker cannot be imported", `hypervisor proxmox: find gpu-9: there is no such worker
-			→ gpuworker status lists the workers`)},
+			→ gpuworker status -f FILE lists the workers`)},
 		testlab.Forget(address),
 	)
 }

@@ -65,7 +65,7 @@ var fields = map[finding.ID]string{
 	finding.TemplateMissing: "template", finding.TemplateAmbiguous: "template", finding.TemplateNoCloudInit: "template", finding.TemplateHasCard: "template",
 	finding.TemplateNoDisk: "template", finding.StorageMissing: "machine", finding.StorageContent: "machine", finding.StorageFull: "machine",
 	finding.StorageLocal: "machine", finding.BridgeMissing: "networks", finding.BridgeNotAware: "networks", finding.MemoryShort: "machine",
-	finding.CPUShort: "machine", finding.AddressShort: "networks", finding.CardNoMatch: "gpus", finding.HostUnknown: "hosts",
+	finding.CPUShort: "machine", finding.AddressShort: "networks", finding.CardNoMatch: "gpus", finding.HostUnknown: "hosts", finding.VMNameTaken: "names",
 }
 
 // FieldOf is the field of a WorkerPool that a finding is about, if it is about one.
