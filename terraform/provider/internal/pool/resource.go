@@ -96,7 +96,7 @@ func (p *pool) observed(ctx context.Context, s *engine.Session, d *engine.Decisi
 			running[seen.Name] = *seen.Ref
 		}
 		if known && was.UUID != seen.Ref.UUID {
-			news.warn("Workers of pool "+p.name+" are other VMs now", "", "", fmt.Sprintf("%s: VM %s of the state was replaced by VM %s outside of Terraform", seen.Name, was.UUID, seen.Ref.UUID))
+			news.warn("Workers of pool "+p.name+" are other VMs now", "", "", fmt.Sprintf("%s: the state has VM %s, the worker is VM %s now: it was replaced by the command line, the action gpuworker_replace, or Terraform with another state", seen.Name, was.UUID, seen.Ref.UUID))
 		}
 	}
 	for _, name := range inOrder(p.workers) {

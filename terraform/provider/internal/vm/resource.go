@@ -73,8 +73,9 @@ func (r *Resource) read(ctx context.Context, limit worker.Limit, s *engine.Sessi
 		diags.AddError(&response.Diagnostics, "Worker "+w.name+" cannot be observed", limit.Explain(ctx, err), attributeOf)
 	case seen.VM != nil:
 		if seen.Ref.UUID != w.uuid {
-			response.Diagnostics.AddWarning("Worker "+w.name+" is another VM now",
-				"The state has VM "+w.uuid+", the worker is VM "+seen.Ref.UUID+" now: the VM was replaced outside of Terraform.")
+			response.Diagnostics.AddWarning("Worker "+w.name+" is another VM now", diags.Detail(
+				"the state has VM "+w.uuid+", the worker is VM "+seen.Ref.UUID+" now: it was replaced by the command line, the action gpuworker_replace, or Terraform with another state",
+				"nothing is to be done: the state gets the new UUID; allow_destroy_uuid with the old one allows nothing any more"))
 		}
 		addresses, err := s.Addresses(ctx, *seen.Ref)
 		if err != nil || addresses == nil {
