@@ -286,3 +286,28 @@ func TestACardThatIsAboutToBeClaimedIsNotGivenAway(t *testing.T) {
 		l.whole()
 	})
 }
+
+// TestPoolsThatAreAppliedOneAfterTheOtherUseOtherIdentifiers: the second pool, which is
+// planned before the first, is decided from the observation that does not show the VM of
+// the first yet.
+func TestPoolsThatAreAppliedOneAfterTheOtherUseOtherIdentifiers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		requests := l.counter()
+		s := l.session(requests)
+		for _, name := range []string{"c", "b", "a"} {
+			if _, _, err := s.Apply(t.Context(), poolOf(t, onePool(name, "replicas: 1")), false, acceptAll, engine.ApplyOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		clones := 0
+		for request, times := range requests.seen {
+			if strings.HasSuffix(request, "/clone") {
+				clones += times
+			}
+		}
+		if clones != 3 {
+			t.Errorf("three VMs needed %d clones", clones)
+		}
+	})
+}
