@@ -8,11 +8,26 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
+	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
 // callLimit is the timeout of one call of a step. It is longer than a hypervisor's own
 // timeouts: 10 s for a write without quorum, 30 s for a host that hangs.
 const callLimit = 45 * time.Second
+
+// lastCall is how long the last question to a guest agent may take: the server of Proxmox
+// VE waits three seconds for an agent that does not answer, and only one agent of a host is
+// asked at a time.
+const lastCall = 10 * time.Second
+
+// callLimit is the timeout of the next call. Questions to the guest agent change nothing,
+// so they can be given up when their time is over.
+func (j *Job) callLimit() time.Duration {
+	if j.Step() == plan.StepAgent {
+		return min(max(j.left(), lastCall), callLimit)
+	}
+	return callLimit
+}
 
 // Advance calls the current step of a job once and does not wait. It returns a Wait
 // when the step is not done, nil when the step is done and the job is at its next
@@ -37,13 +52,13 @@ func Advance(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wa
 	case err == nil && wait == nil:
 		j.nextStep()
 		return nil, nil
-	case wait != nil && time.Since(j.Since) < step.Deadline:
+	case wait != nil && j.left() > 0:
 		return j.paced(wait), nil
 	case wait != nil:
 		err = deadlineError(j, step, wait)
 	}
 	if step.Warns {
-		j.Outcome.Warnings = append(j.Outcome.Warnings, err.Error())
+		j.Outcome.Warnings = append(j.Outcome.Warnings, Warning{err.Error(), fault.FixOf(err)})
 		j.nextStep()
 		return nil, nil
 	}
@@ -65,23 +80,24 @@ func (j *Job) queue() {
 }
 
 // paced adds a pause when a step asks too often to be called again at once: then
-// something else keeps undoing its work.
+// something else keeps undoing its work. The pause before the last call is shorter, so
+// that this call is made when the time of the step is over and not later.
 func (j *Job) paced(wait *hypervisor.Wait) *hypervisor.Wait {
 	const calls = 10 // no step has this many writes
+	paced := *wait
 	if j.immediate++; wait.CallAfter > 0 {
 		j.immediate = 0
 	} else if j.immediate > calls {
-		slow := *wait
-		slow.CallAfter = time.Second
-		return &slow
+		paced.CallAfter = time.Second
 	}
-	return wait
+	paced.CallAfter = min(paced.CallAfter, j.left())
+	return &paced
 }
 
 // call calls the step once. A temporary error becomes a Wait.
 func (j *Job) call(ctx context.Context, to hypervisor.Backend, step Step) (*hypervisor.Wait, error) {
 	index := j.index
-	limited, cancel := context.WithTimeout(ctx, callLimit)
+	limited, cancel := context.WithTimeout(ctx, j.callLimit())
 	defer cancel()
 	wait, err := step.do(limited, to, j)
 	switch {
@@ -99,14 +115,18 @@ func (j *Job) call(ctx context.Context, to hypervisor.Backend, step Step) (*hype
 	return wait, err
 }
 
-// interrupted is the error of an interrupted job; it names work that may go on.
+// interrupted is the error of an interrupted job; it names work that may go on, or what
+// the job was waiting for.
 func (j *Job) interrupted(cause error) error {
 	e := &fault.Error{
 		Kind: fault.Interrupted, Doing: string(j.Step()), Where: fault.Place{Worker: j.Worker.Name},
 		Fix: "run the same command again: it continues from here", Cause: cause,
 	}
-	if last := j.retry.last; last != nil && last.UnderWay {
-		e.Why = fmt.Sprintf("%s may still run", last.Name())
+	if last := j.retry.last; last != nil && last.For != "" {
+		e.Why = "it was waiting for " + last.Name()
+		if last.UnderWay {
+			e.Why += ", which may still run"
+		}
 	}
 	return e
 }
@@ -133,6 +153,6 @@ func deadlineError(j *Job, step Step, wait *hypervisor.Wait) error {
 	}
 	return &fault.Error{
 		Kind: fault.Failed, Doing: string(j.Step()), Where: fault.Place{Host: j.Ref.Host, VM: j.Ref.ID, Worker: j.Worker.Name},
-		Why: fmt.Sprintf("still waiting for %s after %s (%s)", wait.Name(), step.Deadline, step.Late), Fix: fix,
+		Why: fmt.Sprintf("still waiting for %s after %s (%s)", wait.Name(), j.deadline(), step.Late), Fix: fix,
 	}
 }

@@ -40,8 +40,8 @@ type Outcome struct {
 	VM     string      `json:"vm,omitempty"`
 	UUID   string      `json:"uuid,omitempty"` // of VM
 	// Addresses are those of the guest, as reported by its agent.
-	Addresses []string `json:"addresses,omitempty"`
-	Warnings  []string `json:"warnings,omitempty"`
+	Addresses []string  `json:"addresses,omitempty"`
+	Warnings  []Warning `json:"warnings,omitempty"`
 	// Gap is how long a GPU worker was down: from the stop of the old VM to the
 	// start of the new one.
 	Gap time.Duration `json:"gap,omitempty"`
@@ -51,6 +51,12 @@ type Outcome struct {
 	// Error and Fix are the texts of Err.
 	Error string `json:"error,omitempty"`
 	Fix   string `json:"fix,omitempty"`
+}
+
+// Warning says that a step was not done, but that the worker runs without it.
+type Warning struct {
+	Text string `json:"text"`
+	Fix  string `json:"fix,omitempty"` // what to look at
 }
 
 // Result is the result of a plan.

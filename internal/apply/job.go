@@ -21,6 +21,8 @@ type Job struct {
 	Claimed inventory.Record
 	Outcome Outcome
 
+	addressWait time.Duration // how long the step agent may take
+
 	index   int               // of the present step
 	Handle  hypervisor.Handle // of the last Wait of this step
 	Since   time.Time         // when the step began, or when it was last reported as queued; zero before
@@ -36,7 +38,7 @@ type Job struct {
 
 // newJob makes the job of a worker.
 func newJob(worker *plan.Worker, options Options, ids *idPool) *Job {
-	j := &Job{Worker: worker, ids: ids}
+	j := &Job{Worker: worker, ids: ids, addressWait: *options.AddressWait}
 	if worker.Claimed != nil {
 		j.Claimed, j.held = *worker.Claimed, *worker.Claimed
 	}
@@ -67,6 +69,17 @@ func (j *Job) Done() bool { return j.index >= len(j.Worker.Steps) }
 
 // Step is the kind of the present step; of the last step when all are done.
 func (j *Job) Step() plan.StepKind { return j.Worker.Steps[min(j.index, len(j.Worker.Steps)-1)] }
+
+// deadline is how long the present step may take.
+func (j *Job) deadline() time.Duration {
+	if j.Step() == plan.StepAgent {
+		return j.addressWait
+	}
+	return Steps[j.Step()].Deadline
+}
+
+// left is how much of that time is left.
+func (j *Job) left() time.Duration { return j.deadline() - time.Since(j.Since) }
 
 // nextStep goes to the next step.
 func (j *Job) nextStep() {

@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,9 @@ type Options struct {
 	// PerHost on one host. A worker that waits between two calls does not count. 0 means
 	// 64 and 4.
 	Parallel, PerHost int
+	// AddressWait is how long the step agent may take: nil is DefaultAddressWait. With 0,
+	// and less, the agent is not asked at all.
+	AddressWait *time.Duration
 	// Progress is called for each event, one at a time. May be nil.
 	Progress func(Event)
 	// Log gets each step; nil logs nothing.
@@ -35,11 +39,25 @@ func (o Options) withDefaults() Options {
 	if o.PerHost <= 0 {
 		o.PerHost = 4
 	}
+	if o.AddressWait == nil {
+		wait := DefaultAddressWait
+		o.AddressWait = &wait
+	}
 	if o.Progress == nil {
 		o.Progress = func(Event) {}
 	}
 	o.Log = logging.OrSilent(o.Log)
 	return o
+}
+
+// todo is the worker with the steps that are to be done.
+func (o Options) todo(worker *plan.Worker) *plan.Worker {
+	if *o.AddressWait > 0 || !slices.Contains(worker.Steps, plan.StepAgent) {
+		return worker
+	}
+	without := *worker
+	without.Steps = slices.DeleteFunc(slices.Clone(worker.Steps), func(kind plan.StepKind) bool { return kind == plan.StepAgent })
+	return &without
 }
 
 // Run carries out the steps of the workers of the plan and returns the outcome of each
@@ -54,7 +72,7 @@ func Run(ctx context.Context, to hypervisor.Backend, p *plan.Plan, options Optio
 		if worker.Record != nil {
 			pool.taken[worker.Record.VM] = true
 		}
-		if len(worker.Steps) > 0 {
+		if worker = r.options.todo(worker); len(worker.Steps) > 0 {
 			jobs = append(jobs, newJob(worker, r.options, pool))
 		}
 	}
@@ -96,7 +114,7 @@ func (r *runner) run(ctx context.Context, j *Job) Outcome {
 		case wait != nil:
 			event.Phase, event.Took, event.Detail = Working, 0, waitWords(wait)
 		case len(j.Outcome.Warnings) > warned:
-			event.Phase, event.Detail = Warned, j.Outcome.Warnings[warned]
+			event.Phase, event.Detail = Warned, j.Outcome.Warnings[warned].Text
 		}
 		if wait == nil || wait.For != "" { // a wait without words is only a short pause
 			r.report(event)

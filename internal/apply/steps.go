@@ -33,6 +33,10 @@ type Step struct {
 	do func(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error)
 }
 
+// DefaultAddressWait is how long a VM that was started is given to report an address
+// through its guest agent, when Options say nothing else.
+const DefaultAddressWait = 5 * time.Minute
+
 // Steps has a row for each kind of step.
 var Steps = map[plan.StepKind]Step{
 	plan.StepSettle:    {Hypervisor, 90 * time.Minute, finding.StepCloneLate, false, settle},
@@ -41,7 +45,7 @@ var Steps = map[plan.StepKind]Step{
 	plan.StepConfigure: {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, configure},
 	plan.StepAttach:    {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, attach},
 	plan.StepStart:     {Hypervisor, time.Hour, finding.StepPowerLate, false, start},
-	plan.StepAgent:     {Guest, 5 * time.Minute, finding.StepAgentLate, true, agent},
+	plan.StepAgent:     {Guest, DefaultAddressWait, finding.StepAgentLate, true, agent},
 	plan.StepUnpark:    {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, unpark},
 	plan.StepPark:      {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, park},
 	plan.StepAdopt:     {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, adopt},

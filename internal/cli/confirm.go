@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/plan"
@@ -18,6 +20,9 @@ import (
 type applyMode struct {
 	yes      bool // --yes
 	parallel int  // --parallel
+	// starts is set if the verb starts VMs: then addressWait is --wait-for-address.
+	starts      bool
+	addressWait time.Duration
 	// question is asked on a terminal; "" never asks.
 	question string
 	// dryRunByDefault: without --yes and without an answer, the command is a dry run.
@@ -30,11 +35,11 @@ type applyMode struct {
 
 // applyModes are the modes of the verbs.
 var applyModes = map[plan.Verb]applyMode{
-	plan.ApplyDocuments: {question: "Apply this plan?"},
-	plan.ReplaceWorkers: {question: "Replace?", dryRunByDefault: true},
+	plan.ApplyDocuments: {question: "Apply this plan?", starts: true},
+	plan.ReplaceWorkers: {question: "Replace?", dryRunByDefault: true, starts: true},
 	plan.DeleteWorkers:  {dryRunByDefault: true, endVerb: "delete"},
 	plan.ParkWorkers:    {question: "Park?"},
-	plan.UnparkWorkers:  {question: "Unpark?"},
+	plan.UnparkWorkers:  {question: "Unpark?", starts: true},
 	plan.AdoptVM:        {question: "Adopt this VM?"},
 	plan.DisownWorkers:  {question: "Disown?", endVerb: "disown"},
 	plan.ReleaseOrphans: {dryRunByDefault: true},
@@ -57,6 +62,9 @@ func (m *applyMode) addFlags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&m.yes, "yes", false, about)
 	cmd.Flags().BoolVar(&m.dryRunOnly, "dry-run", false, "only show what would be done; -o json or yaml writes a plan for gpuworker apply --plan")
 	cmd.Flags().IntVar(&m.parallel, "parallel", 0, "process at most `N` workers at once, without those that wait for the hypervisor\n(0: the default)")
+	if m.starts {
+		cmd.Flags().DurationVar(&m.addressWait, "wait-for-address", apply.DefaultAddressWait, "wait `TIME` for the address that the guest agent of a started VM reports, then warn\n(0: do not wait)")
+	}
 }
 
 // check refuses flags that contradict each other.
@@ -64,6 +72,8 @@ func (m applyMode) check() error {
 	switch {
 	case m.parallel < 0:
 		return usage("--parallel must not be negative, it is %d", m.parallel)
+	case m.addressWait < 0:
+		return usage("--wait-for-address must not be negative, it is %s", m.addressWait)
 	case m.yes && m.dryRunOnly:
 		return usage("--yes does it and --dry-run does not: write one of them")
 	}
@@ -226,7 +236,11 @@ func (a *app) carryOut(ctx context.Context, e session, plans engine.Plans, m app
 		a.say("\n")
 	}
 	shown := a.startProgress(workersWithSteps(plans))
-	applied, err := e.engine.Apply(ctx, plans, engine.ApplyOptions{Progress: shown.event, Parallel: m.parallel})
+	options := engine.ApplyOptions{Progress: shown.event, Parallel: m.parallel}
+	if m.starts {
+		options.AddressWait = &m.addressWait
+	}
+	applied, err := e.engine.Apply(ctx, plans, options)
 	a.finish(shown)
 	if a.forPeople() {
 		a.printApplied(plans, applied)

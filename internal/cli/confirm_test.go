@@ -11,6 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/golden"
+	"github.com/gpuworker/gpuworker/internal/machine"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
@@ -45,6 +46,9 @@ func TestApplyAsksBeforeItActs(t *testing.T) {
 		{"only refused workers", planOf(kept, refused), []string{"--yes"}, "", false, fault.ExitCheck, []string{"plan"}, "Nothing was changed."},
 		{"flags reach the engine", planOf(kept), []string{"--allow-restart", "--all-or-nothing"}, "", false, fault.ExitOK, []string{"plan allow-restart all-or-nothing"}, "Nothing was changed."},
 		{"a bad bound is refused", planOf(created), []string{"--yes", "--parallel", "-1"}, "", false, fault.ExitInvalid, []string{"plan"}, "--parallel must not be negative, it is -1"},
+		{"the wait for addresses reaches the engine", planOf(created), []string{"--yes", "--wait-for-address", "90s"}, "", false, fault.ExitOK, []string{"plan", "apply wait 1m30s"}, "✓ created"},
+		{"no wait for addresses", planOf(created), []string{"--yes", "--wait-for-address", "0"}, "", false, fault.ExitOK, []string{"plan", "apply wait 0s"}, "✓ created"},
+		{"a bad wait is refused", planOf(created), []string{"--yes", "--wait-for-address=-2m"}, "", false, fault.ExitInvalid, []string{"plan"}, "--wait-for-address must not be negative, it is -2m0s"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -194,7 +198,7 @@ func results() []apply.Outcome {
 	return []apply.Outcome{
 		{Worker: "gpu-workers-2", Action: plan.Create, Host: "pve2", VM: "9102", Addresses: []string{"192.0.2.22", "2001:db8::22"}},
 		{Worker: "gpu-workers-1", Action: plan.Replace, Host: "pve1", VM: "9101", Addresses: []string{"192.0.2.21"}, Gap: 42 * time.Second},
-		{Worker: "workers-3", Action: plan.Create, Host: "pve1", VM: "9103", Warnings: []string{"workers-3, VM 9103 on pve1: the guest agent did not answer within 5m0s"}},
+		{Worker: "workers-3", Action: plan.Create, Host: "pve1", VM: "9103", Warnings: []apply.Warning{{Text: "workers-3, VM 9103 on pve1: agent: still waiting for the guest agent after 5m0s (STEP-AGENT-LATE)", Fix: "Look at the VM's console."}}},
 		{Worker: "workers-4", Action: plan.Create, Host: "pve3", VM: "9104", Step: plan.StepClone, Err: full},
 	}
 }
@@ -282,4 +286,20 @@ func TestAPlansCommandsCanBeTypedAsPrinted(t *testing.T) {
 			t.Errorf("%s does not print %q:\n%s", verb, want, c.out)
 		}
 	}
+}
+
+// TestAPlanFileIsAppliedWithTheFlagsOfApply: how long to wait is no part of a plan.
+func TestAPlanFileIsAppliedWithTheFlagsOfApply(t *testing.T) {
+	data := realPlan(t, machine.JSON)
+	plans, err := parsePlan(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "plan.json")
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := &fakeEngine{plan: plans.Plans[0], applied: done(plan.Create)}
+	c := (&typed{engine: f}).run(t, "apply", "--plan", file, "--yes", "--wait-for-address", "90s", "-f", lab)
+	c.wants(t, fault.ExitOK).asked(t, "plan allow-restart keep-recent", "apply wait 1m30s")
 }

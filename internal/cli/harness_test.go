@@ -98,7 +98,11 @@ func (f *fakeEngine) Plan(_ context.Context, documents *v1alpha1.Documents, r pl
 }
 
 func (f *fakeEngine) Apply(ctx context.Context, _ engine.Plans, o engine.ApplyOptions) (engine.Applied, error) {
-	_ = f.call("apply")
+	words := []string{"apply"}
+	if o.AddressWait != nil && *o.AddressWait != apply.DefaultAddressWait {
+		words = append(words, "wait "+o.AddressWait.String())
+	}
+	_ = f.call(words...)
 	for _, e := range f.events {
 		o.Progress(e)
 	}

@@ -51,7 +51,10 @@ func (a *app) viewOutcome(o apply.Outcome, plans engine.Plans, hypervisor string
 	card, model := cardOf(plans, hypervisor, o.Worker)
 	view := outcomeView{
 		Worker: o.Worker, Action: o.Action, Outcome: outcomeWord(o), Host: o.Host, Card: card, Model: model, VM: o.VM,
-		Addresses: o.Addresses, Warnings: o.Warnings, GapSeconds: o.Gap.Seconds(), Step: o.Step,
+		Addresses: o.Addresses, GapSeconds: o.Gap.Seconds(), Step: o.Step,
+	}
+	for _, warning := range o.Warnings {
+		view.Warnings = append(view.Warnings, warning.Text)
 	}
 	if o.Err != nil {
 		e := a.describe(o.Err)
@@ -101,16 +104,22 @@ func (a *app) printTroubles(applied engine.Applied, p term.Paint) {
 	for _, result := range applied.Results {
 		for _, o := range result.Outcomes {
 			for _, warning := range o.Warnings {
-				term.Fprintf(a.Out, "\n%s %s\n", p.Yellow("!"), startingWith(o.Worker, warning))
+				term.Fprintf(a.Out, "\n%s %s\n", p.Yellow("!"), startingWith(o.Worker, warning.Text))
+				a.printFix(warning.Fix, p)
 			}
 			if o.Err == nil {
 				continue
 			}
 			term.Fprintf(a.Out, "\n%s %s\n", troubleMark(o, p), term.Indented(startingWith(o.Worker, troubleText(o)), "  "))
-			if fix := fault.FixOf(o.Err); fix != "" {
-				term.Fprintf(a.Out, "  %s %s\n", p.Bold("Next:"), term.Indented(a.advice(fix), "        "))
-			}
+			a.printFix(fault.FixOf(o.Err), p)
 		}
+	}
+}
+
+// printFix prints what to do about a warning or an error; nothing for "".
+func (a *app) printFix(fix string, p term.Paint) {
+	if fix != "" {
+		term.Fprintf(a.Out, "  %s %s\n", p.Bold("Next:"), term.Indented(a.advice(fix), "        "))
 	}
 }
 

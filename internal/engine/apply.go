@@ -151,7 +151,7 @@ func (e *Engine) round(ctx context.Context, documents *v1alpha1.Documents, docum
 		}
 	}
 	done := apply.Run(ctx, backend, p, apply.Options{
-		By: e.options.By, NewUUID: e.options.NewUUID, Parallel: options.Parallel, Progress: options.Progress,
+		By: e.options.By, NewUUID: e.options.NewUUID, Parallel: options.Parallel, AddressWait: options.AddressWait, Progress: options.Progress,
 		Log: e.options.Log,
 	})
 	for _, outcome := range done.Outcomes {

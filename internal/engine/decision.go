@@ -130,3 +130,7 @@ func (d *decided) decidedOf(w plan.Worker) Decided {
 	of.State = status.StateOf(&w, of.VM)
 	return of
 }
+
+// ReplaceOnly are the fields of a WorkerPool that cannot be changed while the VM stays,
+// whatever their values are: template, machine.firmware.
+func ReplaceOnly() []string { return planner.ReplaceOnly() }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"reflect"
 	"sync"
+	"time"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/apply"
@@ -59,6 +60,10 @@ type ApplyOptions struct {
 	// Parallel is the maximum number of parallel calls of steps; workers that wait
 	// between two calls do not count. 0 is the default.
 	Parallel int
+	// AddressWait is how long a VM that was started is given to report an address through
+	// its guest agent; then there is a warning. nil is apply.DefaultAddressWait; 0 does not
+	// ask the agent.
+	AddressWait *time.Duration
 }
 
 // Applied is the result of applying plans.

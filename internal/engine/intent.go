@@ -8,28 +8,34 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
-// intent are the claims that the work on a pool is about to write. Until an observation
-// shows them, other pools must not be given these cards: all pools are decided together,
-// and each observation may move workers without a card to another one.
+// intent is what the work on a pool is about to take: the cards that it claims and the
+// identifiers of its VMs. Until an observation shows them, other pools must not be given
+// them: all pools are decided together, and each decision may move a worker that has
+// neither.
 type intent struct {
 	claims []inventory.Claim
+	vms    []string
 	ended  time.Time // when the work ended; zero while it runs
 }
 
-// intend notes the cards that were decided for a pool.
+// intend notes what was decided for a pool.
 func (s *Session) intend(key PoolKey, d Decision) {
-	var claims []inventory.Claim
+	var one intent
 	for _, w := range d.Workers {
-		if slices.Contains(w.Steps, plan.StepClaim) && !w.Card.IsZero() && w.Record != nil {
-			claims = append(claims, inventory.Claim{Card: w.Card, Record: *w.Record})
+		if !slices.Contains(w.Steps, plan.StepClone) || w.Record == nil {
+			continue
+		}
+		one.vms = append(one.vms, w.Record.VM)
+		if !w.Card.IsZero() {
+			one.claims = append(one.claims, inventory.Claim{Card: w.Card, Record: *w.Record, FromRange: true})
 		}
 	}
-	if len(claims) == 0 {
+	if len(one.vms) == 0 {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.intents[key] = intent{claims: claims}
+	s.intents[key] = one
 	s.declared++
 }
 
@@ -51,8 +57,8 @@ func (s *Session) withdraw(key PoolKey) {
 	s.declared++
 }
 
-// observedSince forgets the intents of work that ended before an observation began: its
-// claims are in the observation.
+// observedSince forgets the intents of work that ended before an observation began: the
+// observation shows what it has taken.
 func (s *Session) observedSince(began time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,20 +69,22 @@ func (s *Session) observedSince(began time.Time) {
 	}
 }
 
-// withIntents is an observation as if all intended claims were written.
+// withIntents is an observation as if everything that is intended were taken.
 func (s *Session) withIntents(seen *inventory.Snapshot) *inventory.Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var intended []inventory.Claim
+	if len(s.intents) == 0 {
+		return seen
+	}
+	var claims []inventory.Claim
+	var vms []string
 	for _, one := range s.intents {
+		vms = append(vms, one.vms...)
 		for _, claim := range one.claims {
 			if seen.Claim(claim.Card) == nil {
-				intended = append(intended, claim)
+				claims = append(claims, claim)
 			}
 		}
 	}
-	if len(intended) == 0 {
-		return seen
-	}
-	return seen.WithClaims(intended)
+	return seen.Reserved(claims, vms)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
@@ -66,7 +67,7 @@ func TestTheChecksOfRegistersShareOneObservation(t *testing.T) {
 		s := l.session(requests)
 		_, err := s.Observe(t.Context())
 		l.must(err)
-		_, _, err = s.Apply(t.Context(), poolOf(t, onePool("x", "replicas: 1")), false, acceptAll)
+		_, _, err = s.Apply(t.Context(), poolOf(t, onePool("x", "replicas: 1")), false, acceptAll, engine.ApplyOptions{})
 		l.must(err)
 		first := requests.total()
 		tenAtATime(cards, func(n int) {

@@ -105,7 +105,7 @@ func (s *Session) Decide(ctx context.Context, pool *v1alpha1.WorkerPool, allowRe
 // Apply declares a pool and does what is decided for its workers. accept decides whether
 // this may be done: its error is returned, and nothing is done. It may be called twice:
 // if it returns an error for an older observation, the hypervisor is observed again.
-func (s *Session) Apply(ctx context.Context, pool *v1alpha1.WorkerPool, allowRestart bool, accept func(Decision) error) (Decision, []apply.Outcome, error) {
+func (s *Session) Apply(ctx context.Context, pool *v1alpha1.WorkerPool, allowRestart bool, accept func(Decision) error, options ApplyOptions) (Decision, []apply.Outcome, error) {
 	key := s.Declare(pool)
 	began := time.Now()
 	d, err := s.decide(ctx, key, allowRestart, workAge)
@@ -128,7 +128,7 @@ func (s *Session) Apply(ctx context.Context, pool *v1alpha1.WorkerPool, allowRes
 	todo := *d.plan
 	todo.Pools = slices.DeleteFunc(slices.Clone(todo.Pools), func(p plan.Pool) bool { return PoolKey{p.Name, p.KubeCluster} != key })
 	plans := Plans{Request: applyRequest(allowRestart), Documents: document.List{Documents: d.all.documents}, Plans: []*plan.Plan{&todo}}
-	result, err := s.engine.applyOne(ctx, plans, &todo, &todo, ApplyOptions{})
+	result, err := s.engine.applyOne(ctx, plans, &todo, &todo, options)
 	return d, result.Outcomes, withFailures(err, result)
 }
 

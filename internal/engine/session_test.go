@@ -68,7 +68,7 @@ func TestPoolsThatAreDeclaredAtOnceShareOneObservation(t *testing.T) {
 			if _, err := s.Decide(t.Context(), poolOf(t, text(n)), false); err != nil {
 				t.Errorf("pool %d: %v", n, err)
 			}
-			if _, outcomes, err := s.Apply(t.Context(), poolOf(t, text(n)), false, acceptAll); err != nil || len(outcomes) != 1 {
+			if _, outcomes, err := s.Apply(t.Context(), poolOf(t, text(n)), false, acceptAll, engine.ApplyOptions{}); err != nil || len(outcomes) != 1 {
 				t.Errorf("pool %d: %v, %d outcomes", n, err, len(outcomes))
 			}
 		})
@@ -144,7 +144,7 @@ func TestARefusedDecisionChangesNothing(t *testing.T) {
 		if _, err := s.Decide(t.Context(), pool(), false); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := s.Apply(t.Context(), pool(), false, func(engine.Decision) error { asked++; return errors.New("no") })
+		_, _, err := s.Apply(t.Context(), pool(), false, func(engine.Decision) error { asked++; return errors.New("no") }, engine.ApplyOptions{})
 		if err == nil || err.Error() != "no" || asked != 2 {
 			t.Errorf("asked %d times, got %v; an older observation is made again", asked, err)
 		}
@@ -163,7 +163,7 @@ func TestASessionSeesItsOwnChanges(t *testing.T) {
 		pool := func() *v1alpha1.WorkerPool {
 			return poolOf(t, onePool("gpu", "gpus: [{host: pve1, bdf: \"0000:03:00.0\"}]"))
 		}
-		_, outcomes, err := s.Apply(t.Context(), pool(), false, acceptAll)
+		_, outcomes, err := s.Apply(t.Context(), pool(), false, acceptAll, engine.ApplyOptions{})
 		if err != nil || len(outcomes) != 1 || outcomes[0].UUID == "" {
 			t.Fatalf("%v %+v", err, outcomes)
 		}
@@ -171,7 +171,7 @@ func TestASessionSeesItsOwnChanges(t *testing.T) {
 		if err != nil || len(d.Workers) != 1 || d.Workers[0].Action != plan.Keep || d.Workers[0].Ref.UUID != outcomes[0].UUID {
 			t.Fatalf("%v, %s", err, d.Workers[0].Action)
 		}
-		if _, outcomes, err := s.Apply(t.Context(), pool(), false, acceptAll); err != nil || len(outcomes) > 0 {
+		if _, outcomes, err := s.Apply(t.Context(), pool(), false, acceptAll, engine.ApplyOptions{}); err != nil || len(outcomes) > 0 {
 			t.Errorf("again: %v %+v", err, outcomes)
 		}
 		_, err = s.Work(t.Context(), plan.Request{Verb: plan.DeleteWorkers, Workers: []string{"gpu-1"}}, func(engine.Plans) error { return nil }, nil)
@@ -192,7 +192,7 @@ func TestANewPoolGetsTheCardOfOneThatHasEnded(t *testing.T) {
 		l := newLab(t)
 		s := l.session(nil)
 		const card = "gpus: [{host: pve1, bdf: \"0000:03:00.0\"}]"
-		_, _, err := s.Apply(t.Context(), poolOf(t, onePool("first", card)), false, acceptAll)
+		_, _, err := s.Apply(t.Context(), poolOf(t, onePool("first", card)), false, acceptAll, engine.ApplyOptions{})
 		l.must(err)
 		_, err = s.Decide(t.Context(), poolOf(t, onePool("first", card)), false)
 		l.must(err)
@@ -213,7 +213,7 @@ func TestAWorkerOfAHostThatIsOffIsHidden(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLab(t)
 				text, worker := onePool(pool, more), pool+"-1"
-				_, outcomes, err := l.session(nil).Apply(t.Context(), poolOf(t, text), false, acceptAll)
+				_, outcomes, err := l.session(nil).Apply(t.Context(), poolOf(t, text), false, acceptAll, engine.ApplyOptions{})
 				l.must(err)
 				d, err := l.session(nil).Decide(t.Context(), poolOf(t, text), false)
 				l.must(err)
@@ -256,7 +256,7 @@ func TestAWorkerOnAnotherHostThanDecidedIsSeen(t *testing.T) {
 				t.Errorf("decided %s on %s, the worker is on %s", w.Action, w.Host, other)
 			}
 			return nil
-		})
+		}, engine.ApplyOptions{})
 		if err != nil || len(outcomes) > 0 {
 			t.Errorf("%v %+v", err, outcomes)
 		}
@@ -275,14 +275,39 @@ func TestACardThatIsAboutToBeClaimedIsNotGivenAway(t *testing.T) {
 		_, _, err = s.Apply(t.Context(), pool("second"), false, func(second engine.Decision) error {
 			l.must(apply(t.Context(), l.engine("ops@desk", header+onePool("foreign", "gpus: [{card: \""+first.Workers[0].Card.String()+"\"}]"), nil)))
 			time.Sleep(time.Minute) // the observation of the session is too old to work from
-			d, _, err := s.Apply(t.Context(), pool("first"), false, acceptAll)
+			d, _, err := s.Apply(t.Context(), pool("first"), false, acceptAll, engine.ApplyOptions{})
 			l.must(err)
 			if d.Workers[0].Card == second.Workers[0].Card {
 				t.Errorf("both pools get %s", d.Workers[0].Card)
 			}
 			return nil
-		})
+		}, engine.ApplyOptions{})
 		l.must(err)
 		l.whole()
+	})
+}
+
+// TestPoolsThatAreAppliedOneAfterTheOtherUseOtherIdentifiers: the second pool, which is
+// planned before the first, is decided from the observation that does not show the VM of
+// the first yet.
+func TestPoolsThatAreAppliedOneAfterTheOtherUseOtherIdentifiers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		requests := l.counter()
+		s := l.session(requests)
+		for _, name := range []string{"c", "b", "a"} {
+			if _, _, err := s.Apply(t.Context(), poolOf(t, onePool(name, "replicas: 1")), false, acceptAll, engine.ApplyOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		clones := 0
+		for request, times := range requests.seen {
+			if strings.HasSuffix(request, "/clone") {
+				clones += times
+			}
+		}
+		if clones != 3 {
+			t.Errorf("three VMs needed %d clones", clones)
+		}
 	})
 }

@@ -24,7 +24,7 @@ func TestASessionDoesNotKeepAnObservationThatWasMadeDuringItsWork(t *testing.T) 
 		s := l.session(nil)
 		var group sync.WaitGroup
 		group.Go(func() {
-			_, _, err := s.Apply(t.Context(), poolOf(t, onePool("gpu", "gpus: [{host: pve1, bdf: \"0000:03:00.0\"}]")), false, acceptAll)
+			_, _, err := s.Apply(t.Context(), poolOf(t, onePool("gpu", "gpus: [{host: pve1, bdf: \"0000:03:00.0\"}]")), false, acceptAll, engine.ApplyOptions{})
 			if err != nil {
 				t.Error(err)
 			}

@@ -31,8 +31,8 @@ func TestRemovingTheOnlyCardFromTheDocuments(t *testing.T) {
 						t.Errorf("gpuworker %s: code %d, want %d and %q:\n%s", line, code, want, says, out)
 					}
 				}
-				run(fault.ExitOK, "gpuworker delete gpu-1", "plan")
-				run(fault.ExitOK, "gpuworker delete gpu-1", "status")
+				run(fault.ExitOK, "gpuworker delete", "plan")
+				run(fault.ExitOK, "gpuworker delete", "status")
 				run(fault.ExitOK, "gpu-1", "status gpu-1")
 				run(fault.ExitDiffers, "gpu-1", "assert")
 				run(fault.ExitOK, "", "check")

@@ -88,7 +88,8 @@ func (e *Error) Error() string {
 	if e.Doing != "" {
 		b.WriteString(e.Doing + ": ")
 	}
-	cause := e.Cause != nil && e.Cause.Error() != context.Canceled.Error() // which says nothing more than the kind
+	cause := e.Cause != nil && e.Cause.Error() != context.Canceled.Error() && // which says nothing more than the kind
+		(e.Kind != Interrupted || e.Cause.Error() != context.DeadlineExceeded.Error())
 	switch {
 	case e.Why != "" && cause:
 		fmt.Fprintf(&b, "%s: %v", e.Why, e.Cause)

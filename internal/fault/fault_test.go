@@ -19,6 +19,8 @@ func TestAnErrorSaysWhereWhatAndWhy(t *testing.T) {
 		"VM 9101: Busy":                                                                &Error{Where: Place{VM: "9101"}, Kind: Busy},
 		"gpu-1: clone: task UPID:1 may still run":                                      &Error{Where: Place{Worker: "gpu-1"}, Kind: Interrupted, Doing: "clone", Why: "task UPID:1 may still run", Cause: context.Canceled},
 		"gpu-1: clone: Interrupted":                                                    &Error{Where: Place{Worker: "gpu-1"}, Kind: Interrupted, Doing: "clone", Cause: context.Canceled},
+		"gpu-1: agent: it was waiting for the guest agent":                             &Error{Where: Place{Worker: "gpu-1"}, Kind: Interrupted, Doing: "agent", Why: "it was waiting for the guest agent", Cause: context.DeadlineExceeded},
+		"gpu-1: observe: context deadline exceeded":                                    &Error{Where: Place{Worker: "gpu-1"}, Kind: Unavailable, Doing: "observe", Cause: context.DeadlineExceeded},
 		"gpu-1: clone: read the task: context canceled":                                &Error{Where: Place{Worker: "gpu-1"}, Kind: Interrupted, Doing: "clone", Cause: fmt.Errorf("read the task: %w", context.Canceled)},
 	} {
 		if got := err.Error(); got != want {

@@ -411,9 +411,13 @@ var hypervisorKinds = []Kind{
 	},
 	{
 		ID: StepAgentLate, Layer: LayerVM, Title: "The guest agent does not answer",
-		What:     "The VM runs, but for five minutes its guest agent did not answer, or reported no address.",
-		Why:      "The VM exists as declared; only the confirmation from inside the guest is missing.",
-		Fix:      []string{"Check the VM's console. The template needs qemu-guest-agent installed and enabled.", "A first boot with a long cloud-init may take longer. `gpuworker status` asks the agent again."},
+		What: "The VM runs, but its guest agent did not answer, or reported no address, in the time that it was given: five minutes, or `--wait-for-address`, in Terraform `wait_for_address`.",
+		Why:  "The VM exists as declared; only the confirmation from inside the guest is missing.",
+		Fix: []string{
+			"Look at the VM's console: whether the guest still boots, whether qemu-guest-agent runs, which the template must have installed and enabled, and whether the guest has an address.",
+			"A first boot with a long cloud-init may take longer. `gpuworker status` asks the agent again, in Terraform the next plan.",
+			"If the template has no guest agent, do not wait for it: `gpuworker apply --wait-for-address 0`, in Terraform `wait_for_address = \"0s\"`.",
+		},
 		Detected: "gpuworker asked the agent for the guest's addresses every five seconds.",
 	},
 }

@@ -42,12 +42,13 @@ type Snapshot struct {
 	index atomic.Pointer[index]
 }
 
-// WithClaims is the snapshot with further claims.
-func (s *Snapshot) WithClaims(more []Claim) *Snapshot {
+// Reserved is the snapshot with further claims, and without these free identifiers.
+func (s *Snapshot) Reserved(more []Claim, used []string) *Snapshot {
 	with := &Snapshot{
 		Hypervisor: s.Hypervisor, Product: s.Product, Version: s.Version, Supported: s.Supported, Missing: s.Missing, Frozen: s.Frozen,
-		Capabilities: s.Capabilities, FreeIDs: s.FreeIDs, IDRange: s.IDRange, Advice: s.Advice, Setup: s.Setup, MissingPool: s.MissingPool,
+		Capabilities: s.Capabilities, IDRange: s.IDRange, Advice: s.Advice, Setup: s.Setup, MissingPool: s.MissingPool,
 		Hosts: s.Hosts, VMs: s.VMs, Claims: slices.Concat(s.Claims, more),
+		FreeIDs: slices.DeleteFunc(slices.Clone(s.FreeIDs), func(id string) bool { return slices.Contains(used, id) }),
 	}
 	slices.SortStableFunc(with.Claims, func(a, b Claim) int { return a.Card.Compare(b.Card) })
 	return with

@@ -273,3 +273,15 @@ func hasKind(differences []difference, kinds ...plan.When) bool {
 		return false
 	})
 }
+
+// ReplaceOnly are the fields of a WorkerPool that cannot be changed in place, whatever
+// their values are.
+func ReplaceOnly() []string {
+	var names []string
+	for i := range fields {
+		if fields[i].when == plan.NeedsRemake {
+			names = append(names, fields[i].name)
+		}
+	}
+	return names
+}

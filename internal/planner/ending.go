@@ -26,6 +26,9 @@ func (d *draft) semiPersistent() bool {
 func (b *builder) retire(d *draft) {
 	if d.pool == nil { // the pool may be declared in another file
 		d.Action, d.Reason, d.Hint = plan.Hold, "no document declares it", b.endHint(d.member)
+		if ends := shell.Command("gpuworker delete %s", d.Name); d.Hint == ends && len(b.documents.pools) == 0 {
+			d.Hint = "declare its pool, or delete it: " + ends // the documents may have only the login
+		}
 		return
 	}
 	if d.semiPersistent() || !d.member.card.IsZero() {
@@ -43,8 +46,6 @@ func (b *builder) endHint(m *member) string {
 		return fmt.Sprintf("another Hypervisor document declares a worker of this name; unless it is the same hypervisor under another endpoint, delete this worker with documents whose only Hypervisor is %s", b.world.Hypervisor)
 	case b.documents.pool(m.record()) == nil && b.isDeclared(m.Worker):
 		return fmt.Sprintf("a declared worker has this name too; to delete this one, use documents that declare %s", m.PoolWords())
-	case len(b.documents.pools) == 0: // they may have only the login
-		return "declare its pool, or delete it: " + shell.Command("gpuworker delete %s", m.Worker)
 	}
 	return shell.Command("gpuworker delete %s", m.Worker)
 }

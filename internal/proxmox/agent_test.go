@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
 // guest answers every call as a guest agent that reports these addresses.
@@ -46,4 +48,33 @@ func TestOnlyValidGuestAddressesAreKept(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTheWaitSaysWhatIsMissing: the agent, or an address.
+func TestTheWaitSaysWhatIsMissing(t *testing.T) {
+	for name, test := range map[string]struct {
+		guest http.RoundTripper
+		want  string
+	}{
+		"no address": {guest{[]string{"169.254.0.1"}}, "an address of the guest; its agent answers and reports none"},
+		"no agent":   {agentless{}, "the guest agent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := openOver(t, test.guest, "a@pve!engine=00000000-0000-0000-0000-000000000000")
+			addresses, wait, err := b.Backend.Agent(t.Context(), inventory.VMRef{Host: "pve1", ID: "9101"}, "")
+			if err != nil || len(addresses) > 0 || wait == nil || wait.For != test.want {
+				t.Errorf("%q, %+v, %v; want to wait for %q", addresses, wait, err, test.want)
+			}
+		})
+	}
+}
+
+// agentless answers every call as a host whose guest has no agent.
+type agentless struct{}
+
+func (agentless) RoundTrip(request *http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: http.StatusInternalServerError, Status: "500 QEMU guest agent is not running", Header: http.Header{},
+		Body: io.NopCloser(strings.NewReader(`{"data":null,"message":"QEMU guest agent is not running\n"}`)), Request: request,
+	}, nil
 }

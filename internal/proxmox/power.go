@@ -232,7 +232,9 @@ func (b *Backend) Agent(ctx context.Context, ref inventory.VMRef, handle hypervi
 	switch {
 	case err == nil && len(addresses) > 0:
 		return addresses, nil, nil
-	case err == nil, kind == pve.AgentUnavailable, kind == pve.Unavailable:
+	case err == nil:
+		return nil, recall(handle).wait("an address of the guest; its agent answers and reports none", agentEvery), nil
+	case kind == pve.AgentUnavailable, kind == pve.Unavailable:
 		return nil, recall(handle).wait("the guest agent", agentEvery), nil
 	}
 	return nil, nil, b.wrap(err, "ask the guest agent", place(ref))

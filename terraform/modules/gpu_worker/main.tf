@@ -43,6 +43,8 @@ resource "gpuworker_vm" "this" {
   allow_restart      = var.allow_restart
   allow_destroy_uuid = var.allow_destroy_uuid
 
+  wait_for_address = var.enable_qga ? "${var.wait_for_ip_timeout}s" : "0s" # without an agent, nothing reports an address
+
   lifecycle {
     precondition {
       condition     = var.dhcp || contains(keys(local.static), "ip")
@@ -56,6 +58,13 @@ check "name_is_a_dns_label" {
   assert {
     condition     = local.name == var.name
     error_message = "The VM is named ${local.name}, because ${var.name} is no DNS label: a VM and its guest have one name, of lower-case letters, digits and hyphens, with at most 63 characters. The output vm_name is this name. To have no warning, write it so in name."
+  }
+}
+
+check "host_bind_helper_has_no_effect" {
+  assert {
+    condition     = var.host_bind_helper
+    error_message = "host_bind_helper = false has no effect: files/bind_gpu.sh is a file of this module in any case, and Terraform never runs it. Remove the argument to have no warning."
   }
 }
 

@@ -37,6 +37,8 @@ resource "gpuworker_vm" "this" {
     ssh_keys = distinct(compact([for key in var.ssh_authorized_keys : trimspace(key)]))
   }
 
+  wait_for_address = var.enable_qga ? "${var.wait_for_ip_timeout}s" : "0s" # without an agent, nothing reports an address
+
   lifecycle {
     precondition {
       condition     = var.dhcp || contains(keys(local.static), "ip")

@@ -121,7 +121,7 @@ variable "enable_qga" {
   type        = bool
   nullable    = false
   default     = true
-  description = "Read the address of the VM from its QEMU guest agent."
+  description = "Wait for the QEMU guest agent of the VM, and read the address of the VM from it. Set it to false when the template has no agent."
 }
 
 variable "dhcp" {
@@ -151,11 +151,11 @@ variable "wait_for_ip_timeout" {
   type        = number
   nullable    = false
   default     = 300
-  description = "Accepted, without effect: gpuworker waits up to five minutes for the guest agent, and then warns."
+  description = "How many seconds a VM that was started is given to report its address through the guest agent. If it does not, the apply warns, and the VM stays as it is. 0 does not wait. With enable_qga = false nothing is waited for."
 
   validation {
     condition     = var.wait_for_ip_timeout >= 0 && floor(var.wait_for_ip_timeout) == var.wait_for_ip_timeout
-    error_message = "wait_for_ip_timeout must be a whole number of seconds, 0 or more."
+    error_message = "wait_for_ip_timeout must be a whole number of seconds, such as 120, or 0 to not wait."
   }
 }
 

@@ -61,6 +61,8 @@ func TestTheActionsOfTerraform(t *testing.T) {
 		→ terraform state show prints the attribute uuid of the worker; gpuworker status -f FILE -o json too`,
 		"plan", "-no-color", "-invoke=action.gpuworker_replace.gpu", "-var=uuid=gpu-1")
 	w.says(w.invoke("replace", "-var=uuid="+uuid), "gpu-1: replaced done")
+	w.says(w.do("plan", "-no-color"), "Warning: Worker gpu-1 is another VM now the state has VM "+uuid+", the worker is VM "+l.UUID("gpu-1")+` now:
+		it was replaced by the command line, the action gpuworker_replace, or Terraform with another state`)
 	other := w.want("Running")
 	if other == uuid {
 		t.Errorf("the worker is still VM %s", uuid)

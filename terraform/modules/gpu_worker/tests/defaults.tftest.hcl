@@ -68,18 +68,29 @@ run "it_is_made_with_the_defaults" {
     condition     = gpuworker_vm.this.machine.disk.storage == "local-lvm"
     error_message = "gpuworker_vm.this.machine.disk.storage is ${gpuworker_vm.this.machine.disk.storage}."
   }
+
+  assert {
+    condition     = gpuworker_vm.this.wait_for_address == "120s"
+    error_message = "gpuworker_vm.this.wait_for_address is ${gpuworker_vm.this.wait_for_address}."
+  }
 }
 
 run "it_gets_a_primary_display" {
   variables {
-    x_vga         = true
-    allow_restart = true
-    was           = run.it_is_made_with_the_defaults.uuid # OpenTofu 1.12 does not know run in an assert
+    wait_for_ip_timeout = 60
+    x_vga               = true
+    allow_restart       = true
+    was                 = run.it_is_made_with_the_defaults.uuid # OpenTofu 1.12 does not know run in an assert
   }
 
   assert {
     condition     = output.hostpci_assignment == "mapping=gpu-pve1-0000-03-00,pcie=1,x-vga=1"
     error_message = "output.hostpci_assignment is ${output.hostpci_assignment}."
+  }
+
+  assert {
+    condition     = gpuworker_vm.this.wait_for_address == "60s"
+    error_message = "gpuworker_vm.this.wait_for_address is ${gpuworker_vm.this.wait_for_address}."
   }
 
   assert {

@@ -51,14 +51,25 @@ run "it_is_made_with_the_defaults" {
     condition     = gpuworker_vm.this.machine.disk.storage == "local-lvm"
     error_message = "gpuworker_vm.this.machine.disk.storage is ${gpuworker_vm.this.machine.disk.storage}."
   }
+
+  assert {
+    condition     = gpuworker_vm.this.wait_for_address == "300s"
+    error_message = "gpuworker_vm.this.wait_for_address is ${gpuworker_vm.this.wait_for_address}."
+  }
 }
 
 run "it_is_changed_in_place" {
   variables {
-    cores     = 4
-    memory_mb = 4096
-    disk_gb   = 30
-    was       = run.it_is_made_with_the_defaults.vmid # OpenTofu 1.12 does not know run in an assert
+    wait_for_ip_timeout = 0
+    cores               = 4
+    memory_mb           = 4096
+    disk_gb             = 30
+    was                 = run.it_is_made_with_the_defaults.vmid # OpenTofu 1.12 does not know run in an assert
+  }
+
+  assert {
+    condition     = gpuworker_vm.this.wait_for_address == "0s"
+    error_message = "gpuworker_vm.this.wait_for_address is ${gpuworker_vm.this.wait_for_address}."
   }
 
   assert {

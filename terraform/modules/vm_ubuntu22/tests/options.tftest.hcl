@@ -71,5 +71,10 @@ run "it_is_made" {
     error_message = "gpuworker_vm.this.networks[0].gateway is ${gpuworker_vm.this.networks[0].gateway}."
   }
 
+  assert {
+    condition     = gpuworker_vm.this.wait_for_address == "0s"
+    error_message = "gpuworker_vm.this.wait_for_address is ${gpuworker_vm.this.wait_for_address}."
+  }
+
   expect_failures = [check.name_is_a_dns_label]
 }

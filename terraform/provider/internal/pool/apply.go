@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
@@ -49,14 +48,14 @@ func (r *Resource) job(planned tftypes.Value, was *pool, to *diag.Diagnostics) *
 
 // do makes the pool as planned, and reports whether it is. Workers that are no longer
 // declared are deleted last.
-func (j *job) do(ctx context.Context, limit time.Duration) bool {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	decision, outcomes, err := j.session.Apply(ctx, j.document(), j.allowRestart, j.accept)
+func (j *job) do(ctx context.Context, limit worker.Limit) bool {
+	ctx, end := limit.Begin(ctx)
+	defer end()
+	decision, outcomes, err := j.session.Apply(ctx, j.document(), j.allowRestart, j.accept, engine.ApplyOptions{AddressWait: j.AddressWait()})
 	if err == nil {
 		err = j.delete(ctx, &decision)
 	}
-	if err != nil {
+	if err = limit.Explain(ctx, err); err != nil {
 		diags.AddError(j.to, "Pool "+j.name+" is not as planned", err, attributeOf)
 		j.sayMade(outcomes)
 		return false
@@ -161,7 +160,7 @@ func (j *job) result(ctx context.Context, d *engine.Decision, outcomes []apply.O
 		drift = append(drift, differences(seen, true)...)
 		if outcome != nil {
 			for _, warning := range outcome.Warnings {
-				j.to.AddWarning("Worker "+seen.Name+" runs, with a warning", diags.Detail(warning, ""))
+				j.to.AddWarning("Worker "+seen.Name+" runs, with a warning", diags.Detail(warning.Text, warning.Fix))
 			}
 		}
 	}

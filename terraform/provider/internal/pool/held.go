@@ -113,14 +113,6 @@ func (p *planner) unchanged() (stays bool) {
 	return true
 }
 
-// attributes that findings are about.
-var attributes = map[finding.ID]string{
-	finding.TemplateMissing: "template", finding.TemplateAmbiguous: "template", finding.TemplateNoCloudInit: "template", finding.TemplateHasCard: "template",
-	finding.TemplateNoDisk: "template", finding.StorageMissing: "machine", finding.StorageContent: "machine", finding.StorageFull: "machine",
-	finding.StorageLocal: "machine", finding.BridgeMissing: "networks", finding.BridgeNotAware: "networks", finding.MemoryShort: "machine",
-	finding.CPUShort: "machine", finding.AddressShort: "networks", finding.CardNoMatch: "gpus", finding.HostUnknown: "hosts", finding.VMNameTaken: "names",
-}
-
 // causeOf is the attribute that all of these refusals are about: the entry of gpus with
 // their card, or the attribute of their kind; empty when they are about different ones.
 func (p *planner) causeOf(refusals []finding.Finding) path.Path {
@@ -134,7 +126,7 @@ func (p *planner) causeOf(refusals []finding.Finding) path.Path {
 }
 
 func (p *planner) attributeOf(f finding.Finding) path.Path {
-	if name, known := attributes[f.ID]; known {
+	if name, known := worker.FieldOf(f); known {
 		if p.Attributes[name].IsNull() {
 			return path.Empty()
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
@@ -51,12 +50,15 @@ func (r *Resource) Read(ctx context.Context, request resource.ReadRequest, respo
 		diags.AddError(to, "The state of the pool cannot be read", err, attributeOf)
 		return
 	}
-	decision, err := s.Decide(ctx, p.document(), p.allowRestart)
-	if err != nil {
+	limit := worker.LimitOf(ctx, request.State.GetAttribute, worker.Read, to)
+	limited, end := limit.Begin(ctx)
+	defer end()
+	decision, err := s.Decide(limited, p.document(), p.allowRestart)
+	if err = limit.Explain(limited, err); err != nil {
 		diags.AddError(to, "Pool "+p.name+" cannot be observed", err, attributeOf)
 		return
 	}
-	workers, drift, hidden := p.observed(ctx, s, &decision, to)
+	workers, drift, hidden := p.observed(limited, s, &decision, to)
 	if len(workers) > 0 || hidden || len(p.workers) == 0 {
 		response.State.Raw = p.with(workers, drift)
 		r.remember(p, workers)
@@ -94,7 +96,7 @@ func (p *pool) observed(ctx context.Context, s *engine.Session, d *engine.Decisi
 			running[seen.Name] = *seen.Ref
 		}
 		if known && was.UUID != seen.Ref.UUID {
-			news.warn("Workers of pool "+p.name+" are other VMs now", "", "", fmt.Sprintf("%s: VM %s of the state was replaced by VM %s outside of Terraform", seen.Name, was.UUID, seen.Ref.UUID))
+			news.warn("Workers of pool "+p.name+" are other VMs now", "", "", fmt.Sprintf("%s: the state has VM %s, the worker is VM %s now: it was replaced by the command line, the action gpuworker_replace, or Terraform with another state", seen.Name, was.UUID, seen.Ref.UUID))
 		}
 	}
 	for _, name := range inOrder(p.workers) {
@@ -139,7 +141,7 @@ func ask(ctx context.Context, s *engine.Session, vms map[string]inventory.VMRef,
 // Create implements resource.Resource. An error leaves no state: with a state, Terraform
 // would taint the resource, and destroy the VMs at the next apply.
 func (r *Resource) Create(ctx context.Context, request resource.CreateRequest, response *resource.CreateResponse) {
-	limit := worker.LimitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Create, &response.Diagnostics)
+	limit := worker.LimitOf(ctx, request.Plan.GetAttribute, worker.Create, &response.Diagnostics)
 	j := r.job(request.Plan.Raw, nil, &response.Diagnostics)
 	if j == nil || !j.do(ctx, limit) {
 		return
@@ -152,7 +154,7 @@ func (r *Resource) Create(ctx context.Context, request resource.CreateRequest, r
 // permission to destroy workers too: the next refresh sees what was done, and the next
 // apply does the rest.
 func (r *Resource) Update(ctx context.Context, request resource.UpdateRequest, response *resource.UpdateResponse) {
-	limit := worker.LimitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Update, &response.Diagnostics)
+	limit := worker.LimitOf(ctx, request.Plan.GetAttribute, worker.Update, &response.Diagnostics)
 	was, err := poolOf(request.State.Raw)
 	if err != nil {
 		diags.AddError(&response.Diagnostics, "The state of the pool cannot be read", err, attributeOf)
@@ -169,7 +171,7 @@ func (r *Resource) Update(ctx context.Context, request resource.UpdateRequest, r
 // Delete implements resource.Resource.
 func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, response *resource.DeleteResponse) {
 	to := &response.Diagnostics
-	limit := worker.LimitOf(ctx, request.State.GetAttribute, timeouts.Value.Delete, to)
+	limit := worker.LimitOf(ctx, request.State.GetAttribute, worker.Delete, to)
 	s, _ := r.Session()
 	p, err := poolOf(request.State.Raw)
 	if err == nil && s == nil {
@@ -182,15 +184,15 @@ func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, r
 		diags.AddError(to, "Pool "+p.nameOrEmpty()+" is not destroyed", err, attributeOf)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
+	ctx, end := limit.Begin(ctx)
+	defer end()
 	decision, err := s.Decide(ctx, p.document(), p.allowRestart)
 	if err == nil {
 		if names := p.toDelete(&decision); len(names) > 0 {
 			_, err = s.Work(ctx, plan.Request{Verb: plan.DeleteWorkers, Workers: names}, p.acceptDelete, nil)
 		}
 	}
-	if err != nil {
+	if err = limit.Explain(ctx, err); err != nil {
 		diags.AddError(to, "Pool "+p.name+" was not destroyed", err, attributeOf)
 		return
 	}

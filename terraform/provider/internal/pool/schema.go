@@ -5,7 +5,6 @@ import (
 	"context"
 	"maps"
 
-	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
@@ -16,7 +15,7 @@ import (
 )
 
 // own are the attributes that are not fields of a WorkerPool.
-var own = []string{"id", "name", "allow_restart", "allow_destroy_uuids", "timeouts", "workers", "drift"}
+var own = []string{"id", "name", "allow_restart", "allow_destroy_uuids", "wait_for_address", "timeouts", "workers", "drift"}
 
 // guestOnly are the attributes that do not decide which workers there are, and where: a
 // plan can be made before they are known.
@@ -34,8 +33,9 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, respons
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "Allows to destroy semi-persistent workers: the `uuid` of each VM. Apply it before you remove the workers from the pool, or destroy the pool. It does not allow to destroy a VM that a later replace makes.",
 		},
-		"timeouts": timeouts.AttributesAll(ctx),
-		"id":       schema.StringAttribute{Computed: true, MarkdownDescription: "KubeCluster and name of the pool, separated by `/`."},
+		"wait_for_address": worker.AddressWaitSchema(),
+		"timeouts":         worker.TimeoutsSchema(ctx),
+		"id":               schema.StringAttribute{Computed: true, MarkdownDescription: "KubeCluster and name of the pool, separated by `/`."},
 		"workers": schema.MapNestedAttribute{
 			Computed: true, NestedObject: schema.NestedAttributeObject{Attributes: worker.Schema()},
 			MarkdownDescription: "The workers that have a VM, by name.",

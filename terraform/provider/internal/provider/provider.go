@@ -25,6 +25,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/command"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/data"
+	"github.com/gpuworker/gpuworker/terraform/provider/internal/diags"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/functions"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/mapping"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/pool"
@@ -120,14 +121,18 @@ func (p *gpuworker) Configure(ctx context.Context, request provider.ConfigureReq
 	if response.Diagnostics.HasError() {
 		return
 	}
+	configured := login
 	log := logging.New(p.log, logging.Text, logging.Calls)
 	login.Limit, login.Logger = proxmox.NewLimit(), log
-	p.shared.Open(engine.New(engine.Options{
+	err := p.shared.Open(engine.New(engine.Options{
 		By: engine.Author(), Log: log,
 		Open: func(_ context.Context, _ *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 			return proxmox.Open(document, login)
 		},
-	}), document)
+	}), document, configured)
+	if err != nil {
+		diags.AddError(&response.Diagnostics, "The provider has two configurations", err, diags.Nowhere)
+	}
 }
 
 func (p *gpuworker) Resources(context.Context) []func() resource.Resource {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
@@ -25,9 +27,17 @@ type Shared struct {
 	mu         sync.Mutex
 	session    *engine.Session
 	hypervisor string
+	configured configured
 	inState    map[string]Entry
 	successors map[string]bool
+	unnamed    bool // a successor is planned whose name is not known yet
 	planned    map[plannedOnce]bool
+}
+
+// configured is a configuration of the provider.
+type configured struct {
+	document *v1alpha1.Hypervisor
+	login    any
 }
 
 // plannedOnce is what Terraform plans once in one run of a provider process: a change of
@@ -47,11 +57,22 @@ type Entry struct {
 }
 
 // Open sets the session. Without it, the configuration of the provider is not known yet.
-func (s *Shared) Open(e *engine.Engine, document *v1alpha1.Hypervisor) {
+// login is only compared: a process for two configurations would make the workers of one
+// on the hypervisor of the other, because the framework keeps only the last one.
+func (s *Shared) Open(e *engine.Engine, document *v1alpha1.Hypervisor, login any) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.session, s.hypervisor = e.NewSession(document), document.Name
-	s.planned = map[plannedOnce]bool{}
+	now := configured{document, login}
+	if s.session != nil && !reflect.DeepEqual(s.configured, now) {
+		return &fault.Error{
+			Kind: fault.Invalid, Where: fault.Place{Hypervisor: document.Name},
+			Why: "this process of the provider already has another configuration, for " + s.configured.document.Spec.Proxmox.Endpoint,
+			Fix: "with TF_REATTACH_PROVIDERS, use one provider block, and start the provider again after a change of it; without, each block has its own process",
+		}
+	}
+	s.session, s.hypervisor, s.configured = e.NewSession(document), document.Name, now
+	s.planned, s.unnamed = map[plannedOnce]bool{}, false
+	return nil
 }
 
 // Plan notes that a resource with this pool is planned, and adds an error when another
@@ -135,6 +156,22 @@ func (s *Shared) Succeeds(id string) bool {
 	is := s.successors[id]
 	delete(s.successors, id)
 	return is
+}
+
+// SucceedUnnamed notes that a worker is planned in place of another one, and that it is not
+// known yet which worker it is. SucceedsUnnamed reports whether a creation of an unknown
+// worker may be that.
+func (s *Shared) SucceedUnnamed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unnamed = true
+}
+
+// SucceedsUnnamed is described at SucceedUnnamed.
+func (s *Shared) SucceedsUnnamed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unnamed
 }
 
 // From converts the data that the provider gives to its resources and data sources; nil

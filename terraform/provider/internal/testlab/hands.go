@@ -2,6 +2,7 @@ package testlab
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
@@ -129,4 +130,12 @@ func (l *Lab) UUID(name string) string {
 	}
 	uuid, _, _ := strings.Cut(strings.TrimPrefix(vm.Config["smbios1"], "uuid="), ",")
 	return uuid
+}
+
+// Agentless makes all guests without a guest agent, for New: no VM reports an address.
+func Agentless(world *pvesim.World) {
+	world.VMs = slices.Clone(world.VMs)
+	for i := range world.VMs {
+		world.VMs[i].Guest.Agent = false
+	}
 }

@@ -68,8 +68,8 @@ func New(t *testing.T, change ...func(*pvesim.World)) *Lab {
 	return Start(t, change...)
 }
 
-// Alone is New for a test that changes the environment of the process, or whose number of
-// requests depends on the load of the machine.
+// Alone is New for a test that changes the environment of the process, whose number of
+// requests depends on the load of the machine, or whose operations have a short time limit.
 func Alone(t *testing.T, change ...func(*pvesim.World)) *Lab {
 	t.Helper()
 	ready(t)

@@ -50,3 +50,9 @@ func Text(summary, detail string) *regexp.Regexp {
 func Says(summary, detail string) *regexp.Regexp {
 	return regexp.MustCompile(`(?s)Error: ` + words(summary) + `\n.*` + words(detail))
 }
+
+// Broken is a regular expression that matches any space where it has one: Terraform breaks
+// long lines.
+func Broken(form string) *regexp.Regexp {
+	return regexp.MustCompile(strings.Join(strings.Fields(form), `\s+`))
+}

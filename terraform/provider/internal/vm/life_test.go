@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/config"
@@ -50,18 +51,23 @@ func TestAChangeByHandIsShownAndUndone(t *testing.T) {
 	)
 }
 
-// TestAReplacedWorkerIsAnotherVM: gpuworker replace is no error for Terraform.
+// TestAReplacedWorkerIsAnotherVM: gpuworker replace is no error for Terraform, but is said.
 func TestAReplacedWorkerIsAnotherVM(t *testing.T) {
 	l := testlab.New(t)
 	uuid := ""
 	run(l, t,
 		resource.TestStep{Config: gpuVM(), Check: keep(&uuid)},
 		resource.TestStep{
-			PreConfig: func() { l.Work(plan.ReplaceWorkers, "gpu-1") }, Config: gpuVM(),
+			PreConfig: func() { l.Said(); l.Work(plan.ReplaceWorkers, "gpu-1") }, Config: gpuVM(),
 			ConfigPlanChecks: planned(plancheck.ResourceActionNoop),
 			Check: func(s *terraform.State) error {
 				if same(&uuid)(s) == nil {
 					return fmt.Errorf("the VM is still %s", uuid)
+				}
+				want := "warning: Worker gpu-1 is another VM now: the state has VM " + uuid + ", the worker is VM " + l.UUID("gpu-1") + " now: it was replaced " +
+					"by the command line, the action gpuworker_replace, or Terraform with another state\n→ nothing is to be done: the state gets the new UUID; allow_destroy_uuid with the old one allows nothing any more"
+				if said := l.Said(); !slices.Contains(said, want) {
+					return fmt.Errorf("the provider said %q, want %q", said, want)
 				}
 				return nil
 			},

@@ -62,7 +62,7 @@ func (r *Resource) moveState(_ context.Context, request resource.MoveStateReques
 
 // prove refreshes a worker whose state proves nothing yet: it was moved from another
 // provider. The VM must have identifier and name of the state, and be a worker.
-func (r *Resource) prove(ctx context.Context, s *engine.Session, w *vm, response *resource.ReadResponse) {
+func (r *Resource) prove(ctx context.Context, limit worker.Limit, s *engine.Session, w *vm, response *resource.ReadResponse) {
 	id := w.Text("vm_id")
 	raw, err := existing(ctx, s, fmt.Sprintf("VM %s %q", id, w.name), func(vm *inventory.VM) bool {
 		return vm.ID == id && vm.Name == w.name
@@ -72,9 +72,9 @@ func (r *Resource) prove(ctx context.Context, s *engine.Session, w *vm, response
 		found, err = vmOf(raw)
 	}
 	if err != nil {
-		diags.AddError(&response.Diagnostics, "VM "+id+" cannot be taken over", err, attributeOf)
+		diags.AddError(&response.Diagnostics, "VM "+id+" cannot be taken over", limit.Explain(ctx, err), attributeOf)
 		return
 	}
 	*w = *found
-	r.read(ctx, s, w, response)
+	r.read(ctx, limit, s, w, response)
 }

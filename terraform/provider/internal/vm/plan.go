@@ -56,15 +56,14 @@ func (r *Resource) ModifyPlan(ctx context.Context, request resource.ModifyPlanRe
 		return
 	}
 	s, _ := r.Session()
-	if s == nil || !wanted.keyKnown() {
+	if s == nil {
 		return // nothing can be observed yet
 	}
-	if !request.State.Raw.IsNull() && (r.moved(wanted, request, response) || wanted.unknown) {
-		return // with values that are not known yet, a change could look like one that needs a restart
+	if request.State.Raw.IsNull() && r.planLater(ctx, wanted, response) {
+		return
 	}
-	if request.State.Raw.IsNull() && r.Shared.Succeeds(typeName+" "+wanted.id()) {
-		planUndecided(wanted, response)
-		return // its predecessor still has its name or card: it is decided when that is gone
+	if !request.State.Raw.IsNull() && (r.planReplace(wanted, request, response) || wanted.unknown) {
+		return // with values that are not known yet, a change could look like one that needs a restart
 	}
 	if r.Shared.Plan(engine.KeyOf(&wanted.pool), request.State.Raw.IsNull(), &response.Diagnostics); response.Diagnostics.HasError() {
 		return
@@ -100,18 +99,7 @@ func (r *Resource) planDecided(ctx context.Context, s *engine.Session, wanted *v
 	if response.Diagnostics.HasError() {
 		return
 	}
-	target, err := vmOf(request.Plan.Raw)
-	if err != nil {
-		diags.AddError(&response.Diagnostics, "The plan of the worker cannot be read", err, attributeOf)
-		return
-	}
-	target.pool.Name = wanted.pool.Name
-	response.Plan.Raw = target.with(planned)
-}
-
-// keyKnown reports whether it is known which worker this is.
-func (w *vm) keyKnown() bool {
-	return w.name != "" && w.Attributes["pool"].IsKnown() && w.Attributes["kube_cluster"].IsKnown() && w.Attributes["gpu"].IsKnown()
+	wanted.planAs(planned, response)
 }
 
 // cardField is a field of gpu; "" when it is not there.
@@ -155,9 +143,12 @@ func (p *planner) create(r *Resource) values {
 		return p.fresh()
 	}
 	p.notes()
+	if origin := p.undecided(); origin != "" {
+		return undecided(origin)
+	}
 	switch seen.Action {
 	case plan.Refuse:
-		diags.AddRefusals(p.to, p.name, seen.Refusals)
+		diags.AddRefusals(p.to, p.name, p.certain(seen.Refusals))
 	case plan.Hold, plan.Replace, plan.Destroy:
 		p.to.AddError("Worker "+p.name+" exists and differs", diags.Detail(seen.Reason+": "+worker.Changes(seen), cmp.Or(p.oneVM(), seen.Hint)))
 	case plan.Create:
@@ -233,7 +224,7 @@ func (p *planner) existing(addresses []string, reason, origin string) values {
 // notes warns of findings that do not stop the worker, and of hosts whose state is not
 // known.
 func (p *planner) notes() {
-	for _, note := range p.seen.Notes {
+	for _, note := range p.certain(p.seen.Notes) {
 		if note.Verdict == finding.Fail || note.Verdict == finding.Unknown {
 			p.to.AddWarning("About worker "+p.name, diags.Finding(note))
 		}
@@ -263,49 +254,6 @@ func (p *planner) update(state tftypes.Value) (values, error) {
 	}
 	p.heldChanges(was)
 	return p.existing(was.addresses, was.Text("reason"), was.Text("origin")), nil
-}
-
-// planUndecided plans a worker about which nothing can be decided yet.
-func planUndecided(wanted *vm, response *resource.ModifyPlanResponse) {
-	target, err := vmOf(response.Plan.Raw)
-	if err != nil {
-		diags.AddError(&response.Diagnostics, "The plan of the worker cannot be read", err, attributeOf)
-		return
-	}
-	target.pool.Name = wanted.pool.Name
-	v := values{Values: worker.AllUnknown(), origin: originMade, drift: []string{}}
-	v.Unknown = append(v.Unknown, "reason", "attachment")
-	response.Plan.Raw = target.with(v)
-}
-
-// moved plans a change that makes it another worker; it returns false when it is the same.
-func (r *Resource) moved(wanted *vm, request resource.ModifyPlanRequest, response *resource.ModifyPlanResponse) bool {
-	was, err := vmOf(request.State.Raw)
-	if err != nil {
-		diags.AddError(&response.Diagnostics, "The state of the worker cannot be read", err, attributeOf)
-		return true
-	}
-	var changed path.Paths
-	for _, one := range []struct{ attribute, is, was string }{
-		{"name", wanted.name, was.name}, {"pool", wanted.pool.Name, was.pool.Name}, {"kube_cluster", wanted.pool.Spec.KubeCluster, was.pool.Spec.KubeCluster},
-	} {
-		if one.is != one.was {
-			changed = append(changed, path.Root(one.attribute))
-		}
-	}
-	switch {
-	case len(changed) == 0:
-		return false
-	case was.mayBeDestroyed(was.uuid) != nil:
-		response.Diagnostics.AddAttributeError(changed[0], "Worker "+was.name+" would be destroyed", diags.Detail(
-			"name, pool and kube_cluster say which worker this is; with another one, the VM would be destroyed and another one made",
-			fmt.Sprintf("undo the change; to destroy the VM, first apply allow_destroy_uuid = %q", was.uuid)))
-		return true
-	}
-	response.RequiresReplace = append(response.RequiresReplace, changed...)
-	r.Shared.Succeed(typeName + " " + wanted.id())
-	planUndecided(wanted, response)
-	return true
 }
 
 // heldChanges refuses changes of the configuration that the engine would hold, and warns

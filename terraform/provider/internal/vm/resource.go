@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
@@ -54,10 +52,13 @@ func (r *Resource) Read(ctx context.Context, request resource.ReadRequest, respo
 		diags.AddError(&response.Diagnostics, "The state of the worker cannot be read", err, attributeOf)
 		return
 	}
+	limit := worker.LimitOf(ctx, request.State.GetAttribute, worker.Read, &response.Diagnostics)
+	limited, end := limit.Begin(ctx)
+	defer end()
 	if w.uuid == "" {
-		r.prove(ctx, s, w, response)
+		r.prove(limited, limit, s, w, response)
 	} else {
-		r.read(ctx, s, w, response)
+		r.read(limited, limit, s, w, response)
 	}
 	if !response.Diagnostics.HasError() {
 		response.Diagnostics.Append(response.Identity.Set(ctx, w.identity(hypervisor))...)
@@ -65,15 +66,16 @@ func (r *Resource) Read(ctx context.Context, request resource.ReadRequest, respo
 }
 
 // read refreshes the state of a worker that the state has proven before.
-func (r *Resource) read(ctx context.Context, s *engine.Session, w *vm, response *resource.ReadResponse) {
+func (r *Resource) read(ctx context.Context, limit worker.Limit, s *engine.Session, w *vm, response *resource.ReadResponse) {
 	seen, _, err := w.decide(ctx, s)
 	switch {
 	case err != nil:
-		diags.AddError(&response.Diagnostics, "Worker "+w.name+" cannot be observed", err, attributeOf)
+		diags.AddError(&response.Diagnostics, "Worker "+w.name+" cannot be observed", limit.Explain(ctx, err), attributeOf)
 	case seen.VM != nil:
 		if seen.Ref.UUID != w.uuid {
-			response.Diagnostics.AddWarning("Worker "+w.name+" is another VM now",
-				"The state has VM "+w.uuid+", the worker is VM "+seen.Ref.UUID+" now: the VM was replaced outside of Terraform.")
+			response.Diagnostics.AddWarning("Worker "+w.name+" is another VM now", diags.Detail(
+				"the state has VM "+w.uuid+", the worker is VM "+seen.Ref.UUID+" now: it was replaced by the command line, the action gpuworker_replace, or Terraform with another state",
+				"nothing is to be done: the state gets the new UUID; allow_destroy_uuid with the old one allows nothing any more"))
 		}
 		addresses, err := s.Addresses(ctx, *seen.Ref)
 		if err != nil || addresses == nil {
@@ -94,7 +96,7 @@ func (r *Resource) read(ctx context.Context, s *engine.Session, w *vm, response 
 // Create implements resource.Resource. An error leaves no state: with a state, Terraform
 // would taint the resource, and destroy the VM at the next apply.
 func (r *Resource) Create(ctx context.Context, request resource.CreateRequest, response *resource.CreateResponse) {
-	limit := worker.LimitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Create, &response.Diagnostics)
+	limit := worker.LimitOf(ctx, request.Plan.GetAttribute, worker.Create, &response.Diagnostics)
 	raw, w := r.work(ctx, request.Plan.Raw, limit, &response.Diagnostics)
 	if w == nil {
 		return
@@ -106,7 +108,7 @@ func (r *Resource) Create(ctx context.Context, request resource.CreateRequest, r
 
 // Update implements resource.Resource.
 func (r *Resource) Update(ctx context.Context, request resource.UpdateRequest, response *resource.UpdateResponse) {
-	limit := worker.LimitOf(ctx, request.Plan.GetAttribute, timeouts.Value.Update, &response.Diagnostics)
+	limit := worker.LimitOf(ctx, request.Plan.GetAttribute, worker.Update, &response.Diagnostics)
 	raw, w := r.work(ctx, request.Plan.Raw, limit, &response.Diagnostics)
 	if w == nil {
 		return
@@ -117,7 +119,7 @@ func (r *Resource) Update(ctx context.Context, request resource.UpdateRequest, r
 }
 
 // work makes the worker as planned and returns its new state; w is nil after an error.
-func (r *Resource) work(ctx context.Context, planned tftypes.Value, limit time.Duration, diagnostics *diag.Diagnostics) (raw tftypes.Value, w *vm) {
+func (r *Resource) work(ctx context.Context, planned tftypes.Value, limit worker.Limit, diagnostics *diag.Diagnostics) (raw tftypes.Value, w *vm) {
 	s, _ := r.Session()
 	w, err := vmOf(planned)
 	if err == nil && s == nil {
@@ -129,10 +131,10 @@ func (r *Resource) work(ctx context.Context, planned tftypes.Value, limit time.D
 		}
 		return raw, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	decision, outcomes, err := s.Apply(ctx, w.document(), w.allowRestart, func(d engine.Decision) error { return w.accept(d) })
-	if err != nil {
+	ctx, end := limit.Begin(ctx)
+	defer end()
+	decision, outcomes, err := s.Apply(ctx, w.document(), w.allowRestart, w.accept, engine.ApplyOptions{AddressWait: w.AddressWait()})
+	if err = limit.Explain(ctx, err); err != nil {
 		diags.AddError(diagnostics, "Worker "+w.name+" was not made as planned", err, attributeOf)
 		return raw, nil
 	}
@@ -154,7 +156,7 @@ func (r *Resource) made(ctx context.Context, s *engine.Session, seen *engine.Dec
 			after.attachment = r.attachment(ctx, s, inventory.VMRef{Host: outcome.Host, ID: outcome.VM, UUID: outcome.UUID, Name: seen.Name}, diagnostics)
 		}
 		for _, warning := range outcome.Warnings {
-			diagnostics.AddWarning("Worker "+seen.Name+" runs, with a warning", diags.Detail(warning, ""))
+			diagnostics.AddWarning("Worker "+seen.Name+" runs, with a warning", diags.Detail(warning.Text, warning.Fix))
 		}
 	}
 	if after.State != worker.Parked {
@@ -178,7 +180,7 @@ func (r *Resource) attachment(ctx context.Context, s *engine.Session, ref invent
 
 // Delete implements resource.Resource.
 func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, response *resource.DeleteResponse) {
-	limit := worker.LimitOf(ctx, request.State.GetAttribute, timeouts.Value.Delete, &response.Diagnostics)
+	limit := worker.LimitOf(ctx, request.State.GetAttribute, worker.Delete, &response.Diagnostics)
 	s, _ := r.Session()
 	w, err := vmOf(request.State.Raw)
 	if err == nil && s == nil {
@@ -191,11 +193,11 @@ func (r *Resource) Delete(ctx context.Context, request resource.DeleteRequest, r
 		diags.AddError(&response.Diagnostics, "Worker "+w.nameOrEmpty()+" is not destroyed", err, attributeOf)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
+	ctx, end := limit.Begin(ctx)
+	defer end()
 	key := s.Declare(w.document())
 	_, err = s.Work(ctx, plan.Request{Verb: plan.DeleteWorkers, Workers: []string{w.name}}, w.acceptDelete, nil)
-	if err != nil {
+	if err = limit.Explain(ctx, err); err != nil {
 		diags.AddError(&response.Diagnostics, "Worker "+w.name+" was not destroyed", err, attributeOf)
 		return
 	}

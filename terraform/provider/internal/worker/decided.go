@@ -10,6 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/terraform/provider/internal/diags"
@@ -57,6 +58,20 @@ func (o Object) Cause(c plan.Change) path.Path {
 		return path.Empty()
 	}
 	return path.Root(root)
+}
+
+// fields are the fields of a WorkerPool that findings are about.
+var fields = map[finding.ID]string{
+	finding.TemplateMissing: "template", finding.TemplateAmbiguous: "template", finding.TemplateNoCloudInit: "template", finding.TemplateHasCard: "template",
+	finding.TemplateNoDisk: "template", finding.StorageMissing: "machine", finding.StorageContent: "machine", finding.StorageFull: "machine",
+	finding.StorageLocal: "machine", finding.BridgeMissing: "networks", finding.BridgeNotAware: "networks", finding.MemoryShort: "machine",
+	finding.CPUShort: "machine", finding.AddressShort: "networks", finding.CardNoMatch: "gpus", finding.HostUnknown: "hosts", finding.VMNameTaken: "names",
+}
+
+// FieldOf is the field of a WorkerPool that a finding is about, if it is about one.
+func FieldOf(f finding.Finding) (field string, is bool) {
+	field, is = fields[f.ID]
+	return field, is
 }
 
 // Shown is what the plan has shown for a worker.

@@ -3,13 +3,8 @@
 package worker
 
 import (
-	"context"
 	"maps"
-	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
-	"github.com/hashicorp/terraform-plugin-framework/diag"
-	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
@@ -95,16 +90,4 @@ func LifecycleOf(pool *v1alpha1.WorkerPool) v1alpha1.Lifecycle {
 	documents := v1alpha1.Documents{WorkerPools: []v1alpha1.WorkerPool{*pool}}
 	v1alpha1.SetDefaults(&documents)
 	return documents.WorkerPools[0].Spec.Lifecycle
-}
-
-// defaultLimit is the time limit of one operation. The steps have limits of their own.
-const defaultLimit = 3 * time.Hour
-
-// LimitOf is the time limit of an operation, from the attribute timeouts.
-func LimitOf(ctx context.Context, get func(context.Context, path.Path, any) diag.Diagnostics, of func(timeouts.Value, context.Context, time.Duration) (time.Duration, diag.Diagnostics), diagnostics *diag.Diagnostics) time.Duration {
-	var limits timeouts.Value
-	diagnostics.Append(get(ctx, path.Root("timeouts"), &limits)...)
-	limit, problems := of(limits, ctx, defaultLimit)
-	diagnostics.Append(problems...)
-	return limit
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
-// TestASnapshotWithClaimsHasAllElse: no field may be forgotten.
-func TestASnapshotWithClaimsHasAllElse(t *testing.T) {
+// TestASnapshotWithReservationsHasAllElse: no field may be forgotten.
+func TestASnapshotWithReservationsHasAllElse(t *testing.T) {
 	full := &Snapshot{}
 	v := reflect.ValueOf(full).Elem()
 	for i := range v.NumField() {
@@ -16,11 +16,15 @@ func TestASnapshotWithClaimsHasAllElse(t *testing.T) {
 			fill(f)
 		}
 	}
-	with := full.WithClaims([]Claim{{Card: pci.CardRef{Host: "a"}}})
+	full.FreeIDs = []string{"1", "2"}
+	with := full.Reserved([]Claim{{Card: pci.CardRef{Host: "a"}}}, []string{"1", "7"})
+	if len(with.FreeIDs) != 1 || with.FreeIDs[0] != "2" {
+		t.Errorf("free are %q", with.FreeIDs)
+	}
 	if len(with.Claims) != 2 || len(full.Claims) != 1 || with.Claim(pci.CardRef{Host: "a"}) == nil {
 		t.Errorf("the claims are %v, before %v", with.Claims, full.Claims)
 	}
-	with.Claims = full.Claims
+	with.Claims, with.FreeIDs = full.Claims, full.FreeIDs
 	for i := range v.NumField() {
 		if name := v.Type().Field(i); name.IsExported() && !reflect.DeepEqual(v.Field(i).Interface(), reflect.ValueOf(with).Elem().Field(i).Interface()) {
 			t.Errorf("%s is not copied", name.Name)
