@@ -55,9 +55,9 @@ func setPoolDefaults(spec *WorkerPoolSpec) {
 	for i := range spec.GPUs {
 		setGPUDefaults(&spec.GPUs[i])
 	}
+	setDriverDefaults(spec.Driver)
 	setDefault(&spec.Template.Clone, CloneLinked)
 	setMachineDefaults(&spec.Machine)
-	setDriverDefaults(spec.Driver)
 	for i := range spec.Networks {
 		for j, mac := range spec.Networks[i].MACs {
 			if parsed, err := net.ParseMAC(mac); err == nil {
