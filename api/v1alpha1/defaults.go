@@ -55,6 +55,7 @@ func setPoolDefaults(spec *WorkerPoolSpec) {
 	for i := range spec.GPUs {
 		setGPUDefaults(&spec.GPUs[i])
 	}
+	setDriverDefaults(spec.Driver)
 	setDefault(&spec.Template.Clone, CloneLinked)
 	setMachineDefaults(&spec.Machine)
 	for i := range spec.Networks {
