@@ -219,8 +219,7 @@ func (h *host) hasBridge(name string) bool {
 func (s *Sim) running(v *vm, r *rand.Rand, ids []string) {
 	s.nextPID++
 	now := time.Now()
-	v.run = &run{pid: s.nextPID, since: now, pinned: memoryOf(v.conf), devices: ids, conf: v.merged(), seed: maps.Clone(v.conf),
-		execs: map[int]GuestResult{}, files: map[string]string{}, nextPID: 500}
+	v.run = &run{pid: s.nextPID, since: now, pinned: memoryOf(v.conf), devices: ids, conf: v.merged(), seed: maps.Clone(v.conf)}
 	s.bootGuest(v, r, now)
 	v.starting = false
 	s.changed(VMStarted, v.node, v.id, "")
@@ -231,6 +230,7 @@ func (s *Sim) bootGuest(v *vm, r *rand.Rand, now time.Time) {
 	agent := between(r, s.timings.AgentMin, s.timings.AgentMax)
 	scaled := func(d Duration) time.Time { return now.Add(s.scaled(d)) }
 	v.run.osUp, v.run.agentUp, v.run.frozen = time.Time{}, time.Time{}, false
+	v.run.execs, v.run.nextPID, v.run.handles, v.run.nextHandle = map[int]*guestProcess{}, 500, map[int]*guestHandle{}, 0
 	if v.guest.OS != "" {
 		v.run.osUp = scaled(agent / 2)
 	}

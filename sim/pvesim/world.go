@@ -38,6 +38,10 @@ type World struct {
 	// real cluster; none when empty.
 	ListLag Duration `json:"listLag,omitempty"`
 
+	// AgentSockets is a directory of unix sockets of real guest agents: the agent calls of
+	// a VM with a socket there, VMID.qga, are passed on to it.
+	AgentSockets string `json:"agentSockets,omitempty"`
+
 	Hosts      []Host              `json:"hosts"`
 	Storages   []Storage           `json:"storages,omitempty"`
 	VMs        []VM                `json:"vms,omitempty"`
@@ -148,6 +152,9 @@ type VM struct {
 	Deleting []string       `json:"deleting,omitempty"`
 	// Guest says what is installed on the boot disk; clones inherit it.
 	Guest Guest `json:"guest,omitempty"`
+	// AgentSocket is the unix socket of a real guest agent, to which the agent calls of
+	// this VM are passed on. Clones do not inherit it.
+	AgentSocket string `json:"agentSocket,omitempty"`
 }
 
 // Guest is the operating system on a VM's disk.
@@ -159,6 +166,9 @@ type Guest struct {
 	// Slow is the time that the agent takes for each answer. From three seconds on the
 	// server's timeout passes, as with a hanging agent.
 	Slow Duration `json:"slow,omitempty"`
+	// Forbid are commands that the agent does not allow, without "guest-": exec and
+	// exec-status on RHEL, for example.
+	Forbid []string `json:"forbid,omitempty"`
 }
 
 // Mapping is a PCI resource mapping.
