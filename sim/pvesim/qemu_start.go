@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -70,6 +71,9 @@ func (s *Sim) start(t *task, node string, id int, skiplock bool, timeout Duratio
 	if err := s.makeSeed(t, v); err != nil {
 		return err
 	}
+	if err := s.activateVolumes(v); err != nil {
+		return err
+	}
 	list, err := s.parsePassed(v)
 	if err != nil {
 		return t.logParseError(err)
@@ -99,6 +103,28 @@ func (s *Sim) start(t *task, node string, id int, skiplock bool, timeout Duratio
 		s.changed(VMStopped, node, id, "")
 	}
 	return err
+}
+
+// activateVolumes fails for drives whose storage cannot be reached, or whose volume is
+// gone, such as an ISO image that was deleted.
+func (s *Sim) activateVolumes(v *vm) error {
+	for _, key := range slices.Sorted(maps.Keys(v.conf)) {
+		if !isDrive(key) {
+			continue
+		}
+		d := parseDrive(v.conf[key])
+		name, _, ok := d.volume()
+		if !ok {
+			continue
+		}
+		if _, err := s.activeStorage(v.node, name); err != nil {
+			return err
+		}
+		if _, vol := s.volumeOf(v.node, d); vol == nil {
+			return die("volume '%s' does not exist", d.file)
+		}
+	}
+	return nil
 }
 
 // logParseError writes errors of hostpci values to the log, as the real server does

@@ -119,6 +119,8 @@ type Storage struct {
 	Shared   bool     `json:"shared,omitempty"`
 	Nodes    []string `json:"nodes,omitempty"` // empty: all hosts
 	Disabled bool     `json:"disabled,omitempty"`
+	// Offline are hosts on which the storage cannot be reached, see Sim.SetStorageOnline.
+	Offline []string `json:"offline,omitempty"`
 	// CapacityGiB is the capacity per host, or of all hosts together if shared.
 	CapacityGiB float64 `json:"capacityGiB,omitempty"`
 	// Allocate is the duration of creating a volume. The storage's lock is held meanwhile,
