@@ -50,6 +50,9 @@ func viaAgent(serve agentCall) func(*Sim, *request) (any, error) {
 		defer s.unlock()
 		for tries := 0; ; tries++ {
 			v, err := s.vmOn(r.node(), r.vmid())
+			if err == nil {
+				s.refreshGuest(v)
+			}
 			switch {
 			case err != nil:
 				return nil, err

@@ -80,6 +80,10 @@ func (s *Sim) guestInterfaces(v *vm, _ map[string]any) (any, *agentError) {
 			continue
 		}
 		mac, _ := netAddress(value)
+		if v.disk.source == "None" { // the network was reset
+			cards = append(cards, map[string]any{"name": fmt.Sprint("eth", i), "hardware-address": strings.ToLower(mac), "ip-addresses": []any{}})
+			continue
+		}
 		address, bits := guestAddress(v, i)
 		cards = append(cards, guestCard(fmt.Sprint("eth", i), strings.ToLower(mac), address, bits))
 	}

@@ -47,6 +47,7 @@ func init() { // the shell runs the others
 		"cloud-init":      cloudInitProgram,
 		"gpuworker-guest": gpuworkerGuestProgram,
 		"nvidia-smi":      nvidiaSMIProgram,
+		"systemctl":       systemctlProgram,
 	}
 }
 
@@ -249,4 +250,9 @@ func chmodProgram(_ *Sim, v *vm, call GuestCall) (GuestResult, error) {
 }
 
 // hostname is that of the seed, or else the VM's name.
-func (v *vm) hostname() string { return cmp.Or(v.seeded.hostname, v.name()) }
+func (v *vm) hostname() string {
+	if v.guest.fails(GuestHostile) {
+		return hostileText
+	}
+	return cmp.Or(v.disk.hostname, v.name())
+}

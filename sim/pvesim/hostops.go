@@ -161,13 +161,16 @@ func (s *Sim) SetGuest(id int, guest Guest) error {
 	if v == nil {
 		return fmt.Errorf("no VM %d in this world", id)
 	}
+	if err := guest.validate(); err != nil {
+		return err
+	}
 	v.guest = guest
 	if v.run != nil {
 		v.run.agentUp, v.run.osUp = time.Time{}, time.Time{}
 		if guest.OS != "" {
 			v.run.osUp = time.Now()
 		}
-		if guest.Agent {
+		if guest.Agent && !guest.fails(GuestNoAgent) {
 			v.run.agentUp = time.Now()
 		}
 	}

@@ -71,7 +71,7 @@ type vm struct {
 	guest    Guest
 	files    map[string]string // on the guest's disk
 	socket   string            // of a real agent, instead of the guest
-	seeded   seeded            // what cloud-init took from its seed
+	disk     guestDisk         // beside its files
 	shown    shownVM
 	// ha is its resource of the HA manager, nil for none.
 	ha *haResource
@@ -93,6 +93,7 @@ type run struct {
 	handles map[int]*guestHandle
 	// nextHandle counts the opened files.
 	nextHandle int
+	boot       guestBoot
 	// frozen is set while the file systems are frozen: there are no writes, and most
 	// commands of the agent fail.
 	frozen bool

@@ -263,6 +263,7 @@ func (s *Sim) bootGuest(v *vm, r *rand.Rand, now time.Time) {
 	if v.guest.Agent {
 		v.run.agentUp = scaled(agent)
 	}
+	s.bootModel(v, now, agent)
 }
 
 // bootAtOnce is for VMs that are running at the beginning of the simulation: their guests
@@ -286,4 +287,5 @@ func (s *Sim) bootAtOnce(v *vm, r *rand.Rand) {
 	if v.guest.Agent {
 		v.run.agentUp = s.started
 	}
+	s.bootModel(v, s.started, 0)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -161,7 +162,8 @@ type VM struct {
 
 // Guest is the operating system on a VM's disk.
 type Guest struct {
-	// OS is empty for blank disks: such a guest ignores ACPI and has no agent.
+	// OS is empty for blank disks: such a guest ignores ACPI and has no agent. ubuntu,
+	// debian, rhel and rocky have cloud-init; a version may follow: "ubuntu 24.04".
 	OS string `json:"os,omitempty"`
 	// Agent means that the QEMU guest agent is installed.
 	Agent bool `json:"agent,omitempty"`
@@ -171,6 +173,24 @@ type Guest struct {
 	// Forbid are commands that the agent does not allow, without "guest-": exec and
 	// exec-status on RHEL, for example.
 	Forbid []string `json:"forbid,omitempty"`
+	// Driver is the version of an NVIDIA driver on the disk, "580.95.05".
+	Driver string `json:"driver,omitempty"`
+	// Faults are misbehaviours.
+	Faults []GuestFault `json:"faults,omitempty"`
+}
+
+func (g Guest) validate() error {
+	for _, f := range g.Faults {
+		if !slices.Contains(guestFaults, f) {
+			return fmt.Errorf("guest: fault %q: must be one of %v", f, guestFaults)
+		}
+	}
+	for _, command := range g.Forbid {
+		if strings.HasPrefix(command, "guest-") {
+			return fmt.Errorf("guest: forbid %q: without guest-", command)
+		}
+	}
+	return nil
 }
 
 // Mapping is a PCI resource mapping.
