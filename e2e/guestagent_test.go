@@ -49,7 +49,7 @@ func realAgent(t *testing.T, args ...string) string {
 	if _, err := os.Stat(program); err != nil {
 		t.Skip("SKIPPED: this test talks to a real guest agent, and qemu-ga is not installed: apt-get install qemu-guest-agent")
 	}
-	dir, err := os.MkdirTemp("", "qga") // a short path, for a socket
+	dir, err := os.MkdirTemp("", "qga") //nolint:usetesting // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
