@@ -51,6 +51,10 @@ func init() { // the table and its entries refer to each other
 	}
 }
 
+// RHELForbids are the commands that the qemu-ga of RHEL 9, Rocky Linux and Fedora does not
+// allow by default, for Guest.Forbid. Source: BLACKLIST_RPC in their /etc/sysconfig/qemu-ga.
+var RHELForbids = []string{"file-open", "file-close", "file-read", "file-write", "file-seek", "file-flush", "exec", "exec-status"}
+
 // agentRefuses is the answer for a command that the guest's agent does not allow: those
 // that its configuration forbids, and most while the file systems are frozen, when it
 // would hang on the first file access. Source: QEMU's qga/main.c.
