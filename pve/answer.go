@@ -102,7 +102,7 @@ func (a *answer) failure(c *call) *Error {
 	}
 	e.passing = passingStatus(a.status)
 	// 595 means that no connection to the other node was made.
-	e.Ambiguous = e.passing && a.status != 595 && !c.reads()
+	e.Ambiguous = (e.passing && a.status != 595 || lostForm.MatchString(e.Message)) && !c.reads()
 	return e
 }
 

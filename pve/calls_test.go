@@ -3,6 +3,7 @@ package pve
 import (
 	"context"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -238,13 +239,53 @@ func TestCallsMatchTheRecordedRequestsAndAnswers(t *testing.T) {
 			"a file in the guest", func(c *Client) (any, error) {
 				return none(c.AgentFileWrite(ctx, "pve1", 101, "/etc/x", []byte("a=b\n")))
 			}, null,
-			"POST /api2/json/nodes/pve1/qemu/101/agent/file-write content=a%3Db%0A&file=%2Fetc%2Fx", nil,
+			`POST /api2/json/nodes/pve1/qemu/101/agent/file-write {"content":"YT1iCg==","encode":"0","file":"/etc/x"}`, nil,
 		},
 		{
 			"a file that is not ASCII", func(c *Client) (any, error) {
 				return none(c.AgentFileWrite(ctx, "pve1", 101, "/etc/x", []byte("ü")))
 			}, null,
-			"POST /api2/json/nodes/pve1/qemu/101/agent/file-write content=w7w%3D&encode=0&file=%2Fetc%2Fx", nil,
+			`POST /api2/json/nodes/pve1/qemu/101/agent/file-write {"content":"w7w=","encode":"0","file":"/etc/x"}`, nil,
+		},
+		{
+			"a file of the guest, each byte one character", func(c *Client) (any, error) { return c.AgentFileRead(ctx, "pve1", 101, "/etc/x", 5) },
+			`{"content":"a\u0000Ã¼\u001b","bytes-read":5,"truncated":1}`,
+			"GET /api2/json/nodes/pve1/qemu/101/agent/file-read?count=5&file=%2Fetc%2Fx",
+			AgentFile{Content: []byte("a\x00ü\x1b"), Truncated: true},
+		},
+		{
+			"input that is not ASCII, each byte one character", func(c *Client) (any, error) {
+				return c.AgentExec(ctx, "pve1", 101, []string{"cat"}, "ü\xff")
+			}, `{"pid":4711}`,
+			"POST /api2/json/nodes/pve1/qemu/101/agent/exec command=cat&input-data=%C3%83%C2%BC%C3%BF", 4711,
+		},
+		{
+			"what a program wrote, each byte one character", func(c *Client) (any, error) { return c.AgentExecStatus(ctx, "pve1", 101, 1) },
+			`{"exited":1,"signal":9,"out-data":"Ã¼ÿ","err-data":"already right: ü€"}`,
+			"GET /api2/json/nodes/pve1/qemu/101/agent/exec-status?pid=1",
+			AgentExecResult{Exited: true, Signal: 9, Out: "ü\xff", Err: "already right: ü€"},
+		},
+		{
+			"the guest's system", func(c *Client) (any, error) { return c.AgentOSInfo(ctx, "pve1", 101) },
+			`{"result":{"id":"debian","version-id":"12","pretty-name":"Debian GNU/Linux 12 (bookworm)","kernel-release":"6.1.0-26-amd64","machine":"x86_64","name":"Debian GNU/Linux"}}`,
+			"GET /api2/json/nodes/pve1/qemu/101/agent/get-osinfo",
+			AgentOS{ID: "debian", VersionID: "12", PrettyName: "Debian GNU/Linux 12 (bookworm)", Kernel: "6.1.0-26-amd64", Machine: "x86_64"},
+		},
+		{
+			"the guest's name", func(c *Client) (any, error) { return c.AgentHostName(ctx, "pve1", 101) }, `{"result":{"host-name":"gpu-a"}}`,
+			"GET /api2/json/nodes/pve1/qemu/101/agent/get-host-name", "gpu-a",
+		},
+		{
+			"the agent about itself", func(c *Client) (any, error) { return c.AgentInfo(ctx, "pve1", 101) },
+			`{"result":{"version":"7.2.22","supported_commands":[{"enabled":true,"name":"guest-ping","success-response":true},{"enabled":false,"name":"guest-exec","success-response":true}]}}`,
+			"GET /api2/json/nodes/pve1/qemu/101/agent/info",
+			AgentInfo{Version: "7.2.22", Commands: []AgentCommand{{Name: "guest-ping", Enabled: true}, {Name: "guest-exec"}}},
+		},
+		{
+			"one volume", func(c *Client) (any, error) { return c.VolumeInfo(ctx, "pve1", "isos:iso/a.iso") },
+			`{"format":"raw","path":"/srv/isos/template/iso/a.iso","size":6,"used":4096}`,
+			"GET /api2/json/nodes/pve1/storage/isos/content/isos:iso/a.iso",
+			VolumeInfo{Path: "/srv/isos/template/iso/a.iso", Format: "raw", Size: 6, Used: 4096},
 		},
 		{
 			"the tasks of a node", func(c *Client) (any, error) {
@@ -351,8 +392,27 @@ func TestInvalidCallsAreNotSent(t *testing.T) {
 		{"a mapping without entries", func(c *Client) error { return c.UpdateMapping(ctx, MappingUpdate{ID: "m"}) }, `must contain its entries`},
 		{"the command is empty", func(c *Client) error { _, err := c.AgentExec(ctx, "pve1", 101, nil, ""); return err }, `the command is empty`},
 		{"a file that is too long", func(c *Client) error {
-			return c.AgentFileWrite(ctx, "pve1", 101, "/x", make([]byte, 60<<10+1))
-		}, `61441 bytes are more`},
+			return c.AgentFileWrite(ctx, "pve1", 101, "/x", make([]byte, MaxAgentFile+1))
+		}, `46081 bytes are more than the 46080`},
+		{"a file that is not ASCII", func(c *Client) error { return c.AgentFileWrite(ctx, "pve1", 101, "/ü", nil) }, `other than ASCII`},
+		{"a read of nothing", func(c *Client) error { _, err := c.AgentFileRead(ctx, "pve1", 101, "/x", 0); return err }, `one call reads 1 to`},
+		{"a command that is not ASCII", func(c *Client) error { _, err := c.AgentExec(ctx, "pve1", 101, []string{"echo", "ü"}, ""); return err }, `other than ASCII`},
+		{"input that is too long", func(c *Client) error {
+			_, err := c.AgentExec(ctx, "pve1", 101, []string{"cat"}, strings.Repeat("x", 64<<10+1))
+			return err
+		}, `longer than the 64 KiB`},
+		{"an upload whose name the server would change", func(c *Client) error {
+			_, err := c.Upload(ctx, "pve1", "local", UploadFile{Content: "iso", Name: "a b.iso", Size: 1}, strings.NewReader("x"))
+			return err
+		}, `the server replaces others`},
+		{"an upload of nothing", func(c *Client) error {
+			_, err := c.Upload(ctx, "pve1", "local", UploadFile{Content: "iso", Name: "a.iso"}, strings.NewReader(""))
+			return err
+		}, `the file is empty`},
+		{"an upload with half a checksum", func(c *Client) error {
+			_, err := c.Upload(ctx, "pve1", "local", UploadFile{Content: "iso", Name: "a.iso", Size: 1, SHA256: "abc"}, strings.NewReader("x"))
+			return err
+		}, `no SHA-256`},
 		{"a log of no task", func(c *Client) error { _, _, err := c.TaskLog(ctx, UPID{}, 0, 0); return err }, `cannot be part of a path`},
 	}
 	for _, tt := range tests {

@@ -23,6 +23,15 @@ func on(kind Kind, what, text string) rule {
 // 9.2, pve-manager 9.2, pve-guest-common, pve-common and pve-storage, and those of
 // QEMU in the log of a start. The server does not translate them.
 var rules = []rule{
+	// The rest of these texts comes from the guest, so they are first. Source: answers of
+	// qemu-ga 7.2 and QEMU's qga/.
+	on(AgentUnavailable, "", `^Agent error: Command \S+ has been disabled: the agent is in frozen state`), // for a backup
+	on(AgentForbidden, "", `^Agent error: (The c|C)ommand \S+ has (been disabled|not been found)`),
+	on(NotFound, "file", `^Agent error: failed to open file .*: No such file or directory$`),
+	on(NotFound, "program", `^Agent error: .*Failed to execute child process .*\(No such file or directory\)`),
+	on(NotFound, "process", `^Agent error: (Invalid parameter 'pid'|PID \S+ does not exist)`),
+	on(AgentFailed, "", `^Agent error: `),
+
 	// Without quorum, pmxcfs refuses all writes below /etc/pve, also for root.
 	on(NoQuorum, "", `no quorum`),
 	on(NoQuorum, "", `cluster not ready`),
@@ -50,6 +59,7 @@ var rules = []rule{
 	on(NotFound, "storage", `storage '[^']*' does not exist`),
 	on(NotFound, "storage", `No such storage`),
 	on(NotFound, "volume", `volume_size_info on '[^']*' failed`),
+	on(NotFound, "volume", `\bvolume '?[^' ]+'? does not exist`),
 	on(NotFound, "snapshot", `snapshot '[^']*' does not exist`),
 	on(NotFound, "interface", `interface does not exist`),
 	on(NotFound, "task", `no such task`),
@@ -87,7 +97,7 @@ var rules = []rule{
 
 	on(AgentUnavailable, "", `No QEMU guest agent configured`),
 	on(AgentUnavailable, "", `QEMU guest agent is not running`),
-	on(AgentUnavailable, "", `qga command '[^']*' failed - got timeout`),
+	on(AgentUnavailable, "", `qga command '[^']*' failed - `),
 
 	on(NoMemory, "", `Cannot allocate memory`),
 	on(NoMemory, "", `cannot set up guest memory`),
@@ -100,6 +110,8 @@ var rules = []rule{
 	on(NoSpace, "", `out of space`),
 
 	on(Unavailable, "", `hostname lookup '[^']*' failed`),
+	on(Unavailable, "storage", `unable to activate storage '[^']*'`),
+	on(Unavailable, "storage", `storage '[^']*' is not online`),
 
 	on(Invalid, "", `hardware mapping failed: (missing value for required option|no such option|unable to delete)`),
 	on(Invalid, "", `property contains a line feed`),
@@ -114,6 +126,9 @@ var rules = []rule{
 	on(Invalid, "", `disk '[^']*' does not exist`),
 	on(Invalid, "", `storage '[^']*' (is disabled|does not support)`),
 	on(Invalid, "", `storage '[^']*' is not available on node`),
+	on(Invalid, "", `can't upload to storage type`),
+	on(Invalid, "", `volume '[^']*' has size zero`),
+	on(Invalid, "", `Wide character in subroutine entry`),
 	on(Invalid, "", `cloud-init drive is already attached`),
 	on(Invalid, "", `you can't (start a vm if it's a template|convert a template|move to the same storage)`),
 	on(Invalid, "", `Parameter verification failed`),
@@ -162,6 +177,10 @@ func kindOfStatus(status int) Kind {
 		return Unknown
 	}
 }
+
+// lostForm matches the error for a command of a guest agent whose answer did not come. The
+// agent may still carry it out.
+var lostForm = regexp.MustCompile(`^VM \d+ qga command '[^']*' failed - `)
 
 // passingStatus reports whether a status means a temporary fault of the connection.
 func passingStatus(status int) bool {

@@ -110,6 +110,36 @@ func TestClassifyRecognizesTheTextsOfRealServers(t *testing.T) {
 		{500, "No QEMU guest agent configured", AgentUnavailable, ""},
 		{500, "QEMU guest agent is not running", AgentUnavailable, ""},
 		{500, "VM 304 qga command 'guest-ping' failed - got timeout", AgentUnavailable, ""},
+		{500, "VM 304 qga command 'guest-exec' failed - client closed connection", AgentUnavailable, ""},
+
+		// The agent itself. The texts of old and new agents differ; the rest of the text is
+		// the guest's, and may try to look like something else.
+		{500, "Agent error: Command guest-exec has been disabled", AgentForbidden, ""},
+		{500, "Agent error: Command guest-exec has been disabled: the command is not allowed", AgentForbidden, ""},
+		{500, "Agent error: The command guest-exec has been disabled for this instance", AgentForbidden, ""},
+		{500, "Agent error: The command guest-nope has not been found", AgentForbidden, ""},
+		{500, "Agent error: Command guest-file-open has been disabled: the agent is in frozen state", AgentUnavailable, ""},
+		{500, "Agent error: failed to open file '/nope' (mode: 'r'): No such file or directory", NotFound, "file"},
+		{500, "Agent error: failed to open file '/etc' (mode: 'wb'): Is a directory", AgentFailed, ""},
+		{500, "Agent error: Guest agent command failed, error was 'Failed to execute child process “/nope” (No such file or directory)'", NotFound, "program"},
+		{500, "Agent error: Failed to execute child process “/usr/bin/cloud-init” (Permission denied)", AgentFailed, ""},
+		{500, "Agent error: Invalid parameter 'pid'", NotFound, "process"},
+		{500, "Agent error: PID ld does not exist", NotFound, "process"}, // QEMU 8.2 and 9.0 print it so
+		{500, "Agent error: PID 17 does not exist", NotFound, "process"},
+		{500, "Agent error: failed to write to file: No space left on device", AgentFailed, ""},
+		{500, "Agent error: Permission check failed", AgentFailed, ""},
+		{500, "Wide character in subroutine entry", Invalid, ""},
+
+		// Volumes and their storages.
+		{500, "volume 'local:iso/gone.iso' does not exist", NotFound, "volume"},
+		{0, "volume 'local:iso/gone.iso' does not exist", NotFound, "volume"},
+		{500, "volume local:iso/empty.iso does not exist", NotFound, "volume"},
+		{500, "unable to activate storage 'local' - directory '/var/lib/vz' does not exist or is unreachable", Unavailable, "storage"},
+		{500, "storage 'nas' is not online", Unavailable, "storage"},
+		{500, "can't upload to storage type 'lvmthin'", Invalid, ""},
+		{400, "Parameter verification failed.\nfilename: wrong file extension", Invalid, ""},
+		{0, "import failed: cp: error writing '/var/lib/vz/template/iso/seed.iso': No space left on device", NoSpace, ""},
+		{500, "can't remove drive 'ide2' - protection mode enabled", Protected, ""},
 
 		// Resources of the node.
 		{0, "kvm: cannot set up guest memory 'pc.ram': Cannot allocate memory", NoMemory, ""},

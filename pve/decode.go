@@ -75,6 +75,9 @@ func mismatch(expected, got string) error {
 	return misfit{fmt.Sprintf(" should be %s, but is %s", expected, clip(got, 60))}
 }
 
+// rawJSON is a value that is decoded later.
+type rawJSON []byte
+
 // reader reads one valid JSON document. Because it is valid, separators can be
 // skipped without checking them.
 type reader struct {
@@ -160,6 +163,9 @@ func (r *reader) value(dst reflect.Value) error {
 	switch {
 	case dst.Type() == reflect.TypeFor[UPID]():
 		return r.upid(dst)
+	case dst.Type() == reflect.TypeFor[rawJSON]():
+		dst.SetBytes(r.raw())
+		return nil
 	case dst.Kind() == reflect.Struct:
 		return r.structure(dst)
 	case dst.Kind() == reflect.Slice:

@@ -30,6 +30,8 @@ const (
 	NotRunning       Kind = "NotRunning"       // the VM must be running, but it is stopped
 	AlreadyRunning   Kind = "AlreadyRunning"   // start of a VM that is already running
 	AgentUnavailable Kind = "AgentUnavailable" // no guest agent configured, or it does not answer
+	AgentForbidden   Kind = "AgentForbidden"   // the guest's agent does not allow or know the command: RHEL's forbids exec
+	AgentFailed      Kind = "AgentFailed"      // the guest's agent answered with another error; its text is the guest's
 	NoSpace          Kind = "NoSpace"          // a storage is full
 	NoMemory         Kind = "NoMemory"         // the node has not enough free memory
 	Unsupported      Kind = "Unsupported"      // this server does not know the call
@@ -59,7 +61,7 @@ type Error struct {
 	Params  map[string]string // for status 400: message by parameter
 
 	// For NotFound and Exists, the kind of the object; "" when the text does not name it.
-	What string // "vm", "mapping", "storage", "volume", "pool", "task" …
+	What string // "vm", "mapping", "storage", "volume", "pool", "task", in a guest "file", "program", "process" …
 
 	// The task that failed, or that may still be running, and the end of its log.
 	Task UPID

@@ -51,12 +51,12 @@ func TestSecretsAreInNoErrorAndNoLog(t *testing.T) {
 			return c.UpdateConfig(ctx, "pve1", 1, ConfigUpdate{Set: map[string]string{"cipassword": "canary-cipassword"}})
 		},
 		"exec": func(c *Client) error {
-			_, err := c.AgentExec(ctx, "pve1", 1, []string{"sh"}, "canary-input")
+			_, err := c.AgentExec(ctx, "pve1", 1, []string{"sh"}, "canary-input-ü")
 			return err
 		},
 		"file": func(c *Client) error { return c.AgentFileWrite(ctx, "pve1", 1, "/x", []byte("canary-file")) },
 		"upload": func(c *Client) error {
-			_, err := c.Upload(ctx, "pve1", "local", "iso", "a.iso", 3, strings.NewReader("abc"))
+			_, err := c.Upload(ctx, "pve1", "local", UploadFile{Content: "iso", Name: "a.iso", Size: 3}, strings.NewReader("abc"))
 			return err
 		},
 	}

@@ -24,9 +24,6 @@ func (c *Client) Storages(ctx context.Context, node string) ([]Storage, error) {
 	return list, err
 }
 
-// The volume calls are not used yet. They are for the seed ISO of a guest, which
-// Upload writes.
-
 // Volume is a file or disk on a storage.
 type Volume struct {
 	ID      string `json:"volid" required:""` // "local:iso/debian-13.iso", "local-lvm:vm-101-disk-0"
@@ -47,6 +44,30 @@ func (c *Client) StorageContent(ctx context.Context, node, storage, content stri
 	return list, err
 }
 
+// VolumeInfo is what the storage says about one volume.
+type VolumeInfo struct {
+	Path   string `json:"path" required:""` // on the node
+	Format string `json:"format"`
+	Size   int64  `json:"size"` // bytes
+	Used   int64  `json:"used"`
+}
+
+// VolumeInfo looks at one volume, "local:iso/seed.iso". If there is none, the error is
+// NotFound with What "volume". For an ISO image it needs Datastore.Audit or
+// Datastore.AllocateSpace on the storage.
+func (c *Client) VolumeInfo(ctx context.Context, node, volid string) (VolumeInfo, error) {
+	var info VolumeInfo
+	storage, _, found := strings.Cut(volid, ":")
+	call := get("/nodes/{}/storage/{}/content/{}", node, storage, slashed(volid)).at(node, 0)
+	if !found {
+		return VolumeInfo{}, call.invalid(noStorageInName)
+	}
+	err := c.do(ctx, call, &info)
+	return info, err
+}
+
+const noStorageInName = "the name of a volume must include its storage, such as local:iso/seed.iso; nothing was sent"
+
 // DeleteVolume deletes a volume, "local:iso/seed.iso". For a missing volume the task
 // succeeds. The server does not check whether a VM uses the volume. Needs
 // Datastore.Allocate on the storage.
@@ -54,7 +75,7 @@ func (c *Client) DeleteVolume(ctx context.Context, node, volid string) (Task, er
 	storage, _, found := strings.Cut(volid, ":")
 	call := del("/nodes/{}/storage/{}/content/{}", node, storage, slashed(volid)).at(node, 0)
 	if !found {
-		return Task{}, call.invalid("the name of a volume must include its storage, such as local:iso/seed.iso; nothing was sent")
+		return Task{}, call.invalid(noStorageInName)
 	}
 	return c.startMaybe(ctx, call)
 }

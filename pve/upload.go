@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"mime/multipart"
+	"regexp"
 )
 
 // upload is the body of an upload: a multipart form. Its length is known before it is
@@ -18,16 +19,50 @@ type upload struct {
 	moved       func() // called at each read
 }
 
-// Upload streams a file to a storage. content is "iso", "vztmpl" or "import"; size is
-// the exact number of bytes of r. The returned task copies the file into place and
-// silently overwrites a file of the same name. The server replaces spaces and some
-// other characters of the name by "_". Needs Datastore.AllocateTemplate on the storage.
+// UploadFile describes a file for Upload.
+type UploadFile struct {
+	Content string // "iso", "vztmpl" or "import"
+	// Name on the storage: letters, digits, ".", "_" and "-". The server would replace
+	// others, so they are refused here. An ISO image ends in .iso or .img.
+	Name string
+	Size int64 // exact number of bytes
+	// SHA256 in hexadecimal; the server checks it before it copies the file into place.
+	// "" for no check.
+	SHA256 string
+}
+
+// VolumeID is the id of the uploaded file: "local:iso/seed.iso".
+func (f UploadFile) VolumeID(storage string) string { return storage + ":" + f.Content + "/" + f.Name }
+
+var (
+	uploadNameForm = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,255}$`)
+	sha256Form     = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+)
+
+func (f UploadFile) check() error {
+	switch {
+	case f.Size < 0:
+		return fmt.Errorf("upload of %q: the size must not be negative, but is %d", f.Name, f.Size)
+	case f.Size == 0:
+		return fmt.Errorf("upload of %q: the file is empty; Proxmox VE cannot use such a volume", f.Name)
+	case !uploadNameForm.MatchString(f.Name):
+		return fmt.Errorf("upload of %q: the name may have letters, digits, dots, underscores and hyphens, because the server replaces others", f.Name)
+	case f.SHA256 != "" && !sha256Form.MatchString(f.SHA256):
+		return fmt.Errorf("upload of %q: %q is no SHA-256 in hexadecimal", f.Name, f.SHA256)
+	}
+	return nil
+}
+
+// Upload streams a file to a storage. The returned task checks it and copies it into
+// place. It silently overwrites a file of the same name, in place: a running VM with that
+// file as its CD reads the new content. If the copy fails, as on a full storage, the old
+// file is gone too. Needs Datastore.AllocateTemplate on the storage.
 //
 // An upload may take any time as long as it makes progress. It fails after 60 s without
-// progress, or when the context ends.
-func (c *Client) Upload(ctx context.Context, node, storage, content, filename string, size int64, r io.Reader) (Task, error) {
+// progress, or when the context ends; a file that was not sent whole leaves nothing.
+func (c *Client) Upload(ctx context.Context, node, storage string, file UploadFile, r io.Reader) (Task, error) {
 	call := post("/nodes/{}/storage/{}/upload", node, storage).at(node, 0)
-	up, err := newUpload(content, filename, size, r)
+	up, err := newUpload(file, r)
 	if err != nil {
 		return Task{}, call.invalid(err.Error())
 	}
@@ -35,16 +70,24 @@ func (c *Client) Upload(ctx context.Context, node, storage, content, filename st
 	return c.start(ctx, call)
 }
 
-func newUpload(content, filename string, size int64, r io.Reader) (*upload, error) {
-	if size < 0 {
-		return nil, fmt.Errorf("upload of %q: the size must not be negative, but is %d", filename, size)
+// newUpload writes the fields before the file, because the server takes all that follows
+// the beginning of the file for its content.
+func newUpload(f UploadFile, r io.Reader) (*upload, error) {
+	if err := f.check(); err != nil {
+		return nil, err
 	}
 	var frame bytes.Buffer
 	form := multipart.NewWriter(&frame)
-	if err := form.WriteField("content", content); err != nil {
-		return nil, err
+	fields := [][2]string{{"content", f.Content}}
+	if f.SHA256 != "" {
+		fields = append(fields, [2]string{"checksum-algorithm", "sha256"}, [2]string{"checksum", f.SHA256})
 	}
-	if _, err := form.CreateFormFile("filename", filename); err != nil {
+	for _, field := range fields {
+		if err := form.WriteField(field[0], field[1]); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := form.CreateFormFile("filename", f.Name); err != nil {
 		return nil, err
 	}
 	head := bytes.Clone(frame.Bytes())
@@ -54,11 +97,11 @@ func newUpload(content, filename string, size int64, r io.Reader) (*upload, erro
 	}
 	tail := frame.Bytes()
 	up := &upload{
-		length:      int64(len(head)) + size + int64(len(tail)),
+		length:      int64(len(head)) + f.Size + int64(len(tail)),
 		contentType: form.FormDataContentType(),
 		moved:       func() {},
 	}
-	file := &exactReader{r: r, left: size, size: size}
+	file := &exactReader{r: r, left: f.Size, size: f.Size}
 	up.body = &movingReader{io.MultiReader(bytes.NewReader(head), file, bytes.NewReader(tail)), up}
 	return up, nil
 }

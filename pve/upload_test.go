@@ -18,6 +18,7 @@ import (
 func TestAnUploadIsStreamedWithItsExactLength(t *testing.T) {
 	const size = 5 << 20
 	data := bytes.Repeat([]byte("0123456789abcdef"), size/16)
+	sum := strings.Repeat("0a", 32)
 	var field, name, file string
 	var length int64
 	ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -48,11 +49,11 @@ func TestAnUploadIsStreamedWithItsExactLength(t *testing.T) {
 	}
 	// A reader of unknown kind, so that nothing but the given size tells the length.
 	reader := struct{ io.Reader }{bytes.NewReader(data)}
-	task, err := c.Upload(context.Background(), "pve1", "local", "iso", "seed 1.iso", size, reader)
+	task, err := c.Upload(context.Background(), "pve1", "local", UploadFile{Content: "iso", Name: "seed-1.iso", Size: size, SHA256: sum}, reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if task.UPID.Type != "imgcopy" || field != "content=iso;" || name != "filename=seed 1.iso" || file != string(data) {
+	if task.UPID.Type != "imgcopy" || field != "content=iso;checksum-algorithm=sha256;checksum="+sum+";" || name != "filename=seed-1.iso" || file != string(data) {
 		t.Errorf("task %s, field %q, name %q, %d bytes", task, field, name, len(file))
 	}
 	if length <= size || length > size+1000 {
@@ -79,7 +80,7 @@ func TestAnUploadOfTheWrongSizeFails(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = c.Upload(context.Background(), "pve1", "local", "iso", "a.iso", tt.size, strings.NewReader(tt.data))
+			_, err = c.Upload(context.Background(), "pve1", "local", UploadFile{Content: "iso", Name: "a.iso", Size: tt.size}, strings.NewReader(tt.data))
 			e := mustError(t, err)
 			mustContain(t, e.Error(), tt.text)
 			if e.Kind != Invalid {
@@ -98,7 +99,7 @@ func TestAReaderThatFailsEndsTheUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := io.MultiReader(strings.NewReader("ab"), roughReader{broken})
-	_, err = c.Upload(context.Background(), "pve1", "local", "iso", "a.iso", 10, r)
+	_, err = c.Upload(context.Background(), "pve1", "local", UploadFile{Content: "iso", Name: "a.iso", Size: 10}, r)
 	if !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
@@ -149,7 +150,7 @@ func TestAnUploadMayBeSlowButMustMakeProgress(t *testing.T) {
 		defer time.Sleep(time.Hour) // of the bubble: the reader comes to its end
 		start := time.Now()
 		c, _ := inProcess(t, nil, through(swallows))
-		_, err := c.Upload(ctx, "pve1", "local", "iso", "a.iso", int64(bytes), &slowReader{pause, bytes})
+		_, err := c.Upload(ctx, "pve1", "local", UploadFile{Content: "iso", Name: "a.iso", Size: int64(bytes)}, &slowReader{pause, bytes})
 		return time.Since(start), err
 	}
 	t.Run("half an hour in small steps is fine", func(t *testing.T) {
@@ -190,7 +191,7 @@ func TestAnUploadIsNotSentTwiceWhenTheTicketIsRefused(t *testing.T) {
 		uploads++
 		return dies(401, "Authentication failed!")
 	}, withPassword)
-	_, err := c.Upload(context.Background(), "pve1", "local", "iso", "a.iso", 3, strings.NewReader("abc"))
+	_, err := c.Upload(context.Background(), "pve1", "local", UploadFile{Content: "iso", Name: "a.iso", Size: 3}, strings.NewReader("abc"))
 	if KindOf(err) != Unauthenticated || uploads != 1 {
 		t.Errorf("%d uploads: %v", uploads, err)
 	}

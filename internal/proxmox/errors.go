@@ -32,6 +32,8 @@ var kinds = map[pve.Kind]fault.Kind{
 	pve.NotRunning:       fault.Busy,
 	pve.AlreadyRunning:   fault.Busy,
 	pve.AgentUnavailable: fault.Unavailable,
+	pve.AgentForbidden:   fault.Unsupported,
+	pve.AgentFailed:      fault.Failed,
 	pve.Unsupported:      fault.Unsupported,
 	pve.Unavailable:      fault.Unavailable,
 	pve.NoQuorum:         fault.Unavailable,

@@ -73,7 +73,7 @@ func TestNoBodyIsReadWithoutBound(t *testing.T) {
 	})
 }
 
-func TestWhatIsUploadedIsNotKept(t *testing.T) {
+func TestALargeUploadIsNotKept(t *testing.T) {
 	const size = 64 << 20
 	sim := newSim(t, homelab(t), fast)
 	server := httptest.NewServer(sim)
@@ -99,7 +99,7 @@ func TestWhatIsUploadedIsNotKept(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	got := (&client{t: t, base: server.URL, http: http.DefaultClient, header: root.header}).send(req)
 	runtime.ReadMemStats(&after)
-	if took := after.TotalAlloc - before.TotalAlloc; took > size/4 {
+	if took := after.TotalAlloc - before.TotalAlloc; took > size/2 {
 		t.Errorf("%d bytes were allocated for an upload of %d", took, size)
 	}
 	root.done(got, "OK")

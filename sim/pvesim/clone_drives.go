@@ -115,7 +115,7 @@ func (s *Sim) copyDrive(t *task, c *cloning, key string, d drive, made map[strin
 	if c.full && c.storage != "" {
 		to = s.storages[c.storage]
 	}
-	if to, err = s.storageOn(c.target.node, to.Name); err != nil {
+	if to, err = s.activeStorage(c.target.node, to.Name); err != nil {
 		return 0, err
 	}
 	format, name := cmp.Or(c.format, vol.format), ""

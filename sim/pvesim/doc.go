@@ -66,6 +66,8 @@
 //     directories fail while a disk is copied or a file uploaded.
 //   - PCIFunction.Broken and Host.NoVFIO are hardware and kernels that cannot pass a
 //     device through; SetPCI and RebootHost renumber devices.
+//   - Guest.Faults and Guest.Forbid are guests that misbehave; SetStorageOnline takes a
+//     storage from a host.
 //   - Guest.Slow is a slow agent; from three seconds on it counts as hanging. SetGuest
 //     changes a running guest. World.Workers is the number of concurrent requests of the
 //     privileged daemon of a host: hanging agents then block all other requests, and
@@ -94,6 +96,18 @@
 // stored. Sim.Server returns a server that also closes idle connections after five
 // seconds.
 //
+// # Guests
+//
+// A guest has files, which stay on its disk, a few programs, and an agent with the
+// commands, texts and limits of qemu-ga. A Linux guest reads a NoCloud seed from an ISO
+// image that was uploaded, writes its files, installs the agent if user-data names it, and
+// runs gpuworker-guest in symbols: no program is really run. Its status, with driver and
+// GPUs, is what the real program would have written by then. WithGuest answers all
+// programs by a function of the test instead.
+//
+// A VM's agent calls can also be passed on to a real guest agent, see SetAgentSocket.
+// Commands that would switch its machine off are not.
+//
 // # Limits
 //
 // Not simulated, and answered with 501: live migration and migration to other storages,
@@ -102,7 +116,6 @@
 // the configuration of storages and networks by the API. Devices cannot be shared:
 // starts with mdev= fail. There is no fencing: an offline host keeps its VMs, and the HA
 // manager does not retry. Disks have no content: snapshots keep only the configuration,
-// a disk uses a tenth of its size, and files for cicustom have a length and no text. A
-// guest consists of a boot delay, an agent and written files. An offline host is seen as
-// offline at once, not after 5 to 10 seconds.
+// a disk uses a tenth of its size, and files for cicustom have a length and no text. An
+// offline host is seen as offline at once, not after 5 to 10 seconds.
 package pvesim

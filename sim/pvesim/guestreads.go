@@ -3,6 +3,7 @@ package pvesim
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -13,10 +14,12 @@ func guestReadCalls() []call {
 	audit := agentPriv("VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted")
 	var calls []call
 	for _, name := range slices.Sorted(maps.Keys(guestReads)) {
-		read := guestReads[name]
+		if name == "get-osinfo" || name == "get-host-name" {
+			continue // in agentCalls
+		}
 		calls = append(calls, call{
 			method: "GET", path: "/nodes/{node}/qemu/{vmid}/agent/" + name, may: audit, protected: true, waits: true,
-			serve: viaAgent(func(_ *Sim, _ *request, v *vm) (any, error) { return result(read(v)), nil }),
+			serve: viaAgent(plainAgentCall(name)),
 		})
 	}
 	return calls
@@ -24,12 +27,14 @@ func guestReadCalls() []call {
 
 // guestReads are the answers of those commands.
 var guestReads = map[string]func(v *vm) any{
-	"get-time":     func(*vm) any { return time.Now().UnixNano() },
-	"get-timezone": func(*vm) any { return map[string]any{"offset": 0, "zone": "UTC"} },
-	"get-users":    func(*vm) any { return []any{} },
-	"get-vcpus":    guestProcessors,
-	"get-fsinfo":   guestFileSystems,
-	"info":         guestAgent,
+	"get-time":      func(*vm) any { return time.Now().UnixNano() },
+	"get-timezone":  func(*vm) any { return map[string]any{"offset": 0, "zone": "UTC"} },
+	"get-users":     func(*vm) any { return []any{} },
+	"get-vcpus":     guestProcessors,
+	"get-fsinfo":    guestFileSystems,
+	"info":          guestAgent,
+	"get-osinfo":    guestOS,
+	"get-host-name": func(v *vm) any { return map[string]any{"host-name": v.hostname()} },
 }
 
 func guestProcessors(v *vm) any {
@@ -56,13 +61,24 @@ func guestFileSystems(v *vm) any {
 func isBootBus(key string) bool { return key != "efidisk0" && key != "tpmstate0" }
 
 // guestAgent lists the commands of the simulated agent.
-func guestAgent(*vm) any {
+func guestAgent(v *vm) any {
 	commands := []any{}
-	for _, name := range []string{"guest-exec", "guest-exec-status", "guest-file-close", "guest-file-open", "guest-file-read",
-		"guest-file-write", "guest-fsfreeze-freeze", "guest-fsfreeze-status", "guest-fsfreeze-thaw",
-		"guest-fstrim", "guest-get-fsinfo", "guest-get-host-name", "guest-get-osinfo", "guest-get-time", "guest-get-timezone",
-		"guest-get-users", "guest-get-vcpus", "guest-info", "guest-network-get-interfaces", "guest-ping", "guest-set-user-password", "guest-shutdown"} {
-		commands = append(commands, map[string]any{"name": name, "enabled": true, "success-response": true})
+	for _, name := range []string{"exec", "exec-status", "file-close", "file-open", "file-read", "file-seek", "file-write",
+		"fsfreeze-freeze", "fsfreeze-status", "fsfreeze-thaw", "fstrim", "get-fsinfo", "get-host-name", "get-osinfo", "get-time",
+		"get-timezone", "get-users", "get-vcpus", "info", "network-get-interfaces", "ping", "set-user-password", "shutdown"} {
+		commands = append(commands, map[string]any{"name": "guest-" + name, "enabled": v.agentRefuses(name) == nil,
+			"success-response": name != "shutdown"})
 	}
 	return map[string]any{"version": "8.2.2", "supported_commands": commands}
+}
+
+// guestOS is what the agent reads from os-release and uname; a world names the system as
+// "ubuntu" or "ubuntu 24.04".
+func guestOS(v *vm) any {
+	id, version, _ := strings.Cut(v.guest.OS, " ")
+	out := map[string]any{"id": id, "name": id, "machine": "x86_64"}
+	if version != "" {
+		out["version-id"], out["version"], out["pretty-name"] = version, version, id+" "+version
+	}
+	return out
 }

@@ -30,6 +30,22 @@ func (s *Sim) SetHostOnline(name string, online bool) error {
 	return nil
 }
 
+// SetStorageOnline makes a storage of a host reachable or unreachable, as when its disk
+// or its NFS server is lost. VMs that run with its volumes continue.
+func (s *Sim) SetStorageOnline(name, host string, online bool) error {
+	s.lock()
+	defer s.unlock()
+	st := s.storages[name]
+	if st == nil || !slices.Contains(st.hosts, host) {
+		return fmt.Errorf("no storage %q on a host %q in this world", name, host)
+	}
+	if st.Type == "lvmthin" {
+		return fmt.Errorf("storage %q: an unreachable LVM thin pool is not simulated", name)
+	}
+	st.down[host] = !online
+	return nil
+}
+
 // RebootHost, SetPCI and SetGuest change a cluster from outside the API. They are for
 // tests of host maintenance, of renumbered cards and of guests.
 
@@ -145,13 +161,16 @@ func (s *Sim) SetGuest(id int, guest Guest) error {
 	if v == nil {
 		return fmt.Errorf("no VM %d in this world", id)
 	}
+	if err := guest.validate(); err != nil {
+		return err
+	}
 	v.guest = guest
 	if v.run != nil {
 		v.run.agentUp, v.run.osUp = time.Time{}, time.Time{}
 		if guest.OS != "" {
 			v.run.osUp = time.Now()
 		}
-		if guest.Agent {
+		if guest.Agent && !guest.fails(GuestNoAgent) {
 			v.run.agentUp = time.Now()
 		}
 	}

@@ -204,3 +204,15 @@ func uploadTo(c *client, path, name, content string, fields ...string) *reply {
 	req.Header.Set("Content-Type", form.FormDataContentType())
 	return c.send(req)
 }
+
+// sendRaw posts a body as it is.
+func sendRaw(c *client, path, body, contentType string) *reply {
+	c.t.Helper()
+	req, err := http.NewRequest("POST", c.base+"/api2/json"+path, strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.Header = c.header.Clone()
+	req.Header.Set("Content-Type", contentType)
+	return c.send(req)
+}

@@ -69,6 +69,9 @@ type vm struct {
 	// starting is set while a start task holds devices for it.
 	starting bool
 	guest    Guest
+	files    map[string]string // on the guest's disk
+	socket   string            // of a real agent, instead of the guest
+	disk     guestDisk         // beside its files
 	shown    shownVM
 	// ha is its resource of the HA manager, nil for none.
 	ha *haResource
@@ -85,9 +88,12 @@ type run struct {
 	devices []string  // BDFs
 	conf    map[string]string
 	seed    map[string]string // the options at the last write of its cloud-init drive
-	execs   map[int]GuestResult
-	files   map[string]string
+	execs   map[int]*guestProcess
 	nextPID int
+	handles map[int]*guestHandle
+	// nextHandle counts the opened files.
+	nextHandle int
+	boot       guestBoot
 	// frozen is set while the file systems are frozen: there are no writes, and most
 	// commands of the agent fail.
 	frozen bool

@@ -268,7 +268,7 @@ func (s *Sim) takeID(r *request) (*cloning, error) {
 		return nil, die("close (rename) atomic file '/etc/pve/nodes/%s/qemu-server/%d.conf' failed: File exists", node, newid)
 	}
 	c.target = newVM(newid, node, map[string]string{"lock": "clone", "description": " qmclone temporary file"})
-	c.target.guest = c.source.guest
+	c.target.guest, c.target.disk, c.target.files = c.source.guest, c.source.disk, maps.Clone(c.source.files)
 	s.vms[newid] = c.target
 	s.changed(VMCreated, node, newid, "")
 	return c, nil

@@ -325,8 +325,11 @@ func (s *Sim) deleteOption(c *change, v *vm, key string) error {
 		c.say("cannot delete '%s' - not set in current configuration!", key)
 		return nil
 	}
-	if (isDrive(key) || hasIndex(key, "unused")) && v.conf["protection"] == "1" {
+	switch protected := v.conf["protection"] == "1"; {
+	case protected && isDrive(key):
 		return die("can't remove drive '%s' - protection mode enabled", key)
+	case protected && hasIndex(key, "unused"):
+		return die("can't remove unused disk '%s' - protection mode enabled", parseDrive(current).file)
 	}
 	for _, value := range []string{current, v.pending[key]} {
 		if err := s.lateOptionPerm(c.caller, v.id, "delete", key, value); err != nil {

@@ -17,7 +17,7 @@ func (s *Sim) makeDrive(ctx context.Context, v *vm, conf map[string]string, key,
 		return s.makeCloudInit(ctx, v, conf, key, name, d, say)
 	}
 	if name, size, ok := d.allocation(); ok {
-		st, err := s.storageOn(v.node, name)
+		st, err := s.activeStorage(v.node, name)
 		if err != nil {
 			return "", err
 		}
@@ -43,12 +43,15 @@ func (s *Sim) makeDrive(ctx context.Context, v *vm, conf map[string]string, key,
 		return "", die("volume %s does not exist", d.file)
 	}
 	if name, _, ok := d.volume(); ok {
-		if _, err := s.storageOn(v.node, name); err != nil {
+		if _, err := s.activeStorage(v.node, name); err != nil {
 			return "", err
 		}
 		_, vol := s.volumeOf(v.node, d)
-		if vol == nil {
+		switch {
+		case vol == nil:
 			return "", die("volume '%s' does not exist", d.file)
+		case vol.empty:
+			return "", die("volume %s does not exist", d.file)
 		}
 		if !d.isCloudInit() {
 			d.props["size"] = formatSize(vol.size)
@@ -97,7 +100,7 @@ func (s *Sim) makeCloudInit(ctx context.Context, v *vm, conf map[string]string, 
 			return "", die("%s - cloud-init drive is already attached at '%s'", key, other)
 		}
 	}
-	st, err := s.storageOn(v.node, name)
+	st, err := s.activeStorage(v.node, name)
 	if err != nil {
 		return "", err
 	}

@@ -144,8 +144,14 @@ func (s *Sim) applySet(v *vm, key, value string) {
 	if !isDrive(key) {
 		return
 	}
-	d := parseDrive(value)
-	if had && parseDrive(old).file != d.file {
-		s.unuse(v, parseDrive(old))
+	d, was := parseDrive(value), parseDrive(old)
+	if !had || was.file == d.file {
+		return
 	}
+	if v.run != nil && was.isCloudInit() && d.file != "none" {
+		// The medium was changed: the volume of the cloud-init drive stays, in no
+		// configuration any more.
+		return
+	}
+	s.unuse(v, was)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -70,6 +71,9 @@ func (s *Sim) start(t *task, node string, id int, skiplock bool, timeout Duratio
 	if err := s.makeSeed(t, v); err != nil {
 		return err
 	}
+	if err := s.activateVolumes(v); err != nil {
+		return err
+	}
 	list, err := s.parsePassed(v)
 	if err != nil {
 		return t.logParseError(err)
@@ -99,6 +103,28 @@ func (s *Sim) start(t *task, node string, id int, skiplock bool, timeout Duratio
 		s.changed(VMStopped, node, id, "")
 	}
 	return err
+}
+
+// activateVolumes fails for drives whose storage cannot be reached, or whose volume is
+// gone, such as an ISO image that was deleted.
+func (s *Sim) activateVolumes(v *vm) error {
+	for _, key := range slices.Sorted(maps.Keys(v.conf)) {
+		if !isDrive(key) {
+			continue
+		}
+		d := parseDrive(v.conf[key])
+		name, _, ok := d.volume()
+		if !ok {
+			continue
+		}
+		if _, err := s.activeStorage(v.node, name); err != nil {
+			return err
+		}
+		if _, vol := s.volumeOf(v.node, d); vol == nil {
+			return die("volume '%s' does not exist", d.file)
+		}
+	}
+	return nil
 }
 
 // logParseError writes errors of hostpci values to the log, as the real server does
@@ -219,8 +245,7 @@ func (h *host) hasBridge(name string) bool {
 func (s *Sim) running(v *vm, r *rand.Rand, ids []string) {
 	s.nextPID++
 	now := time.Now()
-	v.run = &run{pid: s.nextPID, since: now, pinned: memoryOf(v.conf), devices: ids, conf: v.merged(), seed: maps.Clone(v.conf),
-		execs: map[int]GuestResult{}, files: map[string]string{}, nextPID: 500}
+	v.run = &run{pid: s.nextPID, since: now, pinned: memoryOf(v.conf), devices: ids, conf: v.merged(), seed: maps.Clone(v.conf)}
 	s.bootGuest(v, r, now)
 	v.starting = false
 	s.changed(VMStarted, v.node, v.id, "")
@@ -231,12 +256,14 @@ func (s *Sim) bootGuest(v *vm, r *rand.Rand, now time.Time) {
 	agent := between(r, s.timings.AgentMin, s.timings.AgentMax)
 	scaled := func(d Duration) time.Time { return now.Add(s.scaled(d)) }
 	v.run.osUp, v.run.agentUp, v.run.frozen = time.Time{}, time.Time{}, false
+	v.run.execs, v.run.nextPID, v.run.handles, v.run.nextHandle = map[int]*guestProcess{}, 500, map[int]*guestHandle{}, 0
 	if v.guest.OS != "" {
 		v.run.osUp = scaled(agent / 2)
 	}
 	if v.guest.Agent {
 		v.run.agentUp = scaled(agent)
 	}
+	s.bootModel(v, now, agent)
 }
 
 // bootAtOnce is for VMs that are running at the beginning of the simulation: their guests
@@ -260,4 +287,5 @@ func (s *Sim) bootAtOnce(v *vm, r *rand.Rand) {
 	if v.guest.Agent {
 		v.run.agentUp = s.started
 	}
+	s.bootModel(v, s.started, 0)
 }

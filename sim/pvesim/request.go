@@ -33,9 +33,10 @@ type request struct {
 	fault  *fault
 }
 
-// upload is the metadata of the file in a multipart body; the file is not stored.
+// upload is the file in a multipart body.
 type upload struct {
 	size int64
+	data []byte               // nil if it is longer than maxKept
 	sums map[string]hash.Hash // by algorithm
 }
 
@@ -114,7 +115,7 @@ var hexForm = regexp.MustCompile(`^[0-9a-fA-F]+$`)
 
 // readArgs collects the parameters of query and body; those of the query have
 // precedence. The body is read only after the login is checked, and only up to the
-// limit. Uploaded files may have any length and are not stored.
+// limit. Uploaded files may have any length.
 func (s *Sim) readArgs(in inbound, r *request, c *call) error {
 	query, body := args{}, args{}
 	if err := parseForm(in.query, query); err != nil {
@@ -178,7 +179,9 @@ func readUpload(reader *multipart.Reader, into args, r *request) error {
 			return bad
 		}
 		switch name := part.FormName(); {
-		case name == "filename" && part.FileName() != "" && r.file == nil:
+		case r.file != nil:
+			return &apiError{status: 501, reason: "simulator: a field after the file of an upload is not simulated: the real server makes it a part of the file"}
+		case name == "filename" && part.FileName() != "":
 			if r.file, err = measure(part); err != nil {
 				return bad
 			}
@@ -198,6 +201,9 @@ func readUpload(reader *multipart.Reader, into args, r *request) error {
 	}
 }
 
+// maxKept is the size of the largest uploaded file whose content is kept.
+const maxKept = 16 << 20
+
 // measure reads an uploaded file to its end.
 func measure(file io.Reader) (*upload, error) {
 	u := &upload{sums: map[string]hash.Hash{"md5": md5.New(), "sha1": sha1.New(), "sha224": sha256.New224(), "sha256": sha256.New(),
@@ -207,8 +213,28 @@ func measure(file io.Reader) (*upload, error) {
 		writers = append(writers, sum)
 	}
 	var err error
-	u.size, err = io.Copy(io.MultiWriter(writers...), file)
+	var kept keeper
+	u.size, err = io.Copy(io.MultiWriter(append(writers, &kept)...), file)
+	if u.size <= maxKept {
+		u.data = slices.Concat(append(kept.pieces, []byte{})...)
+	}
 	return u, err
+}
+
+// keeper keeps what is written, up to maxKept.
+type keeper struct {
+	pieces [][]byte
+	size   int
+}
+
+// Write implements io.Writer.
+func (k *keeper) Write(p []byte) (int, error) {
+	if k.size += len(p); k.size > maxKept {
+		k.pieces = nil
+	} else {
+		k.pieces = append(k.pieces, bytes.Clone(p))
+	}
+	return len(p), nil
 }
 
 // checksum of the file, in hexadecimal.

@@ -35,9 +35,11 @@ type Sim struct {
 	timeScale  float64
 	logf       func(format string, args ...any)
 	hooks      []func(Event)
-	guest      func(GuestCall) GuestResult
-	secret     []byte // signs tickets
-	started    time.Time
+	// guest answers the programs that the agent runs, instead of the simulated guest.
+	guest        func(GuestCall) GuestResult
+	agentSockets string
+	secret       []byte // signs tickets
+	started      time.Time
 
 	mu       sync.Mutex
 	streams  *streams
@@ -109,8 +111,8 @@ func New(world World, options ...Option) (*Sim, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Sim{
 		ctx: ctx, cancel: cancel,
-		version: world.Version, repoID: cmp.Or(world.RepoID, sha1Hex(world.Version)[:8]), major: world.major(), privs: allPrivileges(world.major()), httpServer: world.httpServer(), workers: world.Workers, clusters: world.Cluster, noStats: world.NoStatistics, noDNS: world.NoDNS,
-		timings: DefaultTimings(), timeScale: 1, logf: log.Printf, guest: defaultGuest, started: time.Now(),
+		version: world.Version, repoID: cmp.Or(world.RepoID, sha1Hex(world.Version)[:8]), major: world.major(), privs: allPrivileges(world.major()), httpServer: world.httpServer(), workers: world.Workers, clusters: world.Cluster, noStats: world.NoStatistics, noDNS: world.NoDNS, agentSockets: world.AgentSockets,
+		timings: DefaultTimings(), timeScale: 1, logf: log.Printf, started: time.Now(),
 		streams: newStreams(world.Seed), dc: world.Datacenter,
 		hosts: map[string]*host{}, storages: map[string]*storage{}, vms: map[int]*vm{}, mappings: map[string]*mapping{},
 		byUPID: map[string]*task{}, poolByVM: map[int]*pool{}, locks: map[lockName]*heldLock{}, connections: map[string]*connection{}, freeWorkers: map[string]chan struct{}{}, broadcasts: map[int]broadcast{}, nextPID: 1000,
@@ -184,7 +186,7 @@ func (s *Sim) buildVM(v VM) {
 	r := s.streams.next("world vm %d", v.ID)
 	completeConfig(config, r, s.started)
 	m := newVM(v.ID, v.Host, config)
-	m.guest, m.ha = v.Guest, v.haResource()
+	m.guest, m.ha, m.socket = v.Guest, v.haResource(), v.AgentSocket
 	s.vms[v.ID] = m
 	s.joinPool(v.Pool, v.ID)
 	for key, value := range config {

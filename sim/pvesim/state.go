@@ -165,8 +165,8 @@ func (s *Sim) vmState(v *vm) VMState {
 	}
 	if v.run != nil {
 		out.Devices = slices.Clone(v.run.devices)
-		seen.files = same(seen.files, v.run.files)
-		out.Files = seen.files
 	}
+	seen.files = same(seen.files, v.files)
+	out.Files = seen.files
 	return out
 }

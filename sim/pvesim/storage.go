@@ -12,7 +12,8 @@ import (
 // storage is one storage with its volumes.
 type storage struct {
 	Storage
-	hosts   []string // hosts with this storage
+	down    map[string]bool // hosts on which it is not reachable
+	hosts   []string        // hosts with this storage
 	volumes []*volume
 	byName  map[volumeName]*volume
 }
@@ -49,10 +50,15 @@ type volume struct {
 	// parent is the base of a linked clone, as in its name.
 	parent string
 	ctime  time.Time
+	data   []byte // of an uploaded file
+	empty  bool   // an uploaded file without content
 }
 
 func newStorage(st Storage, hosts []string, now time.Time) *storage {
-	n := &storage{Storage: st, hosts: st.Nodes, byName: map[volumeName]*volume{}}
+	n := &storage{Storage: st, hosts: st.Nodes, byName: map[volumeName]*volume{}, down: map[string]bool{}}
+	for _, host := range st.Offline {
+		n.down[host] = true
+	}
 	if len(n.hosts) == 0 {
 		n.hosts = hosts
 	}
@@ -139,6 +145,18 @@ func (s *Sim) storageOn(node, name string) (*storage, error) {
 		return nil, die("storage '%s' is not available on node '%s'", name, node)
 	}
 	return st, nil
+}
+
+// activeStorage returns a storage of a host that is enabled and reachable.
+func (s *Sim) activeStorage(node, name string) (*storage, error) {
+	st, err := s.storageOn(node, name)
+	switch {
+	case err != nil || !st.down[node]:
+		return st, err
+	case st.Type == "dir":
+		return nil, die("unable to activate storage '%s' - directory '%s' does not exist or is unreachable", name, st.Path)
+	}
+	return nil, die("storage '%s' is not online", name)
 }
 
 // freeDisk is the first disk number that a VM does not use on a storage.

@@ -83,7 +83,11 @@ func (s *Sim) usage(st *storage, node string) map[string]any {
 	if st.Disabled {
 		return s.usageOf(st, 0)
 	}
-	return s.usageOf(st, st.used(node))
+	usage := s.usageOf(st, st.used(node))
+	if st.down[node] {
+		usage["active"], usage["total"], usage["used"], usage["avail"] = 0, 0, 0, 0
+	}
+	return usage
 }
 
 func (s *Sim) usageOf(st *storage, used int64) map[string]any {
@@ -180,7 +184,7 @@ func (s *Sim) storageResources(r *request) []any {
 			usage := s.usageOf(st, used[""]+used[node])
 			entry := map[string]any{"id": "storage/" + node + "/" + id, "node": node, "storage": id, "type": "storage",
 				"plugintype": st.Type, "content": usage["content"], "shared": usage["shared"], "status": "unknown"}
-			if s.known(node) {
+			if s.known(node) && !st.down[node] {
 				entry["status"], entry["disk"], entry["maxdisk"] = "available", usage["used"], usage["total"]
 			}
 			out = append(out, entry)

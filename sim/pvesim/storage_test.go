@@ -43,7 +43,7 @@ func TestUploadsAreRefused(t *testing.T) {
 				r.t.Errorf("errors: %v", r.errors)
 			}
 		}},
-		"to a storage for disks":       {"local-lvm", "x.iso", []string{"content", "iso"}, func(r *reply) { r.refused(500, "storage 'local-lvm' does not support 'iso' content") }},
+		"to a storage for disks":       {"local-lvm", "x.iso", []string{"content", "iso"}, func(r *reply) { r.refused(500, "can't upload to storage type 'lvmthin'") }},
 		"to a storage that is missing": {"nope", "x.iso", []string{"content", "iso"}, func(r *reply) { r.refused(500, "storage 'nope' does not exist") }},
 		"with a checksum of no kind": {"local", "x.iso", []string{"content", "iso", "checksum", "00"}, func(r *reply) {
 			if r.errors["checksum-algorithm"] != "missing property required by 'checksum'" {

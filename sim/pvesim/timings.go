@@ -38,8 +38,12 @@ type Timings struct {
 	// The agent answers AgentMin to AgentMax after the start has ended.
 	AgentMin Duration `json:"agentMin"`
 	AgentMax Duration `json:"agentMax"`
-	Shutdown Duration `json:"shutdown"` // of a guest that reacts to ACPI
-	Stop     Duration `json:"stop"`
+	// cloud-init of a simulated guest is finished CloudInit after the agent answers;
+	// gpuworker-guest then takes Bootstrap, and a tenth of it when all is done already.
+	CloudInit Duration `json:"cloudInit"`
+	Bootstrap Duration `json:"bootstrap"`
+	Shutdown  Duration `json:"shutdown"` // of a guest that reacts to ACPI
+	Stop      Duration `json:"stop"`
 	// PowerdownTimeout is the default timeout of a shutdown.
 	PowerdownTimeout Duration `json:"powerdownTimeout"`
 	HostBoot         Duration `json:"hostBoot"` // reboot of a host
@@ -54,7 +58,7 @@ func DefaultTimings() Timings {
 		RefusedLogin: 3 * s, VMLock: 10 * s, StorageLock: 10 * s, CloneLock: s,
 		CloneLinked: 2 * s, CloneCheck: 20 * ms, CloneFullMin: 5 * s, CloneFullGiB: s,
 		Create: s, Config: 200 * ms, Resize: 500 * ms, Destroy: s, Upload: 300 * ms, Delete: 300 * ms,
-		Start: 2 * s, StartPinGiB: 75 * ms, AgentMin: 15 * s, AgentMax: 25 * s,
+		Start: 2 * s, StartPinGiB: 75 * ms, AgentMin: 15 * s, AgentMax: 25 * s, CloudInit: 20 * s, Bootstrap: 90 * s,
 		Shutdown: 8 * s, Stop: s, PowerdownTimeout: 60 * s, HostBoot: 180 * s, HA: 10 * s,
 	}
 }

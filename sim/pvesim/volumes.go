@@ -3,9 +3,7 @@ package pvesim
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
-	"time"
 )
 
 // seesVolume reports whether the caller may see a volume. Disks of VMs need
@@ -26,7 +24,7 @@ func (s *Sim) seesVolume(r *request, st *storage, v *volume) bool {
 }
 
 func (s *Sim) listContent(r *request) (any, error) {
-	st, err := s.storageOn(r.node(), r.args.get("storage"))
+	st, err := s.activeStorage(r.node(), r.args.get("storage"))
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +87,9 @@ func (s *Sim) getVolume(r *request) (any, error) {
 	v := st.find(r.node(), name)
 	if v == nil {
 		return nil, die("volume_size_info on '%s:%s' failed - no format", st.Name, name)
+	}
+	if v.empty {
+		return nil, die("volume '%s' has size zero", st.volid(v))
 	}
 	format := v.format
 	if kind.content != "images" {
@@ -160,6 +161,9 @@ func (s *Sim) queueDeletion(r *request) (upid string, err error) {
 		if err := s.pause(t, s.timings.Delete); err != nil {
 			return err
 		}
+		if _, err := s.activeStorage(t.node, st.Name); err != nil {
+			return err
+		}
 		v := st.find(t.node, name)
 		switch {
 		case v == nil:
@@ -173,81 +177,4 @@ func (s *Sim) queueDeletion(r *request) (upid string, err error) {
 		t.note("Removed volume '%s:%s'", st.Name, name)
 		return nil
 	}), nil
-}
-
-var (
-	badFileChar = regexp.MustCompile(`[^a-zA-Z0-9_.-]`)
-	uploadForms = map[string]*regexp.Regexp{
-		"iso":    regexp.MustCompile(`(?i)\.(iso|img)$`),
-		"vztmpl": regexp.MustCompile(`\.tar\.(gz|xz|zst|bz2)$`),
-		"import": regexp.MustCompile(`\.(ova|ovf|qcow2|raw|vmdk)$`),
-	}
-)
-
-// uploadFile accepts an ISO image. It overwrites silently; a wrong checksum is an error of
-// the task.
-func (s *Sim) uploadFile(r *request) (any, error) {
-	st, err := s.storageOn(r.node(), r.args.get("storage"))
-	if err != nil {
-		return nil, err
-	}
-	content := r.args.get("content")
-	name := badFileChar.ReplaceAllString(strings.TrimSpace(r.args.get("filename")), "_")
-	switch {
-	case r.file == nil:
-		return nil, &apiError{status: 400, reason: "Bad Request", bare: true}
-	case !uploadForms[content].MatchString(name):
-		return nil, badParam("filename", "wrong file extension")
-	case !st.holds(content):
-		return nil, die("storage '%s' does not support '%s' content", st.Name, content)
-	}
-	v := &volume{name: content + "/" + name, content: content, format: fileFormat(content), size: r.file.size}
-	if !st.Shared {
-		v.node = r.node()
-	}
-	expected, algorithm, file := r.args.get("checksum"), r.args.get("checksum-algorithm"), r.file
-	return s.startTask(r, r.node(), "imgcopy", "", func(t *task) error {
-		temp := fmt.Sprintf("/var/tmp/pveupload-%032x", t.rng.Uint64())
-		t.say("starting file import from: %s", temp)
-		if expected != "" {
-			if got := file.checksum(algorithm); got != expected {
-				t.say("calculating checksum...")
-				return die("checksum mismatch: got '%s' != expect '%s'", got, expected)
-			}
-			t.say("calculating checksum...OK, checksum verified")
-		}
-		return s.importFile(t, st, v, temp)
-	}), nil
-}
-
-// importFile copies an uploaded file to its place.
-func (s *Sim) importFile(t *task, st *storage, v *volume, temp string) error {
-	s.lock()
-	defer s.unlock()
-	t.note("target node: %s", t.node)
-	t.note("target file: %s", st.path(v))
-	t.note("file size is: %d", v.size)
-	lost := t.fault != nil && t.fault.Effect == UploadLost
-	if lost {
-		t.note("command: /usr/bin/scp -o BatchMode=yes -p -- %s [%s]:%s", temp, s.hosts[t.node].IP, st.path(v))
-	} else {
-		t.note("command: cp -- %s %s", temp, st.path(v))
-	}
-	if err := s.pause(t, s.timings.Upload); err != nil {
-		return err
-	}
-	switch {
-	case lost:
-		return die(`import failed: /usr/bin/scp: stat local "%s": No such file or directory`, temp)
-	case st.full(t.node, v.size):
-		return die("import failed: cp: error writing '%s': No space left on device", st.path(v))
-	}
-	if old := st.find(t.node, v.name); old != nil {
-		s.remove(st, old)
-	}
-	v.ctime = time.Now()
-	st.add(v)
-	s.changed(VolumeCreated, t.node, 0, st.volid(v))
-	t.note("finished file import successfully")
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,10 @@ type World struct {
 	// ListLag is the maximum delay of GET /cluster/resources, see Sim.SetListLag: 10s on a
 	// real cluster; none when empty.
 	ListLag Duration `json:"listLag,omitempty"`
+
+	// AgentSockets is a directory of unix sockets of real guest agents: the agent calls of
+	// a VM with a socket there, VMID.qga, are passed on to it.
+	AgentSockets string `json:"agentSockets,omitempty"`
 
 	Hosts      []Host              `json:"hosts"`
 	Storages   []Storage           `json:"storages,omitempty"`
@@ -115,6 +120,8 @@ type Storage struct {
 	Shared   bool     `json:"shared,omitempty"`
 	Nodes    []string `json:"nodes,omitempty"` // empty: all hosts
 	Disabled bool     `json:"disabled,omitempty"`
+	// Offline are hosts on which the storage cannot be reached, see Sim.SetStorageOnline.
+	Offline []string `json:"offline,omitempty"`
 	// CapacityGiB is the capacity per host, or of all hosts together if shared.
 	CapacityGiB float64 `json:"capacityGiB,omitempty"`
 	// Allocate is the duration of creating a volume. The storage's lock is held meanwhile,
@@ -148,17 +155,42 @@ type VM struct {
 	Deleting []string       `json:"deleting,omitempty"`
 	// Guest says what is installed on the boot disk; clones inherit it.
 	Guest Guest `json:"guest,omitempty"`
+	// AgentSocket is the unix socket of a real guest agent, to which the agent calls of
+	// this VM are passed on. Clones do not inherit it.
+	AgentSocket string `json:"agentSocket,omitempty"`
 }
 
 // Guest is the operating system on a VM's disk.
 type Guest struct {
-	// OS is empty for blank disks: such a guest ignores ACPI and has no agent.
+	// OS is empty for blank disks: such a guest ignores ACPI and has no agent. ubuntu,
+	// debian, rhel and rocky have cloud-init; a version may follow: "ubuntu 24.04".
 	OS string `json:"os,omitempty"`
 	// Agent means that the QEMU guest agent is installed.
 	Agent bool `json:"agent,omitempty"`
 	// Slow is the time that the agent takes for each answer. From three seconds on the
 	// server's timeout passes, as with a hanging agent.
 	Slow Duration `json:"slow,omitempty"`
+	// Forbid are commands that the agent does not allow, without "guest-": exec and
+	// exec-status on RHEL, for example.
+	Forbid []string `json:"forbid,omitempty"`
+	// Driver is the version of an NVIDIA driver on the disk, "580.95.05".
+	Driver string `json:"driver,omitempty"`
+	// Faults are misbehaviours.
+	Faults []GuestFault `json:"faults,omitempty"`
+}
+
+func (g Guest) validate() error {
+	for _, f := range g.Faults {
+		if !slices.Contains(guestFaults, f) {
+			return fmt.Errorf("guest: fault %q: must be one of %v", f, guestFaults)
+		}
+	}
+	for _, command := range g.Forbid {
+		if strings.HasPrefix(command, "guest-") {
+			return fmt.Errorf("guest: forbid %q: without guest-", command)
+		}
+	}
+	return nil
 }
 
 // Mapping is a PCI resource mapping.

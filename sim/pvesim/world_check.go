@@ -138,6 +138,11 @@ func (w *World) checkStorages(p *problems, hosts map[string]bool) map[string]Sto
 				p.add("storage %q: node %q is not a host of this world", s.Name, n)
 			}
 		}
+		for _, n := range s.Offline {
+			if !hosts[n] || s.Type == "lvmthin" {
+				p.add("storage %q: offline on %q: needs a host of this world, and is not simulated for lvmthin", s.Name, n)
+			}
+		}
 		if s.Allocate < 0 {
 			p.add("storage %q: allocate must not be negative", s.Name)
 		}

@@ -17,6 +17,9 @@ func (w *World) checkVMs(p *problems, hosts map[string]bool, storages map[string
 		if !hosts[v.Host] {
 			p.add("vm %d: host %q is not a host of this world", v.ID, v.Host)
 		}
+		if err := v.Guest.validate(); err != nil {
+			p.add("vm %d: %v", v.ID, err)
+		}
 		config, err := v.config()
 		if err != nil {
 			p.add("vm %d: %v", v.ID, err)

@@ -56,6 +56,7 @@ type settings struct {
 	timeScale                float64
 	faults                   []pvesim.Fault
 	listLag                  pvesim.Duration
+	agentSockets             string
 	quiet                    bool
 }
 
@@ -89,6 +90,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		return nil
 	})
 	flags.TextVar(&c.listLag, "list-lag", pvesim.Duration(0), "how stale GET /cluster/resources may be, as a `DURATION`: 10s on a real cluster; 0s uses the value of the world file")
+	flags.StringVar(&c.agentSockets, "agent-sockets", "", "pass the agent calls of a VM on to the unix socket VMID.qga in this `DIRECTORY`, if there is one")
 	flags.BoolVar(&c.quiet, "quiet", false, "do not log to standard error")
 	if err := flags.Parse(args); err != nil {
 		return c, err
@@ -120,6 +122,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	world.Faults = append(world.Faults, c.faults...)
 	if c.listLag > 0 {
 		world.ListLag = c.listLag
+	}
+	if c.agentSockets != "" {
+		world.AgentSockets = c.agentSockets
 	}
 	certificate, err := certificate(c)
 	if err != nil {
