@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -76,6 +75,7 @@ var (
 	uuidForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 	nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	userForm = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
+	macForm  = regexp.MustCompile(`^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$`)
 	sumForm  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
@@ -112,8 +112,7 @@ func (w Worker) check() error {
 
 func (w Worker) checkNICs() error {
 	for i, nic := range w.NICs {
-		mac, err := net.ParseMAC(nic.MAC)
-		if err != nil || len(mac) != 6 {
+		if !macForm.MatchString(nic.MAC) {
 			return w.invalid("network card %d has no MAC address (%q), and networks are matched by it, never by a guessed name", i, nic.MAC)
 		}
 		if nic.Address != "" {
