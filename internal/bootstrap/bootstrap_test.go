@@ -128,6 +128,7 @@ func by(delivery v1alpha1.Delivery) func(*Worker) {
 			w.Program.Builds = nil
 		case v1alpha1.DeliveryTemplate:
 			w.Program.Builds = nil
+		case v1alpha1.DeliverySeedISO, v1alpha1.DeliveryGuestAgent:
 		}
 	}
 }

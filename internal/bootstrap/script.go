@@ -52,6 +52,7 @@ func (s Source) install() string {
 `
 	case v1alpha1.DeliveryURL:
 		return "sha256=" + s.Download.SHA256 + "\nurl=" + shell.Quote(s.Download.URL) + "\n" + isProgram + download
+	case v1alpha1.DeliverySeedISO, v1alpha1.DeliveryGuestAgent:
 	}
 	var b strings.Builder
 	b.WriteString("case \"$(uname -m)\" in\n")

@@ -247,6 +247,7 @@ func (w Worker) runCommands() *yaml.Node {
 		end = markSeeded
 	case v1alpha1.DeliverySeedISO:
 		end = installAndUnmount
+	case v1alpha1.DeliveryTemplate, v1alpha1.DeliveryURL:
 	}
 	return sequence(append(commands, texts("sh", "-c", end, "gpuworker-seed", w.UUID))...)
 }
