@@ -311,7 +311,7 @@ type config struct {
 		Owner       string `yaml:"owner"`
 		Encoding    string `yaml:"encoding"`
 		Content     string `yaml:"content"`
-		Append      bool   `yaml:"append"`
+		Defer       bool   `yaml:"defer"`
 	} `yaml:"write_files"`
 }
 
@@ -381,6 +381,23 @@ func checkSame(t testing.TB, c config, w Worker) {
 	}
 	if c.Hostname != w.Name || len(c.Bootcmd) == 0 {
 		t.Errorf("host name %q, bootcmd %q", c.Hostname, c.Bootcmd)
+	}
+}
+
+// cloud-init makes users after it writes files.
+func TestFilesOfUsersWaitForTheUsers(t *testing.T) {
+	for _, c := range []struct {
+		path, owner string
+		waits       bool
+	}{
+		{"/etc/a", "root:root", false}, {"/etc/a", "", false}, {"/etc/a", "root", false}, {"/etc/a", "ops:ops", true}, {"/etc/a", "root:ops", true}, {"/home/ops/a", "root:root", true},
+	} {
+		w := worker(t, driver.Packages, "dhcp", Release{"ubuntu", "24.04"})
+		w.Parts.WriteFiles = []v1alpha1.GuestFile{{Path: c.path, Owner: c.owner, Permissions: "600"}}
+		files := configOf(t, mustRender(t, w).UserData).WriteFiles
+		if f := files[len(files)-1]; f.Defer != c.waits || f.Permissions != "0600" || c.owner == "ops:ops" && f.Owner != c.owner {
+			t.Errorf("%s of %q: %+v", c.path, c.owner, f)
+		}
 	}
 }
 
