@@ -297,7 +297,6 @@ func TestWhatCannotBeRenderedIsRefused(t *testing.T) {
 // config is what cloud-init reads in user-data.
 type config struct {
 	Hostname string     `yaml:"hostname"`
-	User     string     `yaml:"user"`
 	Keys     []string   `yaml:"ssh_authorized_keys"`
 	Bootcmd  [][]string `yaml:"bootcmd"`
 	Runcmd   [][]string `yaml:"runcmd"`

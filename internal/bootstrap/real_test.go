@@ -198,3 +198,30 @@ func checkReadBack(t *testing.T, line string, w Worker) {
 		t.Errorf("cloud-init reads %q, want %q", got, want)
 	}
 }
+
+// readUsers prints the users that cloud-init makes, and its warnings.
+const readUsers = `
+import logging, sys
+logging.basicConfig(stream=sys.stdout, level=logging.INFO)
+from cloudinit import distros, safeyaml
+from cloudinit.distros import ug_util
+default = {"default_user": {"name": "debian", "groups": ["adm", "sudo"], "sudo": ["ALL=(ALL) NOPASSWD:ALL"]}}
+distro = distros.fetch("debian")("debian", default, None)
+users, _ = ug_util.normalize_users_groups(safeyaml.load(open(sys.argv[1]).read()), distro)
+print({name: (user["groups"], user["sudo"], user["default"]) for name, user in users.items()})
+`
+
+// The schema does not know all that is deprecated.
+func TestTheRealCloudInitMakesOneUserWithTheRightsOfTheImage(t *testing.T) {
+	c := realCloudInit(t)
+	outside, inside := c.dir(t)
+	for user, want := range map[string]string{"ops": "ops", "": "debian"} {
+		w := worker(t, driver.Packages, "dhcp", Release{"debian", "12"})
+		w.Access.User = user
+		write(t, filepath.Join(outside, "user-data"), mustRender(t, w).UserData)
+		out, err := c.run("python3", "-c", readUsers, inside+"/user-data")
+		if err != nil || out != "{'"+want+"': ('adm,sudo', ['ALL=(ALL) NOPASSWD:ALL'], True)}\n" {
+			t.Errorf("user %q: %v %s", user, err, out)
+		}
+	}
+}

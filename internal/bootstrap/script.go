@@ -35,10 +35,11 @@ fail() {
 	b.WriteString(w.Program.install())
 	fmt.Fprintf(&b, `cat >/etc/systemd/system/gpuworker-guest.service <<'END'
 %sEND
-systemctl enable gpuworker-guest.service
+systemctl --no-reload enable gpuworker-guest.service
 if [ -d /run/systemd/system ]; then
-  systemctl daemon-reload
-  systemctl enable --now --no-block gpuworker-guest.service
+  # On a slow machine a reload at the first boot can take longer than systemctl waits.
+  systemctl daemon-reload || systemctl daemon-reload || systemctl daemon-reload
+  systemctl start --no-block gpuworker-guest.service
 fi
 `, unit)
 	return b.String()

@@ -30,7 +30,10 @@ func (w Worker) identity() []entry {
 	if len(w.DNS.Search) > 0 {
 		fqdn = w.Name + "." + strings.TrimSuffix(w.DNS.Search[0], ".")
 	}
-	var root *yaml.Node
+	var user, root *yaml.Node
+	if w.Access.User != "" {
+		user = inline(mapping(entry{"name", text(w.Access.User)})) // the name alone is deprecated since cloud-init 22.2
+	}
 	if w.Access.User == "root" {
 		root = flag(false)
 	}
@@ -41,7 +44,7 @@ func (w Worker) identity() []entry {
 		{"manage_etc_hosts", text("localhost")},
 		// As Proxmox VE does: the default user of the image, with its groups and rights,
 		// under this name.
-		{"user", optional(w.Access.User)},
+		{"user", user},
 		{"users", inline(texts("default"))},
 		{"disable_root", root},
 		{"ssh_pwauth", flag(false)},

@@ -146,7 +146,7 @@ func (a *app) guestBuilds(pool *v1alpha1.WorkerPool, dir string) ([]bootstrap.Bu
 	}
 	const fix = "give the directory of a release, or of your own builds, with --guest-dir"
 	if dir == "" {
-		return nil, &fault.Error{Kind: fault.Invalid, Doing: "find gpuworker-guest", Why: "its files were not named, and the guest gets it by their checksum", Fix: fix}
+		return nil, &fault.Error{Kind: fault.Invalid, Doing: "find gpuworker-guest", Why: "the guest runs only a program with the checksum in user-data, so its files are needed to write user-data", Fix: fix}
 	}
 	var builds []bootstrap.Build
 	for _, arch := range []string{"amd64", "arm64"} {
