@@ -58,12 +58,36 @@ func setPoolDefaults(spec *WorkerPoolSpec) {
 	setDriverDefaults(spec.Driver)
 	setDefault(&spec.Template.Clone, CloneLinked)
 	setMachineDefaults(&spec.Machine)
+	setBootstrapDefaults(spec.Bootstrap)
 	for i := range spec.Networks {
 		for j, mac := range spec.Networks[i].MACs {
 			if parsed, err := net.ParseMAC(mac); err == nil {
 				spec.Networks[i].MACs[j] = parsed.String()
 			}
 		}
+	}
+}
+
+// setBootstrapDefaults leaves a pool without bootstrap as it is.
+func setBootstrapDefaults(b *Bootstrap) {
+	if b == nil {
+		return
+	}
+	setDefault(&b.Seed, SeedISO)
+	if b.Seed == SeedProxmoxCloudInit {
+		setDefault(&b.Delivery, DeliveryGuestAgent)
+	} else {
+		setDefault(&b.Delivery, DeliverySeedISO)
+	}
+	if c := b.CloudInit; c != nil {
+		for i := range c.WriteFiles {
+			setDefault(&c.WriteFiles[i].Permissions, "0644")
+			setDefault(&c.WriteFiles[i].Owner, "root:root")
+		}
+		setDefault(&c.Proxy.HTTPS, c.Proxy.HTTP)
+	}
+	if b.Download != nil {
+		b.Download.SHA256 = strings.ToLower(b.Download.SHA256)
 	}
 }
 

@@ -1,5 +1,11 @@
 package v1alpha1
 
+// Reasons why a key of cloud-init has no field.
+const (
+	noRebootByCloudInit  = "leave it out: cloud-init marks its modules as done before it runs them, so after a reboot in the middle the rest never runs, and the worker never joins. gpuworker-guest needs no reboot"
+	noUpgradeByCloudInit = "leave it out: a new kernel needs a reboot, and the modules of the driver must be those of the running kernel. Upgrade the template instead"
+)
+
 // oldSpelling is a field, or a value of a field, of earlier versions, and what to write
 // now.
 type oldSpelling struct {
@@ -24,6 +30,23 @@ var oldSpellings = []oldSpelling{
 	{"spec.passthrough", "", "write pcie, romBar and xVGA under spec.proxmox"},
 	{"spec.onBoot", "", "write spec.proxmox.onBoot"},
 	{"spec.protection", "", "write spec.proxmox.protection"},
+	{"spec.cloudInit", "", "write spec.bootstrap.cloudInit"},
+	{"spec.bootstrap.cloudInit.write_files", "", "write writeFiles"},
+	{"spec.bootstrap.cloudInit.writeFiles[].encoding", "", "write the text itself into content; gpuworker encodes it"},
+	{"spec.bootstrap.cloudInit.runcmd", "", "write runCommands: a list of command lines"},
+	{"spec.bootstrap.cloudInit.bootcmd", "", "write runCommands: commands that run once, at the first boot; for each boot write a systemd unit with writeFiles"},
+	{"spec.bootstrap.cloudInit.ca_certs", "", "write caCertificates: a list of certificates in PEM"},
+	{"spec.bootstrap.cloudInit.ntp", "", "write ntpServers: a list of names or addresses"},
+	{"spec.bootstrap.cloudInit.apt", "", "write aptMirror and proxy"},
+	{"spec.bootstrap.cloudInit.mirrors", "", "write aptMirror, or for RHEL and Rocky Linux a file under /etc/yum.repos.d with writeFiles"},
+	{"spec.bootstrap.cloudInit.users", "", "write spec.access; for more users write runCommands with useradd"},
+	{"spec.bootstrap.cloudInit.hostname", "", "leave it out: the name of the worker is its host name"},
+	{"spec.bootstrap.cloudInit.power_state", "", noRebootByCloudInit},
+	{"spec.bootstrap.cloudInit.powerState", "", noRebootByCloudInit},
+	{"spec.bootstrap.cloudInit.package_reboot_if_required", "", noRebootByCloudInit},
+	{"spec.bootstrap.cloudInit.packageRebootIfRequired", "", noRebootByCloudInit},
+	{"spec.bootstrap.cloudInit.package_upgrade", "", noUpgradeByCloudInit},
+	{"spec.bootstrap.cloudInit.packageUpgrade", "", noUpgradeByCloudInit},
 	{"spec.vsphere", "", "vSphere is not supported yet; leave it out"},
 }
 

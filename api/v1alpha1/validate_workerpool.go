@@ -36,6 +36,7 @@ func (v *validator) pools() {
 		o.dns("spec.dns", p.Spec.DNS)
 		o.proxmoxWorkers("spec.proxmox", p)
 		o.access("spec.access", p.Spec.Access)
+		o.bootstrap("spec.bootstrap", p)
 		o.nodeLabels("spec.labels", p)
 		o.noKubeNode("spec.taints", p, len(p.Spec.Taints))
 		o.taints("spec.taints", p.Spec.Taints)

@@ -65,6 +65,10 @@ type WorkerPoolSpec struct {
 	// Access is the user account of the VMs.
 	Access Access `json:"access,omitempty,omitzero"`
 
+	// Bootstrap is how a new guest is made a worker. Default: the hypervisor's own
+	// cloud-init options, and no gpuworker-guest.
+	Bootstrap *Bootstrap `json:"bootstrap,omitempty"`
+
 	// Labels are set on the KubeNode by its kubelet. Only labels that a kubelet may
 	// set are allowed: no node-role.kubernetes.io/….
 	Labels map[string]string `json:"labels,omitempty"`

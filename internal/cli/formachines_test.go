@@ -27,6 +27,19 @@ var argumentsOf = map[string][]string{
 	"delete": {"gpu-workers-1", "--yes"}, "disown": {"gpu-workers-1", "--yes"}, "adopt": {"204", "--as", "gpu-workers-2", "--yes"},
 }
 
+// argumentsFor returns them. render writes files, so it gets a directory of its own.
+func argumentsFor(t *testing.T, verb string) []string {
+	t.Helper()
+	if verb != "render" {
+		return argumentsOf[verb]
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "gpuworker-guest-linux-amd64"), []byte("program"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"gpu-workers", "--cloud-init", filepath.Join(dir, "seed"), "--force", "--guest-dir", dir, "--gpu", "10de:1eb8"}
+}
+
 // commandsWithOutput returns all commands that have -o. They come from the command
 // tree, so that a new command is included.
 func commandsWithOutput(t *testing.T) [][]string {
@@ -107,7 +120,7 @@ func healthy() *fakeEngine {
 func TestEveryCommandSpeaksJSONAndNothingElse(t *testing.T) {
 	nowhere := filepath.Join(t.TempDir(), "nowhere.yaml")
 	for _, words := range commandsWithOutput(t) {
-		full := slices.Concat(words, argumentsOf[words[0]])
+		full := slices.Concat(words, argumentsFor(t, words[0]))
 		t.Run(strings.Join(words, " "), func(t *testing.T) {
 			c := (&typed{engine: healthy(), terminal: true, demo: true}).run(t, append(full, "-f", lab, "-o", "json")...)
 			if slices.Contains(textOnly, words[0]) {
@@ -142,7 +155,7 @@ func TestWithALogEveryLineIsJSONAndTheErrorIsTheLast(t *testing.T) {
 		if slices.Contains(textOnly, words[0]) {
 			continue
 		}
-		args := slices.Concat(words, argumentsOf[words[0]], []string{"-f", lab, "-o", "json", "-v"})
+		args := slices.Concat(words, argumentsFor(t, words[0]), []string{"-f", lab, "-o", "json", "-v"})
 		c := (&typed{engine: healthy()}).run(t, args...).wants(t, fault.ExitOK)
 		value(t, args, c.out)
 		lines := strings.Split(strings.TrimSuffix(c.err, "\n"), "\n")

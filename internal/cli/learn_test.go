@@ -147,7 +147,7 @@ func checkExample(t *testing.T, command *cobra.Command) {
 func TestTheHelpFitsAndNamesEveryVerb(t *testing.T) {
 	c := (&typed{}).run(t).wants(t, fault.ExitOK)
 	golden.Compare(t, "testdata/help.txt", c.out)
-	for _, verb := range strings.Fields("hosts gpus check plan apply assert status delete replace park unpark adopt orphans export role explain schema version completion") {
+	for _, verb := range strings.Fields("hosts gpus check plan apply assert status delete replace park unpark adopt orphans export render role explain schema version completion") {
 		if !regexp.MustCompile(`(?m)^  ` + verb + ` `).MatchString(c.out) {
 			t.Errorf("the help does not name %s", verb)
 		}

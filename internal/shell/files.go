@@ -6,7 +6,7 @@ import (
 )
 
 // withDocuments matches a gpuworker command that reads documents, in a sentence.
-var withDocuments = regexp.MustCompile(`\bgpuworker (?:adopt|apply|assert|check|delete|disown|export|gpus|hosts|orphans|park|plan|replace|role|status|unpark)\b( -f \S+| --help)?`)
+var withDocuments = regexp.MustCompile(`\bgpuworker (?:adopt|apply|assert|check|delete|disown|export|gpus|hosts|orphans|park|plan|render|replace|role|status|unpark)\b( -f \S+| --help)?`)
 
 // WithFiles adds flags, " -f lab.yaml", to the gpuworker commands in a sentence that read
 // documents, so that they work as printed. " -f FILE" in a command is replaced.
