@@ -75,7 +75,7 @@ func readApt(tree hosttree.Reader, packages Packages) (u Updates, spared func(st
 }
 
 var (
-	aptComment = regexp.MustCompile(`(?s)/\*.*?\*/|(?m)^\s*(//|#).*$`)
+	aptComment = regexp.MustCompile(`(?s:/\*.*?\*/)|(?m:^\s*(?://|#).*$)`)
 	aptOn      = regexp.MustCompile(`APT::Periodic::Unattended-Upgrade\s+"?([0-9a-z]+)"?\s*;`)
 	aptSpared  = regexp.MustCompile(`(?s)Unattended-Upgrade::Package-Blacklist\s*\{([^}]*)\}`)
 	aptQuoted  = regexp.MustCompile(`"([^"\n]{1,200})"`)
