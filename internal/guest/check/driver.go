@@ -13,14 +13,28 @@ import (
 	"github.com/gpuworker/gpuworker/internal/guest/look"
 	"github.com/gpuworker/gpuworker/internal/guest/nvidia"
 	"github.com/gpuworker/gpuworker/internal/guest/run"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 const (
 	// bootstrapAgain is the fix for what the bootstrap does.
 	bootstrapAgain = "run: gpuworker-guest bootstrap"
-	// restartVM is the fix for what only a new start of the VM changes.
-	restartVM = "drain the node, then stop and start the VM: gpuworker park, gpuworker unpark; a reboot in the guest does not reset the card"
 )
+
+// restartVM is the fix for what a new start of the VM changes. It names the commands that
+// drain the node, stop and start the VM.
+func (f *facts) restartVM() string {
+	worker := "NAME"
+	if f.orders != nil {
+		worker = f.orders.Worker
+	}
+	return "restart the VM; on the desk: " + shell.Command("gpuworker park %s", worker) + ", then " + shell.Command("gpuworker unpark %s", worker)
+}
+
+// resetCard is the fix for what only a new start of the VM by the hypervisor changes.
+func (f *facts) resetCard() string {
+	return "stop and start the VM, because a reboot in the guest does not reset the card; on the desk: " + strings.TrimPrefix(f.restartVM(), "restart the VM; on the desk: ")
+}
 
 // byStrategy is the fix for a driver that is not as ordered.
 func (f *facts) byStrategy() string {
@@ -32,6 +46,14 @@ func (f *facts) byStrategy() string {
 	case driver.Packages, driver.Operator, driver.None:
 	}
 	return bootstrapAgain
+}
+
+// changeLoaded is the fix for another driver than the ordered one that is loaded already.
+func (f *facts) changeLoaded() string {
+	if f.order().Strategy == driver.Packages {
+		return bootstrapAgain + "; the loaded driver changes only when the VM restarts: " + f.restartVM()
+	}
+	return f.byStrategy()
 }
 
 func checkTemplate(f *facts) []Finding {
@@ -79,7 +101,7 @@ func checkNouveau(f *facts) []Finding {
 		return found(id, finding.Info, "nouveau has the GPU; no driver is ordered", line(f.Modules.File, "nouveau"))
 	case bound:
 		return fix(found(id, finding.Fail, "nouveau has the GPU", Evidence{From: "/sys/bus/pci/devices/" + f.GPUs[0].BDF.String() + "/driver", Says: "nouveau"}),
-			bootstrapAgain+"; if nouveau is in use, restart the VM once")
+			bootstrapAgain+"; if nouveau is in use, "+f.restartVM())
 	case !f.Modules.File.OK():
 		return fix(found(id, finding.Unknown, "the loaded modules could not be read", of(f.Modules.File)), asRoot)
 	case f.Modules.Has("nouveau"):
@@ -142,7 +164,7 @@ func checkLoaded(f *facts) []Finding {
 		return found(finding.DriverMissing, finding.Unknown, "no driver is loaded; without orders it is not known whether one is needed", modules)
 	case kernels != "" && !f.Modules.For(f.Kernel):
 		return fix(found(finding.DriverOtherKernel, finding.Fail, fmt.Sprintf("the driver's modules are not installed for the running kernel %s", f.Kernel), modules),
-			f.byStrategy()+"; if the modules are for a newer kernel, a restart of the VM starts it")
+			f.byStrategy()+"; if they are for a newer kernel, "+f.restartVM())
 	case rejected && f.Secure.State != look.SecureOff: // DRIVER-SECURE-BOOT says why
 		return found(finding.DriverMissing, finding.Fail, "the driver is not loaded, because Secure Boot rejects it", modules)
 	case kernels != "":
@@ -160,9 +182,9 @@ func checkVersion(f *facts) []Finding {
 	branch, _, _ := strings.Cut(f.Driver.Version, ".")
 	switch {
 	case o.Version != "" && f.Driver.Version != o.Version:
-		return fix(found(id, finding.Fail, fmt.Sprintf("driver %s is loaded, and %s is ordered", f.Driver.Version, o.Version), of(f.Version)), f.byStrategy())
+		return fix(found(id, finding.Fail, fmt.Sprintf("driver %s is loaded, and %s is ordered", f.Driver.Version, o.Version), of(f.Version)), f.changeLoaded())
 	case o.Branch != "" && branch != o.Branch:
-		return fix(found(id, finding.Fail, fmt.Sprintf("driver %s is loaded, and branch %s is ordered", f.Driver.Version, o.Branch), of(f.Version)), f.byStrategy())
+		return fix(found(id, finding.Fail, fmt.Sprintf("driver %s is loaded, and branch %s is ordered", f.Driver.Version, o.Branch), of(f.Version)), f.changeLoaded())
 	}
 	return found(id, finding.Pass, "driver "+f.Driver.Version+" is as ordered")
 }
@@ -182,11 +204,11 @@ func checkFlavour(f *facts) []Finding {
 	for _, gpu := range f.GPUs {
 		works, known := f.drivers.Flavours(gpu.ID)
 		if known && (f.Driver.Open && !works.Open || !f.Driver.Open && !works.Proprietary) {
-			return fix(found(id, finding.Fail, fmt.Sprintf("GPU %s does not work with the %s kernel modules", gpu.ID, word(f.Driver.Open)), of(f.Version)), "correct spec.driver; "+restartVM)
+			return fix(found(id, finding.Fail, fmt.Sprintf("GPU %s does not work with the %s kernel modules", gpu.ID, word(f.Driver.Open)), of(f.Version)), "correct spec.driver in the document, then "+f.restartVM())
 		}
 	}
 	if o := f.order(); f.needs() && o.Branch != "" && f.Driver.Open != o.Open {
-		return fix(found(id, finding.Fail, fmt.Sprintf("the %s kernel modules are loaded, and the %s ones are ordered", word(f.Driver.Open), word(o.Open)), of(f.Version)), f.byStrategy()+"; then restart the VM")
+		return fix(found(id, finding.Fail, fmt.Sprintf("the %s kernel modules are loaded, and the %s ones are ordered", word(f.Driver.Open), word(o.Open)), of(f.Version)), f.changeLoaded())
 	}
 	return found(id, finding.Pass, "the "+word(f.Driver.Open)+" kernel modules are loaded")
 }
@@ -199,9 +221,9 @@ func checkLibrary(f *facts) []Finding {
 	library := Evidence{From: "libnvidia-ml.so.1", Says: "version " + f.Library}
 	switch {
 	case nvidia.Mismatch(f.SMI.Output):
-		return fix(found(id, finding.Fail, "the libraries are newer than the loaded driver "+f.Driver.Version, Evidence{From: look.SMI.String(), Says: f.SMI.Output}), restartVM)
+		return fix(found(id, finding.Fail, "the libraries are newer than the loaded driver "+f.Driver.Version, Evidence{From: look.SMI.String(), Says: f.SMI.Output}), f.restartVM())
 	case f.Library != "" && f.Library != f.Driver.Version:
-		return fix(found(id, finding.Fail, fmt.Sprintf("the libraries have version %s, and driver %s is loaded", f.Library, f.Driver.Version), library, of(f.Version)), restartVM)
+		return fix(found(id, finding.Fail, fmt.Sprintf("the libraries have version %s, and driver %s is loaded", f.Library, f.Driver.Version), library, of(f.Version)), f.restartVM())
 	case f.Library == "" && !f.SMI.OK():
 		return found(id, finding.Unknown, "the version of the driver's libraries is not known", Evidence{From: "libnvidia-ml.so.1", Says: "was not found"})
 	}
@@ -220,13 +242,13 @@ func checkAnswer(f *facts) []Finding {
 	case f.SMI.OK() && len(f.Listed) > 0:
 		return found(finding.DriverNoAnswer, finding.Pass, "nvidia-smi lists the GPU")
 	case failed:
-		return fix(found(finding.DriverGSP, finding.Fail, "the card's firmware does not start", line(f.Log, failure), answer), restartVM)
+		return fix(found(finding.DriverGSP, finding.Fail, "the card's firmware does not start", line(f.Log, failure), answer), f.resetCard())
 	case f.SMI.State == run.Ended && f.SMI.Output == "" && f.SMI.Code == 0:
-		return fix(found(finding.DriverNoAnswer, finding.Fail, "nvidia-smi lists no GPU", answer), "look for NVRM in the output of dmesg; "+restartVM)
+		return fix(found(finding.DriverNoAnswer, finding.Fail, "nvidia-smi lists no GPU", answer), "look for NVRM in the output of dmesg; "+f.resetCard())
 	case f.SMI.State != run.Ended:
 		return fix(found(finding.DriverNoAnswer, finding.Unknown, f.SMI.Problem(look.SMI)), "run: nvidia-smi -L")
 	}
-	return fix(found(finding.DriverNoAnswer, finding.Fail, f.SMI.Problem(look.SMI), answer), "look for NVRM in the output of dmesg; "+restartVM)
+	return fix(found(finding.DriverNoAnswer, finding.Fail, f.SMI.Problem(look.SMI), answer), "look for NVRM in the output of dmesg; "+f.resetCard())
 }
 
 func checkNVLink(f *facts) []Finding {
@@ -242,7 +264,7 @@ func checkNVLink(f *facts) []Finding {
 	case value == "1":
 		return found(id, finding.Pass, "NVLink is off, as a single card of an SXM board needs it")
 	case f.order().NoNVLink:
-		return fix(found(id, finding.Fail, "NVLink is on, and the orders want it off", evidence), bootstrapAgain+"; then restart the VM")
+		return fix(found(id, finding.Fail, "NVLink is on, and the orders want it off", evidence), bootstrapAgain+", then "+f.restartVM())
 	}
 	return fix(found(id, finding.Unknown, "the GPU is one of an SXM board and NVLink is on: CUDA may fail with error 802, system not yet initialized", evidence),
 		"set noNVLink: true in spec.driver, unless all cards of the board are in this VM")

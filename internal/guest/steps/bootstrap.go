@@ -32,6 +32,8 @@ type job struct {
 	guest  *look.Guest // as it was last seen
 	report *check.Report
 	status *guest.Status
+	// unfinished reports whether apt-get complained about an installation that was cut off.
+	unfinished bool
 }
 
 // step is one row of the bootstrap.

@@ -10,6 +10,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/guest/look"
 	"github.com/gpuworker/gpuworker/internal/guest/nvidia"
 	"github.com/gpuworker/gpuworker/internal/guest/run"
+	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
 // Timeouts of commands. Loading the driver starts the card, which takes up to a minute.
@@ -43,7 +44,7 @@ func keepNouveauAway(ctx context.Context, j *job) error {
 	case !result.OK():
 		return &fault.Error{
 			Kind: fault.Refused, Doing: "unload nouveau", Why: "it is in use, and it is not unloaded by force: " + result.Problem(remove),
-			Fix: "restart the VM once: nouveau is then not loaded; on the desk: gpuworker park, gpuworker unpark",
+			Fix: "restart the VM once: nouveau is then not loaded; on the desk: " + shell.Command("gpuworker park %s", j.orders.Worker) + ", then " + shell.Command("gpuworker unpark %s", j.orders.Worker),
 		}
 	}
 	return nil

@@ -87,8 +87,12 @@ func (j *job) must(ctx context.Context, c run.Command) error {
 	if err != nil || result.OK() {
 		return err
 	}
+	j.unfinished = j.unfinished || strings.Contains(result.Output, dpkgInterrupted)
 	return packageError(c, result)
 }
+
+// dpkgInterrupted is the message of apt-get after an installation that was cut off.
+const dpkgInterrupted = "dpkg was interrupted"
 
 // packageFailures are messages of apt-get and dnf, what they mean for the retry, and what
 // to do.
@@ -100,6 +104,7 @@ var packageFailures = []struct {
 	{"enough free space", fault.Refused, "make room on the disk, or give the worker a larger one in its document"},
 	{"No space left on device", fault.Refused, "make room on the disk, or give the worker a larger one in its document"},
 	{"Could not get lock", fault.Busy, "another program installs packages: wait until it ends"},
+	{dpkgInterrupted, fault.Unavailable, "run dpkg --configure -a in the guest, and look which package it cannot configure"},
 	{"Unable to locate package", fault.Unavailable, "the package repositories of this guest do not have it: check the branch in spec.driver, the mirror, and that the running kernel is a current one"},
 	{"has no installation candidate", fault.Unavailable, "the package repositories of this guest do not have it: check the branch in spec.driver, the mirror, and that the running kernel is a current one"},
 	{"is not signed", fault.Refused, "add the signing key of the repository to the guest"},
@@ -175,7 +180,7 @@ func install(ctx context.Context, j *job, names []string) error {
 	if j.guest.Family == look.RedHat {
 		return j.must(ctx, run.Command{Name: "dnf", Args: slices.Concat([]string{"-y", "--disableexcludes=main", "--setopt=install_weak_deps=False", "install"}, names), Timeout: installTimeout})
 	}
-	if j.guest.Packages.Unfinished { // an earlier run was killed
+	if j.guest.Packages.Unfinished || j.unfinished { // an earlier run was killed
 		if err := j.must(ctx, run.Command{Name: "dpkg", Args: []string{"--configure", "-a"}, Env: quietly, Timeout: installTimeout}); err != nil {
 			return err
 		}
