@@ -282,9 +282,7 @@ func checkDeviceFiles(f *facts) []Finding {
 		return fix(found(id, finding.Unknown, "the device files could not be listed", Evidence{From: "/dev", Says: f.DevErr.Error()}), asRoot)
 	}
 	var missing []string
-	if !slices.ContainsFunc(f.DeviceFiles(), func(name string) bool {
-		return strings.Trim(name, "nvidia") != "" && strings.Trim(strings.TrimPrefix(name, "nvidia"), "0123456789") == ""
-	}) {
+	if !slices.ContainsFunc(f.DeviceFiles(), gpuFile.MatchString) {
 		missing = append(missing, "/dev/nvidia0")
 	}
 	for _, name := range []string{"nvidiactl", "nvidia-uvm"} {

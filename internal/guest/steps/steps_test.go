@@ -293,3 +293,34 @@ func TestALongLogKeepsItsEnd(t *testing.T) {
 		}
 	})
 }
+
+// apt-get may know of an installation that was cut off although the database does not
+// show it.
+func TestAnInterruptedDpkgIsFinishedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim()
+		install := aptGet(0, "install").String()
+		s.fails[install], s.failing[install] = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.\n", 1
+		status, _, err := s.bootstrap(t)
+		if err != nil || !status.Ready || !slices.Contains(s.commands, "dpkg --configure -a") {
+			t.Errorf("%v, %q", err, s.commands)
+		}
+	})
+}
+
+// A card of an SXM board: the option is written before the driver is loaded.
+func TestNVLinkIsTurnedOffBeforeTheDriverIsLoaded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim()
+		s.tree.WriteFile(gpuDir+"/device", []byte("0x2330\n"))
+		s.tree.WriteFile("etc/gpuworker/orders.json", []byte(strings.Replace(strings.Replace(ordered, `"toolkit":true`, `"noNVLink":true`, 1), "1eb8", "2330", 1)))
+		if _, _, err := s.bootstrap(t); err != nil {
+			t.Fatal(err)
+		}
+		log := s.read(relative(guest.LogFile))
+		written, loaded := strings.Index(log, "write /"+nvlinkFile), strings.Index(log, "run modprobe nvidia:")
+		if written < 0 || loaded < written {
+			t.Errorf("written at %d, loaded at %d of the log:\n%s", written, loaded, log)
+		}
+	})
+}
