@@ -2,6 +2,7 @@ package driver
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/phrase"
@@ -55,6 +56,16 @@ func (r Request) Check(id pci.ID) []Problem {
 		problems = append(problems, Problem{Field: FieldNVLink, Kind: Notice, Reason: waitsForNVLink(gpu) + "; gpuworker sets it"})
 	}
 	return problems
+}
+
+// CheckCard finds what Check finds because of this GPU: not what the document shows
+// without it.
+func (r Request) CheckCard(id pci.ID) []Problem {
+	if r.IsNone() {
+		return nil
+	}
+	general := r.Check(pci.ID{})
+	return slices.DeleteFunc(r.Check(id), func(p Problem) bool { return slices.Contains(general, p) })
 }
 
 // Check finds what prevents an order in a guest of this release with this GPU. It is empty

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/driver"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
@@ -37,6 +38,8 @@ type CardRequirements struct {
 	Model string
 	ID    string
 	Hosts []string // empty: those of the Requirements
+
+	Driver driver.Request // must work with the card
 }
 
 // Matches reports whether a card fulfils the requirements.
