@@ -43,7 +43,7 @@ func ubuntuFlavour(o Order) string {
 
 // ubuntuInstall are the packages of Ubuntu's pre-built, signed modules and of the driver
 // without a display, for one running kernel. No kernel module is compiled and nothing has
-// to be rebooted. nvidia-fabricmanager is never installed: it is for whole boards.
+// to be rebooted. nvidia-modprobe makes /dev/nvidia-uvm. nvidia-fabricmanager is never installed: it is for whole boards.
 // Source: Ubuntu Server documentation, "NVIDIA drivers installation".
 func ubuntuInstall(o Order, kernel string) (Install, error) {
 	if strings.HasSuffix(kernel, "-kvm") {
@@ -52,7 +52,7 @@ func ubuntuInstall(o Order, kernel string) (Install, error) {
 	flavour, branch := ubuntuFlavour(o), o.Branch+"-server"
 	in := Install{
 		Manager:  Apt,
-		Packages: []string{"linux-modules-nvidia-" + flavour + "-" + kernel, "nvidia-headless-no-dkms-" + flavour, "nvidia-utils-" + branch},
+		Packages: []string{"linux-modules-nvidia-" + flavour + "-" + kernel, "nvidia-headless-no-dkms-" + flavour, "nvidia-utils-" + branch, "nvidia-modprobe"},
 		Hold:     []string{"linux-image-*", "linux-modules-*", "linux-headers-*", "linux-generic*", "linux-virtual*", "linux-objects-nvidia-*", "linux-signatures-nvidia-*", "nvidia-*", "libnvidia-*"},
 		Files:    []File{aptNoUpgrades},
 	}

@@ -198,7 +198,7 @@ var hypervisorKinds = []Kind{
 		What:     "`spec.driver` names a branch or kernel modules that do not work with this card: the open kernel modules need Turing or newer, Blackwell works with the open ones only, and R580 is the last branch for Maxwell, Pascal and Volta. Or the guest's release has no packages of the modules that the card needs.",
 		Why:      "The driver would be installed and loaded, but would not find the card, and the worker would never become ready.",
 		Fix:      []string{"Leave `spec.driver.modules` out: then the card decides.", "For a card before Turing, write `branch: \"580\"`.", "For cards that need different drivers, write one pool for each kind.", "docs/drivers.md compares the strategies."},
-		Detected: "Vendor and device ID of the card, looked up in gpuworker's table. `gpuworker validate` finds the same for a card that the document names by `id` or `model`; the plan finds it for each card.",
+		Detected: "Vendor and device ID of the card, looked up in gpuworker's table. For a card that the document names by `id` or `model`, each command that reads the document finds the same; the plan finds it for each card.",
 		Sources:  []string{"NVIDIA, CUDA Toolkit, Driver, and Architecture Matrix", "NVIDIA Technical Blog, NVIDIA Transitions Fully Towards Open-Source GPU Kernel Modules", "pci.ids"},
 	},
 	{

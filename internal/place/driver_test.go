@@ -45,7 +45,7 @@ func TestAWrongDriverForTheCardIsRefused(t *testing.T) {
 		{"Turing on Rocky", t4, rocky, nil, nil},
 		{"a card that is not in the table", unknown, packages, nil, []string{"CARD-DRIVER-UNKNOWN unknown"}},
 		{"a module of an SXM board", h200, packages, nil, []string{"CARD-NVLINK info"}},
-		{"what validate has said is not repeated", t4, driver.Request{Strategy: driver.Preinstalled, Branch: "535"}, nil, nil},
+		{"what the document alone shows is not repeated", t4, driver.Request{Strategy: driver.Preinstalled, Branch: "535"}, nil, nil},
 		{"both", b200, driver.Request{Strategy: driver.Preinstalled, Branch: "550", Modules: driver.Proprietary}, []string{
 			"CARD-DRIVER-MISMATCH pve1 0000:03:00.0: the proprietary kernel modules do not work with B200 (10de:2901): Blackwell has only the open ones → spec.driver.modules: write modules: Open, or leave modules out",
 			`CARD-DRIVER-MISMATCH pve1 0000:03:00.0: R550 has no B200 (10de:2901): R570 is the first branch for it → spec.driver.branch: write branch: "580" or newer`,
