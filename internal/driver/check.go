@@ -139,6 +139,7 @@ func checkNVLink(o Order, gpu GPU) []Problem {
 	case Ansible:
 		p.Reason += "; with strategy Ansible gpuworker does not set it"
 		p.Fix = "let the playbook write a file in /etc/modprobe.d: options nvidia NVreg_NvLinkDisable=1"
+	case Preinstalled, Packages, None:
 	}
 	return []Problem{p}
 }
