@@ -57,6 +57,7 @@ func setPoolDefaults(spec *WorkerPoolSpec) {
 	}
 	setDefault(&spec.Template.Clone, CloneLinked)
 	setMachineDefaults(&spec.Machine)
+	setDriverDefaults(spec.Driver)
 	for i := range spec.Networks {
 		for j, mac := range spec.Networks[i].MACs {
 			if parsed, err := net.ParseMAC(mac); err == nil {

@@ -31,6 +31,7 @@ func (v *validator) pools() {
 		o.gpus(p, cards)
 		o.template("spec.template", p)
 		o.machine("spec.machine", p.Spec)
+		o.driver("spec.driver", p)
 		o.networks("spec.networks", p, addresses)
 		o.dns("spec.dns", p.Spec.DNS)
 		o.proxmoxWorkers("spec.proxmox", p)

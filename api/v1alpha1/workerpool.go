@@ -51,6 +51,10 @@ type WorkerPoolSpec struct {
 	// Machine is the virtual hardware of the VMs, as far as every hypervisor has it.
 	Machine Machine `json:"machine,omitempty,omitzero"`
 
+	// Driver is the NVIDIA driver of the workers. Default: none, strategy None. Only a pool
+	// with gpus has one.
+	Driver *Driver `json:"driver,omitempty"`
+
 	// Networks are the network interfaces of each VM, in order. Default: one interface
 	// in the hypervisor's default network, with DHCP.
 	Networks []Network `json:"networks,omitempty"`
@@ -117,6 +121,11 @@ type Template struct {
 	Library string `json:"library,omitempty"`
 	// Item is the name of the template in Library.
 	Item string `json:"item,omitempty"`
+
+	// OS is the operating system in the template. It is only needed where something
+	// depends on it, such as the driver strategy Packages.
+	// +kubebuilder:validation:Enum=ubuntu-22.04;ubuntu-24.04;ubuntu-26.04;debian-12;debian-13;rhel-9;rocky-9;almalinux-9
+	OS GuestOS `json:"os,omitempty"`
 
 	// Clone is Linked (default; fast, but its VMs always need the template) or Full.
 	// +kubebuilder:validation:Enum=Linked;Full

@@ -15,15 +15,40 @@ const (
 	None         Strategy = "None"         // there is no driver
 )
 
+// Modules are the kind of NVIDIA's kernel modules.
+type Modules string
+
+// The kinds of kernel modules.
+const (
+	Open        Modules = "Open"        // need the GPU's GSP: Turing and newer
+	Proprietary Modules = "Proprietary" // up to Hopper
+)
+
 // Order says which driver a guest must have.
 type Order struct {
 	Strategy Strategy `json:"strategy"`
-	Branch   string   `json:"branch,omitempty"`  // "580"
+	Branch   string   `json:"branch,omitempty"`  // "580"; "" for any
 	Version  string   `json:"version,omitempty"` // exact, "580.95.05"; "" for any of the branch
 	Open     bool     `json:"open,omitempty"`    // the open kernel modules
-	Toolkit  bool     `json:"toolkit,omitempty"` // install the container toolkit
-	// Repository is the package repository; "" for those that the guest has.
+	// AnyModules: either kind of kernel modules is right, because the card works with both
+	// and the document names none. Then Open says which kind would be installed.
+	AnyModules bool `json:"anyModules,omitempty"`
+	Toolkit    bool `json:"toolkit,omitempty"` // install the container toolkit
+	// Repository is the package repository; "" for those that the guest has. For apt it is
+	// "URL SUITE,SUITE COMPONENT COMPONENT", for dnf the base URL. RepositoryFiles makes the
+	// files for the guest of it.
 	Repository string `json:"repository,omitempty"`
+	// RepositoryKey is the public key of the repository, ASCII-armoured; "" when the guest
+	// trusts it already. It is no secret.
+	RepositoryKey string `json:"repositoryKey,omitempty"`
 	// NoNVLink sets NVreg_NvLinkDisable=1: for a single card of an SXM board.
 	NoNVLink bool `json:"noNVLink,omitempty"`
+}
+
+// Modules is the kind of kernel modules that the order names or would install.
+func (o Order) Modules() Modules {
+	if o.Open {
+		return Open
+	}
+	return Proprietary
 }

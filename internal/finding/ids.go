@@ -33,6 +33,9 @@ const (
 	CardUsed          ID = "CARD-USED"           // by another worker of this plan
 	CardNoMatch       ID = "CARD-NO-MATCH"
 	MappingStale      ID = "MAPPING-STALE"
+	CardDriver        ID = "CARD-DRIVER-MISMATCH" // the declared driver does not work with the card
+	CardDriverUnknown ID = "CARD-DRIVER-UNKNOWN"  // the card is not in the table of drivers
+	CardNVLink        ID = "CARD-NVLINK"          // a single module of an SXM board
 
 	TemplateMissing     ID = "TEMPLATE-MISSING"
 	TemplateAmbiguous   ID = "TEMPLATE-AMBIGUOUS"

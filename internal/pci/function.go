@@ -187,3 +187,20 @@ func (f Function) ShortName() string {
 	}
 	return f.ID.String()
 }
+
+// IsModel compares a model, ignoring case, with the short name of the function and its
+// whole name in pci.ids, each with or without vendor and family in front. "RTX 3090"
+// matches "GeForce RTX 3090", but not "GeForce RTX 3090 Ti".
+func (f Function) IsModel(model string) bool {
+	model = strings.ToLower(strings.Join(strings.Fields(model), " "))
+	if model == "" {
+		return false
+	}
+	for _, name := range []string{f.ShortName(), f.Name, f.ID.String()} {
+		name = strings.ToLower("NVIDIA " + name)
+		if name == model || strings.HasSuffix(name, " "+model) {
+			return true
+		}
+	}
+	return strings.ToLower(f.Vendor+" "+f.ShortName()) == model || strings.ToLower(f.Vendor+" "+f.Name) == model
+}

@@ -118,8 +118,10 @@ func (r *Capacity) CheckStart(w Requirements, name string) (notes, refusals []fi
 		if there.Blocks() {
 			refusals = append(refusals, there)
 		} else {
-			blocking, more := r.JudgeCard(host, *host.Device(w.Card.Ref.Slot), w.Holder)
-			refusals, notes = slices.Concat(refusals, blocking), slices.Concat(notes, more)
+			device := *host.Device(w.Card.Ref.Slot)
+			blocking, more := r.JudgeCard(host, device, w.Holder)
+			mismatches, hints := Split(CheckDriver(r.world, host, device, w.Card.Driver))
+			refusals, notes = slices.Concat(refusals, blocking, mismatches), slices.Concat(notes, more, hints)
 		}
 	}
 	if len(refusals) == 0 {

@@ -99,6 +99,8 @@ func (r *Capacity) tryHost(w Requirements, name string) option {
 // tryCard checks one card and, when the card can be used, its host.
 func (r *Capacity) tryCard(w Requirements, host *inventory.Host, device pci.Device, onHost func() option) option {
 	refusals, notes := r.JudgeCard(host, device, w.Holder)
+	mismatches, more := Split(CheckDriver(r.world, host, device, w.Card.Driver))
+	refusals, notes = slices.Concat(refusals, mismatches), slices.Concat(notes, more)
 	if len(refusals) > 0 {
 		return option{refusals: ofCard(device, refusals)}
 	}

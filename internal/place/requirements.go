@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/driver"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
 )
@@ -37,6 +38,8 @@ type CardRequirements struct {
 	Model string
 	ID    string
 	Hosts []string // empty: those of the Requirements
+
+	Driver driver.Request // must work with the card
 }
 
 // Matches reports whether a card fulfils the requirements.
@@ -51,24 +54,7 @@ func (c CardRequirements) Matches(host string, device pci.Device) bool {
 	if c.ID != "" {
 		return strings.EqualFold(c.ID, gpu.ID.String())
 	}
-	return isModel(gpu, c.Model)
-}
-
-// isModel compares a model, ignoring case, with the short name of a card and its
-// whole name in pci.ids, each with or without vendor and family in front. "RTX 3090"
-// matches "GeForce RTX 3090", but not "GeForce RTX 3090 Ti".
-func isModel(gpu pci.Function, model string) bool {
-	model = strings.ToLower(strings.Join(strings.Fields(model), " "))
-	if model == "" {
-		return false
-	}
-	for _, name := range []string{gpu.ShortName(), gpu.Name, gpu.ID.String()} {
-		name = strings.ToLower("NVIDIA " + name)
-		if name == model || strings.HasSuffix(name, " "+model) {
-			return true
-		}
-	}
-	return strings.ToLower(gpu.Vendor+" "+gpu.ShortName()) == model || strings.ToLower(gpu.Vendor+" "+gpu.Name) == model
+	return gpu.IsModel(c.Model)
 }
 
 // String writes the requirements in a few words.

@@ -118,7 +118,7 @@ func (s *Search) try(w Requirements, c *candidate) (o option, found bool) {
 		return o, len(o.refusals) == 0
 	}
 	for ; len(c.cards) > 0; c.cards = c.cards[1:] {
-		if !s.capacity.isFree(c.host, c.cards[0], w.Holder) {
+		if !s.capacity.isFree(c.host, c.cards[0], w.Holder) || !s.capacity.suits(c.host, c.cards[0], w.Card.Driver) {
 			continue
 		}
 		o = s.capacity.tryCard(w, c.host, c.cards[0], func() option { return s.capacity.tryHost(w, c.host.Name) })
@@ -145,7 +145,7 @@ func (s *Search) Choices() int {
 func (s *Search) placesOn(c *candidate) int {
 	places := 0
 	for _, device := range c.cards {
-		if s.capacity.isFree(c.host, device, s.needs.Holder) {
+		if s.capacity.isFree(c.host, device, s.needs.Holder) && s.capacity.suits(c.host, device, s.needs.Card.Driver) {
 			places++
 		}
 	}

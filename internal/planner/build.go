@@ -284,7 +284,7 @@ func (b *builder) needs(d *draft) place.Requirements {
 	if d.member != nil {
 		w.Holder = d.member.claimant()
 		if !d.member.card.IsZero() {
-			w.Card = &place.CardRequirements{Ref: d.member.card}
+			w.Card = &place.CardRequirements{Ref: d.member.card, Driver: d.pool.DriverRequest()}
 		}
 	}
 	return w

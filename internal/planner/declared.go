@@ -127,6 +127,7 @@ func RequirementsOf(can inventory.Capabilities, pool *v1alpha1.WorkerPool, worke
 	}
 	if request != nil {
 		card := cardRequirements(request)
+		card.Driver = pool.DriverRequest()
 		w.Card = &card
 	}
 	return w

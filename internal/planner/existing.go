@@ -343,7 +343,12 @@ func (b *builder) warn(d *draft) {
 	if m.card.IsZero() || host == nil || host.Device(m.card.Slot) == nil {
 		return
 	}
-	blocking, _ := place.Split(place.CheckCardFree(b.world, host, *host.Device(m.card.Slot), m.claimant()))
+	device := *host.Device(m.card.Slot)
+	blocking, _ := place.Split(place.CheckCardFree(b.world, host, device, m.claimant()))
+	if d.pool != nil {
+		mismatches, _ := place.Split(place.CheckDriver(b.world, host, device, d.pool.DriverRequest()))
+		blocking = append(blocking, mismatches...)
+	}
 	for _, f := range blocking {
 		if f.Verdict == finding.Fail { // an unknown result would be noted in every plan
 			d.Notes = append(d.Notes, f)

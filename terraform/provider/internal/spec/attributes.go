@@ -158,6 +158,7 @@ func Snake(name string) string {
 // that Terraform reserves.
 var specialNames = map[string]string{
 	"GPUs": "gpus", "MACs": "macs", "PCIe": "pcie", "VMIDs": "vmids", "XVGA": "x_vga",
+	"disableNVLink": "disable_nvlink", "DisableNVLink": "disable_nvlink",
 	"lifecycle": "worker_lifecycle", "Lifecycle": "worker_lifecycle",
 }
 
