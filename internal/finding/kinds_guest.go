@@ -126,7 +126,7 @@ var guestKinds = []Kind{
 		ID: DriverNVLink, Layer: LayerDriver, UnknownPasses: true, Title: "A single card of an SXM board waits for its NVLink fabric",
 		What:     "The GPU is one of an SXM board. In a VM of its own it cannot reach the NVSwitches of the board, and NVLink is not turned off.",
 		Why:      "CUDA waits for a fabric that never comes: error 802, system not yet initialized.",
-		Fix:      []string{"Set `noNVLink: true` in `spec.driver`. gpuworker-guest then writes `options nvidia NVreg_NvLinkDisable=1` to /etc/modprobe.d/gpuworker-nvidia.conf.", "If the driver is already loaded, restart the VM."},
+		Fix:      []string{"Set `disableNVLink: true` in `spec.driver`, or remove `disableNVLink: false`. gpuworker-guest then writes `options nvidia NVreg_NvLinkDisable=1` to /etc/modprobe.d/gpuworker-nvidia.conf.", "If the driver is already loaded, restart the VM."},
 		Detected: "The GPU's ID, and NvLinkDisable in /proc/driver/nvidia/params.",
 		Sources:  []string{"cozystack PR 2780", "NVIDIA Fabric Manager User Guide"},
 	},

@@ -119,6 +119,14 @@ func (o *Orders) validate() error {
 	return nil
 }
 
+// maxKey is the limit of the key of a repository, in bytes.
+const maxKey = 32 << 10
+
+// isArmoured reports whether a text is empty or has only printable ASCII lines.
+func isArmoured(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && (r < ' ' || r > '~') })
+}
+
 func validateDriver(d driver.Order, hasGPU bool) error {
 	switch d.Strategy {
 	case driver.Preinstalled, driver.Packages, driver.Ansible:
@@ -142,6 +150,8 @@ func validateDriver(d driver.Order, hasGPU bool) error {
 		return fmt.Errorf("version %s is not of branch %s", d.Version, d.Branch)
 	case d.Strategy == driver.Packages && d.Branch == "":
 		return errors.New("branch is missing: Packages needs it to choose the packages")
+	case len(d.RepositoryKey) > maxKey || !isArmoured(d.RepositoryKey):
+		return errors.New("repositoryKey is not an ASCII-armoured public key")
 	case len(d.Repository) > 2048 || string(term.Clean(d.Repository)) != d.Repository:
 		return errors.New("repository is not a URL")
 	}

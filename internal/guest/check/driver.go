@@ -196,18 +196,20 @@ func word(open bool) string {
 	return "proprietary"
 }
 
+func modulesOf(open bool) driver.Modules { return driver.Order{Open: open}.Modules() }
+
 func checkFlavour(f *facts) []Finding {
 	const id = finding.DriverFlavour
 	if f.Driver == nil {
 		return nil
 	}
 	for _, gpu := range f.GPUs {
-		works, known := f.drivers.Flavours(gpu.ID)
-		if known && (f.Driver.Open && !works.Open || !f.Driver.Open && !works.Proprietary) {
+		model, known := driver.Lookup(gpu.ID)
+		if known && !model.Architecture.Supports(modulesOf(f.Driver.Open)) {
 			return fix(found(id, finding.Fail, fmt.Sprintf("GPU %s does not work with the %s kernel modules", gpu.ID, word(f.Driver.Open)), of(f.Version)), "correct spec.driver in the document, then "+f.restartVM())
 		}
 	}
-	if o := f.order(); f.needs() && o.Branch != "" && f.Driver.Open != o.Open {
+	if o := f.order(); f.needs() && o.Branch != "" && !o.AnyModules && f.Driver.Open != o.Open {
 		return fix(found(id, finding.Fail, fmt.Sprintf("the %s kernel modules are loaded, and the %s ones are ordered", word(f.Driver.Open), word(o.Open)), of(f.Version)), f.changeLoaded())
 	}
 	return found(id, finding.Pass, "the "+word(f.Driver.Open)+" kernel modules are loaded")
@@ -251,9 +253,15 @@ func checkAnswer(f *facts) []Finding {
 	return fix(found(finding.DriverNoAnswer, finding.Fail, f.SMI.Problem(look.SMI), answer), "look for NVRM in the output of dmesg; "+f.resetCard())
 }
 
+// isSXM reports whether a GPU is a module of a board whose GPUs are connected by NVLink.
+func isSXM(g look.GPU) bool {
+	model, known := driver.Lookup(g.ID)
+	return known && model.SXM
+}
+
 func checkNVLink(f *facts) []Finding {
 	const id = finding.DriverNVLink
-	if f.Driver == nil || !slices.ContainsFunc(f.GPUs, func(g look.GPU) bool { return f.drivers.SXM(g.ID) }) {
+	if f.Driver == nil || !slices.ContainsFunc(f.GPUs, isSXM) {
 		return nil
 	}
 	value, known := nvidia.Param(f.Params.Body, "NvLinkDisable")
@@ -267,7 +275,7 @@ func checkNVLink(f *facts) []Finding {
 		return fix(found(id, finding.Fail, "NVLink is on, and the orders want it off", evidence), bootstrapAgain+", then "+f.restartVM())
 	}
 	return fix(found(id, finding.Unknown, "the GPU is one of an SXM board and NVLink is on: CUDA may fail with error 802, system not yet initialized", evidence),
-		"set noNVLink: true in spec.driver, unless all cards of the board are in this VM")
+		"set disableNVLink: true in spec.driver, unless all cards of the board are in this VM")
 }
 
 // gpuFile is the device file of a GPU.

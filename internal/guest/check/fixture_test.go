@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/internal/finding"
-	"github.com/gpuworker/gpuworker/internal/guest/drivers"
 	"github.com/gpuworker/gpuworker/internal/guest/look"
 	"github.com/gpuworker/gpuworker/internal/guest/run"
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
@@ -93,7 +92,7 @@ func fixtures(t testing.TB) []fixture {
 func check(t testing.TB, tree hosttree.Reader) *Report {
 	t.Helper()
 	g := look.Read(t.Context(), tree, run.Captured{Tree: tree}, look.Options{})
-	return Run(g, Options{Tool: "v0", Drivers: drivers.Ubuntu})
+	return Run(g, Options{Tool: "v0"})
 }
 
 // alarming returns the findings that neither pass nor are notes.

@@ -11,24 +11,21 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/guest"
-	"github.com/gpuworker/gpuworker/internal/guest/drivers"
 	"github.com/gpuworker/gpuworker/internal/guest/look"
 	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // Options are the inputs of a check besides the guest.
 type Options struct {
-	Tool    string // version of the program, for the report
-	Taken   string // time of the check, for the report
-	Drivers drivers.Source
+	Tool  string // version of the program, for the report
+	Taken string // time of the check, for the report
 }
 
 // facts is the guest with what is ordered for it.
 type facts struct {
 	*look.Guest
 	// orders are those for this VM; nil when there are none, or it is not known.
-	orders  *guest.Orders
-	drivers drivers.Source
+	orders *guest.Orders
 }
 
 // guestChecks and driverChecks are all checks, in the order of the findings.
@@ -42,7 +39,7 @@ var (
 
 // Run checks a guest.
 func Run(g *look.Guest, o Options) *Report {
-	f := &facts{Guest: g, drivers: o.Drivers}
+	f := &facts{Guest: g}
 	if g.Orders != nil && g.UUID.OK() && strings.EqualFold(g.Orders.UUID, g.UUID.Value()) {
 		f.orders = g.Orders
 	}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/buildinfo"
 	"github.com/gpuworker/gpuworker/internal/fault"
-	"github.com/gpuworker/gpuworker/internal/guest/drivers"
 	"github.com/gpuworker/gpuworker/internal/guest/files"
 	"github.com/gpuworker/gpuworker/internal/guest/run"
 	"github.com/gpuworker/gpuworker/internal/guest/steps"
@@ -221,7 +220,7 @@ func (t *Tool) openCaptured() (closing func(), err error) {
 
 // guest is the guest as the steps see it.
 func (t *Tool) guest() *steps.Machine {
-	m := &steps.Machine{Tree: t.tree, Runner: t.runner, Drivers: drivers.Ubuntu, Program: t.Version.Version}
+	m := &steps.Machine{Tree: t.tree, Runner: t.runner, Program: t.Version.Version}
 	if t.files != nil {
 		m.Files = t.files
 	}

@@ -20,17 +20,25 @@ type Packages struct {
 	Unfinished bool
 }
 
-// Installed reports whether a package is installed.
-func (p Packages) Installed(name string) bool {
-	_, installed := p.Versions[name]
-	return installed
+// Installed reports whether a package is installed. dnf also takes a name with a version:
+// nvidia-driver-cuda-580.95.05.
+func (p Packages) Installed(spec string) bool {
+	if _, installed := p.Versions[spec]; installed {
+		return true
+	}
+	for name, version := range p.Versions {
+		if rest, ok := strings.CutPrefix(spec, name+"-"); ok && (rest == version || strings.HasPrefix(version, rest+"-")) {
+			return true
+		}
+	}
+	return false
 }
 
 // rpmQuery lists the packages of RHEL and its relatives that matter here: their database
 // is binary.
 var rpmQuery = run.Command{
 	Name:    "rpm",
-	Args:    []string{"-qa", "--qf", `%{NAME} %{VERSION}-%{RELEASE}\n`, "*nvidia*", "kernel*", "dnf-automatic"},
+	Args:    []string{"-qa", "--qf", `%{NAME} %{VERSION}-%{RELEASE}\n`, "*nvidia*", "kernel*", "dnf-automatic", "*versionlock*"},
 	Timeout: queryTimeout,
 }
 

@@ -21,13 +21,24 @@ const (
 )
 
 func nouveauAway(j *job) bool {
-	return j.has(nouveauFile, nouveauText) && !j.guest.Modules.Has("nouveau")
+	return j.has(nouveauFile, j.nouveauText()) && !j.guest.Modules.Has("nouveau")
+}
+
+// nouveauText is the content of the file that keeps nouveau away: that of package driver
+// for the strategies that load modules, the same settings for the others.
+func (j *job) nouveauText() string {
+	for _, f := range j.loading().Files {
+		if relative(f.Path) == nouveauFile {
+			return f.Content
+		}
+	}
+	return nouveauText
 }
 
 // keepNouveauAway writes the file first and unloads nouveau last, so that a killed run
 // still sees it loaded and does all of it again.
 func keepNouveauAway(ctx context.Context, j *job) error {
-	if err := j.write(nouveauFile, nouveauText); err != nil {
+	if err := j.write(nouveauFile, j.nouveauText()); err != nil {
 		return err
 	}
 	if !j.guest.Modules.Has("nouveau") {
@@ -53,9 +64,9 @@ func keepNouveauAway(ctx context.Context, j *job) error {
 // updateInitramfs puts the new file into the initramfs: nouveau was loaded, so it may be
 // loaded from there at the next boot.
 func updateInitramfs(ctx context.Context, j *job) error {
-	c := run.Command{Name: "update-initramfs", Args: []string{"-u"}, Timeout: initramfsTimeout}
+	c := run.Command{Name: "update-initramfs", Args: []string{"-u", "-k", "all"}, Timeout: initramfsTimeout}
 	if j.guest.Family == look.RedHat {
-		c = run.Command{Name: "dracut", Args: []string{"-f"}, Timeout: initramfsTimeout}
+		c = run.Command{Name: "dracut", Args: []string{"--force", "--regenerate-all"}, Timeout: initramfsTimeout}
 	}
 	result, err := j.run(ctx, c)
 	switch {
@@ -67,11 +78,12 @@ func updateInitramfs(ctx context.Context, j *job) error {
 	return &fault.Error{Kind: fault.Failed, Doing: "update the initramfs", Why: result.Problem(c), Fix: "run it by hand: " + c.String()}
 }
 
-func nvlinkSet(j *job) bool { return j.has(nvlinkFile, nvlinkText) }
+func optionsSet(j *job) bool { return j.hasAll(j.loading().Files) }
 
-// turnNVLinkOff sets an option of the driver. It takes effect when the driver is loaded;
-// verify looks at the effect.
-func turnNVLinkOff(_ context.Context, j *job) error { return j.write(nvlinkFile, nvlinkText) }
+// setOptions writes which modules are loaded at boot, and their options: NVLink off for a
+// single card of an SXM board. They take effect when the driver is loaded; verify looks at
+// the effect.
+func setOptions(_ context.Context, j *job) error { return j.writeAll(j.loading().Files) }
 
 func modulesLoaded(j *job) bool {
 	if j.guest.Driver == nil || !j.guest.Modules.Has("nvidia_uvm") {
@@ -86,7 +98,7 @@ func modulesLoaded(j *job) bool {
 }
 
 func loadModules(ctx context.Context, j *job) error {
-	for _, module := range []string{"nvidia", "nvidia_uvm"} {
+	for _, module := range j.loading().Load {
 		if err := loadModule(ctx, j, module); err != nil {
 			return err
 		}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/gpuworker/gpuworker/internal/guest"
 	"github.com/gpuworker/gpuworker/internal/guest/check"
-	"github.com/gpuworker/gpuworker/internal/guest/drivers"
 	"github.com/gpuworker/gpuworker/internal/guest/files"
 	"github.com/gpuworker/gpuworker/internal/guest/look"
 	"github.com/gpuworker/gpuworker/internal/guest/run"
@@ -24,8 +23,7 @@ type Machine struct {
 	Files     files.Writer
 	Runner    run.Runner
 	KernelLog func() []byte // nil for that of the tree
-	Drivers   drivers.Source
-	Program   string // version of gpuworker-guest
+	Program   string        // version of gpuworker-guest
 }
 
 // Modes of our files. Status and log may name package repositories and cards; only root,
@@ -48,7 +46,7 @@ func (m *Machine) Look(ctx context.Context) *look.Guest {
 func (m *Machine) Check(ctx context.Context) *check.Report { return m.judge(m.Look(ctx)) }
 
 func (m *Machine) judge(g *look.Guest) *check.Report {
-	return check.Run(g, check.Options{Tool: m.Program, Taken: now().Format(time.RFC3339), Drivers: m.Drivers})
+	return check.Run(g, check.Options{Tool: m.Program, Taken: now().Format(time.RFC3339)})
 }
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Second) }

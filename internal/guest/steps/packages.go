@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gpuworker/gpuworker/internal/driver"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/guest/look"
 	"github.com/gpuworker/gpuworker/internal/guest/run"
@@ -73,9 +74,7 @@ func hold(ctx context.Context, j *job, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	ours := slices.Concat(j.heldByUs(), names)
-	slices.Sort(ours)
-	if err := j.Files.Write(heldFile, []byte(strings.Join(slices.Compact(ours), "\n")+"\n"), privateMode); err != nil {
+	if err := j.remember(heldFile, names...); err != nil {
 		return err
 	}
 	return j.must(ctx, run.Command{Name: "apt-mark", Args: append([]string{"hold"}, names...), Timeout: holdTimeout})
@@ -131,48 +130,50 @@ func packageError(c run.Command, result run.Result) error {
 }
 
 func packagesKey(j *job) string {
-	names, err := j.Drivers.Packages(j.query())
+	in, err := j.install()
 	if err != nil {
 		return "no packages"
 	}
-	return strings.Join(append(names, j.orders.Driver.Version), " ")
-}
-
-// pin is the preference for one exact version, apt_preferences(5).
-func pin(version string) string {
-	return "Explanation: " + writtenBy + "\nPackage: nvidia-* libnvidia-*\nPin: version " + version + "-*\nPin-Priority: 1001\n"
+	return strings.Join(append(in.Packages, j.orders.Driver.Version), " ")
 }
 
 func packagesInstalled(j *job) bool {
-	names, err := j.Drivers.Packages(j.query())
-	missing := slices.ContainsFunc(names, func(name string) bool { return !j.guest.Packages.Installed(name) })
-	exact := j.orders.Driver.Version
+	in, err := j.install()
+	missing := slices.ContainsFunc(in.Packages, func(name string) bool { return !j.guest.Packages.Installed(name) })
 	held := j.guest.Family != look.Debian || j.allHeld(j.pinned())
-	return err == nil && !missing && held && !j.guest.Packages.Unfinished && (exact == "" || j.has(pinFile, pin(exact)))
+	return err == nil && !missing && held && !j.guest.Packages.Unfinished && j.hasAll(in.Files)
 }
 
 // installPackages installs the driver for the running kernel and holds it.
 func installPackages(ctx context.Context, j *job) error {
-	names, err := j.Drivers.Packages(j.query())
+	in, err := j.install()
 	if err != nil {
-		return &fault.Error{Kind: fault.Unsupported, Doing: "choose the packages of the driver", Cause: err, Fix: "choose another strategy in spec.driver"}
+		return &fault.Error{Kind: fault.Unsupported, Doing: "choose the packages of the driver", Cause: err, Fix: "correct spec.driver, or choose another strategy"}
 	}
-	if exact := j.orders.Driver.Version; exact != "" && j.guest.Family == look.Debian {
-		if err := j.write(pinFile, pin(exact)); err != nil {
+	if err := j.writeAll(in.Files); err != nil {
+		return err
+	}
+	if in.Stream != "" {
+		if err := j.must(ctx, run.Command{Name: "dnf", Args: []string{"-y", "module", "enable", in.Stream}, Timeout: refreshTimeout}); err != nil {
 			return err
 		}
 	}
-	return install(ctx, j, names)
+	return install(ctx, j, in.Packages)
 }
 
 func toolkitInstalled(j *job) bool { return j.guest.Toolkit == look.There }
 
+// installToolkit installs the container toolkit from the repository of the order, or from
+// those that the guest has.
 func installToolkit(ctx context.Context, j *job) error {
-	names, err := j.Drivers.Toolkit(j.query())
-	if err != nil {
-		return &fault.Error{Kind: fault.Unsupported, Doing: "choose the packages of the container toolkit", Cause: err, Fix: "put it into the template"}
+	manager := driver.Apt
+	if j.guest.Family == look.RedHat {
+		manager = driver.Dnf
 	}
-	return install(ctx, j, names)
+	if err := j.writeAll(driver.RepositoryFiles(j.orders.Driver, manager)); err != nil {
+		return err
+	}
+	return install(ctx, j, []string{"nvidia-container-toolkit"})
 }
 
 // install installs packages, and holds those of the driver.
@@ -226,5 +227,5 @@ func excludeInDnf(j *job) error {
 	if !found {
 		return &fault.Error{Kind: fault.Refused, Doing: "hold updates", Why: "/" + dnfFile + " has no section [main]", Fix: "add it with the line " + dnfLine}
 	}
-	return j.write(dnfFile, before+"[main]\n# "+writtenBy+"\n"+dnfLine+"\n"+after)
+	return j.Files.Write(dnfFile, []byte(before+"[main]\n# "+writtenBy+"\n"+dnfLine+"\n"+after), publicMode)
 }

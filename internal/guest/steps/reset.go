@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"path"
 	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/guest"
@@ -12,16 +13,21 @@ import (
 // set. Packages stay installed, and so do the orders, which the bootstrap did not write.
 func (m *Machine) Reset() []action.Action {
 	var actions []action.Action
-	if held := m.heldByUs(); len(held) > 0 {
+	if held := m.remembered(heldFile); len(held) > 0 {
 		unhold := run.Command{Name: "apt-mark", Args: append([]string{"unhold"}, held...), Timeout: holdTimeout}
 		actions = append(actions, action.Action{Verb: action.Run, Run: unhold, Why: "the bootstrap holds these packages"})
 	}
+	for _, name := range m.remembered(writtenFile) {
+		if !isConfiguration(name) {
+			continue // a damaged list must not remove other files
+		}
+		if _, err := m.Tree.ReadFile(name); err == nil {
+			actions = append(actions, action.Action{Verb: action.Remove, File: name, Why: "the bootstrap wrote it"})
+		}
+	}
 	for _, f := range []struct{ file, why string }{
-		{heldFile, "the list of them"},
-		{nouveauFile, "keeps nouveau away"},
-		{nvlinkFile, "turns NVLink off"},
-		{updatesFile, "keeps automatic updates away from driver and kernel"},
-		{pinFile, "pins the version of the driver"},
+		{heldFile, "the list of held packages"},
+		{writtenFile, "the list of written files"},
 		{relative(guest.StatusFile), "the status of the bootstrap"},
 		{relative(guest.LogFile), "its log"},
 	} {
@@ -36,4 +42,9 @@ func (m *Machine) Reset() []action.Action {
 		}
 	}
 	return actions
+}
+
+// isConfiguration reports whether a file is one that the bootstrap may have written.
+func isConfiguration(name string) bool {
+	return path.Clean(name) == name && strings.HasPrefix(name, "etc/") && strings.Contains(path.Base(name), "gpuworker")
 }

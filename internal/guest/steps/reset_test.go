@@ -15,7 +15,7 @@ func TestResetRemovesWhatBootstrapWrote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSim()
 		before := map[string]string{}
-		files := []string{nouveauFile, nvlinkFile, updatesFile, pinFile, heldFile, relative(guest.StatusFile), relative(guest.LogFile), relative(guest.OrdersFile), dnfFile}
+		files := []string{nouveauFile, updatesFile, "etc/modules-load.d/gpuworker-nvidia.conf", "etc/apt/preferences.d/gpuworker-nvidia", heldFile, writtenFile, relative(guest.StatusFile), relative(guest.LogFile), relative(guest.OrdersFile), dnfFile}
 		for _, name := range files {
 			before[name] = s.read(name)
 		}

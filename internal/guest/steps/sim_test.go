@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/internal/guest"
-	"github.com/gpuworker/gpuworker/internal/guest/drivers"
 	"github.com/gpuworker/gpuworker/internal/guest/run"
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 )
@@ -33,6 +32,7 @@ type sim struct {
 	tree *hosttree.Archive
 	// killAt is the number of the moment at which the program is killed; 0 for never.
 	killAt, moments int
+	rpm             map[string]string // packages of a guest with dnf; nil for dpkg
 	commands        []string          // that changed something, in order
 	fails           map[string]string // beginning of a command line to its output, with exit code 100
 	failing         map[string]int    // how often it fails; 0 for always
@@ -145,8 +145,11 @@ func (s *sim) installed() map[string]string {
 // Run implements run.Runner.
 func (s *sim) Run(_ context.Context, c run.Command) run.Result {
 	line := c.String()
-	if line == "nvidia-smi -L" {
+	switch {
+	case line == "nvidia-smi -L":
 		return s.smi()
+	case c.Name == "rpm":
+		return s.rpms()
 	}
 	s.moment()
 	s.commands = append(s.commands, line)
@@ -178,6 +181,9 @@ func (s *sim) effect(c run.Command) run.Result {
 			return s.install(args[1:])
 		}
 		return ok
+	case "dnf -y":
+		s.dnf(c.Args[1:])
+		return ok
 	case "dpkg --configure":
 		s.finish()
 		return ok
@@ -195,7 +201,7 @@ func (s *sim) effect(c run.Command) run.Result {
 		}
 		s.packages(status)
 		return ok
-	case "update-initramfs -u":
+	case "update-initramfs -u", "dracut --force":
 		if s.read(nouveauFile) != "" {
 			s.tree.WriteFile("boot/initramfs-spares-nouveau", nil)
 		}
@@ -219,6 +225,30 @@ func (s *sim) effect(c run.Command) run.Result {
 		return run.Result{State: run.Ended, Output: map[string]string{"version": "580.95.05\n", "license": "Dual MIT/GPL\n"}[c.Args[1]]}
 	}
 	return run.Result{State: run.NotFound}
+}
+
+// dnf installs the packages that have an exact version or none in their names.
+func (s *sim) dnf(args []string) {
+	at := slices.Index(args, "install")
+	if at < 0 {
+		return
+	}
+	for _, name := range args[at+1:] {
+		short, found := strings.CutSuffix(name, "-580.95.05")
+		s.rpm[short] = "1-1.el9"
+		if found {
+			s.rpm[short] = "580.95.05-1.el9"
+		}
+	}
+	s.tree.WriteFile("lib/modules/"+kernel+"/modules.dep", []byte("extra/nvidia.ko.xz:\n"))
+}
+
+func (s *sim) rpms() run.Result {
+	result := ok
+	for _, name := range slices.Sorted(maps.Keys(s.rpm)) {
+		result.Output += name + " " + s.rpm[name] + "\n"
+	}
+	return result
 }
 
 // install unpacks packages, and then configures them. A kill in between leaves them
@@ -263,7 +293,11 @@ func (s *sim) load(module string) run.Result {
 		return failed("modprobe: ERROR: could not insert 'nvidia': No such device\n")
 	}
 	if module == "nvidia" {
-		s.tree.WriteFile("proc/driver/nvidia/version", []byte("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\n"))
+		version := "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\n"
+		if s.rpm != nil { // NVIDIA has only the proprietary modules pre-built for RHEL
+			version = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  Tue Sep 23 10:11:16 UTC 2025\n"
+		}
+		s.tree.WriteFile("proc/driver/nvidia/version", []byte(version))
 		s.tree.WriteFile("dev/nvidia0", nil)
 		s.tree.WriteFile("dev/nvidiactl", nil)
 	} else {
@@ -276,7 +310,7 @@ func (s *sim) load(module string) run.Result {
 }
 
 func (s *sim) smi() run.Result {
-	if !strings.Contains(s.read("var/lib/dpkg/status"), "nvidia-utils") {
+	if !strings.Contains(s.read("var/lib/dpkg/status"), "nvidia-utils") && s.rpm["nvidia-driver-cuda"] == "" {
 		return run.Result{State: run.NotFound}
 	}
 	return run.Result{State: run.Ended, Output: "GPU 0: Tesla T4 (UUID: " + t4UUID + ")\n"}
@@ -284,7 +318,7 @@ func (s *sim) smi() run.Result {
 
 // machine is the guest for the program.
 func (s *sim) machine() *Machine {
-	return &Machine{Tree: s.tree, Files: s, Runner: s, Drivers: drivers.Ubuntu, Program: "v0.3.0"}
+	return &Machine{Tree: s.tree, Files: s, Runner: s, Program: "v0.3.0"}
 }
 
 // bootstrap runs the bootstrap; killed reports whether it was killed.

@@ -35,19 +35,16 @@ func TestABootstrapMakesAReadyWorker(t *testing.T) {
 		if !status.Ready || len(status.GPUs) != 1 || status.GPUs[0].UUID != t4UUID || status.Driver.Version != "580.95.05" {
 			t.Errorf("%+v", status)
 		}
-		const want = "card Done\nnouveau Done\nupdates Done\nnvlink Skipped\npackages Done\nmodules Done\npersistence Done\ntoolkit Done\nverify Done\n"
+		const want = "card Done\nnouveau Done\nupdates Done\noptions Done\npackages Done\nmodules Done\npersistence Done\ntoolkit Done\nverify Done\n"
 		if diff := cmp.Diff(want, states(status)); diff != "" {
 			t.Error(diff)
 		}
 		commands := []string{
-			"update-initramfs -u", "modprobe -r nouveau", "apt-mark hold linux-image-" + kernel,
+			"update-initramfs -u -k all", "modprobe -r nouveau", "apt-mark hold linux-image-" + kernel,
 			aptGet(0, "update").String(),
-			aptGet(0, "install", "--no-install-recommends", "--allow-change-held-packages", "linux-modules-nvidia-580-server-open-"+kernel, "nvidia-headless-no-dkms-580-server-open", "nvidia-utils-580-server", "nvidia-modprobe").String(),
-			"apt-mark hold linux-modules-nvidia-580-server-open-" + kernel + " nvidia-headless-no-dkms-580-server-open nvidia-modprobe nvidia-utils-580-server",
+			aptGet(0, "install", "--no-install-recommends", "--allow-change-held-packages", "linux-modules-nvidia-580-server-open-"+kernel, "nvidia-headless-no-dkms-580-server-open", "nvidia-utils-580-server", "nvidia-modprobe", "nvidia-container-toolkit").String(),
+			"apt-mark hold linux-modules-nvidia-580-server-open-" + kernel + " nvidia-container-toolkit nvidia-headless-no-dkms-580-server-open nvidia-modprobe nvidia-utils-580-server",
 			"modprobe nvidia", "modprobe nvidia_uvm", "systemctl start nvidia-persistenced.service",
-			aptGet(0, "update").String(),
-			aptGet(0, "install", "--no-install-recommends", "--allow-change-held-packages", "nvidia-container-toolkit").String(),
-			"apt-mark hold nvidia-container-toolkit",
 		}
 		if diff := cmp.Diff(commands, s.commands); diff != "" {
 			t.Errorf("commands (-want +got):\n%s", diff)
@@ -318,9 +315,41 @@ func TestNVLinkIsTurnedOffBeforeTheDriverIsLoaded(t *testing.T) {
 			t.Fatal(err)
 		}
 		log := s.read(relative(guest.LogFile))
-		written, loaded := strings.Index(log, "write /"+nvlinkFile), strings.Index(log, "run modprobe nvidia:")
+		written, loaded := strings.Index(log, "write /etc/modprobe.d/gpuworker-nvidia.conf"), strings.Index(log, "run modprobe nvidia:")
 		if written < 0 || loaded < written {
 			t.Errorf("written at %d, loaded at %d of the log:\n%s", written, loaded, log)
+		}
+	})
+}
+
+// Rocky Linux 9: NVIDIA's pre-built modules from the repository of the order, by dnf.
+func TestABootstrapOnRocky(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim()
+		const rocky = "5.14.0-611.24.1.el9_7.x86_64"
+		s.tree.WriteFile("etc/os-release", []byte("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\nVERSION_ID=\"9.7\"\n"))
+		s.tree.WriteFile("proc/sys/kernel/osrelease", []byte(rocky+"\n"))
+		s.tree.WriteFile(dnfFile, []byte("[main]\ngpgcheck=1\n"))
+		s.tree.WriteFile("etc/gpuworker/orders.json", []byte(`{"version":1,"program":"v","worker":"gpu-1","uuid":"`+vmUUID+`","driver":{"strategy":"Packages","branch":"580","version":"580.95.05","repository":"https://mirror.example.org/rhel9/"},"gpu":{"id":"10de:1eb8"}}`))
+		s.rpm = map[string]string{"kernel-core": "5.14.0-611.24.1.el9_7"}
+		status, _, err := s.bootstrap(t)
+		if err != nil || !status.Ready {
+			t.Fatalf("%v\n%s", err, s.read(relative(guest.LogFile)))
+		}
+		want := []string{
+			"dracut --force --regenerate-all", "modprobe -r nouveau", "dnf -y module enable nvidia-driver:580",
+			"dnf -y --disableexcludes=main --setopt=install_weak_deps=False install kmod-nvidia-580.95.05-5.14.0-611.24.1 nvidia-driver-cuda-580.95.05 python3-dnf-plugin-versionlock",
+			"modprobe nvidia", "modprobe nvidia_uvm", "systemctl start nvidia-persistenced.service",
+		}
+		if diff := cmp.Diff(want, s.commands); diff != "" {
+			t.Errorf("commands (-want +got):\n%s", diff)
+		}
+		if !strings.Contains(s.read("etc/yum.repos.d/gpuworker-driver.repo"), "mirror.example.org") {
+			t.Error("the repository is not written")
+		}
+		s.commands = nil
+		if _, _, err := s.bootstrap(t); err != nil || len(s.commands) > 0 {
+			t.Errorf("a second run: %v, %q", err, s.commands)
 		}
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/guest"
 	"github.com/gpuworker/gpuworker/internal/guest/check"
-	"github.com/gpuworker/gpuworker/internal/guest/drivers"
 )
 
 // allSteps are the steps of the bootstrap, in order.
@@ -18,7 +17,7 @@ var allSteps = []step{
 	{name: "card", skip: plain, key: perBoot, done: cardThere, do: cardReason},
 	{name: "nouveau", skip: withoutDriver, key: perBoot, done: nouveauAway, do: keepNouveauAway},
 	{name: "updates", skip: withoutDriver, key: constant("1"), done: updatesHeld, do: holdUpdates},
-	{name: "nvlink", skip: nvlinkStays, key: constant("1"), done: nvlinkSet, do: turnNVLinkOff},
+	{name: "options", skip: unless(driver.Packages, driver.Preinstalled), key: constant("1"), done: optionsSet, do: setOptions},
 	{name: "packages", skip: unless(driver.Packages), key: packagesKey, done: packagesInstalled, do: installPackages},
 	{name: "modules", skip: unless(driver.Packages, driver.Preinstalled), key: perBoot, done: modulesLoaded, do: loadModules},
 	{name: "persistence", optional: true, skip: unless(driver.Packages, driver.Preinstalled), key: perBoot, do: startPersistence},
@@ -34,8 +33,6 @@ func withoutDriver(j *job) bool { return plain(j) || j.orders.Driver.Strategy ==
 
 func withoutToolkit(j *job) bool { return plain(j) || !j.orders.Driver.Toolkit }
 
-func nvlinkStays(j *job) bool { return withoutDriver(j) || !j.orders.Driver.NoNVLink }
-
 // unless skips a step that is for these strategies only.
 func unless(strategies ...driver.Strategy) func(*job) bool {
 	return func(j *job) bool { return plain(j) || !slices.Contains(strategies, j.orders.Driver.Strategy) }
@@ -46,10 +43,20 @@ func constant(key string) func(*job) string { return func(*job) string { return 
 // perBoot is the key of what a restart undoes.
 func perBoot(j *job) string { return "boot " + j.guest.BootID }
 
-// query is what package names depend on.
-func (j *job) query() drivers.Query {
-	return drivers.Query{OS: j.guest.OS, Kernel: j.guest.Kernel, Order: j.orders.Driver}
+// os is the release of the guest; "" for an unknown one.
+func (j *job) os() driver.OS {
+	id, version, _ := strings.Cut(j.guest.OS, " ")
+	os, _ := driver.ParseOS(id, version)
+	return os
 }
+
+// install is what the order means for the running kernel.
+func (j *job) install() (driver.Install, error) {
+	return driver.PackagesFor(j.orders.Driver, j.os(), j.guest.Kernel)
+}
+
+// loading is how the modules are loaded.
+func (j *job) loading() driver.Loading { return driver.LoadingFor(j.orders.Driver, j.os()) }
 
 func cardThere(j *job) bool {
 	return !slices.ContainsFunc(j.report.Findings, notThere)
@@ -85,10 +92,9 @@ func reason(j *job, is func(check.Finding) bool) error {
 // Files that the bootstrap writes besides ours.
 const (
 	nouveauFile = "etc/modprobe.d/gpuworker-nouveau.conf"
-	nvlinkFile  = "etc/modprobe.d/gpuworker-nvidia.conf"
 	updatesFile = "etc/apt/apt.conf.d/52gpuworker-updates"
-	pinFile     = "etc/apt/preferences.d/gpuworker-nvidia"
-	heldFile    = "var/lib/gpuworker/held" // packages that we hold, one a line
+	heldFile    = "var/lib/gpuworker/held"    // packages that we hold, one a line
+	writtenFile = "var/lib/gpuworker/written" // files of the configuration that we wrote, one a line
 	dnfFile     = "etc/dnf/dnf.conf"
 )
 
@@ -96,7 +102,6 @@ const writtenBy = "Written by gpuworker-guest bootstrap; gpuworker-guest reset r
 
 const (
 	nouveauText = "# " + writtenBy + "\nblacklist nouveau\noptions nouveau modeset=0\n"
-	nvlinkText  = "# " + writtenBy + "\noptions nvidia NVreg_NvLinkDisable=1\n"
 	updatesText = "// " + writtenBy + `
 // Updates of driver and kernel need a restart of the VM, so no program makes them alone.
 Unattended-Upgrade::Package-Blacklist {
@@ -117,10 +122,29 @@ func (j *job) has(name, text string) bool {
 	return err == nil && string(data) == text
 }
 
-// write writes a file of the configuration, unless it has this content already.
+// hasAll reports whether files have their content.
+func (j *job) hasAll(files []driver.File) bool {
+	return !slices.ContainsFunc(files, func(f driver.File) bool { return !j.has(relative(f.Path), f.Content) })
+}
+
+// writeAll writes files of the configuration.
+func (j *job) writeAll(files []driver.File) error {
+	for _, f := range files {
+		if err := j.write(relative(f.Path), f.Content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write writes a file of the configuration, unless it has this content already. Its name
+// is recorded before, so that reset finds it.
 func (j *job) write(name, text string) error {
 	if j.has(name, text) {
 		return nil
+	}
+	if err := j.remember(writtenFile, name); err != nil {
+		return err
 	}
 	if err := j.Files.Write(name, []byte(text), publicMode); err != nil {
 		return err
@@ -128,9 +152,16 @@ func (j *job) write(name, text string) error {
 	return j.log("write /"+name, "")
 }
 
-// heldByUs are the packages that we hold.
-func (m *Machine) heldByUs() []string {
-	data, err := m.Tree.ReadFile(heldFile)
+// remember adds lines to one of our lists.
+func (m *Machine) remember(list string, names ...string) error {
+	all := slices.Concat(m.remembered(list), names)
+	slices.Sort(all)
+	return m.Files.Write(list, []byte(strings.Join(slices.Compact(all), "\n")+"\n"), privateMode)
+}
+
+// remembered are the lines of one of our lists.
+func (m *Machine) remembered(list string) []string {
+	data, err := m.Tree.ReadFile(list)
 	if err != nil {
 		return nil
 	}
