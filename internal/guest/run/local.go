@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,7 +37,7 @@ func (l Local) Run(ctx context.Context, c Command) Result {
 	defer cancel()
 	var out tail
 	cmd := exec.CommandContext(ctx, program, c.Args...)
-	cmd.Env = append([]string{"PATH=" + strings.Join(dirs, ":"), "LC_ALL=C", "HOME=/root"}, c.Env...)
+	cmd.Env = slices.Concat([]string{"PATH=" + strings.Join(dirs, ":"), "LC_ALL=C", "HOME=/root"}, proxies(os.Environ()), c.Env)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	// The whole process group is killed at the timeout: apt-get starts others.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -55,6 +56,15 @@ func (l Local) Run(ctx context.Context, c Command) Result {
 		result.State, result.Why = Broken, err.Error()
 	}
 	return result
+}
+
+// proxies are the variables with which the unit names proxies for package managers. They
+// may have a password, so they are never logged.
+func proxies(environment []string) []string {
+	return slices.DeleteFunc(environment, func(variable string) bool {
+		name, _, _ := strings.Cut(strings.ToLower(variable), "=")
+		return !slices.Contains([]string{"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"}, name)
+	})
 }
 
 // find returns the file of a program; "" when there is none.

@@ -77,3 +77,18 @@ func TestACapturedGuestAnswersCommands(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyProxiesOfTheEnvironmentReachACommand(t *testing.T) {
+	t.Setenv("https_proxy", "http://proxy.example.org:3128")
+	t.Setenv("NO_PROXY", "10.0.0.0/8")
+	t.Setenv("LD_PRELOAD_NOT", "x")
+	r := script(t, "tool", `env | sort | grep -v -e ^PWD= -e ^_= -e ^SHLVL= -e ^PATH= -e ^OLDPWD=`).Run(t.Context(), Command{Name: "tool", Timeout: time.Minute})
+	for _, want := range []string{"HOME=/root\n", "LC_ALL=C\n", "NO_PROXY=10.0.0.0/8\n", "https_proxy=http://proxy.example.org:3128\n"} {
+		if !strings.Contains(r.Output, want) {
+			t.Errorf("no %q in %q", want, r.Output)
+		}
+	}
+	if strings.Contains(r.Output, "LD_PRELOAD_NOT") {
+		t.Errorf("%q", r.Output)
+	}
+}
