@@ -153,7 +153,7 @@ func TestHostileFilesAreHarmless(t *testing.T) {
 		t.Fatalf("only %d files", len(names))
 	}
 	for _, name := range names {
-		for _, content := range []string{evil, "", strings.Repeat("x", 1<<20), `{"v1":{"init":{"errors":["` + "\u202e" + `"]}}}`, "exit 0\n" + evil} {
+		for _, content := range []string{evil, "", strings.Repeat("x", 100<<10), `{"v1":{"init":{"errors":["` + "\u202e" + `"]}}}`, "exit 0\n" + evil} {
 			tree := base(t)
 			tree.Remove(name)
 			tree.WriteFile(name, []byte(content))

@@ -66,6 +66,12 @@ func Digest(identity string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// isOurSeed reports whether cloud-init runs from our seed, whose instance-id is the UUID of
+// the VM and never changes. That of Proxmox's own drive changes with its settings.
+func (f *facts) isOurSeed() bool {
+	return f.orders != nil && strings.EqualFold(f.CloudInit.Instance, f.orders.UUID)
+}
+
 func checkSealed(f *facts) []Finding {
 	const id = finding.GuestNotSealed
 	seal := "start the template's VM, run gpuworker-guest seal --yes there, shut it down, and replace this worker"
@@ -84,7 +90,7 @@ func checkSealed(f *facts) []Finding {
 		}
 	}
 	switch c := f.CloudInit; {
-	case c.Previous != "" && c.Previous != c.Instance && f.orders != nil:
+	case c.Previous != "" && c.Previous != c.Instance && f.isOurSeed():
 		return fix(found(id, finding.Fail, "this disk was started as another VM before: the template was not sealed",
 			Evidence{From: "/var/lib/cloud/data/previous-instance-id", Says: c.Previous}, Evidence{From: "/var/lib/cloud/data/instance-id", Says: c.Instance}), seal)
 	case f.MarkerFile.Hidden():

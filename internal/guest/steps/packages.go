@@ -102,6 +102,7 @@ var packageFailures = []struct {
 }{
 	{"enough free space", fault.Refused, "make room on the disk, or give the worker a larger one in its document"},
 	{"No space left on device", fault.Refused, "make room on the disk, or give the worker a larger one in its document"},
+	{"is locked by another process", fault.Busy, "another program installs packages: wait until it ends"},
 	{"Could not get lock", fault.Busy, "another program installs packages: wait until it ends"},
 	{dpkgInterrupted, fault.Unavailable, "run dpkg --configure -a in the guest, and look which package it cannot configure"},
 	{"Unable to locate package", fault.Unavailable, "the package repositories of this guest do not have it: check the branch in spec.driver, the mirror, and that the running kernel is a current one"},
