@@ -34,8 +34,9 @@ demo: ## check, plan, apply and status against a simulator: no hardware, no root
 build: ## build all programs into bin/ and print their sizes; the first build takes some minutes
 	@echo "building into bin/; the first time this takes some minutes"
 	$(GO) build -trimpath -o bin/ ./cmd/...
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/gpuworker-host
-	@ls -lh $(patsubst cmd/%/main.go,bin/%,$(wildcard cmd/*/main.go))
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/gpuworker-host ./cmd/gpuworker-guest
+	@for arch in amd64 arm64; do CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags '-s -w' -o bin/gpuworker-guest-linux-$$arch ./cmd/gpuworker-guest || exit 1; done
+	@ls -lh $(patsubst cmd/%/main.go,bin/%,$(wildcard cmd/*/main.go)) bin/gpuworker-guest-linux-*
 
 .PHONY: test
 # With less frequent garbage collection the tests are ten percent faster.

@@ -367,3 +367,39 @@ func TestTheMessagesOfTerraformInTheTroubleshooting(t *testing.T) {
 		}
 	}
 }
+
+// TestTheMessagesOfTheGuestInTheTroubleshooting compares the messages in bold with the
+// texts of the guest program and of its findings.
+func TestTheMessagesOfTheGuestInTheTroubleshooting(t *testing.T) {
+	code := ""
+	for _, pattern := range []string{"../internal/guest/*/*.go", "../internal/finding/kinds_guest.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: no files (%v)", pattern, err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasSuffix(file, "_test.go") {
+				code += string(text)
+			}
+		}
+	}
+	text, err := os.ReadFile("../docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## In the guest\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	messages := regexp.MustCompile(`(?m)^\*\*([^*]+)\*\*`).FindAllStringSubmatch(section, -1)
+	if len(messages) < 10 {
+		t.Errorf("only %d messages found", len(messages))
+	}
+	for _, message := range messages {
+		if words := strings.Replace(message[1], "the machine-id is", " is", 1); !strings.Contains(code, words) {
+			t.Errorf("the guest program has no message %q", message[1])
+		}
+	}
+}

@@ -34,7 +34,7 @@ var allKinds = []fault.Kind{
 
 func exitCodeReference() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s\n# Exit codes\n\nEvery command of `gpuworker` and `gpuworker-host` exits with one of these codes. Their meanings do not change between versions.\n\n", generated)
+	fmt.Fprintf(&b, "%s\n# Exit codes\n\nEvery command of `gpuworker`, `gpuworker-host` and `gpuworker-guest` exits with one of these codes. Their meanings do not change between versions.\n\n", generated)
 	fmt.Fprint(&b, "| Code | Meaning | Kinds of errors |\n|---:|---|---|\n")
 	for _, row := range exitMeanings {
 		fmt.Fprintf(&b, "| %d | %s | %s |\n", row.code, row.meaning, strings.Join(kindsOf(row.code), ", "))

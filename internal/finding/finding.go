@@ -52,6 +52,10 @@ const (
 	LayerNetwork  Layer = "network"
 	LayerCapacity Layer = "capacity" // memory, VM numbers
 	LayerVM       Layer = "vm"       // VMs that exist already
+
+	// Layers of a guest, which gpuworker-guest checks.
+	LayerGuest  Layer = "guest"  // the guest itself and its card
+	LayerDriver Layer = "driver" // NVIDIA's driver in the guest
 )
 
 // Layers lists all layers from the bottom.
@@ -59,6 +63,7 @@ var Layers = []Layer{
 	LayerAPI, LayerAccess, LayerHost,
 	LayerFirmware, LayerKernel, LayerModules, LayerGroup, LayerOwner, LayerWindow, LayerReset, LayerMemory, LayerIdentity,
 	LayerCard, LayerTemplate, LayerStorage, LayerNetwork, LayerCapacity, LayerVM,
+	LayerGuest, LayerDriver,
 }
 
 // Finding is one conclusion about one thing in one place.
@@ -102,7 +107,7 @@ func (f Finding) WithFix(fix string) Finding {
 // says otherwise.
 func (f Finding) Blocks() bool {
 	if f.Verdict == Unknown {
-		kind := rowOf[f.ID] // nil for an ID of a newer host tool
+		kind := rowOf[f.ID] // nil for an ID of a newer host or guest tool
 		return kind != nil && !kind.UnknownPasses
 	}
 	return f.Verdict == Fail

@@ -52,7 +52,7 @@ var Ranks = []Rank{Fixable, InUse, InPlan, NoMatch}
 
 // kinds has one row for each ID.
 var (
-	kinds = slices.Concat(hypervisorKinds, hostKinds)
+	kinds = slices.Concat(hypervisorKinds, hostKinds, guestKinds)
 	rowOf = func() map[ID]*Kind {
 		rows := make(map[ID]*Kind, len(kinds))
 		for i := range kinds {
@@ -67,6 +67,9 @@ func All() []Kind { return byLayer(kinds) }
 
 // OfHost returns the kinds of the host tool's findings, in the order of the layers.
 func OfHost() []Kind { return byLayer(hostKinds) }
+
+// OfGuest returns the kinds of the guest tool's findings, in the order of the layers.
+func OfGuest() []Kind { return byLayer(guestKinds) }
 
 func byLayer(kinds []Kind) []Kind {
 	sorted := slices.Clone(kinds)
@@ -116,8 +119,8 @@ func Suggest(text string) []ID {
 func Markdown() []byte {
 	var b bytes.Buffer
 	b.WriteString("# Findings\n\n")
-	b.WriteString("Every finding of `gpuworker check` and `gpuworker-host check`, and every refusal of `gpuworker plan`, has one of these IDs. The IDs do not change, so alerts and tickets may refer to them.\n")
-	b.WriteString("`gpuworker explain ID` and `gpuworker-host explain ID` print the same text. `make docs` generates this page from `internal/finding`.\n")
+	b.WriteString("Every finding of `gpuworker check`, `gpuworker-host check` and `gpuworker-guest check`, and every refusal of `gpuworker plan`, has one of these IDs. The IDs do not change, so alerts and tickets may refer to them.\n")
+	b.WriteString("`gpuworker explain ID`, `gpuworker-host explain ID` and `gpuworker-guest explain ID` print the same text. `make docs` generates this page from `internal/finding`.\n")
 	layer := Layer("")
 	for _, p := range All() {
 		if p.Layer != layer {

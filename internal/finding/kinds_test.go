@@ -14,10 +14,10 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
-// declaredIDs reads the constants of ids.go and ids_host.go.
+// declaredIDs reads the constants of ids.go, ids_host.go and ids_guest.go.
 func declaredIDs(t *testing.T) []ID {
 	t.Helper()
-	return append(constantsOf(t, "ids.go"), constantsOf(t, "ids_host.go")...)
+	return slices.Concat(constantsOf(t, "ids.go"), constantsOf(t, "ids_host.go"), constantsOf(t, "ids_guest.go"))
 }
 
 func constantsOf(t *testing.T, name string) []ID {

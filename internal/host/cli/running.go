@@ -6,6 +6,7 @@ import (
 	"time"
 
 	hostbind "github.com/gpuworker/gpuworker/internal/host/bind"
+	"github.com/gpuworker/gpuworker/internal/host/klog"
 )
 
 // Inputs that the running host gives and that are not files of the tree. They are
@@ -16,7 +17,7 @@ func (t *Tool) kernelLog() []byte {
 	if t.root != "/" {
 		return nil
 	}
-	return kernelLog()
+	return klog.Read()
 }
 
 // images lists the files of the initramfs images that must contain the records of

@@ -1,4 +1,5 @@
-package cli
+// Package klog reads the log of the running kernel.
+package klog
 
 import "syscall"
 
@@ -8,9 +9,9 @@ const (
 	syslogSize    = 10
 )
 
-// kernelLog is the log of the running kernel; nil when it may not be read
+// Read is the log of the running kernel; nil when it may not be read
 // (kernel.dmesg_restrict).
-func kernelLog() []byte {
+func Read() []byte {
 	size, err := syscall.Klogctl(syslogSize, nil)
 	if err != nil || size <= 0 {
 		return nil
