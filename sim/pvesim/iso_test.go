@@ -159,7 +159,9 @@ func TestAnUploadOverwritesAndIsKept(t *testing.T) {
 	play(t, func(t *testing.T) {
 		sim, root := seedWorld(t)
 		root.do("PUT", qemu("pve1", 120, "/config"), "ide2", "local:iso/seed.iso,media=cdrom").ok()
-		root.done(uploadTo(root, "/nodes/pve1/storage/local/upload", `C:\seeds/seed.iso`, "without secrets", "content", "iso"), "OK")
+		sum := strings.ToUpper(sha256Hex("without secrets"))
+		root.done(uploadTo(root, "/nodes/pve1/storage/local/upload", `C:\seeds/seed.iso`, "without secrets", "content", "iso",
+			"checksum", sum, "checksum-algorithm", "sha256"), "OK")
 		data, ok := sim.Upload("pve1", "local:iso/seed.iso")
 		if string(data) != "without secrets" || !ok {
 			t.Errorf("the content is %q", data)
