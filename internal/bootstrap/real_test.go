@@ -202,9 +202,9 @@ func checkReadBack(t *testing.T, line string, w Worker) {
 // readUsers prints the users that cloud-init makes, and its warnings.
 const readUsers = `
 import logging, sys
-logging.basicConfig(stream=sys.stdout, level=logging.INFO)
 from cloudinit import distros, safeyaml
 from cloudinit.distros import ug_util
+logging.basicConfig(stream=sys.stdout, level=logging.INFO, force=True)
 default = {"default_user": {"name": "debian", "groups": ["adm", "sudo"], "sudo": ["ALL=(ALL) NOPASSWD:ALL"]}}
 distro = distros.fetch("debian")("debian", default, None)
 users, _ = ug_util.normalize_users_groups(safeyaml.load(open(sys.argv[1]).read()), distro)
