@@ -217,22 +217,6 @@ func TestTheCleanSeedIsTheSameMachineWithoutSecrets(t *testing.T) {
 	}
 }
 
-func TestTheTwoImagesHaveTwoNames(t *testing.T) {
-	if ISOName(uuid, false) == ISOName(uuid, true) {
-		t.Error("the clean seed would overwrite the one in use")
-	}
-	for _, clean := range []bool{false, true} {
-		if got, isClean, ok := ParseISOName(ISOName(uuid, clean)); got != uuid || isClean != clean || !ok {
-			t.Errorf("read back: %q %t %t", got, isClean, ok)
-		}
-	}
-	for _, name := range []string{"", "debian-12.iso", "gpuworker-.iso", "gpuworker-" + uuid + ".img", "gpuworker-" + strings.ToUpper(uuid) + ".iso", "gpuworker-" + uuid + "-clean.iso.iso", "x" + ISOName(uuid, false)} {
-		if _, _, ok := ParseISOName(name); ok {
-			t.Errorf("%q is said to be ours", name)
-		}
-	}
-}
-
 // Each file of ours is one that the documents must not write, and a document that does it
 // is refused here too.
 func TestOurFilesAreReserved(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/internal/driver"
+	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
 // image returns the ISO image of a worker, and a file with it.
@@ -24,7 +25,7 @@ func image(t *testing.T, clean bool) (Seed, []byte, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), ISOName(uuid, clean))
+	file := filepath.Join(t.TempDir(), inventory.SeedName(uuid, clean))
 	write(t, file, data)
 	return seed, data, file
 }

@@ -1,7 +1,6 @@
 package bootstrap
 
 import (
-	"fmt"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -104,27 +103,4 @@ func (s Seed) ISO() ([]byte, error) {
 		return nil, &fault.Error{Kind: fault.Invalid, Doing: "make the ISO image of a seed", Cause: err}
 	}
 	return image, nil
-}
-
-// ISOName is the file name of a VM's seed on the storage. The clean seed has another one,
-// so that it can be uploaded while the VM still has the first.
-func ISOName(uuid string, clean bool) string {
-	if clean {
-		return fmt.Sprintf("gpuworker-%s-clean.iso", uuid)
-	}
-	return fmt.Sprintf("gpuworker-%s.iso", uuid)
-}
-
-// ParseISOName reads a name that ISOName wrote.
-func ParseISOName(name string) (uuid string, clean, ok bool) {
-	for _, clean := range []bool{false, true} {
-		const before = len("gpuworker-")
-		if len(name) < before+36 {
-			return "", false, false
-		}
-		if uuid = name[before : before+36]; uuidForm.MatchString(uuid) && ISOName(uuid, clean) == name {
-			return uuid, clean, true
-		}
-	}
-	return "", false, false
 }

@@ -42,6 +42,11 @@ type Scope struct {
 	ResourcePools []string
 
 	Agents bool // ask the guest agents of our running VMs for addresses
+	Seeds  bool // list the images of seeds on the storages
+
+	// UseSeeds: VMs will get seeds. Guests: the programs in guests will be reached. They
+	// need further privileges.
+	UseSeeds, Guests bool
 
 	// Only limits the observation to a part of the hypervisor; nil is all of it.
 	Only *Extent

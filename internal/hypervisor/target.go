@@ -35,6 +35,8 @@ type Target interface {
 	Builder
 	Marker
 	Power
+	Seeder
+	Guests
 	Remover
 }
 

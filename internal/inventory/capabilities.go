@@ -15,12 +15,16 @@ type Capabilities struct {
 	// BindsAtPowerOn: a VM gets its host and its card when it is started. A stopped
 	// VM has no host.
 	BindsAtPowerOn bool `json:"bindsAtPowerOn"`
-	// SeedISO: a new VM can have an ISO image with data for cloud-init.
+	// SeedISO: a VM can have an ISO image with data for cloud-init: see
+	// hypervisor.Seeder.
 	SeedISO bool `json:"seedISO"`
 	// DefaultNetwork is the network of a VM without a declared network.
 	DefaultNetwork string `json:"defaultNetwork,omitempty"`
 	// Guest is the channel to the guest.
 	Guest GuestChannel `json:"guest,omitempty"`
+	// GuestFile is the size of the largest file that one call can write into a guest, in
+	// bytes; 0 when none can be written.
+	GuestFile int `json:"guestFile,omitempty"`
 }
 
 // GuestChannel is a way to communicate with a guest through its hypervisor; empty

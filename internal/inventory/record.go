@@ -65,6 +65,20 @@ type Record struct {
 	// Finished is when that replace was finished, in the form of Created.
 	Finished string `json:"finished,omitempty"`
 
+	// Seed is where cloud-init in the guest reads from: SeedISO for our own image, "" for
+	// the cloud-init options of the hypervisor. It never changes: a guest that booted from
+	// one must not get the other.
+	Seed string `json:"seed,omitempty"`
+	// Driver is the driver that the guest was told to have, "Packages,580,Open"; "" for a
+	// guest without gpuworker-guest.
+	Driver string `json:"driver,omitempty"`
+	// Bootstrapped is when the guest was proven to be as ordered for the first time, in the
+	// form of Created; "" before that.
+	Bootstrapped string `json:"bootstrapped,omitempty"`
+	// GPU is the identity of the card that was proven then, "GPU-…"; "" when the guest has
+	// no driver, or no card.
+	GPU string `json:"gpu,omitempty"`
+
 	// By is the author, "user@machine".
 	By string `json:"by,omitempty"`
 
@@ -77,6 +91,9 @@ type Record struct {
 func RecordFix(where string) string {
 	return "use the newest gpuworker; if the record is damaged, find out who wrote it, then remove the line that begins with " + recordMark + " from " + where
 }
+
+// SeedISO is the seed of a VM that has an image of ours.
+const SeedISO = "ISO"
 
 // UnknownVM stands for the UUID of a VM whose UUID is not known.
 const UnknownVM = "unknown"
@@ -144,6 +161,8 @@ var (
 	hostForm = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,252})?$`)
 	cardForm = regexp.MustCompile(`^[0-9A-Fa-f:.]{0,16}$`)
 	idForm   = regexp.MustCompile(`^([0-9A-Za-z][0-9A-Za-z._:-]{0,63})?$`)
+	gpuForm  = regexp.MustCompile(`^(GPU-[0-9a-f-]{1,36})?$`)
+	listForm = regexp.MustCompile(`^[A-Za-z0-9.,]{0,64}$`)
 	timeForm = regexp.MustCompile(`^[0-9TZ:.+-]{0,40}$`)
 )
 
@@ -164,6 +183,10 @@ var recordKeys = []recordKey{
 	{"replacing", func(r *Record) *string { return &r.Replacing }, uuidForm, false},
 	{"replaced", func(r *Record) *string { return &r.Replaced }, uuidForm, false},
 	{"finished", func(r *Record) *string { return &r.Finished }, timeForm, false},
+	{"seed", func(r *Record) *string { return &r.Seed }, wordForm, false},
+	{"driver", func(r *Record) *string { return &r.Driver }, listForm, false},
+	{"bootstrapped", func(r *Record) *string { return &r.Bootstrapped }, timeForm, false},
+	{"gpu", func(r *Record) *string { return &r.GPU }, gpuForm, false},
 	{"by", func(r *Record) *string { return &r.By }, nil, false},
 }
 

@@ -39,6 +39,9 @@ type Snapshot struct {
 	VMs    []VM    `json:"vms"`    // by identifier; templates too
 	Claims []Claim `json:"claims"` // by host and slot
 
+	// Seeds are the images of seeds on the storages; read only with Scope.Seeds.
+	Seeds []SeedImage `json:"seeds,omitempty"`
+
 	index atomic.Pointer[index]
 }
 
@@ -46,7 +49,7 @@ type Snapshot struct {
 func (s *Snapshot) Reserved(more []Claim, used []string) *Snapshot {
 	with := &Snapshot{
 		Hypervisor: s.Hypervisor, Product: s.Product, Version: s.Version, Supported: s.Supported, Missing: s.Missing, Frozen: s.Frozen,
-		Capabilities: s.Capabilities, IDRange: s.IDRange, Advice: s.Advice, Setup: s.Setup, MissingPool: s.MissingPool,
+		Capabilities: s.Capabilities, IDRange: s.IDRange, Advice: s.Advice, Setup: s.Setup, MissingPool: s.MissingPool, Seeds: s.Seeds,
 		Hosts: s.Hosts, VMs: s.VMs, Claims: slices.Concat(s.Claims, more),
 		FreeIDs: slices.DeleteFunc(slices.Clone(s.FreeIDs), func(id string) bool { return slices.Contains(used, id) }),
 	}
@@ -203,8 +206,11 @@ type VM struct {
 	Machine Machine `json:"machine"`
 	Applied Machine `json:"applied"`
 
-	// CloudInit reports whether a cloud-init drive is attached.
+	// CloudInit reports whether a cloud-init drive of the hypervisor is attached.
 	CloudInit bool `json:"cloudInit"`
+	// Seed is the seed that the VM has at the next start. It is ours when its name has
+	// the UUID of the record.
+	Seed SeedState `json:"seed,omitempty"`
 	// BootDisk is the volume of the first disk, "" without a disk.
 	BootDisk string `json:"bootDisk,omitempty"`
 
