@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -31,7 +32,7 @@ type Seed struct {
 
 // Render returns the seed for the first boot of a worker.
 func Render(w Worker) (Seed, error) {
-	if err := w.check(); err != nil {
+	if err := cmp.Or(w.check(), w.checkProgram()); err != nil {
 		return Seed{}, err
 	}
 	config, err := w.userData()

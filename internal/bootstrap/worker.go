@@ -104,10 +104,7 @@ func (w Worker) check() error {
 			return w.invalid("a command has a NUL character, which no command can have")
 		}
 	}
-	if err := w.checkNICs(); err != nil {
-		return err
-	}
-	return w.checkProgram()
+	return w.checkNICs()
 }
 
 func (w Worker) checkNICs() error {
