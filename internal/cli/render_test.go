@@ -158,7 +158,7 @@ func TestRenderSaysWhatIsMissing(t *testing.T) {
 		"there is no pool with this name":          {"nobody", "--guest-dir", guestDir},
 		"declares no worker \"gpu-9\"":             {"gpu", "--worker", "gpu-9", "--guest-dir", guestDir},
 		"name its worker with --worker":            {"gpu", "--uuid", "x", "--guest-dir", guestDir},
-		"with --guest-dir":                         {"gpu"},
+		"holds no checksums of gpuworker-guest":    {"gpu"},
 		"has neither gpuworker-guest-linux-amd64":  {"gpu", "--guest-dir", empty},
 		"spec.gpus[1] does not say the vendor":     {"gpu", "--guest-dir", guestDir},
 		"--gpu \"T4\" is not vendor and device":    {"gpu", "--guest-dir", guestDir, "--gpu", "T4"},
