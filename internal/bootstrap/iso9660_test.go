@@ -15,7 +15,7 @@ import (
 // image returns the ISO image of a worker, and a file with it.
 func image(t *testing.T, clean bool) (Seed, []byte, string) {
 	t.Helper()
-	w := worker(t, driver.Packages, "two", Release{"ubuntu", "24.04"})
+	w := worker(t, driver.Packages, "two", driver.Ubuntu2404)
 	w.Program.Builds = append(w.Program.Builds, NewBuild("arm64", bytes.Repeat([]byte("gpuworker"), 100_000)))
 	seed := mustRender(t, w)
 	if clean {

@@ -13,7 +13,6 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/bootstrap"
 	"github.com/gpuworker/gpuworker/internal/buildinfo"
-	"github.com/gpuworker/gpuworker/internal/driver"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/guest"
 	"github.com/gpuworker/gpuworker/internal/guestbuild"
@@ -158,7 +157,7 @@ func (a *app) guestBuilds(pool *v1alpha1.WorkerPool, dir string) ([]bootstrap.Bu
 // renderWorker returns the files of one worker.
 func renderWorker(pool *v1alpha1.WorkerPool, n int, f renderFlags, builds []bootstrap.Build) ([]seedFile, renderedView, error) {
 	name := pool.WorkerName(n)
-	vm := bootstrap.VM{UUID: strings.ToLower(f.uuid), MACs: f.macs, Driver: driver.Order{Strategy: driver.None}}
+	vm := bootstrap.VM{UUID: strings.ToLower(f.uuid), MACs: f.macs}
 	if vm.UUID == "" {
 		vm.UUID = bootstrap.UUIDOf(pool.Spec.KubeCluster + "/" + pool.Name + "/" + name)
 	}

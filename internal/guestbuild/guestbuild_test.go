@@ -62,7 +62,9 @@ func TestWhatIsWrongAndWhatHelps(t *testing.T) {
 		why, fix string
 	}{
 		{"no checksums", func(_ *testing.T, _ string, f *Finder) { f.sums = nil }, fault.Invalid, "holds no checksums of gpuworker-guest", "make build"},
-		{"a file is missing", func(_ *testing.T, dir string, _ *Finder) { os.Remove(filepath.Join(dir, "gpuworker-guest-linux-arm64")) }, fault.NotFound, "gpuworker-guest-linux-arm64 is missing", "unpack the archive"},
+		{"a file is missing", func(_ *testing.T, dir string, _ *Finder) {
+			os.Remove(filepath.Join(dir, "gpuworker-guest-linux-arm64"))
+		}, fault.NotFound, "gpuworker-guest-linux-arm64 is missing", "unpack the archive"},
 		{"another checksum", func(t *testing.T, dir string, _ *Finder) { write(t, dir, "amd64", []byte("Program for amd64")) }, fault.Refused, "of another release, or damaged", "&& sha256sum -c SHA256SUMS)"},
 		{"a directory in its place", func(t *testing.T, dir string, _ *Finder) { replaceByDirectory(t, dir) }, fault.Failed, "is no regular file", "unpack the archive"},
 		{"nothing in --guest-dir", func(t *testing.T, _ string, f *Finder) { f.Dir = t.TempDir() }, fault.NotFound, "has neither gpuworker-guest-linux-amd64 nor", "make build"},
