@@ -82,6 +82,30 @@ func TestIsoinfoReadsTheImage(t *testing.T) {
 	}
 }
 
+// No guest takes a blank image for its seed, and it has nothing of one.
+func TestABlankImageIsNoSeed(t *testing.T) {
+	blank := Blank()
+	for _, part := range []string{VolumeLabel, UserDataFile, MetaDataFile, "instance-id"} {
+		if bytes.Contains(bytes.ToLower(blank), []byte(part)) {
+			t.Errorf("a blank image has %q", part)
+		}
+	}
+	if len(blank) > 25*sectorSize || !bytes.Equal(blank, Blank()) {
+		t.Errorf("%d bytes, or two that differ", len(blank))
+	}
+	if _, err := exec.LookPath("isoinfo"); err != nil {
+		t.Skip("NOT TESTED: the blank image with isoinfo; apt-get install genisoimage")
+	}
+	file := filepath.Join(t.TempDir(), "blank.iso")
+	write(t, file, blank)
+	if describe := output(t, "isoinfo", "-d", "-i", file); !strings.Contains(describe, "Volume id: gpuworker\n") {
+		t.Errorf("%s", describe)
+	}
+	if got := output(t, "isoinfo", "-R", "-x", "/README", "-i", file); got != blankText {
+		t.Errorf("%q", got)
+	}
+}
+
 func output(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := exec.Command(args[0], args[1:]...).Output()
