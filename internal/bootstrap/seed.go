@@ -105,3 +105,18 @@ func (s Seed) ISO() ([]byte, error) {
 	}
 	return image, nil
 }
+
+// blankLabel is not VolumeLabel, so no guest takes a blank image for its seed.
+const blankLabel = "gpuworker"
+
+// blankText is for a person who looks into a blank image.
+const blankText = "gpuworker overwrote this image with an empty one. Its VM needs no seed any more, and\nthe login of gpuworker may not delete images (privilege Datastore.Allocate).\nIt can be deleted.\n"
+
+// Blank returns an image without data, which overwrites seeds that cannot be removed.
+func Blank() []byte {
+	image, err := iso9660(blankLabel, []File{{"README", 0o444, []byte(blankText)}})
+	if err != nil {
+		panic(err) // it depends on nothing
+	}
+	return image
+}
