@@ -177,6 +177,6 @@ func joinCommand(build bootstrap.Build, size int) string {
 		names = append(names, pieceFile(i))
 	}
 	whole, sums := piecesDir+"/whole", piecesDir+"/sums"
-	return fmt.Sprintf("cat %s > %s && echo '%s  %[2]s' > %s && sha256sum -c --status %[4]s && chmod 0755 %[2]s && mv -f %[2]s %s",
+	return fmt.Sprintf("cat %[1]s > %[2]s && echo '%[3]s  %[2]s' > %[4]s && sha256sum -c --status %[4]s && chmod 0755 %[2]s && mv -f %[2]s %[5]s",
 		strings.Join(names, " "), whole, build.SHA256, sums, guest.ProgramFile)
 }
