@@ -33,10 +33,13 @@ demo: ## check, plan, apply and status against a simulator: no hardware, no root
 .PHONY: build
 build: ## build all programs into bin/ and print their sizes; the first build takes some minutes
 	@echo "building into bin/; the first time this takes some minutes"
-	$(GO) build -trimpath -o bin/ ./cmd/...
+	flags="$$(GO='$(GO)' hack/guests bin)" && $(GO) build -trimpath -ldflags "$$flags" -o bin/ ./cmd/...
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/gpuworker-host ./cmd/gpuworker-guest
-	@for arch in amd64 arm64; do CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags '-s -w' -o bin/gpuworker-guest-linux-$$arch ./cmd/gpuworker-guest || exit 1; done
 	@ls -lh $(patsubst cmd/%/main.go,bin/%,$(wildcard cmd/*/main.go)) bin/gpuworker-guest-linux-*
+
+.PHONY: release
+release: ## build the archives of a release into dist/, and print the sizes: make release VERSION=v0.1.0
+	@GO='$(GO)' hack/release '$(VERSION)'
 
 .PHONY: test
 # With less frequent garbage collection the tests are ten percent faster.

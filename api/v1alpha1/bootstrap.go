@@ -7,7 +7,7 @@ type Bootstrap struct {
 	// Seed is from where cloud-init reads: ISO (default; an ISO image that gpuworker
 	// makes for each VM, uploads and attaches), or ProxmoxCloudInit (the cloud-init
 	// options of Proxmox VE itself, which can set only a user, SSH keys, addresses and
-	// DNS). Without bootstrap it is ProxmoxCloudInit, and gpuworker-guest is not used.
+	// DNS).
 	// +kubebuilder:validation:Enum=ISO;ProxmoxCloudInit
 	// +kubebuilder:default=ISO
 	Seed Seed `json:"seed,omitempty"`

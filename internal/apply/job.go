@@ -28,6 +28,10 @@ type Job struct {
 	Since   time.Time         // when the step began, or when it was last reported as queued; zero before
 	Stopped time.Time         // when the worker's VM was stopped
 
+	guestOf GuestOf
+	guest   guestState // of the present step
+	proven  bool       // the guest was proven in this job
+
 	held       inventory.Record // Claimed, or the claim that this job wrote after it
 	renumbered int              // how often the job took another identifier
 	ids        *idPool
@@ -38,7 +42,7 @@ type Job struct {
 
 // newJob makes the job of a worker.
 func newJob(worker *plan.Worker, options Options, ids *idPool) *Job {
-	j := &Job{Worker: worker, ids: ids, addressWait: *options.AddressWait}
+	j := &Job{Worker: worker, ids: ids, addressWait: *options.AddressWait, guestOf: options.Guest}
 	if worker.Claimed != nil {
 		j.Claimed, j.held = *worker.Claimed, *worker.Claimed
 	}
@@ -85,6 +89,7 @@ func (j *Job) left() time.Duration { return j.deadline() - time.Since(j.Since) }
 func (j *Job) nextStep() {
 	j.index++
 	j.Since, j.Handle, j.retry, j.immediate, j.queued = time.Time{}, "", retry{}, 0, time.Time{}
+	j.guest = guestState{}
 	j.Outcome.VM, j.Outcome.UUID = j.Ref.ID, j.Ref.UUID
 }
 

@@ -26,6 +26,8 @@ type Options struct {
 	// AddressWait is how long the step agent may take: nil is DefaultAddressWait. With 0,
 	// and less, the agent is not asked at all.
 	AddressWait *time.Duration
+	// Guest returns what guests are made from; needed only for plans with guest steps.
+	Guest GuestOf
 	// Progress is called for each event, one at a time. May be nil.
 	Progress func(Event)
 	// Log gets each step; nil logs nothing.

@@ -134,7 +134,7 @@ func TestTheRealNetplanTakesEachNetwork(t *testing.T) {
 		"ipv6":    `[["bc:24:11:00:00:01", [["static6", "2001:db8::21"]]]]`,
 	}
 	for name, want := range understood {
-		seed := mustRender(t, worker(t, driver.Operator, name, Release{"ubuntu", "24.04"}))
+		seed := mustRender(t, worker(t, driver.Operator, name, driver.Ubuntu2404))
 		write(t, filepath.Join(outside, "network-config"), seed.NetworkConfig)
 		out, err := c.run("python3", "-c", readNetwork, inside+"/network-config")
 		if err != nil || strings.TrimSpace(out) != want {
@@ -212,7 +212,7 @@ func TestTheParserOfCloudInitReadsHostileTextsAsTheyAre(t *testing.T) {
 	args := []string{"python3", "-c", readBack}
 	var want []Worker
 	for i, text := range hostile {
-		w := worker(t, driver.Packages, "dhcp", Release{"ubuntu", "24.04"})
+		w := worker(t, driver.Packages, "dhcp", driver.Ubuntu2404)
 		bareText := strings.ReplaceAll(text, "\x00", "")
 		w.Access.SSHKeys, w.Parts.RunCommands = []string{text}, []string{bareText}
 		w.Parts.WriteFiles[len(w.Parts.WriteFiles)-1].Content = text
@@ -262,7 +262,7 @@ func TestTheRealCloudInitMakesOneUserWithTheRightsOfTheImage(t *testing.T) {
 	c := realCloudInit(t)
 	outside, inside := c.dir(t)
 	for user, want := range map[string]string{"ops": "ops", "": "debian"} {
-		w := worker(t, driver.Packages, "dhcp", Release{"debian", "12"})
+		w := worker(t, driver.Packages, "dhcp", driver.Debian12)
 		w.Access.User = user
 		write(t, filepath.Join(outside, "user-data"), mustRender(t, w).UserData)
 		out, err := c.run("python3", "-c", readUsers, inside+"/user-data")

@@ -41,6 +41,7 @@ var applyModes = map[plan.Verb]applyMode{
 	plan.ParkWorkers:    {question: "Park?"},
 	plan.UnparkWorkers:  {question: "Unpark?", starts: true},
 	plan.AdoptVM:        {question: "Adopt this VM?"},
+	plan.AcceptGPU:      {question: "Is this the card that the worker is to have from now on?"},
 	plan.DisownWorkers:  {question: "Disown?", endVerb: "disown"},
 	plan.ReleaseOrphans: {dryRunByDefault: true},
 }
