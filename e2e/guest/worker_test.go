@@ -11,12 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/bootstrap"
 	"github.com/gpuworker/gpuworker/internal/document"
-	"github.com/gpuworker/gpuworker/internal/driver"
 	"github.com/gpuworker/gpuworker/internal/guest"
-	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/pve"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 	"github.com/gpuworker/gpuworker/testdata/worlds"
@@ -70,16 +67,7 @@ func (l *lab) worker(t *testing.T, os, strategy string) bootstrap.Worker {
 		t.Fatal(err)
 	}
 	p, _ := documents.WorkerPool("gpu")
-	return l.workerOf(t, p, os)
-}
-
-func (l *lab) workerOf(t *testing.T, p *v1alpha1.WorkerPool, os string) bootstrap.Worker {
-	t.Helper()
-	id, err := pci.ParseID("10de:1eb8")
-	if err != nil {
-		t.Fatal(err)
-	}
-	vm := bootstrap.VM{UUID: workerUUID, Release: bootstrap.ReleaseOf(os), Driver: p.DriverOrder(id), GPU: &guest.GPU{ID: id.String()}}
+	vm := bootstrap.VM{UUID: workerUUID, GPU: &guest.GPU{ID: "10de:1eb8"}}
 	return bootstrap.WorkerOf(p, 1, vm, []bootstrap.Build{l.program}, "e2e")
 }
 
@@ -249,5 +237,3 @@ func (a agent) gate(t *testing.T) pve.AgentExecResult {
 	}
 	return result
 }
-
-var _ = driver.Packages

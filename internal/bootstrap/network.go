@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/gpuworker/gpuworker/internal/driver"
 )
 
 // spareMetric is the metric of the default routes that the second and further networks
@@ -51,7 +53,7 @@ func (n NIC) entries(w Worker, primary bool) []entry {
 		entries = append(entries, entry{"dhcp4", flag(false)}, entry{"addresses", texts(n.Address)})
 	}
 	if n.Gateway != "" {
-		entries = append(entries, n.defaultRoute(w.Release))
+		entries = append(entries, n.defaultRoute(w.OS))
 	}
 	if primary && len(w.DNS.Servers)+len(w.DNS.Search) > 0 {
 		entries = append(entries, entry{"nameservers", mapping(entry{"addresses", texts(w.DNS.Servers...)}, entry{"search", texts(w.DNS.Search...)})})
@@ -70,7 +72,7 @@ func (n NIC) entries(w Worker, primary bool) []entry {
 //
 // A gateway reaches all renderers. netplan calls it deprecated and takes it, and so does
 // cloud-init from 23.4 on where it writes for another one. Other releases have no ifupdown.
-func (n NIC) defaultRoute(release Release) entry {
+func (n NIC) defaultRoute(os driver.OS) entry {
 	to, gateway := "0.0.0.0/0", "gateway4"
 	via, err := netip.ParseAddr(n.Gateway)
 	if err == nil && via.Is6() {
@@ -80,7 +82,7 @@ func (n NIC) defaultRoute(release Release) entry {
 	if address, wrong := netip.ParsePrefix(n.Address); err == nil && wrong == nil && !address.Contains(via) {
 		onLink = flag(true) // the gateway is in no network of the interface
 	}
-	if (release.ID == "debian" || release == Release{}) && (onLink == nil || via.IsLinkLocalUnicast() && via.Is6()) { // link-local ones of IPv6 never are
+	if (os.IsDebian() || os == "") && (onLink == nil || via.IsLinkLocalUnicast() && via.Is6()) { // link-local ones of IPv6 never are
 		return entry{gateway, text(n.Gateway)}
 	}
 	return entry{"routes", sequence(mapping(entry{"to", text(to)}, entry{"via", text(n.Gateway)}, entry{"on-link", onLink}))}

@@ -175,7 +175,7 @@ func TestTheRealCloudInitWritesTheDefaultRouteOfDebianForEachRenderer(t *testing
 	c := realCloudInit(t)
 	outside, inside := c.dir(t)
 	for network, via := range map[string]string{"static": "192.0.2.1", "two": "198.51.100.1", "ipv6": "fe80::1"} {
-		seed := mustRender(t, worker(t, driver.Operator, network, Release{"debian", "12"}))
+		seed := mustRender(t, worker(t, driver.Operator, network, driver.Debian12))
 		write(t, filepath.Join(outside, "network-config"), seed.NetworkConfig)
 		out, err := c.run("python3", "-c", renderNetwork, inside+"/network-config")
 		var written map[string]string

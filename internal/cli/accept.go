@@ -18,7 +18,7 @@ compared at each start: with another card in its slot, the worker is not ready.
 
 "gpuworker status NAME" shows the recorded identity and the one that the guest
 has; "nvidia-smi -L" in the guest prints it.`,
-		Example: `  gpuworker accept gpu-workers-1 --gpu-uuid GPU-3291dfa4-fcc4-0110-615b-c894a0d7c689 -f lab.yaml`,
+		Example: `  gpuworker accept gpu-1 --gpu-uuid GPU-3291dfa4-fcc4-0110-615b-c894a0d7c689`,
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: oneArgument(a.complete(workerNames)),
 	}
 	cmd.Flags().StringVar(&gpu, "gpu-uuid", "", "identity of the GPU, `GPU-…`, as nvidia-smi -L prints it")

@@ -52,7 +52,7 @@ func modeOf(verb plan.Verb) *applyMode {
 	return &m
 }
 
-func (m *applyMode) addFlags(cmd *cobra.Command) {
+func (a *app) addModeFlags(cmd *cobra.Command, m *applyMode) {
 	about := "do it without asking, for scripts"
 	switch {
 	case m.dryRunByDefault && m.question == "":
@@ -65,6 +65,7 @@ func (m *applyMode) addFlags(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&m.parallel, "parallel", 0, "process at most `N` workers at once, without those that wait for the hypervisor\n(0: the default)")
 	if m.starts {
 		cmd.Flags().DurationVar(&m.addressWait, "wait-for-address", apply.DefaultAddressWait, "wait `TIME` for the address that the guest agent of a started VM reports, then warn\n(0: do not wait)")
+		a.addGuestDirFlag(cmd)
 	}
 }
 

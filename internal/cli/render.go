@@ -23,10 +23,10 @@ import (
 
 // renderFlags are the flags of render.
 type renderFlags struct {
-	dir, worker, guestDir string
-	uuid, gpu             string
-	macs                  []string
-	force                 bool
+	dir, worker string
+	uuid, gpu   string
+	macs        []string
+	force       bool
 }
 
 func (a *app) renderCommand() *cobra.Command {
@@ -56,14 +56,13 @@ needs none.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.dir, "cloud-init", "", "write the files into `DIR`")
 	flags.StringVar(&f.worker, "worker", "", "only for the worker `NAME`")
-	flags.StringVar(&f.guestDir, "guest-dir", "", "take gpuworker-guest-linux-amd64 and -arm64, or one of them, from `DIR`,\nwithout comparing them with this release (default: those beside gpuworker)")
+	a.addGuestDirFlag(cmd)
 	flags.StringVar(&f.uuid, "uuid", "", "SMBIOS `UUID` of the VM, with --worker (default: made from the names of cluster, pool and worker)")
 	flags.StringArrayVar(&f.macs, "mac", nil, "`MAC` address of a network card, in the order of spec.networks, with --worker; repeatable")
 	flags.StringVar(&f.gpu, "gpu", "", "vendor and device `ID` of the GPU, \"10de:1eb8\" (default: that of spec.gpus)")
 	flags.BoolVar(&f.force, "force", false, "replace existing files")
 	_ = cmd.MarkFlagRequired("cloud-init")
 	_ = cmd.MarkFlagDirname("cloud-init")
-	_ = cmd.MarkFlagDirname("guest-dir")
 	_ = cmd.RegisterFlagCompletionFunc("worker", a.complete(func(_ context.Context, s session) []string { return declaredNames(s) }))
 	return cmd
 }
@@ -98,7 +97,7 @@ func (a *app) render(ctx context.Context, name string, f renderFlags) error {
 	if err != nil {
 		return err
 	}
-	builds, err := a.guestBuilds(pool, f.guestDir)
+	builds, err := a.guestBuilds(pool)
 	if err != nil {
 		return err
 	}
@@ -139,12 +138,18 @@ func workersToRender(pool *v1alpha1.WorkerPool, f renderFlags) ([]int, error) {
 	return numbers, nil
 }
 
+// addGuestDirFlag adds --guest-dir to a command that gives gpuworker-guest to guests.
+func (a *app) addGuestDirFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.guestDir, "guest-dir", "", "take gpuworker-guest-linux-amd64 and -arm64, or one of them, from `DIR`,\nwithout comparing them with this release (default: those beside gpuworker)")
+	_ = cmd.MarkFlagDirname("guest-dir")
+}
+
 // guestBuilds reads the builds of gpuworker-guest that the pool's delivery needs.
-func (a *app) guestBuilds(pool *v1alpha1.WorkerPool, dir string) ([]bootstrap.Build, error) {
+func (a *app) guestBuilds(pool *v1alpha1.WorkerPool) ([]bootstrap.Build, error) {
 	if b := pool.Spec.Bootstrap; b != nil && (b.Delivery == v1alpha1.DeliveryTemplate || b.Delivery == v1alpha1.DeliveryURL) {
 		return nil, nil
 	}
-	found, err := guestbuild.Finder{Dir: dir}.Find()
+	found, err := guestbuild.Finder{Dir: a.guestDir}.Find()
 	if err != nil {
 		return nil, err
 	}

@@ -1,18 +1,23 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/apply"
 	"github.com/gpuworker/gpuworker/internal/bootstrap"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/guest"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
-	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/planner"
+	"github.com/gpuworker/gpuworker/internal/status"
 )
 
 // guestsOf returns what the guests of a plan are made from. It finds gpuworker-guest before
@@ -46,11 +51,6 @@ func vmFor(pool *v1alpha1.WorkerPool, gpu *guest.GPU, vm *inventory.VM) bootstra
 	for _, nic := range vm.Machine.NICs {
 		made.MACs = append(made.MACs, nic.MAC)
 	}
-	var id pci.ID
-	if gpu != nil {
-		id, _ = pci.ParseID(gpu.ID)
-	}
-	made.Driver, made.Release = pool.DriverOrder(id), bootstrap.ReleaseOf(string(pool.Spec.Template.OS))
 	return made
 }
 
@@ -72,8 +72,16 @@ func (e *Engine) builds() ([]bootstrap.Build, error) {
 	if e.options.Builds == nil {
 		return nil, &fault.Error{Kind: fault.Unsupported, Doing: "find gpuworker-guest", Why: fmt.Sprintf("this front end has no builds of it (%s)", e.options.Version), Fix: "write delivery: Template or URL"}
 	}
-	return e.options.Builds()
+	builds, err := e.options.Builds()
+	if i := slices.IndexFunc(builds, func(b bootstrap.Build) bool { return b.Arch == hypervisorArch }); i >= 0 {
+		builds = builds[i : i+1]
+	}
+	return builds, err
 }
+
+// hypervisorArch is the architecture of the hosts of all supported hypervisors, and so of
+// their guests. The other builds would only make each seed larger.
+const hypervisorArch = "amd64"
 
 // poolOf finds the declared pool of a worker; nil when there is none.
 func poolOf(documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, worker inventory.WorkerKey) *v1alpha1.WorkerPool {
@@ -83,4 +91,50 @@ func poolOf(documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, worker
 		}
 	}
 	return nil
+}
+
+// guestCalls is how many guests are asked at the same time: each agent that does not answer
+// blocks a worker of the hypervisor's server for some seconds.
+const guestCalls = 16
+
+// askGuests reads the status of gpuworker-guest in all guests of ours whose agent answered.
+func (e *Engine) askGuests(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, world *inventory.Snapshot) status.Guests {
+	guests := status.Guests{Version: e.options.Version, ByVM: map[string]status.GuestAnswer{}}
+	backend, err := e.backend(ctx, documents, document)
+	if err != nil {
+		return guests
+	}
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(guestCalls)
+	for i := range world.VMs {
+		vm := &world.VMs[i]
+		if ownership, _ := vm.Ownership(); ownership != inventory.Ours || !vm.Running || vm.Agent != inventory.On || !status.Uses(vm) {
+			continue
+		}
+		group.Go(func() error {
+			answer := askGuest(ctx, backend, vm)
+			mu.Lock()
+			defer mu.Unlock()
+			guests.ByVM[vm.ID] = answer
+			return nil
+		})
+	}
+	_ = group.Wait() // no call returns an error
+	return guests
+}
+
+func askGuest(ctx context.Context, backend hypervisor.Backend, vm *inventory.VM) status.GuestAnswer {
+	data, err := backend.ReadGuest(ctx, inventory.VMRef{Host: vm.Host, ID: vm.ID, Name: vm.Name, UUID: vm.UUID}, guest.StatusFile, guest.MaxStatus+1)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return status.GuestAnswer{Problem: "gpuworker-guest has written no status yet"}
+	case err != nil:
+		return status.GuestAnswer{Problem: err.Error()}
+	}
+	s, err := guest.ParseStatus(data)
+	if err != nil {
+		return status.GuestAnswer{Problem: err.Error()}
+	}
+	return status.GuestAnswer{Status: s}
 }
