@@ -62,7 +62,7 @@ func TestAGuestBecomesAWorkerFromItsISO(t *testing.T) {
 	if step := stepOf(status, "packages"); step.State != guest.StepDone || step.Tries < 2 {
 		t.Errorf("the installation was not done again: %+v", step)
 	}
-	a.isTheWorker(t, l, m, status)
+	a.isTheWorker(t, l, m, w.UUID, status)
 	before := a.identity(t)
 	t.Logf("the guest:\n%s", before)
 
@@ -70,18 +70,19 @@ func TestAGuestBecomesAWorkerFromItsISO(t *testing.T) {
 	a.writeOrders(t, w.Orders)
 	m.insert(t, clean)
 	m.progress(t, "the GPU's UUID is in the orders, the clean seed in the drive: restart")
-	a.output(t, "systemctl reboot --no-block")
+	a.begin(t, "systemctl reboot")
 
 	third := a.bootID(t, second)
 	a.status(t, third, "ready", ready)
 	m.progress(t, "third boot: ready")
+	t.Logf("DEBUG %s", a.output(t, "systemctl show -p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic gpuworker-guest cloud-final cloud-config; journalctl -b -o short-monotonic | grep -i -e cycle -e 'gpuworker-guest.service' -e cloud-final; systemctl list-jobs; cat /var/log/gpuworker-guest.log"))
 	if after := a.identity(t); after != before {
 		t.Errorf("the exchange of the seed changed the guest:\n%s\nbefore:\n%s", after, before)
 	}
 	if gate := a.gate(t); gate.ExitCode != 0 {
 		t.Errorf("gate with the recorded card: %+v", gate)
 	}
-	a.output(t, "systemctl poweroff --no-block")
+	a.begin(t, "systemctl poweroff")
 	m.off(t)
 
 	m = l.start(t, settings{uuid: w.UUID, disk: disk, seed: clean})
@@ -92,11 +93,11 @@ func TestAGuestBecomesAWorkerFromItsISO(t *testing.T) {
 }
 
 // isTheWorker compares the guest with the document.
-func (a agent) isTheWorker(t *testing.T, l *lab, m *machine, status *guest.Status) {
+func (a agent) isTheWorker(t *testing.T, l *lab, m *machine, uuid string, status *guest.Status) {
 	t.Helper()
 	identity := "\n" + a.identity(t) + "\n"
 	for _, line := range []string{
-		"gpu-1", "gpu-1.lab.example.org", workerUUID,
+		"gpu-1", "gpu-1.lab.example.org", uuid,
 		firstMAC + ": 10.77.0.21/24", secondMAC + ": 10.78.0.21/24", l.public,
 		"/etc/sysctl.d/90-e2e.conf 640 root:root", "/home/ops/notes.txt 600 ops:ops", "/etc/gpuworker/orders.json 600 root:root",
 	} {

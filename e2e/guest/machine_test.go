@@ -34,6 +34,7 @@ type settings struct {
 	seed   string // file; "" for an empty drive
 	card   bool   // a GPU at the port
 	append string // for the kernel's command line
+	dir    string // for the sockets; "" for a new one
 	more   []string
 }
 
@@ -79,12 +80,22 @@ func (l *lab) newDisk(t *testing.T, name string) string {
 	return disk
 }
 
+// newDir makes a directory for sockets, whose paths must be short.
+func (l *lab) newDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(l.scratch, "vm") //nolint:usetesting // as above
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // start starts a machine. The emulated processors run as threads of their own.
 func (l *lab) start(t *testing.T, s settings) *machine {
 	t.Helper()
-	dir, err := os.MkdirTemp(l.scratch, "vm") //nolint:usetesting // the path of a socket must be short
-	if err != nil {
-		t.Fatal(err)
+	dir := s.dir
+	if dir == "" {
+		dir = l.newDir(t)
 	}
 	m := &machine{dir: dir, console: &console{}, ended: make(chan struct{}), sshPort: freePort(t), began: time.Now()}
 	m.qemu = exec.Command(l.qemu.Path, l.arguments(m, s)...)
@@ -140,7 +151,9 @@ func (l *lab) arguments(m *machine, s settings) []string {
 	return args
 }
 
-func (m *machine) agent() string { return filepath.Join(m.dir, "agent") }
+func (m *machine) agent() string { return agentSocket(m.dir) }
+
+func agentSocket(dir string) string { return filepath.Join(dir, "agent") }
 
 func freePort(t *testing.T) int {
 	t.Helper()

@@ -99,7 +99,7 @@ func TestAGuestBecomesAWorkerFromASnapshot(t *testing.T) {
 	if step := stepOf(status, "packages"); step.State != guest.StepDone || step.Tries < 2 {
 		t.Errorf("the installation was not done again: %+v", step)
 	}
-	a.isTheWorker(t, l, m, status)
+	a.isTheWorker(t, l, m, w.UUID, status)
 	before := a.identity(t)
 
 	w.Orders.GPU.UUID = status.GPUs[0].UUID
@@ -110,7 +110,7 @@ func TestAGuestBecomesAWorkerFromASnapshot(t *testing.T) {
 	m.insert(t, clean)
 	m.do(t, "device_del", map[string]any{"id": "card"})
 	m.progress(t, "the clean seed is in the drive, the card is taken away: restart")
-	a.output(t, "systemctl reboot --no-block")
+	a.begin(t, "systemctl reboot")
 
 	a.bootID(t, boot)
 	m.progress(t, "the agent answers")

@@ -61,8 +61,7 @@ const workerUUID = "6f1d0c2e-3b5a-4e1f-9c77-0a1b2c3d4e5f"
 // worker is the worker of the pool, for a guest of this release and with this driver.
 func (l *lab) worker(t *testing.T, os, strategy string) bootstrap.Worker {
 	t.Helper()
-	data := fmt.Sprintf(pool, os, l.public, strategy)
-	documents, _, err := document.Load(document.File{Name: "lab.yaml", Data: []byte(data)})
+	documents, _, err := document.Load(document.File{Name: "lab.yaml", Data: []byte(l.document(os, strategy))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +69,8 @@ func (l *lab) worker(t *testing.T, os, strategy string) bootstrap.Worker {
 	vm := bootstrap.VM{UUID: workerUUID, GPU: &guest.GPU{ID: "10de:1eb8"}}
 	return bootstrap.WorkerOf(p, 1, vm, []bootstrap.Build{l.program}, "e2e")
 }
+
+func (l *lab) document(os, driver string) string { return fmt.Sprintf(pool, os, l.public, driver) }
 
 // packages installs the stand-ins of the driver from the local repository.
 func (l *lab) packages() string {
@@ -137,6 +138,14 @@ func (a agent) run(line string) (pve.AgentExecResult, error) {
 		time.Sleep(200 * time.Millisecond)
 	}
 	return pve.AgentExecResult{}, err
+}
+
+// begin starts a command line that ends the agent.
+func (a agent) begin(t *testing.T, line string) {
+	t.Helper()
+	if _, err := a.client.AgentExec(t.Context(), a.node, a.id, []string{"sh", "-c", line}, ""); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // output is the standard output of a command line that must succeed.
