@@ -145,5 +145,10 @@ func ReservedPath(path string) (why string) {
 	return ""
 }
 
+// UsesSeed reports whether the VMs of the pool get an ISO image as their seed.
+func (p *WorkerPool) UsesSeed() bool {
+	return p.UsesGuestProgram() && p.Spec.Bootstrap.Seed != SeedProxmoxCloudInit
+}
+
 // UsesGuestProgram reports whether gpuworker-guest is used in the guests of the pool.
 func (p *WorkerPool) UsesGuestProgram() bool { return p.Spec.Bootstrap != nil }

@@ -12,27 +12,28 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/guest"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
-	"github.com/gpuworker/gpuworker/internal/shell"
+	"github.com/gpuworker/gpuworker/internal/term"
 )
 
 // delivery is how far the step deliver is; it is kept in the handle. When it is lost, the
 // step begins again, and what the guest has already is not written again.
 type delivery struct {
 	Stage stage             `json:"stage"`
-	Arch  string            `json:"arch,omitempty"`  // of the guest, as Go names it
 	Piece int               `json:"piece,omitempty"` // the next piece of the program
 	Run   hypervisor.Handle `json:"run,omitempty"`   // of the command that runs
 }
 
-// stage is one write of the step.
+// stage is one part of the step: each call is one write.
 type stage int
 
 const (
-	prepare stage = iota // make the directories; look which program is there
-	pieces               // write the program, one piece in each call
-	join                 // put the pieces together and check them
+	makeDirs stage = iota
+	look           // which program is there
+	pieces         // write the program, one piece in each call
+	join           // put the pieces together and check them
 	writeOrders
 	writeScript
+	removePieces
 	install // run the script, which starts the service
 )
 
@@ -70,16 +71,15 @@ func deliver(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wa
 // deliverNext does the next write.
 func (j *Job) deliverNext(ctx context.Context, to hypervisor.Backend, w bootstrap.Worker, at *delivery) (*hypervisor.Wait, error) {
 	switch at.Stage {
-	case prepare:
-		return j.prepare(ctx, to, w, at)
+	case makeDirs:
+		wait, err := j.mustRun(ctx, to, at, "make directories in the guest", "mkdir", "-p", "/etc/gpuworker", piecesDir)
+		return at.after(wait, err, look)
+	case look:
+		return j.lookForProgram(ctx, to, w, at)
 	case pieces:
 		return j.writePiece(ctx, to, w, at)
 	case join:
-		build, err := j.buildFor(w, at.Arch)
-		if err != nil {
-			return nil, err
-		}
-		_, wait, err := j.runInGuest(ctx, to, at, joinCommand(build), "put gpuworker-guest together in the guest")
+		wait, err := j.mustRun(ctx, to, at, "put gpuworker-guest together in the guest", "sh", "-c", joinCommand(w.Program.Builds[0], to.Capabilities().GuestFile))
 		return at.after(wait, err, writeOrders)
 	case writeOrders:
 		text, err := json.MarshalIndent(w.Orders, "", "  ")
@@ -92,11 +92,13 @@ func (j *Job) deliverNext(ctx context.Context, to hypervisor.Backend, w bootstra
 		if err == nil {
 			err = to.WriteGuest(ctx, j.Ref, scriptFile, script)
 		}
-		return at.after(nil, err, install)
+		return at.after(nil, err, removePieces)
+	case removePieces:
+		wait, err := j.mustRun(ctx, to, at, "clean up in the guest", "rm", "-rf", piecesDir)
+		return at.after(wait, err, install)
 	case install:
 	}
-	_, wait, err := j.runInGuest(ctx, to, at, "sh "+scriptFile, "install gpuworker-guest in the guest")
-	return wait, err
+	return j.mustRun(ctx, to, at, "install gpuworker-guest in the guest", "sh", scriptFile)
 }
 
 // after goes to the next stage when the present one is done.
@@ -108,89 +110,73 @@ func (at *delivery) after(wait *hypervisor.Wait, err error, next stage) (*hyperv
 	return &hypervisor.Wait{CallAfter: pieceEvery}, nil
 }
 
-// runInGuest runs a command line and requires success.
-func (j *Job) runInGuest(ctx context.Context, to hypervisor.Backend, at *delivery, line, doing string) (string, *hypervisor.Wait, error) {
-	result, wait, err := to.RunInGuest(ctx, j.Ref, []string{"sh", "-c", line}, at.Run)
-	if wait != nil {
+// mustRun runs a command and requires success.
+func (j *Job) mustRun(ctx context.Context, to hypervisor.Backend, at *delivery, doing string, command ...string) (*hypervisor.Wait, error) {
+	result, wait, err := to.RunInGuest(ctx, j.Ref, command, at.Run)
+	switch {
+	case wait != nil:
 		at.Run = wait.Handle
-		return "", wait, nil
-	}
-	if err == nil && result.ExitCode != 0 {
-		why := strings.TrimSpace(result.Err)
-		err = &fault.Error{
-			Kind: fault.Failed, Doing: doing, Where: j.where(), Why: fmt.Sprintf("exit code %d: %s (%s)", result.ExitCode, why, finding.GuestBootstrap),
-			Fix: "log in and look why; then run the same command again",
-		}
-	}
-	if err != nil {
-		return "", nil, err
-	}
-	return result.Out, nil, nil
-}
-
-// prepare makes the directories and finds out what the guest needs.
-func (j *Job) prepare(ctx context.Context, to hypervisor.Backend, w bootstrap.Worker, at *delivery) (*hypervisor.Wait, error) {
-	line := fmt.Sprintf("umask 077; mkdir -p /etc/gpuworker %s && uname -m && { sha256sum %s 2>/dev/null || true; }", piecesDir, guest.ProgramFile)
-	out, wait, err := j.runInGuest(ctx, to, at, line, "look for gpuworker-guest in the guest")
-	if wait != nil || err != nil {
-		return wait, err
-	}
-	machine, sum, _ := strings.Cut(out, "\n")
-	at.Arch = bootstrap.ArchOf(strings.TrimSpace(machine))
-	if len(w.Program.Builds) == 0 { // the template has the program
-		return at.after(nil, nil, writeOrders)
-	}
-	build, err := j.buildFor(w, at.Arch)
-	switch {
-	case err != nil:
+		return wait, nil
+	case err != nil || result.ExitCode == 0:
 		return nil, err
-	case strings.HasPrefix(sum, build.SHA256+" "):
+	}
+	const most = 500
+	why := result.Err[max(0, len(result.Err)-most):]
+	return nil, &fault.Error{
+		Kind: fault.Failed, Doing: doing, Where: j.where(),
+		Why: fmt.Sprintf("exit code %d: %s (%s)", result.ExitCode, strings.TrimSpace(string(term.Clean(why))), finding.GuestBootstrap),
+		Fix: "log in and look why; then run the same command again",
+	}
+}
+
+// lookForProgram skips the pieces when the guest has the program already, or gets it from
+// its template.
+func (j *Job) lookForProgram(ctx context.Context, to hypervisor.Backend, w bootstrap.Worker, at *delivery) (*hypervisor.Wait, error) {
+	if len(w.Program.Builds) == 0 {
 		return at.after(nil, nil, writeOrders)
 	}
-	return at.after(nil, nil, pieces)
+	result, wait, err := to.RunInGuest(ctx, j.Ref, []string{"sha256sum", guest.ProgramFile}, at.Run)
+	switch {
+	case wait != nil:
+		at.Run = wait.Handle
+		return wait, nil
+	case err == nil && strings.HasPrefix(result.Out, w.Program.Builds[0].SHA256+" "):
+		return at.after(nil, nil, writeOrders)
+	}
+	return at.after(nil, err, pieces)
 }
 
-// buildFor returns the program for the architecture of the guest.
-func (j *Job) buildFor(w bootstrap.Worker, arch string) (bootstrap.Build, error) {
-	for _, build := range w.Program.Builds {
-		if build.Arch == arch {
-			return build, nil
-		}
-	}
-	return bootstrap.Build{}, &fault.Error{
-		Kind: fault.Failed, Doing: "deliver gpuworker-guest", Where: j.where(), Why: "there is no build of it for the architecture of the guest",
-		Fix: "give a directory that has it with --guest-dir",
-	}
-}
-
-// writePiece writes the next piece of the program. An agent cannot append, so that each
-// piece is a file.
+// writePiece writes the next piece of the program. An agent cannot append, so each piece is
+// a file.
 func (j *Job) writePiece(ctx context.Context, to hypervisor.Backend, w bootstrap.Worker, at *delivery) (*hypervisor.Wait, error) {
-	build, err := j.buildFor(w, at.Arch)
-	size := to.Capabilities().GuestFile
-	switch {
-	case err != nil:
-		return nil, err
-	case size <= 0:
+	data, size := w.Program.Builds[0].Data, to.Capabilities().GuestFile
+	if size <= 0 {
 		return nil, &fault.Error{Kind: fault.Unsupported, Doing: "deliver gpuworker-guest", Where: j.where(), Why: "this hypervisor cannot write files into guests", Fix: "write delivery: SeedISO"}
 	}
-	count := (len(build.Data) + size - 1) / size
+	count := countPieces(len(data), size)
 	if at.Piece >= count {
 		return at.after(nil, nil, join)
 	}
-	piece := build.Data[at.Piece*size : min((at.Piece+1)*size, len(build.Data))]
-	if err := to.WriteGuest(ctx, j.Ref, fmt.Sprintf("%s/%04d", piecesDir, at.Piece), piece); err != nil {
+	piece := data[at.Piece*size : min((at.Piece+1)*size, len(data))]
+	if err := to.WriteGuest(ctx, j.Ref, pieceFile(at.Piece), piece); err != nil {
 		return nil, err
 	}
 	at.Piece++
 	return &hypervisor.Wait{For: "gpuworker-guest to be written into the guest", Progress: fmt.Sprintf("%d %%", 100*at.Piece/count), CallAfter: pieceEvery}, nil
 }
 
-// joinCommand puts the pieces in order, checks the whole and moves it into place. When the
-// program is there already, as after a lost answer, the work is done.
-func joinCommand(build bootstrap.Build) string {
-	check := fmt.Sprintf("echo %s | sha256sum -c --status -", shell.Quote(build.SHA256+"  "+guest.ProgramFile))
-	checkNew := fmt.Sprintf("echo %s | sha256sum -c --status -", shell.Quote(build.SHA256+"  "+guest.ProgramFile+".new"))
-	return fmt.Sprintf("%s 2>/dev/null || { cat %s/* >%s.new && %s && chmod 0755 %[3]s.new && mv %[3]s.new %[3]s; } && rm -rf %[2]s",
-		check, piecesDir, guest.ProgramFile, checkNew)
+func countPieces(length, size int) int { return (length + size - 1) / size }
+
+func pieceFile(i int) string { return fmt.Sprintf("%s/%04d", piecesDir, i) }
+
+// joinCommand puts the pieces together, checks the whole and moves it into place. It can be
+// run again.
+func joinCommand(build bootstrap.Build, size int) string {
+	var names []string
+	for i := range countPieces(len(build.Data), size) {
+		names = append(names, pieceFile(i))
+	}
+	whole, sums := piecesDir+"/whole", piecesDir+"/sums"
+	return fmt.Sprintf("cat %[1]s > %[2]s && echo '%[3]s  %[2]s' > %[4]s && sha256sum -c --status %[4]s && chmod 0755 %[2]s && mv -f %[2]s %[5]s",
+		strings.Join(names, " "), whole, build.SHA256, sums, guest.ProgramFile)
 }

@@ -12,16 +12,6 @@ import (
 // machineNames are the names that uname -m prints, by Go's architecture.
 var machineNames = map[string]string{"amd64": "x86_64", "arm64": "aarch64"}
 
-// ArchOf returns the architecture, as Go names it, of what uname -m prints; "" for others.
-func ArchOf(machine string) string {
-	for arch, name := range machineNames {
-		if name == machine {
-			return arch
-		}
-	}
-	return ""
-}
-
 // Script returns gpu-bootstrap.sh: it installs gpuworker-guest, after it has checked its
 // SHA-256, and its service. For a template: the service does nothing without orders.
 func Script(w Worker) ([]byte, error) {

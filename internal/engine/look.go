@@ -173,7 +173,7 @@ func scopeOf(documents *v1alpha1.Documents, target *v1alpha1.Hypervisor) hypervi
 		scope.NewVMs += pool.Size()
 		if pool.UsesGuestProgram() {
 			scope.Guests = true
-			scope.UseSeeds = scope.UseSeeds || pool.Spec.Bootstrap.Seed == v1alpha1.SeedISO
+			scope.UseSeeds = scope.UseSeeds || pool.UsesSeed()
 		}
 	}
 	return scope

@@ -93,7 +93,7 @@ func declaredRecord(pool *v1alpha1.WorkerPool, worker string, gpu pci.ID) invent
 	}
 	if pool.UsesGuestProgram() {
 		record.Driver = pool.DriverOrder(gpu).Words()
-		if pool.Spec.Bootstrap.Seed != v1alpha1.SeedProxmoxCloudInit {
+		if pool.UsesSeed() {
 			record.Seed = inventory.SeedISO
 		}
 	}

@@ -226,8 +226,6 @@ func shown(f *field, value string) string {
 		return keyNames(strings.Split(value, "\n"))
 	case value == "" && f.name == "ballooning":
 		return "off"
-	case value == "" && f.name == "bootstrap.seed":
-		return string(v1alpha1.SeedProxmoxCloudInit)
 	case value == "":
 		return "none"
 	}

@@ -3,7 +3,6 @@ package status
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/finding"
@@ -37,7 +36,7 @@ type Guest struct {
 	RecordedGPU string            `json:"recordedGPU,omitempty"`
 	Ready       bool              `json:"ready"`
 	Findings    []finding.Finding `json:"findings,omitempty"`
-	Updated     time.Time         `json:"updated,omitzero"` // when the guest wrote it
+	Updated     string            `json:"updated,omitempty"` // when the guest wrote it, in RFC 3339
 	// Problem says why nothing of it could be read.
 	Problem string `json:"problem,omitempty"`
 }
@@ -64,7 +63,7 @@ func (s *subject) guest(guests Guests) *Guest {
 		g.Problem = "its status is that of another VM"
 		return g
 	}
-	g.Program, g.OS, g.Kernel, g.Findings, g.Updated = status.Program, status.OS, status.Kernel, status.Findings, status.Updated
+	g.Program, g.OS, g.Kernel, g.Findings, g.Updated = status.Program, status.OS, status.Kernel, status.Findings, status.UpdatedText()
 	if status.Driver != nil {
 		g.Driver = status.Driver.Version
 	}
