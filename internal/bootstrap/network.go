@@ -64,7 +64,7 @@ func (n NIC) entries(w Worker, primary bool) []entry {
 // defaultRoute returns the default route as a route, whose destination is written in the
 // form that every renderer of cloud-init reads.
 //
-// On Debian it is a gateway, for two faults of cloud-init:
+// On Debian, and where the release is not known, it is a gateway, for two faults of cloud-init:
 //   - Before 25.3 it writes a route for ifupdown as "post-up route add … || true"
 //     (canonical/cloud-init#6460). Without the package net-tools there is no command route,
 //     and the route is missing without a message.
@@ -82,7 +82,7 @@ func (n NIC) defaultRoute(os driver.OS) entry {
 	if address, wrong := netip.ParsePrefix(n.Address); err == nil && wrong == nil && !address.Contains(via) {
 		onLink = flag(true) // the gateway is in no network of the interface
 	}
-	if os.IsDebian() && (onLink == nil || via.IsLinkLocalUnicast() && via.Is6()) { // link-local ones of IPv6 never are
+	if (os.IsDebian() || os == "") && (onLink == nil || via.IsLinkLocalUnicast() && via.Is6()) { // link-local ones of IPv6 never are
 		return entry{gateway, text(n.Gateway)}
 	}
 	return entry{"routes", sequence(mapping(entry{"to", text(to)}, entry{"via", text(n.Gateway)}, entry{"on-link", onLink}))}
