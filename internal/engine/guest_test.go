@@ -3,18 +3,26 @@ package engine_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/bootstrap"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
+	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/internal/thorough"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
@@ -57,7 +65,7 @@ func TestApplyProvesTheGuest(t *testing.T) {
 					t.Fatal(err)
 				}
 				r := l.record("gpu-1")
-				if want := pvesim.GPUUUID("pve1", "0000:03:00.0"); r.Bootstrapped == "" || r.GPU != want || r.Driver != "Packages,580,Open" {
+				if want := l.gpuIn("0000:03:00.0"); r.Bootstrapped == "" || r.GPU != want || r.Driver != "Packages,580,Open" {
 					t.Errorf("recorded %+v, want GPU %s", r, want)
 				}
 				plans, err := e.Plan(context.Background(), planOptions{})
@@ -171,7 +179,7 @@ func (l *lab) seeds() map[string]bool {
 func TestAGuestIsProvenAfterAKillAtAnyCall(t *testing.T) {
 	proven := func(l *lab) {
 		r := l.record("gpu-1")
-		if want := pvesim.GPUUUID("pve1", "0000:03:00.0"); r.Bootstrapped == "" || r.GPU != want {
+		if want := l.gpuIn("0000:03:00.0"); r.Bootstrapped == "" || r.GPU != want {
 			l.t.Errorf("recorded %+v, want GPU %s", r, want)
 		}
 	}
@@ -244,9 +252,9 @@ func TestAnExchangedCardIsNotUsedUntilAPersonAcceptsIt(t *testing.T) {
 		ctx, e := context.Background(), l.engine("ops@desk", seeded, nil)
 		l.must(apply(ctx, e))
 		l.must(park("gpu-1")(ctx, e))
-		id := l.vmOf("gpu-1")
-		l.must(l.sim.SetGuest(id, pvesim.Guest{OS: "ubuntu", Agent: true, Faults: []pvesim.GuestFault{pvesim.GuestWrongGPU}}))
-		was, other := pvesim.GPUUUID("pve1", "0000:03:00.0"), pvesim.GPUUUID("pve1", "another card")
+		was := l.gpuIn("0000:03:00.0")
+		l.exchangeCard("0000:03:00.0")
+		other := l.gpuIn("0000:03:00.0")
 		err := unpark("gpu-1")(ctx, e)
 		if err == nil || !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), other) || !strings.Contains(err.Error(), was) {
 			t.Fatalf("%v", err)
@@ -271,6 +279,114 @@ func TestAnExchangedCardIsNotUsedUntilAPersonAcceptsIt(t *testing.T) {
 		l.must(unpark("gpu-1")(ctx, e)) // the guest has the new orders
 		l.whole()
 	})
+}
+
+// gpuIn is the identity of the GPU in a slot of pve1.
+func (l *lab) gpuIn(address string) string {
+	l.t.Helper()
+	functions, err := l.sim.PCI("pve1")
+	l.must(err)
+	for _, f := range functions {
+		if f.Address == address {
+			return pvesim.GPUUUID("pve1", f)
+		}
+	}
+	l.t.Fatalf("no card in %s", address)
+	return ""
+}
+
+// exchangeCard puts another card of the same model into a slot of pve1.
+func (l *lab) exchangeCard(address string) {
+	l.t.Helper()
+	functions, err := l.sim.PCI("pve1")
+	l.must(err)
+	for i := range functions {
+		if functions[i].Address == address {
+			functions[i].Serial = "00-00-00-01"
+		}
+	}
+	l.must(l.sim.SetPCI("pve1", functions))
+}
+
+// seedCanary is a secret that an operator wrote into a file of the guest, against the
+// advice.
+const seedCanary = "ca4a4222-0000-4000-8000-5ec4e7000002"
+
+// TestASecretInTheSeedDoesNotStay: after the bootstrap it is in the guest, where its
+// operator wanted it, and nowhere else: not in what those may read who can see VM and
+// storage, not in what gpuworker says or logs. It was in the first seed, or the test
+// proves nothing.
+func TestASecretInTheSeedDoesNotStay(t *testing.T) {
+	documents := guests("  bootstrap: {cloudInit: {writeFiles: [{path: /etc/app.conf, content: \"password=" + seedCanary + "\", permissions: \"0600\"}]}}\n")
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, oneHost)
+		ctx := context.Background()
+		var heard bytes.Buffer
+		logger := slog.New(slog.NewJSONHandler(&heard, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		e := testEngine{engine.New(engine.Options{
+			By: "ops@desk", Builds: builds, Version: "1.2.3", Log: logger,
+			Open: func(_ context.Context, _ *v1alpha1.Documents, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
+				return proxmox.Open(h, proxmox.Login{Token: "gpuworker@pve!engine=" + canary, Transport: l.sim.Transport(), Logger: logger})
+			},
+		}), decode(t, documents)}
+		wait := time.Duration(0)
+		plans, err := e.Plan(ctx, planOptions{})
+		l.must(err)
+		_, err = e.Apply(ctx, plans, engine.ApplyOptions{GuestWait: &wait})
+		l.must(err)
+		uuid := l.record("gpu-1").UUID
+		first, clean := "local:iso/"+inventory.SeedName(uuid, false), "local:iso/"+inventory.SeedName(uuid, true)
+		if image, ok := l.sim.Upload("pve1", first); !ok || !bytes.Contains(image, []byte(seedCanary)) {
+			t.Fatal("the first seed has no secret")
+		}
+		l.must(apply(ctx, e))
+		for _, volume := range []string{first, clean} {
+			if image, ok := l.sim.Upload("pve1", volume); !ok || bytes.Contains(image, []byte(seedCanary)) {
+				t.Errorf("%s: missing, or it has the secret", volume)
+			}
+		}
+		for _, kind := range []string{"user", "network", "meta"} {
+			if text := l.cloudInitDump(l.vmOf("gpu-1"), kind); strings.Contains(text, seedCanary) {
+				t.Errorf("the %s data that Proxmox shows has the secret", kind)
+			}
+		}
+		world := l.sim.State()
+		if files := world.VMs[l.vmOf("gpu-1")].Files; !strings.Contains(files["/etc/app.conf"], seedCanary) {
+			t.Error("the file of the operator is missing")
+		} else {
+			delete(files, "/etc/app.conf") // all others are searched with the rest
+		}
+		state, err := json.Marshal(world)
+		l.must(err)
+		again, err := e.Plan(ctx, planOptions{})
+		l.must(err)
+		shown, err := json.Marshal([]any{plans.Plans, again.Plans})
+		l.must(err)
+		for what, text := range map[string][]byte{"the hypervisor": state, "the log": heard.Bytes(), "the plan": shown} {
+			if bytes.Contains(text, []byte(seedCanary)) {
+				t.Errorf("%s has the secret", what)
+			}
+		}
+		if !bytes.Contains(heard.Bytes(), []byte("exchange")) {
+			t.Error("the log has no steps")
+		}
+		l.whole()
+	})
+}
+
+// cloudInitDump is what Proxmox VE shows of a VM's cloud-init data to everybody with
+// VM.Audit. Source: GET /nodes/{node}/qemu/{vmid}/cloudinit/dump.
+func (l *lab) cloudInitDump(vmid int, kind string) string {
+	l.t.Helper()
+	request, err := http.NewRequest(http.MethodGet, fmt.Sprintf("https://pve1:8006/api2/json/nodes/pve1/qemu/%d/cloudinit/dump?type=%s", vmid, kind), nil)
+	l.must(err)
+	request.Header.Set("Authorization", "PVEAPIToken=gpuworker@pve!engine="+canary)
+	answer, err := (&http.Client{Transport: l.sim.Transport()}).Do(request)
+	l.must(err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	l.must(err)
+	return string(text)
 }
 
 // vmOf is the number of a worker's VM.

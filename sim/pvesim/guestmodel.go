@@ -55,7 +55,6 @@ type guestBoot struct {
 // bootModel begins a boot of a simulated guest.
 func (s *Sim) bootModel(v *vm, now time.Time, agent Duration) {
 	v.run.boot = guestBoot{id: newUUID(s.streams.next("boot of %d", v.id)), cloudEnds: now.Add(s.scaled(agent + s.timings.CloudInit))}
-	v.writeFile("/proc/sys/kernel/random/boot_id", v.run.boot.id+"\n")
 	if v.guest.fails(GuestNoAgent) {
 		v.run.agentUp = time.Time{}
 	}
