@@ -33,10 +33,13 @@ demo: ## check, plan, apply and status against a simulator: no hardware, no root
 .PHONY: build
 build: ## build all programs into bin/ and print their sizes; the first build takes some minutes
 	@echo "building into bin/; the first time this takes some minutes"
-	$(GO) build -trimpath -o bin/ ./cmd/...
+	flags="$$(GO='$(GO)' hack/guests bin)" && $(GO) build -trimpath -ldflags "$$flags" -o bin/ ./cmd/...
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/gpuworker-host ./cmd/gpuworker-guest
-	@for arch in amd64 arm64; do CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags '-s -w' -o bin/gpuworker-guest-linux-$$arch ./cmd/gpuworker-guest || exit 1; done
 	@ls -lh $(patsubst cmd/%/main.go,bin/%,$(wildcard cmd/*/main.go)) bin/gpuworker-guest-linux-*
+
+.PHONY: release
+release: ## build the archives of a release into dist/, and print the sizes: make release VERSION=v0.1.0
+	@GO='$(GO)' hack/release '$(VERSION)'
 
 .PHONY: test
 # With less frequent garbage collection the tests are ten percent faster.
@@ -48,6 +51,7 @@ test: ## run all tests of all modules with the race detector, then all cut point
 	@for module in $(MODULES); do (cd $$module && $(GO) test $(RACE) -timeout $(TIMEOUT) ./...) || exit 1; done
 	@[ -z "$(RACE)" ] || $(GO) test -timeout $(TIMEOUT) $$(grep -rl --include='*_test.go' internal/thorough\" ./cmd ./internal ./sim | xargs -n 1 dirname | sort -u)
 	@echo "not run: gpuworker-host in a real kernel; it needs QEMU (apt-get) and a minute: make e2e-host"
+	@echo "not run: a real guest; it needs QEMU and mmdebstrap (apt-get) and some minutes: make e2e-guest"
 	@echo "not run: the Terraform provider with the real terraform; it needs five minutes: make e2e-terraform"
 
 .PHONY: lint
@@ -76,6 +80,10 @@ e2e-recordings: ## compare the simulator with recordings of a real Proxmox VE, i
 e2e-host: ## run gpuworker-host in a real Linux kernel under QEMU: with an Intel IOMMU, an AMD IOMMU, none
 	@lab=$$(e2e/host/prepare) && { system=$$(e2e/host/prepare-system $$lab) || echo "NOT TESTED: a real initramfs; the reason is above"; } && \
 		GPUWORKER_E2E_HOST=$$lab GPUWORKER_E2E_SYSTEM=$$system $(GO) test -count=1 -v ./e2e/host
+
+.PHONY: e2e-guest
+e2e-guest: ## boot a real Debian guest under QEMU from our ISO and make it a worker; the first time makes its disk in five minutes
+	@lab=$$(e2e/guest/prepare) && GPUWORKER_E2E_GUEST=$$lab $(GO) test -count=1 -timeout $(TIMEOUT) -v $(E2E_GUEST) ./e2e/guest
 
 .PHONY: e2e-terraform
 e2e-terraform: ## run the Terraform provider, modules and examples with the real terraform; the first time builds it in ten minutes, if there is none

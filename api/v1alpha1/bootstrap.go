@@ -7,7 +7,7 @@ type Bootstrap struct {
 	// Seed is from where cloud-init reads: ISO (default; an ISO image that gpuworker
 	// makes for each VM, uploads and attaches), or ProxmoxCloudInit (the cloud-init
 	// options of Proxmox VE itself, which can set only a user, SSH keys, addresses and
-	// DNS). Without bootstrap it is ProxmoxCloudInit, and gpuworker-guest is not used.
+	// DNS).
 	// +kubebuilder:validation:Enum=ISO;ProxmoxCloudInit
 	// +kubebuilder:default=ISO
 	Seed Seed `json:"seed,omitempty"`
@@ -124,6 +124,7 @@ var reservedPaths = []struct{ path, why string }{
 	{"/etc/systemd/system/gpuworker-guest.service", "gpuworker writes this unit"},
 	{"/etc/systemd/system/gpuworker-guest.service.d/", "settings there can keep gpuworker-guest from starting"},
 	{"/etc/systemd/system/multi-user.target.wants/gpuworker-guest.service", "gpuworker enables this unit"},
+	{"/etc/systemd/system/qemu-guest-agent.service.d/50-gpuworker.conf", "gpuworker lets the guest agent run commands there, on RHEL and its rebuilds"},
 	{"/etc/apt/apt.conf.d/52gpuworker", "gpuworker keeps unattended upgrades away from driver and kernel there"},
 	{"/etc/cloud/", "the ISO of gpuworker is the configuration of cloud-init, and settings there can undo it"},
 	{"/var/lib/cloud/", "cloud-init keeps its state there"},
@@ -143,6 +144,11 @@ func ReservedPath(path string) (why string) {
 		}
 	}
 	return ""
+}
+
+// UsesSeed reports whether the VMs of the pool get an ISO image as their seed.
+func (p *WorkerPool) UsesSeed() bool {
+	return p.UsesGuestProgram() && p.Spec.Bootstrap.Seed != SeedProxmoxCloudInit
 }
 
 // UsesGuestProgram reports whether gpuworker-guest is used in the guests of the pool.

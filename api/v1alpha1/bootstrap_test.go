@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/document"
 )
@@ -111,6 +113,35 @@ func TestAPoolWithoutBootstrapStaysAsItIs(t *testing.T) {
 		d, _, err := document.Load(lab(t), document.File{Name: "a.yaml", Data: []byte(poolText("gpu", "  replicas: 1\n  bootstrap: "+text+"\n"))})
 		if err != nil || *d.WorkerPools[0].Spec.Bootstrap != want {
 			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// The strategies that install or verify a driver need gpuworker-guest, so they need a
+// bootstrap. What is written stays as it is.
+func TestTheDriverStrategyDecidesWhetherThereIsABootstrap(t *testing.T) {
+	iso := &v1alpha1.Bootstrap{Seed: v1alpha1.SeedISO, Delivery: v1alpha1.DeliverySeedISO}
+	proxmox := &v1alpha1.Bootstrap{Seed: v1alpha1.SeedProxmoxCloudInit, Delivery: v1alpha1.DeliveryGuestAgent}
+	for _, test := range []struct {
+		driver, bootstrap string
+		want              *v1alpha1.Bootstrap
+	}{
+		{"{strategy: Preinstalled, branch: \"580\"}", "", iso},
+		{"{strategy: Packages}", "", iso},
+		{"{strategy: Ansible}", "", iso},
+		{"{strategy: Operator}", "", nil},
+		{"{strategy: None}", "", nil},
+		{"null", "", nil},
+		{"{strategy: Operator}", "{}", iso},
+		{"{strategy: Packages}", "{seed: ProxmoxCloudInit}", proxmox},
+	} {
+		spec := "  gpus: [{model: T4}]\n  driver: " + test.driver + "\n"
+		if test.bootstrap != "" {
+			spec += "  bootstrap: " + test.bootstrap + "\n"
+		}
+		pool, _ := loadSpec(t, "  template: {name: t, os: ubuntu-24.04}\n"+spec)
+		if diff := cmp.Diff(test.want, pool.Spec.Bootstrap); diff != "" {
+			t.Errorf("%s%s: (-want +got):\n%s", test.driver, test.bootstrap, diff)
 		}
 	}
 }

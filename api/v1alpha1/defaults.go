@@ -59,6 +59,9 @@ func setPoolDefaults(spec *WorkerPoolSpec) {
 	setDriverDefaults(spec.Driver)
 	setDefault(&spec.Template.Clone, CloneLinked)
 	setMachineDefaults(&spec.Machine)
+	if spec.Bootstrap == nil && spec.Driver.needsGuestProgram() {
+		spec.Bootstrap = &Bootstrap{}
+	}
 	setBootstrapDefaults(spec.Bootstrap)
 	for i := range spec.Networks {
 		for j, mac := range spec.Networks[i].MACs {
@@ -69,7 +72,7 @@ func setPoolDefaults(spec *WorkerPoolSpec) {
 	}
 }
 
-// setBootstrapDefaults leaves a pool without bootstrap as it is.
+// setBootstrapDefaults does nothing without a bootstrap.
 func setBootstrapDefaults(b *Bootstrap) {
 	if b == nil {
 		return

@@ -55,6 +55,12 @@ const (
 	DriverNone         = DriverStrategy(driver.None)
 )
 
+// needsGuestProgram reports whether gpuworker-guest installs or verifies the driver. The
+// strategies Operator and None leave the guest alone.
+func (d *Driver) needsGuestProgram() bool {
+	return d != nil && (d.Strategy == DriverPreinstalled || d.Strategy == DriverPackages || d.Strategy == DriverAnsible)
+}
+
 // DriverModules are the kind of NVIDIA's kernel modules.
 type DriverModules string
 

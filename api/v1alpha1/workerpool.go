@@ -65,8 +65,9 @@ type WorkerPoolSpec struct {
 	// Access is the user account of the VMs.
 	Access Access `json:"access,omitempty,omitzero"`
 
-	// Bootstrap is how a new guest is made a worker. Default: the hypervisor's own
-	// cloud-init options, and no gpuworker-guest.
+	// Bootstrap is how a new guest is made a worker. Default: {} with the driver
+	// strategies Preinstalled, Packages and Ansible, which need gpuworker-guest; otherwise
+	// the hypervisor's own cloud-init options, and no gpuworker-guest.
 	Bootstrap *Bootstrap `json:"bootstrap,omitempty"`
 
 	// Labels are set on the KubeNode by its kubelet. Only labels that a kubelet may

@@ -89,7 +89,7 @@ func boot(t *testing.T, m machine) *guest {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	g := &guest{machine: m, nvidia: l.qemu.why == "", console: &console{}}
+	g := &guest{machine: m, nvidia: l.qemu.Why == "", console: &console{}}
 	initrd := cmp.Or(m.initrd, l.initrd)
 	if len(m.files) > 0 {
 		if initrd, err = l.withFiles(m.name, m.files); err != nil {
@@ -112,8 +112,8 @@ func boot(t *testing.T, m machine) *guest {
 		t.Fatalf("the machine did not come up: %v", err)
 	}
 	t.Logf("Linux %s on machine %q came up in %.1f s", l.version, m.name, time.Since(began).Seconds())
-	if l.qemu.why != "" {
-		t.Logf("its cards are QEMU's, not NVIDIA's: %s", l.qemu.why)
+	if l.qemu.Why != "" {
+		t.Logf("its cards are QEMU's, not NVIDIA's: %s", l.qemu.Why)
 	}
 	g.giveDrivers(t)
 	return g
@@ -127,7 +127,7 @@ func (l *lab) command(m machine, initrd, socket string) *exec.Cmd {
 		"-kernel", l.kernel, "-initrd", initrd,
 		"-append", strings.TrimSpace("console=ttyS0 loglevel=5 panic=-1 no_timer_check rdinit=/init " + m.kernel),
 		"-audiodev", "none,id=quiet", "-serial", "stdio", "-chardev", "socket,id=test,path=" + socket, "-serial", "chardev:test",
-	}, l.qemu.args...)
+	}, l.qemu.Args...)
 	if m.cpu != "" {
 		args = append(args, "-cpu", m.cpu)
 	}
@@ -137,8 +137,8 @@ func (l *lab) command(m machine, initrd, socket string) *exec.Cmd {
 	for _, d := range slices.Concat(m.devices, m.cards) {
 		args = append(args, "-device", d)
 	}
-	cmd := exec.Command(l.qemu.path, args...)
-	cmd.Env = append(os.Environ(), l.qemu.env...)
+	cmd := exec.Command(l.qemu.Path, args...)
+	cmd.Env = append(os.Environ(), l.qemu.Env...)
 	return cmd
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/gpuworker/gpuworker/e2e/qemu"
 )
 
 // labVariable names the directory that prepare created. Without it the tests are
@@ -23,7 +25,7 @@ type lab struct {
 	kernel  string
 	initrd  string
 	shell   string // for the scripts of an initramfs
-	qemu    *emulator
+	qemu    *qemu.Emulator
 	version string // of the kernel
 }
 
@@ -65,7 +67,7 @@ var makeLab = sync.OnceValues(func() (*lab, error) {
 		return nil, fmt.Errorf("%s=%s has no prepared kernel, see e2e/host/prepare: %w", labVariable, dir, err)
 	}
 	l.version = string(version[:len(version)-1])
-	if l.qemu, err = findEmulator(scratch); err != nil {
+	if l.qemu, err = qemu.Find(scratch); err != nil {
 		return nil, err
 	}
 	return l, pack(l.initrd, dir)

@@ -22,11 +22,16 @@ type Job struct {
 	Outcome Outcome
 
 	addressWait time.Duration // how long the step agent may take
+	guestWait   time.Duration // how long the step bootstrap may take
 
 	index   int               // of the present step
 	Handle  hypervisor.Handle // of the last Wait of this step
 	Since   time.Time         // when the step began, or when it was last reported as queued; zero before
 	Stopped time.Time         // when the worker's VM was stopped
+
+	guestOf GuestOf
+	guest   guestState // of the present step
+	proven  bool       // the guest was proven in this job
 
 	held       inventory.Record // Claimed, or the claim that this job wrote after it
 	renumbered int              // how often the job took another identifier
@@ -38,7 +43,7 @@ type Job struct {
 
 // newJob makes the job of a worker.
 func newJob(worker *plan.Worker, options Options, ids *idPool) *Job {
-	j := &Job{Worker: worker, ids: ids, addressWait: *options.AddressWait}
+	j := &Job{Worker: worker, ids: ids, addressWait: *options.AddressWait, guestWait: *options.GuestWait, guestOf: options.Guest}
 	if worker.Claimed != nil {
 		j.Claimed, j.held = *worker.Claimed, *worker.Claimed
 	}
@@ -72,8 +77,11 @@ func (j *Job) Step() plan.StepKind { return j.Worker.Steps[min(j.index, len(j.Wo
 
 // deadline is how long the present step may take.
 func (j *Job) deadline() time.Duration {
-	if j.Step() == plan.StepAgent {
+	switch j.Step() {
+	case plan.StepAgent:
 		return j.addressWait
+	case plan.StepBootstrap:
+		return j.guestWait
 	}
 	return Steps[j.Step()].Deadline
 }
@@ -85,6 +93,7 @@ func (j *Job) left() time.Duration { return j.deadline() - time.Since(j.Since) }
 func (j *Job) nextStep() {
 	j.index++
 	j.Since, j.Handle, j.retry, j.immediate, j.queued = time.Time{}, "", retry{}, 0, time.Time{}
+	j.guest = guestState{}
 	j.Outcome.VM, j.Outcome.UUID = j.Ref.ID, j.Ref.UUID
 }
 

@@ -50,9 +50,9 @@ var networks = map[string][]NIC{
 }
 
 // worker is a worker with one network of each kind and all that an operator can add.
-func worker(t testing.TB, strategy driver.Strategy, network string, release Release) Worker {
+func worker(t testing.TB, strategy driver.Strategy, network string, os driver.OS) Worker {
 	w := Worker{
-		Name: "gpu-1", UUID: uuid, Release: release, NICs: networks[network],
+		Name: "gpu-1", UUID: uuid, OS: os, NICs: networks[network],
 		DNS:    v1alpha1.DNS{Servers: []string{"192.0.2.53"}, Search: []string{"lab.example.org"}},
 		Access: v1alpha1.Access{User: "ops", SSHKeys: []string{key}},
 		Orders: guest.Orders{
@@ -77,7 +77,7 @@ func worker(t testing.TB, strategy driver.Strategy, network string, release Rele
 	if strategy == driver.None {
 		w.Orders.Driver, w.Orders.GPU = driver.Order{Strategy: strategy}, nil
 	}
-	if release.redHat() {
+	if os.IsRHEL() {
 		w.Parts.AptMirror, w.Parts.Packages = "", []string{"nfs-utils"}
 	}
 	return w
@@ -88,28 +88,28 @@ var goldens = []struct {
 	name     string
 	strategy driver.Strategy
 	network  string
-	release  Release
+	os       driver.OS
 	change   func(*Worker)
 }{
-	{"ubuntu-22.04-packages-dhcp", driver.Packages, "dhcp", Release{"ubuntu", "22.04"}, nil},
-	{"ubuntu-24.04-packages-static", driver.Packages, "static", Release{"ubuntu", "24.04"}, nil},
-	{"ubuntu-24.04-packages-two", driver.Packages, "two", Release{"ubuntu", "24.04"}, nil},
-	{"ubuntu-24.04-operator-ipv6", driver.Operator, "ipv6", Release{"ubuntu", "24.04"}, nil},
-	{"ubuntu-26.04-preinstalled-twodhcp", driver.Preinstalled, "twodhcp", Release{"ubuntu", "26.04"}, nil},
-	{"ubuntu-26.04-none-dhcp", driver.None, "dhcp", Release{"ubuntu", "26.04"}, nil},
-	{"ubuntu-24.04-operator-image", driver.Operator, "image", Release{"ubuntu", "24.04"}, bare},
-	{"debian-12-preinstalled-dhcp", driver.Preinstalled, "dhcp", Release{"debian", "12"}, nil},
-	{"debian-12-operator-two", driver.Operator, "two", Release{"debian", "12"}, nil},
-	{"debian-12-none-static", driver.None, "static", Release{"debian", "12"}, bare},
-	{"debian-13-ansible-static", driver.Ansible, "static", Release{"debian", "13"}, nil},
-	{"debian-13-operator-ipv6", driver.Operator, "ipv6", Release{"debian", "13"}, root},
-	{"rocky-9-packages-dhcp", driver.Packages, "dhcp", Release{"rocky", "9"}, nil},
-	{"rocky-9-packages-two", driver.Packages, "two", Release{"rocky", "9"}, nil},
-	{"rhel-9-operator-static", driver.Operator, "static", Release{"rhel", "9"}, nil},
-	{"rhel-9-none-twodhcp", driver.None, "twodhcp", Release{"rhel", "9"}, bare},
-	{"ubuntu-24.04-packages-agent", driver.Packages, "static", Release{"ubuntu", "24.04"}, by(v1alpha1.DeliveryGuestAgent)},
-	{"ubuntu-24.04-preinstalled-template", driver.Preinstalled, "static", Release{"ubuntu", "24.04"}, by(v1alpha1.DeliveryTemplate)},
-	{"rocky-9-packages-url", driver.Packages, "dhcp", Release{"rocky", "9"}, by(v1alpha1.DeliveryURL)},
+	{"ubuntu-22.04-packages-dhcp", driver.Packages, "dhcp", driver.Ubuntu2204, nil},
+	{"ubuntu-24.04-packages-static", driver.Packages, "static", driver.Ubuntu2404, nil},
+	{"ubuntu-24.04-packages-two", driver.Packages, "two", driver.Ubuntu2404, nil},
+	{"ubuntu-24.04-operator-ipv6", driver.Operator, "ipv6", driver.Ubuntu2404, nil},
+	{"ubuntu-26.04-preinstalled-twodhcp", driver.Preinstalled, "twodhcp", driver.Ubuntu2604, nil},
+	{"ubuntu-26.04-none-dhcp", driver.None, "dhcp", driver.Ubuntu2604, nil},
+	{"ubuntu-24.04-operator-image", driver.Operator, "image", driver.Ubuntu2404, bare},
+	{"debian-12-preinstalled-dhcp", driver.Preinstalled, "dhcp", driver.Debian12, nil},
+	{"debian-12-operator-two", driver.Operator, "two", driver.Debian12, nil},
+	{"debian-12-none-static", driver.None, "static", driver.Debian12, bare},
+	{"debian-13-ansible-static", driver.Ansible, "static", driver.Debian13, nil},
+	{"debian-13-operator-ipv6", driver.Operator, "ipv6", driver.Debian13, root},
+	{"rocky-9-packages-dhcp", driver.Packages, "dhcp", driver.Rocky9, nil},
+	{"rocky-9-packages-two", driver.Packages, "two", driver.Rocky9, nil},
+	{"rhel-9-operator-static", driver.Operator, "static", driver.RHEL9, nil},
+	{"rhel-9-none-twodhcp", driver.None, "twodhcp", driver.RHEL9, bare},
+	{"ubuntu-24.04-packages-agent", driver.Packages, "static", driver.Ubuntu2404, by(v1alpha1.DeliveryGuestAgent)},
+	{"ubuntu-24.04-preinstalled-template", driver.Preinstalled, "static", driver.Ubuntu2404, by(v1alpha1.DeliveryTemplate)},
+	{"rocky-9-packages-url", driver.Packages, "dhcp", driver.Rocky9, by(v1alpha1.DeliveryURL)},
 }
 
 // bare has none of the operator's parts.
@@ -138,7 +138,7 @@ func eachGolden(t *testing.T, do func(t *testing.T, name string, seed, clean See
 	t.Helper()
 	for _, g := range goldens {
 		t.Run(g.name, func(t *testing.T) {
-			w := worker(t, g.strategy, g.network, g.release)
+			w := worker(t, g.strategy, g.network, g.os)
 			if g.change != nil {
 				g.change(&w)
 			}
@@ -189,7 +189,7 @@ func TestTheSeedOfEachCombination(t *testing.T) {
 
 func TestTheCleanSeedIsTheSameMachineWithoutSecrets(t *testing.T) {
 	const canary = "hunter2-canary"
-	w := worker(t, driver.Packages, "two", Release{"ubuntu", "24.04"})
+	w := worker(t, driver.Packages, "two", driver.Ubuntu2404)
 	w.Parts.WriteFiles = append(w.Parts.WriteFiles,
 		v1alpha1.GuestFile{Path: "/etc/registry.json", Content: canary},
 		v1alpha1.GuestFile{Path: "/etc/binary", Content: canary + "\x00\xff"})
@@ -220,9 +220,9 @@ func TestTheCleanSeedIsTheSameMachineWithoutSecrets(t *testing.T) {
 // Each file of ours is one that the documents must not write, and a document that does it
 // is refused here too.
 func TestOurFilesAreReserved(t *testing.T) {
-	seed := mustRender(t, worker(t, driver.Packages, "dhcp", Release{"ubuntu", "24.04"}))
+	seed := mustRender(t, worker(t, driver.Packages, "dhcp", driver.Ubuntu2404))
 	theirs := map[string]bool{"/etc/sysctl.d/90-hugepages.conf": true, "/home/ops/.profile": true}
-	ours := []string{guest.ProgramFile, guest.OrdersFile, guest.StatusFile, guest.LogFile, guest.MarkerFile, seededPath, seedMountPath, "/etc/systemd/system/gpuworker-guest.service"}
+	ours := []string{guest.ProgramFile, guest.OrdersFile, guest.StatusFile, guest.LogFile, guest.MarkerFile, seededPath, agentDropInPath, agentEnvPath, seedMountPath, "/etc/systemd/system/gpuworker-guest.service"}
 	for _, f := range configOf(t, seed.UserData).WriteFiles {
 		if !theirs[f.Path] {
 			ours = append(ours, f.Path)
@@ -235,7 +235,7 @@ func TestOurFilesAreReserved(t *testing.T) {
 		if v1alpha1.ReservedPath(path) == "" {
 			t.Errorf("%s is not reserved", path)
 		}
-		w := worker(t, driver.Packages, "dhcp", Release{"ubuntu", "24.04"})
+		w := worker(t, driver.Packages, "dhcp", driver.Ubuntu2404)
 		w.Parts.WriteFiles = []v1alpha1.GuestFile{{Path: path}}
 		if _, err := Render(w); err == nil {
 			t.Errorf("%s can be overwritten", path)
@@ -253,7 +253,7 @@ func TestWhatCannotBeRenderedIsRefused(t *testing.T) {
 		"a network card without MAC": func(w *Worker) { w.NICs = []NIC{{}} },
 		"an address without prefix":  func(w *Worker) { w.NICs = []NIC{{MAC: "bc:24:11:00:00:01", Address: "192.0.2.1"}} },
 		"a gateway that is none":     func(w *Worker) { w.NICs = []NIC{{MAC: "bc:24:11:00:00:01", Gateway: "x"}} },
-		"a mirror of apt on Rocky":   func(w *Worker) { w.Release = Release{"rocky", "9"} },
+		"a mirror of apt on Rocky":   func(w *Worker) { w.OS = driver.Rocky9 },
 		"a command with NUL":         func(w *Worker) { w.Parts.RunCommands = []string{"a\x00b"} },
 		"no program":                 func(w *Worker) { w.Program.Builds = nil },
 		"no delivery":                func(w *Worker) { w.Program.Delivery = "" },
@@ -270,7 +270,7 @@ func TestWhatCannotBeRenderedIsRefused(t *testing.T) {
 			w.Parts.WriteFiles = []v1alpha1.GuestFile{{Path: "/x", Content: strings.Repeat("x", 1<<20)}}
 		},
 	} {
-		w := worker(t, driver.Packages, "dhcp", Release{"ubuntu", "24.04"})
+		w := worker(t, driver.Packages, "dhcp", driver.Ubuntu2404)
 		change(&w)
 		if _, err := Render(w); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("%s: %v", name, err)
@@ -332,7 +332,7 @@ func (c config) content(t testing.TB, path string) string {
 
 func TestHostileTextsStayData(t *testing.T) {
 	for _, text := range hostile {
-		w := worker(t, driver.Packages, "dhcp", Release{"ubuntu", "24.04"})
+		w := worker(t, driver.Packages, "dhcp", driver.Ubuntu2404)
 		w.Parts.WriteFiles = []v1alpha1.GuestFile{{Path: "/etc/hostile" + strings.ReplaceAll(text, "\x00", ""), Content: text, Permissions: "600"}}
 		w.Parts.RunCommands = []string{strings.ReplaceAll(text, "\x00", "")}
 		w.Access.SSHKeys = []string{text}
@@ -375,7 +375,7 @@ func TestFilesOfUsersWaitForTheUsers(t *testing.T) {
 	}{
 		{"/etc/a", "root:root", false}, {"/etc/a", "", false}, {"/etc/a", "root", false}, {"/etc/a", "ops:ops", true}, {"/etc/a", "root:ops", true}, {"/home/ops/a", "root:root", true},
 	} {
-		w := worker(t, driver.Packages, "dhcp", Release{"ubuntu", "24.04"})
+		w := worker(t, driver.Packages, "dhcp", driver.Ubuntu2404)
 		w.Parts.WriteFiles = []v1alpha1.GuestFile{{Path: c.path, Owner: c.owner, Permissions: "600"}}
 		files := configOf(t, mustRender(t, w).UserData).WriteFiles
 		if f := files[len(files)-1]; f.Defer != c.waits || f.Permissions != "0600" || c.owner == "ops:ops" && f.Owner != c.owner {
@@ -388,7 +388,7 @@ func FuzzUserData(f *testing.F) {
 	for _, text := range hostile {
 		f.Add(text)
 	}
-	w := worker(f, driver.Packages, "dhcp", Release{"ubuntu", "24.04"})
+	w := worker(f, driver.Packages, "dhcp", driver.Ubuntu2404)
 	f.Fuzz(func(t *testing.T, text string) {
 		w := w
 		w.Parts.WriteFiles = []v1alpha1.GuestFile{{Path: "/srv/" + text, Content: text}}

@@ -15,7 +15,7 @@ import (
 // image returns the ISO image of a worker, and a file with it.
 func image(t *testing.T, clean bool) (Seed, []byte, string) {
 	t.Helper()
-	w := worker(t, driver.Packages, "two", Release{"ubuntu", "24.04"})
+	w := worker(t, driver.Packages, "two", driver.Ubuntu2404)
 	w.Program.Builds = append(w.Program.Builds, NewBuild("arm64", bytes.Repeat([]byte("gpuworker"), 100_000)))
 	seed := mustRender(t, w)
 	if clean {
@@ -79,6 +79,30 @@ func TestIsoinfoReadsTheImage(t *testing.T) {
 				t.Errorf("%s is read as %.100q", f.Name, got)
 			}
 		}
+	}
+}
+
+// No guest takes a blank image for its seed, and it has nothing of one.
+func TestABlankImageIsNoSeed(t *testing.T) {
+	blank := Blank()
+	for _, part := range []string{VolumeLabel, UserDataFile, MetaDataFile, "instance-id"} {
+		if bytes.Contains(bytes.ToLower(blank), []byte(part)) {
+			t.Errorf("a blank image has %q", part)
+		}
+	}
+	if len(blank) > 25*sectorSize || !bytes.Equal(blank, Blank()) {
+		t.Errorf("%d bytes, or two that differ", len(blank))
+	}
+	if _, err := exec.LookPath("isoinfo"); err != nil {
+		t.Skip("NOT TESTED: the blank image with isoinfo; apt-get install genisoimage")
+	}
+	file := filepath.Join(t.TempDir(), "blank.iso")
+	write(t, file, blank)
+	if describe := output(t, "isoinfo", "-d", "-i", file); !strings.Contains(describe, "Volume id: gpuworker\n") {
+		t.Errorf("%s", describe)
+	}
+	if got := output(t, "isoinfo", "-R", "-x", "/README", "-i", file); got != blankText {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/gpuworker/gpuworker/internal/driver"
 )
 
 // spareMetric is the metric of the default routes that the second and further networks
@@ -51,7 +53,7 @@ func (n NIC) entries(w Worker, primary bool) []entry {
 		entries = append(entries, entry{"dhcp4", flag(false)}, entry{"addresses", texts(n.Address)})
 	}
 	if n.Gateway != "" {
-		entries = append(entries, entry{"routes", sequence(n.defaultRoute())})
+		entries = append(entries, n.defaultRoute(w.OS))
 	}
 	if primary && len(w.DNS.Servers)+len(w.DNS.Search) > 0 {
 		entries = append(entries, entry{"nameservers", mapping(entry{"addresses", texts(w.DNS.Servers...)}, entry{"search", texts(w.DNS.Search...)})})
@@ -59,17 +61,29 @@ func (n NIC) entries(w Worker, primary bool) []entry {
 	return entries
 }
 
-// defaultRoute returns the route in the form that every renderer of cloud-init reads;
-// "default" and gateway4 are not.
-func (n NIC) defaultRoute() *yaml.Node {
-	to := "0.0.0.0/0"
-	gateway, err := netip.ParseAddr(n.Gateway)
-	if err == nil && gateway.Is6() {
-		to = "::/0"
+// defaultRoute returns the default route as a route, whose destination is written in the
+// form that every renderer of cloud-init reads.
+//
+// On Debian, and where the release is not known, it is a gateway, for two faults of cloud-init:
+//   - Before 25.3 it writes a route for ifupdown as "post-up route add … || true"
+//     (canonical/cloud-init#6460). Without the package net-tools there is no command route,
+//     and the route is missing without a message.
+//   - 22.4.2, that of Debian 12, reads ::/0 as ::/64, except for netplan.
+//
+// A gateway reaches all renderers. netplan calls it deprecated and takes it, and so does
+// cloud-init from 23.4 on where it writes for another one. Other releases have no ifupdown.
+func (n NIC) defaultRoute(os driver.OS) entry {
+	to, gateway := "0.0.0.0/0", "gateway4"
+	via, err := netip.ParseAddr(n.Gateway)
+	if err == nil && via.Is6() {
+		to, gateway = "::/0", "gateway6"
 	}
 	var onLink *yaml.Node
-	if address, wrong := netip.ParsePrefix(n.Address); err == nil && wrong == nil && !address.Contains(gateway) {
-		onLink = flag(true) // a link-local gateway is in no network of the interface
+	if address, wrong := netip.ParsePrefix(n.Address); err == nil && wrong == nil && !address.Contains(via) {
+		onLink = flag(true) // the gateway is in no network of the interface
 	}
-	return mapping(entry{"to", text(to)}, entry{"via", text(n.Gateway)}, entry{"on-link", onLink})
+	if (os.IsDebian() || os == "") && (onLink == nil || via.IsLinkLocalUnicast() && via.Is6()) { // link-local ones of IPv6 never are
+		return entry{gateway, text(n.Gateway)}
+	}
+	return entry{"routes", sequence(mapping(entry{"to", text(to)}, entry{"via", text(n.Gateway)}, entry{"on-link", onLink}))}
 }

@@ -4,30 +4,28 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"fmt"
-	"strings"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/driver"
 	"github.com/gpuworker/gpuworker/internal/guest"
+	"github.com/gpuworker/gpuworker/internal/pci"
 )
 
 // VM is what a document does not say about the VM of a worker.
 type VM struct {
-	UUID    string
-	MACs    []string // of its network cards, in order; "" or missing for those of the document
-	Release Release
-	Driver  driver.Order
-	GPU     *guest.GPU // nil for a plain worker
+	UUID string
+	MACs []string   // of its network cards, in order; "" or missing for those of the document
+	GPU  *guest.GPU // nil for a plain worker
 }
 
-// WorkerOf returns the worker with this number of a pool, from 1. program is the version
-// of gpuworker.
+// WorkerOf returns the worker with this number of a pool, from 1. The driver is the one that
+// the pool declares for the GPU of the VM. program is the version of gpuworker.
 func WorkerOf(p *v1alpha1.WorkerPool, n int, vm VM, builds []Build, program string) Worker {
 	w := Worker{
-		Name: p.WorkerName(n), UUID: vm.UUID, Release: vm.Release, NICs: nicsOf(p, n, vm.MACs), DNS: p.Spec.DNS, Access: p.Spec.Access,
+		Name: p.WorkerName(n), UUID: vm.UUID, OS: driver.OS(p.Spec.Template.OS), NICs: nicsOf(p, n, vm.MACs), DNS: p.Spec.DNS, Access: p.Spec.Access,
 		Program: Source{Delivery: v1alpha1.DeliverySeedISO, Builds: builds},
 	}
-	w.Orders = guest.Orders{Version: guest.Version, Program: program, Worker: w.Name, UUID: vm.UUID, Driver: vm.Driver, GPU: vm.GPU}
+	w.Orders = guest.Orders{Version: guest.Version, Program: program, Worker: w.Name, UUID: vm.UUID, Driver: driverOf(p, vm.GPU), GPU: vm.GPU}
 	if b := p.Spec.Bootstrap; b != nil {
 		w.Program.Delivery = cmp.Or(b.Delivery, v1alpha1.DeliverySeedISO)
 		if b.Download != nil {
@@ -38,6 +36,16 @@ func WorkerOf(p *v1alpha1.WorkerPool, n int, vm VM, builds []Build, program stri
 		}
 	}
 	return w
+}
+
+// driverOf returns the driver of a worker. A GPU whose ID cannot be read has the driver of
+// most cards.
+func driverOf(p *v1alpha1.WorkerPool, gpu *guest.GPU) driver.Order {
+	if gpu == nil {
+		return driver.Order{Strategy: driver.None}
+	}
+	id, _ := pci.ParseID(gpu.ID)
+	return p.DriverOrder(id)
 }
 
 // nicsOf returns the network cards of a worker. One card with DHCP whose MAC address
@@ -63,12 +71,6 @@ func entryOf(list []string, i int) string {
 		return ""
 	}
 	return list[i]
-}
-
-// ReleaseOf reads a release such as "ubuntu-24.04".
-func ReleaseOf(text string) Release {
-	id, version, _ := strings.Cut(text, "-")
-	return Release{ID: id, Version: version}
 }
 
 // UUIDOf returns a UUID that a name always has (version 8 of RFC 9562), for a VM that

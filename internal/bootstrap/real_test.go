@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"os/exec"
@@ -133,7 +134,7 @@ func TestTheRealNetplanTakesEachNetwork(t *testing.T) {
 		"ipv6":    `[["bc:24:11:00:00:01", [["static6", "2001:db8::21"]]]]`,
 	}
 	for name, want := range understood {
-		seed := mustRender(t, worker(t, driver.Operator, name, Release{"ubuntu", "24.04"}))
+		seed := mustRender(t, worker(t, driver.Operator, name, driver.Ubuntu2404))
 		write(t, filepath.Join(outside, "network-config"), seed.NetworkConfig)
 		out, err := c.run("python3", "-c", readNetwork, inside+"/network-config")
 		if err != nil || strings.TrimSpace(out) != want {
@@ -147,6 +148,51 @@ func TestTheRealNetplanTakesEachNetwork(t *testing.T) {
 		made, _ := filepath.Glob(filepath.Join(outside, name, "run/systemd/network/*"))
 		if len(made) == 0 {
 			t.Errorf("%s: netplan made nothing", name)
+		}
+	}
+}
+
+// renderNetwork prints what cloud-init writes for a network-config, by renderer, for a
+// guest whose cards are eth0 and eth1.
+const renderNetwork = `
+import json, pathlib, sys, tempfile
+from unittest import mock
+from cloudinit import safeyaml
+from cloudinit.net import eni, netplan, network_manager, network_state, networkd
+cards = {"bc:24:11:00:00:01": "eth0", "bc:24:11:00:00:02": "eth1"}
+written = {}
+for renderer in eni, netplan, network_manager, networkd:
+    root = tempfile.mkdtemp()
+    with mock.patch("cloudinit.net.network_state.get_interfaces_by_mac", return_value=cards):
+        state = network_state.parse_net_config_data(safeyaml.load(open(sys.argv[1]).read()))
+    renderer.Renderer({"netplan_path": "etc/netplan/50-cloud-init.yaml", "postcmds": False}).render_network_state(state, target=root)
+    name = renderer.__name__.rsplit(".", 1)[-1]
+    written[name] = "".join(f.read_text() for f in sorted(pathlib.Path(root).rglob("*")) if f.is_file())
+print(json.dumps(written))
+`
+
+func TestTheRealCloudInitWritesTheDefaultRouteOfDebianForEachRenderer(t *testing.T) {
+	c := realCloudInit(t)
+	outside, inside := c.dir(t)
+	for network, via := range map[string]string{"static": "192.0.2.1", "two": "198.51.100.1", "ipv6": "fe80::1"} {
+		seed := mustRender(t, worker(t, driver.Operator, network, driver.Debian12))
+		write(t, filepath.Join(outside, "network-config"), seed.NetworkConfig)
+		out, err := c.run("python3", "-c", renderNetwork, inside+"/network-config")
+		var written map[string]string
+		if err := errors.Join(err, json.Unmarshal([]byte(out), &written)); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		family := map[bool]string{true: "6", false: "4"}[network == "ipv6"]
+		for renderer, want := range map[string]string{
+			"eni": "\n    gateway " + via + "\n", "netplan": "gateway" + family + ": " + via + "\n",
+			"network_manager": "\ngateway=" + via + "\n", "networkd": "\n[Route]\nGateway=" + via + "\n",
+		} {
+			if !strings.Contains(written[renderer], want) {
+				t.Errorf("%s: %s has no default route:\n%s", network, renderer, written[renderer])
+			}
+		}
+		if strings.Contains(written["eni"], "route add") {
+			t.Errorf("%s: ifupdown needs the command route, which Debian does not have:\n%s", network, written["eni"])
 		}
 	}
 }
@@ -166,7 +212,7 @@ func TestTheParserOfCloudInitReadsHostileTextsAsTheyAre(t *testing.T) {
 	args := []string{"python3", "-c", readBack}
 	var want []Worker
 	for i, text := range hostile {
-		w := worker(t, driver.Packages, "dhcp", Release{"ubuntu", "24.04"})
+		w := worker(t, driver.Packages, "dhcp", driver.Ubuntu2404)
 		bareText := strings.ReplaceAll(text, "\x00", "")
 		w.Access.SSHKeys, w.Parts.RunCommands = []string{text}, []string{bareText}
 		w.Parts.WriteFiles[len(w.Parts.WriteFiles)-1].Content = text
@@ -216,7 +262,7 @@ func TestTheRealCloudInitMakesOneUserWithTheRightsOfTheImage(t *testing.T) {
 	c := realCloudInit(t)
 	outside, inside := c.dir(t)
 	for user, want := range map[string]string{"ops": "ops", "": "debian"} {
-		w := worker(t, driver.Packages, "dhcp", Release{"debian", "12"})
+		w := worker(t, driver.Packages, "dhcp", driver.Debian12)
 		w.Access.User = user
 		write(t, filepath.Join(outside, "user-data"), mustRender(t, w).UserData)
 		out, err := c.run("python3", "-c", readUsers, inside+"/user-data")

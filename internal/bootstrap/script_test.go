@@ -20,7 +20,7 @@ type system struct {
 // newSystem prepares the script of a worker; the ISO is mounted.
 func newSystem(t *testing.T, change func(*Worker)) system {
 	t.Helper()
-	w := worker(t, driver.Packages, "dhcp", Release{"ubuntu", "24.04"})
+	w := worker(t, driver.Packages, "dhcp", driver.Ubuntu2404)
 	w.Program.Builds = []Build{NewBuild("amd64", program.Data), NewBuild("arm64", program.Data)}
 	if change != nil {
 		change(&w)
@@ -147,9 +147,9 @@ func TestShellcheckFindsNothing(t *testing.T) {
 	if _, err := exec.LookPath("shellcheck"); err != nil {
 		t.Skip("NOT TESTED: the scripts with shellcheck; apt-get install shellcheck")
 	}
-	scripts := map[string]string{"agent": agentScript}
+	scripts := map[string]string{"agent": agentScript, "agent of RHEL": "#!/bin/sh\n" + allowAgent}
 	for _, delivery := range []v1alpha1.Delivery{v1alpha1.DeliverySeedISO, v1alpha1.DeliveryGuestAgent, v1alpha1.DeliveryTemplate, v1alpha1.DeliveryURL} {
-		w := worker(t, driver.Packages, "dhcp", Release{"ubuntu", "24.04"})
+		w := worker(t, driver.Packages, "dhcp", driver.Ubuntu2404)
 		by(delivery)(&w)
 		text, err := Script(w)
 		if err != nil {

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"cmp"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -31,7 +32,7 @@ type Seed struct {
 
 // Render returns the seed for the first boot of a worker.
 func Render(w Worker) (Seed, error) {
-	if err := w.check(); err != nil {
+	if err := cmp.Or(w.check(), w.checkProgram()); err != nil {
 		return Seed{}, err
 	}
 	config, err := w.userData()
@@ -103,4 +104,19 @@ func (s Seed) ISO() ([]byte, error) {
 		return nil, &fault.Error{Kind: fault.Invalid, Doing: "make the ISO image of a seed", Cause: err}
 	}
 	return image, nil
+}
+
+// blankLabel is not VolumeLabel, so no guest takes a blank image for its seed.
+const blankLabel = "gpuworker"
+
+// blankText is for a person who looks into a blank image.
+const blankText = "gpuworker overwrote this image with an empty one. Its VM needs no seed any more, and\nthe login of gpuworker may not delete images (privilege Datastore.Allocate).\nIt can be deleted.\n"
+
+// Blank returns an image without data, which overwrites seeds that cannot be removed.
+func Blank() []byte {
+	image, err := iso9660(blankLabel, []File{{"README", 0o444, []byte(blankText)}})
+	if err != nil {
+		panic(err) // it depends on nothing
+	}
+	return image
 }

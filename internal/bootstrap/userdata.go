@@ -60,7 +60,7 @@ func (w Worker) userData() (*yaml.Node, error) {
 	}
 	p := w.Parts
 	var locale *yaml.Node
-	if w.Release.ID == "debian" {
+	if w.OS.IsDebian() {
 		locale = text("C.UTF-8") // Debian's images have no other
 	}
 	var update *yaml.Node
@@ -100,7 +100,7 @@ func ntp(servers []string) *yaml.Node {
 // apt returns mirror and proxy of apt. On other systems cloud-init ignores them.
 func (w Worker) apt() *yaml.Node {
 	p := w.Parts
-	if w.Release.redHat() || p.AptMirror == "" && p.Proxy.HTTP == "" && p.Proxy.HTTPS == "" {
+	if w.OS.IsRHEL() || p.AptMirror == "" && p.Proxy.HTTP == "" && p.Proxy.HTTPS == "" {
 		return nil
 	}
 	mirror := func() *yaml.Node {
@@ -129,14 +129,14 @@ func (w Worker) writeFiles() (*yaml.Node, error) {
 	if w.hasProxy() {
 		ours = append(ours, v1alpha1.GuestFile{Path: proxyPath, Content: w.proxyEnvironment(), Permissions: "0600"})
 	}
-	if w.Orders.GPU != nil && !w.Release.redHat() {
+	if w.Orders.GPU != nil && !w.OS.IsRHEL() {
 		ours = append(ours, v1alpha1.GuestFile{Path: aptConfPath, Content: aptConf, Permissions: "0644"})
 	}
 	var items []*yaml.Node
 	for _, f := range append(ours, w.Parts.WriteFiles...) {
 		items = append(items, writeFile(f))
 	}
-	if w.Release.redHat() && w.Parts.Proxy.HTTP != "" {
+	if w.OS.IsRHEL() && w.Parts.Proxy.HTTP != "" {
 		items = append(items, mapping(
 			entry{"path", text("/etc/dnf/dnf.conf")}, entry{"append", flag(true)},
 			entry{"content", text("proxy=" + w.Parts.Proxy.HTTP + "\n")},
@@ -211,6 +211,9 @@ func (w Worker) proxyEnvironment() string {
 // removed, and cloud-init runs its modules again.
 func (w Worker) bootCommands() *yaml.Node {
 	commands := []*yaml.Node{texts("sh", "-c", repeatFirstBoot, "gpuworker-seed", w.UUID)}
+	if w.OS == "" || w.OS.IsRHEL() {
+		commands = append(commands, texts("sh", "-c", allowAgent, "gpuworker-seed", w.UUID))
+	}
 	if w.Program.Delivery == v1alpha1.DeliverySeedISO {
 		commands = append(commands, texts("sh", "-c", mountSeed, "gpuworker-seed", w.UUID))
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/driver"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/guest"
 )
@@ -19,8 +20,9 @@ type Worker struct {
 	// UUID is the SMBIOS UUID of the VM. It is the instance-id of cloud-init and must
 	// never change: cloud-init treats another one as a new machine, with new SSH host
 	// keys and a new network configuration.
-	UUID    string
-	Release Release
+	UUID string
+	// OS is the guest's release; "" when the document does not name it.
+	OS driver.OS
 	// NICs are the network cards. Without any, there is no network-config, and the image
 	// decides: cloud images use DHCP on their first network card.
 	NICs    []NIC
@@ -30,13 +32,6 @@ type Worker struct {
 	Program Source
 	Parts   v1alpha1.CloudInit
 }
-
-// Release is the operating system of a guest, as its os-release has it: ID and VERSION_ID.
-// The zero value is for an unknown one.
-type Release struct{ ID, Version string }
-
-// redHat reports whether the release has dnf, not apt.
-func (r Release) redHat() bool { return r.ID == "rhel" || r.ID == "rocky" || r.ID == "almalinux" }
 
 // NIC is a network card of a VM. VLANs belong to the hypervisor, the guest sees none.
 type NIC struct {
@@ -91,8 +86,8 @@ func (w Worker) check() error {
 		return w.invalid("the orders are for worker %q with UUID %q", w.Orders.Worker, w.Orders.UUID)
 	case w.Access.User != "" && !userForm.MatchString(w.Access.User):
 		return w.invalid("%q is not a user name", w.Access.User)
-	case w.Parts.AptMirror != "" && w.Release.redHat():
-		return w.invalid("spec.bootstrap.cloudInit.aptMirror has no effect on %s %s, which has no apt; write a file under /etc/yum.repos.d with writeFiles", w.Release.ID, w.Release.Version)
+	case w.Parts.AptMirror != "" && w.OS.IsRHEL():
+		return w.invalid("spec.bootstrap.cloudInit.aptMirror has no effect on %s, which has no apt; write a file under /etc/yum.repos.d with writeFiles", w.OS)
 	}
 	for _, f := range w.Parts.WriteFiles {
 		if why := v1alpha1.ReservedPath(f.Path); why != "" {
@@ -104,10 +99,7 @@ func (w Worker) check() error {
 			return w.invalid("a command has a NUL character, which no command can have")
 		}
 	}
-	if err := w.checkNICs(); err != nil {
-		return err
-	}
-	return w.checkProgram()
+	return w.checkNICs()
 }
 
 func (w Worker) checkNICs() error {

@@ -31,6 +31,7 @@ type app struct {
 	// ownFiles: the documents are those in a plan file, not those of -f.
 	documentsInPlan bool
 	facts           hostfacts.Options
+	guestDir        string // of --guest-dir
 	output          string
 	color           string
 	quiet           bool
@@ -166,7 +167,7 @@ func (a *app) sessionWith(documents *v1alpha1.Documents) (session, error) {
 	if err != nil {
 		return session{}, err
 	}
-	e := a.NewEngine(EngineRequest{Login: WithLogin, LookupEnv: a.LookupEnv, Facts: facts, Warn: a.warn, Log: a.logger()})
+	e := a.NewEngine(EngineRequest{Login: WithLogin, LookupEnv: a.LookupEnv, Facts: facts, GuestDir: a.guestDir, Warn: a.warn, Log: a.logger()})
 	return session{patient{e, a}, documents}, nil
 }
 

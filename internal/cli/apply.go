@@ -56,6 +56,6 @@ to which address your credentials are sent.`,
 	})
 	addPlanFlags(cmd, &request)
 	cmd.Flags().StringVar(&file, "plan", "", "carry out the plan in `FILE`, written with -o json")
-	s.addFlags(cmd)
+	a.addModeFlags(cmd, s)
 	return cmd
 }

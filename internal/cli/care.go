@@ -24,7 +24,7 @@ func (a *app) workersCommand(verb plan.Verb, cmd *cobra.Command) *cobra.Command 
 // namedCommand completes a command that changes named workers: it makes a plan for
 // them, shows it, and carries it out after confirmation.
 func (a *app) namedCommand(cmd *cobra.Command, s *applyMode, request func(args []string) (plan.Request, error)) *cobra.Command {
-	s.addFlags(cmd)
+	a.addModeFlags(cmd, s)
 	if cmd.ValidArgsFunction == nil {
 		cmd.ValidArgsFunction = a.complete(workerNames)
 	}

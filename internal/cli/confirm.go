@@ -20,9 +20,10 @@ import (
 type applyMode struct {
 	yes      bool // --yes
 	parallel int  // --parallel
-	// starts is set if the verb starts VMs: then addressWait is --wait-for-address.
+	// starts is set if the verb starts VMs: then the two waits are flags.
 	starts      bool
 	addressWait time.Duration
+	guestWait   time.Duration
 	// question is asked on a terminal; "" never asks.
 	question string
 	// dryRunByDefault: without --yes and without an answer, the command is a dry run.
@@ -41,6 +42,7 @@ var applyModes = map[plan.Verb]applyMode{
 	plan.ParkWorkers:    {question: "Park?"},
 	plan.UnparkWorkers:  {question: "Unpark?", starts: true},
 	plan.AdoptVM:        {question: "Adopt this VM?"},
+	plan.AcceptGPU:      {question: "Is this the card that the worker is to have from now on?"},
 	plan.DisownWorkers:  {question: "Disown?", endVerb: "disown"},
 	plan.ReleaseOrphans: {dryRunByDefault: true},
 }
@@ -51,7 +53,7 @@ func modeOf(verb plan.Verb) *applyMode {
 	return &m
 }
 
-func (m *applyMode) addFlags(cmd *cobra.Command) {
+func (a *app) addModeFlags(cmd *cobra.Command, m *applyMode) {
 	about := "do it without asking, for scripts"
 	switch {
 	case m.dryRunByDefault && m.question == "":
@@ -64,6 +66,8 @@ func (m *applyMode) addFlags(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&m.parallel, "parallel", 0, "process at most `N` workers at once, without those that wait for the hypervisor\n(0: the default)")
 	if m.starts {
 		cmd.Flags().DurationVar(&m.addressWait, "wait-for-address", apply.DefaultAddressWait, "wait `TIME` for the address that the guest agent of a started VM reports, then warn\n(0: do not wait)")
+		cmd.Flags().DurationVar(&m.guestWait, "wait-for-guest", apply.DefaultGuestWait, "wait `TIME` for gpuworker-guest to install and prove the driver, then fail\n(0: do not wait, a later apply proves it)")
+		a.addGuestDirFlag(cmd)
 	}
 }
 
@@ -74,6 +78,8 @@ func (m applyMode) check() error {
 		return usage("--parallel must not be negative, it is %d", m.parallel)
 	case m.addressWait < 0:
 		return usage("--wait-for-address must not be negative, it is %s", m.addressWait)
+	case m.guestWait < 0:
+		return usage("--wait-for-guest must not be negative, it is %s", m.guestWait)
 	case m.yes && m.dryRunOnly:
 		return usage("--yes does it and --dry-run does not: write one of them")
 	}
@@ -238,7 +244,7 @@ func (a *app) carryOut(ctx context.Context, e session, plans engine.Plans, m app
 	shown := a.startProgress(workersWithSteps(plans))
 	options := engine.ApplyOptions{Progress: shown.event, Parallel: m.parallel}
 	if m.starts {
-		options.AddressWait = &m.addressWait
+		options.AddressWait, options.GuestWait = &m.addressWait, &m.guestWait
 	}
 	applied, err := e.engine.Apply(ctx, plans, options)
 	a.finish(shown)

@@ -25,6 +25,7 @@ import (
 var argumentsOf = map[string][]string{
 	"apply": {"--yes"}, "park": {"gpu-workers-1", "--yes"}, "unpark": {"gpu-workers-1", "--yes"}, "replace": {"gpu-workers-1", "--yes"},
 	"delete": {"gpu-workers-1", "--yes"}, "disown": {"gpu-workers-1", "--yes"}, "adopt": {"204", "--as", "gpu-workers-2", "--yes"},
+	"accept": {"gpu-workers-1", "--gpu-uuid", "GPU-3291dfa4-fcc4-0110-615b-c894a0d7c689", "--yes"},
 }
 
 // argumentsFor returns them. render writes files, so it gets a directory of its own.

@@ -27,7 +27,7 @@ It never destroys a VM: use "gpuworker delete NAME" for that.`,
 		RunE: verb(func(ctx context.Context, _ []string) error { return a.orphans(ctx, release, *s) }),
 	}
 	cmd.Flags().BoolVar(&release, "release", false, "remove claims that have no VM")
-	s.addFlags(cmd)
+	a.addModeFlags(cmd, s)
 	return cmd
 }
 

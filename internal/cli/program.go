@@ -45,6 +45,8 @@ type EngineRequest struct {
 	LookupEnv func(name string) (string, bool)
 	// Facts is the source of host facts; may be nil.
 	Facts engine.FactSource
+	// GuestDir is the directory of --guest-dir; "" for the builds of this release.
+	GuestDir string
 	// Warn prints a warning; may be nil.
 	Warn func(text string)
 	// Log logs calls and changes; nil is silent.

@@ -13,9 +13,9 @@ import (
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/bootstrap"
 	"github.com/gpuworker/gpuworker/internal/buildinfo"
-	"github.com/gpuworker/gpuworker/internal/driver"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/guest"
+	"github.com/gpuworker/gpuworker/internal/guestbuild"
 	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/shell"
 	"github.com/gpuworker/gpuworker/internal/term"
@@ -23,10 +23,10 @@ import (
 
 // renderFlags are the flags of render.
 type renderFlags struct {
-	dir, worker, guestDir string
-	uuid, gpu             string
-	macs                  []string
-	force                 bool
+	dir, worker string
+	uuid, gpu   string
+	macs        []string
+	force       bool
 }
 
 func (a *app) renderCommand() *cobra.Command {
@@ -47,8 +47,8 @@ with --force. user-data may be read only by its owner.
 The VM must have the UUID that is printed as its SMBIOS UUID. Networks are matched
 by MAC address: of spec.networks[].macs, or of --mac. A single network with DHCP
 needs none.`,
-		Example: `  gpuworker render gpu-workers --cloud-init seed --guest-dir bin -f lab.yaml
-  gpuworker render gpu-workers --cloud-init seed --guest-dir bin --worker gpu-workers-1`,
+		Example: `  gpuworker render gpu-workers --cloud-init seed -f lab.yaml
+  gpuworker render gpu-workers --cloud-init seed --worker gpu-workers-1`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: oneArgument(a.complete(poolNames)),
 		RunE:              verb(func(ctx context.Context, args []string) error { return a.render(ctx, args[0], f) }),
@@ -56,14 +56,13 @@ needs none.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.dir, "cloud-init", "", "write the files into `DIR`")
 	flags.StringVar(&f.worker, "worker", "", "only for the worker `NAME`")
-	flags.StringVar(&f.guestDir, "guest-dir", "", "take gpuworker-guest-linux-amd64 and -arm64, or one of them, from `DIR`")
+	a.addGuestDirFlag(cmd)
 	flags.StringVar(&f.uuid, "uuid", "", "SMBIOS `UUID` of the VM, with --worker (default: made from the names of cluster, pool and worker)")
 	flags.StringArrayVar(&f.macs, "mac", nil, "`MAC` address of a network card, in the order of spec.networks, with --worker; repeatable")
 	flags.StringVar(&f.gpu, "gpu", "", "vendor and device `ID` of the GPU, \"10de:1eb8\" (default: that of spec.gpus)")
 	flags.BoolVar(&f.force, "force", false, "replace existing files")
 	_ = cmd.MarkFlagRequired("cloud-init")
 	_ = cmd.MarkFlagDirname("cloud-init")
-	_ = cmd.MarkFlagDirname("guest-dir")
 	_ = cmd.RegisterFlagCompletionFunc("worker", a.complete(func(_ context.Context, s session) []string { return declaredNames(s) }))
 	return cmd
 }
@@ -98,7 +97,7 @@ func (a *app) render(ctx context.Context, name string, f renderFlags) error {
 	if err != nil {
 		return err
 	}
-	builds, err := a.guestBuilds(pool, f.guestDir)
+	builds, err := a.guestBuilds(pool)
 	if err != nil {
 		return err
 	}
@@ -139,43 +138,31 @@ func workersToRender(pool *v1alpha1.WorkerPool, f renderFlags) ([]int, error) {
 	return numbers, nil
 }
 
+// addGuestDirFlag adds --guest-dir to a command that gives gpuworker-guest to guests.
+func (a *app) addGuestDirFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.guestDir, "guest-dir", "", "take gpuworker-guest-linux-amd64 and -arm64, or one of them, from `DIR`,\nwithout comparing them with this release (default: those beside gpuworker)")
+	_ = cmd.MarkFlagDirname("guest-dir")
+}
+
 // guestBuilds reads the builds of gpuworker-guest that the pool's delivery needs.
-func (a *app) guestBuilds(pool *v1alpha1.WorkerPool, dir string) ([]bootstrap.Build, error) {
+func (a *app) guestBuilds(pool *v1alpha1.WorkerPool) ([]bootstrap.Build, error) {
 	if b := pool.Spec.Bootstrap; b != nil && (b.Delivery == v1alpha1.DeliveryTemplate || b.Delivery == v1alpha1.DeliveryURL) {
 		return nil, nil
 	}
-	const fix = "give the directory of a release, or of your own builds, with --guest-dir"
-	if dir == "" {
-		return nil, &fault.Error{Kind: fault.Invalid, Doing: "find gpuworker-guest", Why: "the guest runs only a program with the checksum in user-data, so its files are needed to write user-data", Fix: fix}
+	found, err := guestbuild.Finder{Dir: a.guestDir}.Find()
+	if err != nil {
+		return nil, err
 	}
-	var builds []bootstrap.Build
-	for _, arch := range []string{"amd64", "arm64"} {
-		name := filepath.Join(dir, bootstrap.Build{Arch: arch}.FileName())
-		data, err := a.readBounded(name, maxGuestProgram)
-		switch {
-		case os.IsNotExist(err):
-		case err != nil:
-			return nil, &fault.Error{Kind: fault.Invalid, Doing: "read " + name, Why: reasonOf(err), Fix: fix}
-		default:
-			builds = append(builds, bootstrap.NewBuild(arch, data))
-		}
+	for _, note := range found.Notes() {
+		a.say("%s\n", term.Clean(note))
 	}
-	if len(builds) == 0 {
-		return nil, &fault.Error{Kind: fault.Invalid, Doing: "find gpuworker-guest", Why: dir + " has neither gpuworker-guest-linux-amd64 nor gpuworker-guest-linux-arm64", Fix: fix}
-	}
-	for _, b := range builds {
-		a.say("%s from %s, SHA-256 %s; not compared with a release\n", b.FileName(), dir, b.SHA256)
-	}
-	return builds, nil
+	return found.Builds, nil
 }
-
-// maxGuestProgram is the limit of one build of gpuworker-guest, in bytes. It has a few MB.
-const maxGuestProgram = 64 << 20
 
 // renderWorker returns the files of one worker.
 func renderWorker(pool *v1alpha1.WorkerPool, n int, f renderFlags, builds []bootstrap.Build) ([]seedFile, renderedView, error) {
 	name := pool.WorkerName(n)
-	vm := bootstrap.VM{UUID: strings.ToLower(f.uuid), MACs: f.macs, Driver: driver.Order{Strategy: driver.None}}
+	vm := bootstrap.VM{UUID: strings.ToLower(f.uuid), MACs: f.macs}
 	if vm.UUID == "" {
 		vm.UUID = bootstrap.UUIDOf(pool.Spec.KubeCluster + "/" + pool.Name + "/" + name)
 	}

@@ -29,6 +29,21 @@ spec:
 ---
 apiVersion: gpuworker.io/v1alpha1
 kind: WorkerPool
+metadata: {name: driver}
+spec:
+  hypervisor: lab
+  kubeCluster: rke2-lab
+  gpus: [{id: "10de:1eb8"}, {id: "10de:1db4"}, {id: "10de:2335"}]
+  template: {name: ubuntu-24.04, os: ubuntu-24.04}
+  driver: {strategy: Packages, repository: {url: "https://mirror.example.org/ubuntu"}}
+---
+apiVersion: gpuworker.io/v1alpha1
+kind: WorkerPool
+metadata: {name: debian}
+spec: {hypervisor: lab, kubeCluster: rke2-lab, replicas: 1, template: {name: debian-12, os: debian-12}}
+---
+apiVersion: gpuworker.io/v1alpha1
+kind: WorkerPool
 metadata: {name: plain}
 spec: {hypervisor: lab, kubeCluster: rke2-lab, replicas: 1, template: {name: ubuntu-22.04}}
 ---
@@ -90,6 +105,34 @@ func TestRenderWritesTheFilesOfOneWorker(t *testing.T) {
 	for _, want := range []string{strings.Trim(uuid, `"`), "SHA-256", "genisoimage -R -V cidata"} {
 		if !strings.Contains(c.out, want) {
 			t.Errorf("%q is not printed: %s", want, c.out)
+		}
+	}
+}
+
+// The orders have the driver that the pool declares, for the card of each worker: a T4, a
+// V100, which has no open modules, and an H200 of an SXM board.
+func TestRenderOrdersTheDriverForTheCard(t *testing.T) {
+	documents, guestDir, dir := renderFiles(t)
+	(&typed{}).run(t, "render", "driver", "--cloud-init", dir, "-f", documents, "--guest-dir", guestDir).wants(t, fault.ExitOK)
+	for worker, want := range map[string]string{
+		"driver-1": `"strategy": "Packages", "branch": "580", "open": true, "repository": "https://mirror.example.org/ubuntu noble,noble-updates main restricted multiverse"`,
+		"driver-2": `"strategy": "Packages", "branch": "580", "repository": "https://mirror.example.org/ubuntu noble,noble-updates main restricted multiverse"`,
+		"driver-3": `"strategy": "Packages", "branch": "580", "open": true, "repository": "https://mirror.example.org/ubuntu noble,noble-updates main restricted multiverse", "noNVLink": true`,
+	} {
+		orders := strings.Join(strings.Fields(fileText(t, dir, worker, "user-data")), " ")
+		if !strings.Contains(orders, `"driver": { `+want+` }`) {
+			t.Errorf("%s: want %s in %s", worker, want, orders)
+		}
+	}
+}
+
+// The release of the guest is that of spec.template.os.
+func TestRenderFollowsTheReleaseOfTheTemplate(t *testing.T) {
+	documents, guestDir, dir := renderFiles(t)
+	for pool, has := range map[string]bool{"debian": true, "plain": false} {
+		(&typed{}).run(t, "render", pool, "--cloud-init", dir, "-f", documents, "--guest-dir", guestDir).wants(t, fault.ExitOK)
+		if got := fileText(t, dir, pool+"-1", "user-data"); strings.Contains(got, "locale: C.UTF-8") != has {
+			t.Errorf("%s: %s", pool, got)
 		}
 	}
 }
@@ -158,7 +201,7 @@ func TestRenderSaysWhatIsMissing(t *testing.T) {
 		"there is no pool with this name":          {"nobody", "--guest-dir", guestDir},
 		"declares no worker \"gpu-9\"":             {"gpu", "--worker", "gpu-9", "--guest-dir", guestDir},
 		"name its worker with --worker":            {"gpu", "--uuid", "x", "--guest-dir", guestDir},
-		"with --guest-dir":                         {"gpu"},
+		"holds no checksums of gpuworker-guest":    {"gpu"},
 		"has neither gpuworker-guest-linux-amd64":  {"gpu", "--guest-dir", empty},
 		"spec.gpus[1] does not say the vendor":     {"gpu", "--guest-dir", guestDir},
 		"--gpu \"T4\" is not vendor and device":    {"gpu", "--guest-dir", guestDir, "--gpu", "T4"},

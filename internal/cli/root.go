@@ -95,7 +95,7 @@ func (a *app) addVerbs(root *cobra.Command) {
 	}
 	add(groupLook, a.hostsCommand(), a.gpusCommand(), a.checkCommand(), a.planCommand(), a.statusCommand(), a.assertCommand())
 	add(groupChange, a.applyCommand())
-	add(groupCare, a.parkCommand(), a.unparkCommand(), a.replaceCommand(), a.deleteCommand(), a.adoptCommand(), a.disownCommand(), a.orphansCommand())
+	add(groupCare, a.parkCommand(), a.unparkCommand(), a.replaceCommand(), a.deleteCommand(), a.adoptCommand(), a.acceptCommand(), a.disownCommand(), a.orphansCommand())
 	add(groupLearn, a.explainCommand(), a.roleCommand(), a.schemaCommand(), a.exportCommand(), a.renderCommand(), a.versionCommand())
 	docs := a.docsCommand()
 	docs.Args = helpfulArgs(docs.Args)

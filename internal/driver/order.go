@@ -3,6 +3,11 @@
 // pure: the engine validates documents with it, and gpuworker-guest installs with it.
 package driver
 
+import (
+	"cmp"
+	"strings"
+)
+
 // Strategy is how a worker gets its driver.
 type Strategy string
 
@@ -51,4 +56,23 @@ func (o Order) Modules() Modules {
 		return Open
 	}
 	return Proprietary
+}
+
+// Words is the order in a few words, for records and for comparing: "Packages,580,Open".
+// Repositories are left out: another mirror is no other driver.
+func (o Order) Words() string {
+	words := []string{string(cmp.Or(o.Strategy, None))}
+	if version := cmp.Or(o.Version, o.Branch); version != "" {
+		words = append(words, version)
+	}
+	if o.Strategy != None && o.Strategy != "" && o.Strategy != Operator && !o.AnyModules {
+		words = append(words, string(o.Modules()))
+	}
+	if o.Toolkit {
+		words = append(words, "Toolkit")
+	}
+	if o.NoNVLink {
+		words = append(words, "NoNVLink")
+	}
+	return strings.Join(words, ",")
 }

@@ -74,5 +74,8 @@ func ParseOS(id, version string) (s OS, ok bool) {
 	return "", false
 }
 
+// IsDebian reports whether it is a release of Debian, not of Ubuntu.
+func (s OS) IsDebian() bool { return s.family() == debian }
+
 // IsRHEL reports whether it is RHEL or one of its rebuilds.
 func (s OS) IsRHEL() bool { return s.family() == rhel }

@@ -145,13 +145,17 @@ func (e *Engine) round(ctx context.Context, documents *v1alpha1.Documents, docum
 	if err != nil {
 		return nil, err
 	}
+	guests, err := e.guestsOf(documents, document, p)
+	if err != nil {
+		return nil, err
+	}
 	for worker := range p.Workers() {
 		if worker.Awaits != nil {
 			worker.Steps = []plan.StepKind{plan.StepSettle}
 		}
 	}
 	done := apply.Run(ctx, backend, p, apply.Options{
-		By: e.options.By, NewUUID: e.options.NewUUID, Parallel: options.Parallel, AddressWait: options.AddressWait, Progress: options.Progress,
+		By: e.options.By, NewUUID: e.options.NewUUID, Parallel: options.Parallel, AddressWait: options.AddressWait, GuestWait: options.GuestWait, Guest: guests, Progress: options.Progress,
 		Log: e.options.Log,
 	})
 	for _, outcome := range done.Outcomes {

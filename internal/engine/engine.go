@@ -15,6 +15,7 @@ import (
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/apply"
+	"github.com/gpuworker/gpuworker/internal/bootstrap"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
@@ -38,6 +39,11 @@ type Options struct {
 	NewUUID func() string
 	// Facts provides host facts; may be nil.
 	Facts FactSource
+	// Builds returns the builds of gpuworker-guest; it is called only when guests get it.
+	// nil when there are none.
+	Builds func() ([]bootstrap.Build, error)
+	// Version is that of this program, which guests are told.
+	Version string
 	// Log gets each observation and each change; nil logs nothing.
 	Log *slog.Logger
 }
@@ -64,6 +70,9 @@ type ApplyOptions struct {
 	// its guest agent; then there is a warning. nil is apply.DefaultAddressWait; 0 does not
 	// ask the agent.
 	AddressWait *time.Duration
+	// GuestWait is how long a guest is given to become as ordered; then that is an error.
+	// nil is apply.DefaultGuestWait; 0 does not wait, and a later apply proves the guest.
+	GuestWait *time.Duration
 }
 
 // Applied is the result of applying plans.

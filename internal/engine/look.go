@@ -53,7 +53,7 @@ var whole = extent{}
 // any host, so they observe everything; so do adopt and orphans, which may find anything.
 func extentOf(request plan.Request) extent {
 	switch request.Verb {
-	case plan.DeleteWorkers, plan.ParkWorkers, plan.DisownWorkers:
+	case plan.DeleteWorkers, plan.ParkWorkers, plan.DisownWorkers, plan.AcceptGPU:
 		return extent{part: &hypervisor.Extent{Workers: request.Workers}}
 	case plan.UnparkWorkers:
 		return extent{part: &hypervisor.Extent{Workers: request.Workers, Neighbours: true}}
@@ -171,6 +171,10 @@ func scopeOf(documents *v1alpha1.Documents, target *v1alpha1.Hypervisor) hypervi
 		scope.Workers = append(scope.Workers, pool.Spec.Names...)
 		scope.Cards = scope.Cards || pool.IsGPU()
 		scope.NewVMs += pool.Size()
+		if pool.UsesGuestProgram() {
+			scope.Guests = true
+			scope.UseSeeds = scope.UseSeeds || pool.UsesSeed()
+		}
 	}
 	return scope
 }

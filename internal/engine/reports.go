@@ -75,7 +75,7 @@ func (e *Engine) statusWithin(ctx context.Context, documents *v1alpha1.Documents
 	seen, err := e.look(ctx, documents, plan.Request{Verb: plan.ApplyDocuments}, within)
 	var rows []status.Row
 	for _, in := range seen.inputs {
-		rows = append(rows, status.Report(in)...)
+		rows = append(rows, status.Report(in, e.askGuests(ctx, documents, in.Hypervisor, in.Snapshot))...)
 	}
 	if len(names) > 0 {
 		named := setOf(names)

@@ -67,6 +67,10 @@ const (
 	VMAdoptRemake  ID = "VM-ADOPT-REMAKE" // after an adoption, apply would destroy and recreate it
 	VMCardDiffers  ID = "VM-CARD-DIFFERS" // another card than the worker's is attached
 
+	GuestNoSeed ID = "GUEST-SEED-MISSING"  // the VM was started before it had its seed
+	GuestSilent ID = "GUEST-NOT-PROVEN"    // the guest could not be looked at
+	GuestOther  ID = "GUEST-PROGRAM-OTHER" // gpuworker-guest has another version
+
 	// A step of apply missed its deadline.
 	StepCloneLate   ID = "STEP-CLONE-LATE"
 	StepClaimLate   ID = "STEP-CLAIM-LATE"
@@ -74,4 +78,5 @@ const (
 	StepPowerLate   ID = "STEP-POWER-LATE"
 	StepDestroyLate ID = "STEP-DESTROY-LATE"
 	StepAgentLate   ID = "STEP-AGENT-LATE"
+	StepGuestLate   ID = "STEP-BOOTSTRAP-LATE"
 )

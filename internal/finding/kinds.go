@@ -399,6 +399,31 @@ var hypervisorKinds = []Kind{
 		Detected: "The VM's configuration.",
 	},
 	{
+		ID: GuestNoSeed, Layer: LayerGuest, Title: "The VM was started before it had its seed",
+		What:     "The VM runs, its pool has `bootstrap.seed: ISO`, and the guest was never proven; but no image of gpuworker is in its drive. Somebody started it while apply was at work, or took the image out.",
+		Why:      "cloud-init read from another drive, or from none: the guest has no gpuworker-guest and no driver, perhaps no user and no address.",
+		Fix:      []string{"Shut the VM down: the next `gpuworker apply` gives it the seed and starts it.", "A plain worker is replaced."},
+		Detected: "The drives of the VM, and its record, which has no key `bootstrapped`.",
+	},
+	{
+		ID: GuestSilent, Layer: LayerGuest, Title: "The guest could not be looked at",
+		What: "The VM runs, and gpuworker-guest should be in its guest, but its status cannot be read: the guest agent does not answer, forbids it, or the login may not ask it.",
+		Why:  "Whether driver and GPU work is not known, and unknown is not a pass.",
+		Fix: []string{
+			"The reason says which of the three it is. A login with the needed privileges: `gpuworker role -f FILE`.",
+			"Agents of Red Hat's releases forbid files and commands: allow them in /etc/sysconfig/qemu-ga.",
+			"In the guest: `gpuworker-guest check`.",
+		},
+		Detected: "The guest agent was asked for /var/lib/gpuworker/status.json.",
+	},
+	{
+		ID: GuestOther, Layer: LayerGuest, Title: "gpuworker-guest has another version than gpuworker",
+		What:     "The gpuworker-guest that wrote the status of the guest is not of the release of this gpuworker.",
+		Why:      "Both work together as long as the version of their files is the same. A newer gpuworker may know findings that the older program in the guest does not look for.",
+		Fix:      []string{"Nothing has to be done. A replaced worker gets the present program."},
+		Detected: "The status of the guest has the version of the program that wrote it.",
+	},
+	{
 		ID: StepCloneLate, Layer: LayerVM, Title: "A clone takes too long",
 		What:     "The clone is not done after three hours, or gpuworker waited 90 minutes for a clone of someone else.",
 		Why:      "Nothing is lost: the clone continues by itself, and the next run finishes the worker.",
@@ -443,5 +468,16 @@ var hypervisorKinds = []Kind{
 			"If the template has no guest agent, do not wait for it: `gpuworker apply --wait-for-address 0`, in Terraform `wait_for_address = \"0s\"`.",
 		},
 		Detected: "gpuworker asked the agent for the guest's addresses every five seconds.",
+	},
+	{
+		ID: StepGuestLate, Layer: LayerGuest, Title: "The guest was not ready in time",
+		What: "gpuworker-guest in the VM did not end its bootstrap in 45 minutes, or never began.",
+		Why:  "The driver may be missing, so the worker is not used. Nothing is destroyed.",
+		Fix: []string{
+			"The message says what the guest was doing. Log in and run `gpuworker-guest status` and `gpuworker-guest check`; the log is /var/log/gpuworker-guest.log.",
+			"If gpuworker-guest is not there, cloud-init did not get that far: `cloud-init status --long`, and the VM's console.",
+			"Run the same command again: it continues from here.",
+		},
+		Detected: "The status in the guest, read through its agent.",
 	},
 }

@@ -25,6 +25,14 @@ type Status struct {
 	Updated time.Time `json:"updated"`
 }
 
+// UpdatedText is when the status was written, in RFC 3339; "" when that is not known.
+func (s *Status) UpdatedText() string {
+	if s.Updated.IsZero() {
+		return ""
+	}
+	return s.Updated.UTC().Format(time.RFC3339)
+}
+
 // Step is the progress of one step of the bootstrap.
 type Step struct {
 	Name    string    `json:"name"`

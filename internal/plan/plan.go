@@ -81,6 +81,7 @@ type Worker struct {
 	Host  string      `json:"host,omitempty"`
 	Card  pci.CardRef `json:"card,omitzero"`   // zero for a plain worker
 	Model string      `json:"model,omitempty"` // "Tesla T4"
+	GPUID pci.ID      `json:"gpuID,omitzero"`  // of the card; zero when it cannot be seen
 	VM    string      `json:"vm,omitempty"`    // identifier of the existing or the planned VM
 
 	// Ref is the existing VM; nil when there is none. For a clone that is not marked
@@ -163,8 +164,14 @@ const (
 	StepClone     StepKind = "clone"     // copy the template
 	StepConfigure StepKind = "configure" // mark as ours, set the machine, grow the disk
 	StepAttach    StepKind = "attach"    // put the card into the VM
+	StepSeed      StepKind = "seed"      // give the VM the data for cloud-init
 	StepStart     StepKind = "start"     //
 	StepAgent     StepKind = "agent"     // wait until the guest agent answers
+	StepDeliver   StepKind = "deliver"   // write gpuworker-guest and its orders into the guest
+	StepBootstrap StepKind = "bootstrap" // wait until the guest is as ordered
+	StepOrders    StepKind = "orders"    // give the guest its present orders
+	StepExchange  StepKind = "exchange"  // replace the seed by one without secrets
+	StepRecord    StepKind = "record"    // record what was proven of the guest
 
 	StepUnpark    StepKind = "unpark"    // remove the parked tag
 	StepPark      StepKind = "park"      // add the parked tag
@@ -172,6 +179,7 @@ const (
 	StepDisown    StepKind = "disown"    // remove record, mark and claim from a VM
 	StepShutdown  StepKind = "shutdown"  // shut down, or power off if that fails
 	StepUnprotect StepKind = "unprotect" // prove identity and allow the removal
+	StepUnseed    StepKind = "unseed"    // remove the seeds from the storage
 	StepDestroy   StepKind = "destroy"
 	StepRelease   StepKind = "release" // release the claim on the card
 	// StepReplaced records in the VM that the replace which made it is finished.

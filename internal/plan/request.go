@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/term"
@@ -20,6 +21,7 @@ const (
 	ParkWorkers    Verb = "park"    // stop the named workers and keep their cards
 	UnparkWorkers  Verb = "unpark"  // start the named parked workers
 	AdoptVM        Verb = "adopt"   // take an existing VM over as the named worker
+	AcceptGPU      Verb = "accept"  // record another GPU for the named worker
 	DisownWorkers  Verb = "disown"  // remove our marks from the named workers' VMs, which stay as they are
 	ReleaseOrphans Verb = "orphans" // release claims that have no VM
 )
@@ -42,6 +44,9 @@ type Request struct {
 	// VM is the identifier of the VM to adopt.
 	VM string `json:"vm,omitempty"`
 
+	// GPU is the identity of the GPU to accept, "GPU-…".
+	GPU string `json:"gpu,omitempty"`
+
 	// AllowRestart lets running semi-persistent workers be stopped and started.
 	AllowRestart bool `json:"allowRestart,omitempty"`
 	// AllOrNothing makes the plan do nothing when a worker is refused.
@@ -62,7 +67,7 @@ const RecentReplace = 3600
 // they are. Adopt does not: it finds its VM by the identifier in VM, and Workers has the
 // name that the VM gets.
 func (r Request) ByName() bool {
-	return r.Verb == ReplaceWorkers || r.Verb == DeleteWorkers || r.Verb == ParkWorkers || r.Verb == UnparkWorkers || r.Verb == DisownWorkers
+	return r.Verb == ReplaceWorkers || r.Verb == DeleteWorkers || r.Verb == ParkWorkers || r.Verb == UnparkWorkers || r.Verb == DisownWorkers || r.Verb == AcceptGPU
 }
 
 // uuidForm is the form of the UUID of a VM.
@@ -71,7 +76,13 @@ var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 // IsUUID reports whether a word is the UUID of a VM, as the engine writes it.
 func IsUUID(word string) bool { return uuidForm.MatchString(word) }
 
-// Check returns an error when Workers, UUIDs and VM are not those that the verb needs. A
+// IsGPU reports whether a word is the identity of a GPU, as nvidia-smi writes it.
+func IsGPU(word string) bool {
+	uuid, ok := strings.CutPrefix(word, "GPU-")
+	return ok && IsUUID(uuid)
+}
+
+// Check returns an error when Workers, UUIDs, VM and GPU are not those that the verb needs. A
 // request that is read from a file may have anything.
 func (r Request) Check() error {
 	problem := r.problem()
@@ -99,6 +110,10 @@ func (r Request) problem() string {
 		return "adopt needs one vm and one worker"
 	case r.Verb != AdoptVM && r.VM != "":
 		return fmt.Sprintf("vm: %s takes none", r.Verb)
+	case r.Verb == AcceptGPU && (len(r.Workers) != 1 || !IsGPU(r.GPU)):
+		return "accept needs one worker and one gpu, GPU- and a UUID in lower case"
+	case r.Verb != AcceptGPU && r.GPU != "":
+		return fmt.Sprintf("gpu: %s takes none", r.Verb)
 	case r.ByName() && len(r.Workers) == 0:
 		return fmt.Sprintf("workers: %s needs at least one", r.Verb)
 	case !r.ByName() && r.Verb != AdoptVM && len(r.Workers) > 0:

@@ -33,7 +33,8 @@ func BuildAdopt(in Input, id, worker string) (*plan.Plan, error) {
 	d.Host, d.VM = vm.Home(), vm.ID
 	d.Ref = &inventory.VMRef{Host: vm.Host, ID: vm.ID, Name: vm.Name, UUID: vm.UUID}
 	d.Reason = fmt.Sprintf("%s on %s becomes this worker", place.VMName(vm), vm.Home())
-	record := declaredRecord(pool, worker)
+	record := declaredRecord(pool, worker, pci.ID{})
+	record.Seed, record.Driver = "", "" // nothing of ours is in its guest
 	record.VM, record.UUID, record.Host = vm.ID, vm.UUID, vm.Home()
 	if b.world.Capabilities.ChoosesIDs {
 		record.VM = ""

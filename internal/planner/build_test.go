@@ -11,6 +11,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	. "github.com/gpuworker/gpuworker/internal/inventory/inventorytest"
+	"github.com/gpuworker/gpuworker/internal/pci"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
 
@@ -335,7 +336,7 @@ func TestACreatedWorkerHasEverythingThatApplyNeeds(t *testing.T) {
 	w := worker(t, Build(in), "gpu-1")
 	card := w.Card
 	want := &plan.Worker{
-		Name: "gpu-1", Action: plan.Create, Host: "pve1", Card: card, Model: "Tesla T4", VM: "9100",
+		Name: "gpu-1", Action: plan.Create, Host: "pve1", Card: card, Model: "Tesla T4", GPUID: pci.ID{Vendor: 0x10de, Device: 0x1eb8}, VM: "9100",
 		Reason: "card alone in IOMMU group 12, host memory 40 of 128 GiB used", Notes: w.Notes,
 		Steps: []plan.StepKind{plan.StepClaim, plan.StepClone, plan.StepConfigure, plan.StepAttach, plan.StepStart, plan.StepAgent},
 		Desired: &inventory.Machine{

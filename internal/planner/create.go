@@ -92,14 +92,15 @@ func (b *builder) place(d *draft, own *inventory.VM) {
 	machine, _ = declaredMachine(b.world.Capabilities, d.pool, d.number, placement.Card)
 	d.Desired = &machine
 	d.Source = b.source(d.pool, placement.Template)
-	record := declaredRecord(d.pool, d.Name)
+	d.GPUID = b.gpuID(placement.Card)
+	record := declaredRecord(d.pool, d.Name, d.GPUID)
 	record.VM, record.Host, record.Card, record.Template = id, placement.Host, placement.Card, placement.Template.Name
 	record.Replacing = b.replacing(d)
 	if d.Source.Full {
 		record.Clone = string(v1alpha1.CloneFull)
 	}
 	d.Record = &record
-	d.Steps = makingSteps(!placement.Card.IsZero(), b.world.Capabilities)
+	d.Steps = append(makingSteps(!placement.Card.IsZero(), b.world.Capabilities), startSteps(d)...)
 	if record.Replacing != "" {
 		d.Steps = append(d.Steps, plan.StepReplaced)
 	}
@@ -164,16 +165,16 @@ func (b *builder) search(d *draft) *place.Search {
 	return b.searches[d.requestKey()]
 }
 
-// makingSteps are the steps that make a worker. Where the hypervisor has no register
+// makingSteps are the steps that make the VM of a worker. Where the hypervisor has no register
 // of claims, the claim is written into the VM, so the VM is cloned first.
 func makingSteps(withCard bool, can inventory.Capabilities) []plan.StepKind {
 	switch {
 	case withCard && can.ClaimsInVM:
-		return []plan.StepKind{plan.StepClone, plan.StepConfigure, plan.StepClaim, plan.StepAttach, plan.StepStart, plan.StepAgent}
+		return []plan.StepKind{plan.StepClone, plan.StepConfigure, plan.StepClaim, plan.StepAttach}
 	case withCard:
-		return []plan.StepKind{plan.StepClaim, plan.StepClone, plan.StepConfigure, plan.StepAttach, plan.StepStart, plan.StepAgent}
+		return []plan.StepKind{plan.StepClaim, plan.StepClone, plan.StepConfigure, plan.StepAttach}
 	}
-	return []plan.StepKind{plan.StepClone, plan.StepConfigure, plan.StepStart, plan.StepAgent}
+	return []plan.StepKind{plan.StepClone, plan.StepConfigure}
 }
 
 func (b *builder) source(pool *v1alpha1.WorkerPool, template *inventory.VM) *plan.Source {

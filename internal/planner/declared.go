@@ -84,12 +84,20 @@ func isSemiPersistent(pool *v1alpha1.WorkerPool) bool {
 	return pool.Spec.Lifecycle != v1alpha1.Ephemeral
 }
 
-// declaredRecord is the record of a new worker. Package apply adds UUID and By.
-func declaredRecord(pool *v1alpha1.WorkerPool, worker string) inventory.Record {
-	return inventory.Record{
+// declaredRecord is the record of a new worker. gpu is zero for a plain worker. Package
+// apply adds UUID and By.
+func declaredRecord(pool *v1alpha1.WorkerPool, worker string, gpu pci.ID) inventory.Record {
+	record := inventory.Record{
 		Version: inventory.RecordVersion, WorkerKey: workerKeyOf(pool, worker), Lifecycle: string(pool.Spec.Lifecycle),
 		Labels: labelText(pool.Spec.Labels), Taints: taintText(pool.Spec.Taints),
 	}
+	if pool.UsesGuestProgram() {
+		record.Driver = pool.DriverOrder(gpu).Words()
+		if pool.UsesSeed() {
+			record.Seed = inventory.SeedISO
+		}
+	}
+	return record
 }
 
 // labelText writes labels as "a=b,c=d", sorted.

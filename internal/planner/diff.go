@@ -15,6 +15,9 @@ import (
 type view struct {
 	machine inventory.Machine
 	record  inventory.Record
+	// pastFirstBoot: the guest was set up from our seed, so user, keys, addresses and DNS
+	// do not change any more when the hypervisor's options for cloud-init do.
+	pastFirstBoot bool
 }
 
 // field is one declared property of a worker: how to read and set it, and when a
@@ -64,6 +67,8 @@ var fields = slices.Concat(
 	plain(v1alpha1.FieldROMBar, plan.NeedsStop, cardFlag(func(c *inventory.Card) bool { return c.ROMBar }), setCard, true),
 	plain(v1alpha1.FieldXVGA, plan.NeedsStop, cardFlag(func(c *inventory.Card) bool { return c.XVGA }), setCard, true),
 
+	plain("bootstrap.seed", plan.NeedsRemake, func(v *view) string { return v.record.Seed }, func(to, from *view) { to.record.Seed = from.record.Seed }, false),
+	plain("driver", plan.NeedsRemake, func(v *view) string { return v.record.Driver }, func(to, from *view) { to.record.Driver = from.record.Driver }, false),
 	plain("template", plan.NeedsRemake, func(v *view) string { return v.record.Template }, func(to, from *view) { to.record.Template = from.record.Template }, true),
 	plain("machine.firmware", plan.NeedsRemake, func(v *view) string { return v.machine.Firmware }, func(to, from *view) { to.machine.Firmware = from.machine.Firmware }, true),
 	plain("machine.disk.storage", plan.NeedsRemake, func(v *view) string { return v.machine.Storage }, func(to, from *view) { to.machine.Storage = from.machine.Storage }, true),
@@ -193,6 +198,10 @@ func compare(declared, configured, running *view) []difference {
 // names it. A new network card gets its MAC when it is added.
 func (f *field) whenFor(declared, configured *view) plan.When {
 	switch {
+	case declared.pastFirstBoot && f.isFirstBoot(configured):
+		return plan.NeedsRemake
+	case f.name == "driver" && !declared.pastFirstBoot && configured.record.Bootstrapped == "" && configured.record.Seed == declared.record.Seed:
+		return plan.Live // the guest was not told yet
 	case f.name == "machine.disk.size" && declared.machine.DiskMiB < configured.machine.DiskMiB:
 		return plan.NeedsRemake
 	case f.nic > 0 && f.when == plan.NeedsStop && configured.machine.NIC(f.nic-1).Network == "":
@@ -201,6 +210,13 @@ func (f *field) whenFor(declared, configured *view) plan.When {
 		return plan.NeedsRemake
 	}
 	return f.when
+}
+
+// isFirstBoot reports whether the field is set in the guest at its first boot only: login,
+// addresses and DNS, and the MACs by which the guest knows its networks.
+func (f *field) isFirstBoot(configured *view) bool {
+	added := f.nic > 0 && configured.machine.NIC(f.nic-1).Network == ""
+	return f.when == plan.NextBoot || f.nic > 0 && (f.when == plan.NeedsStop || added)
 }
 
 // shown writes a value for people: SSH keys by their names, "" as "none".

@@ -71,7 +71,11 @@ func endSteps(m *member) []plan.StepKind {
 	if m.unmarked {
 		steps = append(steps, plan.StepAdopt)
 	}
-	return append(steps, plan.StepUnprotect, plan.StepShutdown, plan.StepDestroy)
+	steps = append(steps, plan.StepUnprotect, plan.StepShutdown)
+	if m.record().Seed == inventory.SeedISO {
+		steps = append(steps, plan.StepUnseed)
+	}
+	return append(steps, plan.StepDestroy)
 }
 
 // refuseOnWrongHost refuses a GPU worker whose VM is not on the host of its card.

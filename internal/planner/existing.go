@@ -28,6 +28,7 @@ func (b *builder) existing(d *draft) {
 	if d.Action == plan.Keep || d.Action == plan.Hold || d.Action == plan.Update {
 		b.warn(d)
 	}
+	b.finishGuest(d)
 	b.finishReplace(d)
 	b.waitForLock(d)
 }
@@ -44,7 +45,7 @@ func (b *builder) fill(d *draft) {
 		}
 		w.Networks = m.vm.Machine.NICs
 	}
-	w.Model = b.model(m)
+	w.Model, w.GPUID = b.model(m), b.gpuID(m.card)
 	record := *m.record()
 	record.Host, record.Card = w.Host, m.card
 	w.Record = &record
@@ -78,10 +79,12 @@ func (b *builder) sides(d *draft) (declared, configured, now view) {
 		}
 		d.Notes = append(d.Notes, b.noAddress(d))
 	}
-	record := declaredRecord(d.pool, d.Name)
+	record := declaredRecord(d.pool, d.Name, d.GPUID)
 	record.Template = b.declaredTemplate(d)
-	declared = view{machine, record}
-	configured, now = view{m.vm.Machine, *m.vm.Record}, view{m.vm.Applied, *m.vm.Record}
+	keepGuest(&record, d)
+	past := pastFirstBoot(m.vm)
+	declared = view{machine, record, past}
+	configured, now = view{m.vm.Machine, *m.vm.Record, past}, view{m.vm.Applied, *m.vm.Record, past}
 	return declared, configured, now
 }
 
@@ -151,6 +154,7 @@ func (d *draft) setDesired(v view) {
 	record := *d.Record
 	record.Version = inventory.RecordVersion
 	record.Labels, record.Taints, record.Lifecycle, record.Template = v.record.Labels, v.record.Taints, v.record.Lifecycle, v.record.Template
+	record.Driver = v.record.Driver
 	d.Record, d.Desired = &record, &v.machine
 }
 
@@ -230,7 +234,7 @@ func (b *builder) restart(d *draft, declared, configured *view, differences []di
 	if !d.member.card.IsZero() && has(differences, func(f difference) bool { return isCardField(f.Field) }) {
 		d.Steps = append(d.Steps, plan.StepAttach)
 	}
-	d.Steps = append(d.Steps, plan.StepStart, plan.StepAgent)
+	d.Steps = append(d.Steps, startSteps(d)...)
 }
 
 // requirementsOf are the requirements for starting an existing VM where it is.
@@ -311,7 +315,7 @@ func (b *builder) remaining(d *draft, differences []difference, incomplete bool)
 		steps = append(steps, plan.StepAttach)
 	}
 	if !m.vm.Parked() {
-		steps = append(steps, plan.StepStart, plan.StepAgent)
+		steps = append(steps, startSteps(d)...)
 	}
 	return steps
 }
@@ -328,7 +332,7 @@ func (d *draft) setAction(incomplete bool, differences []difference) {
 		d.Action, d.Reason = plan.Hold, "parked, and differs"
 	case parked:
 		d.Action, d.Reason = plan.Keep, "parked"
-	case len(d.Steps) > 2: // more than start and agent
+	case d.Steps[0] != startSteps(d)[0]:
 		d.Action, d.Reason = plan.Finish, "stopped, and differs"
 	default:
 		d.Action, d.Reason = plan.Start, "stopped"

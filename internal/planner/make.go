@@ -23,6 +23,8 @@ func Make(in Input) (*plan.Plan, error) {
 		return BuildPark(in, names)
 	case plan.UnparkWorkers:
 		return BuildUnpark(in, names)
+	case plan.AcceptGPU:
+		return BuildAccept(in, names)
 	case plan.DisownWorkers:
 		return BuildDisown(in, names)
 	case plan.AdoptVM:

@@ -312,7 +312,7 @@ func (b *builder) unpark(d *draft) {
 		return
 	}
 	d.Action, d.Reason = plan.Unpark, "named in the command"
-	d.Steps = []plan.StepKind{plan.StepUnpark, plan.StepStart, plan.StepAgent}
+	d.Steps = append([]plan.StepKind{plan.StepUnpark}, startSteps(d)...)
 	if refusals := b.obstaclesHere(d); len(refusals) > 0 {
 		d.refuse(refusals...)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // conditions makes all conditions of a worker, in order.
-func (s *subject) conditions() []Condition {
+func (s *subject) conditions(g *Guest) []Condition {
 	all := []Condition{s.declared()}
 	gpu := !s.worker.Card.IsZero()
 	if gpu {
@@ -20,7 +20,11 @@ func (s *subject) conditions() []Condition {
 	if gpu {
 		all = append(all, s.attached())
 	}
-	return append(all, s.powered(), s.agentReady(), s.asDeclared())
+	all = append(all, s.powered(), s.agentReady())
+	if Uses(s.vm) {
+		all = append(all, s.guestReady(g))
+	}
+	return append(all, s.asDeclared())
 }
 
 // condition makes a condition that is True or False, with a reason for either.

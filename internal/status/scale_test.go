@@ -17,7 +17,7 @@ func TestAReportGrowsLinearly(t *testing.T) {
 	}
 	for _, large := range plantest.Reports() {
 		t.Run(large.Name, func(t *testing.T) {
-			do := func(in planner.Input) { status.Report(in) }
+			do := func(in planner.Input) { status.Report(in, status.Guests{}) }
 			plantest.GrowsWithTheWorld(t, large, do)
 		})
 	}
@@ -30,7 +30,7 @@ func BenchmarkReport(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%d", large.Name, n), func(b *testing.B) {
 				in := large.Input(n)
 				plantest.Bench(b, func() {
-					if rows := status.Report(in); len(rows) < n {
+					if rows := status.Report(in, status.Guests{}); len(rows) < n {
 						b.Fatalf("%d rows of %d workers", len(rows), n)
 					}
 				})

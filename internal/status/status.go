@@ -46,6 +46,9 @@ type Row struct {
 	// Networks are the network cards of the VM, with their MACs.
 	Networks []inventory.NIC `json:"networks,omitempty"`
 
+	// Guest is what gpuworker-guest says; nil when it is not in the guest, or was not asked.
+	Guest *Guest `json:"guest,omitempty"`
+
 	// Note says in a few words what is wrong; "" when nothing is.
 	Note string `json:"note,omitempty"`
 	// Next is the next command to run; "" when there is nothing to do.
@@ -81,12 +84,13 @@ const (
 	Attached   = "Attached"   // its card is attached to the VM; GPU workers only
 	Powered    = "Running"    // the VM runs
 	AgentReady = "AgentReady" // the guest agent answers
+	GuestReady = "GuestReady" // gpuworker-guest found everything as ordered; only where it is used
 	AsDeclared = "AsDeclared" // nothing differs from the document
 )
 
 // Report reports all workers that are declared or ours: those of declared pools in the
 // order of the documents, then the undeclared ones.
-func Report(in planner.Input) []Row {
+func Report(in planner.Input, guests Guests) []Row {
 	in.Request = plan.Request{Verb: plan.ApplyDocuments}
 	declared, orphans := planner.Overview(in)
 	var rows []Row
@@ -95,7 +99,7 @@ func Report(in planner.Input) []Row {
 		for i := range p.Pools {
 			pool := &p.Pools[i]
 			for j := range pool.Workers {
-				row := reasons.rowOf(in.Snapshot, pool, &pool.Workers[j])
+				row := reasons.rowOf(in.Snapshot, guests, pool, &pool.Workers[j])
 				if key := row.key(); !reported[key] {
 					reported[key] = true
 					rows = append(rows, row)
@@ -134,7 +138,7 @@ type subject struct {
 	claim   *inventory.Claim
 }
 
-func (r refusals) rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Worker) Row {
+func (r refusals) rowOf(world *inventory.Snapshot, guests Guests, pool *plan.Pool, w *plan.Worker) Row {
 	s := subject{worker: w, refused: r.of(w)}
 	if w.Ref != nil {
 		s.vm = world.VM(w.Ref.ID)
@@ -144,9 +148,15 @@ func (r refusals) rowOf(world *inventory.Snapshot, pool *plan.Pool, w *plan.Work
 			s.claim = claim
 		}
 	}
+	g := s.guest(guests)
 	row := Row{
 		Pool: pool.Name, KubeCluster: pool.KubeCluster, Lifecycle: pool.Lifecycle,
-		Worker: w.Name, State: s.state(), Next: s.next(), Note: s.note(), Conditions: s.conditions(),
+		Worker: w.Name, State: s.state(), Guest: g, Next: cmp.Or(s.next(), s.acceptHint(g)), Note: s.note(), Conditions: s.conditions(g),
+	}
+	if g != nil && row.Note == "" && s.vm.Running {
+		if c := s.guestReady(g); c.Status != True {
+			row.Note = c.Message
+		}
 	}
 	if s.vm != nil || s.claim != nil {
 		row.Host, row.VM, row.Model = w.Host, w.VM, w.Model

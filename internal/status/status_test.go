@@ -127,7 +127,7 @@ func TestReport(t *testing.T) {
 			"Declared Claimed Created !Attached(Pending) Running ?AgentReady(NotAsked) !AsDeclared(Hold)"},
 	} {
 		t.Run(s.name, func(t *testing.T) {
-			rows := Report(s.in)
+			rows := Report(s.in, Guests{})
 			if len(rows) != 1 {
 				t.Fatalf("%d rows: %+v", len(rows), rows)
 			}
@@ -156,7 +156,7 @@ func TestReport(t *testing.T) {
 func TestOrphansComeAfterDeclaredWorkersAndOnce(t *testing.T) {
 	world := lab(claimed(), finished(VM(9100, "gpu-1", "pve1")).Running(), VM(9200, "old-1", "pve1").Ours("old", "rke2-lab", "Ephemeral"))
 	var names []string
-	for _, row := range Report(documents(world, gpuPool("0000:04:00.0"), plainPool(1))) {
+	for _, row := range Report(documents(world, gpuPool("0000:04:00.0"), plainPool(1)), Guests{}) {
 		names = append(names, row.Worker)
 	}
 	if diff := cmp.Diff([]string{"gpu-1", "gpu-2", "w-1", "old-1"}, names); diff != "" {
@@ -174,7 +174,7 @@ func TestAWorkerToReplaceIsShownAtItsPresentPlace(t *testing.T) {
 	if action := planner.Build(in).Pools[0].Workers[0].Action; action != plan.Replace {
 		t.Fatalf("the plan says %s", action)
 	}
-	if row := Report(in)[0]; row.VM != "300" || row.Host != "pve1" || row.State != Running {
+	if row := Report(in, Guests{})[0]; row.VM != "300" || row.Host != "pve1" || row.State != Running {
 		t.Errorf("got %+v", row)
 	}
 }

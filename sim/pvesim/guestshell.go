@@ -19,6 +19,9 @@ type shellCommand struct {
 
 func shellProgram(s *Sim, v *vm, call GuestCall) (GuestResult, error) {
 	args := call.Command[1:]
+	if len(args) == 1 && !strings.HasPrefix(args[0], "-") {
+		return s.shellFile(v, args[0])
+	}
 	if len(args) > 0 && args[0] == "-ec" || len(args) > 0 && args[0] == "-euc" {
 		args = append([]string{"-c"}, args[1:]...)
 	}

@@ -7,12 +7,16 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"sync"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/bootstrap"
+	"github.com/gpuworker/gpuworker/internal/buildinfo"
 	"github.com/gpuworker/gpuworker/internal/cli"
 	"github.com/gpuworker/gpuworker/internal/demo"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/guestbuild"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 )
@@ -26,9 +30,11 @@ func Main() int {
 func newEngine(request cli.EngineRequest) cli.Engine {
 	limit := proxmox.NewLimit()
 	return engine.New(engine.Options{
-		By:    engine.Author(),
-		Facts: request.Facts,
-		Log:   request.Log,
+		By:      engine.Author(),
+		Facts:   request.Facts,
+		Log:     request.Log,
+		Builds:  sync.OnceValues(func() ([]bootstrap.Build, error) { return guestBuilds(request) }),
+		Version: buildinfo.This().Version,
 		Open: func(_ context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 			if document.Spec.Proxmox == nil {
 				return nil, loginFault(document, "open the hypervisor", errors.New("the document does not say which hypervisor it is for"), "write spec.proxmox")
@@ -41,6 +47,17 @@ func newEngine(request cli.EngineRequest) cli.Engine {
 			return proxmox.Open(document, login)
 		},
 	})
+}
+
+// guestBuilds finds gpuworker-guest. Builds that are not of this release are said.
+func guestBuilds(request cli.EngineRequest) ([]bootstrap.Build, error) {
+	found, err := guestbuild.Finder{Dir: request.GuestDir}.Find()
+	if err == nil && !found.Release && request.Warn != nil {
+		for _, note := range found.Notes() {
+			request.Warn(note)
+		}
+	}
+	return found.Builds, err
 }
 
 // callLog returns the logger of calls to a hypervisor. It names the hypervisor when there

@@ -1,4 +1,6 @@
-package host
+// Package qemu finds QEMU for the tests that boot real kernels, and gives it a card with
+// NVIDIA's vendor ID.
+package qemu
 
 import (
 	"bytes"
@@ -10,13 +12,13 @@ import (
 	"path/filepath"
 )
 
-// emulator is a QEMU.
-type emulator struct {
-	path string
-	args []string // arguments with which a copy finds its files
-	env  []string
-	// why is the reason if its cards do not have NVIDIA's ID; "" if they have.
-	why string
+// Emulator is a QEMU.
+type Emulator struct {
+	Path string
+	Args []string // arguments with which a copy finds its files
+	Env  []string
+	// Why is the reason if its cards do not have NVIDIA's ID; "" if they have.
+	Why string
 }
 
 // QEMU has no NVIDIA card, but it has bochs-display, a display device with a Linux
@@ -31,9 +33,9 @@ var (
 // nearby is the maximum distance in QEMU's code between setting class and vendor.
 const nearby = 48
 
-// findEmulator finds QEMU and makes the copy in dir. If that is not possible, the
-// machines get QEMU's unchanged cards.
-func findEmulator(dir string) (*emulator, error) {
+// Find finds QEMU and makes the copy in dir. If that is not possible, the machines get
+// QEMU's unchanged cards. The cards are bochs-display devices.
+func Find(dir string) (*Emulator, error) {
 	path, err := exec.LookPath("qemu-system-x86_64")
 	if err != nil {
 		return nil, err
@@ -43,12 +45,12 @@ func findEmulator(dir string) (*emulator, error) {
 		return nil, err
 	}
 	if err := patch(program); err != nil {
-		return &emulator{path: path, why: err.Error()}, nil
+		return &Emulator{Path: path, Why: err.Error()}, nil
 	}
 	file := filepath.Join(dir, "qemu")
-	e := &emulator{
-		path: file, args: []string{"-L", "/usr/share/seabios", "-L", "/usr/share/qemu"},
-		env: []string{"QEMU_MODULE_DIR=/usr/lib/x86_64-linux-gnu/qemu"},
+	e := &Emulator{
+		Path: file, Args: []string{"-L", "/usr/share/seabios", "-L", "/usr/share/qemu"},
+		Env: []string{"QEMU_MODULE_DIR=/usr/lib/x86_64-linux-gnu/qemu"},
 	}
 	return e, os.WriteFile(file, program, 0o700)
 }
