@@ -29,6 +29,9 @@ func (b *Backend) WriteGuest(ctx context.Context, ref inventory.VMRef, path stri
 }
 
 func (b *Backend) writeGuest(ctx context.Context, ref inventory.VMRef, path string, content []byte) error {
+	if _, err := b.prove(ctx, ref); err != nil {
+		return err
+	}
 	info, err := b.client.AgentInfo(ctx, ref.Host, number(ref.ID))
 	if err != nil {
 		return err
@@ -38,7 +41,7 @@ func (b *Backend) writeGuest(ctx context.Context, ref inventory.VMRef, path stri
 			return b.agentForbids(ref, writeGuestWords, fmt.Errorf("it does not allow %s", command))
 		}
 	}
-	if _, err := b.prove(ctx, ref); err != nil {
+	if _, err := b.prove(ctx, ref); err != nil { // the agent may have taken seconds
 		return err
 	}
 	return b.client.AgentFileWrite(ctx, ref.Host, number(ref.ID), path, content)
