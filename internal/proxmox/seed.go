@@ -2,6 +2,7 @@ package proxmox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -189,7 +190,8 @@ func (b *Backend) wrapSeed(err error, doing string, ref inventory.VMRef) error {
 		return nil
 	}
 	wrapped := b.wrap(err, doing, place(ref))
-	if f, ok := wrapped.(*fault.Error); ok {
+	var f *fault.Error
+	if errors.As(wrapped, &f) {
 		if fix := b.seedFix(err, ref); fix != "" {
 			f.Fix = fix
 		}
