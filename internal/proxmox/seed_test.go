@@ -312,13 +312,25 @@ func TestTheImagesOfSeedsAreSeen(t *testing.T) {
 	})
 }
 
+// A VM that moved to another host meanwhile keeps its image, also on a shared storage.
+func TestTheSeedOfAVMThatMovedIsKept(t *testing.T) {
+	seeded(t, nil, func(s *seeding) {
+		must(s.T, s.set(false, image("first")))
+		s.ref.Host = "pve2"
+		if err := s.remove(image("blank")); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "on host pve1 now") {
+			s.Errorf("removed: %v", err)
+		}
+		s.want("kept", s.images(), []string{firstImage + " (first)"})
+	})
+}
+
 // seedsOf renders the seeds of the worker as the engine does.
 func (s *seeding) seedsOf() (first, clean []byte) {
 	s.Helper()
 	vm, err := s.b.ObserveVM(s.Context(), s.ref)
 	must(s.T, err)
 	w := bootstrap.Worker{
-		Name: s.ref.Name, UUID: s.ref.UUID, Release: bootstrap.Release{ID: "ubuntu", Version: "24.04"},
+		Name: s.ref.Name, UUID: s.ref.UUID, OS: "ubuntu-24.04",
 		NICs:   []bootstrap.NIC{{MAC: vm.Machine.NIC(0).MAC, Address: "192.0.2.21/24", Gateway: "192.0.2.1"}},
 		Access: v1alpha1.Access{User: "ops"},
 		Orders: guests.Orders{
