@@ -451,6 +451,22 @@ func TestWhatAGuestRefuses(t *testing.T) {
 	}
 }
 
+// An agent that may open files, but not write them, would leave an empty file.
+func TestAFileIsNotEmptiedByAnAgentThatMayNotWriteIt(t *testing.T) {
+	seeded(t, nil, func(s *seeding) {
+		s.power(s.b.Backend.Start)
+		time.Sleep(time.Minute)
+		must(s.T, s.b.WriteGuest(s.Context(), s.ref, "/tmp/x", []byte("before")))
+		must(s.T, s.sim.SetGuest(9101, pvesim.Guest{OS: "ubuntu 24.04", Agent: true, Forbid: []string{"file-write"}}))
+		if err := s.b.WriteGuest(s.Context(), s.ref, "/tmp/x", []byte("after")); !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "guest-file-write") {
+			s.Errorf("write: %v", err)
+		}
+		if content, err := s.b.ReadGuest(s.Context(), s.ref, "/tmp/x", 100); err != nil || string(content) != "before" {
+			s.Errorf("the file has %q, %v", content, err)
+		}
+	})
+}
+
 // A result that is lost each time is not asked for without end.
 func TestACommandIsNotRepeatedForEver(t *testing.T) {
 	seeded(t, nil, func(s *seeding) {
