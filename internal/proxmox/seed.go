@@ -137,6 +137,9 @@ func (b *Backend) removeSeeds(ctx context.Context, ref inventory.VMRef, blank []
 	found, running, err := b.proveAndLook(ctx, ref)
 	switch {
 	case pve.KindOf(err) == pve.NotFound: // the images have the UUID of the VM in their names
+		if err := b.errorIfMoved(ctx, ref, removeSeedWords); err != nil {
+			return nil, err
+		}
 	case err != nil:
 		return nil, err
 	case running:
