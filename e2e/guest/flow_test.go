@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gpuworker/gpuworker/internal/bootstrap"
+	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/guest"
 )
 
@@ -130,7 +131,7 @@ func (a agent) gateFails(t *testing.T) {
 	t.Helper()
 	gate := a.gate(t)
 	t.Logf("gpuworker-guest gate: exit code %d\n%s%s", gate.ExitCode, gate.Out, gate.Err)
-	if gate.ExitCode == 0 || !strings.Contains(gate.Out+gate.Err, "GUEST-NO-GPU") {
+	if gate.ExitCode == 0 || !strings.Contains(gate.Out, string(finding.GuestNoGPU)) {
 		t.Errorf("without the card the gate does not say so")
 	}
 }
