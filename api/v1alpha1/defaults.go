@@ -44,6 +44,7 @@ func setHypervisorDefaults(spec *HypervisorSpec) {
 	p.Endpoint = strings.TrimSuffix(p.Endpoint, "/")
 	setDefault(&p.VMIDs, VMIDRange{First: defaultFirstVMID, Last: defaultLastVMID})
 	setDefault(&p.Attach, AttachMapping)
+	setDefault(&p.ISOStorage, DefaultISOStorage)
 }
 
 func setPoolDefaults(spec *WorkerPoolSpec) {

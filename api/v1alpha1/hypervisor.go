@@ -1,6 +1,10 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	"cmp"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // Hypervisor is one Proxmox VE cluster, or one stand-alone host: its address and
 // how to log in to it.
@@ -49,6 +53,11 @@ type Proxmox struct {
 	// ResourcePool is the Proxmox resource pool for new VMs. Permissions to change VMs
 	// can then be granted on this pool only.
 	ResourcePool string `json:"resourcePool,omitempty"`
+
+	// ISOStorage is the storage for the ISO images with the data for cloud-init. Each
+	// host needs a storage of this name with the content type iso. Default: local.
+	// +kubebuilder:default=local
+	ISOStorage string `json:"isoStorage,omitempty"`
 }
 
 // AttachMode is how a card goes into a VM's configuration.
@@ -166,6 +175,18 @@ func (h *Hypervisor) ResourcePool() string {
 	}
 	return h.Spec.Proxmox.ResourcePool
 }
+
+// ISOStorage is the storage for ISO images, "" where the hypervisor has none.
+func (h *Hypervisor) ISOStorage() string {
+	if h.Spec.Proxmox == nil {
+		return ""
+	}
+	return cmp.Or(h.Spec.Proxmox.ISOStorage, DefaultISOStorage)
+}
+
+// DefaultISOStorage is the directory /var/lib/vz, which the installer of Proxmox VE makes
+// on each host as a storage for ISO images.
+const DefaultISOStorage = "local"
 
 // DefaultBridge is the network on Proxmox VE for which no name is written: the bridge
 // that its installer makes.

@@ -74,6 +74,7 @@ func (o *object) proxmox(path string, p *Proxmox) {
 	if p.ResourcePool != "" && !resourcePoolForm.MatchString(p.ResourcePool) {
 		o.errorf(fieldpath.Under(path, "resourcePool"), "%s is not the name of a Proxmox pool; it may have letters, digits, . - _, and up to two / between levels", phrase.Quote(p.ResourcePool))
 	}
+	o.storageName(fieldpath.Under(path, "isoStorage"), p.ISOStorage)
 }
 
 // resourcePoolForm is Proxmox's form of a pool's ID.

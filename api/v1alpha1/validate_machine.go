@@ -59,8 +59,13 @@ func (o *object) disk(path string, d Disk) {
 	default:
 		o.wholeMiB(size, d.Size)
 	}
-	if d.Storage != "" && !storageForm.MatchString(d.Storage) {
-		o.errorf(fieldpath.Under(path, "storage"), "%s is not the name of a Proxmox storage; it begins with a letter, ends with a letter or digit, and may have letters, digits, - _ . inside", phrase.Quote(d.Storage))
+	o.storageName(fieldpath.Under(path, "storage"), d.Storage)
+}
+
+// storageName checks the name of a storage, if there is one.
+func (o *object) storageName(path, name string) {
+	if name != "" && !storageForm.MatchString(name) {
+		o.errorf(path, "%s is not the name of a Proxmox storage; it begins with a letter, ends with a letter or digit, and may have letters, digits, - _ . inside", phrase.Quote(name))
 	}
 }
 

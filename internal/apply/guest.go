@@ -199,8 +199,7 @@ func bootstrapped(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervis
 // notProven is the error of a guest that cannot be looked at.
 func (j *Job) notProven(cause error) error {
 	return &fault.Error{
-		Kind: fault.KindOf(cause), Doing: "read the status of gpuworker-guest", Where: j.where(), Cause: cause, Fix: fault.FixOf(cause),
-		Why: fmt.Sprintf("the worker is not proven (%s)", finding.GuestSilent),
+		Kind: fault.KindOf(cause), Doing: fmt.Sprintf("prove the guest (%s)", finding.GuestSilent), Cause: cause, Fix: fault.FixOf(cause),
 	}
 }
 

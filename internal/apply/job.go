@@ -22,6 +22,7 @@ type Job struct {
 	Outcome Outcome
 
 	addressWait time.Duration // how long the step agent may take
+	guestWait   time.Duration // how long the step bootstrap may take
 
 	index   int               // of the present step
 	Handle  hypervisor.Handle // of the last Wait of this step
@@ -42,7 +43,7 @@ type Job struct {
 
 // newJob makes the job of a worker.
 func newJob(worker *plan.Worker, options Options, ids *idPool) *Job {
-	j := &Job{Worker: worker, ids: ids, addressWait: *options.AddressWait, guestOf: options.Guest}
+	j := &Job{Worker: worker, ids: ids, addressWait: *options.AddressWait, guestWait: *options.GuestWait, guestOf: options.Guest}
 	if worker.Claimed != nil {
 		j.Claimed, j.held = *worker.Claimed, *worker.Claimed
 	}
@@ -76,8 +77,11 @@ func (j *Job) Step() plan.StepKind { return j.Worker.Steps[min(j.index, len(j.Wo
 
 // deadline is how long the present step may take.
 func (j *Job) deadline() time.Duration {
-	if j.Step() == plan.StepAgent {
+	switch j.Step() {
+	case plan.StepAgent:
 		return j.addressWait
+	case plan.StepBootstrap:
+		return j.guestWait
 	}
 	return Steps[j.Step()].Deadline
 }

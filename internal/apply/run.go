@@ -26,6 +26,9 @@ type Options struct {
 	// AddressWait is how long the step agent may take: nil is DefaultAddressWait. With 0,
 	// and less, the agent is not asked at all.
 	AddressWait *time.Duration
+	// GuestWait is how long the step bootstrap may take: nil is DefaultGuestWait. With 0 the
+	// guest is not waited for: a later apply proves it.
+	GuestWait *time.Duration
 	// Guest returns what guests are made from; needed only for plans with guest steps.
 	Guest GuestOf
 	// Progress is called for each event, one at a time. May be nil.
@@ -45,6 +48,10 @@ func (o Options) withDefaults() Options {
 		wait := DefaultAddressWait
 		o.AddressWait = &wait
 	}
+	if o.GuestWait == nil {
+		wait := DefaultGuestWait
+		o.GuestWait = &wait
+	}
 	if o.Progress == nil {
 		o.Progress = func(Event) {}
 	}
@@ -54,11 +61,15 @@ func (o Options) withDefaults() Options {
 
 // todo is the worker with the steps that are to be done.
 func (o Options) todo(worker *plan.Worker) *plan.Worker {
-	if *o.AddressWait > 0 || !slices.Contains(worker.Steps, plan.StepAgent) {
-		return worker
+	var leave []plan.StepKind
+	if *o.AddressWait <= 0 {
+		leave = append(leave, plan.StepAgent)
+	}
+	if *o.GuestWait <= 0 && slices.Contains(worker.Steps, plan.StepBootstrap) {
+		leave = append(leave, plan.StepBootstrap, plan.StepOrders, plan.StepExchange, plan.StepRecord)
 	}
 	without := *worker
-	without.Steps = slices.DeleteFunc(slices.Clone(worker.Steps), func(kind plan.StepKind) bool { return kind == plan.StepAgent })
+	without.Steps = slices.DeleteFunc(slices.Clone(worker.Steps), func(kind plan.StepKind) bool { return slices.Contains(leave, kind) })
 	return &without
 }
 

@@ -37,6 +37,10 @@ type Step struct {
 // through its guest agent, when Options say nothing else.
 const DefaultAddressWait = 5 * time.Minute
 
+// DefaultGuestWait is how long a guest is given to become as ordered: a driver of several
+// hundred MB from a slow mirror takes half an hour.
+const DefaultGuestWait = 45 * time.Minute
+
 // Steps has a row for each kind of step.
 var Steps = map[plan.StepKind]Step{
 	plan.StepSettle:    {Hypervisor, 90 * time.Minute, finding.StepCloneLate, false, settle},
@@ -48,7 +52,7 @@ var Steps = map[plan.StepKind]Step{
 	plan.StepAgent:     {Guest, DefaultAddressWait, finding.StepAgentLate, true, agent},
 	plan.StepSeed:      {Hypervisor, 30 * time.Minute, finding.StepWriteLate, false, seed},
 	plan.StepDeliver:   {Guest, 30 * time.Minute, finding.StepGuestLate, false, deliver},
-	plan.StepBootstrap: {Guest, 45 * time.Minute, finding.StepGuestLate, false, bootstrapped},
+	plan.StepBootstrap: {Guest, DefaultGuestWait, finding.StepGuestLate, false, bootstrapped},
 	plan.StepOrders:    {Guest, 5 * time.Minute, finding.StepAgentLate, true, orders},
 	plan.StepExchange:  {Hypervisor, 30 * time.Minute, finding.StepWriteLate, false, exchange},
 	plan.StepRecord:    {Hypervisor, 5 * time.Minute, finding.StepWriteLate, false, record},

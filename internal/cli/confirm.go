@@ -20,9 +20,10 @@ import (
 type applyMode struct {
 	yes      bool // --yes
 	parallel int  // --parallel
-	// starts is set if the verb starts VMs: then addressWait is --wait-for-address.
+	// starts is set if the verb starts VMs: then the two waits are flags.
 	starts      bool
 	addressWait time.Duration
+	guestWait   time.Duration
 	// question is asked on a terminal; "" never asks.
 	question string
 	// dryRunByDefault: without --yes and without an answer, the command is a dry run.
@@ -65,6 +66,7 @@ func (a *app) addModeFlags(cmd *cobra.Command, m *applyMode) {
 	cmd.Flags().IntVar(&m.parallel, "parallel", 0, "process at most `N` workers at once, without those that wait for the hypervisor\n(0: the default)")
 	if m.starts {
 		cmd.Flags().DurationVar(&m.addressWait, "wait-for-address", apply.DefaultAddressWait, "wait `TIME` for the address that the guest agent of a started VM reports, then warn\n(0: do not wait)")
+		cmd.Flags().DurationVar(&m.guestWait, "wait-for-guest", apply.DefaultGuestWait, "wait `TIME` for gpuworker-guest to install and prove the driver, then fail\n(0: do not wait, a later apply proves it)")
 		a.addGuestDirFlag(cmd)
 	}
 }
@@ -76,6 +78,8 @@ func (m applyMode) check() error {
 		return usage("--parallel must not be negative, it is %d", m.parallel)
 	case m.addressWait < 0:
 		return usage("--wait-for-address must not be negative, it is %s", m.addressWait)
+	case m.guestWait < 0:
+		return usage("--wait-for-guest must not be negative, it is %s", m.guestWait)
 	case m.yes && m.dryRunOnly:
 		return usage("--yes does it and --dry-run does not: write one of them")
 	}
@@ -240,7 +244,7 @@ func (a *app) carryOut(ctx context.Context, e session, plans engine.Plans, m app
 	shown := a.startProgress(workersWithSteps(plans))
 	options := engine.ApplyOptions{Progress: shown.event, Parallel: m.parallel}
 	if m.starts {
-		options.AddressWait = &m.addressWait
+		options.AddressWait, options.GuestWait = &m.addressWait, &m.guestWait
 	}
 	applied, err := e.engine.Apply(ctx, plans, options)
 	a.finish(shown)

@@ -42,7 +42,7 @@ func (a *app) applyFile(ctx context.Context, name string, flags plan.Request, s 
 		return err
 	}
 	how := applyModes[read.Request.Verb]
-	how.yes, how.dryRunOnly, how.parallel, how.addressWait = s.yes, s.dryRunOnly, s.parallel, s.addressWait
+	how.yes, how.dryRunOnly, how.parallel, how.addressWait, how.guestWait = s.yes, s.dryRunOnly, s.parallel, s.addressWait, s.guestWait
 	e, err := a.sessionWith(read.Documents.Documents)
 	if err != nil {
 		return err

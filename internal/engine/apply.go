@@ -88,13 +88,9 @@ func (e *Engine) applyOne(ctx context.Context, plans Plans, p, current *plan.Pla
 	if current == nil {
 		current, err = e.confirm(ctx, plans, p)
 	}
-	var guests apply.GuestOf
-	if err == nil {
-		guests, err = e.guestsOf(plans.Documents.Documents, document, current)
-	}
 	for err == nil {
 		var settled []string
-		if settled, err = e.round(ctx, plans.Documents.Documents, document, current, guests, options, &result); err != nil || len(settled) == 0 {
+		if settled, err = e.round(ctx, plans.Documents.Documents, document, current, options, &result); err != nil || len(settled) == 0 {
 			break
 		}
 		if current, err = e.replan(ctx, plans, document); err == nil {
@@ -144,8 +140,12 @@ func (e *Engine) replan(ctx context.Context, plans Plans, document *v1alpha1.Hyp
 
 // round carries a plan out once. It returns the workers whose clone is done now and
 // that have to be planned again.
-func (e *Engine) round(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, p *plan.Plan, guests apply.GuestOf, options ApplyOptions, result *apply.Result) (settled []string, err error) {
+func (e *Engine) round(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, p *plan.Plan, options ApplyOptions, result *apply.Result) (settled []string, err error) {
 	backend, err := e.backend(ctx, documents, document)
+	if err != nil {
+		return nil, err
+	}
+	guests, err := e.guestsOf(documents, document, p)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (e *Engine) round(ctx context.Context, documents *v1alpha1.Documents, docum
 		}
 	}
 	done := apply.Run(ctx, backend, p, apply.Options{
-		By: e.options.By, NewUUID: e.options.NewUUID, Parallel: options.Parallel, AddressWait: options.AddressWait, Guest: guests, Progress: options.Progress,
+		By: e.options.By, NewUUID: e.options.NewUUID, Parallel: options.Parallel, AddressWait: options.AddressWait, GuestWait: options.GuestWait, Guest: guests, Progress: options.Progress,
 		Log: e.options.Log,
 	})
 	for _, outcome := range done.Outcomes {

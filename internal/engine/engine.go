@@ -70,6 +70,9 @@ type ApplyOptions struct {
 	// its guest agent; then there is a warning. nil is apply.DefaultAddressWait; 0 does not
 	// ask the agent.
 	AddressWait *time.Duration
+	// GuestWait is how long a guest is given to become as ordered; then that is an error.
+	// nil is apply.DefaultGuestWait; 0 does not wait, and a later apply proves the guest.
+	GuestWait *time.Duration
 }
 
 // Applied is the result of applying plans.

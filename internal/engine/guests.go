@@ -23,9 +23,6 @@ import (
 // guestsOf returns what the guests of a plan are made from. It finds gpuworker-guest before
 // anything is changed, if a worker of the plan gets it.
 func (e *Engine) guestsOf(documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, p *plan.Plan) (apply.GuestOf, error) {
-	if p == nil {
-		return nil, nil
-	}
 	var builds []bootstrap.Build
 	if deliversProgram(documents, document, p) {
 		var err error

@@ -142,6 +142,7 @@ type vmPrint struct {
 	Locked                        string
 	Template, Running, Unreadable bool
 	CloudInit, FromRange          bool
+	Seed                          inventory.SeedState `json:",omitempty"`
 	Tags                          []string
 	Record                        *inventory.Record
 	RecordProblem                 string `json:",omitempty"`
@@ -155,7 +156,7 @@ func printVM(vm *inventory.VM) *vmPrint {
 	return &vmPrint{
 		ID: vm.ID, Host: vm.Host, Name: vm.Name, UUID: vm.UUID, State: vm.State, Locked: vm.Locked,
 		Template: vm.Template, Running: vm.Running, Unreadable: vm.Unreadable != "",
-		CloudInit: vm.CloudInit, FromRange: vm.FromRange, Tags: slices.Sorted(slices.Values(vm.Tags)),
+		CloudInit: vm.CloudInit, FromRange: vm.FromRange, Seed: vm.Seed, Tags: slices.Sorted(slices.Values(vm.Tags)),
 		Record: vm.Record, RecordProblem: vm.RecordProblem, Cards: vm.Cards, Machine: vm.Machine, Applied: vm.Applied, BootDisk: vm.BootDisk,
 		Storages: vm.Storages,
 	}

@@ -24,6 +24,7 @@ var leftOut = map[string]string{
 	"Place.Worker":  "likewise",
 	"VM.Unreadable": "the words of a request that failed; that it is unreadable is followed", "VM.Skipped": "nothing can depend on it",
 	"VM.Agent": "changes by itself", "VM.Addresses": "changes by itself",
+	"Snapshot.Seeds":  "images on storages decide nothing: of a VM, the plan reads VM.Seed, which is followed",
 	"Attachment.Text": "words; which cards it gives, and how, is followed",
 }
 

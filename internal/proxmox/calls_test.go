@@ -159,10 +159,17 @@ func (l *calls) live() {
 	l.do("Attach", func(ctx context.Context, h hypervisor.Handle) (*hypervisor.Wait, error) {
 		return target.Attach(ctx, ref, r, card, h)
 	})
+	on("SetSeed", func(ctx context.Context, ref inventory.VMRef, h hypervisor.Handle) (*hypervisor.Wait, error) {
+		return target.SetSeed(ctx, ref, hypervisor.Seed{Image: image("first")}, h)
+	})
 	on("Start", target.Start)
 	on("Agent", func(ctx context.Context, ref inventory.VMRef, h hypervisor.Handle) (*hypervisor.Wait, error) {
 		_, wait, err := target.Agent(ctx, ref, h)
 		return wait, err
+	})
+	l.guest(target, ref)
+	on("SetSeed", func(ctx context.Context, ref inventory.VMRef, h hypervisor.Handle) (*hypervisor.Wait, error) {
+		return target.SetSeed(ctx, ref, hypervisor.Seed{Clean: true, Image: image("clean")}, h)
 	})
 	on("SetParked", func(ctx context.Context, ref inventory.VMRef, h hypervisor.Handle) (*hypervisor.Wait, error) {
 		return target.SetParked(ctx, ref, true, h)
@@ -178,12 +185,45 @@ func (l *calls) live() {
 	})
 	on("Unprotect", target.Unprotect)
 	on("Stop", target.Stop)
+	on("RemoveSeeds", func(ctx context.Context, ref inventory.VMRef, h hypervisor.Handle) (*hypervisor.Wait, error) {
+		return target.RemoveSeeds(ctx, ref, image("blank"), h)
+	})
 	on("Destroy", target.Destroy)
 	l.do("Release", func(ctx context.Context, h hypervisor.Handle) (*hypervisor.Wait, error) {
 		return target.Release(ctx, r, card.Ref, h)
 	})
 	l.nothingLeft()
 	l.disownWorker(r)
+}
+
+// guest calls the methods that reach the guest.
+func (l *calls) guest(target hypervisor.Target, ref inventory.VMRef) {
+	l.Helper()
+	const file = "/tmp/x"
+	l.do("WriteGuest", func(ctx context.Context, _ hypervisor.Handle) (*hypervisor.Wait, error) {
+		return nil, target.WriteGuest(ctx, ref, file, []byte("a file"))
+	})
+	l.do("ReadGuest", func(ctx context.Context, _ hypervisor.Handle) (*hypervisor.Wait, error) {
+		content, err := target.ReadGuest(ctx, ref, file, 4)
+		if err == nil && string(content) != "a fi" {
+			l.Errorf("the guest's file begins with %q", content)
+		}
+		return nil, err
+	})
+	l.do("RunInGuest", func(ctx context.Context, h hypervisor.Handle) (*hypervisor.Wait, error) {
+		result, wait, err := target.RunInGuest(ctx, ref, []string{"cat", file, "/nope"}, h)
+		if result != nil && (result.ExitCode != 1 || result.Out != "a file" || result.Err == "") {
+			l.Errorf("the command ended with %+v", result)
+		}
+		return wait, err
+	})
+}
+
+// image is what stands for an ISO image.
+func image(content string) []byte {
+	data := make([]byte, (len(content)/isoSector+1)*isoSector)
+	copy(data, content)
+	return data
 }
 
 // disownWorker makes the worker again, without its card, and disowns its VM.
@@ -212,6 +252,11 @@ func (l *calls) disownWorker(r inventory.Record) {
 func (l *calls) nothingLeft() {
 	l.Helper()
 	after := l.sim.State()
+	for id := range after.Volumes { // images that the login may not remove, and only overwrite
+		if strings.Contains(id, "iso/gpuworker-") {
+			delete(after.Volumes, id)
+		}
+	}
 	if len(after.VMs) != len(l.before.VMs) || len(after.Mappings) != len(l.before.Mappings) || len(after.Volumes) != len(l.before.Volumes) {
 		l.Errorf("left over: %d VMs, %d mappings, %d volumes, before %d, %d, %d", len(after.VMs), len(after.Mappings), len(after.Volumes),
 			len(l.before.VMs), len(l.before.Mappings), len(l.before.Volumes))
@@ -233,7 +278,7 @@ func TestACallIsShortAndWritesOnce(t *testing.T) {
 						t.Errorf("%s was not called", name)
 					}
 				}
-				for _, method := range []string{"Clone", "Configure", "Start", "Agent", "Stop", "Destroy", "Release", "Disown"} {
+				for _, method := range []string{"Clone", "Configure", "SetSeed", "RunInGuest", "RemoveSeeds", "Start", "Agent", "Stop", "Destroy", "Release", "Disown"} {
 					if l.waits[method] == 0 {
 						t.Errorf("%s was done with one call: nothing was waited for", method)
 					}

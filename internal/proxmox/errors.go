@@ -32,7 +32,7 @@ var kinds = map[pve.Kind]fault.Kind{
 	pve.NotRunning:       fault.Busy,
 	pve.AlreadyRunning:   fault.Busy,
 	pve.AgentUnavailable: fault.Unavailable,
-	pve.AgentForbidden:   fault.Unsupported,
+	pve.AgentForbidden:   fault.Denied,
 	pve.AgentFailed:      fault.Failed,
 	pve.Unsupported:      fault.Unsupported,
 	pve.Unavailable:      fault.Unavailable,
@@ -103,6 +103,9 @@ func (b *Backend) faultOf(err error, doing string, where fault.Place) *fault.Err
 // another function of its IOMMU group, is not bound to vfio-pci.
 var vfioForm = regexp.MustCompile(`vfio ([0-9a-f:.]+): (?:Could not open|failed to open) '?/dev/vfio/`)
 
+// seedForm is the name of a seed in a message.
+var seedForm = regexp.MustCompile(`gpuworker-[0-9a-f-]{36}(-clean)?\.iso`)
+
 // fixFor is the next step for errors that show more than their kind.
 func fixFor(err error, where fault.Place) string {
 	var proxy *pve.ProxyError
@@ -121,6 +124,9 @@ func fixFor(err error, where fault.Place) string {
 			return fmt.Sprintf("gpuworker-host check %[1]s   (on %[2]s) shows which driver has the card; gpuworker-host bind %[1]s   (on %[2]s) shows how to bind it to vfio-pci",
 				m[1], cmp.Or(where.Host, e.Node))
 		}
+	case e.Kind == pve.NotFound && e.What == "volume" && seedForm.MatchString(err.Error()):
+		return "the image of the VM's seed was removed from the storage. Before the bootstrap, gpuworker apply makes it again. After it, make an ISO image with the label cidata " +
+			"of the files that gpuworker render POOL --cloud-init DIR writes, and upload it under this name; docs/cloud-init.md says why the guest needs it"
 	case e.Kind == pve.NotFound && e.What == "pool":
 		return "create the resource pool, or correct spec.proxmox.resourcePool of the Hypervisor: gpuworker role prints the commands that create it"
 	}

@@ -53,6 +53,7 @@ func parseVM(config pve.PendingConfig, host string, vmid int, known mappings) in
 		Machine:   next.machine(),
 		Applied:   applied.machine(),
 		CloudInit: next.cloudInitDrive(),
+		Seed:      next.seedState(next.uuid()),
 		BootDisk:  volume,
 	}
 	vm.State, vm.Locked = stateOf(next["lock"])

@@ -20,7 +20,8 @@ type memo struct {
 	// Unknown: a clone with the VM's number runs, and it is unknown whose it is.
 	Unknown bool   `json:"unknown,omitempty"`
 	Count   int    `json:"count,omitempty"` // of tries, or the progress of the step
-	Written string `json:"seen,omitempty"`  // fingerprint of the tombstone that was written
+	Written string `json:"seen,omitempty"`  // fingerprint of the tombstone or image that was written
+	PID     int    `json:"pid,omitempty"`   // of a command in the guest
 
 	// Progress by the task's log, when it was read, and how many lines.
 	Far      string    `json:"far,omitempty"`

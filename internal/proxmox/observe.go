@@ -48,6 +48,9 @@ func (b *Backend) Observe(ctx context.Context, scope hypervisor.Scope) (*invento
 	if scope.Agents {
 		b.observeAgents(ctx, s)
 	}
+	if scope.Seeds {
+		b.observeSeeds(ctx, s)
+	}
 	s.Setup = b.setup(s)
 	return s, nil
 }

@@ -123,7 +123,7 @@ func isDisk(key, value string) bool {
 // cloudInitDrive reports whether a cloud-init drive is attached.
 func (o options) cloudInitDrive() bool {
 	for _, value := range o {
-		if property(value, "media", "") == "cdrom" && strings.Contains(property(value, "file", "file"), "cloudinit") {
+		if property(value, "media", "") == "cdrom" && isCloudInit(value) {
 			return true
 		}
 	}
