@@ -62,7 +62,7 @@ func TestApplyMakesAGuestAWorker(t *testing.T) {
 	third := a.bootID(t, second)
 	a.status(t, third, "ready", ready)
 	m.progress(t, "third boot: ready")
-	t.Logf("DEBUG %s", a.output(t, "systemctl show -p Id -p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic gpuworker-guest cloud-final cloud-config; journalctl -b -o short-monotonic | grep -i -e cycle -e 'gpuworker-guest.service' -e cloud-final; systemctl list-jobs; cat /var/log/gpuworker-guest.log"))
+	a.isAfterCloudInit(t)
 	if after := a.identity(t); after != before {
 		t.Errorf("the exchange of the seed changed the guest:\n%s\nbefore:\n%s", after, before)
 	}

@@ -80,3 +80,17 @@ func (a agent) gateFails(t *testing.T) {
 		t.Errorf("without the card the gate does not say so")
 	}
 }
+
+// isAfterCloudInit expects that gpuworker-guest began when cloud-init, which uses the
+// package manager too, had ended.
+func (a agent) isAfterCloudInit(t *testing.T) {
+	t.Helper()
+	var began, ended int64 // microseconds since the kernel started; 0 for not yet
+	show := "systemctl show --value -p ExecMainStartTimestampMonotonic gpuworker-guest; systemctl show --value -p ExecMainExitTimestampMonotonic cloud-final"
+	if _, err := fmt.Sscan(a.output(t, show), &began, &ended); err != nil {
+		t.Fatal(err)
+	}
+	if ended == 0 || began < ended {
+		t.Errorf("gpuworker-guest began at %d µs, cloud-init ended at %d µs", began, ended)
+	}
+}

@@ -119,5 +119,4 @@ func TestAGuestBecomesAWorkerFromASnapshot(t *testing.T) {
 	}
 	a.gateFails(t)
 	m.progress(t, "end")
-	t.Logf("DEBUG %s", a.output(t, "systemctl show -p Id -p ExecMainStartTimestampMonotonic -p ExecMainExitTimestampMonotonic gpuworker-guest cloud-final cloud-config; journalctl -b -o short-monotonic | grep -i -e cycle -e 'gpuworker-guest.service' -e cloud-final; systemctl list-jobs; tail -30 /var/log/gpuworker-guest.log"))
 }
