@@ -124,6 +124,7 @@ var reservedPaths = []struct{ path, why string }{
 	{"/etc/systemd/system/gpuworker-guest.service", "gpuworker writes this unit"},
 	{"/etc/systemd/system/gpuworker-guest.service.d/", "settings there can keep gpuworker-guest from starting"},
 	{"/etc/systemd/system/multi-user.target.wants/gpuworker-guest.service", "gpuworker enables this unit"},
+	{"/etc/systemd/system/qemu-guest-agent.service.d/50-gpuworker.conf", "gpuworker lets the guest agent run commands there, on RHEL and its rebuilds"},
 	{"/etc/apt/apt.conf.d/52gpuworker", "gpuworker keeps unattended upgrades away from driver and kernel there"},
 	{"/etc/cloud/", "the ISO of gpuworker is the configuration of cloud-init, and settings there can undo it"},
 	{"/var/lib/cloud/", "cloud-init keeps its state there"},

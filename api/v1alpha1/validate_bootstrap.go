@@ -49,15 +49,15 @@ func (o *object) bootstrap(path string, p *WorkerPool) {
 }
 
 // bootstrapRHEL is for RHEL and its rebuilds: they have no apt, and their guest agent
-// forbids commands and files (BLOCK_RPCS or FILTER_RPC_ARGS in /etc/sysconfig/qemu-ga). A
-// seed ISO allows them, the cloud-init options of Proxmox VE cannot.
+// forbids commands and files. A seed ISO allows them (internal/bootstrap), the cloud-init
+// options of Proxmox VE cannot.
 func (o *object) bootstrapRHEL(path string, p *WorkerPool) {
 	b, os := p.Spec.Bootstrap, driver.OS(p.Spec.Template.OS)
 	if b.CloudInit != nil && b.CloudInit.AptMirror != "" {
 		o.errorf(fieldpath.Under(fieldpath.Under(path, "cloudInit"), "aptMirror"), "has no effect on %s, which has no apt; write a file under /etc/yum.repos.d with writeFiles", os)
 	}
 	if b.Seed == SeedProxmoxCloudInit {
-		o.warnf(fieldpath.Under(path, "seed"), "the guest agent of %s forbids commands and files, which gpuworker needs, and the cloud-init options of Proxmox VE cannot allow them; allow them in the template, in /etc/sysconfig/qemu-ga, or write seed: ISO", os)
+		o.warnf(fieldpath.Under(path, "seed"), "the guest agent of %s forbids commands and files, which gpuworker needs, and the cloud-init options of Proxmox VE cannot allow them; allow them in the template, in /etc/sysconfig/qemu-ga and in SELinux (semanage permissive -a virt_qemu_ga_t), or write seed: ISO", os)
 	}
 }
 

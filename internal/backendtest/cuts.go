@@ -3,7 +3,8 @@ package backendtest
 import (
 	"fmt"
 	"testing"
-	"time"
+
+	"github.com/gpuworker/gpuworker/internal/inventory"
 )
 
 // cuts makes and deletes a worker while one request is lost, for each request in turn.
@@ -46,9 +47,11 @@ func (s *scenario) killed(cut Cut) bool {
 		second.must(w, s.running(w)...)
 		s.isComplete(w)
 	}
+	s.hasSeed(w, inventory.CleanSeed, image(w, "clean"))
 	if first.all(w, s.ending(w)) != nil {
 		second.must(w, s.ending(w)...)
 	}
+	s.noSecret(w)
 	s.same("after the worker's end", before)
 	return first.wire.dead()
 }
@@ -92,7 +95,7 @@ func (s *scenario) oneLost(cut Cut) bool {
 	e.must(w, s.running(w)...)
 	s.isComplete(w)
 	e.must(w, s.ending(w)...)
-	time.Sleep(time.Minute) // so that late requests arrive
+	s.noSecret(w) // when late requests have arrived
 	s.same("after the worker's end", before)
 	return e.wire.wasCut()
 }

@@ -10,7 +10,7 @@ import (
 
 // changing are the calls that change a VM.
 func (s *scenario) changing() []call {
-	calls := []call{configure, attach, start, stop, park, setRecord, disown, unprotect, destroy}
+	calls := []call{configure, attach, start, stop, park, setRecord, disown, unprotect, setClean, removeSeedsNow, writeGuest, runInGuest, destroy}
 	if s.can.ClaimsInVM {
 		calls = append(calls, claim)
 	}

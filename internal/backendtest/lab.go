@@ -36,6 +36,11 @@ type Operator interface {
 	Edit(id string, change func(*VM))
 	// Fail makes the next task of the hypervisor fail with the text.
 	Fail(text string)
+	// Seeds are the images of the VM's seeds that are on the hypervisor, also those that the
+	// VM does not have any more.
+	Seeds(ref inventory.VMRef) [][]byte
+	// Guest changes how the guest of a running VM reacts to calls.
+	Guest(id string, how GuestReaction)
 }
 
 // VM is a VM as a person sees and changes it.

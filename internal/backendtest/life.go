@@ -26,6 +26,8 @@ func (s suite) life(t *testing.T) {
 			w := declare(e)
 			s.twice(e, w, s.running(w)...)
 			s.isComplete(w)
+			s.hasSeed(w, inventory.CleanSeed, image(w, "clean"))
+			s.noSecret(w)
 			s.twice(e, w, park, stop, unpark, start, agent, setRecord)
 			s.isComplete(w)
 			s.twice(e, w, s.ending(w)...)
@@ -39,7 +41,9 @@ func (s suite) life(t *testing.T) {
 				w := declare(e)
 				e.must(w, s.running(w)...)
 				s.isComplete(w)
+				s.hasSeed(w, inventory.CleanSeed, image(w, "clean"))
 				e.must(w, s.ending(w)...)
+				s.noSecret(w)
 				s.same("after the worker's end", before)
 			})
 		}

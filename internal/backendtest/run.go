@@ -35,6 +35,8 @@ func Run(t *testing.T, every int, make func(t *testing.T) Lab) {
 	t.Run("marks", s.marks)
 	t.Run("power", s.power)
 	t.Run("looks", s.looks)
+	t.Run("seeds", s.seeds)
+	t.Run("guests", s.guests)
 	t.Run("registers", s.registrars)
 }
 

@@ -137,12 +137,12 @@ func (s *scenario) running(w *worker) []call {
 	if w.card != nil {
 		calls = append(calls, attach)
 	}
-	return append(calls, start, agent)
+	return append(calls, setFirst, start, agent, setClean)
 }
 
 // ending are the calls that delete a worker.
 func (s *scenario) ending(w *worker) []call {
-	calls := []call{unprotect, stop, destroy}
+	calls := []call{unprotect, stop, removeSeeds, destroy}
 	if w.card != nil {
 		calls = append(calls, release)
 	}

@@ -222,7 +222,7 @@ func TestTheCleanSeedIsTheSameMachineWithoutSecrets(t *testing.T) {
 func TestOurFilesAreReserved(t *testing.T) {
 	seed := mustRender(t, worker(t, driver.Packages, "dhcp", driver.Ubuntu2404))
 	theirs := map[string]bool{"/etc/sysctl.d/90-hugepages.conf": true, "/home/ops/.profile": true}
-	ours := []string{guest.ProgramFile, guest.OrdersFile, guest.StatusFile, guest.LogFile, guest.MarkerFile, seededPath, seedMountPath, "/etc/systemd/system/gpuworker-guest.service"}
+	ours := []string{guest.ProgramFile, guest.OrdersFile, guest.StatusFile, guest.LogFile, guest.MarkerFile, seededPath, agentDropInPath, agentEnvPath, seedMountPath, "/etc/systemd/system/gpuworker-guest.service"}
 	for _, f := range configOf(t, seed.UserData).WriteFiles {
 		if !theirs[f.Path] {
 			ours = append(ours, f.Path)

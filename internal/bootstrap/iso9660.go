@@ -9,8 +9,8 @@ import (
 
 // An ISO 9660 image with Rock Ridge names, for the few files of a seed in one directory.
 // Own code, because the bytes must depend on nothing but the files, and no file may be
-// written anywhere: a library that takes files from a directory takes their times and
-// owners too. Sources: ECMA-119 (ISO 9660), SUSP 1.12 and RRIP 1.12 (IEEE P1281, P1282).
+// written anywhere: docs/adr/0021-our-own-iso-writer.md says what a library does.
+// Sources: ECMA-119 (ISO 9660), SUSP 1.12 and RRIP 1.12 (IEEE P1281, P1282).
 
 const (
 	sectorSize  = 2048

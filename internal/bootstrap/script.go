@@ -125,23 +125,3 @@ RestartSec=30
 [Install]
 WantedBy=multi-user.target
 `
-
-// agentScript makes sure that the guest agent runs. Images of Ubuntu and Debian have
-// none; those of RHEL and Rocky Linux have one.
-const agentScript = `#!/bin/sh
-# Installs the QEMU guest agent, through which gpuworker sees this VM.
-if ! command -v qemu-ga >/dev/null; then
-  if command -v apt-get >/dev/null; then
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get -o DPkg::Lock::Timeout=600 update
-    apt-get -o DPkg::Lock::Timeout=600 -y install qemu-guest-agent
-  elif command -v dnf >/dev/null; then
-    dnf -y install qemu-guest-agent
-  fi
-fi
-if ! command -v qemu-ga >/dev/null; then
-  echo "gpuworker: qemu-guest-agent cannot be installed, so gpuworker cannot see this VM: the reason is in /var/log/cloud-init-output.log; use a template that has it, or a mirror (aptMirror, proxy)" | tee /dev/console >&2
-  exit 1
-fi
-systemctl start --no-block qemu-guest-agent.service
-`

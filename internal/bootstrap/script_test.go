@@ -147,7 +147,7 @@ func TestShellcheckFindsNothing(t *testing.T) {
 	if _, err := exec.LookPath("shellcheck"); err != nil {
 		t.Skip("NOT TESTED: the scripts with shellcheck; apt-get install shellcheck")
 	}
-	scripts := map[string]string{"agent": agentScript}
+	scripts := map[string]string{"agent": agentScript, "agent of RHEL": "#!/bin/sh\n" + allowAgent}
 	for _, delivery := range []v1alpha1.Delivery{v1alpha1.DeliverySeedISO, v1alpha1.DeliveryGuestAgent, v1alpha1.DeliveryTemplate, v1alpha1.DeliveryURL} {
 		w := worker(t, driver.Packages, "dhcp", driver.Ubuntu2404)
 		by(delivery)(&w)

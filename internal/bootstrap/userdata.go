@@ -211,6 +211,9 @@ func (w Worker) proxyEnvironment() string {
 // removed, and cloud-init runs its modules again.
 func (w Worker) bootCommands() *yaml.Node {
 	commands := []*yaml.Node{texts("sh", "-c", repeatFirstBoot, "gpuworker-seed", w.UUID)}
+	if w.OS == "" || w.OS.IsRHEL() {
+		commands = append(commands, texts("sh", "-c", allowAgent, "gpuworker-seed", w.UUID))
+	}
 	if w.Program.Delivery == v1alpha1.DeliverySeedISO {
 		commands = append(commands, texts("sh", "-c", mountSeed, "gpuworker-seed", w.UUID))
 	}

@@ -81,7 +81,7 @@ func (e testEngine) Role(ctx context.Context, version string) (string, error) {
 // openEngine makes an engine for a test's documents.
 func openEngine(documents *v1alpha1.Documents, by string, open func(*v1alpha1.Hypervisor) (hypervisor.Backend, error)) testEngine {
 	return testEngine{engine.New(engine.Options{
-		By: by,
+		By: by, Builds: builds, Version: "1.2.3",
 		Open: func(_ context.Context, _ *v1alpha1.Documents, h *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 			return open(h)
 		},

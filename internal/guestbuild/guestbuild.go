@@ -96,6 +96,9 @@ func releasedBuild(dir, arch, sum string) (bootstrap.Build, error) {
 	name := filepath.Join(dir, bootstrap.Build{Arch: arch}.FileName())
 	version := buildinfo.This().Version
 	unpack := "unpack the archive of gpuworker " + version + " again, so that its files are in one directory"
+	if buildinfo.Version == "" { // it is not of a release
+		unpack = "in the source directory run: make build"
+	}
 	if sum == "" {
 		return bootstrap.Build{}, problem(fault.Invalid, "this gpuworker "+version+" holds no checksums of gpuworker-guest, because it was built without them",
 			"in the source directory run: make build, and use bin/gpuworker; or name a directory with your own builds: --guest-dir DIR", nil)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gpuworker/gpuworker/internal/bootstrap"
+	"github.com/gpuworker/gpuworker/internal/buildinfo"
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
@@ -64,9 +65,9 @@ func TestWhatIsWrongAndWhatHelps(t *testing.T) {
 		{"no checksums", func(_ *testing.T, _ string, f *Finder) { f.sums = nil }, fault.Invalid, "holds no checksums of gpuworker-guest", "make build"},
 		{"a file is missing", func(_ *testing.T, dir string, _ *Finder) {
 			os.Remove(filepath.Join(dir, "gpuworker-guest-linux-arm64"))
-		}, fault.NotFound, "gpuworker-guest-linux-arm64 is missing", "unpack the archive"},
+		}, fault.NotFound, "gpuworker-guest-linux-arm64 is missing", "make build"},
 		{"another checksum", func(t *testing.T, dir string, _ *Finder) { write(t, dir, "amd64", []byte("Program for amd64")) }, fault.Refused, "of another release, or damaged", "&& sha256sum -c SHA256SUMS)"},
-		{"a directory in its place", func(t *testing.T, dir string, _ *Finder) { replaceByDirectory(t, dir) }, fault.Failed, "is no regular file", "unpack the archive"},
+		{"a directory in its place", func(t *testing.T, dir string, _ *Finder) { replaceByDirectory(t, dir) }, fault.Failed, "is no regular file", "make build"},
 		{"nothing in --guest-dir", func(t *testing.T, _ string, f *Finder) { f.Dir = t.TempDir() }, fault.NotFound, "has neither gpuworker-guest-linux-amd64 nor", "make build"},
 		{"--guest-dir does not exist", func(_ *testing.T, dir string, f *Finder) { f.Dir = dir + "/none" }, fault.NotFound, "/none has neither", "--guest-dir DIR"},
 		{"--guest-dir with a huge file", func(t *testing.T, dir string, f *Finder) { f.Dir = dir; grow(t, dir) }, fault.Failed, "more than 64 MiB", "--guest-dir DIR"},
@@ -82,6 +83,18 @@ func TestWhatIsWrongAndWhatHelps(t *testing.T) {
 				t.Error("there are builds")
 			}
 		})
+	}
+}
+
+// The archive of a release has all files.
+func TestAReleaseIsUnpackedAgain(t *testing.T) {
+	buildinfo.Version = "v0.3.0"
+	t.Cleanup(func() { buildinfo.Version = "" })
+	dir, f := release(t)
+	write(t, dir, "arm64", nil)
+	_, err := f.Find()
+	if err == nil || !strings.Contains(err.Error(), "that of gpuworker v0.3.0 has") || !strings.Contains(fault.FixOf(err), "unpack the archive of gpuworker v0.3.0 again") {
+		t.Errorf("%v\n%s", err, fault.FixOf(err))
 	}
 }
 

@@ -18,7 +18,7 @@ type Seeder interface {
 	SetSeed(ctx context.Context, ref inventory.VMRef, seed Seed, handle Handle) (*Wait, error)
 	// RemoveSeeds removes the images of a VM that is about to be destroyed, or overwrites
 	// them with the blank image where the login may not remove them. The VM keeps its
-	// drive. A running VM is a fault.Refused.
+	// drive; it may be missing already. A running VM is a fault.Refused.
 	RemoveSeeds(ctx context.Context, ref inventory.VMRef, blank []byte, handle Handle) (*Wait, error)
 }
 

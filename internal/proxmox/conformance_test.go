@@ -145,6 +145,28 @@ func (c *cluster) Fail(text string) {
 	c.must(c.sim.Inject(pvesim.Fault{Method: "DELETE", Path: "/qemu/[0-9]+$", Effect: pvesim.TaskFails, Text: text}))
 }
 
+func (c *cluster) Seeds(ref inventory.VMRef) [][]byte {
+	var images [][]byte
+	for _, clean := range []bool{false, true} {
+		if data, there := c.sim.Upload(conformanceHost, "local:iso/"+inventory.SeedName(ref.UUID, clean)); there {
+			images = append(images, data)
+		}
+	}
+	return images
+}
+
+func (c *cluster) Guest(id string, how backendtest.GuestReaction) {
+	c.t.Helper()
+	guest := pvesim.Guest{OS: "ubuntu", Agent: true}
+	switch how {
+	case backendtest.GuestSilent:
+		guest.Faults = []pvesim.GuestFault{pvesim.GuestNoAgent}
+	case backendtest.GuestForbids:
+		guest.Forbid = pvesim.RHELForbids
+	}
+	c.must(c.sim.SetGuest(c.number(id), guest))
+}
+
 func (c *cluster) Edit(id string, change func(*backendtest.VM)) {
 	c.t.Helper()
 	vmid := c.number(id)

@@ -28,7 +28,7 @@ func (b *Backend) Role(version string, scope hypervisor.Scope) string {
 	scope.Bridges = []string{""}
 	byPath := map[string][]right{}
 	var paths []string
-	for _, r := range rights(version, scope) {
+	for _, r := range b.rights(version, scope) {
 		if _, known := byPath[r.path]; !known {
 			paths = append(paths, r.path)
 		}
@@ -43,10 +43,15 @@ func (b *Backend) Role(version string, scope hypervisor.Scope) string {
 	roles := map[string]string{} // privileges → role
 	for _, path := range paths {
 		fmt.Fprintf(&out, "\n# %s\n", string(term.Clean(path)))
-		var privileges []string
+		var privileges, optional []string
 		for _, r := range byPath[path] {
-			privileges = append(privileges, r.privilege)
-			fmt.Fprintf(&out, "#   %-24s %s\n", r.privilege, r.reason)
+			reason := r.reason
+			if r.optional {
+				reason, optional = "optional: "+reason, append(optional, r.privilege)
+			} else {
+				privileges = append(privileges, r.privilege)
+			}
+			fmt.Fprintf(&out, "#   %-26s %s\n", r.privilege, reason)
 		}
 		joined := strings.Join(privileges, " ")
 		role, made := roles[joined]
@@ -56,6 +61,9 @@ func (b *Backend) Role(version string, scope hypervisor.Scope) string {
 			fmt.Fprintf(&out, "role %s %s\n", role, shell.Quote(joined))
 		}
 		fmt.Fprintf(&out, "grant %s %s\n", shell.Quote(path), role)
+		if len(optional) > 0 {
+			fmt.Fprintf(&out, "# To grant what is optional too, remove the # from the next line.\n#role %s %s\n", role, shell.Quote(joined+" "+strings.Join(optional, " ")))
+		}
 	}
 	out.WriteString(roleTail)
 	return out.String()

@@ -33,13 +33,13 @@ func applyRole(w *pvesim.World, commands string) {
 	}
 }
 
-var roleScope = hypervisor.Scope{Storages: []string{"local-lvm"}, Bridges: []string{"vmbr0", "vmbr1"}, Cards: true}
+var roleScope = hypervisor.Scope{Storages: []string{"local-lvm"}, Bridges: []string{"vmbr0", "vmbr1"}, Cards: true, UseSeeds: true, Guests: true}
 
 // TestEachPrivilegeIsNeeded removes each privilege from the printed roles in turn.
 // Exactly this one must be reported as missing, and a call must fail without it, unless
 // it is listed in onlyForSeeing.
 func TestEachPrivilegeIsNeeded(t *testing.T) {
-	needed := rights("9.1.4", roleScope)
+	needed := slices.DeleteFunc((&Backend{}).rights("9.1.4", roleScope), func(r right) bool { return r.optional })
 	for _, r := range needed {
 		t.Run(r.privilege, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -81,6 +81,12 @@ func life(t *testing.T, w pvesim.World) (missing []inventory.Right, err error) {
 	return live(open(t, sim, tokenOf(t, w, "gpuworker@pve!engine")))
 }
 
+func setSeed(ctx context.Context, b driver, ref inventory.VMRef, clean bool) error {
+	return of(ctx, ref, func(ctx context.Context, ref inventory.VMRef, h hypervisor.Handle) (*hypervisor.Wait, error) {
+		return b.SetSeed(ctx, ref, hypervisor.Seed{Clean: clean, Image: image("seed")}, h)
+	})
+}
+
 // live makes a GPU worker and deletes it.
 func live(b driver) (missing []inventory.Right, err error) {
 	ctx := context.Background()
@@ -107,11 +113,26 @@ func live(b driver) (missing []inventory.Right, err error) {
 		}},
 		{"configure", func() error { return b.Configure(ctx, r, desired) }},
 		{"attach", func() error { return b.Attach(ctx, r, card) }},
+		{"seed", func() error { return setSeed(ctx, b, ref, false) }},
 		{"start", func() error { return b.Start(ctx, ref) }},
 		{"agent", func() error { _, err := b.Agent(ctx, ref); return err }},
+		{"write", func() error { return b.WriteGuest(ctx, ref, "/tmp/x", nil) }},
+		{"read", func() error { _, err := b.ReadGuest(ctx, ref, "/tmp/x", 10); return err }},
+		{"run", func() error {
+			return of(ctx, ref, func(ctx context.Context, ref inventory.VMRef, h hypervisor.Handle) (*hypervisor.Wait, error) {
+				_, wait, err := b.RunInGuest(ctx, ref, []string{"true"}, h)
+				return wait, err
+			})
+		}},
+		{"exchange", func() error { return setSeed(ctx, b, ref, true) }},
 		{"park", func() error { return b.SetParked(ctx, ref, true) }},
 		{"unprotect", func() error { return b.Unprotect(ctx, ref) }},
 		{"stop", func() error { return b.Stop(ctx, ref) }},
+		{"unseed", func() error {
+			return of(ctx, ref, func(ctx context.Context, ref inventory.VMRef, h hypervisor.Handle) (*hypervisor.Wait, error) {
+				return b.RemoveSeeds(ctx, ref, image("blank"), h)
+			})
+		}},
 		{"destroy", func() error { return b.Destroy(ctx, ref) }},
 		{"release", func() error { return b.Release(ctx, r, card.Ref) }},
 	} {
@@ -120,4 +141,32 @@ func live(b driver) (missing []inventory.Right, err error) {
 		}
 	}
 	return s.Missing, nil
+}
+
+// The optional privilege is granted by removing one character.
+func TestAnOptionalPrivilegeIsOneCharacterAway(t *testing.T) {
+	script := role("9.1.4", roleScope)
+	w := world(t)
+	applyRole(&w, script)
+	granted := func() bool {
+		for _, privileges := range w.Roles {
+			if slices.Contains(privileges, "Datastore.Allocate") {
+				return true
+			}
+		}
+		return false
+	}
+	if granted() {
+		t.Error("it is granted without being asked for")
+	}
+	applyRole(&w, strings.ReplaceAll(script, "\n#role ", "\nrole "))
+	if !granted() {
+		t.Errorf("it is not granted:\n%s", script)
+	}
+	if plain := role("9.1.4", hypervisor.Scope{Storages: []string{"local-lvm"}}); strings.Contains(plain, "optional") || strings.Contains(plain, "Unrestricted") || strings.Contains(plain, "CDROM") {
+		t.Errorf("without seeds and guests:\n%s", plain)
+	}
+	if old := role("8.4", roleScope); strings.Contains(old, "GuestAgent") || strings.Count(old, "VM.Monitor ") > 2 {
+		t.Errorf("for version 8:\n%s", old)
+	}
 }

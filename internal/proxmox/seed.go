@@ -68,7 +68,7 @@ func (b *Backend) setSeed(ctx context.Context, ref inventory.VMRef, seed hypervi
 	case at.volume == volume && at.mark != "" && at.mark != mark:
 		return b.writeSeed(ctx, ref, found, at.withSeed(volume, ""), m)
 	}
-	return b.uploadImage(ctx, ref, volume, seed.Image, memo{Count: imageUploaded, Written: mark, Since: m.Since})
+	return b.uploadImage(ctx, ref, volume, seed.Image, m, memo{Count: imageUploaded, Written: mark})
 }
 
 // seedVolume is the volume for a seed. It is on the storage of the seed that the VM has:
@@ -135,6 +135,7 @@ func (b *Backend) removeSeeds(ctx context.Context, ref inventory.VMRef, blank []
 	}
 	found, running, err := b.proveAndLook(ctx, ref)
 	switch {
+	case pve.KindOf(err) == pve.NotFound: // the images have the UUID of the VM in their names
 	case err != nil:
 		return nil, err
 	case running:

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"math/rand/v2"
 	"path"
 	"slices"
 	"strings"
@@ -27,6 +28,12 @@ const (
 	uploadWords      = "the image to be copied to the storage"
 	otherUploadWords = "another upload to the host"
 	deleteWords      = "the image to be removed"
+)
+
+// Progress of an upload, in memo.Count, besides that of a seed.
+const (
+	othersRun   = iota + 101 // other uploads run on the host
+	othersEnded              // they have ended
 )
 
 // othersPatience limits the wait for uploads of others.
@@ -52,10 +59,10 @@ func (b *Backend) awaitImage(ctx context.Context, m memo) (memo, *hypervisor.Wai
 	return m, nil, nil
 }
 
-// uploadImage uploads an image under the name of a volume. then is the memo for the time
-// when it is there.
-func (b *Backend) uploadImage(ctx context.Context, ref inventory.VMRef, volume string, image []byte, then memo) (*hypervisor.Wait, error) {
-	if wait, err := b.awaitOthers(ctx, ref, then.Since); wait != nil || err != nil {
+// uploadImage uploads an image under the name of a volume. m is the memo now, then the memo
+// for the time when it is there.
+func (b *Backend) uploadImage(ctx context.Context, ref inventory.VMRef, volume string, image []byte, m, then memo) (*hypervisor.Wait, error) {
+	if wait, err := b.awaitOthers(ctx, ref, m); wait != nil || err != nil {
 		return wait, err
 	}
 	sum := sha256.Sum256(image)
@@ -63,28 +70,38 @@ func (b *Backend) uploadImage(ctx context.Context, ref inventory.VMRef, volume s
 	task, err := b.client.Upload(ctx, ref.Host, storageOf(volume), file, bytes.NewReader(image))
 	wait, err := taskStarted(uploadWords, then.Count, task, err)
 	if wait != nil && !task.IsZero() {
-		m := recall(wait.Handle)
-		m.Written = then.Written
-		wait.Handle = m.handle()
+		sent := recall(wait.Handle)
+		sent.Written = then.Written
+		wait.Handle = sent.handle()
 	}
 	return wait, err
 }
 
 // awaitOthers waits until no upload runs on the host: it may be one of an earlier run of
-// this program, which would write to the same file. since is when the wait began; zero
-// before.
-func (b *Backend) awaitOthers(ctx context.Context, ref inventory.VMRef, since time.Time) (*hypervisor.Wait, error) {
-	if since.IsZero() {
-		since = time.Now()
+// this program, which would write to the same file. After that it waits a random time: others
+// may have waited for the same upload.
+func (b *Backend) awaitOthers(ctx context.Context, ref inventory.VMRef, m memo) (*hypervisor.Wait, error) {
+	if m.Count == othersEnded {
+		return nil, nil
 	}
-	if time.Since(since) > othersPatience {
+	waited := m.Count == othersRun && !m.Since.IsZero()
+	if !waited {
+		m = memo{Since: time.Now(), Count: othersRun}
+	}
+	if time.Since(m.Since) > othersPatience {
 		return nil, nil
 	}
 	tasks, err := b.client.Tasks(ctx, ref.Host, pve.TaskFilter{Source: "active", Type: "imgcopy"})
-	if err != nil || !runs(tasks) {
+	switch {
+	case err != nil:
 		return nil, err
+	case runs(tasks):
+		return m.wait(otherUploadWords, pve.NextPoll(time.Since(m.Since))), nil
+	case waited:
+		const pause = 500 * time.Millisecond
+		return memo{Count: othersEnded}.wait(otherUploadWords, rand.N(pause)), nil
 	}
-	return memo{Since: since}.wait(otherUploadWords, pve.NextPoll(time.Since(since))), nil
+	return nil, nil
 }
 
 // removeImage removes an image. Where the login may not remove volumes, the image is
@@ -95,7 +112,7 @@ func (b *Backend) removeImage(ctx context.Context, ref inventory.VMRef, volume s
 	case err != nil, size < 0, isOverwritten(size):
 		return nil, err
 	case m.Count == mayNotRemove:
-		return b.uploadImage(ctx, ref, volume, overwritten(by), memo{Count: mayNotRemove, Since: m.Since})
+		return b.uploadImage(ctx, ref, volume, overwritten(by), m, memo{Count: mayNotRemove})
 	}
 	task, err := b.client.DeleteVolume(ctx, ref.Host, volume)
 	switch {

@@ -58,6 +58,7 @@ func (s *Sim) bootModel(v *vm, now time.Time, agent Duration) {
 	if v.guest.fails(GuestNoAgent) {
 		v.run.agentUp = time.Time{}
 	}
+	v.writeFile(guestBootID, v.run.boot.id+"\n")
 }
 
 // refreshGuest carries out what a simulated guest has done since the last look.
@@ -93,18 +94,26 @@ func (s *Sim) refreshGuest(v *vm) {
 	v.writeFile(guestStatus, string(text)+"\n")
 }
 
-// beginBootstrap starts the program's service, which does nothing without its orders.
-func (s *Sim) beginBootstrap(v *vm, at time.Time) {
-	_, installed := v.files[guestProgram]
-	_, ordered := v.files[guestOrders]
-	if !installed || !ordered {
-		return
+// beginBootstrap starts the program's service. Without orders for this VM it ends at once,
+// without a status.
+func (s *Sim) beginBootstrap(v *vm, at time.Time) GuestResult {
+	if _, installed := v.files[guestProgram]; !installed {
+		return GuestResult{Missing: true}
+	}
+	if _, there := v.files[guestOrders]; !there {
+		return GuestResult{ExitCode: exitMissing, Err: "gpuworker-guest: read the orders in " + guestOrders +
+			": there are none\n  → run gpuworker apply on the desk: it puts them into the guest\n"}
+	}
+	if _, ok := v.orders(); !ok {
+		return GuestResult{ExitCode: exitCheck, Err: "gpuworker-guest: read the orders in " + guestOrders +
+			": they are not for this VM\n  → run gpuworker apply on the desk: it puts the right ones into the guest\n"}
 	}
 	takes := s.timings.Bootstrap
 	if v.disk.done == v.ordersKey() {
 		takes /= 10
 	}
 	v.run.boot.began, v.run.boot.takes = at, s.scaled(takes)
+	return GuestResult{}
 }
 
 func (v *vm) ordersKey() string { return sha1Hex(v.files[guestOrders]) }
@@ -118,6 +127,7 @@ type modelOrders struct {
 		Branch   string `json:"branch"`
 		Version  string `json:"version"`
 		Open     bool   `json:"open"`
+		Toolkit  bool   `json:"toolkit"`
 	} `json:"driver"`
 	GPU *struct {
 		ID   string `json:"id"`
@@ -172,10 +182,15 @@ type modelGPU struct {
 	UUID  string `json:"uuid,omitempty"`
 }
 
-// GPUUUID is the UUID of the GPU in a slot of a host, as a simulated guest with a driver
-// sees it. It stays the same for ever.
-func GPUUUID(host, address string) string {
-	sum := sha256.Sum256([]byte(host + "/" + address))
+// GPUUUID is the UUID of a GPU of a host, as a simulated guest with a driver sees it. It
+// stays the same as long as the card stays: another model, or another serial number, is
+// another card.
+func GPUUUID(host string, f PCIFunction) string {
+	card := host + "/" + f.Address + "/" + f.ID
+	if f.Serial != "" {
+		card = f.ID + "/" + f.Serial
+	}
+	sum := sha256.Sum256([]byte(card))
 	text := hex.EncodeToString(sum[:16])
 	return fmt.Sprintf("GPU-%s-%s-%s-%s-%s", text[:8], text[8:12], text[12:16], text[16:20], text[20:])
 }
@@ -190,10 +205,11 @@ func (v *vm) gpus(h *host, driver bool) []modelGPU {
 		}
 		gpu := modelGPU{BDF: fmt.Sprintf("0000:%02x:00.0", i+1), ID: f.ID, Model: f.Name}
 		if driver {
-			gpu.UUID = GPUUUID(h.Name, address)
+			card := *f
 			if v.guest.fails(GuestWrongGPU) {
-				gpu.UUID = GPUUUID(h.Name, "another card")
+				card.Serial += "another card"
 			}
+			gpu.UUID = GPUUUID(h.Name, card)
 		}
 		out = append(out, gpu)
 	}

@@ -118,7 +118,8 @@ func FuzzParseShell(f *testing.F) {
 	})
 }
 
-const t4OfPVE1 = "0000:03:00.0"
+// t4OfPVE1 is the UUID of the T4 of pve1.
+var t4OfPVE1 = GPUUUID("pve1", PCIFunction{Address: "0000:03:00.0", ID: "10de:1eb8"})
 
 // guestSeed is what the engine gives to a guest, in short.
 func guestSeed(uuid, instance, gpuUUID string, program bool) map[string]string {
@@ -206,11 +207,25 @@ func (m modelStatus) states() string {
 	return out
 }
 
-const allDone = "card Done\npackages Done\nmodules Done\nverify Done\n"
+// steps are the states of the steps of a bootstrap with Packages.
+func steps(states ...string) string {
+	out, at := "", 0
+	for _, step := range guestSteps {
+		state := "Skipped"
+		if step.name != "toolkit" {
+			state = states[min(at, len(states)-1)]
+			at++
+		}
+		out += step.name + " " + state + "\n"
+	}
+	return out
+}
+
+var allDone = steps("Done")
 
 func TestASimulatedGuestBecomesAWorker(t *testing.T) {
 	play(t, func(t *testing.T) {
-		_, root := guestWorker(t, GPUUUID("pve1", t4OfPVE1))
+		_, root := guestWorker(t, t4OfPVE1)
 		pause(t, 26*time.Second)
 		if got, _ := root.runs("cloud-init", "status", "--format", "json"); !strings.Contains(got["out-data"].(string), `"status": "running"`) {
 			t.Errorf("cloud-init at first: %v", got)
@@ -230,7 +245,7 @@ func TestASimulatedGuestBecomesAWorker(t *testing.T) {
 		if diff := cmp.Diff(allDone, got.states()); diff != "" || !got.Ready || got.Driver == nil || got.Driver.Version != "580.95.05" {
 			t.Errorf("at last: ready %v, driver %v\n%s", got.Ready, got.Driver, diff)
 		}
-		want := []modelGPU{{BDF: "0000:01:00.0", ID: "10de:1eb8", Model: got.GPUs[0].Model, UUID: GPUUUID("pve1", t4OfPVE1)}}
+		want := []modelGPU{{BDF: "0000:01:00.0", ID: "10de:1eb8", Model: got.GPUs[0].Model, UUID: t4OfPVE1}}
 		if diff := cmp.Diff(want, got.GPUs); diff != "" {
 			t.Errorf("GPUs (-want +got):\n%s", diff)
 		}
@@ -262,10 +277,10 @@ func TestSimulatedGuestsMisbehave(t *testing.T) {
 		},
 		GuestNoDriver: func(t *testing.T, sim *Sim, root *client) {
 			got := guestState(root)
-			if want := "card Done\npackages Done\nmodules Failed\nverify Pending\nDRIVER-MISSING\n"; got.states() != want || got.Driver != nil || got.GPUs[0].UUID != "" {
+			if want := steps("Done", "Done", "Done", "Done", "Done", "Failed", "Pending") + "DRIVER-MISSING\n"; got.states() != want || got.Driver != nil || got.GPUs[0].UUID != "" {
 				t.Errorf("driver %v, GPUs %v\n%s", got.Driver, got.GPUs, got.states())
 			}
-			if gate, _ := root.runs("gpuworker-guest", "gate"); gate["exitcode"] != 1.0 {
+			if gate, _ := root.runs("gpuworker-guest", "gate"); gate["exitcode"] != 3.0 {
 				t.Errorf("gate: %v", gate)
 			}
 			// It is tried again when somebody has mended it.
@@ -279,7 +294,7 @@ func TestSimulatedGuestsMisbehave(t *testing.T) {
 		},
 		GuestWrongGPU: func(t *testing.T, _ *Sim, root *client) {
 			got := guestState(root)
-			if want := "card Done\npackages Done\nmodules Done\nverify Failed\nDRIVER-GPU-UUID\n"; got.states() != want || got.Ready {
+			if want := steps("Done", "Done", "Done", "Done", "Done", "Done", "Done", "Failed") + "DRIVER-GPU-UUID\n"; got.states() != want || got.Ready {
 				t.Errorf("ready %v\n%s", got.Ready, got.states())
 			}
 		},
@@ -294,7 +309,7 @@ func TestSimulatedGuestsMisbehave(t *testing.T) {
 		},
 		GuestHangs: func(t *testing.T, _ *Sim, root *client) {
 			pause(t, time.Hour)
-			if got := guestState(root); got.states() != "card Done\npackages Running\nmodules Pending\nverify Pending\n" {
+			if got := guestState(root); got.states() != steps("Done", "Done", "Done", "Done", "Running", "Pending") {
 				t.Errorf("%s", got.states())
 			}
 		},
@@ -304,15 +319,18 @@ func TestSimulatedGuestsMisbehave(t *testing.T) {
 			}
 		},
 		GuestBadStatus: func(t *testing.T, _ *Sim, root *client) {
-			got, _ := root.runs("gpuworker-guest", "status")
-			if text := got["out-data"].(string); json.Valid([]byte(text)) || len(text) < 100_000 {
+			text := root.do("GET", qemu("pve1", 120, "/agent/file-read"), "file", guestStatus).object()["content"].(string)
+			if json.Valid([]byte(text)) || len(text) < 100_000 {
 				t.Errorf("%d bytes of status", len(text))
+			}
+			if got, _ := root.runs("gpuworker-guest", "status"); got["exitcode"] != 1.0 {
+				t.Errorf("status: %v", got)
 			}
 		},
 	} {
 		t.Run(string(fault), func(t *testing.T) {
 			play(t, func(t *testing.T) {
-				sim, root := guestWorker(t, GPUUUID("pve1", t4OfPVE1), fault)
+				sim, root := guestWorker(t, t4OfPVE1, fault)
 				if fault == GuestReboot {
 					pause(t, time.Minute) // in the bootstrap, before its middle
 				} else {
@@ -335,7 +353,7 @@ func TestAGuestWhoseCardIsGone(t *testing.T) {
 		root.do("PUT", qemu("pve1", 120, "/config"), "delete", "hostpci0").ok()
 		root.done(root.do("POST", qemu("pve1", 120, "/status/start")), "OK")
 		pause(t, 5*time.Minute)
-		if got := guestState(root); got.states() != "card Failed\npackages Pending\nmodules Pending\nverify Pending\nGUEST-GPU-MISSING\n" || got.Ready {
+		if got := guestState(root); got.states() != steps("Failed", "Pending")+"GUEST-GPU-MISSING\n" || got.Ready {
 			t.Errorf("without it: ready %v\n%s", got.Ready, got.states())
 		}
 	})

@@ -30,6 +30,7 @@ const (
 	guestProgram = "/usr/local/sbin/gpuworker-guest"
 	guestOrders  = "/etc/gpuworker/orders.json"
 	guestStatus  = "/var/lib/gpuworker/status.json"
+	guestBootID  = "/proc/sys/kernel/random/boot_id"
 )
 
 // hasCloudInit reports whether the guest is a Linux with cloud-init.

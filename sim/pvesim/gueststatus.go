@@ -3,57 +3,125 @@ package pvesim
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
-// The bootstrap of a simulated guest: four steps, of which each takes a quarter of the
-// time.
+// The bootstrap of a simulated guest. It has the steps of gpuworker-guest, in their order,
+// and skips those that the orders do not need. Each takes its part of the time.
+// Source: package internal/guest/steps. The simulator has its own copy, so that a change
+// of the program shows in the tests of those who read its status.
 
-const bootstrapSteps = 4
+// guestStep is a step of the bootstrap.
+type guestStep struct {
+	name  string
+	parts int // of the time
+	// strategies that need it; nil for all
+	strategies []string
+	perBoot    bool // it is done again after a restart
+}
 
-// bootstrapStatus is the status that the program would have written by now.
-func (v *vm) bootstrapStatus(s *Sim, now time.Time) modelStatus {
-	status := modelStatus{Version: 1, Program: "pvesim", UUID: smbiosFormat.parse(v.run.conf["smbios1"])["uuid"], BootID: v.run.boot.id,
-		OS: v.guest.OS, Kernel: "6.8.0-45-generic", Steps: []modelStep{}, Findings: []modelFinding{}, Updated: now.UTC()}
-	var orders modelOrders
-	err := json.Unmarshal([]byte(v.files[guestOrders]), &orders)
-	if err != nil || orders.UUID != status.UUID {
-		status.fail("GUEST-ORDERS", "the orders are not for this VM", "write the orders of this VM")
-	}
-	h := s.hosts[v.node]
-	driver := v.loadedDriver(orders)
-	problems := v.problems(orders, v.gpus(h, driver != nil))
-	for i, name := range []string{"card", "packages", "modules", "verify"} {
-		step := modelStep{Name: name, Key: v.ordersKey()[:12], Tries: 1, State: "Done"}
-		step.Began = v.run.boot.began.Add(v.run.boot.takes * time.Duration(i) / bootstrapSteps).UTC()
-		step.Ended = v.run.boot.began.Add(v.run.boot.takes * time.Duration(i+1) / bootstrapSteps).UTC()
-		problem, failed := problems[name]
-		switch {
-		case len(status.Findings) > 0 || now.Before(step.Began):
-			step = modelStep{Name: name, State: "Pending"}
-		case now.Before(step.Ended) || v.guest.fails(GuestHangs) && name == "packages":
-			step.State, step.Ended = "Running", time.Time{}
-			status.Steps = append(status.Steps, step)
-			return status.pad(v, i)
-		case failed:
-			step.State, step.Problem, step.Fix = "Failed", problem.reason, problem.fix
-			status.fail(problem.id, problem.reason, problem.fix)
+var guestSteps = []guestStep{
+	{name: "card", parts: 1, perBoot: true},
+	{name: "nouveau", parts: 1, perBoot: true, strategies: []string{"Packages", "Preinstalled", "Ansible", "Operator", ""}},
+	{name: "updates", parts: 1, strategies: []string{"Packages", "Preinstalled", "Ansible", "Operator", ""}},
+	{name: "options", parts: 1, strategies: loadsModules},
+	{name: "packages", parts: 4, strategies: []string{"Packages"}},
+	{name: "modules", parts: 2, perBoot: true, strategies: loadsModules},
+	{name: "persistence", parts: 1, perBoot: true, strategies: loadsModules},
+	{name: "toolkit", parts: 1},
+	{name: "verify", parts: 1, perBoot: true},
+}
+
+var loadsModules = []string{"Packages", "Preinstalled"}
+
+// skips reports whether the orders do not need a step.
+func (o modelOrders) skips(step guestStep) bool {
+	return o.GPU == nil || step.name == "toolkit" && !o.Driver.Toolkit ||
+		step.strategies != nil && !slices.Contains(step.strategies, o.Driver.Strategy)
+}
+
+// schedule is when each step begins and ends, for a bootstrap that takes this time.
+func (o modelOrders) schedule(began time.Time, takes time.Duration) (begins, ends []time.Time) {
+	all, past := 0, 0
+	for _, step := range guestSteps {
+		if !o.skips(step) {
+			all += step.parts
 		}
-		status.Steps = append(status.Steps, step)
 	}
-	status.Driver, status.GPUs = driver, v.gpus(h, driver != nil)
-	last := status.Steps[len(status.Steps)-1].State
-	status.Ready = last == "Done" && len(status.Findings) == 0
+	for _, step := range guestSteps {
+		at := began.Add(takes * time.Duration(past) / time.Duration(max(1, all)))
+		if !o.skips(step) {
+			past += step.parts
+		}
+		begins = append(begins, at)
+		ends = append(ends, began.Add(takes*time.Duration(past)/time.Duration(max(1, all))))
+	}
+	return begins, ends
+}
+
+// orders reads the orders of a guest; ok is false when there are none for this VM.
+func (v *vm) orders() (orders modelOrders, ok bool) {
+	err := json.Unmarshal([]byte(v.files[guestOrders]), &orders)
+	return orders, err == nil && strings.EqualFold(orders.UUID, v.smbiosUUID())
+}
+
+func (v *vm) smbiosUUID() string { return smbiosFormat.parse(v.run.conf["smbios1"])["uuid"] }
+
+// bootstrapStatus is the status that the program would have written at a time.
+func (v *vm) bootstrapStatus(s *Sim, at time.Time) modelStatus {
+	orders, _ := v.orders()
+	status := modelStatus{Version: 1, Program: "pvesim", UUID: v.smbiosUUID(), BootID: v.run.boot.id, OS: v.guest.OS, Kernel: "6.8.0-45-generic",
+		Steps: []modelStep{}, Findings: []modelFinding{}, Updated: at.UTC()}
+	driver := v.loadedDriver(orders)
+	problems := v.problems(orders, v.gpus(s.hosts[v.node], driver != nil))
+	begins, ends := orders.schedule(v.run.boot.began, v.run.boot.takes)
+	stopped := false // at a step that runs, or that failed
+	loaded := driver != nil && !slices.Contains(loadsModules, orders.Driver.Strategy)
+	for i, step := range guestSteps {
+		record := modelStep{Name: step.name, Key: step.key(v), Tries: 1, State: "Done", Began: begins[i].UTC(), Ended: ends[i].UTC()}
+		problem, failed := problems[step.name]
+		switch {
+		case orders.skips(step):
+			record = modelStep{Name: step.name, State: "Skipped"}
+		case stopped || at.Before(begins[i]):
+			record, stopped = modelStep{Name: step.name, State: "Pending"}, true
+		case at.Before(ends[i]) || v.guest.fails(GuestHangs) && step.name == v.hangsAt(orders):
+			record.State, record.Ended, stopped = "Running", time.Time{}, true
+		case failed:
+			record.State, record.Problem, record.Fix, stopped = "Failed", problem.reason, problem.fix, true
+			status.fail(problem)
+		case step.name == "modules":
+			loaded = driver != nil
+		}
+		status.Steps = append(status.Steps, record)
+	}
+	if loaded {
+		status.Driver = driver
+	}
+	status.GPUs = v.gpus(s.hosts[v.node], status.Driver != nil)
+	status.Ready = !stopped
 	return status.hostile(v)
 }
 
-// pad adds the steps after a running one, and the GPUs, still without a driver.
-func (m modelStatus) pad(v *vm, running int) modelStatus {
-	for _, name := range []string{"card", "packages", "modules", "verify"}[running+1:] {
-		m.Steps = append(m.Steps, modelStep{Name: name, State: "Pending"})
+// hangsAt is the step at which a bootstrap hangs: the one that takes longest.
+func (v *vm) hangsAt(orders modelOrders) string {
+	if orders.Driver.Strategy == "Packages" {
+		return "packages"
 	}
-	m.GPUs = []modelGPU{}
-	return m.hostile(v)
+	return "verify"
+}
+
+// key is what a step is done for.
+func (g guestStep) key(v *vm) string {
+	switch {
+	case g.perBoot:
+		return "boot " + v.run.boot.id
+	case g.name == "packages":
+		return v.ordersKey()[:12]
+	}
+	return "1"
 }
 
 // hostile puts hostile texts where the guest may write any.
@@ -62,13 +130,14 @@ func (m modelStatus) hostile(v *vm) modelStatus {
 		return m
 	}
 	m.OS, m.Kernel, m.Program = hostileText, hostileText, hostileText
-	m.Findings = append(m.Findings, modelFinding{ID: "GUEST-BOOTSTRAP-FAILED", Verdict: "fail", Reason: hostileText, Fix: "rm -rf / # " + hostileText})
+	m.fail(modelProblem{"GUEST-BOOTSTRAP-FAILED", hostileText, "rm -rf / # " + hostileText})
 	m.Ready = false
 	return m
 }
 
-func (m *modelStatus) fail(id, reason, fix string) {
-	m.Findings = append(m.Findings, modelFinding{ID: id, Verdict: "fail", Where: map[string]string{}, Reason: reason, Fix: fix})
+func (m *modelStatus) fail(p modelProblem) {
+	layer, _, _ := strings.Cut(strings.ToLower(p.id), "-")
+	m.Findings = append(m.Findings, modelFinding{ID: p.id, Verdict: "fail", Layer: layer, Where: map[string]string{}, Reason: p.reason, Fix: p.fix})
 }
 
 type modelProblem struct{ id, reason, fix string }
@@ -76,15 +145,22 @@ type modelProblem struct{ id, reason, fix string }
 // problems are what is wrong, by the step that finds it.
 func (v *vm) problems(orders modelOrders, gpus []modelGPU) map[string]modelProblem {
 	out := map[string]modelProblem{}
-	if orders.GPU == nil {
+	switch {
+	case orders.GPU == nil:
 		return out
-	}
-	if len(gpus) != 1 || gpus[0].ID != orders.GPU.ID {
-		out["card"] = modelProblem{"GUEST-GPU-MISSING", fmt.Sprintf("the VM has %d GPUs, but its orders say one %s", len(gpus), orders.GPU.ID), "attach the card"}
+	case len(gpus) > 1:
+		out["card"] = modelProblem{"GUEST-GPU-EXTRA", fmt.Sprintf("the VM has %d GPUs, but its orders say one", len(gpus)), "detach the other cards"}
+		return out
+	case len(gpus) == 0 || gpus[0].ID != orders.GPU.ID:
+		out["card"] = modelProblem{"GUEST-GPU-MISSING", "the VM does not have the GPU " + orders.GPU.ID + " of its orders", "attach the card"}
 		return out
 	}
 	if wantsDriver(orders) && v.loadedDriver(orders) == nil {
-		out["modules"] = modelProblem{"DRIVER-MISSING", "modprobe: ERROR: could not insert 'nvidia': No such device", "read dmesg"}
+		step := "modules"
+		if orders.Driver.Strategy == "Ansible" {
+			step = "verify"
+		}
+		out[step] = modelProblem{"DRIVER-MISSING", "modprobe: ERROR: could not insert 'nvidia': No such device", "read dmesg"}
 	}
 	if orders.GPU.UUID != "" && gpus[0].UUID != "" && gpus[0].UUID != orders.GPU.UUID {
 		out["verify"] = modelProblem{"DRIVER-GPU-UUID", "the GPU is " + gpus[0].UUID + ", but was " + orders.GPU.UUID, "gpuworker accept"}

@@ -178,6 +178,36 @@ func (s *Sim) SetGuest(id int, guest Guest) error {
 	return nil
 }
 
+// SetGuestFaults changes the misbehaviours of a guest, also while it runs. The rest of it
+// stays as it is: a guest that boots goes on booting.
+func (s *Sim) SetGuestFaults(id int, faults ...GuestFault) error {
+	s.lock()
+	defer s.unlock()
+	v := s.vms[id]
+	if v == nil {
+		return fmt.Errorf("no VM %d in this world", id)
+	}
+	guest := v.guest
+	guest.Faults = slices.Clone(faults)
+	if err := guest.validate(); err != nil {
+		return err
+	}
+	if v.run != nil {
+		s.refreshGuest(v) // what came before was without them
+	}
+	had, has := v.guest.fails(GuestNoAgent), guest.fails(GuestNoAgent)
+	v.guest = guest
+	switch {
+	case v.run == nil || !guest.Agent:
+	case has:
+		v.run.agentUp = time.Time{}
+	case had:
+		v.run.agentUp = v.run.osUp
+	}
+	s.changed(GuestChanged, v.node, id, "")
+	return nil
+}
+
 // UnlockVM is "qm unlock" on the VM's host: it removes the lock from the configuration.
 // The API has no such call.
 func (s *Sim) UnlockVM(id int) error {

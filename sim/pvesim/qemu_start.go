@@ -254,6 +254,9 @@ func (s *Sim) running(v *vm, r *rand.Rand, ids []string) {
 // bootGuest sets the times at which the guest's system and agent are ready.
 func (s *Sim) bootGuest(v *vm, r *rand.Rand, now time.Time) {
 	agent := between(r, s.timings.AgentMin, s.timings.AgentMax)
+	if v.guest.AgentAfter > 0 {
+		agent = v.guest.AgentAfter
+	}
 	scaled := func(d Duration) time.Time { return now.Add(s.scaled(d)) }
 	v.run.osUp, v.run.agentUp, v.run.frozen = time.Time{}, time.Time{}, false
 	v.run.execs, v.run.nextPID, v.run.handles, v.run.nextHandle = map[int]*guestProcess{}, 500, map[int]*guestHandle{}, 0

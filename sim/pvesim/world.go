@@ -97,6 +97,8 @@ type PCIFunction struct {
 	// information about it), "bind" (it stays on its driver), "group" (its group does) or
 	// "reset" (only a warning).
 	Broken string `json:"broken,omitempty"`
+	// Serial tells cards of one model apart, for GPUUUID. The API never returns it.
+	Serial string `json:"serial,omitempty"`
 }
 
 // Bridge is a Linux bridge of a host.
@@ -167,6 +169,9 @@ type Guest struct {
 	OS string `json:"os,omitempty"`
 	// Agent means that the QEMU guest agent is installed.
 	Agent bool `json:"agent,omitempty"`
+	// AgentAfter is the time from the start of the VM until the agent answers; 0 for a time
+	// of the world's timings.
+	AgentAfter Duration `json:"agentAfter,omitempty"`
 	// Slow is the time that the agent takes for each answer. From three seconds on the
 	// server's timeout passes, as with a hanging agent.
 	Slow Duration `json:"slow,omitempty"`

@@ -44,7 +44,7 @@ func (c *Cluster) Open(name string, wire Wire, chance func() float64) *Backend {
 // Capabilities implements hypervisor.Source.
 func (b *Backend) Capabilities() inventory.Capabilities {
 	return inventory.Capabilities{
-		ChoosesIDs: true, HidesGroups: true, ClaimsInVM: true, BindsAtPowerOn: true, SeedISO: true, Guest: inventory.GuestInfo,
+		ChoosesIDs: true, HidesGroups: true, ClaimsInVM: true, BindsAtPowerOn: true, SeedISO: true, Guest: inventory.GuestInfo, GuestFile: maxValue,
 		DefaultNetwork: "lan",
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gpuworker/gpuworker/internal/backendtest"
 	"github.com/gpuworker/gpuworker/internal/fault"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -42,12 +43,13 @@ func answer(kind fault.Kind, why, fix string) error {
 
 // Cluster is the hypervisor itself. Names of VMs are unique in it.
 type Cluster struct {
-	mu     sync.Mutex
-	hosts  []inventory.Host
-	vms    map[string]*vm
-	tasks  map[string]*task
-	random *rand.Rand
-	fails  string // error text of the next task; "" when it succeeds
+	mu       sync.Mutex
+	hosts    []inventory.Host
+	vms      map[string]*vm
+	tasks    map[string]*task
+	commands map[string]*command // in guests
+	random   *rand.Rand
+	fails    string // error text of the next task; "" when it succeeds
 }
 
 // vm is a VM or a template.
@@ -61,6 +63,11 @@ type vm struct {
 	started       time.Time
 	version       int    // grows with each change, for compare-and-swap
 	task          string // the running task
+
+	seed   inventory.SeedState
+	image  []byte            // of the seed
+	files  map[string][]byte // in the guest
+	reacts backendtest.GuestReaction
 }
 
 // cardOf is the card of a configuration; ok is false without one.
@@ -83,7 +90,7 @@ type task struct {
 // NewCluster makes a hypervisor with hosts and no VMs. The seed is for its random
 // choices.
 func NewCluster(seed uint64, hosts ...inventory.Host) *Cluster {
-	return &Cluster{hosts: hosts, vms: map[string]*vm{}, tasks: map[string]*task{}, random: rand.New(rand.NewPCG(seed, 0))}
+	return &Cluster{hosts: hosts, vms: map[string]*vm{}, tasks: map[string]*task{}, commands: map[string]*command{}, random: rand.New(rand.NewPCG(seed, 0))}
 }
 
 // settle ends the tasks whose time has come, in the order of their ends.
@@ -111,7 +118,7 @@ func (c *Cluster) settle() {
 func (c *Cluster) newID(kind string) string {
 	for {
 		id := fmt.Sprintf("%s-%04x", kind, c.random.IntN(1<<16))
-		if c.vms[id] == nil && c.tasks[id] == nil {
+		if c.vms[id] == nil && c.tasks[id] == nil && c.commands[id] == nil {
 			return id
 		}
 	}

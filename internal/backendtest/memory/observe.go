@@ -36,6 +36,9 @@ func (b *Backend) Observe(ctx context.Context, scope hypervisor.Scope) (*invento
 			claims = append(claims, all[i].claims())
 		}
 	}
+	if scope.Seeds {
+		s.Seeds = seeds(all)
+	}
 	slices.SortFunc(s.VMs, func(x, y inventory.VM) int { return inventory.CompareIDs(x.ID, y.ID) })
 	s.Claims = vmclaim.Claims(claims, cardsOf(hosts))
 	slices.SortStableFunc(s.Claims, func(x, y inventory.Claim) int {
@@ -73,7 +76,7 @@ func (b *Backend) ObserveVM(ctx context.Context, ref inventory.VMRef) (*inventor
 func (s *seen) observed() inventory.VM {
 	vm := inventory.VM{
 		ID: s.id, Host: s.host, Name: s.name, Template: s.template, Running: s.running, Tags: s.tags, UUID: s.uuid,
-		Machine: s.next, Applied: s.next, CloudInit: true, BootDisk: s.next.Storage + ":" + s.id,
+		Machine: s.next, Applied: s.next, CloudInit: s.seed == inventory.NoSeed, Seed: s.seed, BootDisk: s.next.Storage + ":" + s.id,
 		Cards: s.attachments(),
 	}
 	if s.running {

@@ -54,7 +54,7 @@ type command struct {
 
 // commands returns all verbs, in the order of the help.
 func commands() []command {
-	return []command{bootstrapCommand(), statusCommand(), checkCommand(), gateCommand(), explainCommand(), sealCommand(), resetCommand()}
+	return []command{bootstrapCommand(), statusCommand(), checkCommand(), gateCommand(), explainCommand(), sealCommand(), resetCommand(), completionCommand()}
 }
 
 // exitError ends the program with this exit code, after the reason was printed.
@@ -109,6 +109,9 @@ func (t *Tool) run(ctx context.Context, args []string) error {
 	if args[0] == "version" || args[0] == "--version" {
 		return t.version(args[1:])
 	}
+	if args[0] == completeVerb {
+		return t.complete(args[1:])
+	}
 	for _, c := range commands() {
 		if c.name == args[0] {
 			return t.command(ctx, c, args[1:])
@@ -137,14 +140,19 @@ func (t *Tool) machine(value any) error {
 	return err
 }
 
-func (t *Tool) command(ctx context.Context, c command, args []string) error {
+// flagSet returns the flags of a command and its function.
+func (t *Tool) flagSet(c command) (*flag.FlagSet, func(context.Context, []string) error) {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	if !c.changes {
 		flags.StringVar(&t.captured, "root", "", "read this `DIR` or captured file instead of this guest")
 	}
 	flags.StringVar(&t.output, "o", "", "output as `json`, for programs")
-	do := c.flags(t, flags)
+	return flags, c.flags(t, flags)
+}
+
+func (t *Tool) command(ctx context.Context, c command, args []string) error {
+	flags, do := t.flagSet(c)
 	rest, err := parseAnywhere(flags, args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -255,10 +263,6 @@ func (t *Tool) commandHelp(c command, flags *flag.FlagSet) {
 	term.Fprintf(t.Out, "\nFlags:\n")
 	flags.VisitAll(func(f *flag.Flag) {
 		name, text := flag.UnquoteUsage(f)
-		dash := "--"
-		if len(f.Name) == 1 {
-			dash = "-"
-		}
-		term.Fprintf(t.Out, "  %-22s %s\n", strings.TrimSpace(dash+f.Name+" "+name), text)
+		term.Fprintf(t.Out, "  %-22s %s\n", strings.TrimSpace(dashed(f.Name)+" "+name), text)
 	})
 }

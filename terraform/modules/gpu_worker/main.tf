@@ -18,6 +18,7 @@ resource "gpuworker_vm" "this" {
   template = {
     name  = local.template_is_vmid ? null : var.template
     id    = local.template_is_vmid ? var.template : null
+    os    = var.template_os
     clone = "Full" # a linked clone is always on the storage of the template, not on disk_pool
   }
 
@@ -37,6 +38,9 @@ resource "gpuworker_vm" "this" {
     user     = var.cloud_init_user
     ssh_keys = distinct(compact([for key in var.ssh_authorized_keys : trimspace(key)]))
   }
+
+  driver    = var.driver
+  bootstrap = var.bootstrap
 
   proxmox = { x_vga = var.x_vga }
 

@@ -225,3 +225,21 @@ variable "allow_destroy_uuid" {
     error_message = "allow_destroy_uuid must be the UUID of the VM as the output uuid shows it, in lower case: one VM, never a pattern."
   }
 }
+
+variable "template_os" {
+  type        = string
+  default     = null
+  description = "Operating system in the template, such as \"ubuntu-24.04\". Needed for driver strategy Packages."
+}
+
+variable "driver" {
+  type        = any
+  default     = null
+  description = "NVIDIA driver of the VM, { strategy = \"Packages\" } for example: the attribute driver of gpuworker_vm. Without it, the module installs and checks no driver."
+}
+
+variable "bootstrap" {
+  type        = any
+  default     = null
+  description = "How the guest is made a worker at its first boot: the attribute bootstrap of gpuworker_vm. With driver strategies Preinstalled, Packages and Ansible its default is {}."
+}

@@ -42,7 +42,7 @@ var interfaces = map[string]struct {
 			"memory_mb": "number 4096", "disk_gb": "number 40", "static_ip_config": `string ""`, "wait_for_ip_timeout": "number 120",
 			"gpu_pci_bdf": "string -", "x_vga": "bool false", "host_bind_helper": "bool true",
 			// These are new.
-			"allow_restart": "bool false", "allow_destroy_uuid": "string null",
+			"allow_restart": "bool false", "allow_destroy_uuid": "string null", "template_os": "string null", "driver": "any null", "bootstrap": "any null",
 		}),
 		[]string{"vmid", "vm_name", "node", "ip_address", "gpu_pci_bdf", "hostpci_assignment", "uuid"},
 	},

@@ -25,7 +25,7 @@ func cardWithALetter(world *pvesim.World) {
 
 // testFiles are the files with tests of modules, and their numbers of runs.
 var testFiles = map[string]int{
-	"gpu_worker/tests/defaults.tftest.hcl": 3, "gpu_worker/tests/options.tftest.hcl": 2, "gpu_worker/tests/validation.tftest.hcl": 29,
+	"gpu_worker/tests/driver.tftest.hcl": 2, "gpu_worker/tests/defaults.tftest.hcl": 3, "gpu_worker/tests/options.tftest.hcl": 2, "gpu_worker/tests/validation.tftest.hcl": 29,
 	"vm_ubuntu22/tests/defaults.tftest.hcl": 2, "vm_ubuntu22/tests/options.tftest.hcl": 1, "vm_ubuntu22/tests/validation.tftest.hcl": 25,
 }
 

@@ -17,6 +17,8 @@ var (
 // of documents, and commands with the file that they need.
 func words(text string) string {
 	text = strings.ReplaceAll(text, "gpuworker apply --allow-restart", "set allow_restart = true")
+	text = strings.ReplaceAll(text, "--guest-dir DIR", "guest_dir of the provider")
+	text = strings.ReplaceAll(text, "--guest-dir ", "guest_dir of the provider = ")
 	text = ofProvider.ReplaceAllStringFunc(text, func(match string) string {
 		return spec.Snake(ofProvider.FindStringSubmatch(match)[1]) + " of the provider"
 	})

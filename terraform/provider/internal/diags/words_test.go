@@ -18,6 +18,8 @@ func TestTextsOfTheEngineAreInTheWordsOfTerraform(t *testing.T) {
 		"set spec.proxmox.tls.fingerprint to it":                                    "set fingerprint of the provider to it",
 		"correct spec.proxmox.resourcePool of the Hypervisor: gpuworker role":       "correct resource_pool of the provider: gpuworker role -f FILE",
 		"set spec.proxmox.romBar":                                                   "set proxmox.rom_bar",
+		"make build, or name a directory with your own builds: --guest-dir DIR":     "make build, or name a directory with your own builds: guest_dir of the provider",
+		"To use it as it is: --guest-dir /opt/gpuworker":                            "To use it as it is: guest_dir of the provider = /opt/gpuworker",
 		"gpuworker apply --allow-restart":                                           "set allow_restart = true",
 		"gpuworker replace gpu-1 --vm 0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10":         "gpuworker replace -f FILE gpu-1 --vm 0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10",
 		"gpuworker role -f FILE prints the commands; gpuworker explain HOST-DRIVER": "gpuworker role -f FILE prints the commands; gpuworker explain HOST-DRIVER",

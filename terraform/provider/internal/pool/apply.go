@@ -51,7 +51,7 @@ func (r *Resource) job(planned tftypes.Value, was *pool, to *diag.Diagnostics) *
 func (j *job) do(ctx context.Context, limit worker.Limit) bool {
 	ctx, end := limit.Begin(ctx)
 	defer end()
-	decision, outcomes, err := j.session.Apply(ctx, j.document(), j.allowRestart, j.accept, engine.ApplyOptions{AddressWait: j.AddressWait()})
+	decision, outcomes, err := j.session.Apply(ctx, j.document(), j.allowRestart, j.accept, engine.ApplyOptions{AddressWait: j.AddressWait(), GuestWait: j.GuestWait()})
 	if err == nil {
 		err = j.delete(ctx, &decision)
 	}

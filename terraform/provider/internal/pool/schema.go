@@ -15,7 +15,7 @@ import (
 )
 
 // own are the attributes that are not fields of a WorkerPool.
-var own = []string{"id", "name", "allow_restart", "allow_destroy_uuids", "wait_for_address", "timeouts", "workers", "drift"}
+var own = []string{"id", "name", "allow_restart", "allow_destroy_uuids", "wait_for_address", "wait_for_guest", "timeouts", "workers", "drift"}
 
 // guestOnly are the attributes that do not decide which workers there are, and where: a
 // plan can be made before they are known.
@@ -34,6 +34,7 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, respons
 			MarkdownDescription: "Allows to destroy semi-persistent workers: the `uuid` of each VM. Apply it before you remove the workers from the pool, or destroy the pool. It does not allow to destroy a VM that a later replace makes.",
 		},
 		"wait_for_address": worker.AddressWaitSchema(),
+		"wait_for_guest":   worker.GuestWaitSchema(),
 		"timeouts":         worker.TimeoutsSchema(ctx),
 		"id":               schema.StringAttribute{Computed: true, MarkdownDescription: "KubeCluster and name of the pool, separated by `/`."},
 		"workers": schema.MapNestedAttribute{

@@ -29,6 +29,7 @@ type model struct {
 	Insecure     types.Bool   `tfsdk:"insecure"`
 	ResourcePool types.String `tfsdk:"resource_pool"`
 	Attach       types.String `tfsdk:"attach"`
+	GuestDir     types.String `tfsdk:"guest_dir"`
 	VMIDs        *vmids       `tfsdk:"vmids"`
 }
 
@@ -41,7 +42,7 @@ type vmids struct {
 // can be observed then.
 func (m *model) unknown() bool {
 	for _, value := range []interface{ IsUnknown() bool }{
-		m.Name, m.Endpoint, m.Token, m.Username, m.Password, m.CA, m.CAFile, m.Fingerprint, m.Insecure, m.ResourcePool, m.Attach,
+		m.Name, m.Endpoint, m.Token, m.Username, m.Password, m.CA, m.CAFile, m.Fingerprint, m.Insecure, m.ResourcePool, m.Attach, m.GuestDir,
 	} {
 		if value.IsUnknown() {
 			return true

@@ -3,9 +3,12 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"io"
+	"log/slog"
 	"os"
+	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
@@ -19,7 +22,10 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6/tf6server"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/bootstrap"
+	"github.com/gpuworker/gpuworker/internal/buildinfo"
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/guestbuild"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/logging"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
@@ -95,6 +101,7 @@ func (p *gpuworker) Schema(_ context.Context, _ provider.SchemaRequest, response
 			"insecure":      schema.BoolAttribute{Optional: true, MarkdownDescription: "Turn off TLS verification; only for test labs. Default: `GPUWORKER_INSECURE`, else `PROXMOX_VE_INSECURE`, else `PM_TLS_INSECURE`, if no certificate is given."},
 			"resource_pool": text("Proxmox resource pool for new VMs. Default: `GPUWORKER_RESOURCE_POOL`."),
 			"attach":        text("How a card is attached: `Mapping` (default; works with an API token) or `Raw` (needs root@pam with a password)."),
+			"guest_dir":     text("Directory with `gpuworker-guest-linux-amd64` and `-arm64`, or one of them, which guests with a `bootstrap` get. They are not compared with a release. Default: `GPUWORKER_GUEST_DIR`, else those beside the provider, with the checksums that it holds."),
 			"vmids": schema.SingleNestedAttribute{
 				Optional: true, MarkdownDescription: "Range of numbers for new VMs. Reserve it for gpuworker. Default: 9100 to 9899.",
 				Attributes: map[string]schema.Attribute{
@@ -121,11 +128,11 @@ func (p *gpuworker) Configure(ctx context.Context, request provider.ConfigureReq
 	if response.Diagnostics.HasError() {
 		return
 	}
-	configured := login
+	configured := configuration{login, cmp.Or(m.GuestDir.ValueString(), p.env("GPUWORKER_GUEST_DIR"))}
 	log := logging.New(p.log, logging.Text, logging.Calls)
 	login.Limit, login.Logger = proxmox.NewLimit(), log
 	err := p.shared.Open(engine.New(engine.Options{
-		By: engine.Author(), Log: log,
+		By: engine.Author(), Log: log, Builds: guestBuilds(configured.guestDir, log), Version: buildinfo.This().Version,
 		Open: func(_ context.Context, _ *v1alpha1.Documents, document *v1alpha1.Hypervisor) (hypervisor.Backend, error) {
 			return proxmox.Open(document, login)
 		},
@@ -133,6 +140,24 @@ func (p *gpuworker) Configure(ctx context.Context, request provider.ConfigureReq
 	if err != nil {
 		diags.AddError(&response.Diagnostics, "The provider has two configurations", err, diags.Nowhere)
 	}
+}
+
+// configuration is compared with that of another provider block in one process.
+type configuration struct {
+	login    proxmox.Login
+	guestDir string
+}
+
+// guestBuilds reads gpuworker-guest once, when the first guest needs it. Which builds they
+// are is in the log.
+func guestBuilds(dir string, log *slog.Logger) func() ([]bootstrap.Build, error) {
+	return sync.OnceValues(func() ([]bootstrap.Build, error) {
+		found, err := guestbuild.Finder{Dir: dir}.Find()
+		for _, note := range found.Notes() {
+			log.Info(note)
+		}
+		return found.Builds, err
+	})
 }
 
 func (p *gpuworker) Resources(context.Context) []func() resource.Resource {

@@ -133,7 +133,7 @@ func (r *Resource) work(ctx context.Context, planned tftypes.Value, limit worker
 	}
 	ctx, end := limit.Begin(ctx)
 	defer end()
-	decision, outcomes, err := s.Apply(ctx, w.document(), w.allowRestart, w.accept, engine.ApplyOptions{AddressWait: w.AddressWait()})
+	decision, outcomes, err := s.Apply(ctx, w.document(), w.allowRestart, w.accept, engine.ApplyOptions{AddressWait: w.AddressWait(), GuestWait: w.GuestWait()})
 	if err = limit.Explain(ctx, err); err != nil {
 		diags.AddError(diagnostics, "Worker "+w.name+" was not made as planned", err, attributeOf)
 		return raw, nil

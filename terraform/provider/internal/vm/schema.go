@@ -16,7 +16,7 @@ import (
 
 // Attributes that are not fields of a WorkerPool.
 var own = []string{
-	"id", "name", "pool", "host", "gpu", "allow_restart", "allow_destroy_uuid", "wait_for_address", "timeouts",
+	"id", "name", "pool", "host", "gpu", "allow_restart", "allow_destroy_uuid", "wait_for_address", "wait_for_guest", "timeouts",
 	"uuid", "vm_id", "card", "attachment", "model", "iommu_group", "addresses", "ip_address", "state", "reason", "origin", "drift",
 }
 
@@ -40,6 +40,7 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, respons
 		"allow_restart":      schema.BoolAttribute{Optional: true, MarkdownDescription: "Allow that the running VM of a semi-persistent worker is shut down and started for a change that needs it. Default: such a change is refused."},
 		"allow_destroy_uuid": schema.StringAttribute{Optional: true, MarkdownDescription: "Allows to destroy a semi-persistent worker: the `uuid` of its VM. Apply it before you destroy the resource. It does not allow to destroy the VM that a later replace makes."},
 		"wait_for_address":   worker.AddressWaitSchema(),
+		"wait_for_guest":     worker.GuestWaitSchema(),
 		"timeouts":           worker.TimeoutsSchema(ctx),
 	})
 	maps.Copy(attributes, computed())

@@ -85,12 +85,20 @@ func (l Limit) Explain(limited context.Context, err error) error {
 	}
 }
 
-// addressWait is the name of the attribute of AddressWait.
-const addressWait = "wait_for_address"
+// The names of the attributes of AddressWait and GuestWait.
+const (
+	addressWait = "wait_for_address"
+	guestWait   = "wait_for_guest"
+)
 
 // AddressWait is how long a started VM is waited for; nil for the default.
-func (o Object) AddressWait() *time.Duration {
-	wait, err := time.ParseDuration(o.Text(addressWait))
+func (o Object) AddressWait() *time.Duration { return o.duration(addressWait) }
+
+// GuestWait is how long a guest may take to become as ordered; nil for the default.
+func (o Object) GuestWait() *time.Duration { return o.duration(guestWait) }
+
+func (o Object) duration(attribute string) *time.Duration {
+	wait, err := time.ParseDuration(o.Text(attribute))
 	if err != nil { // it is null; anything else was refused by the schema
 		return nil
 	}
@@ -104,6 +112,15 @@ func AddressWaitSchema() schema.StringAttribute {
 		MarkdownDescription: "How long a VM that was started is given to report an address through its guest agent, such as `2m`. If it does not, this is a warning, and the VM stays as it is. " +
 			"`0s` does not wait: use it for templates without a guest agent. Then `addresses` are empty until a refresh finds them. Default: `5m`. " +
 			"A change of it changes no VM. The time is a part of `timeouts`.",
+	}
+}
+
+// GuestWaitSchema is the attribute of GuestWait.
+func GuestWaitSchema() schema.StringAttribute {
+	return schema.StringAttribute{
+		Optional: true, Validators: []validator.String{notNegative{}},
+		MarkdownDescription: "How long gpuworker-guest is given to install and prove the driver in a new guest, such as `30m`, if there is a `bootstrap`. Then the apply fails, the VM stays, and the next apply continues. " +
+			"`0s` does not wait: each plan shows the worker as unfinished, until an apply that waits has proven it. Default: `45m`. A change of it changes no VM. The time is a part of `timeouts`.",
 	}
 }
 

@@ -147,13 +147,14 @@ func AllUnknown() Values {
 	return Values{Group: pci.NoGroup, Unknown: slices.Collect(maps.Keys(ObjectType.AttributeTypes))}
 }
 
-// Existing are the values of a VM after the work on it. addresses are the last known ones.
+// Existing are the values of a VM after the work on it. addresses are the last known ones;
+// the proof of a guest reads them again, so that Terraform plans a worker without it.
 func Existing(seen *engine.Decided, addresses []string) Values {
 	v := Observed(seen, addresses)
 	if len(seen.Steps) > 0 && v.State != Parked {
 		v.State = Running
 	}
-	if slices.Contains(seen.Steps, plan.StepStart) {
+	if slices.Contains(seen.Steps, plan.StepStart) || slices.Contains(seen.Steps, plan.StepBootstrap) {
 		v.Unknown = slices.Clone(ofGuest)
 	}
 	return v
