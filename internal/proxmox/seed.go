@@ -2,6 +2,7 @@ package proxmox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -192,10 +193,9 @@ func (b *Backend) wrapSeed(err error, doing string, ref inventory.VMRef) error {
 		return nil
 	}
 	wrapped := b.wrap(err, doing, place(ref))
-	if f, ok := wrapped.(*fault.Error); ok {
-		if fix := b.seedFix(err, ref); fix != "" {
-			f.Fix = fix
-		}
+	var f *fault.Error
+	if fix := b.seedFix(err, ref); fix != "" && errors.As(wrapped, &f) {
+		f.Fix = fix
 	}
 	return wrapped
 }
