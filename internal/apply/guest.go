@@ -39,6 +39,7 @@ type guestState struct {
 	missingSince time.Time // since when there is no status
 	asked        bool      // cloud-init is being asked
 	ended        bool      // cloud-init had ended the last time
+	deniedSince  time.Time // since when the agent may not do what is needed
 }
 
 // gpu is the card that the guest must have; nil for a plain worker.
@@ -166,6 +167,9 @@ func bootstrapped(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervis
 		return j.askCloudInit(ctx, to)
 	}
 	data, err := to.ReadGuest(ctx, j.Ref, guest.StatusFile, guest.MaxStatus+1)
+	if later := j.allowedLater(err); later != nil {
+		return later, nil
+	}
 	switch {
 	case fault.Is(err, fault.Unavailable):
 		return awaitAgent, nil

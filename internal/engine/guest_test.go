@@ -143,6 +143,33 @@ func TestAGuestThatMisbehavesIsNamedByItsCause(t *testing.T) {
 	}
 }
 
+// In RHEL the agent answers before the seed has allowed it files and commands.
+func TestAnAgentThatIsAllowedLaterIsWaitedFor(t *testing.T) {
+	for name, documents := range map[string]string{"seeded": seeded, "delivered": delivered} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var allowing pvesim.Guest
+				l := newLab(t, oneHost, changeGuest(func(g *pvesim.Guest) { allowing, g.Forbid = *g, pvesim.RHELForbids }))
+				began, changed := time.Now(), make(chan error, 1)
+				go func() {
+					time.Sleep(3 * time.Minute)
+					changed <- l.sim.SetGuest(9100, allowing)
+				}()
+				if err := apply(context.Background(), l.engine("ops@desk", documents, nil)); err != nil {
+					t.Fatal(err)
+				}
+				if r := l.record("gpu-1"); r.Bootstrapped == "" || time.Since(began) < 3*time.Minute {
+					t.Errorf("after %s recorded %+v", time.Since(began), r)
+				}
+				if err := <-changed; err != nil {
+					t.Error(err)
+				}
+				l.whole()
+			})
+		})
+	}
+}
+
 // Texts of a guest that try to harm whoever prints them do no harm, and a reboot in the
 // middle of the bootstrap is waited for.
 func TestAGuestThatRebootsOrLies(t *testing.T) {

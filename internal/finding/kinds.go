@@ -418,7 +418,7 @@ var hypervisorKinds = []Kind{
 		Why:  "Whether driver and GPU work is not known, and unknown is not a pass.",
 		Fix: []string{
 			"The reason says which of the three it is. A login with the needed privileges: `gpuworker role -f FILE`.",
-			"Agents of Red Hat's releases forbid files and commands: allow them in /etc/sysconfig/qemu-ga.",
+			"Agents of RHEL and its rebuilds forbid files and commands, and SELinux confines them. A seed ISO allows both; without one, allow both in the template: docs/cloud-init.md.",
 			"In the guest: `gpuworker-guest check`.",
 		},
 		Detected: "The guest agent was asked for /var/lib/gpuworker/status.json.",

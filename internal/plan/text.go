@@ -227,7 +227,11 @@ func size(w *Worker) string {
 	if w.VM != "" {
 		vm = "VM " + w.VM
 	}
-	return fmt.Sprintf("%s: %s, %s", vm, term.Count(w.Desired.Cores, "core"), phrase.Bytes(int64(w.Desired.MemoryMiB)<<20))
+	text := fmt.Sprintf("%s: %s, %s", vm, term.Count(w.Desired.Cores, "core"), phrase.Bytes(int64(w.Desired.MemoryMiB)<<20))
+	if w.Record != nil && w.Record.Driver != "" && !w.Card.IsZero() {
+		text += ", driver " + strings.ReplaceAll(w.Record.Driver, ",", " ")
+	}
+	return text
 }
 
 // origin says what a new VM is cloned from.

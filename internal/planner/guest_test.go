@@ -93,6 +93,9 @@ func TestTheStepsOfAGuest(t *testing.T) {
 			if got := stepsText(w); got != c.want {
 				t.Errorf("%s\nwant %s\n%s %v", got, c.want, w.Reason, w.Refusals)
 			}
+			if w.Action == plan.Create && c.pool.IsGPU() && !strings.Contains(strings.Join(strings.Fields(textOf(t, Build(lab(world, c.pool)))), " "), "driver Packages 580 Open") {
+				t.Error("the plan does not say which driver the guest gets")
+			}
 			if held := w.Action == plan.Hold; held != slices.ContainsFunc(w.Notes, func(f finding.Finding) bool { return f.ID == finding.GuestNoSeed }) {
 				t.Errorf("notes %v", w.Notes)
 			}

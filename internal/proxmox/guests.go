@@ -125,13 +125,13 @@ func agentDownFix(ref inventory.VMRef) string {
 
 // agentForbids is the error for a guest whose agent does not allow a command. Agents of
 // Red Hat's releases do not, by /etc/sysconfig/qemu-ga; it has FILTER_RPC_ARGS, or
-// BLACKLIST_RPC in older ones.
+// BLOCK_RPCS in older ones.
 func (b *Backend) agentForbids(ref inventory.VMRef, doing string, cause error) error {
 	where := place(ref)
 	where.Hypervisor = b.name
 	return &fault.Error{
 		Kind: fault.Denied, Doing: doing, Where: where, Why: "the agent in the guest forbids it; the login's privileges are not the cause", Cause: cause,
-		Fix: "in the template, allow guest-exec, guest-exec-status and the guest-file commands in /etc/sysconfig/qemu-ga (FILTER_RPC_ARGS or BLACKLIST_RPC), " +
-			"then restart qemu-guest-agent; docs/guest.md says what works without them",
+		Fix: "in the template, allow guest-exec, guest-exec-status and the guest-file commands in /etc/sysconfig/qemu-ga (FILTER_RPC_ARGS or BLOCK_RPCS) and in SELinux, " +
+			"or write bootstrap.seed: ISO, which does it; docs/cloud-init.md says how",
 	}
 }

@@ -330,7 +330,7 @@ func (s *seeding) seedsOf() (first, clean []byte) {
 	vm, err := s.b.ObserveVM(s.Context(), s.ref)
 	must(s.T, err)
 	w := bootstrap.Worker{
-		Name: s.ref.Name, UUID: s.ref.UUID, OS: "ubuntu-24.04",
+		Name: s.ref.Name, UUID: s.ref.UUID, OS: drivers.Ubuntu2404,
 		NICs:   []bootstrap.NIC{{MAC: vm.Machine.NIC(0).MAC, Address: "192.0.2.21/24", Gateway: "192.0.2.1"}},
 		Access: v1alpha1.Access{User: "ops"},
 		Orders: guests.Orders{

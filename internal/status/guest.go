@@ -39,6 +39,8 @@ type Guest struct {
 	Updated     string            `json:"updated,omitempty"` // when the guest wrote it, in RFC 3339
 	// Problem says why nothing of it could be read.
 	Problem string `json:"problem,omitempty"`
+
+	otherVersion bool // of gpuworker-guest
 }
 
 // Uses reports whether gpuworker-guest should be in the guest of a VM of ours.
@@ -72,6 +74,7 @@ func (s *subject) guest(guests Guests) *Guest {
 	}
 	g.Ready = status.Ready && !g.otherGPU()
 	if g.Program != guests.Version && guests.Version != "" {
+		g.otherVersion = true
 		g.Findings = append(g.Findings, finding.New(finding.GuestOther, finding.Info, fault.Place{Host: s.vm.Home(), VM: s.vm.ID, Worker: s.worker.Name}).
 			WithReason(fmt.Sprintf("gpuworker-guest is %s, this gpuworker is %s", g.Program, guests.Version)))
 	}
@@ -105,7 +108,11 @@ func (g *Guest) words() string {
 	if g.GPU != "" {
 		words = append(words, g.GPU)
 	}
-	return strings.Join(append(words, "gpuworker-guest "+g.Program), ", ")
+	program := "gpuworker-guest " + g.Program
+	if g.otherVersion {
+		program += fmt.Sprintf(", not of this gpuworker (%s)", finding.GuestOther)
+	}
+	return strings.Join(append(words, program), ", ")
 }
 
 // wrong is the first finding that blocks.
