@@ -194,10 +194,8 @@ func (b *Backend) wrapSeed(err error, doing string, ref inventory.VMRef) error {
 	}
 	wrapped := b.wrap(err, doing, place(ref))
 	var f *fault.Error
-	if errors.As(wrapped, &f) {
-		if fix := b.seedFix(err, ref); fix != "" {
-			f.Fix = fix
-		}
+	if fix := b.seedFix(err, ref); fix != "" && errors.As(wrapped, &f) {
+		f.Fix = fix
 	}
 	return wrapped
 }
