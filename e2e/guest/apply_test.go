@@ -54,6 +54,7 @@ func TestApplyMakesAGuestAWorker(t *testing.T) {
 	apply.end(t)
 	m.progress(t, "apply has ended")
 	a.isTheWorker(t, l, m, uuid, status)
+	a.output(t, "grep "+status.GPUs[0].UUID+" "+guest.OrdersFile)
 	before := a.identity(t)
 	t.Logf("the guest:\n%s", before)
 	a.begin(t, "systemctl reboot")
@@ -61,6 +62,7 @@ func TestApplyMakesAGuestAWorker(t *testing.T) {
 	third := a.bootID(t, second)
 	a.status(t, third, "ready", ready)
 	m.progress(t, "third boot: ready")
+	a.isAfterCloudInit(t)
 	if after := a.identity(t); after != before {
 		t.Errorf("the exchange of the seed changed the guest:\n%s\nbefore:\n%s", after, before)
 	}

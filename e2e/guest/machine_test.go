@@ -21,8 +21,8 @@ import (
 // machine leads to the guest's SSH server. Nothing else can be reached.
 const (
 	firstMAC, secondMAC = "bc:24:11:00:00:01", "bc:24:11:00:00:02"
-	firstNet            = "10.77.0.0/24,host=10.77.0.2,dns=10.77.0.3,restrict=on"
-	secondNet           = "10.78.0.0/24,host=10.78.0.2,dns=10.78.0.3,restrict=on"
+	firstNet            = "10.77.0.0/24,host=10.77.0.2,dns=10.77.0.3,ipv6=off,restrict=on"
+	secondNet           = "10.78.0.0/24,host=10.78.0.2,dns=10.78.0.3,ipv6=off,restrict=on"
 	firstAddress        = "10.77.0.21"
 	repositoryAddress   = "10.77.0.100"
 )

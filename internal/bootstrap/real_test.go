@@ -176,6 +176,9 @@ func TestTheRealCloudInitWritesTheDefaultRouteOfDebianForEachRenderer(t *testing
 	outside, inside := c.dir(t)
 	for network, via := range map[string]string{"static": "192.0.2.1", "two": "198.51.100.1", "ipv6": "fe80::1"} {
 		seed := mustRender(t, worker(t, driver.Operator, network, driver.Debian12))
+		if unknown := mustRender(t, worker(t, driver.Operator, network, "")); !bytes.Equal(unknown.NetworkConfig, seed.NetworkConfig) {
+			t.Errorf("%s: a guest that may be a Debian has another network:\n%s", network, unknown.NetworkConfig)
+		}
 		write(t, filepath.Join(outside, "network-config"), seed.NetworkConfig)
 		out, err := c.run("python3", "-c", renderNetwork, inside+"/network-config")
 		var written map[string]string

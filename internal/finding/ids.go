@@ -45,6 +45,7 @@ const (
 
 	StorageMissing ID = "STORAGE-MISSING"
 	StorageContent ID = "STORAGE-CONTENT"
+	SeedStorage    ID = "SEED-STORAGE" // no usable storage for the image of a seed
 	StorageFull    ID = "STORAGE-FULL"
 	StorageLocal   ID = "STORAGE-NOT-SHARED" // a full clone to another host needs shared storage
 

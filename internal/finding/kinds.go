@@ -270,6 +270,13 @@ var hypervisorKinds = []Kind{
 		Detected: "GET /nodes/{node}/storage.",
 	},
 	{
+		ID: SeedStorage, Layer: LayerStorage, Title: "The host has no storage for the image of a seed",
+		What:     "A pool with `spec.bootstrap` gives each VM an ISO image with the data for cloud-init. The storage for it (`spec.proxmox.isoStorage` of the Hypervisor, by default `local`) does not exist on the host, is not active there, does not accept ISO images, or is full.",
+		Why:      "The image could not be uploaded, and the worker would never be set up.",
+		Fix:      []string{"`pvesm status --content iso` on the host shows which storages accept ISO images. Name one of them in `spec.proxmox.isoStorage`.", "Or allow ISO images on the storage: `pvesm set STORAGE --content iso,…`, followed by the types that it has now.", "Or do without the image: `spec.bootstrap.seed: ProxmoxCloudInit`."},
+		Detected: "GET /nodes/{node}/storage. The login sees a storage only if it has Datastore.Audit or Datastore.AllocateSpace on it.",
+	},
+	{
 		ID: StorageFull, Layer: LayerStorage, UnknownPasses: true, Title: "The storage does not have enough free space",
 		What:     "The free space is smaller than the disks to create: the whole disk for a full clone, the added size for a linked clone.",
 		Why:      "If a storage becomes full, every VM on it stops.",

@@ -19,6 +19,8 @@ const (
 	AddDisk         Remedy = "import a disk, and make the template again"
 	AddCloudInit    Remedy = "give it a cloud-init drive"
 	AddContent      Remedy = "choose another storage, or allow VM disks on this one"
+	AddISOContent   Remedy = "allow ISO images on storage {storage}"
+	NameISOStorage  Remedy = "allow storage {storage} on this host, or name another one for the images of seeds"
 	ActivateStorage Remedy = "find out why the storage is not active"
 	LookAtVM        Remedy = "check its configuration; gpuworker gpus lists the cards"
 	RemoveClone     Remedy = "check it; if it is only an incomplete clone, remove it"

@@ -13,6 +13,8 @@ var advice = inventory.Advice{
 	inventory.AddDisk:         "qm config {vm} shows its disks; import one and make the template again",
 	inventory.AddCloudInit:    "qm set {vm} --ide2 {storage}:cloudinit",
 	inventory.AddContent:      "choose another storage, or add the content type: pvesm set {storage} --content {content}",
+	inventory.AddISOContent:   "add the content type: pvesm set {storage} --content {content}; or name another storage in spec.proxmox.isoStorage of the Hypervisor",
+	inventory.NameISOStorage:  "allow storage {storage} on this host (web interface: Datacenter, Storage), or name another one in spec.proxmox.isoStorage of the Hypervisor",
 	inventory.ActivateStorage: "pvesm status",
 	inventory.LookAtVM:        "check it on {host}: qm config {vm}; gpuworker gpus lists the cards",
 	inventory.RemoveClone:     "as root on {host}, check it with `qm config {vm}`; if it is only an incomplete clone: qm unlock {vm} && qm destroy {vm}",
