@@ -413,6 +413,13 @@ var hypervisorKinds = []Kind{
 		Detected: "The drives of the VM, and its record, which has no key `bootstrapped`.",
 	},
 	{
+		ID: SeedLeft, Layer: LayerStorage, Title: "The image of a seed belongs to no VM",
+		What:     "A storage has an ISO image that gpuworker made for a VM which does not exist any more.",
+		Why:      "It takes a little space. A login without the privilege to delete volumes overwrites images with an empty one, so it has no secret; an image of a VM that was destroyed by hand may still have the first seed.",
+		Fix:      []string{"Remove it with the printed command, or give the login the optional privilege: `gpuworker role -f FILE` prints it."},
+		Detected: "`gpuworker orphans` lists the images on the ISO storage, and compares the UUIDs in their names with those of the VMs and claims.",
+	},
+	{
 		ID: GuestSilent, Layer: LayerGuest, Title: "The guest could not be looked at",
 		What: "The VM runs, and gpuworker-guest should be in its guest, but its status cannot be read: the guest agent does not answer, forbids it, or the login may not ask it.",
 		Why:  "Whether driver and GPU work is not known, and unknown is not a pass.",

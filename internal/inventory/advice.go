@@ -20,6 +20,7 @@ const (
 	AddCloudInit    Remedy = "give it a cloud-init drive"
 	AddContent      Remedy = "choose another storage, or allow VM disks on this one"
 	AddISOContent   Remedy = "allow ISO images on storage {storage}"
+	RemoveImage     Remedy = "remove the image {key} from its storage"
 	NameISOStorage  Remedy = "allow storage {storage} on this host, or name another one for the images of seeds"
 	ActivateStorage Remedy = "find out why the storage is not active"
 	LookAtVM        Remedy = "check its configuration; gpuworker gpus lists the cards"

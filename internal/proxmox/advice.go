@@ -7,6 +7,7 @@ import (
 // advice are the commands that a person runs on a Proxmox VE host.
 var advice = inventory.Advice{
 	inventory.TakeCardOut:     "remove it from that VM: qm set {vm} --delete {key}",
+	inventory.RemoveImage:     "on {host}: pvesm free {key}",
 	inventory.TakeRestOut:     "check it on {host} and remove the other card settings: qm config {vm}; qm set {vm} --delete KEY",
 	inventory.EmptyTemplate:   "qm set {vm} --delete {key}",
 	inventory.MakeTemplate:    "if it should be a template: qm template {vm}",
