@@ -426,7 +426,7 @@ func TestWhatASimulatedGuestDoesNotKnow(t *testing.T) {
 		_, root := guestWorker(t, "")
 		pause(t, 5*time.Minute)
 		for _, command := range [][]string{
-			{"apt-get", "update"}, {"/opt/x/cat", "y"}, {"cat", "-v", "x"}, {"sh", "-c", "a | b"}, {"sh", "-c", "echo $HOME"}, {"sh", "script"},
+			{"apt-get", "update"}, {"/opt/x/cat", "y"}, {"cat", "-v", "x"}, {"sh", "-c", "a | b"}, {"sh", "-c", "echo $HOME"}, {"sh", guestOrders},
 			{"gpuworker-guest", "seal"}, {"cloud-init", "clean"}, {"nvidia-smi"}, {"systemctl", "stop", "ssh"},
 		} {
 			if got, refused := root.runs(command...); got != nil || refused.code != 501 || !strings.HasPrefix(refused.reason, "simulator: ") {
