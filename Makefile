@@ -50,6 +50,8 @@ test: ## run all tests of all modules with the race detector, then all cut point
 	fi
 	@for module in $(MODULES); do (cd $$module && $(GO) test $(RACE) -timeout $(TIMEOUT) ./...) || exit 1; done
 	@[ -z "$(RACE)" ] || $(GO) test -timeout $(TIMEOUT) $$(grep -rl --include='*_test.go' internal/thorough\" ./cmd ./internal ./sim | xargs -n 1 dirname | sort -u)
+	@command -v qemu-ga >/dev/null || echo "not run: our client with a real guest agent; it needs qemu-ga: apt-get install --no-install-recommends qemu-guest-agent"
+	@command -v genisoimage >/dev/null || echo "not run: images of genisoimage in pvesim: apt-get install --no-install-recommends genisoimage"
 	@echo "not run: gpuworker-host in a real kernel; it needs QEMU (apt-get) and a minute: make e2e-host"
 	@echo "not run: a real guest; it needs QEMU and mmdebstrap (apt-get) and some minutes: make e2e-guest"
 	@echo "not run: the Terraform provider with the real terraform; it needs five minutes: make e2e-terraform"

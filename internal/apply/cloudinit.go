@@ -23,7 +23,7 @@ func (j *Job) notBegun() *hypervisor.Wait {
 		return awaitBegin
 	}
 	j.guest.asked, j.guest.missingSince = true, time.Now()
-	return &hypervisor.Wait{}
+	return &hypervisor.Wait{For: awaitBegin.For}
 }
 
 var awaitBegin = &hypervisor.Wait{For: "cloud-init, and gpuworker-guest to begin", CallAfter: guestEvery}
@@ -33,6 +33,7 @@ var awaitBegin = &hypervisor.Wait{For: "cloud-init, and gpuworker-guest to begin
 func (j *Job) askCloudInit(ctx context.Context, to hypervisor.Backend) (*hypervisor.Wait, error) {
 	result, wait, err := to.RunInGuest(ctx, j.Ref, []string{"cloud-init", "status", "--format=json"}, j.Handle)
 	if wait != nil {
+		wait.For = awaitBegin.For
 		return wait, nil
 	}
 	j.guest.asked = false

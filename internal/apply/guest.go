@@ -31,15 +31,17 @@ const (
 
 // guestState is what a job knows of the guest during one step.
 type guestState struct {
-	image []byte // of the seed
+	made  *bootstrap.Worker // what the guest is made from
+	image []byte            // of the seed
 
-	failing      string    // the step of gpuworker-guest that fails
-	failingSince time.Time // when that was seen first
-	unreadable   int       // how often in a row the status could not be parsed
-	missingSince time.Time // since when there is no status
-	asked        bool      // cloud-init is being asked
-	ended        bool      // cloud-init had ended the last time
-	deniedSince  time.Time // since when the agent may not do what is needed
+	failing         string    // the step of gpuworker-guest that fails
+	failingSince    time.Time // when that was seen first
+	unreadableSince time.Time // since when the status cannot be parsed
+	strangeSince    time.Time // since when the status is that of another VM
+	missingSince    time.Time // since when there is no status
+	asked           bool      // cloud-init is being asked
+	ended           bool      // cloud-init had ended the last time
+	deniedSince     time.Time // since when the agent may not do what is needed
 }
 
 // gpu is the card that the guest must have; nil for a plain worker.
@@ -50,8 +52,11 @@ func (j *Job) gpu() *guest.GPU {
 	return &guest.GPU{ID: j.Worker.GPUID.String(), UUID: j.Record.GPU}
 }
 
-// makeGuest looks at the VM and returns what its guest is made from.
+// makeGuest looks at the VM, once in a step, and returns what its guest is made from.
 func (j *Job) makeGuest(ctx context.Context, to hypervisor.Backend) (bootstrap.Worker, error) {
+	if j.guest.made != nil {
+		return *j.guest.made, nil
+	}
 	vm, err := to.ObserveVM(ctx, j.Ref)
 	switch {
 	case err != nil:
@@ -61,7 +66,11 @@ func (j *Job) makeGuest(ctx context.Context, to hypervisor.Backend) (bootstrap.W
 	case vm.UUID != j.Ref.UUID:
 		return bootstrap.Worker{}, &fault.Error{Kind: fault.Conflict, Doing: "read the VM", Where: j.where(), Why: "another VM has its identifier now"}
 	}
-	return j.guestOf(j.Record.WorkerKey, j.gpu(), vm)
+	w, err := j.guestOf(j.Record.WorkerKey, j.gpu(), vm)
+	if err == nil {
+		j.guest.made = &w
+	}
+	return w, err
 }
 
 func (j *Job) where() fault.Place {
@@ -183,9 +192,9 @@ func bootstrapped(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervis
 	if err != nil {
 		return j.unreadableStatus(err)
 	}
-	j.guest.unreadable = 0
+	j.guest.unreadableSince = time.Time{}
 	if !strings.EqualFold(status.UUID, j.Ref.UUID) {
-		return nil, j.guestError(fault.Conflict, finding.GuestOrders, "the status in the guest is that of another VM", "")
+		return j.ofAnotherVM()
 	}
 	if wait, err := j.ofThisBoot(ctx, to, status); wait != nil || err != nil {
 		return wait, err
@@ -218,11 +227,25 @@ func (j *Job) guestError(kind fault.Kind, id finding.ID, why, fix string) error 
 
 // unreadableStatus gives the guest some time to write a better one.
 func (j *Job) unreadableStatus(err error) (*hypervisor.Wait, error) {
-	const tries = 4
-	if j.guest.unreadable++; j.guest.unreadable >= tries {
+	if j.guest.unreadableSince.IsZero() {
+		j.guest.unreadableSince = time.Now()
+	}
+	if time.Since(j.guest.unreadableSince) >= failureStays {
 		return nil, j.guestError(fault.Failed, finding.GuestBootstrap, err.Error(), "log in and run gpuworker-guest status")
 	}
 	return &hypervisor.Wait{For: "a readable status of the guest", CallAfter: guestEvery}, nil
+}
+
+// ofAnotherVM gives the guest some time to write a status of its own: a clone of a template
+// that was not sealed has that of the template until gpuworker-guest begins.
+func (j *Job) ofAnotherVM() (*hypervisor.Wait, error) {
+	if j.guest.strangeSince.IsZero() {
+		j.guest.strangeSince = time.Now()
+	}
+	if time.Since(j.guest.strangeSince) < failureStays {
+		return &hypervisor.Wait{For: "gpuworker-guest to begin; its status is that of another VM", CallAfter: guestEvery}, nil
+	}
+	return nil, j.guestError(fault.Conflict, finding.GuestOrders, "the status in the guest is that of another VM", "")
 }
 
 // bootIDFile has the identity of the present boot (random(4)).

@@ -77,10 +77,10 @@ func (j *Job) Step() plan.StepKind { return j.Worker.Steps[min(j.index, len(j.Wo
 
 // deadline is how long the present step may take.
 func (j *Job) deadline() time.Duration {
-	switch j.Step() {
-	case plan.StepAgent:
+	switch step := j.Step(); {
+	case step == plan.StepAgent:
 		return j.addressWait
-	case plan.StepBootstrap:
+	case step == plan.StepBootstrap:
 		return j.guestWait
 	}
 	return Steps[j.Step()].Deadline

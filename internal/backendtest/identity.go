@@ -10,7 +10,7 @@ import (
 
 // changing are the calls that change a VM.
 func (s *scenario) changing() []call {
-	calls := []call{configure, attach, start, stop, park, setRecord, disown, unprotect, setClean, removeSeedsNow, writeGuest, runInGuest, destroy}
+	calls := []call{configure, attach, start, stop, park, setRecord, disown, unprotect, setClean, removeSeeds, writeGuest, runInGuest, destroy}
 	if s.can.ClaimsInVM {
 		calls = append(calls, claim)
 	}
@@ -77,7 +77,7 @@ func (s suite) identity(t *testing.T) {
 	s.scene(t, "gone", func(s *scenario) {
 		e, w := s.complete()
 		s.lab.Remove(w.ref.ID)
-		nothing := []call{stop, unprotect, destroy}
+		nothing := []call{stop, unprotect, removeSeeds, destroy}
 		e.must(w, nothing...)
 		for _, c := range append(without(s.changing(), nothing...), adopt) {
 			_ = e.refused(w, c, fault.NotFound)

@@ -35,16 +35,8 @@ var (
 		}
 		return seedCall(firstImage, false).do(ctx, e, w, h)
 	}}
-	setClean = seedCall(func(w *worker) []byte { return image(w, "clean") }, true)
-	// removeSeeds is not needed for a VM that is gone.
+	setClean    = seedCall(func(w *worker) []byte { return image(w, "clean") }, true)
 	removeSeeds = call{"remove the seeds", func(ctx context.Context, e *engine, w *worker, h hypervisor.Handle) (*hypervisor.Wait, error) {
-		wait, err := removeSeedsNow.do(ctx, e, w, h)
-		if fault.Is(err, fault.NotFound) {
-			return nil, nil
-		}
-		return wait, err
-	}}
-	removeSeedsNow = call{"remove the seeds", func(ctx context.Context, e *engine, w *worker, h hypervisor.Handle) (*hypervisor.Wait, error) {
 		return e.b.RemoveSeeds(ctx, w.ref, image(w, "blank"), h)
 	}}
 )
@@ -91,12 +83,19 @@ func (s suite) seeds(t *testing.T) {
 		e, w := s.made()
 		e.must(w, attach, setFirst, start, agent)
 		s.hasSeed(w, inventory.FirstSeed, firstImage(w))
-		_ = e.refused(w, removeSeedsNow, fault.Refused)
+		_ = e.refused(w, removeSeeds, fault.Refused)
 		s.twice(e, w, setClean)
 		s.hasSeed(w, inventory.CleanSeed, image(w, "clean"))
 		s.noSecret(w)
 		e.must(w, stop, start)
 		s.hasSeed(w, inventory.CleanSeed, image(w, "clean"))
+	})
+	s.scene(t, "of a VM that is gone", func(s *scenario) {
+		e, w := s.made()
+		e.must(w, setFirst)
+		s.lab.Remove(w.ref.ID)
+		s.twice(e, w, removeSeeds)
+		s.noSecret(w)
 	})
 	s.scene(t, "of two engines at once", (*scenario).twoSeeds)
 	s.scene(t, "seen by Observe", func(s *scenario) {

@@ -280,7 +280,8 @@ func (c *checker) host(needs place.Requirements, name string, named bool) {
 	if host == nil || !host.Online {
 		return
 	}
-	template, findings := c.capacity.Template(needs.Template, host)
+	template, findings := c.capacity.TemplateFor(needs, host)
+	findings = append(findings, place.CheckSeedStorage(c.world, host, needs)...)
 	if template != nil {
 		findings = append(findings, place.CheckReach(c.world, host, needs, template)...)
 		for _, volume := range place.Volumes(needs, template) {

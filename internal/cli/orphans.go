@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gpuworker/gpuworker/internal/engine"
+	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/term"
 )
@@ -16,9 +17,9 @@ func (a *app) orphansCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "orphans",
 		Short: "List VMs and claims that no document declares; release claims without a VM",
-		Long: `List the VMs and the claims on cards that gpuworker owns and that no document
-given with -f declares. Give all documents of the hypervisor; workers of missing
-documents are listed as orphans.
+		Long: `List the VMs, the claims on cards and the ISO images of seeds that gpuworker owns
+and that no document given with -f declares. Give all documents of the
+hypervisor; workers of missing documents are listed as orphans.
 
 --release removes claims that have no VM. It is a dry run unless --yes is given.
 It never destroys a VM: use "gpuworker delete NAME" for that.`,
@@ -65,9 +66,22 @@ func (a *app) printOrphans(plans engine.Plans) {
 			g.Add(w.Name, what, w.Host, vm, cardText(w.Card, w.Model), a.withFiles(next))
 		}
 	}
-	if g.Rows() == 0 {
+	var images []finding.Finding
+	for _, pl := range plans.Plans {
+		for _, f := range pl.Findings {
+			if f.ID == finding.SeedLeft {
+				images = append(images, f)
+			}
+		}
+	}
+	if g.Rows() == 0 && len(images) == 0 {
 		term.Fprintf(a.Out, "No orphans on %s.\n", hypervisorNames(plans))
 		return
 	}
-	a.printer().Table(g)
+	if g.Rows() > 0 {
+		a.printer().Table(g)
+	}
+	for _, f := range images {
+		term.Fprintf(a.Out, "%s: %s\n  → %s\n", f.Where, f.Reason, f.Fix)
+	}
 }

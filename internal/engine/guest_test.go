@@ -19,6 +19,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/bootstrap"
 	"github.com/gpuworker/gpuworker/internal/engine"
 	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/hypervisor"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
@@ -426,4 +427,38 @@ func (l *lab) vmOf(worker string) int {
 	}
 	l.t.Fatalf("no VM of worker %s", worker)
 	return 0
+}
+
+// TestImagesThatMayNotBeRemovedAreEmptyAndListed: the login lacks Datastore.Allocate.
+func TestImagesThatMayNotBeRemovedAreEmptyAndListed(t *testing.T) {
+	documents := guests("  bootstrap: {cloudInit: {writeFiles: [{path: /etc/app.conf, content: \"password=" + seedCanary + "\"}]}}\n")
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, oneHost)
+		l.allow("gpu-1")
+		ctx, e := context.Background(), l.engine("ops@desk", documents, nil)
+		wait := time.Duration(0)
+		plans, err := e.Plan(ctx, planOptions{})
+		l.must(err)
+		_, err = e.Apply(ctx, plans, engine.ApplyOptions{GuestWait: &wait}) // the first seed is not exchanged
+		l.must(err)
+		uuid := l.record("gpu-1").UUID
+		l.must(remove("gpu-1")(ctx, e))
+		volume := "local:iso/" + inventory.SeedName(uuid, false)
+		image, there := l.sim.Upload("pve1", volume)
+		if !there || bytes.Contains(image, []byte(seedCanary)) || len(image) > 100_000 {
+			t.Errorf("the image is there: %v, with %d bytes", there, len(image))
+		}
+		plans, err = e.ask(ctx, plan.Request{Verb: plan.ReleaseOrphans})
+		l.must(err)
+		listed := ""
+		for _, f := range plans.Plans[0].Findings {
+			if f.ID == finding.SeedLeft {
+				listed += f.Fix + "\n"
+			}
+		}
+		if want := "on pve1: pvesm free " + volume + "\n"; listed != want {
+			t.Errorf("listed %q, want %q", listed, want)
+		}
+		l.whole()
+	})
 }

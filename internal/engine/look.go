@@ -116,6 +116,7 @@ func hostNames(inputs []planner.Input) []string {
 func (e *Engine) lookAt(ctx context.Context, documents *v1alpha1.Documents, document *v1alpha1.Hypervisor, request plan.Request, within extent) (planner.Input, error) {
 	scope := scopeOf(documents, document)
 	scope.Agents, scope.Only = within.agents, within.part
+	scope.Seeds = request.Verb == plan.ReleaseOrphans
 	if request.VM != "" {
 		scope.VMs = []string{request.VM}
 	}

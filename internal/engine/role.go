@@ -53,6 +53,7 @@ func endpointScope(documents *v1alpha1.Documents, endpoint string) hypervisor.Sc
 		join(&all.Storages, scope.Storages)
 		join(&all.ResourcePools, scope.ResourcePools)
 		all.Cards = all.Cards || scope.Cards
+		all.UseSeeds, all.Guests = all.UseSeeds || scope.UseSeeds, all.Guests || scope.Guests
 	}
 	return all
 }

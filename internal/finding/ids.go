@@ -45,6 +45,7 @@ const (
 
 	StorageMissing ID = "STORAGE-MISSING"
 	StorageContent ID = "STORAGE-CONTENT"
+	SeedStorage    ID = "SEED-STORAGE" // no usable storage for the image of a seed
 	StorageFull    ID = "STORAGE-FULL"
 	StorageLocal   ID = "STORAGE-NOT-SHARED" // a full clone to another host needs shared storage
 
@@ -68,6 +69,7 @@ const (
 	VMCardDiffers  ID = "VM-CARD-DIFFERS" // another card than the worker's is attached
 
 	GuestNoSeed ID = "GUEST-SEED-MISSING"  // the VM was started before it had its seed
+	SeedLeft    ID = "SEED-LEFT"           // the image of a seed belongs to no VM
 	GuestSilent ID = "GUEST-NOT-PROVEN"    // the guest could not be looked at
 	GuestOther  ID = "GUEST-PROGRAM-OTHER" // gpuworker-guest has another version
 

@@ -270,6 +270,13 @@ var hypervisorKinds = []Kind{
 		Detected: "GET /nodes/{node}/storage.",
 	},
 	{
+		ID: SeedStorage, Layer: LayerStorage, Title: "The host has no storage for the image of a seed",
+		What:     "A pool with `spec.bootstrap` gives each VM an ISO image with the data for cloud-init. The storage for it (`spec.proxmox.isoStorage` of the Hypervisor, by default `local`) does not exist on the host, is not active there, does not accept ISO images, or is full.",
+		Why:      "The image could not be uploaded, and the worker would never be set up.",
+		Fix:      []string{"`pvesm status --content iso` on the host shows which storages accept ISO images. Name one of them in `spec.proxmox.isoStorage`.", "Or allow ISO images on the storage: `pvesm set STORAGE --content iso,…`, followed by the types that it has now.", "Or do without the image: `spec.bootstrap.seed: ProxmoxCloudInit`."},
+		Detected: "GET /nodes/{node}/storage. The login sees a storage only if it has Datastore.Audit or Datastore.AllocateSpace on it.",
+	},
+	{
 		ID: StorageFull, Layer: LayerStorage, UnknownPasses: true, Title: "The storage does not have enough free space",
 		What:     "The free space is smaller than the disks to create: the whole disk for a full clone, the added size for a linked clone.",
 		Why:      "If a storage becomes full, every VM on it stops.",
@@ -404,6 +411,13 @@ var hypervisorKinds = []Kind{
 		Why:      "cloud-init read from another drive, or from none: the guest has no gpuworker-guest and no driver, perhaps no user and no address.",
 		Fix:      []string{"Shut the VM down: the next `gpuworker apply` gives it the seed and starts it.", "A plain worker is replaced."},
 		Detected: "The drives of the VM, and its record, which has no key `bootstrapped`.",
+	},
+	{
+		ID: SeedLeft, Layer: LayerStorage, Title: "The image of a seed belongs to no VM",
+		What:     "A storage has an ISO image that gpuworker made for a VM which does not exist any more.",
+		Why:      "It takes a little space. A login without the privilege to delete volumes overwrites images with an empty one, so it has no secret; an image of a VM that was destroyed by hand may still have the first seed.",
+		Fix:      []string{"Remove it with the printed command, or give the login the optional privilege: `gpuworker role -f FILE` prints it."},
+		Detected: "`gpuworker orphans` lists the images on the ISO storage, and compares the UUIDs in their names with those of the VMs and claims.",
 	},
 	{
 		ID: GuestSilent, Layer: LayerGuest, Title: "The guest could not be looked at",

@@ -18,6 +18,9 @@ type Capabilities struct {
 	// SeedISO: a VM can have an ISO image with data for cloud-init: see
 	// hypervisor.Seeder.
 	SeedISO bool `json:"seedISO"`
+	// SeedStorage is the storage for the images of seeds, which each host needs; "" where
+	// they need none.
+	SeedStorage string `json:"seedStorage,omitempty"`
 	// DefaultNetwork is the network of a VM without a declared network.
 	DefaultNetwork string `json:"defaultNetwork,omitempty"`
 	// Guest is the channel to the guest.

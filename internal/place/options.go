@@ -81,7 +81,8 @@ func (r *Capacity) tryHost(w Requirements, name string) option {
 	host := r.world.Host(name)
 	memory := CheckMemory(r.world, host, w.MemoryMiB, r.memory[name], r.freed(w, name))
 	findings := append([]finding.Finding{memory, CheckCPUs(r.world, host, w.Cores)}, CheckNetworks(r.world, host, w.NICs)...)
-	template, more := r.Template(w.Template, host)
+	findings = append(findings, CheckSeedStorage(r.world, host, w)...)
+	template, more := r.TemplateFor(w, host)
 	findings = append(findings, more...)
 	if template != nil {
 		o.volumes = Volumes(w, template)

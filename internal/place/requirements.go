@@ -20,6 +20,8 @@ type Requirements struct {
 	Storage  string // for disks; "": that of the template's disk
 	DiskMiB  int    // 0: the size of the template's disk
 
+	Seed bool // its VM gets an image with the data for cloud-init
+
 	NICs      []inventory.NIC
 	MemoryMiB int
 	Cores     int

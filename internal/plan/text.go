@@ -228,8 +228,8 @@ func size(w *Worker) string {
 		vm = "VM " + w.VM
 	}
 	text := fmt.Sprintf("%s: %s, %s", vm, term.Count(w.Desired.Cores, "core"), phrase.Bytes(int64(w.Desired.MemoryMiB)<<20))
-	if driver := strings.ReplaceAll(w.Record.Driver, ",", " "); driver != "" && !w.Card.IsZero() {
-		text += ", driver " + driver
+	if w.Record != nil && w.Record.Driver != "" && !w.Card.IsZero() {
+		text += ", driver " + strings.ReplaceAll(w.Record.Driver, ",", " ")
 	}
 	return text
 }

@@ -81,7 +81,16 @@ func (h *toy) step(step plan.StepKind, w *plan.Worker, record inventory.Record, 
 		vm.Machine.Protection, vm.Applied.Protection = false, false
 	case plan.StepReplaced:
 		record.Replaced, record.Replacing = record.Replacing, ""
+		record.Bootstrapped = vm.Record.Bootstrapped // apply carries it from step to step
 		vm.Record = &record
+	case plan.StepSeed:
+		vm.Seed, vm.CloudInit = inventory.FirstSeed, false
+	case plan.StepExchange:
+		vm.Seed = inventory.CleanSeed
+	case plan.StepRecord:
+		record.Bootstrapped = "2026-11-30T10:00:00Z"
+		vm.Record = &record
+	case plan.StepDeliver, plan.StepBootstrap, plan.StepOrders, plan.StepUnseed:
 	case plan.StepDestroy:
 		h.destroyed = append(h.destroyed, vm.UUID)
 		h.world.VMs = slices.DeleteFunc(h.world.VMs, func(other inventory.VM) bool { return other.ID == vm.ID })

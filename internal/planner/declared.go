@@ -132,6 +132,7 @@ func RequirementsOf(can inventory.Capabilities, pool *v1alpha1.WorkerPool, worke
 		Hosts:    pool.Spec.Hosts,
 		Template: pool.Spec.Template, Storage: machine.Storage, DiskMiB: machine.DiskMiB,
 		NICs: machine.NICs, MemoryMiB: machine.MemoryMiB, Cores: machine.Cores,
+		Seed: pool.UsesSeed() && can.SeedISO,
 	}
 	if request != nil {
 		card := cardRequirements(request)

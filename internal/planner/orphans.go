@@ -1,6 +1,10 @@
 package planner
 
 import (
+	"fmt"
+
+	"github.com/gpuworker/gpuworker/internal/fault"
+	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/plan"
 )
@@ -51,7 +55,39 @@ func (b *builder) orphans() *plan.Plan {
 			rest.orphanClaims(b.survey.members[claim.Record.WorkerKey], []*inventory.Claim{claim})
 		}
 	}
-	return rest.plan()
+	p := rest.plan()
+	p.Findings = append(p.Findings, b.orphanSeeds()...)
+	return p
+}
+
+// orphanSeeds are the images of seeds that belong to no VM. The record of a VM, or of a
+// claim, has the UUID that a clone will have.
+func (b *builder) orphanSeeds() []finding.Finding {
+	known := map[string]bool{}
+	hidden := ""
+	for i := range b.world.VMs {
+		vm := &b.world.VMs[i]
+		known[vm.UUID] = true
+		if vm.Record != nil {
+			known[vm.Record.UUID] = true
+		}
+		if vm.Unreadable != "" {
+			hidden = fmt.Sprintf("; it may be that of VM %s, which cannot be read", vm.ID)
+		}
+	}
+	for i := range b.world.Claims {
+		known[b.world.Claims[i].Record.UUID] = true
+	}
+	var findings []finding.Finding
+	for _, image := range b.world.Seeds {
+		if known[image.UUID] {
+			continue
+		}
+		findings = append(findings, finding.New(finding.SeedLeft, finding.Info, fault.Place{Hypervisor: b.world.Hypervisor, Host: image.Host}).
+			WithReason(fmt.Sprintf("%s is the image of a seed, and no VM has its UUID%s", image.Volume, hidden)).
+			WithFix(b.world.Advise(inventory.RemoveImage, inventory.Subject{Host: image.Host, Key: image.Volume})))
+	}
+	return findings
 }
 
 // orphanClaims releases claims that their worker does not use, except on cards that

@@ -93,6 +93,7 @@ func anyVM(t *rapid.T, vmid int) *VMBuilder {
 	if rapid.IntRange(0, 2).Draw(t, "has card") > 0 {
 		b.Card(rapid.SampledFrom(someSlots).Draw(t, "slot"))
 	}
+	anyGuest(t, b)
 	switch rapid.IntRange(0, 5).Draw(t, "power") {
 	case 0, 1, 2:
 		b.Running()
@@ -104,6 +105,21 @@ func anyVM(t *rapid.T, vmid int) *VMBuilder {
 	return b.Machine(func(m *inventory.Machine) {
 		if rapid.Bool().Draw(t, "as declared") {
 			m.Cores, m.MemoryMiB, m.Firmware = 4, 8192, inventory.FirmwareUEFI
+		}
+	})
+}
+
+// anyGuest makes a guest with gpuworker-guest in any state, or none.
+func anyGuest(t *rapid.T, b *VMBuilder) {
+	b.Change(func(vm *inventory.VM) {
+		if vm.Record == nil || rapid.Bool().Draw(t, "without gpuworker-guest") {
+			return
+		}
+		vm.Record.Driver = rapid.SampledFrom([]string{"None", "Packages,580,Open"}).Draw(t, "driver")
+		vm.Record.Seed = rapid.SampledFrom([]string{"", inventory.SeedISO}).Draw(t, "seed of record")
+		vm.Seed = rapid.SampledFrom([]inventory.SeedState{inventory.NoSeed, inventory.FirstSeed, inventory.CleanSeed}).Draw(t, "seed")
+		if rapid.Bool().Draw(t, "proven") {
+			vm.Record.Bootstrapped = "2026-11-30T10:00:00Z"
 		}
 	})
 }
@@ -140,6 +156,12 @@ func anyInput(t *rapid.T) Input {
 			changes = append(changes, replicas(int32(rapid.IntRange(0, 3).Draw(t, "replicas"))))
 		case 4:
 			changes = append(changes, replicas(int32(rapid.IntRange(0, 3).Draw(t, "replicas"))), semiPersistent)
+		}
+		switch rapid.IntRange(0, 3).Draw(t, "bootstrap") {
+		case 0:
+			changes = append(changes, bootstrapBy(byISO))
+		case 1:
+			changes = append(changes, bootstrapBy(byAgent))
 		}
 		pools = append(pools, pool(name, changes...))
 	}
@@ -294,6 +316,8 @@ func checkSteps(t *rapid.T, w *plan.Worker) {
 			lacks = w.Ref == nil
 		case plan.StepReplaced:
 			lacks = w.Record == nil || w.Record.Replacing == ""
+		case plan.StepSeed, plan.StepDeliver, plan.StepBootstrap, plan.StepOrders, plan.StepExchange, plan.StepRecord, plan.StepUnseed:
+			lacks = w.Record == nil || w.Record.Driver == "" && step != plan.StepUnseed
 		case plan.StepStart, plan.StepAgent:
 			lacks = w.Ref == nil && !slices.Contains(w.Steps, plan.StepClone)
 		case plan.StepSettle: // the engine adds it

@@ -7,12 +7,15 @@ import (
 // advice are the commands that a person runs on a Proxmox VE host.
 var advice = inventory.Advice{
 	inventory.TakeCardOut:     "remove it from that VM: qm set {vm} --delete {key}",
+	inventory.RemoveImage:     "on {host}: pvesm free {key}",
 	inventory.TakeRestOut:     "check it on {host} and remove the other card settings: qm config {vm}; qm set {vm} --delete KEY",
 	inventory.EmptyTemplate:   "qm set {vm} --delete {key}",
 	inventory.MakeTemplate:    "if it should be a template: qm template {vm}",
 	inventory.AddDisk:         "qm config {vm} shows its disks; import one and make the template again",
 	inventory.AddCloudInit:    "qm set {vm} --ide2 {storage}:cloudinit",
 	inventory.AddContent:      "choose another storage, or add the content type: pvesm set {storage} --content {content}",
+	inventory.AddISOContent:   "add the content type: pvesm set {storage} --content {content}; or name another storage in spec.proxmox.isoStorage of the Hypervisor",
+	inventory.NameISOStorage:  "allow storage {storage} on this host (web interface: Datacenter, Storage), or name another one in spec.proxmox.isoStorage of the Hypervisor",
 	inventory.ActivateStorage: "pvesm status",
 	inventory.LookAtVM:        "check it on {host}: qm config {vm}; gpuworker gpus lists the cards",
 	inventory.RemoveClone:     "as root on {host}, check it with `qm config {vm}`; if it is only an incomplete clone: qm unlock {vm} && qm destroy {vm}",

@@ -47,7 +47,9 @@ var _ hypervisor.Backend = (*Backend)(nil)
 // Capabilities implements hypervisor.Source. The claim on a card is stored in the
 // description of its resource mapping, and we choose the VM numbers.
 func (b *Backend) Capabilities() inventory.Capabilities {
-	return inventory.Capabilities{SeedISO: true, Guest: inventory.GuestAgent, GuestFile: pve.MaxAgentFile, DefaultNetwork: v1alpha1.DefaultBridge}
+	return inventory.Capabilities{
+		SeedISO: true, SeedStorage: b.isoStorage(), Guest: inventory.GuestAgent, GuestFile: pve.MaxAgentFile, DefaultNetwork: v1alpha1.DefaultBridge,
+	}
 }
 
 // New returns a backend for the cluster that client connects to.

@@ -159,6 +159,7 @@ func (c *cluster) Guest(id string, how backendtest.GuestReaction) {
 	c.t.Helper()
 	guest := pvesim.Guest{OS: "ubuntu", Agent: true}
 	switch how {
+	case backendtest.GuestAnswers:
 	case backendtest.GuestSilent:
 		guest.Faults = []pvesim.GuestFault{pvesim.GuestNoAgent}
 	case backendtest.GuestForbids:

@@ -36,8 +36,11 @@ func (b *Backend) Unprotect(ctx context.Context, ref inventory.VMRef, handle hyp
 // Destroy implements hypervisor.Remover.
 func (b *Backend) Destroy(ctx context.Context, ref inventory.VMRef, handle hypervisor.Handle) (*hypervisor.Wait, error) {
 	wait, err := b.destroy(ctx, ref, recall(handle))
-	return wait, b.wrap(err, "destroy the VM", place(ref))
+	return wait, b.wrap(err, destroyDoing, place(ref))
 }
+
+// destroyDoing is what is being done, in errors.
+const destroyDoing = "destroy the VM"
 
 // destroyWords is the text of Wait.For while a VM is destroyed.
 const destroyWords = "the VM and its disks to be removed"
@@ -52,7 +55,7 @@ func (b *Backend) destroy(ctx context.Context, ref inventory.VMRef, m memo) (*hy
 	}
 	found, err := b.prove(ctx, ref)
 	if pve.KindOf(err) == pve.NotFound {
-		return nil, b.errorIfMoved(ctx, ref)
+		return nil, b.errorIfMoved(ctx, ref, destroyDoing)
 	}
 	if err != nil {
 		return nil, err
@@ -79,12 +82,12 @@ func (b *Backend) errorUnlessGone(ctx context.Context, ref inventory.VMRef, err 
 	if _, lookErr := b.client.Pending(ctx, ref.Host, number(ref.ID)); pve.KindOf(lookErr) != pve.NotFound {
 		return err
 	}
-	return b.errorIfMoved(ctx, ref)
+	return b.errorIfMoved(ctx, ref, destroyDoing)
 }
 
 // errorIfMoved returns an error if the VM is on another host now, or if this cannot be
 // read.
-func (b *Backend) errorIfMoved(ctx context.Context, ref inventory.VMRef) error {
+func (b *Backend) errorIfMoved(ctx context.Context, ref inventory.VMRef, doing string) error {
 	resources, err := b.client.Resources(ctx, "vm")
 	if err != nil {
 		return err
@@ -92,7 +95,7 @@ func (b *Backend) errorIfMoved(ctx context.Context, ref inventory.VMRef) error {
 	for _, r := range resources {
 		if r.VMID == number(ref.ID) && r.Node != ref.Host {
 			return &fault.Error{
-				Kind: fault.Conflict, Doing: "destroy the VM", Where: place(ref),
+				Kind: fault.Conflict, Doing: doing, Where: place(ref),
 				Why: fmt.Sprintf("VM %s is on host %s now", ref.ID, r.Node), Fix: "run the same command again",
 			}
 		}

@@ -2,6 +2,7 @@ package proxmox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -136,6 +137,9 @@ func (b *Backend) removeSeeds(ctx context.Context, ref inventory.VMRef, blank []
 	found, running, err := b.proveAndLook(ctx, ref)
 	switch {
 	case pve.KindOf(err) == pve.NotFound: // the images have the UUID of the VM in their names
+		if err := b.errorIfMoved(ctx, ref, removeSeedWords); err != nil {
+			return nil, err
+		}
 	case err != nil:
 		return nil, err
 	case running:
@@ -189,10 +193,9 @@ func (b *Backend) wrapSeed(err error, doing string, ref inventory.VMRef) error {
 		return nil
 	}
 	wrapped := b.wrap(err, doing, place(ref))
-	if f, ok := wrapped.(*fault.Error); ok {
-		if fix := b.seedFix(err, ref); fix != "" {
-			f.Fix = fix
-		}
+	var f *fault.Error
+	if fix := b.seedFix(err, ref); fix != "" && errors.As(wrapped, &f) {
+		f.Fix = fix
 	}
 	return wrapped
 }

@@ -312,6 +312,18 @@ func TestTheImagesOfSeedsAreSeen(t *testing.T) {
 	})
 }
 
+// A VM that moved to another host meanwhile keeps its image, also on a shared storage.
+func TestTheSeedOfAVMThatMovedIsKept(t *testing.T) {
+	seeded(t, nil, func(s *seeding) {
+		must(s.T, s.set(false, image("first")))
+		s.ref.Host = "pve2"
+		if err := s.remove(image("blank")); !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), "on host pve1 now") {
+			s.Errorf("removed: %v", err)
+		}
+		s.want("kept", s.images(), []string{firstImage + " (first)"})
+	})
+}
+
 // seedsOf renders the seeds of the worker as the engine does.
 func (s *seeding) seedsOf() (first, clean []byte) {
 	s.Helper()
@@ -437,6 +449,22 @@ func TestWhatAGuestRefuses(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An agent that may open files, but not write them, would leave an empty file.
+func TestAFileIsNotEmptiedByAnAgentThatMayNotWriteIt(t *testing.T) {
+	seeded(t, nil, func(s *seeding) {
+		s.power(s.b.Backend.Start)
+		time.Sleep(time.Minute)
+		must(s.T, s.b.WriteGuest(s.Context(), s.ref, "/tmp/x", []byte("before")))
+		must(s.T, s.sim.SetGuest(9101, pvesim.Guest{OS: "ubuntu 24.04", Agent: true, Forbid: []string{"file-write"}}))
+		if err := s.b.WriteGuest(s.Context(), s.ref, "/tmp/x", []byte("after")); !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "guest-file-write") {
+			s.Errorf("write: %v", err)
+		}
+		if content, err := s.b.ReadGuest(s.Context(), s.ref, "/tmp/x", 100); err != nil || string(content) != "before" {
+			s.Errorf("the file has %q, %v", content, err)
+		}
+	})
 }
 
 // A result that is lost each time is not asked for without end.

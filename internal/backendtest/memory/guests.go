@@ -58,7 +58,7 @@ func (b *Backend) RemoveSeeds(ctx context.Context, ref inventory.VMRef, blank []
 		}
 		return blank, found.seed, nil
 	})
-	return wait, b.wrap(err, "remove the seed", ref)
+	return orGone(wait, b.wrap(err, "remove the seed", ref))
 }
 
 // seed writes the seed that choose returns for the VM, unless the VM has it.

@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	ofProvider = regexp.MustCompile(`\bspec\.proxmox\.(?:tls\.)?(vmids|resourcePool|attach|fingerprint|insecure|caFile)\b(?: of the Hypervisor)?`)
+	ofProvider = regexp.MustCompile(`\bspec\.proxmox\.(?:tls\.)?(vmids|resourcePool|isoStorage|attach|fingerprint|insecure|caFile)\b(?: of the Hypervisor)?`)
 	ofResource = regexp.MustCompile(`\bspec\.([a-zA-Z]+(?:\.[a-zA-Z]+)*)`)
 )
 

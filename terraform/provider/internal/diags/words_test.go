@@ -17,6 +17,7 @@ func TestTextsOfTheEngineAreInTheWordsOfTerraform(t *testing.T) {
 		"widen spec.proxmox.vmids of the Hypervisor":                                "widen vmids of the provider",
 		"set spec.proxmox.tls.fingerprint to it":                                    "set fingerprint of the provider to it",
 		"correct spec.proxmox.resourcePool of the Hypervisor: gpuworker role":       "correct resource_pool of the provider: gpuworker role -f FILE",
+		"allow ISO images on spec.proxmox.isoStorage":                               "allow ISO images on iso_storage of the provider",
 		"set spec.proxmox.romBar":                                                   "set proxmox.rom_bar",
 		"make build, or name a directory with your own builds: --guest-dir DIR":     "make build, or name a directory with your own builds: guest_dir of the provider",
 		"To use it as it is: --guest-dir /opt/gpuworker":                            "To use it as it is: guest_dir of the provider = /opt/gpuworker",

@@ -28,6 +28,7 @@ type model struct {
 	Fingerprint  types.String `tfsdk:"fingerprint"`
 	Insecure     types.Bool   `tfsdk:"insecure"`
 	ResourcePool types.String `tfsdk:"resource_pool"`
+	ISOStorage   types.String `tfsdk:"iso_storage"`
 	Attach       types.String `tfsdk:"attach"`
 	GuestDir     types.String `tfsdk:"guest_dir"`
 	VMIDs        *vmids       `tfsdk:"vmids"`
@@ -42,7 +43,7 @@ type vmids struct {
 // can be observed then.
 func (m *model) unknown() bool {
 	for _, value := range []interface{ IsUnknown() bool }{
-		m.Name, m.Endpoint, m.Token, m.Username, m.Password, m.CA, m.CAFile, m.Fingerprint, m.Insecure, m.ResourcePool, m.Attach, m.GuestDir,
+		m.Name, m.Endpoint, m.Token, m.Username, m.Password, m.CA, m.CAFile, m.Fingerprint, m.Insecure, m.ResourcePool, m.ISOStorage, m.Attach, m.GuestDir,
 	} {
 		if value.IsUnknown() {
 			return true
@@ -71,6 +72,7 @@ func (m *model) hypervisor(env Environment, diagnostics *diag.Diagnostics) (*v1a
 			Insecure:    m.Insecure.ValueBool(),
 		},
 		ResourcePool: cmp.Or(m.ResourcePool.ValueString(), env("GPUWORKER_RESOURCE_POOL")),
+		ISOStorage:   cmp.Or(m.ISOStorage.ValueString(), env("GPUWORKER_ISO_STORAGE")),
 		Attach:       v1alpha1.AttachMode(m.Attach.ValueString()),
 	}
 	pinned := p.TLS.Fingerprint != "" || p.TLS.CAFile != "" || m.CA.ValueString() != ""
@@ -158,7 +160,7 @@ func (m *model) check(diagnostics *diag.Diagnostics, document *v1alpha1.Hypervis
 // attributeOf is the attribute for a field of spec.proxmox.
 func attributeOf(field string) path.Path {
 	names := map[string]string{
-		"tls.fingerprint": "fingerprint", "tls.caFile": "ca_file", "tls.insecure": "insecure", "resourcePool": "resource_pool",
+		"tls.fingerprint": "fingerprint", "tls.caFile": "ca_file", "tls.insecure": "insecure", "resourcePool": "resource_pool", "isoStorage": "iso_storage",
 		"credentials.username": "username", "credentials.token": "token", "credentials.password": "password",
 	}
 	first, _, _ := strings.Cut(field, ".")

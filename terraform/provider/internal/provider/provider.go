@@ -100,6 +100,7 @@ func (p *gpuworker) Schema(_ context.Context, _ provider.SchemaRequest, response
 			"fingerprint":   text("SHA-256 fingerprint of the certificate of the server, as `pvenode cert info` prints it. Default: `GPUWORKER_FINGERPRINT`."),
 			"insecure":      schema.BoolAttribute{Optional: true, MarkdownDescription: "Turn off TLS verification; only for test labs. Default: `GPUWORKER_INSECURE`, else `PROXMOX_VE_INSECURE`, else `PM_TLS_INSECURE`, if no certificate is given."},
 			"resource_pool": text("Proxmox resource pool for new VMs. Default: `GPUWORKER_RESOURCE_POOL`."),
+			"iso_storage":   text("Storage for the ISO images with the data for cloud-init. Each host that runs workers with a seed ISO must have it, and it must allow ISO images. Default: `GPUWORKER_ISO_STORAGE`, else `local`."),
 			"attach":        text("How a card is attached: `Mapping` (default; works with an API token) or `Raw` (needs root@pam with a password)."),
 			"guest_dir":     text("Directory with `gpuworker-guest-linux-amd64` and `-arm64`, or one of them, which guests with a `bootstrap` get. They are not compared with a release. Default: `GPUWORKER_GUEST_DIR`, else those beside the provider, with the checksums that it holds."),
 			"vmids": schema.SingleNestedAttribute{

@@ -40,6 +40,15 @@ func TestAWorkerGetsItsDriver(t *testing.T) {
 	)
 }
 
+// TestTheStorageOfSeedsIsThatOfTheProvider: the error names one that the cluster does not
+// have.
+func TestTheStorageOfSeedsIsThatOfTheProvider(t *testing.T) {
+	l := testlab.New(t)
+	l.Set("GPUWORKER_GUEST_DIR", testlab.GuestDir(t))
+	l.Set("GPUWORKER_ISO_STORAGE", "no-such-storage")
+	run(l, t, resource.TestStep{Config: driverVM(`driver = { strategy = "Packages" }`), ExpectError: regexp.MustCompile(`no-such-storage`)})
+}
+
 // TestTheGuestIsProvenByALaterApply, when nothing waits for it.
 func TestTheGuestIsProvenByALaterApply(t *testing.T) {
 	l := testlab.New(t)
