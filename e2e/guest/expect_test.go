@@ -2,6 +2,8 @@ package guest
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -10,10 +12,25 @@ import (
 	"github.com/gpuworker/gpuworker/internal/guest"
 )
 
-// progress logs what happened after how many seconds of this machine.
+// progress logs what happened after how many seconds of this machine, and how many seconds
+// of a processor QEMU has used: on a busy machine only these can be compared.
 func (m *machine) progress(t *testing.T, what string) {
 	t.Helper()
-	t.Logf("%4.0f s: %s", time.Since(m.began).Seconds(), what)
+	t.Logf("%4.0f s, QEMU used %3.0f s: %s", time.Since(m.began).Seconds(), m.used(), what)
+}
+
+// used reads the processor time of QEMU: user and system time of proc_pid_stat(5), in
+// hundredths of a second.
+func (m *machine) used() float64 {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.qemu.Process.Pid))
+	_, after, _ := strings.Cut(string(data), ") ")
+	fields := strings.Fields(after)
+	if err != nil || len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(fields[11], 64)
+	system, _ := strconv.ParseFloat(fields[12], 64)
+	return (user + system) / 100
 }
 
 // holds waits until the installation of the driver is in its middle: dpkg runs the script
