@@ -294,7 +294,7 @@ func TestSimulatedGuestsMisbehave(t *testing.T) {
 		},
 		GuestWrongGPU: func(t *testing.T, _ *Sim, root *client) {
 			got := guestState(root)
-			if want := steps("Done", "Done", "Done", "Done", "Done", "Done", "Done", "Failed") + "DRIVER-GPU-UUID\n"; got.states() != want || got.Ready {
+			if want := steps("Done", "Done", "Done", "Done", "Done", "Done", "Done", "Failed", "Pending") + "DRIVER-GPU-UUID\n"; got.states() != want || got.Ready {
 				t.Errorf("ready %v\n%s", got.Ready, got.states())
 			}
 		},
