@@ -42,6 +42,7 @@ type guestState struct {
 	asked           bool      // cloud-init is being asked
 	ended           bool      // cloud-init had ended the last time
 	deniedSince     time.Time // since when the agent may not do what is needed
+	silentFix       string    // what to do about an agent that does not answer; "" when it does
 }
 
 // gpu is the card that the guest must have; nil for a plain worker.
@@ -135,10 +136,10 @@ func orders(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wai
 		return nil, err
 	}
 	have, err := to.ReadGuest(ctx, j.Ref, guest.OrdersFile, guest.MaxStatus)
-	switch {
-	case fault.Is(err, fault.Unavailable):
-		return awaitAgent, nil
-	case err != nil && !fault.Is(err, fault.NotFound):
+	if wait := j.silent(err); wait != nil {
+		return wait, nil
+	}
+	if err != nil && !fault.Is(err, fault.NotFound) {
 		return nil, err
 	}
 	present, err := j.presentOrders(w.Orders, have)
@@ -168,20 +169,29 @@ func (j *Job) presentOrders(declared guest.Orders, have []byte) ([]byte, error) 
 	return append(text, '\n'), err
 }
 
-var awaitAgent = &hypervisor.Wait{For: "the guest agent", CallAfter: guestEvery}
-
-// bootstrapped waits until the guest is as ordered, and proves the identity of its GPU.
+// bootstrapped waits until the guest is as ordered, and proves the identity of its GPU. The
+// guest goes on by itself, also while the hypervisor does not answer.
 func bootstrapped(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error) {
+	wait, err := j.proveGuest(ctx, to)
+	if wait != nil {
+		underWay := *wait
+		underWay.UnderWay = true
+		wait = &underWay
+	}
+	return wait, err
+}
+
+func (j *Job) proveGuest(ctx context.Context, to hypervisor.Backend) (*hypervisor.Wait, error) {
 	if j.guest.asked {
 		return j.askCloudInit(ctx, to)
 	}
 	data, err := to.ReadGuest(ctx, j.Ref, guest.StatusFile, guest.MaxStatus+1)
-	if later := j.allowedLater(err); later != nil {
-		return later, nil
+	for _, later := range []*hypervisor.Wait{j.allowedLater(err), j.silent(err)} {
+		if later != nil {
+			return later, nil
+		}
 	}
 	switch {
-	case fault.Is(err, fault.Unavailable):
-		return awaitAgent, nil
 	case fault.Is(err, fault.NotFound):
 		return j.notBegun(), nil
 	case err != nil:
@@ -255,9 +265,10 @@ const bootIDFile = "/proc/sys/kernel/random/boot_id"
 func (j *Job) ofThisBoot(ctx context.Context, to hypervisor.Backend, status *guest.Status) (*hypervisor.Wait, error) {
 	const length = 64
 	data, err := to.ReadGuest(ctx, j.Ref, bootIDFile, length)
+	if wait := j.silent(err); wait != nil {
+		return wait, nil
+	}
 	switch {
-	case fault.Is(err, fault.Unavailable):
-		return awaitAgent, nil
 	case err != nil:
 		return nil, j.notProven(err)
 	case strings.TrimSpace(string(data)) != status.BootID:
