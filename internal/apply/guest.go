@@ -18,7 +18,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
-// GuestOf returns what the guest of a worker is made from. vm is its VM as it is now.
+// GuestOf returns what the guest of a worker is made from. vm is its VM as it is now. For a
+// worker that no document declares it is a fault.NotFound.
 type GuestOf func(worker inventory.WorkerKey, gpu *guest.GPU, vm *inventory.VM) (bootstrap.Worker, error)
 
 // Times of the guest steps. The unit of gpuworker-guest tries a failed bootstrap again
@@ -131,8 +132,11 @@ func orders(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wai
 	if !j.Worker.Card.IsZero() && j.Worker.GPUID.IsZero() {
 		return nil, nil // the card cannot be seen: the guest keeps its orders
 	}
-	w, err := j.makeGuest(ctx, to)
-	if err != nil {
+	var declared *guest.Orders // nil: no document declares the worker
+	switch w, err := j.makeGuest(ctx, to); {
+	case err == nil:
+		declared = &w.Orders
+	case !fault.Is(err, fault.NotFound):
 		return nil, err
 	}
 	have, err := to.ReadGuest(ctx, j.Ref, guest.OrdersFile, guest.MaxStatus)
@@ -142,7 +146,7 @@ func orders(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wai
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return nil, err
 	}
-	present, err := j.presentOrders(w.Orders, have)
+	present, err := j.presentOrders(declared, have)
 	if err != nil || bytes.Equal(have, present) {
 		return nil, err
 	}
@@ -153,17 +157,16 @@ func orders(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wai
 }
 
 // presentOrders are the orders that the guest should have. While the document declares
-// another driver than the guest was told, it keeps its own: a start must not change the
-// driver.
-func (j *Job) presentOrders(declared guest.Orders, have []byte) ([]byte, error) {
+// another driver than the guest was told, or nothing does, it keeps its own: a start must
+// not change the driver.
+func (j *Job) presentOrders(declared *guest.Orders, have []byte) ([]byte, error) {
 	present := declared
-	if declared.Driver.Words() != j.Record.Driver {
+	if declared == nil || declared.Driver.Words() != j.Record.Driver {
 		old, err := guest.ParseOrders(have)
 		if err != nil {
 			return have, nil
 		}
-		present = *old
-		present.GPU = declared.GPU
+		present, old.GPU = old, j.gpu()
 	}
 	text, err := json.MarshalIndent(present, "", "  ")
 	return append(text, '\n'), err

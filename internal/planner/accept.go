@@ -39,10 +39,7 @@ func (b *builder) accept(d *draft) {
 	d.Record = &record
 	d.Steps = []plan.StepKind{plan.StepRecord}
 	if d.member.vm.Running {
-		if d.pool != nil && d.pool.UsesGuestProgram() {
-			d.Steps = append(d.Steps, plan.StepOrders)
-		}
-		d.Steps = append(d.Steps, plan.StepBootstrap)
+		d.Steps = append(d.Steps, plan.StepOrders, plan.StepBootstrap)
 	}
 }
 
