@@ -351,7 +351,7 @@ func gpusOf(status *guest.Status) []string {
 // otherGPU is the error for a GPU that is not the recorded one.
 func (j *Job) otherGPU(seen string) error {
 	return j.guestError(fault.Refused, finding.DriverGPUUUID,
-		fmt.Sprintf("the guest has %s, but %s is recorded for this worker", seen, j.Record.GPU),
+		fmt.Sprintf("the guest has %s, but the GPU of this worker is %s", seen, j.Record.GPU),
 		"if the card was exchanged: "+shell.Command("gpuworker accept %s --gpu-uuid %s", j.Worker.Name, seen)+"; if not, find out which card is in "+j.Worker.Card.String())
 }
 
