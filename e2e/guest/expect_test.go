@@ -78,6 +78,9 @@ func (a agent) isTheWorker(t *testing.T, l *lab, m *machine, uuid string, status
 		t.Errorf("login with the operator's key: %v %q", err, out)
 	}
 	a.output(t, "! mountpoint -q /run/gpuworker-seed")
+	if found := a.output(t, "grep -rsl --devices=skip "+operatorSecret+" /etc /home /root /run /tmp /usr/local /var || true"); found != "/home/ops/notes.txt" {
+		t.Errorf("copies of a secret of the seed: %s", found)
+	}
 	result, err := a.run("gpuworker-guest check")
 	t.Logf("gpuworker-guest check: %s%s", result.Out, result.Err)
 	if err != nil || result.ExitCode != 0 {

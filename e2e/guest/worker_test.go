@@ -51,10 +51,14 @@ spec:
     cloudInit:
       writeFiles:
         - {path: /etc/sysctl.d/90-e2e.conf, content: "vm.max_map_count = 262144\n", permissions: "0640"}
-        - {path: /home/ops/notes.txt, content: "of the operator", permissions: "0600", owner: "ops:ops"}
+        - {path: /home/ops/notes.txt, content: "password ` + operatorSecret + `", permissions: "0600", owner: "ops:ops"}
         - {path: /run/standin-hold, content: "a test removes it"}
       runCommands: [date -u > /var/tmp/ran]
 `
+
+// operatorSecret is in a file of the document: after the bootstrap no other file of the
+// guest may have it.
+const operatorSecret = "ca4a4444-0000-4000-8000-5ec4e7000004"
 
 const workerUUID = "6f1d0c2e-3b5a-4e1f-9c77-0a1b2c3d4e5f"
 
