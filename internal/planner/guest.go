@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"slices"
+
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
@@ -44,13 +46,24 @@ func startSteps(d *draft) []plan.StepKind {
 	case d.Record.Driver == "":
 		return steps
 	case d.Record.Bootstrapped != "":
-		return append(steps, plan.StepOrders, plan.StepBootstrap)
+		steps = append(steps, plan.StepOrders, plan.StepBootstrap)
+		if d.lostSeed() {
+			steps = slices.Insert(steps, 0, plan.StepExchange)
+		}
+		return steps
 	case d.pool == nil || !d.pool.UsesGuestProgram():
 		return steps
 	case d.Record.Seed == inventory.SeedISO:
 		steps = []plan.StepKind{plan.StepSeed, plan.StepStart, plan.StepAgent}
 	}
 	return append(steps, firstProof(d)...)
+}
+
+// lostSeed reports whether somebody took the clean seed from a proven worker, and it can be
+// made again: without it cloud-init resets the network at the next boot.
+func (d *draft) lostSeed() bool {
+	declared := d.pool != nil && d.pool.UsesGuestProgram() && !d.Undeclared
+	return declared && d.Record.Seed == inventory.SeedISO && d.member != nil && d.member.vm != nil && d.member.vm.Seed != inventory.CleanSeed
 }
 
 // firstProof are the steps after the agent answered that prove a guest for the first time.
@@ -79,12 +92,21 @@ func (b *builder) finishGuest(d *draft) {
 	case d.Record.Bootstrapped == "" && seeded && vm.Seed == inventory.NoSeed:
 		b.startedWithoutSeed(d)
 	case d.Record.Bootstrapped == "":
-		d.Action, d.Reason = plan.Finish, d.Reason+"; its guest is not proven yet"
+		d.finishBecause("its guest is not proven yet")
 		d.Steps = append(append(d.Steps, plan.StepAgent), firstProof(d)...)
-	case seeded && vm.Seed != inventory.CleanSeed:
-		d.Action, d.Reason = plan.Finish, d.Reason+"; its seed will be put back, because without it cloud-init resets the network at the next boot"
+	case d.lostSeed():
+		d.finishBecause("its seed will be put back, because without it cloud-init resets the network at the next boot")
 		d.Steps = append(d.Steps, plan.StepExchange)
 	}
+}
+
+// finishBecause plans to finish a worker. What was decided before is kept, unless it was
+// that nothing is missing.
+func (d *draft) finishBecause(why string) {
+	if d.Action != plan.Keep {
+		why = d.Reason + "; " + why
+	}
+	d.Action, d.Reason = plan.Finish, why
 }
 
 // awaitsMore reports whether a running worker with this action may need more steps.

@@ -68,21 +68,22 @@ func TestTheStepsOfAGuest(t *testing.T) {
 		world []inventorytest.Part
 		want  string
 	}{
-		"a new GPU worker":                 {gpu, nil, "create: claim clone configure attach seed start agent bootstrap orders exchange record"},
-		"a new worker by the agent":        {agent, nil, "create: claim clone configure attach start agent deliver bootstrap orders record"},
-		"an ISO, and the program by agent": {piecemeal, nil, "create: claim clone configure attach seed start agent deliver bootstrap orders exchange record"},
-		"a new plain worker":               {ephemeral, nil, "create: clone configure seed start agent bootstrap orders exchange record"},
-		"killed before the seed":           {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.NoSeed, false).Change(stopped)}, "start: seed start agent bootstrap orders exchange record"},
-		"killed during the bootstrap":      {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.FirstSeed, false)}, "finish: agent bootstrap orders exchange record"},
-		"killed before the record":         {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.CleanSeed, false)}, "finish: agent bootstrap orders exchange record"},
-		"killed while delivering":          {agent, []inventorytest.Part{held(agent), guestVM(agent, "03:00", inventory.NoSeed, false)}, "finish: agent deliver bootstrap orders record"},
-		"proven":                           {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.CleanSeed, true)}, "keep: "},
-		"proven, by the agent":             {agent, []inventorytest.Part{held(agent), guestVM(agent, "03:00", inventory.NoSeed, true)}, "keep: "},
-		"proven, and stopped":              {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.CleanSeed, true).Change(stopped)}, "start: start agent orders bootstrap"},
-		"its seed was taken out":           {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.NoSeed, true)}, "finish: exchange"},
-		"its first seed is back":           {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.FirstSeed, true)}, "finish: exchange"},
-		"started without its seed":         {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.NoSeed, false)}, "hold: "},
-		"a plain one without its seed":     {ephemeral, []inventorytest.Part{guestVM(ephemeral, "", inventory.NoSeed, false)}, "replace: unprotect shutdown unseed destroy clone configure seed start agent bootstrap orders exchange record"},
+		"a new GPU worker":                            {gpu, nil, "create: claim clone configure attach seed start agent bootstrap orders exchange record"},
+		"a new worker by the agent":                   {agent, nil, "create: claim clone configure attach start agent deliver bootstrap orders record"},
+		"an ISO, and the program by agent":            {piecemeal, nil, "create: claim clone configure attach seed start agent deliver bootstrap orders exchange record"},
+		"a new plain worker":                          {ephemeral, nil, "create: clone configure seed start agent bootstrap orders exchange record"},
+		"killed before the seed":                      {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.NoSeed, false).Change(stopped)}, "start: seed start agent bootstrap orders exchange record"},
+		"killed during the bootstrap":                 {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.FirstSeed, false)}, "finish: agent bootstrap orders exchange record"},
+		"killed before the record":                    {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.CleanSeed, false)}, "finish: agent bootstrap orders exchange record"},
+		"killed while delivering":                     {agent, []inventorytest.Part{held(agent), guestVM(agent, "03:00", inventory.NoSeed, false)}, "finish: agent deliver bootstrap orders record"},
+		"proven":                                      {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.CleanSeed, true)}, "keep: "},
+		"proven, by the agent":                        {agent, []inventorytest.Part{held(agent), guestVM(agent, "03:00", inventory.NoSeed, true)}, "keep: "},
+		"proven, and stopped":                         {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.CleanSeed, true).Change(stopped)}, "start: start agent orders bootstrap"},
+		"its seed was taken out while it was stopped": {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.NoSeed, true).Change(stopped)}, "start: exchange start agent orders bootstrap"},
+		"its seed was taken out":                      {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.NoSeed, true)}, "finish: exchange"},
+		"its first seed is back":                      {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.FirstSeed, true)}, "finish: exchange"},
+		"started without its seed":                    {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.NoSeed, false)}, "hold: "},
+		"a plain one without its seed":                {ephemeral, []inventorytest.Part{guestVM(ephemeral, "", inventory.NoSeed, false)}, "replace: unprotect shutdown unseed destroy clone configure seed start agent bootstrap orders exchange record"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			world := twoT4s(c.world...)
@@ -92,6 +93,9 @@ func TestTheStepsOfAGuest(t *testing.T) {
 			w := worker(t, Build(lab(world, c.pool)), c.pool.WorkerName(1))
 			if got := stepsText(w); got != c.want {
 				t.Errorf("%s\nwant %s\n%s %v", got, c.want, w.Reason, w.Refusals)
+			}
+			if strings.Contains(w.Reason, "as declared") && w.Action != plan.Keep {
+				t.Errorf("%s although %s", w.Action, w.Reason)
 			}
 			if w.Action == plan.Create && c.pool.IsGPU() && !strings.Contains(strings.Join(strings.Fields(textOf(t, Build(lab(world, c.pool)))), " "), "driver Packages 580 Open") {
 				t.Error("the plan does not say which driver the guest gets")
