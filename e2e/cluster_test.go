@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/gpuworker/gpuworker/internal/guestbuild"
 	hosttree "github.com/gpuworker/gpuworker/internal/host/tree"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 	"github.com/gpuworker/gpuworker/testdata/worlds"
@@ -67,7 +68,14 @@ func setUp(env *testscript.Env) error {
 	if dir, err := filepath.Abs(captured); err == nil {
 		env.Setenv("CAPTURED", dir)
 	}
-	return expandFiles(env)
+	return errors.Join(writeGuests(env), expandFiles(env))
+}
+
+// writeGuests writes a stand-in for gpuworker-guest into the directory guests: simulated
+// guests run no program.
+func writeGuests(env *testscript.Env) error {
+	build, dir := guestbuild.StandIn().Builds[0], filepath.Join(env.WorkDir, "guests")
+	return errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, build.FileName()), build.Data, 0o755))
 }
 
 // expandFiles inserts endpoint and fingerprint into the YAML files of a script, and

@@ -147,8 +147,8 @@ func duringApply(err error) error {
 
 // deadlineError is the error of a step whose deadline has passed.
 func deadlineError(j *Job, step Step, wait *hypervisor.Wait) error {
-	fix := ""
-	if page, ok := finding.Explain(step.Late); ok {
+	fix := j.guest.silentFix
+	if page, ok := finding.Explain(step.Late); ok && fix == "" {
 		fix = page.Fix[0]
 	}
 	return &fault.Error{

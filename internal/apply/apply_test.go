@@ -72,7 +72,8 @@ func TestEachStepHasADeadlineAndAFindingForIt(t *testing.T) {
 	for _, kind := range []plan.StepKind{
 		plan.StepSettle, plan.StepClaim, plan.StepClone, plan.StepConfigure, plan.StepAttach, plan.StepStart, plan.StepAgent,
 		plan.StepUnpark, plan.StepPark, plan.StepAdopt, plan.StepDisown, plan.StepShutdown, plan.StepUnprotect, plan.StepDestroy,
-		plan.StepRelease, plan.StepReplaced,
+		plan.StepRelease, plan.StepReplaced, plan.StepSeed, plan.StepDeliver, plan.StepBootstrap, plan.StepOrders, plan.StepExchange,
+		plan.StepRecord, plan.StepUnseed,
 	} {
 		step, known := Steps[kind]
 		if _, explained := finding.Explain(step.Late); !known || step.Deadline <= 0 || step.Domain == "" || !explained {

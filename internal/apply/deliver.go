@@ -58,12 +58,10 @@ func deliver(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wa
 		return nil, err
 	}
 	wait, err := j.deliverNext(ctx, to, w, &at)
-	later := j.allowedLater(err)
-	if fault.Is(err, fault.Unavailable) {
-		later = &hypervisor.Wait{For: awaitAgent.For, CallAfter: awaitAgent.CallAfter}
-	}
-	if later != nil {
-		wait, err = later, nil
+	for _, later := range []*hypervisor.Wait{j.allowedLater(err), j.silent(err)} {
+		if later != nil {
+			wait, err = later, nil
+		}
 	}
 	if wait != nil {
 		text, _ := json.Marshal(at)

@@ -18,7 +18,8 @@ import (
 	"github.com/gpuworker/gpuworker/internal/shell"
 )
 
-// GuestOf returns what the guest of a worker is made from. vm is its VM as it is now.
+// GuestOf returns what the guest of a worker is made from. vm is its VM as it is now. For a
+// worker that no document declares it is a fault.NotFound.
 type GuestOf func(worker inventory.WorkerKey, gpu *guest.GPU, vm *inventory.VM) (bootstrap.Worker, error)
 
 // Times of the guest steps. The unit of gpuworker-guest tries a failed bootstrap again
@@ -42,6 +43,7 @@ type guestState struct {
 	asked           bool      // cloud-init is being asked
 	ended           bool      // cloud-init had ended the last time
 	deniedSince     time.Time // since when the agent may not do what is needed
+	silentFix       string    // what to do about an agent that does not answer; "" when it does
 }
 
 // gpu is the card that the guest must have; nil for a plain worker.
@@ -130,18 +132,21 @@ func orders(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wai
 	if !j.Worker.Card.IsZero() && j.Worker.GPUID.IsZero() {
 		return nil, nil // the card cannot be seen: the guest keeps its orders
 	}
-	w, err := j.makeGuest(ctx, to)
-	if err != nil {
+	var declared *guest.Orders // nil: no document declares the worker
+	switch w, err := j.makeGuest(ctx, to); {
+	case err == nil:
+		declared = &w.Orders
+	case !fault.Is(err, fault.NotFound):
 		return nil, err
 	}
 	have, err := to.ReadGuest(ctx, j.Ref, guest.OrdersFile, guest.MaxStatus)
-	switch {
-	case fault.Is(err, fault.Unavailable):
-		return awaitAgent, nil
-	case err != nil && !fault.Is(err, fault.NotFound):
+	if wait := j.silent(err); wait != nil {
+		return wait, nil
+	}
+	if err != nil && !fault.Is(err, fault.NotFound) {
 		return nil, err
 	}
-	present, err := j.presentOrders(w.Orders, have)
+	present, err := j.presentOrders(declared, have)
 	if err != nil || bytes.Equal(have, present) {
 		return nil, err
 	}
@@ -152,36 +157,44 @@ func orders(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wai
 }
 
 // presentOrders are the orders that the guest should have. While the document declares
-// another driver than the guest was told, it keeps its own: a start must not change the
-// driver.
-func (j *Job) presentOrders(declared guest.Orders, have []byte) ([]byte, error) {
+// another driver than the guest was told, or nothing does, it keeps its own: a start must
+// not change the driver.
+func (j *Job) presentOrders(declared *guest.Orders, have []byte) ([]byte, error) {
 	present := declared
-	if declared.Driver.Words() != j.Record.Driver {
+	if declared == nil || declared.Driver.Words() != j.Record.Driver {
 		old, err := guest.ParseOrders(have)
 		if err != nil {
 			return have, nil
 		}
-		present = *old
-		present.GPU = declared.GPU
+		present, old.GPU = old, j.gpu()
 	}
 	text, err := json.MarshalIndent(present, "", "  ")
 	return append(text, '\n'), err
 }
 
-var awaitAgent = &hypervisor.Wait{For: "the guest agent", CallAfter: guestEvery}
-
-// bootstrapped waits until the guest is as ordered, and proves the identity of its GPU.
+// bootstrapped waits until the guest is as ordered, and proves the identity of its GPU. The
+// guest goes on by itself, also while the hypervisor does not answer.
 func bootstrapped(ctx context.Context, to hypervisor.Backend, j *Job) (*hypervisor.Wait, error) {
+	wait, err := j.proveGuest(ctx, to)
+	if wait != nil {
+		underWay := *wait
+		underWay.UnderWay = true
+		wait = &underWay
+	}
+	return wait, err
+}
+
+func (j *Job) proveGuest(ctx context.Context, to hypervisor.Backend) (*hypervisor.Wait, error) {
 	if j.guest.asked {
 		return j.askCloudInit(ctx, to)
 	}
 	data, err := to.ReadGuest(ctx, j.Ref, guest.StatusFile, guest.MaxStatus+1)
-	if later := j.allowedLater(err); later != nil {
-		return later, nil
+	for _, later := range []*hypervisor.Wait{j.allowedLater(err), j.silent(err)} {
+		if later != nil {
+			return later, nil
+		}
 	}
 	switch {
-	case fault.Is(err, fault.Unavailable):
-		return awaitAgent, nil
 	case fault.Is(err, fault.NotFound):
 		return j.notBegun(), nil
 	case err != nil:
@@ -255,9 +268,10 @@ const bootIDFile = "/proc/sys/kernel/random/boot_id"
 func (j *Job) ofThisBoot(ctx context.Context, to hypervisor.Backend, status *guest.Status) (*hypervisor.Wait, error) {
 	const length = 64
 	data, err := to.ReadGuest(ctx, j.Ref, bootIDFile, length)
+	if wait := j.silent(err); wait != nil {
+		return wait, nil
+	}
 	switch {
-	case fault.Is(err, fault.Unavailable):
-		return awaitAgent, nil
 	case err != nil:
 		return nil, j.notProven(err)
 	case strings.TrimSpace(string(data)) != status.BootID:
@@ -337,7 +351,7 @@ func gpusOf(status *guest.Status) []string {
 // otherGPU is the error for a GPU that is not the recorded one.
 func (j *Job) otherGPU(seen string) error {
 	return j.guestError(fault.Refused, finding.DriverGPUUUID,
-		fmt.Sprintf("the guest has %s, but %s is recorded for this worker", seen, j.Record.GPU),
+		fmt.Sprintf("the guest has %s, but the GPU of this worker is %s", seen, j.Record.GPU),
 		"if the card was exchanged: "+shell.Command("gpuworker accept %s --gpu-uuid %s", j.Worker.Name, seen)+"; if not, find out which card is in "+j.Worker.Card.String())
 }
 

@@ -97,9 +97,13 @@ func (s suite) guests(t *testing.T) {
 			for _, c := range []call{writeGuest, runInGuest} {
 				_ = e.refused(w, c, tc.kind)
 			}
+			byGuest := name != "gone"
 			_, err := e.b.ReadGuest(context.Background(), w.ref, guestFile, 10)
 			e.checkError("read a file", err)
 			e.isOneOf("read a file", err, tc.kind)
+			if hypervisor.IsByGuest(err) != byGuest {
+				s.Errorf("the cause is in the guest: %v, want %v: %v", !byGuest, byGuest, err)
+			}
 		})
 	}
 	s.scene(t, "a command goes on after the guest was silent", func(s *scenario) {

@@ -35,7 +35,7 @@ func argumentsFor(t *testing.T, verb string) []string {
 		return argumentsOf[verb]
 	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "gpuworker-guest-linux-amd64"), []byte("program"), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "gpuworker-guest-linux-amd64"), []byte(guestProgram), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return []string{"gpu-workers", "--cloud-init", filepath.Join(dir, "seed"), "--force", "--guest-dir", dir, "--gpu", "10de:1eb8"}

@@ -10,6 +10,9 @@ import (
 	"github.com/gpuworker/gpuworker/internal/fault"
 )
 
+// guestProgram begins like a program for amd64.
+const guestProgram = "\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x3e\x00"
+
 // renderPools are a GPU pool with static addresses, and a plain one.
 const renderPools = `
 ---
@@ -68,7 +71,7 @@ func renderFiles(t *testing.T) (documents, guestDir, dir string) {
 	if err := os.Mkdir(guestDir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(guestDir, "gpuworker-guest-linux-amd64"), []byte("program"), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(guestDir, "gpuworker-guest-linux-amd64"), []byte(guestProgram), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return documents, guestDir, filepath.Join(root, "seed")
@@ -94,7 +97,7 @@ func TestRenderWritesTheFilesOfOneWorker(t *testing.T) {
 			t.Errorf("user-data lacks %s: %s", want, got)
 		}
 	}
-	if fileText(t, dir, "gpuworker-guest-linux-amd64") != "program" || !strings.HasPrefix(fileText(t, dir, "gpu-bootstrap.sh"), "#!/bin/sh\n") {
+	if fileText(t, dir, "gpuworker-guest-linux-amd64") != guestProgram || !strings.HasPrefix(fileText(t, dir, "gpu-bootstrap.sh"), "#!/bin/sh\n") {
 		t.Error("program or script differ")
 	}
 	info, err := os.Stat(filepath.Join(dir, "user-data"))

@@ -462,3 +462,57 @@ func TestImagesThatMayNotBeRemovedAreEmptyAndListed(t *testing.T) {
 		l.whole()
 	})
 }
+
+// A worker that no document declares any more is parked, started and accepted without a
+// word about documents: its guest keeps its orders, except for the identity of its GPU.
+func TestAGuestThatNoDocumentDeclaresKeepsItsOrders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, oneHost)
+		ctx := context.Background()
+		l.must(apply(ctx, l.engine("ops@desk", seeded, nil)))
+		e := l.engine("ops@desk", plainWorkers(1), nil)
+		l.must(park("gpu-1")(ctx, e))
+		l.exchangeCard("0000:03:00.0")
+		other := l.gpuIn("0000:03:00.0")
+		if err := unpark("gpu-1")(ctx, e); !fault.Is(err, fault.Refused) || !strings.Contains(err.Error(), other) {
+			t.Errorf("unpark: %v", err)
+		}
+		plans, err := e.ask(ctx, plan.Request{Verb: plan.AcceptGPU, Workers: []string{"gpu-1"}, GPU: other})
+		l.must(err)
+		applied, err := e.Apply(ctx, plans, engine.ApplyOptions{})
+		l.must(err)
+		for _, o := range applied.Results[0].Outcomes {
+			if len(o.Warnings) > 0 {
+				t.Errorf("warned: %+v", o.Warnings)
+			}
+		}
+		if orders := l.sim.State().VMs[l.vmOf("gpu-1")].Files["/etc/gpuworker/orders.json"]; !strings.Contains(orders, other) || !strings.Contains(orders, `"Packages"`) {
+			t.Errorf("orders %s", orders)
+		}
+		l.whole()
+	})
+}
+
+// An adopted VM may have images of ours, of the time before it was disowned. They end with
+// it.
+func TestTheSeedsOfAnAdoptedVMEndWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, oneHost, func(w *pvesim.World) {
+			w.Roles = maps.Clone(w.Roles)
+			w.Roles["GpuWorkerStorage"] = append(slices.Clone(w.Roles["GpuWorkerStorage"]), "Datastore.Allocate")
+		})
+		ctx, e := context.Background(), l.engine("ops@desk", seeded, nil)
+		l.must(apply(ctx, e))
+		l.must(disown("gpu-1")(ctx, e))
+		l.must(adopt(9100, "gpu-1")(ctx, e))
+		if s := l.seeds(); !s["clean"] {
+			t.Fatalf("the VM has no seed: %v", s)
+		}
+		l.allow("gpu-1")
+		l.must(remove("gpu-1")(ctx, e))
+		if s := l.seeds(); len(s) > 0 {
+			t.Errorf("left: %v", s)
+		}
+		l.whole()
+	})
+}

@@ -34,7 +34,7 @@ func (e *Engine) guestsOf(documents *v1alpha1.Documents, document *v1alpha1.Hype
 		pool := poolOf(documents, document, worker)
 		if pool == nil {
 			return bootstrap.Worker{}, &fault.Error{
-				Kind: fault.Invalid, Doing: "make the data for the guest", Where: fault.Place{Hypervisor: document.Name, Worker: worker.Worker},
+				Kind: fault.NotFound, Doing: "make the data for the guest", Where: fault.Place{Hypervisor: document.Name, Worker: worker.Worker},
 				Why: "no document declares " + worker.PoolWords(), Fix: "give the document that declares it",
 			}
 		}

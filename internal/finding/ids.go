@@ -80,5 +80,6 @@ const (
 	StepPowerLate   ID = "STEP-POWER-LATE"
 	StepDestroyLate ID = "STEP-DESTROY-LATE"
 	StepAgentLate   ID = "STEP-AGENT-LATE"
+	StepSeedLate    ID = "STEP-SEED-LATE"
 	StepGuestLate   ID = "STEP-BOOTSTRAP-LATE"
 )

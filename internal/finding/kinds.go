@@ -484,6 +484,15 @@ var hypervisorKinds = []Kind{
 		Detected: "gpuworker asked the agent for the guest's addresses every five seconds.",
 	},
 	{
+		ID: StepSeedLate, Layer: LayerVM, Title: "The ISO image for cloud-init could not be written or removed in time",
+		What: "For 30 minutes, an image on the ISO storage could not be written or removed, or the drive of the VM could not be changed.",
+		Why:  "The VM has no seed yet, or its first one still; neither harms a running guest.",
+		Fix: []string{
+			"Look at the task list of the host for copies of images (imgcopy), and whether the ISO storage answers. Then run the same command again.",
+		},
+		Detected: "The status of the task, read every few seconds, and the images on the storage.",
+	},
+	{
 		ID: StepGuestLate, Layer: LayerGuest, Title: "The guest was not ready in time",
 		What: "gpuworker-guest in the VM did not end its bootstrap in 45 minutes, or never began.",
 		Why:  "The driver may be missing, so the worker is not used. Nothing is destroyed.",

@@ -128,6 +128,9 @@ func (f Finder) named() (Found, error) {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			return Found{}, problem(fault.Failed, "", "name a directory with your own builds: --guest-dir DIR", err)
+		case !isProgram(arch, data):
+			return Found{}, problem(fault.Invalid, fmt.Sprintf("%s is no program for Linux on %s", filepath.Join(f.Dir, bootstrap.Build{Arch: arch}.FileName()), arch),
+				"build it in the source directory with: make build, and name its directory bin: --guest-dir DIR", nil)
 		default:
 			found.Builds = append(found.Builds, bootstrap.NewBuild(arch, data))
 		}
@@ -169,8 +172,28 @@ func read(name string) ([]byte, error) {
 	return data, err
 }
 
+// machines are the architectures in the header of a program. Source: elf.h, EM_X86_64 and
+// EM_AARCH64.
+var machines = map[string]byte{"amd64": 62, "arm64": 183}
+
+// isProgram reports whether the data begins like a 64-bit program for the architecture. A
+// guest would find out only after its VM was made.
+func isProgram(arch string, data []byte) bool {
+	const header, machine = "\x7fELF\x02\x01", 18
+	return len(data) > machine+1 && string(data[:len(header)]) == header && data[machine] == machines[arch] && data[machine+1] == 0
+}
+
 func problem(kind fault.Kind, why, fix string, cause error) error {
 	return &fault.Error{Kind: kind, Doing: "find gpuworker-guest", Why: why, Fix: fix, Cause: cause}
+}
+
+// standIn begins like a program for the architecture, and is none.
+func standIn(arch string) []byte {
+	const header = 64
+	data := make([]byte, header)
+	copy(data, "\x7fELF\x02\x01\x01")
+	data[18] = machines[arch]
+	return data
 }
 
 // StandIn are builds that do nothing, for the demo and for tests with simulated guests,
@@ -178,7 +201,7 @@ func problem(kind fault.Kind, why, fix string, cause error) error {
 func StandIn() Found {
 	found := Found{Dir: "nowhere"}
 	for _, arch := range Archs {
-		found.Builds = append(found.Builds, bootstrap.NewBuild(arch, []byte("#!/bin/sh\necho "+arch+" >&2\nexit 1\n")))
+		found.Builds = append(found.Builds, bootstrap.NewBuild(arch, standIn(arch)))
 	}
 	return found
 }

@@ -45,7 +45,7 @@ func TestTheBuildsOfTheReleaseAreBesideTheProgram(t *testing.T) {
 func TestOtherBuildsAreUsedButNotCompared(t *testing.T) {
 	_, f := release(t)
 	f.Dir = t.TempDir()
-	write(t, f.Dir, "arm64", []byte("mine"))
+	write(t, f.Dir, "arm64", standIn("arm64"))
 	found, err := f.Find()
 	if err != nil || len(found.Builds) != 1 || found.Builds[0].Arch != "arm64" || found.Release {
 		t.Fatalf("%+v, %v", found, err)
@@ -70,6 +70,18 @@ func TestWhatIsWrongAndWhatHelps(t *testing.T) {
 		{"a directory in its place", func(t *testing.T, dir string, _ *Finder) { replaceByDirectory(t, dir) }, fault.Failed, "is no regular file", "make build"},
 		{"nothing in --guest-dir", func(t *testing.T, _ string, f *Finder) { f.Dir = t.TempDir() }, fault.NotFound, "has neither gpuworker-guest-linux-amd64 nor", "make build"},
 		{"--guest-dir does not exist", func(_ *testing.T, dir string, f *Finder) { f.Dir = dir + "/none" }, fault.NotFound, "/none has neither", "--guest-dir DIR"},
+		{"--guest-dir with a text", func(t *testing.T, _ string, f *Finder) {
+			f.Dir = t.TempDir()
+			write(t, f.Dir, "amd64", []byte("404 not found, and some more words"))
+		}, fault.Invalid, "gpuworker-guest-linux-amd64 is no program for Linux on amd64", "make build"},
+		{"--guest-dir with the program for another machine", func(t *testing.T, _ string, f *Finder) {
+			f.Dir = t.TempDir()
+			write(t, f.Dir, "amd64", standIn("arm64"))
+		}, fault.Invalid, "is no program for Linux on amd64", "make build"},
+		{"--guest-dir with an empty file", func(t *testing.T, _ string, f *Finder) {
+			f.Dir = t.TempDir()
+			write(t, f.Dir, "amd64", nil)
+		}, fault.Invalid, "is no program", "make build"},
 		{"--guest-dir with a huge file", func(t *testing.T, dir string, f *Finder) { f.Dir = dir; grow(t, dir) }, fault.Failed, "more than 64 MiB", "--guest-dir DIR"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

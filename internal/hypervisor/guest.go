@@ -2,6 +2,7 @@ package hypervisor
 
 import (
 	"context"
+	"errors"
 
 	"github.com/gpuworker/gpuworker/internal/inventory"
 )
@@ -35,7 +36,8 @@ type Seed struct {
 // A guest that does not answer is a fault.Unavailable. A guest, or a login, that forbids the
 // call is a fault.Denied that says which of the two, and what to do: agents of Red Hat's
 // releases forbid files and commands. Without Capabilities.Guest it is a fault.Unsupported.
-// What guests return is untrusted.
+// What guests return is untrusted. An error whose cause is in the guest, not in the
+// hypervisor or the login, is marked by ByGuest.
 type Guests interface {
 	// ReadGuest reads the first bytes of a file, at most the limit. A missing file is a
 	// fault.NotFound.
@@ -55,3 +57,24 @@ type GuestResult struct {
 	ExitCode int
 	Out, Err string
 }
+
+// ByGuest marks an error whose cause is in the guest: its agent does not answer, or forbids
+// the call. A guest may change by itself, so it is waited for, other than a hypervisor that
+// does not answer or a login without a privilege.
+func ByGuest(err error) error {
+	if err == nil {
+		return nil
+	}
+	return guestError{err}
+}
+
+// IsByGuest reports whether the cause of an error is in the guest.
+func IsByGuest(err error) bool {
+	var marked guestError
+	return errors.As(err, &marked)
+}
+
+type guestError struct{ error }
+
+// Unwrap returns the error without the mark.
+func (g guestError) Unwrap() error { return g.error }

@@ -46,7 +46,7 @@ func (r *Capacity) RequireFacts() *Capacity {
 // Template finds the template for VMs on the host: one on the host itself, else one
 // on storage that the host shares. It is nil when a finding blocks.
 func (r *Capacity) Template(t v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
-	return r.templates.find(t, h)
+	return unlessBlocked(r.templates.find(t, h))
 }
 
 // Cards are the cards of a host that match a selector, allocated or not, in the order

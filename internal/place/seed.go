@@ -18,9 +18,17 @@ const seedSpace = 64 * mib
 // TemplateFor is Template for one worker. A worker with an image of its own needs no
 // cloud-init drive of its template.
 func (r *Capacity) TemplateFor(w Requirements, host *inventory.Host) (*inventory.VM, []finding.Finding) {
-	template, findings := r.Template(w.Template, host)
+	template, findings := r.templates.find(w.Template, host)
 	if w.Seed {
 		findings = slices.DeleteFunc(slices.Clone(findings), func(f finding.Finding) bool { return f.ID == finding.TemplateNoCloudInit })
+	}
+	return unlessBlocked(template, findings)
+}
+
+// unlessBlocked is the template, or nil when a finding blocks it.
+func unlessBlocked(template *inventory.VM, findings []finding.Finding) (*inventory.VM, []finding.Finding) {
+	if blocking, _ := Split(findings); len(blocking) > 0 {
+		return nil, findings
 	}
 	return template, findings
 }

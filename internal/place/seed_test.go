@@ -59,7 +59,10 @@ func TestAWorkerWithASeedNeedsNoCloudInitDrive(t *testing.T) {
 		t.Errorf("without a seed: %v", written(refusals))
 	}
 	w.Seed = true
-	if _, _, refusals := NewCapacity(world).Place(w); len(refusals) > 0 {
+	switch placement, _, refusals := NewCapacity(world).Place(w); {
+	case len(refusals) > 0:
 		t.Errorf("with a seed: %v", written(refusals))
+	case placement.Template == nil || placement.Template.ID != "9000":
+		t.Errorf("with a seed the template is %v", placement.Template)
 	}
 }

@@ -69,6 +69,7 @@ func (f *fitting) add(needs v1alpha1.Template, vm *inventory.VM) {
 	}
 }
 
+// find returns the one template that fits, even when a finding about it blocks.
 func (f *fitting) find(s *inventory.Snapshot, needs v1alpha1.Template, h *inventory.Host) (*inventory.VM, []finding.Finding) {
 	candidates, onOtherHosts := f.here[h.Name], []*inventory.VM(nil)
 	if len(candidates) == 0 {
@@ -91,9 +92,5 @@ func (f *fitting) find(s *inventory.Snapshot, needs v1alpha1.Template, h *invent
 		problem.Reason, problem.Fix = noTemplate(s, needs, h, onOtherHosts, f.others)
 		return nil, []finding.Finding{problem}
 	}
-	findings := checkTemplate(s, candidates[0])
-	if blocking, _ := Split(findings); len(blocking) > 0 {
-		return nil, findings
-	}
-	return candidates[0], findings
+	return candidates[0], checkTemplate(s, candidates[0])
 }

@@ -37,13 +37,10 @@ func (b *builder) accept(d *draft) {
 	record := *d.Record
 	record.GPU = gpu
 	d.Record = &record
-	d.Steps = []plan.StepKind{plan.StepRecord}
-	if d.member.vm.Running {
-		if d.pool != nil && d.pool.UsesGuestProgram() {
-			d.Steps = append(d.Steps, plan.StepOrders)
-		}
-		d.Steps = append(d.Steps, plan.StepBootstrap)
+	if d.member.vm.Running { // what is recorded was proven
+		d.Steps = []plan.StepKind{plan.StepOrders, plan.StepBootstrap}
 	}
+	d.Steps = append(d.Steps, plan.StepRecord)
 }
 
 func (b *builder) notAcceptable(d *draft, why, fix string) finding.Finding {

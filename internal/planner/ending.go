@@ -72,7 +72,7 @@ func endSteps(m *member) []plan.StepKind {
 		steps = append(steps, plan.StepAdopt)
 	}
 	steps = append(steps, plan.StepUnprotect, plan.StepShutdown)
-	if m.record().Seed == inventory.SeedISO {
+	if m.record().Seed == inventory.SeedISO || m.vm.Seed != inventory.NoSeed { // a VM that was adopted may have an image of ours
 		steps = append(steps, plan.StepUnseed)
 	}
 	return append(steps, plan.StepDestroy)

@@ -88,8 +88,8 @@ func (b *Backend) RunInGuest(ctx context.Context, ref inventory.VMRef, command [
 func (b *Backend) startInGuest(ctx context.Context, ref inventory.VMRef, command []string, m memo) (*hypervisor.Wait, error) {
 	if m.Count >= mostRuns {
 		return nil, &fault.Error{
-			Kind: fault.Failed, Doing: runInGuestWords, Where: place(ref), Why: fmt.Sprintf("the result was lost %d times: does the guest reboot?", m.Count),
-			Fix: "look at the guest's console, then run the same command again",
+			Kind: fault.Failed, Doing: runInGuestWords, Where: place(ref), Why: fmt.Sprintf("its result was lost %d times: the guest reboots, or the host does not answer", m.Count),
+			Fix: "look at the guest's console and whether the host is up, then run the same command again",
 		}
 	}
 	if _, err := b.prove(ctx, ref); err != nil {
@@ -114,7 +114,7 @@ func (b *Backend) wrapGuest(err error, doing string, ref inventory.VMRef) error 
 	case kind == pve.AgentUnavailable, kind == pve.NotRunning:
 		where := place(ref)
 		where.Hypervisor = b.name
-		return &fault.Error{Kind: fault.Unavailable, Doing: doing, Where: where, Cause: err, Fix: agentDownFix(ref)}
+		return &fault.Error{Kind: fault.Unavailable, Doing: doing, Where: where, Cause: hypervisor.ByGuest(err), Fix: agentDownFix(ref)}
 	}
 	return b.wrap(err, doing, place(ref))
 }
@@ -130,7 +130,7 @@ func (b *Backend) agentForbids(ref inventory.VMRef, doing string, cause error) e
 	where := place(ref)
 	where.Hypervisor = b.name
 	return &fault.Error{
-		Kind: fault.Denied, Doing: doing, Where: where, Why: "the agent in the guest forbids it; the login's privileges are not the cause", Cause: cause,
+		Kind: fault.Denied, Doing: doing, Where: where, Why: "the agent in the guest forbids it; the login's privileges are not the cause", Cause: hypervisor.ByGuest(cause),
 		Fix: "in the template, allow guest-exec, guest-exec-status and the guest-file commands in /etc/sysconfig/qemu-ga (FILTER_RPC_ARGS or BLOCK_RPCS) and in SELinux, " +
 			"or write bootstrap.seed: ISO, which does it; docs/cloud-init.md says how",
 	}

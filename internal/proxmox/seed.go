@@ -205,6 +205,8 @@ const otherISOStorage = ", or name another storage in spec.proxmox.isoStorage of
 func (b *Backend) seedFix(err error, ref inventory.VMRef) string {
 	kind, storage := pve.KindOf(err), b.isoStorage()
 	switch text := err.Error(); {
+	case strings.Contains(text, "scp: stat local"): // the server loses uploads that it passes on to another host
+		return fmt.Sprintf("run the same command again; if the image is lost each time on its way to %[1]s, write the address of %[1]s in spec.proxmox.endpoint of the Hypervisor", ref.Host)
 	case kind == pve.NoSpace:
 		return fmt.Sprintf("free space on storage %s of %s%s; then run the same command again", storage, ref.Host, otherISOStorage)
 	case strings.Contains(text, "does not support 'iso' content"), strings.Contains(text, "can't upload to storage type"):

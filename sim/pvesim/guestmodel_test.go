@@ -294,7 +294,7 @@ func TestSimulatedGuestsMisbehave(t *testing.T) {
 		},
 		GuestWrongGPU: func(t *testing.T, _ *Sim, root *client) {
 			got := guestState(root)
-			if want := steps("Done", "Done", "Done", "Done", "Done", "Done", "Done", "Failed") + "DRIVER-GPU-UUID\n"; got.states() != want || got.Ready {
+			if want := steps("Done", "Done", "Done", "Done", "Done", "Done", "Done", "Failed", "Pending") + "DRIVER-GPU-UUID\n"; got.states() != want || got.Ready {
 				t.Errorf("ready %v\n%s", got.Ready, got.states())
 			}
 		},
@@ -426,7 +426,7 @@ func TestWhatASimulatedGuestDoesNotKnow(t *testing.T) {
 		_, root := guestWorker(t, "")
 		pause(t, 5*time.Minute)
 		for _, command := range [][]string{
-			{"apt-get", "update"}, {"/opt/x/cat", "y"}, {"cat", "-v", "x"}, {"sh", "-c", "a | b"}, {"sh", "-c", "echo $HOME"}, {"sh", "script"},
+			{"apt-get", "update"}, {"/opt/x/cat", "y"}, {"cat", "-v", "x"}, {"sh", "-c", "a | b"}, {"sh", "-c", "echo $HOME"}, {"sh", guestOrders},
 			{"gpuworker-guest", "seal"}, {"cloud-init", "clean"}, {"nvidia-smi"}, {"systemctl", "stop", "ssh"},
 		} {
 			if got, refused := root.runs(command...); got != nil || refused.code != 501 || !strings.HasPrefix(refused.reason, "simulator: ") {

@@ -32,6 +32,7 @@ var guestSteps = []guestStep{
 	{name: "persistence", parts: 1, perBoot: true, strategies: loadsModules},
 	{name: "toolkit", parts: 1},
 	{name: "verify", parts: 1, perBoot: true},
+	{name: "copies", parts: 1, perBoot: true},
 }
 
 var loadsModules = []string{"Packages", "Preinstalled"}

@@ -24,8 +24,8 @@ const maxValue = 32 << 10
 const commandTime = time.Second
 
 var (
-	errSilent  = answer(fault.Unavailable, "the guest does not answer", "look at the guest's console whether it boots")
-	errForbids = answer(fault.Denied, "the guest forbids it", "allow it in the guest's tools")
+	errSilent  = hypervisor.ByGuest(answer(fault.Unavailable, "the guest does not answer", "look at the guest's console whether it boots"))
+	errForbids = hypervisor.ByGuest(answer(fault.Denied, "the guest forbids it", "allow it in the guest's tools"))
 	errNoFile  = answer(fault.NotFound, "the guest has no such file", again)
 	errTooLong = answer(fault.Invalid, fmt.Sprintf("a value has at most %d bytes", maxValue), "write it in pieces")
 	errRuns    = answer(fault.Refused, "the VM is running", "gpuworker park stops the worker")

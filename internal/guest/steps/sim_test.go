@@ -23,6 +23,9 @@ const (
 	ordered = `{"version":1,"program":"v0.3.0","worker":"gpu-1","uuid":"` + vmUUID + `","driver":{"strategy":"Packages","branch":"580","version":"580.95.05","open":true,"toolkit":true},"gpu":{"id":"10de:1eb8"}}`
 )
 
+// secret is what an operator wrote into a file of the seed.
+const secret = "ca4a4333-0000-4000-8000-5ec4e7000003"
+
 // errKilled is the panic with which the simulated process is killed.
 var errKilled = errors.New("killed")
 
@@ -54,7 +57,12 @@ func newSim() *sim {
 		"sys/firmware/acpi/x":                    "",
 		"usr/bin/true":                           "",
 		nouveau + "/bind":                        "",
-		"etc/machine-id":                         "0d1c2b3a495867768594a3b2c1d0e0f1",
+		"var/lib/cloud/instances/" + vmUUID + "/user-data.txt":  "#cloud-config\nruncmd: [sh /etc/gpuworker/gpu-bootstrap.sh]\n" + secret,
+		"var/lib/cloud/instances/" + vmUUID + "/obj.pkl":        secret,
+		"var/lib/cloud/instances/" + vmUUID + "/scripts/runcmd": secret,
+		"var/lib/cloud/instances/" + vmUUID + "/boot-finished":  "1",
+		"run/cloud-init/combined-cloud-config.json":             `{"write_files": [{"path": "/etc/gpuworker/orders.json"}, "` + secret + `"]}`,
+		"etc/machine-id": "0d1c2b3a495867768594a3b2c1d0e0f1",
 	} {
 		s.tree.WriteFile(name, []byte(text+"\n"))
 	}

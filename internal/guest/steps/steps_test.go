@@ -35,7 +35,7 @@ func TestABootstrapMakesAReadyWorker(t *testing.T) {
 		if !status.Ready || len(status.GPUs) != 1 || status.GPUs[0].UUID != t4UUID || status.Driver.Version != "580.95.05" {
 			t.Errorf("%+v", status)
 		}
-		const want = "card Done\nnouveau Done\nupdates Done\noptions Done\npackages Done\nmodules Done\npersistence Done\ntoolkit Done\nverify Done\n"
+		const want = "card Done\nnouveau Done\nupdates Done\noptions Done\npackages Done\nmodules Done\npersistence Done\ntoolkit Done\nverify Done\ncopies Done\n"
 		if diff := cmp.Diff(want, states(status)); diff != "" {
 			t.Error(diff)
 		}
@@ -260,8 +260,29 @@ func TestAPlainWorkerNeedsNothing(t *testing.T) {
 		s.tree.Mkdir("sys/bus/pci/devices")
 		s.tree.WriteFile("etc/gpuworker/orders.json", []byte(`{"version":1,"program":"v","worker":"plain-1","uuid":"`+vmUUID+`","driver":{"strategy":"None"}}`))
 		status, _, err := s.bootstrap(t)
-		if err != nil || !status.Ready || len(s.commands) > 0 || strings.Contains(states(status), "Done") {
+		if err != nil || !status.Ready || len(s.commands) > 0 || strings.Count(states(status), "Done") != 1 || !strings.Contains(states(status), "copies Done") {
 			t.Errorf("%v, %q\n%s", err, s.commands, states(status))
+		}
+	})
+}
+
+// TestNoCopyOfTheSeedStays: cloud-init's own state stays, and other files are not touched.
+func TestNoCopyOfTheSeedStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim()
+		if _, _, err := s.bootstrap(t); err != nil {
+			t.Fatal(err)
+		}
+		if all := string(s.tree.Format()); strings.Contains(all, secret) {
+			t.Errorf("a file has the secret:\n%s", all)
+		}
+		if s.read("var/lib/cloud/instances/"+vmUUID+"/boot-finished") == "" {
+			t.Error("a file of cloud-init without a copy was removed")
+		}
+		const later = "var/lib/cloud/instances/" + vmUUID + "/user-data.txt"
+		s.tree.WriteFile(later, []byte("#cloud-config\nhostname: gpu-1\n")) // of the clean seed
+		if _, _, err := s.bootstrap(t); err != nil || s.read(later) == "" {
+			t.Errorf("the clean user-data was removed (%v)", err)
 		}
 	})
 }

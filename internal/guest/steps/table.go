@@ -23,6 +23,7 @@ var allSteps = []step{
 	{name: "persistence", optional: true, skip: unless(driver.Packages, driver.Preinstalled), key: perBoot, do: startPersistence},
 	{name: "toolkit", skip: withoutToolkit, key: constant("1"), done: toolkitInstalled, do: installToolkit},
 	{name: "verify", skip: plain, key: perBoot, done: verified, do: verifyReason},
+	{name: "copies", skip: never, key: perBoot, done: noCopies, do: removeCopies},
 }
 
 // plain reports whether the worker has no GPU.
