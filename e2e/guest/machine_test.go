@@ -123,6 +123,8 @@ func (l *lab) start(t *testing.T, s settings) *machine {
 	return m
 }
 
+// arguments are QEMU's. A slowly emulated kernel would consider its timer broken
+// (no_timer_check), and needs no protection against other guests.
 func (l *lab) arguments(m *machine, s settings) []string {
 	relay, _ := os.Executable()
 	cd := []string{"-device", "scsi-cd,id=cd"}
@@ -132,7 +134,7 @@ func (l *lab) arguments(m *machine, s settings) []string {
 	args := slices.Concat([]string{
 		"-accel", "tcg,thread=multi", "-smp", "2", "-machine", "q35", "-m", "1024", "-nodefaults", "-no-user-config", "-nographic", "-uuid", s.uuid,
 		"-kernel", filepath.Join(l.dir, "vmlinuz"), "-initrd", filepath.Join(l.dir, "initrd"),
-		"-append", strings.TrimSpace("root=/dev/vda rw console=ttyS0 loglevel=4 panic=-1 no_timer_check " + s.append),
+		"-append", strings.TrimSpace("root=/dev/vda rw console=ttyS0 loglevel=4 panic=-1 no_timer_check mitigations=off audit=0 apparmor=0 " + s.append),
 		"-serial", "stdio", "-qmp", "unix:" + filepath.Join(m.dir, "qmp") + ",server=on,wait=off",
 		"-drive", "if=none,id=disk,format=qcow2,cache=unsafe,file=" + s.disk, "-device", "virtio-blk-pci,drive=disk",
 		"-device", "virtio-scsi-pci",
