@@ -23,7 +23,7 @@ type cloudInit struct{ root string }
 
 // realCloudInit finds one, or skips the test. The directory is made by
 //
-//	mmdebstrap --variant=minbase --include=cloud-init,netplan.io bookworm DIR
+//	hack/cloud-init-root
 func realCloudInit(t *testing.T) cloudInit {
 	t.Helper()
 	root := os.Getenv("GPUWORKER_CLOUD_INIT_ROOT")
@@ -37,7 +37,7 @@ func realCloudInit(t *testing.T) cloudInit {
 	if _, err := exec.LookPath("cloud-init"); err == nil {
 		return cloudInit{"/"}
 	}
-	t.Skipf("NOT TESTED: the real cloud-init; install it, or as root: mmdebstrap --variant=minbase --include=cloud-init,netplan.io bookworm %s", root)
+	t.Skipf("NOT TESTED: the real cloud-init; install it, or run as root hack/cloud-init-root, which makes %s", root)
 	return cloudInit{}
 }
 
