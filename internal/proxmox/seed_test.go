@@ -206,6 +206,26 @@ func rootOf(t *testing.T, sim *pvesim.Sim) *pve.Client {
 	return root
 }
 
+func TestTheDriveForASeed(t *testing.T) {
+	const uuid = "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10"
+	for name, c := range map[string]struct {
+		drives options
+		want   string
+	}{
+		"none":                                {options{}, "ide2"},
+		"the installer's ISO":                 {options{"ide2": "local:iso/ubuntu.iso,media=cdrom"}, "ide0"},
+		"a drive without a medium":            {options{"sata3": "none,media=cdrom"}, "sata3"},
+		"the drive of cloud-init goes first":  {options{"ide2": "none,media=cdrom", "sata1": "local-lvm:vm-1-cloudinit,media=cdrom"}, "sata1"},
+		"a disk is no drive without a medium": {options{"ide2": "none"}, "ide0"},
+		"the drive that has it":               {options{"ide2": "none,media=cdrom", "ide0": "nas:iso/" + inventory.SeedName(uuid, true) + ",media=cdrom"}, "ide0"},
+		"all are in use":                      {options{"ide0": "x:1", "ide2": "x:2", "sata0": "x:3", "sata1": "x:4", "sata2": "x:5", "sata3": "x:6", "sata4": "x:7", "sata5": "x:8"}, ""},
+	} {
+		if got := c.drives.seedOf(uuid).key; got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
 // No second drive may have a seed: cloud-init would take any of them.
 func TestNoSecondSeedIsLeft(t *testing.T) {
 	for name, drive := range map[string]struct {
@@ -215,7 +235,6 @@ func TestNoSecondSeedIsLeft(t *testing.T) {
 	}{
 		"the drive of cloud-init is at another place": {map[string]string{"ide2": "none,media=cdrom", "sata1": "local-lvm:cloudinit"}, "sata1", "none,media=cdrom"},
 		"there is none, but an empty drive":           {map[string]string{"ide2": "none,media=cdrom"}, "ide2", firstImage},
-		"there is none, and no empty drive":           {map[string]string{"ide2": "local:iso/tools.iso,media=cdrom"}, "ide0", "local:iso/tools.iso,media=cdrom"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seeded(t, nil, func(s *seeding) {
