@@ -25,6 +25,7 @@ import (
 	"github.com/gpuworker/gpuworker/internal/plan"
 	"github.com/gpuworker/gpuworker/internal/proxmox"
 	"github.com/gpuworker/gpuworker/internal/thorough"
+	"github.com/gpuworker/gpuworker/pve"
 	"github.com/gpuworker/gpuworker/sim/pvesim"
 )
 
@@ -512,6 +513,34 @@ func TestTheSeedsOfAnAdoptedVMEndWithIt(t *testing.T) {
 		l.must(remove("gpu-1")(ctx, e))
 		if s := l.seeds(); len(s) > 0 {
 			t.Errorf("left: %v", s)
+		}
+		l.whole()
+	})
+}
+
+// Somebody removes the image of a parked worker from the storage, because it looks unused.
+// The VM does not start then; what the message says helps, and the guest is the same as
+// before.
+func TestARemovedImageIsMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, oneHost)
+		ctx, e, root := context.Background(), l.engine("ops@desk", seeded, nil), l.root()
+		l.must(apply(ctx, e))
+		l.must(park("gpu-1")(ctx, e))
+		id := l.vmOf("gpu-1")
+		clean := "local:iso/" + inventory.SeedName(l.record("gpu-1").UUID, true)
+		was, ok := l.sim.Upload("pve1", clean)
+		if !ok {
+			t.Fatal("no clean seed")
+		}
+		l.await(root.DeleteVolume(ctx, "pve1", clean))
+		if err := unpark("gpu-1")(ctx, e); err == nil || !strings.Contains(fault.FixOf(err), "Do not use any media") {
+			t.Fatalf("%v\n%s", err, fault.FixOf(err))
+		}
+		l.must(root.UpdateConfig(ctx, "pve1", id, pve.ConfigUpdate{Set: map[string]string{"ide2": "none,media=cdrom"}}))
+		l.must(unpark("gpu-1")(ctx, e))
+		if is, ok := l.sim.Upload("pve1", clean); !ok || !bytes.Equal(is, was) || !strings.Contains(l.sim.State().VMs[id].Config["ide2"], clean) {
+			t.Errorf("the seed is not as before: %v, %s", ok, l.sim.State().VMs[id].Config["ide2"])
 		}
 		l.whole()
 	})

@@ -125,8 +125,8 @@ func fixFor(err error, where fault.Place) string {
 				m[1], cmp.Or(where.Host, e.Node))
 		}
 	case e.Kind == pve.NotFound && e.What == "volume" && seedForm.MatchString(err.Error()):
-		return "the image of the VM's seed was removed from the storage. Before the bootstrap, gpuworker apply makes it again. After it, make an ISO image with the label cidata " +
-			"of the files that gpuworker render POOL --cloud-init DIR writes, and upload it under this name; docs/cloud-init.md says why the guest needs it"
+		return "the image of the VM's seed was removed from the storage. Take it out of the VM's CD drive too (web interface: Hardware, CD/DVD Drive, Do not use any media), " +
+			"then run the same command again: it makes the image again"
 	case e.Kind == pve.NotFound && e.What == "pool":
 		return "create the resource pool, or correct spec.proxmox.resourcePool of the Hypervisor: gpuworker role prints the commands that create it"
 	}

@@ -61,7 +61,7 @@ func TestAGuestBecomesAWorkerFromItsSeed(t *testing.T) {
 		}
 		time.Sleep(5 * time.Minute)
 		status := s.status()
-		if !status.Ready || len(status.Steps) != 9 || len(status.GPUs) != 1 || !guests.IsGPUUUID(status.GPUs[0].UUID) || status.UUID != s.ref.UUID {
+		if !status.Ready || len(status.Steps) != 10 || len(status.GPUs) != 1 || !guests.IsGPUUUID(status.GPUs[0].UUID) || status.UUID != s.ref.UUID {
 			s.Fatalf("%+v", status)
 		}
 		orders, err := s.b.ReadGuest(s.Context(), s.ref, guests.OrdersFile, guests.MaxStatus)

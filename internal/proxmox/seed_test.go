@@ -178,7 +178,7 @@ func TestASeedIsKnownByItsContent(t *testing.T) {
 		must(s.T, err)
 		must(s.T, task.Wait(s.Context()))
 		err = of(s.Context(), s.ref, s.b.Backend.Start)
-		if !fault.Is(err, fault.NotFound) || !strings.Contains(fault.FixOf(err), "cidata") {
+		if !fault.Is(err, fault.NotFound) || !strings.Contains(fault.FixOf(err), "Do not use any media") {
 			s.Errorf("started without its image: %v: %s", err, fault.FixOf(err))
 		}
 		must(s.T, s.set(false, image("two")))
@@ -206,15 +206,35 @@ func rootOf(t *testing.T, sim *pvesim.Sim) *pve.Client {
 	return root
 }
 
+func TestTheDriveForASeed(t *testing.T) {
+	const uuid = "0b7dd7b9-8a51-4a38-8ef2-2f3f5c1f4a10"
+	for name, c := range map[string]struct {
+		drives options
+		want   string
+	}{
+		"none":                                {options{}, "ide2"},
+		"the installer's ISO":                 {options{"ide2": "local:iso/ubuntu.iso,media=cdrom"}, "ide0"},
+		"a drive without a medium":            {options{"sata3": "none,media=cdrom"}, "sata3"},
+		"the drive of cloud-init goes first":  {options{"ide2": "none,media=cdrom", "sata1": "local-lvm:vm-1-cloudinit,media=cdrom"}, "sata1"},
+		"a disk is no drive without a medium": {options{"ide2": "none"}, "ide0"},
+		"the drive that has it":               {options{"ide2": "none,media=cdrom", "ide0": "nas:iso/" + inventory.SeedName(uuid, true) + ",media=cdrom"}, "ide0"},
+		"all are in use":                      {options{"ide0": "x:1", "ide2": "x:2", "sata0": "x:3", "sata1": "x:4", "sata2": "x:5", "sata3": "x:6", "sata4": "x:7", "sata5": "x:8"}, ""},
+	} {
+		if got := c.drives.seedOf(uuid).key; got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
 // No second drive may have a seed: cloud-init would take any of them.
 func TestNoSecondSeedIsLeft(t *testing.T) {
 	for name, drive := range map[string]struct {
 		set  map[string]string
 		key  string
-		left string // what the other drive has afterwards
+		left string // what ide2 has afterwards
 	}{
 		"the drive of cloud-init is at another place": {map[string]string{"ide2": "none,media=cdrom", "sata1": "local-lvm:cloudinit"}, "sata1", "none,media=cdrom"},
-		"there is none": {map[string]string{"ide2": "none,media=cdrom"}, "ide0", "none,media=cdrom"},
+		"there is none, but an empty drive":           {map[string]string{"ide2": "none,media=cdrom"}, "ide2", firstImage},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seeded(t, nil, func(s *seeding) {
@@ -224,7 +244,7 @@ func TestNoSecondSeedIsLeft(t *testing.T) {
 					}
 				}
 				must(s.T, s.set(false, image("first")))
-				if got := s.config(drive.key); !strings.HasPrefix(got, firstImage) || s.config("ide2") != drive.left {
+				if got := s.config(drive.key); !strings.HasPrefix(got, firstImage) || !strings.HasPrefix(s.config("ide2"), drive.left) {
 					s.Errorf("%s is %q, ide2 is %q", drive.key, got, s.config("ide2"))
 				}
 				must(s.T, rootOf(s.T, s.sim).UpdateConfig(s.Context(), "pve1", 9101, pve.ConfigUpdate{Set: map[string]string{"sata5": "local-lvm:cloudinit"}}))

@@ -63,15 +63,21 @@ func (o options) seedState(uuid string) inventory.SeedState {
 	return inventory.FirstSeed
 }
 
-// freeDrive is the name of an unused CD drive; "" when there is none. The machine type
-// q35 has only ide0 and ide2 of the IDE drives, so the others are not used.
+// freeDrive is the name of a CD drive without a medium, which also a running VM can get
+// one in, or of an unused one; "" when there is none. The machine type q35 has only ide0
+// and ide2 of the IDE drives, so the others are not used.
 func (o options) freeDrive() string {
+	unused := ""
 	for _, key := range []string{"ide2", "ide0", "sata0", "sata1", "sata2", "sata3", "sata4", "sata5"} {
-		if _, used := o[key]; !used {
+		value, used := o[key]
+		switch {
+		case used && property(value, "media", "") == "cdrom" && property(value, "file", "file") == "none":
 			return key
+		case !used && unused == "":
+			unused = key
 		}
 	}
-	return ""
+	return unused
 }
 
 // withSeed returns the options that put an image into the drive. mark may be empty. The
