@@ -130,7 +130,8 @@ func troubleMark(o apply.Outcome, p term.Paint) term.Text {
 	return p.Red("✗")
 }
 
-// troubleText returns a worker's error, with the step unless the error names it. When a
+// troubleText returns a worker's error, with the step unless the error names it or its
+// place. When a
 // fault wraps another fault, the inner one is enough: it knows the place better.
 func troubleText(o apply.Outcome) string {
 	err := o.Err
@@ -139,7 +140,7 @@ func troubleText(o apply.Outcome) string {
 		err = inner
 	}
 	text := err.Error()
-	if o.Step != "" && !strings.Contains(text, string(o.Step)) {
+	if o.Step != "" && !strings.Contains(text, string(o.Step)) && !strings.HasPrefix(text, o.Worker) { // which the table has with its step
 		text = string(o.Step) + ": " + text
 	}
 	return text

@@ -56,6 +56,7 @@ var fixes = map[pve.Kind]string{
 	pve.Hardware:        "gpuworker check shows which layer is not ready",
 	pve.InUse:           "gpuworker gpus shows which VM has the card",
 	pve.Untrusted:       "compare with the fingerprint that pvenode cert info prints on the host for pveproxy-ssl.pem, or for pve-ssl.pem when there is none, and fix tls of the Hypervisor",
+	pve.AgentFailed:     "the agent in the guest says so: log in and look whether a disk is full or read-only, then run the same command again",
 	pve.NoSpace:         "free space on the storage, or name another in machine.disk.storage",
 	pve.TaskFailed:      "this message is from the hypervisor; the task's log on the host has details. Fix the cause, then run the same command again",
 	pve.NoMemory:        "free memory on the host, or make the worker smaller: the host locks all memory of a GPU worker, so all of it must be free",
