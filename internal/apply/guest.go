@@ -305,7 +305,7 @@ func (j *Job) notReady(status *guest.Status) (*hypervisor.Wait, error) {
 	if current.Problem != "" {
 		wait.For += ", which fails: " + current.Problem
 	}
-	if current.State != guest.StepFailed || time.Since(j.guest.failingSince) < failureStays || j.byPlaybook() {
+	if current.State != guest.StepFailed || time.Since(j.guest.failingSince) < failureStays || driver.Words(j.Record.Driver).Strategy() == driver.Ansible {
 		return wait, nil
 	}
 	return nil, j.guestError(fault.Failed, finding.GuestBootstrap, fmt.Sprintf("step %s of gpuworker-guest fails: %s", current.Name, current.Problem), fixInGuest(current.Fix))
@@ -319,22 +319,6 @@ func fixInGuest(says string) string {
 		return fix
 	}
 	return fix + "; the guest says: " + says
-}
-
-// byPlaybook reports whether somebody else installs the driver.
-func (j *Job) byPlaybook() bool {
-	strategy, _, _ := strings.Cut(j.Record.Driver, ",")
-	return strategy == string(driver.Ansible)
-}
-
-// promisesDriver reports whether the guest must have a driver, and so show the GPU's identity.
-func (j *Job) promisesDriver() bool {
-	switch strategy, _, _ := strings.Cut(j.Record.Driver, ","); driver.Strategy(strategy) {
-	case driver.Preinstalled, driver.Packages, driver.Ansible:
-		return true
-	case driver.Operator, driver.None:
-	}
-	return false
 }
 
 // gpusOf returns the identities of the GPUs that a guest names.
@@ -359,7 +343,7 @@ func (j *Job) otherGPU(seen string) error {
 func (j *Job) proveGPU(seen []string) error {
 	switch {
 	case j.Worker.Card.IsZero():
-	case len(seen) == 0 && j.promisesDriver():
+	case len(seen) == 0 && driver.Words(j.Record.Driver).Loaded():
 		return j.guestError(fault.Failed, finding.DriverNoAnswer, "the guest says that it is ready, but names no GPU", "")
 	case len(seen) == 0:
 	case len(seen) > 1:

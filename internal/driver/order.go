@@ -58,6 +58,21 @@ func (o Order) Modules() Modules {
 	return Proprietary
 }
 
+// Words are an order in a few words, as Order.Words writes it.
+type Words string
+
+// Strategy is the strategy of the order.
+func (w Words) Strategy() Strategy {
+	strategy, _, _ := strings.Cut(string(w), ",")
+	return Strategy(strategy)
+}
+
+// Loaded reports whether the guest must have a loaded driver before its join.
+func (w Words) Loaded() bool {
+	s := w.Strategy()
+	return s == Preinstalled || s == Packages || s == Ansible
+}
+
 // Words is the order in a few words, for records and for comparing: "Packages,580,Open".
 // Repositories are left out: another mirror is no other driver.
 func (o Order) Words() string {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/gpuworker/gpuworker/api/v1alpha1"
+	"github.com/gpuworker/gpuworker/internal/driver"
 	"github.com/gpuworker/gpuworker/internal/finding"
 	"github.com/gpuworker/gpuworker/internal/inventory"
 	"github.com/gpuworker/gpuworker/internal/pci"
@@ -47,6 +48,9 @@ func startSteps(d *draft) []plan.StepKind {
 		return steps
 	case d.Record.Bootstrapped != "":
 		steps = append(steps, plan.StepOrders, plan.StepBootstrap)
+		if d.Record.GPU == "" && !d.Record.Card.IsZero() && driver.Words(d.Record.Driver).Loaded() { // somebody erased it
+			steps = append(steps, plan.StepRecord)
+		}
 		if d.lostSeed() {
 			steps = slices.Insert(steps, 0, plan.StepExchange)
 		}

@@ -80,6 +80,7 @@ func TestTheStepsOfAGuest(t *testing.T) {
 		"proven, by the agent":                        {agent, []inventorytest.Part{held(agent), guestVM(agent, "03:00", inventory.NoSeed, true)}, "keep: "},
 		"proven, and stopped":                         {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.CleanSeed, true).Change(stopped)}, "start: start agent orders bootstrap"},
 		"its seed was taken out while it was stopped": {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.NoSeed, true).Change(stopped)}, "start: exchange start agent orders bootstrap"},
+		"its GPU was erased from the record":          {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.CleanSeed, true).Change(stopped).Record(func(r *inventory.Record) { r.GPU = "" })}, "start: start agent orders bootstrap record"},
 		"its seed was taken out":                      {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.NoSeed, true)}, "finish: exchange"},
 		"its first seed is back":                      {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.FirstSeed, true)}, "finish: exchange"},
 		"started without its seed":                    {gpu, []inventorytest.Part{held(gpu), guestVM(gpu, "03:00", inventory.NoSeed, false)}, "hold: "},
