@@ -66,7 +66,7 @@ func TestSeedsAreRemovedByAnEngineThatIsKilled(t *testing.T) {
 			s.want("at the end", s.images(), nil)
 		})
 	}
-	if points < 10 {
+	if least := 30; points*thorough.Every < least { // under the race detector only every seventh is run
 		t.Errorf("only %d cut points", points)
 	}
 }
