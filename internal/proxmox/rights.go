@@ -82,7 +82,7 @@ func (l *rightList) add(path, privilege, reason string, stops inventory.Stops) {
 func (l *rightList) addGuest(vms, version string, scope hypervisor.Scope) {
 	if scope.UseSeeds {
 		l.add(vms, "VM.Config.CDROM", "attach and exchange the ISO image for cloud-init", inventory.StopsAll)
-		l.add(vms, "VM.Config.Cloudinit", "put it in place of the template's cloud-init drive", inventory.StopsAll)
+		l.add(vms, "VM.Config.Cloudinit", "put the seed in place of the template's cloud-init drive", inventory.StopsAll)
 	}
 	if agent := agentPrivilege(version); !scope.Guests || agent == "VM.GuestAgent.Audit" {
 		l.add(vms, agent, "ask the guest agent for addresses", inventory.StopsNothing)
